@@ -1,0 +1,344 @@
+// Package job is the contract between the appliance and the agent on a machine: who the machine is
+// (Identity, Inventory), what is to be done with it (Spec), and what happened (Event).
+//
+// Start with Client, which speaks the contract over the wire; the server's side of it is package api.
+// The types here are plain data: every one of them survives a round trip through encoding/json, and
+// none of them refers to a URL, a socket or a clock.
+//
+// Every string that comes from a machine (SMBIOS, disk models, serials) is hostile: whoever shows one on a
+// screen passes it through Printable first.
+package job
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Identity is how a machine is recognised: by its SMBIOS UUID where it has one that is unique, else by any
+// of its MAC addresses.
+type Identity struct {
+	UUID    string   `json:"uuid,omitempty"`    // SMBIOS type 1 UUID, lower case, "" if absent or all zeros or all ones
+	Serial  string   `json:"serial,omitempty"`  // SMBIOS type 1 serial number
+	Vendor  string   `json:"vendor,omitempty"`  // SMBIOS type 1 manufacturer
+	Product string   `json:"product,omitempty"` // SMBIOS type 1 product name
+	MACs    []string `json:"macs"`              // lower case, colon separated; the one the lease came over is first
+}
+
+// Inventory is what the agent found in a machine.
+type Inventory struct {
+	CPU      string `json:"cpu,omitempty"`      // model name as /proc/cpuinfo has it
+	CPUs     int    `json:"cpus,omitempty"`     // logical processors
+	Memory   int64  `json:"memory,omitempty"`   // bytes
+	Firmware string `json:"firmware,omitempty"` // "bios" or "uefi"
+	Disks    []Disk `json:"disks"`
+	NICs     []NIC  `json:"nics,omitempty"`
+}
+
+// NIC is one network interface.
+type NIC struct {
+	Name    string `json:"name"`
+	MAC     string `json:"mac"`
+	Driver  string `json:"driver,omitempty"`
+	Carrier bool   `json:"carrier"`
+	Address string `json:"address,omitempty"` // CIDR, where a lease was got
+}
+
+// Disk is one whole disk that could be installed on.
+type Disk struct {
+	Path       string      `json:"path"`             // "/dev/vda"
+	Model      string      `json:"model,omitempty"`  // as the hardware says it: hostile
+	Serial     string      `json:"serial,omitempty"` // as the hardware says it: hostile; may be "" or shared by several disks
+	Bus        string      `json:"bus,omitempty"`    // "virtio", "sata", "nvme", "mmc", "usb", "scsi"
+	Size       int64       `json:"size"`             // bytes
+	SectorSize int         `json:"sectorSize"`       // logical, bytes: 512 or 4096
+	Removable  bool        `json:"removable,omitempty"`
+	ReadOnly   bool        `json:"readOnly,omitempty"`
+	Table      string      `json:"table,omitempty"`      // "gpt", "mbr" or ""
+	Signature  string      `json:"signature,omitempty"`  // of the whole disk where it is not partitioned: "btrfs", "ext4", "LVM2_member"…
+	Unfinished string      `json:"unfinished,omitempty"` // ID of the job whose install was begun here and not ended
+	Partitions []Partition `json:"partitions,omitempty"`
+}
+
+// Partition is one entry of a partition table, with what it was found to hold.
+type Partition struct {
+	Number     int    `json:"number"`
+	Start      int64  `json:"start"` // bytes
+	Size       int64  `json:"size"`  // bytes
+	Name       string `json:"name,omitempty"`
+	Type       string `json:"type,omitempty"`       // "EFI system", "Linux filesystem"…, or the bare type code
+	Filesystem string `json:"filesystem,omitempty"` // "ext4", "ntfs"…, "" if nothing is recognised
+	Label      string `json:"label,omitempty"`
+}
+
+// Blank says whether the disk bears neither a partition table nor any known signature.
+func (d Disk) Blank() bool { return d.Table == "" && d.Signature == "" && len(d.Partitions) == 0 }
+
+// Holds lists what the disk bears, one line each, in the words that are shown before it is destroyed.
+// It is empty for a blank disk.
+func (d Disk) Holds() []string {
+	var out []string
+	if d.Signature != "" {
+		out = append(out, fmt.Sprintf("whole disk: %s", Printable(d.Signature)))
+	}
+	if d.Table != "" && len(d.Partitions) == 0 {
+		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
+	}
+	for _, p := range d.Partitions {
+		what := Printable(p.Filesystem)
+		if what == "" {
+			what = Printable(p.Type)
+		}
+		if what == "" {
+			what = "unknown content"
+		}
+		line := fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), what)
+		if p.Label != "" {
+			line += fmt.Sprintf(" %q", Printable(p.Label))
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// Image names one image and the streams that make it, in the order in which they are applied. Digests are
+// "sha256:" and 64 lower-case hex digits; each names a blob that the sources of the Spec serve.
+type Image struct {
+	Ref      string   `json:"ref"`      // "web:20261120.1@amd64"
+	Document string   `json:"document"` // digest of the signed image document
+	Size     int64    `json:"size"`     // bytes of the tree's file contents; what a disk must hold at least
+	Streams  []Stream `json:"streams"`
+}
+
+// Stream is one step on the way to an image.
+type Stream struct {
+	Document string `json:"document"` // digest of the signed stream document
+	Index    string `json:"index"`    // digest of the index of the encoding to fetch
+	Raw      int64  `json:"raw"`      // bytes, decoded
+	Wire     int64  `json:"wire"`     // bytes, encoded
+}
+
+// Kind says what a job is for.
+type Kind string
+
+// Install is the only kind so far: put an image onto a disk.
+const Install Kind = "install"
+
+// Spec is what a machine is to do.
+type Spec struct {
+	ID       string   `json:"id"` // a random UUID, lower case; it also marks the disk while the job is unfinished
+	Kind     Kind     `json:"kind"`
+	Image    Image    `json:"image"`
+	Sources  []string `json:"sources"` // base URLs that serve GET /v1/blobs/DIGEST, in order of preference; they need no trust
+	Disk     DiskRule `json:"disk"`
+	Erase    string   `json:"erase,omitempty"`   // serial or path of the one disk whose content may be destroyed
+	Started  string   `json:"started,omitempty"` // serial (or path, where it has none) of the disk that this job was begun on
+	Hostname string   `json:"hostname,omitempty"`
+	Args     []string `json:"args,omitempty"` // kernel arguments of the installed system
+	Home     Home     `json:"home"`
+}
+
+// Home is what the installed system needs to report that it is up, once.
+type Home struct {
+	URL   string `json:"url"`   // https URL on the appliance
+	Token string `json:"token"` // one-time; worthless after the first report
+}
+
+// DiskRule chooses a disk: "largest", "smallest", "serial:S" or "path:/dev/P".
+type DiskRule string
+
+// ErrRule is wrapped by every error of ParseDiskRule.
+var ErrRule = errors.New("disk rule")
+
+// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is taken as a path.
+func ParseDiskRule(s string) (DiskRule, error) {
+	switch {
+	case s == "largest", s == "smallest":
+		return DiskRule(s), nil
+	case strings.HasPrefix(s, "/dev/") && len(s) > len("/dev/"):
+		return DiskRule("path:" + s), nil
+	case strings.HasPrefix(s, "path:/dev/") && len(s) > len("path:/dev/"):
+		return DiskRule(s), nil
+	case strings.HasPrefix(s, "serial:") && len(s) > len("serial:"):
+		return DiskRule(s), nil
+	}
+	return "", fmt.Errorf("%w %q: want largest, smallest, serial:SERIAL or path:/dev/NAME", ErrRule, s)
+}
+
+// Pick applies the rule to disks. It never guesses: no match, and more than one, are errors that list what there
+// is. Read-only disks are never picked; removable ones only by serial or path.
+func (r DiskRule) Pick(disks []Disk) (Disk, error) {
+	var found []Disk
+	s := string(r)
+	for _, d := range disks {
+		if d.ReadOnly || d.Size <= 0 {
+			continue
+		}
+		switch {
+		case s == "largest" || s == "smallest":
+			if d.Removable {
+				continue
+			}
+			switch {
+			case len(found) == 0 || d.Size == found[0].Size:
+				found = append(found, d)
+			case (d.Size > found[0].Size) == (s == "largest"):
+				found = []Disk{d}
+			}
+		case strings.HasPrefix(s, "serial:") && d.Serial != "" && d.Serial == strings.TrimPrefix(s, "serial:"),
+			strings.HasPrefix(s, "path:") && d.Path == strings.TrimPrefix(s, "path:"):
+			found = append(found, d)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	var have []string
+	for _, d := range disks {
+		have = append(have, d.String())
+	}
+	list := strings.Join(have, "; ")
+	if list == "" {
+		list = "no disk at all"
+	}
+	if len(found) == 0 {
+		return Disk{}, fmt.Errorf("%w %q: no disk fits; this machine has %s", ErrRule, Printable(s), list)
+	}
+	return Disk{}, fmt.Errorf("%w %q: %d disks fit, name one by serial or path; this machine has %s", ErrRule, Printable(s), len(found), list)
+}
+
+// String names a disk for people: path, model, serial and size.
+func (d Disk) String() string {
+	parts := []string{d.Path}
+	if m := Printable(d.Model); m != "" {
+		parts = append(parts, m)
+	}
+	if s := Printable(d.Serial); s != "" {
+		parts = append(parts, "serial "+s)
+	}
+	return strings.Join(append(parts, Bytes(d.Size)), ", ")
+}
+
+// Named says whether name is the disk's serial, its path or its bare device name, as somebody who allows its loss
+// types it. The empty string names no disk.
+func (d Disk) Named(name string) bool {
+	name = strings.TrimSpace(name)
+	return name != "" && (name == d.Serial || name == d.Path || "/dev/"+name == d.Path)
+}
+
+// Phase is a step of a job, in the order of Phases.
+type Phase string
+
+// The phases of an install.
+const (
+	PhaseNetwork   Phase = "network"   // interfaces, lease, clock, hello
+	PhaseCheck     Phase = "check"     // documents and signatures, disk rule, sizes: nothing is touched
+	PhasePartition Phase = "partition" // table and filesystems
+	PhaseReceive   Phase = "receive"   // the streams
+	PhaseVerify    Phase = "verify"    // the tree against its content manifest
+	PhaseBootable  Phase = "bootable"  // root, identity, bootloader
+	PhaseFinish    Phase = "finish"    // the mark is taken off, filesystems are unmounted
+)
+
+// Phases lists every phase of an install in order.
+var Phases = []Phase{PhaseNetwork, PhaseCheck, PhasePartition, PhaseReceive, PhaseVerify, PhaseBootable, PhaseFinish}
+
+// State is where a job stands. Pending, started, then one of done, failed, cancelled.
+type State string
+
+// The states of a job.
+const (
+	Pending   State = "pending"
+	Started   State = "started"
+	Done      State = "done"
+	Failed    State = "failed"
+	Cancelled State = "cancelled"
+)
+
+// Level says how much an Event matters to whoever watches.
+type Level string
+
+// The levels of an Event.
+const (
+	Info    Level = "info"
+	Warning Level = "warning" // something went wrong and is being retried
+	Error   Level = "error"   // the job ends here
+)
+
+// Event is one thing that happened on a machine. The same value goes to the machine's screen, the server's
+// journal and the operator's terminal.
+type Event struct {
+	Seq      uint64    `json:"seq"` // from 1, gapless within a boot
+	Time     time.Time `json:"time"`
+	Job      string    `json:"job,omitempty"`
+	Phase    Phase     `json:"phase"`
+	Level    Level     `json:"level"`
+	Message  string    `json:"message,omitempty"` // one line for people
+	State    State     `json:"state,omitempty"`   // set where the job's state changes
+	Disk     string    `json:"disk,omitempty"`    // with state started: serial, or path, of the disk that is about to be written
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// Progress is how far a phase is. Rates are bytes per second over the last few seconds.
+type Progress struct {
+	Done    int64         `json:"done"`  // raw bytes applied
+	Total   int64         `json:"total"` // raw bytes in all
+	Wire    int64         `json:"wire"`  // encoded bytes that came over the network
+	WireBps float64       `json:"wireBps"`
+	DiskBps float64       `json:"diskBps"`
+	Left    time.Duration `json:"left"`              // estimate; negative if unknown
+	Stalled bool          `json:"stalled,omitempty"` // nothing came for 10 s
+}
+
+// Percent is Done of Total, 0 to 100; 0 where the total is not known.
+func (p Progress) Percent() int {
+	if p.Total <= 0 || p.Done <= 0 {
+		return 0
+	}
+	return int(min(100, float64(p.Done)/float64(p.Total)*100))
+}
+
+// Printable returns s fit for a screen, a log line or a menu: without control characters, invalid UTF-8 and
+// direction marks, with runs of space made one, trimmed, and cut at 64 runes.
+func Printable(s string) string {
+	var b strings.Builder
+	space, n := false, 0
+	for _, r := range s {
+		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) || !unicode.IsPrint(r) {
+			space = n > 0
+			continue
+		}
+		if n >= 64 {
+			break
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+			n++
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return b.String()
+}
+
+// Bytes writes a size with three significant digits and a decimal unit, as disk makers count: "20.0 GB".
+func Bytes(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
+	f, i := float64(n), 0
+	for f >= 999.5 && i < len(units)-1 {
+		f /= 1000
+		i++
+	}
+	switch {
+	case i == 0:
+		return fmt.Sprintf("%d B", n)
+	case f < 9.995:
+		return fmt.Sprintf("%.2f %s", f, units[i])
+	case f < 99.95:
+		return fmt.Sprintf("%.1f %s", f, units[i])
+	}
+	return fmt.Sprintf("%.0f %s", f, units[i])
+}

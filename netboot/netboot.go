@@ -1,0 +1,54 @@
+// Package netboot answers machines that boot from the network: it decides who may boot and what, and serves the
+// boot files. It knows machines and boot specs, and neither images nor jobs; a Booter decides for it.
+package netboot
+
+import (
+	"context"
+	"net"
+)
+
+// Arch is a client system architecture type of DHCP option 93 (RFC 4578 section 2.1, and the IANA registry).
+type Arch uint16
+
+// The architectures that are answered.
+const (
+	BIOS       Arch = 0
+	UEFIBC     Arch = 7 // registered as EFI BC; sent by x86-64 UEFI firmware
+	UEFI64     Arch = 9
+	UEFI64HTTP Arch = 16
+)
+
+// UEFI says whether a is some kind of UEFI firmware.
+func (a Arch) UEFI() bool { return a != BIOS }
+
+// Machine is what is known of a booting machine from its own packets and requests: all of it hostile.
+type Machine struct {
+	MAC  net.HardwareAddr
+	UUID string // lower case, "" if not sent or all zeros
+	Arch Arch
+}
+
+// Action is what a machine does once its loader runs.
+type Action int
+
+// The actions.
+const (
+	Menu  Action = iota // a menu whose default entry, after a while, is the local disk
+	Local               // the local disk at once
+	Agent               // our Linux at once
+)
+
+// Spec is what a machine boots. Kernel, Initrds and Args matter to Menu and Agent.
+type Spec struct {
+	Action  Action
+	Kernel  string   // path below the HTTP server, "/boot/vmlinuz"
+	Initrds []string // paths below the HTTP server, in order
+	Args    []string // kernel arguments
+}
+
+// Booter decides what a machine boots.
+type Booter interface {
+	// Boot is called once for each boot script that is asked for. An error gives the machine a script that
+	// shows it and then boots the local disk.
+	Boot(ctx context.Context, m Machine) (Spec, error)
+}
