@@ -302,7 +302,12 @@ func (p Progress) Percent() int {
 
 // Printable returns s fit for a screen, a log line or a menu: without control characters, invalid UTF-8 and
 // direction marks, with runs of space made one, trimmed, and cut at 64 runes.
-func Printable(s string) string {
+func Printable(s string) string { return printable(s, 64) }
+
+// Sentence is Printable for the one line of a message: cut at 400 runes.
+func Sentence(s string) string { return printable(s, 400) }
+
+func printable(s string, limit int) string {
 	var b strings.Builder
 	space, n := false, 0
 	for _, r := range s {
@@ -310,7 +315,7 @@ func Printable(s string) string {
 			space = n > 0
 			continue
 		}
-		if n >= 64 {
+		if n >= limit || space && n+1 >= limit {
 			break
 		}
 		if space {
@@ -342,3 +347,8 @@ func Bytes(n int64) string {
 	}
 	return fmt.Sprintf("%.0f %s", f, units[i])
 }
+
+// DiskNeeds is the smallest disk, in bytes, that an image whose files hold size bytes is installed on: the files, a
+// seventh more for metadata and for what a chain of deltas replaces, 256 MiB of boot partitions and 512 MiB of room to
+// boot and work in.
+func DiskNeeds(size int64) int64 { return size + size/7 + 768<<20 }

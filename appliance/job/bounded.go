@@ -1,0 +1,115 @@
+package job
+
+import (
+	"net"
+	"strings"
+	"unicode/utf8"
+)
+
+// What a machine may say of itself at most. Real machines stay far below.
+const (
+	maxText       = 256 // bytes of one string
+	maxMACs       = 64
+	maxDisks      = 256
+	maxPartitions = 128 // of one disk
+)
+
+// Bounded returns h with every string and list cut to what the appliance keeps, and the identity normalised. The
+// client sends it so; the server applies it again to what it gets.
+func (h Hello) Bounded() Hello {
+	h.Boot, h.Agent = clip(h.Boot), clip(h.Agent)
+	h.Identity = h.Identity.Bounded()
+	h.Inventory = h.Inventory.Bounded()
+	return h
+}
+
+// Bounded returns i with a lower-case UUID that is "" if it says nothing, and only well-formed MAC addresses, lower
+// case, each once, in their order.
+func (i Identity) Bounded() Identity {
+	i.UUID = NormalUUID(i.UUID)
+	i.Serial, i.Vendor, i.Product = clip(i.Serial), clip(i.Vendor), clip(i.Product)
+	var macs []string
+	seen := map[string]bool{}
+	for _, m := range i.MACs {
+		mac, ok := NormalMAC(m)
+		if !ok || seen[mac] || len(macs) == maxMACs {
+			continue
+		}
+		seen[mac] = true
+		macs = append(macs, mac)
+	}
+	i.MACs = macs
+	return i
+}
+
+// Bounded returns v with every string and list cut to what the appliance keeps.
+func (v Inventory) Bounded() Inventory {
+	v.CPU, v.Firmware = clip(v.CPU), clip(v.Firmware)
+	v.Disks = append([]Disk(nil), v.Disks[:min(len(v.Disks), maxDisks)]...)
+	for i := range v.Disks {
+		d := &v.Disks[i]
+		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.Bus, &d.Table, &d.Signature, &d.Unfinished} {
+			*s = clip(*s)
+		}
+		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), maxPartitions)]...)
+		for j := range d.Partitions {
+			p := &d.Partitions[j]
+			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)
+		}
+	}
+	v.NICs = append([]NIC(nil), v.NICs[:min(len(v.NICs), maxMACs)]...)
+	for i := range v.NICs {
+		n := &v.NICs[i]
+		n.Name, n.MAC, n.Driver, n.Address = clip(n.Name), clip(n.MAC), clip(n.Driver), clip(n.Address)
+	}
+	return v
+}
+
+// NormalMAC returns a 48-bit address in lower case with colons, and whether s is one that a machine can have: neither
+// all zeros nor a group address.
+func NormalMAC(s string) (string, bool) {
+	mac, err := net.ParseMAC(strings.TrimSpace(s))
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00" {
+		return "", false
+	}
+	return mac.String(), true
+}
+
+// NormalUUID returns a UUID in lower case, or "" if s is none or says nothing: all zeros, all ones, or one of the values
+// that board makers leave in (each of them is shared by thousands of machines).
+func NormalUUID(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if len(s) != 36 {
+		return ""
+	}
+	for i := range len(s) {
+		c := s[i]
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (c == '-') || !dash && !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return ""
+		}
+	}
+	switch s {
+	case "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+		"03000200-0400-0500-0006-000700080009", // AMI's default, in both byte orders
+		"00020003-0004-0005-0006-000700080009",
+		"12345678-1234-5678-90ab-cddeefaabbcc":
+		return ""
+	}
+	return s
+}
+
+// clip cuts s at maxText bytes, between runes.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	s = s[:maxText]
+	for len(s) > 0 {
+		if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
+			break
+		}
+		s = s[:len(s)-1]
+	}
+	return s
+}

@@ -1,0 +1,135 @@
+package job
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Limits of the wire. The server refuses what is larger; the client does not send it.
+const (
+	MaxBody   = 1 << 20 // bytes of a request's JSON
+	MaxReply  = 8 << 20 // bytes of a reply's JSON
+	MaxEvents = 256     // events in one request
+)
+
+// Client speaks for one boot of one machine: Hello first, and its token authorises the rest.
+//
+// Each call is one request, made once: whether and when to try again is the caller's choice, and Retryable says
+// whether it can help. A Client may be used from several goroutines once Hello has returned.
+type Client struct {
+	base  string
+	http  *http.Client
+	token string
+}
+
+// PinnedTLS trusts the certificates in caPEM and no others. A caller whose clock may be wrong sets Time.
+func PinnedTLS(caPEM []byte) (*tls.Config, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(caPEM) {
+		return nil, errors.New("reading the appliance's CA: no certificate in it")
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, nil
+}
+
+// NewClient makes a client for the appliance at base, "https://10.0.0.1:8443".
+func NewClient(base string, conf *tls.Config) *Client {
+	return &Client{
+		base: strings.TrimSuffix(base, "/"),
+		http: &http.Client{
+			Timeout: 30 * time.Second,
+			Transport: &http.Transport{
+				TLSClientConfig:     conf,
+				TLSHandshakeTimeout: 10 * time.Second,
+				IdleConnTimeout:     time.Minute,
+				ForceAttemptHTTP2:   true,
+			},
+			// The contract has no redirects, and a token must not follow one.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Hello introduces the machine and keeps the token of the Welcome for the other calls.
+func (c *Client) Hello(ctx context.Context, h Hello) (Welcome, error) {
+	var w Welcome
+	if err := c.post(ctx, c.base+HelloPath, "", h.Bounded(), &w); err != nil {
+		return Welcome{}, fmt.Errorf("saying hello: %w", err)
+	}
+	c.token = w.Token
+	return w, nil
+}
+
+// Choose tells what a person chose on the screen and gets the job that it became.
+func (c *Client) Choose(ctx context.Context, choice Choice) (Spec, error) {
+	var s Spec
+	if err := c.post(ctx, c.base+ChoosePath, c.token, choice, &s); err != nil {
+		return Spec{}, fmt.Errorf("asking for %s: %w", Printable(choice.Image), err)
+	}
+	return s, nil
+}
+
+// Events sends what happened, at most MaxEvents at once, in the order of their numbers.
+func (c *Client) Events(ctx context.Context, e Events) (Acknowledged, error) {
+	var a Acknowledged
+	if err := c.post(ctx, c.base+EventsPath, c.token, e, &a); err != nil {
+		return Acknowledged{}, fmt.Errorf("reporting %d events: %w", len(e.Events), err)
+	}
+	return a, nil
+}
+
+// Home reports to home, with its one-time token, that the installed system is up. It needs no Hello.
+func (c *Client) Home(ctx context.Context, home Home, r HomeReport) error {
+	if err := c.post(ctx, home.URL, home.Token, r, nil); err != nil {
+		return fmt.Errorf("phoning home: %w", err)
+	}
+	return nil
+}
+
+func (c *Client) post(ctx context.Context, url, token string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if len(body) > MaxBody {
+		return fmt.Errorf("request has %d bytes, more than %d", len(body), MaxBody)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	reply, err := io.ReadAll(io.LimitReader(res.Body, MaxReply+1))
+	if err != nil {
+		return fmt.Errorf("reading the reply: %w", err)
+	}
+	if len(reply) > MaxReply {
+		return fmt.Errorf("reply has more than %d bytes", MaxReply)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return ReadProblem(res.StatusCode, reply)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(reply, out); err != nil {
+		return fmt.Errorf("reading the reply: %w", err)
+	}
+	return nil
+}
