@@ -1,0 +1,85 @@
+package bootloader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// BuildOptions says where GRUB is on the building machine; the zero value is right for Debian.
+type BuildOptions struct {
+	Program string // grub-mkimage; "" means the one in PATH (package grub-common)
+	Modules string // folder that holds i386-pc and x86_64-efi; "" means /usr/lib/grub (grub-pc-bin, grub-efi-amd64-bin)
+}
+
+// BuildGRUB makes BootImage, CoreImage and EFIImage below dir, which is created if absent. The same GRUB packages
+// give the same bytes each time.
+func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
+	if o.Program == "" {
+		o.Program = "grub-mkimage"
+	}
+	if o.Modules == "" {
+		o.Modules = "/usr/lib/grub"
+	}
+	boot, err := os.ReadFile(filepath.Join(o.Modules, "i386-pc", "boot.img"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("building GRUB images: %w (Debian package grub-pc-bin; run make deps)", err)
+	}
+	if err != nil {
+		return fmt.Errorf("building GRUB images: %w", err)
+	}
+	// ",gpt2" without a drive: core.img fills in the drive that the BIOS started it from.
+	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), biosModules()); err != nil {
+		return err
+	}
+	// No device at all: the image fills in the partition that the firmware loaded it from.
+	if err := mkimage(ctx, o, "x86_64-efi", "/griddle", filepath.Join(dir, EFIImage), efiModules()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, BootImage), boot, 0o644); err != nil {
+		return fmt.Errorf("building GRUB images: %w", err)
+	}
+	return nil
+}
+
+func mkimage(ctx context.Context, o BuildOptions, format, prefix, out string, modules []string) error {
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return fmt.Errorf("building GRUB images: %w", err)
+	}
+	args := append([]string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", prefix, "-o", out}, modules...)
+	cmd := exec.CommandContext(ctx, o.Program, args...)
+	// grub-mkimage stamps EFI images with this (utils/mkimage.c), else with a constant; pin it either way.
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "SOURCE_DATE_EPOCH=0")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return fmt.Errorf("building GRUB image for %s: %w (Debian package grub-common; run make deps)", format, err)
+		}
+		return fmt.Errorf("building GRUB image for %s: %w: %s", format, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return nil
+}
+
+// commonModules is everything that grub.cfg uses; nothing is loaded from the disk at boot.
+func commonModules() []string {
+	return []string{
+		"part_gpt", "fat", "btrfs",
+		"normal", "linux", "configfile", "search", "search_fs_uuid", "search_fs_file", "search_label",
+		"regexp", "test", "true", "echo", "sleep", "loadenv", "probe", "ls", "cat", "help", "minicmd", "reboot", "halt",
+		"terminal", "gzio", "zstd",
+	}
+}
+
+func biosModules() []string {
+	return append(commonModules(), "biosdisk", "serial")
+}
+
+func efiModules() []string {
+	return append(commonModules(), "efi_gop", "efi_uga", "efifwsetup")
+}

@@ -1,0 +1,2 @@
+// Package initramfs decides what goes into the boot image.
+package initramfs
