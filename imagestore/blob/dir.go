@@ -1,0 +1,243 @@
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Dir is a Store in a local directory.
+type Dir struct {
+	path string
+}
+
+// abandoned is the age at which a temporary file is taken to belong to a process that died.
+const abandoned = 24 * time.Hour
+
+// OpenDir makes path a Store, creating it where it does not exist, and clears away what killed writers left there.
+func OpenDir(path string) (*Dir, error) {
+	for _, p := range []string{path, filepath.Join(path, "sha256"), filepath.Join(path, "tmp")} {
+		if err := makeDir(p); err != nil {
+			return nil, fmt.Errorf("opening blob directory: %w", err)
+		}
+	}
+	tmp := filepath.Join(path, "tmp")
+	old, err := os.ReadDir(tmp)
+	if err != nil {
+		return nil, fmt.Errorf("opening blob directory: %w", err)
+	}
+	for _, e := range old {
+		if i, err := e.Info(); err == nil && time.Since(i.ModTime()) > abandoned {
+			os.Remove(filepath.Join(tmp, e.Name()))
+		}
+	}
+	return &Dir{path: path}, nil
+}
+
+// makeDir makes one directory durably: its parent is synced too.
+func makeDir(p string) error {
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		return err
+	}
+	switch err := os.Mkdir(p, 0o755); {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return syncDir(filepath.Dir(p))
+}
+
+func syncDir(p string) error {
+	d, err := os.Open(p)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("syncing directory %s: %w", p, err)
+	}
+	return nil
+}
+
+func (s *Dir) file(d Digest) (string, error) {
+	if _, err := ParseDigest(string(d)); err != nil {
+		return "", err
+	}
+	h := d.Hex()
+	return filepath.Join(s.path, "sha256", h[:2], h), nil
+}
+
+// File opens the file that holds d, for handing to sendfile.
+func (s *Dir) File(d Digest) (*os.File, error) {
+	p, err := s.file(d)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("opening blob %s: %w", d, ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening blob %s: %w", d, err)
+	}
+	return f, nil
+}
+
+type section struct {
+	io.Reader
+	io.Closer
+}
+
+// Open implements Reader.
+func (s *Dir) Open(_ context.Context, d Digest, off, n int64) (io.ReadCloser, error) {
+	f, err := s.File(d)
+	if err != nil {
+		return nil, err
+	}
+	i, err := f.Stat()
+	if err == nil {
+		n, err = checkRange(d, off, n, i.Size())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return section{io.NewSectionReader(f, off, n), f}, nil
+}
+
+// Stat implements Reader.
+func (s *Dir) Stat(_ context.Context, d Digest) (int64, error) {
+	p, err := s.file(d)
+	if err != nil {
+		return 0, err
+	}
+	i, err := os.Stat(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("looking up blob %s: %w", d, ErrNotExist)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking up blob %s: %w", d, err)
+	}
+	return i.Size(), nil
+}
+
+// Put implements Store. The bytes go to a file in tmp/ and are hashed on the way; then, in this order: fsync of the
+// file, rename to its name, fsync of the directory that holds the name. The last of these makes the blob durable;
+// a crash before the rename leaves a temporary file and nothing else, one after it a whole blob.
+func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ int64, err error) {
+	if want != "" {
+		if _, err := ParseDigest(string(want)); err != nil {
+			return "", 0, err
+		}
+	}
+	f, err := os.CreateTemp(filepath.Join(s.path, "tmp"), "put-*")
+	if err != nil {
+		return "", 0, fmt.Errorf("putting blob: %w", err)
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	h := sha256.New()
+	n, err := io.CopyBuffer(io.MultiWriter(f, h), contextReader{ctx, r}, make([]byte, 256<<10))
+	if err != nil {
+		return "", 0, fmt.Errorf("putting blob: %w", err)
+	}
+	got := FromSum(h.Sum(nil))
+	if want != "" && got != want {
+		return "", 0, fmt.Errorf("putting blob %s: %w: got %s", want, ErrMismatch, got)
+	}
+	if err := s.commit(f, got); err != nil {
+		return "", 0, fmt.Errorf("putting blob %s: %w", got, err)
+	}
+	return got, n, nil
+}
+
+func (s *Dir) commit(f *os.File, d Digest) error {
+	name, err := s.file(d)
+	if err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := makeDir(filepath.Dir(name)); err != nil {
+		return err
+	}
+	// Renaming over a blob that is there replaces it by the same bytes, freshly synced, with a new time: a
+	// collector that looks at times then knows that somebody counts on it.
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// List implements Store.
+func (s *Dir) List(ctx context.Context, f func(Info) error) error {
+	root := filepath.Join(s.path, "sha256")
+	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // deleted between the reading of its directory and now
+			}
+			return fmt.Errorf("listing blobs: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d, perr := ParseDigest(prefix + e.Name())
+		if perr != nil || !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), filepath.Base(filepath.Dir(p))) {
+			return nil
+		}
+		i, err := e.Info()
+		if err != nil {
+			return nil
+		}
+		return f(Info{Digest: d, Size: i.Size(), Time: i.ModTime().UTC()})
+	})
+}
+
+// Delete implements Store. It is durable when it returns.
+func (s *Dir) Delete(_ context.Context, d Digest) error {
+	p, err := s.file(d)
+	if err != nil {
+		return err
+	}
+	err = os.Remove(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("deleting blob %s: %w", d, ErrNotExist)
+	}
+	if err != nil {
+		return fmt.Errorf("deleting blob %s: %w", d, err)
+	}
+	return syncDir(filepath.Dir(p))
+}
+
+// contextReader stops a copy when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
