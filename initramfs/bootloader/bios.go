@@ -1,0 +1,117 @@
+package bootloader
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// ErrSectorSize is returned for a disk that no BIOS can start: its sectors are not 512 bytes.
+var ErrSectorSize = errors.New("BIOS boot needs 512-byte sectors")
+
+// Extent is a run of bytes on a disk.
+type Extent struct {
+	Start int64 // bytes from the start of the disk
+	Size  int64 // bytes
+}
+
+// Disk is the whole disk that is made bootable.
+type Disk interface {
+	io.ReaderAt
+	io.WriterAt
+}
+
+const sector = 512
+
+// Offsets in the two boot sectors (GRUB's include/grub/i386/pc/boot.h).
+const (
+	bootCodeEnd      = 0x1b8         // where the disk signature of the MBR begins; the table follows it
+	bootKernelSector = 0x5c          // u64: LBA of core.img
+	bootDriveCheck   = 0x66          // a two-byte jump
+	blocklist        = sector - 12   // in diskboot.img: u64 LBA of the rest, u16 sectors, u16 segment
+	blocklistLen     = blocklist + 8 // the first list grows downwards; ours has one entry
+)
+
+// InstallBIOS writes core.img into the BIOS boot partition and then boot.img to the boot sector of disk, with each
+// other's places patched in as grub-bios-setup does. Only the 440 bytes of code of the boot sector change: disk
+// signature, partition entries and everything outside the partition stay.
+//
+// images holds BootImage and CoreImage. It fails with ErrSectorSize where sectorSize is not 512, and before writing
+// anything where the images are not GRUB's or do not fit.
+func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) error {
+	if sectorSize != sector {
+		return fmt.Errorf("installing GRUB for BIOS: %w, this disk has %d", ErrSectorSize, sectorSize)
+	}
+	boot, err := fs.ReadFile(images, BootImage)
+	if err != nil {
+		return fmt.Errorf("installing GRUB for BIOS: %w", err)
+	}
+	core, err := fs.ReadFile(images, CoreImage)
+	if err != nil {
+		return fmt.Errorf("installing GRUB for BIOS: %w", err)
+	}
+	mbr := make([]byte, sector)
+	if _, err := disk.ReadAt(mbr, 0); err != nil {
+		return fmt.Errorf("reading boot sector: %w", err)
+	}
+	if mbr, core, err = patch(boot, core, mbr, partition); err != nil {
+		return fmt.Errorf("installing GRUB for BIOS: %w", err)
+	}
+	// The boot sector last: until it is written nothing refers to core.img.
+	if _, err := disk.WriteAt(core, partition.Start); err != nil {
+		return fmt.Errorf("writing core.img: %w", err)
+	}
+	if err := syncDisk(disk); err != nil {
+		return fmt.Errorf("writing core.img: %w", err)
+	}
+	if _, err := disk.WriteAt(mbr, 0); err != nil {
+		return fmt.Errorf("writing boot sector: %w", err)
+	}
+	if err := syncDisk(disk); err != nil {
+		return fmt.Errorf("writing boot sector: %w", err)
+	}
+	return nil
+}
+
+func syncDisk(d any) error {
+	if s, ok := d.(interface{ Sync() error }); ok {
+		return s.Sync()
+	}
+	return nil
+}
+
+// patch returns the boot sector and the core image as they are to be written; old is the present boot sector.
+func patch(boot, core, old []byte, p Extent) (mbr, image []byte, err error) {
+	switch {
+	case len(boot) != sector || boot[bootDriveCheck] != 0xeb:
+		return nil, nil, errors.New("boot.img is not GRUB's")
+	case len(core) < 2*sector:
+		return nil, nil, errors.New("core.img is too short")
+	case p.Start%sector != 0 || p.Start <= 0:
+		return nil, nil, fmt.Errorf("BIOS boot partition at byte %d is not at a sector", p.Start)
+	}
+	n := (len(core) + sector - 1) / sector
+	if int64(n)*sector > p.Size {
+		return nil, nil, fmt.Errorf("core.img has %d bytes, the BIOS boot partition %d", len(core), p.Size)
+	}
+	if n-1 > 0xffff {
+		return nil, nil, errors.New("core.img is too long for its block list")
+	}
+	first := uint64(p.Start / sector)
+
+	mbr = append([]byte(nil), old...)
+	copy(mbr[:bootCodeEnd], boot)
+	binary.LittleEndian.PutUint64(mbr[bootKernelSector:], first)
+	// Some BIOSes pass a wrong drive number to a hard disk's boot sector; without this jump it is checked
+	// (util/setup.c, "buggy BIOSes").
+	mbr[bootDriveCheck], mbr[bootDriveCheck+1] = 0x90, 0x90
+	mbr[510], mbr[511] = 0x55, 0xaa
+
+	image = make([]byte, n*sector)
+	copy(image, core)
+	binary.LittleEndian.PutUint64(image[blocklist:], first+1)
+	binary.LittleEndian.PutUint16(image[blocklistLen:], uint16(n-1))
+	return mbr, image, nil
+}

@@ -1,0 +1,96 @@
+package bootloader
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestRender(t *testing.T) {
+	c := Config{
+		Title:  "web:20261120.1",
+		PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
+		Root:   "@roots/web-20261120.1",
+		Args:   []string{"net.ifnames=0", `quoted="it's $HOME"`},
+	}
+	got, err := c.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "grub.cfg")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("grub.cfg differs from %s (run with -update to rewrite it):\n%s", golden, got)
+	}
+	cmd := exec.Command("grub-script-check")
+	cmd.Stdin = strings.NewReader(string(got))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("grub-script-check (Debian package grub-common, run make deps): %v: %s", err, out)
+	}
+}
+
+func TestRenderRefuses(t *testing.T) {
+	good := Config{PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
+	for name, spoil := range map[string]func(*Config){
+		"no pool":          func(c *Config) { c.PoolID = "" },
+		"pool with quote":  func(c *Config) { c.PoolID = strings.Repeat("'", 36) },
+		"no root":          func(c *Config) { c.Root = "" },
+		"absolute root":    func(c *Config) { c.Root = "/x" },
+		"root with comma":  func(c *Config) { c.Root = "a,ro" },
+		"line in an arg":   func(c *Config) { c.Args = []string{"a\nmenuentry x {"} },
+		"line in a title":  func(c *Config) { c.Title = "a\nb" },
+		"empty arg":        func(c *Config) { c.Args = []string{""} },
+		"root with a line": func(c *Config) { c.Root = "a\nb" },
+	} {
+		c := good
+		spoil(&c)
+		if got, err := c.Render(); err == nil {
+			t.Errorf("%s: Render = %q, want an error", name, got)
+		}
+	}
+	if _, err := good.Render(); err != nil {
+		t.Errorf("Render = %v, want none", err)
+	}
+}
+
+func TestInstallESP(t *testing.T) {
+	images, dir := os.DirFS(built(t)), t.TempDir()
+	c := Config{PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
+	if err := InstallESP(dir, images, c); err != nil {
+		t.Fatal(err)
+	}
+	env := filepath.Join(dir, "griddle", "grubenv")
+	if out, err := exec.Command("grub-editenv", env, "set", "saved_entry=kernels").CombinedOutput(); err != nil {
+		t.Fatalf("grub-editenv (Debian package grub-common, run make deps): %v: %s", err, out)
+	}
+	if err := InstallESP(dir, images, c); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("grub-editenv", env, "list").CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "saved_entry=kernels" {
+		t.Errorf("grubenv after a second install = %q, %v; want it kept", out, err)
+	}
+	var files []string
+	for _, p := range []string{"EFI/BOOT/*", "griddle/*"} {
+		found, _ := filepath.Glob(filepath.Join(dir, p))
+		for _, f := range found {
+			files = append(files, strings.TrimPrefix(f, dir+"/"))
+		}
+	}
+	if got, want := strings.Join(files, " "), "EFI/BOOT/BOOTX64.EFI griddle/grub.cfg griddle/grubenv"; got != want {
+		t.Errorf("files on the ESP = %s, want %s", got, want)
+	}
+}

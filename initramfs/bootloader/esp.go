@@ -1,0 +1,67 @@
+package bootloader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// InstallESP puts the UEFI image, grub.cfg and grubenv onto the EFI system partition mounted at dir. Each file is
+// written to a temporary name, synced and renamed; grub.cfg comes last, and what it needs is durable before it
+// is there. An existing grubenv is kept.
+//
+// The image goes to the path that firmware tries without being told, EFI/BOOT/BOOTX64.EFI: no boot variable is
+// written, so a disk that is moved to another machine, or was installed under BIOS, boots as well.
+func InstallESP(dir string, images fs.FS, c Config) error {
+	cfg, err := c.Render()
+	if err != nil {
+		return err
+	}
+	efi, err := fs.ReadFile(images, EFIImage)
+	if err != nil {
+		return fmt.Errorf("installing GRUB for UEFI: %w", err)
+	}
+	env := filepath.Join(dir, "griddle", "grubenv")
+	if _, err := os.Stat(env); errors.Is(err, fs.ErrNotExist) {
+		if err := writeDurable(env, EnvBlock()); err != nil {
+			return fmt.Errorf("installing GRUB for UEFI: %w", err)
+		}
+	}
+	if err := writeDurable(filepath.Join(dir, "EFI", "BOOT", "BOOTX64.EFI"), efi); err != nil {
+		return fmt.Errorf("installing GRUB for UEFI: %w", err)
+	}
+	if err := writeDurable(filepath.Join(dir, "griddle", "grub.cfg"), cfg); err != nil {
+		return fmt.Errorf("writing grub.cfg: %w", err)
+	}
+	return nil
+}
+
+// writeDurable is as good as vfat lets it be: the rename is not atomic against a power cut there, but at no time
+// does a half-written file bear the name.
+func writeDurable(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
