@@ -209,16 +209,16 @@ func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	return Disk{}, fmt.Errorf("%w %q: %d disks fit, name one by serial or path; this machine has %s", ErrRule, Printable(s), len(found), list)
 }
 
-// String names a disk for people: path, model, serial and size.
+// String names a disk for people: path, size, serial and model, the one that matters least last.
 func (d Disk) String() string {
-	parts := []string{d.Path}
-	if m := Printable(d.Model); m != "" {
-		parts = append(parts, m)
-	}
+	parts := []string{Printable(d.Path), Bytes(d.Size)}
 	if s := Printable(d.Serial); s != "" {
 		parts = append(parts, "serial "+s)
 	}
-	return strings.Join(append(parts, Bytes(d.Size)), ", ")
+	if m := Printable(d.Model); m != "" {
+		parts = append(parts, m)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Named says whether name is the disk's serial, its path or its bare device name, as somebody who allows its loss

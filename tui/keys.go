@@ -1,0 +1,238 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"griddle/appliance/job"
+)
+
+// key obeys one key press. Repainting is asked for with Ctrl-L on every page: somebody who attaches to a serial line
+// late sees only what changes.
+func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+	if k.Type == tea.KeyCtrlL {
+		return m, tea.ClearScreen
+	}
+	m.notice = ""
+	switch m.page {
+	case pageStart:
+		return m.onStart(k)
+	case pageWelcome, pageResult:
+		return m.onMenu(k)
+	case pageImage:
+		return m.onList(k, len(m.found.Welcome.Images), pageWelcome, Model.pickImage)
+	case pageDisk:
+		return m.onList(k, len(m.found.Inventory.Disks), pageImage, Model.pickDisk)
+	case pageMethod:
+		return m.onList(k, 1, pageDisk, func(m Model) Model { m.page, m.typed = pageConfirm, ""; return m })
+	case pageConfirm:
+		return m.onConfirm(k)
+	}
+	return m, nil // nothing interrupts an install
+}
+
+// onStart offers the rescue shell while nothing answers: the person in front of the machine must be able to look.
+func (m Model) onStart(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+	switch k.String() {
+	case "s":
+		return m, m.power(Shell)
+	case "r":
+		return m, m.power(Reboot)
+	case "p":
+		return m, m.power(Off)
+	}
+	return m, nil
+}
+
+type choice struct {
+	key, label string
+	do         func(Model) (Model, tea.Cmd)
+}
+
+// choices are the lines of the menu on the welcome and result pages.
+func (m Model) choices() []choice {
+	power := func(p Power) func(Model) (Model, tea.Cmd) {
+		return func(m Model) (Model, tea.Cmd) { return m, m.power(p) }
+	}
+	reboot := choice{"r", "Reboot", power(Reboot)}
+	off := choice{"p", "Power off", power(Off)}
+	shell := choice{"s", "Rescue shell", power(Shell)}
+	if m.page == pageWelcome {
+		install := choice{"i", "Install an image on this machine", func(m Model) (Model, tea.Cmd) {
+			switch {
+			case len(m.found.Welcome.Images) == 0:
+				m.notice = "The appliance has no image yet. Publish one: griddle publish SOURCE IMAGE"
+			case len(m.found.Inventory.Disks) == 0:
+				m.notice = "This machine has no disk that could be installed on."
+			default:
+				m.page, m.cursor = pageImage, 0
+			}
+			return m, nil
+		}}
+		again := choice{"a", "Ask the appliance again", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
+		return []choice{install, again, shell, reboot, off}
+	}
+	if m.err != nil {
+		again := choice{"a", "Try again from the start", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
+		return []choice{again, shell, reboot, off}
+	}
+	return []choice{reboot, off, shell}
+}
+
+func (m Model) onMenu(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+	items := m.choices()
+	m.cursor = min(m.cursor, len(items)-1)
+	switch k.String() {
+	case "up":
+		m.cursor = max(0, m.cursor-1)
+	case "down":
+		m.cursor = min(len(items)-1, m.cursor+1)
+	case "enter":
+		return items[m.cursor].do(m)
+	default:
+		for _, c := range items {
+			if c.key == k.String() {
+				return c.do(m)
+			}
+		}
+	}
+	return m, nil
+}
+
+func (m Model) onList(k tea.KeyMsg, n int, back page, pick func(Model) Model) (tea.Model, tea.Cmd) {
+	switch k.String() {
+	case "up":
+		m.cursor = max(0, m.cursor-1)
+	case "down":
+		m.cursor = min(n-1, m.cursor+1)
+	case "home":
+		m.cursor = 0
+	case "end":
+		m.cursor = n - 1
+	case "esc":
+		m.page, m.cursor = back, 0
+	case "enter":
+		if m.cursor < n {
+			return pick(m), nil
+		}
+	}
+	return m, nil
+}
+
+func (m Model) pickImage() Model {
+	m.image = m.cursor
+	m.page, m.cursor = pageDisk, 0
+	return m
+}
+
+func (m Model) pickDisk() Model {
+	if why := m.unfit(m.found.Inventory.Disks[m.cursor]); why != "" {
+		m.notice = "Not this one: " + why + "."
+		return m
+	}
+	m.disk = m.cursor
+	m.page, m.cursor = pageMethod, 0
+	return m
+}
+
+// unfit says why the chosen image cannot go onto d, "" where it can.
+func (m Model) unfit(d job.Disk) string {
+	if d.ReadOnly {
+		return "it is read-only"
+	}
+	if need := job.DiskNeeds(m.found.Welcome.Images[m.image].Size); d.Size < need {
+		return fmt.Sprintf("it has %s and the image needs %s", job.Bytes(d.Size), job.Bytes(need))
+	}
+	return ""
+}
+
+// maxTyped bounds the confirmation, in bytes: the longest serial that a disk has is far shorter.
+const maxTyped = 128
+
+func (m Model) onConfirm(k tea.KeyMsg) (tea.Model, tea.Cmd) {
+	switch k.Type {
+	case tea.KeyEsc:
+		m.page, m.cursor = pageMethod, 0
+	case tea.KeyBackspace, tea.KeyDelete:
+		if r := []rune(m.typed); len(r) > 0 {
+			m.typed = string(r[:len(r)-1])
+		}
+	case tea.KeyCtrlU:
+		m.typed = ""
+	case tea.KeySpace:
+		m.typed += " "
+	case tea.KeyRunes:
+		if len(m.typed)+len(string(k.Runes)) <= maxTyped && !k.Alt {
+			m.typed += string(k.Runes)
+		}
+	case tea.KeyEnter:
+		return m.confirm()
+	}
+	return m, nil
+}
+
+// names are what may be typed to confirm d: its serial as the screen shows it, its path and its bare name. A serial
+// that another disk bears too names neither of them.
+func (m Model) names(d job.Disk) []string {
+	names := []string{strings.TrimPrefix(d.Path, "/dev/"), d.Path}
+	if m.unique(d) {
+		names = append(names, job.Printable(d.Serial))
+	}
+	return names
+}
+
+// unique says whether d has a serial, and no other disk one that looks the same.
+func (m Model) unique(d job.Disk) bool {
+	bearers := 0
+	for _, o := range m.found.Inventory.Disks {
+		if job.Printable(o.Serial) == job.Printable(d.Serial) {
+			bearers++
+		}
+	}
+	return job.Printable(d.Serial) != "" && bearers == 1
+}
+
+func (m Model) confirm() (tea.Model, tea.Cmd) {
+	d := m.found.Inventory.Disks[m.disk]
+	typed := strings.TrimSpace(m.typed)
+	for _, n := range m.names(d) {
+		if typed != n {
+			continue
+		}
+		img := m.found.Welcome.Images[m.image]
+		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), d.String()
+		c := job.Choice{Image: img.Ref, Disk: job.DiskRule("path:" + d.Path), Erase: d.Path}
+		if m.unique(d) && job.Printable(d.Serial) == d.Serial {
+			// Device names move from boot to boot, and the job may have to be taken up again after a power cut.
+			c.Disk, c.Erase = job.DiskRule("serial:"+d.Serial), d.Serial
+		}
+		if m.actions.Choose == nil {
+			return m, nil
+		}
+		choose := m.actions.Choose
+		return m, func() tea.Msg { choose(c); return nil }
+	}
+	switch {
+	case typed == "":
+		m.notice = "Nothing was typed."
+	default:
+		m.notice = fmt.Sprintf("%q is not this disk.", job.Printable(typed))
+	}
+	return m, nil
+}
+
+func (m Model) power(p Power) tea.Cmd {
+	if m.actions.Power == nil {
+		return nil
+	}
+	return func() tea.Msg { m.actions.Power(p); return nil }
+}
+
+func (m Model) retry() tea.Cmd {
+	if m.actions.Retry == nil {
+		return nil
+	}
+	return func() tea.Msg { m.actions.Retry(); return nil }
+}

@@ -1,0 +1,248 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	"griddle/appliance/job"
+)
+
+// printable is job.Printable cut to width cells.
+func printable(s string, width int) string { return cut(job.Printable(s), width) }
+
+func (m Model) startPage() []string {
+	out := []string{" This machine has booted from the network. It is looking for its appliance.", ""}
+	mark := map[StepState]string{StepRunning: " .. ", StepDone: " ok ", StepFailed: "FAIL"}
+	for _, s := range m.steps {
+		out = append(out, cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
+		if s.State == StepFailed && s.Hint != "" {
+			for _, l := range wrap("       " + clean(s.Hint)) {
+				out = append(out, m.theme.warn.Render("       "+strings.TrimSpace(l)))
+			}
+		}
+	}
+	return out
+}
+
+func (m Model) facts() []string {
+	id, inv := m.found.Identity, m.found.Inventory
+	fact := func(name, value string) string {
+		if value == "" {
+			value = "unknown"
+		}
+		return fmt.Sprintf(" %-10s %s", name, printable(value, Columns-13))
+	}
+	cpu := job.Printable(inv.CPU)
+	if inv.CPUs > 0 {
+		cpu = strings.TrimSpace(fmt.Sprintf("%d x %s", inv.CPUs, cpu))
+	}
+	memory := ""
+	if inv.Memory > 0 {
+		memory = job.Bytes(inv.Memory)
+	}
+	out := []string{
+		fact("Machine", strings.TrimSpace(id.Vendor+" "+id.Product)),
+		fact("Serial", id.Serial),
+		fact("Processor", cpu),
+		fact("Memory", memory),
+		fact("Firmware", strings.ToUpper(inv.Firmware)),
+	}
+	for i, n := range inv.NICs {
+		if i == 3 {
+			out = append(out, fmt.Sprintf(" %-10s and %d more", "", len(inv.NICs)-i))
+			break
+		}
+		state := n.Address
+		switch {
+		case state != "":
+		case n.Carrier:
+			state = "link, no address"
+		default:
+			state = "no link"
+		}
+		out = append(out, fact("Network", n.Name+"  "+n.MAC+"  "+state))
+	}
+	disks := fmt.Sprintf("%d", len(inv.Disks))
+	if len(inv.Disks) == 0 {
+		disks = "none found"
+	}
+	return append(out, fact("Disks", disks), fact("Images", fmt.Sprintf("%d on the appliance", len(m.found.Welcome.Images))))
+}
+
+func (m Model) menu() []string {
+	var out []string
+	for i, c := range m.choices() {
+		line := fmt.Sprintf("   %s  %s", c.key, c.label)
+		if i == m.cursor {
+			line = m.theme.chosen.Render(" > " + line[3:])
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func (m Model) welcomePage() []string {
+	return append(append(m.facts(), ""), m.menu()...)
+}
+
+// window is the part of n rows that is shown, room rows high with the cursor in it.
+func window(n, cursor, room int) (from, to int) {
+	from = max(0, min(cursor-room/2, n-room))
+	return from, min(n, from+room)
+}
+
+func (m Model) line(i int, text string) string {
+	if i == m.cursor {
+		return m.theme.chosen.Render(cut(" > "+text, Columns))
+	}
+	return cut("   "+text, Columns)
+}
+
+func (m Model) imagePage() []string {
+	images := m.found.Welcome.Images
+	out := []string{" Which image shall this machine get?", "",
+		fmt.Sprintf("   %-40s %10s %10s  %s", "IMAGE", "SIZE", "TRANSFER", "PUBLISHED")}
+	from, to := window(len(images), m.cursor, 11)
+	for i := from; i < to; i++ {
+		g := images[i]
+		out = append(out, m.line(i, fmt.Sprintf("%s %10s %10s  %s", pad(job.Printable(g.Ref), 40),
+			job.Bytes(g.Size), job.Bytes(g.Wire), g.Published.UTC().Format("2006-01-02"))))
+	}
+	out = append(out, scrolled(from, to, len(images)))
+	if d := job.Printable(images[m.cursor].Description); d != "" {
+		out = append(append(out, ""), wrap(d)...)
+	}
+	return out
+}
+
+// scrolled says that a list goes on where it does.
+func scrolled(from, to, n int) string {
+	if from == 0 && to == n {
+		return ""
+	}
+	return fmt.Sprintf("   %d to %d of %d", from+1, to, n)
+}
+
+func (m Model) diskPage() []string {
+	disks := m.found.Inventory.Disks
+	out := []string{" Onto which disk? Nothing is written before the last page is confirmed.", "",
+		fmt.Sprintf("   %-14s %9s  %-6s %-22s %s", "DISK", "SIZE", "BUS", "MODEL", "SERIAL")}
+	from, to := window(len(disks), m.cursor, 7)
+	for i := from; i < to; i++ {
+		d := disks[i]
+		out = append(out, m.line(i, fmt.Sprintf("%s %9s  %s %s %s", pad(job.Printable(d.Path), 14), job.Bytes(d.Size),
+			pad(job.Printable(d.Bus), 6), pad(orUnknown(d.Model), 22), printable(orUnknown(d.Serial), 20))))
+	}
+	d := disks[m.cursor]
+	out = append(out, scrolled(from, to, len(disks)), " On "+job.Printable(d.Path)+":")
+	holds := d.Holds()
+	if len(holds) == 0 {
+		holds = []string{"nothing that is recognised: no partition table, no filesystem"}
+	}
+	for i, h := range holds {
+		if i == 4 && len(holds) > 5 {
+			out = append(out, fmt.Sprintf("   and %d more", len(holds)-i))
+			break
+		}
+		out = append(out, cut("   "+h, Columns))
+	}
+	if why := m.unfit(d); why != "" {
+		out = append(out, m.theme.warn.Render(cut(" It cannot be chosen: "+why+".", Columns)))
+	}
+	return out
+}
+
+func orUnknown(s string) string {
+	if s = job.Printable(s); s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (m Model) methodPage() []string {
+	return []string{" How shall the disk be used?", "",
+		m.line(0, "Whole disk: a new partition table, everything on the disk is lost"), "",
+		"   A boot partition for BIOS, one for UEFI, and the rest a btrfs pool for",
+		"   images, roots, /home and /persistent."}
+}
+
+func (m Model) confirmPage() []string {
+	d, img := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image]
+	out := []string{" Install  " + printable(img.Ref, 60), " onto     " + cut(d.String(), 68), ""}
+	holds := d.Holds()
+	if len(holds) == 0 {
+		out = append(out, " The disk bears no partition table and no known filesystem. Whatever else it", " holds will be lost.")
+	} else {
+		out = append(out, m.theme.warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
+		for i, h := range holds {
+			if i == 8 && len(holds) > 9 {
+				out = append(out, fmt.Sprintf("   and %d more", len(holds)-i))
+				break
+			}
+			out = append(out, cut("   "+h, Columns))
+		}
+	}
+	names := m.names(d)
+	ask := "To install, type the disk's name (" + names[0] + ")"
+	if len(names) > 2 {
+		ask += " or its serial (" + names[2] + ")"
+	}
+	out = append(append(out, ""), wrap(ask+", then press Enter:")...)
+	return append(out, "", " > "+cut(job.Printable(m.typed), Columns-6)+"_")
+}
+
+func (m Model) progressPage() []string {
+	p := m.progress
+	out := []string{" Image  " + printable(p.ref, 60), " Disk   " + cut(job.Printable(m.target), 70), ""}
+	out = append(append(out, m.phaseList()...), "")
+	out = append(out, p.meter()...)
+	out = append(out, "")
+	for _, l := range p.log[max(0, len(p.log)-5):] {
+		text := cut(" "+l.at.UTC().Format("15:04:05")+"  "+l.text, Columns)
+		if l.level == job.Warning || l.level == job.Error {
+			text = m.theme.warn.Render(cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func (m Model) resultPage() []string {
+	p := m.progress
+	var out []string
+	if m.err == nil {
+		out = append(out, " Installed: "+printable(p.ref, 60), " on         "+cut(job.Printable(m.target), 66))
+		if !p.began.IsZero() {
+			out = append(out, " in         "+duration(p.now.Sub(p.began)))
+		}
+	} else {
+		out = append(out, m.theme.warn.Render(" NOT INSTALLED"))
+		phase := phaseNames[p.phase]
+		if phase != "" {
+			out = append(out, " It stopped at: "+phase)
+		}
+		out = append(out, "")
+		lines := strings.Split(m.err.Error(), "\n")
+		for i, l := range lines {
+			if i == 8 {
+				out = append(out, fmt.Sprintf("   and %d more lines", len(lines)-i))
+				break
+			}
+			out = append(out, wrap(clean(l))...)
+		}
+	}
+	out = append(append(out, ""), m.menu()...)
+	if m.countdown >= 0 && m.err == nil {
+		out = append(out, "", fmt.Sprintf(" Rebooting in %d s. Press s for a shell instead.", m.countdown))
+	}
+	return out
+}
+
+// clean is job.Printable for a text longer than a name: word by word, so that only what harms a screen goes.
+func clean(s string) string {
+	words := strings.Fields(s)
+	for i, w := range words {
+		words[i] = job.Printable(w)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,254 @@
+package tui
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
+
+	"griddle/appliance/job"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden frames")
+
+func lab() Found {
+	return Found{
+		Welcome: job.Welcome{Machine: "lab-07", Images: []job.ImageChoice{
+			{Ref: "web:20261121.2@amd64", Description: "Debian 12 with nginx", Size: 301e6, Wire: 96e6, Published: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)},
+			{Ref: "lab/desktop:20261120.1@amd64", Size: 4200e6, Wire: 1500e6, Published: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
+		}},
+		Identity: job.Identity{Vendor: "Dell Inc.", Product: "OptiPlex 7050", Serial: "5XK2LQ2", MACs: []string{"52:54:00:12:34:56"}},
+		Inventory: job.Inventory{CPU: "Intel(R) Core(TM) i5-7500 CPU @ 3.40GHz", CPUs: 4, Memory: 8e9, Firmware: "uefi",
+			NICs: []job.NIC{{Name: "enp1s0", MAC: "52:54:00:12:34:56", Carrier: true, Address: "10.77.0.21/24"}, {Name: "enp2s0", MAC: "52:54:00:12:34:57"}},
+			Disks: []job.Disk{
+				{Path: "/dev/nvme0n1", Model: "Samsung SSD 970 EVO", Serial: "S4EWNF0M", Bus: "nvme", Size: 500e9, Table: "gpt", Partitions: []job.Partition{
+					{Number: 1, Size: 512 << 20, Type: "EFI system", Filesystem: "vfat", Label: "SYSTEM"},
+					{Number: 2, Size: 400e9, Filesystem: "ntfs", Label: "Windows"},
+					{Number: 3, Size: 99e9, Filesystem: "ext4"}}},
+				{Path: "/dev/sda", Model: "Tiny", Serial: "T1", Bus: "sata", Size: 200e6},
+				{Path: "/dev/vda", Serial: "blank-1", Bus: "virtio", Size: 20e9},
+			}},
+	}
+}
+
+func press(t *testing.T, m Model, keys ...string) Model {
+	t.Helper()
+	for _, k := range keys {
+		msg := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
+		for _, known := range []tea.KeyType{tea.KeyEnter, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace, tea.KeyCtrlU, tea.KeyCtrlC, tea.KeyHome, tea.KeyEnd} {
+			if (tea.KeyMsg{Type: known}).String() == k {
+				msg = tea.KeyMsg{Type: known}
+			}
+		}
+		next, cmd := m.Update(msg)
+		m = next.(Model)
+		if cmd != nil {
+			cmd()
+		}
+	}
+	return m
+}
+
+func send(m Model, msgs ...tea.Msg) Model {
+	for _, msg := range msgs {
+		next, _ := m.Update(msg)
+		m = next.(Model)
+	}
+	return m
+}
+
+func at(s int) time.Time { return time.Date(2026, 11, 21, 3, 0, s, 0, time.UTC) }
+
+func running() []tea.Msg {
+	ev := func(s int, e job.Event) tea.Msg {
+		e.Job, e.Time = "1b4e28ba-2fa1-11d2-883f-0016d3cca427", at(s)
+		return Happened{e}
+	}
+	return []tea.Msg{
+		ev(0, job.Event{Phase: job.PhaseCheck, Message: "signed by RWQf6LRC; the disk is large enough"}),
+		ev(1, job.Event{Phase: job.PhasePartition, State: job.Started, Disk: "blank-1", Message: "partitioning /dev/vda"}),
+		ev(4, job.Event{Phase: job.PhaseReceive, Message: "receiving stream 1 of 2"}),
+		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning, Message: "the appliance does not answer (connection refused); trying again in 4 s, from frame 7"}),
+		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6, WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second}}),
+	}
+}
+
+func TestFrames(t *testing.T) {
+	fresh := New("1.0", false, Actions{})
+	welcome := send(fresh, lab())
+	confirm := press(t, welcome, "enter", "enter", "enter", "enter")
+	unasked := lab()
+	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
+	evil := lab()
+	evil.Welcome.Machine = "\x1b[2Jevil\r\n"
+	evil.Identity.Vendor = "A\x1b]0;owned\x07" + strings.Repeat("W", 300)
+	evil.Inventory.Disks[0].Model = "\u202egnp.exe" + strings.Repeat("漢", 50)
+	evil.Inventory.Disks[0].Serial = "S\x00\x1b[31m1\xff"
+	for i := range 40 {
+		evil.Inventory.Disks[0].Partitions = append(evil.Inventory.Disks[0].Partitions, job.Partition{Number: 4 + i, Size: 1, Label: "\x1b[H\n"})
+		evil.Inventory.NICs = append(evil.Inventory.NICs, job.NIC{Name: fmt.Sprint("e", i)})
+	}
+	frames := []struct {
+		name string
+		m    Model
+	}{
+		{"start", send(fresh, Step{"Network interfaces", StepDone, "enp1s0 (e1000e), link up", ""}, Step{"Address", StepFailed, "enp1s0: no answer from a DHCP server for 20 s", "Check the cable and that a DHCP server serves this network; trying again."})},
+		{"welcome", welcome},
+		{"image", press(t, welcome, "i", "down")},
+		{"disk", press(t, welcome, "i", "enter")},
+		{"disk-too-small", press(t, welcome, "i", "enter", "down", "enter")},
+		{"method", press(t, welcome, "i", "enter", "enter")},
+		{"confirm", press(t, confirm, "n", "v", "m")},
+		{"confirm-wrong", press(t, confirm, "s", "d", "a", "enter")},
+		{"confirm-blank", press(t, welcome, "i", "enter", "end", "enter", "enter", "b")},
+		{"progress", send(send(fresh, unasked), running()...)},
+		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
+		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the appliance are damaged\nrun `griddle image verify web` on the appliance")})...)},
+		{"hostile-welcome", send(fresh, evil)},
+		{"hostile-confirm", press(t, send(fresh, evil), "i", "enter", "enter", "enter")},
+	}
+	for _, f := range frames {
+		t.Run(f.name, func(t *testing.T) {
+			got := f.m.View()
+			checkFrame(t, got)
+			file := filepath.Join("testdata", f.name+".txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (go test ./tui -update writes it)", err)
+			}
+			if got+"\n" != string(want) {
+				t.Errorf("View() =\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// checkFrame holds every frame to what the VGA text console can draw.
+func checkFrame(t *testing.T, frame string) {
+	t.Helper()
+	lines := strings.Split(frame, "\n")
+	if len(lines) != Rows {
+		t.Errorf("frame has %d rows, want %d", len(lines), Rows)
+	}
+	if !utf8.ValidString(frame) {
+		t.Error("frame is not UTF-8")
+	}
+	for i, l := range lines {
+		if w := ansi.StringWidth(l); w > Columns {
+			t.Errorf("row %d has %d columns, want at most %d: %q", i, w, Columns, l)
+		}
+		for _, r := range l {
+			if r < ' ' || r == 0x7f {
+				t.Errorf("row %d holds control character %q", i, r)
+			}
+		}
+	}
+}
+
+func TestConfirmNamesTheDisk(t *testing.T) {
+	tests := []struct {
+		name, typed string
+		want        *job.Choice
+	}{
+		{"bare name", "nvme0n1", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
+		{"path", "/dev/nvme0n1", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
+		{"serial", "S4EWNF0M", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
+		{"another disk", "vda", nil},
+		{"nothing", "", nil},
+		{"yes", "yes", nil},
+		{"part of the serial", "S4EW", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got *job.Choice
+			m := send(New("1.0", false, Actions{Choose: func(c job.Choice) { got = &c }}), lab())
+			m = press(t, m, "i", "enter", "enter", "enter")
+			m = press(t, press(t, m, strings.Split(tt.typed, "")...), "enter")
+			if (got == nil) != (tt.want == nil) || got != nil && *got != *tt.want {
+				t.Errorf("typing %q chose %+v, want %+v\n%s", tt.typed, got, tt.want, m.View())
+			}
+		})
+	}
+}
+
+// Two disks whose serials look the same are told apart by their paths alone.
+func TestSharedSerialNamesNoDisk(t *testing.T) {
+	f := lab()
+	f.Inventory.Disks[2].Serial = "S4EWNF0M\x01"
+	var got *job.Choice
+	m := send(New("1.0", false, Actions{Choose: func(c job.Choice) { got = &c }}), f)
+	m = press(t, m, "i", "enter", "enter", "enter")
+	m = press(t, press(t, m, strings.Split("S4EWNF0M", "")...), "enter")
+	if got != nil {
+		t.Fatalf("a serial that two disks bear chose %+v", *got)
+	}
+	press(t, press(t, m, append([]string{"ctrl+u"}, strings.Split("nvme0n1", "")...)...), "enter")
+	if got == nil || got.Disk != "path:/dev/nvme0n1" || got.Erase != "/dev/nvme0n1" {
+		t.Errorf("choice = %+v, want the path", got)
+	}
+}
+
+func TestNothingInterruptsAnInstall(t *testing.T) {
+	f := lab()
+	f.Welcome.Job = &job.Spec{Image: job.Image{Ref: "web:1@amd64"}}
+	powered := false
+	m := send(New("1.0", false, Actions{Power: func(Power) { powered = true }}), f)
+	m = send(m, running()...)
+	before := m.View()
+	m = press(t, m, "r", "p", "s", "q", "esc", "enter", "ctrl+c")
+	if powered || m.View() != before {
+		t.Errorf("a key changed the progress page:\n%s", m.View())
+	}
+	if again := send(m, lab()); again.page != pageProgress {
+		t.Error("a second answer of the appliance took the running install off the screen")
+	}
+}
+
+func TestPowerAndRetry(t *testing.T) {
+	var did []string
+	a := Actions{Power: func(p Power) { did = append(did, fmt.Sprint("power ", p)) }, Retry: func() { did = append(did, "retry") }}
+	press(t, New("1.0", false, a), "s")
+	press(t, send(New("1.0", false, a), lab()), "a", "r", "p")
+	press(t, send(New("1.0", false, a), lab(), Ended{errors.New("x")}), "enter")
+	press(t, send(New("1.0", false, a), lab(), Ended{}), "enter")
+	if got, want := strings.Join(did, ", "), "power 2, retry, power 0, power 1, retry, power 0"; got != want {
+		t.Errorf("did %q, want %q", got, want)
+	}
+}
+
+// FuzzScreen draws every page with whatever hardware and network may say.
+func FuzzScreen(f *testing.F) {
+	f.Add("web:1@amd64", "Model", "S1", "ext4", "message", int64(20e9), uint8(3))
+	f.Add("\x1b[2J", "\u202e", "\xff\xfe", "\n\n", strings.Repeat("x ", 500), int64(-1), uint8(250))
+	f.Fuzz(func(t *testing.T, ref, model, serial, fs, message string, size int64, n uint8) {
+		l := lab()
+		l.Welcome.Machine, l.Welcome.Images[0].Ref, l.Welcome.Images[0].Description = ref, ref, message
+		l.Identity.Product = model
+		for i := range n {
+			l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, Size: size, Signature: fs,
+				Partitions: []job.Partition{{Number: int(i), Size: size, Label: serial}}})
+		}
+		m := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message}, l)
+		checkFrame(t, send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message}).View())
+		for _, k := range []string{"x", "enter", "enter", "end", "enter", "up", "enter", "enter", serial, "enter"} {
+			checkFrame(t, m.View())
+			m = press(t, m, k)
+		}
+		m = send(m, Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message, Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
+		checkFrame(t, m.View())
+		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
+	})
+}
