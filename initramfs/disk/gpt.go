@@ -1,0 +1,146 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"unicode/utf16"
+)
+
+// Bounds on a GPT: the usual table has 128 entries of 128 bytes.
+const (
+	maxEntries   = 256
+	maxEntrySize = 1024
+)
+
+// readGPT looks for both copies of a GPT, for either sector size: a disk keeps its table when it is moved behind a
+// bridge that shows other sectors. found is true where a header's signature is there, however broken.
+func readGPT(r io.ReaderAt, size int64, sectorSize int) (c Content, found bool) {
+	sizes := []int64{int64(sectorSize)}
+	for _, s := range []int64{512, 4096} {
+		if s != int64(sectorSize) {
+			sizes = append(sizes, s)
+		}
+	}
+	good := 0
+	for _, s := range sizes {
+		if s <= 0 || size < 4*s {
+			continue
+		}
+		for _, lba := range []int64{1, size/s - 1} {
+			parts, guid, seen, ok := readGPTCopy(r, size, s, lba)
+			found = found || seen
+			if !ok {
+				continue
+			}
+			good++
+			if good == 1 {
+				c = Content{Table: "gpt", GUID: guid, Partitions: parts}
+			}
+		}
+		if good > 0 {
+			break
+		}
+	}
+	if found {
+		c.Table = "gpt"
+		c.Damaged = good < 2
+	}
+	return c, found
+}
+
+func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (parts []Partition, guid string, found, ok bool) {
+	h := make([]byte, 512)
+	if !readFull(r, h, lba*sector) || string(h[:8]) != "EFI PART" {
+		return nil, "", false, false
+	}
+	le := binary.LittleEndian
+	n := int64(le.Uint32(h[12:]))
+	if n < 92 || n > int64(len(h)) || int64(le.Uint64(h[24:])) != lba {
+		return nil, "", true, false
+	}
+	sum := le.Uint32(h[16:])
+	clear(h[16:20])
+	if crc32.ChecksumIEEE(h[:n]) != sum {
+		return nil, "", true, false
+	}
+	array, count, each := int64(le.Uint64(h[72:])), int64(le.Uint32(h[80:])), int64(le.Uint32(h[84:]))
+	if array <= 0 || array > size/sector || count <= 0 || count > maxEntries || each < 128 || each > maxEntrySize {
+		return nil, "", true, false
+	}
+	b := make([]byte, count*each)
+	if !readFull(r, b, array*sector) || crc32.ChecksumIEEE(b) != le.Uint32(h[88:]) {
+		return nil, "", true, false
+	}
+	for i := range count {
+		e := b[i*each : i*each+128]
+		first, last := int64(le.Uint64(e[32:])), int64(le.Uint64(e[40:]))
+		if bytes.Equal(e[:16], make([]byte, 16)) || first <= 0 || last < first || last >= size/sector {
+			continue
+		}
+		parts = append(parts, Partition{
+			Number: int(i) + 1,
+			Start:  first * sector,
+			Size:   (last - first + 1) * sector,
+			Name:   clean(utf16le(e[56:128])),
+			Type:   gptType(guidString(e[:16])),
+		})
+	}
+	return parts, guidString(h[56:72]), true, true
+}
+
+// guidString writes a GUID as UEFI stores it: its first three fields are little endian.
+func guidString(b []byte) string {
+	le := binary.LittleEndian
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", le.Uint32(b), le.Uint16(b[4:]), le.Uint16(b[6:]), b[8:10], b[10:16])
+}
+
+func utf16le(b []byte) string {
+	var u []uint16
+	for i := 0; i+1 < len(b); i += 2 {
+		v := binary.LittleEndian.Uint16(b[i:])
+		if v == 0 {
+			break
+		}
+		u = append(u, v)
+	}
+	return string(utf16.Decode(u))
+}
+
+func gptType(guid string) string {
+	switch guid {
+	case "c12a7328-f81f-11d2-ba4b-00a0c93ec93b":
+		return "EFI system"
+	case "21686148-6449-6e6f-744e-656564454649":
+		return "BIOS boot"
+	case "0fc63daf-8483-4772-8e79-3d69d8477de4":
+		return "Linux filesystem"
+	case "4f68bce3-e8cd-4db1-96e7-fbcaf984b709":
+		return "Linux root"
+	case "933ac7e1-2eb4-4f13-b844-0e14e2aef915":
+		return "Linux home"
+	case "bc13c2ff-59e6-4262-a352-b275fd6f7172":
+		return "Linux boot"
+	case "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f":
+		return "Linux swap"
+	case "e6d6d379-f507-44c2-a23c-238f2a3df928":
+		return "Linux LVM"
+	case "a19d880f-05fc-4d3b-a006-743f0f84911e":
+		return "Linux RAID"
+	case "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7":
+		return "Microsoft basic data"
+	case "e3c9e316-0b5c-4db8-817d-f92df00215ae":
+		return "Microsoft reserved"
+	case "de94bba4-06d1-4d40-a16a-bfd50179d6ac":
+		return "Windows recovery"
+	case "6a898cc3-1dd2-11b2-99a6-080020736631":
+		return "ZFS"
+	case "7c3457ef-0000-11aa-aa11-00306543ecac":
+		return "Apple APFS"
+	case "48465300-0000-11aa-aa11-00306543ecac":
+		return "Apple HFS+"
+	}
+	return guid
+}

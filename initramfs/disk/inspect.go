@@ -1,0 +1,51 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// Inspect reads what is on a disk of size bytes: its partition table, and the signatures on the whole disk and on
+// each partition. It fails only where the disk cannot be read at all; what cannot be understood is not an error.
+func Inspect(r io.ReaderAt, size int64, sectorSize int) (Content, error) {
+	if n, err := r.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
+		return Content{}, fmt.Errorf("reading boot sector: %w", err)
+	}
+	c, found := readGPT(r, size, sectorSize)
+	if !found {
+		c, _ = readMBR(r, size, sectorSize)
+	}
+	c.Signature = Identify(r, size)
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		if p.Type == "extended" || p.Type == "GPT protective" || p.Start < 0 || p.Start+p.Size > size {
+			continue
+		}
+		p.Signature = Identify(io.NewSectionReader(r, p.Start, p.Size), p.Size)
+	}
+	return c, nil
+}
+
+// readFull says whether all of b could be read at off.
+func readFull(r io.ReaderAt, b []byte, off int64) bool {
+	if off < 0 {
+		return false
+	}
+	n, _ := r.ReadAt(b, off)
+	return n == len(b)
+}
+
+// clean makes a string from hardware or a disk fit to be compared and sent: valid, without control characters,
+// trimmed.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	return strings.TrimSpace(s)
+}

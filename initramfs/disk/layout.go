@@ -1,0 +1,168 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/diskfs/go-diskfs/partition/gpt"
+)
+
+const mib = 1 << 20
+
+// LabelESP and LabelPool name the two filesystems of the layout.
+const (
+	LabelESP  = "GRIDDLE-ESP"
+	LabelPool = "griddle"
+)
+
+// Part is one partition of a Layout.
+type Part struct {
+	Number int
+	Name   string
+	Start  int64 // bytes, a multiple of 1 MiB
+	Size   int64 // bytes, a multiple of 1 MiB
+	kind   gpt.Type
+}
+
+// Layout is what is to be on a disk.
+type Layout struct {
+	GUID       string // of the disk: the ID of the job that begins it
+	Size       int64  // bytes of the disk
+	SectorSize int    // logical, bytes: 512 or 4096
+	BIOS       Part
+	ESP        Part
+	Pool       Part
+}
+
+// Overhead is how much of a disk the layout takes besides the pool, in bytes; rounding takes up to 1 MiB more.
+const Overhead = (1 + 1 + 260 + 1) * mib
+
+// WholeDisk places the partitions of the package's picture on a disk of size bytes. It fails where the disk is too
+// small to hold any pool, or its sectors are neither 512 nor 4096 bytes.
+func WholeDisk(id string, size int64, sectorSize int) (Layout, error) {
+	if sectorSize != 512 && sectorSize != 4096 {
+		return Layout{}, fmt.Errorf("laying out disk: sectors of %d bytes; only 512 and 4096 are known", sectorSize)
+	}
+	// The last MiB is left to the backup table, which needs 33 sectors of 512 bytes or 5 of 4096.
+	pool := size/mib*mib - (1+1+260)*mib - mib
+	if pool < 128*mib { // mkfs.btrfs makes nothing smaller than about 109 MiB
+		return Layout{}, fmt.Errorf("laying out disk: %d bytes are too few, %d are needed at least", size, Overhead+128*mib)
+	}
+	return Layout{
+		GUID: id, Size: size, SectorSize: sectorSize,
+		BIOS: Part{1, "griddle-bios", 1 * mib, 1 * mib, gpt.BIOSBoot},
+		ESP:  Part{2, "griddle-esp", 2 * mib, 260 * mib, gpt.EFISystemPartition},
+		Pool: Part{3, NameUnfinished, 262 * mib, pool, gpt.LinuxFilesystem},
+	}, nil
+}
+
+// Parts lists the partitions in order.
+func (l Layout) Parts() []Part { return []Part{l.BIOS, l.ESP, l.Pool} }
+
+// Writable is a disk that a layout is written to.
+type Writable interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Seeker
+	Stat() (os.FileInfo, error)
+	Read([]byte) (int, error)
+	Close() error
+	Sync() error
+}
+
+// Write takes what old says off the disk and puts the layout on it, marked unfinished. It is durable on return, and
+// a power cut before leaves the disk as the package doc says.
+func (l Layout) Write(f Writable, old Content) error {
+	if err := wipe(f, l, old); err != nil {
+		return fmt.Errorf("wiping old signatures: %w", err)
+	}
+	t := &gpt.Table{LogicalSectorSize: l.SectorSize, PhysicalSectorSize: l.SectorSize, GUID: strings.ToUpper(l.GUID)}
+	for _, p := range l.Parts() {
+		t.Partitions = append(t.Partitions, &gpt.Partition{
+			Index: p.Number, Name: p.Name, Type: p.kind,
+			Start: uint64(p.Start) / uint64(l.SectorSize), End: uint64(p.Start+p.Size)/uint64(l.SectorSize) - 1,
+		})
+	}
+	// Twice: a protective MBR comes into being only when both copies of the table are durable.
+	if err := t.Write(f, l.Size); err != nil {
+		return fmt.Errorf("writing partition table: %w", err)
+	}
+	t.ProtectiveMBR = true
+	if err := t.Write(f, l.Size); err != nil {
+		return fmt.Errorf("writing partition table: %w", err)
+	}
+	return protect(f, l.Size, l.SectorSize)
+}
+
+// wipe writes zeros over the places where the old content and what is beneath the new partitions can have
+// signatures: the first and last MiB of each. It is durable on return.
+func wipe(f Writable, l Layout, old Content) error {
+	zero := make([]byte, mib)
+	ends := func(start, size int64) error {
+		start, end := max(0, start), min(start+size, l.Size)
+		for _, at := range []int64{start, max(start, end-mib)} {
+			if n := min(mib, end-at); n > 0 {
+				if _, err := f.WriteAt(zero[:n], at); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	for _, p := range old.Partitions {
+		if err := ends(p.Start, p.Size); err != nil {
+			return err
+		}
+	}
+	for _, p := range l.Parts() {
+		if err := ends(p.Start, p.Size); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// The table of the disk last: until then it is what it was.
+	return errors.Join(ends(0, l.Size), f.Sync())
+}
+
+// protect makes the protective MBR say "all of it" on a disk whose last sector has no 32-bit number (UEFI 2.10
+// table 5.4); go-diskfs writes the number's low half.
+func protect(f Writable, size int64, sectorSize int) error {
+	if size/int64(sectorSize) <= 1<<32 {
+		return nil
+	}
+	if _, err := f.WriteAt([]byte{0xff, 0xff, 0xff, 0xff}, 446+12); err != nil {
+		return fmt.Errorf("writing protective MBR: %w", err)
+	}
+	return f.Sync()
+}
+
+// Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is
+// durable on return, and fails where the disk is not the unfinished one of job id.
+func Mark(f Writable, size int64, sectorSize int, id string) error {
+	c, err := Inspect(f, size, sectorSize)
+	if err != nil {
+		return err
+	}
+	if c.Unfinished() != id {
+		return fmt.Errorf("marking disk as installed: it does not bear the mark of job %s", id)
+	}
+	t, err := gpt.Read(f, sectorSize, sectorSize)
+	if err != nil {
+		return fmt.Errorf("marking disk as installed: %w", err)
+	}
+	for _, p := range t.Partitions {
+		if p.Name == NameUnfinished {
+			p.Name = NameFinished
+		}
+	}
+	t.ProtectiveMBR = true
+	if err := t.Write(f, size); err != nil {
+		return fmt.Errorf("marking disk as installed: %w", err)
+	}
+	return protect(f, size, sectorSize)
+}

@@ -1,0 +1,274 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const job = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
+
+// loop attaches a loop device of n bytes and returns its path.
+func loop(t *testing.T, n int64, sectorSize int) string {
+	t.Helper()
+	img := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(img, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(img, n); err != nil {
+		t.Fatal(err)
+	}
+	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan", "--sector-size", fmt.Sprint(sectorSize), img))
+	t.Cleanup(func() {
+		exec.Command("partx", "-d", dev).Run()
+		exec.Command("losetup", "-d", dev).Run()
+	})
+	return dev
+}
+
+// tool runs a program of the host and returns what it printed.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Fatalf("%v: run make deps", err)
+	}
+	if err != nil {
+		t.Fatalf("%s %v: %v: %s", name, args, err, out)
+	}
+	return string(out)
+}
+
+func TestWriteOnDevices(t *testing.T) {
+	for _, sector := range []int{512, 4096} {
+		t.Run(fmt.Sprint(sector), func(t *testing.T) {
+			dev := loop(t, 1<<30, sector)
+			f, err := Claim(dev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			size, got, err := Geometry(f)
+			if err != nil || size != 1<<30 || got != sector {
+				t.Fatalf("Geometry = %d, %d, %v; want %d, %d", size, got, err, 1<<30, sector)
+			}
+			l, err := WholeDisk(job, size, sector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time over its own partitions
+				if err := l.Write(f, Content{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := Announce(f, "/sys", l.Parts()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			esp, err := Node(dev, "/sys", 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pool, err := Node(dev, "/sys", 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+				t.Errorf("sgdisk -v: %s", out)
+			}
+			if err := MakeFAT(t.Context(), esp, LabelESP, "1234abcd", sector); err != nil {
+				t.Fatal(err)
+			}
+			if err := MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
+				t.Fatal(err)
+			}
+			if out := tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") || strings.Contains(out, "Warning") {
+				t.Errorf("fsck.vfat: %s", out)
+			}
+
+			f, err = Claim(dev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			c, err := Inspect(f, size, sector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Table != "gpt" || c.Damaged || c.Unfinished() != job || c.Finished() != "" || c.Signature.Type != "" {
+				t.Errorf("Inspect = %+v, want an unfinished GPT of %s and nothing else", c, job)
+			}
+			var kinds []string
+			for _, p := range c.Partitions {
+				kinds = append(kinds, p.Type+" "+p.Name+" "+p.Signature.Type+" "+p.Signature.Label)
+			}
+			want := "BIOS boot griddle-bios  |EFI system griddle-esp vfat GRIDDLE-ESP|Linux filesystem griddle-unfinished btrfs griddle"
+			if got := strings.Join(kinds, "|"); got != want {
+				t.Errorf("partitions = %s\nwant %s", got, want)
+			}
+			if err := Mark(f, size, sector, "another"); err == nil {
+				t.Error("Mark by another job = nil, want an error")
+			}
+			if err := Mark(f, size, sector, job); err != nil {
+				t.Fatal(err)
+			}
+			c, err = Inspect(f, size, sector)
+			if err != nil || c.Unfinished() != "" || c.Finished() != job || c.Damaged {
+				t.Errorf("Inspect after Mark = %+v, %v", c, err)
+			}
+			f.Close()
+			if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
+				t.Errorf("sgdisk -v after Mark: %s", out)
+			}
+		})
+	}
+}
+
+func TestClaimRefusesDiskInUse(t *testing.T) {
+	dev := loop(t, 64<<20, 512)
+	tool(t, "mkfs.ext4", "-q", dev)
+	dir := t.TempDir()
+	tool(t, "mount", dev, dir)
+	defer tool(t, "umount", dir)
+	if f, err := Claim(dev); err == nil {
+		f.Close()
+		t.Error("Claim of a mounted disk = nil, want an error")
+	} else if !strings.Contains(err.Error(), "in use") {
+		t.Errorf("Claim = %v, want one that says in use", err)
+	}
+}
+
+func TestWholeDiskRefuses(t *testing.T) {
+	if _, err := WholeDisk(job, 200<<20, 512); err == nil {
+		t.Error("WholeDisk of 200 MiB = nil, want an error")
+	}
+	if _, err := WholeDisk(job, 1<<40, 520); err == nil {
+		t.Error("WholeDisk with sectors of 520 bytes = nil, want an error")
+	}
+}
+
+// cut is a disk whose power fails after some writes.
+type cut struct {
+	*os.File
+	left int
+}
+
+var errCut = errors.New("power cut")
+
+func (c *cut) WriteAt(b []byte, off int64) (int, error) {
+	if c.left--; c.left < 0 {
+		// The last write may have got half way.
+		c.File.WriteAt(b[:len(b)/2], off)
+		return 0, errCut
+	}
+	return c.File.WriteAt(b, off)
+}
+
+// TestPowerCut cuts the power at every write of Write and of Mark: the disk must always be blank, or what it was,
+// or unfinished, or finished.
+func TestPowerCut(t *testing.T) {
+	const size = 512 << 20
+	l, err := WholeDisk(job, size, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := func(t *testing.T) *os.File {
+		f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		if err := f.Truncate(size); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	state := func(f *os.File) string {
+		c, err := Inspect(f, size, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case c.Unfinished() == job:
+			return "unfinished"
+		case c.Finished() == job:
+			return "finished"
+		case c.Table == "" && c.Signature.Type == "":
+			return "blank"
+		}
+		return fmt.Sprintf("%+v", c)
+	}
+	run := func(name string, begin func(*os.File), step func(Writable) error, want ...string) {
+		t.Run(name, func(t *testing.T) {
+			for n := 0; ; n++ {
+				f := fresh(t)
+				begin(f)
+				err := step(&cut{f, n})
+				got := state(f)
+				if !strings.Contains(strings.Join(want, " "), got) {
+					t.Errorf("power cut at write %d leaves a disk that is %s, want one of %v", n, got, want)
+				}
+				f.Close()
+				if err == nil {
+					if got != want[len(want)-1] {
+						t.Errorf("in the end the disk is %s, want %s", got, want[len(want)-1])
+					}
+					t.Logf("%d writes", n)
+					return
+				}
+				if n > 100 {
+					t.Fatal("it never ends")
+				}
+			}
+		})
+	}
+	write := func(f Writable) error { return l.Write(f, Content{}) }
+	run("blank", func(*os.File) {}, write, "blank", "unfinished")
+	run("own unfinished", func(f *os.File) {
+		if err := write(f); err != nil {
+			t.Fatal(err)
+		}
+	}, func(f Writable) error {
+		old, err := Inspect(f, size, 512)
+		if err != nil {
+			return err
+		}
+		return l.Write(f, old)
+	}, "blank", "unfinished")
+	run("mark", func(f *os.File) {
+		if err := write(f); err != nil {
+			t.Fatal(err)
+		}
+	}, func(f Writable) error { return Mark(f, size, 512, job) }, "unfinished", "finished")
+}
+
+func TestProtectiveMBROfALargeDisk(t *testing.T) {
+	const size = 3 << 40
+	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	l, err := WholeDisk(job, size, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Write(f, Content{}); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4)
+	if _, err := f.ReadAt(b, 446+12); err != nil || !bytes.Equal(b, []byte{255, 255, 255, 255}) {
+		t.Errorf("size in the protective MBR = %x, %v; want ffffffff", b, err)
+	}
+	if out := tool(t, "sgdisk", "-v", f.Name()); !strings.Contains(out, "No problems found") {
+		t.Errorf("sgdisk -v: %s", out)
+	}
+}

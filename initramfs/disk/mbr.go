@@ -1,0 +1,111 @@
+package disk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// maxLogical bounds the chain of logical partitions, which a hostile disk may close into a ring.
+const maxLogical = 128
+
+type mbrEntry struct {
+	kind        byte
+	first, size int64 // sectors
+}
+
+// mbrEntries reads the four entries of a boot sector. ok is false where it is none: no signature, or a status
+// byte that no partition table has, as in the boot sector of a filesystem.
+func mbrEntries(b []byte) (e [4]mbrEntry, ok bool) {
+	if b[510] != 0x55 || b[511] != 0xaa {
+		return e, false
+	}
+	for i := range e {
+		p := b[446+16*i:]
+		if p[0]&0x7f != 0 {
+			return e, false
+		}
+		e[i] = mbrEntry{p[4], int64(binary.LittleEndian.Uint32(p[8:])), int64(binary.LittleEndian.Uint32(p[12:]))}
+	}
+	return e, true
+}
+
+func extended(kind byte) bool { return kind == 0x05 || kind == 0x0f || kind == 0x85 }
+
+// readMBR reads a DOS partition table with its logical partitions. A protective MBR without a GPT is read as one
+// too: somebody's table was there.
+func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
+	b := make([]byte, 512)
+	if !readFull(r, b, 0) {
+		return Content{}, false
+	}
+	entries, ok := mbrEntries(b)
+	if !ok || fatBootSector(b) || string(b[3:11]) == "NTFS    " || string(b[3:11]) == "EXFAT   " {
+		return Content{}, false
+	}
+	c := Content{Table: "mbr"}
+	s := int64(sectorSize)
+	var chain int64
+	for i, e := range entries {
+		if e.kind == 0 || e.size == 0 {
+			continue
+		}
+		if extended(e.kind) {
+			chain = e.first
+		}
+		c.Partitions = append(c.Partitions, Partition{Number: i + 1, Start: e.first * s, Size: clip(e.first*s, e.size*s, size), Type: mbrType(e.kind)})
+	}
+	// Every link's own partition counts from the link, the next link from the start of the extended one.
+	next := chain
+	for n := 0; next > 0 && n < maxLogical; n++ {
+		if !readFull(r, b, next*s) {
+			break
+		}
+		link, ok := mbrEntries(b)
+		if !ok {
+			break
+		}
+		here := next
+		next = 0
+		for _, e := range link[:2] {
+			switch {
+			case e.kind == 0 || e.size == 0:
+			case extended(e.kind):
+				next = chain + e.first
+			default:
+				start := (here + e.first) * s
+				c.Partitions = append(c.Partitions, Partition{Number: 5 + n, Start: start, Size: clip(start, e.size*s, size), Type: mbrType(e.kind)})
+			}
+		}
+	}
+	return c, true
+}
+
+// clip cuts a partition at the end of the disk.
+func clip(start, n, size int64) int64 { return max(0, min(n, size-start)) }
+
+func mbrType(kind byte) string {
+	switch kind {
+	case 0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e:
+		return "FAT"
+	case 0x05, 0x0f, 0x85:
+		return "extended"
+	case 0x07:
+		return "NTFS or exFAT"
+	case 0x27:
+		return "Windows recovery"
+	case 0x82:
+		return "Linux swap"
+	case 0x83:
+		return "Linux filesystem"
+	case 0x8e:
+		return "Linux LVM"
+	case 0xee:
+		return "GPT protective"
+	case 0xef:
+		return "EFI system"
+	case 0xfd:
+		return "Linux RAID"
+	}
+	return fmt.Sprintf("0x%02x", kind)
+}

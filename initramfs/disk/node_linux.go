@@ -1,0 +1,136 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Claim opens the disk at path for writing, and fails where anything on it is in use: a mounted partition, an
+// array, a logical volume.
+func Claim(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, fmt.Errorf("opening %s: something on it is in use (mounted, or part of an array): %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening disk: %w", err)
+	}
+	return f, nil
+}
+
+// Geometry asks the kernel for the size of an open disk and of its logical sectors, in bytes.
+func Geometry(f *os.File) (size int64, sectorSize int, err error) {
+	var n uint64
+	if err := ioctl(f.Fd(), unix.BLKGETSIZE64, unsafe.Pointer(&n)); err != nil {
+		return 0, 0, fmt.Errorf("asking for the size of %s: %w", f.Name(), err)
+	}
+	sectorSize, err = unix.IoctlGetInt(int(f.Fd()), unix.BLKSSZGET)
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking for the sectors of %s: %w", f.Name(), err)
+	}
+	return int64(n), sectorSize, nil
+}
+
+// The two structures of the kernel's include/uapi/linux/blkpg.h.
+type blkpgArg struct {
+	op, flags, length int32
+	data              unsafe.Pointer
+}
+
+type blkpgPartition struct {
+	start, length int64 // bytes
+	number        int32
+	devname       [64]byte
+	volname       [64]byte
+}
+
+const (
+	blkpg       = 0x1269
+	blkpgAdd    = 1
+	blkpgDelete = 2
+)
+
+// Announce tells the kernel about the partitions of a layout, in place of those that it knew. It does not ask the
+// kernel to read the table, so that it works with kernels built without a GPT parser. On return the partitions
+// exist, and Node finds them: both the ioctl and devtmpfs are synchronous.
+func Announce(f *os.File, sys string, parts []Part) error {
+	known, err := numbers(f.Name(), sys)
+	if err != nil {
+		return err
+	}
+	for _, n := range known {
+		if err := tell(f, blkpgDelete, Part{Number: n}); err != nil {
+			return fmt.Errorf("removing partition %d of %s: %w", n, f.Name(), err)
+		}
+	}
+	for _, p := range parts {
+		if err := tell(f, blkpgAdd, p); err != nil {
+			return fmt.Errorf("adding partition %d of %s: %w", p.Number, f.Name(), err)
+		}
+	}
+	return nil
+}
+
+func tell(f *os.File, op int32, p Part) error {
+	part := blkpgPartition{start: p.Start, length: p.Size, number: int32(p.Number)}
+	arg := blkpgArg{op: op, length: int32(unsafe.Sizeof(part)), data: unsafe.Pointer(&part)}
+	return ioctl(f.Fd(), blkpg, unsafe.Pointer(&arg))
+}
+
+// numbers lists the partitions that the kernel knows of a disk.
+func numbers(path, sys string) ([]int, error) {
+	dir := filepath.Join(sys, "block", filepath.Base(path))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing partitions: %w", err)
+	}
+	var found []int
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name(), "partition"))
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			found = append(found, n)
+		}
+	}
+	return found, nil
+}
+
+// Node returns the device file of a partition of the disk at path. Where nobody has made it, as without devtmpfs,
+// Node makes it from the numbers in sysfs, beside the disk's.
+func Node(path, sys string, number int) (string, error) {
+	name := filepath.Base(path)
+	part := name + strconv.Itoa(number)
+	if c := name[len(name)-1]; c >= '0' && c <= '9' {
+		part = name + "p" + strconv.Itoa(number)
+	}
+	node := filepath.Join(filepath.Dir(path), part)
+	b, err := os.ReadFile(filepath.Join(sys, "block", name, part, "dev"))
+	if err != nil {
+		return "", fmt.Errorf("finding partition %d of %s: the kernel does not know it: %w", number, path, err)
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(string(b), "%d:%d", &major, &minor); err != nil {
+		return "", fmt.Errorf("finding partition %d of %s: device number %q: %w", number, path, b, err)
+	}
+	want := unix.Mkdev(major, minor)
+	var st unix.Stat_t
+	if err := unix.Stat(node, &st); err == nil {
+		if st.Mode&unix.S_IFMT == unix.S_IFBLK && st.Rdev == want {
+			return node, nil
+		}
+		return "", fmt.Errorf("finding partition %d of %s: %s is something else", number, path, node)
+	}
+	if err := unix.Mknod(node, unix.S_IFBLK|0o600, int(want)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return "", fmt.Errorf("making %s: %w", node, err)
+	}
+	return node, nil
+}

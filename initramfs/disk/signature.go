@@ -1,0 +1,225 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+)
+
+// Signature is what a disk or a partition was found to hold, in the words of blkid.
+type Signature struct {
+	Type  string // "btrfs", "ext4", "LVM2_member"…, "" if nothing is recognised
+	Label string // hostile; "" where there is none or the format has none
+}
+
+// magic is a format that is known by some bytes at one place.
+type magic struct {
+	kind  string
+	at    int64  // bytes from the start
+	bytes string // what is there
+	label int64  // where the label is, 0 for none
+	size  int    // bytes of the label
+}
+
+// magics lists them with members of arrays and encrypted volumes first: what such a volume holds may show through.
+func magics() []magic {
+	const bcache = "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"
+	return []magic{
+		{"crypto_LUKS", 0, "LUKS\xba\xbe", 24, 48}, // LUKS2; the place is zeros in LUKS1's cipher name or text
+		{"crypto_LUKS", 0x4000, "SKUL\xba\xbe", 0, 0},
+		{"linux_raid_member", 0, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00", 32, 32},      // 1.1
+		{"linux_raid_member", 0x1000, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00", 32, 32}, // 1.2
+		{"bcache", 0x1018, bcache, 0, 0},
+		{"bcachefs", 0x1018, "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef", 0, 0},
+		{"ceph_bluestore", 0, "bluestore block device", 0, 0},
+		{"vdo", 0, "dmvdo001", 0, 0},
+		{"stratis", 0x204, "!Stra0tis\x86\xff\x02^\x41rh", 0, 0},
+		{"VMFS_volume_member", 0x100000, "\x0d\xd0\x01\xc0", 0, 0},
+		{"BitLocker", 3, "-FVE-FS-", 0, 0},
+		{"ntfs", 3, "NTFS    ", 0, 0},
+		{"exfat", 3, "EXFAT   ", 0, 0},
+		{"ReFS", 3, "ReFS\x00\x00\x00\x00", 0, 0},
+		{"xfs", 0, "XFSB", 108, 12},
+		{"squashfs", 0, "hsqs", 0, 0},
+		{"apfs", 32, "NXSB", 0, 0},
+		{"btrfs", 0x10040, "_BHRfS_M", 0x1012b, 256},
+		{"f2fs", 0x400, "\x10\x20\xf5\xf2", 0, 0},
+		{"erofs", 0x400, "\xe2\xe1\xf5\xe0", 0, 0},
+		{"hfsplus", 0x400, "H+\x00\x04", 0, 0},
+		{"hfsplus", 0x400, "HX\x00\x05", 0, 0},
+		{"nilfs2", 0x406, "\x34\x34", 0, 0},
+		{"jfs", 0x8000, "JFS1", 0, 0},
+		{"reiserfs", 0x10034, "ReIsEr", 0, 0},
+		{"gfs2", 0x10000, "\x01\x16\x19\x70", 0, 0},
+		{"iso9660", 0x8001, "CD001", 0x8028, 32},
+		{"udf", 0x8001, "BEA01", 0, 0},
+		{"udf", 0x8001, "NSR0", 0, 0},
+	}
+}
+
+// Identify says what a disk or partition of size bytes holds. It reads at fixed places, less than 2 MiB in all.
+func Identify(r io.ReaderAt, size int64) Signature {
+	head := make([]byte, min(size, 0x11000))
+	n, _ := r.ReadAt(head, 0)
+	head = head[:max(n, 0)]
+	for _, m := range magics() {
+		b := head
+		at := m.at
+		if at+int64(len(m.bytes)) > int64(len(head)) {
+			b = make([]byte, len(m.bytes))
+			if !readFull(r, b, at) {
+				continue
+			}
+			at = 0
+		}
+		if string(b[at:at+int64(len(m.bytes))]) != m.bytes {
+			continue
+		}
+		s := Signature{Type: m.kind}
+		label := m.label
+		if m.kind == "linux_raid_member" {
+			label += m.at
+		}
+		if m.size > 0 && label+int64(m.size) <= int64(len(head)) {
+			s.Label = text(head[label : label+int64(m.size)])
+		}
+		if m.kind == "crypto_LUKS" && (len(head) < 8 || head[7] != 2) {
+			s.Label = ""
+		}
+		return s
+	}
+	for _, f := range []func([]byte) Signature{lvm, swap, ext, fat} {
+		if s := f(head); s.Type != "" {
+			return s
+		}
+	}
+	if s := tail(r, size); s.Type != "" {
+		return s
+	}
+	return zfs(r, size)
+}
+
+// text is a fixed field, which ends at the first zero.
+func text(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return clean(string(b))
+}
+
+// lvm finds a physical volume's label, which is in one of the first four sectors (LVM2 lib/label/label.h).
+func lvm(b []byte) Signature {
+	for at := 0; at+32 <= len(b) && at < 4*512; at += 512 {
+		if string(b[at:at+8]) == "LABELONE" && string(b[at+24:at+32]) == "LVM2 001" {
+			return Signature{Type: "LVM2_member"}
+		}
+	}
+	return Signature{}
+}
+
+// swap finds a swap area, or a hibernated system in one, by the end of its first page, whatever a page's size.
+func swap(b []byte) Signature {
+	for _, page := range []int{4096, 8192, 16384, 32768, 65536} {
+		if page > len(b) {
+			break
+		}
+		switch string(b[page-10 : page]) {
+		case "SWAPSPACE2", "SWAP-SPACE":
+			return Signature{Type: "swap", Label: text(b[1024+28 : 1024+44])}
+		case "S1SUSPEND\x00", "S2SUSPEND\x00", "ULSUSPEND\x00", "LINHIB0001":
+			return Signature{Type: "swsuspend"}
+		}
+	}
+	return Signature{}
+}
+
+// ext tells ext2, ext3 and ext4 apart by their features (kernel fs/ext4/ext4.h).
+func ext(b []byte) Signature {
+	if len(b) < 0x500 {
+		return Signature{}
+	}
+	le := binary.LittleEndian
+	s := b[0x400:]
+	if le.Uint16(s[0x38:]) != 0xef53 {
+		return Signature{}
+	}
+	compat, incompat, ro := le.Uint32(s[0x5c:]), le.Uint32(s[0x60:]), le.Uint32(s[0x64:])
+	kind := "ext2"
+	switch {
+	case incompat&0x8 != 0:
+		return Signature{Type: "jbd"}
+	case incompat&^uint32(0x2|0x4|0x10) != 0 || ro&^uint32(0x1|0x2|0x4) != 0:
+		kind = "ext4"
+	case compat&0x4 != 0:
+		kind = "ext3"
+	}
+	return Signature{Type: kind, Label: text(s[0x78:0x88])}
+}
+
+// fatBootSector says whether b is the boot sector of a FAT filesystem (Microsoft's fatgen103, section 3).
+func fatBootSector(b []byte) bool {
+	le := binary.LittleEndian
+	bps, spc, reserved, fats := le.Uint16(b[11:]), b[13], le.Uint16(b[14:]), b[16]
+	return b[510] == 0x55 && b[511] == 0xaa && (b[0] == 0xeb || b[0] == 0xe9) &&
+		bps >= 512 && bps <= 4096 && bps&(bps-1) == 0 && spc != 0 && spc&(spc-1) == 0 &&
+		reserved != 0 && (fats == 1 || fats == 2) && (b[21] == 0xf0 || b[21] >= 0xf8)
+}
+
+func fat(b []byte) Signature {
+	if len(b) < 512 || !fatBootSector(b) {
+		return Signature{}
+	}
+	label := b[0x2b:0x36]
+	if string(b[0x52:0x57]) == "FAT32" {
+		label = b[0x47:0x52]
+	}
+	l := text(label)
+	if l == "NO NAME" {
+		l = ""
+	}
+	return Signature{Type: "vfat", Label: l}
+}
+
+// tail finds the formats that keep their mark at the end of a member: Linux RAID 0.90 and 1.0
+// (kernel drivers/md/md.c), Intel and DDF firmware RAID.
+func tail(r io.ReaderAt, size int64) Signature {
+	if size < 1<<17 {
+		return Signature{}
+	}
+	raid := Signature{Type: "linux_raid_member"}
+	b := make([]byte, 64)
+	if readFull(r, b, (size/512-16)&^7*512) && string(b[:8]) == "\xfc\x4e\x2b\xa9\x01\x00\x00\x00" {
+		raid.Label = text(b[32:])
+		return raid
+	}
+	if readFull(r, b, size&^0xffff-0x10000) {
+		if m := string(b[:4]); m == "\xfc\x4e\x2b\xa9" || m == "\xa9\x2b\x4e\xfc" {
+			return raid
+		}
+	}
+	if readFull(r, b, size-1024) && string(b[:23]) == "Intel Raid ISM Cfg Sig." {
+		return Signature{Type: "isw_raid_member"}
+	}
+	if readFull(r, b, size-512) && string(b[:4]) == "\xde\x11\xde\x11" {
+		return Signature{Type: "ddf_raid_member"}
+	}
+	return Signature{}
+}
+
+// zfs looks for uberblocks in the four labels, two at each end (OpenZFS include/sys/vdev_impl.h, uberblock_impl.h).
+func zfs(r io.ReaderAt, size int64) Signature {
+	const label, ring = 256 << 10, 128 << 10
+	end := size &^ (label - 1)
+	b := make([]byte, ring)
+	for _, at := range []int64{0, label, end - 2*label, end - label} {
+		if size < 4*label || !readFull(r, b, at+ring) {
+			continue
+		}
+		for i := 0; i < ring; i += 1024 {
+			if m := binary.LittleEndian.Uint64(b[i:]); m == 0x00bab10c || m == 0x0cb1ba0000000000 {
+				return Signature{Type: "zfs_member"}
+			}
+		}
+	}
+	return Signature{}
+}
