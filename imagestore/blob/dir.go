@@ -41,15 +41,13 @@ func OpenDir(path string) (*Dir, error) {
 	return &Dir{path: path}, nil
 }
 
-// makeDir makes one directory durably: its parent is synced too.
+// makeDir makes one directory durably: its parent is synced too, even where the directory is there already, since
+// the process that made it may not have come to its own sync yet.
 func makeDir(p string) error {
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		return err
 	}
-	switch err := os.Mkdir(p, 0o755); {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case err != nil:
+	if err := os.Mkdir(p, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return syncDir(filepath.Dir(p))

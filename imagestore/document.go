@@ -1,0 +1,222 @@
+package imagestore
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/sendstream"
+)
+
+// The formats of the documents. A reader ignores members that it does not know; a change that it must not ignore
+// gets a new format.
+const (
+	ImageFormat  = "griddle-image/1"
+	StreamFormat = "griddle-stream/1"
+)
+
+// PieceSize is the length of every piece of a raw stream but the last, in bytes.
+const PieceSize = 8 << 20
+
+const (
+	maxDocument = 4 << 20   // bytes of a signed document: 60,000 pieces, half a terabyte of stream
+	maxContent  = 512 << 20 // bytes of a content manifest: some three million files
+	maxText     = 4096      // bytes of a description or comment
+)
+
+// Content names the content manifest of an image (package content).
+type Content struct {
+	Digest blob.Digest `json:"digest"` // of the manifest's text
+	Size   int64       `json:"size"`   // of the text, in bytes
+	Blob   blob.Digest `json:"blob"`   // the text as one zstd frame: what a store keeps
+}
+
+// Identity says which tree is meant, the same in every document that speaks of it.
+type Identity struct {
+	Ref      string          `json:"ref"`      // in full: template, version and architecture
+	UUID     sendstream.UUID `json:"uuid"`     // of the subvolume in every stream that makes this image or parents on it
+	Ctransid uint64          `json:"ctransid"` // likewise
+	Content  Content         `json:"content"`
+}
+
+func (id Identity) validate() error {
+	r, err := ParseRef(id.Ref)
+	switch {
+	case err != nil:
+		return err
+	case !r.exact() || r.String() != id.Ref:
+		return fmt.Errorf("%w %q: a document needs version and architecture", ErrRef, id.Ref)
+	case id.UUID.IsZero():
+		return errors.New("the UUID is zero")
+	case id.Content.Digest == "" || id.Content.Blob == "":
+		return errors.New("there is no content manifest")
+	case id.Content.Size <= 0 || id.Content.Size > maxContent:
+		return fmt.Errorf("a content manifest of %d bytes is not possible", id.Content.Size)
+	}
+	return nil
+}
+
+// Image is the document by which a publisher answers for an image.
+type Image struct {
+	Format string `json:"format"` // ImageFormat; Sign fills it in
+	Identity
+	Description string    `json:"description,omitempty"` // one line, for menus
+	Comment     string    `json:"comment,omitempty"`     // what is new in this version
+	Published   time.Time `json:"published"`             // UTC
+	Size        int64     `json:"size"`                  // bytes of the tree's file contents
+	Files       int64     `json:"files"`                 // entries of the tree
+}
+
+func (m Image) validate() error {
+	if m.Format != ImageFormat {
+		return fmt.Errorf("format is %.40q, want %q", m.Format, ImageFormat)
+	}
+	if m.Size < 0 || m.Files < 0 {
+		return errors.New("a size is negative")
+	}
+	if len(m.Description) > maxText || len(m.Comment) > maxText {
+		return fmt.Errorf("description or comment is longer than %d bytes", maxText)
+	}
+	return m.Identity.validate()
+}
+
+// Stream is the document by which its maker answers for a stream: the publisher, or a site that derived it.
+type Stream struct {
+	Format    string    `json:"format"`           // StreamFormat; Sign fills it in
+	Image     Identity  `json:"image"`            // what the stream makes
+	Parent    *Identity `json:"parent,omitempty"` // what it needs; none for a full stream
+	Raw       int64     `json:"raw"`              // bytes of the plain send stream
+	PieceSize int64     `json:"pieceSize"`        // always PieceSize
+	Pieces    []string  `json:"pieces"`           // SHA-256 of each piece, 64 lower-case hex digits
+}
+
+func (s Stream) validate() error {
+	switch {
+	case s.Format != StreamFormat:
+		return fmt.Errorf("format is %.40q, want %q", s.Format, StreamFormat)
+	case s.PieceSize != PieceSize:
+		return fmt.Errorf("pieces of %d bytes are not known, only of %d", s.PieceSize, PieceSize)
+	case s.Raw <= 0 || int64(len(s.Pieces)) != pieceCount(s.Raw):
+		return fmt.Errorf("%d pieces do not make %d bytes", len(s.Pieces), s.Raw)
+	}
+	for i, p := range s.Pieces {
+		if err := checkSum(p); err != nil {
+			return fmt.Errorf("piece %d: %w", i, err)
+		}
+	}
+	if err := s.Image.validate(); err != nil {
+		return err
+	}
+	if s.Parent == nil {
+		return nil
+	}
+	if err := s.Parent.validate(); err != nil {
+		return fmt.Errorf("parent: %w", err)
+	}
+	if s.Parent.Ref == s.Image.Ref {
+		return errors.New("the image is its own parent")
+	}
+	return nil
+}
+
+func pieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }
+
+func checkSum(s string) error {
+	var b [32]byte
+	if n, err := hex.Decode(b[:], []byte(s[:min(len(s), 64)])); err != nil || n != 32 || len(s) != 64 || hex.EncodeToString(b[:]) != s {
+		return fmt.Errorf("%.80q is not a SHA-256 of 64 lower-case hex digits", s)
+	}
+	return nil
+}
+
+// Sign makes the blob of a signed document. doc is an Image or a Stream; its Format is filled in, the rest is
+// checked. The trusted comment says what was signed and when.
+func Sign(doc any, k *SecretKey, now time.Time) ([]byte, error) {
+	var err error
+	var what string
+	switch d := doc.(type) {
+	case Image:
+		d.Format, d.Published = ImageFormat, d.Published.UTC()
+		doc, err, what = d, d.validate(), "image "+d.Ref
+	case Stream:
+		d.Format, d.PieceSize = StreamFormat, PieceSize
+		doc, err, what = d, d.validate(), "stream "+d.Image.Ref
+		if d.Parent != nil {
+			what += " from " + d.Parent.Ref
+		}
+	default:
+		err = fmt.Errorf("a %T is no document", doc)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signing document: %w", err)
+	}
+	line, err := marshalLine(doc)
+	if err != nil {
+		return nil, fmt.Errorf("signing document: %w", err)
+	}
+	comment := fmt.Sprintf("griddle %s timestamp:%d", what, now.Unix())
+	out := append(line, k.signature(line, comment)...)
+	if len(out) > maxDocument {
+		return nil, fmt.Errorf("signing document: %d bytes are more than the %d that readers accept", len(out), maxDocument)
+	}
+	return out, nil
+}
+
+// marshalLine is the one form in which documents and indexes are written: members in the order of the struct, no
+// spaces, no HTML escapes, one newline at the end.
+func marshalLine(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// openDocument splits a signed document, checks its signature and decodes its first line into doc.
+func openDocument(b []byte, t *Trust, doc any) (PublicKey, error) {
+	if len(b) > maxDocument {
+		return PublicKey{}, fmt.Errorf("%d bytes are more than a document may have", len(b))
+	}
+	i := bytes.IndexByte(b, '\n') + 1
+	if i == 0 {
+		return PublicKey{}, fmt.Errorf("%w: there is none", ErrSignature)
+	}
+	key, _, err := verifySignature(b[:i], b[i:], t)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if err := json.Unmarshal(b[:i], doc); err != nil {
+		return PublicKey{}, fmt.Errorf("decoding: %w", err)
+	}
+	return key, nil
+}
+
+// OpenImage checks an image document against the keys of t and decodes it. It returns the key that signed.
+func OpenImage(b []byte, t *Trust) (Image, PublicKey, error) {
+	var m Image
+	key, err := openDocument(b, t, &m)
+	if err == nil {
+		err = m.validate()
+	}
+	if err != nil {
+		return Image{}, PublicKey{}, fmt.Errorf("reading image document: %w", err)
+	}
+	return m, key, nil
+}
+
+// OpenStream checks a stream document against the keys of t and decodes it. It returns the key that signed.
+func OpenStream(b []byte, t *Trust) (Stream, PublicKey, error) {
+	var s Stream
+	key, err := openDocument(b, t, &s)
+	if err == nil {
+		err = s.validate()
+	}
+	if err != nil {
+		return Stream{}, PublicKey{}, fmt.Errorf("reading stream document: %w", err)
+	}
+	return s, key, nil
+}

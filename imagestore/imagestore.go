@@ -1,0 +1,56 @@
+// Package imagestore keeps published images and finds the cheapest way to one of them: names (Ref), signed documents
+// (Image, Stream), their encodings (Index, Encoder), the catalog of what there is (Catalog), and plans (Plan).
+//
+// Call Open for a store in a local directory, or OpenServer for one behind an appliance; both give the same Store. Whoever
+// only fetches an image (the agent) calls OpenPlan with a Plan and the keys that it trusts.
+//
+// A Store is blobs and a catalog:
+//
+//	DIR/blobs/sha256/01/0123…   every document, index, encoding and content manifest (package blob)
+//	DIR/catalog                 the append-only log of what was published, deleted and trusted
+//	DIR/catalog.lock            flock(2)ed by whoever changes the catalog
+//
+// An image is made of these blobs:
+//
+//	image document   signed: name, version, sizes, digest of the content manifest, UUID and ctransid
+//	content manifest zstd; named by the image document
+//	stream document  signed: which image it makes, from which parent or none, SHA-256 of each 8 MiB piece
+//	index            unsigned: where each frame of the encoding lies, which pieces it holds
+//	encoding         independent zstd frames, one after another: a valid .zst file
+//
+// A signed document is one blob of five lines: the document as JSON on one line, then the four lines of its minisign
+// signature over that line, its newline included:
+//
+//	+---------------------------------------------------------+
+//	| {"format":"griddle-image/1","ref":"web:1@amd64",…}   \n | signed
+//	+---------------------------------------------------------+
+//	| untrusted comment: …                                 \n |
+//	| base64: "ED" 2, key ID 8, signature 64               \n |
+//	| trusted comment: …                                   \n |
+//	| base64: global signature 64                          \n |
+//	+---------------------------------------------------------+
+//
+// so that `head -n1 DOC >m; tail -n+2 DOC >m.minisig; minisign -Vm m -P KEY` checks one by hand. docs/FORMAT.md has
+// every member of every document.
+//
+// Guarantees. A published image is in the catalog, by one durable line, only when all its blobs are there, whole and
+// durable, and its documents bear signatures that are trusted: a crash at any moment leaves the image published or
+// not, and blobs without an image are collected later. Bytes that reach a reader of OpenStream are verified against a
+// signed document first. Everything read from outside is bounded: documents, frames, windows and counts.
+package imagestore
+
+import "errors"
+
+// Errors on which callers branch.
+var (
+	// ErrNotFound is wrapped where a reference names no image.
+	ErrNotFound = errors.New("no such image")
+	// ErrExists is wrapped where a version is, or once was, in the catalog: versions are never used twice.
+	ErrExists = errors.New("version exists")
+	// ErrInUse is wrapped by Delete where other images can only be reached through the one to be deleted.
+	ErrInUse = errors.New("image is needed by others")
+	// ErrCorrupt is wrapped where content is wrong and asking again did not help.
+	ErrCorrupt = errors.New("content is damaged")
+	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
+	ErrNoWay = errors.New("no stream leads there")
+)
