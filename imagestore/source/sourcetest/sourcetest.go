@@ -1,0 +1,52 @@
+// Package sourcetest gives tests a place where snapshots can be made: Btrfs mounts a new filesystem, Run calls the
+// programs that fill it. Both need root, and end the test with the missing program's name where there is none.
+package sourcetest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Btrfs mounts an empty btrfs of 1 GiB, backed by a sparse file, and gives its directory. It is gone when the test
+// ends.
+func Btrfs(t testing.TB) string {
+	t.Helper()
+	base, err := os.MkdirTemp("", "griddle-test-btrfs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	image, dir := filepath.Join(base, "image"), filepath.Join(base, "mnt")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, "mkfs.btrfs", "-q", image)
+	Run(t, "mount", "-o", "loop", image, dir)
+	t.Cleanup(func() { Run(t, "umount", dir) })
+	return dir
+}
+
+// Run runs a program that must succeed and gives its standard output without the final newline.
+func Run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Fatalf("%s is missing; run make deps", name)
+	}
+	cmd := exec.Command(name, args...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, errs.String())
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
