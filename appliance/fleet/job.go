@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+)
+
+// Job is one intent for one machine, and how far it has come.
+type Job struct {
+	Spec     job.Spec      `json:"spec"` // without Sources and Home, which each hello gets fresh
+	Machine  string        `json:"machine"`
+	Origin   Origin        `json:"origin"`
+	Boot     string        `json:"boot,omitempty"` // the boot whose screen asked for it
+	State    job.State     `json:"state"`
+	Phase    job.Phase     `json:"phase,omitempty"`
+	Message  string        `json:"message,omitempty"` // the last error, or what ended it
+	Progress *job.Progress `json:"progress,omitempty"`
+	Created  time.Time     `json:"created"`
+	Changed  time.Time     `json:"changed"`
+}
+
+// Origin says who asked for a job.
+type Origin string
+
+// The origins.
+const (
+	Operator Origin = "operator" // the command line or the API
+	Screen   Origin = "screen"   // a person at the machine
+)
+
+// Errors of a job's course.
+var (
+	ErrOtherDisk = errors.New("job was begun on another disk")
+	ErrOver      = errors.New("job is over")
+
+	errUnknownState = errors.New("unknown job state")
+)
+
+// Live says whether the job still wants its machine.
+func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Started }
+
+// Apply is the job after ev. An error refuses ev's change of state and ends a live job as failed: the machine is not
+// doing what the job says.
+//
+//	          started(disk)              started(same disk)
+//	pending ---------------> started <--------------------.
+//	   |  \                   |   |  \____________________/
+//	   |   `---- failed <-----'   `---> done
+//	   `-------> cancelled <--'           (done, failed and cancelled stay)
+func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
+	if !j.Live() {
+		if ev.State == "" || ev.State == j.State {
+			return j, nil
+		}
+		return j, fmt.Errorf("%w: it is %s, and cannot become %s", ErrOver, j.State, ev.State)
+	}
+	j.Changed = now
+	if ev.Phase != "" {
+		if ev.Phase != j.Phase {
+			j.Progress = nil
+		}
+		j.Phase = ev.Phase
+	}
+	if ev.Progress != nil {
+		j.Progress = ev.Progress
+	}
+	if ev.Level == job.Error || ev.Level == job.Warning {
+		j.Message = ev.Message
+	}
+	switch ev.State {
+	case "", job.Pending:
+		return j, nil
+	case job.Started:
+		disk := strings.TrimSpace(ev.Disk)
+		if disk == "" {
+			return j.fail("the machine began without naming its disk"), fmt.Errorf("%w: none is named", ErrOtherDisk)
+		}
+		if j.Spec.Started != "" && j.Spec.Started != disk {
+			why := fmt.Sprintf("it was begun on %s, and the machine now wants %s", job.Printable(j.Spec.Started), job.Printable(disk))
+			return j.fail(why), fmt.Errorf("%w: %s", ErrOtherDisk, why)
+		}
+		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
+	case job.Done:
+		if j.State != job.Started {
+			return j.fail("the machine says done, but never began"), fmt.Errorf("%w: it never began", ErrOtherDisk)
+		}
+		j.State, j.Message = job.Done, ev.Message
+	case job.Failed:
+		return j.fail(ev.Message), nil
+	case job.Cancelled:
+		j.State, j.Message = job.Cancelled, ev.Message
+	default:
+		return j, fmt.Errorf("%w %q", errUnknownState, job.Printable(string(ev.State)))
+	}
+	return j, nil
+}
+
+func (j Job) fail(why string) Job {
+	j.State, j.Message = job.Failed, why
+	return j
+}
+
+// Cancel takes the job back. What was already written to a disk stays as it is.
+func (j Job) Cancel(now time.Time) (Job, error) {
+	if !j.Live() {
+		return j, fmt.Errorf("%w: it is %s", ErrOver, j.State)
+	}
+	j.State, j.Changed, j.Message = job.Cancelled, now, "taken back by the operator"
+	return j, nil
+}
+
+// ValidArg says whether s may be a kernel argument of an installed system. What a boot loader's configuration could
+// read as more than text is left out: space, quotes, "$", ";", "{", backslash and everything outside ASCII.
+func ValidArg(s string) bool {
+	if s == "" || len(s) > 256 {
+		return false
+	}
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.,:=/@+%*~[]!", r)) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,192 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"griddle/appliance/job"
+)
+
+// Entry is one line of the journal. Seq of its event is 0 where the appliance itself made it.
+type Entry struct {
+	ID       int64     `json:"id"` // ascending over all machines
+	Boot     string    `json:"boot,omitempty"`
+	Received time.Time `json:"received"`
+	Event    job.Event `json:"event"`
+}
+
+// Append takes the events of the token's boot into the journal and carries the job along. Events up to the number
+// that was acknowledged before are skipped, and what follows a gap waits until the gap is filled; only the first
+// event that ever comes of a boot may have any number. Of events that hold nothing but progress the newest is kept.
+func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job.Acknowledged, err error) {
+	if len(e.Events) > job.MaxEvents {
+		return ack, fmt.Errorf("%w: %d events at once, more than %d", ErrInvalid, len(e.Events), job.MaxEvents)
+	}
+	before := uint64(0)
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		s, seq, err := session(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		if e.Boot != s.Boot {
+			return fmt.Errorf("%w: it belongs to another boot", ErrToken)
+		}
+		before = seq
+		for _, ev := range e.Events {
+			if ev.Seq <= seq || ev.Seq > 1<<62 || seq > 0 && ev.Seq != seq+1 {
+				continue
+			}
+			seq = ev.Seq
+			if err := f.take(ctx, tx, s, f.tame(ev)); err != nil {
+				return err
+			}
+		}
+		ack.Seq = seq
+		if seq != before {
+			if _, err := tx.ExecContext(ctx, "UPDATE boots SET seq = ? WHERE boot = ?", seq, s.Boot); err != nil {
+				return err
+			}
+		}
+		ack.Cancelled, err = cancelled(ctx, tx, s.Machine, e)
+		return err
+	})
+	if err != nil {
+		return job.Acknowledged{}, err
+	}
+	if ack.Seq != before {
+		f.grown()
+	}
+	return ack, nil
+}
+
+// cancelled says whether the agent must stop: a job that e speaks of is not live any more, and e does not say so itself.
+func cancelled(ctx context.Context, tx *sql.Tx, machine string, e job.Events) (bool, error) {
+	id, ended := "", false
+	for _, ev := range e.Events {
+		if ev.Job != "" {
+			id, ended = ev.Job, ev.State == job.Done || ev.State == job.Failed || ev.State == job.Cancelled
+		}
+	}
+	if id == "" || ended {
+		return false, nil
+	}
+	jobs, err := queryJobs(ctx, tx, "SELECT data FROM jobs WHERE id = ? AND machine = ?", id, machine)
+	return err == nil && (len(jobs) == 0 || !jobs[0].Live() && jobs[0].State != job.Done), err
+}
+
+// take puts one event into the journal and applies it to its job.
+func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) error {
+	if err := f.journal(ctx, tx, s.Machine, s.Boot, ev); err != nil {
+		return err
+	}
+	if ev.Job == "" {
+		return nil
+	}
+	jobs, err := queryJobs(ctx, tx, "SELECT data FROM jobs WHERE id = ? AND machine = ?", ev.Job, s.Machine)
+	if err != nil {
+		return err
+	}
+	if len(jobs) == 0 {
+		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: "the machine speaks of a job that is not its own"})
+	}
+	j, refused := jobs[0].Apply(ev, f.o.Now().UTC())
+	if err := saveJob(ctx, tx, j); err != nil {
+		return err
+	}
+	if refused != nil {
+		return f.note(ctx, tx, j, job.Warning, refused.Error())
+	}
+	return nil
+}
+
+// tame makes an event fit for the journal: printable, and with a time that can be written down.
+func (f *Fleet) tame(ev job.Event) job.Event {
+	ev.Job, ev.Phase, ev.Level, ev.State = job.Printable(ev.Job), job.Phase(job.Printable(string(ev.Phase))), job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
+	ev.Message, ev.Disk = job.Sentence(ev.Message), job.Sentence(ev.Disk)
+	ev.Time = ev.Time.UTC()
+	if ev.Time.Year() < 1970 || ev.Time.Year() > 9000 {
+		ev.Time = f.o.Now().UTC()
+	}
+	return ev
+}
+
+// note is an event of the appliance itself.
+func (f *Fleet) note(ctx context.Context, tx *sql.Tx, j Job, l job.Level, message string) error {
+	return f.journal(ctx, tx, j.Machine, "", job.Event{
+		Time: f.o.Now().UTC(), Job: j.Spec.ID, Level: l, State: j.State, Message: job.Sentence(message),
+	})
+}
+
+func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, ev job.Event) error {
+	progress := ev.Progress != nil && ev.State == "" && ev.Message == ""
+	if progress {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM events WHERE machine = ? AND progress = 1", machine); err != nil {
+			return err
+		}
+	}
+	res, err := tx.ExecContext(ctx, "INSERT INTO events (machine, job, boot, seq, progress, received, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), encode(ev))
+	if err != nil {
+		return err
+	}
+	// Looking for what is too old costs a scan, so it is done now and then.
+	if id, err := res.LastInsertId(); err != nil || id%256 != 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM events WHERE machine = ?1 AND id <= (SELECT id FROM events WHERE machine = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+		machine, maxEventsKept)
+	return err
+}
+
+// Log returns up to limit entries of the machine that key names, with numbers above after, in order. Where there is
+// none it waits until there is one or ctx is done, which is no error.
+func (f *Fleet) Log(ctx context.Context, key string, after int64, limit int) ([]Entry, error) {
+	for {
+		grown := f.growth()
+		entries, err := f.read(context.WithoutCancel(ctx), key, after, limit)
+		if err != nil || len(entries) > 0 {
+			return entries, err
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+func (f *Fleet) read(ctx context.Context, key string, after int64, limit int) (out []Entry, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		m, err := byKey(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, "SELECT id, boot, received, data FROM events WHERE machine = ? AND id > ? ORDER BY id LIMIT ?", m.ID, after, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e Entry
+			var received int64
+			var data string
+			if err := rows.Scan(&e.ID, &e.Boot, &received, &data); err != nil {
+				return err
+			}
+			if err := json.Unmarshal([]byte(data), &e.Event); err != nil {
+				return fmt.Errorf("reading a stored event: %w", err)
+			}
+			e.Received = time.Unix(0, received).UTC()
+			out = append(out, e)
+		}
+		return rows.Err()
+	})
+	if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrAmbiguous) {
+		err = fmt.Errorf("reading the journal: %w", err)
+	}
+	return out, err
+}

@@ -1,0 +1,133 @@
+package fleet
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+)
+
+// Machine is a computer as the appliance knows it.
+type Machine struct {
+	ID        string        `json:"id"`   // random UUID, the appliance's own
+	Name      string        `json:"name"` // unique; the hostname of what is installed unless the job says another
+	Identity  job.Identity  `json:"identity"`
+	Inventory job.Inventory `json:"inventory"`
+	FirstSeen time.Time     `json:"firstSeen"`
+	LastSeen  time.Time     `json:"lastSeen"`           // zero for a machine that only an operator has named
+	Deployed  *Deployment   `json:"deployed,omitempty"` // what runs on it, once that has phoned home
+}
+
+// Deployment is an installed system that is up.
+type Deployment struct {
+	Job    string         `json:"job"`
+	Image  string         `json:"image"`
+	Time   time.Time      `json:"time"`
+	Report job.HomeReport `json:"report"`
+}
+
+// is says whether the machine that calls itself id is m. A common MAC address is the proof, unless both have a UUID
+// and the two differ: a docking station carries its address from machine to machine. An equal UUID alone is none,
+// because cloned virtual machines share it; it counts with an equal serial number, or where an operator named the
+// machine by UUID and no address is known.
+func (m Machine) is(id job.Identity) bool {
+	theirs, ours := id.UUID, m.Identity.UUID
+	if theirs != "" && ours != "" && !sameUUID(theirs, ours) {
+		return false
+	}
+	for _, mac := range id.MACs {
+		if m.has(mac) {
+			return true
+		}
+	}
+	if theirs == "" || ours == "" {
+		return false
+	}
+	return len(m.Identity.MACs) == 0 || tellingSerial(id.Serial) && id.Serial == m.Identity.Serial
+}
+
+func (m Machine) has(mac string) bool {
+	for _, have := range m.Identity.MACs {
+		if have == mac {
+			return true
+		}
+	}
+	return false
+}
+
+// learn takes over what a machine says of itself. What it does not say is kept.
+func (m *Machine) learn(id job.Identity) {
+	for _, s := range []struct{ have, said *string }{
+		{&m.Identity.UUID, &id.UUID}, {&m.Identity.Serial, &id.Serial},
+		{&m.Identity.Vendor, &id.Vendor}, {&m.Identity.Product, &id.Product},
+	} {
+		if *s.said != "" {
+			*s.have = *s.said
+		}
+	}
+	macs := append(append([]string(nil), id.MACs...), m.Identity.MACs...)
+	m.Identity.MACs = job.Identity{MACs: macs}.Bounded().MACs
+}
+
+// sameUUID compares in both byte orders: SMBIOS before 2.6 left the order of the first three fields open, and DHCP
+// option 97, iPXE and Linux do not agree on old machines.
+func sameUUID(a, b string) bool { return a == b || swapUUID(a) == b }
+
+func swapUUID(u string) string {
+	if len(u) != 36 {
+		return u
+	}
+	return u[6:8] + u[4:6] + u[2:4] + u[0:2] + "-" + u[11:13] + u[9:11] + "-" + u[16:18] + u[14:16] + u[18:]
+}
+
+// tellingSerial says whether a serial number is one: board makers leave words in its place.
+func tellingSerial(s string) bool {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "", "0", "none", "default string", "not specified", "not applicable", "system serial number",
+		"to be filled by o.e.m.", "0123456789", "123456789", "1234567890", "xxxxxxxxxx":
+		return false
+	}
+	return true
+}
+
+// Hostname makes a machine's name from a pattern: {mac} becomes its first address without colons, {serial} its serial
+// number, {n} number. What a hostname may not hold is left out (RFC 1123 section 2.1).
+func Hostname(pattern string, id job.Identity, number int) string {
+	mac := ""
+	if len(id.MACs) > 0 {
+		mac = strings.ReplaceAll(id.MACs[0], ":", "")
+	} else if len(id.UUID) == 36 {
+		mac = id.UUID[24:]
+	}
+	name := strings.NewReplacer("{mac}", mac, "{serial}", id.Serial, "{n}", strconv.Itoa(number)).Replace(pattern)
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			b.WriteRune(r)
+		}
+	}
+	name = strings.Trim(b.String(), "-")
+	if name == "" {
+		name = "node-" + strconv.Itoa(number)
+	}
+	return strings.TrimRight(name[:min(len(name), 63)], "-")
+}
+
+// ValidHostname says whether s may name a machine: letters, digits and hyphens in labels of 1 to 63, at most 253 in all.
+func ValidHostname(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for _, label := range strings.Split(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, r := range label {
+			if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-') {
+				return false
+			}
+		}
+	}
+	return true
+}

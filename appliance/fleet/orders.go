@@ -1,0 +1,152 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"griddle/appliance/job"
+)
+
+// Order is what an operator or a person at the screen wants of a machine.
+type Order struct {
+	Image    job.Image
+	Disk     job.DiskRule
+	Erase    string   // serial or path of the one disk whose content may be destroyed
+	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
+	Args     []string // kernel arguments of the installed system
+}
+
+func (o Order) validate() error {
+	var errs []error
+	if o.Image.Ref == "" {
+		errs = append(errs, fmt.Errorf("%w: no image is named", ErrInvalid))
+	}
+	if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	if len(o.Erase) > 256 {
+		errs = append(errs, fmt.Errorf("%w: the disk to erase has a name of more than 256 bytes", ErrInvalid))
+	}
+	if o.Hostname != "" && !ValidHostname(o.Hostname) {
+		errs = append(errs, fmt.Errorf("%w hostname %q: letters, digits and hyphens, 63 at most between dots", ErrInvalid, job.Printable(o.Hostname)))
+	}
+	if len(o.Args) > 64 {
+		errs = append(errs, fmt.Errorf("%w: more than 64 kernel arguments", ErrInvalid))
+	}
+	for _, a := range o.Args {
+		if !ValidArg(a) {
+			errs = append(errs, fmt.Errorf("%w kernel argument %q: letters, digits and -_.,:=/@+%%*~[]!, 256 at most", ErrInvalid, job.Printable(a)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Install gives the machine that key names (see Show) a job. A MAC address or UUID that was never seen makes the
+// machine. ErrBusy means that it has a live job already.
+func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
+	if err := o.validate(); err != nil {
+		return m, j, err
+	}
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		m, err = byKey(ctx, tx, key)
+		if errors.Is(err, ErrUnknown) {
+			id := job.Identity{UUID: job.NormalUUID(key)}
+			if mac, ok := job.NormalMAC(key); ok {
+				id.MACs = []string{mac}
+			}
+			if id.UUID == "" && len(id.MACs) == 0 {
+				return err
+			}
+			m, err = f.introduce(ctx, tx, id)
+		}
+		if err != nil {
+			return err
+		}
+		j, err = f.order(ctx, tx, &m, o, Operator, "")
+		return err
+	})
+	if err == nil {
+		f.grown()
+	}
+	return m, j, err
+}
+
+// order makes a job for m in tx.
+func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by Origin, boot string) (Job, error) {
+	jobs, err := jobsOf(ctx, tx, m.ID)
+	if err != nil {
+		return Job{}, err
+	}
+	if l := live(jobs); l != nil {
+		return *l, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+	}
+	if o.Hostname != "" && o.Hostname != m.Name {
+		other, err := byName(ctx, tx, o.Hostname)
+		if err == nil && other.ID != m.ID {
+			return Job{}, fmt.Errorf("%w hostname %q: it is the name of another machine (%s)", ErrInvalid, o.Hostname, strings.Join(other.Identity.MACs, ", "))
+		}
+		if err != nil && !errors.Is(err, ErrUnknown) {
+			return Job{}, err
+		}
+		m.Name = o.Hostname
+	}
+	rule, err := job.ParseDiskRule(string(o.Disk))
+	if err != nil {
+		return Job{}, err
+	}
+	now := f.o.Now().UTC()
+	j := Job{
+		Spec: job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Disk: rule, Erase: o.Erase,
+			Hostname: m.Name, Args: o.Args},
+		Machine: m.ID, Origin: by, Boot: boot, State: job.Pending, Created: now, Changed: now,
+	}
+	if err := f.save(ctx, tx, *m, true); err != nil {
+		return Job{}, err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO jobs (id, machine, state, created, data) VALUES (?, ?, ?, ?, ?)",
+		j.Spec.ID, m.ID, string(j.State), now.UnixNano(), encode(j))
+	if err != nil {
+		return Job{}, err
+	}
+	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is to be installed on disk %s (asked for at the %s)", o.Image.Ref, rule,
+		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
+}
+
+// Cancel takes back the live job of the machine that key names. ErrOver means that it has none.
+func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		m, err := byKey(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		l := live(jobs)
+		if l == nil {
+			return fmt.Errorf("%w: %s has none that waits or runs", ErrOver, m.Name)
+		}
+		if j, err = l.Cancel(f.o.Now().UTC()); err != nil {
+			return err
+		}
+		if err := saveJob(ctx, tx, j); err != nil {
+			return err
+		}
+		return f.note(ctx, tx, j, job.Warning, j.Message)
+	})
+	if err == nil {
+		f.grown()
+	}
+	return j, err
+}
+
+func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
+	_, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State), encode(j), j.Spec.ID)
+	return err
+}
