@@ -1,0 +1,112 @@
+// Package dhcp decides what a DHCP server answers a machine that boots from the network, and sends it.
+//
+// Call [Parse] on a datagram, then [Config.Proxy] or [Config.Full] on the request; both are functions of their
+// arguments (Full asks a [Leaser] for addresses) and give an [Answer]. [Server] is the thin loop around them, [Listen]
+// its sockets, [Probe] the question whether another server answers.
+//
+// Two ways to serve a network:
+//
+//	proxy  another server leases addresses; we add a second offer without an address that names the boot file.
+//	       Only PXE and UEFI HTTP Boot clients are answered, at port 67 (DISCOVER) and at 4011 (REQUEST, INFORM).
+//	full   we lease addresses to everybody on the interface's own network, and name the boot file where asked.
+//
+// What a boot client is given:
+//
+//	option 77 "iPXE", option 175   the script's URL: iPXE runs already, so a loader would only start it again
+//	option 60 "HTTPClient"         the URL of the UEFI loader
+//	option 60 "PXEClient"          by option 93: 0 the BIOS loader, 7 and 9 the UEFI loader, both by TFTP
+//
+// The boot file is in the file field (when shorter than 128 bytes) and in option 67, the server in siaddr and in
+// options 54 and 66. Replies to PXE clients carry option 43 {6: 8}, "take the boot file from this offer, discover
+// nothing", and echo options 60, 61, 82 and 97.
+//
+// Bytes from the wire never panic: [Parse] refuses what is malformed, and every field of a [Request] stays hostile.
+//
+// Sources: RFC 2131, RFC 2132, RFC 3004 (option 77), RFC 4578 (options 93, 94, 97), RFC 6842, the PXE specification 2.1
+// of Intel (section 2, options 43 and 60), the UEFI specification 2.10 section 24.7 (HTTP Boot).
+package dhcp
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// The ports of RFC 2131 section 4.1 and of the PXE specification section 2.2.3.
+const (
+	ServerPort = 67
+	ClientPort = 68
+	PXEPort    = 4011
+)
+
+// Config is what the answers are made from. ServerIP is required.
+type Config struct {
+	// ServerIP is our IPv4 address on the interface.
+	ServerIP netip.Addr
+	// HTTPPort is the port of the boot script and of the loaders for UEFI HTTP Boot; zero means 8080.
+	HTTPPort uint16
+	// BIOSLoader and UEFILoader name files of the TFTP server, such as undionly.kpxe and snponly.efi; machines of a
+	// kind without a loader are not told a boot file.
+	BIOSLoader, UEFILoader string
+
+	// Network is our network with its mask. In full mode addresses outside it are refused.
+	Network netip.Prefix
+	// Router and DNS are handed out in full mode; the zero value of either leaves the option out.
+	Router netip.Addr
+	DNS    []netip.Addr
+}
+
+// Leaser hands out addresses. Its methods may be called at the same time.
+type Leaser interface {
+	// Offer holds an address for mac for a while, want if that is possible (want may be the zero Addr).
+	Offer(mac MAC, want netip.Addr) (netip.Addr, time.Duration, error)
+	// Commit gives addr to mac. With Granted the lease survives a power cut from now on.
+	Commit(mac MAC, addr netip.Addr) (time.Duration, Verdict, error)
+	// Release ends the lease of addr if mac holds it.
+	Release(mac MAC, addr netip.Addr) error
+	// Decline puts addr aside if mac holds it: somebody else uses it.
+	Decline(mac MAC, addr netip.Addr) error
+}
+
+// MAC is an Ethernet address.
+type MAC = [6]byte
+
+// Verdict is what a [Leaser] says to a request for an address.
+type Verdict int
+
+// The verdicts.
+const (
+	Granted Verdict = iota
+	Refused         // the address is another's, or the machine has another
+	Unknown         // we know nothing of this machine and address
+)
+
+// Answer is what to do about a request.
+type Answer struct {
+	// Reason says in a few words why, for the log and the goldens.
+	Reason string
+	// Reply is nil for silence.
+	Reply *dhcpv4.DHCPv4
+	// To is where Reply goes, 255.255.255.255 for the machines that have no address yet.
+	To netip.AddrPort
+	// Boot is the boot file in Reply, "" for none.
+	Boot string
+}
+
+func silent(format string, args ...any) Answer {
+	return Answer{Reason: fmt.Sprintf(format, args...)}
+}
+
+// destination says where a reply to a request at port 67 goes (RFC 2131 section 4.1). Machines that accept unicast
+// before they have an address are broadcast to as well: the kernel would ask for their address by ARP, in vain.
+func destination(r *Request, mine netip.Prefix) netip.AddrPort {
+	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() {
+		return netip.AddrPortFrom(relay, ServerPort)
+	}
+	if c := addr4(r.Packet.ClientIPAddr); mine.IsValid() && mine.Contains(c) && !r.Packet.IsBroadcast() {
+		return netip.AddrPortFrom(c, ClientPort)
+	}
+	return netip.AddrPortFrom(broadcastAddr(), ClientPort)
+}

@@ -1,0 +1,132 @@
+package dhcp
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Full decides about a request on a network whose only DHCP server we are. At port 4011 it answers as [Config.Proxy]
+// does. The one thing it does besides deciding is to ask leases, which writes to the disk in Commit.
+func (c *Config) Full(r *Request, leases Leaser, port int, from netip.AddrPort) Answer {
+	if port == PXEPort {
+		if !r.BootClient() {
+			return silent("no boot client")
+		}
+		return c.bootServer(r, from)
+	}
+	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() && !c.Network.Contains(relay) {
+		return silent("relayed from %s: no addresses for that network", relay)
+	}
+	switch r.Type {
+	case dhcpv4.MessageTypeDiscover:
+		return c.discover(r, leases)
+	case dhcpv4.MessageTypeRequest:
+		return c.request(r, leases)
+	case dhcpv4.MessageTypeInform:
+		p := c.reply(r, dhcpv4.MessageTypeAck)
+		p.ClientIPAddr = r.Packet.ClientIPAddr
+		return c.finish(p, r, 0, "informed")
+	case dhcpv4.MessageTypeRelease:
+		if err := leases.Release(r.MAC, addr4(r.Packet.ClientIPAddr)); err != nil {
+			return silent("release: %v", err)
+		}
+		return silent("released %s", r.Packet.ClientIPAddr)
+	case dhcpv4.MessageTypeDecline:
+		a := addr4(r.Packet.RequestedIPAddress())
+		if err := leases.Decline(r.MAC, a); err != nil {
+			return silent("decline: %v", err)
+		}
+		return silent("declined %s", a)
+	}
+	return silent("%s is no message for a server", r.Type)
+}
+
+func (c *Config) discover(r *Request, leases Leaser) Answer {
+	a, ttl, err := leases.Offer(r.MAC, addr4(r.Packet.RequestedIPAddress()))
+	if err != nil {
+		return silent("no address to offer: %v", err)
+	}
+	p := c.reply(r, dhcpv4.MessageTypeOffer)
+	p.YourIPAddr = a.AsSlice()
+	return c.finish(p, r, ttl, "offered "+a.String())
+}
+
+// request tells the four kinds of DHCPREQUEST apart as RFC 2131 section 4.3.2 does.
+func (c *Config) request(r *Request, leases Leaser) Answer {
+	server := addr4(r.Packet.ServerIdentifier())
+	if server.IsValid() && server != c.ServerIP {
+		return silent("the machine chose the server at %s", server)
+	}
+	want := addr4(r.Packet.RequestedIPAddress())
+	if client := addr4(r.Packet.ClientIPAddr); client.IsValid() && !client.IsUnspecified() {
+		want = client // renewing or rebinding
+	}
+	if !want.IsValid() || want.IsUnspecified() {
+		return silent("request without an address")
+	}
+	if !c.Network.Contains(want) {
+		return c.nak(r, want.String()+" is not of this network")
+	}
+	ttl, verdict, err := leases.Commit(r.MAC, want)
+	switch {
+	case err != nil:
+		// Not acknowledged, so not promised: the machine asks again.
+		return silent("recording the lease of %s: %v", want, err)
+	case verdict == Refused:
+		return c.nak(r, want.String()+" is not this machine's")
+	case verdict == Unknown && server.IsValid():
+		return c.nak(r, want.String()+" was not offered")
+	case verdict == Unknown:
+		// RFC 2131: without a record of this machine another server may know it.
+		return silent("nothing known of %s and %s", net.HardwareAddr(r.MAC[:]), want)
+	}
+	p := c.reply(r, dhcpv4.MessageTypeAck)
+	p.YourIPAddr = want.AsSlice()
+	p.ClientIPAddr = r.Packet.ClientIPAddr
+	return c.finish(p, r, ttl, "leased "+want.String())
+}
+
+func (c *Config) nak(r *Request, reason string) Answer {
+	p := c.reply(r, dhcpv4.MessageTypeNak)
+	to := netip.AddrPortFrom(broadcastAddr(), ClientPort)
+	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() {
+		p.SetBroadcast() // RFC 2131 section 4.3.2: the relay has to broadcast it
+		to = netip.AddrPortFrom(relay, ServerPort)
+	}
+	p.UpdateOption(dhcpv4.OptMessage(reason))
+	return Answer{Reason: "refused: " + reason, Reply: p, To: to}
+}
+
+// finish adds what the network's machines want to know, and the boot file for those that ask for one.
+func (c *Config) finish(p *dhcpv4.DHCPv4, r *Request, ttl time.Duration, reason string) Answer {
+	if ttl > 0 {
+		p.UpdateOption(dhcpv4.OptIPAddressLeaseTime(ttl))
+	}
+	p.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(c.Network.Bits(), 32)))
+	if c.Router.IsValid() {
+		p.UpdateOption(dhcpv4.OptRouter(c.Router.AsSlice()))
+	}
+	if len(c.DNS) > 0 {
+		var dns []net.IP
+		for _, a := range c.DNS {
+			dns = append(dns, a.AsSlice())
+		}
+		p.UpdateOption(dhcpv4.OptDNS(dns...))
+	}
+	file, why := "", ""
+	if r.BootClient() {
+		file, why = c.bootFile(r)
+		reason += ", " + why
+	}
+	if file != "" {
+		c.addBoot(p, r, file)
+	}
+	if r.IPXE {
+		// We are the only server: iPXE need not wait for a proxy's offer (https://ipxe.org/cfg/no-pxedhcp).
+		p.UpdateOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(optIPXE), []byte{ipxeNoProxy, 1, 1}))
+	}
+	return Answer{Reason: reason, Reply: p, To: destination(r, c.Network), Boot: file}
+}

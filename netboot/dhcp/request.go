@@ -1,0 +1,151 @@
+package dhcp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// ErrMalformed is what [Parse] wraps: the datagram is not a request that a server may answer.
+var ErrMalformed = errors.New("malformed DHCP request")
+
+// Class is the kind of boot client that option 60 names.
+type Class int
+
+// The classes.
+const (
+	Plain Class = iota // not a boot client, such as an operating system's DHCP client
+	PXE                // PXEClient
+	HTTP               // HTTPClient, UEFI HTTP Boot
+)
+
+// ArchUnknown is the Arch of a request that names none.
+const ArchUnknown = 0xffff
+
+// The options and values that the library has no name for.
+const (
+	optIPXE       = 175 // iPXE's own encapsulated options (https://ipxe.org/howto/dhcpd)
+	ipxeHTTP      = 19  // sub-option of optIPXE: this iPXE can fetch http URLs
+	ipxeNoProxy   = 176 // sub-option of optIPXE: do not wait for proxyDHCP offers
+	classPXE      = "PXEClient"
+	classHTTP     = "HTTPClient"
+	userClassIPXE = "iPXE"
+)
+
+// Request is a parsed request, from a machine that may lie about everything.
+type Request struct {
+	Packet *dhcpv4.DHCPv4
+	Type   dhcpv4.MessageType
+	MAC    MAC
+	// UUID is option 97 as SMBIOS tools print it, lower case; "" if absent or all zeros or all ones.
+	UUID string
+	// Arch is the first value of option 93, else the one in option 60, else ArchUnknown.
+	Arch  uint16
+	Class Class
+	// IPXE says that iPXE asks, whether from a ROM or started by us.
+	IPXE bool
+	// NoHTTP says that this iPXE lists its features and HTTP is not among them.
+	NoHTTP bool
+}
+
+// Parse reads one datagram. What is no BOOTREQUEST with a message type from an Ethernet machine is refused with an
+// error that wraps [ErrMalformed].
+func Parse(b []byte) (*Request, error) {
+	p, err := dhcpv4.FromBytes(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	r := &Request{Packet: p, Type: p.MessageType(), Arch: ArchUnknown}
+	switch {
+	case p.OpCode != dhcpv4.OpcodeBootRequest:
+		return nil, fmt.Errorf("%w: op %d is no request", ErrMalformed, p.OpCode)
+	case p.HWType != 1 || len(p.ClientHWAddr) != 6:
+		return nil, fmt.Errorf("%w: hardware type %d with %d address bytes is not Ethernet", ErrMalformed, p.HWType, len(p.ClientHWAddr))
+	case r.Type == dhcpv4.MessageTypeNone:
+		return nil, fmt.Errorf("%w: no message type", ErrMalformed)
+	}
+	r.MAC = MAC(p.ClientHWAddr)
+	if r.MAC == (MAC{}) || r.MAC[0]&1 != 0 {
+		return nil, fmt.Errorf("%w: %s is not the address of one machine", ErrMalformed, p.ClientHWAddr)
+	}
+	r.UUID = uuid(p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
+	class := string(p.Options.Get(dhcpv4.OptionClassIdentifier))
+	switch {
+	case strings.HasPrefix(class, classPXE):
+		r.Class = PXE
+	case strings.HasPrefix(class, classHTTP):
+		r.Class = HTTP
+	}
+	if a := p.Options.Get(dhcpv4.OptionClientSystemArchitectureType); len(a) >= 2 {
+		r.Arch = binary.BigEndian.Uint16(a)
+	} else {
+		r.Arch = classArch(class)
+	}
+	r.IPXE, r.NoHTTP = ipxe(p)
+	return r, nil
+}
+
+// uuid prints option 97: a zero byte, then the 16 bytes of SMBIOS, whose first three fields are little-endian
+// (RFC 4578 section 2.3, DMTF DSP0134 section 7.2.1). EDK2 and iPXE send them in that order.
+func uuid(b []byte) string {
+	if len(b) != 17 || b[0] != 0 {
+		return ""
+	}
+	b = b[1:]
+	if bytes.Count(b, []byte{0}) == 16 || bytes.Count(b, []byte{0xff}) == 16 {
+		return ""
+	}
+	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:]),
+		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:])
+}
+
+// classArch reads "PXEClient:Arch:00007:UNDI:003016": old ROMs have the architecture there and no option 93.
+func classArch(class string) uint16 {
+	f := strings.Split(class, ":")
+	if len(f) < 3 || f[1] != "Arch" {
+		return ArchUnknown
+	}
+	n, err := strconv.ParseUint(f[2], 10, 16)
+	if err != nil {
+		return ArchUnknown
+	}
+	return uint16(n)
+}
+
+// ipxe looks for iPXE's marks. Option 77 comes bare from iPXE and with a length byte from those who read RFC 3004.
+func ipxe(p *dhcpv4.DHCPv4) (is, noHTTP bool) {
+	is = bytes.Contains(p.Options.Get(dhcpv4.OptionUserClassInformation), []byte(userClassIPXE))
+	features := p.Options.Get(dhcpv4.GenericOptionCode(optIPXE))
+	if !is || len(features) == 0 {
+		return is, false
+	}
+	for len(features) >= 2 {
+		code, n := features[0], int(features[1])
+		if n > len(features)-2 {
+			break
+		}
+		if code == ipxeHTTP {
+			return true, false
+		}
+		features = features[2+n:]
+	}
+	return true, true
+}
+
+// BootClient says that the machine asks for something to boot.
+func (r *Request) BootClient() bool { return r.Class != Plain || r.IPXE }
+
+func addr4(ip net.IP) netip.Addr {
+	a, ok := netip.AddrFromSlice(ip.To4())
+	if !ok {
+		return netip.Addr{}
+	}
+	return a
+}

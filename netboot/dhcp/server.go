@@ -1,0 +1,105 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/ipv4"
+)
+
+// maxWaiting is how many requests may wait for the disk at once; the kernel's socket buffer holds the next ones.
+const maxWaiting = 256
+
+// Server answers what arrives at its sockets.
+type Server struct {
+	Config Config
+	// Leases is nil for a proxy.
+	Leases Leaser
+	Log    *slog.Logger
+	// Observe is told of every well-formed request and what is done about it, before the reply is sent. It may be
+	// nil, and is called from several goroutines.
+	Observe func(*Request, Answer)
+	// Counters may be read at any time.
+	Counters Counters
+}
+
+// Counters count datagrams since the start.
+type Counters struct {
+	Received, Malformed, Ignored, Answered, SendFailed atomic.Uint64
+}
+
+// Serve answers what arrives at conn until ctx ends, and closes it. port is what the other side sends to: 67 or 4011.
+func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	defer conn.Close()
+	out := ipv4.NewPacketConn(conn)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, maxWaiting)
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("reading DHCP requests: %w", err)
+			}
+			// An ICMP error of an earlier reply or a full buffer; the next datagram is not affected.
+			s.Log.Debug("reading DHCP requests", "err", err)
+			continue
+		}
+		s.Counters.Received.Add(1)
+		r, err := Parse(buf[:n])
+		if err != nil {
+			s.Counters.Malformed.Add(1)
+			s.Log.Debug("dropped", "from", from, "err", err)
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			s.answer(out, r, port, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		})
+	}
+}
+
+func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.AddrPort) {
+	var a Answer
+	if s.Leases == nil {
+		a = s.Config.Proxy(r, port, from)
+	} else {
+		a = s.Config.Full(r, s.Leases, port, from)
+	}
+	mac := net.HardwareAddr(r.MAC[:])
+	if s.Observe != nil {
+		s.Observe(r, a)
+	}
+	if a.Reply == nil {
+		s.Counters.Ignored.Add(1)
+		s.Log.Debug("no answer", "mac", mac, "type", r.Type, "arch", r.Arch, "reason", a.Reason)
+		return
+	}
+	// The source is said, because the interface may have more addresses than the one that we tell the machines.
+	cm := &ipv4.ControlMessage{Src: s.Config.ServerIP.AsSlice()}
+	if _, err := out.WriteTo(a.Reply.ToBytes(), cm, net.UDPAddrFromAddrPort(a.To)); err != nil {
+		s.Counters.SendFailed.Add(1)
+		s.Log.Warn("sending a DHCP reply", "mac", mac, "to", a.To, "err", err)
+		return
+	}
+	s.Counters.Answered.Add(1)
+	level := slog.LevelDebug
+	if r.BootClient() || !a.Reply.YourIPAddr.IsUnspecified() {
+		level = slog.LevelInfo
+	}
+	s.Log.Log(context.Background(), level, "answered", "mac", mac, "type", r.Type, "arch", r.Arch,
+		"reply", a.Reply.MessageType(), "reason", a.Reason, "boot", a.Boot)
+}
