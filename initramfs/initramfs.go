@@ -1,2 +1,39 @@
-// Package initramfs decides what goes into the boot image.
+// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware), and
+// the site's own part of it (Site). It touches no disk: mkboot reads and writes the files, griddle-agent is what
+// runs from them.
+//
+// To build the image, see the program mkboot. To add a site's part to an image that is built already, call
+// SiteCPIO.
+//
+// The image is a concatenation of archives in the "newc" form of cpio, as the kernel takes them
+// (Documentation/driver-api/early-userspace/buffer-format.rst):
+//
+//	+-----------------+----------------+---------+------------------+
+//	| zstd: base      | zstd: commands | zstd:   | plain: site      |
+//	| modules,        | u-root's core  | agent   | /etc/griddle/    |
+//	| firmware, tools | commands       |         | site.json        |
+//	+-----------------+----------------+---------+------------------+
+//	 <------------ initramfs, built once ------->  <- at serve time ->
+//
+// Each zstd frame ends on a multiple of four bytes, padded with zeros, which the kernel skips. A later archive
+// replaces files of an earlier one.
 package initramfs
+
+// Paths inside the image.
+const (
+	SitePath   = "etc/griddle/site.json"
+	BuildPath  = "etc/griddle/build.json"
+	AgentPath  = "usr/lib/griddle/griddle-agent"
+	GRUBPath   = "usr/lib/griddle/grub"
+	ModulesDir = "lib/modules"
+)
+
+// MaxSize is what kernel and initramfs may weigh together, in bytes.
+const MaxSize = 40_000_000
+
+// Build says how old the image is; it is what BuildPath holds, as JSON.
+type Build struct {
+	Version string `json:"version"` // for people
+	Time    int64  `json:"time"`    // seconds since 1970; the agent never sets a clock further back than this
+	Kernel  string `json:"kernel"`  // release, "6.1.0-56-amd64"
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/initramfs"
+)
+
+// kernel is an unpacked kernel with its modules, the tables that depmod makes of them, and firmware.
+type kernel struct {
+	release  string
+	vmlinuz  string
+	modules  string
+	firmware string
+}
+
+// recent is how old the list of packages may be before newer ones are looked for.
+const recent = 7 * 24 * time.Hour
+
+// kernel downloads and unpacks the packages, or takes what it unpacked before. Where nothing can be downloaded
+// an older set is used and said so.
+func (b *builder) kernel(ctx context.Context) (*kernel, error) {
+	current := filepath.Join(b.cache, "packages")
+	info, err := os.Stat(current)
+	if err != nil || b.fresh || time.Since(info.ModTime()) > recent {
+		if failed := b.download(ctx, current); failed != nil {
+			if err != nil {
+				return nil, failed
+			}
+			b.printf("using the packages of %s: %v", info.ModTime().Format(time.DateOnly), failed)
+		}
+	}
+	list, err := os.ReadFile(current)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list of packages: %w", err)
+	}
+	root := filepath.Join(b.cache, strings.Fields(string(list))[0])
+	k := &kernel{firmware: filepath.Join(root, "lib", "firmware")}
+	found, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("looking for the kernel below %s: found %d; remove that directory and try again", root, len(found))
+	}
+	k.vmlinuz = found[0]
+	k.release = strings.TrimPrefix(filepath.Base(k.vmlinuz), "vmlinuz-")
+	k.modules = filepath.Join(root, "lib", "modules", k.release)
+	return k, nil
+}
+
+// download fetches what FirmwarePackages and the kernel's metapackage name, unpacks it into a directory of its
+// own and writes that directory's name to current.
+func (b *builder) download(ctx context.Context, current string) error {
+	apt, err := b.apt(ctx)
+	if err != nil {
+		return err
+	}
+	b.printf("looking for Debian's kernel and firmware packages")
+	if _, err := apt(ctx, "apt-get", "-q", "update"); err != nil {
+		return err
+	}
+	depends, err := apt(ctx, "apt-cache", "depends", "--important", "linux-image-amd64")
+	if err != nil {
+		return err
+	}
+	packages := initramfs.FirmwarePackages()
+	for _, f := range strings.Fields(depends) {
+		if strings.HasPrefix(f, "linux-image-") && f != "linux-image-amd64" {
+			packages = append(packages, f)
+			break
+		}
+	}
+	if len(packages) == len(initramfs.FirmwarePackages()) {
+		return fmt.Errorf("looking for a kernel: linux-image-amd64 depends on none:\n%s", depends)
+	}
+	versions, err := apt(ctx, "apt-get", append([]string{"download", "--print-uris"}, packages...)...)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for line := range strings.Lines(versions) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], "'") {
+			files = append(files, f[1])
+		}
+	}
+	slices.Sort(files)
+	name := "root-" + digest(strings.Join(files, "\n"))
+	if _, err := os.Stat(filepath.Join(b.cache, name)); err != nil {
+		b.printf("downloading %d packages", len(files))
+		if err := b.unpack(ctx, apt, packages, name); err != nil {
+			return err
+		}
+	}
+	return replace(current, []byte(name+"\n"+strings.Join(files, "\n")+"\n"))
+}
+
+func (b *builder) unpack(ctx context.Context, apt aptFunc, packages []string, name string) error {
+	dir, err := os.MkdirTemp(b.cache, "debs-*")
+	if err != nil {
+		return fmt.Errorf("unpacking packages: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if _, err := apt(ctx, "apt-get", append([]string{"-q", "download"}, packages...)...); err != nil {
+		return err
+	}
+	debs, err := filepath.Glob(filepath.Join(b.cache, "apt", "*.deb"))
+	if err != nil || len(debs) == 0 {
+		return fmt.Errorf("unpacking packages: none was downloaded")
+	}
+	root := filepath.Join(dir, "root")
+	for _, deb := range debs {
+		if out, err := exec.CommandContext(ctx, "dpkg-deb", "-x", deb, root).CombinedOutput(); err != nil {
+			return fmt.Errorf("unpacking %s: %w\n%s", filepath.Base(deb), err, out)
+		}
+		if err := os.Remove(deb); err != nil {
+			return fmt.Errorf("unpacking packages: %w", err)
+		}
+	}
+	releases, err := filepath.Glob(filepath.Join(root, "lib", "modules", "*"))
+	if err != nil || len(releases) != 1 {
+		return fmt.Errorf("unpacking packages: found modules of %d kernels", len(releases))
+	}
+	if out, err := exec.CommandContext(ctx, "depmod", "-b", root, filepath.Base(releases[0])).CombinedOutput(); err != nil {
+		return fmt.Errorf("running depmod: %w (package kmod; run make deps)\n%s", err, out)
+	}
+	if err := os.Rename(root, filepath.Join(b.cache, name)); err != nil {
+		return fmt.Errorf("unpacking packages: %w", err)
+	}
+	return nil
+}
