@@ -1,0 +1,264 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"griddle/imagestore/sendstream"
+
+	"golang.org/x/sys/unix"
+)
+
+// publishing ends the name of the file that says that a copy is not published yet.
+const publishing = ".publishing"
+
+// Copy is a read-only copy of a source.
+type Copy struct {
+	Name     string // of the subvolume, which is also its name in the stream
+	Dir      string
+	UUID     sendstream.UUID
+	Ctransid uint64
+	Bytes    int64 // about how many a full stream of it has, for a progress bar; zero for kept copies
+
+	lock *os.File // of an own copy its marker, of a kept one itself; holds a flock
+}
+
+// Take makes a copy of the source and names it name, or name with a number behind it where an older copy has that
+// name. warn gets a sentence for each nested subvolume that becomes a directory. The copy must be ended with Keep or
+// Discard; when the process dies before that, the next Collect removes it.
+func (s *Source) Take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
+	c, err := s.take(ctx, name, warn)
+	if err != nil {
+		return nil, fmt.Errorf("copying %s: %w", s.Name, err)
+	}
+	return c, nil
+}
+
+func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
+	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, publishing) {
+		return nil, fmt.Errorf("%q cannot be the name of a copy", name)
+	}
+	if err := os.MkdirAll(s.keep, 0o700); err != nil {
+		return nil, err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	c := &Copy{Name: name}
+	for n := 2; exists(filepath.Join(s.keep, c.Name)) && !exists(filepath.Join(s.keep, c.Name+publishing)); n++ {
+		c.Name = fmt.Sprintf("%s+%d", name, n)
+	}
+	c.Dir = filepath.Join(s.keep, c.Name)
+	if c.lock, err = os.OpenFile(c.Dir+publishing, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	if err := flock(c.lock, unix.LOCK_EX); err != nil {
+		c.lock.Close()
+		return nil, fmt.Errorf("%s %w", name, err)
+	}
+	if err := s.fill(ctx, c, warn); err != nil {
+		return nil, errors.Join(err, c.Discard())
+	}
+	return c, nil
+}
+
+// fill makes the snapshot. It is writable until its nested subvolumes are seen to, and so never inherits the identity of a
+// source that was itself received.
+func (s *Source) fill(ctx context.Context, c *Copy, warn func(string)) error {
+	if exists(c.Dir) { // left by a publisher that died
+		if err := run(ctx, "subvolume", "delete", c.Dir); err != nil {
+			return err
+		}
+	}
+	if err := run(ctx, "subvolume", "snapshot", s.Dir, c.Dir); err != nil {
+		return err
+	}
+	if s.inside {
+		if err := keepMtime(c.Dir, func() error { return os.RemoveAll(filepath.Join(c.Dir, keepName)) }); err != nil {
+			return err
+		}
+	}
+	if err := s.settleNested(ctx, c, warn); err != nil {
+		return err
+	}
+	if err := setReadOnly(c.Dir); err != nil {
+		return err
+	}
+	i, err := infoOf(c.Dir)
+	c.UUID, c.Ctransid = i.uuid, i.ctransid
+	return err
+}
+
+// Keep ends the publication: the copy stays, as the parent of the next version.
+func (c *Copy) Keep() error {
+	defer c.lock.Close()
+	if err := os.Remove(c.Dir + publishing); err != nil {
+		return fmt.Errorf("keeping copy: %w", err)
+	}
+	return syncDir(filepath.Dir(c.Dir))
+}
+
+// Discard removes the copy. It works after the context of the publication has ended.
+func (c *Copy) Discard() error {
+	defer c.lock.Close()
+	if exists(c.Dir) {
+		if err := run(context.Background(), "subvolume", "delete", c.Dir); err != nil {
+			return fmt.Errorf("removing copy: %w", err)
+		}
+	}
+	if err := os.Remove(c.Dir + publishing); err != nil {
+		return fmt.Errorf("removing copy: %w", err)
+	}
+	return nil
+}
+
+// Kept finds the copy with the given identity among those that are kept, and holds it until Release: nobody removes
+// it meanwhile. It is nil where there is none, or where it was changed since.
+func (s *Source) Kept(uuid sendstream.UUID, ctransid uint64) (*Copy, error) {
+	all, err := s.kept()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		if c.UUID != uuid || c.Ctransid != ctransid {
+			continue
+		}
+		if c.lock, err = os.Open(c.Dir); err != nil {
+			return nil, fmt.Errorf("holding copy: %w", err)
+		}
+		if err := flock(c.lock, unix.LOCK_SH); err != nil {
+			c.lock.Close()
+			return nil, nil // it is being removed
+		}
+		return &c, nil
+	}
+	return nil, nil
+}
+
+// Release lets go of what Kept gave.
+func (c *Copy) Release() { c.lock.Close() }
+
+// kept lists the copies that no publisher is at work on.
+func (s *Source) kept() ([]Copy, error) {
+	entries, err := os.ReadDir(s.keep)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing copies: %w", err)
+	}
+	var out []Copy
+	for _, e := range entries {
+		dir := filepath.Join(s.keep, e.Name())
+		if !e.IsDir() || exists(dir+publishing) {
+			continue
+		}
+		i, err := infoOf(dir)
+		if err != nil || !i.readOnly {
+			continue // not ours
+		}
+		out = append(out, Copy{Name: e.Name(), Dir: dir, UUID: i.uuid, Ctransid: i.ctransid})
+	}
+	return out, nil
+}
+
+// Collect removes the copies of publications that ended without Keep or Discard. A copy that published admits was published
+// all the same, in the moment before its publisher died, and is kept.
+func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUID, ctransid uint64) bool) error {
+	if !exists(s.keep) {
+		return nil
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return fmt.Errorf("collecting copies: %w", err)
+	}
+	defer unlock()
+	markers, _ := filepath.Glob(filepath.Join(escapeGlob(s.keep), "*"+publishing)) // well formed
+	var errs []error
+	for _, m := range markers {
+		c := &Copy{Dir: strings.TrimSuffix(m, publishing)}
+		if c.lock, err = os.OpenFile(m, os.O_RDWR, 0); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if flock(c.lock, unix.LOCK_EX) != nil {
+			c.lock.Close() // its publisher lives
+			continue
+		}
+		if i, err := infoOf(c.Dir); err == nil && i.readOnly && published(i.uuid, i.ctransid) {
+			errs = append(errs, c.Keep())
+			continue
+		}
+		errs = append(errs, c.Discard())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("collecting copies: %w", err)
+	}
+	return nil
+}
+
+// Retire removes the kept copies that old admits by their name, but for those that somebody holds.
+func (s *Source) Retire(ctx context.Context, old func(name string) bool) error {
+	all, err := s.kept()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range all {
+		if !old(c.Name) {
+			continue
+		}
+		f, err := os.Open(c.Dir)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if flock(f, unix.LOCK_EX) == nil {
+			errs = append(errs, run(ctx, "subvolume", "delete", c.Dir))
+		}
+		f.Close()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("removing older copies: %w", err)
+	}
+	return nil
+}
+
+// lock keeps the other publishers of this place from making and collecting copies.
+func (s *Source) lock() (unlock func(), err error) {
+	f, err := os.Open(s.keep)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", s.keep, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// flock locks f at once or not at all.
+func flock(f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	return err
+}
+
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

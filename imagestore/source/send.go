@@ -1,0 +1,104 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"griddle/imagestore/sendstream"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream is the output of btrfs send. Read it to its end: the end is io.EOF only where the program succeeded, and
+// otherwise the error that it gave.
+type Stream struct {
+	cmd       *exec.Cmd
+	out       io.ReadCloser
+	complaint bytes.Buffer
+	ended     error
+}
+
+// Send begins to send the copy: whole, or what is different in it from parent where that is not nil. The stream has
+// version 1 of the format, which every btrfs receive takes.
+func (c *Copy) Send(ctx context.Context, parent *Copy) (*Stream, error) {
+	return c.send(ctx, parent, "--quiet")
+}
+
+func (c *Copy) send(ctx context.Context, parent *Copy, flags ...string) (*Stream, error) {
+	args := append([]string{"send"}, flags...)
+	if parent != nil {
+		args = append(args, "-p", parent.Dir)
+	}
+	s := &Stream{cmd: exec.CommandContext(ctx, "btrfs", append(args, c.Dir)...)}
+	s.cmd.Stderr = &s.complaint
+	var err error
+	if s.out, err = s.cmd.StdoutPipe(); err != nil {
+		return nil, fmt.Errorf("sending %s: %w", c.Dir, err)
+	}
+	if f, ok := s.out.(*os.File); ok {
+		// The kernel fills the pipe while we compress. A smaller one, where this is refused, is only slower.
+		if raw, err := f.SyscallConn(); err == nil {
+			raw.Control(func(fd uintptr) { unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1<<20) })
+		}
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("sending %s: %w", c.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Stream) Read(p []byte) (int, error) {
+	if s.ended != nil {
+		return 0, s.ended
+	}
+	n, err := s.out.Read(p)
+	if err == nil || n > 0 {
+		return n, nil
+	}
+	s.ended = err
+	if werr := s.cmd.Wait(); werr != nil {
+		s.ended = fmt.Errorf("sending snapshot: %w", explain(werr, s.complaint.String()))
+	}
+	return 0, s.ended
+}
+
+// Close ends the program if it still runs.
+func (s *Stream) Close() error {
+	if s.ended == nil {
+		s.ended = os.ErrClosed
+		s.cmd.Process.Kill() // it may have ended by itself
+		s.cmd.Wait()         // it was killed: how it ended tells nothing
+	}
+	return nil
+}
+
+// Measure says how many bytes the stream of a delta will have, nearly, by a dry run that reads no file content.
+func (c *Copy) Measure(ctx context.Context, parent *Copy) (int64, error) {
+	s, err := c.send(ctx, parent, "--quiet", "--no-data")
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	r, err := sendstream.NewReader(s)
+	if err != nil {
+		return 0, err
+	}
+	var total int64
+	for {
+		cmd, err := r.Next()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		total += int64(cmd.Length)
+		if cmd.Op == sendstream.OpUpdateExtent {
+			total += int64(cmd.Size)
+		}
+	}
+}
