@@ -1,0 +1,100 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+)
+
+// Client is an operator's side of the API. A refusal is a *job.Problem.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// NewClient makes a client for the appliance at base, "https://10.0.0.1:8443", with the administrator's token.
+func NewClient(base, token string, conf *tls.Config) *Client {
+	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{
+		Timeout:       logWait + 30*time.Second,
+		Transport:     &http.Transport{TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Machines lists all machines.
+func (c *Client) Machines(ctx context.Context) (out Machines, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/machines", nil, &out)
+	return out, err
+}
+
+// Machine returns the one that key names, with its jobs.
+func (c *Client) Machine(ctx context.Context, key string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(key), nil, &out)
+	return out, err
+}
+
+// Install gives it a job.
+func (c *Client) Install(ctx context.Context, key string, in Install) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/install", in, &out)
+	return out, err
+}
+
+// Cancel takes its job back.
+func (c *Client) Cancel(ctx context.Context, key string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/cancel", nil, &out)
+	return out, err
+}
+
+// Log returns journal entries with numbers above after; it waits up to wait, a minute at most, for the first of them.
+func (c *Client) Log(ctx context.Context, key string, after int64, wait time.Duration) (out Log, err error) {
+	path := fmt.Sprintf("/v1/machines/%s/log?after=%d&wait=%d", url.PathEscape(key), after, int(wait.Seconds()))
+	err = c.call(ctx, http.MethodGet, path, nil, &out)
+	return out, err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking the appliance: %w", err)
+	}
+	defer res.Body.Close()
+	const limit = 64 << 20 // thousands of machines with their inventories
+	reply, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err != nil {
+		return fmt.Errorf("reading the appliance's answer: %w", err)
+	}
+	if len(reply) > limit {
+		return fmt.Errorf("reading the appliance's answer: it has more than %d bytes", limit)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return job.ReadProblem(res.StatusCode, reply)
+	}
+	if err := json.Unmarshal(reply, out); err != nil {
+		return fmt.Errorf("reading the appliance's answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+// Package appliance is the provisioning server: ReadConfig or DefaultConfig first, then Serve.
+//
+// It wires the parts together and owns configuration and state. One process serves, on one interface: DHCP or
+// proxyDHCP, TFTP and router advertisements (package netboot), and
+//
+//	http   GET /boot/FILE           kernel, initramfs and loaders, with Range
+//	       GET /boot/site.cpio      the site's part of the boot image
+//	       GET /boot.ipxe           the boot script of a machine
+//	       GET /v1/images, /v1/blobs/DIGEST   what is published: public, signed, with Range
+//	       GET /healthz             204 while it serves
+//	https  /v1/agent, /v1/machines  package api
+//	       /v1/images, /v1/catalog, /v1/blobs, /v1/collect   publishing, with the administrator's token
+//
+// The state directory holds
+//
+//	ca.pem, ca.key            the CA that agents pin; made once
+//	server.pem, server.key    its certificate for this server; made anew when an address changes or it grows old
+//	site.key, site.pub        the key that signs what this store derives (minisign)
+//	admin.token               the administrator's bearer token
+//	server.url                where the last serve listened, for the command line on the same host
+//	fleet.db                  machines, jobs and the journal
+//	leases                    the DHCP journal, in mode dhcp
+//	lock                      held by the one serve that uses the directory
+//
+// Everything in it that is made once is written durably: to a temporary file, flushed, renamed, and the directory
+// flushed. Files with secrets have mode 0600.
+package appliance
