@@ -59,6 +59,7 @@ type Disk struct {
 	Table      string      `json:"table,omitempty"`      // "gpt", "mbr" or ""
 	Signature  string      `json:"signature,omitempty"`  // of the whole disk where it is not partitioned: "btrfs", "ext4", "LVM2_member"…
 	Unfinished string      `json:"unfinished,omitempty"` // ID of the job whose install was begun here and not ended
+	Installed  string      `json:"installed,omitempty"`  // ID of the job whose install was ended here
 	Partitions []Partition `json:"partitions,omitempty"`
 }
 

@@ -1,0 +1,148 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"griddle/appliance/job"
+	"griddle/imagestore/content"
+	"griddle/initramfs/disk"
+)
+
+// Check picks the disk that spec is to be carried out on, and refuses where it must not be: the rule picks none or
+// several, a started job picks another disk than it was begun on, the disk is too small for the image, or it bears
+// something that nobody allowed to destroy. It touches nothing, and an error lists what would be lost.
+//
+// A disk may be written that is blank, or that spec.Erase names and no other disk, or that bears the unfinished mark of
+// this job. A disk on which this job was ended passes too: its Installed is the job's ID.
+func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
+	if spec.Kind != job.Install {
+		return job.Disk{}, fmt.Errorf("%w: job of kind %q is not known", ErrRefused, job.Printable(string(spec.Kind)))
+	}
+	if !isUUID(spec.ID) {
+		return job.Disk{}, fmt.Errorf("%w: job ID %q is no UUID", ErrRefused, job.Printable(spec.ID))
+	}
+	rule := spec.Disk
+	if rule == "" && spec.Started == "" {
+		return job.Disk{}, fmt.Errorf("%w: the job names no disk", ErrRefused)
+	}
+	d, err := rule.Pick(disks)
+	if err != nil {
+		return job.Disk{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if spec.Started != "" && !d.Named(spec.Started) {
+		return job.Disk{}, fmt.Errorf("%w: this job was begun on disk %s, and its rule %q now picks %s", ErrRefused, job.Printable(spec.Started), rule, d)
+	}
+	if d.Installed == spec.ID {
+		return d, nil
+	}
+	if d.SectorSize != 512 && d.SectorSize != 4096 {
+		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are known", ErrRefused, d, d.SectorSize)
+	}
+	if need := job.DiskNeeds(img.Size()); d.Size < need {
+		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
+			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
+	}
+	return d, mayWrite(spec, d, disks)
+}
+
+// mayWrite is the erase rule.
+func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
+	if d.Blank() || d.Unfinished != "" && d.Unfinished == spec.ID {
+		return nil
+	}
+	if d.Named(spec.Erase) {
+		for _, other := range disks {
+			if other.Path != d.Path && other.Named(spec.Erase) {
+				return fmt.Errorf("%w: %q names %s and %s; name the disk to erase by its path", ErrRefused, job.Printable(spec.Erase), d, other)
+			}
+		}
+		return nil
+	}
+	holds := strings.Join(d.Holds(), "; ")
+	if d.Unfinished != "" {
+		holds = fmt.Sprintf("the unfinished install of another job, %s; %s", job.Printable(d.Unfinished), holds)
+	}
+	if spec.Erase != "" {
+		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused, job.Printable(spec.Erase), d, holds)
+	}
+	return fmt.Errorf("%w: %s is not blank, and would lose: %s", ErrRefused, d, holds)
+}
+
+// checkContent refuses an image that could not boot afterwards.
+func checkContent(ref string, m *content.Manifest) error {
+	for _, e := range m.Entries {
+		if e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") && e.Type == content.Regular {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s has no kernel (boot/vmlinuz-*): install one in its template and publish it again", ErrRefused, ref)
+}
+
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, r := range s {
+		switch i {
+		case 8, 13, 18, 23:
+			if r != '-' {
+				return false
+			}
+		default:
+			if !strings.ContainsRune("0123456789abcdef", r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// advice says what a person should do about an error.
+func advice(p job.Phase, err error) string {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "the job was stopped; it begins again when the machine boots from the network"
+	case errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "would lose"):
+		return "nothing was touched; choose another disk, or name this one with --erase"
+	case errors.Is(err, ErrRefused):
+		return "nothing was touched"
+	}
+	switch p {
+	case job.PhaseCheck:
+		return "nothing was touched"
+	case job.PhasePartition:
+		return "check the disk, then start the job again"
+	case job.PhaseReceive:
+		return "check the network and the disk, then start the job again"
+	case job.PhaseVerify:
+		return "the disk or memory of this machine may be faulty: test them, then start the job again"
+	}
+	return "the disk is marked unfinished; start the job again"
+}
+
+// Disks turns what was found into what goes over the wire.
+func Disks(found []disk.Disk) []job.Disk {
+	var out []job.Disk
+	for _, d := range found {
+		j := job.Disk{
+			Path: d.Path, Model: d.Model, Serial: d.Serial, Bus: d.Bus, Size: d.Size, SectorSize: d.SectorSize,
+			Removable: d.Removable, ReadOnly: d.ReadOnly,
+		}
+		out = append(out, withContent(j, d.Content))
+	}
+	return out
+}
+
+func withContent(j job.Disk, c disk.Content) job.Disk {
+	j.Table, j.Signature, j.Unfinished, j.Installed, j.Partitions = c.Table, c.Signature.Type, c.Unfinished(), c.Finished(), nil
+	for _, p := range c.Partitions {
+		j.Partitions = append(j.Partitions, job.Partition{
+			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,
+			Filesystem: p.Signature.Type, Label: p.Signature.Label,
+		})
+	}
+	return j
+}

@@ -1,0 +1,180 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"griddle/appliance/job"
+)
+
+// hostname is the one of the job, else it comes from the machine.
+func (w *work) hostname() string {
+	if w.spec.Hostname != "" {
+		return w.spec.Hostname
+	}
+	return Hostname(w.o.Machine)
+}
+
+// Hostname is the name of a machine that nobody named: its serial number as far as that makes a host name (RFC 1123
+// section 2.1), else "m" and its first MAC address, else "griddle".
+func Hostname(m job.Identity) string {
+	if s := label(m.Serial); s != "" && !filler(m.Serial) {
+		if strings.Trim(s, "0123456789") == "" {
+			s = "sn" + s // digits alone would be taken for an address
+		}
+		return s
+	}
+	for _, mac := range m.MACs {
+		if s := strings.ReplaceAll(label(mac), "-", ""); len(s) == 12 {
+			return "m" + s
+		}
+	}
+	return "griddle"
+}
+
+func label(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, strings.TrimSpace(s))
+	s = strings.Trim(s, "-")
+	return strings.Trim(s[:min(len(s), 60)], "-")
+}
+
+// filler says whether a serial number is what makers of boards leave in the field.
+func filler(s string) bool {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if strings.Trim(s, "0.-x ") == "" {
+		return true
+	}
+	return slices.Contains([]string{
+		"to be filled by o.e.m.", "default string", "not specified", "not applicable", "not available", "system serial number",
+		"none", "n/a", "na", "empty", "unknown", "oem", "123456789", "1234567890", "invalid", "serial number", "chassis serial number",
+	}, s)
+}
+
+// identity makes the system another machine than its template: name, machine ID, random seed and ssh host keys.
+func (s system) identity(hostname string) error {
+	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == '#' }) >= 0 {
+		return fmt.Errorf("naming the system: %q is no host name", job.Printable(hostname))
+	}
+	if err := s.write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
+		return err
+	}
+	hosts, err := s.read("etc/hosts")
+	if err != nil {
+		return err
+	}
+	if err := s.write("etc/hosts", named(hosts, hostname), 0o644); err != nil {
+		return err
+	}
+	id := []byte(strings.ReplaceAll(newUUID(), "-", "") + "\n")
+	if err := s.write("etc/machine-id", id, 0o444); err != nil {
+		return err
+	}
+	// A copy of the ID here is as old as the template; Debian's is a symlink to the one above.
+	if st, err := s.Lstat("var/lib/dbus/machine-id"); err == nil && st.Mode().IsRegular() {
+		if err := s.write("var/lib/dbus/machine-id", id, 0o644); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Stat("var/lib/systemd"); err == nil {
+		if err := s.write("var/lib/systemd/random-seed", random(512), 0o600); err != nil {
+			return err
+		}
+	}
+	for _, secret := range []string{"var/lib/systemd/credential.secret", "var/lib/NetworkManager/secret_key"} {
+		if err := s.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the template's /%s: %w", secret, err)
+		}
+	}
+	return s.hostKeys(hostname)
+}
+
+// named replaces the line of 127.0.1.1, where Debian keeps a host's own name (Debian reference section 5.1.1).
+func named(hosts []byte, hostname string) []byte {
+	var out strings.Builder
+	mine := "127.0.1.1\t" + hostname
+	if short, _, full := strings.Cut(hostname, "."); full {
+		mine += " " + short
+	}
+	local, done := false, false
+	for line := range strings.Lines(string(hosts)) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) > 0 && f[0] == "127.0.1.1":
+			if !done {
+				out.WriteString(mine + "\n")
+			}
+			done = true
+			continue
+		case len(f) > 0 && f[0] == "127.0.0.1":
+			local = true
+		}
+		out.WriteString(strings.TrimRight(line, "\n") + "\n")
+	}
+	head := ""
+	if !local {
+		head = "127.0.0.1\tlocalhost\n"
+	}
+	if !done {
+		head += mine + "\n"
+	}
+	return []byte(head + out.String())
+}
+
+// hostKeys takes the template's ssh host keys away and, where the system has an ssh server, makes new ones of the same
+// types; of every usual type where the template had none.
+func (s system) hostKeys(hostname string) error {
+	entries, err := s.list("etc/ssh")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var types []string
+	for _, e := range entries {
+		kind, ok := strings.CutPrefix(e.Name(), "ssh_host_")
+		if !ok {
+			continue
+		}
+		if err := s.RemoveAll(path.Join("etc/ssh", e.Name())); err != nil {
+			return fmt.Errorf("removing the template's host keys: %w", err)
+		}
+		if kind, ok := strings.CutSuffix(kind, "_key"); ok {
+			types = append(types, kind)
+		}
+	}
+	if _, err := s.Lstat("usr/sbin/sshd"); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if len(types) == 0 {
+		types = []string{"ed25519", "ecdsa", "rsa"}
+	}
+	for _, t := range types {
+		private, public, err := newHostKey(t, "root@"+hostname)
+		if err != nil {
+			return err
+		}
+		if private == nil {
+			continue
+		}
+		if err := s.write("etc/ssh/ssh_host_"+t+"_key", private, 0o600); err != nil {
+			return err
+		}
+		if err := s.write("etc/ssh/ssh_host_"+t+"_key.pub", public, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

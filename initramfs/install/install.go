@@ -1,0 +1,188 @@
+// Package install puts an image onto a disk: job.Spec in, a machine that boots out.
+//
+// Check comes first: it is pure, and refuses what must not be begun. Run does it all:
+//
+//	check      disk rule, erase rule, sizes, a kernel in the image      nothing is touched
+//	           the server acknowledges which disk it is going to be     Reporter.Started
+//	partition  table with the unfinished mark, FAT32, btrfs
+//	receive    each stream into @images, deltas upon their parents
+//	verify     the received tree against the image's content manifest
+//	bootable   a writable root, its identity, GRUB for BIOS and UEFI
+//	finish     everything unmounted, then the mark is taken off         the last durable step
+//
+// The pool afterwards, a btrfs filesystem of its own UUID:
+//
+//	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
+//	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
+//	@home          on /home; begins with what the image has there
+//	@persistent    on /persistent; empty
+//
+// Whatever stops Run before its last step, an error or the power, leaves a disk that bears the unfinished mark of
+// this job, which Check takes as leave to begin again; every other disk of the machine is only ever read.
+//
+// The image is signed, its publisher is still not trusted with this machine's other files: all that is written into
+// the new root goes through os.Root, so that a symlink in it leads nowhere else.
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/imagestore/content"
+	"griddle/initramfs/bootloader"
+)
+
+// Image is where the bytes come from. What it gives is verified; imagestore.Opened is one.
+type Image interface {
+	Ref() string // "web:20261120.1@amd64"
+	Size() int64 // bytes of the files' contents
+	Streams() []imagestore.StreamInfo
+	OpenStream(ctx context.Context, i int) (io.ReadCloser, error)
+	Content(ctx context.Context) (*content.Manifest, error)
+}
+
+// Reporter is told what happens. It numbers and dates the events itself.
+type Reporter interface {
+	// Event must not block for long: it is called between two steps of the work.
+	Event(job.Event)
+	// Started returns nil when the server has durably recorded that this job was begun on disk, a serial or a
+	// path; until then nothing is written to it.
+	Started(ctx context.Context, disk string) error
+}
+
+// Options says what Run needs besides the job.
+type Options struct {
+	Machine  job.Identity // for the hostname, where the job gives none
+	Agent    string       // path of the static agent, copied to the system to phone home with; "" leaves that out
+	CA       []byte       // PEM of the certificate authority that phoning home trusts
+	Now      time.Time    // the server's time
+	GRUB     string       // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
+	Mount    string       // folder to mount below; "" means "/mnt"
+	Sys      string       // "" means "/sys"
+	Wire     func() int64 // encoded bytes that have come over the network so far; nil where nobody counts
+	MountESP MountFunc    // nil mounts it as vfat by the kernel
+}
+
+// MountFunc mounts the device node at dir and returns what takes it off again, durably.
+type MountFunc func(node, dir string) (unmount func() error, err error)
+
+func (o Options) defaults() Options {
+	if o.GRUB == "" {
+		o.GRUB = bootloader.Images
+	}
+	if o.Mount == "" {
+		o.Mount = "/mnt"
+	}
+	if o.Sys == "" {
+		o.Sys = "/sys"
+	}
+	if o.Wire == nil {
+		o.Wire = func() int64 { return 0 }
+	}
+	if o.MountESP == nil {
+		o.MountESP = mountVFAT
+	}
+	return o
+}
+
+// ErrRefused is wrapped by every error of Check: nothing was touched.
+var ErrRefused = errors.New("refused")
+
+// Run carries out spec with img on the disk that the rule picks among disks. Every step, and the error that it
+// returns, has gone to r as an event; the last event has state done or failed.
+//
+// Where the disk shows that this very job was ended on it, as after a power cut before the server heard of it,
+// Run only says so.
+func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Reporter, o Options) error {
+	w := &work{spec: spec, img: img, report: r, o: o.defaults(), phase: job.PhaseCheck}
+	err := w.run(ctx, disks)
+	if cleanup := w.release(); err == nil {
+		err = cleanup
+	}
+	if err == nil && !w.already {
+		err = w.finish()
+	}
+	if err != nil {
+		message := err.Error()
+		if a := advice(w.phase, err); a != "" {
+			message += "; " + a
+		}
+		r.Event(job.Event{Job: spec.ID, Phase: w.phase, Level: job.Error, State: job.Failed, Message: job.Sentence(message)})
+		return err
+	}
+	r.Event(job.Event{Job: spec.ID, Phase: job.PhaseFinish, Level: job.Info, State: job.Done,
+		Message: job.Sentence(fmt.Sprintf("%s is installed on %s as %s", img.Ref(), w.target.Path, w.hostname()))})
+	return nil
+}
+
+// work is one run.
+type work struct {
+	spec    job.Spec
+	img     Image
+	report  Reporter
+	o       Options
+	phase   job.Phase
+	target  job.Disk
+	already bool // this job was ended on the disk before
+	parts   partitions
+	undo    []func() error // in reverse order
+}
+
+func (w *work) run(ctx context.Context, disks []job.Disk) error {
+	w.enter(job.PhaseCheck, "checking %s and the disks", w.img.Ref())
+	var err error
+	if w.target, err = Check(w.spec, w.img, disks); err != nil {
+		return err
+	}
+	if w.target.Installed == w.spec.ID {
+		w.already = true
+		w.say("this job was already ended on %s", w.target.Path)
+		return nil
+	}
+	manifest, err := w.img.Content(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkContent(w.img.Ref(), manifest); err != nil {
+		return err
+	}
+	if err := w.partition(ctx); err != nil {
+		return err
+	}
+	image, err := w.receive(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.verify(ctx, image, manifest); err != nil {
+		return err
+	}
+	return w.bootable(ctx, image)
+}
+
+func (w *work) enter(p job.Phase, format string, args ...any) {
+	w.phase = p
+	w.say(format, args...)
+}
+
+func (w *work) say(format string, args ...any) {
+	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Info, Message: job.Sentence(fmt.Sprintf(format, args...))})
+}
+
+func (w *work) warn(format string, args ...any) {
+	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Warning, Message: job.Sentence(fmt.Sprintf(format, args...))})
+}
+
+// release undoes what mounting did, the last first.
+func (w *work) release() error {
+	var errs error
+	for i := len(w.undo) - 1; i >= 0; i-- {
+		errs = errors.Join(errs, w.undo[i]())
+	}
+	w.undo = nil
+	return errs
+}

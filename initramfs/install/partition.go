@@ -1,0 +1,133 @@
+package install
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/disk"
+)
+
+// partitions is what partition has made.
+type partitions struct {
+	layout    disk.Layout
+	esp, pool string // device files
+	espID     string // "1234-ABCD", as fstab names a FAT filesystem
+	poolID    string // UUID
+	espDir    string
+	poolDir   string
+}
+
+// partition looks at the disk once more, has its choice acknowledged, and makes and mounts the filesystems.
+func (w *work) partition(ctx context.Context) error {
+	f, err := disk.Claim(w.target.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, sectorSize, err := disk.Geometry(f)
+	if err != nil {
+		return err
+	}
+	if size != w.target.Size || sectorSize != w.target.SectorSize {
+		return fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused, w.target, job.Bytes(size), sectorSize)
+	}
+	// The list of disks may be minutes old.
+	old, err := disk.Inspect(f, size, sectorSize)
+	if err != nil {
+		return err
+	}
+	if err := mayWrite(w.spec, withContent(w.target, old), nil); err != nil {
+		return err
+	}
+	l, err := disk.WholeDisk(w.spec.ID, size, sectorSize)
+	if err != nil {
+		return err
+	}
+	name := w.target.Serial
+	if name == "" {
+		name = w.target.Path
+	}
+	if err := w.report.Started(ctx, name); err != nil {
+		return fmt.Errorf("reporting the disk before touching it: %w", err)
+	}
+
+	w.enter(job.PhasePartition, "partitioning %s", w.target)
+	if err := l.Write(f, old); err != nil {
+		return err
+	}
+	if err := disk.Announce(f, w.o.Sys, l.Parts()); err != nil {
+		return err
+	}
+	p := partitions{layout: l}
+	if p.esp, err = disk.Node(w.target.Path, w.o.Sys, l.ESP.Number); err != nil {
+		return err
+	}
+	if p.pool, err = disk.Node(w.target.Path, w.o.Sys, l.Pool.Number); err != nil {
+		return err
+	}
+	// A filesystem program claims its partition, which the claim on the whole disk would refuse it.
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing partition table: %w", err)
+	}
+	id := make([]byte, 4)
+	rand.Read(id)
+	volume := hex.EncodeToString(id)
+	p.espID = fmt.Sprintf("%X-%X", id[:2], id[2:])
+	p.poolID = newUUID()
+	if err := disk.MakeFAT(ctx, p.esp, disk.LabelESP, volume, sectorSize); err != nil {
+		return err
+	}
+	if err := disk.MakeBtrfs(ctx, p.pool, disk.LabelPool, p.poolID); err != nil {
+		return err
+	}
+	w.parts = p
+	return w.mount()
+}
+
+func (w *work) mount() error {
+	p := &w.parts
+	p.poolDir, p.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
+	for _, dir := range []string{p.poolDir, p.espDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making mount point: %w", err)
+		}
+	}
+	if err := mountPool(p.pool, p.poolDir); err != nil {
+		return err
+	}
+	w.undo = append(w.undo, func() error { return unmount(p.poolDir) })
+	off, err := w.o.MountESP(p.esp, p.espDir)
+	if err != nil {
+		return err
+	}
+	w.undo = append(w.undo, off)
+	return nil
+}
+
+// finish takes the unfinished mark off: nothing is mounted any more, and all that was written is durable.
+func (w *work) finish() (err error) {
+	w.enter(job.PhaseFinish, "taking the unfinished mark off %s", w.target.Path)
+	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", w.target.Path, err)
+	}
+	return disk.Mark(f, w.target.Size, w.target.SectorSize, w.spec.ID)
+}
+
+// newUUID is a random UUID of version 4.
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,334 @@
+package install
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/bootloader"
+)
+
+// HomeFile is where the installed system keeps what it needs to report once that it is up: a PhoneHome as JSON,
+// mode 0600. AgentFile is the program that does it.
+const (
+	HomeFile  = "/etc/griddle/phone-home.json"
+	AgentFile = "/usr/lib/griddle/griddle-agent"
+)
+
+// PhoneHome is the content of HomeFile.
+type PhoneHome struct {
+	job.Home
+	CA   string `json:"ca"`   // PEM of the certificates that URL is trusted by
+	Root string `json:"root"` // the subvolume that the system was installed as: "@roots/web-20261120.1@amd64"
+}
+
+// homeUnit starts the report when the network is said to be up; the program itself tries again until it gets
+// through, and takes HomeFile away, with which the unit ends for good.
+const homeUnit = `[Unit]
+Description=Tell the Griddle appliance that this system is up
+ConditionPathExists=` + HomeFile + `
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=` + AgentFile + ` phone-home
+Restart=on-failure
+RestartSec=15
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// bootable makes the image at dir a system: root, homes, identity, bootloader.
+func (w *work) bootable(ctx context.Context, dir string) error {
+	w.enter(job.PhaseBootable, "making the system and its bootloader")
+	name := filepath.Base(dir)
+	roots := filepath.Join(w.parts.poolDir, "@roots")
+	if err := os.MkdirAll(roots, 0o700); err != nil {
+		return fmt.Errorf("making folder of roots: %w", err)
+	}
+	if err := snapshot(dir, roots, name); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(filepath.Join(roots, name))
+	if err != nil {
+		return fmt.Errorf("opening root: %w", err)
+	}
+	defer root.Close()
+	sys := system{root}
+	if err := w.volumes(sys, dir); err != nil {
+		return err
+	}
+	if err := sys.identity(w.hostname()); err != nil {
+		return err
+	}
+	if err := sys.fstab(w.parts, "@roots/"+name); err != nil {
+		return err
+	}
+	if err := w.phoneHome(sys, "@roots/"+name); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return w.bootloader(name)
+}
+
+// volumes makes @home and @persistent. @home begins as a snapshot of the image of which only /home is kept: on
+// btrfs nothing can be renamed from one subvolume to another, and a snapshot keeps every attribute.
+func (w *work) volumes(sys system, image string) error {
+	pool := w.parts.poolDir
+	if err := createSubvolume(pool, "@persistent"); err != nil {
+		return err
+	}
+	if err := sys.mkdir("persistent", 0o755); err != nil {
+		return err
+	}
+	entries, err := sys.list("home")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		if err := createSubvolume(pool, "@home"); err != nil {
+			return err
+		}
+		return sys.mkdir("home", 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	if err := snapshot(image, pool, "@home"); err != nil {
+		return err
+	}
+	home, err := os.OpenRoot(filepath.Join(pool, "@home"))
+	if err != nil {
+		return fmt.Errorf("opening @home: %w", err)
+	}
+	defer home.Close()
+	if err := (system{home}).keepOnly("home"); err != nil {
+		return fmt.Errorf("moving /home into @home: %w", err)
+	}
+	for _, e := range entries {
+		if err := sys.RemoveAll(path.Join("home", e.Name())); err != nil {
+			return fmt.Errorf("moving /home into @home: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *work) phoneHome(sys system, root string) error {
+	if w.spec.Home.URL == "" || w.o.Agent == "" {
+		return nil
+	}
+	f, err := os.Open(w.o.Agent)
+	if err != nil {
+		return fmt.Errorf("copying the agent: %w", err)
+	}
+	defer f.Close()
+	if err := sys.copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(PhoneHome{Home: w.spec.Home, CA: string(w.o.CA), Root: root}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", HomeFile, err)
+	}
+	if err := sys.write(strings.TrimPrefix(HomeFile, "/"), append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	const unit, link = "etc/systemd/system/griddle-phone-home.service", "etc/systemd/system/multi-user.target.wants/griddle-phone-home.service"
+	if err := sys.write(unit, []byte(homeUnit), 0o644); err != nil {
+		return err
+	}
+	if err := sys.parent(link); err != nil {
+		return err
+	}
+	if err := sys.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("enabling %s: %w", path.Base(unit), err)
+	}
+	if err := sys.Symlink("../griddle-phone-home.service", link); err != nil {
+		return fmt.Errorf("enabling %s: %w", path.Base(unit), err)
+	}
+	return nil
+}
+
+func (w *work) bootloader(root string) error {
+	images := os.DirFS(w.o.GRUB)
+	title, _, _ := strings.Cut(w.img.Ref(), "@")
+	if err := bootloader.InstallESP(w.parts.espDir, images, bootloader.Config{
+		Title: title, PoolID: w.parts.poolID, Root: "@roots/" + root, Args: w.spec.Args,
+	}); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening disk: %w", err)
+	}
+	defer f.Close()
+	l := w.parts.layout
+	err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}, l.SectorSize)
+	if errors.Is(err, bootloader.ErrSectorSize) {
+		w.warn("%v: this disk boots by UEFI only", err)
+		return nil
+	}
+	return err
+}
+
+// system is the tree of an installed system. All writing into it goes through os.Root: paths of a hostile image lead
+// nowhere else.
+type system struct{ *os.Root }
+
+// fstab writes /etc/fstab. Of the image's own lines those stay that name no block device and none of our folders.
+func (s system) fstab(p partitions, root string) error {
+	old, err := s.read("etc/fstab")
+	if err != nil {
+		return err
+	}
+	lines := []string{"# Written by Griddle when this system was installed."}
+	for _, v := range [][2]string{{"/", root}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
+		lines = append(lines, fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime 0 0", p.poolID, v[0], v[1]))
+	}
+	lines = append(lines, fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", p.espID))
+	for line := range strings.Lines(string(old)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") || strings.Contains(f[0], "=") || f[2] == "swap" ||
+			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" {
+			continue
+		}
+		lines = append(lines, strings.Join(f, " "))
+	}
+	if err := s.mkdir("boot/efi", 0o700); err != nil {
+		return err
+	}
+	return s.write("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+}
+
+// keepOnly removes everything but the content of one folder, which moves to the top.
+func (s system) keepOnly(dir string) error {
+	top, err := s.list(".")
+	if err != nil {
+		return err
+	}
+	for _, e := range top {
+		if e.Name() == dir {
+			continue
+		}
+		if err := s.RemoveAll(e.Name()); err != nil {
+			return err
+		}
+	}
+	// Out of the way first: the folder may hold one of its own name.
+	aside := ".griddle-" + dir
+	if err := s.Rename(dir, aside); err != nil {
+		return err
+	}
+	entries, err := s.list(aside)
+	if err != nil {
+		return err
+	}
+	st, err := s.Lstat(aside)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := s.Rename(path.Join(aside, e.Name()), e.Name()); err != nil {
+			return err
+		}
+	}
+	if err := s.Remove(aside); err != nil {
+		return err
+	}
+	return s.Chmod(".", st.Mode().Perm())
+}
+
+// list reads a folder; a symlink to one is an error.
+func (s system) list(dir string) ([]fs.DirEntry, error) {
+	st, err := s.Lstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return nil, fmt.Errorf("listing /%s: it is not a folder", dir)
+	}
+	f, err := s.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("listing /%s: %w", dir, err)
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil {
+		return nil, fmt.Errorf("listing /%s: %w", dir, err)
+	}
+	return entries, nil
+}
+
+// mkdir makes a folder and its parents; an existing one is left as it is.
+func (s system) mkdir(dir string, mode fs.FileMode) error {
+	if err := s.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("making /%s: %w", dir, err)
+	}
+	return nil
+}
+
+func (s system) parent(name string) error { return s.mkdir(path.Dir(name), 0o755) }
+
+// read returns a small regular file, nil where there is none or it is something else.
+func (s system) read(name string) ([]byte, error) {
+	st, err := s.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading /%s: %w", name, err)
+	}
+	f, err := s.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading /%s: %w", name, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading /%s: %w", name, err)
+	}
+	return b, nil
+}
+
+// write puts a file in place of whatever bears the name, with its parents if they are missing.
+func (s system) write(name string, data []byte, mode fs.FileMode) error {
+	return s.copy(name, strings.NewReader(string(data)), mode)
+}
+
+func (s system) copy(name string, r io.Reader, mode fs.FileMode) error {
+	if err := s.parent(name); err != nil {
+		return err
+	}
+	tmp := name + ".griddle-new"
+	if err := s.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	f, err := s.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	_, err = io.Copy(f, r)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = s.Rename(tmp, name)
+	}
+	if err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	return nil
+}
+
+// random returns n bytes that nobody can guess.
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
