@@ -33,6 +33,9 @@ var ErrNotExist = errors.New("no such blob")
 // ErrMismatch is wrapped where bytes have another digest or length than their name promises.
 var ErrMismatch = errors.New("content does not match its digest")
 
+// ErrRange is wrapped where a blob ends before the offset that was asked for.
+var ErrRange = errors.New("offset is past the end")
+
 // ErrDenied is wrapped where a server refuses a write, or a read of the list, for want of a valid token.
 var ErrDenied = errors.New("not allowed")
 
@@ -130,7 +133,7 @@ func ReadAll(ctx context.Context, r Reader, d Digest, max int64) ([]byte, error)
 // read.
 func checkRange(d Digest, off, n, size int64) (int64, error) {
 	if off < 0 || off > size {
-		return 0, fmt.Errorf("reading blob %s: offset %d is outside its %d bytes", d, off, size)
+		return 0, fmt.Errorf("reading blob %s: %w: %d of %d bytes", d, ErrRange, off, size)
 	}
 	if n < 0 || n > size-off {
 		n = size - off
