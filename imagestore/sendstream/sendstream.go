@@ -180,7 +180,7 @@ var (
 	ErrMalformed = errors.New("malformed")
 )
 
-// Error is what is wrong with a stream, and where.
+// Error is what is wrong with a stream, and where. Package receive uses it too, for commands that cannot be carried out.
 type Error struct {
 	Offset int64 // of the first byte of the command, or of the stream's header where Op is zero
 	Op     Op    // zero where it is not known yet
@@ -189,9 +189,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Op == 0 {
-		return fmt.Sprintf("reading send stream at byte %d: %v", e.Offset, e.Err)
+		return fmt.Sprintf("send stream at byte %d: %v", e.Offset, e.Err)
 	}
-	return fmt.Sprintf("reading send stream: command %v at byte %d: %v", e.Op, e.Offset, e.Err)
+	return fmt.Sprintf("send stream, command %v at byte %d: %v", e.Op, e.Offset, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
