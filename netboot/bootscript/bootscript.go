@@ -1,0 +1,177 @@
+// Package bootscript writes the scripts that iPXE runs (https://ipxe.org/scripting).
+//
+// Call [Local], [Agent], [Menu] or [Failure]; each gives a whole script. They are functions of their arguments.
+//
+// Escaping: iPXE expands ${} everywhere, and has quotes, backslashes, &&, || and #. Nothing is quoted here. Paths and
+// kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
+// characters become question marks. So no string from outside can add a command.
+//
+// The local disk: on BIOS sanboot starts drive 0x80; where that fails, and on UEFI always, the script ends with exit 1,
+// upon which the firmware goes on to its next boot entry. With status 0 EDK2 would stop at its boot manager's menu.
+//
+// More than one initrd: UEFI kernels open them by name through iPXE's virtual file system, so each is given a name and
+// an initrd= argument. BIOS kernels get all of them joined, in order.
+package bootscript
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout is how long a menu waits.
+const DefaultTimeout = 10 * time.Second
+
+// Options are what the scripts are made from.
+type Options struct {
+	// Server is the HTTP server with scheme and without a final slash, "http://10.77.0.1:8080".
+	Server string
+	// UEFI chooses the firmware's way to the local disk and to the initrds.
+	UEFI bool
+	// Title heads the menu; any text.
+	Title string
+	// Kernel and Initrds are paths below Server, such as /boot/vmlinuz; the initrds' base names differ.
+	Kernel  string
+	Initrds []string
+	// Args are kernel arguments, without spaces.
+	Args []string
+	// Timeout is how long the menu waits for a key before the local disk is started; zero means DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Local starts the local disk at once.
+func Local(o Options) []byte {
+	var b bytes.Buffer
+	b.WriteString("#!ipxe\necho Griddle: starting the local disk\n")
+	local(&b, o)
+	return b.Bytes()
+}
+
+// Agent starts o.Kernel at once, and the local disk if that fails.
+func Agent(o Options) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString("#!ipxe\necho Griddle: starting the agent\n")
+	if err := agent(&b, o); err != nil {
+		return nil, err
+	}
+	failed(&b, o)
+	return b.Bytes(), nil
+}
+
+// Menu asks, and starts the local disk when nobody answers.
+func Menu(o Options) ([]byte, error) {
+	timeout := o.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#!ipxe\nmenu Griddle %s\n", Text(o.Title))
+	b.WriteString("item --key l local Local disk\n")
+	b.WriteString("item --key i agent Install a system on this machine\n")
+	fmt.Fprintf(&b, "choose --default local --timeout %d target || goto local\ngoto ${target}\n", timeout.Milliseconds())
+	b.WriteString("\n:agent\n")
+	if err := agent(&b, o); err != nil {
+		return nil, err
+	}
+	failed(&b, o)
+	return b.Bytes(), nil
+}
+
+// Failure shows message for as long as a menu waits, then starts the local disk.
+func Failure(o Options, message string) []byte {
+	timeout := o.Timeout
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "#!ipxe\necho Griddle: %s\n", Text(message))
+	fmt.Fprintf(&b, "prompt --timeout %d Press a key to start the local disk ||\n", timeout.Milliseconds())
+	local(&b, o)
+	return b.Bytes()
+}
+
+func local(b *bytes.Buffer, o Options) {
+	if !o.UEFI {
+		b.WriteString("sanboot --no-describe --drive 0x80 ||\n")
+	}
+	b.WriteString("exit 1\n")
+}
+
+func failed(b *bytes.Buffer, o Options) {
+	b.WriteString("\n:failed\necho Griddle: the agent could not be started, going on to the local disk\nsleep 5\n\n:local\n")
+	local(b, o)
+}
+
+func agent(b *bytes.Buffer, o Options) error {
+	if err := check(o); err != nil {
+		return fmt.Errorf("writing a boot script: %w", err)
+	}
+	fmt.Fprintf(b, "kernel %s%s", o.Server, o.Kernel)
+	if o.UEFI {
+		for _, i := range o.Initrds {
+			fmt.Fprintf(b, " initrd=%s", path.Base(i))
+		}
+	}
+	for _, a := range o.Args {
+		fmt.Fprintf(b, " %s", a)
+	}
+	b.WriteString(" || goto failed\n")
+	for _, i := range o.Initrds {
+		fmt.Fprintf(b, "initrd --name %s %s%s || goto failed\n", path.Base(i), o.Server, i)
+	}
+	b.WriteString("boot || goto failed\n")
+	return nil
+}
+
+// check says everything that is wrong with o at once.
+func check(o Options) error {
+	var errs []error
+	if !safe(o.Server) || o.Server == "" {
+		errs = append(errs, fmt.Errorf("server %q", o.Server))
+	}
+	seen := map[string]bool{}
+	for i, p := range append([]string{o.Kernel}, o.Initrds...) {
+		base := path.Base(p)
+		if !safe(p) || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?,") || base == "/" || base[0] == '-' {
+			errs = append(errs, fmt.Errorf("path %q", p))
+		}
+		if i > 0 && seen[base] {
+			errs = append(errs, fmt.Errorf("two initrds are called %q", base))
+		}
+		seen[base] = i > 0
+	}
+	for _, a := range o.Args {
+		if a == "" || !safe(a) {
+			errs = append(errs, fmt.Errorf("kernel argument %q", a))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// safe says that no character of s means anything to iPXE.
+func safe(s string) bool { return strings.Trim(s, letters+"_.,:;/@+=%()[]*!?~^-") == "" }
+
+// Text makes s fit for a line of a script: printable ASCII that means nothing to iPXE, at most 200 bytes, no space at
+// its ends.
+func Text(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case strings.ContainsRune(letters+" _.,:;/@+=%()[]*!?~^-", r):
+			return r
+		case r == '"' || r == '\'' || r == '`':
+			return -1
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		}
+		return '?'
+	}, s)
+	if len(s) > 200 {
+		s = s[:200]
+	}
+	return strings.TrimSpace(s)
+}
