@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
@@ -41,7 +42,11 @@ func (c *Config) bootFile(r *Request) (file, reason string) {
 // ScriptURL is where iPXE fetches its script: it puts its SMBIOS UUID in itself (it expands ${} in file names), which
 // spares us the byte order of option 97; MAC and architecture are those of the request.
 func (c *Config) ScriptURL(r *Request) string {
-	return fmt.Sprintf("http://%s/boot.ipxe?mac=%s&uuid=${uuid}&arch=%d", c.host(), net.HardwareAddr(r.MAC[:]), r.Arch)
+	arch := "${platform}" // pcbios or efi
+	if r.Arch != ArchUnknown {
+		arch = strconv.Itoa(int(r.Arch))
+	}
+	return fmt.Sprintf("http://%s/boot.ipxe?mac=%s&uuid=${uuid}&arch=%s", c.host(), net.HardwareAddr(r.MAC[:]), arch)
 }
 
 func (c *Config) host() string {

@@ -1,0 +1,31 @@
+package netboot
+
+import "sync/atomic"
+
+type counter = atomic.Uint64
+
+// Counters count since the start.
+type Counters struct {
+	// DHCP datagrams: all, those that were no request, those that deserved no answer, replies, replies that could not
+	// be sent.
+	DHCPReceived, DHCPMalformed, DHCPIgnored, DHCPAnswered, DHCPSendFailed uint64
+	// TFTP transfers by their end, and the bytes of the complete ones.
+	TFTPSent, TFTPBytes, TFTPAborted, TFTPFailed, TFTPRefused, TFTPNotFound, TFTPMalformed uint64
+	// Boot scripts given, and among them those that only show an error.
+	Scripts, ScriptErrors uint64
+	// Router solicitations heard and answered.
+	Solicitations, Advertisements uint64
+}
+
+// Counters reads the counters, each for itself.
+func (s *Server) Counters() Counters {
+	d, t := &s.dhcp.Counters, &s.tftp.Counters
+	return Counters{
+		DHCPReceived: d.Received.Load(), DHCPMalformed: d.Malformed.Load(), DHCPIgnored: d.Ignored.Load(),
+		DHCPAnswered: d.Answered.Load(), DHCPSendFailed: d.SendFailed.Load(),
+		TFTPSent: t.Sent.Load(), TFTPBytes: t.Bytes.Load(), TFTPAborted: t.Aborted.Load(), TFTPFailed: t.Failed.Load(),
+		TFTPRefused: t.Refused.Load(), TFTPNotFound: t.NotFound.Load(), TFTPMalformed: t.Malformed.Load(),
+		Scripts: s.scripts.Load(), ScriptErrors: s.scriptErr.Load(),
+		Solicitations: s.routes.heard.Load(), Advertisements: s.routes.answered.Load(),
+	}
+}

@@ -1,0 +1,147 @@
+package netboot
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"griddle/netboot/bootscript"
+	"griddle/netboot/dhcp"
+)
+
+// bootTimeout is how long a Booter may take before the machine gets an error script.
+const bootTimeout = 10 * time.Second
+
+// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, and the loaders at
+// /boot/NAME for UEFI HTTP Boot; everything else is not found.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
+	for _, name := range s.loaders.Names() {
+		mux.HandleFunc("GET /boot/"+name, func(w http.ResponseWriter, r *http.Request) {
+			f, err := s.loaders.Open(name)
+			if err != nil {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "application/efi")
+			http.ServeContent(w, r, "", time.Time{}, f)
+		})
+	}
+	return mux
+}
+
+func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
+	m, err := parseMachine(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.scripts.Add(1)
+	s.routes.booting([6]byte(m.MAC), time.Now())
+	ctx, cancel := context.WithTimeout(r.Context(), bootTimeout)
+	defer cancel()
+	spec, err := s.booter.Boot(ctx, m)
+	var script []byte
+	what := spec.Action.String()
+	if err == nil {
+		script, err = s.script(m, spec)
+	}
+	if err != nil {
+		s.scriptErr.Add(1)
+		s.log.Error("choosing what a machine boots", "mac", m.MAC, "uuid", m.UUID, "arch", m.Arch, "err", err)
+		script, what = bootscript.Failure(s.options(m), err.Error()), "error"
+	}
+	s.log.Info("boot script", "mac", m.MAC, "uuid", m.UUID, "arch", m.Arch, "action", what)
+	if s.observe != nil {
+		s.observe.Seen(m, "boot script: "+what)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(script)))
+	w.Write(script)
+}
+
+// String is the action's name in logs.
+func (a Action) String() string {
+	switch a {
+	case Menu:
+		return "menu"
+	case Local:
+		return "local disk"
+	case Agent:
+		return "agent"
+	}
+	return fmt.Sprintf("action %d", int(a))
+}
+
+func (s *Server) options(m Machine) bootscript.Options {
+	return bootscript.Options{
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout,
+	}
+}
+
+func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
+	o := s.options(m)
+	o.Kernel, o.Initrds = spec.Kernel, spec.Initrds
+	o.Args = append(o.Args, spec.Args...)
+	const macArg = "griddle.mac="
+	named := false
+	for _, a := range o.Args {
+		named = named || strings.HasPrefix(a, macArg)
+	}
+	if !named {
+		// The agent has to use the card that booted, and the kernel does not know which that was.
+		o.Args = append(o.Args, macArg+m.MAC.String())
+	}
+	switch spec.Action {
+	case Local:
+		return bootscript.Local(o), nil
+	case Agent:
+		return bootscript.Agent(o)
+	case Menu:
+		return bootscript.Menu(o)
+	}
+	return nil, fmt.Errorf("unknown boot action %d", int(spec.Action))
+}
+
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// parseMachine reads the query that dhcp.Config.ScriptURL makes. arch is a number of option 93, or iPXE's ${platform}
+// for scripts that other servers point to us.
+func parseMachine(q url.Values) (Machine, error) {
+	var m Machine
+	mac, err := net.ParseMAC(q.Get("mac"))
+	if err != nil || len(mac) != 6 {
+		return m, fmt.Errorf("mac %q is no Ethernet address", q.Get("mac"))
+	}
+	m.MAC = mac
+	// iPXE leaves ${uuid} empty where the firmware has none.
+	if id := strings.ToLower(q.Get("uuid")); id != "" {
+		if !uuidForm.MatchString(id) {
+			return m, fmt.Errorf("uuid %q is no UUID", q.Get("uuid"))
+		}
+		if strings.Trim(id, "0-") != "" && strings.Trim(id, "f-") != "" {
+			m.UUID = id
+		}
+	}
+	switch a := q.Get("arch"); a {
+	case "pcbios":
+		m.Arch = BIOS
+	case "efi":
+		m.Arch = UEFIBC
+	default:
+		n, err := strconv.ParseUint(a, 10, 16)
+		if err != nil || n == dhcp.ArchUnknown {
+			return m, fmt.Errorf("arch %q is no architecture number", a)
+		}
+		m.Arch = Arch(n)
+	}
+	return m, nil
+}
