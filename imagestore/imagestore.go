@@ -50,7 +50,7 @@ var (
 	// ErrInUse is wrapped by Delete where other images can only be reached through the one to be deleted.
 	ErrInUse = errors.New("image is needed by others")
 	// ErrCorrupt is wrapped where content is wrong and asking again did not help.
-	ErrCorrupt = errors.New("content is damaged")
+	ErrCorrupt = errors.New("content is damaged or missing")
 	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
 	ErrNoWay = errors.New("no stream leads there")
 )

@@ -84,7 +84,9 @@ func (h handler) get(w http.ResponseWriter, r *http.Request) {
 
 // seeker opens d for ServeContent: a file where the store has one, so that the kernel copies it.
 func (h handler) seeker(ctx context.Context, d Digest) (io.ReadSeekCloser, error) {
-	if f, ok := h.s.(interface{ File(Digest) (*os.File, error) }); ok {
+	if f, ok := h.s.(interface {
+		File(Digest) (*os.File, error)
+	}); ok {
 		return f.File(d)
 	}
 	size, err := h.s.Stat(ctx, d)

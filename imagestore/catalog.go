@@ -1,0 +1,251 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/imagestore/blob"
+)
+
+// Catalog is the append-only log that says what a store has.
+type Catalog interface {
+	// Read returns every entry, oldest first.
+	Read(ctx context.Context) ([]Entry, error)
+	// Change makes one change. When it returns without an error the change is durable; with ErrExists, ErrNotFound,
+	// ErrInUse or ErrSignature it was refused; after any other error it may have happened or not.
+	Change(ctx context.Context, c Change) (Changed, error)
+}
+
+// The kinds of Entry.
+const (
+	KindPublish = "publish" // Image: a new image
+	KindStreams = "streams" // Image: further streams to one that is there
+	KindDelete  = "delete"  // Ref: its tombstone
+	KindTrust   = "trust"   // Key: a public key whose signatures count here
+	KindChannel = "channel" // Ref: a template; Channel now means Version
+)
+
+// Entry is one line of the log.
+type Entry struct {
+	Seq     int64     `json:"seq"` // from 1, without a gap
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	Ref     string    `json:"ref,omitempty"`
+	Image   *Listed   `json:"image,omitempty"`
+	Key     string    `json:"key,omitempty"`
+	Channel string    `json:"channel,omitempty"`
+	Version string    `json:"version,omitempty"`
+}
+
+// Change asks for one change; exactly one member is set.
+type Change struct {
+	Publish *Publication `json:"publish,omitempty"`
+	Delete  string       `json:"delete,omitempty"` // a full reference
+	Trust   string       `json:"trust,omitempty"`  // the base64 line of a public key
+	Channel *Channel     `json:"channel,omitempty"`
+	Collect bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
+}
+
+// Channel is a movable name for a version of a template.
+type Channel struct {
+	Template string `json:"template"` // [namespace/]name
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+}
+
+// Changed is what came of a Change.
+type Changed struct {
+	Image   *Listed  `json:"image,omitempty"`   // of Publish
+	Deleted *Deleted `json:"deleted,omitempty"` // of Delete and Collect
+}
+
+// Publication names the documents of an image, which are in the store already, and the streams that make it. Publishing
+// an image document again adds the streams that the image does not have yet.
+type Publication struct {
+	Image   blob.Digest   `json:"image"`
+	Streams []StreamBlobs `json:"streams"`
+}
+
+// StreamBlobs names a stream document and the index of one encoding of it.
+type StreamBlobs struct {
+	Document blob.Digest `json:"document"`
+	Index    blob.Digest `json:"index"`
+}
+
+// Listed is one image as lists, menus and -o json show it, and as the log keeps it.
+type Listed struct {
+	Ref         string         `json:"ref"` // in full
+	Template    string         `json:"template"`
+	Version     string         `json:"version"`
+	Arch        string         `json:"arch"`
+	Description string         `json:"description,omitempty"`
+	Comment     string         `json:"comment,omitempty"`
+	Published   time.Time      `json:"published"`
+	Size        int64          `json:"size"`               // bytes of file contents
+	Files       int64          `json:"files"`              // entries of the tree
+	Wire        int64          `json:"wire"`               // bytes that the cheapest way from nothing fetches; not in the log
+	Latest      bool           `json:"latest,omitempty"`   // the newest version of its template and architecture; not in the log
+	Channels    []string       `json:"channels,omitempty"` // that mean this version; not in the log
+	Signer      string         `json:"signer"`             // ID of the key that signed the image document
+	Document    blob.Digest    `json:"document"`
+	Identity    Identity       `json:"identity"`
+	Streams     []ListedStream `json:"streams"`
+}
+
+// ListedStream is one way to an image.
+type ListedStream struct {
+	Parent   string      `json:"parent,omitempty"` // full reference; "" for a full stream
+	Raw      int64       `json:"raw"`              // bytes, decoded
+	Wire     int64       `json:"wire"`             // bytes, encoded
+	Signer   string      `json:"signer"`
+	Document blob.Digest `json:"document"`
+	Index    blob.Digest `json:"index"`
+	Encoding blob.Digest `json:"encoding"`
+}
+
+// ref is the parsed reference of a listed image; it was checked before it came into the log.
+func (l *Listed) ref() Ref {
+	ns, name, ok := strings.Cut(l.Template, "/")
+	if !ok {
+		ns, name = "", l.Template
+	}
+	return Ref{ns, name, l.Version, l.Arch}
+}
+
+// blobs calls f for each blob that the image needs.
+func (l *Listed) blobs(f func(blob.Digest)) {
+	f(l.Document)
+	f(l.Identity.Content.Blob)
+	for _, s := range l.Streams {
+		f(s.Document)
+		f(s.Index)
+		f(s.Encoding)
+	}
+}
+
+// view is what the log amounts to.
+type view struct {
+	images   map[string]*Listed           // live ones by full reference
+	gone     map[string]*Listed           // deleted ones
+	keys     []PublicKey                  // trusted
+	channels map[string]map[string]string // template -> channel -> version
+	entries  int64
+}
+
+// replay computes the view. An entry of a kind that is not known is an error: a log written by a newer program
+// must not be misread.
+func replay(entries []Entry) (*view, error) {
+	v := &view{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{}}
+	for i := range entries {
+		if err := v.apply(&entries[i]); err != nil {
+			return nil, fmt.Errorf("reading catalog entry %d: %w", entries[i].Seq, err)
+		}
+	}
+	v.complete()
+	return v, nil
+}
+
+func (v *view) apply(e *Entry) error {
+	v.entries = e.Seq
+	switch e.Kind {
+	case KindPublish:
+		if e.Image == nil {
+			return fmt.Errorf("it publishes nothing")
+		}
+		l := *e.Image
+		r, err := ParseRef(l.Ref)
+		if err != nil {
+			return err
+		}
+		if !r.exact() || r.Template() != l.Template || r.Version != l.Version || r.Arch != l.Arch {
+			return fmt.Errorf("%w %q: it is not in full", ErrRef, l.Ref)
+		}
+		l.Streams = slices.Clone(l.Streams)
+		v.images[l.Ref] = &l
+	case KindStreams:
+		if e.Image == nil || v.images[e.Image.Ref] == nil {
+			return fmt.Errorf("it adds streams to no image")
+		}
+		l := v.images[e.Image.Ref]
+		l.Streams = append(l.Streams, e.Image.Streams...)
+	case KindDelete:
+		if l := v.images[e.Ref]; l != nil {
+			v.gone[e.Ref] = l
+			delete(v.images, e.Ref)
+		}
+	case KindTrust:
+		k, err := ParsePublicKey(e.Key)
+		if err != nil {
+			return err
+		}
+		v.keys = append(v.keys, k)
+	case KindChannel:
+		if v.channels[e.Ref] == nil {
+			v.channels[e.Ref] = map[string]string{}
+		}
+		v.channels[e.Ref][e.Channel] = e.Version
+	default:
+		return fmt.Errorf("kind %.40q is not known to this version of the program", e.Kind)
+	}
+	return nil
+}
+
+// complete fills in what the log does not hold.
+func (v *view) complete() {
+	newest := map[string]*Listed{}
+	ways := v.ways(nil)
+	for _, l := range v.images {
+		l.Wire, l.Latest, l.Channels = ways[l.Ref].cost, false, nil
+		for c, version := range v.channels[l.Template] {
+			if version == l.Version {
+				l.Channels = append(l.Channels, c)
+			}
+		}
+		slices.Sort(l.Channels)
+		key := l.Template + "@" + l.Arch
+		if n := newest[key]; n == nil || CompareVersions(l.Version, n.Version) > 0 {
+			newest[key] = l
+		}
+	}
+	for _, l := range newest {
+		l.Latest = true
+	}
+}
+
+// sorted lists the live images by template, then newest version first, then architecture.
+func (v *view) sorted() []*Listed {
+	out := make([]*Listed, 0, len(v.images))
+	for _, l := range v.images {
+		out = append(out, l)
+	}
+	slices.SortFunc(out, func(a, b *Listed) int {
+		if c := strings.Compare(a.Template, b.Template); c != 0 {
+			return c
+		}
+		if c := CompareVersions(b.Version, a.Version); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Ref, b.Ref)
+	})
+	return out
+}
+
+// needed is every blob of every live image.
+func (v *view) needed() map[blob.Digest]bool {
+	out := map[blob.Digest]bool{}
+	for _, l := range v.images {
+		l.blobs(func(d blob.Digest) { out[d] = true })
+	}
+	return out
+}
+
+func (v *view) trust(extra *Trust) *Trust {
+	t := NewTrust(extra.Keys()...)
+	for _, k := range v.keys {
+		t.Add(k)
+	}
+	return t
+}

@@ -1,0 +1,96 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"griddle/imagestore/blob"
+)
+
+// Open checks the documents of a plan against the keys that the store trusts, as OpenPlan does, and reads from the
+// store's own blobs.
+func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error) {
+	t, err := s.Trusted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return OpenPlan(ctx, []blob.Reader{s.Blobs}, t, p, o)
+}
+
+// Stream writes what `btrfs receive` takes: the image from nothing or, with from, what leads from that image to
+// it. Where the store has no single stream for that, it writes the streams of the cheapest chain back to back: btrfs
+// receive applies them one after another and makes the images between as well, and so does our receiver. Without raw the
+// bytes are zstd frames, which `zstd -d` decodes to the same.
+//
+// Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
+// stream, which no receiver takes for a whole one. With from, ErrNoWay where only a full stream leads to ref.
+func (s *Store) Stream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.Writer) error {
+	p, err := s.streamPlan(ctx, ref, from)
+	if err != nil {
+		return fmt.Errorf("streaming %s: %w", ref, err)
+	}
+	o, err := s.Open(ctx, p, OpenOptions{})
+	if err != nil {
+		return fmt.Errorf("streaming %s: %w", ref, err)
+	}
+	for i := range o.streams {
+		var r io.ReadCloser
+		if raw {
+			r, err = o.OpenStream(ctx, i)
+		} else {
+			r, err = o.openEncoded(ctx, i), nil
+		}
+		if err == nil {
+			_, err = io.Copy(w, r)
+			r.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("streaming %s: %w", ref, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) streamPlan(ctx context.Context, ref Ref, from *Ref) (Plan, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return Plan{}, err
+	}
+	if from == nil {
+		return v.plan(l.Ref, nil)
+	}
+	have, err := v.resolve(*from)
+	if err != nil {
+		return Plan{}, err
+	}
+	if have.Ref == l.Ref {
+		return Plan{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
+	}
+	return v.deltaPlan(l.Ref, have.Ref)
+}
+
+// deltaPlan is the cheapest way that begins at from, however cheap a full stream may be.
+func (v *view) deltaPlan(ref, from string) (Plan, error) {
+	only := *v
+	only.images = make(map[string]*Listed, len(v.images))
+	for r, l := range v.images {
+		c := *l
+		c.Streams = nil
+		for _, s := range l.Streams {
+			if s.Parent != "" {
+				c.Streams = append(c.Streams, s)
+			}
+		}
+		only.images[r] = &c
+	}
+	p, err := only.plan(ref, []string{from})
+	if err != nil {
+		return Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
+	}
+	return p, nil
+}

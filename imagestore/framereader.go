@@ -1,0 +1,188 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"griddle/imagestore/blob"
+)
+
+// frameReader fetches, verifies and decodes frames in a goroutine of its own and hands them out in order.
+type frameReader struct {
+	fetch   *fetcher
+	s       openedStream
+	encoded bool // give out the frames themselves
+
+	cancel context.CancelFunc
+	out    chan []byte // verified bytes
+	free   chan []byte // buffers to decode into, given back by Read
+	err    error       // why out was closed; set before it is
+
+	rest    []byte // of the last one out
+	last    []byte
+	scratch []byte // what is decoded only to be checked
+}
+
+// ahead is how many verified frames may wait for the receiver.
+const ahead = 2
+
+func newFrameReader(ctx context.Context, f *fetcher, s openedStream, encoded bool) *frameReader {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &frameReader{fetch: f, s: s, encoded: encoded, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
+	for range ahead {
+		r.free <- nil
+	}
+	go func() {
+		defer close(r.out)
+		r.err = r.run(ctx)
+	}()
+	return r
+}
+
+// Read implements io.Reader.
+func (r *frameReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.last != nil {
+			r.free <- r.last
+			r.last = nil
+		}
+		b, ok := <-r.out
+		if !ok {
+			if r.err != nil {
+				return 0, r.err
+			}
+			return 0, io.EOF
+		}
+		r.rest, r.last = b, b
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// Close stops the fetching and waits for it to end.
+func (r *frameReader) Close() error {
+	r.cancel()
+	for range r.out {
+	}
+	return nil
+}
+
+// run is the goroutine: it goes over the frames, and where one fails opens the encoding again at that very frame.
+func (r *frameReader) run(ctx context.Context) error {
+	most := 1
+	for _, f := range r.s.index.Frames {
+		most = max(most, f.Pieces)
+	}
+	dec, err := newDecoder(int64(most)*PieceSize, true)
+	if err != nil {
+		return fmt.Errorf("opening stream: %w", err)
+	}
+	defer dec.Close()
+	var body *watched
+	defer func() {
+		if body != nil {
+			body.Close()
+		}
+	}()
+	piece := 0
+	var t trouble
+	frame := make([]byte, maxFrame(most))
+	for i := 0; i < len(r.s.index.Frames); {
+		f := r.s.index.Frames[i]
+		if body == nil {
+			body, err = r.fetch.open(ctx, r.s.index.Encoding, f.Offset, -1)
+		}
+		if err == nil {
+			err = readFrame(body, f, frame[:f.Length])
+		}
+		if err != nil {
+			if body != nil {
+				body.Close()
+				body = nil
+			}
+			err = fmt.Errorf("frame %d at %d of encoding %s: %w", i, f.Offset, r.s.index.Encoding, err)
+			if err := r.fetch.again(ctx, &t, err); err != nil {
+				return err
+			}
+			err = nil
+			continue
+		}
+		if err := r.release(ctx, dec, i, piece, frame[:f.Length]); err != nil {
+			return err
+		}
+		t = trouble{}
+		piece += f.Pieces
+		i++
+	}
+	return nil
+}
+
+// readFrame fills b and compares it with the index.
+func readFrame(body *watched, f Frame, b []byte) error {
+	if n, err := io.ReadFull(body, b); err != nil {
+		if body.ended {
+			return fmt.Errorf("%w: it ends after %d of %d bytes", blob.ErrMismatch, n, len(b))
+		}
+		return err
+	}
+	if hexSum(b) != f.SHA256 {
+		return fmt.Errorf("%w: SHA-256 differs from the index", blob.ErrMismatch)
+	}
+	return nil
+}
+
+// release decodes a frame, holds its pieces against the signed document and gives it out. What is wrong here is wrong in the
+// very bytes that the index names, so that asking again cannot help.
+func (r *frameReader) release(ctx context.Context, dec *zstd.Decoder, i, piece int, frame []byte) error {
+	f := r.s.index.Frames[i]
+	var buf []byte
+	select {
+	case buf = <-r.free:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	want := min(int64(f.Pieces)*PieceSize, r.s.index.Raw-int64(piece)*PieceSize)
+	dst := &buf
+	if r.encoded {
+		dst = &r.scratch
+	}
+	if int64(cap(*dst)) < want {
+		*dst = make([]byte, want)
+	}
+	// The decoder writes no more than the slice holds, so a frame that decodes to more than its pieces ends here.
+	raw, err := dec.DecodeAll(frame, (*dst)[:0:want])
+	if err == nil && int64(len(raw)) != want {
+		err = fmt.Errorf("it decodes to %d bytes, not %d", len(raw), want)
+	}
+	if err == nil {
+		err = checkPieces(raw, r.s.doc.Pieces[piece:], piece)
+	}
+	if err != nil {
+		return fmt.Errorf("frame %d at %d of encoding %s: %w: %w", i, f.Offset, r.s.index.Encoding, ErrCorrupt, err)
+	}
+	give := raw
+	if r.encoded {
+		give = append(buf[:0], frame...)
+	}
+	select {
+	case r.out <- give:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func checkPieces(raw []byte, sums []string, first int) error {
+	k := 0
+	for p := range slicesOf(raw, PieceSize) {
+		if hexSum(p) != sums[k] {
+			return fmt.Errorf("piece %d differs from the signed document", first+k)
+		}
+		k++
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/imagestore/blob"
+)
+
+// localCatalog is the log of a local directory together with the blobs that it speaks of.
+type localCatalog struct {
+	log   *logFile
+	blobs blob.Store
+	trust *Trust
+}
+
+// orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
+// which puts its blobs first and its line last.
+const orphanAge = 24 * time.Hour
+
+// Read implements Catalog.
+func (c *localCatalog) Read(context.Context) ([]Entry, error) { return c.log.read() }
+
+// Change implements Catalog.
+func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
+	var out Changed
+	err := c.log.update(ctx, func(old []Entry) ([]Entry, error) {
+		v, err := replay(old)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case ch.Publish != nil:
+			return c.publish(ctx, v, *ch.Publish, &out)
+		case ch.Delete != "":
+			return c.delete(v, ch.Delete)
+		case ch.Trust != "":
+			return c.addKey(v, ch.Trust)
+		case ch.Channel != nil:
+			return c.channel(v, *ch.Channel)
+		case ch.Collect:
+			return nil, nil
+		}
+		return nil, errors.New("changing catalog: nothing was asked for")
+	})
+	if err != nil {
+		return Changed{}, err
+	}
+	if ch.Delete == "" && !ch.Collect {
+		return out, nil
+	}
+	// The tombstone is durable: only now may blobs go. The log is locked again, so that no publication that counts on
+	// one of them comes between the look and the removal; one that comes after fails, and is not half there.
+	out.Deleted = &Deleted{Ref: ch.Delete}
+	err = c.log.update(ctx, func(old []Entry) ([]Entry, error) {
+		v, err := replay(old)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.sweep(ctx, v, ch.Delete, out.Deleted)
+	})
+	return out, err
+}
+
+func (c *localCatalog) publish(ctx context.Context, v *view, p Publication, out *Changed) ([]Entry, error) {
+	l, err := c.examine(ctx, v, p)
+	if err != nil {
+		return nil, err
+	}
+	kind := KindPublish
+	switch old := v.images[l.Ref]; {
+	case v.gone[l.Ref] != nil:
+		return nil, fmt.Errorf("%w: %s was deleted, and a version is never used twice", ErrExists, l.Ref)
+	case old != nil && old.Document != l.Document:
+		return nil, fmt.Errorf("%w: %s", ErrExists, l.Ref)
+	case old != nil:
+		kind = KindStreams
+		l.Streams = slices.DeleteFunc(l.Streams, func(s ListedStream) bool {
+			return slices.ContainsFunc(old.Streams, func(o ListedStream) bool { return o.Index == s.Index && o.Document == s.Document })
+		})
+		if len(l.Streams) == 0 {
+			out.Image = old
+			return nil, nil
+		}
+	case len(l.Streams) == 0:
+		return nil, fmt.Errorf("%w: to %s, since no stream comes with it", ErrNoWay, l.Ref)
+	case v.channels[l.Template][l.Version] != "":
+		return nil, fmt.Errorf("%w: %q is a channel of %s", ErrExists, l.Version, l.Template)
+	}
+	e := Entry{Seq: v.entries + 1, Kind: kind, Image: &l}
+	if err := v.apply(&e); err != nil {
+		return nil, err
+	}
+	v.complete()
+	if _, err := v.way(l.Ref, nil); err != nil {
+		return nil, err
+	}
+	shown := *v.images[l.Ref]
+	out.Image = &shown
+	return []Entry{e}, nil
+}
+
+// examine reads all documents of a publication and holds them against one another and against what the store has.
+func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Listed, error) {
+	trust := v.trust(c.trust)
+	b, err := blob.ReadAll(ctx, c.blobs, p.Image, maxDocument)
+	if err != nil {
+		return Listed{}, err
+	}
+	m, key, err := OpenImage(b, trust)
+	if err != nil {
+		return Listed{}, err
+	}
+	if _, err := readContent(ctx, c.blobs, m.Content); err != nil {
+		return Listed{}, err
+	}
+	r, err := ParseRef(m.Ref)
+	if err != nil {
+		return Listed{}, err
+	}
+	l := Listed{Ref: m.Ref, Template: r.Template(), Version: r.Version, Arch: r.Arch, Description: m.Description, Comment: m.Comment,
+		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity}
+	for _, s := range p.Streams {
+		ls, err := c.examineStream(ctx, v, trust, m, s)
+		if err != nil {
+			return Listed{}, err
+		}
+		l.Streams = append(l.Streams, ls)
+	}
+	return l, nil
+}
+
+func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *Trust, m Image, s StreamBlobs) (ListedStream, error) {
+	b, err := blob.ReadAll(ctx, c.blobs, s.Document, maxDocument)
+	if err != nil {
+		return ListedStream{}, err
+	}
+	doc, key, err := OpenStream(b, trust)
+	if err != nil {
+		return ListedStream{}, err
+	}
+	x, err := readIndex(ctx, c.blobs, s.Index)
+	if err != nil {
+		return ListedStream{}, err
+	}
+	if err := fits(doc, x, m.Identity); err != nil {
+		return ListedStream{}, err
+	}
+	switch size, err := c.blobs.Stat(ctx, x.Encoding); {
+	case err != nil:
+		return ListedStream{}, err
+	case size != x.Size:
+		return ListedStream{}, fmt.Errorf("encoding %s: %w: it has %d bytes, not %d", x.Encoding, blob.ErrMismatch, size, x.Size)
+	}
+	out := ListedStream{Raw: x.Raw, Wire: x.Size, Signer: key.ID(), Document: s.Document, Index: s.Index, Encoding: x.Encoding}
+	if doc.Parent == nil {
+		return out, nil
+	}
+	out.Parent = doc.Parent.Ref
+	parent := v.images[out.Parent]
+	if parent == nil {
+		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w", out.Parent, ErrNotFound)
+	}
+	if parent.Identity != *doc.Parent {
+		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w: another image has this name here", out.Parent, ErrExists)
+	}
+	return out, nil
+}
+
+// fits holds a stream document against its index and the image that it is to make.
+func fits(s Stream, x Index, image Identity) error {
+	if s.Image != image {
+		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
+	}
+	if x.Raw != s.Raw {
+		return fmt.Errorf("index: it is of a stream of %d bytes, not of %d", x.Raw, s.Raw)
+	}
+	return nil
+}
+
+func readIndex(ctx context.Context, r blob.Reader, d blob.Digest) (Index, error) {
+	b, err := blob.ReadAll(ctx, r, d, maxIndex)
+	if err != nil {
+		return Index{}, err
+	}
+	return ParseIndex(b)
+}
+
+// delete refuses what would cut others off, then returns the tombstone.
+func (c *localCatalog) delete(v *view, ref string) ([]Entry, error) {
+	if v.images[ref] == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
+	}
+	delete(v.images, ref)
+	var cut []string
+	ways := v.ways(nil)
+	for _, l := range v.sorted() {
+		if _, ok := ways[l.Ref]; !ok {
+			cut = append(cut, l.Ref)
+		}
+	}
+	if len(cut) > 0 {
+		return nil, fmt.Errorf("%w: %s leads to %s", ErrInUse, ref, strings.Join(cut, ", "))
+	}
+	return []Entry{{Kind: KindDelete, Ref: ref}}, nil
+}
+
+func (c *localCatalog) addKey(v *view, line string) ([]Entry, error) {
+	k, err := ParsePublicKey(line)
+	if err != nil {
+		return nil, err
+	}
+	for _, old := range v.keys {
+		if old == k {
+			return nil, nil
+		}
+		if old.id == k.id {
+			return nil, fmt.Errorf("another key with the ID %s is trusted already", k.ID())
+		}
+	}
+	return []Entry{{Kind: KindTrust, Key: k.String()}}, nil
+}
+
+func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
+	r, err := ParseRef(ch.Template + ":" + ch.Name)
+	if err != nil {
+		return nil, err
+	}
+	if ch.Name == Latest {
+		return nil, fmt.Errorf("%w: %q is reserved", ErrRef, Latest)
+	}
+	known := false
+	for _, l := range v.images {
+		if l.Template != r.Template() {
+			continue
+		}
+		if l.Version == ch.Name {
+			return nil, fmt.Errorf("%w: %q is a version of %s", ErrExists, ch.Name, ch.Template)
+		}
+		known = known || l.Version == ch.Version
+	}
+	if !known {
+		return nil, fmt.Errorf("%w: %s:%s", ErrNotFound, ch.Template, ch.Version)
+	}
+	return []Entry{{Kind: KindChannel, Ref: r.Template(), Channel: ch.Name, Version: ch.Version}}, nil
+}
+
+// sweep removes blobs that no live image needs: those of the deleted image ref or, without one, all that are old.
+func (c *localCatalog) sweep(ctx context.Context, v *view, ref string, done *Deleted) error {
+	keep := v.needed()
+	remove := func(d blob.Digest, size int64) error {
+		if keep[d] {
+			return nil
+		}
+		keep[d] = true // an image names the same blob twice where two of its streams are alike
+		err := c.blobs.Delete(ctx, d)
+		if errors.Is(err, blob.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			done.Blobs++
+			done.Bytes += size
+		}
+		return err
+	}
+	if ref != "" {
+		var errs []error
+		v.gone[ref].blobs(func(d blob.Digest) {
+			size, err := c.blobs.Stat(ctx, d)
+			if err == nil {
+				errs = append(errs, remove(d, size))
+			}
+		})
+		return errors.Join(errs...)
+	}
+	old := time.Now().Add(-orphanAge)
+	return c.blobs.List(ctx, func(i blob.Info) error {
+		if i.Time.After(old) {
+			return nil
+		}
+		return remove(i.Digest, i.Size)
+	})
+}

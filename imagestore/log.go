@@ -1,0 +1,223 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// logFile is the log in a local file, one entry to a line:
+//
+//	+-----------------------------+---+-------------------+----+
+//	| SHA-256 of the JSON, hex 64 | ' '| JSON of the Entry | \n |
+//	+-----------------------------+---+-------------------+----+
+//
+// A crash in the middle of an append leaves a torn tail: bytes after the last whole line. Readers pass over it, and
+// the next append cuts it off. A damaged line with a whole one after it is not that, and is an error.
+type logFile struct {
+	path string
+
+	mu      sync.Mutex // guards the cache of what was read
+	inode   uint64
+	good    int64 // length of the whole lines, which never change
+	entries []Entry
+}
+
+const maxLine = 4 << 20
+
+// openLog makes the log where it does not exist.
+func openLog(path string) (*logFile, error) {
+	for _, p := range []string{path, path + ".lock"} {
+		f, err := os.OpenFile(p, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("opening catalog: %w", err)
+		}
+		f.Close()
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("opening catalog: %w", err)
+	}
+	return &logFile{path: path}, nil
+}
+
+func (l *logFile) read() ([]Entry, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, fmt.Errorf("reading catalog: %w", err)
+	}
+	defer f.Close()
+	entries, _, err := l.scan(f)
+	return entries, err
+}
+
+// scan reads what was added to f since the last time. It returns all entries and the length of the whole lines.
+func (l *logFile) scan(f *os.File) ([]Entry, int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, 0, fmt.Errorf("reading catalog: %w", err)
+	}
+	if st.Ino != l.inode || st.Size < l.good {
+		l.inode, l.good, l.entries = st.Ino, 0, nil
+	}
+	rest, err := io.ReadAll(io.NewSectionReader(f, l.good, 1<<62-l.good))
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading catalog: %w", err)
+	}
+	more, n, err := parseLog(rest, int64(len(l.entries)))
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading catalog %s: %w", l.path, err)
+	}
+	l.good += n
+	l.entries = append(l.entries[:len(l.entries):len(l.entries)], more...)
+	return l.entries, l.good, nil
+}
+
+// parseLog reads lines that follow entry number seq. It returns the entries and the length of their lines; what is
+// after them is a torn tail.
+func parseLog(b []byte, seq int64) (entries []Entry, good int64, err error) {
+	for rest := b; ; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return entries, good, nil
+		}
+		js, ok := checkLine(rest[:i])
+		if !ok {
+			for _, line := range bytes.Split(rest[i+1:], []byte("\n")) {
+				if _, ok := checkLine(line); ok {
+					return nil, 0, fmt.Errorf("entry %d is damaged, and others follow it: restore the file from a copy", seq+int64(len(entries))+1)
+				}
+			}
+			return entries, good, nil
+		}
+		var e Entry
+		if err := json.Unmarshal(js, &e); err != nil {
+			return nil, 0, fmt.Errorf("entry %d: %w", seq+int64(len(entries))+1, err)
+		}
+		if want := seq + int64(len(entries)) + 1; e.Seq != want {
+			return nil, 0, fmt.Errorf("entry %d is where %d should be: lines are missing", e.Seq, want)
+		}
+		entries = append(entries, e)
+		good += int64(i) + 1
+		rest = rest[i+1:]
+	}
+}
+
+func checkLine(line []byte) (js []byte, ok bool) {
+	if len(line) < 2*sha256.Size+2 || len(line) > maxLine || line[2*sha256.Size] != ' ' {
+		return nil, false
+	}
+	js = line[2*sha256.Size+1:]
+	return js, hexSum(js) == string(line[:2*sha256.Size])
+}
+
+func formatLine(e Entry) ([]byte, error) {
+	js, err := marshalLine(e)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(js[:len(js)-1])
+	line := append(hex.AppendEncode(nil, sum[:]), ' ')
+	if line = append(line, js...); len(line) > maxLine {
+		return nil, fmt.Errorf("an entry of %d bytes is longer than the %d that a line may have", len(line), maxLine)
+	}
+	return line, nil
+}
+
+// update runs f with all entries while no other process or goroutine can change the log, and appends what f
+// returns. Entries get their number and time here. The fsync at the end makes them durable; a crash before it
+// leaves the log as it was, or a torn tail, or, of several entries, the first ones.
+func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) error {
+	unlock, err := lockFile(ctx, l.path+".lock")
+	if err != nil {
+		return fmt.Errorf("locking catalog: %w", err)
+	}
+	defer unlock()
+	file, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening catalog: %w", err)
+	}
+	defer file.Close()
+	old, end, err := l.scan(file)
+	if err != nil {
+		return err
+	}
+	more, err := f(old)
+	if err != nil || len(more) == 0 {
+		return err
+	}
+	var b []byte
+	for i, e := range more {
+		e.Seq, e.Time = int64(len(old)+i+1), time.Now().UTC().Truncate(time.Millisecond)
+		line, err := formatLine(e)
+		if err != nil {
+			return fmt.Errorf("appending to catalog: %w", err)
+		}
+		b = append(b, line...)
+	}
+	if err := appendAt(file, b, end); err != nil {
+		return fmt.Errorf("appending to catalog: %w", err)
+	}
+	return nil
+}
+
+// appendAt cuts f to end, which removes a torn tail, and adds b. Where that fails it cuts f again, so that a
+// full disk does not leave half a line for others to pass over.
+func appendAt(f *os.File, b []byte, end int64) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() != end {
+		if err := f.Truncate(end); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	_, err = f.WriteAt(b, end)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, f.Truncate(end))
+	}
+	return nil
+}
+
+// lockFile takes the lock of path, waiting for it until ctx ends.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			f.Close()
+			return nil, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another process holds %s: %w", path, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/content"
+	"griddle/imagestore/sendstream"
+)
+
+// Opened is an image whose documents were all fetched and checked; its streams are verified as they are read.
+type Opened struct {
+	plan    Plan
+	image   Image
+	streams []openedStream
+	fetch   *fetcher
+}
+
+type openedStream struct {
+	doc   Stream
+	index Index
+}
+
+// StreamInfo says what one stream of a plan makes and what it needs.
+type StreamInfo struct {
+	Ref      string          // the image that it makes, in full
+	UUID     sendstream.UUID // that the received subvolume is to bear
+	Ctransid uint64          // likewise
+	Parent   *Identity       // the image that must be there; nil for a full stream
+	Raw      int64           // bytes, decoded
+	Wire     int64           // bytes, encoded
+}
+
+// OpenPlan fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
+// others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries again, at
+// every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content that is
+// wrong or absent is after three attempts at each source.
+func OpenPlan(ctx context.Context, sources []blob.Reader, t *Trust, p Plan, o OpenOptions) (*Opened, error) {
+	if len(sources) == 0 {
+		return nil, errors.New("opening image: there is no source")
+	}
+	opened := &Opened{plan: p, fetch: newFetcher(sources, o)}
+	b, err := opened.fetch.whole(ctx, p.Document, maxDocument)
+	if err == nil {
+		opened.image, _, err = OpenImage(b, t)
+	}
+	if err == nil && opened.image.Ref != p.Ref {
+		err = fmt.Errorf("%w: the document is of %s", ErrSignature, opened.image.Ref)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening image %s: %w", p.Ref, err)
+	}
+	for i, s := range p.Streams {
+		os, err := opened.openStream(ctx, t, i, s)
+		if err != nil {
+			return nil, fmt.Errorf("opening image %s: stream %d: %w", p.Ref, i+1, err)
+		}
+		opened.streams = append(opened.streams, os)
+	}
+	if n := len(opened.streams); n > 0 && opened.streams[n-1].doc.Image != opened.image.Identity {
+		return nil, fmt.Errorf("opening image %s: the last stream makes %s, and not this image", p.Ref, opened.streams[n-1].doc.Image.Ref)
+	}
+	return opened, nil
+}
+
+func (o *Opened) openStream(ctx context.Context, t *Trust, i int, s PlanStream) (openedStream, error) {
+	var os openedStream
+	b, err := o.fetch.whole(ctx, s.Document, maxDocument)
+	if err != nil {
+		return os, err
+	}
+	if os.doc, _, err = OpenStream(b, t); err != nil {
+		return os, err
+	}
+	if b, err = o.fetch.whole(ctx, s.Index, maxIndex); err != nil {
+		return os, err
+	}
+	if os.index, err = ParseIndex(b); err != nil {
+		return os, err
+	}
+	if err := fits(os.doc, os.index, os.doc.Image); err != nil {
+		return os, err
+	}
+	if i > 0 && (os.doc.Parent == nil || *os.doc.Parent != o.streams[i-1].doc.Image) {
+		return os, errors.New("its parent is not what the stream before it makes")
+	}
+	return os, nil
+}
+
+// Ref is the image's full reference, as its signed document has it.
+func (o *Opened) Ref() string { return o.image.Ref }
+
+// Size is the bytes of the tree's file contents, as the signed document has it.
+func (o *Opened) Size() int64 { return o.image.Size }
+
+// Image is the signed document.
+func (o *Opened) Image() Image { return o.image }
+
+// Streams describes the streams, in the order in which they are applied.
+func (o *Opened) Streams() []StreamInfo {
+	out := []StreamInfo{}
+	for _, s := range o.streams {
+		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size})
+	}
+	return out
+}
+
+// ContentBytes fetches the text of the content manifest, verified.
+func (o *Opened) ContentBytes(ctx context.Context) ([]byte, error) {
+	b, err := o.fetch.clone().content(ctx, o.image.Content)
+	if err != nil {
+		return nil, fmt.Errorf("opening image %s: %w", o.image.Ref, err)
+	}
+	return b, nil
+}
+
+// Content fetches the content manifest, verified.
+func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
+	b, err := o.ContentBytes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := content.Parse(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("opening image %s: %w", o.image.Ref, err)
+	}
+	return m, nil
+}
+
+// OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was compared with its
+// signed SHA-256 first. A source that fails is asked again, from the frame after the last verified one, until ctx ends.
+// Reading goes two frames ahead; memory is about 40 MiB for frames of one piece, and bounded for any. The caller
+// closes the reader.
+func (o *Opened) OpenStream(ctx context.Context, i int) (io.ReadCloser, error) {
+	if i < 0 || i >= len(o.streams) {
+		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
+	}
+	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], false), nil
+}
+
+// openEncoded reads encoding i instead: the frames, each given out after all its pieces were verified.
+func (o *Opened) openEncoded(ctx context.Context, i int) io.ReadCloser {
+	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], true)
+}
+
+func (f *fetcher) clone() *fetcher {
+	c := *f
+	return &c
+}

@@ -1,0 +1,152 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"griddle/imagestore/blob"
+)
+
+// Plan is the way to an image: its document, and the streams that make it, in the order in which they are
+// applied. The first is full or parents on something that the receiver has; each later one parents on the one
+// before. Without streams the receiver has the image already.
+type Plan struct {
+	Ref      string       `json:"ref"`      // in full
+	Document blob.Digest  `json:"document"` // signed image document
+	Size     int64        `json:"size"`     // bytes of the tree's file contents
+	Streams  []PlanStream `json:"streams"`
+}
+
+// PlanStream is one step of a Plan.
+type PlanStream struct {
+	Document blob.Digest `json:"document"` // signed stream document
+	Index    blob.Digest `json:"index"`    // of the encoding to fetch
+	Raw      int64       `json:"raw"`      // bytes, decoded
+	Wire     int64       `json:"wire"`     // bytes, encoded
+}
+
+// Wire is what the whole plan fetches, in bytes.
+func (p Plan) Wire() (n int64) {
+	for _, s := range p.Streams {
+		n += s.Wire
+	}
+	return n
+}
+
+// reach is how an image is best come by.
+type reach struct {
+	cost   int64         // encoded bytes to fetch
+	hops   int           // streams
+	stream *ListedStream // the last of them; nil where the receiver has the image
+}
+
+func (r reach) better(than reach) bool {
+	return r.cost < than.cost || r.cost == than.cost && r.hops < than.hops
+}
+
+// ways finds, for every live image that can be made from nothing or from one of have, the way with the fewest
+// encoded bytes and, among equals, the fewest streams (Dijkstra: images are the nodes, a stream leads from its
+// parent to its image).
+func (v *view) ways(have []string) map[string]reach {
+	type edge struct {
+		to     string
+		stream *ListedStream
+	}
+	const nothing = ""
+	from := map[string][]edge{}
+	for ref, l := range v.images {
+		for i := range l.Streams {
+			s := &l.Streams[i]
+			from[s.Parent] = append(from[s.Parent], edge{ref, s})
+		}
+	}
+	done, front := map[string]reach{}, map[string]reach{nothing: {}}
+	for _, h := range have {
+		front[h] = reach{}
+	}
+	for len(front) > 0 {
+		at, best := "", reach{cost: -1}
+		for ref, r := range front {
+			if best.cost < 0 || r.better(best) {
+				at, best = ref, r
+			}
+		}
+		delete(front, at)
+		done[at] = best
+		for _, e := range from[at] {
+			if _, ok := done[e.to]; ok {
+				continue
+			}
+			r := reach{best.cost + e.stream.Wire, best.hops + 1, e.stream}
+			if old, ok := front[e.to]; !ok || r.better(old) {
+				front[e.to] = r
+			}
+		}
+	}
+	delete(done, nothing)
+	return done
+}
+
+// way lists the streams that lead from nothing, or from one of have, to ref.
+func (v *view) way(ref string, have []string) ([]*ListedStream, error) {
+	if v.images[ref] == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
+	}
+	ways := v.ways(have)
+	var out []*ListedStream
+	for at := ref; at != ""; {
+		r, ok := ways[at]
+		if !ok {
+			return nil, fmt.Errorf("%w: to %s", ErrNoWay, ref)
+		}
+		if r.stream == nil {
+			break
+		}
+		out = append(out, r.stream)
+		at = r.stream.Parent
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+func (v *view) plan(ref string, have []string) (Plan, error) {
+	way, err := v.way(ref, have)
+	if err != nil {
+		return Plan{}, err
+	}
+	l := v.images[ref]
+	p := Plan{Ref: l.Ref, Document: l.Document, Size: l.Size, Streams: []PlanStream{}}
+	for _, s := range way {
+		p.Streams = append(p.Streams, PlanStream{s.Document, s.Index, s.Raw, s.Wire})
+	}
+	return p, nil
+}
+
+// Plan finds the cheapest way, in bytes to fetch, to ref for a receiver that holds the images of have: a full stream, a delta
+// or a chain of them. References that have names but the store does not know are passed over, since they may come from
+// somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
+func (s *Store) Plan(ctx context.Context, ref Ref, have ...Ref) (Plan, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return Plan{}, err
+	}
+	return v.plan(l.Ref, v.resolveAll(have))
+}
+
+// resolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.
+func (v *view) resolveAll(refs []Ref) []string {
+	var out []string
+	for _, r := range refs {
+		if l, err := v.resolve(r); err == nil {
+			out = append(out, l.Ref)
+		} else if r.exact() {
+			out = append(out, r.String())
+		}
+	}
+	return out
+}

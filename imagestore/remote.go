@@ -1,0 +1,125 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"griddle/imagestore/blob"
+)
+
+// ServerOptions says where a store behind an appliance is.
+type ServerOptions struct {
+	URL    string       // https://HOST:PORT
+	Token  string       // bearer token; without one only blobs can be read
+	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
+}
+
+// OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
+// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust.
+func OpenServer(o ServerOptions) (*Store, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("opening store on a server: %w", err)
+	}
+	if u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("opening store on a server: %q is not of the form https://HOST:PORT", o.URL)
+	}
+	base := "https://" + u.Host
+	if o.Client == nil {
+		o.Client = http.DefaultClient
+	}
+	return &Store{
+		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
+		Catalog: &remoteCatalog{base, o.Client, o.Token},
+		Trust:   &Trust{},
+	}, nil
+}
+
+// remoteCatalog is a catalog behind Handler.
+type remoteCatalog struct {
+	base   string
+	client *http.Client
+	token  string
+}
+
+func (c *remoteCatalog) do(ctx context.Context, method string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+CatalogPath, body)
+	if err != nil {
+		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var p Problem
+	if json.Unmarshal(b, &p) != nil || p.Message == "" {
+		p.Message = strings.TrimSpace(resp.Status + " " + string(b[:min(len(b), 500)]))
+	}
+	is := problems()[p.Code]
+	if is == nil {
+		is = errors.New("refused")
+	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		is = blob.ErrDenied
+	}
+	return nil, &remoteError{is, p.Message}
+}
+
+// Read implements Catalog.
+func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
+	resp, err := c.do(ctx, http.MethodGet, nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading catalog: %w", err)
+	}
+	defer resp.Body.Close()
+	var out []Entry
+	dec := json.NewDecoder(resp.Body)
+	for {
+		var e Entry
+		if err := dec.Decode(&e); err == io.EOF {
+			return out, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading catalog: %w", err)
+		}
+		if e.Seq != int64(len(out))+1 {
+			return nil, fmt.Errorf("reading catalog: entry %d is where %d should be", e.Seq, len(out)+1)
+		}
+		out = append(out, e)
+	}
+}
+
+// Change implements Catalog.
+func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
+	b, err := marshalLine(ch)
+	if err != nil {
+		return Changed{}, fmt.Errorf("changing catalog: %w", err)
+	}
+	resp, err := c.do(ctx, http.MethodPost, bytes.NewReader(b))
+	if err != nil {
+		return Changed{}, fmt.Errorf("changing catalog: %w", err)
+	}
+	defer resp.Body.Close()
+	var out Changed
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
+		return Changed{}, fmt.Errorf("changing catalog: reading the answer: %w", err)
+	}
+	return out, nil
+}

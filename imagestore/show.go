@@ -1,0 +1,102 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"griddle/imagestore/blob"
+)
+
+// Shown is everything that the store knows of one image, as -o json shows it.
+type Shown struct {
+	Listed
+	Image      Image         `json:"image"` // the signed document
+	StreamDocs []ShownStream `json:"streamDocuments"`
+	Needed     []string      `json:"neededBy,omitempty"` // images that can only be reached through this one
+}
+
+// ShownStream is one way to an image, with its documents.
+type ShownStream struct {
+	ListedStream
+	Stream Stream `json:"stream"` // the signed document
+	Frames int    `json:"frames"` // how many frames the encoding has
+}
+
+// Show reads the documents of an image and checks their signatures.
+func (s *Store) Show(ctx context.Context, ref Ref) (Shown, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return Shown{}, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return Shown{}, err
+	}
+	out := Shown{Listed: *l}
+	trust := v.trust(s.Trust)
+	b, err := blob.ReadAll(ctx, s.Blobs, l.Document, maxDocument)
+	if err == nil {
+		out.Image, _, err = OpenImage(b, trust)
+	}
+	if err != nil {
+		return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
+	}
+	for _, ls := range l.Streams {
+		ss := ShownStream{ListedStream: ls}
+		b, err := blob.ReadAll(ctx, s.Blobs, ls.Document, maxDocument)
+		if err == nil {
+			ss.Stream, _, err = OpenStream(b, trust)
+		}
+		if err != nil {
+			return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
+		}
+		x, err := readIndex(ctx, s.Blobs, ls.Index)
+		if err != nil {
+			return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
+		}
+		ss.Frames = len(x.Frames)
+		out.StreamDocs = append(out.StreamDocs, ss)
+	}
+	delete(v.images, l.Ref)
+	ways := v.ways(nil)
+	for _, other := range v.sorted() {
+		if _, ok := ways[other.Ref]; !ok {
+			out.Needed = append(out.Needed, other.Ref)
+		}
+	}
+	return out, nil
+}
+
+// WriteDocuments writes the signed documents of an image into dir, so that minisign checks them: image.json with
+// image.json.minisig, and stream-1.json and so on, in the order of the list. It checks nothing itself. It returns
+// the paths of the documents.
+func (s *Store) WriteDocuments(ctx context.Context, ref Ref, dir string) ([]string, error) {
+	l, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	names, docs := []string{"image.json"}, []blob.Digest{l.Document}
+	for i, ls := range l.Streams {
+		names, docs = append(names, fmt.Sprintf("stream-%d.json", i+1)), append(docs, ls.Document)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("writing documents: %w", err)
+	}
+	for i, d := range docs {
+		b, err := blob.ReadAll(ctx, s.Blobs, d, maxDocument)
+		if err != nil {
+			return nil, fmt.Errorf("writing documents: %w", err)
+		}
+		line, sig, _ := strings.Cut(string(b), "\n")
+		names[i] = filepath.Join(dir, names[i])
+		for p, text := range map[string]string{names[i]: line + "\n", names[i] + ".minisig": sig} {
+			if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+				return nil, fmt.Errorf("writing documents: %w", err)
+			}
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,272 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"griddle/imagestore/blob"
+)
+
+// Store is what there is, and everything that is done with it. Its methods may be called from any number of
+// goroutines, and several processes may have the same directory open.
+type Store struct {
+	Blobs   blob.Store
+	Catalog Catalog
+	Trust   *Trust // keys that count beside those that the catalog trusts; never nil after Open
+}
+
+// Open opens the store in dir, and makes it where there is none.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	log, err := openLog(filepath.Join(dir, "catalog"))
+	if err != nil {
+		return nil, fmt.Errorf("opening store: %w", err)
+	}
+	trust := &Trust{}
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust}, Trust: trust}, nil
+}
+
+func (s *Store) view(ctx context.Context) (*view, error) {
+	entries, err := s.Catalog.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return replay(entries)
+}
+
+// Trusted is every key whose signatures count: those of the catalog and those of s.Trust.
+func (s *Store) Trusted(ctx context.Context) (*Trust, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.trust(s.Trust), nil
+}
+
+// List returns the images that any of the filters admits, all without filters: by template, the newest version
+// first. See ParseFilter for what a filter is.
+func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
+	var fs []Filter
+	for _, f := range filters {
+		p, err := ParseFilter(f)
+		if err != nil {
+			return nil, err
+		}
+		fs = append(fs, p)
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []Listed{}
+	for _, l := range v.sorted() {
+		if len(fs) == 0 || slices.ContainsFunc(fs, func(f Filter) bool { return f.Match(l.ref()) }) {
+			out = append(out, *l)
+		}
+	}
+	return out, nil
+}
+
+// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
+// channel of the same name. Where ref says no architecture and several have that version, the error names them.
+func (s *Store) Resolve(ctx context.Context, ref Ref) (Listed, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return Listed{}, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return Listed{}, err
+	}
+	return *l, nil
+}
+
+func (v *view) resolve(ref Ref) (*Listed, error) {
+	find := func(version string) (found []*Listed) {
+		for _, l := range v.sorted() {
+			if l.Template != ref.Template() || ref.Arch != "" && l.Arch != ref.Arch || version != "" && l.Version != version {
+				continue
+			}
+			if len(found) > 0 && CompareVersions(found[0].Version, l.Version) != 0 {
+				break // sorted: only older ones follow
+			}
+			found = append(found, l)
+		}
+		return found
+	}
+	version := ref.Version
+	if version == Latest {
+		version = ""
+	}
+	found := find(version)
+	if len(found) == 0 && version != "" {
+		if to := v.channels[ref.Template()][version]; to != "" {
+			found = find(to)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("%w: %s%s", ErrNotFound, ref, v.whatThereIs(ref))
+	case len(found) > 1:
+		var names []string
+		for _, l := range found {
+			names = append(names, l.Ref)
+		}
+		return nil, fmt.Errorf("%w: %s is more than one: %s", ErrRef, ref, strings.Join(names, ", "))
+	}
+	return found[0], nil
+}
+
+// whatThereIs helps with a name that was not found: other versions of the template, or the templates.
+func (v *view) whatThereIs(ref Ref) string {
+	var versions, templates []string
+	for _, l := range v.sorted() {
+		if l.Template == ref.Template() {
+			versions = append(versions, l.Version+"@"+l.Arch)
+		}
+		if !slices.Contains(templates, l.Template) {
+			templates = append(templates, l.Template)
+		}
+	}
+	switch {
+	case v.gone[ref.String()] != nil:
+		return " (it was deleted)"
+	case len(versions) > 0:
+		return fmt.Sprintf(" (there is %s)", strings.Join(versions[:min(len(versions), 10)], ", "))
+	case len(templates) > 0:
+		return fmt.Sprintf(" (there is %s)", strings.Join(templates[:min(len(templates), 10)], ", "))
+	}
+	return " (the store is empty)"
+}
+
+// NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
+// above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
+// fails with ErrExists, and it asks, and signs its documents, again.
+func (s *Store) NextVersion(ctx context.Context, ref Ref, now time.Time) (string, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return "", err
+	}
+	var taken []string
+	for _, m := range []map[string]*Listed{v.images, v.gone} {
+		for _, l := range m {
+			if l.Template == ref.Template() {
+				taken = append(taken, l.Version)
+			}
+		}
+	}
+	return nextVersion(now, taken), nil
+}
+
+// PutContent compresses a content manifest and stores it.
+func (s *Store) PutContent(ctx context.Context, manifest []byte) (Content, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	if err != nil {
+		return Content{}, fmt.Errorf("putting content manifest: %w", err)
+	}
+	b := enc.EncodeAll(manifest, nil)
+	d, _, err := s.Blobs.Put(ctx, bytes.NewReader(b), blob.Sum(b))
+	if err != nil {
+		return Content{}, fmt.Errorf("putting content manifest: %w", err)
+	}
+	return Content{Digest: blob.Sum(manifest), Size: int64(len(manifest)), Blob: d}, nil
+}
+
+// PutImage signs an image document and stores it.
+func (s *Store) PutImage(ctx context.Context, m Image, k *SecretKey) (blob.Digest, error) {
+	return s.putDocument(ctx, m, k)
+}
+
+// PutStream signs a stream document and stores it.
+func (s *Store) PutStream(ctx context.Context, m Stream, k *SecretKey) (blob.Digest, error) {
+	return s.putDocument(ctx, m, k)
+}
+
+func (s *Store) putDocument(ctx context.Context, doc any, k *SecretKey) (blob.Digest, error) {
+	b, err := Sign(doc, k, time.Now())
+	if err != nil {
+		return "", err
+	}
+	d, _, err := s.Blobs.Put(ctx, bytes.NewReader(b), blob.Sum(b))
+	if err != nil {
+		return "", fmt.Errorf("putting document: %w", err)
+	}
+	return d, nil
+}
+
+// Add publishes: it checks that all documents bear trusted signatures and speak of one another, that every blob is there, and
+// that each parent is, and then makes the image known by one durable line of the catalog. Until then nothing of it is
+// seen. ErrExists where the version is, or once was, there.
+func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
+	c, err := s.Catalog.Change(ctx, Change{Publish: &p})
+	if err != nil {
+		return Listed{}, fmt.Errorf("publishing: %w", err)
+	}
+	if c.Image == nil {
+		return Listed{}, fmt.Errorf("publishing: the catalog did not say what came of it")
+	}
+	return *c.Image, nil
+}
+
+// TrustKey makes the signatures of k count in this store.
+func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
+	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
+		return fmt.Errorf("trusting key %s: %w", k.ID(), err)
+	}
+	return nil
+}
+
+// SetChannel makes the channel name of a template mean version.
+func (s *Store) SetChannel(ctx context.Context, c Channel) error {
+	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
+		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
+	}
+	return nil
+}
+
+// Deleted says what a deletion removed.
+type Deleted struct {
+	Ref   string `json:"ref,omitempty"` // in full
+	Blobs int    `json:"blobs"`         // how many blobs went
+	Bytes int64  `json:"bytes"`         // and what they took
+}
+
+// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with ErrInUse and
+// their names, where other images can only be reached through this one.
+func (s *Store) Delete(ctx context.Context, ref Ref) (Deleted, error) {
+	l, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return Deleted{}, fmt.Errorf("deleting: %w", err)
+	}
+	return s.deletion(ctx, Change{Delete: l.Ref})
+}
+
+// Collect removes the blobs that no image needs and that were put more than a day ago: what failed publications left.
+func (s *Store) Collect(ctx context.Context) (Deleted, error) {
+	return s.deletion(ctx, Change{Collect: true})
+}
+
+func (s *Store) deletion(ctx context.Context, ch Change) (Deleted, error) {
+	c, err := s.Catalog.Change(ctx, ch)
+	if err != nil {
+		return Deleted{}, fmt.Errorf("deleting: %w", err)
+	}
+	if c.Deleted == nil {
+		return Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
+	}
+	return *c.Deleted, nil
+}

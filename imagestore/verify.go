@@ -1,0 +1,144 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/content"
+)
+
+// Verified is what a check of one image found.
+type Verified struct {
+	Ref      string   `json:"ref"` // in full
+	OK       bool     `json:"ok"`
+	Blobs    int      `json:"blobs"` // that were read
+	Bytes    int64    `json:"bytes"` // encoded bytes that were read
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the content
+// manifest. It goes on after a problem, so that all are found; an error means that the check itself could not be
+// made. progress, which may be nil, is told of encoded bytes done and in all.
+func (s *Store) Verify(ctx context.Context, ref Ref, progress func(done, total int64)) (Verified, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return Verified{}, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return Verified{}, err
+	}
+	c := check{store: s, trust: v.trust(s.Trust), progress: progress, out: Verified{Ref: l.Ref}}
+	for _, ls := range l.Streams {
+		c.total += ls.Wire
+	}
+	c.image(ctx, l)
+	for i, ls := range l.Streams {
+		what := "full stream"
+		if ls.Parent != "" {
+			what = "stream from " + ls.Parent
+		}
+		if len(l.Streams) > 2 {
+			what = fmt.Sprintf("%s (%d)", what, i+1)
+		}
+		if err := c.stream(ctx, l, ls); err != nil {
+			c.problem(what, err)
+		}
+		if ls.Parent != "" && v.images[ls.Parent] == nil && v.gone[ls.Parent] == nil {
+			c.problem(what, fmt.Errorf("parent: %w", ErrNotFound))
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return Verified{}, fmt.Errorf("verifying %s: %w", l.Ref, err)
+	}
+	c.out.OK = len(c.out.Problems) == 0
+	return c.out, nil
+}
+
+type check struct {
+	store    *Store
+	trust    *Trust
+	progress func(done, total int64)
+	total    int64
+	out      Verified
+}
+
+func (c *check) problem(what string, err error) {
+	c.out.Problems = append(c.out.Problems, fmt.Sprintf("%s: %v", what, err))
+}
+
+func (c *check) image(ctx context.Context, l *Listed) {
+	c.out.Blobs += 2
+	b, err := blob.ReadAll(ctx, c.store.Blobs, l.Document, maxDocument)
+	var m Image
+	if err == nil {
+		m, _, err = OpenImage(b, c.trust)
+	}
+	switch {
+	case err != nil:
+		c.problem("image document", err)
+	case m.Identity != l.Identity || m.Size != l.Size:
+		c.problem("image document", fmt.Errorf("%w: it differs from the catalog", ErrCorrupt))
+	}
+	b, err = readContent(ctx, c.store.Blobs, l.Identity.Content)
+	if err == nil {
+		_, err = content.Parse(bytes.NewReader(b))
+	}
+	if err != nil {
+		c.problem("content manifest", err)
+	}
+}
+
+func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
+	c.out.Blobs += 3
+	b, err := blob.ReadAll(ctx, c.store.Blobs, ls.Document, maxDocument)
+	if err != nil {
+		return err
+	}
+	var s openedStream
+	if s.doc, _, err = OpenStream(b, c.trust); err != nil {
+		return err
+	}
+	if s.index, err = readIndex(ctx, c.store.Blobs, ls.Index); err != nil {
+		return err
+	}
+	if err := fits(s.doc, s.index, l.Identity); err != nil {
+		return err
+	}
+	if parent := s.doc.Parent; (parent == nil) != (ls.Parent == "") || parent != nil && parent.Ref != ls.Parent {
+		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
+	}
+	done := c.out.Bytes
+	f := newFetcher([]blob.Reader{c.store.Blobs}, OpenOptions{})
+	r := newFrameReader(ctx, f, s, true)
+	defer r.Close()
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		c.out.Bytes += int64(n)
+		if c.progress != nil && n > 0 {
+			c.progress(c.out.Bytes, c.total)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			c.out.Bytes = done + ls.Wire // so that the progress of the other streams stays right
+			return err
+		}
+	}
+	size, err := c.store.Blobs.Stat(ctx, s.index.Encoding)
+	if err != nil {
+		return err
+	}
+	if got := blob.FromSum(h.Sum(nil)); size != s.index.Size || got != s.index.Encoding {
+		return fmt.Errorf("encoding %s: %w: %d bytes, %s", s.index.Encoding, blob.ErrMismatch, size, got)
+	}
+	return nil
+}

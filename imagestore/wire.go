@@ -1,0 +1,173 @@
+package imagestore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"griddle/imagestore/blob"
+)
+
+// Paths of the store's API below a server's base URL, beside blob.Path.
+const (
+	ImagesPath  = "/v1/images"
+	CatalogPath = "/v1/catalog"
+)
+
+const maxChange = 1 << 20 // bytes of a Change
+
+// Problem is how the API says that something was refused.
+type Problem struct {
+	Code    string `json:"code"` // one of the codes below, or "" for anything else
+	Message string `json:"error"`
+}
+
+// code and sentinel are the two directions of one table.
+func problems() map[string]error {
+	return map[string]error{
+		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
+		"bad-name": ErrRef, "bad-signature": ErrSignature, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+	}
+}
+
+// remoteError is an error that a server reported: its words, and what it is.
+type remoteError struct {
+	is      error
+	message string
+}
+
+func (e *remoteError) Error() string { return "the server says: " + e.message }
+func (e *remoteError) Unwrap() error { return e.is }
+
+// Handler serves a store:
+//
+//	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
+//	GET  /v1/images/show?ref=R  Shown
+//	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
+//	POST /v1/catalog            Change -> Changed                       (guarded)
+//	     /v1/blobs…             as blob.Handler
+//
+// Errors are a Problem as JSON, with status 404, 409, 422 or 400, or 500. What is guarded asks allow, whose error is the
+// answer with status 403; with a nil allow it is not there, and the handler fits a plain http listener.
+func Handler(s *Store, allow func(*http.Request) error) http.Handler {
+	h := server{s}
+	mux := http.NewServeMux()
+	guard := func(f http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			err := errors.New("this is read-only")
+			if allow != nil {
+				err = allow(r)
+			}
+			if err != nil {
+				refuse(w, fmt.Errorf("%w: %w", blob.ErrDenied, err))
+				return
+			}
+			f(w, r)
+		}
+	}
+	mux.HandleFunc("GET "+ImagesPath, h.images)
+	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
+	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
+	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
+	blobs := blob.Handler(s.Blobs, allow)
+	mux.Handle(blob.Path, blobs)
+	mux.Handle(blob.Path+"/", blobs)
+	return mux
+}
+
+type server struct{ s *Store }
+
+// refuse answers with what err is.
+func refuse(w http.ResponseWriter, err error) {
+	p := Problem{Message: err.Error()}
+	for code, is := range problems() {
+		if errors.Is(err, is) && code > p.Code { // one code, and always the same one, where several fit
+			p.Code = code
+		}
+	}
+	status := http.StatusInternalServerError
+	switch {
+	case p.Code == "denied":
+		status = http.StatusForbidden
+	case p.Code == "not-found":
+		status = http.StatusNotFound
+	case p.Code == "exists" || p.Code == "in-use":
+		status = http.StatusConflict
+	case p.Code == "bad-name":
+		status = http.StatusBadRequest
+	case p.Code != "":
+		status = http.StatusUnprocessableEntity
+	}
+	answer(w, status, p)
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.Encode(v) // what fails here fails for want of a client
+}
+
+func (h server) images(w http.ResponseWriter, r *http.Request) {
+	list, err := h.s.List(r.Context(), r.URL.Query()["filter"]...)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, list)
+}
+
+func (h server) show(w http.ResponseWriter, r *http.Request) {
+	ref, err := ParseRef(r.URL.Query().Get("ref"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	shown, err := h.s.Show(r.Context(), ref)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, shown)
+}
+
+func (h server) entries(w http.ResponseWriter, r *http.Request) {
+	entries, err := h.s.Catalog.Read(r.Context())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, e := range entries {
+		if enc.Encode(e) != nil {
+			return
+		}
+	}
+}
+
+func (h server) change(w http.ResponseWriter, r *http.Request) {
+	var c Change
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: " + err.Error()})
+		return
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: there is more than one value"})
+		return
+	}
+	out, err := h.s.Catalog.Change(r.Context(), c)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, out)
+}
