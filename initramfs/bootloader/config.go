@@ -117,13 +117,16 @@ else
 		for i in $system/boot/initrd.img-$version $system/boot/initramfs-$version.img $system/boot/initrd-$version; do
 			if [ -f "$i" ]; then set found="$i"; fi
 		done
-		if [ -n "$found" ]; then
-			if [ -z "$newest" -o "$version" -pgt "$newest" ]; then
-				set newest="$version"
-				set kernel="$k"
-				set initrd="$found"
-			fi
-		elif [ -z "$lone" -o "$version" -pgt "$lone" ]; then
+		if [ -n "$found" ]; then set best="$newest"; else set best="$lone"; fi
+		set better=yes
+		if [ -n "$best" ]; then
+			if [ "$version" -pgt "$best" ]; then true; else set better=; fi
+		fi
+		if [ -n "$better" -a -n "$found" ]; then
+			set newest="$version"
+			set kernel="$k"
+			set initrd="$found"
+		elif [ -n "$better" ]; then
 			set lone="$version"
 			set bare="$k"
 		fi
