@@ -1,0 +1,227 @@
+package appliance
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Validity of what the authority signs. It begins long before any start, because the clock of a machine that boots
+// may stand at the build date of its agent, and that must be good for TLS.
+const (
+	validFromYear  = 2020
+	caYears        = 30
+	serverYears    = 2
+	renewBefore    = 365 * 24 * time.Hour
+	checkedEvery   = time.Hour
+	certificatePEM = "CERTIFICATE"
+	keyPEM         = "PRIVATE KEY"
+)
+
+// authority is the site's own CA with the certificate that it gave to this server. Agents pin the CA; there is no
+// other use for it.
+type authority struct {
+	state  *state
+	now    func() time.Time
+	hosts  []string // names and addresses that the server goes by, the same order each time
+	caPEM  []byte
+	caCert *x509.Certificate
+	caKey  *ecdsa.PrivateKey
+
+	mu      sync.Mutex
+	leaf    *tls.Certificate
+	checked time.Time
+}
+
+// openAuthority reads the CA from the state directory or makes it, and sees to a certificate for addr and names.
+func openAuthority(s *state, addr netip.Addr, names []string, now func() time.Time) (*authority, error) {
+	a := &authority{state: s, now: now, hosts: []string{addr.String(), "127.0.0.1", "::1", "localhost"}}
+	for _, n := range names {
+		if n != "" && !slices.Contains(a.hosts, n) {
+			a.hosts = append(a.hosts, n)
+		}
+	}
+	if err := a.loadCA(); err != nil {
+		return nil, fmt.Errorf("opening the site's CA: %w", err)
+	}
+	if _, err := a.certificate(); err != nil {
+		return nil, fmt.Errorf("making the server's certificate: %w", err)
+	}
+	return a, nil
+}
+
+// tlsConfig serves the certificate, which is made anew while the server runs when it grows old.
+func (a *authority) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate() },
+		NextProtos:     []string{"h2", "http/1.1"},
+	}
+}
+
+func (a *authority) loadCA() error {
+	cert, certErr := os.ReadFile(a.state.path(caFile))
+	key, keyErr := os.ReadFile(a.state.path(caKeyFile))
+	if errors.Is(keyErr, fs.ErrNotExist) && errors.Is(certErr, fs.ErrNotExist) {
+		var err error
+		if cert, key, err = makeCA(a.now()); err != nil {
+			return err
+		}
+		// A CA without its certificate is made again; one without its key never, for agents pin the certificate.
+		if err := writeDurably(a.state.path(caKeyFile), key, 0o600); err != nil {
+			return err
+		}
+		if err := writeDurably(a.state.path(caFile), cert, 0o644); err != nil {
+			return err
+		}
+	} else if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
+		// The power went between the two writes of the first start: nobody has seen that certificate.
+		if err := os.Remove(a.state.path(caKeyFile)); err != nil {
+			return err
+		}
+		return a.loadCA()
+	} else if err := errors.Join(certErr, keyErr); err != nil {
+		return err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return err
+	}
+	ecKey, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return fmt.Errorf("%s is not an ECDSA key", a.state.path(caKeyFile))
+	}
+	a.caPEM, a.caCert, a.caKey = cert, pair.Leaf, ecKey
+	return nil
+}
+
+func makeCA(now time.Time) (cert, key []byte, err error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: fmt.Sprintf("Griddle site %x", serial.Bytes()[:4])},
+		NotBefore: validFrom(), NotAfter: now.AddDate(caYears, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	return sign(t, t, k, k)
+}
+
+// certificate returns the server's certificate, read from the state directory while it is good and made anew when it is not.
+func (a *authority) certificate() (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if a.leaf != nil && now.Sub(a.checked) < checkedEvery {
+		return a.leaf, nil
+	}
+	a.checked = now
+	if a.leaf == nil {
+		if pair, err := tls.LoadX509KeyPair(a.state.path(serverFile), a.state.path(serverKeyFile)); err == nil {
+			a.leaf = &pair
+		}
+	}
+	if a.leaf != nil && a.good(a.leaf.Leaf, now) {
+		return a.leaf, nil
+	}
+	pair, err := a.issue(now)
+	if err != nil && a.leaf != nil && now.Before(a.leaf.Leaf.NotAfter) && a.leaf.Leaf.VerifyHostname(a.hosts[0]) == nil {
+		return a.leaf, nil // the disk is full, perhaps: the old one still has a year
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.leaf = pair
+	return a.leaf, nil
+}
+
+func (a *authority) good(c *x509.Certificate, now time.Time) bool {
+	if c.CheckSignatureFrom(a.caCert) != nil || now.Add(renewBefore).After(c.NotAfter) {
+		return false
+	}
+	for _, h := range a.hosts {
+		if c.VerifyHostname(h) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *authority) issue(now time.Time) (*tls.Certificate, error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: "Griddle"},
+		NotBefore: validFrom(), NotAfter: now.AddDate(serverYears, 0, 1),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+	}
+	for _, h := range a.hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		} else {
+			t.DNSNames = append(t.DNSNames, h)
+		}
+	}
+	cert, key, err := sign(t, a.caCert, k, a.caKey)
+	if err != nil {
+		return nil, err
+	}
+	// A key beside the certificate of another one does not load, and then both are made again.
+	if err := writeDurably(a.state.path(serverKeyFile), key, 0o600); err != nil {
+		return nil, err
+	}
+	if err := writeDurably(a.state.path(serverFile), cert, 0o644); err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	return &pair, err
+}
+
+func sign(t, parent *x509.Certificate, k, parentKey *ecdsa.PrivateKey) (cert, key []byte, err error) {
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, &k.PublicKey, parentKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: certificatePEM, Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: keyPEM, Bytes: keyDER}), nil
+}
+
+func validFrom() time.Time { return time.Date(validFromYear, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// newSerial is positive and has 16 bytes (RFC 5280 section 4.1.2.2 allows 20).
+func newSerial() (*big.Int, error) {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return nil, err
+	}
+	b[0] = b[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(b), nil
+}

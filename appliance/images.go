@@ -1,0 +1,47 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"griddle/appliance/api"
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+// images is what the API sees of the image store.
+type images struct{ store *imagestore.Store }
+
+// Choices implements api.Images: every image, the newest of a template first.
+func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
+	listed, err := i.store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]job.ImageChoice, 0, len(listed))
+	for _, l := range listed {
+		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published})
+	}
+	return out, nil
+}
+
+// Plan implements api.Images.
+func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
+	ref, err := imagestore.ParseRef(text)
+	if err != nil {
+		return job.Image{}, fmt.Errorf("%w: %w", api.ErrNoImage, err)
+	}
+	p, err := i.store.Plan(ctx, ref)
+	if errors.Is(err, imagestore.ErrNotFound) {
+		return job.Image{}, fmt.Errorf("%w: %w", api.ErrNoImage, err)
+	}
+	if err != nil {
+		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)
+	}
+	out := job.Image{Ref: p.Ref, Document: string(p.Document), Size: p.Size}
+	for _, s := range p.Streams {
+		out.Streams = append(out.Streams, job.Stream{Document: string(s.Document), Index: string(s.Index), Raw: s.Raw, Wire: s.Wire})
+	}
+	return out, nil
+}

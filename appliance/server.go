@@ -1,0 +1,225 @@
+package appliance
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"griddle/appliance/api"
+	"griddle/appliance/fleet"
+	"griddle/imagestore"
+	"griddle/initramfs"
+	"griddle/netboot"
+)
+
+// shutdownTime is how long requests under way may take to end once the server is told to.
+const shutdownTime = 5 * time.Second
+
+// Options are what Serve needs besides the configuration. The zero value works.
+type Options struct {
+	Log   *slog.Logger     // nil logs nothing
+	Ready func(Started)    // called once, when everything listens
+	Now   func() time.Time // nil means time.Now
+}
+
+// Started says where a server listens.
+type Started struct {
+	HTTP, HTTPS string // base URLs
+	Interface   string
+	StateDir    string
+}
+
+// Serve serves until ctx ends, which is no error. Everything that can be wrong is found before the first packet is
+// answered; an Advice among its errors says what to do.
+func Serve(ctx context.Context, c Config, o Options) (err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	nw, err := findNetwork(c.Interface, c.Address)
+	if err != nil {
+		return err
+	}
+	boot, err := c.bootDir()
+	if err != nil {
+		return err
+	}
+	st, err := openState(c.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, addr: nw.prefix.Addr()}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.fleet.Close()) }()
+	return s.run(ctx, o.Ready)
+}
+
+// server is what one Serve holds.
+type server struct {
+	config  Config
+	log     *slog.Logger
+	now     func() time.Time
+	state   *state
+	bootDir string
+	addr    netip.Addr
+
+	store     *imagestore.Store
+	authority *authority
+	fleet     *fleet.Fleet
+	api       *api.Handler
+}
+
+func (s *server) httpURL() string {
+	return "http://" + netip.AddrPortFrom(s.addr, uint16(s.config.HTTP)).String()
+}
+
+func (s *server) httpsURL() string {
+	return "https://" + netip.AddrPortFrom(s.addr, uint16(s.config.HTTPS)).String()
+}
+
+// prepare opens everything that is on the disk, and makes what a first start makes.
+func (s *server) prepare(ctx context.Context) (err error) {
+	token, err := s.state.adminToken()
+	if err != nil {
+		return err
+	}
+	if s.store, err = imagestore.Open(s.config.StoreDir()); err != nil {
+		return fmt.Errorf("opening the image store: %w", err)
+	}
+	if err := s.state.siteKey(ctx, s.store); err != nil {
+		return err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		s.log.Warn("the host's name cannot be read; the certificate goes without it", "error", err)
+	}
+	if s.authority, err = openAuthority(s.state, s.addr, []string{hostname}, s.now); err != nil {
+		return err
+	}
+	s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), fleet.Options{
+		Unknown: s.config.Unknown, Hostname: s.config.Hostname, Args: s.config.KernelArgs, Now: s.now,
+	})
+	if err != nil {
+		return err
+	}
+	s.api, err = api.New(api.Options{
+		Fleet: s.fleet, Images: images{s.store}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
+		Admin: token, Log: s.log, Now: s.now,
+	})
+	if err != nil {
+		return errors.Join(err, s.fleet.Close())
+	}
+	return nil
+}
+
+// run opens the sockets and serves on them.
+func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
+	plain, err := listen(ctx, s.addr, s.config.HTTP, "boot files and images", "http")
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	secure, err := listen(ctx, s.addr, s.config.HTTPS, "agents and operators", "https")
+	if err != nil {
+		return err
+	}
+	defer secure.Close()
+	nb, err := netboot.Listen(ctx, s.netboot(), s.fleet, nil, s.log)
+	var other *netboot.OtherServerError
+	if errors.As(err, &other) {
+		return Advice{err, "Start with --mode proxy, which goes along with that server."}
+	}
+	if err != nil {
+		return err
+	}
+	files, err := os.OpenRoot(s.bootDir)
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening the boot files: %w", err), nb.Close())
+	}
+	defer files.Close()
+	if err := writeDurably(s.state.path(urlFile), []byte(s.httpsURL()+"\n"), 0o644); err != nil {
+		return errors.Join(fmt.Errorf("writing down where the server is: %w", err), nb.Close())
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return nb.Run(ctx) })
+	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
+	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
+	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),
+		"state", s.state.dir, "boot", s.bootDir, "unknown", string(s.config.Unknown))
+	if err := notify("READY=1"); err != nil {
+		s.log.Warn("the service manager could not be told", "error", err)
+	}
+	if ready != nil {
+		ready(Started{HTTP: s.httpURL(), HTTPS: s.httpsURL(), Interface: s.config.Interface, StateDir: s.state.dir})
+	}
+	err = g.Wait()
+	s.log.Info("stopped")
+	return err
+}
+
+// serveHTTP serves h on l in g. When ctx ends, requests that wait are ended at once by their contexts, and those that
+// move bytes have shutdownTime.
+func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+	srv := newHTTPServer(h, s.log)
+	srv.BaseContext = func(net.Listener) context.Context { return ctx }
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		notify("STOPPING=1") // nobody who could hear that it failed is left
+		end, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		defer stop()
+		if err := srv.Shutdown(end); err != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+}
+
+// netboot is the network boot part of the configuration.
+func (s *server) netboot() netboot.Config {
+	c := netboot.Config{
+		Interface: s.config.Interface, ServerIP: s.addr, HTTPPort: uint16(s.config.HTTP), BootDir: s.bootDir, MenuTimeout: s.config.MenuTimeout,
+	}
+	if s.config.DHCP.Mode == ModeFull {
+		c.Mode = netboot.Full
+		c.Pool = netboot.Pool{Time: s.config.DHCP.Lease, Router: s.config.DHCP.Router, DNS: s.config.DHCP.DNS, Journal: s.state.path(leasesFile)}
+		c.Pool.First, c.Pool.Last, _ = s.config.DHCP.Range() // Validate has read it
+	}
+	return c
+}
+
+// site is what the boot image of this site holds. The trusted keys are read each time: publishing may add one.
+func (s *server) site(ctx context.Context) ([]byte, error) {
+	trusted, err := s.store.Trusted(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
+	}
+	site := initramfs.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: s.config.Keymap}
+	for _, k := range trusted.Keys() {
+		site.Trusted = append(site.Trusted, k.String())
+	}
+	return initramfs.SiteCPIO(site)
+}

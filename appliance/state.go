@@ -1,0 +1,134 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore"
+)
+
+// Names in the state directory.
+const (
+	caFile        = "ca.pem"
+	caKeyFile     = "ca.key"
+	serverFile    = "server.pem"
+	serverKeyFile = "server.key"
+	siteKeyFile   = "site.key"
+	tokenFile     = "admin.token"
+	urlFile       = "server.url"
+	fleetFile     = "fleet.db"
+	leasesFile    = "leases"
+	lockFile      = "lock"
+)
+
+// state is the state directory, held by this process alone until close.
+type state struct {
+	dir  string
+	lock *os.File
+}
+
+// openState makes dir where it is missing, and locks it.
+func openState(dir string) (*state, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("finding the state directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, Advice{fmt.Errorf("making the state directory: %w", err), "Run as a user who may write there, or give --state-dir DIR."}
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, Advice{fmt.Errorf("locking the state directory: %w", err), "Run as a user who may write there, or give --state-dir DIR."}
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, Advice{fmt.Errorf("locking the state directory: another griddle serve uses %s", dir), "End that one, or give this one a directory of its own with --state-dir."}
+		}
+		return nil, fmt.Errorf("locking the state directory: %w", err)
+	}
+	return &state{dir: dir, lock: lock}, nil
+}
+
+func (s *state) close() error { return s.lock.Close() }
+
+func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
+
+// adminToken returns the administrator's token, made at the first call ever.
+func (s *state) adminToken() (string, error) {
+	b, err := os.ReadFile(s.path(tokenFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(rand.Text() + rand.Text() + "\n")
+		err = writeDurably(s.path(tokenFile), b, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the administrator's token: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if len(token) < 16 {
+		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(tokenFile)), "Remove the file; the next start makes a new one."}
+	}
+	return token, nil
+}
+
+// siteKey returns the key that signs what this store derives, made at the first call ever, and makes the store trust it.
+func (s *state) siteKey(ctx context.Context, store *imagestore.Store) error {
+	key, _, err := imagestore.LoadOrMakeKey(s.path(siteKeyFile))
+	if err != nil {
+		return fmt.Errorf("reading the site's key: %w", err)
+	}
+	trusted, err := store.Trusted(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the store's trusted keys: %w", err)
+	}
+	for _, k := range trusted.Keys() {
+		if k.String() == key.Public().String() {
+			return nil
+		}
+	}
+	if err := store.TrustKey(ctx, key.Public()); err != nil {
+		return fmt.Errorf("trusting the site's key: %w", err)
+	}
+	return nil
+}
+
+// writeDurably replaces a file so that after a power cut it is the old one or the new one, whole, and after the return
+// the new one: write to a temporary name, fsync, rename, fsync of the directory.
+func writeDurably(path string, b []byte, mode fs.FileMode) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".griddle-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
