@@ -227,16 +227,32 @@ func chmodAt(dir int, name string, mode uint32) error {
 	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
 }
 
+// chown changes the owner, and leaves the set-user-ID and set-group-ID bits, which the system call clears, as they are.
+// The sender says nothing of the mode where both trees have the same, so that `btrfs receive` loses the bits of a file
+// that changed its owner and kept its mode.
 func (a *applier) chown(s *step) error {
 	uid, gid := int(uint32(s.UID)), int(uint32(s.GID))
-	if a.fd >= 0 && a.path == s.Path {
-		return at("changing owner of", s.Path, unix.Fchown(a.fd, uid, gid))
+	dir, name, flags := a.fd, "", unix.AT_EMPTY_PATH
+	if a.fd < 0 || a.path != s.Path {
+		d, n, err := a.tree.parent(s.Path)
+		if err != nil {
+			return err
+		}
+		dir, name, flags = d.fd, n, unix.AT_SYMLINK_NOFOLLOW
 	}
-	d, name, err := a.tree.parent(s.Path)
-	if err != nil {
-		return err
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, flags)
+	if err == nil {
+		err = unix.Fchownat(dir, name, uid, gid, flags)
 	}
-	return at("changing owner of", s.Path, unix.Fchownat(d.fd, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		if name == "" {
+			err = unix.Fchmod(dir, st.Mode&0o7777)
+		} else {
+			err = chmodAt(dir, name, st.Mode&0o7777)
+		}
+	}
+	return at("changing owner of", s.Path, err)
 }
 
 func (a *applier) utimes(s *step) error {

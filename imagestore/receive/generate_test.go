@@ -112,11 +112,11 @@ func (g *garden) grow(n int) {
 		case k == 11: // holes at the beginning, within and at the end
 			f, err := os.Create(p)
 			g.check(err)
-			_, err = f.WriteAt(g.bytes(5000), 1<<20)
+			_, err = f.WriteAt(g.bytes(5000), 1<<18)
 			g.check(err)
-			_, err = f.WriteAt(g.bytes(100), 40<<20)
+			_, err = f.WriteAt(g.bytes(100), 2<<20)
 			g.check(err)
-			g.check(f.Truncate(50 << 20))
+			g.check(f.Truncate(3 << 20))
 			g.check(f.Close())
 		case k == 12:
 			g.check(unix.Mknod(p, unix.S_IFCHR|0o600, int(unix.Mkdev(uint32(g.r.IntN(300)), uint32(g.r.IntN(70000))))))

@@ -59,8 +59,11 @@ func (t *tree) close() {
 
 // beneath is how every path is looked up.
 func beneath(flags int, mode uint32) *unix.OpenHow {
+	if flags&unix.O_DIRECTORY == 0 {
+		flags |= unix.O_NOFOLLOW // for O_PATH; a link in place of a directory would give ENOTDIR with it, not ELOOP
+	}
 	return &unix.OpenHow{
-		Flags: uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW), Mode: uint64(mode),
+		Flags: uint64(flags | unix.O_CLOEXEC), Mode: uint64(mode),
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	}
 }

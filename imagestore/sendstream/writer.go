@@ -28,8 +28,8 @@ func NewWriter(w io.Writer, version int) (*Writer, error) {
 }
 
 // Write writes one command, with the attributes of its Op in the order in which the kernel's sender has them. A Reader's
-// commands can be handed on as they are: what the kernel sent comes out byte for byte. A command after OpEnd begins
-// a new stream. Paths are written as they are, sensible or not. The error is ErrTooLong where the command does not fit,
+// commands can be handed on as they are: what the kernel sent comes out byte for byte, but that OpEncodedWrite always
+// names the encryption, which the kernel leaves out for inline extents. A command after OpEnd begins a new stream. Paths are written as they are, sensible or not. The error is ErrTooLong where the command does not fit,
 // ErrMalformed where the version has no such command, or that of the writer below; nothing of a command that does not
 // fit is written.
 func (e *Writer) Write(c *Command) error {
