@@ -1,3 +1,44 @@
+// Griddle-agent is the only program of the boot image that was written for it. It is four programs in one file:
+//
+//	/init                      process 1: mounts, starts the agent, reaps, and offers a shell if the agent dies
+//	griddle-agent agent        finds network and appliance, draws the screen, installs
+//	/sbin/modprobe NAME        loads modules when the kernel asks for them
+//	griddle-agent phone-home   in an installed system: tells the appliance once that the system is up
+//
+// Everything that a person should know is on the screen. What a developer should know is in /run/agent.log.
 package main
 
-func main() { println("agent"); select {} }
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var err error
+	switch {
+	case filepath.Base(args[0]) == "modprobe":
+		err = modprobe(args[1:])
+	case os.Getpid() == 1:
+		supervise()
+	case len(args) == 2 && args[1] == "agent":
+		err = agent(ctx)
+	case len(args) == 2 && args[1] == "phone-home":
+		err = phoneHome(ctx, homeFiles{config: "/etc/griddle/phone-home.json", etc: "/etc"})
+	default:
+		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home")
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(args[0]), err)
+		return 1
+	}
+	return 0
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/initramfs"
+	"griddle/initramfs/bootloader"
 
 	"github.com/u-root/u-root/pkg/cpio"
 )
@@ -107,6 +108,15 @@ func (b *builder) agent(ctx context.Context, k *kernel) ([]byte, error) {
 	}
 	if records, err = appendFile(records, initramfs.AgentPath, bin); err != nil {
 		return nil, err
+	}
+	grub := filepath.Join(b.out, "grub")
+	if err := bootloader.BuildGRUB(ctx, grub, bootloader.BuildOptions{}); err != nil {
+		return nil, fmt.Errorf("building GRUB: %w", err)
+	}
+	for _, name := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
+		if records, err = appendFile(records, initramfs.GRUBPath+"/"+name, filepath.Join(grub, name)); err != nil {
+			return nil, err
+		}
 	}
 	return archive(records)
 }

@@ -82,4 +82,6 @@ func newBuilder(out string, refresh bool, log io.Writer) (*builder, error) {
 	return b, nil
 }
 
-func (b *builder) printf(format string, args ...any) { fmt.Fprintf(b.log, "mkboot: "+format+"\n", args...) }
+func (b *builder) printf(format string, args ...any) {
+	fmt.Fprintf(b.log, "mkboot: "+format+"\n", args...)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"sync"
+
+	"griddle/appliance/job"
+	"griddle/initramfs"
+)
+
+// appliance is the client of the present hello: each hello makes the former token void, and events may be on their
+// way meanwhile.
+type appliance struct {
+	base string
+	tls  *tls.Config
+
+	mu     sync.Mutex
+	client *job.Client
+}
+
+func newAppliance(site initramfs.Site) (*appliance, error) {
+	conf, err := job.PinnedTLS([]byte(site.CA))
+	if err != nil {
+		return nil, err
+	}
+	return &appliance{base: site.HTTPS, tls: conf}, nil
+}
+
+func (a *appliance) hello(ctx context.Context, h job.Hello) (job.Welcome, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := job.NewClient(a.base, a.tls)
+	w, err := c.Hello(ctx, h)
+	if err == nil {
+		a.client = c
+	}
+	return w, err
+}
+
+func (a *appliance) choose(ctx context.Context, c job.Choice) (job.Spec, error) {
+	return a.current().Choose(ctx, c)
+}
+
+func (a *appliance) events(ctx context.Context, e job.Events) (job.Acknowledged, error) {
+	c := a.current()
+	if c == nil {
+		return job.Acknowledged{}, errors.New("not introduced yet")
+	}
+	return c.Events(ctx, e)
+}
+
+func (a *appliance) current() *job.Client {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.client
+}
+
+// isCertificate says whether the other side could not prove who it is.
+func isCertificate(err error) bool {
+	var v *tls.CertificateVerificationError
+	var u x509.UnknownAuthorityError
+	return errors.As(err, &v) || errors.As(err, &u)
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// consolePaths lists the terminals that a person may sit at: the first virtual one, and every serial one that the
+// kernel was told to use. The kernel lists tty0, which is whichever virtual terminal is in front.
+func consolePaths() []string {
+	b, _ := os.ReadFile("/sys/class/tty/console/active")
+	return consoles(string(b))
+}
+
+func consoles(active string) []string {
+	out := []string{}
+	for _, name := range strings.Fields(active) {
+		if name == "tty0" {
+			name = "tty1"
+		}
+		if path := "/dev/" + name; !slices.Contains(out, path) {
+			out = append(out, path)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, "/dev/tty1")
+	}
+	return out
+}
+
+func openConsole(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|flags, 0)
+	if err != nil {
+		return nil, err
+	}
+	// A serial line knows no size, and programs that ask draw nothing.
+	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Row == 0 {
+		_ = unix.IoctlSetWinsize(int(f.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	}
+	return f, nil
+}
+
+// cook puts a terminal into the state that a shell expects, whatever was done to it before.
+func cook(f *os.File) {
+	t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		return
+	}
+	t.Iflag |= unix.ICRNL | unix.IXON | unix.IUTF8
+	t.Oflag |= unix.OPOST | unix.ONLCR
+	t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL | unix.ECHOKE | unix.IEXTEN
+	t.Cc[unix.VINTR], t.Cc[unix.VEOF], t.Cc[unix.VERASE], t.Cc[unix.VSUSP] = 3, 4, 0x7f, 0x1a
+	_ = unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, t)
+}
+
+func raw(f *os.File) { _, _ = term.MakeRaw(int(f.Fd())) }
+
+// shellCommand is the rescue shell as leader of its own session on the terminal, so that Ctrl-C reaches what it runs.
+func shellCommand(tty *os.File, path string) *exec.Cmd {
+	cmd := exec.Command(shellPath)
+	cmd.Dir = "/root"
+	name := "linux"
+	if !strings.HasPrefix(path, "/dev/tty1") {
+		name = "vt220"
+	}
+	cmd.Env = append(os.Environ(), "TERM="+name, "SHELL="+shellPath)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	return cmd
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/libinit"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	agentLog  = "/run/agent.log"
+	agentPath = "/proc/self/exe"
+	shellPath = "/bbin/gosh"
+)
+
+// supervise is process 1. It does as little as possible, because the kernel panics if it ends: whatever goes wrong
+// in the agent is shown, and leaves a shell on each console. Nothing is ever rebooted from here.
+func supervise() {
+	mount()
+	for _, kv := range [][2]string{{"PATH", "/bbin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", "/root"}, {"TERM", "linux"}} {
+		os.Setenv(kv[0], kv[1])
+	}
+	// Drivers talk over the screen otherwise; "dmesg" still has it all.
+	_ = os.WriteFile("/proc/sys/kernel/printk", []byte("3 4 1 3\n"), 0)
+	for {
+		why := runAgent()
+		shells(why)
+	}
+}
+
+// mount makes what the kernel does not. Errors show up later, where something is missing.
+func mount() {
+	libinit.Create([]libinit.Creator{
+		libinit.Mount{Source: "devtmpfs", Target: "/dev", FSType: "devtmpfs", Opts: "mode=0755"},
+		libinit.Mount{Source: "proc", Target: "/proc", FSType: "proc"},
+		libinit.Mount{Source: "sysfs", Target: "/sys", FSType: "sysfs"},
+		libinit.Mount{Source: "tmpfs", Target: "/run", FSType: "tmpfs", Opts: "mode=0755,size=64m"},
+		libinit.Mount{Source: "tmpfs", Target: "/tmp", FSType: "tmpfs", Opts: "mode=1777,size=256m"},
+		libinit.Dir{Name: "/dev/pts", Mode: 0o755},
+		libinit.Mount{Source: "devpts", Target: "/dev/pts", FSType: "devpts", Opts: "ptmxmode=666,mode=620"},
+		libinit.Symlink{NewPath: "/dev/fd", Target: "/proc/self/fd"},
+		libinit.Dir{Name: "/dev/shm", Mode: 0o1777},
+		libinit.Mount{Source: "tmpfs", Target: "/dev/shm", FSType: "tmpfs", Opts: "mode=1777"},
+	}, true)
+}
+
+// runAgent returns when the agent has ended, with what it said last.
+func runAgent() string {
+	log, err := os.OpenFile(agentLog, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Sprintf("opening %s: %v", agentLog, err)
+	}
+	defer log.Close()
+	cmd := exec.Command(agentPath, "agent")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return fmt.Sprintf("starting the agent: %v", err)
+	}
+	status := waitFor(cmd.Process.Pid)
+	b, _ := os.ReadFile(agentLog)
+	said := strings.Split(strings.TrimSpace(string(b)), "\n")
+	said = said[max(0, len(said)-16):]
+	return fmt.Sprintf("%s\n\nThe agent ended (%s).", strings.Join(said, "\n"), status)
+}
+
+// waitFor reaps every child, ours or adopted, until pid is among them.
+func waitFor(pids ...int) string {
+	for {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(-1, &ws, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err.Error()
+		}
+		for _, p := range pids {
+			if p != pid {
+				continue
+			}
+			if ws.Signaled() {
+				return "signal " + ws.Signal().String()
+			}
+			return fmt.Sprintf("exit code %d", ws.ExitStatus())
+		}
+	}
+}
+
+// shells shows why on every console with a shell below it, and returns when one of them is left.
+func shells(why string) {
+	text := strings.ReplaceAll("\n"+why+"\nThis is a shell; leave it with \"exit\" to start the agent again.\n\n", "\n", "\r\n")
+	var pids []int
+	var commands []*exec.Cmd
+	for _, path := range consolePaths() {
+		f, err := openConsole(path, 0)
+		if err != nil {
+			continue
+		}
+		cook(f)
+		fmt.Fprintf(f, "\x1bc%s", text)
+		cmd := shellCommand(f, path)
+		if cmd.Start() == nil {
+			pids, commands = append(pids, cmd.Process.Pid), append(commands, cmd)
+		}
+		f.Close()
+	}
+	if len(pids) == 0 {
+		select {} // no console at all: there is nobody to ask, and ending would be a panic
+	}
+	waitFor(pids...)
+	for _, c := range commands {
+		_ = c.Process.Kill()
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/imagestore/blob"
+	"griddle/initramfs"
+	"griddle/initramfs/install"
+	"griddle/tui"
+)
+
+// errCancelled ends a job that the operator took back.
+var errCancelled = errors.New("the job was cancelled by the operator")
+
+// install carries out a job: documents first, then the disk.
+func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.events.begin(spec.ID, func() { cancel(errCancelled) })
+	defer s.events.begin("", nil)
+
+	var wire atomic.Int64
+	img, err := s.open(ctx, spec, &wire)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseCheck, Level: job.Error, State: job.Failed,
+			Message: job.Sentence(err.Error() + "; nothing was touched")})
+		return err
+	}
+	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
+		Machine: found.Identity,
+		Agent:   "/" + initramfs.AgentPath,
+		CA:      []byte(s.site.CA),
+		Now:     time.Now(),
+		Wire:    wire.Load,
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// open gets the image's documents from the job's sources and checks them against the site's keys.
+func (s *station) open(ctx context.Context, spec job.Spec, wire *atomic.Int64) (*imagestore.Opened, error) {
+	trust, err := imagestore.ParseTrust(s.site.Trusted)
+	if err != nil {
+		return nil, fmt.Errorf("reading the trusted keys: %w", err)
+	}
+	plan := imagestore.Plan{Ref: spec.Image.Ref, Document: blob.Digest(spec.Image.Document), Size: spec.Image.Size}
+	for _, st := range spec.Image.Streams {
+		plan.Streams = append(plan.Streams, imagestore.PlanStream{
+			Document: blob.Digest(st.Document), Index: blob.Digest(st.Index), Raw: st.Raw, Wire: st.Wire,
+		})
+	}
+	var sources []blob.Reader
+	for _, base := range spec.Sources {
+		sources = append(sources, &blob.HTTP{Base: base})
+	}
+	var opened atomic.Bool
+	img, err := imagestore.OpenPlan(ctx, sources, trust, plan, imagestore.OpenOptions{
+		Wire: func(n int64) { wire.Add(n) },
+		Retry: func(err error, attempt int) {
+			phase := job.PhaseCheck
+			if opened.Load() {
+				phase = job.PhaseReceive
+			}
+			s.events.Event(job.Event{Job: spec.ID, Phase: phase, Level: job.Warning,
+				Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	opened.Store(true)
+	return img, nil
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/tui"
+)
+
+// journal numbers events, shows them, and delivers each to the appliance: in order, once, however long it takes. It is
+// the install's Reporter.
+type journal struct {
+	log  *slog.Logger
+	boot string
+	show func(job.Event)
+	send func(context.Context, job.Events) (job.Acknowledged, error)
+
+	mu     sync.Mutex
+	seq    uint64
+	acked  uint64
+	flying uint64 // highest number that is on its way
+	job    string // the job that runs
+	queue  []job.Event
+	wake   chan struct{} // closed and made anew at each change
+	cancel func()        // called once if the operator takes the job back
+}
+
+func newJournal(log *slog.Logger, boot string, show func(job.Event), send func(context.Context, job.Events) (job.Acknowledged, error)) *journal {
+	return &journal{log: log, boot: boot, show: show, send: send, wake: make(chan struct{})}
+}
+
+// Event implements install.Reporter.
+func (j *journal) Event(e job.Event) { j.add(e) }
+
+func (j *journal) add(e job.Event) uint64 {
+	j.mu.Lock()
+	e.Time = time.Now().UTC()
+	last := len(j.queue) - 1
+	if last >= 0 && j.queue[last].Seq > j.flying && replaces(e, j.queue[last]) {
+		// The appliance is slow or away: of a run of progress only the newest matters.
+		e.Seq = j.queue[last].Seq
+		j.queue[last] = e
+	} else {
+		j.seq++
+		e.Seq = j.seq
+		j.queue = append(j.queue, e)
+	}
+	j.changed()
+	j.mu.Unlock()
+	j.log.Info("event", "seq", e.Seq, "phase", e.Phase, "state", e.State, "message", e.Message)
+	j.show(e)
+	return e.Seq
+}
+
+// replaces says whether nobody needs old once there is e.
+func replaces(e, old job.Event) bool {
+	bare := func(e job.Event) bool { return e.Progress != nil && e.Message == "" && e.State == "" }
+	return bare(e) && bare(old) && e.Phase == old.Phase && e.Job == old.Job
+}
+
+// changed wakes whoever waits; the lock is held.
+func (j *journal) changed() {
+	close(j.wake)
+	j.wake = make(chan struct{})
+}
+
+// Started implements install.Reporter.
+func (j *journal) Started(ctx context.Context, disk string) error {
+	j.mu.Lock()
+	id := j.job
+	j.mu.Unlock()
+	return j.delivered(ctx, j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk, Message: "the disk is " + disk}))
+}
+
+// delivered waits until the appliance has event seq, or ctx ends.
+func (j *journal) delivered(ctx context.Context, seq uint64) error {
+	for {
+		j.mu.Lock()
+		acked, wake := j.acked, j.wake
+		j.mu.Unlock()
+		if acked >= seq {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-wake:
+		}
+	}
+}
+
+// flush waits for everything that has happened so far.
+func (j *journal) flush(ctx context.Context) error {
+	j.mu.Lock()
+	seq := j.seq
+	j.mu.Unlock()
+	return j.delivered(ctx, seq)
+}
+
+// run delivers until ctx ends.
+func (j *journal) run(ctx context.Context) {
+	pause := time.Second
+	for ctx.Err() == nil {
+		j.mu.Lock()
+		batch, wake := j.queue[:min(len(j.queue), job.MaxEvents)], j.wake
+		batch = append([]job.Event(nil), batch...)
+		if len(batch) > 0 {
+			j.flying = batch[len(batch)-1].Seq
+		}
+		j.mu.Unlock()
+		if len(batch) == 0 {
+			select {
+			case <-ctx.Done():
+			case <-wake:
+			}
+			continue
+		}
+		ack, err := j.send(ctx, job.Events{Boot: j.boot, Events: batch})
+		if err != nil {
+			j.log.Warn("events not delivered", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, 15*time.Second)
+			continue
+		}
+		pause = time.Second
+		j.acknowledge(ack)
+	}
+}
+
+// acknowledge drops what the appliance has.
+func (j *journal) acknowledge(ack job.Acknowledged) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	keep := j.queue[:0]
+	for _, e := range j.queue {
+		if e.Seq > ack.Seq {
+			keep = append(keep, e)
+		}
+	}
+	j.queue = keep
+	if ack.Seq > j.acked {
+		j.acked = ack.Seq
+	}
+	if ack.Cancelled && j.cancel != nil {
+		j.cancel()
+		j.cancel = nil
+	}
+	j.changed()
+}
+
+// begin says which job the next events belong to, and what is to be called if it is taken back.
+func (j *journal) begin(id string, cancel func()) {
+	j.mu.Lock()
+	j.job, j.cancel = id, cancel
+	j.mu.Unlock()
+}
+
+// showOn makes the function that shows events on a screen.
+func showOn(s *screen) func(job.Event) {
+	return func(e job.Event) { s.send(tui.Happened{Event: e}) }
+}

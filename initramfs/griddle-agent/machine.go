@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/install"
+
+	"github.com/u-root/u-root/pkg/smbios"
+)
+
+// identity is what the firmware says of the machine, and its MAC addresses with the leased one first. Firmware text is
+// hostile and made printable here.
+func identity(log *slog.Logger, list []nic, first string) job.Identity {
+	order(list, first)
+	id := job.Identity{MACs: []string{}}
+	for _, n := range list {
+		id.MACs = append(id.MACs, n.mac)
+	}
+	info, err := smbios.FromSysfs()
+	if err != nil {
+		log.Info("no SMBIOS", "error", err)
+		return id
+	}
+	s, err := info.GetSystemInfo()
+	if err != nil {
+		log.Info("no SMBIOS system information", "error", err)
+		return id
+	}
+	id.UUID = job.NormalUUID(s.UUID.String())
+	id.Serial, id.Vendor, id.Product = firmwareText(s.SerialNumber), firmwareText(s.Manufacturer), firmwareText(s.ProductName)
+	return id
+}
+
+// firmwareText drops what vendors leave in fields that they never filled in.
+func firmwareText(s string) string {
+	s = job.Printable(s)
+	switch strings.ToLower(s) {
+	case "not specified", "to be filled by o.e.m.", "default string", "system serial number", "system manufacturer",
+		"system product name", "none", "n/a", "0", "0123456789", "unknown":
+		return ""
+	}
+	return s
+}
+
+// inventory is what the machine has. A disk that could not be read is in it, as read-only.
+func inventory(log *slog.Logger, list []nic, l *leased) job.Inventory {
+	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
+	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
+		inv.Firmware = "uefi"
+	}
+	proc := os.DirFS("/proc")
+	inv.CPU = job.Printable(procValue(proc, "cpuinfo", "model name"))
+	if kb, err := strconv.ParseInt(strings.TrimSuffix(procValue(proc, "meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
+		inv.Memory = kb * 1024
+	}
+	for _, n := range list {
+		j := job.NIC{Name: n.name, MAC: n.mac, Driver: n.driver, Carrier: n.carrier}
+		if l != nil && n.mac == l.nic.mac {
+			j.Address = l.prefix.String()
+		}
+		inv.NICs = append(inv.NICs, j)
+	}
+	found, err := disk.Scan(os.DirFS("/sys"), disk.Open, disk.Options{})
+	if err != nil {
+		log.Warn("reading disks", "error", err)
+	}
+	inv.Disks = append(inv.Disks, install.Disks(found)...)
+	return inv
+}
+
+// procValue returns the first value of key in a file of lines "key : value".
+func procValue(proc fs.FS, file, key string) string {
+	f, err := proc.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if k, v, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// fewDisks describes disks for the list of steps.
+func fewDisks(disks []job.Disk) string {
+	if len(disks) == 0 {
+		return "no disk"
+	}
+	var names []string
+	for _, d := range disks {
+		names = append(names, fmt.Sprintf("%s %s", d.Path, job.Bytes(d.Size)))
+	}
+	return strings.Join(names, ", ")
+}
