@@ -148,6 +148,7 @@ menuentry @TITLE@ --id griddle {
 
 submenu "Every kernel of this system" --id kernels {
 	for k in $system/boot/vmlinuz-*; do
+		if regexp '\.(dpkg-[a-z]*|old|bak|sig|hmac)$|\*' "$k"; then continue; fi
 		menuentry "$k" "$k" {
 			regexp --set=1:version '/vmlinuz-([^/]*)$' "$2"
 			linux "$2" @ARGS@
