@@ -76,29 +76,26 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 		e.Level = 3
 	}
 	var out Encoded
-	g, ctx := errgroup.WithContext(ctx)
+	g, work := errgroup.WithContext(ctx)
 	pr, pw := io.Pipe()
 	frames := make(chan chan encodedFrame, e.Workers)
 	g.Go(func() error {
 		defer close(frames)
-		return e.read(ctx, g, r, frames)
+		return e.read(work, g, r, frames)
 	})
 	g.Go(func() error {
-		err := e.collect(ctx, frames, pw, &out)
+		err := e.collect(work, frames, pw, &out)
 		pw.CloseWithError(err)
 		return err
 	})
 	g.Go(func() error {
-		d, n, err := blobs.Put(ctx, pr, "")
+		d, n, err := blobs.Put(work, pr, "")
 		pr.CloseWithError(errors.Join(err, io.ErrClosedPipe))
 		out.Frames.Encoding, out.Frames.Size = d, n
 		return err
 	})
 	if err := g.Wait(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
-	}
-	if out.Raw == 0 {
-		return Encoded{}, errors.New("encoding stream: it is empty")
 	}
 	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize = IndexFormat, out.Raw, PieceSize
 	if err := out.Frames.validate(); err != nil {

@@ -209,8 +209,10 @@ func decodeContent(z []byte, c Content) ([]byte, error) {
 	return b, nil
 }
 
-// newDecoder makes a decoder that never writes more than max bytes, and with capped never more than fit into
-// the slice that it appends to.
-func newDecoder(max int64, capped bool) (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(max)), zstd.WithDecodeAllCapLimit(capped))
+// newDecoder makes a decoder that never writes more than limit bytes, and with capped never more than fit into the
+// slice that it appends to. The limit is one on windows too, and encoders choose none below a mebibyte: it is no
+// lower than that of a frame.
+func newDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
+		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*PieceSize))))
 }

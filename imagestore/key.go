@@ -23,7 +23,8 @@ import (
 //	+--------+--------+--------+---------+----------+----------+--------+-----------+----------+
 //
 // kdf is "Sc" (the last three fields are XORed with scrypt of the password) or two zero bytes (in the clear, as
-// `minisign -G -W` writes it). check is BLAKE2b-256 of "Ed", id and secret. Numbers are little-endian.
+// `minisign -G -W` writes it). check is BLAKE2b-256 of "Ed", id and secret, which minisign leaves zero in the clear. Numbers
+// are little-endian.
 const (
 	keyFileSize  = 2 + 2 + 2 + 32 + 8 + 8 + keyFieldSize
 	keyFieldSize = 8 + ed25519.PrivateKeySize + 32
@@ -53,7 +54,8 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 		return nil, errors.New("not a minisign secret key")
 	}
 	field := b[keyFieldAt:]
-	switch kdf := string(b[2:4]); kdf {
+	kdf := string(b[2:4])
+	switch kdf {
 	case "\x00\x00":
 	case "Sc":
 		if pass == nil {
@@ -70,8 +72,12 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 		return nil, fmt.Errorf("unknown key derivation %q", kdf)
 	}
 	k := &SecretKey{id: [8]byte(field[:8]), key: bytes.Clone(field[8 : 8+ed25519.PrivateKeySize])}
-	if !bytes.Equal(keyCheck(k), field[8+ed25519.PrivateKeySize:]) {
-		return nil, errors.New("wrong password, or a damaged key")
+	// minisign leaves the check of a key in the clear empty. The public half tells of damage as well.
+	if kdf == "Sc" && !bytes.Equal(keyCheck(k), field[8+ed25519.PrivateKeySize:]) {
+		return nil, errors.New("wrong password")
+	}
+	if !k.key.Equal(ed25519.NewKeyFromSeed(k.key[:ed25519.SeedSize])) {
+		return nil, errors.New("the key is damaged")
 	}
 	return k, nil
 }

@@ -1,0 +1,198 @@
+package imagestore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/content"
+	"griddle/imagestore/sendstream"
+)
+
+func need(t testing.TB, program string) string {
+	t.Helper()
+	p, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatalf("%s is not installed: run make deps", program)
+	}
+	return p
+}
+
+func newKey(t testing.TB) *SecretKey {
+	t.Helper()
+	k, err := GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// someBytes is n bytes that compress to about half and are the same for the same seed.
+func someBytes(seed byte, n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b[:n/2])
+	copy(b[n/2:], strings.Repeat("all work and no play ", n/40))
+	return b
+}
+
+// fixture is a store with a key that it trusts.
+type fixture struct {
+	t   testing.TB
+	dir string
+	s   *Store
+	key *SecretKey
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "store")
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, dir: dir, s: s, key: newKey(t)}
+	if err := s.TrustKey(t.Context(), f.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// overServer is the same store as a client of a server sees it.
+func (f *fixture) overServer() *fixture {
+	f.t.Helper()
+	srv := httptest.NewTLSServer(Handler(f.s, func(r *http.Request) error {
+		if r.Header.Get("Authorization") != "Bearer right" {
+			return errors.New("wrong token")
+		}
+		return nil
+	}))
+	f.t.Cleanup(srv.Close)
+	s, err := OpenServer(ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return &fixture{f.t, f.dir, s, f.key}
+}
+
+func (f *fixture) identity(ref string) Identity {
+	f.t.Helper()
+	m := content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}
+	var text bytes.Buffer
+	if _, err := m.WriteTo(&text); err != nil {
+		f.t.Fatal(err)
+	}
+	c, err := f.s.PutContent(f.t.Context(), text.Bytes())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	sum := blob.Sum([]byte(ref)).Hex()
+	u, err := sendstream.ParseUUID(sum[:8] + "-" + sum[8:12] + "-" + sum[12:16] + "-" + sum[16:20] + "-" + sum[20:32])
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return Identity{Ref: ref, UUID: u, Ctransid: 7, Content: c}
+}
+
+// stream encodes raw and stores a signed document for it.
+func (f *fixture) stream(id Identity, parent string, raw []byte) StreamBlobs {
+	f.t.Helper()
+	e, err := Encoder{}.Encode(f.t.Context(), bytes.NewReader(raw), f.s.Blobs)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	doc := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
+	if parent != "" {
+		p := f.identity(parent)
+		doc.Parent = &p
+	}
+	d, err := f.s.PutStream(f.t.Context(), doc, f.key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return StreamBlobs{d, e.Index}
+}
+
+// image stores everything of an image and returns what Add takes. Each way is a parent, "" for none, and its bytes.
+type way struct {
+	parent string
+	raw    []byte
+}
+
+func (f *fixture) image(ref string, ways ...way) Publication {
+	f.t.Helper()
+	id := f.identity(ref)
+	d, err := f.s.PutImage(f.t.Context(), Image{Identity: id, Description: "of " + ref, Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	p := Publication{Image: d}
+	for _, w := range ways {
+		p.Streams = append(p.Streams, f.stream(id, w.parent, w.raw))
+	}
+	return p
+}
+
+func (f *fixture) publish(ref string, ways ...way) Listed {
+	f.t.Helper()
+	l, err := f.s.Add(f.t.Context(), f.image(ref, ways...))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return l
+}
+
+func ref(t testing.TB, s string) Ref {
+	t.Helper()
+	r, err := ParseRef(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// blobFile is where the local store keeps d.
+func (f *fixture) blobFile(d blob.Digest) string {
+	return filepath.Join(f.dir, "blobs", "sha256", d.Hex()[:2], d.Hex())
+}
+
+// damage changes one byte of a blob, at off, or from its end where off is negative.
+func (f *fixture) damage(d blob.Digest, off int) {
+	f.t.Helper()
+	b, err := os.ReadFile(f.blobFile(d))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if off < 0 {
+		off += len(b)
+	}
+	b[off] ^= 0x40
+	if err := os.WriteFile(f.blobFile(d), b, 0o644); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) blobs() (out []blob.Digest) {
+	f.t.Helper()
+	if err := f.s.Blobs.List(f.t.Context(), func(i blob.Info) error { out = append(out, i.Digest); return nil }); err != nil {
+		f.t.Fatal(err)
+	}
+	return out
+}
+
+func refs(list []Listed) string {
+	var out []string
+	for _, l := range list {
+		out = append(out, l.Ref)
+	}
+	return fmt.Sprint(out)
+}

@@ -1,0 +1,269 @@
+package imagestore
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/sendstream"
+)
+
+func someImage() Image {
+	c := Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
+	return Image{Identity: Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
+		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
+}
+
+// TestMinisignVerifiesOurs runs the peer on documents as the package doc says that a person does.
+func TestMinisignVerifiesOurs(t *testing.T) {
+	minisign := need(t, "minisign")
+	f := newFixture(t)
+	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	dir := t.TempDir()
+	names, err := f.s.WriteDocuments(t.Context(), ref(t, l.Ref), dir)
+	if err != nil || len(names) != 2 {
+		t.Fatalf("WriteDocuments = %q, %v", names, err)
+	}
+	for _, name := range names {
+		out, err := exec.Command(minisign, "-Vm", name, "-P", f.key.Public().String()).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Trusted comment: griddle ") {
+			t.Errorf("minisign -V: %v\n%s", err, out)
+		}
+		if out, err := exec.Command(minisign, "-Vm", name, "-P", newKey(t).Public().String()).CombinedOutput(); err == nil {
+			t.Errorf("minisign -V with another key is content:\n%s", out)
+		}
+	}
+	script := `head -n1 "$1" >"$2/m" && tail -n+2 "$1" >"$2/m.minisig" && minisign -QVm "$2/m" -P "$3"`
+	out, err := exec.Command("sh", "-c", script, "sh", f.blobFile(l.Document), dir, f.key.Public().String()).CombinedOutput()
+	if err != nil {
+		t.Errorf("the commands of the package doc: %v\n%s", err, out)
+	}
+}
+
+// TestOursVerifiesMinisigns goes the other way, with a key that minisign made and with one that we made.
+func TestOursVerifiesMinisigns(t *testing.T) {
+	minisign := need(t, "minisign")
+	dir := t.TempDir()
+	theirs, ours := filepath.Join(dir, "their.key"), filepath.Join(dir, "our.key")
+	if out, err := exec.Command(minisign, "-G", "-W", "-s", theirs, "-p", filepath.Join(dir, "their.pub")).CombinedOutput(); err != nil {
+		t.Fatalf("minisign -G: %v\n%s", err, out)
+	}
+	if _, made, err := LoadOrMakeKey(ours); err != nil || !made {
+		t.Fatalf("LoadOrMakeKey = %v, %v", made, err)
+	}
+	line, err := marshalLine(func() Image { m := someImage(); m.Format = ImageFormat; return m }())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, pub := range map[string]string{theirs: "their.pub", ours: "our.pub"} {
+		doc := filepath.Join(dir, "doc")
+		if err := os.WriteFile(doc, line, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(minisign, "-S", "-W", "-s", key, "-m", doc, "-t", "a comment").CombinedOutput(); err != nil {
+			t.Fatalf("minisign -S: %v\n%s", err, out)
+		}
+		sig, err := os.ReadFile(doc + ".minisig")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.ReadFile(filepath.Join(dir, pub))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := ParsePublicKey(string(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, by, err := OpenImage(append(bytes.Clone(line), sig...), NewTrust(k))
+		if err != nil || m.Ref != "web:1@amd64" || by != k {
+			t.Errorf("OpenImage of a document that minisign signed with %s = %q, %v", key, m.Ref, err)
+		}
+		sk, err := ReadKey(key, nil)
+		if err != nil || sk.Public() != k {
+			t.Errorf("ReadKey(%s) = %v", key, err)
+		}
+	}
+}
+
+// TestEncryptedKey has minisign decrypt what we encrypted, at costs below the gibibyte and the seconds of its own
+// keys, and reads it back.
+func TestEncryptedKey(t *testing.T) {
+	minisign := need(t, "minisign")
+	k := newKey(t)
+	for name, cost := range map[string]struct{ ops, mem uint64 }{"much memory": {32768, 4 << 20}, "many operations": {1 << 20, 2 << 20}} {
+		field := append(append(bytes.Clone(k.id[:]), k.key...), keyCheck(k)...)
+		salt := bytes.Repeat([]byte{7}, 32)
+		if err := decryptKey(field, "secret", salt, cost.ops, cost.mem); err != nil { // XOR: both ways the same
+			t.Fatal(err)
+		}
+		b := append([]byte("EdScB2"), salt...)
+		b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, cost.ops), cost.mem)
+		path := filepath.Join(t.TempDir(), "key")
+		text := untrusted + "x\n" + base64.StdEncoding.EncodeToString(append(b, field...)) + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(minisign, "-S", "-s", path, "-m", path)
+		cmd.Stdin = strings.NewReader("secret\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: minisign does not read the key: %v\n%s", name, err, out)
+		}
+		for password, ok := range map[string]bool{"secret": true, "guess": false} {
+			got, err := ReadKey(path, func() (string, error) { return password, nil })
+			if (err == nil) != ok || ok && got.Public() != k.Public() {
+				t.Errorf("%s: ReadKey with %q = %v", name, password, err)
+			}
+		}
+		if _, err := ReadKey(path, nil); err == nil || !strings.Contains(err.Error(), "encrypted") {
+			t.Errorf("%s: ReadKey without a password = %v", name, err)
+		}
+	}
+}
+
+func TestLoadOrMakeKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "publisher.key")
+	first, made, err := LoadOrMakeKey(path)
+	if err != nil || !made {
+		t.Fatalf("LoadOrMakeKey = %v, %v", made, err)
+	}
+	again, made, err := LoadOrMakeKey(path)
+	if err != nil || made || again.Public() != first.Public() {
+		t.Errorf("LoadOrMakeKey again = %v, %v", made, err)
+	}
+	if i, err := os.Stat(path); err != nil || i.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the key is %v, %v, want 0600", i.Mode(), err)
+	}
+	for name, text := range map[string]string{"empty": "", "garbage": "untrusted comment: x\nAAAA\n", "cut": string(first.format()[:100])} {
+		p := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := LoadOrMakeKey(p); err == nil {
+			t.Errorf("LoadOrMakeKey of a key file that is %s gave no error", name)
+		}
+	}
+}
+
+func TestSignatureIsRefused(t *testing.T) {
+	key := newKey(t)
+	trust := NewTrust(key.Public())
+	good, err := Sign(someImage(), key, time.Unix(1.7e9, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := OpenImage(good, trust); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
+		t.Errorf("OpenImage with another key = %v", err)
+	}
+	if _, _, err := OpenImage(good, nil); !errors.Is(err, ErrSignature) {
+		t.Errorf("OpenImage with no trust = %v", err)
+	}
+	// Every byte that is changed is noticed, but those of the untrusted comment, which says nothing.
+	from := bytes.Index(good, []byte(untrusted)) + len(untrusted)
+	to := from + bytes.IndexByte(good[from:], '\n')
+	for i := range good {
+		if i >= from && i < to {
+			continue
+		}
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if _, _, err := OpenImage(bad, trust); err == nil {
+			t.Errorf("byte %d of the document, %q made %q, went unnoticed", i, good[i], bad[i])
+		}
+	}
+	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{hexSum(nil)}}, key, time.Unix(1.7e9, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := OpenImage(stream, trust); err == nil {
+		t.Error("a stream document was taken for an image document")
+	}
+}
+
+func TestSignRefusesNonsense(t *testing.T) {
+	key := newKey(t)
+	image := func(f func(*Image)) Image { m := someImage(); f(&m); return m }
+	for name, doc := range map[string]any{
+		"no arch":    image(func(m *Image) { m.Ref = "web:1" }),
+		"latest":     image(func(m *Image) { m.Ref = "web:latest@amd64" }),
+		"no uuid":    image(func(m *Image) { m.UUID = sendstream.UUID{} }),
+		"no content": image(func(m *Image) { m.Content = Content{} }),
+		"long text":  image(func(m *Image) { m.Comment = strings.Repeat("x", 5000) }),
+		"own parent": Stream{Image: someImage().Identity, Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1, Pieces: []string{hexSum(nil)}},
+		"pieces":     Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{hexSum(nil)}},
+		"bad sum":    Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{"XY"}},
+		"a string":   "text",
+	} {
+		if _, err := Sign(doc, key, time.Unix(0, 0)); err == nil {
+			t.Errorf("Sign of a document with %s gave no error", name)
+		}
+	}
+}
+
+func FuzzOpenDocument(f *testing.F) {
+	key, err := GenerateKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := Sign(someImage(), key, time.Unix(1.7e9, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	trust := NewTrust(key.Public())
+	f.Add(good)
+	f.Add([]byte("{}\nuntrusted comment: \n\ntrusted comment: \n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, _, err := OpenImage(b, trust); err == nil && !bytes.HasPrefix(b, good[:bytes.IndexByte(good, '\n')]) {
+			t.Errorf("OpenImage accepted %q: %+v", b, m)
+		}
+		OpenStream(b, trust)
+	})
+}
+
+// FuzzDocument looks behind the signature: a trusted key may still sign nonsense.
+func FuzzDocument(f *testing.F) {
+	key, err := GenerateKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{`{}`, `{"format":"griddle-image/1","ref":"web:1@amd64"}`, `{"format":"griddle-stream/1","raw":9223372036854775807,"pieceSize":8388608}`, `[]`, `null`} {
+		f.Add([]byte(s))
+	}
+	trust := NewTrust(key.Public())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		line := append(bytes.ReplaceAll(b, []byte("\n"), nil), '\n')
+		signed := append(bytes.Clone(line), key.signature(line, "x")...)
+		if m, _, err := OpenImage(signed, trust); err == nil {
+			if err := m.validate(); err != nil {
+				t.Errorf("OpenImage accepted %q: %v", b, err)
+			}
+		}
+		if s, _, err := OpenStream(signed, trust); err == nil && int64(len(s.Pieces)) != pieceCount(s.Raw) {
+			t.Errorf("OpenStream accepted %q", b)
+		}
+	})
+}
+
+func FuzzParseKey(f *testing.F) {
+	key, err := GenerateKey()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(key.format())
+	f.Add([]byte(key.Public().String()))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		parseKey(b, nil)
+		ParsePublicKey(string(b))
+	})
+}
