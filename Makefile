@@ -1,0 +1,83 @@
+# The only entry point: people and CI call the same targets. `make` alone lists them.
+
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CGO_ENABLED := 0
+export DEBIAN_FRONTEND := noninteractive
+
+# What the tests, the demo and the boot image are made with, by purpose. All of it is Debian's.
+DEBS_VM    := qemu-system-x86 ovmf ipxe-qemu seabios
+DEBS_BOOT  := ipxe grub-pc-bin grub-efi-amd64-bin grub-common zstd cpio kmod busybox-static
+DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs gdisk fdisk attr acl
+DEBS_NET   := iproute2 dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat
+DEBS_OTHER := debootstrap lxc uidmap minisign jq psmisc
+DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_OTHER)
+
+# The packages whose tests need no virtual machine run first; the room with its two machines has the processor
+# to itself afterwards. 30 minutes is for a cold machine with two cores and software emulation.
+ROOM := ./appliance/e2e/roomtest
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: root ## install the Debian packages that are missing
+	@missing=$$(for p in $(DEBS); do
+		[[ $$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null || true) == installed ]] || echo $$p
+	done)
+	[[ -z $$missing ]] && exit 0
+	echo installing $$missing
+	# A package list that names every missing package is new enough; if one of its files is gone from the
+	# mirror, fetch a new list and try once more.
+	apt-cache show $$missing >/dev/null 2>&1 || apt-get update -q
+	install="apt-get install -q -y --no-install-recommends"
+	$$install $$missing || { apt-get update -q; $$install $$missing; }
+
+build: go ## compile bin/griddle and bin/griddle-agent (static)
+	@mkdir -p bin
+	go build -trimpath -ldflags='-s -w' -o bin/ ./appliance/griddle ./initramfs/griddle-agent
+
+boot: go deps ## make build/boot: kernel, initramfs, loaders, GRUB images
+	@go run ./initramfs/mkboot -o build/boot
+
+demo: deps build boot ## install two blank virtual machines from a container's image; UI=1: install one by hand
+	@go run ./appliance/e2e/demo $(if $(UI),-ui)
+
+test: deps build boot lint ## everything that a change must pass, two virtual machines included
+	@echo 'go test ./...'
+	go test -timeout 20m -p 2 $$(go list ./... | grep -v -e '/appliance/e2e/roomtest$$')
+	go test -timeout 30m -v $(ROOM)
+
+e2e: deps build boot ## every combination of firmware, DHCP mode and disk; power cut, lost server, screen picture
+	@go test -timeout 150m -v -tags e2e ./appliance/e2e/full
+
+bench: deps build boot ## our receiver, publisher and boot, each beside its peer
+	@go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./imagestore/...
+	go run ./appliance/e2e/bench
+
+fuzz: go ## every fuzz target for FUZZTIME (default 30s)
+	@for p in $$(go list ./...); do
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do
+			echo "$$p $$f"
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p
+		done
+	done
+
+lint: go ## gofmt and go vet
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
+	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
+	go vet ./... && go vet -tags e2e ./appliance/e2e/...
+
+clean: ## remove what was built; the cache in ~/.cache/griddle stays
+	rm -rf bin build
+
+go:
+	@command -v go >/dev/null || { echo 'Go is missing: install it and put it on PATH (go.mod says which version)'; exit 1; }
+
+root:
+	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
+
+.PHONY: help deps build boot demo test e2e bench fuzz lint clean go root

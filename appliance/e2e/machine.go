@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Firmware is how a machine starts.
+type Firmware string
+
+// The firmwares.
+const (
+	BIOS Firmware = "bios" // SeaBIOS, with iPXE as the network card's ROM
+	UEFI Firmware = "uefi" // OVMF, with EDK2's own network boot
+)
+
+// Bus is how a disk is attached.
+type Bus string
+
+// The buses.
+const (
+	Virtio Bus = "virtio"
+	NVMe   Bus = "nvme"
+	SATA   Bus = "sata"
+)
+
+// Disk is a machine's disk: a raw file of the room.
+type Disk struct {
+	File   string
+	Bus    Bus // "" means Virtio
+	Serial string
+}
+
+// Hardware describes a machine. The zero values of NIC and Memory mean virtio and 1024 MiB.
+type Hardware struct {
+	Name     string // of its logs; unique in the room
+	Firmware Firmware
+	Disks    []Disk // the first one is the second in the boot order, behind the network
+	NIC      string // "virtio-net-pci", "e1000e"
+	Memory   int    // MiB
+	MAC      string // "" means one that no other machine of the room has
+}
+
+// Machine is a computer on the room's LAN. It is off until PowerOn.
+type Machine struct {
+	Hardware
+
+	room *Room
+	tap  string
+	vars string // OVMF's variables: what UEFI remembers while the power is off
+
+	process *process
+	monitor *monitor
+	console *Console
+}
+
+// MakeDisk makes a blank disk of size bytes in the room. The file takes only what is written to it.
+func (r *Room) MakeDisk(name string, size int64) (string, error) {
+	file := r.path(name + ".img")
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return "", fmt.Errorf("making a disk: %w", err)
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		return "", fmt.Errorf("making a disk: %w", err)
+	}
+	return file, nil
+}
+
+// Machine puts a machine on the LAN.
+func (r *Room) Machine(ctx context.Context, h Hardware) (*Machine, error) {
+	r.mu.Lock()
+	r.machine++
+	n := r.machine
+	r.mu.Unlock()
+	if h.NIC == "" {
+		h.NIC = "virtio-net-pci"
+	}
+	if h.Memory == 0 {
+		h.Memory = 1024
+	}
+	if h.MAC == "" {
+		h.MAC = fmt.Sprintf("52:54:00:77:00:%02x", n)
+	}
+	m := &Machine{Hardware: h, room: r, tap: "tap" + strconv.Itoa(n), vars: r.path(h.Name + ".vars")}
+	if err := r.makeTap(ctx, m.tap); err != nil {
+		return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
+	}
+	if h.Firmware == UEFI {
+		if err := copyFile(m.vars, "/usr/share/OVMF/OVMF_VARS_4M.fd"); err != nil {
+			return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// Console is the serial line since the last PowerOn.
+func (m *Machine) Console() *Console { return m.console }
+
+// PowerOn switches the machine on: the console's transcript begins, and the processor runs.
+func (m *Machine) PowerOn(ctx context.Context) error {
+	lines, err := listen(m.room.path(m.Name+".qmp"), m.room.path(m.Name+".serial"))
+	if err != nil {
+		return fmt.Errorf("switching %s on: %w", m.Name, err)
+	}
+	defer lines.close()
+	if m.process, err = m.room.start(m.Name+".qemu", "lan", "qemu-system-x86_64", m.arguments()...); err != nil {
+		return fmt.Errorf("switching %s on: %w", m.Name, err)
+	}
+	conns, err := lines.accept(ctx, m.process)
+	if err != nil {
+		return fmt.Errorf("switching %s on: %w", m.Name, err)
+	}
+	// The processor does not run yet (-S), so nothing is missed.
+	if m.console, err = openConsole(m.Name, conns[1], m.room.path(m.Name+".console.log")); err != nil {
+		return fmt.Errorf("switching %s on: %w", m.Name, err)
+	}
+	if m.monitor, err = openMonitor(ctx, m.Name, conns[0]); err != nil {
+		return fmt.Errorf("switching %s on: %w; QEMU said:\n%s", m.Name, err, m.process.Output.Tail(5))
+	}
+	if err := m.monitor.command(ctx, "cont", nil); err != nil {
+		return fmt.Errorf("switching %s on: %w", m.Name, err)
+	}
+	m.room.logf("%s is on (%s, %s)", m.Name, m.Firmware, m.MAC)
+	return nil
+}
+
+// PowerCut takes the power away: what the machine had not written to its disk is lost.
+func (m *Machine) PowerCut() {
+	if m.process == nil {
+		return
+	}
+	m.process.Kill()
+	m.monitor.conn.Close()
+	m.console.conn.Close()
+	m.room.logf("%s is off", m.Name)
+}
+
+// WaitReset waits until the machine has restarted itself, from the last WaitReset on.
+func (m *Machine) WaitReset(ctx context.Context) (Line, error) {
+	return m.monitor.events.Wait(ctx, `^RESET$`)
+}
+
+// WaitOff waits until the machine has switched itself off.
+func (m *Machine) WaitOff(ctx context.Context) error {
+	select {
+	case <-m.process.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for %s to switch itself off: %w", m.Name, ctx.Err())
+	}
+}
+
+// Press presses a key of the machine's keyboard, by QEMU's name for it ("ret", "down", "a").
+func (m *Machine) Press(ctx context.Context, key string) error {
+	return m.monitor.command(ctx, "send-key", map[string]any{
+		"keys": []map[string]string{{"type": "qcode", "data": key}},
+	})
+}
+
+// arguments is QEMU's command line. The network is first in the boot order, always: that is how machines are set up
+// that are to be reinstalled some day.
+func (m *Machine) arguments() []string {
+	accel := os.Getenv("GRIDDLE_ACCEL") // for a computer whose KVM works
+	if accel == "" {
+		accel = "tcg,thread=multi"
+	}
+	args := []string{
+		"-name", m.Name, "-machine", "q35", "-accel", accel, "-cpu", "max", "-m", strconv.Itoa(m.Memory),
+		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-S",
+		"-qmp", "unix:" + m.room.path(m.Name+".qmp"),
+		"-chardev", "socket,id=serial,path=" + m.room.path(m.Name+".serial"), "-serial", "chardev:serial",
+		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+		"-netdev", "tap,id=lan,ifname=" + m.tap + ",script=no,downscript=no",
+	}
+	nic := m.NIC + ",netdev=lan,bootindex=1,mac=" + m.MAC
+	if m.Firmware == UEFI {
+		nic += ",romfile=" // else OVMF takes iPXE's driver from the card's ROM and not its own
+		args = append(args,
+			"-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+			"-drive", "if=pflash,format=raw,file="+m.vars)
+	}
+	args = append(args, "-device", nic)
+	for i, d := range m.Disks {
+		id := "disk" + strconv.Itoa(i)
+		device := map[Bus]string{Virtio: "virtio-blk-pci", "": "virtio-blk-pci", NVMe: "nvme", SATA: "ide-hd"}[d.Bus]
+		device += ",drive=" + id + ",serial=" + d.Serial
+		if d.Bus == SATA {
+			device += ",bus=ide." + strconv.Itoa(i)
+		}
+		if i == 0 {
+			device += ",bootindex=2"
+		}
+		// The cache holds across PowerCut, which ends a process and not the host: no need to wait for the host's disk.
+		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File, "-device", device)
+	}
+	return args
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w; run make deps", err)
+	} else if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(filepath.Clean(to))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Line is one line of a Transcript, without control sequences.
+type Line struct {
+	At   time.Duration // when it began, since the transcript began
+	Text string
+}
+
+// Transcript is what a program, or a machine on its serial line, said, line by line.
+type Transcript struct {
+	name  string
+	begun time.Time
+
+	mu      sync.Mutex
+	lines   []Line        // the last one may still be growing
+	raw     []byte        // of the line that is growing
+	from    int           // where the next Wait begins
+	changed chan struct{} // closed at each change
+	ended   error         // why nothing more will come
+}
+
+func newTranscript(name string) *Transcript {
+	return &Transcript{name: name, begun: time.Now(), changed: make(chan struct{}), lines: make([]Line, 1)}
+}
+
+// Write adds to the transcript. It never fails.
+func (t *Transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range p {
+		if len(t.raw) == 0 {
+			t.lines[len(t.lines)-1].At = time.Since(t.begun)
+		}
+		if c == '\n' || c == '\r' {
+			if len(t.raw) > 0 {
+				t.lines[len(t.lines)-1].Text = ansi.Strip(string(t.raw))
+				t.lines = append(t.lines, Line{})
+				t.raw = t.raw[:0]
+			}
+			continue
+		}
+		t.raw = append(t.raw, c)
+	}
+	if len(t.raw) > 0 {
+		t.lines[len(t.lines)-1].Text = ansi.Strip(string(t.raw))
+	}
+	t.wake()
+	return len(p), nil
+}
+
+func (t *Transcript) end(why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = why
+	t.wake()
+}
+
+func (t *Transcript) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// Wait returns the first line that matches the regular expression, from behind the line that the last Wait found.
+// A line counts while it still grows, so that prompts are found. When ctx or the output ends first, the error ends
+// with the last lines.
+func (t *Transcript) Wait(ctx context.Context, pattern string) (Line, error) {
+	re := regexp.MustCompile(pattern)
+	next := -1
+	for {
+		t.mu.Lock()
+		if next < 0 {
+			next = t.from
+		}
+		for ; next < len(t.lines); next++ {
+			if l := t.lines[next]; re.MatchString(l.Text) {
+				t.from = next + 1
+				t.mu.Unlock()
+				return l, nil
+			}
+		}
+		next = max(0, len(t.lines)-1) // the growing one again
+		next = max(next, t.from)
+		changed, ended := t.changed, t.ended
+		t.mu.Unlock()
+		if ended != nil {
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ended, t.Tail(15))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ctx.Err(), t.Tail(15))
+		}
+	}
+}
+
+// First returns the first line of the whole transcript that matches, where there is one.
+func (t *Transcript) First(pattern string) (Line, bool) {
+	re := regexp.MustCompile(pattern)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.lines {
+		if re.MatchString(l.Text) {
+			return l, true
+		}
+	}
+	return Line{}, false
+}
+
+// Tail returns the last n lines.
+func (t *Transcript) Tail(n int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	for _, l := range t.lines[max(0, len(t.lines)-n):] {
+		fmt.Fprintf(&b, "\t%7.1fs %s\n", l.At.Seconds(), l.Text)
+	}
+	return b.String()
+}
