@@ -74,7 +74,7 @@ func (a *authority) tlsConfig() *tls.Config {
 }
 
 func (a *authority) loadCA() error {
-	cert, certErr := os.ReadFile(a.state.path(caFile))
+	cert, certErr := os.ReadFile(a.state.path(CAFile))
 	key, keyErr := os.ReadFile(a.state.path(caKeyFile))
 	if errors.Is(keyErr, fs.ErrNotExist) && errors.Is(certErr, fs.ErrNotExist) {
 		var err error
@@ -85,7 +85,7 @@ func (a *authority) loadCA() error {
 		if err := writeDurably(a.state.path(caKeyFile), key, 0o600); err != nil {
 			return err
 		}
-		if err := writeDurably(a.state.path(caFile), cert, 0o644); err != nil {
+		if err := writeDurably(a.state.path(CAFile), cert, 0o644); err != nil {
 			return err
 		}
 	} else if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {

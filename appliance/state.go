@@ -16,15 +16,19 @@ import (
 	"griddle/imagestore"
 )
 
-// Names in the state directory.
+// Names in the state directory that a command line on the same host reads.
 const (
-	caFile        = "ca.pem"
+	CAFile    = "ca.pem"      // the CA that agents and operators pin
+	TokenFile = "admin.token" // the administrator's bearer token
+	URLFile   = "server.url"  // the https base URL of the last serve
+)
+
+// The other names there.
+const (
 	caKeyFile     = "ca.key"
 	serverFile    = "server.pem"
 	serverKeyFile = "server.key"
 	siteKeyFile   = "site.key"
-	tokenFile     = "admin.token"
-	urlFile       = "server.url"
 	fleetFile     = "fleet.db"
 	leasesFile    = "leases"
 	lockFile      = "lock"
@@ -65,17 +69,17 @@ func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
 // adminToken returns the administrator's token, made at the first call ever.
 func (s *state) adminToken() (string, error) {
-	b, err := os.ReadFile(s.path(tokenFile))
+	b, err := os.ReadFile(s.path(TokenFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(rand.Text() + rand.Text() + "\n")
-		err = writeDurably(s.path(tokenFile), b, 0o600)
+		err = writeDurably(s.path(TokenFile), b, 0o600)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the administrator's token: %w", err)
 	}
 	token := strings.TrimSpace(string(b))
 	if len(token) < 16 {
-		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(tokenFile)), "Remove the file; the next start makes a new one."}
+		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(TokenFile)), "Remove the file; the next start makes a new one."}
 	}
 	return token, nil
 }

@@ -81,6 +81,9 @@ func rootCommand(e *env) *cobra.Command {
 		"Griddle answers machines that boot from the network, installs signed images onto their disks, and\n"+
 			"publishes images from LXC containers and btrfs subvolumes.\n\n"+
 			"Start with `griddle serve --interface IFACE` on the provisioning network.",
+		serveCommand(e),
+		configCommand(e),
+		machineCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")

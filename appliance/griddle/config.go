@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance"
+)
+
+func configCommand(e *env) *cobra.Command {
+	return group("config", "Look at the configuration", "Look at the configuration of `griddle serve`.",
+		configCheckCommand(e),
+		&cobra.Command{
+			Use:   "example",
+			Short: "Print every key with its default and what it means",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := io.WriteString(e.stdout, appliance.DefaultFile)
+				return err
+			},
+		},
+	)
+}
+
+func configCheckCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Say what is wrong with a configuration file, all of it",
+		Long:  "Say what is wrong with a configuration file (default: " + appliance.DefaultPath + "), with line, column and the nearest known key.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := appliance.DefaultPath
+			if len(args) == 1 {
+				path = args[0]
+			}
+			conf, err := appliance.ReadConfig(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.stdout, "%s is good\n", path)
+			if conf.Interface == "" {
+				fmt.Fprintln(e.stdout, "it names no interface: `griddle serve` needs --interface then")
+			}
+			return nil
+		},
+	}
+}

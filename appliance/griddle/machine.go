@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/api"
+	"griddle/appliance/job"
+)
+
+func machineCommand(e *env) *cobra.Command {
+	c := group("machine", "See machines and install them",
+		"See the machines that the appliance knows, install images onto them, and watch.\n\n"+
+			"A machine is named by its name, a MAC address or its UUID.")
+	m := &machines{e: e, remote: remoteFlags(e, c)}
+	c.PersistentFlags().StringVarP(&m.output, "output", "o", "table", "table or json")
+	c.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if m.output != "table" && m.output != "json" {
+			return usagef("--output %q is neither table nor json", m.output)
+		}
+		return nil
+	}
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand())
+	return c
+}
+
+// machines is what the commands of the group have in common.
+type machines struct {
+	e      *env
+	remote *remote
+	output string
+}
+
+// print writes v as JSON, or by table.
+func (m *machines) print(v any, table func()) error {
+	if m.output == "table" {
+		table()
+		return nil
+	}
+	enc := json.NewEncoder(m.e.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func (m *machines) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short: "List all machines",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := m.remote.client()
+			if err != nil {
+				return err
+			}
+			got, err := client.Machines(c.Context())
+			if err != nil {
+				return explainRemote(err)
+			}
+			return m.print(got.Machines, func() { tableOf(m.e.stdout, got.Machines) })
+		},
+	}
+}
+
+func (m *machines) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show MACHINE",
+		Short: "Show one machine: what it is, its disks and its jobs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := m.remote.client()
+			if err != nil {
+				return err
+			}
+			got, err := client.Machine(c.Context(), args[0])
+			if err != nil {
+				return explainMachine(err, args[0])
+			}
+			return m.print(got, func() { pageOf(m.e.stdout, got) })
+		},
+	}
+}
+
+func (m *machines) installCommand() *cobra.Command {
+	var in api.Install
+	c := &cobra.Command{
+		Use:   "install MACHINE --image IMAGE --disk RULE",
+		Short: "Install an image at the machine's next boot, with no key pressed",
+		Long: "Install an image onto a machine at its next boot from the network, with no key pressed.\n\n" +
+			"A MAC address or UUID that was never seen is fine: the job waits for that machine.\n" +
+			"RULE chooses the disk: largest, smallest, serial:SERIAL or path:/dev/NAME. A disk that bears anything\n" +
+			"is left alone, and the job fails with the list of what would be lost, unless --erase names that disk.",
+		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
+			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if in.Image == "" || in.Disk == "" {
+				return usagef("--image and --disk are needed")
+			}
+			if _, err := job.ParseDiskRule(in.Disk); err != nil {
+				return usageError{err}
+			}
+			client, err := m.remote.client()
+			if err != nil {
+				return err
+			}
+			got, err := client.Install(c.Context(), args[0], in)
+			if err != nil {
+				return explainMachine(err, args[0])
+			}
+			return m.print(got, func() {
+				fmt.Fprintf(m.e.stdout, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
+					got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
+				if in.Erase == "" {
+					fmt.Fprintln(m.e.stdout, "A disk that bears anything will be left alone; --erase DISK names one that may be destroyed.")
+				}
+			})
+		},
+	}
+	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to install, NAME[:VERSION|:CHANNEL]")
+	c.Flags().StringVar(&in.Disk, "disk", "", "`RULE` that chooses the disk")
+	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|PATH` of the one disk whose content may be destroyed")
+	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
+	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; may be given again")
+	return c
+}
+
+func (m *machines) cancelCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel MACHINE",
+		Short: "Take back the job that waits for a machine or runs on it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := m.remote.client()
+			if err != nil {
+				return err
+			}
+			got, err := client.Cancel(c.Context(), args[0])
+			if err != nil {
+				return explainMachine(err, args[0])
+			}
+			return m.print(got, func() {
+				fmt.Fprintf(m.e.stdout, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
+				if disk := got.Job.Spec.Started; disk != "" {
+					fmt.Fprintf(m.e.stdout, "It had begun to write on disk %s, which holds nothing usable now.\n", job.Printable(disk))
+				}
+			})
+		},
+	}
+}
+
+// explainMachine says what to do about an error that has to do with one machine.
+func explainMachine(err error, key string) error {
+	var p *job.Problem
+	if errors.As(err, &p) && p.Status == http.StatusNotFound {
+		return withHint(err, "`griddle machine list` and `griddle image list` say what there is; %q may also be a MAC address.", job.Printable(key))
+	}
+	return explainRemote(err)
+}

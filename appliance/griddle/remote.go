@@ -1,0 +1,122 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance"
+	"griddle/appliance/api"
+	"griddle/appliance/job"
+)
+
+// remote is where the appliance is and how it is spoken to. On the appliance's own host its state directory says it all.
+type remote struct {
+	e                           *env
+	server, token, ca, stateDir string
+}
+
+// remoteFlags adds the flags that find the appliance to c and the commands below it.
+func remoteFlags(e *env, c *cobra.Command) *remote {
+	r := &remote{e: e}
+	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the appliance, https://HOST:8443 (env GRIDDLE_SERVER)")
+	c.PersistentFlags().StringVar(&r.token, "token-file", "", "`FILE` with the administrator's token (env GRIDDLE_TOKEN_FILE)")
+	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", appliance.DefaultConfig().StateDir, "appliance's state `DIR`, where this is its host")
+	return r
+}
+
+// access returns what a client needs: base URL, token, and TLS with the pinned CA.
+func (r *remote) access() (base, token string, conf *tls.Config, err error) {
+	pick := func(flag, variable, inState string) string {
+		switch {
+		case flag != "":
+			return flag
+		case r.e.getenv(variable) != "":
+			return r.e.getenv(variable)
+		}
+		return filepath.Join(r.stateDir, inState)
+	}
+	if base = r.server; base == "" {
+		base = r.e.getenv("GRIDDLE_SERVER")
+	}
+	if base == "" {
+		b, err := readSmall(filepath.Join(r.stateDir, appliance.URLFile))
+		if err != nil {
+			return "", "", nil, notHere(fmt.Errorf("finding the appliance: %w", err))
+		}
+		base = strings.TrimSpace(string(b))
+	}
+	if !strings.HasPrefix(base, "https://") {
+		return "", "", nil, usagef("the server %q is not an https:// URL, and the token must not travel in the clear", base)
+	}
+	b, err := readSmall(pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile))
+	if err != nil {
+		return "", "", nil, notHere(fmt.Errorf("reading the administrator's token: %w", err))
+	}
+	token = strings.TrimSpace(string(b))
+	if b, err = readSmall(pick(r.ca, "GRIDDLE_CA", appliance.CAFile)); err != nil {
+		return "", "", nil, notHere(fmt.Errorf("reading the appliance's CA: %w", err))
+	}
+	conf, err = job.PinnedTLS(b)
+	return base, token, conf, err
+}
+
+// client makes the API's client.
+func (r *remote) client() (*api.Client, error) {
+	base, token, conf, err := r.access()
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(base, token, conf), nil
+}
+
+func readSmall(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > 64<<10 {
+		return nil, fmt.Errorf("%s has %d bytes, which is too much for it", path, st.Size())
+	}
+	return os.ReadFile(path)
+}
+
+func notHere(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return withHint(err, "Run this on the host of a running `griddle serve` (with its --state-dir, if it has one), or give --server URL, --token-file FILE and --ca FILE.")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "Run this as the user of `griddle serve`, or give a copy with --token-file.")
+	}
+	return err
+}
+
+// explainRemote says what to do about an error of talking to the appliance.
+func explainRemote(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown):
+		return withHint(err, "The server's certificate is not of the CA that was given: copy ca.pem from the server's state directory and give it with --ca.")
+	case errors.As(err, &host):
+		return withHint(err, "Call the server by an address that it serves on.")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return withHint(err, "Nothing listens there: is `griddle serve` running?")
+	case errors.As(err, &dns):
+		return withHint(err, "The host's name is not known here: give --server with its address.")
+	}
+	return err
+}
