@@ -1,0 +1,145 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/imagestore/content"
+)
+
+// sized is an image that only has a size.
+type sized int64
+
+func (sized) Ref() string                                            { return "web:1@amd64" }
+func (s sized) Size() int64                                          { return int64(s) }
+func (sized) Streams() []imagestore.StreamInfo                       { return nil }
+func (sized) OpenStream(context.Context, int) (io.ReadCloser, error) { return nil, io.EOF }
+func (sized) Content(context.Context) (*content.Manifest, error)     { return nil, io.EOF }
+
+func TestCheck(t *testing.T) {
+	blank := job.Disk{Path: "/dev/vda", Serial: "A", Size: 20e9, SectorSize: 512}
+	with := func(change func(*job.Disk)) job.Disk {
+		d := blank
+		change(&d)
+		return d
+	}
+	ext4 := with(func(d *job.Disk) { d.Signature = "ext4" })
+	gpt := with(func(d *job.Disk) { d.Table = "gpt" })
+	windows := with(func(d *job.Disk) {
+		d.Table = "mbr"
+		d.Partitions = []job.Partition{{Number: 1, Size: 10e9, Filesystem: "ntfs", Label: "Windows\x1b[2J"}}
+	})
+	twin := with(func(d *job.Disk) { d.Path = "/dev/vdb" })
+	half := func(id string) job.Disk {
+		return with(func(d *job.Disk) { d.Table, d.Unfinished = "gpt", id })
+	}
+	install := job.Spec{ID: jobID, Kind: job.Install, Disk: "path:/dev/vda"}
+	spec := func(change func(*job.Spec)) job.Spec {
+		s := install
+		change(&s)
+		return s
+	}
+	erase := func(name string) job.Spec { return spec(func(s *job.Spec) { s.Erase = name }) }
+	for _, c := range []struct {
+		name  string
+		spec  job.Spec
+		disks []job.Disk
+		size  int64
+		want  []string // nothing: it passes
+	}{
+		{name: "blank", spec: install, disks: []job.Disk{blank}},
+		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{"would lose", "whole disk: ext4"}},
+		{name: "GPT without partitions", spec: install, disks: []job.Disk{gpt}, want: []string{"an empty gpt partition table"}},
+		{name: "Windows", spec: install, disks: []job.Disk{windows}, want: []string{"partition 1: 10.0 GB, ntfs", `"Windows[2J"`}},
+		{name: "erase by serial", spec: erase("A"), disks: []job.Disk{windows}},
+		{name: "erase by path", spec: erase("/dev/vda"), disks: []job.Disk{windows}},
+		{name: "erase of another", spec: erase("B"), disks: []job.Disk{windows}, want: []string{`may erase "B"`, "ntfs"}},
+		{name: "erase by a serial that two share", spec: erase("A"), disks: []job.Disk{windows, twin}, want: []string{"by its path"}},
+		{name: "own unfinished", spec: install, disks: []job.Disk{half(jobID)}},
+		{name: "another's unfinished", spec: install, disks: []job.Disk{half("0" + jobID[1:])}, want: []string{"another job"}},
+		{name: "own ended", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", jobID })}},
+		{name: "another's ended", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", "x" })}, want: []string{"would lose"}},
+		{name: "too small", spec: install, disks: []job.Disk{blank}, size: 19e9, want: []string{"too small", "20.0 GB", "20000000000 bytes", "22519592081 bytes"}},
+		{name: "begun here", spec: spec(func(s *job.Spec) { s.Started = "A" }), disks: []job.Disk{blank}},
+		{name: "begun elsewhere", spec: spec(func(s *job.Spec) { s.Started = "Z" }), disks: []job.Disk{blank}, want: []string{"begun on disk Z"}},
+		{name: "no such disk", spec: spec(func(s *job.Spec) { s.Disk = "serial:Q" }), disks: []job.Disk{blank}, want: []string{"no disk fits"}},
+		{name: "no rule", spec: spec(func(s *job.Spec) { s.Disk = "" }), disks: []job.Disk{blank}, want: []string{"names no disk"}},
+		{name: "odd sectors", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.SectorSize = 520 })}, want: []string{"520"}},
+		{name: "another kind", spec: spec(func(s *job.Spec) { s.Kind = "erase" }), disks: []job.Disk{blank}, want: []string{"erase"}},
+		{name: "ID that is no UUID", spec: spec(func(s *job.Spec) { s.ID = "1" }), disks: []job.Disk{blank}, want: []string{"UUID"}},
+		{name: "read-only", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.ReadOnly = true })}, want: []string{"no disk fits"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := Check(c.spec, sized(c.size), c.disks)
+			if len(c.want) == 0 {
+				if err != nil || d.Path != "/dev/vda" {
+					t.Errorf("Check = %v, %v; want /dev/vda", d, err)
+				}
+				return
+			}
+			if !errors.Is(err, ErrRefused) {
+				t.Fatalf("Check = %v, want ErrRefused", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Check = %v, want %q in it", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "\x1b") {
+				t.Errorf("Check = %q has an escape sequence", err)
+			}
+		})
+	}
+}
+
+func TestHostname(t *testing.T) {
+	macs := []string{"52:54:00:12:34:56"}
+	for _, c := range []struct {
+		serial string
+		macs   []string
+		want   string
+	}{
+		{"ABC-123", macs, "abc-123"},
+		{"  5CD 1234/X  ", macs, "5cd-1234-x"},
+		{"0012345", macs, "sn0012345"},
+		{"", macs, "m525400123456"},
+		{"To Be Filled By O.E.M.", macs, "m525400123456"},
+		{"0000-0000", macs, "m525400123456"},
+		{"\x1b[2J", macs, "2j"},
+		{strings.Repeat("a", 100), macs, strings.Repeat("a", 60)},
+		{"", nil, "griddle"},
+		{"---", []string{"x"}, "griddle"},
+	} {
+		if got := Hostname(job.Identity{Serial: c.serial, MACs: c.macs}); got != c.want {
+			t.Errorf("Hostname(%q, %v) = %q, want %q", c.serial, c.macs, got, c.want)
+		}
+	}
+}
+
+func TestSafe(t *testing.T) {
+	for in, want := range map[string]string{
+		"web:20261120.1@amd64": "web-20261120.1@amd64", "a/b:1@amd64": "a_b-1@amd64",
+		"../x": "image.._x", "": "image", "a b,c": "a_b_c",
+	} {
+		if got := safe(in); got != want {
+			t.Errorf("safe(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestNamed(t *testing.T) {
+	for _, c := range []struct{ in, host, want string }{
+		{"", "a", "127.0.0.1\tlocalhost\n127.0.1.1\ta\n"},
+		{"127.0.0.1 localhost\n127.0.1.1 x\n127.0.1.1 y", "a.b.c", "127.0.0.1 localhost\n127.0.1.1\ta.b.c a\n"},
+		{"::1 localhost", "a", "127.0.0.1\tlocalhost\n127.0.1.1\ta\n::1 localhost\n"},
+	} {
+		if got := string(named([]byte(c.in), c.host)); got != c.want {
+			t.Errorf("named(%q, %q) = %q, want %q", c.in, c.host, got, c.want)
+		}
+	}
+}
