@@ -55,10 +55,10 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.scriptErr.Add(1)
-		s.log.Error("choosing what a machine boots", "mac", m.MAC, "uuid", m.UUID, "arch", m.Arch, "err", err)
+		s.log.Error("choosing what a machine boots", "mac", m.MAC.String(), "uuid", m.UUID, "arch", m.Arch, "err", err)
 		script, what = bootscript.Failure(s.options(m), err.Error()), "error"
 	}
-	s.log.Info("boot script", "mac", m.MAC, "uuid", m.UUID, "arch", m.Arch, "action", what)
+	s.log.Info("boot script", "mac", m.MAC.String(), "uuid", m.UUID, "arch", m.Arch, "action", what)
 	if s.observe != nil {
 		s.observe.Seen(m, "boot script: "+what)
 	}

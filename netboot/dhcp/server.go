@@ -85,14 +85,14 @@ func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.A
 	}
 	if a.Reply == nil {
 		s.Counters.Ignored.Add(1)
-		s.Log.Debug("no answer", "mac", mac, "type", r.Type, "arch", r.Arch, "reason", a.Reason)
+		s.Log.Debug("no answer", "mac", mac.String(), "type", r.Type, "arch", r.Arch, "reason", a.Reason)
 		return
 	}
 	// The source is said, because the interface may have more addresses than the one that we tell the machines.
 	cm := &ipv4.ControlMessage{Src: s.Config.ServerIP.AsSlice()}
 	if _, err := out.WriteTo(a.Reply.ToBytes(), cm, net.UDPAddrFromAddrPort(a.To)); err != nil {
 		s.Counters.SendFailed.Add(1)
-		s.Log.Warn("sending a DHCP reply", "mac", mac, "to", a.To, "err", err)
+		s.Log.Warn("sending a DHCP reply", "mac", mac.String(), "to", a.To, "err", err)
 		return
 	}
 	s.Counters.Answered.Add(1)
@@ -100,6 +100,6 @@ func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.A
 	if r.BootClient() || !a.Reply.YourIPAddr.IsUnspecified() {
 		level = slog.LevelInfo
 	}
-	s.Log.Log(context.Background(), level, "answered", "mac", mac, "type", r.Type, "arch", r.Arch,
+	s.Log.Log(context.Background(), level, "answered", "mac", mac.String(), "type", r.Type, "arch", r.Arch,
 		"reply", a.Reply.MessageType(), "reason", a.Reason, "boot", a.Boot)
 }
