@@ -84,6 +84,8 @@ func rootCommand(e *env) *cobra.Command {
 		serveCommand(e),
 		configCommand(e),
 		machineCommand(e),
+		publishCommand(e),
+		imageCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/imagestore/content"
+)
+
+// imageCommand is `griddle image`.
+func imageCommand(e *env) *cobra.Command {
+	return group("image", "List, check, fetch and delete images", "List, check, fetch and delete the images of a store.",
+		imageListCommand(e),
+		imageShowCommand(e),
+		imageVerifyCommand(e),
+		imageStreamCommand(e),
+		imageReceiveCommand(e),
+		imageDeleteCommand(e),
+	)
+}
+
+// parseRef reads an image's name from the command line.
+func parseRef(s string) (imagestore.Ref, error) {
+	ref, err := imagestore.ParseRef(s)
+	if err != nil {
+		return ref, usageError{err}
+	}
+	return ref, nil
+}
+
+func imageListCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	c := &cobra.Command{
+		Use:     "list [FILTER...]",
+		Short:   "List images, the newest version of each first",
+		Long:    "List images, the newest version of each first. A FILTER is an image's name in which * stands for any characters.",
+		Example: "  griddle image list\n  griddle image list 'web:2026*' '*/*' -o json",
+		Args:    cobra.ArbitraryArgs,
+	}
+	store.add(c)
+	out.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		for _, a := range args {
+			if _, err := imagestore.ParseFilter(a); err != nil {
+				return usageError{err}
+			}
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		list, err := st.List(c.Context(), args...)
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			return writeJSON(e.stdout, list)
+		}
+		var rows [][]string
+		for _, l := range list {
+			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Printable(l.Description)})
+		}
+		return writeTable(e.stdout, []string{"IMAGE", "PUBLISHED (UTC)", "SIZE", "TO FETCH", "DESCRIPTION"}, rows)
+	}
+	return c
+}
+
+func imageShowCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	var documents string
+	c := &cobra.Command{
+		Use:   "show IMAGE",
+		Short: "Show what is known of an image and the streams that make it",
+		Args:  cobra.ExactArgs(1),
+	}
+	store.add(c)
+	out.add(c)
+	c.Flags().StringVar(&documents, "documents", "", "also write the signed documents into `DIR`, for minisign -V")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		s, err := st.Show(c.Context(), ref)
+		if err != nil {
+			return err
+		}
+		if documents != "" {
+			paths, err := st.WriteDocuments(c.Context(), ref, documents)
+			if err != nil {
+				return err
+			}
+			for _, p := range paths {
+				fmt.Fprintf(e.stderr, "wrote %s and %s.minisig\n", p, p)
+			}
+		}
+		if out.json() {
+			return writeJSON(e.stdout, s)
+		}
+		return showImage(e.stdout, s)
+	}
+	return c
+}
+
+func showImage(w io.Writer, s imagestore.Shown) error {
+	rows := [][2]string{
+		{"image", s.Ref},
+		{"description", job.Sentence(s.Description)},
+		{"comment", job.Sentence(s.Comment)},
+		{"published", s.Published.Format(time.DateTime) + " UTC, signed by key " + s.Signer},
+		{"channels", strings.Join(s.Channels, ", ")},
+		{"tree", fmt.Sprintf("%d paths, %s", s.Files, job.Bytes(s.Size))},
+		{"content", string(s.Identity.Content.Digest)},
+		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
+	}
+	for _, l := range s.StreamDocs {
+		from := "whole"
+		if l.Parent != "" {
+			from = "from " + l.Parent
+		}
+		rows = append(rows, [2]string{"stream", fmt.Sprintf("%s: %s, %s to fetch in %d frames", from, job.Bytes(l.Raw), job.Bytes(l.Wire), l.Frames)})
+	}
+	if len(s.Needed) > 0 {
+		rows = append(rows, [2]string{"needed by", strings.Join(s.Needed, ", ")})
+	}
+	for _, r := range rows {
+		if r[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%-12s %s\n", r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func imageVerifyCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	var tree string
+	c := &cobra.Command{
+		Use:   "verify IMAGE",
+		Short: "Check every byte that the store has of an image, or a tree against it",
+		Long: "Check the signatures and every byte that the store has of an image. With --tree DIR check instead that DIR\n" +
+			"holds exactly what the image's content manifest says: every path, owner, mode, time, attribute and byte.",
+		Args: cobra.ExactArgs(1),
+	}
+	store.add(c)
+	out.add(c)
+	c.Flags().StringVar(&tree, "tree", "", "compare the tree in `DIR` with the image")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		var bar *progress
+		if !out.json() {
+			bar = newProgress(e.stderr, "reading")
+		}
+		v, err := verify(c.Context(), st, ref, tree, bar)
+		bar.end()
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			err = writeJSON(e.stdout, v)
+		} else if v.OK {
+			_, err = fmt.Fprintf(e.stdout, "%s is whole (%s read)\n", v.Ref, job.Bytes(v.Bytes))
+		}
+		if err == nil && !v.OK {
+			err = fmt.Errorf("%s is damaged:\n%s", v.Ref, strings.Join(v.Problems, "\n"))
+		}
+		return err
+	}
+	return c
+}
+
+// verify checks the store's blobs or, where tree is not empty, that tree.
+func verify(ctx context.Context, st *imagestore.Store, ref imagestore.Ref, tree string, bar *progress) (imagestore.Verified, error) {
+	if tree == "" {
+		return st.Verify(ctx, ref, func(done, total int64) {
+			if bar != nil {
+				bar.update(done, total)
+			}
+		})
+	}
+	l, err := st.Resolve(ctx, ref)
+	if err != nil {
+		return imagestore.Verified{}, err
+	}
+	opened, err := st.Open(ctx, imagestore.Plan{Ref: l.Ref, Document: l.Document}, imagestore.OpenOptions{})
+	if err != nil {
+		return imagestore.Verified{}, err
+	}
+	m, err := opened.Content(ctx)
+	if err != nil {
+		return imagestore.Verified{}, err
+	}
+	v := imagestore.Verified{Ref: l.Ref, OK: true}
+	err = content.Verify(ctx, tree, m, func(n int64) {
+		v.Bytes = n
+		if bar != nil {
+			bar.update(n, l.Size)
+		}
+	})
+	var differs *content.MismatchError
+	if errors.As(err, &differs) {
+		v.OK, v.Problems = false, differs.Differences
+		if more := differs.Total - len(differs.Differences); more > 0 {
+			v.Problems = append(v.Problems, fmt.Sprintf("and %d more differences", more))
+		}
+		return v, nil
+	}
+	return v, err
+}
+
+func imageStreamCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var from string
+	var raw bool
+	c := &cobra.Command{
+		Use:   "stream IMAGE",
+		Short: "Write an image as a btrfs send stream to standard output",
+		Long: "Write an image as a btrfs send stream to standard output, compressed by zstd unless --raw is given. Every byte\n" +
+			"is verified before it is written. Without --from the stream makes the image from nothing; where the store has it as\n" +
+			"a delta only, several streams follow one another, and `btrfs receive` makes each of them.",
+		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
+			"  griddle image stream web:2 --from web:1 > update.zst",
+		Args: cobra.ExactArgs(1),
+	}
+	store.add(c)
+	c.Flags().StringVar(&from, "from", "", "write the delta from this `IMAGE`")
+	c.Flags().BoolVar(&raw, "raw", false, "do not compress")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		var base *imagestore.Ref
+		if from != "" {
+			b, err := parseRef(from)
+			if err != nil {
+				return err
+			}
+			base = &b
+		}
+		if isTerminal(e.stdout) {
+			return withHint(usagef("standard output is a terminal, and a stream is not for reading"),
+				"Redirect it: griddle image stream %s > FILE", args[0])
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		return st.Stream(c.Context(), ref, base, raw, e.stdout)
+	}
+	return c
+}
+
+func imageDeleteCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	var yes bool
+	c := &cobra.Command{
+		Use:   "delete IMAGE",
+		Short: "Delete an image, and what no other image needs",
+		Long: "Delete an image, and the data that no other image needs. Its version cannot be used again. An image on which the\n" +
+			"only way to another one stands is not deleted.",
+		Args: cobra.ExactArgs(1),
+	}
+	store.add(c)
+	out.add(c)
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		l, err := st.Resolve(c.Context(), ref)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			if err := askDelete(e, l); err != nil {
+				return err
+			}
+		}
+		if ref, err = imagestore.ParseRef(l.Ref); err != nil { // what was shown, not what is newest by now
+			return err
+		}
+		d, err := st.Delete(c.Context(), ref)
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			return writeJSON(e.stdout, d)
+		}
+		_, err = fmt.Fprintf(e.stdout, "%s deleted, %s freed\n", d.Ref, job.Bytes(d.Bytes))
+		return err
+	}
+	return c
+}
+
+// askDelete shows what will go and asks whether it may.
+func askDelete(e *env, l imagestore.Listed) error {
+	fmt.Fprintf(e.stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files, job.Bytes(l.Size))
+	f, ok := e.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return withHint(usagef("deleting %s: nobody is there to ask", l.Ref), "Give --yes to delete it without being asked.")
+	}
+	fmt.Fprint(e.stderr, "Delete it for good? [y/N] ")
+	line, err := bufio.NewReader(f).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
+		return nil
+	}
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return fmt.Errorf("%s is kept", l.Ref)
+}

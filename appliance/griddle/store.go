@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"griddle/appliance"
+	"griddle/imagestore"
+)
+
+// storeFlags say which image store a command works on.
+type storeFlags struct {
+	dir, server, tokenFile, ca string
+}
+
+func (f *storeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
+	c.Flags().StringVar(&f.server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
+	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with the server's administrator's token (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+}
+
+// openStore opens the store that the flags, or else the environment, name. Where create is false a local store must be
+// there already.
+func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
+	if f.dir != "" && f.server != "" {
+		return nil, usagef("--store and --server exclude each other")
+	}
+	server := f.server
+	if server == "" && f.dir == "" {
+		server = e.getenv("GRIDDLE_SERVER")
+	}
+	if server != "" {
+		return openServer(e, f, server)
+	}
+	dir := f.dir
+	if dir == "" {
+		dir = appliance.DefaultConfig().StoreDir()
+	}
+	if _, err := os.Stat(dir); !create && errors.Is(err, os.ErrNotExist) {
+		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
+			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
+	}
+	return imagestore.Open(dir)
+}
+
+func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
+	r := &remote{e: e, server: server, token: f.tokenFile, ca: f.ca, stateDir: appliance.DefaultConfig().StateDir}
+	base, token, conf, err := r.access()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = conf
+	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return st, nil
+}
+
+// publisherKey reads the key that signs, or makes it the first time.
+func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err error) {
+	if path == "" {
+		config := e.getenv("XDG_CONFIG_HOME")
+		if config == "" {
+			home := e.getenv("HOME")
+			if home == "" {
+				return nil, false, usagef("neither HOME nor --key says where the publisher's key is")
+			}
+			config = filepath.Join(home, ".config")
+		}
+		path = filepath.Join(config, "griddle", "publisher.key")
+	}
+	k, made, err = imagestore.LoadOrMakeKey(path)
+	if err == nil {
+		return k, made, nil
+	}
+	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		k, err = imagestore.ReadKey(path, func() (string, error) {
+			fmt.Fprintf(e.stderr, "Password of %s: ", path)
+			b, err := term.ReadPassword(int(f.Fd()))
+			fmt.Fprintln(e.stderr)
+			return string(b), err
+		})
+	}
+	return k, false, err
+}
+
+// trustKey sees to it that the store counts the key's signatures: on a new key's first use, in a store that trusts nobody
+// yet, or where it is asked for.
+func trustKey(ctx context.Context, e *env, st *imagestore.Store, k *imagestore.SecretKey, made, asked bool) error {
+	trusted, err := st.Trusted(ctx)
+	if err != nil {
+		return err
+	}
+	public := k.Public()
+	if slices.Contains(trusted.Keys(), public) {
+		return nil
+	}
+	if !made && !asked && len(trusted.Keys()) > 0 {
+		return withHint(fmt.Errorf("the store does not trust the publisher's key %s", public.ID()), "To make it trusted, publish with --trust-key.")
+	}
+	if err := st.TrustKey(ctx, public); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stderr, "The store now trusts the publisher's key %s.\n", public.ID())
+	return nil
+}
+
+// isTerminal says whether w is one.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
