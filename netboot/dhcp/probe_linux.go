@@ -53,9 +53,17 @@ func Probe(ctx context.Context, iface string, wait time.Duration) ([]netip.Addr,
 			if err != nil {
 				return nil, fmt.Errorf("probing for DHCP servers on %s: %w", iface, errors.Join(err, ctx.Err()))
 			}
-			if s, ok := offeredBy(buf[:n], discover); ok && !slices.Contains(servers, s) {
-				servers = append(servers, s)
+			s, ok := offeredBy(buf[:n], discover)
+			if !ok || slices.Contains(servers, s) {
+				continue
 			}
+			if len(servers) == 0 {
+				// The question is answered; a moment more for others to be named too.
+				if err := conn.SetReadDeadline(time.Now().Add(wait / 10)); err != nil {
+					return nil, fmt.Errorf("probing for DHCP servers on %s: %w", iface, err)
+				}
+			}
+			servers = append(servers, s)
 		}
 		if len(servers) > 0 {
 			break
