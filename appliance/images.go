@@ -13,6 +13,15 @@ import (
 // images is what the API sees of the image store.
 type images struct{ store *imagestore.Store }
 
+// absent is an error of the store that means that there is no such image.
+type absent struct{ error }
+
+// Is makes it api.ErrNoImage.
+func (absent) Is(target error) bool { return target == api.ErrNoImage }
+
+// Unwrap returns the store's error.
+func (a absent) Unwrap() error { return a.error }
+
 // Choices implements api.Images: every image, the newest of a template first.
 func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	listed, err := i.store.List(ctx)
@@ -30,11 +39,11 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 	ref, err := imagestore.ParseRef(text)
 	if err != nil {
-		return job.Image{}, fmt.Errorf("%w: %w", api.ErrNoImage, err)
+		return job.Image{}, absent{err}
 	}
 	p, err := i.store.Plan(ctx, ref)
 	if errors.Is(err, imagestore.ErrNotFound) {
-		return job.Image{}, fmt.Errorf("%w: %w", api.ErrNoImage, err)
+		return job.Image{}, absent{err}
 	}
 	if err != nil {
 		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)

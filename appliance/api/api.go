@@ -166,8 +166,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &p):
 	case errors.As(err, &large):
 		p = job.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit))
-	case errors.Is(err, fleet.ErrUnknown), errors.Is(err, ErrNoImage):
+	case errors.Is(err, fleet.ErrUnknown):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
+	case errors.Is(err, ErrNoImage):
+		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver):
 		p = job.NewProblem(http.StatusConflict, err.Error())
 	case errors.Is(err, fleet.ErrInvalid):
@@ -184,7 +186,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.o.Log.Warn("request without a valid token", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="griddle"`)
 	}
-	write(w, p.Status, job.ProblemType, p)
+	told := *p
+	told.Detail = strings.ReplaceAll(told.Detail, "\n", "; ")
+	write(w, told.Status, job.ProblemType, told)
 }
 
 func reply(w http.ResponseWriter, status int, v any) error {

@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -110,6 +111,12 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	// SQLite gives the files that it makes beside this one the same mode.
+	made, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", file, err)
+	}
+	made.Close()
 	q := url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("busy_timeout(%d)", busyMillis),
 	}, "_txlock": {"immediate"}}

@@ -77,7 +77,7 @@ func (m *machines) showCommand() *cobra.Command {
 			}
 			got, err := client.Machine(c.Context(), args[0])
 			if err != nil {
-				return explainMachine(err, args[0])
+				return explainMachine(err)
 			}
 			return m.print(got, func() { pageOf(m.e.stdout, got) })
 		},
@@ -109,7 +109,7 @@ func (m *machines) installCommand() *cobra.Command {
 			}
 			got, err := client.Install(c.Context(), args[0], in)
 			if err != nil {
-				return explainMachine(err, args[0])
+				return explainMachine(err)
 			}
 			return m.print(got, func() {
 				fmt.Fprintf(m.e.stdout, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
@@ -140,7 +140,7 @@ func (m *machines) cancelCommand() *cobra.Command {
 			}
 			got, err := client.Cancel(c.Context(), args[0])
 			if err != nil {
-				return explainMachine(err, args[0])
+				return explainMachine(err)
 			}
 			return m.print(got, func() {
 				fmt.Fprintf(m.e.stdout, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
@@ -153,10 +153,14 @@ func (m *machines) cancelCommand() *cobra.Command {
 }
 
 // explainMachine says what to do about an error that has to do with one machine.
-func explainMachine(err error, key string) error {
+func explainMachine(err error) error {
 	var p *job.Problem
-	if errors.As(err, &p) && p.Status == http.StatusNotFound {
-		return withHint(err, "`griddle machine list` and `griddle image list` say what there is; %q may also be a MAC address.", job.Printable(key))
+	switch {
+	case !errors.As(err, &p):
+	case p.Status == http.StatusNotFound:
+		return withHint(err, "`griddle machine list` says which there are. A machine that was never seen is named by its MAC address.")
+	case p.Status == http.StatusUnprocessableEntity:
+		return withHint(err, "`griddle image list` says which there are.")
 	}
 	return explainRemote(err)
 }

@@ -54,7 +54,7 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 			}
 			continue
 		case err != nil:
-			return explainMachine(err, key)
+			return explainMachine(err)
 		}
 		lost = false
 		for _, entry := range got.Entries {

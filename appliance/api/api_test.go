@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+)
+
+const (
+	adminToken = "0123456789abcdef0123456789abcdef"
+	bootID     = "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01"
+	mac        = "52:54:00:00:00:0a"
+)
+
+// shelf is a store with one image.
+type shelf struct{}
+
+func (shelf) Choices(context.Context) ([]job.ImageChoice, error) {
+	return []job.ImageChoice{{Ref: "web:1@amd64", Size: 1000}}, nil
+}
+
+func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
+	if ref != "web" {
+		return job.Image{}, fmt.Errorf("%w: %s", ErrNoImage, job.Printable(ref))
+	}
+	return job.Image{Ref: "web:1@amd64", Document: "sha256:00", Size: 1000}, nil
+}
+
+type site struct {
+	*httptest.Server
+	handler *Handler
+	tls     *tls.Config
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	f, err := fleet.Open(t.Context(), filepath.Join(t.TempDir(), "fleet.db"), fleet.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	h, err := New(Options{Fleet: f, Images: shelf{}, Sources: []string{"http://a"}, Home: "https://a", Admin: adminToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{Server: httptest.NewTLSServer(h), handler: h}
+	t.Cleanup(s.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if s.tls, err = job.PinnedTLS(ca); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestInstall tells one job from both sides.
+func TestInstall(t *testing.T) {
+	ctx, s := t.Context(), newSite(t)
+	operator := NewClient(s.URL, adminToken, s.tls)
+	m, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest", Hostname: "web1", Args: []string{"quiet"}})
+	if err != nil || m.Name != "web1" || m.Status != "pending" {
+		t.Fatalf("Install() = %+v, %v", m, err)
+	}
+	agent := job.NewClient(s.URL, s.tls)
+	w, err := agent.Hello(ctx, job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{strings.ToUpper(mac)}}})
+	if err != nil || w.Job == nil || w.Machine != "web1" {
+		t.Fatalf("Hello() = %+v, %v", w, err)
+	}
+	if w.Job.Sources[0] != "http://a" || w.Job.Home.URL != "https://a"+job.HomePath || w.Job.Home.Token == "" || w.Job.Hostname != "web1" {
+		t.Errorf("Hello() gives the job %+v", w.Job)
+	}
+	ack, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{
+		{Seq: 1, Job: w.Job.ID, Phase: job.PhasePartition, State: job.Started, Disk: "S1"},
+		{Seq: 2, Job: w.Job.ID, Phase: job.PhaseReceive, Progress: &job.Progress{Done: 43, Total: 100}},
+	}})
+	if err != nil || ack.Seq != 2 || ack.Cancelled {
+		t.Fatalf("Events() = %+v, %v", ack, err)
+	}
+	if m, err = operator.Machine(ctx, "web1"); err != nil || m.Status != "installing" || m.Job.Progress.Percent() != 43 {
+		t.Errorf("Machine() = %+v, %v, want it installing at 43 %%", m, err)
+	}
+	if _, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{{Seq: 3, Job: w.Job.ID, State: job.Done}}}); err != nil {
+		t.Fatal(err)
+	}
+	home := job.Home{URL: s.URL + job.HomePath, Token: w.Job.Home.Token}
+	if err := agent.Home(ctx, home, job.HomeReport{Hostname: "web1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.Home(ctx, home, job.HomeReport{Hostname: "web1"}); err == nil || job.Retryable(err) {
+		t.Errorf("Home() again = %v, want a refusal that is final", err)
+	}
+	if m, err = operator.Machine(ctx, mac); err != nil || m.Status != "deployed" {
+		t.Errorf("Machine() = %s, %v, want deployed", m.Status, err)
+	}
+	log, err := operator.Log(ctx, mac, 0, 0)
+	if err != nil || len(log.Entries) != 5 || log.Next != log.Entries[4].ID {
+		t.Errorf("Log() = %+v, %v, want 5 entries", log, err)
+	}
+	if b, err := json.Marshal(m); err != nil || bytes.Contains(b, []byte(home.Token)) {
+		t.Errorf("the machine as operators see it holds the one-time token")
+	}
+}
+
+func TestChoose(t *testing.T) {
+	ctx, s := t.Context(), newSite(t)
+	agent := job.NewClient(s.URL, s.tls)
+	w, err := agent.Hello(ctx, job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
+	if err != nil || w.Job != nil || len(w.Images) != 1 {
+		t.Fatalf("Hello() = %+v, %v, want images and no job", w, err)
+	}
+	if _, err := agent.Choose(ctx, job.Choice{Image: "nothing", Disk: "tallest"}); err == nil || !strings.Contains(err.Error(), "no such image") || !strings.Contains(err.Error(), "disk rule") {
+		t.Errorf("Choose() of nonsense = %v, want both mistakes", err)
+	}
+	spec, err := agent.Choose(ctx, job.Choice{Image: "web", Disk: "path:/dev/vda", Erase: "vda"})
+	if err != nil || spec.Image.Ref != "web:1@amd64" || spec.Home.Token == "" {
+		t.Fatalf("Choose() = %+v, %v", spec, err)
+	}
+	operator := NewClient(s.URL, adminToken, s.tls)
+	if _, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest"}); err == nil || !strings.Contains(err.Error(), "machine cancel") {
+		t.Errorf("Install() over it = %v, want to be told how to cancel", err)
+	}
+	if m, err := operator.Cancel(ctx, mac); err != nil || m.Job.State != job.Cancelled {
+		t.Fatalf("Cancel() = %+v, %v", m, err)
+	}
+	ack, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{{Seq: 1, Job: spec.ID, State: job.Started, Disk: "vda"}}})
+	if err != nil || !ack.Cancelled {
+		t.Errorf("Events() after Cancel = %+v, %v, want cancelled", ack, err)
+	}
+}
+
+// TestGuard asks every route that there is with no token and with those of others: a new route is tested by being there.
+func TestGuard(t *testing.T) {
+	s := newSite(t)
+	w, err := job.NewClient(s.URL, s.tls).Hello(t.Context(), job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.handler.Routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		path = strings.ReplaceAll(path, "{key}", mac)
+		tokens := map[string]bool{"": r.Who == Anybody, "wrong": r.Who == Anybody, w.Token: r.Who == Agent || r.Who == Anybody, adminToken: r.Who == Admin || r.Who == Anybody}
+		for token, allowed := range tokens {
+			req := httptest.NewRequest(method, path, strings.NewReader(`{"boot":"`+bootID+`"}`))
+			req.Header.Set("Content-Type", "application/json")
+			if token != "" {
+				req.Header.Set("Authorization", "Bearer "+token)
+			}
+			rec := httptest.NewRecorder()
+			s.handler.ServeHTTP(rec, req)
+			if got := rec.Code != http.StatusUnauthorized; got != allowed {
+				t.Errorf("%s with token %.8q = %d, want allowed %v", r.Pattern, token, rec.Code, allowed)
+			}
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	s := newSite(t)
+	for _, c := range []struct {
+		name, method, path, kind, body string
+		want                           int
+	}{
+		{"form instead of JSON", "POST", job.HelloPath, "application/x-www-form-urlencoded", "{}", 415},
+		{"broken JSON", "POST", job.HelloPath, "application/json", "{", 400},
+		{"two values", "POST", job.HelloPath, "application/json", "{}{}", 400},
+		{"no identity", "POST", job.HelloPath, "application/json", `{"boot":"` + bootID + `"}`, 400},
+		{"too large", "POST", job.HelloPath, "application/json", `{"agent":"` + strings.Repeat("x", job.MaxBody) + `"}`, 413},
+		{"unknown key of an operator", "POST", "/v1/machines/" + mac + "/install", "application/json", `{"imagge":"web"}`, 400},
+		{"no such image", "POST", "/v1/machines/" + mac + "/install", "application/json", `{"image":"x","disk":"largest"}`, 422},
+		{"no such machine", "GET", "/v1/machines/nobody", "", "", 404},
+		{"no such path", "GET", "/v1/secrets", "", "", 404},
+		{"bad number", "GET", "/v1/machines/nobody/log?after=-1", "", "", 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			req := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+			req.Header.Set("Content-Type", c.kind)
+			req.Header.Set("Authorization", "Bearer "+adminToken)
+			rec := httptest.NewRecorder()
+			s.handler.ServeHTTP(rec, req)
+			var p job.Problem
+			if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || rec.Code != c.want || p.Status != c.want || p.Detail == "" || rec.Header().Get("Content-Type") != job.ProblemType {
+				t.Errorf("%s %s = %d %s, want a problem with status %d", c.method, c.path, rec.Code, rec.Body, c.want)
+			}
+		})
+	}
+}
+
+// TestLogWaits asks before there is anything, and gets what comes.
+func TestLogWaits(t *testing.T) {
+	ctx, s := t.Context(), newSite(t)
+	operator := NewClient(s.URL, adminToken, s.tls)
+	if _, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest"}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		log, err := operator.Log(ctx, mac, 1, time.Minute)
+		if err == nil && (len(log.Entries) != 1 || log.Entries[0].Event.State != job.Cancelled) {
+			err = fmt.Errorf("entries %+v", log.Entries)
+		}
+		got <- err
+	}()
+	if _, err := operator.Cancel(ctx, mac); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("Log() = %v, want the cancelling", err)
+	}
+}
+
+func TestShortAdminToken(t *testing.T) {
+	if _, err := New(Options{Admin: "short"}); err == nil {
+		t.Error("New() with a short token succeeded")
+	}
+}
+
+// FuzzBodies throws bodies at every call that takes one.
+func FuzzBodies(f *testing.F) {
+	s := newSite(f)
+	w, err := job.NewClient(s.URL, s.tls).Hello(context.Background(), job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(`{"boot":"` + bootID + `","identity":{"macs":["52:54:00:00:00:0B"]},"inventory":{"disks":[{"model":"\u202e\u0000"}]}}`)
+	f.Add(`{"boot":"` + bootID + `","events":[{"seq":1,"state":"started","time":"9999-12-31T23:59:59-23:59","progress":{"left":-1}}]}`)
+	f.Add(`{"image":"web","disk":"largest","args":["a b"],"hostname":"-"}`)
+	f.Add(`{"hostname":"\u001b[2J","kernel":"6"}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, r := range s.handler.Routes() {
+			method, path, _ := strings.Cut(r.Pattern, " ")
+			if method != "POST" {
+				continue
+			}
+			req := httptest.NewRequest(method, strings.ReplaceAll(path, "{key}", mac), strings.NewReader(body))
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+map[Who]string{Agent: w.Token, Admin: adminToken, HomeToken: "x"}[r.Who])
+			rec := httptest.NewRecorder()
+			s.handler.ServeHTTP(rec, req)
+			if rec.Code >= 500 {
+				t.Fatalf("%s with %q = %d %s", r.Pattern, body, rec.Code, rec.Body)
+			}
+			if b, err := io.ReadAll(rec.Body); err != nil || bytes.ContainsRune(b, 0x1b) {
+				t.Fatalf("%s with %q answers control characters", r.Pattern, body)
+			}
+		}
+	})
+}
+
+func TestClientKeepsItsToken(t *testing.T) {
+	var leaked string
+	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = r.Header.Get("Authorization") }))
+	defer thief.Close()
+	lure := httptest.NewTLSServer(http.RedirectHandler(thief.URL, http.StatusTemporaryRedirect))
+	defer lure.Close()
+	conf, err := job.PinnedTLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: lure.Certificate().Raw}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p *job.Problem
+	if _, err := NewClient(lure.URL, adminToken, conf).Machines(t.Context()); !errors.As(err, &p) || leaked != "" {
+		t.Errorf("Machines() from a server that redirects = %v, and the token went to %q", err, leaked)
+	}
+}
