@@ -1,46 +1,52 @@
 package receive_test
 
 import (
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"griddle/imagestore/receive"
+	"griddle/imagestore/sendstream"
 )
 
-// BenchmarkReceive has one stream, of a copy of the first of /usr/share, /usr/lib/python3 and /usr/lib that is there, received by
-// `btrfs receive` and by us in turns, on one btrfs on a loop device in memory, both up to the end of a sync. It reports
-// the medians and their ratio, ours by theirs.
+// BenchmarkReceive has a full stream and a delta, of copies of what is below /usr, received by `btrfs receive` and by us in
+// turns, on one btrfs on a loop device in memory, both up to the end of a sync. It reports the medians and their ratio,
+// ours by theirs.
 //
-//	go test -run '^$' -bench BenchmarkReceive -benchtime 7x ./imagestore/receive
+//	go test -run '^$' -bench BenchmarkReceive -benchtime 5x ./imagestore/receive
 func BenchmarkReceive(b *testing.B) {
 	needs(b, "btrfs", "cp", "sync")
 	memory := mount(b, "-t", "tmpfs", "-o", "size=6g", "tmpfs")
 	dir := loopMount(b, memory, "btrfs", "", 5<<30)
 	source := filepath.Join(dir, "source")
 	run(b, "btrfs", "subvolume", "create", source)
-	plant(b, source)
+	plant(b, source, 60<<20)
+	parent := filepath.Join(dir, "parent")
+	run(b, "btrfs", "subvolume", "snapshot", "-r", source, parent)
+	run(b, "chown", "-R", "7:7", source)
+	plant(b, source, 160<<20)
 	run(b, "btrfs", "subvolume", "snapshot", "-r", source, filepath.Join(dir, "sent"))
 	for _, c := range []struct {
 		name string
 		args []string
-	}{{"full", nil}} {
+	}{{"full", nil}, {"delta", []string{"-p", parent}}} {
 		b.Run(c.name, func(b *testing.B) {
 			stream := filepath.Join(memory, "stream")
 			run(b, "btrfs", append(append([]string{"send", "-q"}, c.args...), "-f", stream, filepath.Join(dir, "sent"))...)
+			parents := []receive.Parent{{UUID: uuidOf(b, parent), Dir: parent}}
 			var theirs, ours []float64
 			b.ResetTimer()
 			for i := range b.N {
 				// Whoever comes second finds the file system fuller: take turns.
 				if i%2 == 0 {
 					theirs = append(theirs, benchPeer(b, stream, dir))
-					ours = append(ours, benchOurs(b, stream, dir))
+					ours = append(ours, benchOurs(b, stream, dir, parents))
 				} else {
-					ours = append(ours, benchOurs(b, stream, dir))
+					ours = append(ours, benchOurs(b, stream, dir, parents))
 					theirs = append(theirs, benchPeer(b, stream, dir))
 				}
 			}
@@ -60,31 +66,42 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// plant copies about 200 MB and 10,000 files from what the machine has.
-func plant(b *testing.B, to string) {
+// plant copies that many bytes, or somewhat fewer, of what the machine has, each tree under a new name.
+func plant(b *testing.B, to string, left int64) {
 	b.Helper()
-	left := int64(220 << 20)
 	for _, from := range []string{"/usr/lib/python3", "/usr/share", "/usr/lib", "/usr/local"} {
-		list, _ := filepath.Glob(filepath.Join(from, "*"))
+		list, err := filepath.Glob(filepath.Join(from, "*"))
+		if err != nil {
+			b.Fatal(err)
+		}
 		for _, p := range list {
-			out, err := exec.Command("du", "-sbx", p).Output()
-			if err != nil {
+			var size int64
+			if _, err := fmt.Sscan(run(b, "du", "-sbx", p), &size); err != nil {
+				b.Fatal(err)
+			}
+			if size > left/2 {
 				continue
 			}
-			var n int64
-			for _, c := range out {
-				if c < '0' || c > '9' {
-					break
-				}
-				n = n*10 + int64(c-'0')
-			}
-			if n > left/2 {
-				continue
-			}
-			left -= n
-			run(b, "cp", "-ax", p, filepath.Join(to, strconv.FormatInt(left, 10)+filepath.Base(p)))
+			left -= size
+			run(b, "cp", "-ax", p, filepath.Join(to, fmt.Sprint(left, "-", filepath.Base(p))))
 		}
 	}
+}
+
+// uuidOf gives a subvolume's own UUID.
+func uuidOf(b *testing.B, subvolume string) sendstream.UUID {
+	b.Helper()
+	for line := range strings.Lines(run(b, "btrfs", "subvolume", "show", subvolume)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "UUID" {
+			u, err := sendstream.ParseUUID(strings.TrimSpace(value))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return u
+		}
+	}
+	b.Fatalf("%s has no UUID", subvolume)
+	return sendstream.UUID{}
 }
 
 func benchPeer(b *testing.B, stream, dir string) float64 {
@@ -101,7 +118,7 @@ func benchPeer(b *testing.B, stream, dir string) float64 {
 	return took
 }
 
-func benchOurs(b *testing.B, stream, dir string) float64 {
+func benchOurs(b *testing.B, stream, dir string, parents []receive.Parent) float64 {
 	b.Helper()
 	to := filepath.Join(dir, "ours")
 	if err := os.Mkdir(to, 0o755); err != nil {
@@ -113,7 +130,7 @@ func benchOurs(b *testing.B, stream, dir string) float64 {
 	}
 	defer f.Close()
 	start := time.Now()
-	_, err = receive.Receive(b.Context(), f, to, receive.Options{Name: "sent"})
+	_, err = receive.Receive(b.Context(), f, to, receive.Options{Name: "sent", Parents: parents})
 	took := time.Since(start).Seconds()
 	if err != nil {
 		b.Fatal(err)

@@ -45,7 +45,7 @@ import (
 type Parent struct {
 	UUID     sendstream.UUID // of the stream that made it
 	Ctransid uint64          // of that stream; zero fits any
-	Dir      string          // its root; it is only read
+	Dir      string          // its root, unchanged since it was received or sent; it is only read
 }
 
 // Options say what becomes of the stream.
