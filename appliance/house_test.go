@@ -1,0 +1,114 @@
+package appliance
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rule says what the packages below from must not import, not even through others. Conformance suites, the packages
+// whose names end in "test", are tests and have no rules.
+type rule struct {
+	from   string   // package, or "dir/..." for it and all below
+	itself bool     // only what the package imports itself counts
+	except []string // packages below from that the rule leaves alone
+	never  []string // packages or "dir/..."
+	why    string
+}
+
+// house is "Who may know whom" of docs/ARCHITECTURE.md.
+var house = []rule{
+	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
+	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
+	{from: "griddle/netboot/lease", never: []string{"griddle/..."}, why: "leases are addresses and time"},
+	{from: "griddle/netboot/bootscript", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/initramfs/disk", never: []string{"griddle/..."}, why: "disks are what the kernel says"},
+	{from: "griddle/appliance/job", never: []string{"griddle/..."}, why: "the contract is what both sides can know"},
+	{from: "griddle/netboot/...", never: []string{"griddle/appliance/...", "griddle/imagestore/...", "griddle/initramfs/...", "griddle/tui/..."},
+		why: "netboot knows machines and boot specs; Booter is its one seam"},
+	{from: "griddle/imagestore/...", never: []string{"griddle/appliance/...", "griddle/netboot/...", "griddle/initramfs/...", "griddle/tui/..."},
+		why: "the store serves whoever asks"},
+	{from: "griddle/tui/...", never: []string{"griddle/appliance", "griddle/appliance/fleet", "griddle/appliance/api", "griddle/netboot/...", "griddle/imagestore/...", "griddle/initramfs/..."},
+		why: "the screens know the contract and draw it"},
+	{from: "griddle/tui", itself: true, never: []string{"net/http", "os/exec", "database/sql"}, why: "the screens do no I/O of their own"},
+	{from: "griddle/initramfs/...", never: []string{"griddle/netboot/...", "griddle/appliance", "griddle/appliance/fleet", "griddle/appliance/api", "griddle/appliance/griddle", "modernc.org/..."},
+		why: "the agent stays small, and the machine's side knows the appliance by the contract alone"},
+	{from: "griddle/initramfs/install", itself: true, never: []string{"net/http", "griddle/imagestore/blob"}, why: "install gets verified bytes, never a URL"},
+	{from: "griddle/appliance/fleet", never: []string{"griddle/imagestore/...", "griddle/initramfs/...", "griddle/appliance/api", "griddle/tui/..."},
+		why: "machines and jobs are below the API, and name images without opening them"},
+	{from: "griddle/appliance/api", never: []string{"griddle/imagestore/...", "griddle/initramfs/...", "griddle/tui/..."},
+		why: "the API asks for images through its own interface"},
+	{from: "griddle/...", except: []string{"griddle/appliance/e2e/..."}, never: []string{"griddle/appliance/e2e/...", "testing"},
+		why: "no program carries the tests"},
+}
+
+// shapeless names say nothing of what a package is for.
+var shapeless = []string{"util", "utils", "common", "helper", "helpers", "misc", "base", "shared", "lib", "pkg", "core", "types", "models", "tools"}
+
+type listed struct {
+	ImportPath, Name, Doc string
+	Imports, Deps         []string
+	Error                 *struct{ Err string }
+}
+
+// TestHouse keeps the import rules. It is one run of the Go tool over everything, tests left out.
+func TestHouse(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Name,Doc,Imports,Deps,Error", "griddle/...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("listing packages: %v\n%s", err, stderr.String())
+	}
+	seen := map[string]bool{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen[p.ImportPath] = true
+		if p.Doc == "" && p.Error == nil && p.Name != "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+		if slices.Contains(shapeless, path.Base(p.ImportPath)) || slices.Contains(shapeless, p.Name) {
+			t.Errorf("%s: the name %q says nothing of what the package is for", p.ImportPath, path.Base(p.ImportPath))
+		}
+		for _, r := range house {
+			if !below(p.ImportPath, r.from) || strings.HasSuffix(p.Name, "test") || slices.ContainsFunc(r.except, func(e string) bool { return below(p.ImportPath, e) }) {
+				continue
+			}
+			deps := p.Deps
+			if r.itself {
+				deps = p.Imports
+			}
+			for _, dep := range deps {
+				if dep != p.ImportPath && slices.ContainsFunc(r.never, func(n string) bool { return below(dep, n) }) {
+					how := "through others"
+					if slices.Contains(p.Imports, dep) {
+						how = "itself"
+					}
+					t.Errorf("%s imports %s (%s): %s", p.ImportPath, dep, how, r.why)
+				}
+			}
+		}
+	}
+	for _, r := range house {
+		if from := strings.TrimSuffix(r.from, "/..."); !seen[from] && from != "griddle" && from == r.from {
+			t.Errorf("a rule speaks of %s, which is not there", from)
+		}
+	}
+}
+
+// below says whether pkg is pattern, or below it where it ends in "/...".
+func below(pkg, pattern string) bool {
+	dir, all := strings.CutSuffix(pattern, "/...")
+	return pkg == dir || all && strings.HasPrefix(pkg, dir+"/")
+}
