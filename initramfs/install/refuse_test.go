@@ -1,0 +1,198 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/appliance/job"
+)
+
+// small is the least tree that can boot.
+func small(t testing.TB, more map[string]string) *sent {
+	return publish(t, func(dir string) {
+		put(t, dir, map[string]string{"boot/vmlinuz-1": "a kernel", "etc/hostname": "x\n"})
+		put(t, dir, more)
+	})
+}
+
+func write(t testing.TB, dev string, at int64, data string) {
+	t.Helper()
+	f, err := os.OpenFile(dev, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(data), at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDirtyDisks: whatever a disk bears, Run leaves it alone unless the job may erase that disk.
+func TestDirtyDisks(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	pv := "LABELONE" + strings.Repeat("\x01", 16) + "LVM2 001"
+	for _, c := range []struct {
+		name  string
+		dirty func()
+		want  string
+	}{
+		{"ext4", func() { tool(t, "mkfs.ext4", "-q", "-F", dev) }, "whole disk: ext4"},
+		{"btrfs", func() { tool(t, "mkfs.btrfs", "-q", "-f", dev) }, "whole disk: btrfs"},
+		{"xfs", func() { tool(t, "mkfs.xfs", "-q", "-f", dev) }, "whole disk: xfs"},
+		{"swap", func() { tool(t, "mkswap", dev) }, "whole disk: swap"},
+		{"FAT without partitions", func() { tool(t, "mkfs.vfat", "-I", dev) }, "whole disk: vfat"},
+		{"NTFS header", func() { write(t, dev, 0, "\xeb\x52\x90NTFS    ") }, "whole disk: ntfs"},
+		{"LVM", func() { write(t, dev, 512, pv) }, "whole disk: LVM2_member"},
+		{"Linux RAID 1.2", func() { write(t, dev, 4096, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00") }, "whole disk: linux_raid_member"},
+		{"Linux RAID 0.90", func() { write(t, dev, 1<<30-1<<16, "\xfc\x4e\x2b\xa9\x00\x00\x00\x00") }, "whole disk: linux_raid_member"},
+		{"LUKS", func() { write(t, dev, 0, "LUKS\xba\xbe\x00\x02") }, "whole disk: crypto_LUKS"},
+		{"GPT without partitions", func() { tool(t, "sgdisk", "-o", dev) }, "an empty gpt partition table"},
+		{"backup GPT alone", func() { tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, strings.Repeat("\x00", 4096)) }, "partition 1: 105 MB"},
+		{"MBR", func() {
+			write(t, dev, 446, "\x80\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00")
+			write(t, dev, 510, "\x55\xaa")
+		}, "partition 1: 537 MB, Linux filesystem"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tool(t, "wipefs", "-a", "-f", "-q", dev)
+			for _, at := range []int64{0, 1<<30 - 1<<20} {
+				write(t, dev, at, strings.Repeat("\x00", 1<<20))
+			}
+			c.dirty()
+			before := sum(t, dev)
+			j := &journal{}
+			err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run = %v, want ErrRefused with %q", err, c.want)
+			}
+			if e := j.last(); e.State != job.Failed || e.Level != job.Error || e.Phase != job.PhaseCheck || !strings.Contains(e.Message, "nothing was touched") {
+				t.Errorf("last event = %+v, want a failure that says that nothing was touched", e)
+			}
+			// A list of disks that is out of date changes nothing.
+			stale := found(t, dev, "D1")
+			stale.Table, stale.Signature, stale.Partitions = "", "", nil
+			if err := Run(t.Context(), spec(dev), img, []job.Disk{stale}, &journal{}, o); !errors.Is(err, ErrRefused) {
+				t.Errorf("Run with an old list of disks = %v, want ErrRefused", err)
+			}
+			if sum(t, dev) != before {
+				t.Error("the disk has changed")
+			}
+		})
+	}
+	s := spec(dev)
+	s.Erase = "D1"
+	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
+		t.Errorf("Run of a job that may erase the disk = %v", err)
+	}
+}
+
+// TestInterrupted stops a job in each phase: the disk is then the job's own, and no other's.
+func TestInterrupted(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	for _, phase := range []job.Phase{job.PhasePartition, job.PhaseReceive, job.PhaseVerify, job.PhaseBootable} {
+		ctx, cancel := context.WithCancel(t.Context())
+		j := &journal{on: func(e job.Event) {
+			if e.Phase == phase {
+				cancel()
+			}
+		}}
+		err := Run(ctx, spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
+		cancel()
+		if err == nil || j.last().State != job.Failed {
+			t.Fatalf("Run stopped in phase %s = %v, last event %+v", phase, err, j.last())
+		}
+		d := found(t, dev, "D1")
+		if d.Unfinished != jobID || d.Installed != "" {
+			t.Errorf("stopped in phase %s the disk is marked %q unfinished, %q installed", phase, d.Unfinished, d.Installed)
+		}
+		other := spec(dev)
+		other.ID = "0" + jobID[1:]
+		if err := Run(t.Context(), other, img, []job.Disk{d}, &journal{}, o); !errors.Is(err, ErrRefused) {
+			t.Errorf("Run of another job = %v, want ErrRefused", err)
+		}
+	}
+	resumed := spec(dev)
+	resumed.Started = "D1"
+	if err := Run(t.Context(), resumed, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
+		t.Errorf("Run of the same job again = %v", err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	blank := sum(t, dev)
+	try := func(name string, img Image, j *journal, want string) {
+		t.Helper()
+		err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Run = %v, want %q in it", name, err, want)
+		}
+		if e := j.last(); e.State != job.Failed {
+			t.Errorf("%s: last event = %+v, want failed", name, e)
+		}
+	}
+	try("the server does not acknowledge", img, &journal{refuse: errors.New("no answer")}, "no answer")
+	kernelless := publish(t, func(dir string) { put(t, dir, map[string]string{"etc/hostname": "x"}) })
+	try("no kernel", kernelless, &journal{}, "no kernel")
+	if sum(t, dev) != blank {
+		t.Error("the disk was touched")
+	}
+
+	short := *img
+	short.open = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
+	try("the stream ends early", &short, &journal{}, "stream")
+	other := *small(t, map[string]string{"etc/hostname2": "y"})
+	mixed := *img
+	mixed.manifest = other.manifest
+	try("the tree is not as its manifest", &mixed, &journal{}, "etc/hostname2")
+	if d := found(t, dev, "D1"); d.Unfinished != jobID {
+		t.Errorf("disk = %+v, want unfinished", d)
+	}
+}
+
+// TestHostileTrees: an image that would have Run write elsewhere makes it fail, and nothing elsewhere changes.
+func TestHostileTrees(t *testing.T) {
+	o := options(t)
+	dev := loop(t, 1<<30, 512)
+	outside := t.TempDir()
+	for i, files := range []map[string]string{
+		{"etc/x": "", "etc/systemd": "-> " + outside},
+		{"usr": "-> " + outside},
+		{"home": "-> " + outside},
+		{"var/lib": "-> ../../../../../../.." + outside},
+		{"etc/ssh": "-> " + outside},
+		{"persistent": "-> " + outside},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			s := spec(dev)
+			s.Erase = dev
+			err := Run(t.Context(), s, small(t, files), []job.Disk{found(t, dev, "D1")}, &journal{}, o)
+			t.Logf("Run = %v", err)
+			if entries, _ := os.ReadDir(outside); len(entries) != 0 {
+				t.Errorf("%s has %v", outside, entries)
+			}
+			if d := found(t, dev, "D1"); (err == nil) != (d.Installed == jobID) {
+				t.Errorf("Run = %v and the disk is marked %q", err, d.Installed)
+			}
+			if err == nil {
+				write(t, dev, 0, strings.Repeat("\x00", 1<<20)) // the next one begins anew
+				write(t, dev, 1<<30-1<<20, strings.Repeat("\x00", 1<<20))
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(outside, "x")); err == nil {
+		t.Error("a file outside was made")
+	}
+}
