@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -90,8 +91,9 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	b.control.SetReadDeadline(b.pace.deadline(time.Now()))
 	n, err := b.ReadCloser.Read(p)
 	b.pace.bytes += int64(n)
-	if err != nil {
-		// While the reply is made the connection is watched for its end, which must not run into this deadline.
+	if errors.Is(err, io.EOF) {
+		// While the reply is made the connection is watched for its end, which must not run into this deadline. After
+		// any other error the deadline stays, so that net/http does not drain for ever what the handler left.
 		b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

@@ -1,0 +1,222 @@
+package appliance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes is a listener of in-memory connections, so that a bubble's clock rules their deadlines.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { close(p.done); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+// TestSlowClients is about clients that take a server's time: each is let go, and none is who merely takes long.
+func TestSlowClients(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		client func(c net.Conn) error // nil when it was served to its end
+		served bool
+	}{
+		{"half a header", func(c net.Conn) error {
+			fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: a\r\n")
+			_, err := io.ReadAll(c)
+			return errors.Join(err, io.ErrUnexpectedEOF)
+		}, false},
+		{"a body that trickles", func(c net.Conn) error {
+			fmt.Fprint(c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+			for range 1000 {
+				if _, err := c.Write([]byte("x")); err != nil {
+					return err
+				}
+				time.Sleep(20 * time.Second)
+			}
+			return nil
+		}, false},
+		{"a reader that stops", func(c net.Conn) error {
+			fmt.Fprint(c, "GET /write HTTP/1.1\r\nHost: a\r\n\r\n")
+			time.Sleep(10 * time.Minute)
+			got, err := io.ReadAll(c)
+			if len(got) < 10<<20 && err == nil {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}, false},
+		{"a reader that pauses", func(c net.Conn) error {
+			fmt.Fprint(c, "GET /write HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			b := make([]byte, 1<<20)
+			for n := 0; n < 10<<20; {
+				m, err := io.ReadFull(c, b)
+				n += m
+				if err != nil && n < 10<<20 {
+					return err
+				}
+				time.Sleep(30 * time.Second)
+			}
+			return nil
+		}, true},
+		{"a long wait for news", func(c net.Conn) error {
+			fmt.Fprint(c, "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+			got, err := io.ReadAll(c)
+			if !bytes.Contains(got, []byte("news")) {
+				err = errors.Join(err, io.ErrUnexpectedEOF)
+			}
+			return err
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mux := http.NewServeMux()
+				mux.HandleFunc("/read", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+				mux.HandleFunc("/write", func(w http.ResponseWriter, _ *http.Request) {
+					io.Copy(w, io.LimitReader(strings.NewReader(strings.Repeat("x", 10<<20)), 10<<20))
+				})
+				mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) {
+					io.ReadAll(r.Body)
+					select {
+					case <-time.After(5 * time.Minute):
+						io.WriteString(w, "news")
+					case <-r.Context().Done():
+					}
+				})
+				l := newPipes()
+				srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
+				go srv.Serve(l)
+				conn := l.dial()
+				if err := c.client(conn); (err == nil) != c.served {
+					t.Errorf("the client got %v, want served %v", err, c.served)
+				}
+				conn.Close()
+				srv.Close()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestPanicIsContained(t *testing.T) {
+	var logged bytes.Buffer
+	h := contain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }), slog.New(slog.NewTextHandler(&logged, nil)))
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
+	if rec.Code != http.StatusInternalServerError || !strings.Contains(logged.String(), "oops") || strings.Contains(rec.Body.String(), "oops") {
+		t.Errorf("a handler that panics gives %d %q and logs %q", rec.Code, rec.Body, logged.String())
+	}
+}
+
+func TestCrowd(t *testing.T) {
+	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newCrowdListener(inner)
+	defer l.Close()
+	accepted := make(chan net.Conn, maxPerAddress+1)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	var mine []net.Conn
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine = append(mine, c)
+		return c
+	}
+	var theirs []net.Conn
+	for range maxPerAddress {
+		dial()
+		theirs = append(theirs, <-accepted)
+	}
+	if n, err := dial().Read(make([]byte, 1)); err == nil || n != 0 {
+		t.Error("one connection too many was not closed")
+	}
+	theirs[0].Close()
+	theirs[0].Close()
+	dial()
+	theirs = append(theirs, <-accepted)
+	for _, c := range append(mine, theirs...) {
+		c.Close()
+	}
+}
+
+func TestServeFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"boot/vmlinuz": "kernel", "boot/snponly.efi": "MZ", "boot/grub/x": "y", "secret": "s"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../secret", filepath.Join(dir, "boot/link")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(filepath.Join(dir, "boot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	h := serveFiles(root.FS())
+	for _, c := range []struct {
+		path, ranged, want string
+		code               int
+	}{
+		{"/vmlinuz", "", "kernel", 200},
+		{"/vmlinuz", "bytes=1-2", "er", 206},
+		{"/snponly.efi", "", "MZ", 200},
+		{"/", "", "", 404}, {"/grub", "", "", 404}, {"/grub/", "", "", 404}, {"/link", "", "", 404},
+		{"/../secret", "", "", 404}, {"//vmlinuz", "", "", 404}, {"/index.html", "", "", 404}, {"/\x00", "", "", 404},
+	} {
+		req := httptest.NewRequest("GET", "/", nil)
+		req.URL.Path = c.path
+		if c.ranged != "" {
+			req.Header.Set("Range", c.ranged)
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, req)
+		if rec.Code != c.code || c.want != "" && rec.Body.String() != c.want {
+			t.Errorf("GET %q (%s) = %d %q, want %d %q", c.path, c.ranged, rec.Code, rec.Body, c.code, c.want)
+		}
+	}
+}
