@@ -1,0 +1,220 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestIdentifyRealPeers: what the formats' own programs make is recognised.
+func TestIdentifyRealPeers(t *testing.T) {
+	for _, c := range []struct {
+		cmd  string
+		want Signature
+	}{
+		{"mkfs.btrfs -q -L griddle", Signature{"btrfs", "griddle"}},
+		{"mkfs.ext2 -q -F -L one", Signature{"ext2", "one"}},
+		{"mkfs.ext3 -q -F -L two", Signature{"ext3", "two"}},
+		{"mkfs.ext4 -q -F -L three", Signature{"ext4", "three"}},
+		{"mkfs.ext4 -q -F -O journal_dev", Signature{"jbd", ""}},
+		{"mkfs.xfs -q -f -L four", Signature{"xfs", "four"}},
+		{"mkfs.vfat -F 32 -n FIVE", Signature{"vfat", "FIVE"}},
+		{"mkfs.vfat -F 16", Signature{"vfat", ""}},
+		{"mkfs.vfat -F 12 -S 4096", Signature{"vfat", ""}},
+		{"mkswap -q -L six", Signature{"swap", "six"}},
+		{"mkswap -q -p 65536", Signature{"swap", ""}},
+	} {
+		args := strings.Fields(c.cmd)
+		img := filepath.Join(t.TempDir(), "img")
+		if err := os.WriteFile(img, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(img, 384<<20); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, args[0], append(args[1:], img)...)
+		f, err := os.Open(img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Identify(f, 384<<20); got != c.want {
+			t.Errorf("%s: Identify = %+v, want %+v", c.cmd, got, c.want)
+		}
+		f.Close()
+	}
+}
+
+// sparse is a disk of zeros with something at a few places.
+func sparse(size int, at map[int]string) *bytes.Reader {
+	b := make([]byte, size)
+	for off, s := range at {
+		copy(b[off:], s)
+	}
+	return bytes.NewReader(b)
+}
+
+func TestIdentify(t *testing.T) {
+	const size = 4 << 20
+	for _, c := range []struct {
+		want string
+		at   map[int]string
+	}{
+		{"", nil},
+		{"LVM2_member", map[int]string{1536: "LABELONE" + strings.Repeat("\x00", 16) + "LVM2 001"}},
+		{"linux_raid_member", map[int]string{0: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}},
+		{"linux_raid_member", map[int]string{4096: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}},
+		{"linux_raid_member", map[int]string{size - 8192: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}},
+		{"linux_raid_member", map[int]string{size - 65536: "\xfc\x4e\x2b\xa9"}},
+		{"linux_raid_member", map[int]string{size - 65536: "\xa9\x2b\x4e\xfc"}},
+		{"isw_raid_member", map[int]string{size - 1024: "Intel Raid ISM Cfg Sig. 1.0"}},
+		{"ddf_raid_member", map[int]string{size - 512: "\xde\x11\xde\x11"}},
+		{"zfs_member", map[int]string{128<<10 + 5*1024: "\x0c\xb1\xba\x00\x00\x00\x00\x00"}},
+		{"zfs_member", map[int]string{size - 128<<10: "\x00\x00\x00\x00\x00\xba\xb1\x0c"}},
+		{"crypto_LUKS", map[int]string{0: "LUKS\xba\xbe\x00\x01"}},
+		{"crypto_LUKS", map[int]string{0x4000: "SKUL\xba\xbe"}},
+		{"bcache", map[int]string{0x1018: "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81"}},
+		{"ntfs", map[int]string{3: "NTFS    "}},
+		{"exfat", map[int]string{3: "EXFAT   "}},
+		{"BitLocker", map[int]string{3: "-FVE-FS-"}},
+		{"iso9660", map[int]string{0x8001: "CD001"}},
+		{"VMFS_volume_member", map[int]string{0x100000: "\x0d\xd0\x01\xc0"}},
+		{"swsuspend", map[int]string{4086: "S1SUSPEND\x00"}},
+	} {
+		if got := Identify(sparse(size, c.at), size).Type; got != c.want {
+			t.Errorf("Identify(%v) = %q, want %q", c.at, got, c.want)
+		}
+	}
+}
+
+func TestMBR(t *testing.T) {
+	entry := func(kind byte, first, n uint32) string {
+		b := make([]byte, 16)
+		b[4] = kind
+		binary.LittleEndian.PutUint32(b[8:], first)
+		binary.LittleEndian.PutUint32(b[12:], n)
+		return string(b)
+	}
+	const end = "\x55\xaa"
+	size := 8 << 20
+	for _, c := range []struct {
+		name string
+		at   map[int]string
+		want string
+	}{
+		{"empty", map[int]string{510: end}, "mbr"},
+		{"logical", map[int]string{
+			446: entry(0x07, 63, 100) + entry(0x05, 1000, 9000), 510: end,
+			1000*512 + 446: entry(0x83, 10, 200) + entry(0x05, 500, 300), 1000*512 + 510: end,
+			1500*512 + 446: entry(0x82, 5, 100), 1500*512 + 510: end,
+		}, "mbr 1:63+100:NTFS or exFAT 2:1000+9000:extended 5:1010+200:Linux filesystem 6:1505+100:Linux swap"},
+		{"a ring of logical ones", map[int]string{
+			446: entry(0x0f, 1000, 9000), 510: end,
+			1000*512 + 446: entry(0, 0, 0) + entry(0x05, 0, 300), 1000*512 + 510: end,
+		}, "mbr 1:1000+9000:extended"},
+		{"beyond the end", map[int]string{446: entry(0x83, 16000, 0xffffffff), 510: end}, "mbr 1:16000+384:Linux filesystem"},
+		{"protective without GPT", map[int]string{446: entry(0xee, 1, 0xffffffff), 510: end}, "mbr 1:1+16383:GPT protective"},
+		{"FAT boot sector", map[int]string{
+			0: "\xeb\x3c\x90mkfs.fat\x00\x02\x04\x01\x00\x02\x00\x02\x00\x10\xf8", 510: end}, ""},
+		{"status of no table", map[int]string{446: "\x12" + entry(0x83, 1, 1)[1:], 510: end}, ""},
+	} {
+		got, err := Inspect(sparse(size, c.at), int64(size), 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := []string{got.Table}
+		for _, p := range got.Partitions {
+			words = append(words, fmt.Sprintf("%d:%d+%d:%s", p.Number, p.Start/512, p.Size/512, p.Type))
+		}
+		if s := strings.Join(words, " "); s != c.want {
+			t.Errorf("%s: Inspect = %s, want %s", c.name, s, c.want)
+		}
+	}
+}
+
+// TestDamagedGPT: as long as anything of a GPT is there, the disk is not taken for blank.
+func TestDamagedGPT(t *testing.T) {
+	const size = 64 << 20
+	make := func(t *testing.T) *os.File {
+		img := filepath.Join(t.TempDir(), "img")
+		if err := os.WriteFile(img, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(img, size); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, "sgdisk", "-n", "1:2048:+8M", "-c", "1:data", "-t", "1:8300", "-n", "3:0:+1M", "-t", "3:ef02", img)
+		f, err := os.OpenFile(img, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	for _, c := range []struct {
+		name    string
+		spoil   map[int64]string
+		damaged bool
+		parts   int
+	}{
+		{"whole", nil, false, 2},
+		{"primary header gone", map[int64]string{512: strings.Repeat("\x00", 512)}, true, 2},
+		{"primary header and MBR gone", map[int64]string{0: strings.Repeat("\x00", 1024)}, true, 2},
+		{"primary entry changed", map[int64]string{1024 + 60: "x"}, true, 2},
+		{"backup header gone", map[int64]string{size - 512: strings.Repeat("\x00", 512)}, true, 2},
+		{"both headers changed", map[int64]string{512 + 30: "x", size - 512 + 30: "x"}, true, 0},
+	} {
+		f := make(t)
+		for at, s := range c.spoil {
+			if _, err := f.WriteAt([]byte(s), at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := Inspect(f, size, 512)
+		if err != nil || got.Table != "gpt" || got.Damaged != c.damaged || len(got.Partitions) != c.parts {
+			t.Errorf("%s: Inspect = %+v, %v; want damaged %v and %d partitions", c.name, got, err, c.damaged, c.parts)
+		}
+		if c.parts > 0 && (got.Partitions[0].Name != "data" || got.Partitions[0].Type != "Linux filesystem" || got.Partitions[1].Number != 3 || got.Partitions[1].Type != "BIOS boot") {
+			t.Errorf("%s: partitions = %+v", c.name, got.Partitions)
+		}
+		// The same disk behind a bridge that shows sectors of 4096 bytes.
+		if got, err := Inspect(f, size, 4096); err != nil || got.Table != "gpt" {
+			t.Errorf("%s: Inspect with sectors of 4096 = %+v, %v; want the table", c.name, got, err)
+		}
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	img := filepath.Join(f.TempDir(), "img")
+	os.WriteFile(img, nil, 0o600)
+	os.Truncate(img, 1<<20)
+	if out, err := exec.Command("sgdisk", "-n", "1:64:+100K", "-a", "1", img).CombinedOutput(); err != nil {
+		f.Fatalf("sgdisk (run make deps): %v: %s", err, out)
+	}
+	gpt, err := os.ReadFile(img)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(gpt[:40<<10], 512)
+	f.Add([]byte("LABELONE"), 512)
+	f.Add(append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa), 4096)
+	f.Fuzz(func(t *testing.T, b []byte, sector int) {
+		c, err := Inspect(bytes.NewReader(b), int64(len(b)), sector)
+		if err != nil {
+			return
+		}
+		if len(c.Partitions) > maxEntries+maxLogical {
+			t.Errorf("%d partitions", len(c.Partitions))
+		}
+		for _, p := range c.Partitions {
+			if p.Size < 0 || p.Number < 1 {
+				t.Errorf("partition %+v", p)
+			}
+		}
+		c.Unfinished()
+	})
+}

@@ -1,0 +1,157 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fakeSys lays out a /sys: block/NAME is a symlink to the device's folder, as the kernel has it.
+func fakeSys(t *testing.T, devices map[string]map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for device, attrs := range devices {
+		for name, text := range attrs {
+			p := filepath.Join(root, device, name)
+			if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.MkdirAll(filepath.Join(root, "block"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../"+device, filepath.Join(root, "block", filepath.Base(device))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// blankDevice is a disk without a byte on it that tells who it is.
+type blankDevice struct {
+	*bytes.Reader
+	model, serial string
+}
+
+func (blankDevice) Close() error                 { return nil }
+func (b blankDevice) Identify() (string, string) { return b.model, b.serial }
+func openBlank(model, serial string) func(string) (Device, error) {
+	return func(string) (Device, error) {
+		return blankDevice{bytes.NewReader(make([]byte, 1<<20)), model, serial}, nil
+	}
+}
+
+func TestScan(t *testing.T) {
+	const pci = "devices/pci0000:00/0000:00:03.0/"
+	size := func(more ...string) map[string]string {
+		m := map[string]string{"size": "2048\n", "queue/logical_block_size": "512\n", "removable": "0\n", "ro": "0\n"}
+		for i := 0; i+1 < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
+	dir := fakeSys(t, map[string]map[string]string{
+		pci + "virtio1/block/vda":                                    size("serial", "VIRT-1", "device/vendor", "0x1af4\n"),
+		pci + "nvme/nvme0/nvme0n1":                                   size("device/serial", "NV1   \n", "device/model", "Fast Disk   \n", "queue/logical_block_size", "4096\n"),
+		pci + "nvme/nvme0/nvme0c0n1":                                 size("hidden", "1\n"),
+		pci + "ata1/host0/target0:0:0/0:0:0:0/block/sda":             size("device/vendor", "ATA     \n", "device/model", "WDC WD10EZEX-00B\n", "device/vpd_pg80", "\x00\x80\x00\x08  WD-123"),
+		pci + "ata2/host1/target1:0:0/1:0:0:0/block/sr0":             size(),
+		pci + "usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block/sdb": size("removable", "1\n", "device/vendor", "Kingston\n", "device/model", "DataTraveler\n"),
+		pci + "usb1/1-3/1-3:1.0/host5/target5:0:0/5:0:0:0/block/sdc": size("size", "0\n"),
+		pci + "host6/target6:0:0/6:0:0:0/block/sdd":                  size("ro", "1\n", "device/model", "\x1b[2JArray\xff\n"),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0":              size("device/name", "SD32G\n", "device/serial", "0x1234\n"),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0boot0":         size(),
+		"devices/virtual/block/loop0":                                size(),
+		"devices/virtual/block/zram0":                                size(),
+		"devices/virtual/block/dm-0":                                 size(),
+		"devices/virtual/block/md127":                                size(),
+		"devices/virtual/block/md_d0":                                size(),
+		"devices/virtual/block/ram3":                                 size(),
+		pci + "virtio2/block/vdb":                                    size("size", "lots"),
+		pci + "virtio3/block/vdc":                                    size(),
+	})
+	// The serial of a stick is its USB device's.
+	if err := os.WriteFile(filepath.Join(dir, pci, "usb1/1-2/serial"), []byte("USB-9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	disks, err := Scan(os.DirFS(dir), openBlank("WDC WD10EZEX-00BN5A0", "from the disk"), Options{Hide: []string{"vdc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range disks {
+		flags := ""
+		if d.Removable {
+			flags += " removable"
+		}
+		if d.ReadOnly {
+			flags += " ro"
+		}
+		got = append(got, strings.Join([]string{d.Path, d.Bus, d.Model, d.Serial}, "|")+flags)
+		if d.Size != 1<<20 || (d.SectorSize == 4096) != (d.Name == "nvme0n1") || d.Table != "" || d.Signature.Type != "" {
+			t.Errorf("disk = %+v", d)
+		}
+	}
+	want := []string{
+		"/dev/mmcblk0|mmc|SD32G|0x1234",
+		"/dev/nvme0n1|nvme|Fast Disk|NV1",
+		"/dev/sda|sata|WDC WD10EZEX-00BN5A0|WD-123",
+		"/dev/sdb|usb|Kingston DataTraveler|USB-9 removable",
+		"/dev/sdd|scsi|WDC WD10EZEX-00BN5A0|from the disk ro",
+		"/dev/vda|virtio|WDC WD10EZEX-00BN5A0|VIRT-1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Scan =\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestScanOfDiskThatCannotBeRead(t *testing.T) {
+	dir := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": "2048"}})
+	broken := errors.New("broken")
+	disks, err := Scan(os.DirFS(dir), func(string) (Device, error) { return nil, broken }, Options{})
+	if !errors.Is(err, broken) || len(disks) != 1 || !disks[0].ReadOnly {
+		t.Errorf("Scan = %+v, %v; want the disk, read-only, and the error", disks, err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	dev, err := Open(loop(t, 1<<20, 512))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	model, serial := dev.(interface{ Identify() (string, string) }).Identify()
+	if model != "" || serial != "" {
+		t.Errorf("Identify of a loop device = %q, %q; want nothing", model, serial)
+	}
+	if c, err := Inspect(dev, 1<<20, 512); err != nil || c.Table != "" || c.Signature.Type != "" {
+		t.Errorf("Inspect of zeros = %+v, %v; want blank", c, err)
+	}
+}
+
+func TestMounted(t *testing.T) {
+	dir := fakeSys(t, map[string]map[string]string{
+		"devices/a/vda": {"size": "1", "vda1/partition": "1"}, "devices/b/vdb": {"size": "1"}, "devices/c/vdc": {"size": "1"},
+	})
+	info := "22 1 0:20 / /proc rw - proc proc rw\n30 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n31 30 0:40 /@x /mnt rw - btrfs /dev/vdb rw\nbroken\n"
+	if got := Mounted(os.DirFS(dir), info); !slices.Equal(got, []string{"vda", "vdb"}) {
+		t.Errorf("Mounted = %v, want [vda vdb]", got)
+	}
+}
+
+func TestVPDSerial(t *testing.T) {
+	for in, want := range map[string]string{
+		"\x00\x80\x00\x04ABCDEF": "ABCD", "\x00\x80\xff\xffAB ": "AB", "": "", "\x00\x83\x00\x01A": "", "\x00\x80\x00\x00": "",
+	} {
+		if got := vpdSerial([]byte(in)); got != want {
+			t.Errorf("vpdSerial(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
