@@ -75,16 +75,29 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	if e.Level == 0 {
 		e.Level = 3
 	}
+	// An empty source fails before anything is put: it is what a sender that did not start leaves behind.
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(r, first); err == io.EOF {
+		return Encoded{}, errors.New("encoding stream: it is empty")
+	} else if err != nil {
+		return Encoded{}, fmt.Errorf("encoding stream: reading it: %w", err)
+	}
+	r = io.MultiReader(bytes.NewReader(first), r)
 	var out Encoded
 	g, work := errgroup.WithContext(ctx)
 	pr, pw := io.Pipe()
 	frames := make(chan chan encodedFrame, e.Workers)
+	var readErr error // set before frames is closed
 	g.Go(func() error {
 		defer close(frames)
-		return e.read(work, g, r, frames)
+		readErr = e.read(work, g, r, frames)
+		return readErr
 	})
 	g.Go(func() error {
 		err := e.collect(work, frames, pw, &out)
+		if err == nil {
+			err = readErr // else the part that was read would be put as if it were the whole
+		}
 		pw.CloseWithError(err)
 		return err
 	})

@@ -69,7 +69,9 @@ func TestEncodeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := errors.New("the source broke off")
-	src := func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, 3*PieceSize)), iotest.ErrReader(broken)) }
+	src := func() io.Reader {
+		return io.MultiReader(bytes.NewReader(make([]byte, 3*PieceSize)), iotest.ErrReader(broken))
+	}
 	if _, err := (Encoder{}).Encode(t.Context(), src(), blobs); !errors.Is(err, broken) {
 		t.Errorf("Encode of a source that breaks off = %v, want %v", err, broken)
 	}

@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"bytes"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -131,7 +132,7 @@ type way struct {
 func (f *fixture) image(ref string, ways ...way) Publication {
 	f.t.Helper()
 	id := f.identity(ref)
-	d, err := f.s.PutImage(f.t.Context(), Image{Identity: id, Description: "of " + ref, Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
+	d, err := f.s.PutImage(f.t.Context(), Image{Identity: id, Description: "of " + ref, Comment: crand.Text(), Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -195,4 +196,13 @@ func refs(list []Listed) string {
 		out = append(out, l.Ref)
 	}
 	return fmt.Sprint(out)
+}
+
+func (f *fixture) timeOf(d blob.Digest) time.Time {
+	f.t.Helper()
+	i, err := os.Stat(f.blobFile(d))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return i.ModTime()
 }

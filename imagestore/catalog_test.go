@@ -1,0 +1,429 @@
+package imagestore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"griddle/imagestore/blob"
+)
+
+// both runs a test on a local store and on the same kind of store behind a server.
+func both(t *testing.T, test func(t *testing.T, f *fixture)) {
+	t.Run("local", func(t *testing.T) { test(t, newFixture(t)) })
+	t.Run("server", func(t *testing.T) { test(t, newFixture(t).overServer()) })
+}
+
+func TestListAndResolve(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		for _, r := range []string{"web:2@amd64", "web:10@amd64", "web:9@amd64", "web:9@arm64", "lab/web:1@amd64", "db:1@arm64"} {
+			f.publish(r, way{"", someBytes(1, 1000)})
+		}
+		for _, c := range []struct {
+			filters []string
+			want    string
+		}{
+			{nil, "[db:1@arm64 lab/web:1@amd64 web:10@amd64 web:9@amd64 web:9@arm64 web:2@amd64]"},
+			{[]string{"web"}, "[web:10@amd64 web:9@amd64 web:9@arm64 web:2@amd64]"},
+			{[]string{"web@arm64", "d*"}, "[db:1@arm64 web:9@arm64]"},
+			{[]string{"nothing*"}, "[]"},
+		} {
+			list, err := f.s.List(t.Context(), c.filters...)
+			if err != nil || refs(list) != c.want {
+				t.Errorf("List(%q) = %s, %v, want %s", c.filters, refs(list), err, c.want)
+			}
+		}
+		if _, err := f.s.List(t.Context(), "UP*"); !errors.Is(err, ErrRef) {
+			t.Errorf("List with a bad filter = %v, want %v", err, ErrRef)
+		}
+		if err := f.s.SetChannel(t.Context(), Channel{"web", "stable", "9"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			in, want string
+			err      error
+			words    string
+		}{
+			{"web", "web:10@amd64", nil, ""}, {"web:latest", "web:10@amd64", nil, ""}, {"web@arm64", "web:9@arm64", nil, ""},
+			{"web:2", "web:2@amd64", nil, ""}, {"web:stable@amd64", "web:9@amd64", nil, ""}, {"lab/web", "lab/web:1@amd64", nil, ""},
+			{"web:9", "", ErrRef, "is more than one: web:9@amd64, web:9@arm64"},
+			{"web:3", "", ErrNotFound, "there is 10@amd64, 9@amd64"},
+			{"wep", "", ErrNotFound, "there is db, lab/web, web"},
+			{"web:stable@riscv64", "", ErrNotFound, "web:stable@riscv64"},
+		} {
+			l, err := f.s.Resolve(t.Context(), ref(t, c.in))
+			if l.Ref != c.want || !errors.Is(err, c.err) || c.err != nil && !strings.Contains(err.Error(), c.words) {
+				t.Errorf("Resolve(%s) = %q, %v, want %q, %v with %q", c.in, l.Ref, err, c.want, c.err, c.words)
+			}
+		}
+		for _, c := range []Channel{{"web", "latest", "9"}, {"web", "9", "10"}, {"web", "x y", "9"}, {"web", "beta", "77"}} {
+			if err := f.s.SetChannel(t.Context(), c); err == nil {
+				t.Errorf("SetChannel(%+v) gave no error", c)
+			}
+		}
+		list, err := f.s.List(t.Context(), "web:9@amd64")
+		if err != nil || len(list) != 1 || list[0].Latest || fmt.Sprint(list[0].Channels) != "[stable]" || list[0].Wire != list[0].Streams[0].Wire || list[0].Description == "" {
+			t.Errorf("List(web:9@amd64) = %+v, %v", list, err)
+		}
+	})
+}
+
+func TestAddRefuses(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		raw := someBytes(1, 1000)
+		f.publish("web:1@amd64", way{"", raw})
+		other := &fixture{t, f.dir, f.s, newKey(t)}
+		missing := blob.Sum([]byte("nowhere"))
+		one, two := f.image("web:2@amd64", way{"", raw}), f.image("web:3@amd64", way{"", someBytes(2, 2000)})
+		for _, c := range []struct {
+			name string
+			p    Publication
+			is   error
+		}{
+			{"the same version", f.image("web:1@amd64", way{"", raw}), ErrExists},
+			{"another key", other.image("web:4@amd64", way{"", raw}), ErrSignature},
+			{"a stream by another key", Publication{one.Image, other.image("web:2@amd64", way{"", raw}).Streams}, ErrSignature},
+			{"no stream", Publication{Image: one.Image}, ErrNoWay},
+			{"the stream of another image", Publication{one.Image, two.Streams}, nil},
+			{"the index of another stream", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, two.Streams[0].Index}}}, nil},
+			{"no document", Publication{missing, one.Streams}, blob.ErrNotExist},
+			{"no index", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, missing}}}, blob.ErrNotExist},
+			{"a parent that is not there", f.image("web:5@amd64", way{"web:4@amd64", raw}), ErrNotFound},
+			{"documents the wrong way round", Publication{one.Streams[0].Document, []StreamBlobs{{one.Image, one.Streams[0].Index}}}, nil},
+			{"an index for a document", Publication{one.Streams[0].Index, one.Streams}, ErrSignature},
+		} {
+			if _, err := f.s.Add(t.Context(), c.p); err == nil || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("Add with %s = %v, want %v", c.name, err, c.is)
+			}
+		}
+		if list, err := f.s.List(t.Context()); err != nil || refs(list) != "[web:1@amd64]" {
+			t.Errorf("after refusals there is %s, %v", refs(list), err)
+		}
+		l, err := f.s.Add(t.Context(), one)
+		if err != nil || l.Ref != "web:2@amd64" || l.Signer != f.key.Public().ID() || !l.Latest {
+			t.Errorf("Add = %+v, %v", l, err)
+		}
+		// Publishing it again with one more way adds the way, and only once.
+		again := Publication{one.Image, append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
+		for range 2 {
+			if l, err = f.s.Add(t.Context(), again); err != nil || len(l.Streams) != 2 || l.Streams[1].Parent != "web:1@amd64" {
+				t.Errorf("Add of a further stream = %+v, %v", l, err)
+			}
+		}
+		if l, err := f.s.Resolve(t.Context(), ref(t, "web:2")); err != nil || len(l.Streams) != 2 {
+			t.Errorf("after adding a stream there are %d, %v", len(l.Streams), err)
+		}
+	})
+}
+
+func TestPlan(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		big, mid, small := someBytes(1, 100_000), someBytes(2, 30_000), someBytes(3, 3_000)
+		f.publish("web:1@amd64", way{"", big})
+		f.publish("web:2@amd64", way{"", big}, way{"web:1@amd64", small})
+		f.publish("web:3@amd64", way{"web:2@amd64", small}, way{"web:1@amd64", mid})
+		f.publish("web:4@amd64", way{"", small}, way{"web:3@amd64", mid})
+		for _, c := range []struct {
+			to   string
+			have []string
+			want int   // streams
+			wire int64 // at most
+		}{
+			{"web:1", nil, 1, 60_000},
+			{"web:2", nil, 1, 60_000}, // full and full+delta: the full one alone is cheaper
+			{"web:3", nil, 2, 60_000}, // full 2 and a small delta
+			{"web:3", []string{"web:1"}, 2, 5_000},
+			{"web:3", []string{"web:2"}, 1, 2_500},
+			{"web:3", []string{"web:1", "web:2"}, 1, 2_500},
+			{"web:3", []string{"web:3"}, 0, 0},
+			{"web:3", []string{"other:9@amd64"}, 2, 60_000},
+			{"web:4", []string{"web:3"}, 1, 2_500}, // the full stream is cheaper than the delta
+		} {
+			var have []Ref
+			for _, h := range c.have {
+				have = append(have, ref(t, h))
+			}
+			p, err := f.s.Plan(t.Context(), ref(t, c.to), have...)
+			if err != nil || len(p.Streams) != c.want || p.Wire() > c.wire || p.Streams == nil {
+				t.Errorf("Plan(%s, %s) = %d streams of %d bytes, %v, want %d of at most %d", c.to, c.have, len(p.Streams), p.Wire(), err, c.want, c.wire)
+			}
+		}
+	})
+}
+
+func TestDelete(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		before := len(f.blobs())
+		one, two := someBytes(1, 50_000), someBytes(2, 500)
+		f.publish("web:1@amd64", way{"", one})
+		f.publish("web:2@amd64", way{"web:1@amd64", two})
+		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
+		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
+		_, err := f.s.Delete(t.Context(), ref(t, "web:1"))
+		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") || strings.Contains(err.Error(), "web:3") {
+			t.Errorf("Delete(web:1) = %v, want %v", err, ErrInUse)
+		}
+		if shown, err := f.s.Show(t.Context(), ref(t, "web:1")); err != nil || fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
+			t.Errorf("Show(web:1) says that %v need it, %v", shown.Needed, err)
+		}
+		for _, r := range []string{"web:2", "web:1"} {
+			d, err := f.s.Delete(t.Context(), ref(t, r))
+			if err != nil || d.Blobs == 0 || d.Bytes == 0 {
+				t.Errorf("Delete(%s) = %+v, %v", r, d, err)
+			}
+			for _, left := range []string{"web:3", "db:1"} {
+				if v, err := f.s.Verify(t.Context(), ref(t, left), nil); err != nil || !v.OK {
+					t.Errorf("after deleting %s, %s has %v, %v", r, left, v.Problems, err)
+				}
+			}
+		}
+		if _, err := f.s.Resolve(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Resolve of a deleted image = %v", err)
+		}
+		if _, err := f.s.Delete(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Delete of a deleted image = %v", err)
+		}
+		if _, err := f.s.Add(t.Context(), f.image("web:1@amd64", way{"", one})); !errors.Is(err, ErrExists) {
+			t.Errorf("Add of a deleted version = %v", err)
+		}
+		for _, r := range []string{"web:3", "db:1"} {
+			if _, err := f.s.Delete(t.Context(), ref(t, r)); err != nil {
+				t.Errorf("Delete(%s): %v", r, err)
+			}
+		}
+		if _, err := f.s.Blobs.Stat(t.Context(), l.Document); !errors.Is(err, blob.ErrNotExist) {
+			t.Errorf("a deleted image's document is still there: %v", err)
+		}
+		// What is left was put by the publication that was refused.
+		if got := len(f.blobs()); got > before+6 {
+			t.Errorf("after all images were deleted %d blobs are left", got)
+		}
+		if d, err := f.s.Collect(t.Context()); err != nil || d.Blobs != 0 {
+			t.Errorf("Collect took %+v, %v, though nothing is a day old", d, err)
+		}
+	})
+}
+
+func TestCollect(t *testing.T) {
+	f := newFixture(t)
+	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	orphan, _, err := f.s.Blobs.Put(t.Context(), strings.NewReader("left by a publication that failed"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := f.timeOf(orphan).Add(-2 * orphanAge)
+	for _, d := range f.blobs() {
+		if err := os.Chtimes(f.blobFile(d), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh, _, err := f.s.Blobs.Put(t.Context(), strings.NewReader("of a publication that goes on"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := f.s.Collect(t.Context())
+	if err != nil || d.Blobs != 1 {
+		t.Errorf("Collect = %+v, %v, want one blob", d, err)
+	}
+	if _, err := f.s.Blobs.Stat(t.Context(), orphan); !errors.Is(err, blob.ErrNotExist) {
+		t.Errorf("the orphan is still there: %v", err)
+	}
+	if _, err := f.s.Blobs.Stat(t.Context(), fresh); err != nil {
+		t.Errorf("a fresh blob is gone: %v", err)
+	}
+	if v, err := f.s.Verify(t.Context(), ref(t, l.Ref), nil); err != nil || !v.OK {
+		t.Errorf("the image has %v, %v", v.Problems, err)
+	}
+}
+
+func TestStoresOpenedTwice(t *testing.T) {
+	f := newFixture(t)
+	second, err := Open(f.dir) // as another process has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := []*Store{f.s, second, f.overServer().s}
+	var pubs [][]Publication
+	const each = 8
+	for i := range stores {
+		var ps []Publication
+		for n := range each {
+			ps = append(ps, f.image(fmt.Sprintf("t%d:%d@amd64", i, n), way{"", someBytes(byte(n+1), 500)}))
+		}
+		ps = append(ps, f.image("same:1@amd64", way{"", someBytes(byte(i+100), 500)}))
+		pubs = append(pubs, ps)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	won := 0
+	for i, s := range stores {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n, p := range pubs[i] {
+				_, err := s.Add(t.Context(), p)
+				switch {
+				case n < each && err != nil:
+					t.Errorf("publisher %d: %v", i, err)
+				case n == each && err == nil:
+					mu.Lock()
+					won++
+					mu.Unlock()
+				case n == each && !errors.Is(err, ErrExists):
+					t.Errorf("publisher %d of the same version: %v, want %v", i, err, ErrExists)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if won != 1 {
+		t.Errorf("%d publishers of one version succeeded, want 1", won)
+	}
+	for _, s := range stores {
+		if list, err := s.List(t.Context()); err != nil || len(list) != 3*each+1 {
+			t.Errorf("List = %d images, %v, want %d", len(list), err, 3*each+1)
+		}
+	}
+}
+
+func TestServerRefusesStrangers(t *testing.T) {
+	f := newFixture(t)
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	remote := f.overServer().s
+	c := remote.Catalog.(*remoteCatalog)
+	for _, token := range []string{"", "wrong"} {
+		c.token = token
+		if _, err := remote.List(t.Context()); !errors.Is(err, blob.ErrDenied) {
+			t.Errorf("List with token %q = %v, want %v", token, err, blob.ErrDenied)
+		}
+		if err := remote.TrustKey(t.Context(), newKey(t).Public()); !errors.Is(err, blob.ErrDenied) {
+			t.Errorf("TrustKey with token %q = %v, want %v", token, err, blob.ErrDenied)
+		}
+	}
+	for _, u := range []string{"http://192.0.2.1:8080", "https://", "nowhere", "https://host/path", "https://u:p@host"} {
+		if _, err := OpenServer(ServerOptions{URL: u}); err == nil {
+			t.Errorf("OpenServer(%q) gave no error", u)
+		}
+	}
+}
+
+func TestLogTornTail(t *testing.T) {
+	f := newFixture(t)
+	path := filepath.Join(f.dir, "catalog")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	two, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := len(whole); n <= len(two); n++ {
+		for name, tail := range map[string]string{"cut": "", "zeros": strings.Repeat("\x00", 700), "garbage": "xx\nyy\n\nzz"} {
+			if err := os.WriteFile(path, append(two[:n:n], tail...), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			l, err := openLog(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 1
+			if n == len(two) {
+				want = 2
+			}
+			entries, err := l.read()
+			if err != nil || len(entries) != want {
+				t.Fatalf("%s after %d bytes: %d entries, %v, want %d", name, n, len(entries), err, want)
+			}
+			if n%50 != 0 && n != len(two) {
+				continue
+			}
+			add := func([]Entry) ([]Entry, error) {
+				return []Entry{{Kind: KindTrust, Key: f.key.Public().String()}, {Kind: KindDelete, Ref: "x"}}, nil
+			}
+			if err := l.update(t.Context(), add); err != nil {
+				t.Fatal(err)
+			}
+			fresh := &logFile{path: path}
+			if entries, err := fresh.read(); err != nil || len(entries) != want+2 || entries[want+1].Seq != int64(want+2) {
+				t.Fatalf("%s after %d bytes, appended: %d entries, %v, want %d", name, n, len(entries), err, want+2)
+			}
+		}
+	}
+}
+
+func TestLogDamage(t *testing.T) {
+	f := newFixture(t)
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:2@amd64", way{"", someBytes(2, 1000)})
+	path := filepath.Join(f.dir, "catalog")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(good), "\n")
+	for name, c := range map[string]struct{ text, words string }{
+		"a changed byte":   {strings.Replace(string(good), "web:1", "web:7", 1), "entry 2 is damaged"},
+		"a missing line":   {lines[0] + lines[2], "entry 3 is where 2 should be"},
+		"a doubled line":   {lines[0] + lines[1] + lines[1], "entry 2 is where 3 should be"},
+		"a merged newline": {strings.Replace(string(good), "\n", " ", 1), "entry 1 is damaged"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(f.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.List(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("List with %s = %v, want an error with %q", name, err, c.words)
+		}
+		if err := s.TrustKey(t.Context(), newKey(t).Public()); err == nil {
+			t.Errorf("with %s the catalog was changed", name)
+		}
+	}
+}
+
+func FuzzLog(f *testing.F) {
+	a, err := formatLine(Entry{Seq: 1, Kind: KindTrust, Key: "x"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b, err := formatLine(Entry{Seq: 2, Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(a, b...))
+	f.Add(append(a, b[:40]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		entries, good, err := parseLog(b, 0)
+		if err != nil {
+			return
+		}
+		if good > int64(len(b)) || good > 0 && b[good-1] != '\n' {
+			t.Errorf("parseLog(%q) = %d whole bytes", b, good)
+		}
+		replay(entries)
+	})
+}
+
+// FuzzReplay looks behind the checksums.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"seq":1,"kind":"publish","image":{"ref":"web:1@amd64","template":"web","version":"1","arch":"amd64","streams":[{"wire":1},{"parent":"web:1@amd64","wire":-5}]}}`))
+	f.Add([]byte(`{"seq":1,"kind":"delete","ref":"x"}`))
+	f.Fuzz(func(t *testing.T, js []byte) {
+		b := fmt.Appendf(nil, "%s %s\n", hexSum(js), js)
+		if entries, _, err := parseLog(b, 0); err == nil {
+			if v, err := replay(entries); err == nil {
+				for r := range v.images {
+					v.way(r, nil)
+				}
+			}
+		}
+	})
+}
