@@ -63,13 +63,13 @@ func raw(f *os.File) { _, _ = term.MakeRaw(int(f.Fd())) }
 
 // shellCommand is the rescue shell as leader of its own session on the terminal, so that Ctrl-C reaches what it runs.
 func shellCommand(tty *os.File, path string) *exec.Cmd {
-	cmd := exec.Command(shellPath)
+	cmd := exec.Command(shellPath, "--noprofile", "--norc", "-i")
 	cmd.Dir = "/root"
 	name := "linux"
 	if !strings.HasPrefix(path, "/dev/tty1") {
 		name = "vt220"
 	}
-	cmd.Env = append(os.Environ(), "TERM="+name, "SHELL="+shellPath)
+	cmd.Env = append(os.Environ(), "TERM="+name, "SHELL="+shellPath, `PS1=griddle:\w# `)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	return cmd

@@ -13,7 +13,7 @@ import (
 const (
 	agentLog  = "/run/agent.log"
 	agentPath = "/proc/self/exe"
-	shellPath = "/bbin/gosh"
+	shellPath = "/bin/bash"
 )
 
 // supervise is process 1. It does as little as possible, because the kernel panics if it ends: whatever goes wrong

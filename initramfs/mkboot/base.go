@@ -31,13 +31,20 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 		}
 	}
 	b.printf("%d modules, %d firmware files of Linux %s", modules.count, len(blobs), k.release)
-	tools := []string{"/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat"}
+	// u-root's own shell keeps the terminal raw while a program runs, so that Ctrl-C does not reach it: the rescue
+	// shell is bash, with job control, over u-root's commands.
+	tools := []string{"/bin/bash", "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat"}
 	files, err := ldd.FList(tools...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the libraries of %s: %w (run make deps)", strings.Join(tools, ", "), err)
 	}
 	for _, f := range append(files, tools...) {
 		if records, err = appendFile(records, f, f); err != nil {
+			return nil, err
+		}
+	}
+	for _, terminal := range []string{"l/linux", "v/vt220"} {
+		if records, err = appendFile(records, "lib/terminfo/"+terminal, "/lib/terminfo/"+terminal); err != nil {
 			return nil, err
 		}
 	}

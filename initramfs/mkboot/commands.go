@@ -25,8 +25,7 @@ func (b *builder) coreCommands(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of core commands: %w", err)
 	}
-	// gosh with its own line editor does not build into one binary with a current bubbles; with the liner one it does.
-	args := []string{"tool", "u-root", "-build=bb", "-format=cpio", "-initcmd=", "-defaultsh=", "-tags=goshliner"}
+	args := []string{"tool", "u-root", "-build=bb", "-format=cpio", "-initcmd=", "-defaultsh="}
 	for _, i := range file.Imports {
 		path, err := strconv.Unquote(i.Path.Value)
 		if err != nil {

@@ -101,7 +101,7 @@ func (b *builder) agent(ctx context.Context, k *kernel) ([]byte, error) {
 		cpio.Directory("mnt", 0o755), cpio.Directory("root", 0o700), cpio.Directory("var", 0o755), cpio.Directory("bin", 0o755),
 		cpio.Symlink("init", "/"+initramfs.AgentPath),
 		cpio.Symlink("sbin/modprobe", "/"+initramfs.AgentPath),
-		cpio.Symlink("bin/sh", "/bbin/gosh"),
+		cpio.Symlink("bin/sh", "bash"),
 		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644),
 		cpio.StaticFile("etc/group", "root:x:0:\n", 0o644),
 		cpio.StaticFile(initramfs.BuildPath, string(doc)+"\n", 0o644),

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/install"
+)
+
+func TestPhoneHome(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers []int
+		fails   bool
+	}{
+		{"at once", []int{204}, false},
+		{"the appliance starts late", []int{503, 204}, false},
+		{"the token was used", []int{401}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			calls := 0
+			var report job.HomeReport
+			srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Authorization"); got != "Bearer once" {
+					t.Errorf("authorization = %q", got)
+				}
+				if err := json.NewDecoder(r.Body).Decode(&report); err != nil {
+					t.Error(err)
+				}
+				w.WriteHeader(c.answers[min(calls, len(c.answers)-1)])
+				calls++
+			}))
+			defer srv.Close()
+			etc := t.TempDir()
+			files := homeFiles{config: filepath.Join(etc, "griddle", "phone-home.json"), etc: etc}
+			link := filepath.Join(etc, "systemd/system/multi-user.target.wants/griddle-phone-home.service")
+			ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+			conf, err := json.Marshal(install.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"}, CA: ca, Root: "@roots/web"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for path, data := range map[string]string{files.config: string(conf), filepath.Join(etc, "machine-id"): "0123\n", link: ""} {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := phoneHome(t.Context(), files); (err != nil) != c.fails {
+				t.Errorf("phoneHome = %v, want an error: %t", err, c.fails)
+			}
+			if calls != len(c.answers) {
+				t.Errorf("called %d times, want %d", calls, len(c.answers))
+			}
+			if report.Root != "@roots/web" || report.MachineID != "0123" || report.Kernel == "" {
+				t.Errorf("report = %+v", report)
+			}
+			for _, path := range []string{files.config, link} {
+				if _, err := os.Stat(path); !os.IsNotExist(err) {
+					t.Errorf("%s is still there (%v)", path, err)
+				}
+			}
+			if err := phoneHome(t.Context(), files); err != nil {
+				t.Errorf("the second time = %v, want nothing to do", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"griddle/appliance/job"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// server is the other side of a journal in tests: away for the first calls, and then keeping what comes.
+type server struct {
+	away   int
+	got    []job.Event
+	cancel bool
+}
+
+func (s *server) events(_ context.Context, e job.Events) (job.Acknowledged, error) {
+	if s.away > 0 {
+		s.away--
+		return job.Acknowledged{}, errors.New("connection refused")
+	}
+	for _, ev := range e.Events {
+		if n := len(s.got); n == 0 || ev.Seq > s.got[n-1].Seq {
+			s.got = append(s.got, ev)
+		}
+	}
+	return job.Acknowledged{Seq: s.got[len(s.got)-1].Seq, Cancelled: s.cancel}, nil
+}
+
+func progress(done int64) job.Event {
+	return job.Event{Job: "j", Phase: job.PhaseReceive, Progress: &job.Progress{Done: done}}
+}
+
+func TestJournalDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{away: 5}
+		shown := 0
+		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) { shown++ }, s.events)
+		j.begin("j", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { j.run(ctx); close(done) }()
+		j.Event(job.Event{Job: "j", Phase: job.PhaseCheck, Message: "first"})
+		if err := j.Started(ctx, "serial-1"); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.got); n != 2 || s.got[1].State != job.Started || s.got[1].Disk != "serial-1" || s.got[1].Job != "j" {
+			t.Fatalf("when Started returned the server had %+v", s.got)
+		}
+		s.away = 3
+		for i := range 10 {
+			j.Event(progress(int64(i)))
+			synctest.Wait()
+		}
+		j.Event(job.Event{Job: "j", Phase: job.PhaseFinish, State: job.Done})
+		if err := j.flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-done
+		var seqs []uint64
+		for _, e := range s.got {
+			seqs = append(seqs, e.Seq)
+		}
+		// Of ten reports of progress, the one that was on its way and the newest were kept; no number is missing.
+		if diff := cmp.Diff([]uint64{1, 2, 3, 4, 5}, seqs); diff != "" {
+			t.Errorf("numbers (-want +got):\n%s", diff)
+		}
+		if got := s.got[3].Progress.Done; got != 9 {
+			t.Errorf("newest progress = %d, want 9", got)
+		}
+		if shown != 13 {
+			t.Errorf("shown %d events, want all 13", shown)
+		}
+	})
+}
+
+func TestJournalCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{cancel: true}
+		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		ctx, stop := context.WithCancel(t.Context())
+		times := 0
+		j.begin("j", func() { times++ })
+		done := make(chan struct{})
+		go func() { j.run(ctx); close(done) }()
+		j.Event(progress(1))
+		synctest.Wait()
+		j.Event(progress(2))
+		synctest.Wait()
+		stop()
+		<-done
+		if times != 1 {
+			t.Errorf("cancelled %d times, want once", times)
+		}
+	})
+}
