@@ -199,7 +199,7 @@ func FuzzInspect(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(gpt[:40<<10], 512)
+	f.Add(gpt[:17<<10], 512)
 	f.Add([]byte("LABELONE"), 512)
 	f.Add(append(bytes.Repeat([]byte{0}, 510), 0x55, 0xaa), 4096)
 	f.Fuzz(func(t *testing.T, b []byte, sector int) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -39,7 +38,6 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 		Machine: found.Identity,
 		Agent:   "/" + initramfs.AgentPath,
 		CA:      []byte(s.site.CA),
-		Now:     time.Now(),
 		Wire:    wire.Load,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {

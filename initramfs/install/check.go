@@ -120,7 +120,7 @@ func advice(p job.Phase, err error) string {
 	case job.PhaseVerify:
 		return "the disk or memory of this machine may be faulty: test them, then start the job again"
 	}
-	return "the disk is marked unfinished; start the job again"
+	return "the disk is marked unfinished: start the job again, or mend the template where the message names a file of it"
 }
 
 // Disks turns what was found into what goes over the wire.

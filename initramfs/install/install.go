@@ -29,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -60,7 +59,6 @@ type Options struct {
 	Machine  job.Identity // for the hostname, where the job gives none
 	Agent    string       // path of the static agent, copied to the system to phone home with; "" leaves that out
 	CA       []byte       // PEM of the certificate authority that phoning home trusts
-	Now      time.Time    // the server's time
 	GRUB     string       // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
 	Mount    string       // folder to mount below; "" means "/mnt"
 	Sys      string       // "" means "/sys"

@@ -63,8 +63,15 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	return parents[last].Dir, nil
 }
 
+// verify compares the tree with its manifest as it is on the disk: mounted anew, nothing of it is left in memory.
 func (w *work) verify(ctx context.Context, image string, m *content.Manifest) error {
 	w.enter(job.PhaseVerify, "comparing what was written with the content manifest of %s", w.img.Ref())
+	if err := unmount(w.parts.poolDir); err != nil {
+		return err
+	}
+	if err := mountPool(w.parts.pool, w.parts.poolDir); err != nil {
+		return err
+	}
 	var done atomic.Int64
 	stop := w.follow(m.Size(), done.Load, func() int64 { return 0 })
 	defer stop()
