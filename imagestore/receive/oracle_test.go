@@ -102,17 +102,17 @@ type target struct {
 	plain     bool
 }
 
-// grow makes four generations and their streams: the first full, the others deltas.
+// grow makes three generations and their streams: the first full, the others deltas.
 func grow(t *testing.T, btrfs string, options []string) []generation {
 	work := filepath.Join(btrfs, "work")
 	run(t, "btrfs", "subvolume", "create", work)
 	g := newGarden(t, work, 1)
 	var all []generation
-	for i := range 4 {
+	for i := range 3 {
 		if i == 0 {
-			g.grow(150)
+			g.grow(120)
 		} else {
-			g.change(60)
+			g.change(70)
 			g.grow(30)
 		}
 		dir := filepath.Join(btrfs, fmt.Sprint("s", i))
