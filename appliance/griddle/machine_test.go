@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"griddle/appliance"
+	"griddle/appliance/api"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+)
+
+// shelf is a store with one image.
+type shelf struct{}
+
+func (shelf) Choices(context.Context) ([]job.ImageChoice, error) { return nil, nil }
+
+func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
+	if ref != "web" {
+		return job.Image{}, fmt.Errorf("%w: %s", api.ErrNoImage, ref)
+	}
+	return job.Image{Ref: "web:1@amd64", Size: 1000}, nil
+}
+
+// TestMachineScripts runs testdata/machine/*.txtar beside an API that is found by the state directory $STATE. Beside
+// the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
+// reports for the last one, "JOB" in it standing for its job; agent home, which is its installed system.
+func TestMachineScripts(t *testing.T) {
+	agents := map[string]*fakeAgent{}
+	commands := programCommands()
+	commands["agent"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		err := agents[ts.Getenv("STATE")].do(args)
+		if (err != nil) != neg {
+			ts.Fatalf("agent: %v", err)
+		}
+		if err != nil {
+			fmt.Fprintln(ts.Stderr(), err)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:  "testdata/machine",
+		Cmds: commands,
+		Setup: func(e *testscript.Env) error {
+			state := filepath.Join(e.WorkDir, "state")
+			e.Setenv("STATE", state)
+			e.Setenv("TZ", "UTC")
+			agent, err := serveAPI(t, state)
+			agents[state] = agent
+			return err
+		},
+	})
+}
+
+func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
+	const token = "0123456789abcdef0123456789abcdef"
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := fleet.Open(t.Context(), filepath.Join(state, "fleet.db"), fleet.Options{})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { f.Close() })
+	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: token})
+	if err != nil {
+		return nil, err
+	}
+	srv := httptest.NewTLSServer(h)
+	t.Cleanup(srv.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: token, appliance.CAFile: string(ca)} {
+		if err := os.WriteFile(filepath.Join(state, name), []byte(text+"\n"), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	conf, err := job.PinnedTLS(ca)
+	return &fakeAgent{url: srv.URL, client: job.NewClient(srv.URL, conf)}, err
+}
+
+// fakeAgent says to the API what an agent would.
+type fakeAgent struct {
+	url     string
+	client  *job.Client
+	boot    string
+	seq     uint64
+	welcome job.Welcome
+}
+
+func (a *fakeAgent) do(args []string) (err error) {
+	ctx := context.Background()
+	switch args[0] {
+	case "hello":
+		h := job.Hello{Boot: uuid.NewString(), Identity: job.Identity{MACs: args[1:2]}, Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
+		if len(args) > 2 {
+			h.Identity.Product = args[2]
+		}
+		a.boot, a.seq = h.Boot, 0
+		a.welcome, err = a.client.Hello(ctx, h)
+	case "event":
+		var ev job.Event
+		if err := json.Unmarshal([]byte(args[1]), &ev); err != nil {
+			return err
+		}
+		a.seq++
+		ev.Seq = a.seq
+		if a.welcome.Job != nil {
+			ev.Job = a.welcome.Job.ID
+		}
+		_, err = a.client.Events(ctx, job.Events{Boot: a.boot, Events: []job.Event{ev}})
+	case "home":
+		err = a.client.Home(ctx, job.Home{URL: a.url + job.HomePath, Token: a.welcome.Job.Home.Token}, job.HomeReport{Hostname: a.welcome.Job.Hostname, Kernel: "6.1.0"})
+	default:
+		err = fmt.Errorf("unknown command %q", args[0])
+	}
+	return err
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes this test binary the program too: scripts that need a process of its own, in a network namespace or
+// to be killed, run it by the name griddle-process.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"griddle-process": main})
+}
+
+// programCommands are the script commands griddle ARGS, which is the program in this process, and status CODE, which
+// checks how the last one ended.
+func programCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"griddle": func(ts *testscript.TestScript, neg bool, args []string) {
+			e := &env{stdin: nothing{}, stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+			root := rootCommand(e)
+			root.SetArgs(args)
+			code := e.exit(root.ExecuteContext(context.Background()))
+			ts.Setenv("STATUS", strconv.Itoa(code))
+			if neg != (code != exitDone) {
+				ts.Fatalf("griddle ended with %d", code)
+			}
+		},
+		"status": func(ts *testscript.TestScript, _ bool, args []string) {
+			if got := ts.Getenv("STATUS"); len(args) != 1 || got != args[0] {
+				ts.Fatalf("the exit code is %s, want %v", got, args)
+			}
+		},
+	}
+}
+
+// TestConfigScripts runs testdata/config/*.txtar with the commands of programCommands.
+func TestConfigScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/config", Cmds: programCommands()})
+}
