@@ -72,6 +72,7 @@ type Fleet struct {
 
 // The journal's and the tables' bounds.
 const (
+	maxMachines    = 20000
 	maxSighted     = 1024 // machines that were only seen asking to boot
 	maxBoots       = 16   // boots of one machine whose tokens and numbers are kept
 	maxHomes       = 16   // one-time tokens of one job

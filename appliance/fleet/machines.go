@@ -176,6 +176,9 @@ func (f *Fleet) introduce(ctx context.Context, tx *sql.Tx, id job.Identity) (Mac
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines").Scan(&count); err != nil {
 		return Machine{}, err
 	}
+	if count >= maxMachines {
+		return Machine{}, fmt.Errorf("%w: there are %d machines already, which is all that fit", ErrInvalid, count)
+	}
 	m := Machine{ID: uuid.NewString(), Identity: id, FirstSeen: f.o.Now().UTC()}
 	name := Hostname(f.o.Hostname, id, count+1)
 	for n := 1; ; n++ {

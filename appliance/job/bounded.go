@@ -6,12 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// What a machine may say of itself at most. Real machines stay far below.
+// What a machine may say of itself at most. Real machines stay far below. All of it together is less than MaxBody
+// even where each byte takes six in JSON.
 const (
-	maxText       = 256 // bytes of one string
+	maxText       = 128 // bytes of one string
 	maxMACs       = 64
-	maxDisks      = 256
-	maxPartitions = 128 // of one disk
+	maxDisks      = 128
+	maxPartitions = 512 // of all disks
 )
 
 // Bounded returns h with every string and list cut to what the appliance keeps, and the identity normalised. The
@@ -46,12 +47,14 @@ func (i Identity) Bounded() Identity {
 func (v Inventory) Bounded() Inventory {
 	v.CPU, v.Firmware = clip(v.CPU), clip(v.Firmware)
 	v.Disks = append([]Disk(nil), v.Disks[:min(len(v.Disks), maxDisks)]...)
+	left := maxPartitions
 	for i := range v.Disks {
 		d := &v.Disks[i]
-		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.Bus, &d.Table, &d.Signature, &d.Unfinished} {
+		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.Bus, &d.Table, &d.Signature, &d.Unfinished, &d.Installed} {
 			*s = clip(*s)
 		}
-		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), maxPartitions)]...)
+		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)
+		left -= len(d.Partitions)
 		for j := range d.Partitions {
 			p := &d.Partitions[j]
 			p.Name, p.Type, p.Filesystem, p.Label = clip(p.Name), clip(p.Type), clip(p.Filesystem), clip(p.Label)

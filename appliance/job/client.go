@@ -16,7 +16,7 @@ import (
 
 // Limits of the wire. The server refuses what is larger; the client does not send it.
 const (
-	MaxBody   = 1 << 20 // bytes of a request's JSON
+	MaxBody   = 4 << 20 // bytes of a request's JSON
 	MaxReply  = 8 << 20 // bytes of a reply's JSON
 	MaxEvents = 256     // events in one request
 )

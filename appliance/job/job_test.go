@@ -4,101 +4,91 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
 )
 
-func TestPick(t *testing.T) {
-	disks := []Disk{
-		{Path: "/dev/sda", Serial: "A", Size: 500e9},
-		{Path: "/dev/sdb", Serial: "B", Size: 200e9},
-		{Path: "/dev/sdc", Serial: "B", Size: 300e9},
-		{Path: "/dev/sdd", Serial: "USB", Size: 900e9, Removable: true},
-		{Path: "/dev/sde", Serial: "RO", Size: 1e9, ReadOnly: true},
-		{Path: "/dev/sdf", Size: 0},
-	}
-	twins := []Disk{{Path: "/dev/vda", Size: 20e9}, {Path: "/dev/vdb", Size: 20e9}, {Path: "/dev/vdc", Size: 10e9}}
-	tests := []struct {
-		rule  DiskRule
-		disks []Disk
-		want  string // path, or a part of the error
-		fails bool
-	}{
-		{"largest", disks, "/dev/sda", false},
-		{"smallest", disks, "/dev/sdb", false},
-		{"serial:A", disks, "/dev/sda", false},
-		{"serial:USB", disks, "/dev/sdd", false},
-		{"path:/dev/sdc", disks, "/dev/sdc", false},
-		{"serial:B", disks, "2 disks fit", true},
-		{"serial:RO", disks, "no disk fits", true},
-		{"serial:", disks, "no disk fits", true},
-		{"path:/dev/sdf", disks, "no disk fits", true},
-		{"largest", nil, "no disk at all", true},
-		{"largest", twins, "2 disks fit", true},
-		{"smallest", twins, "/dev/vdc", false},
-		{"", disks, "no disk fits", true},
-	}
-	for _, tt := range tests {
-		got, err := tt.rule.Pick(tt.disks)
-		switch {
-		case tt.fails && (err == nil || !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), tt.want)):
-			t.Errorf("Pick(%q) = %v, %v, want an error with %q", tt.rule, got, err, tt.want)
-		case !tt.fails && (err != nil || got.Path != tt.want):
-			t.Errorf("Pick(%q) = %v, %v, want %s", tt.rule, got, err, tt.want)
-		}
-	}
-}
-
 func TestParseDiskRule(t *testing.T) {
-	for in, want := range map[string]DiskRule{"largest": "largest", "smallest": "smallest", "serial:X y": "serial:X y",
-		"/dev/vda": "path:/dev/vda", "path:/dev/vda": "path:/dev/vda"} {
-		if got, err := ParseDiskRule(in); err != nil || got != want {
+	for in, want := range map[string]DiskRule{
+		"largest": "largest", "smallest": "smallest", "serial:S 1": "serial:S 1", "/dev/vda": "path:/dev/vda", "path:/dev/vda": "path:/dev/vda",
+		"": "", "biggest": "", "serial:": "", "/dev/": "", "path:/etc/passwd": "", "vda": "",
+	} {
+		got, err := ParseDiskRule(in)
+		if got != want || (want == "") != errors.Is(err, ErrRule) {
 			t.Errorf("ParseDiskRule(%q) = %q, %v, want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "biggest", "serial:", "path:", "path:vda", "/dev/", "vda"} {
-		if got, err := ParseDiskRule(in); !errors.Is(err, ErrRule) {
-			t.Errorf("ParseDiskRule(%q) = %q, %v, want ErrRule", in, got, err)
+}
+
+func TestPick(t *testing.T) {
+	small := Disk{Path: "/dev/vda", Serial: "A", Size: 10}
+	big := Disk{Path: "/dev/vdb", Serial: "B", Size: 20}
+	stick := Disk{Path: "/dev/sda", Serial: "U", Size: 30, Removable: true}
+	disc := Disk{Path: "/dev/sr0", Size: 40, ReadOnly: true}
+	twin := Disk{Path: "/dev/vdc", Serial: "B", Size: 20}
+	for _, c := range []struct {
+		name  string
+		rule  DiskRule
+		disks []Disk
+		want  string // "" for an error
+	}{
+		{"largest", "largest", []Disk{small, big, stick, disc}, "/dev/vdb"},
+		{"smallest", "smallest", []Disk{stick, big, small}, "/dev/vda"},
+		{"two are largest", "largest", []Disk{small, big, twin}, ""},
+		{"two are not smallest", "smallest", []Disk{big, small, twin}, "/dev/vda"},
+		{"no disk", "largest", nil, ""},
+		{"only a stick", "largest", []Disk{stick}, ""},
+		{"stick by serial", "serial:U", []Disk{small, stick}, "/dev/sda"},
+		{"shared serial", "serial:B", []Disk{big, twin}, ""},
+		{"path", "path:/dev/vdc", []Disk{big, twin}, "/dev/vdc"},
+		{"read-only by path", "path:/dev/sr0", []Disk{disc}, ""},
+		{"empty serial", "serial:", []Disk{disc, {Path: "/dev/vdd", Size: 1}}, ""},
+		{"no rule", "", []Disk{small}, ""},
+	} {
+		got, err := c.rule.Pick(c.disks)
+		if got.Path != c.want || (c.want == "") != errors.Is(err, ErrRule) {
+			t.Errorf("%s: Pick() = %q, %v, want %q", c.name, got.Path, err, c.want)
 		}
 	}
 }
 
-func TestHolds(t *testing.T) {
-	if h := (Disk{}).Holds(); h != nil {
-		t.Errorf("a blank disk holds %q", h)
-	}
-	d := Disk{Table: "gpt", Partitions: []Partition{{Number: 1, Size: 512 << 20, Type: "EFI system", Filesystem: "vfat", Label: "A\x1bB"}, {Number: 2, Size: 1e9}}}
-	if got, want := strings.Join(d.Holds(), "|"), `partition 1: 537 MB, vfat "A B"|partition 2: 1.00 GB, unknown content`; got != want {
-		t.Errorf("Holds() = %s, want %s", got, want)
-	}
-	if (Disk{Table: "mbr"}).Blank() || (Disk{Signature: "LVM2_member"}).Blank() {
-		t.Error("a disk with a table or a signature counts as blank")
-	}
-}
-
-func TestBytes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.00 kB", 9994: "9.99 kB", 9996: "10.0 kB", 20e9: "20.0 GB", 500107862016: "500 GB", 999.6e9: "1.00 TB", 1<<63 - 1: "9.22 EB"} {
-		if got := Bytes(n); got != want {
-			t.Errorf("Bytes(%d) = %s, want %s", n, got, want)
+func TestNamed(t *testing.T) {
+	d := Disk{Path: "/dev/vda", Serial: "S1"}
+	for name, want := range map[string]bool{"S1": true, " S1 ": true, "/dev/vda": true, "vda": true, "": false, "s1": false, "vd": false} {
+		if got := d.Named(name); got != want {
+			t.Errorf("Named(%q) = %v, want %v", name, got, want)
 		}
+	}
+	if (Disk{Path: "/dev/vda"}).Named("") {
+		t.Error("the empty name names a disk without a serial")
 	}
 }
 
-func FuzzPrintable(f *testing.F) {
-	f.Add("QEMU HARDDISK   ")
-	f.Add("\x1b[2J\u202e\xff\x00")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := Printable(s)
-		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > 64 || got != strings.TrimSpace(got) {
-			t.Errorf("Printable(%q) = %q", s, got)
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"Samsung SSD": "Samsung SSD", "  a \t\n b ": "a b", "\x1b[31mred": "[31mred", "a\u202eb": "a b", "\xff\xfe": "", "ü": "ü",
+		strings.Repeat("x", 100): strings.Repeat("x", 64), strings.Repeat("x", 63) + " y": strings.Repeat("x", 63),
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("Printable(%q) = %q, want %q", in, got, want)
 		}
-		for _, r := range got {
-			if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-				t.Errorf("Printable(%q) keeps %q", s, r)
-			}
+	}
+}
+
+func TestNormal(t *testing.T) {
+	for in, want := range map[string]string{
+		"52:54:00:12:34:AB": "52:54:00:12:34:ab", "52-54-00-12-34-ab": "52:54:00:12:34:ab", "5254.0012.34ab": "52:54:00:12:34:ab",
+		"": "", "00:00:00:00:00:00": "", "ff:ff:ff:ff:ff:ff": "", "01:00:5e:00:00:01": "", "02:00:5e:10:00:00:00:01": "", "x": "",
+	} {
+		if got, ok := NormalMAC(in); got != want || ok != (want != "") {
+			t.Errorf("NormalMAC(%q) = %q, %v, want %q", in, got, ok, want)
 		}
-		if again := Printable(got); again != got {
-			t.Errorf("Printable is not idempotent: %q, then %q", got, again)
+	}
+	for in, want := range map[string]string{
+		"4C4C4544-0042-3510-8052-B4C04F4E4E32": "4c4c4544-0042-3510-8052-b4c04f4e4e32",
+		"":                                     "", "00000000-0000-0000-0000-000000000000": "", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF": "",
+		"03000200-0400-0500-0006-000700080009": "", "4c4c4544004235108052b4c04f4e4e32": "", "4c4c4544-0042-3510-8052-b4c04f4e4e3g": "",
+	} {
+		if got := NormalUUID(in); got != want {
+			t.Errorf("NormalUUID(%q) = %q, want %q", in, got, want)
 		}
-	})
+	}
 }
