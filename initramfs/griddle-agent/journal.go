@@ -72,7 +72,12 @@ func (j *journal) Started(ctx context.Context, disk string) error {
 	j.mu.Lock()
 	id := j.job
 	j.mu.Unlock()
-	return j.delivered(ctx, j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk, Message: "the disk is " + disk}))
+	seq := j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk, Message: "the disk is " + disk})
+	if err := j.delivered(ctx, seq); err != nil {
+		return err
+	}
+	// The answer that acknowledged it may have taken the job back: then nothing may be written.
+	return context.Cause(ctx)
 }
 
 // delivered waits until the appliance has event seq, or ctx ends.

@@ -100,3 +100,20 @@ func TestJournalCancelled(t *testing.T) {
 		}
 	})
 }
+
+func TestStartedRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{cancel: true}
+		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { j.run(ctx); close(done) }()
+		work, cancel := context.WithCancelCause(ctx)
+		j.begin("j", func() { cancel(errCancelled) })
+		if err := j.Started(work, "serial-1"); !errors.Is(err, errCancelled) {
+			t.Errorf("Started = %v, want %v", err, errCancelled)
+		}
+		stop()
+		<-done
+	})
+}

@@ -71,12 +71,16 @@ func (b *builder) cached(kind string, inputs [][]byte, build func() ([]byte, err
 		h.Write(in)
 	}
 	path := filepath.Join(b.cache, fmt.Sprintf("%x.%s", h.Sum(nil)[:16], kind))
-	if data, err := os.ReadFile(path); err == nil {
-		return data, nil
+	before, failed := os.ReadFile(path)
+	if failed == nil && !b.verify {
+		return before, nil
 	}
 	data, err := build()
 	if err != nil {
 		return nil, err
+	}
+	if failed == nil && !bytes.Equal(before, data) {
+		return nil, fmt.Errorf("%s is not reproducible: the same inputs gave %d other bytes before", filepath.Base(path), len(before))
 	}
 	return data, replace(path, data)
 }

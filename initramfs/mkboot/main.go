@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	out := flags.String("o", "build/boot", "`directory` to fill")
 	refresh := flags.Bool("refresh", false, "ask for newer Debian packages even if those in the cache are recent")
+	verify := flags.Bool("verify", false, "make again what is in the cache, and fail where the bytes differ")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -42,6 +43,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	begin := time.Now()
 	b, err := newBuilder(*out, *refresh, stderr)
 	if err == nil {
+		b.verify = *verify
 		err = b.build(ctx)
 	}
 	if err != nil {
@@ -58,6 +60,7 @@ type builder struct {
 	out    string
 	cache  string
 	fresh  bool
+	verify bool
 	log    io.Writer
 }
 
