@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // Firmware is how a machine starts.
@@ -54,6 +55,7 @@ type Machine struct {
 	tap  string
 	vars string // OVMF's variables: what UEFI remembers while the power is off
 
+	on      time.Time // of the last PowerOn
 	process *process
 	monitor *monitor
 	console *Console
@@ -123,6 +125,7 @@ func (m *Machine) PowerOn(ctx context.Context) error {
 	if m.monitor, err = openMonitor(ctx, m.Name, conns[0]); err != nil {
 		return fmt.Errorf("switching %s on: %w; QEMU said:\n%s", m.Name, err, m.process.Output.Tail(5))
 	}
+	m.on = time.Now()
 	if err := m.monitor.command(ctx, "cont", nil); err != nil {
 		return fmt.Errorf("switching %s on: %w", m.Name, err)
 	}

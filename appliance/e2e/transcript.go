@@ -127,3 +127,20 @@ func (t *Transcript) Tail(n int) string {
 	}
 	return b.String()
 }
+
+// collect returns the lines from behind the last Wait to before the first one that matches.
+func (t *Transcript) collect(ctx context.Context, pattern string) (string, error) {
+	t.mu.Lock()
+	from := t.from
+	t.mu.Unlock()
+	if _, err := t.Wait(ctx, pattern); err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	for _, l := range t.lines[from : t.from-1] {
+		fmt.Fprintln(&b, l.Text)
+	}
+	return b.String(), nil
+}

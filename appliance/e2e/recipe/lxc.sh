@@ -15,5 +15,5 @@ mkdir -p "$rootfs"
 tar --xattrs --xattrs-include='*' --acls --numeric-owner -C "$rootfs" -I zstd -xf "$tarball"
 cat >>"$path/config" <<X
 lxc.uts.name = $name
-lxc.arch = linux64
+lxc.arch = amd64
 X

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"griddle/appliance/api"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+// Mode is how griddle stands to the LAN's DHCP.
+type Mode string
+
+// The modes, as the configuration calls them.
+const (
+	Proxy Mode = "proxy" // beside Room.LANServer
+	DHCP  Mode = "dhcp"  // alone
+)
+
+// Site is griddle in its namespace: what it serves, and the command line of its operator. It may be stopped and
+// started again; what it knows stays in the room.
+type Site struct {
+	Log *Transcript // what serve says, since it was started last
+
+	room    *Room
+	mode    Mode
+	process *process
+}
+
+// Site prepares a site with an empty store. Publish into it before or after Start.
+func (r *Room) Site(mode Mode) *Site { return &Site{room: r, mode: mode} }
+
+func (s *Site) state() string { return s.room.path("state") }
+
+// Start starts `griddle serve` and waits until it serves. More are flags for it.
+func (s *Site) Start(ctx context.Context, more ...string) error {
+	args := []string{"serve", "--config", "/dev/null", "--interface", "eth0", "--mode", string(s.mode), "--state-dir", s.state(),
+		"--boot-dir", s.room.opt.BootDir, "--log-level", "debug"}
+	if s.mode == DHCP {
+		args = append(args, "--pool", firstLease+"-"+lastLease)
+	}
+	p, err := s.room.start("serve", "server", s.room.opt.Binary, append(args, more...)...)
+	if err != nil {
+		return err
+	}
+	s.process, s.Log = p, p.Output
+	if _, err := s.Log.Wait(ctx, `^griddle serves on `); err != nil {
+		return err
+	}
+	s.room.logf("griddle serves the LAN (%s)", s.mode)
+	return nil
+}
+
+// Kill ends the server as a crash would.
+func (s *Site) Kill() { s.process.Kill() }
+
+// Stop ends the server as systemd would, and says whether it ended well.
+func (s *Site) Stop(ctx context.Context) error { return s.process.Stop(ctx) }
+
+// Griddle runs the griddle program in the server's namespace and returns what it prints.
+func (s *Site) Griddle(ctx context.Context, args ...string) (string, error) {
+	return s.room.run(ctx, "server", s.room.opt.Binary, args...)
+}
+
+// Publish publishes the container as the next version of an image.
+func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagestore.Published, error) {
+	out, err := s.Griddle(ctx, "publish", "lxc:"+c.Name, image, "--lxcpath", c.LXCPath, "--store", filepath.Join(s.state(), "store"),
+		"--key", s.room.path("publisher.key"), "--trust-key", "--output", "json")
+	if err != nil {
+		return imagestore.Published{}, err
+	}
+	var p imagestore.Published
+	if err := json.Unmarshal([]byte(out), &p); err != nil {
+		return p, fmt.Errorf("reading what publish printed: %w", err)
+	}
+	s.room.logf("%s is published: %s stream of %s, %s stored, %.1f s", p.Ref, p.Kind, job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
+	return p, nil
+}
+
+// Install orders an install of a machine, which it begins at its next boot. More are flags of `griddle machine install`.
+func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...string) error {
+	_, err := s.machine(ctx, append([]string{"install", m.MAC, "--image", image}, more...)...)
+	return err
+}
+
+// Machine is what the server knows of m.
+func (s *Site) Machine(ctx context.Context, m *Machine) (api.Machine, error) {
+	var got api.Machine
+	out, err := s.machine(ctx, "show", m.MAC, "--output", "json")
+	if err != nil {
+		return got, err
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		return got, fmt.Errorf("reading what the server knows of %s: %w", m.Name, err)
+	}
+	return got, nil
+}
+
+// Journal is the server's journal of m so far, the oldest first.
+func (s *Site) Journal(ctx context.Context, m *Machine) ([]fleet.Entry, error) {
+	out, err := s.machine(ctx, "log", m.MAC, "--output", "json")
+	if err != nil {
+		return nil, err
+	}
+	var all []fleet.Entry
+	for line := range strings.Lines(out) {
+		e, err := entry(line)
+		if err != nil {
+			return nil, fmt.Errorf("reading the journal of %s: %w", m.Name, err)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// WaitJournal waits until the journal of m has an entry that ok accepts, from the machine's first one on.
+func (s *Site) WaitJournal(ctx context.Context, m *Machine, what string, ok func(fleet.Entry) bool) (fleet.Entry, error) {
+	p, err := s.room.start(m.Name+".journal", "server", s.room.opt.Binary,
+		"machine", "log", m.MAC, "--follow", "--output", "json", "--state-dir", s.state())
+	if err != nil {
+		return fleet.Entry{}, err
+	}
+	defer p.Kill()
+	for {
+		line, err := p.Output.Wait(ctx, `^\{.*\}$`)
+		if err != nil {
+			return fleet.Entry{}, fmt.Errorf("waiting for %s on %s: %w", what, m.Name, err)
+		}
+		e, err := entry(line.Text)
+		if err != nil {
+			return e, fmt.Errorf("reading the journal of %s: %w", m.Name, err)
+		}
+		if ok(e) {
+			return e, nil
+		}
+		if e.Event.State == job.Failed {
+			return e, fmt.Errorf("waiting for %s on %s: the job failed: %s", what, m.Name, e.Event.Message)
+		}
+	}
+}
+
+// InState accepts the entry with which a job came into a state.
+func InState(s job.State) func(fleet.Entry) bool {
+	return func(e fleet.Entry) bool { return e.Event.State == s }
+}
+
+// Deployed accepts the entry with which an installed system was heard of.
+func Deployed(e fleet.Entry) bool { return strings.HasSuffix(e.Event.Message, ": deployed") }
+
+func entry(line string) (e fleet.Entry, err error) {
+	err = json.Unmarshal([]byte(line), &e)
+	return e, err
+}
+
+func (s *Site) machine(ctx context.Context, args ...string) (string, error) {
+	return s.Griddle(ctx, append(append([]string{"machine"}, args...), "--state-dir", s.state())...)
+}
