@@ -105,12 +105,12 @@ func (t taker) take(ctx context.Context, ref imagestore.Ref) (r Received, err er
 	if _, err := os.Lstat(final); err == nil {
 		return fail(fmt.Errorf("%s is there already", final))
 	}
-	lock, err := os.Open(t.dir)
+	dir, err := os.Open(t.dir)
 	if err != nil {
 		return fail(err)
 	}
-	defer lock.Close()
-	if err := t.clean(lock); err != nil {
+	defer dir.Close()
+	if err := t.clean(); err != nil {
 		return fail(err)
 	}
 	var wire atomic.Int64
@@ -143,6 +143,11 @@ func (t taker) take(ctx context.Context, ref imagestore.Ref) (r Received, err er
 			return fail(err)
 		}
 		made = append(made, path)
+		held, err := hold(path)
+		if err != nil {
+			return fail(fmt.Errorf("locking %s: %w", path, err))
+		}
+		defer held.Close()
 		parents = []receive.Parent{{UUID: s.UUID, Ctransid: s.Ctransid, Dir: path}}
 		r.Raw += raw
 	}
@@ -158,7 +163,7 @@ func (t taker) take(ctx context.Context, ref imagestore.Ref) (r Received, err er
 		return fail(fmt.Errorf("naming the tree %s: %w", final, err))
 	}
 	made = made[:len(made)-1]
-	if err := lock.Sync(); err != nil {
+	if err := dir.Sync(); err != nil {
 		return fail(err)
 	}
 	r.Ref, r.Path, r.Subvolume, r.Wire = plan.Ref, final, isSubvolume(final), wire.Load()
@@ -197,23 +202,38 @@ func (t taker) apply(ctx context.Context, opened *imagestore.Opened, i int, s im
 	return got.Path, got.Raw, nil
 }
 
-// clean removes what commands that were killed left in the directory, unless another is at work in it: the lock is
-// shared by all that are, and whoever has it alone may clean.
-func (t taker) clean(dir *os.File) error {
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		errs := []error{receive.RemoveLeftovers(t.dir)}
-		entries, err := os.ReadDir(t.dir)
-		errs = append(errs, err)
-		for _, e := range entries {
-			if strings.HasPrefix(e.Name(), unverified) {
-				errs = append(errs, removeTree(filepath.Join(t.dir, e.Name())))
-			}
+// clean removes what commands that were killed left in the directory. Whoever is at work on a tree holds its flock.
+func (t taker) clean() error {
+	errs := []error{receive.RemoveLeftovers(t.dir)}
+	entries, err := os.ReadDir(t.dir)
+	errs = append(errs, err)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), unverified) {
+			continue
 		}
-		if err := errors.Join(errs...); err != nil {
-			return fmt.Errorf("removing what was left in %s: %w", t.dir, err)
+		path := filepath.Join(t.dir, e.Name())
+		if held, err := hold(path); err == nil {
+			errs = append(errs, removeTree(path))
+			held.Close()
 		}
 	}
-	return unix.Flock(int(dir.Fd()), unix.LOCK_SH)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("removing what was left in %s: %w", t.dir, err)
+	}
+	return nil
+}
+
+// hold takes the flock of a tree, until the file is closed, or fails at once.
+func hold(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // isSubvolume says whether path is the root of a btrfs subvolume: inode 256 (BTRFS_FIRST_FREE_OBJECTID).
