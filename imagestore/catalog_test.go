@@ -324,6 +324,9 @@ func TestLogTornTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := len(whole); n <= len(two); n++ {
+		if n > len(whole)+70 && n < len(two)-3 && n%31 != 0 {
+			continue // within the JSON one byte is like another
+		}
 		for name, tail := range map[string]string{"cut": "", "zeros": strings.Repeat("\x00", 700), "garbage": "xx\nyy\n\nzz"} {
 			if err := os.WriteFile(path, append(two[:n:n], tail...), 0o644); err != nil {
 				t.Fatal(err)
@@ -340,7 +343,7 @@ func TestLogTornTail(t *testing.T) {
 			if err != nil || len(entries) != want {
 				t.Fatalf("%s after %d bytes: %d entries, %v, want %d", name, n, len(entries), err, want)
 			}
-			if n%50 != 0 && n != len(two) {
+			if n%31 != 0 && n != len(two) {
 				continue
 			}
 			add := func([]Entry) ([]Entry, error) {

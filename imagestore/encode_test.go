@@ -23,9 +23,9 @@ func TestEncode(t *testing.T) {
 		"one worker":    {Workers: 1},
 		"program":       {Program: zstdProgram},
 		"3 per frame":   {FramePieces: 3},
-		"program, 2, 9": {Program: zstdProgram, FramePieces: 2, Level: 9},
+		"program, 2, 1": {Program: zstdProgram, FramePieces: 2, Level: 1},
 	} {
-		for _, size := range []int{1, PieceSize - 1, PieceSize, PieceSize + 1, 5*PieceSize/2 + 3} {
+		for _, size := range []int{1, PieceSize, 3*PieceSize + 3} {
 			raw := someBytes(byte(size), max(size, 2))[:size]
 			blobs, err := blob.OpenDir(t.TempDir())
 			if err != nil {

@@ -271,7 +271,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 	other := bytes.Clone(raw[:PieceSize])
 	other[77]++
-	bomb := enc.EncodeAll(make([]byte, 256<<20), nil)
+	bomb := enc.EncodeAll(make([]byte, 64<<20), nil)
 	for name, c := range map[string]struct {
 		first []byte
 		words string
