@@ -13,7 +13,8 @@
 //	  UEFI reads BOOTX64.EFI ----------------^
 //
 // Neither image holds a path, UUID or site: both look for /griddle/grub.cfg on the ESP that they were started
-// beside, so that two installed disks in one machine never mix. The kernel is looked for at every boot, inside the
+// beside, so that two installed disks in one machine never mix (only where UEFI's was chained to from the network does it
+// take the first disk that has one). The kernel is looked for at every boot, inside the
 // root subvolume: an upgrade of the system's own kernel counts without anything being copied or rewritten. GRUB
 // cannot write to btrfs, therefore grubenv is on the ESP.
 //

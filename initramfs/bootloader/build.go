@@ -34,11 +34,11 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
 	// ",gpt2" without a drive: core.img fills in the drive that the BIOS started it from.
-	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), biosModules()); err != nil {
+	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), "", biosModules()); err != nil {
 		return err
 	}
 	// No device at all: the image fills in the partition that the firmware loaded it from.
-	if err := mkimage(ctx, o, "x86_64-efi", "/griddle", filepath.Join(dir, EFIImage), efiModules()); err != nil {
+	if err := mkimage(ctx, o, "x86_64-efi", "/griddle", filepath.Join(dir, EFIImage), early, efiModules()); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, BootImage), boot, 0o644); err != nil {
@@ -47,12 +47,31 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 	return nil
 }
 
-func mkimage(ctx context.Context, o BuildOptions, format, prefix, out string, modules []string) error {
+// early is run by the UEFI image before anything else. A loader that chains to the image after a network boot, as iPXE
+// does, leaves it with the network as its device: then the first disk that has grub.cfg is taken. The partition that
+// the image came from is asked first. GRUB's parser knows no conditions at this point.
+const early = `search.file /griddle/grub.cfg root $root
+set prefix=($root)/griddle
+`
+
+func mkimage(ctx context.Context, o BuildOptions, format, prefix, out, early string, modules []string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
-	args := append([]string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", prefix, "-o", out}, modules...)
-	cmd := exec.CommandContext(ctx, o.Program, args...)
+	args := []string{"-O", format, "-d", filepath.Join(o.Modules, format), "-p", prefix, "-o", out}
+	if early != "" {
+		conf, err := os.CreateTemp("", "griddle-grub-*.cfg")
+		if err != nil {
+			return fmt.Errorf("building GRUB images: %w", err)
+		}
+		defer os.Remove(conf.Name())
+		_, err = conf.WriteString(early)
+		if err = errors.Join(err, conf.Close()); err != nil {
+			return fmt.Errorf("building GRUB images: %w", err)
+		}
+		args = append(args, "-c", conf.Name())
+	}
+	cmd := exec.CommandContext(ctx, o.Program, append(args, modules...)...)
 	// grub-mkimage stamps EFI images with this (utils/mkimage.c), else with a constant; pin it either way.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SOURCE_DATE_EPOCH=0")
 	var stderr bytes.Buffer
