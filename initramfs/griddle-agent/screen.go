@@ -30,10 +30,10 @@ type screen struct {
 // terminal is one console.
 type terminal struct {
 	path string
-	file *os.File // non-blocking, so that a read can be broken off
 	out  chan []byte
 
 	mu    sync.Mutex
+	file  *os.File      // non-blocking, so that a read can be broken off
 	away  bool          // a shell has it
 	back  chan struct{} // closed when the shell is left
 	stale bool          // output was dropped: the whole picture is to be drawn again
@@ -97,7 +97,7 @@ func (t *terminal) write(ctx context.Context, repaint func()) {
 		case <-ctx.Done():
 			return
 		case b := <-t.out:
-			_, _ = t.file.Write(b)
+			_, _ = t.tty().Write(b)
 		}
 		t.mu.Lock()
 		again := t.stale && len(t.out) == 0 && !t.away
@@ -121,10 +121,11 @@ func (s *screen) read(ctx context.Context, t *terminal) {
 			<-back
 			continue
 		}
+		file := t.tty()
 		if len(pending) > 0 {
-			_ = t.file.SetReadDeadline(time.Now().Add(60 * time.Millisecond))
+			_ = file.SetReadDeadline(time.Now().Add(60 * time.Millisecond))
 		}
-		n, err := t.file.Read(buf)
+		n, err := file.Read(buf)
 		pending = append(pending, buf[:n]...)
 		if len(pending) > 0 && (n == 0 || !unfinished(pending)) {
 			s.mu.Lock()
@@ -134,7 +135,7 @@ func (s *screen) read(ctx context.Context, t *terminal) {
 			pending = nil
 		}
 		if len(pending) == 0 && t.gone() == nil {
-			_ = t.file.SetReadDeadline(time.Time{})
+			_ = file.SetReadDeadline(time.Time{})
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			select {
@@ -143,6 +144,12 @@ func (s *screen) read(ctx context.Context, t *terminal) {
 			}
 		}
 	}
+}
+
+func (t *terminal) tty() *os.File {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.file
 }
 
 func (t *terminal) gone() <-chan struct{} {
@@ -194,22 +201,34 @@ func (s *screen) shell() error {
 	}
 	t.away, t.back = true, make(chan struct{})
 	t.mu.Unlock()
-	_ = t.file.SetReadDeadline(time.Unix(1, 0))
+	_ = t.tty().SetReadDeadline(time.Unix(1, 0))
 	tty, err := openConsole(t.path, 0)
 	if err == nil {
 		cook(tty)
 		_, _ = tty.WriteString("\x1bc\r\nThis is a shell; \"exit\" leads back to the screen. The log is " + agentLog + ".\r\n\r\n")
 		err = shellCommand(tty, t.path).Run()
-		raw(tty)
 		_ = tty.Close()
 	}
+	return errors.Join(err, s.comeBack(t))
+}
+
+// comeBack takes a console from a shell that has ended. The kernel hangs a terminal up when the session on it ends
+// (disassociate_ctty in drivers/tty/tty_jobctrl.c), which makes every open file of it useless, ours too.
+func (s *screen) comeBack(t *terminal) error {
+	file, err := openConsole(t.path, unix.O_NONBLOCK)
+	if err == nil {
+		raw(file)
+		// The alternate screen and the hidden cursor were this console's state before the shell.
+		_, _ = file.WriteString("\x1bc\x1b[?1049h\x1b[?25l\x1b[2J")
+	}
 	t.mu.Lock()
+	if err == nil {
+		_ = t.file.Close()
+		t.file = file
+	}
 	t.away = false
 	close(t.back)
 	t.mu.Unlock()
-	_ = t.file.SetReadDeadline(time.Time{})
-	// The alternate screen and the hidden cursor were this console's state before the shell.
-	_, _ = t.file.WriteString("\x1bc\x1b[?1049h\x1b[?25l\x1b[2J")
 	s.send(tea.ClearScreen())
 	return err
 }
@@ -217,7 +236,8 @@ func (s *screen) shell() error {
 // leave gives the consoles back before the machine goes down.
 func (s *screen) leave() {
 	for _, t := range s.consoles {
-		_, _ = t.file.WriteString("\x1b[?1049l\x1b[?25h\x1b[2J\x1b[H")
-		cook(t.file)
+		file := t.tty()
+		_, _ = file.WriteString("\x1b[?1049l\x1b[?25h\x1b[2J\x1b[H")
+		cook(file)
 	}
 }
