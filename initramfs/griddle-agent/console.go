@@ -40,26 +40,37 @@ func openConsole(path string, flags int) (*os.File, error) {
 		return nil, err
 	}
 	// A serial line knows no size, and programs that ask draw nothing.
-	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Row == 0 {
-		_ = unix.IoctlSetWinsize(int(f.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
-	}
+	control(f, func(fd int) {
+		if size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil && size.Row == 0 {
+			_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+		}
+	})
 	return f, nil
+}
+
+// control calls do with the descriptor of f. Unlike f.Fd it leaves f non-blocking, so that deadlines go on working.
+func control(f *os.File, do func(fd int)) {
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { do(int(fd)) })
+	}
 }
 
 // cook puts a terminal into the state that a shell expects, whatever was done to it before.
 func cook(f *os.File) {
-	t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	if err != nil {
-		return
-	}
-	t.Iflag |= unix.ICRNL | unix.IXON | unix.IUTF8
-	t.Oflag |= unix.OPOST | unix.ONLCR
-	t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL | unix.ECHOKE | unix.IEXTEN
-	t.Cc[unix.VINTR], t.Cc[unix.VEOF], t.Cc[unix.VERASE], t.Cc[unix.VSUSP] = 3, 4, 0x7f, 0x1a
-	_ = unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, t)
+	control(f, func(fd int) {
+		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			return
+		}
+		t.Iflag |= unix.ICRNL | unix.IXON | unix.IUTF8
+		t.Oflag |= unix.OPOST | unix.ONLCR
+		t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL | unix.ECHOKE | unix.IEXTEN
+		t.Cc[unix.VINTR], t.Cc[unix.VEOF], t.Cc[unix.VERASE], t.Cc[unix.VSUSP] = 3, 4, 0x7f, 0x1a
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+	})
 }
 
-func raw(f *os.File) { _, _ = term.MakeRaw(int(f.Fd())) }
+func raw(f *os.File) { control(f, func(fd int) { _, _ = term.MakeRaw(fd) }) }
 
 // shellCommand is the rescue shell as leader of its own session on the terminal, so that Ctrl-C reaches what it runs.
 func shellCommand(tty *os.File, path string) *exec.Cmd {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/u-root/u-root/pkg/libinit"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,9 @@ func supervise() {
 	_ = os.WriteFile("/proc/sys/kernel/printk", []byte("3 4 1 3\n"), 0)
 	for {
 		why := runAgent()
+		endAll()
 		shells(why)
+		endAll()
 	}
 }
 
@@ -93,7 +96,6 @@ func waitFor(pids ...int) string {
 func shells(why string) {
 	text := strings.ReplaceAll("\n"+why+"\nThis is a shell; leave it with \"exit\" to start the agent again.\n\n", "\n", "\r\n")
 	var pids []int
-	var commands []*exec.Cmd
 	for _, path := range consolePaths() {
 		f, err := openConsole(path, 0)
 		if err != nil {
@@ -103,7 +105,7 @@ func shells(why string) {
 		fmt.Fprintf(f, "\x1bc%s", text)
 		cmd := shellCommand(f, path)
 		if cmd.Start() == nil {
-			pids, commands = append(pids, cmd.Process.Pid), append(commands, cmd)
+			pids = append(pids, cmd.Process.Pid)
 		}
 		f.Close()
 	}
@@ -111,7 +113,19 @@ func shells(why string) {
 		select {} // no console at all: there is nobody to ask, and ending would be a panic
 	}
 	waitFor(pids...)
-	for _, c := range commands {
-		_ = c.Process.Kill()
+}
+
+// endAll ends every process but this one. A shell that outlived the agent would share its terminal with the next.
+// What is stuck in the kernel, with a broken disk for example, is left behind after a while.
+func endAll() {
+	_ = unix.Kill(-1, unix.SIGKILL)
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		if err == unix.ECHILD {
+			return
+		}
+		if pid <= 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
