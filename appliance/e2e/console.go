@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -60,6 +61,9 @@ func (c *Console) pump() {
 	buf, have := make([]byte, 4096), 0
 	for {
 		n, err := c.conn.Read(buf[have:])
+		if err != nil {
+			c.Transcript.end(fmt.Errorf("the machine is off: %w", err))
+		}
 		fresh := buf[have : have+n]
 		_, _ = c.log.Write(fresh)
 		_, _ = c.Transcript.Write(fresh)
@@ -75,7 +79,6 @@ func (c *Console) pump() {
 		c.mu.Unlock()
 		have = copy(buf, buf[whole:have])
 		if err != nil {
-			c.Transcript.end(fmt.Errorf("the machine is off: %w", err))
 			return
 		}
 	}
@@ -127,25 +130,31 @@ func (c *Console) WaitScreen(ctx context.Context, patterns ...string) (string, e
 	for _, p := range patterns {
 		all = append(all, regexp.MustCompile(p))
 	}
+	return c.WaitScreenFunc(ctx, fmt.Sprintf("%q", patterns), func(screen string) bool {
+		return !slices.ContainsFunc(all, func(re *regexp.Regexp) bool { return !re.MatchString(screen) })
+	})
+}
+
+// WaitScreenFunc waits until ok accepts the screen, and returns it. What names what is waited for.
+func (c *Console) WaitScreenFunc(ctx context.Context, what string, ok func(screen string) bool) (string, error) {
 	for {
 		c.mu.Lock()
 		changed := c.changed
 		c.mu.Unlock()
 		screen := c.Screen()
-		missing := ""
-		for _, re := range all {
-			if !re.MatchString(screen) {
-				missing = re.String()
-				break
-			}
-		}
-		if missing == "" {
+		if ok(screen) {
 			return screen, nil
+		}
+		c.Transcript.mu.Lock()
+		ended := c.Transcript.ended
+		c.Transcript.mu.Unlock()
+		if ended != nil {
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it showed last:\n%s", what, c.name, ended, screen)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for %q on the screen of %s: %w; it shows:\n%s", missing, c.name, ctx.Err(), screen)
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it shows:\n%s", what, c.name, ctx.Err(), screen)
 		}
 	}
 }

@@ -10,24 +10,18 @@ import (
 // does not have.
 const ExtraPackage = "less"
 
-// PublishTwice makes the container, publishes it, installs one more package into it, and publishes it again. The site that
-// it returns is not started.
-func PublishTwice(ctx context.Context, r *Room, mode Mode) (*Site, []imagestore.Published, error) {
-	c, err := r.Container(ctx)
+// PublishTwice publishes a new container, installs one more package into it, and publishes it again.
+func (s *Site) PublishTwice(ctx context.Context, c *Container) ([]imagestore.Published, error) {
+	first, err := s.Publish(ctx, c, ContainerName)
 	if err != nil {
-		return nil, nil, err
-	}
-	site := r.Site(mode)
-	first, err := site.Publish(ctx, c, ContainerName)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := c.Install(ctx, ExtraPackage); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	second, err := site.Publish(ctx, c, ContainerName)
+	second, err := s.Publish(ctx, c, ContainerName)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return site, []imagestore.Published{first, second}, nil
+	return []imagestore.Published{first, second}, nil
 }

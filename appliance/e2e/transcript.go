@@ -144,3 +144,23 @@ func (t *Transcript) collect(ctx context.Context, pattern string) (string, error
 	}
 	return b.String(), nil
 }
+
+// WaitAny is like Wait, and looks at the whole transcript. It leaves alone where the next Wait begins.
+func (t *Transcript) WaitAny(ctx context.Context, pattern string) (Line, error) {
+	for {
+		t.mu.Lock()
+		changed, ended := t.changed, t.ended
+		t.mu.Unlock()
+		if l, ok := t.First(pattern); ok {
+			return l, nil
+		}
+		if ended != nil {
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ended, t.Tail(15))
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ctx.Err(), t.Tail(15))
+		}
+	}
+}

@@ -20,8 +20,12 @@ func byHand(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdin *o
 	if !term.IsTerminal(int(stdin.Fd())) {
 		return errors.New("attaching this terminal to a machine: standard input is no terminal")
 	}
-	site, _, err := e2e.PublishTwice(ctx, room, e2e.Proxy)
+	container, err := room.Container(ctx)
 	if err != nil {
+		return err
+	}
+	site := room.Site(e2e.Proxy)
+	if _, err := site.PublishTwice(ctx, container); err != nil {
 		return err
 	}
 	if err := room.LANServer(ctx); err != nil {

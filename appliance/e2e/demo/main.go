@@ -75,7 +75,12 @@ const diskSize = 4 << 30
 
 // unattended publishes twice and installs two machines at once.
 func unattended(ctx context.Context, room *e2e.Room, stdout io.Writer) error {
-	site, versions, err := e2e.PublishTwice(ctx, room, e2e.Proxy)
+	container, err := room.Container(ctx)
+	if err != nil {
+		return err
+	}
+	site := room.Site(e2e.Proxy)
+	versions, err := site.PublishTwice(ctx, container)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,214 @@
+// Package e2etest is what the tests of package e2e's rooms have in common: opening a room, asking an installed system
+// who it is, and comparing screens. Start with Open.
+package e2etest
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/appliance/e2e"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+)
+
+// Open makes a room for the test, from what `make build boot` left at the top of the repository. Its logs are
+// kept where the test fails.
+func Open(t *testing.T) *e2e.Room {
+	t.Helper()
+	top := top(t)
+	o := e2e.Options{Binary: filepath.Join(top, "bin/griddle"), BootDir: filepath.Join(top, "build/boot"), Log: &testLog{t: t, begun: time.Now()}}
+	for _, needed := range []string{o.Binary, filepath.Join(o.BootDir, "vmlinuz")} {
+		if _, err := os.Stat(needed); err != nil {
+			t.Fatalf("%v; run make build boot", err)
+		}
+	}
+	r, err := e2e.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Errorf("closing the room: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("logs, disks and store are kept in %s", r.Dir)
+		} else if err := r.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// top is the repository's top directory.
+func top(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("the test runs outside of the repository")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// testLog writes the room's lines into the test's log, with the time since its begin.
+type testLog struct {
+	t     *testing.T
+	begun time.Time
+}
+
+func (l *testLog) Write(p []byte) (int, error) {
+	l.t.Logf("%6.1fs %s", time.Since(l.begun).Seconds(), strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// OtherDisk makes a disk that is full of things that nobody may touch; check fails the test where somebody did.
+func OtherDisk(t *testing.T, r *e2e.Room, name string) (d e2e.Disk, check func()) {
+	t.Helper()
+	const size = 64 << 20
+	file, err := r.MakeDisk(name, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := []byte(strings.Repeat("somebody's only copy of their thesis\n", 1<<20/37+1))[:1<<20]
+	for range size / len(block) {
+		if _, err := f.Write(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := hash(t, file)
+	return e2e.Disk{File: file, Serial: name}, func() {
+		t.Helper()
+		if after := hash(t, file); after != before {
+			t.Errorf("disk %s, which the install had nothing to do with, was changed", name)
+		}
+	}
+}
+
+func hash(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// CheckJournal fails the test where the journal of m does not have every phase of an install, in order, and its states.
+func CheckJournal(t *testing.T, s *e2e.Site, m *e2e.Machine) {
+	t.Helper()
+	all, err := s.Journal(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var phases []job.Phase
+	var states []job.State
+	var seq uint64
+	for _, e := range all {
+		if e.Event.Seq > 0 {
+			if e.Event.Seq < seq {
+				t.Errorf("event %d of %s comes behind event %d", e.Event.Seq, m.Name, seq)
+			}
+			seq = e.Event.Seq
+		}
+		if p := e.Event.Phase; e.Boot != "" && p != "" && (len(phases) == 0 || phases[len(phases)-1] != p) {
+			phases = append(phases, p)
+		}
+		if e.Event.State != "" && e.Event.Seq > 0 {
+			states = append(states, e.Event.State)
+		}
+	}
+	if got, want := fmt.Sprint(phases), fmt.Sprint(job.Phases); got != want {
+		t.Errorf("the journal of %s has the phases %s, want %s", m.Name, got, want)
+	}
+	if got, want := fmt.Sprint(states), fmt.Sprint([]job.State{job.Started, job.Done}); got != want {
+		t.Errorf("the journal of %s has the states %s, want %s", m.Name, got, want)
+	}
+	t.Logf("%s, phase by phase:\n%s", m.Name, phaseTimes(all))
+}
+
+// phaseTimes says how long each phase took, by the machine's clock.
+func phaseTimes(all []fleet.Entry) string {
+	var b strings.Builder
+	var phase job.Phase
+	var begun, last time.Time
+	flush := func() {
+		if phase != "" {
+			fmt.Fprintf(&b, "\t%-10s %6.1f s\n", phase, last.Sub(begun).Seconds())
+		}
+	}
+	for _, e := range all {
+		if e.Boot == "" {
+			continue
+		}
+		if e.Event.Phase != phase {
+			last = e.Event.Time
+			flush()
+			phase, begun = e.Event.Phase, e.Event.Time
+		}
+		last = e.Event.Time
+	}
+	flush()
+	return b.String()
+}
+
+// CheckSystem logs in to the installed system and fails the test where it is not the one that hostname, a fresh identity and
+// the newest image would make.
+func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Container, hostname string) {
+	t.Helper()
+	if err := m.Login(ctx); err != nil {
+		t.Error(err)
+		return
+	}
+	ask := func(command string) string {
+		out, err := m.Run(ctx, command)
+		if err != nil {
+			t.Error(err)
+		}
+		return strings.TrimSpace(out)
+	}
+	if got := ask("hostname"); got != hostname {
+		t.Errorf("the hostname of %s is %q, want %q", m.Name, got, hostname)
+	}
+	if got := ask("dpkg-query -W -f '${Status}' " + e2e.ExtraPackage); got != "install ok installed" {
+		t.Errorf("package %s, of the second version alone, is %q on %s", e2e.ExtraPackage, got, m.Name)
+	}
+	if got := ask("findmnt -no FSTYPE,FSROOT /"); !strings.HasPrefix(got, "btrfs") || !strings.Contains(got, "/@roots/") {
+		t.Errorf("the root of %s is %q, want a btrfs subvolume below @roots", m.Name, got)
+	}
+	if got := ask("systemctl --failed --plain --no-legend"); got != "" {
+		t.Errorf("on %s have failed:\n%s", m.Name, got)
+	}
+	for _, file := range []string{"/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub"} {
+		template, err := os.ReadFile(filepath.Join(c.Root, file))
+		if err != nil {
+			t.Error(err)
+		}
+		if got := ask("cat " + file); got == "" || got == strings.TrimSpace(string(template)) {
+			t.Errorf("%s of %s is %q, which is the template's or none", file, m.Name, got)
+		}
+	}
+}

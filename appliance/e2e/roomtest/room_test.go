@@ -1,0 +1,190 @@
+// Package roomtest is the part of the virtual machine tests that every change must pass: two machines side by side on one
+// LAN, from power-on to the login prompt of their own disks.
+package roomtest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/appliance/e2e"
+	"griddle/appliance/e2e/e2etest"
+	"griddle/appliance/fleet"
+)
+
+var update = e2etest.Update()
+
+const (
+	diskSize = 4 << 30
+	// limit ends a test that hangs, with the machine's last lines, before go test ends all of them without.
+	limit = 25 * time.Minute
+)
+
+// TestRoom has another DHCP server on the LAN, and griddle beside it. An unknown machine boots the agent.
+func TestRoom(t *testing.T) {
+	room := e2etest.Open(t)
+	ctx := t.Context()
+	container, err := room.Container(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := room.Site(e2e.Proxy)
+	versions, err := site.PublishTwice(ctx, container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if versions[0].Kind != "full" || versions[1].Kind != "delta" || versions[1].Parent != versions[0].Ref {
+		t.Errorf("published %+v, want a full stream and a delta on it", versions)
+	}
+	if err := room.LANServer(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Start(ctx, "--unknown-machines", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{room: room, site: site, container: container, image: versions[1].Ref}
+	// In a group, so that the two machines are done before the room is closed.
+	t.Run("machines", func(t *testing.T) {
+		t.Run("BIOS without a key", s.unattended)
+		t.Run("UEFI by keys", s.byKeys)
+	})
+	if err := site.Stop(ctx); err != nil {
+		t.Errorf("stopping the server: %v", err)
+	}
+}
+
+type suite struct {
+	room      *e2e.Room
+	site      *e2e.Site
+	container *e2e.Container
+	image     string
+}
+
+// unattended installs a machine whose job was there before it was seen.
+func (s *suite) unattended(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	m, other := s.machine(ctx, t, "bios", e2e.BIOS)
+	if err := s.site.Install(ctx, m, s.image, "--disk", "serial:ROOM-bios", "--hostname", "room-bios"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.PowerOn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	times, err := s.site.Watch(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("bios: %v", times)
+	s.after(ctx, t, m, "room-bios")
+	other()
+}
+
+// byKeys installs a machine that nobody knows, as a person would at its serial console.
+func (s *suite) byKeys(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	m, other := s.machine(ctx, t, "uefi", e2e.UEFI)
+	if err := m.PowerOn(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []struct{ name, pattern, keys string }{
+		{"welcome", `> i  Install an image`, "i"},
+		{"image", `1 of 4: image`, e2e.KeyEnter},
+		{"disk", `(?s)2 of 4: disk.*> /dev/vda`, e2e.KeyDown},
+		{"disk-other", `> /dev/vdb`, e2e.KeyUp},
+		{"disk", `> /dev/vda`, e2e.KeyEnter},
+		{"method", `3 of 4: method`, e2e.KeyEnter},
+		{"confirm", `4 of 4: what will be lost`, "no such disk" + e2e.KeyEnter},
+		{"confirm-wrong", `> no such disk`, "\x15ROOM-uefi"},
+		{"confirm-right", `> ROOM-uefi`, e2e.KeyEnter},
+	} {
+		e2etest.Screen(ctx, t, *update, m, page.name, page.pattern)
+		e2etest.Press(t, m, page.keys)
+	}
+	if _, err := m.Console().WaitScreen(ctx, `\[ >> \] Receive image`, `\d+ %`, `[kM]B/s`); err != nil {
+		t.Fatal(err)
+	}
+	e2etest.Screen(ctx, t, *update, m, "result", `(?m)^ (Installed:|NOT INSTALLED)`)
+	e2etest.Press(t, m, "r")
+	times, err := s.site.Watch(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("uefi: %v", times)
+	known, err := s.site.Machine(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.after(ctx, t, m, known.Name)
+	other()
+}
+
+// machine has a blank disk and one that must stay as it is.
+func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Firmware) (m *e2e.Machine, otherIsUntouched func()) {
+	t.Helper()
+	disk, err := s.room.MakeDisk(name, diskSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, check := e2etest.OtherDisk(t, s.room, "OTHER-"+name)
+	m, err = s.room.Machine(ctx, e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
+		MAC: map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, check
+}
+
+// after checks what must hold once the machine has reported itself: the journal is complete, the system is the right one,
+// and a restart, with the network first, ends at the same system because the server says so.
+func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostname string) {
+	t.Helper()
+	known, err := s.site.Machine(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known.Status != "deployed" || known.Deployed == nil || known.Deployed.Image != s.image || known.Deployed.Report.Hostname != hostname {
+		t.Errorf("the server knows %s as %q with %+v, want it deployed with %s as %s", m.Name, known.Status, known.Deployed, s.image, hostname)
+	}
+	e2etest.CheckJournal(t, s.site, m)
+	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
+	if err := m.Console().Send("reboot\r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WaitReset(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.site.Log.WaitAny(ctx, `msg="boot script" mac=`+m.MAC+` .*action=local`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WaitLogin(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// One boot of the agent is all that there was.
+	boots := map[string]bool{}
+	all, err := s.site.Journal(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Boot != "" && !fromAppliance(e) {
+			boots[e.Boot] = true
+		}
+	}
+	if len(boots) != 1 {
+		t.Errorf("the agent ran %d times on %s, want once: %s", len(boots), m.Name, strings.Join(keys(boots), " "))
+	}
+}
+
+func fromAppliance(e fleet.Entry) bool { return e.Event.Seq == 0 }
+
+func keys(m map[string]bool) (out []string) {
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
