@@ -58,6 +58,20 @@ func Scan(sys fs.FS, open func(path string) (Device, error), o Options) ([]Disk,
 	return disks, bad
 }
 
+// Find looks at the one disk whose device file is path, as Scan does: a name goes from disk to disk when one is
+// unplugged, and a list is as old as it is.
+func Find(sys fs.FS, open func(path string) (Device, error), path string) (Disk, error) {
+	d, ok := fromSysfs(sys, strings.ReplaceAll(strings.TrimPrefix(path, "/dev/"), "/", "!"))
+	if !ok {
+		return Disk{}, fmt.Errorf("looking at %s: %w", path, fs.ErrNotExist)
+	}
+	d.Path = path
+	if err := d.look(open); err != nil {
+		return Disk{}, fmt.Errorf("looking at %s: %w", path, err)
+	}
+	return d, nil
+}
+
 // whole says whether a name in /sys/block is a disk's.
 func whole(name string) bool {
 	for _, p := range []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md", "mtdblock", "nbd", "drbd", "rbd", "zd", "bcache"} {

@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,5 +154,18 @@ func TestVPDSerial(t *testing.T) {
 		if got := vpdSerial([]byte(in)); got != want {
 			t.Errorf("vpdSerial(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := fakeSys(t, map[string]map[string]string{
+		"devices/pci0000:00/ata1/sda": {"size": "2048\n", "device/model": "SHORT\n"},
+	})
+	d, err := Find(os.DirFS(dir), openBlank("A LONGER MODEL", "S1"), "/dev/sda")
+	if err != nil || d.Path != "/dev/sda" || d.Serial != "S1" || d.Model != "A LONGER MODEL" || d.Size != 1<<20 {
+		t.Errorf("Find = %+v, %v", d, err)
+	}
+	if _, err := Find(os.DirFS(dir), openBlank("", ""), "/dev/sdb"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Find of no disk = %v, want fs.ErrNotExist", err)
 	}
 }
