@@ -35,6 +35,9 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Started != "" && !d.Named(spec.Started) {
 		return job.Disk{}, fmt.Errorf("%w: this job was begun on disk %s, and its rule %q now picks %s", ErrRefused, job.Printable(spec.Started), rule, d)
 	}
+	if err := begunOn(spec, d, disks); err != nil {
+		return job.Disk{}, err
+	}
 	if d.Installed == spec.ID {
 		return d, nil
 	}
@@ -46,6 +49,30 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
 	}
 	return d, mayWrite(spec, d, disks)
+}
+
+// begunOn refuses for a started job what may be another disk than the one that it was begun on, though it has the name
+// that was recorded: a path, or a serial that two disks share, may belong to another disk after a reboot. Then the
+// job's own mark decides; a disk that bears nothing cannot lose anything.
+func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
+	if spec.Started == "" || d.Unfinished == spec.ID || d.Installed == spec.ID {
+		return nil
+	}
+	unique := spec.Started == d.Serial
+	for _, other := range disks {
+		if other.Path == d.Path {
+			continue
+		}
+		if other.Unfinished == spec.ID || other.Installed == spec.ID {
+			return fmt.Errorf("%w: this job was begun on %s, which bears its mark, and its rule %q now picks %s", ErrRefused, other, spec.Disk, d)
+		}
+		unique = unique && other.Serial != d.Serial
+	}
+	if unique || d.Blank() {
+		return nil
+	}
+	return fmt.Errorf("%w: this job was begun on a disk that was called %s, and nothing tells whether it is %s, which holds: %s; give the machine a new job",
+		ErrRefused, job.Printable(spec.Started), d, strings.Join(d.Holds(), "; "))
 }
 
 // mayWrite is the erase rule.

@@ -29,11 +29,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk"
 )
 
 // Image is where the bytes come from. What it gives is verified; imagestore.Opened is one.
@@ -64,6 +66,9 @@ type Options struct {
 	Sys      string       // "" means "/sys"
 	Wire     func() int64 // encoded bytes that have come over the network so far; nil where nobody counts
 	MountESP MountFunc    // nil mounts it as vfat by the kernel
+
+	// Serial asks the disk at a path for its serial once more, when it has been claimed; nil asks as disk.Scan does.
+	Serial func(path string) (string, error)
 }
 
 // MountFunc mounts the device node at dir and returns what takes it off again, durably.
@@ -84,6 +89,12 @@ func (o Options) defaults() Options {
 	}
 	if o.MountESP == nil {
 		o.MountESP = mountVFAT
+	}
+	if o.Serial == nil {
+		o.Serial = func(path string) (string, error) {
+			d, err := disk.Find(os.DirFS(o.Sys), disk.Open, path)
+			return d.Serial, err
+		}
 	}
 	return o
 }

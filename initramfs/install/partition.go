@@ -37,7 +37,13 @@ func (w *work) partition(ctx context.Context) error {
 	if size != w.target.Size || sectorSize != w.target.SectorSize {
 		return fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused, w.target, job.Bytes(size), sectorSize)
 	}
-	// The list of disks may be minutes old.
+	// The list of disks may be hours old, and a name goes to another disk when its own is unplugged.
+	switch serial, err := w.o.Serial(w.target.Path); {
+	case err != nil:
+		return err
+	case serial != w.target.Serial:
+		return fmt.Errorf("%w: %s is another disk by now: it says that its serial is %q", ErrRefused, w.target, job.Printable(serial))
+	}
 	old, err := disk.Inspect(f, size, sectorSize)
 	if err != nil {
 		return err
@@ -49,11 +55,7 @@ func (w *work) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := w.target.Serial
-	if name == "" {
-		name = w.target.Path
-	}
-	if err := w.report.Started(ctx, name); err != nil {
+	if err := w.report.Started(ctx, recorded(w.target)); err != nil {
 		return fmt.Errorf("reporting the disk before touching it: %w", err)
 	}
 
@@ -110,12 +112,38 @@ func (w *work) mount() error {
 	return nil
 }
 
+// recorded is what the server is told that a disk is called: its serial, unless that would not come back from there as
+// it is, else its path.
+func recorded(d job.Disk) string {
+	if d.Serial != "" && job.Printable(d.Serial) == d.Serial {
+		return d.Serial
+	}
+	return d.Path
+}
+
+// open opens the disk for writing beside the filesystems on it. Long after the claim its name may have gone to another
+// disk; the mark tells.
+func (w *work) open() (*os.File, error) {
+	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening disk: %w", err)
+	}
+	c, err := disk.Inspect(f, w.target.Size, w.target.SectorSize)
+	if err == nil && c.Unfinished() != w.spec.ID {
+		err = fmt.Errorf("opening disk: %s does not bear the mark of this job any more", w.target.Path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // finish takes the unfinished mark off: nothing is mounted any more, and all that was written is durable.
 func (w *work) finish() (err error) {
 	w.enter(job.PhaseFinish, "taking the unfinished mark off %s", w.target.Path)
-	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	f, err := w.open()
 	if err != nil {
-		return fmt.Errorf("opening disk: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if err := f.Sync(); err != nil {

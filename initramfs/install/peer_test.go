@@ -237,6 +237,7 @@ func options(t testing.TB) Options {
 	return Options{
 		Machine: job.Identity{Serial: "ABC-123", MACs: []string{"52:54:00:12:34:56"}},
 		Agent:   agent, CA: []byte("-----BEGIN CERTIFICATE-----\n"), GRUB: dir, Mount: t.TempDir(), MountESP: mtoolsESP(t),
+		Serial: func(string) (string, error) { return "D1", nil }, // loops have none
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/disk"
 )
 
 // small is the least tree that can boot.
@@ -91,6 +92,14 @@ func TestDirtyDisks(t *testing.T) {
 	}
 	s := spec(dev)
 	s.Erase = "D1"
+	before, swapped := sum(t, dev), o
+	swapped.Serial = func(string) (string, error) { return "D2", nil }
+	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, swapped); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another disk") {
+		t.Errorf("Run on a disk that took the place of another = %v, want ErrRefused", err)
+	}
+	if sum(t, dev) != before {
+		t.Error("the disk that took the place of another has changed")
+	}
 	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Errorf("Run of a job that may erase the disk = %v", err)
 	}
@@ -126,6 +135,42 @@ func TestInterrupted(t *testing.T) {
 	resumed.Started = "D1"
 	if err := Run(t.Context(), resumed, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Errorf("Run of the same job again = %v", err)
+	}
+}
+
+// TestNameGoesToAnotherDisk while the image is received: nothing more is written to what has the name now.
+func TestNameGoesToAnotherDisk(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	f, err := os.OpenFile(dev, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := &work{spec: spec(dev), img: img, report: &journal{}, o: o, target: found(t, dev, "D1")}
+	if w.parts.layout, err = disk.WholeDisk("0"+jobID[1:], 1<<30, 512); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.parts.layout.Write(f, disk.Content{}); err != nil {
+		t.Fatal(err)
+	}
+	w.parts.espDir, w.parts.poolID = t.TempDir(), newUUID()
+	before := sum(t, dev)
+	for name, step := range map[string]func() error{"bootloader": func() error { return w.bootloader("x") }, "finish": w.finish} {
+		if err := step(); err == nil || !strings.Contains(err.Error(), "mark") {
+			t.Errorf("%s on a disk that is not this job's = %v", name, err)
+		}
+	}
+	if sum(t, dev) != before {
+		t.Error("the disk has changed")
+	}
+}
+
+func TestRecorded(t *testing.T) {
+	for serial, want := range map[string]string{"S1": "S1", "": "/dev/sda", "A  B": "/dev/sda", "\u202eA": "/dev/sda"} {
+		if got := recorded(job.Disk{Path: "/dev/sda", Serial: serial}); got != want {
+			t.Errorf("recorded(%q) = %q, want %q", serial, got, want)
+		}
 	}
 }
 

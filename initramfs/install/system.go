@@ -165,9 +165,9 @@ func (w *work) bootloader(root string) error {
 	}); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(w.target.Path, os.O_RDWR, 0)
+	f, err := w.open()
 	if err != nil {
-		return fmt.Errorf("opening disk: %w", err)
+		return err
 	}
 	defer f.Close()
 	l := w.parts.layout
