@@ -57,13 +57,15 @@ func patience(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
 		start := time.Now()
-		// The deadline of the connection's request before this one may still stand.
-		c.SetWriteDeadline(start.Add(grace))
+		// The deadline of the connection's request before this one may still stand. Until the first byte of the reply
+		// there is none: HTTP/2 ends a stream when one passes, in the middle of a long upload too.
+		c.SetWriteDeadline(time.Time{})
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &patientBody{ReadCloser: r.Body, control: c, pace: pace{start: start}}
 			c.SetReadDeadline(start.Add(grace))
 		}
 		h.ServeHTTP(&patientWriter{ResponseWriter: w, control: c, pace: pace{start: start}}, r)
+		c.SetWriteDeadline(time.Now().Add(grace)) // for what is still in buffers, and a reply without a body
 	})
 }
 

@@ -126,6 +126,69 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// TestLongRequestsOverHTTP2 has the same patience where a deadline that passes ends the stream at once, not only the
+// next write.
+func TestLongRequestsOverHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mux := http.NewServeMux()
+		mux.HandleFunc("GET /wait", func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(5 * time.Minute)
+			io.WriteString(w, "news")
+		})
+		mux.HandleFunc("PUT /blob", func(w http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(w, n, err)
+		})
+		mux.HandleFunc("POST /quiet", func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(5 * time.Minute)
+			w.WriteHeader(http.StatusNoContent)
+		})
+		var h2 http.Protocols
+		h2.SetUnencryptedHTTP2(true)
+		l := newPipes()
+		srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
+		srv.Protocols = &h2
+		go srv.Serve(l)
+		tr := &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }}
+		for _, c := range []struct{ method, path, want string }{
+			{"GET", "/wait", "news"},
+			{"PUT", "/blob", "20971520 <nil>"},
+			{"POST", "/quiet", ""},
+		} {
+			var body io.Reader
+			if c.method == "PUT" {
+				slow, w := io.Pipe()
+				defer slow.Close()
+				go func() {
+					for range 20 {
+						w.Write(make([]byte, 1<<20))
+						time.Sleep(30 * time.Second)
+					}
+					w.Close()
+				}()
+				body = slow
+			}
+			req, err := http.NewRequestWithContext(t.Context(), c.method, "http://appliance"+c.path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Errorf("%s %s = %v", c.method, c.path, err)
+				continue
+			}
+			got, err := io.ReadAll(resp.Body)
+			if err != nil || string(got) != c.want || resp.ProtoMajor != 2 {
+				t.Errorf("%s %s = %s %q, %v, want %q", c.method, c.path, resp.Proto, got, err, c.want)
+			}
+			resp.Body.Close()
+		}
+		tr.CloseIdleConnections()
+		srv.Close()
+		synctest.Wait()
+	})
+}
+
 func TestPanicIsContained(t *testing.T) {
 	var logged bytes.Buffer
 	h := contain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }), slog.New(slog.NewTextHandler(&logged, nil)))
