@@ -10,10 +10,12 @@ import (
 
 // Inspect reads what is on a disk of size bytes: its partition table, and the signatures on the whole disk and on
 // each partition. It fails only where the disk cannot be read at all; what cannot be understood is not an error.
-func Inspect(r io.ReaderAt, size int64, sectorSize int) (Content, error) {
-	if n, err := r.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
+// Where some of it cannot be read and the rest says nothing, the signature is Unreadable: such a disk is not blank.
+func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
+	if n, err := dev.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
 		return Content{}, fmt.Errorf("reading boot sector: %w", err)
 	}
+	r := &watched{ReaderAt: dev}
 	c, found := readGPT(r, size, sectorSize)
 	if !found {
 		c, _ = readMBR(r, size, sectorSize)
@@ -26,7 +28,27 @@ func Inspect(r io.ReaderAt, size int64, sectorSize int) (Content, error) {
 		}
 		p.Signature = Identify(io.NewSectionReader(r, p.Start, p.Size), p.Size)
 	}
+	if r.failed && c.Table == "" && c.Signature.Type == "" {
+		c.Signature.Type = Unreadable
+	}
 	return c, nil
+}
+
+// Unreadable is the signature of a disk with bad sectors where a table or a signature may be.
+const Unreadable = "unreadable sectors"
+
+// watched remembers whether reading failed.
+type watched struct {
+	io.ReaderAt
+	failed bool
+}
+
+func (w *watched) ReadAt(b []byte, off int64) (int, error) {
+	n, err := w.ReaderAt.ReadAt(b, off)
+	if n < len(b) && err != nil && !errors.Is(err, io.EOF) {
+		w.failed = true
+	}
+	return n, err
 }
 
 // readFull says whether all of b could be read at off.

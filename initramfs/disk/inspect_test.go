@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -217,4 +219,32 @@ func FuzzInspect(f *testing.F) {
 		}
 		c.Unfinished()
 	})
+}
+
+// badSector is a disk of zeros of which one place cannot be read.
+type badSector struct {
+	io.ReaderAt
+	at int64
+}
+
+func (b badSector) ReadAt(p []byte, off int64) (int, error) {
+	if off <= b.at && b.at < off+int64(len(p)) {
+		n, _ := b.ReaderAt.ReadAt(p[:b.at-off], off)
+		return n, syscall.EIO
+	}
+	return b.ReaderAt.ReadAt(p, off)
+}
+
+func TestUnreadableIsNotBlank(t *testing.T) {
+	const size = 4 << 20
+	zeros := bytes.NewReader(make([]byte, size))
+	for _, at := range []int64{512, 0x400, 0x10040, size - 512} {
+		c, err := Inspect(badSector{zeros, at}, size, 512)
+		if err != nil || c.Signature.Type != Unreadable {
+			t.Errorf("a bad sector at %#x: %+v, %v; want %q", at, c, err, Unreadable)
+		}
+	}
+	if c, err := Inspect(zeros, size, 512); err != nil || c.Signature.Type != "" {
+		t.Errorf("zeros: %+v, %v; want nothing", c, err)
+	}
 }
