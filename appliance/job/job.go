@@ -169,7 +169,8 @@ func ParseDiskRule(s string) (DiskRule, error) {
 }
 
 // Pick applies the rule to disks. It never guesses: no match, and more than one, are errors that list what there
-// is. Read-only disks are never picked; removable ones only by serial or path.
+// is. Read-only disks are never picked; removable ones and those on USB, most of which do not say that they can be taken
+// away, only by serial or path.
 func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	var found []Disk
 	s := string(r)
@@ -179,7 +180,7 @@ func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 		}
 		switch {
 		case s == "largest" || s == "smallest":
-			if d.Removable {
+			if d.Removable || d.Bus == "usb" {
 				continue
 			}
 			switch {

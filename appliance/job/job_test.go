@@ -22,6 +22,7 @@ func TestPick(t *testing.T) {
 	small := Disk{Path: "/dev/vda", Serial: "A", Size: 10}
 	big := Disk{Path: "/dev/vdb", Serial: "B", Size: 20}
 	stick := Disk{Path: "/dev/sda", Serial: "U", Size: 30, Removable: true}
+	backup := Disk{Path: "/dev/sdb", Serial: "V", Size: 50, Bus: "usb"}
 	disc := Disk{Path: "/dev/sr0", Size: 40, ReadOnly: true}
 	twin := Disk{Path: "/dev/vdc", Serial: "B", Size: 20}
 	for _, c := range []struct {
@@ -36,6 +37,8 @@ func TestPick(t *testing.T) {
 		{"two are not smallest", "smallest", []Disk{big, small, twin}, "/dev/vda"},
 		{"no disk", "largest", nil, ""},
 		{"only a stick", "largest", []Disk{stick}, ""},
+		{"a disk on USB is not largest", "largest", []Disk{small, big, backup}, "/dev/vdb"},
+		{"a disk on USB by path", "path:/dev/sdb", []Disk{small, backup}, "/dev/sdb"},
 		{"stick by serial", "serial:U", []Disk{small, stick}, "/dev/sda"},
 		{"shared serial", "serial:B", []Disk{big, twin}, ""},
 		{"path", "path:/dev/vdc", []Disk{big, twin}, "/dev/vdc"},
