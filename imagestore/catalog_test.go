@@ -208,6 +208,35 @@ func TestDelete(t *testing.T) {
 	})
 }
 
+// TestDeleteDuringPublication deletes an image while another one with the same bytes is on its way: what it has put
+// was there already, and is not in the log yet.
+func TestDeleteDuringPublication(t *testing.T) {
+	both(t, func(t *testing.T, f *fixture) {
+		raw := someBytes(1, 50_000)
+		first := f.publish("web:1@amd64", way{"", raw})
+		next := f.image("web:2@amd64", way{"", raw})
+		if d, err := f.s.Delete(t.Context(), ref(t, "web:1")); err != nil || d.Blobs != 2 {
+			t.Errorf("Delete(web:1) = %+v, %v, want its two documents removed", d, err)
+		}
+		second, err := f.s.Add(t.Context(), next)
+		if err != nil {
+			t.Fatalf("Add(web:2) = %v", err)
+		}
+		if first.Streams[0].Encoding != second.Streams[0].Encoding {
+			t.Errorf("the encodings are %s and %s, the test wants one", first.Streams[0].Encoding, second.Streams[0].Encoding)
+		}
+		if v, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil); err != nil || !v.OK {
+			t.Errorf("web:2 has %v, %v", v.Problems, err)
+		}
+		if _, err := f.s.Delete(t.Context(), ref(t, "web:2")); err != nil {
+			t.Error(err)
+		}
+		if left := f.blobs(); len(left) > 0 {
+			t.Errorf("after the last image was deleted %v are left", left)
+		}
+	})
+}
+
 func TestCollect(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})

@@ -54,14 +54,14 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		return out, nil
 	}
 	// The tombstone is durable: only now may blobs go. The log is locked again, so that no publication that counts on
-	// one of them comes between the look and the removal; one that comes after fails, and is not half there.
+	// one of them comes between the look and the removal.
 	out.Deleted = &Deleted{Ref: ch.Delete}
 	err = c.log.update(ctx, func(old []Entry) ([]Entry, error) {
 		v, err := replay(old)
 		if err != nil {
 			return nil, err
 		}
-		return nil, c.sweep(ctx, v, ch.Delete, out.Deleted)
+		return nil, c.sweep(ctx, old, v, ch.Delete, out.Deleted)
 	})
 	return out, err
 }
@@ -249,39 +249,47 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 	return []Entry{{Kind: KindChannel, Ref: r.Template(), Channel: ch.Name, Version: ch.Version}}, nil
 }
 
-// sweep removes blobs that no live image needs: those of the deleted image ref or, without one, all that are old.
-func (c *localCatalog) sweep(ctx context.Context, v *view, ref string, done *Deleted) error {
-	keep := v.needed()
-	remove := func(d blob.Digest, size int64) error {
-		if keep[d] {
-			return nil
-		}
-		keep[d] = true // an image names the same blob twice where two of its streams are alike
-		err := c.blobs.Delete(ctx, d)
-		if errors.Is(err, blob.ErrNotExist) {
-			return nil
-		}
-		if err == nil {
-			done.Blobs++
-			done.Bytes += size
-		}
-		return err
-	}
+// sweep removes blobs that no live image needs: those of the deleted image ref, and all that are old. Those that
+// were put again since an entry of the log last named them stay until they are old: a publication that has not come
+// to its own entry yet may count on them.
+func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, ref string, done *Deleted) error {
+	keep, named := v.needed(), lastNamed(log)
+	deleted := map[blob.Digest]bool{}
 	if ref != "" {
-		var errs []error
-		v.gone[ref].blobs(func(d blob.Digest) {
-			size, err := c.blobs.Stat(ctx, d)
-			if err == nil {
-				errs = append(errs, remove(d, size))
-			}
-		})
-		return errors.Join(errs...)
+		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
 	old := time.Now().Add(-orphanAge)
-	return c.blobs.List(ctx, func(i blob.Info) error {
-		if i.Time.After(old) {
+	var errs []error
+	err := c.blobs.List(ctx, func(i blob.Info) error {
+		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])
+		if keep[i.Digest] || i.Time.After(old) && !spent {
 			return nil
 		}
-		return remove(i.Digest, i.Size)
+		switch err := c.blobs.Delete(ctx, i.Digest); {
+		case err == nil:
+			done.Blobs++
+			done.Bytes += i.Size
+		case !errors.Is(err, blob.ErrNotExist):
+			errs = append(errs, err)
+		}
+		return nil
 	})
+	return errors.Join(append(errs, err)...)
+}
+
+// lastNamed says when each blob was last part of a publication.
+func lastNamed(log []Entry) map[blob.Digest]time.Time {
+	out := map[blob.Digest]time.Time{}
+	for _, e := range log {
+		if e.Image == nil {
+			continue
+		}
+		at := e.Time.Add(time.Millisecond) // entries are dated in whole ones, and a blob may be put in the same
+		e.Image.blobs(func(d blob.Digest) {
+			if at.After(out[d]) {
+				out[d] = at
+			}
+		})
+	}
+	return out
 }
