@@ -47,6 +47,9 @@ type Hardware struct {
 	MAC      string // "" means one that no other machine of the room has
 }
 
+// emptyVariables are OVMF's before its first start.
+const emptyVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
 // Machine is a computer on the room's LAN. It is off until PowerOn.
 type Machine struct {
 	Hardware
@@ -94,7 +97,7 @@ func (r *Room) Machine(ctx context.Context, h Hardware) (*Machine, error) {
 		return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
 	}
 	if h.Firmware == UEFI {
-		if err := copyFile(m.vars, "/usr/share/OVMF/OVMF_VARS_4M.fd"); err != nil {
+		if err := copyFile(m.vars, emptyVariables); err != nil {
 			return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
 		}
 	}
@@ -142,6 +145,18 @@ func (m *Machine) PowerCut() {
 	m.monitor.conn.Close()
 	m.console.conn.Close()
 	m.room.logf("%s is off", m.Name)
+}
+
+// SwitchFirmware makes the machine another one with the same disks and network card: for a disk that moves from a computer
+// with BIOS to one with UEFI, or back. The machine must be off.
+func (m *Machine) SwitchFirmware(to Firmware) error {
+	m.Firmware = to
+	if to == UEFI {
+		if err := copyFile(m.vars, emptyVariables); err != nil {
+			return fmt.Errorf("giving %s other firmware: %w", m.Name, err)
+		}
+	}
+	return nil
 }
 
 // WaitReset waits until the machine has restarted itself, from the last WaitReset on.

@@ -139,7 +139,14 @@ func (s *Site) WaitJournal(ctx context.Context, m *Machine, what string, ok func
 			return e, nil
 		}
 		if e.Event.State == job.Failed {
-			return e, fmt.Errorf("waiting for %s on %s: the job failed: %s", what, m.Name, e.Event.Message)
+			// Unless it is an older job's.
+			now, err := s.Machine(ctx, m)
+			if err != nil {
+				return e, err
+			}
+			if now.Job != nil && now.Job.Spec.ID == e.Event.Job {
+				return e, fmt.Errorf("waiting for %s on %s: the job failed: %s", what, m.Name, e.Event.Message)
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // kept where the test fails.
 func Open(t *testing.T) *e2e.Room {
 	t.Helper()
-	top := top(t)
+	top := Top(t)
 	o := e2e.Options{Binary: filepath.Join(top, "bin/griddle"), BootDir: filepath.Join(top, "build/boot"), Log: &testLog{t: t, begun: time.Now()}}
 	for _, needed := range []string{o.Binary, filepath.Join(o.BootDir, "vmlinuz")} {
 		if _, err := os.Stat(needed); err != nil {
@@ -46,8 +46,8 @@ func Open(t *testing.T) *e2e.Room {
 	return r
 }
 
-// top is the repository's top directory.
-func top(t *testing.T) string {
+// Top is the repository's top directory.
+func Top(t *testing.T) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -94,16 +94,17 @@ func OtherDisk(t *testing.T, r *e2e.Room, name string) (d e2e.Disk, check func()
 			t.Fatal(err)
 		}
 	}
-	before := hash(t, file)
+	before := Hash(t, file)
 	return e2e.Disk{File: file, Serial: name}, func() {
 		t.Helper()
-		if after := hash(t, file); after != before {
+		if after := Hash(t, file); after != before {
 			t.Errorf("disk %s, which the install had nothing to do with, was changed", name)
 		}
 	}
 }
 
-func hash(t *testing.T, file string) string {
+// Hash is the SHA-256 of a file, in hex.
+func Hash(t *testing.T, file string) string {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {

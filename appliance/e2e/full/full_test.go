@@ -1,0 +1,140 @@
+//go:build e2e
+
+package full
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"griddle/appliance/e2e"
+	"griddle/appliance/e2e/e2etest"
+)
+
+const (
+	diskSize = 4 << 30
+	// limit ends one install that hangs, with the machine's last lines.
+	limit = 30 * time.Minute
+)
+
+// suite is a room with a site that has the image twice.
+type suite struct {
+	room      *e2e.Room
+	site      *e2e.Site
+	container *e2e.Container
+	image     string
+}
+
+// open furnishes a room and starts the server in it.
+func open(t *testing.T, mode e2e.Mode) *suite {
+	t.Helper()
+	room := e2etest.Open(t)
+	container, err := room.Container(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := room.Site(mode)
+	versions, err := site.PublishTwice(t.Context(), container)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode == e2e.Proxy {
+		if err := room.LANServer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &suite{room: room, site: site, container: container, image: versions[1].Ref}
+	s.start(t)
+	return s
+}
+
+func (s *suite) start(t *testing.T) {
+	t.Helper()
+	if err := s.site.Start(t.Context(), "--unknown-machines", "agent"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// machine has one disk, on bus; its serial is the machine's name.
+func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Firmware, bus e2e.Bus, more ...e2e.Disk) *e2e.Machine {
+	t.Helper()
+	disk, err := s.room.MakeDisk(name, diskSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.room.Machine(ctx, e2e.Hardware{Name: name, Firmware: f, Disks: append([]e2e.Disk{{File: disk, Bus: bus, Serial: name}}, more...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (s *suite) order(ctx context.Context, t *testing.T, m *e2e.Machine, more ...string) {
+	t.Helper()
+	if err := s.site.Install(ctx, m, s.image, append([]string{"--disk", "serial:" + m.Disks[0].Serial, "--hostname", m.Name}, more...)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func on(ctx context.Context, t *testing.T, m *e2e.Machine) {
+	t.Helper()
+	if err := m.PowerOn(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *suite) watch(ctx context.Context, t *testing.T, m *e2e.Machine) e2e.Times {
+	t.Helper()
+	times, err := s.site.Watch(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return times
+}
+
+// TestCombinations installs under each firmware, beside another DHCP server and without one, on each kind of disk, and then
+// starts what was installed under the other firmware too.
+func TestCombinations(t *testing.T) {
+	for _, mode := range []e2e.Mode{e2e.Proxy, e2e.DHCP} {
+		t.Run(string(mode), func(t *testing.T) {
+			s := open(t, mode)
+			// In a group, so that the room outlives its machines.
+			t.Run("machines", func(t *testing.T) {
+				for _, firmware := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
+					for _, bus := range []e2e.Bus{e2e.Virtio, e2e.NVMe, e2e.SATA} {
+						t.Run(string(firmware)+" "+string(bus), func(t *testing.T) {
+							t.Parallel()
+							s.combination(t, string(firmware)+"-"+string(bus), firmware, bus)
+						})
+					}
+				}
+			})
+		})
+	}
+}
+
+func (s *suite) combination(t *testing.T, name string, firmware e2e.Firmware, bus e2e.Bus) {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	m := s.machine(ctx, t, name, firmware, bus)
+	s.order(ctx, t, m)
+	on(ctx, t, m)
+	defer m.PowerCut()
+	t.Logf("figure: %s: %v", t.Name(), s.watch(ctx, t, m))
+	e2etest.CheckJournal(t, s.site, m)
+	e2etest.CheckSystem(ctx, t, m, s.container, name)
+	if _, err := m.Run(ctx, "sync"); err != nil {
+		t.Fatal(err)
+	}
+	m.PowerCut()
+	other := map[e2e.Firmware]e2e.Firmware{e2e.BIOS: e2e.UEFI, e2e.UEFI: e2e.BIOS}[firmware]
+	if err := m.SwitchFirmware(other); err != nil {
+		t.Fatal(err)
+	}
+	on(ctx, t, m)
+	at, err := m.WaitLogin(ctx)
+	if err != nil {
+		t.Fatalf("what was installed under %s does not start under %s: %v", firmware, other, err)
+	}
+	t.Logf("figure: %s: login prompt under %s after %.1f s", t.Name(), other, at.Seconds())
+}

@@ -1,0 +1,170 @@
+//go:build e2e
+
+package full
+
+import (
+	"context"
+	"fmt"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/appliance/e2e"
+	"griddle/appliance/e2e/e2etest"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+)
+
+// receiving matches the agent's screen while a fair part of the image has come and a fair part has not.
+var receiving = []string{`\[ >> \] Receive image`, `[2-6]\d %`}
+
+// TestTrouble has one room; each machine in it has trouble of its own. They come one after the other, since a server
+// that is killed is everybody's trouble.
+func TestTrouble(t *testing.T) {
+	s := open(t, e2e.Proxy)
+	for _, c := range []struct {
+		name string
+		run  func(ctx context.Context, t *testing.T, s *suite)
+	}{
+		{"power cut", powerCut},
+		{"server killed", serverKilled},
+		{"dirty disk", dirtyDisk},
+		{"picture", picture},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			c.run(ctx, t, s)
+		})
+	}
+}
+
+// powerCut takes the power away in the middle of the stream: the next boot finds a disk that is not marked installed
+// and starts again, with no key pressed.
+func powerCut(ctx context.Context, t *testing.T, s *suite) {
+	other, untouched := e2etest.OtherDisk(t, s.room, "bystander")
+	m := s.machine(ctx, t, "cut", e2e.BIOS, e2e.Virtio, other)
+	s.order(ctx, t, m)
+	on(ctx, t, m)
+	defer m.PowerCut()
+	if _, err := m.Console().WaitScreen(ctx, receiving...); err != nil {
+		t.Fatal(err)
+	}
+	m.PowerCut()
+	known, err := s.site.Machine(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known.Job == nil || known.Job.State != job.Started {
+		t.Errorf("after the power cut the job is %+v, want it started", known.Job)
+	}
+	on(ctx, t, m)
+	s.watch(ctx, t, m)
+	e2etest.CheckSystem(ctx, t, m, s.container, m.Name)
+	untouched()
+}
+
+// serverKilled kills the server in the middle of the stream. The agent says so, tries until the server is back, and goes on.
+func serverKilled(ctx context.Context, t *testing.T, s *suite) {
+	m := s.machine(ctx, t, "orphan", e2e.UEFI, e2e.Virtio)
+	s.order(ctx, t, m)
+	on(ctx, t, m)
+	defer m.PowerCut()
+	if _, err := m.Console().WaitScreen(ctx, receiving...); err != nil {
+		t.Fatal(err)
+	}
+	s.site.Kill()
+	if _, err := m.Console().WaitScreen(ctx, `WARNING`); err != nil {
+		t.Fatal(err)
+	}
+	s.start(t)
+	s.watch(ctx, t, m)
+	e2etest.CheckSystem(ctx, t, m, s.container, m.Name)
+	all, err := s.site.Journal(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warned := false
+	for _, e := range all {
+		warned = warned || e.Event.Level == job.Warning && e.Event.Phase == job.PhaseReceive
+	}
+	if !warned {
+		t.Error("the journal does not say that the stream was interrupted")
+	}
+}
+
+// dirtyDisk has a filesystem on it: it is refused with what would be lost, and taken when the operator names it.
+func dirtyDisk(ctx context.Context, t *testing.T, s *suite) {
+	m := s.machine(ctx, t, "dirty", e2e.UEFI, e2e.SATA)
+	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-L", "thesis", m.Disks[0].File).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4: %v: %s", err, out)
+	}
+	before := e2etest.Hash(t, m.Disks[0].File)
+	s.order(ctx, t, m)
+	on(ctx, t, m)
+	defer m.PowerCut()
+	e, err := s.site.WaitJournal(ctx, m, "the refusal", func(e fleet.Entry) bool { return e.Event.State == job.Failed })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ext4", "thesis", "dirty"} {
+		if !strings.Contains(e.Event.Message, want) {
+			t.Errorf("the refusal %q does not name %q", e.Event.Message, want)
+		}
+	}
+	m.PowerCut()
+	if after := e2etest.Hash(t, m.Disks[0].File); after != before {
+		t.Error("the refused disk was changed")
+	}
+	s.order(ctx, t, m, "--erase", "dirty")
+	on(ctx, t, m)
+	s.watch(ctx, t, m)
+}
+
+// picture keeps what a person in front of the machine sees as docs/screen.png.
+func picture(ctx context.Context, t *testing.T, s *suite) {
+	m := s.machine(ctx, t, "picture", e2e.BIOS, e2e.NVMe)
+	s.order(ctx, t, m)
+	on(ctx, t, m)
+	defer m.PowerCut()
+	if _, err := m.Console().WaitScreen(ctx, receiving...); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(e2etest.Top(t), "docs", "screen.png")
+	if err := m.Picture(ctx, file); err != nil {
+		t.Fatal(err)
+	}
+	lit, err := litPixels(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A page of text lights some percent of a screen; a blank one with a cursor does not.
+	if lit < 0.01 {
+		t.Errorf("%.2f %% of %s is lit: the screen shows nothing", 100*lit, file)
+	}
+}
+
+// litPixels is the part of a picture that is not black, 0 to 1.
+func litPixels(file string) (float64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		return 0, fmt.Errorf("reading %s: %w", file, err)
+	}
+	lit, b := 0, img.Bounds()
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			if r, g, b, _ := img.At(x, y).RGBA(); r+g+b > 0 {
+				lit++
+			}
+		}
+	}
+	return float64(lit) / float64(b.Dx()*b.Dy()), nil
+}
