@@ -117,9 +117,21 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 		err = w.finish()
 	}
 	if err != nil {
+		// What stopped the work, and not which step it hit.
+		cause := context.Cause(ctx)
+		if cause != nil && cause != ctx.Err() {
+			err = cause
+		}
 		message := err.Error()
-		if a := advice(w.phase, err); a != "" {
-			message += "; " + a
+		switch {
+		case cause == nil || cause == ctx.Err():
+			if a := advice(w.phase, err); a != "" {
+				message += "; " + a
+			}
+		case w.written:
+			message += fmt.Sprintf("; what %s held is lost and there is no system on it: give the machine another job", w.target.Path)
+		default:
+			message += "; nothing was touched"
 		}
 		r.Event(job.Event{Job: spec.ID, Phase: w.phase, Level: job.Error, State: job.Failed, Message: job.Sentence(message)})
 		return err
@@ -138,6 +150,7 @@ type work struct {
 	phase   job.Phase
 	target  job.Disk
 	already bool // this job was ended on the disk before
+	written bool // something may have changed on the disk
 	parts   partitions
 	undo    []func() error // in reverse order
 }

@@ -58,8 +58,12 @@ func (w *work) partition(ctx context.Context) error {
 	if err := w.report.Started(ctx, recorded(w.target)); err != nil {
 		return fmt.Errorf("reporting the disk before touching it: %w", err)
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 
 	w.enter(job.PhasePartition, "partitioning %s", w.target)
+	w.written = true
 	if err := l.Write(f, old); err != nil {
 		return err
 	}

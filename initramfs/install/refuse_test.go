@@ -138,6 +138,29 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestTakenBack: whoever takes a job back reads what that means for the disk, and not what a program said when it was
+// killed.
+func TestTakenBack(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	back := errors.New("taken back")
+	for phase, want := range map[job.Phase]string{job.PhaseCheck: "taken back; nothing was touched", job.PhaseReceive: "taken back; what " + dev + " held is lost"} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		j := &journal{on: func(e job.Event) {
+			if e.Phase == phase {
+				cancel(back)
+			}
+		}}
+		err := Run(ctx, spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
+		if e := j.last(); !errors.Is(err, back) || e.State != job.Failed || !strings.HasPrefix(e.Message, want) {
+			t.Errorf("taken back in phase %s: %v, last event %+v; want %q", phase, err, e, want)
+		}
+		if d := found(t, dev, "D1"); (phase == job.PhaseCheck) != d.Blank() {
+			t.Errorf("taken back in phase %s the disk is %+v", phase, d)
+		}
+	}
+}
+
 // TestNameGoesToAnotherDisk while the image is received: nothing more is written to what has the name now.
 func TestNameGoesToAnotherDisk(t *testing.T) {
 	img, o := small(t, nil), options(t)
