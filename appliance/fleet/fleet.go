@@ -76,6 +76,7 @@ const (
 	maxSighted     = 1024 // machines that were only seen asking to boot
 	maxBoots       = 16   // boots of one machine whose tokens and numbers are kept
 	maxHomes       = 16   // one-time tokens of one job
+	maxJobs        = 100  // jobs of one machine
 	maxEventsKept  = 20000
 	schemaVersion  = 1
 	busyMillis     = 5000

@@ -206,6 +206,43 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestJobsAreForgotten has a machine choose and fail again and again after one install that went well.
+func TestJobsAreForgotten(t *testing.T) {
+	ctx, f := t.Context(), open(t, Options{})
+	boot := uuid.NewString()
+	g, err := f.Hello(ctx, hello("", boot, macA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq := uint64(0)
+	course := func(states ...job.State) string {
+		t.Helper()
+		j, _, err := f.Choose(ctx, g.Token, order())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range states {
+			seq++
+			e := job.Event{Seq: seq, Job: j.Spec.ID, State: s, Disk: "S1", Level: job.Info}
+			if _, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: []job.Event{e}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return j.Spec.ID
+	}
+	installed := course(job.Started, job.Done)
+	for range maxJobs + 5 {
+		course(job.Failed)
+	}
+	_, jobs, err := f.Show(ctx, macA)
+	if err != nil || len(jobs) != maxJobs+1 || jobs[maxJobs].Spec.ID != installed {
+		t.Errorf("Show() has %d jobs, %v, want the newest %d and the install", len(jobs), err, maxJobs)
+	}
+	if got := boots(t, f, macA); got != netboot.Local {
+		t.Errorf("the machine boots %v, want its disk", got)
+	}
+}
+
 // TestClones boots two machines with one UUID: each stays itself.
 func TestClones(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Unknown: StartAgent})

@@ -113,8 +113,20 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if err != nil {
 		return Job{}, err
 	}
+	if err := forgetJobs(ctx, tx, m.ID); err != nil {
+		return Job{}, err
+	}
 	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is to be installed on disk %s (asked for at the %s)", o.Image.Ref, rule,
 		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
+}
+
+// forgetJobs keeps the newest of a machine's jobs, and the last that wrote to a disk, which says what the machine boots:
+// a machine that chooses and fails in turns must not fill the disk, and each of its calls reads all its jobs.
+func forgetJobs(ctx context.Context, tx *sql.Tx, machine string) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1
+		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2)
+		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND data ->> '$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)`, machine, maxJobs)
+	return err
 }
 
 // Cancel takes back the live job of the machine that key names. ErrOver means that it has none.
