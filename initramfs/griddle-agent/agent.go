@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"griddle/appliance/job"
@@ -185,9 +186,23 @@ func hintFor(err error) string {
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the appliance is to be asked
 // again.
 func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
+	// What was confirmed until now was confirmed on another page than the next one.
+	select {
+	case c := <-s.chosen:
+		s.log.Warn("choice dropped: the appliance's answer is newer", "image", c.Image, "disk", c.Disk)
+		s.screen.send(tui.Ended{Err: errChanged})
+		if found.Welcome.Job == nil {
+			select {
+			case <-ctx.Done():
+			case <-s.retry:
+			}
+			return
+		}
+	default:
+	}
 	s.screen.send(found)
 	if found.Welcome.Job != nil {
-		s.carryOut(ctx, *found.Welcome.Job, found)
+		s.carryOut(ctx, l, *found.Welcome.Job, found)
 		return
 	}
 	again := time.NewTicker(10 * time.Second)
@@ -199,7 +214,11 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
 		case <-s.retry:
 			return
 		case c := <-s.chosen:
-			spec, err := s.api.choose(ctx, c)
+			now, err := s.unchanged(c.Disk, l, found)
+			var spec job.Spec
+			if err == nil {
+				spec, err = s.api.choose(ctx, c)
+			}
 			if err != nil {
 				s.screen.send(tui.Ended{Err: err})
 				select {
@@ -208,7 +227,7 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
 				}
 				return
 			}
-			s.carryOut(ctx, spec, found)
+			s.carryOut(ctx, l, spec, now)
 			return
 		case <-again.C:
 			// An operator may have given this machine a job, or somebody plugged in a disk. Nothing else takes the
@@ -236,11 +255,42 @@ func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found
 		s.log.Warn("asking for a job", "error", err)
 		return old, false
 	}
-	return found, found.Welcome.Job != nil || fewDisks(found.Inventory.Disks) != fewDisks(old.Inventory.Disks)
+	return found, found.Welcome.Job != nil || !reflect.DeepEqual(found.Inventory.Disks, old.Inventory.Disks)
 }
 
-// carryOut runs a job and stays until the machine goes down or somebody asks for another try.
-func (s *station) carryOut(ctx context.Context, spec job.Spec, found tui.Found) {
+// unchanged looks at the disks once more: a page may have been read for hours.
+func (s *station) unchanged(rule job.DiskRule, l *leased, shown tui.Found) (tui.Found, error) {
+	list, err := nics(l.nic.mac)
+	if err != nil {
+		return shown, err
+	}
+	now := shown
+	now.Inventory = inventory(s.log, list, l)
+	return now, sameDisk(rule, shown.Inventory.Disks, now.Inventory.Disks)
+}
+
+// errChanged is why a choice that was confirmed is not carried out.
+var errChanged = errors.New("the disks or the job of this machine changed while you chose; nothing was touched, choose again")
+
+// sameDisk fails where rule picks another disk now than among those that were shown, or one that holds something else.
+func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
+	was, err := rule.Pick(shown)
+	if err != nil {
+		return err
+	}
+	is, err := rule.Pick(now)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(was, is) {
+		return fmt.Errorf("%w: it was %s, and is %s", errChanged, was, is)
+	}
+	return nil
+}
+
+// carryOut runs a job and stays until the machine goes down, somebody asks for another try or, after a failure, the
+// appliance has another job.
+func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
 	err := s.install(ctx, spec, found)
 	if ctx.Err() != nil {
@@ -264,9 +314,38 @@ func (s *station) carryOut(ctx context.Context, spec job.Spec, found tui.Found) 
 		}
 		offer(s.power, tui.Reboot)
 	}
-	select {
-	case <-ctx.Done():
-	case <-s.retry:
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.retry:
+		}
+		return
+	}
+	untilAnother(ctx, s.retry, spec.ID, func() string {
+		next, _ := s.look(ctx, l, found)
+		if next.Welcome.Job == nil {
+			return ""
+		}
+		return next.Welcome.Job.ID
+	})
+}
+
+// untilAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed: nobody
+// may be in front of the machine. The same job is left alone, for it would fail and begin again without end.
+func untilAnother(ctx context.Context, retry <-chan struct{}, failed string, look func() string) {
+	again := time.NewTicker(10 * time.Second)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-retry:
+			return
+		case <-again.C:
+			if id := look(); id != "" && id != failed {
+				return
+			}
+		}
 	}
 }
 

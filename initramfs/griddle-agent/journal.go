@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -124,8 +125,14 @@ func (j *journal) run(ctx context.Context) {
 			continue
 		}
 		ack, err := j.send(ctx, job.Events{Boot: j.boot, Events: batch})
+		if err == nil && ack.Seq < batch[0].Seq {
+			err = fmt.Errorf("the appliance has only %d reports of this boot, and was told %d", ack.Seq, batch[0].Seq)
+		}
 		if err != nil {
 			j.log.Warn("events not delivered", "error", err)
+			// Work may be waiting for this, without end and with nothing else to show. It is of no job and no phase, so
+			// that it stays one line of the log.
+			j.show(job.Event{Time: time.Now().UTC(), Level: job.Warning, Message: job.Sentence(fmt.Sprintf("the appliance does not take reports: %v; trying again", err))})
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):

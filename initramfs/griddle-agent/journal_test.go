@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"griddle/appliance/job"
 
@@ -40,7 +41,11 @@ func TestJournalDelivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{away: 5}
 		shown := 0
-		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) { shown++ }, s.events)
+		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
+			if e.Seq > 0 {
+				shown++
+			}
+		}, s.events)
 		j.begin("j", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -116,4 +121,39 @@ func TestStartedRefused(t *testing.T) {
 		stop()
 		<-done
 	})
+}
+
+// TestStartedIsHeldUp: whoever waits at the screen sees why nothing goes on.
+func TestStartedIsHeldUp(t *testing.T) {
+	for name, send := range map[string]func(context.Context, job.Events) (job.Acknowledged, error){
+		"refused": func(context.Context, job.Events) (job.Acknowledged, error) {
+			return job.Acknowledged{}, errors.New("token is not valid")
+		},
+		// As from an appliance whose state was restored from a copy. Asking again at once would only flood it.
+		"not taken": func(context.Context, job.Events) (job.Acknowledged, error) { return job.Acknowledged{Seq: 0}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var shown []job.Event
+				j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { shown = append(shown, e) }, send)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				done := make(chan struct{})
+				go func() { j.run(ctx); close(done) }()
+				if err := j.Started(ctx, "serial-1"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Started = %v, want that it waits", err)
+				}
+				<-done
+				warnings := 0
+				for _, e := range shown {
+					if e.Level == job.Warning && e.Job == "" && e.Message != "" {
+						warnings++
+					}
+				}
+				if warnings < 3 || warnings > 10 {
+					t.Errorf("%d warnings in a minute, want some", warnings)
+				}
+			})
+		})
+	}
 }
