@@ -23,6 +23,12 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 	defer cancel(nil)
 	s.events.begin(spec.ID, func() { cancel(errCancelled) })
 	defer s.events.begin("", nil)
+	for _, n := range found.Inventory.NICs {
+		if n.Address != "" {
+			s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseNetwork, Level: job.Info,
+				Message: job.Sentence(fmt.Sprintf("%s (%s, %s) has %s", n.Name, n.Driver, n.MAC, n.Address))})
+		}
+	}
 
 	var wire atomic.Int64
 	img, err := s.open(ctx, spec, &wire)
