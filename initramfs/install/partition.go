@@ -11,6 +11,8 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
+
+	"golang.org/x/sys/unix"
 )
 
 // partitions is what partition has made.
@@ -25,6 +27,9 @@ type partitions struct {
 
 // partition looks at the disk once more, has its choice acknowledged, and makes and mounts the filesystems.
 func (w *work) partition(ctx context.Context) error {
+	if err := w.clear(); err != nil {
+		return err
+	}
 	f, err := disk.Claim(w.target.Path)
 	if err != nil {
 		return err
@@ -70,7 +75,8 @@ func (w *work) partition(ctx context.Context) error {
 	if err := disk.Announce(f, w.o.Sys, l.Parts()); err != nil {
 		return err
 	}
-	p := partitions{layout: l}
+	p := &w.parts
+	p.layout = l
 	if p.esp, err = disk.Node(w.target.Path, w.o.Sys, l.ESP.Number); err != nil {
 		return err
 	}
@@ -92,13 +98,23 @@ func (w *work) partition(ctx context.Context) error {
 	if err := disk.MakeBtrfs(ctx, p.pool, disk.LabelPool, p.poolID); err != nil {
 		return err
 	}
-	w.parts = p
 	return w.mount()
+}
+
+// clear takes off what an agent that died in an install left mounted: it would keep the disk from being claimed.
+func (w *work) clear() error {
+	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
+	for _, dir := range []string{w.parts.poolDir, w.parts.espDir} {
+		// EINVAL: nothing is mounted there.
+		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("unmounting what an earlier install left on %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 func (w *work) mount() error {
 	p := &w.parts
-	p.poolDir, p.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	for _, dir := range []string{p.poolDir, p.espDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making mount point: %w", err)

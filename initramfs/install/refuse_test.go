@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,6 +136,27 @@ func TestInterrupted(t *testing.T) {
 	resumed.Started = "D1"
 	if err := Run(t.Context(), resumed, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Errorf("Run of the same job again = %v", err)
+	}
+}
+
+// TestAfterDeadAgent: what an agent that was killed left mounted does not stop the next one.
+func TestAfterDeadAgent(t *testing.T) {
+	img, o := small(t, nil), options(t)
+	dev := loop(t, 1<<30, 512)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := Run(ctx, spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{on: func(e job.Event) {
+		if e.Phase == job.PhaseReceive {
+			cancel()
+		}
+	}}, o)
+	pool, nodeErr := disk.Node(dev, "/sys", 3)
+	if err == nil || nodeErr != nil {
+		t.Fatalf("Run = %v, and its pool %v", err, nodeErr)
+	}
+	tool(t, "mount", pool, filepath.Join(o.Mount, "pool"))
+	t.Cleanup(func() { _ = exec.Command("umount", "-q", filepath.Join(o.Mount, "pool")).Run() })
+	if err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
+		t.Errorf("Run with the pool still mounted = %v", err)
 	}
 }
 
