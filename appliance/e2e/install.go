@@ -71,7 +71,11 @@ func (m *Machine) WaitLogin(ctx context.Context) (time.Duration, error) {
 
 // Login logs root in at the login prompt and waits for the shell.
 func (m *Machine) Login(ctx context.Context) error {
-	for _, step := range []struct{ send, want string }{{"root\r", `Password: $`}, {RootPassword + "\r", `# $`}} {
+	for _, step := range []struct{ send, want string }{
+		{"root\r", `Password: $`},
+		{RootPassword + "\r", `# $`},
+		{"dmesg -n 1\r", `# $`}, // the kernel's messages would come between what commands print
+	} {
 		if err := m.console.Send(step.send); err != nil {
 			return err
 		}
@@ -85,11 +89,16 @@ func (m *Machine) Login(ctx context.Context) error {
 // Run runs a command in the shell that Login opened, and returns what it printed.
 func (m *Machine) Run(ctx context.Context, command string) (string, error) {
 	// The marks are made by the shell, so that the echo of what is typed does not look like them.
-	if err := m.console.Send("echo be''gin; { " + command + "; } 2>&1 | cat; echo e''nd\r"); err != nil {
+	if err := m.console.Send("echo be''gin; { " + command + "; } 2>&1 | cat; echo; echo e''nd\r"); err != nil {
 		return "", err
 	}
 	if _, err := m.console.Wait(ctx, `^begin$`); err != nil {
 		return "", err
 	}
-	return m.console.collect(ctx, `^end$`)
+	out, err := m.console.collect(ctx, `^end$`)
+	if err != nil {
+		return "", err
+	}
+	_, err = m.console.Wait(ctx, `# $`)
+	return out, err
 }

@@ -8,9 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 )
 
-// namePrefix starts the name of every namespace that a room makes; the process ID follows, so that rooms of
+// namePrefix starts the name of every namespace and directory that a room makes; the process ID follows, so that rooms of
 // several programs live side by side and what a dead one left is known.
 const namePrefix = "griddle-"
 
@@ -21,19 +22,32 @@ func newPrefix() string {
 // rooms counts the rooms of this process: two rooms of one process must not share names.
 var rooms atomic.Int64
 
-// sweep removes the namespaces of rooms whose program is gone. The processes in them ended with it, and links go
-// with their namespace.
+// sweep takes away what rooms left whose program is gone: their namespaces, whose links go with them, and their mounts.
+// The processes in them ended with the program.
 func sweep() {
-	found, _ := filepath.Glob("/run/netns/" + namePrefix + "*")
-	for _, f := range found {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(f), namePrefix), "-")
-		if _, err := strconv.Atoi(pid); err != nil {
-			continue
-		}
-		if _, err := os.Stat("/proc/" + pid); os.IsNotExist(err) {
+	left, _ := filepath.Glob("/run/netns/" + namePrefix + "*")
+	for _, f := range left {
+		if ofTheDead(filepath.Base(f)) {
 			_ = output(context.Background(), "ip", "netns", "delete", filepath.Base(f))
 		}
 	}
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && ofTheDead(filepath.Base(filepath.Dir(f[1]))) {
+			_ = syscall.Unmount(f[1], 0)
+		}
+	}
+}
+
+// ofTheDead says whether a name begins with namePrefix and the ID of a process that is not there.
+func ofTheDead(name string) bool {
+	rest, ours := strings.CutPrefix(name, namePrefix)
+	pid, _, _ := strings.Cut(rest, "-")
+	if _, err := strconv.Atoi(pid); !ours || err != nil {
+		return false
+	}
+	_, err := os.Stat("/proc/" + pid)
+	return os.IsNotExist(err)
 }
 
 // makeLAN makes the bridge in a namespace of its own: no address of the LAN is ever in the host's namespace, and a

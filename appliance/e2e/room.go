@@ -74,11 +74,12 @@ func Open(ctx context.Context, o Options) (*Room, error) {
 		return nil, errors.New("opening a room: network namespaces, loop devices and mounts need root")
 	}
 	sweep()
-	dir, err := os.MkdirTemp("", "griddle-room-")
+	prefix := newPrefix()
+	dir, err := os.MkdirTemp("", prefix+"-")
 	if err != nil {
 		return nil, fmt.Errorf("opening a room: %w", err)
 	}
-	r := &Room{Dir: dir, opt: o, prefix: newPrefix()}
+	r := &Room{Dir: dir, opt: o, prefix: prefix}
 	if err := r.makeLAN(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening a room: %w", err), r.Close())
 	}
