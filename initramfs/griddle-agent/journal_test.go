@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,8 +135,13 @@ func TestStartedIsHeldUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
 				var shown []job.Event
-				j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { shown = append(shown, e) }, send)
+				j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					shown = append(shown, e)
+				}, send)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				done := make(chan struct{})
