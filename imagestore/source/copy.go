@@ -64,7 +64,7 @@ func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Cop
 		return nil, fmt.Errorf("%s %w", name, err)
 	}
 	if err := s.fill(ctx, c, warn); err != nil {
-		return nil, errors.Join(err, c.Discard())
+		return nil, errors.Join(err, c.discard())
 	}
 	return c, nil
 }
@@ -97,7 +97,24 @@ func (s *Source) fill(ctx context.Context, c *Copy, warn func(string)) error {
 }
 
 // Keep ends the publication: the copy stays, as the parent of the next version.
-func (c *Copy) Keep() error {
+func (c *Copy) Keep() error { return c.end(c.keep) }
+
+// Discard removes the copy. It works after the context of the publication has ended.
+func (c *Copy) Discard() error { return c.end(c.discard) }
+
+// end carries out do while nobody takes a copy: who found the marker just before it went, and opened or made it just
+// after, would take the copy beside it for one that a dead publisher left, or hold the lock of a file without a name.
+func (c *Copy) end(do func() error) error {
+	unlock, err := lockDir(filepath.Dir(c.Dir))
+	if err != nil {
+		c.lock.Close()
+		return err
+	}
+	defer unlock()
+	return do()
+}
+
+func (c *Copy) keep() error {
 	defer c.lock.Close()
 	if err := os.Remove(c.Dir + publishing); err != nil {
 		return fmt.Errorf("keeping copy: %w", err)
@@ -105,8 +122,7 @@ func (c *Copy) Keep() error {
 	return syncDir(filepath.Dir(c.Dir))
 }
 
-// Discard removes the copy. It works after the context of the publication has ended.
-func (c *Copy) Discard() error {
+func (c *Copy) discard() error {
 	defer c.lock.Close()
 	if exists(c.Dir) {
 		if err := run(context.Background(), "subvolume", "delete", c.Dir); err != nil {
@@ -190,10 +206,10 @@ func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUI
 			continue
 		}
 		if i, err := infoOf(c.Dir); err == nil && i.readOnly && published(i.uuid, i.ctransid) {
-			errs = append(errs, c.Keep())
+			errs = append(errs, c.keep())
 			continue
 		}
-		errs = append(errs, c.Discard())
+		errs = append(errs, c.discard())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("collecting copies: %w", err)
@@ -228,15 +244,20 @@ func (s *Source) Retire(ctx context.Context, old func(name string) bool) error {
 	return nil
 }
 
-// lock keeps the other publishers of this place from making and collecting copies.
-func (s *Source) lock() (unlock func(), err error) {
-	f, err := os.Open(s.keep)
+// lock keeps the other publishers of this place from making, ending and collecting copies.
+func (s *Source) lock() (unlock func(), err error) { return lockDir(s.keep) }
+
+func lockDir(path string) (unlock func(), err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", s.keep, err)
+		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil
 }

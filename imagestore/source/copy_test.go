@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source/sourcetest"
+
+	"golang.org/x/sys/unix"
 )
 
 func must(t *testing.T, errs ...error) {
@@ -119,6 +122,55 @@ func sent(t *testing.T, c, parent *Copy) sendstream.Command {
 		t.Errorf("Bytes = %d, want about %d", c.Bytes, have)
 	}
 	return first
+}
+
+// TestEndWaitsForTake ends a copy while another publisher is taking one: the marker, on which that one relies, must not
+// go meanwhile.
+func TestEndWaitsForTake(t *testing.T) {
+	ctx := context.Background()
+	s, _ := template(t)
+	for name, end := range map[string]func(*Copy) error{"kept": (*Copy).Keep, "discarded": (*Copy).Discard} {
+		c, err := s.Take(ctx, name, quiet)
+		must(t, err)
+		taken, err := s.lock()
+		must(t, err)
+		ended := make(chan error, 1)
+		go func() { ended <- end(c) }()
+		for waits := false; !waits; {
+			select {
+			case err := <-ended:
+				taken()
+				t.Fatalf("the copy was %s, %v, while somebody took one", name, err)
+			default:
+				waits = waitsForLock(t, s.keep)
+			}
+		}
+		if !exists(c.Dir + publishing) {
+			t.Errorf("the marker is gone before the copy is %s", name)
+		}
+		taken()
+		must(t, <-ended)
+		if exists(c.Dir + publishing) {
+			t.Errorf("the marker is left after the copy was %s", name)
+		}
+	}
+}
+
+// waitsForLock says whether somebody waits for the flock of path (proc(5), /proc/locks: "1: -> FLOCK …
+// MAJOR:MINOR:INODE 0 EOF").
+func waitsForLock(t *testing.T, path string) bool {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	locks, err := os.ReadFile("/proc/locks")
+	must(t, err)
+	for line := range strings.Lines(string(locks)) {
+		if strings.Contains(line, "-> FLOCK") && strings.Contains(line, fmt.Sprintf(":%d 0 EOF", st.Ino)) &&
+			strings.Contains(line, fmt.Sprintf(" %d ", os.Getpid())) {
+			return true
+		}
+	}
+	return false
 }
 
 func TestSendTellsWhyItFailed(t *testing.T) {
