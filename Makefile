@@ -52,11 +52,11 @@ test: deps build boot lint ## everything that a change must pass, two virtual ma
 	go test -timeout 30m -v $(ROOM)
 
 e2e: deps build boot ## every combination of firmware, DHCP mode and disk; power cut, lost server, screen picture
-	@go test -timeout 150m -v -tags e2e ./appliance/e2e/full
+	@go test -timeout 150m -parallel 2 -v -tags e2e ./appliance/e2e/full 2>&1 | go run ./appliance/e2e/results 'make e2e'
 
 bench: deps build boot ## our receiver, publisher and boot, each beside its peer
-	@go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./imagestore/...
-	go run ./appliance/e2e/bench
+	@{ go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./imagestore/... && go run ./appliance/e2e/bench; } 2>&1 |
+		go run ./appliance/e2e/results 'make bench'
 
 fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 	@for p in $$(go list ./...); do

@@ -77,7 +77,7 @@ func (s *suite) unattended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("bios: %v", times)
+	t.Logf("figure: bios: %v", times)
 	s.after(ctx, t, m, "room-bios")
 	other()
 }
@@ -114,7 +114,7 @@ func (s *suite) byKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("uefi: %v", times)
+	t.Logf("figure: uefi: %v", times)
 	known, err := s.site.Machine(ctx, m)
 	if err != nil {
 		t.Fatal(err)
