@@ -89,7 +89,7 @@ func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
 func lasting(err error) bool {
 	var path *fs.PathError
 	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) ||
-		errors.Is(err, blob.ErrDenied) || errors.As(err, &path)
+		errors.Is(err, blob.ErrTooLong) || errors.Is(err, blob.ErrDenied) || errors.As(err, &path)
 }
 
 // open opens a range at the current source, with the watch on a source that falls silent.

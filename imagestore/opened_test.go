@@ -262,6 +262,37 @@ func TestShortAndMissingBlobs(t *testing.T) {
 	}
 }
 
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestEndlessDocument has a source give a document that never ends: wrong content like any other, not a reason to ask
+// for ever.
+func TestEndlessDocument(t *testing.T) {
+	f := newFixture(t)
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	p, err := f.s.Plan(t.Context(), ref(t, "web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := f.s.Trusted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	src := &flaky{Reader: f.s.Blobs, body: func(int, blob.Digest, int64, io.Reader) io.Reader { return zeros{} }}
+	_, err = OpenPlan(ctx, []blob.Reader{src}, trust, p, quick(OpenOptions{Retry: func(_ error, attempt int) {
+		if attempt > 2*contentAttempts {
+			cancel()
+		}
+	}}))
+	if !errors.Is(err, ErrCorrupt) || !errors.Is(err, blob.ErrTooLong) {
+		t.Errorf("OpenPlan = %v, want %v", err, blob.ErrTooLong)
+	}
+}
+
 // TestHostileFrames stores encodings whose index is consistent and whose frames are not what was signed.
 func TestHostileFrames(t *testing.T) {
 	f, raw, l, p := threeFrames(t)

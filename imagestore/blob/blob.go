@@ -36,6 +36,9 @@ var ErrMismatch = errors.New("content does not match its digest")
 // ErrRange is wrapped where a blob ends before the offset that was asked for.
 var ErrRange = errors.New("offset is past the end")
 
+// ErrTooLong is wrapped by ReadAll for a blob that is longer than the caller allows.
+var ErrTooLong = errors.New("too long")
+
 // ErrDenied is wrapped where a server refuses a write, or a read of the list, for want of a valid token.
 var ErrDenied = errors.New("not allowed")
 
@@ -121,7 +124,7 @@ func ReadAll(ctx context.Context, r Reader, d Digest, max int64) ([]byte, error)
 		return nil, fmt.Errorf("reading blob %s: %w", d, err)
 	}
 	if int64(len(b)) > max {
-		return nil, fmt.Errorf("reading blob %s: longer than the %d bytes allowed here", d, max)
+		return nil, fmt.Errorf("reading blob %s: %w: more than the %d bytes allowed here", d, ErrTooLong, max)
 	}
 	if got := Sum(b); got != d {
 		return nil, fmt.Errorf("reading blob %s: %w: got %s", d, ErrMismatch, got)
