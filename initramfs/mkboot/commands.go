@@ -66,6 +66,7 @@ func (b *builder) uroot(ctx context.Context, args []string) ([]byte, error) {
 	out := filepath.Join(dir, "out.cpio")
 	cmd := exec.CommandContext(ctx, "go", append(args[:3:3], append([]string{"-o", out}, args[3:]...)...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	cmd.Env = append(cmd.Env, b.env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the core commands: %w\n%s", err, text)
 	}

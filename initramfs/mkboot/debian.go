@@ -13,8 +13,11 @@ import (
 	"griddle/initramfs"
 )
 
-// kernel is an unpacked kernel with its modules, the tables that depmod makes of them, and firmware.
+// kernel is an unpacked kernel with its modules, the tables that depmod makes of them, firmware, and whatever else
+// comes from Debian's packages.
 type kernel struct {
+	packages string // the files that it is made from, one a line
+	root     string
 	release  string
 	vmlinuz  string
 	modules  string
@@ -27,7 +30,7 @@ const recent = 7 * 24 * time.Hour
 // kernel downloads and unpacks the packages, or takes what it unpacked before. Where nothing can be downloaded
 // an older set is used and said so.
 func (b *builder) kernel(ctx context.Context) (*kernel, error) {
-	current := filepath.Join(b.cache, "packages")
+	current := filepath.Join(b.cache, "packages-"+digest(strings.Join(wanted(), "\n")))
 	info, err := os.Stat(current)
 	if err != nil || b.fresh || time.Since(info.ModTime()) > recent {
 		if failed := b.download(ctx, current); failed != nil {
@@ -42,7 +45,7 @@ func (b *builder) kernel(ctx context.Context) (*kernel, error) {
 		return nil, fmt.Errorf("reading the list of packages: %w", err)
 	}
 	root := filepath.Join(b.cache, strings.Fields(string(list))[0])
-	k := &kernel{firmware: filepath.Join(root, "lib", "firmware")}
+	k := &kernel{packages: string(list), root: root, firmware: filepath.Join(root, "lib", "firmware")}
 	found, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if err != nil || len(found) != 1 {
 		return nil, fmt.Errorf("looking for the kernel below %s: found %d; remove that directory and try again", root, len(found))
@@ -53,7 +56,10 @@ func (b *builder) kernel(ctx context.Context) (*kernel, error) {
 	return k, nil
 }
 
-// download fetches what FirmwarePackages and the kernel's metapackage name, unpacks it into a directory of its
+// wanted lists the packages beside the kernel.
+func wanted() []string { return append(initramfs.FirmwarePackages(), keymapPackages()...) }
+
+// download fetches what wanted and the kernel's metapackage name, unpacks it into a directory of its
 // own and writes that directory's name to current.
 func (b *builder) download(ctx context.Context, current string) error {
 	apt, err := b.apt(ctx)
@@ -68,14 +74,14 @@ func (b *builder) download(ctx context.Context, current string) error {
 	if err != nil {
 		return err
 	}
-	packages := initramfs.FirmwarePackages()
+	packages := wanted()
 	for _, f := range strings.Fields(depends) {
 		if strings.HasPrefix(f, "linux-image-") && f != "linux-image-amd64" {
 			packages = append(packages, f)
 			break
 		}
 	}
-	if len(packages) == len(initramfs.FirmwarePackages()) {
+	if len(packages) == len(wanted()) {
 		return fmt.Errorf("looking for a kernel: linux-image-amd64 depends on none:\n%s", depends)
 	}
 	versions, err := apt(ctx, "apt-get", append([]string{"download", "--print-uris"}, packages...)...)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,81 +20,184 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// build makes everything. Files appear in the output directory complete or not at all.
-func (b *builder) build(ctx context.Context) error {
-	k, err := b.kernel(ctx)
+// build makes everything and puts it into the output directory, each file complete or not at all.
+func (b *builder) build(ctx context.Context, verify bool) error {
+	unlock, err := b.lock(ctx)
 	if err != nil {
 		return err
 	}
-	base, err := b.base(k)
+	defer unlock()
+	files, err := b.make(ctx)
 	if err != nil {
 		return err
 	}
-	commands, err := b.coreCommands(ctx)
-	if err != nil {
-		return err
-	}
-	agent, err := b.agent(ctx, k)
-	if err != nil {
-		return err
-	}
-	var image []byte
-	for _, part := range []struct {
-		name string
-		cpio []byte
-	}{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}} {
-		z, err := b.compress(ctx, part.name, part.cpio)
-		if err != nil {
-			return err
-		}
-		b.printf("%s: %.1f MB, compressed %.2f MB", part.name, float64(len(part.cpio))/1e6, float64(len(z))/1e6)
-		image = append(image, z...)
-		image = append(image, make([]byte, -len(image)&3)...)
-	}
-	vmlinuz, err := os.ReadFile(k.vmlinuz)
-	if err != nil {
-		return fmt.Errorf("reading the kernel: %w", err)
-	}
-	total := len(vmlinuz) + len(image)
-	b.printf("kernel %d + initramfs %d = %d bytes, %d below the limit", len(vmlinuz), len(image), total, initramfs.MaxSize-total)
-	if total > initramfs.MaxSize {
-		return fmt.Errorf("kernel and initramfs are %d bytes, at most %d are allowed: take modules out of initramfs.DefaultChoice", total, initramfs.MaxSize)
-	}
-	for name, data := range map[string][]byte{"vmlinuz": vmlinuz, "initramfs": image} {
-		if err := replace(filepath.Join(b.out, name), data); err != nil {
+	if verify {
+		if err := b.again(ctx, files); err != nil {
 			return err
 		}
 	}
-	return b.loaders()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(b.out, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("making directories: %w", err)
+		}
+		if err := replace(path, files[name]); err != nil {
+			return err
+		}
+	}
+	keymaps := filepath.Join(b.out, keymapsDir)
+	return dropOthers(keymaps, under(keymapsDir, files))
 }
 
-// loaders copies the network loaders of Debian's ipxe package.
-func (b *builder) loaders() error {
-	for _, name := range []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"} {
-		data, err := os.ReadFile(filepath.Join("/usr/lib/ipxe", name))
-		if err != nil {
-			return fmt.Errorf("copying the network loaders: %w (package ipxe; run make deps)", err)
-		}
-		if err := replace(filepath.Join(b.out, name), data); err != nil {
-			return err
+// keymapsDir is where "griddle serve" looks for NAME.bmap, below the boot directory.
+const keymapsDir = "keymaps"
+
+// under returns the files whose names begin with dir, by what follows it.
+func under(dir string, files map[string][]byte) map[string][]byte {
+	out := map[string][]byte{}
+	for name, data := range files {
+		if rest, ok := strings.CutPrefix(name, dir+"/"); ok {
+			out[rest] = data
 		}
 	}
+	return out
+}
+
+// again makes everything a second time: Go code is compiled anew, in a cache of its own, and nothing of ours is taken
+// from the cache. It fails if a byte differs from files.
+func (b *builder) again(ctx context.Context, files map[string][]byte) error {
+	dir, err := os.MkdirTemp(b.cache, "go-build-*")
+	if err != nil {
+		return fmt.Errorf("building again: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	second := *b
+	second.verify, second.fresh, second.env = true, false, []string{"GOCACHE=" + dir}
+	b.printf("making everything a second time")
+	more, err := second.make(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !bytes.Equal(files[name], more[name]) {
+			return fmt.Errorf("%s is not reproducible: it has %d bytes, and made again %d", name, len(files[name]), len(more[name]))
+		}
+	}
+	if len(files) != len(more) {
+		return fmt.Errorf("made %d files, and made again %d", len(files), len(more))
+	}
+	b.printf("%d files are the same, byte for byte", len(files))
 	return nil
 }
 
-// agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built.
-func (b *builder) agent(ctx context.Context, k *kernel) ([]byte, error) {
-	bin := filepath.Join(b.cache, "griddle-agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", bin, "./initramfs/griddle-agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the agent: %w\n%s", err, out)
-	}
-	built, err := b.version(ctx, k)
+// make returns the files of the output directory by their names.
+func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
+	k, err := b.kernel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := json.Marshal(built)
+	files := map[string][]byte{}
+	keymaps, err := b.keymaps(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range keymaps {
+		files[keymapsDir+"/"+name] = data
+	}
+	grub, err := b.grub(ctx)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, grub)
+	if files["vmlinuz"], err = os.ReadFile(k.vmlinuz); err != nil {
+		return nil, fmt.Errorf("reading the kernel: %w", err)
+	}
+	base, err := b.base(k)
+	if err != nil {
+		return nil, err
+	}
+	commands, err := b.coreCommands(ctx)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := b.agent(ctx, k, grub)
+	if err != nil {
+		return nil, err
+	}
+	image, err := b.initramfs(ctx, []part{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}})
+	if err != nil {
+		return nil, err
+	}
+	files["initramfs"] = image
+	kernelSize, total := len(files["vmlinuz"]), len(files["vmlinuz"])+len(image)
+	b.printf("kernel %d + initramfs %d = %d bytes, %d below the limit", kernelSize, len(image), total, initramfs.MaxSize-total)
+	if total > initramfs.MaxSize {
+		return nil, fmt.Errorf("kernel and initramfs are %d bytes, at most %d are allowed: take modules out of initramfs.DefaultChoice", total, initramfs.MaxSize)
+	}
+	for _, name := range []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"} {
+		if files[name], err = os.ReadFile(filepath.Join("/usr/lib/ipxe", name)); err != nil {
+			return nil, fmt.Errorf("copying the network loaders: %w (package ipxe; run make deps)", err)
+		}
+	}
+	return files, nil
+}
+
+type part struct {
+	name string
+	cpio []byte
+}
+
+// initramfs compresses the parts and joins them, each padded to a multiple of four bytes.
+func (b *builder) initramfs(ctx context.Context, parts []part) ([]byte, error) {
+	var image []byte
+	for _, p := range parts {
+		z, err := b.compress(ctx, p.name, p.cpio)
+		if err != nil {
+			return nil, err
+		}
+		b.printf("%s: %.1f MB, compressed %.2f MB", p.name, float64(len(p.cpio))/1e6, float64(len(z))/1e6)
+		image = append(image, z...)
+		image = append(image, make([]byte, -len(image)&3)...)
+	}
+	return image, nil
+}
+
+// grub returns GRUB's images as grub/PATH.
+func (b *builder) grub(ctx context.Context) (map[string][]byte, error) {
+	dir, err := os.MkdirTemp(b.cache, "grub-*")
+	if err != nil {
+		return nil, fmt.Errorf("building GRUB: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := bootloader.BuildGRUB(ctx, dir, bootloader.BuildOptions{}); err != nil {
+		return nil, fmt.Errorf("building GRUB: %w", err)
+	}
+	files := map[string][]byte{}
+	for _, name := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
+		if files["grub/"+name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return nil, fmt.Errorf("building GRUB: %w", err)
+		}
+	}
+	return files, nil
+}
+
+// agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built.
+func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) ([]byte, error) {
+	bin := filepath.Join(b.cache, "griddle-agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", bin, "./initramfs/griddle-agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	cmd.Env = append(cmd.Env, b.env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the agent: %w\n%s", err, out)
+	}
+	if b.built.Kernel != k.release {
+		built, err := b.version(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		b.built = built // a commit between two builds must not make them differ
+	}
+	doc, err := json.Marshal(b.built)
 	if err != nil {
 		return nil, fmt.Errorf("writing the build document: %w", err)
 	}
@@ -109,14 +215,8 @@ func (b *builder) agent(ctx context.Context, k *kernel) ([]byte, error) {
 	if records, err = appendFile(records, initramfs.AgentPath, bin); err != nil {
 		return nil, err
 	}
-	grub := filepath.Join(b.out, "grub")
-	if err := bootloader.BuildGRUB(ctx, grub, bootloader.BuildOptions{}); err != nil {
-		return nil, fmt.Errorf("building GRUB: %w", err)
-	}
-	for _, name := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
-		if records, err = appendFile(records, initramfs.GRUBPath+"/"+name, filepath.Join(grub, name)); err != nil {
-			return nil, err
-		}
+	for name, data := range under("grub", grub) {
+		records = append(records, cpio.StaticFile(initramfs.GRUBPath+"/"+name, string(data), 0o644))
 	}
 	return archive(records)
 }

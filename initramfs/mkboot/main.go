@@ -1,11 +1,12 @@
-// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs and the network loaders.
+// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps that a site may choose from,
+// GRUB's images and the network loaders.
 //
 //	go run ./initramfs/mkboot -o build/boot
 //
 // Kernel, modules and firmware come from Debian's packages, which are downloaded and unpacked, never installed.
 // u-root's own builder makes the commands of the rescue shell. What takes long (packages, u-root's commands,
 // compression) is kept under ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of what it was made from;
-// equal inputs give equal bytes. The build fails if kernel and initramfs exceed initramfs.MaxSize.
+// equal inputs give equal bytes, which -verify proves. Builds at the same time wait for each other. The build fails if kernel and initramfs exceed initramfs.MaxSize.
 package main
 
 import (
@@ -19,6 +20,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"griddle/initramfs"
 )
 
 func main() {
@@ -33,7 +36,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	out := flags.String("o", "build/boot", "`directory` to fill")
 	refresh := flags.Bool("refresh", false, "ask for newer Debian packages even if those in the cache are recent")
-	verify := flags.Bool("verify", false, "make again what is in the cache, and fail where the bytes differ")
+	verify := flags.Bool("verify", false, "make everything a second time, without what is in the caches, and fail where the bytes differ")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -43,8 +46,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	begin := time.Now()
 	b, err := newBuilder(*out, *refresh, stderr)
 	if err == nil {
-		b.verify = *verify
-		err = b.build(ctx)
+		err = b.build(ctx, *verify)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "mkboot: %v\n", err)
@@ -60,7 +62,9 @@ type builder struct {
 	out    string
 	cache  string
 	fresh  bool
-	verify bool
+	verify bool            // make again what is cached, and compare
+	env    []string        // added to the environment of the Go tool
+	built  initramfs.Build // what the first image that it made says of itself
 	log    io.Writer
 }
 
