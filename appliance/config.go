@@ -148,8 +148,8 @@ func (c Config) mistakes() []mistake {
 			wrong("kernel_args", "%q is not a kernel argument: letters, digits and -_.,:=/@+%%*~[]!, 256 at most", a)
 		}
 	}
-	if strings.ContainsAny(c.Keymap, "/. \t\n") {
-		wrong("keymap", "%q is not the name of a keyboard layout", c.Keymap)
+	if m := c.keymapMistake(); m != "" {
+		wrong("keymap", "%s", m)
 	}
 	sample := strings.NewReplacer("{mac}", "525400000000", "{serial}", "s", "{n}", "1").Replace(c.Hostname)
 	if !fleet.ValidHostname(sample) || strings.Contains(sample, ".") {

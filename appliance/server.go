@@ -58,12 +58,16 @@ func Serve(ctx context.Context, c Config, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	keymap, err := c.keymap(boot)
+	if err != nil {
+		return err
+	}
 	st, err := openState(c.StateDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, addr: nw.prefix.Addr()}
+	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, keymap: keymap, addr: nw.prefix.Addr()}
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
@@ -78,6 +82,7 @@ type server struct {
 	now     func() time.Time
 	state   *state
 	bootDir string
+	keymap  []byte // nil for the kernel's own
 	addr    netip.Addr
 
 	store     *imagestore.Store
@@ -222,5 +227,5 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 	for _, k := range trusted.Keys() {
 		site.Trusted = append(site.Trusted, k.String())
 	}
-	return initramfs.SiteCPIO(site)
+	return initramfs.SiteCPIO(site, s.keymap)
 }

@@ -20,7 +20,7 @@ type Site struct {
 	HTTPS   string   `json:"https"`            // base URL of the agent's API
 	CA      string   `json:"ca"`               // PEM: what the API's certificate must be signed by, and nothing else
 	Trusted []string `json:"trusted"`          // minisign public key lines that may sign images and streams
-	Keymap  string   `json:"keymap,omitempty"` // "us", "de"…; "" is the kernel's own, which is "us"
+	Keymap  string   `json:"keymap,omitempty"` // name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
 }
 
 // maxSite bounds a site part, in bytes; real ones have about 1 KiB.
@@ -67,9 +67,9 @@ func ParseSite(b []byte) (Site, error) {
 	return s, nil
 }
 
-// SiteCPIO makes the site's part of the boot image: a plain newc archive to be loaded after the initramfs. Equal
-// sites give equal bytes; the length is a multiple of 512.
-func SiteCPIO(s Site) ([]byte, error) {
+// SiteCPIO makes the site's part of the boot image: a plain newc archive to be loaded after the initramfs, with the
+// keymap (see ParseKeymap) unless it is nil. Equal arguments give equal bytes; the length is a multiple of 512.
+func SiteCPIO(s Site, keymap []byte) ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
@@ -77,8 +77,15 @@ func SiteCPIO(s Site) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
+	records := []cpio.Record{cpio.StaticFile(SitePath, string(b)+"\n", 0o644)}
+	if keymap != nil {
+		if _, err := ParseKeymap(keymap); err != nil {
+			return nil, fmt.Errorf("making the site part: %w", err)
+		}
+		records = append(records, cpio.StaticFile(KeymapPath, string(keymap), 0o644))
+	}
 	var out bytes.Buffer
-	if err := WriteCPIO(&out, []cpio.Record{cpio.StaticFile(SitePath, string(b)+"\n", 0o644)}); err != nil {
+	if err := WriteCPIO(&out, records); err != nil {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
 	return out.Bytes(), nil

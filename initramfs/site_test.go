@@ -17,11 +17,11 @@ func testSite() Site {
 }
 
 func TestSiteRoundTrip(t *testing.T) {
-	archive, err := SiteCPIO(testSite())
+	archive, err := SiteCPIO(testSite(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := SiteCPIO(testSite())
+	again, err := SiteCPIO(testSite(), nil)
 	if err != nil || !bytes.Equal(archive, again) {
 		t.Fatalf("the second archive of the same site differs (%v)", err)
 	}
@@ -72,7 +72,7 @@ func TestSiteMistakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := testSite()
 			c.change(&s)
-			if _, err := SiteCPIO(s); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := SiteCPIO(s, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("SiteCPIO = %v, want an error with %q", err, c.want)
 			}
 			b, err := json.Marshal(s)
@@ -99,7 +99,7 @@ func FuzzParseSite(f *testing.F) {
 		if err != nil {
 			return
 		}
-		archive, err := SiteCPIO(s)
+		archive, err := SiteCPIO(s, nil)
 		if err != nil {
 			t.Fatalf("a site that was read cannot be written: %v", err)
 		}

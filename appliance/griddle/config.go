@@ -39,6 +39,9 @@ func configCheckCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := conf.CheckKeymap(); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
 			fmt.Fprintf(e.stdout, "%s is good\n", path)
 			if conf.Interface == "" {
 				fmt.Fprintln(e.stdout, "it names no interface: `griddle serve` needs --interface then")

@@ -43,6 +43,9 @@ func agent(ctx context.Context) error {
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
 	}
+	if err := loadKeymap("/"+initramfs.KeymapPath, "/dev/tty1"); err != nil {
+		log.Error("keymap", "error", err)
+	}
 	s.screen = newScreen(log, s.build.Version, tui.Actions{
 		Choose: func(c job.Choice) { offer(s.chosen, c) },
 		Power:  func(p tui.Power) { offer(s.power, p) },

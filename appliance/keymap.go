@@ -1,0 +1,93 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"griddle/initramfs"
+)
+
+// CheckKeymap says what is wrong with the configured keymap. Where there are no boot files yet nothing can be said,
+// and that is no error.
+func (c Config) CheckKeymap() error {
+	dir, err := c.bootDir()
+	if err != nil {
+		return nil
+	}
+	_, err = c.keymap(dir)
+	return err
+}
+
+// keymap reads the configured keymap from the boot files. "us" is the kernel's own: it has no file, and nil.
+func (c Config) keymap(bootDir string) ([]byte, error) {
+	if c.Keymap == "" || c.Keymap == initramfs.DefaultKeymap {
+		return nil, nil
+	}
+	if m := c.keymapMistake(); m != "" {
+		return nil, mistake{"keymap", m}
+	}
+	dir := filepath.Join(bootDir, "keymaps")
+	b, err := os.ReadFile(filepath.Join(dir, c.Keymap+".bmap"))
+	if errors.Is(err, fs.ErrNotExist) {
+		found, err := filepath.Glob(filepath.Join(dir, "*.bmap"))
+		if err != nil || len(found) == 0 {
+			return nil, Advice{mistake{"keymap", fmt.Sprintf("there are no keymaps in %s, so only %q works", dir, initramfs.DefaultKeymap)},
+				"Make the boot files anew with `make boot`."}
+		}
+		names := []string{initramfs.DefaultKeymap}
+		for _, f := range found {
+			names = append(names, strings.TrimSuffix(filepath.Base(f), ".bmap"))
+		}
+		return nil, mistake{"keymap", fmt.Sprintf("there is no %q%s; %s holds all %d", c.Keymap, nearKeymaps(c.Keymap, names), dir, len(names))}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the keymap: %w", err)
+	}
+	if _, err := initramfs.ParseKeymap(b); err != nil {
+		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err), "Make the boot files anew with `make boot`."}
+	}
+	return b, nil
+}
+
+func (c Config) keymapMistake() string {
+	if strings.ContainsAny(c.Keymap, "/. \t\n\x00") {
+		return fmt.Sprintf("%q is not the name of a keyboard layout", c.Keymap)
+	}
+	return ""
+}
+
+// nearKeymaps is "; near it are A, B, C": the names that begin as name does, which tell layout and variant apart, and
+// those that are spelt nearly so. Best first, five at most.
+func nearKeymaps(name string, have []string) string {
+	name = strings.ToLower(name)
+	rank := map[string]int{}
+	var near []string
+	for _, h := range have {
+		common := 0
+		for common < min(len(h), len(name)) && h[common] == name[common] {
+			common++
+		}
+		d := distance(name, h)
+		switch {
+		case common >= 2:
+			rank[h] = d - 8*common
+		case len(name) > 1 && strings.Contains(h, name):
+			rank[h] = d - 8*len(name)
+		case d <= 1 || d == 2 && len(name) > 3:
+			rank[h] = d
+		default:
+			continue
+		}
+		near = append(near, h)
+	}
+	slices.SortStableFunc(near, func(a, b string) int { return rank[a] - rank[b] })
+	if len(near) == 0 {
+		return ""
+	}
+	return "; near it are " + strings.Join(near[:min(5, len(near))], ", ")
+}
