@@ -6,7 +6,7 @@
 // kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
 // characters become question marks. So no string from outside can add a command.
 //
-// The local disk: on BIOS sanboot starts drive 0x80. On UEFI the loader of the EFI system partition called [ESPLabel] is
+// The local disk: on BIOS sanboot starts the first of drives 0x80 to 0x83 that has a boot record. On UEFI the loader of the EFI system partition called [ESPLabel] is
 // started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
 // Where that fails the script ends with exit 1, upon which the firmware goes on to its next entry; with status 0 EDK2
 // would stop at its boot manager's menu.
@@ -26,6 +26,10 @@ import (
 
 // ESPLabel is the volume label of the EFI system partition on the disks that we install.
 const ESPLabel = "GRIDDLE-ESP"
+
+// biosDrives is how many disks of a BIOS machine are tried, in the order that the BIOS has them in. One without a boot
+// record is passed over at once.
+const biosDrives = 4
 
 // DefaultTimeout is how long a menu waits.
 const DefaultTimeout = 10 * time.Second
@@ -102,7 +106,9 @@ func local(b *bytes.Buffer, o Options) {
 	if o.UEFI {
 		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", ESPLabel)
 	} else {
-		b.WriteString("sanboot --no-describe --drive 0x80 ||\n")
+		for drive := 0x80; drive < 0x80+biosDrives; drive++ {
+			fmt.Fprintf(b, "sanboot --no-describe --drive %#x ||\n", drive)
+		}
 	}
 	b.WriteString("exit 1\n")
 }
