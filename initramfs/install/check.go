@@ -44,6 +44,9 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if d.SectorSize != 512 && d.SectorSize != 4096 {
 		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are known", ErrRefused, d, d.SectorSize)
 	}
+	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
+		return job.Disk{}, fmt.Errorf("%w: the streams of %s do not begin with a full one", ErrRefused, img.Ref())
+	}
 	if need := job.DiskNeeds(img.Size()); d.Size < need {
 		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
 			ErrRefused, d, job.Bytes(d.Size), d.Size, img.Ref(), job.Bytes(need), need)
