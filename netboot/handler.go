@@ -89,7 +89,7 @@ func (s *Server) options(m Machine) bootscript.Options {
 
 func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
-	o.Kernel, o.Initrds = spec.Kernel, spec.Initrds
+	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="
 	named := false

@@ -44,6 +44,7 @@ type Spec struct {
 	Kernel  string   // path below the HTTP server, "/boot/vmlinuz"
 	Initrds []string // paths below the HTTP server, in order
 	Args    []string // kernel arguments
+	Volume  string   // label of the EFI system partition that the local disk starts from; "" leaves it to the firmware
 }
 
 // Booter decides what a machine boots.

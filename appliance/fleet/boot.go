@@ -43,10 +43,21 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	}
 	return netboot.Spec{
 		Action:  decide(f.o.Unknown, jobs),
+		Volume:  volume(jobs),
 		Kernel:  f.o.Kernel,
 		Initrds: f.o.Initrds,
 		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.o.Args...),
 	}, nil
+}
+
+// volume is the partition that the last job which ended well made, "" where there is none.
+func volume(jobs []Job) string {
+	for _, j := range jobs {
+		if j.State == job.Done && j.Spec.Started != "" {
+			return job.ESPLabel(j.Spec.ID)
+		}
+	}
+	return ""
 }
 
 // decide says what a machine with these jobs, the newest first, boots. Of the jobs that are over only the last one

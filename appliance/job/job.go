@@ -350,6 +350,16 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.0f %s", f, units[i])
 }
 
+// ESPLabel is the volume label, 11 characters of FAT's, of the EFI system partition that the job with this ID makes. It
+// differs from job to job, so that of several disks with a system on them the newest one can be named.
+func ESPLabel(id string) string {
+	hex := strings.ToUpper(strings.ReplaceAll(id, "-", ""))
+	if len(hex) < 8 || strings.Trim(hex, "0123456789ABCDEF") != "" {
+		return "GRIDDLE-ESP"
+	}
+	return "GR-" + hex[:8]
+}
+
 // DiskNeeds is the smallest disk, in bytes, that an image whose files hold size bytes is installed on: the files, a
 // seventh more for metadata and for what a chain of deltas replaces, 256 MiB of boot partitions and 512 MiB of room to
 // boot and work in.

@@ -95,3 +95,11 @@ func TestNormal(t *testing.T) {
 		}
 	}
 }
+
+func TestESPLabel(t *testing.T) {
+	for id, want := range map[string]string{"1b4e28ba-2fa1-11d2-883f-0016d3cca427": "GR-1B4E28BA", "": "GRIDDLE-ESP", "x/../y": "GRIDDLE-ESP"} {
+		if got := ESPLabel(id); got != want || len(got) != 11 {
+			t.Errorf("ESPLabel(%q) = %q, want %q", id, got, want)
+		}
+	}
+}

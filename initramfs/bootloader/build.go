@@ -48,11 +48,13 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 }
 
 // early is run by the UEFI image before anything else. A loader that chains to the image after a network boot, as iPXE
-// does, leaves it with the network as its device: then the first disk that has grub.cfg is taken. The partition that
-// the image came from is asked first. GRUB's parser knows no conditions at this point.
-const early = `search.file /griddle/grub.cfg root $root
-set prefix=($root)/griddle
-`
+// does, leaves it with the network as its device: then the partition is searched for by its label, which InstallESP
+// puts in the place of anyESP. The partition that the image came from is asked first. GRUB's parser knows no
+// conditions at this point.
+const early = "search.fs_label " + anyESP + " root $root\nset prefix=($root)/griddle\n"
+
+// anyESP stands in the built image where the label of an EFI system partition belongs. It is as long as each of them.
+const anyESP = "GRIDDLE-ESP"
 
 func mkimage(ctx context.Context, o BuildOptions, format, prefix, out, early string, modules []string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {

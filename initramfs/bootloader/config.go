@@ -9,6 +9,7 @@ import (
 // Config is what grub.cfg says about one installed system.
 type Config struct {
 	Title  string   // of the menu entry; "" means "Debian"
+	ESP    string   // label of the EFI system partition: 11 capital letters, digits and dashes
 	PoolID string   // UUID of the btrfs filesystem, lower case with dashes
 	Root   string   // path of the root subvolume from the top of the filesystem: "@roots/web-20261120.1"
 	Args   []string // further kernel arguments, one each
@@ -24,6 +25,9 @@ func (c Config) validate() error {
 	var errs []error
 	if len(c.PoolID) != 36 || strings.Trim(c.PoolID, "0123456789abcdef-") != "" {
 		errs = append(errs, fmt.Errorf("pool UUID %q is none", c.PoolID))
+	}
+	if len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+		errs = append(errs, fmt.Errorf("label %q is not one of 11 capital letters, digits and dashes", c.ESP))
 	}
 	if c.Root == "" || strings.HasPrefix(c.Root, "/") || strings.ContainsAny(c.Root, " ,\t") {
 		errs = append(errs, fmt.Errorf("root subvolume %q cannot be written on a kernel command line", c.Root))

@@ -1,6 +1,7 @@
 package bootloader
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestRender(t *testing.T) {
 	c := Config{
 		Title:  "web:20261120.1",
+		ESP:    "GR-1B4E28BA",
 		PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
 		Root:   "@roots/web-20261120.1",
 		Args:   []string{"net.ifnames=0", `quoted="it's $HOME"`},
@@ -43,8 +45,10 @@ func TestRender(t *testing.T) {
 }
 
 func TestRenderRefuses(t *testing.T) {
-	good := Config{PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
+	good := Config{ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
 	for name, spoil := range map[string]func(*Config){
+		"no label":         func(c *Config) { c.ESP = "" },
+		"label in a line":  func(c *Config) { c.ESP = "GR-1B4E28B\n" },
 		"no pool":          func(c *Config) { c.PoolID = "" },
 		"pool with quote":  func(c *Config) { c.PoolID = strings.Repeat("'", 36) },
 		"no root":          func(c *Config) { c.Root = "" },
@@ -68,9 +72,14 @@ func TestRenderRefuses(t *testing.T) {
 
 func TestInstallESP(t *testing.T) {
 	images, dir := os.DirFS(built(t)), t.TempDir()
-	c := Config{PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
+	c := Config{ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
 	if err := InstallESP(dir, images, c); err != nil {
 		t.Fatal(err)
+	}
+	// The image must look for its own partition, and for no other install's.
+	efi, err := os.ReadFile(filepath.Join(dir, "EFI", "BOOT", "BOOTX64.EFI"))
+	if err != nil || !bytes.Contains(efi, []byte("search.fs_label GR-1B4E28BA ")) || bytes.Contains(efi, []byte("GRIDDLE-ESP")) {
+		t.Errorf("BOOTX64.EFI (%v) does not search for GR-1B4E28BA", err)
 	}
 	env := filepath.Join(dir, "griddle", "grubenv")
 	if out, err := exec.Command("grub-editenv", env, "set", "saved_entry=kernels").CombinedOutput(); err != nil {

@@ -7,7 +7,7 @@
 //	1 MiB        1 MiB             260 MiB              the rest
 //	+-----------+-----------------+--------------------+--------------------------+--------+
 //	| MBR, GPT  | 1 griddle-bios  | 2 griddle-esp      | 3 griddle-pool           | backup |
-//	| array     | BIOS boot: GRUB | FAT32 GRIDDLE-ESP  | btrfs, label "griddle"   | GPT    |
+//	| array     | BIOS boot: GRUB | FAT32              | btrfs, label "griddle"   | GPT    |
 //	+-----------+-----------------+--------------------+--------------------------+--------+
 //
 // From the first durable write until everything is in its place the third partition is named

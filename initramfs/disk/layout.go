@@ -12,11 +12,8 @@ import (
 
 const mib = 1 << 20
 
-// LabelESP and LabelPool name the two filesystems of the layout.
-const (
-	LabelESP  = "GRIDDLE-ESP"
-	LabelPool = "griddle"
-)
+// LabelPool is the label of the btrfs filesystem.
+const LabelPool = "griddle"
 
 // Part is one partition of a Layout.
 type Part struct {

@@ -81,7 +81,7 @@ func TestWriteOnDevices(t *testing.T) {
 			if out := tool(t, "sgdisk", "-v", dev); !strings.Contains(out, "No problems found") {
 				t.Errorf("sgdisk -v: %s", out)
 			}
-			if err := MakeFAT(t.Context(), esp, LabelESP, "1234abcd", sector); err != nil {
+			if err := MakeFAT(t.Context(), esp, "GR-1B4E28BA", "1234abcd", sector); err != nil {
 				t.Fatal(err)
 			}
 			if err := MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
@@ -107,7 +107,7 @@ func TestWriteOnDevices(t *testing.T) {
 			for _, p := range c.Partitions {
 				kinds = append(kinds, p.Type+" "+p.Name+" "+p.Signature.Type+" "+p.Signature.Label)
 			}
-			want := "BIOS boot griddle-bios  |EFI system griddle-esp vfat GRIDDLE-ESP|Linux filesystem griddle-unfinished btrfs griddle"
+			want := "BIOS boot griddle-bios  |EFI system griddle-esp vfat GR-1B4E28BA|Linux filesystem griddle-unfinished btrfs griddle"
 			if got := strings.Join(kinds, "|"); got != want {
 				t.Errorf("partitions = %s\nwant %s", got, want)
 			}

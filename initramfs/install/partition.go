@@ -92,7 +92,7 @@ func (w *work) partition(ctx context.Context) error {
 	volume := hex.EncodeToString(id)
 	p.espID = fmt.Sprintf("%X-%X", id[:2], id[2:])
 	p.poolID = newUUID()
-	if err := disk.MakeFAT(ctx, p.esp, disk.LabelESP, volume, sectorSize); err != nil {
+	if err := disk.MakeFAT(ctx, p.esp, job.ESPLabel(w.spec.ID), volume, sectorSize); err != nil {
 		return err
 	}
 	if err := disk.MakeBtrfs(ctx, p.pool, disk.LabelPool, p.poolID); err != nil {

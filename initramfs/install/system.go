@@ -161,7 +161,7 @@ func (w *work) bootloader(root string) error {
 	images := os.DirFS(w.o.GRUB)
 	title, _, _ := strings.Cut(w.img.Ref(), "@")
 	if err := bootloader.InstallESP(w.parts.espDir, images, bootloader.Config{
-		Title: title, PoolID: w.parts.poolID, Root: "@roots/" + root, Args: w.spec.Args,
+		Title: title, ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: "@roots/" + root, Args: w.spec.Args,
 	}); err != nil {
 		return err
 	}

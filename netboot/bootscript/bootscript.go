@@ -6,8 +6,8 @@
 // kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
 // characters become question marks. So no string from outside can add a command.
 //
-// The local disk: on BIOS sanboot starts the first of drives 0x80 to 0x83 that has a boot record. On UEFI the loader of the EFI system partition called [ESPLabel] is
-// started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
+// The local disk: on BIOS sanboot starts the first of drives 0x80 to 0x83 that has a boot record. On UEFI the loader of the EFI
+// system partition called Options.Volume is started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
 // Where that fails the script ends with exit 1, upon which the firmware goes on to its next entry; with status 0 EDK2
 // would stop at its boot manager's menu.
 //
@@ -23,9 +23,6 @@ import (
 	"strings"
 	"time"
 )
-
-// ESPLabel is the volume label of the EFI system partition on the disks that we install.
-const ESPLabel = "GRIDDLE-ESP"
 
 // biosDrives is how many disks of a BIOS machine are tried, in the order that the BIOS has them in. One without a boot
 // record is passed over at once.
@@ -47,6 +44,8 @@ type Options struct {
 	Initrds []string
 	// Args are kernel arguments, without spaces.
 	Args []string
+	// Volume is the label of the EFI system partition to start on UEFI, letters, digits and dashes; "" names none.
+	Volume string
 	// Timeout is how long the menu waits for a key before the local disk is started; zero means DefaultTimeout.
 	Timeout time.Duration
 }
@@ -103,9 +102,10 @@ func Failure(o Options, message string) []byte {
 }
 
 func local(b *bytes.Buffer, o Options) {
-	if o.UEFI {
-		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", ESPLabel)
-	} else {
+	switch {
+	case o.UEFI && o.Volume != "" && strings.Trim(o.Volume, letters+"-") == "":
+		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", o.Volume)
+	case !o.UEFI:
 		for drive := 0x80; drive < 0x80+biosDrives; drive++ {
 			fmt.Fprintf(b, "sanboot --no-describe --drive %#x ||\n", drive)
 		}

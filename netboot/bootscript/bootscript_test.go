@@ -15,7 +15,8 @@ func options(uefi bool) Options {
 	return Options{
 		Server: "http://10.77.0.1:8080", UEFI: uefi, Title: "52:54:00:12:34:56",
 		Kernel: "/boot/vmlinuz", Initrds: []string{"/boot/initramfs", "/boot/site.cpio"},
-		Args: []string{"console=tty0", "console=ttyS0,115200", "quiet"},
+		Volume: "GR-1B4E28BA",
+		Args:   []string{"console=tty0", "console=ttyS0,115200", "quiet"},
 	}
 }
 
