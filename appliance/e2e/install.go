@@ -63,18 +63,19 @@ func (s *Site) Watch(ctx context.Context, m *Machine) (Times, error) {
 	return t, nil
 }
 
-// WaitLogin waits for the login prompt of the system on the machine's disk, and says when it came.
+// WaitLogin waits for the login prompt of the system on the machine's disk, and says when it came. A message of the kernel
+// may stand behind the prompt on its line.
 func (m *Machine) WaitLogin(ctx context.Context) (time.Duration, error) {
-	l, err := m.console.Wait(ctx, `\S login: $`)
+	l, err := m.console.Wait(ctx, `^[a-z0-9-]+ login: `)
 	return l.At, err
 }
 
 // Login logs root in at the login prompt and waits for the shell.
 func (m *Machine) Login(ctx context.Context) error {
 	for _, step := range []struct{ send, want string }{
-		{"root\r", `Password: $`},
-		{RootPassword + "\r", `# $`},
-		{"dmesg -n 1\r", `# $`}, // the kernel's messages would come between what commands print
+		{"root\r", `Password: `},
+		{RootPassword + "\r", `:~# `},
+		{"dmesg -n 1\r", `:~# $`}, // the kernel's messages would come between what commands print
 	} {
 		if err := m.console.Send(step.send); err != nil {
 			return err
@@ -99,6 +100,6 @@ func (m *Machine) Run(ctx context.Context, command string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = m.console.Wait(ctx, `# $`)
+	_, err = m.console.Wait(ctx, `:~# $`)
 	return out, err
 }

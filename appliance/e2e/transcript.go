@@ -104,19 +104,6 @@ func (t *Transcript) Wait(ctx context.Context, pattern string) (Line, error) {
 	}
 }
 
-// First returns the first line of the whole transcript that matches, where there is one.
-func (t *Transcript) First(pattern string) (Line, bool) {
-	re := regexp.MustCompile(pattern)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, l := range t.lines {
-		if re.MatchString(l.Text) {
-			return l, true
-		}
-	}
-	return Line{}, false
-}
-
 // Tail returns the last n lines.
 func (t *Transcript) Tail(n int) string {
 	t.mu.Lock()
@@ -145,22 +132,36 @@ func (t *Transcript) collect(ctx context.Context, pattern string) (string, error
 	return b.String(), nil
 }
 
-// WaitAny is like Wait, and looks at the whole transcript. It leaves alone where the next Wait begins.
-func (t *Transcript) WaitAny(ctx context.Context, pattern string) (Line, error) {
+// Count is the number of lines of the whole transcript that match.
+func (t *Transcript) Count(pattern string) int {
+	re := regexp.MustCompile(pattern)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, l := range t.lines {
+		if re.MatchString(l.Text) {
+			n++
+		}
+	}
+	return n
+}
+
+// WaitCount waits until n lines of the whole transcript match. Unlike Wait it may be called from several goroutines.
+func (t *Transcript) WaitCount(ctx context.Context, pattern string, n int) error {
 	for {
 		t.mu.Lock()
 		changed, ended := t.changed, t.ended
 		t.mu.Unlock()
-		if l, ok := t.First(pattern); ok {
-			return l, nil
+		if t.Count(pattern) >= n {
+			return nil
 		}
 		if ended != nil {
-			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ended, t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.name, n, ended, t.Tail(15))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ctx.Err(), t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.name, n, ctx.Err(), t.Tail(15))
 		}
 	}
 }

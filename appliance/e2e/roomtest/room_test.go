@@ -152,13 +152,15 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostnam
 	}
 	e2etest.CheckJournal(t, s.site, m)
 	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
+	handed := `msg="boot script" mac=` + m.MAC + ` .*action="local disk"`
+	before := s.site.Log.Count(handed) // the server did it after the install too
 	if err := m.Console().Send("reboot\r"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.WaitReset(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.site.Log.WaitAny(ctx, `msg="boot script" mac=`+m.MAC+` .*action=local`); err != nil {
+	if err := s.site.Log.WaitCount(ctx, handed, before+1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.WaitLogin(ctx); err != nil {
