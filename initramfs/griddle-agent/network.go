@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"griddle/initramfs"
@@ -111,7 +112,7 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 		}
 	}
 	if len(list) == 0 {
-		w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: "none found",
+		w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: noDriver(driverless(os.DirFS("/sys"))),
 			Hint: "This Linux has no driver for the network card, or it is switched off in the firmware's setup. Another card, or a USB adapter plugged in now, is taken at once."})
 		return nil, errors.New("no network interface")
 	}
@@ -128,8 +129,8 @@ func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 		err = l.apply()
 	}
 	if err != nil {
-		w.tell(tui.Step{Name: stepAddress, State: tui.StepFailed, Detail: n.name + ": no address",
-			Hint: "No DHCP server answers on this network: is the cable in the right socket, and is the appliance or the network's own DHCP server running? Trying again."})
+		w.tell(tui.Step{Name: stepAddress, State: tui.StepFailed, Detail: n.name + " " + n.mac + ": no DHCP server answers",
+			Hint: "Is the cable in the right socket, and is the appliance or the network's own DHCP server running? Trying again."})
 		return nil, time.Time{}, err
 	}
 	detail := fmt.Sprintf("%s: %s", n.name, l.prefix.String())
@@ -137,10 +138,10 @@ func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 		detail += " from " + l.server.String()
 	}
 	w.tell(tui.Step{Name: stepAddress, State: tui.StepDone, Detail: detail})
-	w.tell(tui.Step{Name: stepServer, State: tui.StepRunning, Detail: "asking " + w.site.HTTP})
+	w.tell(tui.Step{Name: stepServer, State: tui.StepRunning, Detail: "asking " + w.site.HTTP + " over " + n.name})
 	date, err := serverDate(ctx, w.site.HTTP)
 	if err != nil {
-		w.tell(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: w.site.HTTP + " does not answer",
+		w.tell(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: n.name + " to " + strings.TrimPrefix(w.site.HTTP, "http://") + ": " + reason(err),
 			Hint: "Is \"griddle serve\" running, and is its address reachable from this network (route, firewall)? Trying again."})
 		l.drop()
 		return nil, time.Time{}, err

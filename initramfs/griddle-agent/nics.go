@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // nic is a network interface with hardware behind it.
@@ -78,7 +82,7 @@ func bootMAC(cmdline string) string {
 			}
 		}
 	}
-	return ""
+	return "no answer"
 }
 
 func describe(list []nic) string {
@@ -91,4 +95,49 @@ func describe(list []nic) string {
 		out = append(out, s+")")
 	}
 	return strings.Join(out, ", ")
+}
+
+// driverless lists the PCI devices that are network controllers (class 02) and have no driver, as "VENDOR:DEVICE".
+func driverless(sys fs.FS) []string {
+	const dir = "bus/pci/devices"
+	found, err := fs.ReadDir(sys, dir)
+	if err != nil {
+		return nil // no PCI bus
+	}
+	value := func(device, name string) string {
+		b, _ := fs.ReadFile(sys, path.Join(dir, device, name))
+		return strings.TrimPrefix(strings.TrimSpace(string(b)), "0x")
+	}
+	var out []string
+	for _, f := range found {
+		if !strings.HasPrefix(value(f.Name(), "class"), "02") {
+			continue
+		}
+		if _, err := fs.Stat(sys, path.Join(dir, f.Name(), "driver")); err == nil {
+			continue
+		}
+		out = append(out, value(f.Name(), "vendor")+":"+value(f.Name(), "device"))
+	}
+	return out
+}
+
+func noDriver(ids []string) string {
+	if len(ids) == 0 {
+		return "none found"
+	}
+	return "none found; without a driver: PCI " + strings.Join(ids, ", ")
+}
+
+// reason is what the system said of a connection that failed, short enough for one line of
+// the screen.
+func reason(err error) string {
+	var errno unix.Errno
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	}
+	return "no answer"
 }
