@@ -21,25 +21,26 @@ import (
 // receiving matches the agent's screen while a fair part of the image has come and a fair part has not.
 var receiving = []string{`\[ >> \] Receive image`, `[2-6]\d %`}
 
-// TestTrouble has one room; each machine in it has trouble of its own. They come one after the other, since a server
-// that is killed is everybody's trouble.
+// TestTrouble has one room; each machine in it has trouble of its own. A server that is killed is everybody's trouble, so
+// it comes when the others are done.
 func TestTrouble(t *testing.T) {
 	s := open(t, e2e.Proxy)
-	for _, c := range []struct {
-		name string
-		run  func(ctx context.Context, t *testing.T, s *suite)
-	}{
-		{"power cut", powerCut},
-		{"server killed", serverKilled},
-		{"dirty disk", dirtyDisk},
-		{"picture", picture},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	run := func(t *testing.T, name string, together bool, trouble func(ctx context.Context, t *testing.T, s *suite)) {
+		t.Run(name, func(t *testing.T) {
+			if together {
+				t.Parallel()
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			c.run(ctx, t, s)
+			trouble(ctx, t, s)
 		})
 	}
+	t.Run("together", func(t *testing.T) {
+		run(t, "power cut", true, powerCut)
+		run(t, "dirty disk", true, dirtyDisk)
+		run(t, "picture", true, picture)
+	})
+	run(t, "server killed", false, serverKilled)
 }
 
 // powerCut takes the power away in the middle of the stream: the next boot finds a disk that is not marked installed
