@@ -82,7 +82,7 @@ func bootMAC(cmdline string) string {
 			}
 		}
 	}
-	return "no answer"
+	return ""
 }
 
 func describe(list []nic) string {
