@@ -361,9 +361,11 @@ func (s *station) obey(ctx context.Context) {
 		case p := <-s.power:
 			switch p {
 			case tui.Shell:
-				if err := s.screen.shell(); err != nil {
-					s.log.Warn("shell", "error", err)
-				}
+				go func() { // the other consoles go on meanwhile
+					if err := s.screen.shell(); err != nil {
+						s.log.Warn("shell", "error", err)
+					}
+				}()
 			case tui.Off:
 				s.down(unix.LINUX_REBOOT_CMD_POWER_OFF)
 			default:

@@ -21,7 +21,8 @@ const (
 // in the agent is shown, and leaves a shell on each console. Nothing is ever rebooted from here.
 func supervise() {
 	mount()
-	for _, kv := range [][2]string{{"PATH", "/bbin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", "/root"}, {"TERM", "linux"}} {
+	// What Debian's packages gave goes before u-root's commands of the same name, which know less (blkid).
+	for _, kv := range [][2]string{{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/bbin"}, {"HOME", "/root"}, {"TERM", "linux"}} {
 		os.Setenv(kv[0], kv[1])
 	}
 	// Drivers talk over the screen otherwise; "dmesg" still has it all.

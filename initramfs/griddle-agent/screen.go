@@ -185,6 +185,14 @@ func unfinished(b []byte) bool {
 	return false
 }
 
+// greeting is what a person needs to know to repair an installed system.
+const greeting = "\r\nThis is a shell; \"exit\" leads back to the screen. The log is " + agentLog + ".\r\n" +
+	"ls /bbin lists the commands; blkid the disks. To get into an installed system:\r\n" +
+	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\r\n" +
+	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\r\n" +
+	"  chroot . /bin/bash\r\n" +
+	"  exit; umount dev proc sys, one by one; cd /; umount /mnt; shutdown -r now\r\n\r\n"
+
 // shell runs the rescue shell on the console that the last key came from, and gives the screen back afterwards. The
 // other consoles go on.
 func (s *screen) shell() error {
@@ -205,7 +213,7 @@ func (s *screen) shell() error {
 	tty, err := openConsole(t.path, 0)
 	if err == nil {
 		cook(tty)
-		_, _ = tty.WriteString("\x1bc\r\nThis is a shell; \"exit\" leads back to the screen. The log is " + agentLog + ".\r\n\r\n")
+		_, _ = tty.WriteString("\x1bc" + greeting)
 		err = shellCommand(tty, t.path).Run()
 		_ = tty.Close()
 	}
