@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"runtime"
-	"strconv"
-	"strings"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +26,8 @@ type Encoder struct {
 	Level       int                   // zstd's level, 1 to 19; zero means 3
 	FramePieces int                   // pieces to a frame, 1 to MaxFramePieces; zero means 1
 	Progress    func(raw, wire int64) // called in order, from one goroutine, after each frame, with the totals so far
+
+	tap *tap // also gets the raw bytes; may be nil
 }
 
 // Encoded is what Encode made.
@@ -62,7 +62,7 @@ type encodedFrame struct {
 }
 
 // Encode reads r to its end and puts the encoding and its index into blobs. Reading, hashing and compressing, and writing go on
-// side by side; memory is about 20 MiB for each worker, at one piece to a frame. Both blobs are as durable as Put makes
+// side by side; memory is about 25 MiB for each worker and 25 MiB beside them, at one piece to a frame. Both blobs are as durable as Put makes
 // them. On an error what was put is left to collection.
 func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Encoded, error) {
 	if err := e.validate(); err != nil {
@@ -127,13 +127,14 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 // read cuts r into frames and starts a worker for each, at most e.Workers at a time. The channel carries the places where
 // the results will be, in the order of the stream.
 func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frames chan<- chan encodedFrame) error {
-	type slot struct {
-		raw, out []byte
-		enc      *zstd.Encoder
+	// One slot more than workers, so that reading goes on while all compress, and one for the tap to be behind with.
+	free := make(chan *slot, e.Workers+2)
+	for range cap(free) {
+		free <- nil
 	}
-	free := make(chan *slot, e.Workers+1)
-	for range e.Workers + 1 { // one more than workers, so that reading goes on while all compress
-		free <- &slot{}
+	encoders := make(chan *zstd.Encoder, e.Workers) // who holds one is a worker
+	for range cap(encoders) {
+		encoders <- nil
 	}
 	for {
 		var s *slot
@@ -142,23 +143,46 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if s.raw == nil {
-			s.raw = make([]byte, e.FramePieces*PieceSize)
+		if s == nil {
+			var err error
+			if s, err = e.newSlot(); err != nil {
+				return err
+			}
 		}
 		n, err := io.ReadFull(r, s.raw)
 		if n > 0 {
-			result := make(chan encodedFrame, 1)
 			raw := s.raw[:n]
+			var users atomic.Int32
+			users.Store(1)
+			done := func() {
+				if users.Add(-1) == 0 {
+					free <- s
+				}
+			}
+			if e.tap != nil {
+				users.Add(1)
+				if err := e.tap.give(ctx, raw, done); err != nil {
+					return err
+				}
+			}
+			result := make(chan encodedFrame, 1)
+			var enc *zstd.Encoder
+			select {
+			case enc = <-encoders:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			g.Go(func() error {
-				f := encodedFrame{raw: int64(n), done: func() { free <- s }}
+				f := encodedFrame{raw: int64(n), done: done}
+				var err error
+				if f.data, err = e.compress(ctx, &enc, s, n); err != nil {
+					return err
+				}
 				for p := range slicesOf(raw, PieceSize) {
 					f.pieces = append(f.pieces, hexSum(p))
 				}
-				var err error
-				if s.out, err = e.compress(ctx, &s.enc, s.out[:0], raw); err != nil {
-					return err
-				}
-				f.data, f.sum = s.out, hexSum(s.out)
+				f.sum = hexSum(f.data)
+				encoders <- enc
 				result <- f
 				return nil
 			})
@@ -170,6 +194,9 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 		}
 		switch {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			if e.tap != nil {
+				e.tap.end()
+			}
 			return nil
 		case err != nil:
 			return fmt.Errorf("reading it: %w", err)
@@ -201,10 +228,32 @@ func (e Encoder) collect(ctx context.Context, frames <-chan chan encodedFrame, w
 	return ctx.Err()
 }
 
-// compress appends one zstd frame with raw in it to dst.
-func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, dst, raw []byte) ([]byte, error) {
+// slot is the memory that one frame is made in. What uses raw holds the slot, or a function that does.
+type slot struct {
+	raw, out []byte
+	in, to   *memoryFile // where a program compresses: raw is the memory of in
+}
+
+func (e Encoder) newSlot() (*slot, error) {
+	raw := e.FramePieces * PieceSize
+	s := &slot{out: make([]byte, 0, maxFrame(e.FramePieces))}
+	if e.Program == "" {
+		s.raw = make([]byte, raw)
+		return s, nil
+	}
+	var err error
+	if s.in, err = newMemoryFile(raw); err != nil {
+		return nil, err
+	}
+	s.raw = s.in.b
+	s.to, err = newMemoryFile(0)
+	return s, err
+}
+
+// compress makes one zstd frame with the first n bytes of the slot's raw in it.
+func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, s *slot, n int) ([]byte, error) {
 	if e.Program != "" {
-		return e.runProgram(ctx, dst, raw)
+		return e.runProgram(ctx, s, n)
 	}
 	if *enc == nil {
 		var err error
@@ -215,20 +264,7 @@ func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, dst, raw []by
 			return nil, fmt.Errorf("compressing: %w", err)
 		}
 	}
-	return (*enc).EncodeAll(raw, dst), nil
-}
-
-// runProgram has the zstd program make the frame, with one thread, since there is a process for each worker.
-func (e Encoder) runProgram(ctx context.Context, dst, raw []byte) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, e.Program, "-q", "-c", "--single-thread", "--no-check",
-		"--stream-size="+strconv.Itoa(len(raw)), "-"+strconv.Itoa(e.Level))
-	out := bytes.NewBuffer(dst)
-	var complaint bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), out, &complaint
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("compressing with %s: %w: %s", e.Program, err, strings.TrimSpace(complaint.String()))
-	}
-	return out.Bytes(), nil
+	return (*enc).EncodeAll(s.raw[:n], s.out[:0]), nil
 }
 
 func hexSum(b []byte) string {

@@ -224,17 +224,19 @@ func (s *Store) sendAndStore(ctx context.Context, o PublishOptions, c *source.Co
 	defer out.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	b := content.NewBuilder(before, c.Dir)
-	r := newRelay(gctx, out)
+	raw := newTap(gctx)
 	stop := o.measure(gctx, g, c, parent)
 	var e Encoded
 	g.Go(func() error {
 		var err error
-		e, err = stop(o.Encoder).Encode(gctx, r, s.Blobs)
+		encoder := stop(o.Encoder)
+		encoder.tap = raw
+		e, err = encoder.Encode(gctx, out, s.Blobs)
 		return err
 	})
 	var m *content.Manifest
 	g.Go(func() error {
-		if err := b.Read(r.tap()); err != nil {
+		if err := b.Read(raw); err != nil {
 			return err
 		}
 		var err error

@@ -1,0 +1,56 @@
+package imagestore
+
+import (
+	"context"
+	"io"
+)
+
+// tap gives what an Encoder reads to a second reader, in the very memory that it is compressed from: the second may be
+// a frame or two behind.
+type tap struct {
+	ctx     context.Context
+	frames  chan tapped
+	current tapped
+}
+
+type tapped struct {
+	rest []byte
+	done func() // says that the memory may be used again
+}
+
+func newTap(ctx context.Context) *tap { return &tap{ctx: ctx, frames: make(chan tapped, 1)} }
+
+// give hands over what was read next.
+func (t *tap) give(ctx context.Context, raw []byte, done func()) error {
+	select {
+	case t.frames <- tapped{raw, done}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// end says that nothing follows. It is for the good end: at any other the context of the reader ends.
+func (t *tap) end() { close(t.frames) }
+
+// Read is the second reader's.
+func (t *tap) Read(p []byte) (int, error) {
+	for len(t.current.rest) == 0 {
+		if t.current.done != nil {
+			t.current.done()
+		}
+		t.current = tapped{}
+		select {
+		case f, ok := <-t.frames:
+			if !ok {
+				return 0, io.EOF
+			}
+			t.current = f
+		case <-t.ctx.Done():
+			return 0, t.ctx.Err()
+		}
+	}
+	n := copy(p, t.current.rest)
+	t.current.rest = t.current.rest[n:]
+	return n, nil
+}
