@@ -45,6 +45,8 @@ func DefaultChoice() Choice {
 			"kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/", "kernel/drivers/scsi/qedi/",
 			"kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/", "kernel/drivers/scsi/qedf/",
 			"kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
+			// What serves disks to others, shares them in a cluster, or caches them and needs a program to set it up.
+			"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx", "kernel/drivers/md/md-cluster", "kernel/drivers/md/bcache/",
 			"kernel/drivers/net/ethernet/8390/pcnet_cs", "kernel/drivers/net/ethernet/8390/axnet_cs",
 			"kernel/drivers/usb/host/sl811_cs",
 		},

@@ -80,7 +80,7 @@ func shellCommand(tty *os.File, path string) *exec.Cmd {
 	if !strings.HasPrefix(path, "/dev/tty1") {
 		name = "vt220"
 	}
-	cmd.Env = append(os.Environ(), "TERM="+name, "LANG=C.UTF-8", "SHELL="+shellPath, `PS1=griddle:\w# `)
+	cmd.Env = append(os.Environ(), "TERM="+name, "SHELL="+shellPath, `PS1=griddle:\w# `)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	return cmd

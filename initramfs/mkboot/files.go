@@ -43,10 +43,10 @@ func archive(records []cpio.Record) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// compress is zstd -19 with a window of 128 MiB, the largest that the kernel takes (lib/decompress_unzstd.c).
+// compress is zstd -22 with a window of 128 MiB, the largest that the kernel takes (lib/decompress_unzstd.c).
 // One thread: with more of them the bytes would depend on the number of processors.
 func (b *builder) compress(ctx context.Context, name string, data []byte) ([]byte, error) {
-	args := []string{"-19", "--long=27", "--single-thread", "--no-progress", "-c"}
+	args := []string{"--ultra", "-22", "--long=27", "--single-thread", "--no-progress", "-c"}
 	version, err := exec.CommandContext(ctx, "zstd", "--version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("compressing: %w (run make deps)", err)

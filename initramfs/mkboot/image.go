@@ -210,6 +210,8 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		cpio.Symlink("bin/sh", "bash"),
 		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n", 0o644),
 		cpio.StaticFile("etc/group", "root:x:0:\n", 0o644),
+		// bash takes letters beyond ASCII from the keyboard without a locale, which would be 350 KB.
+		cpio.StaticFile("etc/inputrc", "set input-meta on\nset output-meta on\nset convert-meta off\n", 0o644),
 		cpio.StaticFile(initramfs.BuildPath, string(doc)+"\n", 0o644),
 	}
 	if records, err = appendFile(records, initramfs.AgentPath, bin); err != nil {
