@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,14 @@ func TestFindRefuses(t *testing.T) {
 	} {
 		if _, err := Find(context.Background(), tt.spec, Options{LXCPath: lxc}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Find(%q) = %v, want %q", tt.spec, err, tt.want)
+		}
+	}
+}
+
+func TestArch(t *testing.T) {
+	for in, want := range map[string]string{"x86_64": "amd64", "amd64": "amd64", "linux64": arch(runtime.GOARCH), "i686": "i386", "linux32": "i386", "aarch64": "arm64", "riscv64": "riscv64"} {
+		if got := arch(in); got != want {
+			t.Errorf("arch(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

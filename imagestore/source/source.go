@@ -120,7 +120,9 @@ func arch(s string) string {
 	switch s {
 	case "x86_64":
 		return "amd64"
-	case "386", "i686", "x86":
+	case "linux64": // lxc.container.conf(5): the host's own, with 64 bits
+		return arch(runtime.GOARCH)
+	case "386", "i486", "i586", "i686", "x86", "linux32":
 		return "i386"
 	case "aarch64":
 		return "arm64"
