@@ -16,8 +16,8 @@ func (m Model) startPage() []string {
 	for _, s := range m.steps {
 		out = append(out, cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
 		if s.State == StepFailed && s.Hint != "" {
-			for _, l := range wrap("       " + clean(s.Hint)) {
-				out = append(out, m.theme.warn.Render("       "+strings.TrimSpace(l)))
+			for _, l := range wrap(clean(s.Hint), 7) {
+				out = append(out, m.theme.warn.Render(l))
 			}
 		}
 	}
@@ -110,7 +110,7 @@ func (m Model) imagePage() []string {
 	}
 	out = append(out, scrolled(from, to, len(images)))
 	if d := job.Printable(images[m.cursor].Description); d != "" {
-		out = append(append(out, ""), wrap(d)...)
+		out = append(append(out, ""), wrap(d, 1)...)
 	}
 	return out
 }
@@ -187,7 +187,7 @@ func (m Model) confirmPage() []string {
 	if len(names) > 2 {
 		ask += " or its serial (" + names[2] + ")"
 	}
-	out = append(append(out, ""), wrap(ask+", then press Enter:")...)
+	out = append(append(out, ""), wrap(ask+", then press Enter:", 1)...)
 	return append(out, "", " > "+cut(job.Printable(m.typed), Columns-6)+"_")
 }
 
@@ -228,7 +228,7 @@ func (m Model) resultPage() []string {
 				out = append(out, fmt.Sprintf("   and %d more lines", len(lines)-i))
 				break
 			}
-			out = append(out, wrap(clean(l))...)
+			out = append(out, wrap(clean(l), 1)...)
 		}
 	}
 	out = append(append(out, ""), m.menu()...)

@@ -82,11 +82,11 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
 }
 
-// wrap breaks s at words into lines of at most Columns-2, each set in by one cell.
-func wrap(s string) []string {
+// wrap breaks s at words into lines that are set in by indent cells and leave one free at their end.
+func wrap(s string, indent int) []string {
 	var out []string
-	for _, l := range strings.Split(ansi.Wrap(s, Columns-2, " /"), "\n") {
-		out = append(out, " "+strings.TrimSpace(l))
+	for _, l := range strings.Split(ansi.Wrap(s, Columns-indent-1, " /"), "\n") {
+		out = append(out, strings.Repeat(" ", indent)+strings.TrimSpace(l))
 	}
 	return out
 }
