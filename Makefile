@@ -22,7 +22,7 @@ DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_OTHER)
 ROOM := ./appliance/e2e/roomtest
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: root ## install the Debian packages that are missing
 	@missing=$$(for p in $(DEBS); do
@@ -43,6 +43,9 @@ build: go ## compile bin/griddle and bin/griddle-agent (static)
 boot: go deps ## make build/boot: kernel, initramfs, loaders, GRUB images
 	@go run ./initramfs/mkboot -o build/boot
 
+boot-verify: boot ## make the boot image a second time, from nothing, and compare every byte
+	@go run ./initramfs/mkboot -verify -o build/boot
+
 demo: deps build boot ## install two blank virtual machines from a container's image; UI=1: install one by hand
 	@go run ./appliance/e2e/demo $(if $(UI),-ui)
 
@@ -62,7 +65,7 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 	@for p in $$(go list ./...); do
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do
 			echo "$$p $$f"
-			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(or $(FUZZTIME),30s) $$p
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzzminimizetime 20x -fuzztime $(or $(FUZZTIME),30s) $$p
 		done
 	done
 
@@ -80,4 +83,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps build boot demo test e2e bench fuzz lint clean go root
+.PHONY: help deps build boot boot-verify demo test e2e bench fuzz lint clean go root
