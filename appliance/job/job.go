@@ -58,6 +58,7 @@ type Disk struct {
 	ReadOnly   bool        `json:"readOnly,omitempty"`
 	Table      string      `json:"table,omitempty"`      // "gpt", "mbr" or ""
 	Signature  string      `json:"signature,omitempty"`  // of the whole disk where it is not partitioned: "btrfs", "ext4", "LVM2_member"…
+	Label      string      `json:"label,omitempty"`      // that Signature bears
 	Unfinished string      `json:"unfinished,omitempty"` // ID of the job whose install was begun here and not ended
 	Installed  string      `json:"installed,omitempty"`  // ID of the job whose install was ended here
 	Partitions []Partition `json:"partitions,omitempty"`
@@ -82,7 +83,7 @@ func (d Disk) Blank() bool { return d.Table == "" && d.Signature == "" && len(d.
 func (d Disk) Holds() []string {
 	var out []string
 	if d.Signature != "" {
-		out = append(out, fmt.Sprintf("whole disk: %s", Printable(d.Signature)))
+		out = append(out, "whole disk: "+labelled(d.Signature, d.Label))
 	}
 	if d.Table != "" && len(d.Partitions) == 0 {
 		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
@@ -95,13 +96,18 @@ func (d Disk) Holds() []string {
 		if what == "" {
 			what = "unknown content"
 		}
-		line := fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), what)
-		if p.Label != "" {
-			line += fmt.Sprintf(" %q", Printable(p.Label))
-		}
-		out = append(out, line)
+		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), labelled(what, p.Label)))
 	}
 	return out
+}
+
+// labelled names a filesystem by its type and, where it bears one, the label that somebody knows it by.
+func labelled(what, label string) string {
+	what = Printable(what)
+	if label = Printable(label); label != "" {
+		what += fmt.Sprintf(" %q", label)
+	}
+	return what
 }
 
 // Image names one image and the streams that make it, in the order in which they are applied. Digests are

@@ -167,6 +167,7 @@ func Disks(found []disk.Disk) []job.Disk {
 }
 
 func withContent(j job.Disk, c disk.Content) job.Disk {
+	j.Label = c.Signature.Label
 	j.Table, j.Signature, j.Unfinished, j.Installed, j.Partitions = c.Table, c.Signature.Type, c.Unfinished(), c.Finished(), nil
 	for _, p := range c.Partitions {
 		j.Partitions = append(j.Partitions, job.Partition{

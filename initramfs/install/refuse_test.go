@@ -48,7 +48,7 @@ func TestDirtyDisks(t *testing.T) {
 		dirty func()
 		want  string
 	}{
-		{"ext4", func() { tool(t, "mkfs.ext4", "-q", "-F", dev) }, "whole disk: ext4"},
+		{"ext4", func() { tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", dev) }, `whole disk: ext4 "thesis"`},
 		{"btrfs", func() { tool(t, "mkfs.btrfs", "-q", "-f", dev) }, "whole disk: btrfs"},
 		{"xfs", func() { tool(t, "mkfs.xfs", "-q", "-f", dev) }, "whole disk: xfs"},
 		{"swap", func() { tool(t, "mkswap", dev) }, "whole disk: swap"},
