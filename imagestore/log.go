@@ -159,8 +159,10 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 		return err
 	}
 	var b []byte
+	var last time.Time
 	for i, e := range more {
-		e.Seq, e.Time = int64(len(old)+i+1), time.Now().UTC().Truncate(time.Millisecond)
+		last = time.Now().UTC().Truncate(time.Millisecond)
+		e.Seq, e.Time = int64(len(old)+i+1), last
 		line, err := formatLine(e)
 		if err != nil {
 			return fmt.Errorf("appending to catalog: %w", err)
@@ -170,6 +172,8 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 	if err := appendAt(file, b, end); err != nil {
 		return fmt.Errorf("appending to catalog: %w", err)
 	}
+	// A blob that is put from now on must be dated later than the entry, which is dated in whole milliseconds.
+	time.Sleep(time.Until(last.Add(time.Millisecond)))
 	return nil
 }
 
