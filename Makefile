@@ -54,7 +54,7 @@ test: deps build boot lint ## everything that a change must pass, two virtual ma
 	go test -timeout 20m -p 2 $$(go list ./... | grep -v -e '/appliance/e2e/roomtest$$')
 	go test -timeout 30m -v $(ROOM)
 
-e2e: deps build boot ## firmware, DHCP mode and disk in every pair; power cut, lost server, dirty disk, screen picture
+e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture
 	@go test -timeout 150m -parallel 2 -v -tags e2e ./appliance/e2e/full 2>&1 | go run ./appliance/e2e/results 'make e2e'
 
 bench: deps build boot ## our receiver, publisher and boot, each beside its peer

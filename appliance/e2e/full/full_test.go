@@ -92,32 +92,22 @@ func (s *suite) watch(ctx context.Context, t *testing.T, m *e2e.Machine) e2e.Tim
 	return times
 }
 
-// hardware is a machine's firmware and the bus of its disk.
-type hardware struct {
-	firmware e2e.Firmware
-	bus      e2e.Bus
-}
-
-// combinations has each firmware beside another DHCP server and without one, and so each kind of disk: whichever two of
-// firmware, DHCP mode and disk one takes, all their pairs are here.
-var combinations = map[e2e.Mode][]hardware{
-	e2e.Proxy: {{e2e.BIOS, e2e.Virtio}, {e2e.UEFI, e2e.NVMe}, {e2e.BIOS, e2e.SCSI}},
-	e2e.DHCP:  {{e2e.UEFI, e2e.Virtio}, {e2e.BIOS, e2e.NVMe}, {e2e.UEFI, e2e.SCSI}},
-}
-
-// TestCombinations installs each of the combinations, and then starts what was installed under the other firmware too.
+// TestCombinations installs every combination of DHCP mode, firmware and kind of disk, two machines at a time, and then
+// starts what was installed under the other firmware too.
 func TestCombinations(t *testing.T) {
 	for _, mode := range []e2e.Mode{e2e.Proxy, e2e.DHCP} {
 		t.Run(string(mode), func(t *testing.T) {
 			s := open(t, mode)
 			// In a group, so that the room outlives its machines.
 			t.Run("machines", func(t *testing.T) {
-				for _, h := range combinations[mode] {
-					name := string(h.firmware) + "-" + string(h.bus)
-					t.Run(name, func(t *testing.T) {
-						t.Parallel()
-						s.combination(t, name, h.firmware, h.bus)
-					})
+				for _, bus := range []e2e.Bus{e2e.Virtio, e2e.NVMe, e2e.SCSI} {
+					for _, firmware := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
+						name := string(firmware) + "-" + string(bus)
+						t.Run(name, func(t *testing.T) {
+							t.Parallel()
+							s.combination(t, name, firmware, bus)
+						})
+					}
 				}
 			})
 		})
