@@ -84,7 +84,7 @@ func (s *state) adminToken() (string, error) {
 	return token, nil
 }
 
-// siteKey returns the key that signs what this store derives, made at the first call ever, and makes the store trust it.
+// siteKey gives the store the key that signs what it derives, made at the first call ever, and makes the store trust it.
 func (s *state) siteKey(ctx context.Context, store *imagestore.Store) error {
 	key, _, err := imagestore.LoadOrMakeKey(s.path(siteKeyFile))
 	if err != nil {
@@ -94,6 +94,7 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) error {
 	if err != nil {
 		return fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
+	store.Key = key
 	for _, k := range trusted.Keys() {
 		if k.String() == key.Public().String() {
 			return nil

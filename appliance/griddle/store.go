@@ -50,7 +50,17 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
 			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
 	}
-	return imagestore.Open(dir)
+	st, err := imagestore.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
+	if path, err := publisherKeyFile(e); err == nil {
+		if k, err := imagestore.ReadKey(path, nil); err == nil {
+			st.Key = k
+		}
+	}
+	return st, nil
 }
 
 func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
@@ -71,15 +81,9 @@ func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) 
 // publisherKey reads the key that signs, or makes it the first time.
 func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err error) {
 	if path == "" {
-		config := e.getenv("XDG_CONFIG_HOME")
-		if config == "" {
-			home := e.getenv("HOME")
-			if home == "" {
-				return nil, false, usagef("neither HOME nor --key says where the publisher's key is")
-			}
-			config = filepath.Join(home, ".config")
+		if path, err = publisherKeyFile(e); err != nil {
+			return nil, false, err
 		}
-		path = filepath.Join(config, "griddle", "publisher.key")
 	}
 	k, made, err = imagestore.LoadOrMakeKey(path)
 	if err == nil {
@@ -94,6 +98,19 @@ func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err 
 		})
 	}
 	return k, false, err
+}
+
+// publisherKeyFile is where the publisher's key is by default.
+func publisherKeyFile(e *env) (string, error) {
+	config := e.getenv("XDG_CONFIG_HOME")
+	if config == "" {
+		home := e.getenv("HOME")
+		if home == "" {
+			return "", usagef("neither HOME nor --key says where the publisher's key is")
+		}
+		config = filepath.Join(home, ".config")
+	}
+	return filepath.Join(config, "griddle", "publisher.key"), nil
 }
 
 // trustKey sees to it that the store counts the key's signatures: on a new key's first use, in a store that trusts nobody

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 
 	"griddle/imagestore/delta"
-	"griddle/imagestore/sendstream"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,29 +98,8 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// Measure says how many bytes the stream of a delta will have, nearly, by a dry run that reads no file content.
-func (c *Copy) Measure(ctx context.Context, parent *Copy) (int64, error) {
-	s, err := c.send(ctx, parent, "--quiet", "--no-data")
-	if err != nil {
-		return 0, err
-	}
-	defer s.Close()
-	r, err := sendstream.NewReader(s)
-	if err != nil {
-		return 0, err
-	}
-	var total int64
-	for {
-		cmd, err := r.Next()
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		total += int64(cmd.Length)
-		if cmd.Op == sendstream.OpUpdateExtent {
-			total += int64(cmd.Size)
-		}
-	}
+// Changes is the stream of Send without the content of files: of each range that differs it has only the place. A
+// content.Builder makes the copy's manifest of it and the parent's.
+func (c *Copy) Changes(ctx context.Context, parent *Copy) (*Stream, error) {
+	return c.send(ctx, parent, "--quiet", "--no-data")
 }
