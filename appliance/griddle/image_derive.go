@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -72,9 +71,6 @@ func imageDeriveCommand(e *env) *cobra.Command {
 
 // derive adds what a person can do about the errors.
 func derive(c *cobra.Command, st *imagestore.Store, o imagestore.DeriveOptions) (imagestore.Derived, error) {
-	if zstd, err := exec.LookPath("zstd"); err == nil {
-		o.Encoder.Program = zstd
-	}
 	d, err := st.Derive(c.Context(), o)
 	switch {
 	case errors.Is(err, imagestore.ErrNoKey):
