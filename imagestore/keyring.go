@@ -159,6 +159,22 @@ func (s *Store) Revoke(ctx context.Context, k PublicKey) error {
 	return nil
 }
 
+// MaySign returns nil where image documents of that name count that k signs, and else why they do not.
+func (s *Store) MaySign(ctx context.Context, k PublicKey, ref Ref) error {
+	t, err := s.Trusted(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := t.find(k.id)
+	if err != nil {
+		return err
+	}
+	if g.key != k {
+		return fmt.Errorf("%w: another key with the ID %s is trusted here", ErrSignature, k.ID())
+	}
+	return g.Image(ref)
+}
+
 // Keys lists every key that the catalog trusts or once trusted, the oldest first.
 func (s *Store) Keys(ctx context.Context) ([]ListedKey, error) {
 	v, err := s.view(ctx)

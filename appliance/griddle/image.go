@@ -70,7 +70,10 @@ func imageListCommand(e *env) *cobra.Command {
 		}
 		var rows [][]string
 		for _, l := range list {
-			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Printable(l.Description)})
+			if l.Untrusted != "" {
+				l.Description = "NOT TRUSTED: " + l.Untrusted
+			}
+			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Sentence(l.Description)})
 		}
 		return writeTable(e.stdout, []string{"IMAGE", "PUBLISHED (UTC)", "SIZE", "TO FETCH", "DESCRIPTION"}, rows)
 	}

@@ -37,8 +37,10 @@ func keyTrustCommand(e *env) *cobra.Command {
 	c.Flags().BoolVar(&streams, "streams", false, "for streams to any image, and no images: what another site derived")
 	c.Flags().BoolVar(&site, "site", false, "as this site's own key, for streams and the signed catalog")
 	c.Flags().BoolVar(&again, "again", false, "though it was revoked")
-	c.MarkFlagsMutuallyExclusive("prefix", "streams", "site")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if site && streams || (site || streams) && len(prefixes) > 0 {
+			return usagef("--prefix, --streams and --site exclude each other")
+		}
 		k, err := publicKey(args[0])
 		if err != nil {
 			return usageError{err}
