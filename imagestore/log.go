@@ -37,6 +37,7 @@ type logFile struct {
 	good    int64 // length of the whole lines, which never change
 	entries []Entry
 	sum     hash.Hash // SHA-256 of the whole lines
+	last    []byte    // the last of them: a file that was put in the place of this one has another
 }
 
 const maxLine = 4 << 20
@@ -74,8 +75,8 @@ func (l *logFile) scan(f *os.File) ([]Entry, int64, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, 0, fmt.Errorf("reading catalog: %w", err)
 	}
-	if st.Ino != l.inode || st.Size < l.good || l.sum == nil {
-		l.inode, l.good, l.entries, l.sum = st.Ino, 0, nil, sha256.New()
+	if st.Ino != l.inode || st.Size < l.good || l.sum == nil || !l.same(f) {
+		l.inode, l.good, l.entries, l.sum, l.last = st.Ino, 0, nil, sha256.New(), nil
 	}
 	rest, err := io.ReadAll(io.NewSectionReader(f, l.good, 1<<62-l.good))
 	if err != nil {
@@ -87,8 +88,18 @@ func (l *logFile) scan(f *os.File) ([]Entry, int64, error) {
 	}
 	l.good += n
 	l.sum.Write(rest[:n])
+	if n > 0 {
+		l.last = bytes.Clone(rest[bytes.LastIndexByte(rest[:n-1], '\n')+1 : n])
+	}
 	l.entries = append(l.entries[:len(l.entries):len(l.entries)], more...)
 	return l.entries, l.good, nil
+}
+
+// same says whether f still has the line that was read last.
+func (l *logFile) same(f *os.File) bool {
+	b := make([]byte, len(l.last))
+	_, err := f.ReadAt(b, l.good-int64(len(b)))
+	return len(b) == 0 || err == nil && bytes.Equal(b, l.last)
 }
 
 // sumAt is the SHA-256 of the first seq whole lines, in hex.

@@ -20,6 +20,7 @@ type ServerOptions struct {
 	Token  string       // bearer token; without one only blobs can be read
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
 	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
+	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
 }
 
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
@@ -40,7 +41,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen},
+		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin)},
 		Trust:   &Trust{},
 	}, nil
 }
@@ -51,6 +52,7 @@ type remoteCatalog struct {
 	client *http.Client
 	token  string
 	seen   *SeenDir
+	name   string // by which seen knows the server
 }
 
 func (c *remoteCatalog) do(ctx context.Context, method string, body io.Reader) (*http.Response, error) {

@@ -47,7 +47,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if c.seen == nil {
 			return entries, nil
 		}
-		return entries, c.seen.pinned(c.base, PublicKey{}, false)
+		return entries, c.seen.pinned(c.name, PublicKey{}, false)
 	}
 	claim, err := PeekHead(signed)
 	if err != nil {
@@ -76,10 +76,10 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 	if c.seen == nil {
 		return entries, nil
 	}
-	if err := c.seen.pinned(c.base, key, true); err != nil {
+	if err := c.seen.pinned(c.name, key, true); err != nil {
 		return nil, err
 	}
-	return entries, c.seen.Accept(ctx, c.base, key, head, func(seq int64) string { return sums[seq] })
+	return entries, c.seen.Accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] })
 }
 
 // apply takes up an entry that concerns keys.

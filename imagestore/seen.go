@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -19,7 +18,7 @@ type Seen struct {
 	Seq     int64     `json:"seq"`              // of the head
 	SHA256  string    `json:"sha256,omitempty"` // likewise; "" where only the number is known
 	Time    time.Time `json:"time,omitzero"`    // likewise
-	Servers []string  `json:"servers,omitempty"`
+	Servers []string  `json:"servers,omitempty"` // where it was seen: base URL and ServerOptions.Pin
 }
 
 // Check returns ErrRollback where h is older than what was seen, or says something else of the same entry.
@@ -63,7 +62,7 @@ func (d *SeenDir) Of(k PublicKey) (Seen, error) {
 	return s, err
 }
 
-// At returns what was seen of the site that the server at that base URL had, and the file that says so.
+// At returns what was seen of the site that the server of that name had, and the file that says so.
 func (d *SeenDir) At(server string) (Seen, string, error) {
 	entries, err := os.ReadDir(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +103,7 @@ func readSeen(path string) (Seen, error) {
 }
 
 // Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer. server is
-// the base URL where it was found, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
+// the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
@@ -145,7 +144,7 @@ func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head
 
 // pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
 func (d *SeenDir) pinned(server string, now PublicKey, signed bool) error {
-	s, path, err := d.At(strings.TrimSuffix(server, "/"))
+	s, path, err := d.At(server)
 	switch {
 	case err != nil || path == "":
 		return err

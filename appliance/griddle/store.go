@@ -61,7 +61,7 @@ func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) 
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = conf
-	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}}
+	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
 	state, err := homeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
 	if err != nil {
 		return nil, err
