@@ -30,7 +30,7 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	}
 	out := make([]job.ImageChoice, 0, len(listed))
 	for _, l := range listed {
-		if l.Untrusted != "" {
+		if l.Installable() != nil {
 			continue
 		}
 		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -206,28 +205,4 @@ func (s *Store) SignHead(ctx context.Context, k *SecretKey, now, expires time.Ti
 		return nil, err
 	})
 	return out, err
-}
-
-// replaceFile makes a file be the old one or the new one, whole, after a crash at any moment, and the new one when
-// it returns: the bytes are synced under another name, which is then renamed, and the directory synced.
-func replaceFile(path string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".griddle-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -107,6 +107,11 @@ func TestRevoke(t *testing.T) {
 			list[1].Untrusted != "" || list[3].Untrusted != "" || list[2].Wire != 0 {
 			t.Errorf("List = %+v, %v", list, err)
 		}
+		for i, want := range []error{nil, ErrNoWay, ErrSignature, nil} {
+			if err := list[i].Installable(); !errors.Is(err, want) {
+				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
+			}
+		}
 		if _, err := f.s.Plan(t.Context(), ref(t, "web:2")); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}

@@ -180,7 +180,7 @@ func (v *view) byIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 // there.
 func (v *view) newestKept(o PublishOptions) (*Listed, *source.Copy, error) {
 	for _, l := range v.sorted() {
-		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Untrusted != "" {
+		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
 			continue
 		}
 		c, err := o.Source.Kept(l.Identity.UUID, l.Identity.Ctransid)

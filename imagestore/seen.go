@@ -14,10 +14,10 @@ import (
 
 // Seen is what somebody remembers of a site's catalog: the newest head that was accepted.
 type Seen struct {
-	Key     string    `json:"key"`              // the site's key, base64
-	Seq     int64     `json:"seq"`              // of the head
-	SHA256  string    `json:"sha256,omitempty"` // likewise; "" where only the number is known
-	Time    time.Time `json:"time,omitzero"`    // likewise
+	Key     string    `json:"key"`               // the site's key, base64
+	Seq     int64     `json:"seq"`               // of the head
+	SHA256  string    `json:"sha256,omitempty"`  // likewise; "" where only the number is known
+	Time    time.Time `json:"time,omitzero"`     // likewise
 	Servers []string  `json:"servers,omitempty"` // where it was seen: base URL and ServerOptions.Pin
 }
 

@@ -92,6 +92,18 @@ func (l *Listed) trusted() error {
 	return &untrustedError{l.Untrusted}
 }
 
+// Installable returns nil where a machine that has nothing can get the image, as List and Show give it, and else why
+// not: ErrSignature or ErrNoWay.
+func (l Listed) Installable() error {
+	if err := l.trusted(); err != nil {
+		return err
+	}
+	if l.Wire == 0 {
+		return fmt.Errorf("%w: every one to it is by a key, or from an image, that is not trusted", ErrNoWay)
+	}
+	return nil
+}
+
 // untrustedError is an ErrSignature whose words begin with it already.
 type untrustedError struct{ why string }
 
