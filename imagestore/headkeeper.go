@@ -96,11 +96,11 @@ func (h *headFile) write(entries []Entry) error {
 
 // replace is durable when it returns: a synced file takes the name, and the directory is synced.
 func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
-	v, err := replay(entries)
+	keys, err := keysOf(entries)
 	if err != nil {
 		return err
 	}
-	if g, err := v.trust(nil).find(h.key.id); err != nil {
+	if g, err := keys.trust(nil).find(h.key.id); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.site || g.key != h.key.Public() {
 		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", ErrSignature, h.key.Public().ID())

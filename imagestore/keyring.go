@@ -42,6 +42,24 @@ type ringKey struct {
 	revoked time.Time // zero for a key that is trusted
 }
 
+// keysOf reads what a log says of keys, and nothing else of it.
+func keysOf(entries []Entry) (keyring, error) {
+	var r keyring
+	for i := range entries {
+		var err error
+		switch e := &entries[i]; e.Kind {
+		case KindTrust:
+			err = r.allow(e)
+		case KindRevoke:
+			err = r.revoke(e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading catalog entry %d: %w", entries[i].Seq, err)
+		}
+	}
+	return r, nil
+}
+
 func (r keyring) find(k PublicKey) int {
 	return slices.IndexFunc(r, func(e ringKey) bool { return e.grant.key == k })
 }

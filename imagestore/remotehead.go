@@ -57,11 +57,9 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		return nil, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", ErrRollback, len(entries), claim.Seq)
 	}
 	entries = entries[:claim.Seq]
-	var keys keyring
-	for i := range entries {
-		if err := keys.apply(&entries[i]); err != nil {
-			return nil, fmt.Errorf("entry %d: %w", i+1, err)
-		}
+	keys, err := keysOf(entries)
+	if err != nil {
+		return nil, err
 	}
 	head, key, err := OpenHead(signed, keys.trust(nil))
 	if err != nil {
@@ -80,17 +78,6 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		return nil, err
 	}
 	return entries, c.seen.Accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] })
-}
-
-// apply takes up an entry that concerns keys.
-func (r *keyring) apply(e *Entry) error {
-	switch e.Kind {
-	case KindTrust:
-		return r.allow(e)
-	case KindRevoke:
-		return r.revoke(e)
-	}
-	return nil
 }
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first
