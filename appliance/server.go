@@ -221,13 +221,16 @@ func (s *server) netboot() netboot.Config {
 	return c
 }
 
+// LostEntries is what to do about imagestore.ErrLost.
+const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost for good, remove `catalog.head` beside it; " +
+	"then clients that have seen them refuse this catalog until they are told to forget."
+
 // lostEntries says what to do where the catalog is not what this site signed.
 func lostEntries(err error) error {
-	if !errors.Is(err, imagestore.ErrRollback) {
+	if !errors.Is(err, imagestore.ErrLost) {
 		return err
 	}
-	return Advice{err, "Restore the file `catalog` of the store from its newest copy. If its last entries are lost for good, remove `catalog.head` beside it; " +
-		"then clients that have seen them refuse this catalog until they are told to forget."}
+	return Advice{err, LostEntries}
 }
 
 // site is what the boot image of this site holds. The trusted keys are read each time: publishing may add one.

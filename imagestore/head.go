@@ -26,6 +26,8 @@ var (
 	ErrNoHead = errors.New("catalog is not signed")
 	// ErrRollback is wrapped where a catalog is older than one of the same site that was seen, or not its continuation.
 	ErrRollback = errors.New("catalog is not what it was")
+	// ErrLost is wrapped where the log of a store is not the one that its own signed head speaks of.
+	ErrLost = errors.New("catalog has lost entries")
 	// ErrExpired is wrapped where a head's time is over.
 	ErrExpired = errors.New("signed catalog has expired")
 )

@@ -51,6 +51,16 @@ func (f *fixture) head(k *SecretKey) Head {
 	return h
 }
 
+// checkHead says whether the head, if there is one yet, is of what the log has, as it must be at any moment.
+func checkHead(t *testing.T, dir string, k *SecretKey) (seq int64) {
+	t.Helper()
+	f := &fixture{t: t, dir: dir}
+	if _, err := os.Stat(filepath.Join(dir, "catalog.head")); err != nil {
+		return 0
+	}
+	return f.head(k).Seq
+}
+
 func TestHeadFollowsCatalog(t *testing.T) {
 	f := newFixture(t)
 	if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrNoHead) {
@@ -183,21 +193,21 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 			if err := os.WriteFile(path, changed, 0o644); err != nil { // the same file, as cp writes it
 				t.Fatal(err)
 			}
-			if _, err := f.s.Add(t.Context(), f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, ErrRollback) {
-				t.Errorf("Add = %v, want %v", err, ErrRollback)
+			if _, err := f.s.Add(t.Context(), f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, ErrLost) {
+				t.Errorf("Add = %v, want %v", err, ErrLost)
 			}
-			if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrRollback) {
-				t.Errorf("Head = %v, want %v", err, ErrRollback)
+			if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrLost) {
+				t.Errorf("Head = %v, want %v", err, ErrLost)
 			}
 			s, err := Open(f.dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.KeepHead(t.Context(), k, 0); !errors.Is(err, ErrRollback) {
-				t.Errorf("KeepHead = %v, want %v", err, ErrRollback)
+			if err := s.KeepHead(t.Context(), k, 0); !errors.Is(err, ErrLost) {
+				t.Errorf("KeepHead = %v, want %v", err, ErrLost)
 			}
-			if _, err := s.SignHead(t.Context(), k, time.Now(), time.Time{}); !errors.Is(err, ErrRollback) {
-				t.Errorf("SignHead = %v, want %v", err, ErrRollback)
+			if _, err := s.SignHead(t.Context(), k, time.Now(), time.Time{}); !errors.Is(err, ErrLost) {
+				t.Errorf("SignHead = %v, want %v", err, ErrLost)
 			}
 			if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, changed) {
 				t.Errorf("the log was written, %v", err)

@@ -34,7 +34,7 @@ func (h *headFile) read() ([]byte, error) {
 
 // old is the head that was signed by this keeper's key and is to be replaced; none where there is none, or a damaged
 // one, or one of an earlier key of the site. The log must be its continuation: else entries were lost that
-// others have seen, and ErrRollback says so.
+// others have seen, and ErrLost says so.
 func (h *headFile) old(entries []Entry) (*Head, error) {
 	b, err := h.read()
 	if errors.Is(err, ErrNoHead) {
@@ -52,17 +52,17 @@ func (h *headFile) old(entries []Entry) (*Head, error) {
 	return &old, h.holds(old, len(entries))
 }
 
-// holds returns ErrRollback where the log, which has so many entries, is not the one that the head speaks of.
+// holds returns ErrLost where the log, which has so many entries, is not the one that the head speaks of.
 func (h *headFile) holds(head Head, entries int) error {
 	if head.Seq > int64(entries) {
-		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", ErrRollback, h.log.path, entries, head.Seq)
+		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", ErrLost, h.log.path, entries, head.Seq)
 	}
 	sum, err := h.log.sumAt(head.Seq)
 	if err != nil {
 		return err
 	}
 	if sum != head.SHA256 {
-		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", ErrRollback, head.Seq, h.log.path)
+		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", ErrLost, head.Seq, h.log.path)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (s *Store) Head(ctx context.Context) ([]byte, error) {
 
 // KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
 // through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
-// catalog must trust the key as a site's (SiteGrant). Call it before s is used by several goroutines. ErrRollback where
+// catalog must trust the key as a site's (SiteGrant). Call it before s is used by several goroutines. ErrLost where
 // the catalog has lost entries that a head of this key speaks of.
 func (s *Store) KeepHead(ctx context.Context, k *SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(*localCatalog)

@@ -146,6 +146,8 @@ func explainCatalog(err error) error {
 		return err
 	case errors.Is(err, imagestore.ErrExpired):
 		return withHint(err, "On the machine with the site's key: griddle catalog sign. A running server of this version does it by itself: is this an old copy, or is a clock wrong?")
+	case errors.Is(err, imagestore.ErrLost):
+		return withHint(err, "%s", appliance.LostEntries)
 	case errors.Is(err, imagestore.ErrRollback):
 		return withHint(err, "This may be an old copy of the store, or a forged one. Only if entries were lost on purpose, or the site has a new key: "+
 			"remove what is remembered of it in ~/.local/state/griddle/seen.")
