@@ -85,8 +85,8 @@ func (s *state) adminToken() (string, error) {
 	return token, nil
 }
 
-// siteKey returns the key that signs what this store derives and its catalog, made at the first call ever, and makes the
-// store trust it for that.
+// siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to the
+// store and makes the store trust it for that.
 func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagestore.SecretKey, error) {
 	key, _, err := imagestore.LoadOrMakeKey(s.path(SiteKeyFile))
 	if err != nil {
@@ -100,6 +100,7 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagesto
 	if err != nil {
 		return nil, fmt.Errorf("trusting the site's key: %w", err)
 	}
+	store.Key = key
 	return key, nil
 }
 

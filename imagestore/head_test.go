@@ -51,16 +51,6 @@ func (f *fixture) head(k *SecretKey) Head {
 	return h
 }
 
-// checkHead says whether the head, if there is one yet, is of what the log has, as it must be at any moment.
-func checkHead(t *testing.T, dir string, k *SecretKey) (seq int64) {
-	t.Helper()
-	f := &fixture{t: t, dir: dir}
-	if _, err := os.Stat(filepath.Join(dir, "catalog.head")); err != nil {
-		return 0
-	}
-	return f.head(k).Seq
-}
-
 func TestHeadFollowsCatalog(t *testing.T) {
 	f := newFixture(t)
 	if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrNoHead) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -104,6 +105,11 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.site || g.key != h.key.Public() {
 		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", ErrSignature, h.key.Public().ID())
+	}
+	// The last lines may be of a process that was killed before its fsync. A head that outlives them speaks of entries
+	// that were never there.
+	if err := h.log.sync(); err != nil {
+		return err
 	}
 	sum, err := h.log.sumAt(int64(len(entries)))
 	if err != nil {
@@ -205,4 +211,25 @@ func (s *Store) SignHead(ctx context.Context, k *SecretKey, now, expires time.Ti
 		return nil, err
 	})
 	return out, err
+}
+
+// replaceFile makes a file be the old one or the new one, whole, after a crash at any moment, and the new one when it
+// returns: the bytes are synced beside it, in PATH.new, which takes the name, and the directory is synced. The caller
+// holds a lock, so that nobody else writes PATH.new; what a crash leaves of it the next call overwrites.
+func replaceFile(path string, b []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path+".new"))
+	}
+	return syncDir(filepath.Dir(path))
 }

@@ -153,17 +153,9 @@ func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	return k, true, nil
 }
 
-// writeNew makes a file that must not exist yet appear whole and durably: a second name by link never replaces.
-func writeNew(path string, b []byte, mode os.FileMode) error { return putFile(path, b, mode, os.Link) }
-
-// replaceFile makes a file be the old one or the new one, whole, after a crash at any moment, and the new one when it
-// returns.
-func replaceFile(path string, b []byte, mode os.FileMode) error {
-	return putFile(path, b, mode, os.Rename)
-}
-
-// putFile syncs the bytes under a temporary name, gives them their own, and syncs the directory.
-func putFile(path string, b []byte, mode os.FileMode, name func(from, to string) error) error {
+// writeNew makes a file that must not exist yet appear whole and durably: a synced temporary one gets a second name
+// by link, which never replaces.
+func writeNew(path string, b []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".griddle-*")
 	if err != nil {
 		return err
@@ -179,7 +171,7 @@ func putFile(path string, b []byte, mode os.FileMode, name func(from, to string)
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := name(f.Name(), path); err != nil {
+	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

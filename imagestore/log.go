@@ -102,6 +102,19 @@ func (l *logFile) same(f *os.File) bool {
 	return len(b) == 0 || err == nil && bytes.Equal(b, l.last)
 }
 
+// sync makes the lines that were read durable.
+func (l *logFile) sync() error {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
+	}
+	return nil
+}
+
 // sumAt is the SHA-256 of the first seq whole lines, in hex.
 func (l *logFile) sumAt(seq int64) (string, error) {
 	l.mu.Lock()

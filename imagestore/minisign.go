@@ -29,7 +29,7 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	if rest, ok := strings.CutPrefix(line, untrusted); ok {
 		_, line, _ = strings.Cut(rest, "\n")
 	}
-	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line))
+	b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(line))
 	if err != nil || len(b) != 2+8+ed25519.PublicKeySize || string(b[:2]) != "Ed" {
 		return k, fmt.Errorf("parsing public key %.80q: want the base64 line that minisign prints, beginning with RW", line)
 	}
@@ -101,11 +101,11 @@ func verifySignature(message, sig []byte, t *Trust) (Grant, string, error) {
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
 		return bad("it does not have the four lines of a minisign signature")
 	}
-	b, err := base64.StdEncoding.DecodeString(lines[1])
+	b, err := base64.StdEncoding.Strict().DecodeString(lines[1])
 	if err != nil || len(b) != 2+8+ed25519.SignatureSize {
 		return bad("its second line is not a minisign signature")
 	}
-	global, err := base64.StdEncoding.DecodeString(lines[3])
+	global, err := base64.StdEncoding.Strict().DecodeString(lines[3])
 	if err != nil || len(global) != ed25519.SignatureSize {
 		return bad("its fourth line is not a signature")
 	}

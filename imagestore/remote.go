@@ -55,8 +55,8 @@ type remoteCatalog struct {
 	name   string // by which seen knows the server
 }
 
-func (c *remoteCatalog) do(ctx context.Context, method string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+CatalogPath, body)
+func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) 
 	if err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
-	resp, err := c.do(ctx, http.MethodPost, bytes.NewReader(b))
+	resp, err := c.do(ctx, http.MethodPost, CatalogPath, bytes.NewReader(b))
 	if err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
@@ -103,6 +103,28 @@ func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) 
 	var out Changed
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: reading the answer: %w", err)
+	}
+	return out, nil
+}
+
+// derive has the server derive a stream.
+func (c *remoteCatalog) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
+	req := deriveRequest{Ref: o.Ref.String()}
+	if o.Parent != nil {
+		req.Parent = o.Parent.String()
+	}
+	b, err := marshalLine(req)
+	if err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+	}
+	resp, err := c.do(ctx, http.MethodPost, ImagesPath+"/derive", bytes.NewReader(b))
+	if err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+	}
+	defer resp.Body.Close()
+	var out Derived
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxChange)).Decode(&out); err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: reading the answer: %w", o.Ref, err)
 	}
 	return out, nil
 }

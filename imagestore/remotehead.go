@@ -26,7 +26,7 @@ func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
 	if err != nil && !errors.Is(err, ErrNoHead) {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}
-	resp, err := c.do(ctx, http.MethodGet, nil)
+	resp, err := c.do(ctx, http.MethodGet, CatalogPath, nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}

@@ -21,6 +21,11 @@ type Store struct {
 	Blobs   blob.Store
 	Catalog Catalog
 	Trust   *Trust // keys that count beside those that the catalog trusts; never nil after Open
+
+	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
+	Key *SecretKey
+
+	trees string // directory of the shelf; "" for none
 }
 
 // Open opens the store in dir, and makes it where there is none.
@@ -38,7 +43,7 @@ func Open(dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {

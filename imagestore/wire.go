@@ -30,7 +30,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -47,6 +47,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //
 //	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
 //	GET  /v1/images/show?ref=R  Shown
+//	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
 //	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
 //	POST /v1/catalog            Change -> Changed                       (guarded)
@@ -72,6 +73,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	}
 	mux.HandleFunc("GET "+ImagesPath, h.images)
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
+	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
 	mux.HandleFunc("GET "+HeadPath, h.head)
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
@@ -173,16 +175,54 @@ func (h server) head(w http.ResponseWriter, r *http.Request) {
 	w.Write(b) // what fails here fails for want of a client
 }
 
-func (h server) change(w http.ResponseWriter, r *http.Request) {
-	var c Change
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: " + err.Error()})
+// deriveRequest asks for a stream; without a parent for a full one.
+type deriveRequest struct {
+	Ref    string `json:"ref"`
+	Parent string `json:"parent,omitempty"`
+}
+
+func (h server) derive(w http.ResponseWriter, r *http.Request) {
+	var req deriveRequest
+	if !decodeBody(w, r, &req) {
 		return
 	}
+	var o DeriveOptions
+	var err error
+	if o.Ref, err = ParseRef(req.Ref); err == nil && req.Parent != "" {
+		var p Ref
+		p, err = ParseRef(req.Parent)
+		o.Parent = &p
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	out, err := h.s.Derive(r.Context(), o)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, out)
+}
+
+// decodeBody reads the one JSON value of a request, and answers where it is not what it should be.
+func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the request: " + err.Error()})
+		return false
+	}
 	if _, err := dec.Token(); err != io.EOF {
-		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: there is more than one value"})
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the request: there is more than one value"})
+		return false
+	}
+	return true
+}
+
+func (h server) change(w http.ResponseWriter, r *http.Request) {
+	var c Change
+	if !decodeBody(w, r, &c) {
 		return
 	}
 	out, err := h.s.Catalog.Change(r.Context(), c)

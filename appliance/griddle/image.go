@@ -23,6 +23,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageVerifyCommand(e),
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
+		imageDeriveCommand(e),
 		imageDeleteCommand(e),
 	)
 }
@@ -244,7 +245,8 @@ func imageStreamCommand(e *env) *cobra.Command {
 		Short: "Write an image as a btrfs send stream to standard output",
 		Long: "Write an image as a btrfs send stream to standard output, compressed by zstd unless --raw is given. Every byte\n" +
 			"is verified before it is written. Without --from the stream makes the image from nothing; where the store has it as\n" +
-			"a delta only, several streams follow one another, and `btrfs receive` makes each of them.",
+			"a delta only, several streams follow one another, and `btrfs receive` makes each of them. With --from a delta that\n" +
+			"there is not yet is made first.",
 		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
 			"  griddle image stream web:2 --from web:1 > update.zst",
 		Args: cobra.ExactArgs(1),
@@ -271,6 +273,14 @@ func imageStreamCommand(e *env) *cobra.Command {
 		}
 		st, err := openStore(e, store, false)
 		if err != nil {
+			return err
+		}
+		err = st.Stream(c.Context(), ref, base, raw, e.stdout)
+		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {
+			return err
+		}
+		// Nothing is written yet: the way is found before the first byte.
+		if _, err := derive(c, st, imagestore.DeriveOptions{Ref: ref, Parent: base}); err != nil {
 			return err
 		}
 		return st.Stream(c.Context(), ref, base, raw, e.stdout)

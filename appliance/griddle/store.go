@@ -50,7 +50,17 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
 			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
 	}
-	return imagestore.Open(dir)
+	st, err := imagestore.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
+	if path, err := publisherPath(e, ""); err == nil {
+		if k, err := imagestore.ReadKey(path, nil); err == nil {
+			st.Key = k
+		}
+	}
+	return st, nil
 }
 
 func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
