@@ -124,6 +124,12 @@ func TestRevoke(t *testing.T) {
 		if p, err := f.s.Plan(t.Context(), ref(t, "db")); err != nil || p.Wire() < 4000 {
 			t.Errorf("Plan took %d bytes of a revoked stream, %v", p.Wire(), err)
 		}
+		if shown, err := f.s.Show(t.Context(), ref(t, "db")); err != nil || len(shown.StreamDocs) != 1 || shown.Streams[0].Signer != site.key.Public().ID() {
+			t.Errorf("Show of an image of which one stream is revoked = %+v, %v", shown, err)
+		}
+		if _, err := f.s.Show(t.Context(), ref(t, "web:2")); !errors.Is(err, ErrSignature) {
+			t.Errorf("Show of a revoked image = %v", err)
+		}
 		// Whoever planned before it was revoked is refused when he opens.
 		if _, err := f.s.Open(t.Context(), before, quick(OpenOptions{})); !errors.Is(err, ErrSignature) {
 			t.Errorf("Open of a plan from before = %v", err)
