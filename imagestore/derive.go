@@ -72,7 +72,10 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 			return Derived{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
 		}
 	}
-	for _, have := range l.Streams {
+	if err := l.trusted(); err != nil {
+		return Derived{}, err
+	}
+	for _, have := range v.usable().images[l.Ref].Streams {
 		if have.Parent == out.Parent {
 			out.Raw, out.Wire = have.Raw, have.Wire
 			return out, nil

@@ -147,8 +147,7 @@ func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	pub := fmt.Appendf(nil, "%sgriddle public key %s\n%s\n", untrusted, k.Public().ID(), k.Public())
-	if err := writeNew(strings.TrimSuffix(path, filepath.Ext(path))+".pub", pub, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := writeNew(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().file(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
 	return k, true, nil

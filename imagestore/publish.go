@@ -203,7 +203,7 @@ type base struct {
 // nil where a full stream is all that there can be.
 func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *source.Copy) (*base, error) {
 	for _, l := range v.sorted() {
-		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch {
+		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
 			continue
 		}
 		if !c.Snapshot {

@@ -19,10 +19,14 @@ type ServerOptions struct {
 	URL    string       // https://HOST:PORT
 	Token  string       // bearer token; without one only blobs can be read
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
+	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
+	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
 }
 
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
-// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust.
+// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
+// catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
+// expired, or is not what Seen remembers, or its continuation, is refused: ErrRollback, ErrExpired, ErrSignature.
 func OpenServer(o ServerOptions) (*Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -37,7 +41,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token},
+		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin)},
 		Trust:   &Trust{},
 	}, nil
 }
@@ -47,6 +51,8 @@ type remoteCatalog struct {
 	base   string
 	client *http.Client
 	token  string
+	seen   *SeenDir
+	name   string // by which seen knows the server
 }
 
 func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
@@ -81,29 +87,6 @@ func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Rea
 		is = blob.ErrDenied
 	}
 	return nil, &remoteError{is, p.Message}
-}
-
-// Read implements Catalog.
-func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
-	resp, err := c.do(ctx, http.MethodGet, CatalogPath, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading catalog: %w", err)
-	}
-	defer resp.Body.Close()
-	var out []Entry
-	dec := json.NewDecoder(resp.Body)
-	for {
-		var e Entry
-		if err := dec.Decode(&e); err == io.EOF {
-			return out, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading catalog: %w", err)
-		}
-		if e.Seq != int64(len(out))+1 {
-			return nil, fmt.Errorf("reading catalog: entry %d is where %d should be", e.Seq, len(out)+1)
-		}
-		out = append(out, e)
-	}
 }
 
 // Change implements Catalog.

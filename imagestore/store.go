@@ -42,7 +42,8 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	trust := &Trust{}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
@@ -50,7 +51,11 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return replay(entries)
+	v, err := replay(entries)
+	if err != nil {
+		return nil, err
+	}
+	return v.with(s.Trust), nil
 }
 
 // Trusted is every key whose signatures count: those of the catalog and those of s.Trust.
@@ -227,7 +232,8 @@ func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
 	return *c.Image, nil
 }
 
-// TrustKey makes the signatures of k count in this store.
+// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has; see
+// Grant for others. ErrRevoked where it was revoked.
 func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)

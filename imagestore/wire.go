@@ -1,6 +1,8 @@
 package imagestore
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +30,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -47,6 +49,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //	GET  /v1/images/show?ref=R  Shown
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
+//	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
 //	POST /v1/catalog            Change -> Changed                       (guarded)
 //	     /v1/blobs…             as blob.Handler
 //
@@ -72,6 +75,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
 	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
+	mux.HandleFunc("GET "+HeadPath, h.head)
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
 	blobs := blob.Handler(s.Blobs, allow)
 	mux.Handle(blob.Path, blobs)
@@ -93,9 +97,9 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case p.Code == "denied":
 		status = http.StatusForbidden
-	case p.Code == "not-found":
+	case p.Code == "not-found" || p.Code == "no-head":
 		status = http.StatusNotFound
-	case p.Code == "exists" || p.Code == "in-use":
+	case p.Code == "exists" || p.Code == "in-use" || p.Code == "revoked":
 		status = http.StatusConflict
 	case p.Code == "bad-name":
 		status = http.StatusBadRequest
@@ -137,21 +141,38 @@ func (h server) show(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, shown)
 }
 
+// entries gives a local log's lines as they are, which is what a head is signed over.
 func (h server) entries(w http.ResponseWriter, r *http.Request) {
-	entries, err := h.s.Catalog.Read(r.Context())
+	var b []byte
+	local, ok := h.s.Catalog.(*localCatalog)
+	var err error
+	if ok {
+		b, err = local.log.lines()
+	} else {
+		err = errors.New("reading catalog: it is not in a local store")
+	}
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, e := range entries {
-		if enc.Encode(e) != nil {
+	for line := range bytes.Lines(b) {
+		if _, err := w.Write(line[2*sha256.Size+1:]); err != nil {
 			return
 		}
 	}
+}
+
+func (h server) head(w http.ResponseWriter, r *http.Request) {
+	b, err := h.s.Head(r.Context())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(b) // what fails here fails for want of a client
 }
 
 // deriveRequest asks for a stream; without a parent for a full one.

@@ -69,6 +69,9 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err := trustKey(ctx, e, st, key, made, trust); err != nil {
 			return err
 		}
+		if err := st.MaySign(ctx, key.Public(), ref); err != nil { // before gigabytes are sent
+			return withHint(err, "Who may sign what is said by `griddle key trust`.")
+		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
 			Warn: func(w string) { fmt.Fprintf(e.stderr, "griddle: warning: %s\n", w) },
