@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"griddle/imagestore/receive"
 	"griddle/imagestore/sendstream"
@@ -24,19 +23,15 @@ type maker interface {
 	write(ctx context.Context, w io.Writer, c *Copy, free int64) error
 }
 
-// spoolName is what the spool directory is called below the directory for large temporary files.
-const spoolName = "griddle-spool"
+// defaultSpool lies where large temporary files belong: /tmp may be small and in memory (hier(7)).
+const defaultSpool = "/var/tmp/griddle-spool"
 
-// spool says where plain copies lie. /tmp may be small and in memory; /var/tmp is for what is large (hier(7)).
+// spool says where plain copies lie.
 func (o Options) spool() string {
 	if o.Spool != "" {
 		return o.Spool
 	}
-	tmp := os.Getenv("TMPDIR")
-	if tmp == "" {
-		tmp = "/var/tmp"
-	}
-	return filepath.Join(tmp, spoolName)
+	return defaultSpool
 }
 
 // private makes the directory of the copies, and makes sure that nobody else has made it in a place where everybody may.
@@ -66,8 +61,8 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("%w: the copy takes at least %s, and %s has %s free; TMPDIR can name another place",
-			unix.ENOSPC, mebibytes(need), s.keep, mebibytes(free))
+		return fmt.Errorf("%w: the copy takes at least %s, and %s has %s free",
+			unix.ENOSPC, inUnits(need), s.keep, inUnits(free))
 	}
 	rand.Read(c.UUID[:])
 	c.UUID[6], c.UUID[8] = c.UUID[6]&0x0f|0x40, c.UUID[8]&0x3f|0x80 // RFC 9562, version 4
@@ -137,4 +132,10 @@ func freeBytes(dir string) (int64, error) {
 	return int64(fs.Bavail) * fs.Bsize, nil
 }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
+// inUnits shows a number of bytes, so that two that differ look different.
+func inUnits(n int64) string {
+	if n < 64<<20 {
+		return fmt.Sprintf("%d KiB", (n+1<<10-1)>>10)
+	}
+	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
+}

@@ -60,8 +60,8 @@ type Options struct {
 	Arch     string    // as Debian spells it: which image of a layout for several; "" means this machine's
 	Stdin    io.Reader // what "tar:-" reads; nil means os.Stdin
 
-	// Spool is the directory of plain copies; "" means griddle-spool in TMPDIR, or in /var/tmp where that is not set. It is
-	// made where it is missing, and nobody but its owner may be able to write in it.
+	// Spool is the directory of plain copies; "" means /var/tmp/griddle-spool. It is made where it is missing, and nobody
+	// but its owner may be able to write in it.
 	Spool string
 
 	// Limit is how many bytes may come out of an archive's decompression; zero, and whatever is more, means as many as
