@@ -143,7 +143,8 @@ func (t taker) take(ctx context.Context, ref imagestore.Ref) (r Received, err er
 			return fail(err)
 		}
 		made = append(made, path)
-		held, err := hold(path)
+		// Where a process is just being started, a descriptor of the receiver's lives on in it until it runs its program.
+		held, err := hold(path, 0)
 		if err != nil {
 			return fail(fmt.Errorf("locking %s: %w", path, err))
 		}
@@ -212,7 +213,7 @@ func (t taker) clean() error {
 			continue
 		}
 		path := filepath.Join(t.dir, e.Name())
-		if held, err := hold(path); err == nil {
+		if held, err := hold(path, unix.LOCK_NB); err == nil {
 			errs = append(errs, removeTree(path))
 			held.Close()
 		}
@@ -223,13 +224,16 @@ func (t taker) clean() error {
 	return nil
 }
 
-// hold takes the flock of a tree, until the file is closed, or fails at once.
-func hold(path string) (*os.File, error) {
+// hold takes the flock of a tree, until the file is closed. With LOCK_NB it fails at once where somebody has it.
+func hold(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|flags)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
