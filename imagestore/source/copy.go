@@ -45,8 +45,13 @@ func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Cop
 	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, publishing) {
 		return nil, fmt.Errorf("%q cannot be the name of a copy", name)
 	}
-	if err := private(s.keep); err != nil {
+	if err := os.MkdirAll(s.keep, 0o700); err != nil {
 		return nil, err
+	}
+	if s.make != nil {
+		if err := private(s.keep); err != nil {
+			return nil, err
+		}
 	}
 	unlock, err := s.lock()
 	if err != nil {

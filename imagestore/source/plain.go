@@ -34,11 +34,8 @@ func (o Options) spool() string {
 	return defaultSpool
 }
 
-// private makes the directory of the copies, and makes sure that nobody else has made it in a place where everybody may.
+// private makes sure that nobody else has made a directory, in a place where everybody may, or can change what is in it.
 func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
 		return fmt.Errorf("looking at %s: %w", dir, err)
