@@ -90,7 +90,8 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 // errPoured is what a writer gets whose reader has ended.
 var errPoured = errors.New("the reader has ended")
 
-// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo.
+// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo. Where the reader
+// fails, the writer is not waited for: it may wait for standard input itself, and nobody sees what it does then.
 func pour(ctx context.Context, write func(context.Context, io.Writer) error, read func(context.Context, io.Reader) (receive.Result, error)) (receive.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -102,22 +103,21 @@ func pour(ctx context.Context, write func(context.Context, io.Writer) error, rea
 		if err == nil {
 			err = w.Flush()
 		}
+		wrote <- err // before the reader can see it
 		pw.CloseWithError(err)
-		wrote <- err
 	}()
 	res, err := read(ctx, pr)
 	if err == nil {
 		return res, <-wrote
 	}
-	pr.CloseWithError(errPoured)
 	select {
 	case werr := <-wrote:
-		if werr != nil && !errors.Is(werr, errPoured) {
+		if werr != nil {
 			err = werr
 		}
-	case <-ctx.Done(): // the writer may wait for standard input; what it does then nobody sees
-		err = context.Cause(ctx)
+	default:
 	}
+	pr.CloseWithError(errPoured)
 	return receive.Result{}, err
 }
 
