@@ -269,4 +269,3 @@ func (g *garden) changeOne() {
 		g.dress(g.root)
 	}
 }
-
