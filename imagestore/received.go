@@ -169,6 +169,7 @@ func (t taking) apply(ctx context.Context, opened *Opened) (last string, raw int
 			return "", 0, done, err
 		}
 		made = append(made, got.Path)
+		// Where a process is just being started, a descriptor of the receiver's lives on in it until it runs its program.
 		f, err := hold(got.Path, unix.LOCK_EX)
 		if err != nil {
 			return "", 0, done, fmt.Errorf("locking %s: %w", got.Path, err)
@@ -210,7 +211,7 @@ func cleanUnverified(dir string) error {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		if held, err := hold(path, unix.LOCK_EX); err == nil {
+		if held, err := hold(path, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			errs = append(errs, receive.Remove(path))
 			held.Close()
 		}
@@ -221,13 +222,16 @@ func cleanUnverified(dir string) error {
 	return nil
 }
 
-// hold takes the flock of a tree, until the file is closed, or fails at once.
+// hold takes the flock of a tree, until the file is closed. With LOCK_NB it fails at once where somebody has it.
 func hold(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(f.Fd()), how)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

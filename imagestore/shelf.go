@@ -102,7 +102,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 // onShelf holds the tree that is there, or gives nil.
 func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
 	dir := filepath.Join(s.trees, l.Document.Hex())
-	f, err := hold(dir, unix.LOCK_SH)
+	f, err := hold(dir, unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, nil
 	}
@@ -177,7 +177,7 @@ func (s *Store) trimShelf(keep int) error {
 // unshelve removes a tree that nobody uses. It is renamed first, so that no half of one has the name of a whole one.
 func (s *Store) unshelve(name string) error {
 	dir := filepath.Join(s.trees, name)
-	f, err := hold(dir, unix.LOCK_EX)
+	f, err := hold(dir, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,23 +21,35 @@ func publishCommand(e *env) *cobra.Command {
 	var trust bool
 	c := &cobra.Command{
 		Use:   "publish SOURCE IMAGE[:VERSION]",
-		Short: "Publish a container or subvolume as the next version of an image",
-		Long: `Publish a container or subvolume as the next version of an image.
+		Short: "Publish a container, a directory or an archive as the next version of an image",
+		Long: `Publish a container, a directory or an archive as the next version of an image.
 
 SOURCE is
   lxc:NAME            the container as it is now, running or not; it is left as it is
   lxc:NAME/SNAPSHOT   a snapshot of it, as lxc-snapshot made it
+  nspawn:NAME         a machine of systemd-nspawn, in /var/lib/machines
   btrfs:SUBVOLUME     a btrfs subvolume
+  dir:DIRECTORY       a directory, without the filesystems mounted below it
+  tar:FILE            a tar archive, bare or compressed by gzip, bzip2, xz, zstd or lz4
+  tar:-               the same, from standard input
+  oci:LAYOUT[:TAG]    a container image in an OCI image layout, a directory or a tar archive
+
+What lies in btrfs subvolumes is copied at one moment. Other directories must hold still while they are copied:
+stop a container that is not on btrfs, or a file that it changes ends the publication. The owners of an unprivileged
+container's files become what they are inside of it. Copies of what is not on btrfs lie in griddle-spool in TMPDIR
+(default /var/tmp) for as long as it takes.
 
 IMAGE is [namespace/]name, with :VERSION and @ARCH where the defaults will not do: today's date (UTC) with a
 counter, and the container's architecture.
 
-The first version is sent whole. A read-only copy of it stays in LXCPATH/.griddle (or .griddle beside the
+The first version is sent whole. A read-only copy of a subvolume stays in LXCPATH/.griddle (or .griddle beside the
 subvolume), and the next version is sent as what changed since. The images are signed with the publisher's key,
 ` + "`~/.config/griddle/publisher.key`" + `, which is made the first time and then trusted by the store.`,
 		Example: `  griddle publish lxc:web web
   griddle publish lxc:web/snap0 web:1.0 --description "nginx on Debian 12"
-  griddle publish btrfs:/srv/templates/web shop/web --server https://192.168.1.1:8443`,
+  griddle publish btrfs:/srv/templates/web shop/web --server https://192.168.1.1:8443
+  ssh build tar -C /srv/web --xattrs --acls --sparse --numeric-owner -cz . | griddle publish tar:- web
+  skopeo copy docker://debian:12 oci:/tmp/debian:12 && griddle publish oci:/tmp/debian:12 debian`,
 		Args: cobra.ExactArgs(2),
 	}
 	store.add(c)
@@ -51,7 +65,11 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err != nil {
 			return usageError{err}
 		}
-		src, err := source.Find(ctx, args[0], source.Options{LXCPath: lxcpath})
+		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin}
+		if tmp := e.getenv("TMPDIR"); tmp != "" {
+			find.Spool = filepath.Join(tmp, "griddle-spool")
+		}
+		src, err := source.Find(ctx, args[0], find)
 		if errors.Is(err, source.ErrName) {
 			return usageError{err}
 		}
@@ -107,6 +125,10 @@ func publishHint(err error) error {
 		return withHint(err, "Versions are never used twice, deleted ones included: name another, or none.")
 	case errors.Is(err, source.ErrBusy):
 		return withHint(err, "Wait for it, or name another version.")
+	case errors.Is(err, syscall.ENOSPC):
+		return withHint(err, "TMPDIR names another directory for the copy.")
+	case errors.Is(err, source.ErrChanged):
+		return withHint(err, "Stop what writes there, lxc-stop or lxc-freeze for a container, and publish again; on btrfs there is no need to.")
 	}
 	return err
 }

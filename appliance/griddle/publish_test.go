@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,7 +18,7 @@ import (
 
 // TestImageScripts runs testdata/image/*.txtar. A script has an empty btrfs at $BTRFS, and a server's store
 // behind $SERVER with $TOKEN and $CA. Beside testscript's own commands there are: griddle ARGS, which is the program, in this
-// process; status CODE, which checks how the last one ended.
+// process, and reads FILE where the first of ARGS is <FILE; status CODE, which checks how the last one ended.
 func TestImageScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/image",
@@ -30,6 +31,12 @@ func TestImageScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"griddle": func(ts *testscript.TestScript, neg bool, args []string) {
 				e := &env{stdin: nothing{}, stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+				if name, ok := strings.CutPrefix(args[0], "<"); ok {
+					f, err := os.Open(ts.MkAbs(name))
+					ts.Check(err)
+					defer f.Close()
+					e.stdin, args = f, args[1:]
+				}
 				root := rootCommand(e)
 				root.SetArgs(args)
 				code := e.exit(root.ExecuteContext(context.Background()))

@@ -82,89 +82,105 @@ func identity(seed uint64, step int) sendstream.UUID {
 // TestAgainstReceivers grows a tree, changes it several times, and makes a full stream of each state and a delta to it from
 // the one before. `btrfs receive` and we, on btrfs, plainly on btrfs and on tmpfs, must make the same of it.
 func TestAgainstReceivers(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { againstReceivers(t, seed) })
+	}
+}
+
+func againstReceivers(t *testing.T, seed uint64) {
 	mnt := sourcetest.Btrfs(t)
 	ctx := context.Background()
-	places := []struct {
-		name, dir string
-		plain     bool
-	}{{"ours on btrfs", filepath.Join(mnt, "ours"), false}, {"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false}}
+	places := []place{{"ours on btrfs", filepath.Join(mnt, "ours"), false}, {"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false}}
 	peers := filepath.Join(mnt, "peers")
 	for _, d := range []string{peers, places[0].dir, places[1].dir} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for seed := range uint64(5) {
-		work := filepath.Join(mnt, "work")
-		sourcetest.Run(t, "btrfs", "-q", "subvolume", "create", work)
-		g := newGarden(t, work, seed)
-		var before delta.Tree
-		parents := make([][]receive.Parent, len(places))
-		for step := range 4 {
-			g.change(25 * min(step, 1))
-			g.grow(50 - 10*step)
-			name := fmt.Sprintf("s%d-%d", seed, step)
-			snap := filepath.Join(mnt, name)
-			sourcetest.Run(t, "btrfs", "-q", "subvolume", "snapshot", "-r", work, snap)
-			what := "seed " + name
-			now := delta.Tree{Dir: snap, Content: walk(t, snap), UUID: identity(seed, step), Ctransid: uint64(step) + 100}
-			if err := content.Verify(ctx, snap, now.Content, nil); err != nil {
-				t.Fatal(err)
-			}
-
-			var full, again bytes.Buffer
-			m, err := delta.WriteFull(ctx, &full, snap, now.UUID, now.Ctransid, delta.Options{Name: name})
-			if err != nil {
-				t.Fatal(err)
-			}
-			same(t, what+": manifest of WriteFull", m, now.Content)
-			if n, err := delta.WriteTree(ctx, &again, now, delta.Options{Name: name}); err != nil || n != int64(again.Len()) {
-				t.Fatalf("WriteTree = %d, %v, want %d", n, err, again.Len())
-			}
-			if !bytes.Equal(full.Bytes(), again.Bytes()) {
-				t.Fatalf("%s: WriteTree and WriteFull make different streams", what)
-			}
-			same(t, what+": Builder, full", built(t, full.Bytes(), nil, snap), now.Content)
-
-			stream := full.Bytes()
-			if step > 0 {
-				var d, d2 bytes.Buffer
-				if _, err := delta.Write(ctx, &d, before, now, delta.Options{Name: name}); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := delta.Write(ctx, &d2, before, now, delta.Options{Name: name, Origin: func(delta.Origin) {}}); err != nil {
-					t.Fatal(err)
-				}
-				if !bytes.Equal(d.Bytes(), d2.Bytes()) {
-					t.Fatalf("%s: two deltas differ", what)
-				}
-				stream = d.Bytes()
-				same(t, what+": Builder, delta", built(t, stream, before.Content, snap), now.Content)
-				coarse := before
-				coarse.Dir = ""
-				d2.Reset()
-				if _, err := delta.Write(ctx, &d2, coarse, now, delta.Options{Name: name}); err != nil {
-					t.Fatal(err)
-				}
-				same(t, what+": Builder, delta without the parent's files", built(t, d2.Bytes(), before.Content, snap), now.Content)
-			}
-			if step > 0 {
-				peer(t, stream, peers)
-				same(t, what+" by btrfs receive", walk(t, filepath.Join(peers, name)), now.Content)
-				sourcetest.Run(t, "btrfs", "-q", "subvolume", "delete", filepath.Join(peers, name))
-			}
-			peer(t, full.Bytes(), peers)
-			same(t, what+" in full by btrfs receive", walk(t, filepath.Join(peers, name)), now.Content)
-			for i, p := range places {
-				r, err := receive.Receive(ctx, bytes.NewReader(stream), p.dir, receive.Options{Name: name, Parents: parents[i], Plain: p.plain})
-				if err != nil {
-					t.Fatalf("%s: %s: %v", what, p.name, err)
-				}
-				same(t, what+": "+p.name, walk(t, r.Path), now.Content)
-				parents[i] = append(parents[i], receive.Parent{UUID: r.UUID, Ctransid: r.Ctransid, Dir: r.Path})
-			}
-			before = now
+	work := filepath.Join(mnt, "work")
+	sourcetest.Run(t, "btrfs", "-q", "subvolume", "create", work)
+	g := newGarden(t, work, seed)
+	var before delta.Tree
+	parents := make([][]receive.Parent, len(places))
+	for step := range 4 {
+		g.change(25 * min(step, 1))
+		g.grow(50 - 10*step)
+		name := fmt.Sprint("s", step)
+		snap := filepath.Join(mnt, name)
+		sourcetest.Run(t, "btrfs", "-q", "subvolume", "snapshot", "-r", work, snap)
+		now := delta.Tree{Dir: snap, Content: walk(t, snap), UUID: identity(seed, step), Ctransid: uint64(step) + 100}
+		if err := content.Verify(ctx, snap, now.Content, nil); err != nil {
+			t.Fatal(err)
 		}
-		sourcetest.Run(t, "btrfs", "-q", "subvolume", "delete", work)
+		full := fullBothWays(t, now, name)
+		stream := full
+		if step > 0 {
+			stream = deltaAllWays(t, before, now, name)
+			peer(t, stream, peers)
+			same(t, name+" by btrfs receive", walk(t, filepath.Join(peers, name)), now.Content)
+			sourcetest.Run(t, "btrfs", "-q", "subvolume", "delete", filepath.Join(peers, name))
+		}
+		peer(t, full, peers)
+		same(t, name+" in full by btrfs receive", walk(t, filepath.Join(peers, name)), now.Content)
+		for i, p := range places {
+			r, err := receive.Receive(ctx, bytes.NewReader(stream), p.dir, receive.Options{Name: name, Parents: parents[i], Plain: p.plain})
+			if err != nil {
+				t.Fatalf("%s: %s: %v", name, p.name, err)
+			}
+			same(t, name+" "+p.name, walk(t, r.Path), now.Content)
+			parents[i] = append(parents[i], receive.Parent{UUID: r.UUID, Ctransid: r.Ctransid, Dir: r.Path})
+		}
+		before = now
 	}
+}
+
+// place is a directory into which our receiver receives.
+type place struct {
+	name, dir string
+	plain     bool
+}
+
+// fullBothWays makes the full stream with and without the manifest.
+func fullBothWays(t *testing.T, now delta.Tree, name string) []byte {
+	t.Helper()
+	var full, again bytes.Buffer
+	m, err := delta.WriteFull(t.Context(), &full, now.Dir, now.UUID, now.Ctransid, delta.Options{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, name+": manifest of WriteFull", m, now.Content)
+	if n, err := delta.WriteTree(t.Context(), &again, now, delta.Options{Name: name}); err != nil || n != int64(again.Len()) {
+		t.Fatalf("WriteTree = %d, %v, want %d", n, err, again.Len())
+	}
+	if !bytes.Equal(full.Bytes(), again.Bytes()) {
+		t.Fatalf("%s: WriteTree and WriteFull make different streams", name)
+	}
+	same(t, name+": Builder, full", built(t, full.Bytes(), nil, now.Dir), now.Content)
+	return full.Bytes()
+}
+
+// deltaAllWays makes the delta twice, and once without the parent's files.
+func deltaAllWays(t *testing.T, before, now delta.Tree, name string) []byte {
+	t.Helper()
+	var streams [3][]byte
+	for i := range streams {
+		o := delta.Options{Name: name}
+		from := before
+		switch i {
+		case 1:
+			o.Origin = func(delta.Origin) {}
+		case 2:
+			from.Dir = ""
+		}
+		var b bytes.Buffer
+		if n, err := delta.Write(t.Context(), &b, from, now, o); err != nil || n != int64(b.Len()) {
+			t.Fatalf("Write = %d, %v, want %d", n, err, b.Len())
+		}
+		streams[i] = b.Bytes()
+		same(t, name+": Builder, delta", built(t, b.Bytes(), before.Content, now.Dir), now.Content)
+	}
+	if !bytes.Equal(streams[0], streams[1]) {
+		t.Fatalf("%s: two deltas differ", name)
+	}
+	return streams[0]
 }

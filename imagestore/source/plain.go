@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"griddle/imagestore/receive"
 	"griddle/imagestore/sendstream"
@@ -24,26 +23,19 @@ type maker interface {
 	write(ctx context.Context, w io.Writer, c *Copy, free int64) error
 }
 
-// spoolName is what the spool directory is called below the directory for large temporary files.
-const spoolName = "griddle-spool"
+// defaultSpool lies where large temporary files belong: /tmp may be small and in memory (hier(7)).
+const defaultSpool = "/var/tmp/griddle-spool"
 
-// spool says where plain copies lie. /tmp may be small and in memory; /var/tmp is for what is large (hier(7)).
+// spool says where plain copies lie.
 func (o Options) spool() string {
 	if o.Spool != "" {
 		return o.Spool
 	}
-	tmp := os.Getenv("TMPDIR")
-	if tmp == "" {
-		tmp = "/var/tmp"
-	}
-	return filepath.Join(tmp, spoolName)
+	return defaultSpool
 }
 
-// private makes the directory of the copies, and makes sure that nobody else has made it in a place where everybody may.
+// private makes sure that nobody else has made a directory, in a place where everybody may, or can change what is in it.
 func private(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
 		return fmt.Errorf("looking at %s: %w", dir, err)
@@ -66,8 +58,8 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("%w: the copy takes at least %s, and %s has %s free; TMPDIR can name another place",
-			unix.ENOSPC, mebibytes(need), s.keep, mebibytes(free))
+		return fmt.Errorf("%w: the copy takes at least %s, and %s has %s free",
+			unix.ENOSPC, inUnits(need), s.keep, inUnits(free))
 	}
 	rand.Read(c.UUID[:])
 	c.UUID[6], c.UUID[8] = c.UUID[6]&0x0f|0x40, c.UUID[8]&0x3f|0x80 // RFC 9562, version 4
@@ -98,7 +90,8 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 // errPoured is what a writer gets whose reader has ended.
 var errPoured = errors.New("the reader has ended")
 
-// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo.
+// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo. Where the reader
+// fails, the writer is not waited for: it may wait for standard input itself, and nobody sees what it does then.
 func pour(ctx context.Context, write func(context.Context, io.Writer) error, read func(context.Context, io.Reader) (receive.Result, error)) (receive.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -110,22 +103,21 @@ func pour(ctx context.Context, write func(context.Context, io.Writer) error, rea
 		if err == nil {
 			err = w.Flush()
 		}
+		wrote <- err // before the reader can see it
 		pw.CloseWithError(err)
-		wrote <- err
 	}()
 	res, err := read(ctx, pr)
 	if err == nil {
 		return res, <-wrote
 	}
-	pr.CloseWithError(errPoured)
 	select {
 	case werr := <-wrote:
-		if werr != nil && !errors.Is(werr, errPoured) {
+		if werr != nil {
 			err = werr
 		}
-	case <-ctx.Done(): // the writer may wait for standard input; what it does then nobody sees
-		err = context.Cause(ctx)
+	default:
 	}
+	pr.CloseWithError(errPoured)
 	return receive.Result{}, err
 }
 
@@ -137,4 +129,10 @@ func freeBytes(dir string) (int64, error) {
 	return int64(fs.Bavail) * fs.Bsize, nil
 }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
+// inUnits shows a number of bytes, so that two that differ look different.
+func inUnits(n int64) string {
+	if n < 64<<20 {
+		return fmt.Sprintf("%d KiB", (n+1<<10-1)>>10)
+	}
+	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
+}

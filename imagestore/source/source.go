@@ -1,33 +1,59 @@
-// Package source finds what a publisher names, takes a read-only copy of it, and sends that copy as a btrfs send
-// stream.
+// Package source finds what a publisher names, takes a private copy of it, and sends that copy as a send stream.
 //
-// Call Find with "lxc:NAME", "lxc:NAME/SNAPSHOT" or "btrfs:SUBVOLUME", then Take, then Copy.Send; end with Copy.Keep
-// or Copy.Discard.
+// Call Find, then Take, then Copy.Send (or package delta on Copy.Dir); end with Copy.Keep or Copy.Discard. Find takes
+//
+//	lxc:NAME           a container: on btrfs, in a directory, or in an overlay
+//	lxc:NAME/SNAPSHOT  a snapshot of it, as lxc-snapshot made it
+//	nspawn:NAME        a machine of systemd-nspawn: a subvolume or a directory
+//	btrfs:SUBVOLUME    a btrfs subvolume
+//	dir:DIRECTORY      a directory; where it is a subvolume, as btrfs: does
+//	tar:FILE, tar:-    a tar archive (package archive), a file or what comes in
+//	oci:LAYOUT[:TAG]   a container image in an OCI image layout (package oci)
 //
 // # The copy
 //
-// Take makes a btrfs snapshot, which is atomic: it holds the tree as it was at one moment, as a power cut at that moment
-// would have left it. A running container is neither stopped nor frozen, and nothing below its directory changes: for
-// `lxc:NAME` no lxc-snapshot is made either. The copy is then made read-only; its UUID and transaction number are the
-// identity of the image from then on, because every stream to it or from it bears them.
+// Of a btrfs subvolume Take makes a snapshot, which is atomic: it holds the tree as it was at one moment, as a power cut
+// at that moment would have left it. A running container is neither stopped nor frozen, and nothing below its directory
+// changes: for `lxc:NAME` no lxc-snapshot is made either.
+//
+// Of all else it makes a plain directory, by a send stream that package receive applies: whatever an archive or a
+// directory holds, nothing but that directory is written. A directory is read through a mount of its own filesystem that
+// nobody else sees, so that what is mounted below is left out, with a warning, and what that covers is not. An overlay
+// is read through a read-only overlay of the same directories, so that whiteouts and opaque directories mean what they mean
+// to the container. Neither holds still by itself: a survey before and one after, of every path's inode, size and time of
+// change, tell whether anything changed meanwhile; then the copy is made anew, three times in all, and then ErrChanged
+// names the path. Hard links, holes, attributes, ACLs, capabilities, devices, fifos, sockets, times and names of any bytes
+// come out as they are. Access times do not, and attributes "btrfs.*" neither.
+//
+// Then, in the copy, owners that a user namespace has shifted are brought back (lxc.idmap, unless lxc.rootfs.options says
+// idmap=container; of a machine of systemd-nspawn the 65536 ids from its root's owner on, where that is a multiple of
+// 65536): owners and groups, those in ACLs, and those of capabilities, which become root's. An owner that is none of the
+// container's own is an error with its path. Then Options.Prepare runs. Then a snapshot is made read-only; its UUID and
+// transaction number are the identity of the image from then on, because every stream to it or from it bears them. A
+// plain directory's identity is a random UUID (RFC 9562, version 4) and transaction 1.
 //
 // A nested subvolume is not part of a snapshot, and btrfs send drops even its directory. systemd makes such subvolumes
 // (/var/lib/machines, /var/lib/portables), so an empty one becomes an ordinary directory in the copy, with a warning; one that
-// holds anything makes Take fail with its name.
+// holds anything makes Take fail with its name, and so does any in a plain directory.
 //
 // # Where copies are kept
 //
-// The copy of the newest published version is the parent of the next one's delta:
+// The copy of the newest published version is the parent of the next one's delta, where it is a snapshot:
 //
-//	LXCPATH/.griddle/REF              for containers
-//	DIR/.griddle/REF                  for btrfs:DIR/SUBVOLUME
+//	LXCPATH/.griddle/REF              for containers on the filesystem of LXCPATH
+//	DIR/.griddle/REF                  for other subvolumes DIR/SUBVOLUME
 //	SUBVOLUME/.griddle/REF            where SUBVOLUME is the root of a mount; the copies do not contain it
-//	….griddle/REF.publishing          a file, flock(2)ed by the publisher at work: the copy beside it is not published
+//	SPOOL/REF                         for plain directories, which Keep removes as Discard does
+//	….publishing                      a file, flock(2)ed by the publisher at work: the copy beside it is not published
 //
-// REF is the image's name made safe. Copies without a living publisher are removed by Collect.
+// REF is the image's name made safe. Copies without a living publisher are removed by Collect. Before a plain copy is
+// made the room that it takes, as far as it can be told, is compared with the room there is.
 //
-// Limits: the filesystem must be btrfs, the programs `btrfs` and, for the default LXCPATH, `lxc-config` are called, and
-// root is needed. Containers whose files have shifted owners (lxc.idmap) are refused.
+// Limits: the programs `btrfs` and, for the default LXCPATH, `lxc-config` are called; root and Linux 5.8 are needed. An
+// archive may become as large as Options.Limit and the room in SPOOL allow; packages archive and oci have more limits.
+//
+// Sources: lxc.container.conf(5); systemd-nspawn(1); open_tree(2), fsopen(2); Linux Documentation/filesystems/overlayfs.rst,
+// include/uapi/linux/{capability,posix_acl_xattr}.h.
 package source
 
 import (
@@ -60,8 +86,8 @@ type Options struct {
 	Arch     string    // as Debian spells it: which image of a layout for several; "" means this machine's
 	Stdin    io.Reader // what "tar:-" reads; nil means os.Stdin
 
-	// Spool is the directory of plain copies; "" means griddle-spool in TMPDIR, or in /var/tmp where that is not set. It is
-	// made where it is missing, and nobody but its owner may be able to write in it.
+	// Spool is the directory of plain copies; "" means /var/tmp/griddle-spool. It is made where it is missing, and nobody
+	// but its owner may be able to write in it.
 	Spool string
 
 	// Limit is how many bytes may come out of an archive's decompression; zero, and whatever is more, means as many as

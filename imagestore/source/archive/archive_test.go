@@ -291,3 +291,24 @@ func checksum(h []byte) []byte {
 	copy(h[148:156], fmt.Sprintf("%06o\x00 ", sum))
 	return h
 }
+
+// FuzzACL parses any text as an ACL. What is not refused is what the kernel takes: whole entries in order, each once.
+func FuzzACL(f *testing.F) {
+	f.Add("user::rwx,user:lisa:r-x:502,group::r--,mask::r-x,other::---")
+	f.Add("u::rwx\nu:5:r-x\t#effective:r--\ng::r-x\nm::r--\no::---\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		b, err := parseACL(text, func(name string, group bool) (uint32, bool) { return uint32(len(name)), !group })
+		if err != nil {
+			return
+		}
+		if len(b) < 4+3*8 || len(b)%8 != 4 || b[0] != aclVersion {
+			t.Fatalf("parseACL(%q) = %x", text, b)
+		}
+		for e := b[12:]; len(e) >= 8; e = e[8:] {
+			was, now := b[len(b)-len(e)-8:][:8], e[:8]
+			if was[0] > now[0] || bytes.Equal(was, now) {
+				t.Fatalf("parseACL(%q) = %x", text, b)
+			}
+		}
+	})
+}

@@ -2,6 +2,7 @@ package sourcetest
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,13 +53,18 @@ func Plant(t testing.TB, dir string) {
 	Run(t, "setfacl", "-m", "u:1234:rw,g:4321:r", at("etc/passwd"))
 	Run(t, "setfacl", "-m", "d:u:1234:rwx,d:g::r-x", at("shared"))
 	Run(t, "setcap", "cap_net_raw+ep", at("ping"))
-	// Times last, and those of directories behind those of what is in them.
-	times := map[string]time.Time{"etc/passwd": time.Unix(1700000000, 123456789), "none": time.Unix(-5, 1), "etc/link": time.Unix(1e9, 999999999),
-		"fifo": time.Unix(4e9, 5), "etc/empty": time.Unix(0, 0), "etc": time.Unix(12345, 678), "shared": time.Unix(99, 0), "": time.Unix(1600000000, 42)}
-	for _, name := range []string{"etc/passwd", "none", "etc/link", "fifo", "etc/empty", "etc", "shared", ""} {
-		ts := unix.NsecToTimespec(times[name].UnixNano())
-		if err := unix.UtimesNanoAt(unix.AT_FDCWD, at(name), []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			t.Fatal(err)
+	times := map[string]time.Time{"etc/passwd": time.Unix(1700000000, 123456789), "none-too": time.Unix(-5, 1), "etc/link": time.Unix(1e9, 999999999),
+		"fifo": time.Unix(4e9, 5), "etc/empty": time.Unix(0, 0), "etc": time.Unix(12345, 678), "shared": time.Unix(99, 0)}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(dir, path)
+		when, ok := times[rel]
+		if !ok {
+			when = time.Unix(1600000000, 42)
 		}
+		ts := unix.NsecToTimespec(when.UnixNano())
+		return errors.Join(err, rerr, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
