@@ -289,7 +289,7 @@ func (c *crash) clean(what, root string) {
 	}
 }
 
-// cuts is how many power cuts are tried after each operation.
+// cuts is how many power cuts are tried after each operation: with nothing, half and all of what was not synced.
 const cuts = 3
 
 // TestPowerCut cuts power after each operation of each scenario.
@@ -300,9 +300,9 @@ func TestPowerCut(t *testing.T) {
 			golden(t, filepath.Join("trace", s.name+".txt"), durabletest.Text(c.trace))
 			seed := rand.Uint64()
 			for n := range len(c.trace) + 1 {
-				for i := range cuts {
+				for i := range cuts * thorough {
 					root := c.fresh()
-					c.must(c.disk(c.trace[:n]).PowerCut(root, rand.New(rand.NewPCG(seed, uint64(n*cuts+i))), float64(i)/(cuts-1)))
+					c.must(c.disk(c.trace[:n]).PowerCut(root, rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(n))), float64(i%cuts)/(cuts-1)))
 					c.check(fmt.Sprintf("seed %d, power cut %d after operation %d of %d", seed, i, n, len(c.trace)), root, n == len(c.trace))
 				}
 			}
@@ -336,8 +336,13 @@ func TestFailingDisk(t *testing.T) {
 				{name: "short write", err: syscall.ENOSPC, short: true, kinds: []durable.Kind{durable.Write}},
 				{name: "full from then on", err: syscall.ENOSPC, short: true, stays: true, kinds: grows},
 			} {
+				start, step := 0, 1
+				if fault.stays && fault.err != errKilled {
+					step = stride
+					start = rand.IntN(step)
+				}
 				hit := true
-				for n := 0; hit; n++ {
+				for n := start; hit; n += step {
 					hit = false
 					root := c.copied()
 					tape := &durabletest.Tape{Root: root, Fault: func(i int, o *durable.Op) error {
@@ -356,14 +361,60 @@ func TestFailingDisk(t *testing.T) {
 						t.Fatalf("%s at operation %d, which was not come to: %v", fault.name, n, err)
 					}
 					what := fmt.Sprintf("%s at operation %d (%v)", fault.name, n, err)
+					c.check(what, root, err == nil)
+					if n%stride != 0 {
+						continue
+					}
 					seed := rand.Uint64()
 					after := c.fresh()
 					c.must(c.disk(tape.Ops()).PowerCut(after, rand.New(rand.NewPCG(seed, 0)), 0.5))
-					c.check(what, root, err == nil)
 					c.check(fmt.Sprintf("%s, then a power cut by seed %d", what, seed), after, err == nil)
 				}
 			}
 			t.Logf("%d checks", c.checked)
 		})
+	}
+}
+
+// TestKilledThenPowerCut kills the process after each operation, has another one go on with what it sees there, which
+// is not on disk yet, and then cuts power.
+func TestKilledThenPowerCut(t *testing.T) {
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			c := newCrash(t, s)
+			seed := rand.Uint64()
+			for n := range len(c.trace) + 1 {
+				c.killedThen(n, "done again", c.act, seed)
+				if s.base != nil {
+					c.killedThen(n, "collected", func(f *fixture) error { _, err := f.s.Collect(t.Context()); return err }, seed)
+				}
+			}
+			t.Logf("%d checks, seed %d", c.checked, seed)
+		})
+	}
+}
+
+// killedThen kills the process after operation n, has another one do next, and cuts power at its end and at some other
+// moment.
+func (c *crash) killedThen(n int, name string, next func(*fixture) error, seed uint64) {
+	c.Helper()
+	root := c.fresh()
+	defer os.RemoveAll(root)
+	c.must(c.disk(c.trace[:n]).Seen(root))
+	age(c, root) // so that a collection takes what it can
+	second := *c
+	second.act = next
+	tape := &durabletest.Tape{Root: root}
+	err := second.run(root, tape)
+	if err != nil && !slices.ContainsFunc(c.done, func(e error) bool { return errors.Is(err, e) }) {
+		c.Errorf("killed after operation %d and %s: %v", n, name, err)
+	}
+	reported := name == "done again" && (err == nil || errors.Is(err, ErrExists))
+	r := rand.New(rand.NewPCG(seed, uint64(n)))
+	ops := tape.Ops()
+	for _, m := range []int{len(ops), r.IntN(len(ops))} {
+		after := c.fresh()
+		c.must(c.disk(c.trace[:n], ops[:m]).PowerCut(after, r, 0))
+		c.check(fmt.Sprintf("seed %d, killed after operation %d, %s (%v), power cut after %d", seed, n, name, err, m), after, reported && m == len(ops))
 	}
 }

@@ -33,7 +33,8 @@ type logFile struct {
 
 	mu      sync.Mutex // guards the cache of what was read
 	inode   uint64
-	good    int64 // length of the whole lines, which never change
+	good    int64  // length of the whole lines
+	last    []byte // the last of them
 	entries []Entry
 }
 
@@ -79,8 +80,15 @@ func (l *logFile) scan(f logReader) ([]Entry, int64, error) {
 		return nil, 0, fmt.Errorf("reading catalog: %w", err)
 	}
 	st := i.Sys().(*syscall.Stat_t)
-	if st.Ino != l.inode || st.Size < l.good {
-		l.inode, l.good, l.entries = st.Ino, 0, nil
+	// A line never changes once it is synced. One that could not be is cut off again, and others may come in its place.
+	last := make([]byte, len(l.last))
+	if st.Ino == l.inode && st.Size >= l.good {
+		if _, err := f.ReadAt(last, l.good-int64(len(last))); err != nil {
+			return nil, 0, fmt.Errorf("reading catalog: %w", err)
+		}
+	}
+	if st.Ino != l.inode || st.Size < l.good || !bytes.Equal(last, l.last) {
+		l.inode, l.good, l.last, l.entries = st.Ino, 0, nil, nil
 	}
 	rest, err := io.ReadAll(io.NewSectionReader(f, l.good, 1<<62-l.good))
 	if err != nil {
@@ -90,7 +98,9 @@ func (l *logFile) scan(f logReader) ([]Entry, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading catalog %s: %w", l.path, err)
 	}
-	l.good += n
+	if l.good += n; n > 0 {
+		l.last = bytes.Clone(rest[bytes.LastIndexByte(rest[:n-1], '\n')+1 : n])
+	}
 	l.entries = append(l.entries[:len(l.entries):len(l.entries)], more...)
 	return l.entries, l.good, nil
 }
@@ -164,11 +174,15 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 	if err != nil {
 		return err
 	}
+	// The last lines may be of a process that was killed before its fsync. What they say is built on now: blobs are
+	// removed, or somebody is told that a version is there already.
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
+	}
 	more, err := f(old)
 	if err != nil || len(more) == 0 {
 		return err
 	}
-	var b []byte
 	var last time.Time
 	for i, e := range more {
 		last = time.Now().UTC().Truncate(time.Millisecond)
@@ -177,10 +191,11 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 		if err != nil {
 			return fmt.Errorf("appending to catalog: %w", err)
 		}
-		b = append(b, line...)
-	}
-	if err := appendAt(file, b, end); err != nil {
-		return fmt.Errorf("appending to catalog: %w", err)
+		// One by one: of two that are not synced a power cut might take the first and leave the second.
+		if err := appendAt(file, line, end); err != nil {
+			return fmt.Errorf("appending to catalog: %w", err)
+		}
+		end += int64(len(line))
 	}
 	// A blob that is put from now on must be dated later than the entry, which is dated in whole milliseconds.
 	time.Sleep(time.Until(last.Add(time.Millisecond)))
