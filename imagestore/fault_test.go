@@ -259,33 +259,46 @@ func (c *crash) whole(what string, f *fixture) string {
 	return refs(list)
 }
 
-// clean lets two days pass and collects: what is then there is the catalog and the blobs that it needs.
 func (c *crash) clean(what, root string) {
 	c.Helper()
-	age(c, root)
-	f := c.open(durable.Disk{}, root)
-	if _, err := f.s.Collect(c.Context()); err != nil {
-		c.Errorf("%s: collecting: %v", what, err)
+	clean(c.T, what, filepath.Join(root, "store"))
+}
+
+// clean lets two days pass and collects: what is then below the directory of a store is the catalog and the blobs that
+// it needs.
+func clean(t *testing.T, what, dir string) {
+	t.Helper()
+	age(t, dir)
+	s, err := Open(dir)
+	if err == nil {
+		_, err = s.Collect(t.Context())
 	}
-	v, err := f.s.view(c.Context())
-	c.must(err)
+	if err != nil {
+		t.Fatalf("%s: collecting: %v", what, err)
+	}
+	v, err := s.view(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
 	want := []string{"catalog", "catalog.lock"}
 	for d := range v.needed() {
-		p, _ := filepath.Rel(f.dir, f.blobFile(d))
-		want = append(want, p)
+		want = append(want, filepath.Join("blobs", "sha256", d.Hex()[:2], d.Hex()))
 	}
 	var got []string
-	c.must(filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
-			p, _ = filepath.Rel(f.dir, p)
+			p, _ = filepath.Rel(dir, p)
 			got = append(got, p)
 		}
 		return err
-	}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		c.Errorf("%s: after collection there is\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Errorf("%s: after collection there is\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
