@@ -19,6 +19,8 @@ type applier struct {
 	btrfs bool                       // the tree lies on btrfs
 	clone func(*step) (*tree, error) // the tree that a clone's source is in
 
+	noDevices, noSetID bool // see Options
+
 	// The file that was made or written last stays open: what comes next is mostly about it.
 	path   string
 	fd     int // -1 if none
@@ -151,6 +153,9 @@ func (a *applier) create(s *step, path string) error {
 		if kind := s.Mode & unix.S_IFMT; kind != unix.S_IFCHR && kind != unix.S_IFBLK {
 			return fmt.Errorf("making device %q: mode %#o is of no device", path, s.Mode)
 		}
+		if a.noDevices {
+			return fmt.Errorf("making device %q: %w", path, ErrForbidden)
+		}
 		err = unix.Mknodat(d.fd, name, uint32(s.Mode&unix.S_IFMT)|0o600, int(s.Rdev))
 	case sendstream.OpMkfifo:
 		err = unix.Mknodat(d.fd, name, unix.S_IFIFO|0o600, 0)
@@ -197,6 +202,11 @@ func (a *applier) remove(path string, flags int) error {
 
 func (a *applier) chmod(s *step) error {
 	mode := uint32(s.Mode & 0o7777)
+	if a.noSetID && mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		if err := a.mayHaveSetID(s.Path); err != nil {
+			return err
+		}
+	}
 	if a.fd >= 0 && a.path == s.Path {
 		return at("changing mode of", s.Path, unix.Fchmod(a.fd, mode))
 	}
@@ -209,6 +219,23 @@ func (a *applier) chmod(s *step) error {
 		a.tree.forget(s.Path) // its set-group-ID bit counts
 	}
 	return at("changing mode of", s.Path, err)
+}
+
+// mayHaveSetID lets directories have what ErrForbidden keeps from all else: there the bits only say whose group a new file
+// has.
+func (a *applier) mayHaveSetID(path string) error {
+	d, name, err := a.tree.parent(path)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return at("changing mode of", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return at("setting set-user-ID or set-group-ID bit of", path, ErrForbidden)
+	}
+	return nil
 }
 
 // chmodAt changes the mode of name, and gives EOPNOTSUPP where that is a symbolic link.
@@ -271,6 +298,9 @@ func (a *applier) utimes(s *step) error {
 func (a *applier) xattr(s *step) error {
 	if !a.btrfs && isProperty(s.XattrName) {
 		return nil
+	}
+	if a.noSetID && s.Op == sendstream.OpSetXattr && s.XattrName == "security.capability" {
+		return at("setting capabilities of", s.Path, ErrForbidden)
 	}
 	// The last part of the path is not followed by the l functions, and what is before it is open already.
 	path := "/proc/self/fd/" + strconv.Itoa(a.fd)
