@@ -322,8 +322,11 @@ func (a *applier) xattr(s *step) error {
 	return at("setting attribute "+strconv.Quote(s.XattrName)+" of", s.Path, set(path, s.XattrName, s.Data, 0))
 }
 
-// isProperty reports whether an attribute is a property of btrfs, such as its compression, that means nothing elsewhere.
-func isProperty(xattr string) bool { return strings.HasPrefix(xattr, "btrfs.") }
+// isProperty reports whether an attribute speaks of how one file system stores a file, and means nothing elsewhere: a property
+// of btrfs, such as its compression, or an ACL as XFS has it on disk, which it lists beside the ACL itself.
+func isProperty(xattr string) bool {
+	return strings.HasPrefix(xattr, "btrfs.") || xattr == "trusted.SGI_ACL_FILE" || xattr == "trusted.SGI_ACL_DEFAULT"
+}
 
 // at says what failed and where.
 func at(verb, path string, err error) error {
