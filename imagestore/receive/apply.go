@@ -21,6 +21,11 @@ type applier struct {
 
 	noDevices, noSetID bool // see Options
 
+	// What the root's times must be in the end: the parent's, or those of the last command for them; nil in a full
+	// stream before that. The sender gives what it moves, and what it cannot name yet, a name in the root for a moment, and
+	// says nothing of the root's times where the two trees do not differ there.
+	rootTimes []unix.Timespec
+
 	// The file that was made or written last stays open: what comes next is mostly about it.
 	path   string
 	fd     int // -1 if none
@@ -272,7 +277,7 @@ func (a *applier) chown(s *step) error {
 	if err == nil {
 		err = unix.Fchownat(dir, name, uid, gid, flags)
 	}
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		if name == "" {
 			err = unix.Fchmod(dir, st.Mode&0o7777)
 		} else {
@@ -284,6 +289,9 @@ func (a *applier) chown(s *step) error {
 
 func (a *applier) utimes(s *step) error {
 	times := []unix.Timespec{timespec(s.Atime), timespec(s.Mtime)}
+	if s.Path == "" {
+		a.rootTimes = times
+	}
 	if a.fd >= 0 && a.path == s.Path {
 		return at("setting times of", s.Path, unix.UtimesNanoAt(a.fd, "", times, unix.AT_EMPTY_PATH))
 	}
@@ -292,6 +300,24 @@ func (a *applier) utimes(s *step) error {
 		return err
 	}
 	return at("setting times of", s.Path, unix.UtimesNanoAt(d.fd, name, times, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// startFrom takes the root as the parent's.
+func (a *applier) startFrom() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(a.tree.root, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	a.rootTimes = []unix.Timespec{st.Atim, st.Mtim}
+	return nil
+}
+
+// end lets go of everything, and gives the root its times.
+func (a *applier) end() error {
+	if err := a.release(); err != nil || a.rootTimes == nil {
+		return err
+	}
+	return at("setting times of", "", unix.UtimesNanoAt(a.tree.root, ".", a.rootTimes, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // xattr sets or removes an extended attribute, of a symbolic link too.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"griddle/imagestore/content"
@@ -101,7 +102,8 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 		}
 		want := survey(t, snap)
 		peer(t, stream, theirs)
-		same(t, fmt.Sprintf("state %d by btrfs receive", i), withoutSetID(survey(t, filepath.Join(theirs, filepath.Base(snap)))), withoutSetID(want))
+		got := survey(t, filepath.Join(theirs, filepath.Base(snap)))
+		same(t, fmt.Sprintf("state %d by btrfs receive", i), peerLike(got), peerLike(want))
 		for name, dir := range targets {
 			res := ours(t, stream, dir, receive.Options{Name: fmt.Sprint("g", i), Parents: parents[name]})
 			parents[name] = append(parents[name], receive.Parent{UUID: res.UUID, Ctransid: res.Ctransid, Dir: res.Path})
@@ -111,6 +113,14 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 			}
 		}
 	}
+}
+
+// peerLike leaves out what `btrfs receive` does not get right: set-ID bits, see withoutSetID, and the times of the root, which the
+// temporary names of a delta change and which the sender then says nothing of.
+func peerLike(lines map[string]string) map[string]string {
+	masked := withoutSetID(lines)
+	masked["."] = regexp.MustCompile(`[am]time \S+`).ReplaceAllString(masked["."], "")
+	return masked
 }
 
 func glob(t *testing.T, pattern string) []string {

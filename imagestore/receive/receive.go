@@ -129,6 +129,11 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	a := newApplier(t, q.btrfs, sources.find)
 	a.noDevices, a.noSetID = o.NoDevices, o.NoSetID
 	defer a.release()
+	if first.Op == sendstream.OpSnapshot {
+		if err := a.startFrom(); err != nil {
+			return Result{}, err
+		}
+	}
 	reported := int64(0)
 	for {
 		s, err := in.step()
@@ -152,7 +157,7 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	} else if err != io.EOF {
 		return Result{}, err
 	}
-	if err := a.release(); err != nil {
+	if err := a.end(); err != nil {
 		return Result{}, err
 	}
 	if err := q.finish(o.Name, res.UUID, res.Ctransid); err != nil {
