@@ -36,7 +36,10 @@ type Config struct {
 	KernelArgs  []string      `yaml:"kernel_args"`
 	Keymap      string        `yaml:"keymap"`
 	Hostname    string        `yaml:"hostname"`
-	Log         LogConfig     `yaml:"log"`
+
+	CatalogExpires time.Duration `yaml:"catalog_expires"`
+
+	Log LogConfig `yaml:"log"`
 }
 
 // DHCP is how the network gets its addresses.
@@ -71,7 +74,10 @@ func DefaultConfig() Config {
 		MenuTimeout: 10 * time.Second,
 		Keymap:      "us",
 		Hostname:    "node-{mac}",
-		Log:         LogConfig{Level: "info", Format: "text"},
+
+		CatalogExpires: 365 * 24 * time.Hour,
+
+		Log: LogConfig{Level: "info", Format: "text"},
 	}
 }
 
@@ -154,6 +160,9 @@ func (c Config) mistakes() []mistake {
 	sample := strings.NewReplacer("{mac}", "525400000000", "{serial}", "s", "{n}", "1").Replace(c.Hostname)
 	if !fleet.ValidHostname(sample) || strings.Contains(sample, ".") {
 		wrong("hostname", "%q does not make a hostname: letters, digits, hyphens, {mac}, {serial} and {n}", c.Hostname)
+	}
+	if c.CatalogExpires != 0 && c.CatalogExpires < time.Hour {
+		wrong("catalog_expires", "%s is less than an hour; 0 means never", c.CatalogExpires)
 	}
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -13,7 +13,7 @@ import (
 // images is what the API sees of the image store.
 type images struct{ store *imagestore.Store }
 
-// absent is an error of the store that means that there is no such image.
+// absent is an error of the store that means that there is no such image to be had.
 type absent struct{ error }
 
 // Is makes it api.ErrNoImage.
@@ -22,7 +22,7 @@ func (absent) Is(target error) bool { return target == api.ErrNoImage }
 // Unwrap returns the store's error.
 func (a absent) Unwrap() error { return a.error }
 
-// Choices implements api.Images: every image, the newest of a template first.
+// Choices implements api.Images: every image that can be installed, the newest of a template first.
 func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	listed, err := i.store.List(ctx)
 	if err != nil {
@@ -30,6 +30,9 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	}
 	out := make([]job.ImageChoice, 0, len(listed))
 	for _, l := range listed {
+		if l.Installable() != nil {
+			continue
+		}
 		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published})
 	}
 	return out, nil
@@ -42,7 +45,7 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 		return job.Image{}, absent{err}
 	}
 	p, err := i.store.Plan(ctx, ref)
-	if errors.Is(err, imagestore.ErrNotFound) {
+	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrSignature) {
 		return job.Image{}, absent{err}
 	}
 	if err != nil {

@@ -108,8 +108,12 @@ func (s *server) prepare(ctx context.Context) (err error) {
 	if s.store, err = imagestore.Open(s.config.StoreDir()); err != nil {
 		return fmt.Errorf("opening the image store: %w", err)
 	}
-	if err := s.state.siteKey(ctx, s.store); err != nil {
+	key, err := s.state.siteKey(ctx, s.store)
+	if err != nil {
 		return err
+	}
+	if err := s.store.KeepHead(ctx, key, s.config.CatalogExpires); err != nil {
+		return lostEntries(err)
 	}
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -217,6 +221,18 @@ func (s *server) netboot() netboot.Config {
 	return c
 }
 
+// LostEntries is what to do about imagestore.ErrLost.
+const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost for good, remove `catalog.head` beside it; " +
+	"then clients that have seen them refuse this catalog until they are told to forget."
+
+// lostEntries says what to do where the catalog is not what this site signed.
+func lostEntries(err error) error {
+	if !errors.Is(err, imagestore.ErrLost) {
+		return err
+	}
+	return Advice{err, LostEntries}
+}
+
 // site is what the boot image of this site holds. The trusted keys are read each time: publishing may add one.
 func (s *server) site(ctx context.Context) ([]byte, error) {
 	trusted, err := s.store.Trusted(ctx)
@@ -224,8 +240,21 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
 	site := initramfs.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: s.config.Keymap}
-	for _, k := range trusted.Keys() {
-		site.Trusted = append(site.Trusted, k.String())
+	for _, g := range trusted.Grants() {
+		if g.Limited() {
+			site.Limited = append(site.Limited, g.String())
+		} else {
+			site.Trusted = append(site.Trusted, g.String())
+		}
 	}
+	b, err := s.store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, key, err := imagestore.OpenHead(b, trusted)
+	if err != nil {
+		return nil, err
+	}
+	site.Catalog = initramfs.Catalog{Key: key.String(), Seq: head.Seq}
 	return initramfs.SiteCPIO(site, s.keymap)
 }

@@ -21,6 +21,8 @@ const (
 	CAFile    = "ca.pem"      // the CA that agents and operators pin
 	TokenFile = "admin.token" // the administrator's bearer token
 	URLFile   = "server.url"  // the https base URL of the last serve
+
+	SiteKeyFile = "site.key" // the minisign secret key that signs what the store derives, and its catalog
 )
 
 // The other names there.
@@ -28,7 +30,6 @@ const (
 	caKeyFile     = "ca.key"
 	serverFile    = "server.pem"
 	serverKeyFile = "server.key"
-	siteKeyFile   = "site.key"
 	fleetFile     = "fleet.db"
 	leasesFile    = "leases"
 	lockFile      = "lock"
@@ -89,23 +90,21 @@ func (s *state) adminToken() (string, error) {
 	return token, nil
 }
 
-// siteKey returns the key that signs what this store derives, made at the first call ever, and makes the store trust it.
-func (s *state) siteKey(ctx context.Context, store *imagestore.Store) error {
-	key, _, err := imagestore.LoadOrMakeKey(s.path(siteKeyFile))
+// siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to the
+// store and makes the store trust it for that.
+func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagestore.SecretKey, error) {
+	key, _, err := imagestore.LoadOrMakeKey(s.path(SiteKeyFile))
 	if err != nil {
-		return fmt.Errorf("reading the site's key: %w", err)
+		return nil, fmt.Errorf("reading the site's key: %w", err)
 	}
-	trusted, err := store.Trusted(ctx)
+	err = store.Grant(ctx, imagestore.Granting{Key: imagestore.SiteGrant(key.Public()).String(), Comment: "this site"})
+	if errors.Is(err, imagestore.ErrRevoked) {
+		return nil, Advice{fmt.Errorf("trusting the site's key: %w", err),
+			fmt.Sprintf("Move %s and its .pub away; the next start makes another. Or trust it again on purpose with `griddle key trust --again --site`.", s.path(SiteKeyFile))}
+	}
 	if err != nil {
-		return fmt.Errorf("reading the store's trusted keys: %w", err)
+		return nil, fmt.Errorf("trusting the site's key: %w", err)
 	}
-	for _, k := range trusted.Keys() {
-		if k.String() == key.Public().String() {
-			return nil
-		}
-	}
-	if err := store.TrustKey(ctx, key.Public()); err != nil {
-		return fmt.Errorf("trusting the site's key: %w", err)
-	}
-	return nil
+	store.Key = key
+	return key, nil
 }

@@ -24,7 +24,8 @@ const (
 	KindPublish = "publish" // Image: a new image
 	KindStreams = "streams" // Image: further streams to one that is there
 	KindDelete  = "delete"  // Ref: its tombstone
-	KindTrust   = "trust"   // Key: a public key whose signatures count here
+	KindTrust   = "trust"   // Key: the Grant of a public key whose signatures count here from now on; Comment
+	KindRevoke  = "revoke"  // Key: a public key whose signatures count here no more
 	KindChannel = "channel" // Ref: a template; Channel now means Version
 )
 
@@ -36,6 +37,7 @@ type Entry struct {
 	Ref     string    `json:"ref,omitempty"`
 	Image   *Listed   `json:"image,omitempty"`
 	Key     string    `json:"key,omitempty"`
+	Comment string    `json:"comment,omitempty"`
 	Channel string    `json:"channel,omitempty"`
 	Version string    `json:"version,omitempty"`
 }
@@ -44,7 +46,9 @@ type Entry struct {
 type Change struct {
 	Publish *Publication `json:"publish,omitempty"`
 	Delete  string       `json:"delete,omitempty"` // a full reference
-	Trust   string       `json:"trust,omitempty"`  // the base64 line of a public key
+	Trust   string       `json:"trust,omitempty"`  // the line of a Grant, for a key that is not trusted yet
+	Grant   *Granting    `json:"grant,omitempty"`
+	Revoke  string       `json:"revoke,omitempty"` // the base64 line of a public key
 	Channel *Channel     `json:"channel,omitempty"`
 	Collect bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
 }
@@ -84,12 +88,13 @@ type Listed struct {
 	Description string         `json:"description,omitempty"`
 	Comment     string         `json:"comment,omitempty"`
 	Published   time.Time      `json:"published"`
-	Size        int64          `json:"size"`               // bytes of file contents
-	Files       int64          `json:"files"`              // entries of the tree
-	Wire        int64          `json:"wire"`               // bytes that the cheapest way from nothing fetches; not in the log
-	Latest      bool           `json:"latest,omitempty"`   // the newest version of its template and architecture; not in the log
-	Channels    []string       `json:"channels,omitempty"` // that mean this version; not in the log
-	Signer      string         `json:"signer"`             // ID of the key that signed the image document
+	Size        int64          `json:"size"`                // bytes of file contents
+	Files       int64          `json:"files"`               // entries of the tree
+	Wire        int64          `json:"wire"`                // bytes that the cheapest way from nothing fetches; not in the log
+	Latest      bool           `json:"latest,omitempty"`    // the newest version of its template and architecture; not in the log
+	Channels    []string       `json:"channels,omitempty"`  // that mean this version; not in the log
+	Signer      string         `json:"signer"`              // ID of the key that signed the image document
+	Untrusted   string         `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
 	Document    blob.Digest    `json:"document"`
 	Identity    Identity       `json:"identity"`
 	Streams     []ListedStream `json:"streams"`
@@ -130,7 +135,8 @@ func (l *Listed) blobs(f func(blob.Digest)) {
 type view struct {
 	images   map[string]*Listed           // live ones by full reference
 	gone     map[string]*Listed           // deleted ones
-	keys     []PublicKey                  // trusted
+	keys     keyring                      // who may sign
+	others   *Trust                       // who may sign beside them; nil for nobody
 	channels map[string]map[string]string // template -> channel -> version
 	entries  int64
 }
@@ -177,11 +183,9 @@ func (v *view) apply(e *Entry) error {
 			delete(v.images, e.Ref)
 		}
 	case KindTrust:
-		k, err := ParsePublicKey(e.Key)
-		if err != nil {
-			return err
-		}
-		v.keys = append(v.keys, k)
+		return v.keys.allow(e)
+	case KindRevoke:
+		return v.keys.revoke(e)
 	case KindChannel:
 		if v.channels[e.Ref] == nil {
 			v.channels[e.Ref] = map[string]string{}
@@ -196,7 +200,8 @@ func (v *view) apply(e *Entry) error {
 // complete fills in what the log does not hold.
 func (v *view) complete() {
 	newest := map[string]*Listed{}
-	ways := v.ways(nil)
+	v.mark()
+	ways := v.usable().ways(nil)
 	for _, l := range v.images {
 		l.Wire, l.Latest, l.Channels = ways[l.Ref].cost, false, nil
 		for c, version := range v.channels[l.Template] {
@@ -242,10 +247,14 @@ func (v *view) needed() map[blob.Digest]bool {
 	return out
 }
 
-func (v *view) trust(extra *Trust) *Trust {
-	t := NewTrust(extra.Keys()...)
-	for _, k := range v.keys {
-		t.Add(k)
+// trust is every key that counts: those of extra, and those of the log.
+func (v *view) trust(extra *Trust) *Trust { return v.keys.trust(extra) }
+
+// with makes the signatures of others' keys count too.
+func (v *view) with(others *Trust) *view {
+	if len(others.Grants()) > 0 {
+		v.others = others
+		v.complete()
 	}
-	return t
+	return v
 }

@@ -60,6 +60,12 @@ func (id Identity) validate() error {
 	return nil
 }
 
+// ref is the parsed reference of an identity that is valid.
+func (id Identity) ref() Ref {
+	r, _ := ParseRef(id.Ref)
+	return r
+}
+
 // Image is the document by which a publisher answers for an image.
 type Image struct {
 	Format string `json:"format"` // ImageFormat; Sign fills it in
@@ -177,46 +183,54 @@ func marshalLine(v any) ([]byte, error) {
 }
 
 // openDocument splits a signed document, checks its signature and decodes its first line into doc.
-func openDocument(b []byte, t *Trust, doc any) (PublicKey, error) {
+func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 	if len(b) > maxDocument {
-		return PublicKey{}, fmt.Errorf("%d bytes are more than a document may have", len(b))
+		return Grant{}, fmt.Errorf("%d bytes are more than a document may have", len(b))
 	}
 	i := bytes.IndexByte(b, '\n') + 1
 	if i == 0 {
-		return PublicKey{}, fmt.Errorf("%w: there is none", ErrSignature)
+		return Grant{}, fmt.Errorf("%w: there is none", ErrSignature)
 	}
-	key, _, err := verifySignature(b[:i], b[i:], t)
+	grant, _, err := verifySignature(b[:i], b[i:], t)
 	if err != nil {
-		return PublicKey{}, err
+		return Grant{}, err
 	}
 	if err := json.Unmarshal(b[:i], doc); err != nil {
-		return PublicKey{}, fmt.Errorf("decoding: %w", err)
+		return Grant{}, fmt.Errorf("decoding: %w", err)
 	}
-	return key, nil
+	return grant, nil
 }
 
-// OpenImage checks an image document against the keys of t and decodes it. It returns the key that signed.
+// OpenImage checks an image document against the keys of t, and what they may sign, and decodes it. It returns the key
+// that signed.
 func OpenImage(b []byte, t *Trust) (Image, PublicKey, error) {
 	var m Image
-	key, err := openDocument(b, t, &m)
+	grant, err := openDocument(b, t, &m)
 	if err == nil {
 		err = m.validate()
+	}
+	if err == nil {
+		err = grant.Image(m.ref())
 	}
 	if err != nil {
 		return Image{}, PublicKey{}, fmt.Errorf("reading image document: %w", err)
 	}
-	return m, key, nil
+	return m, grant.key, nil
 }
 
-// OpenStream checks a stream document against the keys of t and decodes it. It returns the key that signed.
+// OpenStream checks a stream document against the keys of t, and what they may sign, and decodes it. It returns the key
+// that signed.
 func OpenStream(b []byte, t *Trust) (Stream, PublicKey, error) {
 	var s Stream
-	key, err := openDocument(b, t, &s)
+	grant, err := openDocument(b, t, &s)
 	if err == nil {
 		err = s.validate()
+	}
+	if err == nil {
+		err = grant.Stream(s.Image.ref())
 	}
 	if err != nil {
 		return Stream{}, PublicKey{}, fmt.Errorf("reading stream document: %w", err)
 	}
-	return s, key, nil
+	return s, grant.key, nil
 }

@@ -9,6 +9,7 @@
 //	DIR/blobs/sha256/01/0123…   every document, index, encoding and content manifest (package blob)
 //	DIR/catalog                 the append-only log of what was published, deleted and trusted
 //	DIR/catalog.lock            flock(2)ed by whoever changes the catalog
+//	DIR/catalog.head            how far it has come, signed by the site's key (KeepHead)
 //
 // An image is made of these blobs:
 //
@@ -35,8 +36,10 @@
 //
 // Guarantees. A published image is in the catalog, by one durable line, only when all its blobs are there, whole and
 // durable, and its documents bear signatures that are trusted: a crash at any moment leaves the image published or
-// not, and blobs without an image are collected later. Bytes that reach a reader of OpenStream are verified against a
-// signed document first. Everything read from outside is bounded: documents, frames, windows and counts.
+// not, and blobs without an image are collected later. A signature counts for what the key's Grant says, until the key is
+// revoked. Whoever reads a signed catalog from a server refuses one that is older than what its SeenDir remembers. Bytes
+// that reach a reader of OpenStream are verified against a signed document first. Everything read from outside is
+// bounded: documents, frames, windows and counts.
 package imagestore
 
 import "errors"

@@ -153,8 +153,7 @@ func loadOrMakeKey(disk durable.Disk, path string) (k *SecretKey, made bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	pub := fmt.Appendf(nil, "%sgriddle public key %s\n%s\n", untrusted, k.Public().ID(), k.Public())
-	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", pub, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().file(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
 	return k, true, nil

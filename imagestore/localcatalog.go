@@ -16,6 +16,7 @@ type localCatalog struct {
 	log   *logFile
 	blobs blob.Store
 	trust *Trust
+	head  *headFile
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -33,13 +34,18 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		if err != nil {
 			return nil, err
 		}
+		v.with(c.trust)
 		switch {
 		case ch.Publish != nil:
 			return c.publish(ctx, v, *ch.Publish, &out)
 		case ch.Delete != "":
 			return c.delete(v, ch.Delete)
 		case ch.Trust != "":
-			return c.addKey(v, ch.Trust)
+			return v.trustOnce(ch.Trust)
+		case ch.Grant != nil:
+			return v.grant(*ch.Grant)
+		case ch.Revoke != "":
+			return v.revocation(ch.Revoke)
 		case ch.Channel != nil:
 			return c.channel(v, *ch.Channel)
 		case ch.Collect:
@@ -207,22 +213,6 @@ func (c *localCatalog) delete(v *view, ref string) ([]Entry, error) {
 		return nil, fmt.Errorf("%w: %s leads to %s", ErrInUse, ref, strings.Join(cut, ", "))
 	}
 	return []Entry{{Kind: KindDelete, Ref: ref}}, nil
-}
-
-func (c *localCatalog) addKey(v *view, line string) ([]Entry, error) {
-	k, err := ParsePublicKey(line)
-	if err != nil {
-		return nil, err
-	}
-	for _, old := range v.keys {
-		if old == k {
-			return nil, nil
-		}
-		if old.id == k.id {
-			return nil, fmt.Errorf("another key with the ID %s is trusted already", k.ID())
-		}
-	}
-	return []Entry{{Kind: KindTrust, Key: k.String()}}, nil
 }
 
 func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -30,12 +31,16 @@ import (
 type logFile struct {
 	disk durable.Disk
 	path string
+	// Called with the lock held and all entries: before others are added, which an error prevents, and after that.
+	// Both may be nil.
+	before, after func([]Entry) error
 
 	mu      sync.Mutex // guards the cache of what was read
 	inode   uint64
-	good    int64  // length of the whole lines
-	last    []byte // the last of them
+	good    int64 // length of the whole lines
 	entries []Entry
+	sum     hash.Hash // SHA-256 of the whole lines
+	last    []byte    // the last of them: another where this one was put in the place of that, or a line that could not be synced was cut off
 }
 
 const maxLine = 4 << 20
@@ -80,15 +85,8 @@ func (l *logFile) scan(f logReader) ([]Entry, int64, error) {
 		return nil, 0, fmt.Errorf("reading catalog: %w", err)
 	}
 	st := i.Sys().(*syscall.Stat_t)
-	// A line never changes once it is synced. One that could not be is cut off again, and others may come in its place.
-	last := make([]byte, len(l.last))
-	if st.Ino == l.inode && st.Size >= l.good {
-		if _, err := f.ReadAt(last, l.good-int64(len(last))); err != nil {
-			return nil, 0, fmt.Errorf("reading catalog: %w", err)
-		}
-	}
-	if st.Ino != l.inode || st.Size < l.good || !bytes.Equal(last, l.last) {
-		l.inode, l.good, l.last, l.entries = st.Ino, 0, nil, nil
+	if st.Ino != l.inode || st.Size < l.good || l.sum == nil || !l.same(f) {
+		l.inode, l.good, l.entries, l.sum, l.last = st.Ino, 0, nil, sha256.New(), nil
 	}
 	rest, err := io.ReadAll(io.NewSectionReader(f, l.good, 1<<62-l.good))
 	if err != nil {
@@ -98,11 +96,77 @@ func (l *logFile) scan(f logReader) ([]Entry, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading catalog %s: %w", l.path, err)
 	}
-	if l.good += n; n > 0 {
+	l.good += n
+	l.sum.Write(rest[:n])
+	if n > 0 {
 		l.last = bytes.Clone(rest[bytes.LastIndexByte(rest[:n-1], '\n')+1 : n])
 	}
 	l.entries = append(l.entries[:len(l.entries):len(l.entries)], more...)
 	return l.entries, l.good, nil
+}
+
+// same says whether f still has the line that was read last.
+func (l *logFile) same(f io.ReaderAt) bool {
+	b := make([]byte, len(l.last))
+	_, err := f.ReadAt(b, l.good-int64(len(b)))
+	return len(b) == 0 || err == nil && bytes.Equal(b, l.last)
+}
+
+// sync makes the lines that were read durable.
+func (l *logFile) sync() error {
+	f, err := l.disk.OpenFile(l.path, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
+	}
+	return nil
+}
+
+// sumAt is the SHA-256 of the first seq whole lines, in hex.
+func (l *logFile) sumAt(seq int64) (string, error) {
+	l.mu.Lock()
+	all, whole := int64(len(l.entries)), ""
+	if seq == all && l.sum != nil {
+		whole = hex.EncodeToString(l.sum.Sum(nil))
+	}
+	l.mu.Unlock()
+	if whole != "" {
+		return whole, nil
+	}
+	b, err := l.lines()
+	if err != nil {
+		return "", err
+	}
+	end := 0
+	for range seq {
+		i := bytes.IndexByte(b[end:], '\n')
+		if i < 0 {
+			return "", fmt.Errorf("reading catalog %s: it has less than %d entries", l.path, seq)
+		}
+		end += i + 1
+	}
+	return hexSum(b[:end]), nil
+}
+
+// lines are the whole lines as they are.
+func (l *logFile) lines() ([]byte, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, fmt.Errorf("reading catalog: %w", err)
+	}
+	defer f.Close()
+	_, good, err := l.scan(f)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, good)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return nil, fmt.Errorf("reading catalog: %w", err)
+	}
+	return b, nil
 }
 
 // parseLog reads lines that follow entry number seq. It returns the entries and the length of their lines; what is
@@ -183,6 +247,11 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 	if err != nil || len(more) == 0 {
 		return err
 	}
+	if l.before != nil {
+		if err := l.before(old); err != nil {
+			return fmt.Errorf("appending to catalog: %w", err)
+		}
+	}
 	var last time.Time
 	for i, e := range more {
 		last = time.Now().UTC().Truncate(time.Millisecond)
@@ -196,6 +265,12 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 			return fmt.Errorf("appending to catalog: %w", err)
 		}
 		end += int64(len(line))
+	}
+	if l.after != nil {
+		// The change is made: what fails here cannot take it back, and is tried again by whoever asks for the head.
+		if all, _, err := l.scan(file); err == nil {
+			_ = l.after(all)
+		}
 	}
 	// A blob that is put from now on must be dated later than the entry, which is dated in whole milliseconds.
 	time.Sleep(time.Until(last.Add(time.Millisecond)))

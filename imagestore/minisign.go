@@ -29,7 +29,7 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	if rest, ok := strings.CutPrefix(line, untrusted); ok {
 		_, line, _ = strings.Cut(rest, "\n")
 	}
-	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line))
+	b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(line))
 	if err != nil || len(b) != 2+8+ed25519.PublicKeySize || string(b[:2]) != "Ed" {
 		return k, fmt.Errorf("parsing public key %.80q: want the base64 line that minisign prints, beginning with RW", line)
 	}
@@ -91,31 +91,32 @@ func (k *SecretKey) signature(message []byte, comment string) []byte {
 		trusted, comment, base64.StdEncoding.EncodeToString(global))
 }
 
-// verifySignature checks the four lines sig over message against the keys of t. It returns the key that signed and
-// the trusted comment. Legacy signatures ("Ed", not prehashed) are refused: minisign has written none since 0.11.
-func verifySignature(message, sig []byte, t *Trust) (PublicKey, string, error) {
-	bad := func(why string) (PublicKey, string, error) {
-		return PublicKey{}, "", fmt.Errorf("%w: %s", ErrSignature, why)
+// verifySignature checks the four lines sig over message against the keys of t. It returns what the key that signed
+// counts for, which the caller must look at, and the trusted comment. Legacy signatures ("Ed", not prehashed) are refused: minisign has written none since 0.11.
+func verifySignature(message, sig []byte, t *Trust) (Grant, string, error) {
+	bad := func(why string) (Grant, string, error) {
+		return Grant{}, "", fmt.Errorf("%w: %s", ErrSignature, why)
 	}
 	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(sig), "\r\n", "\n"), "\n"), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
 		return bad("it does not have the four lines of a minisign signature")
 	}
-	b, err := base64.StdEncoding.DecodeString(lines[1])
+	b, err := base64.StdEncoding.Strict().DecodeString(lines[1])
 	if err != nil || len(b) != 2+8+ed25519.SignatureSize {
 		return bad("its second line is not a minisign signature")
 	}
-	global, err := base64.StdEncoding.DecodeString(lines[3])
+	global, err := base64.StdEncoding.Strict().DecodeString(lines[3])
 	if err != nil || len(global) != ed25519.SignatureSize {
 		return bad("its fourth line is not a signature")
 	}
 	if string(b[:2]) != "ED" {
 		return bad("it is not prehashed (sign with minisign 0.11 or newer)")
 	}
-	key, ok := t.find([8]byte(b[2:10]))
-	if !ok {
-		return bad(fmt.Sprintf("key %s is not trusted here", PublicKey{id: [8]byte(b[2:10])}.ID()))
+	grant, err := t.find([8]byte(b[2:10]))
+	if err != nil {
+		return Grant{}, "", err
 	}
+	key := grant.key
 	sum := blake2b.Sum512(message)
 	if !ed25519.Verify(key.key[:], sum[:], b[10:]) {
 		return bad(fmt.Sprintf("it does not match the content (key %s)", key.ID()))
@@ -124,5 +125,5 @@ func verifySignature(message, sig []byte, t *Trust) (PublicKey, string, error) {
 	if !ed25519.Verify(key.key[:], append(bytes.Clone(b[10:]), comment...), global) {
 		return bad(fmt.Sprintf("its trusted comment was changed (key %s)", key.ID()))
 	}
-	return key, comment, nil
+	return grant, comment, nil
 }

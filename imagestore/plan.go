@@ -93,7 +93,10 @@ func (v *view) way(ref string, have []string) ([]*ListedStream, error) {
 	if v.images[ref] == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
 	}
-	ways := v.ways(have)
+	if err := v.images[ref].trusted(); err != nil {
+		return nil, fmt.Errorf("planning %s: %w", ref, err)
+	}
+	ways := v.usable().ways(have)
 	var out []*ListedStream
 	for at := ref; at != ""; {
 		r, ok := ways[at]

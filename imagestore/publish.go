@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/delta"
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source"
 )
@@ -92,14 +93,14 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 			err = errors.Join(err, copied.Discard())
 		}
 	}()
-	old, parent, err := v.newestKept(o)
+	from, err := s.findBase(ctx, v, o, copied)
 	if err != nil {
 		return Published{}, err
 	}
-	if parent != nil {
-		defer parent.Release()
+	if from != nil {
+		defer from.release()
 	}
-	e, m, id, err := s.sendAndStore(ctx, o, copied, old, parent)
+	e, m, id, err := s.send(ctx, o, copied, from)
 	if err != nil {
 		return Published{}, err
 	}
@@ -107,16 +108,16 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: m.Size(), Files: int64(len(m.Entries))}
 	out := Published{Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
 	stream := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
-	if parent != nil {
-		stream.Parent = &old.Identity
-		out.Kind, out.Parent = "delta", old.Ref
+	if from != nil {
+		stream.Parent = &from.listed.Identity
+		out.Kind, out.Parent = "delta", from.listed.Ref
 	}
 	if err := s.commit(ctx, image, stream, e, o.Key); err != nil {
 		return Published{}, err
 	}
 	added = true
-	if parent != nil {
-		parent.Release()
+	if from != nil {
+		from.release()
 	}
 	// What follows cannot take the publication back, and what fails of it the next Collect sees to.
 	if err := errors.Join(copied.Keep(), o.retire(ctx, copied.Name)); err != nil {
@@ -176,21 +177,6 @@ func (v *view) byIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 	return nil
 }
 
-// newestKept finds the parent of a delta: the newest image of the same template and architecture whose copy is still
-// there.
-func (v *view) newestKept(o PublishOptions) (*Listed, *source.Copy, error) {
-	for _, l := range v.sorted() {
-		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch {
-			continue
-		}
-		c, err := o.Source.Kept(l.Identity.UUID, l.Identity.Ctransid)
-		if c != nil || err != nil {
-			return l, c, err
-		}
-	}
-	return nil, nil, nil
-}
-
 // retire removes the copies of the other versions of the template.
 func (o PublishOptions) retire(ctx context.Context, keep string) error {
 	template := Ref{Namespace: o.Ref.Namespace, Name: o.Ref.Name}.FileName()
@@ -204,85 +190,131 @@ func (o PublishOptions) retire(ctx context.Context, keep string) error {
 	})
 }
 
-// sendAndStore sends the copy and gives the encoding, the manifest and the identity, still without a name.
-func (s *Store) sendAndStore(ctx context.Context, o PublishOptions, c *source.Copy, old *Listed, parent *source.Copy) (Encoded, *content.Manifest, Identity, error) {
-	fail := func(err error) (Encoded, *content.Manifest, Identity, error) { return Encoded{}, nil, Identity{}, err }
-	var before *content.Manifest
-	if parent != nil {
-		opened, err := s.Open(ctx, Plan{Ref: old.Ref, Document: old.Document}, OpenOptions{})
+// base is what a delta starts from.
+type base struct {
+	listed  *Listed
+	tree    delta.Tree
+	kept    *source.Copy // that the tree is, beside the source; nil where it is on the shelf
+	release func()
+}
+
+// findBase finds what the publication's delta can start from: the newest image of the same template and architecture whose
+// copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
+// nil where a full stream is all that there can be.
+func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *source.Copy) (*base, error) {
+	for _, l := range v.sorted() {
+		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
+			continue
+		}
+		if !c.Snapshot {
+			t, err := s.tree(ctx, l.ref(), o.phase)
+			if errors.Is(err, ErrNoShelf) {
+				return nil, nil // the server may derive a delta
+			}
+			if err != nil {
+				return nil, fmt.Errorf("opening the parent: %w", err)
+			}
+			return &base{listed: l, tree: t.side(), release: t.release}, nil
+		}
+		kept, err := o.Source.Kept(l.Identity.UUID, l.Identity.Ctransid)
+		if kept == nil && err == nil {
+			continue
+		}
 		if err != nil {
-			return fail(fmt.Errorf("opening the parent: %w", err))
+			return nil, err
 		}
-		if before, err = opened.Content(ctx); err != nil {
-			return fail(fmt.Errorf("opening the parent: %w", err))
+		opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+		var m *content.Manifest
+		if err == nil {
+			m, err = opened.Content(ctx)
 		}
+		if err != nil {
+			kept.Release()
+			return nil, fmt.Errorf("opening the parent: %w", err)
+		}
+		t := delta.Tree{Dir: kept.Dir, Content: m, UUID: kept.UUID, Ctransid: kept.Ctransid}
+		return &base{listed: l, tree: t, kept: kept, release: kept.Release}, nil
 	}
-	out, err := c.Send(ctx, parent)
+	return nil, nil
+}
+
+// phase tells of work before the sending.
+func (o PublishOptions) phase(string, int64, int64) {}
+
+// send makes the stream of the copy, from nothing or from a base, and gives the encoding, the manifest and the
+// identity, still without a name.
+func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (Encoded, *content.Manifest, Identity, error) {
+	fail := func(err error) (Encoded, *content.Manifest, Identity, error) { return Encoded{}, nil, Identity{}, err }
+	total := c.Bytes
+	m := making{s: s, encoder: o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
+	if from != nil {
+		var err error
+		if m.to.Content, total, err = compared(ctx, c, from); err != nil {
+			return fail(err)
+		}
+		m.from = &from.tree
+	}
+	m.encoder.Progress = nil
+	if o.Progress != nil {
+		m.encoder.Progress = func(raw, wire int64) { o.Progress(PublishedSoFar{raw, wire, max(total, raw)}) }
+	}
+	var e Encoded
+	var err error
+	if from != nil {
+		e, err = m.encode(ctx)
+	} else {
+		e, m.to.Content, err = m.encodeWhole(ctx)
+	}
 	if err != nil {
 		return fail(err)
 	}
-	defer out.Close()
-	g, gctx := errgroup.WithContext(ctx)
-	b := content.NewBuilder(before, c.Dir)
-	raw := newTap(gctx)
-	stop := o.measure(gctx, g, c, parent)
-	var e Encoded
-	g.Go(func() error {
-		var err error
-		encoder := stop(o.Encoder)
-		encoder.tap = raw
-		e, err = encoder.Encode(gctx, out, s.Blobs)
-		return err
-	})
-	var m *content.Manifest
-	g.Go(func() error {
-		if err := b.Read(raw); err != nil {
-			return err
-		}
-		var err error
-		m, err = b.Finish(gctx)
-		return err
-	})
-	if err := g.Wait(); err != nil {
-		// What was cancelled because of it tells nothing; that the whole was cancelled does.
-		return fail(errors.Join(ctx.Err(), err))
-	}
-	st := b.Stream
-	if parent != nil && (st.ParentUUID != parent.UUID || st.ParentCtransid != parent.Ctransid) || parent == nil && !st.ParentUUID.IsZero() {
-		return fail(fmt.Errorf("the stream stands on %v, not on the parent", st.ParentUUID))
-	}
 	var text bytes.Buffer
-	if _, err := m.WriteTo(&text); err != nil {
+	if _, err := m.to.Content.WriteTo(&text); err != nil {
 		return fail(err)
 	}
 	ct, err := s.PutContent(ctx, text.Bytes())
 	if err != nil {
 		return fail(err)
 	}
-	return e, m, Identity{UUID: st.UUID, Ctransid: st.Ctransid, Content: ct}, nil
+	return e, m.to.Content, Identity{UUID: c.UUID, Ctransid: c.Ctransid, Content: ct}, nil
 }
 
-// measure finds out how long the stream will be, beside the work. It gives a function that makes an encoder report.
-func (o PublishOptions) measure(ctx context.Context, g *errgroup.Group, c, parent *source.Copy) func(Encoder) Encoder {
-	var total atomic.Int64
-	if o.Progress != nil && parent == nil {
-		total.Store(c.Bytes)
+// compared gives the manifest of a copy, and about how many bytes of content a delta has. Of a snapshot the kernel says
+// what is different, so that only that is read.
+func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifest, int64, error) {
+	if from.kept == nil {
+		m, err := content.Walk(ctx, c.Dir)
+		return m, 0, err
 	}
-	if o.Progress != nil && parent != nil {
-		g.Go(func() error {
-			if n, err := c.Measure(ctx, parent); err == nil { // without it there is no time left to show, that is all
-				total.Store(n)
-			}
-			return nil
-		})
+	changes, err := c.Changes(ctx, from.kept)
+	if err != nil {
+		return nil, 0, err
 	}
-	return func(e Encoder) Encoder {
-		e.Progress = nil
-		if o.Progress != nil {
-			e.Progress = func(raw, wire int64) { o.Progress(PublishedSoFar{raw, wire, total.Load()}) }
-		}
-		return e
+	defer changes.Close()
+	b := content.NewBuilder(from.tree.Content, c.Dir)
+	if err := b.Read(changes); err != nil {
+		return nil, 0, err
 	}
+	if st := b.Stream; st.UUID != c.UUID || st.ParentUUID != from.tree.UUID || st.ParentCtransid != from.tree.Ctransid {
+		return nil, 0, fmt.Errorf("what has changed was told of %v from %v, not of the copy from its parent", st.UUID, st.ParentUUID)
+	}
+	m, err := b.Finish(ctx)
+	return m, b.Touched(), err
+}
+
+// encodeWhole makes the full stream of a tree of which nothing is known yet, in one pass.
+func (m making) encodeWhole(ctx context.Context) (Encoded, *content.Manifest, error) {
+	g, gctx := errgroup.WithContext(ctx)
+	var e Encoded
+	var found *content.Manifest
+	m.start(gctx, g, nil, &e, func(w io.Writer, o delta.Options) (err error) {
+		found, err = delta.WriteFull(gctx, w, m.to.Dir, m.to.UUID, m.to.Ctransid, o)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return Encoded{}, nil, errors.Join(ctx.Err(), err)
+	}
+	return e, found, nil
 }
 
 // commit signs and stores the documents and adds them to the catalog.

@@ -126,7 +126,7 @@ func TestPublishFullThenDelta(t *testing.T) {
 	if err != nil || !v.OK {
 		t.Errorf("Verify = %+v, %v", v, err)
 	}
-	receive(p, first.Ref, second.Ref)
+	receiveAll(p, first.Ref, second.Ref)
 
 	// A parent that is deleted, like a copy that is gone, makes the next stream a full one.
 	p.must(os.Rename(filepath.Join(p.dir, "moved"), filepath.Join(p.dir, "moved again")))
@@ -152,7 +152,7 @@ func mustRef(t *testing.T, s string) Ref {
 }
 
 // receive has btrfs receive make the images from their plain streams and compares each with its manifest.
-func receive(p *publisher, refs ...string) {
+func receiveAll(p *publisher, refs ...string) {
 	p.Helper()
 	ctx := context.Background()
 	in := filepath.Join(filepath.Dir(p.dir), "in")

@@ -19,10 +19,14 @@ type ServerOptions struct {
 	URL    string       // https://HOST:PORT
 	Token  string       // bearer token; without one only blobs can be read
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
+	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
+	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
 }
 
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
-// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust.
+// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
+// catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
+// expired, or is not what Seen remembers, or its continuation, is refused: ErrRollback, ErrExpired, ErrSignature.
 func OpenServer(o ServerOptions) (*Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -37,7 +41,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token},
+		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin)},
 		Trust:   &Trust{},
 	}, nil
 }
@@ -47,10 +51,12 @@ type remoteCatalog struct {
 	base   string
 	client *http.Client
 	token  string
+	seen   *SeenDir
+	name   string // by which seen knows the server
 }
 
-func (c *remoteCatalog) do(ctx context.Context, method string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+CatalogPath, body)
+func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -83,36 +89,13 @@ func (c *remoteCatalog) do(ctx context.Context, method string, body io.Reader) (
 	return nil, &remoteError{is, p.Message}
 }
 
-// Read implements Catalog.
-func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
-	resp, err := c.do(ctx, http.MethodGet, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading catalog: %w", err)
-	}
-	defer resp.Body.Close()
-	var out []Entry
-	dec := json.NewDecoder(resp.Body)
-	for {
-		var e Entry
-		if err := dec.Decode(&e); err == io.EOF {
-			return out, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading catalog: %w", err)
-		}
-		if e.Seq != int64(len(out))+1 {
-			return nil, fmt.Errorf("reading catalog: entry %d is where %d should be", e.Seq, len(out)+1)
-		}
-		out = append(out, e)
-	}
-}
-
 // Change implements Catalog.
 func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 	b, err := marshalLine(ch)
 	if err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
-	resp, err := c.do(ctx, http.MethodPost, bytes.NewReader(b))
+	resp, err := c.do(ctx, http.MethodPost, CatalogPath, bytes.NewReader(b))
 	if err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
@@ -120,6 +103,28 @@ func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) 
 	var out Changed
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: reading the answer: %w", err)
+	}
+	return out, nil
+}
+
+// derive has the server derive a stream.
+func (c *remoteCatalog) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
+	req := deriveRequest{Ref: o.Ref.String()}
+	if o.Parent != nil {
+		req.Parent = o.Parent.String()
+	}
+	b, err := marshalLine(req)
+	if err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+	}
+	resp, err := c.do(ctx, http.MethodPost, ImagesPath+"/derive", bytes.NewReader(b))
+	if err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+	}
+	defer resp.Body.Close()
+	var out Derived
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxChange)).Decode(&out); err != nil {
+		return Derived{}, fmt.Errorf("deriving %s: reading the answer: %w", o.Ref, err)
 	}
 	return out, nil
 }

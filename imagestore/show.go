@@ -25,7 +25,8 @@ type ShownStream struct {
 	Frames int    `json:"frames"` // how many frames the encoding has
 }
 
-// Show reads the documents of an image and checks their signatures.
+// Show reads the documents of an image and checks their signatures. Streams whose signatures do not count any more are
+// left out.
 func (s *Store) Show(ctx context.Context, ref Ref) (Shown, error) {
 	v, err := s.view(ctx)
 	if err != nil {
@@ -34,6 +35,9 @@ func (s *Store) Show(ctx context.Context, ref Ref) (Shown, error) {
 	l, err := v.resolve(ref)
 	if err != nil {
 		return Shown{}, err
+	}
+	if u := v.usable().images[l.Ref]; u != nil {
+		l = u
 	}
 	out := Shown{Listed: *l}
 	trust := v.trust(s.Trust)

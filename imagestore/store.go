@@ -21,6 +21,11 @@ type Store struct {
 	Blobs   blob.Store
 	Catalog Catalog
 	Trust   *Trust // keys that count beside those that the catalog trusts; never nil after Open
+
+	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
+	Key *SecretKey
+
+	trees string // directory of the shelf; "" for none
 }
 
 // Open opens the store in dir, and makes it where there is none.
@@ -30,6 +35,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
+	disk.Sweep(dir)
 	blobs, err := blob.OpenDirOn(disk, filepath.Join(dir, "blobs"))
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -39,7 +45,8 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	trust := &Trust{}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust}, Trust: trust}, nil
+	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
@@ -47,7 +54,11 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return replay(entries)
+	v, err := replay(entries)
+	if err != nil {
+		return nil, err
+	}
+	return v.with(s.Trust), nil
 }
 
 // Trusted is every key whose signatures count: those of the catalog and those of s.Trust.
@@ -224,7 +235,8 @@ func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
 	return *c.Image, nil
 }
 
-// TrustKey makes the signatures of k count in this store.
+// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has; see
+// Grant for others. ErrRevoked where it was revoked.
 func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)

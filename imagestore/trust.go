@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
-// Trust is a set of public keys whose signatures count. The zero value trusts nobody. It may be used by any number
-// of goroutines.
+// Trust is a set of public keys whose signatures count, each for what its Grant says. The zero value trusts nobody. It
+// may be used by any number of goroutines.
 type Trust struct {
-	mu   sync.RWMutex
-	keys map[[8]byte]PublicKey
+	mu      sync.RWMutex
+	grants  map[[8]byte]Grant
+	revoked map[PublicKey]time.Time
 }
 
-// NewTrust returns a set with the given keys.
+// NewTrust returns a set with the given keys, without limits.
 func NewTrust(keys ...PublicKey) *Trust {
 	t := &Trust{}
 	for _, k := range keys {
@@ -24,17 +26,17 @@ func NewTrust(keys ...PublicKey) *Trust {
 	return t
 }
 
-// ParseTrust reads one public key from each line, and reports every line that is none.
+// ParseTrust reads one Grant from each line, and reports every line that is none.
 func ParseTrust(lines []string) (*Trust, error) {
 	t := &Trust{}
 	var errs []error
 	for _, l := range lines {
-		k, err := ParsePublicKey(l)
+		g, err := ParseGrant(l)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		t.Add(k)
+		t.Allow(g)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("reading trusted keys: %w", err)
@@ -42,40 +44,84 @@ func ParseTrust(lines []string) (*Trust, error) {
 	return t, nil
 }
 
-// Add trusts k too. A key whose ID is taken replaces nothing: the first stays, since a key ID is chosen by whoever
-// makes the key.
-func (t *Trust) Add(k PublicKey) {
+// Add trusts k too, without limits. A key whose ID is taken replaces nothing: the first stays, since a key ID is chosen
+// by whoever makes the key.
+func (t *Trust) Add(k PublicKey) { t.Allow(Grant{key: k}) }
+
+// Allow trusts the key of g for what g says, and replaces nothing, as Add.
+func (t *Trust) Allow(g Grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.keys == nil {
-		t.keys = map[[8]byte]PublicKey{}
+	if t.grants == nil {
+		t.grants = map[[8]byte]Grant{}
 	}
-	if _, ok := t.keys[k.id]; !ok {
-		t.keys[k.id] = k
+	if _, ok := t.grants[g.key.id]; !ok {
+		t.grants[g.key.id] = g
 	}
 }
 
-// Keys lists the trusted keys by ID.
-func (t *Trust) Keys() []PublicKey {
+// Revoke makes the signatures of k count no more, whoever allowed or allows it.
+func (t *Trust) Revoke(k PublicKey, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.revoked == nil {
+		t.revoked = map[PublicKey]time.Time{}
+	}
+	t.revoked[k] = at
+	if t.grants[k.id].key == k {
+		delete(t.grants, k.id)
+	}
+}
+
+// Grants lists what counts, by key ID.
+func (t *Trust) Grants() []Grant {
 	if t == nil {
 		return nil
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	out := make([]PublicKey, 0, len(t.keys))
-	for _, k := range t.keys {
-		out = append(out, k)
+	out := make([]Grant, 0, len(t.grants))
+	for _, g := range t.grants {
+		if _, gone := t.revoked[g.key]; !gone {
+			out = append(out, g)
+		}
 	}
-	slices.SortFunc(out, func(a, b PublicKey) int { return cmp.Compare(a.ID(), b.ID()) })
+	slices.SortFunc(out, func(a, b Grant) int { return cmp.Compare(a.key.ID(), b.key.ID()) })
 	return out
 }
 
-func (t *Trust) find(id [8]byte) (PublicKey, bool) {
+// Keys lists the trusted keys by ID.
+func (t *Trust) Keys() []PublicKey {
+	var out []PublicKey
+	for _, g := range t.Grants() {
+		out = append(out, g.key)
+	}
+	return out
+}
+
+// find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
+func (t *Trust) find(id [8]byte) (Grant, error) {
+	name := PublicKey{id: id}.ID()
 	if t == nil {
-		return PublicKey{}, false
+		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, name)
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	k, ok := t.keys[id]
-	return k, ok
+	g, ok := t.grants[id]
+	if at, gone := t.revoked[g.key]; ok && gone {
+		return Grant{}, revokedError(name, at)
+	}
+	if ok {
+		return g, nil
+	}
+	for k, at := range t.revoked {
+		if k.id == id {
+			return Grant{}, revokedError(name, at)
+		}
+	}
+	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, name)
+}
+
+func revokedError(id string, at time.Time) error {
+	return fmt.Errorf("%w: key %s was revoked here on %s", ErrSignature, id, at.UTC().Format(time.DateOnly))
 }

@@ -1,6 +1,8 @@
 package imagestore
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +30,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"bad-name": ErrRef, "bad-signature": ErrSignature, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -45,7 +47,9 @@ func (e *remoteError) Unwrap() error { return e.is }
 //
 //	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
 //	GET  /v1/images/show?ref=R  Shown
+//	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
+//	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
 //	POST /v1/catalog            Change -> Changed                       (guarded)
 //	     /v1/blobs…             as blob.Handler
 //
@@ -69,7 +73,9 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	}
 	mux.HandleFunc("GET "+ImagesPath, h.images)
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
+	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
+	mux.HandleFunc("GET "+HeadPath, h.head)
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
 	blobs := blob.Handler(s.Blobs, allow)
 	mux.Handle(blob.Path, blobs)
@@ -91,9 +97,9 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case p.Code == "denied":
 		status = http.StatusForbidden
-	case p.Code == "not-found":
+	case p.Code == "not-found" || p.Code == "no-head":
 		status = http.StatusNotFound
-	case p.Code == "exists" || p.Code == "in-use":
+	case p.Code == "exists" || p.Code == "in-use" || p.Code == "revoked":
 		status = http.StatusConflict
 	case p.Code == "bad-name":
 		status = http.StatusBadRequest
@@ -135,33 +141,88 @@ func (h server) show(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, shown)
 }
 
+// entries gives a local log's lines as they are, which is what a head is signed over.
 func (h server) entries(w http.ResponseWriter, r *http.Request) {
-	entries, err := h.s.Catalog.Read(r.Context())
+	var b []byte
+	local, ok := h.s.Catalog.(*localCatalog)
+	var err error
+	if ok {
+		b, err = local.log.lines()
+	} else {
+		err = errors.New("reading catalog: it is not in a local store")
+	}
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for _, e := range entries {
-		if enc.Encode(e) != nil {
+	for line := range bytes.Lines(b) {
+		if _, err := w.Write(line[2*sha256.Size+1:]); err != nil {
 			return
 		}
 	}
 }
 
-func (h server) change(w http.ResponseWriter, r *http.Request) {
-	var c Change
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: " + err.Error()})
+func (h server) head(w http.ResponseWriter, r *http.Request) {
+	b, err := h.s.Head(r.Context())
+	if err != nil {
+		refuse(w, err)
 		return
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(b) // what fails here fails for want of a client
+}
+
+// deriveRequest asks for a stream; without a parent for a full one.
+type deriveRequest struct {
+	Ref    string `json:"ref"`
+	Parent string `json:"parent,omitempty"`
+}
+
+func (h server) derive(w http.ResponseWriter, r *http.Request) {
+	var req deriveRequest
+	if !decodeBody(w, r, &req) {
+		return
+	}
+	var o DeriveOptions
+	var err error
+	if o.Ref, err = ParseRef(req.Ref); err == nil && req.Parent != "" {
+		var p Ref
+		p, err = ParseRef(req.Parent)
+		o.Parent = &p
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	out, err := h.s.Derive(r.Context(), o)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, out)
+}
+
+// decodeBody reads the one JSON value of a request, and answers where it is not what it should be.
+func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the request: " + err.Error()})
+		return false
+	}
 	if _, err := dec.Token(); err != io.EOF {
-		answer(w, http.StatusBadRequest, Problem{Message: "reading the change: there is more than one value"})
+		answer(w, http.StatusBadRequest, Problem{Message: "reading the request: there is more than one value"})
+		return false
+	}
+	return true
+}
+
+func (h server) change(w http.ResponseWriter, r *http.Request) {
+	var c Change
+	if !decodeBody(w, r, &c) {
 		return
 	}
 	out, err := h.s.Catalog.Change(r.Context(), c)

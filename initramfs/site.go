@@ -16,11 +16,19 @@ import (
 // Site is what an agent must know about its site before it can ask. It travels with the boot image over an
 // untrusted wire, so it holds no secret.
 type Site struct {
-	HTTP    string   `json:"http"`             // base URL of boot files and blobs, "http://10.0.0.1:8080"
-	HTTPS   string   `json:"https"`            // base URL of the agent's API
-	CA      string   `json:"ca"`               // PEM: what the API's certificate must be signed by, and nothing else
-	Trusted []string `json:"trusted"`          // minisign public key lines that may sign images and streams
-	Keymap  string   `json:"keymap,omitempty"` // name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
+	HTTP    string   `json:"http"`              // base URL of boot files and blobs, "http://10.0.0.1:8080"
+	HTTPS   string   `json:"https"`             // base URL of the agent's API
+	CA      string   `json:"ca"`                // PEM: what the API's certificate must be signed by, and nothing else
+	Trusted []string `json:"trusted"`           // minisign public key lines that may sign any images and streams
+	Limited []string `json:"limited,omitempty"` // lines of keys that may sign some, "RWS… web* team/*", or streams, "RWS… @site"
+	Catalog Catalog  `json:"catalog,omitzero"`  // what the site's catalog was when this part was made; zero where it is not signed
+	Keymap  string   `json:"keymap,omitempty"`  // name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
+}
+
+// Catalog is how far a site's signed catalog had come.
+type Catalog struct {
+	Key string `json:"key"` // minisign public key line of the site, which signs the catalog's head
+	Seq int64  `json:"seq"` // number of its last entry: an older head is refused
 }
 
 // maxSite bounds a site part, in bytes; real ones have about 1 KiB.
@@ -41,10 +49,18 @@ func (s Site) Validate() error {
 	if b, _ := pem.Decode([]byte(s.CA)); b == nil || b.Type != "CERTIFICATE" {
 		errs = append(errs, errors.New("ca: no certificate in PEM form"))
 	}
-	for i, k := range s.Trusted {
-		if strings.TrimSpace(k) == "" || strings.ContainsAny(k, "\r\n") {
-			errs = append(errs, fmt.Errorf("trusted[%d]: not one line of a public key", i))
+	for _, l := range []struct {
+		key   string
+		lines []string
+	}{{"trusted", s.Trusted}, {"limited", s.Limited}} {
+		for i, k := range l.lines {
+			if strings.TrimSpace(k) == "" || strings.ContainsAny(k, "\r\n") {
+				errs = append(errs, fmt.Errorf("%s[%d]: not one line of a public key", l.key, i))
+			}
 		}
+	}
+	if strings.ContainsAny(s.Catalog.Key, "\r\n") || s.Catalog.Seq < 0 || s.Catalog.Key == "" && s.Catalog.Seq > 0 {
+		errs = append(errs, errors.New("catalog: not a public key and the number of an entry"))
 	}
 	if strings.ContainsAny(s.Keymap, "/. \n") {
 		errs = append(errs, fmt.Errorf("keymap: %q is not a plain name", s.Keymap))

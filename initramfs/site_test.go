@@ -13,7 +13,8 @@ import (
 const testCA = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
 
 func testSite() Site {
-	return Site{HTTP: "http://10.0.0.1:8080", HTTPS: "https://10.0.0.1:8443", CA: testCA, Trusted: []string{"RWQf6LRCGA9i53ml"}, Keymap: "de"}
+	return Site{HTTP: "http://10.0.0.1:8080", HTTPS: "https://10.0.0.1:8443", CA: testCA, Trusted: []string{"RWQf6LRCGA9i53ml"}, Keymap: "de",
+		Limited: []string{"RWQf6LRCGA9i53mm web* team/*"}, Catalog: Catalog{Key: "RWQf6LRCGA9i53mn", Seq: 7}}
 }
 
 func TestSiteRoundTrip(t *testing.T) {
@@ -67,6 +68,9 @@ func TestSiteMistakes(t *testing.T) {
 		{"no CA", func(s *Site) { s.CA = "" }, "ca: "},
 		{"a key as CA", func(s *Site) { s.CA = strings.ReplaceAll(testCA, "CERTIFICATE", "PRIVATE KEY") }, "ca: "},
 		{"two lines in one key", func(s *Site) { s.Trusted = []string{"a\nb"} }, "trusted[0]: "},
+		{"two lines of what a key may sign", func(s *Site) { s.Limited = []string{"a b\n"} }, "limited[0]: "},
+		{"an entry of no catalog", func(s *Site) { s.Catalog.Key = "" }, "catalog: "},
+		{"an entry before the first", func(s *Site) { s.Catalog.Seq = -1 }, "catalog: "},
 		{"keymap elsewhere", func(s *Site) { s.Keymap = "../../etc/passwd" }, "keymap: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

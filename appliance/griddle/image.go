@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -26,6 +23,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageVerifyCommand(e),
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
+		imageDeriveCommand(e),
 		imageDeleteCommand(e),
 	)
 }
@@ -70,7 +68,10 @@ func imageListCommand(e *env) *cobra.Command {
 		}
 		var rows [][]string
 		for _, l := range list {
-			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Printable(l.Description)})
+			if err := l.Installable(); err != nil {
+				l.Description = "CANNOT BE INSTALLED: " + err.Error()
+			}
+			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Sentence(l.Description)})
 		}
 		return writeTable(e.stdout, []string{"IMAGE", "PUBLISHED (UTC)", "SIZE", "TO FETCH", "DESCRIPTION"}, rows)
 	}
@@ -244,7 +245,8 @@ func imageStreamCommand(e *env) *cobra.Command {
 		Short: "Write an image as a btrfs send stream to standard output",
 		Long: "Write an image as a btrfs send stream to standard output, compressed by zstd unless --raw is given. Every byte\n" +
 			"is verified before it is written. Without --from the stream makes the image from nothing; where the store has it as\n" +
-			"a delta only, several streams follow one another, and `btrfs receive` makes each of them.",
+			"a delta only, several streams follow one another, and `btrfs receive` makes each of them. With --from a delta that\n" +
+			"there is not yet is made first.",
 		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
 			"  griddle image stream web:2 --from web:1 > update.zst",
 		Args: cobra.ExactArgs(1),
@@ -271,6 +273,14 @@ func imageStreamCommand(e *env) *cobra.Command {
 		}
 		st, err := openStore(e, store, false)
 		if err != nil {
+			return err
+		}
+		err = st.Stream(c.Context(), ref, base, raw, e.stdout)
+		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {
+			return err
+		}
+		// Nothing is written yet: the way is found before the first byte.
+		if _, err := derive(c, st, imagestore.DeriveOptions{Ref: ref, Parent: base}); err != nil {
 			return err
 		}
 		return st.Stream(c.Context(), ref, base, raw, e.stdout)
@@ -329,17 +339,5 @@ func imageDeleteCommand(e *env) *cobra.Command {
 // askDelete shows what will go and asks whether it may.
 func askDelete(e *env, l imagestore.Listed) error {
 	fmt.Fprintf(e.stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files, job.Bytes(l.Size))
-	f, ok := e.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return withHint(usagef("deleting %s: nobody is there to ask", l.Ref), "Give --yes to delete it without being asked.")
-	}
-	fmt.Fprint(e.stderr, "Delete it for good? [y/N] ")
-	line, err := bufio.NewReader(f).ReadString('\n')
-	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
-		return nil
-	}
-	if err != nil && err != io.EOF {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	return fmt.Errorf("%s is kept", l.Ref)
+	return confirm(e, "deleting "+l.Ref, "Delete it for good? [y/N] ", l.Ref+" is kept")
 }

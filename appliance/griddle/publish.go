@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os/exec"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ func publishCommand(e *env) *cobra.Command {
 	var store storeFlags
 	var out outputFlag
 	var lxcpath, description, comment, keyFile string
-	var trust, pure bool
+	var trust bool
 	c := &cobra.Command{
 		Use:   "publish SOURCE IMAGE[:VERSION]",
 		Short: "Publish a container or subvolume as the next version of an image",
@@ -46,7 +45,6 @@ subvolume), and the next version is sent as what changed since. The images are s
 	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default: what lxc-config says)")
 	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs (default ~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
-	c.Flags().BoolVar(&pure, "no-zstd", false, "compress by our own encoder though the zstd program is there")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
 		ref, err := imagestore.ParseRef(args[1])
@@ -71,12 +69,12 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err := trustKey(ctx, e, st, key, made, trust); err != nil {
 			return err
 		}
+		if err := st.MaySign(ctx, key.Public(), ref); err != nil { // before gigabytes are sent
+			return withHint(err, "Who may sign what is said by `griddle key trust`.")
+		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
 			Warn: func(w string) { fmt.Fprintf(e.stderr, "griddle: warning: %s\n", w) },
-		}
-		if zstd, err := exec.LookPath("zstd"); err == nil && !pure {
-			o.Encoder.Program = zstd
 		}
 		var bar *progress
 		if !out.json() {

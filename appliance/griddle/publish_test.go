@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -60,13 +58,7 @@ func serveStore(t *testing.T, e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	srv := httptest.NewTLSServer(imagestore.Handler(st, func(r *http.Request) error {
-		if r.Header.Get("Authorization") != "Bearer secret" {
-			return errors.New("the token is wrong")
-		}
-		return nil
-	}))
-	t.Cleanup(srv.Close)
+	srv := serveTLS(t, st)
 	token, ca := filepath.Join(e.WorkDir, "token"), filepath.Join(e.WorkDir, "ca.pem")
 	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -23,6 +24,7 @@ import (
 type remote struct {
 	e                           *env
 	server, token, ca, stateDir string
+	caDigest                    string // hex; after access
 }
 
 // remoteFlags adds the flags that find the appliance to c and the commands below it.
@@ -67,6 +69,7 @@ func (r *remote) access() (base, token string, conf *tls.Config, err error) {
 	if b, err = readSmall(pick(r.ca, "GRIDDLE_CA", appliance.CAFile)); err != nil {
 		return "", "", nil, notHere(fmt.Errorf("reading the appliance's CA: %w", err))
 	}
+	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
 	conf, err = job.PinnedTLS(b)
 	return base, token, conf, err
 }

@@ -63,6 +63,7 @@ func (e *env) exit(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	err = explainCatalog(err)
 	fmt.Fprintf(e.stderr, "griddle: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	var hint hintError
 	if errors.As(err, &hint) {
@@ -86,6 +87,8 @@ func rootCommand(e *env) *cobra.Command {
 		machineCommand(e),
 		publishCommand(e),
 		imageCommand(e),
+		keyCommand(e),
+		catalogCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")

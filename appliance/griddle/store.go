@@ -50,7 +50,17 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
 			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
 	}
-	return imagestore.Open(dir)
+	st, err := imagestore.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
+	if path, err := publisherPath(e, ""); err == nil {
+		if k, err := imagestore.ReadKey(path, nil); err == nil {
+			st.Key = k
+		}
+	}
+	return st, nil
 }
 
 func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
@@ -61,7 +71,15 @@ func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) 
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = conf
-	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}})
+	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
+	state, err := homeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
+	if err != nil {
+		return nil, err
+	}
+	if state != "" {
+		o.Seen = imagestore.OpenSeenDir(filepath.Join(state, "griddle", "seen"))
+	}
+	st, err := imagestore.OpenServer(o)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -70,16 +88,8 @@ func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) 
 
 // publisherKey reads the key that signs, or makes it the first time.
 func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err error) {
-	if path == "" {
-		config := e.getenv("XDG_CONFIG_HOME")
-		if config == "" {
-			home := e.getenv("HOME")
-			if home == "" {
-				return nil, false, usagef("neither HOME nor --key says where the publisher's key is")
-			}
-			config = filepath.Join(home, ".config")
-		}
-		path = filepath.Join(config, "griddle", "publisher.key")
+	if path, err = publisherPath(e, path); err != nil {
+		return nil, false, err
 	}
 	k, made, err = imagestore.LoadOrMakeKey(path)
 	if err == nil {
@@ -110,7 +120,11 @@ func trustKey(ctx context.Context, e *env, st *imagestore.Store, k *imagestore.S
 	if !made && !asked && len(trusted.Keys()) > 0 {
 		return withHint(fmt.Errorf("the store does not trust the publisher's key %s", public.ID()), "To make it trusted, publish with --trust-key.")
 	}
-	if err := st.TrustKey(ctx, public); err != nil {
+	err = st.TrustKey(ctx, public)
+	if errors.Is(err, imagestore.ErrRevoked) {
+		return withHint(err, "If it is safe after all, see `griddle key trust --again`.")
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stderr, "The store now trusts the publisher's key %s.\n", public.ID())

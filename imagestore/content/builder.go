@@ -41,8 +41,12 @@ type Builder struct {
 		path string
 		node *inode
 	}
-	zeros []byte
+	zeros   []byte
+	touched int64
 }
+
+// Touched is how many bytes of content a stream without data has spoken of so far.
+func (b *Builder) Touched() int64 { return b.touched }
 
 // NewBuilder returns a Builder of a tree that is being sent from the read-only snapshot at the directory tree. parent
 // is the manifest of what a delta stands on, and nil for a full stream.

@@ -58,7 +58,7 @@ func (d Disk) settle(path string) error {
 
 func (d Disk) whole(path string, b []byte, mode fs.FileMode, name func(from, to string) error) error {
 	dir := filepath.Dir(path)
-	d.sweep(dir)
+	d.Sweep(dir)
 	f, err := d.CreateTemp(dir, temporary+"*")
 	if err != nil {
 		return err
@@ -83,8 +83,9 @@ func (f *File) fill(b []byte, mode fs.FileMode) error {
 	return f.Sync()
 }
 
-// sweep removes what processes that died left in dir, as far as it can.
-func (d Disk) sweep(dir string) {
+// Sweep removes the temporary files that processes that died have left in dir, as far as it can, when they are a day old.
+// Create and Replace do that first.
+func (d Disk) Sweep(dir string) {
 	all, err := os.ReadDir(dir)
 	if err != nil {
 		return

@@ -54,9 +54,13 @@ func (e *Writer) encode(c *Command) error {
 	}
 	e.buf = e.buf[:0]
 	if !e.started {
-		e.buf = append(e.buf, magic...)
-		e.buf = binary.LittleEndian.AppendUint32(e.buf, uint32(e.version))
+		e.buf = appendHeader(e.buf, e.version)
 	}
+	return e.command(l, c)
+}
+
+// command appends the bytes of the command to e.buf.
+func (e *Writer) command(l layout, c *Command) error {
 	start := len(e.buf)
 	e.buf = append(e.buf, make([]byte, commandHeader)...)
 	for _, a := range l.attrs {
@@ -75,10 +79,20 @@ func (e *Writer) encode(c *Command) error {
 	if len(b) > limit {
 		return fmt.Errorf("%w: %d bytes, limit %d", ErrTooLong, len(b), limit)
 	}
-	binary.LittleEndian.PutUint32(b, uint32(len(b)-commandHeader))
-	binary.LittleEndian.PutUint16(b[4:], uint16(c.Op))
-	binary.LittleEndian.PutUint32(b[6:], ^crc32.Update(^uint32(0), e.table, b))
+	seal(b, c.Op, e.table)
 	return nil
+}
+
+func appendHeader(b []byte, version int) []byte {
+	b = append(b, magic...)
+	return binary.LittleEndian.AppendUint32(b, uint32(version))
+}
+
+// seal fills in the header of the command b, whose checksum is still zero.
+func seal(b []byte, op Op, table *crc32.Table) {
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-commandHeader))
+	binary.LittleEndian.PutUint16(b[4:], uint16(op))
+	binary.LittleEndian.PutUint32(b[6:], ^crc32.Update(^uint32(0), table, b))
 }
 
 // put appends one attribute.

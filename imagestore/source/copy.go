@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/durable"
+	"griddle/imagestore/receive"
 	"griddle/imagestore/sendstream"
 
 	"golang.org/x/sys/unix"
@@ -18,13 +19,14 @@ import (
 // publishing ends the name of the file that says that a copy is not published yet.
 const publishing = ".publishing"
 
-// Copy is a read-only copy of a source.
+// Copy is a private copy of a source, which nobody else changes.
 type Copy struct {
 	Name     string // of the subvolume, which is also its name in the stream
 	Dir      string
-	UUID     sendstream.UUID
-	Ctransid uint64
-	Bytes    int64 // about how many a full stream of it has, for a progress bar; zero for kept copies
+	Snapshot bool            // a read-only btrfs subvolume, which can be sent and kept; else a plain directory, which goes away at the end
+	UUID     sendstream.UUID // of a plain directory: drawn at random
+	Ctransid uint64          // of a plain directory: 1
+	Bytes    int64           // about how many a full stream of it has, for a progress bar; zero for kept copies
 
 	lock *os.File // of an own copy its marker, of a kept one itself; holds a flock
 }
@@ -44,15 +46,20 @@ func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Cop
 	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, publishing) {
 		return nil, fmt.Errorf("%q cannot be the name of a copy", name)
 	}
-	if err := os.MkdirAll(s.keep, 0o700); err != nil {
+	if err := private(s.keep); err != nil {
 		return nil, err
 	}
 	unlock, err := s.lock()
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	c := &Copy{Name: name}
+	locked := true
+	defer func() {
+		if locked {
+			unlock()
+		}
+	}()
+	c := &Copy{Name: name, Snapshot: s.make == nil}
 	for n := 2; exists(filepath.Join(s.keep, c.Name)) && !exists(filepath.Join(s.keep, c.Name+publishing)); n++ {
 		c.Name = fmt.Sprintf("%s+%d", name, n)
 	}
@@ -64,30 +71,44 @@ func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Cop
 		c.lock.Close()
 		return nil, fmt.Errorf("%s %w", name, err)
 	}
+	if !c.Snapshot {
+		// It takes long, and the marker's lock is enough for what is not published from here.
+		unlock()
+		locked = false
+	}
 	if err := s.fill(ctx, c, warn); err != nil {
-		return nil, errors.Join(err, c.discard())
+		if locked {
+			return nil, errors.Join(err, c.discard())
+		}
+		return nil, errors.Join(err, c.Discard())
 	}
 	return c, nil
 }
 
-// fill makes the snapshot. It is writable until its nested subvolumes are seen to, and so never inherits the identity of a
-// source that was itself received.
+// fill makes the copy: as the source is, then with its owners shifted back, then prepared.
 func (s *Source) fill(ctx context.Context, c *Copy, warn func(string)) error {
-	if exists(c.Dir) { // left by a publisher that died
-		if err := run(ctx, "subvolume", "delete", c.Dir); err != nil {
+	if err := removeCopy(ctx, c.Dir); err != nil { // left by a publisher that died
+		return err
+	}
+	fill := s.fillPlain
+	if c.Snapshot {
+		fill = s.snapshot
+	}
+	if err := fill(ctx, c, warn); err != nil {
+		return err
+	}
+	if s.ids != nil {
+		if err := s.ids.apply(ctx, c.Dir); err != nil {
 			return err
 		}
 	}
-	if err := run(ctx, "subvolume", "snapshot", s.Dir, c.Dir); err != nil {
-		return err
-	}
-	if s.inside {
-		if err := keepMtime(c.Dir, func() error { return os.RemoveAll(filepath.Join(c.Dir, keepName)) }); err != nil {
-			return err
+	if s.prepare != nil {
+		if err := s.prepare(ctx, c.Dir); err != nil {
+			return fmt.Errorf("preparing the copy: %w", err)
 		}
 	}
-	if err := s.settleNested(ctx, c, warn); err != nil {
-		return err
+	if !c.Snapshot {
+		return nil
 	}
 	if err := setReadOnly(c.Dir); err != nil {
 		return err
@@ -97,7 +118,32 @@ func (s *Source) fill(ctx context.Context, c *Copy, warn func(string)) error {
 	return err
 }
 
-// Keep ends the publication: the copy stays, as the parent of the next version.
+// snapshot makes the copy of a subvolume. It is writable until its nested subvolumes are seen to, and so never inherits the
+// identity of a source that was itself received.
+func (s *Source) snapshot(ctx context.Context, c *Copy, warn func(string)) error {
+	if err := run(ctx, "subvolume", "snapshot", s.Dir, c.Dir); err != nil {
+		return err
+	}
+	if s.inside {
+		if err := keepMtime(c.Dir, func() error { return os.RemoveAll(filepath.Join(c.Dir, keepName)) }); err != nil {
+			return err
+		}
+	}
+	return s.settleNested(ctx, c, warn)
+}
+
+// removeCopy removes what is there, if anything, subvolume or directory.
+func removeCopy(ctx context.Context, dir string) error {
+	if !exists(dir) {
+		return nil
+	}
+	if _, err := infoOf(dir); err == nil {
+		return run(ctx, "subvolume", "delete", dir)
+	}
+	return os.RemoveAll(dir)
+}
+
+// Keep ends the publication: a snapshot stays, as the parent of the next version. A plain directory is removed.
 func (c *Copy) Keep() error { return c.end(c.keep) }
 
 // Discard removes the copy. It works after the context of the publication has ended.
@@ -116,6 +162,9 @@ func (c *Copy) end(do func() error) error {
 }
 
 func (c *Copy) keep() error {
+	if !c.Snapshot {
+		return c.discard()
+	}
 	defer c.lock.Close()
 	if err := os.Remove(c.Dir + publishing); err != nil {
 		return fmt.Errorf("keeping copy: %w", err)
@@ -125,10 +174,8 @@ func (c *Copy) keep() error {
 
 func (c *Copy) discard() error {
 	defer c.lock.Close()
-	if exists(c.Dir) {
-		if err := run(context.Background(), "subvolume", "delete", c.Dir); err != nil {
-			return fmt.Errorf("removing copy: %w", err)
-		}
+	if err := removeCopy(context.Background(), c.Dir); err != nil {
+		return fmt.Errorf("removing copy: %w", err)
 	}
 	if err := os.Remove(c.Dir + publishing); err != nil {
 		return fmt.Errorf("removing copy: %w", err)
@@ -178,7 +225,7 @@ func (s *Source) kept() ([]Copy, error) {
 		if err != nil || !i.readOnly {
 			continue // not ours
 		}
-		out = append(out, Copy{Name: e.Name(), Dir: dir, UUID: i.uuid, Ctransid: i.ctransid})
+		out = append(out, Copy{Name: e.Name(), Dir: dir, Snapshot: true, UUID: i.uuid, Ctransid: i.ctransid})
 	}
 	return out, nil
 }
@@ -188,6 +235,11 @@ func (s *Source) kept() ([]Copy, error) {
 func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUID, ctransid uint64) bool) error {
 	if !exists(s.keep) {
 		return nil
+	}
+	if s.make != nil {
+		if err := receive.RemoveLeftovers(s.keep); err != nil { // which takes the lock itself
+			return fmt.Errorf("collecting copies: %w", err)
+		}
 	}
 	unlock, err := s.lock()
 	if err != nil {
@@ -207,6 +259,7 @@ func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUI
 			continue
 		}
 		if i, err := infoOf(c.Dir); err == nil && i.readOnly && published(i.uuid, i.ctransid) {
+			c.Snapshot = true
 			errs = append(errs, c.keep())
 			continue
 		}

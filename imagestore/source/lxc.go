@@ -39,14 +39,24 @@ func (s *Source) findContainer(ctx context.Context, name string, o Options) erro
 	if err != nil {
 		return err
 	}
-	if s.Dir, err = c.subvolume(); err != nil {
-		return err
-	}
 	if c.arch != "" {
 		s.Arch = arch(c.arch)
 	}
-	s.keep = filepath.Join(lxcpath, keepName)
-	return nil
+	root, err := c.root()
+	if err != nil {
+		return err
+	}
+	if len(c.idmap) > 0 && !strings.Contains(c.option, "idmap=container") {
+		if s.ids, err = parseIDMap(c.idmap); err != nil {
+			return err
+		}
+	}
+	if len(root.lower) > 0 {
+		s.Dir, s.make, s.keep = root.dir, &overlay{upper: root.dir, lower: root.lower}, o.spool()
+		return nil
+	}
+	s.Dir, s.keep = root.dir, filepath.Join(lxcpath, keepName)
+	return s.settle(&directory{}, o)
 }
 
 // defaultLXCPath asks lxc itself, which knows what /etc/lxc/lxc.conf says.
@@ -155,23 +165,38 @@ func (c *config) read(r io.Reader, include func(string) error) error {
 	return lines.Err()
 }
 
-// subvolume gives the directory of the root filesystem, if it is of a kind that can be published.
-func (c *config) subvolume() (string, error) {
+// rootFS is where a container's files are.
+type rootFS struct {
+	dir   string
+	lower []string // of an overlay, whose uppermost directory dir is: what lies below it, from the top
+}
+
+// root finds the root file system, if it is of a kind that can be published.
+func (c *config) root() (rootFS, error) {
 	kind, path, ok := strings.Cut(c.rootfs, ":")
-	if !ok {
+	if !ok || strings.HasPrefix(c.rootfs, "/") {
 		kind, path = "dir", c.rootfs
 	}
+	var r rootFS
 	switch {
 	case c.rootfs == "":
-		return "", fmt.Errorf("%w: its configuration has no lxc.rootfs.path", ErrUnsuitable)
-	case kind != "dir" && kind != "btrfs":
-		return "", fmt.Errorf("%w: its root filesystem is %q; only a btrfs subvolume can be sent (lxc-create -B btrfs, or lxc-copy -B btrfs)", ErrUnsuitable, c.rootfs)
-	case !filepath.IsAbs(path):
-		return "", fmt.Errorf("%w: its root filesystem %q is not an absolute path", ErrUnsuitable, c.rootfs)
+		return r, fmt.Errorf("%w: its configuration has no lxc.rootfs.path", ErrUnsuitable)
+	case kind == "dir" || kind == "btrfs":
+		r.dir = path
+	case kind == "overlay" || kind == "overlayfs":
+		// LOWER:UPPER, where LOWER may be several, the highest first (lxc's storage/overlay.c).
+		dirs := strings.Split(path, ":")
+		r.dir, r.lower = dirs[len(dirs)-1], dirs[:len(dirs)-1]
+		if len(r.lower) == 0 {
+			return r, fmt.Errorf("%w: its root filesystem %q is an overlay of nothing", ErrUnsuitable, c.rootfs)
+		}
+	default:
+		return r, fmt.Errorf("%w: its root filesystem is %q; only a directory, a btrfs subvolume or an overlay can be (lxc-copy -B btrfs, or -B dir, makes one)", ErrUnsuitable, c.rootfs)
 	}
-	if len(c.idmap) > 0 && !strings.Contains(c.option, "idmap=container") {
-		return "", fmt.Errorf("%w: it is unprivileged (lxc.idmap = %s), so the owners of its files are shifted and would be wrong on a machine; "+
-			"with lxc.rootfs.options = idmap=container they are not", ErrUnsuitable, c.idmap[0])
+	for _, dir := range append([]string{r.dir}, r.lower...) {
+		if !filepath.IsAbs(dir) {
+			return r, fmt.Errorf("%w: its root filesystem %q is not an absolute path", ErrUnsuitable, c.rootfs)
+		}
 	}
-	return path, nil
+	return r, nil
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -43,43 +44,48 @@ func TestReadConfig(t *testing.T) {
 	}
 }
 
-func TestSubvolumeOfConfig(t *testing.T) {
-	for _, tt := range []struct {
-		in   config
-		want string // a path, or a part of the error
-	}{
-		{config{rootfs: "btrfs:/a"}, "/a"},
-		{config{rootfs: "dir:/a"}, "/a"},
-		{config{rootfs: "/a"}, "/a"},
-		{config{rootfs: "/a", idmap: []string{"u 0 1 1"}, option: "idmap=container"}, "/a"},
-		{config{}, "no lxc.rootfs.path"},
-		{config{rootfs: "overlay:/a:/b"}, "lxc-create -B btrfs"},
-		{config{rootfs: "zfs:pool/a"}, "lxc-create -B btrfs"},
-		{config{rootfs: "a"}, "not an absolute path"},
-		{config{rootfs: "/a", idmap: []string{"u 0 100000 65536"}}, "it is unprivileged (lxc.idmap = u 0 100000 65536)"},
+func TestRootOfConfig(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{ // directories from the top, or a part of the error
+		{"btrfs:/a", "[/a]"},
+		{"dir:/a", "[/a]"},
+		{"/a", "[/a]"},
+		{"/a:b", "[/a:b]"},
+		{"overlay:/a:/b", "[/b /a]"},
+		{"overlayfs:/a:/b:/c", "[/c /a /b]"},
+		{"", "no lxc.rootfs.path"},
+		{"zfs:pool/a", "only a directory, a btrfs subvolume or an overlay"},
+		{"overlay:/a", "an overlay of nothing"},
+		{"overlay:a:/b", "not an absolute path"},
+		{"a", "not an absolute path"},
 	} {
-		got, err := tt.in.subvolume()
+		c := config{rootfs: tt.in}
+		r, err := c.root()
+		got := fmt.Sprint(append([]string{r.dir}, r.lower...))
 		if err != nil {
 			got = err.Error()
 			if !errors.Is(err, ErrUnsuitable) {
-				t.Errorf("%+v.subvolume() = %v, want ErrUnsuitable", tt.in, err)
+				t.Errorf("root of %q = %v, want ErrUnsuitable", tt.in, err)
 			}
 		}
 		if err == nil && got != tt.want || !strings.Contains(got, tt.want) {
-			t.Errorf("%+v.subvolume() = %q, want %q", tt.in, got, tt.want)
+			t.Errorf("root of %q = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 }
 
 func TestFindRefuses(t *testing.T) {
 	lxc := t.TempDir()
-	for name, text := range map[string]string{"web": "lxc.rootfs.path = dir:" + lxc + "/web/rootfs\n", "web/snaps/snap0": "lxc.rootfs.path = /gone\n"} {
+	for name, text := range map[string]string{"web": "lxc.rootfs.path = dir:" + lxc + "/web/rootfs\n", "web/snaps/snap0": "lxc.rootfs.path = /gone\n",
+		"odd": "lxc.rootfs.path = " + lxc + "/web/rootfs\nlxc.idmap = u 0 x 65536\n"} {
 		if err := os.MkdirAll(filepath.Join(lxc, name, "rootfs"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(lxc, name, "config"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(lxc, "disk.raw"), nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
 	for _, tt := range []struct{ spec, want string }{
 		{"web", "want lxc:NAME"},
@@ -88,14 +94,23 @@ func TestFindRefuses(t *testing.T) {
 		{"lxc:web/", "is no name"},
 		{"lxc:..", "is no name"},
 		{"lxc:web/../x", "is no name"},
-		{"lxc:db", "there is no container db in " + lxc + ", only web"},
+		{"lxc:db", "there is no container db in " + lxc + ", only odd, web"},
 		{"lxc:web/snap1", "there is no snapshot snap1 in " + lxc + "/web/snaps, only snap0"},
 		{"lxc:web/snap0", "/gone: no such file"},
-		{"lxc:web", "rootfs is not on btrfs"},
+		{"lxc:odd", "lxc.idmap = u 0 x 65536 cannot be read"},
+		{"nspawn:a/b", "is no name of a machine"},
+		{"nspawn:gone", "no such file"},
+		{"nspawn:disk", "the machine is the disk image"},
+		{"dir:/proc/version", "not a directory"},
+		{"tar:", "want lxc:NAME"},
+		{"tar:/gone", "no such file"},
+		{"tar:" + lxc, "is a directory"},
+		{"oci:/gone:1", "/gone: no such file"},
+		{"oci:" + lxc, "oci-layout"},
 		{"btrfs:" + lxc, "is not on btrfs"},
 		{"btrfs:/proc/version", "not a directory"},
 	} {
-		if _, err := Find(context.Background(), tt.spec, Options{LXCPath: lxc}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Find(context.Background(), tt.spec, Options{LXCPath: lxc, Machines: lxc}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Find(%q) = %v, want %q", tt.spec, err, tt.want)
 		}
 	}

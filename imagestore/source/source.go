@@ -34,6 +34,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -48,38 +49,71 @@ var (
 	ErrUnsuitable = errors.New("cannot be published")
 	// ErrBusy is wrapped by Take where another publisher is at work on a copy of that name.
 	ErrBusy = errors.New("is being published by another process")
+	// ErrChanged is wrapped by Take, with a path, where a file that no snapshot can be taken of changed while it was copied.
+	ErrChanged = errors.New("changed while it was read")
 )
 
-// Options says where Find looks.
+// Options says where Find looks, and what Take does.
 type Options struct {
-	LXCPath string // directory of the containers; "" means what `lxc-config lxc.lxcpath` says, or /var/lib/lxc
+	LXCPath  string    // directory of the containers; "" means what `lxc-config lxc.lxcpath` says, or /var/lib/lxc
+	Machines string    // directory of systemd-nspawn's machines; "" means /var/lib/machines
+	Arch     string    // as Debian spells it: which image of a layout for several; "" means this machine's
+	Stdin    io.Reader // what "tar:-" reads; nil means os.Stdin
+
+	// Spool is the directory of plain copies; "" means griddle-spool in TMPDIR, or in /var/tmp where that is not set. It is
+	// made where it is missing, and nobody but its owner may be able to write in it.
+	Spool string
+
+	// Limit is how many bytes may come out of an archive's decompression; zero, and whatever is more, means as many as
+	// there is room in Spool.
+	Limit int64
+
+	// Prepare, if any, changes the copy at dir, which is writable, and whose owners are shifted back, before anybody
+	// else sees it. Its error ends Take.
+	Prepare func(ctx context.Context, dir string) error
 }
 
-// Source is a subvolume that can be published.
+// Source is what can be published.
 type Source struct {
 	Name string // as it was given: "lxc:web"
-	Dir  string // the subvolume
+	Dir  string // the subvolume or directory; "" for archives
 	Arch string // as Debian spells it: the container's, or this machine's
 
-	keep   string // directory of the copies
-	inside bool   // keep is in Dir itself
+	keep    string // directory of the copies
+	inside  bool   // keep is in Dir itself
+	make    maker  // of a plain copy; nil where Dir is a subvolume, and a snapshot is taken
+	ids     *idMap // that shifted owners are brought back by; nil for none
+	prepare func(ctx context.Context, dir string) error
 }
 
 // Find looks for what spec names and checks that it can be published. Nothing is changed.
 func Find(ctx context.Context, spec string, o Options) (*Source, error) {
 	kind, name, _ := strings.Cut(spec, ":")
-	s := &Source{Name: spec, Arch: arch(runtime.GOARCH)}
-	var err error
-	switch {
-	case kind == "lxc" && name != "":
-		err = s.findContainer(ctx, name, o)
-	case kind == "btrfs" && name != "":
-		s.Dir = name
-	default:
-		return nil, fmt.Errorf("finding source %q: %w: want lxc:NAME, lxc:NAME/SNAPSHOT or btrfs:SUBVOLUME", spec, ErrName)
+	s := &Source{Name: spec, Arch: arch(runtime.GOARCH), prepare: o.Prepare}
+	if o.Arch != "" {
+		s.Arch = o.Arch
 	}
-	if err == nil {
-		err = s.check()
+	if name == "" {
+		kind = ""
+	}
+	var err error
+	switch kind {
+	case "lxc":
+		err = s.findContainer(ctx, name, o)
+	case "nspawn":
+		err = s.findMachine(name, o)
+	case "btrfs":
+		s.Dir = name
+		err = s.settle(nil, o)
+	case "dir":
+		s.Dir = name
+		err = s.settle(&directory{}, o)
+	case "tar":
+		err = s.findArchive(name, o)
+	case "oci":
+		err = s.findLayout(name, o)
+	default:
+		err = fmt.Errorf("%w: want lxc:NAME, lxc:NAME/SNAPSHOT, nspawn:NAME, btrfs:SUBVOLUME, dir:DIRECTORY, tar:FILE, tar:- or oci:LAYOUT[:TAG]", ErrName)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("finding source %s: %w", spec, err)
@@ -87,8 +121,9 @@ func Find(ctx context.Context, spec string, o Options) (*Source, error) {
 	return s, nil
 }
 
-// check makes sure that Dir is a subvolume and decides where its copies are kept.
-func (s *Source) check() error {
+// settle decides how Dir is copied: by a snapshot where it is a subvolume, and else by plain, which is nil where only a
+// subvolume will do.
+func (s *Source) settle(plain *directory, o Options) error {
 	dir, err := filepath.EvalSymlinks(s.Dir)
 	if err == nil {
 		dir, err = filepath.Abs(dir)
@@ -97,11 +132,18 @@ func (s *Source) check() error {
 		return err
 	}
 	s.Dir = dir
-	if _, err := infoOf(dir); err != nil {
+	if _, err := infoOf(dir); plain != nil && errors.Is(err, ErrUnsuitable) {
+		plain.dir = dir
+		s.make, s.keep = plain, o.spool()
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if s.keep != "" {
-		return nil
+		same, err := sameMount(dir, filepath.Dir(s.keep))
+		if same || err != nil {
+			return err
+		}
 	}
 	s.keep = filepath.Join(filepath.Dir(dir), keepName)
 	if same, err := sameMount(dir, filepath.Dir(dir)); err != nil {
@@ -128,6 +170,10 @@ func arch(s string) string {
 		return "arm64"
 	case "armv7l", "armhfp", "arm":
 		return "armhf"
+	case "ppc64le":
+		return "ppc64el"
+	case "mips64le":
+		return "mips64el"
 	}
 	return s
 }

@@ -31,7 +31,11 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 	}
 
 	var wire atomic.Int64
-	img, err := s.open(ctx, spec, &wire)
+	seen, err := s.catalog(ctx, spec)
+	var img *imagestore.Opened
+	if err == nil {
+		img, err = s.open(ctx, spec, &wire)
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
@@ -45,6 +49,7 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 		Agent:   "/" + initramfs.AgentPath,
 		CA:      []byte(s.site.CA),
 		Wire:    wire.Load,
+		Seen:    seen,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
@@ -54,9 +59,9 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 
 // open gets the image's documents from the job's sources and checks them against the site's keys.
 func (s *station) open(ctx context.Context, spec job.Spec, wire *atomic.Int64) (*imagestore.Opened, error) {
-	trust, err := imagestore.ParseTrust(s.site.Trusted)
+	trust, err := trusted(s.site)
 	if err != nil {
-		return nil, fmt.Errorf("reading the trusted keys: %w", err)
+		return nil, err
 	}
 	plan := imagestore.Plan{Ref: spec.Image.Ref, Document: blob.Digest(spec.Image.Document), Size: spec.Image.Size}
 	for _, st := range spec.Image.Streams {

@@ -15,7 +15,7 @@
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
 //	@home          on /home; begins with what the image has there
-//	@persistent    on /persistent; empty
+//	@persistent    on /persistent; empty but for griddle/seen, how far the catalog of images had come
 //
 // Whatever stops Run before its last step, an error or the power, leaves a disk that bears the unfinished mark of
 // this job, which Check takes as leave to begin again; every other disk of the machine is only ever read.
@@ -66,6 +66,10 @@ type Options struct {
 	Sys      string       // "" means "/sys"
 	Wire     func() int64 // encoded bytes that have come over the network so far; nil where nobody counts
 	MountESP MountFunc    // nil mounts it as vfat by the kernel
+
+	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
+	// system later. The zero value leaves nothing.
+	Seen imagestore.Seen
 
 	// Serial asks the disk at a path for its serial once more, when it has been claimed; nil asks as disk.Scan does.
 	Serial func(path string) (string, error)

@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/appliance/job"
+	"griddle/imagestore"
 	"griddle/initramfs/disk"
 )
 
@@ -58,6 +61,11 @@ func spec(disk string) job.Spec {
 
 func TestRun(t *testing.T) {
 	img, o := debian(t), options(t)
+	key, err := imagestore.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Seen = imagestore.Seen{Key: key.Public().String(), Seq: 7, Time: time.Unix(1.7e9, 0).UTC()}
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
 			dev, other := loop(t, 1<<30, sector), loop(t, 64<<20, 512)
@@ -78,7 +86,7 @@ func TestRun(t *testing.T) {
 			}
 			checkEvents(t, j, sector)
 			checkDisk(t, dev, sector)
-			checkSystem(t, dev)
+			checkSystem(t, dev, o.Seen)
 
 			// Again, as after a power cut before the server heard: the disk says that it is done.
 			j = &journal{}
@@ -159,7 +167,7 @@ func checkDisk(t *testing.T, dev string, sector int) {
 	}
 }
 
-func checkSystem(t *testing.T, dev string) {
+func checkSystem(t *testing.T, dev string, want imagestore.Seen) {
 	t.Helper()
 	node, err := disk.Node(dev, "/sys", 3)
 	if err != nil {
@@ -175,6 +183,13 @@ func checkSystem(t *testing.T, dev string) {
 	}
 	if names, _ := os.ReadDir(filepath.Join(top, "@images")); len(names) != 1 {
 		t.Errorf("@images has %v, want the newest alone", names)
+	}
+	key, err := imagestore.ParsePublicKey(want.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := imagestore.OpenSeenDir(filepath.Join(top, "@persistent", SeenDir)).Of(key); err != nil || !reflect.DeepEqual(seen, want) {
+		t.Errorf("of the catalog the system remembers %+v, %v, want %+v", seen, err, want)
 	}
 	root := filepath.Join(top, "@roots/web-20261120.2@amd64")
 	file := func(name string) string {

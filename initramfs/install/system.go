@@ -90,6 +90,9 @@ func (w *work) volumes(sys system, image string) error {
 	if err := createSubvolume(pool, "@persistent"); err != nil {
 		return err
 	}
+	if err := w.remember(filepath.Join(pool, "@persistent")); err != nil {
+		return err
+	}
 	if err := sys.mkdir("persistent", 0o755); err != nil {
 		return err
 	}

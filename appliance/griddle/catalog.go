@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance"
+	"griddle/imagestore"
+)
+
+// catalogCommand is `griddle catalog`.
+func catalogCommand(e *env) *cobra.Command {
+	return group("catalog", "Look at and sign the catalog of a store", "Look at and sign the catalog of a store: the list of its images, which the site's key signs as a whole.",
+		catalogShowCommand(e),
+		catalogSignCommand(e),
+	)
+}
+
+func catalogShowCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Show what the signed head of a catalog says",
+		Long:  "Show what the signed head of a catalog says, after its signature was checked.",
+		Args:  cobra.NoArgs,
+	}
+	store.add(c)
+	out.add(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		b, err := st.Head(c.Context())
+		if err != nil {
+			return err
+		}
+		trusted, err := st.Trusted(c.Context())
+		if err != nil {
+			return err
+		}
+		h, _, err := imagestore.OpenHead(b, trusted)
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			return writeJSON(e.stdout, h)
+		}
+		return showHead(e, h)
+	}
+	return c
+}
+
+func showHead(e *env, h imagestore.Head) error {
+	expires := "never"
+	if !h.Expires.IsZero() {
+		expires = h.Expires.Format(time.DateTime) + " UTC"
+	}
+	_, err := fmt.Fprintf(e.stdout, "site         %s\nentries      %d\nsha256       %s\nsigned       %s UTC\nexpires      %s\n",
+		h.Site, h.Seq, h.SHA256, h.Time.Format(time.DateTime), expires)
+	return err
+}
+
+func catalogSignCommand(e *env) *cobra.Command {
+	var out outputFlag
+	var stateDir, dir, expires string
+	c := &cobra.Command{
+		Use:   "sign",
+		Short: "Sign the catalog anew, with another date of expiry",
+		Long: "Sign the catalog anew with the site's key, on the machine that has it. It needs no network and no running server, which\n" +
+			"does the same by itself at each change and long before the catalog expires. Copy DIR/catalog.head of the store to\n" +
+			"wherever copies of the store are served from.",
+		Example: "  griddle catalog sign --expires 90d",
+		Args:    cobra.NoArgs,
+	}
+	d := appliance.DefaultConfig()
+	out.add(c)
+	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "the appliance's state `DIR`, which has "+appliance.SiteKeyFile)
+	c.Flags().StringVar(&dir, "store", "", "the image store's `DIR` (default: store in the state directory)")
+	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "how `LONG` it is good for: days or hours, such as 90d or 36h; 0 for ever")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		lifetime, err := parseDays(expires)
+		if err != nil {
+			return usagef("--expires: %w", err)
+		}
+		if dir == "" {
+			dir = filepath.Join(stateDir, "store")
+		}
+		key, err := imagestore.ReadKey(filepath.Join(stateDir, appliance.SiteKeyFile), nil)
+		if err != nil {
+			return withHint(err, "Run this where the site's key is, the host of `griddle serve`, or name its --state-dir.")
+		}
+		st, err := openStore(e, storeFlags{dir: dir}, false)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		var until time.Time
+		if lifetime > 0 {
+			until = now.Add(lifetime)
+		}
+		h, err := st.SignHead(c.Context(), key, now, until)
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			return writeJSON(e.stdout, h)
+		}
+		return showHead(e, h)
+	}
+	return c
+}
+
+// parseDays reads a time such as 90d, and every other one that Go's durations know.
+func parseDays(s string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	d, err := time.ParseDuration(s)
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		var days int64
+		days, err = strconv.ParseInt(n, 10, 64)
+		if err == nil && (days < 0 || days > int64(1<<63-1)/int64(day)) {
+			err = strconv.ErrRange
+		}
+		d = time.Duration(days) * day
+	}
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a time such as 90d or 36h", s)
+	}
+	return d, nil
+}
+
+func days(d time.Duration) string { return fmt.Sprintf("%dd", d/(24*time.Hour)) }
+
+// explainCatalog says what to do about a catalog that was refused.
+func explainCatalog(err error) error {
+	var told hintError
+	switch {
+	case err == nil || errors.As(err, &told):
+		return err
+	case errors.Is(err, imagestore.ErrExpired):
+		return withHint(err, "On the machine with the site's key: griddle catalog sign. A running server of this version does it by itself: is this an old copy, or is a clock wrong?")
+	case errors.Is(err, imagestore.ErrLost):
+		return withHint(err, "%s", appliance.LostEntries)
+	case errors.Is(err, imagestore.ErrRollback):
+		return withHint(err, "This may be an old copy of the store, or a forged one. Only if entries were lost on purpose, or the site has a new key: "+
+			"remove what is remembered of it in ~/.local/state/griddle/seen.")
+	case errors.Is(err, imagestore.ErrNoHead):
+		return withHint(err, "A catalog is signed by `griddle serve`, or by `griddle catalog sign` where the site's key is.")
+	}
+	return err
+}

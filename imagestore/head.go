@@ -1,0 +1,145 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// HeadFormat is the format of the document that is the head of a catalog.
+const HeadFormat = "griddle-catalog/1"
+
+// HeadPath is where a server's Handler serves its head.
+const HeadPath = CatalogPath + "/head"
+
+const maxHead = 4096 // bytes of a signed head
+
+// Errors of heads on which callers branch.
+var (
+	// ErrNoHead is wrapped where a catalog has no signed head: nobody with a site's key keeps it.
+	ErrNoHead = errors.New("catalog is not signed")
+	// ErrRollback is wrapped where a catalog is older than one of the same site that was seen, or not its continuation.
+	ErrRollback = errors.New("catalog is not what it was")
+	// ErrLost is wrapped where the log of a store is not the one that its own signed head speaks of.
+	ErrLost = errors.New("catalog has lost entries")
+	// ErrExpired is wrapped where a head's time is over.
+	ErrExpired = errors.New("signed catalog has expired")
+)
+
+// Head is the document by which a site answers for its whole catalog up to an entry. A signed one is a blob of five lines
+// like every document.
+type Head struct {
+	Format  string    `json:"format"` // HeadFormat; it is filled in when it is signed
+	Site    string    `json:"site"`   // ID of the site's key; likewise
+	Seq     int64     `json:"seq"`    // the number of the last entry
+	SHA256  string    `json:"sha256"` // of the log's bytes from its beginning to the end of that entry's line, hex
+	Time    time.Time `json:"time"`   // when it was signed, UTC
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+func (h Head) validate() error {
+	switch {
+	case h.Format != HeadFormat:
+		return fmt.Errorf("format is %.40q, want %q", h.Format, HeadFormat)
+	case h.Seq < 0:
+		return fmt.Errorf("entry %d is not possible", h.Seq)
+	}
+	if _, err := parseKeyID(h.Site); err != nil {
+		return err
+	}
+	return checkSum(h.SHA256)
+}
+
+// Check returns ErrExpired, with both times, where h has expired by now.
+func (h Head) Check(now time.Time) error {
+	if h.Expires.IsZero() || !now.After(h.Expires) {
+		return nil
+	}
+	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+}
+
+func (h Head) sign(k *SecretKey) ([]byte, error) {
+	h.Format, h.Site = HeadFormat, k.Public().ID()
+	h.Time, h.Expires = h.Time.UTC().Truncate(time.Second), h.Expires.UTC().Truncate(time.Second)
+	if err := h.validate(); err != nil {
+		return nil, fmt.Errorf("signing catalog: %w", err)
+	}
+	line, err := marshalLine(h)
+	if err != nil {
+		return nil, fmt.Errorf("signing catalog: %w", err)
+	}
+	return append(line, k.signature(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
+}
+
+// OpenHead checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
+// that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
+func OpenHead(b []byte, t *Trust) (Head, PublicKey, error) {
+	var h Head
+	if len(b) > maxHead {
+		return Head{}, PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
+	}
+	grant, err := openDocument(b, t, &h)
+	if err == nil {
+		err = h.validate()
+	}
+	if err == nil && !grant.site {
+		err = fmt.Errorf("%w: %s is not the key of a site", ErrSignature, grant.key.ID())
+	}
+	if err == nil && h.Site != grant.key.ID() {
+		err = fmt.Errorf("%w: it is of site %s, and signed by %s", ErrSignature, h.Site, grant.key.ID())
+	}
+	if err != nil {
+		return Head{}, PublicKey{}, fmt.Errorf("reading head of catalog: %w", err)
+	}
+	return h, grant.key, nil
+}
+
+// PeekHead decodes a signed head without a look at its signature: to show it, and for nothing else.
+func PeekHead(b []byte) (Head, error) {
+	var h Head
+	line, _, _ := bytes.Cut(b[:min(len(b), maxHead)], []byte("\n"))
+	err := json.Unmarshal(line, &h)
+	if err == nil {
+		err = h.validate()
+	}
+	if err != nil {
+		return Head{}, fmt.Errorf("reading head of catalog: %w", err)
+	}
+	return h, nil
+}
+
+// FetchHead gets the signed head of the server at base, http or https, as it is: nothing is checked. ErrNoHead where the
+// server has none.
+func FetchHead(ctx context.Context, c *http.Client, base string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+HeadPath, nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetching head of catalog: %w", err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("fetching head of catalog: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxHead+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("fetching head of catalog: %w", err)
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, fmt.Errorf("fetching head of catalog: %w", ErrNoHead)
+	case resp.StatusCode != http.StatusOK:
+		var p Problem
+		if json.Unmarshal(b, &p) != nil || p.Message == "" {
+			p.Message = strings.TrimSpace(resp.Status)
+		}
+		return nil, fmt.Errorf("fetching head of catalog: the server says: %.500s", p.Message)
+	case len(b) > maxHead:
+		return nil, fmt.Errorf("fetching head of catalog: it has more than %d bytes", maxHead)
+	}
+	return b, nil
+}

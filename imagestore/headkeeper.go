@@ -1,0 +1,213 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// headFile is DIR/catalog.head: the signed head of the log beside it. Whoever holds the site's key keeps it: it
+// is replaced after each change, under the log's lock. A crash between the two leaves a head that is some entries older than the
+// log, which is still true; the keeper replaces it when it is next asked for.
+type headFile struct {
+	path     string
+	log      *logFile
+	key      *SecretKey // nil where this process does not keep the head
+	lifetime time.Duration
+	now      func() time.Time
+}
+
+// read returns the head as it is, or an error that is ErrNoHead.
+func (h *headFile) read() ([]byte, error) {
+	b, err := os.ReadFile(h.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no %s", ErrNoHead, h.path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading head of catalog: %w", err)
+	}
+	return b, nil
+}
+
+// old is the head that was signed by this keeper's key and is to be replaced; none where there is none, or a damaged
+// one, or one of an earlier key of the site. The log must be its continuation: else entries were lost that
+// others have seen, and ErrLost says so.
+func (h *headFile) old(entries []Entry) (*Head, error) {
+	b, err := h.read()
+	if errors.Is(err, ErrNoHead) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := &Trust{}
+	t.Allow(SiteGrant(h.key.Public()))
+	old, _, err := OpenHead(b, t)
+	if err != nil {
+		return nil, nil
+	}
+	return &old, h.holds(old, len(entries))
+}
+
+// holds returns ErrLost where the log, which has so many entries, is not the one that the head speaks of.
+func (h *headFile) holds(head Head, entries int) error {
+	if head.Seq > int64(entries) {
+		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", ErrLost, h.log.path, entries, head.Seq)
+	}
+	sum, err := h.log.sumAt(head.Seq)
+	if err != nil {
+		return err
+	}
+	if sum != head.SHA256 {
+		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", ErrLost, head.Seq, h.log.path)
+	}
+	return nil
+}
+
+// before is called with the log locked, before something is added to it.
+func (h *headFile) before(entries []Entry) error {
+	if h.key == nil {
+		return nil
+	}
+	_, err := h.old(entries)
+	return err
+}
+
+// write signs the log as it is and replaces the head; the log is locked. An expiry that was set further off, by
+// whoever extended it, stays.
+func (h *headFile) write(entries []Entry) error {
+	old, err := h.old(entries)
+	if err != nil {
+		return err
+	}
+	now := h.now()
+	var expires time.Time
+	if h.lifetime > 0 {
+		expires = now.Add(h.lifetime)
+		if old != nil && old.Expires.After(expires) {
+			expires = old.Expires
+		}
+	}
+	return h.replace(entries, now, expires)
+}
+
+// replace is durable when it returns: a synced file takes the name, and the directory is synced.
+func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
+	keys, err := keysOf(entries)
+	if err != nil {
+		return err
+	}
+	if g, err := keys.trust(nil).find(h.key.id); err != nil {
+		return fmt.Errorf("signing catalog: %w", err)
+	} else if !g.site || g.key != h.key.Public() {
+		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", ErrSignature, h.key.Public().ID())
+	}
+	// The last lines may be of a process that was killed before its fsync. A head that outlives them speaks of entries
+	// that were never there.
+	if err := h.log.sync(); err != nil {
+		return err
+	}
+	sum, err := h.log.sumAt(int64(len(entries)))
+	if err != nil {
+		return err
+	}
+	b, err := Head{Seq: int64(len(entries)), SHA256: sum, Time: now, Expires: expires}.sign(h.key)
+	if err != nil {
+		return err
+	}
+	if err := h.log.disk.Replace(h.path, b, 0o644); err != nil {
+		return fmt.Errorf("writing head of catalog: %w", err)
+	}
+	return nil
+}
+
+// current says whether the head speaks of the whole log and will be good for half its life yet.
+func (h *headFile) current(entries []Entry) bool {
+	old, err := h.old(entries)
+	if err != nil || old == nil || old.Seq != int64(len(entries)) {
+		return false
+	}
+	return (h.lifetime == 0) == old.Expires.IsZero() && (h.lifetime == 0 || old.Expires.After(h.now().Add(h.lifetime/2)))
+}
+
+// Head implements headed. Where this process keeps the head it is brought up to date first.
+func (c *localCatalog) Head(ctx context.Context) ([]byte, error) {
+	if c.head.key == nil {
+		return c.head.read()
+	}
+	entries, err := c.log.read()
+	if err != nil {
+		return nil, err
+	}
+	if !c.head.current(entries) {
+		err := c.log.update(ctx, func(entries []Entry) ([]Entry, error) {
+			if c.head.current(entries) {
+				return nil, nil
+			}
+			return nil, c.head.write(entries)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return c.head.read()
+}
+
+// headed is a catalog that may have a signed head.
+type headed interface {
+	Head(ctx context.Context) ([]byte, error)
+}
+
+// Head returns the signed head of the store's catalog, ErrNoHead where it has none. Where this process keeps the
+// head, it speaks of every entry; else it may be older than the catalog. Nothing is checked: see OpenHead.
+func (s *Store) Head(ctx context.Context) ([]byte, error) {
+	c, ok := s.Catalog.(headed)
+	if !ok {
+		return nil, ErrNoHead
+	}
+	return c.Head(ctx)
+}
+
+// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
+// through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
+// catalog must trust the key as a site's (SiteGrant). Call it before s is used by several goroutines. ErrLost where
+// the catalog has lost entries that a head of this key speaks of.
+func (s *Store) KeepHead(ctx context.Context, k *SecretKey, lifetime time.Duration) error {
+	c, ok := s.Catalog.(*localCatalog)
+	if !ok {
+		return errors.New("signing catalog: only a local store can be signed")
+	}
+	c.head.key, c.head.lifetime = k, lifetime
+	c.log.before, c.log.after = c.head.before, c.head.write
+	_, err := c.Head(ctx)
+	return err
+}
+
+// SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero. It
+// is durable when it returns.
+func (s *Store) SignHead(ctx context.Context, k *SecretKey, now, expires time.Time) (Head, error) {
+	c, ok := s.Catalog.(*localCatalog)
+	if !ok {
+		return Head{}, errors.New("signing catalog: only a local store can be signed")
+	}
+	h := *c.head
+	h.key = k
+	var out Head
+	err := c.log.update(ctx, func(entries []Entry) ([]Entry, error) {
+		if _, err := h.old(entries); err != nil {
+			return nil, err
+		}
+		if err := h.replace(entries, now, expires); err != nil {
+			return nil, err
+		}
+		b, err := h.read()
+		if err == nil {
+			out, err = PeekHead(b)
+		}
+		return nil, err
+	})
+	return out, err
+}

@@ -1,0 +1,159 @@
+package imagestore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"griddle/imagestore/durable"
+)
+
+// Seen is what somebody remembers of a site's catalog: the newest head that was accepted.
+type Seen struct {
+	Key     string    `json:"key"`               // the site's key, base64
+	Seq     int64     `json:"seq"`               // of the head
+	SHA256  string    `json:"sha256,omitempty"`  // likewise; "" where only the number is known
+	Time    time.Time `json:"time,omitzero"`     // likewise
+	Servers []string  `json:"servers,omitempty"` // where it was seen: base URL and ServerOptions.Pin
+}
+
+// Check returns ErrRollback where h is older than what was seen, or says something else of the same entry.
+func (s Seen) Check(h Head) error {
+	switch {
+	case h.Seq < s.Seq:
+		return fmt.Errorf("%w: it ends with entry %d, and entry %d of it was seen before", ErrRollback, h.Seq, s.Seq)
+	case h.Seq == s.Seq && s.SHA256 != "" && h.SHA256 != s.SHA256:
+		return fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, h.Seq)
+	}
+	return nil
+}
+
+// File is what SeenDir remembers s by: the name of the file, and its content.
+func (s Seen) File() (name string, content []byte, err error) {
+	k, err := ParsePublicKey(s.Key)
+	if err == nil {
+		content, err = marshalLine(s)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("remembering the catalog: %w", err)
+	}
+	return k.ID(), content, nil
+}
+
+// SeenDir is a directory that remembers: a file for each site, named by the ID of its key, with a Seen as JSON.
+type SeenDir struct{ dir string }
+
+// OpenSeenDir names the directory; it is made when there is something to remember.
+func OpenSeenDir(dir string) *SeenDir { return &SeenDir{dir} }
+
+// Path is the file of the site with the key k.
+func (d *SeenDir) Path(k PublicKey) string { return filepath.Join(d.dir, k.ID()) }
+
+// Of returns what was seen of the site with the key k; the zero value where that is nothing.
+func (d *SeenDir) Of(k PublicKey) (Seen, error) {
+	s, err := readSeen(d.Path(k))
+	if err == nil && s.Key != "" && s.Key != k.String() {
+		err = fmt.Errorf("%w: %s is of another key with the ID %s", ErrSignature, d.Path(k), k.ID())
+	}
+	return s, err
+}
+
+// At returns what was seen of the site that the server of that name had, and the file that says so.
+func (d *SeenDir) At(server string) (Seen, string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Seen{}, "", nil
+	}
+	if err != nil {
+		return Seen{}, "", fmt.Errorf("reading what was seen of catalogs: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := parseKeyID(e.Name()); err != nil {
+			continue
+		}
+		path := filepath.Join(d.dir, e.Name())
+		s, err := readSeen(path)
+		if err != nil || slices.Contains(s.Servers, server) {
+			return s, path, err
+		}
+	}
+	return Seen{}, "", nil
+}
+
+func readSeen(path string) (Seen, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Seen{}, nil
+	}
+	var s Seen
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err == nil && s.SHA256 != "" {
+		err = checkSum(s.SHA256)
+	}
+	if err != nil {
+		return Seen{}, fmt.Errorf("reading what was seen of a catalog: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer. server is
+// the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
+// entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
+func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
+	if err := (durable.Disk{}).MkdirAll(d.dir, 0o700); err != nil {
+		return fmt.Errorf("remembering the catalog: %w", err)
+	}
+	unlock, err := durable.Disk{}.Lock(ctx, filepath.Join(d.dir, "lock"))
+	if err != nil {
+		return fmt.Errorf("remembering the catalog: %w", err)
+	}
+	defer unlock()
+	s, err := d.Of(k)
+	if err != nil {
+		return err
+	}
+	if err := s.Check(h); err != nil {
+		return err
+	}
+	if sumAt != nil && s.SHA256 != "" && h.Seq > s.Seq && sumAt(s.Seq) != s.SHA256 {
+		return fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, s.Seq)
+	}
+	known := server == "" || slices.Contains(s.Servers, server)
+	if known && s.Key != "" && h.Seq == s.Seq {
+		return nil
+	}
+	s.Key, s.Seq, s.SHA256, s.Time = k.String(), h.Seq, h.SHA256, h.Time
+	if !known {
+		s.Servers = append(s.Servers, server)
+	}
+	name, b, err := s.File()
+	if err == nil {
+		err = durable.Disk{}.Replace(filepath.Join(d.dir, name), b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("remembering the catalog: %w", err)
+	}
+	return nil
+}
+
+// pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
+func (d *SeenDir) pinned(server string, now PublicKey, signed bool) error {
+	s, path, err := d.At(server)
+	switch {
+	case err != nil || path == "":
+		return err
+	case !signed:
+		return fmt.Errorf("%w: it was signed when it was seen before, and is not now (%s)", ErrRollback, path)
+	case s.Key != now.String():
+		return fmt.Errorf("%w: it is signed by %s, and was by another key when it was seen before (%s)", ErrRollback, now.ID(), path)
+	}
+	return nil
+}

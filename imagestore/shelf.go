@@ -1,0 +1,198 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/content"
+	"griddle/imagestore/durable"
+	"griddle/imagestore/receive"
+)
+
+// The shelf is DIR/trees of a local store: images as trees, for the work that needs their files. A tree is received and
+// verified when it is first asked for, and stays for the next time.
+//
+//	trees/HEX        the tree of the image whose document is sha256:HEX; flock(2)ed, shared, while it is used
+//	trees/HEX.used   its modification time says when that was last
+//	trees/lock       flock(2)ed by whoever receives or removes trees
+const (
+	shelfLock = "lock"
+	usedMark  = ".used"
+)
+
+// shelfSize is how many trees stay that nobody uses. A delta takes two.
+const shelfSize = 2
+
+// ErrNoShelf is wrapped where work needs an image's files and the store has no place for them: one behind a server.
+var ErrNoShelf = errors.New("only the store's own machine can do that")
+
+// shelved is a tree that is held until release.
+type shelved struct {
+	Tree
+	Content *content.Manifest
+	lock    *os.File
+}
+
+func (t *shelved) release() { t.lock.Close() }
+
+// tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
+// shorten the way to it.
+func (s *Store) tree(ctx context.Context, ref Ref, progress func(phase string, done, total int64)) (*shelved, error) {
+	t, err := s.findOrReceive(ctx, ref, progress)
+	if err != nil {
+		return nil, fmt.Errorf("getting the tree of %s: %w", ref, err)
+	}
+	return t, nil
+}
+
+func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string, int64, int64)) (*shelved, error) {
+	if s.trees == "" {
+		return nil, ErrNoShelf
+	}
+	if err := os.MkdirAll(s.trees, 0o700); err != nil {
+		return nil, err
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := v.resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	if t, err := s.onShelf(ctx, l); t != nil || err != nil {
+		return t, err
+	}
+	unlock, err := s.lockShelf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if t, err := s.onShelf(ctx, l); t != nil || err != nil { // somebody else put it there
+		return t, err
+	}
+	o := ReceiveOptions{Name: l.Document.Hex(), Progress: progress}
+	for _, other := range v.images {
+		dir := filepath.Join(s.trees, other.Document.Hex())
+		if _, err := os.Lstat(dir); err == nil { // nobody removes it: we have the lock
+			o.Have = append(o.Have, Tree{other.Ref, other.Identity, dir})
+		}
+	}
+	if _, err := s.Receive(ctx, l.ref(), s.trees, o); err != nil {
+		return nil, err
+	}
+	t, err := s.onShelf(ctx, l)
+	if t == nil && err == nil {
+		err = errors.New("it went away while it was received")
+	}
+	if err == nil {
+		err = s.trimShelf(shelfSize)
+	}
+	return t, err
+}
+
+// onShelf holds the tree that is there, or gives nil.
+func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
+	dir := filepath.Join(s.trees, l.Document.Hex())
+	f, err := hold(dir, unix.LOCK_SH)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now, errNow := os.Lstat(dir)
+	held, errHeld := f.Stat()
+	if errNow != nil || errHeld != nil || !os.SameFile(now, held) {
+		f.Close() // removed between the two calls
+		return nil, nil
+	}
+	t := &shelved{Tree: Tree{l.Ref, l.Identity, dir}, lock: f}
+	if err := touch(dir + usedMark); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+	if err == nil {
+		t.Content, err = opened.Content(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return t, nil
+}
+
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	now := time.Now()
+	return os.Chtimes(path, now, now)
+}
+
+// lockShelf waits its turn to receive or remove trees.
+func (s *Store) lockShelf(ctx context.Context) (unlock func(), err error) {
+	return durable.Disk{}.Lock(ctx, filepath.Join(s.trees, shelfLock))
+}
+
+// trimShelf removes the trees that were not used for longest until keep are left, those that are used now besides. The
+// caller has the shelf's lock. A crash in it leaves a part of a tree under a name that the next receive clears away.
+func (s *Store) trimShelf(keep int) error {
+	entries, err := os.ReadDir(s.trees)
+	if err != nil {
+		return err
+	}
+	type idle struct {
+		name string
+		used time.Time
+	}
+	var all []idle
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		var used time.Time
+		if fi, err := os.Stat(filepath.Join(s.trees, e.Name()+usedMark)); err == nil {
+			used = fi.ModTime()
+		}
+		all = append(all, idle{e.Name(), used})
+	}
+	slices.SortFunc(all, func(a, b idle) int { return b.used.Compare(a.used) })
+	var errs []error
+	for _, t := range all[min(keep, len(all)):] {
+		errs = append(errs, s.unshelve(t.name))
+	}
+	return errors.Join(errs...)
+}
+
+// unshelve removes a tree that nobody uses. It is renamed first, so that no half of one has the name of a whole one.
+func (s *Store) unshelve(name string) error {
+	dir := filepath.Join(s.trees, name)
+	f, err := hold(dir, unix.LOCK_EX)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	going := filepath.Join(s.trees, unverified+name)
+	if err := os.Rename(dir, going); err != nil {
+		return err
+	}
+	err = receive.Remove(going)
+	if gone := os.Remove(dir + usedMark); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}

@@ -1,0 +1,121 @@
+package imagestore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+)
+
+// judge says of signers, known by their IDs as the log has them, whether what they signed counts. It asks each
+// question once: there may be ten thousand images, and a handful of keys and templates.
+type judge struct {
+	trust *Trust
+	known map[judgement]error
+}
+
+type judgement struct {
+	signer, template string
+	stream           bool
+}
+
+func (j *judge) check(l *Listed, signer string, stream bool) error {
+	q := judgement{signer, l.Template, stream}
+	err, ok := j.known[q]
+	if ok {
+		return err
+	}
+	var id [8]byte
+	if id, err = parseKeyID(signer); err == nil {
+		var g Grant
+		if g, err = j.trust.find(id); err == nil && stream {
+			err = g.Stream(l.ref())
+		} else if err == nil {
+			err = g.Image(l.ref())
+		}
+	}
+	j.known[q] = err
+	return err
+}
+
+func (v *view) judge() *judge {
+	return &judge{trust: v.trust(v.others), known: map[judgement]error{}}
+}
+
+// usable is the view without the images and streams whose signatures do not count (any more): what may be planned. It
+// is v itself where all count.
+func (v *view) usable() *view {
+	j := v.judge()
+	only := *v
+	only.images = make(map[string]*Listed, len(v.images))
+	all := true
+	for ref, l := range v.images {
+		if j.check(l, l.Signer, false) != nil {
+			all = false
+			continue
+		}
+		c := l
+		for i, s := range l.Streams {
+			bad := j.check(l, s.Signer, true) != nil
+			if bad && c == l {
+				c, all = new(Listed), false
+				*c = *l
+				c.Streams = append([]ListedStream(nil), l.Streams[:i]...)
+			}
+			if !bad && c != l {
+				c.Streams = append(c.Streams, s)
+			}
+		}
+		only.images[ref] = c
+	}
+	if all {
+		return v
+	}
+	return &only
+}
+
+// mark fills in which images' signatures do not count.
+func (v *view) mark() {
+	j := v.judge()
+	for _, l := range v.images {
+		l.Untrusted = ""
+		if err := j.check(l, l.Signer, false); err != nil {
+			l.Untrusted = err.Error()
+		}
+	}
+}
+
+// trusted returns nil where the signature of an image counts, and else why it does not.
+func (l *Listed) trusted() error {
+	if l.Untrusted == "" {
+		return nil
+	}
+	return &untrustedError{l.Untrusted}
+}
+
+// Installable returns nil where a machine that has nothing can get the image, as List and Show give it, and else why
+// not: ErrSignature or ErrNoWay.
+func (l Listed) Installable() error {
+	if err := l.trusted(); err != nil {
+		return err
+	}
+	if l.Wire == 0 {
+		return fmt.Errorf("%w: every one to it is by a key, or from an image, that is not trusted", ErrNoWay)
+	}
+	return nil
+}
+
+// untrustedError is an ErrSignature whose words begin with it already.
+type untrustedError struct{ why string }
+
+func (e *untrustedError) Error() string { return e.why }
+func (e *untrustedError) Unwrap() error { return ErrSignature }
+
+// parseKeyID reads what PublicKey.ID writes.
+func parseKeyID(s string) (id [8]byte, err error) {
+	n, err := strconv.ParseUint(s, 16, 64)
+	binary.LittleEndian.PutUint64(id[:], n)
+	if err != nil || (PublicKey{id: id}).ID() != s {
+		return id, fmt.Errorf("%w: %.40q is not the ID of a key", ErrSignature, s)
+	}
+	return id, nil
+}

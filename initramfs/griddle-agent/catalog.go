@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/initramfs"
+)
+
+// trusted is whose signatures count, by the boot image.
+func trusted(site initramfs.Site) (*imagestore.Trust, error) {
+	t, err := imagestore.ParseTrust(slices.Concat(site.Trusted, site.Limited))
+	if err != nil {
+		return nil, fmt.Errorf("reading the trusted keys: %w", err)
+	}
+	return t, nil
+}
+
+// headPatience is the longest pause between two attempts to get the head of the catalog.
+const headPatience = 10 * time.Second
+
+// catalog gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired or
+// older than this boot image knows. The zero value where the site signs none.
+func (s *station) catalog(ctx context.Context, spec job.Spec) (imagestore.Seen, error) {
+	if s.site.Catalog.Key == "" {
+		return imagestore.Seen{}, nil
+	}
+	for pause, attempt := time.Second/4, 1; ; pause, attempt = min(2*pause, headPatience), attempt+1 {
+		b, err := fetchHead(ctx, s.site.HTTP)
+		if err == nil {
+			return checkHead(b, s.site.Catalog, time.Now())
+		}
+		if errors.Is(err, imagestore.ErrNoHead) {
+			return imagestore.Seen{}, err
+		}
+		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseCheck, Level: job.Warning,
+			Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
+		select {
+		case <-ctx.Done():
+			return imagestore.Seen{}, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func fetchHead(ctx context.Context, base string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, headPatience)
+	defer cancel()
+	return imagestore.FetchHead(ctx, http.DefaultClient, base)
+}
+
+// checkHead is the decision. The clock of this machine was set by the server's, so that a dead battery expires nothing.
+func checkHead(b []byte, known initramfs.Catalog, now time.Time) (imagestore.Seen, error) {
+	key, err := imagestore.ParsePublicKey(known.Key)
+	if err != nil {
+		return imagestore.Seen{}, fmt.Errorf("reading the site's key: %w", err)
+	}
+	t := &imagestore.Trust{}
+	t.Allow(imagestore.SiteGrant(key))
+	head, _, err := imagestore.OpenHead(b, t)
+	if err == nil {
+		err = imagestore.Seen{Key: known.Key, Seq: known.Seq}.Check(head)
+	}
+	if err != nil {
+		return imagestore.Seen{}, err
+	}
+	if err := head.Check(now); err != nil {
+		return imagestore.Seen{}, fmt.Errorf("%w: the server must sign it again (griddle catalog sign)", err)
+	}
+	return imagestore.Seen{Key: known.Key, Seq: head.Seq, SHA256: head.SHA256, Time: head.Time}, nil
+}

@@ -1,0 +1,31 @@
+package install
+
+import (
+	"fmt"
+	"os"
+	"path"
+)
+
+// SeenDir is the folder below /persistent that remembers how far the site's catalog had come, as imagestore.SeenDir does.
+const SeenDir = "griddle/seen"
+
+// remember leaves Options.Seen in the new, empty subvolume. It is durable when the pool is unmounted.
+func (w *work) remember(persistent string) error {
+	if w.o.Seen.Key == "" {
+		return nil
+	}
+	name, b, err := w.o.Seen.File()
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(persistent)
+	if err != nil {
+		return fmt.Errorf("opening @persistent: %w", err)
+	}
+	defer root.Close()
+	sys := system{root}
+	if err := sys.mkdir(SeenDir, 0o755); err != nil {
+		return err
+	}
+	return sys.write(path.Join(SeenDir, name), b, 0o644)
+}
