@@ -163,7 +163,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 		return errors.Join(fmt.Errorf("opening the boot files: %w", err), nb.Close())
 	}
 	defer files.Close()
-	if err := writeDurably(s.state.path(URLFile), []byte(s.httpsURL()+"\n"), 0o644); err != nil {
+	if err := s.state.write(URLFile, []byte(s.httpsURL()+"\n"), 0o644); err != nil {
 		return errors.Join(fmt.Errorf("writing down where the server is: %w", err), nb.Close())
 	}
 
