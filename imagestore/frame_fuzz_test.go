@@ -35,7 +35,7 @@ func FuzzFrames(f *testing.F) {
 		}
 		x := Index{Encoding: blob.Sum(frame), Size: int64(len(frame)), Raw: doc.Raw,
 			Frames: []Frame{{Length: int64(len(frame)), Pieces: 1, SHA256: hexSum(frame)}}}
-		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{oneBlob(frame)}, quick(OpenOptions{})), openedStream{doc, x}, false)
+		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{oneBlob(frame)}, quick(OpenOptions{})), openedStream{doc, x}, "", false)
 		defer r.Close()
 		got, err := io.ReadAll(r)
 		if err == nil && !bytes.Equal(got, raw) || err != nil && (len(got) > 0 || !errors.Is(err, ErrCorrupt)) {
