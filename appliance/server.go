@@ -170,6 +170,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return nb.Run(ctx) })
 	g.Go(func() error { return s.tidy(ctx) })
+	g.Go(func() error { return s.recompress(ctx) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
 	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),

@@ -24,6 +24,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
+		imageRecompressCommand(e),
 		imageDeleteCommand(e),
 	)
 }
