@@ -18,9 +18,14 @@ var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
 // readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot be
 // decoded with less.
 func readDictionary(parent *content.Root, extracts []Extract, b []byte) ([]byte, error) {
+	var all int64
+	for _, e := range extracts {
+		all += e.Length
+	}
+	b = slices.Grow(b, int(all))
 	for _, e := range extracts {
 		at := len(b)
-		b = slices.Grow(b, int(e.Length))[:at+int(e.Length)]
+		b = b[:at+int(e.Length)]
 		if err := readExtract(parent, e, b[at:]); err != nil {
 			return nil, fmt.Errorf("reading dictionary: %w", err)
 		}
@@ -57,6 +62,7 @@ type frameDecoder struct {
 	parent *content.Root // nil where there is none
 	dict   []byte        // used again
 	most   int64         // bytes that a frame may decode to
+	frame  int64         // bytes of the longest frame
 }
 
 // newFrameDecoder makes a decoder for the frames of x. parent is the directory of the stream's parent, "" for none.
@@ -66,7 +72,7 @@ func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
 	}
 	d := &frameDecoder{}
 	for _, f := range x.Frames {
-		d.most = max(d.most, int64(f.Pieces)*PieceSize)
+		d.most, d.frame = max(d.most, int64(f.Pieces)*PieceSize), max(d.frame, f.Length)
 	}
 	limit := d.most
 	if x.NeedsParent() {

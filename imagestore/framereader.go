@@ -85,7 +85,7 @@ func (r *frameReader) run(ctx context.Context) error {
 	}()
 	piece := 0
 	var t trouble
-	frame := make([]byte, maxFrame(int(dec.most/PieceSize)))
+	frame := make([]byte, dec.frame)
 	for i := 0; i < len(r.s.index.Frames); {
 		f := r.s.index.Frames[i]
 		if body == nil {
