@@ -112,7 +112,7 @@ func (p *publisher) receiveHuge(name, to string, refs ...string) {
 		p.must(err)
 		var res receiving.Result
 		p.measure(fmt.Sprintf("receive %s on %s", r, name), func() {
-			in, err := opened.OpenStream(p.Context(), 0)
+			in, err := opened.OpenStream(p.Context(), 0, "")
 			p.must(err)
 			defer in.Close()
 			res, err = receiving.Receive(p.Context(), in, to, receiving.Options{Name: mustRef(p.T, r).FileName(), Parents: parents})
