@@ -59,6 +59,9 @@ func scenarios() []scenario {
 			_, err := f.s.Collect(context.Background())
 			return err
 		}, nil},
+		{"recompress", base, func(f *fixture) error {
+			return f.s.Recompress(context.Background(), RecompressOptions{Level: 10, Workers: 1}, nil)
+		}, nil},
 	}
 }
 
@@ -271,6 +274,7 @@ func clean(t *testing.T, what, dir string) {
 	age(t, dir)
 	s, err := Open(dir)
 	if err == nil {
+		s.Catalog.(*localCatalog).now = func() time.Time { return time.Now().Add(48 * time.Hour) }
 		_, err = s.Collect(t.Context())
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ type localCatalog struct {
 	blobs blob.Store
 	trust *Trust
 	head  *headFile
+	now   func() time.Time
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -286,7 +287,7 @@ func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, ref stri
 	if ref != "" {
 		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
-	old := time.Now().Add(-orphanAge)
+	old := c.now().Add(-orphanAge)
 	var errs []error
 	err := c.blobs.List(ctx, func(i blob.Info) error {
 		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])

@@ -68,6 +68,11 @@ func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(R
 			done(r)
 		}
 	}
+	if len(work) == 0 {
+		if err := s.settle(ctx); err != nil {
+			return fmt.Errorf("recompressing: %w", err)
+		}
+	}
 	return nil
 }
 

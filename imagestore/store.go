@@ -46,7 +46,16 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+}
+
+// settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
+// nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
+func (s *Store) settle(ctx context.Context) error {
+	if c, ok := s.Catalog.(*localCatalog); ok {
+		return c.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, nil })
+	}
+	return nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
