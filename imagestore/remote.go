@@ -16,8 +16,8 @@ import (
 
 // ServerOptions says where a store behind an appliance is.
 type ServerOptions struct {
-	URL    string       // https://HOST:PORT
-	Token  string       // bearer token; without one only blobs can be read
+	URL    string       // https://HOST:PORT; without a token http:// too
+	Token  string       // bearer token; without one images and blobs can be read, and nothing be changed
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
 }
 
@@ -28,10 +28,11 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store on a server: %w", err)
 	}
-	if u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+	plain := u.Scheme == "http" && o.Token == "" // what is read is signed
+	if u.Scheme != "https" && !plain || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("opening store on a server: %q is not of the form https://HOST:PORT", o.URL)
 	}
-	base := "https://" + u.Host
+	base := u.Scheme + "://" + u.Host
 	if o.Client == nil {
 		o.Client = http.DefaultClient
 	}

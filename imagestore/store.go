@@ -46,6 +46,9 @@ func Open(dir string) (*Store, error) {
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
+	if c, ok := s.Catalog.(*remoteCatalog); ok && c.token == "" {
+		return s.offered(ctx) // without what only a token shows: tombstones and keys
+	}
 	entries, err := s.Catalog.Read(ctx)
 	if err != nil {
 		return nil, err

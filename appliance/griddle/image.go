@@ -27,6 +27,8 @@ func imageCommand(e *env) *cobra.Command {
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
+		imagePullCommand(e),
+		imagePushCommand(e),
 		imageDeleteCommand(e),
 	)
 }

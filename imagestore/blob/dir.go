@@ -38,7 +38,9 @@ func OpenDir(path string) (*Dir, error) {
 			os.Remove(filepath.Join(tmp, e.Name()))
 		}
 	}
-	return &Dir{path: path}, nil
+	s := &Dir{path: path}
+	s.clearPartials()
+	return s, nil
 }
 
 // makeDir makes one directory durably: its parent is synced too, even where the directory is there already, since
