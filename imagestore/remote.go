@@ -38,7 +38,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token},
+		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Token == ""},
 		Trust:   &Trust{},
 	}, nil
 }
@@ -48,6 +48,7 @@ type remoteCatalog struct {
 	base   string
 	client *http.Client
 	token  string
+	public bool // only what needs no token can be asked for
 }
 
 func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {

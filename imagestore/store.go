@@ -46,7 +46,7 @@ func Open(dir string) (*Store, error) {
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
-	if c, ok := s.Catalog.(*remoteCatalog); ok && c.token == "" {
+	if c, ok := s.Catalog.(*remoteCatalog); ok && c.public {
 		return s.offered(ctx) // without what only a token shows: tombstones and keys
 	}
 	entries, err := s.Catalog.Read(ctx)

@@ -14,7 +14,8 @@ import (
 	"griddle/imagestore"
 )
 
-const whereHelp = "A store is a local directory, or an appliance at https://HOST:8443 or, to read from, at http://HOST:8080."
+const whereHelp = "A store is a local directory, an appliance at https://HOST:8443 or, to read from, http://HOST:8080, or a directory on\n" +
+	"another host with griddle: ssh://[USER@]HOST[:PORT]/DIR, by the ssh program or the command in GRIDDLE_SSH."
 
 func imagePullCommand(e *env) *cobra.Command {
 	var f copyFlags
@@ -85,7 +86,13 @@ func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 	c.Flags().StringVar(&f.other, flag, "", usage)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
 	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
-	c.MarkFlagRequired(flag)
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if f.other == "" {
+			return usagef("--%s must say which store", flag)
+		}
+		return check(c, args)
+	}
 }
 
 func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store, images []string) error {
@@ -163,6 +170,8 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 			return nil, nil, fmt.Errorf("opening store: %w", err)
 		}
 		st, err = imagestore.Open(f.other)
+	case scheme == "ssh":
+		return openSSH(ctx, e, f.other, write)
 	case scheme == "https" && write:
 		st, err = openServer(e, f.store, f.other)
 	case scheme == "http" && !write:

@@ -86,6 +86,7 @@ func rootCommand(e *env) *cobra.Command {
 		machineCommand(e),
 		publishCommand(e),
 		imageCommand(e),
+		storeCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")
