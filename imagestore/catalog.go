@@ -26,6 +26,7 @@ const (
 	KindDelete  = "delete"  // Ref: its tombstone
 	KindTrust   = "trust"   // Key: a public key whose signatures count here
 	KindChannel = "channel" // Ref: a template; Channel now means Version
+	KindKeep    = "keep"    // Keep: a rule, in place of an earlier one for its pattern
 )
 
 // Entry is one line of the log.
@@ -38,6 +39,7 @@ type Entry struct {
 	Key     string    `json:"key,omitempty"`
 	Channel string    `json:"channel,omitempty"`
 	Version string    `json:"version,omitempty"`
+	Keep    *Keep     `json:"keep,omitempty"`
 }
 
 // Change asks for one change; exactly one member is set.
@@ -47,6 +49,8 @@ type Change struct {
 	Trust   string       `json:"trust,omitempty"`  // the base64 line of a public key
 	Channel *Channel     `json:"channel,omitempty"`
 	Collect bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
+	Keep    *Keep        `json:"keep,omitempty"`
+	Expire  *Expiry      `json:"expire,omitempty"`
 }
 
 // Channel is a movable name for a version of a template.
@@ -59,7 +63,7 @@ type Channel struct {
 // Changed is what came of a Change.
 type Changed struct {
 	Image   *Listed  `json:"image,omitempty"`   // of Publish
-	Deleted *Deleted `json:"deleted,omitempty"` // of Delete and Collect
+	Deleted *Deleted `json:"deleted,omitempty"` // of Delete, Collect and Expire
 }
 
 // Publication names the documents of an image, which are in the store already, and the streams that make it. Publishing
@@ -132,6 +136,7 @@ type view struct {
 	gone     map[string]*Listed           // deleted ones
 	keys     []PublicKey                  // trusted
 	channels map[string]map[string]string // template -> channel -> version
+	keeps    []Keep
 	entries  int64
 }
 
@@ -187,6 +192,8 @@ func (v *view) apply(e *Entry) error {
 			v.channels[e.Ref] = map[string]string{}
 		}
 		v.channels[e.Ref][e.Channel] = e.Version
+	case KindKeep:
+		return v.keep(e.Keep)
 	default:
 		return fmt.Errorf("kind %.40q is not known to this version of the program", e.Kind)
 	}

@@ -251,6 +251,8 @@ type Deleted struct {
 	Ref   string `json:"ref,omitempty"` // in full
 	Blobs int    `json:"blobs"`         // how many blobs went
 	Bytes int64  `json:"bytes"`         // and what they took
+
+	Digests []blob.Digest `json:"digests,omitempty"` // which, of a rehearsal
 }
 
 // Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with ErrInUse and

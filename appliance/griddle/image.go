@@ -30,6 +30,8 @@ func imageCommand(e *env) *cobra.Command {
 		imagePullCommand(e),
 		imagePushCommand(e),
 		imageDeleteCommand(e),
+		imageKeepCommand(e),
+		imageGCCommand(e),
 	)
 }
 
