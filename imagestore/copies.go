@@ -115,6 +115,13 @@ func (c *copier) run(ctx context.Context) error {
 	if c.plan, c.out.Skipped, err = planCopy(there, here, want); err != nil {
 		return err
 	}
+	if len(c.plan) > 0 {
+		var refs []string
+		for _, p := range c.plan {
+			refs = append(refs, p.image.Ref)
+		}
+		defer c.from.hold(ctx, refs)()
+	}
 	if err := c.documents(ctx); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@
 //	DIR/blobs/sha256/01/0123…   every document, index, encoding and content manifest (package blob)
 //	DIR/catalog                 the append-only log of what was published, deleted and trusted
 //	DIR/catalog.lock            flock(2)ed by whoever changes the catalog
+//	DIR/leases/ID.json          what is being read, and must not be collected
 //
 // An image is made of these blobs:
 //

@@ -16,6 +16,8 @@ type localCatalog struct {
 	log   *logFile
 	blobs blob.Store
 	trust *Trust
+
+	leases string // directory
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -264,13 +266,21 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 // publication that has not come to its own entry yet may count on them.
 func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []string, dry bool, done *Deleted) error {
 	keep, named := v.needed(), lastNamed(log)
+	err := c.eachLease(time.Now(), func(l leaseFile) {
+		for _, d := range l.Blobs {
+			keep[d] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
 	deleted := map[blob.Digest]bool{}
 	for _, ref := range refs {
 		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
 	old := time.Now().Add(-orphanAge)
 	var errs []error
-	err := c.blobs.List(ctx, func(i blob.Info) error {
+	err = c.blobs.List(ctx, func(i blob.Info) error {
 		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])
 		if keep[i.Digest] || i.Time.After(old) && !spent {
 			return nil

@@ -42,7 +42,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	trust := &Trust{}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {

@@ -28,7 +28,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": ErrSignature, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -46,6 +46,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
 //	GET  /v1/images/show?ref=R  Shown
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
+//	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
 //	POST /v1/catalog            Change -> Changed                       (guarded)
 //	     /v1/blobs…             as blob.Handler
@@ -71,6 +72,8 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	mux.HandleFunc("GET "+ImagesPath, h.images)
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
 	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
+	mux.HandleFunc("POST "+LeasesPath, h.lease)
+	mux.HandleFunc("DELETE "+LeasesPath+"/{id}", h.release)
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
 	blobs := blob.Handler(s.Blobs, allow)
