@@ -53,7 +53,7 @@ func verifyAll(c *cobra.Command, e *env, st *imagestore.Store, store storeFlags,
 		if len(f.Images) > 0 {
 			hits = "hits " + strings.Join(f.Images, ", ")
 		}
-		lines = append(lines, job.Printable(f.Problem)+" ("+hits+")")
+		lines = append(lines, job.Sentence(f.Problem)+" ("+hits+")")
 	}
 	if err != nil {
 		lines = append(lines, err.Error())
