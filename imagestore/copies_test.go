@@ -296,10 +296,15 @@ func TestCopyResumed(t *testing.T) {
 		t.Fatal("the copy ended")
 	}
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 40<<20)})
+	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
+	x, err := readIndex(t.Context(), a.s.Blobs, l.Streams[0].Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x.Frames[1].Offset
 	b := a.another()
 	c := &counted{full: make(chan struct{})}
-	c.limit.Store(l.Wire * 3 / 4)
+	c.limit.Store((want + l.Wire) / 2)
 	from := a.reader(c.wrap)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCopyResumed$")
 	cmd.Env = append(os.Environ(), copyDir+"="+b.dir, "GRIDDLE_TEST_COPY_FROM="+from.Catalog.(*remoteCatalog).base)
@@ -307,12 +312,7 @@ func TestCopyResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-c.full
-	x, err := readIndex(t.Context(), a.s.Blobs, l.Streams[0].Index)
-	if err != nil {
-		t.Fatal(err)
-	}
 	part := filepath.Join(b.dir, "blobs", "partial", l.Streams[0].Encoding.Hex())
-	want := x.Frames[len(x.Frames)/2].Offset
 	for { // what was sent arrives
 		if st, err := os.Stat(part); err == nil && st.Size() >= want {
 			break

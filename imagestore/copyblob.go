@@ -1,7 +1,6 @@
 package imagestore
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,8 +22,6 @@ const copyAttempts = 6
 type partials interface {
 	Partial(ctx context.Context, d blob.Digest) (*blob.Partial, error)
 }
-
-func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
 
 // encodings fetches what is missing, several at once.
 func (c *copier) encodings(ctx context.Context) error {

@@ -137,9 +137,10 @@ func newChoice(from, to *view) *choice {
 	return c
 }
 
-// cheapest leaves of several encodings that start from the same the smallest one.
+// cheapest leaves of several encodings that start from the same the smallest one. Those with dictionaries stay behind: a
+// copy checks what it fetches, and would need the trees. Who receives makes them anew.
 func cheapest(streams []ListedStream) []ListedStream {
-	out := slices.Clone(streams)
+	out := slices.DeleteFunc(slices.Clone(streams), func(s ListedStream) bool { return s.Dictionary })
 	slices.SortStableFunc(out, func(a, b ListedStream) int {
 		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Wire, b.Wire))
 	})

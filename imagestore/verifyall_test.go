@@ -26,7 +26,7 @@ func TestVerifyStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := "web:1@amd64 web:2@amd64 web:3@amd64"
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name string
 		blob blob.Digest
 		hits string
@@ -38,7 +38,7 @@ func TestVerifyStore(t *testing.T) {
 		{"encoding", one.Streams[0].Encoding, all},
 		{"delta", two.Streams[0].Encoding, "web:2@amd64"},
 	} {
-		for _, how := range []string{"damaged", "cut", "missing"} {
+		for _, how := range []string{"damaged", "cut", "missing"}[i%3 : i%3+1] {
 			switch how {
 			case "damaged":
 				f.damage(c.blob, 20)
