@@ -29,6 +29,9 @@ type PublishOptions struct {
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
 	Warn        func(sentence string) // what a person should know though it does not stop anything; may be nil
 	Now         func() time.Time      // for the default version and the documents; nil means time.Now
+
+	// Prepared tells what the Source's Prepare did to the copy. It is asked once the copy is made; nil means nothing.
+	Prepared func() []Prepared
 }
 
 // PublishedSoFar is how far a publication is.
@@ -48,6 +51,8 @@ type Published struct {
 	Size    int64   `json:"size"`             // bytes of the tree's file contents
 	Files   int64   `json:"files"`            // paths of the tree
 	Seconds float64 `json:"seconds"`
+
+	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), sends the copy once, and on
@@ -106,7 +111,10 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	id.Ref = ref.String()
 	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: m.Size(), Files: int64(len(m.Entries))}
-	out := Published{Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
+	if o.Prepared != nil {
+		image.Prepared = o.Prepared()
+	}
+	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
 	stream := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
 	if from != nil {
 		stream.Parent = &from.listed.Identity
