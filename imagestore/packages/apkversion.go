@@ -5,126 +5,106 @@ import (
 	"strings"
 )
 
-// The parts of an apk version, in the order in which they may follow one another: 1.02c_rc1-r3.
+// The parts of an apk version, in the order in which they may follow one another: 1.02c_rc1~0badc0de-r3.
 const (
-	apkFraction = iota // digits after a dot, where leading zeros count as in a fraction
+	apkFirst = iota
 	apkNumber
 	apkLetter
 	apkSuffix
 	apkSuffixNumber
+	apkCommit
 	apkRevision
 	apkEnd
 	apkInvalid // comes after all
 )
 
-// apkParts reads a version part by part.
-type apkParts struct {
+// apkPart is one part of a version, and what follows it.
+type apkPart struct {
 	kind int
+	text string
+	rank int // of suffixes; negative for pre-releases
 	rest string
 }
 
-// orderAPK orders as apk does. Of two versions that are equal up to the end of one, the longer is newer, unless it goes on with
-// the suffix of a pre-release.
+// orderAPK orders as apk does since version 3. Of two versions that are equal up to the end of one, the longer is newer, unless it
+// goes on with the suffix of a pre-release.
 func orderAPK(a, b string) int {
-	x, y := apkParts{apkNumber, a}, apkParts{apkNumber, b}
-	var av, bv apkValue
-	for x.kind == y.kind && x.kind < apkEnd && av == bv {
-		av, bv = x.next(), y.next()
+	x, y := firstAPK(a), firstAPK(b)
+	for x.kind == y.kind && x.kind < apkEnd {
+		if c := x.compare(y); c != 0 {
+			return c
+		}
+		x, y = x.next(), y.next()
 	}
-	if c := av.compare(bv); c != 0 {
-		return c
-	}
-	if x.kind == y.kind {
+	switch {
+	case x.kind == y.kind:
 		return 0
-	}
-	if x.kind == apkSuffix && x.next().rank < 0 {
+	case x.kind == apkSuffix && x.rank < 0:
 		return -1
-	}
-	if y.kind == apkSuffix && y.next().rank < 0 {
+	case y.kind == apkSuffix && y.rank < 0:
 		return 1
 	}
 	return y.kind - x.kind
 }
 
-// apkValue is a part: rank first, then digits by value.
-type apkValue struct {
-	rank   int
-	digits string // without leading zeros
-}
-
-func (v apkValue) compare(w apkValue) int {
-	// A fraction that begins with zeros has a negative rank and no digits: it is below any that does not.
-	if v.rank != w.rank {
-		return v.rank - w.rank
-	}
-	return compareNumbers(v.digits, w.digits)
-}
-
-// next takes the part that comes next, and finds out what follows it.
-func (p *apkParts) next() apkValue {
+// compare orders two parts of one kind.
+func (p apkPart) compare(o apkPart) int {
 	switch p.kind {
-	case apkFraction:
-		if zeros := len(p.rest) - len(strings.TrimLeft(p.rest, "0")); zeros > 0 {
-			p.rest, p.kind = p.rest[zeros:], apkNumber
-			if !digit(p.rest) {
-				p.follow()
-			}
-			return apkValue{rank: -zeros}
-		}
-		return p.number()
-	case apkNumber, apkSuffixNumber, apkRevision:
-		return p.number()
-	case apkLetter:
-		v := apkValue{rank: int(p.rest[0])}
-		p.rest = p.rest[1:]
-		p.follow()
-		return v
 	case apkSuffix:
-		name := word(p.rest)
-		before, after := []string{"alpha", "beta", "pre", "rc"}, []string{"cvs", "svn", "git", "hg", "p"}
-		i, j := slices.Index(before, name), slices.Index(after, name)
-		p.rest = p.rest[len(name):]
-		switch {
-		case i >= 0:
-			p.follow()
-			return apkValue{rank: i - len(before)}
-		case j >= 0:
-			p.follow()
-			return apkValue{rank: j}
+		return p.rank - o.rank
+	case apkNumber:
+		if p.text[0] == '0' || o.text[0] == '0' { // as in a fraction
+			return strings.Compare(p.text, o.text)
 		}
-		p.kind = apkInvalid
+	case apkLetter, apkCommit:
+		return strings.Compare(p.text, o.text)
 	}
-	return apkValue{rank: -1}
+	return compareNumbers(p.text, o.text)
 }
 
-func (p *apkParts) number() apkValue {
-	n := number(p.rest)
-	if p.rest = p.rest[len(n):]; n == "" && p.kind != apkNumber {
-		p.kind = apkInvalid
-		return apkValue{rank: -1}
+func firstAPK(v string) apkPart { return digits(apkFirst, v) }
+
+func digits(kind int, s string) apkPart {
+	n := number(s)
+	if n == "" {
+		kind = apkInvalid
 	}
-	p.follow()
-	return apkValue{digits: strings.TrimLeft(n, "0")}
+	return apkPart{kind: kind, text: n, rest: s[len(n):]}
 }
 
-// follow finds out what part comes after one of p.kind.
-func (p *apkParts) follow() {
-	next := apkInvalid
-	switch was := p.kind; {
-	case p.rest == "":
-		next = apkEnd
-	case was <= apkNumber && p.rest[0] >= 'a' && p.rest[0] <= 'z':
-		next = apkLetter
-	case was == apkLetter && digit(p.rest):
-		next = apkNumber
-	case was == apkSuffix && digit(p.rest):
-		next = apkSuffixNumber
-	case p.rest[0] == '.' && was <= apkLetter:
-		next, p.rest = apkFraction, p.rest[1:]
-	case p.rest[0] == '_' && was <= apkSuffixNumber:
-		next, p.rest = apkSuffix, p.rest[1:]
-	case strings.HasPrefix(p.rest, "-r") && was < apkRevision:
-		next, p.rest = apkRevision, p.rest[2:]
+// next is the part after p.
+func (p apkPart) next() apkPart {
+	s := p.rest
+	switch {
+	case s == "":
+		return apkPart{kind: apkEnd}
+	case s[0] >= 'a' && s[0] <= 'z' && p.kind <= apkNumber:
+		return apkPart{kind: apkLetter, text: s[:1], rest: s[1:]}
+	case s[0] == '.' && p.kind <= apkNumber:
+		return digits(apkNumber, s[1:])
+	case digit(s) && p.kind == apkSuffix:
+		return digits(apkSuffixNumber, s)
+	case s[0] == '_' && p.kind <= apkSuffixNumber:
+		name := word(s[1:])
+		if rank, ok := apkRank(name); ok {
+			return apkPart{kind: apkSuffix, text: name, rank: rank, rest: s[1+len(name):]}
+		}
+	case s[0] == '~' && p.kind < apkCommit:
+		hash := s[1 : len(s)-len(strings.TrimLeft(s[1:], "0123456789abcdef"))]
+		if hash != "" {
+			return apkPart{kind: apkCommit, text: hash, rest: s[1+len(hash):]}
+		}
+	case strings.HasPrefix(s, "-r") && p.kind < apkRevision:
+		return digits(apkRevision, s[2:])
 	}
-	p.kind = next
+	return apkPart{kind: apkInvalid}
+}
+
+func apkRank(suffix string) (int, bool) {
+	before, after := []string{"alpha", "beta", "pre", "rc"}, []string{"cvs", "svn", "git", "hg", "p"}
+	if i := slices.Index(before, suffix); i >= 0 {
+		return i - len(before), true
+	}
+	i := slices.Index(after, suffix)
+	return i, i >= 0
 }
