@@ -97,6 +97,7 @@ type Listed struct {
 	Untrusted   string         `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
 	Document    blob.Digest    `json:"document"`
 	Identity    Identity       `json:"identity"`
+	Packages    *Packages      `json:"packages,omitempty"`
 	Streams     []ListedStream `json:"streams"`
 }
 
@@ -124,6 +125,9 @@ func (l *Listed) ref() Ref {
 func (l *Listed) blobs(f func(blob.Digest)) {
 	f(l.Document)
 	f(l.Identity.Content.Blob)
+	if l.Packages != nil {
+		f(l.Packages.Blob)
+	}
 	for _, s := range l.Streams {
 		f(s.Document)
 		f(s.Index)

@@ -77,6 +77,7 @@ type Image struct {
 	Files       int64     `json:"files"`                 // entries of the tree
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order
+	Packages *Packages  `json:"packages,omitempty"` // what is installed in it; nil where no package manager is
 }
 
 func (m Image) validate() error {
@@ -90,6 +91,9 @@ func (m Image) validate() error {
 		return fmt.Errorf("description or comment is longer than %d bytes", maxText)
 	}
 	if err := validatePrepared(m.Prepared); err != nil {
+		return err
+	}
+	if err := m.Packages.validate(); err != nil {
 		return err
 	}
 	return m.Identity.validate()

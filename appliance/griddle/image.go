@@ -24,6 +24,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
+		imagePackagesCommand(e),
 		imageDeleteCommand(e),
 	)
 }
@@ -128,6 +129,7 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		{"published", s.Published.Format(time.DateTime) + " UTC, signed by key " + s.Signer},
 		{"channels", strings.Join(s.Channels, ", ")},
 		{"tree", fmt.Sprintf("%d paths, %s", s.Files, job.Bytes(s.Size))},
+		{"packages", packagesText(s.Image.Packages)},
 		{"prepared", preparedText(s.Image.Prepared)},
 		{"content", string(s.Identity.Content.Digest)},
 		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},

@@ -11,6 +11,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/packages/installed"
 	"griddle/imagestore/source"
 	"griddle/imagestore/template"
 )
@@ -103,7 +104,7 @@ subvolume), and the next version is sent as what changed since. The images are s
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
-			Warn: e.warn, Prepared: prep.prepared,
+			Warn: e.warn, Prepared: prep.prepared, Packages: installed.Read,
 		}
 		var bar *progress
 		if !out.json() {
