@@ -25,6 +25,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
 		imagePackagesCommand(e),
+		imageDiffCommand(e),
 		imageDeleteCommand(e),
 	)
 }
