@@ -26,7 +26,7 @@ const (
 	KindDelete  = "delete"  // Ref: its tombstone
 	KindTrust   = "trust"   // Key: the Grant of a public key whose signatures count here from now on; Comment
 	KindRevoke  = "revoke"  // Key: a public key whose signatures count here no more
-	KindChannel = "channel" // Ref: a template; Channel now means Version
+	KindChannel = "channel" // Ref: a template; Channel now means Version, or nothing any more where that is ""
 )
 
 // Entry is one line of the log.
@@ -57,7 +57,7 @@ type Change struct {
 type Channel struct {
 	Template string `json:"template"` // [namespace/]name
 	Name     string `json:"name"`
-	Version  string `json:"version"`
+	Version  string `json:"version,omitempty"` // in a Change: "" removes the channel
 }
 
 // Changed is what came of a Change.
@@ -195,6 +195,9 @@ func (v *view) apply(e *Entry) error {
 			v.channels[e.Ref] = map[string]string{}
 		}
 		v.channels[e.Ref][e.Channel] = e.Version
+		if e.Version == "" {
+			delete(v.channels[e.Ref], e.Channel)
+		}
 	default:
 		return fmt.Errorf("kind %.40q is not known to this version of the program", e.Kind)
 	}

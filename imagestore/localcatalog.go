@@ -228,6 +228,12 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 	if ch.Name == Latest {
 		return nil, fmt.Errorf("%w: %q is reserved", ErrRef, Latest)
 	}
+	if ch.Version == "" {
+		if v.channels[r.Template()][ch.Name] == "" {
+			return nil, fmt.Errorf("%w: the channel %s", ErrNotFound, r)
+		}
+		return []Entry{{Kind: KindChannel, Ref: r.Template(), Channel: ch.Name}}, nil
+	}
 	known := false
 	for _, l := range v.images {
 		if l.Template != r.Template() {

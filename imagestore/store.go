@@ -246,14 +246,6 @@ func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
 	return nil
 }
 
-// SetChannel makes the channel name of a template mean version.
-func (s *Store) SetChannel(ctx context.Context, c Channel) error {
-	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
-		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
-	}
-	return nil
-}
-
 // Deleted says what a deletion removed.
 type Deleted struct {
 	Ref   string `json:"ref,omitempty"` // in full

@@ -24,6 +24,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
+		imageChannelCommand(e),
 		imagePackagesCommand(e),
 		imageDiffCommand(e),
 		imageDeleteCommand(e),
