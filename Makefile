@@ -14,7 +14,7 @@ DEBS_VM    := qemu-system-x86 ovmf ipxe-qemu seabios
 DEBS_BOOT  := ipxe grub-pc-bin grub-efi-amd64-bin grub-common zstd cpio kmod busybox-static
 DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs gdisk fdisk attr acl
 DEBS_NET   := iproute2 dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat
-DEBS_OTHER := debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager sqlite3
+DEBS_OTHER := rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager sqlite3
 DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_OTHER)
 
 # The packages whose tests need no virtual machine run first; the room with its two machines has the processor
@@ -57,6 +57,9 @@ test: deps build boot lint ## everything that a change must pass, two virtual ma
 e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture
 	@go test -timeout 150m -parallel 2 -v -tags e2e ./appliance/e2e/full 2>&1 | go run ./appliance/e2e/results 'make e2e'
 
+torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
+	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
+
 bench: deps build boot ## our receiver, publisher and boot, each beside its peer
 	@{ go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./imagestore/... && go run ./appliance/e2e/bench; } 2>&1 |
 		go run ./appliance/e2e/results 'make bench'
@@ -72,7 +75,7 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 lint: go ## gofmt and go vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
-	go vet ./... && go vet -tags e2e ./appliance/e2e/...
+	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/...
 
 clean: ## remove what was built; the cache in ~/.cache/griddle stays
 	rm -rf bin build
@@ -83,4 +86,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps build boot boot-verify demo test e2e bench fuzz lint clean go root
+.PHONY: help deps build boot boot-verify demo test e2e torture bench fuzz lint clean go root

@@ -82,10 +82,10 @@ func (a *authority) loadCA() error {
 			return err
 		}
 		// A CA without its certificate is made again; one without its key never, for agents pin the certificate.
-		if err := writeDurably(a.state.path(caKeyFile), key, 0o600); err != nil {
+		if err := a.state.write(caKeyFile, key, 0o600); err != nil {
 			return err
 		}
-		if err := writeDurably(a.state.path(CAFile), cert, 0o644); err != nil {
+		if err := a.state.write(CAFile, cert, 0o644); err != nil {
 			return err
 		}
 	} else if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
@@ -192,10 +192,10 @@ func (a *authority) issue(now time.Time) (*tls.Certificate, error) {
 		return nil, err
 	}
 	// A key beside the certificate of another one does not load, and then both are made again.
-	if err := writeDurably(a.state.path(serverKeyFile), key, 0o600); err != nil {
+	if err := a.state.write(serverKeyFile, key, 0o600); err != nil {
 		return nil, err
 	}
-	if err := writeDurably(a.state.path(serverFile), cert, 0o644); err != nil {
+	if err := a.state.write(serverFile, cert, 0o644); err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)

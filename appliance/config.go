@@ -38,6 +38,7 @@ type Config struct {
 	Hostname    string        `yaml:"hostname"`
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
+	Recompress     bool          `yaml:"recompress"`
 
 	Log LogConfig `yaml:"log"`
 }
@@ -76,6 +77,7 @@ func DefaultConfig() Config {
 		Hostname:    "node-{mac}",
 
 		CatalogExpires: 365 * 24 * time.Hour,
+		Recompress:     true,
 
 		Log: LogConfig{Level: "info", Format: "text"},
 	}

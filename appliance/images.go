@@ -44,7 +44,7 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 	if err != nil {
 		return job.Image{}, absent{err}
 	}
-	p, err := i.store.Plan(ctx, ref)
+	p, err := i.store.PlanWith(ctx, ref, imagestore.PlanOptions{Dictionaries: true})
 	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrSignature) {
 		return job.Image{}, absent{err}
 	}

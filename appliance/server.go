@@ -163,13 +163,14 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 		return errors.Join(fmt.Errorf("opening the boot files: %w", err), nb.Close())
 	}
 	defer files.Close()
-	if err := writeDurably(s.state.path(URLFile), []byte(s.httpsURL()+"\n"), 0o644); err != nil {
+	if err := s.state.write(URLFile, []byte(s.httpsURL()+"\n"), 0o644); err != nil {
 		return errors.Join(fmt.Errorf("writing down where the server is: %w", err), nb.Close())
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return nb.Run(ctx) })
 	g.Go(func() error { return s.tidy(ctx) })
+	g.Go(func() error { return s.recompress(ctx) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
 	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),

@@ -1,7 +1,6 @@
 package appliance
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore"
+	"griddle/imagestore/durable"
 )
 
 // Names in the state directory that a command line on the same host reads.
@@ -68,12 +68,17 @@ func (s *state) close() error { return s.lock.Close() }
 
 func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
+// write replaces a file of the directory durably: after a power cut it is the old one or the new one, whole.
+func (s *state) write(name string, b []byte, mode fs.FileMode) error {
+	return durable.Disk{}.Replace(s.path(name), b, mode)
+}
+
 // adminToken returns the administrator's token, made at the first call ever.
 func (s *state) adminToken() (string, error) {
 	b, err := os.ReadFile(s.path(TokenFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		b = []byte(rand.Text() + rand.Text() + "\n")
-		err = writeDurably(s.path(TokenFile), b, 0o600)
+		err = s.write(TokenFile, b, 0o600)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the administrator's token: %w", err)
@@ -102,36 +107,4 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagesto
 	}
 	store.Key = key
 	return key, nil
-}
-
-// writeDurably replaces a file so that after a power cut it is the old one or the new one, whole, and after the return
-// the new one: write to a temporary name, fsync, rename, fsync of the directory.
-func writeDurably(path string, b []byte, mode fs.FileMode) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".griddle-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

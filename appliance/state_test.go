@@ -54,23 +54,6 @@ func TestAdminToken(t *testing.T) {
 	}
 }
 
-func TestWriteDurably(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "f")
-	for _, text := range []string{"one", "two", "two"} {
-		if err := writeDurably(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := os.ReadFile(path); err != nil || string(b) != text {
-			t.Errorf("after writeDurably(%q) the file has %q, %v", text, b, err)
-		}
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("the directory has %v, %v, want the file alone", left, err)
-	}
-}
-
-// TestAuthority starts a server several times, as time goes by and its address changes.
 func TestAuthority(t *testing.T) {
 	s := held(t)
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)

@@ -27,6 +27,10 @@ const (
 	KindTrust   = "trust"   // Key: the Grant of a public key whose signatures count here from now on; Comment
 	KindRevoke  = "revoke"  // Key: a public key whose signatures count here no more
 	KindChannel = "channel" // Ref: a template; Channel now means Version, or nothing any more where that is ""
+
+	// KindEncoding puts other encodings of one stream in the place of an old one: Image, with the new ones as Streams,
+	// and Replaces, the index of the old one.
+	KindEncoding = "encoding"
 )
 
 // Entry is one line of the log.
@@ -40,17 +44,29 @@ type Entry struct {
 	Comment string    `json:"comment,omitempty"`
 	Channel string    `json:"channel,omitempty"`
 	Version string    `json:"version,omitempty"`
+
+	Replaces blob.Digest `json:"replaces,omitempty"`
 }
 
 // Change asks for one change; exactly one member is set.
 type Change struct {
-	Publish *Publication `json:"publish,omitempty"`
-	Delete  string       `json:"delete,omitempty"` // a full reference
-	Trust   string       `json:"trust,omitempty"`  // the line of a Grant, for a key that is not trusted yet
-	Grant   *Granting    `json:"grant,omitempty"`
-	Revoke  string       `json:"revoke,omitempty"` // the base64 line of a public key
-	Channel *Channel     `json:"channel,omitempty"`
-	Collect bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
+	Publish  *Publication `json:"publish,omitempty"`
+	Delete   string       `json:"delete,omitempty"` // a full reference
+	Trust    string       `json:"trust,omitempty"`  // the line of a Grant, for a key that is not trusted yet
+	Grant    *Granting    `json:"grant,omitempty"`
+	Revoke   string       `json:"revoke,omitempty"` // the base64 line of a public key
+	Channel  *Channel     `json:"channel,omitempty"`
+	Reencode *Reencoding  `json:"reencode,omitempty"`
+	Collect  bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
+}
+
+// Reencoding puts other encodings of a stream, which are in the store already, in the place of one. All decode to the same
+// bytes, which the stream's signed document names.
+type Reencoding struct {
+	Ref    string        `json:"ref"`    // the image, in full
+	Stream blob.Digest   `json:"stream"` // the stream's document
+	Old    blob.Digest   `json:"old"`    // index of the encoding that goes
+	New    []blob.Digest `json:"new"`    // indexes of those that come; the first one needs no parent's files
 }
 
 // Channel is a movable name for a version of a template.
@@ -110,6 +126,9 @@ type ListedStream struct {
 	Document blob.Digest `json:"document"`
 	Index    blob.Digest `json:"index"`
 	Encoding blob.Digest `json:"encoding"`
+
+	Level      int  `json:"level,omitempty"`      // of the encoding; zero where nobody said
+	Dictionary bool `json:"dictionary,omitempty"` // decoding it takes the parent's files
 }
 
 // ref is the parsed reference of a listed image; it was checked before it came into the log.
@@ -143,12 +162,14 @@ type view struct {
 	others   *Trust                       // who may sign beside them; nil for nobody
 	channels map[string]map[string]string // template -> channel -> version
 	entries  int64
+	retired  map[blob.Digest]time.Time // blobs of encodings that others replaced, and when
+	dicts    bool                      // plans may have streams with dictionaries
 }
 
 // replay computes the view. An entry of a kind that is not known is an error: a log written by a newer program
 // must not be misread.
 func replay(entries []Entry) (*view, error) {
-	v := &view{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{}}
+	v := &view{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{}, retired: map[blob.Digest]time.Time{}}
 	for i := range entries {
 		if err := v.apply(&entries[i]); err != nil {
 			return nil, fmt.Errorf("reading catalog entry %d: %w", entries[i].Seq, err)
@@ -181,6 +202,17 @@ func (v *view) apply(e *Entry) error {
 		}
 		l := v.images[e.Image.Ref]
 		l.Streams = append(l.Streams, e.Image.Streams...)
+	case KindEncoding:
+		if e.Image == nil || v.images[e.Image.Ref] == nil {
+			return fmt.Errorf("it encodes streams of no image")
+		}
+		l := v.images[e.Image.Ref]
+		i := slices.IndexFunc(l.Streams, func(s ListedStream) bool { return s.Index == e.Replaces })
+		if i < 0 {
+			return fmt.Errorf("it replaces an encoding that is not there")
+		}
+		v.retired[l.Streams[i].Index], v.retired[l.Streams[i].Encoding] = e.Time, e.Time
+		l.Streams = append(slices.Delete(slices.Clone(l.Streams), i, i+1), e.Image.Streams...)
 	case KindDelete:
 		if l := v.images[e.Ref]; l != nil {
 			v.gone[e.Ref] = l

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/durable"
 )
 
 // both runs a test on a local store and on the same kind of store behind a server.
@@ -360,7 +361,7 @@ func TestLogTornTail(t *testing.T) {
 			if err := os.WriteFile(path, append(two[:n:n], tail...), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			l, err := openLog(path)
+			l, err := openLog(durable.Disk{}, path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -78,7 +78,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	for _, have := range v.usable().images[l.Ref].Streams {
 		if have.Parent == out.Parent {
 			out.Raw, out.Wire = have.Raw, have.Wire
-			return out, nil
+			return out, s.settle(ctx)
 		}
 	}
 	if s.Key == nil {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/content"
 )
 
 // Encoder turns a raw stream into an encoding. The zero value encodes in Go, at the level that matches zstd's 3, on
@@ -24,8 +25,15 @@ type Encoder struct {
 	Workers     int                   // frames in work at once; zero means one for each processor
 	Program     string                // path of the zstd program; empty means our own encoder, in Go
 	Level       int                   // zstd's level, 1 to 19; zero means 3
+	Nice        int                   // of the program, 0 to 19
 	FramePieces int                   // pieces to a frame, 1 to MaxFramePieces; zero means 1
 	Progress    func(raw, wire int64) // called in order, from one goroutine, after each frame, with the totals so far
+
+	// Dictionary names the parent's files whose content is to be the dictionary of the frame with the n bytes from raw of the
+	// stream; it is called in order, from one goroutine, when these were read. Parent is the directory of the parent's
+	// tree. They take a Program; without them frames stand alone.
+	Dictionary func(raw, n int64) []Extract
+	Parent     string
 
 	tap *tap // also gets the raw bytes; may be nil
 }
@@ -47,6 +55,9 @@ func (e Encoder) validate() error {
 	if e.FramePieces < 0 || e.FramePieces > MaxFramePieces {
 		errs = append(errs, fmt.Errorf("%d pieces to a frame are not between 1 and %d", e.FramePieces, MaxFramePieces))
 	}
+	if e.Dictionary != nil && (e.Program == "" || e.Parent == "") {
+		errs = append(errs, errors.New("dictionaries take the zstd program and the parent's tree"))
+	}
 	if e.Workers < 0 {
 		errs = append(errs, fmt.Errorf("%d workers", e.Workers))
 	}
@@ -57,6 +68,7 @@ type encodedFrame struct {
 	data   []byte
 	sum    string
 	pieces []string
+	dict   []Extract
 	raw    int64
 	done   func() // gives the buffers back
 }
@@ -110,7 +122,10 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	if err := g.Wait(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
-	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize = IndexFormat, out.Raw, PieceSize
+	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = IndexFormat, out.Raw, PieceSize, e.Level
+	if e.Dictionary != nil {
+		out.Frames.Format = IndexFormatDictionary
+	}
 	if err := out.Frames.validate(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
@@ -136,6 +151,7 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 	for range cap(encoders) {
 		encoders <- nil
 	}
+	at := int64(0)
 	for {
 		var s *slot
 		select {
@@ -172,9 +188,16 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+			f := encodedFrame{raw: int64(n), done: done}
+			if e.Dictionary != nil {
+				f.dict = e.Dictionary(at, int64(n))
+			}
+			at += int64(n)
 			g.Go(func() error {
-				f := encodedFrame{raw: int64(n), done: done}
 				var err error
+				if s.dict, err = e.dictionary(f.dict, s.dict[:0]); err != nil {
+					return err
+				}
 				if f.data, err = e.compress(ctx, &enc, s, n); err != nil {
 					return err
 				}
@@ -216,7 +239,7 @@ func (e Encoder) collect(ctx context.Context, frames <-chan chan encodedFrame, w
 		if _, err := w.Write(f.data); err != nil {
 			return err
 		}
-		out.Frames.Frames = append(out.Frames.Frames, Frame{Offset: out.Wire, Length: int64(len(f.data)), Pieces: len(f.pieces), SHA256: f.sum})
+		out.Frames.Frames = append(out.Frames.Frames, Frame{Offset: out.Wire, Length: int64(len(f.data)), Pieces: len(f.pieces), SHA256: f.sum, Dictionary: f.dict})
 		out.Pieces = append(out.Pieces, f.pieces...)
 		out.Raw += f.raw
 		out.Wire += int64(len(f.data))
@@ -232,6 +255,8 @@ func (e Encoder) collect(ctx context.Context, frames <-chan chan encodedFrame, w
 type slot struct {
 	raw, out []byte
 	in, to   *memoryFile // where a program compresses: raw is the memory of in
+	dict     []byte
+	prefix   *memoryFile // where the program finds dict; nil until there is one
 }
 
 func (e Encoder) newSlot() (*slot, error) {
@@ -248,6 +273,19 @@ func (e Encoder) newSlot() (*slot, error) {
 	s.raw = s.in.b
 	s.to, err = newMemoryFile(0)
 	return s, err
+}
+
+// dictionary appends the content of a frame's dictionary to b.
+func (e Encoder) dictionary(extracts []Extract, b []byte) ([]byte, error) {
+	if len(extracts) == 0 {
+		return b, nil
+	}
+	root, err := content.OpenRoot(e.Parent)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readDictionary(root, extracts, b)
 }
 
 // compress makes one zstd frame with the first n bytes of the slot's raw in it.

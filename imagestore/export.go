@@ -37,7 +37,7 @@ func (s *Store) Stream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.W
 	for i := range o.streams {
 		var r io.ReadCloser
 		if raw {
-			r, err = o.OpenStream(ctx, i)
+			r, err = o.OpenStream(ctx, i, "")
 		} else {
 			r, err = o.openEncoded(ctx, i), nil
 		}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"griddle/imagestore/blob"
 )
 
@@ -14,7 +12,8 @@ import (
 type frameReader struct {
 	fetch   *fetcher
 	s       openedStream
-	encoded bool // give out the frames themselves
+	encoded bool   // give out the frames themselves
+	parent  string // directory of the stream's parent, for dictionaries; "" for none
 
 	cancel context.CancelFunc
 	out    chan []byte // verified bytes
@@ -29,9 +28,9 @@ type frameReader struct {
 // ahead is how many verified frames may wait for the receiver.
 const ahead = 2
 
-func newFrameReader(ctx context.Context, f *fetcher, s openedStream, encoded bool) *frameReader {
+func newFrameReader(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool) *frameReader {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &frameReader{fetch: f, s: s, encoded: encoded, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
+	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
 	for range ahead {
 		r.free <- nil
 	}
@@ -73,15 +72,11 @@ func (r *frameReader) Close() error {
 
 // run is the goroutine: it goes over the frames, and where one fails opens the encoding again at that very frame.
 func (r *frameReader) run(ctx context.Context) error {
-	most := 1
-	for _, f := range r.s.index.Frames {
-		most = max(most, f.Pieces)
-	}
-	dec, err := newDecoder(int64(most)*PieceSize, true)
+	dec, err := newFrameDecoder(r.s.index, r.parent)
 	if err != nil {
 		return fmt.Errorf("opening stream: %w", err)
 	}
-	defer dec.Close()
+	defer dec.close()
 	var body *watched
 	defer func() {
 		if body != nil {
@@ -90,7 +85,7 @@ func (r *frameReader) run(ctx context.Context) error {
 	}()
 	piece := 0
 	var t trouble
-	frame := make([]byte, maxFrame(most))
+	frame := make([]byte, dec.frame)
 	for i := 0; i < len(r.s.index.Frames); {
 		f := r.s.index.Frames[i]
 		if body == nil {
@@ -137,7 +132,7 @@ func readFrame(body *watched, f Frame, b []byte) error {
 
 // release decodes a frame, holds its pieces against the signed document and gives it out. What is wrong here is wrong in the
 // very bytes that the index names, so that asking again cannot help.
-func (r *frameReader) release(ctx context.Context, dec *zstd.Decoder, i, piece int, frame []byte) error {
+func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece int, frame []byte) error {
 	f := r.s.index.Frames[i]
 	var buf []byte
 	select {
@@ -154,7 +149,7 @@ func (r *frameReader) release(ctx context.Context, dec *zstd.Decoder, i, piece i
 		*dst = make([]byte, want)
 	}
 	// The decoder writes no more than the slice holds, so a frame that decodes to more than its pieces ends here.
-	raw, err := dec.DecodeAll(frame, (*dst)[:0:want])
+	raw, err := dec.decode(f, frame, (*dst)[:0:want])
 	if err == nil && int64(len(raw)) != want {
 		err = fmt.Errorf("it decodes to %d bytes, not %d", len(raw), want)
 	}

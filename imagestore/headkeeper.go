@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -119,7 +118,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(h.path, b, 0o644); err != nil {
+	if err := h.log.disk.Replace(h.path, b, 0o644); err != nil {
 		return fmt.Errorf("writing head of catalog: %w", err)
 	}
 	return nil
@@ -211,25 +210,4 @@ func (s *Store) SignHead(ctx context.Context, k *SecretKey, now, expires time.Ti
 		return nil, err
 	})
 	return out, err
-}
-
-// replaceFile makes a file be the old one or the new one, whole, after a crash at any moment, and the new one when it
-// returns: the bytes are synced beside it, in PATH.new, which takes the name, and the directory is synced. The caller
-// holds a lock, so that nobody else writes PATH.new; what a crash leaves of it the next call overwrites.
-func replaceFile(path string, b []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path+".new"))
-	}
-	return syncDir(filepath.Dir(path))
 }

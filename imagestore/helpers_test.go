@@ -193,7 +193,13 @@ func (f *fixture) blobs() (out []blob.Digest) {
 func refs(list []Listed) string {
 	var out []string
 	for _, l := range list {
-		out = append(out, l.Ref)
+		name := l.Ref
+		for _, s := range l.Streams {
+			if s.Level > 3 {
+				name += fmt.Sprintf(" (level %d)", s.Level)
+			}
+		}
+		out = append(out, name)
 	}
 	return fmt.Sprint(out)
 }

@@ -5,25 +5,34 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/sendstream"
 )
 
-// IndexFormat is the format of an Index.
-const IndexFormat = "griddle-index/1"
+// The formats of an Index. The second one has frames with dictionaries, which readers of the first cannot decode.
+const (
+	IndexFormat           = "griddle-index/1"
+	IndexFormatDictionary = "griddle-index/2"
+)
 
 const (
 	// MaxFramePieces bounds a frame, and with it the memory that reading one takes.
 	MaxFramePieces = 4
-	maxIndex       = 16 << 20 // bytes
+	// MaxDictionary bounds the dictionary of a frame likewise, in bytes.
+	MaxDictionary = 32 << 20
+	// maxExtracts is how many files a dictionary may be made of.
+	maxExtracts = 4096
+	maxIndex    = 16 << 20 // bytes
 )
 
 // Index describes one encoding of a stream. It is not signed and needs no trust: what the frames decode to is
 // compared with the signed pieces.
 type Index struct {
-	Format    string      `json:"format"`   // IndexFormat
+	Format    string      `json:"format"`   // IndexFormat, or IndexFormatDictionary where a frame has a dictionary
 	Encoding  blob.Digest `json:"encoding"` // the frames, one after another
 	Size      int64       `json:"size"`     // of the encoding, in bytes
 	Raw       int64       `json:"raw"`      // of the stream, in bytes
 	PieceSize int64       `json:"pieceSize"`
+	Level     int         `json:"level,omitempty"` // zstd's level that it was made at; zero where nobody said
 	Frames    []Frame     `json:"frames"`
 }
 
@@ -33,6 +42,38 @@ type Frame struct {
 	Length int64  `json:"length"` // bytes
 	Pieces int    `json:"pieces"` // how many whole pieces it holds, 1 to MaxFramePieces
 	SHA256 string `json:"sha256"` // of its Length bytes, hex
+
+	// Dictionary says what a decoder must be given first: the content of these parts of the parent's files, one
+	// behind the other, as a dictionary without a header (RFC 8878 section 5 calls it raw content; `zstd --patch-from`).
+	Dictionary []Extract `json:"dict,omitempty"`
+}
+
+// Extract is a part of a regular file of a stream's parent.
+type Extract struct {
+	Path   string `json:"path"` // in the tree, as a send stream spells it
+	Offset int64  `json:"offset,omitempty"`
+	Length int64  `json:"length"`
+}
+
+// NeedsParent says whether decoding takes files of the stream's parent.
+func (x Index) NeedsParent() bool { return x.Format == IndexFormatDictionary }
+
+// checkDictionary says what is wrong with a frame's dictionary, if anything.
+func (f Frame) checkDictionary() error {
+	if len(f.Dictionary) > maxExtracts {
+		return fmt.Errorf("a dictionary of %d parts, %d are allowed", len(f.Dictionary), maxExtracts)
+	}
+	left := int64(MaxDictionary)
+	for _, e := range f.Dictionary {
+		if err := sendstream.CheckPath(e.Path); err != nil {
+			return fmt.Errorf("dictionary: %w", err)
+		}
+		if e.Offset < 0 || e.Offset > 1<<62 || e.Length < 1 || e.Length > left {
+			return fmt.Errorf("dictionary: %d bytes at %d of %.80q are not possible, or more than %d together", e.Length, e.Offset, e.Path, int64(MaxDictionary))
+		}
+		left -= e.Length
+	}
+	return nil
 }
 
 // maxFrame is the longest that a frame of n pieces may be: zstd's own bound for incompressible input is shorter.
@@ -57,8 +98,11 @@ func ParseIndex(b []byte) (Index, error) {
 }
 
 func (x Index) validate() error {
-	if x.Format != IndexFormat {
-		return fmt.Errorf("format is %.40q, want %q", x.Format, IndexFormat)
+	if x.Format != IndexFormat && x.Format != IndexFormatDictionary {
+		return fmt.Errorf("format is %.40q, want %q or %q", x.Format, IndexFormat, IndexFormatDictionary)
+	}
+	if x.Level < 0 || x.Level > 22 {
+		return fmt.Errorf("level %d is not one of zstd's", x.Level)
 	}
 	if x.Encoding == "" {
 		return fmt.Errorf("it names no encoding")
@@ -78,6 +122,12 @@ func (x Index) validate() error {
 			return fmt.Errorf("frame %d is at %d, not at %d where the one before ends", i, f.Offset, at)
 		}
 		if err := checkSum(f.SHA256); err != nil {
+			return fmt.Errorf("frame %d: %w", i, err)
+		}
+		if len(f.Dictionary) > 0 && x.Format != IndexFormatDictionary {
+			return fmt.Errorf("frame %d has a dictionary, which format %q does not know", i, x.Format)
+		}
+		if err := f.checkDictionary(); err != nil {
 			return fmt.Errorf("frame %d: %w", i, err)
 		}
 		at += f.Length

@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/blake2b"
 	"golang.org/x/crypto/scrypt"
+
+	"griddle/imagestore/durable"
 )
 
 // A minisign secret key file is a comment line and base64 of
@@ -127,6 +129,10 @@ func (k *SecretKey) format() []byte {
 // beside it in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key has
 // no password. Of two callers at once one makes the key and the other gets it.
 func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
+	return loadOrMakeKey(durable.Disk{}, path)
+}
+
+func loadOrMakeKey(disk durable.Disk, path string) (k *SecretKey, made bool, err error) {
 	k, err = ReadKey(path, nil)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return k, false, err
@@ -136,10 +142,10 @@ func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 		return nil, false, err
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	err = writeNew(path, k.format(), 0o600)
+	err = disk.Create(path, k.format(), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		k, err = ReadKey(path, nil)
 		return k, false, err
@@ -147,41 +153,8 @@ func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	if err := writeNew(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().file(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().file(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
 	return k, true, nil
-}
-
-// writeNew makes a file that must not exist yet appear whole and durably: a synced temporary one gets a second name
-// by link, which never replaces.
-func writeNew(path string, b []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".griddle-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"griddle/imagestore/durable"
 )
 
 // What guessing a password costs: scrypt with N = 2^18, r = 8 and p = 1, which takes 256 MiB, so that a key made here can
@@ -43,12 +45,12 @@ func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 			return nil, "", fmt.Errorf("making key: %w", err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := (durable.Disk{}).MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, "", fmt.Errorf("making key: %w", err)
 	}
-	err = writeNew(path, secret, 0o600)
+	err = durable.Disk{}.Create(path, secret, 0o600)
 	if err == nil {
-		err = writeNew(public, k.Public().file(), 0o644)
+		err = durable.Disk{}.Create(public, k.Public().file(), 0o644)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = &fs.PathError{Op: "making", Path: path, Err: fs.ErrExist}

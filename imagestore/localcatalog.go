@@ -17,6 +17,7 @@ type localCatalog struct {
 	blobs blob.Store
 	trust *Trust
 	head  *headFile
+	now   func() time.Time
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -48,6 +49,8 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 			return v.revocation(ch.Revoke)
 		case ch.Channel != nil:
 			return c.channel(v, *ch.Channel)
+		case ch.Reencode != nil:
+			return c.reencode(ctx, v, *ch.Reencode)
 		case ch.Collect:
 			return nil, nil
 		}
@@ -167,7 +170,8 @@ func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *Trust,
 	case size != x.Size:
 		return ListedStream{}, fmt.Errorf("encoding %s: %w: it has %d bytes, not %d", x.Encoding, blob.ErrMismatch, size, x.Size)
 	}
-	out := ListedStream{Raw: x.Raw, Wire: x.Size, Signer: key.ID(), Document: s.Document, Index: s.Index, Encoding: x.Encoding}
+	out := ListedStream{Raw: x.Raw, Wire: x.Size, Signer: key.ID(), Document: s.Document, Index: s.Index, Encoding: x.Encoding,
+		Level: x.Level, Dictionary: x.NeedsParent()}
 	if doc.Parent == nil {
 		return out, nil
 	}
@@ -187,6 +191,9 @@ func fits(s Stream, x Index, image Identity) error {
 	if s.Image != image {
 		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
 	}
+	if x.NeedsParent() && s.Parent == nil {
+		return fmt.Errorf("index: its frames need a parent's files, and the stream has no parent")
+	}
 	if x.Raw != s.Raw {
 		return fmt.Errorf("index: it is of a stream of %d bytes, not of %d", x.Raw, s.Raw)
 	}
@@ -199,6 +206,38 @@ func readIndex(ctx context.Context, r blob.Reader, d blob.Digest) (Index, error)
 		return Index{}, err
 	}
 	return ParseIndex(b)
+}
+
+// reencode checks that the new encodings are of the very stream, and returns the entry that names them.
+func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]Entry, error) {
+	l := v.images[r.Ref]
+	if l == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, r.Ref)
+	}
+	if !slices.ContainsFunc(l.Streams, func(s ListedStream) bool { return s.Document == r.Stream && s.Index == r.Old }) {
+		return nil, fmt.Errorf("%w: %s has no such encoding any more", ErrNotFound, r.Ref)
+	}
+	b, err := blob.ReadAll(ctx, c.blobs, l.Document, maxDocument)
+	if err != nil {
+		return nil, err
+	}
+	trust := v.trust(c.trust)
+	m, _, err := OpenImage(b, trust)
+	if err != nil {
+		return nil, err
+	}
+	e := Entry{Kind: KindEncoding, Replaces: r.Old, Image: &Listed{Ref: l.Ref}}
+	for _, x := range r.New {
+		s, err := c.examineStream(ctx, v, trust, m, StreamBlobs{Document: r.Stream, Index: x})
+		if err != nil {
+			return nil, err
+		}
+		e.Image.Streams = append(e.Image.Streams, s)
+	}
+	if len(e.Image.Streams) == 0 || e.Image.Streams[0].Dictionary {
+		return nil, fmt.Errorf("%w: to %s for who has no parent's files", ErrNoWay, l.Ref)
+	}
+	return []Entry{e}, nil
 }
 
 // delete refuses what would cut others off, then returns the tombstone.
@@ -259,11 +298,11 @@ func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, ref stri
 	if ref != "" {
 		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
-	old := time.Now().Add(-orphanAge)
+	old := c.now().Add(-orphanAge)
 	var errs []error
 	err := c.blobs.List(ctx, func(i blob.Info) error {
 		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])
-		if keep[i.Digest] || i.Time.After(old) && !spent {
+		if keep[i.Digest] || v.retired[i.Digest].After(old) || i.Time.After(old) && !spent {
 			return nil
 		}
 		switch err := c.blobs.Delete(ctx, i.Digest); {

@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"griddle/imagestore/durable"
 )
 
 // logFile is the log in a local file, one entry to a line:
@@ -27,6 +29,7 @@ import (
 // A crash in the middle of an append leaves a torn tail: bytes after the last whole line. Readers pass over it, and
 // the next append cuts it off. A damaged line with a whole one after it is not that, and is an error.
 type logFile struct {
+	disk durable.Disk
 	path string
 	// Called with the lock held and all entries: before others are added, which an error prevents, and after that.
 	// Both may be nil.
@@ -34,27 +37,27 @@ type logFile struct {
 
 	mu      sync.Mutex // guards the cache of what was read
 	inode   uint64
-	good    int64 // length of the whole lines, which never change
+	good    int64 // length of the whole lines
 	entries []Entry
 	sum     hash.Hash // SHA-256 of the whole lines
-	last    []byte    // the last of them: a file that was put in the place of this one has another
+	last    []byte    // the last of them: another where this one was put in the place of that, or a line that could not be synced was cut off
 }
 
 const maxLine = 4 << 20
 
 // openLog makes the log where it does not exist.
-func openLog(path string) (*logFile, error) {
+func openLog(disk durable.Disk, path string) (*logFile, error) {
 	for _, p := range []string{path, path + ".lock"} {
-		f, err := os.OpenFile(p, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := disk.OpenFile(p, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("opening catalog: %w", err)
 		}
 		f.Close()
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("opening catalog: %w", err)
 	}
-	return &logFile{path: path}, nil
+	return &logFile{disk: disk, path: path}, nil
 }
 
 func (l *logFile) read() ([]Entry, error) {
@@ -67,14 +70,21 @@ func (l *logFile) read() ([]Entry, error) {
 	return entries, err
 }
 
+// logReader is the log, open.
+type logReader interface {
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
 // scan reads what was added to f since the last time. It returns all entries and the length of the whole lines.
-func (l *logFile) scan(f *os.File) ([]Entry, int64, error) {
+func (l *logFile) scan(f logReader) ([]Entry, int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	i, err := f.Stat()
+	if err != nil {
 		return nil, 0, fmt.Errorf("reading catalog: %w", err)
 	}
+	st := i.Sys().(*syscall.Stat_t)
 	if st.Ino != l.inode || st.Size < l.good || l.sum == nil || !l.same(f) {
 		l.inode, l.good, l.entries, l.sum, l.last = st.Ino, 0, nil, sha256.New(), nil
 	}
@@ -96,7 +106,7 @@ func (l *logFile) scan(f *os.File) ([]Entry, int64, error) {
 }
 
 // same says whether f still has the line that was read last.
-func (l *logFile) same(f *os.File) bool {
+func (l *logFile) same(f io.ReaderAt) bool {
 	b := make([]byte, len(l.last))
 	_, err := f.ReadAt(b, l.good-int64(len(b)))
 	return len(b) == 0 || err == nil && bytes.Equal(b, l.last)
@@ -104,7 +114,7 @@ func (l *logFile) same(f *os.File) bool {
 
 // sync makes the lines that were read durable.
 func (l *logFile) sync() error {
-	f, err := os.Open(l.path)
+	f, err := l.disk.OpenFile(l.path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("reading catalog: %w", err)
 	}
@@ -214,12 +224,12 @@ func formatLine(e Entry) ([]byte, error) {
 // returns. Entries get their number and time here. The fsync at the end makes them durable; a crash before it
 // leaves the log as it was, or a torn tail, or, of several entries, the first ones.
 func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) error {
-	unlock, err := lockFile(ctx, l.path+".lock")
+	unlock, err := l.disk.Lock(ctx, l.path+".lock")
 	if err != nil {
 		return fmt.Errorf("locking catalog: %w", err)
 	}
 	defer unlock()
-	file, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	file, err := l.disk.OpenFile(l.path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("opening catalog: %w", err)
 	}
@@ -227,6 +237,11 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 	old, end, err := l.scan(file)
 	if err != nil {
 		return err
+	}
+	// The last lines may be of a process that was killed before its fsync. What they say is built on now: blobs are
+	// removed, or somebody is told that a version is there already.
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("reading catalog: %w", err)
 	}
 	more, err := f(old)
 	if err != nil || len(more) == 0 {
@@ -237,7 +252,6 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 			return fmt.Errorf("appending to catalog: %w", err)
 		}
 	}
-	var b []byte
 	var last time.Time
 	for i, e := range more {
 		last = time.Now().UTC().Truncate(time.Millisecond)
@@ -246,10 +260,11 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 		if err != nil {
 			return fmt.Errorf("appending to catalog: %w", err)
 		}
-		b = append(b, line...)
-	}
-	if err := appendAt(file, b, end); err != nil {
-		return fmt.Errorf("appending to catalog: %w", err)
+		// One by one: of two that are not synced a power cut might take the first and leave the second.
+		if err := appendAt(file, line, end); err != nil {
+			return fmt.Errorf("appending to catalog: %w", err)
+		}
+		end += int64(len(line))
 	}
 	if l.after != nil {
 		// The change is made: what fails here cannot take it back, and is tried again by whoever asks for the head.
@@ -264,7 +279,7 @@ func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) 
 
 // appendAt cuts f to end, which removes a torn tail, and adds b. Where that fails it cuts f again, so that a
 // full disk does not leave half a line for others to pass over.
-func appendAt(f *os.File, b []byte, end int64) error {
+func appendAt(f *durable.File, b []byte, end int64) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
@@ -285,28 +300,4 @@ func appendAt(f *os.File, b []byte, end int64) error {
 		return errors.Join(err, f.Truncate(end))
 	}
 	return nil
-}
-
-// lockFile takes the lock of path, waiting for it until ctx ends.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			f.Close()
-			return nil, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("another process holds %s: %w", path, ctx.Err())
-		}
-	}
 }

@@ -33,6 +33,8 @@ type StreamInfo struct {
 	Parent   *Identity       // the image that must be there; nil for a full stream
 	Raw      int64           // bytes, decoded
 	Wire     int64           // bytes, encoded
+
+	NeedsParent bool // decoding it takes the parent's files
 }
 
 // OpenPlan fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
@@ -104,7 +106,7 @@ func (o *Opened) Image() Image { return o.image }
 func (o *Opened) Streams() []StreamInfo {
 	out := []StreamInfo{}
 	for _, s := range o.streams {
-		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size})
+		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size, s.index.NeedsParent()})
 	}
 	return out
 }
@@ -133,18 +135,24 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 
 // OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was compared with its
 // signed SHA-256 first. A source that fails is asked again, from the frame after the last verified one, until ctx ends.
-// Reading goes two frames ahead; memory is about 40 MiB for frames of one piece, and bounded for any. The caller
-// closes the reader.
-func (o *Opened) OpenStream(ctx context.Context, i int) (io.ReadCloser, error) {
+// parent is the directory of the tree on which the stream stands, unchanged; it may be "" where no frame has a
+// dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.
+//
+// Reading goes one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB for frames of
+// one piece, 130 MiB at the most. The caller closes the reader.
+func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error) {
 	if i < 0 || i >= len(o.streams) {
 		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
 	}
-	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], false), nil
+	if parent == "" && o.streams[i].index.NeedsParent() {
+		return nil, fmt.Errorf("opening stream %d of image %s: %w", i, o.image.Ref, ErrNeedsParent)
+	}
+	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
 // openEncoded reads encoding i instead: the frames, each given out after all its pieces were verified.
 func (o *Opened) openEncoded(ctx context.Context, i int) io.ReadCloser {
-	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], true)
+	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], "", true)
 }
 
 func (f *fetcher) clone() *fetcher {

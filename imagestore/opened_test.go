@@ -63,7 +63,7 @@ func readStream(f *fixture, p Plan, o OpenOptions, sources ...blob.Reader) ([]by
 	if err != nil {
 		return nil, err
 	}
-	r, err := opened.OpenStream(f.t.Context(), 0)
+	r, err := opened.OpenStream(f.t.Context(), 0, "")
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package imagestore
 
 import (
+	"container/heap"
 	"context"
 	"fmt"
 	"slices"
@@ -45,6 +46,25 @@ func (r reach) better(than reach) bool {
 	return r.cost < than.cost || r.cost == than.cost && r.hops < than.hops
 }
 
+// waiting is the images that are reached and not done with, a heap whose first is the best.
+type waiting []waits
+
+type waits struct {
+	ref string
+	reach
+}
+
+// Len, Less, Swap, Push and Pop are heap.Interface's.
+func (w waiting) Len() int           { return len(w) }
+func (w waiting) Less(i, j int) bool { return w[i].better(w[j].reach) }
+func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *waiting) Push(x any)        { *w = append(*w, x.(waits)) }
+func (w *waiting) Pop() any {
+	last := (*w)[len(*w)-1]
+	*w = (*w)[:len(*w)-1]
+	return last
+}
+
 // ways finds, for every live image that can be made from nothing or from one of have, the way with the fewest
 // encoded bytes and, among equals, the fewest streams (Dijkstra: images are the nodes, a stream leads from its
 // parent to its image).
@@ -58,29 +78,31 @@ func (v *view) ways(have []string) map[string]reach {
 	for ref, l := range v.images {
 		for i := range l.Streams {
 			s := &l.Streams[i]
+			if s.Dictionary && !v.dicts {
+				continue
+			}
 			from[s.Parent] = append(from[s.Parent], edge{ref, s})
 		}
 	}
-	done, front := map[string]reach{}, map[string]reach{nothing: {}}
+	done, best := map[string]reach{}, map[string]reach{nothing: {}}
+	front := &waiting{{ref: nothing}}
 	for _, h := range have {
-		front[h] = reach{}
-	}
-	for len(front) > 0 {
-		at, best := "", reach{cost: -1}
-		for ref, r := range front {
-			if best.cost < 0 || r.better(best) {
-				at, best = ref, r
-			}
+		if _, ok := best[h]; !ok {
+			best[h] = reach{}
+			heap.Push(front, waits{ref: h})
 		}
-		delete(front, at)
-		done[at] = best
-		for _, e := range from[at] {
-			if _, ok := done[e.to]; ok {
-				continue
-			}
-			r := reach{best.cost + e.stream.Wire, best.hops + 1, e.stream}
-			if old, ok := front[e.to]; !ok || r.better(old) {
-				front[e.to] = r
+	}
+	for front.Len() > 0 {
+		at := heap.Pop(front).(waits)
+		if _, ok := done[at.ref]; ok {
+			continue // a better way to it came later
+		}
+		done[at.ref] = at.reach
+		for _, e := range from[at.ref] {
+			r := reach{at.cost + e.stream.Wire, at.hops + 1, e.stream}
+			if old, ok := best[e.to]; !ok || r.better(old) {
+				best[e.to] = r
+				heap.Push(front, waits{e.to, r})
 			}
 		}
 	}
@@ -126,19 +148,30 @@ func (v *view) plan(ref string, have []string) (Plan, error) {
 	return p, nil
 }
 
-// Plan finds the cheapest way, in bytes to fetch, to ref for a receiver that holds the images of have: a full stream, a delta
-// or a chain of them. References that have names but the store does not know are passed over, since they may come from
-// somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
+// PlanOptions says what a receiver has and can do.
+type PlanOptions struct {
+	Have         []Ref // images that it holds
+	Dictionaries bool  // it decodes with the files of what it holds (Opened.OpenStream's parent)
+}
+
+// Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
 func (s *Store) Plan(ctx context.Context, ref Ref, have ...Ref) (Plan, error) {
+	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
+}
+
+// PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
+// somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
+func (s *Store) PlanWith(ctx context.Context, ref Ref, o PlanOptions) (Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Plan{}, err
 	}
+	v.dicts = o.Dictionaries
 	l, err := v.resolve(ref)
 	if err != nil {
 		return Plan{}, err
 	}
-	return v.plan(l.Ref, v.resolveAll(have))
+	return v.plan(l.Ref, v.resolveAll(o.Have))
 }
 
 // resolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.

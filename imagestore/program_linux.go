@@ -42,6 +42,24 @@ func newMemoryFile(size int) (*memoryFile, error) {
 	return m, nil
 }
 
+// longLevel is the highest level at which matches are not looked for over the whole frame: it would take longer than
+// the compression does.
+const longLevel = 9
+
+// writePrefix puts the dictionary where the program reads it.
+func (s *slot) writePrefix() (err error) {
+	if s.prefix == nil {
+		if s.prefix, err = newMemoryFile(0); err != nil {
+			return err
+		}
+	}
+	if err := s.prefix.file.Truncate(int64(len(s.dict))); err != nil {
+		return err
+	}
+	_, err = s.prefix.file.WriteAt(s.dict, 0)
+	return err
+}
+
 // runProgram has the zstd program make one frame of the first n bytes of the slot, with one thread, since there is a
 // process for each worker.
 func (e Encoder) runProgram(ctx context.Context, s *slot, n int) ([]byte, error) {
@@ -58,8 +76,23 @@ func (e Encoder) runProgram(ctx context.Context, s *slot, n int) ([]byte, error)
 		}
 	}
 	// An older frame lies where this one goes: a hole left in it would show that.
-	cmd := exec.CommandContext(ctx, e.Program, "-q", "-c", "--no-sparse", "--single-thread", "--no-check",
+	args := []string{e.Program}
+	if e.Nice > 0 {
+		args = []string{"nice", "-n", strconv.Itoa(e.Nice), e.Program}
+	}
+	args = append(args, "-q", "-c", "--no-sparse", "--single-thread", "--no-check",
 		"--stream-size="+strconv.Itoa(n), "-"+strconv.Itoa(e.Level))
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	if e.Level > longLevel {
+		cmd.Args = append(cmd.Args, "--long=27")
+	}
+	if len(s.dict) > 0 {
+		if err := s.writePrefix(); err != nil {
+			return fail(err)
+		}
+		cmd.ExtraFiles = []*os.File{s.prefix.file}
+		cmd.Args = append(cmd.Args, "--patch-from=/proc/self/fd/3")
+	}
 	var complaint bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in.file, s.to.file, &complaint
 	if err := cmd.Run(); err != nil {

@@ -65,7 +65,7 @@ func (s *Store) Receive(ctx context.Context, ref Ref, dir string, o ReceiveOptio
 		}
 		have = append(have, r)
 	}
-	plan, err := s.Plan(ctx, ref, have...)
+	plan, err := s.PlanWith(ctx, ref, PlanOptions{Have: have, Dictionaries: true})
 	if err != nil {
 		return Received{}, err
 	}
@@ -186,7 +186,13 @@ func (t taking) apply(ctx context.Context, opened *Opened) (last string, raw int
 
 // applyOne receives one stream and checks that it made what it should.
 func (t taking) applyOne(ctx context.Context, opened *Opened, i int, s StreamInfo, o receive.Options) (receive.Result, error) {
-	in, err := opened.OpenStream(ctx, i)
+	parent := ""
+	for _, p := range o.Parents {
+		if s.Parent != nil && p.UUID == s.Parent.UUID && p.Ctransid == s.Parent.Ctransid {
+			parent = p.Dir
+		}
+	}
+	in, err := opened.OpenStream(ctx, i, parent)
 	if err != nil {
 		return receive.Result{}, err
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"griddle/imagestore/durable"
 )
 
 // Seen is what somebody remembers of a site's catalog: the newest head that was accepted.
@@ -106,10 +108,10 @@ func readSeen(path string) (Seen, error) {
 // the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
-	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+	if err := (durable.Disk{}).MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
-	unlock, err := lockFile(ctx, filepath.Join(d.dir, "lock"))
+	unlock, err := durable.Disk{}.Lock(ctx, filepath.Join(d.dir, "lock"))
 	if err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -134,7 +136,7 @@ func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head
 	}
 	name, b, err := s.File()
 	if err == nil {
-		err = replaceFile(filepath.Join(d.dir, name), b, 0o600)
+		err = durable.Disk{}.Replace(filepath.Join(d.dir, name), b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)

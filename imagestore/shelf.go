@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/durable"
 	"griddle/imagestore/receive"
 )
 
@@ -141,7 +142,7 @@ func touch(path string) error {
 
 // lockShelf waits its turn to receive or remove trees.
 func (s *Store) lockShelf(ctx context.Context) (unlock func(), err error) {
-	return lockFile(ctx, filepath.Join(s.trees, shelfLock))
+	return durable.Disk{}.Lock(ctx, filepath.Join(s.trees, shelfLock))
 }
 
 // trimShelf removes the trees that were not used for longest until keep are left, those that are used now besides. The

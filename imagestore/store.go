@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/durable"
 )
 
 // Store is what there is, and everything that is done with it. Its methods may be called from any number of
@@ -29,21 +29,33 @@ type Store struct {
 }
 
 // Open opens the store in dir, and makes it where there is none.
-func Open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func Open(dir string) (*Store, error) { return openOn(durable.Disk{}, dir) }
+
+func openOn(disk durable.Disk, dir string) (*Store, error) {
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
+	disk.Sweep(dir)
+	blobs, err := blob.OpenDirOn(disk, filepath.Join(dir, "blobs"))
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	log, err := openLog(filepath.Join(dir, "catalog"))
+	log, err := openLog(disk, filepath.Join(dir, "catalog"))
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+}
+
+// settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
+// nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
+func (s *Store) settle(ctx context.Context) error {
+	if c, ok := s.Catalog.(*localCatalog); ok {
+		return c.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, nil })
+	}
+	return nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {

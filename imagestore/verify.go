@@ -119,9 +119,23 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	if parent := s.doc.Parent; (parent == nil) != (ls.Parent == "") || parent != nil && parent.Ref != ls.Parent {
 		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
 	}
+	tree := ""
+	if s.index.NeedsParent() {
+		// Without the parent's files nothing can be said of what the frames decode to.
+		parent, err := ParseRef(ls.Parent)
+		if err != nil {
+			return err
+		}
+		held, err := c.store.tree(ctx, parent, func(string, int64, int64) {})
+		if err != nil {
+			return err
+		}
+		defer held.release()
+		tree = held.Dir
+	}
 	done := c.out.Bytes
 	f := newFetcher([]blob.Reader{c.store.Blobs}, OpenOptions{})
-	r := newFrameReader(ctx, f, s, true)
+	r := newFrameReader(ctx, f, s, tree, true)
 	defer r.Close()
 	h := sha256.New()
 	buf := make([]byte, 1<<20)

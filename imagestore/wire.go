@@ -47,6 +47,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //
 //	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
 //	GET  /v1/images/show?ref=R  Shown
+//	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is guarded
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
 //	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
@@ -58,13 +59,15 @@ func (e *remoteError) Unwrap() error { return e.is }
 func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	h := server{s}
 	mux := http.NewServeMux()
+	allowed := func(r *http.Request) error {
+		if allow == nil {
+			return errors.New("this is read-only")
+		}
+		return allow(r)
+	}
 	guard := func(f http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			err := errors.New("this is read-only")
-			if allow != nil {
-				err = allow(r)
-			}
-			if err != nil {
+			if err := allowed(r); err != nil {
 				refuse(w, fmt.Errorf("%w: %w", blob.ErrDenied, err))
 				return
 			}
@@ -73,6 +76,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	}
 	mux.HandleFunc("GET "+ImagesPath, h.images)
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
+	mux.HandleFunc("GET "+ImagesPath+"/stream", h.stream(allowed))
 	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
 	mux.HandleFunc("GET "+HeadPath, h.head)

@@ -82,6 +82,19 @@ func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagest
 	return p, nil
 }
 
+// Recompress encodes all images anew, as a server does in the background: long frames, and deltas with dictionaries too.
+func (s *Site) Recompress(ctx context.Context) ([]imagestore.Recompressed, error) {
+	out, err := s.Griddle(ctx, "image", "recompress", "--level", "12", "--store", filepath.Join(s.state(), "store"), "--output", "json")
+	if err != nil {
+		return nil, err
+	}
+	var got []imagestore.Recompressed
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		return nil, fmt.Errorf("recompressing: %w", err)
+	}
+	return got, nil
+}
+
 // Install orders an install of a machine, which it begins at its next boot. More are flags of `griddle machine install`.
 func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...string) error {
 	_, err := s.machine(ctx, append([]string{"install", m.MAC, "--image", image}, more...)...)

@@ -24,6 +24,7 @@ func imageCommand(e *env) *cobra.Command {
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
+		imageRecompressCommand(e),
 		imageChannelCommand(e),
 		imagePackagesCommand(e),
 		imageDiffCommand(e),
@@ -244,7 +245,7 @@ func verify(ctx context.Context, st *imagestore.Store, ref imagestore.Ref, tree 
 func imageStreamCommand(e *env) *cobra.Command {
 	var store storeFlags
 	var from string
-	var raw bool
+	var raw, tar bool
 	c := &cobra.Command{
 		Use:   "stream IMAGE",
 		Short: "Write an image as a btrfs send stream to standard output",
@@ -253,12 +254,14 @@ func imageStreamCommand(e *env) *cobra.Command {
 			"a delta only, several streams follow one another, and `btrfs receive` makes each of them. With --from a delta that\n" +
 			"there is not yet is made first.",
 		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
-			"  griddle image stream web:2 --from web:1 > update.zst",
+			"  griddle image stream web:2 --from web:1 > update.zst\n" +
+			"  griddle image stream web --tar | tar -x --xattrs --xattrs-include='*' -C /srv/web",
 		Args: cobra.ExactArgs(1),
 	}
 	store.add(c)
 	c.Flags().StringVar(&from, "from", "", "write the delta from this `IMAGE`")
 	c.Flags().BoolVar(&raw, "raw", false, "do not compress")
+	c.Flags().BoolVar(&tar, "tar", false, "write the image's tree as a tar archive (PAX) instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseRef(args[0])
 		if err != nil {
@@ -272,6 +275,9 @@ func imageStreamCommand(e *env) *cobra.Command {
 			}
 			base = &b
 		}
+		if tar && (raw || base != nil) {
+			return usagef("--tar is of a whole image, and not compressed: neither --raw nor --from goes with it")
+		}
 		if isTerminal(e.stdout) {
 			return withHint(usagef("standard output is a terminal, and a stream is not for reading"),
 				"Redirect it: griddle image stream %s > FILE", args[0])
@@ -279,6 +285,9 @@ func imageStreamCommand(e *env) *cobra.Command {
 		st, err := openStore(e, store, false)
 		if err != nil {
 			return err
+		}
+		if tar {
+			return st.Tar(c.Context(), ref, e.stdout, nil)
 		}
 		err = st.Stream(c.Context(), ref, base, raw, e.stdout)
 		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {

@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"griddle/imagestore/durable"
 )
 
 // Dir is a Store in a local directory.
 type Dir struct {
+	disk durable.Disk
 	path string
 }
 
@@ -22,9 +25,12 @@ type Dir struct {
 const abandoned = 24 * time.Hour
 
 // OpenDir makes path a Store, creating it where it does not exist, and clears away what killed writers left there.
-func OpenDir(path string) (*Dir, error) {
+func OpenDir(path string) (*Dir, error) { return OpenDirOn(durable.Disk{}, path) }
+
+// OpenDirOn is OpenDir with a disk of the caller's.
+func OpenDirOn(disk durable.Disk, path string) (*Dir, error) {
 	for _, p := range []string{path, filepath.Join(path, "sha256"), filepath.Join(path, "tmp")} {
-		if err := makeDir(p); err != nil {
+		if err := disk.MkdirAll(p, 0o755); err != nil {
 			return nil, fmt.Errorf("opening blob directory: %w", err)
 		}
 	}
@@ -35,34 +41,10 @@ func OpenDir(path string) (*Dir, error) {
 	}
 	for _, e := range old {
 		if i, err := e.Info(); err == nil && time.Since(i.ModTime()) > abandoned {
-			os.Remove(filepath.Join(tmp, e.Name()))
+			disk.Remove(filepath.Join(tmp, e.Name()))
 		}
 	}
-	return &Dir{path: path}, nil
-}
-
-// makeDir makes one directory durably: its parent is synced too, even where the directory is there already, since
-// the process that made it may not have come to its own sync yet.
-func makeDir(p string) error {
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		return err
-	}
-	if err := os.Mkdir(p, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(filepath.Dir(p))
-}
-
-func syncDir(p string) error {
-	d, err := os.Open(p)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing directory %s: %w", p, err)
-	}
-	return nil
+	return &Dir{disk: disk, path: path}, nil
 }
 
 func (s *Dir) file(d Digest) (string, error) {
@@ -136,14 +118,14 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 			return "", 0, err
 		}
 	}
-	f, err := os.CreateTemp(filepath.Join(s.path, "tmp"), "put-*")
+	f, err := s.disk.CreateTemp(filepath.Join(s.path, "tmp"), "put-*")
 	if err != nil {
 		return "", 0, fmt.Errorf("putting blob: %w", err)
 	}
 	defer func() {
 		f.Close()
 		if err != nil {
-			os.Remove(f.Name())
+			s.disk.Remove(f.Name())
 		}
 	}()
 	h := sha256.New()
@@ -161,7 +143,7 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 	return got, n, nil
 }
 
-func (s *Dir) commit(f *os.File, d Digest) error {
+func (s *Dir) commit(f *durable.File, d Digest) error {
 	name, err := s.file(d)
 	if err != nil {
 		return err
@@ -171,8 +153,7 @@ func (s *Dir) commit(f *os.File, d Digest) error {
 	}
 	// By this clock, which the catalog dates its entries by too: the kernel dates files by the last tick of its own,
 	// some milliseconds ago.
-	now := time.Now()
-	if err := os.Chtimes(f.Name(), now, now); err != nil {
+	if err := s.disk.Chtimes(f.Name(), time.Now()); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -181,15 +162,15 @@ func (s *Dir) commit(f *os.File, d Digest) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := makeDir(filepath.Dir(name)); err != nil {
+	if err := s.disk.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
 	// Renaming over a blob that is there replaces it by the same bytes, freshly synced, with a new time: a
 	// collector that looks at times then knows that somebody counts on it.
-	if err := os.Rename(f.Name(), name); err != nil {
+	if err := s.disk.Rename(f.Name(), name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return s.disk.SyncDir(filepath.Dir(name))
 }
 
 // List implements Store.
@@ -223,14 +204,14 @@ func (s *Dir) Delete(_ context.Context, d Digest) error {
 	if err != nil {
 		return err
 	}
-	err = os.Remove(p)
+	err = s.disk.Remove(p)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("deleting blob %s: %w", d, ErrNotExist)
 	}
 	if err != nil {
 		return fmt.Errorf("deleting blob %s: %w", d, err)
 	}
-	return syncDir(filepath.Dir(p))
+	return s.disk.SyncDir(filepath.Dir(p))
 }
 
 // contextReader stops a copy when its context ends.

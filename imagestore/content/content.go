@@ -31,7 +31,7 @@
 //
 // and then the extended attributes, x:NAME=VALUE, ordered by name, the value in standard base64 with padding. POSIX
 // ACLs (system.posix_acl_access, system.posix_acl_default) and capabilities (security.capability) are extended
-// attributes. The namespace btrfs. is left out: it describes storage, not content. Change times, access times,
+// attributes. The namespace btrfs. and XFS's trusted.SGI_ACL_ names are left out: they describe storage. Change times, access times,
 // creation times, inode numbers, inode flags and the sizes of directories are not part of the content.
 //
 // Paths are relative, without a leading "./"; the root is ".". In paths, targets and attribute names every byte

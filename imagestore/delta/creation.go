@@ -1,8 +1,6 @@
 package delta
 
 import (
-	"fmt"
-
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
@@ -17,7 +15,7 @@ type creation struct {
 	e *content.Entry
 	// first: the manifest is being made. SHA256 and Xattrs are to be filled in rather than compared.
 	first bool
-	// clone is a file of the parent with the same content; its Size is zero where the data are written.
+	// clone is a file of the parent with the same content, where there is one.
 	clone clone
 	old   []Range // of whole files of the parent that are like it
 }
@@ -96,8 +94,8 @@ func (c *creation) file(w *worker) error {
 	}
 	if c.first {
 		w.hash.Sum(c.e.SHA256[:0])
-	} else if [32]byte(w.hash.Sum(nil)) != c.e.SHA256 {
-		return fmt.Errorf("%s: %w: other content", quoted(c.e.Path), ErrChanged)
+	} else if err := w.check(c.e); err != nil {
+		return err
 	}
 	return w.dress(c.e)
 }

@@ -74,8 +74,8 @@ func (o Options) validate() error {
 }
 
 // WriteFull writes the full stream of the tree below dir, under the given identity, and gives the tree's manifest, which is
-// the one that content.Walk would make. Errors are those of content.Scan and of w. A file that changes its size while it
-// is read gives ErrChanged; other changes are not noticed.
+// the one that content.Walk would make. Errors are those of content.Scan and of w. A file that is found
+// shorter or longer than it was listed gives ErrChanged; other changes are not noticed.
 func WriteFull(ctx context.Context, w io.Writer, dir string, uuid sendstream.UUID, ctransid uint64, o Options) (*content.Manifest, error) {
 	var entries []*content.Entry
 	_, err := pipeline{new: dir, out: w, o: o}.run(ctx, func(ctx context.Context, add adder) error {

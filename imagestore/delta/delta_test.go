@@ -329,35 +329,3 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 }
-
-// TestHugeFile sends a file of more than 4 GiB, nearly all of it holes.
-func TestHugeFile(t *testing.T) {
-	mnt := sourcetest.Btrfs(t)
-	dir := filepath.Join(mnt, "d")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, "huge"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	const size = 4<<30 + 77
-	for _, at := range []int64{0, 1 << 31, size - 3} {
-		if _, err := f.WriteAt([]byte("end"), at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var b bytes.Buffer
-	if _, err := delta.WriteFull(t.Context(), &b, dir, identity(0, 0), 1, delta.Options{Name: "n"}); err != nil {
-		t.Fatal(err)
-	}
-	if b.Len() > 20000 {
-		t.Errorf("the stream has %d bytes", b.Len())
-	}
-	peer(t, b.Bytes(), mnt)
-	var st unix.Stat_t
-	if err := unix.Stat(filepath.Join(mnt, "n", "huge"), &st); err != nil || st.Size != size || st.Blocks > 100 {
-		t.Errorf("received: %v, %d bytes in %d blocks, want %d bytes and holes", err, st.Size, st.Blocks, int64(size))
-	}
-}

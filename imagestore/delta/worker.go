@@ -3,6 +3,7 @@ package delta
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"hash"
 
 	"griddle/imagestore/content"
@@ -76,7 +77,7 @@ func (w *worker) put(c *sendstream.Command) error {
 	}
 	b, err := w.enc.Append(w.now.b, c)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", quoted(c.Path), err)
 	}
 	w.now.b = b
 	return nil

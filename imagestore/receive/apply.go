@@ -19,6 +19,13 @@ type applier struct {
 	btrfs bool                       // the tree lies on btrfs
 	clone func(*step) (*tree, error) // the tree that a clone's source is in
 
+	noDevices, noSetID bool // see Options
+
+	// What the root's times must be in the end: the parent's, or those of the last command for them; nil in a full
+	// stream before that. The sender gives what it moves, and what it cannot name yet, a name in the root for a moment, and
+	// says nothing of the root's times where the two trees do not differ there.
+	rootTimes []unix.Timespec
+
 	// The file that was made or written last stays open: what comes next is mostly about it.
 	path   string
 	fd     int // -1 if none
@@ -151,6 +158,9 @@ func (a *applier) create(s *step, path string) error {
 		if kind := s.Mode & unix.S_IFMT; kind != unix.S_IFCHR && kind != unix.S_IFBLK {
 			return fmt.Errorf("making device %q: mode %#o is of no device", path, s.Mode)
 		}
+		if a.noDevices {
+			return fmt.Errorf("making device %q: %w", path, ErrForbidden)
+		}
 		err = unix.Mknodat(d.fd, name, uint32(s.Mode&unix.S_IFMT)|0o600, int(s.Rdev))
 	case sendstream.OpMkfifo:
 		err = unix.Mknodat(d.fd, name, unix.S_IFIFO|0o600, 0)
@@ -197,6 +207,11 @@ func (a *applier) remove(path string, flags int) error {
 
 func (a *applier) chmod(s *step) error {
 	mode := uint32(s.Mode & 0o7777)
+	if a.noSetID && mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		if err := a.mayHaveSetID(s.Path); err != nil {
+			return err
+		}
+	}
 	if a.fd >= 0 && a.path == s.Path {
 		return at("changing mode of", s.Path, unix.Fchmod(a.fd, mode))
 	}
@@ -209,6 +224,23 @@ func (a *applier) chmod(s *step) error {
 		a.tree.forget(s.Path) // its set-group-ID bit counts
 	}
 	return at("changing mode of", s.Path, err)
+}
+
+// mayHaveSetID lets directories have what ErrForbidden keeps from all else: there the bits only say whose group a new file
+// has.
+func (a *applier) mayHaveSetID(path string) error {
+	d, name, err := a.tree.parent(path)
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return at("changing mode of", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return at("setting set-user-ID or set-group-ID bit of", path, ErrForbidden)
+	}
+	return nil
 }
 
 // chmodAt changes the mode of name, and gives EOPNOTSUPP where that is a symbolic link.
@@ -245,7 +277,7 @@ func (a *applier) chown(s *step) error {
 	if err == nil {
 		err = unix.Fchownat(dir, name, uid, gid, flags)
 	}
-	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		if name == "" {
 			err = unix.Fchmod(dir, st.Mode&0o7777)
 		} else {
@@ -257,6 +289,9 @@ func (a *applier) chown(s *step) error {
 
 func (a *applier) utimes(s *step) error {
 	times := []unix.Timespec{timespec(s.Atime), timespec(s.Mtime)}
+	if s.Path == "" {
+		a.rootTimes = times
+	}
 	if a.fd >= 0 && a.path == s.Path {
 		return at("setting times of", s.Path, unix.UtimesNanoAt(a.fd, "", times, unix.AT_EMPTY_PATH))
 	}
@@ -267,10 +302,31 @@ func (a *applier) utimes(s *step) error {
 	return at("setting times of", s.Path, unix.UtimesNanoAt(d.fd, name, times, unix.AT_SYMLINK_NOFOLLOW))
 }
 
+// startFrom takes the root as the parent's.
+func (a *applier) startFrom() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(a.tree.root, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	a.rootTimes = []unix.Timespec{st.Atim, st.Mtim}
+	return nil
+}
+
+// end lets go of everything, and gives the root its times.
+func (a *applier) end() error {
+	if err := a.release(); err != nil || a.rootTimes == nil {
+		return err
+	}
+	return at("setting times of", "", unix.UtimesNanoAt(a.tree.root, ".", a.rootTimes, unix.AT_SYMLINK_NOFOLLOW))
+}
+
 // xattr sets or removes an extended attribute, of a symbolic link too.
 func (a *applier) xattr(s *step) error {
 	if !a.btrfs && isProperty(s.XattrName) {
 		return nil
+	}
+	if a.noSetID && s.Op == sendstream.OpSetXattr && s.XattrName == "security.capability" {
+		return at("setting capabilities of", s.Path, ErrForbidden)
 	}
 	// The last part of the path is not followed by the l functions, and what is before it is open already.
 	path := "/proc/self/fd/" + strconv.Itoa(a.fd)
@@ -292,8 +348,11 @@ func (a *applier) xattr(s *step) error {
 	return at("setting attribute "+strconv.Quote(s.XattrName)+" of", s.Path, set(path, s.XattrName, s.Data, 0))
 }
 
-// isProperty reports whether an attribute is a property of btrfs, such as its compression, that means nothing elsewhere.
-func isProperty(xattr string) bool { return strings.HasPrefix(xattr, "btrfs.") }
+// isProperty reports whether an attribute speaks of how one file system stores a file, and means nothing elsewhere: a property
+// of btrfs, such as its compression, or an ACL as XFS has it on disk, which it lists beside the ACL itself.
+func isProperty(xattr string) bool {
+	return strings.HasPrefix(xattr, "btrfs.") || xattr == "trusted.SGI_ACL_FILE" || xattr == "trusted.SGI_ACL_DEFAULT"
+}
 
 // at says what failed and where.
 func at(verb, path string, err error) error {

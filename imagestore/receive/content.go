@@ -104,10 +104,29 @@ func (a *applier) cloneRange(s *step) error {
 		Src_length: s.CloneLen, Dest_offset: s.FileOffset})
 	switch err {
 	case unix.EOPNOTSUPP, unix.ENOTTY, unix.EXDEV, unix.EINVAL, unix.ENOSYS:
-		// EINVAL: the piece does not suit this file system's blocks, or checksums and none are mixed.
+		// EINVAL: the piece does not suit this file system's blocks, or checksums and none are mixed; or the command is
+		// one that no file system takes, and copying it might go on for ever.
+		if err = copyable(to, from, s); err != nil {
+			break
+		}
 		err = copyRange(to, int64(s.FileOffset), from, int64(s.CloneOffset), int64(s.CloneLen))
 	}
 	return at("cloning to", s.Path, err)
+}
+
+// copyable refuses what a clone can never be: beyond the end of its source, or from a file to a place of it that overlaps.
+func copyable(to, from int, s *step) error {
+	var a, b unix.Stat_t
+	if err := errors.Join(unix.Fstat(from, &a), unix.Fstat(to, &b)); err != nil {
+		return err
+	}
+	if s.CloneOffset+s.CloneLen > uint64(a.Size) {
+		return fmt.Errorf("bytes %d and %d more are beyond the %d of the source", s.CloneOffset, s.CloneLen, a.Size)
+	}
+	if a.Ino == b.Ino && a.Dev == b.Dev && s.CloneOffset < s.FileOffset+s.CloneLen && s.FileOffset < s.CloneOffset+s.CloneLen {
+		return errors.New("source and target overlap")
+	}
+	return nil
 }
 
 // copyRange copies length bytes between two places that do not overlap.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -166,6 +167,9 @@ func copyAttributes(from int, fromName string, to int, toName string, st *unix.S
 		return err
 	}
 	for _, name := range names {
+		if isProperty(name) && !strings.HasPrefix(name, "btrfs.") {
+			continue
+		}
 		value, err := getXattr(source, name)
 		if err != nil {
 			return err

@@ -176,7 +176,7 @@ func (g *garden) change(n int) {
 	for range n {
 		i := g.r.IntN(len(g.all))
 		rel := g.all[i]
-		switch g.r.IntN(9) {
+		switch g.r.IntN(16) {
 		case 0:
 			g.check(os.Remove(g.path(rel)))
 			g.all = append(g.all[:i], g.all[i+1:]...)
@@ -214,34 +214,102 @@ func (g *garden) change(n int) {
 				g.check(unix.Fallocate(int(h.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 8192, 1<<18))
 				g.check(h.Close())
 			}
-		case 8:
+		case 8, 9:
 			g.moveDirectory()
+		case 10:
+			g.exchangeDirectories()
+		case 11:
+			g.replace(i)
+		case 12:
+			g.cloneInto()
+		case 13: // one more name
+			to := g.name()
+			g.check(os.Link(g.path(rel), g.path(to)))
+			g.all = append(g.all, to)
+		case 14: // longer, without anything in it
+			if f := g.pickFile(1); f != "" {
+				g.check(os.Truncate(g.path(f), int64(g.r.IntN(5<<20))))
+			}
+		case 15: // the owner alone
+			g.check(os.Lchown(g.path(rel), g.r.IntN(3), g.r.IntN(3)*100000))
 		}
 	}
 }
 
-// moveDirectory moves a directory without directories in it, and removes an empty one.
+// moveDirectory moves a directory with all that is in it, or removes an empty one.
 func (g *garden) moveDirectory() {
 	if len(g.dirs) < 3 {
 		return
 	}
 	i := 1 + g.r.IntN(len(g.dirs)-1)
 	d := g.dirs[i]
-	for _, o := range g.dirs {
-		if strings.HasPrefix(o, d+"/") {
-			return
-		}
-	}
-	g.dirs = append(g.dirs[:i], g.dirs[i+1:]...)
-	if os.Remove(g.path(d)) == nil {
+	if g.r.IntN(2) == 0 && os.Remove(g.path(d)) == nil {
+		g.dirs = append(g.dirs[:i], g.dirs[i+1:]...)
 		return
 	}
 	to := g.name()
+	if strings.HasPrefix(to, d+"/") {
+		return
+	}
 	g.check(os.Rename(g.path(d), g.path(to)))
-	g.dirs = append(g.dirs, to)
-	for j, o := range g.all {
-		if strings.HasPrefix(o, d+"/") {
-			g.all[j] = to + o[len(d):]
+	for _, list := range [][]string{g.dirs, g.all} {
+		for j, o := range list {
+			if o == d || strings.HasPrefix(o, d+"/") {
+				list[j] = to + o[len(d):]
+			}
 		}
 	}
+}
+
+// exchangeDirectories has two directories, neither in the other, change places.
+func (g *garden) exchangeDirectories() {
+	a, b := g.dirs[g.r.IntN(len(g.dirs))], g.dirs[g.r.IntN(len(g.dirs))]
+	if a == "." || b == "." || a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/") {
+		return
+	}
+	g.check(unix.Renameat2(unix.AT_FDCWD, g.path(a), unix.AT_FDCWD, g.path(b), unix.RENAME_EXCHANGE))
+	for _, list := range [][]string{g.dirs, g.all} {
+		for j, o := range list {
+			if rest, ok := strings.CutPrefix(o, a+"/"); ok {
+				list[j] = b + "/" + rest
+			} else if rest, ok := strings.CutPrefix(o, b+"/"); ok {
+				list[j] = a + "/" + rest
+			}
+		}
+	}
+}
+
+// replace puts something of another kind in the place of what is no directory.
+func (g *garden) replace(i int) {
+	rel := g.all[i]
+	g.check(os.Remove(g.path(rel)))
+	if g.r.IntN(2) == 0 {
+		g.check(os.Mkdir(g.path(rel), 0o755))
+		g.all = append(g.all[:i], g.all[i+1:]...)
+		g.dirs = append(g.dirs, rel)
+	} else {
+		g.check(os.Symlink("elsewhere", g.path(rel)))
+	}
+	g.dress(rel)
+}
+
+// cloneInto shares a piece of one file with another that is there.
+func (g *garden) cloneInto() {
+	from, to := g.pickFile(8192), g.pickFile(1)
+	if from == "" || to == "" || from == to {
+		return
+	}
+	in, err := os.Open(g.path(from))
+	g.check(err)
+	defer in.Close()
+	out, err := os.OpenFile(g.path(to), os.O_WRONLY, 0)
+	g.check(err)
+	defer out.Close()
+	var a, b unix.Stat_t
+	g.check(unix.Fstat(int(in.Fd()), &a))
+	g.check(unix.Fstat(int(out.Fd()), &b))
+	if a.Ino == b.Ino {
+		return
+	}
+	g.check(unix.IoctlFileCloneRange(int(out.Fd()), &unix.FileCloneRange{Src_fd: int64(in.Fd()), Src_offset: 4096, Src_length: 4096, Dest_offset: uint64(g.r.IntN(4)) * 4096}))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,23 @@ func hostiles(outside string, device int) []hostile {
 		{"clone through a link", []sendstream.Command{link, file, {Op: sendstream.OpClone, Path: "f", CloneUUID: mine(), ClonePath: "l/kept", CloneLen: 4}}, 3, outsidePath},
 		{"clone beyond the source", clone(mine(), "f"), 2, nil},
 		{"clone of overflowing length", one(sendstream.Command{Op: sendstream.OpClone, Path: "f", CloneUUID: mine(), ClonePath: "f", CloneLen: 1<<64 - 1, CloneOffset: 2}), 2, nil},
+		{"clone onto itself", []sendstream.Command{file, {Op: sendstream.OpWrite, Path: "f", Data: make([]byte, 8192)},
+			{Op: sendstream.OpClone, Path: "f", CloneUUID: mine(), ClonePath: "f", CloneLen: 8192, FileOffset: 4096}}, 3, nil},
+		{"clone onto itself without end", []sendstream.Command{file, {Op: sendstream.OpWrite, Path: "f", Data: make([]byte, 8192)},
+			{Op: sendstream.OpClone, Path: "f", CloneUUID: mine(), ClonePath: "f", CloneLen: 1 << 60, FileOffset: 4096}}, 3, nil},
+		{"name of 256 bytes", one(sendstream.Command{Op: sendstream.OpMkfile, Path: strings.Repeat("n", 256)}), 2, unix.ENAMETOOLONG},
+		{"rename to a name of 256 bytes", []sendstream.Command{file, {Op: sendstream.OpChmod, Path: "f"},
+			{Op: sendstream.OpRename, Path: "f", To: strings.Repeat("n", 256)}}, 3, unix.ENAMETOOLONG},
+		{"path of 60,000 bytes", one(sendstream.Command{Op: sendstream.OpMkfile, Path: strings.Repeat("d/", 30000) + "f"}), 2, unix.ENAMETOOLONG},
+		{"link to 60,000 bytes", one(sendstream.Command{Op: sendstream.OpSymlink, Path: "k", Link: strings.Repeat("d/", 30000)}), 2, unix.ENAMETOOLONG},
+		{"attribute name of 300 bytes", one(sendstream.Command{Op: sendstream.OpSetXattr, Path: "f", XattrName: "user." + strings.Repeat("n", 300)}), 2, unix.ERANGE},
+		{"attribute without a namespace", one(sendstream.Command{Op: sendstream.OpSetXattr, Path: "f", XattrName: "n"}), 2, unix.EOPNOTSUPP},
+		{"fallocate of more than there is", one(sendstream.Command{Op: sendstream.OpFallocate, Path: "f", Size: 1 << 50}), 2, nil},
+		{"directory into itself", []sendstream.Command{{Op: sendstream.OpMkdir, Path: "d"}, {Op: sendstream.OpUtimes, Path: "d"},
+			{Op: sendstream.OpRename, Path: "d", To: "d/e"}}, 3, unix.EINVAL},
+		{"link to a directory", []sendstream.Command{{Op: sendstream.OpMkdir, Path: "d"}, {Op: sendstream.OpLink, Path: "e", Link: "d"}}, 2, unix.EPERM},
+		{"link to a device outside", one(sendstream.Command{Op: sendstream.OpLink, Path: "k", Link: "/dev/null"}), 2, badPath},
+		{"link through ..", behind(up, sendstream.Command{Op: sendstream.OpLink, Path: "k", Link: "u/kept"}), 2, outsidePath},
 		{"chmod of a link", behind(sendstream.Command{Op: sendstream.OpSymlink, Path: "l", Link: outside + "/kept"},
 			sendstream.Command{Op: sendstream.OpChmod, Path: "l", Mode: 0o4777}), 2, unix.EOPNOTSUPP},
 		{"chmod through a link", behind(link, sendstream.Command{Op: sendstream.OpChmod, Path: "l/kept", Mode: 0o4777}), 2, outsidePath},
@@ -167,7 +185,7 @@ func TestHostileStreams(t *testing.T) {
 			if err := os.Mkdir(target, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			before := survey(t, outside)
+			before := surroundings(t, dir, target)
 			for _, h := range hostiles(outside, int(st.Rdev)) {
 				stream := write(t, 2, h.commands...)
 				_, err := receive.Receive(t.Context(), bytes.NewReader(stream), target, receive.Options{Name: "x"})
@@ -178,14 +196,31 @@ func TestHostileStreams(t *testing.T) {
 					t.Errorf("%s: refused at byte %d, want %d: %v", h.name, at.Offset, want, err)
 				}
 				empty(t, h.name, target)
+				same(t, h.name+": what lies around", surroundings(t, dir, target), before)
 			}
-			same(t, "what lies outside", survey(t, outside), before)
 			run(t, "blockdev", "--flushbufs", loop)
 			if b, err := os.ReadFile(disk); err != nil || !bytes.Equal(b, make([]byte, 1<<20)) {
 				t.Errorf("the disk was written to (%v)", err)
 			}
 		})
 	}
+}
+
+// surroundings is the survey of dir without what is below target.
+func surroundings(t *testing.T, dir, target string) map[string]string {
+	t.Helper()
+	all := survey(t, dir)
+	rel, err := filepath.Rel(dir, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(all, rel) // its times change
+	for p := range all {
+		if strings.HasPrefix(p, rel+"/") {
+			delete(all, p)
+		}
+	}
+	return all
 }
 
 // place gives the offset of command number n.

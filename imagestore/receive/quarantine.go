@@ -191,21 +191,3 @@ func removeLeftover(dir int, name string) error {
 	}
 	return removeTree(dir, name)
 }
-
-// removeTree removes a subvolume or a directory with all that is in it.
-func removeTree(dir int, name string) error {
-	root, err := openBeneath(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	subvolume, err := isSubvolume(root)
-	unix.Close(root)
-	if err != nil {
-		return err
-	}
-	if subvolume {
-		return destroySubvolume(dir, name)
-	}
-	// RemoveAll works with names in open directories and follows no link.
-	return os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", dir, name))
-}

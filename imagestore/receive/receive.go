@@ -20,7 +20,7 @@
 //     the caller gave. A command that wants more gives an error that names its place in the stream.
 //
 // Owners, permissions (set-user-ID bits and file capabilities too), times and attributes are as the stream has them; the
-// caller decides what to trust. What `btrfs receive` cannot set either is left alone: inode flags, times of change and
+// caller decides what to trust, and may refuse some (Options). What `btrfs receive` cannot set either is left alone: inode flags, times of change and
 // of creation. Properties of btrfs (attributes "btrfs.*") are dropped elsewhere. fs-verity (version 3) and streams made
 // without data are refused.
 //
@@ -59,6 +59,11 @@ type Options struct {
 	// Plain makes an ordinary directory on btrfs too.
 	Plain bool
 
+	// NoDevices refuses streams that make device nodes, and NoSetID ones that give a file a set-user-ID or set-group-ID
+	// bit or capabilities (ErrForbidden). A system's image needs both; what holds somebody's data does not. What a delta's
+	// parent has of them stays.
+	NoDevices, NoSetID bool
+
 	// Progress, if any, is called from time to time, and at the end, with the bytes of the stream that are applied.
 	Progress func(raw int64)
 }
@@ -73,6 +78,9 @@ type Result struct {
 
 // ErrNoParent is what a delta gives whose parent is not among Options.Parents, and a clone from a tree that is not.
 var ErrNoParent = errors.New("parent is not here")
+
+// ErrForbidden is what a command gives that Options.NoDevices or NoSetID refuses.
+var ErrForbidden = errors.New("not allowed here")
 
 // progressStep is how many bytes lie between two calls of Options.Progress, at the least.
 const progressStep = 256 << 10
@@ -119,7 +127,13 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	sources := &sources{uuid: res.UUID, here: t, parents: o.Parents, open: map[string]*tree{}}
 	defer sources.close()
 	a := newApplier(t, q.btrfs, sources.find)
+	a.noDevices, a.noSetID = o.NoDevices, o.NoSetID
 	defer a.release()
+	if first.Op == sendstream.OpSnapshot {
+		if err := a.startFrom(); err != nil {
+			return Result{}, err
+		}
+	}
 	reported := int64(0)
 	for {
 		s, err := in.step()
@@ -143,7 +157,7 @@ func receive(ctx context.Context, r io.Reader, dir string, o Options) (res Resul
 	} else if err != io.EOF {
 		return Result{}, err
 	}
-	if err := a.release(); err != nil {
+	if err := a.end(); err != nil {
 		return Result{}, err
 	}
 	if err := q.finish(o.Name, res.UUID, res.Ctransid); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"griddle/imagestore/durable"
 	"griddle/imagestore/receive"
 	"griddle/imagestore/sendstream"
 
@@ -115,7 +116,7 @@ func (c *Copy) keep() error {
 	if err := os.Remove(c.Dir + publishing); err != nil {
 		return fmt.Errorf("keeping copy: %w", err)
 	}
-	return syncDir(filepath.Dir(c.Dir))
+	return durable.Disk{}.SyncDir(filepath.Dir(c.Dir))
 }
 
 func (c *Copy) discard() error {
@@ -273,13 +274,4 @@ func flock(f *os.File, how int) error {
 
 func escapeGlob(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -15,11 +15,11 @@ import (
 // sized is an image that only has a size.
 type sized int64
 
-func (sized) Ref() string                                            { return "web:1@amd64" }
-func (s sized) Size() int64                                          { return int64(s) }
-func (sized) Streams() []imagestore.StreamInfo                       { return []imagestore.StreamInfo{{}} }
-func (sized) OpenStream(context.Context, int) (io.ReadCloser, error) { return nil, io.EOF }
-func (sized) Content(context.Context) (*content.Manifest, error)     { return nil, io.EOF }
+func (sized) Ref() string                                                    { return "web:1@amd64" }
+func (s sized) Size() int64                                                  { return int64(s) }
+func (sized) Streams() []imagestore.StreamInfo                               { return []imagestore.StreamInfo{{}} }
+func (sized) OpenStream(context.Context, int, string) (io.ReadCloser, error) { return nil, io.EOF }
+func (sized) Content(context.Context) (*content.Manifest, error)             { return nil, io.EOF }
 
 // without is an image that no disk can be made from: these streams need something that a blank disk does not hold.
 type without struct {

@@ -43,7 +43,7 @@ type Image interface {
 	Ref() string // "web:20261120.1@amd64"
 	Size() int64 // bytes of the files' contents
 	Streams() []imagestore.StreamInfo
-	OpenStream(ctx context.Context, i int) (io.ReadCloser, error)
+	OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error)
 	Content(ctx context.Context) (*content.Manifest, error)
 }
 

@@ -87,7 +87,7 @@ type sent struct {
 func (s *sent) Ref() string                      { return s.streams[len(s.streams)-1].Ref }
 func (s *sent) Size() int64                      { return s.manifest.Size() }
 func (s *sent) Streams() []imagestore.StreamInfo { return s.streams }
-func (s *sent) OpenStream(_ context.Context, i int) (io.ReadCloser, error) {
+func (s *sent) OpenStream(_ context.Context, i int, _ string) (io.ReadCloser, error) {
 	f, err := os.Open(s.files[i])
 	if err != nil || s.open == nil {
 		return f, err

@@ -33,7 +33,11 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	var base int64
 	for i, s := range streams {
 		name := safe(s.Ref)
-		r, err := w.img.OpenStream(ctx, i)
+		parent := ""
+		if i > 0 {
+			parent = parents[i-1].Dir
+		}
+		r, err := w.img.OpenStream(ctx, i, parent)
 		if err != nil {
 			return "", err
 		}

@@ -14,6 +14,12 @@ import (
 // ends.
 func Btrfs(t testing.TB) string {
 	t.Helper()
+	return BtrfsOf(t, 1<<30)
+}
+
+// BtrfsOf is Btrfs of a size in bytes.
+func BtrfsOf(t testing.TB, size int64) string {
+	t.Helper()
 	base, err := os.MkdirTemp("", "griddle-test-btrfs-")
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +29,7 @@ func Btrfs(t testing.TB) string {
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(image, 1<<30); err != nil {
+	if err := os.Truncate(image, size); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+func imageRecompressCommand(e *env) *cobra.Command {
+	var store storeFlags
+	var out outputFlag
+	o := imagestore.RecompressOptions{}
+	c := &cobra.Command{
+		Use:   "recompress [IMAGE...]",
+		Short: "Make images smaller to fetch, at zstd's level 19",
+		Long: "Encode images, or all that there are, at zstd's level 19 with a long window. Deltas are encoded a second time with the\n" +
+			"parent's files as dictionaries, for machines that hold the parent. The images stay what they are, signatures\n" +
+			"included; who fetches one at the moment goes on undisturbed. A server does it by itself, in the background; over --server\n" +
+			"this command does the work here, and leaves the dictionaries to the server.",
+		Example: "  griddle image recompress web:latest\n  griddle image recompress",
+		Args:    cobra.ArbitraryArgs,
+	}
+	store.add(c)
+	out.add(c)
+	c.Flags().IntVar(&o.Level, "level", 19, "zstd's `LEVEL`, 10 to 19")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		for _, a := range args {
+			ref, err := parseRef(a)
+			if err != nil {
+				return err
+			}
+			o.Refs = append(o.Refs, ref)
+		}
+		if o.Level < 10 || o.Level > 19 {
+			return usagef("level %d is not between 10 and 19", o.Level)
+		}
+		st, err := openStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		done := func() {}
+		if !out.json() {
+			o.Progress, done = phases(e)
+		}
+		all := []imagestore.Recompressed{}
+		err = st.Recompress(c.Context(), o, func(r imagestore.Recompressed) { all = append(all, r) })
+		done()
+		if errors.Is(err, imagestore.ErrNoProgram) {
+			return withHint(err, "apt-get install zstd")
+		}
+		if err != nil {
+			return err
+		}
+		if out.json() {
+			return writeJSON(e.stdout, all)
+		}
+		for _, r := range all {
+			from := "whole"
+			if r.Parent != "" {
+				from = "from " + r.Parent
+			}
+			also := ""
+			if r.Dictionary > 0 {
+				also = fmt.Sprintf(", or %s with the parent's files", job.Bytes(r.Dictionary))
+			}
+			if _, err := fmt.Fprintf(e.stdout, "%s %s: %s to fetch, %s before%s\n", r.Ref, from, job.Bytes(r.After), job.Bytes(r.Before), also); err != nil {
+				return err
+			}
+		}
+		if len(all) == 0 {
+			_, err = fmt.Fprintln(e.stdout, "All of it is as small as that already.")
+		}
+		return err
+	}
+	return c
+}

@@ -1,0 +1,40 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"griddle/imagestore"
+)
+
+// recompressEvery is how often the server looks for images that can be made smaller, and how long it leaves the computer
+// to others after its start.
+const recompressEvery = time.Hour
+
+// recompress makes images smaller until ctx ends, where the configuration has it: one frame at a time, and at the lowest
+// priority, so that whoever installs machines does not notice.
+func (s *server) recompress(ctx context.Context) error {
+	if !s.config.Recompress {
+		return nil
+	}
+	for {
+		select {
+		case <-time.After(recompressEvery):
+		case <-ctx.Done():
+			return nil
+		}
+		err := s.store.Recompress(ctx, imagestore.RecompressOptions{Workers: 1, Nice: 19}, func(r imagestore.Recompressed) {
+			s.log.Info("made an image smaller", "image", r.Ref, "parent", r.Parent, "before", r.Before, "after", r.After, "dictionary", r.Dictionary)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, imagestore.ErrNoProgram):
+			s.log.Warn("images are not made smaller: the zstd program is missing; apt-get install zstd, or set recompress: false")
+			return nil
+		case err != nil:
+			s.log.Warn("an image cannot be made smaller", "error", err)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/sendstream"
+)
+
+// BenchmarkCatalog lists and plans in a store with 10,000 versions of ten templates, each a delta from the one before it and
+// every twentieth a full stream too: list is `griddle image list`, plan the way from nothing to the newest version, and
+// plan-far the one from the oldest; open is what a new process needs before.
+func BenchmarkCatalog(b *testing.B) {
+	const templates, versions = 10, 1000
+	dir := b.TempDir()
+	st, err := Open(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := newKey(b)
+	if err := st.TrustKey(b.Context(), key.Public()); err != nil {
+		b.Fatal(err)
+	}
+	digest := func(what string, i int) blob.Digest { return blob.Sum(fmt.Appendf(nil, "%s %d", what, i)) }
+	var entries []Entry
+	for t := range templates {
+		for v := range versions {
+			i := t*versions + v
+			ref := Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
+			l := &Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
+				Size: 1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
+				Identity: Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
+					Content: Content{Digest: digest("content", i), Size: 1 << 20, Blob: digest("content blob", i)}}}
+			stream := func(parent string, wire int64) {
+				l.Streams = append(l.Streams, ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire, Signer: l.Signer, Document: digest("s"+parent, i),
+					Index: digest("x"+parent, i), Encoding: digest("e"+parent, i)})
+			}
+			if v > 0 {
+				old := ref
+				old.Version = fmt.Sprintf("20260101.%d", v-1)
+				stream(old.String(), 5<<20)
+			}
+			if v%20 == 0 {
+				stream("", 300<<20)
+			}
+			entries = append(entries, Entry{Kind: KindPublish, Image: l})
+		}
+	}
+	if err := st.Catalog.(*localCatalog).log.update(b.Context(), func([]Entry) ([]Entry, error) { return entries, nil }); err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	newest, oldest := Ref{Name: "t3"}, Ref{Name: "t3", Version: "20260101.0"}
+	for name, f := range map[string]func(*Store) error{
+		"list":     func(s *Store) error { _, err := s.List(ctx); return err },
+		"plan":     func(s *Store) error { _, err := s.Plan(ctx, newest); return err },
+		"plan-far": func(s *Store) error { _, err := s.Plan(ctx, newest, oldest); return err },
+		"open": func(*Store) error {
+			s, err := Open(dir)
+			if err == nil {
+				_, err = s.Catalog.Read(ctx)
+			}
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := f(st); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

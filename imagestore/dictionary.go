@@ -1,0 +1,120 @@
+package imagestore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/content"
+)
+
+// ErrNeedsParent is wrapped where frames have dictionaries and nobody said where the parent's files are.
+var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
+
+// readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot be
+// decoded with less.
+func readDictionary(parent *content.Root, extracts []Extract, b []byte) ([]byte, error) {
+	var all int64
+	for _, e := range extracts {
+		all += e.Length
+	}
+	b = slices.Grow(b, int(all))
+	for _, e := range extracts {
+		at := len(b)
+		b = b[:at+int(e.Length)]
+		if err := readExtract(parent, e, b[at:]); err != nil {
+			return nil, fmt.Errorf("reading dictionary: %w", err)
+		}
+	}
+	return b, nil
+}
+
+func readExtract(parent *content.Root, e Extract, b []byte) error {
+	var st unix.Stat_t
+	fd, err := parent.Open(e.Path, &st)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for off := e.Offset; len(b) > 0; {
+		n, err := unix.Pread(fd, b, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("%.200q of the parent, at %d of its %d bytes: %w", e.Path, off, st.Size, err)
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	return nil
+}
+
+// frameDecoder decodes frames, with and without dictionaries, within a bound on memory. It is for one goroutine.
+type frameDecoder struct {
+	dec    *zstd.Decoder
+	parent *content.Root // nil where there is none
+	dict   []byte        // used again
+	most   int64         // bytes that a frame may decode to
+	frame  int64         // bytes of the longest frame
+}
+
+// newFrameDecoder makes a decoder for the frames of x. parent is the directory of the stream's parent, "" for none.
+func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
+	if parent == "" && x.NeedsParent() {
+		return nil, ErrNeedsParent
+	}
+	d := &frameDecoder{}
+	for _, f := range x.Frames {
+		d.most, d.frame = max(d.most, int64(f.Pieces)*PieceSize), max(d.frame, f.Length)
+	}
+	limit := d.most
+	if x.NeedsParent() {
+		// The limit is one on windows too, and a window reaches back over the dictionary.
+		limit += MaxDictionary
+		root, err := content.OpenRoot(parent)
+		if err != nil {
+			return nil, err
+		}
+		d.parent = root
+	}
+	var err error
+	if d.dec, err = newDecoder(limit, true); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *frameDecoder) close() {
+	if d.dec != nil {
+		d.dec.Close()
+	}
+	if d.parent != nil {
+		d.parent.Close()
+	}
+}
+
+// decode appends what is in the frame to dst, and never more than fits into it.
+func (d *frameDecoder) decode(f Frame, frame, dst []byte) ([]byte, error) {
+	if d.parent != nil {
+		var err error
+		if d.dict, err = readDictionary(d.parent, f.Dictionary, d.dict[:0]); err != nil {
+			return nil, err
+		}
+		set := zstd.WithDecoderDictDelete()
+		if len(d.dict) > 0 {
+			set = zstd.WithDecoderDictRaw(0, d.dict)
+		}
+		if err := d.dec.ResetWithOptions(nil, set); err != nil {
+			return nil, fmt.Errorf("setting dictionary: %w", err)
+		}
+	}
+	return d.dec.DecodeAll(frame, dst)
+}

@@ -1,0 +1,202 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// rawStream gives the bytes of the one stream from parent to ref, by plan options o.
+func rawStream(t *testing.T, s *Store, ref string, parentDir string, o PlanOptions) ([]byte, Plan, error) {
+	t.Helper()
+	plan, err := s.PlanWith(t.Context(), mustRef(t, ref), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Streams) != 1 {
+		t.Fatalf("the way to %s is %+v, want one stream", ref, plan)
+	}
+	opened, err := s.Open(t.Context(), plan, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := opened.OpenStream(t.Context(), 0, parentDir)
+	if err != nil {
+		return nil, plan, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	return b, plan, err
+}
+
+// changing is a publisher with two versions, of which the second changes a large file and its name a little.
+func changing(t *testing.T) (p *publisher, one, two string) {
+	p = newPublisher(t)
+	p.store.Key = p.o.Key
+	p.o.Ref.Version = "1"
+	one = p.publish().Ref
+	b, err := os.ReadFile(filepath.Join(p.dir, "big"))
+	p.must(err)
+	copy(b[5<<20:], bytes.Repeat([]byte("new "), 1000))
+	p.must(os.WriteFile(filepath.Join(p.dir, "big2"), append([]byte("shifted"), b...), 0o644))
+	p.must(os.Remove(filepath.Join(p.dir, "big")))
+	p.o.Ref.Version = "2"
+	two = p.publish().Ref
+	return p, one, two
+}
+
+func TestRecompress(t *testing.T) {
+	ctx := context.Background()
+	p, one, two := changing(t)
+	have := PlanOptions{Have: []Ref{mustRef(t, one)}}
+	before, oldPlan, err := rawStream(t, p.store, two, "", have)
+	p.must(err)
+	var got []Recompressed
+	recompress := func() {
+		got = nil
+		p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, func(r Recompressed) { got = append(got, r) }))
+	}
+	recompress()
+	if len(got) != 2 {
+		t.Fatalf("Recompress = %+v, want two streams", got)
+	}
+	i := slices.IndexFunc(got, func(r Recompressed) bool { return r.Ref == two })
+	if got[i].Parent != one || got[i].Dictionary == 0 || got[i].Dictionary > got[i].After/20 {
+		t.Errorf("of the delta it says %+v, want a dictionary encoding of few bytes", got[i])
+	}
+	plain, plan, err := rawStream(t, p.store, two, "", have)
+	if err != nil || !bytes.Equal(plain, before) {
+		t.Errorf("the plain encoding gives %d bytes, %v, and gave %d before", len(plain), err, len(before))
+	}
+	if plan.Streams[0].Document != oldPlan.Streams[0].Document || plan.Streams[0].Index == oldPlan.Streams[0].Index {
+		t.Errorf("the way is %+v, want the same document and another index than %+v", plan, oldPlan)
+	}
+	// The old encoding stays for who is reading it.
+	if err := p.store.fetchAll(ctx, oldPlan); err != nil {
+		t.Errorf("the old encoding: %v", err)
+	}
+	have.Dictionaries = true
+	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, ErrNeedsParent) {
+		t.Errorf("opening it without the parent = %v, want ErrNeedsParent", err)
+	}
+	tree, err := p.store.tree(ctx, mustRef(t, one), func(string, int64, int64) {})
+	p.must(err)
+	defer tree.release()
+	with, plan, err := rawStream(t, p.store, two, tree.Dir, have)
+	if err != nil || !bytes.Equal(with, before) || plan.Wire() != got[i].Dictionary {
+		t.Errorf("with dictionaries it gives %d bytes, %v, of %+v", len(with), err, plan)
+	}
+	if recompress(); len(got) != 0 {
+		t.Errorf("a second run did %+v, want nothing", got)
+	}
+	v, err := p.store.Verify(ctx, mustRef(t, two), nil)
+	if err != nil || !v.OK {
+		t.Errorf("Verify = %+v, %v", v, err)
+	}
+	receiveAll(p, one, two)
+	// A receiver that has the parent as a tree takes the small one by itself.
+	dir := t.TempDir()
+	first, err := p.store.Receive(ctx, mustRef(t, one), dir, ReceiveOptions{})
+	p.must(err)
+	second, err := p.store.Receive(ctx, mustRef(t, two), dir, ReceiveOptions{Have: []Tree{first.tree}})
+	if err != nil || second.Wire > plan.Wire()+64<<10 { // documents and the index come to it
+		t.Errorf("Receive on the parent = %+v, %v, want %d bytes fetched", second, err, plan.Wire())
+	}
+}
+
+// fetchAll reads what a plan names, as somebody does who got the plan earlier.
+func (s *Store) fetchAll(ctx context.Context, p Plan) error {
+	o, err := s.Open(ctx, p, OpenOptions{})
+	if err != nil {
+		return err
+	}
+	r, err := o.OpenStream(ctx, 0, "")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+func TestRecompressRetires(t *testing.T) {
+	ctx := context.Background()
+	p, one, _ := changing(t)
+	old, err := p.store.Plan(ctx, mustRef(t, one))
+	p.must(err)
+	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
+	long := time.Now().Add(-2 * orphanAge)
+	p.must(filepath.Walk(filepath.Join(p.store.trees, "../blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
+		if err != nil || fi.IsDir() {
+			return err
+		}
+		return os.Chtimes(path, long, long)
+	}))
+	if _, err := p.store.Collect(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := p.store.fetchAll(ctx, old); err != nil {
+		t.Errorf("after Collect an encoding that was just replaced is gone: %v", err)
+	}
+}
+
+func TestDictionaryRefuses(t *testing.T) {
+	ctx := context.Background()
+	p, one, two := changing(t)
+	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
+	tree, err := p.store.tree(ctx, mustRef(t, one), func(string, int64, int64) {})
+	p.must(err)
+	defer tree.release()
+	have := PlanOptions{Have: []Ref{mustRef(t, one)}, Dictionaries: true}
+	big, err := os.ReadFile(filepath.Join(tree.Dir, "big"))
+	p.must(err)
+	for name, make := range map[string]func(dir string) error{
+		"no file":        func(string) error { return nil },
+		"a shorter file": func(dir string) error { return os.WriteFile(filepath.Join(dir, "big"), big[:1<<20], 0o644) },
+		"another file": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat([]byte("x"), len(big)), 0o644)
+		},
+		"a link out": func(dir string) error { return os.Symlink(filepath.Join(tree.Dir, "big"), filepath.Join(dir, "big")) },
+	} {
+		dir := t.TempDir()
+		p.must(make(dir))
+		if b, _, err := rawStream(t, p.store, two, dir, have); err == nil {
+			t.Errorf("%s in the parent: %d bytes and no error", name, len(b))
+		}
+	}
+}
+
+func TestDictionariesInIndex(t *testing.T) {
+	good := Index{Format: IndexFormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: PieceSize,
+		Frames: []Frame{{Length: 10, Pieces: 1, SHA256: hexSum(nil), Dictionary: []Extract{{"a/b", 1, 2}}}}}
+	if err := good.validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Index){
+		"the old format":  func(x *Index) { x.Format = IndexFormat },
+		"up":              func(x *Index) { x.Frames[0].Dictionary[0].Path = "a/../../b" },
+		"absolute":        func(x *Index) { x.Frames[0].Dictionary[0].Path = "/etc/shadow" },
+		"negative offset": func(x *Index) { x.Frames[0].Dictionary[0].Offset = -1 },
+		"nothing":         func(x *Index) { x.Frames[0].Dictionary[0].Length = 0 },
+		"too long":        func(x *Index) { x.Frames[0].Dictionary[0].Length = MaxDictionary + 1 },
+		"too much": func(x *Index) {
+			x.Frames[0].Dictionary = []Extract{{"a", 0, MaxDictionary}, {"b", 0, 1}}
+		},
+		"too many": func(x *Index) { x.Frames[0].Dictionary = slices.Repeat([]Extract{{"a", 0, 1}}, maxExtracts+1) },
+		"level":    func(x *Index) { x.Level = 23 },
+	} {
+		x := good
+		x.Frames = []Frame{good.Frames[0]}
+		x.Frames[0].Dictionary = slices.Clone(good.Frames[0].Dictionary)
+		change(&x)
+		if err := x.validate(); err == nil {
+			t.Errorf("an index with a dictionary: %s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,10 @@
+//go:build !torture
+
+package imagestore
+
+// How much the tests of crashes and faults try in `make test`; see thorough_torture_test.go.
+const (
+	thorough   = 1 // multiplies numbers of rounds
+	stride     = 3 // of the costlier faults one in so many
+	killRounds = 40
+)

@@ -1,0 +1,10 @@
+//go:build torture
+
+package imagestore
+
+// How much the tests of crashes and faults try under `make torture`.
+const (
+	thorough   = 10
+	stride     = 1
+	killRounds = 500
+)

@@ -1,0 +1,116 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"griddle/imagestore/blob"
+)
+
+// The formats of GET /v1/images/stream.
+const (
+	formatZstd = "zstd" // a btrfs send stream, compressed; the default
+	formatRaw  = "raw"  // a btrfs send stream
+	formatTar  = "tar"
+)
+
+// stream answers GET /v1/images/stream?ref=R&from=R&format=F: what `curl … | zstd -d | btrfs receive` takes, or an archive.
+// What the store has is free. A delta that is made first, and an archive, cost the server work, and take a token.
+func (h server) stream(allowed func(*http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		format := q.Get("format")
+		if format == "" {
+			format = formatZstd
+		}
+		ref, err := ParseRef(q.Get("ref"))
+		var from *Ref
+		if err == nil && q.Get("from") != "" {
+			var f Ref
+			f, err = ParseRef(q.Get("from"))
+			from = &f
+		}
+		if err == nil && (format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
+			err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ErrRef, format)
+		}
+		if err == nil {
+			err = h.mayStream(r, ref, from, format, allowed)
+		}
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		out := &streamWriter{w: w, format: format}
+		if format == formatTar {
+			err = h.s.Tar(r.Context(), ref, out, nil)
+		} else {
+			err = h.s.Stream(r.Context(), ref, from, format == formatRaw, out)
+		}
+		switch {
+		case err == nil:
+		case !out.begun:
+			refuse(w, err)
+		default:
+			panic(http.ErrAbortHandler) // the client must not take what it got for the whole
+		}
+	}
+}
+
+// mayStream sees to it that there is something to stream, and that who asks may ask for the work.
+func (h server) mayStream(r *http.Request, ref Ref, from *Ref, format string, allowed func(*http.Request) error) error {
+	costs := format == formatTar
+	if !costs {
+		_, err := h.s.streamPlan(r.Context(), ref, from)
+		if !errors.Is(err, ErrNoWay) || from == nil {
+			return err
+		}
+		costs = true
+	}
+	if err := allowed(r); err != nil {
+		return fmt.Errorf("%w: %w", blob.ErrDenied, err)
+	}
+	if format == formatTar {
+		_, err := h.s.Resolve(r.Context(), ref)
+		return err
+	}
+	_, err := h.s.Derive(r.Context(), DeriveOptions{Ref: ref, Parent: from})
+	return err
+}
+
+// streamWriter sends the header with the first byte.
+type streamWriter struct {
+	w      http.ResponseWriter
+	format string
+	begun  bool
+}
+
+func (s *streamWriter) Write(b []byte) (int, error) {
+	if !s.begun {
+		s.begun = true
+		types := map[string]string{formatZstd: "application/zstd", formatRaw: "application/octet-stream", formatTar: "application/x-tar"}
+		s.w.Header().Set("Content-Type", types[s.format])
+		s.w.Header().Set("Cache-Control", "no-store")
+	}
+	return s.w.Write(b)
+}
+
+// streamTar has the server write the archive of an image.
+func (c *remoteCatalog) streamTar(ctx context.Context, ref Ref, w io.Writer) error {
+	resp, err := c.do(ctx, http.MethodGet, ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
+	if err != nil {
+		return fmt.Errorf("archiving %s: %w", ref, err)
+	}
+	defer resp.Body.Close()
+	if t := resp.Header.Get("Content-Type"); !strings.HasPrefix(t, "application/x-tar") {
+		return fmt.Errorf("archiving %s: the server sent %q", ref, t)
+	}
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return fmt.Errorf("archiving %s: %w", ref, err)
+	}
+	return nil
+}
