@@ -26,7 +26,7 @@ const (
 	KindDelete  = "delete"  // Ref: its tombstone
 	KindTrust   = "trust"   // Key: the Grant of a public key whose signatures count here from now on; Comment
 	KindRevoke  = "revoke"  // Key: a public key whose signatures count here no more
-	KindChannel = "channel" // Ref: a template; Channel now means Version
+	KindChannel = "channel" // Ref: a template; Channel now means Version, or nothing any more where that is ""
 
 	// KindEncoding puts other encodings of one stream in the place of an old one: Image, with the new ones as Streams,
 	// and Replaces, the index of the old one.
@@ -77,7 +77,7 @@ type Reencoding struct {
 type Channel struct {
 	Template string `json:"template"` // [namespace/]name
 	Name     string `json:"name"`
-	Version  string `json:"version"`
+	Version  string `json:"version,omitempty"` // in a Change: "" removes the channel
 }
 
 // Changed is what came of a Change.
@@ -117,6 +117,7 @@ type Listed struct {
 	Untrusted   string         `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
 	Document    blob.Digest    `json:"document"`
 	Identity    Identity       `json:"identity"`
+	Packages    *Packages      `json:"packages,omitempty"`
 	Streams     []ListedStream `json:"streams"`
 }
 
@@ -147,6 +148,9 @@ func (l *Listed) ref() Ref {
 func (l *Listed) blobs(f func(blob.Digest)) {
 	f(l.Document)
 	f(l.Identity.Content.Blob)
+	if l.Packages != nil {
+		f(l.Packages.Blob)
+	}
 	for _, s := range l.Streams {
 		f(s.Document)
 		f(s.Index)
@@ -228,6 +232,9 @@ func (v *view) apply(e *Entry) error {
 			v.channels[e.Ref] = map[string]string{}
 		}
 		v.channels[e.Ref][e.Channel] = e.Version
+		if e.Version == "" {
+			delete(v.channels[e.Ref], e.Channel)
+		}
 	case KindKeep:
 		return v.keep(e.Keep)
 	default:

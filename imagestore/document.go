@@ -75,6 +75,9 @@ type Image struct {
 	Published   time.Time `json:"published"`             // UTC
 	Size        int64     `json:"size"`                  // bytes of the tree's file contents
 	Files       int64     `json:"files"`                 // entries of the tree
+
+	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order
+	Packages *Packages  `json:"packages,omitempty"` // what is installed in it; nil where no package manager is
 }
 
 func (m Image) validate() error {
@@ -86,6 +89,12 @@ func (m Image) validate() error {
 	}
 	if len(m.Description) > maxText || len(m.Comment) > maxText {
 		return fmt.Errorf("description or comment is longer than %d bytes", maxText)
+	}
+	if err := validatePrepared(m.Prepared); err != nil {
+		return err
+	}
+	if err := m.Packages.validate(); err != nil {
+		return err
 	}
 	return m.Identity.validate()
 }

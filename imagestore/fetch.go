@@ -183,28 +183,35 @@ func (f *fetcher) content(ctx context.Context, c Content) ([]byte, error) {
 
 // readContent is the same for a store that is at hand.
 func readContent(ctx context.Context, r blob.Reader, c Content) ([]byte, error) {
+	return readText(ctx, r, "content manifest", c)
+}
+
+// readText reads a text that a document names; what says in errors what it is.
+func readText(ctx context.Context, r blob.Reader, what string, c Content) ([]byte, error) {
 	z, err := blob.ReadAll(ctx, r, c.Blob, maxContentBlob(c))
 	if err != nil {
-		return nil, fmt.Errorf("content manifest: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return decodeContent(z, c)
+	return decodeText(z, what, c)
 }
 
 // maxContentBlob is the text's length with what zstd adds to incompressible bytes.
 func maxContentBlob(c Content) int64 { return c.Size + c.Size>>7 + 1024 }
 
-func decodeContent(z []byte, c Content) ([]byte, error) {
+func decodeContent(z []byte, c Content) ([]byte, error) { return decodeText(z, "content manifest", c) }
+
+func decodeText(z []byte, what string, c Content) ([]byte, error) {
 	dec, err := newDecoder(c.Size, false)
 	if err != nil {
-		return nil, fmt.Errorf("content manifest: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer dec.Close()
 	b, err := dec.DecodeAll(z, nil)
 	if err != nil {
-		return nil, fmt.Errorf("content manifest %s: %w: decoding: %w", c.Blob, ErrCorrupt, err)
+		return nil, fmt.Errorf("%s %s: %w: decoding: %w", what, c.Blob, ErrCorrupt, err)
 	}
 	if int64(len(b)) != c.Size || blob.Sum(b) != c.Digest {
-		return nil, fmt.Errorf("content manifest %s: %w: it is not the one of the image document", c.Blob, ErrCorrupt)
+		return nil, fmt.Errorf("%s %s: %w: it is not the one of the image document", what, c.Blob, ErrCorrupt)
 	}
 	return b, nil
 }

@@ -139,12 +139,17 @@ func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Lis
 	if _, err := readContent(ctx, c.blobs, m.Content); err != nil {
 		return Listed{}, err
 	}
+	if m.Packages != nil {
+		if _, err := readPackages(ctx, c.blobs, m.Packages); err != nil {
+			return Listed{}, err
+		}
+	}
 	r, err := ParseRef(m.Ref)
 	if err != nil {
 		return Listed{}, err
 	}
 	l := Listed{Ref: m.Ref, Template: r.Template(), Version: r.Version, Arch: r.Arch, Description: m.Description, Comment: m.Comment,
-		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity}
+		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity, Packages: m.Packages}
 	for _, s := range p.Streams {
 		ls, err := c.examineStream(ctx, v, trust, m, s)
 		if err != nil {
@@ -273,6 +278,12 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 	}
 	if ch.Name == Latest {
 		return nil, fmt.Errorf("%w: %q is reserved", ErrRef, Latest)
+	}
+	if ch.Version == "" {
+		if v.channels[r.Template()][ch.Name] == "" {
+			return nil, fmt.Errorf("%w: the channel %s", ErrNotFound, r)
+		}
+		return []Entry{{Kind: KindChannel, Ref: r.Template(), Channel: ch.Name}}, nil
 	}
 	known := false
 	for _, l := range v.images {

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
+	"griddle/imagestore/packages"
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source"
 )
@@ -29,6 +30,13 @@ type PublishOptions struct {
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
 	Warn        func(sentence string) // what a person should know though it does not stop anything; may be nil
 	Now         func() time.Time      // for the default version and the documents; nil means time.Now
+
+	// Prepared tells what the Source's Prepare did to the copy. It is asked once the copy is made; nil means nothing.
+	Prepared func() []Prepared
+
+	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and the
+	// image then has no list.
+	Packages func(ctx context.Context, dir string) (packages.List, error)
 }
 
 // PublishedSoFar is how far a publication is.
@@ -48,6 +56,8 @@ type Published struct {
 	Size    int64   `json:"size"`             // bytes of the tree's file contents
 	Files   int64   `json:"files"`            // paths of the tree
 	Seconds float64 `json:"seconds"`
+
+	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), sends the copy once, and on
@@ -106,7 +116,13 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	id.Ref = ref.String()
 	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: m.Size(), Files: int64(len(m.Entries))}
-	out := Published{Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
+	if o.Prepared != nil {
+		image.Prepared = o.Prepared()
+	}
+	if image.Packages, err = s.listPackages(ctx, o, copied.Dir); err != nil {
+		return Published{}, err
+	}
+	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
 	stream := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
 	if from != nil {
 		stream.Parent = &from.listed.Identity
@@ -125,6 +141,22 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	out.Seconds = o.Now().Sub(start).Seconds()
 	return out, nil
+}
+
+// listPackages stores the list of what is installed in the copy. That nobody can read it is no reason not to publish.
+func (s *Store) listPackages(ctx context.Context, o PublishOptions, dir string) (*Packages, error) {
+	if o.Packages == nil {
+		return nil, nil
+	}
+	l, err := o.Packages(ctx, dir)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		o.Warn(fmt.Sprintf("the image will have no list of packages: %v", err))
+		return nil, nil
+	}
+	return s.putPackages(ctx, l)
 }
 
 // take settles the version and makes the copy, whose name it is part of: a receiver of several streams back to back

@@ -199,16 +199,21 @@ func (s *Store) NextVersion(ctx context.Context, ref Ref, now time.Time) (string
 
 // PutContent compresses a content manifest and stores it.
 func (s *Store) PutContent(ctx context.Context, manifest []byte) (Content, error) {
+	return s.putText(ctx, "content manifest", manifest)
+}
+
+// putText compresses a text that a document is to name, and stores it; what says in errors what it is.
+func (s *Store) putText(ctx context.Context, what string, text []byte) (Content, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
 	if err != nil {
-		return Content{}, fmt.Errorf("putting content manifest: %w", err)
+		return Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
-	b := enc.EncodeAll(manifest, nil)
+	b := enc.EncodeAll(text, nil)
 	d, _, err := s.Blobs.Put(ctx, bytes.NewReader(b), blob.Sum(b))
 	if err != nil {
-		return Content{}, fmt.Errorf("putting content manifest: %w", err)
+		return Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
-	return Content{Digest: blob.Sum(manifest), Size: int64(len(manifest)), Blob: d}, nil
+	return Content{Digest: blob.Sum(text), Size: int64(len(text)), Blob: d}, nil
 }
 
 // PutImage signs an image document and stores it.
@@ -252,14 +257,6 @@ func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
 func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)
-	}
-	return nil
-}
-
-// SetChannel makes the channel name of a template mean version.
-func (s *Store) SetChannel(ctx context.Context, c Channel) error {
-	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
-		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (c *check) image(ctx context.Context, l *Listed) {
 	switch {
 	case err != nil:
 		c.problem("image document", err)
-	case m.Identity != l.Identity || m.Size != l.Size:
+	case m.Identity != l.Identity || m.Size != l.Size || !m.Packages.equal(l.Packages):
 		c.problem("image document", fmt.Errorf("%w: it differs from the catalog", ErrCorrupt))
 	}
 	b, err = readContent(ctx, c.store.Blobs, l.Identity.Content)
@@ -90,6 +90,13 @@ func (c *check) image(ctx context.Context, l *Listed) {
 	}
 	if err != nil {
 		c.problem("content manifest", err)
+	}
+	if m.Packages == nil {
+		return
+	}
+	c.out.Blobs++
+	if _, err := readPackages(ctx, c.store.Blobs, m.Packages); err != nil {
+		c.problem("package list", err)
 	}
 }
 

@@ -27,6 +27,9 @@ func imageCommand(e *env) *cobra.Command {
 		imageRecompressCommand(e),
 		imagePullCommand(e),
 		imagePushCommand(e),
+		imageChannelCommand(e),
+		imagePackagesCommand(e),
+		imageDiffCommand(e),
 		imageDeleteCommand(e),
 		imageKeepCommand(e),
 		imageGCCommand(e),
@@ -133,6 +136,8 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		{"published", s.Published.Format(time.DateTime) + " UTC, signed by key " + s.Signer},
 		{"channels", strings.Join(s.Channels, ", ")},
 		{"tree", fmt.Sprintf("%d paths, %s", s.Files, job.Bytes(s.Size))},
+		{"packages", packagesText(s.Image.Packages)},
+		{"prepared", preparedText(s.Image.Prepared)},
 		{"content", string(s.Identity.Content.Digest)},
 		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
 	}

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/packages/installed"
 	"griddle/imagestore/source"
+	"griddle/imagestore/template"
 )
 
 // publishCommand is `griddle publish`.
@@ -19,6 +22,7 @@ func publishCommand(e *env) *cobra.Command {
 	var out outputFlag
 	var lxcpath, description, comment, keyFile string
 	var trust bool
+	prep := preparation{env: e}
 	c := &cobra.Command{
 		Use:   "publish SOURCE IMAGE[:VERSION]",
 		Short: "Publish a container, a directory or an archive as the next version of an image",
@@ -42,6 +46,10 @@ container's files become what they are inside of it. Copies of what is not on bt
 IMAGE is [namespace/]name, with :VERSION and @ARCH where the defaults will not do: today's date (UTC) with a
 counter, and the container's architecture.
 
+An image is for many machines. So what belongs to one, and what is of no use to another, is removed from the copy;
+the source is left alone. --clean names the steps: ` + strings.Join(template.Steps(), ", ") + `. Then the executables in --hooks are run, in the order of their
+names, with the copy's path as argument and in GRIDDLE_ROOT, SOURCE in GRIDDLE_SOURCE and IMAGE in GRIDDLE_IMAGE.
+
 The first version is sent whole. A read-only copy of a subvolume stays in LXCPATH/.griddle (or .griddle beside the
 subvolume), and the next version is sent as what changed since. The images are signed with the publisher's key,
 ` + "`~/.config/griddle/publisher.key`" + `, which is made the first time and then trusted by the store.`,
@@ -59,13 +67,17 @@ subvolume), and the next version is sent as what changed since. The images are s
 	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default: what lxc-config says)")
 	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs (default ~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
+	prep.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
 		ref, err := imagestore.ParseRef(args[1])
 		if err != nil {
 			return usageError{err}
 		}
-		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin}
+		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin, Prepare: prep.run}
+		if err := prep.settle(args); err != nil {
+			return err
+		}
 		if tmp := e.getenv("TMPDIR"); tmp != "" {
 			find.Spool = filepath.Join(tmp, "griddle-spool")
 		}
@@ -92,7 +104,7 @@ subvolume), and the next version is sent as what changed since. The images are s
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
-			Warn: func(w string) { fmt.Fprintf(e.stderr, "griddle: warning: %s\n", w) },
+			Warn: e.warn, Prepared: prep.prepared, Packages: installed.Read,
 		}
 		var bar *progress
 		if !out.json() {
@@ -113,6 +125,9 @@ subvolume), and the next version is sent as what changed since. The images are s
 		}
 		_, err = fmt.Fprintf(e.stdout, "%s published, sent %s\n  %d paths with %s; stream %s, stored in %s, %.1f s\n",
 			p.Ref, how, p.Files, job.Bytes(p.Size), job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
+		if told := preparedText(p.Prepared); err == nil && told != "" {
+			_, err = fmt.Fprintf(e.stdout, "  prepared: %s\n", told)
+		}
 		return err
 	}
 	return c

@@ -1,0 +1,75 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// SetChannel makes the channel name of a template mean version. It is durable when SetChannel returns without an error;
+// ErrNotFound where the template has no such version, ErrExists where the name is a version.
+func (s *Store) SetChannel(ctx context.Context, c Channel) error {
+	if c.Version == "" {
+		return fmt.Errorf("setting channel %s:%s: %w: there is no version", c.Template, c.Name, ErrRef)
+	}
+	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
+		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
+	}
+	return nil
+}
+
+// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. ErrNotFound where there is no
+// such channel.
+func (s *Store) RemoveChannel(ctx context.Context, template, name string) error {
+	if _, err := s.Catalog.Change(ctx, Change{Channel: &Channel{Template: template, Name: name}}); err != nil {
+		return fmt.Errorf("removing channel %s:%s: %w", template, name, err)
+	}
+	return nil
+}
+
+// ListedChannel is a channel and the images that it means.
+type ListedChannel struct {
+	Channel
+	Images []string `json:"images"` // full references, one an architecture; none where the version was deleted
+}
+
+// Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template and
+// name. See ParseFilter for what a filter is; a version in it stands for the channel's name.
+func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChannel, error) {
+	var fs []Filter
+	for _, f := range filters {
+		p, err := ParseFilter(f)
+		if err != nil {
+			return nil, err
+		}
+		fs = append(fs, p)
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []ListedChannel{}
+	for template, channels := range v.channels {
+		for name, version := range channels {
+			r, err := ParseRef(template + ":" + name)
+			if err != nil {
+				return nil, err
+			}
+			if len(fs) > 0 && !slices.ContainsFunc(fs, func(f Filter) bool { return f.Match(r) }) {
+				continue
+			}
+			c := ListedChannel{Channel: Channel{Template: template, Name: name, Version: version}, Images: []string{}}
+			for _, l := range v.sorted() {
+				if l.Template == template && l.Version == version {
+					c.Images = append(c.Images, l.Ref)
+				}
+			}
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b ListedChannel) int {
+		return strings.Compare(a.Template+"\x00"+a.Name, b.Template+"\x00"+b.Name)
+	})
+	return out, nil
+}

@@ -1,0 +1,65 @@
+package imagestore
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestChannelsSetAndRemoved(t *testing.T) {
+	for _, remote := range []bool{false, true} {
+		f := newFixture(t)
+		if remote {
+			f = f.overServer()
+		}
+		for _, r := range []string{"web:1@amd64", "web:1@arm64", "web:2@amd64", "team/db:1@amd64"} {
+			f.publish(r, way{"", someBytes(1, 1000)})
+		}
+		for _, c := range []Channel{{"web", "stable", "1"}, {"web", "testing", "2"}, {"team/db", "stable", "1"}, {"web", "testing", "1"}} {
+			if err := f.s.SetChannel(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list := func(want string, filters ...string) {
+			t.Helper()
+			got, err := f.s.Channels(t.Context(), filters...)
+			if err != nil || fmt.Sprint(got) != want {
+				t.Errorf("Channels(%q) = %v, %v, want %s", filters, got, err, want)
+			}
+		}
+		list("[{{team/db stable 1} [team/db:1@amd64]} {{web stable 1} [web:1@amd64 web:1@arm64]} {{web testing 1} [web:1@amd64 web:1@arm64]}]")
+		list("[{{web testing 1} [web:1@amd64 web:1@arm64]}]", "web:test*")
+		list("[]", "db")
+		if err := f.s.RemoveChannel(t.Context(), "web", "testing"); err != nil {
+			t.Fatal(err)
+		}
+		list("[{{web stable 1} [web:1@amd64 web:1@arm64]}]", "web")
+		if _, err := f.s.Resolve(t.Context(), ref(t, "web:testing")); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Resolve of a channel that was removed = %v, want ErrNotFound", err)
+		}
+		if l, err := f.s.Resolve(t.Context(), ref(t, "web:stable@amd64")); err != nil || len(l.Channels) != 1 || l.Channels[0] != "stable" {
+			t.Errorf("Resolve of the other = %+v, %v", l.Channels, err)
+		}
+		for _, tt := range []struct {
+			err  error
+			want error
+		}{
+			{f.s.RemoveChannel(t.Context(), "web", "testing"), ErrNotFound},
+			{f.s.RemoveChannel(t.Context(), "web", "a b"), ErrRef},
+			{f.s.SetChannel(t.Context(), Channel{"web", "stable", ""}), ErrRef},
+			{f.s.SetChannel(t.Context(), Channel{"web", "stable", "3"}), ErrNotFound},
+			{f.s.SetChannel(t.Context(), Channel{"web", "2", "1"}), ErrExists},
+			{f.s.SetChannel(t.Context(), Channel{"web", "latest", "1"}), ErrRef},
+		} {
+			if !errors.Is(tt.err, tt.want) {
+				t.Errorf("got %v, want %v", tt.err, tt.want)
+			}
+		}
+		// The name of a channel that was removed is free for a version.
+		f.publish("web:testing@amd64", way{"", someBytes(1, 1000)})
+		if _, err := f.s.Delete(t.Context(), ref(t, "team/db:1@amd64")); err != nil {
+			t.Fatal(err)
+		}
+		list("[{{team/db stable 1} []}]", "team/*:*")
+	}
+}

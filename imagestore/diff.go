@@ -1,0 +1,146 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"griddle/imagestore/content"
+	"griddle/imagestore/packages"
+)
+
+// DiffOptions says what Diff compares.
+type DiffOptions struct {
+	Old, New    Ref
+	Packages    bool // compare the packages
+	Files       bool // compare the files
+	Times       bool // a file's modification time alone is a difference
+	ListsMustBe bool // an image without a list of packages is ErrNoPackages; else Difference.NoPackages says so
+}
+
+// Difference is what leads from one image to another: the JSON of `griddle image diff -o json`.
+type Difference struct {
+	Old        string               `json:"old"` // in full
+	New        string               `json:"new"`
+	Packages   *packages.Difference `json:"packages,omitempty"`   // nil where they were not compared
+	NoPackages string               `json:"noPackages,omitempty"` // why they were not though they should be
+	Files      *FileDifference      `json:"files,omitempty"`      // nil where they were not compared
+}
+
+// FileDifference is how two trees differ.
+type FileDifference struct {
+	Added   int          `json:"added"` // how many paths
+	Removed int          `json:"removed"`
+	Changed int          `json:"changed"`
+	Moved   int          `json:"moved"`
+	OldSize int64        `json:"oldSize"` // bytes of file contents of the whole tree
+	NewSize int64        `json:"newSize"`
+	Changes []FileChange `json:"changes"` // ordered by path
+}
+
+// FileChange is one path. Paths are spelled as in content manifests.
+type FileChange struct {
+	Kind string     `json:"kind"` // "added", "removed", "changed" or "moved"
+	Path string     `json:"path"`
+	From string     `json:"from,omitempty"` // of what was moved
+	What []string   `json:"what,omitempty"` // of what was changed: see content.Change
+	Old  *FileState `json:"old,omitempty"`
+	New  *FileState `json:"new,omitempty"`
+}
+
+// FileState is what a path is.
+type FileState struct {
+	Type   string `json:"type"` // the letter of the content manifest
+	Mode   string `json:"mode"` // four octal digits
+	UID    uint32 `json:"uid"`
+	GID    uint32 `json:"gid"`
+	Size   int64  `json:"size"`
+	Target string `json:"target,omitempty"`
+}
+
+// Diff compares two images by their signed package lists and content manifests; no stream is read.
+func (s *Store) Diff(ctx context.Context, o DiffOptions) (Difference, error) {
+	var opened [2]*Opened
+	var d Difference
+	for i, ref := range []Ref{o.Old, o.New} {
+		_, op, err := s.openDocuments(ctx, ref)
+		if err != nil {
+			return d, err
+		}
+		opened[i] = op
+	}
+	d.Old, d.New = opened[0].Ref(), opened[1].Ref()
+	if o.Packages {
+		p, err := s.diffPackages(ctx, opened)
+		if errors.Is(err, ErrNoPackages) && !o.ListsMustBe {
+			d.NoPackages = err.Error()
+		} else if err != nil {
+			return d, fmt.Errorf("comparing packages: %w", err)
+		}
+		d.Packages = p
+	}
+	if o.Files {
+		f, err := diffFiles(ctx, opened, o.Times)
+		if err != nil {
+			return d, fmt.Errorf("comparing files: %w", err)
+		}
+		d.Files = f
+	}
+	return d, nil
+}
+
+func (s *Store) diffPackages(ctx context.Context, opened [2]*Opened) (*packages.Difference, error) {
+	var lists [2]packages.List
+	for i, op := range opened {
+		p := op.Image().Packages
+		if p == nil {
+			return nil, fmt.Errorf("%s %w", op.Ref(), ErrNoPackages)
+		}
+		var err error
+		if lists[i], err = readPackages(ctx, s.Blobs, p); err != nil {
+			return nil, err
+		}
+	}
+	d, err := packages.Diff(lists[0], lists[1])
+	return &d, err
+}
+
+func diffFiles(ctx context.Context, opened [2]*Opened, times bool) (*FileDifference, error) {
+	var m [2]*content.Manifest
+	for i, op := range opened {
+		var err error
+		if m[i], err = op.Content(ctx); err != nil {
+			return nil, err
+		}
+	}
+	d := &FileDifference{OldSize: m[0].Size(), NewSize: m[1].Size(), Changes: []FileChange{}}
+	for _, c := range content.Diff(m[0], m[1], times) {
+		switch c.Kind {
+		case content.Added:
+			d.Added++
+		case content.Removed:
+			d.Removed++
+		case content.Changed:
+			d.Changed++
+		case content.Moved:
+			d.Moved++
+		}
+		f := FileChange{Kind: c.Kind, Path: content.Escape(c.Path), What: c.What, Old: stateOf(c.Old), New: stateOf(c.New)}
+		if c.From != "" {
+			f.From = content.Escape(c.From)
+		}
+		d.Changes = append(d.Changes, f)
+	}
+	return d, nil
+}
+
+func stateOf(e *content.Entry) *FileState {
+	if e == nil {
+		return nil
+	}
+	s := &FileState{Type: string(rune(e.Type)), Mode: fmt.Sprintf("%04o", e.Mode), UID: e.UID, GID: e.GID, Size: e.Size}
+	if e.Type == content.Symlink {
+		s.Target = content.Escape(e.Target)
+	}
+	return s
+}

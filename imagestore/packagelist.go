@@ -1,0 +1,97 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/packages"
+)
+
+// Packages names the package list of an image (package packages), as Content names its manifest.
+type Packages struct {
+	Manager string `json:"manager"`
+	Count   int64  `json:"count"`
+	Content        // digest, size and blob of the list's text
+}
+
+// ErrNoPackages is wrapped where an image has no list of packages.
+var ErrNoPackages = errors.New("has no list of packages")
+
+func (p *Packages) validate() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.Manager == "" || len(p.Manager) > maxPreparedName:
+		return errors.New("the package list names no package manager")
+	case p.Digest == "" || p.Blob == "":
+		return errors.New("the package list is not named")
+	case p.Size <= 0 || p.Size > packages.MaxSize || p.Count <= 0 || p.Count > packages.MaxPackages:
+		return fmt.Errorf("a package list of %d packages in %d bytes is not possible", p.Count, p.Size)
+	}
+	return nil
+}
+
+func (p *Packages) equal(o *Packages) bool { return p == o || p != nil && o != nil && *p == *o }
+
+// putPackages compresses a package list and stores it; nil where it is empty.
+func (s *Store) putPackages(ctx context.Context, l packages.List) (*Packages, error) {
+	if len(l.Packages) == 0 {
+		return nil, nil
+	}
+	var text bytes.Buffer
+	if _, err := l.WriteTo(&text); err != nil {
+		return nil, err
+	}
+	c, err := s.putText(ctx, "package list", text.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	return &Packages{Manager: l.Manager, Count: int64(len(l.Packages)), Content: c}, nil
+}
+
+// readPackages fetches a package list and checks it.
+func readPackages(ctx context.Context, r blob.Reader, p *Packages) (packages.List, error) {
+	b, err := readText(ctx, r, "package list", p.Content)
+	if err != nil {
+		return packages.List{}, err
+	}
+	l, err := packages.Parse(b)
+	if err != nil {
+		return packages.List{}, fmt.Errorf("package list %s: %w: %w", p.Blob, ErrCorrupt, err)
+	}
+	if l.Manager != p.Manager || int64(len(l.Packages)) != p.Count {
+		return packages.List{}, fmt.Errorf("package list %s: %w: it has %d packages of %s, not %d of %s", p.Blob, ErrCorrupt, len(l.Packages), l.Manager, p.Count, p.Manager)
+	}
+	return l, nil
+}
+
+// ReadPackages reads what is installed in an image, after its document's signature and the list's digest were checked.
+// ErrNoPackages where the image has no list.
+func (s *Store) ReadPackages(ctx context.Context, ref Ref) (packages.List, error) {
+	l, opened, err := s.openDocuments(ctx, ref)
+	if err != nil {
+		return packages.List{}, err
+	}
+	p := opened.Image().Packages
+	if p == nil {
+		return packages.List{}, fmt.Errorf("%s %w", l.Ref, ErrNoPackages)
+	}
+	list, err := readPackages(ctx, s.Blobs, p)
+	if err != nil {
+		return packages.List{}, fmt.Errorf("%s: %w", l.Ref, err)
+	}
+	return list, nil
+}
+
+// openDocuments finds an image and checks its signed document.
+func (s *Store) openDocuments(ctx context.Context, ref Ref) (Listed, *Opened, error) {
+	l, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return l, nil, err
+	}
+	opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+	return l, opened, err
+}

@@ -1,0 +1,161 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/packages"
+	"griddle/imagestore/source"
+)
+
+func somePackages() packages.List {
+	return packages.List{Manager: packages.Dpkg, Packages: []packages.Package{{Name: "a", Version: "1", Arch: "all"}, {Name: "b", Version: "2:1-1", Arch: "amd64"}}}
+}
+
+// publishDir publishes a small directory with the package list that read gives.
+func (f *fixture) publishDir(version string, read func(context.Context, string) (packages.List, error)) (Listed, []string, error) {
+	f.t.Helper()
+	dir := filepath.Join(f.t.TempDir(), "tree")
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "file"), []byte(version), 0o644)); err != nil {
+		f.t.Fatal(err)
+	}
+	src, err := source.Find(f.t.Context(), "dir:"+dir, source.Options{Spool: filepath.Join(f.t.TempDir(), "spool")})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var warned []string
+	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
+		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []Prepared { return []Prepared{{Step: "logs", Removed: 3}} }})
+	if err != nil {
+		return Listed{}, warned, err
+	}
+	l, err := f.s.Resolve(f.t.Context(), ref(f.t, p.Ref))
+	return l, warned, err
+}
+
+func TestPublishPackages(t *testing.T) {
+	for _, remote := range []bool{false, true} {
+		f := newFixture(t)
+		if remote {
+			f = f.overServer()
+		}
+		want := somePackages()
+		l, warned, err := f.publishDir("1", func(context.Context, string) (packages.List, error) { return want, nil })
+		if err != nil || len(warned) > 0 {
+			t.Fatal(err, warned)
+		}
+		if l.Packages == nil || l.Packages.Manager != "dpkg" || l.Packages.Count != 2 {
+			t.Errorf("listed are %+v, want 2 of dpkg", l.Packages)
+		}
+		got, err := f.s.ReadPackages(t.Context(), ref(t, "web"))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("ReadPackages = %+v, %v, want %+v", got, err, want)
+		}
+		s, err := f.s.Show(t.Context(), ref(t, "web"))
+		if err != nil || !s.Image.Packages.equal(l.Packages) || !slices.Equal(s.Image.Prepared, []Prepared{{Step: "logs", Removed: 3}}) {
+			t.Errorf("Show = %+v, %v", s.Image, err)
+		}
+	}
+}
+
+func TestPublishWithoutPackages(t *testing.T) {
+	f := newFixture(t)
+	l, warned, err := f.publishDir("1", func(context.Context, string) (packages.List, error) { return packages.List{}, nil })
+	if err != nil || l.Packages != nil || len(warned) > 0 {
+		t.Errorf("without packages: %+v, %v, %v", l.Packages, warned, err)
+	}
+	if _, err := f.s.ReadPackages(t.Context(), ref(t, "web")); !errors.Is(err, ErrNoPackages) {
+		t.Errorf("ReadPackages = %v, want ErrNoPackages", err)
+	}
+	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) { return packages.List{}, errors.New("damaged") })
+	if err != nil || l.Packages != nil || len(warned) != 1 || !strings.Contains(warned[0], "no list of packages: damaged") {
+		t.Errorf("with damaged records: %+v, %q, %v", l.Packages, warned, err)
+	}
+}
+
+// TestPackagesLive has the list's blob kept, checked and deleted with its image.
+func TestPackagesLive(t *testing.T) {
+	f := newFixture(t)
+	l, _, err := f.publishDir("1", func(context.Context, string) (packages.List, error) { return somePackages(), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := l.Packages.Blob
+	old := time.Now().Add(-48 * time.Hour)
+	if err := os.Chtimes(f.blobFile(d), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.s.Collect(t.Context()); err != nil || !slices.Contains(f.blobs(), d) {
+		t.Errorf("Collect took the package list: %v", err)
+	}
+	f.damage(d, -3)
+	v, err := f.s.Verify(t.Context(), ref(t, "web"), nil)
+	if err != nil || v.OK || len(v.Problems) != 1 || !strings.HasPrefix(v.Problems[0], "package list: ") {
+		t.Errorf("Verify = %+v, %v, want the package list named", v, err)
+	}
+	if _, err := f.s.ReadPackages(t.Context(), ref(t, "web")); !errors.Is(err, blob.ErrMismatch) {
+		t.Errorf("ReadPackages = %v, want blob.ErrMismatch", err)
+	}
+	if err := os.Chtimes(f.blobFile(d), old, old); err != nil { // the damage made it look as if it was put again
+		t.Fatal(err)
+	}
+	if _, err := f.s.Delete(t.Context(), ref(t, "web")); err != nil || slices.Contains(f.blobs(), d) {
+		t.Errorf("Delete left the package list: %v", err)
+	}
+}
+
+// TestAddChecksPackages has documents that name lists which are not there, or are none.
+func TestAddChecksPackages(t *testing.T) {
+	f := newFixture(t)
+	good, err := f.s.putPackages(t.Context(), somePackages())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := f.s.putText(t.Context(), "text", []byte("hello\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		change func(p *Packages)
+		want   error
+	}{
+		"absent":   {func(p *Packages) { p.Blob = blob.Sum([]byte("absent")) }, blob.ErrNotExist},
+		"digest":   {func(p *Packages) { p.Digest = blob.Sum([]byte("other")) }, ErrCorrupt},
+		"count":    {func(p *Packages) { p.Count++ }, ErrCorrupt},
+		"manager":  {func(p *Packages) { p.Manager = packages.RPM }, ErrCorrupt},
+		"size":     {func(p *Packages) { p.Size-- }, ErrCorrupt},
+		"not one":  {func(p *Packages) { p.Content = text }, ErrCorrupt},
+		"the same": {func(*Packages) {}, nil},
+	} {
+		p := *good
+		tt.change(&p)
+		pub := f.image("web:"+strings.ReplaceAll(name, " ", "-")+"@amd64", way{"", someBytes(1, 1000)})
+		b, err := blob.ReadAll(t.Context(), f.s.Blobs, pub.Image, maxDocument)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust, err := f.s.Trusted(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _, err := OpenImage(b, trust)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Packages = &p
+		if pub.Image, err = f.s.PutImage(t.Context(), m, f.key); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.s.Add(t.Context(), pub); !errors.Is(err, tt.want) {
+			t.Errorf("%s: Add = %v, want %v", name, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package packages
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Compare orders two versions as the package manager does. It returns a number below, equal to or above zero; ErrManager
+// where it does not know the manager.
+func Compare(manager, a, b string) (int, error) {
+	if err := known(manager); err != nil {
+		return 0, fmt.Errorf("comparing versions: %w", err)
+	}
+	return order(manager, a, b), nil
+}
+
+// order is Compare for managers that are known.
+func order(manager, a, b string) int {
+	switch manager {
+	case RPM:
+		return orderRPM(a, b)
+	case Pacman:
+		return orderPacman(a, b)
+	case APK:
+		return orderAPK(a, b)
+	}
+	return CompareDpkg(a, b)
+}
+
+func digit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+
+func letter(s string) bool {
+	return s != "" && (s[0] >= 'a' && s[0] <= 'z' || s[0] >= 'A' && s[0] <= 'Z')
+}
+
+func tail(s string) string {
+	if s == "" {
+		return s
+	}
+	return s[1:]
+}
+
+// number is the digits that s begins with.
+func number(s string) string {
+	n := 0
+	for n < len(s) && digit(s[n:]) {
+		n++
+	}
+	return s[:n]
+}
+
+// word is the letters that s begins with.
+func word(s string) string {
+	n := 0
+	for n < len(s) && letter(s[n:]) {
+		n++
+	}
+	return s[:n]
+}
+
+// compareNumbers orders two runs of digits of any length by value.
+func compareNumbers(a, b string) int {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}
+
+// cutEpoch splits a version "EPOCH:REST"; the epoch is digits, none means 0.
+func cutEpoch(v string) (epoch, rest string) {
+	n := number(v)
+	if r, ok := strings.CutPrefix(v[len(n):], ":"); ok {
+		return n, r
+	}
+	return "", v
+}
+
+// cutRelease splits a version at its last hyphen.
+func cutRelease(v string) (version, release string, ok bool) {
+	if i := strings.LastIndexByte(v, '-'); i >= 0 {
+		return v[:i], v[i+1:], true
+	}
+	return v, "", false
+}

@@ -1,0 +1,119 @@
+// Package template makes an image for many machines of the copy of one machine's tree: it removes what belongs to that one
+// machine, and what is of no use to another.
+//
+// Clean does the built-in steps, RunHooks a site's own programs after them. Both work on a private, writable copy, never on
+// what it was copied from.
+//
+// # Steps
+//
+// They run in this order, whatever order they are asked for in:
+//
+//	package-caches   lists and archives of apt, dnf, yum, zypper, pacman and apk; directories stay
+//	logs             rotated files and journals below /var/log are removed, the others emptied
+//	leases           of dhclient, dhcpcd, NetworkManager
+//	ssh-host-keys    of OpenSSH and dropbear
+//	machine-id       /etc/machine-id is emptied, /var/lib/dbus/machine-id removed unless it is a symbolic link
+//	random-seeds     of systemd, SysV and the boot loader
+//	histories        of shells and such, of root and of /home/*
+//	udev-rules       persistent names of network cards and CD drives, which udev wrote by itself
+//	cloud-init       /var/lib/cloud but for seed, which a site puts there
+//	temporary-files  /tmp and /var/tmp
+//
+// What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one name, and
+// removed where it has several, since the others may be programs. An emptied file, and a directory out of which
+// something was removed, keep their times, so that the copy of an unchanged tree comes out unchanged.
+//
+// # A hostile copy
+//
+// The tree may be made to lead its cleaner astray. Directories are opened by openat2(2) beneath the copy without following
+// any symbolic link or entering a mount, and all work is done relative to them, without following the last part either: a
+// step whose directory is a symbolic link leaves it alone, and says so. Nothing is executed.
+//
+// Sources: machine-id(5), virt-sysprep(1), `cloud-init clean`, systemd-random-seed.service(8), dhclient(8).
+package template
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrStep is wrapped where a step's name is not known.
+var ErrStep = errors.New("unknown clean-up step")
+
+// Options says what Clean does.
+type Options struct {
+	Steps []string              // names of the steps; nil means all
+	Warn  func(sentence string) // what a person should know though it does not stop anything; may be nil
+}
+
+// Step is what one clean-up step did.
+type Step struct {
+	Name    string
+	Removed int64 // files and directories that were removed or emptied
+	Bytes   int64 // of regular files among them; one with several names counts with the last
+}
+
+// Steps are the names of all steps in their order.
+func Steps() []string {
+	var out []string
+	for _, s := range steps() {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+// ParseSteps reads "all", "none", or names parted by commas.
+func ParseSteps(s string) ([]string, error) {
+	switch s {
+	case "all":
+		return Steps(), nil
+	case "none":
+		return []string{}, nil
+	}
+	names := strings.Split(s, ",")
+	return names, known(names)
+}
+
+func known(names []string) error {
+	all := Steps()
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			return fmt.Errorf("%w %.40q: there are all, none, %s", ErrStep, n, strings.Join(all, ", "))
+		}
+	}
+	return nil
+}
+
+// Clean carries out steps on the copy at dir, which nobody else uses, and tells what each did, those that found nothing
+// included. After an error, or the end of ctx, the copy is of no use: some of it may have been done.
+func Clean(ctx context.Context, dir string, o Options) ([]Step, error) {
+	if err := known(o.Steps); err != nil {
+		return nil, err
+	}
+	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cleaning %s: %w", dir, err)
+	}
+	defer unix.Close(root)
+	if o.Warn == nil {
+		o.Warn = func(string) {}
+	}
+	done := []Step{}
+	for _, s := range steps() {
+		if o.Steps != nil && !slices.Contains(o.Steps, s.name) {
+			continue
+		}
+		w := &work{ctx: ctx, root: root, warn: o.Warn, step: Step{Name: s.name}}
+		s.do(w)
+		if w.err != nil {
+			return nil, fmt.Errorf("cleaning %s: %s: %w", dir, s.name, w.err)
+		}
+		done = append(done, w.step)
+	}
+	return done, nil
+}
