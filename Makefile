@@ -60,8 +60,10 @@ e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost serv
 torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
 	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
 
-bench: deps build boot ## our receiver, publisher and boot, each beside its peer
-	@{ go test -run '^$$' -bench . -benchtime 3x -timeout 60m ./imagestore/... && go run ./appliance/e2e/bench; } 2>&1 |
+bench: deps build boot ## our receiver, publisher, deltas and boot, each beside its peer
+	@{ go test -run '^$$' -bench . -skip 'Delta|Recompress' -benchtime 3x -timeout 60m ./imagestore/... &&
+		go test -run '^$$' -bench '^Benchmark(Delta|Recompress)$$' -benchtime 1x -timeout 60m ./imagestore &&
+		go run ./appliance/e2e/bench; } 2>&1 |
 		go run ./appliance/e2e/results 'make bench'
 
 fuzz: go ## every fuzz target for FUZZTIME (default 30s)
