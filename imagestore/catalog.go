@@ -31,6 +31,7 @@ const (
 	// KindEncoding puts other encodings of one stream in the place of an old one: Image, with the new ones as Streams,
 	// and Replaces, the index of the old one.
 	KindEncoding = "encoding"
+	KindKeep     = "keep" // Keep: a rule, in place of an earlier one for its pattern
 )
 
 // Entry is one line of the log.
@@ -46,6 +47,7 @@ type Entry struct {
 	Version string    `json:"version,omitempty"`
 
 	Replaces blob.Digest `json:"replaces,omitempty"`
+	Keep     *Keep       `json:"keep,omitempty"`
 }
 
 // Change asks for one change; exactly one member is set.
@@ -57,6 +59,8 @@ type Change struct {
 	Revoke   string       `json:"revoke,omitempty"` // the base64 line of a public key
 	Channel  *Channel     `json:"channel,omitempty"`
 	Reencode *Reencoding  `json:"reencode,omitempty"`
+	Keep     *Keep        `json:"keep,omitempty"`
+	Expire   *Expiry      `json:"expire,omitempty"`
 	Collect  bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
 }
 
@@ -79,7 +83,7 @@ type Channel struct {
 // Changed is what came of a Change.
 type Changed struct {
 	Image   *Listed  `json:"image,omitempty"`   // of Publish
-	Deleted *Deleted `json:"deleted,omitempty"` // of Delete and Collect
+	Deleted *Deleted `json:"deleted,omitempty"` // of Delete, Collect and Expire
 }
 
 // Publication names the documents of an image, which are in the store already, and the streams that make it. Publishing
@@ -161,6 +165,7 @@ type view struct {
 	keys     keyring                      // who may sign
 	others   *Trust                       // who may sign beside them; nil for nobody
 	channels map[string]map[string]string // template -> channel -> version
+	keeps    []Keep
 	entries  int64
 	retired  map[blob.Digest]time.Time // blobs of encodings that others replaced, and when
 	dicts    bool                      // plans may have streams with dictionaries
@@ -230,6 +235,8 @@ func (v *view) apply(e *Entry) error {
 		if e.Version == "" {
 			delete(v.channels[e.Ref], e.Channel)
 		}
+	case KindKeep:
+		return v.keep(e.Keep)
 	default:
 		return fmt.Errorf("kind %.40q is not known to this version of the program", e.Kind)
 	}

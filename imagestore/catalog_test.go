@@ -334,7 +334,10 @@ func TestServerRefusesStrangers(t *testing.T) {
 			t.Errorf("TrustKey with token %q = %v, want %v", token, err, blob.ErrDenied)
 		}
 	}
-	for _, u := range []string{"http://192.0.2.1:8080", "https://", "nowhere", "https://host/path", "https://u:p@host"} {
+	if _, err := OpenServer(ServerOptions{URL: "http://192.0.2.1:8080", Token: "right"}); err == nil {
+		t.Error("a token would go over http")
+	}
+	for _, u := range []string{"ftp://192.0.2.1:8080", "https://", "nowhere", "https://host/path", "https://u:p@host"} {
 		if _, err := OpenServer(ServerOptions{URL: u}); err == nil {
 			t.Errorf("OpenServer(%q) gave no error", u)
 		}

@@ -34,6 +34,7 @@ func (s *Store) Stream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.W
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
+	defer s.hold(ctx, o.refs())()
 	for i := range o.streams {
 		var r io.ReadCloser
 		if raw {
@@ -93,4 +94,13 @@ func (v *view) deltaPlan(ref, from string) (Plan, error) {
 		return Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
 	}
 	return p, nil
+}
+
+// refs names the images whose blobs the plan takes.
+func (o *Opened) refs() []string {
+	out := []string{o.image.Ref}
+	for _, s := range o.streams {
+		out = append(out, s.doc.Image.Ref)
+	}
+	return out
 }

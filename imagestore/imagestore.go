@@ -10,6 +10,7 @@
 //	DIR/catalog                 the append-only log of what was published, deleted and trusted
 //	DIR/catalog.lock            flock(2)ed by whoever changes the catalog
 //	DIR/catalog.head            how far it has come, signed by the site's key (KeepHead)
+//	DIR/leases/ID.json          what is being read, and must not be collected
 //
 // An image is made of these blobs:
 //

@@ -18,6 +18,8 @@ type localCatalog struct {
 	trust *Trust
 	head  *headFile
 	now   func() time.Time
+
+	leases string // directory
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -30,6 +32,7 @@ func (c *localCatalog) Read(context.Context) ([]Entry, error) { return c.log.rea
 // Change implements Catalog.
 func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 	var out Changed
+	var gone []string // full references of what got tombstones
 	err := c.log.update(ctx, func(old []Entry) ([]Entry, error) {
 		v, err := replay(old)
 		if err != nil {
@@ -40,6 +43,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		case ch.Publish != nil:
 			return c.publish(ctx, v, *ch.Publish, &out)
 		case ch.Delete != "":
+			gone = []string{ch.Delete}
 			return c.delete(v, ch.Delete)
 		case ch.Trust != "":
 			return v.trustOnce(ch.Trust)
@@ -51,6 +55,14 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 			return c.channel(v, *ch.Channel)
 		case ch.Reencode != nil:
 			return c.reencode(ctx, v, *ch.Reencode)
+		case ch.Keep != nil:
+			return c.keepRule(v, *ch.Keep)
+		case ch.Expire != nil && ch.Expire.DryRun:
+			out.Deleted, err = c.rehearse(ctx, old, *ch.Expire)
+			return nil, err
+		case ch.Expire != nil:
+			gone = ch.Expire.Refs
+			return c.expire(v, *ch.Expire, time.Now())
 		case ch.Collect:
 			return nil, nil
 		}
@@ -59,7 +71,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 	if err != nil {
 		return Changed{}, err
 	}
-	if ch.Delete == "" && !ch.Collect {
+	if ch.Delete == "" && !ch.Collect && (ch.Expire == nil || ch.Expire.DryRun) {
 		return out, nil
 	}
 	// The tombstone is durable: only now may blobs go. The log is locked again, so that no publication that counts on
@@ -70,7 +82,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, c.sweep(ctx, old, v, ch.Delete, out.Deleted)
+		return nil, c.sweep(ctx, old, v, gone, false, out.Deleted)
 	})
 	return out, err
 }
@@ -289,20 +301,34 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 	return []Entry{{Kind: KindChannel, Ref: r.Template(), Channel: ch.Name, Version: ch.Version}}, nil
 }
 
-// sweep removes blobs that no live image needs: those of the deleted image ref, and all that are old. Those that
-// were put again since an entry of the log last named them stay until they are old: a publication that has not come
-// to its own entry yet may count on them.
-func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, ref string, done *Deleted) error {
+// sweep removes blobs that no live image needs: those of the deleted images refs, and all that are old; dry, it names
+// them and removes none. Those that were put again since an entry of the log last named them stay until they are old: a
+// publication that has not come to its own entry yet may count on them.
+func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []string, dry bool, done *Deleted) error {
 	keep, named := v.needed(), lastNamed(log)
+	err := c.eachLease(time.Now(), func(l leaseFile) {
+		for _, d := range l.Blobs {
+			keep[d] = true
+		}
+	})
+	if err != nil {
+		return err
+	}
 	deleted := map[blob.Digest]bool{}
-	if ref != "" {
+	for _, ref := range refs {
 		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
 	old := c.now().Add(-orphanAge)
 	var errs []error
-	err := c.blobs.List(ctx, func(i blob.Info) error {
+	err = c.blobs.List(ctx, func(i blob.Info) error {
 		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])
 		if keep[i.Digest] || v.retired[i.Digest].After(old) || i.Time.After(old) && !spent {
+			return nil
+		}
+		if dry {
+			done.Blobs++
+			done.Bytes += i.Size
+			done.Digests = append(done.Digests, i.Digest)
 			return nil
 		}
 		switch err := c.blobs.Delete(ctx, i.Digest); {

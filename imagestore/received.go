@@ -113,6 +113,7 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 	if err != nil {
 		return r, err
 	}
+	defer t.s.hold(ctx, opened.refs())()
 	manifest, err := opened.Content(ctx)
 	if err != nil {
 		return r, err

@@ -16,8 +16,8 @@ import (
 
 // ServerOptions says where a store behind an appliance is.
 type ServerOptions struct {
-	URL    string       // https://HOST:PORT
-	Token  string       // bearer token; without one only blobs can be read
+	URL    string       // https://HOST:PORT; without a token http:// too
+	Token  string       // bearer token; without one images and blobs can be read, and nothing be changed
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
 	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
 	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
@@ -32,16 +32,17 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store on a server: %w", err)
 	}
-	if u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+	plain := u.Scheme == "http" && o.Token == "" // what is read is signed
+	if u.Scheme != "https" && !plain || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("opening store on a server: %q is not of the form https://HOST:PORT", o.URL)
 	}
-	base := "https://" + u.Host
+	base := u.Scheme + "://" + u.Host
 	if o.Client == nil {
 		o.Client = http.DefaultClient
 	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin)},
+		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},
 		Trust:   &Trust{},
 	}, nil
 }
@@ -53,6 +54,7 @@ type remoteCatalog struct {
 	token  string
 	seen   *SeenDir
 	name   string // by which seen knows the server
+	public bool   // only what needs no token can be asked for
 }
 
 func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {

@@ -46,7 +46,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
 }
 
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
@@ -59,6 +59,9 @@ func (s *Store) settle(ctx context.Context) error {
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
+	if c, ok := s.Catalog.(*remoteCatalog); ok && c.public {
+		return s.offered(ctx) // without what only a token shows: tombstones and keys
+	}
 	entries, err := s.Catalog.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -259,6 +262,8 @@ type Deleted struct {
 	Ref   string `json:"ref,omitempty"` // in full
 	Blobs int    `json:"blobs"`         // how many blobs went
 	Bytes int64  `json:"bytes"`         // and what they took
+
+	Digests []blob.Digest `json:"digests,omitempty"` // which, of a rehearsal
 }
 
 // Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with ErrInUse and

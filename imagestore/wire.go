@@ -30,7 +30,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -49,6 +49,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //	GET  /v1/images/show?ref=R  Shown
 //	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is guarded
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
+//	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
 //	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
 //	POST /v1/catalog            Change -> Changed                       (guarded)
@@ -78,6 +79,8 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
 	mux.HandleFunc("GET "+ImagesPath+"/stream", h.stream(allowed))
 	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
+	mux.HandleFunc("POST "+LeasesPath, h.lease)
+	mux.HandleFunc("DELETE "+LeasesPath+"/{id}", h.release)
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
 	mux.HandleFunc("GET "+HeadPath, h.head)
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))

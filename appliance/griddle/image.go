@@ -25,10 +25,14 @@ func imageCommand(e *env) *cobra.Command {
 		imageReceiveCommand(e),
 		imageDeriveCommand(e),
 		imageRecompressCommand(e),
+		imagePullCommand(e),
+		imagePushCommand(e),
 		imageChannelCommand(e),
 		imagePackagesCommand(e),
 		imageDiffCommand(e),
 		imageDeleteCommand(e),
+		imageKeepCommand(e),
+		imageGCCommand(e),
 	)
 }
 
@@ -161,18 +165,37 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 func imageVerifyCommand(e *env) *cobra.Command {
 	var store storeFlags
 	var out outputFlag
-	var tree string
+	var tree, repairFrom string
+	var all bool
 	c := &cobra.Command{
-		Use:   "verify IMAGE",
-		Short: "Check every byte that the store has of an image, or a tree against it",
-		Long: "Check the signatures and every byte that the store has of an image. With --tree DIR check instead that DIR\n" +
-			"holds exactly what the image's content manifest says: every path, owner, mode, time, attribute and byte.",
-		Args: cobra.ExactArgs(1),
+		Use:   "verify [IMAGE]",
+		Short: "Check every byte of the store or of an image, or a tree against one",
+		Long: "Check the signatures and every byte that the store has of an image, or without IMAGE of everything; each fault is told\n" +
+			"with the images that it hits. --repair-from STORE fetches what is damaged or missing again, from another store as\n" +
+			"`griddle image pull` takes one. With --tree DIR check instead that DIR holds exactly what the image's content manifest\n" +
+			"says: every path, owner, mode, time, attribute and byte.",
+		Example: "  griddle image verify\n  griddle image verify --repair-from https://10.0.0.1:8443 --ca ca.pem\n  griddle image verify web:1 --tree /srv/web",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	store.add(c)
 	out.add(c)
 	c.Flags().StringVar(&tree, "tree", "", "compare the tree in `DIR` with the image")
+	c.Flags().BoolVar(&all, "all", false, "check the whole store, as without IMAGE")
+	c.Flags().StringVar(&repairFrom, "repair-from", "", "fetch damaged and missing blobs again from this `STORE`")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			if tree != "" {
+				return usagef("--tree needs the IMAGE that the tree is compared with")
+			}
+			st, err := openStore(e, store, false)
+			if err != nil {
+				return err
+			}
+			return verifyAll(c, e, st, store, out, repairFrom)
+		}
+		if all || repairFrom != "" {
+			return usagef("--all and --repair-from are for the whole store, without an IMAGE")
+		}
 		ref, err := parseRef(args[0])
 		if err != nil {
 			return err

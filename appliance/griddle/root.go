@@ -89,6 +89,7 @@ func rootCommand(e *env) *cobra.Command {
 		imageCommand(e),
 		keyCommand(e),
 		catalogCommand(e),
+		storeCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")

@@ -44,7 +44,9 @@ func OpenDirOn(disk durable.Disk, path string) (*Dir, error) {
 			disk.Remove(filepath.Join(tmp, e.Name()))
 		}
 	}
-	return &Dir{disk: disk, path: path}, nil
+	s := &Dir{disk: disk, path: path}
+	s.clearPartials()
+	return s, nil
 }
 
 func (s *Dir) file(d Digest) (string, error) {

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+const whereHelp = "A store is a local directory, an appliance at https://HOST:8443 or, to read from, http://HOST:8080, or a directory on\n" +
+	"another host with griddle: ssh://[USER@]HOST[:PORT]/DIR, by the ssh program or the command in GRIDDLE_SSH."
+
+func imagePullCommand(e *env) *cobra.Command {
+	var f copyFlags
+	c := &cobra.Command{
+		Use:   "pull IMAGE... --from STORE",
+		Short: "Fetch images from another store",
+		Long: "Fetch images from another store, with all deltas between them: only what is missing, several blobs at once. IMAGE is a\n" +
+			"name, whose newest version is meant where it has none, or a filter such as 'web:*'. What broke off goes on where it was\n" +
+			"when the command is repeated. Every byte is verified, and the keys that signed must be trusted here. Reading needs no\n" +
+			"token.\n\n" + whereHelp,
+		Example: "  griddle image pull 'web:*' --from https://10.0.0.1:8443 --ca ca.pem\n  griddle image pull web:stable --channels --from /mnt/usb/store",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	f.add(c, "from", "fetch from this `STORE`")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		from, close, err := openOther(c.Context(), e, f, false)
+		if err != nil {
+			return err
+		}
+		defer close()
+		to, err := openStore(e, f.store, true)
+		if err != nil {
+			return err
+		}
+		return f.copy(c.Context(), e, to, from, args)
+	}
+	return c
+}
+
+func imagePushCommand(e *env) *cobra.Command {
+	var f copyFlags
+	c := &cobra.Command{
+		Use:   "push IMAGE... --to STORE",
+		Short: "Bring images to another store",
+		Long: "Bring images to another store, as `griddle image pull` there would fetch them. An appliance asks for its\n" +
+			"administrator's token.\n\n" + whereHelp,
+		Example: "  griddle image push web --to https://10.0.0.1:8443 --ca ca.pem --token-file token\n  griddle image push 'web:*' '*/*' --to /mnt/usb/store",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	f.add(c, "to", "bring them to this `STORE`")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		from, err := openStore(e, f.store, false)
+		if err != nil {
+			return err
+		}
+		to, close, err := openOther(c.Context(), e, f, true)
+		if err != nil {
+			return err
+		}
+		defer close()
+		return f.copy(c.Context(), e, to, from, args)
+	}
+	return c
+}
+
+// copyFlags are those of a copy between the command's own store and another.
+type copyFlags struct {
+	store    storeFlags
+	out      outputFlag
+	other    string
+	jobs     int
+	channels bool
+}
+
+func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
+	f.store.add(c)
+	f.out.add(c)
+	c.Flags().StringVar(&f.other, flag, "", usage)
+	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
+	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
+	check := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if f.other == "" {
+			return usagef("--%s must say which store", flag)
+		}
+		return check(c, args)
+	}
+}
+
+func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store, images []string) error {
+	for _, i := range images {
+		if _, err := imagestore.ParseFilter(i); err != nil {
+			return usageError{err}
+		}
+	}
+	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels}
+	var bar *progress
+	if !f.out.json() {
+		bar = newProgress(e.stderr, "copying")
+		o.Progress = bar.update
+	}
+	done, err := to.Copy(ctx, from, o)
+	bar.end()
+	switch {
+	case f.out.json():
+		err = errors.Join(err, writeJSON(e.stdout, done))
+	case err == nil || len(done.Images) > 0:
+		err = errors.Join(err, showCopied(e, done))
+	}
+	return explainCopy(err)
+}
+
+func showCopied(e *env, d imagestore.Copied) error {
+	for _, s := range d.Skipped {
+		fmt.Fprintf(e.stderr, "%s was deleted there, and does not come back\n", s)
+	}
+	for _, i := range d.Images {
+		what := "copied"
+		if !i.New {
+			what = "was there, has more streams now"
+		}
+		if _, err := fmt.Fprintf(e.stdout, "%s %s\n", i.Ref, what); err != nil {
+			return err
+		}
+	}
+	for _, c := range d.Channels {
+		if _, err := fmt.Fprintf(e.stdout, "%s:%s is %s now\n", c.Template, c.Name, c.Version); err != nil {
+			return err
+		}
+	}
+	resumed := ""
+	if d.Resumed > 0 {
+		resumed = fmt.Sprintf(", and %s were there from an earlier attempt", job.Bytes(d.Resumed))
+	}
+	_, err := fmt.Fprintf(e.stdout, "%d images, %s copied%s\n", len(d.Images), job.Bytes(d.Bytes), resumed)
+	return err
+}
+
+// explainCopy says what to do about the errors of a copy.
+func explainCopy(err error) error {
+	var untrusted *imagestore.UntrustedError
+	switch {
+	case errors.As(err, &untrusted):
+		key := "RWS..."
+		if untrusted.Line != "" {
+			key = untrusted.Line
+		}
+		return withHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
+	case errors.Is(err, context.Canceled):
+		return withHint(err, "What came is kept: the same command goes on there.")
+	}
+	return explainRemote(err)
+}
+
+// openOther opens the store that --from or --to names; close ends what it took to reach it.
+func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *imagestore.Store, close func(), err error) {
+	close = func() {}
+	scheme, _, remote := strings.Cut(f.other, "://")
+	switch {
+	case !remote:
+		if _, err := os.Stat(f.other); !write && err != nil {
+			return nil, nil, fmt.Errorf("opening store: %w", err)
+		}
+		st, err = imagestore.Open(f.other)
+	case scheme == "ssh":
+		return openSSH(ctx, e, f.other, write)
+	case scheme == "https" && write:
+		st, err = openServer(e, f.store, f.other)
+	case scheme == "http" && !write:
+		st, err = imagestore.OpenServer(imagestore.ServerOptions{URL: f.other})
+	case scheme == "https":
+		st, err = openReader(e, f)
+	default:
+		return nil, nil, withHint(usagef("%q is no store that this can be done with", f.other), whereHelp)
+	}
+	return st, close, err
+}
+
+// openReader opens an appliance's store without a token: with the CA that was given, or else with those of the system.
+func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
+	client := &http.Client{}
+	ca := f.store.ca
+	if ca == "" {
+		ca = e.getenv("GRIDDLE_CA")
+	}
+	if ca != "" {
+		b, err := readSmall(ca)
+		if err != nil {
+			return nil, fmt.Errorf("reading the appliance's CA: %w", err)
+		}
+		conf, err := job.PinnedTLS(b)
+		if err != nil {
+			return nil, err
+		}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = conf
+		client.Transport = transport
+	}
+	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.other, Client: client})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return st, nil
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+// verifyAll checks the whole store, and repairs it where repairFrom names another one.
+func verifyAll(c *cobra.Command, e *env, st *imagestore.Store, store storeFlags, out outputFlag, repairFrom string) error {
+	var o imagestore.VerifyStoreOptions
+	if repairFrom != "" {
+		from, close, err := openOther(c.Context(), e, copyFlags{store: store, other: repairFrom}, false)
+		if err != nil {
+			return err
+		}
+		defer close()
+		o.RepairFrom = from
+	}
+	var bar *progress
+	if !out.json() {
+		bar = newProgress(e.stderr, "reading")
+		o.Progress = bar.update
+	}
+	v, err := st.VerifyStore(c.Context(), o)
+	bar.end()
+	if err != nil && v.Images == 0 {
+		return explainRemote(err)
+	}
+	if out.json() {
+		if werr := writeJSON(e.stdout, v); werr != nil {
+			return werr
+		}
+	} else {
+		for _, d := range v.Repaired {
+			fmt.Fprintf(e.stdout, "%s was fetched again\n", d)
+		}
+		if v.OK {
+			_, werr := fmt.Fprintf(e.stdout, "%d images and %d blobs are whole (%s read)\n", v.Images, v.Blobs, job.Bytes(v.Bytes))
+			return werr
+		}
+	}
+	if v.OK {
+		return nil
+	}
+	var lines []string
+	for _, f := range v.Faults {
+		hits := "no image needs it"
+		if len(f.Images) > 0 {
+			hits = "hits " + strings.Join(f.Images, ", ")
+		}
+		lines = append(lines, job.Sentence(f.Problem)+" ("+hits+")")
+	}
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	err = fmt.Errorf("the store is damaged:\n%s", strings.Join(lines, "\n"))
+	if repairFrom == "" {
+		return withHint(err, "Another store that has the images can lend what is damaged: --repair-from STORE.")
+	}
+	return err
+}

@@ -1,0 +1,215 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"griddle/imagestore/blob"
+)
+
+// CopyOptions says what Copy copies.
+type CopyOptions struct {
+	// Images are references, such as "web" (its newest version) or "web:stable", and filters, such as "web:*". Without an
+	// architecture every one is meant.
+	Images   []string
+	Jobs     int                     // blobs that are fetched at once; zero means 4
+	Channels bool                    // also make the channels that mean a copied version mean it here
+	Progress func(done, total int64) // may be nil; told of bytes of encodings, from one goroutine at a time
+}
+
+// Copied is what Copy did.
+type Copied struct {
+	Images   []CopiedImage `json:"images"`             // in the order in which they were published; those that lacked nothing are left out
+	Skipped  []string      `json:"skipped,omitempty"`  // that were deleted in the receiving store, and never come back
+	Channels []Channel     `json:"channels,omitempty"` // that were set
+	Blobs    int           `json:"blobs"`              // that were missing
+	Bytes    int64         `json:"bytes"`              // that were fetched
+	Resumed  int64         `json:"resumed"`            // bytes of earlier attempts that were used
+}
+
+// CopiedImage is one image of a Copied.
+type CopiedImage struct {
+	Ref     string `json:"ref"`     // in full
+	Streams int    `json:"streams"` // that came
+	New     bool   `json:"new"`     // false where the image was there, and got further streams
+}
+
+// UntrustedError says that a copy bears the signature of a key that the receiving store does not trust. It is an
+// ErrSignature.
+type UntrustedError struct {
+	Ref string // of the image
+	Key string // ID of the key that signed
+	// Line is the whole public key, where the other store trusts it and says so; else "". It tells nothing of
+	// whom the key belongs to.
+	Line string
+}
+
+// Error implements error.
+func (e *UntrustedError) Error() string {
+	return fmt.Sprintf("%s is signed by key %s, which the receiving store does not trust", e.Ref, e.Key)
+}
+
+// Unwrap returns ErrSignature.
+func (e *UntrustedError) Unwrap() error { return ErrSignature }
+
+// Copy fetches images from another store: only blobs that are missing, documents as they were signed, and of the streams
+// the cheapest that make each image here and every delta between images that are here or come. All is verified before it
+// is kept: documents against the keys that s trusts, encodings frame by frame and piece by piece. Each image is
+// published, parents first, by one durable line of the catalog as soon as it is whole, so that a copy that breaks off
+// leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
+// frame. Of a store behind a server Copy reads only what needs no token.
+func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {
+	if o.Jobs <= 0 {
+		o.Jobs = 4
+	}
+	c := copier{to: s, from: from, o: o, done: map[blob.Digest]chan struct{}{}}
+	c.out.Images = []CopiedImage{}
+	err := c.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("copying images: %w", err)
+	}
+	return c.out, err
+}
+
+// copier is one Copy.
+type copier struct {
+	to, from *Store
+	o        CopyOptions
+	trust    *Trust
+	plan     []copying
+
+	mu       sync.Mutex
+	out      Copied
+	fetching []fetching
+	done     map[blob.Digest]chan struct{} // closed when the encoding is there
+	progress int64
+	total    int64
+}
+
+// fetching is an encoding that is missing.
+type fetching struct {
+	of    string // image
+	doc   Stream
+	index Index
+}
+
+func (c *copier) run(ctx context.Context) error {
+	there, err := c.from.offered(ctx)
+	if err != nil {
+		return err
+	}
+	want, err := there.wanted(c.o.Images)
+	if err != nil {
+		return err
+	}
+	here, err := c.to.view(ctx)
+	if err != nil {
+		return err
+	}
+	c.trust = here.trust(c.to.Trust)
+	if c.plan, c.out.Skipped, err = planCopy(there, here, want); err != nil {
+		return err
+	}
+	if len(c.plan) > 0 {
+		var refs []string
+		for _, p := range c.plan {
+			refs = append(refs, p.image.Ref)
+		}
+		defer c.from.hold(ctx, refs)()
+	}
+	if err := c.documents(ctx); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.encodings(gctx) })
+	g.Go(func() error { return c.publish(gctx, here) })
+	if err := g.Wait(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return err
+	}
+	if !c.o.Channels {
+		return nil
+	}
+	return c.channels(ctx, here, want)
+}
+
+// publish adds the images in the order of the plan, each when its encodings are there.
+func (c *copier) publish(ctx context.Context, here *view) error {
+	known := map[string]bool{}
+	for ref := range here.images {
+		known[ref] = true
+	}
+	var late []copying
+	for _, p := range c.plan {
+		now := copying{image: p.image}
+		rest := now
+		for _, s := range p.streams {
+			if s.Parent == "" || known[s.Parent] {
+				now.streams = append(now.streams, s)
+			} else {
+				rest.streams = append(rest.streams, s)
+			}
+		}
+		if err := c.add(ctx, now, !known[p.image.Ref]); err != nil {
+			return err
+		}
+		known[p.image.Ref] = true
+		if len(rest.streams) > 0 {
+			late = append(late, rest)
+		}
+	}
+	for _, p := range late { // whose parents came after them
+		if err := c.add(ctx, p, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *copier) add(ctx context.Context, p copying, isNew bool) error {
+	pub := Publication{Image: p.image.Document}
+	for _, s := range p.streams {
+		if done := c.done[s.Encoding]; done != nil {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		pub.Streams = append(pub.Streams, StreamBlobs{s.Document, s.Index})
+	}
+	if _, err := c.to.Add(ctx, pub); err != nil {
+		return fmt.Errorf("%s: %w", p.image.Ref, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.IndexFunc(c.out.Images, func(o CopiedImage) bool { return o.Ref == p.image.Ref }); i >= 0 {
+		c.out.Images[i].Streams += len(p.streams)
+		return nil
+	}
+	c.out.Images = append(c.out.Images, CopiedImage{p.image.Ref, len(p.streams), isNew})
+	return nil
+}
+
+// channels sets those that mean a version that was asked for, and that mean another one here or nothing.
+func (c *copier) channels(ctx context.Context, here *view, want []*Listed) error {
+	for _, l := range want {
+		for _, name := range l.Channels {
+			ch := Channel{l.Template, name, l.Version}
+			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) || here.channels[l.Template][name] == l.Version {
+				continue
+			}
+			if err := c.to.SetChannel(ctx, ch); err != nil {
+				return err
+			}
+			c.out.Channels = append(c.out.Channels, ch)
+		}
+	}
+	return nil
+}

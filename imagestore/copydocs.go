@@ -1,0 +1,142 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"griddle/imagestore/blob"
+)
+
+// documents fetches and checks everything but the encodings.
+func (c *copier) documents(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.o.Jobs)
+	for _, p := range c.plan {
+		g.Go(func() error {
+			if err := c.image(gctx, p.image); err != nil {
+				return fmt.Errorf("%s: %w", p.image.Ref, err)
+			}
+			for _, s := range p.streams {
+				if err := c.stream(gctx, p.image, s); err != nil {
+					return fmt.Errorf("stream to %s: %w", p.image.Ref, err)
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	// In the order of publication, so that the first images are whole first.
+	place := map[string]int{}
+	for i, p := range c.plan {
+		place[p.image.Ref] = i
+	}
+	slices.SortStableFunc(c.fetching, func(a, b fetching) int { return place[a.of] - place[b.of] })
+	return err
+}
+
+// small fetches a blob that is read whole, and returns it and whether it was missing.
+func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, bool, error) {
+	if b, err := blob.ReadAll(ctx, c.to.Blobs, d, max); err == nil {
+		return b, false, nil
+	} else if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	b, err := blob.ReadAll(ctx, c.from.Blobs, d, max)
+	return b, true, err
+}
+
+func (c *copier) image(ctx context.Context, l *Listed) error {
+	b, missing, err := c.small(ctx, l.Document, maxDocument)
+	if err != nil {
+		return err
+	}
+	m, _, err := OpenImage(b, c.trust)
+	if err != nil {
+		return c.signature(ctx, l.Ref, l.Signer, err)
+	}
+	if m.Ref != l.Ref || m.Identity != l.Identity {
+		return fmt.Errorf("%w: the document is of another image than the other store says", ErrSignature)
+	}
+	z, zmissing, err := c.small(ctx, m.Content.Blob, maxContentBlob(m.Content))
+	if err != nil {
+		return fmt.Errorf("content manifest: %w", err)
+	}
+	if _, err := decodeContent(z, m.Content); err != nil {
+		return err
+	}
+	return errors.Join(c.put(ctx, m.Content.Blob, z, zmissing), c.put(ctx, l.Document, b, missing))
+}
+
+func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
+	b, missing, err := c.small(ctx, s.Document, maxDocument)
+	if err != nil {
+		return err
+	}
+	doc, _, err := OpenStream(b, c.trust)
+	if err != nil {
+		return c.signature(ctx, l.Ref, s.Signer, err)
+	}
+	xb, xmissing, err := c.small(ctx, s.Index, maxIndex)
+	if err != nil {
+		return err
+	}
+	x, err := ParseIndex(xb)
+	if err != nil {
+		return err
+	}
+	if err := fits(doc, x, l.Identity); err != nil {
+		return err
+	}
+	if parent := doc.Parent; (parent == nil) != (s.Parent == "") || parent != nil && parent.Ref != s.Parent || x.Encoding != s.Encoding {
+		return fmt.Errorf("%w: the document differs from what the other store says", ErrSignature)
+	}
+	size, err := c.to.Blobs.Stat(ctx, x.Encoding)
+	if err != nil && !errors.Is(err, blob.ErrNotExist) {
+		return err
+	}
+	if err != nil || size != x.Size {
+		c.mu.Lock()
+		if c.done[x.Encoding] == nil {
+			c.done[x.Encoding] = make(chan struct{})
+			c.fetching = append(c.fetching, fetching{l.Ref, doc, x})
+			c.total += x.Size
+		}
+		c.mu.Unlock()
+	}
+	return errors.Join(c.put(ctx, s.Index, xb, xmissing), c.put(ctx, s.Document, b, missing))
+}
+
+// put stores a blob that was missing and is checked.
+func (c *copier) put(ctx context.Context, d blob.Digest, b []byte, missing bool) error {
+	if !missing {
+		return nil
+	}
+	if _, _, err := c.to.Blobs.Put(ctx, bytes.NewReader(b), d); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out.Blobs++
+	c.out.Bytes += int64(len(b))
+	return nil
+}
+
+// signature says of a signature that does not count whose it is.
+func (c *copier) signature(ctx context.Context, ref, signer string, err error) error {
+	trusted := func(k PublicKey) bool { return k.ID() == signer }
+	if !errors.Is(err, ErrSignature) || slices.ContainsFunc(c.trust.Keys(), trusted) {
+		return err
+	}
+	e := &UntrustedError{Ref: ref, Key: signer}
+	if t, err := c.from.Trusted(ctx); err == nil {
+		if i := slices.IndexFunc(t.Keys(), trusted); i >= 0 {
+			e.Line = t.Keys()[i].String()
+		}
+	}
+	return e
+}

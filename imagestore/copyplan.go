@@ -1,0 +1,247 @@
+package imagestore
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// copying is one image of a copy: what comes of it. Its streams are in no order.
+type copying struct {
+	image   *Listed // as the source has it
+	streams []ListedStream
+}
+
+// wanted finds the images that args mean: a name with "*" is a filter, which must admit something; any other is
+// a reference, and without an architecture means every one.
+func (v *view) wanted(args []string) ([]*Listed, error) {
+	var out []*Listed
+	add := func(l *Listed) {
+		if !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	for _, a := range args {
+		n := 0
+		if strings.Contains(a, "*") {
+			f, err := ParseFilter(a)
+			if err != nil {
+				return nil, err
+			}
+			for _, l := range v.sorted() {
+				if f.Match(l.ref()) {
+					add(l)
+					n++
+				}
+			}
+			if n == 0 {
+				return nil, fmt.Errorf("%w: %s admits none", ErrNotFound, a)
+			}
+			continue
+		}
+		ref, err := ParseRef(a)
+		if err != nil {
+			return nil, err
+		}
+		l, err := v.resolve(ref)
+		if err == nil {
+			add(l)
+			continue
+		}
+		for _, l := range v.images {
+			one := ref
+			one.Arch = l.Arch
+			if l.Template != ref.Template() || ref.Arch != "" {
+				continue
+			}
+			if l, err := v.resolve(one); err == nil {
+				add(l)
+				n++
+			}
+		}
+		if n == 0 {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b *Listed) int { return cmp.Compare(a.Ref, b.Ref) })
+	return out, nil
+}
+
+// planCopy chooses what must come from a store with the images of from into one with those of to, so that all of want
+// can be made there: the cheapest streams by which each is reached, every delta between two images that are there or
+// come, and the images between, where a chain is cheaper than a full stream. Images that were deleted in the receiving store are
+// left out and named in skipped. The result begins with parents wherever there is no circle.
+func planCopy(from, to *view, want []*Listed) (plan []copying, skipped []string, err error) {
+	for _, l := range want {
+		if old := to.images[l.Ref]; old != nil && old.Document != l.Document {
+			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", ErrExists, l.Ref)
+		}
+	}
+	want = slices.DeleteFunc(slices.Clone(want), func(l *Listed) bool {
+		gone := to.gone[l.Ref] != nil && to.images[l.Ref] == nil
+		if gone {
+			skipped = append(skipped, l.Ref)
+		}
+		return gone
+	})
+	c := newChoice(from, to)
+	for _, l := range want {
+		c.come[l.Ref] = true
+	}
+	c.deltas()
+	if err := c.reachAll(want); err != nil {
+		return nil, nil, err
+	}
+	return c.result(), skipped, nil
+}
+
+// choice is a copy while it is planned.
+type choice struct {
+	from, to *view
+	both     *view           // both stores' images; a stream that is there or chosen costs nothing
+	come     map[string]bool // images that come or were asked for
+	chosen   map[string][]ListedStream
+}
+
+func newChoice(from, to *view) *choice {
+	c := &choice{from: from, to: to, both: &view{images: map[string]*Listed{}}, come: map[string]bool{}, chosen: map[string][]ListedStream{}}
+	for ref, l := range to.images {
+		n := *l
+		n.Streams = slices.Clone(l.Streams)
+		for i := range n.Streams {
+			n.Streams[i].Wire = 0
+		}
+		c.both.images[ref] = &n
+	}
+	for ref, l := range from.images {
+		n := c.both.images[ref]
+		if n == nil && to.gone[ref] != nil || n != nil && n.Document != l.Document {
+			continue // it cannot come
+		}
+		if n == nil {
+			n = &Listed{}
+			*n = *l
+			n.Streams = nil
+			c.both.images[ref] = n
+		}
+		for _, s := range cheapest(l.Streams) {
+			if a, b := from.images[s.Parent], to.images[s.Parent]; a != nil && b != nil && a.Document != b.Document {
+				continue // the name of its parent means another image there
+			}
+			if !slices.ContainsFunc(n.Streams, func(o ListedStream) bool { return o.Parent == s.Parent }) {
+				n.Streams = append(n.Streams, s)
+			}
+		}
+	}
+	return c
+}
+
+// cheapest leaves of several encodings that start from the same the smallest one. Those with dictionaries stay behind: a
+// copy checks what it fetches, and would need the trees. Who receives makes them anew.
+func cheapest(streams []ListedStream) []ListedStream {
+	out := slices.DeleteFunc(slices.Clone(streams), func(s ListedStream) bool { return s.Dictionary })
+	slices.SortStableFunc(out, func(a, b ListedStream) int {
+		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Wire, b.Wire))
+	})
+	return slices.CompactFunc(out, func(a, b ListedStream) bool { return a.Parent == b.Parent })
+}
+
+// here says whether an image is in the receiving store or comes.
+func (c *choice) here(ref string) bool { return c.come[ref] || c.to.images[ref] != nil }
+
+// choose takes the stream of an image that begins at parent, if it is not there already.
+func (c *choice) choose(ref, parent string) {
+	n := c.both.images[ref]
+	for i := range n.Streams {
+		if s := &n.Streams[i]; s.Parent == parent && s.Wire > 0 {
+			c.chosen[ref] = append(c.chosen[ref], *s)
+			s.Wire = 0
+		}
+	}
+}
+
+// deltas takes every delta between two images of which at least one comes.
+func (c *choice) deltas() {
+	for ref, l := range c.both.images {
+		if !c.here(ref) {
+			continue
+		}
+		for _, s := range l.Streams {
+			if p := c.both.images[s.Parent]; p != nil && c.here(s.Parent) && (c.come[ref] || c.come[s.Parent]) {
+				c.choose(ref, s.Parent)
+			}
+		}
+	}
+}
+
+// reachAll adds, as long as some image cannot be made, what the cheapest of the ways to these lacks.
+func (c *choice) reachAll(want []*Listed) error {
+	for {
+		ways := c.both.ways(nil)
+		var next *Listed
+		for _, l := range want {
+			r, ok := ways[l.Ref]
+			if !ok {
+				return fmt.Errorf("%w: to %s, without what the receiving store has deleted", ErrNoWay, l.Ref)
+			}
+			if r.cost > 0 && (next == nil || r.cost < ways[next.Ref].cost) {
+				next = l
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		for at := next.Ref; at != ""; {
+			s := ways[at].stream
+			parent := s.Parent
+			c.choose(at, parent)
+			c.come[at] = true
+			at = parent
+		}
+	}
+}
+
+// result lists what comes, parents first.
+func (c *choice) result() []copying {
+	done := map[string]bool{}
+	for ref := range c.to.images {
+		done[ref] = true
+	}
+	var left, out []copying
+	for ref := range c.come {
+		if len(c.chosen[ref]) > 0 {
+			left = append(left, copying{c.from.images[ref], c.chosen[ref]})
+		}
+	}
+	for ref := range c.chosen { // a delta to an image that is there
+		if !c.come[ref] {
+			left = append(left, copying{c.from.images[ref], c.chosen[ref]})
+		}
+	}
+	slices.SortFunc(left, func(a, b copying) int {
+		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template), CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
+	})
+	ready := func(all bool) func(copying) bool {
+		return func(p copying) bool {
+			n := 0
+			for _, s := range p.streams {
+				if s.Parent == "" || done[s.Parent] {
+					n++
+				}
+			}
+			return n == len(p.streams) || !all && n > 0
+		}
+	}
+	for len(left) > 0 {
+		i := slices.IndexFunc(left, ready(true))
+		if i < 0 {
+			// Streams run in a circle: this one image comes before one of its parents.
+			i = max(0, slices.IndexFunc(left, ready(false)))
+		}
+		out = append(out, left[i])
+		done[left[i].image.Ref] = true
+		left = slices.Delete(left, i, i+1)
+	}
+	return out
+}

@@ -1,0 +1,246 @@
+package imagestore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/imagestore/blob"
+)
+
+// GCOptions is how GC works. The zero value works.
+type GCOptions struct {
+	DryRun   bool // only say what would go
+	Encoder  Encoder
+	Progress func(phase string, done, total int64) // may be nil
+}
+
+// Expiry asks a catalog for tombstones of versions that no keep rule keeps, and then for a collection.
+type Expiry struct {
+	Refs    []string `json:"refs"`              // in full, in the order in which the tombstones are written
+	DryRun  bool     `json:"dryRun,omitempty"`  // change nothing, and say what would go
+	Derived []string `json:"derived,omitempty"` // with DryRun: images that will have got full streams by then
+}
+
+// Collected is what GC did, or with DryRun would do.
+type Collected struct {
+	DryRun   bool          `json:"dryRun"`
+	Versions []string      `json:"versions"`          // that went, in full
+	Derived  []string      `json:"derived,omitempty"` // that got a full stream first, since the way to them led through what goes
+	Kept     []string      `json:"kept,omitempty"`    // that no rule keeps, and through which alone others can be reached
+	Blobs    int           `json:"blobs"`
+	Bytes    int64         `json:"bytes"`
+	Digests  []blob.Digest `json:"digests,omitempty"` // of the blobs; only with DryRun
+}
+
+// GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. Where others can only be
+// reached through such versions it has full streams derived for these first; without a key to sign them, the
+// versions stay. Tombstones are written in an order in which no image is ever cut off, so that a crash leaves some of
+// them and blobs to the next Collect.
+func (s *Store) GC(ctx context.Context, o GCOptions) (Collected, error) {
+	c, err := s.gc(ctx, o)
+	if err != nil {
+		return Collected{}, fmt.Errorf("collecting: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
+	remote, ok := s.Catalog.(*remoteCatalog)
+	refused := false // to derive
+	var derived []string
+	for {
+		v, err := s.view(ctx)
+		if err != nil {
+			return Collected{}, err
+		}
+		canDerive := !refused && ok && !remote.public // what its server can is not known
+		if s.Key != nil && !ok {
+			canDerive = !refused && slices.Contains(v.trust(s.Trust).Keys(), s.Key.Public())
+		}
+		p := v.planGC(v.fallOut(time.Now()), canDerive)
+		if len(p.derive) > 0 && !o.DryRun {
+			made, err := s.deriveAll(ctx, o, p.derive)
+			if errors.Is(err, ErrNoKey) || errors.Is(err, ErrSignature) {
+				refused = true // a server has no key
+			} else if err != nil {
+				return Collected{}, err
+			}
+			derived = append(derived, made...)
+			continue
+		}
+		out := Collected{DryRun: o.DryRun, Versions: p.remove, Derived: append(derived, p.derive...), Kept: p.kept}
+		ch, err := s.Catalog.Change(ctx, Change{Expire: &Expiry{p.remove, o.DryRun, p.derive}})
+		if err != nil {
+			return Collected{}, err
+		}
+		if ch.Deleted == nil {
+			return Collected{}, errors.New("the catalog did not say what came of it")
+		}
+		out.Blobs, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Bytes, ch.Deleted.Digests
+		return out, nil
+	}
+}
+
+func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made []string, err error) {
+	for _, r := range refs {
+		ref, err := ParseRef(r)
+		if err != nil {
+			return made, err
+		}
+		if _, err := s.Derive(ctx, DeriveOptions{Ref: ref, Encoder: o.Encoder, Progress: o.Progress}); err != nil {
+			return made, err
+		}
+		made = append(made, r)
+	}
+	return made, nil
+}
+
+// gcPlan is what to do about versions that fall out.
+type gcPlan struct {
+	remove []string // in an order in which nothing is cut off
+	derive []string // that need a full stream first
+	kept   []string
+}
+
+func (v *view) planGC(out []*Listed, canDerive bool) gcPlan {
+	p := gcPlan{remove: []string{}}
+	all := v.ways(nil)
+	stay := v.promising(nil)
+	falls := map[string]bool{}
+	for _, l := range out {
+		falls[l.Ref] = true
+		delete(stay.images, l.Ref)
+	}
+	for {
+		cut := stay.cutOff()
+		if len(cut) == 0 {
+			break
+		}
+		// The oldest first: later ones are deltas to it.
+		l := cut[0]
+		if canDerive {
+			p.derive = append(p.derive, l.Ref)
+			stay.promise(l.Ref)
+			continue
+		}
+		progress := false
+		for at := l.Ref; at != ""; {
+			if falls[at] {
+				delete(falls, at)
+				p.kept = append(p.kept, at)
+				stay.images[at] = v.images[at]
+				progress = true
+			}
+			r, ok := all[at]
+			if !ok {
+				break
+			}
+			at = r.stream.Parent
+		}
+		if !progress {
+			delete(stay.images, l.Ref) // nothing led to it before
+		}
+	}
+	for ref := range falls {
+		p.remove = append(p.remove, ref)
+	}
+	// The farthest first: no cheapest way to another one leads through it, but to those that went before it.
+	slices.SortFunc(p.remove, func(a, b string) int { return cmp.Or(cmp.Compare(all[b].cost, all[a].cost), cmp.Compare(a, b)) })
+	slices.Sort(p.kept)
+	return p
+}
+
+// promising is a copy of the view whose images can be changed; those of full get a full stream.
+func (v *view) promising(full []string) *view {
+	n := *v
+	n.images = make(map[string]*Listed, len(v.images))
+	for ref, l := range v.images {
+		n.images[ref] = l
+	}
+	for _, ref := range full {
+		n.promise(ref)
+	}
+	return &n
+}
+
+// promise gives an image a full stream that is not there yet.
+func (v *view) promise(ref string) {
+	if l := v.images[ref]; l != nil {
+		c := *l
+		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1})
+		v.images[ref] = &c
+	}
+}
+
+// cutOff lists the images that nothing leads to, by template and the oldest first.
+func (v *view) cutOff() (out []*Listed) {
+	ways := v.ways(nil)
+	for _, l := range v.images {
+		if _, ok := ways[l.Ref]; !ok {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Listed) int {
+		return cmp.Or(cmp.Compare(a.Template, b.Template), CompareVersions(a.Version, b.Version), cmp.Compare(a.Ref, b.Ref))
+	})
+	return out
+}
+
+// expire checks an Expiry against what there is now, under the lock of the log, and returns the tombstones.
+func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error) {
+	falls := map[string]bool{}
+	for _, l := range v.fallOut(now) {
+		falls[l.Ref] = true
+	}
+	var derived []string
+	if e.DryRun {
+		derived = e.Derived
+	}
+	before := map[string]bool{} // cut off already: no reason to keep anything
+	for _, l := range v.cutOff() {
+		before[l.Ref] = true
+	}
+	after := v.promising(derived)
+	var out []Entry
+	for _, ref := range e.Refs {
+		if !falls[ref] {
+			return nil, fmt.Errorf("%w: %s is kept by a rule now", ErrInUse, ref)
+		}
+		delete(after.images, ref)
+		out = append(out, Entry{Kind: KindDelete, Ref: ref})
+	}
+	var cut []string
+	for _, l := range after.cutOff() {
+		if !before[l.Ref] {
+			cut = append(cut, l.Ref)
+		}
+	}
+	if len(cut) > 0 {
+		return nil, fmt.Errorf("%w: they lead to %s", ErrInUse, strings.Join(cut, ", "))
+	}
+	return out, nil
+}
+
+// rehearse says what the tombstones and a collection would remove.
+func (c *localCatalog) rehearse(ctx context.Context, old []Entry, e Expiry) (*Deleted, error) {
+	v, err := replay(old)
+	if err != nil {
+		return nil, err
+	}
+	tombs, err := c.expire(v, e, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for i := range tombs {
+		if err := v.apply(&tombs[i]); err != nil {
+			return nil, err
+		}
+	}
+	done := &Deleted{}
+	return done, c.sweep(ctx, old, v, e.Refs, true, done)
+}

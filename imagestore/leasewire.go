@@ -1,0 +1,61 @@
+package imagestore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// LeasesPath is where leases are asked for, below a server's base URL.
+const LeasesPath = "/v1/leases"
+
+func (h server) lease(w http.ResponseWriter, r *http.Request) {
+	var req LeaseRequest
+	if !decodeBody(w, r, &req) {
+		return
+	}
+	l, err := h.s.Lease(r.Context(), req)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, l)
+}
+
+func (h server) release(w http.ResponseWriter, r *http.Request) {
+	if err := h.s.Release(r.Context(), r.PathValue("id")); err != nil {
+		refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, struct{}{})
+}
+
+// lease implements leaser.
+func (c *remoteCatalog) lease(ctx context.Context, r LeaseRequest) (Lease, error) {
+	b, err := marshalLine(r)
+	if err != nil {
+		return Lease{}, err
+	}
+	resp, err := c.do(ctx, http.MethodPost, LeasesPath, bytes.NewReader(b))
+	if err != nil {
+		return Lease{}, err
+	}
+	defer resp.Body.Close()
+	var out Lease
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&out); err != nil {
+		return Lease{}, fmt.Errorf("reading the answer: %w", err)
+	}
+	return out, nil
+}
+
+// release implements leaser.
+func (c *remoteCatalog) release(ctx context.Context, id string) error {
+	resp, err := c.do(ctx, http.MethodDelete, LeasesPath+"/"+id, nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}

@@ -1,0 +1,42 @@
+package imagestore
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/blob/blobtest"
+)
+
+// TestConn runs the suite of blob stores over one connection, and a copy.
+func TestConn(t *testing.T) {
+	serve := func(t *testing.T, s *Store) *Store {
+		ctx, cancel := context.WithCancel(t.Context())
+		a, b := net.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- ServeConn(ctx, s, b) }()
+		t.Cleanup(func() {
+			a.Close()
+			if err := <-ended; err != nil && ctx.Err() == nil {
+				t.Errorf("serving: %v", err)
+			}
+			cancel()
+		})
+		return OpenConn(a)
+	}
+	blobtest.Run(t, func(t *testing.T) blob.Store {
+		s, err := Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return serve(t, s).Blobs
+	})
+	a := newFixture(t)
+	a.versions()
+	b := a.another()
+	if _, err := serve(t, b.s).Copy(t.Context(), serve(t, a.s), CopyOptions{Images: []string{"web:*"}}); err != nil {
+		t.Fatal(err)
+	}
+	b.whole("web:3")
+}

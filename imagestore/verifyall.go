@@ -1,0 +1,246 @@
+package imagestore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"griddle/imagestore/blob"
+)
+
+// Fault is one thing that is wrong in a store.
+type Fault struct {
+	Blob    blob.Digest `json:"blob,omitempty"` // that is damaged, missing or says something wrong
+	Problem string      `json:"problem"`
+	Images  []string    `json:"images"` // that it is part of, and those that cannot be made without it, in full
+}
+
+// VerifiedStore is what a check of a whole store found.
+type VerifiedStore struct {
+	OK       bool          `json:"ok"`
+	Images   int           `json:"images"`
+	Blobs    int           `json:"blobs"` // that were read
+	Bytes    int64         `json:"bytes"`
+	Faults   []Fault       `json:"faults"`
+	Repaired []blob.Digest `json:"repaired,omitempty"`
+}
+
+// VerifyStoreOptions is how VerifyStore works. The zero value works.
+type VerifyStoreOptions struct {
+	// RepairFrom has the blobs that are damaged or missing fetched from another store, and everything checked again.
+	RepairFrom *Store
+	Progress   func(done, total int64) // may be nil; told of bytes of blobs
+}
+
+// VerifyStore reads every blob of a store, those that no image needs too: each against its name, documents and their
+// signatures, indexes against encodings, frames and pieces against the signed documents, content manifests. An error means
+// that the check itself could not be made; what is wrong is in the result.
+func (s *Store) VerifyStore(ctx context.Context, o VerifyStoreOptions) (VerifiedStore, error) {
+	out, err := s.verifyStore(ctx, o.Progress)
+	if err != nil {
+		return VerifiedStore{}, fmt.Errorf("verifying store: %w", err)
+	}
+	if out.OK || o.RepairFrom == nil {
+		return out, nil
+	}
+	repaired, err := s.repair(ctx, o.RepairFrom, out.Faults)
+	if len(repaired) == 0 {
+		return out, err
+	}
+	again, verr := s.verifyStore(ctx, o.Progress)
+	if verr != nil {
+		return VerifiedStore{}, fmt.Errorf("verifying store: %w", errors.Join(err, verr))
+	}
+	again.Repaired = repaired
+	return again, err
+}
+
+// repair puts good blobs in the place of bad ones. What the other store does not have, or has no better, stays as it is.
+func (s *Store) repair(ctx context.Context, from *Store, faults []Fault) (done []blob.Digest, err error) {
+	var errs []error
+	for _, f := range faults {
+		if f.Blob == "" || len(f.Images) == 0 || slices.Contains(done, f.Blob) {
+			continue
+		}
+		rc, err := from.Blobs.Open(ctx, f.Blob, 0, -1)
+		if err == nil {
+			_, _, err = s.Blobs.Put(ctx, rc, f.Blob)
+			rc.Close()
+		}
+		switch {
+		case ctx.Err() != nil:
+			return done, context.Cause(ctx)
+		case err == nil:
+			done = append(done, f.Blob)
+		case !errors.Is(err, blob.ErrNotExist):
+			errs = append(errs, fmt.Errorf("repairing: %w", err))
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// storeCheck is one VerifyStore.
+type storeCheck struct {
+	s        *Store
+	v        *view
+	trust    *Trust
+	progress func(done, total int64)
+	total    int64
+	seen     map[blob.Digest]error // what was read, and what is wrong with it
+	out      VerifiedStore
+}
+
+func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64)) (VerifiedStore, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return VerifiedStore{}, err
+	}
+	c := storeCheck{s: s, v: v, trust: v.trust(s.Trust), progress: progress, seen: map[blob.Digest]error{}}
+	c.out.Faults = []Fault{}
+	var there []blob.Digest
+	err = s.Blobs.List(ctx, func(i blob.Info) error {
+		there = append(there, i.Digest)
+		c.total += i.Size
+		return nil
+	})
+	if err != nil {
+		return VerifiedStore{}, err
+	}
+	for _, l := range v.sorted() {
+		c.image(ctx, l)
+	}
+	for _, d := range there {
+		if c.read(ctx, d) != nil && c.direct(d) == nil {
+			// It went since the list was made, or nothing counts on it.
+			if _, err := s.Blobs.Stat(ctx, d); !errors.Is(err, blob.ErrNotExist) {
+				c.fault(d, c.seen[d])
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return VerifiedStore{}, context.Cause(ctx)
+	}
+	c.out.OK = len(c.out.Faults) == 0
+	return c.out, nil
+}
+
+func (c *storeCheck) image(ctx context.Context, l *Listed) {
+	c.out.Images++
+	whole := true
+	for _, d := range []blob.Digest{l.Document, l.Identity.Content.Blob} {
+		whole = c.sound(ctx, d) && whole
+	}
+	if whole {
+		one := check{store: c.s, trust: c.trust}
+		one.image(ctx, l)
+		for _, p := range one.out.Problems {
+			c.fault(l.Document, errors.New(p))
+		}
+	}
+	for _, ls := range l.Streams {
+		if ls.Parent != "" && c.v.images[ls.Parent] == nil && c.v.gone[ls.Parent] == nil {
+			c.fault(ls.Document, fmt.Errorf("parent %s: %w", ls.Parent, ErrNotFound))
+		}
+		whole := c.sound(ctx, ls.Document)
+		if whole = c.sound(ctx, ls.Index) && whole; !whole {
+			c.sound(ctx, ls.Encoding)
+			continue
+		}
+		// Each document may speak of the same encoding, and each is held against it.
+		one := check{store: c.s, trust: c.trust, total: ls.Wire}
+		if c.progress != nil {
+			base := c.out.Bytes
+			one.progress = func(done, _ int64) { c.progress(base+done, c.total) }
+		}
+		err := one.stream(ctx, l, ls)
+		if _, again := c.seen[ls.Encoding]; !again {
+			c.out.Blobs++
+			c.out.Bytes += ls.Wire
+			c.seen[ls.Encoding] = err
+		}
+		if err != nil {
+			c.fault(ls.Encoding, err)
+		}
+	}
+}
+
+// sound reads a blob that an image needs, and reports it where it is not what its name says.
+func (c *storeCheck) sound(ctx context.Context, d blob.Digest) bool {
+	err := c.read(ctx, d)
+	if err != nil {
+		c.fault(d, err)
+	}
+	return err == nil
+}
+
+// read compares a blob with its name, once.
+func (c *storeCheck) read(ctx context.Context, d blob.Digest) error {
+	if err, ok := c.seen[d]; ok {
+		return err
+	}
+	c.out.Blobs++
+	n, err := compare(ctx, c.s.Blobs, d)
+	c.out.Bytes += n
+	c.seen[d] = err
+	if c.progress != nil {
+		c.progress(c.out.Bytes, c.total)
+	}
+	return err
+}
+
+func compare(ctx context.Context, r blob.Reader, d blob.Digest) (int64, error) {
+	rc, err := r.Open(ctx, d, 0, -1)
+	if err != nil {
+		return 0, err
+	}
+	defer rc.Close()
+	h := sha256.New()
+	n, err := io.CopyBuffer(h, rc, make([]byte, 256<<10))
+	if err != nil {
+		return n, fmt.Errorf("reading blob %s: %w", d, err)
+	}
+	if got := blob.FromSum(h.Sum(nil)); got != d {
+		return n, fmt.Errorf("reading blob %s: %w: got %s", d, blob.ErrMismatch, got)
+	}
+	return n, nil
+}
+
+func (c *storeCheck) fault(d blob.Digest, err error) {
+	f := Fault{Blob: d, Problem: err.Error(), Images: c.hit(d)}
+	if !slices.ContainsFunc(c.out.Faults, func(o Fault) bool { return o.Blob == d && o.Problem == f.Problem }) {
+		c.out.Faults = append(c.out.Faults, f)
+	}
+}
+
+// direct lists the images that name a blob.
+func (c *storeCheck) direct(d blob.Digest) (out []string) {
+	for _, l := range c.v.sorted() {
+		named := false
+		l.blobs(func(o blob.Digest) { named = named || o == d })
+		if named {
+			out = append(out, l.Ref)
+		}
+	}
+	return out
+}
+
+// hit lists these, and the images that cannot be made without the streams that need the blob.
+func (c *storeCheck) hit(d blob.Digest) []string {
+	out := append([]string{}, c.direct(d)...)
+	without := c.v.promising(nil)
+	for ref, l := range without.images {
+		n := *l
+		n.Streams = slices.DeleteFunc(slices.Clone(l.Streams), func(s ListedStream) bool {
+			return s.Document == d || s.Index == d || s.Encoding == d
+		})
+		without.images[ref] = &n
+	}
+	for _, l := range without.cutOff() {
+		out = append(out, l.Ref)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
