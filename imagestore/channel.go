@@ -37,13 +37,9 @@ type ListedChannel struct {
 // Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template and
 // name. See ParseFilter for what a filter is; a version in it stands for the channel's name.
 func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChannel, error) {
-	var fs []Filter
-	for _, f := range filters {
-		p, err := ParseFilter(f)
-		if err != nil {
-			return nil, err
-		}
-		fs = append(fs, p)
+	fs, err := parseFilters(filters)
+	if err != nil {
+		return nil, err
 	}
 	v, err := s.view(ctx)
 	if err != nil {

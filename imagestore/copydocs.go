@@ -69,7 +69,24 @@ func (c *copier) image(ctx context.Context, l *Listed) error {
 	if _, err := decodeContent(z, m.Content); err != nil {
 		return err
 	}
+	if err := c.packages(ctx, m.Packages); err != nil {
+		return err
+	}
 	return errors.Join(c.put(ctx, m.Content.Blob, z, zmissing), c.put(ctx, l.Document, b, missing))
+}
+
+func (c *copier) packages(ctx context.Context, p *Packages) error {
+	if p == nil {
+		return nil
+	}
+	z, missing, err := c.small(ctx, p.Blob, maxContentBlob(p.Content))
+	if err != nil {
+		return fmt.Errorf("package list: %w", err)
+	}
+	if _, err := decodePackages(z, p); err != nil {
+		return err
+	}
+	return c.put(ctx, p.Blob, z, missing)
 }
 
 func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {

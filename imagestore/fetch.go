@@ -183,16 +183,11 @@ func (f *fetcher) content(ctx context.Context, c Content) ([]byte, error) {
 
 // readContent is the same for a store that is at hand.
 func readContent(ctx context.Context, r blob.Reader, c Content) ([]byte, error) {
-	return readText(ctx, r, "content manifest", c)
-}
-
-// readText reads a text that a document names; what says in errors what it is.
-func readText(ctx context.Context, r blob.Reader, what string, c Content) ([]byte, error) {
 	z, err := blob.ReadAll(ctx, r, c.Blob, maxContentBlob(c))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("content manifest: %w", err)
 	}
-	return decodeText(z, what, c)
+	return decodeContent(z, c)
 }
 
 // maxContentBlob is the text's length with what zstd adds to incompressible bytes.

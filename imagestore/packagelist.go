@@ -54,7 +54,15 @@ func (s *Store) putPackages(ctx context.Context, l packages.List) (*Packages, er
 
 // readPackages fetches a package list and checks it.
 func readPackages(ctx context.Context, r blob.Reader, p *Packages) (packages.List, error) {
-	b, err := readText(ctx, r, "package list", p.Content)
+	z, err := blob.ReadAll(ctx, r, p.Blob, maxContentBlob(p.Content))
+	if err != nil {
+		return packages.List{}, fmt.Errorf("package list: %w", err)
+	}
+	return decodePackages(z, p)
+}
+
+func decodePackages(z []byte, p *Packages) (packages.List, error) {
+	b, err := decodeText(z, "package list", p.Content)
 	if err != nil {
 		return packages.List{}, err
 	}

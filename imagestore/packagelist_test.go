@@ -159,3 +159,28 @@ func TestAddChecksPackages(t *testing.T) {
 		}
 	}
 }
+
+// TestCopyPackages has the list go with its image, and whole stores with lists checked.
+func TestCopyPackages(t *testing.T) {
+	f := newFixture(t)
+	want := somePackages()
+	l, _, err := f.publishDir("1", func(context.Context, string) (packages.List, error) { return want, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := f.another()
+	to.pull(f.s, "web")
+	got, err := to.s.ReadPackages(t.Context(), ref(t, "web"))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("ReadPackages of the copy = %+v, %v, want %+v", got, err, want)
+	}
+	f.damage(l.Packages.Blob, -3)
+	third := f.another()
+	if _, err := third.s.Copy(t.Context(), f.s, CopyOptions{Images: []string{"web"}}); err == nil {
+		t.Errorf("Copy of a damaged list = %v", err)
+	}
+	v, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{})
+	if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != l.Packages.Blob {
+		t.Errorf("VerifyStore = %+v, %v, want the package list %s named", v, err, l.Packages.Blob)
+	}
+}

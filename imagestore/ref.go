@@ -167,6 +167,18 @@ func ParseFilter(s string) (Filter, error) {
 	return f, nil
 }
 
+func parseFilters(filters []string) ([]Filter, error) {
+	var out []Filter
+	for _, s := range filters {
+		f, err := ParseFilter(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
 // Match says whether the filter admits r.
 func (f Filter) Match(r Ref) bool {
 	return glob(f.namespace, r.Namespace) && glob(f.name, r.Name) && glob(f.version, r.Version) && glob(f.arch, r.Arch)

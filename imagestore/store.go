@@ -85,13 +85,9 @@ func (s *Store) Trusted(ctx context.Context) (*Trust, error) {
 // List returns the images that any of the filters admits, all without filters: by template, the newest version
 // first. See ParseFilter for what a filter is.
 func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
-	var fs []Filter
-	for _, f := range filters {
-		p, err := ParseFilter(f)
-		if err != nil {
-			return nil, err
-		}
-		fs = append(fs, p)
+	fs, err := parseFilters(filters)
+	if err != nil {
+		return nil, err
 	}
 	v, err := s.view(ctx)
 	if err != nil {

@@ -130,7 +130,11 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 func (c *storeCheck) image(ctx context.Context, l *Listed) {
 	c.out.Images++
 	whole := true
-	for _, d := range []blob.Digest{l.Document, l.Identity.Content.Blob} {
+	documents := []blob.Digest{l.Document, l.Identity.Content.Blob}
+	if l.Packages != nil {
+		documents = append(documents, l.Packages.Blob)
+	}
+	for _, d := range documents {
 		whole = c.sound(ctx, d) && whole
 	}
 	if whole {

@@ -2,21 +2,6 @@ package packages
 
 import "strings"
 
-// orderRPM orders EPOCH:VERSION-RELEASE; a missing epoch is 0.
-func orderRPM(a, b string) int {
-	ea, a := cutEpoch(a)
-	eb, b := cutEpoch(b)
-	if c := compareNumbers(ea, eb); c != 0 {
-		return c
-	}
-	va, ra, _ := cutRelease(a)
-	vb, rb, _ := cutRelease(b)
-	if c := rpmvercmp(va, vb); c != 0 {
-		return c
-	}
-	return rpmvercmp(ra, rb)
-}
-
 // rpmvercmp is rpm's function of that name: runs of digits and of letters are compared one by one, "~" comes before the end
 // and "^" just after it.
 func rpmvercmp(a, b string) int {

@@ -18,13 +18,29 @@ func Compare(manager, a, b string) (int, error) {
 func order(manager, a, b string) int {
 	switch manager {
 	case RPM:
-		return orderRPM(a, b)
+		return orderParts(a, b, rpmvercmp)
 	case Pacman:
 		return orderPacman(a, b)
 	case APK:
 		return orderAPK(a, b)
 	}
 	return CompareDpkg(a, b)
+}
+
+// orderParts orders EPOCH:VERSION-RELEASE by epoch, then by version, then by release; a missing epoch is 0, and a missing
+// release empty.
+func orderParts(a, b string, part func(a, b string) int) int {
+	ea, a := cutEpoch(a)
+	eb, b := cutEpoch(b)
+	if c := compareNumbers(ea, eb); c != 0 {
+		return c
+	}
+	va, ra, _ := cutRelease(a)
+	vb, rb, _ := cutRelease(b)
+	if c := part(va, vb); c != 0 {
+		return c
+	}
+	return part(ra, rb)
 }
 
 func digit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }

@@ -83,6 +83,7 @@ func randomSeeds(w *work) {
 	for _, dir := range []string{"var/lib/systemd", "var/lib/urandom", "var/lib", "var/lib/misc", "boot/loader", "boot/efi/loader", "efi/loader"} {
 		w.within(dir, func(d *directory) { d.remove(matching("random-seed")) })
 	}
+	w.within("var/lib/systemd", func(d *directory) { d.remove(matching("credential.secret")) })
 	w.within("var/lib/seedrng", func(d *directory) { d.remove(matching("seed.*")) })
 }
 

@@ -13,7 +13,7 @@
 //	leases           of dhclient, dhcpcd, NetworkManager
 //	ssh-host-keys    of OpenSSH and dropbear
 //	machine-id       /etc/machine-id is emptied, /var/lib/dbus/machine-id removed unless it is a symbolic link
-//	random-seeds     of systemd, SysV and the boot loader
+//	random-seeds     of systemd, SysV and the boot loader; the key of systemd-creds(1)
 //	histories        of shells and such, of root and of /home/*
 //	udev-rules       persistent names of network cards and CD drives, which udev wrote by itself
 //	cloud-init       /var/lib/cloud but for seed, which a site puts there
