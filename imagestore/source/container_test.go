@@ -43,7 +43,7 @@ func TestContainer(t *testing.T) {
 			t.Errorf("the stream begins with %v", cmd.Op)
 		}
 		if first != nil {
-			out, err := c.Send(ctx, first)
+			out, err := c.send(ctx, first, "--quiet")
 			must(t, err)
 			out.Close()
 		}

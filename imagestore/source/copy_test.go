@@ -99,7 +99,7 @@ func TestCopyIsKeptAndRetired(t *testing.T) {
 // sent reads a whole stream and gives its first command.
 func sent(t *testing.T, c, parent *Copy) sendstream.Command {
 	t.Helper()
-	out, err := c.Send(context.Background(), parent)
+	out, err := c.send(context.Background(), parent, "--quiet")
 	must(t, err)
 	defer out.Close()
 	r, err := sendstream.NewReader(out)
@@ -180,7 +180,7 @@ func TestSendTellsWhyItFailed(t *testing.T) {
 	c, err := s.Take(context.Background(), "x", quiet)
 	must(t, err)
 	defer c.Discard()
-	out, err := c.Send(context.Background(), &Copy{Dir: dir}) // not read-only
+	out, err := c.send(context.Background(), &Copy{Dir: dir}, "--quiet") // not read-only
 	must(t, err)
 	if _, err := io.Copy(io.Discard, out); err == nil || !strings.Contains(err.Error(), "not read-only") {
 		t.Errorf("reading the stream = %v, want what btrfs send said", err)
@@ -224,7 +224,7 @@ func TestNestedSubvolumes(t *testing.T) {
 	if len(warned) != 1 || !strings.Contains(warned[0], machines+" is an empty subvolume") {
 		t.Errorf("warned %q", warned)
 	}
-	out, err := c.Send(ctx, nil)
+	out, err := c.send(ctx, nil, "--quiet")
 	must(t, err)
 	in := filepath.Join(filepath.Dir(dir), "in")
 	must(t, os.Mkdir(in, 0o755))

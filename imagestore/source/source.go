@@ -1,6 +1,6 @@
 // Package source finds what a publisher names, takes a private copy of it, and sends that copy as a send stream.
 //
-// Call Find, then Take, then Copy.Send (or package delta on Copy.Dir); end with Copy.Keep or Copy.Discard. Find takes
+// Call Find, then Take, then package delta on Copy.Dir; end with Copy.Keep or Copy.Discard. Find takes
 //
 //	lxc:NAME           a container: on btrfs, in a directory, or in an overlay
 //	lxc:NAME/SNAPSHOT  a snapshot of it, as lxc-snapshot made it
