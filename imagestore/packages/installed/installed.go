@@ -1,19 +1,19 @@
 // Package installed reads which packages a tree has installed, out of the package manager's own records. Call Read.
 //
 //	dpkg    var/lib/dpkg/status and var/lib/dpkg/status.d/*: what is installed, or was when something went wrong meanwhile
-//	rpm     rpmdb.sqlite (and its -wal), Packages.db (ndb) in usr/lib/sysimage/rpm or var/lib/rpm: the headers of packages
+//	rpm     rpmdb.sqlite (and its -wal), Packages.db (ndb) or Packages (Berkeley DB, of RHEL 8 and older) in usr/lib/sysimage/rpm
+//	        or var/lib/rpm: the headers of packages
 //	pacman  var/lib/pacman/local/*/desc
 //	apk     lib/apk/db/installed, usr/lib/apk/db/installed
 //
-// Of several managers the one counts that has the most packages. Rpm's Berkeley DB (RHEL 8 and older) is not read; a tree that
-// has it and no other list makes Read fail.
+// Of several managers the one counts that has the most packages. Records that are damaged make Read fail.
 //
 // The tree may be hostile and must hold still: files are opened through content.Root, which follows no symbolic link and
 // leaves neither the tree nor its filesystem; no program of the tree is run. What is read is bounded: 64 MiB of
 // dpkg's or apk's text, 256 KiB a file of which there are many, 512 MiB of an rpm database, packages.MaxPackages packages.
 //
-// Sources: deb-control(5), dpkg's lib/dpkg/parse.c; rpm's lib/header.c, lib/backend/ndb/rpmpkg.c, lib/backend/sqlite.c; pacman's
-// lib/libalpm/be_local.c; apk-tools' doc/apk-package.5.
+// Sources: deb-control(5), dpkg's lib/dpkg/parse.c; rpm's lib/header.c, lib/backend/ndb/rpmpkg.c, lib/backend/sqlite.c; Berkeley DB's
+// src/dbinc/db_page.h; pacman's lib/libalpm/be_local.c; apk-tools' doc/apk-package.5.
 package installed
 
 import (

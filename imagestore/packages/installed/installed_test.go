@@ -74,11 +74,11 @@ func TestDpkg(t *testing.T) {
 	}
 }
 
-// TestRPM has rpm itself build packages and enter them into a tree's database, which it is asked about afterwards.
-func TestRPM(t *testing.T) {
+// rpmTree has rpm itself build packages and enter them into the database of a tree.
+func rpmTree(t *testing.T) (dir string) {
+	t.Helper()
 	base := t.TempDir()
-	dir := filepath.Join(base, "tree")
-	var args []string
+	dir = filepath.Join(base, "tree")
 	for i, p := range []struct{ name, epoch, version, release, arch string }{
 		{"alpha", "", "1.2~rc1", "3.el9", "noarch"}, {"beta", "2", "10^git1", "1", "noarch"}, {"gamma", "", "0.1", "1", "noarch"},
 	} {
@@ -91,16 +91,29 @@ func TestRPM(t *testing.T) {
 		run(t, "rpmbuild", "--quiet", "-bb", "--define", "_topdir "+base, path)
 	}
 	built, _ := filepath.Glob(filepath.Join(base, "RPMS/*/*.rpm"))
-	args = append([]string{"--root", dir, "--dbpath", "/usr/lib/sysimage/rpm", "--justdb", "--nodeps", "-i"}, built...)
-	run(t, "rpm", args...)
-	want := packages.List{Manager: packages.RPM}
-	for line := range strings.Lines(run(t, "rpm", "--root", dir, "--dbpath", "/usr/lib/sysimage/rpm", "-qa", "--qf", "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} %{ARCH}\n")) {
+	run(t, "rpm", append([]string{"--root", dir, "--dbpath", rpmPath, "--justdb", "--nodeps", "-i"}, built...)...)
+	return dir
+}
+
+const rpmPath = "/usr/lib/sysimage/rpm"
+
+// rpmSays is what rpm has to say of a tree.
+func rpmSays(t *testing.T, dir string) packages.List {
+	t.Helper()
+	out := run(t, "rpm", "--root", dir, "--dbpath", rpmPath, "-qa", "--qf", "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} %{ARCH}\n")
+	l := packages.List{Manager: packages.RPM}
+	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); len(f) == 3 {
-			want.Packages = append(want.Packages, packages.Package{Name: f[0], Version: f[1], Arch: f[2]})
+			l.Packages = append(l.Packages, packages.Package{Name: f[0], Version: f[1], Arch: f[2]})
 		}
 	}
-	want.Sort()
-	if got := read(t, dir); len(want.Packages) != 3 || !reflect.DeepEqual(got, want) {
+	l.Sort()
+	return l
+}
+
+func TestRPM(t *testing.T) {
+	dir := rpmTree(t)
+	if got, want := read(t, dir), rpmSays(t, dir); len(want.Packages) != 3 || !reflect.DeepEqual(got, want) {
 		t.Errorf("Read = %+v, rpm says %+v", got, want)
 	}
 }
@@ -220,7 +233,7 @@ func TestHostile(t *testing.T) {
 
 	good := header("a", "1", "2", "x86_64", -1)
 	for name, text := range map[string]string{
-		"var/lib/dpkg/status/x": "a directory", "var/lib/rpm/rpmdb.sqlite": "no database at all", "var/lib/rpm/Packages.db": "RpmP", "var/lib/rpm/Packages": "berkeley",
+		"var/lib/dpkg/status/x": "a directory", "var/lib/rpm/rpmdb.sqlite": "no database at all", "var/lib/rpm/Packages.db": "RpmP", "var/lib/rpm/Packages": "no database at all",
 		"usr/lib/sysimage/rpm/Packages.db": string(ndb(good)[:4096+40]),
 	} {
 		dir := t.TempDir()
@@ -262,6 +275,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("%NAME%\na\n\n%VERSION%\n1\n"))
 	f.Add(header("a", "1", "2", "x86_64", 3))
 	f.Add(ndb(header("a", "1", "2", "x86_64", 3)))
+	f.Add(berkeley(f, "--", map[uint32][]byte{0: {1, 0, 0, 0}, 1: header("a", "1", "2", "x86_64", 3), 2: header("b", strings.Repeat("1", 200), strings.Repeat("2", 200), "noarch", -1)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, list := range [][]packages.Package{parseDpkg(b, false), parseDpkg(b, true), parseAPK(b)} {
 			if len(list) > len(b) {
@@ -272,8 +286,10 @@ func FuzzParse(f *testing.F) {
 		if p, ok, err := parseHeader(b); ok && (err != nil || p.Name == "") {
 			t.Errorf("parseHeader = %+v, %v", p, err)
 		}
-		if list, err := parseNDB(b); err == nil && len(list) > len(b) {
-			t.Errorf("%d packages of %d bytes", len(list), len(b))
+		for _, parse := range []func([]byte) ([]packages.Package, error){parseNDB, parseBDB} {
+			if list, err := parse(b); err == nil && len(list) > len(b) {
+				t.Errorf("%d packages of %d bytes", len(list), len(b))
+			}
 		}
 	})
 }

@@ -22,30 +22,23 @@ const (
 
 // readRPM reads the first database that there is.
 func readRPM(t *tree) ([]packages.Package, error) {
-	berkeley := ""
 	for _, dir := range []string{"usr/lib/sysimage/rpm/", "var/lib/rpm/"} {
 		found, there, err := t.readSQLite(dir + "rpmdb.sqlite")
 		if there || err != nil {
 			return found, err
 		}
-		b, there, err := t.read(dir+"Packages.db", maxRPM)
-		if there || err != nil {
-			if err == nil {
-				found, err = parseNDB(b)
+		for _, f := range []struct {
+			name  string
+			parse func([]byte) ([]packages.Package, error)
+		}{{"Packages.db", parseNDB}, {"Packages", parseBDB}} {
+			b, there, err := t.read(dir+f.name, maxRPM)
+			if err != nil {
+				return nil, err
 			}
-			return found, err
+			if there {
+				return f.parse(b)
+			}
 		}
-		f, err := t.open(dir+"Packages", maxRPM)
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			f.Close()
-			berkeley = dir + "Packages"
-		}
-	}
-	if names, _ := t.names("var/lib/dpkg/info"); berkeley != "" && len(names) == 0 {
-		return nil, fmt.Errorf("%s is a Berkeley DB, which is not read", berkeley)
 	}
 	return nil, nil
 }
@@ -147,6 +140,7 @@ func parseNDB(b []byte) ([]packages.Package, error) {
 		return fail("is cut off")
 	}
 	var out []packages.Package
+	spare := int64(len(b)) // bytes that headers may still have: together no more than the file, lest one be named a million times
 	for at := int64(32); at < slots; at += 16 {
 		if string(b[at:at+4]) != "Slot" {
 			return fail("has something else in place of a slot")
@@ -159,7 +153,7 @@ func parseNDB(b []byte) ([]packages.Package, error) {
 			return fail("has a slot that leads to no blob")
 		}
 		length := int64(word(from + 12))
-		if from+16+length > int64(len(b)) {
+		if spare -= length; from+16+length > int64(len(b)) || spare < 0 {
 			return fail("is cut off")
 		}
 		p, ok, err := parseHeader(b[from+16:][:length])

@@ -14,6 +14,8 @@ const (
 	tagName, tagVersion, tagRelease, tagEpoch, tagArch = 1000, 1001, 1002, 1003, 1022
 
 	typeInt32, typeString, typeI18N = 4, 6, 9
+
+	maxTag = 256 // bytes of a text and its end: what a field of package packages can have
 )
 
 // parseHeader reads a header as it is in rpm's databases:
@@ -43,9 +45,10 @@ func parseHeader(b []byte) (packages.Package, bool, error) {
 			if kind != typeString && kind != typeI18N || offset >= size {
 				return fail(fmt.Sprintf("has a tag %d that is no text", tag))
 			}
-			s, _, ok := bytes.Cut(data[offset:], []byte{0})
+			// No further than a text may reach: a header can name one of millions of bytes a million times.
+			s, _, ok := bytes.Cut(data[offset:min(size, offset+maxTag)], []byte{0})
 			if !ok {
-				return fail(fmt.Sprintf("has a tag %d without an end", tag))
+				return fail(fmt.Sprintf("has a tag %d without an end within %d bytes", tag, maxTag))
 			}
 			text[tag] = string(s)
 		case tagEpoch:
