@@ -61,6 +61,8 @@ func leases(w *work) {
 	w.within("var/lib/NetworkManager", func(d *directory) {
 		d.remove(matching("*.lease", "*.leases", "timestamps", "seen-bssids", "secret_key"))
 	})
+	w.within("var/lib/wicked", func(d *directory) { d.remove(matching("lease-*.xml", "duid.xml", "iaid.xml")) })
+	w.within("run/systemd/netif/leases", func(d *directory) { d.files() }) // of networkd; an archive may have it
 }
 
 func hostKeys(w *work) {

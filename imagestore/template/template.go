@@ -10,7 +10,7 @@
 //
 //	package-caches   lists and archives of apt, dnf, yum, zypper, pacman and apk; directories stay
 //	logs             rotated files and journals below /var/log are removed, the others emptied
-//	leases           of dhclient, dhcpcd, NetworkManager
+//	leases           of dhclient, dhcpcd, NetworkManager, systemd-networkd, wicked
 //	ssh-host-keys    of OpenSSH and dropbear
 //	machine-id       /etc/machine-id is emptied, /var/lib/dbus/machine-id removed unless it is a symbolic link
 //	random-seeds     of systemd, SysV and the boot loader; the key of systemd-creds(1)

@@ -111,8 +111,9 @@ func TestSteps(t *testing.T) {
 			[]string{"etc/passwd", "usr/bin/p", "var/log/Xorg.0.log=", "var/log/app/err.log=", "var/log/empty=", "var/log/journal/", "var/log/link", "var/log/syslog="}, 10, 14},
 		{"leases",
 			[]string{"var/lib/dhcp/dhclient.eth0.leases", "var/lib/dhcp/dhclient.leases", "var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/eth0.lease", "var/lib/dhcpcd/duid",
-				"var/lib/NetworkManager/internal-1-eth0.lease", "var/lib/NetworkManager/NetworkManager.state"},
-			[]string{"var/lib/NetworkManager/NetworkManager.state", "var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/"}, 5, 5},
+				"var/lib/NetworkManager/internal-1-eth0.lease", "var/lib/NetworkManager/NetworkManager.state",
+				"run/systemd/netif/leases/2", "var/lib/wicked/lease-eth0-dhcp-ipv4.xml", "var/lib/wicked/duid.xml"},
+			[]string{"run/systemd/netif/leases/", "var/lib/NetworkManager/NetworkManager.state", "var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/", "var/lib/wicked/"}, 8, 8},
 		{"ssh-host-keys",
 			[]string{"etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub", "etc/ssh/ssh_host_ed25519_key-cert.pub", "etc/ssh/sshd_config", "etc/dropbear/dropbear_rsa_host_key"},
 			[]string{"etc/dropbear/", "etc/ssh/sshd_config"}, 4, 4},
@@ -262,6 +263,30 @@ func TestHostileNames(t *testing.T) {
 	}
 	want := []string{"etc/", "etc/machine-id/", "etc/machine-id/inner", "etc/ssh/", "outside", "root", "tmp/", "var/", "var/cache/", "var/cache/apt/", "var/log", "var/tmp/"}
 	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("left is %q, want %q", got, want)
+	}
+}
+
+// TestNoTypes has a filesystem whose directories do not tell what is in them: ext4 as older mkfs made it.
+func TestNoTypes(t *testing.T) {
+	base := t.TempDir()
+	disk, dir := filepath.Join(base, "disk"), filepath.Join(base, "dir")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][]string{{"truncate", "-s", "16M", disk}, {"mkfs.ext4", "-q", "-O", "^filetype", disk}, {"mount", "-o", "loop", disk, dir}} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s; run make deps where it is missing", c[0], err, out)
+		}
+	}
+	t.Cleanup(func() { unix.Unmount(dir, 0) })
+	tree := filepath.Join(dir, "tree")
+	plant(t, tree, "etc/ssh/ssh_host_rsa_key", "home/ada/.bash_history", "var/log/app/log.1", "var/log/journal/0123/x", "var/log/link->app", "tmp/a/b")
+	if _, err := Clean(context.Background(), tree, Options{Warn: func(w string) { t.Error(w) }}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"etc/", "etc/ssh/", "home/", "home/ada/", "tmp/", "var/", "var/log/", "var/log/app/", "var/log/journal/", "var/log/link"}
+	if got := names(t, tree); !slices.Equal(got, want) {
 		t.Errorf("left is %q, want %q", got, want)
 	}
 }
