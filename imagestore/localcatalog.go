@@ -112,6 +112,9 @@ func (c *localCatalog) publish(ctx context.Context, v *view, p Publication, out 
 	case v.channels[l.Template][l.Version] != "":
 		return nil, fmt.Errorf("%w: %q is a channel of %s", ErrExists, l.Version, l.Template)
 	}
+	if err := c.settle(&l); err != nil {
+		return nil, err
+	}
 	e := Entry{Seq: v.entries + 1, Kind: kind, Image: &l}
 	if err := v.apply(&e); err != nil {
 		return nil, err
@@ -123,6 +126,18 @@ func (c *localCatalog) publish(ctx context.Context, v *view, p Publication, out 
 	shown := *v.images[l.Ref]
 	out.Image = &shown
 	return []Entry{e}, nil
+}
+
+// settle makes all blobs of an image durable. Whoever put them did so, but one that was found there may be of somebody who
+// was killed before he could.
+func (c *localCatalog) settle(l *Listed) error {
+	dir, ok := c.blobs.(interface{ Settle(blob.Digest) error })
+	if !ok {
+		return nil
+	}
+	var errs []error
+	l.blobs(func(d blob.Digest) { errs = append(errs, dir.Settle(d)) })
+	return errors.Join(errs...)
 }
 
 // examine reads all documents of a publication and holds them against one another and against what the store has.
@@ -248,6 +263,11 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	}
 	if len(e.Image.Streams) == 0 || e.Image.Streams[0].Dictionary {
 		return nil, fmt.Errorf("%w: to %s for who has no parent's files", ErrNoWay, l.Ref)
+	}
+	settled := *l
+	settled.Streams = e.Image.Streams
+	if err := c.settle(&settled); err != nil {
+		return nil, err
 	}
 	return []Entry{e}, nil
 }
