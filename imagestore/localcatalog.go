@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -253,9 +254,13 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	if err != nil {
 		return nil, err
 	}
+	// The stream is there already, and of use to who still has a parent that was deleted here.
+	all := *v
+	all.images = maps.Clone(v.gone)
+	maps.Copy(all.images, v.images)
 	e := Entry{Kind: KindEncoding, Replaces: r.Old, Image: &Listed{Ref: l.Ref}}
 	for _, x := range r.New {
-		s, err := c.examineStream(ctx, v, trust, m, StreamBlobs{Document: r.Stream, Index: x})
+		s, err := c.examineStream(ctx, &all, trust, m, StreamBlobs{Document: r.Stream, Index: x})
 		if err != nil {
 			return nil, err
 		}
@@ -264,6 +269,7 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	if len(e.Image.Streams) == 0 || e.Image.Streams[0].Dictionary {
 		return nil, fmt.Errorf("%w: to %s for who has no parent's files", ErrNoWay, l.Ref)
 	}
+	e.Image.Streams[0].NoDictionary = r.NoDictionary
 	settled := *l
 	settled.Streams = e.Image.Streams
 	if err := c.settle(&settled); err != nil {

@@ -25,14 +25,6 @@ func TestReceiveMemory(t *testing.T) {
 	ctx := t.Context()
 	p := newPublisher(t)
 	p.store.Key = p.o.Key
-	words := func(seed uint64, n int) []byte {
-		r := rand.New(rand.NewPCG(seed, 0))
-		var b bytes.Buffer
-		for b.Len() < n {
-			fmt.Fprintf(&b, "%x ", r.Uint64()>>(r.Uint64()%60))
-		}
-		return b.Bytes()[:n]
-	}
 	const size = 72 << 20 // more than two of the longest frames
 	old := words(1, size)
 	p.must(os.WriteFile(filepath.Join(p.dir, "large"), old, 0o644))
@@ -66,6 +58,16 @@ func TestReceiveMemory(t *testing.T) {
 	if peak > memoryLimit {
 		t.Errorf("receiving took %d bytes of memory, want at most %d", peak, memoryLimit)
 	}
+}
+
+// words is n bytes of words, which compress about as well as programs do, the same for the same seed.
+func words(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 0))
+	var b bytes.Buffer
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%x ", r.Uint64()>>(r.Uint64()%60))
+	}
+	return b.Bytes()[:n]
 }
 
 // receiveForMemory is the other process.
