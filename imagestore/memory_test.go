@@ -89,6 +89,11 @@ func receiveForMemory(t *testing.T, dir string) {
 	if r.Wire > r.Raw/4 {
 		t.Fatalf("%d bytes were fetched for %d: no dictionaries", r.Wire, r.Raw)
 	}
+	printPeak(t)
+}
+
+// printPeak says how much memory this process had at the most.
+func printPeak(t *testing.T) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)
