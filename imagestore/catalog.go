@@ -71,6 +71,8 @@ type Reencoding struct {
 	Stream blob.Digest   `json:"stream"` // the stream's document
 	Old    blob.Digest   `json:"old"`    // index of the encoding that goes
 	New    []blob.Digest `json:"new"`    // indexes of those that come; the first one needs no parent's files
+
+	NoDictionary bool `json:"noDictionary,omitempty"` // of the stream: see ListedStream
 }
 
 // Channel is a movable name for a version of a template.
@@ -133,6 +135,8 @@ type ListedStream struct {
 
 	Level      int  `json:"level,omitempty"`      // of the encoding; zero where nobody said
 	Dictionary bool `json:"dictionary,omitempty"` // decoding it takes the parent's files
+
+	NoDictionary bool `json:"noDictionary,omitempty"` // these would not make it smaller: it was tried
 }
 
 // ref is the parsed reference of a listed image; it was checked before it came into the log.

@@ -133,10 +133,15 @@ func (c *copier) run(ctx context.Context) error {
 		}
 		return err
 	}
-	if !c.o.Channels {
-		return nil
+	if c.o.Channels {
+		if err := c.channels(ctx, here, want); err != nil {
+			return err
+		}
 	}
-	return c.channels(ctx, here, want)
+	if len(c.out.Images) == 0 && len(c.out.Channels) == 0 {
+		return c.to.settle(ctx)
+	}
+	return nil
 }
 
 // publish adds the images in the order of the plan, each when its encodings are there.

@@ -65,10 +65,7 @@ func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
 	if first < len(f.index.Frames) {
 		at = f.index.Frames[first].Offset
 	}
-	if err := p.Truncate(at); err != nil {
-		return err
-	}
-	if _, err := p.Seek(at, io.SeekStart); err != nil {
+	if err := p.Cut(at); err != nil {
 		return err
 	}
 	c.advance(at, 0, at)

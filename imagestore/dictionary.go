@@ -18,11 +18,7 @@ var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
 // readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot be
 // decoded with less.
 func readDictionary(parent *content.Root, extracts []Extract, b []byte) ([]byte, error) {
-	var all int64
-	for _, e := range extracts {
-		all += e.Length
-	}
-	b = slices.Grow(b, int(all))
+	b = slices.Grow(b, int(Frame{Dictionary: extracts}.dictionarySize()))
 	for _, e := range extracts {
 		at := len(b)
 		b = b[:at+int(e.Length)]
@@ -71,9 +67,11 @@ func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
 		return nil, ErrNeedsParent
 	}
 	d := &frameDecoder{}
+	dict := int64(0)
 	for _, f := range x.Frames {
-		d.most, d.frame = max(d.most, int64(f.Pieces)*PieceSize), max(d.frame, f.Length)
+		d.most, d.frame, dict = max(d.most, int64(f.Pieces)*PieceSize), max(d.frame, f.Length), max(dict, f.dictionarySize())
 	}
+	d.dict = make([]byte, 0, dict)
 	limit := d.most
 	if x.NeedsParent() {
 		// The limit is one on windows too, and a window reaches back over the dictionary.

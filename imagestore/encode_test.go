@@ -112,6 +112,9 @@ func (p putFails) Put(_ context.Context, r io.Reader, _ blob.Digest) (blob.Diges
 func FuzzParseIndex(f *testing.F) {
 	f.Add([]byte(`{"format":"griddle-index/1","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + hexSum(nil) + `"}]}`))
 	f.Add([]byte(`{"format":"griddle-index/1","frames":[{"length":9223372036854775807,"pieces":4},{"length":9223372036854775807,"pieces":4}]}`))
+	f.Add([]byte(`{"format":"griddle-index/2","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"level":19,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + hexSum(nil) +
+		`","dict":[{"path":"usr/bin/x","offset":7,"length":33554431},{"path":"y","length":1}]}]}`))
+	f.Add([]byte(`{"format":"griddle-index/2","frames":[{"dict":[{"path":"../x","length":9223372036854775807},{"path":"/x","offset":-1}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := ParseIndex(b)
 		if err != nil {
@@ -119,6 +122,15 @@ func FuzzParseIndex(f *testing.F) {
 		}
 		var size, pieces int64
 		for _, fr := range x.Frames {
+			dict := int64(0)
+			for _, e := range fr.Dictionary {
+				if dict += e.Length; e.Length <= 0 || e.Offset < 0 || !filepath.IsLocal(e.Path) {
+					t.Errorf("ParseIndex accepted the extract %+v", e)
+				}
+			}
+			if dict > MaxDictionary || dict > 0 && x.Format == IndexFormat {
+				t.Errorf("ParseIndex accepted a dictionary of %d bytes in format %q", dict, x.Format)
+			}
 			size += fr.Length
 			pieces += int64(fr.Pieces)
 		}

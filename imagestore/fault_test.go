@@ -30,6 +30,7 @@ type scenario struct {
 
 func scenarios() []scenario {
 	parent, second := someBytes(1, 3000), someBytes(2, 5000)
+	var from *Store // that is pulled from
 	base := func(f *fixture) { f.publish("web:1@amd64", way{"", parent}) }
 	two := func(f *fixture) {
 		base(f)
@@ -61,6 +62,31 @@ func scenarios() []scenario {
 		}, nil},
 		{"recompress", base, func(f *fixture) error {
 			return f.s.Recompress(context.Background(), RecompressOptions{Level: 10, Workers: 1}, nil)
+		}, nil},
+		{"gc", func(f *fixture) {
+			two(f)
+			if err := f.s.SetKeep(context.Background(), Keep{Pattern: "web", Last: 1}); err != nil {
+				f.t.Fatal(err)
+			}
+		}, func(f *fixture) error {
+			_, err := f.s.GC(context.Background(), GCOptions{})
+			return err
+		}, nil},
+		{"pull", func(f *fixture) {
+			f.publish("other:1@amd64", way{"", second})
+			g := &fixture{t: f.t, dir: memoryDir(f.t), key: f.key}
+			var err error
+			if g.s, err = Open(g.dir); err == nil {
+				err = g.s.TrustKey(context.Background(), g.key.Public())
+			}
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			g.publish("web:1@amd64", way{"", parent})
+			from = g.s
+		}, func(f *fixture) error {
+			_, err := f.s.Copy(context.Background(), from, CopyOptions{Images: []string{"web"}, Jobs: 1})
+			return err
 		}, nil},
 	}
 }
@@ -119,7 +145,7 @@ func age(t testing.TB, dir string) {
 		if err != nil {
 			return err
 		}
-		at := i.ModTime().Add(-48 * time.Hour)
+		at := i.ModTime().Add(-8 * 24 * time.Hour)
 		return os.Chtimes(p, at, at)
 	})
 	if err != nil {
@@ -267,14 +293,14 @@ func (c *crash) clean(what, root string) {
 	clean(c.T, what, filepath.Join(root, "store"))
 }
 
-// clean lets two days pass and collects: what is then below the directory of a store is the catalog and the blobs that
+// clean lets a week pass and collects: what is then below the directory of a store is the catalog and the blobs that
 // it needs.
 func clean(t *testing.T, what, dir string) {
 	t.Helper()
 	age(t, dir)
 	s, err := Open(dir)
 	if err == nil {
-		s.Catalog.(*localCatalog).now = func() time.Time { return time.Now().Add(48 * time.Hour) }
+		s.Catalog.(*localCatalog).now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
 		_, err = s.Collect(t.Context())
 	}
 	if err != nil {

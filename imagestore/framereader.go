@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 
 	"griddle/imagestore/blob"
 )
@@ -62,10 +63,15 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops the fetching and waits for it to end.
+// Close stops the fetching, waits for it to end, and gives the memory back.
 func (r *frameReader) Close() error {
 	r.cancel()
 	for range r.out {
+	}
+	if r.free != nil {
+		r.rest, r.last, r.scratch, r.free = nil, nil, nil, nil
+		// The next stream of a chain takes as much again, and left to itself the collector lets both stand side by side.
+		runtime.GC()
 	}
 	return nil
 }
@@ -146,7 +152,7 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 		dst = &r.scratch
 	}
 	if int64(cap(*dst)) < want {
-		*dst = make([]byte, want)
+		*dst = make([]byte, min(dec.most, r.s.index.Raw)) // enough for all frames: what it grew out of would stay for a while
 	}
 	// The decoder writes no more than the slice holds, so a frame that decodes to more than its pieces ends here.
 	raw, err := dec.decode(f, frame, (*dst)[:0:want])

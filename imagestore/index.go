@@ -76,6 +76,14 @@ func (f Frame) checkDictionary() error {
 	return nil
 }
 
+// dictionarySize is the bytes of a frame's dictionary.
+func (f Frame) dictionarySize() (n int64) {
+	for _, e := range f.Dictionary {
+		n += e.Length
+	}
+	return n
+}
+
 // maxFrame is the longest that a frame of n pieces may be: zstd's own bound for incompressible input is shorter.
 func maxFrame(pieces int) int64 {
 	raw := int64(pieces) * PieceSize

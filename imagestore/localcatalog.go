@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -112,6 +113,9 @@ func (c *localCatalog) publish(ctx context.Context, v *view, p Publication, out 
 	case v.channels[l.Template][l.Version] != "":
 		return nil, fmt.Errorf("%w: %q is a channel of %s", ErrExists, l.Version, l.Template)
 	}
+	if err := c.settle(&l); err != nil {
+		return nil, err
+	}
 	e := Entry{Seq: v.entries + 1, Kind: kind, Image: &l}
 	if err := v.apply(&e); err != nil {
 		return nil, err
@@ -123,6 +127,18 @@ func (c *localCatalog) publish(ctx context.Context, v *view, p Publication, out 
 	shown := *v.images[l.Ref]
 	out.Image = &shown
 	return []Entry{e}, nil
+}
+
+// settle makes all blobs of an image durable. Whoever put them did so, but one that was found there may be of somebody who
+// was killed before he could.
+func (c *localCatalog) settle(l *Listed) error {
+	dir, ok := c.blobs.(interface{ Settle(blob.Digest) error })
+	if !ok {
+		return nil
+	}
+	var errs []error
+	l.blobs(func(d blob.Digest) { errs = append(errs, dir.Settle(d)) })
+	return errors.Join(errs...)
 }
 
 // examine reads all documents of a publication and holds them against one another and against what the store has.
@@ -238,9 +254,13 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	if err != nil {
 		return nil, err
 	}
+	// The stream is there already, and of use to who still has a parent that was deleted here.
+	all := *v
+	all.images = maps.Clone(v.gone)
+	maps.Copy(all.images, v.images)
 	e := Entry{Kind: KindEncoding, Replaces: r.Old, Image: &Listed{Ref: l.Ref}}
 	for _, x := range r.New {
-		s, err := c.examineStream(ctx, v, trust, m, StreamBlobs{Document: r.Stream, Index: x})
+		s, err := c.examineStream(ctx, &all, trust, m, StreamBlobs{Document: r.Stream, Index: x})
 		if err != nil {
 			return nil, err
 		}
@@ -248,6 +268,12 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	}
 	if len(e.Image.Streams) == 0 || e.Image.Streams[0].Dictionary {
 		return nil, fmt.Errorf("%w: to %s for who has no parent's files", ErrNoWay, l.Ref)
+	}
+	e.Image.Streams[0].NoDictionary = r.NoDictionary
+	settled := *l
+	settled.Streams = e.Image.Streams
+	if err := c.settle(&settled); err != nil {
+		return nil, err
 	}
 	return []Entry{e}, nil
 }

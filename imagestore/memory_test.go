@@ -25,14 +25,6 @@ func TestReceiveMemory(t *testing.T) {
 	ctx := t.Context()
 	p := newPublisher(t)
 	p.store.Key = p.o.Key
-	words := func(seed uint64, n int) []byte {
-		r := rand.New(rand.NewPCG(seed, 0))
-		var b bytes.Buffer
-		for b.Len() < n {
-			fmt.Fprintf(&b, "%x ", r.Uint64()>>(r.Uint64()%60))
-		}
-		return b.Bytes()[:n]
-	}
 	const size = 72 << 20 // more than two of the longest frames
 	old := words(1, size)
 	p.must(os.WriteFile(filepath.Join(p.dir, "large"), old, 0o644))
@@ -68,6 +60,16 @@ func TestReceiveMemory(t *testing.T) {
 	}
 }
 
+// words is n bytes of words, which compress about as well as programs do, the same for the same seed.
+func words(seed uint64, n int) []byte {
+	r := rand.New(rand.NewPCG(seed, 0))
+	var b bytes.Buffer
+	for b.Len() < n {
+		fmt.Fprintf(&b, "%x ", r.Uint64()>>(r.Uint64()%60))
+	}
+	return b.Bytes()[:n]
+}
+
 // receiveForMemory is the other process.
 func receiveForMemory(t *testing.T, dir string) {
 	st, err := Open(os.Getenv("GRIDDLE_TEST_STORE"))
@@ -87,6 +89,11 @@ func receiveForMemory(t *testing.T, dir string) {
 	if r.Wire > r.Raw/4 {
 		t.Fatalf("%d bytes were fetched for %d: no dictionaries", r.Wire, r.Raw)
 	}
+	printPeak(t)
+}
+
+// printPeak says how much memory this process had at the most.
+func printPeak(t *testing.T) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 // dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.
 //
 // Reading goes one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB for frames of
-// one piece, 130 MiB at the most. The caller closes the reader.
+// one piece, 130 MiB at the most, and free again when Close returns. The caller closes the reader.
 func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error) {
 	if i < 0 || i >= len(o.streams) {
 		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))

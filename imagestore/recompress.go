@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
 )
@@ -38,10 +35,12 @@ type Recompressed struct {
 var ErrNoProgram = errors.New("the zstd program is not installed")
 
 // Recompress encodes streams anew at a high level, by the zstd program with a window of 128 MiB and with frames of
-// MaxFramePieces. A delta gets a second encoding, whose frames have the parent's files as dictionaries. One durable line of
-// the catalog puts the new ones in the old one's place: the signed documents stay, so that the same bytes come out. The old
-// encoding is kept for a day, for those who are reading it. What is at that level already is left alone; a killed
-// Recompress leaves blobs to Collect. done is called after each stream; may be nil.
+// MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries; not over a
+// server, which has the trees. For each of the two one durable line of the catalog puts the new one in the old one's place, or beside
+// it: the signed documents stay, so that the same bytes come out. The old encoding is kept for a day, for those who
+// are reading it. What is done already is left alone, also by several who do this at once; a killed Recompress leaves
+// blobs to Collect. A stream that fails, a damaged one for example, does not stop the others: the error speaks of all
+// that did. done is called after each stream; may be nil.
 func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(Recompressed)) error {
 	if o.Level == 0 {
 		o.Level = 19
@@ -59,12 +58,16 @@ func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(R
 	if err != nil {
 		return fmt.Errorf("recompressing: %w", err)
 	}
+	var errs []error
 	for _, w := range work {
 		r, err := w.run(ctx)
-		if err != nil {
-			return fmt.Errorf("recompressing %s: %w", w.listed.Ref, err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("recompressing: %w", context.Cause(ctx))
 		}
-		if done != nil {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("recompressing %s: %w", w.listed.Ref, err))
+		}
+		if r.Before > 0 && done != nil {
 			done(r)
 		}
 	}
@@ -73,7 +76,7 @@ func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(R
 			return fmt.Errorf("recompressing: %w", err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // recompression is one stream that is to be made smaller.
@@ -82,6 +85,8 @@ type recompression struct {
 	o      RecompressOptions
 	listed *Listed
 	stream ListedStream
+	plain  bool // it is to be encoded anew
+	dict   bool // an encoding with dictionaries is to be made
 }
 
 func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recompression, error) {
@@ -89,7 +94,8 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 	if err != nil {
 		return nil, err
 	}
-	images := v.sorted()
+	usable := v.usable()
+	images := usable.sorted()
 	if len(o.Refs) > 0 {
 		images = nil
 		for _, r := range o.Refs {
@@ -97,7 +103,10 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 			if err != nil {
 				return nil, err
 			}
-			if !slices.Contains(images, l) {
+			if err := l.trusted(); err != nil {
+				return nil, fmt.Errorf("%s: %w", l.Ref, err)
+			}
+			if l = usable.images[l.Ref]; !slices.Contains(images, l) {
 				images = append(images, l)
 			}
 		}
@@ -105,106 +114,104 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 	var out []recompression
 	for _, l := range images {
 		for _, st := range l.Streams {
-			if !st.Dictionary && st.Level < o.Level {
-				out = append(out, recompression{s, o, l, st})
+			if w := (recompression{s: s, o: o, listed: l, stream: st}); w.needed(usable) {
+				out = append(out, w)
 			}
 		}
 	}
 	return out, nil
 }
 
-func (w recompression) run(ctx context.Context) (Recompressed, error) {
-	start := time.Now()
-	out := Recompressed{Ref: w.listed.Ref, Parent: w.stream.Parent, Before: w.stream.Wire}
-	e := Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers, FramePieces: MaxFramePieces, Nice: w.o.Nice}
-	passes := int64(1)
-	if w.stream.Parent != "" && w.s.trees != "" {
-		passes = 2
+// needed says whether anything is to be done about the stream, and notes what.
+func (w *recompression) needed(v *view) bool {
+	if w.stream.Dictionary {
+		return false
 	}
-	e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, raw, passes*w.stream.Raw) }
-	plain, err := w.encode(ctx, e, nil)
+	w.plain = w.stream.Level < w.o.Level
+	// A store without trees, one behind a server, cannot make dictionaries. Nor can anybody of a deleted parent.
+	w.dict = w.s.trees != "" && v.images[w.stream.Parent] != nil && !w.stream.NoDictionary &&
+		!slices.ContainsFunc(w.listed.Streams, func(s ListedStream) bool { return s.Dictionary && s.Document == w.stream.Document })
+	return w.plain || w.dict
+}
+
+// look finds the stream again as the catalog has it now: what was to be done may be done, or the image deleted.
+func (w *recompression) look(ctx context.Context) (bool, error) {
+	v, err := w.s.view(ctx)
 	if err != nil {
+		return false, err
+	}
+	v = v.usable()
+	l := v.images[w.listed.Ref]
+	if l == nil {
+		return false, nil
+	}
+	i := slices.IndexFunc(l.Streams, func(s ListedStream) bool { return s.Index == w.stream.Index && s.Document == w.stream.Document })
+	if i < 0 {
+		return false, nil
+	}
+	w.listed, w.stream = l, l.Streams[i]
+	return w.needed(v), nil
+}
+
+// run does what is to be done about the stream. What it gives is empty where that was nothing.
+func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
+	if needed, err := w.look(ctx); !needed || err != nil {
 		return out, err
 	}
-	change := Reencoding{Ref: w.listed.Ref, Stream: w.stream.Document, Old: w.stream.Index, New: []blob.Digest{plain.Index}}
-	out.After = plain.Wire
-	if passes == 2 {
-		e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, w.stream.Raw+raw, passes*w.stream.Raw) }
+	start := time.Now()
+	passes := int64(0)
+	for _, p := range []bool{w.plain, w.dict} {
+		if p {
+			passes++
+		}
+	}
+	e := Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers, FramePieces: MaxFramePieces, Nice: w.o.Nice}
+	before, base := w.stream.Wire, int64(0)
+	e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, base+raw, passes*w.stream.Raw) }
+	defer func() {
+		if err != nil {
+			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure.
+			if needed, lerr := w.look(ctx); lerr == nil && !needed {
+				err = nil
+			}
+		}
+		out.Seconds = time.Since(start).Seconds()
+	}()
+	// Each pass is in the catalog when it is through: that one is killed, or fails, costs nothing of the other.
+	if w.plain {
+		plain, err := w.encode(ctx, e, nil)
+		if err == nil {
+			err = w.swap(ctx, Reencoding{New: []blob.Digest{plain.Index}})
+		}
+		if err != nil {
+			return out, err
+		}
+		w.stream.Index, w.stream.Wire = plain.Index, plain.Wire
+		base = w.stream.Raw
+	}
+	out = Recompressed{Ref: w.listed.Ref, Parent: w.stream.Parent, Before: before, After: w.stream.Wire}
+	if w.dict {
 		with, err := w.withDictionaries(ctx, e)
 		if err != nil {
 			return out, err
 		}
+		change := Reencoding{New: []blob.Digest{w.stream.Index}, NoDictionary: true}
 		// Who has the files fetches fewer bytes, or it was for nothing.
-		if with.Wire < plain.Wire {
-			change.New = append(change.New, with.Index)
+		if with.Wire < w.stream.Wire {
+			change.New, change.NoDictionary = append(change.New, with.Index), false
+		}
+		if err := w.swap(ctx, change); err != nil {
+			return out, err
+		}
+		if !change.NoDictionary {
 			out.Dictionary = with.Wire
 		}
 	}
-	_, err = w.s.Catalog.Change(ctx, Change{Reencode: &change})
-	out.Seconds = time.Since(start).Seconds()
-	return out, err
+	return out, nil
 }
 
-// withDictionaries makes the encoding for who has the parent.
-func (w recompression) withDictionaries(ctx context.Context, e Encoder) (Encoded, error) {
-	ref, err := ParseRef(w.stream.Parent)
-	if err != nil {
-		return Encoded{}, err
-	}
-	parent, err := w.s.tree(ctx, ref, func(string, int64, int64) {})
-	if err != nil {
-		return Encoded{}, err
-	}
-	defer parent.release()
-	image, err := ParseRef(w.listed.Ref)
-	if err != nil {
-		return Encoded{}, err
-	}
-	l, err := w.s.Resolve(ctx, image)
-	if err != nil {
-		return Encoded{}, err
-	}
-	opened, err := w.s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
-	if err != nil {
-		return Encoded{}, err
-	}
-	m, err := opened.Content(ctx)
-	if err != nil {
-		return Encoded{}, err
-	}
-	d := newDictionaries(parent.Content, m)
-	e.Parent, e.Dictionary = parent.Dir, d.frame
-	return w.encode(ctx, e, d)
-}
-
-// encode reads the stream, verified, and encodes it. d, where it is not nil, learns on the way what the stream is about.
-func (w recompression) encode(ctx context.Context, e Encoder, d *dictionaries) (Encoded, error) {
-	plan := Plan{Ref: w.listed.Ref, Document: w.listed.Document,
-		Streams: []PlanStream{{w.stream.Document, w.stream.Index, w.stream.Raw, w.stream.Wire}}}
-	opened, err := w.s.Open(ctx, plan, OpenOptions{})
-	if err != nil {
-		return Encoded{}, err
-	}
-	in, err := opened.OpenStream(ctx, 0, "")
-	if err != nil {
-		return Encoded{}, err
-	}
-	defer in.Close()
-	if d == nil {
-		return e.Encode(ctx, in, w.s.Blobs)
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	r, p := io.Pipe()
-	var out Encoded
-	g.Go(func() error {
-		err := d.pass(in, p)
-		p.CloseWithError(err)
-		return err
-	})
-	g.Go(func() (err error) {
-		out, err = e.Encode(gctx, r, w.s.Blobs)
-		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		return err
-	})
-	return out, g.Wait()
+func (w recompression) swap(ctx context.Context, r Reencoding) error {
+	r.Ref, r.Stream, r.Old = w.listed.Ref, w.stream.Document, w.stream.Index
+	_, err := w.s.Catalog.Change(ctx, Change{Reencode: &r})
+	return err
 }

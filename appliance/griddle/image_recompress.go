@@ -20,7 +20,8 @@ func imageRecompressCommand(e *env) *cobra.Command {
 		Long: "Encode images, or all that there are, at zstd's level 19 with a long window. Deltas are encoded a second time with the\n" +
 			"parent's files as dictionaries, for machines that hold the parent. The images stay what they are, signatures\n" +
 			"included; who fetches one at the moment goes on undisturbed. A server does it by itself, in the background; over --server\n" +
-			"this command does the work here, and leaves the dictionaries to the server.",
+			"this command does the work here, and leaves the dictionaries to the server, which has the trees. What is damaged does not\n" +
+			"stop the rest.",
 		Example: "  griddle image recompress web:latest\n  griddle image recompress",
 		Args:    cobra.ArbitraryArgs,
 	}
@@ -52,11 +53,9 @@ func imageRecompressCommand(e *env) *cobra.Command {
 		if errors.Is(err, imagestore.ErrNoProgram) {
 			return withHint(err, "apt-get install zstd")
 		}
-		if err != nil {
-			return err
-		}
+		// What was done before or beside a failure is done, and shown.
 		if out.json() {
-			return writeJSON(e.stdout, all)
+			return errors.Join(writeJSON(e.stdout, all), err)
 		}
 		for _, r := range all {
 			from := "whole"
@@ -71,7 +70,7 @@ func imageRecompressCommand(e *env) *cobra.Command {
 				return err
 			}
 		}
-		if len(all) == 0 {
+		if len(all) == 0 && err == nil {
 			_, err = fmt.Fprintln(e.stdout, "All of it is as small as that already.")
 		}
 		return err

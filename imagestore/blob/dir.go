@@ -175,6 +175,27 @@ func (s *Dir) commit(f *durable.File, d Digest) error {
 	return s.disk.SyncDir(filepath.Dir(name))
 }
 
+// Settle makes a blob that is there durable: one that was found there may be of a Put that was killed before it was.
+// ErrNotExist where there is none.
+func (s *Dir) Settle(d Digest) error {
+	name, err := s.file(d)
+	if err != nil {
+		return err
+	}
+	f, err := s.disk.OpenFile(name, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("settling blob %s: %w", d, ErrNotExist)
+	}
+	if err != nil {
+		return fmt.Errorf("settling blob %s: %w", d, err)
+	}
+	defer f.Close()
+	if err := errors.Join(f.Sync(), s.disk.SyncDir(filepath.Dir(name)), s.disk.SyncDir(filepath.Dir(filepath.Dir(name)))); err != nil {
+		return fmt.Errorf("settling blob %s: %w", d, err)
+	}
+	return nil
+}
+
 // List implements Store.
 func (s *Dir) List(ctx context.Context, f func(Info) error) error {
 	root := filepath.Join(s.path, "sha256")

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/durable"
 )
 
 // partialAge is how long a partial file that nobody touched is kept for somebody to go on with.
@@ -18,10 +21,38 @@ const partialAge = 7 * 24 * time.Hour
 // Partial is a blob that comes in parts, over more than one run of a program: DIR/partial/HEX, locked while it is open. What
 // it holds is unchecked, also what was written before a crash: whoever goes on with it reads and verifies it first.
 type Partial struct {
-	*os.File
-	dir *Dir
-	d   Digest
+	*durable.File
+	lock *os.File // the same file; committing closes the other one
+	at   int64    // where reading and writing go on
+	dir  *Dir
+	d    Digest
 }
+
+// Read implements io.Reader, from the beginning.
+func (p *Partial) Read(b []byte) (int, error) {
+	n, err := p.ReadAt(b, p.at)
+	p.at += int64(n)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// Write implements io.Writer, from where reading or Cut has come to.
+func (p *Partial) Write(b []byte) (int, error) {
+	n, err := p.WriteAt(b, p.at)
+	p.at += int64(n)
+	return n, err
+}
+
+// Cut leaves the first n bytes, and writing goes on there.
+func (p *Partial) Cut(n int64) error {
+	p.at = n
+	return p.Truncate(n)
+}
+
+// Close ends the work on the file, which stays for the next time.
+func (p *Partial) Close() error { return errors.Join(p.File.Close(), p.lock.Close()) }
 
 // Partial opens what there is of d, or an empty file. It waits, until ctx ends, for another process that has it open; where
 // that one finished the blob, what is returned is empty and the blob is there.
@@ -30,24 +61,44 @@ func (s *Dir) Partial(ctx context.Context, d Digest) (*Partial, error) {
 		return nil, err
 	}
 	dir := filepath.Join(s.path, "partial")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := s.disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening part of blob %s: %w", d, err)
 	}
+	path := filepath.Join(dir, d.Hex())
 	for {
-		f, err := os.OpenFile(filepath.Join(dir, d.Hex()), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+		p, err := s.openPartial(ctx, path, d)
 		if err != nil {
 			return nil, fmt.Errorf("opening part of blob %s: %w", d, err)
 		}
-		locked, err := lockPart(ctx, f)
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("opening part of blob %s: %w", d, err)
+		if p != nil {
+			return p, nil
 		}
-		if locked {
-			return &Partial{f, s, d}, nil
-		}
-		f.Close() // the file was finished, or thrown away, while this waited
 	}
+}
+
+// openPartial opens and locks the file, or gives nil where it was finished, or thrown away, while this waited.
+func (s *Dir) openPartial(ctx context.Context, path string, d Digest) (*Partial, error) {
+	f, err := s.disk.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	p := &Partial{File: f, lock: lock, dir: s, d: d}
+	locked, err := lockPart(ctx, lock)
+	if err == nil && locked {
+		mine, merr := f.Stat()
+		named, nerr := lock.Stat()
+		if err = errors.Join(merr, nerr); err == nil && os.SameFile(mine, named) {
+			return p, nil
+		}
+	}
+	return nil, errors.Join(err, p.Close())
 }
 
 // lockPart locks f, and says whether it still has its name.
@@ -82,13 +133,9 @@ func (p *Partial) Commit(got Digest) error {
 	if got != p.d {
 		return errors.Join(fmt.Errorf("putting blob %s: %w: got %s", p.d, ErrMismatch, got), p.Discard())
 	}
-	// The lock is held until the file has its other name: committing closes what it is given, and whoever got the lock
-	// before the rename would take the blob for a part.
-	f, err := p.dir.disk.OpenFile(p.Name(), os.O_RDWR, 0)
-	if err == nil {
-		err = p.dir.commit(f, p.d)
-	}
-	if err := errors.Join(err, p.Close()); err != nil {
+	// The lock is held until the file has its other name: whoever got it before would take the blob for a part.
+	err := p.dir.commit(p.File, p.d)
+	if err := errors.Join(err, p.lock.Close()); err != nil {
 		return fmt.Errorf("putting blob %s: %w", p.d, err)
 	}
 	return nil
@@ -96,7 +143,7 @@ func (p *Partial) Commit(got Digest) error {
 
 // Discard removes the file.
 func (p *Partial) Discard() error {
-	err := os.Remove(p.Name())
+	err := p.dir.disk.Remove(p.Name())
 	return errors.Join(err, p.Close())
 }
 
@@ -117,7 +164,7 @@ func (s *Dir) clearPartials() {
 			continue
 		}
 		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			os.Remove(f.Name())
+			s.disk.Remove(f.Name())
 		}
 		f.Close()
 	}

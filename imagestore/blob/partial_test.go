@@ -20,7 +20,7 @@ func TestPartial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.WriteString("who"); err != nil {
+	if _, err := p.Write([]byte("who")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -36,7 +36,7 @@ func TestPartial(t *testing.T) {
 		}
 		waits <- p
 	}()
-	if _, err := p.WriteString("le"); err != nil {
+	if _, err := p.Write([]byte("le")); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Commit(d); err != nil {
@@ -53,7 +53,7 @@ func TestPartial(t *testing.T) {
 	if b, err := ReadAll(t.Context(), s, d, 100); err != nil || string(b) != "whole" {
 		t.Errorf("the blob is %q, %v", b, err)
 	}
-	if _, err := other.WriteString("wrong"); err != nil {
+	if _, err := other.Write([]byte("wrong")); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Commit(Sum([]byte("wrong"))); !errors.Is(err, ErrMismatch) {

@@ -1,4 +1,4 @@
-// Package source finds what a publisher names, takes a private copy of it, and sends that copy as a send stream.
+// Package source finds what a publisher names, and takes a private copy of it that holds still.
 //
 // Call Find, then Take, then package delta on Copy.Dir; end with Copy.Keep or Copy.Discard. Find takes
 //
