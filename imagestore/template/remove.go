@@ -48,7 +48,11 @@ func (d *directory) removeName(name string) {
 	if d.err != nil {
 		return
 	}
-	if err := unix.Unlinkat(d.fd, name, flags); err != nil {
+	err := unix.Unlinkat(d.fd, name, flags)
+	if err == unix.EPERM && d.loosen(name, &st) {
+		err = unix.Unlinkat(d.fd, name, flags)
+	}
+	if err != nil {
 		d.fail(d.path+"/"+name, err)
 		return
 	}
@@ -73,7 +77,11 @@ func (d *directory) empty(name string) {
 		d.removeName(name)
 		return
 	}
-	fd, err := unix.Openat(d.fd, name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	const how = unix.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Openat(d.fd, name, how, 0)
+	if err == unix.EPERM && d.loosen(name, &st) {
+		fd, err = unix.Openat(d.fd, name, how, 0)
+	}
 	if err == nil {
 		defer unix.Close(fd)
 		err = unix.Ftruncate(fd, 0)

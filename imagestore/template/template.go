@@ -21,7 +21,8 @@
 //
 // What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one name, and
 // removed where it has several, since the others may be programs. An emptied file, and a directory out of which
-// something was removed, keep their times, so that the copy of an unchanged tree comes out unchanged.
+// something was removed, keep their times, so that the copy of an unchanged tree comes out unchanged. What chattr(1) made
+// immutable or append-only loses that where it is in the way.
 //
 // # A hostile copy
 //

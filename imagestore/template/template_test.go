@@ -267,19 +267,56 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestNoTypes has a filesystem whose directories do not tell what is in them: ext4 as older mkfs made it.
-func TestNoTypes(t *testing.T) {
+// ext4 mounts a new filesystem with the given features.
+func ext4(t *testing.T, features string) (dir string) {
+	t.Helper()
 	base := t.TempDir()
 	disk, dir := filepath.Join(base, "disk"), filepath.Join(base, "dir")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range [][]string{{"truncate", "-s", "16M", disk}, {"mkfs.ext4", "-q", "-O", "^filetype", disk}, {"mount", "-o", "loop", disk, dir}} {
-		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s; run make deps where it is missing", c[0], err, out)
+	run(t, "truncate", "-s", "16M", disk)
+	run(t, "mkfs.ext4", "-q", "-O", features, disk)
+	run(t, "mount", "-o", "loop", disk, dir)
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+func run(t *testing.T, program string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
+		t.Fatalf("%s is missing; run make deps", program)
+	} else if err != nil {
+		t.Fatalf("%s: %v: %s", program, err, out)
+	}
+}
+
+// TestAttributes has files and directories that may not be changed.
+func TestAttributes(t *testing.T) {
+	dir := ext4(t, "filetype")
+	plant(t, dir, "var/log/secure", "var/log/old.1", "etc/ssh/ssh_host_rsa_key", "etc/machine-id", "etc/resolv.conf", "tmp/a/b")
+	run(t, "chattr", "+a", filepath.Join(dir, "var/log/secure"), filepath.Join(dir, "var/log"), filepath.Join(dir, "tmp/a"))
+	run(t, "chattr", "+i", filepath.Join(dir, "etc/ssh/ssh_host_rsa_key"), filepath.Join(dir, "etc/ssh"), filepath.Join(dir, "etc/machine-id"), filepath.Join(dir, "etc/resolv.conf"))
+	if _, err := Clean(context.Background(), dir, Options{Warn: func(w string) { t.Error(w) }}); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.DeleteFunc(names(t, dir), func(n string) bool { return n == "lost+found/" })
+	if want := []string{"etc/", "etc/machine-id=", "etc/resolv.conf", "etc/ssh/", "tmp/", "var/", "var/log/", "var/log/secure="}; !slices.Equal(got, want) {
+		t.Errorf("left is %q, want %q", got, want)
+	}
+	if out, err := exec.Command("lsattr", filepath.Join(dir, "etc/resolv.conf")).Output(); err != nil || !strings.Contains(strings.Fields(string(out))[0], "i") {
+		t.Errorf("lsattr of resolv.conf = %s, %v, want it immutable still", out, err)
+	}
+	for line := range strings.Lines(survey(t, dir)) {
+		if line != "\n" && !strings.Contains(line, "lost+found") && !strings.Contains(line, " 1000000000.0000000000 ") {
+			t.Errorf("times changed: %s", line)
 		}
 	}
-	t.Cleanup(func() { unix.Unmount(dir, 0) })
+}
+
+// TestNoTypes has a filesystem whose directories do not tell what is in them, as older mkfs made it.
+func TestNoTypes(t *testing.T) {
+	dir := ext4(t, "^filetype")
 	tree := filepath.Join(dir, "tree")
 	plant(t, tree, "etc/ssh/ssh_host_rsa_key", "home/ada/.bash_history", "var/log/app/log.1", "var/log/journal/0123/x", "var/log/link->app", "tmp/a/b")
 	if _, err := Clean(context.Background(), tree, Options{Warn: func(w string) { t.Error(w) }}); err != nil {
