@@ -14,7 +14,7 @@ mkdir "$fs"
 truncate -s 6G "$work/disk"
 mkfs.btrfs -q "$work/disk"
 mount -o loop,noatime "$work/disk" "$fs"
-trap 'for m in proc dev; do mountpoint -q "$root/$m" && umount "$root/$m"; done; umount "$fs"; rm -rf "$work"' EXIT
+trap 'cd /; for m in proc dev; do mountpoint -q "$root/$m" && umount "$root/$m"; done; umount "$fs"; rm -rf "$work"' EXIT
 
 btrfs -q subvolume create "$root"
 debootstrap --variant=minbase "$suite" "$root" "$mirror"
