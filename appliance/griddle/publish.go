@@ -57,7 +57,8 @@ subvolume), and the next version is sent as what changed since. The images are s
   griddle publish lxc:web/snap0 web:1.0 --description "nginx on Debian 12"
   griddle publish btrfs:/srv/templates/web shop/web --server https://192.168.1.1:8443
   ssh build tar -C /srv/web --xattrs --acls --sparse --numeric-owner -cz . | griddle publish tar:- web
-  skopeo copy docker://debian:12 oci:/tmp/debian:12 && griddle publish oci:/tmp/debian:12 debian`,
+  skopeo copy docker://debian:12 oci:/tmp/debian:12 && griddle publish oci:/tmp/debian:12 debian
+  griddle image stream web --tar --server https://10.0.0.1:8443 | griddle publish tar:- shop/web   # another appliance's image, as one's own`,
 		Args: cobra.ExactArgs(2),
 	}
 	store.add(c)
