@@ -15,7 +15,6 @@ func timeOf(t content.Time) time.Time { return time.Unix(t.Sec, int64(t.Nsec)).U
 type change struct {
 	e, was *content.Entry // of the same type
 	clone  clone
-	old    []Range
 }
 
 func sameData(a, b *content.Entry) bool { return a.Size == b.Size && a.SHA256 == b.SHA256 }
@@ -58,7 +57,7 @@ func (c *change) data(w *worker) error {
 		return err
 	}
 	defer f.close()
-	if err := w.whole(c.e, f, c.old); err != nil {
+	if err := w.whole(c.e, f); err != nil {
 		return err
 	}
 	return w.check(c.e)
@@ -154,7 +153,7 @@ func (c *change) runs(w *worker, data, a, b []byte, offset, size int64) (int64, 
 			end += block
 		}
 		n := min(end, len(data)) - i
-		to, err := w.begin(c.e.Path, offset+int64(i), n, c.old)
+		to, err := w.begin(c.e.Path, offset+int64(i), n)
 		if err != nil {
 			return 0, err
 		}

@@ -17,7 +17,6 @@ type creation struct {
 	first bool
 	// clone is a file of the parent with the same content, where there is one.
 	clone clone
-	old   []Range // of whole files of the parent that are like it
 }
 
 func (c *creation) weight() int64 {
@@ -89,7 +88,7 @@ func (c *creation) file(w *worker) error {
 			return err
 		}
 	}
-	if err := w.whole(c.e, f, c.old); err != nil {
+	if err := w.whole(c.e, f); err != nil {
 		return err
 	}
 	if c.first {

@@ -44,23 +44,8 @@ type Tree struct {
 type Options struct {
 	// Name is what the stream calls the subvolume: a single file name.
 	Name string
-	// Origin is called for data of a delta, from one goroutine and before the bytes that it speaks of are written.
-	Origin func(Origin)
 	// Progress is called after every write, from the same goroutine, with the bytes written so far.
 	Progress func(raw int64)
-}
-
-// Origin says where in the parent the like of a range of the stream can be found: what a dictionary is made of.
-type Origin struct {
-	Offset, Length int64   // in the raw stream, bytes: consecutive writes of one file
-	Path           string  // of the file that is made
-	Old            []Range // of the parent, best first, at least one
-}
-
-// Range is a part of a regular file.
-type Range struct {
-	Path           string
-	Offset, Length int64
 }
 
 // ErrChanged is wrapped by the error of a file that is not what its manifest says; the error names the path.

@@ -78,7 +78,7 @@ func (f *file) data(offset int64) (from, to int64, err error) {
 }
 
 // whole writes all data of an empty file, leaves its holes alone, and hashes both into w.hash.
-func (w *worker) whole(e *content.Entry, f *file, old []Range) error {
+func (w *worker) whole(e *content.Entry, f *file) error {
 	w.hash.Reset()
 	written := int64(0)
 	for offset := int64(0); offset < f.size; {
@@ -91,7 +91,7 @@ func (w *worker) whole(e *content.Entry, f *file, old []Range) error {
 		}
 		for offset = from; offset < to; {
 			n := min(to-offset, maxData)
-			b, err := w.begin(e.Path, offset, int(n), old)
+			b, err := w.begin(e.Path, offset, int(n))
 			if err != nil {
 				return err
 			}
@@ -111,23 +111,14 @@ func (w *worker) whole(e *content.Entry, f *file, old []Range) error {
 }
 
 // begin adds a write whose n bytes of data are filled in by the caller, who calls seal then.
-func (w *worker) begin(path string, offset int64, n int, old []Range) ([]byte, error) {
+func (w *worker) begin(path string, offset int64, n int) ([]byte, error) {
 	if err := w.ctx.Err(); err != nil {
 		return nil, err
 	}
-	size := sendstream.WriteOverhead(path) + n
-	if err := w.room(size); err != nil {
+	if err := w.room(sendstream.WriteOverhead(path) + n); err != nil {
 		return nil, err
 	}
 	c := w.now
-	if len(old) > 0 {
-		start := int64(len(c.b))
-		if k := len(c.origins); k > 0 && c.origins[k-1].Path == path && c.origins[k-1].Offset+c.origins[k-1].Length == start {
-			c.origins[k-1].Length += int64(size)
-		} else {
-			c.origins = append(c.origins, Origin{Offset: start, Length: int64(size), Path: path, Old: near(old, offset)})
-		}
-	}
 	var err error
 	c.b, err = w.enc.AppendWrite(c.b, path, uint64(offset), n)
 	return c.b[len(c.b)-n:], err

@@ -14,14 +14,21 @@ const (
 	window    = 4 << 20 // bytes of an old file that are named for a part of a new one
 )
 
-// likeness finds files of the parent whose content may be like that of a new one, by their names and sizes.
-type likeness struct {
+// Range is a part of a regular file.
+type Range struct {
+	Path           string
+	Offset, Length int64 // bytes
+}
+
+// Likeness finds files of a tree whose content may be like that of a new one, by their names and sizes.
+type Likeness struct {
 	byPath map[string]*content.Entry      // regular files, by all their paths
 	byKey  [3]map[string][]*content.Entry // by keys
 }
 
-func newLikeness(m *content.Manifest) *likeness {
-	l := &likeness{byPath: map[string]*content.Entry{}}
+// NewLikeness reads the manifest of the tree.
+func NewLikeness(m *content.Manifest) *Likeness {
+	l := &Likeness{byPath: map[string]*content.Entry{}}
 	for i := range l.byKey {
 		l.byKey[i] = map[string][]*content.Entry{}
 	}
@@ -59,8 +66,12 @@ func keys(path string) [3]string {
 	return [3]string{f, name, parent(f) + "/" + suffix}
 }
 
-// find gives at most maxLike whole files of the parent, best first.
-func (l *likeness) find(e *content.Entry) []Range {
+// Find gives parts of at most three files of the tree, best first, that may be like the bytes of the regular file e at
+// offset and behind it: whole files, or 4 MiB of longer ones. Where the tree has a file at the same path, that is the first.
+func (l *Likeness) Find(e *content.Entry, offset int64) []Range { return near(l.find(e), offset) }
+
+// find gives at most maxLike whole files, best first.
+func (l *Likeness) find(e *content.Entry) []Range {
 	var out []Range
 	take := func(o *content.Entry) {
 		if !slices.ContainsFunc(out, func(r Range) bool { return r.Path == o.Path }) && len(out) < maxLike {

@@ -28,7 +28,7 @@ func TestLikeness(t *testing.T) {
 	file := func(path string, size int64) content.Entry {
 		return content.Entry{Path: path, Type: content.Regular, Size: size}
 	}
-	l := newLikeness(&content.Manifest{Entries: []content.Entry{
+	l := NewLikeness(&content.Manifest{Entries: []content.Entry{
 		{Path: ".", Type: content.Directory},
 		file("boot/vmlinuz-6.1.0-1", 8<<20),
 		file("doc/empty", 0),

@@ -170,10 +170,7 @@ func deltaAllWays(t *testing.T, before, now delta.Tree, name string) []byte {
 	for i := range streams {
 		o := delta.Options{Name: name}
 		from := before
-		switch i {
-		case 1:
-			o.Origin = func(delta.Origin) {}
-		case 2:
+		if i == 2 {
 			from.Dir = ""
 		}
 		var b bytes.Buffer

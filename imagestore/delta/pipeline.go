@@ -35,9 +35,8 @@ type job struct {
 
 // chunk is consecutive bytes of the stream.
 type chunk struct {
-	b       []byte
-	origins []Origin    // their offsets count from the chunk's first byte
-	home    chan *chunk // where it goes when it is written
+	b    []byte
+	home chan *chunk // where it goes when it is written
 }
 
 type pipeline struct {
@@ -166,10 +165,6 @@ func (p pipeline) collect(ctx context.Context, ordered <-chan *job) (written int
 			}
 			if !more {
 				break
-			}
-			for _, o := range c.origins {
-				o.Offset += written
-				p.o.Origin(o)
 			}
 			if _, err := p.out.Write(c.b); err != nil {
 				return 0, err

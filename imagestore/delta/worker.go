@@ -47,7 +47,7 @@ func (w *worker) room(n int) error {
 	if w.now == nil {
 		w.now = &chunk{b: make([]byte, 0, chunkSize), home: w.free}
 	}
-	w.now.b, w.now.origins = w.now.b[:0], w.now.origins[:0]
+	w.now.b = w.now.b[:0]
 	return nil
 }
 

@@ -18,7 +18,7 @@ const minClone = 512
 // written whole. Both manifests must be valid.
 func Write(ctx context.Context, w io.Writer, from, to Tree, o Options) (raw int64, err error) {
 	raw, err = pipeline{new: to.Dir, old: from.Dir, out: w, o: o}.run(ctx, func(_ context.Context, add adder) error {
-		p := newPlan(from, to, o.Origin != nil)
+		p := newPlan(from, to)
 		add(&command{Op: sendstream.OpSnapshot, Path: o.Name, UUID: to.UUID, Ctransid: to.Ctransid,
 			CloneUUID: from.UUID, CloneCtransid: from.Ctransid})
 		for _, phase := range []func(adder) error{p.remove, p.make, p.directories} {
@@ -39,7 +39,6 @@ type plan struct {
 	from, to Tree
 	old, new map[string]*inode // by each of their paths
 	bySum    map[[32]byte]*content.Entry
-	like     *likeness       // nil where nobody asks
 	touched  map[string]bool // directories whose names change
 }
 
@@ -66,7 +65,7 @@ func inodes(m *content.Manifest) map[string]*inode {
 	return all
 }
 
-func newPlan(from, to Tree, like bool) *plan {
+func newPlan(from, to Tree) *plan {
 	p := &plan{from: from, to: to, old: inodes(from.Content), new: inodes(to.Content), touched: map[string]bool{},
 		bySum: map[[32]byte]*content.Entry{}}
 	for i := range to.Content.Entries {
@@ -82,9 +81,6 @@ func newPlan(from, to Tree, like bool) *plan {
 		if _, ok := p.bySum[e.SHA256]; !ok {
 			p.bySum[e.SHA256] = e
 		}
-	}
-	if like {
-		p.like = newLikeness(from.Content)
 	}
 	return p
 }
@@ -213,7 +209,7 @@ func (p *plan) growing() map[string]bool {
 func (p *plan) creation(e *content.Entry) step {
 	c := &creation{e: e}
 	if e.Type == content.Regular {
-		c.clone, c.old = p.sources(e)
+		c.clone = p.cloned(e)
 	}
 	return c
 }
@@ -224,20 +220,17 @@ func (p *plan) change(add adder, e, was *content.Entry) error {
 	}
 	c := &change{e: e, was: was}
 	if !sameData(e, was) {
-		c.clone, c.old = p.sources(e)
+		c.clone = p.cloned(e)
 	}
 	return add(c)
 }
 
-// sources says from where the data of a file come: a clone, or data with files that are like them.
-func (p *plan) sources(e *content.Entry) (clone, []Range) {
+// cloned finds a file of the parent that has the content, if there is one.
+func (p *plan) cloned(e *content.Entry) clone {
 	if s := p.bySum[e.SHA256]; s != nil && s.Size == e.Size {
-		return clone{p.from.UUID, p.from.Ctransid, s.Path}, nil
+		return clone{p.from.UUID, p.from.Ctransid, s.Path}
 	}
-	if p.like == nil || e.Size == 0 {
-		return clone{}, nil
-	}
-	return clone{}, p.like.find(e)
+	return clone{}
 }
 
 // directories sends what is left to say of them.
