@@ -163,21 +163,9 @@ func (m making) encode(ctx context.Context) (Encoded, error) {
 
 // start has write make the stream, and encodes it as it comes, beside each other.
 func (m making) start(ctx context.Context, g *errgroup.Group, raw *tap, e *Encoded, write func(io.Writer, delta.Options) error) {
-	r, w := io.Pipe()
-	o := delta.Options{Name: m.name}
-	g.Go(func() error {
-		err := write(w, o)
-		w.CloseWithError(err) // nil is the end
-		return err
-	})
-	g.Go(func() error {
-		encoder := m.encoder
-		encoder.tap = raw
-		var err error
-		*e, err = encoder.Encode(ctx, r, m.s.Blobs)
-		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		return err
-	})
+	encoder := m.encoder
+	encoder.tap = raw
+	encoder.encodeWritten(ctx, g, m.s.Blobs, e, func(w io.Writer) error { return write(w, delta.Options{Name: m.name}) })
 }
 
 // check reads the stream and compares the manifest of what it makes with the tree's own.

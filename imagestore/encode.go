@@ -139,6 +139,22 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	return out, nil
 }
 
+// encodeWritten has write write the stream, and encodes it as it comes into out, both in g.
+func (e Encoder) encodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded, write func(io.Writer) error) {
+	r, w := io.Pipe()
+	g.Go(func() error {
+		err := write(w)
+		w.CloseWithError(err) // nil is the end
+		return err
+	})
+	g.Go(func() error {
+		var err error
+		*out, err = e.Encode(ctx, r, blobs)
+		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
+		return err
+	})
+}
+
 // read cuts r into frames and starts a worker for each, at most e.Workers at a time. The channel carries the places where
 // the results will be, in the order of the stream.
 func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frames chan<- chan encodedFrame) error {

@@ -100,6 +100,11 @@ func (s *Store) openDocuments(ctx context.Context, ref Ref) (Listed, *Opened, er
 	if err != nil {
 		return l, nil, err
 	}
-	opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+	opened, err := s.openDocument(ctx, &l)
 	return l, opened, err
+}
+
+// openDocument checks the signed document of an image that is listed; no stream comes with it.
+func (s *Store) openDocument(ctx context.Context, l *Listed) (*Opened, error) {
+	return s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
 }

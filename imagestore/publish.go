@@ -60,10 +60,10 @@ type Published struct {
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy
 }
 
-// Publish makes the next image of a source. It copies the source (package source says how), sends the copy once, and on
-// the way compresses, signs and stores the stream and computes the content manifest. The stream is a delta where the
-// newest image of that name that the store has was sent from a copy that is still kept beside the source, and full
-// otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
+// Publish makes the next image of a source. It copies the source (package source says how), has package delta write the
+// stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a delta
+// from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
+// from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
 // included, it is not, the copy is removed, and what blobs there are is left to Collect. ErrExists where the version was
 // published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
@@ -239,7 +239,7 @@ func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *sour
 			continue
 		}
 		if !c.Snapshot {
-			t, err := s.tree(ctx, l.ref(), o.phase)
+			t, err := s.tree(ctx, l.ref(), nil)
 			if errors.Is(err, ErrNoShelf) {
 				return nil, nil // the server may derive a delta
 			}
@@ -255,7 +255,7 @@ func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *sour
 		if err != nil {
 			return nil, err
 		}
-		opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+		opened, err := s.openDocument(ctx, l)
 		var m *content.Manifest
 		if err == nil {
 			m, err = opened.Content(ctx)
@@ -269,9 +269,6 @@ func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *sour
 	}
 	return nil, nil
 }
-
-// phase tells of work before the sending.
-func (o PublishOptions) phase(string, int64, int64) {}
 
 // send makes the stream of the copy, from nothing or from a base, and gives the encoding, the manifest and the
 // identity, still without a name.

@@ -2,7 +2,6 @@ package imagestore
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"golang.org/x/sync/errgroup"
@@ -14,20 +13,12 @@ func (w recompression) withDictionaries(ctx context.Context, e Encoder) (Encoded
 	if err != nil {
 		return Encoded{}, err
 	}
-	parent, err := w.s.tree(ctx, ref, func(string, int64, int64) {})
+	parent, err := w.s.tree(ctx, ref, nil)
 	if err != nil {
 		return Encoded{}, err
 	}
 	defer parent.release()
-	image, err := ParseRef(w.listed.Ref)
-	if err != nil {
-		return Encoded{}, err
-	}
-	l, err := w.s.Resolve(ctx, image)
-	if err != nil {
-		return Encoded{}, err
-	}
-	opened, err := w.s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+	opened, err := w.s.openDocument(ctx, w.listed)
 	if err != nil {
 		return Encoded{}, err
 	}
@@ -57,17 +48,7 @@ func (w recompression) encode(ctx context.Context, e Encoder, d *dictionaries) (
 		return e.Encode(ctx, in, w.s.Blobs)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	r, p := io.Pipe()
 	var out Encoded
-	g.Go(func() error {
-		err := d.pass(in, p)
-		p.CloseWithError(err)
-		return err
-	})
-	g.Go(func() (err error) {
-		out, err = e.Encode(gctx, r, w.s.Blobs)
-		r.CloseWithError(errors.Join(err, io.ErrClosedPipe))
-		return err
-	})
+	e.encodeWritten(gctx, g, w.s.Blobs, &out, func(to io.Writer) error { return d.pass(in, to) })
 	return out, g.Wait()
 }

@@ -85,7 +85,7 @@ func TestRecompress(t *testing.T) {
 	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, ErrNeedsParent) {
 		t.Errorf("opening it without the parent = %v, want ErrNeedsParent", err)
 	}
-	tree, err := p.store.tree(ctx, mustRef(t, one), func(string, int64, int64) {})
+	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
 	p.must(err)
 	defer tree.release()
 	with, plan, err := rawStream(t, p.store, two, tree.Dir, have)
@@ -150,7 +150,7 @@ func TestDictionaryRefuses(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
 	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
-	tree, err := p.store.tree(ctx, mustRef(t, one), func(string, int64, int64) {})
+	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
 	p.must(err)
 	defer tree.release()
 	have := PlanOptions{Have: []Ref{mustRef(t, one)}, Dictionaries: true}

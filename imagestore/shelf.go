@@ -45,7 +45,7 @@ type shelved struct {
 func (t *shelved) release() { t.lock.Close() }
 
 // tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
-// shorten the way to it.
+// shorten the way to it. progress is as ReceiveOptions.Progress; it may be nil.
 func (s *Store) tree(ctx context.Context, ref Ref, progress func(phase string, done, total int64)) (*shelved, error) {
 	t, err := s.findOrReceive(ctx, ref, progress)
 	if err != nil {
@@ -94,10 +94,14 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if t == nil && err == nil {
 		err = errors.New("it went away while it was received")
 	}
-	if err == nil {
-		err = s.trimShelf(shelfSize)
+	if err != nil {
+		return nil, err
 	}
-	return t, err
+	if err := s.trimShelf(shelfSize); err != nil {
+		t.release()
+		return nil, err
+	}
+	return t, nil
 }
 
 // onShelf holds the tree that is there, or gives nil.
@@ -120,7 +124,7 @@ func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
 	if err := touch(dir + usedMark); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	opened, err := s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+	opened, err := s.openDocument(ctx, l)
 	if err == nil {
 		t.Content, err = opened.Content(ctx)
 	}

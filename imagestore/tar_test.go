@@ -26,7 +26,7 @@ func TestTar(t *testing.T) {
 	ref := mustRef(t, p.publish().Ref)
 	var archive bytes.Buffer
 	p.must(p.store.Tar(ctx, ref, &archive, nil))
-	tree, err := p.store.tree(ctx, ref, func(string, int64, int64) {})
+	tree, err := p.store.tree(ctx, ref, nil)
 	p.must(err)
 	defer tree.release()
 	want := &content.Manifest{}
@@ -53,7 +53,7 @@ func TestTar(t *testing.T) {
 	p.must(err)
 	again, err := p.store.Publish(ctx, o)
 	p.must(err)
-	second, err := p.store.tree(ctx, mustRef(t, again.Ref), func(string, int64, int64) {})
+	second, err := p.store.tree(ctx, mustRef(t, again.Ref), nil)
 	p.must(err)
 	defer second.release()
 	sameContent(t, "publishing the archive made", second.Content, want)

@@ -126,7 +126,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 		if err != nil {
 			return err
 		}
-		held, err := c.store.tree(ctx, parent, func(string, int64, int64) {})
+		held, err := c.store.tree(ctx, parent, nil)
 		if err != nil {
 			return err
 		}
