@@ -109,7 +109,7 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 	if err := fits(doc, x, l.Identity); err != nil {
 		return err
 	}
-	if parent := doc.Parent; (parent == nil) != (s.Parent == "") || parent != nil && parent.Ref != s.Parent || x.Encoding != s.Encoding {
+	if !doc.standsOn(s.Parent) || x.Encoding != s.Encoding {
 		return fmt.Errorf("%w: the document differs from what the other store says", ErrSignature)
 	}
 	size, err := c.to.Blobs.Stat(ctx, x.Encoding)

@@ -138,6 +138,14 @@ func (s Stream) validate() error {
 	return nil
 }
 
+// standsOn says whether the stream is a delta from the image ref, or with "" a full one.
+func (s Stream) standsOn(ref string) bool {
+	if s.Parent == nil {
+		return ref == ""
+	}
+	return s.Parent.Ref == ref
+}
+
 func pieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }
 
 func checkSum(s string) error {

@@ -116,7 +116,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	if err := fits(s.doc, s.index, l.Identity); err != nil {
 		return err
 	}
-	if parent := s.doc.Parent; (parent == nil) != (ls.Parent == "") || parent != nil && parent.Ref != ls.Parent {
+	if !s.doc.standsOn(ls.Parent) {
 		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
 	}
 	tree := ""

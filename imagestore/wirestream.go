@@ -63,13 +63,11 @@ func (h server) stream(allowed func(*http.Request) error) http.HandlerFunc {
 
 // mayStream sees to it that there is something to stream, and that who asks may ask for the work.
 func (h server) mayStream(r *http.Request, ref Ref, from *Ref, format string, allowed func(*http.Request) error) error {
-	costs := format == formatTar
-	if !costs {
+	if format != formatTar {
 		_, err := h.s.streamPlan(r.Context(), ref, from)
 		if !errors.Is(err, ErrNoWay) || from == nil {
 			return err
 		}
-		costs = true
 	}
 	if err := allowed(r); err != nil {
 		return fmt.Errorf("%w: %w", blob.ErrDenied, err)
