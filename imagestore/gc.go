@@ -191,6 +191,22 @@ func (v *view) cutOff() (out []*Listed) {
 	return out
 }
 
+// cutBy lists the images that nothing leads to any more once those of refs are gone and those of derived have a full stream.
+// What is cut off already is no reason to keep anything.
+func (v *view) cutBy(refs, derived []string) (out []string) {
+	before := v.cutOff()
+	after := v.promising(derived)
+	for _, ref := range refs {
+		delete(after.images, ref)
+	}
+	for _, l := range after.cutOff() {
+		if !slices.ContainsFunc(before, func(b *Listed) bool { return b.Ref == l.Ref }) {
+			out = append(out, l.Ref)
+		}
+	}
+	return out
+}
+
 // expire checks an Expiry against what there is now, under the lock of the log, and returns the tombstones.
 func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error) {
 	falls := map[string]bool{}
@@ -201,26 +217,14 @@ func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error)
 	if e.DryRun {
 		derived = e.Derived
 	}
-	before := map[string]bool{} // cut off already: no reason to keep anything
-	for _, l := range v.cutOff() {
-		before[l.Ref] = true
-	}
-	after := v.promising(derived)
 	var out []Entry
 	for _, ref := range e.Refs {
 		if !falls[ref] {
 			return nil, fmt.Errorf("%w: %s is kept by a rule now", ErrInUse, ref)
 		}
-		delete(after.images, ref)
 		out = append(out, Entry{Kind: KindDelete, Ref: ref})
 	}
-	var cut []string
-	for _, l := range after.cutOff() {
-		if !before[l.Ref] {
-			cut = append(cut, l.Ref)
-		}
-	}
-	if len(cut) > 0 {
+	if cut := v.cutBy(e.Refs, derived); len(cut) > 0 {
 		return nil, fmt.Errorf("%w: they lead to %s", ErrInUse, strings.Join(cut, ", "))
 	}
 	return out, nil
@@ -232,7 +236,7 @@ func (c *localCatalog) rehearse(ctx context.Context, old []Entry, e Expiry) (*De
 	if err != nil {
 		return nil, err
 	}
-	tombs, err := c.expire(v, e, time.Now())
+	tombs, err := c.expire(v, e, c.now())
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 			return nil, err
 		case ch.Expire != nil:
 			gone = ch.Expire.Refs
-			return c.expire(v, *ch.Expire, time.Now())
+			return c.expire(v, *ch.Expire, c.now())
 		case ch.Collect:
 			return nil, nil
 		}
@@ -283,15 +283,7 @@ func (c *localCatalog) delete(v *view, ref string) ([]Entry, error) {
 	if v.images[ref] == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
 	}
-	delete(v.images, ref)
-	var cut []string
-	ways := v.ways(nil)
-	for _, l := range v.sorted() {
-		if _, ok := ways[l.Ref]; !ok {
-			cut = append(cut, l.Ref)
-		}
-	}
-	if len(cut) > 0 {
+	if cut := v.cutBy([]string{ref}, nil); len(cut) > 0 {
 		return nil, fmt.Errorf("%w: %s leads to %s", ErrInUse, ref, strings.Join(cut, ", "))
 	}
 	return []Entry{{Kind: KindDelete, Ref: ref}}, nil
@@ -332,7 +324,7 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 // publication that has not come to its own entry yet may count on them.
 func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []string, dry bool, done *Deleted) error {
 	keep, named := v.needed(), lastNamed(log)
-	err := c.eachLease(time.Now(), func(l leaseFile) {
+	err := c.eachLease(c.now(), func(l leaseFile) {
 		for _, d := range l.Blobs {
 			keep[d] = true
 		}
