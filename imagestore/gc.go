@@ -109,7 +109,7 @@ type gcPlan struct {
 
 func (v *view) planGC(out []*Listed, canDerive bool) gcPlan {
 	p := gcPlan{remove: []string{}}
-	all := v.ways(nil)
+	ways := v.keptWays()
 	stay := v.promising(nil)
 	falls := map[string]bool{}
 	for _, l := range out {
@@ -117,40 +117,39 @@ func (v *view) planGC(out []*Listed, canDerive bool) gcPlan {
 		delete(stay.images, l.Ref)
 	}
 	for {
-		cut := stay.cutOff()
+		cut := ways.cut(stay)
 		if len(cut) == 0 {
 			break
 		}
 		// The oldest first: later ones are deltas to it.
 		l := cut[0]
-		if canDerive {
+		if _, ok := ways.counting[l.Ref]; ok && canDerive {
 			p.derive = append(p.derive, l.Ref)
 			stay.promise(l.Ref)
 			continue
 		}
-		progress := false
 		for at := l.Ref; at != ""; {
 			if falls[at] {
 				delete(falls, at)
 				p.kept = append(p.kept, at)
 				stay.images[at] = v.images[at]
-				progress = true
 			}
-			r, ok := all[at]
+			r, ok := ways.to(at)
 			if !ok {
 				break
 			}
 			at = r.stream.Parent
-		}
-		if !progress {
-			delete(stay.images, l.Ref) // nothing led to it before
 		}
 	}
 	for ref := range falls {
 		p.remove = append(p.remove, ref)
 	}
 	// The farthest first: no cheapest way to another one leads through it, but to those that went before it.
-	slices.SortFunc(p.remove, func(a, b string) int { return cmp.Or(cmp.Compare(all[b].cost, all[a].cost), cmp.Compare(a, b)) })
+	slices.SortFunc(p.remove, func(a, b string) int {
+		x, _ := ways.to(a)
+		y, _ := ways.to(b)
+		return cmp.Or(cmp.Compare(y.cost, x.cost), cmp.Compare(a, b))
+	})
 	slices.Sort(p.kept)
 	return p
 }
@@ -168,20 +167,41 @@ func (v *view) promising(full []string) *view {
 	return &n
 }
 
-// promise gives an image a full stream that is not there yet.
+// promise gives an image a full stream that is not there yet, and that counts where the image does.
 func (v *view) promise(ref string) {
 	if l := v.images[ref]; l != nil {
 		c := *l
-		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1})
+		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1, Signer: l.Signer})
 		v.images[ref] = &c
 	}
 }
 
-// cutOff lists the images that nothing leads to, by template and the oldest first.
-func (v *view) cutOff() (out []*Listed) {
-	ways := v.ways(nil)
-	for _, l := range v.images {
-		if _, ok := ways[l.Ref]; !ok {
+// keptWays are the ways that deletions must leave.
+type keptWays struct{ any, counting map[string]reach }
+
+// keptWays finds, beside the cheapest ways, those of images and streams whose signatures count: a machine is given no others.
+func (v *view) keptWays() keptWays { return keptWays{v.ways(nil), v.usable().ways(nil)} }
+
+// to is the way to an image, one that counts where there is one.
+func (k keptWays) to(ref string) (reach, bool) {
+	if r, ok := k.counting[ref]; ok {
+		return r, true
+	}
+	r, ok := k.any[ref]
+	return r, ok
+}
+
+// cut lists the images of after to which a way led, and to which none leads there any more, or none that counts where one
+// did; by template and the oldest first.
+func (k keptWays) cut(after *view) (out []*Listed) {
+	left := after.keptWays()
+	for ref, l := range after.images {
+		lost := func(before, now map[string]reach) bool {
+			_, was := before[ref]
+			_, is := now[ref]
+			return was && !is
+		}
+		if lost(k.any, left.any) || lost(k.counting, left.counting) {
 			out = append(out, l)
 		}
 	}
@@ -191,18 +211,14 @@ func (v *view) cutOff() (out []*Listed) {
 	return out
 }
 
-// cutBy lists the images that nothing leads to any more once those of refs are gone and those of derived have a full stream.
-// What is cut off already is no reason to keep anything.
+// cutBy names the images that are cut off once those of refs are gone and those of derived have a full stream.
 func (v *view) cutBy(refs, derived []string) (out []string) {
-	before := v.cutOff()
 	after := v.promising(derived)
 	for _, ref := range refs {
 		delete(after.images, ref)
 	}
-	for _, l := range after.cutOff() {
-		if !slices.ContainsFunc(before, func(b *Listed) bool { return b.Ref == l.Ref }) {
-			out = append(out, l.Ref)
-		}
+	for _, l := range v.keptWays().cut(after) {
+		out = append(out, l.Ref)
 	}
 	return out
 }

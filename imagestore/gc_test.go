@@ -20,10 +20,11 @@ func listedView(t *testing.T, images map[string][]string) *view {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := newKey(t).Public()
 	for version, parents := range images {
-		l := Listed{Ref: "web:" + version + "@amd64", Template: "web", Version: version, Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
+		l := Listed{Signer: key.ID(), Ref: "web:" + version + "@amd64", Template: "web", Version: version, Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
 		for _, p := range parents {
-			s := ListedStream{Raw: 1, Wire: 10}
+			s := ListedStream{Raw: 1, Wire: 10, Signer: key.ID()}
 			if p == "" {
 				s.Wire = 100
 			} else {
@@ -35,8 +36,7 @@ func listedView(t *testing.T, images map[string][]string) *view {
 			t.Fatal(err)
 		}
 	}
-	v.complete()
-	return v
+	return v.with(NewTrust(key))
 }
 
 func short(refs []string) string {
@@ -128,19 +128,47 @@ func TestPlanGCOrder(t *testing.T) {
 			}
 		}
 		p := v.planGC(out, r.IntN(2) == 0)
-		before := map[string]bool{}
-		for _, l := range v.cutOff() {
-			before[l.Ref] = true
-		}
 		left := v.promising(p.derive)
 		for _, ref := range p.remove {
 			delete(left.images, ref)
-			for _, l := range left.cutOff() {
-				if !before[l.Ref] {
-					t.Fatalf("%v: removing %s of %s cuts off %s", images, ref, short(p.remove), l.Ref)
-				}
+			for _, l := range v.keptWays().cut(left) {
+				t.Fatalf("%v: removing %s of %s cuts off %s", images, ref, short(p.remove), l.Ref)
 			}
 		}
+	}
+}
+
+// TestRevokedWayIsNoWay revokes the key of one way to an image: the other way, through an older image, must not be deleted
+// then, neither on command nor by a rule.
+func TestRevokedWayIsNoWay(t *testing.T) {
+	f := newFixture(t)
+	site := f.by(newKey(t))
+	f.grant(SiteGrant(site.key.Public()))
+	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
+	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
+	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
+	l, err := f.s.Resolve(t.Context(), ref(t, "web:2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.s.Add(t.Context(), Publication{l.Document, []StreamBlobs{full}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.s.Delete(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:2") {
+		t.Errorf("Delete of the only way that counts = %v, want ErrInUse", err)
+	}
+	if err := f.s.SetKeep(t.Context(), Keep{Pattern: "web", Last: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.s.GC(t.Context(), GCOptions{})
+	if err != nil || len(c.Versions) != 0 || short(c.Kept) != "1" {
+		t.Errorf("GC = %+v, %v, want web:1 kept", c, err)
+	}
+	if p, err := f.s.Plan(t.Context(), ref(t, "web:2")); err != nil || len(p.Streams) != 2 {
+		t.Errorf("Plan = %+v, %v", p, err)
 	}
 }
 

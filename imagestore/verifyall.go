@@ -242,7 +242,7 @@ func (c *storeCheck) hit(d blob.Digest) []string {
 		})
 		without.images[ref] = &n
 	}
-	for _, l := range without.cutOff() {
+	for _, l := range c.v.keptWays().cut(without) {
 		out = append(out, l.Ref)
 	}
 	slices.Sort(out)
