@@ -1,0 +1,131 @@
+package imagestore
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/imagestore/durable"
+)
+
+func TestLogTornTail(t *testing.T) {
+	f := newFixture(t)
+	path := filepath.Join(f.dir, "catalog")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	two, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := len(whole); n <= len(two); n++ {
+		if n > len(whole)+70 && n < len(two)-3 && n%31 != 0 {
+			continue // within the JSON one byte is like another
+		}
+		for name, tail := range map[string]string{"cut": "", "zeros": strings.Repeat("\x00", 700), "garbage": "xx\nyy\n\nzz"} {
+			if err := os.WriteFile(path, append(two[:n:n], tail...), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			l, err := openLog(durable.Disk{}, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 1
+			if n == len(two) {
+				want = 2
+			}
+			entries, err := l.read()
+			if err != nil || len(entries) != want {
+				t.Fatalf("%s after %d bytes: %d entries, %v, want %d", name, n, len(entries), err, want)
+			}
+			if n%31 != 0 && n != len(two) {
+				continue
+			}
+			add := func([]Entry) ([]Entry, error) {
+				return []Entry{{Kind: KindTrust, Key: f.key.Public().String()}, {Kind: KindDelete, Ref: "x"}}, nil
+			}
+			if err := l.update(t.Context(), add); err != nil {
+				t.Fatal(err)
+			}
+			fresh := &logFile{path: path}
+			if entries, err := fresh.read(); err != nil || len(entries) != want+2 || entries[want+1].Seq != int64(want+2) {
+				t.Fatalf("%s after %d bytes, appended: %d entries, %v, want %d", name, n, len(entries), err, want+2)
+			}
+		}
+	}
+}
+
+func TestLogDamage(t *testing.T) {
+	f := newFixture(t)
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:2@amd64", way{"", someBytes(2, 1000)})
+	path := filepath.Join(f.dir, "catalog")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(good), "\n")
+	for name, c := range map[string]struct{ text, words string }{
+		"a changed byte":   {strings.Replace(string(good), "web:1", "web:7", 1), "entry 2 is damaged"},
+		"a missing line":   {lines[0] + lines[2], "entry 3 is where 2 should be"},
+		"a doubled line":   {lines[0] + lines[1] + lines[1], "entry 2 is where 3 should be"},
+		"a merged newline": {strings.Replace(string(good), "\n", " ", 1), "entry 1 is damaged"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(f.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.List(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("List with %s = %v, want an error with %q", name, err, c.words)
+		}
+		if err := s.TrustKey(t.Context(), newKey(t).Public()); err == nil {
+			t.Errorf("with %s the catalog was changed", name)
+		}
+	}
+}
+
+func FuzzLog(f *testing.F) {
+	a, err := formatLine(Entry{Seq: 1, Kind: KindTrust, Key: "x"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	b, err := formatLine(Entry{Seq: 2, Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(a, b...))
+	f.Add(append(a, b[:40]...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		entries, good, err := parseLog(b, 0)
+		if err != nil {
+			return
+		}
+		if good > int64(len(b)) || good > 0 && b[good-1] != '\n' {
+			t.Errorf("parseLog(%q) = %d whole bytes", b, good)
+		}
+		replay(entries)
+	})
+}
+
+// FuzzReplay looks behind the checksums.
+func FuzzReplay(f *testing.F) {
+	f.Add([]byte(`{"seq":1,"kind":"publish","image":{"ref":"web:1@amd64","template":"web","version":"1","arch":"amd64","streams":[{"wire":1},{"parent":"web:1@amd64","wire":-5}]}}`))
+	f.Add([]byte(`{"seq":1,"kind":"delete","ref":"x"}`))
+	f.Fuzz(func(t *testing.T, js []byte) {
+		b := fmt.Appendf(nil, "%s %s\n", hexSum(js), js)
+		if entries, _, err := parseLog(b, 0); err == nil {
+			if v, err := replay(entries); err == nil {
+				for r := range v.images {
+					v.way(r, nil)
+				}
+			}
+		}
+	})
+}
