@@ -1,0 +1,48 @@
+package multicast
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"griddle/imagestore/blob"
+)
+
+// Hashes is the SHA-256 of each block of an encoding, in order, 32 bytes each: what every block is held against. It is as
+// trustworthy as whoever gave its digest; the encoding's pieces are signed by themselves.
+type Hashes []byte
+
+// HashBlocks reads an encoding and hashes its blocks.
+func HashBlocks(r io.Reader, l Layout) (Hashes, error) {
+	var out Hashes
+	for {
+		h := sha256.New()
+		n, err := io.CopyN(h, r, l.Block())
+		if n > 0 {
+			out = h.Sum(out)
+		}
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hashing blocks: %w", err)
+		}
+	}
+}
+
+// ParseHashes checks that b is the list that s names.
+func ParseHashes(b []byte, s Session) (Hashes, error) {
+	if want := s.Layout.Blocks(s.Size) * sha256.Size; len(b) != want {
+		return nil, fmt.Errorf("reading block hashes: %d bytes, want %d for %d bytes of encoding", len(b), want, s.Size)
+	}
+	if got := blob.Sum(b); got != s.Hashes {
+		return nil, fmt.Errorf("reading block hashes: %w: got %s, want %s", blob.ErrMismatch, got, s.Hashes)
+	}
+	return Hashes(b), nil
+}
+
+// Match says whether b is block i.
+func (h Hashes) Match(i int, b []byte) bool {
+	return i >= 0 && (i+1)*sha256.Size <= len(h) && sha256.Sum256(b) == [sha256.Size]byte(h[i*sha256.Size:])
+}
