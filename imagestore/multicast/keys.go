@@ -1,0 +1,51 @@
+package multicast
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"griddle/imagestore/multicast/datagram"
+)
+
+// A session has one Secret, which whoever admits receivers shares with the sender; all its keys are made of it (RFC 5869), so that
+// a relay's sender knows the key of a receiver that it has never heard of.
+
+// NewSecret makes a random one.
+func NewSecret() Key {
+	k := make(Key, datagram.KeySize)
+	rand.Read(k) // never fails (crypto/rand)
+	return k
+}
+
+// NewID makes a random one, and never 0.
+func NewID() ID {
+	var b [8]byte
+	for {
+		rand.Read(b[:])
+		if id := ID(binary.BigEndian.Uint64(b[:])); id != 0 {
+			return id
+		}
+	}
+}
+
+// GroupKey is the key of a session's group.
+func GroupKey(secret Key, id ID) (Key, error) { return derive(secret, id, "griddle multicast group") }
+
+// ReceiverKey is the key that receiver n shares with the sender.
+func ReceiverKey(secret Key, id ID, n uint16) (Key, error) {
+	return derive(secret, id, fmt.Sprintf("griddle multicast receiver %d", n))
+}
+
+func derive(secret Key, id ID, what string) (Key, error) {
+	if len(secret) != datagram.KeySize {
+		return nil, fmt.Errorf("making a session's keys: the secret has %d bytes, not %d", len(secret), datagram.KeySize)
+	}
+	k, err := hkdf.Key(sha256.New, secret, binary.BigEndian.AppendUint64(nil, uint64(id)), what, datagram.KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("making a session's keys: %w", err)
+	}
+	return k, nil
+}
