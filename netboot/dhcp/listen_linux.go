@@ -15,6 +15,9 @@ import (
 // DHCP server of the same host that shares the port as well (dnsmasq does with bind-interfaces). Such a socket is bound
 // to 255.255.255.255 and gets broadcasts only: bound to the interface it would otherwise be preferred by the kernel, and
 // take the renewals, which are unicast, from that server.
+//
+// Where this process may (CAP_NET_ADMIN) the socket holds a megabyte of packets that nobody has read yet: the kernel's default is
+// full after some 270, and a room of machines that is switched on at once sends more within a second.
 func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPConn, error) {
 	var lc net.ListenConfig
 	lc.Control = func(_, _ string, raw syscall.RawConn) error {
@@ -27,6 +30,8 @@ func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPC
 			if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 				return
 			}
+			// Refused to whoever is not root; the default buffer serves then.
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
 			reuse := 0
 			if shared {
 				reuse = 1
