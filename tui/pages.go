@@ -195,9 +195,10 @@ func (m Model) progressPage() []string {
 	p := m.progress
 	out := []string{" Image  " + printable(p.ref, 60), " Disk   " + cut(job.Printable(m.target), 70), ""}
 	out = append(append(out, m.phaseList()...), "")
-	out = append(out, p.meter()...)
-	out = append(out, "")
-	for _, l := range p.log[max(0, len(p.log)-5):] {
+	meter := p.meter()
+	out = append(append(out, meter...), "")
+	const room = 7 // lines of the page for the meter and the log
+	for _, l := range p.log[max(0, len(p.log)-(room-len(meter))):] {
 		text := cut(" "+l.at.UTC().Format("15:04:05")+"  "+l.text, Columns)
 		if l.level == job.Warning || l.level == job.Error {
 			text = m.theme.warn.Render(cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))

@@ -94,7 +94,7 @@ func bar(percent, width int) string {
 	return strings.Repeat("█", n) + strings.Repeat("░", width-n)
 }
 
-// meter says how far the phase is, in three lines.
+// meter says how far the phase is, in three or four lines.
 func (p progress) meter() []string {
 	if p.last == nil {
 		return []string{"", "", ""}
@@ -112,7 +112,11 @@ func (p progress) meter() []string {
 	if l.Stalled {
 		third = " STALLED: nothing has come for 10 seconds; still trying"
 	}
-	return []string{first, second, third}
+	out := []string{first, second, third}
+	if l.Ways != nil {
+		out = append(out, cut(" "+clean(l.Ways.String()), Columns))
+	}
+	return out
 }
 
 // duration writes d to the second, as m:ss or h:mm:ss.

@@ -77,7 +77,8 @@ func running() []tea.Msg {
 		ev(1, job.Event{Phase: job.PhasePartition, State: job.Started, Disk: "blank-1", Message: "partitioning /dev/vda"}),
 		ev(4, job.Event{Phase: job.PhaseReceive, Message: "receiving stream 1 of 2"}),
 		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning, Message: "the appliance does not answer (connection refused); trying again in 4 s, from frame 7"}),
-		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6, WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second}}),
+		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6, WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second,
+			Ways: &job.Ways{Now: "multicast", Multicast: 36e6, Repair: 1e6, HTTP: 4e6, Machines: 12, Loss: 0.011}}}),
 	}
 }
 

@@ -117,6 +117,9 @@ func logLine(e fleet.Entry) string {
 		} else if p.Left > 0 {
 			what += "  left " + p.Left.Round(time.Second).String()
 		}
+		if p.Ways != nil {
+			what += "  (" + job.Sentence(p.Ways.String()) + ")"
+		}
 	}
 	if disk := job.Printable(e.Event.Disk); disk != "" {
 		what = strings.TrimSpace(what + " (disk " + disk + ")")

@@ -130,8 +130,11 @@ type Stream struct {
 // Kind says what a job is for.
 type Kind string
 
-// Install is the only kind so far: put an image onto a disk.
-const Install Kind = "install"
+// The kinds.
+const (
+	Install Kind = "install" // put an image onto a disk
+	Relay   Kind = "relay"   // fetch an image once and give it to the neighbours; touches no disk
+)
 
 // Spec is what a machine is to do.
 type Spec struct {
@@ -298,6 +301,7 @@ type Progress struct {
 	DiskBps float64       `json:"diskBps"`
 	Left    time.Duration `json:"left"`              // estimate; negative if unknown
 	Stalled bool          `json:"stalled,omitempty"` // nothing came for 10 s
+	Ways    *Ways         `json:"ways,omitempty"`    // of Wire, while an image is received
 }
 
 // Percent is Done of Total, 0 to 100; 0 where the total is not known.

@@ -65,7 +65,12 @@ type Options struct {
 	Mount    string       // folder to mount below; "" means "/mnt"
 	Sys      string       // "" means "/sys"
 	Wire     func() int64 // encoded bytes that have come over the network so far; nil where nobody counts
+	Ways     func() *job.Ways // which ways they came; nil where nobody knows
 	MountESP MountFunc    // nil mounts it as vfat by the kernel
+
+	// Spool is told of a folder on the new filesystem where files without a name may be kept while the streams come, before the first
+	// of them is opened, and of "" when none is left. nil where nobody needs one.
+	Spool func(dir string)
 
 	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
 	// system later. The zero value leaves nothing.
@@ -90,6 +95,12 @@ func (o Options) defaults() Options {
 	}
 	if o.Wire == nil {
 		o.Wire = func() int64 { return 0 }
+	}
+	if o.Spool == nil {
+		o.Spool = func(string) {}
+	}
+	if o.Ways == nil {
+		o.Ways = func() *job.Ways { return nil }
 	}
 	if o.MountESP == nil {
 		o.MountESP = mountVFAT

@@ -25,6 +25,8 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making folder of images: %w", err)
 	}
+	w.o.Spool(dir)
+	defer w.o.Spool("")
 	var done atomic.Int64
 	stop := w.follow(total, done.Load, w.o.Wire)
 	defer stop()
