@@ -51,6 +51,8 @@ func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Start
 //	   |  \                   |   |  \____________________/
 //	   |   `---- failed <-----'   `---> done
 //	   `-------> cancelled <--'           (done, failed and cancelled stay)
+//
+// A relay is begun on no disk.
 func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	if !j.Live() {
 		if ev.State == "" || ev.State == j.State {
@@ -75,6 +77,10 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	case "", job.Pending:
 		return j, nil
 	case job.Started:
+		if j.Spec.Kind == job.Relay {
+			j.State, j.Message = job.Started, ""
+			return j, nil
+		}
 		disk := strings.TrimSpace(ev.Disk)
 		if disk == "" {
 			return j.fail("the machine began without naming its disk"), fmt.Errorf("%w: none is named", ErrOtherDisk)

@@ -20,9 +20,16 @@ type View struct {
 }
 
 // Status says in one word where a machine stands: "new", "known" (an agent has run on it), "pending", "installing",
-// "failed", "installed" (its system has not phoned home yet) or "deployed".
+// "failed", "installed" (its system has not phoned home yet), "deployed", or "relaying" while it does that.
 func (v View) Status() string {
-	if v.Job != nil {
+	if v.Job != nil && v.Job.Spec.Kind == job.Relay {
+		switch v.Job.State {
+		case job.Pending:
+			return "pending"
+		case job.Started:
+			return "relaying"
+		}
+	} else if v.Job != nil {
 		switch v.Job.State {
 		case job.Pending:
 			return "pending"

@@ -14,6 +14,7 @@ import (
 
 // Order is what an operator or a person at the screen wants of a machine.
 type Order struct {
+	Kind     job.Kind // "" means job.Install; a job.Relay needs nothing but the image
 	Image    job.Image
 	Disk     job.DiskRule
 	Erase    string   // serial or path of the one disk whose content may be destroyed
@@ -26,8 +27,17 @@ func (o Order) validate() error {
 	if o.Image.Ref == "" {
 		errs = append(errs, fmt.Errorf("%w: no image is named", ErrInvalid))
 	}
-	if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
-		errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
+	switch o.Kind {
+	case "", job.Install:
+		if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
+		}
+	case job.Relay:
+		if o.Disk != "" || o.Erase != "" {
+			errs = append(errs, fmt.Errorf("%w: a relay touches no disk, and one is named", ErrInvalid))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("%w: jobs of kind %q are not known", ErrInvalid, job.Printable(string(o.Kind))))
 	}
 	if len(o.Erase) > 256 {
 		errs = append(errs, fmt.Errorf("%w: the disk to erase has a name of more than 256 bytes", ErrInvalid))
@@ -95,14 +105,19 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 		m.Name = o.Hostname
 	}
-	rule, err := job.ParseDiskRule(string(o.Disk))
-	if err != nil {
-		return Job{}, err
+	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Erase: o.Erase, Hostname: m.Name, Args: o.Args}
+	what := fmt.Sprintf("%s is to be relayed to the network of this machine", o.Image.Ref)
+	if o.Kind == job.Relay {
+		spec.Kind = job.Relay
+	} else {
+		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
+			return Job{}, err
+		}
+		what = fmt.Sprintf("%s is to be installed on disk %s", o.Image.Ref, spec.Disk)
 	}
 	now := f.o.Now().UTC()
 	j := Job{
-		Spec: job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Disk: rule, Erase: o.Erase,
-			Hostname: m.Name, Args: o.Args},
+		Spec:    spec,
 		Machine: m.ID, Origin: by, Boot: boot, State: job.Pending, Created: now, Changed: now,
 	}
 	if err := f.save(ctx, tx, *m, true); err != nil {
@@ -116,7 +131,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if err := forgetJobs(ctx, tx, m.ID); err != nil {
 		return Job{}, err
 	}
-	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is to be installed on disk %s (asked for at the %s)", o.Image.Ref, rule,
+	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (asked for at the %s)", what,
 		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
 }
 

@@ -1,0 +1,45 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"griddle/appliance/job"
+)
+
+// StreamAsker is the machine that asks for a stream of its job.
+type StreamAsker struct {
+	Machine Machine
+	Relay   bool // its job is to relay the image
+	Same    int  // machines with a live install of the same image, this one included where it has one
+}
+
+// Streaming says whose token it is, and how many machines are to get the same image. ErrToken, and ErrOver where the machine has no
+// live job: it has no business to ask.
+func (f *Fleet) Streaming(ctx context.Context, token string) (a StreamAsker, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		s, _, err := session(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		if a.Machine, err = byKey(ctx, tx, s.Machine); err != nil {
+			return err
+		}
+		jobs, err := jobsOf(ctx, tx, s.Machine)
+		if err != nil {
+			return err
+		}
+		own := live(jobs)
+		if own == nil {
+			return fmt.Errorf("%w: %s has no live job", ErrOver, a.Machine.Name)
+		}
+		a.Relay = own.Spec.Kind == job.Relay
+		return tx.QueryRowContext(ctx, `SELECT count(*) FROM jobs WHERE state IN ('pending', 'started')
+			AND data ->> '$.spec.kind' = ? AND data ->> '$.spec.image.document' = ?`, string(job.Install), own.Spec.Image.Document).Scan(&a.Same)
+	})
+	if err != nil {
+		return StreamAsker{}, fmt.Errorf("looking up who asks for a stream: %w", err)
+	}
+	return a, nil
+}
