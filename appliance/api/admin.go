@@ -91,7 +91,12 @@ func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ string) erro
 	if err := decode(w, r, true, &in); err != nil {
 		return err
 	}
-	order, err := h.order(r.Context(), in)
+	return h.give(w, r, job.Install, in)
+}
+
+// give makes a job of what is asked for.
+func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in Install) error {
+	order, err := h.order(r.Context(), kind, in)
 	if err != nil {
 		return err
 	}
@@ -102,7 +107,7 @@ func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ string) erro
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("job asked for", "machine", m.Name, "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
+	h.o.Log.Info("job asked for", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
 	return reply(w, http.StatusCreated, show(m, &j))
 }
 

@@ -49,7 +49,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) e
 	if _, err := h.o.Fleet.Session(r.Context(), token); err != nil {
 		return err
 	}
-	order, err := h.order(r.Context(), Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase})
+	order, err := h.order(r.Context(), job.Install, Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase})
 	if err != nil {
 		return err
 	}
@@ -62,12 +62,14 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) e
 }
 
 // order plans what is asked for. Every mistake in it is told at once.
-func (h *Handler) order(ctx context.Context, in Install) (fleet.Order, error) {
-	o := fleet.Order{Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
+func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.Order, error) {
+	o := fleet.Order{Kind: kind, Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
 	var errs []error
 	var err error
-	if o.Disk, err = job.ParseDiskRule(in.Disk); err != nil {
-		errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
+	if kind == job.Install {
+		if o.Disk, err = job.ParseDiskRule(in.Disk); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
+		}
 	}
 	if o.Image, err = h.o.Images.Plan(ctx, in.Image); err != nil {
 		errs = append(errs, err)

@@ -5,12 +5,17 @@
 //	anybody   POST /v1/agent/hello                 job.Hello -> job.Welcome
 //	agent     POST /v1/agent/choose                job.Choice -> job.Spec
 //	agent     POST /v1/agent/events                job.Events -> job.Acknowledged
+//	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
+//	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	admin     GET  /v1/machines                    Machines
 //	admin     GET  /v1/machines/KEY                Machine with all its jobs
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
+//	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
 //	admin     GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
+//	admin     GET  /v1/multicast                   list of multicast.Listed
+//	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
 //
 // A KEY is a name, a MAC address or a UUID. Every call but hello needs "Authorization: Bearer TOKEN": the one of the
 // Welcome, the one-time token of the job, or the administrator's. A refusal is a problem document (RFC 9457).
@@ -40,6 +45,9 @@ import (
 // ErrNoImage is wrapped by Images where a reference names nothing.
 var ErrNoImage = errors.New("no such image")
 
+// ErrNoSession is wrapped by Streams where a multicast session is not there.
+var ErrNoSession = errors.New("no such multicast session")
+
 // Images is what the API asks of the image store.
 type Images interface {
 	// Choices lists what a screen may offer, in the order in which it does.
@@ -52,6 +60,7 @@ type Images interface {
 type Options struct {
 	Fleet   *fleet.Fleet
 	Images  Images
+	Streams Streams
 	Sources []string // base URLs of blobs, which each job is given
 	Home    string   // https base URL that installed systems report to
 	Admin   string   // the administrator's token, at least 16 bytes
@@ -111,12 +120,17 @@ func (h *Handler) Routes() []Route {
 		{"POST " + job.HelloPath, Anybody, h.hello},
 		{"POST " + job.ChoosePath, Agent, h.choose},
 		{"POST " + job.EventsPath, Agent, h.events},
+		{"POST " + job.StreamPath, Agent, h.stream},
+		{"POST " + job.RelayPath, Agent, h.relayReport},
 		{"POST " + job.HomePath, HomeToken, h.home},
 		{"GET /v1/machines", Admin, h.machines},
 		{"GET /v1/machines/{key}", Admin, h.machine},
 		{"POST /v1/machines/{key}/install", Admin, h.install},
+		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
 		{"GET /v1/machines/{key}/log", Admin, h.log},
+		{"GET /v1/multicast", Admin, h.multicast},
+		{"POST /v1/multicast/{id}/{action}", Admin, h.control},
 	}
 }
 
@@ -167,6 +181,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &large):
 		p = job.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit))
 	case errors.Is(err, fleet.ErrUnknown):
+		p = job.NewProblem(http.StatusNotFound, err.Error())
+	case errors.Is(err, ErrNoSession):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrNoImage):
 		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())

@@ -40,7 +40,29 @@ func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
 	return job.Image{Ref: "web:1@amd64", Document: "sha256:00", Size: 1000}, nil
 }
 
+// air is a room without sessions, but for one.
+type air struct{ control []string }
+
+func (*air) Ask(_ context.Context, who StreamAsker, ask json.RawMessage) (any, error) {
+	return map[string]any{"who": who, "ask": ask}, nil
+}
+
+func (*air) Report(_ context.Context, machine string, report json.RawMessage) (any, error) {
+	return map[string]any{"machine": machine, "report": report}, nil
+}
+
+func (*air) List() any { return []string{"one"} }
+
+func (a *air) Control(session, action string, c StreamControl) error {
+	if session != "one" {
+		return fmt.Errorf("%w: %s", ErrNoSession, session)
+	}
+	a.control = append(a.control, fmt.Sprintf("%s %v %d", action, c.For(), c.Rate))
+	return nil
+}
+
 type site struct {
+	air *air
 	*httptest.Server
 	handler *Handler
 	tls     *tls.Config
@@ -53,11 +75,12 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := New(Options{Fleet: f, Images: shelf{}, Sources: []string{"http://a"}, Home: "https://a", Admin: adminToken})
+	room := &air{}
+	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: room, Sources: []string{"http://a"}, Home: "https://a", Admin: adminToken})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{Server: httptest.NewTLSServer(h), handler: h}
+	s := &site{air: room, Server: httptest.NewTLSServer(h), handler: h}
 	t.Cleanup(s.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if s.tls, err = job.PinnedTLS(ca); err != nil {
@@ -150,7 +173,7 @@ func TestGuard(t *testing.T) {
 	}
 	for _, r := range s.handler.Routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
-		path = strings.ReplaceAll(path, "{key}", mac)
+		path = strings.NewReplacer("{key}", mac, "{id}", "one", "{action}", "stop").Replace(path)
 		tokens := map[string]bool{"": r.Who == Anybody, "wrong": r.Who == Anybody, w.Token: r.Who == Agent || r.Who == Anybody, adminToken: r.Who == Admin || r.Who == Anybody}
 		for token, allowed := range tokens {
 			req := httptest.NewRequest(method, path, strings.NewReader(`{"boot":"`+bootID+`"}`))

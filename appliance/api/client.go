@@ -49,6 +49,22 @@ func (c *Client) Install(ctx context.Context, key string, in Install) (out Machi
 	return out, err
 }
 
+// Relay tells it to relay an image to its network.
+func (c *Client) Relay(ctx context.Context, key string, in Relay) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/relay", in, &out)
+	return out, err
+}
+
+// Multicast reads the list of sessions into out.
+func (c *Client) Multicast(ctx context.Context, out any) error {
+	return c.call(ctx, http.MethodGet, "/v1/multicast", nil, out)
+}
+
+// Control does action to a session.
+func (c *Client) Control(ctx context.Context, session, action string, in StreamControl) error {
+	return c.call(ctx, http.MethodPost, "/v1/multicast/"+url.PathEscape(session)+"/"+url.PathEscape(action), in, nil)
+}
+
 // Cancel takes its job back.
 func (c *Client) Cancel(ctx context.Context, key string) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/cancel", nil, &out)
@@ -92,6 +108,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return job.ReadProblem(res.StatusCode, reply)
+	}
+	if out == nil {
+		return nil
 	}
 	if err := json.Unmarshal(reply, out); err != nil {
 		return fmt.Errorf("reading the appliance's answer: %w", err)

@@ -86,6 +86,22 @@ func (c *Client) Events(ctx context.Context, e Events) (Acknowledged, error) {
 	return a, nil
 }
 
+// Stream asks which way a stream is to come. What ask and answer are is between the agent and package multicast.
+func (c *Client) Stream(ctx context.Context, ask, answer any) error {
+	if err := c.post(ctx, c.base+StreamPath, c.token, ask, answer); err != nil {
+		return fmt.Errorf("asking for a stream: %w", err)
+	}
+	return nil
+}
+
+// Relay reports a session that this machine holds for its network, and gets what it is to do.
+func (c *Client) Relay(ctx context.Context, report, command any) error {
+	if err := c.post(ctx, c.base+RelayPath, c.token, report, command); err != nil {
+		return fmt.Errorf("reporting a relay: %w", err)
+	}
+	return nil
+}
+
 // Home reports to home, with its one-time token, that the installed system is up. It needs no Hello.
 func (c *Client) Home(ctx context.Context, home Home, r HomeReport) error {
 	if err := c.post(ctx, home.URL, home.Token, r, nil); err != nil {

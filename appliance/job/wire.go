@@ -7,6 +7,8 @@ const (
 	HelloPath  = "/v1/agent/hello"  // POST Hello -> Welcome
 	ChoosePath = "/v1/agent/choose" // POST Choice -> Spec; bearer token of the Welcome
 	EventsPath = "/v1/agent/events" // POST Events -> Acknowledged; bearer token of the Welcome
+	StreamPath = "/v1/agent/stream" // POST multicast.Ask -> multicast.Answer; bearer token of the Welcome
+	RelayPath  = "/v1/agent/relay"  // POST multicast.RelayReport -> multicast.RelayCommand; bearer token of the Welcome
 	HomePath   = "/v1/agent/home"   // POST HomeReport; bearer one-time token of Spec.Home -> 204
 	BlobsPath  = "/v1/blobs/"       // GET + digest, plain http, Range
 )

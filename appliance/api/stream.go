@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"griddle/appliance/job"
+)
+
+// Streams says which way each machine gets a stream, and runs the multicast sessions. What the bodies mean is between the agent and
+// package multicast; here they are JSON.
+type Streams interface {
+	// Ask answers a machine that wants a stream.
+	Ask(ctx context.Context, who StreamAsker, ask json.RawMessage) (any, error)
+	// Report takes in what a machine says of the session that it holds, and returns what it is to do.
+	Report(ctx context.Context, machine string, report json.RawMessage) (any, error)
+	// List is every session.
+	List() any
+	// Control does action, "start", "hold", "cap" or "stop", to a session.
+	Control(session, action string, c StreamControl) error
+}
+
+// StreamAsker is who asks for a stream.
+type StreamAsker struct {
+	Machine  string // its name
+	Relay    bool   // its job is to relay
+	Expected int    // machines whose jobs want the same image, itself included
+}
+
+// StreamControl is what an action needs besides its name.
+type StreamControl struct {
+	Seconds int64 `json:"seconds,omitempty"` // hold: for how long; 0 goes on
+	Rate    int64 `json:"rate,omitempty"`    // cap: payload bytes per second; 0 lifts it
+}
+
+// For is how long to hold.
+func (c StreamControl) For() time.Duration { return time.Duration(min(c.Seconds, 1<<31)) * time.Second }
+
+// Relay asks for a machine to relay an image.
+type Relay struct {
+	Image string `json:"image"`
+}
+
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, token string) error {
+	var ask json.RawMessage
+	if err := decode(w, r, false, &ask); err != nil {
+		return err
+	}
+	a, err := h.o.Fleet.Streaming(r.Context(), token)
+	if err != nil {
+		return err
+	}
+	answer, err := h.o.Streams.Ask(r.Context(), StreamAsker{Machine: a.Machine.Name, Relay: a.Relay, Expected: a.Same}, ask)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, answer)
+}
+
+func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, token string) error {
+	var report json.RawMessage
+	if err := decode(w, r, false, &report); err != nil {
+		return err
+	}
+	a, err := h.o.Fleet.Streaming(r.Context(), token)
+	if err != nil {
+		return err
+	}
+	command, err := h.o.Streams.Report(r.Context(), a.Machine.Name, report)
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, command)
+}
+
+func (h *Handler) multicast(w http.ResponseWriter, r *http.Request, _ string) error {
+	return reply(w, http.StatusOK, h.o.Streams.List())
+}
+
+func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ string) error {
+	var c StreamControl
+	if err := decode(w, r, true, &c); err != nil {
+		return err
+	}
+	id, action := r.PathValue("id"), r.PathValue("action")
+	if err := h.o.Streams.Control(id, action, c); err != nil {
+		return err
+	}
+	h.o.Log.Info("multicast session controlled", "session", job.Printable(id), "action", job.Printable(action), "seconds", c.Seconds, "rate", c.Rate, "remote", r.RemoteAddr)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) relay(w http.ResponseWriter, r *http.Request, _ string) error {
+	var in Relay
+	if err := decode(w, r, true, &in); err != nil {
+		return err
+	}
+	return h.give(w, r, job.Relay, Install{Image: in.Image})
+}
