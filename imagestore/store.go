@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/bits"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -200,7 +201,9 @@ func (s *Store) PutContent(ctx context.Context, manifest []byte) (Content, error
 
 // putText compresses a text that a document is to name, and stores it; what says in errors what it is.
 func (s *Store) putText(ctx context.Context, what string, text []byte) (Content, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	// As much memory as the text needs, not as the longest one would.
+	window := max(zstd.MinWindowSize, min(8<<20, 1<<bits.Len(uint(len(text)))))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window))
 	if err != nil {
 		return Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
