@@ -26,6 +26,7 @@ type Store struct {
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *SecretKey
 
+	disk  durable.Disk
 	trees string // directory of the shelf; "" for none
 }
 
@@ -47,7 +48,9 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees")}
+	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: s.shelf()}
+	return s, nil
 }
 
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is

@@ -29,13 +29,17 @@ type Tape struct {
 	// Fault, if any, is asked before operation number n, from 0, and may have it fail; see durable.Disk.Before.
 	Fault func(n int, o *durable.Op) error
 
-	mu  sync.Mutex
-	n   int
-	ops []Did
+	// ReadFault, if any, is asked before read number n, from 0, and may have it fail; see durable.Disk.Reading.
+	ReadFault func(n int) error
+
+	mu    sync.Mutex
+	n     int
+	reads int
+	ops   []Did
 }
 
 // Disk is what to give to the program.
-func (t *Tape) Disk() durable.Disk { return durable.Disk{Before: t.before} }
+func (t *Tape) Disk() durable.Disk { return durable.Disk{Before: t.before, Reading: t.reading} }
 
 // Ops is what was done so far. What failed is not there, but for the part of a Write that was done.
 func (t *Tape) Ops() []Did {
@@ -49,6 +53,27 @@ func (t *Tape) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n
+}
+
+// Reads is how many reads were tried so far.
+func (t *Tape) Reads() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reads
+}
+
+func (t *Tape) reading(path string) error {
+	if _, ok := t.below(path); !ok {
+		return nil
+	}
+	t.mu.Lock()
+	n := t.reads
+	t.reads++
+	t.mu.Unlock()
+	if t.ReadFault == nil {
+		return nil
+	}
+	return t.ReadFault(n)
 }
 
 func (t *Tape) before(o *durable.Op) error {
