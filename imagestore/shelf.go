@@ -76,7 +76,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if err != nil {
 		return nil, err
 	}
-	if t, err := s.onShelf(ctx, l); t != nil || err != nil {
+	if t, err := s.onShelf(ctx, l, unix.LOCK_SH|unix.LOCK_NB); t != nil || err != nil {
 		return t, err
 	}
 	shelf := s.shelf()
@@ -85,7 +85,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 		return nil, err
 	}
 	defer unlock()
-	if t, err := s.onShelf(ctx, l); t != nil || err != nil { // somebody else put it there
+	if t, err := s.onShelf(ctx, l, unix.LOCK_SH); t != nil || err != nil { // somebody else put it there
 		return t, err
 	}
 	o := ReceiveOptions{Name: l.Document.Hex(), Progress: progress}
@@ -98,7 +98,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if _, err := s.Receive(ctx, l.ref(), s.trees, o); err != nil {
 		return nil, err
 	}
-	t, err := s.onShelf(ctx, l)
+	t, err := s.onShelf(ctx, l, unix.LOCK_SH)
 	if t == nil && err == nil {
 		err = errors.New("it went away while it was received")
 	}
@@ -112,10 +112,11 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	return t, nil
 }
 
-// onShelf holds the tree that is there, or gives nil.
-func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
+// onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes trees then,
+// but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
+func (s *Store) onShelf(ctx context.Context, l *Listed, how int) (*shelved, error) {
 	dir := filepath.Join(s.trees, l.Document.Hex())
-	f, err := hold(dir, unix.LOCK_SH|unix.LOCK_NB)
+	f, err := hold(dir, how)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, nil
 	}

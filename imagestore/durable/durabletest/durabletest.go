@@ -106,6 +106,8 @@ func (t *Tape) below(path string) (string, bool) {
 var (
 	temporary = regexp.MustCompile(`(put-|\.durable-)[0-9A-Za-z]+`)
 	digest    = regexp.MustCompile(`[0-9a-f]{2}/[0-9a-f]{64}|\bsha256/[0-9a-f]{2}$`)
+	lease     = regexp.MustCompile(`leases/[0-9A-Za-z]+`)
+	tree      = regexp.MustCompile(`trees/[0-9a-f]{64}`)
 )
 
 // Text is a trace for people and goldens: a line for each operation, writes to one place in a row as one, digests
@@ -113,7 +115,7 @@ var (
 func Text(ops []Did) string {
 	var b strings.Builder
 	last := ""
-	temporaries, digests := map[string]string{}, map[string]string{}
+	temporaries, digests, trees := map[string]string{}, map[string]string{}, map[string]string{}
 	number := func(m map[string]string, what string) func(string) string {
 		return func(s string) string {
 			if m[s] == "" {
@@ -124,6 +126,7 @@ func Text(ops []Did) string {
 	}
 	name := func(p string) string {
 		p = temporary.ReplaceAllStringFunc(p, number(temporaries, "temporary"))
+		p = tree.ReplaceAllStringFunc(lease.ReplaceAllString(p, "leases/LEASE"), number(trees, "trees/tree"))
 		return digest.ReplaceAllStringFunc(p, func(s string) string {
 			if strings.HasPrefix(s, "sha256/") {
 				return "sha256/DD"
