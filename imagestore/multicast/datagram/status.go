@@ -26,6 +26,20 @@ func (s State) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
+// MarshalText writes the state's name.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads it.
+func (s *State) UnmarshalText(b []byte) error {
+	for t := Gathering; t <= Demoted; t++ {
+		if t.String() == string(b) {
+			*s = t
+			return nil
+		}
+	}
+	return fmt.Errorf("parsing a session's state: there is no %.40q", b)
+}
+
 // Status is the payload of a Heartbeat, an End and a Verdict:
 //
 //	 0       1        2           4        8          12
