@@ -25,7 +25,8 @@ type Store struct {
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *SecretKey
 
-	trees string // directory of the shelf; "" for none
+	trees string   // directory of the shelf; "" for none
+	seen  *SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
 // Open opens the store in dir, and makes it where there is none.
@@ -46,7 +47,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees"), seen: OpenSeenDir(filepath.Join(dir, "seen"))}, nil
 }
 
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
