@@ -58,7 +58,7 @@ e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost serv
 	@go test -timeout 150m -parallel 2 -v -tags e2e ./appliance/e2e/full 2>&1 | go run ./appliance/e2e/results 'make e2e'
 
 torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
-	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | grep -v '^ ' | go run ./appliance/e2e/results 'make torture'
+	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
 
 bench: deps build boot ## our receiver, publisher, deltas and boot, each beside its peer
 	@{ go test -run '^$$' -bench . -skip '^Benchmark(Delta|Recompress)$$' -benchtime 3x -timeout 60m ./imagestore/... &&
