@@ -84,12 +84,14 @@ func rootCommand(e *env) *cobra.Command {
 			"Start with `griddle serve --interface IFACE` on the provisioning network.",
 		serveCommand(e),
 		configCommand(e),
-		machineCommand(e), multicastCommand(e),
+		machineCommand(e),
+		multicastCommand(e),
 		publishCommand(e),
 		imageCommand(e),
 		keyCommand(e),
 		catalogCommand(e),
 		storeCommand(e),
+		benchCommand(e),
 	)
 	root.Version = version()
 	root.SetVersionTemplate("griddle {{.Version}}\n")

@@ -16,6 +16,8 @@ type collector struct {
 	code   *parity.Code // of all blocks
 	last   *parity.Code // of the last one
 
+	count int // of blocks
+
 	work map[int]*parity.Block // blocks of which something came
 	bad  int                   // blocks whose bytes were wrong
 }
@@ -25,7 +27,7 @@ type collector struct {
 const workLimit = 8
 
 func newCollector(s Session, h Hashes) (*collector, error) {
-	c := &collector{layout: s.Layout, size: s.Size, hashes: h, work: map[int]*parity.Block{}}
+	c := &collector{layout: s.Layout, size: s.Size, hashes: h, count: s.Layout.Blocks(s.Size), work: map[int]*parity.Block{}}
 	var err error
 	if c.code, err = parity.New(s.Layout.K, s.Layout.R, s.Layout.Symbol); err != nil {
 		return nil, err
@@ -39,7 +41,7 @@ func newCollector(s Session, h Hashes) (*collector, error) {
 	return c, nil
 }
 
-func (c *collector) blocks() int { return c.layout.Blocks(c.size) }
+func (c *collector) blocks() int { return c.count }
 
 // symbol takes one in. It returns the bytes of the block where that made it whole and right; the collector forgets it then. With an
 // error the symbol, or the block, was of somebody who means harm, or is broken.

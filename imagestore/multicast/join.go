@@ -93,6 +93,8 @@ type membership struct {
 	ended    Outcome
 	byHTTP   map[int]bool    // blocks that are left to HTTP
 	stuck    map[int]*asking // closed blocks that were asked for
+	came     [2]int64        // bytes of blocks, and of parity, since show told of them
+	moved    bool            // something did
 	reports  uint32          // seq of reports
 	verdict  uint32          // highest seq of a verdict
 }
@@ -164,8 +166,17 @@ func (m *membership) close() {
 	m.out.Close()
 }
 
-// nap is how long the socket fills while nobody looks: a handful of datagrams at a time costs most of the processor's time.
-const nap = 4 * time.Millisecond
+// napAfter is how long the socket may fill while nobody looks, when so many datagrams came at once after the last nap: a handful at a
+// time costs most of the processor's time, and the socket holds about 3600 of them.
+func napAfter(n int) time.Duration {
+	switch {
+	case n > 1000:
+		return time.Millisecond
+	case n > 400:
+		return 4 * time.Millisecond
+	}
+	return 16 * time.Millisecond
+}
 
 // run reads the group.
 func (m *membership) run(ctx context.Context) (Outcome, error) {
@@ -178,13 +189,13 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 	}
 	scratch := make([]byte, 0, m.s.Layout.Symbol+datagram.Overhead)
 	next := time.Now().Add(ReportInterval)
-	rejoined := false
+	m.raw.SetReadDeadline(next)
+	rejoined, drained := false, 0
 	for {
 		if err := ctx.Err(); err != nil {
 			m.report(datagram.Leaving)
 			return 0, err
 		}
-		m.raw.SetReadDeadline(next)
 		n, err := m.in.ReadBatch(msgs, 0)
 		now := time.Now()
 		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
@@ -195,6 +206,7 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 				scratch = m.take(scratch, msgs[i].Buffers[0][:msgs[i].N], now)
 			}
 		}
+		m.show()
 		if out := m.over(now); out != 0 {
 			m.leave(out)
 			return out, nil
@@ -209,8 +221,13 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 		}
 		if !now.Before(next) {
 			next = now.Add(m.report(0))
-		} else if n < batch/4 {
-			time.Sleep(nap)
+			if ctx.Err() == nil {
+				m.raw.SetReadDeadline(next)
+			}
+		}
+		if drained += n; n > 0 && n < batch {
+			time.Sleep(min(napAfter(drained), time.Until(next)))
+			drained = 0
 		}
 	}
 }
@@ -335,16 +352,27 @@ func (m *membership) data(h datagram.Header, payload []byte, now time.Time) {
 		delete(m.stuck, i)
 		m.d.stock.put(i, whole)
 	}
-	loss := 0.0
-	if n := m.hi - m.lo + 1; n > 0 {
-		loss = max(0, 1-float64(m.received)/float64(n))
+	m.came[0] += int64(len(whole))
+	if int(h.ESI) >= m.s.Layout.BlockK(m.s.Size, i) {
+		m.came[1] += int64(len(payload))
 	}
+	m.moved = true
+}
+
+// show tells of what a batch brought.
+func (m *membership) show() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.moved {
+		return
+	}
+	whole, repair := m.came[0], m.came[1]
+	m.came, m.moved = [2]int64{}, false
+	loss := max(0, 1-float64(m.received)/float64(m.hi-m.lo+1))
 	m.d.tell(func(p *Progress) {
 		p.Way, p.State, p.Loss = "multicast", datagram.Running, loss
-		if int(h.ESI) >= m.s.Layout.BlockK(m.s.Size, i) {
-			p.Repair += int64(len(payload))
-		}
-		p.Multicast += int64(len(whole))
+		p.Multicast += whole
+		p.Repair += repair
 	})
 }
 
