@@ -132,7 +132,7 @@ func (c *crowd) wants(m *member, missing []datagram.Missing, sent uint32, s *sch
 		}
 		n := min(uint32(w.Blocks), s.closed()-w.First)
 		m.missing += int(n)
-		if w.Symbols == datagram.All {
+		if s.cheaper(w.First, int(w.Symbols)) {
 			m.whole = append(m.whole, datagram.Missing{First: w.First, Blocks: uint16(n), Symbols: w.Symbols})
 			continue
 		}

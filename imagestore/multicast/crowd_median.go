@@ -20,6 +20,7 @@ type sample struct {
 	ok        bool
 	loss      float64
 	delivered float64 // payload bytes a second
+	sent      float64 // likewise
 }
 
 // window is what m got during the last n intervals, or all that there are since its marks began; ok if those are n, and enough was sent
@@ -38,7 +39,8 @@ func (m *member) window(n int, symbol int, now time.Duration, sent uint32) sampl
 		return sample{}
 	}
 	got := min(to.count-from.count, passed)
-	return sample{true, 1 - float64(got)/float64(passed), float64(got) * float64(symbol) / (to.at - from.at).Seconds()}
+	each := float64(symbol) / (to.at - from.at).Seconds()
+	return sample{true, 1 - float64(got)/float64(passed), float64(got) * each, float64(passed) * each}
 }
 
 // tick draws the conclusions of all reports, ten times a second; it returns those that are told to leave. sent is the seq of the
@@ -155,21 +157,24 @@ func (a *adaptation) adapt(now time.Duration, m sample) bool {
 	if a.rate == 0 || a.rate > a.ceiling {
 		a.rate = a.ceiling
 	}
-	if !m.ok || now < a.next {
-		return false
+	if !m.ok || now < a.next || m.sent < a.rate/4 {
+		return false // of the little that was sent nothing follows for the rate
 	}
 	switch {
 	case a.tried > 0 && m.loss > 0.7*a.tried:
 		a.base, a.rate, a.tried = m.loss, min(a.was, a.ceiling), 0
 	case m.loss > a.base+congested:
 		a.tried, a.was, a.known = m.loss, a.rate, m.delivered
-		a.rate = max(0.97*m.delivered, minRate)
+		a.rate = max(0.97*m.delivered, a.ceiling/64, minRate)
 	default:
 		a.tried = 0
 		a.base = min(a.base, m.loss)
 		step := 1.01
-		if a.known > 0 && a.rate > 0.95*a.known && a.rate < 1.1*a.known {
+		switch {
+		case a.known > 0 && a.rate > 0.95*a.known && a.rate < 1.1*a.known:
 			step = 1.002
+		case a.rate < 0.7*a.known:
+			step = 1.03
 		}
 		a.rate = min(a.rate*step, a.ceiling)
 		return false
