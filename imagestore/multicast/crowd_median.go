@@ -97,16 +97,14 @@ func (c *crowd) tick(now time.Duration, sent uint32, s *schedule) []*member {
 		}
 	}
 	if c.rate.adapt(now, c.median) || now < c.rate.next {
-		for _, m := range c.order {
-			m.marks = m.marks[:0]
-		}
+		c.restart()
 	}
 	return out
 }
 
 // outlier says why m is to leave, or nothing.
 func (c *crowd) outlier(m *member, now time.Duration, sent uint32) string {
-	if w := m.window(judged, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlier {
+	if w := m.window(judged, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlier && m.steady() {
 		return fmt.Sprintf("it loses %.0f %%, most lose %.0f %%", 100*w.loss, 100*c.median.loss)
 	}
 	// Who lacks parts of ever more blocks while it says that it gets what is sent is slower than the others or does not say the truth.
@@ -118,6 +116,29 @@ func (c *crowd) outlier(m *member, now time.Duration, sent uint32) string {
 		}
 	}
 	return ""
+}
+
+// steady says whether m lost much in most of the last reports, or hears nothing at all: somebody stumbled over a cable where it was once.
+func (m *member) steady() bool {
+	last := m.marks[len(m.marks)-1-judged:]
+	if last[0].hi == last[judged].hi {
+		return true
+	}
+	bad := 0
+	for i, to := range last[1:] {
+		from := last[i]
+		if passed := float64(to.hi - from.hi); passed*(1-tooLossy) > float64(to.count-from.count) {
+			bad++
+		}
+	}
+	return bad > judged/2
+}
+
+// restart forgets how fast things went: they go otherwise from now on.
+func (c *crowd) restart() {
+	for _, m := range c.order {
+		m.marks = m.marks[:0]
+	}
 }
 
 // release gives back what is kept of who reports no more.

@@ -95,6 +95,7 @@ func (s *Sender) look(now, data, beat time.Duration, tick *time.Duration) glance
 	}
 	state := s.course.state
 	if state != was {
+		s.crowd.restart()
 		s.o.Log.Info("multicast session is "+state.String(), "receivers", s.crowd.counts.heard)
 	}
 	sending := state == datagram.Running || state == datagram.Repairing
