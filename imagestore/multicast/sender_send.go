@@ -104,7 +104,7 @@ func (s *Sender) look(now, data, beat time.Duration, tick *time.Duration) glance
 	case sending && !g.work && now-data < time.Second:
 		g.beat = max(data, beat) + lively
 	case g.work:
-		g.beat = beat + 4*HeartbeatInterval
+		g.beat = min(beat+4*HeartbeatInterval, g.beat)
 	}
 	return g
 }
