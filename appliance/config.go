@@ -40,7 +40,20 @@ type Config struct {
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`
 
+	Multicast Multicast `yaml:"multicast"`
+
 	Log LogConfig `yaml:"log"`
+}
+
+// Multicast is how many machines at once get an image.
+type Multicast struct {
+	Enabled  bool          `yaml:"enabled"`
+	Rate     int           `yaml:"rate"` // Mbit/s; 0 is four fifths of the link's, 200 at most
+	Gather   time.Duration `yaml:"gather"`
+	Machines int           `yaml:"machines"`
+	Groups   netip.Prefix  `yaml:"groups"`
+	Port     int           `yaml:"port"`
+	TTL      int           `yaml:"ttl"`
 }
 
 // DHCP is how the network gets its addresses.
@@ -78,6 +91,8 @@ func DefaultConfig() Config {
 
 		CatalogExpires: 365 * 24 * time.Hour,
 		Recompress:     true,
+
+		Multicast: Multicast{Enabled: true, Gather: 10 * time.Second, Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, TTL: 1},
 
 		Log: LogConfig{Level: "info", Format: "text"},
 	}
@@ -166,9 +181,31 @@ func (c Config) mistakes() []mistake {
 	if c.CatalogExpires != 0 && c.CatalogExpires < time.Hour {
 		wrong("catalog_expires", "%s is less than an hour; 0 means never", c.CatalogExpires)
 	}
+	c.Multicast.mistakes(wrong)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")
 	return out
+}
+
+func (m Multicast) mistakes(wrong func(key, format string, args ...any)) {
+	if m.Rate < 0 || m.Rate > 400_000 {
+		wrong("multicast.rate", "%d Mbit/s is not between 1 and 400000; 0 chooses one", m.Rate)
+	}
+	if m.Gather < time.Second || m.Gather > time.Hour {
+		wrong("multicast.gather", "%s is not between a second and an hour", m.Gather)
+	}
+	if m.Machines < 0 || m.Machines > 65535 {
+		wrong("multicast.machines", "%d is not a number of machines; 0 means none", m.Machines)
+	}
+	if a := m.Groups.Addr(); !a.Is4() || !a.IsMulticast() || m.Groups.Bits() < 4 || m.Groups.Bits() > 24 || a.As4()[0] == 224 {
+		wrong("multicast.groups", "%s is not a network of 256 IPv4 multicast addresses or more, such as 239.255.0.0/16; 224.0.0.0/8 is other protocols'", m.Groups)
+	}
+	if m.Port < 1 || m.Port > 65535 {
+		wrong("multicast.port", "%d is not a port, 1 to 65535", m.Port)
+	}
+	if m.TTL < 1 || m.TTL > 255 {
+		wrong("multicast.ttl", "%d is not between 1, which stays in the network, and 255", m.TTL)
+	}
 }
 
 // Range is the first and the last address of the pool.

@@ -20,7 +20,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 	public := imagestore.Handler(s.store, nil)
 	mux.Handle("GET /v1/images", public)
 	mux.Handle("GET /v1/images/", public)
-	mux.Handle("GET /v1/blobs/", public)
+	mux.Handle("GET /v1/blobs/", withHashes(s.streams, public))
 	mux.Handle("GET "+imagestore.HeadPath, public)
 	mux.Handle("/v1/leases", public)
 	mux.Handle("/v1/leases/", public)

@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
 	"griddle/imagestore"
+	"griddle/imagestore/multicast"
 	"griddle/initramfs"
 	"griddle/netboot"
 )
@@ -68,10 +69,10 @@ func Serve(ctx context.Context, c Config, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, keymap: keymap, addr: nw.prefix.Addr()}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, nw); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.fleet.Close()) }()
+	defer func() { err = errors.Join(err, s.streams.Close(), s.fleet.Close()) }()
 	return s.run(ctx, o.Ready)
 }
 
@@ -88,6 +89,7 @@ type server struct {
 	store     *imagestore.Store
 	authority *authority
 	fleet     *fleet.Fleet
+	streams   *multicast.Coordinator
 	api       *api.Handler
 }
 
@@ -100,7 +102,7 @@ func (s *server) httpsURL() string {
 }
 
 // prepare opens everything that is on the disk, and makes what a first start makes.
-func (s *server) prepare(ctx context.Context) (err error) {
+func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	token, err := s.state.adminToken()
 	if err != nil {
 		return err
@@ -128,12 +130,15 @@ func (s *server) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.streams, err = s.multicast(nw); err != nil {
+		return errors.Join(err, s.fleet.Close())
+	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
+		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
 		Admin: token, Log: s.log, Now: s.now,
 	})
 	if err != nil {
-		return errors.Join(err, s.fleet.Close())
+		return errors.Join(err, s.streams.Close(), s.fleet.Close())
 	}
 	return nil
 }

@@ -181,7 +181,7 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 				return err
 			}
 		}
-		n, err := io.ReadFull(r, s.raw)
+		n, err := s.fill(r, e.FramePieces*PieceSize)
 		if n > 0 {
 			raw := s.raw[:n]
 			var users atomic.Int32
@@ -277,11 +277,12 @@ type slot struct {
 
 func (e Encoder) newSlot() (*slot, error) {
 	raw := e.FramePieces * PieceSize
-	s := &slot{out: make([]byte, 0, maxFrame(e.FramePieces))}
+	s := &slot{}
 	if e.Program == "" {
-		s.raw = make([]byte, raw)
+		s.raw = make([]byte, min(raw, firstRaw))
 		return s, nil
 	}
+	s.out = make([]byte, 0, maxFrame(e.FramePieces))
 	var err error
 	if s.in, err = newMemoryFile(raw); err != nil {
 		return nil, err
@@ -289,6 +290,24 @@ func (e Encoder) newSlot() (*slot, error) {
 	s.raw = s.in.b
 	s.to, err = newMemoryFile(0)
 	return s, err
+}
+
+// firstRaw is the memory that a slot begins with, in bytes: most streams that are ever made are short deltas.
+const firstRaw = 256 << 10
+
+// fill reads up to most bytes into raw, which grows where there are more than it holds. Errors are io.ReadFull's.
+func (s *slot) fill(r io.Reader, most int) (int, error) {
+	n, err := io.ReadFull(r, s.raw)
+	for err == nil && n < most {
+		s.raw = append(s.raw, make([]byte, min(3*n, most-n))...)
+		var more int
+		more, err = io.ReadFull(r, s.raw[n:])
+		n += more
+	}
+	if err == io.EOF && n > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // dictionary appends the content of a frame's dictionary to b.
@@ -318,7 +337,8 @@ func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, s *slot, n in
 			return nil, fmt.Errorf("compressing: %w", err)
 		}
 	}
-	return (*enc).EncodeAll(s.raw[:n], s.out[:0]), nil
+	s.out = (*enc).EncodeAll(s.raw[:n], s.out[:0])
+	return s.out, nil
 }
 
 func hexSum(b []byte) string {

@@ -1,7 +1,6 @@
 package imagestore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,82 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
 )
-
-// A scenario is something that changes a store. At each of its file operations it is killed, power is cut, and the
-// operation fails; what must hold afterwards is the same for all: see crash.check.
-type scenario struct {
-	name string
-	base func(f *fixture)       // makes what is there before; nil means that there is no store
-	act  func(f *fixture) error // may be done again
-	// done says which errors act may give that is done again after it was done.
-	done []error
-}
-
-func scenarios() []scenario {
-	parent, second := someBytes(1, 3000), someBytes(2, 5000)
-	var from *Store // that is pulled from
-	base := func(f *fixture) { f.publish("web:1@amd64", way{"", parent}) }
-	two := func(f *fixture) {
-		base(f)
-		f.publish("web:2@amd64", way{"", second}, way{"web:1@amd64", someBytes(3, 800)})
-	}
-	return []scenario{
-		{"open", nil, func(f *fixture) error {
-			return f.attempt(func(f *fixture) {
-				if err := f.s.TrustKey(context.Background(), f.key.Public()); err != nil {
-					f.t.Fatal(err)
-				}
-				f.publish("web:1@amd64", way{"", parent})
-			})
-		}, []error{ErrExists}},
-		{"publish", base, func(f *fixture) error {
-			return f.attempt(func(f *fixture) { f.publish("web:2@amd64", way{"", second}) })
-		}, []error{ErrExists}},
-		{"delete", two, func(f *fixture) error {
-			_, err := f.s.Delete(context.Background(), ref(f.t, "web:1@amd64"))
-			return err
-		}, []error{ErrNotFound}},
-		{"collect", func(f *fixture) {
-			base(f)
-			f.image("web:9@amd64", way{"", second}) // never added
-			age(f.t, f.dir)
-		}, func(f *fixture) error {
-			_, err := f.s.Collect(context.Background())
-			return err
-		}, nil},
-		{"recompress", base, func(f *fixture) error {
-			return f.s.Recompress(context.Background(), RecompressOptions{Level: 10, Workers: 1}, nil)
-		}, nil},
-		{"gc", func(f *fixture) {
-			two(f)
-			if err := f.s.SetKeep(context.Background(), Keep{Pattern: "web", Last: 1}); err != nil {
-				f.t.Fatal(err)
-			}
-		}, func(f *fixture) error {
-			_, err := f.s.GC(context.Background(), GCOptions{})
-			return err
-		}, nil},
-		{"pull", func(f *fixture) {
-			f.publish("other:1@amd64", way{"", second})
-			g := &fixture{t: f.t, dir: memoryDir(f.t), key: f.key}
-			var err error
-			if g.s, err = Open(g.dir); err == nil {
-				err = g.s.TrustKey(context.Background(), g.key.Public())
-			}
-			if err != nil {
-				f.t.Fatal(err)
-			}
-			g.publish("web:1@amd64", way{"", parent})
-			from = g.s
-		}, func(f *fixture) error {
-			_, err := f.s.Copy(context.Background(), from, CopyOptions{Images: []string{"web"}, Jobs: 1})
-			return err
-		}, nil},
-	}
-}
 
 // failure is what attempt turns into an error.
 type failure struct{ error }
@@ -138,8 +67,14 @@ func memoryDir(t testing.TB) string {
 func age(t testing.TB, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
+		}
+		if d.IsDir() {
+			if d.Name() == "trees" { // whose times are part of them
+				return filepath.SkipDir
+			}
+			return nil
 		}
 		i, err := d.Info()
 		if err != nil {
@@ -173,6 +108,7 @@ func newCrash(t *testing.T, s scenario) *crash {
 		f := c.open(durable.Disk{}, c.base)
 		c.must(f.s.TrustKey(t.Context(), c.key.Public()))
 		s.base(f)
+		c.must(os.RemoveAll(filepath.Join(f.dir, "trees"))) // loaded from memory they would not be what they were
 	}
 	root := c.copied()
 	tape := &durabletest.Tape{Root: root}
@@ -188,7 +124,7 @@ func newCrash(t *testing.T, s scenario) *crash {
 		}
 		os.RemoveAll(root)
 	}
-	if len(c.allowed) > 2 {
+	if len(c.allowed) > max(s.states, 2) {
 		t.Errorf("it goes over %v, want old and new alone", c.allowed)
 	}
 	return c
@@ -229,6 +165,7 @@ func (c *crash) open(disk durable.Disk, root string) *fixture {
 	dir := filepath.Join(root, "store")
 	s, err := openOn(disk, dir)
 	c.must(err)
+	s.Key = c.key
 	return &fixture{c.T, dir, s, c.key}
 }
 
@@ -239,6 +176,7 @@ func (c *crash) run(root string, tape *durabletest.Tape) error {
 	if err != nil {
 		return err
 	}
+	s.Key = c.key
 	return c.act(&fixture{c.T, dir, s, c.key})
 }
 
@@ -246,7 +184,18 @@ func (c *crash) images(root string) string {
 	c.Helper()
 	list, err := c.open(durable.Disk{}, root).s.List(c.Context())
 	c.must(err)
-	return refs(list)
+	return describe(list)
+}
+
+// describe lists images and the ways to each.
+func describe(list []Listed) string {
+	var out []string
+	for _, l := range list {
+		for _, s := range l.Streams {
+			out = append(out, fmt.Sprintf("%s from %q level %d dictionary %v, %v", l.Ref, s.Parent, s.Level, s.Dictionary, s.NoDictionary))
+		}
+	}
+	return fmt.Sprintf("%q", out)
 }
 
 // check opens the store below root as after a restart. Old or new must be there whole, or new alone where that was
@@ -271,6 +220,9 @@ func (c *crash) check(what, root string, reported bool) {
 		c.Errorf("%s, done again: the store has %s, want %s", what, got, want)
 	}
 	c.clean(what+", done again", root)
+	if left, err := filepath.Glob(f.beside("spool/*")); err != nil || len(left) > 0 {
+		c.Errorf("%s, done again: of copies of the source there are left %v, %v", what, left, err)
+	}
 }
 
 // whole verifies every image and gives their list.
@@ -285,7 +237,10 @@ func (c *crash) whole(what string, f *fixture) string {
 			c.Errorf("%s: %s has %v, %v", what, l.Ref, v.Problems, err)
 		}
 	}
-	return refs(list)
+	if c.site != nil {
+		f.head(c.site) // is of this log
+	}
+	return describe(list)
 }
 
 func (c *crash) clean(what, root string) {
@@ -293,8 +248,8 @@ func (c *crash) clean(what, root string) {
 	clean(c.T, what, filepath.Join(root, "store"))
 }
 
-// clean lets a week pass and collects: what is then below the directory of a store is the catalog and the blobs that
-// it needs.
+// clean lets a week pass and collects: what is then below the directory of a store is the catalog, the blobs that
+// it needs, and trees of its images.
 func clean(t *testing.T, what, dir string) {
 	t.Helper()
 	age(t, dir)
@@ -311,11 +266,17 @@ func clean(t *testing.T, what, dir string) {
 		t.Fatalf("%s: %v", what, err)
 	}
 	want := []string{"catalog", "catalog.lock"}
+	if _, err := os.Stat(filepath.Join(dir, "catalog.head")); err == nil {
+		want = append(want, "catalog.head")
+	}
 	for d := range v.needed() {
 		want = append(want, filepath.Join("blobs", "sha256", d.Hex()[:2], d.Hex()))
 	}
 	var got []string
 	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "trees" {
+			return filepath.SkipDir
+		}
 		if err == nil && !d.IsDir() {
 			p, _ = filepath.Rel(dir, p)
 			got = append(got, p)
@@ -325,10 +286,42 @@ func clean(t *testing.T, what, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cleanShelf(t, what, s, v)
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: after collection there is\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// cleanShelf looks at the trees: each is one of an image, and whole.
+func cleanShelf(t *testing.T, what string, s *Store, v *view) {
+	t.Helper()
+	entries, err := os.ReadDir(s.trees)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	images := map[string]*Listed{}
+	for _, l := range v.images {
+		images[l.Document.Hex()] = l
+	}
+	for _, e := range entries {
+		name, mark := strings.CutSuffix(e.Name(), usedMark)
+		l := images[name]
+		switch {
+		case name == shelfLock:
+		case l == nil:
+			t.Errorf("%s: after collection %s is on the shelf", what, e.Name())
+		case !mark:
+			tree, err := s.onShelf(t.Context(), l, unix.LOCK_SH)
+			if err != nil || tree == nil {
+				t.Fatalf("%s: the tree of %s: %v, %v", what, l.Ref, tree, err)
+			}
+			if err := content.Verify(t.Context(), tree.Dir, tree.Content, nil); err != nil {
+				t.Errorf("%s: the tree of %s: %v", what, l.Ref, err)
+			}
+			tree.release()
+		}
 	}
 }
 
@@ -339,10 +332,11 @@ const cuts = 3
 func TestPowerCut(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			c := newCrash(t, s)
 			golden(t, filepath.Join("trace", s.name+".txt"), durabletest.Text(c.trace))
 			seed := rand.Uint64()
-			for n := range len(c.trace) + 1 {
+			for n := range c.points(len(c.trace)+1, 1) {
 				for i := range cuts * thorough {
 					root := c.fresh()
 					c.must(c.disk(c.trace[:n]).PowerCut(root, rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(n))), float64(i%cuts)/(cuts-1)))
@@ -363,6 +357,7 @@ func TestFailingDisk(t *testing.T) {
 	grows := []durable.Kind{durable.Create, durable.Write, durable.Mkdir, durable.Rename, durable.Link}
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			c := newCrash(t, s)
 			for _, fault := range []struct {
 				name  string
@@ -379,14 +374,12 @@ func TestFailingDisk(t *testing.T) {
 				{name: "short write", err: syscall.ENOSPC, short: true, kinds: []durable.Kind{durable.Write}},
 				{name: "full from then on", err: syscall.ENOSPC, short: true, stays: true, kinds: grows},
 			} {
-				start, step := 0, 1
+				step := 1
 				if fault.stays && fault.err != errKilled {
 					step = stride
-					start = rand.IntN(step)
 				}
-				hit := true
-				for n := start; hit; n += step {
-					hit = false
+				for n := range c.points(len(c.trace)+1, step) {
+					hit := false
 					root := c.copied()
 					tape := &durabletest.Tape{Root: root, Fault: func(i int, o *durable.Op) error {
 						matters := fault.kinds == nil || slices.Contains(fault.kinds, o.Kind)
@@ -405,7 +398,7 @@ func TestFailingDisk(t *testing.T) {
 					}
 					what := fmt.Sprintf("%s at operation %d (%v)", fault.name, n, err)
 					c.check(what, root, err == nil)
-					if n%stride != 0 {
+					if n%stride != 0 && !c.costly {
 						continue
 					}
 					seed := rand.Uint64()
@@ -424,9 +417,10 @@ func TestFailingDisk(t *testing.T) {
 func TestKilledThenPowerCut(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			c := newCrash(t, s)
 			seed := rand.Uint64()
-			for n := range len(c.trace) + 1 {
+			for n := range c.points(len(c.trace)+1, 1) {
 				c.killedThen(n, "done again", c.act, seed)
 				if s.base != nil {
 					c.killedThen(n, "collected", func(f *fixture) error { _, err := f.s.Collect(t.Context()); return err }, seed)

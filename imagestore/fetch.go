@@ -27,6 +27,13 @@ type OpenOptions struct {
 	Backoff time.Duration
 }
 
+// Patient is a source that notices itself when nothing comes, and may wait on purpose, as for a multicast session that gathers: Stall
+// does not apply to it.
+type Patient interface {
+	blob.Reader
+	Patient()
+}
+
 // Attempts at content before it is taken to be damaged for good, for each source: a wrong byte may be the network's.
 const contentAttempts = 3
 
@@ -95,8 +102,12 @@ func lasting(err error) bool {
 // open opens a range at the current source, with the watch on a source that falls silent.
 func (f *fetcher) open(ctx context.Context, d blob.Digest, off, n int64) (*watched, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stalled := fmt.Errorf("nothing came for %v", f.o.Stall)
-	watch := time.AfterFunc(f.o.Stall, func() { cancel(stalled) })
+	stall := f.o.Stall
+	if _, ok := f.sources[f.current].(Patient); ok {
+		stall = forever
+	}
+	stalled := fmt.Errorf("nothing came for %v", stall)
+	watch := time.AfterFunc(stall, func() { cancel(stalled) })
 	rc, err := f.sources[f.current].Open(ctx, d, off, n)
 	if !watch.Stop() && err == nil {
 		rc.Close()
@@ -109,8 +120,11 @@ func (f *fetcher) open(ctx context.Context, d blob.Digest, off, n int64) (*watch
 		cancel(nil)
 		return nil, err
 	}
-	return &watched{rc: rc, ctx: ctx, cancel: cancel, watch: watch, stall: f.o.Stall, wire: f.o.Wire}, nil
+	return &watched{rc: rc, ctx: ctx, cancel: cancel, watch: watch, stall: stall, wire: f.o.Wire}, nil
 }
+
+// forever is longer than any install.
+const forever = 365 * 24 * time.Hour
 
 // watched is a body whose every Read must make progress in time. The clock stands still between Reads: a slow receiver
 // is no fault of the source.

@@ -29,6 +29,9 @@ type frameReader struct {
 // ahead is how many verified frames may wait for the receiver.
 const ahead = 2
 
+// much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
+const much = 16 << 20
+
 func newFrameReader(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool) *frameReader {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
@@ -71,7 +74,9 @@ func (r *frameReader) Close() error {
 	if r.free != nil {
 		r.rest, r.last, r.scratch, r.free = nil, nil, nil, nil
 		// The next stream of a chain takes as much again, and left to itself the collector lets both stand side by side.
-		runtime.GC()
+		if r.s.index.Raw >= much {
+			runtime.GC()
+		}
 	}
 	return nil
 }

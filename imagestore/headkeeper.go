@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 )
 
@@ -22,7 +21,7 @@ type headFile struct {
 
 // read returns the head as it is, or an error that is ErrNoHead.
 func (h *headFile) read() ([]byte, error) {
-	b, err := os.ReadFile(h.path)
+	b, err := h.log.disk.ReadFile(h.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: there is no %s", ErrNoHead, h.path)
 	}

@@ -65,6 +65,9 @@ func (f Frame) checkDictionary() error {
 	}
 	left := int64(MaxDictionary)
 	for _, e := range f.Dictionary {
+		if e.Path == "" { // the root, in a stream
+			return fmt.Errorf("dictionary: %w: a file without a name", sendstream.ErrPath)
+		}
 		if err := sendstream.CheckPath(e.Path); err != nil {
 			return fmt.Errorf("dictionary: %w", err)
 		}

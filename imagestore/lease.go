@@ -213,7 +213,7 @@ func (c *localCatalog) readLease(id string) (leaseFile, error) {
 	if st.Size() > maxLeaseFile {
 		return f, fmt.Errorf("lease %s: %d bytes are too many", id, st.Size())
 	}
-	b, err := os.ReadFile(path)
+	b, err := c.log.disk.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(b, &f)
 	}

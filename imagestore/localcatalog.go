@@ -21,6 +21,7 @@ type localCatalog struct {
 	now   func() time.Time
 
 	leases string // directory
+	shelf  shelf
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
@@ -78,13 +79,21 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 	// The tombstone is durable: only now may blobs go. The log is locked again, so that no publication that counts on
 	// one of them comes between the look and the removal.
 	out.Deleted = &Deleted{Ref: ch.Delete}
+	live := map[string]bool{}
 	err = c.log.update(ctx, func(old []Entry) ([]Entry, error) {
 		v, err := replay(old)
 		if err != nil {
 			return nil, err
 		}
+		for _, l := range v.images {
+			live[l.Document.Hex()] = true
+		}
 		return nil, c.sweep(ctx, old, v, gone, false, out.Deleted)
 	})
+	if err == nil {
+		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes too, and comes again.
+		err = c.shelf.sweep(ctx, func(hex string) bool { return live[hex] })
+	}
 	return out, err
 }
 

@@ -61,7 +61,7 @@ func openLog(disk durable.Disk, path string) (*logFile, error) {
 }
 
 func (l *logFile) read() ([]Entry, error) {
-	f, err := os.Open(l.path)
+	f, err := l.disk.OpenFile(l.path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}
@@ -153,7 +153,7 @@ func (l *logFile) sumAt(seq int64) (string, error) {
 
 // lines are the whole lines as they are.
 func (l *logFile) lines() ([]byte, error) {
-	f, err := os.Open(l.path)
+	f, err := l.disk.OpenFile(l.path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}

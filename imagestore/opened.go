@@ -34,7 +34,8 @@ type StreamInfo struct {
 	Raw      int64           // bytes, decoded
 	Wire     int64           // bytes, encoded
 
-	NeedsParent bool // decoding it takes the parent's files
+	NeedsParent bool        // decoding it takes the parent's files
+	Encoding    blob.Digest // what is fetched
 }
 
 // OpenPlan fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
@@ -106,7 +107,7 @@ func (o *Opened) Image() Image { return o.image }
 func (o *Opened) Streams() []StreamInfo {
 	out := []StreamInfo{}
 	for _, s := range o.streams {
-		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size, s.index.NeedsParent()})
+		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size, s.index.NeedsParent(), s.index.Encoding})
 	}
 	return out
 }

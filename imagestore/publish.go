@@ -168,7 +168,8 @@ func (s *Store) take(ctx context.Context, o PublishOptions) (Ref, *source.Copy, 
 	}
 	if ref.Version != "" {
 		if l, err := s.Resolve(ctx, ref); err == nil && l.Ref == ref.String() {
-			return ref, nil, fmt.Errorf("%w: %s was published %s", ErrExists, l.Ref, l.Published.Format(time.RFC3339))
+			err = fmt.Errorf("%w: %s was published %s", ErrExists, l.Ref, l.Published.Format(time.RFC3339))
+			return ref, nil, errors.Join(err, s.settle(ctx))
 		}
 		c, err := o.Source.Take(ctx, ref.FileName(), o.Warn)
 		return ref, c, err

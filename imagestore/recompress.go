@@ -170,9 +170,10 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 	e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, base+raw, passes*w.stream.Raw) }
 	defer func() {
 		if err != nil {
-			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure.
+			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure. But it may be
+			// our own line that was found, and what failed its sync.
 			if needed, lerr := w.look(ctx); lerr == nil && !needed {
-				err = nil
+				err = w.s.settle(ctx)
 			}
 		}
 		out.Seconds = time.Since(start).Seconds()

@@ -47,17 +47,20 @@ func (s Seen) File() (name string, content []byte, err error) {
 }
 
 // SeenDir is a directory that remembers: a file for each site, named by the ID of its key, with a Seen as JSON.
-type SeenDir struct{ dir string }
+type SeenDir struct {
+	disk durable.Disk
+	dir  string
+}
 
 // OpenSeenDir names the directory; it is made when there is something to remember.
-func OpenSeenDir(dir string) *SeenDir { return &SeenDir{dir} }
+func OpenSeenDir(dir string) *SeenDir { return &SeenDir{dir: dir} }
 
 // Path is the file of the site with the key k.
 func (d *SeenDir) Path(k PublicKey) string { return filepath.Join(d.dir, k.ID()) }
 
 // Of returns what was seen of the site with the key k; the zero value where that is nothing.
 func (d *SeenDir) Of(k PublicKey) (Seen, error) {
-	s, err := readSeen(d.Path(k))
+	s, err := d.read(d.Path(k))
 	if err == nil && s.Key != "" && s.Key != k.String() {
 		err = fmt.Errorf("%w: %s is of another key with the ID %s", ErrSignature, d.Path(k), k.ID())
 	}
@@ -78,7 +81,7 @@ func (d *SeenDir) At(server string) (Seen, string, error) {
 			continue
 		}
 		path := filepath.Join(d.dir, e.Name())
-		s, err := readSeen(path)
+		s, err := d.read(path)
 		if err != nil || slices.Contains(s.Servers, server) {
 			return s, path, err
 		}
@@ -86,8 +89,8 @@ func (d *SeenDir) At(server string) (Seen, string, error) {
 	return Seen{}, "", nil
 }
 
-func readSeen(path string) (Seen, error) {
-	b, err := os.ReadFile(path)
+func (d *SeenDir) read(path string) (Seen, error) {
+	b, err := d.disk.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Seen{}, nil
 	}
@@ -108,10 +111,10 @@ func readSeen(path string) (Seen, error) {
 // the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
-	if err := (durable.Disk{}).MkdirAll(d.dir, 0o700); err != nil {
+	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
-	unlock, err := durable.Disk{}.Lock(ctx, filepath.Join(d.dir, "lock"))
+	unlock, err := d.disk.Lock(ctx, filepath.Join(d.dir, "lock"))
 	if err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -136,7 +139,7 @@ func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head
 	}
 	name, b, err := s.File()
 	if err == nil {
-		err = durable.Disk{}.Replace(filepath.Join(d.dir, name), b, 0o600)
+		err = d.disk.Replace(filepath.Join(d.dir, name), b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)

@@ -18,12 +18,19 @@ import (
 	"griddle/imagestore/receive"
 )
 
-// The shelf is DIR/trees of a local store: images as trees, for the work that needs their files. A tree is received and
+// A shelf is DIR/trees of a local store: images as trees, for the work that needs their files. A tree is received and
 // verified when it is first asked for, and stays for the next time.
 //
 //	trees/HEX        the tree of the image whose document is sha256:HEX; flock(2)ed, shared, while it is used
 //	trees/HEX.used   its modification time says when that was last
 //	trees/lock       flock(2)ed by whoever receives or removes trees
+//
+// A collection takes away the trees of images that are gone, and what was left by who was killed.
+type shelf struct {
+	disk durable.Disk
+	dir  string
+}
+
 const (
 	shelfLock = "lock"
 	usedMark  = ".used"
@@ -58,7 +65,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if s.trees == "" {
 		return nil, ErrNoShelf
 	}
-	if err := os.MkdirAll(s.trees, 0o700); err != nil {
+	if err := s.disk.MkdirAll(s.trees, 0o700); err != nil {
 		return nil, err
 	}
 	v, err := s.view(ctx)
@@ -69,15 +76,16 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if err != nil {
 		return nil, err
 	}
-	if t, err := s.onShelf(ctx, l); t != nil || err != nil {
+	if t, err := s.onShelf(ctx, l, unix.LOCK_SH|unix.LOCK_NB); t != nil || err != nil {
 		return t, err
 	}
-	unlock, err := s.lockShelf(ctx)
+	shelf := s.shelf()
+	unlock, err := shelf.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if t, err := s.onShelf(ctx, l); t != nil || err != nil { // somebody else put it there
+	if t, err := s.onShelf(ctx, l, unix.LOCK_SH); t != nil || err != nil { // somebody else put it there
 		return t, err
 	}
 	o := ReceiveOptions{Name: l.Document.Hex(), Progress: progress}
@@ -90,24 +98,25 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if _, err := s.Receive(ctx, l.ref(), s.trees, o); err != nil {
 		return nil, err
 	}
-	t, err := s.onShelf(ctx, l)
+	t, err := s.onShelf(ctx, l, unix.LOCK_SH)
 	if t == nil && err == nil {
 		err = errors.New("it went away while it was received")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.trimShelf(shelfSize); err != nil {
+	if err := shelf.trim(shelfSize); err != nil {
 		t.release()
 		return nil, err
 	}
 	return t, nil
 }
 
-// onShelf holds the tree that is there, or gives nil.
-func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
+// onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes trees then,
+// but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
+func (s *Store) onShelf(ctx context.Context, l *Listed, how int) (*shelved, error) {
 	dir := filepath.Join(s.trees, l.Document.Hex())
-	f, err := hold(dir, unix.LOCK_SH|unix.LOCK_NB)
+	f, err := hold(dir, how)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, nil
 	}
@@ -121,7 +130,7 @@ func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
 		return nil, nil
 	}
 	t := &shelved{Tree: Tree{l.Ref, l.Identity, dir}, lock: f}
-	if err := touch(dir + usedMark); err != nil {
+	if err := s.shelf().touch(l.Document.Hex()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	opened, err := s.openDocument(ctx, l)
@@ -134,25 +143,28 @@ func (s *Store) onShelf(ctx context.Context, l *Listed) (*shelved, error) {
 	return t, nil
 }
 
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+func (s *Store) shelf() shelf { return shelf{s.disk, s.trees} }
+
+// touch notes that a tree is used now.
+func (h shelf) touch(name string) error {
+	path := filepath.Join(h.dir, name+usedMark)
+	f, err := h.disk.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	now := time.Now()
-	return os.Chtimes(path, now, now)
+	return h.disk.Chtimes(path, time.Now())
 }
 
-// lockShelf waits its turn to receive or remove trees.
-func (s *Store) lockShelf(ctx context.Context) (unlock func(), err error) {
-	return durable.Disk{}.Lock(ctx, filepath.Join(s.trees, shelfLock))
+// lock waits for its turn to receive or remove trees.
+func (h shelf) lock(ctx context.Context) (unlock func(), err error) {
+	return h.disk.Lock(ctx, filepath.Join(h.dir, shelfLock))
 }
 
-// trimShelf removes the trees that were not used for longest until keep are left, those that are used now besides. The
+// trim removes the trees that were not used for longest until keep are left, those that are used now besides. The
 // caller has the shelf's lock. A crash in it leaves a part of a tree under a name that the next receive clears away.
-func (s *Store) trimShelf(keep int) error {
-	entries, err := os.ReadDir(s.trees)
+func (h shelf) trim(keep int) error {
+	entries, err := os.ReadDir(h.dir)
 	if err != nil {
 		return err
 	}
@@ -166,7 +178,7 @@ func (s *Store) trimShelf(keep int) error {
 			continue
 		}
 		var used time.Time
-		if fi, err := os.Stat(filepath.Join(s.trees, e.Name()+usedMark)); err == nil {
+		if fi, err := os.Stat(filepath.Join(h.dir, e.Name()+usedMark)); err == nil {
 			used = fi.ModTime()
 		}
 		all = append(all, idle{e.Name(), used})
@@ -174,14 +186,14 @@ func (s *Store) trimShelf(keep int) error {
 	slices.SortFunc(all, func(a, b idle) int { return b.used.Compare(a.used) })
 	var errs []error
 	for _, t := range all[min(keep, len(all)):] {
-		errs = append(errs, s.unshelve(t.name))
+		errs = append(errs, h.remove(t.name))
 	}
 	return errors.Join(errs...)
 }
 
-// unshelve removes a tree that nobody uses. It is renamed first, so that no half of one has the name of a whole one.
-func (s *Store) unshelve(name string) error {
-	dir := filepath.Join(s.trees, name)
+// remove removes a tree that nobody uses. It is renamed first, so that no half of one has the name of a whole one.
+func (h shelf) remove(name string) error {
+	dir := filepath.Join(h.dir, name)
 	f, err := hold(dir, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil
@@ -190,13 +202,59 @@ func (s *Store) unshelve(name string) error {
 		return err
 	}
 	defer f.Close()
-	going := filepath.Join(s.trees, unverified+name)
-	if err := os.Rename(dir, going); err != nil {
+	going := filepath.Join(h.dir, unverified+name)
+	if err := h.disk.Rename(dir, going); err != nil {
 		return err
 	}
-	err = receive.Remove(going)
-	if gone := os.Remove(dir + usedMark); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-		err = errors.Join(err, gone)
+	return errors.Join(receive.Remove(going), h.forget(name))
+}
+
+// forget removes the mark of a tree.
+func (h shelf) forget(name string) error {
+	err := h.disk.Remove(filepath.Join(h.dir, name+usedMark))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return err
+}
+
+// sweep removes the trees that keep does not admit, by the digest of the image's document in hex, marks without a tree, and what
+// was left by receives that were killed. Where somebody receives or removes trees just now, it leaves all that to the next collection.
+func (h shelf) sweep(ctx context.Context, keep func(hex string) bool) error {
+	entries, err := os.ReadDir(h.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	atOnce, cancel := context.WithCancel(ctx)
+	cancel()
+	unlock, err := h.lock(atOnce)
+	if errors.Is(err, context.Canceled) {
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	errs := []error{cleanUnverified(h.dir)}
+	for _, e := range entries {
+		name, mark := strings.CutSuffix(e.Name(), usedMark)
+		switch {
+		case strings.HasPrefix(name, ".") || name == shelfLock:
+		case mark:
+			if _, err := os.Lstat(filepath.Join(h.dir, name)); errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, h.forget(name))
+			}
+		case e.IsDir() && !keep(name):
+			if err := h.remove(name); !errors.Is(err, fs.ErrNotExist) { // trimmed meanwhile
+				errs = append(errs, err)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clearing %s: %w", h.dir, err)
+	}
+	return nil
 }

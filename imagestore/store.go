@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/bits"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type Store struct {
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *SecretKey
 
+	disk  durable.Disk
 	trees string // directory of the shelf; "" for none
 }
 
@@ -46,7 +48,9 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	return &Store{Blobs: blobs, Catalog: &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases")}, Trust: trust, trees: filepath.Join(dir, "trees")}, nil
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees")}
+	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: s.shelf()}
+	return s, nil
 }
 
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
@@ -200,7 +204,9 @@ func (s *Store) PutContent(ctx context.Context, manifest []byte) (Content, error
 
 // putText compresses a text that a document is to name, and stores it; what says in errors what it is.
 func (s *Store) putText(ctx context.Context, what string, text []byte) (Content, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	// As much memory as the text needs, not as the longest one would.
+	window := max(zstd.MinWindowSize, min(8<<20, 1<<bits.Len(uint(len(text)))))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window))
 	if err != nil {
 		return Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}

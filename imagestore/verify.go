@@ -138,7 +138,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	r := newFrameReader(ctx, f, s, tree, true)
 	defer r.Close()
 	h := sha256.New()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(1<<20, max(4096, s.index.Size)))
 	for {
 		n, err := r.Read(buf)
 		h.Write(buf[:n])

@@ -18,12 +18,7 @@ func machineCommand(e *env) *cobra.Command {
 			"A machine is named by its name, a MAC address or its UUID.")
 	m := &machines{e: e, remote: remoteFlags(e, c)}
 	c.PersistentFlags().StringVarP(&m.output, "output", "o", "table", "table or json")
-	c.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if m.output != "table" && m.output != "json" {
-			return usagef("--output %q is neither table nor json", m.output)
-		}
-		return nil
-	}
+	c.PersistentPreRunE = m.check
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand())
 	return c
 }
@@ -33,6 +28,14 @@ type machines struct {
 	e      *env
 	remote *remote
 	output string
+}
+
+// check refuses flags of the group that make no sense, before anything is asked.
+func (m *machines) check(*cobra.Command, []string) error {
+	if m.output != "table" && m.output != "json" {
+		return usagef("--output %q is neither table nor json", m.output)
+	}
+	return nil
 }
 
 // print writes v as JSON, or by table.

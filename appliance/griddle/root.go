@@ -84,7 +84,7 @@ func rootCommand(e *env) *cobra.Command {
 			"Start with `griddle serve --interface IFACE` on the provisioning network.",
 		serveCommand(e),
 		configCommand(e),
-		machineCommand(e),
+		machineCommand(e), multicastCommand(e),
 		publishCommand(e),
 		imageCommand(e),
 		keyCommand(e),

@@ -64,13 +64,17 @@ func (s *Dir) File(d Digest) (*os.File, error) {
 		return nil, err
 	}
 	f, err := os.Open(p)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("opening blob %s: %w", d, ErrNotExist)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("opening blob %s: %w", d, err)
+		return nil, notOpened(d, err)
 	}
 	return f, nil
+}
+
+func notOpened(d Digest, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNotExist
+	}
+	return fmt.Errorf("opening blob %s: %w", d, err)
 }
 
 type section struct {
@@ -80,9 +84,13 @@ type section struct {
 
 // Open implements Reader.
 func (s *Dir) Open(_ context.Context, d Digest, off, n int64) (io.ReadCloser, error) {
-	f, err := s.File(d)
+	p, err := s.file(d)
 	if err != nil {
 		return nil, err
+	}
+	f, err := s.disk.OpenFile(p, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, notOpened(d, err)
 	}
 	i, err := f.Stat()
 	if err == nil {

@@ -84,7 +84,7 @@ func identity(seed uint64, step int) sendstream.UUID {
 }
 
 // TestAgainstReceivers grows a tree, changes it several times, and makes a full stream of each state and a delta to it from
-// the one before. `btrfs receive` and we, on btrfs, plainly on btrfs and on tmpfs, must make the same of it.
+// the one before. `btrfs receive` and we, on btrfs, plainly on btrfs, and on tmpfs, ext4 and xfs, must make the same of it.
 func TestAgainstReceivers(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { againstReceivers(t, seed) })
@@ -94,7 +94,8 @@ func TestAgainstReceivers(t *testing.T) {
 func againstReceivers(t *testing.T, seed uint64) {
 	mnt := sourcetest.Btrfs(t)
 	ctx := context.Background()
-	places := []place{{"ours on btrfs", filepath.Join(mnt, "ours"), false}, {"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false}}
+	places := []place{{"ours on btrfs", filepath.Join(mnt, "ours"), false}, {"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false},
+		{"ext4", sourcetest.Filesystem(t, "ext4", 1<<30), false}, {"xfs", sourcetest.Filesystem(t, "xfs", 1<<30), false}}
 	peers := filepath.Join(mnt, "peers")
 	for _, d := range []string{peers, places[0].dir, places[1].dir} {
 		if err := os.Mkdir(d, 0o755); err != nil {

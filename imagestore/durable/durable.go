@@ -14,7 +14,8 @@
 //	+---------------------------+------------------------------------------------------------+
 //
 // Every operation is announced to Disk.Before, where it is set: a test writes down the trace, works out what a
-// power cut at any of its points may leave, or has the operation fail. Reading is not announced.
+// power cut at any of its points may leave, or has the operation fail. Reading of a file's content is announced to
+// Disk.Reading, so that it can fail too; it is no part of a trace.
 package durable
 
 import (
@@ -63,6 +64,27 @@ type Disk struct {
 	// Before, if any, is called before each operation. An error that it returns becomes the operation's, which is then
 	// not carried out; but where it made Op.Data shorter first, that much is written: what a full disk does.
 	Before func(*Op) error
+
+	// Reading, if any, is called with a file's path before each read of its content. An error that it returns becomes the read's.
+	Reading func(path string) error
+}
+
+func (d Disk) reading(path string) error {
+	if d.Reading == nil {
+		return nil
+	}
+	if err := d.Reading(path); err != nil {
+		return &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return nil
+}
+
+// ReadFile is os.ReadFile.
+func (d Disk) ReadFile(path string) ([]byte, error) {
+	if err := d.reading(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // before announces an operation. what is left of the data of a failed Write comes back in o.

@@ -48,7 +48,12 @@ func (f *File) Name() string { return f.f.Name() }
 func (f *File) Stat() (fs.FileInfo, error) { return f.f.Stat() }
 
 // ReadAt implements io.ReaderAt.
-func (f *File) ReadAt(b []byte, off int64) (int, error) { return f.f.ReadAt(b, off) }
+func (f *File) ReadAt(b []byte, off int64) (int, error) {
+	if err := f.d.reading(f.Name()); err != nil {
+		return 0, err
+	}
+	return f.f.ReadAt(b, off)
+}
 
 // Close closes the file; what was not synced may be lost.
 func (f *File) Close() error { return f.f.Close() }

@@ -31,7 +31,7 @@ func (d Disk) Create(path string, b []byte, mode fs.FileMode) error {
 // the end makes it durable. A file that has these bytes and this mode is only synced.
 func (d Disk) Replace(path string, b []byte, mode fs.FileMode) error {
 	if i, err := os.Lstat(path); err == nil && i.Mode() == mode && i.Size() == int64(len(b)) {
-		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
+		if old, err := d.ReadFile(path); err == nil && bytes.Equal(old, b) {
 			return d.settle(path)
 		}
 	}

@@ -37,8 +37,8 @@ const (
 	ReportInterval = 100 * time.Millisecond
 	// Silence is how long a receiver waits for a sender that was heard before: then HTTP has the rest.
 	Silence = 2 * time.Second
-	// Unheard is how long a receiver waits for the first datagram of a group that it joined.
-	Unheard = 3 * time.Second
+	// UnheardAfter is how long a receiver waits for the first datagram of a group that it joined.
+	UnheardAfter = 3 * time.Second
 )
 
 // Layout is how an encoding is cut up.

@@ -295,7 +295,12 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 // appliance has another job.
 func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
-	err := s.install(ctx, spec, found)
+	var err error
+	if spec.Kind == job.Relay {
+		err = s.relay(ctx, l, spec)
+	} else {
+		err = s.install(ctx, l, spec, found)
+	}
 	if ctx.Err() != nil {
 		return
 	}

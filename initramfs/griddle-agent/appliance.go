@@ -52,6 +52,22 @@ func (a *appliance) events(ctx context.Context, e job.Events) (job.Acknowledged,
 	return c.Events(ctx, e)
 }
 
+func (a *appliance) stream(ctx context.Context, ask, answer any) error {
+	c := a.current()
+	if c == nil {
+		return errors.New("not introduced yet")
+	}
+	return c.Stream(ctx, ask, answer)
+}
+
+func (a *appliance) relay(ctx context.Context, report, command any) error {
+	c := a.current()
+	if c == nil {
+		return errors.New("not introduced yet")
+	}
+	return c.Relay(ctx, report, command)
+}
+
 func (a *appliance) current() *job.Client {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -141,7 +141,7 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.boot(t)
-			err := r.install(t.Context(), r.spec, tui.Found{})
+			err := r.install(t.Context(), &leased{}, r.spec, tui.Found{})
 			e := r.last.Load()
 			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing was touched") {
 				t.Errorf("install = %v, last event %+v, want %q", err, e, c.want)

@@ -18,7 +18,7 @@ import (
 var errCancelled = errors.New("the job was cancelled by the operator")
 
 // install carries out a job: documents first, then the disk.
-func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) error {
+func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.events.begin(spec.ID, func() { cancel(errCancelled) })
@@ -31,10 +31,11 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 	}
 
 	var wire atomic.Int64
+	w := &ways{}
 	seen, err := s.catalog(ctx, spec)
 	var img *imagestore.Opened
 	if err == nil {
-		img, err = s.open(ctx, spec, &wire)
+		img, err = s.open(ctx, spec, l, w, &wire)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -49,6 +50,8 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 		Agent:   "/" + initramfs.AgentPath,
 		CA:      []byte(s.site.CA),
 		Wire:    wire.Load,
+		Ways:    w.now,
+		Spool:   w.useSpool,
 		Seen:    seen,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -58,7 +61,7 @@ func (s *station) install(ctx context.Context, spec job.Spec, found tui.Found) e
 }
 
 // open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, wire *atomic.Int64) (*imagestore.Opened, error) {
+func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, wire *atomic.Int64) (*imagestore.Opened, error) {
 	trust, err := trusted(s.site)
 	if err != nil {
 		return nil, err
@@ -73,6 +76,8 @@ func (s *station) open(ctx context.Context, spec job.Spec, wire *atomic.Int64) (
 	for _, base := range spec.Sources {
 		sources = append(sources, &blob.HTTP{Base: base})
 	}
+	// What the fetcher cannot get any more the plain sources may still have.
+	sources = append([]blob.Reader{s.fetcher(spec, sources, l, w)}, sources...)
 	var opened atomic.Bool
 	img, err := imagestore.OpenPlan(ctx, sources, trust, plan, imagestore.OpenOptions{
 		Wire: func(n int64) { wire.Add(n) },

@@ -29,13 +29,17 @@ type Tape struct {
 	// Fault, if any, is asked before operation number n, from 0, and may have it fail; see durable.Disk.Before.
 	Fault func(n int, o *durable.Op) error
 
-	mu  sync.Mutex
-	n   int
-	ops []Did
+	// ReadFault, if any, is asked before read number n, from 0, and may have it fail; see durable.Disk.Reading.
+	ReadFault func(n int) error
+
+	mu    sync.Mutex
+	n     int
+	reads int
+	ops   []Did
 }
 
 // Disk is what to give to the program.
-func (t *Tape) Disk() durable.Disk { return durable.Disk{Before: t.before} }
+func (t *Tape) Disk() durable.Disk { return durable.Disk{Before: t.before, Reading: t.reading} }
 
 // Ops is what was done so far. What failed is not there, but for the part of a Write that was done.
 func (t *Tape) Ops() []Did {
@@ -49,6 +53,27 @@ func (t *Tape) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.n
+}
+
+// Reads is how many reads were tried so far.
+func (t *Tape) Reads() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reads
+}
+
+func (t *Tape) reading(path string) error {
+	if _, ok := t.below(path); !ok {
+		return nil
+	}
+	t.mu.Lock()
+	n := t.reads
+	t.reads++
+	t.mu.Unlock()
+	if t.ReadFault == nil {
+		return nil
+	}
+	return t.ReadFault(n)
 }
 
 func (t *Tape) before(o *durable.Op) error {
@@ -81,6 +106,8 @@ func (t *Tape) below(path string) (string, bool) {
 var (
 	temporary = regexp.MustCompile(`(put-|\.durable-)[0-9A-Za-z]+`)
 	digest    = regexp.MustCompile(`[0-9a-f]{2}/[0-9a-f]{64}|\bsha256/[0-9a-f]{2}$`)
+	lease     = regexp.MustCompile(`leases/[0-9A-Za-z]+`)
+	tree      = regexp.MustCompile(`trees/[0-9a-f]{64}`)
 )
 
 // Text is a trace for people and goldens: a line for each operation, writes to one place in a row as one, digests
@@ -88,7 +115,7 @@ var (
 func Text(ops []Did) string {
 	var b strings.Builder
 	last := ""
-	temporaries, digests := map[string]string{}, map[string]string{}
+	temporaries, digests, trees := map[string]string{}, map[string]string{}, map[string]string{}
 	number := func(m map[string]string, what string) func(string) string {
 		return func(s string) string {
 			if m[s] == "" {
@@ -99,6 +126,7 @@ func Text(ops []Did) string {
 	}
 	name := func(p string) string {
 		p = temporary.ReplaceAllStringFunc(p, number(temporaries, "temporary"))
+		p = tree.ReplaceAllStringFunc(lease.ReplaceAllString(p, "leases/LEASE"), number(trees, "trees/tree"))
 		return digest.ReplaceAllStringFunc(p, func(s string) string {
 			if strings.HasPrefix(s, "sha256/") {
 				return "sha256/DD"

@@ -20,7 +20,13 @@ func Btrfs(t testing.TB) string {
 // BtrfsOf is Btrfs of a size in bytes.
 func BtrfsOf(t testing.TB, size int64) string {
 	t.Helper()
-	base, err := os.MkdirTemp("", "griddle-test-btrfs-")
+	return Filesystem(t, "btrfs", size)
+}
+
+// Filesystem is BtrfsOf for another kind, such as ext4 or xfs; xfs takes 300 MiB at the least.
+func Filesystem(t testing.TB, kind string, size int64) string {
+	t.Helper()
+	base, err := os.MkdirTemp("", "griddle-test-"+kind+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +41,7 @@ func BtrfsOf(t testing.TB, size int64) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	Run(t, "mkfs.btrfs", "-q", image)
+	Run(t, "mkfs."+kind, "-q", image)
 	Run(t, "mount", "-o", "loop", image, dir)
 	t.Cleanup(func() { Run(t, "umount", dir) })
 	return dir

@@ -1,0 +1,112 @@
+package multicast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// RelayOrder is a session that the asker is to hold itself: it fetches the encoding by HTTP, sends it to its own network and
+// serves it there by HTTP too. It needs no trust for that. Like a Session it bears keys.
+type RelayOrder struct {
+	Session Session       `json:"session"` // without a sender and a receiver
+	Secret  Key           `json:"secret"`
+	Gather  time.Duration `json:"gather"` // nanoseconds
+	TTL     int           `json:"ttl"`
+	Rate    int64         `json:"rate"` // payload bytes per second at most; 0 leaves it to the relay
+}
+
+// RelayReport is what a relay says of its session, first when it listens and then every RelayInterval.
+type RelayReport struct {
+	Session ID             `json:"session"`
+	Sender  netip.AddrPort `json:"sender"`            // where receivers report to
+	Sources []string       `json:"sources,omitempty"` // base URLs where the relay serves what it has
+	Status  SenderStatus   `json:"status"`
+}
+
+// RelayCommand answers a report: what an operator wants of the session since the last one.
+type RelayCommand struct {
+	Start bool           `json:"start,omitempty"`
+	Hold  *time.Duration `json:"hold,omitempty"` // nanoseconds; 0 goes on
+	Cap   *int64         `json:"cap,omitempty"`  // payload bytes per second
+	Stop  bool           `json:"stop,omitempty"`
+}
+
+// RelayInterval is how often a relay reports; one that was silent for six of them is named to nobody any more.
+const RelayInterval = 2 * time.Second
+
+// relayed is a session that a relay holds.
+type relayed struct {
+	machine string
+	nets    []Network
+	heard   time.Time
+	now     func() time.Time
+	status  SenderStatus
+	command RelayCommand
+}
+
+// ready says whether machines may be sent there.
+func (r *relayed) ready() bool {
+	return !r.heard.IsZero() && r.now().Sub(r.heard) < 6*RelayInterval && !r.status.Over()
+}
+
+// near says whether a machine on n reaches the relay without a router. Two sites may use one prefix, so the gateway must be
+// the same too.
+func (r *relayed) near(n Network) bool {
+	for _, m := range r.nets {
+		if m.Prefix.Masked() == n.Prefix.Masked() && m.Gateway == n.Gateway {
+			return true
+		}
+	}
+	return false
+}
+
+// order makes the session that the asker is to hold.
+func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Network) (Answer, error) {
+	src, err := c.o.Open(ctx, ask.Encoding)
+	if err != nil {
+		return Answer{}, fmt.Errorf("opening encoding %s: %w", ask.Encoding, err)
+	}
+	defer src.Close()
+	s := &session{want: want{encoding: ask.Encoding}, secret: NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now()}
+	if s.info, err = c.describe(ask.Encoding, src, s.secret); err != nil {
+		return Answer{}, err
+	}
+	s.relay = &relayed{machine: who.Machine, nets: nets, now: c.o.Now}
+	c.mu.Lock()
+	for id, old := range c.sessions { // an order that was never taken up, or a relay that began anew
+		if old.relay != nil && (old.relay.machine == who.Machine && old.want == s.want || c.o.Now().Sub(old.started) > time.Minute && !old.relay.ready()) {
+			delete(c.sessions, id)
+		}
+	}
+	c.sessions[s.info.ID] = s
+	c.mu.Unlock()
+	c.o.Log.Info("relay ordered", "machine", who.Machine, "session", s.info.ID.String(), "encoding", string(ask.Encoding), "group", s.info.Group.String())
+	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, Gather: c.o.Gather, TTL: c.o.TTL}, Sources: c.o.Sources}, nil
+}
+
+// Report takes in what the relay on machine says of its session, and returns what it is to do. ErrNoSession ends the relay's
+// sender: this host began anew, or the session is over.
+func (c *Coordinator) Report(machine string, r RelayReport) (RelayCommand, error) {
+	a := r.Sender.Addr()
+	if !a.Is4() || a.IsMulticast() || a.IsUnspecified() || r.Sender.Port() == 0 || len(r.Sources) > 4 {
+		return RelayCommand{}, errors.New("reporting a relay: its address is none")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[r.Session]
+	if s == nil || s.relay == nil || s.relay.machine != machine {
+		return RelayCommand{}, fmt.Errorf("%w: %v", ErrNoSession, r.Session)
+	}
+	s.info.Sender = r.Sender
+	s.info.Sources = append(append([]string{}, r.Sources...), c.o.Sources...)
+	s.relay.status, s.relay.heard = r.Status, c.o.Now()
+	out := s.relay.command
+	s.relay.command = RelayCommand{}
+	if r.Status.Over() {
+		delete(c.sessions, r.Session)
+	}
+	return out, nil
+}

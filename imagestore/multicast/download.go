@@ -1,0 +1,275 @@
+package multicast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/multicast/datagram"
+)
+
+// DownloadOptions say what is to come, and where it may wait. Encoding, Size and HTTP must be given.
+type DownloadOptions struct {
+	Encoding blob.Digest
+	Size     int64
+	HTTP     []blob.Reader // for what multicast does not bring, in order of preference
+	Relay    int           // how many of the first of HTTP are a neighbour's
+	Layout   Layout        // the zero value means DefaultLayout
+	Memory   int64         // bytes of blocks that wait; 0 means 64 MB, and more than 96 MB is not taken
+	Spool    string        // directory for a file of what memory cannot hold; "" for none
+	Tell     func(Progress)
+	Backoff  time.Duration // first pause after HTTP failed; 0 means 250 ms
+}
+
+// Progress is how a Download goes.
+type Progress struct {
+	Way       string         // "waiting", "multicast", "relay" or "http"
+	Multicast int64          // bytes of blocks that came by multicast
+	Repair    int64          // bytes of parity among what came
+	Relay     int64          // bytes that came from a neighbour by HTTP
+	HTTP      int64          // bytes that came from elsewhere by HTTP
+	State     datagram.State // of the session, as it was heard last
+	Receivers int            // of the session
+	Loss      float64        // of the session's datagrams, 0 to 1
+	Wait      time.Duration  // until the session's state ends by itself, where that is known
+	Why       string         // why it is not multicast, for people
+}
+
+// Download is one encoding on its way to this machine. Join brings blocks by multicast, Fill those that are missing by HTTP, the two
+// may run at once; Read gives the bytes out in order.
+//
+// Memory: Memory, and 25 MB of blocks that are being put together.
+type Download struct {
+	o     DownloadOptions
+	stock *stock
+
+	mu       sync.Mutex
+	hashes   Hashes // nil until a session was joined
+	progress Progress
+	told     time.Time
+
+	rest []byte // of the block that Read is in
+}
+
+// NewDownload makes one.
+func NewDownload(o DownloadOptions) (*Download, error) {
+	if o.Layout == (Layout{}) {
+		o.Layout = DefaultLayout()
+	}
+	if err := o.Layout.validate(); err != nil {
+		return nil, err
+	}
+	if o.Size < 1 || o.Size > MaxSize || len(o.HTTP) == 0 {
+		return nil, fmt.Errorf("downloading %s: %d bytes from %d sources", o.Encoding, o.Size, len(o.HTTP))
+	}
+	if o.Memory <= 0 {
+		o.Memory = 64 << 20
+	}
+	if o.Backoff <= 0 {
+		o.Backoff = 250 * time.Millisecond
+	}
+	d := &Download{o: o, stock: newStock(o.Layout, o.Size, min(o.Memory, 96<<20))}
+	if o.Spool != "" {
+		if err := d.stock.useSpool(o.Spool); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// Read implements io.Reader: the encoding from its beginning. It waits for whoever brings the next block.
+func (d *Download) Read(p []byte) (int, error) {
+	for len(d.rest) == 0 {
+		b, err := d.stock.take()
+		if err != nil {
+			return 0, err
+		}
+		if b == nil {
+			return 0, io.EOF
+		}
+		d.rest = b
+	}
+	n := copy(p, d.rest)
+	d.rest = d.rest[n:]
+	return n, nil
+}
+
+// Close lets go of memory and spool. Join and Fill end.
+func (d *Download) Close() error {
+	d.stock.close()
+	return nil
+}
+
+// Missing is how many blocks did not come yet.
+func (d *Download) Missing() int {
+	left, _ := d.stock.missing()
+	return left
+}
+
+// tell changes the progress and passes it on, four times a second at most, or at once where the way changes.
+func (d *Download) tell(change func(*Progress)) {
+	d.mu.Lock()
+	before := d.progress.Way
+	change(&d.progress)
+	p, now := d.progress, time.Now()
+	due := d.o.Tell != nil && (p.Way != before || now.Sub(d.told) >= 250*time.Millisecond)
+	if due {
+		d.told = now
+	}
+	d.mu.Unlock()
+	if due {
+		d.o.Tell(p)
+	}
+}
+
+// Progress is how it goes now.
+func (d *Download) Progress() Progress {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.progress
+}
+
+// Fill fetches by HTTP every missing block that want says is wanted, nil for all, until none is left, ctx ends or the Download is
+// closed. A source that fails is tried again after a pause, the next one first; nothing but ctx ends that where want is nil. Blocks
+// are held against their hashes where a session gave those; who reads verifies either way.
+func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
+	pause, source := d.o.Backoff, 0
+	for {
+		d.stock.mu.Lock()
+		closed := d.stock.closed
+		d.stock.mu.Unlock()
+		if closed {
+			return errStockClosed
+		}
+		_, next := d.stock.missing()
+		i := d.stock.hole(next, want)
+		if i < 0 {
+			if left, _ := d.stock.missing(); left == 0 || want != nil {
+				return ctx.Err()
+			}
+			// All that memory has room for is there: the reader makes more.
+			if err := d.stock.waitForReader(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		n, err := d.fetch(ctx, source, i, want)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if n > 0 {
+			pause = d.o.Backoff
+		}
+		if err == nil {
+			continue
+		}
+		d.tell(func(p *Progress) { p.Why = err.Error() })
+		source = (source + 1) % len(d.o.HTTP)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 40*d.o.Backoff)
+	}
+}
+
+// fetch reads blocks in a row from i on, as long as they are missing, wanted and have room, and returns how many it got.
+func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool) (n int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
+	defer stall.Stop()
+	rc, err := d.o.HTTP[source].Open(ctx, d.o.Encoding, int64(i)*d.o.Layout.Block(), -1)
+	if err != nil {
+		return 0, cause(ctx, err)
+	}
+	defer rc.Close()
+	way := "http"
+	if source < d.o.Relay {
+		way = "relay"
+	}
+	for ; i < d.stock.blocks; i++ {
+		if n > 0 && (!d.stock.wants(i) || want != nil && !want(i)) {
+			break
+		}
+		b := make([]byte, d.o.Layout.BlockSize(d.o.Size, i))
+		for got := 0; got < len(b); {
+			stall.Reset(httpStall)
+			k, err := rc.Read(b[got:])
+			got += k
+			d.tell(func(p *Progress) {
+				if p.Way != "multicast" || n > 0 && want == nil {
+					p.Way = way
+				}
+				if way == "relay" {
+					p.Relay += int64(k)
+				} else {
+					p.HTTP += int64(k)
+				}
+			})
+			if err != nil && got < len(b) {
+				if errors.Is(err, io.EOF) {
+					err = io.ErrUnexpectedEOF
+				}
+				return n, cause(ctx, err)
+			}
+		}
+		stall.Stop()
+		d.mu.Lock()
+		h := d.hashes
+		d.mu.Unlock()
+		if h != nil && !h.Match(i, b) {
+			return n, fmt.Errorf("block %d of encoding %s: %w", i, d.o.Encoding, blob.ErrMismatch)
+		}
+		d.stock.put(i, b)
+		n++
+	}
+	return n, nil
+}
+
+// httpStall is how long a source may send nothing.
+const httpStall = 15 * time.Second
+
+var (
+	errNothingCame = fmt.Errorf("nothing came for %v", httpStall)
+	errPolluted    = errors.New("its bytes are not what its hash says")
+)
+
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// waitForReader waits until the reader took a block.
+func (s *stock) waitForReader(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wake.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for next := s.next; s.next == next && !s.closed && ctx.Err() == nil; {
+		s.wake.Wait()
+	}
+	if s.closed {
+		return errStockClosed
+	}
+	return ctx.Err()
+}
+
+// End says that nobody brings any more blocks: readers get err, or io.ErrUnexpectedEOF, where the next one is missing.
+func (d *Download) End(err error) {
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	d.stock.end(err)
+}

@@ -1,0 +1,354 @@
+package multicast
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"griddle/imagestore/blob"
+)
+
+// Ask is what a machine says that wants an encoding.
+type Ask struct {
+	Encoding blob.Digest `json:"encoding"`
+	Size     int64       `json:"size"` // bytes
+	Networks []Network   `json:"networks"`
+	Former   string      `json:"former,omitempty"` // why a session that it was in is over for it
+}
+
+// Network is one that the machine is on.
+type Network struct {
+	Interface string       `json:"interface"`
+	Prefix    netip.Prefix `json:"prefix"`            // its address, with the network's length
+	Gateway   netip.Addr   `json:"gateway,omitzero"`  // its router there
+	Wireless  bool         `json:"wireless,omitzero"` // multicast goes out at the slowest rate there, and is not tried
+}
+
+// Answer says which way the encoding is to come.
+type Answer struct {
+	Session *Session    `json:"session,omitempty"` // by multicast
+	Relay   *RelayOrder `json:"relay,omitempty"`   // by HTTP, and this machine sends it to its neighbours
+	Sources []string    `json:"sources"`           // base URLs that have the encoding
+	Why     string      `json:"why,omitempty"`     // why neither, in words for people
+}
+
+// FetcherOptions say how a Fetcher gets its bytes. HTTP must be given.
+type FetcherOptions struct {
+	HTTP     []blob.Reader                                                             // what everything can be had from, in order of preference
+	Source   func(base string) blob.Reader                                             // of a URL in an Answer; nil means blob.HTTP
+	Ask      func(ctx context.Context, ask Ask) (Answer, error)                        // the control plane; nil means HTTP alone
+	Networks func() []Network                                                          // that this machine is on
+	Spool    func() string                                                             // a directory that has room for what comes out of order; nil and "" mean none
+	Relay    func(ctx context.Context, o RelayOrder, n Network) (io.ReadCloser, error) // holds a session, and gives the bytes; nil declines
+	Tell     func(Progress)                                                            // may be nil; of one Open at a time
+	Min      int64                                                                     // bytes below which nobody is asked; 0 means 8 MB
+}
+
+// Fetcher is a blob.Reader that gets large blobs, read from their beginning to their end, by multicast where the control plane has a
+// session, and everything else by HTTP. What it gives is not verified as a whole, as with every Reader.
+type Fetcher struct{ o FetcherOptions }
+
+// NewFetcher makes one.
+func NewFetcher(o FetcherOptions) *Fetcher {
+	if o.Source == nil {
+		o.Source = func(base string) blob.Reader { return &blob.HTTP{Base: base} }
+	}
+	if o.Networks == nil {
+		o.Networks = Networks
+	}
+	if o.Spool == nil {
+		o.Spool = func() string { return "" }
+	}
+	if o.Tell == nil {
+		o.Tell = func(Progress) {}
+	}
+	if o.Min <= 0 {
+		o.Min = 8 << 20
+	}
+	return &Fetcher{o}
+}
+
+// Patient says that it notices itself when nothing comes (imagestore.Patient).
+func (f *Fetcher) Patient() {}
+
+// Stat implements blob.Reader.
+func (f *Fetcher) Stat(ctx context.Context, d blob.Digest) (n int64, err error) {
+	for _, r := range f.o.HTTP {
+		if n, err = r.Stat(ctx, d); err == nil {
+			break
+		}
+	}
+	return n, err
+}
+
+// Open implements blob.Reader.
+func (f *Fetcher) Open(ctx context.Context, d blob.Digest, off, n int64) (rc io.ReadCloser, err error) {
+	if off == 0 && n < 0 && f.o.Ask != nil {
+		if size, err := f.Stat(ctx, d); err == nil && size >= f.o.Min {
+			return f.together(ctx, d, size)
+		}
+	}
+	return f.alone(ctx, d, off, n, "")
+}
+
+// alone opens a range by HTTP at the first source that has it.
+func (f *Fetcher) alone(ctx context.Context, d blob.Digest, off, n int64, why string) (rc io.ReadCloser, err error) {
+	for _, r := range f.o.HTTP {
+		wctx, cancel := context.WithCancelCause(ctx)
+		watch := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
+		if rc, err = r.Open(wctx, d, off, n); err == nil {
+			return &counted{ReadCloser: rc, ctx: wctx, cancel: cancel, watch: watch, tell: f.o.Tell, p: Progress{Way: "http", Why: why}}, nil
+		}
+		err = cause(wctx, err)
+		watch.Stop()
+		cancel(nil)
+	}
+	return nil, err
+}
+
+// counted tells of the bytes that come by HTTP alone, and ends when none do.
+type counted struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	watch  *time.Timer
+	tell   func(Progress)
+	p      Progress
+	last   time.Time
+}
+
+func (c *counted) Close() error {
+	c.watch.Stop()
+	err := c.ReadCloser.Close()
+	c.cancel(nil)
+	return err
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	c.watch.Reset(httpStall)
+	n, err := c.ReadCloser.Read(b)
+	c.watch.Stop()
+	if err != nil && err != io.EOF {
+		err = cause(c.ctx, err)
+	}
+	c.p.HTTP += int64(n)
+	if now := time.Now(); now.Sub(c.last) >= 250*time.Millisecond || err != nil {
+		c.last = now
+		c.tell(c.p)
+	}
+	return n, err
+}
+
+// askAgain is how long a machine that has HTTP alone waits before it asks whether there is a session now.
+const askAgain = 10 * time.Second
+
+// together asks the control plane.
+func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.ReadCloser, error) {
+	f.o.Tell(Progress{Way: "waiting"})
+	nets := f.o.Networks()
+	a, err := f.ask(ctx, Ask{Encoding: d, Size: size, Networks: nets})
+	if err != nil {
+		return f.alone(ctx, d, 0, -1, "the appliance did not say: "+err.Error())
+	}
+	if a.Relay != nil && f.o.Relay != nil {
+		rc, err := f.o.Relay(ctx, *a.Relay, nets[0])
+		if err == nil {
+			return rc, nil
+		}
+		a.Why = "this machine cannot relay: " + err.Error()
+	}
+	if a.Session == nil {
+		return f.alone(ctx, d, 0, -1, a.Why)
+	}
+	http, near := f.sources(a)
+	dl, err := NewDownload(DownloadOptions{Encoding: d, Size: size, HTTP: http, Relay: near, Layout: a.Session.Layout, Spool: f.o.Spool(), Tell: f.o.Tell})
+	if err != nil {
+		return f.alone(ctx, d, 0, -1, err.Error())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	r := &running{Download: dl, cancel: cancel}
+	r.wg.Go(func() {
+		dl.stock.end(f.run(ctx, dl, a, nets))
+	})
+	return r, nil
+}
+
+// running is a Download whose bytes come while it is read.
+type running struct {
+	*Download
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// Close ends it, and waits for that.
+func (r *running) Close() error {
+	r.cancel()
+	err := r.Download.Close()
+	r.wg.Wait()
+	return err
+}
+
+func (f *Fetcher) ask(ctx context.Context, ask Ask) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	return f.o.Ask(ctx, ask)
+}
+
+// sources are what an Answer names besides ours, those first, and how many they are.
+func (f *Fetcher) sources(a Answer) (all []blob.Reader, near int) {
+	if a.Session != nil {
+		for _, base := range a.Session.Sources[:min(len(a.Session.Sources), 4)] {
+			if !f.ours(base) {
+				all = append(all, f.o.Source(base))
+			}
+		}
+	}
+	return append(all[:len(all):len(all)], f.o.HTTP...), len(all)
+}
+
+func (f *Fetcher) ours(base string) bool {
+	for _, r := range f.o.HTTP {
+		if h, ok := r.(*blob.HTTP); ok && h.Base == base {
+			return true
+		}
+	}
+	return false
+}
+
+// errDownloaded is what a Download ends with when nothing is missing; nobody reads so far.
+var errDownloaded = errors.New("everything came")
+
+// run brings every block: by the session, and when that is over for this machine by HTTP, beside which it asks for another.
+func (f *Fetcher) run(ctx context.Context, dl *Download, a Answer, nets []Network) error {
+	for {
+		out, err := f.join(ctx, dl, a, nets)
+		if dl.Missing() == 0 {
+			return errDownloaded
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		why := out.String()
+		if err != nil {
+			why = err.Error()
+		}
+		dl.tell(func(p *Progress) { p.Why, p.Way = why, "http" })
+		final := out == Demoted || out == Unheard || out == Polluted || err != nil
+		if a, err = f.fill(ctx, dl, nets, why, final); err != nil || a.Session == nil {
+			if err == nil {
+				err = errDownloaded
+			}
+			return err
+		}
+	}
+}
+
+// join takes part in the session of a.
+func (f *Fetcher) join(ctx context.Context, dl *Download, a Answer, nets []Network) (Outcome, error) {
+	s := *a.Session
+	if err := s.Validate(); err != nil {
+		return 0, err
+	}
+	sources, _ := f.sources(a)
+	var hashes Hashes
+	var err error
+	for _, r := range sources {
+		var b []byte
+		if b, err = blob.ReadAll(ctx, r, s.Hashes, int64(s.Layout.Blocks(s.Size))*sha256.Size); err == nil {
+			hashes, err = ParseHashes(b, s)
+		}
+		if err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	ifi, err := near(nets, s.Sender.Addr())
+	if err != nil {
+		return 0, err
+	}
+	return dl.Join(ctx, s, hashes, ifi)
+}
+
+// near is the interface that reaches addr without a router.
+func near(nets []Network, addr netip.Addr) (*net.Interface, error) {
+	for _, n := range nets {
+		if !n.Wireless && n.Prefix.Contains(addr) {
+			return net.InterfaceByName(n.Interface)
+		}
+	}
+	return nil, fmt.Errorf("joining a session of %v: no wired network of this machine reaches it", addr)
+}
+
+// fill fetches what is missing by HTTP. Where not final, it asks for a session every now and then, and returns with one.
+func (f *Fetcher) fill(ctx context.Context, dl *Download, nets []Network, why string, final bool) (Answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if final {
+		return Answer{}, dl.Fill(ctx, nil)
+	}
+	filled := make(chan error, 1)
+	go func() { filled <- dl.Fill(ctx, nil) }()
+	t := time.NewTicker(askAgain)
+	defer t.Stop()
+	for {
+		select {
+		case err := <-filled:
+			return Answer{}, err
+		case <-t.C:
+		}
+		// What is nearly through needs nobody else.
+		if int64(dl.Missing())*dl.o.Layout.Block() < f.o.Min {
+			continue
+		}
+		a, err := f.ask(ctx, Ask{Encoding: dl.o.Encoding, Size: dl.o.Size, Networks: nets, Former: why})
+		if err == nil && a.Session != nil && a.Session.Layout == dl.o.Layout {
+			cancel()
+			<-filled
+			return a, nil
+		}
+	}
+}
+
+// Networks are this machine's, by its interfaces; routers are not known here.
+func Networks() []Network {
+	var out []Network
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, i := range all {
+		if i.Flags&(net.FlagUp|net.FlagMulticast|net.FlagLoopback) != net.FlagUp|net.FlagMulticast {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+				out = append(out, Network{Interface: i.Name, Prefix: p, Wireless: Wireless("/sys", i.Name)})
+			}
+		}
+	}
+	return out
+}
+
+// Wireless says whether an interface is (Documentation/ABI/testing/sysfs-class-net, phy80211).
+func Wireless(sys, name string) bool {
+	for _, f := range []string{"phy80211", "wireless"} {
+		if _, err := os.Stat(filepath.Join(sys, "class/net", name, f)); err == nil {
+			return true
+		}
+	}
+	return false
+}
