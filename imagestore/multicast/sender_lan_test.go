@@ -4,96 +4,62 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/net/ipv4"
 
 	"griddle/imagestore/multicast/datagram"
 	"griddle/imagestore/multicast/parity"
+	"griddle/imagestore/multicast/testbed"
 )
 
-// A wire is a switch that floods, with the sender at 10.98.0.1 and receivers at 10.98.0.2 and so on, each in a network namespace of its own.
+// wire is a test bed with the sender as host 1 and receivers as hosts 2 and on.
 type wire struct {
-	t    *testing.T
-	name string
+	t   *testing.T
+	bed *testbed.Bed
 }
 
 func newWire(t *testing.T, receivers int) *wire {
 	t.Helper()
-	w := &wire{t, fmt.Sprintf("griddle-ms-%d-%s", os.Getpid(), strings.ToLower(t.Name()))}
-	w.namespace(w.name)
-	w.run("ip", "-n", w.name, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
-	w.run("ip", "-n", w.name, "link", "set", "br0", "up")
-	for i := 1; i <= receivers+1; i++ {
-		host, port := w.host(i), fmt.Sprintf("p%d", i)
-		w.namespace(host)
-		w.run("ip", "-n", host, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", w.name)
-		w.run("ip", "-n", w.name, "link", "set", port, "master", "br0", "up")
-		w.run("ip", "-n", host, "addr", "add", fmt.Sprintf("10.98.0.%d/24", i), "dev", "eth0")
-		w.run("ip", "-n", host, "link", "set", "eth0", "up")
+	bed, err := testbed.Open(t.Context(), testbed.Options{Receivers: receivers})
+	if err != nil {
+		t.Fatalf("%v: run make deps", err)
 	}
-	return w
+	t.Cleanup(func() {
+		if err := bed.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &wire{t, bed}
 }
 
-func (w *wire) host(i int) string { return fmt.Sprintf("%s-%d", w.name, i) }
-
-func (w *wire) namespace(name string) {
+// lose has host i lose a share of what comes in.
+func (w *wire) lose(i int, share float64) {
 	w.t.Helper()
-	w.run("ip", "netns", "add", name)
-	w.t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
-}
-
-func (w *wire) run(args ...string) {
-	w.t.Helper()
-	if _, err := exec.LookPath(args[0]); err != nil {
-		w.t.Fatalf("%v: run make deps", err)
-	}
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		w.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	if err := w.bed.Receivers[i-2].Wire(w.t.Context(), testbed.Wire{Loss: share}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
-// lose has host i lose so many of 1000 packets that come in.
-func (w *wire) lose(i, of1000 int) {
-	w.t.Helper()
-	w.run("ip", "netns", "exec", w.host(i), "nft", fmt.Sprintf(
-		"add table netdev l; add chain netdev l c { type filter hook ingress device eth0 priority 0; }; add rule netdev l c ip protocol udp numgen random mod 1000 < %d drop", of1000))
-}
-
-// within runs f in the namespace of host i: sockets that it opens belong there for ever.
+// within runs f on host i: sockets that it opens belong there for ever.
 func (w *wire) within(i int, f func(ifi *net.Interface) error) {
 	w.t.Helper()
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		result <- func() error {
-			h, err := netns.GetFromName(w.host(i))
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			if err := netns.Set(h); err != nil {
-				return err
-			}
-			ifi, err := net.InterfaceByName("eth0")
-			if err != nil {
-				return err
-			}
-			return f(ifi)
-		}()
-	}()
-	if err := <-result; err != nil {
+	h := w.bed.Sender
+	if i > 1 {
+		h = w.bed.Receivers[i-2]
+	}
+	if err := h.Do(func() error {
+		ifi, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		return f(ifi)
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -105,7 +71,7 @@ func (w *wire) sender(data []byte, change func(*SenderOptions)) (*Sender, Sessio
 	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o := SenderOptions{ID: NewID(), Secret: NewSecret(), Layout: DefaultLayout(), Size: int64(len(data)), Source: bytes.NewReader(data),
-		Group: netip.MustParseAddrPort(testGroup), Address: netip.MustParseAddr("10.98.0.1"), Budget: NewBudget(20e6), Log: log, Linger: time.Second}
+		Group: netip.MustParseAddrPort(testGroup), Address: w.bed.Sender.Address.Addr(), Budget: NewBudget(20e6), Log: log, Linger: 300 * time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -309,8 +275,8 @@ func TestSenderOnWire(t *testing.T) {
 	data := randomBytes(12<<20+777, 1)
 	var o SenderOptions
 	s, session := w.sender(data, func(p *SenderOptions) { p.Machines = 2; o = *p })
-	w.lose(2, 50)
-	w.lose(3, 20)
+	w.lose(2, 0.05)
+	w.lose(3, 0.02)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	ended := make(chan error)

@@ -75,7 +75,7 @@ func TestOrders(t *testing.T) {
 		{name: "capped", before: func(s *Sender) { s.Cap(4 << 20); s.Start() }, heard: []datagram.State{datagram.Closed}, done: true, why: "nobody asks for anything"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := &wire{t, w.name}
+			w := &wire{t, w.bed}
 			var o SenderOptions
 			s, session := w.sender(data, func(p *SenderOptions) { p.Gather = time.Minute; o = *p })
 			c.before(s)
@@ -122,7 +122,7 @@ func TestOrders(t *testing.T) {
 // A receiver that loses what the other one gets is told to leave, and the other one is done.
 func TestVerdict(t *testing.T) {
 	w := newWire(t, 2)
-	w.lose(3, 700)
+	w.lose(3, 0.7)
 	data := randomBytes(24<<20, 3)
 	var o SenderOptions
 	s, session := w.sender(data, func(p *SenderOptions) { p.Machines, p.Rate = 2, 8e6; o = *p })
