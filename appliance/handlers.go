@@ -22,6 +22,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 	mux.Handle("GET /v1/images/", public)
 	mux.Handle("GET /v1/blobs/", withHashes(s.streams, public))
 	mux.Handle("GET "+imagestore.HeadPath, public)
+	mux.Handle("GET "+imagestore.SitePath, public)
 	mux.Handle("/v1/leases", public)
 	mux.Handle("/v1/leases/", public)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -32,7 +33,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 func (s *server) secureHandler() http.Handler {
 	mux := http.NewServeMux()
 	store := imagestore.Handler(s.store, s.api.Allow)
-	for _, p := range []string{"/v1/images", "/v1/images/", "/v1/catalog", imagestore.HeadPath, "/v1/blobs", "/v1/blobs/", "/v1/collect", "/v1/leases", "/v1/leases/"} {
+	for _, p := range []string{"/v1/images", "/v1/images/", "/v1/catalog", imagestore.HeadPath, imagestore.SitePath, "/v1/blobs", "/v1/blobs/", "/v1/collect", "/v1/leases", "/v1/leases/"} {
 		mux.Handle(p, store)
 	}
 	mux.Handle("/", s.api)

@@ -14,12 +14,14 @@ const tidyEvery = 24 * time.Hour
 // that break off would otherwise fill the disk little by little.
 func (s *server) tidy(ctx context.Context) error {
 	for {
-		switch d, err := s.store.GC(ctx, imagestore.GCOptions{}); {
-		case ctx.Err() != nil:
+		d, err := s.store.GC(ctx, imagestore.GCOptions{})
+		if ctx.Err() != nil {
 			return nil
-		case err != nil:
-			s.log.Warn("old versions, and what failed publications left, cannot be removed", "error", err)
-		case d.Blobs > 0 || len(d.Versions) > 0:
+		}
+		if err != nil {
+			s.log.Warn("not all old versions, and what failed publications left, can be removed", "error", err)
+		}
+		if d.Blobs > 0 || len(d.Versions) > 0 {
 			s.log.Info("removed old versions and what failed publications left", "images", d.Versions, "blobs", d.Blobs, "bytes", d.Bytes)
 		}
 		// Signed anew where half of its life is over, though nobody asks for it.

@@ -19,6 +19,11 @@ type CopyOptions struct {
 	Jobs     int                     // blobs that are fetched at once; zero means 4
 	Channels bool                    // also make the channels that mean a copied version mean it here
 	Progress func(done, total int64) // may be nil; told of bytes of encodings, from one goroutine at a time
+
+	// Seen remembers the catalogs of sites, beside what a local receiving store remembers itself: a source whose signed catalog
+	// is older than what either has seen, or not its continuation, is refused. May be nil.
+	Seen *SeenDir
+	From string // by which Seen knows the source, as in Seen.Servers; "" means its URL, and for a directory none
 }
 
 // Copied is what Copy did.
@@ -61,7 +66,11 @@ func (e *UntrustedError) Unwrap() error { return ErrSignature }
 // is kept: documents against the keys that s trusts, encodings frame by frame and piece by piece. Each image is
 // published, parents first, by one durable line of the catalog as soon as it is whole, so that a copy that breaks off
 // leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
-// frame. Of a store behind a server Copy reads only what needs no token.
+// frame. Of a store behind a server without a token Copy reads only what needs none.
+//
+// The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
+// ErrSignature refuse the whole source, and nothing is written. Without a token a server shows no log, so that of two
+// histories only the one with the same number of entries, or less, is found out.
 func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4
@@ -98,15 +107,15 @@ type fetching struct {
 }
 
 func (c *copier) run(ctx context.Context) error {
-	there, err := c.from.offered(ctx)
+	here, err := c.to.view(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := c.source(ctx, here)
 	if err != nil {
 		return err
 	}
 	want, err := there.wanted(c.o.Images)
-	if err != nil {
-		return err
-	}
-	here, err := c.to.view(ctx)
 	if err != nil {
 		return err
 	}

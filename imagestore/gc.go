@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,20 +40,22 @@ type Collected struct {
 
 // GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. Where others can only be
 // reached through such versions it has full streams derived for these first; without a key to sign them, the
-// versions stay. Tombstones are written in an order in which no image is ever cut off, so that a crash leaves some of
+// versions stay, and so do they where that fails otherwise: the rest is collected all the same, what was done is returned
+// beside the error that says for which images, and their blobs wait for the next time. Tombstones are written in an order in which no image is ever cut off, so that a crash leaves some of
 // them and blobs to the next Collect.
 func (s *Store) GC(ctx context.Context, o GCOptions) (Collected, error) {
 	c, err := s.gc(ctx, o)
 	if err != nil {
-		return Collected{}, fmt.Errorf("collecting: %w", err)
+		err = fmt.Errorf("collecting: %w", err)
 	}
-	return c, nil
+	return c, err
 }
 
 func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 	remote, ok := s.Catalog.(*remoteCatalog)
 	refused := false // to derive
 	var derived []string
+	failed := map[string]error{} // by what could not get a full stream
 	for {
 		v, err := s.view(ctx)
 		if err != nil {
@@ -62,13 +65,16 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		if s.Key != nil && !ok {
 			canDerive = !refused && slices.Contains(v.trust(s.Trust).Keys(), s.Key.Public())
 		}
-		p := v.planGC(v.fallOut(time.Now()), canDerive)
+		p := v.planGC(v.fallOut(time.Now()), func(ref string) bool { return canDerive && failed[ref] == nil })
 		if len(p.derive) > 0 && !o.DryRun {
-			made, err := s.deriveAll(ctx, o, p.derive)
-			if errors.Is(err, ErrNoKey) || errors.Is(err, ErrSignature) {
+			made, at, err := s.deriveAll(ctx, o, p.derive)
+			switch {
+			case ctx.Err() != nil:
+				return Collected{}, context.Cause(ctx)
+			case errors.Is(err, ErrNoKey) || errors.Is(err, ErrSignature):
 				refused = true // a server has no key
-			} else if err != nil {
-				return Collected{}, err
+			case err != nil:
+				failed[at] = err // what leads to it stays, and the rest goes on
 			}
 			derived = append(derived, made...)
 			continue
@@ -82,22 +88,32 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			return Collected{}, errors.New("the catalog did not say what came of it")
 		}
 		out.Blobs, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Bytes, ch.Deleted.Digests
-		return out, nil
+		return out, underived(failed)
 	}
 }
 
-func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made []string, err error) {
+// deriveAll names those that it made, and the one at which it failed.
+func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made []string, at string, err error) {
 	for _, r := range refs {
 		ref, err := ParseRef(r)
 		if err != nil {
-			return made, err
+			return made, r, err
 		}
 		if _, err := s.Derive(ctx, DeriveOptions{Ref: ref, Encoder: o.Encoder, Progress: o.Progress}); err != nil {
-			return made, err
+			return made, r, err
 		}
 		made = append(made, r)
 	}
-	return made, nil
+	return made, "", nil
+}
+
+// underived is the error that names the images for which versions stay that no rule keeps; nil for none.
+func underived(failed map[string]error) error {
+	var errs []error
+	for _, ref := range slices.Sorted(maps.Keys(failed)) {
+		errs = append(errs, fmt.Errorf("%s got no full stream, and what leads to it stays: %w", ref, failed[ref]))
+	}
+	return errors.Join(errs...)
 }
 
 // gcPlan is what to do about versions that fall out.
@@ -107,7 +123,7 @@ type gcPlan struct {
 	kept   []string
 }
 
-func (v *view) planGC(out []*Listed, canDerive bool) gcPlan {
+func (v *view) planGC(out []*Listed, canDerive func(ref string) bool) gcPlan {
 	p := gcPlan{remove: []string{}}
 	ways := v.keptWays()
 	stay := v.promising(nil)
@@ -123,7 +139,7 @@ func (v *view) planGC(out []*Listed, canDerive bool) gcPlan {
 		}
 		// The oldest first: later ones are deltas to it.
 		l := cut[0]
-		if _, ok := ways.counting[l.Ref]; ok && canDerive {
+		if _, ok := ways.counting[l.Ref]; ok && canDerive(l.Ref) {
 			p.derive = append(p.derive, l.Ref)
 			stay.promise(l.Ref)
 			continue

@@ -96,7 +96,7 @@ func TestPlanGC(t *testing.T) {
 		for _, o := range c.out {
 			out = append(out, v.images["web:"+o+"@amd64"])
 		}
-		p := v.planGC(out, c.derive)
+		p := v.planGC(out, func(string) bool { return c.derive })
 		if short(p.remove) != c.remove || short(p.derive) != c.derives || short(p.kept) != c.kept {
 			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name, short(p.remove), short(p.derive), short(p.kept), c.remove, c.derives, c.kept)
 		}
@@ -127,7 +127,8 @@ func TestPlanGCOrder(t *testing.T) {
 				out = append(out, l)
 			}
 		}
-		p := v.planGC(out, r.IntN(2) == 0)
+		can := r.IntN(1 << 10) // a bit for each version
+		p := v.planGC(out, func(ref string) bool { return can>>(v.images[ref].Version[0]-'0')&1 == 1 })
 		left := v.promising(p.derive)
 		for _, ref := range p.remove {
 			delete(left.images, ref)
@@ -169,6 +170,30 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	}
 	if p, err := f.s.Plan(t.Context(), ref(t, "web:2")); err != nil || len(p.Streams) != 2 {
 		t.Errorf("Plan = %+v, %v", p, err)
+	}
+}
+
+// TestGCUnderived has streams that cannot be derived from: what leads to their images stays, and the rest is collected.
+func TestGCUnderived(t *testing.T) {
+	f := newFixture(t)
+	f.s.Key = newKey(t)
+	f.grant(SiteGrant(f.s.Key.Public()))
+	f.publish("web:1@amd64", way{"", someBytes(1, 4000)}) // no send streams
+	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
+	f.publish("db:1@amd64", way{"", someBytes(3, 4000)})
+	f.publish("db:2@amd64", way{"", someBytes(4, 4000)})
+	if err := f.s.SetKeep(t.Context(), Keep{Pattern: "*", Last: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.s.GC(t.Context(), GCOptions{})
+	if err == nil || errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
+		t.Errorf("GC ended with %v, want an error that names web:2@amd64", err)
+	}
+	if !slices.Equal(c.Versions, []string{"db:1@amd64"}) || !slices.Equal(c.Kept, []string{"web:1@amd64"}) || len(c.Derived) != 0 || c.Blobs == 0 {
+		t.Errorf("GC = %+v, want db:1 gone and web:1 kept", c)
+	}
+	for _, i := range []string{"web:1", "web:2", "db:2"} {
+		f.whole(i)
 	}
 }
 

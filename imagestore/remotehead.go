@@ -22,16 +22,7 @@ func (c *remoteCatalog) Head(ctx context.Context) ([]byte, error) {
 // Read implements Catalog. Where the server has a signed head, the entries are those that it speaks of and no more, and
 // they are what was signed; the head was got first, so that a change between the two requests does no harm.
 func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
-	head, err := c.Head(ctx)
-	if err != nil && !errors.Is(err, ErrNoHead) {
-		return nil, fmt.Errorf("reading catalog: %w", err)
-	}
-	resp, err := c.do(ctx, http.MethodGet, CatalogPath, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading catalog: %w", err)
-	}
-	defer resp.Body.Close()
-	entries, sums, err := readLines(resp.Body)
+	head, entries, sums, err := c.fetch(ctx)
 	if err == nil {
 		entries, err = c.accept(ctx, head, entries, sums)
 	}
@@ -39,6 +30,21 @@ func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}
 	return entries, nil
+}
+
+// fetch gets the head, nil where there is none, and then the entries with what readLines says of them. Nothing is checked.
+func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []Entry, sums []string, err error) {
+	signed, err = c.Head(ctx)
+	if err != nil && !errors.Is(err, ErrNoHead) {
+		return nil, nil, nil, err
+	}
+	resp, err := c.do(ctx, http.MethodGet, CatalogPath, nil)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer resp.Body.Close()
+	entries, sums, err = readLines(resp.Body)
+	return signed, entries, sums, err
 }
 
 // accept holds the entries against the head, and the head against what was seen before.
@@ -49,25 +55,11 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		}
 		return entries, c.seen.pinned(c.name, PublicKey{}, false)
 	}
-	claim, err := PeekHead(signed)
+	log, err := openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 	if err != nil {
 		return nil, err
 	}
-	if claim.Seq > int64(len(entries)) {
-		return nil, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", ErrRollback, len(entries), claim.Seq)
-	}
-	entries = entries[:claim.Seq]
-	keys, err := keysOf(entries)
-	if err != nil {
-		return nil, err
-	}
-	head, key, err := OpenHead(signed, keys.trust(nil))
-	if err != nil {
-		return nil, err
-	}
-	if head.SHA256 != sums[head.Seq] {
-		return nil, fmt.Errorf("%w: its entries up to %d are not those that were signed", ErrRollback, head.Seq)
-	}
+	head, key, entries := log.head, log.key, entries[:log.head.Seq]
 	if err := head.Check(time.Now()); err != nil {
 		return nil, err
 	}

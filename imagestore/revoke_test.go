@@ -3,6 +3,7 @@ package imagestore
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -58,4 +59,54 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	if plan, err := p.store.Plan(ctx, mustRef(t, three.Ref)); err != nil || len(plan.Streams) != 1 {
 		t.Errorf("Plan = %+v, %v", plan, err)
 	}
+}
+
+// TestVerifyRevokedStream revokes the key of one of two ways to an image: it is told of and is no damage, until its bytes
+// are wrong, or no other way is left.
+func TestVerifyRevokedStream(t *testing.T) {
+	f := newFixture(t)
+	site := f.by(newKey(t))
+	f.grant(SiteGrant(site.key.Public()))
+	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
+	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
+	l, err := f.s.Resolve(t.Context(), ref(t, "web:2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
+	if _, err := f.s.Add(t.Context(), Publication{l.Document, []StreamBlobs{full}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	check := func(ok bool, revoked int) {
+		t.Helper()
+		one, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil)
+		if err != nil || one.OK != ok || len(one.Revoked) != revoked {
+			t.Errorf("Verify = %+v, %v; want OK %v and %d streams by a revoked key", one, err, ok, revoked)
+		}
+		all, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{})
+		if err != nil || all.OK != ok || len(all.Revoked) != revoked {
+			t.Errorf("VerifyStore = %+v, %v; want OK %v and %d streams by a revoked key", all, err, ok, revoked)
+		}
+		for _, r := range append(one.Revoked, all.Revoked...) {
+			if r.Ref != "web:2@amd64" || r.Parent != "" || r.Key != site.key.Public().ID() || !strings.Contains(r.Problem, "was revoked here on") {
+				t.Errorf("it tells of %+v", r)
+			}
+		}
+	}
+	check(true, 1)
+	x, err := readIndex(t.Context(), f.s.Blobs, full.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.damage(x.Encoding, 20)
+	check(false, 1)
+	f.damage(x.Encoding, 20)
+	check(true, 1)
+	if err := f.s.Revoke(t.Context(), f.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	check(false, 0)
 }

@@ -27,7 +27,8 @@ type Store struct {
 	Key *SecretKey
 
 	disk  durable.Disk
-	trees string // directory of the shelf; "" for none
+	trees string   // directory of the shelf; "" for none
+	seen  *SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
 // Open opens the store in dir, and makes it where there is none.
@@ -48,7 +49,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	}
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees")}
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
 	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: s.shelf()}
 	return s, nil
 }

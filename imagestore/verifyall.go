@@ -26,6 +26,8 @@ type VerifiedStore struct {
 	Bytes    int64         `json:"bytes"`
 	Faults   []Fault       `json:"faults"`
 	Repaired []blob.Digest `json:"repaired,omitempty"`
+	// Revoked are streams that a revoked key signed, where another way leads to the image: no faults.
+	Revoked []RevokedStream `json:"revoked,omitempty"`
 }
 
 // VerifyStoreOptions is how VerifyStore works. The zero value works.
@@ -100,6 +102,7 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 	}
 	c := storeCheck{s: s, v: v, trust: v.trust(s.Trust), progress: progress, seen: map[blob.Digest]error{}}
 	c.out.Faults = []Fault{}
+	c.out.Revoked = v.revokedStreams(c.trust)
 	var there []blob.Digest
 	err = s.Blobs.List(ctx, func(i blob.Info) error {
 		there = append(there, i.Digest)
@@ -149,7 +152,7 @@ func (c *storeCheck) image(ctx context.Context, l *Listed) {
 			c.fault(ls.Document, fmt.Errorf("parent %s: %w", ls.Parent, ErrNotFound))
 		}
 		whole := c.sound(ctx, ls.Document)
-		if whole = c.sound(ctx, ls.Index) && whole; !whole {
+		if whole = c.sound(ctx, ls.Index) && whole; !whole || isRevoked(c.out.Revoked, l.Ref, ls) {
 			c.sound(ctx, ls.Encoding)
 			continue
 		}

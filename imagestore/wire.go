@@ -52,6 +52,7 @@ func (e *remoteError) Unwrap() error { return e.is }
 //	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
 //	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
 //	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
+//	GET  /v1/catalog/site       the public key that signed it, one base64 line
 //	POST /v1/catalog            Change -> Changed                       (guarded)
 //	     /v1/blobs…             as blob.Handler
 //
@@ -83,6 +84,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 	mux.HandleFunc("DELETE "+LeasesPath+"/{id}", h.release)
 	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
 	mux.HandleFunc("GET "+HeadPath, h.head)
+	mux.HandleFunc("GET "+SitePath, h.site)
 	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
 	blobs := blob.Handler(s.Blobs, allow)
 	mux.Handle(blob.Path, blobs)
@@ -180,6 +182,18 @@ func (h server) head(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Write(b) // what fails here fails for want of a client
+}
+
+// site tells whoever comes the first time by which key the head is to be checked, now and from then on.
+func (h server) site(w http.ResponseWriter, r *http.Request) {
+	k, err := h.s.SiteKey(r.Context())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprintln(w, k) // what fails here fails for want of a client
 }
 
 // deriveRequest asks for a stream; without a parent for a full one.

@@ -150,7 +150,7 @@ func explainCatalog(err error) error {
 		return withHint(err, "%s", appliance.LostEntries)
 	case errors.Is(err, imagestore.ErrRollback):
 		return withHint(err, "This may be an old copy of the store, or a forged one. Only if entries were lost on purpose, or the site has a new key: "+
-			"remove what is remembered of it in ~/.local/state/griddle/seen.")
+			"remove what is remembered of it: the file that is named above, or the one in ~/.local/state/griddle/seen.")
 	case errors.Is(err, imagestore.ErrNoHead):
 		return withHint(err, "A catalog is signed by `griddle serve`, or by `griddle catalog sign` where the site's key is.")
 	}

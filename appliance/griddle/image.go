@@ -213,6 +213,7 @@ func imageVerifyCommand(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		tellRevoked(e, v.Revoked, out.json())
 		if out.json() {
 			err = writeJSON(e.stdout, v)
 		} else if v.OK {

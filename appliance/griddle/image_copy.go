@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -76,6 +77,7 @@ type copyFlags struct {
 	store    storeFlags
 	out      outputFlag
 	other    string
+	pulls    bool // other is the source
 	jobs     int
 	channels bool
 }
@@ -83,6 +85,7 @@ type copyFlags struct {
 func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 	f.store.add(c)
 	f.out.add(c)
+	f.pulls = flag == "from"
 	c.Flags().StringVar(&f.other, flag, "", usage)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
 	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
@@ -101,7 +104,14 @@ func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store
 			return usageError{err}
 		}
 	}
-	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels}
+	seen, err := seenDir(e)
+	if err != nil {
+		return err
+	}
+	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen}
+	if strings.HasPrefix(f.other, "ssh://") && f.pulls {
+		o.From = f.other
+	}
 	var bar *progress
 	if !f.out.json() {
 		bar = newProgress(e.stderr, "copying")
@@ -186,7 +196,7 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 
 // openReader opens an appliance's store without a token: with the CA that was given, or else with those of the system.
 func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
-	client := &http.Client{}
+	client, pin := &http.Client{}, ""
 	ca := f.store.ca
 	if ca == "" {
 		ca = e.getenv("GRIDDLE_CA")
@@ -196,6 +206,7 @@ func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the appliance's CA: %w", err)
 		}
+		pin = fmt.Sprintf("ca %x", sha256.Sum256(b))
 		conf, err := job.PinnedTLS(b)
 		if err != nil {
 			return nil, err
@@ -204,7 +215,7 @@ func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
 		transport.TLSClientConfig = conf
 		client.Transport = transport
 	}
-	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.other, Client: client})
+	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.other, Client: client, Pin: pin})
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -151,25 +152,25 @@ func imageGCCommand(e *env) *cobra.Command {
 		if !out.json() {
 			o.Progress, done = phases(e)
 		}
-		d, err := st.GC(c.Context(), o)
+		d, failed := st.GC(c.Context(), o)
 		done()
-		if err != nil {
-			return err
+		if failed != nil && d.Versions == nil { // nothing was done
+			return failed
 		}
 		if out.json() {
-			return writeJSON(e.stdout, d)
+			return errors.Join(failed, writeJSON(e.stdout, d))
 		}
 		_, err = fmt.Fprintln(e.stdout, gcText(d))
-		return err
+		return errors.Join(failed, err)
 	}
 	return c
 }
 
 // gcText is a line for each version, then for each blob of a dry run, then the sum.
 func gcText(d imagestore.Collected) string {
-	goes, made, stays := "deleted", "got a full stream", "stays: only it leads to others, and there is no key to derive with"
+	goes, made, stays := "deleted", "got a full stream", "stays: only it leads to others"
 	if d.DryRun {
-		goes, made, stays = "would be deleted", "would get a full stream", "would stay: only it leads to others, and there is no key to derive with"
+		goes, made, stays = "would be deleted", "would get a full stream", "would stay: only it leads to others"
 	}
 	var lines []string
 	for _, r := range d.Derived {

@@ -31,6 +31,7 @@ func verifyAll(c *cobra.Command, e *env, st *imagestore.Store, store storeFlags,
 	if err != nil && v.Images == 0 {
 		return explainRemote(err)
 	}
+	tellRevoked(e, v.Revoked, out.json())
 	if out.json() {
 		if werr := writeJSON(e.stdout, v); werr != nil {
 			return werr
@@ -63,4 +64,19 @@ func verifyAll(c *cobra.Command, e *env, st *imagestore.Store, store storeFlags,
 		return withHint(err, "Another store that has the images can lend what is damaged: --repair-from STORE.")
 	}
 	return err
+}
+
+// tellRevoked says of streams that a revoked key signed what to do about them.
+func tellRevoked(e *env, all []imagestore.RevokedStream, json bool) {
+	if json {
+		return
+	}
+	for _, r := range all {
+		what, from := "full stream", ""
+		if r.Parent != "" {
+			what, from = "stream from "+r.Parent, " --from "+r.Parent
+		}
+		e.warn(fmt.Sprintf("the %s to %s is not used: %s; it is not damaged, and `griddle image derive %s%s` makes it anew by a key that counts",
+			what, r.Ref, job.Sentence(r.Problem), r.Ref, from))
+	}
 }

@@ -48,7 +48,8 @@ counter, and the container's architecture.
 
 An image is for many machines. So what belongs to one, and what is of no use to another, is removed from the copy;
 the source is left alone. --clean names the steps: ` + strings.Join(template.Steps(), ", ") + `. Then the executables in --hooks are run, in the order of their
-names, with the copy's path as argument and in GRIDDLE_ROOT, SOURCE in GRIDDLE_SOURCE and IMAGE in GRIDDLE_IMAGE.
+names, with the copy's path as argument and in GRIDDLE_ROOT, SOURCE in GRIDDLE_SOURCE and IMAGE in GRIDDLE_IMAGE. Beside
+those their environment has PATH, HOME and LANG=C.UTF-8, and nothing of the publisher's own.
 
 The first version is sent whole. A read-only copy of a subvolume stays in LXCPATH/.griddle (or .griddle beside the
 subvolume), and the next version is sent as what changed since. The images are signed with the publisher's key,

@@ -72,18 +72,23 @@ func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) 
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = conf
 	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
-	state, err := homeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
-	if err != nil {
+	if o.Seen, err = seenDir(e); err != nil {
 		return nil, err
-	}
-	if state != "" {
-		o.Seen = imagestore.OpenSeenDir(filepath.Join(state, "griddle", "seen"))
 	}
 	st, err := imagestore.OpenServer(o)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return st, nil
+}
+
+// seenDir is where the user's commands remember sites' catalogs; nil where there is no home directory.
+func seenDir(e *env) (*imagestore.SeenDir, error) {
+	state, err := homeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
+	if err != nil || state == "" {
+		return nil, err
+	}
+	return imagestore.OpenSeenDir(filepath.Join(state, "griddle", "seen")), nil
 }
 
 // publisherKey reads the key that signs, or makes it the first time.

@@ -112,8 +112,12 @@ func (Key) String() string { return "(secret)" }
 // MarshalText writes hex digits.
 func (k Key) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(k)), nil }
 
-// UnmarshalText reads them.
+// UnmarshalText reads them. No digits are no key.
 func (k *Key) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*k = nil
+		return nil
+	}
 	s, err := hex.DecodeString(string(b))
 	if err != nil || len(s) != datagram.KeySize {
 		return errors.New("parsing a key: want 32 hex digits")

@@ -38,6 +38,9 @@ const maxHookOutput = 16 << 10
 // A program that does not end with 0 ends it all, with what it wrote last in the error. The end of ctx kills the
 // program and what it started.
 //
+// Its environment is PATH (the system's six directories), LANG=C.UTF-8, HOME as the publisher has it, GRIDDLE_ROOT, GRIDDLE_SOURCE and
+// GRIDDLE_IMAGE, and nothing else; its directory is /.
+//
 // A hook has all rights of the publisher, and the copy may be hostile: it should not follow symbolic links in there, and
 // start programs of it by chroot(8) at most.
 func RunHooks(ctx context.Context, dir string, o HookOptions) ([]Hook, error) {
@@ -94,7 +97,7 @@ func (o HookOptions) run(ctx context.Context, path, dir string) error {
 	var out tail
 	cmd := exec.CommandContext(ctx, abs, dir)
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "GRIDDLE_SOURCE="+o.Source, "GRIDDLE_IMAGE="+o.Image, "GRIDDLE_ROOT="+dir)
+	cmd.Env = o.environment(dir)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -111,6 +114,16 @@ func (o HookOptions) run(ctx context.Context, path, dir string) error {
 		o.say(fmt.Sprintf("hook %s says: %s", path, said))
 	}
 	return err
+}
+
+// environment is all that a hook is told. What else the publisher's own holds, tokens and passwords among it, is not for it, and
+// would make images depend on who publishes them.
+func (o HookOptions) environment(dir string) []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
+	if home, err := os.UserHomeDir(); err == nil {
+		env = append(env, "HOME="+home)
+	}
+	return append(env, "GRIDDLE_SOURCE="+o.Source, "GRIDDLE_IMAGE="+o.Image, "GRIDDLE_ROOT="+dir)
 }
 
 // tail keeps the last bytes that were written.

@@ -151,7 +151,7 @@ func (b *Bed) host(ctx context.Context, name, address string) (*Host, error) {
 		{"ip", "netns", "exec", sw, "ethtool", "-K", name, "tso", "off", "gso", "off", "gro", "off"},
 		{"ip", "netns", "exec", h.namespace(), "ethtool", "-K", "eth0", "tso", "off", "gso", "off", "gro", "off"},
 		{"ip", "-n", sw, "link", "set", name, "master", "br0", "up"},
-		{"ip", "-n", h.namespace(), "address", "add", address, "dev", "eth0"},
+		{"ip", "-n", h.namespace(), "address", "add", address, "broadcast", "+", "dev", "eth0"},
 		{"ip", "-n", h.namespace(), "link", "set", "eth0", "up"},
 		{"ip", "-n", h.namespace(), "route", "add", "224.0.0.0/4", "dev", "eth0"},
 	} {

@@ -1,0 +1,268 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
+const SitePath = CatalogPath + "/site"
+
+// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. ErrNoHead where there is
+// no head. The head's signature is checked, and whether the key belongs to whom one thinks is for the caller to know.
+func (s *Store) SiteKey(ctx context.Context) (PublicKey, error) {
+	signed, err := s.Head(ctx)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	t, err := s.Trusted(ctx)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	_, k, err := OpenHead(signed, t)
+	return k, err
+}
+
+// signedLog is what a source says of its whole catalog.
+type signedLog struct {
+	head  Head
+	key   PublicKey                       // that signed it; zero where nothing is signed
+	sumAt func(seq int64) (string, error) // of the log that came with it; nil where none came
+}
+
+// source finds out what the other store offers, and refuses it where its catalog is older than one of the same site that
+// this store or this user has seen, is not its continuation, is forged or has expired. It writes nothing but what was seen.
+//
+// A site that nobody here has seen is believed the first time, as by whoever reads its catalog: its images count
+// by their own signatures alone, and what it may sign is said by the receiving store. From then on it must be that site.
+func (c *copier) source(ctx context.Context, here *view) (*view, error) {
+	there, log, err := c.signed(ctx, here)
+	if err == nil {
+		err = c.unrevoked(here, log.key)
+	}
+	if err == nil {
+		err = c.compare(ctx, log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the catalog of the other store: %w", err)
+	}
+	if there == nil {
+		return c.from.offered(ctx)
+	}
+	return there, nil
+}
+
+// signed gets and checks the head. The view is nil where the log itself cannot be had.
+func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, error) {
+	switch cat := c.from.Catalog.(type) {
+	case *localCatalog:
+		v, err := c.from.view(ctx)
+		if err != nil {
+			return nil, signedLog{}, err
+		}
+		signed, err := cat.head.read() // of a keeper too: what is on the disk is what others can see
+		if errors.Is(err, ErrNoHead) {
+			return v, signedLog{}, nil
+		}
+		var entries []Entry
+		if err == nil {
+			entries, err = cat.log.read() // after the head: what was added meanwhile does no harm
+		}
+		if err != nil {
+			return nil, signedLog{}, err
+		}
+		log, err := openLogHead(signed, entries, cat.log.sumAt)
+		return v, log, err
+	case *remoteCatalog:
+		if cat.public {
+			log, err := c.peek(ctx, cat, here)
+			return nil, log, err
+		}
+		signed, entries, sums, err := cat.fetch(ctx)
+		if err != nil {
+			return nil, signedLog{}, err
+		}
+		var log signedLog
+		if signed != nil {
+			log, err = openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
+			if err != nil {
+				return nil, signedLog{}, err
+			}
+		}
+		v, err := replay(entries)
+		if err != nil {
+			return nil, signedLog{}, err
+		}
+		return v.with(c.from.Trust), log, nil
+	}
+	return nil, signedLog{}, nil
+}
+
+// openLogHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
+// the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
+func openLogHead(signed []byte, entries []Entry, sumAt func(int64) (string, error)) (signedLog, error) {
+	claim, err := PeekHead(signed)
+	if err != nil {
+		return signedLog{}, err
+	}
+	if claim.Seq > int64(len(entries)) {
+		return signedLog{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", ErrRollback, len(entries), claim.Seq)
+	}
+	keys, err := keysOf(entries[:claim.Seq])
+	if err != nil {
+		return signedLog{}, err
+	}
+	head, key, err := OpenHead(signed, keys.trust(nil))
+	if err != nil {
+		return signedLog{}, err
+	}
+	sum, err := sumAt(head.Seq)
+	if err == nil && sum != head.SHA256 {
+		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", ErrRollback, head.Seq)
+	}
+	return signedLog{head, key, sumAt}, err
+}
+
+// peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
+// or that the receiving store trusts as a site's; else by the one that the server names.
+func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (signedLog, error) {
+	signed, err := cat.Head(ctx)
+	if errors.Is(err, ErrNoHead) {
+		return signedLog{}, nil
+	}
+	if err != nil {
+		return signedLog{}, err
+	}
+	claim, err := PeekHead(signed)
+	if err != nil {
+		return signedLog{}, err
+	}
+	t := &Trust{}
+	for _, d := range c.seen() {
+		s, err := d.read(filepath.Join(d.dir, claim.Site))
+		if err != nil {
+			return signedLog{}, err
+		}
+		if k, err := ParsePublicKey(s.Key); err == nil {
+			t.Allow(SiteGrant(k))
+		}
+	}
+	for _, g := range here.trust(c.to.Trust).Grants() {
+		if g.site && g.key.ID() == claim.Site {
+			t.Allow(g)
+		}
+	}
+	if len(t.Grants()) == 0 {
+		k, err := fetchSiteKey(ctx, cat)
+		if err != nil {
+			return signedLog{}, err
+		}
+		t.Allow(SiteGrant(k))
+	}
+	head, key, err := OpenHead(signed, t)
+	return signedLog{head: head, key: key}, err
+}
+
+// fetchSiteKey asks a server for its site's key.
+func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (PublicKey, error) {
+	resp, err := cat.do(ctx, http.MethodGet, SitePath, nil)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	k, err := ParsePublicKey(strings.TrimSpace(string(b)))
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	return k, nil
+}
+
+// unrevoked refuses a site whose key was revoked in the receiving store.
+func (c *copier) unrevoked(here *view, key PublicKey) error {
+	for _, r := range here.keys {
+		if r.grant.key == key && !r.revoked.IsZero() {
+			return revokedError(key.ID(), r.revoked)
+		}
+	}
+	return nil
+}
+
+// seen lists the memories of the receiving store and of whoever copies.
+func (c *copier) seen() (out []*SeenDir) {
+	if c.to.seen != nil {
+		out = append(out, c.to.seen)
+	}
+	if c.o.Seen != nil {
+		out = append(out, c.o.Seen)
+	}
+	return out
+}
+
+// compare holds the head against all that was seen, and only then remembers it.
+func (c *copier) compare(ctx context.Context, log signedLog) error {
+	name := c.o.From
+	if cat, ok := c.from.Catalog.(*remoteCatalog); ok && name == "" && cat.public {
+		name = cat.name
+	}
+	isSigned := log.key != PublicKey{}
+	if isSigned {
+		if err := log.head.Check(time.Now()); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.seen() {
+		if name != "" {
+			if err := d.pinned(name, log.key, isSigned); err != nil {
+				return err
+			}
+		}
+		if isSigned {
+			if err := d.check(log); err != nil {
+				return err
+			}
+		}
+	}
+	if !isSigned {
+		return nil
+	}
+	for _, d := range c.seen() {
+		if err := d.Accept(ctx, name, log.key, log.head, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check holds a head, and the log that came with it, against what was seen.
+func (d *SeenDir) check(log signedLog) error {
+	s, err := d.Of(log.key)
+	if err == nil {
+		err = s.Check(log.head)
+	}
+	if err != nil || log.sumAt == nil || s.SHA256 == "" {
+		return errAt(err, d.Path(log.key))
+	}
+	sum, err := log.sumAt(s.Seq)
+	if err == nil && sum != s.SHA256 {
+		err = fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, s.Seq)
+	}
+	return errAt(err, d.Path(log.key))
+}
+
+// errAt says which file remembers what a rollback was told by.
+func errAt(err error, path string) error {
+	if errors.Is(err, ErrRollback) {
+		return fmt.Errorf("%w (%s)", err, path)
+	}
+	return err
+}

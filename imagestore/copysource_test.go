@@ -1,0 +1,182 @@
+package imagestore
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// ways is how a store is reached that is copied from: all must refuse the same.
+func (s *site) ways() map[string]func() (*Store, CopyOptions) {
+	return map[string]func() (*Store, CopyOptions){
+		"http": func() (*Store, CopyOptions) {
+			c, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return c, CopyOptions{}
+		},
+		"stdio": func() (*Store, CopyOptions) {
+			there, here := net.Pipe()
+			st, err := Open(s.dir) // as another process, which keeps no head
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- ServeConn(s.t.Context(), st, there) }()
+			s.t.Cleanup(func() { here.Close(); <-done })
+			return OpenConn(here), CopyOptions{From: "ssh://there/store"}
+		},
+		"directory": func() (*Store, CopyOptions) {
+			st, err := Open(s.dir)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return st, CopyOptions{}
+		},
+	}
+}
+
+// TestCopyFromRolledBack rolls a source back, forks it, takes its signature away, lets it expire and has others sign it. Whoever
+// has seen it before refuses it, by the memory of the receiving store and by that of the user, before anything is written.
+func TestCopyFromRolledBack(t *testing.T) {
+	for _, memory := range []string{"store", "user"} {
+		for _, way := range []string{"http", "stdio", "directory"} {
+			t.Run(memory+" "+way, func(t *testing.T) {
+				s := newSite(t, time.Hour)
+				put := func(name string, b []byte) {
+					t.Helper()
+					if err := os.WriteFile(filepath.Join(s.dir, name), b, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				get := func(name string) []byte {
+					t.Helper()
+					b, err := os.ReadFile(filepath.Join(s.dir, name))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return b
+				}
+				serve := func() { // the server's own copy signs anew where it is asked to
+					s.instead = map[string][]byte{HeadPath: get("catalog.head")}
+				}
+				s.publish("web:1@amd64", oneWay(1))
+				oldLog, oldHead := get("catalog"), get("catalog.head")
+				s.publish("web:2@amd64", oneWay(2))
+				newLog, newHead := get("catalog"), get("catalog.head")
+				userDir := filepath.Join(t.TempDir(), "seen")
+				to := s.another()
+				pull := func(to *fixture) error {
+					from, o := s.ways()[way]()
+					o.Images, o.Seen = []string{"web:1"}, OpenSeenDir(userDir)
+					_, err := to.s.Copy(t.Context(), from, o)
+					return err
+				}
+				if err := pull(to); err != nil {
+					t.Fatal(err)
+				}
+				fresh := s.another
+				if memory == "store" {
+					// The same receiving store, by a user who has seen nothing.
+					userDir = filepath.Join(t.TempDir(), "other")
+					fresh = func() *fixture {
+						f := s.another()
+						if err := os.CopyFS(filepath.Join(f.dir, "seen"), os.DirFS(filepath.Join(to.dir, "seen"))); err != nil {
+							t.Fatal(err)
+						}
+						return f
+					}
+				}
+				now, err := PeekHead(newHead)
+				if err != nil {
+					t.Fatal(err)
+				}
+				expired, forked := now, now
+				expired.Expires = time.Now().Add(-time.Minute)
+				forked.SHA256 = hexSum([]byte("x"))
+				for _, c := range []struct {
+					name      string
+					log, head []byte
+					want      error
+				}{
+					{"the same", newLog, newHead, nil},
+					{"an old copy", oldLog, oldHead, ErrRollback},
+					{"another history", newLog, s.sign(forked, s.site), ErrRollback},
+					{"no head", newLog, nil, ErrRollback},
+					{"expired", newLog, s.sign(expired, s.site), ErrExpired},
+					{"forged", newLog, bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":9`), 1), nil},
+					{"a publisher's", newLog, s.sign(now, s.key), ErrSignature},
+				} {
+					if c.name == "no head" && way == "directory" {
+						continue // nothing says that the directory was the site's
+					}
+					put("catalog", c.log)
+					if put("catalog.head", c.head); c.head == nil {
+						os.Remove(filepath.Join(s.dir, "catalog.head"))
+						s.instead = map[string][]byte{HeadPath: nil}
+					} else {
+						serve()
+					}
+					f := fresh()
+					err := pull(f)
+					switch {
+					case c.name == "forged" && !errors.Is(err, ErrSignature) && !errors.Is(err, ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
+						t.Errorf("%s: %v, want %v", c.name, err, c.want)
+					}
+					if list, lerr := f.s.List(t.Context()); lerr != nil || (len(list) != 0) != (err == nil) {
+						t.Errorf("%s: there is %v (%v)", c.name, refs(list), lerr)
+					}
+					if blobs, err := os.ReadDir(filepath.Join(f.dir, "blobs", "sha256")); c.name != "the same" && (err != nil || len(blobs) > 0) {
+						t.Errorf("%s: blobs were written: %v, %v", c.name, blobs, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func oneWay(n byte) way { return way{"", someBytes(n, 1000)} }
+
+// TestCopyFromStranger has a server name another key than that which it was seen with, and one that is revoked here.
+func TestCopyFromStranger(t *testing.T) {
+	s := newSite(t, 0)
+	s.publish("web:1@amd64", oneWay(1))
+	to := s.another()
+	pull := func() error {
+		from, o := s.ways()["http"]()
+		o.Images = []string{"web"}
+		_, err := to.s.Copy(t.Context(), from, o)
+		return err
+	}
+	other := newKey(t)
+	s.instead[SitePath] = []byte(other.Public().String())
+	if err := pull(); !errors.Is(err, ErrSignature) {
+		t.Errorf("a head that is not by the key which is named: %v", err)
+	}
+	s.instead[SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
+	if err := pull(); err == nil {
+		t.Error("a key that is none is taken")
+	}
+	delete(s.instead, SitePath)
+	if err := pull(); err != nil {
+		t.Fatal(err)
+	}
+	s.instead[SitePath] = []byte(other.Public().String())
+	s.instead[HeadPath] = s.sign(Head{Seq: 50, SHA256: hexSum(nil), Time: time.Now()}, other)
+	if err := pull(); !errors.Is(err, ErrRollback) {
+		t.Errorf("another site at the same URL: %v", err)
+	}
+	s.instead = map[string][]byte{}
+	to.grant(SiteGrant(s.site.Public()))
+	if err := to.s.Revoke(t.Context(), s.site.Public()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(); !errors.Is(err, ErrSignature) {
+		t.Errorf("a site whose key is revoked here: %v", err)
+	}
+}

@@ -1,0 +1,66 @@
+package imagestore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"griddle/imagestore/blob"
+)
+
+// RevokedStream is a stream that a revoked key signed: nothing is damaged, and no machine is given it.
+type RevokedStream struct {
+	Ref      string      `json:"ref"`              // the image, in full
+	Parent   string      `json:"parent,omitempty"` // likewise; "" for a full stream
+	Document blob.Digest `json:"document"`
+	Key      string      `json:"key"` // ID of the key
+	Problem  string      `json:"problem"`
+}
+
+// revokedStreams lists the streams that revoked keys signed, of the images that another way leads to. Of an image that no
+// way leads to any more it lists none: that is damage.
+func (v *view) revokedStreams(t *Trust) []RevokedStream {
+	out := []RevokedStream{}
+	ways := v.usable().ways(nil)
+	for _, l := range v.sorted() {
+		if _, ok := ways[l.Ref]; !ok {
+			continue
+		}
+		for _, s := range l.Streams {
+			if err := t.revokedSigner(s.Signer); err != nil {
+				out = append(out, RevokedStream{l.Ref, s.Parent, s.Document, s.Signer, err.Error()})
+			}
+		}
+	}
+	return out
+}
+
+// revokedSigner says that the key of that ID was revoked; nil where it was not.
+func (t *Trust) revokedSigner(signer string) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for k, at := range t.revoked {
+		if _, again := t.grants[k.id]; k.ID() == signer && !again {
+			return revokedError(signer, at)
+		}
+	}
+	return nil
+}
+
+// isRevoked says whether a stream is among those.
+func isRevoked(all []RevokedStream, ref string, s ListedStream) bool {
+	return slices.ContainsFunc(all, func(r RevokedStream) bool { return r.Ref == ref && r.Document == s.Document })
+}
+
+// bytesOf reads the blobs of a stream whose signature counts for nothing: they must be what their names say, no more.
+func (c *check) bytesOf(ctx context.Context, ls ListedStream) error {
+	for _, d := range []blob.Digest{ls.Document, ls.Index, ls.Encoding} {
+		c.out.Blobs++
+		n, err := compare(ctx, c.store.Blobs, d)
+		c.out.Bytes += n
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", d, err)
+		}
+	}
+	return nil
+}
