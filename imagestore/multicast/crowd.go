@@ -115,7 +115,11 @@ func (m *member) saw(now time.Duration, hi, count uint32) {
 	if m.hi > 0 { // the first report says where it began
 		m.lost += passed - got
 		lost := float64(passed-got) / float64(passed)
-		m.loss += (lost - m.loss) * max(float64(passed)/float64(hi-m.joined), min(1, float64(passed)/8192))
+		weight := float64(min(passed, 1024))
+		if m.hi-m.joined > 1024 { // one gap says little of the next seconds: what is there already bounds what it adds
+			lost = min(lost, 2*m.loss+0.02)
+		}
+		m.loss += (lost - m.loss) * max(weight/float64(hi-m.joined), weight/8192)
 	} else {
 		m.joined = hi
 	}
@@ -132,7 +136,7 @@ func (c *crowd) wants(m *member, missing []datagram.Missing, sent uint32, s *sch
 		}
 		n := min(uint32(w.Blocks), s.closed()-w.First)
 		m.missing += int(n)
-		if w.Symbols == datagram.All {
+		if s.cheaper(w.First, int(w.Symbols)) {
 			m.whole = append(m.whole, datagram.Missing{First: w.First, Blocks: uint16(n), Symbols: w.Symbols})
 			continue
 		}

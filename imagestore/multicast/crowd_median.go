@@ -20,6 +20,7 @@ type sample struct {
 	ok        bool
 	loss      float64
 	delivered float64 // payload bytes a second
+	sent      float64 // likewise
 }
 
 // window is what m got during the last n intervals, or all that there are since its marks began; ok if those are n, and enough was sent
@@ -38,7 +39,8 @@ func (m *member) window(n int, symbol int, now time.Duration, sent uint32) sampl
 		return sample{}
 	}
 	got := min(to.count-from.count, passed)
-	return sample{true, 1 - float64(got)/float64(passed), float64(got) * float64(symbol) / (to.at - from.at).Seconds()}
+	each := float64(symbol) / (to.at - from.at).Seconds()
+	return sample{true, 1 - float64(got)/float64(passed), float64(got) * each, float64(passed) * each}
 }
 
 // tick draws the conclusions of all reports, ten times a second; it returns those that are told to leave. sent is the seq of the
@@ -95,16 +97,14 @@ func (c *crowd) tick(now time.Duration, sent uint32, s *schedule) []*member {
 		}
 	}
 	if c.rate.adapt(now, c.median) || now < c.rate.next {
-		for _, m := range c.order {
-			m.marks = m.marks[:0]
-		}
+		c.restart()
 	}
 	return out
 }
 
 // outlier says why m is to leave, or nothing.
 func (c *crowd) outlier(m *member, now time.Duration, sent uint32) string {
-	if w := m.window(judged, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlier {
+	if w := m.window(judged, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlier && m.steady() {
 		return fmt.Sprintf("it loses %.0f %%, most lose %.0f %%", 100*w.loss, 100*c.median.loss)
 	}
 	// Who lacks parts of ever more blocks while it says that it gets what is sent is slower than the others or does not say the truth.
@@ -116,6 +116,29 @@ func (c *crowd) outlier(m *member, now time.Duration, sent uint32) string {
 		}
 	}
 	return ""
+}
+
+// steady says whether m lost much in most of the last reports, or hears nothing at all: somebody stumbled over a cable where it was once.
+func (m *member) steady() bool {
+	last := m.marks[len(m.marks)-1-judged:]
+	if last[0].hi == last[judged].hi {
+		return true
+	}
+	bad := 0
+	for i, to := range last[1:] {
+		from := last[i]
+		if passed := float64(to.hi - from.hi); passed*(1-tooLossy) > float64(to.count-from.count) {
+			bad++
+		}
+	}
+	return bad > judged/2
+}
+
+// restart forgets how fast things went: they go otherwise from now on.
+func (c *crowd) restart() {
+	for _, m := range c.order {
+		m.marks = m.marks[:0]
+	}
 }
 
 // release gives back what is kept of who reports no more.
@@ -155,21 +178,24 @@ func (a *adaptation) adapt(now time.Duration, m sample) bool {
 	if a.rate == 0 || a.rate > a.ceiling {
 		a.rate = a.ceiling
 	}
-	if !m.ok || now < a.next {
-		return false
+	if !m.ok || now < a.next || m.sent < a.rate/4 {
+		return false // of the little that was sent nothing follows for the rate
 	}
 	switch {
 	case a.tried > 0 && m.loss > 0.7*a.tried:
 		a.base, a.rate, a.tried = m.loss, min(a.was, a.ceiling), 0
 	case m.loss > a.base+congested:
 		a.tried, a.was, a.known = m.loss, a.rate, m.delivered
-		a.rate = max(0.97*m.delivered, minRate)
+		a.rate = max(0.97*m.delivered, a.ceiling/64, minRate)
 	default:
 		a.tried = 0
 		a.base = min(a.base, m.loss)
 		step := 1.01
-		if a.known > 0 && a.rate > 0.95*a.known && a.rate < 1.1*a.known {
+		switch {
+		case a.known > 0 && a.rate > 0.95*a.known && a.rate < 1.1*a.known:
 			step = 1.002
+		case a.rate < 0.7*a.known:
+			step = 1.03
 		}
 		a.rate = min(a.rate*step, a.ceiling)
 		return false

@@ -184,6 +184,13 @@ func (s *schedule) parity(block, seq uint32) (symbol, bool) {
 // left is how many parity symbols of a block were never sent.
 func (s *schedule) left(block uint32) int { return s.layout.R - int(s.used[block]) }
 
+// cheaper says whether the block's own symbols do as well as parity for who lacks n, of which there is no end: because it has next to
+// nothing of the block, or because there is not as much parity.
+func (s *schedule) cheaper(block uint32, n int) bool {
+	k := s.k(block)
+	return n >= k-k/8 || n > k/2 && n > s.left(block)
+}
+
 func (s *schedule) at(block uint32) *lacks {
 	w := s.work[block]
 	if w == nil {

@@ -41,6 +41,7 @@ type virtual struct {
 	n       uint16
 	joins   time.Duration
 	drop    func(seq uint32, now time.Duration) bool
+	speaks  bool                                                                    // its reports arrive, whatever it hears
 	lie     func(h *datagram.Header, missing []datagram.Missing) []datagram.Missing // may be nil
 	own     []map[uint16]bool
 	have    []int
@@ -100,7 +101,11 @@ func (r *room) run() {
 		}
 		_, more := r.crowd.find(r.plan, r.plan.next)
 		more = more || len(r.plan.soon)+len(r.plan.late) > 0 || r.plan.live || r.plan.open(r.size)
+		was := r.course.state
 		r.course.step(r.now, needs{r.crowd.counts, r.crowd.first, r.plan.sentOnce(), !more})
+		if r.course.state != was {
+			r.crowd.restart()
+		}
 		sending := r.course.state == datagram.Running || r.course.state == datagram.Repairing
 		if sending && more {
 			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) { return r.crowd.wanted(r.plan, from) })
@@ -200,7 +205,7 @@ func (v *virtual) report(r *room) {
 	if v.lie != nil {
 		missing = v.lie(&h, missing)
 	}
-	if !v.drop(r.seq, r.now) { // reports are lost as data is
+	if v.speaks || !v.drop(r.seq, r.now) { // reports are lost as data is
 		r.queue = append(r.queue, waiting{r.now + time.Millisecond, v.n, h, missing[:min(len(missing), datagram.MaxMissing)]})
 	}
 }

@@ -95,6 +95,7 @@ func (s *Sender) look(now, data, beat time.Duration, tick *time.Duration) glance
 	}
 	state := s.course.state
 	if state != was {
+		s.crowd.restart()
 		s.o.Log.Info("multicast session is "+state.String(), "receivers", s.crowd.counts.heard)
 	}
 	sending := state == datagram.Running || state == datagram.Repairing
@@ -103,7 +104,7 @@ func (s *Sender) look(now, data, beat time.Duration, tick *time.Duration) glance
 	case sending && !g.work && now-data < time.Second:
 		g.beat = max(data, beat) + lively
 	case g.work:
-		g.beat = beat + 4*HeartbeatInterval
+		g.beat = min(beat+4*HeartbeatInterval, g.beat)
 	}
 	return g
 }

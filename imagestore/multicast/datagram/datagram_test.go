@@ -181,3 +181,17 @@ func BenchmarkSeal(b *testing.B) {
 		k.Seal(dst, Header{Type: Data, Seq: uint32(i)}, payload)
 	}
 }
+
+func TestStateText(t *testing.T) {
+	for s := Gathering; s <= Demoted; s++ {
+		b, _ := s.MarshalText()
+		var got State
+		if err := got.UnmarshalText(b); err != nil || got != s {
+			t.Errorf("UnmarshalText(%q) = %v, %v, want %v", b, got, err, s)
+		}
+	}
+	var s State
+	if err := s.UnmarshalText([]byte("asleep")); err == nil {
+		t.Error("a state that there is not is parsed")
+	}
+}
