@@ -90,7 +90,7 @@ func noSession(err error) error {
 func (s *server) multicast(nw network) (*multicast.Coordinator, error) {
 	conf := s.config.Multicast
 	o := multicast.CoordinatorOptions{
-		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines,
+		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
 		Sources: []string{s.httpURL()}, Log: s.log, Now: s.now, Open: s.encoding,
 	}
 	ifi, err := net.InterfaceByName(nw.iface)

@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/multicast"
 )
 
 // Mode is how griddle stands to the LAN's DHCP.
@@ -99,6 +100,25 @@ func (s *Site) Recompress(ctx context.Context) ([]imagestore.Recompressed, error
 func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...string) error {
 	_, err := s.machine(ctx, append([]string{"install", m.MAC, "--image", image}, more...)...)
 	return err
+}
+
+// Relay orders m to relay an image, from its next boot on.
+func (s *Site) Relay(ctx context.Context, m *Machine, image string) error {
+	_, err := s.Griddle(ctx, "multicast", "relay", m.MAC, "--image", image, "--state-dir", s.state())
+	return err
+}
+
+// Sessions are the multicast sessions that there are now.
+func (s *Site) Sessions(ctx context.Context) ([]multicast.Listed, error) {
+	out, err := s.Griddle(ctx, "multicast", "list", "--output", "json", "--state-dir", s.state())
+	if err != nil {
+		return nil, err
+	}
+	var got []multicast.Listed
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		return nil, fmt.Errorf("listing multicast sessions: %w", err)
+	}
+	return got, nil
 }
 
 // Machine is what the server knows of m.

@@ -48,6 +48,7 @@ type CoordinatorOptions struct {
 
 	Gather   time.Duration // how long a session waits for more machines, from the first that is ready; 0 means 10 s
 	Machines int           // how many do not wait for more; 0 means no number
+	Rate     int64         // payload bytes per second that a relay sends at most; 0 means DefaultRate
 	Sessions int           // at once on a link; 0 means 4. Who would need one more gets HTTP
 	Min      int64         // bytes of an encoding below which HTTP does; 0 means 8 MB
 

@@ -13,9 +13,11 @@ import (
 type RelayOrder struct {
 	Session Session       `json:"session"` // without a sender and a receiver
 	Secret  Key           `json:"secret"`
-	Gather  time.Duration `json:"gather"` // nanoseconds
 	TTL     int           `json:"ttl"`
-	Rate    int64         `json:"rate"` // payload bytes per second at most; 0 leaves it to the relay
+	Rate    int64         `json:"rate"` // payload bytes per second at most; 0 means DefaultRate
+
+	Gather   time.Duration `json:"gather"`   // nanoseconds
+	Machines int           `json:"machines"` // that do not wait for more; 0 for no number
 }
 
 // RelayReport is what a relay says of its session, first when it listens and then every RelayInterval.
@@ -84,7 +86,7 @@ func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Netw
 	c.sessions[s.info.ID] = s
 	c.mu.Unlock()
 	c.o.Log.Info("relay ordered", "machine", who.Machine, "session", s.info.ID.String(), "encoding", string(ask.Encoding), "group", s.info.Group.String())
-	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, Gather: c.o.Gather, TTL: c.o.TTL}, Sources: c.o.Sources}, nil
+	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines}, Sources: c.o.Sources}, nil
 }
 
 // Report takes in what the relay on machine says of its session, and returns what it is to do. ErrNoSession ends the relay's

@@ -243,7 +243,7 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	}
 	sender, err := NewSender(SenderOptions{
 		ID: ses.ID, Secret: o.Order.Secret, Layout: ses.Layout, Size: ses.Size, Encoding: ses.Encoding, Source: s.file, Verified: s.Verified,
-		Group: ses.Group, Interface: ifi, Address: o.Network.Prefix.Addr(), TTL: o.Order.TTL, Budget: o.Budget, Gather: o.Order.Gather, Log: o.Log,
+		Group: ses.Group, Interface: ifi, Address: o.Network.Prefix.Addr(), TTL: o.Order.TTL, Budget: o.Budget, Gather: o.Order.Gather, Machines: o.Order.Machines, Log: o.Log,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,149 @@
+//go:build e2e
+
+package full
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"griddle/appliance/e2e"
+	"griddle/appliance/e2e/e2etest"
+	"griddle/appliance/job"
+	"griddle/imagestore/multicast"
+)
+
+// TestTogether has three machines install from one session, which a fourth holds that has a disk and does not touch it. Two are switched on
+// together and one ten seconds later; the session starts with the two that are ready first, and is slow enough for the third.
+func TestTogether(t *testing.T) {
+	room := e2etest.Open(t)
+	container, err := room.Container(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := room.Site(e2e.DHCP)
+	published, err := site.Publish(t.Context(), container, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(room.Dir, "griddle.yaml")
+	if err := os.WriteFile(conf, []byte("multicast: {rate: 6, gather: 10m, machines: 2}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Start(t.Context(), "--config", conf, "--unknown-machines", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*limit)
+	defer cancel()
+	s := &suite{room: room, site: site, container: container, image: published.Ref}
+
+	relay := s.machine(ctx, t, "relay", e2e.BIOS, e2e.Virtio)
+	before := e2etest.Hash(t, relay.Disks[0].File)
+	if err := site.Relay(ctx, relay, published.Ref); err != nil {
+		t.Fatal(err)
+	}
+	var machines []*e2e.Machine
+	for _, h := range []struct {
+		name     string
+		firmware e2e.Firmware
+	}{{"early", e2e.BIOS}, {"twin", e2e.UEFI}, {"late", e2e.BIOS}} {
+		m := s.machine(ctx, t, h.name, h.firmware, e2e.Virtio)
+		s.order(ctx, t, m)
+		machines = append(machines, m)
+	}
+	on(ctx, t, relay)
+	defer relay.PowerCut()
+	if _, err := site.WaitJournal(ctx, relay, "the relay", e2e.InState(job.Started)); err != nil {
+		t.Fatal(err)
+	}
+
+	var wg sync.WaitGroup
+	for i, m := range machines {
+		if i == 2 {
+			select {
+			case <-time.After(10 * time.Second): // it is the test's: one comes late
+			case <-ctx.Done():
+			}
+		}
+		on(ctx, t, m)
+		defer m.PowerCut()
+		wg.Go(func() {
+			times, err := site.Watch(ctx, m)
+			if err != nil {
+				t.Error(err)
+			}
+			t.Logf("figure: %s: %v", m.Name, times)
+		})
+	}
+	session := s.sessionOf(ctx, t, relay, len(machines))
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, m := range machines {
+		w := s.ways(ctx, t, m)
+		t.Logf("figure: %s: %s", m.Name, w)
+		if w.Multicast < published.Wire/2 {
+			t.Errorf("%s got %d of %d bytes by multicast", m.Name, w.Multicast, published.Wire)
+		}
+		e2etest.CheckSystem(ctx, t, m, container, m.Name)
+	}
+	t.Logf("figure: session %v of %s, held by %s: %d receivers, %d bytes of parity, %d sent again", session.ID, published.Ref, session.Relay, len(session.Status.Receivers),
+		session.Status.Parity, session.Status.Again)
+	relay.PowerCut()
+	if after := e2etest.Hash(t, relay.Disks[0].File); after != before {
+		t.Error("the disk of the machine that only relays was written to")
+	}
+}
+
+// sessionOf waits until the session that relay holds has so many receivers, and returns it as it is then.
+func (s *suite) sessionOf(ctx context.Context, t *testing.T, relay *e2e.Machine, receivers int) multicast.Listed {
+	t.Helper()
+	known, err := s.site.Machine(ctx, relay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last []multicast.Listed
+	for {
+		select {
+		case <-ctx.Done():
+			t.Errorf("no session of %s with %d receivers; there was %+v", known.Name, receivers, last)
+			return multicast.Listed{}
+		case <-tick.C:
+		}
+		all, err := s.site.Sessions(ctx)
+		if err != nil {
+			continue // the server is busy
+		}
+		for _, l := range all {
+			last = all
+			if l.Relay == known.Name && len(l.Status.Receivers) >= receivers {
+				return l
+			}
+			if l.Relay == "" {
+				t.Errorf("the server holds session %v itself", l.ID)
+			}
+		}
+	}
+}
+
+// ways are which ways the bytes of the machine's image came.
+func (s *suite) ways(ctx context.Context, t *testing.T, m *e2e.Machine) job.Ways {
+	t.Helper()
+	all, err := s.site.Journal(ctx, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w job.Ways
+	for _, e := range all {
+		if p := e.Event.Progress; p != nil && p.Ways != nil {
+			w = *p.Ways
+		}
+	}
+	return w
+}
