@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
+
+	"griddle/imagestore/blob"
 )
 
 // RelayOrder is a session that the asker is to hold itself: it fetches the encoding by HTTP, sends it to its own network and
 // serves it there by HTTP too. It needs no trust for that. Like a Session it bears keys.
 type RelayOrder struct {
-	Session Session       `json:"session"` // without a sender and a receiver
-	Secret  Key           `json:"secret"`
-	TTL     int           `json:"ttl"`
-	Rate    int64         `json:"rate"` // payload bytes per second at most; 0 means DefaultRate
+	Session Session `json:"session"` // without a sender and a receiver
+	Secret  Key     `json:"secret"`
+	TTL     int     `json:"ttl"`
+	Rate    int64   `json:"rate"` // payload bytes per second at most; 0 means DefaultRate
 
 	Gather   time.Duration `json:"gather"`   // nanoseconds
 	Machines int           `json:"machines"` // that do not wait for more; 0 for no number
@@ -59,6 +62,22 @@ func (r *relayed) ready() bool {
 func (r *relayed) near(n Network) bool {
 	for _, m := range r.nets {
 		if m.Prefix.Masked() == n.Prefix.Masked() && m.Gateway == n.Gateway {
+			return true
+		}
+	}
+	return false
+}
+
+// orderTime is how long a machine that was ordered to relay may take until it says that it listens.
+const orderTime = 15 * time.Second
+
+// preparing says whether another machine on one of nets was ordered to relay the encoding and is not ready yet.
+func (c *Coordinator) preparing(machine string, encoding blob.Digest, nets []Network) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sessions {
+		if s.relay != nil && s.want.encoding == encoding && s.relay.heard.IsZero() && s.relay.machine != machine &&
+			c.o.Now().Sub(s.started) < orderTime && slices.ContainsFunc(nets, s.relay.near) {
 			return true
 		}
 	}

@@ -38,6 +38,9 @@ type Answer struct {
 	Relay   *RelayOrder `json:"relay,omitempty"`   // by HTTP, and this machine sends it to its neighbours
 	Sources []string    `json:"sources"`           // base URLs that have the encoding
 	Why     string      `json:"why,omitempty"`     // why neither, in words for people
+
+	// After is how long to wait and ask again, where it is not decided yet; nanoseconds.
+	After time.Duration `json:"after,omitempty"`
 }
 
 // FetcherOptions say how a Fetcher gets its bytes. HTTP must be given.
@@ -196,10 +199,25 @@ func (r *running) Close() error {
 	return err
 }
 
+// askFor is how long a control plane may take, and put off, until HTTP is taken.
+const askFor = time.Minute
+
+// ask asks until there is an answer that says what to do.
 func (f *Fetcher) ask(ctx context.Context, ask Ask) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	return f.o.Ask(ctx, ask)
+	for {
+		a, err := f.o.Ask(ctx, ask)
+		if err != nil || a.After <= 0 || a.Session != nil || a.Relay != nil {
+			return a, err
+		}
+		f.o.Tell(Progress{Way: "waiting", Why: a.Why})
+		select {
+		case <-ctx.Done():
+			return Answer{Sources: a.Sources, Why: a.Why}, nil
+		case <-time.After(min(max(a.After, 100*time.Millisecond), 10*time.Second)):
+		}
+	}
 }
 
 // sources are what an Answer names besides ours, those first, and how many they are.
