@@ -178,7 +178,7 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask Ask) (Answer, erro
 	}
 	if !ok {
 		if c.preparing(who.Machine, ask.Encoding, nets) {
-			return Answer{Sources: c.o.Sources, Why: "a neighbour is about to relay it", After: time.Second}, nil
+			return Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
 		}
 		// Nobody reaches that network but through a router: the machine fetches it for all that are there.
 		return c.order(ctx, who, ask, nets)

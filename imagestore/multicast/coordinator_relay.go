@@ -68,6 +68,8 @@ func (r *relayed) near(n Network) bool {
 	return false
 }
 
+const aboutToRelay = "a neighbour is about to relay it"
+
 // orderTime is how long a machine that was ordered to relay may take until it says that it listens.
 const orderTime = 15 * time.Second
 
@@ -75,6 +77,10 @@ const orderTime = 15 * time.Second
 func (c *Coordinator) preparing(machine string, encoding blob.Digest, nets []Network) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.preparingLocked(machine, encoding, nets)
+}
+
+func (c *Coordinator) preparingLocked(machine string, encoding blob.Digest, nets []Network) bool {
 	for _, s := range c.sessions {
 		if s.relay != nil && s.want.encoding == encoding && s.relay.heard.IsZero() && s.relay.machine != machine &&
 			c.o.Now().Sub(s.started) < orderTime && slices.ContainsFunc(nets, s.relay.near) {
@@ -102,8 +108,15 @@ func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Netw
 			delete(c.sessions, id)
 		}
 	}
-	c.sessions[s.info.ID] = s
+	// Two that asked at the same moment both got this far.
+	second := !who.Relay && c.preparingLocked(who.Machine, ask.Encoding, nets)
+	if !second {
+		c.sessions[s.info.ID] = s
+	}
 	c.mu.Unlock()
+	if second {
+		return Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
+	}
 	c.o.Log.Info("relay ordered", "machine", who.Machine, "session", s.info.ID.String(), "encoding", string(ask.Encoding), "group", s.info.Group.String())
 	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines}, Sources: c.o.Sources}, nil
 }

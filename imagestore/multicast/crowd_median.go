@@ -77,6 +77,9 @@ func (c *crowd) tick(now time.Duration, sent uint32, s *schedule) []*member {
 			all = append(all, w)
 		}
 	}
+	if 2*len(all) < c.counts.waiting {
+		all = nil // a few that report a lot are not the middle of all
+	}
 	c.median = middle(all)
 	var out []*member
 	for _, m := range c.order {

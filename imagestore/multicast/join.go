@@ -389,7 +389,7 @@ func (m *membership) report(flags uint16) time.Duration {
 	}
 	h := datagram.Header{Type: datagram.Report, Flags: flags | datagram.Ready, Seq: m.reports, Block: uint32(next), ESI: m.s.Receiver, Pos: m.hi, Time: m.received}
 	last := m.pos >= m.c.blocks() && left <= 4
-	idle := len(list) == 0 && m.status.State != datagram.Gathering && m.status.State != datagram.Running
+	idle := len(list) == 0 && (m.status.State == datagram.Lingering || m.status.State == datagram.Held)
 	b := m.own.Seal(nil, h, datagram.AppendMissing(nil, list))
 	m.mu.Unlock()
 	// A sender that is gone refuses it (ICMP); that it is gone is noticed by its silence.

@@ -53,18 +53,17 @@ func (c *countReader) Read(p []byte) (int, error) {
 
 // room is a test bed with a sender and an encoding.
 type room struct {
-	t       *testing.T
-	bed     *testbed.Bed
-	data    []byte
-	hashes  multicast.Hashes
-	info    multicast.Session
-	secret  multicast.Key
-	sender  *multicast.Sender
-	ended   chan error
-	http    *memory
-	group   netip.AddrPort
-	handed  atomic.Uint32
-	options func(*multicast.SenderOptions)
+	t      *testing.T
+	bed    *testbed.Bed
+	data   []byte
+	hashes multicast.Hashes
+	info   multicast.Session
+	secret multicast.Key
+	sender *multicast.Sender
+	ended  chan error
+	http   *memory
+	group  netip.AddrPort
+	handed atomic.Uint32
 }
 
 func content(n int) []byte {
@@ -90,6 +89,17 @@ func newRoom(t *testing.T, receivers, size int) *room {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// another is a room in the same bed.
+func (r *room) another(t *testing.T, data []byte, group netip.AddrPort) *room {
+	t.Helper()
+	o := &room{t: t, bed: r.bed, data: data, http: &memory{b: data}, group: group, ended: make(chan error, 4)}
+	var err error
+	if o.hashes, err = multicast.HashBlocks(bytes.NewReader(data), multicast.DefaultLayout()); err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // send starts a sender, which replaces the one before.

@@ -33,7 +33,10 @@ func (h *Host) Wire(ctx context.Context, w Wire) error {
 	rules.WriteString("table netdev wire\ndelete table netdev wire\n")
 	if w.Loss > 0 || w.Burst > 0 && w.Every > 0 {
 		rules.WriteString("table netdev wire {\n chain in {\n  type filter hook ingress device eth0 priority 0;\n  meta protocol != ip accept\n")
-		if w.Loss > 0 {
+		switch {
+		case w.Loss >= 1:
+			rules.WriteString("  drop\n")
+		case w.Loss > 0:
 			fmt.Fprintf(&rules, "  numgen random mod 100000 < %d drop\n", int(w.Loss*100000))
 		}
 		if w.Burst > 0 && w.Every > 0 {

@@ -1,0 +1,206 @@
+package multicast_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/testbed"
+)
+
+// until waits for something that a status says.
+func (r *room) until(what string, ok func(multicast.SenderStatus) bool) {
+	r.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		st := r.sender.Status()
+		if ok(st) {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("waiting for %s: the session is %+v", what, st)
+		}
+	}
+}
+
+// A machine that joins half-way has everything from the session, with a spool and without, and so have the others.
+func TestLate(t *testing.T) {
+	for _, spool := range []bool{true, false} {
+		t.Run(fmt.Sprintf("spool=%v", spool), func(t *testing.T) {
+			r := newRoom(t, 3, 20<<20)
+			r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			var wg sync.WaitGroup
+			var first []got
+			wg.Go(func() { first = r.all(r.bed.Receivers[:2], multicast.DownloadOptions{}) })
+			r.until("half of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 50 })
+			o := multicast.DownloadOptions{Memory: 6 << 20}
+			if spool {
+				o.Spool = t.TempDir()
+			}
+			late := r.all(r.bed.Receivers[2:], o)
+			wg.Wait()
+			for i, g := range first {
+				if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+					t.Errorf("receiver %d, which was there from the beginning: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
+				}
+			}
+			if g := late[0]; g.p.Multicast < int64(len(r.data))/4 {
+				t.Errorf("the late one got %d bytes by multicast", g.p.Multicast)
+			} else if spool && (g.outcome != multicast.Complete || g.p.HTTP > 0) {
+				t.Errorf("the late one, with a spool: %v, %d bytes by HTTP", g.outcome, g.p.HTTP)
+			}
+		})
+	}
+}
+
+// A machine on a slow port is told to leave, and gets the rest by HTTP; the others do not notice.
+func TestSlowPort(t *testing.T) {
+	r := newRoom(t, 3, 24<<20)
+	if err := r.bed.Receivers[2].Wire(t.Context(), testbed.Wire{Rate: 16_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	r.send(multicast.SenderOptions{Machines: 3, Budget: multicast.NewBudget(10_000_000)})
+	for i, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
+		if want := (multicast.Complete); i < 2 && (g.outcome != want || g.p.HTTP > 0) {
+			t.Errorf("receiver %d: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
+		}
+		if i == 2 && g.outcome != multicast.Demoted {
+			t.Errorf("the slow one: %v, want it demoted", g.outcome)
+		}
+	}
+}
+
+// Where nothing is delivered HTTP brings everything, and it is said why.
+func TestNotDelivered(t *testing.T) {
+	r := newRoom(t, 2, 9<<20)
+	r.send(multicast.SenderOptions{Machines: 2})
+	if err := r.bed.Receivers[0].Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if g := r.all(r.bed.Receivers[:1], multicast.DownloadOptions{})[0]; g.outcome != multicast.Unheard || g.p.HTTP != int64(len(r.data)) {
+		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
+	}
+}
+
+// The network goes away in the middle, for good for one receiver and for a while for another.
+func TestNetworkGone(t *testing.T) {
+	r := newRoom(t, 3, 20<<20)
+	r.send(multicast.SenderOptions{Machines: 3, Budget: multicast.NewBudget(8_000_000)})
+	var wg sync.WaitGroup
+	var all []got
+	wg.Go(func() { all = r.all(r.bed.Receivers, multicast.DownloadOptions{Spool: t.TempDir()}) })
+	r.until("a third of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 33 })
+	for _, h := range r.bed.Receivers[:2] {
+		if err := h.Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(time.Second) // the length of the outage, shorter than Silence
+	if err := r.bed.Receivers[1].Wire(t.Context(), testbed.Wire{}); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if all[0].outcome != multicast.Silent || all[0].p.HTTP == 0 {
+		t.Errorf("without a network: %v, %d bytes by HTTP", all[0].outcome, all[0].p.HTTP)
+	}
+	for i, g := range all[1:] {
+		if g.outcome != multicast.Complete {
+			t.Errorf("receiver %d: %v, want it complete by the session", i+2, g.outcome)
+		}
+	}
+}
+
+// A reader that stops reads nothing into memory without end, and holds up nobody.
+func TestReaderStops(t *testing.T) {
+	r := newRoom(t, 2, 40<<20)
+	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(30_000_000)})
+	s := r.invite()
+	d, err := multicast.NewDownload(multicast.DownloadOptions{Encoding: s.Encoding, Size: s.Size, HTTP: []blob.Reader{r.http}, Memory: 6 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		err := r.bed.Receivers[1].Do(func() error {
+			ifi, err := net.InterfaceByName("eth0")
+			if err == nil {
+				_, err = d.Join(t.Context(), s, r.hashes, ifi)
+			}
+			return err
+		})
+		if err == nil {
+			err = d.Fill(t.Context(), nil)
+		}
+		d.End(err)
+	})
+	r.all(r.bed.Receivers[:1], multicast.DownloadOptions{}) // the other one is through before this one reads a byte
+	var before runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	if before.HeapInuse > 3*(40<<20)+64<<20 { // the encoding, what the other one got, and room for waste
+		t.Errorf("%d MB are in use while nobody reads", before.HeapInuse>>20)
+	}
+	b, err := io.ReadAll(d)
+	wg.Wait()
+	if err != nil || !bytes.Equal(b, r.data) {
+		t.Errorf("the one that stopped got %d bytes, %v", len(b), err)
+	}
+}
+
+// Two sessions side by side, of two senders with one port number and a budget each, do not disturb each other.
+func TestTwoSessions(t *testing.T) {
+	r := newRoom(t, 4, 9<<20)
+	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+	data := content(9<<20 + 5)
+	data[0] ^= 1
+	o := r.another(t, data, netip.MustParseAddrPort("239.255.7.8:7469"))
+	o.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+	var wg sync.WaitGroup
+	for i, x := range []*room{r, o} {
+		wg.Go(func() {
+			for _, g := range x.all(r.bed.Receivers[2*i:2*i+2], multicast.DownloadOptions{}) {
+				if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+					t.Errorf("session %d: %v, %d bytes by HTTP", i, g.outcome, g.p.HTTP)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Sixty-four receivers with losses.
+func TestManyReceivers(t *testing.T) {
+	r := newRoom(t, 64, 3<<20)
+	for _, h := range r.bed.Receivers {
+		if err := h.Wire(t.Context(), testbed.Wire{Loss: 0.01}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.send(multicast.SenderOptions{Machines: 64, Gather: time.Minute, Budget: multicast.NewBudget(2_000_000)})
+	before, err := r.bed.Sender.Sent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
+		if g.outcome == multicast.Complete {
+			n++
+		}
+	}
+	after, err := r.bed.Sender.Sent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of 64 by the session, which sent %.2f times the encoding", n, float64(after-before)/float64(len(r.data)))
+	if n < 60 {
+		t.Errorf("%d of 64 got everything from the session", n)
+	}
+}
