@@ -60,9 +60,13 @@ e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost serv
 torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
 	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
 
-bench: deps build boot ## our receiver, publisher, deltas and boot, each beside its peer
-	@{ go test -run '^$$' -bench . -skip '^Benchmark(Delta|Recompress)$$' -benchtime 3x -timeout 60m ./imagestore/... &&
-		go test -run '^$$' -bench '^Benchmark(Delta|Recompress)$$' -benchtime 1x -timeout 60m ./imagestore &&
+# Benchmarks that say themselves how often they measure run once.
+ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$
+
+bench: deps build boot ## our receiver, publisher, deltas, multicast and boot, each beside its peer; BENCH=NAME for some
+	@{ go test -run '^$$' -bench '$(or $(BENCH),.)' -skip '$(ONCE)' -benchtime 3x -timeout 60m ./imagestore/... &&
+		go test -run '^$$' -bench '$(or $(BENCH),$(ONCE))' -benchtime 1x -timeout 120m ./imagestore ./imagestore/multicast/trial &&
+		[[ -n '$(BENCH)' ]] ||
 		go run ./appliance/e2e/bench; } 2>&1 |
 		go run ./appliance/e2e/results 'make bench'
 

@@ -24,6 +24,9 @@ type rule struct {
 // house is "Who may know whom" of docs/ARCHITECTURE.md.
 var house = []rule{
 	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows nobody"},
+	{from: "griddle/imagestore/multicast", never: []string{"griddle/imagestore", "griddle/imagestore/receive", "griddle/imagestore/sendstream"}, why: "multicast moves blobs, whatever is in them"},
 	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
 	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
 	{from: "griddle/netboot/lease", never: []string{"griddle/..."}, why: "leases are addresses and time"},
