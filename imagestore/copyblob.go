@@ -30,9 +30,12 @@ func (c *copier) encodings(ctx context.Context) error {
 	for _, f := range c.fetching {
 		g.Go(func() error {
 			var err error
-			if p, ok := c.to.Blobs.(partials); ok {
-				err = c.resume(gctx, p, f)
-			} else {
+			switch to := c.to.Blobs.(type) {
+			case partials:
+				err = c.resume(gctx, to, f)
+			case rests:
+				err = c.push(gctx, to, f)
+			default:
 				err = c.send(gctx, f)
 			}
 			if err != nil {

@@ -83,6 +83,10 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if tmp := e.getenv("TMPDIR"); tmp != "" {
 			find.Spool = filepath.Join(tmp, "griddle-spool")
 		}
+		progressed, done := phases(e)
+		if !out.json() {
+			find.Progress = func(done, total int64) { progressed("copying", done, total) }
+		}
 		src, err := source.Find(ctx, args[0], find)
 		if errors.Is(err, source.ErrName) {
 			return usageError{err}
@@ -108,13 +112,11 @@ subvolume), and the next version is sent as what changed since. The images are s
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
 			Warn: e.warn, Prepared: prep.prepared, Packages: installed.Read,
 		}
-		var bar *progress
 		if !out.json() {
-			bar = newProgress(e.stderr, "sending")
-			o.Progress = func(p imagestore.PublishedSoFar) { bar.update(p.Raw, p.Total) }
+			o.Progress = func(p imagestore.PublishedSoFar) { progressed("sending", p.Raw, p.Total) }
 		}
 		p, err := st.Publish(ctx, o)
-		bar.end()
+		done()
 		if err != nil {
 			return publishHint(err)
 		}

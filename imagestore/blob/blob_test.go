@@ -36,7 +36,9 @@ func serve(t *testing.T, s blob.Store) *blob.HTTP {
 	t.Helper()
 	srv := httptest.NewTLSServer(blob.Handler(s, allow))
 	t.Cleanup(srv.Close)
-	return &blob.HTTP{Base: srv.URL, Client: srv.Client(), Token: "right"}
+	client := srv.Client()
+	client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute // as net/http's own has one
+	return &blob.HTTP{Base: srv.URL, Client: client, Token: "right"}
 }
 
 func TestDir(t *testing.T) {

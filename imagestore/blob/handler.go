@@ -20,8 +20,18 @@ import (
 //	DELETE    /v1/blobs/DIGEST   -> 204
 //	GET       /v1/blobs          every Info, one JSON value to a line
 //
+// A Dir, and any store that has Partial as it does, also takes a blob in parts:
+//
+//	GET    /v1/blobs/DIGEST/partial   -> Part, what there is of it
+//	DELETE /v1/blobs/DIGEST/partial   throw that away -> 204
+//	PUT    /v1/blobs/DIGEST           with Content-Range "bytes A-B/T", A being the length of that and B being T-1, or
+//	                                  "bytes */T" when there are T: append the body -> 201 Info
+//
+// What came of such a body that breaks off is kept. 409 says that somebody else is sending, or that A is another number.
+//
 // Reading a blob by its digest is free for all. The rest asks allow, whose error is the answer, with status 403; with a
-// nil allow nothing but reading is there. A body that breaks off, or has another digest, leaves nothing behind.
+// nil allow nothing but reading is there. A body that has another digest, or breaks off without a Content-Range, leaves nothing
+// behind.
 func Handler(s Store, allow func(*http.Request) error) http.Handler {
 	mux := http.NewServeMux()
 	h := handler{s}
@@ -41,6 +51,10 @@ func Handler(s Store, allow func(*http.Request) error) http.Handler {
 	mux.HandleFunc("GET "+Path+"/{digest}", h.get) // HEAD too
 	mux.HandleFunc("PUT "+Path+"/{digest}", guard(h.put))
 	mux.HandleFunc("POST "+Path, guard(h.put))
+	if _, ok := s.(keeper); ok {
+		mux.HandleFunc("GET "+Path+"/{digest}/partial", guard(h.part))
+		mux.HandleFunc("DELETE "+Path+"/{digest}/partial", guard(h.dropPart))
+	}
 	mux.HandleFunc("DELETE "+Path+"/{digest}", guard(h.delete))
 	mux.HandleFunc("GET "+Path, guard(h.list))
 	return mux
@@ -104,14 +118,27 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.Header.Get("Content-Range") != "" {
+		// RFC 9110, section 14.5: who does not know it must not take the part for the whole.
+		if _, ok := h.s.(keeper); !ok || want == "" {
+			http.Error(w, "this takes whole blobs only", http.StatusBadRequest)
+			return
+		}
+		h.putRest(w, r)
+		return
+	}
 	d, n, err := h.s.Put(r.Context(), r.Body, want)
 	if err != nil {
 		fail(w, err)
 		return
 	}
+	created(w, d, n)
+}
+
+func created(w http.ResponseWriter, d Digest, size int64) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	json.NewEncoder(w).Encode(Info{Digest: d, Size: n, Time: time.Now().UTC()})
+	json.NewEncoder(w).Encode(Info{Digest: d, Size: size, Time: time.Now().UTC()})
 }
 
 func (h handler) delete(w http.ResponseWriter, r *http.Request) {

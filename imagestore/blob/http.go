@@ -37,14 +37,20 @@ func (h *HTTP) url(d Digest) string {
 
 // do sends a request and turns any status that is not in the 200s into an error.
 func (h *HTTP) do(ctx context.Context, method string, d Digest, body io.Reader, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, h.url(d), body)
+	guarded := method != http.MethodGet && method != http.MethodHead || d == ""
+	return h.send(ctx, method, h.url(d), guarded, body, header)
+}
+
+// send is do for any URL, at; what is guarded takes the token along.
+func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body io.Reader, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at, body)
 	if err != nil {
 		return nil, err
 	}
 	for k, v := range header {
 		req.Header[k] = v
 	}
-	if guarded := method != http.MethodGet && method != http.MethodHead || d == ""; guarded && !h.Private {
+	if guarded && !h.Private {
 		if h.Token == "" {
 			return nil, fmt.Errorf("%w: no token was given", ErrDenied)
 		}
@@ -79,6 +85,8 @@ func (h *HTTP) do(ctx context.Context, method string, d Digest, body io.Reader, 
 		return nil, ErrNotExist
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return nil, fmt.Errorf("%w: %s", ErrDenied, msg)
+	case http.StatusConflict:
+		return nil, fmt.Errorf("%w: %s", ErrBusy, msg)
 	case http.StatusRequestedRangeNotSatisfiable:
 		return nil, ErrRange
 	case http.StatusUnprocessableEntity:

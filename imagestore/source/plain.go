@@ -65,9 +65,16 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 	c.UUID[6], c.UUID[8] = c.UUID[6]&0x0f|0x40, c.UUID[8]&0x3f|0x80 // RFC 9562, version 4
 	c.Ctransid = 1
 	var res receive.Result
+	total := need
+	if s.Dir == "" {
+		total = 0 // an archive is compressed: what it takes on the disk says little
+	}
 	for try := 1; ; try++ {
 		res, err = pour(ctx, func(ctx context.Context, w io.Writer) error { return s.make.write(ctx, w, c, free) },
 			func(ctx context.Context, r io.Reader) (receive.Result, error) {
+				if s.tell != nil {
+					r = &told{r: r, total: total, tell: s.tell}
+				}
 				return receive.Receive(ctx, r, s.keep, receive.Options{Name: c.Name, Plain: true})
 			})
 		if err == nil {
@@ -85,6 +92,22 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 	}
 	c.Bytes = res.Raw
 	return nil
+}
+
+// told tells how much of a stream was read.
+type told struct {
+	r           io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (t *told) Read(b []byte) (int, error) {
+	n, err := t.r.Read(b)
+	if n > 0 {
+		t.done += int64(n)
+		t.tell(t.done, t.total)
+	}
+	return n, err
 }
 
 // errPoured is what a writer gets whose reader has ended.

@@ -96,7 +96,16 @@ func TestPlainCopiesAreExact(t *testing.T) {
 	must(t, err)
 	defer incoming.Close()
 	for _, spec := range []string{"dir:" + tree, "tar:" + archive, "tar:-"} {
-		c := taken(t, spec, Options{Stdin: incoming})
+		var told, about int64
+		c := taken(t, spec, Options{Stdin: incoming, Progress: func(done, total int64) {
+			if done <= told {
+				t.Errorf("%s: told of %d bytes after %d", spec, done, told)
+			}
+			told, about = done, total
+		}})
+		if told != c.Bytes || (about > 0) != strings.HasPrefix(spec, "dir:") {
+			t.Errorf("%s: told of %d bytes, of about %d, want %d", spec, told, about, c.Bytes)
+		}
 		if c.Snapshot || c.UUID.IsZero() || c.Ctransid != 1 {
 			t.Errorf("%s: %+v", spec, c)
 		}

@@ -94,6 +94,10 @@ type Options struct {
 	// there is room in Spool.
 	Limit int64
 
+	// Progress, if any, is told how many bytes of a plain copy were written, and of how many about: zero where nobody knows,
+	// as of archives. A copy that is begun again, because its source changed, counts from zero.
+	Progress func(done, total int64)
+
 	// Prepare, if any, changes the copy at dir, which is writable, and whose owners are shifted back, before anybody
 	// else sees it. Its error ends Take.
 	Prepare func(ctx context.Context, dir string) error
@@ -110,12 +114,13 @@ type Source struct {
 	make    maker  // of a plain copy; nil where Dir is a subvolume, and a snapshot is taken
 	ids     *idMap // that shifted owners are brought back by; nil for none
 	prepare func(ctx context.Context, dir string) error
+	tell    func(done, total int64) // may be nil
 }
 
 // Find looks for what spec names and checks that it can be published. Nothing is changed.
 func Find(ctx context.Context, spec string, o Options) (*Source, error) {
 	kind, name, _ := strings.Cut(spec, ":")
-	s := &Source{Name: spec, Arch: arch(runtime.GOARCH), prepare: o.Prepare}
+	s := &Source{Name: spec, Arch: arch(runtime.GOARCH), prepare: o.Prepare, tell: o.Progress}
 	if o.Arch != "" {
 		s.Arch = o.Arch
 	}
