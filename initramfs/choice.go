@@ -1,6 +1,6 @@
 package initramfs
 
-// DefaultChoice is the hardware that the boot image knows: every wired network and every storage controller that
+// DefaultChoice is the hardware that the boot image knows: every wired network but a few and every storage controller that
 // Debian's kernel drives, software RAID, the filesystems that a disk may bear, and keyboards. Wireless, graphics
 // (the kernel's own EFI and VGA consoles do) and sound are not in it.
 func DefaultChoice() Choice {
@@ -32,7 +32,9 @@ func DefaultChoice() Choice {
 			"kernel/drivers/hid/hid-hyperv", "kernel/drivers/input/serio/hyperv-keyboard", "kernel/drivers/input/evdev",
 		},
 		Leave: []string{
-			// Two NICs whose firmware alone weighs more than all the others' together, and switches.
+			// Two NICs whose firmware alone weighs more than all the others' together, one of 2008 whose firmware weighs as much as the
+			// multicast in the agent and that was not made again, and switches.
+			"kernel/drivers/net/ethernet/qlogic/netxen/",
 			"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
 			"kernel/drivers/net/ethernet/mellanox/mlxsw/",
 			// Mobile telephones and modems, which no lease comes over without more software.
@@ -57,6 +59,6 @@ func DefaultChoice() Choice {
 func FirmwarePackages() []string {
 	return []string{
 		"firmware-bnx2", "firmware-bnx2x", "firmware-linux-free", "firmware-misc-nonfree", "firmware-myricom",
-		"firmware-netxen", "firmware-qlogic", "firmware-realtek",
+		"firmware-qlogic", "firmware-realtek",
 	}
 }
