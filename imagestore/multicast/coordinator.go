@@ -186,7 +186,11 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask Ask) (Answer, erro
 	if n := c.on(link.Interface.Name); n >= c.o.Sessions {
 		return byHTTP("%d sessions run on %s already", n, link.Interface.Name)
 	}
-	if err := c.begin(ctx, link, ask.Encoding); err != nil {
+	err := c.begin(ctx, link, ask.Encoding)
+	if errors.Is(err, errBeginning) {
+		return Answer{Sources: c.o.Sources, Why: "the appliance reads the image", After: time.Second}, nil
+	}
+	if err != nil {
 		if errors.Is(err, blob.ErrNotExist) {
 			return Answer{}, err
 		}
@@ -280,16 +284,30 @@ func (c *Coordinator) join(who Asker, ask Ask, nets []Network) (Answer, bool, er
 	return Answer{Session: &out, Sources: out.Sources}, true, nil
 }
 
+// beginTime is how long an answer waits for a session to begin: hashing a large encoding that nobody read lately takes longer.
+const beginTime = 5 * time.Second
+
+var errBeginning = errors.New("the session is about to begin")
+
 // begin makes a session of encoding on link, unless another call did in the meantime.
 func (c *Coordinator) begin(ctx context.Context, link Link, encoding blob.Digest) error {
 	w := want{encoding, link.Interface.Name}
-	_, err, _ := c.flight.Do(w.link+" "+string(encoding), func() (any, error) {
+	begun := c.flight.DoChan(w.link+" "+string(encoding), func() (any, error) {
 		if c.running(w) {
 			return nil, nil
 		}
-		return nil, c.send(ctx, link, w)
+		return nil, c.send(c.ctx, link, w) // for whoever asks next, if this asker does not wait
 	})
-	return err
+	late := time.NewTimer(beginTime)
+	defer late.Stop()
+	select {
+	case r := <-begun:
+		return r.Err
+	case <-late.C:
+		return errBeginning
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (c *Coordinator) running(w want) bool {

@@ -172,7 +172,12 @@ func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.R
 		return f.alone(ctx, d, 0, -1, a.Why)
 	}
 	http, near := f.sources(a)
-	dl, err := NewDownload(DownloadOptions{Encoding: d, Size: size, HTTP: http, Relay: near, Layout: a.Session.Layout, Spool: f.o.Spool(), Tell: f.o.Tell})
+	o := DownloadOptions{Encoding: d, Size: size, HTTP: http, Relay: near, Layout: a.Session.Layout, Spool: f.o.Spool(), Tell: f.o.Tell}
+	dl, err := NewDownload(o)
+	if err != nil && o.Spool != "" {
+		o.Spool = "" // a filesystem that makes no files without a name; memory has to do
+		dl, err = NewDownload(o)
+	}
 	if err != nil {
 		return f.alone(ctx, d, 0, -1, err.Error())
 	}

@@ -58,15 +58,15 @@ type Reporter interface {
 
 // Options says what Run needs besides the job.
 type Options struct {
-	Machine  job.Identity // for the hostname, where the job gives none
-	Agent    string       // path of the static agent, copied to the system to phone home with; "" leaves that out
-	CA       []byte       // PEM of the certificate authority that phoning home trusts
-	GRUB     string       // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
-	Mount    string       // folder to mount below; "" means "/mnt"
-	Sys      string       // "" means "/sys"
-	Wire     func() int64 // encoded bytes that have come over the network so far; nil where nobody counts
+	Machine  job.Identity     // for the hostname, where the job gives none
+	Agent    string           // path of the static agent, copied to the system to phone home with; "" leaves that out
+	CA       []byte           // PEM of the certificate authority that phoning home trusts
+	GRUB     string           // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
+	Mount    string           // folder to mount below; "" means "/mnt"
+	Sys      string           // "" means "/sys"
+	Wire     func() int64     // encoded bytes that have come over the network so far; nil where nobody counts
 	Ways     func() *job.Ways // which ways they came; nil where nobody knows
-	MountESP MountFunc    // nil mounts it as vfat by the kernel
+	MountESP MountFunc        // nil mounts it as vfat by the kernel
 
 	// Spool is told of a folder on the new filesystem where files without a name may be kept while the streams come, before the first
 	// of them is opened, and of "" when none is left. nil where nobody needs one.

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"griddle/appliance/job"
+	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/receive"
 )
@@ -25,8 +28,10 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making folder of images: %w", err)
 	}
-	w.o.Spool(dir)
-	defer w.o.Spool("")
+	if w.roomForSpool(dir, streams) {
+		w.o.Spool(dir)
+		defer w.o.Spool("")
+	}
 	var done atomic.Int64
 	stop := w.follow(total, done.Load, w.o.Wire)
 	defer stop()
@@ -67,6 +72,20 @@ func (w *work) receive(ctx context.Context) (string, error) {
 		}
 	}
 	return parents[last].Dir, nil
+}
+
+// roomForSpool says whether the filesystem of dir has room for the largest encoding besides the image, twice over: what is kept for a
+// while must never be why an image does not fit.
+func (w *work) roomForSpool(dir string, streams []imagestore.StreamInfo) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return false
+	}
+	var largest, raw int64
+	for _, s := range streams {
+		largest, raw = max(largest, s.Wire), raw+s.Raw
+	}
+	return int64(st.Bavail)*st.Bsize > 2*(largest+max(raw, w.img.Size()))
 }
 
 // verify compares the tree with its manifest as it is on the disk: mounted anew, nothing of it is left in memory.
