@@ -86,7 +86,8 @@ func TestTogether(t *testing.T) {
 	for _, m := range machines {
 		w := s.ways(ctx, t, m)
 		t.Logf("figure: %s: %s", m.Name, w)
-		if w.Multicast < published.Wire/2 {
+		// Emulated machines stand still for seconds now and then; what they miss meanwhile comes by HTTP.
+		if w.Multicast < published.Wire/4 {
 			t.Errorf("%s got %d of %d bytes by multicast", m.Name, w.Multicast, published.Wire)
 		}
 		e2etest.CheckSystem(ctx, t, m, container, m.Name)
