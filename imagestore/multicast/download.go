@@ -152,7 +152,7 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 				return ctx.Err()
 			}
 			// All that memory has room for is there: the reader makes more.
-			if err := d.stock.waitForReader(ctx); err != nil {
+			if err := d.stock.waitForRoom(ctx); err != nil {
 				return err
 			}
 			continue
@@ -245,25 +245,6 @@ func cause(ctx context.Context, err error) error {
 		return c
 	}
 	return err
-}
-
-// waitForReader waits until the reader took a block.
-func (s *stock) waitForReader(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.wake.Broadcast()
-	})
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for next := s.next; s.next == next && !s.closed && ctx.Err() == nil; {
-		s.wake.Wait()
-	}
-	if s.closed {
-		return errStockClosed
-	}
-	return ctx.Err()
 }
 
 // End says that nobody brings any more blocks: readers get err, or io.ErrUnexpectedEOF, where the next one is missing.
