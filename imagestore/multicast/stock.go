@@ -218,6 +218,24 @@ func punch(f *os.File, off, n int64) {
 
 // waitForRoom waits until the first block that is missing would be kept, or none is missing.
 func (s *stock) waitForRoom(ctx context.Context) error {
+	return s.wait(ctx, func() bool {
+		if s.left == 0 {
+			return true
+		}
+		i := s.next
+		for s.has(i) {
+			i++
+		}
+		return s.wantsLocked(i)
+	})
+}
+
+// waitFor waits until block i would be kept, or is there.
+func (s *stock) waitFor(ctx context.Context, i int) error {
+	return s.wait(ctx, func() bool { return s.has(i) || s.wantsLocked(i) })
+}
+
+func (s *stock) wait(ctx context.Context, until func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -226,20 +244,27 @@ func (s *stock) waitForRoom(ctx context.Context) error {
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.closed && ctx.Err() == nil && s.left > 0 {
-		i := s.next
-		for s.has(i) {
-			i++
-		}
-		if s.wantsLocked(i) {
-			return nil
-		}
+	for !s.closed && ctx.Err() == nil && !until() {
 		s.wake.Wait()
 	}
 	if s.closed {
 		return errStockClosed
 	}
 	return ctx.Err()
+}
+
+// gap is how many blocks from i on are missing in a row, of those that want says are wanted and have room; nil for all, with room or
+// without.
+func (s *stock) gap(i int, want func(int) bool) (n int) {
+	for ; i+n < s.blocks; n++ {
+		s.mu.Lock()
+		ok := !s.has(i+n) && (want == nil || s.wantsLocked(i+n))
+		s.mu.Unlock()
+		if !ok || want != nil && !want(i+n) {
+			break
+		}
+	}
+	return n
 }
 
 // close lets go of everything.
