@@ -134,17 +134,12 @@ func (d *Download) Progress() Progress {
 }
 
 // Fill fetches by HTTP every missing block that want says is wanted, nil for all, until none is left, ctx ends or the Download is
-// closed. A source that fails is tried again after a pause, the next one first; nothing but ctx ends that where want is nil. Blocks
-// are held against their hashes where a session gave those; who reads verifies either way.
+// closed. A source that fails is tried again after a pause, the next one first. What is away comes back, so that this never ends it;
+// bytes that are wrong or absent at every source, three times over, do. Blocks are held against their hashes where a session gave
+// those; who reads verifies either way.
 func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
-	pause, source := d.o.Backoff, 0
+	pause, source, bad := d.o.Backoff, 0, 0
 	for {
-		d.stock.mu.Lock()
-		closed := d.stock.closed
-		d.stock.mu.Unlock()
-		if closed {
-			return errStockClosed
-		}
 		_, next := d.stock.missing()
 		i := d.stock.hole(next, want)
 		if i < 0 {
@@ -152,7 +147,7 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 				return ctx.Err()
 			}
 			// All that memory has room for is there: the reader makes more.
-			if err := d.stock.waitForReader(ctx); err != nil {
+			if err := d.stock.waitForRoom(ctx); err != nil {
 				return err
 			}
 			continue
@@ -162,13 +157,23 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 			return ctx.Err()
 		}
 		if n > 0 {
-			pause = d.o.Backoff
+			pause, bad = d.o.Backoff, 0
 		}
 		if err == nil {
 			continue
 		}
+		if errors.Is(err, errStockClosed) {
+			return err
+		}
 		d.tell(func(p *Progress) { p.Why = err.Error() })
-		source = (source + 1) % len(d.o.HTTP)
+		if lasting(err) {
+			if bad++; bad >= fillAttempts*len(d.o.HTTP) {
+				return fmt.Errorf("asked %d times: %w", bad, err)
+			}
+		}
+		if n == 0 {
+			source = (source + 1) % len(d.o.HTTP)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -178,48 +183,44 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 	}
 }
 
-// fetch reads blocks in a row from i on, as long as they are missing, wanted and have room, and returns how many it got.
+// fillAttempts is how often each source may have wrong bytes or none.
+const fillAttempts = 3
+
+// lasting says whether an error is of the kind that waiting does not cure.
+func lasting(err error) bool {
+	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) || errors.Is(err, blob.ErrDenied)
+}
+
+// fetch reads the blocks that are missing in a row from i on, as long as nobody else brings them, and returns how many it got. Where it
+// fetches all, it waits for their room; the source is held back meanwhile.
 func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool) (n int, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
 	defer stall.Stop()
-	rc, err := d.o.HTTP[source].Open(ctx, d.o.Encoding, int64(i)*d.o.Layout.Block(), -1)
+	end, length := i+max(1, d.stock.gap(i, want)), int64(-1)
+	if end < d.stock.blocks {
+		length = int64(end-i) * d.o.Layout.Block()
+	}
+	rc, err := d.o.HTTP[source].Open(ctx, d.o.Encoding, int64(i)*d.o.Layout.Block(), length)
 	if err != nil {
 		return 0, cause(ctx, err)
 	}
 	defer rc.Close()
-	way := "http"
-	if source < d.o.Relay {
-		way = "relay"
-	}
-	for ; i < d.stock.blocks; i++ {
+	for ; i < end; i++ {
+		if want == nil {
+			stall.Stop()
+			if err := d.stock.waitFor(ctx, i); err != nil {
+				return n, err
+			}
+		}
 		if n > 0 && (!d.stock.wants(i) || want != nil && !want(i)) {
 			break
 		}
 		b := make([]byte, d.o.Layout.BlockSize(d.o.Size, i))
-		for got := 0; got < len(b); {
-			stall.Reset(httpStall)
-			k, err := rc.Read(b[got:])
-			got += k
-			d.tell(func(p *Progress) {
-				if p.Way != "multicast" || n > 0 && want == nil {
-					p.Way = way
-				}
-				if way == "relay" {
-					p.Relay += int64(k)
-				} else {
-					p.HTTP += int64(k)
-				}
-			})
-			if err != nil && got < len(b) {
-				if errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
-				return n, cause(ctx, err)
-			}
+		if err := d.block(rc, b, source, want == nil && n > 0, stall); err != nil {
+			return n, fmt.Errorf("block %d of encoding %s: %w", i, d.o.Encoding, cause(ctx, err))
 		}
-		stall.Stop()
 		d.mu.Lock()
 		h := d.hashes
 		d.mu.Unlock()
@@ -230,6 +231,34 @@ func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool
 		n++
 	}
 	return n, nil
+}
+
+// block reads one block from a source, and tells of it; alone says that no session brings others.
+func (d *Download) block(r io.Reader, b []byte, source int, alone bool, stall *time.Timer) error {
+	defer stall.Stop()
+	for got := 0; got < len(b); {
+		stall.Reset(httpStall)
+		k, err := r.Read(b[got:])
+		got += k
+		d.tell(func(p *Progress) {
+			way, bytes := "http", &p.HTTP
+			if source < d.o.Relay {
+				way, bytes = "relay", &p.Relay
+			}
+			*bytes += int64(k)
+			if p.Way != "multicast" || alone {
+				p.Way = way
+			}
+		})
+		switch {
+		case got == len(b):
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: it ends after %d of %d bytes", blob.ErrMismatch, got, len(b))
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 // httpStall is how long a source may send nothing.
@@ -245,25 +274,6 @@ func cause(ctx context.Context, err error) error {
 		return c
 	}
 	return err
-}
-
-// waitForReader waits until the reader took a block.
-func (s *stock) waitForReader(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.wake.Broadcast()
-	})
-	defer stop()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for next := s.next; s.next == next && !s.closed && ctx.Err() == nil; {
-		s.wake.Wait()
-	}
-	if s.closed {
-		return errStockClosed
-	}
-	return ctx.Err()
 }
 
 // End says that nobody brings any more blocks: readers get err, or io.ErrUnexpectedEOF, where the next one is missing.

@@ -2,7 +2,6 @@ package multicast
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +84,11 @@ func (f *Fetcher) Patient() {}
 // Stat implements blob.Reader.
 func (f *Fetcher) Stat(ctx context.Context, d blob.Digest) (n int64, err error) {
 	for _, r := range f.o.HTTP {
-		if n, err = r.Stat(ctx, d); err == nil {
+		err = soon(ctx, func(ctx context.Context) error {
+			n, err = r.Stat(ctx, d)
+			return err
+		})
+		if err == nil {
 			break
 		}
 	}
@@ -108,6 +111,7 @@ func (f *Fetcher) alone(ctx context.Context, d blob.Digest, off, n int64, why st
 		wctx, cancel := context.WithCancelCause(ctx)
 		watch := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
 		if rc, err = r.Open(wctx, d, off, n); err == nil {
+			watch.Stop() // until somebody reads
 			return &counted{ReadCloser: rc, ctx: wctx, cancel: cancel, watch: watch, tell: f.o.Tell, p: Progress{Way: "http", Why: why}}, nil
 		}
 		err = cause(wctx, err)
@@ -162,9 +166,12 @@ func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.R
 		return f.alone(ctx, d, 0, -1, "the appliance did not say: "+err.Error())
 	}
 	if a.Relay != nil && f.o.Relay != nil {
-		rc, err := f.o.Relay(ctx, *a.Relay, nets[0])
-		if err == nil {
-			return rc, nil
+		err := errors.New("it is on no wired network")
+		if w := wired(nets); len(w) > 0 {
+			var rc io.ReadCloser
+			if rc, err = f.o.Relay(ctx, *a.Relay, w[0]); err == nil {
+				return rc, nil
+			}
 		}
 		a.Why = "this machine cannot relay: " + err.Error()
 	}
@@ -281,17 +288,7 @@ func (f *Fetcher) join(ctx context.Context, dl *Download, a Answer, nets []Netwo
 		return 0, err
 	}
 	sources, _ := f.sources(a)
-	var hashes Hashes
-	var err error
-	for _, r := range sources {
-		var b []byte
-		if b, err = blob.ReadAll(ctx, r, s.Hashes, int64(s.Layout.Blocks(s.Size))*sha256.Size); err == nil {
-			hashes, err = ParseHashes(b, s)
-		}
-		if err == nil {
-			break
-		}
-	}
+	hashes, err := fetchHashes(ctx, sources, s)
 	if err != nil {
 		return 0, err
 	}

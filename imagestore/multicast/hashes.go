@@ -1,10 +1,12 @@
 package multicast
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"griddle/imagestore/blob"
 )
@@ -40,6 +42,37 @@ func ParseHashes(b []byte, s Session) (Hashes, error) {
 		return nil, fmt.Errorf("reading block hashes: %w: got %s, want %s", blob.ErrMismatch, got, s.Hashes)
 	}
 	return Hashes(b), nil
+}
+
+// fetchHashes gets the list that s names from the first source that has it. One that hangs is left for the next.
+func fetchHashes(ctx context.Context, sources []blob.Reader, s Session) (h Hashes, err error) {
+	err = errors.New("fetching block hashes: there is no source")
+	for _, r := range sources {
+		err = soon(ctx, func(ctx context.Context) error {
+			b, err := blob.ReadAll(ctx, r, s.Hashes, int64(s.Layout.Blocks(s.Size))*sha256.Size)
+			if err == nil {
+				h, err = ParseHashes(b, s)
+			}
+			return err
+		})
+		if err == nil {
+			return h, nil
+		}
+	}
+	return nil, fmt.Errorf("fetching block hashes: %w", err)
+}
+
+// answerTime is how long a source may take for what is small. A list of hashes has 23 MB at most, which is 230 kB for 10 GB.
+const answerTime = 30 * time.Second
+
+// soon calls f, which must end when its context does.
+func soon(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("nothing came for %v", answerTime))
+	defer cancel()
+	if err := f(ctx); err != nil {
+		return cause(ctx, err)
+	}
+	return nil
 }
 
 // Match says whether b is block i.

@@ -2,7 +2,6 @@ package multicast
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -46,17 +45,8 @@ func NewSpool(ctx context.Context, dir string, s Session, sources []blob.Reader)
 		return nil, fmt.Errorf("%w: %d bytes", ErrSession, s.Size)
 	}
 	sp := &Spool{encoding: s.Encoding, size: s.Size, layout: s.Layout, digest: s.Hashes, wake: make(chan struct{})}
-	err := errors.New("there is no source")
-	for _, r := range sources {
-		var b []byte
-		if b, err = blob.ReadAll(ctx, r, s.Hashes, int64(s.Layout.Blocks(s.Size))*sha256.Size); err == nil {
-			sp.hashes, err = ParseHashes(b, s)
-		}
-		if err == nil {
-			break
-		}
-	}
-	if err != nil {
+	var err error
+	if sp.hashes, err = fetchHashes(ctx, sources, s); err != nil {
 		return nil, fmt.Errorf("relaying %s: %w", s.Encoding, err)
 	}
 	var st unix.Statfs_t

@@ -1,6 +1,7 @@
 package multicast
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -69,11 +70,9 @@ func (s *stock) wantsLocked(i int) bool {
 	if i < 0 || i >= s.blocks || s.has(i) || s.closed {
 		return false
 	}
-	if s.spool == nil || s.full {
-		return i < s.next+s.window
-	}
-	// The block that the reader waits for always has room.
-	return i == s.next || len(s.memory) < s.window
+	// The block that the reader waits for always has room. A spool that is full leaves blocks in memory that are far away; without
+	// one they are as many as the window is long.
+	return i == s.next || len(s.memory) < s.window && (s.spool != nil && !s.full || i < s.next+s.window)
 }
 
 // put keeps a verified block, and says whether it did.
@@ -187,8 +186,7 @@ func (s *stock) take() ([]byte, error) {
 			s.mu.Unlock()
 			_, err := f.ReadAt(b, int64(i)*s.layout.Block())
 			if err == nil {
-				// What was read needs its room no more; a filesystem that cannot punch keeps it until the end.
-				_ = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(i)*s.layout.Block(), int64(len(b)))
+				punch(f, int64(i)*s.layout.Block(), int64(len(b)))
 			}
 			s.mu.Lock()
 			if err != nil {
@@ -204,6 +202,69 @@ func (s *stock) take() ([]byte, error) {
 		}
 		s.wake.Wait()
 	}
+}
+
+// punch gives back the room of what was read. A filesystem that cannot keeps it until the end. The descriptor is held meanwhile: one
+// that close gave back might be another file's by then.
+func punch(f *os.File, off, n int64) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = c.Control(func(fd uintptr) {
+		_ = unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	})
+}
+
+// waitForRoom waits until the first block that is missing would be kept, or none is missing.
+func (s *stock) waitForRoom(ctx context.Context) error {
+	return s.wait(ctx, func() bool {
+		if s.left == 0 {
+			return true
+		}
+		i := s.next
+		for s.has(i) {
+			i++
+		}
+		return s.wantsLocked(i)
+	})
+}
+
+// waitFor waits until block i would be kept, or is there.
+func (s *stock) waitFor(ctx context.Context, i int) error {
+	return s.wait(ctx, func() bool { return s.has(i) || s.wantsLocked(i) })
+}
+
+func (s *stock) wait(ctx context.Context, until func() bool) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wake.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed && ctx.Err() == nil && !until() {
+		s.wake.Wait()
+	}
+	if s.closed {
+		return errStockClosed
+	}
+	return ctx.Err()
+}
+
+// gap is how many blocks from i on are missing in a row, of those that want says are wanted and have room; nil for all, with room or
+// without.
+func (s *stock) gap(i int, want func(int) bool) (n int) {
+	for ; i+n < s.blocks; n++ {
+		s.mu.Lock()
+		ok := !s.has(i+n) && (want == nil || s.wantsLocked(i+n))
+		s.mu.Unlock()
+		if !ok || want != nil && !want(i+n) {
+			break
+		}
+	}
+	return n
 }
 
 // close lets go of everything.
