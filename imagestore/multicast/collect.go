@@ -17,17 +17,22 @@ type collector struct {
 	last   *parity.Code // of the last one
 
 	count int // of blocks
+	limit int // how many are put together at once
 
 	work map[int]*parity.Block // blocks of which something came
 	bad  int                   // blocks whose bytes were wrong
 }
 
 // workLimit is how many blocks are put together at once. Losses keep a few open; many are a sign of disorder, or of somebody who
-// wants memory.
-const workLimit = 8
+// wants memory. Blocks longer than usual are fewer: with parity each takes up to twice its bytes.
+const (
+	workLimit  = 8
+	workMemory = 25 << 20
+)
 
 func newCollector(s Session, h Hashes) (*collector, error) {
-	c := &collector{layout: s.Layout, size: s.Size, hashes: h, count: s.Layout.Blocks(s.Size), work: map[int]*parity.Block{}}
+	c := &collector{layout: s.Layout, size: s.Size, hashes: h, count: s.Layout.Blocks(s.Size),
+		limit: int(max(2, min(workLimit, workMemory/(2*s.Layout.Block())))), work: map[int]*parity.Block{}}
 	var err error
 	if c.code, err = parity.New(s.Layout.K, s.Layout.R, s.Layout.Symbol); err != nil {
 		return nil, err
@@ -49,8 +54,9 @@ func (c *collector) symbol(block, esi int, payload []byte) (whole []byte, used b
 	if block < 0 || block >= c.blocks() {
 		return nil, false, fmt.Errorf("taking a symbol of block %d: there are %d", block, c.blocks())
 	}
-	b := c.work[block]
+	b, begun := c.work[block], true
 	if b == nil {
+		begun = false
 		if !c.room(block) {
 			return nil, false, nil
 		}
@@ -65,7 +71,9 @@ func (c *collector) symbol(block, esi int, payload []byte) (whole []byte, used b
 	if used, err = b.Add(esi, payload); err != nil || !used {
 		return nil, false, err
 	}
-	c.work[block] = b
+	if !begun {
+		c.begin(block, b)
+	}
 	if b.Missing() > 0 {
 		return nil, true, nil
 	}
@@ -81,20 +89,23 @@ func (c *collector) symbol(block, esi int, payload []byte) (whole []byte, used b
 	return whole, true, nil
 }
 
-// room says whether block may be begun, and makes room where a later one holds it: the earlier is wanted first.
-func (c *collector) room(block int) bool {
-	if len(c.work) < workLimit {
-		return true
+// room says whether block may be begun: a later one gives way, for the earlier is wanted first.
+func (c *collector) room(block int) bool { return len(c.work) < c.limit || c.latest() > block }
+
+func (c *collector) begin(block int, b *parity.Block) {
+	if len(c.work) >= c.limit {
+		delete(c.work, c.latest())
 	}
+	c.work[block] = b
+}
+
+// latest is the block furthest on of those that were begun.
+func (c *collector) latest() int {
 	last := -1
 	for i := range c.work {
 		last = max(last, i)
 	}
-	if last < block {
-		return false
-	}
-	delete(c.work, last)
-	return true
+	return last
 }
 
 // drop forgets what came of a block.

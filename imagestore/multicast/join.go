@@ -293,6 +293,9 @@ func (m *membership) take(scratch, b []byte, now time.Time) []byte {
 	}
 	switch h.Type {
 	case datagram.Data:
+		if h.Seq == m.hi {
+			m.sends()
+		}
 		m.data(h, payload, now)
 	case datagram.Heartbeat, datagram.End:
 		st, err := datagram.ParseStatus(payload)
@@ -313,12 +316,24 @@ func (m *membership) take(scratch, b []byte, now time.Time) []byte {
 	return payload[:0]
 }
 
+// sends notes that the session goes on, which a sender that has work says once a second only: until then it would look as if it
+// lingered and did not do what is asked for.
+func (m *membership) sends() {
+	switch m.status.State {
+	case datagram.Gathering, datagram.Held:
+		m.status.State = datagram.Running
+	case datagram.Lingering:
+		m.status.State = datagram.Repairing
+	}
+}
+
 // fresh counts a seq, and says whether it is heard for the first time.
 func (m *membership) fresh(seq uint32) bool {
 	switch {
+	case seq == 0:
+		return false
 	case m.hi == 0:
 		m.lo, m.hi = seq, seq
-		clear(m.seen[:])
 	case seq > m.hi:
 		if seq-m.hi >= seqWindow {
 			clear(m.seen[:])
@@ -354,9 +369,10 @@ func (m *membership) data(h datagram.Header, payload []byte, now time.Time) {
 	}
 	if whole != nil {
 		delete(m.stuck, i)
-		m.d.stock.put(i, whole)
+		if m.d.stock.put(i, whole) {
+			m.came[0] += int64(len(whole))
+		}
 	}
-	m.came[0] += int64(len(whole))
 	if int(h.ESI) >= m.s.Layout.BlockK(m.s.Size, i) {
 		m.came[1] += int64(len(payload))
 	}
@@ -396,7 +412,9 @@ func (m *membership) report(flags uint16) time.Duration {
 	idle := len(list) == 0 && (m.status.State == datagram.Lingering || m.status.State == datagram.Held)
 	b := m.own.Seal(nil, h, datagram.AppendMissing(nil, list))
 	m.mu.Unlock()
-	// A sender that is gone refuses it (ICMP); that it is gone is noticed by its silence.
+	// A sender that is gone refuses it (ICMP); that it is gone is noticed by its silence. A network that takes nothing must not hold
+	// this up, for the same reason.
+	m.out.SetWriteDeadline(now.Add(ReportInterval))
 	_, _ = m.out.Write(b)
 	every := ReportInterval
 	switch {

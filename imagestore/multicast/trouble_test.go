@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/datagram"
 	"griddle/imagestore/multicast/testbed"
 )
 
@@ -57,6 +58,17 @@ func TestLate(t *testing.T) {
 				t.Errorf("the late one, with a spool: %v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 			}
 		})
+	}
+}
+
+// A machine that joins when all the others are done has everything from the session too, which was about to end.
+func TestLingering(t *testing.T) {
+	r := newRoom(t, 3, 16<<20)
+	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+	r.all(r.bed.Receivers[:2], multicast.DownloadOptions{})
+	r.until("nobody asks", func(s multicast.SenderStatus) bool { return s.State == datagram.Lingering })
+	if g := r.all(r.bed.Receivers[2:], multicast.DownloadOptions{Spool: t.TempDir()})[0]; g.outcome != multicast.Complete || g.p.HTTP > 0 {
+		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 }
 
