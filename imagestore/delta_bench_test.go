@@ -45,13 +45,13 @@ func templates(b *testing.B) string {
 }
 
 // BenchmarkDelta prints what a machine that has one Debian template fetches to come to another: package upgrades (T1 to
-// T1U), and these with vim and nginx (T1 to T2). Each size is beside those of its peers, and `plain` is of the encoding for who
+// T1U), these with vim and nginx (T1 to T2), and those with build-essential (T2 to T3). Each size is beside those of its peers, and `plain` is of the encoding for who
 // has no files of the parent: what btrfs send gives to `zstd -19 --long=27`, what rsync -z transfers when it compares all
 // files, and the chunks of casync that are new. The goals are 0.7 of zstd-19 and 1.0 of rsync for the first pair, and
 // 1.0 of zstd-19 for the second.
 func BenchmarkDelta(b *testing.B) {
 	dir := templates(b)
-	for _, pair := range [][2]string{{"T1", "T1U"}, {"T1", "T2"}} {
+	for _, pair := range [][2]string{{"T1", "T1U"}, {"T1", "T2"}, {"T2", "T3"}} {
 		b.Run(pair[0]+"-"+pair[1], func(b *testing.B) {
 			from, to := filepath.Join(dir, pair[0]), filepath.Join(dir, pair[1])
 			for b.Loop() {

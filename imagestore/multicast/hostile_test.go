@@ -47,7 +47,7 @@ func newInsider(t testing.TB, size int) *insider {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { i.d.Close() })
-	i.m = &membership{d: i.d, s: s, started: i.at, byHTTP: map[int]bool{}, stuck: map[int]*asking{}}
+	i.m = &membership{d: i.d, s: s, byHTTP: map[int]bool{}, stuck: map[int]*asking{}}
 	if i.m.c, err = newCollector(s, hashes); err == nil {
 		i.m.group, err = datagram.NewKey(s.Key, 7)
 	}
@@ -107,7 +107,7 @@ func TestInsiderSendsWrongBytes(t *testing.T) {
 	i.block(0, 0)
 	for n := 1; n < 3; n++ {
 		i.block(n, 1)
-		if out := i.m.over(i.at); out != 0 {
+		if out := i.m.over(); out != 0 {
 			t.Fatalf("after %d wrong blocks: %v", n, out)
 		}
 		if !i.m.byHTTP[n] {
@@ -119,7 +119,7 @@ func TestInsiderSendsWrongBytes(t *testing.T) {
 		}
 	}
 	i.block(3, 9)
-	if out := i.m.over(i.at); out != Polluted {
+	if out := i.m.over(); out != Polluted {
 		t.Errorf("after three wrong blocks: %v, want Polluted", out)
 	}
 	i.rest(t)
@@ -229,7 +229,7 @@ func FuzzTake(f *testing.F) {
 			i.seq += jump % 70000
 			b = b[5+n:]
 		}
-		i.m.over(i.at)
+		i.m.over()
 		list := i.m.c.missing(nil, 0, i.m.pos, func(k int) bool { return i.d.stock.wants(k) })
 		i.m.watch(list, i.at)
 		if _, err := datagram.ParseMissing(nil, datagram.AppendMissing(nil, list)); err != nil {

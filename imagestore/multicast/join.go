@@ -71,21 +71,21 @@ func (d *Download) Join(ctx context.Context, s Session, h Hashes, ifi *net.Inter
 
 // membership is one receiver in one session.
 type membership struct {
-	d       *Download
-	s       Session
-	ifi     *net.Interface
-	group   *datagram.Key
-	own     *datagram.Key
-	in      *ipv4.PacketConn
-	raw     net.PacketConn
-	out     *net.UDPConn
-	started time.Time
+	d     *Download
+	s     Session
+	ifi   *net.Interface
+	group *datagram.Key
+	own   *datagram.Key
+	in    *ipv4.PacketConn
+	raw   net.PacketConn
+	out   *net.UDPConn
 
 	mu       sync.Mutex
 	c        *collector
-	heard    time.Time // the last good datagram of the group
-	hi       uint32    // highest seq
-	lo       uint32    // the first seq
+	heard    time.Time     // the last good datagram of the group
+	quiet    time.Duration // that was listened for in vain since then
+	hi       uint32        // highest seq
+	lo       uint32        // the first seq
 	seen     [seqWindow / 64]uint64
 	received uint32
 	pos      int
@@ -133,7 +133,7 @@ func (d *Download) member(s Session, h Hashes, ifi *net.Interface) (*membership,
 		m.close()
 		return nil, fmt.Errorf("joining group %v on %s: %w", s.Group.Addr(), ifi.Name, err)
 	}
-	m.started = time.Now()
+
 	return m, nil
 }
 
@@ -196,8 +196,10 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 			m.report(datagram.Leaving)
 			return 0, err
 		}
+		begin := time.Now()
 		n, err := m.in.ReadBatch(msgs, 0)
 		now := time.Now()
+		m.listened(now.Sub(begin))
 		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
 			return 0, fmt.Errorf("receiving session %v: %w", m.s.ID, err)
 		}
@@ -207,11 +209,11 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 			}
 		}
 		m.show()
-		if out := m.over(now); out != 0 {
+		if out := m.over(); out != 0 {
 			m.leave(out)
 			return out, nil
 		}
-		if quiet := now.Sub(m.lastHeard()); quiet > Silence/2 && !rejoined && m.wasHeard() {
+		if quiet, heard := m.silence(); quiet > Silence/2 && !rejoined && heard {
 			// A switch whose querier is gone forgets members after a while; it learns of new ones.
 			_ = m.in.LeaveGroup(m.ifi, &net.UDPAddr{IP: m.s.Group.Addr().AsSlice()})
 			_ = m.in.JoinGroup(m.ifi, &net.UDPAddr{IP: m.s.Group.Addr().AsSlice()})
@@ -226,7 +228,9 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 			}
 		}
 		if drained += n; n > 0 && n < batch {
-			time.Sleep(min(napAfter(drained), time.Until(next)))
+			rest := max(0, min(napAfter(drained), time.Until(next)))
+			time.Sleep(rest)
+			m.listened(rest)
 			drained = 0
 		}
 	}
@@ -237,23 +241,23 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-func (m *membership) lastHeard() time.Time {
+// listened adds to the time for which nothing was heard. Time in which nobody listened is not silence: a machine that computes, or stands
+// still, for seconds has the sender's words in its socket.
+func (m *membership) listened(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.heard.IsZero() {
-		return m.started
-	}
-	return m.heard
+	m.quiet += d
 }
 
-func (m *membership) wasHeard() bool {
+// silence is for how long nothing was heard, and whether anything ever was.
+func (m *membership) silence() (time.Duration, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.heard.IsZero()
+	return m.quiet, !m.heard.IsZero()
 }
 
 // over says whether the session is, for this receiver.
-func (m *membership) over(now time.Time) Outcome {
+func (m *membership) over() Outcome {
 	left, _ := m.d.stock.missing()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -264,9 +268,9 @@ func (m *membership) over(now time.Time) Outcome {
 		return m.ended
 	case m.c.bad >= pollutedBlocks:
 		return Polluted
-	case m.heard.IsZero() && now.Sub(m.started) > UnheardAfter:
+	case m.heard.IsZero() && m.quiet > UnheardAfter:
 		return Unheard
-	case !m.heard.IsZero() && now.Sub(m.heard) > Silence:
+	case !m.heard.IsZero() && m.quiet > Silence:
 		return Silent
 	}
 	return 0
@@ -283,7 +287,7 @@ func (m *membership) take(scratch, b []byte, now time.Time) []byte {
 	if !m.fresh(h.Seq) {
 		return payload[:0]
 	}
-	m.heard = now
+	m.heard, m.quiet = now, 0
 	if h.Seq == m.hi {
 		m.pos = max(m.pos, min(int(h.Pos), m.c.blocks()))
 	}

@@ -126,21 +126,22 @@ func TestOver(t *testing.T) {
 			b := i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: 1}, i.data[:64])
 			for range 100 {
 				i.m.take(nil, b, i.at)
-				i.at = i.at.Add(100 * time.Millisecond)
+				i.m.listened(100 * time.Millisecond)
 			}
 		}, 0, Silent},
 		{"without a number, replayed", func(i *insider) {
 			b := i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: 0}, i.data[:64])
 			for range 100 {
 				i.m.take(nil, b, i.at)
-				i.at = i.at.Add(100 * time.Millisecond)
+				i.m.listened(100 * time.Millisecond)
 			}
 		}, 0, Unheard},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := newInsider(t, 3*512)
 			c.before(i)
-			if got := i.m.over(i.at.Add(c.after)); got != c.want {
+			i.m.listened(c.after)
+			if got := i.m.over(); got != c.want {
 				t.Errorf("over() = %v, want %v", got, c.want)
 			}
 		})

@@ -55,7 +55,7 @@ func (w *work) follow(total int64, done, wire func() int64) (stop func()) {
 	var m meter
 	report := func() {
 		p := m.add(time.Now(), done(), total, wire())
-		if phase == job.PhaseReceive {
+		if phase == job.PhaseReceive && w.o.Ways != nil {
 			p.Ways = w.o.Ways()
 		}
 		w.report.Event(job.Event{Job: w.spec.ID, Phase: phase, Level: job.Info, Progress: &p})

@@ -65,6 +65,10 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	if len(parents) == 0 {
 		return "", fmt.Errorf("receiving %s: it has no streams", w.img.Ref())
 	}
+	if ways := w.o.Ways(); ways != nil {
+		ways.Now = ""
+		w.say("%s came over the network: %s", job.Bytes(w.o.Wire()), ways)
+	}
 	last := len(parents) - 1
 	for _, p := range parents[:last] {
 		if err := deleteSubvolume(dir, filepath.Base(p.Dir)); err != nil {

@@ -6,6 +6,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,10 +28,11 @@ func TestTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	site := room.Site(e2e.DHCP)
-	published, err := site.Publish(t.Context(), container, "web")
+	versions, err := site.PublishTwice(t.Context(), container)
 	if err != nil {
 		t.Fatal(err)
 	}
+	published := versions[1]
 	conf := filepath.Join(room.Dir, "griddle.yaml")
 	if err := os.WriteFile(conf, []byte("multicast: {rate: 6, gather: 10m, machines: 2}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,10 +88,11 @@ func TestTogether(t *testing.T) {
 		return
 	}
 	for _, m := range machines {
-		w := s.ways(ctx, t, m)
-		t.Logf("figure: %s: %s", m.Name, w)
-		if w.Multicast < published.Wire/2 {
-			t.Errorf("%s got %d of %d bytes by multicast", m.Name, w.Multicast, published.Wire)
+		came, percent := s.ways(ctx, t, m)
+		t.Logf("figure: %s: %s", m.Name, came)
+		// Emulated machines stand still for seconds now and then; what they miss meanwhile comes by HTTP.
+		if percent < 25 {
+			t.Errorf("%s got %d %% by multicast: %s", m.Name, percent, came)
 		}
 		e2etest.CheckSystem(ctx, t, m, container, m.Name)
 	}
@@ -132,18 +137,23 @@ func (s *suite) sessionOf(ctx context.Context, t *testing.T, relay *e2e.Machine,
 	}
 }
 
-// ways are which ways the bytes of the machine's image came.
-func (s *suite) ways(ctx context.Context, t *testing.T, m *e2e.Machine) job.Ways {
+// multicastShare is how much of the image came by multicast, in what the agent says of it.
+var multicastShare = regexp.MustCompile(`([0-9]+) % multicast`)
+
+// ways is what the agent said of the ways on which the image came, and how many percent of it by multicast.
+func (s *suite) ways(ctx context.Context, t *testing.T, m *e2e.Machine) (came string, percent int) {
 	t.Helper()
 	all, err := s.site.Journal(ctx, m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var w job.Ways
 	for _, e := range all {
-		if p := e.Event.Progress; p != nil && p.Ways != nil {
-			w = *p.Ways
+		if strings.Contains(e.Event.Message, "came over the network") {
+			came = e.Event.Message
 		}
 	}
-	return w
+	if share := multicastShare.FindStringSubmatch(came); share != nil {
+		percent, _ = strconv.Atoi(share[1])
+	}
+	return came, percent
 }
