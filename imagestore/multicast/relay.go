@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
@@ -104,8 +105,6 @@ func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(Progr
 		d.stock.left--
 	}
 	defer d.stock.close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := d.Fill(ctx, nil)
@@ -119,7 +118,6 @@ func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(Progr
 				_, err = s.file.WriteAt(b, s.Verified())
 			}
 			if err != nil {
-				cancel()
 				return fmt.Errorf("relaying %s: %w", s.encoding, err)
 			}
 			s.grow(int64(len(b)))
@@ -194,6 +192,7 @@ func (f *follower) Seek(off int64, whence int) (int64, error) {
 
 // ServeHTTP serves the encoding and the list of its hashes as blobs, ranges too. What has not come yet is waited for.
 func (s *Spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = newImpatient(w)
 	switch r.URL.Path {
 	case blob.Path + "/" + string(s.encoding):
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -206,6 +205,31 @@ func (s *Spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	}
 }
+
+// impatient breaks a connection off whose other side takes nothing. What a response waits for on this side does not count.
+type impatient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+// takeTime is how long a neighbour may take nothing of a response.
+const takeTime = 30 * time.Second
+
+func newImpatient(w http.ResponseWriter) impatient {
+	i := impatient{w, http.NewResponseController(w)}
+	i.extend() // for a response without a body
+	return i
+}
+
+func (i impatient) extend() { _ = i.control.SetWriteDeadline(time.Now().Add(takeTime)) }
+
+func (i impatient) Write(b []byte) (int, error) {
+	i.extend()
+	return i.ResponseWriter.Write(b)
+}
+
+// neighbours is how many connections a relay has at once; whoever finds no room asks the origin.
+const neighbours = 256
 
 // HoldOptions say how a relay holds a session.
 type HoldOptions struct {
@@ -242,6 +266,7 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	if err != nil {
 		return fmt.Errorf("relaying %s: %w", s.encoding, err)
 	}
+	l = netutil.LimitListener(l, neighbours)
 	web := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
