@@ -115,6 +115,9 @@ func NewCoordinator(o CoordinatorOptions) (*Coordinator, error) {
 	if !o.Groups.Addr().Is4() || !o.Groups.Addr().IsMulticast() || o.Groups.Bits() < 4 || o.Groups.Bits() > 24 {
 		return nil, fmt.Errorf("making a multicast coordinator: %v is no network of at least 256 IPv4 groups", o.Groups)
 	}
+	if b := o.Groups.Masked().Addr().As4(); o.Groups.Bits() == 24 && b[1]&0x7f == 0 && b[2] == 0 {
+		return nil, fmt.Errorf("making a multicast coordinator: the groups of %v look to a switch like 224.0.0.0/24, which it floods (RFC 4541 section 2.1.2)", o.Groups)
+	}
 	if o.Gather <= 0 {
 		o.Gather = 10 * time.Second
 	}
@@ -391,11 +394,11 @@ func (c *Coordinator) group(id ID) netip.AddrPort {
 		taken[low(s.info.Group.Addr())] = true
 	}
 	base, host := c.o.Groups.Masked().Addr().As4(), uint32(1)<<(32-c.o.Groups.Bits())
-	for n := uint32(id); ; n++ {
+	for n, end := uint32(id), uint32(id)+min(host, 1<<16); ; n++ {
 		v := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
 		v |= n % host
 		a := netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
-		if low(a) >= 256 && n%host != 0 && n%host != host-1 && !taken[low(a)] || len(taken) >= int(host)/2 {
+		if low(a) >= 256 && n%host != 0 && n%host != host-1 && !taken[low(a)] || n == end {
 			return netip.AddrPortFrom(a, c.o.Port)
 		}
 	}

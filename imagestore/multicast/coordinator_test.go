@@ -277,7 +277,22 @@ func TestGroups(t *testing.T) {
 		d.sessions[id] = &session{info: Session{Group: g}}
 	}
 	clear(d.sessions)
-	if _, err := NewCoordinator(CoordinatorOptions{Groups: netip.MustParsePrefix("10.0.0.0/8"), Port: 1, Open: shelf{}.open}); err == nil {
-		t.Error("groups that are none are taken")
+	for groups, ok := range map[string]bool{
+		"10.0.0.0/8": false, "239.255.0.0/25": false, "224.0.0.0/24": false, "239.128.0.0/24": false,
+		"239.128.0.0/23": true, "239.255.7.0/24": true, "224.0.0.0/4": true,
+	} {
+		c, err := NewCoordinator(CoordinatorOptions{Groups: netip.MustParsePrefix(groups), Port: 1, Open: shelf{}.open})
+		if (err == nil) != ok {
+			t.Errorf("groups %s: %v", groups, err)
+		}
+		if err == nil {
+			for id := range ID(600) { // there is always one, even when they are used up
+				g := c.group(id)
+				if !netip.MustParsePrefix(groups).Contains(g.Addr()) {
+					t.Fatalf("group %v is not of %s", g, groups)
+				}
+				c.sessions[id] = &session{info: Session{Group: g}}
+			}
+		}
 	}
 }

@@ -19,7 +19,7 @@ type DownloadOptions struct {
 	HTTP     []blob.Reader // for what multicast does not bring, in order of preference
 	Relay    int           // how many of the first of HTTP are a neighbour's
 	Layout   Layout        // the zero value means DefaultLayout
-	Memory   int64         // bytes of blocks that wait; 0 means 64 MB, and more than 96 MB is not taken
+	Memory   int64         // bytes of blocks that wait; 0 means the most that is taken, 24 MB
 	Spool    string        // directory for a file of what memory cannot hold; "" for none
 	Tell     func(Progress)
 	Backoff  time.Duration // first pause after HTTP failed; 0 means 250 ms
@@ -42,7 +42,9 @@ type Progress struct {
 // Download is one encoding on its way to this machine. Join brings blocks by multicast, Fill those that are missing by HTTP, the two
 // may run at once; Read gives the bytes out in order.
 //
-// Memory: Memory, and 25 MB of blocks that are being put together.
+// Memory: Memory, 25 MB of blocks that are being put together, and the tables of the code, 75 MB, which are made once in a program that
+// joins a session and stay (github.com/klauspost/reedsolomon, initMul16LUT). What is live is below 128 MB; the garbage
+// collector's share comes on top, as debug.SetMemoryLimit has it.
 type Download struct {
 	o     DownloadOptions
 	stock *stock
@@ -66,13 +68,13 @@ func NewDownload(o DownloadOptions) (*Download, error) {
 	if o.Size < 1 || o.Size > MaxSize || len(o.HTTP) == 0 {
 		return nil, fmt.Errorf("downloading %s: %d bytes from %d sources", o.Encoding, o.Size, len(o.HTTP))
 	}
-	if o.Memory <= 0 {
-		o.Memory = 64 << 20
+	if o.Memory <= 0 || o.Memory > mostMemory {
+		o.Memory = mostMemory
 	}
 	if o.Backoff <= 0 {
 		o.Backoff = 250 * time.Millisecond
 	}
-	d := &Download{o: o, stock: newStock(o.Layout, o.Size, min(o.Memory, 96<<20))}
+	d := &Download{o: o, stock: newStock(o.Layout, o.Size, o.Memory)}
 	if o.Spool != "" {
 		if err := d.stock.useSpool(o.Spool); err != nil {
 			return nil, err
@@ -80,6 +82,10 @@ func NewDownload(o DownloadOptions) (*Download, error) {
 	}
 	return d, nil
 }
+
+// mostMemory is 17 blocks. Machines that began together are one or two blocks behind the sender, at any loss that they are not sent
+// away for; more helps only a reader that is slower than the session, for which there is the spool.
+const mostMemory = 24 << 20
 
 // Read implements io.Reader: the encoding from its beginning. It waits for whoever brings the next block.
 func (d *Download) Read(p []byte) (int, error) {

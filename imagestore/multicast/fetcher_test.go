@@ -108,6 +108,11 @@ func fetch(in io.Reader, out io.Writer) error {
 // serve serves the room's encoding and its hashes by HTTP, at the sender's address.
 func (r *room) serve() (base string) {
 	r.t.Helper()
+	return r.serveBy(func(h http.Handler) http.Handler { return h })
+}
+
+func (r *room) serveBy(way func(http.Handler) http.Handler) (base string) {
+	r.t.Helper()
 	var l net.Listener
 	if err := r.bed.Sender.Do(func() (err error) {
 		l, err = net.Listen("tcp4", r.bed.Sender.Address.Addr().String()+":8099")
@@ -115,13 +120,13 @@ func (r *room) serve() (base string) {
 	}); err != nil {
 		r.t.Fatal(err)
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	srv := &http.Server{Handler: way(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		b := r.data
 		if strings.HasSuffix(q.URL.Path, string(blob.Sum(r.hashes))) {
 			b = r.hashes
 		}
 		http.ServeContent(w, q, "", time.Time{}, bytes.NewReader(b))
-	})}
+	}))}
 	go srv.Serve(l)
 	r.t.Cleanup(func() { srv.Close() })
 	return "http://" + l.Addr().String()
