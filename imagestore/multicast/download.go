@@ -132,6 +132,16 @@ func (d *Download) tell(change func(*Progress)) {
 	}
 }
 
+// tellEnd passes on how it went, the last quarter of a second included.
+func (d *Download) tellEnd() {
+	d.mu.Lock()
+	p := d.progress
+	d.mu.Unlock()
+	if d.o.Tell != nil {
+		d.o.Tell(p)
+	}
+}
+
 // Progress is how it goes now.
 func (d *Download) Progress() Progress {
 	d.mu.Lock()

@@ -136,6 +136,7 @@ func (c *counted) Close() error {
 	c.watch.Stop()
 	err := c.ReadCloser.Close()
 	c.cancel(nil)
+	c.tell(c.p) // whoever knows the length never sees the end
 	return err
 }
 
@@ -191,7 +192,9 @@ func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.R
 	ctx, cancel := context.WithCancel(ctx)
 	r := &running{Download: dl, cancel: cancel}
 	r.wg.Go(func() {
-		dl.stock.end(f.run(ctx, dl, a, nets))
+		err := f.run(ctx, dl, a, nets)
+		dl.tellEnd()
+		dl.stock.end(err)
 	})
 	return r, nil
 }

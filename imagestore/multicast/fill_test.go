@@ -130,7 +130,10 @@ func TestFillSlowReader(t *testing.T) {
 			if _, err := io.CopyN(&b, d, 512); err != nil {
 				t.Fatal(err)
 			}
-			if n := len(d.stock.memory); n > 4 {
+			d.stock.mu.Lock()
+			n := len(d.stock.memory)
+			d.stock.mu.Unlock()
+			if n > 4 {
 				t.Fatalf("%d blocks are in memory", n)
 			}
 		}

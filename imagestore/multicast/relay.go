@@ -108,6 +108,7 @@ func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(Progr
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := d.Fill(ctx, nil)
+		d.tellEnd()
 		d.stock.end(errors.Join(err, errDownloaded))
 		return err
 	})

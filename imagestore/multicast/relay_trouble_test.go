@@ -3,7 +3,10 @@ package multicast_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,7 +15,7 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// relay is the room's first receiver as one that feeds the others. Its origin takes each for 64 kB.
+// relay is the room's first receiver as one that feeds the others.
 type relay struct {
 	r     *room
 	spool *multicast.Spool
@@ -21,11 +24,11 @@ type relay struct {
 
 	mu       sync.Mutex
 	reports  []multicast.RelayReport
-	heard    chan struct{}                               // closed with the first report
-	commands func(n int) (multicast.RelayCommand, error) // answers the n-th report, from 0
+	heard    chan struct{}                                                        // closed with the first report
+	commands func(n int, p multicast.RelayReport) (multicast.RelayCommand, error) // answers the n-th report, from 0
 }
 
-func (r *room) relay(each time.Duration, machines int, commands func(int) (multicast.RelayCommand, error)) *relay {
+func (r *room) relay(origin blob.Reader, machines int, commands func(int, multicast.RelayReport) (multicast.RelayCommand, error)) *relay {
 	r.t.Helper()
 	host := r.bed.Receivers[0]
 	secret, id := multicast.NewSecret(), multicast.NewID()
@@ -42,7 +45,7 @@ func (r *room) relay(each time.Duration, machines int, commands func(int) (multi
 		r.t.Fatal(err)
 	}
 	var filling sync.WaitGroup
-	filling.Go(func() { _ = rl.spool.Fill(ctx, []blob.Reader{&trickle{r.http, r.hashes, each}}, nil) })
+	filling.Go(func() { _ = rl.spool.Fill(ctx, []blob.Reader{origin}, nil) })
 	go func() {
 		// The sockets are opened by Hold itself, and stay in the namespace.
 		rl.ended <- host.Do(func() error {
@@ -72,7 +75,7 @@ func (rl *relay) report(_ context.Context, p multicast.RelayReport) (multicast.R
 		close(rl.heard)
 	}
 	if rl.commands != nil {
-		return rl.commands(n)
+		return rl.commands(n, p)
 	}
 	return multicast.RelayCommand{}, nil
 }
@@ -80,7 +83,7 @@ func (rl *relay) report(_ context.Context, p multicast.RelayReport) (multicast.R
 // A relay whose origin is slower than its network serves neighbours that have nothing else, also when nobody hears its reports.
 func TestRelayAlone(t *testing.T) {
 	r := newRoom(t, 4, 12<<20)
-	rl := r.relay(8*time.Millisecond, 3, func(n int) (multicast.RelayCommand, error) {
+	rl := r.relay(&trickle{r.http, r.hashes, 8 * time.Millisecond}, 3, func(n int, _ multicast.RelayReport) (multicast.RelayCommand, error) {
 		if n > 0 { // the control plane goes away, which must not matter
 			return multicast.RelayCommand{}, errors.New("no route to host")
 		}
@@ -105,39 +108,49 @@ func TestRelayAlone(t *testing.T) {
 	}
 }
 
+// half gives half of an encoding, and then nothing.
+type half struct{ *memory }
+
+func (h half) Open(ctx context.Context, d blob.Digest, off, n int64) (io.ReadCloser, error) {
+	rc, err := h.memory.Open(ctx, d, off, n)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(rc, max(0, int64(len(h.b))/2-off)), nothing{ctx}), rc}, nil
+}
+
+// nothing comes until its context ends.
+type nothing struct{ context.Context }
+
+func (n nothing) Read([]byte) (int, error) {
+	<-n.Done()
+	return 0, n.Err()
+}
+
 // A relay that goes away in the middle leaves its neighbours to the origin. So does one that nobody knows any more.
 func TestRelayGoesAway(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		unknown bool
-	}{{"gone", false}, {"unknown", true}} {
-		t.Run(c.name, func(t *testing.T) {
+	for _, unknown := range []bool{false, true} {
+		t.Run(fmt.Sprintf("unknown=%v", unknown), func(t *testing.T) {
 			r := newRoom(t, 2, 12<<20)
 			base := r.serve()
-			var unknown sync.Once
-			half := make(chan struct{})
-			rl := r.relay(10*time.Millisecond, 1, func(n int) (multicast.RelayCommand, error) {
-				select {
-				case <-half:
-					if c.unknown {
-						return multicast.RelayCommand{}, multicast.ErrNoSession
-					}
-				default:
+			var stop atomic.Pointer[context.CancelFunc]
+			rl := r.relay(half{r.http}, 1, func(_ int, p multicast.RelayReport) (multicast.RelayCommand, error) {
+				if p.Status.Sent < 4<<20 {
+					return multicast.RelayCommand{}, nil
 				}
+				if unknown {
+					return multicast.RelayCommand{}, multicast.ErrNoSession
+				}
+				(*stop.Load())()
 				return multicast.RelayCommand{}, nil
 			})
-			go func() {
-				for rl.spool.Verified() < int64(len(r.data))/2 && t.Context().Err() == nil {
-					time.Sleep(5 * time.Millisecond)
-				}
-				unknown.Do(func() { close(half) })
-				if !c.unknown {
-					rl.stop()
-				}
-			}()
+			stop.Store(&rl.stop)
 			s := r.invite()
 			got := r.fetch(1, errand{HTTP: base, Answers: []multicast.Answer{{Session: &s}, {Why: "no other machine"}}})
-			if got.Last.Multicast < 4<<20 || got.Last.HTTP+got.Last.Relay == 0 {
+			if got.Last.Multicast < 4<<20 || got.Last.HTTP+got.Last.Relay < 4<<20 {
 				t.Errorf("ways: %+v", got.Last)
 			}
 			if err := <-rl.ended; err != nil && !errors.Is(err, context.Canceled) {
@@ -151,7 +164,7 @@ func TestRelayGoesAway(t *testing.T) {
 func TestRelayObeys(t *testing.T) {
 	r := newRoom(t, 2, 9<<20)
 	hold := time.Duration(0)
-	rl := r.relay(0, 0, func(n int) (multicast.RelayCommand, error) {
+	rl := r.relay(r.http, 0, func(n int, _ multicast.RelayReport) (multicast.RelayCommand, error) {
 		switch n {
 		case 1:
 			return multicast.RelayCommand{Start: true, Hold: &hold}, nil // it would gather for a minute
