@@ -70,11 +70,20 @@ type Resource struct {
 	// or the forwarded one of a hypervisor). Either can be invalid while State is Pending.
 	Private netip.Addr `json:"private,omitzero"`
 	Public  netip.Addr `json:"public,omitzero"`
-	SSHPort uint16     `json:"sshPort,omitempty"` // at Public, where it is not 22 (a forwarded port)
+	SSHPort uint16     `json:"sshPort,omitempty"` // at Public, where it is not the server's own (a forwarded port)
+	// Forwards are the server's other ports that are reached at Public under another number.
+	Forwards []Forward `json:"forwards,omitempty"`
 
 	Size  int64  `json:"size,omitempty"`  // of volumes and images, bytes
 	Bound string `json:"bound,omitempty"` // ID of the server that an address or a volume belongs to now
 	Image string `json:"image,omitempty"` // of servers: ID of the image they were made from
+}
+
+// Forward is a port of a server that a hypervisor forwards.
+type Forward struct {
+	Protocol string `json:"protocol"` // tcp or udp
+	Port     uint16 `json:"port"`     // the server's
+	Public   uint16 `json:"public"`   // at Resource.Public
 }
 
 // Want is what a resource is to be: *Image, *Key, *Network, *Firewall, *Address, *Volume or *Server.
