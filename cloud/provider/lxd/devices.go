@@ -15,7 +15,20 @@ func (p *Provider) reserve(ctx context.Context, n network, name string, wanted n
 	if wanted.IsValid() {
 		first = wanted
 	}
+	all, err := p.instances(ctx)
+	if err != nil {
+		return a, nil, err
+	}
+	taken := make(map[string]bool)
+	for _, i := range all {
+		if i.network() == n.Name {
+			taken[i.Devices[card]["ipv4.address"]] = true
+		}
+	}
 	for a = first; provider.CheckPrivate(n.prefix(), a) == nil; a = a.Next() {
+		if !wanted.IsValid() && taken[a.String()] {
+			continue
+		}
 		by := "an instance that is being made"
 		if release = p.locks.try("private/" + n.Name + "/" + a.String()); release != nil {
 			// Only now nobody else can come to make one.
