@@ -166,6 +166,7 @@ type Volume struct {
 	Stack, Name string
 	Size        int64  // bytes, a multiple of 1 GiB
 	Type        string // the provider's; may be empty
+	Mount       string // absolute path at which a container finds it; machines see a disk and ignore this; empty for /srv
 }
 
 // Server is one machine. Those of its resources that outlive it are named by ID.
@@ -182,6 +183,7 @@ type Server struct {
 	Address     string     // ID of its public address; may be empty
 	Volumes     []string   // IDs, in the order in which the server sees them
 	UserData    []byte     // cloud-init's; at most Features.UserData bytes
+	SSH         uint16     // the port on which its ssh server listens, for providers that forward it; 0 for 22
 	UEFI        bool       // boot by UEFI where both are possible
 }
 
