@@ -166,6 +166,7 @@ type Volume struct {
 	Stack, Name string
 	Size        int64  // bytes, a multiple of 1 GiB
 	Type        string // the provider's; may be empty
+	Mount       string // absolute path at which a container finds it; machines see a disk and ignore this; empty for /srv
 }
 
 // Server is one machine. Those of its resources that outlive it are named by ID.

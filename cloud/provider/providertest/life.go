@@ -278,11 +278,11 @@ func addresses(t *testing.T, s *suite) {
 		return
 	}
 	k := s.stand(t, "addresses")
+	w := k.base(t, "web-1")
 	a, b := k.ready(t, k.address("a")), k.ready(t, k.address("b"))
 	if a.Public == b.Public || !a.Public.IsValid() {
 		t.Errorf("two addresses are %v and %v", a.Public, b.Public)
 	}
-	w := k.base(t, "web-1")
 	for _, c := range []struct {
 		id      string
 		a, b    bool

@@ -31,6 +31,7 @@ type Options struct {
 	Size     string        // of servers; empty for the first of Provider.Sizes
 	Network  string        // provider.Network.External and Address.External
 	Prefix   netip.Prefix  // of the networks that it makes, two of them with the same one; default 10.98.7.0/24
+	Apart    bool          // two stacks cannot have networks with the same prefix: each gets one of its own, after Prefix
 	Patience time.Duration // how long a resource may stay Pending or Removing, or an error temporary; default 30 s
 	Poll     time.Duration // between two looks; default 20 ms
 
@@ -50,6 +51,8 @@ type suite struct {
 	Options
 	p   provider.Provider
 	run string // in the names of stacks and images
+
+	stands int
 }
 
 // Run tests the provider.

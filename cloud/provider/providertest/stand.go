@@ -3,6 +3,7 @@ package providertest
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,8 +26,21 @@ type stand struct {
 // stand begins a stack, which goes away with the test.
 func (s *suite) stand(t *testing.T, name string) *stand {
 	k := &stand{suite: s, name: s.run + "-" + name}
+	if s.Apart {
+		own := *s
+		own.Prefix = after(s.Prefix, s.stands)
+		s.stands++
+		k.suite = &own
+	}
 	t.Cleanup(func() { k.sweep(t) })
 	return k
+}
+
+// after is the nth network of a prefix's size that follows it.
+func after(p netip.Prefix, n int) netip.Prefix {
+	b := p.Addr().As4()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n)<<(32-p.Bits()))
+	return netip.PrefixFrom(netip.AddrFrom4(b), p.Bits())
 }
 
 // lacks says whether the provider has no notion of a kind.
