@@ -27,13 +27,22 @@ import (
 //
 // A property of a server comes from, each later one winning: defaults, profiles in their order (each after those that it
 // inherits), role, groups, the server itself. Volumes are merged by name, ports are added, and userData is appended.
-func Parse(file string, b []byte) (*Stack, error) {
+func Parse(file string, b []byte) (*Stack, error) { return ParseScaled(file, b, nil) }
+
+// ParseScaled is Parse with other counts than the file's, by role; a role that is not in the file is left out. They must be within the role's
+// min and max like the file's own.
+func ParseScaled(file string, b []byte, counts map[string]int) (*Stack, error) {
 	r := &reader{file: file}
 	root, ok := r.parse(b)
 	if !ok {
 		return nil, r.faults
 	}
 	d := r.document(root)
+	for i := range d.roles {
+		if n, ok := counts[d.roles[i].name]; ok {
+			d.roles[i].count = &n
+		}
+	}
 	s := d.resolve(r)
 	if len(r.faults) > 0 {
 		return nil, sorted(r.faults)
