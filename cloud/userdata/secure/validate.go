@@ -19,7 +19,9 @@ import (
 func (s *Server) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	match := func(pattern, value string) bool { return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(value) }
+	match := func(pattern, value string) bool {
+		return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(value)
+	}
 
 	if !match(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`, s.Hostname) {
 		bad("the host name %q is no DNS label", s.Hostname)
