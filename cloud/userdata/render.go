@@ -25,7 +25,7 @@ func (m *Merged) Render(o Options) ([]byte, error) {
 	config := append([]byte("#cloud-config\n"), encode(m.Config)...)
 	b := config
 	if len(m.Scripts) > 0 {
-		b = multipart(config, m.Scripts)
+		b = mail(config, m.Scripts)
 	}
 	if o.Limit == 0 || len(b) <= o.Limit {
 		return b, nil
@@ -44,9 +44,9 @@ func (m *Merged) Render(o Options) ([]byte, error) {
 	return nil, &TooLarge{Size: size, Limit: o.Limit, Gzip: o.Gzip, Largest: m.largest(5)}
 }
 
-// multipart writes RFC 2046 mail. The boundary comes from the content, so that the same parts give the same bytes.
+// mail writes RFC 2046 mail. The boundary comes from the content, so that the same parts give the same bytes.
 // cloud-init runs what lies in its directory of scripts by name, and runcmd is one of them: script-… comes after it.
-func multipart(config []byte, scripts []Script) []byte {
+func mail(config []byte, scripts []Script) []byte {
 	sum := sha256.New()
 	sum.Write(config)
 	for _, s := range scripts {
