@@ -69,18 +69,21 @@ func (m machine) arguments() []string {
 		args = append(args, "-blockdev", block(node, "raw", volumePath(v), false), "-device",
 			fmt.Sprintf("scsi-hd,bus=scsi.0,id=%s,drive=%s,serial=%s", node, node, diskSerial(v)))
 	}
-	if n.Bridge != "" {
-		args = append(args, "-netdev", fmt.Sprintf("tap,id=%s,fd=%d", netOut, fdTap))
-	} else {
-		user := "user,id=" + netOut + ",ipv6=off,net=" + userNetwork(n.Prefix).String() + ",hostname=" + m.record.name()
+	// The way out comes first, so that a system which names its cards by their order has it as eth0.
+	way := fmt.Sprintf("tap,id=%s,fd=%d", netOut, fdTap)
+	if n.Bridge == "" {
+		way = "user,id=" + netOut + ",ipv6=off,net=" + userNetwork(n.Prefix).String() + ",hostname=" + m.record.name()
 		for _, f := range s.Forwards {
-			user += ",hostfwd=" + hostForward(s.Public, f)
+			way += ",hostfwd=" + hostForward(s.Public, f)
 		}
-		args = append(args, "-netdev", user,
+	}
+	args = append(args, "-netdev", way, "-device", "virtio-net-pci,netdev="+netOut+",romfile=,mac="+out)
+	if n.Bridge == "" {
+		args = append(args,
 			"-netdev", "socket,id="+netStack+",mcast="+n.Group+",localaddr=127.0.0.1",
 			"-device", "virtio-net-pci,netdev="+netStack+",romfile=,mac="+stack)
 	}
-	return append(args, "-device", "virtio-net-pci,netdev="+netOut+",romfile=,mac="+out)
+	return args
 }
 
 // block is a block node on a file, for -blockdev and blockdev-add.
