@@ -182,6 +182,7 @@ type Server struct {
 	Address     string     // ID of its public address; may be empty
 	Volumes     []string   // IDs, in the order in which the server sees them
 	UserData    []byte     // cloud-init's; at most Features.UserData bytes
+	SSH         uint16     // the port on which its ssh server listens, for providers that forward it; 0 for 22
 	UEFI        bool       // boot by UEFI where both are possible
 }
 
