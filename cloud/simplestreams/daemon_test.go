@@ -106,7 +106,7 @@ func squash(t *testing.T, root *provider.Image, to string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	cmd := exec.CommandContext(t.Context(), "sqfstar", "-comp", "gzip", "-Xcompression-level", "1", to)
+	cmd := exec.CommandContext(t.Context(), "sqfstar", "-noD", "-noF", to)
 	cmd.Stdin = io.NewSectionReader(c, 0, root.Size)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("sqfstar: %v: %s", err, out)

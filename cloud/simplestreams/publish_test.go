@@ -143,7 +143,9 @@ func TestPublishFails(t *testing.T) {
 	broken := source("web", "20261121.1", "")
 	broken.Digest = ""
 	fault := errors.New("the disk is broken")
-	broken.Open = func() (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(strings.NewReader("ha"), failing{fault})), nil }
+	broken.Open = func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader("ha"), failing{fault})), nil
+	}
 	if err := Publish(t.Context(), dir, []Source{one, broken}); !errors.Is(err, fault) {
 		t.Errorf("Publish = %v, want %v", err, fault)
 	}
