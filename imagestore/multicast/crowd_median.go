@@ -190,6 +190,9 @@ func (a *adaptation) adapt(now time.Duration, m sample) bool {
 	case m.loss > a.base+congested:
 		a.tried, a.was, a.known = m.loss, a.rate, m.delivered
 		a.rate = max(0.97*m.delivered, a.ceiling/64, minRate)
+	case a.tried > 0 && a.known < a.was/64:
+		// Nothing at all came, and now something does: the network was gone, and is back. The rate had no part in it.
+		a.rate, a.tried = min(a.was, a.ceiling), 0
 	default:
 		a.tried = 0
 		a.base = min(a.base, m.loss)
