@@ -43,6 +43,30 @@ func (m *member) window(n int, symbol int, now time.Duration, sent uint32) sampl
 	return sample{true, 1 - float64(got)/float64(passed), float64(got) * each, float64(passed) * each}
 }
 
+// usual is the loss of the one in the middle of m's last stretches of about half a block. Parity that goes out ahead is for what
+// every block loses: a burst hits one of many, and the others would carry in vain what it alone needs.
+func (m *member) usual() float64 {
+	const stretch = 512
+	var all []float64
+	for i := len(m.marks) - 1; i > 0 && len(all) < 15; {
+		j := i - 1
+		for j > 0 && m.marks[i].hi-m.marks[j].hi < stretch {
+			j--
+		}
+		passed := m.marks[i].hi - m.marks[j].hi
+		if passed < stretch {
+			break
+		}
+		all = append(all, 1-float64(min(m.marks[i].count-m.marks[j].count, passed))/float64(passed))
+		i = j
+	}
+	if len(all) < 3 {
+		return m.loss
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
 // tick draws the conclusions of all reports, ten times a second; it returns those that are told to leave. sent is the seq of the
 // last datagram.
 func (c *crowd) tick(now time.Duration, sent uint32, s *schedule) []*member {
@@ -96,7 +120,7 @@ func (c *crowd) tick(now time.Duration, sent uint32, s *schedule) []*member {
 		w := m.window(2, c.layout.Symbol, now, sent)
 		m.suspect = w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlier
 		if !m.suspect {
-			c.worst = max(c.worst, min(m.loss, tooLossy))
+			c.worst = max(c.worst, min(m.loss, m.usual(), tooLossy))
 		}
 	}
 	if c.rate.adapt(now, c.median) || now < c.rate.next {
@@ -190,6 +214,9 @@ func (a *adaptation) adapt(now time.Duration, m sample) bool {
 	case m.loss > a.base+congested:
 		a.tried, a.was, a.known = m.loss, a.rate, m.delivered
 		a.rate = max(0.97*m.delivered, a.ceiling/64, minRate)
+	case a.tried > 0 && a.known < a.was/64:
+		// Nothing at all came, and now something does: the network was gone, and is back. The rate had no part in it.
+		a.rate, a.tried = min(a.was, a.ceiling), 0
 	default:
 		a.tried = 0
 		a.base = min(a.base, m.loss)

@@ -129,3 +129,28 @@ func TestParityEnds(t *testing.T) {
 		t.Errorf("%d parity symbols are sent, want %d", sent, l.R)
 	}
 }
+
+func TestUsualLoss(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lost func(i int) uint32 // of the i-th 600 datagrams
+		want float64
+	}{
+		{"all alike", func(int) uint32 { return 30 }, 0.05},
+		{"bursts", func(i int) uint32 { return uint32(60 * (i % 4 / 3)) }, 0},
+		{"two of three", func(i int) uint32 { return uint32(12 * min(i%3, 1)) }, 0.02},
+	} {
+		m := &member{loss: 0.5}
+		var hi, count uint32 = 1, 1
+		for i := range 20 {
+			m.marks = append(m.marks, mark{hi: hi, count: count})
+			hi, count = hi+600, count+600-c.lost(i)
+		}
+		if got := m.usual(); got < c.want-1e-9 || got > c.want+1e-9 {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if got := (&member{loss: 0.5, marks: []mark{{hi: 1}, {hi: 2000}}}).usual(); got != 0.5 {
+		t.Errorf("of one stretch: %v, want the loss since the beginning", got)
+	}
+}

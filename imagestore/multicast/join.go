@@ -77,7 +77,7 @@ type membership struct {
 	group *datagram.Key
 	own   *datagram.Key
 	in    *ipv4.PacketConn
-	raw   net.PacketConn
+	raw   *unpolled
 	out   *net.UDPConn
 
 	mu       sync.Mutex
@@ -138,7 +138,7 @@ func (d *Download) member(s Session, h Hashes, ifi *net.Interface) (*membership,
 }
 
 // listenGroup opens a socket that gets what is sent to the group and nothing else, and holds eight megabytes of it.
-func listenGroup(group netip.AddrPort) (net.PacketConn, error) {
+func listenGroup(group netip.AddrPort) (*unpolled, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		cerr := c.Control(func(fd uintptr) {
@@ -156,7 +156,11 @@ func listenGroup(group netip.AddrPort) (net.PacketConn, error) {
 		})
 		return errors.Join(cerr, err)
 	}}
-	return lc.ListenPacket(context.Background(), "udp4", group.String())
+	c, err := lc.ListenPacket(context.Background(), "udp4", group.String())
+	if err != nil {
+		return nil, err
+	}
+	return unpoll(c.(*net.UDPConn))
 }
 
 func (m *membership) close() {
@@ -180,8 +184,6 @@ func napAfter(n int) time.Duration {
 
 // run reads the group.
 func (m *membership) run(ctx context.Context) (Outcome, error) {
-	stop := context.AfterFunc(ctx, func() { m.raw.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
 	const batch = 128
 	msgs := make([]ipv4.Message, batch)
 	for i := range msgs {
@@ -189,20 +191,18 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 	}
 	scratch := make([]byte, 0, m.s.Layout.Symbol+datagram.Overhead)
 	next := time.Now().Add(ReportInterval)
-	m.raw.SetReadDeadline(next)
 	rejoined, drained := false, 0
 	for {
 		if err := ctx.Err(); err != nil {
 			m.report(datagram.Leaving)
 			return 0, err
 		}
-		begin := time.Now()
-		n, err := m.in.ReadBatch(msgs, 0)
+		n, err := m.in.ReadBatch(msgs, unix.MSG_DONTWAIT)
 		now := time.Now()
-		m.listened(now.Sub(begin))
-		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+		if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 			return 0, fmt.Errorf("receiving session %v: %w", m.s.ID, err)
 		}
+		n = max(n, 0)
 		for i := range n {
 			if from, ok := msgs[i].Addr.(*net.UDPAddr); ok && from.AddrPort().Port() == m.s.Sender.Port() && from.AddrPort().Addr().Unmap() == m.s.Sender.Addr() {
 				scratch = m.take(scratch, msgs[i].Buffers[0][:msgs[i].N], now)
@@ -223,22 +223,14 @@ func (m *membership) run(ctx context.Context) (Outcome, error) {
 		}
 		if !now.Before(next) {
 			next = now.Add(m.report(0))
-			if ctx.Err() == nil {
-				m.raw.SetReadDeadline(next)
-			}
 		}
-		if drained += n; n > 0 && n < batch {
+		if drained += n; n < batch {
 			rest := max(0, min(napAfter(drained), time.Until(next)))
 			time.Sleep(rest)
 			m.listened(rest)
 			drained = 0
 		}
 	}
-}
-
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
 }
 
 // listened adds to the time for which nothing was heard. Time in which nobody listened is not silence: a machine that computes, or stands

@@ -64,6 +64,7 @@ type room struct {
 	http   *memory
 	group  netip.AddrPort
 	handed atomic.Uint32
+	from   *testbed.Host // where the sender is
 }
 
 func content(n int) []byte {
@@ -83,7 +84,7 @@ func newRoom(t *testing.T, receivers, size int) *room {
 			t.Error(err)
 		}
 	})
-	r := &room{t: t, bed: bed, data: content(size), http: &memory{}, group: netip.MustParseAddrPort("239.255.7.7:7469"), ended: make(chan error, 4)}
+	r := &room{t: t, bed: bed, data: content(size), http: &memory{}, group: netip.MustParseAddrPort("239.255.7.7:7469"), ended: make(chan error, 4), from: bed.Sender}
 	r.http.b = r.data
 	if r.hashes, err = multicast.HashBlocks(bytes.NewReader(r.data), multicast.DefaultLayout()); err != nil {
 		t.Fatal(err)
@@ -94,7 +95,7 @@ func newRoom(t *testing.T, receivers, size int) *room {
 // another is a room in the same bed.
 func (r *room) another(t *testing.T, data []byte, group netip.AddrPort) *room {
 	t.Helper()
-	o := &room{t: t, bed: r.bed, data: data, http: &memory{b: data}, group: group, ended: make(chan error, 4)}
+	o := &room{t: t, bed: r.bed, data: data, http: &memory{b: data}, group: group, ended: make(chan error, 4), from: r.bed.Sender}
 	var err error
 	if o.hashes, err = multicast.HashBlocks(bytes.NewReader(data), multicast.DefaultLayout()); err != nil {
 		t.Fatal(err)
@@ -107,13 +108,13 @@ func (r *room) send(o multicast.SenderOptions) {
 	r.t.Helper()
 	r.secret = multicast.NewSecret()
 	id := multicast.NewID()
-	err := r.bed.Sender.Do(func() error {
+	err := r.from.Do(func() error {
 		ifi, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
 		}
 		o.ID, o.Secret, o.Layout, o.Size, o.Encoding = id, r.secret, multicast.DefaultLayout(), int64(len(r.data)), blob.Digest("sha256:"+fmt.Sprintf("%x", sha256.Sum256(r.data)))
-		o.Source, o.Group, o.Interface, o.Address = bytes.NewReader(r.data), r.group, ifi, r.bed.Sender.Address.Addr()
+		o.Source, o.Group, o.Interface, o.Address = bytes.NewReader(r.data), r.group, ifi, r.from.Address.Addr()
 		if o.Budget == nil {
 			o.Budget = multicast.NewBudget(25_000_000)
 		}

@@ -169,23 +169,34 @@ func TestReaderStops(t *testing.T) {
 
 // Two sessions side by side, of two senders with one port number and a budget each, do not disturb each other.
 func TestTwoSessions(t *testing.T) {
-	r := newRoom(t, 4, 9<<20)
-	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
-	data := content(9<<20 + 5)
-	data[0] ^= 1
-	o := r.another(t, data, netip.MustParseAddrPort("239.255.7.8:7469"))
-	o.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
-	var wg sync.WaitGroup
-	for i, x := range []*room{r, o} {
-		wg.Go(func() {
-			for _, g := range x.all(r.bed.Receivers[2*i:2*i+2], multicast.DownloadOptions{}) {
-				if g.outcome != multicast.Complete || g.p.HTTP > 0 {
-					t.Errorf("session %d: %v, %d bytes by HTTP", i, g.outcome, g.p.HTTP)
-				}
+	for _, c := range []struct {
+		name  string
+		group string // of the second one; the first has 239.255.7.7
+		from  int    // receiver that is a second appliance, or 0
+	}{{"of one appliance", "239.255.7.8:7469", 0}, {"of two appliances that chose the same group", "239.255.7.7:7469", 5}} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, 5, 9<<20)
+			r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			data := content(9<<20 + 5)
+			data[0] ^= 1
+			o := r.another(t, data, netip.MustParseAddrPort(c.group))
+			if c.from > 0 {
+				o.from = r.bed.Receivers[c.from-1]
 			}
+			o.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			var wg sync.WaitGroup
+			for i, x := range []*room{r, o} {
+				wg.Go(func() {
+					for _, g := range x.all(r.bed.Receivers[2*i:2*i+2], multicast.DownloadOptions{}) {
+						if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+							t.Errorf("session %d: %v, %d bytes by HTTP", i, g.outcome, g.p.HTTP)
+						}
+					}
+				})
+			}
+			wg.Wait()
 		})
 	}
-	wg.Wait()
 }
 
 // Sixty-four receivers with losses.
