@@ -135,6 +135,7 @@ func (p *parsing) bounds(x *role, e entry) {
 		p.wrong(at, path, "", "the count %d is not between the minimum %d and the maximum %d", x.Count, x.Min, x.Max)
 	case alone && x.Max > 1:
 		at, path := place("address")
+		x.address = netip.Addr{}
 		p.wrong(at, path, "declare servers by their own names", "a role of up to %d servers cannot have one address", x.Max)
 	}
 }

@@ -13,6 +13,7 @@ const (
 	kindText
 	kindList
 	kindMapping
+	kindBroken // it has its fault already
 )
 
 // node is a value with its place. Nodes that an alias repeats are shared, and never changed.

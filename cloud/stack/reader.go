@@ -97,6 +97,8 @@ func (r *reader) want(n *node, path string, k kind, what string) bool {
 	}
 	hint := ""
 	switch {
+	case n.kind == kindBroken:
+		return false
 	case k == kindText && (n.kind == kindInt || n.kind == kindFloat || n.kind == kindBool):
 		hint = fmt.Sprintf("put it in quotes: %q", n.raw)
 	case k == kindBool && n.kind == kindText:
@@ -223,7 +225,7 @@ func label(s string) bool {
 	return s != "" && len(s) <= 63
 }
 
-// named checks the name of an entry that becomes a host name, or part of one.
+// label checks the name of an entry that becomes a host name, or part of one.
 func (r *reader) label(e entry, path, what string, most int) {
 	switch {
 	case !label(e.name):

@@ -181,7 +181,7 @@ func (p *parsing) distinct(all []resolved) {
 			if i := strings.LastIndexByte(s.Name, '-'); i > 0 {
 				r, n := roles[s.Name[:i]], number(s.Name[i+1:])
 				if r != nil && n > 0 && n <= r.Max {
-					p.wrong(s.At, s.path, "", "the role %s names its server %d so", r.Name, n)
+					p.wrong(s.At, s.path, "", "this is the name of server %d of the role %s", n, r.Name)
 				}
 			}
 		}

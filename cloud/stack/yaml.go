@@ -159,6 +159,7 @@ type tree struct {
 func (t *tree) node(a ast.Node, path string, depth int) *node {
 	n := &node{at: place(a), weight: 1}
 	if depth > maxDepth {
+		n.kind = kindBroken
 		t.wrong(n.at, path, "", "%s", tooDeep())
 		return n
 	}
@@ -189,18 +190,23 @@ func (t *tree) node(a ast.Node, path string, depth int) *node {
 		to, ok := t.anchors[name]
 		switch {
 		case !ok:
+			n.kind = kindBroken
 			t.wrong(n.at, path, "", "the anchor &%s is not there, or only below", name)
 		case to == nil:
+			n.kind = kindBroken
 			t.wrong(n.at, path, "", "the anchor &%s is inside itself", name)
 		case depth+to.depth() > maxDepth:
+			n.kind = kindBroken
 			t.wrong(n.at, path, "", "%s", tooDeep())
 		default:
 			if t.weight += to.weight; t.weight > maxValues {
+				n.kind = kindBroken
 				return n
 			}
 			return to
 		}
 	case *ast.TagNode:
+		n.kind = kindBroken
 		t.wrong(n.at, path, "put text in quotes", "tags such as %s are not taken", short(a.Start.Value))
 	default:
 		t.scalar(n, a, path)
@@ -274,8 +280,10 @@ func (t *tree) scalar(n *node, a ast.Node, path string) {
 			t.wrong(n.at, path, "", "the number is too large")
 		}
 	case *ast.InfinityNode, *ast.NanNode:
+		n.kind = kindBroken
 		t.wrong(n.at, path, "put text in quotes", "%s is no number that is taken here", n.raw)
 	default:
+		n.kind = kindBroken
 		t.wrong(n.at, path, "", "this is no value")
 	}
 }
