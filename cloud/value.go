@@ -52,7 +52,7 @@ func (r *run) value(v stack.Server, ref stack.Reference) (string, error) {
 
 // roleValue is an output, or addresses: those are given out before any server is made.
 func (r *run) roleValue(ref stack.Reference) (string, error) {
-	if ref.Out {
+	if ref.Field == "outputs" {
 		return r.output(ref)
 	}
 	var all []string
@@ -67,13 +67,13 @@ func (r *run) roleValue(ref stack.Reference) (string, error) {
 	if ref.Field == "address" {
 		return all[0], nil
 	}
-	return strings.Join(all, ","), nil
+	return strings.Join(all, " "), nil
 }
 
 func (r *run) output(ref stack.Reference) (string, error) {
 	for _, role := range r.s.Roles {
 		for _, o := range role.Outputs {
-			if role.Name != ref.Name || o.Name != ref.Field {
+			if role.Name != ref.Name || o.Name != ref.Output {
 				continue
 			}
 			if o.Secret {

@@ -46,7 +46,7 @@ func (g *clouds) buildFlags(c *cobra.Command) {
 
 // read reads the stack file.
 func (g *clouds) read() (*stack.Stack, error) {
-	b, err := readFile(g.file, stack.MaxSize)
+	b, err := readFile(g.file, stack.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, withHint(fmt.Errorf("reading the stack: %s is not there", g.file), "Name the file with --file, or run `griddle cloud init`.")
 	}

@@ -1,355 +1,268 @@
 package stack
 
 import (
-	"fmt"
+	"math"
 	"net/netip"
-	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/goccy/go-yaml/ast"
 )
 
-// place is where properties stand: each place has keys of its own besides.
-type place int
+// GiB is what sizes of disks are multiples of, in bytes.
+const GiB = 1 << 30
 
-const (
-	inDefaults place = iota
-	inProfile
-	inRole
-	inGroup
-	inServer
-)
-
-// properties are what can be said of a server; nil and empty are unsaid.
+// properties is what can be said of a server at each level. Where a pointer is nil, or a list was not said, the level
+// before counts.
 type properties struct {
 	image, arch, size *string
 	disk              *int64
 	public, uefi      *bool
-	volumes           []Volume
-	ports             []Port
-	parts             []Part
-
-	profiles []named1 // of roles, groups and servers; what a profile inherits
-	role     *named1
-	members  []named1 // of groups
-	address  *netip.Addr
-	at       value
-
-	after           []named1
-	count, min, max *int
-	outputs         []Output
+	volumes           *[]Volume
+	ports             *[]Port
+	parts             []*piece
 }
 
-// named1 is a name that refers to something, and where it stands.
-type named1 struct {
-	name string
-	at   value
+// over lays p over what is there already. Lists are replaced, user-data is added.
+func (p *properties) over(s *resolved) {
+	set(&s.Image, p.image)
+	set(&s.Arch, p.arch)
+	set(&s.Size, p.size)
+	set(&s.Disk, p.disk)
+	set(&s.Public, p.public)
+	set(&s.UEFI, p.uefi)
+	set(&s.Volumes, p.volumes)
+	set(&s.Ports, p.ports)
+	s.parts = append(s.parts, p.parts...)
 }
 
-func (r *reader) names(v value) (out []named1) {
-	r.list(v, func(v value) {
-		if s := r.text(v); s != "" {
-			out = append(out, named1{s, v})
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// fields are the keys of properties.
+func (p *parsing) fields(x *properties) []field {
+	return []field{
+		{"image", func(n *node, path string) {
+			s := p.checked(n, path, "an image of the catalog such as web:stable", 200, image)
+			x.image = &s
+			if i := strings.IndexByte(n.raw, '@'); n.kind == kindText && i >= 0 && s == "" {
+				p.faults[len(p.faults)-1].Hint = "the architecture has a key of its own: arch: " + n.raw[i+1:]
+			}
+		}},
+		{"arch", func(n *node, path string) {
+			s := p.reference(n, path, "architecture", []string{"amd64", "arm64"})
+			x.arch = &s
+		}},
+		{"size", func(n *node, path string) {
+			s, _ := p.text(n, path, "the provider's name of a size", 255)
+			x.size = &s
+		}},
+		{"disk", func(n *node, path string) { v := p.bytes(n, path); x.disk = &v }},
+		{"public", func(n *node, path string) { v := p.boolean(n, path); x.public = &v }},
+		{"uefi", func(n *node, path string) { v := p.boolean(n, path); x.uefi = &v }},
+		{"volumes", func(n *node, path string) { v := p.volumes(n, path); x.volumes = &v }},
+		{"ports", func(n *node, path string) { v := p.ports(n, path); x.ports = &v }},
+		{"userData", func(n *node, path string) { x.parts = p.userData(n, path) }},
+	}
+}
+
+// image says whether s is [namespace/]name[:version|channel], as the catalog spells it.
+func image(s string) bool {
+	name, version, versioned := strings.Cut(s, ":")
+	if versioned && !word(version, true) {
+		return false
+	}
+	namespace, rest, ok := strings.Cut(name, "/")
+	return word(namespace, false) && (!ok || word(rest, false))
+}
+
+func word(s string, version bool) bool {
+	for i, c := range []byte(s) {
+		ok := c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || i > 0 && (c == '.' || c == '_' || c == '-')
+		if !ok && !(version && (c >= 'A' && c <= 'Z' || i > 0 && (c == '+' || c == '~'))) {
+			return false
 		}
+	}
+	return s != "" && len(s) <= 64
+}
+
+// bytes reads a size in GiB or its multiples, at most 64 TiB.
+func (r *reader) bytes(n *node, path string) int64 {
+	const what = "a size such as 10GiB"
+	s, ok := r.text(n, path, what, 32)
+	if !ok {
+		return 0
+	}
+	digits := strings.TrimRight(s, "BKMGTPibkmgtp")
+	v, err := strconv.ParseInt(digits, 10, 64)
+	var unit int64
+	switch s[len(digits):] {
+	case "MiB":
+		unit = 1 << 20
+	case "GiB":
+		unit = GiB
+	case "TiB":
+		unit = 1 << 40
+	}
+	switch {
+	case err != nil || unit == 0 || digits[0] < '0' || digits[0] > '9':
+		hint := ""
+		if err == nil {
+			hint = "the units are MiB, GiB and TiB"
+		}
+		r.wrong(n.at, path, hint, "%s is not %s", short(s), what)
+	case v < 1 || v > math.MaxInt64/unit || v*unit > 64<<40 || v*unit < GiB:
+		r.wrong(n.at, path, "", "%s is not between 1GiB and 64TiB", s)
+	case v*unit%GiB != 0:
+		r.wrong(n.at, path, "", "%s is not a multiple of 1GiB", s)
+	default:
+		return v * unit
+	}
+	return 0
+}
+
+func (p *parsing) volumes(n *node, path string) []Volume {
+	var out []Volume
+	p.list(n, path, 16, func(n *node, path string) {
+		v := Volume{Name: "data", Mount: "/srv"}
+		p.object(n, path, "volume", []field{
+			{"name", func(n *node, path string) {
+				v.Name = p.checked(n, path, "a DNS label of at most 20 characters", 20, label)
+			}},
+			{"size", func(n *node, path string) { v.Size = p.bytes(n, path) }},
+			{"type", func(n *node, path string) { v.Type, _ = p.text(n, path, "the provider's name of a type", 255) }},
+			{"mount", func(n *node, path string) {
+				v.Mount = p.remote(n, path)
+				if taken := []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"}; slices.ContainsFunc(taken, func(t string) bool {
+					return v.Mount == t || strings.HasPrefix(v.Mount, t+"/")
+				}) {
+					p.wrong(n.at, path, "such as /srv", "the system itself is at %s", v.Mount)
+				}
+			}},
+		}, "size")
+		for _, o := range out {
+			if o.Name == v.Name && v.Name != "" {
+				p.wrong(n.at, path, "give it a name", "a volume %s is there already", v.Name)
+			} else if o.Mount == v.Mount && v.Mount != "" {
+				p.wrong(n.at, path, "give it a mount", "a volume is mounted at %s already", v.Mount)
+			}
+		}
+		out = append(out, v)
 	})
 	return out
 }
 
-func (r *reader) properties(v value, where place) (p properties) {
-	p.at = v
-	text := func(to **string) func(value) {
-		return func(v value) {
-			if s := r.text(v); s != "" {
-				*to = &s
+// ports reads what a server lets in: 443, "8000-8100/udp", icmp, or a mapping that says from where, too.
+func (p *parsing) ports(n *node, path string) []Port {
+	out := []Port{}
+	p.list(n, path, 100, func(n *node, path string) {
+		var x Port
+		at, where := n, path
+		if n.kind == kindMapping {
+			p.object(n, path, "port", []field{
+				{"port", func(n *node, path string) { at, where = n, path; x = p.port(n, path) }},
+				{"from", func(n *node, path string) {}},
+			}, "port")
+			if from := n.find("from"); from != nil && from.kind != kindNull {
+				x.Source = p.sources(from, below(path, "from"))
 			}
-		}
-	}
-	truth := func(to **bool) func(value) { return func(v value) { b := r.boolean(v); *to = &b } }
-	count := func(to **int, least int) func(value) {
-		return func(v value) { n := r.number(v, least, 1000); *to = &n }
-	}
-	known := map[string]func(value){
-		"image":    text(&p.image),
-		"size":     text(&p.size),
-		"disk":     func(v value) { n := r.bytes(v, 1<<20); p.disk = &n },
-		"public":   truth(&p.public),
-		"uefi":     truth(&p.uefi),
-		"volumes":  func(v value) { p.volumes = r.volumes(v) },
-		"ports":    func(v value) { r.list(v, func(v value) { p.ports = append(p.ports, r.port(v)...) }) },
-		"userData": func(v value) { p.parts = r.parts(v) },
-		"arch": func(v value) {
-			s := r.text(v)
-			if s != "" && s != "amd64" && s != "arm64" {
-				r.fault(v, "amd64 or arm64", "the architecture %q is not known", short(s))
-			}
-			p.arch = &s
-		},
-	}
-	switch where {
-	case inProfile:
-		known["inherits"] = func(v value) { p.profiles = r.names(v) }
-	case inRole, inGroup, inServer:
-		known["profiles"] = func(v value) { p.profiles = r.names(v) }
-		known["profile"] = known["profiles"]
-	}
-	switch where {
-	case inRole:
-		known["after"] = func(v value) { p.after = r.names(v) }
-		known["count"], known["min"], known["max"] = count(&p.count, 0), count(&p.min, 0), count(&p.max, 1)
-		known["outputs"] = func(v value) { p.outputs = r.outputs(v) }
-	case inGroup:
-		known["servers"] = func(v value) { p.members = r.names(v) }
-	case inServer:
-		known["role"] = func(v value) { p.role = &named1{r.text(v), v} }
-		known["address"] = func(v value) { a := r.address(v); p.address = &a }
-	}
-	r.keys(v, known)
-	return p
-}
-
-// over puts q's properties over p's.
-func (p properties) over(q properties) properties {
-	set(&p.image, q.image)
-	set(&p.arch, q.arch)
-	set(&p.size, q.size)
-	set(&p.disk, q.disk)
-	set(&p.public, q.public)
-	set(&p.uefi, q.uefi)
-	set(&p.address, q.address)
-	p.volumes = slices.Clone(p.volumes)
-	for _, v := range q.volumes {
-		if i := slices.IndexFunc(p.volumes, func(o Volume) bool { return o.Name == v.Name }); i >= 0 {
-			p.volumes[i] = v
 		} else {
-			p.volumes = append(p.volumes, v)
+			x = p.port(n, path)
 		}
-	}
-	p.ports = append(slices.Clone(p.ports), q.ports...)
-	p.parts = append(slices.Clone(p.parts), q.parts...)
-	return p
-}
-
-func set[T any](to **T, from *T) {
-	if from != nil {
-		*to = from
-	}
-}
-
-func (r *reader) volumes(v value) (out []Volume) {
-	r.list(v, func(v value) {
-		x := Volume{Name: "data", Mount: "/srv"}
-		r.keys(v, map[string]func(value){
-			"name": func(v value) { x.Name = r.label(v, 20) },
-			"size": func(v value) { x.Size = r.bytes(v, 1<<30) },
-			"type": func(v value) { x.Type = r.text(v) },
-			"mount": func(v value) {
-				if x.Mount = r.text(v); !absolute(x.Mount) || x.Mount == "/" {
-					r.fault(v, "", "%q is no directory below /", short(x.Mount))
-				}
-			},
-		})
-		if x.Size == 0 && !r.has(v.path) {
-			r.fault(v, "such as size: 20GiB", "the volume's size is missing")
+		if x.Protocol == "" {
+			return
 		}
-		if slices.ContainsFunc(out, func(o Volume) bool { return o.Name == x.Name }) {
-			r.fault(v, "give each a name", "there are two volumes %q", x.Name)
+		for _, o := range out {
+			if o.Protocol == x.Protocol && o.From <= x.To && x.From <= o.To {
+				p.wrong(at.at, where, "say it once, with all sources in from", "%s and %s overlap", x, o)
+				break
+			}
+		}
+		if ssh := p.stack.SSH.Port; x.Protocol == "tcp" && x.From <= ssh && ssh <= x.To {
+			p.wrong(at.at, where, "ssh: {from: […]} says who may", "%s holds the port %d of ssh", x, ssh)
 		}
 		out = append(out, x)
 	})
 	return out
 }
 
-// absolute says whether s is a clean absolute path that user-data can carry.
-func absolute(s string) bool {
-	return strings.HasPrefix(s, "/") && path.Clean(s) == s && !strings.ContainsAny(s, "\n\r\x00 \t'\"\\$`")
-}
-
-// port reads 443, 443/tcp, 8000-8100/udp, icmp, or {port: ..., from: ...}.
-func (r *reader) port(v value) []Port {
-	switch v.node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		var ports []Port
-		var from []netip.Prefix
-		there := false
-		r.keys(v, map[string]func(value){
-			"port": func(v value) { there = true; r.list(v, func(v value) { ports = append(ports, r.port(v)...) }) },
-			"from": func(v value) { from = r.prefixes(v) },
-		})
-		if !there {
-			r.fault(v, "such as port: 443", "the port is missing")
+// port reads one port or range with its protocol.
+func (r *reader) port(n *node, path string) Port {
+	const what = `a port such as 443, "8000-8100/udp" or icmp`
+	if n.kind == kindInt {
+		if v := r.number(n, path, 0, 65535); v > 0 {
+			return Port{Protocol: "tcp", From: uint16(v), To: uint16(v)}
+		} else if n.raw == "0" {
+			r.wrong(n.at, path, "", "0 is not between 1 and 65535")
 		}
-		for i := range ports {
-			ports[i].Source = from
-		}
-		return ports
+		return Port{}
 	}
-	s := r.text(v)
+	s, ok := r.text(n, path, what, 32)
+	if !ok {
+		return Port{}
+	}
 	if s == "icmp" {
-		return []Port{{Protocol: "icmp"}}
+		return Port{Protocol: s}
 	}
-	m := regexp.MustCompile(`^([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?$`).FindStringSubmatch(s)
-	if m == nil {
-		if v.node != nil {
-			r.fault(v, "such as 443, 8000-8100/udp or icmp", "%s is no port", quoted(v, s))
-		}
-		return nil
+	numbers, protocol, said := strings.Cut(s, "/")
+	if !said {
+		protocol = "tcp"
 	}
-	from, _ := strconv.Atoi(m[1])
-	to := from
-	if m[2] != "" {
-		to, _ = strconv.Atoi(m[2])
+	first, last, ranged := strings.Cut(numbers, "-")
+	if !ranged {
+		last = first
 	}
-	if from < 1 || to > 65535 || to < from {
-		r.fault(v, "", "%q is no range within 1 to 65535", s)
-		return nil
-	}
-	if m[3] == "" {
-		m[3] = "tcp"
-	}
-	return []Port{{Protocol: m[3], From: uint16(from), To: uint16(to)}}
-}
-
-func (r *reader) outputs(v value) (out []Output) {
-	for _, e := range r.entries(v) {
-		o := Output{Name: e.key}
-		if !dnsLabel(e.key, 40) {
-			r.fault(e.at, "letters a to z, digits and hyphens", "%q cannot be an output's name", short(e.key))
-			continue
-		}
-		file := func(v value) {
-			if o.File = r.text(v); v.node != nil && !absolute(o.File) {
-				r.fault(v, "", "%q is no absolute path", short(o.File))
-			}
-		}
-		if _, ok := scalar(e.node); ok {
-			file(e.value)
-		} else {
-			r.keys(e.value, map[string]func(value){"file": file, "secret": func(v value) { o.Secret = r.boolean(v) }})
-			if o.File == "" && !r.has(e.path) {
-				r.fault(e.at, "", "the output's file is missing")
-			}
-		}
-		out = append(out, o)
-	}
-	slices.SortFunc(out, func(a, b Output) int { return strings.Compare(a.Name, b.Name) })
-	return out
-}
-
-// parts reads a list of {config: ...}, {script: ...}, {path: ...} and {write: ...}.
-func (r *reader) parts(v value) (out []Part) {
-	r.list(v, func(v value) {
-		p := Part{At: v.at}
-		n := 0
-		r.keys(v, map[string]func(value){
-			"config": func(v value) {
-				n++
-				if p.Config = r.any(v, 0); p.Config != nil {
-					if _, ok := p.Config.(map[string]any); !ok {
-						r.fault(v, "", "a cloud-config is a mapping, not %s", kindOf(v.node))
-					}
-				}
-				r.expandable(v, p.Config)
-			},
-			"script": func(v value) {
-				n++
-				if p.Script = r.text(v); v.node != nil && !strings.HasPrefix(p.Script, "#!") {
-					r.fault(v, "such as #!/bin/sh", "a script's first line begins with #!")
-				}
-				r.expandable(v, p.Script)
-			},
-			"path":  func(v value) { n++; p.Path = r.text(v) },
-			"write": func(v value) { n++; p.Write = r.writeFile(v) },
-		})
-		if n != 1 && !r.has(v.path) {
-			r.fault(v, "config, script, path or write", "a part has one content, not %d", n)
-		}
-		out = append(out, p)
-	})
-	return out
-}
-
-// expandable checks the form of references; what they name is checked when all is read.
-func (r *reader) expandable(v value, x any) {
-	if _, err := ExpandValue(x, func(Reference) (string, error) { return "", nil }); err != nil {
-		r.fault(v, "", "%s", err)
-	}
-}
-
-func (r *reader) writeFile(v value) *WriteFile {
-	w := &WriteFile{Owner: "root:root", Mode: 0o644}
-	content := false
-	r.keys(v, map[string]func(value){
-		"path": func(v value) {
-			if w.Path = r.text(v); !absolute(w.Path) {
-				r.fault(v, "", "%q is no absolute path", short(w.Path))
-			}
-		},
-		"content": func(v value) { content = true; w.Content = r.text(v) },
-		"source":  func(v value) { w.Source = r.text(v) },
-		"expand":  func(v value) { w.Expand = r.boolean(v) },
-		"owner": func(v value) {
-			if w.Owner = r.text(v); !regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}(:[a-z_][a-z0-9_-]{0,30})?$`).MatchString(w.Owner) {
-				r.fault(v, "USER or USER:GROUP", "%q is no owner", short(w.Owner))
-			}
-		},
-		"mode": func(v value) {
-			s := r.text(v)
-			n, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 12)
-			if err != nil {
-				r.fault(v, "such as 0640", "%s is no octal mode", quoted(v, s))
-			}
-			w.Mode = uint32(n)
-		},
-	})
+	from, err := strconv.ParseUint(first, 10, 32)
+	to, err2 := strconv.ParseUint(last, 10, 32)
 	switch {
-	case w.Path == "" && !r.has(v.path):
-		r.fault(v, "", "the path is missing")
-	case content == (w.Source != "") && !r.has(v.path):
-		r.fault(v, "", "a file has either content or a source")
-	case w.Expand:
-		r.expandable(v, w.Content)
+	case err != nil || err2 != nil || protocol != "tcp" && protocol != "udp":
+		r.wrong(n.at, path, "", "%s is not %s", short(s), what)
+	case from < 1 || to > 65535:
+		r.wrong(n.at, path, "", "%s is not between 1 and 65535", numbers)
+	case from > to:
+		r.wrong(n.at, path, "", "%s ends before it begins", numbers)
+	default:
+		return Port{Protocol: protocol, From: uint16(from), To: uint16(to)}
 	}
-	return w
+	return Port{}
 }
 
-// profile gives the properties of a profile with those that it inherits. seen are the names on the way to it.
-func (d *document) profile(r *reader, n named1, seen []string) properties {
-	i := slices.IndexFunc(d.profiles, func(p named) bool { return p.name == n.name })
+// String is the port as a stack file has it.
+func (p Port) String() string {
 	switch {
-	case i < 0:
-		hint := ""
-		if near := nearest(n.name, nameList(d.profiles)); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		r.fault(n.at, hint, "there is no profile %q", short(n.name))
-		return properties{}
-	case slices.Contains(seen, n.name):
-		r.fault(n.at, "", "the profile inherits itself: %s", strings.Join(append(seen, n.name), ", "))
-		return properties{}
-	case len(seen) >= 20:
-		r.fault(n.at, "", "profiles inherit more than 20 deep")
-		return properties{}
+	case p.Protocol == "icmp":
+		return p.Protocol
+	case p.From == p.To:
+		return strconv.Itoa(int(p.From)) + "/" + p.Protocol
 	}
-	var p properties
-	for _, from := range d.profiles[i].profiles {
-		p = p.over(d.profile(r, from, append(slices.Clone(seen), n.name)))
-		if len(p.parts) > 1000 || len(p.ports) > 1000 {
-			r.fault(n.at, "", "profiles that inherit each other many times give more than 1000 parts")
-			return properties{}
-		}
-	}
-	return p.over(d.profiles[i].properties)
+	return strconv.Itoa(int(p.From)) + "-" + strconv.Itoa(int(p.To)) + "/" + p.Protocol
 }
 
-func nameList(n []named) (out []string) {
-	for i := range n {
-		out = append(out, n[i].name)
+// wanted reads an address in the stack's network.
+func (p *parsing) wanted(n *node, path string) netip.Addr {
+	a := p.address(n, path)
+	net := p.stack.Network.Prefix
+	switch {
+	case !a.IsValid():
+	case !net.Contains(a):
+		p.wrong(n.at, path, "", "%s is not in the network %s", a, net)
+	case a == net.Addr() || a == last(net):
+		p.wrong(n.at, path, "", "%s is the first or last address of the network, which no server can have", a)
+	case a == net.Addr().Next():
+		p.wrong(n.at, path, "", "%s is the gateway's", a)
+	default:
+		return a
 	}
-	return out
+	return netip.Addr{}
 }
 
-// numbered is the name of a role's server.
-func numbered(role string, n int) string { return fmt.Sprintf("%s-%d", role, n) }
+// last is the broadcast address of an IPv4 network.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
+}

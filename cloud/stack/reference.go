@@ -2,130 +2,152 @@ package stack
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 )
 
-// Reference is what a ${…} names. Of the fields only those that its Kind has are set.
+// Reference is a ${…} in a text.
 //
-//	${stack.name}                 the stack
-//	${self.name}                  this server: name, role, number, address
-//	${secret.NAME}                a declared secret
-//	${server.NAME.address}        another server's private address
-//	${role.ROLE.address}          that of the first server of a role; addresses: of all, separated by commas
-//	${role.ROLE.outputs.OUTPUT}   what the first server of a role gave
+//	${secret.NAME}                Kind secret, Name
+//	${role.ROLE.addresses}        Kind role,   Name ROLE,   Field addresses: of its servers, with a space between them
+//	${role.ROLE.address}          Kind role,   Name ROLE,   Field address: of its first server
+//	${role.ROLE.outputs.NAME}     Kind role,   Name ROLE,   Field outputs, Output NAME: of its first server
+//	${server.NAME.address}        Kind server, Name,        Field address
+//	${self.name|role|number|address}   Kind self,  Field
+//	${stack.name}                 Kind stack,  Field
+//
+// What a shell or another program would make of ${…} is no reference and stays as it is: a word without a dot, and
+// what begins with none of these kinds and is no words with dots. $${ stands for ${ itself.
 type Reference struct {
-	Kind  string // stack, self, secret, server or role
-	Name  string // of the secret, server or role
-	Field string // name, role, number, address, addresses; of outputs the output's name
-	Out   bool   // Field is an output
+	Kind, Name, Field, Output string
 }
 
-// String gives it as it is written.
+// String is the reference as it is written.
 func (r Reference) String() string {
-	parts := []string{r.Kind}
-	if r.Name != "" {
-		parts = append(parts, r.Name)
-	}
-	if r.Out {
-		parts = append(parts, "outputs")
-	}
-	if r.Field != "" {
-		parts = append(parts, r.Field)
-	}
+	parts := slices.DeleteFunc([]string{r.Kind, r.Name, r.Field, r.Output}, func(s string) bool { return s == "" })
 	return "${" + strings.Join(parts, ".") + "}"
 }
 
-// parseReference reads what stands between the braces.
-func parseReference(s string) (Reference, error) {
-	p := strings.Split(s, ".")
-	known := false
-	r := Reference{Kind: p[0]}
-	switch {
-	case len(p) == 2 && r.Kind == "stack":
-		r.Field, known = p[1], p[1] == "name"
-	case len(p) == 2 && r.Kind == "self":
-		r.Field = p[1]
-		known = r.Field == "name" || r.Field == "role" || r.Field == "number" || r.Field == "address"
-	case len(p) == 2 && r.Kind == "secret":
-		r.Name, known = p[1], p[1] != ""
-	case len(p) == 3 && r.Kind == "server":
-		r.Name, r.Field = p[1], p[2]
-		known = r.Name != "" && r.Field == "address"
-	case len(p) == 3 && r.Kind == "role":
-		r.Name, r.Field = p[1], p[2]
-		known = r.Name != "" && (r.Field == "address" || r.Field == "addresses")
-	case len(p) == 4 && r.Kind == "role" && p[2] == "outputs":
-		r.Name, r.Field, r.Out = p[1], p[3], true
-		known = r.Name != "" && r.Field != ""
-	}
-	if !known {
-		return Reference{}, fmt.Errorf("${%s} is no reference that griddle knows: there are ${secret.NAME}, ${self.name}, ${server.NAME.address}, ${role.ROLE.address}, ${role.ROLE.outputs.NAME} and ${stack.name}; $${ stands for ${", s)
-	}
-	return r, nil
-}
+func referenceKinds() []string { return []string{"secret", "role", "server", "self", "stack"} }
 
-// referencePattern finds references, and escapes so that those are not taken for one.
-func referencePattern() *regexp.Regexp { return regexp.MustCompile(`\$\$\{|\$\{([^}\n]*)\}`) }
-
-// References lists what s refers to, in its order. Shell's ${VAR} must be written $${VAR}; an error names the first that is none.
+// References finds the references in a text, each once and in order of their first place. The error names the first one
+// that is none of those; what it refers to need not be there.
 func References(s string) ([]Reference, error) {
 	var out []Reference
-	_, err := Expand(s, func(r Reference) (string, error) {
-		out = append(out, r)
+	seen := map[Reference]bool{}
+	_, err := expand(s, func(r Reference) (string, error) {
+		if !seen[r] {
+			seen[r] = true
+			out = append(out, r)
+		}
 		return "", nil
 	})
 	return out, err
 }
 
-// Expand puts what lookup gives in the place of each reference, and ${ in the place of $${. What lookup gave is not expanded again. Its
-// errors are returned as they are.
+// Expand replaces each reference by what lookup says, which is not looked at again, and $${ by ${. Its errors are those
+// of References and of lookup; they name the reference, never a value.
 func Expand(s string, lookup func(Reference) (string, error)) (string, error) {
-	var first error
-	out := referencePattern().ReplaceAllStringFunc(s, func(m string) string {
-		if m == "$${" || first != nil {
-			return "${"
-		}
-		r, err := parseReference(m[2 : len(m)-1])
-		if err == nil {
-			var v string
-			if v, err = lookup(r); err == nil {
-				return v
-			}
-		}
-		first = err
-		return ""
-	})
-	if first != nil {
-		return "", first
-	}
-	return out, nil
+	return expand(s, lookup)
 }
 
-// ExpandValue is Expand for every string within a parsed value (map[string]any, []any and scalars); it returns a copy.
-func ExpandValue(v any, lookup func(Reference) (string, error)) (any, error) {
-	switch v := v.(type) {
-	case string:
-		return Expand(v, lookup)
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			var err error
-			if out[i], err = ExpandValue(v[i], lookup); err != nil {
-				return nil, err
-			}
+func expand(s string, lookup func(Reference) (string, error)) (string, error) {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, "${")
+		if i < 0 {
+			b.WriteString(s)
+			return b.String(), nil
 		}
-		return out, nil
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k := range v {
-			x, err := ExpandValue(v[k], lookup)
-			if err != nil {
-				return nil, err
-			}
-			out[k] = x
+		if i > 0 && s[i-1] == '$' {
+			b.WriteString(s[:i-1] + "${")
+			s = s[i+2:]
+			continue
 		}
-		return out, nil
+		b.WriteString(s[:i])
+		s = s[i:]
+		r, length, err := parseReference(s)
+		if err != nil {
+			return "", err
+		}
+		if length == 0 {
+			b.WriteString("${")
+			s = s[2:]
+			continue
+		}
+		v, err := lookup(r)
+		if err != nil {
+			return "", fmt.Errorf("expanding %s: %w", r, err)
+		}
+		b.WriteString(v)
+		s = s[length:]
 	}
-	return v, nil
+}
+
+// parseReference reads the reference at the start of s. length is 0 where it is none.
+func parseReference(s string) (r Reference, length int, err error) {
+	body := s[2:]
+	end := strings.IndexFunc(body, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.')
+	})
+	if end < 0 {
+		end = len(body)
+	}
+	closed := end < len(body) && body[end] == '}'
+	parts := strings.Split(body[:end], ".")
+	known := slices.Contains(referenceKinds(), parts[0])
+	if len(parts) == 1 || !known && (!closed || slices.ContainsFunc(parts, func(p string) bool { return p == "" }) || !identifier(parts[0])) {
+		return r, 0, nil
+	}
+	text := short(s[:2+end])
+	if !closed {
+		return r, 0, fmt.Errorf("the reference %s is not closed by }", text)
+	}
+	text = short(s[:2+end+1])
+	if !known {
+		return r, 0, fmt.Errorf("the reference %s is unknown: %s", text, orElse(nearest(parts[0], referenceKinds()), "known are "+strings.Join(referenceKinds(), ", ")))
+	}
+	r.Kind = parts[0]
+	var fields []string
+	switch r.Kind {
+	case "secret":
+		if len(parts) != 2 || !identifier(parts[1]) {
+			return r, 0, fmt.Errorf("the reference %s is not ${secret.NAME}", text)
+		}
+		r.Name = parts[1]
+		return r, end + 3, nil
+	case "role", "server":
+		if len(parts) < 3 || !label(parts[1]) {
+			return r, 0, fmt.Errorf("the reference %s is not ${%s.NAME.…}", text, r.Kind)
+		}
+		r.Name, parts = parts[1], parts[2:]
+		fields = []string{"address"}
+		if r.Kind == "role" {
+			fields = []string{"address", "addresses", "outputs"}
+		}
+	case "self":
+		parts, fields = parts[1:], []string{"name", "role", "number", "address"}
+	case "stack":
+		parts, fields = parts[1:], []string{"name"}
+	}
+	r.Field = parts[0]
+	if !slices.Contains(fields, r.Field) {
+		return r, 0, fmt.Errorf("the reference %s is unknown: %s has %s", text, r.Kind, strings.Join(fields, ", "))
+	}
+	switch rest := parts[1:]; {
+	case r.Field != "outputs" && len(rest) > 0:
+		return r, 0, fmt.Errorf("the reference %s is unknown: nothing is below %s", text, r.Field)
+	case r.Field == "outputs" && (len(rest) != 1 || !identifier(rest[0])):
+		return r, 0, fmt.Errorf("the reference %s is not ${role.ROLE.outputs.NAME}", text)
+	case r.Field == "outputs":
+		r.Output = rest[0]
+	}
+	return r, end + 3, nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }

@@ -1,302 +1,251 @@
 package stack
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-// MaxServers is how many servers one file can declare.
-const MaxServers = 1000
+// resolved is a server with the parts that it got, which know what they refer to.
+type resolved struct {
+	Server
+	path  string
+	parts []*piece
+}
 
-// resolve makes servers of what was declared.
-func (d *document) resolve(r *reader) *Stack {
-	s := &d.stack
-	d.people(r)
-	for _, p := range d.profiles {
-		d.profile(r, named1{p.name, p.at}, nil) // also of those that nobody uses
+// resolve makes the stack's roles and servers of what is declared.
+func (p *parsing) resolve() {
+	order := p.order()
+	rank := map[string]int{"": len(order)}
+	byRole := make([][]resolved, len(order)+1)
+	total := 0
+	for i, r := range order {
+		rank[r.Name] = i
+		r.server = p.merge(Server{Role: r.Name, Address: r.address, At: r.At}, r.path, r, nil, nil)
+		p.stack.Roles = append(p.stack.Roles, r.Role)
+		total += r.Count
 	}
-	order := d.order(r)
-	declared := map[string]Position{}
-	for _, role := range order {
-		s.Roles = append(s.Roles, d.role(r, role))
+	if total += len(p.servers); total > MaxServers {
+		p.wrong(p.root.at, "", "", "%d servers are more than the %d that a stack can have", total, MaxServers)
+		return
 	}
-	for i, role := range s.Roles {
-		for n := range role.Count {
-			if len(s.Servers) >= MaxServers {
-				r.fault(order[i].at, "", "there are more than %d servers", MaxServers)
-				return s
-			}
-			d.server(r, named{name: numbered(role.Name, n+1), at: order[i].at}, &order[i], n+1, declared)
-		}
-		for _, x := range d.servers {
-			if x.role != nil && x.role.name == role.Name {
-				d.server(r, x, &order[i], 0, declared)
-			}
+	for i, r := range order {
+		for n := 1; n <= r.Count; n++ {
+			byRole[i] = append(byRole[i], r.server.numbered(n))
 		}
 	}
-	for _, x := range d.servers {
-		if _, there := declared[x.name]; x.role == nil && !there {
-			d.server(r, x, nil, 0, declared)
-		} else if x.role != nil && !slices.ContainsFunc(d.roles, func(o named) bool { return o.name == x.role.name }) {
-			r.fault(x.role.at, didYouMean(x.role.name, nameList(d.roles)), "there is no role %q", short(x.role.name))
-		}
+	for _, s := range p.servers {
+		one := p.own(s)
+		i := rank[one.Role]
+		byRole[i] = append(byRole[i], one)
 	}
-	d.members(r, declared)
-	d.references(r)
+	all := slices.Concat(byRole...)
+	p.distinct(all)
+	p.uses(order, all)
+	p.stack.numbered = map[string]Server{}
+	for _, r := range order {
+		p.stack.numbered[r.Name] = r.server.Server
+	}
+	for _, s := range all {
+		p.stack.Servers = append(p.stack.Servers, s.Server)
+	}
+}
+
+// numbered is the server of a role that has a number.
+func (s resolved) numbered(n int) resolved {
+	s.Server = s.Server.numbered(n)
 	return s
 }
 
-func didYouMean(name string, known []string) string {
-	if n := nearest(name, known); n != "" {
-		return "did you mean " + n + "?"
-	}
-	return ""
+func (s Server) numbered(n int) Server {
+	s.Name, s.Number = fmt.Sprintf("%s-%d", s.Role, n), n
+	return s
 }
 
-// people makes sure that somebody can log in.
-func (d *document) people(r *reader) {
-	s := &d.stack
+// order is the roles, each after those of its After, else as declared.
+func (p *parsing) order() []*role {
+	var out []*role
 	seen := map[string]bool{}
-	for _, u := range s.Users {
-		if seen[u.Name] && u.Name != "" {
-			r.fault(value{path: "users", at: d.root.at}, "", "the user %s is there twice", u.Name)
+	var visit func(r *role)
+	visit = func(r *role) {
+		if seen[r.Name] {
+			return
 		}
-		seen[u.Name] = true
-		if u.Name != "" && len(u.Keys) == 0 && len(s.Keys) == 0 {
-			r.fault(value{path: "users", at: d.root.at}, "give keys to the stack or to the user", "the user %s has no key, and passwords do not count", u.Name)
+		seen[r.Name] = true
+		for _, a := range r.After {
+			if i := slices.IndexFunc(p.roles, func(o *role) bool { return o.Name == a }); i >= 0 {
+				visit(p.roles[i])
+			}
+		}
+		out = append(out, r)
+	}
+	for _, r := range p.roles {
+		visit(r)
+	}
+	return out
+}
+
+// own resolves a server with a name of its own.
+func (p *parsing) own(s *server) resolved {
+	var g *group
+	if i := slices.IndexFunc(p.groups, func(o *group) bool { return o.name == s.group }); i >= 0 {
+		g = p.groups[i]
+		if s.role == "" {
+			s.role = g.role
 		}
 	}
-	if s.Admin == "" {
-		s.Admin = "griddle"
+	var r *role
+	if i := slices.IndexFunc(p.roles, func(o *role) bool { return o.Name == s.role }); i >= 0 {
+		r = p.roles[i]
 	}
-	if !seen[s.Admin] {
-		s.Users = append([]User{{Name: s.Admin, Sudo: true}}, s.Users...)
-		if len(s.Keys) == 0 && !r.has("keys") {
-			r.fault(d.root, "such as keys: [~/.ssh/id_ed25519.pub]", "nobody could log in: the stack has no keys")
-		}
+	return p.merge(Server{Name: s.name, Role: s.role, Address: s.address, At: s.at}, s.path, r, g, s)
+}
+
+// merge lays defaults, profiles, role, group and server over one another. Each of the last three may be nil.
+func (p *parsing) merge(start Server, path string, r *role, g *group, s *server) resolved {
+	out := resolved{Server: start, path: path}
+	out.Arch = "amd64"
+	out.parts = append(out.parts, p.parts...)
+	p.common.over(&out)
+	var chosen []string
+	levels := []*properties{}
+	if r != nil {
+		chosen, levels = append(chosen, r.profiles...), append(levels, &r.properties)
 	}
-	for i := range s.Users {
-		if s.Users[i].Name == s.Admin {
-			s.Users[i].Sudo = true // or griddle could not do its work
-		}
+	if g != nil {
+		chosen, levels = append(chosen, g.profiles...), append(levels, &g.properties)
+	}
+	if s != nil {
+		chosen, levels = append(chosen, s.profiles...), append(levels, &s.properties)
+	}
+	p.inherit(&out, chosen, map[string]bool{})
+	for _, l := range levels {
+		l.over(&out)
+	}
+	if len(out.parts) > maxParts {
+		p.wrong(out.At, path, "", "%d parts of user-data are more than the %d that a server can have", len(out.parts), maxParts)
+	}
+	for _, x := range out.parts {
+		out.UserData = append(out.UserData, x.Part)
+	}
+	// A role that has only servers with names of their own says nothing of others.
+	if s == nil && r.Count == 0 && r.Min == 0 && p.ownNamed(r.Name) {
+		return out
+	}
+	if out.Image == "" {
+		p.missing(&out, "image", func(l *properties) bool { return l.image != nil }, levels, chosen)
+	}
+	if out.Size == "" {
+		p.missing(&out, "size", func(l *properties) bool { return l.size != nil }, levels, chosen)
+	}
+	return out
+}
+
+// missing tells of a property that nothing says; what was said wrongly has its fault already.
+func (p *parsing) missing(s *resolved, key string, said func(*properties) bool, levels []*properties, chosen []string) {
+	levels = append(levels, &p.common)
+	for _, x := range p.profiles {
+		levels = append(levels, &x.properties)
+	}
+	if !slices.ContainsFunc(levels, said) {
+		p.wrong(s.At, s.path, "say it here or in defaults", "no %s is said", key)
+	} else if len(chosen) == 0 && !slices.ContainsFunc(levels[:len(levels)-len(p.profiles)], said) {
+		p.wrong(s.At, s.path, "a profile says it, and none is chosen here", "no %s is said", key)
 	}
 }
 
-// order sorts the roles so that each comes after those of its after; of those that could come next, the one declared first does.
-func (d *document) order(r *reader) (out []named) {
-	done := map[string]bool{}
-	for _, role := range d.roles {
-		for _, a := range role.after {
-			if !slices.ContainsFunc(d.roles, func(o named) bool { return o.name == a.name }) {
-				r.fault(a.at, didYouMean(a.name, nameList(d.roles)), "there is no role %q", short(a.name))
-				done[a.name] = true
+// inherit lays profiles over s: those that one inherits from before it, each once.
+func (p *parsing) inherit(s *resolved, chosen []string, seen map[string]bool) {
+	for _, name := range chosen {
+		i := slices.IndexFunc(p.profiles, func(o *profile) bool { return o.name == name })
+		if i < 0 || seen[name] {
+			continue
+		}
+		seen[name] = true
+		p.inherit(s, p.profiles[i].inherits, seen)
+		p.profiles[i].over(s)
+	}
+}
+
+// distinct finds names and addresses that two servers would have, and too many servers for the network.
+func (p *parsing) distinct(all []resolved) {
+	roles := map[string]*role{}
+	for _, r := range p.roles {
+		roles[r.Name] = r
+	}
+	address := map[netip.Addr]string{}
+	for _, s := range all {
+		if s.Number == 0 {
+			// NAME-7 is taken by the role NAME also where it has fewer servers today.
+			if i := strings.LastIndexByte(s.Name, '-'); i > 0 {
+				r, n := roles[s.Name[:i]], number(s.Name[i+1:])
+				if r != nil && n > 0 && n <= r.Max {
+					p.wrong(s.At, s.path, "", "this is the name of server %d of the role %s", n, r.Name)
+				}
 			}
 		}
+		if !s.Address.IsValid() {
+			continue
+		}
+		if other, ok := address[s.Address]; ok {
+			p.wrong(s.At, s.path, "", "the address %s is that of %s already", s.Address, other)
+		}
+		address[s.Address] = s.Name
 	}
-	left := slices.Clone(d.roles)
-	for len(left) > 0 {
-		i := slices.IndexFunc(left, func(n named) bool {
-			return !slices.ContainsFunc(n.after, func(a named1) bool { return !done[a.name] })
-		})
+	net := p.stack.Network.Prefix
+	if room := 1<<(32-net.Bits()) - 3; len(all) > room {
+		p.wrong(p.root.at, "", "choose a larger network: {prefix: …}", "%s has room for %d servers, not %d", net, room, len(all))
+	}
+}
+
+// number is the number that s spells as a server's name does, else 0.
+func number(s string) int {
+	n := 0
+	for i, c := range []byte(s) {
+		if c < '0' || c > '9' || i == 0 && c == '0' || i > 3 {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// Scaled is the stack with other counts for some roles, such as those that were chosen later than the file was
+// written. A count outside the bounds of its role, or of an unknown role, is an error.
+func (s *Stack) Scaled(counts map[string]int) (*Stack, error) {
+	out := *s
+	out.Roles, out.Servers = slices.Clone(s.Roles), nil
+	for name, n := range counts {
+		i := slices.IndexFunc(out.Roles, func(r Role) bool { return r.Name == name })
 		if i < 0 {
-			r.fault(left[0].at, "", "the roles %s wait for each other", strings.Join(nameList(left), ", "))
-			return append(out, left...)
+			return nil, fmt.Errorf("scaling role %s: the stack has no such role", name)
 		}
-		done[left[i].name] = true
-		out = append(out, left[i])
-		left = slices.Delete(left, i, i+1)
-	}
-	return out
-}
-
-func (d *document) role(r *reader, n named) Role {
-	role := Role{Name: n.name, Outputs: n.outputs, At: n.at.at, Count: 1, Min: 0, Max: MaxServers}
-	own := slices.ContainsFunc(d.servers, func(x named) bool { return x.role != nil && x.role.name == n.name })
-	if own {
-		role.Count = 0
-	}
-	if n.count != nil {
-		role.Count = *n.count
-	} else if n.min != nil && !own {
-		role.Count = max(1, *n.min)
-	}
-	if n.min != nil {
-		role.Min = *n.min
-	}
-	if n.max != nil {
-		role.Max = *n.max
-	}
-	if role.Min > role.Max || role.Count < role.Min || role.Count > role.Max {
-		r.fault(n.at, "", "the count %d is not within min %d and max %d", role.Count, role.Min, role.Max)
-	}
-	for _, a := range n.after {
-		role.After = append(role.After, a.name)
-	}
-	return role
-}
-
-// server adds one, with all that it inherits. role is nil for one without.
-func (d *document) server(r *reader, n named, role *named, number int, declared map[string]Position) {
-	p := d.defaults
-	layer := func(q properties) {
-		for _, f := range q.profiles {
-			p = p.over(d.profile(r, f, nil))
+		if r := out.Roles[i]; n < r.Min || n > r.Max {
+			return nil, fmt.Errorf("scaling role %s: %d is not between its minimum %d and its maximum %d", name, n, r.Min, r.Max)
 		}
-		p = p.over(q)
+		out.Roles[i].Count = n
 	}
-	x := Server{Name: n.name, Number: number, At: n.at.at}
-	if role != nil {
-		x.Role = role.name
-		layer(role.properties)
-	}
-	for _, g := range d.groups {
-		if slices.ContainsFunc(g.members, func(m named1) bool { return m.name == n.name || role != nil && m.name == role.name }) {
-			layer(g.properties)
+	for _, r := range out.Roles {
+		for n := 1; n <= r.Count; n++ {
+			out.Servers = append(out.Servers, s.numbered[r.Name].numbered(n))
 		}
+		out.Servers = append(out.Servers, s.own(r.Name)...)
 	}
-	if number == 0 {
-		layer(n.properties)
-	} else if i := slices.IndexFunc(d.servers, func(o named) bool { return o.name == n.name && o.role == nil }); i >= 0 {
-		// One of a role's, with properties of its own.
-		layer(d.servers[i].properties)
-		x.At = d.servers[i].at.at
-		n.at = d.servers[i].at
+	out.Servers = append(out.Servers, s.own("")...)
+	if room := min(MaxServers, 1<<(32-s.Network.Prefix.Bits())-3); len(out.Servers) > room {
+		return nil, fmt.Errorf("scaling: %d servers are more than the %d that the stack and its network %s can have", len(out.Servers), room, s.Network.Prefix)
 	}
-	if other, twice := declared[n.name]; twice {
-		r.fault(n.at, "", "there are two servers %q, the other one of line %d", n.name, other.Line)
-		return
-	}
-	declared[n.name] = x.At
-	at := value{path: n.at.path, at: x.At}
-	if p.image == nil {
-		r.fault(at, "such as image: web:stable, here or in defaults", "the server %s has no image", n.name)
-	} else {
-		x.Image = *p.image
-	}
-	x.Arch, x.Size = "amd64", "small"
-	if p.arch != nil {
-		x.Arch = *p.arch
-	}
-	if p.size != nil {
-		x.Size = *p.size
-	}
-	if p.disk != nil {
-		x.Disk = *p.disk
-	}
-	x.Public = p.public != nil && *p.public
-	x.UEFI = p.uefi != nil && *p.uefi
-	if p.address != nil {
-		x.Address = *p.address
-		d.checkAddress(r, at, x)
-	}
-	x.Volumes, x.Ports = p.volumes, p.ports
-	x.UserData = append(slices.Clone(d.stack.UserData), p.parts...)
-	d.stack.Servers = append(d.stack.Servers, x)
+	return &out, nil
 }
 
-func (d *document) checkAddress(r *reader, at value, x Server) {
-	p := d.stack.Network.Prefix
-	switch {
-	case !x.Address.IsValid():
-	case !p.Contains(x.Address), x.Address == p.Addr(), x.Address == p.Addr().Next(), x.Address == last(p):
-		r.fault(at, "", "the address %v is none that a server can have in %v, whose first one is the gateway's", x.Address, p)
-	}
-	for _, o := range d.stack.Servers {
-		if o.Address == x.Address && x.Address.IsValid() {
-			r.fault(at, "", "%s and %s have the address %v", o.Name, x.Name, x.Address)
-		}
-	}
-}
-
-// last is the broadcast address of an IPv4 prefix.
-func last(p netip.Prefix) netip.Addr {
-	a := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		a[i/8] |= 1 << (7 - i%8)
-	}
-	return netip.AddrFrom4(a)
-}
-
-// members checks what groups name.
-func (d *document) members(r *reader, declared map[string]Position) {
-	for _, g := range d.groups {
-		for _, m := range g.members {
-			if _, ok := declared[m.name]; !ok && !slices.ContainsFunc(d.roles, func(o named) bool { return o.name == m.name }) {
-				r.fault(m.at, didYouMean(m.name, append(nameList(d.roles), sortedKeys(declared)...)), "there is neither a server nor a role %q", short(m.name))
-			}
-		}
-	}
-}
-
-// references checks what every ${...} of every server names.
-func (d *document) references(r *reader) {
-	s := &d.stack
-	told := map[string]bool{}
-	for _, x := range s.Servers {
-		before := d.before(x.Role)
-		for _, part := range x.UserData {
-			at := value{path: "userData", at: part.At}
-			check := func(ref Reference) (string, error) {
-				if key := ref.String() + at.path; !told[key+x.Role] {
-					if text := d.reference(ref, before); text != "" {
-						told[key+x.Role] = true
-						r.fault(at, "", "%s: %s", ref, text)
-					}
-				}
-				return "", nil
-			}
-			_, _ = ExpandValue(part.Config, check)
-			_, _ = Expand(part.Script, check)
-			if part.Write != nil && part.Write.Expand {
-				_, _ = Expand(part.Write.Content, check)
-			}
-		}
-	}
-}
-
-// before is the roles that are up when role is begun.
-func (d *document) before(role string) []string {
-	var out []string
-	for queue := []string{role}; len(queue) > 0; queue = queue[1:] {
-		for _, x := range d.stack.Roles {
-			if x.Name == queue[0] {
-				for _, a := range x.After {
-					if !slices.Contains(out, a) {
-						out = append(out, a)
-						queue = append(queue, a)
-					}
-				}
-			}
+// own lists the servers of a role that have names of their own.
+func (s *Stack) own(role string) []Server {
+	var out []Server
+	for _, one := range s.Servers {
+		if one.Role == role && one.Number == 0 {
+			out = append(out, one)
 		}
 	}
 	return out
-}
-
-// reference says what is wrong with one, or nothing.
-func (d *document) reference(ref Reference, before []string) string {
-	s := &d.stack
-	switch ref.Kind {
-	case "secret":
-		if !slices.ContainsFunc(s.Secrets, func(x Secret) bool { return x.Name == ref.Name }) {
-			return "there is no such secret"
-		}
-	case "server":
-		// Addresses are given out before anything is made: any server's can be named.
-		if !slices.ContainsFunc(s.Servers, func(x Server) bool { return x.Name == ref.Name }) {
-			return "there is no such server"
-		}
-	case "role":
-		i := slices.IndexFunc(s.Roles, func(x Role) bool { return x.Name == ref.Name })
-		switch {
-		case i < 0:
-			return "there is no such role"
-		case !ref.Out:
-		case !slices.ContainsFunc(s.Roles[i].Outputs, func(o Output) bool { return o.Name == ref.Field }):
-			return "the role has no such output"
-		case !slices.Contains(before, ref.Name):
-			return "the role is not up by then: name it in after"
-		}
-	}
-	return ""
 }

@@ -28,7 +28,9 @@ type Stack struct {
 	Secrets  []Secret // by name
 	UserData []Part   // for every server, before its role's
 	Roles    []Role   // in the order in which they are brought up: each after those of its After
-	Servers  []Server // in the order of Roles, then as declared or numbered
+	Servers  []Server // in the order of Roles, then as declared or numbered; those without a role last
+
+	numbered map[string]Server // what Scaled makes a role's servers from
 }
 
 // Settings are how servers and griddle itself find their way.
