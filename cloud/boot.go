@@ -60,10 +60,11 @@ func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resourc
 
 // answers waits until one can log in.
 func (r *run) answers(ctx context.Context, v stack.Server, at provider.Resource) error {
-	if _, exit, err := r.knock(ctx, v.Name, at, "true"); err != nil || exit != 0 {
-		return fmt.Errorf("logging in: exit %d: %w", exit, err)
+	_, exit, err := r.knock(ctx, v.Name, at, "true")
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("logging in ended with %d", exit)
 	}
-	return nil
+	return err
 }
 
 func where(v provider.Resource) string {

@@ -23,7 +23,7 @@ func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // bringImages sees to it that the provider has every image; have are those that it has.
 func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
-	done := make(map[string]string) // IDs
+	done := make(map[string]provider.Resource) // with ID and digest
 	for _, key := range slices.Sorted(maps.Keys(r.plan.versions)) {
 		arch := key[len(key)-5:] // amd64, arm64
 		r.rec.mu.Lock()
@@ -31,21 +31,25 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 		r.rec.mu.Unlock()
 		name := shown(r.plan.versions[key], pinned.Digest) + "@" + arch
 		step := r.steps[thing{provider.KindImage, name}]
-		if done[name] == "" {
-			id, digest, err := step.ID, pinned.Digest, error(nil)
+		got, known := done[name]
+		if !known {
+			got = provider.Resource{ID: step.ID, Digest: pinned.Digest}
+			if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.ID != "" }); i >= 0 {
+				got.Digest = have[i].Digest
+			}
 			if step.Do != Nothing {
-				id, digest, err = r.bringImage(ctx, step, r.plan.versions[key], arch, have)
+				var err error
+				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.versions[key], arch, have); err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				return err
-			}
-			done[name], pinned.Digest = id, digest
+			done[name] = got
 		}
-		r.images[key] = done[name]
-		if pinned.Digest == "" {
+		r.images[key] = got.ID
+		if got.Digest == "" || got.Digest == pinned.Digest {
 			continue
 		}
-		err := r.rec.change(func(s *State) { s.Images[key] = ImageState{r.plan.versions[key], pinned.Digest} })
+		err := r.rec.change(func(s *State) { s.Images[key] = ImageState{r.plan.versions[key], got.Digest} })
 		if err != nil {
 			return err
 		}

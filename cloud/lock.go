@@ -78,3 +78,17 @@ func (d directory) holder() (h Holder) {
 	}
 	return h
 }
+
+// held says whether somebody works with the stack now, and who.
+func (d directory) held() (Holder, bool) {
+	if _, err := os.Stat(filepath.Join(d.path, "lock")); err != nil {
+		return Holder{}, false
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	free, err := d.disk.Lock(now, filepath.Join(d.path, "lock"))
+	if err == nil {
+		free()
+	}
+	return d.holder(), errors.Is(err, context.Canceled)
+}

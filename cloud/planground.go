@@ -20,7 +20,7 @@ func (p *planner) images() error {
 		pinned, was := p.State.Images[key]
 		now := p.Versions[key]
 		version := pinned.Version
-		if version == "" {
+		if !was {
 			version = now
 		}
 		if version == "" && !was {

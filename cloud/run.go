@@ -57,17 +57,11 @@ func (e *StageError) Error() string {
 // Unwrap gives the cause.
 func (e *StageError) Unwrap() error { return e.Err }
 
-// begin takes the stack's lock, and reads its state: an empty one where there is none and fresh allows it.
-func (c *Cloud) begin(stackName, what string, settings stack.Settings, fresh bool) (r *run, end func(), err error) {
+// begin takes the stack's lock, and reads its state, which is empty where there is none. settings are the state's where s is nil.
+func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(), err error) {
 	d, err := c.directory(stackName)
 	if err != nil {
 		return nil, nil, err
-	}
-	if !fresh {
-		// Not to leave a directory behind for a name that was mistyped.
-		if _, err := os.Stat(d.state()); err != nil {
-			return nil, nil, fmt.Errorf("stack %s is not known here: %w", stackName, err)
-		}
 	}
 	unlock, err := c.lock(d)
 	if err != nil {
@@ -79,7 +73,7 @@ func (c *Cloud) begin(stackName, what string, settings stack.Settings, fresh boo
 		}
 	}()
 	state, err := d.load()
-	if errors.Is(err, fs.ErrNotExist) && fresh {
+	if errors.Is(err, fs.ErrNotExist) {
 		state, err = &State{Version: StateVersion, Stack: stackName}, nil
 	}
 	if err != nil {
@@ -95,6 +89,10 @@ func (c *Cloud) begin(stackName, what string, settings stack.Settings, fresh boo
 	logs, err := d.logs(time.Now(), what)
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: making its logs: %w", stackName, err)
+	}
+	settings := state.kept()
+	if s != nil {
+		settings = s.Settings
 	}
 	r = &run{c: c, settings: patience(settings), rec: &record{dir: d, s: state}, v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[thing]provider.Resource), images: make(map[string]string)}
 	r.watch = newWatch(c.Provider, stackName, r.call())

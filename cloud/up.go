@@ -95,7 +95,7 @@ func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string
 
 // converge plans, asks and carries out. prepare changes what is planned from; that is saved once the plan is confirmed.
 func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Options, prepare func(context.Context, *Input) error) (*Plan, error) {
-	r, end, err := c.begin(s.Name, what, s.Settings, true)
+	r, end, err := c.begin(s.Name, what, s)
 	if err != nil {
 		return nil, err
 	}
