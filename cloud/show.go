@@ -29,7 +29,7 @@ func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]
 	}
 	r := &run{c: c, s: all, rec: &record{s: state}, plan: &Plan{private: private}}
 	return c.Render(all.Servers[i], func(ref stack.Reference) (string, error) {
-		if ref.Kind == "secret" || ref.Out && !r.plainOutput(ref) {
+		if ref.Kind == "secret" || ref.Field == "outputs" && !r.plainOutput(ref) {
 			return ref.String(), nil
 		}
 		return r.value(all.Servers[i], ref)
@@ -40,7 +40,7 @@ func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]
 func (r *run) plainOutput(ref stack.Reference) bool {
 	for _, role := range r.s.Roles {
 		for _, o := range role.Outputs {
-			if role.Name == ref.Name && o.Name == ref.Field && o.Secret {
+			if role.Name == ref.Name && o.Name == ref.Output && o.Secret {
 				return false
 			}
 		}

@@ -22,11 +22,13 @@ func cloudCommand(e *env) *cobra.Command {
 	c := group("cloud", "Declare a stack of servers, and it stands",
 		"Bring up the servers that a file declares: as QEMU processes of this machine, as containers of LXD, or in a cloud,\n"+
 			"from images of the catalog, secured at their first boot.\n\n"+
-			"Start with `griddle cloud check`, then `plan`, then `up`.")
+			"Start with `griddle cloud init`, then `plan`, then `up`.")
 	g := &clouds{e: e}
 	c.PersistentFlags().StringVarP(&g.file, "file", "f", "stack.yaml", "the stack's `FILE`")
 	c.PersistentFlags().StringVar(&g.state, "state", "", "`DIR` of all stacks' states (default ~/.local/state/griddle/cloud)")
-	c.AddCommand(g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.userDataCommand(), g.sshCommand(), g.schemaCommand())
+	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
+		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop, "Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
+		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.schemaCommand())
 	return c
 }
 
