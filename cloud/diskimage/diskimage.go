@@ -162,7 +162,7 @@ func (f File) validate() error {
 	switch {
 	case !strings.HasPrefix(f.Path, "/"):
 		return errors.New("its path is not absolute")
-	case f.name() == ".":
+	case strings.Trim(f.Path, "/.") == "":
 		return errors.New("it is the root folder")
 	case f.Mode > 0o7777:
 		return fmt.Errorf("mode %o has more than permission bits", f.Mode)

@@ -192,11 +192,8 @@ func (v *weaver) parents(name string) error {
 	return v.write(up, &tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Unix(0, 0)}, nil)
 }
 
-// write writes one entry in plain form.
+// write writes one entry in plain form. A folder can come again, with other attributes: the last ones count, as with tar(1).
 func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
-	if v.seen[name] == tar.TypeDir { // an archive may name a folder twice; what it said first counts
-		return nil
-	}
 	out := &tar.Header{
 		Format: tar.FormatPAX, Typeflag: h.Typeflag, Name: "./" + name, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode & 0o7777,
 		Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime, Devmajor: h.Devmajor, Devminor: h.Devminor, PAXRecords: map[string]string{},
@@ -261,15 +258,20 @@ func (v *weaver) note(name string, h *tar.Header) {
 	}
 }
 
-// lay writes further files, symlinks on their way followed, and all of Options.Files that are not there yet.
+// lay writes files behind the archive's own, symlinks on their way followed: at first those that newWeaver got, and then
+// others, except for what bears the path of one of those.
 func (v *weaver) lay(files []File) error {
-	for _, f := range files {
-		if _, ok := v.over[f.name()]; !ok { // what was asked for wins
-			v.over[f.name()] = f
+	now := maps.Clone(v.over)
+	if files != nil {
+		clear(now)
+		for _, f := range files {
+			if _, ok := v.over[f.name()]; !ok {
+				now[f.name()] = f
+			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.over)) {
-		if err := v.layOne(v.over[name]); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if err := v.layOne(now[name]); err != nil {
 			return fmt.Errorf("laying %.200q over the image: %w", "/"+name, err)
 		}
 	}
@@ -283,10 +285,9 @@ func (v *weaver) layOne(f File) error {
 	}
 	name := path.Join(dir, path.Base(f.name()))
 	if t, ok := v.seen[name]; ok {
-		if f.Dir && t == tar.TypeDir {
-			return nil
+		if !f.Dir || t != tar.TypeDir {
+			return fmt.Errorf("%.200q is in the image, and is reached through a link", name)
 		}
-		return fmt.Errorf("%.200q is in the image, and is reached through a link", name)
 	}
 	if err := v.parents(name); err != nil {
 		return err
