@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// trial is the first sector of a disk that counts to 2³⁰ and ends QEMU. On a computer whose KVM opens its device and then cannot
+// trial is the first sector of a disk that counts to 2²⁸ and ends QEMU. On a computer whose KVM opens its device and then cannot
 // run a guest, or runs it slower than emulation does (inside other virtual machines that is common), this shows it:
 //
-//	66 b9 00 00 00 40   mov ecx, 0x40000000
+//	66 b9 00 00 00 10   mov ecx, 0x10000000
 //	66 49               dec ecx
 //	75 fc               jnz back to it
 //	b0 10               mov al, 0x10
 //	ba f4 00            mov dx, 0xf4
 //	ee                  out dx, al           QEMU ends with 0x10*2+1
 //	f4 eb fd            hlt, for ever
-const trial = "\x66\xb9\x00\x00\x00\x40\x66\x49\x75\xfc\xb0\x10\xba\xf4\x00\xee\xf4\xeb\xfd"
+const trial = "\x66\xb9\x00\x00\x00\x10\x66\x49\x75\xfc\xb0\x10\xba\xf4\x00\xee\xf4\xeb\xfd"
 
 const trialExit = 0x10*2 + 1
 

@@ -19,7 +19,7 @@ func (q *QEMU) List(ctx context.Context, stack string) ([]provider.Resource, err
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("listing what QEMU has: %w", err)
 	}
-	if stack != "" && (filepath.Base(stack) != stack || !filepath.IsLocal(stack)) {
+	if stack == "." || stack != "" && (filepath.Base(stack) != stack || !filepath.IsLocal(stack)) {
 		return nil, fmt.Errorf("listing stack %q: that is no name: %w", stack, provider.ErrInvalid)
 	}
 	if stack == "" {
@@ -169,7 +169,8 @@ func (q *QEMU) state(ctx context.Context, r *record) (provider.State, string, er
 	case s.Power == powerOff:
 		return provider.Stopped, "", nil
 	case !runs && s.Started:
-		return provider.Stopped, "", nil // it shut itself down, or this machine was started anew
+		// It shut itself down, this machine was started anew, or QEMU ended, and then said why.
+		return provider.Stopped, lastLine(filepath.Join(q.serverDir(r), outputFile)), nil
 	case !runs:
 		return provider.Pending, "", nil
 	}

@@ -99,12 +99,12 @@ func (q *QEMU) Control(ctx context.Context, x provider.Resource, a provider.Acti
 	fail := func(err error) error { return fmt.Errorf("%s of server %q: %w", a, x.Name, err) }
 	return q.locked(ctx, func() error {
 		r, err := q.ours(x)
-		if err == nil && r != nil {
+		if err == nil && r != nil && r.Server != nil {
 			if err = q.settle(ctx, r); err == nil && r.Server.Power == powerGone {
 				r = nil
 			}
 		}
-		if err == nil && r == nil {
+		if err == nil && (r == nil || r.Server == nil) {
 			err = provider.ErrNotFound
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func spawn(ctx context.Context, dir string, arguments []string, more ...*os.File
 	if ctx.Err() == nil {
 		select {
 		case <-ended:
-			err = errors.New(lastLine(filepath.Join(dir, outputFile)))
+			err = errors.New(cmp.Or(lastLine(filepath.Join(dir, outputFile)), "QEMU ended without a word"))
 		case <-time.After(time.Second):
 		}
 	}
@@ -107,14 +108,11 @@ func spawn(ctx context.Context, dir string, arguments []string, more ...*os.File
 	return err
 }
 
-// lastLine is the end of what QEMU said.
+// lastLine is the end of what QEMU said, if it said anything.
 func lastLine(file string) string {
 	b, _ := readBounded(file, 64<<10)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if s := strings.TrimPrefix(lines[len(lines)-1], program+": "); s != "" {
-		return s
-	}
-	return "QEMU ended without a word"
+	return strings.TrimPrefix(lines[len(lines)-1], program+": ")
 }
 
 // within opens a directory, and returns the path of a file in it that fits into a socket's address, which has 107 bytes.

@@ -18,11 +18,14 @@ import (
 
 func update() bool { return flag.Lookup("update").Value.String() == "true" }
 
-// TestMain has the flag -update, and is the program that TestKilled kills.
+// TestMain has the flag -update, and is the programs that TestKilled and TestBridge run.
 func TestMain(m *testing.M) {
 	flag.Bool("update", false, "write the goldens of testdata anew")
 	if dir := os.Getenv("QEMU_TEST_UP"); dir != "" {
 		os.Exit(upAndDown(dir))
+	}
+	if dir := os.Getenv("QEMU_TEST_BRIDGE"); dir != "" {
+		os.Exit(bridged(dir))
 	}
 	os.Exit(m.Run())
 }

@@ -21,7 +21,8 @@
 // monitor (QMP, docs/interop/qmp-spec.rst of QEMU) is the socket qmp.sock. What is begun and takes time, a shutdown that
 // the system may not follow, is in resource.json with its deadline, and any later List brings it to its end.
 //
-// A server reaches out by QEMU's user network, and is reached at the ports of a loopback address that its firewall
+// A server reaches out by QEMU's user network, through which it also sees, at that network's gateway, what listens on the
+// loopback addresses of this machine. It is reached at the ports of a loopback address that its firewall
 // admits; the sources of the rules do not count, since only programs of this machine can connect. Servers of one network
 // see each other on a second card, whose frames QEMU sends to a multicast group of the loopback interface: programs of
 // this machine could listen there. Where the network names a bridge of the host, the server has one card on that bridge,

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,9 @@ type place struct{ dir, serial string }
 
 // find says where the resource with an ID is, if it is; false for what is no ID.
 func (q *QEMU) find(kind provider.Kind, id string) (place, bool) {
+	if !slices.Contains(provider.Kinds(), kind) {
+		return place{}, false
+	}
 	parts := strings.Split(id, "/")
 	for _, p := range parts {
 		if p == "" || p == "." || p == ".." || strings.ContainsRune(p, 0) || len(p) > 255 {

@@ -392,6 +392,64 @@ func TestBadState(t *testing.T) {
 	}
 }
 
+// TestHostileIDs has IDs and kinds that would lead out of the state, or to the wrong kind.
+func TestHostileIDs(t *testing.T) {
+	q, r := one(t)
+	for _, x := range []provider.Resource{
+		{Kind: provider.KindServer, ID: "../../../etc"}, {Kind: provider.KindServer, ID: "demo/../00000000"}, {Kind: "..", ID: r.id()}, {Kind: "", ID: r.id()},
+		{Kind: provider.KindImage, ID: ".."}, {Kind: provider.KindVolume, ID: "demo//x"}, {Kind: provider.KindVolume, ID: r.id()}, {},
+	} {
+		x.Stack, x.Name = "demo", "web-1"
+		if err := q.Remove(t.Context(), x); err != nil {
+			t.Errorf("Remove of %+v = %v, want nil: there is no such thing", x, err)
+		}
+		if err := q.Control(t.Context(), x, provider.Stop); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("Control of %+v = %v, want ErrNotFound", x, err)
+		}
+		if _, err := q.Console(t.Context(), x); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("Console of %+v = %v, want ErrNotFound", x, err)
+		}
+	}
+	wall, err := q.records("stacks", "demo", "firewall")
+	if err != nil || len(wall) != 1 {
+		t.Fatalf("the firewalls are %v, %v", wall, err)
+	}
+	x := provider.Resource{Kind: provider.KindFirewall, Stack: "demo", Name: wall[0].name(), ID: wall[0].id()}
+	if err := q.Control(t.Context(), x, provider.Stop); !errors.Is(err, provider.ErrNotFound) {
+		t.Errorf("Control of a firewall = %v, want ErrNotFound", err)
+	}
+	for _, stack := range []string{".", "..", "../images", "a/b", "/"} {
+		if _, err := q.List(t.Context(), stack); !errors.Is(err, provider.ErrInvalid) {
+			t.Errorf("List(%q) = %v, want ErrInvalid", stack, err)
+		}
+	}
+}
+
+// TestEnded has QEMU end by somebody's hand: the server is stopped, and starts again.
+func TestEnded(t *testing.T) {
+	q, r := one(t)
+	pid, err := strconv.Atoi(processes(t, q.Dir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	err = until(t.Context(), q, func(all []provider.Resource) bool {
+		return all[5].State == provider.Stopped && strings.Contains(all[5].Reason, "signal 15")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := provider.Resource{Kind: provider.KindServer, Stack: "demo", Name: "web-1", ID: r.id()}
+	if err := q.Control(t.Context(), x, provider.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := until(t.Context(), q, func(all []provider.Resource) bool { return all[5].State == provider.Ready }); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestImageMismatch has an image whose bytes are not its digest's, or end early.
 func TestImageMismatch(t *testing.T) {
 	q, err := crashed(t.TempDir(), durable.Disk{})

@@ -167,12 +167,17 @@ func (q *QEMU) newServer(w *provider.Server, p parts, others []*record) (*server
 	}
 	used := make(map[netip.Addr]bool)
 	for _, o := range others {
-		if o.Server.Network == w.Network {
-			used[o.Server.Private] = true
+		if o.Server.Network != w.Network {
+			continue
 		}
-	}
-	if used[s.Private] {
-		return nil, fmt.Errorf("%v belongs to another server: %w", s.Private, provider.ErrTaken)
+		used[o.Server.Private] = true
+		if o.Server.Private == s.Private {
+			why := provider.ErrTaken
+			if o.Server.Power == powerGone {
+				why = provider.ErrTemporary
+			}
+			return nil, fmt.Errorf("%v belongs to server %q: %w", s.Private, o.name(), why)
+		}
 	}
 	if !s.Private.IsValid() {
 		s.Private = prefix.Addr().Next().Next()
