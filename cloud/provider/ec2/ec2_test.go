@@ -54,17 +54,21 @@ func TestProvider(t *testing.T) {
 			f := ec2fake.New()
 			c.fake(f)
 			o := world(t, f)
+			t.Cleanup(func() { // after the suite's own
+				for _, thing := range f.All() {
+					if thing.Type != "instance" || thing.State != "terminated" {
+						t.Errorf("left over: %+v", thing)
+					}
+				}
+			})
 			providertest.Run(t, providertest.Options{
 				Open: func(t *testing.T) provider.Provider { return open(t, o) },
 				Size: "t3.small", Poll: time.Millisecond, Processes: true,
-				Rules:   func(_ *testing.T, r provider.Resource) []provider.Rule { return f.Rules(r.ID) },
-				Foreign: func(t *testing.T, kind provider.Kind, stack, name string) (string, func() bool) { return foreign(f, kind, stack, name) },
+				Rules: func(_ *testing.T, r provider.Resource) []provider.Rule { return f.Rules(r.ID) },
+				Foreign: func(t *testing.T, kind provider.Kind, stack, name string) (string, func() bool) {
+					return foreign(f, kind, stack, name)
+				},
 			})
-			for _, thing := range f.All() {
-				if thing.Type != "instance" || thing.State != "terminated" {
-					t.Errorf("left over: %+v", thing)
-				}
-			}
 		})
 	}
 }
