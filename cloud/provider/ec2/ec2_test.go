@@ -3,6 +3,7 @@ package ec2_test
 import (
 	"encoding/pem"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -18,6 +19,11 @@ const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 // world is a fake that is served, and credentials for it in the environment.
 func world(t *testing.T, f *ec2fake.Fake) ec2.Options {
+	t.Helper()
+	return worldOf(t, f)
+}
+
+func worldOf(t *testing.T, f http.Handler) ec2.Options {
 	t.Helper()
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": ec2fake.AccessKey, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_REGION": "xx-test-1",

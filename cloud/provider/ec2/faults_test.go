@@ -84,6 +84,9 @@ func TestKilled(t *testing.T) {
 	}
 	for _, after := range []bool{true, false} {
 		for _, n := range changes {
+			if !after && n%3 != 0 {
+				continue // little is told by these that the first half does not tell
+			}
 			f := ec2fake.New()
 			ctx, kill := context.WithCancel(t.Context())
 			defer kill()

@@ -42,17 +42,31 @@ func imageOf(b []byte) *provider.Image {
 	}
 }
 
-// ensure makes w, and fails the test where that fails.
+// ensure makes w and looks until it is no longer pending, and fails the test where that fails.
 func ensure(t *testing.T, p *ec2.Provider, w provider.Want) provider.Resource {
 	t.Helper()
 	r, err := p.Ensure(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 20 {
+		if r.State != provider.Pending {
+			break
+		}
+		all, err := p.List(t.Context(), r.Stack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, listed := range all {
+			if listed.ID == r.ID {
+				r = listed
+			}
+		}
+	}
 	return r
 }
 
-// wants are all kinds but the server, in order; build makes them and returns the server that uses them.
+// build makes all that a server uses, and returns the server.
 func build(t *testing.T, p *ec2.Provider) *provider.Server {
 	t.Helper()
 	image, _ := disk(4, 0, 3)
@@ -80,7 +94,9 @@ var update = flag.Bool("update", false, "write the golden anew")
 // TestRequests shows every request of one stack's life that changes something.
 func TestRequests(t *testing.T) {
 	f := ec2fake.New()
-	p := open(t, world(t, f))
+	o := world(t, f)
+	o.Parallel = 1
+	p := open(t, o)
 	w := build(t, p)
 	ensure(t, p, w)
 	for _, a := range []provider.Action{provider.Stop, provider.Start, provider.Reboot} {

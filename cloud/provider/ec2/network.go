@@ -253,7 +253,7 @@ func (n *network) makeSubnet(ctx context.Context) error {
 
 // makeInside makes the group that lets packets of the network in.
 func (n *network) makeInside(ctx context.Context) error {
-	id, err := n.p.ensureGroup(ctx, aws.ToString(n.vpc.VpcId), insideName, "Packets within the stack's network", n.w)
+	id, err := n.p.ensureGroup(ctx, aws.ToString(n.vpc.VpcId), insideName, "Packets within the network", n.w)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // groupRule lets packets in.
@@ -32,7 +33,7 @@ func (f *Fake) createGroup(q query) (string, error) {
 		return "", err
 	}
 	name := q.get("GroupName")
-	if name == "" || len(name) > 255 || q.get("GroupDescription") == "" {
+	if !groupText(name) || !groupText(q.get("GroupDescription")) {
 		return "", refuse("InvalidParameterValue", "Value (%s) for parameter GroupName is invalid.", name)
 	}
 	if len(f.of("security-group", func(o *object) bool { return o.a["vpc"] == vpc.id && o.a["name"] == name })) > 0 {
@@ -43,6 +44,12 @@ func (f *Fake) createGroup(q query) (string, error) {
 		return "", err
 	}
 	return text("groupId", o.id) + o.tagSet(), nil
+}
+
+// groupText says whether a group's name or description has no other characters than EC2 allows (CreateSecurityGroup).
+func groupText(s string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-:/()#,@[]+=&;{}!$*"
+	return s != "" && len(s) <= 255 && strings.Trim(s, allowed) == "" && !strings.HasPrefix(s, "sg-")
 }
 
 func (f *Fake) deleteGroup(q query) (string, error) {
