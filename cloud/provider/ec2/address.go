@@ -50,7 +50,7 @@ func (p *Provider) ensureAddress(ctx context.Context, w *provider.Address) (prov
 	}
 	r := labelled(o.AllocationId, tags)
 	r.Public = parseAddr(o.PublicIp)
-	return r, nil
+	return r, shows(ctx, p, p.addresses, named(w)...)
 }
 
 func errExternal(name string) error {

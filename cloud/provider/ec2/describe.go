@@ -112,6 +112,14 @@ func (p *Provider) instances(ctx context.Context, f ...types.Filter) ([]types.In
 	})
 }
 
+// shows waits until what was just made is found by its tags, so that the next call sees it.
+func shows[T any](ctx context.Context, p *Provider, find func(context.Context, ...types.Filter) ([]T, error), f ...types.Filter) error {
+	return p.until(ctx, visible, func() (bool, error) {
+		all, err := find(ctx, f...)
+		return len(all) > 0, err
+	})
+}
+
 // first is what has the lowest ID, nil for nothing: where a lost answer left two, each process takes the same.
 func first[T any](all []T, id func(*T) *string) *T {
 	var lowest *T

@@ -79,6 +79,7 @@ type Provider struct {
 	ebs   *ebs.Client
 	mu    sync.Mutex
 	locks map[string]chan struct{}
+	wave  int // blocks
 }
 
 // Open reads the configuration. It asks nobody; wrong credentials show at the first call.
@@ -120,7 +121,7 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 			// A snapshot that was just started can be unknown for a minute or two.
 			c.Retryer = retry.AddWithErrorCodes(standard(10), (*ebsNotFound)(nil).ErrorCode())
 		}),
-		locks: make(map[string]chan struct{}),
+		locks: make(map[string]chan struct{}), wave: wave,
 	}, nil
 }
 

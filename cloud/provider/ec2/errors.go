@@ -21,6 +21,9 @@ import (
 // errLate says that what was waited for did not come.
 var errLate = fmt.Errorf("EC2 does not show it yet: %w", provider.ErrTemporary)
 
+// errEmpty says that an answer lacks what was made: it is looked for next time.
+var errEmpty = fmt.Errorf("EC2's answer is empty: %w", provider.ErrTemporary)
+
 type ebsNotFound = ebstypes.ResourceNotFoundException
 
 // chain is the SDK's chain of credentials, whose failures can be told from others.

@@ -97,7 +97,7 @@ func (p *Provider) ensureGroup(ctx context.Context, vpc, name, description strin
 		if err != nil {
 			return "", err
 		}
-		return aws.ToString(o.GroupId), nil
+		return aws.ToString(o.GroupId), shows(ctx, p, p.groups, append(named(w), in)...)
 	}
 	all, err = p.groups(ctx, in, filter("group-name", name))
 	if err != nil {

@@ -89,7 +89,7 @@ func (p *Provider) joinGroups(ctx context.Context, l *links, i *types.Instance) 
 	want := slices.Clone(l.groups)
 	slices.Sort(has)
 	slices.Sort(want)
-	if len(want) == 0 || slices.Equal(has, want) {
+	if !l.inside || slices.Equal(has, want) {
 		return nil
 	}
 	_, err = p.ec2.ModifyNetworkInterfaceAttribute(ctx, &api.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: end.NetworkInterfaceId, Groups: want})

@@ -37,7 +37,7 @@ func (p *Provider) ensureKey(ctx context.Context, w *provider.Key) (provider.Res
 		if err != nil {
 			return provider.Resource{}, err
 		}
-		return labelled(o.KeyPairId, tags), nil
+		return labelled(o.KeyPairId, tags), shows(ctx, p, p.keys, named(w)...)
 	}
 	all, err = p.listKeys(ctx, filter("key-name", name))
 	if err != nil {

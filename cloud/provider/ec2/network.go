@@ -114,18 +114,17 @@ func (n *network) makeVPC(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n.vpc = o.Vpc
+		if n.vpc = o.Vpc; n.vpc == nil {
+			return errEmpty
+		}
 		find = []types.Filter{filter("vpc-id", aws.ToString(o.Vpc.VpcId))}
 	}
 	return n.p.until(ctx, 5*visible, func() (bool, error) {
-		if n.vpc.State == types.VpcStateAvailable {
-			return true, nil
-		}
 		all, err := n.p.vpcs(ctx, find...)
 		if v := first(all, vpcID); v != nil {
 			n.vpc = v
 		}
-		return n.vpc.State == types.VpcStateAvailable, err
+		return len(all) > 0 && n.vpc.State == types.VpcStateAvailable, err
 	})
 }
 
@@ -151,7 +150,12 @@ func (n *network) makeDHCP(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		options = o.DhcpOptions
+		if options = o.DhcpOptions; options == nil {
+			return errEmpty
+		}
+		if err := shows(ctx, n.p, n.p.dhcpOptions, named(n.w)...); err != nil {
+			return err
+		}
 	}
 	if aws.ToString(options.DhcpOptionsId) == aws.ToString(n.vpc.DhcpOptionsId) {
 		return nil
@@ -171,7 +175,12 @@ func (n *network) makeGateway(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		gateway = o.InternetGateway
+		if gateway = o.InternetGateway; gateway == nil {
+			return errEmpty
+		}
+		if err := shows(ctx, n.p, n.p.gateways, named(n.w)...); err != nil {
+			return err
+		}
 	}
 	n.gateway = aws.ToString(gateway.InternetGatewayId)
 	if slices.ContainsFunc(gateway.Attachments, func(a types.InternetGatewayAttachment) bool {
@@ -235,19 +244,16 @@ func (n *network) makeSubnet(ctx context.Context) error {
 		VpcId: n.vpc.VpcId, CidrBlock: aws.String(n.w.Prefix.String()), AvailabilityZone: aws.String(zone),
 		TagSpecifications: specs(n.tags, types.ResourceTypeSubnet),
 	})
-	if code(err) == "InvalidSubnet.Conflict" {
-		// Made by an attempt before this one: the VPC is ours, and there is room for one.
-		return n.p.until(ctx, visible, func() (bool, error) {
-			all, err := n.p.subnets(ctx, append(named(n.w), ours)...)
-			return len(all) > 0, err
-		})
+	if err != nil && code(err) != "InvalidSubnet.Conflict" {
+		return err
 	}
-	return err
+	// In a conflict an attempt before this one made it: the VPC is ours, and there is room for one.
+	return shows(ctx, n.p, n.p.subnets, append(named(n.w), ours)...)
 }
 
 // makeInside makes the group that lets packets of the network in.
 func (n *network) makeInside(ctx context.Context) error {
-	id, err := n.p.ensureGroup(ctx, aws.ToString(n.vpc.VpcId), insideName, "Packets within the stack's network", n.w)
+	id, err := n.p.ensureGroup(ctx, aws.ToString(n.vpc.VpcId), insideName, "Packets within the network", n.w)
 	if err != nil {
 		return err
 	}

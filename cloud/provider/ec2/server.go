@@ -87,6 +87,7 @@ func (p *Provider) ensureServer(ctx context.Context, w *provider.Server) (provid
 type links struct {
 	stack   string
 	groups  []string // network's and firewall's
+	inside  bool     // the network's is among them
 	address string
 	volumes []string
 }
@@ -108,8 +109,8 @@ func (p *Provider) links(ctx context.Context, w *provider.Server, i *types.Insta
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range inside {
-		l.groups = append(l.groups, aws.ToString(g.GroupId))
+	if g := first(inside, func(g *types.SecurityGroup) *string { return g.GroupId }); g != nil {
+		l.groups, l.inside = append(l.groups, aws.ToString(g.GroupId)), true
 	}
 	if w.Firewall != "" {
 		all, err := p.groups(ctx, filter("group-id", w.Firewall))
@@ -176,7 +177,7 @@ func (p *Provider) request(ctx context.Context, w *provider.Server, l *links) (*
 	if err != nil {
 		return nil, err
 	}
-	if len(l.groups) == 0 {
+	if !l.inside {
 		return nil, fmt.Errorf("network %s is not whole yet: %w", w.Network, provider.ErrTemporary)
 	}
 	in := &api.RunInstancesInput{
@@ -298,6 +299,9 @@ func (p *Provider) whoHas(ctx context.Context, w *provider.Server, cause error) 
 		return err
 	}
 	for i := range all {
+		if bear(all[i].Tags, provider.Resource{Kind: provider.KindServer, Stack: w.Stack, Name: w.Name}) {
+			return errLate // it is this server, made by another process just now
+		}
 		if !isOver(&all[i]) {
 			return fmt.Errorf("%v belongs to %s: %w", w.Private, aws.ToString(all[i].InstanceId), provider.ErrTaken)
 		}

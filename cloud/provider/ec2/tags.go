@@ -40,7 +40,9 @@ func labels(w provider.Want) []types.Tag {
 	return append(all, tag(provider.LabelStack, stack))
 }
 
-func tag(key, value string) types.Tag { return types.Tag{Key: aws.String(key), Value: aws.String(value)} }
+func tag(key, value string) types.Tag {
+	return types.Tag{Key: aws.String(key), Value: aws.String(value)}
+}
 
 // value is a tag's value; empty where it is not there.
 func value(tags []types.Tag, key string) string {

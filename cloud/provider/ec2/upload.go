@@ -232,7 +232,7 @@ func (u *upload) read(ctx context.Context, contents io.ReaderAt, size int64) err
 			defer func() { free <- b }()
 			return u.put(gctx, index, b, sum)
 		})
-		if pending++; pending == wave {
+		if pending++; pending == u.p.wave {
 			if err := g.Wait(); err != nil {
 				return err
 			}
