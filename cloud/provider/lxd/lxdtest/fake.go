@@ -47,6 +47,13 @@ func NewFake() *Fake {
 	return &Fake{items: map[string]object{"/1.0/storage-pools/test": {"name": "test", "driver": "dir", "config": object{}}}}
 }
 
+// SetFault changes Fault while the fake is in use.
+func (f *Fake) SetFault(fault func(n int, r *http.Request) (code int, after bool)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Fault = fault
+}
+
 // Requests is how many there were.
 func (f *Fake) Requests() int {
 	f.mu.Lock()

@@ -52,7 +52,7 @@ func Start(t testing.TB, ca []byte) *Daemon {
 		}
 	}
 	sweep(t)
-	dir, err := os.MkdirTemp("/tmp", inside)
+	dir, err := os.MkdirTemp("/tmp", inside+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +117,11 @@ func (d *Daemon) wire() {
 func (d *Daemon) Lxc(args ...string) string {
 	d.t.Helper()
 	return d.run("ip", append([]string{"netns", "exec", d.Namespace(), "lxc"}, args...)...)
+}
+
+// Try is Lxc with an error for the caller.
+func (d *Daemon) Try(args ...string) (string, error) {
+	return d.try(3*time.Minute, "ip", append([]string{"netns", "exec", d.Namespace(), "lxc"}, args...)...)
 }
 
 // env is what the daemon and the client find each other by.
@@ -194,7 +199,7 @@ func empty(ns string) {
 		return
 	}
 	for _, f := range strings.Fields(string(out)) {
-		if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+		if pid, err := strconv.Atoi(f); err == nil && pid > 1 && pid != os.Getpid() {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -218,6 +223,13 @@ func sweep(t testing.TB) {
 		}
 		empty(name)
 		exec.Command("ip", "netns", "del", name).Run()
+		dirs, err := filepath.Glob("/tmp/" + inside + digits + "-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range dirs {
+			os.RemoveAll(dir)
+		}
 	}
 }
 

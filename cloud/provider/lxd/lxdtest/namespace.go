@@ -29,19 +29,25 @@ func Listen(namespace, address string) (l net.Listener, err error) {
 // within calls do on a thread that is in a namespace. A socket stays in that in which it was made; names are not
 // resolved in do, which would be done by another thread.
 func within(namespace string, do func()) error {
-	done := make(chan error)
-	go func() {
-		// The thread ends with the goroutine, which does not unlock it: nothing else ever runs in the namespace.
-		runtime.LockOSThread()
-		h, err := netns.GetFromName(namespace)
-		if err == nil {
-			err = netns.Set(h)
-			h.Close()
-		}
-		if err == nil {
-			do()
-		}
-		done <- err
-	}()
-	return <-done
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	h, err := netns.GetFromName(namespace)
+	if err == nil {
+		err = netns.Set(h)
+		h.Close()
+	}
+	if err == nil {
+		do()
+	}
+	// A thread that does not come back stays locked, and ends with its goroutine.
+	if back := netns.Set(home); back != nil {
+		return back
+	}
+	runtime.UnlockOSThread()
+	return err
 }

@@ -24,6 +24,21 @@ import (
 // /etc/griddle-image that says n. The template is what the virtual machines of make test are installed from.
 func Root(t testing.TB, n int) *provider.Image {
 	t.Helper()
+	from := template(t)
+	name := filepath.Join(t.TempDir(), fmt.Sprintf("root-%d.tar", n))
+	digest, size, err := shrink(from, name, n)
+	if err != nil {
+		t.Fatalf("making a root of %s: %v", from, err)
+	}
+	return &provider.Image{
+		Name: fmt.Sprintf("root-%d", n), Digest: digest, Format: provider.Tree, Arch: "amd64", Size: size,
+		Open: func() (provider.Contents, error) { return os.Open(name) },
+	}
+}
+
+// template is the path of the tests' template.
+func template(t testing.TB) string {
+	t.Helper()
 	cache := os.Getenv("XDG_CACHE_HOME")
 	if cache == "" {
 		home, err := os.UserHomeDir()
@@ -37,15 +52,7 @@ func Root(t testing.TB, n int) *provider.Image {
 		t.Fatalf("there is no template in %s/griddle: run make test or make demo once, which makes it", cache)
 	}
 	slices.Sort(all)
-	name := filepath.Join(t.TempDir(), fmt.Sprintf("root-%d.tar", n))
-	digest, size, err := shrink(all[0], name, n)
-	if err != nil {
-		t.Fatalf("making a root of %s: %v", all[0], err)
-	}
-	return &provider.Image{
-		Name: fmt.Sprintf("root-%d", n), Digest: digest, Format: provider.Tree, Arch: "amd64", Size: size,
-		Open: func() (provider.Contents, error) { return os.Open(name) },
-	}
+	return all[0]
 }
 
 // shrink writes the tar to from the compressed tar from.
