@@ -5,10 +5,8 @@ package audit_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -70,23 +68,6 @@ func newWorld(t *testing.T) *world {
 		Volumes: []secure.Volume{{Name: "data", Size: 1 << 30, Mount: "/srv"}},
 	}
 	return w
-}
-
-func newKey(t *testing.T) (string, ssh.Signer) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), signer
 }
 
 // seed renders the server's user-data and makes a disk of it.
