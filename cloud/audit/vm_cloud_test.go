@@ -70,8 +70,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// seed renders the server's user-data and makes a disk of it.
+// seed renders the server's user-data and makes a NoCloud disk of it.
 func (w *world) seed(instance string, more ...userdata.Part) string {
+	w.t.Helper()
+	return w.source(userdata.NoCloud, userdata.LabelNoCloud, instance, more...)
+}
+
+func (w *world) source(files func(userdata.Seed) ([]userdata.SeedFile, error), label, instance string, more ...userdata.Part) string {
 	w.t.Helper()
 	parts, err := w.server.Parts()
 	if err != nil {
@@ -90,14 +95,14 @@ func (w *world) seed(instance string, more ...userdata.Part) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	files, err := userdata.NoCloud(userdata.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
+	laid, err := files(userdata.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
 		Network: &userdata.Network{Interfaces: []userdata.Interface{{MAC: mac, Addresses: []netip.Prefix{
 			netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("fd00:99::2/64")}, Gateways: []netip.Addr{w.lan.Host.Addr()}}}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var iso bytes.Buffer
-	if err := userdata.ISO(&iso, userdata.LabelNoCloud, files); err != nil {
+	if err := userdata.ISO(&iso, label, laid); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.file(instance+".iso", iso.Bytes())
@@ -318,10 +323,11 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// TestLacking boots an image without nftables, and without a disk that is blank.
+// TestLacking boots an image without nftables, and without a disk that is blank, from a config drive.
 func TestLacking(t *testing.T) {
 	w := newWorld(t)
-	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}), w.seed("i-1"))
+	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}),
+		w.source(userdata.ConfigDrive, userdata.LabelConfigDrive, "i-1"))
 	if !strings.Contains(line, secure.Marker+"failed: web-1") {
 		t.Fatalf("the first boot: %s", line)
 	}
