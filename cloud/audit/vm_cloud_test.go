@@ -5,10 +5,8 @@ package audit_test
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -72,25 +70,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func newKey(t *testing.T) (string, ssh.Signer) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(block)), signer
+// seed renders the server's user-data and makes a NoCloud disk of it.
+func (w *world) seed(instance string, more ...userdata.Part) string {
+	w.t.Helper()
+	return w.source(userdata.NoCloud, userdata.LabelNoCloud, instance, more...)
 }
 
-// seed renders the server's user-data and makes a disk of it.
-func (w *world) seed(instance string, more ...userdata.Part) string {
+func (w *world) source(files func(userdata.Seed) ([]userdata.SeedFile, error), label, instance string, more ...userdata.Part) string {
 	w.t.Helper()
 	parts, err := w.server.Parts()
 	if err != nil {
@@ -109,14 +95,14 @@ func (w *world) seed(instance string, more ...userdata.Part) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	files, err := userdata.NoCloud(userdata.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
+	laid, err := files(userdata.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
 		Network: &userdata.Network{Interfaces: []userdata.Interface{{MAC: mac, Addresses: []netip.Prefix{
 			netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("fd00:99::2/64")}, Gateways: []netip.Addr{w.lan.Host.Addr()}}}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var iso bytes.Buffer
-	if err := userdata.ISO(&iso, userdata.LabelNoCloud, files); err != nil {
+	if err := userdata.ISO(&iso, label, laid); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.file(instance+".iso", iso.Bytes())
@@ -316,6 +302,9 @@ func TestServer(t *testing.T) {
 	w.run("sync")
 	g.Kill()
 
+	if err := os.Truncate(data, 3<<29); err != nil { // as if the provider had made the volume larger
+		t.Fatal(err)
+	}
 	socket := w.root("two", "symlink /etc/systemd/system/sockets.target.wants/ssh.socket /lib/systemd/system/ssh.socket",
 		"rm /etc/systemd/system/multi-user.target.wants/ssh.service", "rm /etc/systemd/system/sshd.service")
 	g, line = w.boot("two", append(append([]string{socket}, foreign...), data, w.seed("i-2"))...)
@@ -323,7 +312,7 @@ func TestServer(t *testing.T) {
 		t.Fatalf("the first boot of the new system: %s", line)
 	}
 	w.audit()
-	if got := w.run("cat /srv/kept; systemctl is-active ssh.socket"); got != "kept\nactive\n" {
+	if got := w.run("cat /srv/kept; systemctl is-active ssh.socket; test $(df --output=size -BM /srv | tail -1 | tr -d M) -gt 1300 && echo grown"); got != "kept\nactive\ngrown\n" {
 		t.Errorf("the new system has %q", got)
 	}
 	g.Kill()
@@ -334,10 +323,11 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// TestLacking boots an image without nftables, and without a disk that is blank.
+// TestLacking boots an image without nftables, and without a disk that is blank, from a config drive.
 func TestLacking(t *testing.T) {
 	w := newWorld(t)
-	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}), w.seed("i-1"))
+	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}),
+		w.source(userdata.ConfigDrive, userdata.LabelConfigDrive, "i-1"))
 	if !strings.Contains(line, secure.Marker+"failed: web-1") {
 		t.Fatalf("the first boot: %s", line)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 
 	"github.com/vishvananda/netns"
@@ -58,6 +59,12 @@ func (l *LAN) Close() error {
 	}
 	_, err := output(context.Background(), "ip", "netns", "delete", l.name)
 	return err
+}
+
+// Command returns a program that runs in the namespace, and ends with ctx.
+func (l *LAN) Command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	// ip-netns execs the program: the process ID stays the same.
+	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.name, program}, args...)...)
 }
 
 // In runs f on a thread that is in the namespace: sockets that it makes are there.

@@ -114,8 +114,8 @@ func literal(s string) bool {
 		return false
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(s, "\n"), "\n") {
-		// What a line of blanks, or tabs at its start, means is something YAML readers differ about.
-		if line != "" && (strings.Trim(line, " \t") == "" || line[0] == '\t' && strings.TrimLeft(line, "\t") == "") {
+		// YAML readers differ about blanks at a line's end.
+		if strings.HasSuffix(line, " ") || strings.HasSuffix(line, "\t") {
 			return false
 		}
 		for _, r := range line {

@@ -25,6 +25,9 @@ func (p place) entry(key string) place {
 	return place{p.pattern + ".*", p.shown + "[" + key + "]"}
 }
 
+// maxKey is the length of a key, as it is written, that PyYAML reads without marks of its own.
+const maxKey = 1000
+
 // normalizer copies what a caller gave, with one Go type for each kind of value, and checks what rules depend on.
 type normalizer struct{ left int }
 
@@ -35,6 +38,10 @@ func (n *normalizer) mapping(at place, m map[string]any, depth int) (map[string]
 		here := at.key(k)
 		if err := carried(k); err != nil {
 			errs = append(errs, fmt.Errorf("a key of %q: %w", at.shown, err))
+			continue
+		}
+		if len(scalar(k)) > maxKey {
+			errs = append(errs, fmt.Errorf("a key of %q has %d bytes", at.shown, len(k)))
 			continue
 		}
 		v, err := n.value(here, m[k], depth+1)

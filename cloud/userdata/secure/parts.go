@@ -114,6 +114,8 @@ func (s *Server) files() []userdata.File {
 		{Path: "/etc/ssh/sshd_config.d/00-griddle.conf", Content: []byte(s.sshdConfig())},
 		{Path: library + "first-boot", Content: firstBoot, Mode: 0o755},
 		{Path: library + "first-boot.conf", Content: []byte(s.settings())},
+		// Debian's unit takes all rules away when it stops, which it does early when the system goes down.
+		{Path: "/etc/systemd/system/nftables.service.d/griddle.conf", Content: []byte("[Service]\nExecStop=\n")},
 		{Path: "/etc/systemd/system/griddle-first-boot.service", Content: []byte(`[Unit]
 Description=Report how the first boot went
 After=cloud-final.service

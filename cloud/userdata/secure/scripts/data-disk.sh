@@ -37,8 +37,8 @@ why() {
 	# The first copy of an ext4's superblock, and places all over the disk.
 	[ "$size" -lt 134283264 ] || cmp -s -n 65536 -i 134217728:0 "$1" /dev/zero || { echo "has data"; return; }
 	i=1
-	while [ $i -lt 32 ]; do
-		cmp -s -n 65536 -i $((size / 32 * i)):0 "$1" /dev/zero || { echo "has data"; return; }
+	while [ $i -lt 16 ]; do
+		cmp -s -n 65536 -i $((size / 16 * i)):0 "$1" /dev/zero || { echo "has data"; return; }
 		i=$((i + 1))
 	done
 }
@@ -108,4 +108,4 @@ mkdir -p "$mountpoint"
 systemctl daemon-reload 2>/dev/null
 mount "$mountpoint" || mountpoint -q "$mountpoint" || die "$disk cannot be mounted"
 # The provider may have made the volume larger.
-resize2fs "$disk" >/dev/null 2>&1 || die "$disk: growing its filesystem failed"
+said=$(resize2fs "$disk" 2>&1) || die "$disk: growing its filesystem failed:" $said

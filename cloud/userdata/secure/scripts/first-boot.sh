@@ -105,6 +105,11 @@ environment() {
 	} >/etc/environment.new && mv /etc/environment.new /etc/environment
 }
 
+# consoles are all that the kernel writes to; a container sees those of its host there.
+consoles() {
+	systemd-detect-virt --container --quiet && echo console || cat /sys/class/tty/console/active || echo console
+}
+
 report() {
 	case $(cloud-init status 2>&1) in
 	*done*) ;;
@@ -114,10 +119,12 @@ report() {
 	[ ! -s $state/failed ] || said=failed
 	{ echo $said && cat $state/failed 2>/dev/null; } >$state/first-boot.new
 	sync $state/first-boot.new && mv $state/first-boot.new $state/first-boot && sync $state
-	{
-		echo "griddle: first boot $said: $(hostname)"
-		sed 's/^/griddle: /' $state/failed 2>/dev/null
-	} | tee /dev/kmsg >/dev/console 2>/dev/null
+	for console in $(consoles); do
+		{
+			echo "griddle: first boot $said: $(hostname)"
+			sed 's/^/griddle: /' $state/failed 2>/dev/null
+		} >"/dev/$console"
+	done
 	[ $said = done ]
 }
 
