@@ -161,7 +161,8 @@ func (r *run) bringKeeps(ctx context.Context) error {
 	}
 	all = slices.DeleteFunc(all, func(w provider.Want) bool {
 		kind, _, name := w.Identity()
-		return r.steps[thing{kind, name}].Do == Nothing
+		there, _ := r.resource(kind, name)
+		return r.steps[thing{kind, name}].Do == Nothing && there.State != provider.Pending
 	})
 	return each(ctx, r.settings.Parallel, false, all, func(ctx context.Context, w provider.Want) error {
 		kind, _, name := w.Identity()

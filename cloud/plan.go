@@ -76,7 +76,8 @@ type planner struct {
 	plan     *Plan
 	have     map[thing]provider.Resource
 	declared map[thing]bool
-	network  Do // of the network: what stands in a new one is new
+	network  Do                // of the network: what stands in a new one is new
+	firewall map[string]string // name of that of each server
 }
 
 // thing names a resource within a stack.

@@ -69,6 +69,8 @@ func (p *planner) image(digest, version string) (do Do, why, id string) {
 		return Create, "the provider has it no more", ""
 	case p.Images[i].State == provider.Failed:
 		return Replace, "it failed: " + p.Images[i].Reason, p.Images[i].ID
+	case p.Images[i].State == provider.Pending:
+		return Create, "its upload was not seen to the end", p.Images[i].ID
 	}
 	return Nothing, "", p.Images[i].ID
 }
@@ -88,6 +90,7 @@ func (p *planner) ground() error {
 		return nil
 	}
 	rules, of := firewalls(p.s)
+	p.firewall = of
 	var faults []error
 	for _, v := range p.s.Servers {
 		name := of[v.Name]

@@ -100,6 +100,10 @@ func (p *planner) server(v stack.Server, want Spec) (Do, string) {
 	case old == nil || old.Phase != Booted:
 		return Change, "its first boot was not seen to the end"
 	}
+	f := thing{provider.KindFirewall, p.firewall[v.Name]}
+	if p.declared[f] && (old.Firewall != f.name || p.have[f].ID == "") {
+		return Change, "it gets firewall " + f.name
+	}
 	return p.bound(v, r)
 }
 

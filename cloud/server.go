@@ -103,6 +103,17 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if got, err = r.settled(ctx, w, got); err != nil {
 		return err
 	}
+	err = r.rec.change(func(s *State) {
+		_, firewall := firewalls(r.s)
+		k := s.Servers[v.Name]
+		k.Firewall = firewall[v.Name]
+		if k.Made == nil {
+			k.Made = r.madeFrom(got)
+		}
+	})
+	if err != nil {
+		return err
+	}
 	started := false
 	if got.State == provider.Stopped {
 		r.say("server %s is started", v.Name)
@@ -120,13 +131,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if err := r.firstBoot(ctx, v, got); err != nil {
 		return err
 	}
-	return r.rec.change(func(s *State) {
-		k := s.Servers[v.Name]
-		k.Phase = Booted
-		if k.Made == nil {
-			k.Made = r.madeFrom(got)
-		}
-	})
+	return r.rec.change(func(s *State) { s.Servers[v.Name].Phase = Booted })
 }
 
 // madeFrom is what can be told of a server that somebody else made.

@@ -62,11 +62,12 @@ const (
 
 // ServerState is one server.
 type ServerState struct {
-	Role    string     `json:"role,omitempty"`
-	Private netip.Addr `json:"private"`
-	Phase   Phase      `json:"phase"`
-	Spec    *Spec      `json:"spec,omitempty"` // nil where it was adopted: nobody knows
-	Made    *Made      `json:"made,omitempty"`
+	Role     string     `json:"role,omitempty"`
+	Private  netip.Addr `json:"private"`
+	Phase    Phase      `json:"phase"`
+	Firewall string     `json:"firewall,omitempty"` // name of the one that it was given
+	Spec     *Spec      `json:"spec,omitempty"`     // nil where it was adopted: nobody knows
+	Made     *Made      `json:"made,omitempty"`
 }
 
 // Spec is what a declaration says that only a new server can have. Where it differs, the server is replaced.

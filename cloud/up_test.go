@@ -15,7 +15,9 @@ func TestUp(t *testing.T) {
 		b := newBench(t)
 		b.sh.boot["worker-1"] = 3
 		golden(t, "plan-new.txt", b.planned(t, demo(), false))
-		b.up(t, demo())
+		one := demo()
+		one.Settings.Parallel = 1 // for the order of lines
+		b.up(t, one)
 		golden(t, "up.txt", b.output())
 		golden(t, "standing.txt", standing(b.m))
 		w, _ := b.m.Server("demo", "worker-2")
