@@ -20,7 +20,7 @@ type catalogImages struct {
 	dir string
 }
 
-// Resolve implements cloud.Images: versions are full references.
+// Resolve implements cloud.Images: versions are references without an architecture.
 func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, error) {
 	r, err := imagestore.ParseRef(ref)
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, 
 	if found.Arch != arch {
 		return "", fmt.Errorf("the image %s is for %s, and the server for %s", found.Ref, found.Arch, arch)
 	}
-	return found.Ref, nil
+	return found.Template + ":" + found.Version, nil
 }
 
 // Build implements cloud.Images.
@@ -49,6 +49,7 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	if err != nil {
 		return provider.Image{}, err
 	}
+	ref.Arch = arch
 	st, err := openStore(c.g.e, c.g.store, false)
 	if err != nil {
 		return provider.Image{}, err
