@@ -159,7 +159,7 @@ func (w *world) boot(name string, disks ...string) (*guesttest.Guest, string) {
 			w.t.Logf("console of %s:\n%s", name, g.Console())
 		}
 	})
-	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 40*time.Minute)
 	defer cancel()
 	line, err := g.Wait(ctx, secure.Marker)
 	if err != nil {
@@ -268,7 +268,7 @@ func TestServer(t *testing.T) {
 		t.Log(got)
 	}
 	w.run("echo kept | sudo tee /srv/kept; sync; sudo systemctl reboot")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
 	if _, err := g.Wait(ctx, "Linux version"); err != nil {
 		t.Fatal(err)
