@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -112,14 +113,16 @@ func server(t *testing.T, config, shadow string) audit.Target {
 		t.Fatal(err)
 	}
 	cmd := lan.Command(ctx, "unshare", "--mount", "sh", "-c", rig, "sh", dir, config, shadow)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := cmd.StderrPipe()
+	stderr, writer := io.Pipe()
+	cmd.Stderr = writer
+	done, err := guesttest.Hold(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	go func() {
+		<-done
+		_ = writer.Close()
+	}()
 	listening := make(chan bool)
 	ended := make(chan struct{})
 	var said []string
@@ -135,7 +138,6 @@ func server(t *testing.T, config, shadow string) audit.Target {
 	t.Cleanup(func() {
 		cancel()
 		<-ended
-		_ = cmd.Wait() // it was killed
 		if t.Failed() {
 			t.Logf("sshd:\n%s", strings.Join(said, "\n"))
 		}

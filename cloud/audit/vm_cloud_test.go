@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -160,7 +159,7 @@ func (w *world) boot(name string, disks ...string) (*guesttest.Guest, string) {
 			w.t.Logf("console of %s:\n%s", name, g.Console())
 		}
 	})
-	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 40*time.Minute)
 	defer cancel()
 	line, err := g.Wait(ctx, secure.Marker)
 	if err != nil {
@@ -230,20 +229,6 @@ func (w *world) run(command string) string {
 	return string(out)
 }
 
-func digest(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))
-}
-
 // TestServer boots a server, audits it, boots it again, and gives it a new system in which sshd is socket-activated:
 // it keeps its data disk, and disks with data are never touched.
 func TestServer(t *testing.T) {
@@ -259,7 +244,7 @@ func TestServer(t *testing.T) {
 	data := w.disk("data.raw", 1<<30, nil)
 	before := map[string]string{}
 	for _, f := range foreign {
-		before[f] = digest(t, f)
+		before[f] = guesttest.Digest(t, f)
 	}
 	content := make([]byte, 3000)
 	if _, err := rand.Read(content); err != nil {
@@ -283,7 +268,7 @@ func TestServer(t *testing.T) {
 		t.Log(got)
 	}
 	w.run("echo kept | sudo tee /srv/kept; sync; sudo systemctl reboot")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
 	if _, err := g.Wait(ctx, "Linux version"); err != nil {
 		t.Fatal(err)
@@ -317,7 +302,7 @@ func TestServer(t *testing.T) {
 	}
 	g.Kill()
 	for _, f := range foreign {
-		if digest(t, f) != before[f] {
+		if guesttest.Digest(t, f) != before[f] {
 			t.Errorf("%s was written to", f)
 		}
 	}

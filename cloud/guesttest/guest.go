@@ -9,10 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 )
 
 // Config is a guest's hardware.
@@ -27,7 +25,7 @@ type Config struct {
 // Guest is a virtual machine.
 type Guest struct {
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and made anew, when a line came
@@ -57,27 +55,17 @@ func Start(ctx context.Context, lan *LAN, image *Image, c Config) (*Guest, error
 		}
 		args = append(args, "-drive", drive)
 	}
-	g := &Guest{cmd: exec.CommandContext(ctx, "ip", args...), done: make(chan struct{}), changed: make(chan struct{})}
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	g := &Guest{cmd: exec.CommandContext(ctx, "ip", args...), changed: make(chan struct{})}
 	reader, writer := io.Pipe()
 	g.cmd.Stdout, g.cmd.Stderr = io.MultiWriter(log, writer), io.MultiWriter(log, writer)
-	started := make(chan error)
-	go func() {
-		// The kernel sends Pdeathsig when the thread ends that started the process, so the thread stays.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer log.Close()
-		err := g.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = g.cmd.Wait()
-			close(g.done)
-		}
-		_ = writer.Close()
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
+	if g.done, err = Hold(g.cmd); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Name, err), log.Close())
 	}
+	go func() {
+		<-g.done
+		_ = writer.Close()
+		_ = log.Close()
+	}()
 	go g.read(reader)
 	return g, nil
 }

@@ -1,14 +1,14 @@
 package secure_test
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"griddle/cloud/guesttest"
 )
 
 // script makes loop devices of the images named, and runs the data-disk script for them alone, in a mount namespace
@@ -67,20 +67,6 @@ func image(t *testing.T, dir, name string, size int64, change ...string) string 
 	return p
 }
 
-func digest(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))
-}
-
 // TestDataDisk: one blank disk is taken, and every other one is byte for byte what it was.
 func TestDataDisk(t *testing.T) {
 	dir, label := t.TempDir(), fmt.Sprintf("gd-%d-", os.Getpid())
@@ -103,12 +89,12 @@ func TestDataDisk(t *testing.T) {
 	var images []string
 	before := map[string]string{}
 	for p := range used {
-		images, before[p] = append(images, p), digest(t, p)
+		images, before[p] = append(images, p), guesttest.Digest(t, p)
 	}
 	unharmed := func() {
 		t.Helper()
 		for p, want := range before {
-			if digest(t, p) != want {
+			if guesttest.Digest(t, p) != want {
 				t.Errorf("%s was written to", filepath.Base(p))
 			}
 		}
@@ -139,12 +125,12 @@ func TestDataDisk(t *testing.T) {
 
 	// Another system finds its disk again with what was on it, and does not take a blank one.
 	third := image(t, dir, "blank-third", 300)
-	blank := digest(t, third)
+	blank := guesttest.Digest(t, third)
 	out, err = mount(t, label+"1", 0, append(all, third)...)
 	if err != nil || !strings.HasPrefix(out, large+"\n") || !strings.Contains(out, "kept\n") {
 		t.Errorf("with the disk of before: %v: %s, want it with its file", err, out)
 	}
-	if digest(t, third) != blank {
+	if guesttest.Digest(t, third) != blank {
 		t.Error("the blank disk was written to")
 	}
 	unharmed()
