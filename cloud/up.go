@@ -130,6 +130,7 @@ func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Opt
 	if r.s, err = scaled(s, in.State.Scale); err != nil {
 		return r.plan, err
 	}
+	r.rules, r.firewall = firewalls(r.s)
 	r.steps = r.plan.steps()
 	for _, v := range in.Have {
 		r.know(v)
