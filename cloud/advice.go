@@ -27,6 +27,10 @@ func Advice(err error) string {
 		return "something that griddle did not make has the name: rename or remove it at the provider, or give the stack another name"
 	case errors.Is(err, provider.ErrUnsupported), errors.Is(err, provider.ErrInvalid):
 		return "change the stack file, " + again
+	case errors.Is(err, ErrFirstBoot):
+		return "log in and read /var/log/cloud-init-output.log; change the stack file, or have the server rebuilt, " + again
+	case errors.Is(err, ErrLate):
+		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
 	case errors.Is(err, provider.ErrTemporary):
 		return "wait until the provider answers again, " + again
 	}

@@ -19,6 +19,9 @@ const (
 	lastKnock  = 10 * time.Second
 )
 
+// ErrFirstBoot says that a server runs, and cloud-init failed in it.
+var ErrFirstBoot = errors.New("its first boot failed")
+
 // maxOutput is how long an output may be, in bytes.
 const maxOutput = 64 << 10
 
@@ -52,7 +55,7 @@ func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resourc
 		return errors.New("its image has no cloud-init")
 	default:
 		r.log.Error("cloud-init failed", "server", v.Name, "exit", exit, "status", text)
-		return fmt.Errorf("its first boot failed (cloud-init status: exit %d): %s", exit, lastLine(text))
+		return fmt.Errorf("%w (cloud-init status: exit %d): %s", ErrFirstBoot, exit, lastLine(text))
 	}
 	r.say("server %s is up", v.Name)
 	return nil
@@ -113,7 +116,7 @@ func (r *run) bringOutputs(ctx context.Context, role, first string) error {
 }
 
 func (r *run) bringOutput(ctx context.Context, role, first string, at provider.Resource, o stack.Output) error {
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, fmt.Errorf("not within %v", r.settings.Call))
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
 	defer stop()
 	sudo := ""
 	for _, u := range r.s.Users {

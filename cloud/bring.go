@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"griddle/cloud/provider"
@@ -78,7 +79,7 @@ func (r *run) bringImage(ctx context.Context, step Step, version, arch string, h
 		return "", "", err
 	}
 	if got.State != provider.Ready {
-		within, stop := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+		within, stop := context.WithTimeoutCause(ctx, limit, late(limit))
 		defer stop()
 		w := newWatch(r.c.Provider, "", r.call())
 		err = w.until(within, thing{provider.KindImage, got.Name}, func(v provider.Resource, there bool) (bool, error) {
@@ -113,17 +114,16 @@ func (r *run) bringGround(ctx context.Context) error {
 	if _, no := lacks[provider.KindFirewall]; no {
 		return nil
 	}
-	rules, _ := firewalls(r.s)
 	// All are given their rules again: what was changed by hand at the provider cannot be seen.
-	return each(ctx, r.settings.Parallel, false, slices.Sorted(maps.Keys(rules)), func(ctx context.Context, name string) error {
-		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: rules[name]}); err != nil {
+	return each(ctx, r.settings.Parallel, false, slices.Sorted(maps.Keys(r.rules)), func(ctx context.Context, name string) error {
+		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
 			return err
 		}
 		return r.rec.change(func(s *State) {
 			if s.Firewalls == nil {
 				s.Firewalls = make(map[string]string)
 			}
-			s.Firewalls[name] = digestOf(rules[name])
+			s.Firewalls[name] = digestOf(r.rules[name])
 		})
 	})
 }
@@ -169,8 +169,14 @@ func (r *run) bringKeeps(ctx context.Context) error {
 		if do := r.steps[thing{kind, name}].Do; do == Create {
 			r.say("%s %s is made", kind, name)
 		}
-		_, err := r.replaced(ctx, w)
-		return err
+		if _, err := r.replaced(ctx, w); err != nil {
+			return err
+		}
+		return r.rec.change(func(s *State) {
+			if i, known := slices.BinarySearch(s.Kept, string(kind)+" "+name); !known {
+				s.Kept = slices.Insert(s.Kept, i, string(kind)+" "+name)
+			}
+		})
 	})
 }
 
@@ -211,12 +217,14 @@ func (r *run) forgetUndeclared() error {
 			return fmt.Errorf("forgetting server %s: %w", name, err)
 		}
 	}
-	rules, _ := firewalls(r.s)
 	return r.rec.change(func(s *State) {
 		for _, name := range gone {
 			delete(s.Servers, name)
 		}
-		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return rules[name] == nil })
+		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool {
+			return strings.HasPrefix(v, "address ") && r.steps[thing{provider.KindAddress, v[len("address "):]}].Do == Remove
+		})
+		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return r.rules[name] == nil })
 		maps.DeleteFunc(s.Images, func(key string, _ ImageState) bool {
 			return !slices.ContainsFunc(r.s.Servers, func(v stack.Server) bool { return imageKey(v) == key })
 		})

@@ -114,8 +114,8 @@ type shell struct {
 	m     *providertest.Memory
 	mu    sync.Mutex
 	ran   []string
-	boot  map[string]int                              // how often a server has to be asked until it answers
-	exits map[string]int                              // of cloud-init, by server
+	boot  map[string]int                               // how often a server has to be asked until it answers
+	exits map[string]int                               // of cloud-init, by server
 	hook  func(t Target, command string) (bool, error) // may answer in its place
 }
 

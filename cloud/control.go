@@ -49,7 +49,7 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 	for _, g := range groups {
 		err := r.do(ctx, string(a)+" "+groupTitle(g.role), func(ctx context.Context) error {
 			return each(ctx, r.settings.Parallel, false, g.servers, func(ctx context.Context, v provider.Resource) error {
-				within, stop := context.WithTimeoutCause(ctx, r.settings.Server, fmt.Errorf("not within %v", r.settings.Server))
+				within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
 				defer stop()
 				got, err := r.control(within, v, a)
 				if err != nil {

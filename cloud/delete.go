@@ -141,6 +141,7 @@ func (r *run) reserve() error {
 	}
 	err := r.rec.change(func(s *State) {
 		s.Firewalls, s.Outputs = nil, nil
+		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool { return strings.HasPrefix(v, "address ") })
 		for _, v := range s.Servers {
 			v.Phase, v.Spec, v.Made = Reserved, nil, nil
 		}

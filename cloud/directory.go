@@ -91,21 +91,36 @@ type record struct {
 	dir directory
 	mu  sync.Mutex
 	s   *State
+	n   int // changes so far
+
+	saving sync.Mutex
+	saved  int // of the changes, those that are on disk
 }
 
-// change changes the state and saves it; it returns when that is durable. After an error nobody may go on: what the provider
-// is asked for next would be known to nobody.
+// change changes the state and saves it; it returns when that is durable. What several change while the file is written is saved at
+// once. After an error nobody may go on: what the provider is asked for next would be known to nobody.
 func (r *record) change(f func(*State)) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	f(r.s)
+	r.n++
+	mine := r.n
+	r.mu.Unlock()
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	if r.saved >= mine {
+		return nil
+	}
+	r.mu.Lock()
+	n := r.n
 	b, err := r.s.Encode()
+	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	if err := r.dir.disk.Replace(r.dir.state(), b, 0o600); err != nil {
 		return fmt.Errorf("saving the state: %w", err)
 	}
+	r.saved = n
 	return nil
 }
 

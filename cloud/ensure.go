@@ -38,7 +38,7 @@ func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, er
 	if err != nil || got.State == provider.Ready {
 		return got, err
 	}
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, fmt.Errorf("not within %v", r.settings.Call))
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
 	defer stop()
 	return r.settled(within, w, got)
 }
@@ -75,7 +75,7 @@ func (r *run) remove(ctx context.Context, v provider.Resource) error {
 	if err != nil {
 		return err
 	}
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, fmt.Errorf("not within %v", r.settings.Call))
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
 	defer stop()
 	if err := r.watch.gone(within, v); err != nil {
 		return err

@@ -52,7 +52,7 @@ func TestFaults(t *testing.T) {
 			b.m.Before = providertest.FailOn(on("ensure network demo/net"), 1, &provider.Retry{After: 20 * time.Minute, Err: errors.New("429 Too Many Requests")})
 		}, want: provider.ErrTemporary},
 		{name: "does not answer", do: func(b *bench) { b.m.Before = providertest.Hang(on("ensure server demo/head-1")) },
-			mend: func(b *bench) { b.m.Before = nil }, want: context.DeadlineExceeded},
+			mend: func(b *bench) { b.m.Before = nil }, want: ErrLate},
 		{name: "credentials expire", do: func(b *bench) {
 			b.m.Before = providertest.FailOn(func(c providertest.Call) bool { return strings.HasPrefix(c.String(), "ensure server demo/worker") }, 9, fmt.Errorf("401 Unauthorized: %w", provider.ErrCredentials))
 		}, mend: func(b *bench) { b.m.Before = nil }, want: provider.ErrCredentials},
@@ -64,9 +64,9 @@ func TestFaults(t *testing.T) {
 		{name: "server fails always", do: func(b *bench) { b.m.After = failServer(b.m, "worker-1", 99) },
 			mend: func(b *bench) { b.m.After = nil }, want: errAny},
 		{name: "first boot fails", do: func(b *bench) { b.sh.exits["worker-1"] = 1 },
-			mend: func(b *bench) { b.sh.exits["worker-1"] = 0 }, want: errAny},
+			mend: func(b *bench) { b.sh.exits["worker-1"] = 0 }, want: ErrFirstBoot},
 		{name: "ssh never answers", do: func(b *bench) { b.sh.boot["worker-1"] = 1000 },
-			mend: func(b *bench) { b.sh.boot["worker-1"] = 0 }, want: errAny},
+			mend: func(b *bench) { b.sh.boot["worker-1"] = 0 }, want: ErrLate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

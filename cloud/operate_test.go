@@ -160,6 +160,9 @@ func TestChanged(t *testing.T) {
 		{"server goes", func(s *stack.Stack) { s.Servers, s.Roles[1].Count = s.Servers[:2], 1 }, true},
 		{"network", func(s *stack.Stack) { s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24") }, false},
 		{"address", func(s *stack.Stack) { s.Servers[2].Address = netip.MustParseAddr("10.77.0.11") }, false},
+		{"address of another", func(s *stack.Stack) {
+			s.Servers[1].Address, s.Servers[2].Address = netip.MustParseAddr("10.77.0.12"), netip.MustParseAddr("10.77.0.11")
+		}, false},
 		{"secret of the environment", func(s *stack.Stack) { s.Secrets[1] = stack.Secret{Name: "api", Generate: 8} }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -76,8 +76,9 @@ type planner struct {
 	plan     *Plan
 	have     map[thing]provider.Resource
 	declared map[thing]bool
-	network  Do                // of the network: what stands in a new one is new
-	firewall map[string]string // name of that of each server
+	bind     map[string][]string // volumes, by the ID of the server that they are bound to
+	network  Do                  // of the network: what stands in a new one is new
+	firewall map[string]string   // name of that of each server
 }
 
 // thing names a resource within a stack.
@@ -97,8 +98,12 @@ func Decide(in Input) (*Plan, error) {
 	for _, r := range in.Have {
 		p.have[thing{r.Kind, r.Name}] = r
 	}
+	p.bind = make(map[string][]string)
 	taken := make(map[netip.Addr]string)
 	for _, r := range in.Have {
+		if r.Kind == provider.KindVolume {
+			p.bind[r.Bound] = append(p.bind[r.Bound], r.Name)
+		}
 		if r.Kind == provider.KindServer && r.Private.IsValid() {
 			taken[r.Private] = r.Name
 		}

@@ -45,7 +45,7 @@ func (p *planner) images() error {
 // shown is how an image is called whose version an adopted stack does not know.
 func shown(version, digest string) string {
 	if version == "" {
-		return digest
+		return digest[:min(len(digest), 19)] // as many digits as people compare
 	}
 	return version
 }
@@ -147,7 +147,7 @@ func (p *planner) keeps() error {
 		do, why := Nothing, ""
 		switch {
 		case !there || r.State == provider.Removing:
-			do, why = Create, missing(r.State, p.made(v.Name))
+			do, why = Create, missing(r.State, p.kept(provider.KindAddress, v.Name))
 		case r.State == provider.Failed && r.Bound == "":
 			do, why = Replace, "it failed: "+r.Reason
 		case r.Want != "" && r.Want != w.Fingerprint():
@@ -163,7 +163,9 @@ func (p *planner) keeps() error {
 			do, why := Nothing, ""
 			switch {
 			case !there || r.State == provider.Removing:
-				do, why = Create, missing(r.State, p.made(v.Name))
+				if do, why = Create, missing(r.State, p.kept(provider.KindVolume, name)); why != "" {
+					p.note("volume %s is gone: the new one has none of its data", name)
+				}
 			case r.State == provider.Failed:
 				faults = append(faults, fmt.Errorf("volume %s failed: %s; it may have data, and is not replaced: remove it at the provider if it has none", name, r.Reason))
 			case r.Size < d.Size:
@@ -175,6 +177,11 @@ func (p *planner) keeps() error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// kept says whether an address or a volume was made before.
+func (p *planner) kept(kind provider.Kind, name string) bool {
+	return slices.Contains(p.State.Kept, string(kind)+" "+name)
 }
 
 // made says whether a server was made before.

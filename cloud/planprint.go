@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"griddle/cloud/provider"
 )
 
 // Print writes the plan for people: a line for each step that does something, then what it comes to. all adds those that do nothing.
@@ -13,7 +11,9 @@ func (p *Plan) Print(w io.Writer, all bool) error {
 	var b strings.Builder
 	wide := 0
 	for _, s := range p.Steps {
-		wide = max(wide, len(s.Kind)+1+len(s.Name))
+		if s.Do != Nothing || all {
+			wide = max(wide, len(s.Kind)+1+len(s.Name))
+		}
 	}
 	for _, s := range p.Steps {
 		if s.Do == Nothing && !all {
@@ -54,14 +54,4 @@ func (p *Plan) steps() map[thing]Step {
 		out[thing{s.Kind, s.Name}] = s
 	}
 	return out
-}
-
-// do says what is done with a thing.
-func (p *Plan) do(kind provider.Kind, name string) Do {
-	for _, s := range p.Steps {
-		if s.Kind == kind && s.Name == name {
-			return s.Do
-		}
-	}
-	return ""
 }

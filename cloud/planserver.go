@@ -144,9 +144,9 @@ func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
 			return Change, "it gets volume " + d.Name
 		}
 	}
-	for _, d := range p.Have {
-		if d.Kind == provider.KindVolume && d.Bound == r.ID && !want[d.Name] {
-			return Change, "volume " + d.Name + " is taken away"
+	for _, name := range p.bind[r.ID] {
+		if !want[name] {
+			return Change, "volume " + name + " is taken away"
 		}
 	}
 	return Nothing, ""

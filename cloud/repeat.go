@@ -41,10 +41,10 @@ func (r repeater) do(ctx context.Context, what string, f func(context.Context) e
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
 		if within.Err() != nil {
-			return fmt.Errorf("%s: not within %v: %w", what, r.limit, err)
+			return fmt.Errorf("%s: %w: %w", what, late(r.limit), err)
 		}
 		if !errors.Is(err, provider.ErrTemporary) {
-			return fmt.Errorf("%s: %w", what, err)
+			return err // it says what was asked: see provider.Provider
 		}
 		wait := pause(try, r.jitter)
 		var asked *provider.Retry
@@ -71,6 +71,12 @@ func pause(try int, jitter func() float64) time.Duration {
 	}
 	return most/2 + time.Duration(jitter()*float64(most/2))
 }
+
+// ErrLate says that something took longer than the stack's settings allow.
+var ErrLate = errors.New("it took too long")
+
+// late is an ErrLate that says how long was waited.
+func late(d time.Duration) error { return fmt.Errorf("not within %v: %w", d, ErrLate) }
 
 // sleep waits, or returns why ctx ended.
 func sleep(ctx context.Context, d time.Duration) error {

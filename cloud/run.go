@@ -26,6 +26,8 @@ type run struct {
 	settings stack.Settings
 	rec      *record
 	v        *vault
+	rules    map[string][]provider.Rule // of each firewall
+	firewall map[string]string          // name of that of each server
 	watch    *watch
 	plan     *Plan
 	steps    map[thing]Step

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -54,7 +55,7 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 		r.say("server %s is made anew: %s", v.Name, step.Why)
 	}
 	for try := 1; ; try++ {
-		within, stop := context.WithTimeoutCause(ctx, r.settings.Server, fmt.Errorf("not within %v", r.settings.Server))
+		within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
 		err := r.bringOnce(within, v, do)
 		stop()
 		var failed *failure
@@ -62,7 +63,10 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 			r.console(ctx, failed.r)
 		}
 		if failed == nil || try == tries {
-			if err != nil {
+			switch {
+			case failed != nil:
+				return fmt.Errorf("%w: %d times", err, try)
+			case err != nil:
 				return fmt.Errorf("server %s: %w", v.Name, err)
 			}
 			return nil
@@ -91,6 +95,9 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		return err
 	}
 	if do != Change {
+		if err := r.vacate(ctx, v.Name, w.Private); err != nil {
+			return err
+		}
 		r.say("server %s is made", v.Name)
 	}
 	got, err := r.ensure(ctx, w, r.settings.Call)
@@ -104,9 +111,8 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		return err
 	}
 	err = r.rec.change(func(s *State) {
-		_, firewall := firewalls(r.s)
 		k := s.Servers[v.Name]
-		k.Firewall = firewall[v.Name]
+		k.Firewall = r.firewall[v.Name]
 		if k.Made == nil {
 			k.Made = r.madeFrom(got)
 		}
@@ -132,6 +138,23 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		return err
 	}
 	return r.rec.change(func(s *State) { s.Servers[v.Name].Phase = Booted })
+}
+
+// vacate removes the server that still has the address, where it is to be replaced or removed anyway. In its turn it is made with another.
+func (r *run) vacate(ctx context.Context, name string, a netip.Addr) error {
+	r.mu.Lock()
+	var holder *provider.Resource
+	for k, v := range r.found {
+		if do := r.steps[k].Do; k.kind == provider.KindServer && k.name != name && v.Private == a && (do == Replace || do == Remove) {
+			holder = &v
+		}
+	}
+	r.mu.Unlock()
+	if holder == nil {
+		return nil
+	}
+	r.say("server %s is removed: %s gets its address", holder.Name, name)
+	return r.remove(ctx, *holder)
 }
 
 // madeFrom is what can be told of a server that somebody else made.
@@ -184,10 +207,9 @@ func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Serve
 }
 
 func (r *run) want(v stack.Server, m *Made, data []byte) (*provider.Server, error) {
-	_, firewall := firewalls(r.s)
 	w := &provider.Server{
 		Stack: r.s.Name, Name: v.Name, Role: v.Role, Image: m.Image, Size: v.Size, Disk: v.Disk, Key: m.Key, Network: m.Network,
-		Private: r.plan.private[v.Name], Firewall: r.id(provider.KindFirewall, firewall[v.Name]), UserData: data, SSH: sshPort(r.s.SSH), UEFI: v.UEFI,
+		Private: r.plan.private[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: sshPort(r.s.SSH), UEFI: v.UEFI,
 	}
 	if v.Public {
 		if w.Address = r.id(provider.KindAddress, v.Name); w.Address == "" {

@@ -33,6 +33,7 @@ type State struct {
 	Scale     map[string]int               `json:"scale,omitempty"`     // counts of roles in place of the declared ones
 	Images    map[string]ImageState        `json:"images,omitempty"`    // by reference@arch
 	Firewalls map[string]string            `json:"firewalls,omitempty"` // digest of the rules last given, by name
+	Kept      []string                     `json:"kept,omitempty"`      // addresses and volumes that were made, such as "volume web-1.data", in order
 	Servers   map[string]*ServerState      `json:"servers,omitempty"`   // by name
 	Outputs   map[string]map[string]string `json:"outputs,omitempty"`   // that are no secrets, by role and name
 }
