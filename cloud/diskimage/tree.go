@@ -44,17 +44,18 @@ type rules struct {
 
 // weaver copies an archive to another: the same tree, checked, in plain names, with files laid over it.
 type weaver struct {
-	out   *tar.Writer
-	rules rules
-	over  map[string]File // by name
-	found found
-	seen  map[string]byte   // type of each entry that was written, by name
-	links map[string]string // targets of the symlinks among them
-	swap  map[string]bool   // names that were left out since a file is laid over them
+	out    *tar.Writer
+	rules  rules
+	over   map[string]File // by name
+	buffer []byte
+	found  found
+	seen   map[string]byte   // type of each entry that was written, by name
+	links  map[string]string // targets of the symlinks among them
+	swap   map[string]bool   // names that were left out since a file is laid over them
 }
 
 func newWeaver(w io.Writer, r rules, files []File) *weaver {
-	v := &weaver{out: tar.NewWriter(w), rules: r, over: map[string]File{}, seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
+	v := &weaver{out: tar.NewWriter(w), rules: r, over: map[string]File{}, buffer: make([]byte, pieces), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
 	for _, f := range files {
 		v.over[f.name()] = f
 	}
@@ -218,7 +219,7 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 		return err
 	}
 	if out.Size > 0 {
-		if _, err := io.Copy(v.out, content); err != nil {
+		if _, err := io.CopyBuffer(onlyWriter{v.out}, onlyReader{content}, v.buffer); err != nil {
 			return err
 		}
 	}
@@ -357,3 +358,9 @@ func cleanName(s string) (string, error) {
 }
 
 func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
+
+// onlyReader and onlyWriter have no other methods, so that io.CopyBuffer uses the buffer that it is given.
+type (
+	onlyReader struct{ io.Reader }
+	onlyWriter struct{ io.Writer }
+)
