@@ -108,7 +108,7 @@ func TestUploadResumed(t *testing.T) {
 	}
 }
 
-// TestUploadSlow has requests for blocks throttled and lost: each is repeated by itself.
+// TestUploadThrottled has requests for blocks throttled and lost: each is repeated by itself.
 func TestUploadThrottled(t *testing.T) {
 	image, _ := disk(12, 0, 1, 2, 3, 4, 5, 6, 7)
 	f := ec2fake.New()
