@@ -228,3 +228,35 @@ func TestStuck(t *testing.T) {
 		t.Errorf("Ensure = %v, want ErrTemporary", err)
 	}
 }
+
+// TestFailedStart has LXD refuse to start a new instance: it stays, failed, until it is removed and built anew.
+func TestFailedStart(t *testing.T) {
+	f := lxdtest.NewFake()
+	f.Fault = func(_ int, r *http.Request) (int, bool) {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/state") {
+			return http.StatusBadRequest, false
+		}
+		return 0, false
+	}
+	p := open(t, serve(t, f))
+	for range 2 {
+		if err := bringUp(t.Context(), p); err == nil || !strings.Contains(err.Error(), "the server is failed") {
+			t.Fatalf("bringing up = %v, want it failed", err)
+		}
+	}
+	f.SetFault(nil)
+	all, err := p.List(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := all[len(all)-1]
+	if r.Kind != provider.KindServer || r.State != provider.Failed || !strings.Contains(r.Reason, "a fault of the test") {
+		t.Errorf("listed is %+v", r)
+	}
+	if err := p.Remove(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := bringUp(t.Context(), p); err != nil {
+		t.Error(err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"griddle/cloud/provider"
@@ -229,8 +230,19 @@ func (p *Provider) first(ctx context.Context, name string) error {
 		return err
 	}
 	reason := strings.ToValidUTF8(err.Error(), "?")
-	return change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
-		i.Config[keyFailed] = reason[:min(len(reason), 500)]
-		return true, nil
-	})
+	// LXD answers before it is done with what of the container came to be, and refuses to change it meanwhile.
+	for end := time.Now().Add(p.config.Patience); ; {
+		err := change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
+			i.Config[keyFailed] = reason[:min(len(reason), 500)]
+			return true, nil
+		})
+		if !errors.Is(err, provider.ErrTemporary) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
