@@ -65,7 +65,7 @@ func takeDown(ctx context.Context, p *lxd.Provider) error {
 	return errors.New("asked 40 times, and something is left")
 }
 
-// TestFaultsEverywhere has each request fail once, before and after LXD did its work: the same stack stands then, and
+// TestFaultsEverywhere has each request fail once: by an answer before LXD did anything, and by none after it did all; the same stack stands then, and
 // the same is gone.
 func TestFaultsEverywhere(t *testing.T) {
 	plain := lxdtest.NewFake()
@@ -80,36 +80,34 @@ func TestFaultsEverywhere(t *testing.T) {
 	left := plain.Paths()
 	requests := plain.Requests()
 	t.Logf("%d requests; %v", requests, want)
-	for _, code := range []int{http.StatusInternalServerError, -1} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d after=%v", code, after), func(t *testing.T) {
-				for at := range requests {
-					f := lxdtest.NewFake()
-					f.Slow = at % 3
-					f.Fault = func(n int, _ *http.Request) (int, bool) {
-						if n == at {
-							return code, after
-						}
-						return 0, false
+	for after, code := range map[bool]int{false: http.StatusInternalServerError, true: -1} {
+		t.Run(fmt.Sprintf("%d after=%v", code, after), func(t *testing.T) {
+			for at := range requests {
+				f := lxdtest.NewFake()
+				f.Slow = at % 3
+				f.Fault = func(n int, _ *http.Request) (int, bool) {
+					if n == at {
+						return code, after
 					}
-					c := serve(t, f)
-					p := open(t, c)
-					if err := bringUp(t.Context(), p); err != nil {
-						t.Fatalf("request %d failing: %v", at, err)
-					}
-					// The fingerprint of an image is its own, and so are all names.
-					if got := f.Paths(); !slices.Equal(got, want) {
-						t.Fatalf("request %d failing: there are %v, want %v", at, got, want)
-					}
-					if err := takeDown(t.Context(), p); err != nil {
-						t.Fatalf("request %d failing: %v", at, err)
-					}
-					if got := f.Paths(); !slices.Equal(got, left) {
-						t.Fatalf("request %d failing: left are %v, want %v", at, got, left)
-					}
+					return 0, false
 				}
-			})
-		}
+				c := serve(t, f)
+				p := open(t, c)
+				if err := bringUp(t.Context(), p); err != nil {
+					t.Fatalf("request %d failing: %v", at, err)
+				}
+				// The fingerprint of an image is its own, and so are all names.
+				if got := f.Paths(); !slices.Equal(got, want) {
+					t.Fatalf("request %d failing: there are %v, want %v", at, got, want)
+				}
+				if err := takeDown(t.Context(), p); err != nil {
+					t.Fatalf("request %d failing: %v", at, err)
+				}
+				if got := f.Paths(); !slices.Equal(got, left) {
+					t.Fatalf("request %d failing: left are %v, want %v", at, got, left)
+				}
+			}
+		})
 	}
 }
 

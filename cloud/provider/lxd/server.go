@@ -165,7 +165,7 @@ func (p *Provider) create(ctx context.Context, w *provider.Server, name string, 
 	}
 	defer release()
 	config := with(w, has.limits)
-	config[keyRole], config[metadata.KeyUserData] = w.Role, string(w.UserData)
+	config[keyRole], config[metadata.KeyUserData], config[keyNew] = w.Role, string(w.UserData), "true"
 	if w.Firewall != "" {
 		config[keyFirewall] = w.Firewall
 	}
@@ -204,6 +204,10 @@ func (p *Provider) adjust(ctx context.Context, w *provider.Server, name string) 
 		}
 		same := i.Config[keyFirewall] == w.Firewall && maps.EqualFunc(i.Devices, devices, maps.Equal[map[string]string, map[string]string])
 		i.Devices = devices
+		if i.Code == running && i.unused() {
+			delete(i.Config, keyNew)
+			same = false
+		}
 		if i.Config[keyFirewall] = w.Firewall; w.Firewall == "" {
 			delete(i.Config, keyFirewall)
 		}
@@ -226,7 +230,13 @@ func (p *Provider) adjust(ctx context.Context, w *provider.Server, name string) 
 // first starts an instance for the first time. Where LXD cannot, the server failed, for the reason that it keeps.
 func (p *Provider) first(ctx context.Context, name string) error {
 	err := p.client.do(ctx, http.MethodPut, endpoint("instances", name, "state"), power{Action: "start"}, "")
-	if err == nil || ctx.Err() != nil || errors.Is(err, provider.ErrTemporary) || errors.Is(err, provider.ErrCredentials) {
+	if err == nil {
+		return change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
+			delete(i.Config, keyNew)
+			return true, nil
+		})
+	}
+	if ctx.Err() != nil || errors.Is(err, provider.ErrTemporary) || errors.Is(err, provider.ErrCredentials) {
 		return err
 	}
 	reason := strings.ToValidUTF8(err.Error(), "?")
