@@ -169,7 +169,7 @@ func TestUserData(t *testing.T) {
 		status, _ = d.Try("exec", "demo--web-1", "--", "sh", "-c", "cloud-init status --long; true")
 	}
 	t.Logf("cloud-init: %s", status)
-	if !strings.Contains(status, "status: done") {
+	if !strings.Contains(status, "status: done") || !strings.Contains(status, "DataSourceNoCloud") {
 		log, err := d.Try("exec", "demo--web-1", "--", "grep", "-iE", "warn|error|fail", "/var/log/cloud-init.log")
 		t.Errorf("its log has %s %v", log, err)
 	}
@@ -178,8 +178,30 @@ func TestUserData(t *testing.T) {
 			t.Errorf("%s is %q, %v, want %q", path, got, err, want)
 		}
 	}
-	if got, err := d.Try("exec", "demo--web-1", "--", "cloud-id"); err != nil || !strings.HasPrefix(got, "nocloud") {
-		t.Errorf("the datasource is %q, %v", got, err)
+}
+
+// TestNoInit has LXD start what has no init: the server failed, and can be removed and built anew.
+func TestNoInit(t *testing.T) {
+	d := lxdtest.Start(t, nil)
+	p := open(t, lxd.Config{Socket: d.Socket()})
+	w := base(t, p, providertest.Blank(provider.Tree, 0))
+	r, err := p.Ensure(t.Context(), &w)
+	if err != nil || r.State != provider.Failed || r.Reason == "" {
+		t.Fatalf("Ensure = %+v, %v, want it failed", r, err)
+	}
+	t.Logf("the reason: %s", r.Reason)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		err := p.Remove(t.Context(), r)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, provider.ErrTemporary) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	w.Image = ready(t, p, lxdtest.Root(t, 0)).ID
+	if next := ready(t, p, &w); next.ID == r.ID {
+		t.Errorf("built anew it is still %s", next.ID)
 	}
 }
 

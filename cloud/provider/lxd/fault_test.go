@@ -65,7 +65,7 @@ func takeDown(ctx context.Context, p *lxd.Provider) error {
 	return errors.New("asked 40 times, and something is left")
 }
 
-// TestFaultsEverywhere has each request fail once, before and after LXD did its work: the same stack stands then, and
+// TestFaultsEverywhere has each request fail once: by an answer before LXD did anything, and by none after it did all; the same stack stands then, and
 // the same is gone.
 func TestFaultsEverywhere(t *testing.T) {
 	plain := lxdtest.NewFake()
@@ -80,36 +80,34 @@ func TestFaultsEverywhere(t *testing.T) {
 	left := plain.Paths()
 	requests := plain.Requests()
 	t.Logf("%d requests; %v", requests, want)
-	for _, code := range []int{http.StatusInternalServerError, -1} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d after=%v", code, after), func(t *testing.T) {
-				for at := range requests {
-					f := lxdtest.NewFake()
-					f.Slow = at % 3
-					f.Fault = func(n int, _ *http.Request) (int, bool) {
-						if n == at {
-							return code, after
-						}
-						return 0, false
+	for after, code := range map[bool]int{false: http.StatusInternalServerError, true: -1} {
+		t.Run(fmt.Sprintf("%d after=%v", code, after), func(t *testing.T) {
+			for at := range requests {
+				f := lxdtest.NewFake()
+				f.Slow = at % 3
+				f.Fault = func(n int, _ *http.Request) (int, bool) {
+					if n == at {
+						return code, after
 					}
-					c := serve(t, f)
-					p := open(t, c)
-					if err := bringUp(t.Context(), p); err != nil {
-						t.Fatalf("request %d failing: %v", at, err)
-					}
-					// The fingerprint of an image is its own, and so are all names.
-					if got := f.Paths(); !slices.Equal(got, want) {
-						t.Fatalf("request %d failing: there are %v, want %v", at, got, want)
-					}
-					if err := takeDown(t.Context(), p); err != nil {
-						t.Fatalf("request %d failing: %v", at, err)
-					}
-					if got := f.Paths(); !slices.Equal(got, left) {
-						t.Fatalf("request %d failing: left are %v, want %v", at, got, left)
-					}
+					return 0, false
 				}
-			})
-		}
+				c := serve(t, f)
+				p := open(t, c)
+				if err := bringUp(t.Context(), p); err != nil {
+					t.Fatalf("request %d failing: %v", at, err)
+				}
+				// The fingerprint of an image is its own, and so are all names.
+				if got := f.Paths(); !slices.Equal(got, want) {
+					t.Fatalf("request %d failing: there are %v, want %v", at, got, want)
+				}
+				if err := takeDown(t.Context(), p); err != nil {
+					t.Fatalf("request %d failing: %v", at, err)
+				}
+				if got := f.Paths(); !slices.Equal(got, left) {
+					t.Fatalf("request %d failing: left are %v, want %v", at, got, left)
+				}
+			}
+		})
 	}
 }
 
@@ -226,5 +224,37 @@ func TestStuck(t *testing.T) {
 	p := open(t, c)
 	if _, err := p.Ensure(t.Context(), providertest.Blank(provider.Tree, 0)); !errors.Is(err, provider.ErrTemporary) {
 		t.Errorf("Ensure = %v, want ErrTemporary", err)
+	}
+}
+
+// TestFailedStart has LXD refuse to start a new instance: it stays, failed, until it is removed and built anew.
+func TestFailedStart(t *testing.T) {
+	f := lxdtest.NewFake()
+	f.Fault = func(_ int, r *http.Request) (int, bool) {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/state") {
+			return http.StatusBadRequest, false
+		}
+		return 0, false
+	}
+	p := open(t, serve(t, f))
+	for range 2 {
+		if err := bringUp(t.Context(), p); err == nil || !strings.Contains(err.Error(), "the server is failed") {
+			t.Fatalf("bringing up = %v, want it failed", err)
+		}
+	}
+	f.SetFault(nil)
+	all, err := p.List(t.Context(), "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := all[len(all)-1]
+	if r.Kind != provider.KindServer || r.State != provider.Failed || !strings.Contains(r.Reason, "a fault of the test") {
+		t.Errorf("listed is %+v", r)
+	}
+	if err := p.Remove(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if err := bringUp(t.Context(), p); err != nil {
+		t.Error(err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"griddle/cloud/provider"
 )
@@ -20,8 +19,7 @@ type instance struct {
 	Stateful     bool                         `json:"stateful"`
 	Description  string                       `json:"description"`
 	Code         int                          `json:"status_code,omitempty"`
-	Used         time.Time                    `json:"last_used_at,omitzero"` // 1970 until it is started for the first time
-	Source       *source                      `json:"source,omitempty"`      // when it is made
+	Source       *source                      `json:"source,omitempty"` // when it is made
 }
 
 type source struct {
@@ -42,8 +40,8 @@ func (i *instance) id() string {
 
 func (i *instance) network() string { return i.Devices[card]["network"] }
 
-// unused says whether it was never started: making it is not done.
-func (i *instance) unused() bool { return i.Used.Unix() <= 0 }
+// unused says whether it was never started: making it is not done. LXD's own time of the last use is also that of a start that failed.
+func (i *instance) unused() bool { return i.Config[keyNew] != "" }
 
 // resource is the server without what others know of it: its public address, and what LXD does with it now.
 func (i *instance) resource() (provider.Resource, bool) {

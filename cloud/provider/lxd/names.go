@@ -17,7 +17,8 @@ const (
 	keyFirewall = user + "griddle-firewall" // of an instance: the ACL that lets packets in to it
 	keyRules    = user + "griddle-rules"    // of an ACL: the firewall's rules in JSON, whatever servers it has
 	keyMount    = user + "griddle-mount"    // of a volume: Volume.Mount
-	keyFailed   = user + "griddle-failed"   // of an instance that could not be started for the first time: why
+	keyNew      = user + "griddle-new"      // of an instance, until it was started for the first time
+	keyFailed   = user + "griddle-failed"   // of a new one that could not be started: why
 )
 
 // labels are what a resource bears.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"griddle/cloud/provider"
@@ -164,7 +165,7 @@ func (p *Provider) create(ctx context.Context, w *provider.Server, name string, 
 	}
 	defer release()
 	config := with(w, has.limits)
-	config[keyRole], config[metadata.KeyUserData] = w.Role, string(w.UserData)
+	config[keyRole], config[metadata.KeyUserData], config[keyNew] = w.Role, string(w.UserData), "true"
 	if w.Firewall != "" {
 		config[keyFirewall] = w.Firewall
 	}
@@ -203,6 +204,10 @@ func (p *Provider) adjust(ctx context.Context, w *provider.Server, name string) 
 		}
 		same := i.Config[keyFirewall] == w.Firewall && maps.EqualFunc(i.Devices, devices, maps.Equal[map[string]string, map[string]string])
 		i.Devices = devices
+		if i.Code == running && i.unused() {
+			delete(i.Config, keyNew)
+			same = false
+		}
 		if i.Config[keyFirewall] = w.Firewall; w.Firewall == "" {
 			delete(i.Config, keyFirewall)
 		}
@@ -225,12 +230,29 @@ func (p *Provider) adjust(ctx context.Context, w *provider.Server, name string) 
 // first starts an instance for the first time. Where LXD cannot, the server failed, for the reason that it keeps.
 func (p *Provider) first(ctx context.Context, name string) error {
 	err := p.client.do(ctx, http.MethodPut, endpoint("instances", name, "state"), power{Action: "start"}, "")
-	if err == nil || ctx.Err() != nil || errors.Is(err, provider.ErrTemporary) || errors.Is(err, provider.ErrCredentials) {
+	if err == nil {
+		return change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
+			delete(i.Config, keyNew)
+			return true, nil
+		})
+	}
+	if ctx.Err() != nil || errors.Is(err, provider.ErrTemporary) || errors.Is(err, provider.ErrCredentials) {
 		return err
 	}
 	reason := strings.ToValidUTF8(err.Error(), "?")
-	return change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
-		i.Config[keyFailed] = reason[:min(len(reason), 500)]
-		return true, nil
-	})
+	// LXD answers before it is done with what of the container came to be, and refuses to change it meanwhile.
+	for end := time.Now().Add(p.config.Patience); ; {
+		err := change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
+			i.Config[keyFailed] = reason[:min(len(reason), 500)]
+			return true, nil
+		})
+		if !errors.Is(err, provider.ErrTemporary) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
