@@ -48,6 +48,8 @@ var house = []rule{
 	{from: "griddle/appliance/api", never: []string{"griddle/imagestore/...", "griddle/initramfs/...", "griddle/tui/..."},
 		why: "the API asks for images through its own interface"},
 	{from: "griddle/cloud/userdata", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/cloud/audit", never: []string{"griddle/..."}, why: "an audit knows what it sees, not how it came about"},
+	{from: "griddle/cloud/userdata/secure", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "it says what a server is told, whoever makes it"},
 	{from: "griddle/cloud/stack", never: []string{"griddle/..."}, why: "a format knows nobody"},
 	{from: "griddle/cloud/provider", never: []string{"griddle/..."}, why: "the interface is what both sides can know"},
 	{from: "griddle/cloud/provider/...", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},

@@ -144,6 +144,7 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 // firstBoot are the options of the user-data of s.
 func (g *clouds) firstBoot(s *stack.Stack, keys *login.Keys, f provider.Features) firstboot.Options {
 	return firstboot.Options{ReadFile: g.readLocal, Login: keys.Public(), Limit: f.UserData, Tree: f.Format == provider.Tree,
+		Gzip:    f.Name == "ec2", // has the smallest limit, and hands bytes on as they are
 		HostKey: func(server string) (string, error) { return keys.HostPrivate(s.Name, server) }}
 }
 
