@@ -78,13 +78,27 @@ func readFile(name string, most int) ([]byte, error) {
 // local gives the path of a file that the stack file names: relative to it, or to the home directory.
 func (g *clouds) local(name string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		home, err := os.UserHomeDir()
+		home, err := g.home()
 		return filepath.Join(home, rest), err
 	}
 	if filepath.IsAbs(name) {
 		return name, nil
 	}
 	return filepath.Join(filepath.Dir(g.file), name), nil
+}
+
+// variable gives one of the environment.
+func (g *clouds) variable(name string) (string, bool) {
+	v := g.e.getenv(name)
+	return v, v != ""
+}
+
+// home is the home directory.
+func (g *clouds) home() (string, error) {
+	if home := g.e.getenv("HOME"); filepath.IsAbs(home) {
+		return home, nil
+	}
+	return "", errors.New("finding the home directory: HOME is not set")
 }
 
 // readLocal reads a file that the stack file names.
@@ -104,7 +118,7 @@ func (g *clouds) folder() (string, error) {
 	if dir := g.e.getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "griddle", "cloud"), nil
 	}
-	home, err := os.UserHomeDir()
+	home, err := g.home()
 	return filepath.Join(home, ".local", "state", "griddle", "cloud"), err
 }
 
@@ -131,7 +145,7 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 		return nil, withHint(err, "The provider is set in %s.", g.file)
 	}
 	x := &session{s: s, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
-		Env: os.LookupEnv, Command: "griddle cloud " + command, Images: &catalogImages{g: g, dir: g.cache}}}
+		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g: g, dir: g.cache}}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
 		return nil, err
 	}

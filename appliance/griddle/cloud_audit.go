@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -10,8 +11,6 @@ import (
 	"griddle/cloud/audit"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata/secure"
-
-	"net/netip"
 )
 
 func (g *clouds) auditCommand() *cobra.Command {

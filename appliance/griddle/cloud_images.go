@@ -60,10 +60,11 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	}
 	dir := c.dir
 	if dir == "" {
-		if dir, err = os.UserCacheDir(); err != nil {
+		home, err := c.g.home()
+		if err != nil {
 			return provider.Image{}, err
 		}
-		dir = filepath.Join(dir, "griddle", "disks")
+		dir = filepath.Join(home, ".cache", "griddle", "disks")
 	}
 	cache := &diskimage.Cache{Dir: dir}
 	d, err := cache.Make(ctx, diskimage.Image{Ref: found.Ref, Digest: string(found.Document), Arch: arch, Tar: func(ctx context.Context, w io.Writer) error {

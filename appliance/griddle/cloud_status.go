@@ -121,9 +121,9 @@ func (g *clouds) controlCommand(a provider.Action, short string) *cobra.Command 
 		if err != nil {
 			return err
 		}
-		x.Report = reporter(g.e.stderr)
+		x.Report = cloud.Printer(g.e.stderr)
 		p.Servers = args
-		return x.Control(c.Context(), x.s.Name, p, a)
+		return advise(x.Control(c.Context(), x.s.Name, p, a))
 	}
 	return c
 }
@@ -209,7 +209,7 @@ func (g *clouds) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		x.Report = reporter(g.e.stderr)
+		x.Report = cloud.Printer(g.e.stderr)
 		o.Confirm = func(d *cloud.Deletion) error {
 			data := 0
 			for _, r := range d.Goes {
@@ -231,7 +231,7 @@ func (g *clouds) deleteCommand() *cobra.Command {
 			return confirm(g.e, "deleting stack "+d.Stack, question, "nothing was removed")
 		}
 		if err := x.Delete(c.Context(), x.s.Name, o); err != nil {
-			return err
+			return advise(err)
 		}
 		_, err = fmt.Fprintf(g.e.stdout, "stack %s is gone\n", x.s.Name)
 		return err
@@ -251,7 +251,7 @@ func (g *clouds) adoptCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			x.Report = reporter(g.e.stderr)
+			x.Report = cloud.Printer(g.e.stderr)
 			found, err := x.Adopt(c.Context(), x.s)
 			for _, r := range found {
 				fmt.Fprintf(g.e.stdout, "%s %s\n", r.Kind, r.Name)

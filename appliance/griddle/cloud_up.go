@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,12 +38,8 @@ func (f *changing) options(e *env) cloud.Options {
 
 // end prints what came of it.
 func (f *changing) end(e *env, p *cloud.Plan, err error) error {
-	var held *cloud.HeldError
-	if errors.As(err, &held) {
-		return withHint(err, "Wait until it is done; a stack is worked with by one run at a time.")
-	}
 	if err != nil {
-		return withHint(err, "What is done is kept: run the same command again to go on.")
+		return advise(err)
 	}
 	if f.out.json() {
 		return writeJSON(e.stdout, p)
@@ -58,24 +51,13 @@ func (f *changing) end(e *env, p *cloud.Plan, err error) error {
 	return err
 }
 
-// reporter writes what happens: a line for each stage's begin and end, and what it tells within.
-func reporter(w io.Writer) func(cloud.Event) {
-	var mu sync.Mutex
-	return func(v cloud.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		stage := fmt.Sprintf("[%d/%d] %s", v.Stage, v.Of, v.Title)
-		switch {
-		case v.Done && v.Err != nil:
-			fmt.Fprintf(w, "%s: failed after %v, see %s\n", stage, v.Took.Round(100*time.Millisecond), v.Log)
-		case v.Done:
-			fmt.Fprintf(w, "%s: done in %v\n", stage, v.Took.Round(100*time.Millisecond))
-		case v.Text != "":
-			fmt.Fprintf(w, "      %s\n", v.Text)
-		default:
-			fmt.Fprintln(w, stage)
-		}
+// advise adds what a person does about a failure.
+func advise(err error) error {
+	var told hintError
+	if err == nil || errors.As(err, &told) {
+		return err
 	}
+	return withHint(err, "What to do: %s.", cloud.Advice(err))
 }
 
 func (g *clouds) planCommand() *cobra.Command {
@@ -120,7 +102,7 @@ func (g *clouds) changeCommand(c *cobra.Command, do func(context.Context, *sessi
 		if err != nil {
 			return err
 		}
-		x.Report = reporter(g.e.stderr)
+		x.Report = cloud.Printer(g.e.stderr)
 		o.Confirm = f.options(g.e).Confirm
 		p, err := do(c.Context(), x, args, o)
 		return f.end(g.e, p, err)
