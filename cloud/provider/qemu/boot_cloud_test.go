@@ -90,7 +90,7 @@ func bootDisk(t *testing.T, dir string) string {
 
 // TestBoot has a system boot, find its seed, its volume and its networks, be reached at its ssh port, shut down and start again.
 func TestBoot(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer stop()
 	disk := bootDisk(t, t.TempDir())
 	b, err := os.ReadFile(disk)
