@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/appliance/e2e"
+	"griddle/initramfs/bootloader"
 )
 
 // BenchmarkDiskImage makes a qcow2 of the Debian template, beside `mke2fs -d` and `qemu-img convert` of the same tree, which lies
@@ -32,11 +33,15 @@ func BenchmarkDiskImage(b *testing.B) {
 	if out, err := exec.Command("sh", "-ec", `mkdir "$2"; zstd -dqc "$0" >"$1"; tar --xattrs --xattrs-include='*' --numeric-owner -C "$2" -xf "$1"`, tarball, archive, tree).CombinedOutput(); err != nil {
 		b.Fatalf("unpacking the template: %v\n%s", err, out)
 	}
+	grub := filepath.Join(base, "grub") // as `make boot` leaves them
+	if err := bootloader.BuildGRUB(b.Context(), grub, bootloader.BuildOptions{}); err != nil {
+		b.Fatal(err)
+	}
 	var ours, peer measured
 	for n := 0; b.Loop(); n++ {
 		dir := filepath.Join(base, fmt.Sprint("ours", n))
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "DIGEST="+strings.Repeat("0", 64), "FORMAT=qcow2")
+		cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "GRUB="+grub, "DIGEST="+strings.Repeat("0", 64), "FORMAT=qcow2")
 		ours.add(b, cmd, dir)
 		made, err := (&Cache{Dir: dir}).List()
 		if err != nil || len(made) != 1 {

@@ -26,10 +26,13 @@ func TestMain(m *testing.M) {
 	os.Exit(child(dir))
 }
 
-// child makes a disk of the archive that TAR names. With STEPS it tells each step on a line, and goes on when it is answered
+// child makes a disk of the archive that TAR names, with the loaders below GRUB, if that is set. With STEPS it tells each step on a line, and goes on when it is answered
 // by one on file 3.
 func child(dir string) int {
 	c := &Cache{Dir: dir}
+	if grub := os.Getenv("GRUB"); grub != "" {
+		c.GRUB = os.DirFS(grub)
+	}
 	if os.Getenv("STEPS") != "" {
 		next := bufio.NewReader(os.NewFile(3, "answers"))
 		c.Progress = func(s string) {
