@@ -50,6 +50,7 @@ var house = []rule{
 	{from: "griddle/cloud/userdata", never: []string{"griddle/..."}, why: "a format knows nobody"},
 	{from: "griddle/cloud/audit", never: []string{"griddle/..."}, why: "an audit knows what it sees, not how it came about"},
 	{from: "griddle/cloud/userdata/secure", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "it says what a server is told, whoever makes it"},
+	{from: "griddle/cloud/diskimage", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "a disk is made of an image, whoever boots it"},
 	{from: "griddle/cloud/stack", never: []string{"griddle/..."}, why: "a format knows nobody"},
 	{from: "griddle/cloud/provider", never: []string{"griddle/..."}, why: "the interface is what both sides can know"},
 	{from: "griddle/cloud/provider/...", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},

@@ -11,6 +11,7 @@ import (
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/ec2"
 	"griddle/cloud/provider/lxd"
+	"griddle/cloud/provider/openstack"
 	"griddle/cloud/provider/qemu"
 	"griddle/cloud/stack"
 )
@@ -53,6 +54,23 @@ func openProvider(ctx context.Context, g *clouds, s *stack.Stack, dir string) (p
 			return nil, err
 		}
 		return lxd.New(c)
+	case "openstack":
+		src := openstack.Source{Cloud: o.text("cloud", ""), Region: o.text("region", ""), Getenv: g.e.getenv}
+		c := openstack.Options{Format: provider.Format(o.text("format", "")), UEFI: o.text("uefi", "") == "true", External: o.text("external", ""), Zone: o.text("zone", "")}
+		if ca := o.text("ca", ""); ca != "" {
+			var err error
+			if src.CA, err = g.local(ca); err != nil {
+				return nil, err
+			}
+		}
+		if err := o.rest(); err != nil {
+			return nil, err
+		}
+		var err error
+		if c.Credentials, err = openstack.ReadCredentials(src); err != nil {
+			return nil, err
+		}
+		return openstack.New(ctx, c)
 	case "ec2":
 		c := ec2.Options{Region: o.text("region", ""), Profile: o.text("profile", ""), Zone: o.text("zone", ""), Endpoint: o.text("endpoint", "")}
 		var err error
