@@ -66,7 +66,8 @@ type Input struct {
 	Versions map[string]string   // by reference@arch: what a reference means now; may lack those that State.Images has
 	Key      string              // see Cloud.Key; empty for none
 	Render   Renderer
-	Rebuild  []string // servers to be replaced whatever they are
+	Declared func(stack.Server) (digest string, err error) // as Cloud.Declared
+	Rebuild  []string                                      // servers to be replaced whatever they are
 }
 
 // planner is a plan on its way.

@@ -64,9 +64,15 @@ func (p *planner) spec(v stack.Server) (Spec, error) {
 		return Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
 	}
 	sum := sha256.Sum256(data)
+	told := hex.EncodeToString(sum[:])
+	if p.Declared != nil {
+		if told, err = p.Declared(v); err != nil {
+			return Spec{}, fmt.Errorf("its user-data: %w", err)
+		}
+	}
 	return Spec{
 		Image: p.plan.versions[imageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
-		Private: p.plan.private[v.Name], UEFI: v.UEFI, UserData: hex.EncodeToString(sum[:]),
+		Private: p.plan.private[v.Name], UEFI: v.UEFI, UserData: told,
 	}, nil
 }
 

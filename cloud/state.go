@@ -79,7 +79,7 @@ type Spec struct {
 	Disk     int64      `json:"disk,omitempty"`
 	Private  netip.Addr `json:"private"`
 	UEFI     bool       `json:"uefi,omitempty"`
-	UserData string     `json:"userData"` // SHA-256 of it with its references left as they are: a new value is no new declaration
+	UserData string     `json:"userData"` // Cloud.Declared, or the SHA-256 of it with its references left as they are: a new value is no new declaration
 }
 
 // Made is what the provider was asked for.

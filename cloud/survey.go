@@ -26,7 +26,7 @@ func (c *Cloud) stateOrNew(name string) (*State, error) {
 
 // survey asks for all that a plan is made from.
 func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input, error) {
-	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Versions: make(map[string]string)}
+	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
 	call := r.call()
 	list := func(what, name string) (all []provider.Resource, err error) {

@@ -151,7 +151,8 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 	}
 	x.shell = &login.Shell{Keys: x.keys}
 	x.Shell, x.Key = x.shell, x.keys.Public()
-	x.Render = firstboot.New(s, g.firstBoot(s, x.keys, p.Features()))
+	boot := g.firstBoot(s, x.keys, p.Features())
+	x.Render, x.Declared = firstboot.New(s, boot), firstboot.Declared(s, boot)
 	return x, nil
 }
 

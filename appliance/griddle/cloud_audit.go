@@ -44,8 +44,8 @@ func (g *clouds) auditCommand() *cobra.Command {
 			return err
 		}
 		target := audit.Target{SSH: netip.AddrPortFrom(t.Address, t.Port), HostKey: key, Signer: x.keys.Signer(), From: from, To: to}
-		if t.Port == x.s.SSH.Port {
-			target.Scan = t.Address
+		if t.Port == x.s.SSH.Port && !t.Address.IsLoopback() {
+			target.Scan = t.Address // a loopback address shows this machine's own ports beside those that are forwarded
 		}
 		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree"))
 		if err != nil {

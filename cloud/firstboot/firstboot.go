@@ -7,6 +7,9 @@
 package firstboot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,7 +49,14 @@ func New(s *stack.Stack, o Options) cloud.Renderer {
 
 // Merge gives the merged parts of a server, with the conflicts among them.
 func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*userdata.Merged, error) {
-	parts, err := securing(s, x, o)
+	srv, err := securing(s, x, o)
+	if err == nil && o.HostKey != nil {
+		srv.HostKey, err = o.HostKey(x.Name)
+	}
+	var parts []userdata.Part
+	if err == nil {
+		parts, err = srv.Parts()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rendering the user-data of %s: %w", x.Name, err)
 	}
@@ -65,8 +75,36 @@ func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*use
 	return m, nil
 }
 
+// Declared gives digests of what servers are told, 64 hex digits, as the stack file and the files that it names declare it: a later
+// version of this program, which secures servers in another way, changes none of them, and neither does another line of the file.
+func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
+	return func(x stack.Server) (string, error) {
+		bare := o
+		bare.Login = ""
+		srv, err := securing(s, x, bare)
+		if err != nil {
+			return "", err
+		}
+		said := []any{srv}
+		for _, p := range x.UserData {
+			q, err := declared(p, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+			if err != nil {
+				return "", fmt.Errorf("line %d: %w", p.At.Line, err)
+			}
+			q.From = ""
+			said = append(said, q)
+		}
+		b, err := json.Marshal(said)
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256(b)
+		return hex.EncodeToString(sum[:]), nil
+	}
+}
+
 // securing is what makes any server secure.
-func securing(s *stack.Stack, x stack.Server, o Options) ([]userdata.Part, error) {
+func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error) {
 	srv := secure.Server{
 		Hostname: x.Name, Admin: s.Admin, SSH: secure.SSH{Port: s.SSH.Port, From: slices.Clone(s.SSH.From)}, Inside: []netip.Prefix{s.Network.Prefix},
 		NTP: s.Settings.NTP, DNS: s.Settings.DNS, Zone: s.Settings.Zone, Locale: s.Settings.Locale, Proxy: s.Settings.Proxy,
@@ -98,14 +136,10 @@ func securing(s *stack.Stack, x stack.Server, o Options) ([]userdata.Part, error
 			srv.Volumes = append(srv.Volumes, secure.Volume{Name: v.Name, Size: v.Size, Mount: v.Mount})
 		}
 	}
-	if o.HostKey != nil {
-		srv.HostKey, err = o.HostKey(x.Name)
-		errs = append(errs, err)
-	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return srv.Parts()
+	return &srv, nil
 }
 
 // keys reads declared keys; a file may hold several.

@@ -32,18 +32,18 @@ func (s *Shell) Run(ctx context.Context, t cloud.Target, command string) (stdout
 	if err == nil && out.left < 0 {
 		return nil, exit, fmt.Errorf("running a command on %s: it wrote more than %d bytes", t.Server, maxOutput)
 	}
-	return out.Bytes(), exit, err
+	return out.kept.Bytes(), exit, err
 }
 
-// bounded keeps so many bytes, and drops the rest.
+// bounded keeps so many bytes, and drops the rest. It has no ReadFrom, which would go around the bound.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	left int
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if n := min(len(p), max(0, b.left)); n > 0 {
-		b.Buffer.Write(p[:n])
+		b.kept.Write(p[:n])
 	}
 	b.left -= len(p)
 	return len(p), nil
