@@ -386,7 +386,7 @@ func TestCollect(t *testing.T) {
 func TestUserData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} 10.77.0.11,10.77.0.12\n"
+		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} 10.77.0.11 10.77.0.12\n"
 		for range 2 {
 			got, err := b.UserData(t.Context(), demo(), "worker-1")
 			if err != nil || string(got) != want {

@@ -45,6 +45,6 @@ func (r *run) plainOutput(ref stack.Reference) bool {
 			}
 		}
 	}
-	_, known := r.rec.s.Outputs[ref.Name][ref.Field]
+	_, known := r.rec.s.Outputs[ref.Name][ref.Output]
 	return known
 }

@@ -22,7 +22,7 @@ func TestUp(t *testing.T) {
 		golden(t, "standing.txt", standing(b.m))
 		w, _ := b.m.Server("demo", "worker-2")
 		text := string(w.UserData)
-		if !strings.Contains(text, "key of API_KEY tok-en c1 10.77.0.11,10.77.0.12") || strings.Contains(text, "${") {
+		if !strings.Contains(text, "key of API_KEY tok-en c1 10.77.0.11 10.77.0.12") || strings.Contains(text, "${") {
 			t.Errorf("worker-2 has user-data %q", text)
 		}
 		head, _ := b.m.Server("demo", "head-1")
