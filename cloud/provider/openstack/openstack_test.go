@@ -81,13 +81,15 @@ func TestConformance(t *testing.T) {
 			cloud := openstackfake.New()
 			c.cloud(cloud)
 			url := serve(t, cloud)
-			providertest.Run(t, providertest.Options{
-				Open: func(t *testing.T) provider.Provider { return open(t, url, openstack.Options{Format: c.format}) },
-				Size: "m1.small", Network: openstackfake.External, Processes: true,
-				Rules: func(_ *testing.T, r provider.Resource) []provider.Rule { return firewallRules(cloud, r.ID) },
-				Foreign: func(_ *testing.T, kind provider.Kind, stack, name string) (string, func() bool) {
-					return foreign(cloud, kind, stack, name)
-				},
+			t.Run("suite", func(t *testing.T) {
+				providertest.Run(t, providertest.Options{
+					Open: func(t *testing.T) provider.Provider { return open(t, url, openstack.Options{Format: c.format}) },
+					Size: "m1.small", Network: openstackfake.External, Processes: true,
+					Rules: func(_ *testing.T, r provider.Resource) []provider.Rule { return firewallRules(cloud, r.ID) },
+					Foreign: func(_ *testing.T, kind provider.Kind, stack, name string) (string, func() bool) {
+						return foreign(cloud, kind, stack, name)
+					},
+				})
 			})
 			for _, collection := range []string{"networks", "subnets", "routers", "ports", "floatingips", "security-groups", "servers", "keypairs", "images", "volumes"} {
 				for _, row := range cloud.Rows(collection) {

@@ -27,6 +27,9 @@ func (c *Cloud) compute() {
 	c.server("GET", "", func(_ *http.Request, s, _ object) (int, any) { return 200, object{"server": c.show(s)} })
 	c.server("DELETE", "", func(_ *http.Request, s, _ object) (int, any) {
 		id := text(s, "id")
+		if s["OS-EXT-STS:task_state"] == "deleting" {
+			return 204, nil
+		}
 		s["OS-EXT-STS:task_state"] = "deleting"
 		c.soon(id, func() {
 			c.detach(id, "")
