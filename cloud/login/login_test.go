@@ -144,7 +144,7 @@ func serve(c net.Conn, conf *ssh.ServerConfig) {
 				n.Reject(ssh.ConnectionFailed, "no")
 				continue
 			}
-			out, err := net.Dial("tcp", fmt.Sprintf("%s:%d", to.Host, to.Port))
+			out, err := net.Dial("tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
 			if err != nil {
 				n.Reject(ssh.ConnectionFailed, err.Error())
 				continue
