@@ -201,3 +201,9 @@ func isConflict(err error) bool {
 	a, ok := answerOf(err)
 	return ok && a.status == http.StatusConflict && !isQuota(strings.ToLower(a.text))
 }
+
+// isThere says whether neutron refused to make what it has already.
+func isThere(err error) bool {
+	a, _ := answerOf(err)
+	return isConflict(err) && strings.Contains(strings.ToLower(a.text), "already exists")
+}

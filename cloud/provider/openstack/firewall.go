@@ -143,7 +143,7 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 	}
 	missing, surplus := converge(g.Rules, wantedRules(w.Rules, within))
 	for _, m := range missing {
-		if _, err := rules.Create(ctx, p.network, m.options(g.ID)).Extract(); err != nil && !isConflict(err) {
+		if _, err := rules.Create(ctx, p.network, m.options(g.ID)).Extract(); err != nil && !isThere(err) {
 			return provider.Resource{}, err
 		}
 	}
@@ -156,7 +156,7 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 	return firewallResource(g, has), nil
 }
 
-// options are how a rule is made. A conflict says that it is there.
+// options are how a rule is made.
 func (g groupRule) options(group string) rules.CreateOpts {
 	o := rules.CreateOpts{
 		Direction: rules.RuleDirection(g.direction), EtherType: rules.EtherType4, SecGroupID: group, Protocol: rules.RuleProtocol(g.protocol),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"griddle/cloud/provider"
@@ -148,7 +149,7 @@ func (p *Provider) makeServer(ctx context.Context, w *provider.Server) (servers.
 	options.Networks = []servers.Network{{Port: port.ID}}
 	mine, err := servers.Create(ctx, p.compute, keypairs.CreateOptsExt{CreateOptsBuilder: options, KeyName: w.Key}, nil).Extract()
 	if err != nil {
-		return servers.Server{}, err
+		return servers.Server{}, p.whyNot(ctx, w, err)
 	}
 	ours, err := p.ourServers(ctx, w.Stack)
 	if err != nil {
@@ -164,6 +165,19 @@ func (p *Provider) makeServer(ctx context.Context, w *provider.Server) (servers.
 		}
 	}
 	return s, nil
+}
+
+// whyNot is the error for a server that nova refused to make: another program can have made it since its volumes and its port
+// were looked at.
+func (p *Provider) whyNot(ctx context.Context, w *provider.Server, cause error) error {
+	if a, ok := answerOf(cause); !ok || a.status != http.StatusBadRequest {
+		return cause
+	}
+	ours, err := p.ourServers(ctx, w.Stack)
+	if _, there := ours[w.Name]; err != nil || !there {
+		return cause
+	}
+	return fmt.Errorf("another program makes it: %w: %w", provider.ErrTemporary, cause)
 }
 
 // serverOptions checks what a server is made from.

@@ -99,7 +99,7 @@ func New() *Cloud {
 }
 
 // Hook has f say of each request, from now on, whether it meets a fault; nil for none. f can be called side by side, and may
-// wait for the end of the request's context: a server that never answers.
+// wait, as a server does that does not answer.
 func (c *Cloud) Hook(f func(*http.Request) *Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
