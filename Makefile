@@ -14,8 +14,9 @@ DEBS_VM    := qemu-system-x86 ovmf ipxe-qemu seabios
 DEBS_BOOT  := ipxe grub-pc-bin grub-efi-amd64-bin grub-common zstd cpio kmod busybox-static
 DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs gdisk fdisk attr acl
 DEBS_NET   := iproute2 ethtool udpcast uftp dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat openssh-client openssh-server nginx-light
+DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
 DEBS_OTHER := rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util
-DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_OTHER)
+DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_CLOUD) $(DEBS_OTHER)
 
 # The packages whose tests need no virtual machine run first; the room with its two machines has the processor
 # to itself afterwards. 30 minutes is for a cold machine with two cores and software emulation.
@@ -60,6 +61,9 @@ e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost serv
 torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
 	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
 
+cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, stock clients; CLOUD=NAME for some
+	@go test -timeout 170m -p 1 -v -tags cloud -run '$(or $(CLOUD),.)' ./cloud/... ./appliance/griddle 2>&1 | go run ./appliance/e2e/results 'make cloud'
+
 # Benchmarks that say themselves how often they measure run once.
 ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$
 
@@ -81,7 +85,7 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 lint: go ## gofmt and go vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
-	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/...
+	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/... && go vet -tags cloud ./cloud/...
 
 clean: ## remove what was built; the cache in ~/.cache/griddle stays
 	rm -rf bin build
@@ -92,4 +96,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps build boot boot-verify demo test e2e torture bench fuzz lint clean go root
+.PHONY: help deps build boot boot-verify demo test e2e torture cloud bench fuzz lint clean go root

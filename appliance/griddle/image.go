@@ -23,6 +23,8 @@ func imageCommand(e *env) *cobra.Command {
 		imageVerifyCommand(e),
 		imageStreamCommand(e),
 		imageReceiveCommand(e),
+		imageSimplestreamsCommand(e),
+		imageSimplestreamsServeCommand(e),
 		imageDeriveCommand(e),
 		imageRecompressCommand(e),
 		imagePullCommand(e),

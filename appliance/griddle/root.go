@@ -63,6 +63,10 @@ func (e *env) exit(err error) int {
 	if err == nil {
 		return exitDone
 	}
+	var code exitError
+	if errors.As(err, &code) {
+		return int(code)
+	}
 	err = explainCatalog(err)
 	fmt.Fprintf(e.stderr, "griddle: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	var hint hintError
@@ -86,6 +90,7 @@ func rootCommand(e *env) *cobra.Command {
 		configCommand(e),
 		machineCommand(e),
 		multicastCommand(e),
+		cloudCommand(e),
 		publishCommand(e),
 		imageCommand(e),
 		keyCommand(e),

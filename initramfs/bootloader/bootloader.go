@@ -12,6 +12,9 @@
 //	  BIOS reads boot.img --> core.img --> ESP of the same disk: grub.cfg --> kernel and initrd of the root
 //	  UEFI reads BOOTX64.EFI ----------------^
 //
+// A disk image for virtual machines is the same, but for its third partition: that can be ext4 as well, and its top is
+// the root itself (Config.Flat).
+//
 // Neither image holds a path, UUID or site: both look for /griddle/grub.cfg on the ESP that they were started
 // beside, so that two installed disks in one machine never mix (only where UEFI's was chained to from the network does it
 // take the first disk that has one). The kernel is looked for at every boot, inside the

@@ -90,7 +90,7 @@ func mkimage(ctx context.Context, o BuildOptions, format, prefix, out, early str
 // commonModules is everything that grub.cfg uses; nothing is loaded from the disk at boot.
 func commonModules() []string {
 	return []string{
-		"part_gpt", "fat", "btrfs",
+		"part_gpt", "fat", "btrfs", "ext2",
 		"normal", "linux", "configfile", "search", "search_fs_uuid", "search_fs_file", "search_label",
 		"regexp", "test", "true", "echo", "sleep", "loadenv", "probe", "ls", "cat", "help", "minicmd", "reboot", "halt",
 		"terminal", "gzio", "zstd",

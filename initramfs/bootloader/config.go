@@ -10,8 +10,9 @@ import (
 type Config struct {
 	Title  string   // of the menu entry; "" means "Debian"
 	ESP    string   // label of the EFI system partition: 11 capital letters, digits and dashes
-	PoolID string   // UUID of the btrfs filesystem, lower case with dashes
+	PoolID string   // UUID of the filesystem, lower case with dashes
 	Root   string   // path of the root subvolume from the top of the filesystem: "@roots/web-20261120.1"
+	Flat   bool     // the filesystem itself is the root, btrfs or ext4, and Root is empty
 	Args   []string // further kernel arguments, one each
 }
 
@@ -29,7 +30,10 @@ func (c Config) validate() error {
 	if len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 		errs = append(errs, fmt.Errorf("label %q is not one of 11 capital letters, digits and dashes", c.ESP))
 	}
-	if c.Root == "" || strings.HasPrefix(c.Root, "/") || strings.ContainsAny(c.Root, " ,\t") {
+	if c.Flat && c.Root != "" {
+		errs = append(errs, fmt.Errorf("a flat filesystem has no root subvolume %q", c.Root))
+	}
+	if !c.Flat && c.Root == "" || strings.HasPrefix(c.Root, "/") || strings.ContainsAny(c.Root, " ,\t") {
 		errs = append(errs, fmt.Errorf("root subvolume %q cannot be written on a kernel command line", c.Root))
 	}
 	for _, a := range append([]string{c.Title, c.Root}, c.Args...) {
@@ -61,9 +65,13 @@ func (c Config) Render() ([]byte, error) {
 	}
 	// The kernel's last console= is /dev/console: the screen and the serial line both see the boot. An
 	// argument given by the operator comes later and so wins.
-	args := []string{
-		"root=UUID=" + c.PoolID, "rootflags=subvol=" + c.Root, "rw", "console=ttyS0,115200", "console=tty0",
+	args := []string{"root=UUID=" + c.PoolID}
+	root := ""
+	if !c.Flat {
+		args = append(args, "rootflags=subvol="+c.Root)
+		root = "/" + c.Root
 	}
+	args = append(args, "rw", "console=ttyS0,115200", "console=tty0")
 	var words []string
 	for _, a := range append(args, c.Args...) {
 		words = append(words, quote(a))
@@ -71,7 +79,7 @@ func (c Config) Render() ([]byte, error) {
 	return []byte(strings.NewReplacer(
 		"@TITLE@", quote(title),
 		"@POOL@", c.PoolID,
-		"@ROOT@", quote("/"+c.Root),
+		"@ROOT@", quote(root),
 		"@ARGS@", strings.Join(words, " "),
 	).Replace(template)), nil
 }

@@ -13,34 +13,38 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestRender(t *testing.T) {
-	c := Config{
-		Title:  "web:20261120.1",
-		ESP:    "GR-1B4E28BA",
-		PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
-		Root:   "@roots/web-20261120.1",
-		Args:   []string{"net.ifnames=0", `quoted="it's $HOME"`},
-	}
-	got, err := c.Render()
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden := filepath.Join("testdata", "grub.cfg")
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
+	for name, c := range map[string]Config{
+		"grub.cfg": {
+			Title:  "web:20261120.1",
+			ESP:    "GR-1B4E28BA",
+			PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
+			Root:   "@roots/web-20261120.1",
+			Args:   []string{"net.ifnames=0", `quoted="it's $HOME"`},
+		},
+		"flat.cfg": {ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true},
+	} {
+		got, err := c.Render()
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("grub.cfg differs from %s (run with -update to rewrite it):\n%s", golden, got)
-	}
-	cmd := exec.Command("grub-script-check")
-	cmd.Stdin = strings.NewReader(string(got))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("grub-script-check (Debian package grub-common, run make deps): %v: %s", err, out)
+		golden := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("grub.cfg differs from %s (run with -update to rewrite it):\n%s", golden, got)
+		}
+		cmd := exec.Command("grub-script-check")
+		cmd.Stdin = strings.NewReader(string(got))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("grub-script-check of %s (Debian package grub-common, run make deps): %v: %s", name, err, out)
+		}
 	}
 }
 
@@ -57,6 +61,7 @@ func TestRenderRefuses(t *testing.T) {
 		"line in an arg":   func(c *Config) { c.Args = []string{"a\nmenuentry x {"} },
 		"line in a title":  func(c *Config) { c.Title = "a\nb" },
 		"empty arg":        func(c *Config) { c.Args = []string{""} },
+		"flat with a root": func(c *Config) { c.Flat = true },
 		"root with a line": func(c *Config) { c.Root = "a\nb" },
 	} {
 		c := good

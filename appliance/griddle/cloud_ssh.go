@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"griddle/cloud"
+)
+
+// exitError ends the program with the exit code of what it ran, and without a word.
+type exitError int
+
+// Error gives the code.
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func (g *clouds) sshCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ssh SERVER [COMMAND...]",
+		Short: "Log in to a server, or run a command there",
+		Long: "Log in to a server as the stack's admin, or run a command there; its exit code becomes this program's. The server's\n" +
+			"host key is known from before it was made.",
+		Args: cobra.MinimumNArgs(1),
+	}
+	c.Flags().SetInterspersed(false)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		x, err := g.open(c.Context(), "ssh")
+		if err != nil {
+			return err
+		}
+		targets, err := x.Targets(c.Context(), x.s.Name, cloud.Pick{Servers: args[:1]})
+		if err != nil {
+			return err
+		}
+		t := targets[0]
+		lines, err := x.keys.KnownHosts(t)
+		if err != nil {
+			return err
+		}
+		dir, err := os.MkdirTemp("", "griddle-ssh-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		known := filepath.Join(dir, "known_hosts")
+		if err := os.WriteFile(known, []byte(lines), 0o600); err != nil {
+			return err
+		}
+		run := exec.CommandContext(c.Context(), "ssh", append(x.keys.Arguments(t, known), strings.Join(args[1:], " "))...)
+		if len(args) == 1 {
+			run.Args = run.Args[:len(run.Args)-1]
+		}
+		run.Stdin, run.Stdout, run.Stderr = g.e.stdin, g.e.stdout, g.e.stderr
+		err = run.Run()
+		var ended *exec.ExitError
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			return withHint(err, "Debian has it in openssh-client.")
+		case errors.As(err, &ended) && ended.ExitCode() > 0:
+			return exitError(ended.ExitCode())
+		}
+		return err
+	}
+	return c
+}

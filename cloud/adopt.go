@@ -1,0 +1,110 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// Adopt makes the state of a stack anew, where it was lost, from what bears its labels at the provider; it returns what it found. Servers
+// are taken as they are: what they were made from is not known, so that Up leaves them alone and Upgrade makes them anew.
+// Secrets that had been generated are lost with the state: what is made from now on gets others. Outputs are read again by Up.
+func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource, error) {
+	r, end, err := c.begin(s.Name, "adopt", s)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for name, v := range r.rec.s.Servers {
+		if v.Made != nil {
+			return nil, fmt.Errorf("adopting stack %s: its state is there, and knows server %s", s.Name, name)
+		}
+	}
+	r.stage.Of = 1
+	var found []provider.Resource
+	err = r.do(ctx, "find what bears the labels", func(ctx context.Context) error {
+		all, err := r.watch.look(ctx)
+		if err != nil {
+			return err
+		}
+		images, err := newWatch(c.Provider, "", r.call()).look(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range all {
+			found = append(found, v)
+			r.know(v)
+		}
+		slices.SortFunc(found, byKindAndName)
+		if len(found) == 0 {
+			return fmt.Errorf("nothing there bears the labels of stack %s: %w", s.Name, provider.ErrNotFound)
+		}
+		return r.adopt(s, found, images)
+	})
+	return found, err
+}
+
+func byKindAndName(a, b provider.Resource) int {
+	kinds := provider.Kinds()
+	if d := slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind); d != 0 {
+		return d
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[thing]provider.Resource) error {
+	scale := grown(s, found)
+	all, err := scaled(s, scale)
+	if err != nil {
+		return err
+	}
+	digest := make(map[string]string) // of images, by ID
+	for _, v := range images {
+		digest[v.ID] = v.Digest
+	}
+	r.s, r.plan = all, &Plan{}
+	if err := r.declare(&State{Scale: scale, Images: make(map[string]ImageState)}); err != nil {
+		return err
+	}
+	return r.rec.change(func(state *State) {
+		for _, v := range all.Servers {
+			at, there := r.resource(provider.KindServer, v.Name)
+			if !there || at.State == provider.Removing {
+				delete(state.Servers, v.Name)
+				continue
+			}
+			state.Servers[v.Name] = &ServerState{Role: v.Role, Private: at.Private, Phase: Booted, Made: r.madeFrom(at)}
+			if key := imageKey(v); state.Images[key].Digest == "" && digest[at.Image] != "" {
+				state.Images[key] = ImageState{Digest: digest[at.Image]}
+			}
+			r.say("server %s is adopted", v.Name)
+		}
+	})
+}
+
+// grown gives the counts of roles of which more servers were found than are declared, within their bounds: the stack had been scaled.
+func grown(s *stack.Stack, found []provider.Resource) map[string]int {
+	var out map[string]int
+	for _, role := range s.Roles {
+		most := role.Count
+		for _, v := range found {
+			number, ok := strings.CutPrefix(v.Name, role.Name+"-")
+			n, err := strconv.Atoi(number)
+			if ok && err == nil && v.Kind == provider.KindServer && n > most && (role.Max == 0 || n <= role.Max) {
+				most = n
+			}
+		}
+		if most > role.Count {
+			if out == nil {
+				out = make(map[string]int)
+			}
+			out[role.Name] = most
+		}
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"griddle/cloud/provider"
+)
+
+// Advice says what a person does about a failure, in one sentence.
+func Advice(err error) string {
+	again := "then run the same command again: it goes on where this one stopped"
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		return "wait until that command has ended, or end it; the lock goes with it"
+	case errors.Is(err, context.Canceled):
+		return "it was interrupted; run the same command again: it goes on where this one stopped"
+	case errors.Is(err, provider.ErrCredentials):
+		return "renew the provider's credentials, " + again
+	case errors.Is(err, provider.ErrQuota):
+		return "have the provider raise the quota, or remove something there, " + again
+	case errors.Is(err, provider.ErrTaken):
+		return "something that griddle did not make has the name: rename or remove it at the provider, or give the stack another name"
+	case errors.Is(err, provider.ErrUnsupported), errors.Is(err, provider.ErrInvalid):
+		return "change the stack file, " + again
+	case errors.Is(err, ErrFirstBoot):
+		return "log in and read /var/log/cloud-init-output.log; change the stack file, or have the server rebuilt, " + again
+	case errors.Is(err, ErrLate):
+		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
+	case errors.Is(err, provider.ErrTemporary):
+		return "wait until the provider answers again, " + again
+	}
+	return "read the log, mend the cause, " + again
+}
+
+// Printer is a Cloud.Report that writes lines for people:
+//
+//	[5/7] role web
+//	      server web-1 is made
+//	[5/7] done in 41s
+func Printer(w io.Writer) func(Event) {
+	return func(e Event) {
+		switch {
+		case e.Done && e.Err != nil:
+			var stage *StageError
+			cause := e.Err
+			if errors.As(e.Err, &stage) {
+				cause = stage.Err
+			}
+			fmt.Fprintf(w, "[%d/%d] %s failed after %s: %v\n", e.Stage, e.Of, e.Title, seconds(e.Took), cause)
+			fmt.Fprintf(w, "      the log is %s\n      what to do: %s\n", e.Log, Advice(e.Err))
+		case e.Done:
+			fmt.Fprintf(w, "[%d/%d] done in %s\n", e.Stage, e.Of, seconds(e.Took))
+		case e.Text != "":
+			fmt.Fprintf(w, "      %s\n", e.Text)
+		default:
+			fmt.Fprintf(w, "[%d/%d] %s\n", e.Stage, e.Of, e.Title)
+		}
+	}
+}
+
+func seconds(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -1,0 +1,159 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// Pauses between two tries to log in.
+const (
+	firstKnock = time.Second
+	lastKnock  = 10 * time.Second
+)
+
+// ErrFirstBoot says that a server runs, and cloud-init failed in it.
+var ErrFirstBoot = errors.New("its first boot failed")
+
+// maxOutput is how long an output may be, in bytes.
+const maxOutput = 64 << 10
+
+// knock runs a command until the server takes it: until then it boots, or cloud-init moves its ssh server.
+func (r *run) knock(ctx context.Context, v string, at provider.Resource, command string) (stdout []byte, exit int, err error) {
+	for wait := firstKnock; ; wait = min(2*wait, lastKnock) {
+		stdout, exit, err = r.c.Shell.Run(ctx, r.reach(v, at), command)
+		if err == nil {
+			return stdout, exit, nil
+		}
+		r.log.Info("no answer yet", "server", v, "err", err)
+		if ended := sleep(ctx, wait); ended != nil {
+			return nil, 0, fmt.Errorf("waiting for its ssh server: %w: %w", ended, err)
+		}
+	}
+}
+
+// firstBoot waits until cloud-init has ended.
+func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resource) error {
+	r.say("server %s runs at %s; its first boot is waited for", v.Name, where(at))
+	out, exit, err := r.knock(ctx, v.Name, at, "cloud-init status --wait --long")
+	if err != nil {
+		return err
+	}
+	text := printable(out)
+	switch exit {
+	case 0:
+	case 2: // since cloud-init 23.4: done, with warnings
+		r.say("server %s: its first boot ended with warnings", v.Name)
+	case 127:
+		return errors.New("its image has no cloud-init")
+	default:
+		r.log.Error("cloud-init failed", "server", v.Name, "exit", exit, "status", text)
+		return fmt.Errorf("%w (cloud-init status: exit %d): %s", ErrFirstBoot, exit, lastLine(text))
+	}
+	r.say("server %s is up", v.Name)
+	return nil
+}
+
+// answers waits until one can log in.
+func (r *run) answers(ctx context.Context, v stack.Server, at provider.Resource) error {
+	_, exit, err := r.knock(ctx, v.Name, at, "true")
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("logging in ended with %d", exit)
+	}
+	return err
+}
+
+func where(v provider.Resource) string {
+	if v.Public.IsValid() {
+		return v.Public.String()
+	}
+	return v.Private.String()
+}
+
+// printable is text from a server as it can be logged.
+func printable(b []byte) string {
+	return strings.Map(func(c rune) rune {
+		if c == utf8.RuneError || c < ' ' && c != '\n' {
+			return -1
+		}
+		return c
+	}, string(b[:min(len(b), 8<<10)]))
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// bringOutputs reads what the first server of a role gives to others, where it is not known or the server was made in this run.
+func (r *run) bringOutputs(ctx context.Context, role, first string) error {
+	for _, v := range r.s.Roles {
+		if v.Name != role || first == "" {
+			continue
+		}
+		at, _ := r.resource(provider.KindServer, first)
+		for _, o := range v.Outputs {
+			r.rec.mu.Lock()
+			_, known := r.rec.s.Outputs[role][o.Name]
+			r.rec.mu.Unlock()
+			do := r.steps[thing{provider.KindServer, first}].Do
+			if known && do == Nothing {
+				continue
+			}
+			if err := r.bringOutput(ctx, role, first, at, o); err != nil {
+				return fmt.Errorf("reading output %s of role %s from %s: %w", o.Name, role, first, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) bringOutput(ctx context.Context, role, first string, at provider.Resource, o stack.Output) error {
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
+	defer stop()
+	sudo := ""
+	for _, u := range r.s.Users {
+		if u.Name == r.s.Admin && u.Sudo {
+			sudo = "sudo -n "
+		}
+	}
+	out, exit, err := r.knock(within, first, at, fmt.Sprintf("%shead -c %d -- %s", sudo, maxOutput+1, quote(o.File)))
+	switch {
+	case err != nil:
+		return err
+	case exit != 0:
+		return fmt.Errorf("reading %s ended with %d", o.File, exit)
+	case len(out) > maxOutput:
+		return fmt.Errorf("%s has more than %d bytes", o.File, maxOutput)
+	case !utf8.Valid(out) || bytes.IndexByte(out, 0) >= 0:
+		return fmt.Errorf("%s is no text", o.File)
+	}
+	value := strings.TrimSuffix(string(out), "\n")
+	shown := value
+	if o.Secret {
+		shown = ""
+		if _, err := r.v.put("output."+role+"."+o.Name, true, func() string { return value }); err != nil {
+			return err
+		}
+	}
+	r.say("output %s of role %s is read", o.Name, role)
+	return r.rec.change(func(s *State) {
+		if s.Outputs == nil {
+			s.Outputs = make(map[string]map[string]string)
+		}
+		if s.Outputs[role] == nil {
+			s.Outputs[role] = make(map[string]string)
+		}
+		s.Outputs[role][o.Name] = shown
+	})
+}
+
+// quote makes a word of a POSIX shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

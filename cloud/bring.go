@@ -1,0 +1,232 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// An upload gets a minute for each uploadMinute bytes, beyond what a call gets.
+const uploadMinute = 64 << 20
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// bringImages sees to it that the provider has every image; have are those that it has.
+func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
+	done := make(map[string]provider.Resource) // with ID and digest
+	for _, key := range slices.Sorted(maps.Keys(r.plan.versions)) {
+		arch := key[len(key)-5:] // amd64, arm64
+		r.rec.mu.Lock()
+		pinned := r.rec.s.Images[key]
+		r.rec.mu.Unlock()
+		name := shown(r.plan.versions[key], pinned.Digest) + "@" + arch
+		step := r.steps[thing{provider.KindImage, name}]
+		got, known := done[name]
+		if !known {
+			got = provider.Resource{ID: step.ID, Digest: pinned.Digest}
+			if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.ID != "" }); i >= 0 {
+				got.Digest = have[i].Digest
+			}
+			if step.Do != Nothing {
+				var err error
+				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.versions[key], arch, have); err != nil {
+					return err
+				}
+			}
+			done[name] = got
+		}
+		r.images[key] = got.ID
+		if got.Digest == "" || got.Digest == pinned.Digest {
+			continue
+		}
+		err := r.rec.change(func(s *State) { s.Images[key] = ImageState{r.plan.versions[key], got.Digest} })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringImage builds and uploads one image.
+func (r *run) bringImage(ctx context.Context, step Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
+	if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.Do == Replace }); i >= 0 {
+		err := r.call().do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error { return r.c.Provider.Remove(ctx, have[i]) })
+		if err != nil {
+			return "", "", err
+		}
+	}
+	r.say("image %s for %s is built, or found as it was built", version, arch)
+	begin := time.Now()
+	image, err := r.c.Images.Build(ctx, version, arch, r.c.Provider.Features().Format)
+	if err != nil {
+		return "", "", fmt.Errorf("building image %s: %w", version, err)
+	}
+	r.say("image %s has %d MiB after %v; it is uploaded unless the provider has it", image.Name, image.Size>>20, time.Since(begin).Round(time.Second))
+	limit := r.settings.Call + time.Duration(image.Size/uploadMinute)*time.Minute
+	got, err := r.ensure(ctx, &image, limit)
+	if err != nil {
+		return "", "", err
+	}
+	if got.State != provider.Ready {
+		within, stop := context.WithTimeoutCause(ctx, limit, late(limit))
+		defer stop()
+		w := newWatch(r.c.Provider, "", r.call())
+		err = w.until(within, thing{provider.KindImage, got.Name}, func(v provider.Resource, there bool) (bool, error) {
+			if there && v.State == provider.Failed {
+				return true, &failure{v}
+			}
+			return there && v.State == provider.Ready, nil
+		})
+	}
+	return got.ID, image.Digest, err
+}
+
+// bringGround makes what all servers share. Where the network is made anew, the servers in it go first.
+func (r *run) bringGround(ctx context.Context) error {
+	lacks := r.c.Provider.Features().Lacks
+	if _, no := lacks[provider.KindKey]; !no && r.c.Key != "" {
+		if _, err := r.replaced(ctx, &provider.Key{Stack: r.s.Name, Name: keyName, Public: r.c.Key}); err != nil {
+			return err
+		}
+	}
+	if _, no := lacks[provider.KindNetwork]; !no {
+		if r.steps[thing{provider.KindNetwork, networkName}].Do != Nothing {
+			if err := r.clearNetwork(ctx); err != nil {
+				return err
+			}
+		}
+		w := &provider.Network{Stack: r.s.Name, Name: networkName, Prefix: r.s.Network.Prefix, DNS: r.s.Settings.DNS, External: r.s.Network.External}
+		if _, err := r.replaced(ctx, w); err != nil {
+			return err
+		}
+	}
+	if _, no := lacks[provider.KindFirewall]; no {
+		return nil
+	}
+	// All are given their rules again: what was changed by hand at the provider cannot be seen.
+	return each(ctx, r.settings.Parallel, false, slices.Sorted(maps.Keys(r.rules)), func(ctx context.Context, name string) error {
+		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
+			return err
+		}
+		return r.rec.change(func(s *State) {
+			if s.Firewalls == nil {
+				s.Firewalls = make(map[string]string)
+			}
+			s.Firewalls[name] = digestOf(r.rules[name])
+		})
+	})
+}
+
+// clearNetwork removes the servers and the firewalls of a network that is made anew.
+func (r *run) clearNetwork(ctx context.Context) error {
+	for _, kind := range []provider.Kind{provider.KindServer, provider.KindFirewall} {
+		var old []provider.Resource
+		for _, step := range r.plan.Steps {
+			if v, there := r.resource(step.Kind, step.Name); there && step.Kind == kind && step.Do != Create {
+				old = append(old, v)
+			}
+		}
+		err := each(ctx, r.settings.Parallel, false, old, func(ctx context.Context, v provider.Resource) error {
+			r.say("%s %s is removed: the network is made anew", v.Kind, v.Name)
+			return r.remove(ctx, v)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringKeeps makes addresses and volumes.
+func (r *run) bringKeeps(ctx context.Context) error {
+	var all []provider.Want
+	for _, v := range r.s.Servers {
+		if v.Public {
+			all = append(all, &provider.Address{Stack: r.s.Name, Name: v.Name, External: r.s.Network.External})
+		}
+		for _, d := range v.Volumes {
+			all = append(all, &provider.Volume{Stack: r.s.Name, Name: volumeName(v.Name, d.Name), Size: d.Size, Type: d.Type})
+		}
+	}
+	all = slices.DeleteFunc(all, func(w provider.Want) bool {
+		kind, _, name := w.Identity()
+		there, _ := r.resource(kind, name)
+		return r.steps[thing{kind, name}].Do == Nothing && there.State != provider.Pending
+	})
+	return each(ctx, r.settings.Parallel, false, all, func(ctx context.Context, w provider.Want) error {
+		kind, _, name := w.Identity()
+		if do := r.steps[thing{kind, name}].Do; do == Create {
+			r.say("%s %s is made", kind, name)
+		}
+		if _, err := r.replaced(ctx, w); err != nil {
+			return err
+		}
+		return r.rec.change(func(s *State) {
+			if i, known := slices.BinarySearch(s.Kept, string(kind)+" "+name); !known {
+				s.Kept = slices.Insert(s.Kept, i, string(kind)+" "+name)
+			}
+		})
+	})
+}
+
+// removeLeftover removes what the plan says nobody declares.
+func (r *run) removeLeftover(ctx context.Context) error {
+	for _, kind := range []provider.Kind{provider.KindServer, provider.KindAddress, provider.KindFirewall} {
+		var old []provider.Resource
+		for _, step := range r.plan.Steps {
+			if v, there := r.resource(kind, step.Name); there && step.Kind == kind && step.Do == Remove {
+				old = append(old, v)
+			}
+		}
+		err := each(ctx, r.settings.Parallel, false, old, func(ctx context.Context, v provider.Resource) error {
+			r.say("%s %s is removed", v.Kind, v.Name)
+			return r.remove(ctx, v)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.forgetUndeclared()
+}
+
+// forgetUndeclared drops from the state what the stack has no more.
+func (r *run) forgetUndeclared() error {
+	declared := make(map[string]bool)
+	for _, v := range r.s.Servers {
+		declared[v.Name] = true
+	}
+	var gone []string
+	for name := range r.rec.s.Servers {
+		if !declared[name] {
+			gone = append(gone, name)
+		}
+	}
+	for _, name := range gone {
+		if err := r.v.forgetUserData(name); err != nil {
+			return fmt.Errorf("forgetting server %s: %w", name, err)
+		}
+	}
+	return r.rec.change(func(s *State) {
+		for _, name := range gone {
+			delete(s.Servers, name)
+		}
+		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool {
+			return strings.HasPrefix(v, "address ") && r.steps[thing{provider.KindAddress, v[len("address "):]}].Do == Remove
+		})
+		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return r.rules[name] == nil })
+		maps.DeleteFunc(s.Images, func(key string, _ ImageState) bool {
+			return !slices.ContainsFunc(r.s.Servers, func(v stack.Server) bool { return imageKey(v) == key })
+		})
+	})
+}

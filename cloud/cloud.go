@@ -1,0 +1,91 @@
+// Package cloud brings stacks up, and keeps them as they are declared: from a stack file's servers and a provider to
+// machines that have booted.
+//
+// Fill in a Cloud and call Up; Plan says beforehand what Up would do, and why. Scale, Upgrade, Control, Delete and Adopt are
+// the other things that can be done with a stack, Status and Stacks look, and Collect takes old images away.
+//
+// What a stack is now is said by the provider (provider.Provider.List), never by a file. What cannot be asked for there is
+// kept, each file written whole before the step that depends on it:
+//
+//	DIR/NAME/state.json       0600  versions, private addresses, what each server was made from, outputs; see State
+//	DIR/NAME/secrets.age      0600  secrets that were generated, and secret outputs, encrypted (age-encryption.org/v1)
+//	DIR/NAME/userdata/S.age   0600  the user-data of server S, encrypted: secrets are in it
+//	DIR/NAME/lock, holder.json      who works with the stack now (flock)
+//	DIR/NAME/logs/RUN/NN-STAGE.log  of each stage, for the newest ten runs
+//	IDENTITY                  0600  the age identity that decrypts these, made once
+//
+// A run may be killed anywhere: the next one finds by labels what there is, and by the state what it was made from, goes on
+// there and makes nothing twice. A second run at the same time is refused (HeldError). A Cloud may be used by several goroutines.
+package cloud
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+	"griddle/imagestore/durable"
+)
+
+// Cloud is what stacks are brought up with.
+type Cloud struct {
+	Dir      string            // of all stacks; see the package comment
+	Identity string            // file with the age identity, made where it is missing
+	Disk     durable.Disk      // how files are written
+	Provider provider.Provider // where the stacks stand
+	Images   Images
+	Shell    Shell
+	Render   Renderer
+	Declared func(stack.Server) (digest string, err error) // of what a server's user-data is made from; nil for that of the user-data, references as written
+	Key      string                                        // the public key that the provider gets to know, one line of authorized_keys; may be empty
+	Base     string                                        // directory of the stack file, which secrets' files are relative to
+	Env      func(name string) (string, bool)              // griddle's environment, for secrets
+	Command  string                                        // what the lock's holder is said to do, such as "griddle cloud up"
+	Report   func(Event)                                   // is told what happens, by one goroutine at a time; may be nil
+	Jitter   func() float64                                // in [0, 1), spreads repetitions; nil for math/rand's
+}
+
+// Images are the systems that servers are made from.
+type Images interface {
+	// Resolve says which version a reference of a stack file means now: web:stable is web:20261120.1.
+	Resolve(ctx context.Context, ref, arch string) (version string, err error)
+
+	// Build gives the bytes of a version that Resolve returned; those that it built before where it has them still.
+	Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image, error)
+}
+
+// Shell runs commands on servers.
+type Shell interface {
+	// Run runs a command by the login shell of a server's admin, without a terminal. exit is what it ended with; an error
+	// means that it is not known to have ended: nobody answers there, or the login is refused. Run ends with ctx.
+	Run(ctx context.Context, t Target, command string) (stdout []byte, exit int, err error)
+}
+
+// Target is how a server's ssh server is reached.
+type Target struct {
+	Stack, Server, User string
+	Address             netip.Addr
+	Port                uint16
+	Via                 *Target // a server of the stack to go through, where the address is a private one; may be nil
+}
+
+// Lookup gives what a reference stands for.
+type Lookup func(stack.Reference) (string, error)
+
+// Renderer makes the user-data of a server. It calls lookup for each reference in it; the same server and values give
+// the same bytes.
+type Renderer func(s stack.Server, lookup Lookup) ([]byte, error)
+
+// Event is something that happens while a stack is worked with.
+type Event struct {
+	Time  time.Time     `json:"time"`
+	Stage int           `json:"stage"` // from 1
+	Of    int           `json:"of"`    // how many stages there are
+	Title string        `json:"title"`
+	Text  string        `json:"text,omitempty"` // something within the stage; empty for its begin and end
+	Done  bool          `json:"done,omitempty"` // it ended, with Err where it failed
+	Took  time.Duration `json:"took,omitempty"`
+	Log   string        `json:"log"` // path of the stage's log
+	Err   error         `json:"-"`
+}

@@ -1,0 +1,234 @@
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/provider/providertest"
+	"griddle/cloud/stack"
+)
+
+var update = flag.Bool("update", false, "write goldens anew")
+
+// admin is a public key that nobody has the private part of.
+const admin = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0XgL1KG8PQO0aSQ7pC5M test"
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
+	}
+}
+
+// demo is a stack of a head, which gives a token, and workers, which want it.
+func demo() *stack.Stack {
+	s := &stack.Stack{
+		Name: "demo", Provider: "memory", Admin: "ops",
+		Users:   []stack.User{{Name: "ops", Sudo: true}},
+		Network: stack.Network{Prefix: netip.MustParsePrefix("10.77.0.0/24")},
+		Settings: stack.Settings{
+			Parallel: 2, Server: 10 * time.Minute, Call: time.Minute,
+		},
+		Secrets: []stack.Secret{{Name: "db", Generate: 24}, {Name: "api", Env: "API_KEY"}},
+		Roles: []stack.Role{
+			{Name: "head", Min: 1, Max: 1, Count: 1, Outputs: []stack.Output{{Name: "token", File: "/etc/token", Secret: true}, {Name: "id", File: "/etc/cluster id"}}},
+			{Name: "worker", After: []string{"head"}, Min: 1, Max: 5, Count: 2},
+		},
+	}
+	server := func(role string, n int) stack.Server {
+		return stack.Server{Name: fmt.Sprintf("%s-%d", role, n), Role: role, Number: n, Image: "web:stable", Arch: "amd64", Size: "small"}
+	}
+	head := server("head", 1)
+	head.Public = true
+	head.Ports = []stack.Port{{Protocol: "tcp", From: 443, To: 443}}
+	head.Volumes = []stack.Volume{{Name: "data", Size: 2 << 30}}
+	s.Servers = []stack.Server{head, server("worker", 1), server("worker", 2)}
+	return s
+}
+
+// render writes the references that servers of the demo have.
+func render(s stack.Server, lookup Lookup) ([]byte, error) {
+	text := "#cloud-config\n# ${self.name} ${secret.db} ${server.head-1.address}\n"
+	if s.Role == "worker" {
+		text += "# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} ${role.worker.addresses}\n"
+	}
+	out, err := stack.Expand(text, lookup)
+	return []byte(out), err
+}
+
+// images is a catalog of one template.
+type images struct {
+	mu     sync.Mutex
+	stable string         // the version that web:stable means
+	built  map[string]int // how often a version was built
+}
+
+func (i *images) Resolve(_ context.Context, ref, arch string) (string, error) {
+	if ref != "web:stable" {
+		return "", fmt.Errorf("there is no %s", ref)
+	}
+	return i.stable, nil
+}
+
+func (i *images) Build(_ context.Context, version, arch string, f provider.Format) (provider.Image, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.built == nil {
+		i.built = make(map[string]int)
+	}
+	i.built[version]++
+	n := 0
+	fmt.Sscanf(version, "web:%d", &n)
+	image := *providertest.Blank(f, n)
+	image.Name = strings.ReplaceAll(version, ":", "-") + "-" + arch
+	return image, nil
+}
+
+// shell answers as servers would that the provider has.
+type shell struct {
+	m     *providertest.Memory
+	mu    sync.Mutex
+	ran   []string
+	boot  map[string]int                               // how often a server has to be asked until it answers
+	exits map[string]int                               // of cloud-init, by server
+	hook  func(t Target, command string) (bool, error) // may answer in its place
+}
+
+func (h *shell) Run(ctx context.Context, t Target, command string) ([]byte, int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ran = append(h.ran, t.Server+": "+command)
+	if h.hook != nil {
+		if done, err := h.hook(t, command); done {
+			return nil, 0, err
+		}
+	}
+	if _, ok := h.m.Server(t.Stack, t.Server); !ok {
+		return nil, 0, errors.New("no route to host")
+	}
+	if h.boot[t.Server] > 0 {
+		h.boot[t.Server]--
+		return nil, 0, errors.New("connection refused")
+	}
+	switch {
+	case strings.Contains(command, "'/etc/token'"):
+		return []byte("tok-en\n"), 0, nil
+	case strings.Contains(command, "'/etc/cluster id'"):
+		return []byte("c1\n"), 0, nil
+	}
+	return []byte("status: done\n"), h.exits[t.Server], nil
+}
+
+// bench is a Cloud over a Memory, with what it says.
+type bench struct {
+	*Cloud
+	m     *providertest.Memory
+	cat   *images
+	sh    *shell
+	said  *strings.Builder
+	state string // directory of stack demo
+}
+
+func newBench(t testing.TB) *bench {
+	// In memory: every step is synced, and the tests make thousands.
+	dir, err := os.MkdirTemp("/dev/shm", "griddle-cloud-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	m := &providertest.Memory{Steps: 1}
+	b := &bench{m: m, cat: &images{stable: "web:1"}, sh: &shell{m: m, boot: map[string]int{}, exits: map[string]int{}}, said: new(strings.Builder)}
+	b.state = filepath.Join(dir, "stacks", "demo")
+	b.Cloud = &Cloud{
+		Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity"), Provider: m, Images: b.cat, Shell: b.sh, Render: render,
+		Key: admin, Base: dir, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
+		Env:    func(name string) (string, bool) { return "key of " + name, name == "API_KEY" },
+		Report: Printer(b.said),
+	}
+	return b
+}
+
+// up brings s up, and wants that to work.
+func (b *bench) up(t testing.TB, s *stack.Stack) *Plan {
+	t.Helper()
+	p, err := b.Up(t.Context(), s, Options{})
+	if err != nil {
+		t.Fatalf("Up = %v\n%s", err, b.said)
+	}
+	return p
+}
+
+// planned is the plan as printed.
+func (b *bench) planned(t testing.TB, s *stack.Stack, all bool) string {
+	t.Helper()
+	p, err := b.Plan(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return printed(t, p, all)
+}
+
+func printed(t testing.TB, p *Plan, all bool) string {
+	var out strings.Builder
+	if err := p.Print(&out, all); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// output is what was said, with paths and identifiers that differ from run to run masked.
+func (b *bench) output() string {
+	return strings.ReplaceAll(b.said.String(), filepath.Dir(b.Dir), "DIR")
+}
+
+// standing describes what the provider has, without IDs.
+func standing(m *providertest.Memory) string {
+	all := m.All()
+	names := make(map[string]string)
+	for _, r := range all {
+		names[r.ID] = r.Name
+	}
+	slices.SortFunc(all, func(a, b provider.Resource) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Stack, b.Stack), cmp.Compare(a.Name, b.Name))
+	})
+	var out strings.Builder
+	for _, r := range all {
+		fmt.Fprintf(&out, "%s %s/%s %s", r.Kind, r.Stack, r.Name, r.State)
+		if r.Private.IsValid() {
+			fmt.Fprintf(&out, " at %v from %s", r.Private, names[r.Image])
+		}
+		if r.Bound != "" {
+			fmt.Fprintf(&out, " of %s", names[r.Bound])
+		}
+		if r.Kind == provider.KindVolume {
+			fmt.Fprintf(&out, " %s", gib(r.Size))
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
+}

@@ -1,0 +1,57 @@
+package diskimage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"griddle/imagestore"
+)
+
+// FromStore returns an image of the catalog. Its tree is compared with the signed manifest each time it is read.
+func FromStore(ctx context.Context, s *imagestore.Store, ref imagestore.Ref) (Image, error) {
+	shown, err := s.Show(ctx, ref)
+	if err != nil {
+		return Image{}, err
+	}
+	exact, err := imagestore.ParseRef(shown.Image.Ref)
+	if err != nil {
+		return Image{}, err
+	}
+	return Image{
+		Ref: shown.Image.Ref, Digest: string(shown.Image.Content.Digest), Arch: exact.Arch,
+		Tar: func(ctx context.Context, w io.Writer) error { return s.Tar(ctx, exact, w, nil) },
+	}, nil
+}
+
+// FromDirectory returns the tree below dir, such as an image that was received there, under the digest that the caller knows
+// it by. Reading files of all owners needs root. It does not look for changes: two different trees must not have one digest.
+func FromDirectory(dir, ref, digest, arch string) Image {
+	return Image{Ref: ref, Digest: digest, Arch: arch, Tar: func(ctx context.Context, w io.Writer) error {
+		cmd := exec.CommandContext(ctx, "tar", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--sort=name", "--numeric-owner",
+			"--xattrs", "--xattrs-include=*", "--one-file-system", "-C", dir, "-cf", "-", ".")
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		var stderr tail
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("reading %s: %w: %s", dir, err, strings.TrimSpace(string(stderr)))
+		}
+		return nil
+	}}
+}
+
+// tail keeps the end of what a program says.
+type tail []byte
+
+const tailSize = 2 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	*t = append(*t, b...)
+	if len(*t) > tailSize {
+		*t = append((*t)[:0], (*t)[len(*t)-tailSize:]...)
+	}
+	return len(b), nil
+}

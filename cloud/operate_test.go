@@ -1,0 +1,402 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/provider/providertest"
+	"griddle/cloud/stack"
+)
+
+func TestUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		s := demo()
+		s.Settings.Parallel = 1
+		b.up(t, s)
+		before := b.m.All()
+		b.cat.stable = "web:2"
+		golden(t, "plan-newer.txt", b.planned(t, s, false))
+		if p := b.up(t, s); !p.Empty() {
+			t.Errorf("Up with a newer version in the catalog plans\n%s", printed(t, p, false))
+		}
+		away, most := 0, 0
+		b.m.After = func(_ context.Context, c providertest.Call) error {
+			if c.Kind == provider.KindServer && c.Op == "remove" {
+				away++
+			}
+			if c.Kind == provider.KindServer && c.Op == "ensure" {
+				away--
+			}
+			most = max(most, away)
+			return nil
+		}
+		b.said.Reset()
+		p, err := b.Upgrade(t.Context(), s, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "plan-upgrade.txt", printed(t, p, false))
+		golden(t, "upgrade.txt", b.output())
+		if most != 1 {
+			t.Errorf("%d servers were away at once", most)
+		}
+		for _, old := range before {
+			now := find(b.m, old.Kind, old.Name)
+			if now == nil || old.Kind != provider.KindServer && old.Kind != provider.KindImage && now.ID != old.ID {
+				t.Errorf("%s %s is another one after the upgrade: %+v", old.Kind, old.Name, now)
+			} else if old.Kind == provider.KindServer && (now.Private != old.Private || now.Public != old.Public || now.ID == old.ID || now.Image == old.Image) {
+				t.Errorf("server %s was %+v and is %+v", old.Name, old, *now)
+			}
+		}
+		// And back.
+		if _, err := b.Upgrade(t.Context(), s, map[string]string{"web:stable": "web:1"}, Options{AtOnce: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := b.Status(t.Context(), "demo"); err != nil || st.Servers[2].Image != "web:1" {
+			t.Errorf("Status = %+v, %v, want servers of web:1", st, err)
+		}
+	})
+}
+
+// TestUpgradeStops has the first server of the new version not come up: the others stay.
+func TestUpgradeStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo())
+		b.cat.stable = "web:2"
+		b.sh.exits["worker-1"] = 1
+		_, err := b.Upgrade(t.Context(), demo(), nil, Options{})
+		var stage *StageError
+		if !errors.As(err, &stage) || stage.Stage != 6 || b.m.Made(provider.KindServer, "demo", "worker-2") != 1 {
+			t.Fatalf("Upgrade = %v, and worker-2 was made %d times", err, b.m.Made(provider.KindServer, "demo", "worker-2"))
+		}
+		if _, err := os.Stat(stage.Log); err != nil {
+			t.Errorf("the log of the stage: %v", err)
+		}
+		b.sh.exits["worker-1"] = 0
+		b.up(t, demo()) // goes on with it
+		if n := b.m.Made(provider.KindServer, "demo", "worker-2"); n != 2 {
+			t.Errorf("then worker-2 was made %d times, want 2", n)
+		}
+	})
+}
+
+func find(m *providertest.Memory, kind provider.Kind, name string) *provider.Resource {
+	for _, r := range m.All() {
+		if r.Kind == kind && r.Name == name {
+			return &r
+		}
+	}
+	return nil
+}
+
+func TestScale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo())
+		for _, n := range []int{0, 6} {
+			if _, err := b.Scale(t.Context(), demo(), "worker", n, Options{}); err == nil {
+				t.Errorf("Scale to %d worked", n)
+			}
+		}
+		if _, err := b.Scale(t.Context(), demo(), "none", 1, Options{}); err == nil {
+			t.Error("Scale of a role that is not there worked")
+		}
+		if _, err := b.Scale(t.Context(), demo(), "worker", 4, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		kept := find(b.m, provider.KindServer, "worker-4")
+		if kept == nil || kept.Private.String() != "10.77.0.14" {
+			t.Fatalf("worker-4 is %+v", kept)
+		}
+		if p := b.up(t, demo()); !p.Empty() { // the number is kept
+			t.Errorf("Up after Scale plans\n%s", printed(t, p, false))
+		}
+		p, err := b.Scale(t.Context(), demo(), "worker", 1, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "plan-scaled-down.txt", printed(t, p, false))
+		if _, err := b.Scale(t.Context(), demo(), "worker", 2, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.State("demo")
+		if err != nil || len(s.Scale) != 0 || len(s.Servers) != 3 {
+			t.Errorf("at the declared number the state has scale %v and %d servers, %v", s.Scale, len(s.Servers), err)
+		}
+	})
+}
+
+// TestChanged changes the declaration of a stack that stands.
+func TestChanged(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*stack.Stack)
+		same   bool // every server stays the same one
+	}{
+		{"nothing", func(*stack.Stack) {}, true},
+		{"size", func(s *stack.Stack) { s.Servers[1].Size = "large" }, false},
+		{"port", func(s *stack.Stack) {
+			s.Servers[0].Ports = append(s.Servers[0].Ports, stack.Port{Protocol: "udp", From: 1194, To: 1194})
+		}, true},
+		{"port of one worker", func(s *stack.Stack) {
+			s.Servers[2].Ports = []stack.Port{{Protocol: "icmp", Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+		}, true},
+		{"volume grows", func(s *stack.Stack) { s.Servers[0].Volumes[0].Size = 5 << 30 }, true},
+		{"volume shrinks", func(s *stack.Stack) { s.Servers[0].Volumes[0].Size = 1 << 30 }, true},
+		{"volume goes", func(s *stack.Stack) { s.Servers[0].Volumes = nil }, true},
+		{"volume comes", func(s *stack.Stack) { s.Servers[1].Volumes = []stack.Volume{{Name: "data", Size: 1 << 30}} }, true},
+		{"public address goes", func(s *stack.Stack) { s.Servers[0].Public = false }, true},
+		{"public address comes", func(s *stack.Stack) { s.Servers[2].Public = true }, true},
+		{"server goes", func(s *stack.Stack) { s.Servers, s.Roles[1].Count = s.Servers[:2], 1 }, true},
+		{"network", func(s *stack.Stack) { s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24") }, false},
+		{"address", func(s *stack.Stack) { s.Servers[2].Address = netip.MustParseAddr("10.77.0.11") }, false},
+		{"address of another", func(s *stack.Stack) {
+			s.Servers[1].Address, s.Servers[2].Address = netip.MustParseAddr("10.77.0.12"), netip.MustParseAddr("10.77.0.11")
+		}, false},
+		{"secret of the environment", func(s *stack.Stack) { s.Secrets[1] = stack.Secret{Name: "api", Generate: 8} }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.up(t, demo())
+				before := b.m.All()
+				s := demo()
+				c.change(s)
+				golden(t, "changed-"+strings.ReplaceAll(c.name, " ", "-")+".txt", b.planned(t, s, false))
+				b.up(t, s)
+				if p := b.up(t, s); !p.Empty() {
+					t.Errorf("once more is planned\n%s", printed(t, p, false))
+				}
+				same := !slices.ContainsFunc(before, func(old provider.Resource) bool {
+					now := find(b.m, old.Kind, old.Name)
+					return now != nil && now.ID != old.ID
+				})
+				if same != c.same {
+					t.Errorf("all that stays is the same: %v, want %v\n%s", same, c.same, b.said)
+				}
+			})
+		})
+	}
+}
+
+func TestControl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo())
+		states := func() string {
+			st, err := b.Status(t.Context(), "demo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out []string
+			for _, v := range st.Servers {
+				out = append(out, v.Name+" "+string(v.State))
+			}
+			return strings.Join(out, ", ")
+		}
+		for _, c := range []struct {
+			pick Pick
+			do   provider.Action
+			want string
+		}{
+			{Pick{All: true}, provider.Stop, "head-1 stopped, worker-1 stopped, worker-2 stopped"},
+			{Pick{All: true}, provider.Stop, "head-1 stopped, worker-1 stopped, worker-2 stopped"},
+			{Pick{Minimum: true}, provider.Start, "head-1 ready, worker-1 ready, worker-2 stopped"},
+			{Pick{Role: "worker"}, provider.Start, "head-1 ready, worker-1 ready, worker-2 ready"},
+			{Pick{Servers: []string{"worker-1"}}, provider.Reboot, "head-1 ready, worker-1 ready, worker-2 ready"},
+			{Pick{Servers: []string{"head-1"}}, provider.Stop, "head-1 stopped, worker-1 ready, worker-2 ready"},
+		} {
+			if err := b.Control(t.Context(), "demo", c.pick, c.do); err != nil {
+				t.Errorf("Control(%+v, %s) = %v", c.pick, c.do, err)
+			}
+			if got := states(); got != c.want {
+				t.Errorf("after %s of %+v: %s, want %s", c.do, c.pick, got, c.want)
+			}
+		}
+		for _, p := range []Pick{{}, {All: true, Role: "worker"}, {Role: "none"}, {Servers: []string{"none"}}} {
+			if err := b.Control(t.Context(), "demo", p, provider.Start); err == nil {
+				t.Errorf("Control(%+v) worked", p)
+			}
+		}
+		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("Control of a stack that is not there = %v", err)
+		}
+		if all, err := os.ReadDir(b.Dir); err != nil || len(all) != 1 {
+			t.Errorf("then the directory of stacks has %v, %v", all, err)
+		}
+		targets, err := b.Targets(t.Context(), "demo", Pick{Role: "worker"})
+		if err != nil || len(targets) != 2 || targets[0].Address.String() != "10.77.0.11" || targets[0].User != "ops" || targets[0].Port != 22 {
+			t.Errorf("Targets = %+v, %v", targets, err)
+		}
+	})
+}
+
+func TestDelete(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    DeleteOptions
+	}{{"all", DeleteOptions{}}, {"keep-disk", DeleteOptions{KeepDisk: true}}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				s := demo()
+				s.Settings.Parallel = 1
+				other := demo()
+				other.Name = "other"
+				b.up(t, s)
+				b.up(t, other)
+				foreign := b.m.Foreign(provider.KindServer, "demo", "mine")
+				volume := find(b.m, provider.KindVolume, "head-1.data").ID
+				b.said.Reset()
+				if err := b.Delete(t.Context(), "demo", c.o); err != nil {
+					t.Fatal(err)
+				}
+				golden(t, "delete-"+c.name+".txt", b.output())
+				golden(t, "deleted-"+c.name+".txt", standing(b.m))
+				if r := find(b.m, provider.KindServer, "mine"); r == nil || r.ID != foreign {
+					t.Errorf("what is not ours is %v", r)
+				}
+				stacks, err := b.Stacks()
+				if err != nil || slices.Contains(stacks, "demo") != c.o.KeepDisk {
+					t.Errorf("Stacks = %q, %v", stacks, err)
+				}
+				if !c.o.KeepDisk {
+					if err := b.Delete(t.Context(), "demo", c.o); !errors.Is(err, provider.ErrNotFound) {
+						t.Errorf("Delete once more = %v", err)
+					}
+					return
+				}
+				b.up(t, s)
+				if got := find(b.m, provider.KindVolume, "head-1.data"); got.ID != volume || got.Bound == "" {
+					t.Errorf("Up after that has volume %+v, want %s", got, volume)
+				}
+			})
+		})
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo())
+		if _, err := b.Scale(t.Context(), demo(), "worker", 3, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Adopt(t.Context(), demo()); err == nil {
+			t.Error("Adopt of a stack whose state is there worked")
+		}
+		want := standing(b.m)
+		if err := os.RemoveAll(b.state); err != nil {
+			t.Fatal(err)
+		}
+		found, err := b.Adopt(t.Context(), demo())
+		if err != nil || len(found) != 10 {
+			t.Fatalf("Adopt = %v, %v", found, err)
+		}
+		b.cat.stable = "web:2"
+		golden(t, "plan-adopted.txt", b.planned(t, demo(), false))
+		b.up(t, demo())
+		if got := standing(b.m); got != want {
+			t.Errorf("after Adopt and Up there is\n%s, want\n%s", got, want)
+		}
+		// What is made now gets the system that the others have, and the next address.
+		if _, err := b.Scale(t.Context(), demo(), "worker", 4, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		w1, w4 := find(b.m, provider.KindServer, "worker-1"), find(b.m, provider.KindServer, "worker-4")
+		if w4.Image != w1.Image || w4.Private.String() != "10.77.0.14" {
+			t.Errorf("worker-4 is %+v, beside worker-1 %+v", w4, w1)
+		}
+		if _, err := b.Upgrade(t.Context(), demo(), nil, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := b.m.Made(provider.KindServer, "demo", "worker-1"); n != 2 {
+			t.Errorf("Upgrade of an adopted stack made worker-1 %d times in all, want 2", n)
+		}
+		if p := b.up(t, demo()); !p.Empty() || len(p.Notes) > 0 {
+			t.Errorf("then is planned\n%s", printed(t, p, false))
+		}
+		other := demo()
+		other.Name = "nowhere"
+		if _, err := b.Adopt(t.Context(), other); !errors.Is(err, provider.ErrNotFound) {
+			t.Errorf("Adopt of nothing = %v", err)
+		}
+	})
+}
+
+// TestLostState has Up go on without Adopt, and without the state: nothing is made twice.
+func TestLostState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo())
+		if err := os.RemoveAll(b.state); err != nil {
+			t.Fatal(err)
+		}
+		want := standing(b.m)
+		b.up(t, demo())
+		if got := standing(b.m); got != want {
+			t.Errorf("Up without the state leaves\n%s, want\n%s", got, want)
+		}
+		if _, err := b.State("other"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("State of a stack that is not there = %v", err)
+		}
+	})
+}
+
+func TestCollect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.up(t, demo()) // of web:1
+		for _, v := range []string{"web:2", "web:3", "web:10"} {
+			i, err := b.cat.Build(t.Context(), v, "amd64", provider.Raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.m.Ensure(t.Context(), &i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		old, err := b.Superfluous(t.Context(), 1)
+		var names []string
+		for _, i := range old {
+			names = append(names, i.Name)
+		}
+		if err != nil || strings.Join(names, " ") != "web-3-amd64 web-2-amd64" {
+			t.Fatalf("Superfluous = %q, %v", names, err)
+		}
+		if err := b.Collect(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		if find(b.m, provider.KindImage, "web-1-amd64") == nil || find(b.m, provider.KindImage, "web-10-amd64") == nil {
+			t.Errorf("then there is\n%s", standing(b.m))
+		}
+	})
+}
+
+func TestUserData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} 10.77.0.11 10.77.0.12\n"
+		for range 2 {
+			got, err := b.UserData(t.Context(), demo(), "worker-1")
+			if err != nil || string(got) != want {
+				t.Errorf("UserData = %q, %v, want %q", got, err, want)
+			}
+			b.up(t, demo())
+			want = strings.Replace(want, "${role.head.outputs.id}", "c1", 1)
+		}
+		if _, err := b.UserData(t.Context(), demo(), "none"); err == nil {
+			t.Error("UserData of no server worked")
+		}
+	})
+}

@@ -1,0 +1,159 @@
+package cloud
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// servers plans the servers, in the order in which they are brought up.
+func (p *planner) servers() error {
+	var faults []error
+	missingOutputs := p.missingOutputs()
+	for _, v := range p.s.Servers {
+		spec, err := p.spec(v)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("server %s: %w", v.Name, err))
+			continue
+		}
+		p.plan.specs[v.Name] = spec
+		do, why := p.server(v, spec)
+		if do == Nothing && missingOutputs[v.Name] {
+			do, why = Change, "the outputs of its role are not known yet"
+		}
+		p.add(provider.KindServer, v.Name, v.Role, do, why)
+	}
+	for _, name := range p.Rebuild {
+		if !p.declared[thing{provider.KindServer, name}] {
+			faults = append(faults, fmt.Errorf("server %s: it cannot be rebuilt: nothing declares it", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// missingOutputs names the servers whose outputs must be read though nothing else is to be done.
+func (p *planner) missingOutputs() map[string]bool {
+	out := make(map[string]bool)
+	for _, role := range p.s.Roles {
+		first := slices.IndexFunc(p.s.Servers, func(v stack.Server) bool { return v.Role == role.Name })
+		if first < 0 {
+			continue
+		}
+		for _, o := range role.Outputs {
+			if _, known := p.State.Outputs[role.Name][o.Name]; !known {
+				out[p.s.Servers[first].Name] = true
+			}
+		}
+	}
+	return out
+}
+
+// spec is what a server is to be made from.
+func (p *planner) spec(v stack.Server) (Spec, error) {
+	data, err := p.Render(v, asWritten)
+	if err != nil {
+		return Spec{}, fmt.Errorf("its user-data: %w", err)
+	}
+	if most := p.Features.UserData; len(data) > most {
+		return Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
+	}
+	sum := sha256.Sum256(data)
+	told := hex.EncodeToString(sum[:])
+	if p.Declared != nil {
+		if told, err = p.Declared(v); err != nil {
+			return Spec{}, fmt.Errorf("its user-data: %w", err)
+		}
+	}
+	return Spec{
+		Image: p.plan.versions[imageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
+		Private: p.plan.private[v.Name], UEFI: v.UEFI, UserData: told,
+	}, nil
+}
+
+// server decides about one server.
+func (p *planner) server(v stack.Server, want Spec) (Do, string) {
+	r, there := p.have[thing{provider.KindServer, v.Name}]
+	old := p.State.Servers[v.Name]
+	switch {
+	case !there || r.State == provider.Removing:
+		return Create, missing(r.State, p.made(v.Name))
+	case r.State == provider.Failed:
+		return Replace, "it failed: " + r.Reason
+	case slices.Contains(p.Rebuild, v.Name):
+		return Replace, "it is to be rebuilt"
+	case p.network != Nothing:
+		return Replace, "the network that it stands in is made anew"
+	case old == nil || old.Made == nil:
+		p.note("server %s is there, and nobody knows what it was made from: it is taken as it is until it is upgraded or rebuilt", v.Name)
+	case r.Want != "" && r.Want != old.Made.Want:
+		p.note("server %s was made by somebody else than the last run here: it is taken as it is until it is upgraded or rebuilt", v.Name)
+	case old.Made.Network != p.have[thing{provider.KindNetwork, networkName}].ID:
+		return Replace, "it stands in a network that is gone"
+	case old.Spec != nil:
+		if why := differences(*old.Spec, want); why != "" {
+			return Replace, why
+		}
+	}
+	switch {
+	case r.State == provider.Stopped:
+		return Change, "it is stopped"
+	case old == nil || old.Phase != Booted:
+		return Change, "its first boot was not seen to the end"
+	}
+	f := thing{provider.KindFirewall, p.firewall[v.Name]}
+	if p.declared[f] && (old.Firewall != f.name || p.have[f].ID == "") {
+		return Change, "it gets firewall " + f.name
+	}
+	return p.bound(v, r)
+}
+
+// differences says why a server that was made from one cannot become the other; empty where they are the same.
+func differences(old, want Spec) string {
+	var why []string
+	differ := func(what, a, b string) {
+		if a != b {
+			why = append(why, fmt.Sprintf("%s %s becomes %s", what, a, b))
+		}
+	}
+	differ("image", old.Image, want.Image)
+	differ("architecture", old.Arch, want.Arch)
+	differ("size", old.Size, want.Size)
+	differ("root disk", gib(old.Disk), gib(want.Disk))
+	differ("private address", old.Private.String(), want.Private.String())
+	differ("boot by UEFI", fmt.Sprint(old.UEFI), fmt.Sprint(want.UEFI))
+	if old.UserData != want.UserData {
+		why = append(why, "its user-data is declared anew")
+	}
+	return strings.Join(why, ", ")
+}
+
+// bound looks whether the server has what belongs to it.
+func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
+	a := p.have[thing{provider.KindAddress, v.Name}]
+	if v.Public && a.Bound != r.ID {
+		return Change, "it gets its public address"
+	}
+	if !v.Public && a.ID != "" && a.Bound == r.ID {
+		return Change, "its public address is taken away"
+	}
+	want := make(map[string]bool, len(v.Volumes))
+	for _, d := range v.Volumes {
+		name := volumeName(v.Name, d.Name)
+		want[name] = true
+		if p.have[thing{provider.KindVolume, name}].Bound != r.ID {
+			return Change, "it gets volume " + d.Name
+		}
+	}
+	for _, name := range p.bind[r.ID] {
+		if !want[name] {
+			return Change, "volume " + name + " is taken away"
+		}
+	}
+	return Nothing, ""
+}

@@ -1,0 +1,29 @@
+package provider
+
+import (
+	"errors"
+	"time"
+)
+
+// What a caller can do about an error. An implementation wraps one of them with what was asked and the provider's own words.
+var (
+	ErrCredentials = errors.New("the credentials are refused")          // wrong, expired, or not allowed to do this
+	ErrQuota       = errors.New("the quota is used up")                 // or there is no room at the provider
+	ErrTaken       = errors.New("the name is taken by something else")  // that does not bear our labels
+	ErrNotFound    = errors.New("no such thing")                        // an ID that is named is gone
+	ErrUnsupported = errors.New("this provider cannot do that")         // see Features.Lacks
+	ErrInvalid     = errors.New("the provider refuses what was asked")  // a size, a range or a name that it does not take
+	ErrTemporary   = errors.New("the provider cannot answer right now") // 409 of something in transition, 429, 5xx, timeouts, refused connections
+)
+
+// Retry is a temporary error that says when to ask again. errors.Is(err, ErrTemporary) holds for it.
+type Retry struct {
+	After time.Duration
+	Err   error
+}
+
+// Error returns the cause alone.
+func (r *Retry) Error() string { return r.Err.Error() }
+
+// Unwrap returns ErrTemporary and the cause.
+func (r *Retry) Unwrap() []error { return []error{ErrTemporary, r.Err} }

@@ -1,0 +1,257 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// run is one operation on a stack, by the process that holds its lock.
+type run struct {
+	c        *Cloud
+	s        *stack.Stack // as declared, with the counts of the state
+	settings stack.Settings
+	rec      *record
+	v        *vault
+	rules    map[string][]provider.Rule // of each firewall
+	firewall map[string]string          // name of that of each server
+	watch    *watch
+	plan     *Plan
+	steps    map[thing]Step
+	atOnce   int // how many servers may be away at once
+
+	logs  string
+	stage Event
+	log   *slog.Logger // of the stage
+	told  sync.Mutex
+
+	mu     sync.Mutex
+	found  map[thing]provider.Resource // what is there, as last seen
+	images map[string]string           // IDs, by reference@arch
+}
+
+// StageError is a failed stage.
+type StageError struct {
+	Stage, Of int
+	Title     string
+	Log       string // path
+	Err       error
+}
+
+// Error gives the stage and the cause.
+func (e *StageError) Error() string {
+	return fmt.Sprintf("stage %d of %d, %s: %v", e.Stage, e.Of, e.Title, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *StageError) Unwrap() error { return e.Err }
+
+// begin takes the stack's lock, and reads its state, which is empty where there is none. settings are the state's where s is nil.
+func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(), err error) {
+	d, err := c.directory(stackName)
+	if err != nil {
+		return nil, nil, err
+	}
+	unlock, err := c.lock(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
+	state, err := d.load()
+	if errors.Is(err, fs.ErrNotExist) {
+		state, err = &State{Version: StateVersion, Stack: stackName}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("stack %s: %w", stackName, err)
+	}
+	if name := c.Provider.Features().Name; state.Provider != "" && state.Provider != name {
+		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s: delete it there first, or give the new one another name", stackName, state.Provider, name)
+	}
+	v, err := c.openVault(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	logs, err := d.logs(time.Now(), what)
+	if err != nil {
+		return nil, nil, fmt.Errorf("stack %s: making its logs: %w", stackName, err)
+	}
+	settings := state.kept()
+	if s != nil {
+		settings = s.Settings
+	}
+	r = &run{c: c, settings: patience(settings), rec: &record{dir: d, s: state}, v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[thing]provider.Resource), images: make(map[string]string)}
+	r.watch = newWatch(c.Provider, stackName, r.call())
+	return r, unlock, nil
+}
+
+// patience gives settings that are not set their defaults.
+func patience(s stack.Settings) stack.Settings {
+	if s.Parallel <= 0 {
+		s.Parallel = 4
+	}
+	if s.Server <= 0 {
+		s.Server = 15 * time.Minute
+	}
+	if s.Call <= 0 {
+		s.Call = 5 * time.Minute
+	}
+	return s
+}
+
+// kept gives the settings that the state has, for operations that need no stack file.
+func (s *State) kept() stack.Settings {
+	return stack.Settings{Parallel: s.Parallel, Server: time.Duration(s.Server) * time.Second, Call: time.Duration(s.Call) * time.Second}
+}
+
+// clone is a copy that can be changed.
+func (s *State) clone() *State {
+	c := *s
+	c.Options, c.Scale, c.Images, c.Firewalls = maps.Clone(s.Options), maps.Clone(s.Scale), maps.Clone(s.Images), maps.Clone(s.Firewalls)
+	c.Servers, c.Outputs = make(map[string]*ServerState, len(s.Servers)), make(map[string]map[string]string, len(s.Outputs))
+	for name, v := range s.Servers {
+		w := *v
+		c.Servers[name] = &w
+	}
+	for name, v := range s.Outputs {
+		c.Outputs[name] = maps.Clone(v)
+	}
+	return &c
+}
+
+// call repeats calls, and notes them in the stage's log.
+func (r *run) call() repeater {
+	return repeater{limit: r.settings.Call, jitter: r.c.Jitter, log: slog.New(stageLog{r})}
+}
+
+// stageLog writes to the log of the stage that is running.
+type stageLog struct{ r *run }
+
+func (l stageLog) Enabled(context.Context, slog.Level) bool { return true }
+func (l stageLog) Handle(ctx context.Context, rec slog.Record) error {
+	return l.r.log.Handler().Handle(ctx, rec)
+}
+func (l stageLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l stageLog) WithGroup(string) slog.Handler      { return l }
+
+// do carries out the next stage.
+func (r *run) do(ctx context.Context, title string, work func(context.Context) error) error {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
+			return c
+		}
+		return '-'
+	}, strings.ReplaceAll(title, ",", ""))
+	n := r.stage.Stage + 1
+	path := filepath.Join(r.logs, fmt.Sprintf("%02d-%s.log", n, name))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("stage %d of %d, %s: %w", n, r.stage.Of, title, err)
+	}
+	defer f.Close()
+	r.log = slog.New(slog.NewTextHandler(f, nil))
+	r.stage = Event{Stage: n, Of: r.stage.Of, Title: title, Log: path}
+	begin := time.Now()
+	r.report(r.stage)
+	err = work(ctx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	e := r.stage
+	e.Done, e.Took = true, time.Since(begin)
+	if err != nil {
+		r.log.Error("the stage failed", "err", err)
+		err = &StageError{Stage: n, Of: e.Of, Title: title, Log: path, Err: err}
+		e.Err = err
+	}
+	r.log.Info("the stage ended", "took", e.Took)
+	r.report(e)
+	r.log = slog.New(slog.DiscardHandler)
+	return err
+}
+
+// say reports something within the stage.
+func (r *run) say(format string, a ...any) {
+	e := r.stage
+	e.Text = fmt.Sprintf(format, a...)
+	r.log.Info(e.Text)
+	r.report(e)
+}
+
+func (r *run) report(e Event) {
+	r.told.Lock()
+	defer r.told.Unlock()
+	if r.c.Report != nil {
+		e.Time = time.Now()
+		r.c.Report(e)
+	}
+}
+
+// each does f for all of them, at most limit side by side. What is begun is not ended because another one fails; but no further one
+// is begun where the credentials are refused or, with strict, after any failure.
+func each[T any](ctx context.Context, limit int, strict bool, all []T, f func(context.Context, T) error) error {
+	var g errgroup.Group
+	g.SetLimit(limit)
+	var mu sync.Mutex
+	var failed error
+	halted := func(err error) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = errors.Join(failed, err)
+		return failed != nil && (strict || errors.Is(failed, provider.ErrCredentials)) || ctx.Err() != nil
+	}
+	for _, v := range all {
+		g.Go(func() error {
+			if !halted(nil) {
+				halted(f(ctx, v))
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	if failed == nil {
+		failed = context.Cause(ctx)
+	}
+	return failed
+}
+
+// resource is what is known to be there.
+func (r *run) resource(kind provider.Kind, name string) (provider.Resource, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.found[thing{kind, name}]
+	return v, ok
+}
+
+func (r *run) id(kind provider.Kind, name string) string {
+	v, _ := r.resource(kind, name)
+	return v.ID
+}
+
+func (r *run) know(v provider.Resource) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.found[thing{v.Kind, v.Name}] = v
+}
+
+func (r *run) forget(v provider.Resource) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.found, thing{v.Kind, v.Name})
+}

@@ -1,0 +1,222 @@
+package setup
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"griddle/cloud/stack"
+	"griddle/imagestore/durable"
+)
+
+var update = flag.Bool("update", false, "write goldens anew")
+
+func offers() Offers {
+	return Offers{
+		Regions: func(f Found) ([]Choice, error) { return []Choice{{"RegionOne", ""}, {"RegionTwo", "far"}}, nil },
+		Sizes: func(f Found, region string) ([]Choice, error) {
+			return []Choice{{"m1.small", "1 CPU, 2 GiB"}, {"m1.large " + region, "4 CPUs, 8 GiB"}}, nil
+		},
+		Images: func() ([]Choice, error) { return nil, errors.New("the catalog is empty") },
+	}
+}
+
+func accounts() []Found {
+	return []Found{{"qemu", "", "", "/usr/bin/qemu-system-x86_64"}, {"openstack", "site", "RegionTwo", "/etc/openstack/clouds.yaml"}, {"openstack", "test", "", "/etc/openstack/clouds.yaml"}}
+}
+
+// TestRun writes files by answers of a person, of a file, and of both, and compares them and what was on the screen.
+func TestRun(t *testing.T) {
+	for _, c := range []struct {
+		name, typed string
+		answers     map[string]string
+		found       []Found
+		offers      Offers
+	}{
+		{"person", "\n2\n\n\npublic\nweb:stable\n2\nmany\n3\n\nroot\nadmin\n\n", nil, accounts(), offers()},
+		{"defaults", "\n\nweb\nsmall\n\n\n\n", nil, nil, Offers{}},
+		{"answers", "", map[string]string{"name": "fleet", "provider": "openstack", "account": "test", "region": "RegionOne", "external": "", "image": "web:stable", "size": "m1.small", "count": "2", "admin": "ops", "key": "keys.pub"}, accounts(), offers()},
+		{"both", "b-1\n", map[string]string{"name": "x", "provider": "qemu", "image": "web", "count": "2", "admin": "ops", "key": "keys.pub"}, nil, Offers{}},
+	} {
+		dir := filepath.Join(t.TempDir(), "My Stack")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var screen bytes.Buffer
+		o := Options{Path: filepath.Join(dir, "stack.yaml"), Found: c.found, Offers: c.offers, Answers: c.answers}
+		if c.typed != "" {
+			o.Ask = Prompt{bufio.NewReader(strings.NewReader(c.typed)), &screen}
+		}
+		made, err := Run(t.Context(), o)
+		if !made || err != nil {
+			t.Errorf("%s: Run = %v, %v; the screen:\n%s", c.name, made, err, &screen)
+			continue
+		}
+		b, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stack.Parse("stack.yaml", b); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if i, err := os.Stat(o.Path); err != nil || i.Mode() != 0o600 {
+			t.Errorf("%s: mode %v, %v", c.name, i.Mode(), err)
+		}
+		golden(t, c.name+".yaml", string(b))
+		golden(t, c.name+".screen", screen.String())
+
+		// A second run is silent and asks nobody.
+		made, err = Run(t.Context(), Options{Path: o.Path, Ask: nobody{t}})
+		after, _ := os.ReadFile(o.Path)
+		if made || err != nil || !bytes.Equal(after, b) {
+			t.Errorf("%s: the second Run = %v, %v", c.name, made, err)
+		}
+	}
+}
+
+type nobody struct{ t *testing.T }
+
+func (n nobody) Ask(_ context.Context, q Question, _ error) (string, error) {
+	n.t.Errorf("asked for %s", q.Key)
+	return "", io.EOF
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(want) != got {
+		t.Errorf("%s = \n%s\nwant (%v)\n%s", name, got, err, want)
+	}
+}
+
+// TestRunFails leaves no file behind.
+func TestRunFails(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers map[string]string
+		ask     Asker
+		want    string
+	}{
+		{"bad answer", map[string]string{"name": "No"}, nil, `answering name: "No" is not a DNS label`},
+		{"unanswered", map[string]string{"name": "x", "provider": "qemu"}, nil, "answering image: nothing is said"},
+		{"not asked", map[string]string{"name": "x", "provider": "qemu", "region": "r", "image": "a", "size": "b", "key": "k"}, nil, "answering region: that is not asked of this provider"},
+		{"end", nil, Prompt{bufio.NewReader(strings.NewReader("")), io.Discard}, "asking for name: unexpected EOF"},
+		{"count", map[string]string{"name": "x", "provider": "qemu", "image": "a", "size": "b", "count": "0"}, nil, `answering count: "0" is not a number from 1 to 1000`},
+		{"a line more", map[string]string{"name": "x", "provider": "qemu", "image": "a", "size": "b\nroles: {}"}, nil, "answering size: it must be one line"},
+	} {
+		path := filepath.Join(t.TempDir(), "stack.yaml")
+		made, err := Run(t.Context(), Options{Path: path, Answers: c.answers, Ask: c.ask})
+		if made || err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: Run = %v, %v, want %s", c.name, made, err, c.want)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the file is there: %v", c.name, err)
+		}
+	}
+}
+
+// TestRunLate has the file appear while questions are asked.
+func TestRunLate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stack.yaml")
+	disk := durable.Disk{Before: func(o *durable.Op) error {
+		if o.Kind == durable.Link {
+			return os.WriteFile(path, []byte("another's"), 0o600)
+		}
+		return nil
+	}}
+	made, err := Run(t.Context(), Options{Path: path, Disk: disk, Answers: map[string]string{"image": "a", "size": "b"}})
+	b, _ := os.ReadFile(path)
+	if made || !errors.Is(err, fs.ErrExist) || string(b) != "another's" {
+		t.Errorf("Run = %v, %v, the file %q", made, err, b)
+	}
+}
+
+func TestFind(t *testing.T) {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), Mode: 0o600} }
+	clouds := "clouds:\n  b: {region_name: two, auth: {password: s3cret}}\n  a: {auth: {}}\n"
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		env   map[string]string
+		want  []Found
+	}{
+		{name: "nothing"},
+		{"qemu", fstest.MapFS{"usr/bin/qemu-system-x86_64": {Mode: 0o755}, "opt/qemu-system-x86_64": {Mode: 0o644}}, map[string]string{"PATH": "/opt:relative:/usr/bin"}, []Found{{"qemu", "", "", "/usr/bin/qemu-system-x86_64"}}},
+		{"lxd", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket | 0o660}}, nil, []Found{{"lxd", "", "", "/var/lib/lxd/unix.socket"}}},
+		{"lxd elsewhere", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket}, "x/unix.socket": {Mode: fs.ModeSocket}}, map[string]string{"LXD_DIR": "/x"}, []Found{{"lxd", "", "", "/x/unix.socket"}}},
+		{"no socket", fstest.MapFS{"var/lib/lxd/unix.socket": {}}, nil, nil},
+		{"variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "OS_USERNAME": "u", "OS_REGION_NAME": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "eu"}, []Found{{"openstack", "", "r", "OS_AUTH_URL"}, {"ec2", "", "eu", "AWS_ACCESS_KEY_ID"}}},
+		{"half variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "AWS_ACCESS_KEY_ID": "a"}, nil},
+		{"clouds", fstest.MapFS{"home/me/.config/openstack/clouds.yaml": file(clouds), "etc/openstack/clouds.yaml": file("clouds: {c: {}}")}, nil, []Found{{"openstack", "a", "", "/home/me/.config/openstack/clouds.yaml"}, {"openstack", "b", "two", "/home/me/.config/openstack/clouds.yaml"}}},
+		{"chosen cloud", fstest.MapFS{"work/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{"openstack", "b", "two", "/work/clouds.yaml"}, {"openstack", "a", "", "/work/clouds.yaml"}}},
+		{"broken clouds", fstest.MapFS{"etc/openstack/clouds.yaml": file("clouds: [")}, nil, nil},
+		{"aws", fstest.MapFS{"home/me/.aws/credentials": file("[work]\naws_access_key_id = a\n[default]\nregion=x\n"), "home/me/.aws/config": file("[default]\nregion = eu-1\n[profile work]\nregion = us-1\n[sso-session s]\nregion = no\n")}, nil,
+			[]Found{{"ec2", "default", "eu-1", "/home/me/.aws/config"}, {"ec2", "work", "us-1", "/home/me/.aws/config"}}},
+		{"aws chosen", fstest.MapFS{"c": file("[a]\n[b]\n")}, map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/c", "AWS_PROFILE": "b", "AWS_REGION": "r"}, []Found{{"ec2", "b", "r", "/c"}, {"ec2", "a", "r", "/c"}}},
+		{"large", fstest.MapFS{"home/me/.aws/credentials": file("[a]\n" + strings.Repeat("#", maxFile))}, nil, nil},
+	} {
+		got := Find(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }, Home: "/home/me", Work: "/work"})
+		if !(len(got) == 0 && len(c.want) == 0) && !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: Find = %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestParseAnswers(t *testing.T) {
+	got, err := ParseAnswers("f", []byte("name: x\ncount: 3\nexternal: ''\n"))
+	if want := map[string]string{"name": "x", "count": "3", "external": ""}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("ParseAnswers = %v, %v, want %v", got, err, want)
+	}
+	for in, want := range map[string]string{
+		"- a":                      "f:1:1: answers must be keys and values",
+		"nmae: x\nname: [a]\n":     "f:1:1: the key \"nmae\" is unknown; known are " + strings.Join(keys(), ", ") + "\nf:2:7: \"name\" must be text or a number",
+		"name: a\nname: b\n":       "f:2:1: the key name is there already",
+		strings.Repeat("#", 1<<20): "reading answers: f has 1048576 bytes, 8192 are allowed",
+		"name: &a x\n":             "f:1:7: \"name\" must be text or a number",
+		"a: b: c\n":                "reading answers: f:1:4: mapping value is not allowed in this context",
+		"name: x\n---\ncount: 1\n": "f:3:6: there is a second document",
+	} {
+		if _, err := ParseAnswers("f", []byte(in)); err == nil || err.Error() != want {
+			t.Errorf("ParseAnswers(%.40q) = %v, want %s", in, err, want)
+		}
+	}
+}
+
+func FuzzParseAnswers(f *testing.F) {
+	f.Add([]byte("name: x\ncount: 3\n"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ParseAnswers("f", b)
+		for k := range got {
+			if err == nil && !slices.Contains(keys(), k) {
+				t.Fatalf("ParseAnswers(%q) = %v", b, got)
+			}
+		}
+	})
+}
+
+func FuzzFind(f *testing.F) {
+	f.Add([]byte("clouds: {a: {region_name: b}}"), []byte("[profile a]\nregion=x"))
+	f.Fuzz(func(t *testing.T, clouds, config []byte) {
+		files := fstest.MapFS{"etc/openstack/clouds.yaml": {Data: clouds}, "home/.aws/config": {Data: config}}
+		Find(Computer{Files: files, Getenv: func(string) string { return "" }, Home: "/home"})
+	})
+}

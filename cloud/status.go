@@ -1,0 +1,146 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"griddle/cloud/provider"
+)
+
+// Status is what a stack is now.
+type Status struct {
+	Stack    string              `json:"stack"`
+	Provider string              `json:"provider"`
+	Holder   *Holder             `json:"holder,omitempty"` // who works with it now
+	Servers  []ServerStatus      `json:"servers"`          // in the order of roles
+	Others   []provider.Resource `json:"others,omitempty"` // all else that bears the stack's labels
+}
+
+// ServerStatus is one server.
+type ServerStatus struct {
+	Name    string         `json:"name"`
+	Role    string         `json:"role,omitempty"`
+	State   provider.State `json:"state"` // "missing" where the provider has it no more
+	Phase   Phase          `json:"phase,omitempty"`
+	Reason  string         `json:"reason,omitempty"`
+	Image   string         `json:"image,omitempty"` // version
+	Private netip.Addr     `json:"private,omitzero"`
+	Public  netip.Addr     `json:"public,omitzero"`
+	ID      string         `json:"id,omitempty"`
+}
+
+// Missing is the state of a server that was made and is gone.
+const Missing provider.State = "missing"
+
+// Status looks at a stack. One that has no state here is known by its labels alone.
+func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
+	state, have, err := c.inspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	out := &Status{Stack: name, Provider: c.Provider.Features().Name}
+	if d, err := c.directory(name); err == nil {
+		if h, held := d.held(); held {
+			out.Holder = &h
+		}
+	}
+	known := make(map[string]bool)
+	for _, r := range have {
+		if r.Kind != provider.KindServer {
+			out.Others = append(out.Others, r)
+			continue
+		}
+		known[r.Name] = true
+		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public, ID: r.ID}
+		if k := state.Servers[r.Name]; k != nil {
+			v.Role, v.Phase = k.Role, k.Phase
+			if k.Spec != nil {
+				v.Image = k.Spec.Image
+			}
+		}
+		out.Servers = append(out.Servers, v)
+	}
+	for _, n := range slices.Sorted(maps.Keys(state.Servers)) {
+		if k := state.Servers[n]; !known[n] {
+			out.Servers = append(out.Servers, ServerStatus{Name: n, Role: k.Role, State: Missing, Phase: k.Phase, Private: k.Private})
+		}
+	}
+	order(state, out.Servers, func(v ServerStatus) (string, string) { return v.Role, v.Name })
+	return out, nil
+}
+
+// inspect reads a stack's state and lists what it has; an error says that there is neither.
+func (c *Cloud) inspect(ctx context.Context, name string) (*State, []provider.Resource, error) {
+	state, err := c.stateOrNew(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("stack %s: %w", name, err)
+	}
+	if f := c.Provider.Features().Name; state.Provider != "" && state.Provider != f {
+		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, state.Provider, f)
+	}
+	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard()}
+	var have []provider.Resource
+	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
+		have, err = c.Provider.List(ctx, name)
+		return err
+	})
+	if err == nil && len(have) == 0 && state.Provider == "" {
+		err = fmt.Errorf("stack %s is known neither here nor to the provider: %w", name, provider.ErrNotFound)
+	}
+	return state, have, err
+}
+
+// order sorts by roles, as they are brought up, then by number.
+func order[T any](s *State, all []T, of func(T) (role, name string)) {
+	rank := make(map[string]int, len(s.Roles))
+	for i, v := range s.Roles {
+		rank[v.Name] = i
+	}
+	place := func(role string) int {
+		if i, ok := rank[role]; ok {
+			return i
+		}
+		return len(rank)
+	}
+	slices.SortStableFunc(all, func(a, b T) int {
+		roleA, nameA := of(a)
+		roleB, nameB := of(b)
+		if d := place(roleA) - place(roleB); d != 0 {
+			return d
+		}
+		if d := len(nameA) - len(nameB); d != 0 { // web-2 before web-10
+			return d
+		}
+		if nameA < nameB {
+			return -1
+		}
+		return 1
+	})
+}
+
+// Targets says how servers are logged in to, in the order of roles: those that pick names that the provider runs now.
+func (c *Cloud) Targets(ctx context.Context, name string, p Pick) ([]Target, error) {
+	state, have, err := c.inspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{c: c, rec: &record{s: state}, found: make(map[thing]provider.Resource)}
+	for _, v := range have {
+		r.know(v)
+	}
+	picked, err := p.from(state, have)
+	if err != nil {
+		return nil, fmt.Errorf("stack %s: %w", name, err)
+	}
+	var out []Target
+	for _, v := range picked {
+		if v.State != provider.Ready {
+			return nil, fmt.Errorf("stack %s: server %s is %s", name, v.Name, v.State)
+		}
+		out = append(out, r.reach(v.Name, v))
+	}
+	return out, nil
+}

@@ -1,0 +1,90 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+func (c *Cloud) stateOrNew(name string) (*State, error) {
+	d, err := c.directory(name)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.load()
+	if isMissing(err) {
+		return &State{Version: StateVersion, Stack: name}, nil
+	}
+	return s, err
+}
+
+// survey asks for all that a plan is made from.
+func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input, error) {
+	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
+	r := &run{c: c, settings: patience(s.Settings), log: discard()}
+	call := r.call()
+	list := func(what, name string) (all []provider.Resource, err error) {
+		err = call.do(ctx, what, func(ctx context.Context) (err error) {
+			all, err = c.Provider.List(ctx, name)
+			return err
+		})
+		return all, err
+	}
+	var err error
+	if in.Have, err = list("looking at stack "+s.Name, s.Name); err != nil {
+		return in, err
+	}
+	if in.Images, err = list("looking at the images", ""); err != nil {
+		return in, err
+	}
+	if len(in.Have) == 0 && !maps.Equal(state.Options, s.Options) && slices.ContainsFunc(slices.Collect(maps.Values(state.Servers)), func(v *ServerState) bool { return v.Made != nil }) {
+		return in, fmt.Errorf("stack %s was made with other options of the provider (%s), and nothing of it is found with these: delete it there first, or give the new one another name", s.Name, optionsText(state.Options))
+	}
+	var faults []error
+	for _, v := range s.Servers {
+		key := imageKey(v)
+		if _, done := in.Versions[key]; done {
+			continue
+		}
+		version, err := c.Images.Resolve(ctx, v.Image, v.Arch)
+		_, pinned := state.Images[key]
+		if err != nil && !pinned {
+			faults = append(faults, fmt.Errorf("server %s: image %s: %w", v.Name, v.Image, err))
+		}
+		in.Versions[key] = version
+	}
+	return in, errors.Join(faults...)
+}
+
+func optionsText(o map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(o)) {
+		out = append(out, k+"="+o[k])
+	}
+	return strings.Join(out, ", ")
+}
+
+// sizes checks that what is declared can be had.
+func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
+	var all []provider.Size
+	err := r.call().do(ctx, "asking for the sizes", func(ctx context.Context) (err error) {
+		all, err = c.Provider.Sizes(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, v := range s.Servers {
+		if !slices.ContainsFunc(all, func(z provider.Size) bool { return z.Name == v.Size }) {
+			faults = append(faults, fmt.Errorf("server %s: the provider has no size %q: %w", v.Name, v.Size, provider.ErrInvalid))
+		}
+	}
+	return errors.Join(faults...)
+}

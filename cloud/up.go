@@ -1,0 +1,212 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+)
+
+// Options are how a stack is brought to what is declared.
+type Options struct {
+	// Confirm is shown the plan before anything is done; an error stops. nil confirms.
+	Confirm func(*Plan) error
+
+	Rebuild []string // servers that are made anew though nothing changed; their volumes and addresses stay
+	AtOnce  int      // servers that may be replaced at once; 0 for one after another
+}
+
+// Plan says what Up would do. It takes no lock and changes nothing.
+func (c *Cloud) Plan(ctx context.Context, s *stack.Stack) (*Plan, error) {
+	state, err := c.stateOrNew(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	in, err := c.survey(ctx, s, state)
+	if err != nil {
+		return nil, err
+	}
+	return Decide(in)
+}
+
+// Up brings a stack to what is declared. What is so already is left alone. The plan that it returns was made after the lock was taken;
+// it is nil where the error came before.
+func (c *Cloud) Up(ctx context.Context, s *stack.Stack, o Options) (*Plan, error) {
+	return c.converge(ctx, s, "up", o, nil)
+}
+
+// Scale is Up with n servers in a role, within the role's bounds. The number is kept, and counts more than the declared one,
+// until it is the declared one again.
+func (c *Cloud) Scale(ctx context.Context, s *stack.Stack, role string, n int, o Options) (*Plan, error) {
+	return c.converge(ctx, s, "scale", o, func(_ context.Context, in *Input) error {
+		i := slices.IndexFunc(s.Roles, func(r stack.Role) bool { return r.Name == role })
+		if i < 0 {
+			return fmt.Errorf("the stack has no role %s", role)
+		}
+		if n < s.Roles[i].Min || s.Roles[i].Max > 0 && n > s.Roles[i].Max {
+			return fmt.Errorf("role %s: %d servers are not within %d to %d", role, n, s.Roles[i].Min, s.Roles[i].Max)
+		}
+		if n == s.Roles[i].Count {
+			delete(in.State.Scale, role)
+			return nil
+		}
+		if in.State.Scale == nil {
+			in.State.Scale = make(map[string]int)
+		}
+		in.State.Scale[role] = n
+		return nil
+	})
+}
+
+// Upgrade is Up with the versions that the stack file's images have now. Servers of another version are made anew, role by role
+// and Options.AtOnce at a time, with their addresses and volumes; the first that fails stops it. versions, by reference, are taken in place
+// of what the catalog says; it may be nil.
+func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string]string, o Options) (*Plan, error) {
+	return c.converge(ctx, s, "upgrade", o, func(_ context.Context, in *Input) error {
+		if in.State.Images == nil {
+			in.State.Images = make(map[string]ImageState)
+		}
+		for _, v := range s.Servers {
+			key := imageKey(v)
+			version := versions[v.Image]
+			if version == "" {
+				version = in.Versions[key]
+			}
+			if version == "" {
+				return fmt.Errorf("image %s is not known", key)
+			}
+			if in.State.Images[key].Version != version {
+				in.State.Images[key] = ImageState{Version: version}
+			}
+		}
+		for name, v := range in.State.Servers {
+			if v.Made != nil && v.Spec == nil && slices.ContainsFunc(s.Servers, func(d stack.Server) bool { return d.Name == name }) {
+				in.Rebuild = append(in.Rebuild, name)
+			}
+		}
+		return nil
+	})
+}
+
+// converge plans, asks and carries out. prepare changes what is planned from; that is saved once the plan is confirmed.
+func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Options, prepare func(context.Context, *Input) error) (*Plan, error) {
+	r, end, err := c.begin(s.Name, what, s)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	groups := groupsOf(s)
+	r.stage.Of, r.atOnce = 5+len(groups), max(o.AtOnce, 1)
+	var in Input
+	err = r.do(ctx, "check credentials and limits", func(ctx context.Context) (err error) {
+		if in, err = c.survey(ctx, s, r.rec.s.clone()); err != nil {
+			return err
+		}
+		in.Rebuild = slices.Clone(o.Rebuild)
+		if prepare != nil {
+			if err := prepare(ctx, &in); err != nil {
+				return err
+			}
+		}
+		if r.plan, err = Decide(in); err != nil {
+			return err
+		}
+		r.say("%s", r.plan.summary())
+		return c.sizes(ctx, r, s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if o.Confirm != nil {
+		if err := o.Confirm(r.plan); err != nil {
+			return r.plan, err
+		}
+	}
+	if r.s, err = scaled(s, in.State.Scale); err != nil {
+		return r.plan, err
+	}
+	r.rules, r.firewall = firewalls(r.s)
+	r.steps = r.plan.steps()
+	for _, v := range in.Have {
+		r.know(v)
+	}
+	if err := r.declare(in.State); err != nil {
+		return r.plan, err
+	}
+	return r.plan, r.carryOut(ctx, groups, in.Images)
+}
+
+// carryOut does what is planned, stage by stage.
+func (r *run) carryOut(ctx context.Context, groups []string, images []provider.Resource) error {
+	stages := []struct {
+		title string
+		work  func(context.Context) error
+	}{
+		{"build and upload images", func(ctx context.Context) error { return r.bringImages(ctx, images) }},
+		{"key, network, firewall", r.bringGround},
+		{"addresses and volumes", r.bringKeeps},
+	}
+	for _, g := range groups {
+		stages = append(stages, struct {
+			title string
+			work  func(context.Context) error
+		}{groupTitle(g), func(ctx context.Context) error { return r.bringRole(ctx, g) }})
+	}
+	for _, v := range stages {
+		if err := r.do(ctx, v.title, v.work); err != nil {
+			return err
+		}
+	}
+	return r.do(ctx, "remove what is left over", r.removeLeftover)
+}
+
+// groupsOf names the roles that get a stage, in order; the empty one is of servers without a role.
+func groupsOf(s *stack.Stack) []string {
+	var out []string
+	for _, v := range s.Roles {
+		out = append(out, v.Name)
+	}
+	if slices.ContainsFunc(s.Servers, func(v stack.Server) bool { return v.Role == "" }) {
+		out = append(out, "")
+	}
+	return out
+}
+
+func groupTitle(role string) string {
+	if role == "" {
+		return "servers without a role"
+	}
+	return "role " + role
+}
+
+// declare keeps what was declared, and the private addresses, before anything is made.
+func (r *run) declare(planned *State) error {
+	return r.rec.change(func(s *State) {
+		s.Provider, s.Options, s.Admin, s.SSH = r.c.Provider.Features().Name, r.s.Options, r.s.Admin, sshPort(r.s.SSH)
+		s.Parallel, s.Server, s.Call = r.settings.Parallel, int(r.settings.Server.Seconds()), int(r.settings.Call.Seconds())
+		s.Scale, s.Images = planned.Scale, planned.Images
+		s.Roles = nil
+		for _, v := range r.s.Roles {
+			s.Roles = append(s.Roles, RoleState{v.Name, v.Min, v.Max})
+		}
+		if s.Servers == nil {
+			s.Servers = make(map[string]*ServerState)
+		}
+		if s.Images == nil {
+			s.Images = make(map[string]ImageState)
+		}
+		for _, v := range r.s.Servers {
+			if s.Servers[v.Name] == nil {
+				s.Servers[v.Name] = &ServerState{Phase: Reserved}
+			}
+			s.Servers[v.Name].Role, s.Servers[v.Name].Private = v.Role, r.plan.private[v.Name]
+		}
+		for key, version := range r.plan.versions {
+			if _, pinned := s.Images[key]; !pinned {
+				s.Images[key] = ImageState{Version: version}
+			}
+		}
+	})
+}

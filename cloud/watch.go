@@ -1,0 +1,94 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"griddle/cloud/provider"
+)
+
+// Pauses between two looks at something that takes its time.
+const (
+	firstLook = 250 * time.Millisecond
+	lastLook  = 5 * time.Second
+)
+
+// watch looks at a stack's resources for all who wait for one: however many there are, one List answers them.
+type watch struct {
+	p     provider.Provider
+	stack string
+	r     repeater
+	turn  chan struct{} // holds one value: whose turn it is to look
+	at    time.Time     // when the last look began
+	seen  map[thing]provider.Resource
+}
+
+func newWatch(p provider.Provider, stack string, r repeater) *watch {
+	w := &watch{p: p, stack: stack, r: r, turn: make(chan struct{}, 1)}
+	w.turn <- struct{}{}
+	return w
+}
+
+// look gives what the provider has, as of now or later.
+func (w *watch) look(ctx context.Context) (map[thing]provider.Resource, error) {
+	now := time.Now()
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { w.turn <- struct{}{} }()
+	if w.seen != nil && w.at.After(now) {
+		return w.seen, nil
+	}
+	begin := time.Now()
+	var all []provider.Resource
+	what := "looking at stack " + w.stack
+	if w.stack == "" {
+		what = "looking at the images"
+	}
+	err := w.r.do(ctx, what, func(ctx context.Context) (err error) {
+		all, err = w.p.List(ctx, w.stack)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.at, w.seen = begin, make(map[thing]provider.Resource, len(all))
+	for _, r := range all {
+		w.seen[thing{r.Kind, r.Name}] = r
+	}
+	return w.seen, nil
+}
+
+// until looks until done says so. done gets the resource of that name, and whether there is one.
+func (w *watch) until(ctx context.Context, t thing, done func(r provider.Resource, there bool) (bool, error)) error {
+	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
+		all, err := w.look(ctx)
+		if err != nil {
+			return err
+		}
+		r, there := all[t]
+		if end, err := done(r, there); end || err != nil {
+			return err
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return fmt.Errorf("waiting for %s %s, which is %s: %w", t.kind, t.name, says(r, there), err)
+		}
+	}
+}
+
+func says(r provider.Resource, there bool) string {
+	if !there {
+		return "not there"
+	}
+	return string(r.State)
+}
+
+// gone waits until the resource is there no more. Another one of its name does not count.
+func (w *watch) gone(ctx context.Context, old provider.Resource) error {
+	return w.until(ctx, thing{old.Kind, old.Name}, func(r provider.Resource, there bool) (bool, error) {
+		return !there || r.ID != old.ID, nil
+	})
+}
