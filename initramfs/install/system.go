@@ -194,7 +194,9 @@ func (s system) fstab(p partitions, root string) error {
 	}
 	lines := []string{"# Written by Griddle when this system was installed."}
 	for _, v := range [][2]string{{"/", root}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
-		lines = append(lines, fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime 0 0", p.poolID, v[0], v[1]))
+		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must not end up
+		// in the emergency shell after a minute and a half (systemd.mount(5)).
+		lines = append(lines, fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime,x-systemd.device-timeout=0 0 0", p.poolID, v[0], v[1]))
 	}
 	lines = append(lines, fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", p.espID))
 	for line := range strings.Lines(string(old)) {
