@@ -111,7 +111,8 @@ run nova-compute nova:nova nova-compute
 run linuxbridge root:root neutron-linuxbridge-agent --config-file /etc/neutron/neutron.conf --config-file /etc/neutron/plugins/ml2/linuxbridge_agent.ini
 if [[ $first == 1 ]]; then
 	for _ in $(seq 60); do
-		if as nova nova-manage cell_v2 discover_hosts --verbose 2>&1 | tee -a "$logs/discover.log" | grep -q 'Creating host mapping'; then break; fi
+		as nova nova-manage cell_v2 discover_hosts --verbose >"$logs/discover.log" 2>&1
+		if grep -q 'Creating host mapping' "$logs/discover.log"; then break; fi
 		sleep 2
 	done
 	{
@@ -123,19 +124,26 @@ if [[ $first == 1 ]]; then
 	} | chroot "$root" openstack >"$logs/flavors.log" 2>&1
 fi
 # Nova answers 500 to a list of servers until somebody has asked neutron for its networks; and agents need a while to be known.
+ready=0
 for _ in $(seq 300); do
 	state=$(printf 'network list -f value -c Name\nnetwork agent list -f value -c Alive\ncompute service list -f value -c Binary -c State\n' |
 		chroot "$root" openstack 2>&1 || true)
 	printf '%s\n' "$state" >"$logs/state.log"
 	if grep -q public <<<"$state" && grep -q True <<<"$state" && grep -q 'nova-compute up' <<<"$state"; then
 		echo READY
+		ready=1
 		break
 	fi
 	sleep 1
 done
+if [[ $ready == 0 ]]; then
+	cat "$logs/state.log" >&2
+	exit 1
+fi
 
 cat >/dev/null # until standard input ends
 if [[ $first == 1 ]]; then
 	chroot "$root" mariadb-admin shutdown
-	while pgrep -x mariadbd >/dev/null; do sleep 0.2; done
+	# The root's /proc has the processes of this namespace alone.
+	while chroot "$root" pgrep -x mariadbd >/dev/null; do sleep 0.2; done
 fi
