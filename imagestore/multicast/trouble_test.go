@@ -122,10 +122,12 @@ func TestNetworkGone(t *testing.T) {
 	if all[0].outcome != multicast.Silent || all[0].p.HTTP == 0 {
 		t.Errorf("without a network: %v, %d bytes by HTTP", all[0].outcome, all[0].p.HTTP)
 	}
-	for i, g := range all[1:] {
-		if g.outcome != multicast.Complete {
-			t.Errorf("receiver %d: %v, want it complete by the session", i+2, g.outcome)
-		}
+	// An outage that a busy computer draws out past the sender's patience leaves the receiver to HTTP; shorter ones do not.
+	if all[1].outcome != multicast.Complete && all[1].outcome != multicast.Demoted {
+		t.Errorf("the receiver that came back: %v, want it complete by the session, or left to HTTP", all[1].outcome)
+	}
+	if all[2].outcome != multicast.Complete || all[2].p.HTTP > 0 {
+		t.Errorf("the receiver beside them: %v, %d bytes by HTTP, want it complete by the session", all[2].outcome, all[2].p.HTTP)
 	}
 }
 
