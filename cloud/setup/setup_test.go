@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 		found       []Found
 		offers      Offers
 	}{
-		{"person", "\n2\n\n\npublic\nweb:stable\n2\nmany\n3\n\nroot\nadmin\n\n", nil, accounts(), offers()},
+		{"person", "\n2\n\n\npublic\nweb:stable\n2\nmany\n3\nroot\nadmin\n\n", nil, accounts(), offers()},
 		{"defaults", "\n\nweb\nsmall\n\n\n\n", nil, nil, Offers{}},
 		{"answers", "", map[string]string{"name": "fleet", "provider": "openstack", "account": "test", "region": "RegionOne", "external": "", "image": "web:stable", "size": "m1.small", "count": "2", "admin": "ops", "key": "keys.pub"}, accounts(), offers()},
 		{"both", "b-1\n", map[string]string{"name": "x", "provider": "qemu", "image": "web", "count": "2", "admin": "ops", "key": "keys.pub"}, nil, Offers{}},

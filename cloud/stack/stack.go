@@ -5,6 +5,20 @@
 // expanded to names, and every reference was found. References to secrets and to other servers' values stay as they
 // are written, ${secret.NAME} and ${role.NAME.…}; what they stand for is only known while the stack is brought up.
 //
+// Of what is said of one server at several places, the later in this list counts:
+//
+//	defaults
+//	profiles    in the order in which role, group and server name them, those they inherit from first, each once
+//	role
+//	group
+//	server
+//
+// A list, such as ports, replaces the one before as a whole; userData alone is added, that of the stack itself first.
+// References in config and script of userData are always replaced, those in the content of write where expand is true.
+//
+// A file has at most 1 MiB, 60,000 words and signs and a depth of 32; aliases repeat at most 50,000 values; merge keys
+// and tags are not taken.
+//
 // Parse opens no file and asks nobody: the same bytes give the same Stack, with every fault listed at once, each with
 // its line and column.
 package stack
