@@ -133,7 +133,7 @@ func scan(ctx context.Context, t Target) ([]uint16, error) {
 		open []uint16
 		g    errgroup.Group
 	)
-	g.SetLimit(256)
+	g.SetLimit(512) // sockets: below the 1,024 that a process may have at the least
 	for port := int(t.From); port <= int(t.To) && port > 0; port++ {
 		g.Go(func() error {
 			answers, err := probe(ctx, t, uint16(port))
@@ -150,27 +150,23 @@ func scan(ctx context.Context, t Target) ([]uint16, error) {
 	return open, err
 }
 
-// probe connects once more where there was no answer, since a packet may be lost.
+// probe connects. The kernel sends its first packet again after a second, within t.Wait, since one may be lost.
 func probe(ctx context.Context, t Target, port uint16) (bool, error) {
-	for range 2 {
-		if err := ctx.Err(); err != nil {
-			return false, fmt.Errorf("trying port %d: %w", port, err)
-		}
-		dial, cancel := context.WithTimeout(ctx, t.Wait)
-		conn, err := t.Dial(dial, "tcp", netip.AddrPortFrom(t.Scan, port).String())
-		cancel()
-		var timeout net.Error
-		switch {
-		case err == nil:
-			return true, conn.Close()
-		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES):
-			return false, nil
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		default:
-			return false, fmt.Errorf("trying port %d: %w", port, err)
-		}
+	dial, cancel := context.WithTimeout(ctx, t.Wait)
+	defer cancel()
+	conn, err := t.Dial(dial, "tcp", netip.AddrPortFrom(t.Scan, port).String())
+	var timeout net.Error
+	switch {
+	case err == nil:
+		return true, conn.Close()
+	case ctx.Err() != nil:
+		return false, fmt.Errorf("trying port %d: %w", port, ctx.Err())
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES):
+		return false, nil
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return false, nil
 	}
-	return false, nil
+	return false, fmt.Errorf("trying port %d: %w", port, err)
 }
 
 // openPorts decides about a scan. A declared port need not be open: nothing may listen there, or its sources be others.
