@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -126,69 +121,6 @@ func (g *clouds) controlCommand(a provider.Action, short string) *cobra.Command 
 		return advise(x.Control(c.Context(), x.s.Name, p, a))
 	}
 	return c
-}
-
-func (g *clouds) runCommand() *cobra.Command {
-	var p cloud.Pick
-	var names []string
-	c := &cobra.Command{
-		Use:   "run COMMAND...",
-		Short: "Run a command on several servers",
-		Long: "Run a command on the servers that flags pick, side by side, and print what each wrote, with its name before each line. The exit\n" +
-			"code is 0 where it was that everywhere.",
-		Args: cobra.MinimumNArgs(1),
-	}
-	pickFlags(c, &p)
-	c.Flags().StringSliceVar(&names, "server", nil, "these `SERVERS`")
-	c.Flags().SetInterspersed(false)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		x, err := g.open(c.Context(), "run")
-		if err != nil {
-			return err
-		}
-		p.Servers = names
-		targets, err := x.Targets(c.Context(), x.s.Name, p)
-		if err != nil {
-			return err
-		}
-		return runOn(c.Context(), g.e, x, targets, strings.Join(args, " "))
-	}
-	return c
-}
-
-// runOn runs a command on all targets, at most sixteen at a time, and prints their output in their order.
-func runOn(ctx context.Context, e *env, x *session, targets []cloud.Target, command string) error {
-	type result struct {
-		out  bytes.Buffer
-		exit int
-		err  error
-	}
-	results := make([]result, len(targets))
-	turn := make(chan struct{}, 16)
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		wg.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			r := &results[i]
-			r.exit, r.err = x.shell.Stream(ctx, t, command, nil, &r.out, &r.out)
-		})
-	}
-	wg.Wait()
-	var failed []error
-	for i, t := range targets {
-		r := &results[i]
-		for line := range strings.Lines(r.out.String()) {
-			fmt.Fprintf(e.stdout, "%s: %s\n", t.Server, strings.TrimRight(line, "\r\n"))
-		}
-		switch {
-		case r.err != nil:
-			failed = append(failed, r.err)
-		case r.exit != 0:
-			failed = append(failed, fmt.Errorf("%s: exit status %d", t.Server, r.exit))
-		}
-	}
-	return errors.Join(failed...)
 }
 
 func (g *clouds) deleteCommand() *cobra.Command {
