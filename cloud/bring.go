@@ -15,9 +15,6 @@ import (
 	"griddle/cloud/stack"
 )
 
-// An upload gets a minute for each uploadMinute bytes, beyond what a call gets.
-const uploadMinute = 64 << 20
-
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
@@ -73,21 +70,9 @@ func (r *run) bringImage(ctx context.Context, step Step, version, arch string, h
 		return "", "", fmt.Errorf("building image %s: %w", version, err)
 	}
 	r.say("image %s has %d MiB after %v; it is uploaded unless the provider has it", image.Name, image.Size>>20, time.Since(begin).Round(time.Second))
-	limit := r.settings.Call + time.Duration(image.Size/uploadMinute)*time.Minute
-	got, err := r.ensure(ctx, &image, limit)
-	if err != nil {
-		return "", "", err
-	}
-	if got.State != provider.Ready {
-		within, stop := context.WithTimeoutCause(ctx, limit, late(limit))
-		defer stop()
-		w := newWatch(r.c.Provider, "", r.call())
-		err = w.until(within, thing{provider.KindImage, got.Name}, func(v provider.Resource, there bool) (bool, error) {
-			if there && v.State == provider.Failed {
-				return true, &failure{v}
-			}
-			return there && v.State == provider.Ready, nil
-		})
+	got, err := upload(ctx, r.c.Provider, &image, r.call())
+	if err == nil {
+		r.know(got)
 	}
 	return got.ID, image.Digest, err
 }
@@ -156,7 +141,7 @@ func (r *run) bringKeeps(ctx context.Context) error {
 			all = append(all, &provider.Address{Stack: r.s.Name, Name: v.Name, External: r.s.Network.External})
 		}
 		for _, d := range v.Volumes {
-			all = append(all, &provider.Volume{Stack: r.s.Name, Name: volumeName(v.Name, d.Name), Size: d.Size, Type: d.Type})
+			all = append(all, &provider.Volume{Stack: r.s.Name, Name: volumeName(v.Name, d.Name), Size: d.Size, Type: d.Type, Mount: d.Mount})
 		}
 	}
 	all = slices.DeleteFunc(all, func(w provider.Want) bool {

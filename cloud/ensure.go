@@ -3,7 +3,6 @@ package cloud
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"griddle/cloud/provider"
 )
@@ -15,13 +14,11 @@ func (f *failure) Error() string {
 	return fmt.Sprintf("%s %s failed: %s", f.r.Kind, f.r.Name, f.r.Reason)
 }
 
-// ensure has the provider make w, within limit, and knows the result. The resource may be pending.
-func (r *run) ensure(ctx context.Context, w provider.Want, limit time.Duration) (provider.Resource, error) {
+// ensure has the provider make w, and knows the result. The resource may be pending.
+func (r *run) ensure(ctx context.Context, w provider.Want) (provider.Resource, error) {
 	kind, _, name := w.Identity()
-	call := r.call()
-	call.limit = limit
 	var got provider.Resource
-	err := call.do(ctx, fmt.Sprintf("making %s %s", kind, name), func(ctx context.Context) (err error) {
+	err := r.call().do(ctx, fmt.Sprintf("making %s %s", kind, name), func(ctx context.Context) (err error) {
 		got, err = r.c.Provider.Ensure(ctx, w)
 		return err
 	})
@@ -34,7 +31,7 @@ func (r *run) ensure(ctx context.Context, w provider.Want, limit time.Duration) 
 
 // ready has the provider make w, and waits until it can be used.
 func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, error) {
-	got, err := r.ensure(ctx, w, r.settings.Call)
+	got, err := r.ensure(ctx, w)
 	if err != nil || got.State == provider.Ready {
 		return got, err
 	}
@@ -50,7 +47,7 @@ func (r *run) settled(ctx context.Context, w provider.Want, got provider.Resourc
 	err := r.watch.until(ctx, thing{got.Kind, got.Name}, func(v provider.Resource, there bool) (bool, error) {
 		if !there || v.State == provider.Removing {
 			if absent++; absent%8 == 0 {
-				_, err := r.ensure(ctx, w, r.settings.Call)
+				_, err := r.ensure(ctx, w)
 				return false, err
 			}
 			return false, nil

@@ -100,7 +100,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		}
 		r.say("server %s is made", v.Name)
 	}
-	got, err := r.ensure(ctx, w, r.settings.Call)
+	got, err := r.ensure(ctx, w)
 	if err != nil {
 		return err
 	}

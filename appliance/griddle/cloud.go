@@ -37,13 +37,13 @@ type clouds struct {
 	e           *env
 	file, state string
 	store       storeFlags
-	cache       string
+	disks       diskFlags
 }
 
 // buildFlags are those of commands that may need images.
 func (g *clouds) buildFlags(c *cobra.Command) {
 	g.store.add(c)
-	c.Flags().StringVar(&g.cache, "cache", "", "`DIR` where disk images are kept (default ~/.cache/griddle/disks)")
+	g.disks.add(c)
 }
 
 // read reads the stack file.
@@ -78,7 +78,7 @@ func readFile(name string, most int) ([]byte, error) {
 // local gives the path of a file that the stack file names: relative to it, or to the home directory.
 func (g *clouds) local(name string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		home, err := g.home()
+		home, err := userHome(g.e)
 		return filepath.Join(home, rest), err
 	}
 	if filepath.IsAbs(name) {
@@ -93,9 +93,9 @@ func (g *clouds) variable(name string) (string, bool) {
 	return v, v != ""
 }
 
-// home is the home directory.
-func (g *clouds) home() (string, error) {
-	if home := g.e.getenv("HOME"); filepath.IsAbs(home) {
+// userHome is the home directory.
+func userHome(e *env) (string, error) {
+	if home := e.getenv("HOME"); filepath.IsAbs(home) {
 		return home, nil
 	}
 	return "", errors.New("finding the home directory: HOME is not set")
@@ -118,7 +118,7 @@ func (g *clouds) folder() (string, error) {
 	if dir := g.e.getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "griddle", "cloud"), nil
 	}
-	home, err := g.home()
+	home, err := userHome(g.e)
 	return filepath.Join(home, ".local", "state", "griddle", "cloud"), err
 }
 
@@ -145,7 +145,7 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 		return nil, withHint(err, "The provider is set in %s.", g.file)
 	}
 	x := &session{s: s, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
-		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g: g, dir: g.cache}}}
+		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g}}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"griddle/cloud/diskimage"
 	"griddle/cloud/provider"
@@ -15,10 +17,7 @@ import (
 )
 
 // catalogImages makes disks of the catalog's images. It implements cloud.Images.
-type catalogImages struct {
-	g   *clouds
-	dir string
-}
+type catalogImages struct{ g *clouds }
 
 // Resolve implements cloud.Images: versions are references without an architecture.
 func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, error) {
@@ -54,32 +53,71 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	if err != nil {
 		return provider.Image{}, err
 	}
-	found, err := st.Resolve(ctx, ref)
+	image, err := diskimage.FromStore(ctx, st, ref)
 	if err != nil {
 		return provider.Image{}, err
 	}
-	dir := c.dir
-	if dir == "" {
-		home, err := c.g.home()
-		if err != nil {
-			return provider.Image{}, err
-		}
-		dir = filepath.Join(home, ".cache", "griddle", "disks")
-	}
-	cache := &diskimage.Cache{Dir: dir}
-	d, err := cache.Make(ctx, diskimage.Image{Ref: found.Ref, Digest: string(found.Document), Arch: arch, Tar: func(ctx context.Context, w io.Writer) error {
-		return st.Tar(ctx, ref, w, nil)
-	}}, diskimage.Options{Format: diskimage.Format(format)})
+	cache, err := c.g.disks.open(ctx, c.g.e)
 	if err != nil {
-		return provider.Image{}, fmt.Errorf("making a disk of %s: %w", found.Ref, err)
+		return provider.Image{}, err
 	}
-	return provider.Image{Name: imageName(found, d.Digest), Digest: d.Digest, Format: format, Arch: arch, Size: d.Size, Virtual: d.Virtual, BIOS: d.BIOS, UEFI: d.UEFI,
-		Open: func() (provider.Contents, error) { return os.Open(d.Path) }}, nil
+	d, err := cache.Make(ctx, image, diskimage.Options{Format: diskimage.Format(format)})
+	if errors.Is(err, diskimage.ErrNoKernel) {
+		err = withHint(err, noKernel)
+	}
+	if err != nil {
+		return provider.Image{}, err
+	}
+	return providerImage(imageName(version+"-"+arch, d.Digest), arch, d), nil
+}
+
+// providerImage is a disk as providers take it.
+func providerImage(name, arch string, d diskimage.Disk) provider.Image {
+	return provider.Image{Name: name, Digest: d.Digest, Format: provider.Format(d.Format), Arch: arch, Size: d.Size, Virtual: d.Virtual, BIOS: d.BIOS, UEFI: d.UEFI,
+		Open: func() (provider.Contents, error) { return os.Open(d.Path) }}
 }
 
 // imageName is what a provider calls an image: readable, and different for different bytes.
-func imageName(l imagestore.Listed, digest string) string {
-	name := regexp.MustCompile(`[^a-z0-9.-]+`).ReplaceAllString(strings.ToLower(l.Template+"-"+l.Version+"-"+l.Arch), "-")
+func imageName(version, digest string) string {
+	name := regexp.MustCompile(`[^a-z0-9.-]+`).ReplaceAllString(strings.ToLower(version), "-")
 	name = strings.Trim(name[:min(len(name), 47)], ".-")
 	return name + "-" + strings.TrimPrefix(digest, "sha256:")[:12]
+}
+
+// noKernel is what to do about diskimage.ErrNoKernel.
+const noKernel = "Give one with --kernel. On Debian, this fetches its package:\n" +
+	"  apt-get download $(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2}')"
+
+// diskFlags say how disks are made of images.
+type diskFlags struct{ cache, kernel string }
+
+func (d *diskFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` where disk images are kept (default ~/.cache/griddle/disks)")
+	c.Flags().StringVar(&d.kernel, "kernel", "", "Debian package `FILE` of a kernel for images that have none, or a directory with one unpacked")
+}
+
+// open gives the cache of disks.
+func (d *diskFlags) open(ctx context.Context, e *env) (*diskimage.Cache, error) {
+	dir := d.cache
+	if dir == "" {
+		home, err := userHome(e)
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(home, ".cache", "griddle", "disks")
+	}
+	c := &diskimage.Cache{Dir: dir}
+	if d.kernel == "" {
+		return c, nil
+	}
+	i, err := os.Stat(d.kernel)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("finding the kernel: %w", err)
+	case i.IsDir():
+		c.Kernel = &diskimage.Kernel{Dir: d.kernel}
+	default:
+		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, ".kernels"))
+	}
+	return c, err
 }

@@ -22,7 +22,7 @@ func (g *clouds) initCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&answers, "answers", "", "YAML `FILE` with the answers: name, provider, account, region, image, size, count, admin, key")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		home, err := g.home()
+		home, err := userHome(g.e)
 		if err != nil {
 			return err
 		}

@@ -12,10 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"griddle/cloud/guesttest"
+	"griddle/cloud/provider/lxd/lxdtest"
 )
 
 // stackRun is the program as a process, with a home and a store of its own.
@@ -23,11 +25,13 @@ type stackRun struct {
 	t       *testing.T
 	dir     string
 	program string
+	within  []string // a command that the program is run by
 }
 
-func newStackRun(t *testing.T, file string) *stackRun {
+func newStackRun(t *testing.T, provider string, within ...string) *stackRun {
 	t.Helper()
-	r := &stackRun{t: t, dir: t.TempDir()}
+	r := &stackRun{t: t, dir: t.TempDir(), within: within}
+	file := strings.Replace(demoStack, "PROVIDER", provider, 1)
 	r.program = filepath.Join(r.dir, "griddle")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", r.program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -44,7 +48,8 @@ func newStackRun(t *testing.T, file string) *stackRun {
 }
 
 func (r *stackRun) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(r.t.Context(), r.program, args...)
+	line := append(append(slices.Clone(r.within), r.program), args...)
+	cmd := exec.CommandContext(r.t.Context(), line[0], line[1:]...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), "HOME="+r.dir, "XDG_STATE_HOME=")
 	return cmd
@@ -114,12 +119,10 @@ func (r *stackRun) publish(version string) {
 	r.run(0, "image", "channel", "guest:stable", version, "--store", "store")
 }
 
-// TestStackOnQEMU has a stack of three servers and two roles stand on QEMU: killed at every stage and taken up again, probed, scaled,
-// upgraded and deleted.
-func TestStackOnQEMU(t *testing.T) {
-	r := newStackRun(t, `version: 1
+// demoStack has three servers of two roles.
+const demoStack = `version: 1
 name: demo
-provider: {kind: qemu, accel: tcg}
+provider: {PROVIDER}
 admin: ops
 keys: [~/.ssh/key.pub]
 settings: {zone: Europe/Berlin, parallel: 2, timeouts: {server: 60m}}
@@ -136,12 +139,41 @@ roles:
     count: 2
     max: 3
     userData: [{write: {path: /etc/head, content: "${role.head.address} ${role.head.outputs.token}", expand: true}}]
-`)
+`
+
+// TestStackOnQEMU has the stack stand on QEMU.
+func TestStackOnQEMU(t *testing.T) {
+	r := newStackRun(t, "kind: qemu, accel: tcg")
+	r.live()
+	left, err := filepath.Glob(filepath.Join(r.dir, ".local/state/griddle/cloud/qemu/stacks/*/*/*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+	if out, _ := exec.Command("pgrep", "-af", r.dir).Output(); strings.Contains(string(out), "qemu-system") {
+		t.Errorf("still running: %s", out)
+	}
+}
+
+// TestStackOnLXD has the stack stand on a real LXD, and reaches it from outside the computer that LXD runs on.
+func TestStackOnLXD(t *testing.T) {
+	d := lxdtest.Start(t, nil)
+	r := newStackRun(t, "kind: lxd, socket: "+d.Socket()+", pool: test, addresses: 192.0.2.16/28", "ip", "netns", "exec", d.Outside())
+	r.live()
+	for _, what := range [][]string{{"list", "-f", "csv"}, {"network", "list", "-f", "csv"}, {"network", "acl", "list", "-f", "csv"}, {"storage", "volume", "list", "test", "type=custom", "-f", "csv"}} {
+		if out := d.Lxc(what...); strings.Contains(out, "demo") {
+			t.Errorf("lxc %s: left over: %s", strings.Join(what, " "), out)
+		}
+	}
+}
+
+// live has the stack stand: killed at every stage and taken up again, probed, scaled, upgraded and deleted.
+func (r *stackRun) live() {
+	t := r.t
 	store := []string{"--yes", "--store", "store", "--cache", "disks"}
 	up := append([]string{"cloud", "up"}, store...)
 	r.publish("1.0")
 	defer func() {
-		if t.Failed() { // or virtual machines would stay
+		if t.Failed() { // or servers would stay
 			_ = r.command("cloud", "delete", "--yes", "--force").Run()
 		}
 	}()
@@ -174,26 +206,18 @@ roles:
 		t.Errorf("after scaling: %s", got)
 	}
 
-	before := strings.Fields(r.run(0, "cloud", "ssh", "head-1", "hostname -I; cat /proc/sys/kernel/random/boot_id"))
+	before := r.run(0, "cloud", "ssh", "head-1", "sudo touch /var/old; hostname -I")
 	r.publish("2.0")
 	if out := r.run(0, up...); !strings.Contains(out, "nothing to do") {
 		t.Errorf("a channel that moved on changed something: %s", out)
 	}
 	r.run(0, append([]string{"cloud", "upgrade"}, store...)...)
-	after := strings.Fields(r.run(0, "cloud", "ssh", "head-1", "hostname -I; cat /proc/sys/kernel/random/boot_id"))
-	if before[len(before)-1] == after[len(after)-1] || strings.Join(before[:len(before)-1], " ") != strings.Join(after[:len(after)-1], " ") {
-		t.Errorf("the head had %v, and has %v", before, after)
+	if after := r.run(0, "cloud", "ssh", "head-1", "test ! -e /var/old && hostname -I"); before != after {
+		t.Errorf("the head had %q, and has %q", before, after)
 	}
 	if got := r.run(0, "cloud", "ssh", "head-1", "cat /srv/data/file"); got != "precious\n" {
 		t.Errorf("the data disk has %q", got)
 	}
 
 	r.run(0, "cloud", "delete", "--yes")
-	left, err := filepath.Glob(filepath.Join(r.dir, ".local/state/griddle/cloud/qemu/stacks/*/*/*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left over: %v, %v", left, err)
-	}
-	if out, _ := exec.Command("pgrep", "-af", r.dir).Output(); strings.Contains(string(out), "qemu-system") {
-		t.Errorf("still running: %s", out)
-	}
 }

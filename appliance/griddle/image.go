@@ -25,6 +25,8 @@ func imageCommand(e *env) *cobra.Command {
 		imageReceiveCommand(e),
 		imageSimplestreamsCommand(e),
 		imageSimplestreamsServeCommand(e),
+		imageBuildCommand(e),
+		imageBuildsCommand(e),
 		imageDeriveCommand(e),
 		imageRecompressCommand(e),
 		imagePullCommand(e),

@@ -190,7 +190,7 @@ func (b *build) weaveDisk(ctx context.Context, v *weaver, d *Disk) error {
 	case v.found.kernel:
 		d.Kernel = "image"
 	case b.u == nil:
-		return errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
+		return ErrNoKernel
 	default:
 		more, err := b.u.files(b.s.Filesystem)
 		if err != nil {

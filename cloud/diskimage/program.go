@@ -29,6 +29,10 @@ func packageOf(name string) string {
 		return "mtools"
 	case "qemu-img":
 		return "qemu-utils"
+	case "dpkg-deb":
+		return "dpkg"
+	case "depmod":
+		return "kmod"
 	case "unshare":
 		return "util-linux, and uidmap for newuidmap"
 	}

@@ -10,11 +10,12 @@ import (
 )
 
 // providers are those that a file can name.
-func providers() []string { return []string{"qemu", "lxd", "openstack", "ec2"} }
+// Providers lists what a stack file can name as its provider.
+func Providers() []string { return []string{"qemu", "lxd", "openstack", "ec2"} }
 
 func (p *parsing) provider(n *node, path string) {
 	if n.kind == kindText {
-		p.stack.Provider = p.reference(n, path, "provider", providers())
+		p.stack.Provider = p.reference(n, path, "provider", Providers())
 		return
 	}
 	if !p.want(n, path, kindMapping, "the name of a provider, or a mapping with its kind") {
@@ -22,9 +23,9 @@ func (p *parsing) provider(n *node, path string) {
 	}
 	kind := n.find("kind")
 	if kind == nil {
-		p.wrong(n.at, path, "known are "+strings.Join(providers(), ", "), "the key kind is missing")
+		p.wrong(n.at, path, "known are "+strings.Join(Providers(), ", "), "the key kind is missing")
 	} else {
-		p.stack.Provider = p.reference(kind, below(path, "kind"), "provider", providers())
+		p.stack.Provider = p.reference(kind, below(path, "kind"), "provider", Providers())
 	}
 	for _, e := range n.keys {
 		at := below(path, e.name)

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/job"
+	"griddle/cloud/definition"
+	"griddle/cloud/diskimage"
+	"griddle/cloud/stack"
+	"griddle/imagestore"
+)
+
+// builds is what the commands about definitions have in common.
+type builds struct {
+	e       *env
+	store   storeFlags
+	disks   diskFlags
+	targets map[string]string // stack files, by the target's name
+}
+
+func (b *builds) add(c *cobra.Command) {
+	b.store.add(c)
+	b.disks.add(c)
+	c.Flags().StringToStringVar(&b.targets, "target", nil, "`NAME=FILE`: the target NAME is the provider of the stack file FILE")
+}
+
+// builder is what makes images, and remembers what it made.
+func (b *builds) builder(ctx context.Context) (*definition.Builder, error) {
+	state, err := homeDir(b.e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
+	if err != nil {
+		return nil, err
+	}
+	if state == "" {
+		return nil, errors.New("finding where builds are kept: HOME is not set")
+	}
+	cache, err := b.disks.open(ctx, b.e)
+	if err != nil {
+		return nil, err
+	}
+	d := &definition.Builder{Dir: filepath.Join(state, "griddle", "builds"), Cache: cache, Targets: make(map[string]definition.Target)}
+	d.Image = func(ctx context.Context, name, arch string) (diskimage.Image, error) {
+		ref, err := imagestore.ParseRef(name)
+		if err != nil {
+			return diskimage.Image{}, err
+		}
+		ref.Arch = arch
+		st, err := openStore(b.e, b.store, false)
+		if err != nil {
+			return diskimage.Image{}, err
+		}
+		return diskimage.FromStore(ctx, st, ref)
+	}
+	d.Targets["catalog"] = &catalogTarget{b: b}
+	for _, kind := range stack.Providers() {
+		d.Targets[kind] = &providerTarget{b: b, kind: kind}
+	}
+	for name, file := range b.targets {
+		d.Targets[name] = &providerTarget{b: b, file: file}
+	}
+	return d, nil
+}
+
+func imageBuildCommand(e *env) *cobra.Command {
+	b := &builds{e: e}
+	var out outputFlag
+	var profiles []string
+	var root string
+	var preview bool
+	c := &cobra.Command{
+		Use:   "build DEFINITION",
+		Short: "Make the disks and trees that a definition asks for, of one image",
+		Long: `Make the disks and trees that the definition file asks for, of one image of the catalog: for virtual machines, clouds,
+containers, and to install on bare metal.
+
+    name: web
+    include: [../base.yaml]       # later wins; --preview shows what disagrees
+    image: web:stable
+    files:
+      /etc/motd: {content: "hello\n", mode: 0644, owner: 0:0}
+    outputs:
+      kvm: {format: qcow2}
+      pxe: {format: tree, register: catalog}    # the image web-pxe, which machines can install
+      ec2: {format: raw, register: ec2, disk: {size: 4GiB}}
+
+An output's file is printed, and stays in the cache. With "register" it is handed to a target: "catalog" publishes it, and
+qemu, lxd, openstack and ec2 take it with the credentials that they find; --target NAME=stack.yaml names others, by what
+the file says of its provider. What is done already is not done again, and a build that was ended goes on.`,
+		Example: "  griddle image build web.yaml --preview\n  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
+		Args:    cobra.ExactArgs(1),
+	}
+	b.add(c)
+	out.add(c)
+	c.Flags().StringSliceVar(&profiles, "profile", nil, "use these `PROFILES` of the definition besides those that it uses itself")
+	c.Flags().StringVar(&root, "root", "", "`DIR` that all files must be below (default the current one or, where DEFINITION is elsewhere, its own)")
+	c.Flags().BoolVar(&preview, "preview", false, "print what would be made, and what parts of the definition disagree about; make nothing")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		d, err := loadDefinition(args[0], root, profiles)
+		if err != nil {
+			return err
+		}
+		if preview {
+			return d.Preview(e.stdout)
+		}
+		builder, err := b.builder(c.Context())
+		if err != nil {
+			return err
+		}
+		if !out.json() {
+			builder.Progress = func(s definition.Step) { fmt.Fprintln(e.stderr, stepLine(s)) }
+		}
+		steps, err := builder.Build(c.Context(), d)
+		if errors.Is(err, diskimage.ErrNoKernel) {
+			err = withHint(err, noKernel)
+		}
+		return errors.Join(err, b.print(steps, builder.Cache, out.json()))
+	}
+	return c
+}
+
+// loadDefinition reads a definition and what it includes, all of it below dir; without one below the current directory or, where the
+// definition is not in that, its own.
+func loadDefinition(name, dir string, profiles []string) (*definition.Definition, error) {
+	if dir == "" {
+		if dir = "."; !filepath.IsLocal(name) {
+			dir = filepath.Dir(name)
+		}
+	}
+	file, err := filepath.Abs(name)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err == nil {
+		file, err = filepath.Rel(dir, file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return definition.Load(root.FS(), filepath.ToSlash(file), profiles...)
+}
+
+// stepLine tells of a step while a build runs.
+func stepLine(s definition.Step) string {
+	line := fmt.Sprintf("%s %s", s.ID, s.State)
+	switch {
+	case s.Skipped:
+		line = s.ID + " was done before"
+	case s.State == definition.Failed:
+		line += ": " + s.Error
+	case s.State == definition.Done:
+		line += fmt.Sprintf(" after %.1f s", s.Ended.Sub(s.Begun).Seconds())
+	}
+	return line
+}
+
+// print writes a table of what is there, or JSON.
+func (b *builds) print(steps []definition.Step, cache *diskimage.Cache, json bool) error {
+	if json {
+		return writeJSON(b.e.stdout, steps)
+	}
+	w := tabwriter.NewWriter(b.e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "OUTPUT\tSTATE\tWHAT\tRESULT")
+	for _, s := range steps {
+		result := s.Result
+		switch {
+		case s.State == definition.Failed:
+			result, _, _ = strings.Cut(s.Error, "\n")
+		case s.Kind == definition.KindDisk && s.State == definition.Done:
+			disk, err := cache.Find(s.Result)
+			if errors.Is(err, diskimage.ErrNotFound) {
+				result = "collected since"
+			} else if err != nil {
+				return err
+			} else {
+				result = fmt.Sprintf("%s (%s)", disk.Path, job.Bytes(disk.Size))
+			}
+		case s.Kind == definition.KindRegister:
+			result = strings.TrimSpace(s.Name + " " + s.Result)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\n", s.Output, s.State, s.Kind, s.What, result)
+	}
+	return w.Flush()
+}
+
+func imageBuildsCommand(e *env) *cobra.Command {
+	b := &builds{e: e}
+	var out outputFlag
+	var failed bool
+	c := &cobra.Command{
+		Use:   "builds [NAME]",
+		Short: "List what was built of definitions, and remove what failed",
+		Long: "List the definitions of which something was built here or, with the NAME of one, everything that was made of it, with the\n" +
+			"state of each step. --remove-failed takes away what failed or ended steps left with their targets, and forgets them.",
+		Args: cobra.MaximumNArgs(1),
+	}
+	b.add(c)
+	out.add(c)
+	c.Flags().BoolVar(&failed, "remove-failed", false, "remove what did not come to its end")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if failed && len(args) == 0 {
+			return usagef("--remove-failed needs the NAME of a definition")
+		}
+		builder, err := b.builder(c.Context())
+		if err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			names, err := builder.Names()
+			if err != nil {
+				return err
+			}
+			if out.json() {
+				return writeJSON(e.stdout, names)
+			}
+			for _, n := range names {
+				fmt.Fprintln(e.stdout, n)
+			}
+			return nil
+		}
+		if failed {
+			gone, err := builder.RemoveFailed(c.Context(), args[0])
+			if !out.json() {
+				fmt.Fprintf(e.stderr, "%d steps removed\n", len(gone))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		steps, err := builder.Artefacts(c.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return b.print(steps, builder.Cache, out.json())
+	}
+	return c
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"griddle/cloud"
+	"griddle/cloud/diskimage"
+	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+	"griddle/imagestore"
+	"griddle/imagestore/source"
+)
+
+// catalogTarget publishes trees in the store, where machines and stacks find them. It implements definition.Target.
+type catalogTarget struct{ b *builds }
+
+// Register publishes web-pxe-0123456789ab as the next version of web-pxe, unless a version with the same content is there.
+func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.Disk) (string, error) {
+	if d.Format != diskimage.Tree {
+		return "", fmt.Errorf("the catalog takes trees, and this is %s: write \"format: tree\"", d.Format)
+	}
+	e := t.b.e
+	st, err := openStore(e, t.b.store, true)
+	if err != nil {
+		return "", err
+	}
+	ref, err := imagestore.ParseRef(name[:strings.LastIndexByte(name, '-')])
+	if err != nil {
+		return "", err
+	}
+	comment := "built from " + d.Ref + ", " + d.Digest
+	have, err := st.List(ctx, ref.Template())
+	if err != nil {
+		return "", err
+	}
+	for _, l := range have {
+		if l.Comment == comment && l.Untrusted == "" {
+			return l.Ref, nil
+		}
+	}
+	o := source.Options{}
+	if tmp := e.getenv("TMPDIR"); tmp != "" {
+		o.Spool = filepath.Join(tmp, "griddle-spool")
+	}
+	src, err := source.Find(ctx, "tar:"+d.Path, o)
+	if err != nil {
+		return "", err
+	}
+	key, made, err := publisherKey(e, "")
+	if err != nil {
+		return "", err
+	}
+	if err := trustKey(ctx, e, st, key, made, false); err != nil {
+		return "", err
+	}
+	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.warn})
+	if err != nil {
+		return "", publishHint(err)
+	}
+	return p.Ref, nil
+}
+
+// Remove implements definition.Target. A publication that failed or was ended left nothing that is listed.
+func (t *catalogTarget) Remove(context.Context, string) error { return nil }
+
+// providerTarget hands disks to a provider. It implements definition.Target.
+type providerTarget struct {
+	b    *builds
+	kind string // of the provider, with what it finds by itself
+	file string // of a stack that says which provider instead
+}
+
+func (t *providerTarget) open(ctx context.Context) (provider.Provider, error) {
+	g := &clouds{e: t.b.e, file: t.file}
+	dir, err := g.folder()
+	if err != nil {
+		return nil, err
+	}
+	if t.file == "" {
+		return openProvider(ctx, g, &stack.Stack{Provider: t.kind}, dir)
+	}
+	s, err := g.read()
+	if err != nil {
+		return nil, err
+	}
+	return openProvider(ctx, g, s, dir)
+}
+
+// Register implements definition.Target.
+func (t *providerTarget) Register(ctx context.Context, name string, d diskimage.Disk) (string, error) {
+	p, err := t.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	if f := p.Features(); f.Format != provider.Format(d.Format) && f.Name != "openstack" { // glance takes whatever it is told about
+		return "", fmt.Errorf("%s takes %s, and this is %s: write \"format: %s\"", f.Name, f.Format, d.Format, f.Format)
+	}
+	i := providerImage(registered(name), "amd64", d)
+	r, err := cloud.Upload(ctx, p, &i)
+	return r.ID, err
+}
+
+// Remove implements definition.Target.
+func (t *providerTarget) Remove(ctx context.Context, name string) error {
+	p, err := t.open(ctx)
+	if err != nil {
+		return err
+	}
+	return cloud.Withdraw(ctx, p, registered(name))
+}
+
+// registered is a step's name as providers allow it: at most 60 characters, the last 13 of them the digest's.
+func registered(name string) string {
+	if len(name) <= 60 {
+		return name
+	}
+	return strings.TrimRight(name[:47], "-") + name[len(name)-13:]
+}

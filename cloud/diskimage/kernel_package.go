@@ -1,0 +1,92 @@
+package diskimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/durable"
+)
+
+// ErrNoKernel is wrapped where an image has no kernel, and Cache.Kernel gives none.
+var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
+
+// UnpackKernel unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
+// second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename. It needs dpkg-deb and depmod (Debian packages dpkg, kmod).
+func UnpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
+	k, err := unpackKernel(ctx, deb, dir)
+	if err != nil {
+		return nil, fmt.Errorf("unpacking the kernel %s: %w", deb, err)
+	}
+	return k, nil
+}
+
+func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
+	digest, _, err := fileDigest(ctx, deb)
+	if err != nil {
+		return nil, err
+	}
+	var d durable.Disk
+	if err := d.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err := d.Lock(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	to := filepath.Join(dir, strings.TrimPrefix(digest, "sha256:"))
+	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+		return &Kernel{Dir: to}, err
+	}
+	// The lock is ours: whoever began one of these is dead.
+	work := filepath.Join(dir, ".unpacking")
+	if err := os.RemoveAll(work); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(work)
+	if err := (programs{}).run(ctx, call{}, "dpkg-deb", "--extract", deb, work); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(work, "lib", "modules")); errors.Is(err, fs.ErrNotExist) { // Debian 13 and later
+		if err := os.MkdirAll(filepath.Join(work, "lib"), 0o755); err != nil {
+			return nil, err
+		}
+		if err := os.Rename(filepath.Join(work, "usr", "lib", "modules"), filepath.Join(work, "lib", "modules")); err != nil {
+			return nil, fmt.Errorf("it is no kernel's package: %w", err)
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(work, "boot", "vmlinuz-*"))
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("it is no kernel's package: it has %d of boot/vmlinuz-*, not one", len(found))
+	}
+	if err := (programs{}).run(ctx, call{}, "depmod", "-b", work, strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")); err != nil {
+		return nil, err
+	}
+	if err := syncAll(work); err != nil {
+		return nil, err
+	}
+	if err := d.Rename(work, to); err != nil {
+		return nil, err
+	}
+	return &Kernel{Dir: to}, d.SyncDir(dir)
+}
+
+// syncAll makes durable what is on the filesystem of dir: thousands of modules, for which one call is quicker than one each.
+func syncAll(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
