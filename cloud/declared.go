@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -78,58 +78,11 @@ func digestOf(v any) string {
 // asWritten is a Lookup that leaves references as they are.
 func asWritten(r stack.Reference) (string, error) { return r.String(), nil }
 
-// scaled is s with other counts of roles. A further server is as the last numbered one of its role is declared.
+// scaled is s with the counts of roles that were chosen later. A role that is declared no more has none.
 func scaled(s *stack.Stack, counts map[string]int) (*stack.Stack, error) {
-	out := *s
-	out.Roles = slices.Clone(s.Roles)
-	for i, role := range out.Roles {
-		n, ok := counts[role.Name]
-		if !ok || n == role.Count {
-			continue
-		}
-		if n < role.Min || role.Max > 0 && n > role.Max {
-			return nil, fmt.Errorf("role %s: %d servers are not within %d to %d", role.Name, n, role.Min, role.Max)
-		}
-		servers, err := renumbered(out.Servers, role, n)
-		if err != nil {
-			return nil, err
-		}
-		out.Servers, out.Roles[i].Count = servers, n
-	}
-	return &out, nil
-}
-
-func renumbered(all []stack.Server, role stack.Role, n int) ([]stack.Server, error) {
-	var out []stack.Server
-	at, have := 0, 0
-	var like *stack.Server
-	taken := make(map[string]bool)
-	for i := range all {
-		v := all[i]
-		if v.Role == role.Name && v.Number > n {
-			continue
-		}
-		out = append(out, v)
-		taken[v.Name] = true
-		if v.Role == role.Name {
-			at = len(out)
-			if v.Number > have {
-				have, like = v.Number, &all[i]
-			}
-		}
-	}
-	if have < n && like == nil {
-		return nil, fmt.Errorf("role %s: the stack file has no numbered server of it that another could be like: declare a count of 1 or more", role.Name)
-	}
-	var more []stack.Server
-	for have < n {
-		have++
-		v := *like
-		v.Number, v.Name, v.Address = have, fmt.Sprintf("%s-%d", role.Name, have), netip.Addr{}
-		if taken[v.Name] {
-			return nil, fmt.Errorf("role %s: there is a server %s already that is not of it", role.Name, v.Name)
-		}
-		more = append(more, v)
-	}
-	return slices.Insert(out, at, more...), nil
+	counts = maps.Clone(counts)
+	maps.DeleteFunc(counts, func(name string, _ int) bool {
+		return !slices.ContainsFunc(s.Roles, func(r stack.Role) bool { return r.Name == name })
+	})
+	return s.Scaled(counts)
 }

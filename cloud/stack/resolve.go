@@ -227,8 +227,20 @@ func (s *Stack) Scaled(counts map[string]int) (*Stack, error) {
 		out.Roles[i].Count = n
 	}
 	for _, r := range out.Roles {
+		like, known := s.numbered[r.Name]
 		for n := 1; n <= r.Count; n++ {
-			out.Servers = append(out.Servers, s.numbered[r.Name].numbered(n))
+			i := slices.IndexFunc(s.Servers, func(v Server) bool { return v.Role == r.Name && v.Number == n })
+			switch {
+			case i >= 0:
+				out.Servers = append(out.Servers, s.Servers[i])
+				if s.numbered == nil { // it was not read from a file
+					like, known = s.Servers[i], true
+				}
+			case known:
+				out.Servers = append(out.Servers, like.numbered(n))
+			default:
+				return nil, fmt.Errorf("scaling role %s: there is no server of it that another could be like", r.Name)
+			}
 		}
 		out.Servers = append(out.Servers, s.own(r.Name)...)
 	}
