@@ -67,8 +67,8 @@ cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, s
 # Benchmarks that say themselves how often they measure run once.
 ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$
 
-bench: deps build boot ## our receiver, publisher, deltas, multicast and boot, each beside its peer; BENCH=NAME for some
-	@{ go test -run '^$$' -bench '$(or $(BENCH),.)' -skip '$(ONCE)' -benchtime 3x -timeout 60m ./imagestore/... &&
+bench: deps build boot ## our receiver, publisher, deltas, multicast, disk images and boot, each beside its peer; BENCH=NAME for some
+	@{ go test -run '^$$' -bench '$(or $(BENCH),.)' -skip '$(ONCE)' -benchtime 3x -timeout 60m ./imagestore/... ./cloud ./cloud/diskimage &&
 		go test -run '^$$' -bench '$(or $(BENCH),$(ONCE))' -benchtime 1x -timeout 120m ./imagestore ./imagestore/multicast/trial &&
 		[[ -n '$(BENCH)' ]] ||
 		go run ./appliance/e2e/bench; } 2>&1 |
@@ -85,7 +85,7 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 lint: go ## gofmt and go vet
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
-	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/... && go vet -tags cloud ./cloud/...
+	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/... && go vet -tags cloud ./cloud/... ./appliance/griddle
 
 clean: ## remove what was built; the cache in ~/.cache/griddle stays
 	rm -rf bin build

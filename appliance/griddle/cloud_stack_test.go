@@ -137,6 +137,7 @@ roles:
   worker:
     after: [head]
     count: 2
+    uefi: true
     max: 3
     userData: [{write: {path: /etc/head, content: "${role.head.address} ${role.head.outputs.token}", expand: true}}]
 `
