@@ -44,7 +44,7 @@ type counts struct {
 // member is one receiver.
 type member struct {
 	number  uint16
-	flags   uint16
+	flags   uint8
 	demoted string // why, in words; "" if it was not
 	told    uint32 // seq of the last verdict
 	seq     uint32 // of the last report

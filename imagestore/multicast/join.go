@@ -389,7 +389,7 @@ func (m *membership) show() {
 }
 
 // report tells the sender what is missing, and returns when to do so again.
-func (m *membership) report(flags uint16) time.Duration {
+func (m *membership) report(flags uint8) time.Duration {
 	left, next := m.d.stock.missing()
 	m.mu.Lock()
 	now := time.Now()

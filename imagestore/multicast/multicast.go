@@ -49,7 +49,7 @@ type Layout struct {
 	Symbol int    `json:"symbol"` // bytes, a multiple of parity.Align
 }
 
-// DefaultLayout is for links whose frames hold 1500 bytes: blocks of 1.4 MB, packets of 1484 bytes.
+// DefaultLayout is for links whose frames hold 1500 bytes: blocks of 1.4 MB, packets of 1472 bytes.
 func DefaultLayout() Layout { return Layout{parity.Name, 1024, 1024, 1408} }
 
 // Block is the bytes of a whole block.

@@ -215,8 +215,8 @@ func (r *room) times() float64 {
 	return float64(r.ways[firstPass]+r.ways[mending]+r.ways[again]) * float64(r.layout.Symbol) / float64(r.size)
 }
 
-const ( // of a frame of 1498 bytes, of which 1408 are payload
-	framing = 1498.0 / 1408
+const ( // of a frame of 1486 bytes, of which 1408 are payload
+	framing = 1486.0 / 1408
 	testMB  = 1 << 20
 )
 

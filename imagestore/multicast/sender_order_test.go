@@ -235,7 +235,7 @@ func TestSenderOptions(t *testing.T) {
 	if !errors.Is(err, ErrSession) {
 		t.Fatalf("NewSender = %v, want %v", err, ErrSession)
 	}
-	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is no", "0.0.0.0 is no", "TTL of 300", "1484 bytes do not fit"} {
+	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is no", "0.0.0.0 is no", "TTL of 300", "1472 bytes do not fit"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

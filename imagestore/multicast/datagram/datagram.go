@@ -6,22 +6,24 @@
 //
 // Every datagram is one UDP payload, and never more than a frame holds. Integers are big-endian:
 //
-//	 0      1      2        4          12     16      20    22    24     28     32          32+n
-//	+------+------+--------+----------+------+-------+-----+-----+------+------+-----------+--------+
-//	| 'G'  | type | flags  | session  | seq  | block | esi | len | pos  | time | payload n | tag 16 |
-//	+------+------+--------+----------+------+-------+-----+-----+------+------+-----------+--------+
-//	   1      1       2         8        4       4      2     2     4      4
+//	 0      1              2     4         8     12      16    20     24          24+n
+//	+------+------+-------+-----+---------+-----+-------+-----+------+-----------+--------+
+//	| 'H'  | type | flags | esi | session | seq | block | pos | time | payload n | tag 12 |
+//	+------+------+-------+-----+---------+-----+-------+-----+------+-----------+--------+
+//	   1     4 bit  4 bit    2       4       4      4      4     4
 //
-//	seq    of everything that was sealed with this key in this direction, from 1; losses are gaps in it
-//	block  of the encoding, from 0; a report's is the first block that is not there yet
-//	esi    encoding symbol: 0 to k-1 are the block's own bytes, k and above parity; a report's is not used
-//	len    of the payload, n; the last symbol of an encoding is short on the wire and goes on with zeros in the code
-//	pos    blocks that were sent once, whole: what is missing of those may be asked for; a report's is the highest
-//	       seq that was seen
-//	time   milliseconds of the sender's clock since the session began; a report's is the count of datagrams that came
+//	esi      encoding symbol: 0 to k-1 are the block's own bytes, k and above parity; of a report and a verdict the receiver's number
+//	session  its lower half
+//	seq      of everything that was sealed with this key in this direction, from 1; losses are gaps in it
+//	block    of the encoding, from 0; a report's is the first block that is not there yet
+//	pos      blocks that were sent once, whole: what is missing of those may be asked for; a report's is the highest
+//	         seq that was seen
+//	time     milliseconds of the sender's clock since the session began; a report's is the count of datagrams that came
 //
-// The header is authenticated and not encrypted, the payload is both: AES-128-GCM, whose nonce is the type, three zero
-// bytes and the seq in eight. The key is as old as the session, so that no nonce comes twice.
+// The payload goes to the end of the datagram; the last symbol of an encoding is short on the wire and goes on with zeros in the
+// code. The header is authenticated and not encrypted, the payload is both: AES-128-GCM with a tag of 12 bytes (NIST SP 800-38D
+// section 5.2.1.2), whose nonce is the type, three zero bytes, the session's upper half and the seq. The key is as old
+// as the session, so that no nonce comes twice.
 //
 // The payload of a Heartbeat and a Verdict is a Status, that of a Report a list of Missing, 8 bytes each.
 //
@@ -57,22 +59,23 @@ func (t Type) String() string {
 
 // Flags of a Report.
 const (
-	Ready   uint16 = 1 << iota // everything is set up, and the group was joined
-	Done                       // every block is there
-	Leaving                    // this receiver goes on without the group
+	Ready   uint8 = 1 << iota // everything is set up, and the group was joined
+	Done                      // every block is there
+	Leaving                   // this receiver goes on without the group
 )
 
 const (
 	// HeaderSize is the header's length in bytes.
-	HeaderSize = 32
+	HeaderSize = 24
 	// Overhead is what a datagram has besides its payload, in bytes.
-	Overhead = HeaderSize + 16
+	Overhead = HeaderSize + tagSize
 	// KeySize is the length of a key in bytes.
 	KeySize = 16
 	// MaxPayload is the longest payload, in bytes: what a frame of 9000 bytes has room for.
 	MaxPayload = 9000 - 28 - Overhead
 
-	magic = 'G'
+	tagSize = 12
+	magic   = 'H'
 )
 
 // ErrMalformed is wrapped by the errors of Open for what is no datagram of this format.
@@ -84,7 +87,7 @@ var ErrForged = errors.New("datagram of somebody else")
 // Header is what stands before the payload; the package's comment says what each field means.
 type Header struct {
 	Type  Type
-	Flags uint16
+	Flags uint8 // of four bits
 	Seq   uint32
 	Block uint32
 	ESI   uint16
@@ -107,16 +110,17 @@ func NewKey(key []byte, session uint64) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a session's key: %w", err)
 	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := cipher.NewGCMWithTagSize(block, tagSize)
 	if err != nil {
 		return nil, fmt.Errorf("making a session's key: %w", err)
 	}
 	return &Key{aead, session}, nil
 }
 
-func nonce(n *[12]byte, t Type, seq uint32) []byte {
+func (k *Key) nonce(n *[12]byte, t Type, seq uint32) []byte {
 	n[0] = byte(t)
-	binary.BigEndian.PutUint64(n[4:], uint64(seq))
+	binary.BigEndian.PutUint32(n[4:], uint32(k.session>>32))
+	binary.BigEndian.PutUint32(n[8:], seq)
 	return n[:]
 }
 
@@ -127,71 +131,60 @@ func (k *Key) Seal(dst []byte, h Header, payload []byte) []byte {
 		panic("datagram: payload too long")
 	}
 	at := len(dst)
-	dst = append(dst, magic, byte(h.Type))
-	dst = binary.BigEndian.AppendUint16(dst, h.Flags)
-	dst = binary.BigEndian.AppendUint64(dst, k.session)
+	dst = append(dst, magic, byte(h.Type)<<4|h.Flags&0xf)
+	dst = binary.BigEndian.AppendUint16(dst, h.ESI)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(k.session))
 	dst = binary.BigEndian.AppendUint32(dst, h.Seq)
 	dst = binary.BigEndian.AppendUint32(dst, h.Block)
-	dst = binary.BigEndian.AppendUint16(dst, h.ESI)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(payload)))
 	dst = binary.BigEndian.AppendUint32(dst, h.Pos)
 	dst = binary.BigEndian.AppendUint32(dst, h.Time)
 	var n [12]byte
-	return k.aead.Seal(dst, nonce(&n, h.Type, h.Seq), payload, dst[at:at+HeaderSize])
+	return k.aead.Seal(dst, k.nonce(&n, h.Type, h.Seq), payload, dst[at:at+HeaderSize])
 }
 
 // Open checks b and returns its header and its payload, which is appended to dst[:0]. Nothing of b that failed is in the result.
 // A datagram that was heard before opens again: whoever minds compares Seq.
 func (k *Key) Open(dst, b []byte) (Header, []byte, error) {
-	h, n, err := parse(b)
+	h, err := parse(b)
 	if err != nil {
 		return Header{}, nil, err
 	}
-	if got := binary.BigEndian.Uint64(b[4:]); got != k.session {
-		return Header{}, nil, fmt.Errorf("%w: of session %016x", ErrForged, got)
+	if got := binary.BigEndian.Uint32(b[4:]); got != uint32(k.session) {
+		return Header{}, nil, fmt.Errorf("%w: of a session that ends in %08x", ErrForged, got)
 	}
-	var nn [12]byte
-	payload, err := k.aead.Open(dst[:0], nonce(&nn, h.Type, h.Seq), b[HeaderSize:HeaderSize+n+16], b[:HeaderSize])
+	var n [12]byte
+	payload, err := k.aead.Open(dst[:0], k.nonce(&n, h.Type, h.Seq), b[HeaderSize:], b[:HeaderSize])
 	if err != nil {
 		return Header{}, nil, fmt.Errorf("%w: its tag is wrong", ErrForged)
 	}
 	return h, payload, nil
 }
 
-// Session returns the session that b says it belongs to, before anything of it was checked.
-func Session(b []byte) (uint64, error) {
-	if _, _, err := parse(b); err != nil {
-		return 0, err
-	}
-	return binary.BigEndian.Uint64(b[4:]), nil
-}
-
 // Receiver returns the number of the receiver that a Report or Verdict says it is of, before anything was checked: it is in the
 // place of esi and says which key opens the rest.
 func Receiver(b []byte) (uint16, error) {
-	h, _, err := parse(b)
+	h, err := parse(b)
 	if err == nil && h.Type != Report && h.Type != Verdict {
 		err = fmt.Errorf("%w: a %v is of no receiver", ErrMalformed, h.Type)
 	}
 	return h.ESI, err
 }
 
-func parse(b []byte) (h Header, n int, err error) {
+func parse(b []byte) (h Header, err error) {
 	if len(b) < Overhead {
-		return h, 0, fmt.Errorf("%w: %d bytes are less than the %d of an empty one", ErrMalformed, len(b), Overhead)
+		return h, fmt.Errorf("%w: %d bytes are less than the %d of an empty one", ErrMalformed, len(b), Overhead)
 	}
 	h = Header{
-		Type: Type(b[1]), Flags: binary.BigEndian.Uint16(b[2:]), Seq: binary.BigEndian.Uint32(b[12:]), Block: binary.BigEndian.Uint32(b[16:]),
-		ESI: binary.BigEndian.Uint16(b[20:]), Pos: binary.BigEndian.Uint32(b[24:]), Time: binary.BigEndian.Uint32(b[28:]),
+		Type: Type(b[1] >> 4), Flags: b[1] & 0xf, ESI: binary.BigEndian.Uint16(b[2:]), Seq: binary.BigEndian.Uint32(b[8:]),
+		Block: binary.BigEndian.Uint32(b[12:]), Pos: binary.BigEndian.Uint32(b[16:]), Time: binary.BigEndian.Uint32(b[20:]),
 	}
-	n = int(binary.BigEndian.Uint16(b[22:]))
 	switch {
 	case b[0] != magic:
 		err = fmt.Errorf("%w: it begins with %#02x", ErrMalformed, b[0])
 	case h.Type < Data || h.Type > Verdict:
 		err = fmt.Errorf("%w: %v", ErrMalformed, h.Type)
-	case n > MaxPayload || len(b) != Overhead+n:
-		err = fmt.Errorf("%w: %d bytes, with a payload of %d", ErrMalformed, len(b), n)
+	case len(b) > Overhead+MaxPayload:
+		err = fmt.Errorf("%w: %d bytes", ErrMalformed, len(b))
 	}
-	return h, n, err
+	return h, err
 }
