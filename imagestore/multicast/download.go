@@ -23,6 +23,9 @@ type DownloadOptions struct {
 	Spool    string        // directory for a file of what memory cannot hold; "" for none
 	Tell     func(Progress)
 	Backoff  time.Duration // first pause after HTTP failed; 0 means 250 ms
+
+	// Retry is told that a source failed, for the attempt-th time since bytes last came, and is tried again; it may be nil.
+	Retry func(err error, attempt int)
 }
 
 // Progress is how a Download goes.
@@ -154,7 +157,7 @@ func (d *Download) Progress() Progress {
 // bytes that are wrong or absent at every source, three times over, do. Blocks are held against their hashes where a session gave
 // those; who reads verifies either way.
 func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
-	pause, source, bad := d.o.Backoff, 0, 0
+	pause, source, bad, attempt := d.o.Backoff, 0, 0, 0
 	for {
 		_, next := d.stock.missing()
 		i := d.stock.hole(next, want)
@@ -173,7 +176,7 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 			return ctx.Err()
 		}
 		if n > 0 {
-			pause, bad = d.o.Backoff, 0
+			pause, bad, attempt = d.o.Backoff, 0, 0
 		}
 		if err == nil {
 			continue
@@ -189,6 +192,9 @@ func (d *Download) Fill(ctx context.Context, want func(block int) bool) error {
 		}
 		if n == 0 {
 			source = (source + 1) % len(d.o.HTTP)
+		}
+		if attempt++; d.o.Retry != nil {
+			d.o.Retry(err, attempt)
 		}
 		select {
 		case <-ctx.Done():

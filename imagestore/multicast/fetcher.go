@@ -51,6 +51,7 @@ type FetcherOptions struct {
 	Spool    func() string                                                             // a directory that has room for what comes out of order; nil and "" mean none
 	Relay    func(ctx context.Context, o RelayOrder, n Network) (io.ReadCloser, error) // holds a session, and gives the bytes; nil declines
 	Tell     func(Progress)                                                            // may be nil; of one Open at a time
+	Retry    func(err error, attempt int)                                              // as in DownloadOptions; what is read by HTTP alone fails instead, and who reads tries again
 	Min      int64                                                                     // bytes below which nobody is asked; 0 means 8 MB
 }
 
@@ -180,7 +181,7 @@ func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.R
 		return f.alone(ctx, d, 0, -1, a.Why)
 	}
 	http, near := f.sources(a)
-	o := DownloadOptions{Encoding: d, Size: size, HTTP: http, Relay: near, Layout: a.Session.Layout, Spool: f.o.Spool(), Tell: f.o.Tell}
+	o := DownloadOptions{Encoding: d, Size: size, HTTP: http, Relay: near, Layout: a.Session.Layout, Spool: f.o.Spool(), Tell: f.o.Tell, Retry: f.o.Retry}
 	dl, err := NewDownload(o)
 	if err != nil && o.Spool != "" {
 		o.Spool = "" // a filesystem that makes no files without a name; memory has to do

@@ -188,7 +188,17 @@ func TestFillTrouble(t *testing.T) {
 				first, second := &scripted{data: data, open: c.first}, &scripted{data: data, open: c.second}
 				d := blocksOf(t, data, 1<<20, first, second)
 				defer d.Close()
+				var told []int
+				d.o.Retry = func(err error, attempt int) {
+					if err == nil {
+						t.Error("it is tried again, and nothing failed")
+					}
+					told = append(told, attempt)
+				}
 				b, err := drained(t.Context(), d)
+				if len(told) == 0 || told[0] != 1 || slices.Max(told) > len(told) {
+					t.Errorf("told of attempts %v", told)
+				}
 				if !errors.Is(err, c.want) || c.want == nil && !bytes.Equal(b, data) || !bytes.Equal(b, data[:len(b)]) {
 					t.Errorf("%d bytes, %v; want %v", len(b), err, c.want)
 				}

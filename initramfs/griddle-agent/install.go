@@ -76,20 +76,18 @@ func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, w
 	for _, base := range spec.Sources {
 		sources = append(sources, &blob.HTTP{Base: base})
 	}
-	// What the fetcher cannot get any more the plain sources may still have.
-	sources = append([]blob.Reader{s.fetcher(spec, sources, l, w)}, sources...)
 	var opened atomic.Bool
-	img, err := imagestore.OpenPlan(ctx, sources, trust, plan, imagestore.OpenOptions{
-		Wire: func(n int64) { wire.Add(n) },
-		Retry: func(err error, attempt int) {
-			phase := job.PhaseCheck
-			if opened.Load() {
-				phase = job.PhaseReceive
-			}
-			s.events.Event(job.Event{Job: spec.ID, Phase: phase, Level: job.Warning,
-				Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
-		},
-	})
+	retry := func(err error, attempt int) {
+		phase := job.PhaseCheck
+		if opened.Load() {
+			phase = job.PhaseReceive
+		}
+		s.events.Event(job.Event{Job: spec.ID, Phase: phase, Level: job.Warning,
+			Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
+	}
+	// What the fetcher cannot get any more the plain sources may still have.
+	sources = append([]blob.Reader{s.fetcher(spec, sources, l, w, retry)}, sources...)
+	img, err := imagestore.OpenPlan(ctx, sources, trust, plan, imagestore.OpenOptions{Wire: func(n int64) { wire.Add(n) }, Retry: retry})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // fetcher gets the image's encodings: with other machines at once where the appliance says so, from sources otherwise.
-func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways) *multicast.Fetcher {
+func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *multicast.Fetcher {
 	return multicast.NewFetcher(multicast.FetcherOptions{
 		HTTP: sources,
 		Ask: func(ctx context.Context, ask multicast.Ask) (a multicast.Answer, err error) {
@@ -22,6 +22,7 @@ func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *wa
 		Spool:    w.spoolDir,
 		Relay:    s.relayWhile(spec, sources, w),
 		Tell:     w.tell,
+		Retry:    retry,
 	})
 }
 
