@@ -290,7 +290,7 @@ func TestServer(t *testing.T) {
 	if err := os.Truncate(data, 3<<29); err != nil { // as if the provider had made the volume larger
 		t.Fatal(err)
 	}
-	socket := w.root("two", "symlink /etc/systemd/system/sockets.target.wants/ssh.socket /lib/systemd/system/ssh.socket",
+	socket := w.root("two", "mkdir /etc/systemd/system/sockets.target.wants", "symlink /etc/systemd/system/sockets.target.wants/ssh.socket /lib/systemd/system/ssh.socket",
 		"rm /etc/systemd/system/multi-user.target.wants/ssh.service", "rm /etc/systemd/system/sshd.service")
 	g, line = w.boot("two", append(append([]string{socket}, foreign...), data, w.seed("i-2"))...)
 	if !strings.Contains(line, secure.Marker+"done: web-1") {

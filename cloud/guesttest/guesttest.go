@@ -127,7 +127,13 @@ func (i *Image) Overlay(ctx context.Context, name string, size int64, commands .
 			return "", err
 		}
 		for _, c := range commands {
-			if _, err := output(ctx, "debugfs", "-w", "-R", c, base); err != nil {
+			// Its exit code is 0 whatever happens: what failed is told behind the line with its version.
+			out, err := output(ctx, "sh", "-c", `debugfs -w -R "$0" "$1" 2>&1`, c, base)
+			_, said, _ := strings.Cut(out, "\n")
+			if said = strings.TrimSpace(said); err == nil && said != "" {
+				err = fmt.Errorf("changing the root by debugfs %q: %s", c, said)
+			}
+			if err != nil {
 				return "", err
 			}
 		}
