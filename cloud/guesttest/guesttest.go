@@ -54,14 +54,24 @@ func Tarball(ctx context.Context, log io.Writer) (string, error) {
 	return tarball, nil
 }
 
+// DebianMirror is the base URL from which apt of this computer gets the packages of a suite, such as bookworm or bookworm-security
+// (apt-get(8), indextargets). It is an error where apt has none.
+func DebianMirror(ctx context.Context, suite string) (string, error) {
+	out, err := output(ctx, "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Component: main", "Codename: "+suite)
+	if err != nil {
+		return "", err
+	}
+	mirror, _, _ := strings.Cut(out, "\n")
+	if mirror == "" {
+		return "", fmt.Errorf("no source of Debian %s in the configuration of apt", suite)
+	}
+	return mirror, nil
+}
+
 func makeTarball(ctx context.Context, cache, tarball string) error {
-	mirror, err := output(ctx, "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Component: main", "Codename: "+suite)
+	mirror, err := DebianMirror(ctx, suite)
 	if err != nil {
 		return err
-	}
-	mirror, _, _ = strings.Cut(mirror, "\n")
-	if mirror == "" {
-		return fmt.Errorf("no source of Debian %s in the configuration of apt", suite)
 	}
 	work, err := os.MkdirTemp(cache, "making-")
 	if err != nil {

@@ -23,9 +23,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"griddle/cloud/guesttest"
 )
 
 // What it is reached by, inside.
@@ -179,11 +180,11 @@ func makeRoot(ctx context.Context, cache string, log io.Writer) (string, error) 
 }
 
 func build(ctx context.Context, cache, root string) error {
-	mirror, err := source(ctx, "bookworm")
+	mirror, err := guesttest.DebianMirror(ctx, "bookworm")
 	if err != nil {
 		return err
 	}
-	security, err := source(ctx, "bookworm-security")
+	security, err := guesttest.DebianMirror(ctx, "bookworm-security")
 	if err != nil {
 		return err
 	}
@@ -230,18 +231,4 @@ func build(ctx context.Context, cache, root string) error {
 		return fmt.Errorf("ending what made the databases: %w", err)
 	}
 	return os.Rename(unfinished, root)
-}
-
-// source is where this computer gets packages of a suite from.
-func source(ctx context.Context, codename string) (string, error) {
-	cmd := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Component: main", "Codename: "+codename)
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("asking apt for the source of %s: %w", codename, err)
-	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	if first == "" {
-		return "", fmt.Errorf("no source of Debian %s in the configuration of apt", codename)
-	}
-	return first, nil
 }
