@@ -36,13 +36,12 @@ func (k *Kernel) open() (*unpacked, error) {
 	if k == nil {
 		return nil, nil
 	}
-	found, err := filepath.Glob(filepath.Join(k.Dir, "boot", "vmlinuz-*"))
-	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("looking for a kernel below %s: found %d of boot/vmlinuz-*, not one", k.Dir, len(found))
+	release, err := kernelRelease(k.Dir)
+	if err != nil {
+		return nil, err
 	}
-	u := &unpacked{release: strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")}
-	u.modules = filepath.Join(k.Dir, "lib", "modules", u.release)
-	if u.image, err = readBounded(found[0], maxKernel); err != nil {
+	u := &unpacked{release: release, modules: filepath.Join(k.Dir, "lib", "modules", release)}
+	if u.image, err = readBounded(filepath.Join(k.Dir, "boot", "vmlinuz-"+release), maxKernel); err != nil {
 		return nil, fmt.Errorf("reading the kernel: %w", err)
 	}
 	dep, err := readBounded(filepath.Join(u.modules, "modules.dep"), maxKernel)
@@ -67,6 +66,24 @@ func (k *Kernel) open() (*unpacked, error) {
 	}
 	u.digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
 	return u, nil
+}
+
+// kernelRelease is the RELEASE of the one boot/vmlinuz-RELEASE below dir.
+func kernelRelease(dir string) (string, error) {
+	all, err := os.ReadDir(filepath.Join(dir, "boot"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("looking for a kernel: %w", err)
+	}
+	var found []string
+	for _, e := range all {
+		if release, ok := strings.CutPrefix(e.Name(), "vmlinuz-"); ok {
+			found = append(found, release)
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("looking for a kernel below %s: found %d of boot/vmlinuz-*, not one", dir, len(found))
+	}
+	return found[0], nil
 }
 
 // files are the kernel, its modules and an initrd for a root filesystem, as they are laid over an image.

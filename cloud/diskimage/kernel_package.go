@@ -18,7 +18,8 @@ import (
 var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
 
 // UnpackKernel unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
-// second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename. It needs dpkg-deb and depmod (Debian packages dpkg, kmod).
+// second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename, and fsync(2) of dir
+// after it. What is no package of one kernel is an error. It needs dpkg-deb(1) and depmod(8) (Debian packages dpkg, kmod).
 func UnpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 	k, err := unpackKernel(ctx, deb, dir)
 	if err != nil {
@@ -62,11 +63,11 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 			return nil, fmt.Errorf("it is no kernel's package: %w", err)
 		}
 	}
-	found, err := filepath.Glob(filepath.Join(work, "boot", "vmlinuz-*"))
-	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("it is no kernel's package: it has %d of boot/vmlinuz-*, not one", len(found))
+	release, err := kernelRelease(work)
+	if err != nil {
+		return nil, fmt.Errorf("it is no kernel's package: %w", err)
 	}
-	if err := (programs{}).run(ctx, call{}, "depmod", "-b", work, strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")); err != nil {
+	if err := (programs{}).run(ctx, call{}, "depmod", "-b", work, release); err != nil {
 		return nil, err
 	}
 	if err := syncAll(work); err != nil {
