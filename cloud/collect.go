@@ -14,7 +14,7 @@ import (
 // Superfluous lists the images at the provider that may go: those that no stack known here names or uses, the newest keep of each
 // template excepted, which other people's stacks may be about to use.
 func (c *Cloud) Superfluous(ctx context.Context, keep int) ([]provider.Resource, error) {
-	r := repeater{limit: patience((&State{}).kept()).Call, jitter: c.Jitter, log: discard()}
+	r := calls(c.Jitter)
 	list := func(stack string) (all []provider.Resource, err error) {
 		err = r.do(ctx, "looking for images in use", func(ctx context.Context) (err error) {
 			all, err = c.Provider.List(ctx, stack)
@@ -61,7 +61,7 @@ func (c *Cloud) Superfluous(ctx context.Context, keep int) ([]provider.Resource,
 
 // Collect removes images that Superfluous listed.
 func (c *Cloud) Collect(ctx context.Context, images []provider.Resource) error {
-	r := repeater{limit: patience((&State{}).kept()).Call, jitter: c.Jitter, log: discard()}
+	r := calls(c.Jitter)
 	var failed error
 	for _, i := range images {
 		if i.Kind != provider.KindImage {

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +14,7 @@ const uploadMinute = 64 << 20
 // Upload has a provider take an image that no stack needs yet, and waits until servers can be made of it. One with its digest that
 // is there already is returned as it is. Called again after an error or a kill it makes nothing twice.
 func Upload(ctx context.Context, p provider.Provider, i *provider.Image) (provider.Resource, error) {
-	return upload(ctx, p, i, calls())
+	return upload(ctx, p, i, calls(nil))
 }
 
 func upload(ctx context.Context, p provider.Provider, i *provider.Image, call repeater) (got provider.Resource, err error) {
@@ -44,7 +43,7 @@ func upload(ctx context.Context, p provider.Provider, i *provider.Image, call re
 // Withdraw removes the image of that name, which Upload made or began to make, from a provider; nil where there is none. Servers
 // that were made of it must be gone before.
 func Withdraw(ctx context.Context, p provider.Provider, name string) error {
-	call := calls()
+	call := calls(nil)
 	var all []provider.Resource
 	err := call.do(ctx, "looking at the images", func(ctx context.Context) (err error) {
 		all, err = p.List(ctx, "")
@@ -57,14 +56,10 @@ func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 	if i < 0 {
 		return nil
 	}
-	err = call.do(ctx, "removing image "+name, func(ctx context.Context) error { return p.Remove(ctx, all[i]) })
-	if err != nil {
-		return fmt.Errorf("removing image %s: %w", name, err)
-	}
-	return nil
+	return call.do(ctx, "removing image "+name, func(ctx context.Context) error { return p.Remove(ctx, all[i]) })
 }
 
 // calls is how a provider is called where no stack's settings say otherwise.
-func calls() repeater {
-	return repeater{limit: patience((&State{}).kept()).Call, log: discard()}
+func calls(jitter func() float64) repeater {
+	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard()}
 }
