@@ -80,8 +80,14 @@ func providerImage(name, arch string, d diskimage.Disk) provider.Image {
 // imageName is what a provider calls an image: readable, and different for different bytes.
 func imageName(version, digest string) string {
 	name := regexp.MustCompile(`[^a-z0-9.-]+`).ReplaceAllString(strings.ToLower(version), "-")
-	name = strings.Trim(name[:min(len(name), 47)], ".-")
-	return name + "-" + strings.TrimPrefix(digest, "sha256:")[:12]
+	return shortened(strings.Trim(name, ".-") + "-" + strings.TrimPrefix(digest, "sha256:")[:12])
+}
+
+// shortened is a name that ends in 12 digits of a digest, as providers allow it: at most 60 characters, those digits among them.
+func shortened(name string) string {
+	const digits = len("-0123456789ab")
+	front := name[:len(name)-digits]
+	return strings.TrimRight(front[:min(len(front), 60-digits)], ".-") + name[len(front):]
 }
 
 // noKernel is what to do about diskimage.ErrNoKernel.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"griddle/cloud"
@@ -41,19 +40,12 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 			return l.Ref, nil
 		}
 	}
-	o := source.Options{}
-	if tmp := e.getenv("TMPDIR"); tmp != "" {
-		o.Spool = filepath.Join(tmp, "griddle-spool")
-	}
-	src, err := source.Find(ctx, "tar:"+d.Path, o)
+	src, err := source.Find(ctx, "tar:"+d.Path, source.Options{Spool: spoolDir(e)})
 	if err != nil {
 		return "", err
 	}
-	key, made, err := publisherKey(e, "")
+	key, err := signingKey(ctx, e, st, "", ref, false)
 	if err != nil {
-		return "", err
-	}
-	if err := trustKey(ctx, e, st, key, made, false); err != nil {
 		return "", err
 	}
 	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.warn})
@@ -95,10 +87,10 @@ func (t *providerTarget) Register(ctx context.Context, name string, d diskimage.
 	if err != nil {
 		return "", err
 	}
-	if f := p.Features(); f.Format != provider.Format(d.Format) && f.Name != "openstack" { // glance takes whatever it is told about
+	if f := p.Features(); f.Format != provider.Format(d.Format) {
 		return "", fmt.Errorf("%s takes %s, and this is %s: write \"format: %s\"", f.Name, f.Format, d.Format, f.Format)
 	}
-	i := providerImage(registered(name), "amd64", d)
+	i := providerImage(shortened(name), "amd64", d)
 	r, err := cloud.Upload(ctx, p, &i)
 	return r.ID, err
 }
@@ -109,13 +101,5 @@ func (t *providerTarget) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return cloud.Withdraw(ctx, p, registered(name))
-}
-
-// registered is a step's name as providers allow it: at most 60 characters, the last 13 of them the digest's.
-func registered(name string) string {
-	if len(name) <= 60 {
-		return name
-	}
-	return strings.TrimRight(name[:47], "-") + name[len(name)-13:]
+	return cloud.Withdraw(ctx, p, shortened(name))
 }

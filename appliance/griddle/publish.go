@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -76,12 +75,9 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err != nil {
 			return usageError{err}
 		}
-		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin, Prepare: prep.run}
+		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin, Prepare: prep.run, Spool: spoolDir(e)}
 		if err := prep.settle(args); err != nil {
 			return err
-		}
-		if tmp := e.getenv("TMPDIR"); tmp != "" {
-			find.Spool = filepath.Join(tmp, "griddle-spool")
 		}
 		progressed, done := phases(e)
 		if !out.json() {
@@ -98,15 +94,9 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err != nil {
 			return err
 		}
-		key, made, err := publisherKey(e, keyFile)
+		key, err := signingKey(ctx, e, st, keyFile, ref, trust) // before gigabytes are sent
 		if err != nil {
 			return err
-		}
-		if err := trustKey(ctx, e, st, key, made, trust); err != nil {
-			return err
-		}
-		if err := st.MaySign(ctx, key.Public(), ref); err != nil { // before gigabytes are sent
-			return withHint(err, "Who may sign what is said by `griddle key trust`.")
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,

@@ -111,6 +111,29 @@ func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err 
 	return k, false, err
 }
 
+// signingKey is the publisher's key that signs ref, which the store trusts, or does from now on where trustKey says so.
+func signingKey(ctx context.Context, e *env, st *imagestore.Store, path string, ref imagestore.Ref, trust bool) (*imagestore.SecretKey, error) {
+	key, made, err := publisherKey(e, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := trustKey(ctx, e, st, key, made, trust); err != nil {
+		return nil, err
+	}
+	if err := st.MaySign(ctx, key.Public(), ref); err != nil {
+		return nil, withHint(err, "Who may sign what is said by `griddle key trust`.")
+	}
+	return key, nil
+}
+
+// spoolDir is where copies of what is published lie meanwhile; "" for the default.
+func spoolDir(e *env) string {
+	if tmp := e.getenv("TMPDIR"); tmp != "" {
+		return filepath.Join(tmp, "griddle-spool")
+	}
+	return ""
+}
+
 // trustKey sees to it that the store counts the key's signatures: on a new key's first use, in a store that trusts nobody
 // yet, or where it is asked for.
 func trustKey(ctx context.Context, e *env, st *imagestore.Store, k *imagestore.SecretKey, made, asked bool) error {
