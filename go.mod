@@ -19,7 +19,6 @@ require (
 	github.com/klauspost/reedsolomon v1.14.2
 	github.com/muesli/termenv v0.16.0
 	github.com/pierrec/lz4/v4 v4.1.26
-	github.com/pin/tftp/v3 v3.1.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
@@ -34,6 +33,8 @@ require (
 	golang.org/x/term v0.47.0
 	modernc.org/sqlite v1.61.1
 )
+
+require golang.org/x/time v0.16.0
 
 require (
 	filippo.io/age v1.3.2

@@ -1,13 +1,16 @@
-// Package tftp serves a fixed set of files to firmware, read-only (RFC 1350, with the options blksize and tsize of RFC
-// 2348 and 2349).
+// Package tftp serves a fixed set of files to firmware, read-only (RFC 1350; options: RFC 2347, blksize of RFC 2348, tsize
+// and timeout of RFC 2349, windowsize of RFC 7440).
 //
-// Build a [Server] and call [Server.Serve] on the socket of [Listen]. A file is found by its exact name: there are no directories, no
-// paths to leave and no write requests; one leading slash is ignored, because some firmware adds it.
+// Build a [Server] and call [Server.Serve] on the socket of [Listen]. A file is found by its name: there are no write
+// requests and no directories to leave. Firmware writes names in several ways, which are the same here: /name, //name, ./name
+// and \name. The files are programs, so the mode is octet.
 //
-// Limits: at most MaxSessions transfers at once, at most MaxPerClient to one address; further ones get an error packet and
-// firmware asks again. Malformed packets are dropped and counted.
+// Limits: at most MaxTransfers at once, each with a socket, a goroutine and a few kilobytes. Where no place is free, the
+// oldest transfer whose client never answered makes room, then one of an address that has many more than others. Where
+// none of these is there, the request is dropped without a word: firmware asks again, while an error packet would end its
+// boot. A client that answers is never dropped because of what others abandoned.
 //
-// The windowsize option of RFC 7440 is not answered, so each block waits for its acknowledgement.
+// The protocol itself is pure: parseRequest and transfer turn packets into packets; table decides who gets a place.
 package tftp
 
 import (
@@ -15,25 +18,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pin/tftp/v3"
-	"golang.org/x/net/ipv4"
+	"golang.org/x/time/rate"
 )
 
 const (
 	// maxBlock fits an Ethernet frame of 1500 bytes: 20 IP, 8 UDP, 4 TFTP.
 	maxBlock = 1468
-	// A lost packet is sent again after timeout, retries times, before the transfer is given up.
-	timeout = 2 * time.Second
-	retries = 5
+	// overhead is what a frame holds besides a block.
+	overhead = 32
+	// maxTransfers is the number of places if the server does not say another.
+	maxTransfers = 4096
+	// requestBuffer holds the requests of a whole room that is switched on at one moment, in bytes.
+	requestBuffer = 1 << 20
 )
 
 // Files opens a file by its name; an error means that there is none.
@@ -45,138 +48,172 @@ type Files interface {
 type Server struct {
 	Files Files
 	Log   *slog.Logger
-	// MaxSessions and MaxPerClient bound the transfers at one time; zero means 256 and 8.
-	MaxSessions, MaxPerClient int
+	// MaxTransfers bounds the transfers at one time; zero means 4096.
+	MaxTransfers int
 	// Observe is told of each file that a machine got completely. It may be nil.
 	Observe func(client net.IP, name string)
 	// Counters may be read at any time.
 	Counters Counters
 
-	mu       sync.Mutex
-	sessions int
-	clients  map[string]int
+	table    *table
+	maxBlock int
+	noted    rate.Sometimes // bounds the lines that strangers can cause
 }
 
 // Counters count since the start.
 type Counters struct {
 	// Sent are complete transfers, Bytes their bytes; Aborted those that the client ended, as firmware does that only
-	// asks for the size; Failed all others that began. Refused had no slot, NotFound no file.
+	// asks for the size; Failed all others that began. Refused had no place or lost it to another, NotFound no file.
 	Sent, Bytes, Aborted, Failed, Refused, NotFound atomic.Uint64
 	// Malformed are the packets that are no request to read or write.
 	Malformed atomic.Uint64
 }
 
-var (
-	errBusy    = errors.New("too many transfers, ask again")
-	errMissing = errors.New("file not found")
-)
-
-// Listen opens the socket for Serve. The kernel notes each packet's interface from the start, because the library gives
-// packets without that note blocks of 512 bytes.
+// Listen opens the socket for Serve.
 func Listen(addr netip.AddrPort) (*net.UDPConn, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
-	if err := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true); err != nil {
+	if err := conn.SetReadBuffer(requestBuffer); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("asking for the interface of packets: %w", err)
+		return nil, fmt.Errorf("making room for requests: %w", err)
 	}
 	return conn, nil
 }
 
-// Serve answers requests at conn until ctx ends, and closes it. Transfers that run then have sockets of their own and go
-// on until they are done or their client is silent for some seconds.
+// Serve answers requests at conn until ctx ends, closes it, and ends the transfers that run.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn) error {
-	if s.MaxSessions == 0 {
-		s.MaxSessions = 256
+	if s.MaxTransfers == 0 {
+		s.MaxTransfers = maxTransfers
 	}
-	if s.MaxPerClient == 0 {
-		s.MaxPerClient = 8
+	s.table, s.maxBlock = newTable(s.MaxTransfers), blockOf(conn)
+	s.noted = rate.Sometimes{First: 10, Interval: time.Second}
+	var transfers sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer func() {
+		stop()
+		conn.Close()
+		s.table.endAll()
+		transfers.Wait()
+	}()
+	buf := make([]byte, maxRequest)
+	for {
+		n, client, err := conn.ReadFromUDPAddrPort(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("serving TFTP: %w", err)
+		case err != nil:
+			continue // what the network says of a reply that was sent
+		}
+		client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
+		if run := s.take(conn, client, buf[:n]); run != nil {
+			transfers.Go(run)
+		}
 	}
-	s.clients = map[string]int{}
-	srv := tftp.NewServer(s.read, nil)
-	srv.SetBlockSize(maxBlock)
-	srv.SetTimeout(timeout)
-	srv.SetRetries(retries)
-	srv.SetHook(hook{s})
-	stop := context.AfterFunc(ctx, srv.Shutdown)
-	defer stop()
-	if err := srv.Serve(conn); err != nil {
-		return fmt.Errorf("serving TFTP: %w", err)
-	}
-	return nil
 }
 
-// read is one transfer; what it returns goes to the client as an error packet.
-func (s *Server) read(name string, to io.ReaderFrom) error {
-	client := to.(tftp.OutgoingTransfer).RemoteAddr().IP
-	log := s.Log.With("client", client, "file", name)
-	f, err := s.Files.Open(strings.TrimPrefix(name, "/"))
+// blockOf is the largest block that the interface of conn's address sends in one frame.
+func blockOf(conn *net.UDPConn) int {
+	mine := conn.LocalAddr().(*net.UDPAddr).IP
+	all, err := net.Interfaces()
+	if err != nil {
+		return defaultBlock
+	}
+	for _, ifi := range all {
+		addrs, _ := ifi.Addrs() // an interface that just went has none
+		for _, a := range addrs {
+			if p, ok := a.(*net.IPNet); ok && p.IP.Equal(mine) {
+				return max(defaultBlock, min(maxBlock, ifi.MTU-overhead))
+			}
+		}
+	}
+	return maxBlock
+}
+
+// take answers one request: by an error, by nothing, or by the transfer that it returns.
+func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) func() {
+	r, err := parseRequest(packet)
+	if err != nil {
+		s.Counters.Malformed.Add(1)
+		s.Log.Debug("dropped TFTP packet", "client", client, "err", err)
+		return nil
+	}
+	log := s.Log.With("client", client, "file", r.name)
+	if r.write {
+		s.refuse(conn, client, 2, "this server takes no write requests")
+		return nil
+	}
+	data, err := s.open(r)
 	if err != nil {
 		s.Counters.NotFound.Add(1)
-		log.Info("no such TFTP file")
-		return errMissing
+		s.noted.Do(func() { log.Info("refused a TFTP request", "err", err) })
+		s.refuse(conn, client, 1, err.Error())
+		return nil
 	}
-	if !s.enter(client.String()) {
+	// The socket is this client's: the kernel drops what others send to it, and RFC 1350's transfer identifier is its port.
+	from := net.UDPAddrFromAddrPort(netip.AddrPortFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), 0))
+	var own *net.UDPConn
+	end := func() {
 		s.Counters.Refused.Add(1)
-		log.Warn("too many TFTP transfers", "limit", s.MaxSessions, "per client", s.MaxPerClient)
-		return errBusy
+		own.Close()
 	}
-	began := time.Now()
-	n, err := to.ReadFrom(f)
-	s.leave(client.String())
+	p, err := s.enter(client, r, end, func() (err error) {
+		own, err = net.DialUDP("udp4", from, net.UDPAddrFromAddrPort(client))
+		return err
+	})
 	switch {
-	case err == nil:
-		s.Counters.Sent.Add(1)
-		s.Counters.Bytes.Add(uint64(n))
-		log.Info("sent by TFTP", "bytes", n, "seconds", time.Since(began).Seconds())
-		if s.Observe != nil {
-			s.Observe(client, name)
-		}
-	case aborted(err):
-		s.Counters.Aborted.Add(1)
-		log.Debug("TFTP transfer ended by the client", "err", err)
-	default:
-		s.Counters.Failed.Add(1)
-		log.Warn("TFTP transfer failed", "sent", n, "err", err)
+	case err != nil:
+		s.Counters.Refused.Add(1)
+		s.noted.Do(func() {
+			log.Warn("no place for a TFTP transfer; the machine asks again", "limit", s.MaxTransfers, "err", err)
+		})
+		return nil
+	case p == nil:
+		return nil
 	}
-	return nil
-}
-
-// aborted recognises error 8 of RFC 2347 and error 0: EDK2 and PXE ROMs ask for the size, abort, and ask for the file.
-func aborted(err error) bool {
-	return strings.Contains(err.Error(), "code=8,") || strings.Contains(err.Error(), "code=0,")
-}
-
-func (s *Server) enter(client string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions >= s.MaxSessions || s.clients[client] >= s.MaxPerClient {
-		return false
-	}
-	s.sessions++
-	s.clients[client]++
-	return true
-}
-
-func (s *Server) leave(client string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sessions--
-	if s.clients[client]--; s.clients[client] == 0 {
-		delete(s.clients, client)
+	return func() {
+		defer own.Close()
+		defer s.table.leave(p)
+		s.transfer(log, own, p, newTransfer(data, r, s.maxBlock))
 	}
 }
 
-// hook hears of packets that the library could not use: those come without a remote address.
-type hook struct{ s *Server }
+var errFull = errors.New("all places are taken by machines that answer")
 
-func (h hook) OnSuccess(tftp.TransferStats) {}
+// enter opens the transfer's socket before it can be seen in the table, where others may end it.
+func (s *Server) enter(client netip.AddrPort, r request, end func(), open func() error) (*place, error) {
+	if s.table.repeated(client, r) {
+		return nil, nil
+	}
+	if err := open(); err != nil {
+		return nil, err
+	}
+	p := s.table.enter(client, r, time.Now(), end)
+	if p == nil {
+		end()
+		return nil, errFull
+	}
+	return p, nil
+}
 
-func (h hook) OnFailure(st tftp.TransferStats, err error) {
-	if st.RemoteAddr == nil {
-		h.s.Counters.Malformed.Add(1)
-		h.s.Log.Debug("dropped TFTP packet", "err", err)
+func (s *Server) open(r request) (*bytes.Reader, error) {
+	if r.mode != "octet" {
+		return nil, errors.New("only mode octet (binary) is served")
+	}
+	data, err := s.Files.Open(r.name)
+	if err != nil {
+		return nil, errors.New("file not found")
+	}
+	return data, nil
+}
+
+// refuse sends an error packet (RFC 1350 section 5) from the server's own port, which costs no place.
+func (s *Server) refuse(conn *net.UDPConn, client netip.AddrPort, code byte, message string) {
+	packet := append([]byte{0, opError, 0, code}, message...)
+	if _, err := conn.WriteToUDPAddrPort(append(packet, 0), client); err != nil {
+		s.Log.Debug("sending a TFTP error", "client", client, "err", err)
 	}
 }
