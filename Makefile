@@ -55,14 +55,14 @@ test: deps build boot lint ## everything that a change must pass, two virtual ma
 	go test -timeout 20m -p 2 $$(go list ./... | grep -v -e '/appliance/e2e/roomtest$$')
 	go test -timeout 30m -v $(ROOM)
 
-e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture
-	@go test -timeout 150m -parallel 2 -v -tags e2e ./appliance/e2e/full 2>&1 | go run ./appliance/e2e/results 'make e2e'
+e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture; E2E=NAME for some
+	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full
 
 torture: deps ## kills, power cuts, failing disks, hostile and random streams at length; 200,000 files
-	@go test -timeout 170m -p 1 -v -tags torture -run "$(or $(TORTURE),.)" ./imagestore/... 2>&1 | go run ./appliance/e2e/results 'make torture'
+	@go run ./appliance/e2e/results -suite 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/...
 
 cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, stock clients; CLOUD=NAME for some
-	@go test -timeout 170m -p 1 -v -tags cloud -run '$(or $(CLOUD),.)' ./cloud/... ./appliance/griddle 2>&1 | go run ./appliance/e2e/results 'make cloud'
+	@go run ./appliance/e2e/results -suite 'make cloud$(if $(CLOUD), CLOUD=$(CLOUD))' -timeout 170m -tags cloud -run '$(or $(CLOUD),.)' -- ./cloud/... ./appliance/griddle
 
 # Benchmarks that say themselves how often they measure run once.
 ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$

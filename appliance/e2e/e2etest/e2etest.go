@@ -46,6 +46,17 @@ func Open(t *testing.T) *e2e.Room {
 	return r
 }
 
+// Passes says in the log that t passed, as soon as it has, so that a suite that is interrupted later does not run it again.
+// Call it before all else.
+func Passes(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			t.Logf("passed: %s", t.Name())
+		}
+	})
+}
+
 // Top is the repository's top directory.
 func Top(t *testing.T) string {
 	t.Helper()

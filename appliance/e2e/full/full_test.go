@@ -99,6 +99,7 @@ func (s *suite) watch(ctx context.Context, t *testing.T, m *e2e.Machine) e2e.Tim
 func TestCombinations(t *testing.T) {
 	for _, mode := range []e2e.Mode{e2e.Proxy, e2e.DHCP} {
 		t.Run(string(mode), func(t *testing.T) {
+			e2etest.Passes(t)
 			s := open(t, mode)
 			if mode == e2e.DHCP {
 				s.recompress(t)
@@ -109,6 +110,7 @@ func TestCombinations(t *testing.T) {
 					for _, firmware := range []e2e.Firmware{e2e.BIOS, e2e.UEFI} {
 						name := string(firmware) + "-" + string(bus)
 						t.Run(name, func(t *testing.T) {
+							e2etest.Passes(t)
 							t.Parallel()
 							s.combination(t, name, firmware, bus)
 						})

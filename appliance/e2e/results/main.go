@@ -1,31 +1,53 @@
-// Results adds a run to docs/RESULTS.md: results COMMAND reads what a test or benchmark prints, passes it on, and writes
-// down the date, the commit, the computer, and the lines that hold figures or verdicts.
+// Results adds a run to docs/RESULTS.md: the date, the commit, the computer, and the lines that hold figures or verdicts.
 //
-//	go test -v … | go run ./appliance/e2e/results 'make e2e'
+//	go test -v … | results 'make bench'                        reads what a test or benchmark prints, and passes it on
+//	results -suite [-depth N] 'make e2e' GO-TEST-ARGS -- PACKAGES   runs a long suite itself
+//
+// A long suite goes on where an earlier run of the same commit ended: what passed is not run again, and the result is
+// written when all has passed. Subtests count by themselves down to depth N. Where the tree differs from its commit,
+// nothing is kept.
 //
 // A figure is a line with "figure: " in it, or one of go test's own benchmark lines. What passed is told by the package, what failed test by test.
 package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
 const file = "docs/RESULTS.md"
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: results COMMAND <OUTPUT")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	long := flag.Bool("suite", false, "run the tests, and go on where an earlier run ended")
+	depth := flag.Int("depth", 1, "with -suite: how deep subtests count by themselves")
+	flag.Parse()
+	args := flag.Args()
+	var err error
+	switch split := slices.Index(args, "--"); {
+	case *long && split > 0 && split+1 < len(args):
+		err = continued(ctx, args[0], *depth, args[1:split], args[split+1:])
+	case !*long && len(args) == 1:
+		err = run(args[0], os.Stdin, os.Stdout)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: results COMMAND <OUTPUT, or results -suite [-depth N] COMMAND GO-TEST-ARGS -- PACKAGES")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Stdin, os.Stdout); err != nil {
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "results: %v\n", err)
 		os.Exit(1)
 	}
@@ -36,6 +58,27 @@ func run(command string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return record(command, lines)
+}
+
+// continued runs a suite, and writes its result down when all of it has passed.
+func continued(ctx context.Context, command string, depth int, args, patterns []string) error {
+	packages, err := packagesOf(ctx, args, patterns)
+	if err != nil {
+		return err
+	}
+	kept, err := load(command, commit())
+	if err != nil {
+		return err
+	}
+	s := &suite{command: command, depth: depth, args: args, out: os.Stdout, kept: kept}
+	if err := s.run(ctx, packages); err != nil {
+		return err
+	}
+	return errors.Join(record(command, kept.Lines), kept.done())
+}
+
+func record(command string, lines []string) error {
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("writing the results: %w", err)
@@ -55,28 +98,28 @@ var (
 
 // figures copies in to out and keeps what a reader of the results wants.
 func figures(in io.Reader, out io.Writer) ([]string, error) {
-	var kept []string
+	var kept progress
 	s := bufio.NewScanner(in)
 	s.Buffer(nil, 1<<20)
 	for s.Scan() {
 		fmt.Fprintln(out, s.Text())
-		if m := figure.FindStringSubmatch(s.Text()); m != nil {
-			kept = append(kept, m[1])
-		} else if verdict.MatchString(s.Text()) {
-			kept = append(kept, strings.TrimRight(s.Text(), " "))
-		}
+		kept.note(s.Text())
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("reading the run's output: %w", err)
 	}
-	return kept, nil
+	return kept.Lines, nil
 }
 
-// commit is the one that is checked out, with a mark where files differ from it.
+// commit is the one that is checked out, with a mark where files other than the results differ from it; "" without git.
 func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
-		return "no commit"
+		return ""
+	}
+	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":!/"+file).Output()
+	if err != nil || len(changed) > 0 {
+		return strings.TrimSpace(string(out)) + "-dirty"
 	}
 	return strings.TrimSpace(string(out))
 }
