@@ -12,7 +12,7 @@ export DEBIAN_FRONTEND := noninteractive
 # What the tests, the demo and the boot image are made with, by purpose. All of it is Debian's.
 DEBS_VM    := qemu-system-x86 ovmf ipxe-qemu seabios
 DEBS_BOOT  := ipxe grub-pc-bin grub-efi-amd64-bin grub-common zstd cpio kmod busybox-static
-DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs gdisk fdisk attr acl
+DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs ntfs-3g exfatprogs ocfs2-tools lvm2 cryptsetup-bin drbd-utils gdisk fdisk parted attr acl
 DEBS_NET   := iproute2 ethtool udpcast uftp dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat openssh-client openssh-server nginx-light
 DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
 DEBS_OTHER := rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util

@@ -173,25 +173,36 @@ func (m Model) onConfirm(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// names are what may be typed to confirm d: its serial as the screen shows it, its path and its bare name. A serial
-// that another disk bears too names neither of them.
+// names are what may be typed to confirm d: its bare name, its path, and its serial as the screen shows it. A serial that
+// another disk has too names neither of them.
 func (m Model) names(d job.Disk) []string {
-	names := []string{strings.TrimPrefix(d.Path, "/dev/"), d.Path}
+	names := []string{bare(d), job.Printable(d.Path)}
 	if m.unique(d) {
-		names = append(names, job.Printable(d.Serial))
+		names = append(names, job.Sentence(d.Serial))
 	}
 	return names
 }
 
-// unique says whether d has a serial, and no other disk one that looks the same.
+// unique says whether d has a serial, and no other disk one that looks the same or another name that reads so.
 func (m Model) unique(d job.Disk) bool {
-	bearers := 0
+	serial := job.Sentence(d.Serial)
+	alike := 0
 	for _, o := range m.found.Inventory.Disks {
-		if job.Printable(o.Serial) == job.Printable(d.Serial) {
-			bearers++
+		if job.Sentence(o.Serial) == serial || o.Path != d.Path && o.Named(serial) {
+			alike++
 		}
 	}
-	return job.Printable(d.Serial) != "" && bearers == 1
+	return serial != "" && alike == 1
+}
+
+// choice names the chosen disk by what stays the same from boot to boot where it has something like that: the job may have
+// to be taken up again after a power cut, and device names move.
+func (m Model) choice(d job.Disk, image string) job.Choice {
+	rule, name := d.NameAmong(m.found.Inventory.Disks)
+	if strings.HasPrefix(string(rule), "serial:") && !m.unique(d) {
+		rule, name = job.DiskRule("path:"+d.Path), d.Path
+	}
+	return job.Choice{Image: image, Disk: rule, Erase: name}
 }
 
 func (m Model) confirm() (tea.Model, tea.Cmd) {
@@ -202,12 +213,8 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 			continue
 		}
 		img := m.found.Welcome.Images[m.image]
-		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), d.String()
-		c := job.Choice{Image: img.Ref, Disk: job.DiskRule("path:" + d.Path), Erase: d.Path}
-		if m.unique(d) && job.Printable(d.Serial) == d.Serial {
-			// Device names move from boot to boot, and the job may have to be taken up again after a power cut.
-			c.Disk, c.Erase = job.DiskRule("serial:"+d.Serial), d.Serial
-		}
+		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), called(d, 66)
+		c := m.choice(d, img.Ref)
 		if m.actions.Choose == nil {
 			return m, nil
 		}

@@ -103,12 +103,16 @@ func (m Model) imagePage() []string {
 	out := []string{" Which image shall this machine get?", "",
 		fmt.Sprintf("   %-40s %10s %10s  %s", "IMAGE", "SIZE", "TRANSFER", "PUBLISHED")}
 	from, to := window(len(images), m.cursor, 11)
+	refs := namesOf(images, func(g job.ImageChoice) string { return g.Ref }, 40)
 	for i := from; i < to; i++ {
 		g := images[i]
-		out = append(out, m.line(i, fmt.Sprintf("%s %10s %10s  %s", pad(job.Printable(g.Ref), 40),
+		out = append(out, m.line(i, fmt.Sprintf("%s %10s %10s  %s", pad(refs[i], 40),
 			job.Bytes(g.Size), job.Bytes(g.Wire), g.Published.UTC().Format("2006-01-02"))))
 	}
 	out = append(out, scrolled(from, to, len(images)))
+	if full := job.Sentence(images[m.cursor].Ref); full != refs[m.cursor] {
+		out = append(append(out, ""), wrap(full, 1)...)
+	}
 	if d := job.Printable(images[m.cursor].Description); d != "" {
 		out = append(append(out, ""), wrap(d, 1)...)
 	}
@@ -128,16 +132,19 @@ func (m Model) diskPage() []string {
 	out := []string{" Onto which disk? Nothing is written before the last page is confirmed.", "",
 		fmt.Sprintf("   %-14s %9s  %-6s %-22s %s", "DISK", "SIZE", "BUS", "MODEL", "SERIAL")}
 	from, to := window(len(disks), m.cursor, 7)
+	paths := namesOf(disks, func(d job.Disk) string { return d.Path }, 14)
+	models := namesOf(disks, func(d job.Disk) string { return d.Model }, 22)
+	serials := namesOf(disks, func(d job.Disk) string { return d.Serial }, 20)
 	for i := from; i < to; i++ {
 		d := disks[i]
-		out = append(out, m.line(i, fmt.Sprintf("%s %9s  %s %s %s", pad(job.Printable(d.Path), 14), job.Bytes(d.Size),
-			pad(job.Printable(d.Bus), 6), pad(orUnknown(d.Model), 22), printable(orUnknown(d.Serial), 20))))
+		out = append(out, m.line(i, fmt.Sprintf("%s %9s  %s %s %s", pad(paths[i], 14), job.Bytes(d.Size),
+			pad(job.Printable(d.Bus), 6), pad(models[i], 22), serials[i])))
 	}
 	d := disks[m.cursor]
-	out = append(out, scrolled(from, to, len(disks)), " On "+job.Printable(d.Path)+":")
+	out = append(out, scrolled(from, to, len(disks)), " "+middle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
 	holds := d.Holds()
 	if len(holds) == 0 {
-		holds = []string{"nothing that is recognised: no partition table, no filesystem"}
+		holds = []string{holdsNothing(d)}
 	}
 	for i, h := range holds {
 		if i == 4 && len(holds) > 5 {
@@ -152,11 +159,12 @@ func (m Model) diskPage() []string {
 	return out
 }
 
-func orUnknown(s string) string {
-	if s = job.Printable(s); s == "" {
-		return "-"
+// full says a serial once more where the list has only a part of it.
+func full(serial, shown string) string {
+	if s := visible(serial); s != shown {
+		return ", serial " + s
 	}
-	return s
+	return ""
 }
 
 func (m Model) methodPage() []string {
@@ -168,10 +176,10 @@ func (m Model) methodPage() []string {
 
 func (m Model) confirmPage() []string {
 	d, img := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image]
-	out := []string{" Install  " + printable(img.Ref, 60), " onto     " + cut(d.String(), 68), ""}
+	out := []string{" Install  " + middle(job.Sentence(img.Ref), 68), " onto     " + called(d, 68), ""}
 	holds := d.Holds()
 	if len(holds) == 0 {
-		out = append(out, " The disk bears no partition table and no known filesystem. Whatever else it", " holds will be lost.")
+		out = append(out, wrap("This disk is "+holdsNothing(d)+". What was not read of it will be lost.", 1)...)
 	} else {
 		out = append(out, m.theme.warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
 		for i, h := range holds {
@@ -193,7 +201,7 @@ func (m Model) confirmPage() []string {
 
 func (m Model) progressPage() []string {
 	p := m.progress
-	out := []string{" Image  " + printable(p.ref, 60), " Disk   " + cut(job.Printable(m.target), 70), ""}
+	out := []string{" Image  " + middle(job.Sentence(p.ref), 70), " Disk   " + middle(job.Sentence(m.target), 70), ""}
 	out = append(append(out, m.phaseList()...), "")
 	meter := p.meter()
 	out = append(append(out, meter...), "")
@@ -212,7 +220,7 @@ func (m Model) resultPage() []string {
 	p := m.progress
 	var out []string
 	if m.err == nil {
-		out = append(out, " Installed: "+printable(p.ref, 60), " on         "+cut(job.Printable(m.target), 66))
+		out = append(out, " Installed: "+middle(job.Sentence(p.ref), 66), " on         "+middle(job.Sentence(m.target), 66))
 		if !p.began.IsZero() {
 			out = append(out, " in         "+duration(p.now.Sub(p.began)))
 		}

@@ -181,7 +181,7 @@ func (m Model) happened(e job.Event) Model {
 		m.target = e.Disk
 		for _, d := range m.found.Inventory.Disks {
 			if d.Named(e.Disk) {
-				m.target = d.String()
+				m.target = called(d, 66)
 			}
 		}
 	}

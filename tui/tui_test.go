@@ -33,8 +33,8 @@ func lab() Found {
 					{Number: 1, Size: 512 << 20, Type: "EFI system", Filesystem: "vfat", Label: "SYSTEM"},
 					{Number: 2, Size: 400e9, Filesystem: "ntfs", Label: "Windows"},
 					{Number: 3, Size: 99e9, Filesystem: "ext4"}}},
-				{Path: "/dev/sda", Model: "Tiny", Serial: "T1", Bus: "sata", Size: 200e6},
-				{Path: "/dev/vda", Serial: "blank-1", Bus: "virtio", Size: 20e9},
+				{Path: "/dev/sda", Model: "Tiny", Serial: "T1", Bus: "sata", Size: 200e6, Sampled: job.Ones},
+				{Path: "/dev/vda", Serial: "blank-1", Bus: "virtio", Size: 20e9, Sampled: job.Zeros},
 			}},
 	}
 }
@@ -230,26 +230,39 @@ func TestPowerAndRetry(t *testing.T) {
 	}
 }
 
-// FuzzScreen draws every page with whatever hardware and network may say.
+// FuzzScreen draws every page with whatever hardware and network may say: each string of theirs is one of the five.
 func FuzzScreen(f *testing.F) {
 	f.Add("web:1@amd64", "Model", "S1", "ext4", "message", int64(20e9), uint8(3))
 	f.Add("\x1b[2J", "\u202e", "\xff\xfe", "\n\n", strings.Repeat("x ", 500), int64(-1), uint8(250))
+	f.Add("a", "\xff", "\xff", "\xff", "\xff", int64(1), uint8(1))
+	f.Add("\xff", strings.Repeat("漢", 100), strings.Repeat("é", 100)+"\xff", "\x00", "\u0301", int64(1e15), uint8(9))
 	f.Fuzz(func(t *testing.T, ref, model, serial, fs, message string, size int64, n uint8) {
 		l := lab()
 		l.Welcome.Machine, l.Welcome.Images[0].Ref, l.Welcome.Images[0].Description = ref, ref, message
-		l.Identity.Product = model
+		l.Welcome.Images[1].Ref = ref + serial
+		l.Identity = job.Identity{Product: model, Vendor: message, Serial: serial}
+		l.Inventory.CPU, l.Inventory.Firmware = model, fs
+		l.Inventory.NICs[0] = job.NIC{Name: model, MAC: serial, Address: message}
 		for i := range n {
-			l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, Size: size, Signature: fs,
-				Partitions: []job.Partition{{Number: int(i), Size: size, Label: serial}}})
+			l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, WWN: message, Place: fs, Bus: fs,
+				Size: size, Signature: fs, Label: message, Table: model, Damaged: message, Unfinished: serial,
+				Partitions: []job.Partition{{Number: int(i), Size: size, Label: serial, Name: model, Type: message}}})
 		}
-		m := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message}, l)
-		checkFrame(t, send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message}).View())
-		for _, k := range []string{"x", "enter", "enter", "end", "enter", "up", "enter", "enter", serial, "enter"} {
+		l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: model, Serial: model, Size: 1e15, Sampled: message})
+		fresh := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message})
+		checkFrame(t, fresh.View())
+		m := send(fresh, l)
+		for _, k := range []string{"x", "i", "down", "up", "enter", "end", "up", "down", "enter", "enter", serial, "enter", model, "enter"} {
 			checkFrame(t, m.View())
 			m = press(t, m, k)
 		}
-		m = send(m, Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message, Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
+		checkFrame(t, m.View())
+		m = send(m, Happened{job.Event{Job: ref, State: job.Started, Disk: serial, Level: job.Level(fs)}},
+			Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message, Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
 		checkFrame(t, m.View())
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
+		asked := l
+		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}
+		checkFrame(t, send(fresh, asked).View())
 	})
 }

@@ -94,8 +94,10 @@ func (m *machines) installCommand() *cobra.Command {
 		Short: "Install an image at the machine's next boot, with no key pressed",
 		Long: "Install an image onto a machine at its next boot from the network, with no key pressed.\n\n" +
 			"A MAC address or UUID that was never seen is fine: the job waits for that machine.\n" +
-			"RULE chooses the disk: largest, smallest, serial:SERIAL or path:/dev/NAME. A disk that bears anything\n" +
-			"is left alone, and the job fails with the list of what would be lost, unless --erase names that disk.",
+			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path). largest and\n" +
+			"smallest never take what people plug in: SD cards, USB sticks, disks in a box. A disk that is not blank is left\n" +
+			"alone, and the job fails with the list of what would be lost, unless --erase names that disk. Blank means that\n" +
+			"all that is read of the disk is zeros, or all is 0xff; what is not recognised is not blank.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
 			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
 		Args: cobra.ExactArgs(1),
@@ -118,14 +120,14 @@ func (m *machines) installCommand() *cobra.Command {
 				fmt.Fprintf(m.e.stdout, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
 					got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
 				if in.Erase == "" {
-					fmt.Fprintln(m.e.stdout, "A disk that bears anything will be left alone; --erase DISK names one that may be destroyed.")
+					fmt.Fprintln(m.e.stdout, "A disk that is not blank will be left alone; --erase DISK names one that may be destroyed.")
 				}
 			})
 		},
 	}
 	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to install, NAME[:VERSION|:CHANNEL]")
 	c.Flags().StringVar(&in.Disk, "disk", "", "`RULE` that chooses the disk")
-	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|PATH` of the one disk whose content may be destroyed")
+	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be destroyed")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
 	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; may be given again")
 	return c

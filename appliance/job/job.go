@@ -10,7 +10,6 @@
 package job
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -44,70 +43,6 @@ type NIC struct {
 	Driver  string `json:"driver,omitempty"`
 	Carrier bool   `json:"carrier"`
 	Address string `json:"address,omitempty"` // CIDR, where a lease was got
-}
-
-// Disk is one whole disk that could be installed on.
-type Disk struct {
-	Path       string      `json:"path"`             // "/dev/vda"
-	Model      string      `json:"model,omitempty"`  // as the hardware says it: hostile
-	Serial     string      `json:"serial,omitempty"` // as the hardware says it: hostile; may be "" or shared by several disks
-	Bus        string      `json:"bus,omitempty"`    // "virtio", "sata", "nvme", "mmc", "usb", "scsi"
-	Size       int64       `json:"size"`             // bytes
-	SectorSize int         `json:"sectorSize"`       // logical, bytes: 512 or 4096
-	Removable  bool        `json:"removable,omitempty"`
-	ReadOnly   bool        `json:"readOnly,omitempty"`
-	Table      string      `json:"table,omitempty"`      // "gpt", "mbr" or ""
-	Signature  string      `json:"signature,omitempty"`  // of the whole disk where it is not partitioned: "btrfs", "ext4", "LVM2_member"…
-	Label      string      `json:"label,omitempty"`      // that Signature bears
-	Unfinished string      `json:"unfinished,omitempty"` // ID of the job whose install was begun here and not ended
-	Installed  string      `json:"installed,omitempty"`  // ID of the job whose install was ended here
-	Partitions []Partition `json:"partitions,omitempty"`
-}
-
-// Partition is one entry of a partition table, with what it was found to hold.
-type Partition struct {
-	Number     int    `json:"number"`
-	Start      int64  `json:"start"` // bytes
-	Size       int64  `json:"size"`  // bytes
-	Name       string `json:"name,omitempty"`
-	Type       string `json:"type,omitempty"`       // "EFI system", "Linux filesystem"…, or the bare type code
-	Filesystem string `json:"filesystem,omitempty"` // "ext4", "ntfs"…, "" if nothing is recognised
-	Label      string `json:"label,omitempty"`
-}
-
-// Blank says whether the disk bears neither a partition table nor any known signature.
-func (d Disk) Blank() bool { return d.Table == "" && d.Signature == "" && len(d.Partitions) == 0 }
-
-// Holds lists what the disk bears, one line each, in the words that are shown before it is destroyed.
-// It is empty for a blank disk.
-func (d Disk) Holds() []string {
-	var out []string
-	if d.Signature != "" {
-		out = append(out, "whole disk: "+labelled(d.Signature, d.Label))
-	}
-	if d.Table != "" && len(d.Partitions) == 0 {
-		out = append(out, fmt.Sprintf("an empty %s partition table", Printable(d.Table)))
-	}
-	for _, p := range d.Partitions {
-		what := Printable(p.Filesystem)
-		if what == "" {
-			what = Printable(p.Type)
-		}
-		if what == "" {
-			what = "unknown content"
-		}
-		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), labelled(what, p.Label)))
-	}
-	return out
-}
-
-// labelled names a filesystem by its type and, where it bears one, the label that somebody knows it by.
-func labelled(what, label string) string {
-	what = Printable(what)
-	if label = Printable(label); label != "" {
-		what += fmt.Sprintf(" %q", label)
-	}
-	return what
 }
 
 // Image names one image and the streams that make it, in the order in which they are applied. Digests are
@@ -154,89 +89,6 @@ type Spec struct {
 type Home struct {
 	URL   string `json:"url"`   // https URL on the appliance
 	Token string `json:"token"` // one-time; worthless after the first report
-}
-
-// DiskRule chooses a disk: "largest", "smallest", "serial:S" or "path:/dev/P".
-type DiskRule string
-
-// ErrRule is wrapped by every error of ParseDiskRule.
-var ErrRule = errors.New("disk rule")
-
-// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is taken as a path.
-func ParseDiskRule(s string) (DiskRule, error) {
-	switch {
-	case s == "largest", s == "smallest":
-		return DiskRule(s), nil
-	case strings.HasPrefix(s, "/dev/") && len(s) > len("/dev/"):
-		return DiskRule("path:" + s), nil
-	case strings.HasPrefix(s, "path:/dev/") && len(s) > len("path:/dev/"):
-		return DiskRule(s), nil
-	case strings.HasPrefix(s, "serial:") && len(s) > len("serial:"):
-		return DiskRule(s), nil
-	}
-	return "", fmt.Errorf("%w %q: want largest, smallest, serial:SERIAL or path:/dev/NAME", ErrRule, s)
-}
-
-// Pick applies the rule to disks. It never guesses: no match, and more than one, are errors that list what there
-// is. Read-only disks are never picked; removable ones and those on USB, most of which do not say that they can be taken
-// away, only by serial or path.
-func (r DiskRule) Pick(disks []Disk) (Disk, error) {
-	var found []Disk
-	s := string(r)
-	for _, d := range disks {
-		if d.ReadOnly || d.Size <= 0 {
-			continue
-		}
-		switch {
-		case s == "largest" || s == "smallest":
-			if d.Removable || d.Bus == "usb" {
-				continue
-			}
-			switch {
-			case len(found) == 0 || d.Size == found[0].Size:
-				found = append(found, d)
-			case (d.Size > found[0].Size) == (s == "largest"):
-				found = []Disk{d}
-			}
-		case strings.HasPrefix(s, "serial:") && d.Serial != "" && d.Serial == strings.TrimPrefix(s, "serial:"),
-			strings.HasPrefix(s, "path:") && d.Path == strings.TrimPrefix(s, "path:"):
-			found = append(found, d)
-		}
-	}
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	var have []string
-	for _, d := range disks {
-		have = append(have, d.String())
-	}
-	list := strings.Join(have, "; ")
-	if list == "" {
-		list = "no disk at all"
-	}
-	if len(found) == 0 {
-		return Disk{}, fmt.Errorf("%w %q: no disk fits; this machine has %s", ErrRule, Printable(s), list)
-	}
-	return Disk{}, fmt.Errorf("%w %q: %d disks fit, name one by serial or path; this machine has %s", ErrRule, Printable(s), len(found), list)
-}
-
-// String names a disk for people: path, size, serial and model, the one that matters least last.
-func (d Disk) String() string {
-	parts := []string{Printable(d.Path), Bytes(d.Size)}
-	if s := Printable(d.Serial); s != "" {
-		parts = append(parts, "serial "+s)
-	}
-	if m := Printable(d.Model); m != "" {
-		parts = append(parts, m)
-	}
-	return strings.Join(parts, ", ")
-}
-
-// Named says whether name is the disk's serial, its path or its bare device name, as somebody who allows its loss
-// types it. The empty string names no disk.
-func (d Disk) Named(name string) bool {
-	name = strings.TrimSpace(name)
-	return name != "" && (name == d.Serial || name == d.Path || "/dev/"+name == d.Path)
 }
 
 // Phase is a step of a job, in the order of Phases.

@@ -24,55 +24,59 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int) (c Content, found bool) 
 			sizes = append(sizes, s)
 		}
 	}
-	good := 0
 	for _, s := range sizes {
 		if s <= 0 || size < 4*s {
 			continue
 		}
-		for _, lba := range []int64{1, size/s - 1} {
-			parts, guid, seen, ok := readGPTCopy(r, size, s, lba)
-			found = found || seen
-			if !ok {
-				continue
-			}
-			good++
-			if good == 1 {
-				c = Content{Table: "gpt", GUID: guid, Partitions: parts}
-			}
-		}
-		if good > 0 {
-			break
+		primary, seen1, ok1 := readGPTCopy(r, size, s, 1)
+		backup, seen2, ok2 := readGPTCopy(r, size, s, size/s-1)
+		found = found || seen1 || seen2
+		switch {
+		case ok1 && ok2:
+			return primary, true
+		case ok1 && seen2:
+			primary.Damaged = "its backup copy is damaged"
+			return primary, true
+		case ok1:
+			primary.Damaged = "it has no backup copy at the end of the disk"
+			return primary, true
+		case ok2 && seen1:
+			backup.Damaged = "its first copy is damaged, the backup is whole"
+			return backup, true
+		case ok2:
+			backup.Damaged = "only its backup copy is left"
+			return backup, true
 		}
 	}
 	if found {
-		c.Table = "gpt"
-		c.Damaged = good < 2
+		return Content{Table: "gpt", Damaged: "no copy of it can be read"}, true
 	}
-	return c, found
+	return Content{}, false
 }
 
-func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (parts []Partition, guid string, found, ok bool) {
+// readGPTCopy reads the copy whose header is in sector lba. found is true where there is one, ok where it is whole.
+func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (c Content, found, ok bool) {
 	h := make([]byte, 512)
 	if !readFull(r, h, lba*sector) || string(h[:8]) != "EFI PART" {
-		return nil, "", false, false
+		return c, false, false
 	}
 	le := binary.LittleEndian
 	n := int64(le.Uint32(h[12:]))
 	if n < 92 || n > int64(len(h)) || int64(le.Uint64(h[24:])) != lba {
-		return nil, "", true, false
+		return c, true, false
 	}
 	sum := le.Uint32(h[16:])
 	clear(h[16:20])
 	if crc32.ChecksumIEEE(h[:n]) != sum {
-		return nil, "", true, false
+		return c, true, false
 	}
 	array, count, each := int64(le.Uint64(h[72:])), int64(le.Uint32(h[80:])), int64(le.Uint32(h[84:]))
 	if array <= 0 || array > size/sector || count <= 0 || count > maxEntries || each < 128 || each > maxEntrySize {
-		return nil, "", true, false
+		return c, true, false
 	}
 	b := make([]byte, count*each)
 	if !readFull(r, b, array*sector) || crc32.ChecksumIEEE(b) != le.Uint32(h[88:]) {
-		return nil, "", true, false
+		return c, true, false
 	}
 	for i := range count {
 		e := b[i*each : i*each+128]
@@ -80,7 +84,7 @@ func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (parts []Partition, gui
 		if bytes.Equal(e[:16], make([]byte, 16)) || first <= 0 || last < first || last >= size/sector {
 			continue
 		}
-		parts = append(parts, Partition{
+		c.Partitions = append(c.Partitions, Partition{
 			Number: int(i) + 1,
 			Start:  first * sector,
 			Size:   (last - first + 1) * sector,
@@ -88,7 +92,8 @@ func readGPTCopy(r io.ReaderAt, size, sector, lba int64) (parts []Partition, gui
 			Type:   gptType(guidString(e[:16])),
 		})
 	}
-	return parts, guidString(h[56:72]), true, true
+	c.Table, c.GUID = "gpt", guidString(h[56:72])
+	return c, true, true
 }
 
 // guidString writes a GUID as UEFI stores it: its first three fields are little endian.

@@ -10,7 +10,9 @@ import (
 
 // Inspect reads what is on a disk of size bytes: its partition table, and the signatures on the whole disk and on
 // each partition. It fails only where the disk cannot be read at all; what cannot be understood is not an error.
-// Where some of it cannot be read and the rest says nothing, the signature is Unreadable: such a disk is not blank.
+// Where some of it cannot be read and the rest says nothing, the signature is Unreadable.
+//
+// It reads at fixed places. A disk on which it recognises nothing is not blank because of that: ask Sample.
 func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	if n, err := dev.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
 		return Content{}, fmt.Errorf("reading boot sector: %w", err)
@@ -18,17 +20,21 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	r := &watched{ReaderAt: dev}
 	c, found := readGPT(r, size, sectorSize)
 	if !found {
-		c, _ = readMBR(r, size, sectorSize)
+		c, found = readMBR(r, size, sectorSize)
 	}
+	if !found {
+		c = readTables(r, size)
+	}
+	c.Begun = readBegun(r, size)
 	c.Signature = Identify(r, size)
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
-		if p.Type == "extended" || p.Type == "GPT protective" || p.Start < 0 || p.Start+p.Size > size {
+		if p.Type == "extended" || p.Type == "GPT protective" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > size {
 			continue
 		}
 		p.Signature = Identify(io.NewSectionReader(r, p.Start, p.Size), p.Size)
 	}
-	if r.failed && c.Table == "" && c.Signature.Type == "" {
+	if r.failed && !c.Recognised() {
 		c.Signature.Type = Unreadable
 	}
 	return c, nil

@@ -119,16 +119,20 @@ func TestMBR(t *testing.T) {
 			1000*512 + 446: entry(0, 0, 0) + entry(0x05, 0, 300), 1000*512 + 510: end,
 		}, "mbr 1:1000+9000:extended"},
 		{"beyond the end", map[int]string{446: entry(0x83, 16000, 0xffffffff), 510: end}, "mbr 1:16000+384:Linux filesystem"},
-		{"protective without GPT", map[int]string{446: entry(0xee, 1, 0xffffffff), 510: end}, "mbr 1:1+16383:GPT protective"},
+		{"protective without GPT", map[int]string{446: entry(0xee, 1, 0xffffffff), 510: end}, "gpt damaged"},
+		{"odd status byte", map[int]string{446: "\x12" + entry(0x83, 63, 1000)[1:], 510: end}, "mbr damaged 1:63+1000:Linux filesystem"},
 		{"FAT boot sector", map[int]string{
 			0: "\xeb\x3c\x90mkfs.fat\x00\x02\x04\x01\x00\x02\x00\x02\x00\x10\xf8", 510: end}, ""},
-		{"status of no table", map[int]string{446: "\x12" + entry(0x83, 1, 1)[1:], 510: end}, ""},
+		{"status of no table", map[int]string{446: "\x12" + entry(0x83, 0xfffffff, 1)[1:], 510: end}, ""},
 	} {
 		got, err := Inspect(sparse(size, c.at), int64(size), 512)
 		if err != nil {
 			t.Fatal(err)
 		}
 		words := []string{got.Table}
+		if got.Damaged != "" {
+			words = append(words, "damaged")
+		}
 		for _, p := range got.Partitions {
 			words = append(words, fmt.Sprintf("%d:%d+%d:%s", p.Number, p.Start/512, p.Size/512, p.Type))
 		}
@@ -141,44 +145,42 @@ func TestMBR(t *testing.T) {
 // TestDamagedGPT: as long as anything of a GPT is there, the disk is not taken for blank.
 func TestDamagedGPT(t *testing.T) {
 	const size = 64 << 20
-	make := func(t *testing.T) *os.File {
-		img := filepath.Join(t.TempDir(), "img")
-		if err := os.WriteFile(img, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(img, size); err != nil {
-			t.Fatal(err)
-		}
-		tool(t, "sgdisk", "-n", "1:2048:+8M", "-c", "1:data", "-t", "1:8300", "-n", "3:0:+1M", "-t", "3:ef02", img)
-		f, err := os.OpenFile(img, os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { f.Close() })
-		return f
+	img := filepath.Join(t.TempDir(), "img")
+	if err := os.WriteFile(img, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Truncate(img, size); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "sgdisk", "-n", "1:2048:+8M", "-c", "1:data", "-t", "1:8300", "-n", "3:0:+1M", "-t", "3:ef02", img)
+	whole, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := func(n int) string { return strings.Repeat("\x00", n) }
 	for _, c := range []struct {
 		name    string
 		spoil   map[int64]string
-		damaged bool
+		damaged string
 		parts   int
 	}{
-		{"whole", nil, false, 2},
-		{"primary header gone", map[int64]string{512: strings.Repeat("\x00", 512)}, true, 2},
-		{"primary header and MBR gone", map[int64]string{0: strings.Repeat("\x00", 1024)}, true, 2},
-		{"primary entry changed", map[int64]string{1024 + 60: "x"}, true, 2},
-		{"backup header gone", map[int64]string{size - 512: strings.Repeat("\x00", 512)}, true, 2},
-		{"both headers changed", map[int64]string{512 + 30: "x", size - 512 + 30: "x"}, true, 0},
+		{"whole", nil, "", 2},
+		{"primary header gone", map[int64]string{512: zeros(512)}, "only its backup copy is left", 2},
+		{"primary header and MBR gone", map[int64]string{0: zeros(1024)}, "only its backup copy is left", 2},
+		{"primary entry changed", map[int64]string{1024 + 60: "x"}, "its first copy is damaged, the backup is whole", 2},
+		{"backup header gone", map[int64]string{size - 512: zeros(512)}, "it has no backup copy at the end of the disk", 2},
+		{"backup header changed", map[int64]string{size - 512 + 30: "x"}, "its backup copy is damaged", 2},
+		{"both headers changed", map[int64]string{512 + 30: "x", size - 512 + 30: "x"}, "no copy of it can be read", 0},
+		{"both headers gone", map[int64]string{512: zeros(512), size - 512: zeros(512)}, "only its protective MBR is left", 0},
 	} {
-		f := make(t)
+		b := bytes.Clone(whole)
 		for at, s := range c.spoil {
-			if _, err := f.WriteAt([]byte(s), at); err != nil {
-				t.Fatal(err)
-			}
+			copy(b[at:], s)
 		}
+		f := bytes.NewReader(b)
 		got, err := Inspect(f, size, 512)
 		if err != nil || got.Table != "gpt" || got.Damaged != c.damaged || len(got.Partitions) != c.parts {
-			t.Errorf("%s: Inspect = %+v, %v; want damaged %v and %d partitions", c.name, got, err, c.damaged, c.parts)
+			t.Errorf("%s: Inspect = %+v, %v; want damaged %q and %d partitions", c.name, got, err, c.damaged, c.parts)
 		}
 		if c.parts > 0 && (got.Partitions[0].Name != "data" || got.Partitions[0].Type != "Linux filesystem" || got.Partitions[1].Number != 3 || got.Partitions[1].Type != "BIOS boot") {
 			t.Errorf("%s: partitions = %+v", c.name, got.Partitions)
@@ -235,7 +237,9 @@ func (b badSector) ReadAt(p []byte, off int64) (int, error) {
 	return b.ReaderAt.ReadAt(p, off)
 }
 
-func TestUnreadableIsNotBlank(t *testing.T) {
+// TestUnreadable: a disk of zeros with a bad sector where a signature may be is said to be unreadable, one with a bad
+// sector anywhere that is read is not blank.
+func TestUnreadable(t *testing.T) {
 	const size = 4 << 20
 	zeros := bytes.NewReader(make([]byte, size))
 	for _, at := range []int64{512, 0x400, 0x10040, size - 512} {
@@ -243,8 +247,11 @@ func TestUnreadableIsNotBlank(t *testing.T) {
 		if err != nil || c.Signature.Type != Unreadable {
 			t.Errorf("a bad sector at %#x: %+v, %v; want %q", at, c, err, Unreadable)
 		}
+		if got := Sample(t.Context(), badSector{zeros, at}, size); !strings.Contains(got, "input/output error") {
+			t.Errorf("a bad sector at %#x: Sample = %q, want the error", at, got)
+		}
 	}
-	if c, err := Inspect(zeros, size, 512); err != nil || c.Signature.Type != "" {
-		t.Errorf("zeros: %+v, %v; want nothing", c, err)
+	if c, err := Inspect(zeros, size, 512); err != nil || c.Recognised() || c.Blank() {
+		t.Errorf("zeros: %+v, %v; want nothing recognised, and not blank before it was sampled", c, err)
 	}
 }

@@ -70,11 +70,19 @@ type Writable interface {
 	Sync() error
 }
 
-// Write takes what old says off the disk and puts the layout on it, marked unfinished. It is durable on return, and
-// a power cut before leaves the disk as the package doc says.
+// Write puts the layout on the disk, marked unfinished, and takes what old says off it. It is durable on return, and a
+// power cut before leaves the disk as the package doc says: the mark of the job is on it before anything else changes, and
+// stays there.
 func (l Layout) Write(f Writable, old Content) error {
-	if err := wipe(f, l, old); err != nil {
-		return fmt.Errorf("wiping old signatures: %w", err)
+	mark, err := begunSector(l.GUID, l.SectorSize)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(mark, l.lastSector()); err != nil {
+		return fmt.Errorf("marking disk as begun: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("marking disk as begun: %w", err)
 	}
 	t := &gpt.Table{LogicalSectorSize: l.SectorSize, PhysicalSectorSize: l.SectorSize, GUID: strings.ToUpper(l.GUID)}
 	for _, p := range l.Parts() {
@@ -87,6 +95,9 @@ func (l Layout) Write(f Writable, old Content) error {
 	if err := t.Write(f, l.Size); err != nil {
 		return fmt.Errorf("writing partition table: %w", err)
 	}
+	if err := wipe(f, l, old); err != nil {
+		return fmt.Errorf("wiping old signatures: %w", err)
+	}
 	t.ProtectiveMBR = true
 	if err := t.Write(f, l.Size); err != nil {
 		return fmt.Errorf("writing partition table: %w", err)
@@ -94,20 +105,40 @@ func (l Layout) Write(f Writable, old Content) error {
 	return protect(f, l.Size, l.SectorSize)
 }
 
-// wipe writes zeros over the places where the old content and what is beneath the new partitions can have
-// signatures: the first and last MiB of each. It is durable on return.
+// lastSector is where the last sector of the disk begins.
+func (l Layout) lastSector() int64 { return (l.Size/int64(l.SectorSize) - 1) * int64(l.SectorSize) }
+
+// wipe writes zeros over the places where the old content and what is beneath the new partitions can have signatures: the
+// first and last MiB of each and of the disk, except where the two copies of the new table are. It is durable on return.
 func wipe(f Writable, l Layout, old Content) error {
+	const entries = 128 * 128 // bytes of a table's entries
+	sector := int64(l.SectorSize)
+	primary := extent{sector, 2*sector + entries}
+	backup := extent{l.lastSector() - entries, l.Size}
 	zero := make([]byte, mib)
+	clear := func(from, to int64) error {
+		for from < to {
+			n := min(to-from, mib)
+			if _, err := f.WriteAt(zero[:n], from); err != nil {
+				return err
+			}
+			from += n
+		}
+		return nil
+	}
 	ends := func(start, size int64) error {
 		start, end := max(0, start), min(start+size, l.Size)
-		for _, at := range []int64{start, max(start, end-mib)} {
-			if n := min(mib, end-at); n > 0 {
-				if _, err := f.WriteAt(zero[:n], at); err != nil {
-					return err
-				}
+		for _, e := range []extent{{start, min(end, start+mib)}, {max(start, end-mib), end}} {
+			err := errors.Join(clear(e.from, min(e.to, primary.from)),
+				clear(max(e.from, primary.to), min(e.to, backup.from)))
+			if err != nil {
+				return err
 			}
 		}
 		return nil
+	}
+	if err := ends(0, l.Size); err != nil {
+		return err
 	}
 	for _, p := range old.Partitions {
 		if err := ends(p.Start, p.Size); err != nil {
@@ -119,11 +150,7 @@ func wipe(f Writable, l Layout, old Content) error {
 			return err
 		}
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	// The table of the disk last: until then it is what it was.
-	return errors.Join(ends(0, l.Size), f.Sync())
+	return f.Sync()
 }
 
 // protect makes the protective MBR say "all of it" on a disk whose last sector has no 32-bit number (UEFI 2.10

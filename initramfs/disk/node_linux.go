@@ -22,8 +22,13 @@ func Claim(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening disk: %w", err)
 	}
+	uncache(f)
 	return f, nil
 }
+
+// uncache drops what the kernel remembers of a disk that is not in use: another machine may have written to it since, where
+// storage is shared.
+func uncache(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
 // Geometry asks the kernel for the size of an open disk and of its logical sectors, in bytes.
 func Geometry(f *os.File) (size int64, sectorSize int, err error) {

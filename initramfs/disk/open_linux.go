@@ -14,6 +14,7 @@ func Open(path string) (Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	uncache(f)
 	return file{f}, nil
 }
 

@@ -69,6 +69,7 @@ func TestScan(t *testing.T) {
 		pci + "host6/target6:0:0/6:0:0:0/block/sdd":                  size("ro", "1\n", "device/model", "\x1b[2JArray\xff\n"),
 		"devices/platform/mmc0/mmc0:0001/block/mmcblk0":              size("device/name", "SD32G\n", "device/serial", "0x1234\n"),
 		"devices/platform/mmc0/mmc0:0001/block/mmcblk0boot0":         size(),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0gp1":           size(),
 		"devices/virtual/block/loop0":                                size(),
 		"devices/virtual/block/zram0":                                size(),
 		"devices/virtual/block/dm-0":                                 size(),
@@ -82,7 +83,8 @@ func TestScan(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, pci, "usb1/1-2/serial"), []byte("USB-9\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	disks, err := Scan(os.DirFS(dir), openBlank("WDC WD10EZEX-00BN5A0", "from the disk"), Options{Hide: []string{"vdc"}})
+	scan := &Scanner{Sys: os.DirFS(dir), Open: openBlank("WDC WD10EZEX-00BN5A0", "from the disk"), Hide: []string{"vdc"}}
+	disks, err := scan.Scan(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +98,12 @@ func TestScan(t *testing.T) {
 			flags += " ro"
 		}
 		got = append(got, strings.Join([]string{d.Path, d.Bus, d.Model, d.Serial}, "|")+flags)
-		if d.Size != 1<<20 || (d.SectorSize == 4096) != (d.Name == "nvme0n1") || d.Table != "" || d.Signature.Type != "" {
+		if d.Size != 1<<20 || (d.SectorSize == 4096) != (d.Name == "nvme0n1") || d.Blank() != (flags == "") {
 			t.Errorf("disk = %+v", d)
 		}
 	}
 	want := []string{
-		"/dev/mmcblk0|mmc|SD32G|0x1234",
+		"/dev/mmcblk0|mmc|SD32G|0x1234 removable",
 		"/dev/nvme0n1|nvme|Fast Disk|NV1",
 		"/dev/sda|sata|WDC WD10EZEX-00BN5A0|WD-123",
 		"/dev/sdb|usb|Kingston DataTraveler|USB-9 removable",
@@ -116,8 +118,9 @@ func TestScan(t *testing.T) {
 func TestScanOfDiskThatCannotBeRead(t *testing.T) {
 	dir := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": "2048"}})
 	broken := errors.New("broken")
-	disks, err := Scan(os.DirFS(dir), func(string) (Device, error) { return nil, broken }, Options{})
-	if !errors.Is(err, broken) || len(disks) != 1 || !disks[0].ReadOnly {
+	scan := &Scanner{Sys: os.DirFS(dir), Open: func(string) (Device, error) { return nil, broken }}
+	disks, err := scan.Scan(t.Context())
+	if !errors.Is(err, broken) || len(disks) != 1 || !disks[0].ReadOnly || disks[0].Blank() {
 		t.Errorf("Scan = %+v, %v; want the disk, read-only, and the error", disks, err)
 	}
 }
@@ -132,8 +135,8 @@ func TestOpen(t *testing.T) {
 	if model != "" || serial != "" {
 		t.Errorf("Identify of a loop device = %q, %q; want nothing", model, serial)
 	}
-	if c, err := Inspect(dev, 1<<20, 512); err != nil || c.Table != "" || c.Signature.Type != "" {
-		t.Errorf("Inspect of zeros = %+v, %v; want blank", c, err)
+	if c, err := Inspect(dev, 1<<20, 512); err != nil || c.Recognised() {
+		t.Errorf("Inspect of zeros = %+v, %v; want nothing", c, err)
 	}
 }
 

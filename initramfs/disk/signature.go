@@ -54,6 +54,30 @@ func magics() []magic {
 		{"iso9660", 0x8001, "CD001", 0x8028, 32},
 		{"udf", 0x8001, "BEA01", 0, 0},
 		{"udf", 0x8001, "NSR0", 0, 0},
+		{"ocfs2", 0x400, "OCFSV2", 0x400 + 0x110, 64}, // in block 2, whatever a block's size
+		{"ocfs2", 0x800, "OCFSV2", 0x800 + 0x110, 64},
+		{"ocfs2", 0x1000, "OCFSV2", 0x1000 + 0x110, 64},
+		{"ocfs2", 0x2000, "OCFSV2", 0x2000 + 0x110, 64},
+		{"ocfs", 8, "OracleCFS", 0, 0},
+		{"oracleasm", 32, "ORCLDISK", 40, 24},
+		{"drbdmanage_control_volume", 0, "$DRBDmgr=q", 0, 0},
+		{"vxfs", 0x400, "\xf5\xfc\x01\xa5", 0, 0},
+		{"vxfs", 0x2000, "\xa5\x01\xfc\xf5", 0, 0},
+		{"bfs", 0, "\xce\xfa\xad\x1b", 0, 0},
+		{"cramfs", 0, "\x45\x3d\xcd\x28", 48, 16},
+		{"cramfs", 0x200, "\x45\x3d\xcd\x28", 0x200 + 48, 16},
+		{"cramfs", 0, "\x28\xcd\x3d\x45", 48, 16},
+		{"romfs", 0, "-rom1fs-", 16, 16},
+		{"befs", 32, "BFS1", 0, 32},
+		{"befs", 0x220, "BFS1", 0x200, 32},
+		{"netware", 0x1000, "SPB5", 0, 0},
+		{"ubi", 0, "UBI#", 0, 0},
+		{"hpt37x_raid_member", 0x1220, "\xf0\x16\x78\x5a", 0, 0},
+		{"hpt37x_raid_member", 0x1220, "\xfd\x16\x78\x5a", 0, 0},
+		{"DM_snapshot_cow", 0, "SnAp", 0, 0},
+		{"DM_verity_hash", 0, "verity\x00\x00", 0, 0},
+		{"DM_integrity", 0, "integrt\x00", 0, 0},
+		{"tar archive", 257, "ustar", 0, 100}, // its first name
 	}
 }
 
@@ -88,7 +112,7 @@ func Identify(r io.ReaderAt, size int64) Signature {
 		}
 		return s
 	}
-	for _, f := range []func([]byte) Signature{lvm, swap, ext, fat} {
+	for _, f := range []func([]byte) Signature{lvm, swap, ext, fat, minix, ufs, hfs} {
 		if s := f(head); s.Type != "" {
 			return s
 		}
@@ -113,6 +137,10 @@ func lvm(b []byte) Signature {
 		if string(b[at:at+8]) == "LABELONE" && string(b[at+24:at+32]) == "LVM2 001" {
 			return Signature{Type: "LVM2_member"}
 		}
+	}
+	// LVM1 has its version, 1 or 2, after "HM" (its lib/format1/disk-rep.h).
+	if len(b) >= 4 && (string(b[:4]) == "HM\x01\x00" || string(b[:4]) == "HM\x02\x00") {
+		return Signature{Type: "LVM1_member"}
 	}
 	return Signature{}
 }
@@ -178,32 +206,6 @@ func fat(b []byte) Signature {
 		l = ""
 	}
 	return Signature{Type: "vfat", Label: l}
-}
-
-// tail finds the formats that keep their mark at the end of a member: Linux RAID 0.90 and 1.0
-// (kernel drivers/md/md.c), Intel and DDF firmware RAID.
-func tail(r io.ReaderAt, size int64) Signature {
-	if size < 1<<17 {
-		return Signature{}
-	}
-	raid := Signature{Type: "linux_raid_member"}
-	b := make([]byte, 64)
-	if readFull(r, b, (size/512-16)&^7*512) && string(b[:8]) == "\xfc\x4e\x2b\xa9\x01\x00\x00\x00" {
-		raid.Label = text(b[32:])
-		return raid
-	}
-	if readFull(r, b, size&^0xffff-0x10000) {
-		if m := string(b[:4]); m == "\xfc\x4e\x2b\xa9" || m == "\xa9\x2b\x4e\xfc" {
-			return raid
-		}
-	}
-	if readFull(r, b, size-1024) && string(b[:23]) == "Intel Raid ISM Cfg Sig." {
-		return Signature{Type: "isw_raid_member"}
-	}
-	if readFull(r, b, size-512) && string(b[:4]) == "\xde\x11\xde\x11" {
-		return Signature{Type: "ddf_raid_member"}
-	}
-	return Signature{}
 }
 
 // zfs looks for uberblocks in the four labels, two at each end (OpenZFS include/sys/vdev_impl.h, uberblock_impl.h).

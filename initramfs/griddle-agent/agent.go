@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs"
+	"griddle/initramfs/disk"
 	"griddle/tui"
 
 	"github.com/google/uuid"
@@ -26,6 +27,7 @@ type station struct {
 	boot   string
 	screen *screen
 	dev    *devices
+	disks  *disk.Scanner
 	api    *appliance
 	events *journal
 
@@ -39,7 +41,8 @@ func agent(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := &station{log: log, boot: uuid.NewString(), chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1)}
+	s := &station{log: log, boot: uuid.NewString(), disks: &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: disk.Blkid},
+		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
 	}
@@ -152,7 +155,8 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		if err != nil {
 			s.log.Warn("listing network interfaces", "error", err)
 		}
-		found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(s.log, list, l)}
+		s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "reading disks"})
+		found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory})
 		if err == nil {
@@ -217,7 +221,7 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
 		case <-s.retry:
 			return
 		case c := <-s.chosen:
-			now, err := s.unchanged(c.Disk, l, found)
+			now, err := s.unchanged(ctx, c.Disk, l, found)
 			var spec job.Spec
 			if err == nil {
 				spec, err = s.api.choose(ctx, c)
@@ -250,7 +254,7 @@ func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found
 	if err != nil {
 		return old, false
 	}
-	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(s.log, list, l)}
+	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory})
@@ -262,13 +266,13 @@ func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found
 }
 
 // unchanged looks at the disks once more: a page may have been read for hours.
-func (s *station) unchanged(rule job.DiskRule, l *leased, shown tui.Found) (tui.Found, error) {
+func (s *station) unchanged(ctx context.Context, rule job.DiskRule, l *leased, shown tui.Found) (tui.Found, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
 		return shown, err
 	}
 	now := shown
-	now.Inventory = inventory(s.log, list, l)
+	now.Inventory = inventory(ctx, s.log, s.disks, list, l)
 	return now, sameDisk(rule, shown.Inventory.Disks, now.Inventory.Disks)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -51,8 +52,9 @@ func firmwareText(s string) string {
 	return s
 }
 
-// inventory is what the machine has. A disk that could not be read is in it, as read-only.
-func inventory(log *slog.Logger, list []nic, l *leased) job.Inventory {
+// inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank take
+// some seconds to read, and at most 20.
+func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []nic, l *leased) job.Inventory {
 	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
 		inv.Firmware = "uefi"
@@ -69,7 +71,7 @@ func inventory(log *slog.Logger, list []nic, l *leased) job.Inventory {
 		}
 		inv.NICs = append(inv.NICs, j)
 	}
-	found, err := disk.Scan(os.DirFS("/sys"), disk.Open, disk.Options{})
+	found, err := disks.Scan(ctx)
 	if err != nil {
 		log.Warn("reading disks", "error", err)
 	}

@@ -12,17 +12,17 @@ import (
 )
 
 // Check picks the disk that spec is to be carried out on, and refuses where it must not be: the rule picks none or
-// several, a started job picks another disk than it was begun on, the disk is too small for the image, or it bears
-// something that nobody allowed to destroy. It touches nothing, and an error lists what would be lost.
+// several, a started job picks another disk than it was begun on, the disk is too small for the image, or it holds
+// something that no one allowed to destroy. It touches nothing, and an error says what would be lost.
 //
-// A disk may be written that is blank, or that spec.Erase names and no other disk, or that bears the unfinished mark of
-// this job. A disk on which this job was ended passes too: its Installed is the job's ID.
+// A disk may be written that was proved to be blank, or that spec.Erase names and no other disk, or that has the unfinished
+// mark of this job. A disk on which this job was ended passes too: its Installed is the job's ID.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Kind != job.Install {
 		return job.Disk{}, fmt.Errorf("%w: job of kind %q is not known", ErrRefused, job.Printable(string(spec.Kind)))
 	}
 	if !isUUID(spec.ID) {
-		return job.Disk{}, fmt.Errorf("%w: job ID %q is no UUID", ErrRefused, job.Printable(spec.ID))
+		return job.Disk{}, fmt.Errorf("%w: job ID %q is not a UUID", ErrRefused, job.Printable(spec.ID))
 	}
 	rule := spec.Disk
 	if rule == "" && spec.Started == "" {
@@ -56,49 +56,68 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 
 // begunOn refuses for a started job what may be another disk than the one that it was begun on, though it has the name
 // that was recorded: a path, or a serial that two disks share, may belong to another disk after a reboot. Then the
-// job's own mark decides; a disk that bears nothing cannot lose anything.
+// job's own mark decides; a blank disk cannot lose anything.
 func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if spec.Started == "" || d.Unfinished == spec.ID || d.Installed == spec.ID {
 		return nil
 	}
-	unique := spec.Started == d.Serial
+	unique := spec.Started == d.Serial || spec.Started == d.WWN
 	for _, other := range disks {
 		if other.Path == d.Path {
 			continue
 		}
 		if other.Unfinished == spec.ID || other.Installed == spec.ID {
-			return fmt.Errorf("%w: this job was begun on %s, which bears its mark, and its rule %q now picks %s", ErrRefused, other, spec.Disk, d)
+			return fmt.Errorf("%w: this job was begun on %s, which has its mark, and its rule %q now picks %s", ErrRefused, other, spec.Disk, d)
 		}
-		unique = unique && other.Serial != d.Serial
+		unique = unique && !other.Named(spec.Started)
 	}
 	if unique || d.Blank() {
 		return nil
 	}
 	return fmt.Errorf("%w: this job was begun on a disk that was called %s, and nothing tells whether it is %s, which holds: %s; give the machine a new job",
-		ErrRefused, job.Printable(spec.Started), d, strings.Join(d.Holds(), "; "))
+		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
 }
+
+// errHolds is why a disk is refused that nothing but a person's word makes writable.
+var errHolds = errors.New("is not blank")
 
 // mayWrite is the erase rule.
 func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
-	if d.Blank() || d.Unfinished != "" && d.Unfinished == spec.ID {
+	if d.Blank() || begun(spec, d) {
 		return nil
 	}
 	if d.Named(spec.Erase) {
 		for _, other := range disks {
 			if other.Path != d.Path && other.Named(spec.Erase) {
-				return fmt.Errorf("%w: %q names %s and %s; name the disk to erase by its path", ErrRefused, job.Printable(spec.Erase), d, other)
+				_, name := d.NameAmong(disks)
+				return fmt.Errorf("%w: %q names %s and %s; to overwrite the first of them, say --erase %s", ErrRefused, job.Sentence(spec.Erase), d, other, name)
 			}
 		}
 		return nil
 	}
-	holds := strings.Join(d.Holds(), "; ")
+	holds := d.Loss()
 	if d.Unfinished != "" {
 		holds = fmt.Sprintf("the unfinished install of another job, %s; %s", job.Printable(d.Unfinished), holds)
 	}
 	if spec.Erase != "" {
-		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused, job.Printable(spec.Erase), d, holds)
+		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused, job.Sentence(spec.Erase), d, holds)
 	}
-	return fmt.Errorf("%w: %s is not blank, and would lose: %s", ErrRefused, d, holds)
+	_, name := d.NameAmong(disks)
+	return fmt.Errorf("%w: disk %s %w: %s; to overwrite it, add --erase %s", ErrRefused, d, errHolds, holds, name)
+}
+
+// begun says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet counts
+// only where nothing else is recognised: what was put there later is not the job's.
+func begun(spec job.Spec, d job.Disk) bool {
+	if d.Unfinished == "" || d.Unfinished != spec.ID {
+		return false
+	}
+	for _, p := range d.Partitions {
+		if p.Name == disk.NameUnfinished {
+			return true
+		}
+	}
+	return d.Table == "" && d.Signature == "" && len(d.Partitions) == 0
 }
 
 // checkContent refuses an image that could not boot afterwards.
@@ -135,8 +154,6 @@ func advice(p job.Phase, err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "the job was stopped; it begins again when the machine boots from the network"
-	case errors.Is(err, ErrRefused) && strings.Contains(err.Error(), "would lose"):
-		return "nothing was touched; choose another disk, or name this one with --erase"
 	case errors.Is(err, ErrRefused):
 		return "nothing was touched"
 	}
@@ -158,7 +175,7 @@ func Disks(found []disk.Disk) []job.Disk {
 	var out []job.Disk
 	for _, d := range found {
 		j := job.Disk{
-			Path: d.Path, Model: d.Model, Serial: d.Serial, Bus: d.Bus, Size: d.Size, SectorSize: d.SectorSize,
+			Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus, Size: d.Size, SectorSize: d.SectorSize,
 			Removable: d.Removable, ReadOnly: d.ReadOnly,
 		}
 		out = append(out, withContent(j, d.Content))
@@ -167,8 +184,8 @@ func Disks(found []disk.Disk) []job.Disk {
 }
 
 func withContent(j job.Disk, c disk.Content) job.Disk {
-	j.Label = c.Signature.Label
-	j.Table, j.Signature, j.Unfinished, j.Installed, j.Partitions = c.Table, c.Signature.Type, c.Unfinished(), c.Finished(), nil
+	j.Table, j.Damaged, j.Signature, j.Label, j.Sampled = c.Table, c.Damaged, c.Signature.Type, c.Signature.Label, c.Sampled
+	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
 	for _, p := range c.Partitions {
 		j.Partitions = append(j.Partitions, job.Partition{
 			Number: p.Number, Start: p.Start, Size: p.Size, Name: p.Name, Type: p.Type,

@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/initramfs/disk"
 )
 
 // sized is an image that only has a size.
@@ -30,7 +31,7 @@ type without struct {
 func (w without) Streams() []imagestore.StreamInfo { return w.streams }
 
 func TestCheckWantsAFullStreamFirst(t *testing.T) {
-	blank := []job.Disk{{Path: "/dev/vda", Size: 20e9, SectorSize: 512}}
+	blank := []job.Disk{{Path: "/dev/vda", Size: 20e9, SectorSize: 512, Sampled: job.Zeros}}
 	spec := job.Spec{ID: jobID, Kind: job.Install, Disk: "path:/dev/vda"}
 	for name, streams := range map[string][]imagestore.StreamInfo{"none": nil, "a delta": {{Parent: &imagestore.Identity{}}}} {
 		if _, err := Check(spec, without{1e6, streams}, blank); !errors.Is(err, ErrRefused) {
@@ -40,7 +41,7 @@ func TestCheckWantsAFullStreamFirst(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	blank := job.Disk{Path: "/dev/vda", Serial: "A", Size: 20e9, SectorSize: 512}
+	blank := job.Disk{Path: "/dev/vda", Serial: "A", Size: 20e9, SectorSize: 512, Sampled: job.Zeros}
 	with := func(change func(*job.Disk)) job.Disk {
 		d := blank
 		change(&d)
@@ -54,7 +55,12 @@ func TestCheck(t *testing.T) {
 	})
 	twin := with(func(d *job.Disk) { d.Path = "/dev/vdb" })
 	half := func(id string) job.Disk {
-		return with(func(d *job.Disk) { d.Table, d.Unfinished = "gpt", id })
+		return with(func(d *job.Disk) {
+			d.Table, d.Unfinished, d.Partitions = "gpt", id, []job.Partition{{Number: 3, Name: disk.NameUnfinished}}
+		})
+	}
+	begun := func(change func(*job.Disk)) job.Disk {
+		return with(func(d *job.Disk) { d.Unfinished, d.Sampled = jobID, ""; change(d) })
 	}
 	install := job.Spec{ID: jobID, Kind: job.Install, Disk: "path:/dev/vda"}
 	spec := func(change func(*job.Spec)) job.Spec {
@@ -71,17 +77,24 @@ func TestCheck(t *testing.T) {
 		want  []string // nothing: it passes
 	}{
 		{name: "blank", spec: install, disks: []job.Disk{blank}},
-		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{"would lose", "whole disk: ext4"}},
+		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{"disk /dev/vda, 20.0 GB, serial A is not blank: whole disk: ext4; to overwrite it, add --erase A"}},
+		{name: "not sampled", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "" })}, want: []string{"not recognised: it was not read", "--erase A"}},
+		{name: "random bytes", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "byte 0 is 0x41" })}, want: []string{"not recognised: byte 0 is 0x41", "--erase A"}},
+		{name: "ones", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = job.Ones })}},
+		{name: "twin that is not blank", spec: install, disks: []job.Disk{ext4, twin}, want: []string{"add --erase /dev/vda"}},
 		{name: "GPT without partitions", spec: install, disks: []job.Disk{gpt}, want: []string{"an empty gpt partition table"}},
 		{name: "Windows", spec: install, disks: []job.Disk{windows}, want: []string{"partition 1: 10.0 GB, ntfs", `"Windows [2J"`}},
 		{name: "erase by serial", spec: erase("A"), disks: []job.Disk{windows}},
 		{name: "erase by path", spec: erase("/dev/vda"), disks: []job.Disk{windows}},
 		{name: "erase of another", spec: erase("B"), disks: []job.Disk{windows}, want: []string{`may erase "B"`, "ntfs"}},
-		{name: "erase by a serial that two share", spec: erase("A"), disks: []job.Disk{windows, twin}, want: []string{"by its path"}},
+		{name: "erase by a serial that two share", spec: erase("A"), disks: []job.Disk{windows, twin}, want: []string{"say --erase /dev/vda"}},
 		{name: "own unfinished", spec: install, disks: []job.Disk{half(jobID)}},
+		{name: "own, with the first mark alone", spec: install, disks: []job.Disk{begun(func(*job.Disk) {})}},
+		{name: "own first mark, and what someone put there since", spec: install, disks: []job.Disk{begun(func(d *job.Disk) { d.Table = "mbr" })}, want: []string{"is not blank", "mbr"}},
+		{name: "own first mark, and what may be erased", spec: erase("A"), disks: []job.Disk{begun(func(d *job.Disk) { d.Table = "mbr" })}},
 		{name: "another's unfinished", spec: install, disks: []job.Disk{half("0" + jobID[1:])}, want: []string{"another job"}},
 		{name: "own ended", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", jobID })}},
-		{name: "another's ended", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", "x" })}, want: []string{"would lose"}},
+		{name: "another's ended", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Table, d.Installed = "gpt", "x" })}, want: []string{"is not blank"}},
 		{name: "too small", spec: install, disks: []job.Disk{blank}, size: 19e9, want: []string{"too small", "20.0 GB", "20000000000 bytes", "22519592082 bytes"}},
 		{name: "begun here", spec: spec(func(s *job.Spec) { s.Started = "A" }), disks: []job.Disk{blank}},
 		{name: "begun elsewhere", spec: spec(func(s *job.Spec) { s.Started = "Z" }), disks: []job.Disk{blank}, want: []string{"begun on disk Z"}},

@@ -123,7 +123,7 @@ var ErrRefused = errors.New("refused")
 // Where the disk shows that this very job was ended on it, as after a power cut before the server heard of it,
 // Run only says so.
 func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Reporter, o Options) error {
-	w := &work{spec: spec, img: img, report: r, o: o.defaults(), phase: job.PhaseCheck}
+	w := &work{spec: spec, img: img, disks: disks, report: r, o: o.defaults(), phase: job.PhaseCheck}
 	err := w.run(ctx, disks)
 	if cleanup := w.release(); err == nil {
 		err = cleanup
@@ -163,6 +163,7 @@ type work struct {
 	report  Reporter
 	o       Options
 	phase   job.Phase
+	disks   []job.Disk
 	target  job.Disk
 	already bool // this job was ended on the disk before
 	written bool // something may have changed on the disk

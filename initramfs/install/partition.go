@@ -53,6 +53,12 @@ func (w *work) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What a server or a screen said of the disk is never believed: blank is what is read now.
+	if !old.Recognised() {
+		limited, cancel := context.WithTimeout(ctx, disk.SampleTime)
+		old.Sampled = disk.Sample(limited, f, size)
+		cancel()
+	}
 	if err := mayWrite(w.spec, withContent(w.target, old), nil); err != nil {
 		return err
 	}
@@ -60,7 +66,7 @@ func (w *work) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.report.Started(ctx, recorded(w.target)); err != nil {
+	if err := w.report.Started(ctx, recorded(w.spec, w.target, w.disks)); err != nil {
 		return fmt.Errorf("reporting the disk before touching it: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
@@ -132,13 +138,13 @@ func (w *work) mount() error {
 	return nil
 }
 
-// recorded is what the server is told that a disk is called: its serial, unless that would not come back from there as
-// it is, else its path.
-func recorded(d job.Disk) string {
-	if d.Serial != "" && job.Printable(d.Serial) == d.Serial {
-		return d.Serial
+// recorded is what the server is told that a disk is called: what it was told before, else a name that no other disk has.
+func recorded(spec job.Spec, d job.Disk, disks []job.Disk) string {
+	if spec.Started != "" {
+		return spec.Started
 	}
-	return d.Path
+	_, name := d.NameAmong(disks)
+	return name
 }
 
 // open opens the disk for writing beside the filesystems on it. Long after the claim its name may have gone to another
@@ -150,7 +156,7 @@ func (w *work) open() (*os.File, error) {
 	}
 	c, err := disk.Inspect(f, w.target.Size, w.target.SectorSize)
 	if err == nil && c.Unfinished() != w.spec.ID {
-		err = fmt.Errorf("opening disk: %s does not bear the mark of this job any more", w.target.Path)
+		err = fmt.Errorf("opening disk: %s does not have the mark of this job any more", w.target.Path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

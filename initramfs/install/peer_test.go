@@ -73,6 +73,9 @@ func found(t testing.TB, dev, serial string) job.Disk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !c.Recognised() {
+		c.Sampled = disk.Sample(t.Context(), f, size)
+	}
 	return Disks([]disk.Disk{{Path: dev, Serial: serial, Size: size, SectorSize: sector, Content: c}})[0]
 }
 

@@ -38,74 +38,6 @@ func write(t testing.TB, dev string, at int64, data string) {
 	}
 }
 
-// TestDirtyDisks: whatever a disk bears, Run leaves it alone unless the job may erase that disk.
-func TestDirtyDisks(t *testing.T) {
-	img, o := small(t, nil), options(t)
-	dev := loop(t, 1<<30, 512)
-	pv := "LABELONE" + strings.Repeat("\x01", 16) + "LVM2 001"
-	for _, c := range []struct {
-		name  string
-		dirty func()
-		want  string
-	}{
-		{"ext4", func() { tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", dev) }, `whole disk: ext4 "thesis"`},
-		{"btrfs", func() { tool(t, "mkfs.btrfs", "-q", "-f", dev) }, "whole disk: btrfs"},
-		{"xfs", func() { tool(t, "mkfs.xfs", "-q", "-f", dev) }, "whole disk: xfs"},
-		{"swap", func() { tool(t, "mkswap", dev) }, "whole disk: swap"},
-		{"FAT without partitions", func() { tool(t, "mkfs.vfat", "-I", dev) }, "whole disk: vfat"},
-		{"NTFS header", func() { write(t, dev, 0, "\xeb\x52\x90NTFS    ") }, "whole disk: ntfs"},
-		{"LVM", func() { write(t, dev, 512, pv) }, "whole disk: LVM2_member"},
-		{"Linux RAID 1.2", func() { write(t, dev, 4096, "\xfc\x4e\x2b\xa9\x01\x00\x00\x00") }, "whole disk: linux_raid_member"},
-		{"Linux RAID 0.90", func() { write(t, dev, 1<<30-1<<16, "\xfc\x4e\x2b\xa9\x00\x00\x00\x00") }, "whole disk: linux_raid_member"},
-		{"LUKS", func() { write(t, dev, 0, "LUKS\xba\xbe\x00\x02") }, "whole disk: crypto_LUKS"},
-		{"GPT without partitions", func() { tool(t, "sgdisk", "-o", dev) }, "an empty gpt partition table"},
-		{"backup GPT alone", func() { tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, strings.Repeat("\x00", 4096)) }, "partition 1: 105 MB"},
-		{"MBR", func() {
-			write(t, dev, 446, "\x80\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00")
-			write(t, dev, 510, "\x55\xaa")
-		}, "partition 1: 537 MB, Linux filesystem"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			tool(t, "wipefs", "-a", "-f", "-q", dev)
-			for _, at := range []int64{0, 1<<30 - 1<<20} {
-				write(t, dev, at, strings.Repeat("\x00", 1<<20))
-			}
-			c.dirty()
-			before := sum(t, dev)
-			j := &journal{}
-			err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
-			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Run = %v, want ErrRefused with %q", err, c.want)
-			}
-			if e := j.last(); e.State != job.Failed || e.Level != job.Error || e.Phase != job.PhaseCheck || !strings.Contains(e.Message, "nothing was touched") {
-				t.Errorf("last event = %+v, want a failure that says that nothing was touched", e)
-			}
-			// A list of disks that is out of date changes nothing.
-			stale := found(t, dev, "D1")
-			stale.Table, stale.Signature, stale.Partitions = "", "", nil
-			if err := Run(t.Context(), spec(dev), img, []job.Disk{stale}, &journal{}, o); !errors.Is(err, ErrRefused) {
-				t.Errorf("Run with an old list of disks = %v, want ErrRefused", err)
-			}
-			if sum(t, dev) != before {
-				t.Error("the disk has changed")
-			}
-		})
-	}
-	s := spec(dev)
-	s.Erase = "D1"
-	before, swapped := sum(t, dev), o
-	swapped.Serial = func(string) (string, error) { return "D2", nil }
-	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, swapped); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another disk") {
-		t.Errorf("Run on a disk that took the place of another = %v, want ErrRefused", err)
-	}
-	if sum(t, dev) != before {
-		t.Error("the disk that took the place of another has changed")
-	}
-	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
-		t.Errorf("Run of a job that may erase the disk = %v", err)
-	}
-}
-
 // TestInterrupted stops a job in each phase: the disk is then the job's own, and no other's.
 func TestInterrupted(t *testing.T) {
 	img, o := small(t, nil), options(t)
@@ -213,11 +145,21 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 	}
 }
 
+// TestRecorded: the server is told a name that no other disk has, and of a job that goes on the name that it was told.
 func TestRecorded(t *testing.T) {
-	for serial, want := range map[string]string{"S1": "S1", "": "/dev/sda", "A  B": "/dev/sda", "\u202eA": "/dev/sda"} {
-		if got := recorded(job.Disk{Path: "/dev/sda", Serial: serial}); got != want {
+	twin := job.Disk{Path: "/dev/sdb", Serial: "TWIN", WWN: "eui.2"}
+	for serial, want := range map[string]string{"S1": "S1", "": "/dev/sda", "A  B": "/dev/sda", "\u202eA": "/dev/sda", "TWIN": "/dev/sda"} {
+		d := job.Disk{Path: "/dev/sda", Serial: serial}
+		if got := recorded(job.Spec{}, d, []job.Disk{d, twin}); got != want {
 			t.Errorf("recorded(%q) = %q, want %q", serial, got, want)
 		}
+		if got := recorded(job.Spec{Started: "as before"}, d, []job.Disk{d, twin}); got != "as before" {
+			t.Errorf("recorded(%q) of a job that goes on = %q, want what the server knows", serial, got)
+		}
+	}
+	d := job.Disk{Path: "/dev/sda", Serial: "TWIN", WWN: "eui.1"}
+	if got := recorded(job.Spec{}, d, []job.Disk{d, twin}); got != "eui.1" {
+		t.Errorf("recorded of a disk with a WWN = %q, want that", got)
 	}
 }
 
@@ -279,8 +221,7 @@ func TestHostileTrees(t *testing.T) {
 				t.Errorf("Run = %v and the disk is marked %q", err, d.Installed)
 			}
 			if err == nil {
-				write(t, dev, 0, strings.Repeat("\x00", 1<<20)) // the next one begins anew
-				write(t, dev, 1<<30-1<<20, strings.Repeat("\x00", 1<<20))
+				tool(t, "blkdiscard", "-f", dev) // the next one begins with a blank disk
 			}
 		})
 	}

@@ -1,0 +1,49 @@
+package disk
+
+import "context"
+
+// Region is a disk, or a part of one.
+type Region struct {
+	Path         string // of the disk's device file
+	Offset, Size int64  // bytes; a Size of 0 means the whole disk
+}
+
+// Answer is what another program recognises in a Region.
+type Answer struct {
+	Table     string
+	Signature Signature
+}
+
+// maxAsked bounds the partitions of one disk that another program is asked about.
+const maxAsked = 24
+
+// ask adds to what Inspect recognised what another program does: what Inspect has no name for, and labels.
+func ask(ctx context.Context, question func(context.Context, Region) Answer, d *Disk) {
+	whole := question(ctx, Region{Path: d.Path})
+	if d.Table == "" {
+		d.Table = whole.Table
+	}
+	d.Signature = d.Signature.or(whole.Signature)
+	asked := 0
+	for i := range d.Partitions {
+		p := &d.Partitions[i]
+		if p.Signature.Label != "" || p.Type == "extended" || p.Size <= 0 || p.Start < 0 || p.Start+p.Size > d.Size {
+			continue
+		}
+		if asked++; asked > maxAsked {
+			return
+		}
+		p.Signature = p.Signature.or(question(ctx, Region{d.Path, p.Start, p.Size}).Signature)
+	}
+}
+
+// or is s, completed by another opinion: by all of it where s is empty or unreadable, by its label where both are of a type.
+func (s Signature) or(other Signature) Signature {
+	switch {
+	case s.Type == "", s.Type == Unreadable && other.Type != "":
+		return other
+	case s.Type == other.Type && s.Label == "":
+		s.Label = other.Label
+	}
+	return s
+}

@@ -1,0 +1,163 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// filled is a disk of one byte everywhere, but for some places.
+type filled struct {
+	with byte
+	size int64
+	odd  []extent // bytes here are 0x41
+	read []extent // what was asked for
+	wait time.Duration
+	fail int64 // reads that reach this byte fail, where it is not 0
+}
+
+func (f *filled) ReadAt(b []byte, at int64) (int, error) {
+	if at < 0 || at+int64(len(b)) > f.size {
+		return 0, io.EOF
+	}
+	time.Sleep(f.wait)
+	to := at + int64(len(b))
+	f.read = append(f.read, extent{at, to})
+	if f.fail != 0 && at <= f.fail && f.fail < to {
+		return 0, fmt.Errorf("sector %d: %w", f.fail/512, os.ErrInvalid)
+	}
+	for i := range b {
+		b[i] = f.with
+	}
+	for _, o := range f.odd {
+		for i := max(at, o.from); i < min(to, o.to); i++ {
+			b[i-at] = 0x41
+		}
+	}
+	return len(b), nil
+}
+
+const tib = int64(1) << 40
+
+func TestSample(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		disk filled
+		want string
+	}{
+		{"zeros", filled{size: 2 * tib}, Zeros},
+		{"ones", filled{with: 0xff, size: 2 * tib}, Ones},
+		{"small", filled{size: 512}, Zeros},
+		{"odd size", filled{size: 1<<30 + 512}, Zeros},
+		{"no bytes", filled{}, "it has no bytes"},
+		{"one byte everywhere", filled{with: 0xaa, size: tib}, "byte 0 is 0xaa"},
+		{"first byte", filled{size: tib, odd: []extent{{0, 1}}}, "byte 0 is 0x41"},
+		{"second byte", filled{size: tib, odd: []extent{{1, 2}}}, "byte 1 is 0x41, and what was read before it is all 0x00"},
+		{"last byte", filled{with: 0xff, size: tib, odd: []extent{{tib - 1, tib}}}, fmt.Sprintf("byte %d is 0x41, and what was read before it is all 0xff", tib-1)},
+		{"a read that fails", filled{size: tib, fail: 10 << 20}, "reading at byte 10485760: sector 20480: invalid argument"},
+	} {
+		if got := Sample(t.Context(), &c.disk, c.disk.size); got != c.want {
+			t.Errorf("%s: Sample = %q, want %q", c.name, got, c.want)
+		}
+	}
+	// A disk that is shorter than it says.
+	if got := Sample(t.Context(), bytes.NewReader(make([]byte, 1000)), 2000); !strings.Contains(got, "unexpected EOF") {
+		t.Errorf("Sample of a disk that ends early = %q, want the error", got)
+	}
+}
+
+// TestSamplePlaces: whatever the size, every 1/1024 of the disk is read in at least one place of 4 KiB, and both ends
+// whole, in ascending order. The places are others each time.
+func TestSamplePlaces(t *testing.T) {
+	for _, size := range []int64{512, 1 << 20, 36 << 20, 36<<20 + 512, 100 << 20, 1 << 30, 500e9, 2 * tib, 2*tib + 4096, 16*tib - 512} {
+		d := &filled{size: size}
+		if got := Sample(t.Context(), d, size); got != Zeros {
+			t.Fatalf("Sample of %d zeros = %q", size, got)
+		}
+		at, covered, last := 0, int64(0), int64(0)
+		for _, e := range d.read {
+			if e.from < last {
+				t.Fatalf("size %d: %d is read after %d", size, e.from, last)
+			}
+			last = e.to
+			covered += e.to - e.from
+		}
+		for i := range int64(1024) {
+			from, to := i*(size/1024), (i+1)*(size/1024)
+			for at < len(d.read) && d.read[at].to <= from {
+				at++
+			}
+			if size/1024 > 0 && (at == len(d.read) || d.read[at].from >= to) {
+				t.Errorf("size %d: nothing is read of part %d", size, i)
+			}
+		}
+		if first := d.read[0]; first.from != 0 || last != size || size >= 1<<30 && covered < 32<<20+900*4096 {
+			t.Errorf("size %d: read %d bytes, from %d to %d", size, covered, first.from, last)
+		}
+		if size == 2*tib && len(d.read) < 32+1024 {
+			t.Errorf("%d reads of a large disk, want 32 of its ends and 1024", len(d.read))
+		}
+	}
+	a, b := fmt.Sprint(samplePlaces(tib)), fmt.Sprint(samplePlaces(tib))
+	if a == b {
+		t.Error("the same places twice")
+	}
+}
+
+// TestSampleFindsWhatItReads: one byte that differs, anywhere that is read, is found.
+func TestSampleFindsWhatItReads(t *testing.T) {
+	for range 50 {
+		size := 1<<30 + rand.Int64N(tib)
+		part := size / 1024
+		i := rand.Int64N(1024)
+		d := &filled{with: byte(rand.IntN(2)) * 0xff, size: size, odd: []extent{{i * part, (i + 1) * part}}}
+		if got := Sample(t.Context(), d, size); !strings.HasPrefix(got, "byte ") {
+			t.Errorf("part %d of %d has data: Sample = %q", i, size, got)
+		}
+	}
+	for range 50 {
+		size := rand.Int64N(36<<20) + 1
+		at := rand.Int64N(size)
+		d := &filled{size: size, odd: []extent{{at, at + 1}}}
+		if got := Sample(t.Context(), d, size); !strings.HasPrefix(got, fmt.Sprintf("byte %d is 0x41", at)) {
+			t.Errorf("byte %d of %d differs: Sample = %q", at, size, got)
+		}
+	}
+}
+
+// TestSampleInTime: what was not read in time is not blank.
+func TestSampleInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), SampleTime)
+		defer cancel()
+		got := Sample(ctx, &filled{size: tib, wait: 20 * time.Millisecond}, tib)
+		if !strings.HasPrefix(got, "it was not read in time: ") {
+			t.Errorf("Sample of a slow disk = %q, want that it was not read in time", got)
+		}
+	})
+}
+
+// BenchmarkSample reads a file of 2 TiB that has no bytes on the medium: what is left is the cost of the calls.
+func BenchmarkSample(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "disk"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(2 * tib); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if got := Sample(b.Context(), f, 2*tib); got != Zeros {
+			b.Fatal(got)
+		}
+	}
+}

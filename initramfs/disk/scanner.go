@@ -1,0 +1,176 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Scanner lists the disks that could be installed on. Its zero value needs Sys and Open. It may be used by several
+// goroutines.
+//
+// It remembers what the samples of a disk showed for as long as the kernel has counted no write to it, so that a list
+// which is made every few seconds does not keep hard disks busy.
+type Scanner struct {
+	Sys  fs.FS                                // /sys: block/* and what it links to
+	Open func(path string) (Device, error)    // Open, but for tests
+	Ask  func(context.Context, Region) Answer // asks another program what it recognises; nil: nothing is asked
+	Dev  string                               // folder of the device files; "" means "/dev"
+	Hide []string                             // names of disks that are not to be shown, "sda": the one the machine booted from
+
+	mu     sync.Mutex
+	busy   map[string]*look   // by Disk.Name, the newest one
+	proofs map[string]sampled // by Disk.Name
+}
+
+// look is one look at one disk.
+type look struct {
+	began time.Time
+	done  chan struct{} // closed at the end; then disk and err are set
+	disk  Disk
+	err   error
+}
+
+// sampled is what Sample said of a disk that was in state.
+type sampled struct{ state, result string }
+
+// lookTime is how long Scan waits for one disk. A disk that fails may hold up a read for minutes, and nothing can break
+// that off.
+const lookTime = SampleTime + 5*time.Second
+
+// errSilent is why a disk is not known.
+var errSilent = errors.New("it does not answer")
+
+// Scan lists the disks, ordered by name, and looks at all of them at the same time. RAM disks, loops, optical and floppy
+// drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe and readers without a medium are
+// left out. It takes at most 20 seconds.
+//
+// A disk on which nothing is recognised is sampled, unless it is removable or read-only: then no rule that chooses by
+// itself takes it. A disk that cannot be opened or read, or does not answer, is still listed, without content and
+// read-only; the error says which.
+func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
+	entries, err := fs.ReadDir(s.Sys, "block")
+	if err != nil {
+		return nil, fmt.Errorf("listing disks: %w", err)
+	}
+	var disks []Disk
+	var looks []*look
+	for _, e := range entries {
+		name := e.Name()
+		if !whole(name) || slices.Contains(s.Hide, name) {
+			continue
+		}
+		d, ok := fromSysfs(s.Sys, name)
+		if !ok {
+			continue
+		}
+		d.Path = path.Join(orDev(s.Dev), strings.ReplaceAll(name, "!", "/"))
+		disks, looks = append(disks, d), append(looks, s.begin(ctx, d))
+	}
+	var bad error
+	for i, l := range looks {
+		wait := time.NewTimer(time.Until(l.began.Add(lookTime)))
+		err := errSilent
+		select {
+		case <-l.done:
+			disks[i], err = l.disk, l.err
+		case <-wait.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		wait.Stop()
+		if err != nil {
+			disks[i].ReadOnly = true
+			disks[i].Sampled = brief(err.Error())
+			bad = errors.Join(bad, fmt.Errorf("looking at %s: %w", disks[i].Path, err))
+		}
+	}
+	return disks, bad
+}
+
+func orDev(dev string) string {
+	if dev == "" {
+		return "/dev"
+	}
+	return dev
+}
+
+// begin looks at d in a goroutine of its own, or joins a look at the same disk that has not ended.
+func (s *Scanner) begin(ctx context.Context, d Disk) *look {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy == nil {
+		s.busy, s.proofs = map[string]*look{}, map[string]sampled{}
+	}
+	if l := s.busy[d.Name]; l != nil {
+		return l
+	}
+	l := &look{began: time.Now(), done: make(chan struct{}), disk: d}
+	s.busy[d.Name] = l
+	go func() {
+		l.err = s.examine(ctx, &l.disk)
+		s.mu.Lock()
+		delete(s.busy, d.Name)
+		s.mu.Unlock()
+		close(l.done)
+	}()
+	return l
+}
+
+// examine opens the disk and reads what is on it.
+func (s *Scanner) examine(ctx context.Context, d *Disk) error {
+	state := s.state(*d) // before anything is read
+	dev, err := s.Open(d.Path)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	d.identify(dev)
+	if d.Content, err = Inspect(dev, d.Size, d.SectorSize); err != nil {
+		return err
+	}
+	if s.Ask != nil {
+		ask(ctx, s.Ask, d)
+	}
+	if d.Recognised() || d.Removable || d.ReadOnly {
+		return nil
+	}
+	s.mu.Lock()
+	known, ok := s.proofs[d.Name]
+	s.mu.Unlock()
+	if ok && state != "" && known.state == state {
+		d.Sampled = known.result
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, SampleTime)
+	defer cancel()
+	d.Sampled = Sample(limited, dev, d.Size)
+	if ctx.Err() == nil {
+		s.mu.Lock()
+		s.proofs[d.Name] = sampled{state, d.Sampled}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// state changes when another disk has the name, and with each write: diskseq counts the disks that the kernel has seen,
+// fields 5 to 7 and 12 to 14 of stat the writes and discards (Documentation/ABI/stable/sysfs-block). It is "" where the
+// kernel says neither.
+func (s *Scanner) state(d Disk) string {
+	seq := attribute(s.Sys, path.Join("block", d.Name, "diskseq"))
+	stat := strings.Fields(attribute(s.Sys, path.Join("block", d.Name, "stat")))
+	if seq == "" || len(stat) < 7 {
+		return ""
+	}
+	counts := append([]string{seq, fmt.Sprint(d.Size), d.Serial}, stat[4:7]...)
+	if len(stat) >= 14 {
+		counts = append(counts, stat[11:14]...)
+	}
+	return strings.Join(counts, " ")
+}
