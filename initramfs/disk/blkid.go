@@ -10,8 +10,10 @@ import (
 	"time"
 )
 
-// Blkid asks libblkid's own program, /sbin/blkid of util-linux, which knows some 70 formats. It is for Scanner.Ask. Where
-// the program is absent, fails or takes more than 5 seconds, the answer is empty: what decides whether a disk is blank is
+// BlkidPath is where libblkid's own program is, of Debian's util-linux: busybox and u-root have other programs of the name.
+const BlkidPath = "/sbin/blkid"
+
+// Blkid asks the program at BlkidPath, which knows some 70 formats. It is for Scanner.Ask. Where the program is absent, fails or takes more than 5 seconds, the answer is empty: what decides whether a disk is blank is
 // Sample.
 func Blkid(ctx context.Context, r Region) Answer {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -20,7 +22,7 @@ func Blkid(ctx context.Context, r Region) Answer {
 	if r.Size > 0 {
 		args = append(args, "-O", strconv.FormatInt(r.Offset, 10), "-S", strconv.FormatInt(r.Size, 10))
 	}
-	cmd := exec.CommandContext(ctx, "/sbin/blkid", append(args, r.Path)...)
+	cmd := exec.CommandContext(ctx, BlkidPath, append(args, r.Path)...)
 	cmd.Env = []string{"LC_ALL=C", "BLKID_FILE=/dev/null"}
 	cmd.WaitDelay = time.Second
 	out := &bounded{left: 64 << 10}

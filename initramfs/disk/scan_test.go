@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // fakeSys lays out a /sys: block/NAME is a symlink to the device's folder, as the kernel has it.
@@ -171,4 +173,33 @@ func TestFind(t *testing.T) {
 	if _, err := Find(os.DirFS(dir), openBlank("", ""), "/dev/sdb"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Find of no disk = %v, want fs.ErrNotExist", err)
 	}
+}
+
+// FuzzSysfs: whatever a device says of itself, its names are clean.
+func FuzzSysfs(f *testing.F) {
+	f.Add("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", "Model\xff", "S1", "naa.5", []byte("\x00\x80\x00\x04ABCD"))
+	f.Add("pci0000:00/0000:00:1f.2/ata1", "", "", "t10.x", []byte("\x00\x80\xff\xff\x1b[2J"))
+	f.Add("usb1/1-2", "\x00", "\n", "", []byte{})
+	f.Fuzz(func(t *testing.T, link, model, serial, wwn string, vpd []byte) {
+		file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+		sys := fstest.MapFS{
+			"block/sda": {Data: []byte("../devices/" + link + "/block/sda"), Mode: fs.ModeSymlink},
+		}
+		dir := path.Join("devices", link, "block/sda")
+		if !fs.ValidPath(dir) {
+			return
+		}
+		for name, text := range map[string]string{"size": "2048", "device/model": model, "device/serial": serial, "wwid": wwn, "device/vpd_pg80": string(vpd)} {
+			sys[path.Join(dir, name)] = file(text)
+		}
+		d, ok := fromSysfs(sys, "sda")
+		if !ok {
+			return
+		}
+		for _, s := range []string{d.Model, d.Serial, d.WWN, d.Place, d.Bus} {
+			if clean(s) != s || len(s) > 8192 {
+				t.Errorf("%q says %q of itself", link, s)
+			}
+		}
+	})
 }

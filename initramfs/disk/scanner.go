@@ -75,16 +75,10 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 	}
 	var bad error
 	for i, l := range looks {
-		wait := time.NewTimer(time.Until(l.began.Add(lookTime)))
-		err := errSilent
-		select {
-		case <-l.done:
+		err := l.wait(ctx)
+		if err == nil {
 			disks[i], err = l.disk, l.err
-		case <-wait.C:
-		case <-ctx.Done():
-			err = ctx.Err()
 		}
-		wait.Stop()
 		if err != nil {
 			disks[i].ReadOnly = true
 			disks[i].Sampled = brief(err.Error())
@@ -92,6 +86,27 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 		}
 	}
 	return disks, bad
+}
+
+// wait waits for the end of a look, though not beyond lookTime after its beginning.
+func (l *look) wait(ctx context.Context) error {
+	limit := time.NewTimer(time.Until(l.began.Add(lookTime)))
+	defer limit.Stop()
+	select {
+	case <-l.done:
+		return nil
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+	select {
+	case <-l.done: // while another disk was waited for
+		return nil
+	default:
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errSilent
 }
 
 func orDev(dev string) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"griddle/initramfs"
+	"griddle/initramfs/disk"
 
 	"github.com/u-root/u-root/pkg/cpio"
 	"github.com/u-root/u-root/pkg/ldd"
@@ -33,7 +34,7 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 	b.printf("%d modules, %d firmware files of Linux %s", modules.count, len(blobs), k.release)
 	// u-root's own shell keeps the terminal raw while a program runs, so that Ctrl-C does not reach it: the rescue
 	// shell is bash, with job control, over u-root's commands.
-	tools := []string{"/bin/bash", "/bin/btrfs", "/sbin/blkid", "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat", "/usr/sbin/mkfs.fat"} // vfat is a link to fat
+	tools := []string{"/bin/bash", "/bin/btrfs", disk.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat", "/usr/sbin/mkfs.fat"} // vfat is a link to fat
 	files, err := ldd.FList(tools...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the libraries of %s: %w (run make deps)", strings.Join(tools, ", "), err)

@@ -1,0 +1,149 @@
+package disk
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// image makes a file of n bytes and lets a program write to it.
+func image(t *testing.T, path string, n int64, command string) {
+	t.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, n); err != nil {
+		t.Fatal(err)
+	}
+	args := append(strings.Fields(command), path)
+	tool(t, args[0], args[1:]...)
+}
+
+// TestScanAsksBlkid: labels that Inspect does not read, formats that it does not know, and partitions, as blkid says.
+func TestScanAsksBlkid(t *testing.T) {
+	dir := t.TempDir()
+	disk := filepath.Join(dir, "vda")
+	image(t, disk, 256<<20, "sgdisk -n 1:1M:+64M -t 1:0700 -n 2:65M:+64M -n 3:129M:+64M")
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for at, command := range map[int64]string{1: "mkntfs -q -F -Q -L Win=dows$", 65: "mkfs.exfat -L CARD", 129: "mkfs.ext4 -q -F -L own"} {
+		part := filepath.Join(dir, "part")
+		image(t, part, 64<<20, command)
+		b, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(b, at<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sys := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": "524288"}})
+	scan := func(ask func(context.Context, Region) Answer) []Partition {
+		s := &Scanner{Sys: os.DirFS(sys), Open: Open, Ask: ask, Dev: dir}
+		disks, err := s.Scan(t.Context())
+		if err != nil || len(disks) != 1 || disks[0].Table != "gpt" {
+			t.Fatalf("Scan = %+v, %v", disks, err)
+		}
+		return disks[0].Partitions
+	}
+	for _, c := range []struct {
+		name string
+		ask  func(context.Context, Region) Answer
+		want []Signature
+	}{
+		{"without blkid", nil, []Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
+		{"with blkid", Blkid, []Signature{{"ntfs", "Win=dows$"}, {"exfat", "CARD"}, {"ext4", "own"}}},
+		{"where it says something else", func(context.Context, Region) Answer { return Answer{Signature: Signature{"other", "x"}} }, []Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
+	} {
+		for i, p := range scan(c.ask) {
+			if p.Signature != c.want[i] {
+				t.Errorf("%s: partition %d holds %+v, want %+v", c.name, p.Number, p.Signature, c.want[i])
+			}
+		}
+	}
+	if got := Blkid(t.Context(), Region{Path: filepath.Join(dir, "absent")}); got != (Answer{}) {
+		t.Errorf("Blkid of no disk = %+v, want nothing", got)
+	}
+}
+
+func TestParseBlkid(t *testing.T) {
+	for in, want := range map[string]Answer{
+		"":                                   {},
+		"DEVNAME=/dev/vda\nTYPE=ext4\n":      {"", Signature{"ext4", ""}},
+		"LABEL=a\\ b\\\"\\$x\\\\\nTYPE=x":    {"", Signature{"x", `a b"$x\`}},
+		"LABEL=\\x1b[2J\\xc3\\xa4\nTYPE=x\n": {"", Signature{"x", "[2Jä"}},
+		"LABEL=\xff\\\nTYPE=\x1bx\n":         {"", Signature{"x", `\`}},
+		"PTTYPE=dos\n":                       {"mbr", Signature{}},
+		"PTTYPE=gpt\nLABEL=of nothing\n":     {"gpt", Signature{}},
+		"TYPE=" + strings.Repeat("x", 999):   {"", Signature{strings.Repeat("x", 256), ""}},
+		"TYPE=iso9660\nPTTYPE=gpt\nUUID=TYPE=y\nLABEL=" + "Debian\\=1": {"gpt", Signature{"iso9660", "Debian=1"}},
+	} {
+		if got := parseBlkid([]byte(in)); got != want {
+			t.Errorf("parseBlkid(%q) = %+v, want %+v", in, got, want)
+		}
+	}
+}
+
+func FuzzParseBlkid(f *testing.F) {
+	f.Add([]byte("DEVNAME=/dev/vda\nLABEL=a\\ b\\x1b\nTYPE=ext4\nPTTYPE=dos\n"))
+	f.Add([]byte("LABEL=\\x\nTYPE=\\"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a := parseBlkid(b)
+		for _, s := range []string{a.Table, a.Signature.Type, a.Signature.Label} {
+			if clean(s) != s || len(s) > 64<<10 {
+				t.Errorf("parseBlkid(%q) has %q", b, s)
+			}
+		}
+	})
+}
+
+// FuzzIdentify puts bytes at the beginning and at the end of a disk, which is where formats have their marks.
+func FuzzIdentify(f *testing.F) {
+	f.Add([]byte("LABELONE"), []byte("Intel Raid ISM Cfg Sig. "), uint16(0))
+	f.Add([]byte("OCFSV2"), []byte("\xde\x11\xde\x11"), uint16(0x400))
+	f.Add([]byte("BD"), []byte("\x55\xaa\x01"), uint16(0x400))
+	f.Add([]byte("\x5a\x4d"), []byte(begunMagic), uint16(0x418))
+	f.Add([]byte("\x57\x45\x56\x82"), []byte("\x83\x74\x02\x6b"), uint16(512))
+	f.Add([]byte("\x01GEM\x00\x00\x00\x02\x00\x01\x00\x00"), []byte("$XIDE$"), uint16(0x1c6))
+	f.Add([]byte("\x54\x19\x01\x00"), []byte("NVIDIA  "), uint16(8<<10+1372))
+	f.Fuzz(func(t *testing.T, head, tail []byte, at uint16) {
+		b := make([]byte, 256<<10+int(at)%512)
+		copy(b[at:], head)
+		copy(b[max(0, len(b)-len(tail)):], tail)
+		r := strings.NewReader(string(b))
+		c, err := Inspect(r, int64(len(b)), 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{c.Begun, c.Damaged, c.Signature.Type, c.Signature.Label} {
+			if clean(s) != s || len(s) > 512 {
+				t.Errorf("Inspect says %q", s)
+			}
+		}
+		if c.Recognised() {
+			c.Sampled = Zeros
+			if c.Blank() {
+				t.Errorf("%+v is blank", c)
+			}
+		}
+	})
+}
+
+func FuzzReadBegun(f *testing.F) {
+	sector, err := begunSector(job, 512)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sector)
+	f.Add(append(make([]byte, 4096-512), sector...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if id := readBegun(strings.NewReader(string(b)), int64(len(b))); id != "" && len(id) != 36 {
+			t.Errorf("the ID is %q", id)
+		}
+	})
+}
