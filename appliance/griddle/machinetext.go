@@ -89,6 +89,9 @@ func pageOf(w io.Writer, m api.Machine) {
 		for _, h := range d.Holds() {
 			line("", "  "+h)
 		}
+		if d.Blank() {
+			line("", "  blank")
+		}
 	}
 	line("last seen", seen(m.LastSeen))
 	if d := m.Deployed; d != nil {

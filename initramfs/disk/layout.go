@@ -173,7 +173,7 @@ func Mark(f Writable, size int64, sectorSize int, id string) error {
 		return err
 	}
 	if c.Unfinished() != id {
-		return fmt.Errorf("marking disk as installed: it does not bear the mark of job %s", id)
+		return fmt.Errorf("marking disk as installed: it does not have the mark of job %s", id)
 	}
 	t, err := gpt.Read(f, sectorSize, sectorSize)
 	if err != nil {

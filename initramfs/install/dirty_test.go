@@ -176,16 +176,13 @@ func tables(dev string) []dirt {
 func unknown(dev string) []dirt {
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
 	const what = "something that is not recognised: byte "
-	random := make([]byte, gib/64)
+	random := make([]byte, 16<<20)
 	for i := range random {
 		random[i] = byte(rand.Uint32())
 	}
 	list := []dirt{
-		{"random bytes", func(t *testing.T) {
-			for at := int64(0); at < gib; at += int64(len(random)) {
-				write(t, dev, at, string(random))
-			}
-		}, what},
+		{"random bytes", puts(dev, map[int64]string{0: string(random)}), what},
+		{"random bytes in the middle alone", puts(dev, map[int64]string{500 << 20: string(random), 516 << 20: string(random)}), what},
 		{"ext4 without its first 8 MiB", func(t *testing.T) { tool(t, "mkfs.ext4", "-q", "-F", dev); write(t, dev, 0, zeros(8<<20)) }, what},
 		{"btrfs without its first MiB", func(t *testing.T) { tool(t, "mkfs.btrfs", "-q", "-f", dev); write(t, dev, 0, zeros(1<<20)) }, what},
 		{"ones with a zero", func(t *testing.T) {

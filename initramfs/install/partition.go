@@ -55,6 +55,7 @@ func (w *work) partition(ctx context.Context) error {
 	}
 	// What a server or a screen said of the disk is never believed: blank is what is read now.
 	if !old.Recognised() {
+		w.say("reading samples of %s to see whether it is blank", w.target.Path)
 		limited, cancel := context.WithTimeout(ctx, disk.SampleTime)
 		old.Sampled = disk.Sample(limited, f, size)
 		cancel()
