@@ -179,10 +179,14 @@ func (m Model) happened(e job.Event) Model {
 	}
 	if e.State == job.Started && e.Disk != "" {
 		m.target = e.Disk
+		var named []job.Disk
 		for _, d := range m.found.Inventory.Disks {
 			if d.Named(e.Disk) {
-				m.target = called(d, 66)
+				named = append(named, d)
 			}
+		}
+		if len(named) == 1 { // else the screen must not say which
+			m.target = called(named[0], 66)
 		}
 	}
 	m.progress = m.progress.add(e)

@@ -78,8 +78,8 @@ type Spec struct {
 	Image    Image    `json:"image"`
 	Sources  []string `json:"sources"` // base URLs that serve GET /v1/blobs/DIGEST, in order of preference; they need no trust
 	Disk     DiskRule `json:"disk"`
-	Erase    string   `json:"erase,omitempty"`   // serial or path of the one disk whose content may be destroyed
-	Started  string   `json:"started,omitempty"` // serial (or path, where it has none) of the disk that this job was begun on
+	Erase    string   `json:"erase,omitempty"`   // serial, WWN or path of the one disk whose content may be destroyed
+	Started  string   `json:"started,omitempty"` // what the disk that this job was begun on is called: a serial, or what else no other disk had
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"` // kernel arguments of the installed system
 	Home     Home     `json:"home"`

@@ -29,8 +29,9 @@ const (
 )
 
 // Sample reads the first and the last 16 MiB of a disk of size bytes, 4 KiB at a random place in each 1/1024 of it, and where
-// filesystems keep copies of their superblocks, in ascending order, and says what it found: Zeros, Ones, or in words why the disk is neither. It ends at the first byte that
-// differs, at the first read that fails, and when ctx ends; what was not read in time is not known to be blank.
+// filesystems keep copies of their superblocks, in ascending order. It says what it found: Zeros, Ones, or in words why the
+// disk is neither. It ends at the first byte that differs, at the first read that fails, and when ctx ends; what was not
+// read in time is not known to be blank.
 //
 // Data that fills the share p of a disk is missed with a chance of (1-p)^1024: 3e-5 for one percent. On a hard disk with
 // 12 ms a seek it takes 8 to 12 seconds, on flash memory a tenth of a second.
@@ -67,7 +68,7 @@ func samplePlaces(size int64) []extent {
 	begin, end := int64(sampleEnds), size-sampleEnds
 	places := []extent{{0, begin}, {end, size}}
 	add := func(at int64) {
-		if at = max(at, begin); at < end {
+		if at >= begin && at < end {
 			places = append(places, extent{at, min(at+sampleSize, end)})
 		}
 	}

@@ -27,11 +27,11 @@ func readTables(r io.ReaderAt, size int64) Content {
 	return Content{}
 }
 
-// isMac: a driver descriptor "ER" in the first block, or a map entry "PM" in the second one, of 512 bytes or what the
-// descriptor says.
+// isMac: a driver descriptor "ER" with the size of a block in the first one, or a map entry "PM" in the second one of 512
+// bytes.
 func isMac(b []byte, _ int64) bool {
 	be := binary.BigEndian
-	if string(b[:2]) == "ER" {
+	if block := be.Uint16(b[2:]); string(b[:2]) == "ER" && block >= 512 && block%512 == 0 {
 		return true
 	}
 	// Bytes 2 and 3 of an entry are zero, bytes 4 to 7 its number of entries.

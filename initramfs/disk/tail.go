@@ -3,7 +3,7 @@ package disk
 import "io"
 
 // tail finds the formats that keep their mark at the end of a member: Linux RAID 0.90 and 1.0 (kernel drivers/md/md.c),
-// DRBD, and the RAIDs of firmware. Where each vendor puts it is taken from dmraid's format handlers.
+// DRBD, and the RAIDs of firmware, each where util-linux's libblkid/src/superblocks looks for it.
 func tail(r io.ReaderAt, size int64) Signature {
 	if size < 1<<17 {
 		return Signature{}

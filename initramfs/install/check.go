@@ -78,9 +78,6 @@ func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
 }
 
-// errHolds is why a disk is refused that nothing but a person's word makes writable.
-var errHolds = errors.New("is not blank")
-
 // mayWrite is the erase rule.
 func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if d.Blank() || begun(spec, d) {
@@ -103,7 +100,7 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused, job.Sentence(spec.Erase), d, holds)
 	}
 	_, name := d.NameAmong(disks)
-	return fmt.Errorf("%w: disk %s %w: %s; to overwrite it, add --erase %s", ErrRefused, d, errHolds, holds, name)
+	return fmt.Errorf("%w: disk %s is not blank: %s; to overwrite it, add --erase %s", ErrRefused, d, holds, name)
 }
 
 // begun says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet counts

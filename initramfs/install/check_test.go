@@ -137,6 +137,19 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestSampleWords: what disk says of a blank disk is what job understands.
+func TestSampleWords(t *testing.T) {
+	if disk.Zeros != job.Zeros || disk.Ones != job.Ones {
+		t.Errorf("disk says %q and %q, job understands %q and %q", disk.Zeros, disk.Ones, job.Zeros, job.Ones)
+	}
+	for _, sampled := range []string{disk.Zeros, disk.Ones, "byte 0 is 0x41", ""} {
+		c := disk.Content{Sampled: sampled}
+		if got := withContent(job.Disk{}, c); got.Blank() != c.Blank() {
+			t.Errorf("sampled %q: job says blank %v, disk %v", sampled, got.Blank(), c.Blank())
+		}
+	}
+}
+
 func TestHostname(t *testing.T) {
 	macs := []string{"52:54:00:12:34:56"}
 	for _, c := range []struct {
