@@ -97,6 +97,10 @@ func TestFrames(t *testing.T) {
 		evil.Inventory.Disks[0].Partitions = append(evil.Inventory.Disks[0].Partitions, job.Partition{Number: 4 + i, Size: 1, Label: "\x1b[H\n"})
 		evil.Inventory.NICs = append(evil.Inventory.NICs, job.NIC{Name: fmt.Sprint("e", i)})
 	}
+	unknown := lab()
+	unknown.Inventory.Disks[2].Sampled = "data at byte 1048576 (0x41)"
+	unknown.Inventory.Disks[1] = job.Disk{Path: "/dev/sda", Model: "Stick", Bus: "usb", Size: 64e9, Removable: true}
+	unknown.Inventory.Disks[0].Damaged = "only its backup copy is left"
 	frames := []struct {
 		name string
 		m    Model
@@ -110,6 +114,9 @@ func TestFrames(t *testing.T) {
 		{"confirm", press(t, confirm, "n", "v", "m")},
 		{"confirm-wrong", press(t, confirm, "s", "d", "a", "enter")},
 		{"confirm-blank", press(t, welcome, "i", "enter", "end", "enter", "enter", "b")},
+		{"disk-unknown", press(t, send(fresh, unknown), "i", "enter", "down")},
+		{"confirm-unknown", press(t, send(fresh, unknown), "i", "enter", "end", "enter", "enter")},
+		{"confirm-damaged", press(t, send(fresh, unknown), "i", "enter", "enter", "enter")},
 		{"progress", send(send(fresh, unasked), running()...)},
 		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
 		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the appliance are damaged\nrun `griddle image verify web` on the appliance")})...)},

@@ -78,7 +78,7 @@ func (d Disk) Holds() []string {
 		out = append(out, fmt.Sprintf("partition %d: %s, %s", p.Number, Bytes(p.Size), labelled(what, p.Label)))
 	}
 	if len(out) == 0 && !d.Blank() {
-		out = append(out, "something that is not recognised: "+d.unproved())
+		out = append(out, d.unproved())
 	}
 	return out
 }
@@ -87,15 +87,15 @@ func (d Disk) Holds() []string {
 func (d Disk) unproved() string {
 	switch why := Sentence(d.Sampled); {
 	case d.Unfinished != "" || d.Installed != "":
-		return "an install began on it"
+		return "an install that began"
 	case why != "":
-		return why
+		return "something that is not recognised: " + why
 	case d.Removable:
-		return "it is removable, and was not read"
+		return "unknown content: the disk is removable, and was not read"
 	case d.ReadOnly:
-		return "it is read-only, and was not read"
+		return "unknown content: the disk is read-only, and was not read"
 	}
-	return "it was not read"
+	return "unknown content: the disk was not read"
 }
 
 // Loss is Holds on one line, at most four entries of it.

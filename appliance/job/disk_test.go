@@ -17,14 +17,14 @@ func TestBlankIsProved(t *testing.T) {
 	}{
 		{"zeros", Disk{Sampled: Zeros}, ""},
 		{"ones", Disk{Sampled: Ones}, ""},
-		{"not read", Disk{}, "something that is not recognised: it was not read"},
-		{"not read, removable", Disk{Removable: true}, "something that is not recognised: it is removable, and was not read"},
-		{"data", Disk{Sampled: "byte 4096 is not zero"}, "something that is not recognised: byte 4096 is not zero"},
+		{"not read", Disk{}, "unknown content: the disk was not read"},
+		{"not read, removable", Disk{Removable: true}, "unknown content: the disk is removable, and was not read"},
+		{"data", Disk{Sampled: "data at byte 4096 (0x41)"}, "something that is not recognised: data at byte 4096 (0x41)"},
 		{"hostile words", Disk{Sampled: "\x1b[2Jzeros"}, "something that is not recognised: [2Jzeros"},
 		{"zeros with a table", Disk{Sampled: Zeros, Table: "mac"}, "an empty mac partition table"},
 		{"damaged table", Disk{Table: "gpt", Damaged: "only its backup copy is left"}, "a damaged gpt partition table: only its backup copy is left"},
 		{"zeros with a signature", Disk{Sampled: Zeros, Signature: "drbd"}, "whole disk: drbd"},
-		{"zeros with a mark", Disk{Sampled: Zeros, Unfinished: "x"}, "something that is not recognised: an install began on it"},
+		{"zeros with a mark", Disk{Sampled: Zeros, Unfinished: "x"}, "an install that began"},
 	} {
 		if got := strings.Join(c.disk.Holds(), "|"); got != c.want || c.disk.Blank() != (c.want == "") {
 			t.Errorf("%s: Holds() = %q, Blank() = %v; want %q", c.name, got, c.disk.Blank(), c.want)

@@ -17,6 +17,7 @@ const (
 	sampleEnds  = 16 * mib // bytes of the beginning, and of the end
 	sampleCount = 1024     // the disk is divided into as many equal parts
 	sampleSize  = 4096     // bytes that are read in each part, at a random place
+	sampleChunk = mib / 4  // bytes of one read of the ends; many disks are read at once
 )
 
 // SampleTime bounds how long Scanner and an install let Sample read one disk.
@@ -36,14 +37,14 @@ const (
 // Data that fills the share p of a disk is missed with a chance of (1-p)^1024: 3e-5 for one percent. On a hard disk with
 // 12 ms a seek it takes 8 to 12 seconds, on flash memory a tenth of a second.
 func Sample(ctx context.Context, r io.ReaderAt, size int64) string {
-	s := sampler{r: r, buf: make([]byte, mib)}
+	s := sampler{r: r, buf: make([]byte, sampleChunk)}
 	places := samplePlaces(size)
 	for i, p := range places {
-		for at := p.from; at < p.to; at += mib {
+		for at := p.from; at < p.to; at += sampleChunk {
 			if ctx.Err() != nil {
 				return fmt.Sprintf("it was not read in time: %d of %d places were", i, len(places))
 			}
-			if why := s.read(at, min(mib, p.to-at)); why != "" {
+			if why := s.read(at, min(sampleChunk, p.to-at)); why != "" {
 				return why
 			}
 		}
@@ -115,7 +116,7 @@ type sampler struct {
 	first byte
 }
 
-// read looks at n bytes, at most 1 MiB, and returns in words what is wrong with them.
+// read looks at n bytes, at most sampleChunk, and returns in words what is wrong with them.
 func (s *sampler) read(at, n int64) string {
 	b := s.buf[:n]
 	if got, err := s.r.ReadAt(b, at); got < len(b) {
@@ -128,7 +129,7 @@ func (s *sampler) read(at, n int64) string {
 		s.began, s.first = true, b[0]
 	}
 	if s.first != 0 && s.first != 0xff {
-		return fmt.Sprintf("byte %d is 0x%02x", at, s.first)
+		return fmt.Sprintf("data at byte %d (0x%02x)", at, s.first)
 	}
 	// All bytes are the same where each one is the one before it.
 	if b[0] == s.first && bytes.Equal(b[1:], b[:n-1]) {
@@ -138,7 +139,7 @@ func (s *sampler) read(at, n int64) string {
 	for b[i] == s.first {
 		i++
 	}
-	return fmt.Sprintf("byte %d is 0x%02x, and what was read before it is all 0x%02x", at+int64(i), b[i], s.first)
+	return fmt.Sprintf("data at byte %d (0x%02x)", at+int64(i), b[i])
 }
 
 // brief cuts a message at what goes over the wire.

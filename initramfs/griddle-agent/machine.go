@@ -53,7 +53,7 @@ func firmwareText(s string) string {
 }
 
 // inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank take
-// some seconds to read, and at most 20.
+// some seconds to read, and at most 25.
 func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []nic, l *leased) job.Inventory {
 	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {

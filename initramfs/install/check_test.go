@@ -78,8 +78,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{name: "blank", spec: install, disks: []job.Disk{blank}},
 		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{"disk /dev/vda, 20.0 GB, serial A is not blank: whole disk: ext4; to overwrite it, add --erase A"}},
-		{name: "not sampled", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "" })}, want: []string{"not recognised: it was not read", "--erase A"}},
-		{name: "random bytes", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "byte 0 is 0x41" })}, want: []string{"not recognised: byte 0 is 0x41", "--erase A"}},
+		{name: "not sampled", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "" })}, want: []string{"unknown content: the disk was not read", "--erase A"}},
+		{name: "random bytes", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "data at byte 0 (0x41)" })}, want: []string{"not recognised: data at byte 0 (0x41)", "--erase A"}},
 		{name: "ones", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = job.Ones })}},
 		{name: "twin that is not blank", spec: install, disks: []job.Disk{ext4, twin}, want: []string{"add --erase /dev/vda"}},
 		{name: "GPT without partitions", spec: install, disks: []job.Disk{gpt}, want: []string{"an empty gpt partition table"}},
@@ -142,7 +142,7 @@ func TestSampleWords(t *testing.T) {
 	if disk.Zeros != job.Zeros || disk.Ones != job.Ones {
 		t.Errorf("disk says %q and %q, job understands %q and %q", disk.Zeros, disk.Ones, job.Zeros, job.Ones)
 	}
-	for _, sampled := range []string{disk.Zeros, disk.Ones, "byte 0 is 0x41", ""} {
+	for _, sampled := range []string{disk.Zeros, disk.Ones, "data at byte 0 (0x41)", ""} {
 		c := disk.Content{Sampled: sampled}
 		if got := withContent(job.Disk{}, c); got.Blank() != c.Blank() {
 			t.Errorf("sampled %q: job says blank %v, disk %v", sampled, got.Blank(), c.Blank())

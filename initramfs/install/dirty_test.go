@@ -175,7 +175,7 @@ func tables(dev string) []dirt {
 // unknown is what has no name. The bytes of VeraCrypt, and of LUKS with its header elsewhere, look random.
 func unknown(dev string) []dirt {
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
-	const what = "something that is not recognised: byte "
+	const what = "something that is not recognised: data at byte "
 	random := make([]byte, 16<<20)
 	for i := range random {
 		random[i] = byte(rand.Uint32())
@@ -190,7 +190,7 @@ func unknown(dev string) []dirt {
 		}, what},
 	}
 	for _, at := range []int64{0, 5 << 20, 16<<20 - 1, gib - 16<<20, gib - 1} {
-		list = append(list, dirt{fmt.Sprintf("one byte at %d", at), puts(dev, map[int64]string{at: "\x01"}), fmt.Sprintf("%s%d is 0x01", what, at)})
+		list = append(list, dirt{fmt.Sprintf("one byte at %d", at), puts(dev, map[int64]string{at: "\x01"}), fmt.Sprintf("%s%d (0x01)", what, at)})
 	}
 	return list
 }
