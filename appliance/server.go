@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,15 @@ type server struct {
 	fleet     *fleet.Fleet
 	streams   *multicast.Coordinator
 	api       *api.Handler
+	watched   atomic.Pointer[netboot.Server] // nil until it listens
+}
+
+// notices is what an operator should know before reading the list of machines.
+func (s *server) notices() []string {
+	if n, ok := any(s.watched.Load()).(interface{ Notices() []string }); ok && s.watched.Load() != nil {
+		return n.Notices()
+	}
+	return nil
 }
 
 func (s *server) httpURL() string {
@@ -135,7 +145,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	}
 	s.api, err = api.New(api.Options{
 		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
-		Admin: token, Log: s.log, Now: s.now,
+		Admin: token, Notices: s.notices, Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
@@ -155,7 +165,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 		return err
 	}
 	defer secure.Close()
-	nb, err := netboot.Listen(ctx, s.netboot(), s.fleet, nil, s.log)
+	nb, err := netboot.Listen(ctx, s.netboot(), s.fleet, s.fleet, s.log)
 	var other *netboot.OtherServerError
 	if errors.As(err, &other) {
 		return Advice{err, "Start with --mode proxy, which goes along with that server."}
@@ -168,6 +178,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 		return errors.Join(fmt.Errorf("opening the boot files: %w", err), nb.Close())
 	}
 	defer files.Close()
+	s.watched.Store(nb)
 	if err := s.state.write(URLFile, []byte(s.httpsURL()+"\n"), 0o644); err != nil {
 		return errors.Join(fmt.Errorf("writing down where the server is: %w", err), nb.Close())
 	}

@@ -23,6 +23,8 @@ import (
 type Observer interface {
 	// Seen tells what a machine that boots from the network did and what it was told, in a few words.
 	Seen(m Machine, what string)
+	// Refused tells that a machine asked to boot and got no answer, and why, in a few words. It is called at most once a minute for each machine.
+	Refused(m Machine, why string)
 }
 
 // Server answers DHCP, TFTP and router solicitations on one interface; its Handler answers HTTP. Make one with Listen.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -11,9 +12,11 @@ import (
 	"griddle/appliance/job"
 )
 
-// Machines is the reply to the list, by name.
+// Machines is one page of the list, by name.
 type Machines struct {
 	Machines []Machine `json:"machines"`
+	Next     string    `json:"next,omitempty"`    // ask for what comes after it; "" where these were the last
+	Notices  []string  `json:"notices,omitempty"` // what an operator should know before reading the list
 }
 
 // Machine is a machine as operators see it.
@@ -21,13 +24,17 @@ type Machine struct {
 	Name      string            `json:"name"`
 	Status    string            `json:"status"` // see fleet.View.Status
 	ID        string            `json:"id"`
+	Claimed   bool              `json:"claimed,omitempty"` // no operator named it: all of this is what strangers say
 	Identity  job.Identity      `json:"identity"`
-	Inventory job.Inventory     `json:"inventory"`
+	Inventory *job.Inventory    `json:"inventory,omitempty"` // not in the list
 	FirstSeen time.Time         `json:"firstSeen"`
 	LastSeen  time.Time         `json:"lastSeen"` // the zero time: not yet
 	Deployed  *fleet.Deployment `json:"deployed,omitempty"`
-	Job       *fleet.Job        `json:"job,omitempty"`  // the newest
-	Jobs      []fleet.Job       `json:"jobs,omitempty"` // all, the newest first; not in the list
+	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
+	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what was said of it that does not fit
+	LookAt    []string          `json:"lookAt,omitempty"`    // what to look at where it should have called home
+	Job       *fleet.Job        `json:"job,omitempty"`       // the one that says most of it, see fleet.View
+	Jobs      []fleet.Job       `json:"jobs,omitempty"`      // all, the newest first; not in the list
 }
 
 // Install asks for an install. The fields are what an operator types.
@@ -37,6 +44,17 @@ type Install struct {
 	Erase    string   `json:"erase,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"`
+	Replace  bool     `json:"replace,omitempty"` // take back what waits or runs on the machine
+}
+
+// Rename gives a machine another name.
+type Rename struct {
+	Name string `json:"name"`
+}
+
+// Merge says that another machine is the same one.
+type Merge struct {
+	Other string `json:"other"` // its key
 }
 
 // Log is a part of a machine's journal. The next call asks for what comes after Next.
@@ -51,39 +69,101 @@ const (
 	logWait  = time.Minute
 )
 
+// maxPage bounds a page in bytes of JSON, beside fleet.MaxPage machines.
+const maxPage = 2 << 20
+
 func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ string) error {
-	views, err := h.o.Fleet.List(r.Context())
+	limit, err := number(r, "limit")
 	if err != nil {
 		return err
 	}
-	out := Machines{Machines: []Machine{}}
-	for _, v := range views {
-		out.Machines = append(out.Machines, show(v.Machine, v.Job))
+	views, next, err := h.o.Fleet.List(r.Context(), r.URL.Query().Get("after"), int(min(limit, fleet.MaxPage)))
+	if err != nil {
+		return err
+	}
+	out := Machines{Machines: []Machine{}, Next: next, Notices: h.o.Fleet.Notices()}
+	if h.o.Notices != nil {
+		out.Notices = append(out.Notices, h.o.Notices()...)
+	}
+	size := 0
+	for i, v := range views {
+		m := show(v)
+		b, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		if size += len(b); size > maxPage && i > 0 {
+			out.Next = views[i-1].Machine.Name
+			break
+		}
+		out.Machines = append(out.Machines, m)
 	}
 	return reply(w, http.StatusOK, out)
 }
 
 func (h *Handler) machine(w http.ResponseWriter, r *http.Request, _ string) error {
-	m, jobs, err := h.o.Fleet.Show(r.Context(), r.PathValue("key"))
+	return h.reply(w, r, r.PathValue("key"))
+}
+
+// reply answers with all that is known of the machine that key names.
+func (h *Handler) reply(w http.ResponseWriter, r *http.Request, key string) error {
+	v, jobs, err := h.o.Fleet.Show(r.Context(), key)
 	if err != nil {
 		return err
 	}
-	return reply(w, http.StatusOK, showAll(m, jobs))
+	out := show(v)
+	out.Inventory, out.Jobs = &v.Machine.Inventory, jobs
+	return reply(w, http.StatusOK, out)
 }
 
-func show(m fleet.Machine, j *fleet.Job) Machine {
-	return Machine{Name: m.Name, Status: fleet.View{Machine: m, Job: j}.Status(), ID: m.ID, Identity: m.Identity, Inventory: m.Inventory,
-		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen, Deployed: m.Deployed, Job: j}
+func show(v fleet.View) Machine {
+	m := v.Machine
+	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity, FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
+		Deployed: m.Deployed, Refused: m.Refused, Conflicts: m.Conflicts, LookAt: v.LookAt(), Job: v.Job}
 }
 
-func showAll(m fleet.Machine, jobs []fleet.Job) Machine {
-	var newest *fleet.Job
-	if len(jobs) > 0 {
-		newest = &jobs[0]
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ string) error {
+	m, err := h.o.Fleet.Delete(r.Context(), r.PathValue("key"))
+	if err != nil {
+		return busy(err, r.PathValue("key"))
 	}
-	out := show(m, newest)
-	out.Jobs = jobs
-	return out
+	h.o.Log.Info("machine deleted", "machine", m.Name, "macs", m.Identity.MACs, "uuid", m.Identity.UUID, "remote", r.RemoteAddr)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ string) error {
+	var in Rename
+	if err := decode(w, r, true, &in); err != nil {
+		return err
+	}
+	m, err := h.o.Fleet.Rename(r.Context(), r.PathValue("key"), in.Name)
+	if err != nil {
+		return err
+	}
+	h.o.Log.Info("machine renamed", "machine", m.Name, "was", job.Printable(r.PathValue("key")), "remote", r.RemoteAddr)
+	return h.reply(w, r, m.ID)
+}
+
+func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ string) error {
+	var in Merge
+	if err := decode(w, r, true, &in); err != nil {
+		return err
+	}
+	m, err := h.o.Fleet.Merge(r.Context(), r.PathValue("key"), in.Other)
+	if err != nil {
+		return busy(err, r.PathValue("key"))
+	}
+	h.o.Log.Info("machines merged", "machine", m.Name, "other", job.Printable(in.Other), "remote", r.RemoteAddr)
+	return h.reply(w, r, m.ID)
+}
+
+// busy says how to end the job that is in the way.
+func busy(err error, machine string) error {
+	if errors.Is(err, fleet.ErrBusy) {
+		return job.NewProblem(http.StatusConflict, err.Error()+"; `griddle machine cancel "+job.Printable(machine)+"` takes it back")
+	}
+	return err
 }
 
 func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ string) error {
@@ -100,15 +180,13 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	if err != nil {
 		return err
 	}
+	order.Replace = in.Replace
 	m, j, err := h.o.Fleet.Install(r.Context(), r.PathValue("key"), order)
-	if errors.Is(err, fleet.ErrBusy) {
-		return job.NewProblem(http.StatusConflict, err.Error()+"; `griddle machine cancel "+m.Name+"` takes it back")
-	}
 	if err != nil {
-		return err
+		return busy(err, m.Name)
 	}
 	h.o.Log.Info("job asked for", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
-	return reply(w, http.StatusCreated, show(m, &j))
+	return reply(w, http.StatusCreated, show(fleet.View{Machine: m, Job: &j}))
 }
 
 func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error {
@@ -118,30 +196,15 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error
 		return err
 	}
 	h.o.Log.Info("job taken back", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID, "remote", r.RemoteAddr)
-	m, jobs, err := h.o.Fleet.Show(r.Context(), key)
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, showAll(m, jobs))
+	return h.reply(w, r, key)
 }
 
 func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ string) error {
-	q := r.URL.Query()
-	number := func(name string) (int64, error) {
-		if q.Get(name) == "" {
-			return 0, nil
-		}
-		n, err := strconv.ParseInt(q.Get(name), 10, 64)
-		if err != nil || n < 0 {
-			return 0, job.NewProblem(http.StatusBadRequest, name+" must be a whole number")
-		}
-		return n, nil
-	}
-	after, err := number("after")
+	after, err := number(r, "after")
 	if err != nil {
 		return err
 	}
-	seconds, err := number("wait")
+	seconds, err := number(r, "wait")
 	if err != nil {
 		return err
 	}
@@ -159,4 +222,17 @@ func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ string) error {
 		out.Entries = []fleet.Entry{}
 	}
 	return reply(w, http.StatusOK, out)
+}
+
+// number reads a whole number of the query, 0 where it is not there.
+func number(r *http.Request, name string) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, job.NewProblem(http.StatusBadRequest, name+" must be a whole number")
+	}
+	return n, nil
 }

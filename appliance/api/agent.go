@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/quota"
 )
 
 func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error {
@@ -15,11 +17,11 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
-	g, err := h.o.Fleet.Hello(r.Context(), in)
+	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), in)
 	if err != nil {
 		return err
 	}
-	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token}
+	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished}
 	what := "choose"
 	if g.Job != nil {
 		s := h.spec(*g.Job, g.Home)
@@ -27,7 +29,12 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 	} else if out.Images, err = h.o.Images.Choices(r.Context()); err != nil {
 		return fmt.Errorf("listing images for %s: %w", g.Machine.Name, err)
 	}
-	h.o.Log.Info("agent says hello", "machine", g.Machine.Name, "macs", g.Machine.Identity.MACs, "product", job.Printable(g.Machine.Identity.Product),
+	// An agent without a job asks every ten seconds.
+	level := slog.LevelDebug
+	if g.First || g.Job != nil {
+		level = slog.LevelInfo
+	}
+	h.o.Log.Log(r.Context(), level, "agent says hello", "machine", g.Machine.Name, "macs", g.Machine.Identity.MACs, "product", job.Printable(g.Machine.Identity.Product),
 		"disks", len(g.Machine.Inventory.Disks), "boot", in.Boot, "agent", job.Printable(in.Agent), "image", what)
 	return reply(w, http.StatusOK, out)
 }
@@ -45,19 +52,21 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) e
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
-	// Planning reads the catalog; a stranger does not get that far.
-	if _, err := h.o.Fleet.Session(r.Context(), token); err != nil {
-		return err
+	var j fleet.Job
+	var home string
+	var err error
+	if in.Continue != "" {
+		j, home, err = h.o.Fleet.Continue(r.Context(), token, in.Continue, in.Disk)
+	} else {
+		var order fleet.Order
+		if order, err = h.order(r.Context(), job.Install, Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
+			j, home, err = h.o.Fleet.Choose(r.Context(), token, order)
+		}
 	}
-	order, err := h.order(r.Context(), job.Install, Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase})
 	if err != nil {
 		return err
 	}
-	j, home, err := h.o.Fleet.Choose(r.Context(), token, order)
-	if err != nil {
-		return err
-	}
-	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID)
+	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
 	return reply(w, http.StatusOK, h.spec(j, home))
 }
 
@@ -82,15 +91,24 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, token string) e
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
+	who, err := h.o.Fleet.Session(r.Context(), token)
+	if err != nil {
+		return err
+	}
 	ack, err := h.o.Fleet.Append(r.Context(), token, in)
 	if err != nil {
 		return err
 	}
 	for _, ev := range in.Events {
-		if ev.State != "" || ev.Level == job.Error {
-			h.o.Log.Info("job event", "job", job.Printable(ev.Job), "phase", job.Printable(string(ev.Phase)), "state", job.Printable(string(ev.State)),
-				"disk", job.Printable(ev.Disk), "message", job.Sentence(ev.Message))
+		if ev.State == "" && ev.Level != job.Error {
+			continue
 		}
+		level, what := slog.LevelInfo, "job event"
+		if ev.State == job.Failed || ev.Level == job.Error {
+			level, what = slog.LevelError, "job failed"
+		}
+		h.o.Log.Log(r.Context(), level, what, "machine", who.Name, "job", job.Printable(ev.Job), "phase", job.Printable(string(ev.Phase)), "state", job.Printable(string(ev.State)),
+			"disk", job.Printable(ev.Disk), "message", job.Sentence(ev.Message))
 	}
 	return reply(w, http.StatusOK, ack)
 }

@@ -8,11 +8,14 @@
 //	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
-//	admin     GET  /v1/machines                    Machines
+//	admin     GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
 //	admin     GET  /v1/machines/KEY                Machine with all its jobs
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
+//	admin     POST /v1/machines/KEY/rename         Rename -> Machine
+//	admin     POST /v1/machines/KEY/merge          Merge -> Machine
+//	admin     DELETE /v1/machines/KEY              204
 //	admin     GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
 //	admin     GET  /v1/multicast                   list of multicast.Listed
 //	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
@@ -21,7 +24,7 @@
 // Welcome, the one-time token of the job, or the administrator's. A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
-// unasked. Strings from machines are made printable before they are logged.
+// unasked. All that are under way share one budget, see body.go; a full one answers 503. Strings from machines are made printable before they are logged.
 package api
 
 import (
@@ -31,15 +34,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/quota"
 )
 
 // ErrNoImage is wrapped by Images where a reference names nothing.
@@ -56,14 +58,15 @@ type Images interface {
 	Plan(ctx context.Context, ref string) (job.Image, error)
 }
 
-// Options are what Handler needs; only Log and Now may be left out.
+// Options are what Handler needs; only Notices, Log and Now may be left out.
 type Options struct {
 	Fleet   *fleet.Fleet
 	Images  Images
 	Streams Streams
-	Sources []string // base URLs of blobs, which each job is given
-	Home    string   // https base URL that installed systems report to
-	Admin   string   // the administrator's token, at least 16 bytes
+	Sources []string        // base URLs of blobs, which each job is given
+	Home    string          // https base URL that installed systems report to
+	Admin   string          // the administrator's token, at least 16 bytes
+	Notices func() []string // sentences for the head of the list of machines; nil for none
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -73,6 +76,8 @@ type Handler struct {
 	o     Options
 	admin [sha256.Size]byte
 	mux   *http.ServeMux
+
+	bodies *quota.Quota
 }
 
 // New makes a Handler.
@@ -86,7 +91,7 @@ func New(o Options) (*Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux()}
+	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota)}
 	for _, r := range h.Routes() {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}
@@ -128,6 +133,9 @@ func (h *Handler) Routes() []Route {
 		{"POST /v1/machines/{key}/install", Admin, h.install},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
+		{"POST /v1/machines/{key}/rename", Admin, h.rename},
+		{"POST /v1/machines/{key}/merge", Admin, h.merge},
+		{"DELETE /v1/machines/{key}", Admin, h.delete},
 		{"GET /v1/machines/{key}/log", Admin, h.log},
 		{"GET /v1/multicast", Admin, h.multicast},
 		{"POST /v1/multicast/{id}/{action}", Admin, h.control},
@@ -145,23 +153,45 @@ func (h *Handler) Allow(r *http.Request) error {
 	return nil
 }
 
+// guard lets a caller who may call the route in, and gives the request a slot of the budget for bodies. An agent's token
+// is looked up before its body is read.
 func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token := bearer(r)
-		var err error
-		switch {
-		case route.Who == Admin:
-			err = h.Allow(r)
-		case route.Who != Anybody && token == "":
-			err = fleet.ErrToken
+		known, err := false, error(nil)
+		switch route.Who {
+		case Admin:
+			known, err = true, h.Allow(r)
+		case Agent:
+			var s fleet.Session
+			s, err = h.o.Fleet.Session(r.Context(), token)
+			known = s.Ordered
+		case HomeToken:
+			if token == "" {
+				err = fleet.ErrToken
+			}
+		default:
+			known = h.o.Fleet.KnownAddress(r.Context(), quota.Key(r.RemoteAddr))
 		}
 		if err == nil {
-			err = route.do(w, r, token)
+			err = h.serve(w, r, route, token, known)
 		}
 		if err != nil {
 			h.refuse(w, r, err)
 		}
 	}
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, route Route, token string, known bool) error {
+	if r.Method == http.MethodPost {
+		with, hold, err := h.hold(r, known)
+		if err != nil {
+			return err
+		}
+		defer hold.Release()
+		r = with
+	}
+	return route.do(w, r, token)
 }
 
 func bearer(r *http.Request) string {
@@ -192,6 +222,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = job.NewProblem(http.StatusBadRequest, err.Error())
 	case errors.Is(err, fleet.ErrToken):
 		p = job.NewProblem(http.StatusUnauthorized, err.Error())
+	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull):
+		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; ask again later")
+		w.Header().Set("Retry-After", "5")
+	case errors.Is(err, fleet.ErrDiskFull):
+		h.o.Log.Error("the state disk is full", "method", r.Method, "path", r.URL.Path, "error", err)
+		p = job.NewProblem(http.StatusInsufficientStorage, fleet.ErrDiskFull.Error()+"; make room on the file system of the server's state directory")
 	case r.Context().Err() != nil:
 		return
 	default:
@@ -222,27 +258,4 @@ func write(w http.ResponseWriter, status int, kind string, v any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) // who is gone does not read it
-}
-
-// decode reads one JSON value of at most job.MaxBody bytes. Agents may be newer than the appliance, so that fields
-// that it does not know are no mistake where strict is false.
-func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return job.NewProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
-	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, job.MaxBody))
-	if strict {
-		d.DisallowUnknownFields()
-	}
-	if err := d.Decode(v); err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return err
-		}
-		return job.NewProblem(http.StatusBadRequest, "reading the body: "+job.Sentence(err.Error()))
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return job.NewProblem(http.StatusBadRequest, "reading the body: there is more than one value in it")
-	}
-	return nil
 }

@@ -293,7 +293,7 @@ func TestClientKeepsItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p *job.Problem
-	if _, err := NewClient(lure.URL, adminToken, conf).Machines(t.Context()); !errors.As(err, &p) || leaked != "" {
+	if _, err := NewClient(lure.URL, adminToken, conf).Machines(t.Context(), ""); !errors.As(err, &p) || leaked != "" {
 		t.Errorf("Machines() from a server that redirects = %v, and the token went to %q", err, leaked)
 	}
 }

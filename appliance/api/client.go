@@ -31,10 +31,30 @@ func NewClient(base, token string, conf *tls.Config) *Client {
 	}}
 }
 
-// Machines lists all machines.
-func (c *Client) Machines(ctx context.Context) (out Machines, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/machines", nil, &out)
+// Machines lists the machines whose names come after after, one page of them. Machines.Next is the after of the next page.
+func (c *Client) Machines(ctx context.Context, after string) (out Machines, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/machines?after="+url.QueryEscape(after), nil, &out)
 	return out, err
+}
+
+// EachPage calls do with every page of the list, the first one also where it is empty.
+func (c *Client) EachPage(ctx context.Context, do func(Machines) error) error {
+	for after := ""; ; {
+		page, err := c.Machines(ctx, after)
+		if err != nil {
+			return err
+		}
+		if err := do(page); err != nil {
+			return err
+		}
+		if page.Next == "" {
+			return nil
+		}
+		if page.Next <= after {
+			return fmt.Errorf("reading the list of machines: the page after %q ends with %q", after, job.Printable(page.Next))
+		}
+		after = page.Next
+	}
 }
 
 // Machine returns the one that key names, with its jobs.
@@ -46,6 +66,23 @@ func (c *Client) Machine(ctx context.Context, key string) (out Machine, err erro
 // Install gives it a job.
 func (c *Client) Install(ctx context.Context, key string, in Install) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/install", in, &out)
+	return out, err
+}
+
+// Delete forgets it.
+func (c *Client) Delete(ctx context.Context, key string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key), nil, nil)
+}
+
+// Rename gives it another name.
+func (c *Client) Rename(ctx context.Context, key, name string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/rename", Rename{Name: name}, &out)
+	return out, err
+}
+
+// Merge says that the one that other names is the same machine.
+func (c *Client) Merge(ctx context.Context, key, other string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/merge", Merge{Other: other}, &out)
 	return out, err
 }
 
@@ -98,7 +135,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return fmt.Errorf("asking the appliance: %w", err)
 	}
 	defer res.Body.Close()
-	const limit = 64 << 20 // thousands of machines with their inventories
+	const limit = 64 << 20
 	reply, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err != nil {
 		return fmt.Errorf("reading the appliance's answer: %w", err)

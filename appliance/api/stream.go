@@ -40,7 +40,8 @@ func (c StreamControl) For() time.Duration { return time.Duration(min(c.Seconds,
 
 // Relay asks for a machine to relay an image.
 type Relay struct {
-	Image string `json:"image"`
+	Image   string `json:"image"`
+	Replace bool   `json:"replace,omitempty"` // take back what waits or runs on the machine
 }
 
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, token string) error {
@@ -98,5 +99,5 @@ func (h *Handler) relay(w http.ResponseWriter, r *http.Request, _ string) error 
 	if err := decode(w, r, true, &in); err != nil {
 		return err
 	}
-	return h.give(w, r, job.Relay, Install{Image: in.Image})
+	return h.give(w, r, job.Relay, Install{Image: in.Image, Replace: in.Replace})
 }

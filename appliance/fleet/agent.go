@@ -8,20 +8,25 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"griddle/appliance/job"
 )
 
 // Greeting is what a machine is told after its hello.
 type Greeting struct {
-	Machine Machine
-	Token   string // authorises this boot
-	Job     *Job   // nil: nothing is to be done without asking
-	Home    string // with Job: the one-time token of what will be installed
+	Machine    Machine
+	Token      string           // authorises this boot
+	Job        *Job             // nil: nothing is to be done without asking
+	Home       string           // with Job: the one-time token of what will be installed
+	Unfinished []job.Unfinished // installs that were begun from this machine's screen and may be continued
+	First      bool             // this boot had not said hello before
 }
 
-// Hello takes in what an agent says of its machine. The same boot may say it again; its former token is then void.
-func (f *Fleet) Hello(ctx context.Context, h job.Hello) (Greeting, error) {
+// Hello takes in what an agent says of its machine; from is the key of the address that it says it from. The same boot
+// may say it again; its former token is then void. Nothing of it is proved: a hello makes or changes a sighting, of a
+// machine with a higher rank it changes what is shown, and it ends neither a job nor another boot that is under way.
+func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, error) {
 	h = h.Bounded()
 	if job.NormalUUID(h.Boot) == "" {
 		return Greeting{}, fmt.Errorf("%w: the boot id is not a UUID", ErrInvalid)
@@ -31,33 +36,11 @@ func (f *Fleet) Hello(ctx context.Context, h job.Hello) (Greeting, error) {
 	}
 	g := Greeting{Token: rand.Text() + rand.Text()}
 	err := f.change(ctx, func(tx *sql.Tx) error {
-		m, err := f.recognise(ctx, tx, h.Identity)
-		if errors.Is(err, ErrUnknown) {
-			m, err = f.introduce(ctx, tx, h.Identity)
-		}
+		m, err := f.claim(ctx, tx, from, h)
 		if err != nil {
 			return err
 		}
-		now := f.o.Now().UTC()
-		m.learn(h.Identity)
-		m.Inventory, m.LastSeen = h.Inventory, now
-		if err := f.save(ctx, tx, m, true); err != nil {
-			return err
-		}
-		var owner string
-		err = tx.QueryRowContext(ctx, "SELECT machine FROM boots WHERE boot = ?", h.Boot).Scan(&owner)
-		if err == nil && owner != m.ID {
-			return fmt.Errorf("%w: the boot id is another machine's", ErrInvalid)
-		}
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created) VALUES (?, ?, ?, 0, ?)
-			ON CONFLICT (boot) DO UPDATE SET token = excluded.token`, h.Boot, m.ID, hash(g.Token), now.UnixNano()); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM boots WHERE machine = ?1 AND boot NOT IN
-			(SELECT boot FROM boots WHERE machine = ?1 ORDER BY created DESC, rowid DESC LIMIT ?2)`, m.ID, maxBoots); err != nil {
+		if g.First, err = f.boot(ctx, tx, m, from, h, g.Token); err != nil {
 			return err
 		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
@@ -65,10 +48,12 @@ func (f *Fleet) Hello(ctx context.Context, h job.Hello) (Greeting, error) {
 			return err
 		}
 		g.Machine = m
-		if g.Job = live(jobs); g.Job != nil {
-			g.Home, err = f.newHome(ctx, tx, g.Job.Spec.ID)
+		if g.Job = ordered(jobs); g.Job != nil {
+			g.Home, err = f.newHome(ctx, tx, *g.Job, h.Boot)
+			return err
 		}
-		return err
+		g.Unfinished = unfinished(jobs, h.Inventory.Disks)
+		return nil
 	})
 	if err != nil {
 		return Greeting{}, fmt.Errorf("greeting a machine: %w", err)
@@ -76,71 +61,125 @@ func (f *Fleet) Hello(ctx context.Context, h job.Hello) (Greeting, error) {
 	return g, nil
 }
 
+// claim finds or makes the machine that says hello, and takes in what it says as far as a claim goes.
+func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello) (Machine, error) {
+	now, id := f.o.Now().UTC(), h.Identity
+	m, others, err := recognise(ctx, tx, id)
+	if errors.Is(err, ErrUnknown) {
+		m, err = f.introduce(ctx, tx, id, Sighting, from)
+	}
+	if err != nil {
+		return m, err
+	}
+	if len(others) > 0 {
+		m.conflict(now, fmt.Sprintf("%s said hello as this machine and as %s", place(from), few(others)))
+	}
+	if have := m.Identity.UUID; have != "" && id.UUID != "" && !sameUUID(have, id.UUID) {
+		m.conflict(now, fmt.Sprintf("%s said hello as this machine with the UUID %s instead of %s", place(from), id.UUID, have))
+	}
+	taken, err := elsewhere(ctx, tx, m, &id)
+	if err != nil {
+		return m, err
+	}
+	if len(taken) > 0 {
+		m.conflict(now, fmt.Sprintf("%s said hello as this machine with addresses of %s", place(from), few(taken)))
+	}
+	m.LastSeen, m.Refused = now, nil
+	if m.Rank != Sighting && len(others)+len(taken) > 0 {
+		// Of one that says that it is several machines nothing is believed.
+		m.Inventory = h.Inventory
+		return m, save(ctx, tx, m)
+	}
+	firm, err := firmMACs(ctx, tx, m)
+	if err != nil {
+		return m, err
+	}
+	m.learn(id, firm...)
+	if err := save(ctx, tx, m); err != nil {
+		return m, err
+	}
+	if err := absorb(ctx, tx, m, id); err != nil {
+		return m, err
+	}
+	m.Inventory = h.Inventory
+	return m, f.saveInventory(ctx, tx, m, h.Inventory)
+}
+
+// elsewhere takes the addresses out of id that machines above a sighting have, m excepted, and returns the names of those
+// machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial number a
+// machine above a sighting has is named too: perhaps its network card was changed.
+func elsewhere(ctx context.Context, tx *sql.Tx, m Machine, id *job.Identity) (names []string, err error) {
+	found, err := queryMachines(ctx, tx, `WHERE rank > 0 AND id <> ?1 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?2))) OR ?3 <> '' AND uuid IN (?3, ?4))
+		ORDER BY name LIMIT 256`, m.ID, encode(id.MACs), id.UUID, swapUUID(id.UUID))
+	if err != nil {
+		return nil, err
+	}
+	taken := map[string]bool{}
+	for _, o := range found {
+		shares := tellingSerial(id.Serial) && o.Identity.Serial == id.Serial && sameUUID(o.Identity.UUID, id.UUID)
+		for _, mac := range id.MACs {
+			if o.has(mac) {
+				taken[mac], shares = true, true
+			}
+		}
+		if shares {
+			names = append(names, o.Name)
+		}
+	}
+	var keep []string
+	for i, mac := range id.MACs {
+		if i == 0 || !taken[mac] || m.has(mac) {
+			keep = append(keep, mac)
+		}
+	}
+	id.MACs = keep
+	return names, nil
+}
+
+func place(from string) string {
+	if from == "" {
+		return "a client"
+	}
+	return job.Printable(from)
+}
+
+// few names some of the machines that names lists.
+func few(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return strings.Join(names, ", ")
+}
+
+// unfinished are the jobs among the machine's whose marks its disks have and that may be continued. Only a disk and this
+// file know a mark.
+func unfinished(jobs []Job, disks []job.Disk) (out []job.Unfinished) {
+	for _, j := range jobs {
+		for _, d := range disks {
+			if j.continues() && d.Unfinished == j.Spec.ID {
+				out = append(out, job.Unfinished{Job: j.Spec.ID, Image: j.Spec.Image.Ref})
+				break
+			}
+		}
+	}
+	return out
+}
+
 // newHome makes a one-time token for a job. Each hello of the job gets its own, because only their hashes are kept; the
-// first that is used voids them all.
-func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, id string) (string, error) {
+// first that is used voids them all. Those of the boot that carries the job out are never the ones that go.
+func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, j Job, boot string) (string, error) {
 	token := rand.Text() + rand.Text()
-	if _, err := tx.ExecContext(ctx, "INSERT INTO homes (token, job, created) VALUES (?, ?, ?)", hash(token), id, f.o.Now().UnixNano()); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO homes (token, job, boot, created) VALUES (?, ?, ?, ?)", hash(token), j.Spec.ID, boot, f.o.Now().UnixNano()); err != nil {
 		return "", err
 	}
-	_, err := tx.ExecContext(ctx, `DELETE FROM homes WHERE job = ?1 AND token NOT IN
-		(SELECT token FROM homes WHERE job = ?1 ORDER BY created DESC, rowid DESC LIMIT ?2)`, id, maxHomes)
-	return token, err
-}
-
-// Session is one boot that a token belongs to.
-type Session struct {
-	Boot    string
-	Machine string // Machine.ID
-}
-
-// Session returns whose token it is, or ErrToken.
-func (f *Fleet) Session(ctx context.Context, token string) (s Session, err error) {
-	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err = session(ctx, tx, token)
-		return err
-	})
-	return s, err
-}
-
-func session(ctx context.Context, tx *sql.Tx, token string) (s Session, seq uint64, err error) {
-	err = tx.QueryRowContext(ctx, "SELECT boot, machine, seq FROM boots WHERE token = ?", hash(token)).Scan(&s.Boot, &s.Machine, &seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Session{}, 0, ErrToken
-	}
-	return s, seq, err
-}
-
-// Choose makes a job of what a person chose at the screen of the token's boot. The same choice made twice by one boot
-// is one job. It returns the job and the one-time token of what will be installed.
-func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home string, err error) {
-	if err := o.validate(); err != nil {
-		return j, "", err
-	}
-	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err := session(ctx, tx, token)
+	const newest = "token NOT IN (SELECT token FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 ORDER BY created DESC, rowid DESC LIMIT ?4)"
+	for _, own := range []bool{true, false} {
+		_, err := tx.ExecContext(ctx, "DELETE FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 AND "+newest, j.Spec.ID, j.carrier(), own, maxHomes)
 		if err != nil {
-			return err
+			return "", err
 		}
-		m, err := byKey(ctx, tx, s.Machine)
-		if err != nil {
-			return err
-		}
-		j, err = f.order(ctx, tx, &m, o, Screen, s.Boot)
-		if errors.Is(err, ErrBusy) && j.Boot == s.Boot && j.Spec.Image.Ref == o.Image.Ref && j.Spec.Disk == o.Disk && j.Spec.Erase == o.Erase {
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-		home, err = f.newHome(ctx, tx, j.Spec.ID)
-		return err
-	})
-	if err != nil {
-		return Job{}, "", err
 	}
-	f.grown()
-	return j, home, nil
+	return token, nil
 }
 
 // Home takes the report of an installed system that is up, once per job: its token, and every other one of that job, is
@@ -148,7 +187,7 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Machine, err error) {
 	r = job.HomeReport{Hostname: job.Printable(r.Hostname), MachineID: job.Printable(r.MachineID), Kernel: job.Printable(r.Kernel), Root: job.Sentence(r.Root)}
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		jobs, err := queryJobs(ctx, tx, "SELECT data FROM jobs WHERE id = (SELECT job FROM homes WHERE token = ?)", hash(token))
+		jobs, err := queryJobs(ctx, tx, "WHERE id = (SELECT job FROM homes WHERE token = ?)", hash(token))
 		if err != nil {
 			return err
 		}
@@ -166,12 +205,12 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 				return err
 			}
 		}
-		if m, err = byKey(ctx, tx, j.Machine); err != nil {
+		if m, err = byID(ctx, tx, j.Machine); err != nil {
 			return err
 		}
 		m.Deployed = &Deployment{Job: j.Spec.ID, Image: j.Spec.Image.Ref, Time: now, Report: r}
 		m.LastSeen = now
-		if err := f.save(ctx, tx, m, true); err != nil {
+		if err := save(ctx, tx, m); err != nil {
 			return err
 		}
 		return f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is up as %s, kernel %s: deployed", j.Spec.Image.Ref, r.Hostname, r.Kernel))

@@ -5,39 +5,29 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/netboot"
 )
 
-// Boot implements netboot.Booter: a machine with a live job gets the agent, one with an installed system its disk, and
-// any other what the policy says. A machine that was never seen is remembered.
+// Boot implements netboot.Booter: a machine with an operator's live job gets the agent, one with an installed system its
+// disk, and any other what the policy says. A machine that was never seen is remembered where there is room; the answer
+// does not depend on it.
 func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, error) {
 	id := job.Identity{UUID: m.UUID, MACs: []string{m.MAC.String()}}.Bounded()
 	if len(id.MACs) == 0 {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w MAC address %q", ErrInvalid, m.MAC.String())
 	}
-	var jobs []Job
-	err := f.change(ctx, func(tx *sql.Tx) error {
-		known, err := f.recognise(ctx, tx, id)
-		if errors.Is(err, ErrUnknown) {
-			known, err = f.introduce(ctx, tx, id)
+	jobs, err := f.sight(ctx, id, true, func(known *Machine, jobs []Job) {
+		known.Refused = nil
+		if j := installed(jobs); j != nil && ordered(jobs) == nil && (known.Handed == nil || known.Handed.Job != j.Spec.ID) {
+			known.Handed = &Handing{Job: j.Spec.ID, Time: f.o.Now().UTC()}
 		}
-		if err != nil {
-			return err
-		}
-		// The UUID that firmware sends may be in another byte order than the agent's, which is the better one.
-		known.learn(job.Identity{MACs: id.MACs})
-		if known.Identity.UUID == "" {
-			known.Identity.UUID = id.UUID
-		}
-		known.LastSeen = f.o.Now().UTC()
-		if err := f.save(ctx, tx, known, false); err != nil {
-			return err
-		}
-		jobs, err = jobsOf(ctx, tx, known.ID)
-		return err
 	})
+	if errors.Is(err, ErrFull) || errors.Is(err, ErrDiskFull) {
+		jobs, err = f.sight(ctx, id, false, nil)
+	}
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
 	}
@@ -50,33 +40,133 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	}, nil
 }
 
-// volume is the partition that the last job which ended well made, "" where there is none.
-func volume(jobs []Job) string {
-	for _, j := range jobs {
-		if j.State == job.Done && j.Spec.Started != "" {
-			return job.ESPLabel(j.Spec.ID)
+// sight finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing is
+// written, and a machine that is not known has no jobs.
+func (f *Fleet) sight(ctx context.Context, id job.Identity, remember bool, note func(*Machine, []Job)) (jobs []Job, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		known, _, err := recognise(ctx, tx, id)
+		if errors.Is(err, ErrUnknown) && remember {
+			known, err = f.introduce(ctx, tx, id, Sighting, netbootSource)
 		}
-	}
-	return ""
+		if errors.Is(err, ErrUnknown) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if jobs, err = jobsOf(ctx, tx, known.ID); err != nil || !remember {
+			return err
+		}
+		// The UUID that firmware sends may be in another byte order than the agent's, which is the better one.
+		if known.Identity.UUID == "" {
+			known.Identity.UUID = id.UUID
+		}
+		if known.Rank != Ordered {
+			known.learn(job.Identity{MACs: id.MACs})
+		}
+		known.LastSeen = f.o.Now().UTC()
+		note(&known, jobs)
+		return save(ctx, tx, known)
+	})
+	return jobs, err
 }
 
-// decide says what a machine with these jobs, the newest first, boots. Of the jobs that are over only the last one
-// that wrote to a disk matters: if it was done there is a system, otherwise there is the ruin of one.
-func decide(unknown Policy, jobs []Job) netboot.Action {
-	if live(jobs) != nil {
-		return netboot.Agent
+// Seen implements netboot.Observer. What a machine is told to boot is known from Boot.
+func (f *Fleet) Seen(netboot.Machine, string) {}
+
+// Refused implements netboot.Observer: the machine is listed with the reason until it boots. What cannot be written down,
+// because the state disk is full, is told by Notices.
+func (f *Fleet) Refused(m netboot.Machine, why string) {
+	id := job.Identity{UUID: m.UUID, MACs: []string{m.MAC.String()}}.Bounded()
+	if len(id.MACs) == 0 {
+		return
 	}
-	for _, j := range jobs {
-		if j.Spec.Started == "" {
+	const patience = 5 * time.Second // the caller serves other machines
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
+	_, err := f.sight(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		delete(f.unwritten, id.MACs[0])
+		return
+	}
+	if len(f.unwritten) >= maxUnwritten {
+		clear(f.unwritten)
+	}
+	f.unwritten[id.MACs[0]] = *r
+}
+
+// maxUnwritten bounds the refusals that could not be written down.
+const maxUnwritten = 64
+
+// Notices are sentences for the head of a list of machines: what could not be written into it within the last hour.
+func (f *Fleet) Notices() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for mac, r := range f.unwritten {
+		if f.o.Now().Sub(r.Time) > time.Hour {
+			delete(f.unwritten, mac)
 			continue
 		}
-		if j.State == job.Done {
-			return netboot.Local
+		out = append(out, fmt.Sprintf("%s asked to boot and got no answer: %s", mac, r.Why))
+	}
+	return out
+}
+
+// wrote is the newest job of origin that wrote to a disk, nil where none did.
+func wrote(jobs []Job, by Origin) *Job {
+	for i, j := range jobs {
+		if j.Origin == by && j.Spec.Started != "" {
+			return &jobs[i]
 		}
-		break
+	}
+	return nil
+}
+
+// installed is the job whose system the machine has for all that is known: the newest that wrote to a disk and was
+// done.
+func installed(jobs []Job) *Job {
+	for i, j := range jobs {
+		if j.State == job.Done && j.Spec.Started != "" {
+			return &jobs[i]
+		}
+	}
+	return nil
+}
+
+// volume is the partition that the machine's system starts from, "" where none is known. A screen's job counts only on
+// a machine that no operator's job left with a system.
+func volume(jobs []Job) string {
+	j := wrote(jobs, Operator)
+	if j == nil || j.State != job.Done {
+		j = installed(jobs)
+	}
+	if j == nil {
+		return ""
+	}
+	return job.ESPLabel(j.Spec.ID)
+}
+
+// decide says what a machine with these jobs, the newest first, boots. Operators' jobs alone decide: a live one starts
+// the agent, and of those that are over the last one that wrote to a disk matters: if it was done there is a system,
+// otherwise there is the ruin of one. A job from a screen changes nothing, because anyone can say that they are at the
+// screen of any machine; what was installed from one is behind the menu, whose default is the disk, also where the policy would
+// start the agent again.
+func decide(unknown Policy, jobs []Job) netboot.Action {
+	if ordered(jobs) != nil {
+		return netboot.Agent
+	}
+	if j := wrote(jobs, Operator); j != nil && j.State == job.Done {
+		return netboot.Local
 	}
 	switch unknown {
 	case StartAgent:
+		if j := installed(jobs); j != nil && j.Origin == Screen {
+			return netboot.Menu
+		}
 		return netboot.Agent
 	case BootLocal:
 		return netboot.Local

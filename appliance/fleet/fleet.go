@@ -1,19 +1,50 @@
 // Package fleet knows the machines, what is to be done with them, and what happened: Open it, give it to netboot as
-// its Booter, and let the API call Hello, Choose, Append and Home for agents and the rest for operators.
+// its Booter and Observer, and let the API call Hello, Choose, Append and Home for agents and the rest for operators.
 //
-// A machine is recognised as Machine describes; a job goes through the states of Job.Apply, and at most one job of a
-// machine is live. State is one SQLite file, with these tables:
+// # Who may give orders
 //
-//	machines  id, name, uuid, named (an operator or an agent has spoken of it), seen, data (Machine as JSON)
-//	macs      mac, machine
-//	jobs      id, machine, state, created, data (Job as JSON)
-//	boots     boot, machine, token (SHA-256), seq (highest event in the journal), created
-//	homes     token (SHA-256), job, created
-//	events    id (ascending), machine, job, boot, seq, progress, received, data (job.Event as JSON)
+// Anyone on the network can say anything of any machine, so that what is said is a claim. A machine has a Rank: a
+// Sighting is a claim and nothing else; a Touched one has had a boot with a token that asked for a job; an Ordered one
+// was named by an operator. Claims make, change and end sightings, never machines of a higher rank: those only learn
+// what is shown of them. What an operator named (an address, a UUID) is firm: it belongs to that one machine, an order
+// goes to the boot that says it, and a foreign UUID beside it changes nothing. A claim that does not fit is shown as a
+// Conflict, and the operator settles it with Delete, Rename or Merge.
+//
+// An operator's job waits for its machine, decides what that boots, and is given again after a power cut. A job that
+// was chosen on a screen belongs to the boot that chose it: no other boot gets it, what the machine boots next stays
+// as it was, and one boot ends without ending another. When the boot that chose has not been heard of for ten minutes
+// the job is shown as interrupted; if it had begun to write, its mark is on the disk, and the next boot that shows the
+// mark (a random job ID that only the disk and this file hold) may Continue it.
+//
+// What a machine boots (see decide): the agent, with an operator's live job; its disk, where an operator's job was the
+// last to write; else what the policy says. A deployed machine whose screen chose an install and died boots as before,
+// its disk first. A machine that was only ever installed from its screen gets the menu, whose default is the disk.
+//
+// While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the first was
+// silent for a minute, so that a stranger who speaks in its name does not end it.
+//
+// # State
+//
+// State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose)
+// remembers in goose_db_version which have run, and user_version has the same number for programs without goose.
+// Version 1 had no goose table: the first migration makes only what is missing, so that such a file is brought over by
+// running all. A file of a newer version is refused. testdata/versions has a file of each version, which all later
+// programs must open.
+//
+//	machines     id, name, uuid, firm (its UUID), rank, source, seen, data (Machine as JSON)
+//	macs         mac, machine, firm; a firm one has one machine
+//	inventories  machine, updated, size, data (job.Inventory as JSON)
+//	jobs         id, machine, origin, state, created, data (Job as JSON)
+//	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac
+//	homes        token (SHA-256), job, boot, created
+//	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
+//
+// What strangers can make it keep is bounded, see bounds.go. While the file system has less than Options.Spare left,
+// strangers add nothing.
 //
 // Durability: the file is in WAL mode with synchronous=FULL, so a call that changes something and returns nil has
-// been flushed to the disk, and survives a power cut; one that returns an error has changed nothing. Boot is the
-// exception that promises nothing: a machine that is only sighted may be forgotten.
+// been flushed to the disk, and survives a power cut; one that returns an error has changed nothing. Boot, Seen and
+// Refused are the exceptions that promise nothing: a machine that is only sighted may be forgotten.
 //
 // All methods may be called from several goroutines; they are carried out one after the other.
 package fleet
@@ -29,7 +60,9 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the "sqlite" driver
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite" // also the "sqlite" driver
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Errors that callers branch on.
@@ -39,6 +72,8 @@ var (
 	ErrBusy      = errors.New("machine has a live job")
 	ErrToken     = errors.New("token is not valid")
 	ErrInvalid   = errors.New("not valid")
+	ErrFull      = errors.New("no room for another stranger")
+	ErrDiskFull  = errors.New("the state disk is full")
 )
 
 // Policy is what a machine boots for which nothing is to be done and nothing was installed.
@@ -59,42 +94,31 @@ type Options struct {
 	Initrds  []string         // nil means "/boot/initramfs" and "/boot/site.cpio"
 	Args     []string         // further arguments of the agent's kernel
 	Now      func() time.Time // nil means time.Now
+
+	// Spare is how many bytes must stay free on the file's file system while strangers are remembered; zero means 16 MiB.
+	Spare int64
 }
 
 // Fleet is the state of all machines.
 type Fleet struct {
-	db *sql.DB
-	o  Options
+	db   *sql.DB
+	file string
+	o    Options
+	max  totals
+
+	stored int64 // bytes of inventories and events since bounds were enforced; within change
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when the journal grows
+
+	unwritten map[string]Refusal // by address; see Refused
 }
 
-// The journal's and the tables' bounds.
 const (
-	maxMachines    = 20000
-	maxSighted     = 1024 // machines that were only seen asking to boot
-	maxBoots       = 16   // boots of one machine whose tokens and numbers are kept
-	maxHomes       = 16   // one-time tokens of one job
-	maxJobs        = 100  // jobs of one machine
-	maxEventsKept  = 20000
-	schemaVersion  = 1
 	busyMillis     = 5000
 	defaultPattern = "node-{mac}"
+	defaultSpare   = 16 << 20
 )
-
-const schema = `
-CREATE TABLE machines (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL, named INTEGER NOT NULL, seen INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
-CREATE INDEX machines_uuid ON machines (uuid);
-CREATE TABLE macs (mac TEXT NOT NULL, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, PRIMARY KEY (mac, machine)) STRICT;
-CREATE TABLE jobs (id TEXT PRIMARY KEY, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, state TEXT NOT NULL, created INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
-CREATE INDEX jobs_machine ON jobs (machine);
-CREATE UNIQUE INDEX jobs_live ON jobs (machine) WHERE state IN ('pending', 'started');
-CREATE TABLE boots (boot TEXT PRIMARY KEY, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, token TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, created INTEGER NOT NULL) STRICT;
-CREATE TABLE homes (token TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, created INTEGER NOT NULL) STRICT;
-CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, job TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, progress INTEGER NOT NULL, received INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
-CREATE INDEX events_machine ON events (machine, id);
-`
 
 // Open opens the state in file, or makes it.
 func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
@@ -113,6 +137,9 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Spare == 0 {
+		o.Spare = defaultSpare
+	}
 	// SQLite gives the files that it makes beside this one the same mode.
 	made, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -128,7 +155,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	}
 	// One connection: SQLite has one writer anyway, and what waits does so here and not in busy_timeout.
 	db.SetMaxOpenConns(1)
-	f := &Fleet{db: db, o: o, changed: make(chan struct{})}
+	f := &Fleet{db: db, file: file, o: o, max: defaultTotals(), changed: make(chan struct{}), unwritten: map[string]Refusal{}}
 	if err := f.migrate(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening %s: %w", file, err)
@@ -139,36 +166,26 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 // Close waits for calls under way and closes the file.
 func (f *Fleet) Close() error { return f.db.Close() }
 
-func (f *Fleet) migrate(ctx context.Context) error {
-	return f.change(ctx, func(tx *sql.Tx) error {
-		var have int
-		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
-			return err
-		}
-		switch {
-		case have > schemaVersion:
-			return fmt.Errorf("it has version %d, and this program knows up to %d: use the program that wrote it", have, schemaVersion)
-		case have == 0:
-			if _, err := tx.ExecContext(ctx, schema); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
-		return err
-	})
-}
-
 // change runs do in a transaction that is on the disk when it returns nil.
 func (f *Fleet) change(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := f.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return diskFull(err)
 	}
 	defer tx.Rollback()
 	if err := do(tx); err != nil {
-		return err
+		return diskFull(err)
 	}
-	return tx.Commit()
+	return diskFull(tx.Commit())
+}
+
+// diskFull adds ErrDiskFull to what SQLite says where no byte more can be written.
+func diskFull(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return err
 }
 
 func encode(v any) string {
@@ -180,7 +197,7 @@ func encode(v any) string {
 	return string(b)
 }
 
-// grown wakes everybody who waits for the journal.
+// grown wakes all who wait for the journal.
 func (f *Fleet) grown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

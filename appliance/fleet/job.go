@@ -14,7 +14,9 @@ type Job struct {
 	Spec     job.Spec      `json:"spec"` // without Sources and Home, which each hello gets fresh
 	Machine  string        `json:"machine"`
 	Origin   Origin        `json:"origin"`
-	Boot     string        `json:"boot,omitempty"` // the boot whose screen asked for it
+	Boot     string        `json:"boot,omitempty"`    // the boot whose screen asked for it; no other may carry it out
+	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that began it last
+	Begun    bool          `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
 	State    job.State     `json:"state"`
 	Phase    job.Phase     `json:"phase,omitempty"`
 	Message  string        `json:"message,omitempty"` // the last error, or what ended it
@@ -39,6 +41,19 @@ var (
 
 	errUnknownState = errors.New("unknown job state")
 )
+
+// carrier is the boot that carries the job out, "" where none does yet.
+func (j Job) carrier() string {
+	if j.Origin == Screen {
+		return j.Boot
+	}
+	return j.Carrier
+}
+
+// continues says whether another boot may take the job up, by a key press and with the mark that it left on a disk.
+func (j Job) continues() bool {
+	return j.Origin == Screen && j.Spec.Kind == job.Install && (j.Begun || j.Spec.Started != "") && j.State != job.Done && j.State != job.Cancelled
+}
 
 // Live says whether the job still wants its machine.
 func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Started }
@@ -117,6 +132,12 @@ func (j Job) Cancel(now time.Time) (Job, error) {
 	}
 	j.State, j.Changed, j.Message = job.Cancelled, now, "taken back by the operator"
 	return j, nil
+}
+
+// interrupt ends a live job whose boot has ended.
+func (j Job) interrupt(now time.Time) Job {
+	j.Changed = now
+	return j.fail("interrupted: the boot that chose it ended before it was done")
 }
 
 // ValidArg says whether s may be a kernel argument of an installed system. What a boot loader's configuration could

@@ -10,7 +10,7 @@ import (
 
 func TestApply(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	pending := Job{State: job.Pending}
+	pending := Job{Origin: Operator, State: job.Pending}
 	started := Job{State: job.Started, Spec: job.Spec{Started: "S1"}}
 	for _, c := range []struct {
 		name  string
@@ -55,7 +55,8 @@ func TestCancel(t *testing.T) {
 }
 
 func TestDecide(t *testing.T) {
-	wrote := func(s job.State) Job { return Job{State: s, Spec: job.Spec{Started: "S1"}} }
+	wrote := func(s job.State) Job { return Job{Origin: Operator, State: s, Spec: job.Spec{Started: "S1"}} }
+	screen := func(s job.State) Job { return Job{Origin: Screen, State: s, Spec: job.Spec{Started: "S1"}} }
 	for _, c := range []struct {
 		name   string
 		policy Policy
@@ -65,13 +66,20 @@ func TestDecide(t *testing.T) {
 		{"unknown, menu", OfferMenu, nil, "menu"},
 		{"unknown, agent", StartAgent, nil, "agent"},
 		{"unknown, local", BootLocal, nil, "local"},
-		{"pending", BootLocal, []Job{{State: job.Pending}}, "agent"},
+		{"pending", BootLocal, []Job{{Origin: Operator, State: job.Pending}}, "agent"},
 		{"started", BootLocal, []Job{wrote(job.Started)}, "agent"},
 		{"done", StartAgent, []Job{wrote(job.Done)}, "local"},
-		{"done before, now refused untouched", StartAgent, []Job{{State: job.Failed}, wrote(job.Done)}, "local"},
+		{"done before, now refused untouched", StartAgent, []Job{{Origin: Operator, State: job.Failed}, wrote(job.Done)}, "local"},
 		{"done before, then ruined", OfferMenu, []Job{wrote(job.Failed), wrote(job.Done)}, "menu"},
 		{"cancelled half way", OfferMenu, []Job{wrote(job.Cancelled)}, "menu"},
-		{"done before, new one pending", OfferMenu, []Job{{State: job.Pending}, wrote(job.Done)}, "agent"},
+		{"chosen at a screen", BootLocal, []Job{screen(job.Pending)}, "local"},
+		{"chosen at a screen and begun", OfferMenu, []Job{screen(job.Started)}, "menu"},
+		{"begun at a screen, deployed before", OfferMenu, []Job{screen(job.Started), wrote(job.Done)}, "local"},
+		{"failed at a screen, deployed before", OfferMenu, []Job{screen(job.Failed), wrote(job.Done)}, "local"},
+		{"done at a screen", OfferMenu, []Job{screen(job.Done)}, "menu"},
+		{"done at a screen, where the agent starts", StartAgent, []Job{screen(job.Done)}, "menu"},
+		{"begun at a screen, ordered", OfferMenu, []Job{screen(job.Started), {Origin: Operator, State: job.Pending}}, "agent"},
+		{"done before, new one pending", OfferMenu, []Job{{Origin: Operator, State: job.Pending}, wrote(job.Done)}, "agent"},
 	} {
 		got := []string{"menu", "local", "agent"}[decide(c.policy, c.jobs)]
 		if got != c.want {

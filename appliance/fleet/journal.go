@@ -28,7 +28,7 @@ func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job
 	}
 	before := uint64(0)
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, seq, err := session(ctx, tx, token)
+		s, seq, err := f.session(ctx, tx, token)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job
 				return err
 			}
 		}
-		ack.Cancelled, err = cancelled(ctx, tx, s.Machine, e)
+		ack.Cancelled, err = cancelled(ctx, tx, s, e)
 		return err
 	})
 	if err != nil {
@@ -63,8 +63,9 @@ func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job
 	return ack, nil
 }
 
-// cancelled says whether the agent must stop: a job that e speaks of is not live any more, and e does not say so itself.
-func cancelled(ctx context.Context, tx *sql.Tx, machine string, e job.Events) (bool, error) {
+// cancelled says whether the agent must stop: a job that e speaks of is not live any more or another boot's, and e does
+// not say so itself.
+func cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, error) {
 	id, ended := "", false
 	for _, ev := range e.Events {
 		if ev.Job != "" {
@@ -74,8 +75,8 @@ func cancelled(ctx context.Context, tx *sql.Tx, machine string, e job.Events) (b
 	if id == "" || ended {
 		return false, nil
 	}
-	jobs, err := queryJobs(ctx, tx, "SELECT data FROM jobs WHERE id = ? AND machine = ?", id, machine)
-	return err == nil && (len(jobs) == 0 || !jobs[0].Live() && jobs[0].State != job.Done), err
+	jobs, err := queryJobs(ctx, tx, "WHERE id = ? AND machine = ?", id, s.Machine)
+	return err == nil && (len(jobs) == 0 || jobs[0].foreign(s.Boot) || !jobs[0].Live() && jobs[0].State != job.Done), err
 }
 
 // take puts one event into the journal and applies it to its job.
@@ -86,14 +87,26 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 	if ev.Job == "" {
 		return nil
 	}
-	jobs, err := queryJobs(ctx, tx, "SELECT data FROM jobs WHERE id = ? AND machine = ?", ev.Job, s.Machine)
+	jobs, err := queryJobs(ctx, tx, "WHERE id = ? AND machine = ?", ev.Job, s.Machine)
 	if err != nil {
 		return err
 	}
-	if len(jobs) == 0 {
+	if len(jobs) == 0 || jobs[0].foreign(s.Boot) {
 		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: "the machine speaks of a job that is not its own"})
 	}
+	if err := f.carries(ctx, tx, jobs[0], s.Boot); err != nil {
+		return err
+	}
 	j, refused := jobs[0].Apply(ev, f.o.Now().UTC())
+	if j.Origin == Operator && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
+		j.Carrier = s.Boot
+		// The machine that the operator named has booted from this address: so it does after a power cut.
+		_, err := tx.ExecContext(ctx, `UPDATE macs SET firm = 1 WHERE machine = ?1 AND mac = (SELECT mac FROM boots WHERE boot = ?2)
+			AND NOT EXISTS (SELECT 1 FROM macs AS other WHERE other.mac = macs.mac AND other.firm = 1)`, s.Machine, s.Boot)
+		if err != nil {
+			return err
+		}
+	}
 	if err := saveJob(ctx, tx, j); err != nil {
 		return err
 	}
@@ -103,11 +116,32 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 	return nil
 }
 
+// foreign says whether boot has nothing to say of the job.
+func (j Job) foreign(boot string) bool { return j.Origin == Screen && j.Boot != boot }
+
+// carries fails where another boot than boot carries the job out and was heard of within the last minute. The agent
+// repeats its reports until they are taken, so that after a power cut they wait for the rest of that minute.
+func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) error {
+	if !j.Live() || j.carrier() == "" || j.carrier() == boot {
+		return nil
+	}
+	heard, err := heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
+	if err == nil && heard {
+		err = fmt.Errorf("%w: another boot of it, heard of within the last %s, carries the job out", ErrBusy, carrying)
+	}
+	return err
+}
+
 // tame makes an event fit for the journal: printable, and with a time that can be written down.
 func (f *Fleet) tame(ev job.Event) job.Event {
 	ev.Job, ev.Phase, ev.Level, ev.State = job.Printable(ev.Job), job.Phase(job.Printable(string(ev.Phase))), job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
 	ev.Message, ev.Disk = job.Sentence(ev.Message), job.Sentence(ev.Disk)
 	ev.Time = ev.Time.UTC()
+	if ev.Progress != nil && ev.Progress.Ways != nil {
+		p, w := *ev.Progress, *ev.Progress.Ways
+		w.Now, w.Why = job.Printable(w.Now), job.Sentence(w.Why)
+		p.Ways, ev.Progress = &w, &p
+	}
 	if ev.Time.Year() < 1970 || ev.Time.Year() > 9000 {
 		ev.Time = f.o.Now().UTC()
 	}
@@ -128,18 +162,21 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 			return err
 		}
 	}
-	res, err := tx.ExecContext(ctx, "INSERT INTO events (machine, job, boot, seq, progress, received, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), encode(ev))
+	data := encode(ev)
+	res, err := tx.ExecContext(ctx, "INSERT INTO events (machine, job, boot, seq, progress, received, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), len(data), data)
 	if err != nil {
 		return err
 	}
 	// Looking for what is too old costs a scan, so it is done now and then.
-	if id, err := res.LastInsertId(); err != nil || id%256 != 0 {
+	if id, err := res.LastInsertId(); err != nil {
 		return err
+	} else if id%16 == 0 {
+		if err := trimJournal(ctx, tx, machine); err != nil {
+			return err
+		}
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM events WHERE machine = ?1 AND id <= (SELECT id FROM events WHERE machine = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-		machine, maxEventsKept)
-	return err
+	return f.weigh(ctx, tx, len(data))
 }
 
 // Log returns up to limit entries of the machine that key names, with numbers above after, in order. Where there is

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,10 +14,56 @@ type Machine struct {
 	ID        string        `json:"id"`   // random UUID, the appliance's own
 	Name      string        `json:"name"` // unique; the hostname of what is installed unless the job says another
 	Identity  job.Identity  `json:"identity"`
-	Inventory job.Inventory `json:"inventory"`
+	Inventory job.Inventory `json:"-"` // kept apart; Show and Hello fill it in, List does not
 	FirstSeen time.Time     `json:"firstSeen"`
-	LastSeen  time.Time     `json:"lastSeen"`           // zero for a machine that only an operator has named
-	Deployed  *Deployment   `json:"deployed,omitempty"` // what runs on it, once that has phoned home
+	LastSeen  time.Time     `json:"lastSeen"`            // zero for a machine that only an operator has named
+	Deployed  *Deployment   `json:"deployed,omitempty"`  // what runs on it, once that has phoned home
+	Handed    *Handing      `json:"handed,omitempty"`    // when it was first left to its disk after an install
+	Refused   *Refusal      `json:"refused,omitempty"`   // why its last request to boot got no answer
+	Conflicts []Conflict    `json:"conflicts,omitempty"` // what was said of it that does not fit, the newest last
+
+	Rank   Rank   `json:"-"`
+	source string // quota.Key of the address that introduced it, or netbootSource
+	firm   bool   // the operator named its UUID
+}
+
+// Rank says how much of what is known about a machine was only claimed. Claims change sightings alone.
+type Rank int
+
+// The ranks, lowest first. The lowest is forgotten first.
+const (
+	Sighting Rank = iota // a stranger said so
+	Touched              // a boot with a token asked for a job
+	Ordered              // an operator named it
+)
+
+// Handing is the moment at which a machine was left to the disk that a job had installed.
+type Handing struct {
+	Job  string    `json:"job"`
+	Time time.Time `json:"time"`
+}
+
+// Refusal is why a machine that asked to boot got nothing.
+type Refusal struct {
+	Time time.Time `json:"time"`
+	Why  string    `json:"why"`
+}
+
+// Conflict is a claim that was not believed.
+type Conflict struct {
+	Time time.Time `json:"time"`
+	What string    `json:"what"`
+}
+
+// maxConflicts is how many conflicts of one machine are kept.
+const maxConflicts = 4
+
+// conflict notes a claim that was not believed; the same words are noted once, with their newest time.
+func (m *Machine) conflict(now time.Time, what string) {
+	what = job.Sentence(what)
+	kept := slices.DeleteFunc(slices.Clone(m.Conflicts), func(c Conflict) bool { return c.What == what })
+	kept = append(kept, Conflict{now, what})
+	m.Conflicts = kept[max(0, len(kept)-maxConflicts):]
 }
 
 // Deployment is an installed system that is up.
@@ -27,7 +74,7 @@ type Deployment struct {
 	Report job.HomeReport `json:"report"`
 }
 
-// is says whether the machine that calls itself id is m. A common MAC address is the proof, unless both have a UUID
+// is says whether the machine that calls itself id is m, which no operator named. A common MAC address is the proof, unless both have a UUID
 // and the two differ: a docking station carries its address from machine to machine. An equal UUID alone is none,
 // because cloned virtual machines share it; it counts with an equal serial number, or where an operator named the
 // machine by UUID and no address is known.
@@ -56,18 +103,20 @@ func (m Machine) has(mac string) bool {
 	return false
 }
 
-// learn takes over what a machine says of itself. What it does not say is kept.
-func (m *Machine) learn(id job.Identity) {
+// learn takes over what a machine says of itself. What it does not say is kept. first are addresses that stay in front.
+func (m *Machine) learn(id job.Identity, first ...string) {
 	for _, s := range []struct{ have, said *string }{
-		{&m.Identity.UUID, &id.UUID}, {&m.Identity.Serial, &id.Serial},
-		{&m.Identity.Vendor, &id.Vendor}, {&m.Identity.Product, &id.Product},
+		{&m.Identity.Serial, &id.Serial}, {&m.Identity.Vendor, &id.Vendor}, {&m.Identity.Product, &id.Product},
 	} {
 		if *s.said != "" {
 			*s.have = *s.said
 		}
 	}
-	macs := append(append([]string(nil), id.MACs...), m.Identity.MACs...)
-	m.Identity.MACs = job.Identity{MACs: macs}.Bounded().MACs
+	if id.UUID != "" && !m.firm {
+		m.Identity.UUID = id.UUID
+	}
+	macs := job.Identity{MACs: slices.Concat(first, id.MACs, m.Identity.MACs)}.Bounded().MACs
+	m.Identity.MACs = macs[:min(len(macs), maxMACs)]
 }
 
 // sameUUID compares in both byte orders: SMBIOS before 2.6 left the order of the first three fields open, and DHCP

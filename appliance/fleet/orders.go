@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -20,6 +19,7 @@ type Order struct {
 	Erase    string   // serial or path of the one disk whose content may be destroyed
 	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
 	Args     []string // kernel arguments of the installed system
+	Replace  bool     // an operator's order: take back what waits or runs on the machine, in the same step
 }
 
 func (o Order) validate() error {
@@ -56,25 +56,22 @@ func (o Order) validate() error {
 	return errors.Join(errs...)
 }
 
-// Install gives the machine that key names (see Show) a job. A MAC address or UUID that was never seen makes the
-// machine. ErrBusy means that it has a live job already.
+// Install gives the machine that key names a job, and makes key firm: the order goes to the boot that says this
+// address or UUID, whatever else is said beside it. One that was never seen makes the machine. ErrBusy means that the
+// machine has a live job already.
 func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
 	if err := o.validate(); err != nil {
 		return m, j, err
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		m, err = byKey(ctx, tx, key)
-		if errors.Is(err, ErrUnknown) {
-			id := job.Identity{UUID: job.NormalUUID(key)}
-			if mac, ok := job.NormalMAC(key); ok {
-				id.MACs = []string{mac}
-			}
-			if id.UUID == "" && len(id.MACs) == 0 {
-				return err
-			}
-			m, err = f.introduce(ctx, tx, id)
+		if m, err = f.named(ctx, tx, key); err != nil {
+			return err
 		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
+			return err
+		}
+		if err := f.makeWay(ctx, tx, m, jobs, o.Replace); err != nil {
 			return err
 		}
 		j, err = f.order(ctx, tx, &m, o, Operator, "")
@@ -86,21 +83,48 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 	return m, j, err
 }
 
-// order makes a job for m in tx.
-func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by Origin, boot string) (Job, error) {
-	jobs, err := jobsOf(ctx, tx, m.ID)
-	if err != nil {
-		return Job{}, err
-	}
-	if l := live(jobs); l != nil {
-		return *l, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
-	}
-	if o.Hostname != "" && o.Hostname != m.Name {
-		other, err := byName(ctx, tx, o.Hostname)
-		if err == nil && other.ID != m.ID {
-			return Job{}, fmt.Errorf("%w hostname %q: it is the name of another machine (%s)", ErrInvalid, o.Hostname, strings.Join(other.Identity.MACs, ", "))
+// makeWay ends the live jobs of m for an operator's order. One that is under way ends only where replace says so.
+func (f *Fleet) makeWay(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
+	now := f.o.Now().UTC()
+	for _, l := range jobs {
+		if !l.Live() {
+			continue
 		}
-		if err != nil && !errors.Is(err, ErrUnknown) {
+		over := l.interrupt(now)
+		if l.Origin == Operator && !replace {
+			return fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		}
+		heard, err := heardSince(ctx, tx, l.Boot, now.Add(-silence).UnixNano())
+		if err != nil {
+			return err
+		}
+		if heard && !replace {
+			return fmt.Errorf("%w: %s is being installed with %s from its screen", ErrBusy, m.Name, l.Spec.Image.Ref)
+		}
+		if replace {
+			if over, err = l.Cancel(now); err != nil {
+				return err
+			}
+		}
+		if err := f.end(ctx, tx, over); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end writes down a job that was ended from here, and says so in the journal.
+func (f *Fleet) end(ctx context.Context, tx *sql.Tx, j Job) error {
+	if err := saveJob(ctx, tx, j); err != nil {
+		return err
+	}
+	return f.note(ctx, tx, j, job.Warning, j.Message)
+}
+
+// order makes a job for m in tx, on which none is live that is in its way.
+func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by Origin, boot string) (Job, error) {
+	if o.Hostname != "" && o.Hostname != m.Name {
+		if err := takeName(ctx, tx, o.Hostname, m.ID); err != nil {
 			return Job{}, err
 		}
 		m.Name = o.Hostname
@@ -110,6 +134,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if o.Kind == job.Relay {
 		spec.Kind = job.Relay
 	} else {
+		var err error
 		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
 			return Job{}, err
 		}
@@ -120,31 +145,37 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		Spec:    spec,
 		Machine: m.ID, Origin: by, Boot: boot, State: job.Pending, Created: now, Changed: now,
 	}
-	if err := f.save(ctx, tx, *m, true); err != nil {
+	if err := save(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO jobs (id, machine, state, created, data) VALUES (?, ?, ?, ?, ?)",
-		j.Spec.ID, m.ID, string(j.State), now.UnixNano(), encode(j))
+	_, err := tx.ExecContext(ctx, "INSERT INTO jobs (id, machine, origin, state, created, data) VALUES (?, ?, ?, ?, ?, ?)",
+		j.Spec.ID, m.ID, string(by), string(j.State), now.UnixNano(), encode(j))
 	if err != nil {
 		return Job{}, err
 	}
-	if err := forgetJobs(ctx, tx, m.ID); err != nil {
+	if err := forgetJobs(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
 	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (asked for at the %s)", what,
 		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
 }
 
-// forgetJobs keeps the newest of a machine's jobs, and the last that wrote to a disk, which says what the machine boots:
-// a machine that chooses and fails in turns must not fill the disk, and each of its calls reads all its jobs.
-func forgetJobs(ctx context.Context, tx *sql.Tx, machine string) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1
-		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2)
-		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND data ->> '$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)`, machine, maxJobs)
+// forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote to a
+// disk, which say what the machine boots: a machine that chooses and fails in turns must not fill the disk, and each of
+// its calls reads all its jobs.
+func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
+	keep := maxJobs
+	if m.Rank != Ordered {
+		keep = maxScreenJobs
+	}
+	const last = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin = '%s' AND data ->> '$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)"
+	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started')
+		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2) `+fmt.Sprintf(last, Operator)+fmt.Sprintf(last, Screen), m.ID, keep)
 	return err
 }
 
-// Cancel takes back the live job of the machine that key names. ErrOver means that it has none.
+// Cancel takes back the live job of the machine that key names, an operator's before a screen's. ErrOver means that it
+// has none.
 func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)
@@ -155,25 +186,20 @@ func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
 		if err != nil {
 			return err
 		}
-		l := live(jobs)
+		l := ordered(jobs)
+		if l == nil {
+			l = live(jobs, func(Job) bool { return true })
+		}
 		if l == nil {
 			return fmt.Errorf("%w: %s has none that waits or runs", ErrOver, m.Name)
 		}
 		if j, err = l.Cancel(f.o.Now().UTC()); err != nil {
 			return err
 		}
-		if err := saveJob(ctx, tx, j); err != nil {
-			return err
-		}
-		return f.note(ctx, tx, j, job.Warning, j.Message)
+		return f.end(ctx, tx, j)
 	})
 	if err == nil {
 		f.grown()
 	}
 	return j, err
-}
-
-func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
-	_, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State), encode(j), j.Spec.ID)
-	return err
 }

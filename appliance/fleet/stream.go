@@ -19,24 +19,29 @@ type StreamAsker struct {
 // live job: it has no business to ask.
 func (f *Fleet) Streaming(ctx context.Context, token string) (a StreamAsker, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err := session(ctx, tx, token)
+		s, _, err := f.session(ctx, tx, token)
 		if err != nil {
 			return err
 		}
-		if a.Machine, err = byKey(ctx, tx, s.Machine); err != nil {
+		if a.Machine, err = byID(ctx, tx, s.Machine); err != nil {
 			return err
 		}
 		jobs, err := jobsOf(ctx, tx, s.Machine)
 		if err != nil {
 			return err
 		}
-		own := live(jobs)
+		own := chosenBy(jobs, s.Boot)
+		if own == nil {
+			own = ordered(jobs)
+		}
 		if own == nil {
 			return fmt.Errorf("%w: %s has no live job", ErrOver, a.Machine.Name)
 		}
 		a.Relay = own.Spec.Kind == job.Relay
 		return tx.QueryRowContext(ctx, `SELECT count(*) FROM jobs WHERE state IN ('pending', 'started')
-			AND data ->> '$.spec.kind' = ? AND data ->> '$.spec.image.document' = ?`, string(job.Install), own.Spec.Image.Document).Scan(&a.Same)
+			AND data ->> '$.spec.kind' = ? AND data ->> '$.spec.image.document' = ?
+			AND (origin = 'operator' OR EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?))`,
+			string(job.Install), own.Spec.Image.Document, f.o.Now().Add(-silence).UnixNano()).Scan(&a.Same)
 	})
 	if err != nil {
 		return StreamAsker{}, fmt.Errorf("looking up who asks for a stream: %w", err)

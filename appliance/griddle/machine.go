@@ -15,11 +15,12 @@ import (
 func machineCommand(e *env) *cobra.Command {
 	c := group("machine", "See machines and install them",
 		"See the machines that the appliance knows, install images onto them, and watch.\n\n"+
-			"A machine is named by its name, a MAC address or its UUID.")
+			"A machine is named by its name, a MAC address or its UUID. Machines that no operator named are what strangers on the\n"+
+			"network say: `list` marks them with a *, and the server forgets the oldest of them when there are too many.")
 	m := &machines{e: e, remote: remoteFlags(e, c)}
 	c.PersistentFlags().StringVarP(&m.output, "output", "o", "table", "table or json")
 	c.PersistentPreRunE = m.check
-	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand())
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
 
@@ -59,11 +60,10 @@ func (m *machines) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			got, err := client.Machines(c.Context())
-			if err != nil {
-				return explainRemote(err)
+			if m.output == "json" {
+				return m.listJSON(c.Context(), client)
 			}
-			return m.print(got.Machines, func() { tableOf(m.e.stdout, got.Machines) })
+			return m.listTable(c.Context(), client)
 		},
 	}
 }
@@ -94,6 +94,7 @@ func (m *machines) installCommand() *cobra.Command {
 		Short: "Install an image at the machine's next boot, with no key pressed",
 		Long: "Install an image onto a machine at its next boot from the network, with no key pressed.\n\n" +
 			"A MAC address or UUID that was never seen is fine: the job waits for that machine.\n" +
+			"The order goes to the machine that says the address, UUID or name that you give, whatever UUID it says beside it.\n" +
 			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path). largest and\n" +
 			"smallest never take what people plug in: SD cards, USB sticks, disks in a box. A disk that is not blank is left\n" +
 			"alone, and the job fails with the list of what would be lost, unless --erase names that disk. Blank means that\n" +
@@ -130,6 +131,7 @@ func (m *machines) installCommand() *cobra.Command {
 	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be destroyed")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
 	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; may be given again")
+	c.Flags().BoolVar(&in.Replace, "replace", false, "take back the job that waits or runs on the machine, in the same step")
 	return c
 }
 

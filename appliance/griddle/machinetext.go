@@ -12,10 +12,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// tableOf writes one line for each machine. What machines say of themselves is made printable.
-func tableOf(w io.Writer, all []api.Machine) {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSTATUS\tMAC\tHARDWARE\tIMAGE\tLAST SEEN")
+// rowsOf writes one line for each machine to the table t. What machines say of themselves is made printable.
+func rowsOf(t io.Writer, all []api.Machine) {
 	for _, m := range all {
 		image := "-"
 		switch {
@@ -24,14 +22,27 @@ func tableOf(w io.Writer, all []api.Machine) {
 		case m.Deployed != nil:
 			image = m.Deployed.Image
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, status(m), first(m.Identity.MACs), or(hardware(m), "-"), image, seen(m.LastSeen))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, status(m), first(m.Identity.MACs), or(hardware(m), "-"), image, seen(m.LastSeen)+claimed(m))
 	}
-	t.Flush()
+}
+
+// claimed marks a machine that no operator named.
+func claimed(m api.Machine) string {
+	if m.Claimed {
+		return " *"
+	}
+	return ""
 }
 
 // status is the machine's, with how far an install is.
 func status(m api.Machine) string {
+	if m.Refused != nil && m.Status == "refused" {
+		return "refused: " + job.Sentence(m.Refused.Why)
+	}
 	if m.Job == nil || m.Status != "installing" {
+		if n := len(m.Conflicts); n > 0 {
+			return m.Status + ", conflicts (see show)"
+		}
 		return m.Status
 	}
 	if p := m.Job.Progress; p != nil && p.Total > 0 {
@@ -74,24 +85,28 @@ func pageOf(w io.Writer, m api.Machine) {
 		}
 	}
 	line("name", m.Name)
-	line("status", status(m))
+	line("status", m.Status)
+	for _, l := range m.LookAt {
+		line("", "  "+job.Sentence(l))
+	}
+	if m.Claimed {
+		line("claimed", "no operator named this machine; all of this is what it said, or a stranger in its name")
+	}
+	if r := m.Refused; r != nil {
+		line("refused", fmt.Sprintf("it asked to boot %s and got no answer: %s", seen(r.Time), job.Sentence(r.Why)))
+	}
+	for _, c := range m.Conflicts {
+		line("conflict", fmt.Sprintf("%s  %s", seen(c.Time), job.Sentence(c.What)))
+	}
+	if len(m.Conflicts) > 0 {
+		line("", "  To settle it: `griddle machine merge` where two are one machine, `griddle machine delete` for what is false.")
+	}
 	line("uuid", m.Identity.UUID)
 	line("serial", job.Printable(m.Identity.Serial))
 	line("hardware", hardware(m))
 	line("addresses", strings.Join(m.Identity.MACs, ", "))
-	line("processor", job.Printable(m.Inventory.CPU))
-	if m.Inventory.Memory > 0 {
-		line("memory", job.Bytes(m.Inventory.Memory))
-	}
-	line("firmware", job.Printable(m.Inventory.Firmware))
-	for _, d := range m.Inventory.Disks {
-		line("disk", d.String())
-		for _, h := range d.Holds() {
-			line("", "  "+h)
-		}
-		if d.Blank() {
-			line("", "  blank")
-		}
+	if v := m.Inventory; v != nil {
+		inventoryLines(line, v)
 	}
 	line("last seen", seen(m.LastSeen))
 	if d := m.Deployed; d != nil {
@@ -101,6 +116,26 @@ func pageOf(w io.Writer, m api.Machine) {
 		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State, or(job.Sentence(j.Message), "-")))
 	}
 	t.Flush()
+}
+
+func inventoryLines(line func(name, value string), v *job.Inventory) {
+	line("processor", job.Printable(v.CPU))
+	if v.Memory > 0 {
+		line("memory", job.Bytes(v.Memory))
+	}
+	line("firmware", job.Printable(v.Firmware))
+	for _, d := range v.Disks {
+		line("disk", d.String())
+		for _, h := range d.Holds() {
+			line("", "  "+h)
+		}
+		if d.Blank() {
+			line("", "  blank")
+		}
+	}
+	if v.Cut {
+		line("", "  There is more than is kept here; the machine's own screen shows all of it.")
+	}
 }
 
 // logLine is a journal entry as one line: time, machine's boot or the appliance itself, phase, what happened.

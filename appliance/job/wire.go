@@ -29,6 +29,16 @@ type Welcome struct {
 	Token   string        `json:"token"`
 	Job     *Spec         `json:"job,omitempty"`
 	Images  []ImageChoice `json:"images,omitempty"`
+
+	// Unfinished are the installs that an earlier boot of this machine was asked for at its screen and began, and whose
+	// marks the Hello's disks have. They go on only when someone says so, with Choice.Continue.
+	Unfinished []Unfinished `json:"unfinished,omitempty"`
+}
+
+// Unfinished is an install that may be continued.
+type Unfinished struct {
+	Job   string `json:"job"`   // Disk.Unfinished of its disk
+	Image string `json:"image"` // Image.Ref
 }
 
 // ImageChoice is one line of the image page.
@@ -40,11 +50,13 @@ type ImageChoice struct {
 	Published   time.Time `json:"published"`
 }
 
-// Choice is what a person chose on the screen. Erase repeats what they typed on the last page.
+// Choice is what a person chose on the screen. Erase repeats what they typed on the last page. With Continue it is an
+// Unfinished.Job, whose image the disk that Disk names goes on to get; only a disk with that mark may lose anything.
 type Choice struct {
-	Image string   `json:"image"`
-	Disk  DiskRule `json:"disk"`
-	Erase string   `json:"erase,omitempty"`
+	Image    string   `json:"image,omitempty"`
+	Disk     DiskRule `json:"disk"`
+	Erase    string   `json:"erase,omitempty"`
+	Continue string   `json:"continue,omitempty"`
 }
 
 // Events carries what happened since the last acknowledged number. Sending an event twice changes nothing.

@@ -1,0 +1,104 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"griddle/appliance/job"
+)
+
+// boot writes down the boot that says hello, with its token, and says whether it is new.
+func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h job.Hello, token string) (first bool, err error) {
+	now := f.o.Now()
+	mac := ""
+	if len(h.Identity.MACs) > 0 {
+		mac = h.Identity.MACs[0]
+	}
+	var before string
+	err = tx.QueryRowContext(ctx, "SELECT machine FROM boots WHERE boot = ?", h.Boot).Scan(&before)
+	if first = errors.Is(err, sql.ErrNoRows); err != nil && !first {
+		return false, err
+	}
+	// A boot id is random, and only its agent knows it. So a boot that says hello again is still at work; and where an
+	// operator has named its machine by another address meanwhile, it is that machine now.
+	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6)
+		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac`,
+		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac)
+	if err != nil {
+		return false, err
+	}
+	if !first && before != m.ID {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM machines WHERE id = ? AND rank = 0", before); err != nil {
+			return false, err
+		}
+	}
+	return first, f.evictBoots(ctx, tx, m, h.Boot)
+}
+
+// evictBoots forgets a machine's boots beyond what is kept: those whose tokens were not used lately first, and never
+// one that has a live job, so that hellos in a machine's name do not end its install.
+func (f *Fleet) evictBoots(ctx context.Context, tx *sql.Tx, m Machine, present string) error {
+	keep := maxBoots
+	if m.Rank == Sighting {
+		keep = maxSeenBoots
+	}
+	now := f.o.Now()
+	if _, err := tx.ExecContext(ctx, "DELETE FROM boots WHERE machine = ? AND used < ?", m.ID, now.Add(-tokenLife).UnixNano()); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM boots WHERE boot IN (SELECT boot FROM boots AS b WHERE machine = ?1 AND boot <> ?2
+		AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = ?1 AND state IN ('pending', 'started') AND b.boot IN (data ->> '$.boot', data ->> '$.carrier'))
+		ORDER BY acted > ?3, used, rowid LIMIT max(0, (SELECT count(*) FROM boots WHERE machine = ?1) - ?4))`,
+		m.ID, present, now.Add(-underWay).UnixNano(), keep)
+	return err
+}
+
+// Session is one boot that a token belongs to.
+type Session struct {
+	Boot    string
+	Machine string // Machine.ID
+	Name    string // Machine.Name
+	Ordered bool   // an operator named the machine
+}
+
+// Session returns whose token it is, or ErrToken. Tokens end a day after their last use.
+func (f *Fleet) Session(ctx context.Context, token string) (s Session, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		s, _, err = f.session(ctx, tx, token)
+		return err
+	})
+	return s, err
+}
+
+// session finds a token's boot, and notes that it was used.
+func (f *Fleet) session(ctx context.Context, tx *sql.Tx, token string) (s Session, seq uint64, err error) {
+	now := f.o.Now()
+	var rank Rank
+	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, machines.name, machines.rank FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND used >= ?",
+		hash(token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &s.Name, &rank)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, 0, ErrToken
+	}
+	if err != nil {
+		return Session{}, 0, err
+	}
+	s.Ordered = rank == Ordered
+	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2", now.UnixNano(), s.Boot)
+	return s, seq, err
+}
+
+// heardSince says whether the boot was heard of after since, in Unix nanoseconds.
+func heardSince(ctx context.Context, tx *sql.Tx, boot string, since int64) (heard bool, err error) {
+	return heard, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots WHERE boot = ? AND used > ?)", boot, since).Scan(&heard)
+}
+
+// KnownAddress says whether a boot of a machine that an operator named has used its token from this address, a
+// quota.Key, within a day. A limiter keeps a reserve for such addresses.
+func (f *Fleet) KnownAddress(ctx context.Context, from string) (known bool) {
+	err := f.change(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots JOIN machines ON machines.id = boots.machine WHERE boots.source = ? AND boots.acted > ? AND machines.rank = 2)",
+			from, f.o.Now().Add(-tokenLife).UnixNano()).Scan(&known)
+	})
+	return err == nil && known
+}

@@ -1,0 +1,133 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"griddle/appliance/job"
+)
+
+// Choose makes a job of what a person chose at the screen of the token's boot. It is that boot's: no other gets it, and
+// what the machine boots next does not change. The same choice made twice by one boot is one job. It returns the job
+// and the one-time token of what will be installed.
+func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home string, err error) {
+	if err := o.validate(); err != nil {
+		return j, "", err
+	}
+	err = f.atScreen(ctx, token, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
+		if l := chosenBy(jobs, s.Boot); l != nil {
+			if l.Spec.Image.Ref == o.Image.Ref && l.Spec.Disk == o.Disk && l.Spec.Erase == o.Erase {
+				j = *l
+				return j, nil
+			}
+			return j, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		}
+		if err := f.endSilent(ctx, tx, *m, jobs); err != nil {
+			return j, err
+		}
+		if m.Rank == Sighting {
+			if err := f.room(ctx, tx, Touched, m.source); err != nil {
+				return j, err
+			}
+			m.Rank = Touched
+		}
+		j, err = f.order(ctx, tx, m, o, Screen, s.Boot)
+		return j, err
+	})
+	if err != nil {
+		return Job{}, "", err
+	}
+	f.grown()
+	return j, home, nil
+}
+
+// Continue gives the job id, which an earlier boot of the same machine chose at its screen and began to write, to the
+// token's boot: the same image for the disk that rule names. The job may destroy nothing there but what bears its own
+// mark, whatever the first choice allowed. id is the mark; only that disk and this file know it.
+func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRule) (j Job, home string, err error) {
+	if rule, err = job.ParseDiskRule(string(rule)); err != nil {
+		return j, "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	err = f.atScreen(ctx, token, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
+		for _, old := range jobs {
+			if old.Spec.ID == id && old.continues() {
+				j = old
+			}
+		}
+		if j.Spec.ID == "" {
+			return j, fmt.Errorf("%w: there is no unfinished install with the mark %s that this machine's screen began; install the image again", ErrOver, job.Printable(id))
+		}
+		if err := f.carries(ctx, tx, j, s.Boot); err != nil {
+			return j, err
+		}
+		if l := chosenBy(jobs, s.Boot); l != nil && l.Spec.ID != id {
+			return j, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		}
+		now := f.o.Now().UTC()
+		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending, true, now, "", nil, ""
+		// The disk may have another name by now; the mark says which it is.
+		j.Spec.Disk, j.Spec.Erase, j.Spec.Started = rule, "", ""
+		if err := saveJob(ctx, tx, j); err != nil {
+			return j, err
+		}
+		return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is to be continued on disk %s (asked for at the screen)", j.Spec.Image.Ref, rule))
+	})
+	if err != nil {
+		return Job{}, "", err
+	}
+	f.grown()
+	return j, home, nil
+}
+
+// atScreen looks up whose screen the token is, lets do make a job for it, and makes the token of what will be installed.
+// An operator's live job goes first.
+func (f *Fleet) atScreen(ctx context.Context, token string, home *string, do func(*sql.Tx, Session, *Machine, []Job) (Job, error)) error {
+	return f.change(ctx, func(tx *sql.Tx) error {
+		s, _, err := f.session(ctx, tx, token)
+		if err != nil {
+			return err
+		}
+		m, err := byID(ctx, tx, s.Machine)
+		if err != nil {
+			return err
+		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		if l := ordered(jobs); l != nil {
+			return fmt.Errorf("%w: %s is %s with %s, which an operator asked for", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		}
+		j, err := do(tx, s, &m, jobs)
+		if err != nil {
+			return err
+		}
+		*home, err = f.newHome(ctx, tx, j, s.Boot)
+		return err
+	})
+}
+
+// endSilent ends the jobs that other boots of m chose and that have not been heard of for long, and fails where too
+// many others are under way.
+func (f *Fleet) endSilent(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job) error {
+	now, running := f.o.Now().UTC(), 0
+	for _, l := range jobs {
+		if !l.Live() || l.Origin != Screen {
+			continue
+		}
+		heard, err := heardSince(ctx, tx, l.Boot, now.Add(-silence).UnixNano())
+		if err != nil {
+			return err
+		}
+		if heard {
+			running++
+		} else if err := f.end(ctx, tx, l.interrupt(now)); err != nil {
+			return err
+		}
+	}
+	if running >= maxChoosing {
+		return fmt.Errorf("%w: %d installs were chosen at screens that say that they are %s's", ErrBusy, running, m.Name)
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+-- Version 1 was written by programs that kept its number in user_version alone. Those files have these tables already.
+-- +goose Up
+CREATE TABLE IF NOT EXISTS machines (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL, named INTEGER NOT NULL, seen INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS machines_uuid ON machines (uuid);
+CREATE TABLE IF NOT EXISTS macs (mac TEXT NOT NULL, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, PRIMARY KEY (mac, machine)) STRICT;
+CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, state TEXT NOT NULL, created INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS jobs_machine ON jobs (machine);
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_live ON jobs (machine) WHERE state IN ('pending', 'started');
+CREATE TABLE IF NOT EXISTS boots (boot TEXT PRIMARY KEY, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, token TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, created INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS homes (token TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, created INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, machine TEXT NOT NULL REFERENCES machines(id) ON DELETE CASCADE, job TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, progress INTEGER NOT NULL, received INTEGER NOT NULL, data TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS events_machine ON events (machine, id);
+PRAGMA user_version = 1;

@@ -1,0 +1,147 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"griddle/appliance/job"
+)
+
+// Delete forgets the machine that key names, with its jobs and its journal. One with an operator's live job is ErrBusy:
+// cancel that first. The machine is a new one when it is seen next.
+func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		if m, err = byKey(ctx, tx, key); err != nil {
+			return err
+		}
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		if l := ordered(jobs); l != nil {
+			return fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		}
+		return forget(ctx, tx, m.ID)
+	})
+	if err == nil {
+		f.grown()
+	}
+	return m, err
+}
+
+// Rename gives the machine that key names another name. An installed system keeps its hostname.
+func (f *Fleet) Rename(ctx context.Context, key, name string) (m Machine, err error) {
+	if !ValidHostname(name) {
+		return m, fmt.Errorf("%w name %q: letters, digits and hyphens, 63 at most between dots", ErrInvalid, job.Printable(name))
+	}
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		if m, err = byKey(ctx, tx, key); err != nil {
+			return err
+		}
+		if err := takeName(ctx, tx, name, m.ID); err != nil {
+			return err
+		}
+		m.Name = name
+		return f.promote(ctx, tx, &m)
+	})
+	return m, err
+}
+
+// promote makes m one that an operator named, by its name, and saves it.
+func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
+	if m.Rank != Ordered {
+		if err := f.room(ctx, tx, Ordered, ""); err != nil {
+			return err
+		}
+		m.Rank = Ordered
+	}
+	if err := save(ctx, tx, *m); err != nil {
+		return err
+	}
+	return pin(ctx, tx, m)
+}
+
+// Merge says that the machines which key and other name are one: other's addresses, jobs, boots and journal become those
+// of the first, and its name ends. UUID and serial number are those of the one that was seen last, as after a change
+// of its mainboard. Two operators' live jobs are ErrBusy: cancel one first.
+func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
+	err = f.change(ctx, func(tx *sql.Tx) error {
+		if m, err = byKey(ctx, tx, key); err != nil {
+			return err
+		}
+		from, err := byKey(ctx, tx, other)
+		if err != nil {
+			return err
+		}
+		if from.ID == m.ID {
+			return fmt.Errorf("%w: %s and %s are the same machine already", ErrInvalid, job.Printable(key), job.Printable(other))
+		}
+		if err := f.bothOrdered(ctx, tx, m, from); err != nil {
+			return err
+		}
+		return f.merge(ctx, tx, &m, from)
+	})
+	if err == nil {
+		f.grown()
+	}
+	return m, err
+}
+
+func (f *Fleet) bothOrdered(ctx context.Context, tx *sql.Tx, m, from Machine) error {
+	var n int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE machine IN (?, ?) AND origin = 'operator' AND state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
+	if err == nil && n > 1 {
+		err = fmt.Errorf("%w: both %s and %s wait for an install or run one", ErrBusy, m.Name, from.Name)
+	}
+	return err
+}
+
+func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine) error {
+	macs := slices.Concat(m.Identity.MACs, from.Identity.MACs)
+	firm, err := firmMACs(ctx, tx, from)
+	if err != nil {
+		return err
+	}
+	if from.LastSeen.After(m.LastSeen) || m.Identity.UUID == "" {
+		m.Identity, m.LastSeen = from.Identity, from.LastSeen
+		m.firm = m.firm || from.firm
+	}
+	m.Identity.MACs = job.Identity{MACs: macs}.Bounded().MACs
+	if d := from.Deployed; d != nil && (m.Deployed == nil || d.Time.After(m.Deployed.Time)) {
+		m.Deployed = d
+	}
+	if h := from.Handed; h != nil && (m.Handed == nil || h.Time.After(m.Handed.Time)) {
+		m.Handed = h
+	}
+	m.Conflicts, m.Refused = nil, nil
+	if from.FirstSeen.Before(m.FirstSeen) {
+		m.FirstSeen = from.FirstSeen
+	}
+	for _, table := range []string{"boots", "events"} {
+		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET machine = ? WHERE machine = ?", m.ID, from.ID); err != nil {
+			return err
+		}
+	}
+	// A job also says in its document whose it is.
+	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET machine = ?1, data = json_set(data, '$.machine', ?1) WHERE machine = ?2", m.ID, from.ID); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO inventories (machine, updated, size, data) SELECT ?, updated, size, data FROM inventories WHERE machine = ?
+		ON CONFLICT (machine) DO UPDATE SET updated = excluded.updated, size = excluded.size, data = excluded.data WHERE excluded.updated > inventories.updated`, m.ID, from.ID); err != nil {
+		return err
+	}
+	if err := forget(ctx, tx, from.ID); err != nil {
+		return err
+	}
+	if err := f.promote(ctx, tx, m); err != nil {
+		return err
+	}
+	for _, mac := range append(firm, from.Identity.MACs...) {
+		if err := makeFirm(ctx, tx, m.ID, mac); err != nil {
+			return err
+		}
+	}
+	return nil
+}

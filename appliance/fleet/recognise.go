@@ -1,0 +1,260 @@
+package fleet
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"griddle/appliance/job"
+)
+
+// recognise returns the machine that id is, or ErrUnknown, and the names of other machines whose firm addresses or UUID
+// id says too. A firm address or UUID decides; of several the one with an operator's live job, then the one whose
+// address id says first. Without one only machines that no operator named are compared, as Machine.is has it.
+func recognise(ctx context.Context, tx *sql.Tx, id job.Identity) (m Machine, others []string, err error) {
+	const waits = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND jobs.state IN ('pending', 'started')) DESC"
+	macs := encode(id.MACs)
+	firm, err := queryMachines(ctx, tx, "JOIN macs ON macs.machine = machines.id JOIN json_each(?) AS said ON said.value = macs.mac WHERE macs.firm = 1 ORDER BY "+waits+", said.key", macs)
+	if err != nil {
+		return m, nil, err
+	}
+	if id.UUID != "" {
+		named, err := queryMachines(ctx, tx, "WHERE firm = 1 AND uuid IN (?, ?) ORDER BY "+waits+", seen DESC, id LIMIT 2", id.UUID, swapUUID(id.UUID))
+		if err != nil {
+			return m, nil, err
+		}
+		firm = append(firm, named...)
+	}
+	for i, c := range firm {
+		if i == 0 {
+			m = c
+		} else if c.ID != m.ID && !contains(others, c.Name) {
+			others = append(others, c.Name)
+		}
+	}
+	if len(firm) > 0 {
+		return m, others, nil
+	}
+	// Enough for all that can be honest: of machines with one first address maxPerMAC are kept.
+	found, err := queryMachines(ctx, tx, `WHERE rank < 2 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?1))) OR ?2 <> '' AND uuid IN (?2, ?3))
+		ORDER BY rank DESC, seen DESC LIMIT 256`, macs, id.UUID, swapUUID(id.UUID))
+	if err != nil {
+		return m, nil, err
+	}
+	best := -1
+	for _, c := range found {
+		if !c.is(id) {
+			continue
+		}
+		score := 2 * int(c.Rank)
+		if len(id.MACs) > 0 && c.has(id.MACs[0]) {
+			score++
+		}
+		// Equal ones are told apart by age and ID, so that the choice never depends on an order.
+		if score > best || score == best && (c.FirstSeen.Before(m.FirstSeen) || c.FirstSeen.Equal(m.FirstSeen) && c.ID < m.ID) {
+			m, best = c, score
+		}
+	}
+	if best < 0 {
+		return m, nil, ErrUnknown
+	}
+	return m, nil, nil
+}
+
+func contains(list []string, s string) bool {
+	for _, have := range list {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}
+
+// absorb ends the sightings that are m by another of its addresses: those that were only seen at network boot, by the
+// address that id booted from.
+func absorb(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) error {
+	if len(id.MACs) == 0 {
+		return nil
+	}
+	found, err := queryMachines(ctx, tx, "WHERE rank = 0 AND source = ? AND id IN (SELECT machine FROM macs WHERE mac = ?)", netbootSource, id.MACs[0])
+	if err != nil {
+		return err
+	}
+	for _, s := range found {
+		if s.ID != m.ID && s.is(id) {
+			if err := forget(ctx, tx, s.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// introduce makes a machine of an identity.
+func (f *Fleet) introduce(ctx context.Context, tx *sql.Tx, id job.Identity, rank Rank, source string) (Machine, error) {
+	if rank == Sighting && len(id.MACs) > 0 {
+		// One address with many UUIDs: the oldest of those sightings go.
+		_, err := tx.ExecContext(ctx, `DELETE FROM machines WHERE id IN (SELECT id FROM machines JOIN macs ON machine = id
+			WHERE rank = 0 AND mac = ? ORDER BY seen DESC LIMIT -1 OFFSET ?)`, id.MACs[0], maxPerMAC-1)
+		if err != nil {
+			return Machine{}, err
+		}
+	}
+	if err := f.room(ctx, tx, rank, source); err != nil {
+		return Machine{}, err
+	}
+	var count int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines").Scan(&count); err != nil {
+		return Machine{}, err
+	}
+	m := Machine{ID: uuid.NewString(), FirstSeen: f.o.Now().UTC(), Rank: rank, source: source}
+	m.learn(id)
+	var err error
+	m.Name, err = freeName(ctx, tx, Hostname(f.o.Hostname, id, count+1))
+	return m, err
+}
+
+// freeName returns a name that no machine has, name itself where that is free.
+func freeName(ctx context.Context, tx *sql.Tx, name string) (string, error) {
+	for n := 1; ; n++ {
+		try := name
+		switch {
+		case n > 9: // strangers took them all
+			try = fmt.Sprintf("%.50s-%.8s", name, uuid.NewString())
+		case n > 1:
+			try = fmt.Sprintf("%.50s-%d", name, n)
+		}
+		if _, err := byName(ctx, tx, try); errors.Is(err, ErrUnknown) {
+			return try, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// takeName makes name free for the machine with ID for: one that no operator named has to give it up.
+func takeName(ctx context.Context, tx *sql.Tx, name, id string) error {
+	other, err := byName(ctx, tx, name)
+	if errors.Is(err, ErrUnknown) || err == nil && other.ID == id {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if other.Rank == Ordered {
+		return fmt.Errorf("%w hostname %q: it is the name of another machine (%s)", ErrInvalid, name, strings.Join(other.Identity.MACs, ", "))
+	}
+	if other.Name, err = freeName(ctx, tx, name+"-claimed"); err != nil {
+		return err
+	}
+	return save(ctx, tx, other)
+}
+
+// byKey returns the machine that an operator's key names for looking at it: a name, an ID, a MAC address or a UUID. A
+// firm address or UUID decides; otherwise all machines that claim it count, and several are ErrAmbiguous.
+func byKey(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
+	key = strings.TrimSpace(key)
+	var found []Machine
+	var err error
+	if mac, ok := job.NormalMAC(key); ok {
+		found, err = queryMachines(ctx, tx, "JOIN macs ON machine = id WHERE mac = ? ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 9", mac)
+		if len(found) > 0 {
+			firm, ferr := firmMACs(ctx, tx, found[0])
+			if err = errors.Join(err, ferr); contains(firm, mac) {
+				found = found[:1]
+			}
+		}
+	} else {
+		found, err = queryMachines(ctx, tx, "WHERE name = ?1 OR id = ?1", key)
+		if id := job.NormalUUID(key); err == nil && id != "" && len(found) == 0 {
+			found, err = queryMachines(ctx, tx, "WHERE uuid IN (?, ?) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 9", id, swapUUID(id))
+			if len(found) > 0 && found[0].firm {
+				found = found[:1]
+			}
+		}
+	}
+	if err != nil {
+		return Machine{}, err
+	}
+	switch len(found) {
+	case 0:
+		return Machine{}, fmt.Errorf("%w: %s", ErrUnknown, job.Printable(key))
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, m := range found {
+		names = append(names, m.Name)
+	}
+	return Machine{}, fmt.Errorf("%w %s: %s; name one of them, or settle it with `griddle machine merge` or `griddle machine delete`", ErrAmbiguous, job.Printable(key), strings.Join(names, ", "))
+}
+
+// named returns the machine that an operator's order for key goes to, and makes key firm. A MAC address or UUID that
+// only other machines' claims mention makes a machine of its own, whatever strangers say.
+func (f *Fleet) named(ctx context.Context, tx *sql.Tx, key string) (m Machine, err error) {
+	key = strings.TrimSpace(key)
+	mac, isMAC := job.NormalMAC(key)
+	id := job.Identity{}
+	switch {
+	case isMAC:
+		id.MACs = []string{mac}
+		m, err = oneMachine(ctx, tx, "JOIN macs ON machine = id WHERE mac = ?1 AND (macs.firm = 1 OR rank < 2 AND data ->> '$.identity.macs[0]' = ?1) ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 1", mac)
+	default:
+		m, err = oneMachine(ctx, tx, "WHERE name = ?1 OR id = ?1", key)
+		if !errors.Is(err, ErrUnknown) {
+			break
+		}
+		if id.UUID = job.NormalUUID(key); id.UUID == "" {
+			return m, fmt.Errorf("%w: %s", ErrUnknown, job.Printable(key))
+		}
+		m, err = oneMachine(ctx, tx, "WHERE uuid IN (?, ?) AND (firm = 1 OR rank < 2) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 1", id.UUID, swapUUID(id.UUID))
+	}
+	if errors.Is(err, ErrUnknown) {
+		m, err = f.introduce(ctx, tx, id, Ordered, "")
+	} else if err == nil && m.Rank != Ordered {
+		err = f.room(ctx, tx, Ordered, "")
+	}
+	if err != nil {
+		return m, err
+	}
+	m.Rank = Ordered
+	if id.UUID != "" {
+		m.firm, m.Identity.UUID = true, id.UUID
+	}
+	if err := save(ctx, tx, m); err != nil {
+		return m, err
+	}
+	if isMAC {
+		return m, makeFirm(ctx, tx, m.ID, mac)
+	}
+	return m, pin(ctx, tx, &m)
+}
+
+// pin makes sure that something of m is firm: what was named is its name. That is its first address; or, where another
+// machine with another UUID has that too (a docking station's), its UUID.
+func pin(ctx context.Context, tx *sql.Tx, m *Machine) error {
+	firm, err := firmMACs(ctx, tx, *m)
+	if err != nil || len(firm) > 0 || m.firm {
+		return err
+	}
+	shared := false
+	if len(m.Identity.MACs) > 0 {
+		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM macs JOIN machines ON id = machine WHERE mac = ?1 AND machine <> ?2 AND (macs.firm = 1 OR data ->> '$.identity.macs[0]' = ?1))",
+			m.Identity.MACs[0], m.ID).Scan(&shared)
+		if err != nil {
+			return err
+		}
+		if !shared {
+			return makeFirm(ctx, tx, m.ID, m.Identity.MACs[0])
+		}
+	}
+	if m.Identity.UUID == "" {
+		return fmt.Errorf("%w %s: its address belongs to another machine, and it has no UUID; settle it with `griddle machine merge` or `griddle machine delete`", ErrAmbiguous, m.Name)
+	}
+	m.firm = true
+	return save(ctx, tx, *m)
+}
