@@ -72,13 +72,44 @@ func (m Model) choices() []choice {
 			return m, nil
 		}}
 		again := choice{"a", "Ask the appliance again", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
-		return []choice{install, again, shell, reboot, off}
+		return append(m.continuing(), install, again, shell, reboot, off)
 	}
 	if m.err != nil {
 		again := choice{"a", "Try again from the start", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
 		return []choice{again, shell, reboot, off}
 	}
 	return []choice{reboot, off, shell}
+}
+
+// maxContinuing is how many installs are offered to be continued: each has a key, and the page has no room for more.
+const maxContinuing = 2
+
+// continuing are the lines for the installs that this machine's screen began, whose marks the disks have, and that the
+// appliance lets go on.
+func (m Model) continuing() (out []choice) {
+	for _, d := range m.found.Inventory.Disks {
+		for _, u := range m.found.Welcome.Unfinished {
+			if u.Job == "" || u.Job != d.Unfinished || len(out) == maxContinuing {
+				continue
+			}
+			c, ref, name := m.choice(d, ""), u.Image, called(d, 66)
+			c.Continue, c.Erase = u.Job, ""
+			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) + "): " + printable(ref, 20)
+			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
+				m.page, m.progress, m.target = pageProgress, newProgress(ref), name
+				return m, m.choose(c)
+			}})
+		}
+	}
+	return out
+}
+
+func (m Model) choose(c job.Choice) tea.Cmd {
+	choose := m.actions.Choose
+	if choose == nil {
+		return nil
+	}
+	return func() tea.Msg { choose(c); return nil }
 }
 
 func (m Model) onMenu(k tea.KeyMsg) (tea.Model, tea.Cmd) {
@@ -214,12 +245,7 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 		}
 		img := m.found.Welcome.Images[m.image]
 		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), called(d, 66)
-		c := m.choice(d, img.Ref)
-		if m.actions.Choose == nil {
-			return m, nil
-		}
-		choose := m.actions.Choose
-		return m, func() tea.Msg { choose(c); return nil }
+		return m, m.choose(m.choice(d, img.Ref))
 	}
 	switch {
 	case typed == "":

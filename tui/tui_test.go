@@ -86,6 +86,9 @@ func TestFrames(t *testing.T) {
 	fresh := New("1.0", false, Actions{})
 	welcome := send(fresh, lab())
 	confirm := press(t, welcome, "enter", "enter", "enter", "enter")
+	begun := lab()
+	begun.Inventory.Disks[2].Unfinished, begun.Inventory.Disks[1].Unfinished = "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "another job's"
+	begun.Welcome.Unfinished = []job.Unfinished{{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
 	unasked := lab()
 	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
 	evil := lab()
@@ -107,6 +110,8 @@ func TestFrames(t *testing.T) {
 	}{
 		{"start", send(fresh, Step{"Network interfaces", StepDone, "enp1s0 (e1000e), link up", ""}, Step{"Address", StepFailed, "enp1s0: no answer from a DHCP server for 20 s", "Check the cable and that a DHCP server serves this network; trying again."})},
 		{"welcome", welcome},
+		{"welcome-continue", send(fresh, begun)},
+		{"continued", press(t, send(fresh, begun), "c")},
 		{"image", press(t, welcome, "i", "down")},
 		{"disk", press(t, welcome, "i", "enter")},
 		{"disk-too-small", press(t, welcome, "i", "enter", "down", "enter")},
@@ -237,6 +242,24 @@ func TestPowerAndRetry(t *testing.T) {
 	}
 }
 
+// TestContinue: the install that this machine's screen began goes on by one key, on the disk with its mark, with nothing
+// else to erase; other marks are not offered.
+func TestContinue(t *testing.T) {
+	var chosen []job.Choice
+	l := lab()
+	l.Inventory.Disks[2].Unfinished = "j1"
+	l.Inventory.Disks[1].Unfinished = "j2"
+	a := Actions{Choose: func(c job.Choice) { chosen = append(chosen, c) }}
+	if got := press(t, send(New("1.0", false, a), l), "c"); len(chosen) != 0 || got.page != pageWelcome {
+		t.Fatalf("without the appliance's leave %v was chosen", chosen)
+	}
+	l.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1"}}
+	got := press(t, send(New("1.0", false, a), l), "c")
+	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 || chosen[0] != want || got.page != pageProgress {
+		t.Errorf("chosen %+v, want %+v", chosen, want)
+	}
+}
+
 // FuzzScreen draws every page with whatever hardware and network may say: each string of theirs is one of the five.
 func FuzzScreen(f *testing.F) {
 	f.Add("web:1@amd64", "Model", "S1", "ext4", "message", int64(20e9), uint8(3))
@@ -250,6 +273,7 @@ func FuzzScreen(f *testing.F) {
 		l.Identity = job.Identity{Product: model, Vendor: message, Serial: serial}
 		l.Inventory.CPU, l.Inventory.Firmware = model, fs
 		l.Inventory.NICs[0] = job.NIC{Name: model, MAC: serial, Address: message}
+		l.Welcome.Unfinished = []job.Unfinished{{Job: serial, Image: ref}}
 		for i := range n {
 			l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, WWN: message, Place: fs, Bus: fs,
 				Size: size, Signature: fs, Label: message, Table: model, Damaged: message, Unfinished: serial,
