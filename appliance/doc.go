@@ -20,6 +20,7 @@
 //	server.url                where the last serve listened, for the command line on the same host
 //	fleet.db                  machines, jobs and the journal
 //	leases                    the DHCP journal, in mode dhcp
+//	reserve                   8 MiB that a start on a full file system gives up to have room to write
 //	lock                      held by the one serve that uses the directory
 //
 // Everything in it that is made once is written durably: to a temporary file, flushed, renamed, and the directory

@@ -70,11 +70,22 @@ func Serve(ctx context.Context, c Config, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, keymap: keymap, addr: nw.prefix.Addr()}
+	s.keepReserve()
 	if err := s.prepare(ctx, nw); err != nil {
-		return err
+		return fullDisk(err, st.dir)
 	}
 	defer func() { err = errors.Join(err, s.streams.Close(), s.fleet.Close()) }()
-	return s.run(ctx, o.Ready)
+	return fullDisk(s.run(ctx, o.Ready), st.dir)
+}
+
+// keepReserve holds room back on the state directory's file system, or gives it up where that is full.
+func (s *server) keepReserve() {
+	switch freed, err := s.state.reserve(); {
+	case err != nil:
+		s.log.Warn("no room is held back for a start on a full disk", "error", err)
+	case freed:
+		s.log.Error("the state disk is full: the room that was held back is given up, and machines that are not known are not remembered", "state", s.state.dir)
+	}
 }
 
 // server is what one Serve holds.

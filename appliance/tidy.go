@@ -14,6 +14,7 @@ const tidyEvery = 24 * time.Hour
 // that break off would otherwise fill the disk little by little.
 func (s *server) tidy(ctx context.Context) error {
 	for {
+		s.keepReserve()
 		d, err := s.store.GC(ctx, imagestore.GCOptions{})
 		if ctx.Err() != nil {
 			return nil

@@ -41,7 +41,7 @@ func TestTidy(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	logged, ended := make(lines, 1), make(chan error)
-	s := &server{store: store, log: slog.New(slog.NewTextHandler(logged, nil))}
+	s := &server{state: held(t), store: store, log: slog.New(slog.NewTextHandler(logged, nil))}
 	go func() { ended <- s.tidy(ctx) }()
 	if got := <-logged; !strings.Contains(got, "blobs=1") {
 		t.Errorf("it logs %q, want one blob removed", got)

@@ -158,7 +158,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	f := &Fleet{db: db, file: file, o: o, max: defaultTotals(), changed: make(chan struct{}), unwritten: map[string]Refusal{}}
 	if err := f.migrate(ctx); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("opening %s: %w", file, err)
+		return nil, fmt.Errorf("opening %s: %w", file, diskFull(err))
 	}
 	return f, nil
 }

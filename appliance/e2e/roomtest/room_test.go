@@ -150,7 +150,8 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostnam
 	}
 	e2etest.CheckJournal(t, s.site, m)
 	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
-	handed := `msg="boot script" mac=` + m.MAC + ` .*action="local disk"`
+	// Where no operator gave the order, the disk is behind a menu, as its default.
+	handed := `msg="boot script" mac=` + m.MAC + ` .*action=("local disk"|menu)`
 	before := s.site.Log.Count(handed) // the server did it after the install too
 	if err := m.Console().Send("reboot\r"); err != nil {
 		t.Fatal(err)
