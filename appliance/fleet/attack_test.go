@@ -449,15 +449,18 @@ func TestOrderOverScreen(t *testing.T) {
 func TestMainboard(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	deploy(t, f, victim, uuidA)
-	say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim)
+	board := say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim)
 	v, _, err := f.Show(ctx, victim)
-	if err != nil || v.Machine.Identity.UUID != uuidB || len(v.Machine.Conflicts) != 1 || v.Status() != "deployed" {
-		t.Fatalf("Show() = %+v, %v, want the same machine with its new UUID and the conflict", v.Machine, err)
+	if err != nil || v.Status() != "deployed" || len(v.Machine.Conflicts) != 1 || !strings.Contains(v.Machine.Conflicts[0].What, board.Machine.Name) {
+		t.Fatalf("Show() = %+v, %v, want the machine that was deployed, and the conflict", v.Machine, err)
+	}
+	m, err := f.Merge(ctx, victim, board.Machine.Name)
+	if err != nil || !m.has(victim) || m.Identity.UUID != uuidB || m.Rank != Ordered {
+		t.Fatalf("Merge() = %+v, %v", m, err)
 	}
 	// A new network card too: another machine, until an operator says that it is this one.
 	say(t, f, "10.0.0.9", uuidB, uuid.NewString(), macB)
-	m, err := f.Merge(ctx, victim, macB)
-	if err != nil || !m.has(victim) || !m.has(macB) || m.Rank != Ordered {
+	if m, err = f.Merge(ctx, victim, macB); err != nil || !m.has(victim) || !m.has(macB) {
 		t.Fatalf("Merge() = %+v, %v", m, err)
 	}
 	if all := list(t, f); len(all) != 1 || len(all[0].Machine.Conflicts) != 0 {
@@ -485,6 +488,28 @@ func TestMainboard(t *testing.T) {
 	}
 	if _, _, err := f.Show(ctx, shared); err != nil {
 		t.Errorf("Show() with one of the two deleted = %v", err)
+	}
+}
+
+// TestDockingStation carries its address from a machine that was deployed to another one: that is not taken for the first,
+// and can be ordered by its name.
+func TestDockingStation(t *testing.T) {
+	ctx, f := t.Context(), open(t, Options{})
+	deploy(t, f, victim, uuidA)
+	g := say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim)
+	hw := netboot.Machine{MAC: []byte{0x52, 0x54, 0, 0, 0, 0x0a}, UUID: uuidB}
+	if spec, err := f.Boot(ctx, hw); err != nil || spec.Action != netboot.Menu {
+		t.Errorf("the other machine boots %v, %v, want the menu", spec.Action, err)
+	}
+	_, j, err := f.Install(ctx, g.Machine.Name, order())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := say(t, f, "10.0.0.9", uuidA, uuid.NewString(), victim); g.Job != nil {
+		t.Errorf("the first machine's hello gets the other's order")
+	}
+	if g := say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim); g.Job == nil || g.Job.Spec.ID != j.Spec.ID {
+		t.Errorf("the other machine's hello gets %+v, want its order", g.Job)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"griddle/appliance/job"
 )
@@ -22,9 +23,9 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	}
 	// A boot id is random, and only its agent knows it. So a boot that says hello again is still at work; and where an
 	// operator has named its machine by another address meanwhile, it is that machine now.
-	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6)
-		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac`,
-		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac)
+	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)
+		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid`,
+		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac, h.Identity.UUID)
 	if err != nil {
 		return false, err
 	}
@@ -84,7 +85,8 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, token string) (s Sessio
 		return Session{}, 0, err
 	}
 	s.Ordered = rank == Ordered
-	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2", now.UnixNano(), s.Boot)
+	const every = 5 * time.Second // each note is a flush
+	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2 AND acted < ?3", now.UnixNano(), s.Boot, now.Add(-every).UnixNano())
 	return s, seq, err
 }
 

@@ -100,10 +100,7 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 	j, refused := jobs[0].Apply(ev, f.o.Now().UTC())
 	if j.Origin == Operator && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
 		j.Carrier = s.Boot
-		// The machine that the operator named has booted from this address: so it does after a power cut.
-		_, err := tx.ExecContext(ctx, `UPDATE macs SET firm = 1 WHERE machine = ?1 AND mac = (SELECT mac FROM boots WHERE boot = ?2)
-			AND NOT EXISTS (SELECT 1 FROM macs AS other WHERE other.mac = macs.mac AND other.firm = 1)`, s.Machine, s.Boot)
-		if err != nil {
+		if err := adopt(ctx, tx, s); err != nil {
 			return err
 		}
 	}
@@ -114,6 +111,27 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 		return f.note(ctx, tx, j, job.Warning, refused.Error())
 	}
 	return nil
+}
+
+// adopt makes the address that the boot of s came by, and its UUID, those of its machine, which an operator named: so it
+// boots after a power cut too.
+func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
+	m, err := byID(ctx, tx, s.Machine)
+	if err != nil {
+		return err
+	}
+	var mac, id string
+	if err := tx.QueryRowContext(ctx, "SELECT mac, uuid FROM boots WHERE boot = ?", s.Boot).Scan(&mac, &id); err != nil {
+		return err
+	}
+	if err := makeFirm(ctx, tx, m.ID, mac); err != nil {
+		return err
+	}
+	if id == "" || m.firm {
+		return nil
+	}
+	m.Identity.UUID = id
+	return save(ctx, tx, m)
 }
 
 // foreign says whether boot has nothing to say of the job.

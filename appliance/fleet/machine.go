@@ -103,7 +103,8 @@ func (m Machine) has(mac string) bool {
 	return false
 }
 
-// learn takes over what a machine says of itself. What it does not say is kept. first are addresses that stay in front.
+// learn takes over what a machine says of itself. What it does not say is kept, and the UUID of an ordered machine too:
+// that is the one of the boot that carried its job out. first are addresses that stay in front.
 func (m *Machine) learn(id job.Identity, first ...string) {
 	for _, s := range []struct{ have, said *string }{
 		{&m.Identity.Serial, &id.Serial}, {&m.Identity.Vendor, &id.Vendor}, {&m.Identity.Product, &id.Product},
@@ -112,7 +113,7 @@ func (m *Machine) learn(id job.Identity, first ...string) {
 			*s.have = *s.said
 		}
 	}
-	if id.UUID != "" && !m.firm {
+	if id.UUID != "" && (m.Rank != Ordered || m.Identity.UUID == "") {
 		m.Identity.UUID = id.UUID
 	}
 	macs := job.Identity{MACs: slices.Concat(first, id.MACs, m.Identity.MACs)}.Bounded().MACs

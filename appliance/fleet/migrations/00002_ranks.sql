@@ -20,7 +20,7 @@ UPDATE macs SET firm = 1 WHERE machine IN (SELECT id FROM machines WHERE rank = 
 	(SELECT macs.mac FROM macs JOIN machines ON machines.id = macs.machine WHERE machines.rank = 2 GROUP BY macs.mac HAVING count(*) = 1);
 CREATE UNIQUE INDEX macs_firm ON macs (mac) WHERE firm = 1;
 CREATE INDEX macs_machine ON macs (machine);
-UPDATE machines SET firm = 1 WHERE rank = 2 AND uuid <> '' AND id NOT IN (SELECT machine FROM macs);
+UPDATE machines SET firm = 1 WHERE rank = 2 AND uuid <> '' AND id NOT IN (SELECT machine FROM macs WHERE firm = 1);
 ALTER TABLE jobs ADD COLUMN origin TEXT NOT NULL DEFAULT 'operator';
 UPDATE jobs SET origin = data ->> '$.origin' WHERE data ->> '$.origin' IS NOT NULL;
 DROP INDEX jobs_live;
@@ -29,6 +29,7 @@ ALTER TABLE boots ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE boots ADD COLUMN acted INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE boots ADD COLUMN source TEXT NOT NULL DEFAULT '';
 ALTER TABLE boots ADD COLUMN mac TEXT NOT NULL DEFAULT '';
+ALTER TABLE boots ADD COLUMN uuid TEXT NOT NULL DEFAULT '';
 UPDATE boots SET acted = coalesce((SELECT max(received) FROM events WHERE events.boot = boots.boot AND events.machine = boots.machine), 0);
 UPDATE boots SET used = max(created, acted);
 CREATE INDEX boots_machine ON boots (machine, used);
