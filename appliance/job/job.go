@@ -16,8 +16,7 @@ import (
 	"unicode"
 )
 
-// Identity is how a machine is recognised: by its SMBIOS UUID where it has one that is unique, else by any
-// of its MAC addresses.
+// Identity is what a machine says that it is. All of it is a claim: which part decides is up to package fleet.
 type Identity struct {
 	UUID    string   `json:"uuid,omitempty"`    // SMBIOS type 1 UUID, lower case, "" if absent or all zeros or all ones
 	Serial  string   `json:"serial,omitempty"`  // SMBIOS type 1 serial number
