@@ -296,7 +296,7 @@ func TestLogNamesTheMachine(t *testing.T) {
 	}
 }
 
-// TestNotices: what an operator should know stands before the list.
+// TestNotices: what an operator should know comes before the list.
 func TestNotices(t *testing.T) {
 	s, _ := plainSite(t, nil)
 	got, err := NewClient(s.URL, adminToken, nil).Machines(t.Context(), "")

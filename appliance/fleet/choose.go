@@ -43,7 +43,7 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 }
 
 // Continue gives the job id, which an earlier boot of the same machine chose at its screen and began to write, to the
-// token's boot: the same image for the disk that rule names. The job may destroy nothing there but what bears its own
+// token's boot: the same image for the disk that rule names. The job may destroy nothing there but what has its own
 // mark, whatever the first choice allowed. id is the mark; only that disk and this file know it.
 func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRule) (j Job, home string, err error) {
 	if rule, err = job.ParseDiskRule(string(rule)); err != nil {

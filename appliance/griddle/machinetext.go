@@ -36,14 +36,15 @@ func claimed(m api.Machine) string {
 
 // status is the machine's, with how far an install is.
 func status(m api.Machine) string {
-	if m.Refused != nil && m.Status == "refused" {
-		return "refused: " + job.Sentence(m.Refused.Why)
-	}
 	if m.Job == nil || m.Status != "installing" {
-		if n := len(m.Conflicts); n > 0 {
-			return m.Status + ", conflicts (see show)"
+		text := m.Status
+		if m.Refused != nil {
+			text = strings.TrimPrefix(text+", refused: ", "refused, ") + job.Sentence(m.Refused.Why)
 		}
-		return m.Status
+		if len(m.Conflicts) > 0 {
+			text += ", conflicts (see show)"
+		}
+		return text
 	}
 	if p := m.Job.Progress; p != nil && p.Total > 0 {
 		return fmt.Sprintf("%s %d%%", job.Printable(string(m.Job.Phase)), p.Percent())
