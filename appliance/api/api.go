@@ -166,11 +166,11 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 			var s fleet.Session
 			s, err = h.o.Fleet.Session(r.Context(), token)
 			known = s.Ordered
-		case HomeToken:
-			if token == "" {
-				err = fleet.ErrToken
-			}
 		default:
+			if route.Who == HomeToken && token == "" {
+				err = fleet.ErrToken
+				break
+			}
 			known = h.o.Fleet.KnownAddress(r.Context(), quota.Key(r.RemoteAddr))
 		}
 		if err == nil {

@@ -107,6 +107,13 @@ func TestStrangerErasesNothing(t *testing.T) {
 				check("after the beginning")
 				c.pass(30 * 24 * time.Hour)
 				check("a month later")
+				// Even a report that all went well starts nothing: a machine that an operator installed keeps its disk, and
+				// another one has at most the menu, whose default is the disk.
+				g = say(t, f, stranger, uuidA, boot, victim)
+				send(t, f, g, boot, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
+				if got := bootsSpec(t, f, victim); prepared == "deployed" && got != before || strings.HasPrefix(got, "agent") {
+					t.Errorf("after the end it boots %s, before %s", got, before)
+				}
 			})
 		}
 	}

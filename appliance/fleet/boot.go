@@ -21,7 +21,7 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	}
 	jobs, err := f.sight(ctx, id, true, func(known *Machine, jobs []Job) {
 		known.Refused = nil
-		if j := installed(jobs); j != nil && ordered(jobs) == nil && (known.Handed == nil || known.Handed.Job != j.Spec.ID) {
+		if j := lastDone(jobs); j != nil && ordered(jobs) == nil && (known.Handed == nil || known.Handed.Job != j.Spec.ID) {
 			known.Handed = &Handing{Job: j.Spec.ID, Time: f.o.Now().UTC()}
 		}
 	})
@@ -31,13 +31,16 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
 	}
-	return netboot.Spec{
+	spec := netboot.Spec{
 		Action:  decide(f.o.Unknown, jobs),
-		Volume:  volume(jobs),
 		Kernel:  f.o.Kernel,
 		Initrds: f.o.Initrds,
 		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.o.Args...),
-	}, nil
+	}
+	if j := system(jobs); j != nil {
+		spec.Volume = job.ESPLabel(j.Spec.ID)
+	}
+	return spec, nil
 }
 
 // sight finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing is
@@ -126,9 +129,8 @@ func wrote(jobs []Job, by Origin) *Job {
 	return nil
 }
 
-// installed is the job whose system the machine has for all that is known: the newest that wrote to a disk and was
-// done.
-func installed(jobs []Job) *Job {
+// lastDone is the newest job that wrote to a disk and was done, nil where there is none.
+func lastDone(jobs []Job) *Job {
 	for i, j := range jobs {
 		if j.State == job.Done && j.Spec.Started != "" {
 			return &jobs[i]
@@ -137,17 +139,13 @@ func installed(jobs []Job) *Job {
 	return nil
 }
 
-// volume is the partition that the machine's system starts from, "" where none is known. A screen's job counts only on
-// a machine that no operator's job left with a system.
-func volume(jobs []Job) string {
-	j := wrote(jobs, Operator)
-	if j == nil || j.State != job.Done {
-		j = installed(jobs)
+// system is the job whose system the machine's disk is started for, nil where none is known. A screen's job counts only
+// on a machine that no operator's job left with a system.
+func system(jobs []Job) *Job {
+	if j := wrote(jobs, Operator); j != nil && j.State == job.Done {
+		return j
 	}
-	if j == nil {
-		return ""
-	}
-	return job.ESPLabel(j.Spec.ID)
+	return lastDone(jobs)
 }
 
 // decide says what a machine with these jobs, the newest first, boots. Operators' jobs alone decide: a live one starts
@@ -164,7 +162,7 @@ func decide(unknown Policy, jobs []Job) netboot.Action {
 	}
 	switch unknown {
 	case StartAgent:
-		if j := installed(jobs); j != nil && j.Origin == Screen {
+		if j := lastDone(jobs); j != nil && j.Origin == Screen {
 			return netboot.Menu
 		}
 		return netboot.Agent
