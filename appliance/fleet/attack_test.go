@@ -454,8 +454,10 @@ func TestOrderOverScreen(t *testing.T) {
 
 // TestMainboard changes one: the address stays one machine's, and where two records came of it, merge or delete settles it.
 func TestMainboard(t *testing.T) {
-	ctx, f := t.Context(), open(t, Options{})
+	c := newClock()
+	ctx, f := t.Context(), open(t, Options{Now: c.now})
 	deploy(t, f, victim, uuidA)
+	c.pass(time.Hour)
 	board := say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim)
 	v, _, err := f.Show(ctx, victim)
 	if err != nil || v.Status() != "deployed" || len(v.Machine.Conflicts) != 1 || !strings.Contains(v.Machine.Conflicts[0].What, board.Machine.Name) {
@@ -466,6 +468,7 @@ func TestMainboard(t *testing.T) {
 		t.Fatalf("Merge() = %+v, %v", m, err)
 	}
 	// A new network card too: another machine, until an operator says that it is this one.
+	c.pass(time.Hour)
 	say(t, f, "10.0.0.9", uuidB, uuid.NewString(), macB)
 	if m, err = f.Merge(ctx, victim, macB); err != nil || !m.has(victim) || !m.has(macB) {
 		t.Fatalf("Merge() = %+v, %v", m, err)
@@ -490,6 +493,10 @@ func TestMainboard(t *testing.T) {
 		t.Fatalf("Show() of a shared address = %v, want ErrAmbiguous with what to do", err)
 	}
 	names := slices.DeleteFunc(list(t, f), func(v View) bool { return !v.Machine.has(shared) })
+	if _, err := f.Delete(ctx, names[0].Machine.Name); !errors.Is(err, ErrBusy) {
+		t.Errorf("Delete() of a machine on which an install is under way = %v, want ErrBusy", err)
+	}
+	c.pass(silence + time.Minute)
 	if _, err := f.Delete(ctx, names[0].Machine.Name); err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) err
 	}
 	heard, err := heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
 	if err == nil && heard {
-		err = fmt.Errorf("%w: another boot of it, heard of within the last %s, carries the job out", ErrBusy, carrying)
+		err = fmt.Errorf("%w: another boot of it, heard of within the last minute, carries the job out; try again in a minute", ErrBusy)
 	}
 	return err
 }

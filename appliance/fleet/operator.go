@@ -9,8 +9,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// Delete forgets the machine that key names, with its jobs and its journal. One with an operator's live job is ErrBusy:
-// cancel that first. The machine is a new one when it is seen next.
+// Delete forgets the machine that key names, with its jobs and its journal. One with a job that waits or is under way
+// is ErrBusy: cancel that first. The machine is a new one when it is seen next.
 func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -20,8 +20,8 @@ func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 		if err != nil {
 			return err
 		}
-		if l := ordered(jobs); l != nil {
-			return fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+		if err := f.makeWay(ctx, tx, m, jobs, false); err != nil {
+			return err
 		}
 		return forget(ctx, tx, m.ID)
 	})

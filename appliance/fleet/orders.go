@@ -83,7 +83,8 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 	return m, j, err
 }
 
-// makeWay ends the live jobs of m for an operator's order. One that is under way ends only where replace says so.
+// makeWay ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only where
+// replace says so.
 func (f *Fleet) makeWay(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
 	now := f.o.Now().UTC()
 	for _, l := range jobs {
