@@ -120,7 +120,7 @@ func (c Config) openPool(mine netip.Prefix) (*lease.Pool, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("checking the address pool: %w", errors.Join(errs...))
 	}
-	exclude := []netip.Addr{mine.Addr(), mine.Masked().Addr(), lastAddr(mine)}
+	exclude := []netip.Addr{mine.Addr(), mine.Masked().Addr(), dhcp.Broadcast(mine)}
 	if c.Pool.Router.IsValid() {
 		exclude = append(exclude, c.Pool.Router)
 	}
@@ -128,15 +128,6 @@ func (c Config) openPool(mine netip.Prefix) (*lease.Pool, error) {
 		Path: c.Pool.Journal, First: c.Pool.First, Last: c.Pool.Last, Exclude: exclude,
 		Reserved: c.Pool.Reserved, Time: c.Pool.Time,
 	})
-}
-
-// lastAddr is the broadcast address of an IPv4 network.
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 func (c Config) dhcp(mine netip.Prefix) dhcp.Config {

@@ -135,10 +135,10 @@ func parseMachine(q url.Values) (Machine, error) {
 	case "pcbios":
 		m.Arch = BIOS
 	case "efi":
-		m.Arch = UEFIBC
+		m.Arch = UEFI
 	default:
 		n, err := strconv.ParseUint(a, 10, 16)
-		if err != nil || n == dhcp.ArchUnknown {
+		if err != nil || n == uint64(dhcp.ArchUnknown) {
 			return m, fmt.Errorf("arch %q is no architecture number", a)
 		}
 		m.Arch = Arch(n)

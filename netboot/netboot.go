@@ -5,21 +5,24 @@ package netboot
 import (
 	"context"
 	"net"
+
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// Arch is a client system architecture type of DHCP option 93 (RFC 4578 section 2.1, and the IANA registry).
+// Arch is a client system architecture type of DHCP option 93 (RFC 4578 section 2.1 with its errata; the names are those
+// of the IANA registry "Processor Architecture Types").
 type Arch uint16
 
-// The architectures that are answered.
+// The architectures that have a loader.
 const (
-	BIOS       Arch = 0
-	UEFIBC     Arch = 7 // registered as EFI BC; sent by x86-64 UEFI firmware
-	UEFI64     Arch = 9
-	UEFI64HTTP Arch = 16
+	BIOS       = Arch(iana.INTEL_X86PC)
+	UEFI       = Arch(iana.EFI_X86_64)      // 7
+	EBC        = Arch(iana.EFI_BC)          // 9: EFI byte code; some x64 firmware says so of itself
+	UEFIByHTTP = Arch(iana.EFI_X86_64_HTTP) // 16
 )
 
 // UEFI says whether a is some kind of UEFI firmware.
-func (a Arch) UEFI() bool { return a != BIOS }
+func (a Arch) UEFI() bool { return a != BIOS && a != Arch(iana.INTEL_X86PC_HTTP) }
 
 // Machine is what is known of a booting machine from its own packets and requests: all of it hostile.
 type Machine struct {

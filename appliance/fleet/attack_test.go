@@ -44,7 +44,7 @@ func bootsSpec(t *testing.T, f *Fleet, mac string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, err := f.Boot(t.Context(), netboot.Machine{MAC: hw, Arch: netboot.UEFIBC})
+	spec, err := f.Boot(t.Context(), netboot.Machine{MAC: hw, Arch: netboot.UEFI})
 	if err != nil {
 		t.Fatal(err)
 	}

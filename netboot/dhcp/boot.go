@@ -7,37 +7,79 @@ import (
 	"strconv"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
 // maxFile is the size of the fixed file field, with its final zero byte (RFC 2131 section 2).
 const maxFile = 128
 
-// The architectures of option 93 that have a loader (RFC 4578 section 2.1 and the IANA registry).
+// loaderKind is which of our loaders a machine can start.
+type loaderKind int
+
 const (
-	archBIOS       = 0
-	archUEFIBC     = 7 // "EFI BC" in the registry; what x86-64 firmware sends
-	archUEFI64     = 9
-	archUEFI64HTTP = 16
+	noLoader loaderKind = iota
+	biosLoader
+	uefiLoader     // by TFTP
+	uefiHTTPLoader // by HTTP
 )
+
+// loaderOf names the loader for an architecture of option 93. The names are those of the IANA registry "Processor
+// Architecture Types", which follows the errata of RFC 4578: 7 is x64 UEFI, and 9 is EBC, EFI byte code. x64 firmware sends
+// 7; some of it, made after the RFC's first text, sends 9, which no machine uses for byte code.
+func loaderOf(a iana.Arch, class Class) loaderKind {
+	switch {
+	case class == HTTP && a == iana.EFI_X86_64_HTTP:
+		return uefiHTTPLoader
+	case class == HTTP:
+		return noLoader
+	case a == iana.INTEL_X86PC:
+		return biosLoader
+	case a == iana.EFI_X86_64 || a == iana.EFI_BC:
+		return uefiLoader
+	}
+	return noLoader
+}
+
+// runsPC says whether a machine whose iPXE names this architecture can start an x86-64 kernel. A script may be asked for
+// without an architecture; those who do are PCs.
+func runsPC(a iana.Arch) bool {
+	switch a {
+	case ArchUnknown, iana.INTEL_X86PC, iana.EFI_IA32, iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_HTTP, iana.EFI_X86_64_HTTP,
+		iana.EFI_BC_HTTP, iana.INTEL_X86PC_HTTP:
+		return true
+	}
+	return false
+}
 
 // bootFile chooses by what the machine says of itself; reason tells the choice, or why there is none.
 func (c *Config) bootFile(r *Request) (file, reason string) {
-	switch {
-	case r.IPXE && !r.NoHTTP:
+	if r.IPXE && !r.NoHTTP {
+		if !runsPC(r.Arch) {
+			return "", fmt.Sprintf("no kernel for the architecture %s", archName(r.Arch))
+		}
 		return c.ScriptURL(r), "iPXE runs: boot script"
-	case r.Class == HTTP && r.Arch == archUEFI64HTTP && c.UEFILoader != "":
+	}
+	if r.Class == Plain && !r.IPXE {
+		return "", "not a boot client"
+	}
+	if r.Pi {
+		return "", "no loader for a Raspberry Pi"
+	}
+	switch kind := loaderOf(r.Arch, r.Class); {
+	case kind == uefiHTTPLoader && c.UEFILoader != "":
 		return fmt.Sprintf("http://%s/boot/%s", c.host(), c.UEFILoader), "UEFI HTTP boot: loader by HTTP"
-	case r.Class == Plain && !r.IPXE:
-		return "", "no boot client"
-	case r.Class != HTTP && r.Arch == archBIOS && c.BIOSLoader != "":
+	case kind == biosLoader && c.BIOSLoader != "":
 		return c.BIOSLoader, "BIOS: loader by TFTP"
-	case r.Class != HTTP && (r.Arch == archUEFIBC || r.Arch == archUEFI64) && c.UEFILoader != "":
+	case kind == uefiLoader && c.UEFILoader != "":
 		return c.UEFILoader, "UEFI: loader by TFTP"
 	case r.Arch == ArchUnknown:
-		return "", "boot client does not say its architecture"
+		return "", "the machine does not say its architecture"
 	}
-	return "", fmt.Sprintf("no loader for architecture %d", r.Arch)
+	return "", fmt.Sprintf("no loader for the architecture %s", archName(r.Arch))
 }
+
+// archName is "11 (EFI ARM64)".
+func archName(a iana.Arch) string { return fmt.Sprintf("%d (%s)", uint16(a), a) }
 
 // ScriptURL is where iPXE fetches its script: it puts its SMBIOS UUID in itself (it expands ${} in file names), which
 // spares us the byte order of option 97; MAC and architecture are those of the request.
@@ -86,8 +128,10 @@ func (c *Config) reply(r *Request, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 // addBoot puts file into p the way the machine's class wants it.
 func (c *Config) addBoot(p *dhcpv4.DHCPv4, r *Request, file string) {
 	p.ServerIPAddr = c.ServerIP.AsSlice()
-	p.UpdateOption(dhcpv4.OptTFTPServerName(c.ServerIP.String()))
-	p.UpdateOption(dhcpv4.OptBootFileName(file))
+	// Both end with a zero byte: BIOS ROMs read them as strings of C, and without it ask the TFTP server for the name and
+	// whatever follows it in the packet. Receivers have to take the zero off (RFC 2132 section 2); iPXE and EDK2 do.
+	p.UpdateOption(dhcpv4.OptTFTPServerName(c.ServerIP.String() + "\x00"))
+	p.UpdateOption(dhcpv4.OptBootFileName(file + "\x00"))
 	if len(file) < maxFile {
 		p.BootFileName = file
 	}

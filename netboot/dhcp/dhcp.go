@@ -14,7 +14,9 @@
 //
 //	option 77 "iPXE", option 175   the script's URL: iPXE runs already, so a loader would only start it again
 //	option 60 "HTTPClient"         the URL of the UEFI loader
-//	option 60 "PXEClient"          by option 93: 0 the BIOS loader, 7 and 9 the UEFI loader, both by TFTP
+//	option 60 "PXEClient"          by option 93: 0 the BIOS loader, 7 (x64 UEFI) and 9 (EBC, which some x64 firmware
+//	                               says of itself) the UEFI loader, both by TFTP
+//	a Raspberry Pi's ROM           nothing: it says that it is a PC (0), and can start no PC's loader
 //
 // The boot file is in the file field (when shorter than 128 bytes) and in option 67, the server in siaddr and in
 // options 54 and 66. Replies to PXE clients carry option 43 {6: 8}, "take the boot file from this offer, discover
@@ -29,6 +31,7 @@ package dhcp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -51,8 +54,11 @@ type Config struct {
 	// kind without a loader are not told a boot file.
 	BIOSLoader, UEFILoader string
 
-	// Network is our network with its mask. In full mode addresses outside it are refused.
+	// Network is our network with its mask. In full mode addresses outside it are refused. Relay agents in it are answered.
 	Network netip.Prefix
+	// Relays are the networks behind relay agents whose machines are told where to boot from; another server gives them
+	// their addresses. Requests that come by way of any other network are refused.
+	Relays []netip.Prefix
 	// Router and DNS are handed out in full mode; the zero value of either leaves the option out.
 	Router netip.Addr
 	DNS    []netip.Addr
@@ -93,17 +99,58 @@ type Answer struct {
 	To netip.AddrPort
 	// Boot is the boot file in Reply, "" for none.
 	Boot string
+	// Refused says that the machine asked us for something that it does not get: an address, or a boot file. Reason says
+	// why. Silence without it is a packet that is not for us.
+	Refused bool
 }
 
+// silent is for packets that are not for us.
 func silent(format string, args ...any) Answer {
 	return Answer{Reason: fmt.Sprintf(format, args...)}
+}
+
+// refuse is for machines that wait for an answer in vain.
+func refuse(format string, args ...any) Answer {
+	return Answer{Reason: fmt.Sprintf(format, args...), Refused: true}
+}
+
+// relay is the address of the relay agent that passed r on (giaddr, RFC 2131 section 4.1), false if there was none.
+func relay(r *Request) (netip.Addr, bool) {
+	a := addr4(r.Packet.GatewayIPAddr)
+	return a, a.IsValid() && !a.IsUnspecified()
+}
+
+// serves says whether we answer to a, which a packet names as its relay agent or sender: a host of our network, or of a
+// network that the configuration names. Without that, whoever sends us a packet could send our replies to anyone.
+func (c *Config) serves(a netip.Addr) bool {
+	if !a.Is4() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a == c.ServerIP || a == broadcastAddr() {
+		return false
+	}
+	if c.Network.IsValid() && c.Network.Contains(a) {
+		return a != Broadcast(c.Network) || c.Network.Bits() > 30
+	}
+	return c.relayed(a)
+}
+
+// relayed says whether a is in a network behind a relay agent that the configuration names.
+func (c *Config) relayed(a netip.Addr) bool {
+	return !c.Network.Contains(a) && slices.ContainsFunc(c.Relays, func(p netip.Prefix) bool { return p.Contains(a) && (a != Broadcast(p) || p.Bits() > 30) })
+}
+
+// Broadcast is the broadcast address of an IPv4 network.
+func Broadcast(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
 }
 
 // destination says where a reply to a request at port 67 goes (RFC 2131 section 4.1). Machines that accept unicast
 // before they have an address are broadcast to as well: the kernel would ask for their address by ARP, in vain.
 func destination(r *Request, mine netip.Prefix) netip.AddrPort {
-	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() {
-		return netip.AddrPortFrom(relay, ServerPort)
+	if agent, ok := relay(r); ok {
+		return netip.AddrPortFrom(agent, ServerPort)
 	}
 	if c := addr4(r.Packet.ClientIPAddr); mine.IsValid() && mine.Contains(c) && !r.Packet.IsBroadcast() {
 		return netip.AddrPortFrom(c, ClientPort)

@@ -37,6 +37,11 @@ func set(code uint8, v string) func(*dhcpv4.DHCPv4) {
 	return func(p *dhcpv4.DHCPv4) { p.Options[code] = []byte(v) }
 }
 
+// from changes the first half of the Ethernet address.
+func from(oui ...byte) func(*dhcpv4.DHCPv4) {
+	return func(p *dhcpv4.DHCPv4) { copy(p.ClientHWAddr, oui) }
+}
+
 func both(fs ...func(*dhcpv4.DHCPv4)) func(*dhcpv4.DHCPv4) {
 	return func(p *dhcpv4.DHCPv4) {
 		for _, f := range fs {
@@ -63,6 +68,17 @@ func TestBootFile(t *testing.T) {
 		{"UEFI", "ovmf-discover", del(), "snponly.efi"},
 		{"UEFI, architecture 9", "ovmf-discover", set(93, "\x00\x09"), "snponly.efi"},
 		{"UEFI, several architectures", "ovmf-discover", set(93, "\x00\x07\x00\x09"), "snponly.efi"},
+		{"several architectures, the second has a loader", "ovmf-discover", set(93, "\x00\x0b\x00\x07"), "snponly.efi"},
+		{"several architectures, the last is BIOS", "ovmf-discover", set(93, "\x00\x06\x00\x0b\x00\x00"), "undionly.kpxe"},
+		{"several architectures, none with a loader", "ovmf-discover", set(93, "\x00\x0b\x00\x06"), ""},
+		{"an architecture and a half", "ovmf-discover", set(93, "\x00\x07\x00"), "snponly.efi"},
+		{"half an architecture", "ovmf-discover", set(93, "\x00"), "snponly.efi"}, // option 60 has it too
+		{"Raspberry Pi 4 by its Ethernet address", "bios-rom-discover", both(del(77, 175), from(0xdc, 0xa6, 0x32)), ""},
+		{"Raspberry Pi 3 by its Ethernet address", "bios-rom-discover", both(del(77, 175, 97), from(0xb8, 0x27, 0xeb)), ""},
+		{"Raspberry Pi 5 by option 97", "bios-rom-discover", both(del(77, 175), set(97, "\x00RPi5\x10\x41\xd0\x04\x01\x02\x03\x04\x05\x06\x07\x08")), ""},
+		{"a PC with a network card of Raspberry Pi that runs iPXE", "bios-rom-discover", from(0xdc, 0xa6, 0x32),
+			"http://10.78.0.1:8080/boot.ipxe?mac=dc:a6:32:78:00:01&uuid=${uuid}&arch=0"},
+		{"iPXE on arm64", "bios-rom-discover", set(93, "\x00\x0b"), ""},
 		{"UEFI on arm64", "ovmf-discover", set(93, "\x00\x0b"), ""},
 		{"UEFI HTTP boot", "ovmf-discover", both(set(93, "\x00\x10"), set(60, "HTTPClient:Arch:00016:UNDI:003001")),
 			"http://10.78.0.1:8080/boot/snponly.efi"},
@@ -77,6 +93,9 @@ func TestBootFile(t *testing.T) {
 				t.Errorf("bootFile = %q (%s), want %q", got, why, tt.want)
 			}
 			a := c.Proxy(r, ServerPort, netip.AddrPort{})
+			if a.Refused != (tt.want == "" && r.BootClient()) {
+				t.Errorf("refused: %v (%s)", a.Refused, a.Reason)
+			}
 			if (a.Reply != nil) != (tt.want != "") {
 				t.Errorf("proxy answers: %v (%s), want %v", a.Reply != nil, a.Reason, tt.want != "")
 			}
@@ -114,7 +133,7 @@ func TestFull(t *testing.T) {
 			0, "relayed from 192.168.9.1", ""},
 		{"inform", "dhclient-request", both(set(53, "\x08"), func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = addr.AsSlice() }), always{},
 			dhcpv4.MessageTypeAck, "informed", "10.80.0.78:68"},
-		{"an offer is no request", "dhclient-request", set(53, "\x02"), always{}, 0, "no message for a server", ""},
+		{"an offer is no request", "dhclient-request", set(53, "\x02"), always{}, 0, "not a message for a server", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,13 +152,109 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// A proxied offer through a relay goes back to the relay, with its option.
+// A proxied offer through a relay goes back to the relay, with its option, if the configuration names its network.
 func TestRelay(t *testing.T) {
 	c := testConfig("10.78.0.1")
-	r := edit(t, "ovmf-discover", both(set(82, "\x01\x02ab"), func(p *dhcpv4.DHCPv4) { p.GatewayIPAddr = net.IP{192, 168, 9, 1} }))
-	a := c.Proxy(r, ServerPort, netip.AddrPort{})
-	if a.Reply == nil || a.To.String() != "192.168.9.1:67" || string(a.Reply.Options[82]) != "\x01\x02ab" {
-		t.Errorf("got %s", text(a))
+	c.Relays = []netip.Prefix{netip.MustParsePrefix("192.168.8.0/22")}
+	by := func(a string) *Request {
+		return edit(t, "ovmf-discover", both(set(82, "\x01\x02ab"), func(p *dhcpv4.DHCPv4) { p.GatewayIPAddr = net.ParseIP(a).To4() }))
+	}
+	r := by("192.168.9.1")
+	for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
+		if a.Reply == nil || a.To.String() != "192.168.9.1:67" || string(a.Reply.Options[82]) != "\x01\x02ab" || a.Refused {
+			t.Errorf("%s: got %s", how, text(a))
+		} else if !a.Reply.YourIPAddr.IsUnspecified() {
+			t.Errorf("%s: an address of our pool, %s, goes to another network", how, a.Reply.YourIPAddr)
+		}
+	}
+	if a := c.Full(by("10.78.0.7"), always{addr: netip.MustParseAddr("10.78.0.9")}, ServerPort, netip.AddrPort{}); a.Reply == nil || a.To.String() != "10.78.0.7:67" {
+		t.Errorf("relayed within our network: %s", text(a))
+	}
+	for _, agent := range []string{"8.8.8.8", "127.0.0.1", "192.168.7.255", "192.168.12.1", "224.0.0.1", "255.255.255.255", "10.78.0.1", "10.78.0.255", "192.168.11.255", "0.0.0.7"} {
+		r := by(agent)
+		for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
+			if a.Reply != nil || !a.Refused || !strings.Contains(a.Reason, "relayed from "+agent) {
+				t.Errorf("%s, relayed from %s: %s", how, agent, text(a))
+			}
+		}
+	}
+}
+
+// Nor does port 4011 answer to addresses outside.
+func TestBootServerAnswersOurNetworks(t *testing.T) {
+	c := testConfig("10.78.0.1")
+	c.Relays = []netip.Prefix{netip.MustParsePrefix("192.168.8.0/22")}
+	for from, want := range map[string]string{
+		"10.78.0.9:4011": "10.78.0.9:4011", "192.168.9.9:68": "192.168.9.9:68", "0.0.0.0:68": "255.255.255.255:68",
+		"8.8.8.8:68": "", "127.0.0.1:68": "", "10.78.0.255:68": "",
+	} {
+		for how, a := range map[string]Answer{
+			"proxy": c.Proxy(edit(t, "ovmf-request", del()), PXEPort, netip.MustParseAddrPort(from)),
+			"full":  c.Full(edit(t, "ovmf-request", del()), always{}, PXEPort, netip.MustParseAddrPort(from)),
+		} {
+			if (a.Reply != nil) != (want != "") || a.Refused != (want == "") || a.Reply != nil && a.To.String() != want {
+				t.Errorf("%s, from %s: %s, want it to go to %q", how, from, text(a), want)
+			}
+		}
+	}
+}
+
+// BIOS ROMs read the names of server and file as strings of C.
+func TestNamesEndWithZero(t *testing.T) {
+	c := testConfig("10.78.0.1")
+	for _, name := range []string{"bios-rom-discover", "ovmf-discover", "ovmf-http-discover"} {
+		wire := c.Proxy(edit(t, name, del(77, 175)), ServerPort, netip.AddrPort{}).Reply.ToBytes()
+		p, err := dhcpv4.FromBytes(wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range []uint8{66, 67} {
+			if v := p.Options[code]; len(v) < 2 || v[len(v)-1] != 0 || strings.Count(string(v), "\x00") != 1 {
+				t.Errorf("%s: option %d = %q, want it to end with its only zero byte", name, code, v)
+			}
+		}
+	}
+}
+
+// What other servers understand, we do too.
+func TestTidy(t *testing.T) {
+	good := captured(t, "ovmf-discover")
+	end := len(good) - 1 // END is the last byte of the capture
+	moved := append([]byte(nil), good[:240]...)
+	rest := good[240:end]
+	// The options from 97 on go into the file field, and 93 with what follows into sname.
+	at97 := strings.Index(string(rest), "\x61\x11")
+	at93 := strings.Index(string(rest), "\x5d\x02")
+	overload := func(v byte, file, sname []byte) []byte {
+		b := append(append([]byte(nil), moved...), rest[:at97]...)
+		b = append(b, 52, 1, v, 255)
+		copy(b[108:236], append(append([]byte(nil), file...), 255))
+		copy(b[44:108], append(append([]byte(nil), sname...), 255))
+		return b
+	}
+	want, err := Parse(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string][]byte{
+		"without END":              good[:end],
+		"without END, padded":      append(append([]byte(nil), good[:end]...), 0, 0, 0),
+		"cut off behind the last":  append(append([]byte(nil), good[:end]...), 66, 200, 1, 2),
+		"a code without a length":  append(append([]byte(nil), good[:end]...), 66),
+		"something behind END":     append(append([]byte(nil), good...), 93, 2, 0, 0),
+		"options in file":          overload(1, rest[at97:], nil),
+		"options in file and name": overload(3, rest[at97:at93], rest[at93:]),
+		"options in name":          overload(2, nil, rest[at93:]),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Parse(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Type != want.Type || got.Arch != want.Arch || got.Class != want.Class || name != "options in name" && got.UUID != want.UUID {
+				t.Errorf("got %v %v %v %s, want %v %v %v %s", got.Type, got.Arch, got.Class, got.UUID, want.Type, want.Arch, want.Class, want.UUID)
+			}
+		})
 	}
 }
 
@@ -174,7 +289,7 @@ func TestMalformed(t *testing.T) {
 		{"address longer than its field", change(2, 255)},
 		{"multicast address", change(28, 0x53)},
 		{"bad cookie", change(236, 0)},
-		{"option longer than the packet", good[:246]},
+		{"no message type before the option that is cut off", good[:242]},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,7 +302,11 @@ func TestMalformed(t *testing.T) {
 
 func FuzzDecide(f *testing.F) {
 	for _, name := range names(f) {
-		f.Add(captured(f, name))
+		b := captured(f, name)
+		f.Add(b)
+		f.Add(b[:len(b)-1]) // no END
+		f.Add(append(append([]byte(nil), b[:len(b)-1]...), 52, 1, 3))
+		f.Add(append(append([]byte(nil), b[:len(b)-1]...), 93, 6, 0, 11, 0, 7, 0, 0, 66, 255))
 	}
 	c := testConfig("10.78.0.1")
 	f.Fuzz(func(t *testing.T, b []byte) {

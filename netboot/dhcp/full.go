@@ -11,14 +11,15 @@ import (
 // Full decides about a request on a network whose only DHCP server we are. At port 4011 it answers as [Config.Proxy]
 // does. The one thing it does besides deciding is to ask leases, which writes to the disk in Commit.
 func (c *Config) Full(r *Request, leases Leaser, port int, from netip.AddrPort) Answer {
-	if port == PXEPort {
-		if !r.BootClient() {
-			return silent("no boot client")
-		}
-		return c.bootServer(r, from)
-	}
-	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() && !c.Network.Contains(relay) {
-		return silent("relayed from %s: no addresses for that network", relay)
+	agent, relayed := relay(r)
+	switch {
+	case port == PXEPort:
+		return c.Proxy(r, port, from)
+	case relayed && !c.serves(agent):
+		return foreign(agent)
+	case relayed && c.relayed(agent):
+		// Our pool is of our own network. That one has a server for its addresses, and we go along with it.
+		return c.Proxy(r, port, from)
 	}
 	switch r.Type {
 	case dhcpv4.MessageTypeDiscover:
@@ -41,13 +42,13 @@ func (c *Config) Full(r *Request, leases Leaser, port int, from netip.AddrPort) 
 		}
 		return silent("declined %s", a)
 	}
-	return silent("%s is no message for a server", r.Type)
+	return silent("%s is not a message for a server", r.Type)
 }
 
 func (c *Config) discover(r *Request, leases Leaser) Answer {
 	a, ttl, err := leases.Offer(r.MAC, addr4(r.Packet.RequestedIPAddress()))
 	if err != nil {
-		return silent("no address to offer: %v", err)
+		return refuse("no address to offer: %v", err)
 	}
 	p := c.reply(r, dhcpv4.MessageTypeOffer)
 	p.YourIPAddr = a.AsSlice()
@@ -74,7 +75,7 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 	switch {
 	case err != nil:
 		// Not acknowledged, so not promised: the machine asks again.
-		return silent("recording the lease of %s: %v", want, err)
+		return refuse("leasing %s: %v", want, err)
 	case verdict == Refused:
 		return c.nak(r, want.String()+" is not this machine's")
 	case verdict == Unknown && server.IsValid():
@@ -92,9 +93,9 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 func (c *Config) nak(r *Request, reason string) Answer {
 	p := c.reply(r, dhcpv4.MessageTypeNak)
 	to := netip.AddrPortFrom(broadcastAddr(), ClientPort)
-	if relay := addr4(r.Packet.GatewayIPAddr); relay.IsValid() && !relay.IsUnspecified() {
+	if agent, ok := relay(r); ok {
 		p.SetBroadcast() // RFC 2131 section 4.3.2: the relay has to broadcast it
-		to = netip.AddrPortFrom(relay, ServerPort)
+		to = netip.AddrPortFrom(agent, ServerPort)
 	}
 	p.UpdateOption(dhcpv4.OptMessage(reason))
 	return Answer{Reason: "refused: " + reason, Reply: p, To: to}
@@ -128,5 +129,6 @@ func (c *Config) finish(p *dhcpv4.DHCPv4, r *Request, ttl time.Duration, reason 
 		// We are the only server: iPXE need not wait for a proxy's offer (https://ipxe.org/cfg/no-pxedhcp).
 		p.UpdateOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(optIPXE), []byte{ipxeNoProxy, 1, 1}))
 	}
-	return Answer{Reason: reason, Reply: p, To: destination(r, c.Network), Boot: file}
+	// A boot client that gets an address alone does not boot.
+	return Answer{Reason: reason, Reply: p, To: destination(r, c.Network), Boot: file, Refused: r.BootClient() && file == ""}
 }

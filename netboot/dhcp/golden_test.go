@@ -16,7 +16,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-var update = flag.Bool("update", false, "write the goldens anew")
+var update = flag.Bool("update", false, "write the goldens again")
 
 // captured reads a packet of testdata: hex digits, and comments from # on.
 func captured(t testing.TB, name string) []byte {
@@ -141,7 +141,7 @@ func text(a Answer) string {
 	slices.Sort(codes)
 	for _, code := range codes {
 		v := p.Options[uint8(code)]
-		printable := len(v) > 4 && !bytes.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
+		printable := len(v) > 4 && !bytes.ContainsFunc(bytes.TrimSuffix(v, []byte{0}), func(r rune) bool { return r < ' ' || r > '~' })
 		if printable {
 			fmt.Fprintf(&b, "  option %d %q\n", code, v)
 		} else {

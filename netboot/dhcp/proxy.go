@@ -10,7 +10,10 @@ import (
 // request came to, 67 or 4011, and from its sender, to whom answers from port 4011 go.
 func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 	if !r.BootClient() {
-		return silent("no boot client")
+		return silent("not a boot client")
+	}
+	if agent, ok := relay(r); ok && !c.serves(agent) {
+		return foreign(agent)
 	}
 	if port == PXEPort {
 		return c.bootServer(r, from)
@@ -21,11 +24,16 @@ func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 	}
 	file, reason := c.bootFile(r)
 	if file == "" {
-		return silent("%s", reason)
+		return refuse("%s", reason)
 	}
 	p := c.reply(r, dhcpv4.MessageTypeOffer)
 	c.addBoot(p, r, file)
 	return Answer{Reason: reason, Reply: p, To: destination(r, netip.Prefix{}), Boot: file}
+}
+
+// foreign refuses what came by way of a relay agent in a network that the configuration does not name.
+func foreign(agent netip.Addr) Answer {
+	return refuse("relayed from %s, which is not in a network that we serve; relay_networks names more", agent)
 }
 
 // bootServer answers at port 4011, in both modes: a machine that has its address asks there for the boot file.
@@ -33,9 +41,12 @@ func (c *Config) bootServer(r *Request, from netip.AddrPort) Answer {
 	if r.Type != dhcpv4.MessageTypeRequest && r.Type != dhcpv4.MessageTypeInform {
 		return silent("%s at port %d", r.Type, PXEPort)
 	}
+	if a := from.Addr(); a.IsValid() && !a.IsUnspecified() && !c.serves(a) {
+		return refuse("asked from %s, which is not in a network that we serve", a)
+	}
 	file, reason := c.bootFile(r)
 	if file == "" {
-		return silent("%s", reason)
+		return refuse("%s", reason)
 	}
 	p := c.reply(r, dhcpv4.MessageTypeAck)
 	p.ClientIPAddr = r.Packet.ClientIPAddr

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
 // ErrMalformed is what [Parse] wraps: the datagram is not a request that a server may answer.
@@ -27,7 +28,7 @@ const (
 )
 
 // ArchUnknown is the Arch of a request that names none.
-const ArchUnknown = 0xffff
+const ArchUnknown iana.Arch = 0xffff
 
 // The options and values that the library has no name for.
 const (
@@ -46,26 +47,30 @@ type Request struct {
 	MAC    MAC
 	// UUID is option 97 as SMBIOS tools print it, lower case; "" if absent or all zeros or all ones.
 	UUID string
-	// Arch is the first value of option 93, else the one in option 60, else ArchUnknown.
-	Arch  uint16
+	// Arch is the first value of option 93 that there is a loader for, else its first value, else the one in option 60,
+	// else ArchUnknown.
+	Arch  iana.Arch
 	Class Class
+	// Pi says that a Raspberry Pi's own boot ROM asks. It calls itself a PC, and can start no PC's loader.
+	Pi bool
 	// IPXE says that iPXE asks, whether from a ROM or started by us.
 	IPXE bool
 	// NoHTTP says that this iPXE lists its features and HTTP is not among them.
 	NoHTTP bool
 }
 
-// Parse reads one datagram. What is no BOOTREQUEST with a message type from an Ethernet machine is refused with an
-// error that wraps [ErrMalformed].
+// Parse reads one datagram. Anything but a BOOTREQUEST with a message type from an Ethernet machine is refused with an
+// error that wraps [ErrMalformed]. Options count up to the first one that is cut off; a missing END and option 52 are
+// understood.
 func Parse(b []byte) (*Request, error) {
-	p, err := dhcpv4.FromBytes(b)
+	p, err := dhcpv4.FromBytes(tidy(b))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	r := &Request{Packet: p, Type: p.MessageType(), Arch: ArchUnknown}
 	switch {
 	case p.OpCode != dhcpv4.OpcodeBootRequest:
-		return nil, fmt.Errorf("%w: op %d is no request", ErrMalformed, p.OpCode)
+		return nil, fmt.Errorf("%w: op %d is not a request", ErrMalformed, p.OpCode)
 	case p.HWType != 1 || len(p.ClientHWAddr) != 6:
 		return nil, fmt.Errorf("%w: hardware type %d with %d address bytes is not Ethernet", ErrMalformed, p.HWType, len(p.ClientHWAddr))
 	case r.Type == dhcpv4.MessageTypeNone:
@@ -84,11 +89,12 @@ func Parse(b []byte) (*Request, error) {
 		r.Class = HTTP
 	}
 	if a := p.Options.Get(dhcpv4.OptionClientSystemArchitectureType); len(a) >= 2 {
-		r.Arch = binary.BigEndian.Uint16(a)
+		r.Arch = pickArch(a, r.Class)
 	} else {
 		r.Arch = classArch(class)
 	}
 	r.IPXE, r.NoHTTP = ipxe(p)
+	r.Pi = !r.IPXE && r.Class == PXE && r.Arch == iana.INTEL_X86PC && raspberry(r.MAC, p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
 	return r, nil
 }
 
@@ -106,8 +112,34 @@ func uuid(b []byte) string {
 		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:])
 }
 
+// pickArch chooses among the architectures of option 93, of which a machine may list several (RFC 4578 section 2.1): the
+// first one that has a loader, as dnsmasq does with dhcp-match, else the first one.
+func pickArch(b []byte, class Class) iana.Arch {
+	for at := 0; at+2 <= len(b); at += 2 {
+		if a := iana.Arch(binary.BigEndian.Uint16(b[at:])); loaderOf(a, class) != noLoader {
+			return a
+		}
+	}
+	return iana.Arch(binary.BigEndian.Uint16(b))
+}
+
+// raspberry recognises a Raspberry Pi's boot ROM. It says "PXEClient:Arch:00000:UNDI:002001", as a PC does; only its
+// Ethernet address, or its option 97, tells it apart: that begins with "RPi" and the model's digit from the Pi 4 on
+// (Raspberry Pi documentation, "Raspberry Pi bootloader configuration", DHCP_OPTION97).
+func raspberry(mac MAC, id []byte) bool {
+	if len(id) == 17 && id[0] == 0 && string(id[1:4]) == "RPi" {
+		return true
+	}
+	switch [3]byte(mac[:3]) { // Raspberry Pi's blocks in the IEEE's list of MA-L assignments
+	case [3]byte{0xb8, 0x27, 0xeb}, [3]byte{0xdc, 0xa6, 0x32}, [3]byte{0xe4, 0x5f, 0x01}, [3]byte{0x28, 0xcd, 0xc1},
+		[3]byte{0xd8, 0x3a, 0xdd}, [3]byte{0x2c, 0xcf, 0x67}, [3]byte{0x88, 0xa2, 0x9e}:
+		return true
+	}
+	return false
+}
+
 // classArch reads "PXEClient:Arch:00007:UNDI:003016": old ROMs have the architecture there and no option 93.
-func classArch(class string) uint16 {
+func classArch(class string) iana.Arch {
 	f := strings.Split(class, ":")
 	if len(f) < 3 || f[1] != "Arch" {
 		return ArchUnknown
@@ -116,7 +148,7 @@ func classArch(class string) uint16 {
 	if err != nil {
 		return ArchUnknown
 	}
-	return uint16(n)
+	return iana.Arch(n)
 }
 
 // ipxe looks for iPXE's marks. Option 77 comes bare from iPXE and with a length byte from those who read RFC 3004.
