@@ -30,7 +30,7 @@ type journal struct {
 // batch is what one fdatasync makes durable.
 type batch struct {
 	buf     []byte
-	all     []record // if replacing, what the journal starts anew with, before buf
+	all     []record // if replacing, what the new journal begins with, before buf
 	replace bool
 	done    bool
 	err     error
@@ -57,7 +57,8 @@ func openJournal(path string) (j *journal, records []record, dropped int, err er
 	records, dropped = parseJournal(b)
 	if dropped > 0 {
 		os.Remove(path + ".damaged")
-		if err := os.Link(path, path+".damaged"); err != nil {
+		// On a full disk the bad lines are given up rather than the good ones.
+		if err := os.Link(path, path+".damaged"); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 			lock.Close()
 			return nil, nil, 0, fmt.Errorf("keeping the damaged lease journal: %w", err)
 		}
@@ -104,8 +105,7 @@ func (j *journal) commit(b *batch) error {
 			return nil
 		}
 	}
-	if _, err := j.f.Write(b.buf); err != nil {
-		j.broken.Store(true)
+	if err := j.write(b.buf); err != nil {
 		return err
 	}
 	if err := unix.Fdatasync(int(j.f.Fd())); err != nil {
@@ -115,8 +115,22 @@ func (j *journal) commit(b *batch) error {
 	return nil
 }
 
+// write appends buf. Where only a part of it fits on the disk that is cut off again, so that the journal ends with a whole
+// record and the next one may fit.
+func (j *journal) write(buf []byte) error {
+	n, err := j.f.Write(buf)
+	if err == nil {
+		return nil
+	}
+	st, serr := j.f.Stat()
+	if serr != nil || j.f.Truncate(st.Size()-int64(n)) != nil {
+		j.broken.Store(true)
+	}
+	return err
+}
+
 // rewrite puts a journal of just these records in the place of the old one: write, fsync, rename, fsync of the
-// directory. Until the rename the old journal stands.
+// directory. Until the rename the old journal is there as it was.
 func (j *journal) rewrite(records []record) error {
 	tmp := j.path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
@@ -138,8 +152,8 @@ func (j *journal) rewrite(records []record) error {
 		err = syncDir(filepath.Dir(j.path))
 	}
 	if err != nil {
-		f.Close()
-		return fmt.Errorf("rewriting the lease journal: %w", err)
+		// A part of the new one only takes the room that the old one needs.
+		return fmt.Errorf("rewriting the lease journal: %w", errors.Join(err, f.Close(), os.Remove(tmp)))
 	}
 	if j.f != nil {
 		j.f.Close()
@@ -148,6 +162,18 @@ func (j *journal) rewrite(records []record) error {
 	j.lines.Store(int64(len(records)))
 	j.broken.Store(false)
 	return nil
+}
+
+// keep goes on with the journal as it is, which has lines whole records and nothing else. Where that cannot be opened the
+// first record to come replaces it.
+func (j *journal) keep(lines int) {
+	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		j.broken.Store(true)
+		return
+	}
+	j.f = f
+	j.lines.Store(int64(lines))
 }
 
 func (j *journal) close() error {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func config(t *testing.T) Config {
@@ -222,6 +224,35 @@ func TestPool(t *testing.T) {
 				t.Errorf("journal has %d lines", n)
 			}
 		}},
+		{"another range", func(t *testing.T, c Config) {
+			p := open(t, c)
+			defer p.Close()
+			a := take(t, p, mac(1))
+			if !p.Holds(mac(1)) || p.Holds(mac(2)) || p.Holds(MAC{}) {
+				t.Error("Holds is wrong")
+			}
+			moved := Config{First: netip.MustParseAddr("10.0.1.1"), Last: netip.MustParseAddr("10.0.1.2"), Time: time.Minute,
+				Reserved: map[MAC]netip.Addr{mac(3): netip.MustParseAddr("10.0.1.1")}}
+			if err := p.Reconfigure(Config{First: moved.Last, Last: moved.First}); err == nil {
+				t.Error("a range that runs backwards is taken")
+			}
+			if ttl, out, err := p.Commit(mac(1), a); ttl != time.Hour || out != Granted || err != nil {
+				t.Errorf("renewing after the error = %v, %v, %v", ttl, out, err)
+			}
+			if err := p.Reconfigure(moved); err != nil {
+				t.Fatal(err)
+			}
+			if _, out, _ := p.Commit(mac(1), a); out != Refused {
+				t.Errorf("renewing an address outside the range = %v, want refused", out)
+			}
+			if a, ttl, err := p.Offer(mac(1), none); a != moved.Last || ttl != time.Minute || err != nil {
+				t.Errorf("Offer = %v, %v, %v", a, ttl, err)
+			}
+			time.Sleep(2 * time.Hour)
+			if p.Holds(mac(1)) {
+				t.Error("a lease is held after its end")
+			}
+		}},
 		{"one process at a time", func(t *testing.T, c Config) {
 			p := open(t, c)
 			defer p.Close()
@@ -273,6 +304,62 @@ func TestGroupCommit(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// A full disk refuses leases, and takes none away: neither at work nor at a start. With room again all is well.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatalf("mounting a small file system: %v (run this test as root)", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	c := config(t)
+	c.Path, c.Last = filepath.Join(dir, "leases"), netip.MustParseAddr("10.0.0.250")
+	p := open(t, c)
+	a := take(t, p, mac(1))
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	// The journal's last page has room for some tens of records yet.
+	refused := 0
+	for n := byte(2); n < 120; n++ {
+		b, _, err := p.Offer(mac(n), none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, out, err := p.Commit(mac(n), b); err != nil {
+			if refused++; !errors.Is(err, unix.ENOSPC) || out == Granted {
+				t.Fatalf("Commit on a full disk = %v, %v", out, err)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Fatal("the disk never was full")
+	}
+	if _, err := os.Stat(c.Path + ".new"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a part of a new journal is left: %v", err)
+	}
+	p.Close()
+	if disk, err := os.ReadFile(c.Path); err != nil {
+		t.Fatal(err)
+	} else if rs, bad := parseJournal(disk); len(rs) != 119-refused || bad != 0 {
+		t.Errorf("the journal has %d records, %d bad, want the %d granted ones", len(rs), bad, 119-refused)
+	}
+	p = open(t, c)
+	defer p.Close()
+	if !errors.Is(p.Trouble(), unix.ENOSPC) || !p.Holds(mac(1)) {
+		t.Errorf("Open on a full disk: trouble %v, first lease known: %v", p.Trouble(), p.Holds(mac(1)))
+	}
+	if _, _, err := p.Commit(mac(1), a); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("renewing on a full disk = %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if _, out, err := p.Commit(mac(1), a); out != Granted || err != nil {
+		t.Errorf("renewing with room again = %v, %v", out, err)
+	}
 }
 
 func FuzzJournal(f *testing.F) {

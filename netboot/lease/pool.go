@@ -1,11 +1,14 @@
 package lease
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Outcome is what Commit decided.
@@ -20,10 +23,11 @@ const (
 
 // Pool hands out the addresses of a Config.
 type Pool struct {
-	conf    Config
 	dropped int
+	trouble error
 
 	mu      sync.Mutex
+	conf    Config // but for Path, which does not change
 	journal *journal
 	byAddr  map[netip.Addr]Lease // also those that ended, until another machine gets the address
 	byMAC   map[MAC]netip.Addr   // the same, by machine
@@ -56,11 +60,53 @@ func Open(c Config) (*Pool, error) {
 		p.apply(r)
 	}
 	p.journal, p.dropped = j, dropped
-	if err := j.rewrite(p.records()); err != nil {
+	switch err := j.rewrite(p.records()); {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		// The journal is as good as before. What it knows is renewed as soon as there is room for a record.
+		p.trouble = err
+		if dropped > 0 {
+			j.broken.Store(true)
+		} else {
+			j.keep(len(records))
+		}
+	case err != nil:
 		j.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// Trouble is why Open could not rewrite the journal, nil where it could: the disk is full. The pool works as soon as
+// there is room again.
+func (p *Pool) Trouble() error { return p.trouble }
+
+// Reconfigure changes the range, the reservations and the time of leases, from the next offer on. c.Path is ignored. An
+// address that is outside the new range stays leased until its machine wants to renew it, which is refused then. With an
+// error nothing has changed.
+func (p *Pool) Reconfigure(c Config) error {
+	c.Path = p.conf.Path
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("checking the address pool: %w", err)
+	}
+	if c.Time == 0 {
+		c.Time = DefaultTime
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conf, p.next = c, c.First
+	clear(p.keeper)
+	for mac, a := range c.Reserved {
+		p.keeper[a] = mac
+	}
+	return nil
+}
+
+// Holds says whether mac has a lease that has not ended.
+func (p *Pool) Holds(mac MAC) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, ok := p.byAddr[p.byMAC[mac]]
+	return ok && l.MAC == mac && !l.Declined && l.End.After(time.Now())
 }
 
 // Close waits for the journal and closes it. No method may be called after it.
@@ -186,7 +232,8 @@ func (p *Pool) free(a netip.Addr, mac MAC, now time.Time) bool {
 	return !ok || o.MAC == mac || !o.End.After(now)
 }
 
-// Commit leases a to mac and returns once that is on the disk. Anything but Granted changes nothing.
+// Commit leases a to mac and returns once that is on the disk. Refused and Unknown change nothing. After an error the
+// lease may be on the disk or not; the machine was promised nothing and asks again.
 func (p *Pool) Commit(mac MAC, a netip.Addr) (time.Duration, Outcome, error) {
 	p.mu.Lock()
 	now := time.Now()
@@ -205,11 +252,12 @@ func (p *Pool) Commit(mac MAC, a netip.Addr) (time.Duration, Outcome, error) {
 	p.apply(r)
 	delete(p.offers, a)
 	delete(p.offered, mac)
+	ttl := p.conf.Time
 	err := p.write(r)
 	if err != nil {
 		return 0, Unknown, fmt.Errorf("recording a lease: %w", err)
 	}
-	return p.conf.Time, Granted, nil
+	return ttl, Granted, nil
 }
 
 // write appends r, called with mu held; it gives mu back while it waits for the disk.
@@ -234,7 +282,7 @@ func (p *Pool) Release(mac MAC, a netip.Addr) error {
 	return p.write(r)
 }
 
-// Decline puts a aside for a day, if mac holds it: the machine found somebody else using it.
+// Decline puts a aside for a day, if mac holds it: the machine found another machine using it.
 func (p *Pool) Decline(mac MAC, a netip.Addr) error {
 	p.mu.Lock()
 	if l, ok := p.byAddr[a]; !ok || l.MAC != mac || l.Declined {
