@@ -45,10 +45,52 @@ type Config struct {
 	UEFILoader string
 	// MenuTimeout is how long a menu waits before the local disk is started; zero means 10 seconds.
 	MenuTimeout time.Duration
-	// Pool is for full mode.
+	// Relays are networks behind relay agents whose machines are told where to boot from; see dhcp.Config.
+	Relays []netip.Prefix
+
+	// The rest is for full mode.
 	Pool Pool
-	// ProbeTime is how long full mode listens for another server before it starts; zero means 3 seconds.
-	ProbeTime time.Duration
+	// StepDown makes a server that has proved to be one end our leases to new machines, as long as it is heard.
+	StepDown bool
+	// ProbeTime is how long full mode asks for another server before it leases; zero means DefaultProbeTime. SettleTime is
+	// how much longer it does so where the link came up meanwhile; zero means DefaultSettleTime.
+	ProbeTime, SettleTime time.Duration
+	// WatchEvery is how often it asks again while it serves; zero means DefaultWatchEvery. Where another server was heard
+	// it asks every minute, or every WatchEvery if that is less.
+	WatchEvery time.Duration
+}
+
+// How long and how often other servers are asked for.
+const (
+	// DefaultProbeTime is three times what the slowest common server needs: dnsmasq offers 3 s after the question, when its
+	// ping has not been answered; the next question may be the first one that it hears.
+	DefaultProbeTime = 10 * time.Second
+	// DefaultSettleTime covers a switch whose port has just got its link: with the spanning tree of IEEE 802.1D it listens
+	// and learns for 15 s each before it forwards.
+	DefaultSettleTime = 35 * time.Second
+	DefaultWatchEvery = 5 * time.Minute
+	// firstWatch is when a server that has started asks again, should the port of its switch not have forwarded before.
+	firstWatch = 35 * time.Second
+)
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	if c.HTTPPort == 0 {
+		c.HTTPPort = 8080
+	}
+	if c.UEFILoader == "" {
+		c.UEFILoader = loader.UEFI
+	}
+	if c.ProbeTime == 0 {
+		c.ProbeTime = DefaultProbeTime
+	}
+	if c.SettleTime == 0 {
+		c.SettleTime = DefaultSettleTime
+	}
+	if c.WatchEvery == 0 {
+		c.WatchEvery = DefaultWatchEvery
+	}
+	return c
 }
 
 // Pool is what is leased in full mode.
@@ -76,6 +118,11 @@ func (c Config) validate() error {
 	}
 	if c.ServerIP.IsValid() && !c.ServerIP.Is4() {
 		errs = append(errs, fmt.Errorf("server address %s is not IPv4", c.ServerIP))
+	}
+	for _, p := range c.Relays {
+		if !p.IsValid() || !p.Addr().Is4() || p.Bits() < 8 || p.Addr().IsLoopback() || p.Addr().IsMulticast() {
+			errs = append(errs, fmt.Errorf("network of relay agents %s is not an IPv4 network of hosts, such as 10.1.0.0/16", p))
+		}
 	}
 	if c.Mode == Full {
 		if !c.Pool.First.Is4() || !c.Pool.Last.Is4() {
@@ -109,8 +156,8 @@ func address(ifi *net.Interface, want netip.Addr) (netip.Prefix, error) {
 	return netip.Prefix{}, fmt.Errorf("interface %s has no IPv4 address", ifi.Name)
 }
 
-// openPool opens the leases, never to give out our own address or those of the network itself.
-func (c Config) openPool(mine netip.Prefix) (*lease.Pool, error) {
+// pool is the range to lease from, without our own address and those of the network itself.
+func (c Config) pool(mine netip.Prefix) (lease.Config, error) {
 	var errs []error
 	for _, a := range []netip.Addr{c.Pool.First, c.Pool.Last} {
 		if !mine.Contains(a) {
@@ -118,30 +165,44 @@ func (c Config) openPool(mine netip.Prefix) (*lease.Pool, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("checking the address pool: %w", errors.Join(errs...))
+		return lease.Config{}, fmt.Errorf("checking the address pool: %w", errors.Join(errs...))
 	}
 	exclude := []netip.Addr{mine.Addr(), mine.Masked().Addr(), dhcp.Broadcast(mine)}
 	if c.Pool.Router.IsValid() {
 		exclude = append(exclude, c.Pool.Router)
 	}
-	return lease.Open(lease.Config{
+	return lease.Config{
 		Path: c.Pool.Journal, First: c.Pool.First, Last: c.Pool.Last, Exclude: exclude,
 		Reserved: c.Pool.Reserved, Time: c.Pool.Time,
-	})
+	}, nil
 }
 
 func (c Config) dhcp(mine netip.Prefix) dhcp.Config {
 	return dhcp.Config{
 		ServerIP: mine.Addr(), HTTPPort: c.HTTPPort, BIOSLoader: loader.BIOS, UEFILoader: c.UEFILoader,
-		Network: mine.Masked(), Router: c.Pool.Router, DNS: c.Pool.DNS,
+		Network: mine.Masked(), Relays: c.Relays, Router: c.Pool.Router, DNS: c.Pool.DNS,
 	}
 }
 
-// leaser is a lease.Pool as the DHCP server wants it.
-type leaser struct{ *lease.Pool }
+// leaser is a lease.Pool as the DHCP server wants it. While noNew gives a reason, only machines that hold a lease keep it.
+type leaser struct {
+	*lease.Pool
+	noNew func() error
+}
 
-// Commit translates the outcome.
+// Offer asks noNew first.
+func (l leaser) Offer(mac [6]byte, want netip.Addr) (netip.Addr, time.Duration, error) {
+	if err := l.noNew(); err != nil && !l.Holds(mac) {
+		return netip.Addr{}, 0, err
+	}
+	return l.Pool.Offer(mac, want)
+}
+
+// Commit asks noNew first, and translates the outcome.
 func (l leaser) Commit(mac [6]byte, a netip.Addr) (time.Duration, dhcp.Verdict, error) {
+	if err := l.noNew(); err != nil && !l.Holds(mac) {
+		return 0, dhcp.Unknown, err
+	}
 	ttl, out, err := l.Pool.Commit(mac, a)
 	switch out {
 	case lease.Granted:

@@ -6,15 +6,14 @@ type counter = atomic.Uint64
 
 // Counters count since the start.
 type Counters struct {
-	// DHCP datagrams: all, those that were no request, those that deserved no answer, replies, replies that could not
-	// be sent.
+	// DHCP datagrams: all, those that were not a request, those without an answer, replies, replies that could not be sent.
 	DHCPReceived, DHCPMalformed, DHCPIgnored, DHCPAnswered, DHCPSendFailed uint64
 	// TFTP transfers by their end, and the bytes of the complete ones.
 	TFTPSent, TFTPBytes, TFTPAborted, TFTPFailed, TFTPRefused, TFTPNotFound, TFTPMalformed uint64
-	// Boot scripts given, and among them those that only show an error.
-	Scripts, ScriptErrors uint64
-	// Router solicitations heard and answered.
-	Solicitations, Advertisements uint64
+	// Boot scripts given, among them those that only show an error, and requests for one that were not understood.
+	Scripts, ScriptErrors, ScriptsMalformed uint64
+	// Router solicitations heard, not understood, and answered.
+	Solicitations, SolicitationsMalformed, Advertisements uint64
 }
 
 // Counters reads the counters, each for itself.
@@ -25,7 +24,7 @@ func (s *Server) Counters() Counters {
 		DHCPAnswered: d.Answered.Load(), DHCPSendFailed: d.SendFailed.Load(),
 		TFTPSent: t.Sent.Load(), TFTPBytes: t.Bytes.Load(), TFTPAborted: t.Aborted.Load(), TFTPFailed: t.Failed.Load(),
 		TFTPRefused: t.Refused.Load(), TFTPNotFound: t.NotFound.Load(), TFTPMalformed: t.Malformed.Load(),
-		Scripts: s.scripts.Load(), ScriptErrors: s.scriptErr.Load(),
-		Solicitations: s.routes.heard.Load(), Advertisements: s.routes.answered.Load(),
+		Scripts: s.scripts.Load(), ScriptErrors: s.scriptErr.Load(), ScriptsMalformed: s.badScripts.Load(),
+		Solicitations: s.routes.heard.Load(), SolicitationsMalformed: s.routes.malformed.Load(), Advertisements: s.routes.answered.Load(),
 	}
 }

@@ -23,7 +23,7 @@ const bootTimeout = 10 * time.Second
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
-	for _, name := range s.loaders.Names() {
+	for _, name := range s.loaders.set.Load().Names() {
 		mux.HandleFunc("GET /boot/"+name, func(w http.ResponseWriter, r *http.Request) {
 			f, err := s.loaders.Open(name)
 			if err != nil {
@@ -40,6 +40,8 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	m, err := parseMachine(r.URL.Query())
 	if err != nil {
+		s.log.Debug("a request for a boot script is not understood", "from", r.RemoteAddr, "query", r.URL.RawQuery, "err", err)
+		s.badScripts.Add(1)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -55,11 +57,11 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.scriptErr.Add(1)
-		s.log.Error("choosing what a machine boots", "mac", m.MAC.String(), "uuid", m.UUID, "arch", m.Arch, "err", err)
+		s.refuse(m, true, "boot script", "choosing what it boots: "+err.Error())
 		script, what = bootscript.Failure(s.options(m), err.Error()), "error"
 	}
 	s.log.Info("boot script", "mac", m.MAC.String(), "uuid", m.UUID, "arch", m.Arch, "action", what)
-	if s.observe != nil {
+	if s.observe != nil && err == nil {
 		s.observe.Seen(m, "boot script: "+what)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
@@ -83,7 +85,7 @@ func (a Action) String() string {
 
 func (s *Server) options(m Machine) bootscript.Options {
 	return bootscript.Options{
-		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout,
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.config().MenuTimeout,
 	}
 }
 
@@ -119,13 +121,13 @@ func parseMachine(q url.Values) (Machine, error) {
 	var m Machine
 	mac, err := net.ParseMAC(q.Get("mac"))
 	if err != nil || len(mac) != 6 {
-		return m, fmt.Errorf("mac %q is no Ethernet address", q.Get("mac"))
+		return m, fmt.Errorf("mac %q is not an Ethernet address", q.Get("mac"))
 	}
 	m.MAC = mac
 	// iPXE leaves ${uuid} empty where the firmware has none.
 	if id := strings.ToLower(q.Get("uuid")); id != "" {
 		if !uuidForm.MatchString(id) {
-			return m, fmt.Errorf("uuid %q is no UUID", q.Get("uuid"))
+			return m, fmt.Errorf("uuid %q is not a UUID", q.Get("uuid"))
 		}
 		if strings.Trim(id, "0-") != "" && strings.Trim(id, "f-") != "" {
 			m.UUID = id
@@ -139,7 +141,7 @@ func parseMachine(q url.Values) (Machine, error) {
 	default:
 		n, err := strconv.ParseUint(a, 10, 16)
 		if err != nil || n == uint64(dhcp.ArchUnknown) {
-			return m, fmt.Errorf("arch %q is no architecture number", a)
+			return m, fmt.Errorf("arch %q is not an architecture number", a)
 		}
 		m.Arch = Arch(n)
 	}

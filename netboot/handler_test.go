@@ -44,10 +44,12 @@ func httpServer(t *testing.T, b Booter) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Server{
+	s := &Server{
 		conf: Config{HTTPPort: 8080}, mine: netip.MustParsePrefix("10.77.0.1/24"), booter: b,
-		log: slog.New(slog.DiscardHandler), loaders: set, routes: newRoutes(),
+		log: slog.New(slog.DiscardHandler), routes: newRoutes(),
 	}
+	s.loaders.set.Store(set)
+	return s
 }
 
 func get(t *testing.T, s *Server, url string) (int, string) {

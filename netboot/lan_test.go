@@ -17,7 +17,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // helperEnv makes the test binary a server instead: the sockets of TFTP transfers are opened while it runs, so the whole
@@ -49,7 +51,8 @@ func serveHelper(ctx context.Context, conf string) error {
 		return err
 	}
 	b := booterFunc(func(Machine) (Spec, error) { return Spec{Action: Agent, Kernel: "/boot/vmlinuz"}, nil })
-	s, err := Listen(ctx, c, b, nil, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	var seen refused
+	s, err := Listen(ctx, c, b, &seen, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		return err
 	}
@@ -70,7 +73,27 @@ func serveHelper(ctx context.Context, conf string) error {
 	if err := s.Run(ctx); err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(s.Counters())
+	return json.NewEncoder(os.Stdout).Encode(ended{s.Counters(), s.Notices(), seen.all})
+}
+
+// ended is what a helper says at its end.
+type ended struct {
+	Counters
+	Notices, Refused []string
+}
+
+// refused remembers what an Observer was told.
+type refused struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *refused) Seen(Machine, string) {}
+
+func (r *refused) Refused(m Machine, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, m.MAC.String()+": "+why)
 }
 
 // server is a helper process.
@@ -134,15 +157,38 @@ func startHelper(t *testing.T, ns string, c Config, wantErr string) *server {
 	return s
 }
 
-// stop ends the server and returns its counters.
-func (s *server) stop(t *testing.T) Counters {
+// stop ends the server, and returns what it says then.
+func (s *server) stop(t *testing.T) ended {
 	t.Helper()
 	s.stdin.Close()
-	var c Counters
-	if err := json.NewDecoder(s.out).Decode(&c); err != nil {
-		t.Fatalf("reading the server's counters: %v", err)
+	var e ended
+	if err := json.NewDecoder(s.out).Decode(&e); err != nil {
+		t.Fatalf("reading what the server says at its end: %v", err)
 	}
-	return c
+	return e
+}
+
+// text is the server's log so far.
+func (s *server) text(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// logged waits until the server's log has text n times.
+func (s *server) logged(t *testing.T, text string, n int) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if strings.Count(s.text(t), text) >= n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the log does not say %q %d times", text, n)
+		}
+	}
 }
 
 // lan is a private network: the namespace NAME with the bridge br0 at 10.97.0.1/24, and one namespace for each host.
@@ -205,15 +251,18 @@ func (l *lan) runIn(ns string, args ...string) string {
 	return string(out)
 }
 
-// dnsmasq starts the LAN's DHCP server on host ns and waits until it serves.
-func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) {
+// dnsmasq starts the LAN's DHCP server on host ns and waits until it serves. Without first and last it leases nothing. The
+// function that it returns ends it.
+func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) (end func()) {
 	l.t.Helper()
 	if _, err := exec.LookPath("dnsmasq"); err != nil {
 		l.t.Fatalf("%v: run make deps", err)
 	}
-	args := append([]string{"netns", "exec", ns, "dnsmasq", "-C", "/dev/null", "-k", "-p", "0", "--user=root", "--no-ping",
-		"--interface=" + iface, "--dhcp-range=" + first + "," + last + ",1h", "--log-facility=-", "--log-dhcp",
-		"--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases")}, more...)
+	args := append([]string{"netns", "exec", ns, "dnsmasq", "-C", "/dev/null", "-k", "-p", "0", "--user=root",
+		"--interface=" + iface, "--log-facility=-", "--log-dhcp", "--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases")}, more...)
+	if first != "" {
+		args = append(args, "--dhcp-range="+first+","+last+",1h")
+	}
 	cmd := exec.Command("ip", args...)
 	out, err := cmd.StderrPipe()
 	if err != nil {
@@ -222,18 +271,20 @@ func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) {
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+	l.t.Cleanup(end)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "DHCP, sockets bound") || strings.Contains(lines.Text(), "DHCP, IP range") {
+		if strings.Contains(lines.Text(), "DHCP, sockets bound") || strings.Contains(lines.Text(), "DHCP, IP range") || strings.Contains(lines.Text(), "DHCP relay") {
 			go io.Copy(io.Discard, out)
-			return
+			return end
 		}
 	}
 	l.t.Fatal("dnsmasq ended before it served")
+	return nil
 }
 
 // script writes an executable file.

@@ -23,7 +23,7 @@ const (
 
 // routes remembers who is booting and whether there is a router. It may be used by several goroutines.
 type routes struct {
-	heard, answered atomic.Uint64
+	heard, malformed, answered atomic.Uint64
 
 	mu      sync.Mutex
 	router  bool

@@ -72,6 +72,8 @@ func (s *solicitationConn) serve(ctx context.Context, r *routes, log *slog.Logge
 		}
 		ip, ok := peer.(*net.IPAddr)
 		if !ok || cm == nil || cm.HopLimit != 255 { // RFC 4861 section 6.1: 255 proves that it was not routed here
+			r.malformed.Add(1)
+			log.Debug("dropped a router solicitation or advertisement that came from another network", "from", peer)
 			continue
 		}
 		from, _ := netip.AddrFromSlice(ip.IP)
@@ -82,8 +84,14 @@ func (s *solicitationConn) serve(ctx context.Context, r *routes, log *slog.Logge
 			continue
 		}
 		mac, ok := parseSolicitation(buf[:n], from)
-		if ok && r.solicited(mac, from, time.Now()) {
+		switch {
+		case !ok:
+			r.malformed.Add(1)
+			log.Debug("dropped a router solicitation that names no Ethernet address, or an advertisement of no router", "from", from)
+		case r.solicited(mac, from, time.Now()):
 			s.advertise(from, r, log)
+		default:
+			log.Debug("no answer to a router solicitation: its machine does not boot from the network, or a router is here", "from", from)
 		}
 	}
 }

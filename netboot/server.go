@@ -1,16 +1,18 @@
 package netboot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/insomniacslk/dhcp/iana"
 	"golang.org/x/sync/errgroup"
 
 	"griddle/netboot/dhcp"
@@ -19,48 +21,60 @@ import (
 	"griddle/netboot/tftp"
 )
 
-// Observer hears of machines as they come by. Seen must not block for long; it is called from several goroutines.
+// Observer hears of machines as they come by. Its methods must not block for long; they are called from several
+// goroutines.
 type Observer interface {
 	// Seen tells what a machine that boots from the network did and what it was told, in a few words.
 	Seen(m Machine, what string)
-	// Refused tells that a machine asked to boot and got no answer, and why, in a few words. It is called at most once a minute for each machine.
+	// Refused tells that a machine asked to boot and got no answer, and why, in a few words. It is called at most once a
+	// minute for each machine.
 	Refused(m Machine, why string)
 }
 
 // Server answers DHCP, TFTP and router solicitations on one interface; its Handler answers HTTP. Make one with Listen.
 type Server struct {
-	conf    Config
+	conf    Config // as Listen got it; config has what Reload changed
+	newer   atomic.Pointer[Config]
 	mine    netip.Prefix
 	booter  Booter
 	observe Observer
 	log     *slog.Logger
-	loaders *loader.Set
+	loaders loaders
 
-	dhcp               dhcp.Server
-	tftp               tftp.Server
-	routes             *routes
-	pool               *lease.Pool
-	port67, port4011   *net.UDPConn
-	port69             *net.UDPConn
-	solicitations      *solicitationConn // nil where IPv6 is off
-	scripts, scriptErr counter
-	closing            sync.Once
-	closed             error
+	dhcp   dhcp.Server
+	tftp   tftp.Server
+	routes *routes
+	pool   *lease.Pool
+	port69 *net.UDPConn
+	device *device // the first one; Run goes on from it
+
+	links      *links
+	renew      chan struct{} // asks for another device
+	advertiser atomic.Pointer[solicitationConn]
+
+	refusals refusals
+	notices  notices
+	others   others
+	holding  atomic.Pointer[held] // why no new leases are given, nil if they are
+	doubt    chan struct{}        // a server was heard that answered no question of ours
+
+	scripts, scriptErr, badScripts counter
+	closing                        sync.Once
+	closed                         error
 }
 
-// Listen checks c, loads the loaders, in full mode makes sure that no other DHCP server answers, and opens every socket.
-// observe may be nil. Errors name the port and who holds it, or the capability that is missing. After Listen call Run,
-// or Close.
+// loaders are the loaders of the last Load that went well.
+type loaders struct{ set atomic.Pointer[loader.Set] }
+
+// Open gives a loader's content.
+func (l *loaders) Open(name string) (*bytes.Reader, error) { return l.set.Load().Open(name) }
+
+// Listen checks c, loads the loaders, opens every socket, and in full mode makes sure that no other DHCP server answers. That
+// takes ProbeTime. Where the link is not up yet it is left to Run, which leases nothing until then.
+// observe may be nil. Errors name the port and who holds it, or the capability that is missing; an [OtherServerError] says
+// that another server answers. After Listen call Run, or Close.
 func Listen(ctx context.Context, c Config, b Booter, observe Observer, log *slog.Logger) (*Server, error) {
-	if c.HTTPPort == 0 {
-		c.HTTPPort = 8080
-	}
-	if c.UEFILoader == "" {
-		c.UEFILoader = loader.UEFI
-	}
-	if c.ProbeTime == 0 {
-		c.ProbeTime = 3 * time.Second
-	}
+	c = c.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("checking the network boot configuration: %w", err)
 	}
@@ -72,58 +86,74 @@ func Listen(ctx context.Context, c Config, b Booter, observe Observer, log *slog
 	if err != nil {
 		return nil, err
 	}
-	loaders, err := loader.Load(c.BootDir, loader.BIOS, c.UEFILoader)
+	set, err := loader.Load(c.BootDir, loader.BIOS, c.UEFILoader)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{conf: c, mine: mine, booter: b, observe: observe, log: log, loaders: loaders, routes: newRoutes()}
+	s := &Server{conf: c, mine: mine, booter: b, observe: observe, log: log, routes: newRoutes(), links: newLinks(),
+		renew: make(chan struct{}, 1), doubt: make(chan struct{}, 1)}
+	s.loaders.set.Store(set)
 	s.dhcp.Config, s.dhcp.Log, s.dhcp.Observe = c.dhcp(mine), log, s.sawRequest
-	s.tftp.Files, s.tftp.Log = loaders, log
+	s.tftp.Files, s.tftp.Log = &s.loaders, log
 	if err := s.open(ctx, ifi); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Server) open(ctx context.Context, ifi *net.Interface) (err error) {
-	full := s.conf.Mode == Full
-	if s.port67, err = dhcp.Listen(ctx, ifi.Name, dhcp.ServerPort, !full); err != nil {
-		return explain(err, ifi.Name, dhcp.ServerPort)
+// config is the configuration as it is now.
+func (s *Server) config() Config {
+	if c := s.newer.Load(); c != nil {
+		return *c
 	}
-	if s.port4011, err = dhcp.Listen(ctx, ifi.Name, dhcp.PXEPort, false); err != nil {
-		return explain(err, ifi.Name, dhcp.PXEPort)
+	return s.conf
+}
+
+func (s *Server) open(ctx context.Context, ifi *net.Interface) (err error) {
+	if s.device, err = s.openDevice(ctx, ifi); err != nil {
+		return err
 	}
 	if s.port69, err = tftp.Listen(netip.AddrPortFrom(s.mine.Addr(), tftpPort)); err != nil {
 		return explain(err, ifi.Name, tftpPort)
 	}
-	s.solicitations, err = listenSolicitations(ctx, ifi)
-	switch {
-	case errors.Is(err, errNoIPv6):
-		s.log.Warn("no IPv6 on the interface: iPXE will wait 16 seconds for a router in each stage", "interface", ifi.Name)
-	case err != nil:
-		return explain(err, ifi.Name, 0)
-	}
-	if !full {
+	if s.conf.Mode != Full {
 		return nil
 	}
-	others, err := dhcp.Probe(ctx, ifi.Name, s.conf.ProbeTime)
+	if why := s.linkTrouble(); why != "" {
+		var said time.Time
+		s.hold(noticeLink, why, &said)
+	} else {
+		others, err := s.device.watch.Probe(ctx, s.conf.ProbeTime)
+		if err != nil {
+			return explain(err, ifi.Name, 0)
+		}
+		if len(others) > 0 {
+			return &OtherServerError{Interface: ifi.Name, Servers: others}
+		}
+	}
+	return s.openPool()
+}
+
+func (s *Server) openPool() error {
+	c, err := s.conf.pool(s.mine)
 	if err != nil {
-		return explain(err, ifi.Name, 0)
+		return err
 	}
-	if len(others) > 0 {
-		return &OtherServerError{Interface: ifi.Name, Servers: others}
-	}
-	if s.pool, err = s.conf.openPool(s.mine); err != nil {
+	if s.pool, err = lease.Open(c); err != nil {
 		return err
 	}
 	if n := s.pool.Dropped(); n > 0 {
 		s.log.Warn("the lease journal had bad lines; it is kept beside the new one", "lines", n, "file", s.conf.Pool.Journal+".damaged")
 	}
-	s.dhcp.Leases = leaser{s.pool}
+	if err := s.pool.Trouble(); err != nil {
+		s.log.Error("the disk is full: machines get no leases until there is room", "err", err)
+		s.leasesTrouble(err)
+	}
+	s.dhcp.Leases = leaser{s.pool, s.noNew}
 	return nil
 }
 
-// OtherServerError says that full DHCP was not started, because somebody else leases addresses on the network.
+// OtherServerError says that full DHCP was not started, because another server leases addresses on the network.
 type OtherServerError struct {
 	Interface string
 	Servers   []netip.Addr
@@ -136,19 +166,17 @@ func (e *OtherServerError) Error() string {
 		who = append(who, a.String())
 	}
 	return fmt.Sprintf("another DHCP server answers on %s: %s; two of them would give machines conflicting addresses: use proxy mode, or stop that server",
-		e.Interface, strings.Join(who, ", "))
+		e.Interface, join(e.Servers))
 }
 
-// Run answers until ctx ends, then closes everything. The error is nil when ctx ended it.
+// Run answers until ctx ends, then closes everything. The error is nil when ctx ended it. When the interface is made again
+// it opens the sockets that are bound to it again.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.dhcp.Serve(ctx, s.port67, dhcp.ServerPort) })
-	g.Go(func() error { return s.dhcp.Serve(ctx, s.port4011, dhcp.PXEPort) })
+	g.Go(func() error { return s.links.follow(ctx, s.log) })
+	g.Go(func() error { return s.keepDevice(ctx) })
 	g.Go(func() error { return s.tftp.Serve(ctx, s.port69) })
-	if s.solicitations != nil {
-		g.Go(func() error { return s.solicitations.serve(ctx, s.routes, s.log) })
-	}
-	s.log.Info("network boot ready", "interface", s.conf.Interface, "address", s.mine, "mode", s.conf.Mode, "loaders", s.loaders.Names())
+	s.log.Info("network boot ready", "interface", s.conf.Interface, "address", s.mine, "mode", s.conf.Mode, "loaders", s.loaders.set.Load().Names())
 	err := g.Wait()
 	return errors.Join(err, s.Close())
 }
@@ -160,13 +188,11 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) close() error {
-	for _, c := range []*net.UDPConn{s.port67, s.port4011, s.port69} {
-		if c != nil {
-			c.Close()
-		}
+	if s.device != nil {
+		s.device.close()
 	}
-	if s.solicitations != nil {
-		s.solicitations.conn.Close()
+	if s.port69 != nil {
+		s.port69.Close()
 	}
 	if s.pool == nil {
 		return nil
@@ -190,20 +216,44 @@ func (s *Server) Leases() []lease.Lease {
 	return s.pool.Leases()
 }
 
-// sawRequest is told of all DHCP requests.
+// Notices says what is wrong with the service at this moment, a sentence each: another DHCP server, a link that is down, an
+// interface that is gone, a pool or a disk that is full. It may be called at any time.
+func (s *Server) Notices() []string { return s.notices.list(time.Now()) }
+
+// sawRequest hears of all DHCP requests.
 func (s *Server) sawRequest(r *dhcp.Request, a dhcp.Answer) {
+	m := Machine{MAC: net.HardwareAddr(r.MAC[:]), UUID: r.UUID, Arch: Arch(r.Arch)}
+	asked := fmt.Sprintf("DHCP %s", r.Type)
+	if r.IPXE {
+		asked += " by iPXE"
+	}
+	if a.Refused != "" {
+		s.leasesTrouble(a.Err)
+		s.refuse(m, r.BootClient(), asked, a.Refused)
+	}
 	if !r.BootClient() {
 		return
 	}
-	if to, ok := s.routes.booting(r.MAC, time.Now()); ok && s.solicitations != nil {
-		s.solicitations.advertise(to, s.routes, s.log)
+	conn := s.advertiser.Load()
+	if to, ok := s.routes.booting(r.MAC, time.Now()); ok && conn != nil {
+		conn.advertise(to, s.routes, s.log)
 	}
-	if s.observe != nil {
-		m := Machine{MAC: net.HardwareAddr(r.MAC[:]), UUID: r.UUID, Arch: Arch(r.Arch)}
-		what := fmt.Sprintf("DHCP %s: %s", r.Type, a.Reason)
-		if r.IPXE {
-			what = fmt.Sprintf("DHCP %s by iPXE: %s", r.Type, a.Reason)
-		}
-		s.observe.Seen(m, what)
+	if s.observe != nil && a.Refused == "" {
+		s.observe.Seen(m, asked+": "+a.Reason)
+	}
+}
+
+// refuse tells that a machine does not get what it asked for. boots says that it wants to boot from the network.
+func (s *Server) refuse(m Machine, boots bool, asked, why string) {
+	tell, more := s.refusals.due([6]byte(m.MAC), time.Now())
+	if more > 0 {
+		s.log.Warn("further machines get no answer; the log names the first ones of each minute", "refusals", more)
+	}
+	if !tell {
+		return
+	}
+	s.log.Warn("a machine does not get what it asked for", "mac", m.MAC.String(), "uuid", m.UUID, "arch", iana.Arch(m.Arch), "asked", asked, "why", why)
+	if boots && s.observe != nil {
+		s.observe.Refused(m, why)
 	}
 }

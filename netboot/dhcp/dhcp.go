@@ -2,7 +2,7 @@
 //
 // Call [Parse] on a datagram, then [Config.Proxy] or [Config.Full] on the request; both are functions of their
 // arguments (Full asks a [Leaser] for addresses) and give an [Answer]. [Server] is the thin loop around them, [Listen]
-// its sockets, [Probe] the question whether another server answers.
+// its sockets, and a [Watch] hears other servers and asks for them.
 //
 // Two ways to serve a network:
 //
@@ -66,7 +66,8 @@ type Config struct {
 
 // Leaser hands out addresses. Its methods may be called at the same time.
 type Leaser interface {
-	// Offer holds an address for mac for a while, want if that is possible (want may be the zero Addr).
+	// Offer holds an address for mac for a while, want if that is possible (want may be the zero Addr). The error says why
+	// the machine gets none.
 	Offer(mac MAC, want netip.Addr) (netip.Addr, time.Duration, error)
 	// Commit gives addr to mac. With Granted the lease survives a power cut from now on.
 	Commit(mac MAC, addr netip.Addr) (time.Duration, Verdict, error)
@@ -99,9 +100,11 @@ type Answer struct {
 	To netip.AddrPort
 	// Boot is the boot file in Reply, "" for none.
 	Boot string
-	// Refused says that the machine asked us for something that it does not get: an address, or a boot file. Reason says
-	// why. Silence without it is a packet that is not for us.
-	Refused bool
+	// Refused is why the machine does not get something that it asked us for: an address, or a boot file, be there a Reply
+	// or not. "" means that it gets all, or that the packet is not for us.
+	Refused string
+	// Err is the Leaser's error behind a refusal, nil if there was none.
+	Err error
 }
 
 // silent is for packets that are not for us.
@@ -111,7 +114,8 @@ func silent(format string, args ...any) Answer {
 
 // refuse is for machines that wait for an answer in vain.
 func refuse(format string, args ...any) Answer {
-	return Answer{Reason: fmt.Sprintf(format, args...), Refused: true}
+	why := fmt.Sprintf(format, args...)
+	return Answer{Reason: why, Refused: why}
 }
 
 // relay is the address of the relay agent that passed r on (giaddr, RFC 2131 section 4.1), false if there was none.

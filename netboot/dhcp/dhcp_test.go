@@ -93,8 +93,8 @@ func TestBootFile(t *testing.T) {
 				t.Errorf("bootFile = %q (%s), want %q", got, why, tt.want)
 			}
 			a := c.Proxy(r, ServerPort, netip.AddrPort{})
-			if a.Refused != (tt.want == "" && r.BootClient()) {
-				t.Errorf("refused: %v (%s)", a.Refused, a.Reason)
+			if (a.Refused != "") != (tt.want == "" && r.BootClient()) {
+				t.Errorf("refused: %q (%s)", a.Refused, a.Reason)
 			}
 			if (a.Reply != nil) != (tt.want != "") {
 				t.Errorf("proxy answers: %v (%s), want %v", a.Reply != nil, a.Reason, tt.want != "")
@@ -161,7 +161,7 @@ func TestRelay(t *testing.T) {
 	}
 	r := by("192.168.9.1")
 	for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
-		if a.Reply == nil || a.To.String() != "192.168.9.1:67" || string(a.Reply.Options[82]) != "\x01\x02ab" || a.Refused {
+		if a.Reply == nil || a.To.String() != "192.168.9.1:67" || string(a.Reply.Options[82]) != "\x01\x02ab" || a.Refused != "" {
 			t.Errorf("%s: got %s", how, text(a))
 		} else if !a.Reply.YourIPAddr.IsUnspecified() {
 			t.Errorf("%s: an address of our pool, %s, goes to another network", how, a.Reply.YourIPAddr)
@@ -173,7 +173,7 @@ func TestRelay(t *testing.T) {
 	for _, agent := range []string{"8.8.8.8", "127.0.0.1", "192.168.7.255", "192.168.12.1", "224.0.0.1", "255.255.255.255", "10.78.0.1", "10.78.0.255", "192.168.11.255", "0.0.0.7"} {
 		r := by(agent)
 		for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
-			if a.Reply != nil || !a.Refused || !strings.Contains(a.Reason, "relayed from "+agent) {
+			if a.Reply != nil || a.Refused == "" || !strings.Contains(a.Reason, "relayed from "+agent) {
 				t.Errorf("%s, relayed from %s: %s", how, agent, text(a))
 			}
 		}
@@ -192,7 +192,7 @@ func TestBootServerAnswersOurNetworks(t *testing.T) {
 			"proxy": c.Proxy(edit(t, "ovmf-request", del()), PXEPort, netip.MustParseAddrPort(from)),
 			"full":  c.Full(edit(t, "ovmf-request", del()), always{}, PXEPort, netip.MustParseAddrPort(from)),
 		} {
-			if (a.Reply != nil) != (want != "") || a.Refused != (want == "") || a.Reply != nil && a.To.String() != want {
+			if (a.Reply != nil) != (want != "") || (a.Refused == "") != (want != "") || a.Reply != nil && a.To.String() != want {
 				t.Errorf("%s, from %s: %s, want it to go to %q", how, from, text(a), want)
 			}
 		}

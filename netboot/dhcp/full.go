@@ -48,7 +48,7 @@ func (c *Config) Full(r *Request, leases Leaser, port int, from netip.AddrPort) 
 func (c *Config) discover(r *Request, leases Leaser) Answer {
 	a, ttl, err := leases.Offer(r.MAC, addr4(r.Packet.RequestedIPAddress()))
 	if err != nil {
-		return refuse("no address to offer: %v", err)
+		return failed(err, "no address to offer")
 	}
 	p := c.reply(r, dhcpv4.MessageTypeOffer)
 	p.YourIPAddr = a.AsSlice()
@@ -75,7 +75,7 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 	switch {
 	case err != nil:
 		// Not acknowledged, so not promised: the machine asks again.
-		return refuse("leasing %s: %v", want, err)
+		return failed(err, "leasing "+want.String())
 	case verdict == Refused:
 		return c.nak(r, want.String()+" is not this machine's")
 	case verdict == Unknown && server.IsValid():
@@ -88,6 +88,13 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 	p.YourIPAddr = want.AsSlice()
 	p.ClientIPAddr = r.Packet.ClientIPAddr
 	return c.finish(p, r, ttl, "leased "+want.String())
+}
+
+// failed refuses for want of an address.
+func failed(err error, doing string) Answer {
+	a := refuse("%s: %v", doing, err)
+	a.Err = err
+	return a
 }
 
 func (c *Config) nak(r *Request, reason string) Answer {
@@ -129,6 +136,9 @@ func (c *Config) finish(p *dhcpv4.DHCPv4, r *Request, ttl time.Duration, reason 
 		// We are the only server: iPXE need not wait for a proxy's offer (https://ipxe.org/cfg/no-pxedhcp).
 		p.UpdateOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(optIPXE), []byte{ipxeNoProxy, 1, 1}))
 	}
-	// A boot client that gets an address alone does not boot.
-	return Answer{Reason: reason, Reply: p, To: destination(r, c.Network), Boot: file, Refused: r.BootClient() && file == ""}
+	a := Answer{Reason: reason, Reply: p, To: destination(r, c.Network), Boot: file}
+	if file == "" {
+		a.Refused = why // a boot client that gets an address alone does not boot
+	}
+	return a
 }

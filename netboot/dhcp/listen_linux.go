@@ -11,7 +11,7 @@ import (
 )
 
 // Listen opens a UDP socket at port on the interface iface that may broadcast and gets nothing from other interfaces.
-// shared leaves the port to other programs too: broadcasts then reach all of them, so that a proxy can stand beside a
+// shared leaves the port to other programs too: broadcasts then reach all of them, so that a proxy can run beside a
 // DHCP server of the same host that shares the port as well (dnsmasq does with bind-interfaces). Such a socket is bound
 // to 255.255.255.255 and gets broadcasts only: bound to the interface it would otherwise be preferred by the kernel, and
 // take the renewals, which are unicast, from that server.
@@ -19,6 +19,20 @@ import (
 // Where this process may (CAP_NET_ADMIN) the socket holds a megabyte of packets that nobody has read yet: the kernel's default is
 // full after some 270, and a room of machines that is switched on at once sends more within a second.
 func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPConn, error) {
+	host := netip.IPv4Unspecified()
+	if shared {
+		host = broadcastAddr()
+	}
+	return listen(ctx, iface, netip.AddrPortFrom(host, uint16(port)), shared)
+}
+
+// ListenUnicast opens a second socket beside one of Listen that is shared, for what relay agents send to addr, our own
+// address. It takes all unicast packets, also the renewals that a DHCP server of the same host waits for.
+func ListenUnicast(ctx context.Context, iface string, addr netip.AddrPort) (*net.UDPConn, error) {
+	return listen(ctx, iface, addr, true)
+}
+
+func listen(ctx context.Context, iface string, addr netip.AddrPort, shared bool) (*net.UDPConn, error) {
 	var lc net.ListenConfig
 	lc.Control = func(_, _ string, raw syscall.RawConn) error {
 		var err error
@@ -30,7 +44,7 @@ func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPC
 			if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 				return
 			}
-			// Refused to whoever is not root; the default buffer serves then.
+			// Only root may; others have the default buffer.
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
 			reuse := 0
 			if shared {
@@ -46,11 +60,7 @@ func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPC
 		}
 		return err
 	}
-	host := "0.0.0.0"
-	if shared {
-		host = broadcastAddr().String()
-	}
-	c, err := lc.ListenPacket(ctx, "udp4", netip.AddrPortFrom(netip.MustParseAddr(host), uint16(port)).String())
+	c, err := lc.ListenPacket(ctx, "udp4", addr.String())
 	if err != nil {
 		return nil, err
 	}

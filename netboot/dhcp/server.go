@@ -18,15 +18,28 @@ const maxWaiting = 256
 
 // Server answers what arrives at its sockets.
 type Server struct {
+	// Config is what Serve begins with; Replace changes it later.
 	Config Config
 	// Leases is nil for a proxy.
 	Leases Leaser
 	Log    *slog.Logger
-	// Observe is told of every well-formed request and what is done about it, before the reply is sent. It may be
-	// nil, and is called from several goroutines.
+	// Observe is called for every well-formed request with what is done about it, before the reply is sent, and once more,
+	// with a refusal, if the reply cannot be sent. It may be nil, and is called from several goroutines.
 	Observe func(*Request, Answer)
 	// Counters may be read at any time.
 	Counters Counters
+
+	newer atomic.Pointer[Config]
+}
+
+// Replace makes the server decide by c from the next request on. It may be called at any time.
+func (s *Server) Replace(c Config) { s.newer.Store(&c) }
+
+func (s *Server) config() *Config {
+	if c := s.newer.Load(); c != nil {
+		return c
+	}
+	return &s.Config
 }
 
 // Counters count datagrams since the start.
@@ -74,10 +87,11 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
 
 func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.AddrPort) {
 	var a Answer
+	conf := s.config()
 	if s.Leases == nil {
-		a = s.Config.Proxy(r, port, from)
+		a = conf.Proxy(r, port, from)
 	} else {
-		a = s.Config.Full(r, s.Leases, port, from)
+		a = conf.Full(r, s.Leases, port, from)
 	}
 	mac := net.HardwareAddr(r.MAC[:])
 	if s.Observe != nil {
@@ -89,10 +103,13 @@ func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.A
 		return
 	}
 	// The source is said, because the interface may have more addresses than the one that we tell the machines.
-	cm := &ipv4.ControlMessage{Src: s.Config.ServerIP.AsSlice()}
+	cm := &ipv4.ControlMessage{Src: conf.ServerIP.AsSlice()}
 	if _, err := out.WriteTo(a.Reply.ToBytes(), cm, net.UDPAddrFromAddrPort(a.To)); err != nil {
 		s.Counters.SendFailed.Add(1)
-		s.Log.Warn("sending a DHCP reply", "mac", mac.String(), "to", a.To, "err", err)
+		s.Log.Debug("sending a DHCP reply", "mac", mac.String(), "to", a.To, "err", err)
+		if s.Observe != nil {
+			s.Observe(r, refuse("sending the reply to %s: %v", a.To, err))
+		}
 		return
 	}
 	s.Counters.Answered.Add(1)

@@ -83,11 +83,11 @@ func check(name string, b []byte) error {
 
 func checkPE(name string, b []byte) error {
 	if len(b) < 64 || !bytes.HasPrefix(b, []byte("MZ")) {
-		return fmt.Errorf("%s is no EFI program: no MZ header", name)
+		return fmt.Errorf("%s is not an EFI program: no MZ header", name)
 	}
 	at := int64(binary.LittleEndian.Uint32(b[60:]))
 	if at+6 > int64(len(b)) || !bytes.Equal(b[at:at+4], []byte("PE\x00\x00")) {
-		return fmt.Errorf("%s is no EFI program: no PE header", name)
+		return fmt.Errorf("%s is not an EFI program: no PE header", name)
 	}
 	if m := binary.LittleEndian.Uint16(b[at+4:]); m != 0x8664 {
 		return fmt.Errorf("%s is an EFI program for machine %#x, not x86-64 (0x8664)", name, m)

@@ -63,7 +63,7 @@ func TestLoadErrors(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"make boot", "empty.kpxe is empty", "arm.efi is an EFI program for machine 0xaa64",
-		"text.efi is no EFI program", "short.efi is no EFI program", "missing.efi: no such file"} {
+		"text.efi is not an EFI program", "short.efi is not an EFI program", "missing.efi: no such file"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error lacks %q: %v", want, err)
 		}

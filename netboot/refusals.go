@@ -1,0 +1,58 @@
+package netboot
+
+import (
+	"sync"
+	"time"
+)
+
+// The bounds of what is said of machines that get no answer.
+const (
+	tellEvery = time.Minute
+	maxTold   = 1024 // machines of one minute; further ones are counted
+)
+
+// refusals decides whose refusal is told: each machine's once a minute, and those of maxTold machines a minute at most,
+// so that forged requests fill neither the log nor the list of machines. It may be used by several goroutines.
+type refusals struct {
+	mu    sync.Mutex
+	told  map[[6]byte]time.Time
+	more  int       // refusals of machines beyond maxTold since...
+	since time.Time // ...then
+}
+
+// due says whether the refusal of mac is told now. more is how many refusals of other machines were not, for want of
+// room; it is not zero once a minute at most.
+func (r *refusals) due(mac [6]byte, now time.Time) (tell bool, more int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told == nil {
+		r.told = map[[6]byte]time.Time{}
+	}
+	if at, ok := r.told[mac]; ok && now.Sub(at) < tellEvery {
+		return false, 0
+	}
+	if len(r.told) >= maxTold {
+		for m, at := range r.told {
+			if now.Sub(at) >= tellEvery {
+				delete(r.told, m)
+			}
+		}
+	}
+	if len(r.told) >= maxTold {
+		if r.more++; r.more == 1 {
+			r.since = now
+		}
+		return false, r.overdue(now)
+	}
+	r.told[mac] = now
+	return true, r.overdue(now)
+}
+
+func (r *refusals) overdue(now time.Time) int {
+	if r.more == 0 || now.Sub(r.since) < tellEvery {
+		return 0
+	}
+	n := r.more
+	r.more = 0
+	return n
+}

@@ -1,0 +1,215 @@
+package netboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"griddle/netboot/dhcp"
+	"griddle/netboot/lease"
+)
+
+// held is why new machines get no lease now.
+type held string
+
+func (h held) Error() string { return string(h) }
+
+// noNew is why new machines get no lease now, nil if they do.
+func (s *Server) noNew() error {
+	if why := s.holding.Load(); why != nil {
+		return *why
+	}
+	if !s.config().StepDown {
+		return nil
+	}
+	if sure := s.others.present(time.Now(), true); len(sure) > 0 {
+		return held("stepped down: another DHCP server, " + join(sure) + ", leases addresses here")
+	}
+	return nil
+}
+
+// hold ends leases to new machines, and says why: at once, and then every minute. said is when that was last.
+func (s *Server) hold(kind notice, why string, said *time.Time) {
+	h := held(why)
+	before := s.holding.Swap(&h)
+	s.notices.set(kind, why, time.Time{}, 0)
+	if now := time.Now(); before == nil || *before != h || now.Sub(*said) >= tellEvery {
+		*said = now
+		level := slog.LevelWarn
+		if kind == noticeOther {
+			level = slog.LevelError
+		}
+		s.log.Log(context.Background(), level, "DHCP waits", "interface", s.conf.Interface, "why", why)
+	}
+}
+
+// watchServers looks for other DHCP servers until ctx ends, and before the first lease makes sure that there are none.
+func (s *Server) watchServers(ctx context.Context, d *device) error {
+	if s.holding.Load() != nil {
+		s.begin(ctx, d)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.watch.Serve(ctx, s.heardServer) })
+	g.Go(func() error { return s.askServers(ctx, d) })
+	return g.Wait()
+}
+
+// begin waits until the link is up and no other server answers there, and then ends the hold.
+func (s *Server) begin(ctx context.Context, d *device) {
+	var said time.Time
+	for ctx.Err() == nil {
+		change := s.links.change()
+		why, kind, wait := s.linkTrouble(), noticeLink, time.Second
+		if why == "" {
+			s.notices.clear(noticeLink)
+			c := s.config()
+			others, err := d.watch.Probe(ctx, c.ProbeTime+c.SettleTime)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil: // the link is down again, most likely
+				why = err.Error()
+			case len(others) > 0:
+				why, kind, wait = (&OtherServerError{d.ifi.Name, others}).Error(), noticeOther, min(tellEvery, c.WatchEvery)
+				change = nil
+			default:
+				s.log.Info("no other DHCP server answers: leasing addresses begins", "interface", d.ifi.Name)
+				s.notices.clear(noticeOther)
+				s.holding.Store(nil)
+				return
+			}
+		}
+		s.hold(kind, why, &said)
+		select {
+		case <-ctx.Done():
+		case <-change:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// linkTrouble says why nothing that is sent reaches the network, "" if it does.
+func (s *Server) linkTrouble() string {
+	ifi, err := net.InterfaceByName(s.conf.Interface)
+	if err != nil {
+		return fmt.Sprintf("the interface %s is gone", s.conf.Interface)
+	}
+	return linkTrouble(ifi, os.DirFS("/sys"))
+}
+
+// askServers asks for other servers until ctx ends: soon after the start and whenever the link comes up, then every
+// WatchEvery, and every minute while one is present. What passes by without a question of ours is asked after as well.
+func (s *Server) askServers(ctx context.Context, d *device) error {
+	up := true
+	present := false
+	var last time.Time
+	next := time.Now().Add(min(firstWatch, s.config().WatchEvery))
+	for {
+		change := s.links.change()
+		switch trouble := s.linkTrouble(); {
+		case trouble != "" && up:
+			up = false
+			s.log.Warn("the link is down", "interface", d.ifi.Name, "why", trouble)
+			s.notices.set(noticeLink, trouble, time.Time{}, 0)
+		case trouble == "" && !up:
+			up = true
+			s.log.Info("the link is up again", "interface", d.ifi.Name)
+			s.notices.clear(noticeLink)
+			next = time.Now() // the cable may end in another network now
+		}
+		now := time.Now()
+		if up && !now.Before(next) {
+			s.askRound(ctx, d)
+			last, next = now, s.nextAsk(now)
+		}
+		if some := len(s.others.present(now, false)) > 0; some != present {
+			if present = some; !some {
+				s.log.Info("no other DHCP server was heard for some minutes", "minutes", heardFor.Minutes())
+			}
+		}
+		wait := pollLinks
+		if up {
+			wait = time.Until(next)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-change:
+		case <-s.doubt:
+			if again := last.Add(askAgain); again.Before(next) {
+				next = again
+			}
+		case <-time.After(wait):
+		}
+	}
+}
+
+const (
+	askAgain = 10 * time.Second // between rounds, whatever passes by
+	askPause = time.Second      // within a round
+	askRound = 4                // two questions, each sent twice
+)
+
+func (s *Server) nextAsk(now time.Time) time.Time {
+	every := s.config().WatchEvery
+	if len(s.others.present(now, false)) > 0 {
+		every = min(every, tellEvery)
+	}
+	return now.Add(every)
+}
+
+func (s *Server) askRound(ctx context.Context, d *device) {
+	for range askRound {
+		if err := d.watch.Ask(); err != nil {
+			s.log.Debug("asking for other DHCP servers", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(askPause):
+		}
+	}
+}
+
+// heardServer is called for each packet of another server.
+func (s *Server) heardServer(h dhcp.Heard) {
+	now := time.Now()
+	say := s.others.heard(h, now)
+	who := join(s.others.present(now, false))
+	text := fmt.Sprintf("another DHCP server answers on %s: %s; stop it, or use proxy mode", s.conf.Interface, who)
+	if err := s.noNew(); err != nil {
+		text += "; until then new machines get no addresses from here"
+	}
+	s.notices.set(noticeOther, text, now, heardFor)
+	if say {
+		s.log.Error(text, "servers", who)
+	}
+	if !h.Asked && !slices.Contains(s.others.present(now, true), h.Server) {
+		select {
+		case s.doubt <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// leasesTrouble makes a notice of why the pool refused a machine.
+func (s *Server) leasesTrouble(err error) {
+	var h held
+	switch now := time.Now(); {
+	case err == nil, errors.As(err, &h): // that has a notice of its own
+	case errors.Is(err, lease.ErrFull):
+		s.notices.set(noticePool, fmt.Sprintf("machines get no addresses: %v; make dhcp.pool larger or dhcp.lease shorter", err), now, 2*tellEvery)
+	default:
+		s.notices.set(noticeLeases, fmt.Sprintf("machines get no addresses: %v", err), now, 2*tellEvery)
+	}
+}
