@@ -154,6 +154,16 @@ func (a *authority) certificate() (*tls.Certificate, error) {
 	return a.leaf, nil
 }
 
+// reread makes the next handshake read the server's certificate from the state directory again.
+func (a *authority) reread() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.checked = time.Time{}
+	if pair, err := tls.LoadX509KeyPair(a.state.path(serverFile), a.state.path(serverKeyFile)); err == nil {
+		a.leaf = &pair
+	}
+}
+
 func (a *authority) good(c *x509.Certificate, now time.Time) bool {
 	if c.CheckSignatureFrom(a.caCert) != nil || now.Add(renewBefore).After(c.NotAfter) {
 		return false

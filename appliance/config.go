@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/appliance/fleet"
+	"griddle/netboot"
 )
 
 // DefaultFile is the configuration with every key, its default and what it means.
@@ -58,11 +59,14 @@ type Multicast struct {
 
 // DHCP is how the network gets its addresses.
 type DHCP struct {
-	Mode   string        `yaml:"mode"`
-	Pool   string        `yaml:"pool"`
-	Router netip.Addr    `yaml:"router"`
-	DNS    []netip.Addr  `yaml:"dns"`
-	Lease  time.Duration `yaml:"lease"`
+	Mode   string         `yaml:"mode"`
+	Relays []netip.Prefix `yaml:"relay_networks"`
+	Pool   string         `yaml:"pool"`
+	Router netip.Addr     `yaml:"router"`
+	DNS    []netip.Addr   `yaml:"dns"`
+	Lease  time.Duration  `yaml:"lease"`
+	Probe  time.Duration  `yaml:"probe"`
+	Other  string         `yaml:"other_server"`
 }
 
 // LogConfig is how much is logged, and how.
@@ -77,10 +81,16 @@ const (
 	ModeFull  = "dhcp"
 )
 
+// What mode dhcp does beside saying so while another DHCP server answers.
+const (
+	OtherWarn     = "warn"
+	OtherStepDown = "step-down"
+)
+
 // DefaultConfig is what an empty file means.
 func DefaultConfig() Config {
 	return Config{
-		DHCP:        DHCP{Mode: ModeProxy, Lease: time.Hour},
+		DHCP:        DHCP{Mode: ModeProxy, Lease: time.Hour, Probe: netboot.DefaultProbeTime, Other: OtherWarn},
 		HTTP:        8080,
 		HTTPS:       8443,
 		StateDir:    "/var/lib/griddle",
@@ -154,6 +164,15 @@ func (c Config) mistakes() []mistake {
 	for key, port := range map[string]int{"http": c.HTTP, "https": c.HTTPS} {
 		if port < 1 || port > 65535 {
 			wrong(key, "%d is not a port, 1 to 65535", port)
+		}
+	}
+	if c.DHCP.Probe < time.Second || c.DHCP.Probe > 5*time.Minute {
+		wrong("dhcp.probe", "%s is not between a second and five minutes", c.DHCP.Probe)
+	}
+	oneOf("dhcp.other_server", c.DHCP.Other, OtherWarn, OtherStepDown)
+	for _, p := range c.DHCP.Relays {
+		if !p.Addr().Is4() || p.Bits() < 8 || p.Addr().IsLoopback() || p.Addr().IsMulticast() {
+			wrong("dhcp.relay_networks", "%s is not an IPv4 network of hosts, such as 10.1.0.0/16", p)
 		}
 	}
 	if c.HTTP == c.HTTPS {

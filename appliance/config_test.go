@@ -15,8 +15,8 @@ func TestDefaultFileIsTheDefault(t *testing.T) {
 	}
 	want := DefaultConfig()
 	// An empty list and none are the same to everybody who reads them.
-	want.DHCP.DNS, want.KernelArgs = got.DHCP.DNS, got.KernelArgs
-	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.KernelArgs) != 0 {
+	want.DHCP.DNS, want.DHCP.Relays, want.KernelArgs = got.DHCP.DNS, got.DHCP.Relays, got.KernelArgs
+	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.DHCP.Relays) != 0 || len(got.KernelArgs) != 0 {
 		t.Errorf("ParseConfig(DefaultFile) = %+v, want %+v", got, want)
 	}
 	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
@@ -55,6 +55,10 @@ func TestParseConfig(t *testing.T) {
 		{"address", "address: 10.0.0.300\n", []string{"f:1:10: address: ParseAddr"}},
 		{"pool missing", "dhcp:\n  mode: dhcp\n", []string{"f: dhcp.pool: mode dhcp needs the addresses to lease"}},
 		{"pool backwards", "dhcp: {pool: 10.0.0.9-10.0.0.1}\n", []string{`f:1:14: dhcp.pool: "10.0.0.9-10.0.0.1" is not FIRST-LAST`}},
+		{"relay networks", "dhcp: {relay_networks: [10.1.0.0/16, 0.0.0.0/0, 127.0.0.0/8]}\n", []string{
+			"f:1:24: dhcp.relay_networks: 0.0.0.0/0 is not an IPv4 network of hosts", "f:1:24: dhcp.relay_networks: 127.0.0.0/8 is not"}},
+		{"other server", "dhcp:\n  other_server: fight\n", []string{`f:2:17: dhcp.other_server: "fight" is none of warn, step-down`}},
+		{"probe", "dhcp: {probe: 0s}\n", []string{"f:1:15: dhcp.probe: 0s is not between a second and five minutes"}},
 		{"hostile argument", "kernel_args: [\"a b\"]\n", []string{"f:1:14: kernel_args: \"a b\" is not a kernel argument"}},
 		{"syntax", "a: [1\n", []string{"f:1:4: "}},
 		{"key twice", "http: 1\nhttp: 2\n", []string{"f:2:1: "}},

@@ -15,14 +15,14 @@ const recompressEvery = time.Hour
 // recompress makes images smaller until ctx ends, where the configuration has it: one frame at a time, and at the lowest
 // priority, so that whoever installs machines does not notice.
 func (s *server) recompress(ctx context.Context) error {
-	if !s.config.Recompress {
-		return nil
-	}
 	for {
 		select {
 		case <-time.After(recompressEvery):
 		case <-ctx.Done():
 			return nil
+		}
+		if !s.live.Load().config.Recompress {
+			continue
 		}
 		err := s.store.Recompress(ctx, imagestore.RecompressOptions{Workers: 1, Nice: 19}, func(r imagestore.Recompressed) {
 			s.log.Info("made an image smaller", "image", r.Ref, "parent", r.Parent, "before", r.Before, "after", r.After, "dictionary", r.Dictionary)

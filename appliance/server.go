@@ -31,6 +31,12 @@ type Options struct {
 	Log   *slog.Logger     // nil logs nothing
 	Ready func(Started)    // called once, when everything listens
 	Now   func() time.Time // nil means time.Now
+
+	// Reload asks for the configuration to be read again, with Read, and Level follows its log level. All three go together;
+	// nil for a server that keeps what it began with.
+	Reload <-chan os.Signal
+	Read   func() (Config, error)
+	Level  *slog.LevelVar
 }
 
 // Started says where a server listens.
@@ -69,13 +75,14 @@ func Serve(ctx context.Context, c Config, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, keymap: keymap, addr: nw.prefix.Addr()}
+	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, addr: nw.prefix.Addr()}
+	s.live.Store(&live{c, keymap})
 	s.keepReserve()
 	if err := s.prepare(ctx, nw); err != nil {
 		return fullDisk(err, st.dir)
 	}
 	defer func() { err = errors.Join(err, s.streams.Close(), s.fleet.Close()) }()
-	return fullDisk(s.run(ctx, o.Ready), st.dir)
+	return fullDisk(s.run(ctx, o), st.dir)
 }
 
 // keepReserve holds room back on the state directory's file system, or gives it up where that is full.
@@ -90,12 +97,12 @@ func (s *server) keepReserve() {
 
 // server is what one Serve holds.
 type server struct {
-	config  Config
+	config  Config // as it was at the start; live has what changed since
+	live    atomic.Pointer[live]
 	log     *slog.Logger
 	now     func() time.Time
 	state   *state
 	bootDir string
-	keymap  []byte // nil for the kernel's own
 	addr    netip.Addr
 
 	store     *imagestore.Store
@@ -145,9 +152,9 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	if s.authority, err = openAuthority(s.state, s.addr, []string{hostname}, s.now); err != nil {
 		return err
 	}
-	s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), fleet.Options{
-		Unknown: s.config.Unknown, Hostname: s.config.Hostname, Args: s.config.KernelArgs, Now: s.now,
-	})
+	o := s.config.fleet()
+	o.Now = s.now
+	s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), o)
 	if err != nil {
 		return err
 	}
@@ -165,7 +172,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 }
 
 // run opens the sockets and serves on them.
-func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
+func (s *server) run(ctx context.Context, o Options) (err error) {
 	plain, err := listen(ctx, s.addr, s.config.HTTP, "boot files and images", "http")
 	if err != nil {
 		return err
@@ -176,7 +183,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 		return err
 	}
 	defer secure.Close()
-	nb, err := netboot.Listen(ctx, s.netboot(), s.fleet, s.fleet, s.log)
+	nb, err := netboot.Listen(ctx, s.netboot(s.config), s.fleet, s.fleet, s.log)
 	var other *netboot.OtherServerError
 	if errors.As(err, &other) {
 		return Advice{err, "Start with --mode proxy, which goes along with that server."}
@@ -198,6 +205,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 	g.Go(func() error { return nb.Run(ctx) })
 	g.Go(func() error { return s.tidy(ctx) })
 	g.Go(func() error { return s.recompress(ctx) })
+	g.Go(func() error { return s.reloads(ctx, nb, o) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
 	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),
@@ -205,8 +213,8 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 	if err := notify("READY=1"); err != nil {
 		s.log.Warn("the service manager could not be told", "error", err)
 	}
-	if ready != nil {
-		ready(Started{HTTP: s.httpURL(), HTTPS: s.httpsURL(), Interface: s.config.Interface, StateDir: s.state.dir})
+	if o.Ready != nil {
+		o.Ready(Started{HTTP: s.httpURL(), HTTPS: s.httpsURL(), Interface: s.config.Interface, StateDir: s.state.dir})
 	}
 	err = g.Wait()
 	s.log.Info("stopped")
@@ -236,17 +244,23 @@ func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listene
 	})
 }
 
-// netboot is the network boot part of the configuration.
-func (s *server) netboot() netboot.Config {
-	c := netboot.Config{
-		Interface: s.config.Interface, ServerIP: s.addr, HTTPPort: uint16(s.config.HTTP), BootDir: s.bootDir, MenuTimeout: s.config.MenuTimeout,
+// netboot is the network boot part of c.
+func (s *server) netboot(c Config) netboot.Config {
+	n := netboot.Config{
+		Interface: c.Interface, ServerIP: s.addr, HTTPPort: uint16(c.HTTP), BootDir: s.bootDir, MenuTimeout: c.MenuTimeout, Relays: c.DHCP.Relays,
 	}
-	if s.config.DHCP.Mode == ModeFull {
-		c.Mode = netboot.Full
-		c.Pool = netboot.Pool{Time: s.config.DHCP.Lease, Router: s.config.DHCP.Router, DNS: s.config.DHCP.DNS, Journal: s.state.path(leasesFile)}
-		c.Pool.First, c.Pool.Last, _ = s.config.DHCP.Range() // Validate has read it
+	if c.DHCP.Mode == ModeFull {
+		n.Mode = netboot.Full
+		n.StepDown, n.ProbeTime = c.DHCP.Other == OtherStepDown, c.DHCP.Probe
+		n.Pool = netboot.Pool{Time: c.DHCP.Lease, Router: c.DHCP.Router, DNS: c.DHCP.DNS, Journal: s.state.path(leasesFile)}
+		n.Pool.First, n.Pool.Last, _ = c.DHCP.Range() // Validate has read it
 	}
-	return c
+	return n
+}
+
+// fleet is what the fleet needs of c.
+func (c Config) fleet() fleet.Options {
+	return fleet.Options{Unknown: c.Unknown, Hostname: c.Hostname, Args: c.KernelArgs}
 }
 
 // LostEntries is what to do about imagestore.ErrLost.
@@ -267,7 +281,8 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
-	site := initramfs.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: s.config.Keymap}
+	now := s.live.Load()
+	site := initramfs.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: now.config.Keymap}
 	for _, g := range trusted.Grants() {
 		if g.Limited() {
 			site.Limited = append(site.Limited, g.String())
@@ -284,5 +299,5 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	site.Catalog = initramfs.Catalog{Key: key.String(), Seq: head.Seq}
-	return initramfs.SiteCPIO(site, s.keymap)
+	return initramfs.SiteCPIO(site, now.keymap)
 }

@@ -208,7 +208,7 @@ func TestRefused(t *testing.T) {
 		"dc:a6:32:00:00:01: no loader for a Raspberry Pi",
 		"52:54:00:97:01:02: no loader for the architecture 11 (EFI ARM64)",
 		"52:54:00:97:01:03: no address to offer: offering an address between 10.97.0.100 and 10.97.0.101: no free address in the pool",
-		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a network that we serve; relay_networks names more",
+		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a network that we serve; dhcp.relay_networks names more",
 	}
 	slices.Sort(want)
 	slices.Sort(got.Refused)

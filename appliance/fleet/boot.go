@@ -32,10 +32,10 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
 	}
 	spec := netboot.Spec{
-		Action:  decide(f.o.Unknown, jobs),
+		Action:  decide(f.options().Unknown, jobs),
 		Kernel:  f.o.Kernel,
 		Initrds: f.o.Initrds,
-		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.o.Args...),
+		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.options().Args...),
 	}
 	if j := system(jobs); j != nil {
 		spec.Volume = job.ESPLabel(j.Spec.ID)

@@ -58,6 +58,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,10 +102,11 @@ type Options struct {
 
 // Fleet is the state of all machines.
 type Fleet struct {
-	db   *sql.DB
-	file string
-	o    Options
-	max  totals
+	db    *sql.DB
+	file  string
+	o     Options
+	newer atomic.Pointer[Options] // of Reconfigure
+	max   totals
 
 	stored int64 // bytes of inventories and events since bounds were enforced; within change
 

@@ -117,7 +117,7 @@ func (f *Fleet) introduce(ctx context.Context, tx *sql.Tx, id job.Identity, rank
 	m := Machine{ID: uuid.NewString(), FirstSeen: f.o.Now().UTC(), Rank: rank, source: source}
 	m.learn(id)
 	var err error
-	m.Name, err = freeName(ctx, tx, Hostname(f.o.Hostname, id, count+1))
+	m.Name, err = freeName(ctx, tx, Hostname(f.options().Hostname, id, count+1))
 	return m, err
 }
 

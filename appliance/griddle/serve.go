@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -30,15 +33,27 @@ func serveCommand(e *env) *cobra.Command {
 		Long: "Serve DHCP or proxyDHCP, TFTP, HTTP and HTTPS on one interface until SIGTERM or SIGINT.\n\n" +
 			"The configuration is read from --config, else from " + appliance.DefaultPath + " if that is there; flags\n" +
 			"override it. `griddle config example` prints every key with its default and what it means.\n" +
+			"SIGHUP makes it read the configuration again: a bad one changes nothing, and the log says what is wrong with it.\n" +
+			"It also says which of the changes need a restart: the interface, the addresses and ports that we listen on, the DHCP\n" +
+			"mode, directories, multicast, catalog_expires and the log's format. Flags stay as they are.\n" +
 			"The first start makes a CA, a site key and an administrator's token in the state directory.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			// Before anything else: the default action of SIGHUP is to end the process.
+			reload := make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+			defer signal.Stop(reload)
 			conf, err := f.read(c)
 			if err != nil {
 				return err
 			}
+			level := &slog.LevelVar{}
+			level.Set(conf.Log.SlogLevel())
 			err = appliance.Serve(c.Context(), conf, appliance.Options{
-				Log: newLogger(e.stderr, conf.Log),
+				Log:    newLogger(e.stderr, conf.Log.Format, level),
+				Reload: reload,
+				Read:   func() (appliance.Config, error) { return f.read(c) },
+				Level:  level,
 				Ready: func(s appliance.Started) {
 					fmt.Fprintf(e.stdout, "griddle serves on %s: %s and %s\n", s.Interface, s.HTTP, s.HTTPS)
 				},
@@ -119,11 +134,10 @@ func advised(err error) error {
 	return err
 }
 
-// newLogger writes structured lines to w.
-func newLogger(w io.Writer, c appliance.LogConfig) *slog.Logger {
-	o := &slog.HandlerOptions{Level: map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[c.Level]}
-	if c.Format == "json" {
+// newLogger writes structured lines of level and above to w.
+func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))

@@ -33,7 +33,7 @@ func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 
 // foreign refuses what came by way of a relay agent in a network that the configuration does not name.
 func foreign(agent netip.Addr) Answer {
-	return refuse("relayed from %s, which is not in a network that we serve; relay_networks names more", agent)
+	return refuse("relayed from %s, which is not in a network that we serve; dhcp.relay_networks names more", agent)
 }
 
 // bootServer answers at port 4011, in both modes: a machine that has its address asks there for the boot file.

@@ -1,0 +1,42 @@
+package appliance
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// Every key is either taken at a reload or said to need a restart, and what needs one keeps its old value.
+func TestChanges(t *testing.T) {
+	old := DefaultConfig()
+	c := Config{}
+	changed, later := changes(old, &c)
+	var all []string
+	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+		was, is := valueOf(reflect.ValueOf(&old).Elem(), key), valueOf(reflect.ValueOf(&c).Elem(), key)
+		if len(keysOf(was.Type(), "")) > 0 {
+			continue
+		}
+		if slices.Contains(later, key) && !same(was, is) {
+			t.Errorf("%s needs a restart, and is %v, not %v", key, is, was)
+		}
+		if !same(was, reflect.Zero(was.Type())) {
+			all = append(all, key)
+		}
+	}
+	got := append(slices.Clone(changed), later...)
+	slices.Sort(got)
+	slices.Sort(all)
+	if !slices.Equal(got, all) {
+		t.Errorf("changed and later are %q, want %q", got, all)
+	}
+	for _, key := range restartKeys() {
+		if f := valueOf(reflect.ValueOf(&c).Elem(), key); !f.IsValid() {
+			t.Errorf("%s needs a restart, and is not a key", key)
+		}
+	}
+	same := DefaultConfig()
+	if changed, later := changes(old, &same); len(changed) > 0 || len(later) > 0 {
+		t.Errorf("nothing changed, and %q and %q did", changed, later)
+	}
+}
