@@ -40,7 +40,12 @@ func openSocket(o SenderOptions) (*socket, error) {
 }
 
 func (s *socket) prepare(o SenderOptions) error {
-	if err := s.packets.SetMulticastInterface(o.Interface); err != nil {
+	// By its name: an interface that was made again since the start has another index.
+	ifi, err := net.InterfaceByName(o.Interface.Name)
+	if err != nil {
+		return err
+	}
+	if err := s.packets.SetMulticastInterface(ifi); err != nil {
 		return err
 	}
 	if err := s.packets.SetMulticastTTL(max(o.TTL, 1)); err != nil {
