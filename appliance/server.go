@@ -188,6 +188,9 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	if errors.As(err, &other) {
 		return Advice{err, "Start with --mode proxy, which goes along with that server."}
 	}
+	if err != nil && ctx.Err() != nil {
+		return nil // it was told to end while it still asked for other DHCP servers
+	}
 	if err != nil {
 		return err
 	}

@@ -200,8 +200,10 @@ func (l leaser) Offer(mac [6]byte, want netip.Addr) (netip.Addr, time.Duration, 
 
 // Commit asks noNew first, and translates the outcome.
 func (l leaser) Commit(mac [6]byte, a netip.Addr) (time.Duration, dhcp.Verdict, error) {
-	if err := l.noNew(); err != nil && !l.Holds(mac) {
-		return 0, dhcp.Unknown, err
+	if l.noNew() != nil && !l.Holds(mac) {
+		// A machine that chose an offer of ours from before is told no, and asks again; one that has its address from
+		// another server hears nothing.
+		return 0, dhcp.Unknown, nil
 	}
 	ttl, out, err := l.Pool.Commit(mac, a)
 	switch out {

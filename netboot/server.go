@@ -119,19 +119,31 @@ func (s *Server) open(ctx context.Context, ifi *net.Interface) (err error) {
 	if s.conf.Mode != Full {
 		return nil
 	}
-	if why := s.linkTrouble(); why != "" {
-		var said time.Time
-		s.hold(noticeLink, why, &said)
-	} else {
-		others, err := s.device.watch.Probe(ctx, s.conf.ProbeTime)
-		if err != nil {
-			return explain(err, ifi.Name, 0)
-		}
-		if len(others) > 0 {
-			return &OtherServerError{Interface: ifi.Name, Servers: others}
-		}
+	if err := s.probe(ctx); err != nil {
+		return err
 	}
 	return s.openPool()
+}
+
+// probe makes sure that no other server answers, or leaves that to Run where the link is not up.
+func (s *Server) probe(ctx context.Context) error {
+	why := s.linkTrouble()
+	if why == "" {
+		s.log.Info("asking for other DHCP servers", "interface", s.conf.Interface, "for", s.conf.ProbeTime)
+		others, err := s.device.watch.Probe(ctx, s.conf.ProbeTime)
+		if len(others) > 0 {
+			return &OtherServerError{Interface: s.conf.Interface, Servers: others}
+		}
+		if err == nil {
+			return nil
+		}
+		if why = s.linkTrouble(); why == "" || ctx.Err() != nil {
+			return err
+		}
+	}
+	var said time.Time
+	s.hold(noticeLink, why, &said)
+	return nil
 }
 
 func (s *Server) openPool() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"griddle/netboot/dhcp"
+	"griddle/netboot/loader"
 )
 
 const gotScript = "#!/bin/sh\n[ \"$1\" = bound ] && echo got $ip from $serverid\nexit 0\n"
@@ -159,6 +161,7 @@ func TestInterfaceMadeAgain(t *testing.T) {
 		s.logged(t, "DHCP listens on the interface again", round+1)
 	}
 	l.run("ip", "-n", host, "addr", "add", "10.97.0.9/24", "dev", "eth0")
+	l.runIn(host, "tftp", "-m", "binary", "10.97.0.1", "-c", "get", loader.BIOS, filepath.Join(t.TempDir(), "loader"))
 	conn := l.client(host)
 	p := capturedPacket(t, "ovmf-request")
 	p.ClientHWAddr = net.HardwareAddr{0x52, 0x54, 0, 0x97, 1, 7}

@@ -117,6 +117,9 @@ func (w *Watch) Probe(ctx context.Context, wait time.Duration) ([]netip.Addr, er
 		w.conn.SetReadDeadline(until)
 		h, ok, err := w.read(buf)
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			return nil, fmt.Errorf("probing for DHCP servers on %s: %w", w.iface, err)
 		}
 		if ok && !slices.Contains(found, h.Server) {
