@@ -19,9 +19,10 @@ type live struct {
 	keymap []byte
 }
 
-// restartKeys take effect at the next start: sockets, directories and what was made from them are open already.
-func restartKeys() []string {
-	return []string{"interface", "address", "dhcp.mode", "dhcp.probe", "http", "https", "boot_dir", "state_dir", "store", "catalog_expires", "multicast", "log.format"}
+// reloadKeys are taken at a reload. All others need a restart: sockets and directories are open already.
+func reloadKeys() []string {
+	return []string{"dhcp.relay_networks", "dhcp.pool", "dhcp.router", "dhcp.dns", "dhcp.lease", "dhcp.other_server",
+		"unknown_machines", "menu_timeout", "kernel_args", "keymap", "hostname", "recompress", "log.level"}
 }
 
 // reloads reads the configuration again each time that o.Reload asks for it, until ctx ends. What is wrong with it is
@@ -50,6 +51,9 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	}
 	old := s.live.Load()
 	changed, later := changes(old.config, &c)
+	if err := c.Validate(); err != nil && len(later) > 0 {
+		return fmt.Errorf("with the old values of %s, which need a restart: %w", strings.Join(later, ", "), err)
+	}
 	keymap, err := c.keymap(s.bootDir)
 	if err != nil {
 		return err
@@ -71,21 +75,20 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	return nil
 }
 
-// changes lists the keys in which c differs from old: those that are taken now, and those of restartKeys, whose old
-// values are put back into c.
+// changes lists the keys in which c differs from old: those that are taken now, and those that need a restart,
+// whose old values are put back into c.
 func changes(old Config, c *Config) (changed, later []string) {
 	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
 		was, is := valueOf(reflect.ValueOf(&old).Elem(), key), valueOf(reflect.ValueOf(c).Elem(), key)
 		if len(keysOf(is.Type(), "")) > 0 || same(was, is) {
 			continue
 		}
-		top, _, _ := strings.Cut(key, ".")
-		if slices.Contains(restartKeys(), key) || slices.Contains(restartKeys(), top) {
-			later = append(later, key)
-			is.Set(was)
+		if slices.Contains(reloadKeys(), key) {
+			changed = append(changed, key)
 			continue
 		}
-		changed = append(changed, key)
+		later = append(later, key)
+		is.Set(was)
 	}
 	return changed, later
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Reload changes what can change while the server runs: MenuTimeout, Relays, StepDown, WatchEvery, the range, the
-// reservations and what is told of Pool, and the loaders, which are read from BootDir again. Leases go on; see
+// reservations, the times, the router and the name servers of Pool, and the loaders, which are read from BootDir again. Leases go on; see
 // lease.Pool.Reconfigure for those outside a new range. The rest of c is ignored. With an error nothing has changed.
 func (s *Server) Reload(c Config) error {
 	c = c.withDefaults()

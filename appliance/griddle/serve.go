@@ -34,8 +34,8 @@ func serveCommand(e *env) *cobra.Command {
 			"The configuration is read from --config, else from " + appliance.DefaultPath + " if that is there; flags\n" +
 			"override it. `griddle config example` prints every key with its default and what it means.\n" +
 			"SIGHUP makes it read the configuration again: a bad one changes nothing, and the log says what is wrong with it.\n" +
-			"It also says which of the changes need a restart: the interface, the addresses and ports that we listen on, the DHCP\n" +
-			"mode, directories, multicast, catalog_expires and the log's format. Flags stay as they are.\n" +
+			"It also says which of the changes need a restart, such as the interface, the ports and the DHCP mode. Flags stay as\n" +
+			"they are.\n" +
 			"The first start makes a CA, a site key and an administrator's token in the state directory.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// An interface that was made again since the coordinator was told of it has another index and the same name.
+// An interface that was made again since the coordinator looked it up has another index and the same name.
 func TestSenderFindsItsInterfaceByName(t *testing.T) {
 	o := SenderOptions{Interface: &net.Interface{Name: "lo", Index: 4711}, Address: netip.MustParseAddr("127.0.0.1"), Group: netip.MustParseAddrPort("239.255.0.1:7469")}
 	s, err := openSocket(o)

@@ -125,7 +125,7 @@ func relay(r *Request) (netip.Addr, bool) {
 }
 
 // serves says whether we answer to a, which a packet names as its relay agent or sender: a host of our network, or of a
-// network that the configuration names. Without that, whoever sends us a packet could send our replies to anyone.
+// network that the configuration names. Without that the sender of a packet could direct our replies to any host.
 func (c *Config) serves(a netip.Addr) bool {
 	if !a.Is4() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a == c.ServerIP || a == broadcastAddr() {
 		return false

@@ -133,7 +133,7 @@ func TestFull(t *testing.T) {
 			0, "relayed from 192.168.9.1", ""},
 		{"inform", "dhclient-request", both(set(53, "\x08"), func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = addr.AsSlice() }), always{},
 			dhcpv4.MessageTypeAck, "informed", "10.80.0.78:68"},
-		{"an offer is no request", "dhclient-request", set(53, "\x02"), always{}, 0, "not a message for a server", ""},
+		{"an offer is not a request", "dhclient-request", set(53, "\x02"), always{}, 0, "not a message for a server", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
