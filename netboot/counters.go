@@ -8,6 +8,8 @@ type counter = atomic.Uint64
 type Counters struct {
 	// DHCP datagrams: all, those that were not a request, those without an answer, replies, replies that could not be sent.
 	DHCPReceived, DHCPMalformed, DHCPIgnored, DHCPAnswered, DHCPSendFailed uint64
+	// DHCPDropped are those that came faster than they could be read, which the kernel dropped.
+	DHCPDropped uint64
 	// TFTP transfers by their end, and the bytes of the complete ones.
 	TFTPSent, TFTPBytes, TFTPAborted, TFTPFailed, TFTPRefused, TFTPNotFound, TFTPMalformed uint64
 	// Boot scripts given, among them those that only show an error, and requests for one that were not understood.
@@ -21,7 +23,7 @@ func (s *Server) Counters() Counters {
 	d, t := &s.dhcp.Counters, &s.tftp.Counters
 	return Counters{
 		DHCPReceived: d.Received.Load(), DHCPMalformed: d.Malformed.Load(), DHCPIgnored: d.Ignored.Load(),
-		DHCPAnswered: d.Answered.Load(), DHCPSendFailed: d.SendFailed.Load(),
+		DHCPAnswered: d.Answered.Load(), DHCPSendFailed: d.SendFailed.Load(), DHCPDropped: d.Dropped.Load(),
 		TFTPSent: t.Sent.Load(), TFTPBytes: t.Bytes.Load(), TFTPAborted: t.Aborted.Load(), TFTPFailed: t.Failed.Load(),
 		TFTPRefused: t.Refused.Load(), TFTPNotFound: t.NotFound.Load(), TFTPMalformed: t.Malformed.Load(),
 		Scripts: s.scripts.Load(), ScriptErrors: s.scriptErr.Load(), ScriptsMalformed: s.badScripts.Load(),

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,6 +47,10 @@ func listen(ctx context.Context, iface string, addr netip.AddrPort, shared bool)
 			}
 			// Only root may; others have the default buffer.
 			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1<<20)
+			// Each packet then says how many the kernel dropped before it for want of room.
+			if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1); err != nil {
+				return
+			}
 			reuse := 0
 			if shared {
 				reuse = 1
@@ -65,4 +70,19 @@ func listen(ctx context.Context, iface string, addr netip.AddrPort, shared bool)
 		return nil, err
 	}
 	return c.(*net.UDPConn), nil
+}
+
+// dropped reads from a packet's control messages how many packets its socket has lost since it was opened; false where
+// there were none (socket(7), SO_RXQ_OVFL).
+func dropped(control []byte) (uint32, bool) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return 0, false
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_RXQ_OVFL && len(m.Data) >= 4 {
+			return binary.NativeEndian.Uint32(m.Data), true
+		}
+	}
+	return 0, false
 }

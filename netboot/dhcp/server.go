@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/ipv4"
 )
@@ -45,6 +46,8 @@ func (s *Server) config() *Config {
 // Counters count datagrams since the start.
 type Counters struct {
 	Received, Malformed, Ignored, Answered, SendFailed atomic.Uint64
+	// Dropped are those that the kernel had no room for.
+	Dropped atomic.Uint64
 }
 
 // Serve answers what arrives at conn until ctx ends, and closes it. port is what the other side sends to: 67 or 4011.
@@ -56,9 +59,10 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, maxWaiting)
-	buf := make([]byte, 65536)
+	buf, control := make([]byte, 65536), make([]byte, 256)
+	lost := loss{log: s.Log, count: &s.Counters.Dropped}
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		n, controls, _, from, err := conn.ReadMsgUDPAddrPort(buf, control)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -71,6 +75,9 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
 			continue
 		}
 		s.Counters.Received.Add(1)
+		if all, ok := dropped(control[:controls]); ok {
+			lost.seen(all, time.Now())
+		}
 		r, err := Parse(buf[:n])
 		if err != nil {
 			s.Counters.Malformed.Add(1)
@@ -83,6 +90,26 @@ func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
 			s.answer(out, r, port, netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 		})
 	}
+}
+
+// loss follows how many packets the kernel dropped on one socket.
+type loss struct {
+	log   *slog.Logger
+	count *atomic.Uint64
+	all   uint32 // so far; it may wrap
+	told  uint32 // of those, what the log has
+	said  time.Time
+}
+
+// seen takes the kernel's count, and says once a minute at most that it grew.
+func (l *loss) seen(all uint32, now time.Time) {
+	l.count.Add(uint64(all - l.all))
+	l.all = all
+	if all == l.told || !l.said.IsZero() && now.Sub(l.said) < time.Minute {
+		return
+	}
+	l.log.Warn("DHCP requests were lost: more came than could be answered; their machines ask again", "requests", all-l.told)
+	l.told, l.said = all, now
 }
 
 func (s *Server) answer(out *ipv4.PacketConn, r *Request, port int, from netip.AddrPort) {
