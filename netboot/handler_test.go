@@ -124,6 +124,23 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// A machine whose boot cannot be decided is told to the Observer, once a minute; what is not a request is counted.
+func TestScriptRefused(t *testing.T) {
+	s := httpServer(t, booterFunc(func(Machine) (Spec, error) { return Spec{}, errors.New("the table is full") }))
+	var seen refused
+	s.observe = &seen
+	for range 3 {
+		get(t, s, "/boot.ipxe?mac=52:54:00:00:00:01&arch=0")
+	}
+	get(t, s, "/boot.ipxe?mac=x")
+	if len(seen.all) != 1 || seen.all[0] != "52:54:00:00:00:01: choosing what it boots: the table is full" {
+		t.Errorf("refused: %q", seen.all)
+	}
+	if s.scriptErr.Load() != 3 || s.badScripts.Load() != 1 {
+		t.Errorf("%d errors, %d malformed", s.scriptErr.Load(), s.badScripts.Load())
+	}
+}
+
 func TestOverHTTP(t *testing.T) {
 	s := httpServer(t, nil)
 	if code, body := get(t, s, "/boot/"+loader.UEFI); code != 200 || !strings.HasPrefix(body, "MZ") {
