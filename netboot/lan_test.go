@@ -197,8 +197,10 @@ type lan struct {
 	name string
 }
 
+// Tests on networks of their own wait for other programs most of the time, and run side by side.
 func newLAN(t *testing.T) *lan {
 	t.Helper()
+	t.Parallel()
 	l := &lan{t: t, name: fmt.Sprintf("griddle-nb-%d-%s", os.Getpid(), strings.ToLower(t.Name()))}
 	l.namespace(l.name)
 	l.run("ip", "-n", l.name, "link", "add", "br0", "type", "bridge")

@@ -86,7 +86,6 @@ exit 0
 
 // Full mode does not start where dnsmasq answers, nor where a port is taken.
 func TestDoesNotStart(t *testing.T) {
-	t.Parallel()
 	l := newLAN(t)
 	c := fullConfig(t)
 	c.ProbeTime = 0 // the default; it ends a second after the first offer

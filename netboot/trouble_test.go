@@ -43,7 +43,6 @@ func message(t *testing.T, mac byte, kind dhcpv4.MessageType, more ...dhcpv4.Mod
 // A server that starts without a link waits for it, then for its spanning tree, and leases nothing where another server
 // answers; once that is gone it begins. Its notices say so.
 func TestLateLink(t *testing.T) {
-	t.Parallel()
 	l := newLAN(t)
 	l.run("ip", "-n", l.name, "link", "set", "br0", "type", "bridge", "stp_state", "1", "forward_delay", "200")
 	other := l.host(2, "10.97.0.2/24")
@@ -69,7 +68,6 @@ func TestLateLink(t *testing.T) {
 // Another server that comes later is an error in the log and a notice. A server that steps down renews what it has given,
 // and gives no more; a forged offer does not make it do so.
 func TestOtherServerComesLater(t *testing.T) {
-	t.Parallel()
 	l := newLAN(t)
 	other, host := l.host(2, "10.97.0.2/24"), l.host(1, "")
 	conn, forger := l.client(host), l.client(other)
@@ -136,7 +134,6 @@ func sendFrom(t *testing.T, l *lan, ns string, p *dhcpv4.DHCPv4) {
 
 // After its bridge was deleted and made again a server leases, answers at port 4011 and hears other servers as before.
 func TestInterfaceMadeAgain(t *testing.T) {
-	t.Parallel()
 	l := newLAN(t)
 	host := l.host(1, "")
 	c := fullConfig(t)
