@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -117,7 +118,9 @@ func (s *Server) serveDevice(ctx context.Context, d *device) error {
 	return err
 }
 
+// untilRenewed waits for that, and says when the link goes down.
 func (s *Server) untilRenewed(ctx context.Context, d *device) error {
+	up := true
 	for {
 		change := s.links.change()
 		now, err := net.InterfaceByName(d.ifi.Name)
@@ -125,6 +128,16 @@ func (s *Server) untilRenewed(ctx context.Context, d *device) error {
 			s.log.Warn("the interface is gone: DHCP waits until it is there again", "interface", d.ifi.Name, "index", d.ifi.Index)
 			s.notices.set(noticeLink, fmt.Sprintf("the interface %s is gone: DHCP waits until it is there again", d.ifi.Name), time.Time{}, 0)
 			return errRenew
+		}
+		switch trouble := linkTrouble(now, os.DirFS("/sys")); {
+		case trouble != "" && up && s.holding.Load() == nil: // begin says it itself
+			up = false
+			s.log.Warn("the link is down", "interface", d.ifi.Name, "why", trouble)
+			s.notices.set(noticeLink, trouble, time.Time{}, 0)
+		case trouble == "" && !up:
+			up = true
+			s.log.Info("the link is up again", "interface", d.ifi.Name)
+			s.notices.clear(noticeLink)
 		}
 		select {
 		case <-ctx.Done():

@@ -235,6 +235,11 @@ func TestRelayAgent(t *testing.T) {
 	l.run("ip", "-n", far, "link", "set", "eth0", "up")
 	l.run("ip", "-n", l.name, "route", "add", "10.98.0.0/24", "via", "10.97.0.2")
 	s := startHelper(t, l.name, Config{Interface: "br0", Relays: []netip.Prefix{netip.MustParsePrefix("10.98.0.0/24")}}, "")
+	// In proxy mode too a link that is down is said.
+	l.run("ip", "-n", l.name, "link", "set", "p2", "down")
+	s.logged(t, "the link is down", 1)
+	l.run("ip", "-n", l.name, "link", "set", "p2", "up")
+	s.logged(t, "the link is up again", 1)
 	l.dnsmasq(agent, "eth1", "", "", "--dhcp-relay=10.98.0.1,10.97.0.1")
 	p := exchange(t, l.client(far), capturedPacket(t, "ovmf-discover"), 1)["10.97.0.1"]
 	if p == nil || p.BootFileName != "snponly.efi" || p.GatewayIPAddr.String() != "10.98.0.1" {

@@ -39,7 +39,7 @@ func (s *Server) noNew() error {
 func (s *Server) hold(kind notice, why string, said *time.Time) {
 	h := held(why)
 	before := s.holding.Swap(&h)
-	s.notices.set(kind, why, time.Time{}, 0)
+	s.notices.set(kind, why+"; until that changes new machines get no addresses from here", time.Time{}, 0)
 	if now := time.Now(); before == nil || *before != h || now.Sub(*said) >= tellEvery {
 		*said = now
 		level := slog.LevelWarn
@@ -116,18 +116,12 @@ func (s *Server) askServers(ctx context.Context, d *device) error {
 	next := time.Now().Add(min(firstWatch, s.config().WatchEvery))
 	for {
 		change := s.links.change()
-		switch trouble := s.linkTrouble(); {
-		case trouble != "" && up:
-			up = false
-			s.log.Warn("the link is down", "interface", d.ifi.Name, "why", trouble)
-			s.notices.set(noticeLink, trouble, time.Time{}, 0)
-		case trouble == "" && !up:
-			up = true
-			s.log.Info("the link is up again", "interface", d.ifi.Name)
-			s.notices.clear(noticeLink)
-			next = time.Now() // the cable may end in another network now
-		}
 		now := time.Now()
+		if was := up; s.linkTrouble() != "" {
+			up = false
+		} else if up = true; !was {
+			next = now // the cable may end in another network now
+		}
 		if up && !now.Before(next) {
 			s.askRound(ctx, d)
 			last, next = now, s.nextAsk(now)
