@@ -13,6 +13,10 @@ import (
 // pollLinks is how often the interface is looked at although the kernel reports nothing: its reports may get lost.
 const pollLinks = 10 * time.Second
 
+// gatherLinks is how long reports are gathered: hosts of many containers have hundreds a second, and those that wait
+// for a change look at all interfaces.
+const gatherLinks = 100 * time.Millisecond
+
 // links follows the kernel's reports on network interfaces. It may be used by several goroutines.
 type links struct {
 	mu      sync.Mutex
@@ -29,16 +33,20 @@ func (l *links) change() <-chan struct{} {
 	return l.changed
 }
 
-// signal reports a change; deleted is the index of an interface that is gone, zero for none.
-func (l *links) signal(deleted int) {
+// remove notes that the interface of that index was deleted.
+func (l *links) remove(index int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if deleted != 0 {
-		if len(l.deleted) >= maxRemember { // long forgotten by all who asked
-			clear(l.deleted)
-		}
-		l.deleted[deleted] = true
+	if len(l.deleted) >= maxRemember { // long forgotten by all who asked
+		clear(l.deleted)
 	}
+	l.deleted[index] = true
+}
+
+// signal reports a change.
+func (l *links) signal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -68,7 +76,7 @@ func (l *links) follow(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			log.Debug("listening to the kernel's reports on interfaces", "err", err)
 		} else {
-			l.signal(0) // what happened before was not reported
+			l.signal() // what happened before was not reported
 			l.take(ctx, updates)
 		}
 		close(done)
@@ -80,19 +88,25 @@ func (l *links) follow(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
+// take passes reports on until updates or ctx ends.
 func (l *links) take(ctx context.Context, updates <-chan netlink.LinkUpdate) {
+	var due <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-due:
+			due = nil
+			l.signal()
 		case u, ok := <-updates:
-			switch {
-			case !ok:
+			if !ok {
 				return
-			case u.Header.Type == unix.RTM_DELLINK && u.IfInfomsg.Family == unix.AF_UNSPEC: // AF_BRIDGE: it left its bridge
-				l.signal(int(u.IfInfomsg.Index))
-			default:
-				l.signal(0)
+			}
+			if u.Header.Type == unix.RTM_DELLINK && u.IfInfomsg.Family == unix.AF_UNSPEC { // AF_BRIDGE: it left its bridge
+				l.remove(int(u.IfInfomsg.Index))
+			}
+			if due == nil {
+				due = time.After(gatherLinks)
 			}
 		}
 	}
