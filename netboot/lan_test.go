@@ -181,7 +181,14 @@ func (s *server) text(t *testing.T) string {
 // logged waits until the server's log has text n times.
 func (s *server) logged(t *testing.T, text string, n int) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	s.after(t, text, n, func() {})
+}
+
+// after does something again and again, because a datagram may be lost, until the server's log has text n times.
+func (s *server) after(t *testing.T, text string, n int, do func()) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		do()
 		if strings.Count(s.text(t), text) >= n {
 			return
 		}

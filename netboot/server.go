@@ -57,6 +57,7 @@ type Server struct {
 	others   others
 	holding  atomic.Pointer[held] // why no new leases are given, nil if they are
 	doubt    chan struct{}        // a server was heard that answered no question of ours
+	forwards chan struct{}        // a machine was heard while none gets a lease: the link passes packets on
 
 	scripts, scriptErr, badScripts counter
 	closing                        sync.Once
@@ -91,7 +92,7 @@ func Listen(ctx context.Context, c Config, b Booter, observe Observer, log *slog
 		return nil, err
 	}
 	s := &Server{conf: c, mine: mine, booter: b, observe: observe, log: log, routes: newRoutes(), links: newLinks(),
-		renew: make(chan struct{}, 1), doubt: make(chan struct{}, 1)}
+		renew: make(chan struct{}, 1), doubt: make(chan struct{}, 1), forwards: make(chan struct{}, 1)}
 	s.loaders.set.Store(set)
 	s.dhcp.Config, s.dhcp.Log, s.dhcp.Observe = c.dhcp(mine), log, s.sawRequest
 	s.tftp.Files, s.tftp.Log = &s.loaders, log
@@ -130,7 +131,7 @@ func (s *Server) probe(ctx context.Context) error {
 	why := s.linkTrouble()
 	if why == "" {
 		s.log.Info("asking for other DHCP servers", "interface", s.conf.Interface, "for", s.conf.ProbeTime)
-		others, err := s.device.watch.Probe(ctx, s.conf.ProbeTime)
+		others, err := s.device.watch.Probe(ctx, s.conf.ProbeTime, 0, nil)
 		if len(others) > 0 {
 			return &OtherServerError{Interface: s.conf.Interface, Servers: others}
 		}
@@ -238,6 +239,12 @@ func (s *Server) sawRequest(r *dhcp.Request, a dhcp.Answer) {
 	asked := fmt.Sprintf("DHCP %s", r.Type)
 	if r.IPXE {
 		asked += " by iPXE"
+	}
+	if s.holding.Load() != nil {
+		select {
+		case s.forwards <- struct{}{}:
+		default:
+		}
 	}
 	if a.Refused != "" {
 		s.leasesTrouble(a.Err)

@@ -64,16 +64,25 @@ func (s *Server) watchServers(ctx context.Context, d *device) error {
 	return g.Wait()
 }
 
-// begin waits until the link is up and no other server answers there, and then ends the hold.
+// begin waits until the link is up and no other server answers there, and then ends the hold. A machine that asks for an
+// address meanwhile shows that the link passes packets on, so nothing has to settle: on a direct cable it is the machine
+// itself that brings the link up, and its firmware gives up after a minute.
 func (s *Server) begin(ctx context.Context, d *device) {
 	var said time.Time
+	found := false
 	for ctx.Err() == nil {
 		change := s.links.change()
 		why, kind, wait := s.linkTrouble(), noticeLink, time.Second
 		if why == "" {
-			s.notices.clear(noticeLink)
+			if !found {
+				s.hold(noticeLink, "the link of "+d.ifi.Name+" has just come up, and other DHCP servers are looked for first", &said)
+			}
+			select {
+			case <-s.forwards: // of before the link was up
+			default:
+			}
 			c := s.config()
-			others, err := d.watch.Probe(ctx, c.ProbeTime+c.SettleTime)
+			others, err := d.watch.Probe(ctx, c.ProbeTime, c.SettleTime, s.forwards)
 			switch {
 			case ctx.Err() != nil:
 				return
@@ -81,9 +90,10 @@ func (s *Server) begin(ctx context.Context, d *device) {
 				why = err.Error()
 			case len(others) > 0:
 				why, kind, wait = (&OtherServerError{d.ifi.Name, others}).Error(), noticeOther, min(tellEvery, c.WatchEvery)
-				change = nil
+				change, found = nil, true
 			default:
 				s.log.Info("no other DHCP server answers: leasing addresses begins", "interface", d.ifi.Name)
+				s.notices.clear(noticeLink)
 				s.notices.clear(noticeOther)
 				s.holding.Store(nil)
 				return

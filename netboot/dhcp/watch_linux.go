@@ -87,18 +87,27 @@ func (w *Watch) Ask() error {
 	return nil
 }
 
-// Probe asks every second for wait, and returns the servers that it heard; it ends a second after the first of them.
-// It must not run beside Serve.
-func (w *Watch) Probe(ctx context.Context, wait time.Duration) ([]netip.Addr, error) {
+// Probe asks every second for wait, and returns the servers that it heard; it ends a second after the first of them. It
+// begins with settle, which it spends in the same way, and which is over as soon as forwards gives something: then the link
+// passes packets on. forwards may be nil. Probe must not run beside Serve.
+func (w *Watch) Probe(ctx context.Context, wait, settle time.Duration, forwards <-chan struct{}) ([]netip.Addr, error) {
 	stop := context.AfterFunc(ctx, func() { w.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	defer w.conn.SetReadDeadline(time.Time{})
 	var found []netip.Addr
 	buf := make([]byte, 65536)
 	ask := time.Now()
-	end := ask.Add(wait)
+	end := ask.Add(settle + wait)
 	for {
 		now := time.Now()
+		select {
+		case <-forwards:
+			forwards = nil
+			if sooner := now.Add(wait); sooner.Before(end) {
+				end = sooner
+			}
+		default:
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
