@@ -115,7 +115,7 @@ type server struct {
 
 // notices is what an operator should know before reading the list of machines.
 func (s *server) notices() []string {
-	if n, ok := any(s.watched.Load()).(interface{ Notices() []string }); ok && s.watched.Load() != nil {
+	if n := s.watched.Load(); n != nil {
 		return n.Notices()
 	}
 	return nil
