@@ -13,16 +13,18 @@ import (
 
 	"griddle/netboot/bootscript"
 	"griddle/netboot/dhcp"
+	"griddle/netboot/drive"
 )
 
 // bootTimeout is how long a Booter may take before the machine gets an error script.
 const bootTimeout = 10 * time.Second
 
-// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, and the loaders at
-// /boot/NAME for UEFI HTTP Boot; everything else is not found.
+// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, the loaders at
+// /boot/NAME for UEFI HTTP Boot, and at /boot/drive/GUID the program that starts a BIOS machine's disk; everything else is not found.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
+	mux.HandleFunc("GET "+drivePath+"{disk}", serveDrive)
 	for _, name := range s.loaders.Names() {
 		mux.HandleFunc("GET /boot/"+name, func(w http.ResponseWriter, r *http.Request) {
 			f, err := s.loaders.Open(name)
@@ -35,6 +37,27 @@ func (s *Server) Handler() http.Handler {
 		})
 	}
 	return mux
+}
+
+// drivePath is where the programs are that start a disk under BIOS; what follows is a disk's GUID, or anyDrive.
+const (
+	drivePath = "/boot/drive/"
+	anyDrive  = "any"
+)
+
+func serveDrive(w http.ResponseWriter, r *http.Request) {
+	guid := r.PathValue("disk")
+	if guid == anyDrive {
+		guid = ""
+	}
+	b, err := drive.Program(guid)
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	w.Write(b)
 }
 
 func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
@@ -83,13 +106,16 @@ func (a Action) String() string {
 
 func (s *Server) options(m Machine) bootscript.Options {
 	return bootscript.Options{
-		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout,
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout, Drive: drivePath + anyDrive,
 	}
 }
 
 func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
 	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
+	if spec.Disk != "" {
+		o.Drive = drivePath + spec.Disk
+	}
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="
 	named := false
@@ -102,6 +128,9 @@ func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	}
 	switch spec.Action {
 	case Local:
+		if spec.Disk != "" {
+			return bootscript.Installed(o)
+		}
 		return bootscript.Local(o), nil
 	case Agent:
 		return bootscript.Agent(o)
