@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/appliance/fleet"
+	"griddle/netboot/bootscript"
 )
 
 // DefaultFile is the configuration with every key, its default and what it means.
@@ -167,8 +168,8 @@ func (c Config) mistakes() []mistake {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}
 	for _, a := range c.KernelArgs {
-		if !fleet.ValidArg(a) {
-			wrong("kernel_args", "%q is not a kernel argument: letters, digits and -_.,:=/@+%%*~[]!, 256 at most", a)
+		if !bootscript.ValidArg(a) {
+			wrong("kernel_args", "%q is not a kernel argument that iPXE can pass on: letters, digits and _.,:;/@+=%%()[]*!?~^-, 256 at most", a)
 		}
 	}
 	if m := c.keymapMistake(); m != "" {

@@ -349,7 +349,7 @@ func TestInstallRefuses(t *testing.T) {
 	if _, _, err := f.Install(ctx, "nobody", order()); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Install(nobody) = %v, want ErrUnknown", err)
 	}
-	bad := Order{Disk: "biggest", Hostname: "a b", Args: []string{"x y"}}
+	bad := Order{Disk: "biggest", Hostname: "a b", Args: []string{"x'y"}}
 	_, _, err := f.Install(ctx, macA, bad)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !errors.Is(err, ErrInvalid) || !ok || len(joined.Unwrap()) != 4 {

@@ -176,7 +176,7 @@ func check(o Options) error {
 		seen[base] = i > 0
 	}
 	for _, a := range o.Args {
-		if a == "" || !safe(a) {
+		if !ValidArg(a) {
 			errs = append(errs, fmt.Errorf("kernel argument %q", a))
 		}
 	}
@@ -191,6 +191,9 @@ func checkPath(p string) error {
 }
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// ValidArg says whether a can be a kernel argument in a script: 1 to 256 characters that mean nothing to iPXE.
+func ValidArg(a string) bool { return a != "" && len(a) <= 256 && safe(a) }
 
 // safe says that no character of s means anything to iPXE.
 func safe(s string) bool { return strings.Trim(s, letters+"_.,:;/@+=%()[]*!?~^-") == "" }
