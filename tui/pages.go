@@ -171,7 +171,8 @@ func (m Model) methodPage() []string {
 	return []string{" How shall the disk be used?", "",
 		m.line(0, "Whole disk: a new partition table, everything on the disk is lost"), "",
 		"   A boot partition for BIOS, one for UEFI, and the rest a btrfs pool for",
-		"   images, roots, /home and /persistent."}
+		"   images, roots, /home and /persistent. All of it is made new: what an",
+		"   earlier install had in /home and /persistent is lost too."}
 }
 
 func (m Model) confirmPage() []string {

@@ -46,13 +46,15 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		return err
 	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
-		Machine: found.Identity,
-		Agent:   "/" + initramfs.AgentPath,
-		CA:      []byte(s.site.CA),
-		Wire:    wire.Load,
-		Ways:    w.now,
-		Spool:   w.useSpool,
-		Seen:    seen,
+		Machine:  found.Identity,
+		BIOS:     found.Inventory.Firmware == "bios",
+		Agent:    "/" + initramfs.AgentPath,
+		CA:       []byte(s.site.CA),
+		Wire:     wire.Load,
+		Ways:     w.now,
+		Spool:    w.useSpool,
+		Seen:     seen,
+		SetClock: setHardwareClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
