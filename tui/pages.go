@@ -52,13 +52,14 @@ func (m Model) facts() []string {
 			out = append(out, fmt.Sprintf(" %-10s and %d more", "", len(inv.NICs)-i))
 			break
 		}
-		state := n.Address
+		state := "no link"
 		switch {
-		case state != "":
+		case n.Address != "" && n.Carrier:
+			state = n.Address
+		case n.Address != "":
+			state = n.Address + ", no link"
 		case n.Carrier:
 			state = "link, no address"
-		default:
-			state = "no link"
 		}
 		out = append(out, fact("Network", n.Name+"  "+n.MAC+"  "+state))
 	}
