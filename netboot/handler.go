@@ -11,20 +11,21 @@ import (
 	"strings"
 	"time"
 
+	"griddle/netboot/bios"
 	"griddle/netboot/bootscript"
 	"griddle/netboot/dhcp"
-	"griddle/netboot/drive"
 )
 
 // bootTimeout is how long a Booter may take before the machine gets an error script.
 const bootTimeout = 10 * time.Second
 
 // Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, the loaders at
-// /boot/NAME for UEFI HTTP Boot, and at /boot/drive/GUID the program that starts a BIOS machine's disk; everything else is not found.
+// /boot/NAME for UEFI HTTP Boot, and below /boot/bios/ the programs of package bios; everything else is not found.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
-	mux.HandleFunc("GET "+drivePath+"{disk}", serveDrive)
+	mux.HandleFunc("GET "+diskPath+"{disk}", serveStartDisk)
+	mux.HandleFunc("GET "+memoryPath, serveHasMemory)
 	for _, name := range s.loaders.Names() {
 		mux.HandleFunc("GET /boot/"+name, func(w http.ResponseWriter, r *http.Request) {
 			f, err := s.loaders.Open(name)
@@ -39,25 +40,39 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// drivePath is where the programs are that start a disk under BIOS; what follows is a disk's GUID, or anyDrive.
+// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is a disk's GUID, or anyDisk.
 const (
-	drivePath = "/boot/drive/"
-	anyDrive  = "any"
+	diskPath   = "/boot/bios/disk/"
+	anyDisk    = "any"
+	memoryPath = "/boot/bios/memory"
 )
 
-func serveDrive(w http.ResponseWriter, r *http.Request) {
+// minMemory is how much memory a BIOS must report for the agent to be tried, in MiB. Machines with 512 MiB report some less, and
+// some graphics cards take 64 of them.
+const minMemory = 416
+
+func serveStartDisk(w http.ResponseWriter, r *http.Request) {
 	guid := r.PathValue("disk")
-	if guid == anyDrive {
+	if guid == anyDisk {
 		guid = ""
 	}
-	b, err := drive.Program(guid)
-	if err != nil {
-		http.NotFound(w, r)
-		return
+	serveProgram(w, r)(bios.StartDisk(guid))
+}
+
+func serveHasMemory(w http.ResponseWriter, r *http.Request) {
+	serveProgram(w, r)(bios.HasMemory(minMemory))
+}
+
+func serveProgram(w http.ResponseWriter, r *http.Request) func([]byte, error) {
+	return func(b []byte, err error) {
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b)
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	w.Write(b)
 }
 
 func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +121,7 @@ func (a Action) String() string {
 
 func (s *Server) options(m Machine) bootscript.Options {
 	return bootscript.Options{
-		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout, Drive: drivePath + anyDrive,
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.conf.MenuTimeout, Disk: diskPath + anyDisk, Memory: memoryPath,
 	}
 }
 
@@ -114,7 +129,7 @@ func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
 	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
 	if spec.Disk != "" {
-		o.Drive = drivePath + spec.Disk
+		o.Disk = diskPath + spec.Disk
 	}
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="

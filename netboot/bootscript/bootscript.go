@@ -6,7 +6,7 @@
 // kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
 // characters become question marks. So no string from outside can add a command.
 //
-// The local disk: on BIOS iPXE fetches Options.Drive and runs it. That program finds the disk and starts it (package drive); it comes
+// The local disk: on BIOS iPXE fetches Options.Disk and runs it. That program finds the disk and starts it (package bios); it comes
 // back only where it did not find it. On UEFI the loader of the EFI system partition called Options.Volume is started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
 // Where that fails the script ends with exit 1, upon which the firmware goes on to its next entry; with status 0 EDK2
 // would stop at its boot manager's menu.
@@ -45,8 +45,10 @@ type Options struct {
 	Args []string
 	// Volume is the label of the EFI system partition to start on UEFI, letters, digits and dashes; "" names none.
 	Volume string
-	// Drive is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
-	Drive string
+	// Disk is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
+	Disk string
+	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to the kernel.
+	Memory string
 	// Timeout is how long the menu waits for a key before the local disk is started; zero means DefaultTimeout.
 	Timeout time.Duration
 }
@@ -119,8 +121,8 @@ func local(b *bytes.Buffer, o Options) {
 	switch {
 	case o.UEFI && o.Volume != "" && strings.Trim(o.Volume, letters+"-") == "":
 		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", o.Volume)
-	case !o.UEFI && o.Drive != "" && checkPath(o.Drive) == nil && safe(o.Server):
-		fmt.Fprintf(b, "imgfree\nimgfetch --name drive %s%s || goto firmware\nimgexec drive ||\n", o.Server, o.Drive)
+	case !o.UEFI && o.Disk != "" && checkPath(o.Disk) == nil && safe(o.Server):
+		fmt.Fprintf(b, "imgfree\nimgfetch --name disk %s%s || goto firmware\nimgexec disk ||\n", o.Server, o.Disk)
 		if o.Volume == "" {
 			b.WriteString("echo Griddle: no drive of the BIOS has a boot program\n")
 		} else {
@@ -133,6 +135,10 @@ func local(b *bytes.Buffer, o Options) {
 }
 
 func failed(b *bytes.Buffer, o Options) {
+	if !o.UEFI && o.Memory != "" {
+		b.WriteString("\n:small\necho Griddle: this machine has too little memory for the agent, which needs 512 MiB. Add memory.\n" +
+			"prompt --timeout 30000 Press a key to start the local disk ||\ngoto local\n")
+	}
 	b.WriteString("\n:failed\necho Griddle: the agent could not be started, going on to the local disk\nsleep 5\n\n:local\n")
 	local(b, o)
 }
@@ -140,6 +146,9 @@ func failed(b *bytes.Buffer, o Options) {
 func agent(b *bytes.Buffer, o Options) error {
 	if err := check(o); err != nil {
 		return fmt.Errorf("writing a boot script: %w", err)
+	}
+	if !o.UEFI && o.Memory != "" {
+		fmt.Fprintf(b, "imgfetch --name memory %s%s || goto failed\nimgexec memory || goto small\nimgfree\n", o.Server, o.Memory)
 	}
 	fmt.Fprintf(b, "kernel %s%s", o.Server, o.Kernel)
 	if o.UEFI {
@@ -174,6 +183,11 @@ func check(o Options) error {
 			errs = append(errs, fmt.Errorf("two initrds are called %q", base))
 		}
 		seen[base] = i > 0
+	}
+	if o.Memory != "" {
+		if err := checkPath(o.Memory); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, a := range o.Args {
 		if !ValidArg(a) {

@@ -4,7 +4,7 @@
 # It moves to 0:0600, as boot sectors do, because 0:7c00 is where the disk's own boot sector belongs. Where no disk is
 # the right one it returns to its caller.
 #
-#	as --32 -o drive.o drive.asm && ld -m elf_i386 -Ttext 0x600 --oformat binary -o drive.bin drive.o
+#	as --32 -o disk.o disk.asm && ld -m elf_i386 -Ttext 0x600 --oformat binary -o disk.bin disk.o
 
 	.code16
 	.set	own, 0x600		# where the program runs
