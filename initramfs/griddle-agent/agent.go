@@ -99,6 +99,9 @@ func (s *station) run(ctx context.Context) error {
 	if err := setClock(time.Now(), built); err != nil {
 		s.log.Warn("clock", "error", err)
 	}
+	if step, low := lowMemory(memory(os.DirFS("/proc"))); low {
+		s.step(step)
+	}
 	s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "loading drivers"})
 	if !s.readSite() {
 		<-ctx.Done()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"griddle/appliance/job"
@@ -45,9 +46,18 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 			Message: job.Sentence(err.Error() + "; nothing was touched")})
 		return err
 	}
+	bios := found.Inventory.Firmware == "bios"
+	var drives []int64
+	if bios {
+		if err := modprobe([]string{"edd"}); err != nil {
+			s.log.Info("the BIOS's drives are not known", "error", err)
+		}
+		drives = biosDrives(os.DirFS("/sys"))
+	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
 		Machine:  found.Identity,
-		BIOS:     found.Inventory.Firmware == "bios",
+		BIOS:     bios,
+		Drives:   drives,
 		Agent:    "/" + initramfs.AgentPath,
 		CA:       []byte(s.site.CA),
 		Wire:     wire.Load,

@@ -20,6 +20,7 @@ import (
 
 // The names of the steps on the way to the appliance, as the screen lists them.
 const (
+	stepMemory  = "Memory"
 	stepDevices = "Devices"
 	stepNICs    = "Network interfaces"
 	stepAddress = "Address"

@@ -9,6 +9,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 
 	"griddle/appliance/job"
+	"griddle/tui"
 )
 
 // Sentences for what goes wrong, each true of the one error that it is for.
@@ -78,6 +79,16 @@ func addressTrouble(n nic, err error) (detail, hint string) {
 		return name + ": the DHCP server refused the address that it had offered", "Look at the DHCP server's log: two servers, or a full pool. Trying again."
 	}
 	return name + ": " + job.Sentence(err.Error()), "Trying again."
+}
+
+// lowMemory says that a machine has less memory than the agent is made for, total being what the kernel has of it in bytes. A machine with
+// 512 MiB keeps some of it from the kernel. 0 is not known.
+func lowMemory(total int64) (tui.Step, bool) {
+	if total == 0 || total >= 400<<20 {
+		return tui.Step{}, false
+	}
+	return tui.Step{Name: stepMemory, State: tui.StepFailed, Detail: job.Bytes(total) + " of memory",
+		Hint: "The agent needs a machine with 512 MiB. An install may end in the middle: add memory first."}, true
 }
 
 // siteTrouble says what helps where the site's part of the boot image could not be read.

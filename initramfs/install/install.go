@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"griddle/appliance/job"
@@ -64,6 +65,7 @@ type Options struct {
 	Agent    string           // path of the static agent, copied to the system to phone home with; "" leaves that out
 	CA       []byte           // PEM of the certificate authority that phoning home trusts
 	BIOS     bool             // the firmware that runs now is a BIOS: the disk gets the active flag that some of them want
+	Drives   []int64          // the sizes of the drives that the BIOS offers, in sectors of 512 bytes; nil where that is not known
 	GRUB     string           // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
 	Mount    string           // folder to mount below; "" means "/mnt"
 	Sys      string           // "" means "/sys"
@@ -192,6 +194,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		w.say("this job was already ended on %s", w.target.Path)
 		return nil
 	}
+	w.foresee()
 	manifest, err := w.img.Content(ctx)
 	if err != nil {
 		return err
@@ -210,6 +213,15 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		return err
 	}
 	return w.bootable(ctx, image)
+}
+
+// foresee warns, before anything is touched, of a disk that the BIOS will not start.
+func (w *work) foresee() {
+	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 || slices.Contains(w.o.Drives, w.target.Size/512) {
+		return
+	}
+	w.warn("the BIOS of this machine offers no drive as large as %s, so it may not start from it: switch that disk on in the BIOS setup "+
+		"(SATA mode, RAID, NVMe boot)", w.target.Path)
 }
 
 func (w *work) enter(p job.Phase, format string, args ...any) {
