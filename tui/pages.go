@@ -40,6 +40,9 @@ func (m Model) facts() []string {
 	if inv.Memory > 0 {
 		memory = job.Bytes(inv.Memory)
 	}
+	if inv.Memory > 0 && inv.Memory < job.MemoryNeeds {
+		memory += ", too little: an install needs a machine with 512 MiB"
+	}
 	out := []string{
 		fact("Machine", strings.TrimSpace(id.Vendor+" "+id.Product)),
 		fact("Serial", id.Serial),

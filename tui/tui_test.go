@@ -91,6 +91,8 @@ func TestFrames(t *testing.T) {
 	begun.Welcome.Unfinished = []job.Unfinished{{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
 	unasked := lab()
 	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
+	small := lab()
+	small.Inventory.Memory = 340e6
 	evil := lab()
 	evil.Welcome.Machine = "\x1b[2Jevil\r\n"
 	evil.Identity.Vendor = "A\x1b]0;owned\x07" + strings.Repeat("W", 300)
@@ -125,6 +127,7 @@ func TestFrames(t *testing.T) {
 		{"progress", send(send(fresh, unasked), running()...)},
 		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
 		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the appliance are damaged\nrun `griddle image verify web` on the appliance")})...)},
+		{"little-memory", send(fresh, small)},
 		{"link-lost", send(welcome, noLink())},
 		{"link-lost-confirm", press(t, send(press(t, confirm, "n", "v", "m", "e", "0", "n", "1"), noLink()), "enter")},
 		{"asking-again", send(press(t, send(fresh, Step{"Appliance", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),

@@ -10,7 +10,7 @@ import (
 const maxEDD = 6
 
 // biosDrives are the sizes, in sectors of 512 bytes, of the drives that the BIOS offered at boot, which the module edd shows
-// (Documentation/ABI/testing/sysfs-firmware-edd in older kernels). It is nil where that is not known: no module, a BIOS without the
+// (drivers/firmware/edd.c). It is nil where that is not known: no module, a BIOS without the
 // extensions, or so many drives that some are missing.
 func biosDrives(sys fs.FS) []int64 {
 	const dir = "firmware/edd"

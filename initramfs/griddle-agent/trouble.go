@@ -81,10 +81,9 @@ func addressTrouble(n nic, err error) (detail, hint string) {
 	return name + ": " + job.Sentence(err.Error()), "Trying again."
 }
 
-// lowMemory says that a machine has less memory than the agent is made for, total being what the kernel has of it in bytes. A machine with
-// 512 MiB keeps some of it from the kernel. 0 is not known.
+// lowMemory says that a machine has less memory than the agent is made for, total being what the kernel has of it in bytes. 0 is not known.
 func lowMemory(total int64) (tui.Step, bool) {
-	if total == 0 || total >= 400<<20 {
+	if total == 0 || total >= job.MemoryNeeds {
 		return tui.Step{}, false
 	}
 	return tui.Step{Name: stepMemory, State: tui.StepFailed, Detail: job.Bytes(total) + " of memory",
