@@ -15,8 +15,9 @@ import (
 	"griddle/tui"
 )
 
-// errCancelled ends a job that the operator took back.
-var errCancelled = errors.New("the job was cancelled by the operator")
+// errCancelled ends a job that is over for the appliance: an operator took it back or deleted it, or the appliance refused what this machine
+// reported of it. The agent is not told which.
+var errCancelled = errors.New("the appliance has ended this job; `griddle machine log` there says why")
 
 // install carries out a job: documents first, then the disk.
 func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {

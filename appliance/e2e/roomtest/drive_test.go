@@ -25,15 +25,20 @@ import (
 // hardArgs are kernel arguments that a careless quoting would lose.
 var hardArgs = []string{"a=$HOME;b!{c}", `d="two words"`, "e=x|y&z#`*", "f=<(1)>"}
 
+// speaker is a boot sector that prints what follows it, up to a zero byte, on the serial line: lodsb, out to port 3f8, again.
+const speaker = "\x31\xc0\x8e\xd8\xbe\x15\x7c\xba\xf8\x03\xac\x08\xc0\x74\x03\xee\xeb\xf8\xf4\xeb\xfd"
+
 // TestSecondDrive boots a BIOS machine whose installed system is on the second drive. The first one has a table and no program, at
 // which a BIOS and iPXE hang. The disk is laid out and made bootable by the installer's own packages; the system on it is a kernel whose
-// only program prints its command line.
+// only program prints its command line. A second machine has lost the disk that was installed: its script says so and leaves it to
+// the BIOS, which starts the disk that is left.
 func TestSecondDrive(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	room := e2etest.Open(t)
-	const mac, size = "52:54:00:77:00:d2", 512 << 20
+	const mac, bereft, size = "52:54:00:77:00:d2", "52:54:00:77:00:d3", 512 << 20
 	id := installedBefore(ctx, t, filepath.Join(room.Dir, "state"), mac)
+	installedBefore(ctx, t, filepath.Join(room.Dir, "state"), bereft)
 
 	other, err := room.MakeDisk("other", 64<<20)
 	if err != nil {
@@ -46,6 +51,13 @@ func TestSecondDrive(t *testing.T) {
 	}
 	makeSystem(ctx, t, installed, size, id)
 
+	left, err := room.MakeDisk("left", 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeAt(t, left, append([]byte(speaker+"the BIOS went on\r\n"), 0), 0)
+	writeAt(t, left, []byte{0x55, 0xaa}, 510)
+
 	site := room.Site(e2e.DHCP)
 	if err := site.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -55,10 +67,16 @@ func TestSecondDrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.PowerOn(ctx); err != nil {
+	lost, err := room.Machine(ctx, e2e.Hardware{Name: "lost", Firmware: e2e.BIOS, MAC: bereft, Memory: 256, Disks: []e2e.Disk{{File: left, Serial: "LEFT"}}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.PowerCut()
+	for _, machine := range []*e2e.Machine{m, lost} {
+		if err := machine.PowerOn(ctx); err != nil {
+			t.Fatal(err)
+		}
+		defer machine.PowerCut()
+	}
 	line, err := m.Console().Wait(ctx, `^started with .*console=tty0 (.*)$`)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +87,9 @@ func TestSecondDrive(t *testing.T) {
 		t.Errorf("the kernel was given %q, want %q", got, want)
 	}
 	t.Logf("figure: BIOS, second drive: the system's kernel ran after %.1f s", line.At.Seconds())
+	if _, err := lost.Console().Wait(ctx, `the BIOS went on`); err != nil {
+		t.Error(err)
+	}
 	if err := site.Stop(ctx); err != nil {
 		t.Errorf("stopping the server: %v", err)
 	}
