@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/fleet"
 	"griddle/netboot"
+	"griddle/netboot/bootscript"
 )
 
 // DefaultFile is the configuration with every key, its default and what it means.
@@ -186,8 +187,8 @@ func (c Config) mistakes() []mistake {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}
 	for _, a := range c.KernelArgs {
-		if !fleet.ValidArg(a) {
-			wrong("kernel_args", "%q is not a kernel argument: letters, digits and -_.,:=/@+%%*~[]!, 256 at most", a)
+		if !bootscript.ValidArg(a) {
+			wrong("kernel_args", "%q is not a kernel argument that iPXE can pass on: letters, digits and _.,:;/@+=%%()[]*!?~^-, 256 at most", a)
 		}
 	}
 	if m := c.keymapMistake(); m != "" {

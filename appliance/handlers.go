@@ -15,6 +15,7 @@ import (
 func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /boot.ipxe", boot)
+	mux.Handle("GET /boot/bios/", boot)
 	mux.HandleFunc("GET /boot/site.cpio", s.serveSite)
 	mux.Handle("GET /boot/", http.StripPrefix("/boot", serveFiles(files.FS())))
 	public := imagestore.Handler(s.store, nil)

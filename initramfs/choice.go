@@ -25,6 +25,8 @@ func DefaultChoice() Choice {
 			"kernel/crypto/crc32c_generic", "kernel/crypto/xxhash_generic", "kernel/crypto/blake2b_generic",
 			"kernel/crypto/crct10dif_generic", "kernel/crypto/crc64_rocksoft_generic",
 			"kernel/arch/x86/crypto/crc32c-intel", "kernel/arch/x86/crypto/sha256-ssse3", "kernel/arch/x86/crypto/crct10dif-pclmul",
+			// Which drives the BIOS offers.
+			"kernel/drivers/firmware/edd",
 			// Buses and keyboards.
 			"kernel/drivers/virtio/virtio_pci", "kernel/drivers/virtio/virtio_mmio", "kernel/drivers/hv/hv_vmbus",
 			"kernel/drivers/char/hw_random/virtio-rng", "kernel/drivers/char/virtio_console",

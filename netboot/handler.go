@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"griddle/netboot/bios"
 	"griddle/netboot/bootscript"
 	"griddle/netboot/dhcp"
 )
@@ -18,11 +19,13 @@ import (
 // bootTimeout is how long a Booter may take before the machine gets an error script.
 const bootTimeout = 10 * time.Second
 
-// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, and the loaders at
-// /boot/NAME for UEFI HTTP Boot; everything else is not found.
+// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, the loaders at
+// /boot/NAME for UEFI HTTP Boot, and below /boot/bios/ the programs of package bios; everything else is not found.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
+	mux.HandleFunc("GET "+diskPath+"{disk}", serveStartDisk)
+	mux.HandleFunc("GET "+memoryPath, serveHasMemory)
 	for _, name := range s.loaders.set.Load().Names() {
 		mux.HandleFunc("GET /boot/"+name, func(w http.ResponseWriter, r *http.Request) {
 			f, err := s.loaders.Open(name)
@@ -35,6 +38,41 @@ func (s *Server) Handler() http.Handler {
 		})
 	}
 	return mux
+}
+
+// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is a disk's GUID, or anyDisk.
+const (
+	diskPath   = "/boot/bios/disk/"
+	anyDisk    = "any"
+	memoryPath = "/boot/bios/memory"
+)
+
+// minMemory is how much memory a BIOS must report for the agent to be tried, in MiB. Machines with 512 MiB report some less, and
+// some graphics cards take 64 of them.
+const minMemory = 416
+
+func serveStartDisk(w http.ResponseWriter, r *http.Request) {
+	guid := r.PathValue("disk")
+	if guid == anyDisk {
+		guid = ""
+	}
+	serveProgram(w, r)(bios.StartDisk(guid))
+}
+
+func serveHasMemory(w http.ResponseWriter, r *http.Request) {
+	serveProgram(w, r)(bios.HasMemory(minMemory))
+}
+
+func serveProgram(w http.ResponseWriter, r *http.Request) func([]byte, error) {
+	return func(b []byte, err error) {
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b)
+	}
 }
 
 func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
@@ -85,13 +123,16 @@ func (a Action) String() string {
 
 func (s *Server) options(m Machine) bootscript.Options {
 	return bootscript.Options{
-		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.config().MenuTimeout,
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.config().MenuTimeout, Disk: diskPath + anyDisk, Memory: memoryPath,
 	}
 }
 
 func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	o := s.options(m)
 	o.Kernel, o.Initrds, o.Volume = spec.Kernel, spec.Initrds, spec.Volume
+	if spec.Disk != "" {
+		o.Disk = diskPath + spec.Disk
+	}
 	o.Args = append(o.Args, spec.Args...)
 	const macArg = "griddle.mac="
 	named := false
@@ -104,6 +145,9 @@ func (s *Server) script(m Machine, spec Spec) ([]byte, error) {
 	}
 	switch spec.Action {
 	case Local:
+		if spec.Disk != "" {
+			return bootscript.Installed(o)
+		}
 		return bootscript.Local(o), nil
 	case Agent:
 		return bootscript.Agent(o)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/netboot/bios"
 	"griddle/netboot/loader"
 )
 
@@ -72,8 +73,13 @@ func TestScript(t *testing.T) {
 		{"agent", "mac=52:54:00:00:00:01&uuid=" + uuid + "&arch=0", spec, nil, 200,
 			[]string{"#!ipxe\n", "kernel http://10.77.0.1:8080/boot/vmlinuz quiet griddle.mac=52:54:00:00:00:01 ||"}},
 		{"agent on UEFI", "mac=52-54-00-00-00-01&uuid=&arch=7", spec, nil, 200, []string{"vmlinuz initrd=initramfs quiet"}},
+		{"little memory", "mac=52:54:00:00:00:01&arch=0", spec, nil, 200, []string{"http://10.77.0.1:8080/boot/bios/memory || goto failed\nimgexec memory || goto small\n", "\n:small\n"}},
 		{"platform names", "mac=52:54:00:00:00:01&arch=efi", spec, nil, 200, []string{"initrd=initramfs"}},
-		{"local disk", "mac=52:54:00:00:00:01&arch=pcbios", Spec{Action: Local}, nil, 200, []string{"sanboot --no-describe --drive 0x80"}},
+		{"local disk", "mac=52:54:00:00:00:01&arch=pcbios", Spec{Action: Local}, nil, 200, []string{"http://10.77.0.1:8080/boot/bios/disk/any ||", "imgexec disk"}},
+		{"installed disk", "mac=52:54:00:00:00:01&arch=0", Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
+			[]string{"http://10.77.0.1:8080/boot/bios/disk/" + uuid + " ||", "item --key a agent", "--default local --timeout 4000"}},
+		{"installed disk on UEFI", "mac=52:54:00:00:00:01&arch=7", Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
+			[]string{"chain file://GR-11223344/EFI/BOOT/BOOTX64.EFI ||", "item --key a agent", "--default local --timeout 4000"}},
 		{"menu", "mac=52:54:00:00:00:01&arch=7", Spec{Action: Menu, Kernel: "/k"}, nil, 200, []string{"choose --default local", "menu Griddle 52:54:00:00:00:01"}},
 		{"booter fails", "mac=52:54:00:00:00:01&arch=7", Spec{}, errors.New("no table ${x}\nshell"), 200,
 			[]string{"echo Griddle: no table ??x? shell\n", "exit 1"}},
@@ -146,7 +152,20 @@ func TestOverHTTP(t *testing.T) {
 	if code, body := get(t, s, "/boot/"+loader.UEFI); code != 200 || !strings.HasPrefix(body, "MZ") {
 		t.Errorf("loader: %d, %d bytes", code, len(body))
 	}
-	for _, path := range []string{"/", "/boot/", "/boot/x", "/boot/..%2f..%2fetc%2fpasswd", "/etc/passwd"} {
+	want, err := bios.StartDisk("11223344-5566-7788-99aa-bbccddeeff01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := get(t, s, "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff01"); code != 200 || body != string(want) {
+		t.Errorf("program that starts a disk: %d, %x", code, body)
+	}
+	if code, body := get(t, s, "/boot/bios/disk/any"); code != 200 || len(body) != len(want) {
+		t.Errorf("program that starts any disk: %d, %x", code, body)
+	}
+	if code, body := get(t, s, "/boot/bios/memory"); code != 200 || len(body) != 47 {
+		t.Errorf("program that looks at the memory: %d, %x", code, body)
+	}
+	for _, path := range []string{"/boot/bios/", "/boot/bios/disk/", "/boot/bios/disk/x", "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff0x", "/", "/boot/", "/boot/x", "/boot/..%2f..%2fetc%2fpasswd", "/etc/passwd"} {
 		if code, _ := get(t, s, path); code != 404 {
 			t.Errorf("%s: %d, want 404", path, code)
 		}

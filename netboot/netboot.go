@@ -37,16 +37,17 @@ type Action int
 // The actions.
 const (
 	Menu  Action = iota // a menu whose default entry, after a while, is the local disk
-	Local               // the local disk at once
+	Local               // the local disk at once; where Spec.Disk names one, a key in the first seconds leads to the agent
 	Agent               // our Linux at once
 )
 
-// Spec is what a machine boots. Kernel, Initrds and Args matter to Menu and Agent.
+// Spec is what a machine boots. Kernel, Initrds and Args matter to Menu and Agent, and to Local where Disk is set.
 type Spec struct {
 	Action  Action
 	Kernel  string   // path below the HTTP server, "/boot/vmlinuz"
 	Initrds []string // paths below the HTTP server, in order
 	Args    []string // kernel arguments
+	Disk    string   // GUID of the GPT of the disk that has the installed system, lower case; "" where there is none
 	Volume  string   // label of the EFI system partition that the local disk starts from; "" leaves it to the firmware
 }
 

@@ -71,11 +71,11 @@ func (m Model) choices() []choice {
 			}
 			return m, nil
 		}}
-		again := choice{"a", "Ask the appliance again", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
+		again := choice{"a", "Ask the appliance again", Model.askAgain}
 		return append(m.continuing(), install, again, shell, reboot, off)
 	}
 	if m.err != nil {
-		again := choice{"a", "Try again from the start", func(m Model) (Model, tea.Cmd) { return m, m.retry() }}
+		again := choice{"a", "Try again from the start", Model.askAgain}
 		return []choice{again, shell, reboot, off}
 	}
 	return []choice{reboot, off, shell}
@@ -96,12 +96,21 @@ func (m Model) continuing() (out []choice) {
 			c.Continue, c.Erase = u.Job, ""
 			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) + "): " + printable(ref, 20)
 			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
+				if m.down {
+					return m.notBegun(), nil
+				}
 				m.page, m.progress, m.target = pageProgress, newProgress(ref), name
 				return m, m.choose(c)
 			}})
 		}
 	}
 	return out
+}
+
+// notBegun is the page with why nothing begins without a link.
+func (m Model) notBegun() Model {
+	m.notice = "Not begun. " + clean(m.lost)
+	return m
 }
 
 func (m Model) choose(c job.Choice) tea.Cmd {
@@ -171,7 +180,7 @@ func (m Model) pickDisk() Model {
 // unfit says why the chosen image cannot go onto d, "" where it can.
 func (m Model) unfit(d job.Disk) string {
 	if d.ReadOnly {
-		return "it is read-only"
+		return "it is read-only, or it could not be read"
 	}
 	if need := job.DiskNeeds(m.found.Welcome.Images[m.image].Size); d.Size < need {
 		return fmt.Sprintf("it has %s and the image needs %s", job.Bytes(d.Size), job.Bytes(need))
@@ -243,6 +252,9 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 		if typed != n {
 			continue
 		}
+		if m.down {
+			return m.notBegun(), nil
+		}
 		img := m.found.Welcome.Images[m.image]
 		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), called(d, 66)
 		return m, m.choose(m.choice(d, img.Ref))
@@ -261,6 +273,18 @@ func (m Model) power(p Power) tea.Cmd {
 		return nil
 	}
 	return func() tea.Msg { m.actions.Power(p); return nil }
+}
+
+// askAgain leaves the page at once: what it shows is of the last answer, and nothing may be chosen by it while the next one is awaited.
+func (m Model) askAgain() (Model, tea.Cmd) {
+	m.page, m.lost, m.down = pageStart, "", false
+	for _, s := range m.steps {
+		if s.State == StepFailed {
+			s.State, s.Detail, s.Hint = StepRunning, "asking again", ""
+			m.steps = setStep(m.steps, s)
+		}
+	}
+	return m, m.retry()
 }
 
 func (m Model) retry() tea.Cmd {

@@ -40,6 +40,9 @@ func (m Model) facts() []string {
 	if inv.Memory > 0 {
 		memory = job.Bytes(inv.Memory)
 	}
+	if inv.Memory > 0 && inv.Memory < job.MemoryNeeds {
+		memory += ", too little: an install needs a machine with 512 MiB"
+	}
 	out := []string{
 		fact("Machine", strings.TrimSpace(id.Vendor+" "+id.Product)),
 		fact("Serial", id.Serial),
@@ -52,13 +55,14 @@ func (m Model) facts() []string {
 			out = append(out, fmt.Sprintf(" %-10s and %d more", "", len(inv.NICs)-i))
 			break
 		}
-		state := n.Address
+		state := "no link"
 		switch {
-		case state != "":
+		case n.Address != "" && n.Carrier:
+			state = n.Address
+		case n.Address != "":
+			state = n.Address + ", no link"
 		case n.Carrier:
 			state = "link, no address"
-		default:
-			state = "no link"
 		}
 		out = append(out, fact("Network", n.Name+"  "+n.MAC+"  "+state))
 	}
@@ -171,7 +175,8 @@ func (m Model) methodPage() []string {
 	return []string{" How shall the disk be used?", "",
 		m.line(0, "Whole disk: a new partition table, everything on the disk is lost"), "",
 		"   A boot partition for BIOS, one for UEFI, and the rest a btrfs pool for",
-		"   images, roots, /home and /persistent."}
+		"   images, roots, /home and /persistent. All of it is made new: what an",
+		"   earlier install had in /home and /persistent is lost too."}
 }
 
 func (m Model) confirmPage() []string {

@@ -69,6 +69,18 @@ type Found struct {
 	Inventory job.Inventory
 }
 
+// Asking is sent while the appliance is asked again and does not answer at once: what was chosen until now may not be true any more, so
+// the screen shows the steps until Found comes.
+type Asking struct{}
+
+// Link is sent when the way to the appliance changes while a person reads or chooses. NICs takes the place of Found's. Lost says what is
+// wrong and what helps; it is "" when all is well again. With Down, nothing can be confirmed.
+type Link struct {
+	NICs []job.NIC
+	Lost string
+	Down bool
+}
+
 // Happened is sent for every event of the job, the agent's own included.
 type Happened struct{ Event job.Event }
 
@@ -105,6 +117,8 @@ type Model struct {
 	disk      int // chosen, index into found.Inventory.Disks
 	typed     string
 	notice    string // why the last key was not obeyed
+	lost      string // what is wrong with the way to the appliance
+	down      bool   // there is no link
 	unasked   bool   // the job came from the appliance
 	target    string // the disk that is being written, for the progress page
 	progress  progress
@@ -128,6 +142,12 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.steps = setStep(m.steps, msg)
 	case Found:
 		m = m.welcome(msg)
+	case Asking:
+		if m.page != pageProgress {
+			m.page, m.notice, m.lost, m.down = pageStart, "", "", false
+		}
+	case Link:
+		m.found.Inventory.NICs, m.lost, m.down = msg.NICs, msg.Lost, msg.Down
 	case Happened:
 		m = m.happened(msg.Event)
 	case Ended:
@@ -160,7 +180,7 @@ func (m Model) welcome(f Found) Model {
 	}
 	m.found, m.cursor, m.notice, m.err = f, 0, "", nil
 	m.image, m.disk, m.typed, m.countdown = -1, -1, "", -1
-	m.page = pageWelcome
+	m.page, m.lost, m.down = pageWelcome, "", false
 	if j := f.Welcome.Job; j != nil {
 		m.page, m.unasked = pageProgress, true
 		m.progress = newProgress(j.Image.Ref)

@@ -91,6 +91,8 @@ func TestFrames(t *testing.T) {
 	begun.Welcome.Unfinished = []job.Unfinished{{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
 	unasked := lab()
 	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
+	small := lab()
+	small.Inventory.Memory = 340e6
 	evil := lab()
 	evil.Welcome.Machine = "\x1b[2Jevil\r\n"
 	evil.Identity.Vendor = "A\x1b]0;owned\x07" + strings.Repeat("W", 300)
@@ -125,6 +127,11 @@ func TestFrames(t *testing.T) {
 		{"progress", send(send(fresh, unasked), running()...)},
 		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
 		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the appliance are damaged\nrun `griddle image verify web` on the appliance")})...)},
+		{"little-memory", send(fresh, small)},
+		{"link-lost", send(welcome, noLink())},
+		{"link-lost-confirm", press(t, send(press(t, confirm, "n", "v", "m", "e", "0", "n", "1"), noLink()), "enter")},
+		{"asking-again", send(press(t, send(fresh, Step{"Appliance", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),
+			Step{"Appliance", StepFailed, "saying hello: connection refused", "Is \"griddle serve\" running?"})},
 		{"hostile-welcome", send(fresh, evil)},
 		{"hostile-confirm", press(t, send(fresh, evil), "i", "enter", "enter", "enter")},
 	}
@@ -146,6 +153,59 @@ func TestFrames(t *testing.T) {
 				t.Errorf("View() =\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+func noLink() Link {
+	nics := lab().Inventory.NICs
+	nics[0].Carrier = false
+	return Link{NICs: nics, Lost: "enp1s0 has no link. Plug in its cable, or check the switch port.", Down: true}
+}
+
+// Without a link nothing is confirmed; when the link is back, the same key does it. Where the appliance alone does not answer, the person may
+// try.
+func TestLinkLost(t *testing.T) {
+	chosen := 0
+	m := send(New("1.0", false, Actions{Choose: func(job.Choice) { chosen++ }}), lab())
+	m = press(t, m, "i", "enter", "enter", "enter", "n", "v", "m", "e", "0", "n", "1")
+	m = press(t, send(m, noLink()), "enter")
+	if view := m.View(); chosen != 0 || !strings.Contains(view, "Not begun. enp1s0 has no link") || !strings.Contains(view, "> nvme0n1") {
+		t.Errorf("confirmed %d times without a link:\n%s", chosen, view)
+	}
+	back := send(m, Link{NICs: lab().Inventory.NICs})
+	if view := press(t, back, "x").View(); strings.Contains(view, "no link") {
+		t.Errorf("the link is back, and the page says:\n%s", view)
+	}
+	press(t, back, "enter")
+	if chosen != 1 {
+		t.Errorf("with the link back it was confirmed %d times, want once", chosen)
+	}
+	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the appliance does not answer (connection refused); it is asked again"})
+	if view := press(t, silent, "x").View(); !strings.Contains(view, "does not answer (connection refused)") {
+		t.Errorf("the appliance does not answer, and the page says:\n%s", view)
+	}
+	press(t, silent, "enter")
+	if chosen != 2 {
+		t.Errorf("with a link it was confirmed %d times, want twice", chosen)
+	}
+}
+
+// While the appliance is asked again nothing can be chosen by its last answer.
+func TestAskingAgain(t *testing.T) {
+	retried := 0
+	m := send(New("1.0", false, Actions{Retry: func() { retried++ }}), lab())
+	m = press(t, m, "a", "i", "enter", "enter", "enter")
+	if retried != 1 || m.page != pageStart {
+		t.Errorf("asked %d times, page %d:\n%s", retried, m.page, m.View())
+	}
+	if m = send(m, lab()); m.page != pageWelcome {
+		t.Errorf("the answer shows page %d", m.page)
+	}
+	if m = send(m, Asking{}); m.page != pageStart {
+		t.Errorf("asked by the agent it shows page %d", m.page)
+	}
+	if m = send(send(m, lab()), append(running(), Asking{})...); m.page != pageProgress {
+		t.Errorf("an install was taken off the screen by page %d", m.page)
 	}
 }
 
@@ -258,6 +318,10 @@ func TestContinue(t *testing.T) {
 	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 || chosen[0] != want || got.page != pageProgress {
 		t.Errorf("chosen %+v, want %+v", chosen, want)
 	}
+	got = press(t, send(New("1.0", false, a), l, noLink()), "c")
+	if len(chosen) != 1 || got.page != pageWelcome || !strings.Contains(got.View(), "Not begun. enp1s0 has no link") {
+		t.Errorf("without a link %+v was chosen:\n%s", chosen, got.View())
+	}
 }
 
 // FuzzScreen draws every page with whatever hardware and network may say: each string of theirs is one of the five.
@@ -283,6 +347,7 @@ func FuzzScreen(f *testing.F) {
 		fresh := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message})
 		checkFrame(t, fresh.View())
 		m := send(fresh, l)
+		checkFrame(t, send(m, Link{NICs: []job.NIC{{Name: model, MAC: serial, Address: fs}}, Lost: message, Down: size%2 == 0}).View())
 		for _, k := range []string{"x", "i", "down", "up", "enter", "end", "up", "down", "enter", "enter", serial, "enter", model, "enter"} {
 			checkFrame(t, m.View())
 			m = press(t, m, k)

@@ -39,11 +39,22 @@ func (m Model) View() string {
 	for len(lines) < Rows-3 {
 		lines = append(lines, "")
 	}
-	lines = append(lines, m.theme.warn.Render(cut(" "+m.notice, Columns)), strings.Repeat("─", Columns), m.theme.faint.Render(cut(" "+keys, Columns)))
+	lines = append(lines, m.theme.warn.Render(cut(" "+m.warning(), Columns)), strings.Repeat("─", Columns), m.theme.faint.Render(cut(" "+keys, Columns)))
 	for i := range lines {
 		lines[i] = strings.TrimRight(cut(lines[i], Columns), " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// warning is the line above the keys: why the last key was not obeyed, else what is wrong with the way to the appliance.
+func (m Model) warning() string {
+	switch m.page {
+	case pageWelcome, pageImage, pageDisk, pageMethod, pageConfirm:
+		if m.notice == "" {
+			return clean(m.lost)
+		}
+	}
+	return m.notice
 }
 
 func (m Model) draw() (title string, body []string, keys string) {

@@ -47,6 +47,7 @@ type Hardware struct {
 	NIC      string // "virtio-net-pci", "e1000e"
 	Memory   int    // MiB
 	MAC      string // "" means one that no other machine of the room has
+	Clock    string // what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
 }
 
 // emptyVariables are OVMF's before its first start.
@@ -183,6 +184,11 @@ func (m *Machine) Press(ctx context.Context, key string) error {
 	})
 }
 
+// SetLink plugs the cable of the machine's network card in or out.
+func (m *Machine) SetLink(ctx context.Context, up bool) error {
+	return m.monitor.command(ctx, "set_link", map[string]any{"name": "lan", "up": up})
+}
+
 // arguments is QEMU's command line. The network is first in the boot order, always: that is how machines are set up
 // that are to be reinstalled some day.
 func (m *Machine) arguments() []string {
@@ -197,6 +203,9 @@ func (m *Machine) arguments() []string {
 		"-chardev", "socket,id=serial,path=" + m.room.path(m.Name+".serial"), "-serial", "chardev:serial",
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
 		"-netdev", "tap,id=lan,ifname=" + m.tap + ",script=no,downscript=no",
+	}
+	if m.Clock != "" {
+		args = append(args, "-rtc", "base="+m.Clock)
 	}
 	nic := m.NIC + ",netdev=lan,bootindex=1,mac=" + m.MAC
 	if m.Firmware == UEFI {

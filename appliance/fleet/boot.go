@@ -38,7 +38,8 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.options().Args...),
 	}
 	if j := system(jobs); j != nil {
-		spec.Volume = job.ESPLabel(j.Spec.ID)
+		// The GUID of the disk's table is the ID of the job that made it.
+		spec.Disk, spec.Volume = j.Spec.ID, job.ESPLabel(j.Spec.ID)
 	}
 	return spec, nil
 }

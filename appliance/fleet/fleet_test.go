@@ -127,8 +127,8 @@ func TestDeploy(t *testing.T) {
 	g, boot = g2, boot2
 	c.pass(2 * carrying)
 	send(job.Event{Seq: 1, Job: id, State: job.Started, Disk: "S1"}, job.Event{Seq: 2, Job: id, State: job.Done})
-	if spec, err := f.Boot(ctx, netboot.Machine{MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0x0a}}); err != nil || spec.Volume != job.ESPLabel(id) {
-		t.Errorf("Boot() = %+v, %v, want the volume that job %s made", spec, err, id)
+	if spec, err := f.Boot(ctx, netboot.Machine{MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0x0a}}); err != nil || spec.Volume != job.ESPLabel(id) || spec.Disk != id {
+		t.Errorf("Boot() = %+v, %v, want the disk and the volume that job %s made", spec, err, id)
 	}
 	if got := boots(t, f, macA); got != netboot.Local {
 		t.Errorf("with its job done it boots %d, want its disk", got)
@@ -349,7 +349,7 @@ func TestInstallRefuses(t *testing.T) {
 	if _, _, err := f.Install(ctx, "nobody", order()); !errors.Is(err, ErrUnknown) {
 		t.Errorf("Install(nobody) = %v, want ErrUnknown", err)
 	}
-	bad := Order{Disk: "biggest", Hostname: "a b", Args: []string{"x y"}}
+	bad := Order{Disk: "biggest", Hostname: "a b", Args: []string{"x'y"}}
 	_, _, err := f.Install(ctx, macA, bad)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !errors.Is(err, ErrInvalid) || !ok || len(joined.Unwrap()) != 4 {

@@ -140,16 +140,8 @@ func (j Job) interrupt(now time.Time) Job {
 	return j.fail("interrupted: the boot that chose it ended before it was done")
 }
 
-// ValidArg says whether s may be a kernel argument of an installed system. What a boot loader's configuration could
-// read as more than text is left out: space, quotes, "$", ";", "{", backslash and everything outside ASCII.
+// ValidArg says whether s may be a kernel argument of an installed system: GRUB and the kernel can hold it (job.KernelArg).
 func ValidArg(s string) bool {
-	if s == "" || len(s) > 256 {
-		return false
-	}
-	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.,:=/@+%*~[]!", r)) {
-			return false
-		}
-	}
-	return true
+	_, err := job.KernelArg(s)
+	return err == nil
 }

@@ -48,10 +48,8 @@ func (o Order) validate() error {
 	if len(o.Args) > 64 {
 		errs = append(errs, fmt.Errorf("%w: more than 64 kernel arguments", ErrInvalid))
 	}
-	for _, a := range o.Args {
-		if !ValidArg(a) {
-			errs = append(errs, fmt.Errorf("%w kernel argument %q: letters, digits and -_.,:=/@+%%*~[]!, 256 at most", ErrInvalid, job.Printable(a)))
-		}
+	if err := job.KernelArgs(o.Args); err != nil {
+		errs = append(errs, fmt.Errorf("%w %w", ErrInvalid, err))
 	}
 	return errors.Join(errs...)
 }

@@ -222,6 +222,9 @@ func ESPLabel(id string) string {
 	return "GR-" + hex[:8]
 }
 
+// MemoryNeeds is how much memory, in bytes, the kernel of a machine must have for an install: a machine of 512 MiB has somewhat more of it left.
+const MemoryNeeds = 400 << 20
+
 // DiskNeeds is the smallest disk, in bytes, that an image whose files hold size bytes is installed on: the files, a
 // seventh more for metadata and for what a chain of deltas replaces, 256 MiB of boot partitions and 512 MiB of room to
 // boot and work in.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"griddle/appliance/job"
 )
 
 // Config is what grub.cfg says about one installed system.
@@ -13,7 +15,7 @@ type Config struct {
 	PoolID string   // UUID of the filesystem, lower case with dashes
 	Root   string   // path of the root subvolume from the top of the filesystem: "@roots/web-20261120.1"
 	Flat   bool     // the filesystem itself is the root, btrfs or ext4, and Root is empty
-	Args   []string // further kernel arguments, one each
+	Args   []string // further kernel arguments, one each, as job.KernelArg reads them
 }
 
 // EnvBlock is an empty GRUB environment block (grub-core/lib/envblk.c): always 1024 bytes.
@@ -36,17 +38,12 @@ func (c Config) validate() error {
 	if !c.Flat && c.Root == "" || strings.HasPrefix(c.Root, "/") || strings.ContainsAny(c.Root, " ,\t") {
 		errs = append(errs, fmt.Errorf("root subvolume %q cannot be written on a kernel command line", c.Root))
 	}
-	for _, a := range append([]string{c.Title, c.Root}, c.Args...) {
+	for _, a := range []string{c.Title, c.Root} {
 		if strings.IndexFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
 			errs = append(errs, fmt.Errorf("%q has a control character", a))
 		}
 	}
-	for _, a := range c.Args {
-		if a == "" {
-			errs = append(errs, errors.New("empty kernel argument"))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, job.KernelArgs(c.Args))...)
 }
 
 // quote makes s one word of GRUB's script language.
@@ -72,8 +69,12 @@ func (c Config) Render() ([]byte, error) {
 		root = "/" + c.Root
 	}
 	args = append(args, "rw", "console=ttyS0,115200", "console=tty0")
+	for _, a := range c.Args {
+		word, _ := job.KernelArg(a) // validate has looked
+		args = append(args, word)
+	}
 	var words []string
-	for _, a := range append(args, c.Args...) {
+	for _, a := range args {
 		words = append(words, quote(a))
 	}
 	return []byte(strings.NewReplacer(

@@ -3,11 +3,15 @@ package bootloader
 import (
 	"bytes"
 	"flag"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"griddle/appliance/job"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -19,7 +23,7 @@ func TestRender(t *testing.T) {
 			ESP:    "GR-1B4E28BA",
 			PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
 			Root:   "@roots/web-20261120.1",
-			Args:   []string{"net.ifnames=0", `quoted="it's $HOME"`},
+			Args:   []string{"net.ifnames=0", `quoted="its $HOME; {!}"`},
 		},
 		"flat.cfg": {ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true},
 	} {
@@ -60,6 +64,9 @@ func TestRenderRefuses(t *testing.T) {
 		"root with comma":  func(c *Config) { c.Root = "a,ro" },
 		"line in an arg":   func(c *Config) { c.Args = []string{"a\nmenuentry x {"} },
 		"line in a title":  func(c *Config) { c.Title = "a\nb" },
+		"apostrophe":       func(c *Config) { c.Args = []string{"it's"} },
+		"quote inside":     func(c *Config) { c.Args = []string{`a=b"c`} },
+		"not ASCII":        func(c *Config) { c.Args = []string{"ä"} },
 		"empty arg":        func(c *Config) { c.Args = []string{""} },
 		"flat with a root": func(c *Config) { c.Flat = true },
 		"root with a line": func(c *Config) { c.Root = "a\nb" },
@@ -72,6 +79,47 @@ func TestRenderRefuses(t *testing.T) {
 	}
 	if _, err := good.Render(); err != nil {
 		t.Errorf("Render = %v, want none", err)
+	}
+}
+
+// TestKernelArgumentsAreQuoted has GRUB check the syntax of a file with any arguments that are accepted, and has a shell, whose
+// rules for single quotes are GRUB's, say which words it reads in the kernel's line.
+func TestKernelArgumentsAreQuoted(t *testing.T) {
+	seeds := rand.New(rand.NewPCG(1, 2))
+	c := Config{ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
+	var want []string
+	for len(want) < 150 {
+		b := make([]byte, 1+seeds.IntN(9))
+		for i := range b {
+			b[i] = byte(' ' + seeds.IntN('~'-' '+1))
+		}
+		word, err := job.KernelArg(string(b))
+		if err != nil {
+			continue
+		}
+		c.Args, want = append(c.Args, string(b)), append(want, word)
+	}
+	cfg, err := c.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.Command("grub-script-check")
+	check.Stdin = bytes.NewReader(cfg)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("grub-script-check (Debian package grub-common, run make deps): %v: %s", err, out)
+	}
+	for line := range strings.Lines(string(cfg)) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "linux ")
+		if !ok {
+			continue
+		}
+		out, err := exec.Command("sh", "-c", `linux() { shift; for a; do printf '%s\n' "$a"; done; }; linux `+rest).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
+			t.Errorf("the line reads as %q, want it to end in %q", got, want)
+		}
 	}
 }
 

@@ -153,18 +153,6 @@ func wipe(f Writable, l Layout, old Content) error {
 	return f.Sync()
 }
 
-// protect makes the protective MBR say "all of it" on a disk whose last sector has no 32-bit number (UEFI 2.10
-// table 5.4); go-diskfs writes the number's low half.
-func protect(f Writable, size int64, sectorSize int) error {
-	if size/int64(sectorSize) <= 1<<32 {
-		return nil
-	}
-	if _, err := f.WriteAt([]byte{0xff, 0xff, 0xff, 0xff}, 446+12); err != nil {
-		return fmt.Errorf("writing protective MBR: %w", err)
-	}
-	return f.Sync()
-}
-
 // Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is
 // durable on return, and fails where the disk is not the unfinished one of job id.
 func Mark(f Writable, size int64, sectorSize int, id string) error {
@@ -184,9 +172,9 @@ func Mark(f Writable, size int64, sectorSize int, id string) error {
 			p.Name = NameFinished
 		}
 	}
-	t.ProtectiveMBR = true
+	t.ProtectiveMBR = false // it is there, and go-diskfs would write it without the active flag
 	if err := t.Write(f, size); err != nil {
 		return fmt.Errorf("marking disk as installed: %w", err)
 	}
-	return protect(f, size, sectorSize)
+	return nil
 }

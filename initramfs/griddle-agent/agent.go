@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -100,6 +99,9 @@ func (s *station) run(ctx context.Context) error {
 	if err := setClock(time.Now(), built); err != nil {
 		s.log.Warn("clock", "error", err)
 	}
+	if step, low := lowMemory(memory(os.DirFS("/proc"))); low {
+		s.step(step)
+	}
 	s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "loading drivers"})
 	if !s.readSite() {
 		<-ctx.Done()
@@ -128,7 +130,7 @@ func (s *station) run(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
-		s.serve(ctx, l, found)
+		s.serve(ctx, l, found, errAsked)
 	}
 	return nil
 }
@@ -144,7 +146,7 @@ func (s *station) readSite() bool {
 		return true
 	}
 	s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Printable(err.Error()),
-		Hint: "This boot image was loaded without its site part, which \"griddle serve\" hands out as the second initrd. Boot it through the appliance."})
+		Hint: siteTrouble(err)})
 	return false
 }
 
@@ -169,7 +171,13 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
-		s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()), Hint: hintFor(err)})
+		// A list that was read before the link went says nothing of it.
+		lost := ""
+		if now, e := nics(l.nic.mac); e == nil {
+			lost = lostLink(now, l.nic.name, l.nic.mac)
+		}
+		s.screen.send(tui.Asking{})
+		s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()), Hint: hintFor(err, lost)})
 		select {
 		case <-ctx.Done():
 			return found, ctx.Err()
@@ -179,25 +187,17 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 	}
 }
 
-func hintFor(err error) string {
-	var p *job.Problem
-	switch {
-	case errors.As(err, &p):
-		return "The appliance refused; its log says more. Trying again."
-	case isCertificate(err):
-		return "The appliance's certificate is not signed by the CA in this boot image: it was set up anew, or another one answers. Boot again through the appliance."
-	}
-	return "Is \"griddle serve\" running, and is its HTTPS port reachable? Trying again."
-}
-
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the appliance is to be asked
 // again.
-func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
+func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why error) {
 	// What was confirmed until now was confirmed on another page than the next one.
 	select {
 	case c := <-s.chosen:
-		s.log.Warn("choice dropped: the appliance's answer is newer", "image", c.Image, "disk", c.Disk)
-		s.screen.send(tui.Ended{Err: errChanged})
+		if found.Welcome.Job != nil {
+			why = errOrdered
+		}
+		s.log.Warn("choice dropped", "image", c.Image, "disk", c.Disk, "why", why)
+		s.screen.send(tui.Ended{Err: why})
 		if found.Welcome.Job == nil {
 			select {
 			case <-ctx.Done():
@@ -212,8 +212,15 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
 		s.carryOut(ctx, l, *found.Welcome.Job, found)
 		return
 	}
-	again := time.NewTicker(10 * time.Second)
+	s.attend(ctx, l, found)
+}
+
+// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the appliance, its job, the disks.
+func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
+	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
+	again, link := time.NewTicker(10*time.Second), time.NewTicker(lookEvery)
 	defer again.Stop()
+	defer link.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -221,38 +228,65 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found) {
 		case <-s.retry:
 			return
 		case c := <-s.chosen:
-			now, err := s.unchanged(ctx, c.Disk, l, found)
-			var spec job.Spec
-			if err == nil {
-				spec, err = s.api.choose(ctx, c)
-			}
-			if err != nil {
-				s.screen.send(tui.Ended{Err: err})
-				select {
-				case <-ctx.Done():
-				case <-s.retry:
-				}
-				return
-			}
-			s.carryOut(ctx, l, spec, now)
+			s.carryOutChoice(ctx, l, c, found)
 			return
+		case <-link.C:
+			s.watchLink(w, w.failed)
 		case <-again.C:
+			if w.down {
+				continue
+			}
 			// An operator may have given this machine a job, or somebody plugged in a disk. Nothing else takes the
 			// page away that a person is reading.
-			next, ok := s.look(ctx, l, found)
+			next, ok, err := s.look(ctx, l, found)
 			if ok {
-				s.serve(ctx, l, next)
+				s.serve(ctx, l, next, errChanged)
 				return
 			}
+			s.watchLink(w, err)
 		}
 	}
 }
 
-// look asks once more, quietly, and says whether there is something new.
-func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool) {
+// watchLink has the screen say what is new of the way to the appliance.
+func (s *station) watchLink(w *watch, failed error) {
+	list, err := nics(w.mac)
+	if err != nil {
+		s.log.Warn("listing network interfaces", "error", err)
+		return
+	}
+	if news, ok := w.look(list, failed); ok {
+		s.log.Info("way to the appliance", "lost", news.Lost)
+		s.screen.send(news)
+	}
+}
+
+// carryOutChoice asks for the job that was chosen on the screen, and carries it out.
+func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, found tui.Found) {
+	now, err := s.unchanged(ctx, c.Disk, l, found)
+	var spec job.Spec
+	if err == nil {
+		if spec, err = s.api.choose(ctx, c); err != nil {
+			err = choiceTrouble(err)
+		}
+	}
+	if err == nil {
+		s.carryOut(ctx, l, spec, now)
+		return
+	}
+	s.screen.send(tui.Ended{Err: err})
+	select {
+	case <-ctx.Done():
+	case <-s.retry:
+	}
+}
+
+// look asks once more, quietly, and says whether there is something new. The error is how the question to the appliance ended.
+func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
-		return old, false
+		s.log.Warn("listing network interfaces", "error", err)
+		return old, false, nil
 	}
 	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
@@ -260,24 +294,24 @@ func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found
 	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory})
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
-		return old, false
+		return old, false, err
 	}
-	return found, found.Welcome.Job != nil || !reflect.DeepEqual(found.Inventory.Disks, old.Inventory.Disks)
+	return found, found.Welcome.Job != nil || !reflect.DeepEqual(found.Inventory.Disks, old.Inventory.Disks), nil
 }
 
-// unchanged looks at the disks once more: a page may have been read for hours.
+// unchanged looks at the link and the disks once more: a page may have been read for hours.
 func (s *station) unchanged(ctx context.Context, rule job.DiskRule, l *leased, shown tui.Found) (tui.Found, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
-		return shown, err
+		return shown, fmt.Errorf("listing network interfaces: %w", err)
+	}
+	if lost := lostLink(list, l.nic.name, l.nic.mac); lost != "" {
+		return shown, fmt.Errorf("%s %w", lost, errLinkLost)
 	}
 	now := shown
 	now.Inventory = inventory(ctx, s.log, s.disks, list, l)
 	return now, sameDisk(rule, shown.Inventory.Disks, now.Inventory.Disks)
 }
-
-// errChanged is why a choice that was confirmed is not carried out.
-var errChanged = errors.New("the disks or the job of this machine changed while you chose; nothing was touched, choose again")
 
 // sameDisk fails where rule picks another disk now than among those that were shown, or one that holds something else.
 func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
@@ -334,7 +368,7 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 		return
 	}
 	untilAnother(ctx, s.retry, spec.ID, func() string {
-		next, _ := s.look(ctx, l, found)
+		next, _, _ := s.look(ctx, l, found)
 		if next.Welcome.Job == nil {
 			return ""
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"griddle/appliance/job"
@@ -14,8 +15,9 @@ import (
 	"griddle/tui"
 )
 
-// errCancelled ends a job that the operator took back.
-var errCancelled = errors.New("the job was cancelled by the operator")
+// errCancelled ends a job that is over for the appliance: an operator took it back or deleted it, or the appliance refused what this machine
+// reported of it. The agent is not told which.
+var errCancelled = errors.New("the appliance has ended this job; `griddle machine log` there says why")
 
 // install carries out a job: documents first, then the disk.
 func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {
@@ -45,14 +47,25 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 			Message: job.Sentence(err.Error() + "; nothing was touched")})
 		return err
 	}
+	bios := found.Inventory.Firmware == "bios"
+	var drives []int64
+	if bios {
+		if err := modprobe([]string{"edd"}); err != nil {
+			s.log.Info("the BIOS's drives are not known", "error", err)
+		}
+		drives = biosDrives(os.DirFS("/sys"))
+	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
-		Machine: found.Identity,
-		Agent:   "/" + initramfs.AgentPath,
-		CA:      []byte(s.site.CA),
-		Wire:    wire.Load,
-		Ways:    w.now,
-		Spool:   w.useSpool,
-		Seen:    seen,
+		Machine:  found.Identity,
+		BIOS:     bios,
+		Drives:   drives,
+		Agent:    "/" + initramfs.AgentPath,
+		CA:       []byte(s.site.CA),
+		Wire:     wire.Load,
+		Ways:     w.now,
+		Spool:    w.useSpool,
+		Seen:     seen,
+		SetClock: setHardwareClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause

@@ -61,9 +61,7 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 	}
 	proc := os.DirFS("/proc")
 	inv.CPU = job.Printable(procValue(proc, "cpuinfo", "model name"))
-	if kb, err := strconv.ParseInt(strings.TrimSuffix(procValue(proc, "meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
-		inv.Memory = kb * 1024
-	}
+	inv.Memory = memory(proc)
 	for _, n := range list {
 		j := job.NIC{Name: n.name, MAC: n.mac, Driver: n.driver, Carrier: n.carrier}
 		if l != nil && n.mac == l.nic.mac {
@@ -77,6 +75,15 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 	}
 	inv.Disks = append(inv.Disks, install.Disks(found)...)
 	return inv
+}
+
+// memory is what the kernel has of it, in bytes; 0 where it does not say.
+func memory(proc fs.FS) int64 {
+	kb, err := strconv.ParseInt(strings.TrimSuffix(procValue(proc, "meminfo", "MemTotal"), " kB"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kb * 1024
 }
 
 // procValue returns the first value of key in a file of lines "key : value".

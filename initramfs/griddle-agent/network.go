@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"griddle/appliance/job"
 	"griddle/initramfs"
 	"griddle/tui"
 
@@ -19,6 +20,7 @@ import (
 
 // The names of the steps on the way to the appliance, as the screen lists them.
 const (
+	stepMemory  = "Memory"
 	stepDevices = "Devices"
 	stepNICs    = "Network interfaces"
 	stepAddress = "Address"
@@ -82,6 +84,7 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 	for {
 		var err error
 		if list, err = nics(w.first); err != nil {
+			w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: "they could not be listed: " + job.Sentence(err.Error()), Hint: "Trying again."})
 			return nil, fmt.Errorf("listing network interfaces: %w", err)
 		}
 		var ready []nic
@@ -129,8 +132,8 @@ func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 		err = l.apply()
 	}
 	if err != nil {
-		w.tell(tui.Step{Name: stepAddress, State: tui.StepFailed, Detail: n.name + " " + n.mac + ": no DHCP server answers",
-			Hint: "Is the cable in the right socket, and is the appliance or the network's own DHCP server running? Trying again."})
+		detail, hint := addressTrouble(w.again(n), err)
+		w.tell(tui.Step{Name: stepAddress, State: tui.StepFailed, Detail: detail, Hint: hint})
 		return nil, time.Time{}, err
 	}
 	detail := fmt.Sprintf("%s: %s", n.name, l.prefix.String())
@@ -147,6 +150,17 @@ func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	return l, date, nil
+}
+
+// again is the interface as it is now.
+func (w *network) again(n nic) nic {
+	list, err := nics(w.first)
+	for _, now := range list {
+		if err == nil && now.mac == n.mac {
+			return now
+		}
+	}
+	return n
 }
 
 // serverDate asks for the time in the clear: certificates cannot be checked without a rough one. Any status will do.

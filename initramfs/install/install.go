@@ -9,8 +9,9 @@
 //	verify     the received tree against the image's content manifest
 //	bootable   a writable root, its identity, GRUB for BIOS and UEFI
 //	finish     everything unmounted, then the mark is taken off         the last durable step
+//	           the hardware clock is set
 //
-// The pool afterwards, a btrfs filesystem of its own UUID:
+// The pool afterwards, a btrfs filesystem of its own UUID. All of it is new: an earlier install's /home and /persistent are lost.
 //
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
@@ -30,6 +31,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -61,6 +64,8 @@ type Options struct {
 	Machine  job.Identity     // for the hostname, where the job gives none
 	Agent    string           // path of the static agent, copied to the system to phone home with; "" leaves that out
 	CA       []byte           // PEM of the certificate authority that phoning home trusts
+	BIOS     bool             // the firmware that runs now is a BIOS: the disk gets the active flag that some of them want
+	Drives   []int64          // the sizes of the drives that the BIOS offers, in sectors of 512 bytes; nil where that is not known
 	GRUB     string           // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
 	Mount    string           // folder to mount below; "" means "/mnt"
 	Sys      string           // "" means "/sys"
@@ -75,6 +80,10 @@ type Options struct {
 	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
 	// system later. The zero value leaves nothing.
 	Seen imagestore.Seen
+
+	// SetClock sets the hardware clock to a time, in UTC. It is called once, when the install is ended on the disk; nil leaves the clock
+	// alone. So does another system that keeps local time there (see keepsLocalTime).
+	SetClock func(time.Time) error
 
 	// Serial asks the disk at a path for its serial once more, when it has been claimed; nil asks as disk.Scan does.
 	Serial func(path string) (string, error)
@@ -130,6 +139,9 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 	}
 	if err == nil && !w.already {
 		err = w.finish()
+		if err == nil {
+			w.clock(disks)
+		}
 	}
 	if err != nil {
 		// What stopped the work, and not which step it hit.
@@ -182,6 +194,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		w.say("this job was already ended on %s", w.target.Path)
 		return nil
 	}
+	w.foresee()
 	manifest, err := w.img.Content(ctx)
 	if err != nil {
 		return err
@@ -200,6 +213,15 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		return err
 	}
 	return w.bootable(ctx, image)
+}
+
+// foresee warns, before anything is touched, of a disk that the BIOS will not start.
+func (w *work) foresee() {
+	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 || slices.Contains(w.o.Drives, w.target.Size/512) {
+		return
+	}
+	w.warn("the BIOS of this machine offers no drive as large as %s, so it may not start from it: switch that disk on in the BIOS setup "+
+		"(SATA mode, RAID, NVMe boot)", w.target.Path)
 }
 
 func (w *work) enter(p job.Phase, format string, args ...any) {

@@ -75,6 +75,8 @@ func TestRun(t *testing.T) {
 			before := sum(t, other)
 			j := &journal{}
 			s := spec(dev)
+			begun, clock := time.Now(), []time.Time(nil)
+			o.BIOS, o.SetClock = true, func(at time.Time) error { clock = append(clock, at); return nil }
 			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1"), found(t, other, "D2")}, j, o); err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +88,10 @@ func TestRun(t *testing.T) {
 			}
 			checkEvents(t, j, sector)
 			checkDisk(t, dev, sector)
-			checkSystem(t, dev, o.Seen)
+			checkSystem(t, dev, o.Seen, begun)
+			if len(clock) != 1 || clock[0].Before(begun) {
+				t.Errorf("the hardware clock was set to %v, want once, to the time after the install", clock)
+			}
 
 			// Again, as after a power cut before the server heard: the disk says that it is done.
 			j = &journal{}
@@ -94,8 +99,8 @@ func TestRun(t *testing.T) {
 			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, j, o); err != nil || j.last().State != job.Done {
 				t.Errorf("Run once more = %v, last event %+v; want done", err, j.last())
 			}
-			if len(j.started) != 0 || sum(t, dev) != whole {
-				t.Error("Run once more touched the disk")
+			if len(j.started) != 0 || sum(t, dev) != whole || len(clock) != 1 {
+				t.Error("Run once more touched the disk or the clock")
 			}
 		})
 	}
@@ -148,6 +153,9 @@ func checkDisk(t *testing.T, dev string, sector int) {
 	if grub := bytes.Contains(b, []byte("GRUB ")); grub != (sector == 512) {
 		t.Errorf("boot sector has GRUB: %v", grub)
 	}
+	if active := b[446] == 0x80; active != (sector == 512) {
+		t.Errorf("the protective MBR's active flag is %#x on a machine with BIOS", b[446])
+	}
 	esp, err := disk.Node(dev, "/sys", 2)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +175,7 @@ func checkDisk(t *testing.T, dev string, sector int) {
 	}
 }
 
-func checkSystem(t *testing.T, dev string, want imagestore.Seen) {
+func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time) {
 	t.Helper()
 	node, err := disk.Node(dev, "/sys", 3)
 	if err != nil {
@@ -198,6 +206,9 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen) {
 			t.Error(err)
 		}
 		return string(b)
+	}
+	if st, err := os.Stat(filepath.Join(root, epochFile)); err != nil || st.ModTime().Before(begun) {
+		t.Errorf("%s = %v, %v, want one that was written in this install", epochFile, st, err)
 	}
 	uuid := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", node))
 	for name, want := range map[string]string{

@@ -12,9 +12,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk"
 )
 
 // HomeFile is where the installed system keeps what it needs to report once that it is up: a PhoneHome as JSON,
@@ -72,6 +74,9 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 		return err
 	}
 	if err := sys.fstab(w.parts, "@roots/"+name); err != nil {
+		return err
+	}
+	if err := sys.epoch(time.Now()); err != nil {
 		return err
 	}
 	if err := w.phoneHome(sys, "@roots/"+name); err != nil {
@@ -178,6 +183,9 @@ func (w *work) bootloader(root string) error {
 	if errors.Is(err, bootloader.ErrSectorSize) {
 		w.warn("%v: this disk boots by UEFI only", err)
 		return nil
+	}
+	if err == nil && w.o.BIOS {
+		err = disk.Activate(f)
 	}
 	return err
 }

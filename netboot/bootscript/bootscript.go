@@ -1,13 +1,13 @@
 // Package bootscript writes the scripts that iPXE runs (https://ipxe.org/scripting).
 //
-// Call [Local], [Agent], [Menu] or [Failure]; each gives a whole script. They are functions of their arguments.
+// Call [Local], [Installed], [Agent], [Menu] or [Failure]; each gives a whole script. They are functions of their arguments.
 //
 // Escaping: iPXE expands ${} everywhere, and has quotes, backslashes, &&, || and #. Nothing is quoted here. Paths and
 // kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
 // characters become question marks. So no string from outside can add a command.
 //
-// The local disk: on BIOS sanboot starts the first of drives 0x80 to 0x83 that has a boot record. On UEFI the loader of the EFI
-// system partition called Options.Volume is started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
+// The local disk: on BIOS iPXE fetches Options.Disk and runs it. That program finds the disk and starts it (package bios); it comes
+// back only where it did not find it. On UEFI the loader of the EFI system partition called Options.Volume is started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
 // Where that fails the script ends with exit 1, upon which the firmware goes on to its next entry; with status 0 EDK2
 // would stop at its boot manager's menu.
 //
@@ -24,12 +24,11 @@ import (
 	"time"
 )
 
-// biosDrives is how many disks of a BIOS machine are tried, in the order that the BIOS has them in. One without a boot
-// record is passed over at once.
-const biosDrives = 4
-
 // DefaultTimeout is how long a menu waits.
 const DefaultTimeout = 10 * time.Second
+
+// InstalledTimeout is how long a machine with an installed system waits for a key, at every boot.
+const InstalledTimeout = 4 * time.Second
 
 // Options are what the scripts are made from.
 type Options struct {
@@ -46,6 +45,10 @@ type Options struct {
 	Args []string
 	// Volume is the label of the EFI system partition to start on UEFI, letters, digits and dashes; "" names none.
 	Volume string
+	// Disk is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
+	Disk string
+	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to the kernel.
+	Memory string
 	// Timeout is how long the menu waits for a key before the local disk is started; zero means DefaultTimeout.
 	Timeout time.Duration
 }
@@ -56,6 +59,15 @@ func Local(o Options) []byte {
 	b.WriteString("#!ipxe\necho Griddle: starting the local disk\n")
 	local(&b, o)
 	return b.Bytes()
+}
+
+// Installed starts the local disk after InstalledTimeout, or o.Timeout where that is shorter. A key in this time keeps the menu, which
+// offers o.Kernel too: the way to the agent for a person at the keyboard.
+func Installed(o Options) ([]byte, error) {
+	if o.Timeout <= 0 || o.Timeout > InstalledTimeout {
+		o.Timeout = InstalledTimeout
+	}
+	return ask(o, "item --key a agent Griddle agent: install, repair, rescue shell\n")
 }
 
 // Agent starts o.Kernel at once, and the local disk if that fails.
@@ -69,17 +81,21 @@ func Agent(o Options) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Menu asks, and starts the local disk when nobody answers.
+// Menu asks, and starts the local disk when no one answers.
 func Menu(o Options) ([]byte, error) {
-	timeout := o.Timeout
-	if timeout <= 0 {
-		timeout = DefaultTimeout
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
 	}
+	return ask(o, "item --key i agent Install a system on this machine\n")
+}
+
+// ask is a menu of the local disk, which is the default, and the agent.
+func ask(o Options, item string) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!ipxe\nmenu Griddle %s\n", Text(o.Title))
 	b.WriteString("item --key l local Local disk\n")
-	b.WriteString("item --key i agent Install a system on this machine\n")
-	fmt.Fprintf(&b, "choose --default local --timeout %d target || goto local\ngoto ${target}\n", timeout.Milliseconds())
+	b.WriteString(item)
+	fmt.Fprintf(&b, "choose --default local --timeout %d target || goto local\ngoto ${target}\n", o.Timeout.Milliseconds())
 	b.WriteString("\n:agent\n")
 	if err := agent(&b, o); err != nil {
 		return nil, err
@@ -105,15 +121,24 @@ func local(b *bytes.Buffer, o Options) {
 	switch {
 	case o.UEFI && o.Volume != "" && strings.Trim(o.Volume, letters+"-") == "":
 		fmt.Fprintf(b, "chain file://%s/EFI/BOOT/BOOTX64.EFI ||\n", o.Volume)
-	case !o.UEFI:
-		for drive := 0x80; drive < 0x80+biosDrives; drive++ {
-			fmt.Fprintf(b, "sanboot --no-describe --drive %#x ||\n", drive)
+	case !o.UEFI && o.Disk != "" && checkPath(o.Disk) == nil && safe(o.Server):
+		fmt.Fprintf(b, "imgfree\nimgfetch --name disk %s%s || goto firmware\nimgexec disk ||\n", o.Server, o.Disk)
+		if o.Volume == "" {
+			b.WriteString("echo Griddle: no drive of the BIOS has a boot program\n")
+		} else {
+			b.WriteString("echo Griddle: no drive that the BIOS offers has the system that was installed last.\n" +
+				"echo If its disk is in this machine, switch on that disk in the BIOS setup (SATA mode, RAID, NVMe boot).\n")
 		}
+		b.WriteString("prompt --timeout 10000 Press a key to go on with the next entry of the boot order ||\n:firmware\n")
 	}
 	b.WriteString("exit 1\n")
 }
 
 func failed(b *bytes.Buffer, o Options) {
+	if !o.UEFI && o.Memory != "" {
+		b.WriteString("\n:small\necho Griddle: this machine has too little memory for the agent, which needs 512 MiB. Add memory.\n" +
+			"prompt --timeout 30000 Press a key to start the local disk ||\ngoto local\n")
+	}
 	b.WriteString("\n:failed\necho Griddle: the agent could not be started, going on to the local disk\nsleep 5\n\n:local\n")
 	local(b, o)
 }
@@ -121,6 +146,9 @@ func failed(b *bytes.Buffer, o Options) {
 func agent(b *bytes.Buffer, o Options) error {
 	if err := check(o); err != nil {
 		return fmt.Errorf("writing a boot script: %w", err)
+	}
+	if !o.UEFI && o.Memory != "" {
+		fmt.Fprintf(b, "imgfetch --name memory %s%s || goto failed\nimgexec memory || goto small\nimgfree\n", o.Server, o.Memory)
 	}
 	fmt.Fprintf(b, "kernel %s%s", o.Server, o.Kernel)
 	if o.UEFI {
@@ -148,23 +176,38 @@ func check(o Options) error {
 	seen := map[string]bool{}
 	for i, p := range append([]string{o.Kernel}, o.Initrds...) {
 		base := path.Base(p)
-		if !safe(p) || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?,") || base == "/" || base[0] == '-' {
-			errs = append(errs, fmt.Errorf("path %q", p))
+		if err := checkPath(p); err != nil {
+			errs = append(errs, err)
 		}
 		if i > 0 && seen[base] {
 			errs = append(errs, fmt.Errorf("two initrds are called %q", base))
 		}
 		seen[base] = i > 0
 	}
+	if o.Memory != "" {
+		if err := checkPath(o.Memory); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for _, a := range o.Args {
-		if a == "" || !safe(a) {
+		if !ValidArg(a) {
 			errs = append(errs, fmt.Errorf("kernel argument %q", a))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+func checkPath(p string) error {
+	if base := path.Base(p); !safe(p) || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?,") || base == "/" || base[0] == '-' {
+		return fmt.Errorf("path %q", p)
+	}
+	return nil
+}
+
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// ValidArg says whether a can be a kernel argument in a script: 1 to 256 characters that mean nothing to iPXE.
+func ValidArg(a string) bool { return a != "" && len(a) <= 256 && safe(a) }
 
 // safe says that no character of s means anything to iPXE.
 func safe(s string) bool { return strings.Trim(s, letters+"_.,:;/@+=%()[]*!?~^-") == "" }

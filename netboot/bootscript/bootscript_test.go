@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the goldens anew")
+var update = flag.Bool("update", false, "write the goldens again")
 
 func options(uefi bool) Options {
 	return Options{
 		Server: "http://10.77.0.1:8080", UEFI: uefi, Title: "52:54:00:12:34:56",
 		Kernel: "/boot/vmlinuz", Initrds: []string{"/boot/initramfs", "/boot/site.cpio"},
-		Volume: "GR-1B4E28BA",
-		Args:   []string{"console=tty0", "console=ttyS0,115200", "quiet"},
+		Volume: "GR-1B4E28BA", Disk: "/boot/bios/disk/1b4e28ba-2fa1-11d2-883f-0016d3cca427", Memory: "/boot/bios/memory",
+		Args: []string{"console=tty0", "console=ttyS0,115200", "quiet"},
 	}
 }
 
@@ -29,6 +29,8 @@ func TestScripts(t *testing.T) {
 		make func(Options) ([]byte, error)
 	}{
 		{"local", plain(Local)},
+		{"installed", Installed},
+		{"foreign", plain(func(o Options) []byte { o.Volume, o.Disk = "", "/boot/bios/disk/any"; return Local(o) })},
 		{"agent", Agent},
 		{"menu", Menu},
 		{"failure", plain(func(o Options) []byte { return Failure(o, "reading the job: no such table \"jobs\"") })},
@@ -70,6 +72,7 @@ func TestRefused(t *testing.T) {
 		{"zero byte", func(o *Options) { o.Args = []string{"a\x00"} }},
 		{"not ASCII", func(o *Options) { o.Args = []string{"ä"} }},
 		{"empty argument", func(o *Options) { o.Args = []string{""} }},
+		{"variable in the memory program", func(o *Options) { o.Memory = "/${uuid}" }},
 		{"variable in a path", func(o *Options) { o.Kernel = "/${uuid}" }},
 		{"relative path", func(o *Options) { o.Kernel = "vmlinuz" }},
 		{"no kernel", func(o *Options) { o.Kernel = "" }},
@@ -88,6 +91,17 @@ func TestRefused(t *testing.T) {
 				t.Errorf("Menu gives\n%s", s)
 			}
 		})
+	}
+}
+
+// A path that could add a command starts nothing, and leaves the disk to the firmware.
+func TestHostileDisk(t *testing.T) {
+	for _, p := range []string{"/boot/bios/disk/x\nshell", "/boot/bios/disk/${uuid}", "disk", "/boot/bios/disk/--name", ""} {
+		o := options(false)
+		o.Disk = p
+		if got, want := string(Local(o)), "#!ipxe\necho Griddle: starting the local disk\nexit 1\n"; got != want {
+			t.Errorf("Local with the disk program %q gives\n%s\nwant\n%s", p, got, want)
+		}
 	}
 }
 

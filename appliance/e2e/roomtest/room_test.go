@@ -89,6 +89,20 @@ func (s *suite) byKeys(t *testing.T) {
 	if err := m.PowerOn(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := m.Console().WaitScreen(ctx, `> i  Install an image`); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []struct {
+		up      bool
+		pattern string
+	}{{false, `eth0 has no link\. Plug in its cable`}, {true, `Network +eth0 +\S+ +10\.77\.0\.\d+/24\n`}} {
+		if err := m.SetLink(ctx, link.up); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Console().WaitScreen(ctx, link.pattern); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, page := range []struct{ name, pattern, keys string }{
 		{"welcome", `> i  Install an image`, "i"},
 		{"image", `1 of 4: image`, e2e.KeyEnter},
@@ -130,7 +144,9 @@ func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Fi
 	}
 	other, check := e2etest.OtherDisk(t, s.room, "OTHER-"+name)
 	m, err = s.room.Machine(ctx, e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
-		MAC: map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
+		Clock:  map[e2e.Firmware]string{e2e.BIOS: "2001-01-01T00:00:00"}[f],
+		Memory: map[e2e.Firmware]int{e2e.BIOS: 512}[f], // the least that is supported
+		MAC:    map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +166,11 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostnam
 	}
 	e2etest.CheckJournal(t, s.site, m)
 	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
+	// The BIOS machine was switched on in 2001 by its clock. The install set it.
+	clock, err := m.Run(ctx, `[ $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 ] && [ /usr/lib/clock-epoch -nt /etc/debian_version ] && echo right`)
+	if err != nil || strings.TrimSpace(clock) != "right" {
+		t.Errorf("the hardware clock of %s, or /usr/lib/clock-epoch: %q, %v", m.Name, clock, err)
+	}
 	// Where no operator gave the order, the disk is behind a menu, as its default.
 	handed := `msg="boot script" mac=` + m.MAC + ` .*action=("local disk"|menu)`
 	before := s.site.Log.Count(handed) // the server did it after the install too

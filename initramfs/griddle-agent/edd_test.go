@@ -1,0 +1,44 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"testing/fstest"
+)
+
+func TestBIOSDrives(t *testing.T) {
+	drives := func(sectors ...string) fstest.MapFS {
+		sys := fstest.MapFS{"firmware/acpi/x": {}}
+		for i, s := range sectors {
+			sys["firmware/edd/int13_dev8"+string(rune('0'+i))+"/sectors"] = &fstest.MapFile{Data: []byte(s)}
+		}
+		return sys
+	}
+	for _, c := range []struct {
+		name string
+		sys  fstest.MapFS
+		want []int64
+	}{
+		{"no module", drives(), nil},
+		{"two", drives("8388608\n", "131072\n"), []int64{8388608, 131072}},
+		{"one without a size", drives("8388608\n", ""), nil},
+		{"nonsense", drives("many\n"), nil},
+		{"zero", drives("0\n"), nil},
+		{"as many as are asked for", drives("1", "2", "3", "4", "5", "6"), nil},
+	} {
+		if got := biosDrives(c.sys); !slices.Equal(got, c.want) {
+			t.Errorf("%s: biosDrives = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLowMemory(t *testing.T) {
+	for _, c := range []struct {
+		total int64
+		low   bool
+	}{{0, false}, {380 << 20, true}, {399 << 20, true}, {400 << 20, false}, {8 << 30, false}} {
+		if s, low := lowMemory(c.total); low != c.low || low && (s.Hint == "" || s.Detail == "") {
+			t.Errorf("lowMemory(%d) = %+v, %v, want %v", c.total, s, low, c.low)
+		}
+	}
+}

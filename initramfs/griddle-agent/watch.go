@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/tui"
+)
+
+// lookEvery is how often the link is looked at while a person reads or chooses.
+const lookEvery = time.Second
+
+// watch notices what changes on the way to the appliance, and what a person should read of it.
+type watch struct {
+	name, mac string    // of the interface that leads to the appliance
+	nics      []job.NIC // as they were told last
+
+	told   string
+	down   bool
+	failed error // how the last question to the appliance ended
+}
+
+// look compares list, the interfaces now, and failed, how the last question to the appliance ended, with what was told last. It says
+// whether there is news.
+func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
+	lost := lostLink(list, w.name, w.mac)
+	down := lost != ""
+	var p *job.Problem
+	switch {
+	case down || failed == nil:
+	case errors.As(failed, &p):
+		lost = "the appliance refused: " + job.Printable(p.Error())
+	default:
+		lost = "the appliance does not answer (" + reason(failed) + "); it is asked again"
+	}
+	w.failed = failed
+	now := slices.Clone(w.nics)
+	for i := range now {
+		now[i].Carrier = slices.ContainsFunc(list, func(n nic) bool { return n.mac == now[i].MAC && n.carrier })
+	}
+	if lost == w.told && slices.Equal(now, w.nics) {
+		return tui.Link{}, false
+	}
+	w.told, w.nics, w.down = lost, now, down
+	return tui.Link{NICs: now, Lost: lost, Down: down}, true
+}
