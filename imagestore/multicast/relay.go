@@ -94,9 +94,10 @@ func (s *Spool) grow(n int64) {
 	s.wake = make(chan struct{})
 }
 
-// Fill fetches what is missing, from whichever source has it, for as long as it takes. It is called once at a time.
-func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(Progress)) error {
-	d := &Download{o: DownloadOptions{Encoding: s.encoding, Size: s.size, HTTP: sources, Layout: s.layout, Tell: tell, Backoff: 250 * time.Millisecond}, hashes: s.hashes}
+// Fill fetches what is missing, from whichever source has it, for as long as it takes. It is called once at a time. tell and retry are
+// those of DownloadOptions, and may be nil.
+func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(Progress), retry func(err error, attempt int)) error {
+	d := &Download{o: DownloadOptions{Encoding: s.encoding, Size: s.size, HTTP: sources, Layout: s.layout, Tell: tell, Backoff: 250 * time.Millisecond, Retry: retry}, hashes: s.hashes}
 	d.stock = newStock(s.layout, s.size, 4*s.layout.Block())
 	first := s.Verified() / s.layout.Block()
 	d.stock.next = int(first)

@@ -56,7 +56,7 @@ func TestRelay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	wg.Go(func() {
-		if err := spool.Fill(ctx, sources, nil); err != nil && ctx.Err() == nil {
+		if err := spool.Fill(ctx, sources, nil, nil); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	})
@@ -121,7 +121,7 @@ func TestRelayServesRanges(t *testing.T) {
 	t.Cleanup(web.Close)
 	remote := &blob.HTTP{Base: web.URL}
 	filled := make(chan error, 1)
-	go func() { filled <- spool.Fill(t.Context(), []blob.Reader{origin}, nil) }()
+	go func() { filled <- spool.Fill(t.Context(), []blob.Reader{origin}, nil, nil) }()
 	rc, err := remote.Open(t.Context(), info.Encoding, 4<<20, 100) // near the end: it is waited for
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 		r.t.Fatal(err)
 	}
 	var filling sync.WaitGroup
-	filling.Go(func() { _ = rl.spool.Fill(ctx, []blob.Reader{origin}, nil) })
+	filling.Go(func() { _ = rl.spool.Fill(ctx, []blob.Reader{origin}, nil, nil) })
 	go func() {
 		// The sockets are opened by Hold itself, and stay in the namespace.
 		rl.ended <- host.Do(func() error {

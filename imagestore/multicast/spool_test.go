@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -109,7 +110,7 @@ func TestSpoolFollows(t *testing.T) {
 						}
 					})
 				}
-				err := sp.Fill(t.Context(), []blob.Reader{c.first, c.second}, nil)
+				err := sp.Fill(t.Context(), []blob.Reader{c.first, c.second}, nil, nil)
 				wg.Wait()
 				if !errors.Is(err, c.want) {
 					t.Errorf("Fill() = %v, want %v", err, c.want)
@@ -159,7 +160,7 @@ func TestSpoolDiskFull(t *testing.T) {
 	if err := os.WriteFile(dir+"/other", make([]byte, 20<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := sp.Fill(t.Context(), []blob.Reader{inMemory(data)}, nil); err == nil || !strings.Contains(err.Error(), "no space left") {
+	if err := sp.Fill(t.Context(), []blob.Reader{inMemory(data)}, nil, nil); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("Fill() = %v", err)
 	}
 	if _, err := io.ReadAll(sp.Reader(t.Context())); err == nil {
@@ -177,11 +178,18 @@ func TestSpoolServes(t *testing.T) {
 	ctx := t.Context()
 
 	gate := make(chan struct{})
-	src := &scripted{data: data, open: func(_ int, off, _ int64) (io.Reader, error) {
+	away := errors.New("no route to host")
+	src := &scripted{data: data, open: func(i int, off, _ int64) (io.Reader, error) {
+		if i == 0 {
+			return nil, away
+		}
 		return io.MultiReader(bytes.NewReader(data[off:10*512]), after(gate), bytes.NewReader(data[10*512:])), nil
 	}}
 	filled := make(chan error, 1)
-	go func() { filled <- sp.Fill(ctx, []blob.Reader{src}, nil) }()
+	told := make(chan error, 10)
+	go func() {
+		filled <- sp.Fill(ctx, []blob.Reader{src}, nil, func(err error, attempt int) { told <- fmt.Errorf("%d: %w", attempt, err) })
+	}()
 
 	if n, err := h.Stat(ctx, sp.encoding); err != nil || n != int64(len(data)) {
 		t.Errorf("Stat() = %d, %v", n, err)
@@ -208,6 +216,9 @@ func TestSpoolServes(t *testing.T) {
 	rc.Close()
 	if err := <-filled; err != nil {
 		t.Error(err)
+	}
+	if err := <-told; !errors.Is(err, away) || !strings.HasPrefix(err.Error(), "1: ") || len(told) > 0 {
+		t.Errorf("told of %v, and of %d more", err, len(told))
 	}
 	if b, err := blob.ReadAll(ctx, h, sp.digest, int64(len(sp.hashes))); err != nil || !bytes.Equal(b, sp.hashes) {
 		t.Errorf("hashes: %d bytes, %v", len(b), err)
@@ -250,7 +261,7 @@ func TestSpoolServesNoHalf(t *testing.T) {
 	defer srv.Close()
 	go sp.Fill(t.Context(), []blob.Reader{&scripted{data: data[:20*512], open: func(_ int, off, _ int64) (io.Reader, error) {
 		return bytes.NewReader(data[min(off, 20*512) : 20*512]), nil
-	}}}, nil)
+	}}}, nil, nil)
 	rc, err := (&blob.HTTP{Base: srv.URL}).Open(t.Context(), sp.encoding, 0, -1)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +296,7 @@ func TestSpoolImpatient(t *testing.T) {
 			sp.ServeHTTP(d, httptest.NewRequestWithContext(t.Context(), "GET", blob.Path+"/"+string(sp.encoding), nil))
 		}()
 		time.Sleep(time.Hour) // nothing has come yet
-		if err := sp.Fill(t.Context(), []blob.Reader{inMemory(data)}, nil); err != nil {
+		if err := sp.Fill(t.Context(), []blob.Reader{inMemory(data)}, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		<-served

@@ -83,6 +83,7 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 		}
 	}()
 	fetched := make(chan error, 1)
+	retry := func(err error, attempt int) { say(job.Warning, "", "attempt %d: %v; trying again", attempt, err) }
 	for pause := time.Second; ctx.Err() == nil; {
 		var a multicast.Answer
 		err := s.api.stream(ctx, multicast.Ask{Encoding: encoding, Size: size, Networks: nets}, &a)
@@ -91,7 +92,7 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 		}
 		if err == nil && spool == nil {
 			if spool, err = multicast.NewSpool(ctx, memoryDir, a.Relay.Session, sources); err == nil {
-				go func() { fetched <- spool.Fill(ctx, sources, w.tell) }()
+				go func() { fetched <- spool.Fill(ctx, sources, w.tell, retry) }()
 			}
 		}
 		if err == nil {
@@ -170,7 +171,7 @@ func mountMemory(need int64) error {
 }
 
 // relayWhile fetches a stream for this machine's install and for its neighbours at once.
-func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways) func(context.Context, multicast.RelayOrder, multicast.Network) (io.ReadCloser, error) {
+func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retry func(error, int)) func(context.Context, multicast.RelayOrder, multicast.Network) (io.ReadCloser, error) {
 	return func(ctx context.Context, o multicast.RelayOrder, n multicast.Network) (io.ReadCloser, error) {
 		dir := w.spoolDir()
 		if dir == "" {
@@ -182,7 +183,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways) func
 		}
 		r := &relaying{Reader: spool.Reader(ctx), spool: spool, status: make(chan struct{}, 1)}
 		ctx, r.cancel = context.WithCancel(ctx)
-		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.tell) }) // the reader gets its error
+		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.tell, retry) }) // the reader gets its error
 		r.wg.Go(func() {
 			defer r.over()
 			err := spool.Hold(ctx, multicast.HoldOptions{Order: o, Network: n, Report: s.reportRelay, Log: s.log, Status: r.hear})

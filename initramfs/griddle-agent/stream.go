@@ -20,7 +20,7 @@ func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *wa
 		},
 		Networks: func() []multicast.Network { return networks(l) },
 		Spool:    w.spoolDir,
-		Relay:    s.relayWhile(spec, sources, w),
+		Relay:    s.relayWhile(spec, sources, w, retry),
 		Tell:     w.tell,
 		Retry:    retry,
 	})
