@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -124,12 +125,22 @@ func (s *server) httpsURL() string {
 
 // prepare opens everything that is on the disk, and makes what a first start makes.
 func (s *server) prepare(ctx context.Context, nw network) (err error) {
+	open, err := s.state.tighten()
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		s.log.Warn("other users of this host could read secrets of this site until now; replace them if any could have been copied", "files", strings.Join(open, ", "), "state", s.state.dir)
+	}
 	token, err := s.state.adminToken()
 	if err != nil {
 		return err
 	}
 	if s.store, err = imagestore.Open(s.config.StoreDir()); err != nil {
 		return fmt.Errorf("opening the image store: %w", err)
+	}
+	if who, fix := imagestore.Readers(s.config.StoreDir()); who != "" {
+		s.log.Warn("other users of this host can read the images", "who", who, "store", s.config.StoreDir(), "fix", fix)
 	}
 	key, err := s.state.siteKey(ctx, s.store)
 	if err != nil {

@@ -27,6 +27,12 @@ func TestKeyScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("BTRFS", sourcetest.Btrfs(t))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			open, err := os.MkdirTemp("/tmp", "griddle-open-")
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { os.RemoveAll(open) })
+			e.Setenv("OPEN", open)
 			return serveSite(t, e)
 		},
 	})
