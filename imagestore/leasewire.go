@@ -14,7 +14,7 @@ const LeasesPath = "/v1/leases"
 
 func (h server) lease(w http.ResponseWriter, r *http.Request) {
 	var req LeaseRequest
-	if !decodeBody(w, r, &req) {
+	if !h.decodeBody(w, r, &req) {
 		return
 	}
 	l, err := h.s.Lease(r.Context(), req)

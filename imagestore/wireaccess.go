@@ -1,0 +1,260 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"griddle/imagestore/blob"
+)
+
+// Access is who may use a route of Handler.
+type Access int
+
+// The kinds of access. The zero value is the narrowest, so that a route that says nothing is closed.
+const (
+	Administers Access = iota // an administrator
+	Publishes                 // he, and a publisher for what his key signed
+	Reads                     // everybody; where images are private, anyone with a valid token
+)
+
+// Role is what a caller of Handler may do; each may do what those before it may, but for what a Publisher's key limits.
+type Role int
+
+// The roles.
+const (
+	Stranger      Role = iota // nobody knows who calls
+	Reader                    // a machine with a job
+	Publisher                 // may upload blobs, and publish what his key signed and may sign
+	Administrator             // may do everything
+)
+
+// Caller is who calls.
+type Caller struct {
+	Role Role
+	Key  PublicKey // of a Publisher
+}
+
+// Route is one call of Handler.
+type Route struct {
+	Pattern string // as http.ServeMux has it
+	Access  Access
+}
+
+// Routes lists every call of Handler. One of them asks for more: a tar archive, or a delta that is made first, is for
+// administrators alone.
+func Routes() []Route {
+	return []Route{
+		{"GET " + ImagesPath, Reads},
+		{"GET " + ImagesPath + "/show", Reads},
+		{"GET " + ImagesPath + "/stream", Reads},
+		{"POST " + ImagesPath + "/derive", Administers},
+		{"POST " + LeasesPath, Reads},
+		{"DELETE " + LeasesPath + "/{id}", Reads},
+		{"GET " + CatalogPath, Reads},
+		{"GET " + HeadPath, Reads},
+		{"GET " + SitePath, Reads},
+		{"POST " + CatalogPath, Publishes},
+		{"GET " + blob.Path + "/{digest}", Reads}, // HEAD too
+		{"PUT " + blob.Path + "/{digest}", Publishes},
+		{"POST " + blob.Path, Publishes},
+		{"GET " + blob.Path + "/{digest}/partial", Publishes},
+		{"DELETE " + blob.Path + "/{digest}/partial", Publishes},
+		{"DELETE " + blob.Path + "/{digest}", Administers},
+		{"GET " + blob.Path, Administers},
+	}
+}
+
+// HandlerOptions say who may do what, and how much. The zero value is for a plain listener: everybody reads, nobody changes.
+type HandlerOptions struct {
+	// Who says who calls; its error, about a token that is not valid, is the answer. With nil everybody is a Stranger, tokens are not
+	// looked at, and what takes one does not exist.
+	Who func(*http.Request) (Caller, error)
+	// Private keeps Strangers from reading too.
+	Private bool
+	// Client names who holds what is asked for, so that each gets a share of it, and says whether it is known, which opens a
+	// reserve to it. nil means the remote address, and known with any role above Stranger.
+	Client func(*http.Request, Caller) (client string, known bool)
+	// Admit takes from a budget. Its error is the answer, with status 503. nil has no bounds.
+	Admit func(what Work, client string, known bool, bytes int64) (Held, error)
+}
+
+// Work is what a request holds while it is answered.
+type Work string
+
+// The kinds of work.
+const (
+	Streams Work = "image streams" // memory of decoders
+	Lists   Work = "image lists"   // memory of the catalog and of what is made of it
+	Bodies  Work = "request bodies"
+	Leases  Work = "leases being made"
+)
+
+// Held is what was taken from a budget.
+type Held interface {
+	Grow(bytes int64) error
+	Release()
+}
+
+// ErrLimit is wrapped where a server has as much under way as it takes on. It can be asked again a little later.
+var ErrLimit = errors.New("the server is busy")
+
+type noBounds struct{}
+
+func (noBounds) Grow(int64) error { return nil }
+func (noBounds) Release()         {}
+
+// Handler serves a store to those whom allow admits: they are administrators. With a nil allow everybody reads and nobody
+// changes. NewHandler tells more callers apart.
+func Handler(s *Store, allow func(*http.Request) error) http.Handler {
+	if allow == nil {
+		return NewHandler(s, HandlerOptions{})
+	}
+	return NewHandler(s, HandlerOptions{Who: func(r *http.Request) (Caller, error) {
+		err := allow(r)
+		if err == nil {
+			return Caller{Role: Administrator}, nil
+		}
+		if r.Header.Get("Authorization") == "" {
+			err = nil
+		}
+		return Caller{}, err
+	}})
+}
+
+// NewHandler serves a store:
+//
+//	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
+//	GET  /v1/images/show?ref=R  Shown
+//	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is an administrator's
+//	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived
+//	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
+//	GET  /v1/catalog            every Entry, one JSON value to a line
+//	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
+//	GET  /v1/catalog/site       the public key that signed it, one base64 line
+//	POST /v1/catalog            Change -> Changed
+//	     /v1/blobs…             as blob.Handler
+//
+// Routes says who may call which. Errors are a Problem as JSON (of blobs: text), with status 403, 404, 409, 422, 400 or 503, or 500.
+func NewHandler(s *Store, o HandlerOptions) http.Handler {
+	h := server{s, o}
+	blobs := blob.Handler(s.Blobs, func(*http.Request) error { return nil }).ServeHTTP // the guard below was there first
+	calls := map[string]http.HandlerFunc{
+		"GET " + ImagesPath:              h.images,
+		"GET " + ImagesPath + "/show":    h.show,
+		"GET " + ImagesPath + "/stream":  h.stream,
+		"POST " + ImagesPath + "/derive": h.derive,
+		"POST " + LeasesPath:             h.lease,
+		"DELETE " + LeasesPath + "/{id}": h.release,
+		"GET " + CatalogPath:             h.entries,
+		"GET " + HeadPath:                h.head,
+		"GET " + SitePath:                h.site,
+		"POST " + CatalogPath:            h.change,
+	}
+	mux := http.NewServeMux()
+	for _, r := range Routes() {
+		call, no := calls[r.Pattern], refuse
+		if call == nil {
+			call, no = blobs, refuseBlob
+		}
+		mux.HandleFunc(r.Pattern, h.guard(r.Access, call, no))
+	}
+	return mux
+}
+
+// guard lets those through who have the access.
+func (h server) guard(a Access, call http.HandlerFunc, no func(http.ResponseWriter, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		by, err := h.who(r)
+		if err == nil {
+			err = h.allowed(by, a)
+		}
+		if err != nil {
+			no(w, fmt.Errorf("%w: %w", blob.ErrDenied, err))
+			return
+		}
+		call(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, by)))
+	}
+}
+
+func (h server) who(r *http.Request) (Caller, error) {
+	if h.o.Who == nil {
+		return Caller{}, nil
+	}
+	return h.o.Who(r)
+}
+
+// allowed returns nil where the role has the access, and else what is missing.
+func (h server) allowed(by Caller, a Access) error {
+	need := map[Access]Role{Reads: Stranger, Publishes: Publisher, Administers: Administrator}[a]
+	if a == Reads && h.o.Private {
+		need = Reader
+	}
+	switch {
+	case by.Role >= need:
+		return nil
+	case h.o.Who == nil && need == Reader:
+		return errors.New("images are private here, and are given over https alone, to those who have a token")
+	case h.o.Who == nil:
+		return errors.New("this is read-only")
+	case by.Role == Stranger:
+		return errors.New("this takes a token: give --token-file FILE")
+	case by.Role == Reader:
+		return errors.New("a machine may read, and nothing else")
+	}
+	return errors.New("this takes the administrator's token; a publisher's is for uploading and publishing what his key signs")
+}
+
+type callerKey struct{}
+
+// callerOf is who sent a request that guard let through.
+func callerOf(r *http.Request) Caller {
+	by, _ := r.Context().Value(callerKey{}).(Caller)
+	return by
+}
+
+// client names the caller of a request.
+func (h server) client(r *http.Request) (client string, known bool) {
+	by := callerOf(r)
+	if h.o.Client != nil {
+		return h.o.Client(r, by)
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	return host, by.Role > Stranger
+}
+
+// admit takes from the budget of some work for the caller of r.
+func (h server) admit(r *http.Request, what Work, bytes int64) (Held, error) {
+	if h.o.Admit == nil {
+		return noBounds{}, nil
+	}
+	client, known := h.client(r)
+	held, err := h.o.Admit(what, client, known, bytes)
+	if err != nil {
+		return nil, limited(err)
+	}
+	return held, nil
+}
+
+func limited(err error) error { return fmt.Errorf("%w: %w; try again a little later", ErrLimit, err) }
+
+// listCost is what a list of the whole catalog takes: the entries as they were read are shared, and the view of them, the list and its
+// text are each about as long as the log.
+func (h server) listCost() int64 {
+	c, ok := h.s.Catalog.(*localCatalog)
+	if !ok {
+		return 1 << 20
+	}
+	return 64<<10 + 4*c.log.size()
+}
+
+// refuseBlob answers a request for a blob as package blob does.
+func refuseBlob(w http.ResponseWriter, err error) {
+	http.Error(w, strings.TrimPrefix(err.Error(), blob.ErrDenied.Error()+": "), http.StatusForbidden)
+}
