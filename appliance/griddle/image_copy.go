@@ -80,6 +80,7 @@ type copyFlags struct {
 	pulls    bool // other is the source
 	jobs     int
 	channels bool
+	unsigned bool
 }
 
 func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
@@ -89,6 +90,9 @@ func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 	c.Flags().StringVar(&f.other, flag, "", usage)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
 	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
+	if f.pulls {
+		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "also from a server that signs no catalog, although signed ones of other servers were seen")
+	}
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if f.other == "" {
@@ -108,7 +112,7 @@ func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store
 	if err != nil {
 		return err
 	}
-	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen}
+	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen, Unsigned: f.unsigned}
 	if strings.HasPrefix(f.other, "ssh://") && f.pulls {
 		o.From = f.other
 	}
@@ -164,6 +168,8 @@ func explainCopy(err error) error {
 			key = untrusted.Line
 		}
 		return withHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
+	case errors.Is(err, imagestore.ErrUnsigned):
+		return withHint(err, "Every server of this version signs: was the head taken away on the way, or is it an old copy? Only if the server is known to sign none: --unsigned.")
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "What came is kept: the same command goes on there.")
 	}
