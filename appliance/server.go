@@ -104,6 +104,8 @@ type server struct {
 	fleet     *fleet.Fleet
 	streams   *multicast.Coordinator
 	api       *api.Handler
+	callers   *callers
+	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
 }
 
@@ -117,6 +119,14 @@ func (s *server) notices() []string {
 
 func (s *server) httpURL() string {
 	return "http://" + netip.AddrPortFrom(s.addr, uint16(s.config.HTTP)).String()
+}
+
+// imagesURL is where machines fetch images from.
+func (s *server) imagesURL() string {
+	if s.config.Images == ImagesPrivate {
+		return s.httpsURL()
+	}
+	return s.httpURL()
 }
 
 func (s *server) httpsURL() string {
@@ -166,23 +176,24 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.fleet.Close())
 	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
-		Admin: token, Notices: s.notices, Log: s.log, Now: s.now,
+		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()}, Home: s.httpsURL(),
+		Admin: token, Notices: s.notices, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
 	}
+	s.callers, s.limits = s.newCallers(), newLimits()
 	return nil
 }
 
 // run opens the sockets and serves on them.
 func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
-	plain, err := listen(ctx, s.addr, s.config.HTTP, "boot files and images", "http")
+	plain, err := s.listen(ctx, s.config.HTTP, "boot files and images", "http")
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	secure, err := listen(ctx, s.addr, s.config.HTTPS, "agents and operators", "https")
+	secure, err := s.listen(ctx, s.config.HTTPS, "agents and operators", "https")
 	if err != nil {
 		return err
 	}
@@ -227,7 +238,7 @@ func (s *server) run(ctx context.Context, ready func(Started)) (err error) {
 // serveHTTP serves h on l in g. When ctx ends, requests that wait are ended at once by their contexts, and those that
 // move bytes have shutdownTime.
 func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
-	srv := newHTTPServer(h, s.log)
+	srv := newHTTPServer(s.limits.inTurn(s.callers.acquainted, h), s.log)
 	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

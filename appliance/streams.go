@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -91,7 +90,7 @@ func (s *server) multicast(nw network) (*multicast.Coordinator, error) {
 	conf := s.config.Multicast
 	o := multicast.CoordinatorOptions{
 		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
-		Sources: []string{s.httpURL()}, Log: s.log, Now: s.now, Open: s.encoding,
+		Sources: []string{s.imagesURL()}, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
 	}
 	ifi, err := net.InterfaceByName(nw.iface)
 	if err != nil {
@@ -155,18 +154,4 @@ func (s *server) encoding(_ context.Context, d blob.Digest) (multicast.Encoding,
 		return nil, err
 	}
 	return openFile{f, st.Size()}, nil
-}
-
-// withHashes serves lists of block hashes beside the store's blobs, as blobs.
-func withHashes(c *multicast.Coordinator, blobs http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		list, ok := c.Hashes(blob.Digest(strings.TrimPrefix(r.URL.Path, blob.Path+"/")))
-		if !ok || r.Method != http.MethodGet {
-			blobs.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.Itoa(len(list)))
-		io.Copy(w, strings.NewReader(string(list)))
-	})
 }

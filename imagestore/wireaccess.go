@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"griddle/imagestore/blob"
@@ -80,6 +81,8 @@ type HandlerOptions struct {
 	Client func(*http.Request, Caller) (client string, known bool)
 	// Admit takes from a budget. Its error is the answer, with status 503. nil has no bounds.
 	Admit func(what Work, client string, known bool, bytes int64) (Held, error)
+	// Beside has blobs that are not in the store, and are read as if they were; nil has none.
+	Beside func(blob.Digest) ([]byte, bool)
 }
 
 // Work is what a request holds while it is answered.
@@ -159,10 +162,31 @@ func NewHandler(s *Store, o HandlerOptions) http.Handler {
 		call, no := calls[r.Pattern], refuse
 		if call == nil {
 			call, no = blobs, refuseBlob
+			if r.Access == Reads {
+				call = h.beside(blobs)
+			}
 		}
 		mux.HandleFunc(r.Pattern, h.guard(r.Access, call, no))
 	}
 	return mux
+}
+
+// beside answers with a blob that is beside the store, or has next answer.
+func (h server) beside(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if h.o.Beside == nil || r.Method != http.MethodGet {
+			next(w, r)
+			return
+		}
+		b, ok := h.o.Beside(blob.Digest(r.PathValue("digest")))
+		if !ok {
+			next(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		w.Write(b) // what fails here fails for want of a client
+	}
 }
 
 // guard lets those through who have the access.
@@ -172,7 +196,11 @@ func (h server) guard(a Access, call http.HandlerFunc, no func(http.ResponseWrit
 		if err == nil {
 			err = h.allowed(by, a)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrLimit): // it cannot be said just now
+			no(w, err)
+			return
+		case err != nil:
 			no(w, fmt.Errorf("%w: %w", blob.ErrDenied, err))
 			return
 		}
@@ -256,5 +284,9 @@ func (h server) listCost() int64 {
 
 // refuseBlob answers a request for a blob as package blob does.
 func refuseBlob(w http.ResponseWriter, err error) {
-	http.Error(w, strings.TrimPrefix(err.Error(), blob.ErrDenied.Error()+": "), http.StatusForbidden)
+	status := http.StatusForbidden
+	if errors.Is(err, ErrLimit) {
+		status = http.StatusServiceUnavailable
+	}
+	http.Error(w, strings.TrimPrefix(err.Error(), blob.ErrDenied.Error()+": "), status)
 }

@@ -44,13 +44,18 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	held, err := h.admit(r, Streams, h.listCost()+streamBase)
+	held, err := h.admit(r, Streams, streamBase)
 	if err != nil {
 		refuse(w, err)
 		return
 	}
 	defer held.Release()
-	if err := h.mayStream(r, ref, from, format); err != nil {
+	planning, err := h.admit(r, Lists, h.listCost())
+	if err == nil {
+		err = h.mayStream(r, ref, from, format)
+		planning.Release()
+	}
+	if err != nil {
 		refuse(w, err)
 		return
 	}

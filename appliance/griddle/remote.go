@@ -61,12 +61,11 @@ func (r *remote) access() (base, token string, conf *tls.Config, err error) {
 	if !strings.HasPrefix(base, "https://") {
 		return "", "", nil, usagef("the server %q is not an https:// URL, and the token must not travel in the clear", base)
 	}
-	b, err := readSmall(pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile))
-	if err != nil {
-		return "", "", nil, notHere(fmt.Errorf("reading the administrator's token: %w", err))
+	if token, err = r.e.readToken(pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile)); err != nil {
+		return "", "", nil, err
 	}
-	token = strings.TrimSpace(string(b))
-	if b, err = readSmall(pick(r.ca, "GRIDDLE_CA", appliance.CAFile)); err != nil {
+	b, err := readSmall(pick(r.ca, "GRIDDLE_CA", appliance.CAFile))
+	if err != nil {
 		return "", "", nil, notHere(fmt.Errorf("reading the appliance's CA: %w", err))
 	}
 	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
@@ -81,6 +80,18 @@ func (r *remote) client() (*api.Client, error) {
 		return nil, err
 	}
 	return api.NewClient(base, token, conf), nil
+}
+
+// readToken reads the file of a token, and warns where others can read it too.
+func (e *env) readToken(path string) (string, error) {
+	b, err := readSmall(path)
+	if err != nil {
+		return "", notHere(fmt.Errorf("reading the token: %w", err))
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
+		e.warn(fmt.Sprintf("other users can read the token in %s; `chmod 600 %s` keeps them out", path, path))
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 func readSmall(path string) ([]byte, error) {

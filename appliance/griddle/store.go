@@ -23,7 +23,7 @@ type storeFlags struct {
 func (f *storeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
 	c.Flags().StringVar(&f.server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with the server's administrator's token (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token of the server: the administrator's, or a publisher's (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 }
 

@@ -54,6 +54,7 @@ type CoordinatorOptions struct {
 
 	Open    func(ctx context.Context, d blob.Digest) (Encoding, error)
 	Sources []string         // base URLs that every encoding can be had from
+	Private bool             // they take a token: relays give their neighbours nothing by HTTP, which asks for none
 	Log     *slog.Logger     // nil logs nothing
 	Now     func() time.Time // nil means time.Now
 }

@@ -21,6 +21,8 @@ type RelayOrder struct {
 
 	Gather   time.Duration `json:"gather"`   // nanoseconds
 	Machines int           `json:"machines"` // that do not wait for more; 0 for no number
+
+	Private bool `json:"private,omitempty"` // only the session, whose datagrams are sealed; no HTTP for neighbours
 }
 
 // RelayReport is what a relay says of its session, first when it listens and then every RelayInterval.
@@ -118,7 +120,7 @@ func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Netw
 		return Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
 	}
 	c.o.Log.Info("relay ordered", "machine", who.Machine, "session", s.info.ID.String(), "encoding", string(ask.Encoding), "group", s.info.Group.String())
-	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines}, Sources: c.o.Sources}, nil
+	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines, Private: c.o.Private}, Sources: c.o.Sources}, nil
 }
 
 // Report takes in what the relay on machine says of its session, and returns what it is to do. ErrNoSession ends the relay's
@@ -135,6 +137,9 @@ func (c *Coordinator) Report(machine string, r RelayReport) (RelayCommand, error
 		return RelayCommand{}, fmt.Errorf("%w: %v", ErrNoSession, r.Session)
 	}
 	s.info.Sender = r.Sender
+	if c.o.Private {
+		r.Sources = nil
+	}
 	s.info.Sources = append(append([]string{}, r.Sources...), c.o.Sources...)
 	s.relay.status, s.relay.heard = r.Status, c.o.Now()
 	out := s.relay.command
