@@ -27,6 +27,9 @@ func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMess
 	if err := json.Unmarshal(body, &ask); err != nil {
 		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
 	}
+	if _, err := blob.ParseDigest(string(ask.Encoding)); err != nil {
+		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
+	}
 	a, err := s.c.Ask(ctx, multicast.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, job.NewProblem(http.StatusNotFound, err.Error())
@@ -41,6 +44,9 @@ func (s streams) Report(_ context.Context, machine string, body json.RawMessage)
 		return nil, job.NewProblem(http.StatusBadRequest, "reading a relay's report: "+job.Sentence(err.Error()))
 	}
 	c, err := s.c.Report(machine, r)
+	if err != nil && !errors.Is(err, multicast.ErrNoSession) {
+		return nil, job.NewProblem(http.StatusBadRequest, job.Sentence(err.Error()))
+	}
 	return c, noSession(err)
 }
 
