@@ -112,10 +112,20 @@ func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Netw
 	}
 	// Two that asked at the same moment both got this far.
 	second := !who.Relay && c.preparingLocked(who.Machine, ask.Encoding, nets)
-	if !second {
+	relays := 0
+	for _, old := range c.sessions {
+		if old.relay != nil {
+			relays++
+		}
+	}
+	full := relays >= maxRelays
+	if !second && !full {
 		c.sessions[s.info.ID] = s
 	}
 	c.mu.Unlock()
+	if full {
+		return Answer{Sources: c.o.Sources, Why: fmt.Sprintf("%d relays were ordered already", relays)}, nil
+	}
 	if second {
 		return Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
 	}
