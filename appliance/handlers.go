@@ -51,7 +51,7 @@ func (s *server) images(who func(*http.Request) (imagestore.Caller, error)) http
 }
 
 func (s *server) serveSite(w http.ResponseWriter, r *http.Request) {
-	b, err := s.site(r.Context())
+	b, err := s.siteNow(r.Context())
 	if err != nil {
 		s.log.Error("making the site's part of the boot image failed", "error", err)
 		http.Error(w, "the appliance could not make it; its log says why", http.StatusInternalServerError)

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +107,7 @@ type server struct {
 	streams   *multicast.Coordinator
 	api       *api.Handler
 	callers   *callers
+	made      siteCache
 	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
 }
@@ -283,7 +286,31 @@ func lostEntries(err error) error {
 	return Advice{err, LostEntries}
 }
 
-// site is what the boot image of this site holds. The trusted keys are read each time: publishing may add one.
+// siteCache is the site's part of the boot image, as it was with that head of the catalog.
+type siteCache struct {
+	mu         sync.Mutex
+	head, cpio []byte
+}
+
+// siteNow is site, made once for each head of the catalog, which speaks of every change: those who read it slowly share it.
+func (s *server) siteNow(ctx context.Context) ([]byte, error) {
+	head, err := s.store.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.made.mu.Lock()
+	defer s.made.mu.Unlock()
+	if s.made.cpio != nil && bytes.Equal(head, s.made.head) {
+		return s.made.cpio, nil
+	}
+	b, err := s.site(ctx)
+	if err == nil {
+		s.made.head, s.made.cpio = head, b
+	}
+	return b, err
+}
+
+// site is what the boot image of this site holds. Publishing may add a trusted key.
 func (s *server) site(ctx context.Context) ([]byte, error) {
 	trusted, err := s.store.Trusted(ctx)
 	if err != nil {

@@ -160,6 +160,12 @@ func (h server) head(w http.ResponseWriter, r *http.Request) {
 
 // site tells whoever comes the first time by which key the head is to be checked, now and from then on.
 func (h server) site(w http.ResponseWriter, r *http.Request) {
+	held, err := h.admit(r, Lists, h.listCost())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
 	k, err := h.s.SiteKey(r.Context())
 	if err != nil {
 		refuse(w, err)

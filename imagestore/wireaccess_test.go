@@ -20,6 +20,7 @@ func (t slotOf) Release()         { t.n.Add(-1) }
 func TestWorkHasBudgets(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
+	f.keepHead(0)
 	var asked []Work
 	var refuses Work
 	var held atomic.Int32
@@ -44,6 +45,7 @@ func TestWorkHasBudgets(t *testing.T) {
 		{"GET", ImagesPath, "", []Work{Lists}},
 		{"GET", ImagesPath + "/show?ref=web", "", []Work{Lists}},
 		{"GET", CatalogPath, "", []Work{Lists}},
+		{"GET", SitePath, "", []Work{Lists}},
 		{"GET", ImagesPath + "/stream?ref=web", "", []Work{Streams, Lists}},
 		{"GET", ImagesPath + "/stream?ref=web&format=raw", "", []Work{Streams, Lists}},
 		{"POST", LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []Work{Bodies, Leases}},
