@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"griddle/imagestore/blob"
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
@@ -336,4 +338,34 @@ func mustJSON(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestTokenFollowsNoRedirection has a server send its client elsewhere: to another host, and from https to http.
+func TestTokenFollowsNoRedirection(t *testing.T) {
+	var shown []string
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		shown = append(shown, r.Header.Get("Authorization"))
+	}))
+	defer other.Close()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	st, err := OpenServer(ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.List(t.Context()); err == nil {
+		t.Error("a redirected list is taken")
+	}
+	if _, err := st.Head(t.Context()); err == nil {
+		t.Error("a redirected head is taken")
+	}
+	if rc, err := st.Blobs.Open(t.Context(), blob.Sum(nil), 0, -1); err == nil {
+		rc.Close()
+		t.Error("a redirected blob is taken")
+	}
+	if len(shown) > 0 {
+		t.Errorf("the other server was shown %q", shown)
+	}
 }
