@@ -17,7 +17,7 @@ import (
 	"griddle/imagestore"
 )
 
-// errBadToken is the answer to a token that nobody has.
+// errBadToken is the answer to an unknown token.
 var errBadToken = errors.New("the token is not valid: it is neither the administrator's, nor that of a trusted publisher, nor that of a machine which has started here")
 
 // callers tells who sends a request, by its token, and which addresses belong to machines with a job.
@@ -120,7 +120,7 @@ func (c *callers) client(r *http.Request, by imagestore.Caller) (client string, 
 func (c *callers) meet(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if token := api.Bearer(r); token != "" && strings.HasPrefix(r.URL.Path, "/v1/agent/") {
-			c.boot(r, token) // whoever it is not gets his answer from h
+			c.boot(r, token) // h answers those whose token is not valid
 		}
 		h.ServeHTTP(w, r)
 	})

@@ -19,7 +19,7 @@ import (
 )
 
 // TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
-// reserve, and whoever is known gets as much as he needs.
+// reserve, and a known client gets as much as it needs.
 func TestBudgets(t *testing.T) {
 	l := newLimits()
 	take := map[string]func(client string, known bool) (imagestore.Held, error){

@@ -24,7 +24,7 @@ import (
 const streamMemory = 640 << 20
 
 // TestSlowStreamsAreBounded has 250 strangers at 20 addresses ask for raw streams and read nothing, of a server that a memory cgroup holds to
-// streamMemory. It lives, refuses those for whom there is no room, and gives a machine with a job its stream meanwhile.
+// streamMemory. It lives, refuses those that do not fit, and gives a machine with a job its stream meanwhile.
 func TestSlowStreamsAreBounded(t *testing.T) {
 	peak := quotatest.Confined(t, streamMemory, slowStreams)
 	t.Logf("figure: 250 slow readers of raw streams, and a machine with a job, take %d MB", peak>>20)

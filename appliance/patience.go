@@ -162,7 +162,7 @@ func (w *patientWriter) ReadFrom(src io.Reader) (int64, error) {
 	return total, nil
 }
 
-// crowdListener refuses connections for which there is no room: one client cannot take them all, and strangers together leave some to
+// crowdListener refuses connections when the room is taken: one client cannot take them all, and strangers together leave some to
 // machines that are known.
 type crowdListener struct {
 	net.Listener

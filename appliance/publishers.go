@@ -20,7 +20,7 @@ import (
 
 // PublishersDir is the directory of publishers' tokens in the state directory. A token is a file, named by the SHA-256 of the
 // token in hex with ".json" after it, mode 0600, with a publisherToken in it; the token itself is nowhere. A running server looks there
-// at each request that bears a token, so that what is made or revoked counts at once.
+// at each request that has a token, so that what is made or revoked counts at once.
 const PublishersDir = "publishers"
 
 // publisherToken is what a token's file says.
@@ -117,7 +117,7 @@ func publisherFiles(stateDir string, k imagestore.PublicKey) ([]string, error) {
 	return out, nil
 }
 
-// publisherOf returns whose token it is. fs.ErrNotExist where it is no publisher's.
+// publisherOf returns the key that the token belongs to, or fs.ErrNotExist.
 func publisherOf(stateDir, token string) (imagestore.PublicKey, error) {
 	return readPublisherFile(publisherFile(stateDir, token))
 }

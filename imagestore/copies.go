@@ -73,8 +73,8 @@ func (e *UntrustedError) Unwrap() error { return ErrSignature }
 //
 // The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
 // ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
-// the head of any site was seen before: whoever stands between can take a head away. A server of an earlier version shows its log
-// to nobody without a token; of two histories only the one with the same number of entries, or less, is found out then.
+// the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
+// only to a token; of two histories only the one with the same number of entries, or less, is found out then.
 func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4

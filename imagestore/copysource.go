@@ -100,7 +100,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 				return nil, signedLog{}, err
 			}
 			if log.shown = cat.public; cat.name != "" {
-				entries = entries[:log.head.Seq] // what follows nobody answers for
+				entries = entries[:log.head.Seq] // what follows is not signed
 			}
 		}
 		v, err := replay(entries)

@@ -204,7 +204,7 @@ func (s *site) elsewhere(plain bool, h http.HandlerFunc) *Store {
 }
 
 // TestCopyFromStripped takes from the catalog of a site that was seen what makes it the newest: its head, its log, or only the list
-// of images, at the address that was seen and at others. Each way is refused by whoever has seen the site.
+// of images, at the address that was seen and at others. A client that has seen the site refuses each.
 func TestCopyFromStripped(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))

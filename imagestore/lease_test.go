@@ -131,7 +131,7 @@ func TestCopyHolds(t *testing.T) {
 }
 
 // TestLeaseShares has strangers ask for leases: one takes no more than its share and gets minutes, many share what is not reserved,
-// and whoever is known finds room whatever they do.
+// and a known client always finds room.
 func TestLeaseShares(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
@@ -213,7 +213,7 @@ func TestLeaseRoom(t *testing.T) {
 		{"its own", many(a, 10, maxLeaseBlobs), a, 1, nil, ErrTooMany},
 		{"its own, but small", many(a, 10, 1), a, 1, nil, nil},
 		{"known ones take from strangers", append(many(a, 10, maxLeaseBlobs), many(known, 15, maxLeaseBlobs)...), known, maxLeaseBlobs, []string{"a9"}, nil},
-		{"strangers take from nobody who is known", many(known, 25, maxLeaseBlobs), a, 1, nil, ErrTooMany},
+		{"strangers do not take from known ones", many(known, 25, maxLeaseBlobs), a, 1, nil, ErrTooMany},
 		{"as much as the other", many(a, 1, strangerBlobs), b, 1, nil, ErrTooMany},
 	} {
 		got, err := c.all.room(c.by, c.blobs)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// leaseHolder is who has a lease, as the server that gave it knows him.
+// leaseHolder is who has a lease, as the server that gave it knows it.
 type leaseHolder struct {
 	Client   string `json:"client,omitempty"`   // "" for a program on the store's own host
-	Stranger bool   `json:"stranger,omitempty"` // he did not prove who he is
+	Stranger bool   `json:"stranger,omitempty"` // it did not prove its identity
 }
 
 // Shares of maxLeases, and of the blobs that all leases together name: a file takes 72 bytes for each.
@@ -54,7 +54,7 @@ func (all heldLeases) count(f func(heldLease) bool) (leases, blobs int) {
 }
 
 // room returns the leases that must go so that by can have one more of so many blobs, or ErrTooMany. Strangers' leases go first, and of
-// those the ones of the stranger that has most, the next to expire first. A stranger gets room only from one that has more than he
+// those the ones of the stranger that has most, the next to expire first. A stranger gets room only from one that has more than it
 // then has; so many addresses share what there is.
 func (all heldLeases) room(by leaseHolder, blobs int) (evict []string, err error) {
 	all = slices.Clone(all)

@@ -17,7 +17,7 @@ const maxOffers = 256 << 20
 
 // offered is what a store has for everybody: its images and channels. Of a server over https that is its log, held against its
 // signed head and what was seen of that. Of one over http, and of one of an earlier version, it is the list of its API, which
-// nobody signed: who copies from it checks the head beside it.
+// is not signed: who copies from it checks the head beside it.
 func (s *Store) offered(ctx context.Context) (*view, error) {
 	c, ok := s.Catalog.(*remoteCatalog)
 	if !ok {

@@ -8,14 +8,14 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// mayChange returns nil where the publisher with the key k may make the change, and else why not. He publishes: documents that his
+// mayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
 // key signed, of images that the store lets that key sign, and streams that it signed to images that are there. What the
 // catalog checks of every publication it checks afterwards.
 func (s *Store) mayChange(ctx context.Context, k PublicKey, c Change) error {
 	rest := c
 	rest.Publish = nil
 	if c.Publish == nil || rest != (Change{}) {
-		return fmt.Errorf("%w: a publisher's token publishes what his key signs, and changes nothing else", blob.ErrDenied)
+		return fmt.Errorf("%w: a publisher's token publishes what its key signs, and changes nothing else", blob.ErrDenied)
 	}
 	all, err := s.Trusted(ctx)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Store) signedImage(ctx context.Context, own *Trust, d blob.Digest) erro
 	}
 	for _, l := range v.images {
 		if l.Document == d {
-			return nil // its streams must be his
+			return nil // its streams must be signed by the key
 		}
 	}
 	return err

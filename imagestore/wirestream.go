@@ -23,7 +23,7 @@ const (
 // What the store has is free. A delta that is made first, and an archive, cost the server work, and take a token.
 //
 // A stream holds a frame in memory for as long as its reader takes for it. So streams have a budget (Work Streams), each takes
-// from it before it is opened, and whoever reads slower than streamRate is let go.
+// from it before it is opened, and a reader that is slower than streamRate is let go.
 func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	format := q.Get("format")

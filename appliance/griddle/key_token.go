@@ -30,9 +30,9 @@ func keyTokenCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token KEYID|PUBKEY|FILE|COMMENT",
 		Short: "Make the token by which a publisher publishes over HTTPS",
-		Long: "Make the token by which a publisher publishes over HTTPS, and print it, this once. With it he can do what his key may: upload, and\n" +
-			"publish what the key signed, of the images that `griddle key trust` lets it sign. He can neither change what keys may, nor\n" +
-			"delete, nor order machines. A token that the key had before is worthless from then on, and every one is when the key is revoked.\n" +
+		Long: "Make the token by which a publisher publishes over HTTPS, and print it, this once. With it the publisher does what the key may: upload, and\n" +
+			"publish what the key signed, of the images that `griddle key trust` lets it sign. The token can neither change what keys may, nor\n" +
+			"delete, nor order machines. An earlier token of the key stops being valid; all of them do when the key is revoked.\n" +
 			"Run it on the server's host. The publisher puts the token into a file of mode 0600 and names that with --token-file.",
 		Example: "  griddle key trust ada.pub --prefix 'web*' --comment Ada\n  griddle key token Ada >ada.token\n  griddle key token Ada --revoke",
 		Args:    cobra.ExactArgs(1),
@@ -46,7 +46,7 @@ func keyTokenCommand(e *env) *cobra.Command {
 			dir = filepath.Join(stateDir, "store")
 		}
 		if _, err := os.Stat(filepath.Join(stateDir, appliance.TokenFile)); errors.Is(err, fs.ErrNotExist) {
-			return withHint(fmt.Errorf("there is no appliance's state in %s", stateDir), "Run this on the host of `griddle serve`, or name its --state-dir.")
+			return withHint(fmt.Errorf("%s is not an appliance's state directory", stateDir), "Run this on the host of `griddle serve`, or name its --state-dir.")
 		}
 		st, err := openStore(e, storeFlags{dir: dir}, false)
 		if err != nil {

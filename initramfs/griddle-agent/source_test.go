@@ -16,7 +16,7 @@ import (
 )
 
 // TestSourcesTakeTheToken reads a blob of the appliance with the token of the present hello, whichever that is, and shows it to no other
-// source, nor to whoever is redirected to.
+// source, nor to a server that it is redirected to.
 func TestSourcesTakeTheToken(t *testing.T) {
 	content := []byte("a blob")
 	d := blob.Sum(content)
