@@ -334,3 +334,34 @@ func TestMulticastKeysAreForJobs(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensMakeAddressesKnown sends each identity's token from an address of its own: those who have a valid one open the reserve to
+// their address, over the plain listener too, and a stranger's boot does not.
+func TestTokensMakeAddressesKnown(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	for i, who := range callersInOrder() {
+		for _, path := range []string{imagestore.ImagesPath, "/v1/machines", job.EventsPath} {
+			address := fmt.Sprintf("10.0.%d.%d", len(path), i)
+			req := httptest.NewRequest(http.MethodGet, path, nil)
+			req.RemoteAddr = address + ":1000"
+			if token := r.tokens[who]; token != "" {
+				req.Header.Set("Authorization", "Bearer "+token)
+			}
+			r.secureHandler().ServeHTTP(httptest.NewRecorder(), req)
+			if got, want := r.callers.acquainted(address), slices.Contains([]string{"boot", "publisher", "administrator"}, who); got != want {
+				t.Errorf("after %s by %q its address is known: %v, want %v", path, who, got, want)
+			}
+		}
+	}
+	now := time.Now()
+	r.callers.now = func() time.Time { return now.Add(addressTrust + time.Minute) }
+	if r.callers.acquainted("10.0.10.5") {
+		t.Error("an address is known for ever")
+	}
+	for i := range 2 * maxKnown {
+		remember(r.callers.known, fmt.Sprint(i), now, time.Hour)
+	}
+	if n := len(r.callers.known); n > maxKnown {
+		t.Errorf("%d addresses are remembered, want at most %d", n, maxKnown)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 // errBadToken is the answer to an unknown token.
 var errBadToken = errors.New("the token is not valid: it is neither the administrator's, nor that of a trusted publisher, nor that of a machine which has started here")
 
-// callers tells who sends a request, by its token, and which addresses belong to machines with a job.
+// callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
 	admin   func(*http.Request) error                         // nil for the administrator
 	job     func(ctx context.Context, token string) error     // nil for a boot whose machine has a live job; fleet.ErrOver without one
@@ -31,17 +30,28 @@ type callers struct {
 
 	mu    sync.Mutex
 	boots map[[sha256.Size]byte]time.Time // tokens of boots with a job, and until when that is taken for granted
-	known map[string]time.Time            // addresses of theirs, by quota.Key, likewise
+	known map[string]time.Time            // addresses of all who had a token, by quota.Key, likewise
 }
 
 const (
 	bootTrust    = 5 * time.Second  // for which the fleet is not asked again
-	addressTrust = 10 * time.Minute // since the machine at it last proved that it has a job
+	addressTrust = 10 * time.Minute // since somebody at it had a token: a machine with a job, a publisher, an administrator
 	maxKnown     = 4096             // of each
 )
 
-// who says who sends r (imagestore.HandlerOptions).
+// who says who sends r (imagestore.HandlerOptions), and notes the address of those who are no strangers.
 func (c *callers) who(r *http.Request) (imagestore.Caller, error) {
+	by, err := c.bearer(r)
+	if err == nil && by.Role > imagestore.Stranger {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
+	}
+	return by, err
+}
+
+// bearer says whose token r has.
+func (c *callers) bearer(r *http.Request) (imagestore.Caller, error) {
 	token := api.Bearer(r)
 	if token == "" {
 		return imagestore.Caller{}, nil
@@ -84,7 +94,6 @@ func (c *callers) boot(r *http.Request, token string) (imagestore.Caller, error)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	remember(c.boots, sum, now, bootTrust)
-	remember(c.known, quota.Key(r.RemoteAddr), now, addressTrust)
 	return imagestore.Caller{Role: imagestore.Reader}, nil
 }
 
@@ -103,7 +112,7 @@ func remember[K comparable](m map[K]time.Time, k K, now time.Time, d time.Durati
 	m[k] = now.Add(d)
 }
 
-// acquainted says whether a machine with a job was at the address, as quota.Key names it, a short while ago.
+// acquainted says whether somebody with a valid token was at the address, as quota.Key names it, a short while ago.
 func (c *callers) acquainted(address string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,11 +125,11 @@ func (c *callers) client(r *http.Request, by imagestore.Caller) (client string, 
 	return address, by.Role > imagestore.Stranger || c.acquainted(address)
 }
 
-// meet notes the addresses of machines with a job, from what their agents send.
+// meet notes addresses from what agents and operators send.
 func (c *callers) meet(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token := api.Bearer(r); token != "" && strings.HasPrefix(r.URL.Path, "/v1/agent/") {
-			c.boot(r, token) // h answers those whose token is not valid
+		if api.Bearer(r) != "" {
+			_, _ = c.who(r) // h answers those whose token is not valid
 		}
 		h.ServeHTTP(w, r)
 	})

@@ -117,7 +117,8 @@ func TestUnfinishedBodies(t *testing.T) {
 		if known != "" {
 			req.Header.Set("Authorization", known)
 		}
-		resp, err := http.DefaultClient.Do(req)
+		client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 3, 1)}}).DialContext}}
+		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
