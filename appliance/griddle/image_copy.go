@@ -229,7 +229,7 @@ func openReader(e *env, f copyFlags) (_ *imagestore.Store, err error) {
 	}
 	o := imagestore.ServerOptions{URL: f.other, Client: client, Pin: pin}
 	if f.fromToken != "" {
-		if o.Token, err = e.readToken(f.fromToken); err != nil {
+		if o.Token, err = e.readToken("the token of the other server", f.fromToken); err != nil {
 			return nil, err
 		}
 	}

@@ -77,7 +77,7 @@ func (r *remote) access() (base, token string, conf *tls.Config, err error) {
 			return "", "", nil, withHint(usagef("no token is given for %s: the one in %s is another server's", base, r.stateDir), "Give --token-file FILE with a token of that server.")
 		}
 	}
-	if token, err = r.e.readToken(tokenFile); err != nil {
+	if token, err = r.e.readToken("the administrator's token", tokenFile); err != nil {
 		return "", "", nil, err
 	}
 	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
@@ -93,11 +93,11 @@ func (r *remote) client() (*api.Client, error) {
 	return api.NewClient(base, token, conf), nil
 }
 
-// readToken reads the file of a token, and warns where others can read it too.
-func (e *env) readToken(path string) (string, error) {
+// readToken reads the file of a token, called what, and warns where others can read it too.
+func (e *env) readToken(what, path string) (string, error) {
 	b, err := readSmall(path)
 	if err != nil {
-		return "", notHere(fmt.Errorf("reading the token: %w", err))
+		return "", notHere(fmt.Errorf("reading %s: %w", what, err))
 	}
 	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
 		e.warn(fmt.Sprintf("other users can read the token in %s; `chmod 600 %s` keeps them out", path, path))
