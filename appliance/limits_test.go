@@ -90,7 +90,7 @@ func TestUnfinishedBodies(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/", r.images(func(req *http.Request) (imagestore.Caller, error) {
 		if req.Header.Get("Authorization") != "" {
-			return imagestore.Caller{Role: imagestore.Reader}, nil
+			return imagestore.Caller{Role: imagestore.Publisher}, nil
 		}
 		return imagestore.Caller{}, nil
 	}))
