@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -363,5 +364,31 @@ func TestTokensMakeAddressesKnown(t *testing.T) {
 	}
 	if n := len(r.callers.known); n > maxKnown {
 		t.Errorf("%d addresses are remembered, want at most %d", n, maxKnown)
+	}
+}
+
+// TestSiteIsShared reads the site's part of the boot image: two readers have one copy of it, until the catalog changes.
+func TestSiteIsShared(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	var err error
+	r.addr = netip.MustParseAddr("127.0.0.1")
+	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	site := func() []byte {
+		t.Helper()
+		b, err := r.siteNow(t.Context())
+		if err != nil || len(b) == 0 {
+			t.Fatalf("siteNow() = %d bytes, %v", len(b), err)
+		}
+		return b
+	}
+	first, again := site(), site()
+	if &first[0] != &again[0] {
+		t.Error("each reader has a copy of its own")
+	}
+	publishRaw(t, r.store, r.key, "web:7@amd64", []byte("seven"))
+	if bytes.Equal(first, site()) {
+		t.Error("it is the old one after a change of the catalog")
 	}
 }

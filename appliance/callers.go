@@ -23,6 +23,7 @@ var errBadToken = errors.New("the token is not valid: it is neither the administ
 type callers struct {
 	admin   func(*http.Request) error                         // nil for the administrator
 	job     func(ctx context.Context, token string) error     // nil for a boot whose machine has a live job; fleet.ErrOver without one
+	ordered func(ctx context.Context, token string) bool      // whether an operator named the boot's machine: only such a one opens the reserve
 	trusted func(context.Context, imagestore.PublicKey) error // nil for a key that may publish
 	state   string                                            // directory
 	private bool
@@ -42,7 +43,7 @@ const (
 // who says who sends r (imagestore.HandlerOptions), and notes the address of those who are no strangers.
 func (c *callers) who(r *http.Request) (imagestore.Caller, error) {
 	by, err := c.bearer(r)
-	if err == nil && by.Role > imagestore.Stranger {
+	if err == nil && (by.Role > imagestore.Reader || by.Role == imagestore.Reader && c.ordered(r.Context(), api.Bearer(r))) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
@@ -122,7 +123,7 @@ func (c *callers) acquainted(address string) bool {
 // client names who holds what r takes (imagestore.HandlerOptions).
 func (c *callers) client(r *http.Request, by imagestore.Caller) (client string, known bool) {
 	address := quota.Key(r.RemoteAddr)
-	return address, by.Role > imagestore.Stranger || c.acquainted(address)
+	return address, by.Role > imagestore.Reader || c.acquainted(address)
 }
 
 // meet notes addresses from what agents and operators send.
@@ -142,6 +143,10 @@ func (s *server) newCallers() *callers {
 		job: func(ctx context.Context, token string) error {
 			_, err := s.fleet.Streaming(ctx, token)
 			return err
+		},
+		ordered: func(ctx context.Context, token string) bool {
+			b, err := s.fleet.Session(ctx, token)
+			return err == nil && b.Ordered
 		},
 		trusted: func(ctx context.Context, k imagestore.PublicKey) error { return mayPublish(ctx, s.store, k) },
 		state:   s.state.dir, private: s.config.Images == ImagesPrivate, now: s.now,

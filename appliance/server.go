@@ -286,28 +286,21 @@ func lostEntries(err error) error {
 	return Advice{err, LostEntries}
 }
 
-// siteCache is the site's part of the boot image, as it was with that head of the catalog.
+// siteCache is the site's part of the boot image, as it was made last.
 type siteCache struct {
-	mu         sync.Mutex
-	head, cpio []byte
+	mu   sync.Mutex
+	cpio []byte
 }
 
-// siteNow is site, made once for each head of the catalog, which speaks of every change: those who read it slowly share it.
+// siteNow is site, made by one request at a time: those who read it slowly share one copy of it.
 func (s *server) siteNow(ctx context.Context) ([]byte, error) {
-	head, err := s.store.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
 	s.made.mu.Lock()
 	defer s.made.mu.Unlock()
-	if s.made.cpio != nil && bytes.Equal(head, s.made.head) {
-		return s.made.cpio, nil
-	}
 	b, err := s.site(ctx)
-	if err == nil {
-		s.made.head, s.made.cpio = head, b
+	if err == nil && !bytes.Equal(b, s.made.cpio) {
+		s.made.cpio = b
 	}
-	return b, err
+	return s.made.cpio, err
 }
 
 // site is what the boot image of this site holds. Publishing may add a trusted key.
