@@ -41,6 +41,7 @@ type Config struct {
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`
+	Images         string        `yaml:"images"`
 
 	Multicast Multicast `yaml:"multicast"`
 
@@ -88,6 +89,12 @@ const (
 	OtherStepDown = "step-down"
 )
 
+// Who may read images.
+const (
+	ImagesPublic  = "public"
+	ImagesPrivate = "private"
+)
+
 // DefaultConfig is what an empty file means.
 func DefaultConfig() Config {
 	return Config{
@@ -102,6 +109,7 @@ func DefaultConfig() Config {
 
 		CatalogExpires: 365 * 24 * time.Hour,
 		Recompress:     true,
+		Images:         ImagesPublic,
 
 		Multicast: Multicast{Enabled: true, Gather: 10 * time.Second, Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, TTL: 1},
 
@@ -201,6 +209,7 @@ func (c Config) mistakes() []mistake {
 	if c.CatalogExpires != 0 && c.CatalogExpires < time.Hour {
 		wrong("catalog_expires", "%s is less than an hour; 0 means never", c.CatalogExpires)
 	}
+	oneOf("images", c.Images, ImagesPublic, ImagesPrivate)
 	c.Multicast.mistakes(wrong)
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

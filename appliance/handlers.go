@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore"
+	"griddle/imagestore/blob"
 )
 
 // plainHandler serves what needs no secrecy: every byte of it is public, or signed, or both.
@@ -18,14 +19,12 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 	mux.Handle("GET /boot/bios/", boot)
 	mux.HandleFunc("GET /boot/site.cpio", s.serveSite)
 	mux.Handle("GET /boot/", http.StripPrefix("/boot", serveFiles(files.FS())))
-	public := imagestore.Handler(s.store, nil)
-	mux.Handle("GET /v1/images", public)
-	mux.Handle("GET /v1/images/", public)
-	mux.Handle("GET /v1/blobs/", withHashes(s.streams, public))
-	mux.Handle("GET "+imagestore.HeadPath, public)
-	mux.Handle("GET "+imagestore.SitePath, public)
-	mux.Handle("/v1/leases", public)
-	mux.Handle("/v1/leases/", public)
+	store := s.images(nil)
+	for _, r := range imagestore.Routes() {
+		if r.Access == imagestore.Reads {
+			mux.Handle(r.Pattern, store)
+		}
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
@@ -33,16 +32,27 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 // secureHandler serves agents, operators and publishers.
 func (s *server) secureHandler() http.Handler {
 	mux := http.NewServeMux()
-	store := imagestore.Handler(s.store, s.api.Allow)
-	for _, p := range []string{"/v1/images", "/v1/images/", "/v1/catalog", imagestore.HeadPath, imagestore.SitePath, "/v1/blobs", "/v1/blobs/", "/v1/collect", "/v1/leases", "/v1/leases/"} {
-		mux.Handle(p, store)
+	store := s.images(s.callers.who)
+	for _, r := range imagestore.Routes() {
+		mux.Handle(r.Pattern, store)
 	}
-	mux.Handle("/", s.api)
+	mux.Handle("/", s.callers.meet(s.api))
 	return mux
 }
 
+// images serves the store. Without who everybody is a stranger.
+func (s *server) images(who func(*http.Request) (imagestore.Caller, error)) http.Handler {
+	return imagestore.NewHandler(s.store, imagestore.HandlerOptions{
+		Who: who, Private: s.config.Images == ImagesPrivate, Client: s.callers.client, Admit: s.limits.admit,
+		Beside: func(d blob.Digest) ([]byte, bool) { // what multicast compares blocks with
+			list, ok := s.streams.Hashes(d)
+			return list, ok
+		},
+	})
+}
+
 func (s *server) serveSite(w http.ResponseWriter, r *http.Request) {
-	b, err := s.site(r.Context())
+	b, err := s.siteNow(r.Context())
 	if err != nil {
 		s.log.Error("making the site's part of the boot image failed", "error", err)
 		http.Error(w, "the appliance could not make it; its log says why", http.StatusInternalServerError)

@@ -72,12 +72,12 @@ func orNone(names []string) string {
 }
 
 // listen opens a TCP port, and says of one that cannot be opened who holds it and what to do.
-func listen(ctx context.Context, addr netip.Addr, port int, what, flag string) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", netip.AddrPortFrom(addr, uint16(port)).String())
+func (s *server) listen(ctx context.Context, port int, what, flag string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", netip.AddrPortFrom(s.addr, uint16(port)).String())
 	if err != nil {
 		return nil, portAdvice(err, what, port, flag)
 	}
-	return newCrowdListener(l), nil
+	return &crowdListener{Listener: l, room: s.limits.conns, known: s.callers.acquainted}, nil
 }
 
 // portAdvice explains why a TCP port could not be opened. flag is the one that takes another port.

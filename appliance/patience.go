@@ -7,19 +7,21 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
+
+	"griddle/appliance/quota"
 )
 
-// How long a client may take. It must move some bytes each grace, and lowRate of them per second on the whole; an
-// installing machine whose disk is slow pauses, but not for that long.
+// How long a client may take. Of each graceBytes, or of what AtLeast asks for in place of them, it may take grace of its own time: an
+// installing machine whose disk is slow pauses, but not for that long. What it was fast at before buys it nothing.
 const (
-	grace         = 60 * time.Second
-	lowRate       = 4 << 10 // bytes per second
-	headerTime    = 10 * time.Second
-	idleTime      = 2 * time.Minute
-	maxHeader     = 32 << 10
-	maxPerAddress = 256 // connections of one client
+	grace      = 60 * time.Second
+	lowRate    = 4 << 10 // bytes per second
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	maxHeader  = 32 << 10
+	// Requests at once of one HTTP/2 connection.
+	maxConcurrent = 100
 )
 
 // newHTTPServer makes a server whose handlers contain panics and do not wait for slow clients for ever.
@@ -29,6 +31,7 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrent},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
@@ -56,31 +59,36 @@ func contain(h http.Handler, log *slog.Logger) http.Handler {
 func patience(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
-		start := time.Now()
 		// The deadline of the connection's request before this one may still stand. Until the first byte of the reply
 		// there is none: HTTP/2 ends a stream when one passes, in the middle of a long upload too.
 		c.SetWriteDeadline(time.Time{})
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &patientBody{ReadCloser: r.Body, control: c, pace: pace{start: start}}
-			c.SetReadDeadline(start.Add(grace))
+			r.Body = &patientBody{ReadCloser: r.Body, control: c, pace: pace{rate: lowRate}}
+			c.SetReadDeadline(time.Now().Add(grace))
 		}
-		h.ServeHTTP(&patientWriter{ResponseWriter: w, control: c, pace: pace{start: start}}, r)
+		h.ServeHTTP(&patientWriter{ResponseWriter: w, control: c, pace: pace{rate: lowRate}}, r)
 		c.SetWriteDeadline(time.Now().Add(grace)) // for what is still in buffers, and a reply without a body
 	})
 }
 
-// pace is how far a transfer has come.
+// pace is how far a client has come since it last moved as many bytes as rate moves in a grace. Only its own time counts: what the
+// server takes between two steps is not the client's doing.
 type pace struct {
-	start time.Time
+	rate  int64 // bytes per second
+	spent time.Duration
 	bytes int64
 }
 
-// deadline of the next step: a grace from now, but not later than the low rate allows.
-func (p *pace) deadline(now time.Time) time.Time {
-	if now.Sub(p.start) > grace+time.Duration(p.bytes/lowRate)*time.Second {
-		return now
+// deadline is when the step that begins now must be over.
+func (p *pace) deadline(now time.Time) time.Time { return now.Add(grace - p.spent) }
+
+// moved ends a step.
+func (p *pace) moved(n int64, took time.Duration) {
+	p.bytes += n
+	p.spent += took
+	if p.bytes >= p.rate*int64(grace/time.Second) {
+		p.bytes, p.spent = 0, 0
 	}
-	return now.Add(grace)
 }
 
 type patientBody struct {
@@ -90,9 +98,10 @@ type patientBody struct {
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
-	b.control.SetReadDeadline(b.pace.deadline(time.Now()))
+	start := time.Now()
+	b.control.SetReadDeadline(b.pace.deadline(start))
 	n, err := b.ReadCloser.Read(p)
-	b.pace.bytes += int64(n)
+	b.pace.moved(int64(n), time.Since(start))
 	if errors.Is(err, io.EOF) {
 		// While the reply is made the connection is watched for its end, which must not run into this deadline. After
 		// any other error the deadline stays, so that net/http does not drain for ever what the handler left.
@@ -110,19 +119,21 @@ type patientWriter struct {
 // Unwrap lets http.ResponseController through.
 func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// AtLeast asks more of the client, where its slowness costs memory.
+func (w *patientWriter) AtLeast(bytesPerSecond int64) { w.pace.rate = max(w.pace.rate, bytesPerSecond) }
+
 func (w *patientWriter) Write(p []byte) (int, error) {
-	w.begin()
+	start := w.begin()
 	n, err := w.ResponseWriter.Write(p)
-	w.pace.bytes += int64(n)
+	w.pace.moved(int64(n), time.Since(start))
 	return n, err
 }
 
-// begin starts the clock with the first byte: what the handler waited before that is not the client's doing.
-func (w *patientWriter) begin() {
-	if w.pace.bytes == 0 {
-		w.pace.start = time.Now()
-	}
-	w.control.SetWriteDeadline(w.pace.deadline(time.Now()))
+// begin sets the deadline of a step.
+func (w *patientWriter) begin() time.Time {
+	start := time.Now()
+	w.control.SetWriteDeadline(w.pace.deadline(start))
+	return start
 }
 
 // ReadFrom keeps sendfile(2): net/http uses it for a limited reader of a file. A step is what even the lowest rate
@@ -138,12 +149,12 @@ func (w *patientWriter) ReadFrom(src io.Reader) (int64, error) {
 	}
 	var total int64
 	for limited.N > 0 {
-		step := min(limited.N, grace.Milliseconds()/1000*lowRate)
-		w.begin()
+		step := min(limited.N, int64(grace/time.Second)*lowRate)
+		start := w.begin()
 		n, err := to.ReadFrom(&io.LimitedReader{R: limited.R, N: step})
 		limited.N -= n
 		total += n
-		w.pace.bytes += n
+		w.pace.moved(n, time.Since(start))
 		if err != nil || n < step {
 			return total, err
 		}
@@ -151,15 +162,12 @@ func (w *patientWriter) ReadFrom(src io.Reader) (int64, error) {
 	return total, nil
 }
 
-// crowdListener refuses a client's connections beyond maxPerAddress, so that one client cannot take them all.
+// crowdListener refuses connections when the room is taken: one client cannot take them all, and strangers together leave some to
+// machines that are known.
 type crowdListener struct {
 	net.Listener
-	mu    sync.Mutex
-	count map[string]int
-}
-
-func newCrowdListener(l net.Listener) *crowdListener {
-	return &crowdListener{Listener: l, count: map[string]int{}}
+	room  *quota.Quota
+	known func(address string) bool
 }
 
 func (l *crowdListener) Accept() (net.Conn, error) {
@@ -168,24 +176,13 @@ func (l *crowdListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
-		l.mu.Lock()
-		full := l.count[host] >= maxPerAddress
-		if !full {
-			l.count[host]++
-		}
-		l.mu.Unlock()
-		if full {
+		address := quota.Key(c.RemoteAddr().String())
+		held, err := l.room.Take(address, l.known(address), 0)
+		if err != nil {
 			c.Close()
 			continue
 		}
-		return &crowdConn{Conn: c, leave: sync.OnceFunc(func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if l.count[host]--; l.count[host] == 0 {
-				delete(l.count, host)
-			}
-		})}, nil
+		return &crowdConn{Conn: c, leave: held.Release}, nil
 	}
 }
 

@@ -204,7 +204,7 @@ func TestCrowd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newCrowdListener(inner)
+	l := &crowdListener{Listener: inner, room: newLimits().conns, known: func(string) bool { return false }}
 	defer l.Close()
 	accepted := make(chan net.Conn, maxPerAddress+1)
 	go func() {

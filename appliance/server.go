@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -110,6 +113,9 @@ type server struct {
 	fleet     *fleet.Fleet
 	streams   *multicast.Coordinator
 	api       *api.Handler
+	callers   *callers
+	made      siteCache
+	limits    *limits
 	watched   atomic.Pointer[netboot.Server] // nil until it listens
 }
 
@@ -125,18 +131,36 @@ func (s *server) httpURL() string {
 	return "http://" + netip.AddrPortFrom(s.addr, uint16(s.config.HTTP)).String()
 }
 
+// imagesURL is where machines fetch images from.
+func (s *server) imagesURL() string {
+	if s.config.Images == ImagesPrivate {
+		return s.httpsURL()
+	}
+	return s.httpURL()
+}
+
 func (s *server) httpsURL() string {
 	return "https://" + netip.AddrPortFrom(s.addr, uint16(s.config.HTTPS)).String()
 }
 
 // prepare opens everything that is on the disk, and makes what a first start makes.
 func (s *server) prepare(ctx context.Context, nw network) (err error) {
+	open, err := s.state.tighten()
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		s.log.Warn("other users of this host could read secrets of this site until now; replace them if any could have been copied", "files", strings.Join(open, ", "), "state", s.state.dir)
+	}
 	token, err := s.state.adminToken()
 	if err != nil {
 		return err
 	}
 	if s.store, err = imagestore.Open(s.config.StoreDir()); err != nil {
 		return fmt.Errorf("opening the image store: %w", err)
+	}
+	if who, fix := imagestore.Readers(s.config.StoreDir()); who != "" {
+		s.log.Warn("other users of this host can read the images", "who", who, "store", s.config.StoreDir(), "fix", fix)
 	}
 	key, err := s.state.siteKey(ctx, s.store)
 	if err != nil {
@@ -162,23 +186,24 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.fleet.Close())
 	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.httpURL()}, Home: s.httpsURL(),
-		Admin: token, Notices: s.notices, Log: s.log, Now: s.now,
+		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()}, Home: s.httpsURL(),
+		Admin: token, Notices: s.notices, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
 	}
+	s.callers, s.limits = s.newCallers(), newLimits()
 	return nil
 }
 
 // run opens the sockets and serves on them.
 func (s *server) run(ctx context.Context, o Options) (err error) {
-	plain, err := listen(ctx, s.addr, s.config.HTTP, "boot files and images", "http")
+	plain, err := s.listen(ctx, s.config.HTTP, "boot files and images", "http")
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	secure, err := listen(ctx, s.addr, s.config.HTTPS, "agents and operators", "https")
+	secure, err := s.listen(ctx, s.config.HTTPS, "agents and operators", "https")
 	if err != nil {
 		return err
 	}
@@ -227,7 +252,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 // serveHTTP serves h on l in g. When ctx ends, requests that wait are ended at once by their contexts, and those that
 // move bytes have shutdownTime.
 func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
-	srv := newHTTPServer(h, s.log)
+	srv := newHTTPServer(s.limits.inTurn(s.callers.acquainted, h), s.log)
 	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -278,7 +303,24 @@ func lostEntries(err error) error {
 	return Advice{err, LostEntries}
 }
 
-// site is what the boot image of this site holds. The trusted keys are read each time: publishing may add one.
+// siteCache is the site's part of the boot image, as it was made last.
+type siteCache struct {
+	mu   sync.Mutex
+	cpio []byte
+}
+
+// siteNow is site, made by one request at a time: those who read it slowly share one copy of it.
+func (s *server) siteNow(ctx context.Context) ([]byte, error) {
+	s.made.mu.Lock()
+	defer s.made.mu.Unlock()
+	b, err := s.site(ctx)
+	if err == nil && !bytes.Equal(b, s.made.cpio) {
+		s.made.cpio = b
+	}
+	return s.made.cpio, err
+}
+
+// site is what the boot image of this site holds. Publishing may add a trusted key.
 func (s *server) site(ctx context.Context) ([]byte, error) {
 	trusted, err := s.store.Trusted(ctx)
 	if err != nil {

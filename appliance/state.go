@@ -91,9 +91,16 @@ func (s *state) adminToken() (string, error) {
 }
 
 // siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to the
-// store and makes the store trust it for that.
+// store and makes the store trust it for that. A store that has a site's key already gets no other because the file of it is
+// missing: the wrong state directory would make a new site of it, which agents and clients refuse.
 func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagestore.SecretKey, error) {
-	key, _, err := imagestore.LoadOrMakeKey(s.path(SiteKeyFile))
+	key, err := imagestore.ReadKey(s.path(SiteKeyFile), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := s.newSite(ctx, store); err != nil {
+			return nil, err
+		}
+		key, _, err = imagestore.LoadOrMakeKey(s.path(SiteKeyFile))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the site's key: %w", err)
 	}
@@ -107,4 +114,39 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagesto
 	}
 	store.Key = key
 	return key, nil
+}
+
+// newSite returns an Advice where the store belongs to a site already.
+func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
+	keys, err := store.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the store's trusted keys: %w", err)
+	}
+	for _, k := range keys {
+		if k.Site && k.Revoked == nil {
+			return Advice{fmt.Errorf("reading the site's key %s: no such file, and the store trusts the site's key %s already", s.path(SiteKeyFile), k.ID),
+				fmt.Sprintf("Is this the right --state-dir? Restore %s from the backup. If the key is lost, `griddle key revoke %s --store DIR` makes room for a new site; "+
+					"machines need new boot images then, and clients must forget the old one.", SiteKeyFile, k.ID)}
+		}
+	}
+	return nil
+}
+
+// tighten takes from the group and from others what they may do with the files that hold secrets, and returns those that were
+// open. The directory itself keeps others out; these files are what is copied.
+func (s *state) tighten() (open []string, err error) {
+	for _, name := range []string{TokenFile, SiteKeyFile, caKeyFile, serverKeyFile} {
+		st, err := os.Stat(s.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && st.Mode().Perm()&0o077 != 0 {
+			open = append(open, fmt.Sprintf("%s (%04o)", name, st.Mode().Perm()))
+			err = os.Chmod(s.path(name), 0o600)
+		}
+		if err != nil {
+			return open, fmt.Errorf("protecting the files with secrets: %w", err)
+		}
+	}
+	return open, nil
 }

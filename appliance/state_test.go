@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore"
 )
 
 func held(t *testing.T) *state {
@@ -137,5 +139,56 @@ func TestAuthorityAfterPowerCut(t *testing.T) {
 	}
 	if _, err := open(); err == nil {
 		t.Error("a CA without its key was replaced, and every agent out there pins it")
+	}
+}
+
+// TestSiteKeyIsNotReplaced starts with the wrong state directory, or one whose key was lost: the store stays its site's.
+func TestSiteKeyIsNotReplaced(t *testing.T) {
+	ctx, right, wrong := t.Context(), held(t), held(t)
+	store, err := imagestore.Open(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := right.siteKey(ctx, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := right.siteKey(ctx, store); err != nil || again.Public() != key.Public() {
+		t.Errorf("siteKey() again = %v, want the same key", err)
+	}
+	var advice Advice
+	if _, err := wrong.siteKey(ctx, store); !errors.As(err, &advice) || !strings.Contains(err.Error(), key.Public().ID()) {
+		t.Errorf("siteKey() of another state directory = %v, want an Advice that names the key %s", err, key.Public().ID())
+	}
+	if _, err := os.Stat(wrong.path(SiteKeyFile)); err == nil {
+		t.Error("a refusal left a key")
+	}
+	if keys, err := store.Keys(ctx); err != nil || len(keys) != 1 {
+		t.Errorf("the store trusts %d keys, %v, want 1", len(keys), err)
+	}
+	if err := store.Revoke(ctx, key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.siteKey(ctx, store); err != nil {
+		t.Errorf("siteKey() where the old site's key is revoked = %v", err)
+	}
+}
+
+func TestSecretsAreTightened(t *testing.T) {
+	s := held(t)
+	if _, err := s.adminToken(); err != nil {
+		t.Fatal(err)
+	}
+	if open, err := s.tighten(); err != nil || len(open) != 0 {
+		t.Errorf("tighten() = %v, %v, want nothing to do", open, err)
+	}
+	if err := os.Chmod(s.path(TokenFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if open, err := s.tighten(); err != nil || len(open) != 1 || open[0] != TokenFile+" (0644)" {
+		t.Errorf("tighten() = %v, %v, want the token's file", open, err)
+	}
+	if st, err := os.Stat(s.path(TokenFile)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the token's file has mode %v, %v, want 0600", st.Mode(), err)
 	}
 }

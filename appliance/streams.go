@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +27,9 @@ func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMess
 	if err := json.Unmarshal(body, &ask); err != nil {
 		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
 	}
+	if _, err := blob.ParseDigest(string(ask.Encoding)); err != nil {
+		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
+	}
 	a, err := s.c.Ask(ctx, multicast.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, job.NewProblem(http.StatusNotFound, err.Error())
@@ -42,6 +44,9 @@ func (s streams) Report(_ context.Context, machine string, body json.RawMessage)
 		return nil, job.NewProblem(http.StatusBadRequest, "reading a relay's report: "+job.Sentence(err.Error()))
 	}
 	c, err := s.c.Report(machine, r)
+	if err != nil && !errors.Is(err, multicast.ErrNoSession) {
+		return nil, job.NewProblem(http.StatusBadRequest, job.Sentence(err.Error()))
+	}
 	return c, noSession(err)
 }
 
@@ -91,7 +96,7 @@ func (s *server) multicast(nw network) (*multicast.Coordinator, error) {
 	conf := s.config.Multicast
 	o := multicast.CoordinatorOptions{
 		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
-		Sources: []string{s.httpURL()}, Log: s.log, Now: s.now, Open: s.encoding,
+		Sources: []string{s.imagesURL()}, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
 	}
 	ifi, err := net.InterfaceByName(nw.iface)
 	if err != nil {
@@ -155,18 +160,4 @@ func (s *server) encoding(_ context.Context, d blob.Digest) (multicast.Encoding,
 		return nil, err
 	}
 	return openFile{f, st.Size()}, nil
-}
-
-// withHashes serves lists of block hashes beside the store's blobs, as blobs.
-func withHashes(c *multicast.Coordinator, blobs http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		list, ok := c.Hashes(blob.Digest(strings.TrimPrefix(r.URL.Path, blob.Path+"/")))
-		if !ok || r.Method != http.MethodGet {
-			blobs.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.Itoa(len(list)))
-		io.Copy(w, strings.NewReader(string(list)))
-	})
 }

@@ -23,7 +23,10 @@ type CopyOptions struct {
 	// Seen remembers the catalogs of sites, beside what a local receiving store remembers itself: a source whose signed catalog
 	// is older than what either has seen, or not its continuation, is refused. May be nil.
 	Seen *SeenDir
-	From string // by which Seen knows the source, as in Seen.Servers; "" means its URL, and for a directory none
+	// Unsigned also takes a server that signs no catalog although signed ones of other servers were seen. One that was seen itself, or
+	// whose log names a site that was, is refused all the same.
+	Unsigned bool
+	From     string // by which Seen knows the source, as in Seen.Servers; "" means its URL, and for a directory none
 }
 
 // Copied is what Copy did.
@@ -69,8 +72,9 @@ func (e *UntrustedError) Unwrap() error { return ErrSignature }
 // frame. Of a store behind a server without a token Copy reads only what needs none.
 //
 // The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
-// ErrSignature refuse the whole source, and nothing is written. Without a token a server shows no log, so that of two
-// histories only the one with the same number of entries, or less, is found out.
+// ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
+// the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
+// only to a token; of two histories only the one with the same number of entries, or less, is found out then.
 func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4

@@ -197,6 +197,7 @@ func TestCopyLyingIndex(t *testing.T) {
 	l.Streams[0].Index, l.Streams[0].Encoding, l.Streams[0].Wire = e.Index, x.Encoding, x.Size
 	liar := http.NewServeMux()
 	liar.Handle("/", Handler(a.s, nil))
+	liar.HandleFunc("GET "+CatalogPath, deniesLog)
 	liar.HandleFunc("GET "+ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]Listed{l}) })
 	b := a.another()
 	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), CopyOptions{Images: []string{"web"}}); !errors.Is(err, ErrCorrupt) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"griddle/imagestore/blob"
 )
 
 // SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
@@ -31,9 +33,11 @@ func (s *Store) SiteKey(ctx context.Context) (PublicKey, error) {
 
 // signedLog is what a source says of its whole catalog.
 type signedLog struct {
-	head  Head
-	key   PublicKey                       // that signed it; zero where nothing is signed
-	sumAt func(seq int64) (string, error) // of the log that came with it; nil where none came
+	head    Head
+	key     PublicKey                       // that signed it; zero where nothing is signed
+	sumAt   func(seq int64) (string, error) // of the log that came with it; nil where none came
+	entries []Entry                         // of the log, where nothing is signed
+	shown   bool                            // the log came without a token
 }
 
 // source finds out what the other store offers, and refuses it where its catalog is older than one of the same site that
@@ -66,11 +70,12 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 		if err != nil {
 			return nil, signedLog{}, err
 		}
+		var entries []Entry
 		signed, err := cat.head.read() // of a keeper too: what is on the disk is what others can see
 		if errors.Is(err, ErrNoHead) {
-			return v, signedLog{}, nil
+			entries, err = cat.log.read()
+			return v, signedLog{entries: entries}, err
 		}
-		var entries []Entry
 		if err == nil {
 			entries, err = cat.log.read() // after the head: what was added meanwhile does no harm
 		}
@@ -80,19 +85,22 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 		log, err := openLogHead(signed, entries, cat.log.sumAt)
 		return v, log, err
 	case *remoteCatalog:
-		if cat.public {
-			log, err := c.peek(ctx, cat, here)
+		signed, entries, sums, err := cat.fetch(ctx)
+		if cat.public && errors.Is(err, blob.ErrDenied) {
+			log, err := c.peek(ctx, cat, here) // a server of an earlier version
 			return nil, log, err
 		}
-		signed, entries, sums, err := cat.fetch(ctx)
 		if err != nil {
 			return nil, signedLog{}, err
 		}
-		var log signedLog
+		log := signedLog{entries: entries}
 		if signed != nil {
 			log, err = openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 			if err != nil {
 				return nil, signedLog{}, err
+			}
+			if log.shown = cat.public; cat.name != "" {
+				entries = entries[:log.head.Seq] // what follows is not signed
 			}
 		}
 		v, err := replay(entries)
@@ -126,7 +134,7 @@ func openLogHead(signed []byte, entries []Entry, sumAt func(int64) (string, erro
 	if err == nil && sum != head.SHA256 {
 		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", ErrRollback, head.Seq)
 	}
-	return signedLog{head, key, sumAt}, err
+	return signedLog{head: head, key: key, sumAt: sumAt}, err
 }
 
 // peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
@@ -148,6 +156,9 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		s, err := d.read(filepath.Join(d.dir, claim.Site))
 		if err != nil {
 			return signedLog{}, err
+		}
+		if s.Log {
+			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, filepath.Join(d.dir, claim.Site))
 		}
 		if k, err := ParsePublicKey(s.Key); err == nil {
 			t.Allow(SiteGrant(k))
@@ -211,7 +222,8 @@ func (c *copier) seen() (out []*SeenDir) {
 // compare holds the head against all that was seen, and only then remembers it.
 func (c *copier) compare(ctx context.Context, log signedLog) error {
 	name := c.o.From
-	if cat, ok := c.from.Catalog.(*remoteCatalog); ok && name == "" && cat.public {
+	cat, remote := c.from.Catalog.(*remoteCatalog)
+	if remote && name == "" {
 		name = cat.name
 	}
 	isSigned := log.key != PublicKey{}
@@ -230,17 +242,38 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 			if err := d.check(log); err != nil {
 				return err
 			}
+			continue
+		}
+		if err := d.stripped(log.entries); err != nil {
+			return err
+		}
+		if err := c.unsigned(d, remote && cat.name != ""); err != nil {
+			return err
 		}
 	}
 	if !isSigned {
 		return nil
 	}
 	for _, d := range c.seen() {
-		if err := d.Accept(ctx, name, log.key, log.head, nil); err != nil {
+		if err := d.accept(ctx, name, log.key, log.head, nil, log.shown); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unsigned refuses a server without a head where d remembers the head of any site: every server signs, and that this one's head
+// was not taken away on its way, or that it is not a seen site under another address, cannot be known. Who reaches a store over
+// ssh or in a directory knows whose it is.
+func (c *copier) unsigned(d *SeenDir, server bool) error {
+	if !server || c.o.Unsigned {
+		return nil
+	}
+	path, err := d.any()
+	if err == nil && path != "" {
+		err = fmt.Errorf("%w, and signed ones were seen before (%s)", ErrUnsigned, path)
+	}
+	return err
 }
 
 // check holds a head, and the log that came with it, against what was seen.

@@ -2,12 +2,17 @@ package imagestore
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"griddle/imagestore/blob"
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
@@ -145,6 +150,7 @@ func oneWay(n byte) way { return way{"", someBytes(n, 1000)} }
 // TestCopyFromStranger has a server name another key than that which it was seen with, and one that is revoked here.
 func TestCopyFromStranger(t *testing.T) {
 	s := newSite(t, 0)
+	s.old = true // what follows a refused log
 	s.publish("web:1@amd64", oneWay(1))
 	to := s.another()
 	pull := func() error {
@@ -178,5 +184,188 @@ func TestCopyFromStranger(t *testing.T) {
 	}
 	if err := pull(); !errors.Is(err, ErrSignature) {
 		t.Errorf("a site whose key is revoked here: %v", err)
+	}
+}
+
+// elsewhere serves the site's store at another address, and without TLS where plain is set.
+func (s *site) elsewhere(plain bool, h http.HandlerFunc) *Store {
+	s.t.Helper()
+	start := httptest.NewTLSServer
+	if plain {
+		start = httptest.NewServer
+	}
+	srv := start(h)
+	s.t.Cleanup(srv.Close)
+	st, err := OpenServer(ServerOptions{URL: srv.URL, Client: srv.Client()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return st
+}
+
+// TestCopyFromStripped takes from the catalog of a site that was seen what makes it the newest: its head, its log, or only the list
+// of images, at the address that was seen and at others. A client that has seen the site refuses each.
+func TestCopyFromStripped(t *testing.T) {
+	s := newSite(t, time.Hour)
+	s.publish("web:1@amd64", oneWay(1))
+	oldLog := s.get(CatalogPath)
+	oldList := s.get(ImagesPath)
+	s.publish("web:2@amd64", oneWay(2))
+	memory := OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
+	pull := func(from *Store, o CopyOptions) (*fixture, error) {
+		to := s.another()
+		o.Images, o.Seen = []string{"web"}, memory
+		_, err := to.s.Copy(t.Context(), from, o)
+		return to, err
+	}
+	from, o := s.ways()["http"]()
+	if _, err := pull(from, o); err != nil {
+		t.Fatal(err)
+	}
+	h := Handler(s.s, nil)
+	instead := func(what map[string][]byte, denied ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			for _, d := range denied {
+				if r.URL.Path == d {
+					deniesLog(w, r)
+					return
+				}
+			}
+			b, ok := what[r.URL.Path]
+			switch {
+			case ok && b == nil:
+				http.NotFound(w, r)
+			case ok:
+				w.Write(b)
+			default:
+				h.ServeHTTP(w, r)
+			}
+		}
+	}
+	unsigned, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(unsigned.Dir(), "catalog"), logOf(t, s), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tokened, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Token: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		from     *Store
+		unsigned bool
+		want     error
+	}{
+		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{HeadPath: nil})), false, ErrRollback},
+		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, CatalogPath: oldLog, ImagesPath: oldList})), false, ErrRollback},
+		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), false, ErrUnsigned},
+		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), true, nil},
+		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil})), true, ErrRollback},
+		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{ImagesPath: oldList}, CatalogPath)), false, ErrRollback},
+		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{CatalogPath: oldLog})), false, ErrRollback},
+		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, CatalogPath: {}, ImagesPath: []byte("[]")})), false, ErrUnsigned},
+		{"a directory without its head", unsigned, false, ErrRollback},
+		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
+	} {
+		to, err := pull(c.from, CopyOptions{Unsigned: c.unsigned})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if list, lerr := to.s.List(t.Context()); lerr != nil || (len(list) != 0) != (c.want == nil) {
+			t.Errorf("%s: there is %v (%v)", c.name, refs(list), lerr)
+		}
+	}
+	// The holder of a token is asked for no less.
+	s.instead = map[string][]byte{HeadPath: nil}
+	if _, err := pull(tokened, CopyOptions{}); !errors.Is(err, ErrRollback) {
+		t.Errorf("no head, with a token: %v, want %v", err, ErrRollback)
+	}
+	s.instead = map[string][]byte{HeadPath: nil}
+	elsewhere := s.elsewhere(false, instead(map[string][]byte{HeadPath: nil, CatalogPath: oldLog}))
+	c := elsewhere.Catalog.(*remoteCatalog)
+	c.seen = memory
+	if _, err := elsewhere.List(t.Context()); !errors.Is(err, ErrRollback) {
+		t.Errorf("listing without a head: %v, want %v", err, ErrRollback)
+	}
+	c.public, c.token = false, "x"
+	if _, err := elsewhere.List(t.Context()); !errors.Is(err, ErrRollback) {
+		t.Errorf("listing without a head, with a token: %v, want %v", err, ErrRollback)
+	}
+}
+
+// logOf is the file of the log of a site.
+func logOf(t *testing.T, s *site) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.dir, "catalog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestListIsHeldAgainstHead lists over https without a token: the log that is shown must be the one that is signed.
+func TestListIsHeldAgainstHead(t *testing.T) {
+	s := newSite(t, time.Hour)
+	s.publish("web:1@amd64", oneWay(1))
+	open := func() *Store {
+		st, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: OpenSeenDir(t.TempDir())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	st := open()
+	if list, err := st.List(t.Context()); err != nil || len(list) != 1 || list[0].Untrusted != "" {
+		t.Errorf("List = %s, %v", refs(list), err)
+	}
+	s.instead[ImagesPath] = mustJSON(t, []Listed{})
+	s.old = true
+	if _, err := st.List(t.Context()); !errors.Is(err, ErrRollback) {
+		t.Errorf("a list in place of the log = %v, want %v", err, ErrRollback)
+	}
+	if list, err := open().List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("a server of an earlier version, seen the first time = %s, %v", refs(list), err)
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestTokenFollowsNoRedirection has a server send its client elsewhere: to another host, and from https to http.
+func TestTokenFollowsNoRedirection(t *testing.T) {
+	var shown []string
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		shown = append(shown, r.Header.Get("Authorization"))
+	}))
+	defer other.Close()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	st, err := OpenServer(ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.List(t.Context()); err == nil {
+		t.Error("a redirected list is taken")
+	}
+	if _, err := st.Head(t.Context()); err == nil {
+		t.Error("a redirected head is taken")
+	}
+	if rc, err := st.Blobs.Open(t.Context(), blob.Sum(nil), 0, -1); err == nil {
+		rc.Close()
+		t.Error("a redirected blob is taken")
+	}
+	if len(shown) > 0 {
+		t.Errorf("the other server was shown %q", shown)
 	}
 }

@@ -26,31 +26,71 @@ func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error
 // Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
 // stream, which no receiver takes for a whole one. With from, ErrNoWay where only a full stream leads to ref.
 func (s *Store) Stream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.Writer) error {
+	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: ahead})
+}
+
+func (s *Store) writeStream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.Writer, how streaming) error {
 	p, err := s.streamPlan(ctx, ref, from)
+	if err == nil {
+		err = how.take(planMemory(p))
+	}
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
 	o, err := s.Open(ctx, p, OpenOptions{})
+	if err == nil {
+		err = how.take(o.memory(how))
+	}
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
 	defer s.hold(ctx, o.refs())()
-	for i := range o.streams {
-		var r io.ReadCloser
-		if raw {
-			r, err = o.OpenStream(ctx, i, "")
-		} else {
-			r, err = o.openEncoded(ctx, i), nil
+	for _, st := range o.streams {
+		if st.index.NeedsParent() {
+			return fmt.Errorf("streaming %s: %w", ref, ErrNeedsParent)
 		}
-		if err == nil {
-			_, err = io.Copy(w, r)
-			r.Close()
-		}
+		r := newFrameReaderAhead(ctx, o.fetch.clone(), st, "", !raw, max(1, how.ahead))
+		_, err = io.Copy(w, r)
+		r.Close()
 		if err != nil {
 			return fmt.Errorf("streaming %s: %w", ref, err)
 		}
 	}
 	return nil
+}
+
+// take takes n bytes from the budget of the stream.
+func (h streaming) take(n int64) error {
+	if h.reserve == nil {
+		return nil
+	}
+	if err := h.reserve(n); err != nil {
+		return limited(err)
+	}
+	return nil
+}
+
+// planMemory is what the documents and indexes of a plan take, decoded: some 500 bytes for each piece of a stream.
+func planMemory(p Plan) int64 {
+	n := int64(64 << 10)
+	for _, s := range p.Streams {
+		n += 16<<10 + s.Raw/PieceSize*512
+	}
+	return n
+}
+
+// memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
+// buffer; frames that are given out as they are have a second copy, and one buffer to be checked in.
+func (o *Opened) memory(how streaming) int64 {
+	var most int64
+	for _, s := range o.streams {
+		var raw, frame int64
+		for _, f := range s.index.Frames {
+			raw, frame = max(raw, min(int64(f.Pieces)*PieceSize, s.index.Raw)), max(frame, f.Length)
+		}
+		most = max(most, raw*int64(max(1, how.ahead))+2*frame)
+	}
+	return most + 1<<20 // the decoder's own tables
 }
 
 func (s *Store) streamPlan(ctx context.Context, ref Ref, from *Ref) (Plan, error) {

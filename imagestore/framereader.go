@@ -32,7 +32,13 @@ const ahead = 2
 // much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
 const much = 16 << 20
 
+// newFrameReader reads the frames of s, or, where encoded is set, gives out each as it is after all its pieces were verified.
 func newFrameReader(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool) *frameReader {
+	return newFrameReaderAhead(ctx, f, s, parent, encoded, ahead)
+}
+
+// newFrameReaderAhead has so many buffers: with 1 it decodes a frame when the one before it was read.
+func newFrameReaderAhead(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool, ahead int) *frameReader {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
 	for range ahead {

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"griddle/imagestore/blob"
 )
 
 // HeadFormat is the format of the document that is the head of a catalog.
@@ -24,6 +26,9 @@ const maxHead = 4096 // bytes of a signed head
 var (
 	// ErrNoHead is wrapped where a catalog has no signed head: nobody with a site's key keeps it.
 	ErrNoHead = errors.New("catalog is not signed")
+	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of theirs without
+	// its head.
+	ErrUnsigned = errors.New("server has no signed catalog")
 	// ErrRollback is wrapped where a catalog is older than one of the same site that was seen, or not its continuation.
 	ErrRollback = errors.New("catalog is not what it was")
 	// ErrLost is wrapped where the log of a store is not the one that its own signed head speaks of.
@@ -117,9 +122,17 @@ func PeekHead(b []byte) (Head, error) {
 // FetchHead gets the signed head of the server at base, http or https, as it is: nothing is checked. ErrNoHead where the
 // server has none.
 func FetchHead(ctx context.Context, c *http.Client, base string) ([]byte, error) {
+	return FetchHeadWith(ctx, c, base, "")
+}
+
+// FetchHeadWith is FetchHead for a server that wants a bearer token for it.
+func FetchHeadWith(ctx context.Context, c *http.Client, base, token string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+HeadPath, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetching head of catalog: %w", err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := c.Do(req)
 	if err != nil {
@@ -136,6 +149,9 @@ func FetchHead(ctx context.Context, c *http.Client, base string) ([]byte, error)
 		var p Problem
 		if json.Unmarshal(b, &p) != nil || p.Message == "" {
 			p.Message = strings.TrimSpace(resp.Status)
+		}
+		if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+			return nil, fmt.Errorf("fetching head of catalog: %w: the server says: %.500s", blob.ErrDenied, p.Message)
 		}
 		return nil, fmt.Errorf("fetching head of catalog: the server says: %.500s", p.Message)
 	case len(b) > maxHead:

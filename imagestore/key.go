@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,9 +35,16 @@ const (
 	maxScrypt    = 1 << 30 // bytes; what `minisign -G` asks for
 )
 
+// maxKeyFile is more than any key file has, in bytes.
+const maxKeyFile = 64 << 10
+
+// ErrExposed is wrapped where the file of a secret key can be read or written by others than its owner.
+var ErrExposed = errors.New("other users have access to it")
+
 // ReadKey reads a minisign secret key file. pass is asked for the password of an encrypted one, and may be nil.
+// A regular file whose mode lets the group or others in is refused with ErrExposed, as ssh does.
 func ReadKey(path string, pass func() (string, error)) (*SecretKey, error) {
-	b, err := os.ReadFile(path)
+	b, err := readSecret(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading secret key: %w", err)
 	}
@@ -45,6 +53,27 @@ func ReadKey(path string, pass func() (string, error)) (*SecretKey, error) {
 		return nil, fmt.Errorf("reading secret key %s: %w", path, err)
 	}
 	return k, nil
+}
+
+// readSecret reads a small file, and looks at the mode of what it opened. A pipe has no mode that matters.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if mode := st.Mode(); mode.IsRegular() && mode.Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o: %w; `chmod 600 %s` keeps them out", path, mode.Perm(), ErrExposed, path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err == nil && len(b) > maxKeyFile {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxKeyFile)
+	}
+	return b, err
 }
 
 func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -56,5 +57,58 @@ func TestMakeKey(t *testing.T) {
 	}
 	if _, _, err := MakeKey(filepath.Join(dir, "x.pub"), ""); err == nil {
 		t.Error("MakeKey of a secret key that is called .pub gave no error")
+	}
+}
+
+// TestReadKeyMode refuses the file of a secret key that others could read or write.
+func TestReadKeyMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.key")
+	if _, _, err := MakeKey(path, ""); err != nil {
+		t.Fatal(err)
+	}
+	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o700: true, 0o640: false, 0o604: false, 0o620: false, 0o644: false, 0o666: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadKey(path, nil)
+		if (err == nil) != ok || !ok && (!errors.Is(err, ErrExposed) || !strings.Contains(err.Error(), "chmod 600 "+path)) {
+			t.Errorf("ReadKey of a file with mode %04o = %v", mode, err)
+		}
+	}
+	large := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(large, make([]byte, maxKeyFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadKey(large, nil); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("ReadKey of a large file = %v", err)
+	}
+}
+
+// TestReaders says who can read a store, by the modes of its directory and of those above it.
+func TestReaders(t *testing.T) {
+	top, err := os.MkdirTemp("/tmp", "griddle-readers-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	store := filepath.Join(top, "store")
+	if err := os.Mkdir(store, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(store, 0, 1); err != nil { // the group daemon, which every Linux has
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		top, store os.FileMode
+		want       string
+	}{{0o700, 0o755, ""}, {0o755, 0o755, "every user"}, {0o755, 0o700, ""}, {0o755, 0o750, "the group daemon"}, {0o750, 0o755, ""}, {0o711, 0o711, "every user"}, {0o755, 0o744, ""}} {
+		for path, mode := range map[string]os.FileMode{top: c.top, store: c.store} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if who, fix := Readers(store); who != c.want || who != "" && fix != "chmod 700 "+store {
+			t.Errorf("Readers with modes %04o and %04o = %q, %q, want %q", c.top, c.store, who, fix, c.want)
+		}
 	}
 }

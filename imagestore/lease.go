@@ -27,12 +27,14 @@ type Lease struct {
 type LeaseRequest struct {
 	ID      string   `json:"id,omitempty"`
 	Refs    []string `json:"refs,omitempty"` // in full; those that are not there are passed over
-	Seconds int64    `json:"seconds"`        // from now, at most an hour
+	Seconds int64    `json:"seconds"`        // from now, at most an hour; a stranger gets ten minutes of it, and renews
+
+	by leaseHolder // set by a server; the zero value is a program on the store's own host
 }
 
 // Bounds of leases: anybody may ask for one.
 const (
-	maxLeases     = 256
+	maxLeases     = 256            // see leasequota.go for whose
 	maxLeaseTime  = time.Hour      // that one request gives
 	maxLeaseLife  = 24 * time.Hour // that renewing can reach
 	maxLeaseRefs  = 10_000
@@ -48,6 +50,7 @@ type leaseFile struct {
 	Lease
 	Made  time.Time     `json:"made"`
 	Blobs []blob.Digest `json:"blobs"`
+	leaseHolder
 }
 
 // leaser is a catalog that gives leases.
@@ -131,13 +134,15 @@ func (c *localCatalog) lease(ctx context.Context, r LeaseRequest) (out Lease, er
 		if r.ID != "" {
 			f, err = c.readLease(r.ID)
 		} else {
-			f, err = c.newLease(old, r.Refs, now)
+			f, err = c.newLease(old, r.Refs, r.by, now)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if f.Expires = now.Add(span); f.Expires.Sub(f.Made) > maxLeaseLife {
-			f.Expires = f.Made.Add(maxLeaseLife)
+		f.leaseHolder = r.by
+		most, life := r.by.times()
+		if f.Expires = now.Add(min(span, most)); f.Expires.Sub(f.Made) > life {
+			f.Expires = f.Made.Add(life)
 		}
 		if !f.Expires.After(now) {
 			return nil, fmt.Errorf("%w: the lease is too old", ErrNotFound)
@@ -148,7 +153,7 @@ func (c *localCatalog) lease(ctx context.Context, r LeaseRequest) (out Lease, er
 	return out, err
 }
 
-func (c *localCatalog) newLease(old []Entry, refs []string, now time.Time) (leaseFile, error) {
+func (c *localCatalog) newLease(old []Entry, refs []string, by leaseHolder, now time.Time) (leaseFile, error) {
 	v, err := replay(old)
 	if err != nil {
 		return leaseFile{}, err
@@ -167,12 +172,20 @@ func (c *localCatalog) newLease(old []Entry, refs []string, now time.Time) (leas
 	if len(f.Blobs) > maxLeaseBlobs {
 		return leaseFile{}, fmt.Errorf("%w: %d blobs, at most %d", ErrTooMany, len(f.Blobs), maxLeaseBlobs)
 	}
-	n := 0
-	if err := c.eachLease(now, func(leaseFile) { n++ }); err != nil {
+	var all heldLeases
+	if err := c.eachLease(now, func(l leaseFile) {
+		all = append(all, heldLease{l.ID, l.leaseHolder, l.Expires, len(l.Blobs)})
+	}); err != nil {
 		return leaseFile{}, err
 	}
-	if n >= maxLeases {
-		return leaseFile{}, fmt.Errorf("%w: there are %d", ErrTooMany, n)
+	evict, err := all.room(by, len(f.Blobs))
+	if err != nil {
+		return leaseFile{}, err
+	}
+	for _, id := range evict {
+		if err := c.release(context.Background(), id); err != nil {
+			return leaseFile{}, err
+		}
 	}
 	return f, nil
 }

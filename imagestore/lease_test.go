@@ -3,6 +3,7 @@ package imagestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,5 +127,98 @@ func TestCopyHolds(t *testing.T) {
 	b.whole(l.Ref)
 	if left, err := os.ReadDir(filepath.Join(a.dir, "leases")); err != nil || len(left) != 0 {
 		t.Errorf("leases are left: %v, %v", left, err)
+	}
+}
+
+// TestLeaseShares has strangers ask for leases: one takes no more than its share and gets minutes, many share what is not reserved,
+// and a known client always finds room.
+func TestLeaseShares(t *testing.T) {
+	f := newFixture(t)
+	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	ask := func(client string, stranger bool) (Lease, error) {
+		return f.s.Lease(t.Context(), LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600, by: leaseHolder{client, stranger}})
+	}
+	held := func() (strangers, known int) {
+		c := f.s.Catalog.(*localCatalog)
+		if err := c.eachLease(time.Now(), func(l leaseFile) {
+			if l.Stranger {
+				strangers++
+			} else {
+				known++
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return strangers, known
+	}
+	first, err := ask("10.0.0.1", true)
+	if err != nil || time.Until(first.Expires) > strangerLeaseTime {
+		t.Fatalf("a stranger's lease is good for %v, %v", time.Until(first.Expires), err)
+	}
+	for i := 1; i < leasesEach; i++ {
+		if _, err := ask("10.0.0.1", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ask("10.0.0.1", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("lease %d of one address: %v, want %v", leasesEach+1, err, ErrTooMany)
+	}
+	for i := range 2 * strangerLeases / leasesEach {
+		for range leasesEach {
+			ask(fmt.Sprintf("10.0.1.%d", i), true)
+		}
+	}
+	if s, k := held(); s != strangerLeases || k != 0 {
+		t.Errorf("strangers hold %d leases and others %d, want %d and 0", s, k, strangerLeases)
+	}
+	if _, err := ask("10.0.2.1", true); err != nil {
+		t.Errorf("an address that has none, where others have many: %v", err)
+	}
+	if s, _ := held(); s != strangerLeases {
+		t.Errorf("strangers hold %d leases, want %d", s, strangerLeases)
+	}
+	for i := range maxLeases {
+		if _, err := ask(fmt.Sprintf("machine %d", i/knownEach), false); err != nil {
+			t.Fatalf("lease %d of those who are known: %v", i, err)
+		}
+	}
+	if s, k := held(); s != 0 || k != maxLeases {
+		t.Errorf("strangers hold %d leases and others %d, want 0 and %d", s, k, maxLeases)
+	}
+	if _, err := ask("10.0.2.2", true); !errors.Is(err, ErrTooMany) {
+		t.Errorf("a stranger where all is taken by those who are known: %v", err)
+	}
+}
+
+// TestLeaseRoom is about the bytes of leases: files are small together, however many blobs each names.
+func TestLeaseRoom(t *testing.T) {
+	at := func(m int) time.Time { return time.Unix(int64(60*m), 0) }
+	a, b, known := leaseHolder{"a", true}, leaseHolder{"b", true}, leaseHolder{"k", false}
+	many := func(h leaseHolder, n, blobs int) (out heldLeases) {
+		for i := range n {
+			out = append(out, heldLease{fmt.Sprint(h.Client, i), h, at(n - i), blobs})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name  string
+		all   heldLeases
+		by    leaseHolder
+		blobs int
+		want  []string
+		err   error
+	}{
+		{"nothing is held", nil, a, maxLeaseBlobs, nil, nil},
+		{"a stranger's large ones", many(a, 10, maxLeaseBlobs), b, maxLeaseBlobs, []string{"a9"}, nil},
+		{"its own", many(a, 10, maxLeaseBlobs), a, 1, nil, ErrTooMany},
+		{"its own, but small", many(a, 10, 1), a, 1, nil, nil},
+		{"known ones take from strangers", append(many(a, 10, maxLeaseBlobs), many(known, 15, maxLeaseBlobs)...), known, maxLeaseBlobs, []string{"a9"}, nil},
+		{"strangers do not take from known ones", many(known, 25, maxLeaseBlobs), a, 1, nil, ErrTooMany},
+		{"as much as the other", many(a, 1, strangerBlobs), b, 1, nil, ErrTooMany},
+	} {
+		got, err := c.all.room(c.by, c.blobs)
+		if !slices.Equal(got, c.want) || !errors.Is(err, c.err) {
+			t.Errorf("%s: room() = %v, %v, want %v, %v", c.name, got, err, c.want, c.err)
+		}
 	}
 }

@@ -14,9 +14,17 @@ const LeasesPath = "/v1/leases"
 
 func (h server) lease(w http.ResponseWriter, r *http.Request) {
 	var req LeaseRequest
-	if !decodeBody(w, r, &req) {
+	if !h.decodeBody(w, r, &req) {
 		return
 	}
+	held, err := h.admit(r, Leases, 0)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
+	client, known := h.client(r)
+	req.by = leaseHolder{Client: client, Stranger: !known}
 	l, err := h.s.Lease(r.Context(), req)
 	if err != nil {
 		refuse(w, err)

@@ -60,6 +60,13 @@ func openLog(disk durable.Disk, path string) (*logFile, error) {
 	return &logFile{disk: disk, path: path}, nil
 }
 
+// size is the length of the whole lines that were read last, in bytes.
+func (l *logFile) size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.good
+}
+
 func (l *logFile) read() ([]Entry, error) {
 	f, err := l.disk.OpenFile(l.path, os.O_RDONLY, 0)
 	if err != nil {

@@ -3,20 +3,41 @@ package imagestore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+
+	"griddle/imagestore/blob"
 )
 
 // maxOffers bounds the list of a server's images, in bytes: some 100,000 of them.
 const maxOffers = 256 << 20
 
-// offered is what a store has for everybody: its images and channels. Of a store behind a server that is the list of
-// its API, which needs no token, and which nobody signed.
+// offered is what a store has for everybody: its images and channels. Of a server over https that is its log, held against its
+// signed head and what was seen of that. Of one over http, and of one of an earlier version, it is the list of its API, which
+// is not signed: who copies from it checks the head beside it.
 func (s *Store) offered(ctx context.Context) (*view, error) {
 	c, ok := s.Catalog.(*remoteCatalog)
 	if !ok {
 		return s.view(ctx)
+	}
+	if c.https() {
+		entries, err := c.Read(ctx)
+		if err == nil {
+			v, err := replay(entries)
+			if err != nil {
+				return nil, err
+			}
+			return v.with(s.Trust), nil
+		}
+		if !errors.Is(err, blob.ErrDenied) {
+			return nil, err
+		}
+		if err := c.headless(ctx); err != nil {
+			return nil, fmt.Errorf("listing the server's images: %w", err)
+		}
 	}
 	resp, err := c.do(ctx, http.MethodGet, ImagesPath, nil)
 	if err != nil {
@@ -33,6 +54,30 @@ func (s *Store) offered(ctx context.Context) (*view, error) {
 	}
 	return v, nil
 }
+
+// headless returns ErrRollback where a server that does not show its log was seen with a signed head, and has none now, or has
+// shown it before.
+func (c *remoteCatalog) headless(ctx context.Context) error {
+	if c.seen == nil {
+		return nil
+	}
+	s, path, err := c.seen.At(c.name)
+	if err != nil || path == "" {
+		return err
+	}
+	if s.Log {
+		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, path)
+	}
+	if _, err := c.Head(ctx); errors.Is(err, ErrNoHead) {
+		return c.seen.pinned(c.name, PublicKey{}, false)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// https says whether the server proves who it is.
+func (c *remoteCatalog) https() bool { return strings.HasPrefix(c.base, "https:") }
 
 // viewOf turns the list that List gives back into what it was made of.
 func viewOf(list []Listed) (*view, error) {

@@ -151,11 +151,6 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
-// openEncoded reads encoding i instead: the frames, each given out after all its pieces were verified.
-func (o *Opened) openEncoded(ctx context.Context, i int) io.ReadCloser {
-	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], "", true)
-}
-
 func (f *fetcher) clone() *fetcher {
 	c := *f
 	return &c

@@ -40,6 +40,11 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	if o.Client == nil {
 		o.Client = http.DefaultClient
 	}
+	if o.Token != "" { // which must not follow a redirection, to another host or to http
+		c := *o.Client
+		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		o.Client = &c
+	}
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
 		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},

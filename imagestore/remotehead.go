@@ -16,7 +16,7 @@ import (
 
 // Head implements headed.
 func (c *remoteCatalog) Head(ctx context.Context) ([]byte, error) {
-	return FetchHead(ctx, c.client, c.base)
+	return FetchHeadWith(ctx, c.client, c.base, c.token)
 }
 
 // Read implements Catalog. Where the server has a signed head, the entries are those that it speaks of and no more, and
@@ -53,7 +53,10 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if c.seen == nil {
 			return entries, nil
 		}
-		return entries, c.seen.pinned(c.name, PublicKey{}, false)
+		if err := c.seen.pinned(c.name, PublicKey{}, false); err != nil {
+			return nil, err
+		}
+		return entries, c.seen.stripped(entries)
 	}
 	log, err := openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 	if err != nil {
@@ -69,7 +72,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 	if err := c.seen.pinned(c.name, key, true); err != nil {
 		return nil, err
 	}
-	return entries, c.seen.Accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] })
+	return entries, c.seen.accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] }, c.public)
 }
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first

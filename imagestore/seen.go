@@ -21,6 +21,7 @@ type Seen struct {
 	SHA256  string    `json:"sha256,omitempty"`  // likewise; "" where only the number is known
 	Time    time.Time `json:"time,omitzero"`     // likewise
 	Servers []string  `json:"servers,omitempty"` // where it was seen: base URL and ServerOptions.Pin
+	Log     bool      `json:"log,omitempty"`     // the site shows its whole log to those without a token, so that it must from now on
 }
 
 // Check returns ErrRollback where h is older than what was seen, or says something else of the same entry.
@@ -111,6 +112,11 @@ func (d *SeenDir) read(path string) (Seen, error) {
 // the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
+	return d.accept(ctx, server, k, h, sumAt, false)
+}
+
+// accept is Accept; shown says that the log came from a server without a token.
+func (d *SeenDir) accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
 	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -130,9 +136,10 @@ func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head
 		return fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, s.Seq)
 	}
 	known := server == "" || slices.Contains(s.Servers, server)
-	if known && s.Key != "" && h.Seq == s.Seq {
+	if known && s.Key != "" && h.Seq == s.Seq && (s.Log || !shown) {
 		return nil
 	}
+	s.Log = s.Log || shown
 	s.Key, s.Seq, s.SHA256, s.Time = k.String(), h.Seq, h.SHA256, h.Time
 	if !known {
 		s.Servers = append(s.Servers, server)
@@ -145,6 +152,42 @@ func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
 	return nil
+}
+
+// stripped returns ErrRollback where a log without a signed head is one of a site whose head was seen: the log itself says which
+// keys are sites'. It is nil where the log names no such site.
+func (d *SeenDir) stripped(entries []Entry) error {
+	keys, err := keysOf(entries)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if !k.grant.site {
+			continue
+		}
+		s, err := d.Of(k.grant.key)
+		if err != nil {
+			return err
+		}
+		if s.Key != "" {
+			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed head now (%s)", ErrRollback, k.grant.key.ID(), d.Path(k.grant.key))
+		}
+	}
+	return nil
+}
+
+// any is the file of a site whose catalog was seen; "" where none was.
+func (d *SeenDir) any() (string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading what was seen of catalogs: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := parseKeyID(e.Name()); err == nil {
+			return filepath.Join(d.dir, e.Name()), nil
+		}
+	}
+	return "", nil
 }
 
 // pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.

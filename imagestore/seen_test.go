@@ -19,6 +19,11 @@ type site struct {
 	site    *SecretKey
 	srv     *httptest.Server
 	instead map[string][]byte // by path; nil means that it is not there
+	old     bool              // it shows its log to those with a token alone, as earlier versions do
+}
+
+func deniesLog(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "wrong token", http.StatusForbidden)
 }
 
 func newSite(t *testing.T, lifetime time.Duration) *site {
@@ -27,6 +32,8 @@ func newSite(t *testing.T, lifetime time.Duration) *site {
 	h := Handler(s.s, func(*http.Request) error { return nil })
 	s.srv = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch b, ok := s.instead[r.URL.Path]; {
+		case s.old && r.URL.Path == CatalogPath && r.Header.Get("Authorization") == "":
+			deniesLog(w, r)
 		case !ok:
 			h.ServeHTTP(w, r)
 		case b == nil:

@@ -54,6 +54,14 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	return s, nil
 }
 
+// Dir is the directory of a local store, "" for a store behind a server.
+func (s *Store) Dir() string {
+	if c, ok := s.Catalog.(*localCatalog); ok {
+		return filepath.Dir(c.log.path)
+	}
+	return ""
+}
+
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
 // nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
 func (s *Store) settle(ctx context.Context) error {

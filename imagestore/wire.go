@@ -30,7 +30,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -43,56 +43,10 @@ type remoteError struct {
 func (e *remoteError) Error() string { return "the server says: " + e.message }
 func (e *remoteError) Unwrap() error { return e.is }
 
-// Handler serves a store:
-//
-//	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
-//	GET  /v1/images/show?ref=R  Shown
-//	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is guarded
-//	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived          (guarded)
-//	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
-//	GET  /v1/catalog            every Entry, one JSON value to a line   (guarded)
-//	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
-//	GET  /v1/catalog/site       the public key that signed it, one base64 line
-//	POST /v1/catalog            Change -> Changed                       (guarded)
-//	     /v1/blobs…             as blob.Handler
-//
-// Errors are a Problem as JSON, with status 404, 409, 422 or 400, or 500. What is guarded asks allow, whose error is the
-// answer with status 403; with a nil allow it is not there, and the handler fits a plain http listener.
-func Handler(s *Store, allow func(*http.Request) error) http.Handler {
-	h := server{s}
-	mux := http.NewServeMux()
-	allowed := func(r *http.Request) error {
-		if allow == nil {
-			return errors.New("this is read-only")
-		}
-		return allow(r)
-	}
-	guard := func(f http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			if err := allowed(r); err != nil {
-				refuse(w, fmt.Errorf("%w: %w", blob.ErrDenied, err))
-				return
-			}
-			f(w, r)
-		}
-	}
-	mux.HandleFunc("GET "+ImagesPath, h.images)
-	mux.HandleFunc("GET "+ImagesPath+"/show", h.show)
-	mux.HandleFunc("GET "+ImagesPath+"/stream", h.stream(allowed))
-	mux.HandleFunc("POST "+ImagesPath+"/derive", guard(h.derive))
-	mux.HandleFunc("POST "+LeasesPath, h.lease)
-	mux.HandleFunc("DELETE "+LeasesPath+"/{id}", h.release)
-	mux.HandleFunc("GET "+CatalogPath, guard(h.entries))
-	mux.HandleFunc("GET "+HeadPath, h.head)
-	mux.HandleFunc("GET "+SitePath, h.site)
-	mux.HandleFunc("POST "+CatalogPath, guard(h.change))
-	blobs := blob.Handler(s.Blobs, allow)
-	mux.Handle(blob.Path, blobs)
-	mux.Handle(blob.Path+"/", blobs)
-	return mux
+type server struct {
+	s *Store
+	o HandlerOptions
 }
-
-type server struct{ s *Store }
 
 // refuse answers with what err is.
 func refuse(w http.ResponseWriter, err error) {
@@ -106,6 +60,9 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case p.Code == "denied":
 		status = http.StatusForbidden
+	case p.Code == "busy":
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "5")
 	case p.Code == "not-found" || p.Code == "no-head":
 		status = http.StatusNotFound
 	case p.Code == "exists" || p.Code == "in-use" || p.Code == "revoked":
@@ -128,6 +85,12 @@ func answer(w http.ResponseWriter, status int, v any) {
 }
 
 func (h server) images(w http.ResponseWriter, r *http.Request) {
+	held, err := h.admit(r, Lists, h.listCost())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
 	list, err := h.s.List(r.Context(), r.URL.Query()["filter"]...)
 	if err != nil {
 		refuse(w, err)
@@ -142,6 +105,12 @@ func (h server) show(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	held, err := h.admit(r, Lists, h.listCost())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
 	shown, err := h.s.Show(r.Context(), ref)
 	if err != nil {
 		refuse(w, err)
@@ -154,7 +123,12 @@ func (h server) show(w http.ResponseWriter, r *http.Request) {
 func (h server) entries(w http.ResponseWriter, r *http.Request) {
 	var b []byte
 	local, ok := h.s.Catalog.(*localCatalog)
-	var err error
+	held, err := h.admit(r, Lists, h.listCost())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
 	if ok {
 		b, err = local.log.lines()
 	} else {
@@ -186,6 +160,12 @@ func (h server) head(w http.ResponseWriter, r *http.Request) {
 
 // site tells whoever comes the first time by which key the head is to be checked, now and from then on.
 func (h server) site(w http.ResponseWriter, r *http.Request) {
+	held, err := h.admit(r, Lists, h.listCost())
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
 	k, err := h.s.SiteKey(r.Context())
 	if err != nil {
 		refuse(w, err)
@@ -204,7 +184,7 @@ type deriveRequest struct {
 
 func (h server) derive(w http.ResponseWriter, r *http.Request) {
 	var req deriveRequest
-	if !decodeBody(w, r, &req) {
+	if !h.decodeBody(w, r, &req) {
 		return
 	}
 	var o DeriveOptions
@@ -227,7 +207,17 @@ func (h server) derive(w http.ResponseWriter, r *http.Request) {
 }
 
 // decodeBody reads the one JSON value of a request, and answers where it is not what it should be.
-func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
+func (h server) decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
+	size := int64(maxChange)
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	held, err := h.admit(r, Bodies, 2*size) // the bytes, and what they decode to
+	if err != nil {
+		refuse(w, err)
+		return false
+	}
+	defer held.Release()
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
@@ -243,8 +233,14 @@ func decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
 
 func (h server) change(w http.ResponseWriter, r *http.Request) {
 	var c Change
-	if !decodeBody(w, r, &c) {
+	if !h.decodeBody(w, r, &c) {
 		return
+	}
+	if by := callerOf(r); by.Role == Publisher {
+		if err := h.s.mayChange(r.Context(), by.Key, c); err != nil {
+			refuse(w, err)
+			return
+		}
 	}
 	out, err := h.s.Catalog.Change(r.Context(), c)
 	if err != nil {

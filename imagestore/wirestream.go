@@ -21,55 +21,82 @@ const (
 
 // stream answers GET /v1/images/stream?ref=R&from=R&format=F: what `curl … | zstd -d | btrfs receive` takes, or an archive.
 // What the store has is free. A delta that is made first, and an archive, cost the server work, and take a token.
-func (h server) stream(allowed func(*http.Request) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		format := q.Get("format")
-		if format == "" {
-			format = formatZstd
-		}
-		ref, err := ParseRef(q.Get("ref"))
-		var from *Ref
-		if err == nil && q.Get("from") != "" {
-			var f Ref
-			f, err = ParseRef(q.Get("from"))
-			from = &f
-		}
-		if err == nil && (format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
-			err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ErrRef, format)
-		}
-		if err == nil {
-			err = h.mayStream(r, ref, from, format, allowed)
-		}
-		if err != nil {
-			refuse(w, err)
-			return
-		}
-		out := &streamWriter{w: w, format: format}
-		if format == formatTar {
-			err = h.s.Tar(r.Context(), ref, out, nil)
-		} else {
-			err = h.s.Stream(r.Context(), ref, from, format == formatRaw, out)
-		}
-		switch {
-		case err == nil:
-		case !out.begun:
-			refuse(w, err)
-		default:
-			panic(http.ErrAbortHandler) // the client must not take what it got for the whole
-		}
+//
+// A stream holds a frame in memory for as long as its reader takes for it. So streams have a budget (Work Streams), each takes
+// from it before it is opened, and a reader that is slower than streamRate is let go.
+func (h server) stream(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	format := q.Get("format")
+	if format == "" {
+		format = formatZstd
+	}
+	ref, err := ParseRef(q.Get("ref"))
+	var from *Ref
+	if err == nil && q.Get("from") != "" {
+		var f Ref
+		f, err = ParseRef(q.Get("from"))
+		from = &f
+	}
+	if err == nil && (format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
+		err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ErrRef, format)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	held, err := h.admit(r, Streams, streamBase)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer held.Release()
+	planning, err := h.admit(r, Lists, h.listCost())
+	if err == nil {
+		err = h.mayStream(r, ref, from, format)
+		planning.Release()
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	if p, ok := w.(interface{ AtLeast(bytesPerSecond int64) }); ok {
+		p.AtLeast(streamRate)
+	}
+	out := &streamWriter{w: w, format: format}
+	if format == formatTar {
+		err = h.s.Tar(r.Context(), ref, out, nil)
+	} else {
+		err = h.s.writeStream(r.Context(), ref, from, format == formatRaw, out, streaming{reserve: held.Grow})
+	}
+	switch {
+	case err == nil:
+	case !out.begun:
+		refuse(w, err)
+	default:
+		panic(http.ErrAbortHandler) // the client must not take what it got for the whole
 	}
 }
 
+const (
+	streamRate = 64 << 10  // bytes per second that a reader of a stream must take
+	streamBase = 256 << 10 // bytes of memory that a stream takes before its documents are known
+)
+
+// streaming is how a stream is written for a client that may be slow.
+type streaming struct {
+	ahead   int               // frames that are decoded before they are wanted; 0 means 1, which is none
+	reserve func(int64) error // takes bytes of memory from a budget; nil has none
+}
+
 // mayStream sees to it that there is something to stream, and that who asks may ask for the work.
-func (h server) mayStream(r *http.Request, ref Ref, from *Ref, format string, allowed func(*http.Request) error) error {
+func (h server) mayStream(r *http.Request, ref Ref, from *Ref, format string) error {
 	if format != formatTar {
 		_, err := h.s.streamPlan(r.Context(), ref, from)
 		if !errors.Is(err, ErrNoWay) || from == nil {
 			return err
 		}
 	}
-	if err := allowed(r); err != nil {
+	if err := h.allowed(callerOf(r), Administers); err != nil {
 		return fmt.Errorf("%w: %w", blob.ErrDenied, err)
 	}
 	if format == formatTar {

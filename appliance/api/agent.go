@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -16,6 +17,9 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 	var in job.Hello
 	if err := decode(w, r, false, &in); err != nil {
 		return err
+	}
+	if h.o.Private && !slices.Contains(in.Sources, job.SourceHTTPS) {
+		return job.NewProblem(http.StatusUpgradeRequired, "images are private here, and the boot image of this machine is too old to fetch them: make a new one with `make boot`, and copy it to the server's boot_dir")
 	}
 	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), in)
 	if err != nil {

@@ -67,6 +67,7 @@ type Options struct {
 	Home    string          // https base URL that installed systems report to
 	Admin   string          // the administrator's token, at least 16 bytes
 	Notices func() []string // sentences for the head of the list of machines; nil for none
+	Private bool            // Sources take the token of the boot
 	Log     *slog.Logger
 	Now     func() time.Time
 }

@@ -3,7 +3,10 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -70,8 +73,14 @@ func (s *Site) Griddle(ctx context.Context, args ...string) (string, error) {
 
 // Publish publishes the container as the next version of an image.
 func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagestore.Published, error) {
+	key := s.room.path("publisher.key")
+	if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) {
+		if _, err := s.Griddle(ctx, "key", "new", key); err != nil {
+			return imagestore.Published{}, err
+		}
+	}
 	out, err := s.Griddle(ctx, "publish", "lxc:"+c.Name, image, "--lxcpath", c.LXCPath, "--store", filepath.Join(s.state(), "store"),
-		"--key", s.room.path("publisher.key"), "--trust-key", "--output", "json")
+		"--key", key, "--trust-key", "--output", "json")
 	if err != nil {
 		return imagestore.Published{}, err
 	}

@@ -26,7 +26,7 @@ func imagePullCommand(e *env) *cobra.Command {
 		Long: "Fetch images from another store, with all deltas between them: only what is missing, several blobs at once. IMAGE is a\n" +
 			"name, whose newest version is meant where it has none, or a filter such as 'web:*'. What broke off goes on where it was\n" +
 			"when the command is repeated. Every byte is verified, and the keys that signed must be trusted here. Reading needs no\n" +
-			"token.\n\n" + whereHelp,
+			"token, but from a server whose images are private: give --from-token-file and --ca.\n\n" + whereHelp,
 		Example: "  griddle image pull 'web:*' --from https://10.0.0.1:8443 --ca ca.pem\n  griddle image pull web:stable --channels --from /mnt/usb/store",
 		Args:    cobra.MinimumNArgs(1),
 	}
@@ -80,6 +80,9 @@ type copyFlags struct {
 	pulls    bool // other is the source
 	jobs     int
 	channels bool
+	unsigned bool
+
+	fromToken string // file of a token of the other store; never the one of the command's own server
 }
 
 func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
@@ -89,6 +92,10 @@ func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 	c.Flags().StringVar(&f.other, flag, "", usage)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
 	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
+	if f.pulls {
+		c.Flags().StringVar(&f.fromToken, "from-token-file", "", "`FILE` with a token of the server that is fetched from, where its images are private")
+		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "also from a server that signs no catalog, although signed ones of other servers were seen")
+	}
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if f.other == "" {
@@ -108,7 +115,7 @@ func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store
 	if err != nil {
 		return err
 	}
-	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen}
+	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen, Unsigned: f.unsigned}
 	if strings.HasPrefix(f.other, "ssh://") && f.pulls {
 		o.From = f.other
 	}
@@ -164,6 +171,8 @@ func explainCopy(err error) error {
 			key = untrusted.Line
 		}
 		return withHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
+	case errors.Is(err, imagestore.ErrUnsigned):
+		return withHint(err, "Every server of this version signs: was the head taken away on the way, or is it an old copy? Only if the server is known to sign none: --unsigned.")
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "What came is kept: the same command goes on there.")
 	}
@@ -184,6 +193,8 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 		return openSSH(ctx, e, f.other, write)
 	case scheme == "https" && write:
 		st, err = openServer(e, f.store, f.other)
+	case scheme == "http" && f.fromToken != "":
+		return nil, nil, usagef("--from-token-file: a token is only sent over https")
 	case scheme == "http" && !write:
 		st, err = imagestore.OpenServer(imagestore.ServerOptions{URL: f.other})
 	case scheme == "https":
@@ -194,8 +205,9 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 	return st, close, err
 }
 
-// openReader opens an appliance's store without a token: with the CA that was given, or else with those of the system.
-func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
+// openReader opens an appliance's store to read from: with the CA that was given, or else with those of the system, and with the token
+// that was given, if any.
+func openReader(e *env, f copyFlags) (_ *imagestore.Store, err error) {
 	client, pin := &http.Client{}, ""
 	ca := f.store.ca
 	if ca == "" {
@@ -215,7 +227,13 @@ func openReader(e *env, f copyFlags) (*imagestore.Store, error) {
 		transport.TLSClientConfig = conf
 		client.Transport = transport
 	}
-	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.other, Client: client, Pin: pin})
+	o := imagestore.ServerOptions{URL: f.other, Client: client, Pin: pin}
+	if f.fromToken != "" {
+		if o.Token, err = e.readToken("the token of the other server", f.fromToken); err != nil {
+			return nil, err
+		}
+	}
+	st, err := imagestore.OpenServer(o)
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -74,7 +74,7 @@ func derive(c *cobra.Command, st *imagestore.Store, o imagestore.DeriveOptions) 
 	d, err := st.Derive(c.Context(), o)
 	switch {
 	case errors.Is(err, imagestore.ErrNoKey):
-		return d, withHint(err, "`griddle publish` makes ~/.config/griddle/publisher.key; a server signs with its own key.")
+		return d, withHint(err, "`griddle key new` makes ~/.config/griddle/publisher.key; a server signs with its own key.")
 	case errors.Is(err, imagestore.ErrSignature):
 		return d, withHint(err, "The store does not trust the publisher's key: publish with --trust-key once.")
 	}

@@ -23,6 +23,7 @@ func keyCommand(e *env) *cobra.Command {
 		keyListCommand(e),
 		keyTrustCommand(e),
 		keyRevokeCommand(e),
+		keyTokenCommand(e),
 	)
 }
 

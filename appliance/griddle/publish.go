@@ -52,7 +52,8 @@ those their environment has PATH, HOME and LANG=C.UTF-8, and nothing of the publ
 
 The first version is sent whole. A read-only copy of a subvolume stays in LXCPATH/.griddle (or .griddle beside the
 subvolume), and the next version is sent as what changed since. The images are signed with the publisher's key,
-` + "`~/.config/griddle/publisher.key`" + `, which is made the first time and then trusted by the store.`,
+` + "`~/.config/griddle/publisher.key`" + `. The first publish to a new local store makes that key, if there is none, and
+has the store trust it. In all other cases ` + "`griddle key new`" + ` makes keys and ` + "`griddle key trust`" + ` has a store trust them.`,
 		Example: `  griddle publish lxc:web web
   griddle publish lxc:web/snap0 web:1.0 --description "nginx on Debian 12"
   griddle publish btrfs:/srv/templates/web shop/web --server https://192.168.1.1:8443
@@ -66,7 +67,7 @@ subvolume), and the next version is sent as what changed since. The images are s
 	c.Flags().StringVar(&description, "description", "", "one line about the image, for menus")
 	c.Flags().StringVar(&comment, "comment", "", "what is new in this version")
 	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default: what lxc-config says)")
-	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs (default ~/.config/griddle/publisher.key)")
+	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs; it must exist (default ~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
 	prep.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -74,6 +75,9 @@ subvolume), and the next version is sent as what changed since. The images are s
 		ref, err := imagestore.ParseRef(args[1])
 		if err != nil {
 			return usageError{err}
+		}
+		if err := keyThere(keyFile); err != nil {
+			return err
 		}
 		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin, Prepare: prep.run, Spool: spoolDir(e)}
 		if err := prep.settle(args); err != nil {
@@ -94,6 +98,7 @@ subvolume), and the next version is sent as what changed since. The images are s
 		if err != nil {
 			return err
 		}
+		warnReaders(e, st)
 		key, err := signingKey(ctx, e, st, keyFile, ref, trust) // before gigabytes are sent
 		if err != nil {
 			return err

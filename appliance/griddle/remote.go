@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -61,17 +62,26 @@ func (r *remote) access() (base, token string, conf *tls.Config, err error) {
 	if !strings.HasPrefix(base, "https://") {
 		return "", "", nil, usagef("the server %q is not an https:// URL, and the token must not travel in the clear", base)
 	}
-	b, err := readSmall(pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile))
+	ca := pick(r.ca, "GRIDDLE_CA", appliance.CAFile)
+	b, err := readSmall(ca)
 	if err != nil {
-		return "", "", nil, notHere(fmt.Errorf("reading the administrator's token: %w", err))
-	}
-	token = strings.TrimSpace(string(b))
-	if b, err = readSmall(pick(r.ca, "GRIDDLE_CA", appliance.CAFile)); err != nil {
 		return "", "", nil, notHere(fmt.Errorf("reading the appliance's CA: %w", err))
 	}
+	if conf, err = job.PinnedTLS(b); err != nil {
+		return "", "", nil, err
+	}
+	tokenFile := pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile)
+	if tokenFile == filepath.Join(r.stateDir, appliance.TokenFile) && r.token == "" {
+		// This host's own token is for its own server, whose CA is beside it, and is shown to no other.
+		if own, err := readSmall(filepath.Join(r.stateDir, appliance.CAFile)); err == nil && !bytes.Equal(own, b) {
+			return "", "", nil, withHint(usagef("no token is given for %s: the one in %s is another server's", base, r.stateDir), "Give --token-file FILE with a token of that server.")
+		}
+	}
+	if token, err = r.e.readToken("the administrator's token", tokenFile); err != nil {
+		return "", "", nil, err
+	}
 	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
-	conf, err = job.PinnedTLS(b)
-	return base, token, conf, err
+	return base, token, conf, nil
 }
 
 // client makes the API's client.
@@ -81,6 +91,18 @@ func (r *remote) client() (*api.Client, error) {
 		return nil, err
 	}
 	return api.NewClient(base, token, conf), nil
+}
+
+// readToken reads the file of a token, called what, and warns where others can read it too.
+func (e *env) readToken(what, path string) (string, error) {
+	b, err := readSmall(path)
+	if err != nil {
+		return "", notHere(fmt.Errorf("reading %s: %w", what, err))
+	}
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
+		e.warn(fmt.Sprintf("other users can read the token in %s; `chmod 600 %s` keeps them out", path, path))
+	}
+	return strings.TrimSpace(string(b)), nil
 }
 
 func readSmall(path string) ([]byte, error) {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -25,7 +23,7 @@ type storeFlags struct {
 func (f *storeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
 	c.Flags().StringVar(&f.server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with the server's administrator's token (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token of the server: the administrator's, or a publisher's (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 }
 
@@ -56,8 +54,12 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 	}
 	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
 	if path, err := publisherPath(e, ""); err == nil {
-		if k, err := imagestore.ReadKey(path, nil); err == nil {
+		k, err := imagestore.ReadKey(path, nil)
+		if err == nil {
 			st.Key = k
+		}
+		if errors.Is(err, imagestore.ErrExposed) {
+			e.warn(err.Error())
 		}
 	}
 	return st, nil
@@ -91,72 +93,12 @@ func seenDir(e *env) (*imagestore.SeenDir, error) {
 	return imagestore.OpenSeenDir(filepath.Join(state, "griddle", "seen")), nil
 }
 
-// publisherKey reads the key that signs, or makes it the first time.
-func publisherKey(e *env, path string) (k *imagestore.SecretKey, made bool, err error) {
-	if path, err = publisherPath(e, path); err != nil {
-		return nil, false, err
-	}
-	k, made, err = imagestore.LoadOrMakeKey(path)
-	if err == nil {
-		return k, made, nil
-	}
-	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		k, err = imagestore.ReadKey(path, func() (string, error) {
-			fmt.Fprintf(e.stderr, "Password of %s: ", path)
-			b, err := term.ReadPassword(int(f.Fd()))
-			fmt.Fprintln(e.stderr)
-			return string(b), err
-		})
-	}
-	return k, false, err
-}
-
-// signingKey is the publisher's key that signs ref, which the store trusts, or does from now on where trustKey says so.
-func signingKey(ctx context.Context, e *env, st *imagestore.Store, path string, ref imagestore.Ref, trust bool) (*imagestore.SecretKey, error) {
-	key, made, err := publisherKey(e, path)
-	if err != nil {
-		return nil, err
-	}
-	if err := trustKey(ctx, e, st, key, made, trust); err != nil {
-		return nil, err
-	}
-	if err := st.MaySign(ctx, key.Public(), ref); err != nil {
-		return nil, withHint(err, "Who may sign what is said by `griddle key trust`.")
-	}
-	return key, nil
-}
-
 // spoolDir is where copies of what is published lie meanwhile; "" for the default.
 func spoolDir(e *env) string {
 	if tmp := e.getenv("TMPDIR"); tmp != "" {
 		return filepath.Join(tmp, "griddle-spool")
 	}
 	return ""
-}
-
-// trustKey sees to it that the store counts the key's signatures: on a new key's first use, in a store that trusts nobody
-// yet, or where it is asked for.
-func trustKey(ctx context.Context, e *env, st *imagestore.Store, k *imagestore.SecretKey, made, asked bool) error {
-	trusted, err := st.Trusted(ctx)
-	if err != nil {
-		return err
-	}
-	public := k.Public()
-	if slices.Contains(trusted.Keys(), public) {
-		return nil
-	}
-	if !made && !asked && len(trusted.Keys()) > 0 {
-		return withHint(fmt.Errorf("the store does not trust the publisher's key %s", public.ID()), "To make it trusted, publish with --trust-key.")
-	}
-	err = st.TrustKey(ctx, public)
-	if errors.Is(err, imagestore.ErrRevoked) {
-		return withHint(err, "If it is safe after all, see `griddle key trust --again`.")
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(e.stderr, "The store now trusts the publisher's key %s.\n", public.ID())
-	return nil
 }
 
 // isTerminal says whether w is one.

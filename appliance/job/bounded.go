@@ -11,6 +11,7 @@ import (
 const (
 	maxText       = 128 // bytes of one string
 	maxMACs       = 64
+	maxSources    = 8
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 )
@@ -19,6 +20,10 @@ const (
 // client sends it so; the server applies it again to what it gets.
 func (h Hello) Bounded() Hello {
 	h.Boot, h.Agent = clip(h.Boot), clip(h.Agent)
+	h.Sources = append([]string(nil), h.Sources[:min(len(h.Sources), maxSources)]...)
+	for i := range h.Sources {
+		h.Sources[i] = clip(h.Sources[i])
+	}
 	h.Identity = h.Identity.Bounded()
 	h.Inventory = h.Inventory.Bounded()
 	return h

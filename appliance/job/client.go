@@ -110,6 +110,13 @@ func (c *Client) Home(ctx context.Context, home Home, r HomeReport) error {
 	return nil
 }
 
+// Authorize puts the token of the boot into a request to the appliance, and into no other.
+func (c *Client) Authorize(r *http.Request) {
+	if c.token != "" && strings.HasPrefix(r.URL.String(), c.base+"/") {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+}
+
 func (c *Client) post(ctx context.Context, url, token string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {

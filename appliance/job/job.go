@@ -76,7 +76,7 @@ type Spec struct {
 	ID       string   `json:"id"` // a random UUID, lower case; it also marks the disk while the job is unfinished
 	Kind     Kind     `json:"kind"`
 	Image    Image    `json:"image"`
-	Sources  []string `json:"sources"` // base URLs that serve GET /v1/blobs/DIGEST, in order of preference; they need no trust
+	Sources  []string `json:"sources"` // base URLs that serve GET /v1/blobs/DIGEST, in order of preference; they need no trust; one that is https takes the token of the boot
 	Disk     DiskRule `json:"disk"`
 	Erase    string   `json:"erase,omitempty"`   // serial, WWN or path of the one disk whose content may be destroyed
 	Started  string   `json:"started,omitempty"` // what the disk that this job was begun on is called: a serial, or what else no other disk had

@@ -19,7 +19,11 @@ type Hello struct {
 	Agent     string    `json:"agent"` // version and build date
 	Identity  Identity  `json:"identity"`
 	Inventory Inventory `json:"inventory"`
+	Sources   []string  `json:"sources,omitempty"` // kinds of sources that the agent can fetch from, beside plain http: SourceHTTPS
 }
+
+// SourceHTTPS is a source of a Spec that is the appliance's own https URL, and takes the token of the boot.
+const SourceHTTPS = "https"
 
 // Welcome answers Hello. Job is nil where nothing is to be done without asking; then Images is what the screen
 // may offer. Token authorises the other calls of this boot and no other.

@@ -57,6 +57,8 @@ func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body i
 		if req.URL.Scheme != "https" {
 			return nil, fmt.Errorf("%w: a token is only sent over https, and this is %s", ErrDenied, req.URL.Scheme)
 		}
+	}
+	if h.Token != "" && req.URL.Scheme == "https" { // for reading too: images may be private
 		req.Header.Set("Authorization", "Bearer "+h.Token)
 	}
 	client := h.Client

@@ -54,6 +54,7 @@ type CoordinatorOptions struct {
 
 	Open    func(ctx context.Context, d blob.Digest) (Encoding, error)
 	Sources []string         // base URLs that every encoding can be had from
+	Private bool             // they take a token: relays give their neighbours nothing by HTTP, which asks for none
 	Log     *slog.Logger     // nil logs nothing
 	Now     func() time.Time // nil means time.Now
 }
@@ -253,6 +254,12 @@ func (c *Coordinator) on(link string) (n int) {
 	return n
 }
 
+// What one machine can use up: receivers' numbers of a session, of which each time it joins takes one; and sessions of relays, over all.
+const (
+	receiversEach = 64
+	maxRelays     = 256
+)
+
 // join admits the asker to a session of what it wants on one of its networks, if there is one. A relay comes first: whoever set
 // it up wants this host spared.
 func (c *Coordinator) join(who Asker, ask Ask, nets []Network) (Answer, bool, error) {
@@ -274,6 +281,15 @@ func (c *Coordinator) join(who Asker, ask Ask, nets []Network) (Answer, bool, er
 	}
 	if found == nil {
 		return Answer{}, false, nil
+	}
+	own := 0
+	for _, name := range found.names {
+		if name == who.Machine {
+			own++
+		}
+	}
+	if own >= receiversEach {
+		return Answer{Sources: c.o.Sources, Why: fmt.Sprintf("this machine has joined the session %d times already", own)}, true, nil
 	}
 	out := found.info
 	out.Receiver = found.next

@@ -21,6 +21,8 @@ type RelayOrder struct {
 
 	Gather   time.Duration `json:"gather"`   // nanoseconds
 	Machines int           `json:"machines"` // that do not wait for more; 0 for no number
+
+	Private bool `json:"private,omitempty"` // only the session, whose datagrams are sealed; no HTTP for neighbours
 }
 
 // RelayReport is what a relay says of its session, first when it listens and then every RelayInterval.
@@ -110,15 +112,25 @@ func (c *Coordinator) order(ctx context.Context, who Asker, ask Ask, nets []Netw
 	}
 	// Two that asked at the same moment both got this far.
 	second := !who.Relay && c.preparingLocked(who.Machine, ask.Encoding, nets)
-	if !second {
+	relays := 0
+	for _, old := range c.sessions {
+		if old.relay != nil {
+			relays++
+		}
+	}
+	full := relays >= maxRelays
+	if !second && !full {
 		c.sessions[s.info.ID] = s
 	}
 	c.mu.Unlock()
+	if full {
+		return Answer{Sources: c.o.Sources, Why: fmt.Sprintf("%d relays were ordered already", relays)}, nil
+	}
 	if second {
 		return Answer{Sources: c.o.Sources, Why: aboutToRelay, After: time.Second}, nil
 	}
 	c.o.Log.Info("relay ordered", "machine", who.Machine, "session", s.info.ID.String(), "encoding", string(ask.Encoding), "group", s.info.Group.String())
-	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines}, Sources: c.o.Sources}, nil
+	return Answer{Relay: &RelayOrder{Session: s.info, Secret: s.secret, TTL: c.o.TTL, Rate: c.o.Rate, Gather: c.o.Gather, Machines: c.o.Machines, Private: c.o.Private}, Sources: c.o.Sources}, nil
 }
 
 // Report takes in what the relay on machine says of its session, and returns what it is to do. ErrNoSession ends the relay's
@@ -135,6 +147,9 @@ func (c *Coordinator) Report(machine string, r RelayReport) (RelayCommand, error
 		return RelayCommand{}, fmt.Errorf("%w: %v", ErrNoSession, r.Session)
 	}
 	s.info.Sender = r.Sender
+	if c.o.Private {
+		r.Sources = nil
+	}
 	s.info.Sources = append(append([]string{}, r.Sources...), c.o.Sources...)
 	s.relay.status, s.relay.heard = r.Status, c.o.Now()
 	out := s.relay.command

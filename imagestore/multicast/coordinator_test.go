@@ -296,3 +296,40 @@ func TestGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestPrivateRelay orders a relay where sources take a token: neighbours hear of the origin alone, whatever the relay says.
+func TestPrivateRelay(t *testing.T) {
+	d := newDesk(t, func(o *CoordinatorOptions) { o.Private = true })
+	a := d.ask(Asker{Machine: "one", Expected: 2}, d.big, 3<<20, afar)
+	if a.Relay == nil || !a.Relay.Private {
+		t.Fatalf("Ask() = %+v, want a private order to relay", a)
+	}
+	if _, err := d.Report("one", RelayReport{Session: a.Relay.Session.ID, Sender: netip.MustParseAddrPort("10.5.0.7:1000"), Sources: []string{"http://10.5.0.7:80"}}); err != nil {
+		t.Fatal(err)
+	}
+	b := d.ask(Asker{Machine: "two", Expected: 2}, d.big, 3<<20, afar)
+	if b.Session == nil || len(b.Session.Sources) != 1 || b.Session.Sources[0] != "http://origin" {
+		t.Errorf("Ask() = %+v, want a session with the origin as its source", b)
+	}
+}
+
+// TestAskTooOften asks for one session again and again, and for a relay of one encoding after the other: neither the numbers of a session
+// nor the list of sessions is used up by one machine.
+func TestAskTooOften(t *testing.T) {
+	d := newDesk(t, nil)
+	for i := range receiversEach + 1 {
+		a := d.ask(Asker{Machine: "one", Expected: 2}, d.big, 3<<20, near127)
+		if (a.Session != nil) != (i < receiversEach) {
+			t.Fatalf("ask %d of one machine = %+v", i+1, a)
+		}
+	}
+	if a := d.ask(Asker{Machine: "two", Expected: 2}, d.big, 3<<20, near127); a.Session == nil {
+		t.Errorf("another machine = %+v, want the session", a)
+	}
+	for i := range maxRelays + 1 {
+		a, err := d.Ask(t.Context(), Asker{Machine: fmt.Sprint("relay ", i), Relay: true}, Ask{Encoding: d.two, Size: 2 << 20, Networks: []Network{afar}})
+		if err != nil || (a.Relay != nil) != (i < maxRelays) {
+			t.Fatalf("order %d to relay = %+v, %v", i+1, a, err)
+		}
+	}
+}

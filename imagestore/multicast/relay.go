@@ -243,7 +243,7 @@ type HoldOptions struct {
 	Log     *slog.Logger       // nil logs nothing
 }
 
-// Hold sends what the spool has to the neighbours, by multicast and by HTTP, until the session is over or ctx ends. The control plane
+// Hold sends what the spool has to the neighbours, by multicast and, unless the order is private, by HTTP, until the session is over or ctx ends. The control plane
 // hears of it every RelayInterval; where it cannot be reached the session goes on, and where it knows none such it ends.
 func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	if o.Log == nil {
@@ -264,12 +264,14 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp4", netip.AddrPortFrom(o.Network.Prefix.Addr(), 0).String())
-	if err != nil {
-		return fmt.Errorf("relaying %s: %w", s.encoding, err)
+	var l net.Listener
+	var urls []string
+	if !o.Order.Private {
+		if l, err = net.Listen("tcp4", netip.AddrPortFrom(o.Network.Prefix.Addr(), 0).String()); err != nil {
+			return fmt.Errorf("relaying %s: %w", s.encoding, err)
+		}
+		urls = []string{"http://" + l.Addr().String()}
 	}
-	l = netutil.LimitListener(l, neighbours)
-	web := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
@@ -277,6 +279,20 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 		defer cancel()
 		return sender.Run(ctx)
 	})
+	if l != nil {
+		s.serveNeighbours(ctx, g, l)
+	}
+	g.Go(func() error {
+		s.obey(ctx, sender, o, urls)
+		return nil
+	})
+	return g.Wait()
+}
+
+// serveNeighbours gives what the spool has by HTTP, to everybody who asks, until ctx ends.
+func (s *Spool) serveNeighbours(ctx context.Context, g *errgroup.Group, l net.Listener) {
+	l = netutil.LimitListener(l, neighbours)
+	web := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	g.Go(func() error {
 		if err := web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -287,21 +303,16 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 		<-ctx.Done()
 		return web.Close()
 	})
-	g.Go(func() error {
-		s.obey(ctx, sender, o, "http://"+l.Addr().String())
-		return nil
-	})
-	return g.Wait()
 }
 
 // obey reports, and does what the answers say.
-func (s *Spool) obey(ctx context.Context, sender *Sender, o HoldOptions, url string) {
+func (s *Spool) obey(ctx context.Context, sender *Sender, o HoldOptions, urls []string) {
 	report := func(ctx context.Context) {
 		st := sender.Status()
 		if o.Status != nil {
 			o.Status(st)
 		}
-		c, err := o.Report(ctx, RelayReport{Session: o.Order.Session.ID, Sender: sender.Address(), Sources: []string{url}, Status: st})
+		c, err := o.Report(ctx, RelayReport{Session: o.Order.Session.ID, Sender: sender.Address(), Sources: urls, Status: st})
 		switch {
 		case errors.Is(err, ErrNoSession):
 			sender.Stop()

@@ -3,9 +3,11 @@ package multicast_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -142,4 +144,48 @@ func TestRelayServesRanges(t *testing.T) {
 	if _, err := remote.Open(t.Context(), blob.Sum(nil), 0, -1); err == nil {
 		t.Error("it has another blob")
 	}
+}
+
+// TestPrivateRelayServesNoHTTP holds a private session: it names no source, and opens no port for TCP.
+func TestPrivateRelayServesNoHTTP(t *testing.T) {
+	r := newRoom(t, 1, 2<<20)
+	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes}
+	sources := []blob.Reader{origin}
+	info := multicast.Session{ID: multicast.NewID(), Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
+	spool, err := multicast.NewSpool(t.Context(), t.TempDir(), info, sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spool.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reports := make(chan multicast.RelayReport, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- r.bed.Sender.Do(func() error {
+			return spool.Hold(ctx, multicast.HoldOptions{
+				Order:   multicast.RelayOrder{Session: info, Secret: multicast.NewSecret(), Gather: time.Minute, Rate: 20_000_000, Private: true},
+				Network: multicast.Network{Interface: "eth0", Prefix: r.bed.Sender.Address},
+				Report: func(_ context.Context, x multicast.RelayReport) (multicast.RelayCommand, error) {
+					reports <- x
+					return multicast.RelayCommand{}, nil
+				},
+			})
+		})
+	}()
+	if first := <-reports; len(first.Sources) != 0 {
+		t.Errorf("it reports %+v, want no source", first)
+	}
+	err = r.bed.Sender.Do(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/tcp")
+		if err == nil && bytes.Contains(b, []byte(" 0A ")) {
+			err = fmt.Errorf("it listens:\n%s", b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-ended
 }

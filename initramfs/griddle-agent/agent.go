@@ -160,7 +160,7 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "reading disks"})
 		found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
-		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory})
+		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -291,7 +291,7 @@ func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found
 	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory})
+	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/http"
 	"sync"
 
 	"griddle/appliance/job"
@@ -19,6 +20,7 @@ type appliance struct {
 
 	mu     sync.Mutex
 	client *job.Client
+	blobs  *http.Client // see reader
 }
 
 func newAppliance(site initramfs.Site) (*appliance, error) {

@@ -32,7 +32,8 @@ func (s *station) catalog(ctx context.Context, spec job.Spec) (imagestore.Seen, 
 		return imagestore.Seen{}, nil
 	}
 	for pause, attempt := time.Second/4, 1; ; pause, attempt = min(2*pause, headPatience), attempt+1 {
-		b, err := fetchHead(ctx, s.site.HTTP)
+		base, client := s.headSource(spec)
+		b, err := fetchHead(ctx, client, base)
 		if err == nil {
 			return checkHead(b, s.site.Catalog, time.Now())
 		}
@@ -49,10 +50,10 @@ func (s *station) catalog(ctx context.Context, spec job.Spec) (imagestore.Seen, 
 	}
 }
 
-func fetchHead(ctx context.Context, base string) ([]byte, error) {
+func fetchHead(ctx context.Context, client *http.Client, base string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, headPatience)
 	defer cancel()
-	return imagestore.FetchHead(ctx, http.DefaultClient, base)
+	return imagestore.FetchHead(ctx, client, base)
 }
 
 // checkHead is the decision. The clock of this machine was set by the server's, so that a dead battery expires nothing.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -194,4 +196,44 @@ func TestRolledBackCatalog(t *testing.T) {
 	if _, err := r.catalog(ctx, r.spec); !errors.Is(err, context.Canceled) {
 		t.Errorf("catalog of a server that is away = %v", err)
 	}
+}
+
+// TestPrivateImageIsOpened has the job's source be the appliance's https URL, which takes the token of the boot: the catalog and all
+// documents come from there.
+func TestPrivateImageIsOpened(t *testing.T) {
+	r := newRoom(t)
+	const token = "the token of this boot"
+	h := imagestore.NewHandler(r.store, imagestore.HandlerOptions{Private: true, Who: func(req *http.Request) (imagestore.Caller, error) {
+		if req.Header.Get("Authorization") != "Bearer "+token {
+			return imagestore.Caller{}, errors.New("wrong token")
+		}
+		return imagestore.Caller{Role: imagestore.Reader}, nil
+	}})
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == job.HelloPath {
+			json.NewEncoder(w).Encode(job.Welcome{Token: token})
+			return
+		}
+		h.ServeHTTP(w, req)
+	}))
+	defer srv.Close()
+	r.spec.Sources = []string{srv.URL}
+	r.private(srv)
+	var err error
+	if r.api, err = newAppliance(r.station.site); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.api.hello(t.Context(), job.Hello{Boot: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	err = r.install(t.Context(), &leased{}, r.spec, tui.Found{})
+	if e := r.last.Load(); err == nil || !strings.Contains(e.Message, "no disk at all") {
+		t.Errorf("install() = %v, and it says %q, want it to come as far as the disk", err, e.Message)
+	}
+}
+
+// private has the boot image name srv, and nothing that listens for plain HTTP.
+func (r *room) private(srv *httptest.Server) {
+	r.station.site.HTTPS, r.station.site.HTTP = srv.URL, "http://127.0.0.1:1"
+	r.station.site.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
 }

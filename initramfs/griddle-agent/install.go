@@ -85,10 +85,7 @@ func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, w
 			Document: blob.Digest(st.Document), Index: blob.Digest(st.Index), Raw: st.Raw, Wire: st.Wire,
 		})
 	}
-	var sources []blob.Reader
-	for _, base := range spec.Sources {
-		sources = append(sources, &blob.HTTP{Base: base})
-	}
+	sources := s.sources(spec)
 	var opened atomic.Bool
 	retry := func(err error, attempt int) {
 		phase := job.PhaseCheck

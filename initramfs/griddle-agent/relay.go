@@ -71,10 +71,7 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say sa
 
 // relayOne holds one session of an encoding after the other.
 func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways, say saying) error {
-	var sources []blob.Reader
-	for _, base := range spec.Sources {
-		sources = append(sources, &blob.HTTP{Base: base})
-	}
+	sources := s.sources(spec)
 	nets := networks(l)
 	var spool *multicast.Spool
 	defer func() {

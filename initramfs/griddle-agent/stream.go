@@ -13,7 +13,8 @@ import (
 // fetcher gets the image's encodings: with other machines at once where the appliance says so, from sources otherwise.
 func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *multicast.Fetcher {
 	return multicast.NewFetcher(multicast.FetcherOptions{
-		HTTP: sources,
+		HTTP:   sources,
+		Source: s.source,
 		Ask: func(ctx context.Context, ask multicast.Ask) (a multicast.Answer, err error) {
 			err = s.api.stream(ctx, ask, &a)
 			return a, err

@@ -4,6 +4,8 @@ package full
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -25,6 +27,7 @@ type suite struct {
 	site      *e2e.Site
 	container *e2e.Container
 	image     string
+	private   string // configuration with private images; "" for none
 }
 
 // open furnishes a room and starts the server in it.
@@ -46,13 +49,23 @@ func open(t *testing.T, mode e2e.Mode) *suite {
 		}
 	}
 	s := &suite{room: room, site: site, container: container, image: versions[1].Ref}
+	if mode == e2e.DHCP {
+		s.private = filepath.Join(room.Dir, "private.yaml")
+		if err := os.WriteFile(s.private, []byte("images: private\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.start(t)
 	return s
 }
 
 func (s *suite) start(t *testing.T) {
 	t.Helper()
-	if err := s.site.Start(t.Context(), "--unknown-machines", "agent"); err != nil {
+	flags := []string{"--unknown-machines", "agent"}
+	if s.private != "" {
+		flags = append(flags, "--config", s.private)
+	}
+	if err := s.site.Start(t.Context(), flags...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -95,7 +108,8 @@ func (s *suite) watch(ctx context.Context, t *testing.T, m *e2e.Machine) e2e.Tim
 }
 
 // TestCombinations installs every combination of DHCP mode, firmware and kind of disk, two machines at a time, and then
-// starts what was installed under the other firmware too. Where Griddle is the DHCP server the image is recompressed.
+// starts what was installed under the other firmware too. Where Griddle is the DHCP server the image is recompressed, and
+// images are private.
 func TestCombinations(t *testing.T) {
 	for _, mode := range []e2e.Mode{e2e.Proxy, e2e.DHCP} {
 		t.Run(string(mode), func(t *testing.T) {

@@ -1,0 +1,395 @@
+package appliance
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/appliance/api"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+	"griddle/imagestore"
+	"griddle/imagestore/blob"
+	"griddle/imagestore/content"
+	"griddle/imagestore/multicast"
+	"griddle/imagestore/sendstream"
+)
+
+// running is a server whose two handlers are behind test listeners.
+type running struct {
+	*server
+	t             testing.TB
+	plain, secure *httptest.Server
+	key           *imagestore.SecretKey // of a publisher of web*
+	tokens        map[string]string     // by who has it: "", wrong, idle, boot, publisher, administrator
+	image         imagestore.Publication
+}
+
+// newRunning starts one with an image, a publisher and two machines, of which one has a job.
+func newRunning(t testing.TB, images string) *running {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := openState(filepath.Join(t.TempDir(), "state"))
+	must(err)
+	t.Cleanup(func() { st.close() })
+	conf := DefaultConfig()
+	conf.Images = images
+	s := &server{config: conf, now: time.Now, state: st}
+	s.live.Store(&live{config: conf})
+	s.store, err = imagestore.Open(filepath.Join(st.dir, "store"))
+	must(err)
+	site, err := st.siteKey(ctx, s.store)
+	must(err)
+	must(s.store.KeepHead(ctx, site, time.Hour))
+	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{})
+	must(err)
+	t.Cleanup(func() { s.fleet.Close() })
+	s.streams, err = multicast.NewCoordinator(multicast.CoordinatorOptions{Off: true, Groups: conf.Multicast.Groups, Port: 7469, Open: s.encoding})
+	must(err)
+	t.Cleanup(func() { s.streams.Close() })
+	admin, err := st.adminToken()
+	must(err)
+	r := &running{server: s, t: t, tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
+	r.key, err = imagestore.GenerateKey()
+	must(err)
+	grant, err := imagestore.NewGrant(r.key.Public(), "web*")
+	must(err)
+	must(s.store.Grant(ctx, imagestore.Granting{Key: grant.String()}))
+	r.image = publishRaw(t, s.store, r.key, "web:1@amd64", []byte("a stream"))
+	mux := http.NewServeMux()
+	r.secure = httptest.NewTLSServer(mux)
+	t.Cleanup(r.secure.Close)
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams}, Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == ImagesPrivate})
+	must(err)
+	s.callers, s.limits = s.newCallers(), newLimits()
+	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
+	root, err := os.OpenRoot(t.TempDir())
+	must(err)
+	t.Cleanup(func() { root.Close() })
+	r.plain = httptest.NewServer(s.plainHandler(http.NotFoundHandler(), root))
+	t.Cleanup(r.plain.Close)
+	r.tokens["publisher"], err = MakePublisherToken(st.dir, r.key.Public(), time.Now())
+	must(err)
+	conf2, err := job.PinnedTLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.secure.Certificate().Raw}))
+	must(err)
+	operator := api.NewClient(r.secure.URL, admin, conf2)
+	_, err = operator.Install(ctx, "52:54:00:00:00:01", api.Install{Image: "web", Disk: "largest"})
+	must(err)
+	for who, mac := range map[string]string{"boot": "52:54:00:00:00:01", "idle": "52:54:00:00:00:02"} {
+		boot := map[string]string{"boot": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01", "idle": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"}[who]
+		w, err := job.NewClient(r.secure.URL, conf2).Hello(ctx, job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
+		must(err)
+		r.tokens[who] = w.Token
+	}
+	return r
+}
+
+func storeImages(st *imagestore.Store) api.Images { return images{st} }
+
+// publishRaw publishes an image whose one stream is raw, which is none that could be received.
+func publishRaw(t testing.TB, st *imagestore.Store, k *imagestore.SecretKey, ref string, raw []byte) imagestore.Publication {
+	t.Helper()
+	p := putRaw(t, st, k, ref, raw)
+	if _, err := st.Add(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// putRaw stores all of such an image but for the line of the catalog.
+func putRaw(t testing.TB, st *imagestore.Store, k *imagestore.SecretKey, ref string, raw []byte) imagestore.Publication {
+	t.Helper()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var text bytes.Buffer
+	_, err := (&content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}).WriteTo(&text)
+	must(err)
+	c, err := st.PutContent(ctx, text.Bytes())
+	must(err)
+	id := imagestore.Identity{Ref: ref, UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
+	e, err := imagestore.Encoder{}.Encode(ctx, bytes.NewReader(raw), st.Blobs)
+	must(err)
+	image, err := st.PutImage(ctx, imagestore.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, k)
+	must(err)
+	stream, err := st.PutStream(ctx, imagestore.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, k)
+	must(err)
+	return imagestore.Publication{Image: image, Streams: []imagestore.StreamBlobs{{Document: stream, Index: e.Index}}}
+}
+
+// callersInOrder lists who calls, the least trusted first.
+func callersInOrder() []string {
+	return []string{"", "wrong", "idle", "boot", "publisher", "administrator"}
+}
+
+// ask sends one request and returns its status.
+func (r *running) ask(base, method, path, token, body string) (int, string) {
+	r.t.Helper()
+	req, err := http.NewRequest(method, base+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := r.secure.Client().Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	b.ReadFrom(resp.Body)
+	return resp.StatusCode, b.String()
+}
+
+// allowed says who may use a route of the store.
+func allowed(a imagestore.Access, plain, private bool) []string {
+	switch {
+	case a == imagestore.Reads && !private && plain:
+		return callersInOrder() // tokens are not looked at
+	case a == imagestore.Reads && !private:
+		return []string{"", "idle", "boot", "publisher", "administrator"}
+	case plain:
+		return nil
+	case a == imagestore.Reads:
+		return []string{"boot", "publisher", "administrator"}
+	case a == imagestore.Publishes:
+		return []string{"publisher", "administrator"}
+	}
+	return []string{"administrator"}
+}
+
+// TestEveryRouteAsksWhoCalls asks every route of both listeners, with public and with private images, with each identity. A new route is
+// tested by being there.
+func TestEveryRouteAsksWhoCalls(t *testing.T) {
+	for _, images := range []string{ImagesPublic, ImagesPrivate} {
+		r := newRunning(t, images)
+		private := images == ImagesPrivate
+		change, err := json.Marshal(imagestore.Change{Publish: &r.image})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := blob.Sum([]byte("x"))
+		check := func(where, base, pattern string, may []string) {
+			t.Helper()
+			method, path, _ := strings.Cut(pattern, " ")
+			digest := x
+			if pattern == "GET "+blob.Path+"/{digest}" {
+				digest = r.image.Image
+			}
+			path = strings.NewReplacer("{digest}", string(digest), "{id}", "abcdefghijklmnopqrstuvwxyz", "{key}", "52:54:00:00:00:09", "{action}", "stop").Replace(path)
+			body := map[string]string{"POST " + imagestore.CatalogPath: string(change), "PUT " + blob.Path + "/{digest}": "x", "POST " + blob.Path: "y",
+				"POST " + imagestore.LeasesPath: `{"refs":["web:1@amd64"],"seconds":60}`}[pattern]
+			for _, who := range callersInOrder() {
+				if body == "" || strings.HasPrefix(body, `{"boot"`) {
+					n := map[string]int{"boot": 1, "idle": 2}[who] // a boot speaks for itself alone
+					body = fmt.Sprintf(`{"boot":"7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f0%d","sources":["https"]}`, n)
+				}
+				status, said := r.ask(base, method, path+map[bool]string{true: "?ref=web", false: ""}[strings.HasPrefix(path, imagestore.ImagesPath)], r.tokens[who], body)
+				ok := status != http.StatusUnauthorized && status != http.StatusForbidden && (base != r.plain.URL || status != http.StatusNotFound && status != http.StatusMethodNotAllowed || slices.Contains(may, who))
+				if ok != slices.Contains(may, who) || status >= 500 {
+					t.Errorf("%s images, %s, %s by %q = %d %.200s, want it for %q", images, where, pattern, who, status, said, may)
+				}
+			}
+		}
+		for _, route := range imagestore.Routes() {
+			check("plain", r.plain.URL, route.Pattern, allowed(route.Access, true, private))
+			check("TLS", r.secure.URL, route.Pattern, allowed(route.Access, false, private))
+		}
+		for _, route := range r.api.Routes() {
+			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil, api.Anybody: callersInOrder()}[route.Who]
+			check("plain", r.plain.URL, route.Pattern, nil)
+			if route.Pattern == "POST "+job.HelloPath && private {
+				continue // private.txtar has what it answers
+			}
+			check("TLS", r.secure.URL, route.Pattern, may)
+		}
+		publishRaw(t, r.store, r.key, "web:2@amd64", []byte("another stream"))
+		for _, who := range callersInOrder() { // an archive, and a delta that is made first
+			for _, query := range []string{"format=tar&ref=web", "ref=web:2&from=web:1"} {
+				if status, said := r.ask(r.secure.URL, "GET", imagestore.ImagesPath+"/stream?"+query, r.tokens[who], ""); (status != http.StatusForbidden) != (who == "administrator") {
+					t.Errorf("%s images: %s by %q = %d %s", images, query, who, status, said)
+				}
+			}
+		}
+	}
+}
+
+// TestPublisherPublishes goes through what a publisher's token can and cannot have published.
+func TestPublisherPublishes(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	other, err := imagestore.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.TrustKey(t.Context(), other.Public()); err != nil {
+		t.Fatal(err)
+	}
+	theirs := publishRaw(t, r.store, other, "web:9@amd64", []byte("theirs"))
+	mine := putRaw(t, r.store, r.key, "web:9@amd64", []byte("mine, to theirs"))
+	mixed := putRaw(t, r.store, r.key, "web:2@amd64", []byte("mixed"))
+	mixed.Streams = append(mixed.Streams, putRaw(t, r.store, other, "web:2@amd64", []byte("by another")).Streams...)
+	revoke := other.Public().String()
+	for _, c := range []struct {
+		name   string
+		change imagestore.Change
+		ok     bool
+	}{
+		{"his own", imagestore.Change{Publish: &r.image}, true},
+		{"a new one", imagestore.Change{Publish: new(putRaw(t, r.store, r.key, "web2:1@amd64", []byte("new")))}, true},
+		{"a name that his key may not sign", imagestore.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, false},
+		{"one that another signed", imagestore.Change{Publish: new(putRaw(t, r.store, other, "web:3@amd64", []byte("3")))}, false},
+		{"another's, as it is", imagestore.Change{Publish: &theirs}, false},
+		{"his stream to another's image", imagestore.Change{Publish: &imagestore.Publication{Image: theirs.Image, Streams: mine.Streams}}, true},
+		{"a stream that another signed, to his image", imagestore.Change{Publish: &mixed}, false},
+		{"no such document", imagestore.Change{Publish: &imagestore.Publication{Image: blob.Sum([]byte("nothing"))}}, false},
+		{"trust", imagestore.Change{Trust: other.Public().String()}, false},
+		{"a grant", imagestore.Change{Grant: &imagestore.Granting{Key: r.key.Public().String()}}, false},
+		{"a revocation", imagestore.Change{Revoke: revoke}, false},
+		{"a deletion", imagestore.Change{Delete: "web:1@amd64"}, false},
+		{"a channel", imagestore.Change{Channel: &imagestore.Channel{Template: "web", Name: "stable", Version: "1"}}, false},
+		{"a collection", imagestore.Change{Collect: true}, false},
+		{"a rule", imagestore.Change{Keep: &imagestore.Keep{}}, false},
+		{"an expiry", imagestore.Change{Expire: &imagestore.Expiry{}}, false},
+		{"an encoding", imagestore.Change{Reencode: &imagestore.Reencoding{}}, false},
+		{"nothing", imagestore.Change{}, false},
+		{"a publication and more", imagestore.Change{Publish: &r.image, Delete: "web:9@amd64"}, false},
+	} {
+		b, err := json.Marshal(c.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, said := r.ask(r.secure.URL, "POST", imagestore.CatalogPath, r.tokens["publisher"], string(b))
+		if (status == http.StatusOK) != c.ok || !c.ok && status != http.StatusForbidden && status != http.StatusUnprocessableEntity {
+			t.Errorf("%s = %d %s, want it done %v", c.name, status, said, c.ok)
+		}
+	}
+}
+
+// TestRevokedKeyVoidsItsToken revokes the key of a publisher, and trusts it again.
+func TestRevokedKeyVoidsItsToken(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	read := func() int {
+		status, _ := r.ask(r.secure.URL, "GET", imagestore.ImagesPath, r.tokens["publisher"], "")
+		return status
+	}
+	if got := read(); got != http.StatusOK {
+		t.Fatalf("reading with a publisher's token = %d", got)
+	}
+	if err := r.store.Revoke(t.Context(), r.key.Public()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(); got != http.StatusForbidden {
+		t.Errorf("reading with the token of a revoked key = %d", got)
+	}
+	files, err := os.ReadDir(filepath.Join(r.state.dir, PublishersDir))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("there are %d tokens, %v", len(files), err)
+	}
+	path := filepath.Join(r.state.dir, PublishersDir, files[0].Name())
+	if b, err := os.ReadFile(path); err != nil || bytes.Contains(b, []byte(r.tokens["publisher"])) {
+		t.Errorf("the token's file is %s, %v", b, err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the token's file has mode %v, %v", st.Mode(), err)
+	}
+	if n, err := RevokePublisherTokens(r.state.dir, r.key.Public()); err != nil || n != 1 {
+		t.Errorf("RevokePublisherTokens() = %d, %v", n, err)
+	}
+	if _, err := publisherOf(r.state.dir, r.tokens["publisher"]); err == nil {
+		t.Error("a token is there after it was revoked")
+	}
+}
+
+// TestMulticastKeysAreForJobs asks for a session's keys: only the boot of a machine with a job gets an answer.
+func TestMulticastKeysAreForJobs(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	body := fmt.Sprintf(`{"encoding":%q,"size":1,"networks":[]}`, r.image.Image)
+	for _, who := range callersInOrder() {
+		status, said := r.ask(r.secure.URL, "POST", job.StreamPath, r.tokens[who], body)
+		if (status == http.StatusOK) != (who == "boot") {
+			t.Errorf("asking for a stream by %q = %d %s", who, status, said)
+		}
+		if status, _ := r.ask(r.plain.URL, "POST", job.StreamPath, r.tokens[who], body); status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+			t.Errorf("asking for a stream over plain HTTP by %q = %d", who, status)
+		}
+	}
+}
+
+// TestTokensMakeAddressesKnown sends each identity's token from an address of its own: those who have a valid one open the reserve to
+// their address, over the plain listener too, and a stranger's boot does not.
+func TestTokensMakeAddressesKnown(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	for i, who := range callersInOrder() {
+		for _, path := range []string{imagestore.ImagesPath, "/v1/machines", job.EventsPath} {
+			address := fmt.Sprintf("10.0.%d.%d", len(path), i)
+			req := httptest.NewRequest(http.MethodGet, path, nil)
+			req.RemoteAddr = address + ":1000"
+			if token := r.tokens[who]; token != "" {
+				req.Header.Set("Authorization", "Bearer "+token)
+			}
+			r.secureHandler().ServeHTTP(httptest.NewRecorder(), req)
+			if got, want := r.callers.acquainted(address), slices.Contains([]string{"boot", "publisher", "administrator"}, who); got != want {
+				t.Errorf("after %s by %q its address is known: %v, want %v", path, who, got, want)
+			}
+		}
+	}
+	now := time.Now()
+	r.callers.now = func() time.Time { return now.Add(addressTrust + time.Minute) }
+	if r.callers.acquainted("10.0.10.5") {
+		t.Error("an address is known for ever")
+	}
+	for i := range 2 * maxKnown {
+		remember(r.callers.known, fmt.Sprint(i), now, time.Hour)
+	}
+	if n := len(r.callers.known); n > maxKnown {
+		t.Errorf("%d addresses are remembered, want at most %d", n, maxKnown)
+	}
+}
+
+// TestSiteIsShared reads the site's part of the boot image: two readers have one copy of it, until the catalog changes.
+func TestSiteIsShared(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	var err error
+	r.addr = netip.MustParseAddr("127.0.0.1")
+	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	site := func() []byte {
+		t.Helper()
+		b, err := r.siteNow(t.Context())
+		if err != nil || len(b) == 0 {
+			t.Fatalf("siteNow() = %d bytes, %v", len(b), err)
+		}
+		return b
+	}
+	first, again := site(), site()
+	if &first[0] != &again[0] {
+		t.Error("each reader has a copy of its own")
+	}
+	publishRaw(t, r.store, r.key, "web:7@amd64", []byte("seven"))
+	if bytes.Equal(first, site()) {
+		t.Error("it is the old one after a change of the catalog")
+	}
+}

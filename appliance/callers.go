@@ -1,0 +1,169 @@
+package appliance
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"sync"
+	"time"
+
+	"griddle/appliance/api"
+	"griddle/appliance/fleet"
+	"griddle/appliance/quota"
+	"griddle/imagestore"
+)
+
+// errBadToken is the answer to an unknown token.
+var errBadToken = errors.New("the token is not valid: it is neither the administrator's, nor that of a trusted publisher, nor that of a machine which has started here")
+
+// callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
+type callers struct {
+	admin   func(*http.Request) error                         // nil for the administrator
+	job     func(ctx context.Context, token string) error     // nil for a boot whose machine has a live job; fleet.ErrOver without one
+	ordered func(ctx context.Context, token string) bool      // whether an operator named the boot's machine: only such a one opens the reserve
+	trusted func(context.Context, imagestore.PublicKey) error // nil for a key that may publish
+	state   string                                            // directory
+	private bool
+	now     func() time.Time
+
+	mu    sync.Mutex
+	boots map[[sha256.Size]byte]time.Time // tokens of boots with a job, and until when that is taken for granted
+	known map[string]time.Time            // addresses of all who had a token, by quota.Key, likewise
+}
+
+const (
+	bootTrust    = 5 * time.Second  // for which the fleet is not asked again
+	addressTrust = 10 * time.Minute // since somebody at it had a token: a machine with a job, a publisher, an administrator
+	maxKnown     = 4096             // of each
+)
+
+// who says who sends r (imagestore.HandlerOptions), and notes the address of those who are no strangers.
+func (c *callers) who(r *http.Request) (imagestore.Caller, error) {
+	by, err := c.bearer(r)
+	if err == nil && (by.Role > imagestore.Reader || by.Role == imagestore.Reader && c.ordered(r.Context(), api.Bearer(r))) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
+	}
+	return by, err
+}
+
+// bearer says whose token r has.
+func (c *callers) bearer(r *http.Request) (imagestore.Caller, error) {
+	token := api.Bearer(r)
+	if token == "" {
+		return imagestore.Caller{}, nil
+	}
+	if c.admin(r) == nil {
+		return imagestore.Caller{Role: imagestore.Administrator}, nil
+	}
+	k, err := publisherOf(c.state, token)
+	if err == nil {
+		if err := c.trusted(r.Context(), k); err != nil {
+			return imagestore.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may not publish any more: %w", k.ID(), err)
+		}
+		return imagestore.Caller{Role: imagestore.Publisher, Key: k}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return imagestore.Caller{}, fmt.Errorf("%w: %w", imagestore.ErrLimit, err)
+	}
+	return c.boot(r, token)
+}
+
+// boot tells a boot whose machine has a job from others.
+func (c *callers) boot(r *http.Request, token string) (imagestore.Caller, error) {
+	sum, now := sha256.Sum256([]byte(token)), c.now()
+	c.mu.Lock()
+	fresh := now.Before(c.boots[sum])
+	c.mu.Unlock()
+	if !fresh {
+		switch err := c.job(r.Context(), token); {
+		case errors.Is(err, fleet.ErrToken):
+			return imagestore.Caller{}, errBadToken
+		case errors.Is(err, fleet.ErrOver):
+			if c.private {
+				return imagestore.Caller{}, errors.New("this machine has no job, and images are private")
+			}
+			return imagestore.Caller{}, nil
+		case err != nil:
+			return imagestore.Caller{}, fmt.Errorf("%w: %w", imagestore.ErrLimit, err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	remember(c.boots, sum, now, bootTrust)
+	return imagestore.Caller{Role: imagestore.Reader}, nil
+}
+
+// remember notes k for a while. Where there are too many, what is over goes; if nothing is, k is not noted.
+func remember[K comparable](m map[K]time.Time, k K, now time.Time, d time.Duration) {
+	if _, ok := m[k]; !ok && len(m) >= maxKnown {
+		for k, t := range m {
+			if !now.Before(t) {
+				delete(m, k)
+			}
+		}
+		if len(m) >= maxKnown {
+			return
+		}
+	}
+	m[k] = now.Add(d)
+}
+
+// acquainted says whether somebody with a valid token was at the address, as quota.Key names it, a short while ago.
+func (c *callers) acquainted(address string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now().Before(c.known[address])
+}
+
+// client names who holds what r takes (imagestore.HandlerOptions).
+func (c *callers) client(r *http.Request, by imagestore.Caller) (client string, known bool) {
+	address := quota.Key(r.RemoteAddr)
+	return address, by.Role > imagestore.Reader || c.acquainted(address)
+}
+
+// meet notes addresses from what agents and operators send.
+func (c *callers) meet(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if api.Bearer(r) != "" {
+			_, _ = c.who(r) // h answers those whose token is not valid
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// newCallers makes those of this server.
+func (s *server) newCallers() *callers {
+	return &callers{
+		admin: s.api.Allow,
+		job: func(ctx context.Context, token string) error {
+			_, err := s.fleet.Streaming(ctx, token)
+			return err
+		},
+		ordered: func(ctx context.Context, token string) bool {
+			b, err := s.fleet.Session(ctx, token)
+			return err == nil && b.Ordered
+		},
+		trusted: func(ctx context.Context, k imagestore.PublicKey) error { return mayPublish(ctx, s.store, k) },
+		state:   s.state.dir, private: s.config.Images == ImagesPrivate, now: s.now,
+		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{},
+	}
+}
+
+// mayPublish returns nil where the store counts what k signs.
+func mayPublish(ctx context.Context, st *imagestore.Store, k imagestore.PublicKey) error {
+	t, err := st.Trusted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range t.Grants() {
+		if g.Key() == k && !g.Site() {
+			return nil
+		}
+	}
+	return errors.New("it is not trusted")
+}

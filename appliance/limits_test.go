@@ -1,0 +1,189 @@
+package appliance
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"griddle/appliance/quota"
+	"griddle/imagestore"
+)
+
+// TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
+// reserve, and a known client gets as much as it needs.
+func TestBudgets(t *testing.T) {
+	l := newLimits()
+	take := map[string]func(client string, known bool) (imagestore.Held, error){
+		"connections": func(c string, k bool) (imagestore.Held, error) { return l.conns.Take(c, k, 0) },
+		"requests":    func(c string, k bool) (imagestore.Held, error) { return l.turns.Take(c, k, 0) },
+	}
+	most := map[imagestore.Work]int64{imagestore.Streams: 20 << 20, imagestore.Lists: 1 << 40, imagestore.Bodies: 2 << 20}
+	for _, w := range []imagestore.Work{imagestore.Streams, imagestore.Lists, imagestore.Bodies, imagestore.Leases} {
+		take[string(w)] = func(c string, k bool) (imagestore.Held, error) { return l.admit(w, c, k, most[w]) }
+	}
+	for name, take := range take {
+		var held []imagestore.Held
+		for a := range 1000 {
+			before := len(held)
+			for range 10_000 {
+				h, err := take(fmt.Sprintf("10.0.%d.%d", a/250, a%250), false)
+				if err != nil {
+					if !errors.Is(err, quota.ErrFull) {
+						t.Fatalf("%s: %v", name, err)
+					}
+					break
+				}
+				held = append(held, h)
+			}
+			if n := len(held) - before; n >= 10_000 {
+				t.Fatalf("%s: one address has %d", name, n)
+			}
+		}
+		if _, err := take("10.1.0.1", false); err == nil {
+			t.Errorf("%s: a stranger got more than all that strangers get", name)
+		}
+		k, err := take("10.1.0.2", true)
+		if err != nil {
+			t.Errorf("%s: a machine with a job got none: %v", name, err)
+		} else {
+			k.Release()
+		}
+		if len(held) > 0 {
+			held[0].Release()
+			h, err := take("10.1.0.3", false)
+			if err != nil {
+				t.Errorf("%s: what was given back is not given again: %v", name, err)
+			} else {
+				held[0] = h
+			}
+		}
+		for _, h := range held {
+			h.Release()
+		}
+	}
+	if _, err := l.admit("something else", "10.0.0.1", true, 1); err == nil {
+		t.Error("work without a budget was let through")
+	}
+	if h, err := l.admit(imagestore.Streams, "10.0.0.1", false, streamBytes()); err != nil {
+		t.Errorf("the largest stream there can be does not fit: %v", err)
+	} else {
+		h.Release()
+	}
+}
+
+// streamBytes is what a stream with the longest frames takes, of bytes that do not compress.
+func streamBytes() int64 { return 3*imagestore.MaxFramePieces*imagestore.PieceSize + 2<<20 }
+
+// TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are bounded, and
+// somebody who is known is served meanwhile.
+func TestUnfinishedBodies(t *testing.T) {
+	r := newRunning(t, ImagesPublic)
+	mux := http.NewServeMux()
+	mux.Handle("/", r.images(func(req *http.Request) (imagestore.Caller, error) {
+		if req.Header.Get("Authorization") != "" {
+			return imagestore.Caller{Role: imagestore.Publisher}, nil
+		}
+		return imagestore.Caller{}, nil
+	}))
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	var refused int
+	var held []net.Conn
+	for i := range 60 {
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i+1))}}).Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n{", imagestore.LeasesPath, 1<<20-1)
+	}
+	for l := r.limits.work[imagestore.Bodies]; l.Held().Bytes < maxBodies-reservedBodies-4<<20; {
+		time.Sleep(time.Millisecond)
+	}
+	for known, want := range map[string]int{"": http.StatusServiceUnavailable, "Bearer x": http.StatusOK} {
+		req, err := http.NewRequest(http.MethodPost, srv.URL+imagestore.LeasesPath, strings.NewReader(`{"refs":["web:1@amd64"],"seconds":60}`+strings.Repeat(" ", 1<<20-100)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known != "" {
+			req.Header.Set("Authorization", known)
+		}
+		client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 3, 1)}}).DialContext}}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("a lease for %q = %d, want %d", known, resp.StatusCode, want)
+		}
+	}
+	for _, c := range held {
+		c.(*net.TCPConn).CloseWrite()
+		if line, _ := bufio.NewReader(c).ReadString('\n'); strings.Contains(line, "503") {
+			refused++
+		}
+		c.Close()
+	}
+	if refused < 40 {
+		t.Errorf("%d of 60 unfinished requests were refused, want most", refused)
+	}
+}
+
+// TestReaderThatWasFast takes much quickly and then next to nothing: what it took before does not keep it.
+func TestReaderThatWasFast(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rate   int64 // bytes per second
+		pause  time.Duration
+		served bool
+	}{
+		{"no less than a stream must be read", 80 << 10, time.Second, true},
+		{"a few bytes a minute", 1 << 10, 30 * time.Second, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 64 << 20
+				ended := make(chan error, 1)
+				mux := http.NewServeMux()
+				mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
+					w.(interface{ AtLeast(int64) }).AtLeast(64 << 10)
+					_, err := io.Copy(w, io.LimitReader(zeros{}, size))
+					ended <- err
+				})
+				l := newPipes()
+				srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
+				go srv.Serve(l)
+				conn := l.dial()
+				fmt.Fprint(conn, "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+				if _, err := io.CopyN(io.Discard, conn, size-8<<20); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				for err == nil {
+					time.Sleep(c.pause)
+					_, err = io.CopyN(io.Discard, conn, c.rate*int64(c.pause/time.Second))
+				}
+				if werr := <-ended; (werr == nil) != c.served {
+					t.Errorf("the server ended with %v, want it served %v", werr, c.served)
+				}
+				conn.Close()
+				srv.Close()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }

@@ -1,0 +1,89 @@
+package imagestore
+
+import (
+	"errors"
+
+	"griddle/imagestore/blob"
+)
+
+// Access is who may use a route of Handler.
+type Access int
+
+// The kinds of access. The zero value is the narrowest, so that a route that says nothing is closed.
+const (
+	Administers Access = iota // an administrator
+	Publishes                 // and a publisher for what its key signed
+	Reads                     // everybody; where images are private, anyone with a valid token
+)
+
+// Role is what a caller of Handler may do; each may do what those before it may, but for what a Publisher's key limits.
+type Role int
+
+// The roles.
+const (
+	Stranger      Role = iota // not known
+	Reader                    // a machine with a job
+	Publisher                 // may upload blobs, and publish what its key signed and may sign
+	Administrator             // may do everything
+)
+
+// Caller is who calls.
+type Caller struct {
+	Role Role
+	Key  PublicKey // of a Publisher
+}
+
+// Route is one call of Handler.
+type Route struct {
+	Pattern string // as http.ServeMux has it
+	Access  Access
+}
+
+// Routes lists every call of Handler. One of them asks for more: a tar archive, or a delta that is made first, is for
+// administrators alone.
+func Routes() []Route {
+	return []Route{
+		{"GET " + ImagesPath, Reads},
+		{"GET " + ImagesPath + "/show", Reads},
+		{"GET " + ImagesPath + "/stream", Reads},
+		{"POST " + ImagesPath + "/derive", Administers},
+		{"POST " + LeasesPath, Reads},
+		{"DELETE " + LeasesPath + "/{id}", Reads},
+		{"GET " + CatalogPath, Reads},
+		{"GET " + HeadPath, Reads},
+		{"GET " + SitePath, Reads},
+		{"POST " + CatalogPath, Publishes},
+		{"GET " + blob.Path + "/{digest}", Reads}, // HEAD too
+		{"PUT " + blob.Path + "/{digest}", Publishes},
+		{"POST " + blob.Path, Publishes},
+		{"GET " + blob.Path + "/{digest}/partial", Publishes},
+		{"DELETE " + blob.Path + "/{digest}/partial", Publishes},
+		{"DELETE " + blob.Path + "/{digest}", Administers},
+		{"GET " + blob.Path, Administers},
+	}
+}
+
+// Work is what a request holds while it is answered.
+type Work string
+
+// The kinds of work.
+const (
+	Streams Work = "image streams" // memory of decoders
+	Lists   Work = "image lists"   // memory of the catalog and of what is made of it
+	Bodies  Work = "request bodies"
+	Leases  Work = "leases being made"
+)
+
+// Held is what was taken from a budget.
+type Held interface {
+	Grow(bytes int64) error
+	Release()
+}
+
+// ErrLimit is wrapped where a server has as much under way as it takes on. It can be asked again a little later.
+var ErrLimit = errors.New("the server is busy")
+
+type noBounds struct{}
+
+func (noBounds) Grow(int64) error { return nil }
+func (noBounds) Release()         {}
