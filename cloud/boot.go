@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -216,6 +217,9 @@ func (r *run) answers(ctx context.Context, v stack.Server, at provider.Resource)
 }
 
 func where(v provider.Resource) string {
+	if v.Public.IsValid() && v.SSHPort != 0 {
+		return netip.AddrPortFrom(v.Public, v.SSHPort).String()
+	}
 	if v.Public.IsValid() {
 		return v.Public.String()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"griddle/cloud/provider/lxd"
 	"griddle/cloud/provider/openstack"
 	"griddle/cloud/provider/qemu"
+	"griddle/cloud/setup"
 	"griddle/cloud/stack"
 )
 
@@ -35,7 +37,7 @@ func openProvider(ctx context.Context, g *clouds, s *stack.Stack, dir string) (p
 	case "lxd":
 		c := lxd.Config{Socket: o.text("socket", ""), URL: o.text("url", ""), Project: o.text("project", ""), Pool: o.text("pool", "")}
 		if c.Socket == "" && c.URL == "" {
-			c.Socket = "/var/lib/lxd/unix.socket"
+			c.Socket = setup.LXDSocket(setup.Computer{Files: os.DirFS("/"), Getenv: g.e.getenv})
 		}
 		for _, p := range strings.Fields(strings.ReplaceAll(o.text("addresses", ""), ",", " ")) {
 			prefix, err := netip.ParsePrefix(p)

@@ -105,7 +105,14 @@ func (g *clouds) changeCommand(c *cobra.Command, do func(context.Context, *sessi
 		x.Report = cloud.Printer(g.e.stderr)
 		o.Confirm = f.options(g.e).Confirm
 		p, err := do(c.Context(), x, args, o)
-		return f.end(g.e, p, err)
+		if err := f.end(g.e, p, err); err != nil || f.out.json() {
+			return err
+		}
+		s, err := x.Status(c.Context(), x.s.Name)
+		if err != nil {
+			return err
+		}
+		return writeReach(g.e.stdout, s)
 	}
 	return c
 }

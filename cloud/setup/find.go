@@ -80,18 +80,37 @@ func (c Computer) qemu() []Found {
 	return nil
 }
 
-func (c Computer) lxd() []Found {
-	var sockets []string
-	if s := c.Getenv("LXD_SOCKET"); s != "" {
-		sockets = append(sockets, s)
+// DefaultLXDSocket is where Debian's LXD has its socket.
+const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
+
+// LXDSocket is the socket of the LXD or Incus of this computer: the one that LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else that
+// of the snap, of Debian or of Incus, the first that is there; DefaultLXDSocket where there is none.
+func LXDSocket(c Computer) string {
+	if s := c.socket(); s != "" {
+		return s
 	}
-	if d := c.Getenv("LXD_DIR"); d != "" {
-		sockets = append(sockets, path.Join(d, "unix.socket"))
-	}
-	for _, s := range append(sockets, "/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket") {
-		if path.IsAbs(s) && c.there(s, func(m fs.FileMode) bool { return m.Type() == fs.ModeSocket }) {
-			return []Found{{Provider: "lxd", From: s}}
+	return DefaultLXDSocket
+}
+
+// socket is LXDSocket, and empty where there is none.
+func (c Computer) socket() string {
+	var all []string
+	for _, v := range []struct{ variable, below string }{{"LXD_SOCKET", ""}, {"LXD_DIR", "unix.socket"}, {"INCUS_SOCKET", ""}, {"INCUS_DIR", "unix.socket"}} {
+		if s := c.Getenv(v.variable); s != "" {
+			all = append(all, path.Join(s, v.below))
 		}
+	}
+	for _, s := range append(all, "/var/snap/lxd/common/lxd/unix.socket", DefaultLXDSocket, "/var/lib/incus/unix.socket", "/run/incus/unix.socket") {
+		if path.IsAbs(s) && c.there(s, func(m fs.FileMode) bool { return m.Type() == fs.ModeSocket }) {
+			return s
+		}
+	}
+	return ""
+}
+
+func (c Computer) lxd() []Found {
+	if s := c.socket(); s != "" {
+		return []Found{{Provider: "lxd", From: s}}
 	}
 	return nil
 }
