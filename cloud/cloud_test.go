@@ -86,6 +86,14 @@ type images struct {
 	mu     sync.Mutex
 	stable string         // the version that web:stable means
 	built  map[string]int // how often a version was built
+	fault  error          // what Check says
+}
+
+func (i *images) Check(_ context.Context, version, arch string, servers []stack.Server, _ provider.Format) error {
+	if !strings.HasPrefix(version, "web:") || arch != "amd64" || len(servers) == 0 {
+		return fmt.Errorf("Check of %s for %s and %d servers", version, arch, len(servers))
+	}
+	return i.fault
 }
 
 func (i *images) Resolve(_ context.Context, ref, arch string) (string, error) {

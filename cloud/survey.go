@@ -88,3 +88,26 @@ func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 	}
 	return errors.Join(faults...)
 }
+
+// checkImages checks what is going to be built: an image that the provider has was checked before.
+func (c *Cloud) checkImages(ctx context.Context, s *stack.Stack, p *Plan) error {
+	var faults []error
+	done := make(map[string]bool)
+	for _, v := range s.Servers {
+		key := imageKey(v)
+		version := p.versions[key]
+		name := version + "@" + v.Arch
+		if done[name] || version == "" || p.steps()[thing{provider.KindImage, name}].Do == Nothing {
+			continue
+		}
+		done[name] = true
+		var of []stack.Server
+		for _, o := range s.Servers {
+			if p.versions[imageKey(o)] == version && o.Arch == v.Arch {
+				of = append(of, o)
+			}
+		}
+		faults = append(faults, c.Images.Check(ctx, version, v.Arch, of, c.Provider.Features().Format))
+	}
+	return errors.Join(faults...)
+}

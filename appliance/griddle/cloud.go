@@ -145,7 +145,7 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 		return nil, withHint(err, "The provider is set in %s.", g.file)
 	}
 	x := &session{s: s, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
-		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g}}}
+		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g, s}}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
 		return nil, err
 	}

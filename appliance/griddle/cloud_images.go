@@ -7,17 +7,25 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"griddle/cloud/diskimage"
+	"griddle/cloud/firstboot"
 	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+	"griddle/cloud/userdata/secure"
 	"griddle/imagestore"
+	"griddle/imagestore/content"
 )
 
-// catalogImages makes disks of the catalog's images. It implements cloud.Images.
-type catalogImages struct{ g *clouds }
+// catalogImages makes disks of the catalog's images, for the servers of a stack. It implements cloud.Images.
+type catalogImages struct {
+	g *clouds
+	s *stack.Stack
+}
 
 // Resolve implements cloud.Images: versions are references without an architecture.
 func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, error) {
@@ -40,6 +48,80 @@ func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, 
 		return "", fmt.Errorf("the image %s is for %s, and the server for %s", found.Ref, found.Arch, arch)
 	}
 	return found.Template + ":" + found.Version, nil
+}
+
+// Check implements cloud.Images: it looks at the content manifest and the package list, and unpacks nothing.
+func (c *catalogImages) Check(ctx context.Context, version, arch string, servers []stack.Server, format provider.Format) error {
+	ref, err := imagestore.ParseRef(version)
+	if err != nil {
+		return err
+	}
+	ref.Arch = arch
+	st, err := openStore(c.g.e, c.g.store, false)
+	if err != nil {
+		return err
+	}
+	listed, err := st.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	opened, err := st.Open(ctx, imagestore.Plan{Ref: listed.Ref, Document: listed.Document}, imagestore.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	manifest, err := opened.Content(ctx)
+	if err != nil {
+		return err
+	}
+	tree := format == provider.Tree
+	if !tree && c.g.disks.kernel == "" && !hasKernel(manifest) {
+		return withHint(fmt.Errorf("checking image %s: %w", listed.Ref, diskimage.ErrNoKernel), noKernel)
+	}
+	missing := missingFrom(manifest, c.s, servers, tree)
+	if len(missing) == 0 {
+		return nil
+	}
+	var names []string
+	for _, n := range missing {
+		names = append(names, n.Name)
+	}
+	mend := "install it in the template"
+	if l, e := st.ReadPackages(ctx, ref); e == nil {
+		if command := secure.Mend(missing, l.Manager); command != "" {
+			mend = "run this in the template: " + command
+		}
+	}
+	return fmt.Errorf("image %s cannot become a server: it has no %s; %s; then publish it again", listed.Ref, strings.Join(names, ", no "), mend)
+}
+
+// hasKernel says whether a tree has a kernel where disks are made bootable with it: /vmlinuz or /boot/vmlinuz-*.
+func hasKernel(m *content.Manifest) bool {
+	return slices.ContainsFunc(m.Entries, func(e content.Entry) bool {
+		return e.Type != content.Directory && (e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") || e.Path == "boot/vmlinuz")
+	})
+}
+
+// missingFrom is what servers of a stack need and a tree does not have.
+func missingFrom(m *content.Manifest, s *stack.Stack, servers []stack.Server, tree bool) []secure.Need {
+	var needs []secure.Need
+	wanted := make(map[string]bool)
+	for _, x := range servers {
+		for _, n := range firstboot.Needs(s, x, tree) {
+			if !slices.ContainsFunc(needs, func(o secure.Need) bool { return o.Name == n.Name }) {
+				needs = append(needs, n)
+			}
+			for _, p := range n.Paths {
+				wanted[p] = true
+			}
+		}
+	}
+	there := make(map[string]bool)
+	for i := range m.Entries {
+		if e := &m.Entries[i]; wanted[e.Path] && e.Type != content.Directory {
+			there[e.Path] = true
+		}
+	}
+	return secure.Missing(needs, func(p string) bool { return there[p] })
 }
 
 // Build implements cloud.Images.
