@@ -35,6 +35,8 @@ func Advice(err error) string {
 			strings.Join(append(names, "SERVER")[:max(1, len(names))], ","), one, one)
 	case errors.Is(err, ErrLate):
 		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
+	case errors.Is(err, provider.ErrUnreachable):
+		return "look at the network and at the address (the region, the endpoint or the socket in the stack file or in the provider's own files), " + again
 	case errors.Is(err, provider.ErrTemporary):
 		return "wait until the provider answers again, " + again
 	}

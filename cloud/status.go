@@ -127,7 +127,7 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*State, []provider.Re
 	if f := c.Provider.Features().Name; state.Provider != "" && state.Provider != f {
 		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, state.Provider, f)
 	}
-	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard()}
+	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
 	var have []provider.Resource
 	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)

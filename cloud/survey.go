@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
@@ -29,6 +30,7 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input
 	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
 	call := r.call()
+	call.first, call.tell = true, c.tell
 	list := func(what, name string) (all []provider.Resource, err error) {
 		err = call.do(ctx, what, func(ctx context.Context) (err error) {
 			all, err = c.Provider.List(ctx, name)
@@ -60,6 +62,13 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input
 		in.Versions[key] = version
 	}
 	return in, errors.Join(faults...)
+}
+
+// tell reports something outside of any stage.
+func (c *Cloud) tell(format string, a ...any) {
+	if c.Report != nil {
+		c.Report(Event{Time: time.Now(), Text: fmt.Sprintf(format, a...)})
+	}
 }
 
 func optionsText(o map[string]string) string {

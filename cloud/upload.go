@@ -61,5 +61,5 @@ func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 
 // calls is how a provider is called where no stack's settings say otherwise.
 func calls(jitter func() float64) repeater {
-	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard()}
+	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard(), first: true}
 }

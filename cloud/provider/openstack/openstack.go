@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	client, err := o.Credentials.client(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening OpenStack: %w", classify(ctx, err))
+		return nil, fmt.Errorf("opening OpenStack at %s, region %q: %w", o.Credentials.auth.IdentityEndpoint, o.Credentials.endpoint.Region, classify(ctx, err))
 	}
 	p := &Provider{options: o, busy: make(map[string]chan struct{})}
 	p.project = projectOf(client)

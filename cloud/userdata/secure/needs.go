@@ -15,7 +15,9 @@ type Need struct {
 
 // Needs are those of s. With tree the system is a container's, whose volumes are there already.
 func (s *Server) Needs(tree bool) []Need {
-	same := func(name string) map[string]string { return map[string]string{"dpkg": name, "rpm": name, "pacman": name} }
+	same := func(name string) map[string]string {
+		return map[string]string{"dpkg": name, "rpm": name, "pacman": name}
+	}
 	needs := []Need{
 		{"systemd", []string{"usr/lib/systemd/systemd", "lib/systemd/systemd"}, map[string]string{"dpkg": "systemd-sysv", "rpm": "systemd", "pacman": "systemd"}},
 		{"cloud-init", program("cloud-init"), same("cloud-init")},
