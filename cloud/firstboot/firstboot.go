@@ -53,26 +53,40 @@ func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*use
 	if err == nil && o.HostKey != nil {
 		srv.HostKey, err = o.HostKey(x.Name)
 	}
-	var parts []userdata.Part
+	var parts, own []userdata.Part
 	if err == nil {
+		own, err = declaredParts(x, o, lookup)
+	}
+	if err == nil {
+		found, _ := logins(s, own)
+		for _, l := range found {
+			srv.Guests = append(srv.Guests, l.Name)
+		}
 		parts, err = srv.Parts()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rendering the user-data of %s: %w", x.Name, err)
 	}
 	// What is declared comes after what secures, and what secures runs before scripts.
-	for _, p := range x.UserData {
-		q, err := declared(p, o, lookup)
-		if err != nil {
-			return nil, fmt.Errorf("rendering the user-data of %s: line %d: %w", x.Name, p.At.Line, err)
-		}
-		parts = append(parts, q)
-	}
+	parts = append(parts, own...)
 	m, err := userdata.Merge(parts)
 	if err != nil {
 		return nil, fmt.Errorf("rendering the user-data of %s: %w", x.Name, err)
 	}
 	return m, nil
+}
+
+// declaredParts are the server's own parts, in the stack file's order.
+func declaredParts(x stack.Server, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
+	var parts []userdata.Part
+	for _, p := range x.UserData {
+		q, err := declared(p, o, lookup)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", p.At.Line, err)
+		}
+		parts = append(parts, q)
+	}
+	return parts, nil
 }
 
 // Declared gives digests of what servers are told, 64 hex digits, as the stack file and the files that it names declare it: a later

@@ -2,7 +2,7 @@
 //
 // Call Server.Parts, and merge what it returns before all other parts. After first boot:
 //
-//   - ssh takes keys only, from the declared users, at the declared port, be sshd a service or socket-activated; root
+//   - ssh takes keys only, from the declared users and Guests, at the declared port, be sshd a service or socket-activated; root
 //     cannot log in, nobody by a password, and every password in /etc/shadow is locked;
 //   - nftables drops what is not declared, IPv4 and IPv6 alike: loaded before anything of the system but cloud-init itself
 //     at first boot, and before the network at each boot after it;
@@ -34,6 +34,7 @@ type Server struct {
 	Hostname string // a DNS label
 	Admin    string // one of Users, with Sudo
 	Users    []User
+	Guests   []string `json:"-"` // users that later parts of the user-data make, with keys: sshd lets them in too
 	SSH      SSH
 	HostKey  string // sshd's ed25519 private key, PEM; empty: made on the server. Whoever reads the user-data can read it
 

@@ -51,6 +51,12 @@ func (s *Server) check() error {
 			}
 		}
 	}
+	for _, g := range s.Guests {
+		if !match(`[a-z_][a-z0-9_-]{0,31}`, g) || g == "root" || seen[g] {
+			bad("%q is no name for a user, or is there twice", g)
+		}
+		seen[g] = true
+	}
 	if s.HostKey != "" {
 		if k, err := ssh.ParsePrivateKey([]byte(s.HostKey)); err != nil || k.PublicKey().Type() != ssh.KeyAlgoED25519 {
 			bad("the host key is no ed25519 key without a passphrase")
