@@ -79,6 +79,28 @@ func optionsText(o map[string]string) string {
 	return strings.Join(out, ", ")
 }
 
+// Check asks the provider and the catalog whether a stack can be made as it is declared: the credentials, the sizes, the images and what they
+// hold. It takes no lock and changes nothing; every fault is in the error.
+func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
+	state, err := c.stateOrNew(s.Name)
+	if err != nil {
+		return err
+	}
+	r := &run{c: c, settings: patience(s.Settings), log: discard()}
+	in, err := c.survey(ctx, s, state)
+	if errors.Is(err, provider.ErrCredentials) || errors.Is(err, provider.ErrUnreachable) {
+		return err // all else would say the same
+	}
+	faults := []error{err, c.sizes(ctx, r, s)}
+	if err == nil {
+		plan, err := Decide(in)
+		if faults = append(faults, err); err == nil {
+			faults = append(faults, c.checkImages(ctx, s, plan))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 // sizes checks that what is declared can be had.
 func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 	var all []provider.Size

@@ -70,7 +70,7 @@ func readFile(name string, most int) ([]byte, error) {
 		return nil, err
 	}
 	if !i.Mode().IsRegular() || i.Size() > int64(most) {
-		return nil, fmt.Errorf("%s is no file of at most %d bytes", name, most)
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", name, most)
 	}
 	return os.ReadFile(name)
 }
@@ -161,43 +161,6 @@ func (g *clouds) firstBoot(s *stack.Stack, keys *login.Keys, f provider.Features
 	return firstboot.Options{ReadFile: g.readLocal, Login: keys.Public(), Limit: f.UserData, Tree: f.Format == provider.Tree,
 		Gzip:    f.Name == "ec2", // has the smallest limit, and hands bytes on as they are
 		HostKey: func(server string) (string, error) { return keys.HostPrivate(s.Name, server) }}
-}
-
-func (g *clouds) checkCommand() *cobra.Command {
-	var out outputFlag
-	c := &cobra.Command{
-		Use:   "check",
-		Short: "Tell every fault of a stack file",
-		Long:  "Read the stack file and tell all that is wrong with it, each with its line and column. Nobody is asked.",
-		Args:  cobra.NoArgs,
-	}
-	out.add(c)
-	c.RunE = func(*cobra.Command, []string) error {
-		s, err := g.read()
-		var faults stack.Faults
-		if errors.As(err, &faults) && out.json() {
-			if err := writeJSON(g.e.stdout, faults); err != nil {
-				return err
-			}
-			return fmt.Errorf("%s has %d faults", g.file, len(faults))
-		}
-		if err != nil {
-			return err
-		}
-		for _, k := range s.Keys {
-			if k.File != "" {
-				if _, err := g.readLocal(k.File); err != nil {
-					return fmt.Errorf("reading a key: %w", err)
-				}
-			}
-		}
-		if out.json() {
-			return writeJSON(g.e.stdout, s)
-		}
-		_, err = fmt.Fprintf(g.e.stdout, "%s: stack %s on %s, %d servers, no faults\n", g.file, s.Name, s.Provider, len(s.Servers))
-		return err
-	}
-	return c
 }
 
 func (g *clouds) userDataCommand() *cobra.Command {

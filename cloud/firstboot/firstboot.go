@@ -76,11 +76,23 @@ func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*use
 	return m, nil
 }
 
+// CheckCA says what is wrong with a file of certificates that servers are to trust.
+func CheckCA(name string, o Options) error {
+	b, err := o.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := secure.Authorities(string(b)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
 // declaredParts are the server's own parts, in the stack file's order.
 func declaredParts(x stack.Server, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
 	var parts []userdata.Part
 	for _, p := range x.UserData {
-		q, err := declared(p, o, lookup)
+		q, err := Part(p, o, lookup)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", p.At.Line, err)
 		}
@@ -101,7 +113,7 @@ func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 		}
 		said := []any{srv}
 		for _, p := range x.UserData {
-			q, err := declared(p, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+			q, err := Part(p, o, func(r stack.Reference) (string, error) { return r.String(), nil })
 			if err != nil {
 				return "", fmt.Errorf("line %d: %w", p.At.Line, err)
 			}
@@ -129,10 +141,10 @@ func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error)
 		errs = append(errs, err)
 		srv.CA = string(b)
 	}
-	common, err := keys(s.Keys, o)
+	common, err := Keys(s.Keys, o)
 	errs = append(errs, err)
 	for _, u := range s.Users {
-		own, err := keys(u.Keys, o)
+		own, err := Keys(u.Keys, o)
 		errs = append(errs, err)
 		if len(u.Keys) == 0 {
 			own = slices.Clone(common)
@@ -156,8 +168,8 @@ func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error)
 	return &srv, nil
 }
 
-// keys reads declared keys; a file may hold several.
-func keys(declared []stack.Key, o Options) (out []string, err error) {
+// Keys reads declared keys, one line each, without comments and doubles; a file may hold several.
+func Keys(declared []stack.Key, o Options) (out []string, err error) {
 	for _, k := range declared {
 		lines := k.Line
 		if k.File != "" {
@@ -179,8 +191,8 @@ func keys(declared []stack.Key, o Options) (out []string, err error) {
 	return out, nil
 }
 
-// declared makes a part of what the stack file says.
-func declared(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
+// Part makes a part of what the stack file says, and reads the file that it names.
+func Part(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
 	out := userdata.Part{From: fmt.Sprintf("the stack file's line %d", p.At.Line)}
 	var err error
 	switch {

@@ -30,6 +30,16 @@ func Logins(s *stack.Stack, x stack.Server, o Options) []Login {
 	return logins
 }
 
+// Notes say which users of a server's user-data cannot log in, and why.
+func Notes(s *stack.Stack, x stack.Server, o Options) []string {
+	parts, err := declaredParts(x, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+	if err != nil {
+		return nil
+	}
+	_, notes := logins(s, parts)
+	return notes
+}
+
 // logins looks for users with keys in declared parts. notes say who will not get in, and why.
 func logins(s *stack.Stack, parts []userdata.Part) (found []Login, notes []string) {
 	m, err := userdata.Merge(parts)

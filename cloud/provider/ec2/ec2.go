@@ -157,10 +157,13 @@ func (o *Options) validate() (*awshttp.BuildableClient, error) {
 	return client, nil
 }
 
-// Features implements provider.Provider.
-func (p *Provider) Features() provider.Features {
+// Features are those of every region.
+func Features() provider.Features {
 	return provider.Features{Name: "ec2", Format: provider.Raw, UserData: userData}
 }
+
+// Features implements provider.Provider.
+func (p *Provider) Features() provider.Features { return Features() }
 
 // Ensure implements provider.Provider.
 func (p *Provider) Ensure(ctx context.Context, w provider.Want) (provider.Resource, error) {

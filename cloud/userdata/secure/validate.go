@@ -103,7 +103,7 @@ func (s *Server) check() error {
 	if s.Locale != "" && !match(`[A-Za-z0-9_.@-]+`, s.Locale) {
 		bad("%q is no locale", s.Locale)
 	}
-	errs = append(errs, proxy(s.Proxy), authorities(s.CA))
+	errs = append(errs, proxy(s.Proxy), Authorities(s.CA))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("securing %s: %w", s.Hostname, err)
 	}
@@ -135,7 +135,8 @@ func proxy(s string) error {
 	return nil
 }
 
-func authorities(text string) error {
+// Authorities says what is wrong with PEM certificates that are to be trusted; nil for none at all.
+func Authorities(text string) error {
 	rest := []byte(strings.TrimSpace(text))
 	for len(rest) > 0 {
 		var block *pem.Block
