@@ -28,7 +28,7 @@ func cloudCommand(e *env) *cobra.Command {
 	c.PersistentFlags().StringVar(&g.state, "state", "", "`DIR` of all stacks' states (default ~/.local/state/griddle/cloud)")
 	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
 		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop, "Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
-		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.schemaCommand())
+		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.cacheCommand(), g.schemaCommand())
 	return c
 }
 
@@ -125,9 +125,10 @@ func (g *clouds) folder() (string, error) {
 // session is a stack, and all that works on it.
 type session struct {
 	*cloud.Cloud
-	s     *stack.Stack
-	keys  *login.Keys
-	shell *login.Shell
+	s      *stack.Stack
+	keys   *login.Keys
+	shell  *login.Shell
+	images *catalogImages
 }
 
 // open prepares work on the file's stack.
@@ -144,8 +145,9 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 	if err != nil {
 		return nil, withHint(err, "The provider is set in %s.", g.file)
 	}
-	x := &session{s: s, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
-		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g, s}}}
+	images := &catalogImages{g: g, s: s}
+	x := &session{s: s, images: images, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
+		Env: g.variable, Command: "griddle cloud " + command, Images: images}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
 		return nil, err
 	}

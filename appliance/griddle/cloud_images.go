@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"griddle/cloud/diskimage"
 	"griddle/cloud/firstboot"
@@ -23,8 +20,16 @@ import (
 
 // catalogImages makes disks of the catalog's images, for the servers of a stack. It implements cloud.Images.
 type catalogImages struct {
-	g *clouds
-	s *stack.Stack
+	g     *clouds
+	s     *stack.Stack
+	cache *diskimage.Cache // once it was needed; what it made stays in it meanwhile
+}
+
+// close lets go of the disks that were made.
+func (c *catalogImages) close() {
+	if c.cache != nil {
+		c.cache.Close()
+	}
 }
 
 // Resolve implements cloud.Images: versions are references without an architecture.
@@ -139,13 +144,18 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	if err != nil {
 		return provider.Image{}, err
 	}
-	cache, err := c.g.disks.open(ctx, c.g.e)
-	if err != nil {
-		return provider.Image{}, err
+	if c.cache == nil {
+		if c.cache, err = c.g.disks.open(ctx, c.g.e); err != nil {
+			return provider.Image{}, err
+		}
 	}
+	cache := c.cache
 	d, err := cache.Make(ctx, image, diskimage.Options{Format: diskimage.Format(format)})
 	if errors.Is(err, diskimage.ErrNoKernel) {
 		err = withHint(err, noKernel)
+	}
+	if err == nil {
+		err = c.g.disks.shrink(ctx, c.g.e, cache)
 	}
 	if err != nil {
 		return provider.Image{}, err
@@ -175,37 +185,3 @@ func shortened(name string) string {
 // noKernel is what to do about diskimage.ErrNoKernel.
 const noKernel = "Give one with --kernel. On Debian, this fetches its package:\n" +
 	"  apt-get download $(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2}')"
-
-// diskFlags say how disks are made of images.
-type diskFlags struct{ cache, kernel string }
-
-func (d *diskFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` where disk images are kept (default ~/.cache/griddle/disks)")
-	c.Flags().StringVar(&d.kernel, "kernel", "", "Debian package `FILE` of a kernel for images that have none, or a directory with one unpacked")
-}
-
-// open gives the cache of disks.
-func (d *diskFlags) open(ctx context.Context, e *env) (*diskimage.Cache, error) {
-	dir := d.cache
-	if dir == "" {
-		home, err := userHome(e)
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(home, ".cache", "griddle", "disks")
-	}
-	c := &diskimage.Cache{Dir: dir}
-	if d.kernel == "" {
-		return c, nil
-	}
-	i, err := os.Stat(d.kernel)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("finding the kernel: %w", err)
-	case i.IsDir():
-		c.Kernel = &diskimage.Kernel{Dir: d.kernel}
-	default:
-		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, ".kernels"))
-	}
-	return c, err
-}

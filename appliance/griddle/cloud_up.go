@@ -115,6 +115,7 @@ func (g *clouds) changeCommand(c *cobra.Command, do func(context.Context, *sessi
 		if err != nil {
 			return err
 		}
+		defer x.images.close()
 		x.Report = cloud.Printer(g.e.stderr)
 		o.Confirm = f.options(g.e).Confirm
 		p, err := do(c.Context(), x, args, o)
