@@ -21,6 +21,7 @@ type Found struct {
 	Account  string // a cloud of clouds.yaml or a profile of AWS; empty for what the environment says, and where there are none
 	Region   string // where that is said beside the credentials
 	From     string // where it was found: a path or a variable, never what it holds
+	Socket   string // of LXD, where it is not DefaultLXDSocket: the stack file then names it
 }
 
 // Computer is what Find looks at.
@@ -109,10 +110,14 @@ func (c Computer) socket() string {
 }
 
 func (c Computer) lxd() []Found {
-	if s := c.socket(); s != "" {
+	s := c.socket()
+	switch s {
+	case "":
+		return nil
+	case DefaultLXDSocket:
 		return []Found{{Provider: "lxd", From: s}}
 	}
-	return nil
+	return []Found{{Provider: "lxd", From: s, Socket: s}}
 }
 
 // openstack looks where OpenStack's own clients do (openstacksdk, "Configuring OpenStack SDK Applications").

@@ -30,6 +30,7 @@ type Question struct {
 	Text    string
 	Default string   // what an empty answer means; empty where there must be one
 	Choices []Choice // what can be answered; empty where that is free
+	Free    bool     // something else can be answered too
 	Why     error    // why Choices could not be listed; the answer is free then
 }
 
@@ -126,8 +127,8 @@ func (v *Interview) check(q Question, s string) error {
 	if s == "" && q.Key != "external" && !named(q.Choices, "") {
 		return errors.New("nothing is said")
 	}
-	if len(q.Choices) > 0 && !named(q.Choices, s) {
-		return fmt.Errorf("%.100q is not among those offered", s)
+	if len(q.Choices) > 0 && !q.Free && !named(q.Choices, s) {
+		return fmt.Errorf("%.100q is not among those offered: answer with a number or a name", s)
 	}
 	if n, err := strconv.Atoi(s); q.Key == "count" && (err != nil || n < 1 || n > stack.MaxServers) {
 		return fmt.Errorf("%.100q is not a number from 1 to %d", s, stack.MaxServers)
@@ -201,7 +202,7 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 		q.Text = "Which network leads out? (empty: the provider's own)"
 		return q, f.Provider == "openstack"
 	case "image":
-		q.Text = "Which image of the catalog?"
+		q.Text, q.Free = "Which image of the catalog?", true // by a version of it, too, or before it is published
 		if v.offers.Images != nil {
 			list(v.offers.Images())
 		}
@@ -225,6 +226,7 @@ func (v *Interview) File() ([]byte, error) {
 	if q, ok := v.Next(); ok {
 		return nil, fmt.Errorf("writing a stack file: %s is not answered", q.Key)
 	}
+	v.answers[socketAnswer] = v.chosen().Socket
 	b := render(v.answers)
 	if _, err := stack.Parse("the new stack file", b); err != nil {
 		return nil, fmt.Errorf("writing a stack file: %w", err)

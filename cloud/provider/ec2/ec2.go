@@ -110,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 		return nil, fmt.Errorf("reading the configuration of ec2: %w", err)
 	}
 	if cfg.Region == "" {
-		return nil, fmt.Errorf("reading the configuration of ec2: no region is set: %w", provider.ErrInvalid)
+		return nil, fmt.Errorf("reading the configuration of ec2: %w: write region: in the stack file's provider, or set AWS_REGION: %w", errNoRegion, provider.ErrInvalid)
 	}
 	cfg.Credentials = chain{cfg.Credentials}
 	standard := func(attempts int) *retry.Standard {

@@ -22,6 +22,9 @@ import (
 // errLate says that what was waited for did not come.
 var errLate = fmt.Errorf("EC2 does not show it yet: %w", provider.ErrTemporary)
 
+// errNoRegion says that nothing names a region.
+var errNoRegion = errors.New("no region is set")
+
 // errEmpty says that an answer lacks what was made: it is looked for next time.
 var errEmpty = fmt.Errorf("EC2's answer is empty: %w", provider.ErrTemporary)
 
