@@ -140,12 +140,14 @@ func (f *fakeCloud) session(n ssh.NewChannel, name string) {
 	}
 	defer ch.Close()
 	for r := range reqs {
-		if r.Type != "exec" {
+		var x struct{ Command string }
+		switch {
+		case r.Type == "shell": // which ends at once
+			x.Command = "true"
+		case r.Type != "exec":
 			r.Reply(r.Type == "env", nil)
 			continue
-		}
-		var x struct{ Command string }
-		if ssh.Unmarshal(r.Payload, &x) != nil {
+		case ssh.Unmarshal(r.Payload, &x) != nil:
 			return
 		}
 		r.Reply(true, nil)
@@ -170,6 +172,8 @@ func (f *fakeCloud) run(name, command string) (out string, exit int) {
 		return "done\n", 0
 	case strings.Contains(command, "cloud-init-output.log"):
 		return "the last line of " + name + "\n", 0
+	case strings.Contains(command, "'/run/token'"):
+		return "t0ken\n", 0
 	case strings.Contains(command, "boot_id"):
 		f.boots[name]++
 		return fmt.Sprintf("boot-%d\n", f.boots[name]), 0
