@@ -76,7 +76,7 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 }
 
 // bootedCommand prints what differs from boot to boot: the kernel's boot ID (Documentation/admin-guide/sysctl/kernel.rst, which LXC
-// gives each container anew), and when the first process was started, for containers that have their host's.
+// gives each container a new one of), and when the first process was started, for containers that have their host's.
 const bootedCommand = "cat /proc/sys/kernel/random/boot_id && { cut -d ' ' -f 22 /proc/1/stat 2>/dev/null; true; }"
 
 // askTime is how long a server that is to be rebooted may take to say which boot it runs.

@@ -84,7 +84,8 @@ func auditWant(s *stack.Stack, server string, tree bool, o firstboot.Options) au
 		if x.Name != server {
 			continue
 		}
-		for _, l := range firstboot.Logins(s, x, o) {
+		guests, _ := firstboot.Logins(s, x, o)
+		for _, l := range guests {
 			w.Users = append(w.Users, audit.User{Name: l.Name, Sudo: l.Sudo})
 		}
 		for _, p := range x.Ports {

@@ -36,7 +36,7 @@ type known struct {
 	open     func(context.Context) (provider.Provider, error)
 }
 
-// knowProvider reads a stack file's options for its provider, with the files and credentials that they name, and asks nobody. The
+// knowProvider reads a stack file's options for its provider, with the files and credentials that they name, and asks no one. The
 // error is stack.Faults, all of them.
 func knowProvider(ctx context.Context, g *clouds, s *stack.Stack, dir string) (known, error) {
 	o := options{s: s, g: g}

@@ -113,7 +113,7 @@ func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 		}
 		said := []any{srv}
 		for _, p := range x.UserData {
-			q, err := Part(p, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+			q, err := Part(p, o, asWritten)
 			if err != nil {
 				return "", fmt.Errorf("line %d: %w", p.At.Line, err)
 			}

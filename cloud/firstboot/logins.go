@@ -20,25 +20,17 @@ type Login struct {
 // loginName is what an AllowUsers line can hold without having another meaning (sshd_config(5): patterns, USER@HOST).
 var loginName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 
-// Logins are those of a server, by name. What of its user-data cannot be read has none.
-func Logins(s *stack.Stack, x stack.Server, o Options) []Login {
-	parts, err := declaredParts(x, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+// Logins are those of a server, by name. What of its user-data cannot be read has none. notes say which of its users cannot log in, and why.
+func Logins(s *stack.Stack, x stack.Server, o Options) (found []Login, notes []string) {
+	parts, err := declaredParts(x, o, asWritten)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	logins, _ := logins(s, parts)
-	return logins
+	return logins(s, parts)
 }
 
-// Notes say which users of a server's user-data cannot log in, and why.
-func Notes(s *stack.Stack, x stack.Server, o Options) []string {
-	parts, err := declaredParts(x, o, func(r stack.Reference) (string, error) { return r.String(), nil })
-	if err != nil {
-		return nil
-	}
-	_, notes := logins(s, parts)
-	return notes
-}
+// asWritten is a cloud.Lookup that leaves references as they are.
+func asWritten(r stack.Reference) (string, error) { return r.String(), nil }
 
 // logins looks for users with keys in declared parts. notes say who will not get in, and why.
 func logins(s *stack.Stack, parts []userdata.Part) (found []Login, notes []string) {
@@ -65,7 +57,7 @@ func logins(s *stack.Stack, parts []userdata.Part) (found []Login, notes []strin
 		case keys:
 			found = append(found, Login{name, unlimited(u["sudo"])})
 		case slices.ContainsFunc(slices.Collect(maps.Keys(u)), func(k string) bool { return k == "passwd" || k == "hashed_passwd" || k == "plain_text_passwd" }):
-			notes = append(notes, fmt.Sprintf("the user %q of user-data has a password and no ssh key: every password is locked at the first boot, so nobody can log in as it", name))
+			notes = append(notes, fmt.Sprintf("the user %q of user-data has a password and no ssh key: every password is locked at the first boot, so no one can log in as it", name))
 		}
 	}
 	slices.SortFunc(found, func(a, b Login) int { return strings.Compare(a.Name, b.Name) })

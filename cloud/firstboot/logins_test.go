@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"griddle/cloud/stack"
 	"griddle/cloud/userdata"
 )
 
@@ -32,7 +31,7 @@ func TestUsersOfUserDataAreLetIn(t *testing.T) {
 			"- {name: 'a*', ssh_authorized_keys: ['" + publicKey("star") + "']}\n- default\n"), nil
 	}}
 	s := parse(t, text)
-	m, err := Merge(s, s.Servers[0], o, func(r stack.Reference) (string, error) { return r.String(), nil })
+	m, err := Merge(s, s.Servers[0], o, asWritten)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,14 +42,10 @@ func TestUsersOfUserDataAreLetIn(t *testing.T) {
 	if want := "AllowUsers ops eve deploy imported\n"; !strings.Contains(string(b), want) && !strings.Contains(flat(m), want) {
 		t.Errorf("there is no %q in\n%s", want, flat(m))
 	}
-	if got, want := Logins(s, s.Servers[0], o), []Login{{"deploy", true}, {"imported", false}}; !reflect.DeepEqual(got, want) {
+	got, notes := Logins(s, s.Servers[0], o)
+	if want := []Login{{"deploy", true}, {"imported", false}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("Logins = %+v, want %+v", got, want)
 	}
-	parts, err := declaredParts(s.Servers[0], o, func(r stack.Reference) (string, error) { return r.String(), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, notes := logins(s, parts)
 	for _, want := range []string{"default user", `"locked" of user-data has a password`, "ssh keys to root", `"a*" of user-data is not let in`} {
 		if !strings.Contains(strings.Join(notes, "\n"), want) {
 			t.Errorf("notes are %q, want %q among them", notes, want)

@@ -70,7 +70,7 @@ func (c *Check) keys() {
 		}
 		c.keysOf(path+".keys", u.Keys)
 		if len(u.Keys) == 0 && len(c.Stack.Keys) == 0 && u.Name != c.Stack.Admin {
-			c.fault(path, "give it keys, or write keys for all users at the top of the file", "the user %s has no ssh key, and nobody logs in by password", u.Name)
+			c.fault(path, "give it keys, or write keys for all users at the top of the file", "the user %s has no ssh key, and no one logs in by password", u.Name)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func (c *Check) keysOf(path string, all []stack.Key) {
 		}
 		for _, l := range lines {
 			if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err != nil {
-				c.fault(at, "a line has the type of a key and the key itself, as in id_ed25519.pub", "%s has a line that is no ssh public key: %.40q", k.File, l)
+				c.fault(at, "a line has the type of a key and the key itself, as in id_ed25519.pub", "%s has a line that is not an ssh public key: %.40q", k.File, l)
 			}
 		}
 	}
@@ -166,7 +166,8 @@ func (c *Check) servers() {
 		if before > 0 {
 			continue // the user-data is not complete
 		}
-		for _, n := range firstboot.Notes(c.Stack, v, c.Boot) {
+		_, notes := firstboot.Logins(c.Stack, v, c.Boot)
+		for _, n := range notes {
 			c.notes = append(c.notes, c.Stack.Fault(at, "", "%s", n))
 		}
 		if _, err := firstboot.New(c.Stack, c.Boot)(v, c.noting); err != nil {

@@ -46,7 +46,7 @@ func render(a map[string]string) []byte {
 	line("keys:")
 	line("  - %s", quote(a["key"]))
 	line("")
-	line("# ssh: {port: 22, from: [192.0.2.0/24]} # who may log in; everybody, unless it is said")
+	line("# ssh: {port: 22, from: [192.0.2.0/24]} # who may log in; everyone, unless it is said")
 	line("")
 	line("# What every server has, unless its role or the server itself says otherwise.")
 	line("defaults:")

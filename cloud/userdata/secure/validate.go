@@ -53,7 +53,7 @@ func (s *Server) check() error {
 	}
 	for _, g := range s.Guests {
 		if !match(`[a-z_][a-z0-9_-]{0,31}`, g) || g == "root" || seen[g] {
-			bad("%q is no name for a user, or is there twice", g)
+			bad("%q cannot be the name of a user, or is there twice", g)
 		}
 		seen[g] = true
 	}
