@@ -20,11 +20,11 @@ func TestFirstBootFailed(t *testing.T) {
 		said []string
 	}{
 		{"its own report", func(b *bench) {
-			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no sshd\n"
-			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\n"
+			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no sshd\nscript: key of API_KEY\n"
+			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of API_KEY' TOKEN=tok-en\n"
 		}, func(b *bench) { b.sh.files["worker-1 "+BootReport] = "done\n" },
-			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: this image has no sshd"},
-			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n        | E: no package sudo\n"}},
+			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: this image has no sshd; script: ***"},
+			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
 		{"cloud-init's result", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
 			b.sh.files["worker-1 "+bootResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ["('users_groups', ProcessExecutionError())"]}}`
@@ -65,6 +65,11 @@ func TestFirstBootFailed(t *testing.T) {
 				for _, w := range append(c.said, "`griddle cloud up --rebuild worker-1`") {
 					if !strings.Contains(b.said.String(), w) {
 						t.Errorf("said is\n%s\nwant %q in it", b.said, w)
+					}
+				}
+				for _, secret := range []string{"key of API_KEY", "tok-en"} {
+					if strings.Contains(b.said.String()+err.Error(), secret) {
+						t.Errorf("the secret %q is shown:\n%s", secret, b.said)
 					}
 				}
 				s, err := b.State("demo")
