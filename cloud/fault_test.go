@@ -109,6 +109,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	for name, do := range map[string]func(context.Context, *bench) error{
 		"Up":     func(ctx context.Context, b *bench) error { _, err := b.Up(ctx, demo(), Options{}); return err },
+		"Adopt":  func(ctx context.Context, b *bench) error { _, err := b.Adopt(ctx, demo()); return err },
 		"Plan":   func(ctx context.Context, b *bench) error { _, err := b.Plan(ctx, demo()); return err },
 		"Status": func(ctx context.Context, b *bench) error { _, err := b.Status(ctx, "demo"); return err },
 		"Upload": func(ctx context.Context, b *bench) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,12 @@ func (d *diskFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&d.kernel, "kernel", "", "Debian package `FILE` of a kernel for images that have none, or a directory with one unpacked")
 }
 
+// Of kernels that were unpacked for images without one, the last few stay, below the cache's directory.
+const (
+	kernelsDir  = ".kernels"
+	keptKernels = 2
+)
+
 // defaultCache is how much of disk images is kept.
 const defaultCache = 20 << 30
 
@@ -42,6 +49,8 @@ func (d *diskFlags) directory(e *env) (string, error) {
 // shrink brings the cache to its size, and says what went. Disks that are named by digest stay.
 func (d *diskFlags) shrink(ctx context.Context, e *env, c *diskimage.Cache, named ...string) error {
 	gone, err := c.Shrink(ctx, int64(d.most), named...)
+	_, kernels := diskimage.ShrinkKernels(ctx, filepath.Join(c.Dir, kernelsDir), keptKernels)
+	err = errors.Join(err, kernels)
 	if len(gone) > 0 {
 		var sum int64
 		for _, k := range gone {
@@ -100,7 +109,7 @@ func (d *diskFlags) open(ctx context.Context, e *env) (*diskimage.Cache, error) 
 	case i.IsDir():
 		c.Kernel = &diskimage.Kernel{Dir: d.kernel}
 	default:
-		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, ".kernels"))
+		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, kernelsDir))
 	}
 	return c, err
 }

@@ -19,10 +19,12 @@ type Fault struct {
 	Hint         string // what to do about it, where that is known
 }
 
-// Error is "FILE:LINE:COLUMN: PATH: TEXT; HINT".
+// Error is "FILE:LINE:COLUMN: PATH: TEXT; HINT", without a place where there is no file.
 func (f Fault) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: ", f.File, f.Line, f.Column)
+	if f.File != "" {
+		fmt.Fprintf(&b, "%s:%d:%d: ", f.File, f.Line, f.Column)
+	}
 	if f.Path != "" {
 		b.WriteString(f.Path + ": ")
 	}
