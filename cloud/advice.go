@@ -78,7 +78,7 @@ func Printer(w io.Writer) func(Event) {
 		case e.Done:
 			fmt.Fprintf(w, "[%d/%d] done in %s\n", e.Stage, e.Of, seconds(e.Took))
 		case e.Text != "":
-			fmt.Fprintf(w, "      %s\n", e.Text)
+			fmt.Fprintf(w, "      %s\n", strings.ReplaceAll(e.Text, "\n", "\n      "))
 		default:
 			fmt.Fprintf(w, "[%d/%d] %s\n", e.Stage, e.Of, e.Title)
 		}

@@ -120,10 +120,11 @@ func (r *run) show(v, from string, lines []string) {
 		return
 	}
 	hidden := r.hidden()
-	r.say("server %s: the end of %s:", v, from)
+	text := fmt.Sprintf("server %s: the end of %s:", v, from)
 	for _, l := range lines {
-		r.say("  | %s", shortened(hidden.Replace(l)))
+		text += "\n  | " + shortened(hidden.Replace(l))
 	}
+	r.say("%s", text) // at once: other servers have something to say, too
 }
 
 // leastHidden is how long a line of a secret must be to be looked for: shorter ones are parts of other words.
