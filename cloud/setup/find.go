@@ -84,24 +84,26 @@ func (c Computer) qemu() []Found {
 // DefaultLXDSocket is where Debian's LXD has its socket.
 const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
 
-// LXDSocket is the socket of the LXD or Incus of this computer: the one that LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else that
-// of the snap, of Debian or of Incus, the first that is there; DefaultLXDSocket where there is none.
+const snapSocket = "/var/snap/lxd/common/lxd/unix.socket"
+
+// LXDSocket is the socket that a stack file means which names none: the one that LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else
+// that of Debian, of the snap or of Incus, the first that is there; DefaultLXDSocket where there is none.
 func LXDSocket(c Computer) string {
-	if s := c.socket(); s != "" {
+	if s := c.socket(DefaultLXDSocket, snapSocket); s != "" {
 		return s
 	}
 	return DefaultLXDSocket
 }
 
-// socket is LXDSocket, and empty where there is none.
-func (c Computer) socket() string {
+// socket is the first of what variables name, of places, and of Incus's places that is there; empty for none.
+func (c Computer) socket(places ...string) string {
 	var all []string
 	for _, v := range []struct{ variable, below string }{{"LXD_SOCKET", ""}, {"LXD_DIR", "unix.socket"}, {"INCUS_SOCKET", ""}, {"INCUS_DIR", "unix.socket"}} {
 		if s := c.Getenv(v.variable); s != "" {
 			all = append(all, path.Join(s, v.below))
 		}
 	}
-	for _, s := range append(all, "/var/snap/lxd/common/lxd/unix.socket", DefaultLXDSocket, "/var/lib/incus/unix.socket", "/run/incus/unix.socket") {
+	for _, s := range slices.Concat(all, places, []string{"/var/lib/incus/unix.socket", "/run/incus/unix.socket"}) {
 		if path.IsAbs(s) && c.there(s, func(m fs.FileMode) bool { return m.Type() == fs.ModeSocket }) {
 			return s
 		}
@@ -110,7 +112,7 @@ func (c Computer) socket() string {
 }
 
 func (c Computer) lxd() []Found {
-	s := c.socket()
+	s := c.socket(snapSocket, DefaultLXDSocket) // the file names one that is not the default
 	switch s {
 	case "":
 		return nil

@@ -185,6 +185,27 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestLXDSocket has a stack file name no socket: what it meant so far it means still, where that is there.
+func TestLXDSocket(t *testing.T) {
+	socket := &fstest.MapFile{Mode: fs.ModeSocket}
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		env   map[string]string
+		want  string
+	}{
+		{"none", nil, nil, DefaultLXDSocket},
+		{"the snap alone", fstest.MapFS{"var/snap/lxd/common/lxd/unix.socket": socket}, nil, snapSocket},
+		{"both", fstest.MapFS{"var/snap/lxd/common/lxd/unix.socket": socket, "var/lib/lxd/unix.socket": socket}, nil, DefaultLXDSocket},
+		{"a variable", fstest.MapFS{"x": socket, "var/lib/lxd/unix.socket": socket}, map[string]string{"LXD_SOCKET": "/x"}, "/x"},
+		{"a variable that is wrong", fstest.MapFS{"var/lib/lxd/unix.socket": socket}, map[string]string{"LXD_SOCKET": "/x"}, DefaultLXDSocket},
+	} {
+		if got := LXDSocket(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }}); got != c.want {
+			t.Errorf("%s: LXDSocket = %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 func TestParseAnswers(t *testing.T) {
 	got, err := ParseAnswers("f", []byte("name: x\ncount: 3\nexternal: ''\n"))
 	if want := map[string]string{"name": "x", "count": "3", "external": ""}; err != nil || !maps.Equal(got, want) {
