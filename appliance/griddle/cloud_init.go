@@ -42,7 +42,9 @@ func (g *clouds) initCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o := setup.Options{Path: g.file, Found: setup.Find(setup.Computer{Files: os.DirFS("/"), Getenv: g.e.getenv, Home: home, Work: work}), Offers: g.offers(c.Context())}
+		computer := setup.Computer{Files: os.DirFS("/"), Getenv: g.e.getenv, Home: home, Work: work}
+		o := setup.Options{Path: g.file, Found: setup.Find(computer), Offers: g.offers(c.Context())}
+		o.Offers.Key = setup.PublicKey(computer)
 		if answers != "" {
 			b, err := readFile(answers, 1<<20)
 			if err == nil {

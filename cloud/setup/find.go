@@ -81,6 +81,19 @@ func (c Computer) qemu() []Found {
 	return nil
 }
 
+// usualKey is where ssh-keygen leaves a public key, as a stack file names it.
+const usualKey = "~/.ssh/id_ed25519.pub"
+
+// PublicKey is the file with the person's ssh public key that is there, as a stack file names it; empty for none.
+func PublicKey(c Computer) string {
+	for _, k := range []string{usualKey, "~/.ssh/id_ecdsa.pub", "~/.ssh/id_rsa.pub"} {
+		if c.Home != "" && c.there(path.Join(c.Home, strings.TrimPrefix(k, "~")), fs.FileMode.IsRegular) {
+			return k
+		}
+	}
+	return ""
+}
+
 // DefaultLXDSocket is where Debian's LXD has its socket.
 const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
 

@@ -9,6 +9,7 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,6 +40,7 @@ type Offers struct {
 	Regions func(Found) ([]Choice, error)
 	Sizes   func(f Found, region string) ([]Choice, error)
 	Images  func() ([]Choice, error)
+	Key     string // file with a public key of the person's, by PublicKey; empty for the usual one
 }
 
 // Interview is what was asked and answered so far.
@@ -218,7 +220,7 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 	case "admin":
 		return Question{Text: "Which user logs in?", Default: "ops"}, true
 	}
-	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)", Default: "~/.ssh/id_ed25519.pub"}, true
+	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)", Default: cmp.Or(v.offers.Key, usualKey)}, true
 }
 
 // File is the stack file for the answers, once Next has no more question.

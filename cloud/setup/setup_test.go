@@ -206,6 +206,25 @@ func TestLXDSocket(t *testing.T) {
 	}
 }
 
+func TestPublicKey(t *testing.T) {
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"id_rsa.pub", "id_ecdsa.pub"}, "~/.ssh/id_ecdsa.pub"},
+		{[]string{"id_rsa.pub", "id_ed25519.pub"}, "~/.ssh/id_ed25519.pub"},
+	} {
+		files := fstest.MapFS{}
+		for _, f := range c.files {
+			files["home/me/.ssh/"+f] = &fstest.MapFile{}
+		}
+		if got := PublicKey(Computer{Files: files, Home: "/home/me"}); got != c.want {
+			t.Errorf("PublicKey with %q = %q, want %q", c.files, got, c.want)
+		}
+	}
+}
+
 func TestParseAnswers(t *testing.T) {
 	got, err := ParseAnswers("f", []byte("name: x\ncount: 3\nexternal: ''\n"))
 	if want := map[string]string{"name": "x", "count": "3", "external": ""}; err != nil || !maps.Equal(got, want) {
