@@ -26,6 +26,7 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 		}
 	}
 	r.stage.Of = 1
+	r.watch.r.first = true
 	var found []provider.Resource
 	err = r.do(ctx, "find what bears the labels", func(ctx context.Context) error {
 		all, err := r.watch.look(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"griddle/cloud/provider"
@@ -28,13 +29,34 @@ func Advice(err error) string {
 	case errors.Is(err, provider.ErrUnsupported), errors.Is(err, provider.ErrInvalid):
 		return "change the stack file, " + again
 	case errors.Is(err, ErrFirstBoot):
-		return "log in and read /var/log/cloud-init-output.log; change the stack file, or have the server rebuilt, " + again
+		names := bootFailures(err)
+		one := append(names, "SERVER")[0]
+		return fmt.Sprintf("mend the image or the stack file, then make the server again with `griddle cloud up --rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
+			strings.Join(append(names, "SERVER")[:max(1, len(names))], ","), one, one)
 	case errors.Is(err, ErrLate):
 		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
+	case errors.Is(err, provider.ErrUnreachable):
+		return "look at the network and at the address (the region, the endpoint or the socket in the stack file or in the provider's own files), " + again
 	case errors.Is(err, provider.ErrTemporary):
 		return "wait until the provider answers again, " + again
 	}
 	return "read the log, mend the cause, " + again
+}
+
+// bootFailures names the servers whose first boot failed.
+func bootFailures(err error) (names []string) {
+	if boot, ok := err.(*BootError); ok {
+		return []string{boot.Server}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			names = append(names, bootFailures(inner)...)
+		}
+	case interface{ Unwrap() error }:
+		names = bootFailures(e.Unwrap())
+	}
+	return names
 }
 
 // Printer is a Cloud.Report that writes lines for people:
@@ -56,7 +78,7 @@ func Printer(w io.Writer) func(Event) {
 		case e.Done:
 			fmt.Fprintf(w, "[%d/%d] done in %s\n", e.Stage, e.Of, seconds(e.Took))
 		case e.Text != "":
-			fmt.Fprintf(w, "      %s\n", e.Text)
+			fmt.Fprintf(w, "      %s\n", strings.ReplaceAll(e.Text, "\n", "\n      "))
 		default:
 			fmt.Fprintf(w, "[%d/%d] %s\n", e.Stage, e.Of, e.Title)
 		}

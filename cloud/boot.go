@@ -3,8 +3,8 @@ package cloud
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,46 +19,29 @@ const (
 	lastKnock  = 10 * time.Second
 )
 
-// ErrFirstBoot says that a server runs, and cloud-init failed in it.
-var ErrFirstBoot = errors.New("its first boot failed")
-
 // maxOutput is how long an output may be, in bytes.
 const maxOutput = 64 << 10
 
 // knock runs a command until the server takes it: until then it boots, or cloud-init moves its ssh server.
 func (r *run) knock(ctx context.Context, v string, at provider.Resource, command string) (stdout []byte, exit int, err error) {
+	return r.knockUntil(ctx, v, at, command, func(context.Context) error { return nil })
+}
+
+// knockUntil is knock that ends with the first error of look, which is called after each try.
+func (r *run) knockUntil(ctx context.Context, v string, at provider.Resource, command string, look func(context.Context) error) (stdout []byte, exit int, err error) {
 	for wait := firstKnock; ; wait = min(2*wait, lastKnock) {
 		stdout, exit, err = r.c.Shell.Run(ctx, r.reach(v, at), command)
 		if err == nil {
 			return stdout, exit, nil
 		}
 		r.log.Info("no answer yet", "server", v, "err", err)
+		if err := look(ctx); err != nil {
+			return nil, 0, err
+		}
 		if ended := sleep(ctx, wait); ended != nil {
 			return nil, 0, fmt.Errorf("waiting for its ssh server: %w: %w", ended, err)
 		}
 	}
-}
-
-// firstBoot waits until cloud-init has ended.
-func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resource) error {
-	r.say("server %s runs at %s; its first boot is waited for", v.Name, where(at))
-	out, exit, err := r.knock(ctx, v.Name, at, "cloud-init status --wait --long")
-	if err != nil {
-		return err
-	}
-	text := printable(out)
-	switch exit {
-	case 0:
-	case 2: // since cloud-init 23.4: done, with warnings
-		r.say("server %s: its first boot ended with warnings", v.Name)
-	case 127:
-		return errors.New("its image has no cloud-init")
-	default:
-		r.log.Error("cloud-init failed", "server", v.Name, "exit", exit, "status", text)
-		return fmt.Errorf("%w (cloud-init status: exit %d): %s", ErrFirstBoot, exit, lastLine(text))
-	}
-	r.say("server %s is up", v.Name)
-	return nil
 }
 
 // answers waits until one can log in.
@@ -71,6 +54,9 @@ func (r *run) answers(ctx context.Context, v stack.Server, at provider.Resource)
 }
 
 func where(v provider.Resource) string {
+	if v.Public.IsValid() && v.SSHPort != 0 {
+		return netip.AddrPortFrom(v.Public, v.SSHPort).String()
+	}
 	if v.Public.IsValid() {
 		return v.Public.String()
 	}

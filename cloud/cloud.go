@@ -51,6 +51,10 @@ type Images interface {
 	// Resolve says which version a reference of a stack file means now: web:stable is web:20261120.1.
 	Resolve(ctx context.Context, ref, arch string) (version string, err error)
 
+	// Check says what is wrong with a version that Resolve returned, for servers that are to be made from it: what must be there for
+	// their first boot and is not, all of it at once. It reads no more of it than what the catalog knows beside the bytes.
+	Check(ctx context.Context, version, arch string, servers []stack.Server, f provider.Format) error
+
 	// Build gives the bytes of a version that Resolve returned; those that it built before where it has them still.
 	Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image, error)
 }

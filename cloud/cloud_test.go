@@ -86,6 +86,14 @@ type images struct {
 	mu     sync.Mutex
 	stable string         // the version that web:stable means
 	built  map[string]int // how often a version was built
+	fault  error          // what Check says
+}
+
+func (i *images) Check(_ context.Context, version, arch string, servers []stack.Server, _ provider.Format) error {
+	if !strings.HasPrefix(version, "web:") || arch != "amd64" || len(servers) == 0 {
+		return fmt.Errorf("Check of %s for %s and %d servers", version, arch, len(servers))
+	}
+	return i.fault
 }
 
 func (i *images) Resolve(_ context.Context, ref, arch string) (string, error) {
@@ -116,6 +124,8 @@ type shell struct {
 	ran   []string
 	boot  map[string]int                               // how often a server has to be asked until it answers
 	exits map[string]int                               // of cloud-init, by server
+	slow  map[string]int                               // how often a rebooted server answers as it was before
+	files map[string]string                            // what a server has, by "SERVER PATH"
 	hook  func(t Target, command string) (bool, error) // may answer in its place
 }
 
@@ -135,7 +145,27 @@ func (h *shell) Run(ctx context.Context, t Target, command string) ([]byte, int,
 		h.boot[t.Server]--
 		return nil, 0, errors.New("connection refused")
 	}
+	for _, path := range []string{BootReport, bootResult, bootStatus, bootLog} {
+		if strings.Contains(command, path) {
+			if text, ok := h.files[t.Server+" "+path]; ok {
+				return []byte(text), 0, nil
+			}
+			return nil, 1, nil
+		}
+	}
 	switch {
+	case command == bootedCommand:
+		boots := 0
+		for _, c := range h.m.Calls() {
+			if c.Op == "control" && c.Name == t.Server && c.Action == provider.Reboot {
+				boots++
+			}
+		}
+		if boots > 0 && h.slow[t.Server] > 0 { // it still shuts down
+			h.slow[t.Server]--
+			boots--
+		}
+		return fmt.Appendf(nil, "boot-%d\n", boots), 0, nil
 	case strings.Contains(command, "'/etc/token'"):
 		return []byte("tok-en\n"), 0, nil
 	case strings.Contains(command, "'/etc/cluster id'"):

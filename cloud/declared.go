@@ -38,6 +38,9 @@ func firewalls(s *stack.Stack) (rules map[string][]provider.Rule, of map[string]
 	return rules, of
 }
 
+// Rules are what lets ssh and open ports of a server in.
+func Rules(ssh stack.SSH, ports []stack.Port) []provider.Rule { return serverRules(ssh, ports) }
+
 // serverRules lets in what is declared, and ssh.
 func serverRules(ssh stack.SSH, ports []stack.Port) []provider.Rule {
 	port := sshPort(ssh)

@@ -82,7 +82,7 @@ func (c *Cloud) Delete(ctx context.Context, name string, o DeleteOptions) error 
 	if failed = errors.Join(failed, err); failed != nil {
 		return failed
 	}
-	if o.KeepDisk {
+	if o.KeepDisk && len(d.Stays) > 0 {
 		return r.reserve()
 	}
 	if err := r.rec.dir.remove(); err != nil {

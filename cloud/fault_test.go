@@ -101,6 +101,60 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestUnreachable has the provider not be there. Where it never was, that is said within a minute; where it was, it is waited for.
+func TestUnreachable(t *testing.T) {
+	gone := func(ctx context.Context, _ providertest.Call) error {
+		time.Sleep(provider.DialTimeout)
+		return fmt.Errorf("dial tcp 192.0.2.1:443: i/o timeout: %w: %w", provider.ErrUnreachable, provider.ErrTemporary)
+	}
+	for name, do := range map[string]func(context.Context, *bench) error{
+		"Up":     func(ctx context.Context, b *bench) error { _, err := b.Up(ctx, demo(), Options{}); return err },
+		"Adopt":  func(ctx context.Context, b *bench) error { _, err := b.Adopt(ctx, demo()); return err },
+		"Plan":   func(ctx context.Context, b *bench) error { _, err := b.Plan(ctx, demo()); return err },
+		"Status": func(ctx context.Context, b *bench) error { _, err := b.Status(ctx, "demo"); return err },
+		"Upload": func(ctx context.Context, b *bench) error {
+			_, err := Upload(ctx, b.m, providertest.Blank(provider.Raw, 1))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.m.Before = gone
+				begin := time.Now()
+				err := do(t.Context(), b)
+				if took := time.Since(begin); !errors.Is(err, provider.ErrUnreachable) || took > time.Minute {
+					t.Errorf("%v after %v", err, took)
+				}
+				if name != "Upload" && !strings.Contains(b.said.String(), "192.0.2.1:443: i/o timeout") {
+					t.Errorf("said was\n%s", b.said)
+				}
+				if !strings.Contains(Advice(err), "look at the network") {
+					t.Errorf("Advice = %s", Advice(err))
+				}
+			})
+		})
+	}
+	t.Run("later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			s := demo()
+			s.Settings.Call = 5 * time.Minute
+			n := 0
+			b.m.Before = func(ctx context.Context, c providertest.Call) error {
+				if n++; c.Kind == provider.KindNetwork && c.Op == "ensure" && n < 12 {
+					return gone(ctx, c)
+				}
+				return nil
+			}
+			b.up(t, s)
+			if !strings.Contains(b.said.String(), "it is tried again") {
+				t.Errorf("said was\n%s", b.said)
+			}
+		})
+	})
+}
+
 // errAny stands for any error.
 var errAny = errors.New("any")
 

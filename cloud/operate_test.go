@@ -216,7 +216,7 @@ func TestControl(t *testing.T) {
 			{Pick{Servers: []string{"worker-1"}}, provider.Reboot, "head-1 ready, worker-1 ready, worker-2 ready"},
 			{Pick{Servers: []string{"head-1"}}, provider.Stop, "head-1 stopped, worker-1 ready, worker-2 ready"},
 		} {
-			if err := b.Control(t.Context(), "demo", c.pick, c.do); err != nil {
+			if err := b.Control(t.Context(), "demo", c.pick, c.do, ControlOptions{}); err != nil {
 				t.Errorf("Control(%+v, %s) = %v", c.pick, c.do, err)
 			}
 			if got := states(); got != c.want {
@@ -224,11 +224,11 @@ func TestControl(t *testing.T) {
 			}
 		}
 		for _, p := range []Pick{{}, {All: true, Role: "worker"}, {Role: "none"}, {Servers: []string{"none"}}} {
-			if err := b.Control(t.Context(), "demo", p, provider.Start); err == nil {
+			if err := b.Control(t.Context(), "demo", p, provider.Start, ControlOptions{}); err == nil {
 				t.Errorf("Control(%+v) worked", p)
 			}
 		}
-		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop); !errors.Is(err, provider.ErrNotFound) {
+		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop, ControlOptions{}); !errors.Is(err, provider.ErrNotFound) {
 			t.Errorf("Control of a stack that is not there = %v", err)
 		}
 		if all, err := os.ReadDir(b.Dir); err != nil || len(all) != 1 {
@@ -239,6 +239,43 @@ func TestControl(t *testing.T) {
 			t.Errorf("Targets = %+v, %v", targets, err)
 		}
 	})
+}
+
+// TestControlWaitsForLogin has servers take their time: a reboot ends with another boot that answers, a start with an answer.
+func TestControlWaitsForLogin(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		do     provider.Action
+		before func(*bench)
+		o      ControlOptions
+		want   error
+		after  int // "worker-1" was asked at least so often since
+	}{
+		{name: "reboot", do: provider.Reboot, before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 3} }, after: 5},
+		{name: "reboot without an answer before", do: provider.Reboot, before: func(b *bench) { b.sh.boot["worker-1"] = 3 }, after: 4},
+		{name: "reboot that never happens", do: provider.Reboot, before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 1 << 20} }, want: ErrLate},
+		{name: "reboot, not waited for", do: provider.Reboot, before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }, o: ControlOptions{NoWait: true}},
+		{name: "start", do: provider.Start, before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 4 }, after: 5},
+		{name: "start of one that runs", do: provider.Start, before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }},
+		{name: "start without an answer", do: provider.Start, before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 1 << 20 }, want: ErrLate},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.up(t, demo())
+				c.before(b)
+				ran := len(b.sh.ran)
+				err := b.Control(t.Context(), "demo", Pick{Servers: []string{"worker-1"}}, c.do, c.o)
+				if !errors.Is(err, c.want) {
+					t.Errorf("Control = %v, want %v", err, c.want)
+				}
+				asked := len(b.sh.ran) - ran
+				if asked < c.after || c.o.NoWait && asked > 0 {
+					t.Errorf("worker-1 was asked %d times, want %d: %q", asked, c.after, b.sh.ran[ran:])
+				}
+			})
+		})
+	}
 }
 
 func TestDelete(t *testing.T) {
@@ -276,7 +313,18 @@ func TestDelete(t *testing.T) {
 					}
 					return
 				}
+				state, err := b.State("demo")
+				if err != nil || state.Made() != 0 || state.Summary() != "no servers, 1 disk is kept" || !slices.Equal(state.Volumes(), []string{"head-1.data"}) {
+					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.Made(), state.Volumes(), err)
+				}
+				st, err := b.Status(t.Context(), "demo")
+				if err != nil || len(st.Servers) != 3 || st.Servers[0].State != NotMade || len(st.Others) != 1 || st.Others[0].Name != "head-1.data" {
+					t.Errorf("Status = %+v, %v", st, err)
+				}
 				b.up(t, s)
+				if state, err := b.State("demo"); err != nil || state.Made() != 3 || state.Summary() != "" {
+					t.Errorf("after Up the state says %q of %d servers, %v", state.Summary(), state.Made(), err)
+				}
 				if got := find(b.m, provider.KindVolume, "head-1.data"); got.ID != volume || got.Bound == "" {
 					t.Errorf("Up after that has volume %+v, want %s", got, volume)
 				}

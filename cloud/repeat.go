@@ -22,7 +22,14 @@ type repeater struct {
 	limit  time.Duration // for a call with all its repetitions
 	jitter func() float64
 	log    *slog.Logger
+
+	first bool                          // nothing has answered so far: what cannot be reached is not asked for long
+	tell  func(format string, a ...any) // tells a person what is waited for; may be nil
 }
+
+// firstTries is how often a provider that cannot be reached, and never was, is asked: with provider.DialTimeout for each and the
+// pauses between them that is less than a minute.
+const firstTries = 3
 
 // do calls f until its error is none that passes (provider.ErrTemporary), or limit is over. Pauses are drawn from the upper half of
 // what the number of tries allows, so that many do not come back at once, and are never shorter than the provider asks for.
@@ -45,6 +52,13 @@ func (r repeater) do(ctx context.Context, what string, f func(context.Context) e
 		}
 		if !errors.Is(err, provider.ErrTemporary) {
 			return err // it says what was asked: see provider.Provider
+		}
+		unreached := errors.Is(err, provider.ErrUnreachable)
+		if unreached && r.first && try == firstTries {
+			return fmt.Errorf("%s: tried %d times: %w", what, try, err)
+		}
+		if unreached && r.tell != nil && (try == 1 || try%5 == 0) {
+			r.tell("%v; it is tried again", err)
 		}
 		wait := pause(try, r.jitter)
 		var asked *provider.Retry

@@ -137,7 +137,7 @@ func (s *State) clone() *State {
 
 // call repeats calls, and notes them in the stage's log.
 func (r *run) call() repeater {
-	return repeater{limit: r.settings.Call, jitter: r.c.Jitter, log: slog.New(stageLog{r})}
+	return repeater{limit: r.settings.Call, jitter: r.c.Jitter, log: slog.New(stageLog{r}), tell: r.say}
 }
 
 // stageLog writes to the log of the stage that is running.

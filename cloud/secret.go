@@ -20,6 +20,15 @@ import (
 // maxSecret is how long a secret may be, in bytes.
 const maxSecret = 64 << 10
 
+// CheckSecret says why the value of a declared secret cannot be had; nil where it can. One that is to be generated always can.
+func (c *Cloud) CheckSecret(s stack.Secret) error {
+	if s.Generate > 0 {
+		return nil
+	}
+	_, err := c.secret(nil, s)
+	return err
+}
+
 // secret finds a declared secret's value. Errors name the secret and its source, never the value.
 func (c *Cloud) secret(v *vault, s stack.Secret) (string, error) {
 	value, err := c.readSecret(v, s)

@@ -60,7 +60,7 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 		stop()
 		var failed *failure
 		if errors.As(err, &failed) {
-			r.console(ctx, failed.r)
+			r.showConsole(v.Name, failed.r)
 		}
 		if failed == nil || try == tries {
 			switch {
@@ -252,20 +252,6 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 		r.know(v)
 	}
 	return v, err
-}
-
-// console notes what a failed server wrote last.
-func (r *run) console(ctx context.Context, v provider.Resource) {
-	c, can := r.c.Provider.(provider.Consoler)
-	if !can {
-		return
-	}
-	b, err := c.Console(ctx, v)
-	if err != nil {
-		r.log.Warn("its console cannot be read", "server", v.Name, "err", err)
-		return
-	}
-	r.log.Info("the end of its console", "server", v.Name, "text", string(b[max(0, len(b)-8<<10):]))
 }
 
 // reach says how a server's ssh server is reached: at its public address, or through a server of the stack that has one.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"griddle/cloud/provider"
 )
@@ -23,17 +24,58 @@ type Status struct {
 type ServerStatus struct {
 	Name    string         `json:"name"`
 	Role    string         `json:"role,omitempty"`
-	State   provider.State `json:"state"` // "missing" where the provider has it no more
+	State   provider.State `json:"state"` // Missing and NotMade besides the provider's own
 	Phase   Phase          `json:"phase,omitempty"`
 	Reason  string         `json:"reason,omitempty"`
 	Image   string         `json:"image,omitempty"` // version
 	Private netip.Addr     `json:"private,omitzero"`
 	Public  netip.Addr     `json:"public,omitzero"`
 	ID      string         `json:"id,omitempty"`
+
+	SSHPort  uint16             `json:"sshPort,omitempty"`  // at Public, where it is not the server's own
+	Forwards []provider.Forward `json:"forwards,omitempty"` // the other ports that are at Public under another number
 }
 
-// Missing is the state of a server that was made and is gone.
-const Missing provider.State = "missing"
+// States of servers that the provider does not list.
+const (
+	Missing provider.State = "missing"  // it was made, and is gone
+	NotMade provider.State = "not made" // it has a private address and perhaps volumes: Delete kept them, or Up did not come so far
+)
+
+// Made counts the servers that were made.
+func (s *State) Made() (n int) {
+	for _, v := range s.Servers {
+		if v.Phase != Reserved {
+			n++
+		}
+	}
+	return n
+}
+
+// Volumes names the volumes that were made and are not known to be gone, in order, such as head-1.data.
+func (s *State) Volumes() []string {
+	var out []string
+	for _, k := range s.Kept {
+		if name, ok := strings.CutPrefix(k, string(provider.KindVolume)+" "); ok {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Summary says what a stack is, as far as its state tells: empty for one with servers.
+func (s *State) Summary() string {
+	disks := len(s.Volumes())
+	switch {
+	case s.Made() > 0:
+		return ""
+	case disks == 0:
+		return "no server was made"
+	case disks == 1:
+		return "no servers, 1 disk is kept"
+	}
+	return fmt.Sprintf("no servers, %d disks are kept", disks)
+}
 
 // Status looks at a stack. One that has no state here is known by its labels alone.
 func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
@@ -54,7 +96,7 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 			continue
 		}
 		known[r.Name] = true
-		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public, ID: r.ID}
+		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public, ID: r.ID, SSHPort: r.SSHPort, Forwards: r.Forwards}
 		if k := state.Servers[r.Name]; k != nil {
 			v.Role, v.Phase = k.Role, k.Phase
 			if k.Spec != nil {
@@ -65,7 +107,11 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(state.Servers)) {
 		if k := state.Servers[n]; !known[n] {
-			out.Servers = append(out.Servers, ServerStatus{Name: n, Role: k.Role, State: Missing, Phase: k.Phase, Private: k.Private})
+			gone := Missing
+			if k.Phase == Reserved {
+				gone = NotMade
+			}
+			out.Servers = append(out.Servers, ServerStatus{Name: n, Role: k.Role, State: gone, Phase: k.Phase, Private: k.Private})
 		}
 	}
 	order(state, out.Servers, func(v ServerStatus) (string, string) { return v.Role, v.Name })
@@ -81,7 +127,7 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*State, []provider.Re
 	if f := c.Provider.Features().Name; state.Provider != "" && state.Provider != f {
 		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, state.Provider, f)
 	}
-	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard()}
+	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
 	var have []provider.Resource
 	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
@@ -29,6 +30,7 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input
 	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
 	call := r.call()
+	call.first, call.tell = true, c.tell
 	list := func(what, name string) (all []provider.Resource, err error) {
 		err = call.do(ctx, what, func(ctx context.Context) (err error) {
 			all, err = c.Provider.List(ctx, name)
@@ -62,12 +64,41 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input
 	return in, errors.Join(faults...)
 }
 
+// tell reports something outside of any stage.
+func (c *Cloud) tell(format string, a ...any) {
+	if c.Report != nil {
+		c.Report(Event{Time: time.Now(), Text: fmt.Sprintf(format, a...)})
+	}
+}
+
 func optionsText(o map[string]string) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(o)) {
 		out = append(out, k+"="+o[k])
 	}
 	return strings.Join(out, ", ")
+}
+
+// Check asks the provider and the catalog whether a stack can be made as it is declared: the credentials, the sizes, the images and what they
+// hold. It takes no lock and changes nothing; every fault is in the error.
+func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
+	state, err := c.stateOrNew(s.Name)
+	if err != nil {
+		return err
+	}
+	r := &run{c: c, settings: patience(s.Settings), log: discard()}
+	in, err := c.survey(ctx, s, state)
+	if errors.Is(err, provider.ErrCredentials) || errors.Is(err, provider.ErrUnreachable) {
+		return err // all else would say the same
+	}
+	faults := []error{err, c.sizes(ctx, r, s)}
+	if err == nil {
+		plan, err := Decide(in)
+		if faults = append(faults, err); err == nil {
+			faults = append(faults, c.checkImages(ctx, s, plan))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // sizes checks that what is declared can be had.
@@ -85,6 +116,29 @@ func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 		if !slices.ContainsFunc(all, func(z provider.Size) bool { return z.Name == v.Size }) {
 			faults = append(faults, fmt.Errorf("server %s: the provider has no size %q: %w", v.Name, v.Size, provider.ErrInvalid))
 		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkImages checks what is going to be built: an image that the provider has was checked before.
+func (c *Cloud) checkImages(ctx context.Context, s *stack.Stack, p *Plan) error {
+	var faults []error
+	done := make(map[string]bool)
+	for _, v := range s.Servers {
+		key := imageKey(v)
+		version := p.versions[key]
+		name := version + "@" + v.Arch
+		if done[name] || version == "" || p.steps()[thing{provider.KindImage, name}].Do == Nothing {
+			continue
+		}
+		done[name] = true
+		var of []stack.Server
+		for _, o := range s.Servers {
+			if p.versions[imageKey(o)] == version && o.Arch == v.Arch {
+				of = append(of, o)
+			}
+		}
+		faults = append(faults, c.Images.Check(ctx, version, v.Arch, of, c.Provider.Features().Format))
 	}
 	return errors.Join(faults...)
 }

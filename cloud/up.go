@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -114,7 +115,7 @@ func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Opt
 			return err
 		}
 		r.say("%s", r.plan.summary())
-		return c.sizes(ctx, r, s)
+		return errors.Join(c.sizes(ctx, r, s), c.checkImages(ctx, s, r.plan))
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,22 @@ func TestUp(t *testing.T) {
 			}
 		}
 		golden(t, "plan-standing.txt", b.planned(t, demo(), true))
+	})
+}
+
+// TestImageIsCheckedBeforeItIsUploaded has the catalog find something wrong with an image: nothing is made.
+func TestImageIsCheckedBeforeItIsUploaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.cat.fault = errors.New("it has no sudo")
+		_, err := b.Up(t.Context(), demo(), Options{})
+		if !errors.Is(err, b.cat.fault) || len(b.m.All()) > 0 || len(b.cat.built) > 0 {
+			t.Errorf("Up = %v, and there is %v", err, b.m.All())
+		}
+		b.cat.fault = nil
+		b.up(t, demo())
+		b.cat.fault = errors.New("it was good enough before")
+		b.up(t, demo()) // nothing is uploaded
 	})
 }
 

@@ -26,6 +26,7 @@ func upload(ctx context.Context, p provider.Provider, i *provider.Image, call re
 	if err != nil || got.State == provider.Ready {
 		return got, err
 	}
+	call.first = false // it has answered
 	within, stop := context.WithTimeoutCause(ctx, call.limit, late(call.limit))
 	defer stop()
 	err = newWatch(p, "", call).until(within, thing{provider.KindImage, got.Name}, func(v provider.Resource, there bool) (bool, error) {
@@ -61,5 +62,5 @@ func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 
 // calls is how a provider is called where no stack's settings say otherwise.
 func calls(jitter func() float64) repeater {
-	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard()}
+	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard(), first: true}
 }

@@ -28,7 +28,7 @@ func cloudCommand(e *env) *cobra.Command {
 	c.PersistentFlags().StringVar(&g.state, "state", "", "`DIR` of all stacks' states (default ~/.local/state/griddle/cloud)")
 	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
 		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop, "Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
-		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.schemaCommand())
+		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.cacheCommand(), g.schemaCommand())
 	return c
 }
 
@@ -70,7 +70,7 @@ func readFile(name string, most int) ([]byte, error) {
 		return nil, err
 	}
 	if !i.Mode().IsRegular() || i.Size() > int64(most) {
-		return nil, fmt.Errorf("%s is no file of at most %d bytes", name, most)
+		return nil, fmt.Errorf("%s is not a regular file of at most %d bytes", name, most)
 	}
 	return os.ReadFile(name)
 }
@@ -125,9 +125,10 @@ func (g *clouds) folder() (string, error) {
 // session is a stack, and all that works on it.
 type session struct {
 	*cloud.Cloud
-	s     *stack.Stack
-	keys  *login.Keys
-	shell *login.Shell
+	s      *stack.Stack
+	keys   *login.Keys
+	shell  *login.Shell
+	images *catalogImages
 }
 
 // open prepares work on the file's stack.
@@ -144,8 +145,9 @@ func (g *clouds) open(ctx context.Context, command string) (*session, error) {
 	if err != nil {
 		return nil, withHint(err, "The provider is set in %s.", g.file)
 	}
-	x := &session{s: s, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
-		Env: g.variable, Command: "griddle cloud " + command, Images: &catalogImages{g}}}
+	images := &catalogImages{g: g, s: s}
+	x := &session{s: s, images: images, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.file),
+		Env: g.variable, Command: "griddle cloud " + command, Images: images}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
 		return nil, err
 	}
@@ -161,43 +163,6 @@ func (g *clouds) firstBoot(s *stack.Stack, keys *login.Keys, f provider.Features
 	return firstboot.Options{ReadFile: g.readLocal, Login: keys.Public(), Limit: f.UserData, Tree: f.Format == provider.Tree,
 		Gzip:    f.Name == "ec2", // has the smallest limit, and hands bytes on as they are
 		HostKey: func(server string) (string, error) { return keys.HostPrivate(s.Name, server) }}
-}
-
-func (g *clouds) checkCommand() *cobra.Command {
-	var out outputFlag
-	c := &cobra.Command{
-		Use:   "check",
-		Short: "Tell every fault of a stack file",
-		Long:  "Read the stack file and tell all that is wrong with it, each with its line and column. Nobody is asked.",
-		Args:  cobra.NoArgs,
-	}
-	out.add(c)
-	c.RunE = func(*cobra.Command, []string) error {
-		s, err := g.read()
-		var faults stack.Faults
-		if errors.As(err, &faults) && out.json() {
-			if err := writeJSON(g.e.stdout, faults); err != nil {
-				return err
-			}
-			return fmt.Errorf("%s has %d faults", g.file, len(faults))
-		}
-		if err != nil {
-			return err
-		}
-		for _, k := range s.Keys {
-			if k.File != "" {
-				if _, err := g.readLocal(k.File); err != nil {
-					return fmt.Errorf("reading a key: %w", err)
-				}
-			}
-		}
-		if out.json() {
-			return writeJSON(g.e.stdout, s)
-		}
-		_, err = fmt.Fprintf(g.e.stdout, "%s: stack %s on %s, %d servers, no faults\n", g.file, s.Name, s.Provider, len(s.Servers))
-		return err
-	}
-	return c
 }
 
 func (g *clouds) userDataCommand() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 
 	"griddle/cloud"
 	"griddle/cloud/audit"
+	"griddle/cloud/firstboot"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata/secure"
 )
@@ -47,7 +48,7 @@ func (g *clouds) auditCommand() *cobra.Command {
 		if t.Port == x.s.SSH.Port && !t.Address.IsLoopback() {
 			target.Scan = t.Address // a loopback address shows this machine's own ports beside those that are forwarded
 		}
-		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree"))
+		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree", firstboot.Options{ReadFile: g.readLocal}))
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (g *clouds) auditCommand() *cobra.Command {
 }
 
 // auditWant is what is declared of a server.
-func auditWant(s *stack.Stack, server string, tree bool) audit.Want {
+func auditWant(s *stack.Stack, server string, tree bool, o firstboot.Options) audit.Want {
 	w := audit.Want{Admin: s.Admin, SSHPort: s.SSH.Port, Zone: s.Settings.Zone, NTP: s.Settings.NTP, Inside: true}
 	for _, u := range s.Users {
 		w.Users = append(w.Users, audit.User{Name: u.Name, Sudo: u.Sudo})
@@ -82,6 +83,10 @@ func auditWant(s *stack.Stack, server string, tree bool) audit.Want {
 	for _, x := range s.Servers {
 		if x.Name != server {
 			continue
+		}
+		guests, _ := firstboot.Logins(s, x, o)
+		for _, l := range guests {
+			w.Users = append(w.Users, audit.User{Name: l.Name, Sudo: l.Sudo})
 		}
 		for _, p := range x.Ports {
 			w.Ports = append(w.Ports, audit.Port{Protocol: p.Protocol, From: p.From, To: p.To})

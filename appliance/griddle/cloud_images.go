@@ -5,19 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"griddle/cloud/diskimage"
+	"griddle/cloud/firstboot"
 	"griddle/cloud/provider"
+	"griddle/cloud/stack"
+	"griddle/cloud/userdata/secure"
 	"griddle/imagestore"
+	"griddle/imagestore/content"
 )
 
-// catalogImages makes disks of the catalog's images. It implements cloud.Images.
-type catalogImages struct{ g *clouds }
+// catalogImages makes disks of the catalog's images, for the servers of a stack. It implements cloud.Images.
+type catalogImages struct {
+	g     *clouds
+	s     *stack.Stack
+	cache *diskimage.Cache // once it was needed; what it made stays in it meanwhile
+}
+
+// close lets go of the disks that were made.
+func (c *catalogImages) close() {
+	if c.cache != nil {
+		c.cache.Close()
+	}
+}
 
 // Resolve implements cloud.Images: versions are references without an architecture.
 func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, error) {
@@ -42,6 +55,80 @@ func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, 
 	return found.Template + ":" + found.Version, nil
 }
 
+// Check implements cloud.Images: it looks at the content manifest and the package list, and unpacks nothing.
+func (c *catalogImages) Check(ctx context.Context, version, arch string, servers []stack.Server, format provider.Format) error {
+	ref, err := imagestore.ParseRef(version)
+	if err != nil {
+		return err
+	}
+	ref.Arch = arch
+	st, err := openStore(c.g.e, c.g.store, false)
+	if err != nil {
+		return err
+	}
+	listed, err := st.Resolve(ctx, ref)
+	if err != nil {
+		return err
+	}
+	opened, err := st.Open(ctx, imagestore.Plan{Ref: listed.Ref, Document: listed.Document}, imagestore.OpenOptions{})
+	if err != nil {
+		return err
+	}
+	manifest, err := opened.Content(ctx)
+	if err != nil {
+		return err
+	}
+	tree := format == provider.Tree
+	if !tree && c.g.disks.kernel == "" && !hasKernel(manifest) {
+		return withHint(fmt.Errorf("checking image %s: %w", listed.Ref, diskimage.ErrNoKernel), noKernel)
+	}
+	missing := missingFrom(manifest, c.s, servers, tree)
+	if len(missing) == 0 {
+		return nil
+	}
+	var names []string
+	for _, n := range missing {
+		names = append(names, n.Name)
+	}
+	mend := "install it in the template"
+	if l, e := st.ReadPackages(ctx, ref); e == nil {
+		if command := secure.Mend(missing, l.Manager); command != "" {
+			mend = "run this in the template: " + command
+		}
+	}
+	return fmt.Errorf("image %s cannot become a server: it has no %s; %s; then publish it again", listed.Ref, strings.Join(names, ", no "), mend)
+}
+
+// hasKernel says whether a tree has a kernel where disks are made bootable with it: /vmlinuz or /boot/vmlinuz-*.
+func hasKernel(m *content.Manifest) bool {
+	return slices.ContainsFunc(m.Entries, func(e content.Entry) bool {
+		return e.Type != content.Directory && (e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") || e.Path == "boot/vmlinuz")
+	})
+}
+
+// missingFrom is what servers of a stack need and a tree does not have.
+func missingFrom(m *content.Manifest, s *stack.Stack, servers []stack.Server, tree bool) []secure.Need {
+	var needs []secure.Need
+	wanted := make(map[string]bool)
+	for _, x := range servers {
+		for _, n := range firstboot.Needs(s, x, tree) {
+			if !slices.ContainsFunc(needs, func(o secure.Need) bool { return o.Name == n.Name }) {
+				needs = append(needs, n)
+			}
+			for _, p := range n.Paths {
+				wanted[p] = true
+			}
+		}
+	}
+	there := make(map[string]bool)
+	for i := range m.Entries {
+		if e := &m.Entries[i]; wanted[e.Path] && e.Type != content.Directory {
+			there[e.Path] = true
+		}
+	}
+	return secure.Missing(needs, func(p string) bool { return there[p] })
+}
+
 // Build implements cloud.Images.
 func (c *catalogImages) Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image, error) {
 	ref, err := imagestore.ParseRef(version)
@@ -57,13 +144,18 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	if err != nil {
 		return provider.Image{}, err
 	}
-	cache, err := c.g.disks.open(ctx, c.g.e)
-	if err != nil {
-		return provider.Image{}, err
+	if c.cache == nil {
+		if c.cache, err = c.g.disks.open(ctx, c.g.e); err != nil {
+			return provider.Image{}, err
+		}
 	}
+	cache := c.cache
 	d, err := cache.Make(ctx, image, diskimage.Options{Format: diskimage.Format(format)})
 	if errors.Is(err, diskimage.ErrNoKernel) {
 		err = withHint(err, noKernel)
+	}
+	if err == nil {
+		err = c.g.disks.shrink(ctx, c.g.e, cache)
 	}
 	if err != nil {
 		return provider.Image{}, err
@@ -93,37 +185,3 @@ func shortened(name string) string {
 // noKernel is what to do about diskimage.ErrNoKernel.
 const noKernel = "Give one with --kernel. On Debian, this fetches its package:\n" +
 	"  apt-get download $(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2}')"
-
-// diskFlags say how disks are made of images.
-type diskFlags struct{ cache, kernel string }
-
-func (d *diskFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` where disk images are kept (default ~/.cache/griddle/disks)")
-	c.Flags().StringVar(&d.kernel, "kernel", "", "Debian package `FILE` of a kernel for images that have none, or a directory with one unpacked")
-}
-
-// open gives the cache of disks.
-func (d *diskFlags) open(ctx context.Context, e *env) (*diskimage.Cache, error) {
-	dir := d.cache
-	if dir == "" {
-		home, err := userHome(e)
-		if err != nil {
-			return nil, err
-		}
-		dir = filepath.Join(home, ".cache", "griddle", "disks")
-	}
-	c := &diskimage.Cache{Dir: dir}
-	if d.kernel == "" {
-		return c, nil
-	}
-	i, err := os.Stat(d.kernel)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("finding the kernel: %w", err)
-	case i.IsDir():
-		c.Kernel = &diskimage.Kernel{Dir: d.kernel}
-	default:
-		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, ".kernels"))
-	}
-	return c, err
-}

@@ -19,13 +19,27 @@ type exitError int
 // Error gives the code.
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// remoteCommand is what ssh is to run: nothing, or one word. A "--" before it is this program's and not the command's: since the
+// flags end at the server's name, the parser of the command line leaves it where it is.
+func remoteCommand(words []string) []string {
+	if len(words) > 0 && words[0] == "--" {
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	return []string{strings.Join(words, " ")}
+}
+
 func (g *clouds) sshCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "ssh SERVER [COMMAND...]",
+		Use:   "ssh SERVER [--] [COMMAND...]",
 		Short: "Log in to a server, or run a command there",
 		Long: "Log in to a server as the stack's admin, or run a command there; its exit code becomes this program's. The server's\n" +
-			"host key is known from before it was made.",
-		Args: cobra.MinimumNArgs(1),
+			"host key is known from before it was made. As with ssh itself, the words of the command are joined by spaces, and the server's\n" +
+			"shell reads the result: quote what it is not to take apart.",
+		Example: "  griddle cloud ssh head-1\n  griddle cloud ssh head-1 -- sudo journalctl -b",
+		Args:    cobra.MinimumNArgs(1),
 	}
 	c.Flags().SetInterspersed(false)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -51,10 +65,7 @@ func (g *clouds) sshCommand() *cobra.Command {
 		if err := os.WriteFile(known, []byte(lines), 0o600); err != nil {
 			return err
 		}
-		run := exec.CommandContext(c.Context(), "ssh", append(x.keys.Arguments(t, known), strings.Join(args[1:], " "))...)
-		if len(args) == 1 {
-			run.Args = run.Args[:len(run.Args)-1]
-		}
+		run := exec.CommandContext(c.Context(), "ssh", append(x.keys.Arguments(t, known), remoteCommand(args[1:])...)...)
 		run.Stdin, run.Stdout, run.Stderr = g.e.stdin, g.e.stdout, g.e.stderr
 		err = run.Run()
 		var ended *exec.ExitError

@@ -3,13 +3,21 @@ package main
 import (
 	"fmt"
 	"os"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"griddle/cloud"
 	"griddle/cloud/provider"
 )
+
+// listedStack is a stack as `griddle cloud list --output json` shows it.
+type listedStack struct {
+	*cloud.State
+	Made    int      `json:"made"`              // servers
+	Volumes []string `json:"volumes,omitempty"` // that were made
+	Summary string   `json:"summary,omitempty"` // empty where there are servers
+}
 
 func (g *clouds) listCommand() *cobra.Command {
 	var out outputFlag
@@ -30,23 +38,22 @@ func (g *clouds) listCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		states := []*cloud.State{}
+		states := []listedStack{}
 		for _, n := range names {
 			s, err := known.State(n)
 			if err != nil {
 				return err
 			}
-			states = append(states, s)
+			states = append(states, listedStack{s, s.Made(), s.Volumes(), s.Summary()})
 		}
 		if out.json() {
 			return writeJSON(g.e.stdout, states)
 		}
-		w := tabwriter.NewWriter(g.e.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "STACK\tPROVIDER\tSERVERS")
+		var rows [][]string
 		for _, s := range states {
-			fmt.Fprintf(w, "%s\t%s\t%d\n", s.Stack, s.Provider, len(s.Servers))
+			rows = append(rows, []string{s.Stack, s.Provider, strconv.Itoa(s.Made), s.Summary})
 		}
-		return w.Flush()
+		return writeTable(g.e.stdout, []string{"STACK", "PROVIDER", "SERVERS", "NOTE"}, rows)
 	}
 	return c
 }
@@ -72,26 +79,7 @@ func (g *clouds) statusCommand() *cobra.Command {
 		if out.json() {
 			return writeJSON(g.e.stdout, s)
 		}
-		w := tabwriter.NewWriter(g.e.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "SERVER\tROLE\tSTATE\tIMAGE\tPRIVATE\tPUBLIC")
-		for _, v := range s.Servers {
-			public := ""
-			if v.Public.IsValid() {
-				public = v.Public.String()
-			}
-			state := string(v.State)
-			if v.Reason != "" {
-				state += ": " + v.Reason
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\n", v.Name, v.Role, state, v.Image, v.Private, public)
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		if h := s.Holder; h != nil {
-			fmt.Fprintf(g.e.stdout, "%s works with it now, on %s\n", h.User, h.Host)
-		}
-		return nil
+		return writeStatus(g.e.stdout, s)
 	}
 	return c
 }
@@ -105,12 +93,17 @@ func pickFlags(c *cobra.Command, p *cloud.Pick) {
 
 func (g *clouds) controlCommand(a provider.Action, short string) *cobra.Command {
 	var p cloud.Pick
+	var o cloud.ControlOptions
 	c := &cobra.Command{
 		Use:   string(a) + " [SERVER...]",
 		Short: short,
-		Long:  short + ", named or picked by a flag, and wait until they are so. Roles are started in their order and stopped in the opposite one.",
+		Long: short + ", named or picked by a flag, and wait until they are so. Roles are started in their order and stopped in the opposite one." +
+			map[bool]string{true: "\nA server that is started or rebooted is waited for until one can log in to the system that it booted."}[a != provider.Stop],
 	}
 	pickFlags(c, &p)
+	if a != provider.Stop {
+		c.Flags().BoolVar(&o.NoWait, "no-wait", false, "end as soon as the provider says that the servers run")
+	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		x, err := g.open(c.Context(), string(a))
 		if err != nil {
@@ -118,7 +111,7 @@ func (g *clouds) controlCommand(a provider.Action, short string) *cobra.Command 
 		}
 		x.Report = cloud.Printer(g.e.stderr)
 		p.Servers = args
-		return advise(x.Control(c.Context(), x.s.Name, p, a))
+		return advise(x.Control(c.Context(), x.s.Name, p, a, o))
 	}
 	return c
 }
@@ -164,6 +157,10 @@ func (g *clouds) deleteCommand() *cobra.Command {
 		}
 		if err := x.Delete(c.Context(), x.s.Name, o); err != nil {
 			return advise(err)
+		}
+		if left, err := x.State(x.s.Name); err == nil {
+			_, err = fmt.Fprintf(g.e.stdout, "stack %s: %s; `griddle cloud up` makes servers with them again, `griddle cloud delete` removes them\n", x.s.Name, left.Summary())
+			return err
 		}
 		_, err = fmt.Fprintf(g.e.stdout, "stack %s is gone\n", x.s.Name)
 		return err

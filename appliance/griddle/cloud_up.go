@@ -73,10 +73,11 @@ func (g *clouds) planCommand() *cobra.Command {
 	out.add(c)
 	c.Flags().BoolVar(&all, "all", false, "show what stays as it is, too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		x, err := g.open(c.Context(), "plan")
+		x, err := g.openChecked(c.Context(), "plan")
 		if err != nil {
 			return err
 		}
+		x.Report = cloud.Printer(g.e.stderr)
 		p, err := x.Plan(c.Context(), x.s)
 		if err != nil {
 			return err
@@ -89,6 +90,18 @@ func (g *clouds) planCommand() *cobra.Command {
 	return c
 }
 
+// openChecked is open for commands that make what is declared: all that is wrong with it is said first.
+func (g *clouds) openChecked(ctx context.Context, command string) (*session, error) {
+	s, err := g.read()
+	if err == nil {
+		err = g.preflight(ctx, s, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.open(ctx, command)
+}
+
 // changeCommand makes a command that shows a plan, asks, and follows it.
 func (g *clouds) changeCommand(c *cobra.Command, do func(context.Context, *session, []string, cloud.Options) (*cloud.Plan, error), more func(*cobra.Command, *cloud.Options)) *cobra.Command {
 	var f changing
@@ -98,14 +111,22 @@ func (g *clouds) changeCommand(c *cobra.Command, do func(context.Context, *sessi
 		more(c, &o)
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		x, err := g.open(c.Context(), c.Name())
+		x, err := g.openChecked(c.Context(), c.Name())
 		if err != nil {
 			return err
 		}
+		defer x.images.close()
 		x.Report = cloud.Printer(g.e.stderr)
 		o.Confirm = f.options(g.e).Confirm
 		p, err := do(c.Context(), x, args, o)
-		return f.end(g.e, p, err)
+		if err := f.end(g.e, p, err); err != nil || f.out.json() {
+			return err
+		}
+		s, err := x.Status(c.Context(), x.s.Name)
+		if err != nil {
+			return err
+		}
+		return writeReach(g.e.stdout, s)
 	}
 	return c
 }

@@ -116,7 +116,13 @@ the file says of its provider. What is done already is not done again, and a bui
 		if !out.json() {
 			builder.Progress = func(s definition.Step) { fmt.Fprintln(e.stderr, stepLine(s)) }
 		}
+		defer builder.Cache.Close()
 		steps, err := builder.Build(c.Context(), d)
+		var made []string
+		for _, s := range steps {
+			made = append(made, s.Result)
+		}
+		err = errors.Join(err, b.disks.shrink(c.Context(), e, builder.Cache, made...))
 		if errors.Is(err, diskimage.ErrNoKernel) {
 			err = withHint(err, noKernel)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"strconv"
 	"testing"
 
@@ -17,9 +18,14 @@ func TestMain(m *testing.M) {
 // programCommands are the script commands griddle ARGS, which is the program in this process, and status CODE, which
 // checks how the last one ended.
 func programCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return commandsReading(func(*testscript.TestScript) io.Reader { return nothing{} })
+}
+
+// commandsReading is programCommands with another standard input.
+func commandsReading(stdin func(*testscript.TestScript) io.Reader) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"griddle": func(ts *testscript.TestScript, neg bool, args []string) {
-			e := &env{stdin: nothing{}, stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+			e := &env{stdin: stdin(ts), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
 			root := rootCommand(e)
 			root.SetArgs(args)
 			code := e.exit(root.ExecuteContext(context.Background()))

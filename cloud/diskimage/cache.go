@@ -33,6 +33,10 @@ type Cache struct {
 	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes them anew, which needs Debian's GRUB packages
 	Kernel   *Kernel           // for images that have none; nil refuses them
 	Progress func(step string) // is told what is being done; may be nil
+
+	// Keep has the disks that Make returns stay in the cache until Close: see Hold.
+	Keep bool
+	held held
 }
 
 const infoName = "disk.json"
@@ -46,11 +50,18 @@ func (c *Cache) step(s string) {
 // Make returns the disk that the options describe, made of the image unless it is in the cache already. It waits while
 // another process makes the same one.
 func (c *Cache) Make(ctx context.Context, i Image, o Options) (Disk, error) {
-	d, err := c.make(ctx, i, o)
-	if err != nil {
-		return Disk{}, fmt.Errorf("making a disk of %.200s: %w", i.Ref, err)
+	for {
+		d, err := c.make(ctx, i, o)
+		if err == nil && c.Keep {
+			if err = c.hold(d); errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+				continue // another process has just removed it
+			}
+		}
+		if err != nil {
+			return Disk{}, fmt.Errorf("making a disk of %.200s: %w", i.Ref, err)
+		}
+		return d, nil
 	}
-	return d, nil
 }
 
 func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {

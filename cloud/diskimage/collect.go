@@ -12,8 +12,8 @@ import (
 )
 
 // Collect removes disks from the cache, except for the keep ones that were used last and those that are named by digest or
-// key, and what builds that were killed have left. A disk that is being made or looked up at the moment stays; one that
-// somebody has open can be read to its end. It returns what it removed.
+// key, and what builds that were killed have left. A disk that is being made or looked up at the moment, or that Hold
+// holds, stays; one that somebody has open can be read to its end. It returns what it removed.
 func (c *Cache) Collect(ctx context.Context, keep int, named ...string) ([]Disk, error) {
 	disks, err := c.List()
 	errs := []error{err}
@@ -51,6 +51,13 @@ func (c *Cache) remove(ctx context.Context, key string) (bool, error) {
 		return false, nil
 	}
 	defer unlock()
+	if d, err := c.find(key); err == nil {
+		release, free := seize(d.Path)
+		if !free {
+			return false, nil
+		}
+		defer release()
+	}
 	aside := filepath.Join(c.Dir, ".build-"+key)
 	if err := os.RemoveAll(aside); err != nil {
 		return false, err

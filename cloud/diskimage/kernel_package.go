@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,6 +45,9 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 	defer unlock()
 	to := filepath.Join(dir, strings.TrimPrefix(digest, "sha256:"))
 	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = os.Chtimes(to, time.Time{}, time.Now()) // by which ShrinkKernels sees what is used
+		}
 		return &Kernel{Dir: to}, err
 	}
 	// The lock is ours: whoever began one of these is dead.

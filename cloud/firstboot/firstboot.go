@@ -53,26 +53,52 @@ func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*use
 	if err == nil && o.HostKey != nil {
 		srv.HostKey, err = o.HostKey(x.Name)
 	}
-	var parts []userdata.Part
+	var parts, own []userdata.Part
 	if err == nil {
+		own, err = declaredParts(x, o, lookup)
+	}
+	if err == nil {
+		found, _ := logins(s, own)
+		for _, l := range found {
+			srv.Guests = append(srv.Guests, l.Name)
+		}
 		parts, err = srv.Parts()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rendering the user-data of %s: %w", x.Name, err)
 	}
 	// What is declared comes after what secures, and what secures runs before scripts.
-	for _, p := range x.UserData {
-		q, err := declared(p, o, lookup)
-		if err != nil {
-			return nil, fmt.Errorf("rendering the user-data of %s: line %d: %w", x.Name, p.At.Line, err)
-		}
-		parts = append(parts, q)
-	}
+	parts = append(parts, own...)
 	m, err := userdata.Merge(parts)
 	if err != nil {
 		return nil, fmt.Errorf("rendering the user-data of %s: %w", x.Name, err)
 	}
 	return m, nil
+}
+
+// CheckCA says what is wrong with a file of certificates that servers are to trust.
+func CheckCA(name string, o Options) error {
+	b, err := o.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := secure.Authorities(string(b)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// declaredParts are the server's own parts, in the stack file's order.
+func declaredParts(x stack.Server, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
+	var parts []userdata.Part
+	for _, p := range x.UserData {
+		q, err := Part(p, o, lookup)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", p.At.Line, err)
+		}
+		parts = append(parts, q)
+	}
+	return parts, nil
 }
 
 // Declared gives digests of what servers are told, 64 hex digits, as the stack file and the files that it names declare it: a later
@@ -87,7 +113,7 @@ func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 		}
 		said := []any{srv}
 		for _, p := range x.UserData {
-			q, err := declared(p, o, func(r stack.Reference) (string, error) { return r.String(), nil })
+			q, err := Part(p, o, asWritten)
 			if err != nil {
 				return "", fmt.Errorf("line %d: %w", p.At.Line, err)
 			}
@@ -115,10 +141,10 @@ func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error)
 		errs = append(errs, err)
 		srv.CA = string(b)
 	}
-	common, err := keys(s.Keys, o)
+	common, err := Keys(s.Keys, o)
 	errs = append(errs, err)
 	for _, u := range s.Users {
-		own, err := keys(u.Keys, o)
+		own, err := Keys(u.Keys, o)
 		errs = append(errs, err)
 		if len(u.Keys) == 0 {
 			own = slices.Clone(common)
@@ -142,8 +168,8 @@ func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error)
 	return &srv, nil
 }
 
-// keys reads declared keys; a file may hold several.
-func keys(declared []stack.Key, o Options) (out []string, err error) {
+// Keys reads declared keys, one line each, without comments and doubles; a file may hold several.
+func Keys(declared []stack.Key, o Options) (out []string, err error) {
 	for _, k := range declared {
 		lines := k.Line
 		if k.File != "" {
@@ -165,8 +191,8 @@ func keys(declared []stack.Key, o Options) (out []string, err error) {
 	return out, nil
 }
 
-// declared makes a part of what the stack file says.
-func declared(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
+// Part makes a part of what the stack file says, and reads the file that it names.
+func Part(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
 	out := userdata.Part{From: fmt.Sprintf("the stack file's line %d", p.At.Line)}
 	var err error
 	switch {

@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"griddle/cloud"
 	"griddle/cloud/stack"
+	"griddle/cloud/userdata/secure"
 )
 
 // publicKey is a line of authorized_keys that is always the same for a name.
@@ -103,5 +105,12 @@ func TestPrivateKeysAreRefused(t *testing.T) {
 	o := Options{ReadFile: func(string) ([]byte, error) { return []byte("-----BEGIN OPENSSH PRIVATE KEY-----\n"), nil }}
 	if _, err := New(s, o)(s.Servers[0], nil); err == nil || !strings.Contains(err.Error(), "private key") {
 		t.Errorf("a private key is taken: %v", err)
+	}
+}
+
+// TestReportIsWhereUpLooks compares what the user-data has a server write with what the cloud's up reads.
+func TestReportIsWhereUpLooks(t *testing.T) {
+	if cloud.BootReport != secure.Report || cloud.BootMarker != secure.Marker {
+		t.Errorf("servers write %s and %q, up reads %s and %q", secure.Report, secure.Marker, cloud.BootReport, cloud.BootMarker)
 	}
 }

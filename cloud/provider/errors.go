@@ -2,6 +2,7 @@ package provider
 
 import (
 	"errors"
+	"net"
 	"time"
 )
 
@@ -27,3 +28,17 @@ func (r *Retry) Error() string { return r.Err.Error() }
 
 // Unwrap returns ErrTemporary and the cause.
 func (r *Retry) Unwrap() []error { return []error{ErrTemporary, r.Err} }
+
+// DialTimeout is how long making a connection to a provider may take: one that is there answers within a second or two.
+const DialTimeout = 10 * time.Second
+
+// ErrUnreachable is wrapped, beside ErrTemporary, where no connection could be made: the name is not known, nothing listens there, or nothing
+// answers. Where it is the first thing that a provider ever says, its address is probably wrong, or there is no network.
+var ErrUnreachable = errors.New("it cannot be reached")
+
+// Unreachable says whether err is a connection that could not be made.
+func Unreachable(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// socketAnswer is the key of LXD's socket among answers; it is not asked for.
+const socketAnswer = ".socket"
+
 // render is the stack file for answers. Each text is a quoted JSON string, which YAML reads as it is.
 func render(a map[string]string) []byte {
 	var b strings.Builder
@@ -29,6 +32,7 @@ func render(a map[string]string) []byte {
 		option("cloud", a["account"])
 	}
 	option("region", a["region"])
+	option("socket", a[socketAnswer])
 	line("")
 	line("# The private network between the servers.")
 	line("network:")
@@ -42,7 +46,7 @@ func render(a map[string]string) []byte {
 	line("keys:")
 	line("  - %s", quote(a["key"]))
 	line("")
-	line("# ssh: {port: 22, from: [192.0.2.0/24]} # who may log in; everybody, unless it is said")
+	line("# ssh: {port: 22, from: [192.0.2.0/24]} # who may log in; everyone, unless it is said")
 	line("")
 	line("# What every server has, unless its role or the server itself says otherwise.")
 	line("defaults:")

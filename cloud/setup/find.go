@@ -21,6 +21,7 @@ type Found struct {
 	Account  string // a cloud of clouds.yaml or a profile of AWS; empty for what the environment says, and where there are none
 	Region   string // where that is said beside the credentials
 	From     string // where it was found: a path or a variable, never what it holds
+	Socket   string // of LXD, where it is not DefaultLXDSocket: the stack file then names it
 }
 
 // Computer is what Find looks at.
@@ -80,20 +81,58 @@ func (c Computer) qemu() []Found {
 	return nil
 }
 
-func (c Computer) lxd() []Found {
-	var sockets []string
-	if s := c.Getenv("LXD_SOCKET"); s != "" {
-		sockets = append(sockets, s)
-	}
-	if d := c.Getenv("LXD_DIR"); d != "" {
-		sockets = append(sockets, path.Join(d, "unix.socket"))
-	}
-	for _, s := range append(sockets, "/var/snap/lxd/common/lxd/unix.socket", "/var/lib/lxd/unix.socket") {
-		if path.IsAbs(s) && c.there(s, func(m fs.FileMode) bool { return m.Type() == fs.ModeSocket }) {
-			return []Found{{Provider: "lxd", From: s}}
+// usualKey is where ssh-keygen leaves a public key, as a stack file names it.
+const usualKey = "~/.ssh/id_ed25519.pub"
+
+// PublicKey is the file with the person's ssh public key that is there, as a stack file names it; empty for none.
+func PublicKey(c Computer) string {
+	for _, k := range []string{usualKey, "~/.ssh/id_ecdsa.pub", "~/.ssh/id_rsa.pub"} {
+		if c.Home != "" && c.there(path.Join(c.Home, strings.TrimPrefix(k, "~")), fs.FileMode.IsRegular) {
+			return k
 		}
 	}
-	return nil
+	return ""
+}
+
+// DefaultLXDSocket is where Debian's LXD has its socket.
+const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
+
+const snapSocket = "/var/snap/lxd/common/lxd/unix.socket"
+
+// LXDSocket is the socket that a stack file means which names none: the one that LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else
+// that of Debian, of the snap or of Incus, the first that is there; DefaultLXDSocket where there is none.
+func LXDSocket(c Computer) string {
+	if s := c.socket(DefaultLXDSocket, snapSocket); s != "" {
+		return s
+	}
+	return DefaultLXDSocket
+}
+
+// socket is the first of what variables name, of places, and of Incus's places that is there; empty for none.
+func (c Computer) socket(places ...string) string {
+	var all []string
+	for _, v := range []struct{ variable, below string }{{"LXD_SOCKET", ""}, {"LXD_DIR", "unix.socket"}, {"INCUS_SOCKET", ""}, {"INCUS_DIR", "unix.socket"}} {
+		if s := c.Getenv(v.variable); s != "" {
+			all = append(all, path.Join(s, v.below))
+		}
+	}
+	for _, s := range slices.Concat(all, places, []string{"/var/lib/incus/unix.socket", "/run/incus/unix.socket"}) {
+		if path.IsAbs(s) && c.there(s, func(m fs.FileMode) bool { return m.Type() == fs.ModeSocket }) {
+			return s
+		}
+	}
+	return ""
+}
+
+func (c Computer) lxd() []Found {
+	s := c.socket(snapSocket, DefaultLXDSocket) // the file names one that is not the default
+	switch s {
+	case "":
+		return nil
+	case DefaultLXDSocket:
+		return []Found{{Provider: "lxd", From: s}}
+	}
+	return []Found{{Provider: "lxd", From: s, Socket: s}}
 }
 
 // openstack looks where OpenStack's own clients do (openstacksdk, "Configuring OpenStack SDK Applications").

@@ -84,6 +84,9 @@ func answer(ctx context.Context, v *Interview, o Options) error {
 	return nil
 }
 
+// mostChoices is how many choices Prompt shows: EC2 has hundreds of sizes.
+const mostChoices = 40
+
 // Prompt asks a person at a terminal, line by line.
 type Prompt struct {
 	In  *bufio.Reader
@@ -99,11 +102,15 @@ func (p Prompt) Ask(ctx context.Context, q Question, why error) (string, error) 
 		fmt.Fprintf(p.Out, "%v\n", why)
 	} else {
 		fmt.Fprintf(p.Out, "%s\n", q.Text)
-		for i, c := range q.Choices {
+		shown := q.Choices[:min(len(q.Choices), mostChoices)]
+		for i, c := range shown {
 			fmt.Fprintf(p.Out, "  %2d  %-20s %s\n", i+1, c.Name, c.Note)
 		}
+		if n := len(q.Choices) - len(shown); n > 0 {
+			fmt.Fprintf(p.Out, "  and %d more, which can be typed\n", n)
+		}
 		if q.Why != nil {
-			fmt.Fprintf(p.Out, "  (no list: %v)\n", q.Why)
+			fmt.Fprintf(p.Out, "  (they cannot be listed, so type one: %v)\n", q.Why)
 		}
 	}
 	if q.Default != "" {

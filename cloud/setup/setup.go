@@ -9,6 +9,7 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ type Question struct {
 	Text    string
 	Default string   // what an empty answer means; empty where there must be one
 	Choices []Choice // what can be answered; empty where that is free
+	Free    bool     // something else can be answered too
 	Why     error    // why Choices could not be listed; the answer is free then
 }
 
@@ -38,6 +40,7 @@ type Offers struct {
 	Regions func(Found) ([]Choice, error)
 	Sizes   func(f Found, region string) ([]Choice, error)
 	Images  func() ([]Choice, error)
+	Key     string // file with a public key of the person's, by PublicKey; empty for the usual one
 }
 
 // Interview is what was asked and answered so far.
@@ -126,8 +129,8 @@ func (v *Interview) check(q Question, s string) error {
 	if s == "" && q.Key != "external" && !named(q.Choices, "") {
 		return errors.New("nothing is said")
 	}
-	if len(q.Choices) > 0 && !named(q.Choices, s) {
-		return fmt.Errorf("%.100q is not among those offered", s)
+	if len(q.Choices) > 0 && !q.Free && !named(q.Choices, s) {
+		return fmt.Errorf("%.100q is not among those offered: answer with a number or a name", s)
 	}
 	if n, err := strconv.Atoi(s); q.Key == "count" && (err != nil || n < 1 || n > stack.MaxServers) {
 		return fmt.Errorf("%.100q is not a number from 1 to %d", s, stack.MaxServers)
@@ -201,7 +204,7 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 		q.Text = "Which network leads out? (empty: the provider's own)"
 		return q, f.Provider == "openstack"
 	case "image":
-		q.Text = "Which image of the catalog?"
+		q.Text, q.Free = "Which image of the catalog?", true // by a version of it, too, or before it is published
 		if v.offers.Images != nil {
 			list(v.offers.Images())
 		}
@@ -217,7 +220,7 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 	case "admin":
 		return Question{Text: "Which user logs in?", Default: "ops"}, true
 	}
-	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)", Default: "~/.ssh/id_ed25519.pub"}, true
+	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)", Default: cmp.Or(v.offers.Key, usualKey)}, true
 }
 
 // File is the stack file for the answers, once Next has no more question.
@@ -225,6 +228,7 @@ func (v *Interview) File() ([]byte, error) {
 	if q, ok := v.Next(); ok {
 		return nil, fmt.Errorf("writing a stack file: %s is not answered", q.Key)
 	}
+	v.answers[socketAnswer] = v.chosen().Socket
 	b := render(v.answers)
 	if _, err := stack.Parse("the new stack file", b); err != nil {
 		return nil, fmt.Errorf("writing a stack file: %w", err)

@@ -34,7 +34,7 @@ func offers() Offers {
 }
 
 func accounts() []Found {
-	return []Found{{"qemu", "", "", "/usr/bin/qemu-system-x86_64"}, {"openstack", "site", "RegionTwo", "/etc/openstack/clouds.yaml"}, {"openstack", "test", "", "/etc/openstack/clouds.yaml"}}
+	return []Found{{Provider: "qemu", From: "/usr/bin/qemu-system-x86_64"}, {Provider: "openstack", Account: "site", Region: "RegionTwo", From: "/etc/openstack/clouds.yaml"}, {Provider: "openstack", Account: "test", From: "/etc/openstack/clouds.yaml"}}
 }
 
 // TestRun writes files by answers of a person, of a file, and of both, and compares them and what was on the screen.
@@ -48,6 +48,7 @@ func TestRun(t *testing.T) {
 		{"person", "\n2\n\n\npublic\nweb:stable\n2\nmany\n3\nroot\nadmin\n\n", nil, accounts(), offers()},
 		{"defaults", "\n\nweb\nsmall\n\n\n\n", nil, nil, Offers{}},
 		{"answers", "", map[string]string{"name": "fleet", "provider": "openstack", "account": "test", "region": "RegionOne", "external": "", "image": "web:stable", "size": "m1.small", "count": "2", "admin": "ops", "key": "keys.pub"}, accounts(), offers()},
+		{"lxd", "", map[string]string{"name": "box", "provider": "lxd", "image": "web", "size": "small", "count": "1", "admin": "ops", "key": "keys.pub"}, []Found{{Provider: "lxd", From: "/var/snap/lxd/common/lxd/unix.socket", Socket: "/var/snap/lxd/common/lxd/unix.socket"}}, Offers{}},
 		{"both", "b-1\n", map[string]string{"name": "x", "provider": "qemu", "image": "web", "count": "2", "admin": "ops", "key": "keys.pub"}, nil, Offers{}},
 	} {
 		dir := filepath.Join(t.TempDir(), "My Stack")
@@ -159,23 +160,67 @@ func TestFind(t *testing.T) {
 		want  []Found
 	}{
 		{name: "nothing"},
-		{"qemu", fstest.MapFS{"usr/bin/qemu-system-x86_64": {Mode: 0o755}, "opt/qemu-system-x86_64": {Mode: 0o644}}, map[string]string{"PATH": "/opt:relative:/usr/bin"}, []Found{{"qemu", "", "", "/usr/bin/qemu-system-x86_64"}}},
-		{"lxd", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket | 0o660}}, nil, []Found{{"lxd", "", "", "/var/lib/lxd/unix.socket"}}},
-		{"lxd elsewhere", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket}, "x/unix.socket": {Mode: fs.ModeSocket}}, map[string]string{"LXD_DIR": "/x"}, []Found{{"lxd", "", "", "/x/unix.socket"}}},
+		{"qemu", fstest.MapFS{"usr/bin/qemu-system-x86_64": {Mode: 0o755}, "opt/qemu-system-x86_64": {Mode: 0o644}}, map[string]string{"PATH": "/opt:relative:/usr/bin"}, []Found{{Provider: "qemu", From: "/usr/bin/qemu-system-x86_64"}}},
+		{"lxd", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket | 0o660}}, nil, []Found{{Provider: "lxd", From: "/var/lib/lxd/unix.socket"}}},
+		{"lxd elsewhere", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket}, "x/unix.socket": {Mode: fs.ModeSocket}}, map[string]string{"LXD_DIR": "/x"}, []Found{{Provider: "lxd", From: "/x/unix.socket", Socket: "/x/unix.socket"}}},
+		{"lxd of the snap", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket}, "var/snap/lxd/common/lxd/unix.socket": {Mode: fs.ModeSocket}}, nil,
+			[]Found{{Provider: "lxd", From: "/var/snap/lxd/common/lxd/unix.socket", Socket: "/var/snap/lxd/common/lxd/unix.socket"}}},
+		{"lxd by its variable", fstest.MapFS{"var/lib/lxd/unix.socket": {Mode: fs.ModeSocket}, "y.socket": {Mode: fs.ModeSocket}}, map[string]string{"LXD_SOCKET": "/y.socket"}, []Found{{Provider: "lxd", From: "/y.socket", Socket: "/y.socket"}}},
+		{"incus", fstest.MapFS{"var/lib/incus/unix.socket": {Mode: fs.ModeSocket}}, nil, []Found{{Provider: "lxd", From: "/var/lib/incus/unix.socket", Socket: "/var/lib/incus/unix.socket"}}},
 		{"no socket", fstest.MapFS{"var/lib/lxd/unix.socket": {}}, nil, nil},
-		{"variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "OS_USERNAME": "u", "OS_REGION_NAME": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "eu"}, []Found{{"openstack", "", "r", "OS_AUTH_URL"}, {"ec2", "", "eu", "AWS_ACCESS_KEY_ID"}}},
+		{"variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "OS_USERNAME": "u", "OS_REGION_NAME": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "eu"}, []Found{{Provider: "openstack", Region: "r", From: "OS_AUTH_URL"}, {Provider: "ec2", Region: "eu", From: "AWS_ACCESS_KEY_ID"}}},
 		{"half variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "AWS_ACCESS_KEY_ID": "a"}, nil},
-		{"clouds", fstest.MapFS{"home/me/.config/openstack/clouds.yaml": file(clouds), "etc/openstack/clouds.yaml": file("clouds: {c: {}}")}, nil, []Found{{"openstack", "a", "", "/home/me/.config/openstack/clouds.yaml"}, {"openstack", "b", "two", "/home/me/.config/openstack/clouds.yaml"}}},
-		{"chosen cloud", fstest.MapFS{"work/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{"openstack", "b", "two", "/work/clouds.yaml"}, {"openstack", "a", "", "/work/clouds.yaml"}}},
+		{"clouds", fstest.MapFS{"home/me/.config/openstack/clouds.yaml": file(clouds), "etc/openstack/clouds.yaml": file("clouds: {c: {}}")}, nil, []Found{{Provider: "openstack", Account: "a", From: "/home/me/.config/openstack/clouds.yaml"}, {Provider: "openstack", Account: "b", Region: "two", From: "/home/me/.config/openstack/clouds.yaml"}}},
+		{"chosen cloud", fstest.MapFS{"work/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{Provider: "openstack", Account: "b", Region: "two", From: "/work/clouds.yaml"}, {Provider: "openstack", Account: "a", From: "/work/clouds.yaml"}}},
 		{"broken clouds", fstest.MapFS{"etc/openstack/clouds.yaml": file("clouds: [")}, nil, nil},
 		{"aws", fstest.MapFS{"home/me/.aws/credentials": file("[work]\naws_access_key_id = a\n[default]\nregion=x\n"), "home/me/.aws/config": file("[default]\nregion = eu-1\n[profile work]\nregion = us-1\n[sso-session s]\nregion = no\n")}, nil,
-			[]Found{{"ec2", "default", "eu-1", "/home/me/.aws/config"}, {"ec2", "work", "us-1", "/home/me/.aws/config"}}},
-		{"aws chosen", fstest.MapFS{"c": file("[a]\n[b]\n")}, map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/c", "AWS_PROFILE": "b", "AWS_REGION": "r"}, []Found{{"ec2", "b", "r", "/c"}, {"ec2", "a", "r", "/c"}}},
+			[]Found{{Provider: "ec2", Account: "default", Region: "eu-1", From: "/home/me/.aws/config"}, {Provider: "ec2", Account: "work", Region: "us-1", From: "/home/me/.aws/config"}}},
+		{"aws chosen", fstest.MapFS{"c": file("[a]\n[b]\n")}, map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/c", "AWS_PROFILE": "b", "AWS_REGION": "r"}, []Found{{Provider: "ec2", Account: "b", Region: "r", From: "/c"}, {Provider: "ec2", Account: "a", Region: "r", From: "/c"}}},
 		{"large", fstest.MapFS{"home/me/.aws/credentials": file("[a]\n" + strings.Repeat("#", maxFile))}, nil, nil},
 	} {
 		got := Find(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }, Home: "/home/me", Work: "/work"})
 		if !(len(got) == 0 && len(c.want) == 0) && !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: Find = %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestLXDSocket has a stack file name no socket: what it meant so far it means still, where that is there.
+func TestLXDSocket(t *testing.T) {
+	socket := &fstest.MapFile{Mode: fs.ModeSocket}
+	for _, c := range []struct {
+		name  string
+		files fstest.MapFS
+		env   map[string]string
+		want  string
+	}{
+		{"none", nil, nil, DefaultLXDSocket},
+		{"the snap alone", fstest.MapFS{"var/snap/lxd/common/lxd/unix.socket": socket}, nil, snapSocket},
+		{"both", fstest.MapFS{"var/snap/lxd/common/lxd/unix.socket": socket, "var/lib/lxd/unix.socket": socket}, nil, DefaultLXDSocket},
+		{"a variable", fstest.MapFS{"x": socket, "var/lib/lxd/unix.socket": socket}, map[string]string{"LXD_SOCKET": "/x"}, "/x"},
+		{"a variable that is wrong", fstest.MapFS{"var/lib/lxd/unix.socket": socket}, map[string]string{"LXD_SOCKET": "/x"}, DefaultLXDSocket},
+	} {
+		if got := LXDSocket(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }}); got != c.want {
+			t.Errorf("%s: LXDSocket = %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestPublicKey(t *testing.T) {
+	for _, c := range []struct {
+		files []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"id_rsa.pub", "id_ecdsa.pub"}, "~/.ssh/id_ecdsa.pub"},
+		{[]string{"id_rsa.pub", "id_ed25519.pub"}, "~/.ssh/id_ed25519.pub"},
+	} {
+		files := fstest.MapFS{}
+		for _, f := range c.files {
+			files["home/me/.ssh/"+f] = &fstest.MapFile{}
+		}
+		if got := PublicKey(Computer{Files: files, Home: "/home/me"}); got != c.want {
+			t.Errorf("PublicKey with %q = %q, want %q", c.files, got, c.want)
 		}
 	}
 }

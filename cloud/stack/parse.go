@@ -38,7 +38,7 @@ func Parse(file string, b []byte) (*Stack, error) {
 
 func parse(file string, b []byte) (*parsing, Faults) {
 	p := &parsing{
-		reader: &reader{file: file, shapes: map[string][]string{}},
+		reader: &reader{file: file, shapes: map[string][]string{}, places: map[string]Position{}},
 		stack: &Stack{
 			Options:  map[string]string{},
 			Settings: Settings{Parallel: 4, Server: 15 * time.Minute, Call: 5 * time.Minute},
@@ -47,6 +47,7 @@ func parse(file string, b []byte) (*parsing, Faults) {
 			SSH:      SSH{Port: 22},
 		},
 	}
+	p.stack.places, p.stack.file = p.places, file
 	if p.root = p.document(b); p.root != nil {
 		p.file()
 	}

@@ -182,3 +182,37 @@ func check(t *testing.T, name, file, want string) {
 		t.Errorf("%s: Parse(%q) =\n%s\nwant\n%s", name, file, got, want)
 	}
 }
+
+// TestFaultPlaces has others find faults: they have the places that Parse's own have.
+func TestFaultPlaces(t *testing.T) {
+	s, err := Parse("f.yaml", []byte(head+`keys: [a.pub, b.pub]
+secrets:
+  db: {env: DB}
+defaults: {image: web, size: small}
+roles:
+  web:
+    userData:
+      - {path: more.yaml}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"keys[1]":                    "f.yaml:4:15: keys[1]: x; y",
+		"keys[7]":                    "f.yaml:4:7: keys[7]: x; y",
+		"secrets.db":                 "f.yaml:6:3: secrets.db: x; y",
+		"roles.web.userData[0].path": "f.yaml:11:16: roles.web.userData[0].path: x; y",
+		"nowhere":                    "f.yaml:1:1: nowhere: x; y",
+		"":                           "f.yaml:1:1: x; y",
+	} {
+		if got := s.Fault(path, "y", "x").Error(); got != want {
+			t.Errorf("Fault(%q) = %s, want %s", path, got, want)
+		}
+	}
+	if got, want := s.FaultAt(s.Servers[0].UserData[0].At, "", "x").Error(), "f.yaml:11:9: roles.web.userData[0]: x"; got != want {
+		t.Errorf("FaultAt = %s, want %s", got, want)
+	}
+	if !s.Has("roles.web") || s.Has("roles.db") {
+		t.Error("Has is wrong")
+	}
+}

@@ -13,6 +13,7 @@ type reader struct {
 	file   string
 	faults Faults
 	shapes map[string][]string // keys of each kind of mapping that was read: what the schema must agree with
+	places map[string]Position // of the values that were read, by their path
 }
 
 // wrong adds a fault. hint may be empty.
@@ -48,6 +49,7 @@ func (r *reader) object(n *node, path, shape string, fields []field, required ..
 		case e.value.kind == kindNull:
 			r.wrong(e.value.at, below(path, e.name), "leave the key out, or say something", "nothing is said")
 		default:
+			r.places[below(path, e.name)] = e.value.at
 			fields[i].read(e.value, below(path, e.name))
 		}
 	}
@@ -72,6 +74,7 @@ func (r *reader) named(n *node, path string, most int, each func(e entry, path s
 			r.wrong(e.value.at, below(path, e.name), "say {} where there is nothing to say", "nothing is said")
 			continue
 		}
+		r.places[below(path, e.name)] = e.at
 		each(e, below(path, e.name))
 	}
 }
@@ -86,6 +89,7 @@ func (r *reader) list(n *node, path string, most int, each func(n *node, path st
 		return
 	}
 	for i, v := range n.items {
+		r.places[item(path, i)] = v.at
 		each(v, item(path, i))
 	}
 }

@@ -69,7 +69,7 @@ func TestSchemaShapes(t *testing.T) {
 		{"version: 1", "version: 2"},
 		{"name: demo", "name: Demo"},
 		{"kind: openstack", "kind: vsphere"},
-		{"retries: 3", "retries: [3]"},
+		{"zone: nova", "zone: [nova]"},
 		{"proxy: http:", "proxy: ftp:"},
 		{"parallel: 8", "parallel: 65"},
 		{"server: 20m", "server: 20"},

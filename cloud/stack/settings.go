@@ -9,7 +9,6 @@ import (
 	"time"
 )
 
-// providers are those that a file can name.
 // Providers lists what a stack file can name as its provider.
 func Providers() []string { return []string{"qemu", "lxd", "openstack", "ec2"} }
 
@@ -29,6 +28,7 @@ func (p *parsing) provider(n *node, path string) {
 	}
 	for _, e := range n.keys {
 		at := below(path, e.name)
+		p.places[at] = e.value.at
 		switch {
 		case e.name == "kind":
 		case !identifier(e.name):

@@ -44,7 +44,9 @@ type Stack struct {
 	Roles    []Role   // in the order in which they are brought up: each after those of its After
 	Servers  []Server // in the order of Roles, then as declared or numbered; those without a role last
 
-	numbered map[string]Server // what Scaled makes a role's servers from
+	numbered map[string]Server   // what Scaled makes a role's servers from
+	places   map[string]Position // of the values in the file, by their path
+	file     string              // as given to Parse
 }
 
 // Settings are how servers and griddle itself find their way.

@@ -32,7 +32,7 @@ func (p *Provider) server(ctx context.Context, r provider.Resource) (*types.Inst
 // Control implements provider.Provider.
 func (p *Provider) Control(ctx context.Context, r provider.Resource, a provider.Action) error {
 	if err := p.control(ctx, r, a); err != nil {
-		return explain(ctx, fmt.Sprintf("%s of server %q (%s)", a, r.Name, r.ID), err)
+		return p.explain(ctx, fmt.Sprintf("%s of server %q (%s)", a, r.Name, r.ID), err)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (p *Provider) control(ctx context.Context, r provider.Resource, a provider.
 func (p *Provider) Console(ctx context.Context, r provider.Resource) ([]byte, error) {
 	b, err := p.console(ctx, r)
 	if err != nil {
-		return nil, explain(ctx, fmt.Sprintf("reading the console of server %q (%s)", r.Name, r.ID), err)
+		return nil, p.explain(ctx, fmt.Sprintf("reading the console of server %q (%s)", r.Name, r.ID), err)
 	}
 	return b, nil
 }
@@ -95,7 +95,7 @@ func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 	})
 	found, err := pages(ctx, g.HasMorePages, g.NextPage, func(o *api.DescribeInstanceTypesOutput) []types.InstanceTypeInfo { return o.InstanceTypes })
 	if err != nil {
-		return nil, explain(ctx, "listing sizes", err)
+		return nil, p.explain(ctx, "listing sizes", err)
 	}
 	var all []provider.Size
 	for _, t := range found {

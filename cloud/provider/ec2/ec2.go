@@ -40,6 +40,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -74,12 +75,13 @@ const userData = 16 << 10
 
 // Provider is EC2 in one region. It implements provider.Provider and provider.Consoler.
 type Provider struct {
-	o     Options
-	ec2   *api.Client
-	ebs   *ebs.Client
-	mu    sync.Mutex
-	locks map[string]chan struct{}
-	wave  int // blocks
+	o      Options
+	region string
+	ec2    *api.Client
+	ebs    *ebs.Client
+	mu     sync.Mutex
+	locks  map[string]chan struct{}
+	wave   int // blocks
 }
 
 // Open reads the configuration. It asks nobody; wrong credentials show at the first call.
@@ -108,14 +110,17 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 		return nil, fmt.Errorf("reading the configuration of ec2: %w", err)
 	}
 	if cfg.Region == "" {
-		return nil, fmt.Errorf("reading the configuration of ec2: no region is set: %w", provider.ErrInvalid)
+		return nil, fmt.Errorf("reading the configuration of ec2: %w: write region: in the stack file's provider, or set AWS_REGION: %w", errNoRegion, provider.ErrInvalid)
 	}
 	cfg.Credentials = chain{cfg.Credentials}
 	standard := func(attempts int) *retry.Standard {
-		return retry.NewStandard(func(s *retry.StandardOptions) { s.MaxAttempts, s.MaxBackoff = attempts, o.Backoff })
+		return retry.NewStandard(func(s *retry.StandardOptions) {
+			s.MaxAttempts, s.MaxBackoff = attempts, o.Backoff
+			s.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notAgain)}, s.Retryables...)
+		})
 	}
 	return &Provider{
-		o:   o,
+		o: o, region: cfg.Region,
 		ec2: api.NewFromConfig(cfg, func(c *api.Options) { c.Retryer = standard(3) }),
 		ebs: ebs.NewFromConfig(cfg, func(c *ebs.Options) {
 			// A snapshot that was just started can be unknown for a minute or two.
@@ -145,17 +150,20 @@ func (o *Options) validate() (*awshttp.BuildableClient, error) {
 		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 		t.ResponseHeaderTimeout = time.Minute
 		t.MaxIdleConnsPerHost = o.Parallel + 2
-	})
+	}).WithDialerOptions(func(d *net.Dialer) { d.Timeout = provider.DialTimeout })
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("%w: %w", provider.ErrInvalid, errors.Join(faults...))
 	}
 	return client, nil
 }
 
-// Features implements provider.Provider.
-func (p *Provider) Features() provider.Features {
+// Features are those of every region.
+func Features() provider.Features {
 	return provider.Features{Name: "ec2", Format: provider.Raw, UserData: userData}
 }
+
+// Features implements provider.Provider.
+func (p *Provider) Features() provider.Features { return Features() }
 
 // Ensure implements provider.Provider.
 func (p *Provider) Ensure(ctx context.Context, w provider.Want) (provider.Resource, error) {
@@ -169,12 +177,12 @@ func (p *Provider) Ensure(ctx context.Context, w provider.Want) (provider.Resour
 	}
 	unlock, err := p.lock(ctx, fmt.Sprintf("%s %s/%s", kind, stack, name))
 	if err != nil {
-		return provider.Resource{}, explain(ctx, what, err)
+		return provider.Resource{}, p.explain(ctx, what, err)
 	}
 	defer unlock()
 	r, err := p.ensure(ctx, w)
 	if err != nil {
-		return provider.Resource{}, explain(ctx, what, err)
+		return provider.Resource{}, p.explain(ctx, what, err)
 	}
 	return r, nil
 }
@@ -210,7 +218,7 @@ func (p *Provider) Remove(ctx context.Context, r provider.Resource) error {
 		return fmt.Errorf("removing a %q: %w", r.Kind, provider.ErrUnsupported)
 	}
 	if err := remove(ctx, r); err != nil {
-		return explain(ctx, fmt.Sprintf("removing %s %q (%s)", r.Kind, r.Name, r.ID), err)
+		return p.explain(ctx, fmt.Sprintf("removing %s %q (%s)", r.Kind, r.Name, r.ID), err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,5 +105,14 @@ func foreign(f *ec2fake.Fake, kind provider.Kind, stack, name string) (string, f
 			}
 		}
 		return false
+	}
+}
+
+func TestRegions(t *testing.T) {
+	o := world(t, ec2fake.New())
+	t.Setenv("AWS_REGION", "")
+	got, err := ec2.Regions(t.Context(), o)
+	if want := []string{"xx-test-1", "xx-test-2"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("Regions = %q, %v, want %q", got, err, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ import (
 
 // errLate says that what was waited for did not come.
 var errLate = fmt.Errorf("EC2 does not show it yet: %w", provider.ErrTemporary)
+
+// errNoRegion says that nothing names a region.
+var errNoRegion = errors.New("no region is set")
 
 // errEmpty says that an answer lacks what was made: it is looked for next time.
 var errEmpty = fmt.Errorf("EC2's answer is empty: %w", provider.ErrTemporary)
@@ -55,7 +59,7 @@ func code(err error) string {
 }
 
 // explain says what was done when err came, and wraps what the caller can do about it.
-func explain(ctx context.Context, what string, err error) error {
+func (p *Provider) explain(ctx context.Context, what string, err error) error {
 	if e := ctx.Err(); e != nil {
 		return fmt.Errorf("%s: %w", what, e)
 	}
@@ -77,6 +81,9 @@ func explain(ctx context.Context, what string, err error) error {
 	if errors.As(err, &certificate) {
 		return fmt.Errorf("%s: %s: %w", what, op.OperationName, certificate)
 	}
+	if provider.Unreachable(err) {
+		return fmt.Errorf("%s: EC2 in region %s%s: %w: %s: %w", what, p.region, p.at(err), provider.ErrUnreachable, clip(innermost(err)), provider.ErrTemporary)
+	}
 	status, after := answer(err)
 	var e smithy.APIError
 	if !errors.As(err, &e) {
@@ -95,6 +102,36 @@ func explain(ctx context.Context, what string, err error) error {
 	default:
 		return fmt.Errorf("%w: %w", cause, class)
 	}
+}
+
+// at is the endpoint that a request was for.
+func (p *Provider) at(err error) string {
+	var u *url.Error
+	if !errors.As(err, &u) {
+		return ""
+	}
+	parsed, err := url.Parse(u.URL)
+	if err != nil {
+		return ""
+	}
+	return " at " + parsed.Scheme + "://" + parsed.Host
+}
+
+// innermost is what the network said, without the request that the SDK and net/http put before it.
+func innermost(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err.Error()
+	}
+	return err.Error()
+}
+
+// notAgain has the SDK not repeat what found no connection: who calls decides, and says so.
+func notAgain(err error) aws.Ternary {
+	if provider.Unreachable(err) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 func temporary(cause error, after time.Duration) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -316,5 +317,31 @@ func TestOptions(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	if _, err := ec2.Open(t.Context(), good); !errors.Is(err, provider.ErrInvalid) {
 		t.Errorf("without a region: %v, want ErrInvalid", err)
+	}
+}
+
+// TestUnreachable has nothing listen at the endpoint: one call makes one connection, and the error names the endpoint and the region.
+func TestUnreachable(t *testing.T) {
+	o := world(t, ec2fake.New())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Endpoint = "https://" + l.Addr().String()
+	l.Close()
+	p := open(t, o)
+	for name, call := range map[string]func() error{
+		"List":  func() error { _, err := p.List(t.Context(), "demo"); return err },
+		"Sizes": func() error { _, err := p.Sizes(t.Context()); return err },
+		"Ensure": func() error {
+			_, err := p.Ensure(t.Context(), &provider.Key{Stack: "demo", Name: "admin", Public: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0XgL1KG8PQO0aSQ7pC5M test"})
+			return err
+		},
+	} {
+		err := call()
+		if !errors.Is(err, provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "EC2 in region xx-test-1 at "+o.Endpoint) ||
+			strings.Contains(err.Error(), "attempts") {
+			t.Errorf("%s = %v", name, err)
+		}
 	}
 }

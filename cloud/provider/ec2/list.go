@@ -18,7 +18,7 @@ func (p *Provider) List(ctx context.Context, stack string) ([]provider.Resource,
 	if stack == "" {
 		all, err := p.listImages(ctx)
 		if err != nil {
-			return nil, explain(ctx, "listing images", err)
+			return nil, p.explain(ctx, "listing images", err)
 		}
 		sort(all)
 		return all, nil
@@ -39,7 +39,7 @@ func (p *Provider) List(ctx context.Context, stack string) ([]provider.Resource,
 		}
 	}
 	if err := g.Wait(); err != nil {
-		return nil, explain(ctx, what, err)
+		return nil, p.explain(ctx, what, err)
 	}
 	// EC2 may take characters of the stack's name for wildcards.
 	all := slices.DeleteFunc(slices.Concat(found...), func(r provider.Resource) bool { return r.Stack != stack })

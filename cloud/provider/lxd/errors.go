@@ -32,7 +32,10 @@ func unreached(ctx context.Context, err error) error {
 	case errors.As(err, &cert), errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %w", provider.ErrCredentials, err)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("LXD does not run here: %w", err)
+		return fmt.Errorf("LXD does not run here, or its socket is elsewhere (socket: in the stack file's provider, or LXD_SOCKET): %w", err)
+	}
+	if provider.Unreachable(err) {
+		return fmt.Errorf("%w: %w: %w", provider.ErrTemporary, provider.ErrUnreachable, err)
 	}
 	var alert tls.AlertError
 	if errors.As(err, &alert) {

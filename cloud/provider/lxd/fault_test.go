@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -256,5 +257,22 @@ func TestFailedStart(t *testing.T) {
 	}
 	if err := bringUp(t.Context(), p); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnreachable has nothing listen at the socket, no socket, and nothing at a URL: the error names where it was looked for.
+func TestUnreachable(t *testing.T) {
+	socket := t.TempDir() + "/unix.socket"
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := open(t, lxd.Config{Socket: socket}).List(t.Context(), "demo"); !errors.Is(err, provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), socket) {
+		t.Errorf("List of a daemon that is down = %v", err)
+	}
+	if _, err := open(t, lxd.Config{Socket: socket + "2"}).List(t.Context(), "demo"); errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "LXD_SOCKET") || !strings.Contains(err.Error(), socket+"2") {
+		t.Errorf("List without a socket = %v", err)
 	}
 }

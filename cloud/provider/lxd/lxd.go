@@ -55,6 +55,9 @@ type Config struct {
 	Wait     time.Duration // how long an operation of the daemon's is waited for; default 10 min
 }
 
+// MaxUserData is the most bytes of user-data.
+const MaxUserData = 128 << 10
+
 // validate returns every mistake.
 func (c *Config) validate() error {
 	var faults []error
@@ -117,7 +120,7 @@ func (p *Provider) Features() provider.Features {
 	if len(p.config.Addresses) == 0 {
 		lacks[provider.KindAddress] = "no public addresses were given that lead to the computer with LXD"
 	}
-	return provider.Features{Name: "lxd", Format: provider.Tree, UserData: 128 << 10, Lacks: lacks}
+	return provider.Features{Name: "lxd", Format: provider.Tree, UserData: MaxUserData, Lacks: lacks}
 }
 
 // Ensure implements provider.Provider.

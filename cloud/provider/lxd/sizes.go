@@ -8,8 +8,8 @@ import (
 	"griddle/cloud/provider"
 )
 
-// sizes are limits of containers: LXD has none with names of its own.
-func sizes() []provider.Size {
+// Sizes are those of every LXD: limits of containers, since it has none with names of its own.
+func Sizes() []provider.Size {
 	const gib = 1 << 30
 	return []provider.Size{
 		{Name: "tiny", CPUs: 1, Memory: gib / 2},
@@ -25,12 +25,12 @@ func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("listing sizes: %w", err)
 	}
-	return sizes(), nil
+	return Sizes(), nil
 }
 
 // limits are the configuration keys of a size.
 func limits(name string) (map[string]string, error) {
-	for _, s := range sizes() {
+	for _, s := range Sizes() {
 		if s.Name == name {
 			return map[string]string{"limits.cpu": strconv.Itoa(s.CPUs), "limits.memory": strconv.FormatInt(s.Memory>>20, 10) + "MiB"}, nil
 		}

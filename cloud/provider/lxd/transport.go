@@ -20,7 +20,7 @@ func dialer(c Config) (*http.Transport, string, error) {
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second,
 	}
-	dial := &net.Dialer{Timeout: 20 * time.Second}
+	dial := &net.Dialer{Timeout: provider.DialTimeout}
 	if c.Socket != "" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

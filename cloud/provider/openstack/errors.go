@@ -40,6 +40,9 @@ func classify(ctx context.Context, err error) error {
 	if isMissingEndpoint(err) {
 		return fmt.Errorf("%w: %w", provider.ErrUnsupported, err)
 	}
+	if provider.Unreachable(err) {
+		return fmt.Errorf("%w: %w: %w", provider.ErrTemporary, provider.ErrUnreachable, plain(err))
+	}
 	if isNetwork(err) {
 		return fmt.Errorf("%w: %w", provider.ErrTemporary, plain(err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -280,5 +281,23 @@ func TestServerRequest(t *testing.T) {
 	all, err := p.List(t.Context(), "demo")
 	if err != nil || all[len(all)-1].Image != w.Image {
 		t.Errorf("List = %+v, %v, want the server's image %s", all, err, w.Image)
+	}
+}
+
+// TestUnreachable has nothing listen where keystone should: the error names it and the region.
+func TestUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	l.Close()
+	var o openstack.Options
+	if o.Credentials, err = openstack.ReadCredentials(openstack.Source{Getenv: environment(url)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = openstack.New(t.Context(), o)
+	if want := fmt.Sprintf("opening OpenStack at %s/identity/v3, region %q", url, openstackfake.Region); !errors.Is(err, provider.ErrUnreachable) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("New = %v, want %s", err, want)
 	}
 }

@@ -28,6 +28,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,7 +84,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	client, err := o.Credentials.client(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening OpenStack: %w", classify(ctx, err))
+		return nil, fmt.Errorf("opening OpenStack at %s, region %q: %w", o.Credentials.auth.IdentityEndpoint, o.Credentials.endpoint.Region, classify(ctx, err))
 	}
 	p := &Provider{options: o, busy: make(map[string]chan struct{})}
 	p.project = projectOf(client)
@@ -113,7 +114,8 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		p.volume = nil
 		lacks[provider.KindVolume] = "the cloud's catalogue has no volume service (cinder) in this region"
 	}
-	p.features = provider.Features{Name: "openstack", Format: o.Format, UserData: maxUserData, Lacks: lacks}
+	p.features = Features(o)
+	p.features.Lacks = lacks
 	return p, nil
 }
 
@@ -122,6 +124,11 @@ func isMissingEndpoint(err error) bool {
 	var value gophercloud.ErrEndpointNotFound
 	var pointer *gophercloud.ErrEndpointNotFound
 	return errors.As(err, &value) || errors.As(err, &pointer)
+}
+
+// Features are those of a cloud with every service, as they are known before it is asked.
+func Features(o Options) provider.Features {
+	return provider.Features{Name: "openstack", Format: cmp.Or(o.Format, provider.QCOW2), UserData: maxUserData}
 }
 
 // Features implements provider.Provider.

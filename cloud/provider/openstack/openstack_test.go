@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,5 +128,16 @@ func foreign(c *openstackfake.Cloud, kind provider.Kind, stack, name string) (st
 			}
 		}
 		return false
+	}
+}
+
+func TestRegions(t *testing.T) {
+	c, err := openstack.ReadCredentials(openstack.Source{Getenv: environment(serve(t, openstackfake.New()))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := openstack.Regions(t.Context(), c)
+	if want := []string{openstackfake.Region}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("Regions = %q, %v, want %q", got, err, want)
 	}
 }

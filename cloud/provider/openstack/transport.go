@@ -24,6 +24,7 @@ const (
 func newHTTPClient(config *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = config.Clone()
+	t.DialContext = (&net.Dialer{Timeout: provider.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	t.ResponseHeaderTimeout = patience
 	t.MaxResponseHeaderBytes = 1 << 20
 	return &http.Client{

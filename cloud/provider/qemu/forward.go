@@ -24,6 +24,16 @@ func admitted(firewall *record, ssh uint16) ([]provider.Forward, error) {
 	if firewall != nil {
 		rules = firewall.Rules
 	}
+	return forwardsOf(rules)
+}
+
+// CheckPorts says whether the ports that rules let in can all be forwarded, as a server on the user network has them.
+func CheckPorts(rules []provider.Rule) error {
+	_, err := forwardsOf(rules)
+	return err
+}
+
+func forwardsOf(rules []provider.Rule) ([]provider.Forward, error) {
 	var all []provider.Forward
 	for _, r := range rules {
 		for p := int(r.From); p <= int(r.To) && p > 0; p++ {

@@ -70,22 +70,33 @@ const (
 	userData  = 1 << 20 // most bytes
 )
 
-// New checks that this machine can run servers, and opens the state.
-func New(c Config) (*QEMU, error) {
+// CheckPrograms says which of QEMU's programs this machine does not have.
+func CheckPrograms() error {
 	var errs []error
 	for _, p := range []string{program, imageTool} {
 		if _, err := exec.LookPath(p); err != nil {
 			errs = append(errs, fmt.Errorf("looking for QEMU: %w; Debian has it in qemu-system-x86 and qemu-utils", err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// DefaultSizes are those of a Config that says none.
+func DefaultSizes() []provider.Size {
+	return []provider.Size{
+		{Name: "tiny", CPUs: 1, Memory: 512 << 20}, {Name: "small", CPUs: 1, Memory: 1 << 30}, {Name: "medium", CPUs: 2, Memory: 2 << 30},
+		{Name: "large", CPUs: 4, Memory: 4 << 30}, {Name: "xlarge", CPUs: 8, Memory: 8 << 30},
+	}
+}
+
+// New checks that this machine can run servers, and opens the state.
+func New(c Config) (*QEMU, error) {
+	errs := []error{CheckPrograms()}
 	if c.Patience == 0 {
 		c.Patience = time.Minute
 	}
 	if c.Sizes == nil {
-		c.Sizes = []provider.Size{
-			{Name: "tiny", CPUs: 1, Memory: 512 << 20}, {Name: "small", CPUs: 1, Memory: 1 << 30}, {Name: "medium", CPUs: 2, Memory: 2 << 30},
-			{Name: "large", CPUs: 4, Memory: 4 << 30}, {Name: "xlarge", CPUs: 8, Memory: 8 << 30},
-		}
+		c.Sizes = DefaultSizes()
 	}
 	if c.Firmware == "" {
 		c.Firmware = "/usr/share/OVMF"
@@ -102,10 +113,10 @@ func New(c Config) (*QEMU, error) {
 	if c.Dir == "" {
 		errs = append(errs, errors.New("there is no directory for QEMU's state"))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return nil, fmt.Errorf("finding QEMU's state: %w", err)
 	}
@@ -118,10 +129,13 @@ func New(c Config) (*QEMU, error) {
 	return q, nil
 }
 
-// Features implements provider.Provider.
-func (q *QEMU) Features() provider.Features {
+// Features are those of QEMU on any machine.
+func Features() provider.Features {
 	return provider.Features{Name: "qemu", Format: provider.Raw, UserData: userData}
 }
+
+// Features implements provider.Provider.
+func (q *QEMU) Features() provider.Features { return Features() }
 
 // Sizes implements provider.Provider.
 func (q *QEMU) Sizes(context.Context) ([]provider.Size, error) {

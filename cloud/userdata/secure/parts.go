@@ -99,6 +99,7 @@ func (s *Server) sshdConfig() string {
 	for _, u := range s.Users {
 		names = append(names, u.Name)
 	}
+	names = append(names, s.Guests...)
 	return fmt.Sprintf(`Port %d
 PermitRootLogin no
 AuthenticationMethods publickey
@@ -153,6 +154,7 @@ func (s *Server) settings() string {
 			sudo = append(sudo, u.Name)
 		}
 	}
+	users = append(users, s.Guests...)
 	for _, d := range s.DNS {
 		dns = append(dns, d.String())
 	}

@@ -2,7 +2,7 @@
 //
 // Call Server.Parts, and merge what it returns before all other parts. After first boot:
 //
-//   - ssh takes keys only, from the declared users, at the declared port, be sshd a service or socket-activated; root
+//   - ssh takes keys only, from the declared users and Guests, at the declared port, be sshd a service or socket-activated; root
 //     cannot log in, nobody by a password, and every password in /etc/shadow is locked;
 //   - nftables drops what is not declared, IPv4 and IPv6 alike: loaded before anything of the system but cloud-init itself
 //     at first boot, and before the network at each boot after it;
@@ -11,8 +11,8 @@
 //     system of the server formatted, and disks with data are as they were (scripts/data-disk.sh has the rules);
 //   - Report has "done" or "failed" and the reasons, and the console a line that starts with Marker.
 //
-// The system must have systemd, cloud-init 22.4 or later, OpenSSH and nftables; sudo, locales, ca-certificates and a
-// time service where they are needed. What is missing is among the reasons of a failure.
+// The system must have systemd, cloud-init 22.4 or later, OpenSSH, sudo, dbus and nftables; locales, ca-certificates, e2fsprogs and
+// a time service where they are needed. Needs says what to look for before; what is missing is among the reasons of a failure.
 //
 // What user-data parts after these say wins, as everywhere. The report still checks sshd, passwords and firewall.
 package secure
@@ -34,6 +34,7 @@ type Server struct {
 	Hostname string // a DNS label
 	Admin    string // one of Users, with Sudo
 	Users    []User
+	Guests   []string `json:"-"` // users that later parts of the user-data make, with keys: sshd lets them in too
 	SSH      SSH
 	HostKey  string // sshd's ed25519 private key, PEM; empty: made on the server. Whoever reads the user-data can read it
 

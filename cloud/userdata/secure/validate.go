@@ -51,6 +51,12 @@ func (s *Server) check() error {
 			}
 		}
 	}
+	for _, g := range s.Guests {
+		if !match(`[a-z_][a-z0-9_-]{0,31}`, g) || g == "root" || seen[g] {
+			bad("%q cannot be the name of a user, or is there twice", g)
+		}
+		seen[g] = true
+	}
 	if s.HostKey != "" {
 		if k, err := ssh.ParsePrivateKey([]byte(s.HostKey)); err != nil || k.PublicKey().Type() != ssh.KeyAlgoED25519 {
 			bad("the host key is no ed25519 key without a passphrase")
@@ -97,7 +103,7 @@ func (s *Server) check() error {
 	if s.Locale != "" && !match(`[A-Za-z0-9_.@-]+`, s.Locale) {
 		bad("%q is no locale", s.Locale)
 	}
-	errs = append(errs, proxy(s.Proxy), authorities(s.CA))
+	errs = append(errs, proxy(s.Proxy), Authorities(s.CA))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("securing %s: %w", s.Hostname, err)
 	}
@@ -129,7 +135,8 @@ func proxy(s string) error {
 	return nil
 }
 
-func authorities(text string) error {
+// Authorities says what is wrong with PEM certificates that are to be trusted; nil for none at all.
+func Authorities(text string) error {
 	rest := []byte(strings.TrimSpace(text))
 	for len(rest) > 0 {
 		var block *pem.Block

@@ -206,6 +206,6 @@ func (f *Fake) actions() map[string]func(query) (string, error) {
 
 		"DescribeInstances": f.describeInstances, "RunInstances": f.runInstances, "TerminateInstances": f.terminateInstances,
 		"StartInstances": f.startInstances, "StopInstances": f.stopInstances, "RebootInstances": f.rebootInstances,
-		"GetConsoleOutput": f.consoleOutput, "DescribeInstanceTypes": f.describeTypes, "DescribeAvailabilityZones": f.describeZones,
+		"GetConsoleOutput": f.consoleOutput, "DescribeInstanceTypes": f.describeTypes, "DescribeAvailabilityZones": f.describeZones, "DescribeRegions": f.describeRegions,
 	}
 }

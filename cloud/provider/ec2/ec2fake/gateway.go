@@ -171,6 +171,13 @@ func (f *Fake) deleteDhcp(q query) (string, error) {
 }
 
 // describeZones has the first zone last, and one that is not to be had.
+func (f *Fake) describeRegions(query) (string, error) {
+	region := func(name string) string {
+		return el("item", text("regionName", name), text("optInStatus", "opt-in-not-required"))
+	}
+	return el("regionInfo", region("xx-test-2"), region("xx-test-1")), nil
+}
+
 func (f *Fake) describeZones(query) (string, error) {
 	zone := func(name string) string {
 		return el("item", text("zoneName", name), text("zoneState", "available"), text("zoneType", "availability-zone"), text("regionName", "xx-test-1"))

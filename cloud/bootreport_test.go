@@ -1,0 +1,130 @@
+package cloud
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"unicode/utf8"
+
+	"griddle/cloud/provider"
+)
+
+// TestFirstBootFailed has a server answer, and say in each of the places where it can that its first boot failed.
+func TestFirstBootFailed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*bench)
+		mend func(*bench)
+		want []string // in the error
+		said []string
+	}{
+		{"its own report", func(b *bench) {
+			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no sshd\nscript: key of API_KEY\n"
+			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of API_KEY' TOKEN=tok-en\n"
+		}, func(b *bench) { b.sh.files["worker-1 "+BootReport] = "done\n" },
+			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: this image has no sshd; script: ***"},
+			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
+		{"cloud-init's result", func(b *bench) {
+			b.sh.exits["worker-1"] = 1
+			b.sh.files["worker-1 "+bootResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ["('users_groups', ProcessExecutionError())"]}}`
+		}, func(b *bench) { b.sh.exits["worker-1"] = 0 },
+			[]string{"cloud-init status: exit 1", "cloud-init: ('users_groups', ProcessExecutionError())"}, nil},
+		{"cloud-init's status, by stage", func(b *bench) {
+			b.sh.exits["worker-1"] = 1
+			b.sh.files["worker-1 "+bootStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": 1.5}, "stage": null}}`
+		}, func(b *bench) { b.sh.exits["worker-1"] = 0 }, []string{"cloud-init: no datasource"}, nil},
+		{"its console, while ssh does not answer", func(b *bench) {
+			b.sh.boot["worker-1"] = 1000
+			b.m.Print("demo", "worker-1", "[  OK  ] Started ssh\r\n")
+		}, func(b *bench) { b.sh.boot["worker-1"] = 0 }, []string{"its first boot failed: sshd: this image has no sshd"},
+			[]string{"server worker-1: the end of its console:\n        | griddle: first boot failed: worker-1\n"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.sh.files = map[string]string{}
+				c.do(b)
+				if b.sh.boot["worker-1"] > 0 {
+					b.sh.hook = func(to Target, _ string) (bool, error) {
+						if to.Server == "worker-1" && b.sh.boot["worker-1"] == 990 {
+							b.m.Print("demo", "worker-1", "griddle: first boot failed: worker-1\r\ngriddle: sshd: this image has no sshd\r\n")
+						}
+						return false, nil
+					}
+				}
+				_, err := b.Up(t.Context(), demo(), Options{})
+				if !errors.Is(err, ErrFirstBoot) {
+					t.Fatalf("Up = %v\n%s", err, b.said)
+				}
+				for _, w := range c.want {
+					if !strings.Contains(err.Error(), w) {
+						t.Errorf("Up = %v, want %q in it", err, w)
+					}
+				}
+				for _, w := range append(c.said, "`griddle cloud up --rebuild worker-1`") {
+					if !strings.Contains(b.said.String(), w) {
+						t.Errorf("said is\n%s\nwant %q in it", b.said, w)
+					}
+				}
+				for _, secret := range []string{"key of API_KEY", "tok-en"} {
+					if strings.Contains(b.said.String()+err.Error(), secret) {
+						t.Errorf("the secret %q is shown:\n%s", secret, b.said)
+					}
+				}
+				s, err := b.State("demo")
+				if err != nil || s.Servers["worker-1"].Phase != Making {
+					t.Errorf("the state has %+v, %v", s.Servers["worker-1"], err)
+				}
+				// The next run looks again, and a rebuilt server counts.
+				c.mend(b)
+				if _, err := b.Up(t.Context(), demo(), Options{Rebuild: []string{"worker-1"}}); err != nil {
+					t.Errorf("Up with a new server = %v", err)
+				}
+				if n := b.m.Made(provider.KindServer, "demo", "worker-1"); n != 2 {
+					t.Errorf("worker-1 was made %d times, want 2", n)
+				}
+			})
+		})
+	}
+}
+
+// TestFirstBootDisabled has cloud-init end without having done anything.
+func TestFirstBootDisabled(t *testing.T) {
+	for text, want := range map[string]string{"status: done\n": "done", "\nstatus: disabled\ndetail: x": "disabled", "status: not run": "not run", "nothing": ""} {
+		if got := statusOf(text); got != want {
+			t.Errorf("statusOf(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestAdviceNamesServers has several servers fail at once.
+func TestAdviceNamesServers(t *testing.T) {
+	err := &StageError{Err: errors.Join(errors.New("x"), &BootError{Server: "a", Reasons: []string{"r"}}, &StageError{Err: &BootError{Server: "b", Reasons: []string{"r"}}})}
+	if got := Advice(err); !strings.Contains(got, "--rebuild a,b`") {
+		t.Errorf("Advice = %s", got)
+	}
+	if got := Advice(ErrFirstBoot); !strings.Contains(got, "--rebuild SERVER`") {
+		t.Errorf("Advice = %s", got)
+	}
+}
+
+func FuzzBootReport(f *testing.F) {
+	f.Add([]byte("failed\nfirewall: x\n"))
+	f.Add([]byte("\x1b[1mgriddle: first boot failed: web-1\r\ngriddle: x\xff\n"))
+	f.Add([]byte(`{"v1": {"errors": ["a\nb"], "init": {"errors": ["c"]}}}`))
+	f.Add([]byte(`{"v1": {"errors": 3, "init": [], "modules-final": {"errors": {}}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, first, _ := parseReport(b)
+		failed, second, ok := parseConsole(b)
+		if failed && (!ok || len(second) == 0) {
+			t.Errorf("parseConsole(%q) = %v, %q, %v", b, failed, second, ok)
+		}
+		for _, r := range append(append(first, second...), cloudInitErrors(b)...) {
+			if r == "" || len(r) > maxReason+len("…") || !utf8.ValidString(r) || strings.ContainsAny(r, "\n\r\x1b") {
+				t.Errorf("a reason is %q", r)
+			}
+		}
+		lastLines(consoleLines(b), shownLines)
+	})
+}

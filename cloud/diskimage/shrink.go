@@ -1,0 +1,187 @@
+package diskimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/durable"
+)
+
+// Kept is a disk in the cache with what it costs.
+type Kept struct {
+	Disk
+	Bytes int64     `json:"bytes"` // that the file takes on the disk; holes are none
+	Last  time.Time `json:"last"`  // when it was made or used last
+	InUse bool      `json:"inUse"` // a process has it by Hold
+}
+
+// Usage lists the disks in the cache, the one used last first. One that cannot be read is an error beside the others.
+func (c *Cache) Usage() ([]Kept, error) {
+	disks, err := c.List()
+	errs := []error{err}
+	var out []Kept
+	for _, d := range disks {
+		k := Kept{Disk: d}
+		if i, err := os.Stat(filepath.Join(c.Dir, d.Key, infoName)); err == nil {
+			k.Last = i.ModTime()
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(d.Path, &st); err != nil {
+			errs = append(errs, fmt.Errorf("reading the cache: %s: %w", d.Path, err))
+			continue
+		}
+		k.Bytes = st.Blocks * 512 // stat(2): of 512 bytes each, whatever the filesystem's are
+		release, free := seize(d.Path)
+		k.InUse = !free
+		release()
+		out = append(out, k)
+	}
+	return out, errors.Join(errs...)
+}
+
+// Shrink removes the disks that were used longest ago until the others take at most most bytes. Those that are named by digest or key stay,
+// and so do those in use: held by Hold, being made or being looked up. It returns what it removed.
+func (c *Cache) Shrink(ctx context.Context, most int64, named ...string) ([]Kept, error) {
+	disks, err := c.Usage()
+	errs := []error{err}
+	var sum int64
+	for _, d := range disks {
+		sum += d.Bytes
+	}
+	var removed []Kept
+	for _, d := range slices.Backward(disks) {
+		if sum <= most {
+			break
+		}
+		if slices.Contains(named, d.Digest) || slices.Contains(named, d.Key) {
+			continue
+		}
+		switch gone, err := c.remove(ctx, d.Key); {
+		case err != nil:
+			errs = append(errs, err)
+		case gone:
+			removed, sum = append(removed, d), sum-d.Bytes
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return removed, fmt.Errorf("shrinking the cache of disks: %w", err)
+	}
+	return removed, nil
+}
+
+// usedLately is for how long a kernel is taken for one that a build may be reading.
+const usedLately = 24 * time.Hour
+
+// ShrinkKernels removes kernels that UnpackKernel left in dir, but for the keep that were used last and those that were used within a
+// day: a build may read them. It returns the directories that are gone.
+func ShrinkKernels(ctx context.Context, dir string, keep int) ([]string, error) {
+	var d durable.Disk
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	unlock, err := d.Lock(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("shrinking the cache of kernels: %w", err)
+	}
+	defer unlock()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("shrinking the cache of kernels: %w", err)
+	}
+	used := make(map[string]time.Time)
+	var all []string
+	for _, e := range entries {
+		if i, err := e.Info(); err == nil && e.IsDir() && isHex(e.Name()) {
+			used[e.Name()] = i.ModTime()
+			all = append(all, e.Name())
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return used[b].Compare(used[a]) })
+	var gone []string
+	for i, name := range all {
+		if i < keep || time.Since(used[name]) < usedLately {
+			continue
+		}
+		aside := filepath.Join(dir, ".unpacking") // which the next UnpackKernel empties, where this is killed
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(filepath.Join(dir, name), aside), os.RemoveAll(aside)); err != nil {
+			return gone, fmt.Errorf("shrinking the cache of kernels: %w", err)
+		}
+		gone = append(gone, filepath.Join(dir, name))
+	}
+	return gone, nil
+}
+
+// Hold keeps a disk that Make or Find returned from being removed, by other processes too, until release is called or the process ends: it
+// has a shared lock on the file (flock(2)). An fs.ErrNotExist says that the disk was removed before: make it again.
+func (c *Cache) Hold(d Disk) (release func(), err error) {
+	f, err := os.Open(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH)
+	}
+	if err == nil {
+		// Who removes it has the lock alone, and renames first: then the name leads elsewhere now.
+		var has, is os.FileInfo
+		if has, err = f.Stat(); err == nil {
+			if is, err = os.Stat(d.Path); err == nil && !os.SameFile(has, is) {
+				err = fs.ErrNotExist
+			}
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("holding %s: %w", d.Path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// held are the locks that a Cache has by Keep.
+type held struct {
+	mu  sync.Mutex
+	all []func()
+}
+
+func (c *Cache) hold(d Disk) error {
+	release, err := c.Hold(d)
+	if err == nil {
+		c.held.mu.Lock()
+		defer c.held.mu.Unlock()
+		c.held.all = append(c.held.all, release)
+	}
+	return err
+}
+
+// Close lets go of the disks that Keep keeps. The Cache can be used again.
+func (c *Cache) Close() {
+	c.held.mu.Lock()
+	defer c.held.mu.Unlock()
+	for _, release := range c.held.all {
+		release()
+	}
+	c.held.all = nil
+}
+
+// seize takes the lock of a disk's file alone; free is false where someone holds it. A file that is not there is free.
+func seize(path string) (release func(), free bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return func() {}, true
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return func() {}, false
+	}
+	return func() { f.Close() }, true
+}
