@@ -9,10 +9,10 @@ MAKEFLAGS += --no-print-directory
 export CGO_ENABLED := 0
 export DEBIAN_FRONTEND := noninteractive
 
-# What the tests, the demo and the boot image are made with, by purpose. All of it is Debian's.
+# Debian's packages by purpose. `make build` needs Go alone, `make boot` what is in DEBS_BOOT, and the tests everything.
 DEBS_VM    := qemu-system-x86 ovmf ipxe-qemu seabios
-DEBS_BOOT  := ipxe grub-pc-bin grub-efi-amd64-bin grub-common zstd cpio kmod busybox-static
-DEBS_FS    := btrfs-progs dosfstools mtools e2fsprogs xfsprogs ntfs-3g exfatprogs ocfs2-tools lvm2 cryptsetup-bin drbd-utils gdisk fdisk parted attr acl
+DEBS_BOOT  := btrfs-progs dosfstools git grub-common grub-efi-amd64-bin grub-pc-bin ipxe kmod perl-base zstd
+DEBS_FS    := busybox-static cpio mtools e2fsprogs xfsprogs ntfs-3g exfatprogs ocfs2-tools lvm2 cryptsetup-bin drbd-utils gdisk fdisk parted attr acl
 DEBS_NET   := iproute2 ethtool udpcast uftp dnsmasq-base isc-dhcp-client udhcpc tftp-hpa curl tcpdump nftables socat openssh-client openssh-server nginx-light
 DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
 DEBS_OTHER := binutils rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util
@@ -23,13 +23,18 @@ DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_CLOUD) $(DEBS_OTHE
 ROOM := ./appliance/e2e/roomtest
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:[^=]*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-deps: root ## install the Debian packages that are missing
-	@missing=$$(for p in $(DEBS); do
+deps: root ## install the Debian packages that are missing, for all targets
+deps-boot: ## install the Debian packages that are missing, for `make boot`
+deps: PACKAGES := $(DEBS)
+deps-boot: PACKAGES := $(DEBS_BOOT)
+deps deps-boot:
+	@missing=$$(for p in $(PACKAGES); do
 		[[ $$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null || true) == installed ]] || echo $$p
 	done)
 	[[ -z $$missing ]] && exit 0
+	[[ $$(id -u) == 0 ]] || { echo "run make as root, or have these packages installed:" $$missing; exit 1; }
 	echo installing $$missing
 	# A package list that names every missing package is new enough; if one of its files is gone from the
 	# mirror, fetch a new list and try once more.
@@ -41,7 +46,7 @@ build: go ## compile bin/griddle and bin/griddle-agent (static)
 	@mkdir -p bin
 	go build -trimpath -ldflags='-s -w' -o bin/ ./appliance/griddle ./initramfs/griddle-agent
 
-boot: go deps ## make build/boot: kernel, initramfs, loaders, GRUB images
+boot: go deps-boot ## make build/boot: kernel, initramfs, loaders, GRUB images
 	@go run ./initramfs/mkboot -o build/boot
 
 boot-verify: boot ## make the boot image a second time, from nothing, and compare every byte
@@ -96,4 +101,4 @@ go:
 root:
 	@[[ $$(id -u) == 0 ]] || { echo 'run make as root: it installs packages, and makes network namespaces, loop devices and mounts'; exit 1; }
 
-.PHONY: help deps build boot boot-verify demo test e2e torture cloud bench fuzz lint clean go root
+.PHONY: help deps deps-boot build boot boot-verify demo test e2e torture cloud bench fuzz lint clean go root

@@ -1,6 +1,8 @@
 module griddle
 
-go 1.26.8
+go 1.26.0
+
+toolchain go1.26.8
 
 require (
 	github.com/anchore/go-lzo v0.1.0
