@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -104,7 +105,7 @@ func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
 		return err
 	}
 	d.Virtual, d.BIOS, d.UEFI = size, true, true
-	b.p.now = max(f.newest.Unix(), 0)
+	b.p.now = min(max(f.newest.Unix(), 0), math.MaxInt32) // the tools' clocks have 31 bits
 	grub := b.c.GRUB
 	if grub == nil {
 		at := filepath.Join(b.work, "grub")
@@ -128,7 +129,7 @@ func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
 	if b.s.Filesystem == Btrfs {
 		err = makeBtrfs(ctx, b.p, out, dir, rootSize(size), b.s)
 	} else {
-		err = makeExt4(ctx, b.p, raw, dir, rootSize(size), b.s, f)
+		err = b.ext4(ctx, raw, dir, rootSize(size), f)
 	}
 	if err != nil {
 		return fmt.Errorf("making the root filesystem: %w", err)
@@ -166,6 +167,9 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) 
 	}()
 	to := bufio.NewWriterSize(w, pieces)
 	v := newWeaver(to, rules{mapped: b.p.mapped, dropDev: b.s.DropDevices}, b.s.Files)
+	if b.s.Filesystem == Ext4 {
+		v.found.times = map[string]time.Time{}
+	}
 	if err = b.weaveDisk(ctx, v, d); err == nil {
 		err = to.Flush()
 	}
@@ -218,13 +222,18 @@ func (b *build) convert(ctx context.Context, raw, to string) error {
 	case QCOW2:
 		how = []string{"-O", "qcow2", "-c", "-o", "compression_type=zlib"}
 	case VHD:
-		how = []string{"-O", "vpc", "-o", "subformat=dynamic,force_size=on"}
+		how = []string{"-O", "vpc", "-o", "subformat=fixed,force_size=on"}
 	case VMDK:
 		how = []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}
 	}
 	// In order of the disk, as it is by default: the same disk gives the same file.
 	if err := b.p.run(ctx, call{}, "qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
 		return err
+	}
+	if b.s.Format == VHD {
+		if err := settleFooter(to, b.s); err != nil {
+			return err
+		}
 	}
 	return syncFile(to)
 }

@@ -84,8 +84,19 @@ func partition(t *testing.T, disk string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(to, io.NewSectionReader(from, rootStart, rootSize(st.Size()))); err != nil {
+	size := rootSize(st.Size())
+	if err := to.Truncate(size); err != nil {
 		t.Fatal(err)
+	}
+	block := make([]byte, mib)
+	for at := int64(0); at < size; at += mib {
+		n, err := from.ReadAt(block[:min(mib, size-at)], rootStart+at)
+		if err == nil && !isZero(block[:n]) {
+			_, err = to.WriteAt(block[:n], at)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return name
 }
@@ -166,9 +177,12 @@ func TestFormats(t *testing.T) {
 	alone := make1(t, &Cache{Dir: t.TempDir()}, i, Options{Size: smallDisk})
 	for _, f := range []Format{QCOW2, VHD, VMDK} {
 		d := make1(t, c, i, Options{Format: f, Size: smallDisk})
-		output(t, "qemu-img", "compare", raw.Path, d.Path)
+		output(t, "qemu-img", "compare", "-f", "raw", "-F", qemuName(f), raw.Path, d.Path)
 		if d.Virtual != smallDisk || !strings.HasSuffix(d.Path, "."+string(f)) {
 			t.Errorf("%s is %+v", f, d)
+		}
+		if f == VHD && d.Digest != make1(t, &Cache{Dir: t.TempDir()}, i, Options{Format: VHD, Size: smallDisk}).Digest {
+			t.Error("a vhd of the raw disk in the cache differs from one that was made alone")
 		}
 		if f == QCOW2 && d.Digest != alone.Digest {
 			t.Error("a qcow2 of the raw disk in the cache differs from one that was made alone")

@@ -33,6 +33,7 @@ type Cache struct {
 	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes them anew, which needs Debian's GRUB packages
 	Kernel   *Kernel           // for images that have none; nil refuses them
 	Progress func(step string) // is told what is being done; may be nil
+	Warn     func(what string) // is told what could not be kept as the image has it; may be nil
 
 	// Keep has the disks that Make returns stay in the cache until Close: see Hold.
 	Keep bool
@@ -40,6 +41,12 @@ type Cache struct {
 }
 
 const infoName = "disk.json"
+
+func (c *Cache) warn(format string, args ...any) {
+	if c.Warn != nil {
+		c.Warn(fmt.Sprintf(format, args...))
+	}
+}
 
 func (c *Cache) step(s string) {
 	if c.Progress != nil {
@@ -119,9 +126,6 @@ func (c *Cache) commit(ctx context.Context, work string, d Disk) (Disk, error) {
 		return Disk{}, err
 	}
 	if err := os.RemoveAll(filepath.Join(work, "grub")); err != nil {
-		return Disk{}, err
-	}
-	if err := os.Remove(filepath.Join(work, "times")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Disk{}, err
 	}
 	b, err := json.MarshalIndent(d, "", "  ")

@@ -18,10 +18,10 @@
 // it belongs in the disk, and qemu-img converts it. On its first boot the partition and the filesystem grow to the disk they
 // are on: by systemd-repart and systemd-growfs where the image has them, else by its cloud-init, if any (Disk.Grows).
 //
-// Guarantees. With ext4 the same Image and Options and the same versions of the programs give the same bytes, raw and qcow2:
-// UUIDs are derived from what goes in, and no time but the files' own is written. btrfs, vhd and vmdk are not
-// reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; the other two formats hold random
-// numbers. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
+// Guarantees. With ext4 the same Image and Options and the same versions of the programs give the same bytes, raw, qcow2 and vhd:
+// UUIDs are derived from what goes in, and no time but the files' own is written. btrfs and vmdk are not
+// reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; vmdk holds random numbers. Modification
+// times on ext4 are the image's to the nanosecond, from December 1901 to May 2446; those outside become the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
 // make it once. Everybody can make disks: who is not root does it in a user namespace with the users that /etc/subuid gives
 // (newuidmap, Debian package uidmap), where device nodes cannot be made, and are refused by name or left out (Options.DropDevices).
 // What comes from the image is hostile: names that lead elsewhere, links on the way, and bounds are checked.
@@ -46,7 +46,7 @@ type Format string
 const (
 	Raw   Format = "raw"   // the sectors, as a sparse file
 	QCOW2 Format = "qcow2" // QEMU's, compressed by zlib, which every version of QEMU reads
-	VHD   Format = "vhd"   // Virtual PC's and Azure's, growing
+	VHD   Format = "vhd"   // Virtual PC's, of fixed size: the sectors and a footer, as Azure wants it; a sparse file
 	VMDK  Format = "vmdk"  // VMware's, for a stream (streamOptimized)
 	Tree  Format = "tree"  // no disk: the image's tar with Options.Files over it, for containers
 )

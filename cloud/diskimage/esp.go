@@ -20,7 +20,8 @@ func makeESP(ctx context.Context, p programs, disk string, grub fs.FS, s spec) e
 		return err
 	}
 	// FAT32 needs 65525 clusters (fatgen103 section 3.5): 64 MiB have twice as many of one sector.
-	if err := p.run(ctx, call{}, "mkfs.vfat", "-F", "32", "-s", "1", "-n", s.label(), "-i", s.volume(), "--invariant",
+	// --invariant sets a volume ID of its own, 1234-ABCD, so -i comes after it: fstab names the volume by s.volume.
+	if err := p.run(ctx, call{}, "mkfs.vfat", "--invariant", "-F", "32", "-s", "1", "-n", s.label(), "-i", s.volume(),
 		"--offset", strconv.Itoa(espStart/sector), disk, strconv.Itoa(espSize/1024)); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package diskimage
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -26,13 +27,14 @@ const (
 // found is what was seen of a tree.
 type found struct {
 	entries   int64
-	bytes     int64     // that the files take in blocks of blockSize, folders, long links and attributes included
+	bytes     int64     // that the files take in blocks of blockSize that are not zero, folders, long links and attributes included
 	newest    time.Time // modification of any entry
 	root      *tar.Header
 	fstab     []byte
 	kernel    bool // it has one that GRUB looks for
 	cloudInit bool
-	growfs    string // path of systemd-growfs
+	growfs    string               // path of systemd-growfs
+	times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
 	repart    bool
 }
 
@@ -219,12 +221,12 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 		return err
 	}
 	if out.Size > 0 {
-		if _, err := io.CopyBuffer(onlyWriter{v.out}, onlyReader{content}, v.buffer); err != nil {
+		if err := v.content(content); err != nil {
 			return err
 		}
 	}
 	v.seen[name] = h.Typeflag
-	v.found.bytes += blocks(out.Size)
+	v.noteTime(name, h)
 	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeSymlink && len(h.Linkname) > 59 {
 		v.found.bytes += blockSize
 	}
@@ -234,6 +236,54 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 		v.found.bytes += blockSize
 	}
 	return nil
+}
+
+// content copies the content of a file, and counts the blocks of it that are not zero: the others become holes.
+func (v *weaver) content(from io.Reader) error {
+	for {
+		n, err := io.ReadFull(from, v.buffer)
+		for block := range slices.Chunk(v.buffer[:n], blockSize) {
+			if !isZero(block) {
+				v.found.bytes += blockSize
+			}
+		}
+		if _, werr := v.out.Write(v.buffer[:n]); werr != nil {
+			return werr
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func isZero(b []byte) bool {
+	for len(b) >= 8 {
+		if binary.NativeEndian.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// noteTime keeps the times that a plain inode does not hold. Of a folder that comes again the last one counts, and a further
+// name of a file has none of its own.
+func (v *weaver) noteTime(name string, h *tar.Header) {
+	if v.found.times == nil || h.Typeflag == tar.TypeLink {
+		return
+	}
+	delete(v.found.times, name)
+	if s := h.ModTime.Unix(); s != int64(int32(s)) || h.ModTime.Nanosecond() != 0 {
+		v.found.times[name] = h.ModTime
+	}
 }
 
 // note sees what matters for booting.
@@ -356,11 +406,3 @@ func cleanName(s string) (string, error) {
 	}
 	return path.Clean(s), nil
 }
-
-func blocks(n int64) int64 { return (n + blockSize - 1) / blockSize * blockSize }
-
-// onlyReader and onlyWriter have no other methods, so that io.CopyBuffer uses the buffer that it is given.
-type (
-	onlyReader struct{ io.Reader }
-	onlyWriter struct{ io.Writer }
-)
