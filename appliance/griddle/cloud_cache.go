@@ -98,7 +98,7 @@ func (d *diskFlags) open(ctx context.Context, e *env) (*diskimage.Cache, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &diskimage.Cache{Dir: dir, Keep: true}
+	c := &diskimage.Cache{Dir: dir, Keep: true, Warn: e.warn}
 	if d.kernel == "" {
 		return c, nil
 	}

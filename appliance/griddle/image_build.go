@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -70,10 +71,9 @@ func (b *builds) builder(ctx context.Context) (*definition.Builder, error) {
 
 func imageBuildCommand(e *env) *cobra.Command {
 	b := &builds{e: e}
-	var out outputFlag
 	var profiles []string
-	var root string
-	var preview bool
+	var root, dir string
+	var preview, asJSON bool
 	c := &cobra.Command{
 		Use:   "build DEFINITION",
 		Short: "Make the disks and trees that a definition asks for, of one image",
@@ -90,18 +90,22 @@ containers, and to install on bare metal.
       pxe: {format: tree, register: catalog}    # the image web-pxe, which machines can install
       ec2: {format: raw, register: ec2, disk: {size: 4GiB}}
 
-An output's file is printed, and stays in the cache. With "register" it is handed to a target: "catalog" publishes it, and
-qemu, lxd, openstack and ec2 take it with the credentials that they find; --target NAME=stack.yaml names others, by what
+Each output becomes a file in the directory that --output names, here: web-kvm-20261120.1-amd64.qcow2. Its path is printed at the end. With
+"register" it is handed to a target instead: "catalog" publishes it, and qemu, lxd, openstack and ec2 take it with the credentials that they find; --target NAME=stack.yaml names others, by what
 the file says of its provider. What is done already is not done again, and a build that was ended goes on.`,
 		Example: "  griddle image build web.yaml --preview\n  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
 		Args:    cobra.ExactArgs(1),
 	}
 	b.add(c)
-	out.add(c)
+	c.Flags().StringVarP(&dir, "output", "o", ".", "`DIR` in which the files are put; it is made where it is missing")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the steps as JSON")
 	c.Flags().StringSliceVar(&profiles, "profile", nil, "use these `PROFILES` of the definition besides those that it uses itself")
 	c.Flags().StringVar(&root, "root", "", "`DIR` that all files must be below (default the current one or, where DEFINITION is elsewhere, its own)")
 	c.Flags().BoolVar(&preview, "preview", false, "print what would be made, and what parts of the definition disagree about; make nothing")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if dir == "json" || dir == "table" {
+			return usagef("--output is a directory here: write --json for JSON, or --output ./%s", dir)
+		}
 		d, err := loadDefinition(args[0], root, profiles)
 		if err != nil {
 			return err
@@ -113,8 +117,14 @@ the file says of its provider. What is done already is not done again, and a bui
 		if err != nil {
 			return err
 		}
-		if !out.json() {
-			builder.Progress = func(s definition.Step) { fmt.Fprintln(e.stderr, stepLine(s)) }
+		builder.Out = dir
+		if !asJSON {
+			p := &buildProgress{w: e.stderr}
+			builder.Progress, builder.Cache.Progress = p.definition, p.part
+			ctx, stop := context.WithCancel(c.Context())
+			var running sync.WaitGroup
+			running.Go(func() { p.run(ctx) })
+			defer func() { stop(); running.Wait() }()
 		}
 		defer builder.Cache.Close()
 		steps, err := builder.Build(c.Context(), d)
@@ -126,7 +136,7 @@ the file says of its provider. What is done already is not done again, and a bui
 		if errors.Is(err, diskimage.ErrNoKernel) {
 			err = withHint(err, noKernel)
 		}
-		return errors.Join(err, b.print(steps, builder.Cache, out.json()))
+		return errors.Join(err, b.print(steps, builder.Cache, asJSON))
 	}
 	return c
 }
@@ -157,20 +167,6 @@ func loadDefinition(name, dir string, profiles []string) (*definition.Definition
 	return definition.Load(root.FS(), filepath.ToSlash(file), profiles...)
 }
 
-// stepLine tells of a step while a build runs.
-func stepLine(s definition.Step) string {
-	line := fmt.Sprintf("%s %s", s.ID, s.State)
-	switch {
-	case s.Skipped:
-		line = s.ID + " was done before"
-	case s.State == definition.Failed:
-		line += ": " + s.Error
-	case s.State == definition.Done:
-		line += fmt.Sprintf(" after %.1f s", s.Ended.Sub(s.Begun).Seconds())
-	}
-	return line
-}
-
 // print writes a table of what is there, or JSON.
 func (b *builds) print(steps []definition.Step, cache *diskimage.Cache, json bool) error {
 	if json {
@@ -179,6 +175,10 @@ func (b *builds) print(steps []definition.Step, cache *diskimage.Cache, json boo
 	w := tabwriter.NewWriter(b.e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "OUTPUT\tSTATE\tWHAT\tRESULT")
 	for _, s := range steps {
+		what := string(s.Kind)
+		if s.Kind != definition.KindFile {
+			what += " " + s.What
+		}
 		result := s.Result
 		switch {
 		case s.State == definition.Failed:
@@ -190,12 +190,12 @@ func (b *builds) print(steps []definition.Step, cache *diskimage.Cache, json boo
 			} else if err != nil {
 				return err
 			} else {
-				result = fmt.Sprintf("%s (%s)", disk.Path, job.Bytes(disk.Size))
+				result = job.Bytes(disk.Size)
 			}
 		case s.Kind == definition.KindRegister:
 			result = strings.TrimSpace(s.Name + " " + s.Result)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\n", s.Output, s.State, s.Kind, s.What, result)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Output, s.State, what, result)
 	}
 	return w.Flush()
 }

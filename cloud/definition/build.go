@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"griddle/cloud/diskimage"
@@ -24,6 +26,7 @@ type Target interface {
 type Builder struct {
 	Dir   string           // keeps what was done: NAME.json, for each definition
 	Cache *diskimage.Cache // keeps the disks
+	Out   string           // where outputs that are not registered are put, with names for people; "" leaves them in the cache
 	// Image finds an image in the catalog.
 	Image    func(ctx context.Context, ref, arch string) (diskimage.Image, error)
 	Targets  map[string]Target // by the names that Output.Register gives
@@ -86,8 +89,15 @@ func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Outpu
 		return err
 	})
 	run = append(run, s)
-	if err != nil || o.Register == "" {
+	if err != nil {
 		return run, err
+	}
+	if o.Register == "" {
+		if b.Out == "" {
+			return run, nil
+		}
+		s, err = b.put(ctx, j, d, o, disk, image)
+		return append(run, s), err
 	}
 	s = Step{Kind: KindRegister, Output: o.Name, ID: stepID(KindRegister, o.Name, disk.Digest, o.Register), What: o.Register}
 	s.Name = fmt.Sprintf("%s-%s-%s", d.Name, o.Name, disk.Digest[len("sha256:"):][:12])
@@ -97,6 +107,38 @@ func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Outpu
 		return err
 	})
 	return append(run, s), err
+}
+
+// put copies an output to where people look for it.
+func (b *Builder) put(ctx context.Context, j *journal, d *Definition, o Output, disk diskimage.Disk, image diskimage.Image) (Step, error) {
+	dir, err := filepath.Abs(b.Out)
+	if err != nil {
+		return Step{}, err
+	}
+	s := Step{Kind: KindFile, Output: o.Name, Name: fileName(d, o, image)}
+	s.What = filepath.Join(dir, s.Name)
+	s.ID = stepID(KindFile, o.Name, disk.Digest, s.What)
+	// What became of the file since is seen by looking at it alone.
+	return j.do(s, true, func(s *Step) (err error) {
+		copied, err := disk.Put(ctx, s.What)
+		s.Result, s.Skipped = s.What, err == nil && !copied
+		return err
+	})
+}
+
+// fileName is DEFINITION-OUTPUT-VERSION-ARCH and the format, such as web-kvm-20261120.1-amd64.qcow2.
+func fileName(d *Definition, o Output, image diskimage.Image) string {
+	ref, _, _ := strings.Cut(image.Ref, "@")
+	version := ref[strings.LastIndexAny(ref, ":/")+1:]
+	if !strings.Contains(ref, ":") || !isFileName(version) {
+		version = strings.TrimPrefix(image.Digest, "sha256:")[:12]
+	}
+	return fmt.Sprintf("%s-%s-%s-%s%s", d.Name, o.Name, version, d.Arch, o.Options.Format.Extension())
+}
+
+// isFileName reports whether a version can be a part of a file's name as it is.
+func isFileName(s string) bool {
+	return s != "" && len(s) <= 100 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+~_-") == ""
 }
 
 // stepID names a step and everything that its result depends on.

@@ -213,3 +213,20 @@ func TestRemoveKilled(t *testing.T) {
 		t.Error("a name that leads out of the folder is taken")
 	}
 }
+
+// TestFileName: what a person finds says what it is; a version that cannot be in a name is not.
+func TestFileName(t *testing.T) {
+	for ref, want := range map[string]string{
+		"lab/web:20261120.1@amd64": "web-kvm-20261120.1-amd64.qcow2",
+		"web:1~rc1+b@amd64":        "web-kvm-1~rc1+b-amd64.qcow2",
+		"web:a/../../b@amd64":      "web-kvm-b-amd64.qcow2",
+		"web:a b@amd64":            "web-kvm-0123456789ab-amd64.qcow2",
+		"web":                      "web-kvm-0123456789ab-amd64.qcow2",
+	} {
+		got := fileName(&Definition{Name: "web", Arch: "amd64"}, Output{Name: "kvm", Options: diskimage.Options{Format: diskimage.QCOW2}},
+			diskimage.Image{Ref: ref, Digest: "sha256:0123456789abcdef"})
+		if got != want {
+			t.Errorf("fileName of %s = %s, want %s", ref, got, want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"griddle/cloud/diskimage"
 	"griddle/imagestore/durable"
 )
 
@@ -22,6 +23,7 @@ type Kind string
 const (
 	KindImage    Kind = "image"    // finds the image in the catalog
 	KindDisk     Kind = "disk"     // makes an output
+	KindFile     Kind = "file"     // puts it where people look for it
 	KindRegister Kind = "register" // registers it with a target
 )
 
@@ -40,11 +42,11 @@ type Step struct {
 	ID      string    `json:"id"`
 	Kind    Kind      `json:"kind"`
 	Output  string    `json:"output,omitempty"`
-	What    string    `json:"what"` // the reference, the format or the target
+	What    string    `json:"what"` // the reference, the format, the path or the target
 	State   State     `json:"state"`
-	Skipped bool      `json:"-"`                // it was done by an earlier run
-	Name    string    `json:"name,omitempty"`   // under which it is registered
-	Result  string    `json:"result,omitempty"` // the image's digest, the disk's, or the target's ID
+	Skipped bool      `json:"-"`                // it was done before
+	Name    string    `json:"name,omitempty"`   // under which it is registered, or of the file
+	Result  string    `json:"result,omitempty"` // the image's digest, the disk's, the path, or the target's ID
 	Error   string    `json:"error,omitempty"`  // of a failed one
 	Begun   time.Time `json:"begun"`
 	Ended   time.Time `json:"ended,omitzero"`
@@ -220,6 +222,9 @@ func (b *Builder) RemoveFailed(ctx context.Context, name string) ([]Step, error)
 }
 
 func (b *Builder) undo(ctx context.Context, s Step) error {
+	if s.Kind == KindFile {
+		return diskimage.RemovePartial(s.What)
+	}
 	if s.Kind != KindRegister {
 		return nil // a disk is in the cache whole or not at all, and what a killed build left is collected there
 	}

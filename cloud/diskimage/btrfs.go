@@ -3,11 +3,7 @@ package diskimage
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // makeBtrfs makes the root of the tree below dir in a file of its own, since mkfs.btrfs knows no offset, and moves what is in
@@ -27,31 +23,5 @@ func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size 
 		"--metadata", "dup", "--data", "single", "--rootdir", dir, part); err != nil {
 		return err
 	}
-	return copyData(disk, rootStart, f)
-}
-
-// copyData copies what is not a hole.
-func copyData(to *os.File, at int64, from *os.File) error {
-	end, err := from.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
-	}
-	for pos := int64(0); pos < end; {
-		data, err := unix.Seek(int(from.Fd()), pos, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", from.Name(), err)
-		}
-		hole, err := unix.Seek(int(from.Fd()), data, unix.SEEK_HOLE)
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", from.Name(), err)
-		}
-		if _, err := io.Copy(io.NewOffsetWriter(to, at+data), io.NewSectionReader(from, data, hole-data)); err != nil {
-			return fmt.Errorf("copying the root: %w", err)
-		}
-		pos = hole
-	}
-	return nil
+	return copyData(ctx, disk, rootStart, f)
 }
