@@ -92,11 +92,11 @@ func CheckCA(name string, o Options) error {
 func declaredParts(x stack.Server, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
 	var parts []userdata.Part
 	for _, p := range x.UserData {
-		q, err := Part(p, o, lookup)
+		more, err := Parts(p, o, lookup)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", p.At.Line, err)
 		}
-		parts = append(parts, q)
+		parts = append(parts, more...)
 	}
 	return parts, nil
 }
@@ -113,12 +113,14 @@ func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 		}
 		said := []any{srv}
 		for _, p := range x.UserData {
-			q, err := Part(p, o, asWritten)
+			more, err := Parts(p, o, asWritten)
 			if err != nil {
 				return "", fmt.Errorf("line %d: %w", p.At.Line, err)
 			}
-			q.From = ""
-			said = append(said, q)
+			for _, q := range more {
+				q.From = ""
+				said = append(said, q)
+			}
 		}
 		b, err := json.Marshal(said)
 		if err != nil {
@@ -191,20 +193,17 @@ func Keys(declared []stack.Key, o Options) (out []string, err error) {
 	return out, nil
 }
 
-// Part makes a part of what the stack file says, and reads the file that it names.
-func Part(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
+// Parts makes the parts of what the stack file says, and reads the file that it names: one part, but for a file that holds several.
+func Parts(p stack.Part, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
 	out := userdata.Part{From: fmt.Sprintf("the stack file's line %d", p.At.Line)}
 	var err error
 	switch {
 	case p.Path != "":
-		b, rerr := o.ReadFile(p.Path)
-		if rerr != nil {
-			return out, rerr
+		b, err := o.ReadFile(p.Path)
+		if err != nil {
+			return nil, err
 		}
-		if out, err = userdata.Parse(p.Path, b); err != nil {
-			return out, err
-		}
-		// A file is what it is: shell's ${VAR} in it is no reference.
+		return userdata.Read(p.Path, b) // a file is what it is: shell's ${VAR} in it is no reference
 	case p.Script != "":
 		out.Script, err = stack.Expand(p.Script, lookup)
 	case p.Write != nil:
@@ -223,5 +222,5 @@ func Part(p stack.Part, o Options, lookup cloud.Lookup) (userdata.Part, error) {
 			out.Config, _ = v.(map[string]any)
 		}
 	}
-	return out, err
+	return []userdata.Part{out}, err
 }

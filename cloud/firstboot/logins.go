@@ -41,6 +41,11 @@ func logins(s *stack.Stack, parts []userdata.Part) (found []Login, notes []strin
 	if has(m.Config["ssh_authorized_keys"]) || has(m.Config["ssh_import_id"]) {
 		notes = append(notes, "ssh keys at the top of user-data are for the image's own default user, which is not let in: give them to a user under users, or write them under keys in the stack file")
 	}
+	if slices.ContainsFunc(m.Opaque, func(o userdata.Piece) bool {
+		return o.Type == "text/jinja2" || strings.HasPrefix(o.Type, "text/x-include")
+	}) {
+		notes = append(notes, "what a template or an #include of user-data makes is known on the server alone: users in it are not let in by ssh; write them under users in the stack file or in a #cloud-config")
+	}
 	users, _ := m.Config["users"].([]any)
 	for _, e := range users {
 		u, _ := e.(map[string]any)

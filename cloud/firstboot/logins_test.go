@@ -67,3 +67,32 @@ func flat(m *userdata.Merged) string {
 	}
 	return out.String()
 }
+
+// TestUsersOfSeveralParts has one file hold several parts: users of a document in it are let in, and those of a template are said not to be.
+func TestUsersOfSeveralParts(t *testing.T) {
+	text := strings.Replace(file, "{path: more.sh}", `{path: parts.yaml}`, 1)
+	o := Options{ReadFile: func(name string) ([]byte, error) {
+		if name != "parts.yaml" {
+			return files(name)
+		}
+		return []byte("#cloud-config-archive\n- |\n  #!/bin/sh\n  true\n- users:\n  - x\n" +
+			"- |\n  #cloud-config\n  users: [{name: deploy, ssh_authorized_keys: ['" + publicKey("deploy") + "']}]\n" +
+			"- |\n  ## template: jinja\n  #cloud-config\n  users: [{name: late}]\n"), nil
+	}}
+	s := parse(t, text)
+	if _, err := Merge(s, s.Servers[0], o, asWritten); err == nil || !strings.Contains(err.Error(), "parts.yaml: entry 2: it has no content") {
+		t.Errorf("Merge of an entry that is not one = %v", err)
+	}
+	whole := o.ReadFile
+	o.ReadFile = func(name string) ([]byte, error) {
+		b, err := whole(name)
+		return []byte(strings.Replace(string(b), "- users:\n  - x\n", "", 1)), err
+	}
+	got, notes := Logins(s, s.Servers[0], o)
+	if want := []Login{{"deploy", false}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("Logins = %+v, want %+v", got, want)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "a template or an #include") {
+		t.Errorf("notes are %q", notes)
+	}
+}

@@ -114,9 +114,9 @@ func (c *Check) parts() {
 			continue
 		}
 		seen[p.At] = true
-		part, err := firstboot.Part(p, c.Boot, asWritten)
+		parts, err := firstboot.Parts(p, c.Boot, asWritten)
 		if err == nil {
-			_, err = userdata.Merge([]userdata.Part{part})
+			_, err = userdata.Merge(parts)
 		}
 		if err != nil {
 			c.faults = append(c.faults, c.Stack.FaultAt(p.At, "", "%v", err))

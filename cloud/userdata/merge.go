@@ -12,6 +12,7 @@ import (
 type Merged struct {
 	Config    map[string]any // normal: string, bool, int64, uint64, float64, []any and mappings without nulls
 	Scripts   []Script       // in the order in which they run
+	Opaque    []Piece        // in the order in which cloud-init is to handle them
 	Conflicts []Conflict     // in the order in which they arose
 
 	origin map[string]string // which part a path of Config is from
@@ -21,6 +22,12 @@ type Merged struct {
 type Script struct {
 	From string
 	Text string
+}
+
+// Piece is an opaque part with where it stands.
+type Piece struct {
+	From string
+	Opaque
 }
 
 // Merge merges parts, of which later ones win, by the rules of the package's documentation. Errors list every part that
@@ -36,6 +43,10 @@ func Merge(parts []Part) (*Merged, error) {
 		}
 		if p.Script != "" {
 			m.Scripts = append(m.Scripts, Script{p.From, p.Script})
+			continue
+		}
+		if p.Opaque != nil {
+			m.Opaque = append(m.Opaque, Piece{p.From, *p.Opaque})
 			continue
 		}
 		config := p.Config
@@ -69,6 +80,9 @@ func (m *Merged) Parts(from string) []Part {
 	}
 	for _, s := range m.Scripts {
 		parts = append(parts, Part{From: s.From, Script: s.Text})
+	}
+	for _, o := range m.Opaque {
+		parts = append(parts, Part{From: o.From, Opaque: &o.Opaque})
 	}
 	return parts
 }

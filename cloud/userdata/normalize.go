@@ -90,6 +90,13 @@ func (n *normalizer) value(at place, v any, depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(m) == 1 && at.pattern == "groups.*" {
+			for name, members := range m {
+				if members == nil {
+					return name, nil // a group without members; merging would take the null away, and the name with it
+				}
+			}
+		}
 		return m, n.shape(at, m)
 	case []any:
 		l := make([]any, 0, len(v))
@@ -134,6 +141,10 @@ func (n *normalizer) shape(at place, v any) error {
 			return wrong("it must be a list")
 		}
 	case "users.*":
+		m, isMap := v.(map[string]any)
+		if _, named := m["name"].(string); isMap && !named {
+			return wrong("a user needs a name")
+		}
 		if _, ok := byName(v); !ok {
 			return wrong("a user needs a name")
 		}

@@ -3,6 +3,7 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -11,20 +12,41 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// ParseConfig reads a cloud-config document as cloud-init would: plain yes, no, on and off are booleans. Anchors,
-// aliases, tags, merge keys, keys that repeat and keys that are no scalars are faults; so is a document that is no mapping.
+// ParseConfig reads a cloud-config document as cloud-init would: plain yes, no, on and off are booleans; aliases are copies of what
+// their anchor holds, and merge keys bring in other mappings. Of tags it takes those of YAML's own scalars and !!binary,
+// whose bytes must be text, except for the content of a file. Keys that repeat and keys that are not scalars are faults; so is a
+// document that is not a mapping. What merge_how and merge_type say is left out: documents are merged by the rules of this package.
 // Errors have the line and column.
 func ParseConfig(b []byte) (map[string]any, error) {
+	v, body, err := parseDocument(b)
+	if err != nil || v == nil {
+		return map[string]any{}, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, fault(body, "the document must be a mapping")
+	}
+	fileContents(m)
+	if err := textOnly(m); err != nil {
+		return nil, err
+	}
+	delete(m, "merge_how")
+	delete(m, "merge_type")
+	return m, nil
+}
+
+// parseDocument reads one document; nil where it is empty. What !!binary gives and is not text is a blob.
+func parseDocument(b []byte) (any, ast.Node, error) {
 	if len(b) > MaxInput {
-		return nil, fmt.Errorf("it has %d bytes, %d are allowed", len(b), MaxInput)
+		return nil, nil, fmt.Errorf("it has %d bytes, %d are allowed", len(b), MaxInput)
 	}
 	tokens := lexer.Tokenize(string(b))
 	if err := bound(tokens); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	file, err := parse(tokens)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var body ast.Node
 	for _, d := range file.Docs {
@@ -32,31 +54,30 @@ func ParseConfig(b []byte) (map[string]any, error) {
 			continue
 		}
 		if body != nil {
-			return nil, fault(d.Body, "a second document")
+			return nil, nil, fault(d.Body, "a second document")
 		}
 		body = d.Body
 	}
 	if body == nil || body.Type() == ast.NullType {
-		return map[string]any{}, nil
+		return nil, nil, nil
 	}
-	r := reader{left: MaxValues}
+	r := reader{left: MaxValues, text: 2 * MaxInput, anchors: map[string]ast.Node{}, within: map[string]bool{}}
 	v, err := r.value(body, 0)
-	if err != nil {
-		return nil, err
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, fault(body, "the document must be a mapping")
-	}
-	return m, nil
+	return v, body, err
 }
 
 // bound refuses, before anything recurses, what would recurse deeply: the parser itself has no limit.
 func bound(tokens token.Tokens) error {
 	flow, line, entries := 0, 0, 0
+	marks := 0 // anchors and tags with nothing else since: each is a level of its own
 	for _, t := range tokens {
 		at := func(what string) error {
 			return fmt.Errorf("%d:%d: %s", t.Position.Line, t.Position.Column, what)
+		}
+		if t.Type == token.StringType && t.Prev != nil && t.Prev.Type == token.AnchorType {
+			// the name of an anchor
+		} else if t.Type != token.AnchorType && t.Type != token.TagType {
+			marks = 0
 		}
 		if t.Position.Line != line {
 			line, entries = t.Position.Line, 0
@@ -72,12 +93,11 @@ func bound(tokens token.Tokens) error {
 			if t.Position.Column > 16*MaxDepth && flow == 0 {
 				return at(errTooDeep().Error())
 			}
-		case token.AnchorType, token.AliasType:
-			return at("anchors and aliases are not taken")
-		case token.TagType:
-			return at("tags are not taken")
-		case token.MergeKeyType:
-			return at("merge keys are not taken")
+		case token.AnchorType, token.TagType:
+			entries++
+			if marks++; marks > MaxDepth {
+				return at(errTooDeep().Error())
+			}
 		case token.DirectiveType:
 			return at("directives are not taken")
 		case token.InvalidType:
@@ -101,7 +121,7 @@ func parse(tokens token.Tokens) (file *ast.File, err error) {
 	if err != nil {
 		// The library draws a picture of the place; one line of it says what and where.
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, errors.New(first)
+		return nil, errors.New(regexp.MustCompile(`^\[(\d+:\d+)\] `).ReplaceAllString(first, "$1: "))
 	}
 	return file, nil
 }
@@ -115,7 +135,12 @@ func fault(n ast.Node, format string, args ...any) error {
 	return fmt.Errorf("%d:%d: %s", line, column, fmt.Sprintf(format, args...))
 }
 
-type reader struct{ left int }
+type reader struct {
+	left    int                 // values that may still come, those of aliases included
+	text    int                 // bytes of text, likewise
+	anchors map[string]ast.Node // by name; a name that is given again is the later node from there on
+	within  map[string]bool     // anchors whose content is being read: an alias of one would have no end
+}
 
 func (r *reader) value(n ast.Node, depth int) (any, error) {
 	if depth > MaxDepth {
@@ -145,9 +170,15 @@ func (r *reader) value(n ast.Node, depth int) (any, error) {
 				return b, nil
 			}
 		}
-		return text(n, n.Value)
+		return r.string(n, n.Value)
 	case *ast.LiteralNode:
-		return text(n, n.Value.Value)
+		return r.string(n, n.Value.Value)
+	case *ast.AnchorNode:
+		return r.anchor(n, depth)
+	case *ast.AliasNode:
+		return r.alias(n, depth)
+	case *ast.TagNode:
+		return r.tag(n, depth)
 	case *ast.IntegerNode:
 		return n.Value, nil
 	case *ast.FloatNode:
@@ -164,7 +195,16 @@ func (r *reader) value(n ast.Node, depth int) (any, error) {
 
 func (r *reader) mapping(values []*ast.MappingValueNode, depth int) (any, error) {
 	m := make(map[string]any, len(values))
+	var merged []map[string]any // by merge keys: what stands in the mapping itself wins, then the first of them
 	for _, e := range values {
+		if _, ok := e.Key.(*ast.MergeKeyNode); ok {
+			more, err := r.merge(e.Value, depth)
+			if err != nil {
+				return nil, err
+			}
+			merged = append(merged, more...)
+			continue
+		}
 		key, err := r.key(e.Key)
 		if err != nil {
 			return nil, err
@@ -176,18 +216,41 @@ func (r *reader) mapping(values []*ast.MappingValueNode, depth int) (any, error)
 			return nil, err
 		}
 	}
+	for _, other := range merged {
+		for k, v := range other {
+			if _, own := m[k]; !own {
+				m[k] = v
+			}
+		}
+	}
 	return m, nil
 }
 
-func (r *reader) key(n ast.MapKeyNode) (string, error) {
+func (r *reader) key(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		s, err := text(n, n.Value)
-		return s, err
+		return r.string(n, n.Value)
 	case *ast.IntegerNode, *ast.BoolNode, *ast.FloatNode:
 		return n.GetToken().Value, nil
+	case *ast.AnchorNode:
+		r.anchors[n.Name.GetToken().Value] = n.Value
+		return r.key(n.Value)
+	case *ast.AliasNode:
+		if to := r.anchors[n.Value.GetToken().Value]; to != nil {
+			if word, ok := written(to); ok {
+				return r.string(n, word)
+			}
+		}
 	}
 	return "", fault(n, "a key must be a word")
+}
+
+// string counts a text that is carried over.
+func (r *reader) string(n ast.Node, s string) (string, error) {
+	if r.text -= len(s); r.text < 0 {
+		return "", fault(n, "with what its aliases repeat the document has more than %d bytes", 2*MaxInput)
+	}
+	return text(n, s)
 }
 
 // text refuses what YAML cannot carry to the server as it is.

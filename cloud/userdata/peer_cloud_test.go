@@ -5,15 +5,18 @@ package userdata_test
 import (
 	"bytes"
 	"crypto/sha256"
+	_ "embed" // the handlers of cloud-init
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"griddle/cloud/guesttest"
 	"griddle/cloud/userdata"
@@ -135,5 +138,69 @@ print(json.dumps(out))
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("cloud-init reads, compressed %v (-want +got):\n%s", packed, d)
 		}
+	}
+}
+
+//go:embed testdata/handle.py
+var handle []byte
+
+// handled is what cloud-init makes of user-data.
+type handled struct {
+	Config  map[string]any
+	Scripts [][]string
+}
+
+// TestPeerForms has cloud-init read user-data in every form, as it is and as we write it, and compares what comes of it.
+func TestPeerForms(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "tree")
+	if err := guesttest.Tree(t.Context(), tree, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range userdata.Forms(t) {
+		parts, err := userdata.Read("x", []byte(in))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		m, err := userdata.Merge(parts)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b, err := m.Render(userdata.Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var got [2]handled
+		for i, b := range [][]byte{[]byte(in), b} {
+			out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3", "/tmp/handle.py", "/tmp/user-data")
+			if err := json.Unmarshal(out, &got[i]); err != nil {
+				t.Fatalf("%s: %v: %s", name, err, out)
+			}
+			// What we do not merge comes first, which changes nothing for scripts of different kinds.
+			slices.SortStableFunc(got[i].Scripts, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+		}
+		if d := cmp.Diff(got[0], got[1], cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: cloud-init makes of it (-as it is +as we write it):\n%s", name, d)
+		}
+	}
+}
+
+// TestPeerOpaque has cloud-init merge a template with what secures a server: its lists come behind ours, and what both say is ours.
+func TestPeerOpaque(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "tree")
+	if err := guesttest.Tree(t.Context(), tree, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile("testdata/opaque.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got handled
+	out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3", "/tmp/handle.py", "/tmp/user-data")
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want := map[string]any{"runcmd": []any{"ours", "theirs"}, "ssh_pwauth": false, "ntp": map[string]any{"servers": []any{"a"}}, "ssh_keys": map[string]any{"x": "y"}}
+	if d := cmp.Diff(want, got.Config); d != "" || len(got.Scripts) != 1 {
+		t.Errorf("cloud-init makes of it %d scripts and (-want +got):\n%s", len(got.Scripts), d)
 	}
 }

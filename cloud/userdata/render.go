@@ -19,13 +19,12 @@ type Options struct {
 	Gzip  bool // gzip what is larger than Limit: not every provider hands bytes on that are no text
 }
 
-// Render returns the user-data as cloud-init takes it: #cloud-config, or MIME multipart where there are scripts.
+// Render returns the user-data as cloud-init takes it: #cloud-config, or MIME multipart where there are other parts.
 // A *TooLarge says that it exceeds the limit.
 func (m *Merged) Render(o Options) ([]byte, error) {
-	config := append([]byte("#cloud-config\n"), encode(m.Config)...)
-	b := config
-	if len(m.Scripts) > 0 {
-		b = mail(config, m.Scripts)
+	b := document(m.Config)
+	if len(m.Scripts)+len(m.Opaque) > 0 || looksLikeMail(b) {
+		b = mail(m.pieces())
 	}
 	if o.Limit == 0 || len(b) <= o.Limit {
 		return b, nil
@@ -44,38 +43,109 @@ func (m *Merged) Render(o Options) ([]byte, error) {
 	return nil, &TooLarge{Size: size, Limit: o.Limit, Gzip: o.Gzip, Largest: m.largest(5)}
 }
 
+func document(config map[string]any) []byte {
+	return append([]byte("#cloud-config\n"), encode(config)...)
+}
+
+// piece is one part of mail.
+type piece struct {
+	kind, name string
+	merge      string // Merge-Type; "" for none
+	body       []byte
+}
+
+// ours lets lists begin with what our document has, and keeps other values; oursLast replaces those.
+const (
+	ours     = "list(prepend)+dict(no_replace,recurse_list)+str()"
+	oursLast = "list()+dict(replace)+str()"
+)
+
+// pieces are the parts of mail in the order in which cloud-init handles them.
+// It runs what lies in its directory of scripts by name, and runcmd is one of them: script-… comes after it.
+func (m *Merged) pieces() []piece {
+	var all []piece
+	for i, o := range m.Opaque {
+		name := o.Name
+		if name == "" {
+			name = fmt.Sprintf("opaque-%03d", i+1)
+		}
+		all = append(all, piece{kind: o.Type, name: name, body: o.Content})
+	}
+	config := piece{kind: cloudType, name: "cloud-config.yaml", body: document(m.Config)}
+	if len(m.Opaque) == 0 {
+		all = append(all, config)
+	} else {
+		// What the parts before came to is on the server alone. No merge type of cloud-init's joins lists and replaces
+		// other values, so our document comes twice, the second time without what has lists.
+		config.merge = ours
+		all = append(all, config)
+		if last := withoutLists(m.Config); len(last) > 0 {
+			all = append(all, piece{kind: cloudType, name: "cloud-config-last.yaml", merge: oursLast, body: document(last)})
+		}
+	}
+	for i, s := range m.Scripts {
+		p := piece{kind: scriptType, name: fmt.Sprintf("script-%03d", i+1), body: []byte(s.Text)}
+		if strings.HasPrefix(s.Text, boothook) {
+			p.kind, p.name = hookType, fmt.Sprintf("boothook-%03d", i+1)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// withoutLists is what of a document can replace what the server has without taking a list away.
+func withoutLists(config map[string]any) map[string]any {
+	last := map[string]any{}
+	for k, v := range config {
+		if !hasList(v) {
+			last[k] = v
+		}
+	}
+	return last
+}
+
+func hasList(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return true
+	case map[string]any:
+		for _, e := range v {
+			if hasList(e) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // mail writes RFC 2046 mail. The boundary comes from the content, so that the same parts give the same bytes.
-// cloud-init runs what lies in its directory of scripts by name, and runcmd is one of them: script-… comes after it.
-func mail(config []byte, scripts []Script) []byte {
+func mail(parts []piece) []byte {
 	sum := sha256.New()
-	sum.Write(config)
-	for _, s := range scripts {
-		fmt.Fprintf(sum, "%d\n%s", len(s.Text), s.Text)
+	for i, p := range parts {
+		if i > 0 || p.kind != cloudType {
+			fmt.Fprintf(sum, "%d\n", len(p.body))
+		}
+		sum.Write(p.body)
 	}
 	boundary := fmt.Sprintf("=-griddle-%x", sum.Sum(nil)[:12])
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%q\nMIME-Version: 1.0\n\n", boundary)
-	part := func(kind, name string, body []byte) {
-		fmt.Fprintf(&b, "--%s\nContent-Type: %s; charset=\"utf-8\"\nMIME-Version: 1.0\n", boundary, kind)
-		fmt.Fprintf(&b, "Content-Disposition: attachment; filename=%q\n", name)
-		if readable(body) {
-			fmt.Fprintf(&b, "Content-Transfer-Encoding: 7bit\n\n%s\n", body)
-			return
+	for _, p := range parts {
+		fmt.Fprintf(&b, "--%s\nContent-Type: %s; charset=\"utf-8\"\nMIME-Version: 1.0\n", boundary, p.kind)
+		fmt.Fprintf(&b, "Content-Disposition: attachment; filename=%q\n", p.name)
+		if p.merge != "" {
+			fmt.Fprintf(&b, "Merge-Type: %s\n", p.merge)
+		}
+		if readable(p.body) {
+			fmt.Fprintf(&b, "Content-Transfer-Encoding: 7bit\n\n%s\n", p.body)
+			continue
 		}
 		// Anything but short lines of ASCII would not come through mail parsers byte for byte.
 		b.WriteString("Content-Transfer-Encoding: base64\n\n")
-		for chunk := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(body)), 76) {
+		for chunk := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(p.body)), 76) {
 			b.Write(chunk)
 			b.WriteByte('\n')
 		}
-	}
-	part("text/cloud-config", "cloud-config.yaml", config)
-	for i, s := range scripts {
-		kind, name := "text/x-shellscript", fmt.Sprintf("script-%03d", i+1)
-		if strings.HasPrefix(s.Text, boothook) {
-			kind, name = "text/cloud-boothook", fmt.Sprintf("boothook-%03d", i+1)
-		}
-		part(kind, name, []byte(s.Text))
 	}
 	fmt.Fprintf(&b, "--%s--\n", boundary)
 	return b.Bytes()
@@ -149,6 +219,9 @@ func (m *Merged) largest(n int) []Item {
 	}
 	for i, s := range m.Scripts {
 		items = append(items, Item{fmt.Sprintf("script %d", i+1), s.From, len(s.Text)})
+	}
+	for _, o := range m.Opaque {
+		items = append(items, Item{o.Type, o.From, len(o.Content)})
 	}
 	slices.SortFunc(items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.What, b.What))

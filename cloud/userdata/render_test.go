@@ -175,18 +175,27 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-func TestParse(t *testing.T) {
+func TestReadOne(t *testing.T) {
 	for _, c := range []struct{ in, err string }{
 		{"#cloud-config\na: b\n", ""},
 		{"#cloud-config \r\na: b\n", ""},
 		{"#!/bin/sh\n", ""},
 		{"#cloud-boothook\n#!/bin/sh\n", ""},
 		{"a: b\n", "it must start with"},
-		{"#include\nhttp://x\n", "it must start with"},
+		{"# web\n\n#cloud-config\na: b\n", ""},
 		{"#cloud-config\na: b\na: c\n", "3:1"},
 		{"#cloud-config\n- a\n", "must be a mapping"},
-		{"#cloud-config\na: &x b\n", "2:4: anchors"},
-		{"#cloud-config\na: !!str b\n", "2:4: tags"},
+		{"#cloud-config\na: *x\n", "2:4: there is no anchor"},
+		{"#cloud-config\na: &x [*x]\n", "2:8: the alias \"x\" is within its own anchor"},
+		{"#cloud-config\na: !!set {b}\n", "2:4: the tag !!set is not taken"},
+		{"#cloud-config\na: !!binary /w==\n", "2:4: bytes that are not text belong into a file"},
+		{"#cloud-config\na: !!int x\n", "2:4: \"x\" is not what the tag !!int says"},
+		{"#cloud-config\na: {<<: b}\n", "a merge key needs a mapping"},
+		{"#cloud-config\na: " + strings.Repeat("&x ", 100) + "b\n", "levels"},
+		{"#cloud-config\na:\n" + strings.Repeat(" !!str\n", 100) + " b\n", "levels"},
+		{"#cloud-config\na: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
+			"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "too many values"},
+		{"#cloud-config\na: &a " + strings.Repeat("x", 500_000) + "\nb: [*a, *a, *a, *a, *a]\n", "has more than 2097152 bytes"},
 		{"#cloud-config\na: [b\n", "2:"},
 		{"#cloud-config\na: .nan\n", "2:4: a nan is not taken"},
 		{"#cloud-config\na: " + strings.Repeat("[", 100), "levels"},
@@ -194,9 +203,9 @@ func TestParse(t *testing.T) {
 		{"#cloud-config\na: b\n---\nc: d\n", "second document"},
 		{"#!" + strings.Repeat("x", MaxInput), "bytes"},
 	} {
-		_, err := Parse("x", []byte(c.in))
+		_, err := Read("x", []byte(c.in))
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("Parse(%.40q) = %v, want %q", c.in, err, c.err)
+			t.Errorf("Read(%.40q) = %v, want %q", c.in, err, c.err)
 		}
 	}
 }

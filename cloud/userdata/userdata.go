@@ -1,6 +1,6 @@
 // Package userdata makes the user-data of a server out of parts, and the seeds in which cloud-init finds it.
 //
-// Call Parse for what stands in files, Merge with all parts of one server in the order in which later ones win, and
+// Call Read for what stands in files, Merge with all parts of one server in the order in which later ones win, and
 // Render with the provider's limit. NoCloud and ConfigDrive lay the result out as files, ISO makes a disk of them, and
 // Handler serves them over HTTP.
 //
@@ -22,19 +22,24 @@
 //
 // Scripts run in their order, after runcmd.
 //
+// What only the server can make sense of (an Opaque part: templates, includes, handlers, scripts for each boot) goes to it as it
+// is, in multipart. cloud-init merges what comes of that before our document and by its own rules; our document then follows in two
+// parts, whose Merge-Type makes cloud-init put our lists before theirs and let our other values win.
+//
 // # What it guarantees
 //
 // No function but those that say so reads a clock, a random number, a disk or a network: the same parts give the same
 // bytes, and Merge of what Merge returned is the same again. Input may be hostile: it is bounded by MaxInput, MaxDepth
 // and MaxValues, and a fault is an error that names the part and the place.
 //
-// Sources: cloud-init 22.4, docs "User data formats", "Module reference", "NoCloud", "Config drive"; cloudinit/
-// handlers/__init__.py, user_data.py, config/cc_write_files.py. It reads YAML 1.1 (PyYAML), so 1.1 is what is written.
+// Sources: cloud-init 22.4, docs "User data formats", "Merging User-Data Sections", "Module reference", "NoCloud", "Config drive";
+// cloudinit/handlers/__init__.py, handlers/cloud_config.py, mergers/m_dict.py, m_list.py, user_data.py, config/cc_write_files.py. It reads YAML 1.1 (PyYAML), so 1.1 is what is written.
 package userdata
 
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -45,7 +50,7 @@ const (
 	MaxValues = 50_000  // values of one part
 )
 
-// Part is one piece of user-data: exactly one of Config, Script and File is set.
+// Part is one piece of user-data: exactly one of Config, Script, File and Opaque is set.
 type Part struct {
 	// From says to people where the part stands, such as "role web, stack.yaml:12:3". Conflicts and errors name it.
 	From string
@@ -56,36 +61,28 @@ type Part struct {
 	Script string
 	// File is left on the server.
 	File *File
+	// Opaque goes to the server as it is.
+	Opaque *Opaque `json:",omitempty"`
 }
 
-// Parse reads what a file holds: a script where it starts with #! or #cloud-boothook, else cloud-config, whose first
-// line must be #cloud-config as cloud-init itself demands. from becomes Part.From.
-func Parse(from string, b []byte) (Part, error) {
-	if len(b) > MaxInput {
-		return Part{}, fmt.Errorf("reading user-data %s: it has %d bytes, %d are allowed", from, len(b), MaxInput)
-	}
-	first, _, _ := strings.Cut(string(b[:min(len(b), 128)]), "\n")
-	first = strings.TrimRight(first, " \r")
-	switch {
-	case first == "#cloud-config":
-		config, err := ParseConfig(b)
-		if err != nil {
-			return Part{}, fmt.Errorf("reading user-data %s: %w", from, err)
-		}
-		return Part{From: from, Config: config}, nil
-	case strings.HasPrefix(first, "#!"), strings.HasPrefix(first, boothook):
-		p := Part{From: from, Script: string(b)}
-		return p, p.check()
-	}
-	return Part{}, fmt.Errorf("reading user-data %s: it must start with #cloud-config, #! or %s", from, boothook)
+// Opaque is what cannot be merged here, since only the server knows what comes of it.
+type Opaque struct {
+	Type    string // MIME type in small letters, such as text/jinja2
+	Name    string // of the file: letters, digits, ".", "_" and "-"; "" for a name of ours
+	Content []byte
 }
 
-const boothook = "#cloud-boothook"
+const (
+	boothook   = "#cloud-boothook"
+	cloudType  = "text/cloud-config"
+	scriptType = "text/x-shellscript"
+	hookType   = "text/cloud-boothook"
+)
 
 // check reports whether exactly one of the contents is there, and a script is one.
 func (p *Part) check() error {
 	var kinds int
-	for _, set := range []bool{p.Config != nil, p.Script != "", p.File != nil} {
+	for _, set := range []bool{p.Config != nil, p.Script != "", p.File != nil, p.Opaque != nil} {
 		if set {
 			kinds++
 		}
@@ -93,6 +90,11 @@ func (p *Part) check() error {
 	switch {
 	case kinds != 1:
 		return fmt.Errorf("reading user-data %s: it must be one of a mapping, a script and a file", p.From)
+	case p.Opaque != nil:
+		if err := p.Opaque.check(); err != nil {
+			return fmt.Errorf("reading user-data %s: %w", p.From, err)
+		}
+		return nil
 	case p.Script == "":
 		return nil
 	case len(p.Script) > MaxInput:
@@ -101,6 +103,23 @@ func (p *Part) check() error {
 		return fmt.Errorf("reading user-data %s: a script must start with #! or %s", p.From, boothook)
 	}
 	return nil
+}
+
+func (o *Opaque) check() error {
+	switch {
+	case !regexp.MustCompile(`^[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}$`).MatchString(o.Type):
+		return fmt.Errorf("%.100q is not a MIME type", o.Type)
+	case o.Name != "" && !isName(o.Name):
+		return fmt.Errorf("%.100q is not a name for a file", o.Name)
+	case len(o.Content) > MaxInput:
+		return fmt.Errorf("it has %d bytes, %d are allowed", len(o.Content), MaxInput)
+	}
+	return nil
+}
+
+// isName reports whether cloud-init stores a part by this name in the directory that it chooses.
+func isName(s string) bool {
+	return regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$`).MatchString(s)
 }
 
 // errTooDeep and errTooMany are told with the place by who finds them.
