@@ -27,6 +27,7 @@ type build struct {
 	u     *unpacked // nil: none to put in
 	work  string
 	p     programs
+	full  bool // write zeros into files on btrfs
 }
 
 // file makes the file that the spec gives and returns what it is; it is synced.
@@ -94,6 +95,19 @@ func (b *build) weave(ctx context.Context, v *weaver, keepFstab bool) error {
 
 // disk makes the raw disk.
 func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
+	err := b.diskOnce(ctx, raw, d)
+	if errors.Is(err, errLayout) && !b.full {
+		// Another version of mkfs.btrfs. The disk is as good, only larger.
+		b.c.warn("files with holes are full on this disk: %v", err)
+		b.full = true
+		if err = b.p.removeTree(ctx, filepath.Join(b.work, "tree")); err == nil {
+			err = b.diskOnce(ctx, raw, d)
+		}
+	}
+	return err
+}
+
+func (b *build) diskOnce(ctx context.Context, raw string, d *Disk) error {
 	dir := filepath.Join(b.work, "tree")
 	b.c.step("unpacking the image")
 	f, err := b.unpack(ctx, dir, d)
@@ -127,7 +141,7 @@ func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
 	}
 	b.c.step("making the root filesystem")
 	if b.s.Filesystem == Btrfs {
-		err = makeBtrfs(ctx, b.p, out, dir, rootSize(size), b.s)
+		err = makeBtrfs(ctx, b.p, out, dir, rootSize(size), b.s, f.packed)
 	} else {
 		err = b.ext4(ctx, raw, dir, rootSize(size), f)
 	}
@@ -169,6 +183,12 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) 
 	v := newWeaver(to, rules{mapped: b.p.mapped, dropDev: b.s.DropDevices}, b.s.Files)
 	if b.s.Filesystem == Ext4 {
 		v.found.times = map[string]time.Time{}
+	} else if !b.full {
+		if v.packer, err = newPacker(b.work); err != nil {
+			return found{}, err
+		}
+		defer v.packer.Close()
+		v.found.packed = map[string]packed{}
 	}
 	if err = b.weaveDisk(ctx, v, d); err == nil {
 		err = to.Flush()

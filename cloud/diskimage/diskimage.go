@@ -25,6 +25,7 @@
 // make it once. Everybody can make disks: who is not root does it in a user namespace with the users that /etc/subuid gives
 // (newuidmap, Debian package uidmap), where device nodes cannot be made, and are refused by name or left out (Options.DropDevices).
 // What comes from the image is hostile: names that lead elsewhere, links on the way, and bounds are checked.
+// Zeros in files become holes: on ext4 each block of them, on btrfs each MiB.
 // Extended attributes of the root directory itself are not kept on ext4. Programs: tar, mke2fs, debugfs, dumpe2fs, mkfs.btrfs,
 // mkfs.vfat, mtools, qemu-img, unshare.
 //

@@ -34,6 +34,7 @@ type found struct {
 	kernel    bool // it has one that GRUB looks for
 	cloudInit bool
 	growfs    string               // path of systemd-growfs
+	packed    map[string]packed    // files whose zeros were left out, by name
 	times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
 	repart    bool
 }
@@ -53,6 +54,7 @@ type weaver struct {
 	found  found
 	seen   map[string]byte   // type of each entry that was written, by name
 	links  map[string]string // targets of the symlinks among them
+	packer *packer           // leaves out what is zero in large files; nil: does not
 	swap   map[string]bool   // names that were left out since a file is laid over them
 }
 
@@ -217,6 +219,16 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 			attributes += len(key) + len(value)
 		}
 	}
+	if v.packer != nil && out.Size > pieceSize {
+		kept, size, err := v.packer.pack(content, out.Size)
+		if err != nil {
+			return err
+		}
+		if size < out.Size {
+			v.found.packed[name] = kept
+		}
+		out.Size, content = size, v.packer.spool
+	}
 	if err := v.out.WriteHeader(out); err != nil {
 		return err
 	}
@@ -238,12 +250,13 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 	return nil
 }
 
-// content copies the content of a file, and counts the blocks of it that are not zero: the others become holes.
+// content copies the content of a file, and counts the blocks that it will take: those that are zero become holes, except where
+// the filesystem's maker knows none.
 func (v *weaver) content(from io.Reader) error {
 	for {
 		n, err := io.ReadFull(from, v.buffer)
 		for block := range slices.Chunk(v.buffer[:n], blockSize) {
-			if !isZero(block) {
+			if v.packer != nil || !isZero(block) {
 				v.found.bytes += blockSize
 			}
 		}

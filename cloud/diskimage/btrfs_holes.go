@@ -1,0 +1,136 @@
+package diskimage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+)
+
+// errLayout is wrapped where mkfs.btrfs made something that is not as openHoles knows it.
+var errLayout = errors.New("mkfs.btrfs lays files out in another way")
+
+// Types of items and the trees that are looked at (Linux, include/uapi/linux/btrfs_tree.h).
+const (
+	inodeItem, dirIndex, extentData, rootItem, extentItem, extentDataRef = 1, 96, 108, 132, 168, 178
+	extentTree, fsTree                                                   = 2, 5
+	firstInode                                                           = 256 // the root folder of a tree
+)
+
+// openHoles gives files their holes back, of which mkfs.btrfs got the pieces that are not zero, one behind the other: the
+// items of their extents and the references to them move to where the pieces belong, and the inodes get their sizes. With the
+// feature no-holes, which is the default, a hole is what no item speaks of. Nothing changes its place on the disk, and the order of
+// keys stays as it is. It returns an error that wraps errLayout, and has changed nothing, where an extent is not within one piece.
+func openHoles(f *os.File, files map[string]packed) error {
+	fs, err := openBtrfs(f)
+	if err != nil {
+		return err
+	}
+	byInode, err := fs.find(files)
+	if err != nil {
+		return err
+	}
+	// Everything is looked at before anything is written.
+	for _, write := range []bool{false, true} {
+		for _, tree := range []uint64{fsTree, extentTree} {
+			if _, err := fs.change(fs.roots[tree], write, func(key *btrfsKey, item []byte) error { return move(byInode, tree, key, item) }, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// move changes one item.
+func move(files map[uint64]packed, tree uint64, key *btrfsKey, item []byte) error {
+	le := binary.LittleEndian
+	if tree == extentTree {
+		// An extent of data: 24 bytes, then references: type 1, tree 8, inode 8, offset 8, count 4.
+		const ref = 24
+		if key.kind != extentItem || len(item) < ref+29 || item[ref] != extentDataRef || le.Uint64(item[ref+1:]) != fsTree {
+			return nil
+		}
+		file, ok := files[le.Uint64(item[ref+9:])]
+		if !ok {
+			return nil
+		}
+		at, err := file.place(le.Uint64(item[ref+17:]), key.offset)
+		le.PutUint64(item[ref+17:], at)
+		return err
+	}
+	file, ok := files[key.object]
+	if !ok {
+		return nil
+	}
+	switch key.kind {
+	case inodeItem:
+		if len(item) < 24 {
+			return fmt.Errorf("%w: an inode of %d bytes", errLayout, len(item))
+		}
+		le.PutUint64(item[16:], uint64(file.size))
+	case extentData:
+		// 21 bytes, of which the last is the type (1: on the disk), then address, length there, offset in it, length: 8 each.
+		if len(item) != 53 || item[20] != 1 || le.Uint64(item[37:]) != 0 {
+			return fmt.Errorf("%w: an extent of another kind", errLayout)
+		}
+		at, err := file.place(key.offset, le.Uint64(item[45:]))
+		key.offset = at
+		return err
+	}
+	return nil
+}
+
+// place is where in the file an extent belongs that is at offset in what was packed.
+func (p packed) place(offset, length uint64) (uint64, error) {
+	n := offset / pieceSize
+	if n >= uint64(len(p.pieces)) || offset%pieceSize+length > pieceSize {
+		return 0, fmt.Errorf("%w: an extent of %d bytes at %d", errLayout, length, offset)
+	}
+	return uint64(p.pieces[n])*pieceSize + offset%pieceSize, nil
+}
+
+// find returns the files by their inodes, which it finds by the names in the folders.
+func (fs *btrfs) find(files map[string]packed) (map[uint64]packed, error) {
+	type entry struct {
+		dir  uint64
+		name string
+	}
+	wanted := map[string]bool{}
+	for name := range files {
+		for part := range strings.SplitSeq(name, "/") {
+			wanted[part] = true
+		}
+	}
+	entries := map[entry]uint64{}
+	if _, err := fs.change(fs.roots[fsTree], false, func(key *btrfsKey, item []byte) error {
+		// The key of what it is 17, number of the change 8, length of data 2, of the name 2, type 1, name.
+		if key.kind != dirIndex || len(item) < 30 {
+			return nil
+		}
+		n := int(binary.LittleEndian.Uint16(item[27:]))
+		if name := item[30:]; n <= len(name) && wanted[string(name[:n])] {
+			entries[entry{key.object, string(name[:n])}] = binary.LittleEndian.Uint64(item)
+		}
+		return nil
+	}, 0); err != nil {
+		return nil, err
+	}
+	found := map[uint64]packed{}
+	for name, file := range files {
+		at := uint64(firstInode)
+		for part := range strings.SplitSeq(path.Clean(name), "/") {
+			at = entries[entry{at, part}]
+		}
+		if at == 0 {
+			return nil, fmt.Errorf("%w: %.200q is not found", errLayout, name)
+		}
+		if had, ok := found[at]; ok && !slices.Equal(had.pieces, file.pieces) {
+			return nil, fmt.Errorf("%w: %.200q is another file, too", errLayout, name)
+		}
+		found[at] = file
+	}
+	return found, nil
+}
