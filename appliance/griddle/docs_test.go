@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"griddle/imagestore/template"
 )
 
 // block is a block of commands in a document.
@@ -17,11 +19,12 @@ type block struct {
 	text   string // the commands
 	notRun string // why it is not run; "" for one that is
 	desk   bool   // it is for another computer
+	real   bool   // it needs a Debian, which is downloaded
 }
 
 // blocks finds the commands of a document: fenced blocks that begin with ```sh. A comment <!-- not run: WHY --> on the line before
 // the fence, which readers do not see, takes one out; every other block is run. <!-- on the desk --> is before one whose variables
-// are not the server's.
+// are not the server's, and <!-- real: WHY --> before one that is run by `make cloud` alone.
 func blocks(t *testing.T, file string) []block {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -30,21 +33,23 @@ func blocks(t *testing.T, file string) []block {
 	}
 	var found []block
 	var at *block
-	why, desk := "", false
+	why, desk, real := "", false, false
 	for i, line := range strings.Split(string(b), "\n") {
 		switch {
 		case at != nil && line == "```":
-			found, at, why, desk = append(found, *at), nil, "", false
+			found, at, why, desk, real = append(found, *at), nil, "", false, false
 		case at != nil:
 			at.text += line + "\n"
 		case line == "```sh":
-			at = &block{line: i + 2, notRun: why, desk: desk}
+			at = &block{line: i + 2, notRun: why, desk: desk, real: real}
 		case strings.HasPrefix(line, "<!-- not run: "):
 			why = strings.TrimSuffix(strings.TrimPrefix(line, "<!-- not run: "), " -->")
 		case line == "<!-- on the desk -->":
 			desk = true
+		case strings.HasPrefix(line, "<!-- real: "):
+			real = true
 		case strings.TrimSpace(line) != "":
-			why, desk = "", false
+			why, desk, real = "", false, false
 		}
 		if at == nil && (strings.HasPrefix(line, "    griddle ") || strings.HasPrefix(line, "    systemctl ")) {
 			t.Errorf("%s:%d: a command outside of a block", file, i+1)
@@ -57,8 +62,8 @@ func blocks(t *testing.T, file string) []block {
 }
 
 // sandbox runs the blocks of a document in order, in one shell that stops at the first command that fails, and then more. It returns
-// what was printed.
-func sandbox(t *testing.T, file string, prepare, more string) string {
+// what was printed. With real, blocks that need a Debian are run too, and the network is this computer's.
+func sandbox(t *testing.T, file string, real bool, prepare, more string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("namespaces need root: run this test as root")
@@ -66,7 +71,7 @@ func sandbox(t *testing.T, file string, prepare, more string) string {
 	var s strings.Builder
 	s.WriteString("set -euo pipefail\n" + prepare + "\n")
 	for _, b := range blocks(t, file) {
-		if b.notRun != "" {
+		if b.notRun != "" || b.real && !real {
 			continue
 		}
 		fmt.Fprintf(&s, "echo '== %s:%d'\n", filepath.Base(file), b.line)
@@ -95,7 +100,14 @@ func sandbox(t *testing.T, file string, prepare, more string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "bash", script, dir, filepath.Join(dir, "script"))
+	args := []string{"--mount", "--uts", "--pid", "--fork", "--kill-child"}
+	if !real {
+		args = append(args, "--net")
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", append(args, "bash", script, dir, filepath.Join(dir, "script"))...)
+	if real {
+		cmd.Env = append(os.Environ(), "NETWORK=host")
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("running the commands of %s: %v\n%s", file, err, out)
@@ -108,6 +120,7 @@ func smallTemplate(dir string) error {
 	for name, text := range map[string]string{
 		"boot/vmlinuz-6.1": "kernel", "boot/initrd.img-6.1": "initrd", "etc/hostname": "template\n", "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
 		"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/shadow": "root:*:1::::::\n", "etc/os-release": "ID=debian\nPRETTY_NAME=\"Debian\"\n", "etc/ssh/ssh_host_ed25519_key": "key\n",
+		"var/lib/dpkg/status": "Package: base-files\nStatus: install ok installed\nVersion: 12\nArchitecture: amd64\n\n",
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
 			return err
@@ -123,7 +136,7 @@ func smallTemplate(dir string) error {
 // those on which the server listens.
 func TestOperating(t *testing.T) {
 	const file = "../../docs/OPERATING.md"
-	out := sandbox(t, file, "", `ss -Hlntu | awk '{print "LISTENS " $1 " " $5}'`)
+	out := sandbox(t, file, false, "", `ss -Hlntu | awk '{print "LISTENS " $1 " " $5}'`)
 	var got, want []string
 	for _, m := range regexp.MustCompile(`(?m)^LISTENS (tcp|udp) \S*:(\d+)$`).FindAllStringSubmatch(out, -1) {
 		if m[2] != "22" { // the sandbox's sshd
@@ -145,4 +158,30 @@ func TestOperating(t *testing.T) {
 		t.Errorf("the server listens on %v, and the table of ports says %v", got, want)
 	}
 	t.Log(out)
+}
+
+// withProgram is what docs/OPERATING.md did before.
+const withProgram = "install /usr/src/griddle/bin/griddle /usr/local/sbin/griddle\n"
+
+// TestTemplate runs the commands of docs/TEMPLATE.md that need no Debian, on a tree that is as small as can be; TestTemplateForReal
+// runs them all.
+func TestTemplate(t *testing.T) {
+	out := sandbox(t, "../../docs/TEMPLATE.md", false, withProgram+"cp -a /srv/template /srv/web; install -D /dev/null /srv/web/etc/wireguard/key", "ls -d /srv/check/web@*/etc/wireguard || echo GONE")
+	if !strings.Contains(out, "GONE") {
+		t.Errorf("the hook left what it removes:\n%s", out)
+	}
+	t.Log(out)
+	b, err := os.ReadFile("../../docs/TEMPLATE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(b), "| Step | What goes |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var steps []string
+	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z][a-z-]+) \| `).FindAllStringSubmatch(table, -1) {
+		steps = append(steps, m[1])
+	}
+	if want := template.Steps(); !slices.Equal(steps, want) {
+		t.Errorf("the document says that publishing does %v, want %v", steps, want)
+	}
 }

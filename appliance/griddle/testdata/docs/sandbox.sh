@@ -1,6 +1,6 @@
 #!/bin/bash
 # sandbox.sh DIR SCRIPT: runs SCRIPT on a computer of its own: what it writes goes to memory, over this computer's files, and its
-# network has eth1 (10.92.0.1), with a cable to nowhere. DIR holds griddle (the program), boot (boot files) and template (a tree).
+# network has eth1 (10.92.0.1), with a cable to nowhere, unless NETWORK=host. DIR holds griddle (the program), boot (boot files) and template (a tree).
 # It needs namespaces of its own (mount, net, pid), and all that it started ends with it. Whoever runs it, boot.example is an ssh server.
 set -euo pipefail
 dir=$1 script=$2
@@ -25,21 +25,23 @@ cp -r "$dir/boot" "$root/usr/src/griddle/build/boot"
 [[ ! -d $dir/template ]] || cp -a "$dir/template" "$root/srv/template"
 cp "$script" "$root/run/script"
 
-ip link set lo up
-ip link add eth1 type veth peer name cable
-ip address add 10.92.0.1/24 dev eth1
-ip link set eth1 up
-ip link set cable up
-echo '10.92.0.1 boot.example' >>"$root/etc/hosts"
-
-mkdir -p "$root/run/sshd" "$root/root/.ssh"
-sed -i 's/^root:[^:]*/root:*/' "$root/etc/shadow"
-ssh-keygen -q -t ed25519 -N '' -f "$root/run/host"
+mkdir -p "$root/root/.ssh"
 ssh-keygen -q -t ed25519 -N '' -f "$root/root/.ssh/id_ed25519"
-cp "$root/root/.ssh/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
-printf 'StrictHostKeyChecking no\nLogLevel ERROR\n' >"$root/root/.ssh/config"
-printf 'ListenAddress 10.92.0.1\nHostKey /run/host\nUsePAM no\nStrictModes no\n' >"$root/run/sshd_config"
-chroot "$root" /usr/sbin/sshd -f /run/sshd_config
+if [[ ${NETWORK-} != host ]]; then
+	ip link set lo up
+	ip link add eth1 type veth peer name cable
+	ip address add 10.92.0.1/24 dev eth1
+	ip link set eth1 up
+	ip link set cable up
+	echo '10.92.0.1 boot.example' >>"$root/etc/hosts"
+	mkdir -p "$root/run/sshd"
+	sed -i 's/^root:[^:]*/root:*/' "$root/etc/shadow"
+	ssh-keygen -q -t ed25519 -N '' -f "$root/run/host"
+	cp "$root/root/.ssh/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
+	printf 'StrictHostKeyChecking no\nLogLevel ERROR\n' >"$root/root/.ssh/config"
+	printf 'ListenAddress 10.92.0.1\nHostKey /run/host\nUsePAM no\nStrictModes no\n' >"$root/run/sshd_config"
+	chroot "$root" /usr/sbin/sshd -f /run/sshd_config
+fi
 
 # No systemd runs here: this does what the unit says, as far as the documents need it.
 cat >"$root/usr/local/bin/systemctl" <<'END'
