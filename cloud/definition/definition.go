@@ -1,7 +1,8 @@
 // Package definition reads what images for clouds are made from, and makes them: one definition gives several outputs,
 // such as a qcow2 for QEMU and OpenStack, a raw disk for EC2, and a tree for containers or to publish for bare metal.
 //
-// Call Load; Definition.Preview tells what would be made, and Builder.Build makes it. A definition is a YAML file:
+// Call Load; Definition.Preview tells what would be made, and Builder.Build makes it, and puts what is not registered in a directory
+// under names such as web-kvm-20261120.1-amd64.qcow2. A definition is a YAML file:
 //
 //	name: web
 //	include: [base.yaml]          # these first, in this order; relative to this file

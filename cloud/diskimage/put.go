@@ -41,7 +41,7 @@ func (d Disk) Put(ctx context.Context, name string) (copied bool, err error) {
 	}
 	defer from.Close()
 	partial := partialName(name)
-	to, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	to, err := openPartial(partial)
 	if err != nil {
 		return false, err
 	}
@@ -67,6 +67,32 @@ func (d Disk) Put(ctx context.Context, name string) (copied bool, err error) {
 		return false, err
 	}
 	return true, disk.SyncDir(dir)
+}
+
+// openPartial opens an empty file that no other process writes to, until it is closed.
+func openPartial(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	var named, open fs.FileInfo
+	if err == nil {
+		if named, err = os.Lstat(name); err == nil {
+			open, err = f.Stat()
+		}
+	}
+	// Who had the lock may have finished since, and then this is a file that has its name already.
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(named, open) {
+		err = fmt.Errorf("writing %s: another process does that now; try again when it is done", name)
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // partialName is the name of a copy that is not complete.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,17 @@ func TestPut(t *testing.T) {
 		if _, err := os.Stat(partialName(name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("it left a partial file: %v", err)
 		}
+	}
+	// Two processes do not write to one file.
+	other, err := openPartial(partialName(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t.Context(), false); err == nil || !strings.Contains(err.Error(), "another process does that now") {
+		t.Errorf("Put beside another = %v", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
 	}
 	// What a killed run left is in the way of none.
 	if err := os.WriteFile(partialName(name), bytes.Repeat([]byte("y"), 9*mib), 0o644); err != nil {
