@@ -79,7 +79,7 @@ func openBtrfs(f *os.File) (*btrfs, error) {
 		return nil
 	}, 0)
 	if err == nil && (fs.roots[fsTree] == 0 || fs.roots[extentTree] == 0) {
-		err = fmt.Errorf("%w: there is no tree of files or of extents", errLayout)
+		err = fmt.Errorf("%w: the tree of files or of extents is missing", errLayout)
 	}
 	return fs, err
 }

@@ -22,7 +22,7 @@ func (f Format) Extension() string {
 	return "." + string(f)
 }
 
-// Put copies the disk to a file outside of the cache, so that whoever writes to it does not change what the cache has, and reports
+// Put copies the disk to a file outside of the cache, so that writing to it does not change what the cache has, and reports
 // whether it had to: a file with the same content stays as it is. Holes stay holes. Under its name the file is the old
 // one or the new one, whole, at any time, and durable when Put returns: the copy is .NAME.partial in the same
 // directory, synced before it is renamed. A run that is killed leaves that, and the next one writes it from the beginning.

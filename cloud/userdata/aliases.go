@@ -31,7 +31,7 @@ func (r *reader) alias(n *ast.AliasNode, depth int) (any, error) {
 	}
 	to, ok := r.anchors[name]
 	if !ok {
-		return nil, fault(n, "there is no anchor %q before this alias", name)
+		return nil, fault(n, "the alias %q has no anchor before it", name)
 	}
 	return r.value(to, depth)
 }
@@ -118,7 +118,7 @@ func (r *reader) tag(n *ast.TagNode, depth int) (any, error) {
 	return nil, fault(n, "%.40q is not what the tag %s says", word, tag)
 }
 
-// written is a scalar as it stands in the document.
+// written is a scalar as the document has it.
 func written(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:

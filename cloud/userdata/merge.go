@@ -24,7 +24,7 @@ type Script struct {
 	Text string
 }
 
-// Piece is an opaque part with where it stands.
+// Piece is an opaque part with where it is from.
 type Piece struct {
 	From string
 	Opaque

@@ -195,7 +195,7 @@ func (r *reader) value(n ast.Node, depth int) (any, error) {
 
 func (r *reader) mapping(values []*ast.MappingValueNode, depth int) (any, error) {
 	m := make(map[string]any, len(values))
-	var merged []map[string]any // by merge keys: what stands in the mapping itself wins, then the first of them
+	var merged []map[string]any // by merge keys: what the mapping itself says wins, then the first of them
 	for _, e := range values {
 		if _, ok := e.Key.(*ast.MergeKeyNode); ok {
 			more, err := r.merge(e.Value, depth)

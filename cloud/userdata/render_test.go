@@ -185,7 +185,7 @@ func TestReadOne(t *testing.T) {
 		{"# web\n\n#cloud-config\na: b\n", ""},
 		{"#cloud-config\na: b\na: c\n", "3:1"},
 		{"#cloud-config\n- a\n", "must be a mapping"},
-		{"#cloud-config\na: *x\n", "2:4: there is no anchor"},
+		{"#cloud-config\na: *x\n", "2:4: the alias \"x\" has no anchor"},
 		{"#cloud-config\na: &x [*x]\n", "2:8: the alias \"x\" is within its own anchor"},
 		{"#cloud-config\na: !!set {b}\n", "2:4: the tag !!set is not taken"},
 		{"#cloud-config\na: !!binary /w==\n", "2:4: bytes that are not text belong into a file"},
