@@ -90,10 +90,11 @@ containers, and to install on bare metal.
       pxe: {format: tree, register: catalog}    # the image web-pxe, which machines can install
       ec2: {format: raw, register: ec2, disk: {size: 4GiB}}
 
-Each output becomes a file in the directory that --output names, here: web-kvm-20261120.1-amd64.qcow2. Its path is printed at the end. With
-"register" it is handed to a target instead: "catalog" publishes it, and qemu, lxd, openstack and ec2 take it with the credentials that they find; --target NAME=stack.yaml names others, by what
-the file says of its provider. What is done already is not done again, and a build that was ended goes on.`,
-		Example: "  griddle image build web.yaml --preview\n  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
+Each output becomes a file in the directory that --output names, here: web-kvm-20261120.1-amd64.qcow2. Its path is printed
+at the end. With "register" it is handed to a target instead: "catalog" publishes it, and qemu, lxd, openstack and ec2 take
+it with the credentials that they find; --target NAME=stack.yaml names others, by what the file says of its provider. What
+is done already is not done again, and a build that was ended goes on.`,
+		Example: "  griddle image build web.yaml --preview\n  griddle image build web.yaml --output /srv/disks\n  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
 		Args:    cobra.ExactArgs(1),
 	}
 	b.add(c)
