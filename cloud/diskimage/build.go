@@ -180,14 +180,17 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) 
 		done <- err
 	}()
 	to := bufio.NewWriterSize(w, pieces)
-	v := newWeaver(to, rules{mapped: b.p.mapped, dropDev: b.s.DropDevices}, b.s.Files)
-	if b.s.Filesystem == Ext4 {
+	v := newWeaver(to, rules{mapped: b.p.mapped, dropDev: b.s.DropDevices, solid: b.s.Filesystem == Btrfs}, b.s.Files)
+	if v.packer, err = newPacker(b.work); err != nil {
+		return found{}, err
+	}
+	defer v.packer.Close()
+	switch {
+	case b.s.Filesystem == Ext4:
 		v.found.times = map[string]time.Time{}
-	} else if !b.full {
-		if v.packer, err = newPacker(b.work); err != nil {
-			return found{}, err
-		}
-		defer v.packer.Close()
+	case b.full:
+		v.packer = nil
+	default:
 		v.found.packed = map[string]packed{}
 	}
 	if err = b.weaveDisk(ctx, v, d); err == nil {

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // pieceSize is how much of a file mkfs.btrfs puts into one extent, bytes.
 const pieceSize = 1 << 20
 
-// packed is a file of which only the pieces that are not zero are unpacked, for a filesystem whose maker knows no holes.
+// packed is a file of which only the pieces that are not zero are unpacked.
 type packed struct {
 	size   int64   // of the whole file
 	pieces []int64 // their numbers in the file, ascending
+	blocks int64   // how many blocks in them are not zero
 }
 
 // packer copies the pieces of a file that are not zero to a file of its own, since a tar archive wants their number first.
@@ -55,6 +57,11 @@ func (p *packer) pack(from io.Reader, size int64) (packed, int64, error) {
 			return kept, 0, err
 		}
 		length += int64(len(b))
+		for block := range slices.Chunk(b, blockSize) {
+			if !isZero(block) {
+				kept.blocks++
+			}
+		}
 	}
 	return kept, length, seek(p.spool)
 }

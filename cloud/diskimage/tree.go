@@ -34,7 +34,7 @@ type found struct {
 	kernel    bool // it has one that GRUB looks for
 	cloudInit bool
 	growfs    string               // path of systemd-growfs
-	packed    map[string]packed    // files whose zeros were left out, by name
+	packed    map[string]packed    // files whose zeros were left out, by name; nil: they are written as holes
 	times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
 	repart    bool
 }
@@ -43,23 +43,25 @@ type found struct {
 type rules struct {
 	mapped  bool // it is unpacked by an ordinary user
 	dropDev bool
+	solid   bool // what is written of a file takes room, zeros as well
 }
 
 // weaver copies an archive to another: the same tree, checked, in plain names, with files laid over it.
 type weaver struct {
 	out    *tar.Writer
+	to     io.Writer // what out writes to
 	rules  rules
 	over   map[string]File // by name
 	buffer []byte
 	found  found
 	seen   map[string]byte   // type of each entry that was written, by name
 	links  map[string]string // targets of the symlinks among them
-	packer *packer           // leaves out what is zero in large files; nil: does not
+	packer *packer           // finds what is zero in large files; nil: does not
 	swap   map[string]bool   // names that were left out since a file is laid over them
 }
 
 func newWeaver(w io.Writer, r rules, files []File) *weaver {
-	v := &weaver{out: tar.NewWriter(w), rules: r, over: map[string]File{}, buffer: make([]byte, pieces), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
+	v := &weaver{out: tar.NewWriter(w), to: w, rules: r, over: map[string]File{}, buffer: make([]byte, pieces), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
 	for _, f := range files {
 		v.over[f.name()] = f
 	}
@@ -224,10 +226,20 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if size < out.Size {
+		switch {
+		case size == out.Size:
+		case v.found.packed != nil:
 			v.found.packed[name] = kept
+			out.Size = size
+		default:
+			if err := v.out.Flush(); err != nil {
+				return err
+			}
+			v.found.bytes += kept.blocks * blockSize
+			v.wrote(name, h, attributes)
+			return writeSparse(v.to, out, kept, v.packer.spool, size)
 		}
-		out.Size, content = size, v.packer.spool
+		content = v.packer.spool
 	}
 	if err := v.out.WriteHeader(out); err != nil {
 		return err
@@ -237,6 +249,12 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 			return err
 		}
 	}
+	v.wrote(name, h, attributes)
+	return nil
+}
+
+// wrote notes an entry that is in the archive now, and the room that it takes besides its content.
+func (v *weaver) wrote(name string, h *tar.Header, attributes int) {
 	v.seen[name] = h.Typeflag
 	v.noteTime(name, h)
 	if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeSymlink && len(h.Linkname) > 59 {
@@ -247,7 +265,6 @@ func (v *weaver) write(name string, h *tar.Header, content io.Reader) error {
 	if attributes > 80 { // what does not fit beside an inode of 256 bytes has a block of its own
 		v.found.bytes += blockSize
 	}
-	return nil
 }
 
 // content copies the content of a file, and counts the blocks that it will take: those that are zero become holes, except where
@@ -256,7 +273,7 @@ func (v *weaver) content(from io.Reader) error {
 	for {
 		n, err := io.ReadFull(from, v.buffer)
 		for block := range slices.Chunk(v.buffer[:n], blockSize) {
-			if v.packer != nil || !isZero(block) {
+			if v.rules.solid || !isZero(block) {
 				v.found.bytes += blockSize
 			}
 		}
