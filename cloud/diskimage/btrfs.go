@@ -8,7 +8,7 @@ import (
 
 // makeBtrfs makes the root of the tree below dir in a file of its own, since mkfs.btrfs knows no offset, and moves what is in
 // it to its place in the disk.
-func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size int64, s spec, files map[string]packed) (err error) {
+func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size int64, s spec, kept found) (err error) {
 	part := disk.Name() + ".btrfs"
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -23,10 +23,8 @@ func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size 
 		"--metadata", "dup", "--data", "single", "--rootdir", dir, part); err != nil {
 		return err
 	}
-	if len(files) > 0 {
-		if err := openHoles(f, files); err != nil {
-			return err
-		}
+	if err := mend(f, kept.packed, kept.times); err != nil {
+		return err
 	}
 	return copyData(ctx, disk, rootStart, f)
 }

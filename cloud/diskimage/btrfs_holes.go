@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
-	"slices"
 	"strings"
+	"time"
 )
 
 // errLayout is wrapped where mkfs.btrfs made something that is not as openHoles knows it.
@@ -20,23 +19,27 @@ const (
 	firstInode                                                           = 256 // the root folder of a tree
 )
 
-// openHoles gives files their holes back, of which mkfs.btrfs got the pieces that are not zero, one behind the other: the
+// mend gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
 // items of their extents and the references to them move to where the pieces belong, and the inodes get their sizes. With the
-// feature no-holes, which is the default, a hole is what no item speaks of. Nothing changes its place on the disk, and the order of
-// keys stays as it is. It returns an error that wraps errLayout, and has changed nothing, where an extent is not within one piece.
-func openHoles(f *os.File, files map[string]packed) error {
+// feature no-holes, which is the default, a hole is what no item speaks of. It writes whole seconds: the times of modification get the
+// rest. Nothing changes its place on the disk, and the order of keys stays as it is. It returns an error that wraps errLayout, and has changed
+// nothing, where an extent is not within one piece.
+func mend(f *os.File, files map[string]packed, times map[string]time.Time) error {
+	if len(files)+len(times) == 0 {
+		return nil
+	}
 	fs, err := openBtrfs(f)
 	if err != nil {
 		return err
 	}
-	byInode, err := fs.find(files)
+	inodes, err := fs.find(files, times)
 	if err != nil {
 		return err
 	}
 	// Everything is looked at before anything is written.
 	for _, write := range []bool{false, true} {
 		for _, tree := range []uint64{fsTree, extentTree} {
-			if _, err := fs.change(fs.roots[tree], write, func(key *btrfsKey, item []byte) error { return move(byInode, tree, key, item) }, 0); err != nil {
+			if _, err := fs.change(fs.roots[tree], write, func(key *btrfsKey, item []byte) error { return move(inodes, tree, key, item) }, 0); err != nil {
 				return err
 			}
 		}
@@ -44,8 +47,14 @@ func openHoles(f *os.File, files map[string]packed) error {
 	return nil
 }
 
+// mended is what changes of an inode.
+type mended struct {
+	file  *packed    // nil: nothing was left out of it
+	mtime *time.Time // nil: stays
+}
+
 // move changes one item.
-func move(files map[uint64]packed, tree uint64, key *btrfsKey, item []byte) error {
+func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) error {
 	le := binary.LittleEndian
 	if tree == extentTree {
 		// An extent of data: 24 bytes, then references: type 1, tree 8, inode 8, offset 8, count 4.
@@ -53,25 +62,36 @@ func move(files map[uint64]packed, tree uint64, key *btrfsKey, item []byte) erro
 		if key.kind != extentItem || len(item) < ref+29 || item[ref] != extentDataRef || le.Uint64(item[ref+1:]) != fsTree {
 			return nil
 		}
-		file, ok := files[le.Uint64(item[ref+9:])]
-		if !ok {
+		file := inodes[le.Uint64(item[ref+9:])].file
+		if file == nil {
 			return nil
 		}
 		at, err := file.place(le.Uint64(item[ref+17:]), key.offset)
 		le.PutUint64(item[ref+17:], at)
 		return err
 	}
-	file, ok := files[key.object]
+	change, ok := inodes[key.object]
 	if !ok {
 		return nil
 	}
+	file := change.file
 	switch key.kind {
 	case inodeItem:
-		if len(item) < 24 {
+		// 16 size, 136 time of modification: seconds 8, nanoseconds 4.
+		if len(item) != 160 {
 			return fmt.Errorf("%w: an inode of %d bytes", errLayout, len(item))
 		}
-		le.PutUint64(item[16:], uint64(file.size))
+		if file != nil {
+			le.PutUint64(item[16:], uint64(file.size))
+		}
+		if t := change.mtime; t != nil {
+			le.PutUint64(item[136:], uint64(t.Unix()))
+			le.PutUint32(item[144:], uint32(t.Nanosecond()))
+		}
 	case extentData:
+		if file == nil {
+			return nil
+		}
 		// 21 bytes, of which the last is the type (1: on the disk), then address, length there, offset in it, length: 8 each.
 		if len(item) != 53 || item[20] != 1 || le.Uint64(item[37:]) != 0 {
 			return fmt.Errorf("%w: an extent of another kind", errLayout)
@@ -92,14 +112,20 @@ func (p packed) place(offset, length uint64) (uint64, error) {
 	return uint64(p.pieces[n])*pieceSize + offset%pieceSize, nil
 }
 
-// find returns the files by their inodes, which it finds by the names in the folders.
-func (fs *btrfs) find(files map[string]packed) (map[uint64]packed, error) {
+// find returns what changes by inodes, which it finds by the names in the folders.
+func (fs *btrfs) find(files map[string]packed, times map[string]time.Time) (map[uint64]mended, error) {
 	type entry struct {
 		dir  uint64
 		name string
 	}
-	wanted := map[string]bool{}
-	for name := range files {
+	changes, wanted := map[string]mended{}, map[string]bool{}
+	for name, file := range files {
+		changes[name] = mended{file: &file}
+	}
+	for name, t := range times {
+		changes[name] = mended{changes[name].file, &t}
+	}
+	for name := range changes {
 		for part := range strings.SplitSeq(name, "/") {
 			wanted[part] = true
 		}
@@ -118,19 +144,18 @@ func (fs *btrfs) find(files map[string]packed) (map[uint64]packed, error) {
 	}, 0); err != nil {
 		return nil, err
 	}
-	found := map[uint64]packed{}
-	for name, file := range files {
+	found := map[uint64]mended{}
+	for name, change := range changes {
 		at := uint64(firstInode)
-		for part := range strings.SplitSeq(path.Clean(name), "/") {
-			at = entries[entry{at, part}]
+		if name != "." {
+			for part := range strings.SplitSeq(name, "/") {
+				at = entries[entry{at, part}]
+			}
 		}
-		if at == 0 {
-			return nil, fmt.Errorf("%w: %.200q is not found", errLayout, name)
+		if _, twice := found[at]; at == 0 || twice {
+			return nil, fmt.Errorf("%w: %.200q is not found, or is another file, too", errLayout, name)
 		}
-		if had, ok := found[at]; ok && !slices.Equal(had.pieces, file.pieces) {
-			return nil, fmt.Errorf("%w: %.200q is another file, too", errLayout, name)
-		}
-		found[at] = file
+		found[at] = change
 	}
 	return found, nil
 }

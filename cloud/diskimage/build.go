@@ -27,7 +27,7 @@ type build struct {
 	u     *unpacked // nil: none to put in
 	work  string
 	p     programs
-	full  bool // write zeros into files on btrfs
+	full  bool // btrfs gets files with their zeros, and whole seconds
 }
 
 // file makes the file that the spec gives and returns what it is; it is synced.
@@ -98,7 +98,7 @@ func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
 	err := b.diskOnce(ctx, raw, d)
 	if errors.Is(err, errLayout) && !b.full {
 		// Another version of mkfs.btrfs. The disk is as good, only larger.
-		b.c.warn("files with holes are full on this disk: %v", err)
+		b.c.warn("files with holes are full on this disk, and times are whole seconds: %v", err)
 		b.full = true
 		if err = b.p.removeTree(ctx, filepath.Join(b.work, "tree")); err == nil {
 			err = b.diskOnce(ctx, raw, d)
@@ -141,7 +141,7 @@ func (b *build) diskOnce(ctx context.Context, raw string, d *Disk) error {
 	}
 	b.c.step("making the root filesystem")
 	if b.s.Filesystem == Btrfs {
-		err = makeBtrfs(ctx, b.p, out, dir, rootSize(size), b.s, f.packed)
+		err = makeBtrfs(ctx, b.p, out, dir, rootSize(size), b.s, f)
 	} else {
 		err = b.ext4(ctx, raw, dir, rootSize(size), f)
 	}
@@ -185,13 +185,13 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) 
 		return found{}, err
 	}
 	defer v.packer.Close()
-	switch {
-	case b.s.Filesystem == Ext4:
-		v.found.times = map[string]time.Time{}
-	case b.full:
+	if b.full {
 		v.packer = nil
-	default:
-		v.found.packed = map[string]packed{}
+	} else {
+		v.found.times = map[string]time.Time{}
+		if b.s.Filesystem == Btrfs {
+			v.found.packed = map[string]packed{}
+		}
 	}
 	if err = b.weaveDisk(ctx, v, d); err == nil {
 		err = to.Flush()

@@ -21,7 +21,7 @@
 // Guarantees. With ext4 the same Image and Options and the same versions of the programs give the same bytes, raw, qcow2 and vhd:
 // UUIDs are derived from what goes in, and no time but the files' own is written. btrfs and vmdk are not
 // reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; vmdk holds random numbers. Modification
-// times on ext4 are the image's to the nanosecond, from December 1901 to May 2446; those outside become the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
+// times are the image's to the nanosecond, on ext4 from December 1901 to May 2446; those outside become the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
 // make it once. Everybody can make disks: who is not root does it in a user namespace with the users that /etc/subuid gives
 // (newuidmap, Debian package uidmap), where device nodes cannot be made, and are refused by name or left out (Options.DropDevices).
 // What comes from the image is hostile: names that lead elsewhere, links on the way, and bounds are checked.
