@@ -23,7 +23,7 @@ const probe = `[Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'echo "PROBE $(findmnt -no FSTYPE /) $(df --output=size -BM / | tail -1 | tr -d " M") $(test -d /sys/firmware/efi && echo uefi || echo bios) $(uname -r) $(systemctl is-failed griddle-grow.service) $(findmnt -no FSTYPE /boot/efi || systemctl is-failed boot-efi.mount)" >/dev/ttyS0; systemctl poweroff'
+ExecStart=/bin/sh -c 'echo "PROBE $(findmnt -no FSTYPE /) $(df --output=size -BM / | tail -1 | tr -d " M") $(test -d /sys/firmware/efi && echo uefi || echo bios) $(uname -r) $(systemctl is-failed griddle-grow.service) $(n=0; until findmnt -no FSTYPE /boot/efi; do n=$((n+1)); [ $n -lt 90 ] || { systemctl show -P ActiveState,Result boot-efi.mount; ls /dev/disk/by-uuid; break; }; sleep 1; done | tr "\n" ,)" >/dev/ttyS0; systemctl poweroff'
 `
 
 // TestBoots boots disks of the Debian template under SeaBIOS and OVMF, each on a disk larger than the image.
@@ -64,7 +64,7 @@ func TestBoots(t *testing.T) {
 			if len(f) == 7 {
 				fmt.Sscan(f[2], &size)
 			}
-			if len(f) != 7 || f[1] != string(c.fs) || size < 2600 || f[3] != firmware || f[5] == "failed" || f[6] != "vfat" {
+			if len(f) != 7 || f[1] != string(c.fs) || size < 2600 || f[3] != firmware || f[5] == "failed" || f[6] != "vfat," {
 				t.Errorf("the machine says %q, want %s of 2600 MiB or more, by %s, and vfat at /boot/efi", line, c.fs, firmware)
 			}
 			t.Log(line)

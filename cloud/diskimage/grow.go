@@ -44,7 +44,7 @@ Type=oneshot
 ExecStart=%s /
 `
 
-// fstab names the partitions of the disk. Of the image's own lines those stay that name no block device and none of our folders.
+// fstab names the partitions of the disk. The boot does not wait for the second one (nofail), so it may come as late as it does in a slow guest. Of the image's own lines those stay that name no block device and none of our folders.
 func fstab(old []byte, s spec) []byte {
 	pass := "1"
 	if s.Filesystem == Btrfs {
@@ -53,7 +53,7 @@ func fstab(old []byte, s spec) []byte {
 	lines := []string{
 		"# Written by Griddle when this disk was made.",
 		fmt.Sprintf("UUID=%s / %s defaults 0 %s", s.id("root"), s.Filesystem, pass),
-		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", s.volume()[:4]+"-"+s.volume()[4:]),
+		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail 0 2", s.volume()[:4]+"-"+s.volume()[4:]),
 	}
 	for line := range strings.Lines(string(old)) {
 		f := strings.Fields(line)
