@@ -76,6 +76,7 @@ enable) [[ -f $unit ]]; start ;;
 start) start ;;
 stop) stop ;;
 restart) stop; start ;;
+reload) running; MAINPID=$(<"$pidfile"); eval "$(sed -n 's/^ExecReload=//p' "$unit")"; sleep 1; running ;;
 is-active) running && echo active ;;
 *) echo "systemctl $verb is not in the sandbox" >&2; exit 1 ;;
 esac
