@@ -80,9 +80,10 @@ func TestDataDisk(t *testing.T) {
 		image(t, dir, "gptonly", 70, `sgdisk -o "$1" >/dev/null`):                                                                "holds gpt",
 		image(t, dir, "backup", 70, `sgdisk -o "$1" >/dev/null; dd if=/dev/zero of="$1" bs=1M count=1 conv=notrunc status=none`): "has a",
 		image(t, dir, "swap", 70, `mkswap "$1" >/dev/null 2>&1`):                                                                 "holds swap",
-		image(t, dir, "first", 70, at("1<<20 - 1")):                                                                              "has data in its first MiB",
-		image(t, dir, "last", 70, at("(69<<20) + 5")):                                                                            "has data in its last MiB",
+		image(t, dir, "first", 70, at("1<<20 - 1")):                                                                              "has data in its first 16 MiB",
+		image(t, dir, "last", 70, at("(69<<20) + 5")):                                                                            "has data in its last 16 MiB",
 		image(t, dir, "middle", 80, at("(40<<20) + 9")):                                                                          "has data",
+		image(t, dir, "between", 210, `yes | dd of="$1" bs=1M count=11 seek=106 iflag=fullblock conv=notrunc status=none`):       "has data",
 		image(t, dir, "super", 130, at("(128<<20) + 1024")):                                                                      "has data",
 		image(t, dir, "small", 63):                                                                                               "is smaller than 64 MiB",
 	}

@@ -2,11 +2,12 @@
 # Mounts a data disk: data-disk LABEL MOUNTPOINT [BYTES [DISK...]].
 #
 # A filesystem with the label is ours, from an earlier system of this server, and is mounted as it is. Else a blank
-# disk is formatted: one of exactly BYTES, or when none came within a minute the largest, among all disks or those named.
-# Blank is a disk without partitions, signature or user, whose first and last MiB, and samples between, are zero. A disk
-# that is anything else is never written to. Exit 0: mounted; 1: not, with the reason on standard error.
+# disk is formatted: one of exactly BYTES, or when none came within a minute the largest, among all disks that do not come
+# and go (USB, SD cards) or those named. Blank is a disk without partitions, signature or user, whose first and last
+# 16 MiB, and 4 KiB in each 1/1024 of it, are zero. A disk that is anything else, or cannot be read, is never written to.
+# Exit 0: mounted; 1: not, with the reason on standard error.
 set -u
-label=$1 mountpoint=$2 bytes=${3:-0}
+label=$1 mountpoint=$2 bytes=${3:-0} sampled=''
 [ $# -ge 3 ] && shift 3 || shift $#
 named=$*
 
@@ -15,11 +16,15 @@ die() {
 	exit 1
 }
 
-# why DISK: says why it is not blank, or nothing.
+# zero DISK OFFSET BYTES: whether all of them could be read and are zero.
+zero() { cmp -s -n "$3" -i "$2":0 "$1" /dev/zero; }
+
+# why DISK: says why it is not blank, or nothing. Quick, since it is asked of every disk, again and again; samples decides.
 why() {
+	case "$sampled " in *" $1 "*) echo "has data"; return ;; esac
 	name=${1##*/}
 	sys=/sys/class/block/$name
-	[ -b "$1" ] || { echo "is no block device"; return; }
+	[ -b "$1" ] || { echo "is not a block device"; return; }
 	[ "$(cat "$sys/ro" 2>&1)" = 0 ] || { echo "is read-only"; return; }
 	for part in "$sys"/*/partition; do
 		[ -e "$part" ] && { echo "has partitions"; return; }
@@ -32,13 +37,24 @@ why() {
 	# 2 means that nothing was found; all else, that something was or could not be told.
 	[ $? = 2 ] || { echo "holds $(echo ${found:-data})"; return; }
 	found=$(wipefs --no-act --parsable "$1" 2>&1) && [ -z "$found" ] || { echo "has a signature"; return; }
-	cmp -s -n 1048576 "$1" /dev/zero || { echo "has data in its first MiB"; return; }
-	cmp -s -n 1048576 -i $((size - 1048576)):0 "$1" /dev/zero || { echo "has data in its last MiB"; return; }
-	# The first copy of an ext4's superblock, and places all over the disk.
-	[ "$size" -lt 134283264 ] || cmp -s -n 65536 -i 134217728:0 "$1" /dev/zero || { echo "has data"; return; }
+	zero "$1" 0 16777216 || { echo "has data in its first 16 MiB"; return; }
+	zero "$1" $((size - 16777216)) 16777216 || { echo "has data in its last 16 MiB"; return; }
+	# The first copy of an ext4's superblock.
+	[ "$size" -lt 134283264 ] || zero "$1" 134217728 65536 || { echo "has data"; return; }
 	i=1
 	while [ $i -lt 16 ]; do
-		cmp -s -n 65536 -i $((size / 16 * i)):0 "$1" /dev/zero || { echo "has data"; return; }
+		zero "$1" $((size / 16 * i)) 65536 || { echo "has data"; return; }
+		i=$((i + 1))
+	done
+}
+
+# samples DISK: whether a place in each 1/1024 of it is zero.
+samples() {
+	pages=$(($(blockdev --getsize64 "$1") / 4096)) i=0
+	at=$(od -An -N4 -tu4 /dev/urandom) || return
+	while [ $i -lt 1024 ]; do
+		at=$(((at * 1103515245 + 12345) % 2147483648)) # rand() of C
+		zero "$1" $(((pages * i / 1024 + at % (pages / 1024)) * 4096)) 4096 || return
 		i=$((i + 1))
 	done
 }
@@ -47,6 +63,8 @@ disks() {
 	[ -z "$named" ] || { echo $named; return; }
 	for sys in /sys/block/*; do
 		case ${sys##*/} in loop* | ram* | zram* | sr* | fd* | md* | dm-* | nbd* | mtd*) continue ;; esac
+		case $(readlink -f "$sys") in */usb[0-9]*) continue ;; esac
+		[ "$(cat "$sys/device/type" 2>&1)" != SD ] || continue
 		[ "$(cat "$sys/removable" 2>&1)" = 0 ] && [ "$(cat "$sys/size")" -gt 0 ] && echo "/dev/${sys##*/}"
 	done
 }
@@ -80,7 +98,11 @@ while :; do
 	any=''
 	if [ "$bytes" = 0 ] || [ -n "$named" ] || [ $tries -ge 30 ]; then any=any; fi
 	disk=$(choose "$any")
-	[ -z "$disk" ] || break
+	if [ -n "$disk" ]; then
+		samples "$disk" && break
+		sampled="$sampled $disk"
+		continue
+	fi
 	if [ -n "$any" ]; then
 		for d in $(disks); do
 			seen="${seen-}; $d $(why "$d")"
