@@ -313,7 +313,7 @@ func cleanShelf(t *testing.T, what string, s *Store, v *view) {
 		case l == nil:
 			t.Errorf("%s: after collection %s is on the shelf", what, e.Name())
 		case !mark:
-			tree, err := s.onShelf(t.Context(), l, unix.LOCK_SH)
+			tree, err := s.onShelf(t.Context(), shelf{s.disk, s.trees, shelfSize}, l, unix.LOCK_SH)
 			if err != nil || tree == nil {
 				t.Fatalf("%s: the tree of %s: %v, %v", what, l.Ref, tree, err)
 			}

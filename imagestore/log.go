@@ -31,6 +31,9 @@ import (
 type logFile struct {
 	disk durable.Disk
 	path string
+
+	readOnly error // why nothing can be added; nil where something can
+
 	// Called with the lock held and all entries: before others are added, which an error prevents, and after that.
 	// Both may be nil.
 	before, after func([]Entry) error
@@ -231,6 +234,9 @@ func formatLine(e Entry) ([]byte, error) {
 // returns. Entries get their number and time here. The fsync at the end makes them durable; a crash before it
 // leaves the log as it was, or a torn tail, or, of several entries, the first ones.
 func (l *logFile) update(ctx context.Context, f func([]Entry) ([]Entry, error)) error {
+	if l.readOnly != nil {
+		return fmt.Errorf("%w: %w", ErrReadOnly, l.readOnly)
+	}
 	unlock, err := l.disk.Lock(ctx, l.path+".lock")
 	if err != nil {
 		return fmt.Errorf("locking catalog: %w", err)

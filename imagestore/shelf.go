@@ -25,10 +25,12 @@ import (
 //	trees/HEX.used   its modification time says when that was last
 //	trees/lock       flock(2)ed by whoever receives or removes trees
 //
-// A collection takes away the trees of images that are gone, and what was left by who was killed.
+// A collection takes away the trees of images that are gone, and what was left by who was killed. A store that can only be read
+// has such a directory in its Spool, where a tree goes away after its use.
 type shelf struct {
 	disk durable.Disk
 	dir  string
+	size int // how many trees stay that nobody uses
 }
 
 const (
@@ -47,9 +49,22 @@ type shelved struct {
 	Tree
 	Content *content.Manifest
 	lock    *os.File
+	shelf   shelf
 }
 
-func (t *shelved) release() { t.lock.Close() }
+func (t *shelved) release() {
+	t.lock.Close()
+	if t.shelf.size > 0 {
+		return
+	}
+	// At once or not at all: what stays here the next release removes.
+	atOnce, cancel := context.WithCancel(context.Background())
+	cancel()
+	if unlock, err := t.shelf.lock(atOnce); err == nil {
+		_ = t.shelf.trim(0)
+		unlock()
+	}
+}
 
 // tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
 // shorten the way to it. progress is as ReceiveOptions.Progress; it may be nil.
@@ -65,7 +80,8 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if s.trees == "" {
 		return nil, ErrNoShelf
 	}
-	if err := s.disk.MkdirAll(s.trees, 0o700); err != nil {
+	shelf, err := s.shelf()
+	if err != nil {
 		return nil, err
 	}
 	v, err := s.view(ctx)
@@ -76,37 +92,36 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 	if err != nil {
 		return nil, err
 	}
-	if t, err := s.onShelf(ctx, l, unix.LOCK_SH|unix.LOCK_NB); t != nil || err != nil {
+	if t, err := s.onShelf(ctx, shelf, l, unix.LOCK_SH|unix.LOCK_NB); t != nil || err != nil {
 		return t, err
 	}
-	shelf := s.shelf()
 	unlock, err := shelf.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if t, err := s.onShelf(ctx, l, unix.LOCK_SH); t != nil || err != nil { // somebody else put it there
+	if t, err := s.onShelf(ctx, shelf, l, unix.LOCK_SH); t != nil || err != nil { // somebody else put it there
 		return t, err
 	}
 	o := ReceiveOptions{Name: l.Document.Hex(), Progress: progress}
 	for _, other := range v.images {
-		dir := filepath.Join(s.trees, other.Document.Hex())
+		dir := filepath.Join(shelf.dir, other.Document.Hex())
 		if _, err := os.Lstat(dir); err == nil { // nobody removes it: we have the lock
 			o.Have = append(o.Have, Tree{other.Ref, other.Identity, dir})
 		}
 	}
-	if _, err := s.Receive(ctx, l.ref(), s.trees, o); err != nil {
+	if _, err := s.Receive(ctx, l.ref(), shelf.dir, o); err != nil {
 		return nil, err
 	}
-	t, err := s.onShelf(ctx, l, unix.LOCK_SH)
+	t, err := s.onShelf(ctx, shelf, l, unix.LOCK_SH)
 	if t == nil && err == nil {
 		err = errors.New("it went away while it was received")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := shelf.trim(shelfSize); err != nil {
-		t.release()
+	if err := shelf.trim(shelf.size); err != nil {
+		t.lock.Close()
 		return nil, err
 	}
 	return t, nil
@@ -114,8 +129,8 @@ func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string
 
 // onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes trees then,
 // but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
-func (s *Store) onShelf(ctx context.Context, l *Listed, how int) (*shelved, error) {
-	dir := filepath.Join(s.trees, l.Document.Hex())
+func (s *Store) onShelf(ctx context.Context, shelf shelf, l *Listed, how int) (*shelved, error) {
+	dir := filepath.Join(shelf.dir, l.Document.Hex())
 	f, err := hold(dir, how)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, nil
@@ -129,8 +144,8 @@ func (s *Store) onShelf(ctx context.Context, l *Listed, how int) (*shelved, erro
 		f.Close() // removed between the two calls
 		return nil, nil
 	}
-	t := &shelved{Tree: Tree{l.Ref, l.Identity, dir}, lock: f}
-	if err := s.shelf().touch(l.Document.Hex()); err != nil {
+	t := &shelved{Tree: Tree{l.Ref, l.Identity, dir}, lock: f, shelf: shelf}
+	if err := shelf.touch(l.Document.Hex()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	opened, err := s.openDocument(ctx, l)
@@ -143,7 +158,13 @@ func (s *Store) onShelf(ctx context.Context, l *Listed, how int) (*shelved, erro
 	return t, nil
 }
 
-func (s *Store) shelf() shelf { return shelf{s.disk, s.trees} }
+// shelf is the place of the store's trees, which is there when it returns.
+func (s *Store) shelf() (shelf, error) {
+	if s.readOnly {
+		return s.spooled()
+	}
+	return shelf{s.disk, s.trees, shelfSize}, s.disk.MkdirAll(s.trees, 0o700)
+}
 
 // touch notes that a tree is used now.
 func (h shelf) touch(name string) error {

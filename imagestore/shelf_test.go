@@ -40,7 +40,7 @@ func TestShelfWaits(t *testing.T) {
 	atOnce, cancel := context.WithCancel(t.Context())
 	cancel()
 	for { // until the other one has come to wait
-		unlock, err := f.s.shelf().lock(atOnce)
+		unlock, err := held.shelf.lock(atOnce)
 		if errors.Is(err, context.Canceled) {
 			break
 		}

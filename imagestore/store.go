@@ -26,15 +26,24 @@ type Store struct {
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *SecretKey
 
-	disk  durable.Disk
-	trees string   // directory of the shelf; "" for none
-	seen  *SeenDir // what was seen of catalogs that were copied from; nil behind a server
+	// Spool is the directory for the trees that work on a store needs which can only be read: some gigabytes for a while. ""
+	// means /var/tmp.
+	Spool string
+
+	disk     durable.Disk
+	trees    string   // directory of the shelf; "" for none
+	readOnly bool     // nothing of it can be written
+	seen     *SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
-// Open opens the store in dir, and makes it where there is none.
+// Open opens the store in dir, and makes it where there is none. A store on a read-only filesystem, or one of another
+// user, is opened for reading: what would change it fails with ErrReadOnly.
 func Open(dir string) (*Store, error) { return openOn(durable.Disk{}, dir) }
 
 func openOn(disk durable.Disk, dir string) (*Store, error) {
+	if why := readOnly(dir); why != nil {
+		return openReadable(disk, dir, why), nil
+	}
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
@@ -47,11 +56,15 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
+	return openParts(disk, dir, blobs, log), nil
+}
+
+func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
 	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
-	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: s.shelf()}
-	return s, nil
+	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: shelf{disk, s.trees, shelfSize}}
+	return s
 }
 
 // Dir is the directory of a local store, "" for a store behind a server.

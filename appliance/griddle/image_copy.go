@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -185,10 +184,11 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 	scheme, _, remote := strings.Cut(f.other, "://")
 	switch {
 	case !remote:
-		if _, err := os.Stat(f.other); !write && err != nil {
-			return nil, nil, fmt.Errorf("opening store: %w", err)
+		if write {
+			st, err = imagestore.Open(f.other)
+		} else {
+			st, err = existingStore(e, f.other)
 		}
-		st, err = imagestore.Open(f.other)
 	case scheme == "ssh":
 		return openSSH(ctx, e, f.other, write)
 	case scheme == "https" && write:

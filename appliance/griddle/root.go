@@ -67,7 +67,7 @@ func (e *env) exit(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	err = explainCatalog(err)
+	err = explainStore(explainCatalog(err))
 	fmt.Fprintf(e.stderr, "griddle: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	var hint hintError
 	if errors.As(err, &hint) {

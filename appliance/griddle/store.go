@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -44,13 +45,15 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 	if dir == "" {
 		dir = appliance.DefaultConfig().StoreDir()
 	}
-	if _, err := os.Stat(dir); !create && errors.Is(err, os.ErrNotExist) {
-		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
-			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
+	var st *imagestore.Store
+	var err error
+	if create {
+		st, err = imagestore.Open(dir)
+	} else {
+		st, err = existingStore(e, dir)
 	}
-	st, err := imagestore.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, explainStore(err)
 	}
 	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
 	if path, err := publisherPath(e, ""); err == nil {
@@ -63,6 +66,34 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 		}
 	}
 	return st, nil
+}
+
+// existingStore opens a local store that must be there already.
+func existingStore(e *env, dir string) (*imagestore.Store, error) {
+	st, err := imagestore.OpenExisting(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, withHint(fmt.Errorf("opening store: there is none in %s", dir),
+			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
+	}
+	if err != nil {
+		return nil, explainStore(err)
+	}
+	st.Spool = e.getenv("TMPDIR")
+	return st, nil
+}
+
+// explainStore says what to do where a store cannot be opened, read or changed for want of rights.
+func explainStore(err error) error {
+	var hint hintError
+	switch {
+	case errors.As(err, &hint):
+		return err
+	case errors.Is(err, imagestore.ErrReadOnly) && errors.Is(err, syscall.EROFS):
+		return withHint(err, "It is on a filesystem that is mounted read-only: work on another store, or mount it for writing.")
+	case errors.Is(err, imagestore.ErrReadOnly):
+		return withHint(err, "Run this as the store's owner or as root.")
+	}
+	return err
 }
 
 func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
