@@ -2,12 +2,17 @@ package imagestore
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -15,11 +20,12 @@ import (
 )
 
 // Tar writes the tree of an image as a tar archive in the PAX format (POSIX.1-2001), which GNU tar, bsdtar and Go
-// read: paths in the manifest's order, times with nanoseconds, and extended attributes, ACLs and capabilities among them,
-// as SCHILY.xattr records (`tar -x --xattrs --xattrs-include='*'`). Holes are written as zeros. Sockets have no place in an
-// archive and are left out. The same image gives the same bytes. Each file is compared with the image's signed manifest
-// as it is written; an error leaves w with a part of an archive without its end. A store behind a server has the
-// server make it.
+// read: each directory right before all that is in it, since GNU tar sets a directory's time when it meets the first path outside
+// of it; times with nanoseconds; extended attributes, capabilities among them, as SCHILY.xattr records
+// (`tar -x --acls --xattrs --xattrs-include='*'`), ACLs as SCHILY.acl records too. A file with a mebibyte of holes or more is
+// a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image gives the same bytes.
+// Each file is compared with the image's signed manifest as it is written; an error leaves w with a part of an archive
+// without its end. A store behind a server has the server make it.
 func (s *Store) Tar(ctx context.Context, ref Ref, w io.Writer, progress func(phase string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
@@ -44,48 +50,93 @@ func writeTar(ctx context.Context, w io.Writer, t *shelved, progress func(int64)
 		return err
 	}
 	defer root.Close()
-	out := tar.NewWriter(w)
+	out := &tarWriter{raw: w, tar: tar.NewWriter(w), root: root}
+	inodes := map[string]*content.Entry{} // by the path that the manifest knows an inode by: its first name in the archive
 	var done int64
-	inodes := map[string]*content.Entry{}
-	for i := range t.Content.Entries {
+	for _, e := range tarOrder(t.Content.Entries) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e := &t.Content.Entries[i]
-		if e.Type == content.Socket || e.Type == content.HardLink && inodes[e.Target] == nil {
-			continue
-		}
-		h := tarHeader(e)
+		top := e
 		if e.Type == content.HardLink {
-			// What is said of a further name is said of the inode, by those who apply it.
-			h = tarHeader(inodes[e.Target])
-			h.Name, h.Typeflag, h.Linkname, h.Size = "./"+e.Path, tar.TypeLink, "./"+e.Target, 0
-		} else {
-			inodes[e.Path] = e
+			top = t.Content.Find(e.Target)
 		}
-		if err := out.WriteHeader(h); err != nil {
-			return fmt.Errorf("%.200q: %w", e.Path, err)
-		}
-		if e.Type != content.Regular {
+		if top == nil || top.Type == content.Socket {
 			continue
 		}
-		if err := writeTarFile(out, root, e); err != nil {
+		h, err := tarHeader(top)
+		if err != nil {
 			return err
 		}
-		done += e.Size
-		progress(done)
+		if first := inodes[top.Path]; first != nil {
+			// What is said of a further name is said of the inode, by those who apply it.
+			h.Typeflag, h.Linkname, h.Size = tar.TypeLink, "./"+first.Path, 0
+			named(h, e.Path)
+			err = out.tar.WriteHeader(h)
+		} else {
+			if top.Type != content.Directory {
+				inodes[top.Path] = e
+				named(h, e.Path)
+			}
+			err = out.first(h, top)
+			done += top.Size
+			progress(done)
+		}
+		if err != nil {
+			return fmt.Errorf("%.200q: %w", e.Path, err)
+		}
 	}
-	return out.Close()
+	return out.tar.Close()
+}
+
+// tarOrder sorts paths so that all below a directory follows it at once: "a", "a/b", "a-b". The manifest has them by their
+// bytes, "a", "a-b", "a/b".
+func tarOrder(entries []content.Entry) []*content.Entry {
+	out := make([]*content.Entry, len(entries))
+	for i := range entries {
+		out[i] = &entries[i]
+	}
+	slices.SortFunc(out, func(a, b *content.Entry) int {
+		x, y := a.Path, b.Path
+		switch "." { // the root is before all
+		case x:
+			return -1
+		case y:
+			return 1
+		}
+		for i := range min(len(x), len(y)) {
+			if x[i] != y[i] {
+				return cmp.Compare(orderOf(x[i]), orderOf(y[i]))
+			}
+		}
+		return cmp.Compare(len(x), len(y))
+	})
+	return out
+}
+
+// orderOf puts the slash before all other bytes.
+func orderOf(c byte) int {
+	if c == '/' {
+		return -1
+	}
+	return int(c)
+}
+
+// tarWriter writes an archive: most of it by package tar.
+type tarWriter struct {
+	raw  io.Writer
+	tar  *tar.Writer
+	root *content.Root
 }
 
 // tarHeader says of an entry what a tar archive says.
-func tarHeader(e *content.Entry) *tar.Header {
-	h := &tar.Header{Format: tar.FormatPAX, Name: "./" + e.Path, Mode: int64(e.Mode), Uid: int(e.UID), Gid: int(e.GID),
+func tarHeader(e *content.Entry) (*tar.Header, error) {
+	h := &tar.Header{Format: tar.FormatPAX, Mode: int64(e.Mode), Uid: int(e.UID), Gid: int(e.GID),
 		ModTime: time.Unix(e.Mtime.Sec, int64(e.Mtime.Nsec)), PAXRecords: map[string]string{}}
 	switch e.Type {
 	case content.Directory:
 		h.Typeflag = tar.TypeDir
-		h.Name += "/"
+		named(h, e.Path+"/")
 		if e.Path == "." {
 			h.Name = "./"
 		}
@@ -102,26 +153,96 @@ func tarHeader(e *content.Entry) *tar.Header {
 		h.Typeflag = tar.TypeFifo
 	}
 	for _, x := range e.Xattrs {
-		h.PAXRecords["SCHILY.xattr."+x.Name] = string(x.Value)
+		// GNU tar writes these two bytes so, since a record's key ends at the first "=".
+		key := "SCHILY.xattr." + strings.NewReplacer("%", "%25", "=", "%3D").Replace(x.Name)
+		h.PAXRecords[key] = string(x.Value)
+		if record := paxACLs()[x.Name]; record != "" {
+			text, ok := aclText(x.Value)
+			if !ok {
+				return nil, fmt.Errorf("%.200q: %w: its attribute %s is not an ACL", e.Path, ErrCorrupt, x.Name)
+			}
+			h.PAXRecords[record] = text
+		}
 	}
-	return h
+	return h, nil
 }
 
-func writeTarFile(w io.Writer, root *content.Root, e *content.Entry) error {
+// named gives a header its name, and says of names that are no UTF-8 that they are bytes: bsdtar refuses them without it.
+func named(h *tar.Header, path string) {
+	h.Name = "./" + path
+	if !utf8.ValidString(h.Name) || !utf8.ValidString(h.Linkname) {
+		h.PAXRecords["hdrcharset"] = "BINARY" // POSIX.1-2017 pax, "Extended Header Keyword"
+	}
+}
+
+// first writes the first name of an inode, with its content.
+func (t *tarWriter) first(h *tar.Header, e *content.Entry) error {
+	if e.Type != content.Regular {
+		return t.tar.WriteHeader(h)
+	}
 	var st unix.Stat_t
-	fd, err := root.Open(e.Path, &st)
+	fd, err := t.root.Open(e.Path, &st)
 	if err != nil {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), e.Path)
 	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(f, e.Size))
+	if st.Size != e.Size {
+		return fmt.Errorf("%w: it is not what the image's content says", ErrCorrupt)
+	}
+	all, err := extents(f, e.Size)
 	if err != nil {
-		return fmt.Errorf("%.200q: %w", e.Path, err)
+		return err
 	}
-	if n != e.Size || [32]byte(h.Sum(nil)) != e.SHA256 {
-		return fmt.Errorf("%.200q: %w: it is not what the image's content says", e.Path, ErrCorrupt)
+	sum := sha256.New()
+	if all == nil {
+		err = t.whole(h, f, sum)
+	} else {
+		err = t.sparse(h, f, all, sum)
 	}
-	return nil
+	if err == nil && [32]byte(sum.Sum(nil)) != e.SHA256 {
+		err = fmt.Errorf("%w: it is not what the image's content says", ErrCorrupt)
+	}
+	return err
+}
+
+func (t *tarWriter) whole(h *tar.Header, f *os.File, sum hash.Hash) error {
+	if err := t.tar.WriteHeader(h); err != nil {
+		return err
+	}
+	n, err := io.Copy(io.MultiWriter(t.tar, sum), io.NewSectionReader(f, 0, h.Size))
+	if err == nil && n != h.Size {
+		err = fmt.Errorf("%w: it became shorter", ErrCorrupt)
+	}
+	return err
+}
+
+// sparse writes the file's data and leaves out its holes, which count as zeros in its sum.
+func (t *tarWriter) sparse(h *tar.Header, f *os.File, all []extent, sum hash.Hash) error {
+	if err := t.tar.Flush(); err != nil { // the padding of the file before
+		return err
+	}
+	stored, err := sparseHeader(t.raw, h, all)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 256<<10)
+	at := int64(0)
+	for _, x := range all {
+		for at < x.at {
+			n := min(x.at-at, int64(len(zeros)))
+			sum.Write(zeros[:n])
+			at += n
+		}
+		n, err := io.Copy(io.MultiWriter(t.raw, sum), io.NewSectionReader(f, x.at, x.length))
+		if err == nil && n != x.length {
+			err = fmt.Errorf("%w: it became shorter", ErrCorrupt)
+		}
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	_, err = t.raw.Write(make([]byte, padding(stored)))
+	return err
 }

@@ -48,6 +48,7 @@ package content
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -137,6 +138,23 @@ func (m *Manifest) Size() int64 {
 		n += m.Entries[i].Size
 	}
 	return n
+}
+
+// Find gives the entry of a path, nil where there is none.
+func (m *Manifest) Find(path string) *Entry {
+	i, found := slices.BinarySearchFunc(m.Entries, path, func(e Entry, path string) int {
+		switch {
+		case e.Path == path:
+			return 0
+		case less(e.Path, path):
+			return -1
+		}
+		return 1
+	})
+	if !found {
+		return nil
+	}
+	return &m.Entries[i]
 }
 
 // Digest is the name of the manifest: "sha256:" and the hex SHA-256 of its bytes.
