@@ -70,6 +70,9 @@ func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
 	t.attempts++
 	if lasting(err) {
 		t.content++
+		if t.content >= contentAttempts*len(f.sources) && prevented(err) {
+			return fmt.Errorf("asked %d times: %w", t.content, err)
+		}
 		if t.content >= contentAttempts*len(f.sources) {
 			return fmt.Errorf("%w, asked %d times: %w", ErrCorrupt, t.content, err)
 		}

@@ -52,6 +52,9 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	}, nil
 }
 
+// errRefused is what a server's error is whose kind it does not say.
+var errRefused = errors.New("refused")
+
 // remoteCatalog is a catalog behind Handler.
 type remoteCatalog struct {
 	base   string
@@ -88,7 +91,7 @@ func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Rea
 	}
 	is := problems()[p.Code]
 	if is == nil {
-		is = errors.New("refused")
+		is = errRefused
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		is = blob.ErrDenied

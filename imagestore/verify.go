@@ -15,9 +15,11 @@ import (
 type Verified struct {
 	Ref      string   `json:"ref"` // in full
 	OK       bool     `json:"ok"`
-	Blobs    int      `json:"blobs"` // that were read
-	Bytes    int64    `json:"bytes"` // encoded bytes that were read
-	Problems []string `json:"problems,omitempty"`
+	Blobs    int      `json:"blobs"`              // that were read
+	Bytes    int64    `json:"bytes"`              // encoded bytes that were read
+	Problems []string `json:"problems,omitempty"` // what is wrong
+	// Unchecked is what could not be looked at, and why: a full disk, an error of the disk, missing rights. It may be right or wrong.
+	Unchecked []string `json:"unchecked,omitempty"`
 	// Revoked are streams that a revoked key signed, where another way leads to the image: no problems.
 	Revoked []RevokedStream `json:"revoked,omitempty"`
 }
@@ -66,7 +68,7 @@ func (s *Store) Verify(ctx context.Context, ref Ref, progress func(done, total i
 	if err := ctx.Err(); err != nil {
 		return Verified{}, fmt.Errorf("verifying %s: %w", l.Ref, err)
 	}
-	c.out.OK = len(c.out.Problems) == 0
+	c.out.OK = len(c.out.Problems)+len(c.out.Unchecked) == 0
 	return c.out, nil
 }
 
@@ -76,9 +78,15 @@ type check struct {
 	progress func(done, total int64)
 	total    int64
 	out      Verified
+	errs     []error // all that problem was told
 }
 
 func (c *check) problem(what string, err error) {
+	c.errs = append(c.errs, fmt.Errorf("%s: %w", what, err))
+	if prevented(err) {
+		c.out.Unchecked = append(c.out.Unchecked, fmt.Sprintf("%s: %v", what, err))
+		return
+	}
 	c.out.Problems = append(c.out.Problems, fmt.Sprintf("%s: %v", what, err))
 }
 

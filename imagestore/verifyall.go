@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"griddle/imagestore/blob"
 )
 
@@ -16,6 +18,10 @@ type Fault struct {
 	Blob    blob.Digest `json:"blob,omitempty"` // that is damaged, missing or says something wrong
 	Problem string      `json:"problem"`
 	Images  []string    `json:"images"` // that it is part of, and those that cannot be made without it, in full
+	// Unchecked says that the problem is of the check itself: a full disk, an error of the disk, missing rights. The blob may be right.
+	Unchecked bool `json:"unchecked,omitempty"`
+
+	err error
 }
 
 // VerifiedStore is what a check of a whole store found.
@@ -64,6 +70,10 @@ func (s *Store) VerifyStore(ctx context.Context, o VerifyStoreOptions) (Verified
 func (s *Store) repair(ctx context.Context, from *Store, faults []Fault) (done []blob.Digest, err error) {
 	var errs []error
 	for _, f := range faults {
+		// What the disk cannot read is written again; for the rest of what was not checked, other blobs do nothing.
+		if f.Unchecked && !errors.Is(f.err, unix.EIO) {
+			continue
+		}
 		if f.Blob == "" || len(f.Images) == 0 || slices.Contains(done, f.Blob) {
 			continue
 		}
@@ -143,8 +153,8 @@ func (c *storeCheck) image(ctx context.Context, l *Listed) {
 	if whole {
 		one := check{store: c.s, trust: c.trust}
 		one.image(ctx, l)
-		for _, p := range one.out.Problems {
-			c.fault(l.Document, errors.New(p))
+		for _, err := range one.errs {
+			c.fault(l.Document, err)
 		}
 	}
 	for _, ls := range l.Streams {
@@ -216,7 +226,7 @@ func compare(ctx context.Context, r blob.Reader, d blob.Digest) (int64, error) {
 }
 
 func (c *storeCheck) fault(d blob.Digest, err error) {
-	f := Fault{Blob: d, Problem: err.Error(), Images: c.hit(d)}
+	f := Fault{Blob: d, Problem: err.Error(), Images: c.hit(d), Unchecked: prevented(err), err: err}
 	if !slices.ContainsFunc(c.out.Faults, func(o Fault) bool { return o.Blob == d && o.Problem == f.Problem }) {
 		c.out.Faults = append(c.out.Faults, f)
 	}

@@ -228,11 +228,24 @@ func imageVerifyCommand(e *env) *cobra.Command {
 			_, err = fmt.Fprintf(e.stdout, "%s is whole (%s read)\n", v.Ref, job.Bytes(v.Bytes))
 		}
 		if err == nil && !v.OK {
-			err = fmt.Errorf("%s is damaged:\n%s", v.Ref, strings.Join(v.Problems, "\n"))
+			err = notWhole(v.Ref, v.Problems, v.Unchecked)
 		}
 		return err
 	}
 	return c
+}
+
+// notWhole is the error of a check that found something wrong, or that could not look at everything. Damage is only what
+// was seen to be wrong.
+func notWhole(what string, wrong, unchecked []string) error {
+	if len(wrong) == 0 {
+		return fmt.Errorf("%s could not be checked as a whole, and nothing wrong was found so far:\n%s", what, strings.Join(unchecked, "\n"))
+	}
+	lines := slices.Clone(wrong)
+	for _, u := range unchecked {
+		lines = append(lines, "not checked: "+u)
+	}
+	return fmt.Errorf("%s is damaged:\n%s", what, strings.Join(lines, "\n"))
 }
 
 // verify checks the store's blobs or, where tree is not empty, that tree.

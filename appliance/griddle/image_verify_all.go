@@ -48,19 +48,24 @@ func verifyAll(c *cobra.Command, e *env, st *imagestore.Store, store storeFlags,
 	if v.OK {
 		return nil
 	}
-	var lines []string
+	var wrong, unchecked []string
 	for _, f := range v.Faults {
 		hits := "no image needs it"
 		if len(f.Images) > 0 {
 			hits = "hits " + strings.Join(f.Images, ", ")
 		}
-		lines = append(lines, job.Sentence(f.Problem)+" ("+hits+")")
+		line := job.Sentence(f.Problem) + " (" + hits + ")"
+		if f.Unchecked {
+			unchecked = append(unchecked, line)
+		} else {
+			wrong = append(wrong, line)
+		}
 	}
 	if err != nil {
-		lines = append(lines, err.Error())
+		unchecked = append(unchecked, err.Error())
 	}
-	err = fmt.Errorf("the store is damaged:\n%s", strings.Join(lines, "\n"))
-	if repairFrom == "" {
+	err = notWhole("the store", wrong, unchecked)
+	if repairFrom == "" && len(wrong) > 0 {
 		return withHint(err, "Another store that has the images can lend what is damaged: --repair-from STORE.")
 	}
 	return err

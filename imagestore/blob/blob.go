@@ -42,6 +42,9 @@ var ErrTooLong = errors.New("too long")
 // ErrDenied is wrapped where a server refuses a write, or a read of the list, for want of a valid token.
 var ErrDenied = errors.New("not allowed")
 
+// ErrServer is wrapped where a server failed, or answered what no server of blobs does: it tells nothing of the blob.
+var ErrServer = errors.New("the server failed")
+
 // Digest names a blob: "sha256:" and 64 lower-case hex digits. The empty Digest names none.
 type Digest string
 

@@ -94,7 +94,7 @@ func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body i
 	case http.StatusUnprocessableEntity:
 		return nil, fmt.Errorf("%w: %s", ErrMismatch, msg)
 	}
-	return nil, fmt.Errorf("server says %s: %s", resp.Status, msg)
+	return nil, fmt.Errorf("%w: it says %s: %s", ErrServer, resp.Status, msg)
 }
 
 // Open implements Reader, with a Range request where not the whole blob is asked for.
