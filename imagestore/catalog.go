@@ -110,7 +110,7 @@ type Listed struct {
 	Description string         `json:"description,omitempty"`
 	Comment     string         `json:"comment,omitempty"`
 	Published   time.Time      `json:"published"`
-	Size        int64          `json:"size"`                // bytes of file contents
+	Size        int64          `json:"size"`                // bytes of file contents, without holes
 	Files       int64          `json:"files"`               // entries of the tree
 	Wire        int64          `json:"wire"`                // bytes that the cheapest way from nothing fetches; not in the log
 	Latest      bool           `json:"latest,omitempty"`    // the newest version of its template and architecture; not in the log

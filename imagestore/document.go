@@ -73,7 +73,7 @@ type Image struct {
 	Description string    `json:"description,omitempty"` // one line, for menus
 	Comment     string    `json:"comment,omitempty"`     // what is new in this version
 	Published   time.Time `json:"published"`             // UTC
-	Size        int64     `json:"size"`                  // bytes of the tree's file contents
+	Size        int64     `json:"size"`                  // bytes of the tree's file contents, without holes: what a disk must hold
 	Files       int64     `json:"files"`                 // entries of the tree
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order

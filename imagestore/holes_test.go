@@ -41,7 +41,13 @@ func TestHolesSurvive(t *testing.T) {
 		p.o.Source, err = source.Find(ctx, name, o)
 		p.must(err)
 		p.o.Ref.Name, p.o.Ref.Arch = "from-"+name[:3], "amd64"
-		return mustRef(t, p.publish().Ref)
+		var copying int64
+		p.o.Progress = func(f PublishedSoFar) { copying = max(copying, f.Total) }
+		out := p.publish()
+		if out.Size > want+1<<20 || copying > want+1<<20 {
+			t.Errorf("the image of %s has %d bytes and its progress goes to %d, and its source takes %d", name, out.Size, copying, want)
+		}
+		return mustRef(t, out.Ref)
 	}
 	plain := filepath.Join(t.TempDir(), "plain")
 	refs := []Ref{publish("btrfs:"+p.dir, source.Options{})}

@@ -15,7 +15,7 @@ import (
 type Plan struct {
 	Ref      string       `json:"ref"`      // in full
 	Document blob.Digest  `json:"document"` // signed image document
-	Size     int64        `json:"size"`     // bytes of the tree's file contents
+	Size     int64        `json:"size"`     // bytes of the tree's file contents, without holes
 	Streams  []PlanStream `json:"streams"`
 }
 

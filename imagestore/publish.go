@@ -53,7 +53,7 @@ type Published struct {
 	Parent  string  `json:"parent,omitempty"` // of a delta: the image that it stands on
 	Raw     int64   `json:"raw"`              // bytes of the plain send stream
 	Wire    int64   `json:"wire"`             // bytes of its encoding
-	Size    int64   `json:"size"`             // bytes of the tree's file contents
+	Size    int64   `json:"size"`             // bytes of the tree's file contents, without holes
 	Files   int64   `json:"files"`            // paths of the tree
 	Seconds float64 `json:"seconds"`
 
@@ -115,7 +115,11 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 		return Published{}, err
 	}
 	id.Ref = ref.String()
-	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: m.Size(), Files: int64(len(m.Entries))}
+	stored, err := content.Stored(ctx, copied.Dir, m)
+	if err != nil {
+		return Published{}, err
+	}
+	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries))}
 	if o.Prepared != nil {
 		image.Prepared = o.Prepared()
 	}

@@ -274,7 +274,7 @@ func verify(ctx context.Context, st *imagestore.Store, ref imagestore.Ref, tree 
 	err = content.Verify(ctx, tree, m, func(n int64) {
 		v.Bytes = n
 		if bar != nil {
-			bar.update(n, l.Size)
+			bar.update(n, m.Size())
 		}
 	})
 	var differs *content.MismatchError

@@ -3,7 +3,6 @@ package content
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -332,27 +331,4 @@ func (v *verifier) count(n int) {
 	defer v.mu.Unlock()
 	v.bytes += int64(n)
 	v.progress(v.bytes)
-}
-
-// hashFile reads f to its end through buf and calls count, if not nil, after each read.
-func hashFile(ctx context.Context, f *os.File, buf []byte, count func(int)) (sum [32]byte, n int64, err error) {
-	h := sha256.New()
-	for {
-		k, err := f.Read(buf)
-		h.Write(buf[:k])
-		n += int64(k)
-		if count != nil && k > 0 {
-			count(k)
-		}
-		if err == io.EOF {
-			h.Sum(sum[:0])
-			return sum, n, nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return sum, n, err
-		}
-	}
 }

@@ -2,9 +2,10 @@ package content
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -77,33 +78,21 @@ func (r *Root) fill(ctx context.Context, e *Entry, buf []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	f := os.NewFile(uintptr(fd), e.Path)
+	defer f.Close()
 	if e.Xattrs, err = r.FileXattrs(fd, e.Path); err != nil {
 		return err
 	}
-	h := sha256.New()
 	n := int64(0)
-	for {
-		k, err := unix.Read(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil && k == 0 && n != e.Size {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", escape(e.Path), err)
-		}
-		if k == 0 {
-			h.Sum(e.SHA256[:0])
-			return nil
-		}
-		h.Write(buf[:k])
-		if n += int64(k); n > e.Size {
-			return fmt.Errorf("reading %s: it grows", escape(e.Path))
-		}
+	e.SHA256, n, err = hashFile(ctx, f, buf, nil)
+	if err == nil && n < e.Size {
+		err = io.ErrUnexpectedEOF
 	}
+	if err == nil && n > e.Size {
+		err = errors.New("it grows")
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", escape(e.Path), err)
+	}
+	return nil
 }

@@ -91,6 +91,9 @@ func (c *creation) file(w *worker) error {
 	if err := w.whole(c.e, f); err != nil {
 		return err
 	}
+	if c.first && w.unsummed {
+		return w.dress(c.e)
+	}
 	if c.first {
 		w.hash.Sum(c.e.SHA256[:0])
 	} else if err := w.check(c.e); err != nil {

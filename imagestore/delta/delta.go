@@ -46,6 +46,9 @@ type Options struct {
 	Name string
 	// Progress is called after every write, from the same goroutine, with the bytes written so far.
 	Progress func(raw int64)
+	// Unsummed leaves the SHA256 of the manifest that WriteFull gives zero, for what is read again in any case: a tree with
+	// little in large holes then takes no longer than the little.
+	Unsummed bool
 }
 
 // ErrChanged is wrapped by the error of a file that is not what its manifest says; the error names the path.

@@ -98,7 +98,9 @@ func (w *worker) whole(e *content.Entry, f *file) error {
 			if err := f.read(b, offset); err != nil {
 				return err
 			}
-			w.hash.Write(b)
+			if !w.unsummed {
+				w.hash.Write(b)
+			}
 			w.seal(e.Path, int(n))
 			offset += n
 			written = offset
@@ -131,7 +133,7 @@ func (w *worker) seal(path string, n int) {
 
 // hashZeros hashes n zeros into w.hash.
 func (w *worker) hashZeros(n int64) error {
-	if n <= 0 {
+	if n <= 0 || w.unsummed {
 		return nil
 	}
 	zeros := w.buffer(0)

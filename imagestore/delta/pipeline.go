@@ -125,6 +125,7 @@ func (b *batcher) flush(send func(*job) error) error {
 
 func (p pipeline) work(ctx context.Context, todo <-chan *job) (err error) {
 	w := newWorker(ctx)
+	w.unsummed = p.o.Unsummed
 	if w.new, err = content.OpenRoot(p.new); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type worker struct {
 	out      chan<- *chunk // of the job
 	free     chan *chunk
 	now      *chunk // nil, or one with room
+	unsummed bool   // Options.Unsummed: nothing is hashed
 	hash     hash.Hash
 	oldHash  hash.Hash
 	compare  [2][]byte // buffers for two versions of a file

@@ -99,7 +99,7 @@ func writeTree(ctx context.Context, w io.Writer, c *Copy, open opener) error {
 	if err != nil {
 		return err
 	}
-	_, werr := delta.WriteFull(ctx, w, viewPath(root), c.UUID, c.Ctransid, delta.Options{Name: c.Name})
+	_, werr := delta.WriteFull(ctx, w, viewPath(root), c.UUID, c.Ctransid, delta.Options{Name: c.Name, Unsummed: true})
 	if werr != nil && ctx.Err() != nil {
 		return werr
 	}

@@ -39,7 +39,7 @@ func (s *Source) settleNested(ctx context.Context, c *Copy, warn func(string)) e
 			return fs.SkipDir
 		}
 		if !d.IsDir() {
-			c.Bytes += st.Size
+			c.Bytes += min(st.Size, st.Blocks*512) // a stream leaves holes out
 		}
 		return nil
 	})

@@ -63,7 +63,7 @@ func (d *directory) removeName(name string) {
 func (d *directory) count(st *unix.Stat_t) {
 	d.step.Removed++
 	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 {
-		d.step.Bytes += st.Size
+		d.step.Bytes += min(st.Size, st.Blocks*512) // without holes
 	}
 }
 
