@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -69,7 +70,7 @@ func (e *UntrustedError) Unwrap() error { return ErrSignature }
 // is kept: documents against the keys that s trusts, encodings frame by frame and piece by piece. Each image is
 // published, parents first, by one durable line of the catalog as soon as it is whole, so that a copy that breaks off
 // leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
-// frame. Of a store behind a server without a token Copy reads only what needs none.
+// frame. Only where the disk is full it leaves whole images alone. Of a store behind a server without a token Copy reads only what needs none.
 //
 // The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
 // ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
@@ -82,6 +83,9 @@ func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, e
 	c := copier{to: s, from: from, o: o, done: map[blob.Digest]chan struct{}{}}
 	c.out.Images = []CopiedImage{}
 	err := c.run(ctx)
+	if isFull(err) {
+		err = errors.Join(err, s.giveUp(ctx, c.putting...))
+	}
 	if err != nil {
 		err = fmt.Errorf("copying images: %w", err)
 	}
@@ -98,6 +102,7 @@ type copier struct {
 	mu       sync.Mutex
 	out      Copied
 	fetching []fetching
+	putting  []blob.Digest                 // that this copy has put, or was about to
 	done     map[blob.Digest]chan struct{} // closed when the encoding is there
 	progress int64
 	total    int64

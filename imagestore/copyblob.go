@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
 )
@@ -53,6 +54,7 @@ func (c *copier) encodings(ctx context.Context) error {
 
 // resume goes on with the part that there is, or begins one.
 func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
+	c.puts(f.index.Encoding)
 	p, err := store.Partial(ctx, f.index.Encoding)
 	if err != nil {
 		return err
@@ -72,11 +74,18 @@ func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
 		return err
 	}
 	c.advance(at, 0, at)
-	if err := c.frames(ctx, f, first, io.MultiWriter(p, h)); err != nil {
-		return err
+	err = c.frames(ctx, f, first, io.MultiWriter(p, h))
+	if err == nil {
+		err = p.Commit(blob.FromSum(h.Sum(nil)))
 	}
-	return p.Commit(blob.FromSum(h.Sum(nil)))
+	if isFull(err) {
+		return errors.Join(err, p.Discard()) // the room is worth more than what came
+	}
+	return err
 }
+
+// isFull says whether an error is that of a disk, or a quota, without room.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // wholeFrames counts the frames that r begins with, and gives their bytes to h.
 func wholeFrames(r io.Reader, x Index, h hash.Hash) int {

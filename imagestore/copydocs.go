@@ -116,6 +116,9 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 	if err != nil && !errors.Is(err, blob.ErrNotExist) {
 		return err
 	}
+	if err == nil {
+		c.claim(x.Encoding)
+	}
 	if err != nil || size != x.Size {
 		c.mu.Lock()
 		if c.done[x.Encoding] == nil {
@@ -128,11 +131,27 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 	return errors.Join(c.put(ctx, s.Index, xb, xmissing), c.put(ctx, s.Document, b, missing))
 }
 
+// puts notes a blob that this copy is about to put.
+func (c *copier) puts(d blob.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.putting = append(c.putting, d)
+}
+
+// claim keeps a blob of the receiving store that is there from a collection meanwhile.
+func (c *copier) claim(d blob.Digest) {
+	if dir, ok := c.to.Blobs.(*blob.Dir); ok {
+		dir.Claim(d)
+	}
+}
+
 // put stores a blob that was missing and is checked.
 func (c *copier) put(ctx context.Context, d blob.Digest, b []byte, missing bool) error {
 	if !missing {
+		c.claim(d)
 		return nil
 	}
+	c.puts(d)
 	if _, _, err := c.to.Blobs.Put(ctx, bytes.NewReader(b), d); err != nil {
 		return err
 	}

@@ -274,7 +274,7 @@ func clean(t *testing.T, what, dir string) {
 	}
 	var got []string
 	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && d.Name() == "trees" {
+		if err == nil && d.IsDir() && (d.Name() == "trees" || d.Name() == "writers") {
 			return filepath.SkipDir
 		}
 		if err == nil && !d.IsDir() {

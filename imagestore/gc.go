@@ -15,7 +15,9 @@ import (
 
 // GCOptions is how GC works. The zero value works.
 type GCOptions struct {
-	DryRun   bool // only say what would go
+	DryRun bool // only say what would go
+	// Parts has what broken-off copies into a local store left of blobs go too, which the next copy would go on with.
+	Parts    bool
 	Encoder  Encoder
 	Progress func(phase string, done, total int64) // may be nil
 }
@@ -34,6 +36,7 @@ type Collected struct {
 	Derived  []string      `json:"derived,omitempty"` // that got a full stream first, since the way to them led through what goes
 	Kept     []string      `json:"kept,omitempty"`    // that no rule keeps, and through which alone others can be reached
 	Blobs    int           `json:"blobs"`
+	Files    int           `json:"files,omitempty"` // of blobs that never came whole
 	Bytes    int64         `json:"bytes"`
 	Digests  []blob.Digest `json:"digests,omitempty"` // of the blobs; only with DryRun
 }
@@ -87,7 +90,11 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		if ch.Deleted == nil {
 			return Collected{}, errors.New("the catalog did not say what came of it")
 		}
-		out.Blobs, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Bytes, ch.Deleted.Digests
+		out.Blobs, out.Files, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Files, ch.Deleted.Bytes, ch.Deleted.Digests
+		if dir, ok := s.Blobs.(*blob.Dir); ok && o.Parts {
+			files, bytes := dir.ClearParts(o.DryRun)
+			out.Files, out.Bytes = out.Files+files, out.Bytes+bytes
+		}
 		return out, underived(failed)
 	}
 }

@@ -330,7 +330,7 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 
 // sweep removes blobs that no live image needs: those of the deleted images refs, and all that are old; dry, it names
 // them and removes none. Those that were put again since an entry of the log last named them stay until they are old: a
-// publication that has not come to its own entry yet may count on them.
+// publication that has not come to its own entry yet may count on them, unless its process is dead.
 func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []string, dry bool, done *Deleted) error {
 	keep, named := v.needed(), lastNamed(log)
 	err := c.eachLease(c.now(), func(l leaseFile) {
@@ -347,9 +347,13 @@ func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []s
 	}
 	old := c.now().Add(-orphanAge)
 	var errs []error
+	var left blob.Abandoned
+	if dir, ok := c.blobs.(*blob.Dir); ok {
+		left = dir.Abandoned()
+	}
 	err = c.blobs.List(ctx, func(i blob.Info) error {
 		spent := deleted[i.Digest] && !i.Time.After(named[i.Digest])
-		if keep[i.Digest] || v.retired[i.Digest].After(old) || i.Time.After(old) && !spent {
+		if keep[i.Digest] || v.retired[i.Digest].After(old) || i.Time.After(old) && !spent && !left.Blobs[i.Digest] {
 			return nil
 		}
 		if dry {
@@ -367,6 +371,11 @@ func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []s
 		}
 		return nil
 	})
+	if errors.Join(append(errs, err)...) == nil {
+		var n int64
+		done.Files, n, err = left.Clear(dry)
+		done.Bytes += n
+	}
 	return errors.Join(append(errs, err)...)
 }
 

@@ -114,6 +114,11 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	if err != nil {
 		return Published{}, err
 	}
+	defer func() {
+		if !added {
+			err = errors.Join(err, s.giveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob))
+		}
+	}()
 	id.Ref = ref.String()
 	stored, err := content.Stored(ctx, copied.Dir, m)
 	if err != nil {

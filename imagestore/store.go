@@ -287,9 +287,10 @@ func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
 
 // Deleted says what a deletion removed.
 type Deleted struct {
-	Ref   string `json:"ref,omitempty"` // in full
-	Blobs int    `json:"blobs"`         // how many blobs went
-	Bytes int64  `json:"bytes"`         // and what they took
+	Ref   string `json:"ref,omitempty"`   // in full
+	Blobs int    `json:"blobs"`           // how many blobs went
+	Files int    `json:"files,omitempty"` // and how many files of blobs that never came whole
+	Bytes int64  `json:"bytes"`           // and what they all took
 
 	Digests []blob.Digest `json:"digests,omitempty"` // which, of a rehearsal
 }
@@ -304,9 +305,22 @@ func (s *Store) Delete(ctx context.Context, ref Ref) (Deleted, error) {
 	return s.deletion(ctx, Change{Delete: l.Ref})
 }
 
-// Collect removes the blobs that no image needs and that were put more than a day ago: what failed publications left.
+// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead: what
+// failed publications left.
 func (s *Store) Collect(ctx context.Context) (Deleted, error) {
 	return s.deletion(ctx, Change{Collect: true})
+}
+
+// giveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
+// removes them when they are old.
+func (s *Store) giveUp(ctx context.Context, all ...blob.Digest) error {
+	dir, ok := s.Blobs.(*blob.Dir)
+	if !ok || len(all) == 0 {
+		return nil
+	}
+	dir.Drop(all...)
+	_, err := s.Collect(context.WithoutCancel(ctx))
+	return err
 }
 
 func (s *Store) deletion(ctx context.Context, ch Change) (Deleted, error) {

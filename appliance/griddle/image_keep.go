@@ -120,7 +120,8 @@ func imageGCCommand(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Delete the versions that no rule keeps, and data that nothing needs",
-		Long: "Delete the versions that no rule of `griddle image keep` keeps, and data that no image needs. Where another version can\n" +
+		Long: "Delete the versions that no rule of `griddle image keep` keeps, and data that no image needs: what a killed publication or\n" +
+			"copy left too, unless it is still at work, and what a copy that broke off would go on with. Where another version can\n" +
 			"only be reached through one of them, a full stream of it is made first; without a key to sign it, what leads to it\n" +
 			"stays. The versions cannot be used again. --dry-run says what would go, to the byte, and changes nothing.",
 		Example: "  griddle image gc --dry-run\n  griddle image gc --yes",
@@ -136,18 +137,18 @@ func imageGCCommand(e *env) *cobra.Command {
 			return err
 		}
 		if !dry && !yes {
-			would, err := st.GC(c.Context(), imagestore.GCOptions{DryRun: true})
+			would, err := st.GC(c.Context(), imagestore.GCOptions{DryRun: true, Parts: true})
 			if err != nil {
 				return err
 			}
-			if len(would.Versions)+would.Blobs > 0 {
+			if len(would.Versions)+would.Blobs+would.Files > 0 {
 				fmt.Fprintf(e.stderr, "%s\n", gcText(would))
 				if err := askYes(e, "collecting", "Delete this for good?"); err != nil {
 					return err
 				}
 			}
 		}
-		o := imagestore.GCOptions{DryRun: dry}
+		o := imagestore.GCOptions{DryRun: dry, Parts: true}
 		done := func() {}
 		if !out.json() {
 			o.Progress, done = phases(e)
@@ -185,7 +186,11 @@ func gcText(d imagestore.Collected) string {
 	for _, b := range d.Digests {
 		lines = append(lines, string(b)+" "+goes)
 	}
-	return strings.Join(append(lines, fmt.Sprintf("%d versions, %d blobs with %s %s", len(d.Versions), d.Blobs, job.Bytes(d.Bytes), goes)), "\n")
+	parts := ""
+	if d.Files > 0 {
+		parts = fmt.Sprintf(" and %d unfinished files", d.Files)
+	}
+	return strings.Join(append(lines, fmt.Sprintf("%d versions, %d blobs%s with %s %s", len(d.Versions), d.Blobs, parts, job.Bytes(d.Bytes), goes)), "\n")
 }
 
 // askYes asks a person at a terminal.

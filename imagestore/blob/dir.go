@@ -17,8 +17,9 @@ import (
 
 // Dir is a Store in a local directory.
 type Dir struct {
-	disk durable.Disk
-	path string
+	disk    durable.Disk
+	path    string
+	writers writers
 }
 
 // abandoned is the age at which a temporary file is taken to belong to a process that died.
@@ -135,6 +136,7 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 	if err != nil {
 		return "", 0, fmt.Errorf("putting blob: %w", err)
 	}
+	s.note(filepath.Base(f.Name()))
 	defer func() {
 		f.Close()
 		if err != nil {
@@ -161,6 +163,7 @@ func (s *Dir) commit(f *durable.File, d Digest) error {
 	if err != nil {
 		return err
 	}
+	s.note(string(d))
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
