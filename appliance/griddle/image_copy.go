@@ -192,7 +192,7 @@ func openOther(ctx context.Context, e *env, f copyFlags, write bool) (st *images
 	case scheme == "ssh":
 		return openSSH(ctx, e, f.other, write)
 	case scheme == "https" && write:
-		st, err = openServer(e, f.store, f.other)
+		st, err = openServer(e, f.store, f.other, true)
 	case scheme == "http" && f.fromToken != "":
 		return nil, nil, usagef("--from-token-file: a token is only sent over https")
 	case scheme == "http" && !write:

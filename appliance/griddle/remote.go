@@ -26,6 +26,7 @@ type remote struct {
 	e                           *env
 	server, token, ca, stateDir string
 	caDigest                    string // hex; after access
+	reads                       bool   // a token is of use, and none is needed
 }
 
 // remoteFlags adds the flags that find the appliance to c and the commands below it.
@@ -70,17 +71,25 @@ func (r *remote) access() (base, token string, conf *tls.Config, err error) {
 	if conf, err = job.PinnedTLS(b); err != nil {
 		return "", "", nil, err
 	}
+	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
 	tokenFile := pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile)
 	if tokenFile == filepath.Join(r.stateDir, appliance.TokenFile) && r.token == "" {
 		// This host's own token is for its own server, whose CA is beside it, and is shown to no other.
 		if own, err := readSmall(filepath.Join(r.stateDir, appliance.CAFile)); err == nil && !bytes.Equal(own, b) {
+			if r.reads {
+				return base, "", conf, nil
+			}
 			return "", "", nil, withHint(usagef("no token is given for %s: the one in %s is another server's", base, r.stateDir), "Give --token-file FILE with a token of that server.")
 		}
 	}
-	if token, err = r.e.readToken("the administrator's token", tokenFile); err != nil {
+	token, err = r.e.readToken("the administrator's token", tokenFile)
+	named := r.token != "" || r.e.getenv("GRIDDLE_TOKEN_FILE") != ""
+	if r.reads && !named && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+		return base, "", conf, nil
+	}
+	if err != nil {
 		return "", "", nil, err
 	}
-	r.caDigest = fmt.Sprintf("%x", sha256.Sum256(b))
 	return base, token, conf, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/imagestore"
+	"griddle/imagestore/blob"
 )
 
 // storeFlags say which image store a command works on.
@@ -24,7 +25,7 @@ type storeFlags struct {
 func (f *storeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
 	c.Flags().StringVar(&f.server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token of the server: the administrator's, or a publisher's (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token of the server, the administrator's or a publisher's; reading takes none (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 }
 
@@ -39,7 +40,7 @@ func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {
 		server = e.getenv("GRIDDLE_SERVER")
 	}
 	if server != "" {
-		return openServer(e, f, server)
+		return openServer(e, f, server, create)
 	}
 	dir := f.dir
 	if dir == "" {
@@ -90,14 +91,18 @@ func explainStore(err error) error {
 		return err
 	case errors.Is(err, imagestore.ErrReadOnly) && errors.Is(err, syscall.EROFS):
 		return withHint(err, "It is on a filesystem that is mounted read-only: work on another store, or mount it for writing.")
+	case errors.Is(err, blob.ErrDenied):
+		return withHint(err, "Give the administrator's token with --token-file FILE, or in GRIDDLE_TOKEN_FILE; it is in the state directory of `griddle serve`.")
 	case errors.Is(err, imagestore.ErrReadOnly):
 		return withHint(err, "Run this as the store's owner or as root.")
 	}
 	return err
 }
 
-func openServer(e *env, f storeFlags, server string) (*imagestore.Store, error) {
-	r := &remote{e: e, server: server, token: f.tokenFile, ca: f.ca, stateDir: appliance.DefaultConfig().StateDir}
+// openServer opens the store of an appliance. Only where it is to be written a token must be there; without one the server
+// refuses what changes something.
+func openServer(e *env, f storeFlags, server string, write bool) (*imagestore.Store, error) {
+	r := &remote{e: e, server: server, token: f.tokenFile, ca: f.ca, stateDir: appliance.DefaultConfig().StateDir, reads: !write}
 	base, token, conf, err := r.access()
 	if err != nil {
 		return nil, err
