@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,6 +21,9 @@ type CopyOptions struct {
 	Jobs     int                     // blobs that are fetched at once; zero means 4
 	Channels bool                    // also make the channels that mean a copied version mean it here
 	Progress func(done, total int64) // may be nil; told of bytes of encodings, from one goroutine at a time
+
+	// Stall is how long the source may send nothing before a blob is asked for again; zero means 15 s.
+	Stall time.Duration
 
 	// Seen remembers the catalogs of sites, beside what a local receiving store remembers itself: a source whose signed catalog
 	// is older than what either has seen, or not its continuation, is refused. May be nil.

@@ -121,7 +121,7 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 	for _, fr := range f.index.Frames[:first] {
 		v.piece += fr.Pieces
 	}
-	src := newFetcher([]blob.Reader{c.from.Blobs}, OpenOptions{Wire: func(n int64) { c.advance(0, n, 0) }})
+	src := newFetcher([]blob.Reader{c.from.Blobs}, OpenOptions{Stall: c.o.Stall, Wire: func(n int64) { c.advance(0, n, 0) }})
 	var body *watched
 	defer func() {
 		if body != nil {

@@ -46,7 +46,8 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 	} else if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	b, err := blob.ReadAll(ctx, c.from.Blobs, d, max)
+	src := newFetcher([]blob.Reader{c.from.Blobs}, OpenOptions{Stall: c.o.Stall, Attempts: copyAttempts})
+	b, err := src.whole(ctx, d, max)
 	return b, true, err
 }
 

@@ -9,11 +9,14 @@ import (
 )
 
 // Open checks the documents of a plan against the keys that the store trusts, as OpenPlan does, and reads from the
-// store's own blobs.
+// store's own blobs. Where o does not say how often it is tried, a server that is gone is given up after copyAttempts.
 func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error) {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if o.Attempts == 0 {
+		o.Attempts = copyAttempts
 	}
 	return OpenPlan(ctx, []blob.Reader{s.Blobs}, t, p, o)
 }

@@ -25,6 +25,9 @@ type OpenOptions struct {
 	// Backoff is the first pause after a failure; each further one doubles it, up to 40 times the first. Zero
 	// means 250 ms.
 	Backoff time.Duration
+	// Attempts is how often in a row may fail what could succeed later, a network or a server that is gone; zero means that it is
+	// tried for ever, which is right for a machine that installs.
+	Attempts int
 }
 
 // Patient is a source that notices itself when nothing comes, and may wait on purpose, as for a multicast session that gathers: Stall
@@ -76,6 +79,9 @@ func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
 		if t.content >= contentAttempts*len(f.sources) {
 			return fmt.Errorf("%w, asked %d times: %w", ErrCorrupt, t.content, err)
 		}
+	}
+	if f.o.Attempts > 0 && t.attempts >= f.o.Attempts {
+		return fmt.Errorf("tried %d times: %w", t.attempts, err)
 	}
 	if f.o.Retry != nil {
 		f.o.Retry(err, t.attempts)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"griddle/imagestore/blob"
 )
@@ -21,6 +22,23 @@ type ServerOptions struct {
 	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
 	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
 	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
+
+	// Idle is how long the server may send nothing before a request fails with blob.ErrStalled; zero means a minute. Where the
+	// server has to make something first, a delta or an archive, it is waited for.
+	Idle time.Duration
+}
+
+// patience says how long nothing may move in a request to a server.
+func patience(idle time.Duration) func(*http.Request) (answer, body time.Duration) {
+	return func(r *http.Request) (answer, body time.Duration) {
+		switch {
+		case r.Method == http.MethodPost && (r.URL.Path == CatalogPath || r.URL.Path == ImagesPath+"/derive"):
+			return 0, idle
+		case r.URL.Path == ImagesPath+"/stream":
+			return 0, 10 * idle // a file of holes, of which nothing is sent, is hashed meanwhile
+		}
+		return idle, idle
+	}
 }
 
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
@@ -45,6 +63,12 @@ func OpenServer(o ServerOptions) (*Store, error) {
 		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		o.Client = &c
 	}
+	if o.Idle <= 0 {
+		o.Idle = time.Minute
+	}
+	watched := *o.Client
+	watched.Transport = &blob.Idle{Base: o.Client.Transport, Patience: patience(o.Idle)}
+	o.Client = &watched
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
 		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},

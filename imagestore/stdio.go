@@ -37,10 +37,11 @@ func ServeConn(ctx context.Context, s *Store, conn net.Conn) error {
 // OpenConn returns the store that ServeConn serves at the other end. Closing conn ends it.
 func OpenConn(conn net.Conn) *Store {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
-	client := &http.Client{Transport: &http.Transport{
-		Protocols:   h2c(),
-		DialContext: l.dial,
-	}}
+	transport := &http.Transport{Protocols: h2c(), DialContext: l.dial}
+	client := &http.Client{Transport: &blob.Idle{Base: transport, Patience: func(r *http.Request) (answer, body time.Duration) {
+		answer, body = patience(time.Minute)(r)
+		return 10 * answer, body // the program that makes the connection may be asking for a password
+	}}}
 	const base = "http://store.invalid" // no name is looked up: there is one connection
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: client, Private: true},

@@ -25,5 +25,5 @@ func prevented(err error) bool {
 	var address *url.Error
 	return errors.Is(err, fs.ErrPermission) || errors.As(err, &network) || errors.As(err, &address) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrServer) || errors.Is(err, errRefused) || errors.Is(err, ErrNoShelf)
+		errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrServer) || errors.Is(err, blob.ErrStalled) || errors.Is(err, errRefused) || errors.Is(err, ErrNoShelf)
 }
