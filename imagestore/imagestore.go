@@ -11,6 +11,8 @@
 //	DIR/catalog.lock            flock(2)ed by whoever changes the catalog
 //	DIR/catalog.head            how far it has come, signed by the site's key (KeepHead)
 //	DIR/leases/ID.json          what is being read, and must not be collected
+//	DIR/copies                  which copies of its images lie beside their sources
+//	DIR/blobs/writers/NAME      what a process has put, for as long as it lives
 //
 // An image is made of these blobs:
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -145,11 +146,24 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 		from.release()
 	}
 	// What follows cannot take the publication back, and what fails of it the next Collect sees to.
-	if err := errors.Join(copied.Keep(), o.retire(ctx, copied.Name)); err != nil {
+	if err := errors.Join(copied.Keep(), s.noteCopy(ctx, copied), o.retire(ctx, copied.Name)); err != nil {
 		o.Warn(err.Error())
 	}
 	out.Seconds = o.Now().Sub(start).Seconds()
 	return out, nil
+}
+
+// noteCopy has a local store remember a copy that stays, so that it goes when its image does.
+func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
+	local, ok := s.Catalog.(*localCatalog)
+	if !ok || !c.Snapshot {
+		return nil
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return err
+	}
+	return local.keepCopy(ctx, keptCopy{dir, c.UUID, c.Ctransid})
 }
 
 // listPackages stores the list of what is installed in the copy. That nobody can read it is no reason not to publish.

@@ -63,7 +63,8 @@ func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *S
 	trust := &Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
 	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
-	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"), shelf: shelf{disk, s.trees, shelfSize}}
+	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"),
+		kept: keptCopies{disk, filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
 	return s
 }
 

@@ -1,0 +1,49 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/sendstream"
+)
+
+// Prune removes a copy that Keep has left at dir and that has the given identity, once no image is left that it is of. It
+// leaves alone what has another identity by now, what somebody holds and what is being published, and says whether
+// nothing of the copy is left there.
+func Prune(ctx context.Context, dir string, uuid sendstream.UUID, ctransid uint64) (gone bool, err error) {
+	if filepath.Base(filepath.Dir(dir)) != keepName {
+		return true, nil // not a place for copies
+	}
+	if !exists(dir) {
+		return true, nil
+	}
+	unlock, err := lockDir(filepath.Dir(dir))
+	if err != nil {
+		return false, fmt.Errorf("removing the copy %s: %w", dir, err)
+	}
+	defer unlock()
+	i, err := infoOf(dir)
+	if errors.Is(err, ErrUnsuitable) || err == nil && (i.uuid != uuid || i.ctransid != ctransid || !i.readOnly) {
+		return true, nil
+	}
+	if exists(dir + publishing) {
+		return false, nil
+	}
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false, fmt.Errorf("removing the copy %s: %w", dir, err)
+	}
+	defer f.Close()
+	if flock(f, unix.LOCK_EX) != nil {
+		return false, nil // a delta is being made from it
+	}
+	if err := run(ctx, "subvolume", "delete", dir); err != nil {
+		return false, fmt.Errorf("removing the copy %s: %w", dir, err)
+	}
+	return true, nil
+}
