@@ -50,7 +50,7 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 	}
 	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.warn})
 	if err != nil {
-		return "", publishHint(err)
+		return "", publishHint(err, t.b.store.where(e))
 	}
 	return p.Ref, nil
 }

@@ -131,7 +131,11 @@ func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store
 	case err == nil || len(done.Images) > 0:
 		err = errors.Join(err, showCopied(e, done))
 	}
-	return explainCopy(err)
+	receiving := f.other
+	if f.pulls {
+		receiving = f.store.where(e)
+	}
+	return explainCopy(err, receiving)
 }
 
 func showCopied(e *env, d imagestore.Copied) error {
@@ -160,8 +164,8 @@ func showCopied(e *env, d imagestore.Copied) error {
 	return err
 }
 
-// explainCopy says what to do about the errors of a copy.
-func explainCopy(err error) error {
+// explainCopy says what to do about the errors of a copy into the store to.
+func explainCopy(err error, to string) error {
 	var untrusted *imagestore.UntrustedError
 	switch {
 	case errors.As(err, &untrusted):
@@ -172,6 +176,8 @@ func explainCopy(err error) error {
 		return withHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
 	case errors.Is(err, imagestore.ErrUnsigned):
 		return withHint(err, "Every server of this version signs: was the head taken away on the way, or is it an old copy? Only if the server is known to sign none: --unsigned.")
+	case noRoom(err):
+		return withHint(err, storeFull, to)
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "What came is kept: the same command goes on there.")
 	}

@@ -113,7 +113,7 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		p, err := st.Publish(ctx, o)
 		done()
 		if err != nil {
-			return publishHint(err)
+			return publishHint(err, store.where(e))
 		}
 		if out.json() {
 			return writeJSON(e.stdout, p)
@@ -132,15 +132,26 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 	return c
 }
 
-// publishHint says what to do about the errors that a person meets.
-func publishHint(err error) error {
+// storeFull is what to do where a store is on a full disk; it takes the store's directory.
+const storeFull = "The disk of the store %s is full: `griddle image gc` frees what no image needs, and --store DIR names another store."
+
+// noRoom says whether a disk, or a quota, is full.
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// publishHint says what to do about the errors that a person meets. store is the directory of the store, or its server.
+func publishHint(err error, store string) error {
+	var room *source.RoomError
 	switch {
 	case errors.Is(err, imagestore.ErrExists):
 		return withHint(err, "Versions are never used twice, deleted ones included: name another, or none.")
 	case errors.Is(err, source.ErrBusy):
 		return withHint(err, "Wait for it, or name another version.")
-	case errors.Is(err, syscall.ENOSPC):
-		return withHint(err, "TMPDIR names another directory for the copy.")
+	case errors.As(err, &room) && room.Spool:
+		return withHint(err, "The copy lies in %s: set TMPDIR to a directory on another disk.", room.Dir)
+	case errors.As(err, &room):
+		return withHint(err, "The copy lies in %s, on the disk of the source: it needs room there for what changes in it.", room.Dir)
+	case noRoom(err):
+		return withHint(err, storeFull, store)
 	case errors.Is(err, source.ErrChanged):
 		return withHint(err, "Stop what writes there, lxc-stop or lxc-freeze for a container, and publish again; on btrfs there is no need to.")
 	}

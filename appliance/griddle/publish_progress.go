@@ -78,6 +78,9 @@ type sample struct {
 const rateSpan = 5 * time.Second
 
 func (m *meter) add(now time.Time, done, total int64) {
+	if last := m.samples[len(m.samples)-1]; done < last.done {
+		m.samples = m.samples[:0] // it was begun again, as the copy of a directory that changed meanwhile
+	}
 	m.done, m.total = done, total
 	m.samples = append(m.samples, sample{now, done})
 	for len(m.samples) > 2 && now.Sub(m.samples[1].at) >= rateSpan {

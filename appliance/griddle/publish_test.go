@@ -4,15 +4,20 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"griddle/imagestore"
+	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -78,4 +83,51 @@ func serveStore(t *testing.T, e *testscript.Env) error {
 	e.Setenv("TOKEN", token)
 	e.Setenv("CA", ca)
 	return nil
+}
+
+// TestRateIsNotNegative begins a progress again, as a copy does whose source changed.
+func TestRateIsNotNegative(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	m := meter{what: "copying", samples: []sample{{at, 0}}}
+	for i, done := range []int64{1 << 30, 3 << 30, 0, 10, 1 << 20, 5, 6} {
+		m.add(at.Add(time.Duration(i+1)*time.Second), done, 4<<30)
+		if r := m.rate(); r < 0 || strings.Contains(m.words()+m.bar(), "-1") || strings.Contains(m.words(), "/s, -") {
+			t.Errorf("after %d bytes the rate is %f: %s", done, r, m.words())
+		}
+	}
+}
+
+// TestRoomHint says of each full disk which one it is.
+func TestRoomHint(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("putting blob: %w", syscall.ENOSPC), "The disk of the store /srv/store is full"},
+		{fmt.Errorf("copying: %w", &source.RoomError{Dir: "/var/tmp/spool", Spool: true}), "TMPDIR"},
+		{&source.RoomError{Dir: "/var/lib/lxc/.griddle"}, "/var/lib/lxc/.griddle, on the disk of the source"},
+	} {
+		var hint hintError
+		if !errors.As(publishHint(c.err, "/srv/store"), &hint) || !strings.Contains(hint.hint, c.want) {
+			t.Errorf("the hint is %q, want %q in it", hint.hint, c.want)
+		}
+	}
+}
+
+// TestEndSignals tells which command a closed terminal ends.
+func TestEndSignals(t *testing.T) {
+	for _, c := range []struct {
+		args    []string
+		ignored bool
+		want    bool
+	}{
+		{[]string{"publish", "lxc:web", "web"}, false, true},
+		{[]string{"image", "pull"}, false, true},
+		{[]string{"publish"}, true, false},
+		{[]string{"serve"}, false, false},
+	} {
+		if got := slices.Contains(endSignals(c.args, c.ignored), os.Signal(syscall.SIGHUP)); got != c.want {
+			t.Errorf("endSignals(%v, %v) has SIGHUP: %v, want %v", c.args, c.ignored, got, c.want)
+		}
+	}
 }

@@ -29,6 +29,19 @@ func (f *storeFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 }
 
+// where is the server, or the directory, that the flags, or else the environment, name.
+func (f *storeFlags) where(e *env) string {
+	switch {
+	case f.dir != "":
+		return f.dir
+	case f.server != "":
+		return f.server
+	case e.getenv("GRIDDLE_SERVER") != "":
+		return e.getenv("GRIDDLE_SERVER")
+	}
+	return appliance.DefaultConfig().StoreDir()
+}
+
 // openStore opens the store that the flags, or else the environment, name. Where create is false a local store must be
 // there already.
 func openStore(e *env, f storeFlags, create bool) (*imagestore.Store, error) {

@@ -31,11 +31,27 @@ type Copy struct {
 	lock *os.File // of an own copy its marker, of a kept one itself; holds a flock
 }
 
+// RoomError says that there was no room for the copy.
+type RoomError struct {
+	Dir   string // where copies lie
+	Spool bool   // it is Options.Spool, and not beside the source
+	err   error
+}
+
+// Error implements error.
+func (e *RoomError) Error() string { return e.err.Error() }
+
+// Unwrap returns what happened: ENOSPC or EDQUOT.
+func (e *RoomError) Unwrap() error { return e.err }
+
 // Take makes a copy of the source and names it name, or name with a number behind it where an older copy has that
 // name. warn gets a sentence for each nested subvolume that becomes a directory. The copy must be ended with Keep or
 // Discard; when the process dies before that, the next Collect removes it.
 func (s *Source) Take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
 	c, err := s.take(ctx, name, warn)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		err = &RoomError{Dir: s.keep, Spool: s.make != nil, err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("copying %s: %w", s.Name, err)
 	}
