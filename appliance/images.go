@@ -33,12 +33,12 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 		if l.Installable() != nil {
 			continue
 		}
-		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published})
+		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published, NoKernel: l.NoKernel})
 	}
 	return out, nil
 }
 
-// Plan implements api.Images.
+// Plan implements api.Images. An image without a kernel is refused before a machine restarts for it.
 func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 	ref, err := imagestore.ParseRef(text)
 	if err != nil {
@@ -50,6 +50,9 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 	}
 	if err != nil {
 		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)
+	}
+	if l, err := i.store.Resolve(ctx, ref); err == nil && l.Ref == p.Ref && l.NoKernel {
+		return job.Image{}, absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), and no machine can be installed with it: install one in its template, and publish it again", p.Ref)}
 	}
 	out := job.Image{Ref: p.Ref, Document: string(p.Document), Size: p.Size}
 	for _, s := range p.Streams {

@@ -120,6 +120,7 @@ type Listed struct {
 	Document    blob.Digest    `json:"document"`
 	Identity    Identity       `json:"identity"`
 	Packages    *Packages      `json:"packages,omitempty"`
+	NoKernel    bool           `json:"noKernel,omitempty"` // no machine can be installed with it; false too where its publisher did not look
 	Streams     []ListedStream `json:"streams"`
 }
 

@@ -78,6 +78,8 @@ type Image struct {
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order
 	Packages *Packages  `json:"packages,omitempty"` // what is installed in it; nil where no package manager is
+	NoKernel bool       `json:"noKernel,omitempty"` // no machine can be installed with it: neither /vmlinuz nor /boot/vmlinuz-* is in it
+	Accounts []Account  `json:"accounts,omitempty"` // with a password or ssh keys
 }
 
 func (m Image) validate() error {
@@ -93,7 +95,7 @@ func (m Image) validate() error {
 	if err := validatePrepared(m.Prepared); err != nil {
 		return err
 	}
-	if err := m.Packages.validate(); err != nil {
+	if err := errors.Join(m.Packages.validate(), validateAccounts(m.Accounts)); err != nil {
 		return err
 	}
 	return m.Identity.validate()

@@ -175,7 +175,7 @@ func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Lis
 		return Listed{}, err
 	}
 	l := Listed{Ref: m.Ref, Template: r.Template(), Version: r.Version, Arch: r.Arch, Description: m.Description, Comment: m.Comment,
-		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity, Packages: m.Packages}
+		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity, Packages: m.Packages, NoKernel: m.NoKernel}
 	for _, s := range p.Streams {
 		ls, err := c.examineStream(ctx, v, trust, m, s)
 		if err != nil {

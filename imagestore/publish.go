@@ -38,6 +38,10 @@ type PublishOptions struct {
 	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and the
 	// image then has no list.
 	Packages func(ctx context.Context, dir string) (packages.List, error)
+
+	// Inspect looks at the copy at dir, which is to be an image for arch; nil means that nobody does.
+	Inspect    func(ctx context.Context, dir, arch string) (Inspected, error)
+	AllowEmpty bool // publish a tree with nothing in it
 }
 
 // PublishedSoFar is how far a publication is.
@@ -59,14 +63,16 @@ type Published struct {
 	Seconds float64 `json:"seconds"`
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy
+	NoKernel bool       `json:"noKernel,omitempty"` // no machine can be installed with it
+	Accounts []Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), has package delta write the
 // stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a delta
 // from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
 // from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
-// included, it is not, the copy is removed, and what blobs there are is left to Collect. ErrExists where the version was
-// published meanwhile, source.ErrBusy where another process is publishing it.
+// included, it is not, the copy is removed, and what blobs there are is left to Collect. ErrArch and ErrEmpty refuse what
+// nobody can have meant; ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
@@ -86,6 +92,9 @@ func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error
 
 func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err error) {
 	start := o.Now()
+	if err := CheckArch(o.Ref.Arch); err != nil {
+		return Published{}, err
+	}
 	v, err := s.view(ctx)
 	if err != nil {
 		return Published{}, err
@@ -104,6 +113,10 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 			err = errors.Join(err, copied.Discard())
 		}
 	}()
+	in, err := o.inspect(ctx, copied.Dir)
+	if err != nil {
+		return Published{}, err
+	}
 	from, err := s.findBase(ctx, v, o, copied)
 	if err != nil {
 		return Published{}, err
@@ -125,14 +138,16 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	if err != nil {
 		return Published{}, err
 	}
-	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries))}
+	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries)),
+		NoKernel: !hasKernel(m), Accounts: in.Accounts}
 	if o.Prepared != nil {
 		image.Prepared = o.Prepared()
 	}
 	if image.Packages, err = s.listPackages(ctx, o, copied.Dir); err != nil {
 		return Published{}, err
 	}
-	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files}
+	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files,
+		NoKernel: image.NoKernel, Accounts: image.Accounts}
 	stream := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
 	if from != nil {
 		stream.Parent = &from.listed.Identity

@@ -120,6 +120,9 @@ func (m Model) imagePage() []string {
 	if d := job.Printable(images[m.cursor].Description); d != "" {
 		out = append(append(out, ""), wrap(d, 1)...)
 	}
+	if images[m.cursor].NoKernel {
+		out = append(append(out, ""), wrap("This image has no kernel: a machine cannot be installed with it. Publish one with a kernel in it.", 1)...)
+	}
 	return out
 }
 

@@ -145,6 +145,8 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		{"channels", strings.Join(s.Channels, ", ")},
 		{"tree", fmt.Sprintf("%d paths, %s", s.Files, job.Bytes(s.Size))},
 		{"packages", packagesText(s.Image.Packages)},
+		{"kernel", kernelText(s.Image)},
+		{"accounts", accountsText(s.Image.Accounts)},
 		{"prepared", preparedText(s.Image.Prepared)},
 		{"content", string(s.Identity.Content.Digest)},
 		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
@@ -168,6 +170,14 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		}
 	}
 	return nil
+}
+
+// kernelText is empty where there is one, or where the publisher did not look.
+func kernelText(m imagestore.Image) string {
+	if m.NoKernel {
+		return "none" + strings.TrimPrefix(noKernelText, "no kernel")
+	}
+	return ""
 }
 
 func imageVerifyCommand(e *env) *cobra.Command {
@@ -345,7 +355,7 @@ func imageStreamCommand(e *env) *cobra.Command {
 			return err
 		}
 		if tar {
-			return st.Tar(c.Context(), ref, e.stdout, nil)
+			return asRoot(st.Tar(c.Context(), ref, e.stdout, nil), whyTree)
 		}
 		err = st.Stream(c.Context(), ref, base, raw, e.stdout)
 		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {

@@ -48,10 +48,11 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 	if err != nil {
 		return "", err
 	}
-	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.warn})
+	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.warn, Inspect: inspect})
 	if err != nil {
 		return "", publishHint(err, t.b.store.where(e))
 	}
+	warnAccounts(e, p.Ref, p.Accounts)
 	return p.Ref, nil
 }
 

@@ -48,7 +48,7 @@ func imageReceiveCommand(e *env) *cobra.Command {
 		r, err := st.Receive(c.Context(), ref, dir, o)
 		done()
 		if err != nil {
-			return err
+			return asRoot(err, whyTree)
 		}
 		if out.json() {
 			return writeJSON(e.stdout, r)

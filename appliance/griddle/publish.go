@@ -20,7 +20,7 @@ func publishCommand(e *env) *cobra.Command {
 	var store storeFlags
 	var out outputFlag
 	var lxcpath, description, comment, keyFile string
-	var trust bool
+	var trust, quiet, allowEmpty bool
 	prep := preparation{env: e}
 	c := &cobra.Command{
 		Use:   "publish SOURCE IMAGE[:VERSION]",
@@ -69,6 +69,8 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default: what lxc-config says)")
 	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs; it must exist (default ~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing but the result: no progress and no warnings")
+	c.Flags().BoolVar(&allowEmpty, "allow-empty", false, "publish a tree with nothing in it, too")
 	prep.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
@@ -76,15 +78,22 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		if err != nil {
 			return usageError{err}
 		}
+		if err := imagestore.CheckArch(ref.Arch); err != nil {
+			return usageError{err}
+		}
 		if err := keyThere(keyFile); err != nil {
 			return err
+		}
+		warn := e.warn
+		if prep.quiet = quiet; quiet {
+			warn = func(string) {}
 		}
 		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.stdin, Prepare: prep.run, Spool: spoolDir(e)}
 		if err := prep.settle(args); err != nil {
 			return err
 		}
 		progressed, done := phases(e)
-		if !out.json() {
+		if !out.json() && !quiet {
 			find.Progress = func(done, total int64) { progressed("copying", done, total) }
 		}
 		src, err := source.Find(ctx, args[0], find)
@@ -105,15 +114,18 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
-			Warn: e.warn, Prepared: prep.prepared, Packages: installed.Read,
+			Warn: warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: inspect, AllowEmpty: allowEmpty,
 		}
-		if !out.json() {
+		if !out.json() && !quiet {
 			o.Progress = func(p imagestore.PublishedSoFar) { progressed("sending", p.Raw, p.Total) }
 		}
 		p, err := st.Publish(ctx, o)
 		done()
 		if err != nil {
-			return publishHint(err, store.where(e))
+			return asRoot(publishHint(err, store.where(e)), whyPublish)
+		}
+		if !quiet {
+			warnAccounts(e, p.Ref, p.Accounts)
 		}
 		if out.json() {
 			return writeJSON(e.stdout, p)
@@ -124,6 +136,9 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		}
 		_, err = fmt.Fprintf(e.stdout, "%s published, sent %s\n  %d paths with %s; stream %s, stored in %s, %.1f s\n",
 			p.Ref, how, p.Files, job.Bytes(p.Size), job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
+		if err == nil && p.NoKernel {
+			_, err = fmt.Fprintln(e.stdout, "  it has "+noKernelText)
+		}
 		if told := preparedText(p.Prepared); err == nil && told != "" {
 			_, err = fmt.Fprintf(e.stdout, "  prepared: %s\n", told)
 		}
@@ -144,6 +159,10 @@ func publishHint(err error, store string) error {
 	switch {
 	case errors.Is(err, imagestore.ErrExists):
 		return withHint(err, "Versions are never used twice, deleted ones included: name another, or none.")
+	case errors.Is(err, imagestore.ErrEmpty):
+		return withHint(err, "Look whether SOURCE is the right one; --allow-empty publishes it all the same.")
+	case errors.Is(err, imagestore.ErrArch):
+		return withHint(err, "Say for which machines it is behind the image's name: web@arm64.")
 	case errors.Is(err, source.ErrBusy):
 		return withHint(err, "Wait for it, or name another version.")
 	case errors.As(err, &room) && room.Spool:

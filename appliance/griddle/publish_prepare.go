@@ -22,6 +22,7 @@ type preparation struct {
 	clean string
 	steps []string
 	hooks template.HookOptions
+	quiet bool
 	done  []imagestore.Prepared
 }
 
@@ -48,7 +49,7 @@ func (p *preparation) settle(args []string) error {
 // run prepares the copy at dir: source.Options.Prepare.
 func (p *preparation) run(ctx context.Context, dir string) error {
 	p.done = nil
-	steps, err := template.Clean(ctx, dir, template.Options{Steps: p.steps, Warn: p.env.warn})
+	steps, err := template.Clean(ctx, dir, template.Options{Steps: p.steps, Warn: p.warn})
 	if err != nil {
 		return err
 	}
@@ -63,6 +64,12 @@ func (p *preparation) run(ctx context.Context, dir string) error {
 }
 
 func (p *preparation) prepared() []imagestore.Prepared { return p.done }
+
+func (p *preparation) warn(sentence string) {
+	if !p.quiet {
+		p.env.warn(sentence)
+	}
+}
 
 func (e *env) warn(sentence string) { e.say("warning: " + sentence) }
 

@@ -52,6 +52,7 @@ type ImageChoice struct {
 	Size        int64     `json:"size"` // bytes of file contents
 	Wire        int64     `json:"wire"` // bytes that a first install fetches
 	Published   time.Time `json:"published"`
+	NoKernel    bool      `json:"noKernel,omitempty"` // no machine can be installed with it
 }
 
 // Choice is what a person chose on the screen. Erase repeats what they typed on the last page. With Continue it is an
