@@ -2,7 +2,6 @@ package imagestore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -88,7 +87,7 @@ func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, e
 	c.out.Images = []CopiedImage{}
 	err := c.run(ctx)
 	if isFull(err) {
-		err = errors.Join(err, s.giveUp(ctx, c.putting...))
+		s.giveUp(ctx, c.putting...)
 	}
 	if err != nil {
 		err = fmt.Errorf("copying images: %w", err)

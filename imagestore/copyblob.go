@@ -76,6 +76,7 @@ func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
 	c.advance(at, 0, at)
 	err = c.frames(ctx, f, first, io.MultiWriter(p, h))
 	if err == nil {
+		c.claim(f.index.Encoding)
 		err = p.Commit(blob.FromSum(h.Sum(nil)))
 	}
 	if isFull(err) {

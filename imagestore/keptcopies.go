@@ -93,9 +93,7 @@ func (c *localCatalog) pruneCopies(ctx context.Context, v *view) error {
 			return false
 		}
 		gone, err := source.Prune(ctx, k.Dir, k.UUID, k.Ctransid)
-		if err != nil && !errors.Is(err, fs.ErrPermission) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, err)
 		return gone
 	})
 	if len(left) < len(all) {

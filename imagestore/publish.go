@@ -71,7 +71,7 @@ type Published struct {
 // stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a delta
 // from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
 // from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
-// included, it is not, the copy is removed, and what blobs there are is left to Collect. ErrArch and ErrEmpty refuse what
+// included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse what
 // nobody can have meant; ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
@@ -130,7 +130,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	defer func() {
 		if !added {
-			err = errors.Join(err, s.giveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob))
+			s.giveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob)
 		}
 	}()
 	id.Ref = ref.String()

@@ -313,15 +313,12 @@ func (s *Store) Collect(ctx context.Context) (Deleted, error) {
 }
 
 // giveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
-// removes them when they are old.
-func (s *Store) giveUp(ctx context.Context, all ...blob.Digest) error {
-	dir, ok := s.Blobs.(*blob.Dir)
-	if !ok || len(all) == 0 {
-		return nil
+// removes them when they are old. What fails of it the next collection sees to: the caller has another error to tell.
+func (s *Store) giveUp(ctx context.Context, all ...blob.Digest) {
+	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
+		dir.Drop(all...)
+		_, _ = s.Collect(context.WithoutCancel(ctx))
 	}
-	dir.Drop(all...)
-	_, err := s.Collect(context.WithoutCancel(ctx))
-	return err
 }
 
 func (s *Store) deletion(ctx context.Context, ch Change) (Deleted, error) {

@@ -152,6 +152,11 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 	if want != "" && got != want {
 		return "", 0, fmt.Errorf("putting blob %s: %w: got %s", want, ErrMismatch, got)
 	}
+	if ctx.Value(forOthers{}) == nil {
+		s.Claim(got)
+	} else {
+		s.undrop(got)
+	}
 	if err := s.commit(f, got); err != nil {
 		return "", 0, fmt.Errorf("putting blob %s: %w", got, err)
 	}
@@ -163,7 +168,6 @@ func (s *Dir) commit(f *durable.File, d Digest) error {
 	if err != nil {
 		return err
 	}
-	s.note(string(d))
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}

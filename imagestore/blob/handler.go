@@ -127,7 +127,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) {
 		h.putRest(w, r)
 		return
 	}
-	d, n, err := h.s.Put(r.Context(), r.Body, want)
+	d, n, err := h.s.Put(context.WithValue(r.Context(), forOthers{}, true), r.Body, want)
 	if err != nil {
 		fail(w, err)
 		return

@@ -19,6 +19,8 @@ import (
 //
 //	DIR/writers/NAME    flock(2)ed while its process lives; a line for each blob, "sha256:…", and each temporary file, "put-…"
 //
+// What a server puts for a client is not on it: the client lives on, and counts on it, when the server is started again.
+//
 // The list is a help and no more: it is not synced, and where it cannot be written the day counts.
 type writers struct {
 	mu      sync.Mutex
@@ -26,6 +28,9 @@ type writers struct {
 	failed  bool     // it cannot be made
 	dropped map[Digest]bool
 }
+
+// forOthers marks the context of a Put for somebody else than this process.
+type forOthers struct{}
 
 func (s *Dir) writersDir() string { return filepath.Join(s.path, "writers") }
 
@@ -44,6 +49,13 @@ func (s *Dir) Drop(all ...Digest) {
 			s.writers.dropped[d] = true
 		}
 	}
+}
+
+// undrop takes Drop back.
+func (s *Dir) undrop(d Digest) {
+	s.writers.mu.Lock()
+	defer s.writers.mu.Unlock()
+	delete(s.writers.dropped, d)
 }
 
 // note adds a line to the list of this process.
