@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"griddle/imagestore/content"
 )
 
 const (
@@ -40,12 +40,12 @@ func extents(f *os.File, size int64) ([]extent, error) {
 	buf, zeros := make([]byte, holeUnit), make([]byte, holeUnit)
 	for at := int64(0); at < size; {
 		// What the filesystem knows as a hole need not be read.
-		next, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
-		if err == unix.ENXIO {
-			break
-		}
+		next, _, err := content.NextData(int(f.Fd()), at, size)
 		if err != nil {
-			return nil, fmt.Errorf("looking for holes: %w", err)
+			return nil, err
+		}
+		if next == size {
+			break
 		}
 		at = max(at, next/holeUnit*holeUnit)
 		n, err := f.ReadAt(buf[:min(holeUnit, size-at)], at)

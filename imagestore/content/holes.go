@@ -13,9 +13,9 @@ import (
 // sparseFrom is the size in bytes from which on it is asked whether a file has holes: below it they save nothing.
 const sparseFrom = 64 << 10
 
-// nextData gives the next bytes of a file, from at on, that are no hole: lseek(2), SEEK_DATA and SEEK_HOLE. Both are size
+// NextData gives the next bytes of a file, from at on, that are no hole: lseek(2), SEEK_DATA and SEEK_HOLE. Both are size
 // where only a hole follows. On a filesystem that knows no holes all is data.
-func nextData(fd int, at, size int64) (from, to int64, err error) {
+func NextData(fd int, at, size int64) (from, to int64, err error) {
 	from, err = unix.Seek(fd, at, unix.SEEK_DATA)
 	if err == unix.ENXIO {
 		return size, size, nil
@@ -69,7 +69,7 @@ func (r *Root) stored(e *Entry) (int64, error) {
 	}
 	sum := int64(0)
 	for at := int64(0); at < e.Size; {
-		from, to, err := nextData(fd, at, e.Size)
+		from, to, err := NextData(fd, at, e.Size)
 		if err != nil {
 			return 0, err
 		}
@@ -120,7 +120,7 @@ func hashSparse(f *os.File, buf []byte, add func([]byte) error) error {
 	}
 	zeros := make([]byte, sparseFrom)
 	for at := int64(0); at < st.Size; {
-		from, to, err := nextData(int(f.Fd()), at, st.Size)
+		from, to, err := NextData(int(f.Fd()), at, st.Size)
 		if err != nil {
 			return err
 		}

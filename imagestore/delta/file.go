@@ -64,17 +64,10 @@ func (f *file) data(offset int64) (from, to int64, err error) {
 	if !f.sparse || offset >= f.size {
 		return min(offset, f.size), f.size, nil
 	}
-	from, err = unix.Seek(f.fd, offset, unix.SEEK_DATA)
-	if err == unix.ENXIO {
-		return f.size, f.size, nil
+	if from, to, err = content.NextData(f.fd, offset, f.size); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", quoted(f.path), err)
 	}
-	if err == nil {
-		to, err = unix.Seek(f.fd, from, unix.SEEK_HOLE)
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("looking for holes in %s: %w", quoted(f.path), err)
-	}
-	return min(from, f.size), min(to, f.size), nil
+	return from, to, nil
 }
 
 // whole writes all data of an empty file, leaves its holes alone, and hashes both into w.hash.
