@@ -14,6 +14,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/source"
 )
 
 func imageKeepCommand(e *env) *cobra.Command {
@@ -146,6 +147,12 @@ func imageGCCommand(e *env) *cobra.Command {
 				if err := askYes(e, "collecting", "Delete this for good?"); err != nil {
 					return err
 				}
+			}
+		}
+		if !dry {
+			// Copies of what killed publications were about to send are no part of the store, and take the most.
+			if err := source.CollectSpool(c.Context(), spoolDir(e)); err != nil {
+				e.warn(err.Error())
 			}
 		}
 		o := imagestore.GCOptions{DryRun: dry, Parts: true}

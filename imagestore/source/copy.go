@@ -66,7 +66,7 @@ func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Cop
 		return nil, err
 	}
 	if s.make != nil {
-		if err := private(s.keep); err != nil {
+		if err := Private(s.keep); err != nil {
 			return nil, err
 		}
 	}
@@ -232,6 +232,16 @@ func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUI
 		return fmt.Errorf("collecting copies: %w", err)
 	}
 	return nil
+}
+
+// CollectSpool removes the plain copies in a spool, "" for the default one, whose publishers are dead; Collect does so before a
+// publication from there. It changes nothing where there is no spool or it belongs to somebody else.
+func CollectSpool(ctx context.Context, spool string) error {
+	s := &Source{keep: Options{Spool: spool}.spool(), make: &directory{}}
+	if !exists(s.keep) || Private(s.keep) != nil {
+		return nil
+	}
+	return s.Collect(ctx, func(sendstream.UUID, uint64) bool { return false })
 }
 
 // Retire removes the kept copies that old admits by their name, but for those that somebody holds.

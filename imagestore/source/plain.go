@@ -34,8 +34,8 @@ func (o Options) spool() string {
 	return defaultSpool
 }
 
-// private makes sure that nobody else has made a directory, in a place where everybody may, or can change what is in it.
-func private(dir string) error {
+// Private makes sure that nobody else has made a directory, in a place where everybody may, or can change what is in it.
+func Private(dir string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
 		return fmt.Errorf("looking at %s: %w", dir, err)
