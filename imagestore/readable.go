@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/source"
 )
 
 // ErrReadOnly is wrapped where a change was asked of a store that can only be read here: one on a read-only filesystem, or
@@ -55,23 +56,31 @@ func openReadable(disk durable.Disk, dir string, why error) *Store {
 	return s
 }
 
-// spooled is the shelf of a store that has no writable one: a private directory of this user for trees that go away when
-// they have been used. What a killed process left in it goes away with the next tree.
-func (s *Store) spooled() (shelf, error) {
+// Trees is where the trees lie that work on this store takes, and whether that is in Spool; "" behind a server.
+func (s *Store) Trees() (dir string, spooled bool) {
+	if s.readOnly {
+		return s.spoolDir(), true
+	}
+	return s.trees, false
+}
+
+func (s *Store) spoolDir() string {
 	spool := s.Spool
 	if spool == "" {
 		spool = "/var/tmp" // hier(7): /tmp may be small, and in memory
 	}
-	dir := filepath.Join(spool, fmt.Sprintf("griddle-trees-%d", os.Geteuid()))
+	return filepath.Join(spool, fmt.Sprintf("griddle-trees-%d", os.Geteuid()))
+}
+
+// spooled is the shelf of a store that has no writable one: a private directory of this user for trees that go away when
+// they have been used. What a killed process left in it goes away with the next tree.
+func (s *Store) spooled() (shelf, error) {
+	dir := s.spoolDir()
 	if err := s.disk.MkdirAll(dir, 0o700); err != nil {
 		return shelf{}, err
 	}
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return shelf{}, &fs.PathError{Op: "lstat", Path: dir, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return shelf{}, fmt.Errorf("%s is not a directory that only its owner, user %d, can write", dir, os.Geteuid())
+	if err := source.Private(dir); err != nil {
+		return shelf{}, err
 	}
 	return shelf{s.disk, dir, 0}, nil
 }

@@ -24,7 +24,8 @@ type ServerOptions struct {
 	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
 
 	// Idle is how long the server may send nothing before a request fails with blob.ErrStalled; zero means a minute. Where the
-	// server has to make something first, a delta or an archive, it is waited for.
+	// server has to make something first, a delta or an archive, it is waited for, and where it writes or hashes a blob ten
+	// times as long.
 	Idle time.Duration
 }
 
@@ -36,6 +37,8 @@ func patience(idle time.Duration) func(*http.Request) (answer, body time.Duratio
 			return 0, idle
 		case r.URL.Path == ImagesPath+"/stream":
 			return 0, 10 * idle // a file of holes, of which nothing is sent, is hashed meanwhile
+		case strings.HasPrefix(r.URL.Path, blob.Path+"/") && (r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasSuffix(r.URL.Path, "/partial")):
+			return 10 * idle, idle // the server syncs gigabytes to its disk, or hashes them
 		}
 		return idle, idle
 	}

@@ -355,7 +355,7 @@ func imageStreamCommand(e *env) *cobra.Command {
 			return err
 		}
 		if tar {
-			return asRoot(st.Tar(c.Context(), ref, e.stdout, nil), whyTree)
+			return explainTree(st.Tar(c.Context(), ref, e.stdout, nil), st)
 		}
 		err = st.Stream(c.Context(), ref, base, raw, e.stdout)
 		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {

@@ -78,5 +78,5 @@ func derive(c *cobra.Command, st *imagestore.Store, o imagestore.DeriveOptions) 
 	case errors.Is(err, imagestore.ErrSignature):
 		return d, withHint(err, "The store does not trust the publisher's key: publish with --trust-key once.")
 	}
-	return d, err
+	return d, explainTree(err, st)
 }

@@ -53,6 +53,7 @@ func imageRecompressCommand(e *env) *cobra.Command {
 		if errors.Is(err, imagestore.ErrNoProgram) {
 			return withHint(err, "apt-get install zstd")
 		}
+		err = explainTree(err, st)
 		// What was done before or beside a failure is done, and shown.
 		if out.json() {
 			return errors.Join(writeJSON(e.stdout, all), err)

@@ -86,5 +86,17 @@ const (
 	whyTree    = "the image's files are made on the disk, with their owners and devices"
 )
 
+// explainTree says what to do about the errors of work that takes an image's tree, which is made first where it is not there.
+func explainTree(err error, st *imagestore.Store) error {
+	dir, spooled := st.Trees()
+	switch {
+	case noRoom(err) && spooled:
+		return withHint(err, "The image's files are made in %s meanwhile: set TMPDIR to a directory on another disk.", dir)
+	case noRoom(err) && dir != "":
+		return withHint(err, "The image's files are made in %s: `griddle image gc` frees what no image needs.", dir)
+	}
+	return asRoot(err, whyTree)
+}
+
 // asRoot is needsRoot for who runs this process.
 func asRoot(err error, why string) error { return needsRoot(err, os.Geteuid(), why) }

@@ -19,6 +19,7 @@ import (
 	"griddle/appliance"
 	"griddle/appliance/api"
 	"griddle/appliance/job"
+	"griddle/imagestore/blob"
 )
 
 // remote is where the appliance is and how it is spoken to. On the appliance's own host its state directory says it all.
@@ -149,6 +150,8 @@ func explainRemote(err error) error {
 		return withHint(err, "Call the server by an address that it serves on.")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return withHint(err, "Nothing listens there: is `griddle serve` running?")
+	case errors.Is(err, blob.ErrStalled):
+		return withHint(err, "The server is there and does not answer: its log may say why. What came is kept, and the same command goes on there.")
 	case errors.As(err, &dns):
 		return withHint(err, "The host's name is not known here: give --server with its address.")
 	}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -108,6 +110,8 @@ func explainStore(err error) error {
 		return withHint(err, "Give the administrator's token with --token-file FILE, or in GRIDDLE_TOKEN_FILE; it is in the state directory of `griddle serve`.")
 	case errors.Is(err, imagestore.ErrReadOnly):
 		return withHint(err, "Run this as the store's owner or as root.")
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 && strings.HasPrefix(err.Error(), "opening store: "):
+		return withHint(err, "The directory belongs to another user: run this as root, or name a store of your own with --store DIR.")
 	}
 	return err
 }
