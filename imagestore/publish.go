@@ -39,7 +39,7 @@ type PublishOptions struct {
 	// image then has no list.
 	Packages func(ctx context.Context, dir string) (packages.List, error)
 
-	// Inspect looks at the copy at dir, which is to be an image for arch; nil means that nobody does.
+	// Inspect looks at the copy at dir, which is to be an image for arch; nil means that no one does.
 	Inspect    func(ctx context.Context, dir, arch string) (Inspected, error)
 	AllowEmpty bool // publish a tree with nothing in it
 }
@@ -72,7 +72,7 @@ type Published struct {
 // from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
 // from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
 // included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse what
-// nobody can have meant; ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
+// no one can mean; ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}

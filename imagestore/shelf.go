@@ -30,7 +30,7 @@ import (
 type shelf struct {
 	disk durable.Disk
 	dir  string
-	size int // how many trees stay that nobody uses
+	size int // how many trees stay that no one uses
 }
 
 const (

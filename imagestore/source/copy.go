@@ -235,7 +235,7 @@ func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUI
 }
 
 // CollectSpool removes the plain copies in a spool, "" for the default one, whose publishers are dead; Collect does so before a
-// publication from there. It changes nothing where there is no spool or it belongs to somebody else.
+// publication from there. It changes nothing where there is no spool or it belongs to another user.
 func CollectSpool(ctx context.Context, spool string) error {
 	s := &Source{keep: Options{Spool: spool}.spool(), make: &directory{}}
 	if !exists(s.keep) || Private(s.keep) != nil {

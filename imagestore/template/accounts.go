@@ -19,7 +19,7 @@ type Account struct {
 const (
 	maxUsers    = 4 << 20 // bytes that are read of passwd and of shadow
 	maxKeyFile  = 1 << 20 // bytes that are read of one authorized_keys
-	maxAccounts = 1000    // that are told of, and whose homes are looked into
+	maxAccounts = 1000    // that are reported, and whose homes are looked into
 	maxName     = 255
 )
 
