@@ -95,6 +95,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			files, bytes := dir.ClearParts(o.DryRun)
 			out.Files, out.Bytes = out.Files+files, out.Bytes+bytes
 		}
+		_ = s.pruneCopies(ctx) // what fails of it waits for the next collection
 		return out, underived(failed)
 	}
 }

@@ -19,9 +19,12 @@ import (
 // versions, a JSON value to a line. A copy whose image is deleted goes with the next collection; without this file it would
 // stay until its source is published again, and for a source that is gone for ever. It is replaced as a whole, under the
 // catalog's lock; a crash before that leaves a copy that the next publication of its source removes.
+//
+// Of a store behind a server each user who publishes has such a file, and lines that name the server.
 type keptCopies struct {
-	disk durable.Disk
-	path string
+	disk   durable.Disk
+	path   string // "" where nothing is remembered
+	server string // "" for a local store
 }
 
 // keptCopy is one line.
@@ -29,6 +32,7 @@ type keptCopy struct {
 	Dir      string          `json:"dir"`
 	UUID     sendstream.UUID `json:"uuid"`
 	Ctransid uint64          `json:"ctransid"`
+	Server   string          `json:"server,omitempty"`
 }
 
 const maxKeptCopies = 10_000
@@ -67,37 +71,76 @@ func (k keptCopies) write(all []keptCopy) error {
 	return nil
 }
 
-// keep notes a copy that stays beside its source.
-func (c *localCatalog) keepCopy(ctx context.Context, kept keptCopy) error {
-	return c.log.update(ctx, func([]Entry) ([]Entry, error) {
-		all, err := c.kept.read()
-		if err != nil {
-			return nil, err
-		}
-		if len(all) >= maxKeptCopies || slices.Contains(all, kept) {
-			return nil, nil
-		}
-		return nil, c.kept.write(append(all, kept))
-	})
+// add notes a copy that stays beside its source. The caller has the file's lock.
+func (k keptCopies) add(c keptCopy) error {
+	c.Server = k.server
+	all, err := k.read()
+	if err != nil || len(all) >= maxKeptCopies || slices.Contains(all, c) {
+		return err
+	}
+	return k.write(append(all, c))
 }
 
-// pruneCopies removes the copies of images that are gone, as far as this process may and can: the rest stays noted.
-func (c *localCatalog) pruneCopies(ctx context.Context, v *view) error {
-	all, err := c.kept.read()
+// prune removes the copies of images that are gone, as far as this process may and can: the rest stays noted. The caller
+// has the file's lock.
+func (k keptCopies) prune(ctx context.Context, v *view) error {
+	all, err := k.read()
 	if err != nil || len(all) == 0 {
 		return err
 	}
 	var errs []error
-	left := slices.DeleteFunc(slices.Clone(all), func(k keptCopy) bool {
-		if v.byIdentity(k.UUID, k.Ctransid) != nil {
+	left := slices.DeleteFunc(slices.Clone(all), func(c keptCopy) bool {
+		if c.Server != k.server || v.byIdentity(c.UUID, c.Ctransid) != nil {
 			return false
 		}
-		gone, err := source.Prune(ctx, k.Dir, k.UUID, k.Ctransid)
+		gone, err := source.Prune(ctx, c.Dir, c.UUID, c.Ctransid)
 		errs = append(errs, err)
 		return gone
 	})
 	if len(left) < len(all) {
-		errs = append(errs, c.kept.write(left))
+		errs = append(errs, k.write(left))
 	}
 	return errors.Join(errs...)
+}
+
+// noteCopy has the store, or of one behind a server this user's file, remember a copy that stays, so that it goes when its
+// image does.
+func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil || !c.Snapshot {
+		return err
+	}
+	kept := keptCopy{Dir: dir, UUID: c.UUID, Ctransid: c.Ctransid}
+	if local, ok := s.Catalog.(*localCatalog); ok {
+		return local.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, local.kept.add(kept) })
+	}
+	return s.copies.locked(ctx, func() error { return s.copies.add(kept) })
+}
+
+// pruneCopies removes the copies on this host of what a server has deleted. A local store does so by itself.
+func (s *Store) pruneCopies(ctx context.Context) error {
+	if _, local := s.Catalog.(*localCatalog); local || s.copies.path == "" {
+		return nil
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	return s.copies.locked(ctx, func() error { return s.copies.prune(ctx, v) })
+}
+
+// locked calls f with the file's lock, where there is a file.
+func (k keptCopies) locked(ctx context.Context, f func() error) error {
+	if k.path == "" {
+		return nil
+	}
+	if err := k.disk.MkdirAll(filepath.Dir(k.path), 0o700); err != nil {
+		return err
+	}
+	unlock, err := k.disk.Lock(ctx, k.path+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f()
 }

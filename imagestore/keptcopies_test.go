@@ -2,6 +2,9 @@ package imagestore
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"griddle/imagestore/source"
@@ -43,5 +46,31 @@ func TestCopiesGoWithTheirImages(t *testing.T) {
 	p.publish() // and the next version is whole again
 	if got := len(p.copies()); got != 1 {
 		t.Errorf("%d copies are kept, want 1", got)
+	}
+}
+
+// TestCopiesOfAServerGo does the same for a store behind a server, whose publisher remembers what is kept on this host.
+func TestCopiesOfAServerGo(t *testing.T) {
+	ctx := context.Background()
+	p := newPublisher(t)
+	served := p.store
+	srv := httptest.NewTLSServer(Handler(served, func(*http.Request) error { return nil }))
+	defer srv.Close()
+	var err error
+	p.store, err = OpenServer(ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
+	p.must(err)
+	ref := mustRef(t, p.publish().Ref)
+	if got := len(p.copies()); got != 1 {
+		t.Fatalf("%d copies are kept, want 1", got)
+	}
+	_, err = p.store.Collect(ctx)
+	p.must(err)
+	if got := len(p.copies()); got != 1 {
+		t.Errorf("after a collection %d copies are kept, want 1", got)
+	}
+	_, err = p.store.Delete(ctx, ref)
+	p.must(err)
+	if got := p.copies(); len(got) != 0 {
+		t.Errorf("after the deletion %v are kept", got)
 	}
 }

@@ -89,7 +89,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		for _, l := range v.images {
 			live[l.Document.Hex()] = true
 		}
-		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.pruneCopies(ctx, v))
+		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.kept.prune(ctx, v))
 	})
 	if err == nil {
 		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes too, and comes again.

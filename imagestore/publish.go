@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -166,19 +165,6 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	out.Seconds = o.Now().Sub(start).Seconds()
 	return out, nil
-}
-
-// noteCopy has a local store remember a copy that stays, so that it goes when its image does.
-func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
-	local, ok := s.Catalog.(*localCatalog)
-	if !ok || !c.Snapshot {
-		return nil
-	}
-	dir, err := filepath.Abs(c.Dir)
-	if err != nil {
-		return err
-	}
-	return local.keepCopy(ctx, keptCopy{dir, c.UUID, c.Ctransid})
 }
 
 // listPackages stores the list of what is installed in the copy. That nobody can read it is no reason not to publish.

@@ -23,6 +23,10 @@ type ServerOptions struct {
 	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
 	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
 
+	// Copies is a file of this user that remembers the copies of images of the server that lie beside their sources on this host, so
+	// that they go when the images do; "" remembers none.
+	Copies string
+
 	// Idle is how long the server may send nothing before a request fails with blob.ErrStalled; zero means a minute. Where the
 	// server has to make something first, a delta or an archive, it is waited for, and where it writes or hashes a blob ten
 	// times as long.
@@ -76,6 +80,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
 		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},
 		Trust:   &Trust{},
+		copies:  keptCopies{path: o.Copies, server: base},
 	}, nil
 }
 

@@ -31,9 +31,10 @@ type Store struct {
 	Spool string
 
 	disk     durable.Disk
-	trees    string   // directory of the shelf; "" for none
-	readOnly bool     // nothing of it can be written
-	seen     *SeenDir // what was seen of catalogs that were copied from; nil behind a server
+	trees    string     // directory of the shelf; "" for none
+	readOnly bool       // nothing of it can be written
+	copies   keptCopies // of images of a server, on this host
+	seen     *SeenDir   // what was seen of catalogs that were copied from; nil behind a server
 }
 
 // Open opens the store in dir, and makes it where there is none. A store on a read-only filesystem, or one of another
@@ -64,7 +65,7 @@ func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *S
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
 	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
 	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"),
-		kept: keptCopies{disk, filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
+		kept: keptCopies{disk: disk, path: filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
 	return s
 }
 
@@ -329,5 +330,7 @@ func (s *Store) deletion(ctx context.Context, ch Change) (Deleted, error) {
 	if c.Deleted == nil {
 		return Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
 	}
+	// The deletion is done: what fails here waits for the next one.
+	_ = s.pruneCopies(ctx)
 	return *c.Deleted, nil
 }

@@ -130,6 +130,9 @@ func openServer(e *env, f storeFlags, server string, write bool) (*imagestore.St
 	if o.Seen, err = seenDir(e); err != nil {
 		return nil, err
 	}
+	if state, err := homeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state")); err == nil && state != "" {
+		o.Copies = filepath.Join(state, "griddle", "copies")
+	}
 	st, err := imagestore.OpenServer(o)
 	if err != nil {
 		return nil, usageError{err}
