@@ -132,11 +132,17 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 			return "", 0, err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return "", 0, fmt.Errorf("putting blob: %w", err)
+	}
 	f, err := s.disk.CreateTemp(filepath.Join(s.path, "tmp"), "put-*")
 	if err != nil {
 		return "", 0, fmt.Errorf("putting blob: %w", err)
 	}
-	s.note(filepath.Base(f.Name()))
+	own := ctx.Value(forOthers{}) == nil
+	if own {
+		s.note(filepath.Base(f.Name()))
+	}
 	defer func() {
 		f.Close()
 		if err != nil {
@@ -152,7 +158,7 @@ func (s *Dir) Put(ctx context.Context, r io.Reader, want Digest) (_ Digest, _ in
 	if want != "" && got != want {
 		return "", 0, fmt.Errorf("putting blob %s: %w: got %s", want, ErrMismatch, got)
 	}
-	if ctx.Value(forOthers{}) == nil {
+	if own {
 		s.Claim(got)
 	} else {
 		s.undrop(got)

@@ -77,7 +77,7 @@ func (s *Dir) note(line string) {
 
 // openList makes the list. It gets its name when it is locked: one that is not locked is of a dead process.
 func (s *Dir) openList() (*os.File, error) {
-	if err := os.MkdirAll(s.writersDir(), 0o755); err != nil {
+	if err := os.Mkdir(s.writersDir(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	name := rand.Text()

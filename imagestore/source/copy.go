@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"griddle/imagestore/durable"
 	"griddle/imagestore/receive"
@@ -260,7 +261,7 @@ func (s *Source) Retire(ctx context.Context, old func(name string) bool) error {
 			errs = append(errs, err)
 			continue
 		}
-		if flock(f, unix.LOCK_EX) == nil {
+		if flockSoon(f, unix.LOCK_EX) == nil {
 			errs = append(errs, run(ctx, "subvolume", "delete", c.Dir))
 		}
 		f.Close()
@@ -294,6 +295,16 @@ func flock(f *os.File, how int) error {
 	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrBusy
+	}
+	return err
+}
+
+// flockSoon tries some times: where a program is just being started, a descriptor of ours, and its lock, live on in it for a moment.
+func flockSoon(f *os.File, how int) error {
+	err := flock(f, how)
+	for i := 0; i < 10 && errors.Is(err, ErrBusy); i++ {
+		time.Sleep(20 * time.Millisecond)
+		err = flock(f, how)
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func Prune(ctx context.Context, dir string, uuid sendstream.UUID, ctransid uint6
 		return false, fmt.Errorf("removing the copy %s: %w", dir, err)
 	}
 	defer f.Close()
-	if flock(f, unix.LOCK_EX) != nil {
+	if flockSoon(f, unix.LOCK_EX) != nil {
 		return false, nil // a delta is being made from it
 	}
 	if err := run(ctx, "subvolume", "delete", dir); err != nil {
