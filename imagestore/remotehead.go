@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -86,7 +87,7 @@ func readLines(r io.Reader) ([]Entry, []string, error) {
 	for lines.Scan() {
 		var e Entry
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return nil, nil, err
+			return nil, nil, cmp.Or(lines.Err(), err) // a line that broke off is no damage
 		}
 		if e.Seq != int64(len(entries))+1 {
 			return nil, nil, fmt.Errorf("entry %d is where %d should be", e.Seq, len(entries)+1)
