@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
+	"sync"
 
 	"griddle/imagestore/blob"
 )
@@ -21,6 +23,9 @@ type frameReader struct {
 	free   chan []byte // buffers to decode into, given back by Read
 	err    error       // why out was closed; set before it is
 
+	// A receiver that gave up may still be in Read while it is closed (receive's feed reads ahead), so mu is held throughout
+	// Read: Close has it as soon as Read has seen the end of out.
+	mu      sync.Mutex
 	rest    []byte // of the last one out
 	last    []byte
 	scratch []byte // what is decoded only to be checked
@@ -51,8 +56,13 @@ func newFrameReaderAhead(ctx context.Context, f *fetcher, s openedStream, parent
 	return r
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. After Close it returns an error.
 func (r *frameReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.free == nil {
+		return 0, os.ErrClosed
+	}
 	for len(r.rest) == 0 {
 		if r.last != nil {
 			r.free <- r.last
@@ -72,11 +82,13 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops the fetching, waits for it to end, and gives the memory back.
+// Close stops the fetching, waits for it to end, and gives the memory back. It may be called while another goroutine is in Read.
 func (r *frameReader) Close() error {
 	r.cancel()
 	for range r.out {
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.free != nil {
 		r.rest, r.last, r.scratch, r.free = nil, nil, nil, nil
 		// The next stream of a chain takes as much again, and left to itself the collector lets both stand side by side.

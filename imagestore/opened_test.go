@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -429,4 +430,43 @@ func TestStream(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestCloseWhileReading closes a stream while another goroutine reads it, as a receiver does that gave up: the reader gets
+// an error, and nothing of what was given back is touched.
+func TestCloseWhileReading(t *testing.T) {
+	f, _, _, p := threeFrames(t)
+	trust, err := f.s.Trusted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		r, err := opened.OpenStream(t.Context(), 0, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun, ended := make(chan struct{}), make(chan error)
+		go func() {
+			b := make([]byte, 7)
+			_, err := r.Read(b)
+			for close(begun); err == nil; {
+				_, err = r.Read(b)
+			}
+			ended <- err
+		}()
+		<-begun
+		for range i {
+			runtime.Gosched()
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == io.EOF {
+			t.Fatal("the reader takes what it got for the whole stream")
+		}
+	}
 }
