@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"griddle/imagestore/blob"
 )
@@ -22,6 +23,8 @@ type frameReader struct {
 	out    chan []byte // verified bytes
 	free   chan []byte // buffers to decode into, given back by Read
 	err    error       // why out was closed; set before it is
+
+	closing atomic.Bool // so that what Close threw away is not taken for the end
 
 	// A receiver that gave up may still be in Read while it is closed (receive's feed reads ahead), so mu is held throughout
 	// Read: Close has it as soon as Read has seen the end of out.
@@ -60,19 +63,19 @@ func newFrameReaderAhead(ctx context.Context, f *fetcher, s openedStream, parent
 func (r *frameReader) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.free == nil {
-		return 0, os.ErrClosed
-	}
 	for len(r.rest) == 0 {
 		if r.last != nil {
 			r.free <- r.last
 			r.last = nil
 		}
 		b, ok := <-r.out
-		if !ok {
-			if r.err != nil {
-				return 0, r.err
-			}
+		switch {
+		case ok:
+		case r.err != nil:
+			return 0, r.err
+		case r.closing.Load():
+			return 0, os.ErrClosed
+		default:
 			return 0, io.EOF
 		}
 		r.rest, r.last = b, b
@@ -84,6 +87,7 @@ func (r *frameReader) Read(p []byte) (int, error) {
 
 // Close stops the fetching, waits for it to end, and gives the memory back. It may be called while another goroutine is in Read.
 func (r *frameReader) Close() error {
+	r.closing.Store(true)
 	r.cancel()
 	for range r.out {
 	}
