@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
+	"syscall"
+	"time"
 
 	"griddle/cloud/provider"
 )
@@ -198,13 +201,26 @@ func (q *QEMU) running(ctx context.Context, r *record, do func(*monitor) error) 
 		err = do(m)
 		m.close()
 	}
-	if err != nil {
-		// One that ends meanwhile has nothing to follow.
-		if runs, err2 := alive(q.serverDir(r)); err2 == nil && !runs {
+	if err != nil && ctx.Err() == nil {
+		// One that ends meanwhile has nothing to follow. Its sockets close before its process is gone.
+		ctx, stop := context.WithTimeout(ctx, endsWithin(err))
+		defer stop()
+		if gone(ctx, q.serverDir(r)) == nil {
 			return nil
 		}
 	}
 	return err
+}
+
+// endsWithin is how long a process may still take to end after its monitor gave err: the socket was there before QEMU was
+// (listen), so one that refuses or breaks off is of a process that ends.
+func endsWithin(err error) time.Duration {
+	for _, closed := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, closed) {
+			return answers
+		}
+	}
+	return 0
 }
 
 // refresh has a server follow its record and its firewall, now if it runs and at its next start otherwise.
