@@ -79,7 +79,8 @@ func serverKilled(ctx context.Context, t *testing.T, s *suite) {
 		t.Fatal(err)
 	}
 	s.site.Kill()
-	if _, err := m.Console().WaitScreen(ctx, `WARNING`); err != nil {
+	// Reports fail too, at once; the stream goes on from multicast to HTTP first.
+	if _, err := m.Console().WaitScreen(ctx, `WARNING\s+attempt`); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t)
