@@ -171,14 +171,14 @@ func TestFind(t *testing.T) {
 		{"variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "OS_USERNAME": "u", "OS_REGION_NAME": "r", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "eu"}, []Found{{Provider: "openstack", Region: "r", From: "OS_AUTH_URL"}, {Provider: "ec2", Region: "eu", From: "AWS_ACCESS_KEY_ID"}}},
 		{"half variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "AWS_ACCESS_KEY_ID": "a"}, nil},
 		{"clouds", fstest.MapFS{"home/me/.config/openstack/clouds.yaml": file(clouds), "etc/openstack/clouds.yaml": file("clouds: {c: {}}")}, nil, []Found{{Provider: "openstack", Account: "a", From: "/home/me/.config/openstack/clouds.yaml"}, {Provider: "openstack", Account: "b", Region: "two", From: "/home/me/.config/openstack/clouds.yaml"}}},
-		{"chosen cloud", fstest.MapFS{"work/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{Provider: "openstack", Account: "b", Region: "two", From: "/work/clouds.yaml"}, {Provider: "openstack", Account: "a", From: "/work/clouds.yaml"}}},
+		{"chosen cloud", fstest.MapFS{"site/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{Provider: "openstack", Account: "b", Region: "two", From: "/site/clouds.yaml"}, {Provider: "openstack", Account: "a", From: "/site/clouds.yaml"}}},
 		{"broken clouds", fstest.MapFS{"etc/openstack/clouds.yaml": file("clouds: [")}, nil, nil},
 		{"aws", fstest.MapFS{"home/me/.aws/credentials": file("[work]\naws_access_key_id = a\n[default]\nregion=x\n"), "home/me/.aws/config": file("[default]\nregion = eu-1\n[profile work]\nregion = us-1\n[sso-session s]\nregion = no\n")}, nil,
 			[]Found{{Provider: "ec2", Account: "default", Region: "eu-1", From: "/home/me/.aws/config"}, {Provider: "ec2", Account: "work", Region: "us-1", From: "/home/me/.aws/config"}}},
 		{"aws chosen", fstest.MapFS{"c": file("[a]\n[b]\n")}, map[string]string{"AWS_SHARED_CREDENTIALS_FILE": "/c", "AWS_PROFILE": "b", "AWS_REGION": "r"}, []Found{{Provider: "ec2", Account: "b", Region: "r", From: "/c"}, {Provider: "ec2", Account: "a", Region: "r", From: "/c"}}},
 		{"large", fstest.MapFS{"home/me/.aws/credentials": file("[a]\n" + strings.Repeat("#", maxFile))}, nil, nil},
 	} {
-		got := Find(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }, Home: "/home/me", Work: "/work"})
+		got := Find(Computer{Files: c.files, Getenv: func(k string) string { return c.env[k] }, Home: "/home/me", Work: "/site"})
 		if !(len(got) == 0 && len(c.want) == 0) && !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: Find = %+v, want %+v", c.name, got, c.want)
 		}
