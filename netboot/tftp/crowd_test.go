@@ -113,6 +113,39 @@ func TestAbandonedMakeRoom(t *testing.T) {
 	}
 }
 
+// Every place is held by a client that answers, and its address has no more than others: a request is dropped without a word,
+// and counted once.
+func TestFull(t *testing.T) {
+	s := &Server{Files: files{"f": content(3000)}, MaxTransfers: 1}
+	addr := start(t, s)
+	c, from, _ := ask(t, addr, "\x00\x01f\x00octet\x00")
+	if _, err := c.WriteToUDP([]byte("\x00\x04\x00\x01"), from); err != nil {
+		t.Fatal(err)
+	}
+	for buf := make([]byte, 600); buf[3] != 2; { // the acknowledgement was taken
+		if _, _, err := c.ReadFromUDP(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { other.Close() })
+		if _, err := other.WriteToUDP([]byte("\x00\x01f\x00octet\x00"), addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// An answer on the same socket, in order, says that both requests before it were looked at.
+	if _, _, got := ask(t, addr, "\x00\x02f\x00octet\x00"); got[1] != opError {
+		t.Fatalf("a write request is answered by %q", got)
+	}
+	if n := s.Counters.Refused.Load(); n != 2 {
+		t.Errorf("%d requests are counted as refused, want 2", n)
+	}
+}
+
 // A request that is repeated, since the answer was lost or slow, gets no second transfer.
 func TestRepeatedRequest(t *testing.T) {
 	addr := start(t, &Server{Files: files{"f": content(3000)}})

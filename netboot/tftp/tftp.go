@@ -161,12 +161,13 @@ func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) f
 		own.Close()
 	}
 	p, err := s.enter(client, r, end, func() (err error) {
-		own, err = net.DialUDP("udp4", from, net.UDPAddrFromAddrPort(client))
+		if own, err = net.DialUDP("udp4", from, net.UDPAddrFromAddrPort(client)); err != nil {
+			s.Counters.Refused.Add(1)
+		}
 		return err
 	})
 	switch {
 	case err != nil:
-		s.Counters.Refused.Add(1)
 		s.noted.Do(func() {
 			log.Warn("no place for a TFTP transfer; the machine asks again", "limit", s.MaxTransfers, "err", err)
 		})
