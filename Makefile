@@ -87,10 +87,11 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 		done
 	done
 
-lint: go ## gofmt and go vet
+lint: go ## gofmt, go vet, and the words of docs/GLOSSARY.md
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
 	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/... && go vet -tags cloud ./cloud/... ./appliance/griddle
+	go test ./appliance/glossary
 
 clean: ## remove what was built; the cache in ~/.cache/griddle stays
 	rm -rf bin build

@@ -11,7 +11,7 @@
 // Total is what all clients together hold at most. Reserve is the part of it that only known clients get: machines
 // and people that proved who they are before. A stranger is refused when all strangers together hold Total less
 // Reserve, so that a known client finds room whatever strangers do. Each is what one client holds at most, known or
-// not: its own share ends before anybody else's does. A client is named by a key; Key makes one of an address.
+// not: no other client loses room by it. A client is named by a key; Key makes one of an address.
 //
 // Nothing waits: a caller that is refused answers "busy, try again later" (HTTP status 503), which costs nothing.
 // A Quota keeps one small entry for each client that holds something now, so its own memory is bounded by Total.Slots.

@@ -1,0 +1,133 @@
+package glossary
+
+import (
+	"bytes"
+	"flag"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var pending = flag.Bool("pending", false, "also check the folders that are not done yet")
+
+// notYet are folders, with all below, and documents whose words are not all replaced yet. Remove a line when it is
+// clean; never add one.
+var notYet = []string{
+	"README.md",
+	"docs",
+	"appliance",
+	"appliance/api",
+	"appliance/e2e",
+	"appliance/fleet",
+	"appliance/griddle",
+	"appliance/job",
+	"cloud",
+	"imagestore",
+	"initramfs",
+	"netboot",
+	"tui",
+}
+
+// elsewhere has no words of ours, or words that stay as they were released or measured.
+var elsewhere = []string{".git", "bin", "build", "testdata", "migrations"}
+
+const root = "../.."
+
+// TestWords keeps the words of docs/GLOSSARY.md that we do not use out of what users and importers read. Each folder
+// is a subtest, so that `go test ./appliance/glossary -pending -run TestWords/imagestore` checks it and all below.
+func TestWords(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root, "docs/GLOSSARY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, err := Parse(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string][]string{}
+	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && slices.Contains(elsewhere, d.Name()) {
+			return filepath.SkipDir
+		}
+		name = strings.TrimPrefix(filepath.ToSlash(name), root+"/")
+		if !d.IsDir() && read(name) {
+			folders[path.Dir(name)] = append(folders[path.Dir(name)], name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, files := range folders {
+		t.Run(folder, func(t *testing.T) {
+			for _, name := range files {
+				if *pending || !later(name) {
+					check(t, words, name)
+				}
+			}
+		})
+	}
+}
+
+// read says whether a file has text for users: Go that is not a test, documents but for measured results, and what
+// programs embed.
+func read(name string) bool {
+	switch path.Ext(name) {
+	case ".go":
+		return !strings.HasSuffix(name, "_test.go")
+	case ".md":
+		return name != "docs/RESULTS.md"
+	case ".yaml", ".txt", ".sh", ".json", ".html", ".tmpl":
+		return true
+	}
+	return name == "Makefile"
+}
+
+// later says whether a file is not done yet. A line with one element counts for the folder itself if there are
+// lines for folders below it, so that each folder of the appliance has its own.
+func later(name string) bool {
+	for _, f := range notYet {
+		nested := slices.ContainsFunc(notYet, func(o string) bool { return strings.HasPrefix(o, f+"/") })
+		if name == f || path.Dir(name) == f || !nested && strings.HasPrefix(name, f+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func check(t *testing.T, words []Word, name string) {
+	content, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []Text{Plain(content)}
+	switch {
+	case name == "docs/GLOSSARY.md":
+		texts = []Text{Plain(Without(content))}
+	case strings.HasSuffix(name, ".go"):
+		if texts, err = Source(name, content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range texts {
+		for _, w := range words {
+			for _, m := range w.Find(text) {
+				line, column := place(content, text.At(m[0]))
+				t.Errorf("%s:%d:%d: %q; write: %s", name, line, column, text.Body[m[0]:m[1]], w.Instead)
+			}
+		}
+	}
+}
+
+// place returns the line and the column in bytes of an offset, both from 1.
+func place(content []byte, offset int) (line, column int) {
+	before := content[:offset]
+	return 1 + bytes.Count(before, []byte("\n")), offset - bytes.LastIndexByte(before, '\n')
+}
