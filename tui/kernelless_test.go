@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestImageWithoutKernel says of the image under the cursor that no machine can be installed with it, and of others not.
+// TestImageWithoutKernel: the page says of the selected image, and of no other, that it cannot be installed.
 func TestImageWithoutKernel(t *testing.T) {
 	f := lab()
 	f.Welcome.Images[1].NoKernel = true
@@ -14,7 +14,7 @@ func TestImageWithoutKernel(t *testing.T) {
 	for i, want := range []bool{false, true} {
 		m.cursor = i
 		if got := strings.Contains(strings.Join(m.imagePage(), "\n"), "no kernel"); got != want {
-			t.Errorf("with image %d the page says that there is no kernel: %v, want %v", i, got, want)
+			t.Errorf("with image %d the page says that it has no kernel: %v, want %v", i, got, want)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// key obeys one key press. Repainting is asked for with Ctrl-L on every page: somebody who attaches to a serial line
-// late sees only what changes.
+// key handles one key press. Ctrl-L repaints on every page: a terminal that is attached to a serial line late shows
+// only what changes.
 func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	if k.Type == tea.KeyCtrlL {
 		return m, tea.ClearScreen
@@ -33,7 +33,7 @@ func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, nil // nothing interrupts an install
 }
 
-// onStart offers the rescue shell while nothing answers: the person in front of the machine must be able to look.
+// onStart offers the rescue shell while no server answers, so that the user can look for the cause.
 func (m Model) onStart(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	switch k.String() {
 	case "s":
@@ -63,15 +63,15 @@ func (m Model) choices() []choice {
 		install := choice{"i", "Install an image on this machine", func(m Model) (Model, tea.Cmd) {
 			switch {
 			case len(m.found.Welcome.Images) == 0:
-				m.notice = "The appliance has no image yet. Publish one: griddle publish SOURCE IMAGE"
+				m.notice = "The server has no image yet. Publish one: griddle publish SOURCE IMAGE"
 			case len(m.found.Inventory.Disks) == 0:
-				m.notice = "This machine has no disk that could be installed on."
+				m.notice = "This machine has no disk to install on."
 			default:
 				m.page, m.cursor = pageImage, 0
 			}
 			return m, nil
 		}}
-		again := choice{"a", "Ask the appliance again", Model.askAgain}
+		again := choice{"a", "Ask the server again", Model.askAgain}
 		return append(m.continuing(), install, again, shell, reboot, off)
 	}
 	if m.err != nil {
@@ -81,11 +81,11 @@ func (m Model) choices() []choice {
 	return []choice{reboot, off, shell}
 }
 
-// maxContinuing is how many installs are offered to be continued: each has a key, and the page has no room for more.
+// maxContinuing is how many unfinished installs the page offers: each has a key, and there is no room for more.
 const maxContinuing = 2
 
-// continuing are the lines for the installs that this machine's screen began, whose marks the disks have, and that the
-// appliance lets go on.
+// continuing are the menu lines for the installs that were started on this machine's screen, whose marks are on the
+// disks, and that the server allows to continue.
 func (m Model) continuing() (out []choice) {
 	for _, d := range m.found.Inventory.Disks {
 		for _, u := range m.found.Welcome.Unfinished {
@@ -97,7 +97,7 @@ func (m Model) continuing() (out []choice) {
 			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) + "): " + printable(ref, 20)
 			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
 				if m.down {
-					return m.notBegun(), nil
+					return m.notStarted(), nil
 				}
 				m.page, m.progress, m.target = pageProgress, newProgress(ref), name
 				return m, m.choose(c)
@@ -107,9 +107,9 @@ func (m Model) continuing() (out []choice) {
 	return out
 }
 
-// notBegun is the page with why nothing begins without a link.
-func (m Model) notBegun() Model {
-	m.notice = "Not begun. " + clean(m.lost)
+// notStarted is the page with a notice: without a link, no install starts.
+func (m Model) notStarted() Model {
+	m.notice = "Not started. " + clean(m.lost)
 	return m
 }
 
@@ -169,7 +169,7 @@ func (m Model) pickImage() Model {
 
 func (m Model) pickDisk() Model {
 	if why := m.unfit(m.found.Inventory.Disks[m.cursor]); why != "" {
-		m.notice = "Not this one: " + why + "."
+		m.notice = "You cannot install on this disk: " + why + "."
 		return m
 	}
 	m.disk = m.cursor
@@ -177,7 +177,7 @@ func (m Model) pickDisk() Model {
 	return m
 }
 
-// unfit says why the chosen image cannot go onto d, "" where it can.
+// unfit says why the chosen image cannot be installed on d; "" if it can.
 func (m Model) unfit(d job.Disk) string {
 	if d.ReadOnly {
 		return "it is read-only, or it could not be read"
@@ -235,8 +235,9 @@ func (m Model) unique(d job.Disk) bool {
 	return serial != "" && alike == 1
 }
 
-// choice names the chosen disk by what stays the same from boot to boot where it has something like that: the job may have
-// to be taken up again after a power cut, and device names move.
+// choice names the chosen disk by something that stays the same from boot to boot, if it has that: a power cut may
+// interrupt
+// the job, and device names can change at the next boot.
 func (m Model) choice(d job.Disk, image string) job.Choice {
 	rule, name := d.NameAmong(m.found.Inventory.Disks)
 	if strings.HasPrefix(string(rule), "serial:") && !m.unique(d) {
@@ -253,7 +254,7 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 			continue
 		}
 		if m.down {
-			return m.notBegun(), nil
+			return m.notStarted(), nil
 		}
 		img := m.found.Welcome.Images[m.image]
 		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), called(d, 66)
@@ -261,9 +262,9 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 	}
 	switch {
 	case typed == "":
-		m.notice = "Nothing was typed."
+		m.notice = "Type the name of the disk first."
 	default:
-		m.notice = fmt.Sprintf("%q is not this disk.", job.Printable(typed))
+		m.notice = fmt.Sprintf("%q is not the name of this disk.", job.Printable(typed))
 	}
 	return m, nil
 }
@@ -275,7 +276,8 @@ func (m Model) power(p Power) tea.Cmd {
 	return func() tea.Msg { m.actions.Power(p); return nil }
 }
 
-// askAgain leaves the page at once: what it shows is of the last answer, and nothing may be chosen by it while the next one is awaited.
+// askAgain leaves the page at once: it shows the previous answer, and the user must not choose from that while the next
+// one is on its way.
 func (m Model) askAgain() (Model, tea.Cmd) {
 	m.page, m.lost, m.down = pageStart, "", false
 	for _, s := range m.steps {

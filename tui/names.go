@@ -115,12 +115,12 @@ func namesOf[T any](rows []T, name func(T) string, width int) []string {
 	return distinct(all, width)
 }
 
-// holdsNothing says of a blank disk what its samples showed.
-func holdsNothing(d job.Disk) string {
+// blank says what the samples of a blank disk showed.
+func blank(d job.Disk) string {
 	if d.Sampled == job.Ones {
-		return "blank: all that was read of it is 0xff"
+		return "blank: all sampled bytes are 0xff"
 	}
-	return "blank: all that was read of it is zeros"
+	return "blank: all sampled bytes are zero"
 }
 
 // called names a disk in one line of width cells. Its model is cut first, its serial only in the middle.

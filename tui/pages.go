@@ -11,7 +11,7 @@ import (
 func printable(s string, width int) string { return cut(job.Printable(s), width) }
 
 func (m Model) startPage() []string {
-	out := []string{" This machine has booted from the network. It is looking for its appliance.", ""}
+	out := []string{" This machine booted from the network. It is looking for the Griddle server.", ""}
 	mark := map[StepState]string{StepRunning: " .. ", StepDone: " ok ", StepFailed: "FAIL"}
 	for _, s := range m.steps {
 		out = append(out, cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
@@ -41,7 +41,7 @@ func (m Model) facts() []string {
 		memory = job.Bytes(inv.Memory)
 	}
 	if inv.Memory > 0 && inv.Memory < job.MemoryNeeds {
-		memory += ", too little: an install needs a machine with 512 MiB"
+		memory += ", too little: an install needs 512 MiB"
 	}
 	out := []string{
 		fact("Machine", strings.TrimSpace(id.Vendor+" "+id.Product)),
@@ -70,7 +70,7 @@ func (m Model) facts() []string {
 	if len(inv.Disks) == 0 {
 		disks = "none found"
 	}
-	return append(out, fact("Disks", disks), fact("Images", fmt.Sprintf("%d on the appliance", len(m.found.Welcome.Images))))
+	return append(out, fact("Disks", disks), fact("Images", fmt.Sprintf("%d on the server", len(m.found.Welcome.Images))))
 }
 
 func (m Model) menu() []string {
@@ -104,7 +104,7 @@ func (m Model) line(i int, text string) string {
 
 func (m Model) imagePage() []string {
 	images := m.found.Welcome.Images
-	out := []string{" Which image shall this machine get?", "",
+	out := []string{" Select the image to install on this machine.", "",
 		fmt.Sprintf("   %-40s %10s %10s  %s", "IMAGE", "SIZE", "TRANSFER", "PUBLISHED")}
 	from, to := window(len(images), m.cursor, 11)
 	refs := namesOf(images, func(g job.ImageChoice) string { return g.Ref }, 40)
@@ -121,7 +121,8 @@ func (m Model) imagePage() []string {
 		out = append(append(out, ""), wrap(d, 1)...)
 	}
 	if images[m.cursor].NoKernel {
-		out = append(append(out, ""), wrap("This image has no kernel: a machine cannot be installed with it. Publish one with a kernel in it.", 1)...)
+		out = append(append(out, ""), wrap("This image has no kernel, so it cannot be installed on a machine. "+
+			"Publish a version that has a kernel.", 1)...)
 	}
 	return out
 }
@@ -136,7 +137,7 @@ func scrolled(from, to, n int) string {
 
 func (m Model) diskPage() []string {
 	disks := m.found.Inventory.Disks
-	out := []string{" Onto which disk? Nothing is written before the last page is confirmed.", "",
+	out := []string{" Select the disk. Nothing is written before you confirm the last page.", "",
 		fmt.Sprintf("   %-14s %9s  %-6s %-22s %s", "DISK", "SIZE", "BUS", "MODEL", "SERIAL")}
 	from, to := window(len(disks), m.cursor, 7)
 	paths := namesOf(disks, func(d job.Disk) string { return d.Path }, 14)
@@ -151,7 +152,7 @@ func (m Model) diskPage() []string {
 	out = append(out, scrolled(from, to, len(disks)), " "+middle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
 	holds := d.Holds()
 	if len(holds) == 0 {
-		holds = []string{holdsNothing(d)}
+		holds = []string{blank(d)}
 	}
 	for i, h := range holds {
 		if i == 4 && len(holds) > 5 {
@@ -161,7 +162,7 @@ func (m Model) diskPage() []string {
 		out = append(out, cut("   "+h, Columns))
 	}
 	if why := m.unfit(d); why != "" {
-		out = append(out, m.theme.warn.Render(cut(" It cannot be chosen: "+why+".", Columns)))
+		out = append(out, m.theme.warn.Render(cut(" You cannot install on it: "+why+".", Columns)))
 	}
 	return out
 }
@@ -175,11 +176,11 @@ func full(serial, shown string) string {
 }
 
 func (m Model) methodPage() []string {
-	return []string{" How shall the disk be used?", "",
-		m.line(0, "Whole disk: a new partition table, everything on the disk is lost"), "",
-		"   A boot partition for BIOS, one for UEFI, and the rest a btrfs pool for",
-		"   images, roots, /home and /persistent. All of it is made new: what an",
-		"   earlier install had in /home and /persistent is lost too."}
+	return []string{" Select how to use the disk.", "",
+		m.line(0, "Whole disk: create a new partition table; everything on the disk is lost"), "",
+		"   A boot partition for BIOS, one for UEFI, and a btrfs pool for images,",
+		"   roots, /home and /persistent on the rest. This also deletes /home and",
+		"   /persistent of an earlier install."}
 }
 
 func (m Model) confirmPage() []string {
@@ -187,7 +188,7 @@ func (m Model) confirmPage() []string {
 	out := []string{" Install  " + middle(job.Sentence(img.Ref), 68), " onto     " + called(d, 68), ""}
 	holds := d.Holds()
 	if len(holds) == 0 {
-		out = append(out, wrap("This disk is "+holdsNothing(d)+". What was not read of it will be lost.", 1)...)
+		out = append(out, wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1)...)
 	} else {
 		out = append(out, m.theme.warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
 		for i, h := range holds {
@@ -236,7 +237,7 @@ func (m Model) resultPage() []string {
 		out = append(out, m.theme.warn.Render(" NOT INSTALLED"))
 		phase := phaseNames[p.phase]
 		if phase != "" {
-			out = append(out, " It stopped at: "+phase)
+			out = append(out, " It failed at: "+phase)
 		}
 		out = append(out, "")
 		lines := strings.Split(m.err.Error(), "\n")

@@ -18,7 +18,7 @@ type progress struct {
 	last  *job.Progress
 	log   []logLine
 	ended bool
-	began time.Time // of the first event that bears a time
+	began time.Time // of the first event that has a time
 	now   time.Time // of the last one
 }
 
@@ -44,7 +44,7 @@ func (p progress) add(e job.Event) progress {
 		p.last = e.Progress
 	}
 	if text := clean(e.Message); text != "" {
-		// A warning that repeats (the appliance is away) stays one line with the newest time.
+		// A warning that repeats (the server does not answer) stays one line with the newest time.
 		if n := len(p.log); n > 0 && p.log[n-1].text == text {
 			p.log = append(p.log[:n-1:n-1], logLine{e.Time, e.Level, text})
 		} else {
@@ -94,7 +94,7 @@ func bar(percent, width int) string {
 	return strings.Repeat("█", n) + strings.Repeat("░", width-n)
 }
 
-// meter says how far the phase is, in three or four lines.
+// meter shows the progress of the phase in three or four lines.
 func (p progress) meter() []string {
 	if p.last == nil {
 		return []string{"", "", ""}
@@ -110,7 +110,7 @@ func (p progress) meter() []string {
 	}
 	third := fmt.Sprintf(" network %s/s, disk %s/s", job.Bytes(int64(l.WireBps)), job.Bytes(int64(l.DiskBps)))
 	if l.Stalled {
-		third = " STALLED: nothing has come for 10 seconds; still trying"
+		third = " STALLED: no data for 10 seconds; still trying"
 	}
 	out := []string{first, second, third}
 	if l.Ways != nil {

@@ -1,14 +1,17 @@
-// Package tui draws the agent's screens: what the machine is, which image, which disk, what will be lost, how far it
-// is, how it ended. It is a pure bubbletea model: no file, socket or clock is touched here, so the same Model
-// draws the machine's console, an operator's terminal and the frames of the tests.
+// Package tui draws the agent's screens: the machine, the images, the disks, what will be lost, the progress and the
+// result.
 //
-// Call New, hand the Model to a tea.Program, and send it the messages of this package as things happen: Step while
-// the machine finds its way, Found once the appliance has answered, Happened for every event of a job, Ended when
-// the job is over. What a person decides comes back through Actions, called from a tea.Cmd and never from Update.
+// Call New, pass the Model to a tea.Program, and send it the messages of this package: Step while the machine looks for
+// the server, Found when the server has answered, Happened for every event of a job, Ended when the job is over. The
+// user's decisions come back through Actions, called from a tea.Cmd and never from Update.
 //
-// Every frame is at most 80 columns by 24 rows whatever the terminal says, in glyphs that the 256-glyph VGA text
-// font has: light lines, full and light blocks, ASCII. Nothing is said by colour alone; the chosen line starts
-// with ">". Hardware strings pass through job.Printable before they are drawn.
+// The Model is a pure bubbletea model. It uses no file, socket or clock, so the same Model draws the machine's console,
+// an
+// operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, whatever size the
+// terminal
+// reports, in glyphs of the VGA text font with 256 glyphs: light lines, full and light blocks, ASCII. Colour is never
+// the
+// only sign; the selected line starts with ">". Hardware strings pass through job.Printable before they are drawn.
 package tui
 
 import (
@@ -23,71 +26,74 @@ const (
 	Rows    = 24
 )
 
-// Power is what a person wants of the machine once nothing more is to be installed.
+// Power is what the machine does when there is nothing to install.
 type Power int
 
-// The choices of the welcome and result pages.
+// The values of Power, offered by the start, welcome and result pages.
 const (
 	Reboot Power = iota
 	Off
 	Shell
 )
 
-// Actions are called with what a person chose. Nil functions are not called.
+// Actions are called with the user's decisions. Nil functions are not called.
 type Actions struct {
-	// Choose is called once the last page has been confirmed. Choice.Erase is what was typed there.
+	// Choose is called when the user has confirmed the last page. Choice.Erase names the disk whose content may be
+	// lost.
 	Choose func(job.Choice)
-	// Power is called for reboot, power off and shell. After Shell ends the program draws the screen again.
+	// Power is called for reboot, power off and shell. The caller draws the screen again when the shell has ended.
 	Power func(Power)
-	// Retry is called from the page that says what went wrong: ask the appliance again.
+	// Retry is called when the user asks the server again, on the welcome page or after a failure.
 	Retry func()
 }
 
-// Step is sent while the machine finds its way to the appliance. A Step with the name of an earlier one replaces it.
+// Step is sent while the machine looks for the server. A Step with the name of an earlier one replaces it.
 type Step struct {
-	Name   string // "Network interfaces", "Address", "Appliance"…
+	Name   string // "Network interfaces", "Address", "Server"…
 	State  StepState
-	Detail string // what is being done or was found: "enp1s0: 10.77.0.12/24"
-	Hint   string // where State is StepFailed: what a person should do
+	Detail string // what the agent does or has found: "enp1s0: 10.77.0.12/24"
+	Hint   string // with StepFailed: what the user should do
 }
 
-// StepState says how a Step stands.
+// StepState is the state of a Step.
 type StepState int
 
 // The states of a Step.
 const (
 	StepRunning StepState = iota
 	StepDone
-	StepFailed // it is being retried; Hint says what would help
+	StepFailed // the agent tries again; Hint says what helps
 )
 
-// Found is sent once the appliance has answered. With a job in Welcome the progress page is shown at once and no key
-// is asked for; without one the questions begin.
+// Found is sent when the server has answered. If Welcome has a job, the progress page appears at once and needs no key;
+// if not, the questions begin.
 type Found struct {
 	Welcome   job.Welcome
 	Identity  job.Identity
 	Inventory job.Inventory
 }
 
-// Asking is sent while the appliance is asked again and does not answer at once: what was chosen until now may not be true any more, so
-// the screen shows the steps until Found comes.
+// Asking is sent while the agent asks the server again and waits for the answer. The choices so far may be out of date,
+// so the screen shows the steps until Found is sent.
 type Asking struct{}
 
-// Link is sent when the way to the appliance changes while a person reads or chooses. NICs takes the place of Found's. Lost says what is
-// wrong and what helps; it is "" when all is well again. With Down, nothing can be confirmed.
+// Link is sent when the connection to the server changes while the user reads or chooses. NICs replaces the NICs of
+// Found.
+// Lost says what is wrong and what helps; it is "" when the connection works again. While Down is true, the user cannot
+// confirm an install.
 type Link struct {
 	NICs []job.NIC
 	Lost string
 	Down bool
 }
 
-// Happened is sent for every event of the job, the agent's own included.
+// Happened is sent for every event of the job, including those that the agent makes.
 type Happened struct{ Event job.Event }
 
-// Ended is sent when the job is over. Err is nil where the machine is installed.
+// Ended is sent when the job is over. Err is nil if the machine is installed.
 type Ended struct{ Err error }
 
-// Countdown is sent once a second before the machine reboots by itself. Zero means now.
+// Countdown is sent every second before the machine reboots by itself. Zero means now.
 type Countdown struct{ Seconds int }
 
 type page int
@@ -116,18 +122,17 @@ type Model struct {
 	image     int // chosen, index into found.Welcome.Images
 	disk      int // chosen, index into found.Inventory.Disks
 	typed     string
-	notice    string // why the last key was not obeyed
-	lost      string // what is wrong with the way to the appliance
+	notice    string // why the last key had no effect
+	lost      string // what is wrong with the connection to the server
 	down      bool   // there is no link
-	unasked   bool   // the job came from the appliance
 	target    string // the disk that is being written, for the progress page
 	progress  progress
 	err       error
 	countdown int // seconds, -1 when none runs
 }
 
-// New makes the model of a machine that has just started. Version is shown in the title. With color false the
-// frames hold no escape sequences at all.
+// New makes the model of a machine that has just started. The title shows version. If color is false, the frames
+// contain no escape sequences.
 func New(version string, color bool, a Actions) Model {
 	return Model{actions: a, theme: newTheme(color), version: version, countdown: -1, image: -1, disk: -1}
 }
@@ -172,8 +177,8 @@ func setStep(steps []Step, s Step) []Step {
 	return append(out, s)
 }
 
-// welcome takes the appliance's answer: straight to the progress page with a job, else to the first question. It
-// never takes a running install off the screen.
+// welcome takes the server's answer: with a job it goes straight to the progress page, else to the first question. It
+// never replaces a running install.
 func (m Model) welcome(f Found) Model {
 	if m.page == pageProgress {
 		return m
@@ -182,7 +187,7 @@ func (m Model) welcome(f Found) Model {
 	m.image, m.disk, m.typed, m.countdown = -1, -1, "", -1
 	m.page, m.lost, m.down = pageWelcome, "", false
 	if j := f.Welcome.Job; j != nil {
-		m.page, m.unasked = pageProgress, true
+		m.page = pageProgress
 		m.progress = newProgress(j.Image.Ref)
 		m.target = string(j.Disk)
 	}
@@ -205,7 +210,7 @@ func (m Model) happened(e job.Event) Model {
 				named = append(named, d)
 			}
 		}
-		if len(named) == 1 { // else the screen must not say which
+		if len(named) == 1 { // with several, the screen must not name one
 			m.target = called(named[0], 66)
 		}
 	}

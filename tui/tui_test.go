@@ -76,7 +76,7 @@ func running() []tea.Msg {
 		ev(0, job.Event{Phase: job.PhaseCheck, Message: "signed by RWQf6LRC; the disk is large enough"}),
 		ev(1, job.Event{Phase: job.PhasePartition, State: job.Started, Disk: "blank-1", Message: "partitioning /dev/vda"}),
 		ev(4, job.Event{Phase: job.PhaseReceive, Message: "receiving stream 1 of 2"}),
-		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning, Message: "the appliance does not answer (connection refused); trying again in 4 s, from frame 7"}),
+		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning, Message: "the server does not answer (connection refused); trying again in 4 s, from frame 7"}),
 		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6, WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second,
 			Ways: &job.Ways{Now: "multicast", Multicast: 36e6, Repair: 1e6, HTTP: 4e6, Machines: 12, Loss: 0.011}}}),
 	}
@@ -126,12 +126,12 @@ func TestFrames(t *testing.T) {
 		{"confirm-damaged", press(t, send(fresh, unknown), "i", "enter", "enter", "enter")},
 		{"progress", send(send(fresh, unasked), running()...)},
 		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
-		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the appliance are damaged\nrun `griddle image verify web` on the appliance")})...)},
+		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the server are damaged\nrun `griddle image verify web` on the server")})...)},
 		{"little-memory", send(fresh, small)},
 		{"link-lost", send(welcome, noLink())},
 		{"link-lost-confirm", press(t, send(press(t, confirm, "n", "v", "m", "e", "0", "n", "1"), noLink()), "enter")},
-		{"asking-again", send(press(t, send(fresh, Step{"Appliance", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),
-			Step{"Appliance", StepFailed, "saying hello: connection refused", "Is \"griddle serve\" running?"})},
+		{"asking-again", send(press(t, send(fresh, Step{"Server", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),
+			Step{"Server", StepFailed, "saying hello: connection refused", "Is \"griddle serve\" running?"})},
 		{"hostile-welcome", send(fresh, evil)},
 		{"hostile-confirm", press(t, send(fresh, evil), "i", "enter", "enter", "enter")},
 	}
@@ -162,14 +162,14 @@ func noLink() Link {
 	return Link{NICs: nics, Lost: "enp1s0 has no link. Plug in its cable, or check the switch port.", Down: true}
 }
 
-// Without a link nothing is confirmed; when the link is back, the same key does it. Where the appliance alone does not answer, the person may
+// Without a link nothing is confirmed; when the link is back, the same key does it. If only the server does not answer, the user may
 // try.
 func TestLinkLost(t *testing.T) {
 	chosen := 0
 	m := send(New("1.0", false, Actions{Choose: func(job.Choice) { chosen++ }}), lab())
 	m = press(t, m, "i", "enter", "enter", "enter", "n", "v", "m", "e", "0", "n", "1")
 	m = press(t, send(m, noLink()), "enter")
-	if view := m.View(); chosen != 0 || !strings.Contains(view, "Not begun. enp1s0 has no link") || !strings.Contains(view, "> nvme0n1") {
+	if view := m.View(); chosen != 0 || !strings.Contains(view, "Not started. enp1s0 has no link") || !strings.Contains(view, "> nvme0n1") {
 		t.Errorf("confirmed %d times without a link:\n%s", chosen, view)
 	}
 	back := send(m, Link{NICs: lab().Inventory.NICs})
@@ -180,9 +180,9 @@ func TestLinkLost(t *testing.T) {
 	if chosen != 1 {
 		t.Errorf("with the link back it was confirmed %d times, want once", chosen)
 	}
-	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the appliance does not answer (connection refused); it is asked again"})
+	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the server does not answer (connection refused); it is asked again"})
 	if view := press(t, silent, "x").View(); !strings.Contains(view, "does not answer (connection refused)") {
-		t.Errorf("the appliance does not answer, and the page says:\n%s", view)
+		t.Errorf("the server does not answer, and the page says:\n%s", view)
 	}
 	press(t, silent, "enter")
 	if chosen != 2 {
@@ -190,7 +190,7 @@ func TestLinkLost(t *testing.T) {
 	}
 }
 
-// While the appliance is asked again nothing can be chosen by its last answer.
+// While the server is asked again nothing can be chosen by its last answer.
 func TestAskingAgain(t *testing.T) {
 	retried := 0
 	m := send(New("1.0", false, Actions{Retry: func() { retried++ }}), lab())
@@ -286,7 +286,7 @@ func TestNothingInterruptsAnInstall(t *testing.T) {
 		t.Errorf("a key changed the progress page:\n%s", m.View())
 	}
 	if again := send(m, lab()); again.page != pageProgress {
-		t.Error("a second answer of the appliance took the running install off the screen")
+		t.Error("a second answer of the server took the running install off the screen")
 	}
 }
 
@@ -311,7 +311,7 @@ func TestContinue(t *testing.T) {
 	l.Inventory.Disks[1].Unfinished = "j2"
 	a := Actions{Choose: func(c job.Choice) { chosen = append(chosen, c) }}
 	if got := press(t, send(New("1.0", false, a), l), "c"); len(chosen) != 0 || got.page != pageWelcome {
-		t.Fatalf("without the appliance's leave %v was chosen", chosen)
+		t.Fatalf("without leave from the server %v was chosen", chosen)
 	}
 	l.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1"}}
 	got := press(t, send(New("1.0", false, a), l), "c")
@@ -319,7 +319,7 @@ func TestContinue(t *testing.T) {
 		t.Errorf("chosen %+v, want %+v", chosen, want)
 	}
 	got = press(t, send(New("1.0", false, a), l, noLink()), "c")
-	if len(chosen) != 1 || got.page != pageWelcome || !strings.Contains(got.View(), "Not begun. enp1s0 has no link") {
+	if len(chosen) != 1 || got.page != pageWelcome || !strings.Contains(got.View(), "Not started. enp1s0 has no link") {
 		t.Errorf("without a link %+v was chosen:\n%s", chosen, got.View())
 	}
 }

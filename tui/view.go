@@ -46,7 +46,8 @@ func (m Model) View() string {
 	return strings.Join(lines, "\n")
 }
 
-// warning is the line above the keys: why the last key was not obeyed, else what is wrong with the way to the appliance.
+// warning is the line above the keys: why the last key had no effect, else what is wrong with the connection to the
+// server.
 func (m Model) warning() string {
 	switch m.page {
 	case pageWelcome, pageImage, pageDisk, pageMethod, pageConfirm:
@@ -58,10 +59,10 @@ func (m Model) warning() string {
 }
 
 func (m Model) draw() (title string, body []string, keys string) {
-	const list = "Up/Down choose   Enter take   Esc back"
+	const list = "Up/Down move   Enter select   Esc back"
 	switch m.page {
 	case pageWelcome:
-		return m.found.title("this machine"), m.welcomePage(), "Up/Down choose   Enter take   or press the letter"
+		return m.found.title("this machine"), m.welcomePage(), "Up/Down move   Enter select   or press the letter"
 	case pageImage:
 		return m.found.title("1 of 4: image"), m.imagePage(), list
 	case pageDisk:
@@ -71,9 +72,9 @@ func (m Model) draw() (title string, body []string, keys string) {
 	case pageConfirm:
 		return m.found.title("4 of 4: what will be lost"), m.confirmPage(), "Enter install   Esc back   Ctrl-U clear"
 	case pageProgress:
-		return m.found.title("installing"), m.progressPage(), "Nothing to press. Do not switch this machine off."
+		return m.found.title("installing"), m.progressPage(), "Do not switch this machine off. No key is needed."
 	case pageResult:
-		return m.found.title("result"), m.resultPage(), "Up/Down choose   Enter take   or press the letter"
+		return m.found.title("result"), m.resultPage(), "Up/Down move   Enter select   or press the letter"
 	}
 	return "starting", m.startPage(), "s rescue shell   r reboot   p power off"
 }

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// What a machine may say of itself at most. Real machines stay far below. All of it together is less than MaxBody
-// even where each byte takes six in JSON.
+// Limits of what a machine may say about itself. Real machines stay far below. All of it together is less than MaxBody
+// even if each byte takes six in JSON.
 const (
 	maxText       = 128 // bytes of one string
 	maxMACs       = 64
@@ -16,8 +16,9 @@ const (
 	maxPartitions = 512 // of all disks
 )
 
-// Bounded returns h with every string and list cut to what the appliance keeps, and the identity normalised. The
-// client sends it so; the server applies it again to what it gets.
+// Bounded returns h with every string and list cut to what the server keeps, and with the identity normalised. The
+// client
+// applies it before it sends, and the server again to what it receives.
 func (h Hello) Bounded() Hello {
 	h.Boot, h.Agent = clip(h.Boot), clip(h.Agent)
 	h.Sources = append([]string(nil), h.Sources[:min(len(h.Sources), maxSources)]...)
@@ -29,8 +30,8 @@ func (h Hello) Bounded() Hello {
 	return h
 }
 
-// Bounded returns i with a lower-case UUID that is "" if it says nothing, and only well-formed MAC addresses, lower
-// case, each once, in their order.
+// Bounded returns i with a normal UUID (see NormalUUID), and with only the valid MAC addresses, in lower case, each
+// once, in their order.
 func (i Identity) Bounded() Identity {
 	i.UUID = NormalUUID(i.UUID)
 	i.Serial, i.Vendor, i.Product = clip(i.Serial), clip(i.Vendor), clip(i.Product)
@@ -48,7 +49,7 @@ func (i Identity) Bounded() Identity {
 	return i
 }
 
-// Bounded returns v with every string and list cut to what the appliance keeps.
+// Bounded returns v with every string and list cut to what the server keeps.
 func (v Inventory) Bounded() Inventory {
 	v.CPU, v.Firmware = clip(v.CPU), clip(v.Firmware)
 	v.Disks = append([]Disk(nil), v.Disks[:min(len(v.Disks), maxDisks)]...)
@@ -73,8 +74,8 @@ func (v Inventory) Bounded() Inventory {
 	return v
 }
 
-// NormalMAC returns a 48-bit address in lower case with colons, and whether s is one that a machine can have: neither
-// all zeros nor a group address.
+// NormalMAC returns a 48-bit address in lower case with colons. It returns false if no machine can have this address: s
+// is not well-formed, is all zeros, or is a group address.
 func NormalMAC(s string) (string, bool) {
 	mac, err := net.ParseMAC(strings.TrimSpace(s))
 	if err != nil || len(mac) != 6 || mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00" {
@@ -83,8 +84,9 @@ func NormalMAC(s string) (string, bool) {
 	return mac.String(), true
 }
 
-// NormalUUID returns a UUID in lower case, or "" if s is none or says nothing: all zeros, all ones, or one of the values
-// that board makers leave in (each of them is shared by thousands of machines).
+// NormalUUID returns a UUID in lower case. It returns "" if s is not a UUID or identifies no machine: all zeros, all
+// ones,
+// or a default of a mainboard vendor, which thousands of machines share.
 func NormalUUID(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if len(s) != 36 {

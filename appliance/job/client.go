@@ -21,26 +21,27 @@ const (
 	MaxEvents = 256     // events in one request
 )
 
-// Client speaks for one boot of one machine: Hello first, and its token authorises the rest.
+// Client makes the calls of one boot of one machine. Call Hello first: its token authorises the other calls.
 //
-// Each call is one request, made once: whether and when to try again is the caller's choice, and Retryable says
-// whether it can help. A Client may be used from several goroutines once Hello has returned.
+// Each call makes one request and does not repeat it. The caller decides whether to try again; Retryable says whether
+// that
+// can help. After Hello has returned, a Client may be used from several goroutines.
 type Client struct {
 	base  string
 	http  *http.Client
 	token string
 }
 
-// PinnedTLS trusts the certificates in caPEM and no others. A caller whose clock may be wrong sets Time.
+// PinnedTLS trusts the certificates in caPEM and no others. If the clock may be wrong, the caller sets Time.
 func PinnedTLS(caPEM []byte) (*tls.Config, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(caPEM) {
-		return nil, errors.New("reading the appliance's CA: no certificate in it")
+		return nil, errors.New("reading the server's CA: it contains no certificate")
 	}
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, nil
 }
 
-// NewClient makes a client for the appliance at base, "https://10.0.0.1:8443".
+// NewClient makes a client for the server at base, for example "https://10.0.0.1:8443".
 func NewClient(base string, conf *tls.Config) *Client {
 	return &Client{
 		base: strings.TrimSuffix(base, "/"),
@@ -68,7 +69,7 @@ func (c *Client) Hello(ctx context.Context, h Hello) (Welcome, error) {
 	return w, nil
 }
 
-// Choose tells what a person chose on the screen and gets the job that it became.
+// Choose sends what the user chose on the screen and returns the job that the server made of it.
 func (c *Client) Choose(ctx context.Context, choice Choice) (Spec, error) {
 	var s Spec
 	if err := c.post(ctx, c.base+ChoosePath, c.token, choice, &s); err != nil {
@@ -77,7 +78,7 @@ func (c *Client) Choose(ctx context.Context, choice Choice) (Spec, error) {
 	return s, nil
 }
 
-// Events sends what happened, at most MaxEvents at once, in the order of their numbers.
+// Events reports at most MaxEvents events, in the order of their numbers.
 func (c *Client) Events(ctx context.Context, e Events) (Acknowledged, error) {
 	var a Acknowledged
 	if err := c.post(ctx, c.base+EventsPath, c.token, e, &a); err != nil {
@@ -86,7 +87,7 @@ func (c *Client) Events(ctx context.Context, e Events) (Acknowledged, error) {
 	return a, nil
 }
 
-// Stream asks which way a stream is to come. What ask and answer are is between the agent and package multicast.
+// Stream asks how to fetch a stream. Package multicast defines ask and answer.
 func (c *Client) Stream(ctx context.Context, ask, answer any) error {
 	if err := c.post(ctx, c.base+StreamPath, c.token, ask, answer); err != nil {
 		return fmt.Errorf("asking for a stream: %w", err)
@@ -94,7 +95,7 @@ func (c *Client) Stream(ctx context.Context, ask, answer any) error {
 	return nil
 }
 
-// Relay reports a session that this machine holds for its network, and gets what it is to do.
+// Relay reports the multicast session that this machine runs for its network, and gets the next command.
 func (c *Client) Relay(ctx context.Context, report, command any) error {
 	if err := c.post(ctx, c.base+RelayPath, c.token, report, command); err != nil {
 		return fmt.Errorf("reporting a relay: %w", err)
@@ -110,7 +111,7 @@ func (c *Client) Home(ctx context.Context, home Home, r HomeReport) error {
 	return nil
 }
 
-// Authorize puts the token of the boot into a request to the appliance, and into no other.
+// Authorize adds the token of the boot to a request to the server, and to no other request.
 func (c *Client) Authorize(r *http.Request) {
 	if c.token != "" && strings.HasPrefix(r.URL.String(), c.base+"/") {
 		r.Header.Set("Authorization", "Bearer "+c.token)

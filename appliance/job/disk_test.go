@@ -18,13 +18,13 @@ func TestBlankIsProved(t *testing.T) {
 		{"zeros", Disk{Sampled: Zeros}, ""},
 		{"ones", Disk{Sampled: Ones}, ""},
 		{"not read", Disk{}, "unknown content: the disk was not read"},
-		{"not read, removable", Disk{Removable: true}, "unknown content: the disk is removable, and was not read"},
-		{"data", Disk{Sampled: "data at byte 4096 (0x41)"}, "something that is not recognised: data at byte 4096 (0x41)"},
-		{"hostile words", Disk{Sampled: "\x1b[2Jzeros"}, "something that is not recognised: [2Jzeros"},
+		{"not read, removable", Disk{Removable: true}, "unknown content: the disk is removable and was not read"},
+		{"data", Disk{Sampled: "data at byte 4096 (0x41)"}, "unknown content: data at byte 4096 (0x41)"},
+		{"hostile words", Disk{Sampled: "\x1b[2Jzeros"}, "unknown content: [2Jzeros"},
 		{"zeros with a table", Disk{Sampled: Zeros, Table: "mac"}, "an empty mac partition table"},
 		{"damaged table", Disk{Table: "gpt", Damaged: "only its backup copy is left"}, "a damaged gpt partition table: only its backup copy is left"},
 		{"zeros with a signature", Disk{Sampled: Zeros, Signature: "drbd"}, "whole disk: drbd"},
-		{"zeros with a mark", Disk{Sampled: Zeros, Unfinished: "x"}, "an install that began"},
+		{"zeros with a mark", Disk{Sampled: Zeros, Unfinished: "x"}, "an unfinished install"},
 	} {
 		if got := strings.Join(c.disk.Holds(), "|"); got != c.want || c.disk.Blank() != (c.want == "") {
 			t.Errorf("%s: Holds() = %q, Blank() = %v; want %q", c.name, got, c.disk.Blank(), c.want)
@@ -93,7 +93,7 @@ func TestLargestLeavesWhatIsPluggedIn(t *testing.T) {
 		if d, err := rule.Pick(append(out, emmc)); err != nil || d.Path != emmc.Path {
 			t.Errorf("%s picks %s, %v; want the disk that is built in", rule, d.Path, err)
 		}
-		if _, err := rule.Pick(out); !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), "only by serial") {
+		if _, err := rule.Pick(out); !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), "named by serial") {
 			t.Errorf("%s of plugged-in disks = %v, want an error that says that they need a name", rule, err)
 		}
 	}

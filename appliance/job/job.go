@@ -1,12 +1,12 @@
-// Package job is the contract between the appliance and the agent on a machine: who the machine is
-// (Identity, Inventory), what is to be done with it (Spec), and what happened (Event).
+// Package job is the contract between the server and the agent on a machine: which machine it is (Identity, Inventory),
+// what the machine has to do (Spec), and what happened (Event).
 //
-// Start with Client, which speaks the contract over the wire; the server's side of it is package api.
-// The types here are plain data: every one of them survives a round trip through encoding/json, and
-// none of them refers to a URL, a socket or a clock.
+// Start with Client, which speaks the contract over the network; the server's side of it is package api. The types are
+// plain data: each survives a round trip through encoding/json, and none refers to a URL, a socket or a clock.
 //
-// Every string that comes from a machine (SMBIOS, disk models, serials) is hostile: whoever shows one on a
-// screen passes it through Printable first.
+// Every string that comes from a machine (SMBIOS, disk models, serials) is hostile: pass it through Printable or
+// Sentence
+// before you show or log it.
 package job
 
 import (
@@ -16,7 +16,7 @@ import (
 	"unicode"
 )
 
-// Identity is what a machine says that it is. All of it is a claim: which part decides is up to package fleet.
+// Identity is what a machine says about itself. None of it is proved; package fleet decides which part counts.
 type Identity struct {
 	UUID    string   `json:"uuid,omitempty"`    // SMBIOS type 1 UUID, lower case, "" if absent or all zeros or all ones
 	Serial  string   `json:"serial,omitempty"`  // SMBIOS type 1 serial number
@@ -42,11 +42,11 @@ type NIC struct {
 	MAC     string `json:"mac"`
 	Driver  string `json:"driver,omitempty"`
 	Carrier bool   `json:"carrier"`
-	Address string `json:"address,omitempty"` // CIDR, where a lease was got
+	Address string `json:"address,omitempty"` // CIDR; "" without a lease
 }
 
-// Image names one image and the streams that make it, in the order in which they are applied. Digests are
-// "sha256:" and 64 lower-case hex digits; each names a blob that the sources of the Spec serve.
+// Image names one image and its streams, in the order in which the agent applies them. A digest is "sha256:" and 64
+// lower-case hex digits; it names a blob that the sources of the Spec serve.
 type Image struct {
 	Ref      string   `json:"ref"`      // "web:20261120.1@amd64"
 	Document string   `json:"document"` // digest of the signed image document
@@ -54,7 +54,7 @@ type Image struct {
 	Streams  []Stream `json:"streams"`
 }
 
-// Stream is one step on the way to an image.
+// Stream is one step of receiving an image: a full stream, or a delta on the step before.
 type Stream struct {
 	Document string `json:"document"` // digest of the signed stream document
 	Index    string `json:"index"`    // digest of the index of the encoding to fetch
@@ -62,32 +62,35 @@ type Stream struct {
 	Wire     int64  `json:"wire"`     // bytes, encoded
 }
 
-// Kind says what a job is for.
+// Kind is the purpose of a job.
 type Kind string
 
-// The kinds.
+// The kinds of a job.
 const (
-	Install Kind = "install" // put an image onto a disk
-	Relay   Kind = "relay"   // fetch an image once and give it to the neighbours; touches no disk
+	Install Kind = "install" // write an image to a disk
+	Relay   Kind = "relay"   // fetch an image once and send it to the neighbours; uses no disk
 )
 
-// Spec is what a machine is to do.
+// Spec is a job as the machine gets it.
 type Spec struct {
-	ID       string   `json:"id"` // a random UUID, lower case; it also marks the disk while the job is unfinished
-	Kind     Kind     `json:"kind"`
-	Image    Image    `json:"image"`
-	Sources  []string `json:"sources"` // base URLs that serve GET /v1/blobs/DIGEST, in order of preference; they need no trust; one that is https takes the token of the boot
-	Disk     DiskRule `json:"disk"`
-	Erase    string   `json:"erase,omitempty"`   // serial, WWN or path of the one disk whose content may be destroyed
-	Started  string   `json:"started,omitempty"` // what the disk that this job was begun on is called: a serial, or what else no other disk had
+	ID    string `json:"id"` // a random UUID, lower case; it also marks the disk while the job is unfinished
+	Kind  Kind   `json:"kind"`
+	Image Image  `json:"image"`
+	// Sources are base URLs that serve GET /v1/blobs/DIGEST, in order of preference. They need no trust. One with https
+	// takes the token of the boot.
+	Sources []string `json:"sources"`
+	Disk    DiskRule `json:"disk"`
+	Erase   string   `json:"erase,omitempty"` // serial, WWN or path of the one disk whose content may be destroyed
+	// Started names the disk on which this job was started: by its serial, or by another name that no other disk had.
+	Started  string   `json:"started,omitempty"`
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"` // kernel arguments of the installed system
 	Home     Home     `json:"home"`
 }
 
-// Home is what the installed system needs to report that it is up, once.
+// Home is what the installed system needs to report once that it is up.
 type Home struct {
-	URL   string `json:"url"`   // https URL on the appliance
+	URL   string `json:"url"`   // https URL on the server
 	Token string `json:"token"` // one-time; worthless after the first report
 }
 
@@ -97,18 +100,18 @@ type Phase string
 // The phases of an install.
 const (
 	PhaseNetwork   Phase = "network"   // interfaces, lease, clock, hello
-	PhaseCheck     Phase = "check"     // documents and signatures, disk rule, sizes: nothing is touched
+	PhaseCheck     Phase = "check"     // documents and signatures, disk rule, sizes; nothing is written
 	PhasePartition Phase = "partition" // table and filesystems
 	PhaseReceive   Phase = "receive"   // the streams
 	PhaseVerify    Phase = "verify"    // the tree against its content manifest
 	PhaseBootable  Phase = "bootable"  // root, identity, bootloader
-	PhaseFinish    Phase = "finish"    // the mark is taken off, filesystems are unmounted
+	PhaseFinish    Phase = "finish"    // remove the mark, unmount the filesystems
 )
 
 // Phases lists every phase of an install in order.
 var Phases = []Phase{PhaseNetwork, PhaseCheck, PhasePartition, PhaseReceive, PhaseVerify, PhaseBootable, PhaseFinish}
 
-// State is where a job stands. Pending, started, then one of done, failed, cancelled.
+// State is the state of a job: pending, started, then one of done, failed, cancelled.
 type State string
 
 // The states of a job.
@@ -120,14 +123,14 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// Level says how much an Event matters to whoever watches.
+// Level is the severity of an Event.
 type Level string
 
 // The levels of an Event.
 const (
 	Info    Level = "info"
-	Warning Level = "warning" // something went wrong and is being retried
-	Error   Level = "error"   // the job ends here
+	Warning Level = "warning" // something failed and is tried again
+	Error   Level = "error"   // the job ends
 )
 
 // Event is one thing that happened on a machine. The same value goes to the machine's screen, the server's
@@ -144,19 +147,19 @@ type Event struct {
 	Progress *Progress `json:"progress,omitempty"`
 }
 
-// Progress is how far a phase is. Rates are bytes per second over the last few seconds.
+// Progress is how much of a phase is done. Rates are bytes per second over the last few seconds.
 type Progress struct {
 	Done    int64         `json:"done"`  // raw bytes applied
 	Total   int64         `json:"total"` // raw bytes in all
-	Wire    int64         `json:"wire"`  // encoded bytes that came over the network
+	Wire    int64         `json:"wire"`  // encoded bytes received over the network
 	WireBps float64       `json:"wireBps"`
 	DiskBps float64       `json:"diskBps"`
 	Left    time.Duration `json:"left"`              // estimate; negative if unknown
-	Stalled bool          `json:"stalled,omitempty"` // nothing came for 10 s
+	Stalled bool          `json:"stalled,omitempty"` // no data for 10 s
 	Ways    *Ways         `json:"ways,omitempty"`    // of Wire, while an image is received
 }
 
-// Percent is Done of Total, 0 to 100; 0 where the total is not known.
+// Percent is Done of Total, 0 to 100; 0 if the total is not known.
 func (p Progress) Percent() int {
 	if p.Total <= 0 || p.Done <= 0 {
 		return 0
@@ -164,11 +167,11 @@ func (p Progress) Percent() int {
 	return int(min(100, float64(p.Done)/float64(p.Total)*100))
 }
 
-// Printable returns s fit for a screen, a log line or a menu: without control characters, invalid UTF-8 and
-// direction marks, with runs of space made one, trimmed, and cut at 64 runes.
+// Printable makes s safe for a screen, a log line or a menu. It removes control characters, invalid UTF-8 and direction
+// marks, replaces runs of space by one space, trims the ends, and cuts at 64 runes.
 func Printable(s string) string { return printable(s, 64) }
 
-// Sentence is Printable for the one line of a message: cut at 400 runes.
+// Sentence is Printable for a message of one line: it cuts at 400 runes.
 func Sentence(s string) string { return printable(s, 400) }
 
 func printable(s string, limit int) string {
@@ -193,7 +196,7 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
-// Bytes writes a size with three significant digits and a decimal unit, as disk makers count: "20.0 GB".
+// Bytes formats a size with three significant digits and a decimal unit, as disk vendors do: "20.0 GB".
 func Bytes(n int64) string {
 	units := []string{"B", "kB", "MB", "GB", "TB", "PB", "EB"}
 	f, i := float64(n), 0
@@ -212,8 +215,8 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.0f %s", f, units[i])
 }
 
-// ESPLabel is the volume label, 11 characters of FAT's, of the EFI system partition that the job with this ID makes. It
-// differs from job to job, so that of several disks with a system on them the newest one can be named.
+// ESPLabel is the FAT volume label (11 characters) of the EFI system partition that the job with this ID makes. It
+// differs from job to job, so that it finds the newest system if several disks have one.
 func ESPLabel(id string) string {
 	hex := strings.ToUpper(strings.ReplaceAll(id, "-", ""))
 	if len(hex) < 8 || strings.Trim(hex, "0123456789ABCDEF") != "" {
@@ -222,10 +225,11 @@ func ESPLabel(id string) string {
 	return "GR-" + hex[:8]
 }
 
-// MemoryNeeds is how much memory, in bytes, the kernel of a machine must have for an install: a machine of 512 MiB has somewhat more of it left.
+// MemoryNeeds is the memory, in bytes, that the kernel must report for an install. A machine with 512 MiB reports
+// slightly more than this.
 const MemoryNeeds = 400 << 20
 
-// DiskNeeds is the smallest disk, in bytes, that an image whose files hold size bytes is installed on: the files, a
-// seventh more for metadata and for what a chain of deltas replaces, 256 MiB of boot partitions and 512 MiB of room to
-// boot and work in.
+// DiskNeeds is the smallest disk, in bytes, for an image with size bytes of file contents: the files, a seventh more
+// for
+// metadata and for what a chain of deltas replaces, 256 MiB of boot partitions, and 512 MiB of free space.
 func DiskNeeds(size int64) int64 { return size + size/7 + 768<<20 }

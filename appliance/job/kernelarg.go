@@ -9,11 +9,14 @@ import (
 // maxKernelArg is the longest kernel argument, in bytes.
 const maxKernelArg = 256
 
-// MaxKernelArgs is how many bytes all arguments of an installed system may have, each with one more for the space behind it. The
-// kernel drops what is beyond 2048 (COMMAND_LINE_SIZE of x86); the rest is for root=, rootflags= and the consoles.
+// MaxKernelArgs is the limit, in bytes, for all kernel arguments of an installed system, each with one byte for the
+// space
+// after it. The kernel drops what is beyond 2048 bytes (COMMAND_LINE_SIZE on x86); the rest is for root=, rootflags=
+// and
+// the consoles.
 const MaxKernelArgs = 1536
 
-// KernelArgs says everything that is wrong with the arguments of an installed system at once.
+// KernelArgs checks the kernel arguments of an installed system and returns all their errors together.
 func KernelArgs(args []string) error {
 	var errs []error
 	total := 0
@@ -23,7 +26,7 @@ func KernelArgs(args []string) error {
 		total += len(a) + 1
 	}
 	if total > MaxKernelArgs {
-		errs = append(errs, fmt.Errorf("%w: all of them have %d bytes, %d is the most", ErrKernelArg, total, MaxKernelArgs))
+		errs = append(errs, fmt.Errorf("%w: together they have %d bytes, the limit is %d", ErrKernelArg, total, MaxKernelArgs))
 	}
 	return errors.Join(errs...)
 }
@@ -31,18 +34,21 @@ func KernelArgs(args []string) error {
 // ErrKernelArg is wrapped by every error of KernelArg.
 var ErrKernelArg = errors.New("kernel argument")
 
-// KernelArg reads one kernel argument as the kernel's documentation writes it, and returns the word that GRUB's linux command gets
-// for it. That is the argument without the double quotes around its value or around the whole of it: GRUB puts them there by itself
-// where a word has a space.
+// KernelArg reads one kernel argument as the kernel's documentation writes it, and returns the word for GRUB's linux
+// command. That is the argument without the double quotes around its value or around the whole argument: GRUB adds them
+// itself if a word has a space.
 //
 //	quiet                            quiet
 //	dyndbg="file drivers/x.c +p"     dyndbg=file drivers/x.c +p
 //	"dyndbg=file drivers/x.c +p"     dyndbg=file drivers/x.c +p
 //	a=$b;c!                          a=$b;c!
 //
-// It refuses what the two programs cannot hold, and says which character that is. GRUB writes a backslash before quotes and
-// backslashes, and the kernel knows no such escape. The kernel ends an argument at every space of ISO 8859-1, one of which (byte a0)
-// is also part of letters in UTF-8. Sources: GRUB 2.06 grub-core/lib/cmdline.c; Linux 6.1 lib/cmdline.c (next_arg) and lib/ctype.c.
+// It refuses characters that GRUB or the kernel cannot pass on, and names them. GRUB writes a backslash before quotes
+// and
+// backslashes, but the kernel has no such escape. The kernel ends an argument at every space of ISO 8859-1, and one of
+// these
+// (byte a0) is also a part of letters in UTF-8. Sources: GRUB 2.06 grub-core/lib/cmdline.c; Linux 6.1 lib/cmdline.c
+// (next_arg) and lib/ctype.c.
 func KernelArg(s string) (word string, err error) {
 	refuse := func(why string) (string, error) {
 		return "", fmt.Errorf("%w %q: %s", ErrKernelArg, Printable(s), why)
@@ -51,7 +57,7 @@ func KernelArg(s string) (word string, err error) {
 	case s == "":
 		return refuse("it is empty")
 	case len(s) > maxKernelArg:
-		return refuse(fmt.Sprintf("it has %d bytes, %d is the most", len(s), maxKernelArg))
+		return refuse(fmt.Sprintf("it has %d bytes, the limit is %d", len(s), maxKernelArg))
 	}
 	for _, r := range s {
 		switch {
@@ -73,12 +79,12 @@ func KernelArg(s string) (word string, err error) {
 	}
 	switch {
 	case strings.Contains(word, `"`):
-		return refuse("double quotes go around the value or around the whole argument, and nowhere else")
+		return refuse("put double quotes only around the value or around the whole argument")
 	case word == "" || word[0] == '=':
 		return refuse("it has no name")
 	}
 	if name, _, _ := strings.Cut(word, "="); strings.Contains(name, " ") {
-		return refuse("it has a space in its name; two arguments are given one by one")
+		return refuse("its name has a space; give each argument on its own")
 	}
 	return word, nil
 }

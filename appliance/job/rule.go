@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// byPath is where udev keeps the names of Disk.Place.
+// byPath is the directory where udev keeps the names of Disk.Place.
 const byPath = "/dev/disk/by-path/"
 
-// DiskRule chooses a disk: "largest", "smallest", "serial:S", "wwn:W" or "path:/dev/P", where P may be "disk/by-path/" and
-// a Disk.Place.
+// DiskRule selects a disk: "largest", "smallest", "serial:S", "wwn:W" or "path:/dev/P", where P may be "disk/by-path/"
+// and a Disk.Place.
 type DiskRule string
 
 // ErrRule is wrapped by every error of ParseDiskRule and Pick.
 var ErrRule = errors.New("disk rule")
 
-// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is taken as a path.
+// ParseDiskRule reads a rule as an operator types it. A bare "/dev/…" is a path.
 func ParseDiskRule(s string) (DiskRule, error) {
 	switch {
 	case s == "largest", s == "smallest":
@@ -33,9 +33,11 @@ func ParseDiskRule(s string) (DiskRule, error) {
 	return "", fmt.Errorf("%w %q: want largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME", ErrRule, s)
 }
 
-// Pick applies the rule to disks. It never guesses: no match, and more than one, are errors that list what there is and
-// which rules would work. Read-only disks are never picked; removable ones and those on buses that people plug things into
-// (USB, FireWire), most of which do not say that they can be taken away, only by serial, WWN or path.
+// Pick applies the rule to disks. It never guesses: if no disk matches, or several do, it returns an error that lists
+// the
+// disks and the rules that would work. It never picks a read-only disk. Removable disks and those on USB or FireWire
+// (most
+// of which do not report that they are removable) need a rule with a serial, WWN or path.
 func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	var found []Disk
 	passed := 0
@@ -59,15 +61,16 @@ func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	}
 	switch len(found) {
 	case 0:
-		why := "no disk fits"
+		why := "no disk matches"
 		if passed > 0 {
-			why += "; removable disks and those on USB are taken only by serial, WWN or path"
+			why += "; removable disks and USB disks must be named by serial, WWN or path"
 		}
 		return Disk{}, fmt.Errorf("%w %q: %s; this machine has %s", ErrRule, Printable(string(r)), why, list(disks))
 	case 1:
 		return found[0], nil
 	}
-	return Disk{}, fmt.Errorf("%w %q: %d disks fit; name one: %s; this machine has %s", ErrRule, Printable(string(r)), len(found), rules(found, disks), list(disks))
+	return Disk{}, fmt.Errorf("%w %q: %d disks match; name one: %s; this machine has %s",
+		ErrRule, Printable(string(r)), len(found), rules(found, disks), list(disks))
 }
 
 // names says whether the rule names d.
@@ -84,7 +87,7 @@ func (r DiskRule) names(d Disk) bool {
 	return false
 }
 
-// pluggable says whether the disk is one that people plug in and take away.
+// pluggable says whether people plug this disk in and take it away.
 func (d Disk) pluggable() bool { return d.Removable || d.Bus == "usb" || d.Bus == "firewire" }
 
 // rules lists for each of found the rule that picks it among disks.
@@ -103,7 +106,7 @@ func rules(found, disks []Disk) string {
 
 func list(disks []Disk) string {
 	if len(disks) == 0 {
-		return "no disk at all"
+		return "no disk"
 	}
 	var have []string
 	for _, d := range disks {
@@ -112,8 +115,10 @@ func list(disks []Disk) string {
 	return strings.Join(have, "; ")
 }
 
-// NameAmong returns a name of d that no other of disks has, and the rule that picks d by it: the serial or the WWN, which
-// stay with the disk, else its place, which stays with the cable, else its path, which may change at the next boot.
+// NameAmong returns a name of d that no other disk in disks has, and the rule that picks d by it: the serial or the
+// WWN,
+// which stay with the disk, else its place, which stays with the cable, else its path, which may change at the next
+// boot.
 func (d Disk) NameAmong(disks []Disk) (DiskRule, string) {
 	for _, c := range []struct{ kind, name string }{{"serial:", d.Serial}, {"wwn:", d.WWN}, {"path:", d.placePath()}} {
 		if c.name == "" || len(c.name) > maxText || Sentence(c.name) != c.name {
@@ -137,8 +142,9 @@ func (d Disk) placePath() string {
 	return byPath + d.Place
 }
 
-// Named says whether name is the disk's serial, its WWN, its path, its path by place or its bare device name, as a person
-// who allows its loss types it. The empty string names no disk.
+// Named says whether name is the disk's serial, WWN, path, path by place or bare device name, as a user types it to
+// allow
+// the loss of its data. The empty string names no disk.
 func (d Disk) Named(name string) bool {
 	name = strings.TrimSpace(name)
 	return name != "" && (name == d.Serial || name == d.WWN || name == d.Path || name == d.placePath() || "/dev/"+name == d.Path)

@@ -2,7 +2,7 @@ package job
 
 import "time"
 
-// Paths of the agent's API below the appliance's https address. All take and give JSON.
+// Paths of the agent's API below the server's https address. Requests and replies are JSON.
 const (
 	HelloPath  = "/v1/agent/hello"  // POST Hello -> Welcome
 	ChoosePath = "/v1/agent/choose" // POST Choice -> Spec; bearer token of the Welcome
@@ -13,29 +13,31 @@ const (
 	BlobsPath  = "/v1/blobs/"       // GET + digest, plain http, Range
 )
 
-// Hello is the first thing that an agent says. Boot is a random UUID made by the agent at each start.
+// Hello is the first message of an agent. Boot is a random UUID that the agent makes at each start.
 type Hello struct {
 	Boot      string    `json:"boot"`
 	Agent     string    `json:"agent"` // version and build date
 	Identity  Identity  `json:"identity"`
 	Inventory Inventory `json:"inventory"`
-	Sources   []string  `json:"sources,omitempty"` // kinds of sources that the agent can fetch from, beside plain http: SourceHTTPS
+	// Sources are the kinds of sources that the agent can fetch from, in addition to plain http: SourceHTTPS.
+	Sources []string `json:"sources,omitempty"`
 }
 
-// SourceHTTPS is a source of a Spec that is the appliance's own https URL, and takes the token of the boot.
+// SourceHTTPS means the server's own https URL as a source of a Spec. It takes the token of the boot.
 const SourceHTTPS = "https"
 
-// Welcome answers Hello. Job is nil where nothing is to be done without asking; then Images is what the screen
-// may offer. Token authorises the other calls of this boot and no other.
+// Welcome answers Hello. If Job is nil, the screen asks the user, and Images are the images that it offers. Token
+// authorises the other calls of this boot and of no other.
 type Welcome struct {
 	Time    time.Time     `json:"time"`
-	Machine string        `json:"machine"` // the name that the appliance knows this machine by
+	Machine string        `json:"machine"` // the server's name for this machine
 	Token   string        `json:"token"`
 	Job     *Spec         `json:"job,omitempty"`
 	Images  []ImageChoice `json:"images,omitempty"`
 
-	// Unfinished are the installs that an earlier boot of this machine was asked for at its screen and began, and whose
-	// marks the Hello's disks have. They go on only when someone says so, with Choice.Continue.
+	// Unfinished are the installs that a user started on this machine's screen in an earlier boot, and whose marks are
+	// on
+	// the disks of Hello. They continue only if the user says so, with Choice.Continue.
 	Unfinished []Unfinished `json:"unfinished,omitempty"`
 }
 
@@ -52,11 +54,13 @@ type ImageChoice struct {
 	Size        int64     `json:"size"` // bytes of file contents
 	Wire        int64     `json:"wire"` // bytes that a first install fetches
 	Published   time.Time `json:"published"`
-	NoKernel    bool      `json:"noKernel,omitempty"` // no machine can be installed with it
+	NoKernel    bool      `json:"noKernel,omitempty"` // it cannot be installed on a machine
 }
 
-// Choice is what a person chose on the screen. Erase repeats what they typed on the last page. With Continue it is an
-// Unfinished.Job, whose image the disk that Disk names goes on to get; only a disk with that mark may lose anything.
+// Choice is what the user chose on the screen. Erase names the disk that the user typed on the last page. Continue is
+// an
+// Unfinished.Job: the disk that Disk names gets the rest of that job's image, and only a disk with that mark may lose
+// data.
 type Choice struct {
 	Image    string   `json:"image,omitempty"`
 	Disk     DiskRule `json:"disk"`
@@ -64,22 +68,22 @@ type Choice struct {
 	Continue string   `json:"continue,omitempty"`
 }
 
-// Events carries what happened since the last acknowledged number. Sending an event twice changes nothing.
+// Events has the events since the last acknowledged number. To send an event twice changes nothing.
 type Events struct {
 	Boot   string  `json:"boot"`
 	Events []Event `json:"events"`
 }
 
-// Acknowledged is the highest number up to which every event of the boot is in the appliance's journal.
+// Acknowledged says that every event of the boot up to number Seq is in the server's journal.
 type Acknowledged struct {
 	Seq       uint64 `json:"seq"`
-	Cancelled bool   `json:"cancelled,omitempty"` // the operator took the job back
+	Cancelled bool   `json:"cancelled,omitempty"` // the operator cancelled the job
 }
 
-// HomeReport is sent once by the installed system when it is up.
+// HomeReport is what the installed system sends once, when it is up.
 type HomeReport struct {
 	Hostname  string `json:"hostname"`
 	MachineID string `json:"machineId"`
 	Kernel    string `json:"kernel"`
-	Root      string `json:"root"` // the subvolume that / is
+	Root      string `json:"root"` // the subvolume of /
 }

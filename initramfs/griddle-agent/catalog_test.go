@@ -120,15 +120,15 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 		change func(r *room) error
 		want   string
 	}{
-		{"as it was", func(*room) error { return nil }, "no disk at all"},
-		{"the server is away for a while", func(r *room) error { r.away.Store(2); return nil }, "no disk at all"},
+		{"as it was", func(*room) error { return nil }, "this machine has no disk"},
+		{"the server is away for a while", func(r *room) error { r.away.Store(2); return nil }, "this machine has no disk"},
 		{"the key is revoked", func(r *room) error { return r.store.Revoke(t.Context(), r.publisher.Public()) }, "is not trusted here"},
 		{"the key may sign other names", func(r *room) error {
 			return r.store.Grant(t.Context(), imagestore.Granting{Key: r.publisher.Public().String() + " webx web/*"})
 		}, "may sign webx web/*, and not web"},
 		{"the key may sign its name", func(r *room) error {
 			return r.store.Grant(t.Context(), imagestore.Granting{Key: r.publisher.Public().String() + " web"})
-		}, "no disk at all"},
+		}, "this machine has no disk"},
 		{"the catalog has expired", func(r *room) error {
 			_, err := r.store.SignHead(t.Context(), r.site, time.Now(), time.Now().Add(-time.Hour))
 			if err == nil {
@@ -227,7 +227,7 @@ func TestPrivateImageIsOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = r.install(t.Context(), &leased{}, r.spec, tui.Found{})
-	if e := r.last.Load(); err == nil || !strings.Contains(e.Message, "no disk at all") {
+	if e := r.last.Load(); err == nil || !strings.Contains(e.Message, "this machine has no disk") {
 		t.Errorf("install() = %v, and it says %q, want it to come as far as the disk", err, e.Message)
 	}
 }

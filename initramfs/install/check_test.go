@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 		{name: "blank", spec: install, disks: []job.Disk{blank}},
 		{name: "ext4", spec: install, disks: []job.Disk{ext4}, want: []string{"disk /dev/vda, 20.0 GB, serial A is not blank: whole disk: ext4; to overwrite it, add --erase A"}},
 		{name: "not sampled", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "" })}, want: []string{"unknown content: the disk was not read", "--erase A"}},
-		{name: "random bytes", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "data at byte 0 (0x41)" })}, want: []string{"not recognised: data at byte 0 (0x41)", "--erase A"}},
+		{name: "random bytes", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = "data at byte 0 (0x41)" })}, want: []string{"unknown content: data at byte 0 (0x41)", "--erase A"}},
 		{name: "ones", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.Sampled = job.Ones })}},
 		{name: "twin that is not blank", spec: install, disks: []job.Disk{ext4, twin}, want: []string{"add --erase /dev/vda"}},
 		{name: "GPT without partitions", spec: install, disks: []job.Disk{gpt}, want: []string{"an empty gpt partition table"}},
@@ -107,12 +107,12 @@ func TestCheck(t *testing.T) {
 		{name: "begun on one of two with this serial", spec: spec(func(s *job.Spec) { s.Started, s.Erase = "A", "/dev/vda" }),
 			disks: []job.Disk{windows, twin}, want: []string{"nothing tells whether"}},
 		{name: "begun here, nothing written yet", spec: spec(func(s *job.Spec) { s.Started, s.Erase = "A", "A" }), disks: []job.Disk{windows}},
-		{name: "no such disk", spec: spec(func(s *job.Spec) { s.Disk = "serial:Q" }), disks: []job.Disk{blank}, want: []string{"no disk fits"}},
+		{name: "no such disk", spec: spec(func(s *job.Spec) { s.Disk = "serial:Q" }), disks: []job.Disk{blank}, want: []string{"no disk matches"}},
 		{name: "no rule", spec: spec(func(s *job.Spec) { s.Disk = "" }), disks: []job.Disk{blank}, want: []string{"names no disk"}},
 		{name: "odd sectors", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.SectorSize = 520 })}, want: []string{"520"}},
 		{name: "another kind", spec: spec(func(s *job.Spec) { s.Kind = "erase" }), disks: []job.Disk{blank}, want: []string{"erase"}},
 		{name: "ID that is no UUID", spec: spec(func(s *job.Spec) { s.ID = "1" }), disks: []job.Disk{blank}, want: []string{"UUID"}},
-		{name: "read-only", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.ReadOnly = true })}, want: []string{"no disk fits"}},
+		{name: "read-only", spec: install, disks: []job.Disk{with(func(d *job.Disk) { d.ReadOnly = true })}, want: []string{"no disk matches"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := Check(c.spec, sized(c.size), c.disks)

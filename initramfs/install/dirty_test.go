@@ -175,7 +175,7 @@ func tables(dev string) []dirt {
 // unknown is what has no name. The bytes of VeraCrypt, and of LUKS with its header elsewhere, look random.
 func unknown(dev string) []dirt {
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
-	const what = "something that is not recognised: data at byte "
+	const what = "unknown content: data at byte "
 	random := make([]byte, 16<<20)
 	for i := range random {
 		random[i] = byte(rand.Uint32())
