@@ -140,9 +140,8 @@ func days(d time.Duration) string { return fmt.Sprintf("%dd", d/(24*time.Hour)) 
 
 // explainCatalog says what to do about a catalog that was refused.
 func explainCatalog(err error) error {
-	var told hintError
 	switch {
-	case err == nil || errors.As(err, &told):
+	case err == nil || hintOf(err) != "":
 		return err
 	case errors.Is(err, imagestore.ErrExpired):
 		return withHint(err, "On the machine with the site's key: griddle catalog sign. A running server of this version does it by itself: is this an old copy, or is a clock wrong?")

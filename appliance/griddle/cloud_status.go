@@ -146,14 +146,11 @@ func (g *clouds) deleteCommand() *cobra.Command {
 			for _, r := range d.Stays {
 				fmt.Fprintf(g.e.stderr, "keep    %s %s\n", r.Kind, r.Name)
 			}
-			if yes {
-				return nil
-			}
-			question := fmt.Sprintf("Remove these %d? [y/N] ", len(d.Goes))
+			question := fmt.Sprintf("Remove these %d?", len(d.Goes))
 			if data > 0 {
-				question = fmt.Sprintf("Remove these %d, and all data of %d volumes? [y/N] ", len(d.Goes), data)
+				question = fmt.Sprintf("Remove these %d, and all data of %d volumes?", len(d.Goes), data)
 			}
-			return confirm(g.e, "deleting stack "+d.Stack, question, "nothing was removed")
+			return confirm(g.e, yes, "deleting stack "+d.Stack, question)
 		}
 		if err := x.Delete(c.Context(), x.s.Name, o); err != nil {
 			return advise(err)
@@ -213,10 +210,8 @@ func (g *clouds) collectCommand() *cobra.Command {
 		for _, i := range images {
 			fmt.Fprintf(g.e.stderr, "remove  image %s\n", i.Name)
 		}
-		if !yes {
-			if err := confirm(g.e, "removing images", fmt.Sprintf("Remove these %d? [y/N] ", len(images)), "nothing was removed"); err != nil {
-				return err
-			}
+		if err := confirm(g.e, yes, "removing images", fmt.Sprintf("Remove these %d?", len(images))); err != nil {
+			return err
 		}
 		return x.Collect(c.Context(), images)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -29,10 +28,10 @@ func (f *changing) options(e *env) cloud.Options {
 		if p.Empty() || f.out.json() && f.yes {
 			return nil
 		}
-		if err := p.Print(e.stderr, false); err != nil || f.yes || p.Count(cloud.Replace)+p.Count(cloud.Remove) == 0 {
+		if err := p.Print(e.stderr, false); err != nil || p.Count(cloud.Replace)+p.Count(cloud.Remove) == 0 {
 			return err
 		}
-		return confirm(e, "changing stack "+p.Stack, "Replace and remove these? [y/N] ", "nothing was changed")
+		return confirm(e, f.yes, "changing stack "+p.Stack, "Replace and remove these?")
 	}}
 }
 
@@ -53,8 +52,7 @@ func (f *changing) end(e *env, p *cloud.Plan, err error) error {
 
 // advise adds what a person does about a failure.
 func advise(err error) error {
-	var told hintError
-	if err == nil || errors.As(err, &told) {
+	if err == nil || hintOf(err) != "" {
 		return err
 	}
 	return withHint(err, "What to do: %s.", cloud.Advice(err))

@@ -48,7 +48,7 @@ func imageCommand(e *env) *cobra.Command {
 func parseRef(s string) (imagestore.Ref, error) {
 	ref, err := imagestore.ParseRef(s)
 	if err != nil {
-		return ref, usageError{err}
+		return ref, usage(err)
 	}
 	return ref, nil
 }
@@ -68,7 +68,7 @@ func imageListCommand(e *env) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, a := range args {
 			if _, err := imagestore.ParseFilter(a); err != nil {
-				return usageError{err}
+				return usage(err)
 			}
 		}
 		st, err := openStore(e, store, false)
@@ -421,5 +421,5 @@ func imageDeleteCommand(e *env) *cobra.Command {
 // askDelete shows what will go and asks whether it may.
 func askDelete(e *env, l imagestore.Listed) error {
 	fmt.Fprintf(e.stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files, job.Bytes(l.Size))
-	return confirm(e, "deleting "+l.Ref, "Delete it for good? [y/N] ", l.Ref+" is kept")
+	return confirm(e, false, "deleting "+l.Ref, "Delete it?")
 }

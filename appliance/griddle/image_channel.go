@@ -90,7 +90,7 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, v
 func listChannels(c *cobra.Command, e *env, store storeFlags, out outputFlag, filters []string) error {
 	for _, f := range filters {
 		if _, err := imagestore.ParseFilter(f); err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 	}
 	st, err := openStore(e, store, false)

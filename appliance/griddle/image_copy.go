@@ -107,7 +107,7 @@ func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 func (f *copyFlags) copy(ctx context.Context, e *env, to, from *imagestore.Store, images []string) error {
 	for _, i := range images {
 		if _, err := imagestore.ParseFilter(i); err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 	}
 	seen, err := seenDir(e)
@@ -241,7 +241,7 @@ func openReader(e *env, f copyFlags) (_ *imagestore.Store, err error) {
 	}
 	st, err := imagestore.OpenServer(o)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage(err)
 	}
 	return st, nil
 }

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -144,7 +141,7 @@ func imageGCCommand(e *env) *cobra.Command {
 			}
 			if len(would.Versions)+would.Blobs+would.Files > 0 {
 				fmt.Fprintf(e.stderr, "%s\n", gcText(would))
-				if err := askYes(e, "collecting", "Delete this for good?"); err != nil {
+				if err := confirm(e, yes, "collecting", "Delete these?"); err != nil {
 					return err
 				}
 			}
@@ -198,21 +195,4 @@ func gcText(d imagestore.Collected) string {
 		parts = fmt.Sprintf(" and %d unfinished files", d.Files)
 	}
 	return strings.Join(append(lines, fmt.Sprintf("%d versions, %d blobs%s with %s %s", len(d.Versions), d.Blobs, parts, job.Bytes(d.Bytes), goes)), "\n")
-}
-
-// askYes asks a person at a terminal.
-func askYes(e *env, doing, question string) error {
-	f, ok := e.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return withHint(usagef("%s: nobody is there to ask", doing), "Give --yes to do it without being asked.")
-	}
-	fmt.Fprintf(e.stderr, "%s [y/N] ", question)
-	line, err := bufio.NewReader(f).ReadString('\n')
-	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
-		return nil
-	}
-	if err != nil && line == "" {
-		fmt.Fprintln(e.stderr)
-	}
-	return fmt.Errorf("%s: nothing was done", doing)
 }

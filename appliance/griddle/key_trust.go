@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -43,11 +42,11 @@ func keyTrustCommand(e *env) *cobra.Command {
 		}
 		k, err := publicKey(args[0])
 		if err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 		g, err := imagestore.NewGrant(k, prefixes...)
 		if err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 		switch {
 		case site:
@@ -161,7 +160,7 @@ func knownKey(ctx context.Context, st *imagestore.Store, arg string) (imagestore
 	}
 	k, err := publicKey(arg)
 	if err != nil {
-		return k, usageError{err}
+		return k, usage(err)
 	}
 	return k, nil
 }
@@ -173,22 +172,26 @@ func askRevoke(e *env, r RevokedKey) error {
 	} else {
 		fmt.Fprintf(e.stderr, "Without key %s these images cannot be installed any more:\n  %s\n", r.ID, strings.Join(r.Images, "\n  "))
 	}
-	return confirm(e, fmt.Sprintf("revoking key %s", r.ID), "Revoke it? [y/N] ", "the key stays trusted")
+	return confirm(e, false, fmt.Sprintf("revoking key %s", r.ID), "Revoke it?")
 }
 
-// confirm asks on the terminal. doing says what for where there is none, kept what the answer no means.
-func confirm(e *env, doing, question, kept string) error {
+// confirm asks a person on the terminal whether what doing says may be done. It returns nil where yes does, the answer to all such
+// questions, or the person; without a terminal nothing is done either.
+func confirm(e *env, yes bool, doing, question string) error {
+	if yes {
+		return nil
+	}
 	f, ok := e.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return withHint(usagef("%s: nobody is there to ask", doing), "Give --yes to do it without being asked.")
+		return withHint(usagef("%s: this asks before it goes on, and standard input is not a terminal", doing), "Add --yes to do it without a question.")
 	}
-	fmt.Fprint(e.stderr, question)
+	fmt.Fprintf(e.stderr, "%s [y/N] ", question)
 	line, err := bufio.NewReader(f).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
 		return nil
 	}
-	if err != nil && err != io.EOF {
-		return fmt.Errorf("reading the answer: %w", err)
+	if err != nil && line == "" {
+		fmt.Fprintln(e.stderr)
 	}
-	return errors.New(kept)
+	return fmt.Errorf("%s: cancelled, nothing was changed", doing)
 }

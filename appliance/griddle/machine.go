@@ -1,10 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +15,7 @@ func machineCommand(e *env) *cobra.Command {
 			"A machine is named by its name, a MAC address or its UUID. Machines that no operator named are what strangers on the\n"+
 			"network say: `list` marks them with a *, and the server forgets the oldest of them when there are too many.")
 	m := &machines{e: e, remote: remoteFlags(e, c)}
-	c.PersistentFlags().StringVarP(&m.output, "output", "o", "table", "table or json")
-	c.PersistentPreRunE = m.check
+	m.out.addBelow(c)
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
@@ -28,26 +24,7 @@ func machineCommand(e *env) *cobra.Command {
 type machines struct {
 	e      *env
 	remote *remote
-	output string
-}
-
-// check refuses flags of the group that make no sense, before anything is asked.
-func (m *machines) check(*cobra.Command, []string) error {
-	if m.output != "table" && m.output != "json" {
-		return usagef("--output %q is neither table nor json", m.output)
-	}
-	return nil
-}
-
-// print writes v as JSON, or by table.
-func (m *machines) print(v any, table func()) error {
-	if m.output == "table" {
-		table()
-		return nil
-	}
-	enc := json.NewEncoder(m.e.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	out    outputFlag
 }
 
 func (m *machines) listCommand() *cobra.Command {
@@ -60,7 +37,7 @@ func (m *machines) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if m.output == "json" {
+			if m.out.json() {
 				return m.listJSON(c.Context(), client)
 			}
 			return m.listTable(c.Context(), client)
@@ -82,7 +59,7 @@ func (m *machines) showCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() { pageOf(m.e.stdout, got) })
+			return m.out.print(m.e, got, func() { pageOf(m.e.stdout, got) })
 		},
 	}
 }
@@ -107,7 +84,7 @@ func (m *machines) installCommand() *cobra.Command {
 				return usagef("--image and --disk are needed")
 			}
 			if _, err := job.ParseDiskRule(in.Disk); err != nil {
-				return usageError{err}
+				return usage(err)
 			}
 			client, err := m.remote.client()
 			if err != nil {
@@ -117,7 +94,7 @@ func (m *machines) installCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() {
+			return m.out.print(m.e, got, func() {
 				fmt.Fprintf(m.e.stdout, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
 					got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
 				if in.Erase == "" {
@@ -149,7 +126,7 @@ func (m *machines) cancelCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() {
+			return m.out.print(m.e, got, func() {
 				fmt.Fprintf(m.e.stdout, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
 				if disk := got.Job.Spec.Started; disk != "" {
 					fmt.Fprintf(m.e.stdout, "It had begun to write on disk %s, which holds nothing usable now.\n", job.Printable(disk))
@@ -157,17 +134,4 @@ func (m *machines) cancelCommand() *cobra.Command {
 			})
 		},
 	}
-}
-
-// explainMachine says what to do about an error that has to do with one machine.
-func explainMachine(err error) error {
-	var p *job.Problem
-	switch {
-	case !errors.As(err, &p):
-	case p.Status == http.StatusNotFound:
-		return withHint(err, "`griddle machine list` says which there are. A machine that was never seen is named by its MAC address.")
-	case p.Status == http.StatusUnprocessableEntity:
-		return withHint(err, "`griddle image list` says which there are.")
-	}
-	return explainRemote(err)
 }

@@ -58,7 +58,7 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 		}
 		lost = false
 		for _, entry := range got.Entries {
-			if m.output == "json" {
+			if m.out.json() {
 				err = json.NewEncoder(m.e.stdout).Encode(entry)
 			} else {
 				_, err = fmt.Fprintln(m.e.stdout, logLine(entry))

@@ -23,7 +23,7 @@ func (m *machines) renameCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() { fmt.Fprintf(m.e.stdout, "%s is called %s now.\n", args[0], got.Name) })
+			return m.out.print(m.e, got, func() { fmt.Fprintf(m.e.stdout, "%s is called %s now.\n", args[0], got.Name) })
 		},
 	}
 }
@@ -43,17 +43,15 @@ func (m *machines) mergeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes {
-				doing := fmt.Sprintf("merging %s into %s", job.Printable(args[1]), job.Printable(args[0]))
-				if err := askYes(m.e, doing, fmt.Sprintf("Make %s and %s one machine?", job.Printable(args[0]), job.Printable(args[1]))); err != nil {
-					return err
-				}
+			doing := fmt.Sprintf("merging %s into %s", job.Printable(args[1]), job.Printable(args[0]))
+			if err := confirm(m.e, yes, doing, fmt.Sprintf("Make %s and %s one machine?", job.Printable(args[0]), job.Printable(args[1]))); err != nil {
+				return err
 			}
 			got, err := client.Merge(c.Context(), args[0], args[1])
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() { fmt.Fprintf(m.e.stdout, "%s is part of %s now.\n", args[1], got.Name) })
+			return m.out.print(m.e, got, func() { fmt.Fprintf(m.e.stdout, "%s is part of %s now.\n", args[1], got.Name) })
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
@@ -77,15 +75,14 @@ func (m *machines) deleteCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			if !yes {
-				if err := askYes(m.e, "deleting "+got.Name, fmt.Sprintf("Forget %s (%s, %s), its %d jobs and its log?", got.Name, got.Status, first(got.Identity.MACs), len(got.Jobs))); err != nil {
-					return err
-				}
+			question := fmt.Sprintf("Delete %s (%s, %s), its %d jobs and its log?", got.Name, got.Status, first(got.Identity.MACs), len(got.Jobs))
+			if err := confirm(m.e, yes, "deleting "+got.Name, question); err != nil {
+				return err
 			}
 			if err := client.Delete(c.Context(), got.ID); err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() { fmt.Fprintf(m.e.stdout, "%s is forgotten.\n", got.Name) })
+			return m.out.print(m.e, got, func() { fmt.Fprintf(m.e.stdout, "%s is forgotten.\n", got.Name) })
 		},
 	}
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")

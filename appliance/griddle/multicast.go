@@ -20,20 +20,26 @@ func multicastCommand(e *env) *cobra.Command {
 		"See and steer the multicast sessions. Nobody has to start one: machines that want the same image within a short time\n"+
 			"get it together, and whoever comes late joins.\n\n"+
 			"A session is named by its 16 hex digits, or by as many of the first ones as tell it from the others.")
-	m := &machines{e: e, remote: remoteFlags(e, c)}
-	c.PersistentFlags().StringVarP(&m.output, "output", "o", "table", "table or json")
-	c.PersistentPreRunE = m.check
-	c.AddCommand(m.sessionsCommand(), m.startCommand(), m.holdCommand(), m.capCommand(), m.stopCommand(), m.relayCommand())
+	s := &sessions{e: e, remote: remoteFlags(e, c)}
+	s.out.addBelow(c)
+	c.AddCommand(s.listCommand(), s.startCommand(), s.holdCommand(), s.capCommand(), s.stopCommand(), s.relayCommand())
 	return c
 }
 
-func (m *machines) sessionsCommand() *cobra.Command {
+// sessions is what the commands of the group have in common.
+type sessions struct {
+	e      *env
+	remote *remote
+	out    outputFlag
+}
+
+func (s *sessions) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List the sessions and their receivers",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := m.remote.client()
+			client, err := s.remote.client()
 			if err != nil {
 				return err
 			}
@@ -41,7 +47,7 @@ func (m *machines) sessionsCommand() *cobra.Command {
 			if err := client.Multicast(c.Context(), &got); err != nil {
 				return explainRemote(err)
 			}
-			return m.print(got, func() { sessionTable(m.e.stdout, got, time.Now()) })
+			return s.out.print(s.e, got, func() { sessionTable(s.e.stdout, got, time.Now()) })
 		},
 	}
 }
@@ -74,8 +80,8 @@ func sessionTable(out io.Writer, list []multicast.Listed, now time.Time) {
 }
 
 // control finds the session and has action done to it.
-func (m *machines) control(c *cobra.Command, name, action string, in api.StreamControl, said string) error {
-	client, err := m.remote.client()
+func (s *sessions) control(c *cobra.Command, name, action string, in api.StreamControl, said string) error {
+	client, err := s.remote.client()
 	if err != nil {
 		return err
 	}
@@ -84,9 +90,9 @@ func (m *machines) control(c *cobra.Command, name, action string, in api.StreamC
 		return explainRemote(err)
 	}
 	var fit []string
-	for _, s := range all {
-		if strings.HasPrefix(s.ID.String(), strings.ToLower(name)) {
-			fit = append(fit, s.ID.String())
+	for _, one := range all {
+		if strings.HasPrefix(one.ID.String(), strings.ToLower(name)) {
+			fit = append(fit, one.ID.String())
 		}
 	}
 	switch {
@@ -99,22 +105,22 @@ func (m *machines) control(c *cobra.Command, name, action string, in api.StreamC
 	if err := client.Control(c.Context(), fit[0], action, in); err != nil {
 		return explainRemote(err)
 	}
-	fmt.Fprintf(m.e.stdout, "%s: %s\n", fit[0], said)
+	fmt.Fprintf(s.e.stdout, "%s: %s\n", fit[0], said)
 	return nil
 }
 
-func (m *machines) startCommand() *cobra.Command {
+func (s *sessions) startCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "start SESSION",
 		Short: "Start sending now, without waiting for more machines",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.control(c, args[0], "start", api.StreamControl{}, "it starts; who comes later still joins")
+			return s.control(c, args[0], "start", api.StreamControl{}, "it starts; who comes later still joins")
 		},
 	}
 }
 
-func (m *machines) holdCommand() *cobra.Command {
+func (s *sessions) holdCommand() *cobra.Command {
 	var d time.Duration
 	var resume bool
 	c := &cobra.Command{
@@ -123,12 +129,12 @@ func (m *machines) holdCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if resume {
-				return m.control(c, args[0], "hold", api.StreamControl{}, "it goes on")
+				return s.control(c, args[0], "hold", api.StreamControl{}, "it goes on")
 			}
 			if d < time.Second || d > multicast.MaxHold {
 				return usagef("--for %v is not between a second and %v", d, multicast.MaxHold)
 			}
-			return m.control(c, args[0], "hold", api.StreamControl{Seconds: int64(d / time.Second)}, fmt.Sprintf("held for %v, or until `griddle multicast hold --resume`", d))
+			return s.control(c, args[0], "hold", api.StreamControl{Seconds: int64(d / time.Second)}, fmt.Sprintf("held for %v, or until `griddle multicast hold --resume`", d))
 		},
 	}
 	c.Flags().DurationVar(&d, "for", 5*time.Minute, "how long; it goes on by itself then")
@@ -136,7 +142,7 @@ func (m *machines) holdCommand() *cobra.Command {
 	return c
 }
 
-func (m *machines) capCommand() *cobra.Command {
+func (s *sessions) capCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "cap SESSION MBIT",
 		Short:   "Limit a session to so many Mbit/s; 0 lifts the limit",
@@ -151,23 +157,23 @@ func (m *machines) capCommand() *cobra.Command {
 			if mbit > 0 {
 				said = fmt.Sprintf("it sends %g Mbit/s at most", mbit)
 			}
-			return m.control(c, args[0], "cap", api.StreamControl{Rate: int64(mbit * 1e6 / 8)}, said)
+			return s.control(c, args[0], "cap", api.StreamControl{Rate: int64(mbit * 1e6 / 8)}, said)
 		},
 	}
 }
 
-func (m *machines) stopCommand() *cobra.Command {
+func (s *sessions) stopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop SESSION",
 		Short: "End a session; its machines go on by HTTP",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.control(c, args[0], "stop", api.StreamControl{}, "stopped; its machines go on by HTTP")
+			return s.control(c, args[0], "stop", api.StreamControl{}, "stopped; its machines go on by HTTP")
 		},
 	}
 }
 
-func (m *machines) relayCommand() *cobra.Command {
+func (s *sessions) relayCommand() *cobra.Command {
 	var in api.Relay
 	c := &cobra.Command{
 		Use:   "relay MACHINE --image IMAGE",
@@ -182,7 +188,7 @@ func (m *machines) relayCommand() *cobra.Command {
 			if in.Image == "" {
 				return usagef("--image is needed")
 			}
-			client, err := m.remote.client()
+			client, err := s.remote.client()
 			if err != nil {
 				return err
 			}
@@ -190,8 +196,8 @@ func (m *machines) relayCommand() *cobra.Command {
 			if err != nil {
 				return explainMachine(err)
 			}
-			return m.print(got, func() {
-				fmt.Fprintf(m.e.stdout, "%s relays %s. Switch it on, or restart it, with network boot first.\n", got.Name, got.Job.Spec.Image.Ref)
+			return s.out.print(s.e, got, func() {
+				fmt.Fprintf(s.e.stdout, "%s relays %s. Switch it on, or restart it, with network boot first.\n", got.Name, got.Job.Spec.Image.Ref)
 			})
 		},
 	}

@@ -76,10 +76,10 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		ctx := c.Context()
 		ref, err := imagestore.ParseRef(args[1])
 		if err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 		if err := imagestore.CheckArch(ref.Arch); err != nil {
-			return usageError{err}
+			return usage(err)
 		}
 		if err := keyThere(keyFile); err != nil {
 			return err
@@ -98,7 +98,7 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		}
 		src, err := source.Find(ctx, args[0], find)
 		if errors.Is(err, source.ErrName) {
-			return usageError{err}
+			return usage(err)
 		}
 		if err != nil {
 			return err

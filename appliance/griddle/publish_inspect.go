@@ -73,8 +73,7 @@ func accountsText(all []imagestore.Account) string {
 
 // needsRoot says, where an ordinary user lacked rights, that and why it takes root.
 func needsRoot(err error, uid int, why string) error {
-	var hint hintError
-	if uid == 0 || errors.As(err, &hint) || !errors.Is(err, fs.ErrPermission) || errors.Is(err, imagestore.ErrReadOnly) {
+	if uid == 0 || hintOf(err) != "" || !errors.Is(err, fs.ErrPermission) || errors.Is(err, imagestore.ErrReadOnly) {
 		return err
 	}
 	return withHint(err, "This takes root, and this is user %d: %s.", uid, why)

@@ -35,7 +35,7 @@ func (p *preparation) add(c *cobra.Command) {
 func (p *preparation) settle(args []string) error {
 	var err error
 	if p.steps, err = template.ParseSteps(p.clean); err != nil {
-		return usageError{err}
+		return usage(err)
 	}
 	if p.hooks.Dir == "" {
 		p.hooks.Dir = defaultHooks

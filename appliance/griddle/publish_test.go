@@ -107,9 +107,8 @@ func TestRoomHint(t *testing.T) {
 		{fmt.Errorf("copying: %w", &source.RoomError{Dir: "/var/tmp/spool", Spool: true}), "TMPDIR"},
 		{&source.RoomError{Dir: "/var/lib/lxc/.griddle"}, "/var/lib/lxc/.griddle, on the disk of the source"},
 	} {
-		var hint hintError
-		if !errors.As(publishHint(c.err, "/srv/store"), &hint) || !strings.Contains(hint.hint, c.want) {
-			t.Errorf("the hint is %q, want %q in it", hint.hint, c.want)
+		if hint := hintOf(publishHint(c.err, "/srv/store")); !strings.Contains(hint, c.want) {
+			t.Errorf("the hint is %q, want %q in it", hint, c.want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,4 +157,17 @@ func explainRemote(err error) error {
 		return withHint(err, "The host's name is not known here: give --server with its address.")
 	}
 	return err
+}
+
+// explainMachine says what to do about an error that has to do with one machine.
+func explainMachine(err error) error {
+	var p *job.Problem
+	switch {
+	case !errors.As(err, &p):
+	case p.Status == http.StatusNotFound:
+		return withHint(err, "`griddle machine list` says which there are. A machine that was never seen is named by its MAC address.")
+	case p.Status == http.StatusUnprocessableEntity:
+		return withHint(err, "`griddle image list` says which there are.")
+	}
+	return explainRemote(err)
 }

@@ -31,7 +31,10 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// usagef makes a usageError.
+// usage makes err an error in how the program was called.
+func usage(err error) error { return usageError{err} }
+
+// usagef makes a new error in how the program was called.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // hintError is an error with what a person should do next.
@@ -41,6 +44,13 @@ type hintError struct {
 }
 
 func (e hintError) Unwrap() error { return e.error }
+
+// hintOf is what a person should do about err; empty where no one said that.
+func hintOf(err error) string {
+	var hint hintError
+	errors.As(err, &hint)
+	return hint.hint
+}
 
 // withHint adds to err, unless it is nil, a line that says what to do next.
 func withHint(err error, format string, args ...any) error {
@@ -69,12 +79,11 @@ func (e *env) exit(err error) int {
 	}
 	err = explainStore(explainCatalog(err))
 	fmt.Fprintf(e.stderr, "griddle: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
-	var hint hintError
-	if errors.As(err, &hint) {
-		fmt.Fprintf(e.stderr, "  %s\n", hint.hint)
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(e.stderr, "  %s\n", hint)
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	var called usageError
+	if errors.As(err, &called) {
 		return exitUsage
 	}
 	return exitFailed
@@ -105,7 +114,7 @@ func rootCommand(e *env) *cobra.Command {
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return withHint(usageError{err}, "See `%s --help`.", c.CommandPath())
+		return withHint(usage(err), "See `%s --help`.", c.CommandPath())
 	})
 	markUsage(root)
 	return root
@@ -137,11 +146,10 @@ func markUsage(c *cobra.Command) {
 			if err == nil {
 				return nil
 			}
-			var hint hintError
-			if errors.As(err, &hint) {
-				return usageError{err}
+			if hintOf(err) != "" {
+				return usage(err)
 			}
-			return withHint(usageError{err}, "Usage: %s", c.UseLine())
+			return withHint(usage(err), "Usage: %s", c.UseLine())
 		}
 	}
 	for _, sub := range c.Commands() {

@@ -109,7 +109,7 @@ func (f *serveFlags) read(c *cobra.Command) (appliance.Config, error) {
 		}
 	}
 	if err := conf.Validate(); err != nil {
-		return conf, usageError{err}
+		return conf, usage(err)
 	}
 	return conf, nil
 }

@@ -46,7 +46,7 @@ func openSSH(ctx context.Context, e *env, where string, create bool) (st *images
 func sshCommand(program, where string, create bool) ([]string, error) {
 	u, err := url.Parse(where)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("reading the store's URL: %w", err)}
+		return nil, usage(fmt.Errorf("reading the store's URL: %w", err))
 	}
 	_, password := u.User.Password()
 	if u.Scheme != "ssh" || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" || u.RawQuery != "" || u.Fragment != "" || password {

@@ -100,9 +100,8 @@ func existingStore(e *env, dir string) (*imagestore.Store, error) {
 
 // explainStore says what to do where a store cannot be opened, read or changed for want of rights.
 func explainStore(err error) error {
-	var hint hintError
 	switch {
-	case errors.As(err, &hint):
+	case hintOf(err) != "":
 		return err
 	case errors.Is(err, imagestore.ErrReadOnly) && errors.Is(err, syscall.EROFS):
 		return withHint(err, "It is on a filesystem that is mounted read-only: work on another store, or mount it for writing.")
@@ -135,7 +134,7 @@ func openServer(e *env, f storeFlags, server string, write bool) (*imagestore.St
 	}
 	st, err := imagestore.OpenServer(o)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage(err)
 	}
 	return st, nil
 }

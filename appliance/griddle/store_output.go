@@ -13,18 +13,40 @@ import (
 // outputFlag is -o: for people or for programs.
 type outputFlag struct{ format string }
 
+// add adds the flag to c.
 func (o *outputFlag) add(c *cobra.Command) {
-	c.Flags().StringVarP(&o.format, "output", "o", "table", "`FORMAT` of the result: table or json")
+	c.Flags().StringVarP(&o.format, "output", "o", "table", outputUsage)
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		if o.format != "table" && o.format != "json" {
-			return usagef("there is no output format %q: want table or json", o.format)
+		if err := o.check(); err != nil || check == nil {
+			return err
 		}
-		if check != nil {
-			return check(c, args)
-		}
-		return nil
+		return check(c, args)
 	}
+}
+
+// addBelow adds the flag to all commands of a group.
+func (o *outputFlag) addBelow(group *cobra.Command) {
+	group.PersistentFlags().StringVarP(&o.format, "output", "o", "table", outputUsage)
+	group.PersistentPreRunE = func(*cobra.Command, []string) error { return o.check() }
+}
+
+const outputUsage = "`FORMAT` of the result: table or json"
+
+func (o *outputFlag) check() error {
+	if o.format != "table" && o.format != "json" {
+		return usagef("--output %q: the format is table or json", o.format)
+	}
+	return nil
+}
+
+// print writes v as JSON, or has text write it for people.
+func (o *outputFlag) print(e *env, v any, text func()) error {
+	if o.json() {
+		return writeJSON(e.stdout, v)
+	}
+	text()
+	return nil
 }
 
 func (o *outputFlag) json() bool { return o.format == "json" }
