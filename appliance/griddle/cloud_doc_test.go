@@ -15,6 +15,7 @@ import (
 
 	"filippo.io/age"
 
+	"griddle/appliance/griddle/cli"
 	"griddle/cloud/provider/lxd/lxdtest"
 )
 
@@ -77,7 +78,7 @@ func docHome(t *testing.T) string {
 // docRun runs the program in this process.
 func docRun(home string, more map[string]string, args ...string) (code int, out string) {
 	var both bytes.Buffer
-	e := &env{stdin: strings.NewReader(""), stdout: &both, stderr: &both, getenv: func(k string) string {
+	e := &cli.Env{Stdin: strings.NewReader(""), Stdout: &both, Stderr: &both, Getenv: func(k string) string {
 		if v, ok := more[k]; ok {
 			return v
 		}
@@ -85,7 +86,7 @@ func docRun(home string, more map[string]string, args ...string) (code int, out 
 	}}
 	root := rootCommand(e)
 	root.SetArgs(args)
-	return e.exit(root.ExecuteContext(context.Background())), both.String()
+	return e.Exit(root.ExecuteContext(context.Background())), both.String()
 }
 
 // TestCloudDocStack brings the stack file of docs/CLOUD.md up, and runs its commands one after the other.
@@ -127,7 +128,7 @@ func TestCloudDocStack(t *testing.T) {
 		if args[0] != "cloud" {
 			continue
 		}
-		c, _, err := rootCommand(&env{}).Find(args)
+		c, _, err := rootCommand(&cli.Env{}).Find(args)
 		if err != nil {
 			t.Errorf("griddle %s: %v", line, err)
 			continue
@@ -172,7 +173,7 @@ func TestCloudDocCommands(t *testing.T) {
 		t.Errorf("the document names %d commands", len(d.inline))
 	}
 	for _, line := range slices.Concat(d.commands, d.inline) {
-		c, rest, err := rootCommand(&env{}).Find(strings.Fields(line))
+		c, rest, err := rootCommand(&cli.Env{}).Find(strings.Fields(line))
 		if err != nil || !c.Runnable() || c.Parent() == nil {
 			t.Errorf("griddle %s: %v", line, err)
 			continue

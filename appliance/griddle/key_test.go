@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/pem"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -84,37 +83,4 @@ func serveTLS(t *testing.T, st *imagestore.Store) *httptest.Server {
 	}))
 	t.Cleanup(srv.Close)
 	return srv
-}
-
-func TestParseDays(t *testing.T) {
-	for in, want := range map[string]time.Duration{"90d": 90 * 24 * time.Hour, "0": 0, "0d": 0, "36h": 36 * time.Hour, "106751d": 106751 * 24 * time.Hour} {
-		if got, err := parseDays(in); err != nil || got != want {
-			t.Errorf("parseDays(%q) = %s, %v, want %s", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "d", "-1d", "-1h", "90", "1.5d", "106752d", "99999999999999999999d", "a year"} {
-		if got, err := parseDays(in); err == nil {
-			t.Errorf("parseDays(%q) = %s, want an error", in, got)
-		}
-	}
-}
-
-// TestOwnTokenIsForTheOwnServer names another server's CA on the host of an appliance: the appliance's own token is not shown to it.
-func TestOwnTokenIsForTheOwnServer(t *testing.T) {
-	state := t.TempDir()
-	srv := httptest.NewTLSServer(nil)
-	defer srv.Close()
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-	other, copied, token := filepath.Join(t.TempDir(), "other.pem"), filepath.Join(t.TempDir(), "copy.pem"), filepath.Join(t.TempDir(), "token")
-	for path, text := range map[string]string{filepath.Join(state, appliance.TokenFile): "own", filepath.Join(state, appliance.CAFile): ca, other: ca + "\n", copied: ca, token: "theirs"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct{ ca, token, want string }{{"", "", "own"}, {copied, "", "own"}, {other, "", ""}, {other, token, "theirs"}} {
-		r := &remote{e: &env{stderr: io.Discard, getenv: func(string) string { return "" }}, server: "https://192.0.2.1:8443", ca: c.ca, token: c.token, stateDir: state}
-		if _, got, _, err := r.access(); got != c.want || (err == nil) != (c.want != "") {
-			t.Errorf("with CA %q and token %q it takes %q, %v, want %q", c.ca, c.token, got, err, c.want)
-		}
-	}
 }

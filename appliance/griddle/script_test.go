@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"griddle/appliance/griddle/cli"
 )
 
 // TestMain makes this test binary the program too: scripts that need a process of its own, in a network namespace or
@@ -31,12 +33,12 @@ func programCommands() map[string]func(*testscript.TestScript, bool, []string) {
 func commandsReading(stdin func(*testscript.TestScript) io.Reader) map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"griddle": func(ts *testscript.TestScript, neg bool, args []string) {
-			e := &env{stdin: stdin(ts), stdout: ts.Stdout(), stderr: ts.Stderr(), getenv: ts.Getenv}
+			e := &cli.Env{Stdin: stdin(ts), Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv}
 			root := rootCommand(e)
 			root.SetArgs(args)
-			code := e.exit(root.ExecuteContext(context.Background()))
+			code := e.Exit(root.ExecuteContext(context.Background()))
 			ts.Setenv("STATUS", strconv.Itoa(code))
-			if neg != (code != exitDone) {
+			if neg != (code != cli.ExitDone) {
 				ts.Fatalf("griddle ended with %d", code)
 			}
 		},

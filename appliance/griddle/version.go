@@ -1,6 +1,8 @@
 package main
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+)
 
 // version names the build by its commit and that commit's time, as the Go tool records them.
 func version() string {

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// Confirm asks a person on the terminal whether what doing says may be done. It returns nil where yes does, the answer to all such
+// questions, or the person; without a terminal nothing is done either.
+func Confirm(e *Env, yes bool, doing, question string) error {
+	if yes {
+		return nil
+	}
+	f, ok := e.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return WithHint(Usagef("%s: this asks before it goes on, and standard input is not a terminal", doing), "Give --yes to do it without a question.")
+	}
+	fmt.Fprintf(e.Stderr, "%s [y/N] ", question)
+	line, err := bufio.NewReader(f).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
+		return nil
+	}
+	if err != nil && line == "" {
+		fmt.Fprintln(e.Stderr)
+	}
+	return fmt.Errorf("%s: cancelled, nothing was changed", doing)
+}

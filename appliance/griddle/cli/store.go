@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance"
+	"griddle/imagestore"
+)
+
+// StoreFlags say which image store a command works on.
+type StoreFlags struct {
+	Dir, Server, TokenFile, CA string
+}
+
+func (f *StoreFlags) Add(c *cobra.Command) {
+	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
+	c.Flags().StringVar(&f.Server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
+	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with a token of the server, the administrator's or a publisher's; reading takes none (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+}
+
+// Where is the server, or the directory, that the flags, or else the environment, name.
+func (f *StoreFlags) Where(e *Env) string {
+	switch {
+	case f.Dir != "":
+		return f.Dir
+	case f.Server != "":
+		return f.Server
+	case e.Getenv("GRIDDLE_SERVER") != "":
+		return e.Getenv("GRIDDLE_SERVER")
+	}
+	return appliance.DefaultConfig().StoreDir()
+}
+
+// OpenStore opens the store that the flags, or else the environment, name. Where create is false a local store must be
+// there already.
+func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
+	if f.Dir != "" && f.Server != "" {
+		return nil, Usagef("--store and --server exclude each other")
+	}
+	server := f.Server
+	if server == "" && f.Dir == "" {
+		server = e.Getenv("GRIDDLE_SERVER")
+	}
+	if server != "" {
+		return OpenServer(e, f, server, create)
+	}
+	dir := f.Dir
+	if dir == "" {
+		dir = appliance.DefaultConfig().StoreDir()
+	}
+	var st *imagestore.Store
+	var err error
+	if create {
+		st, err = imagestore.Open(dir)
+	} else {
+		st, err = ExistingStore(e, dir)
+	}
+	if err != nil {
+		return nil, explainStore(err)
+	}
+	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
+	if path, err := PublisherPath(e, ""); err == nil {
+		k, err := imagestore.ReadKey(path, nil)
+		if err == nil {
+			st.Key = k
+		}
+		if errors.Is(err, imagestore.ErrExposed) {
+			e.Warn(err.Error())
+		}
+	}
+	return st, nil
+}
+
+// ExistingStore opens a local store that must be there already.
+func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
+	st, err := imagestore.OpenExisting(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, WithHint(fmt.Errorf("opening store: there is none in %s", dir),
+			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
+	}
+	if err != nil {
+		return nil, explainStore(err)
+	}
+	st.Spool = e.Getenv("TMPDIR")
+	return st, nil
+}
+
+// OpenServer opens the store of an appliance. Only where it is to be written a token must be there; without one the server
+// refuses what changes something.
+func OpenServer(e *Env, f StoreFlags, server string, write bool) (*imagestore.Store, error) {
+	r := &Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: appliance.DefaultConfig().StateDir, reads: !write}
+	base, token, conf, err := r.Access()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = conf
+	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
+	if o.Seen, err = SeenDir(e); err != nil {
+		return nil, err
+	}
+	if state, err := HomeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state")); err == nil && state != "" {
+		o.Copies = filepath.Join(state, "griddle", "copies")
+	}
+	st, err := imagestore.OpenServer(o)
+	if err != nil {
+		return nil, Usage(err)
+	}
+	return st, nil
+}

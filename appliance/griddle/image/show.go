@@ -1,0 +1,109 @@
+package image
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/griddle/cli"
+	"griddle/appliance/griddle/publish"
+	"griddle/appliance/job"
+	"griddle/imagestore"
+)
+
+func showCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	var out cli.Output
+	var documents string
+	c := &cobra.Command{
+		Use:   "show IMAGE",
+		Short: "Show what is known of an image and the streams that make it",
+		Args:  cobra.ExactArgs(1),
+	}
+	store.Add(c)
+	out.Add(c)
+	c.Flags().StringVar(&documents, "documents", "", "also write the signed documents into `DIR`, for minisign -V")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		st, err := cli.OpenStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		s, err := st.Show(c.Context(), ref)
+		if err != nil {
+			return err
+		}
+		if documents != "" {
+			paths, err := st.WriteDocuments(c.Context(), ref, documents)
+			if err != nil {
+				return err
+			}
+			for _, p := range paths {
+				fmt.Fprintf(e.Stderr, "wrote %s and %s.minisig\n", p, p)
+			}
+		}
+		if out.JSON() {
+			return cli.WriteJSON(e.Stdout, s)
+		}
+		return showImage(e.Stdout, s)
+	}
+	return c
+}
+
+func showImage(w io.Writer, s imagestore.Shown) error {
+	rows := [][2]string{
+		{"image", s.Ref},
+		{"description", job.Sentence(s.Description)},
+		{"comment", job.Sentence(s.Comment)},
+		{"published", s.Published.Format(time.DateTime) + " UTC, signed by key " + s.Signer},
+		{"channels", strings.Join(s.Channels, ", ")},
+		{"tree", fmt.Sprintf("%d paths, %s", s.Files, job.Bytes(s.Size))},
+		{"packages", packagesText(s.Image.Packages)},
+		{"kernel", kernelText(s.Image)},
+		{"accounts", publish.AccountsText(s.Image.Accounts)},
+		{"prepared", publish.PreparedText(s.Image.Prepared)},
+		{"content", string(s.Identity.Content.Digest)},
+		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
+	}
+	for _, l := range s.StreamDocs {
+		from := "whole"
+		if l.Parent != "" {
+			from = "from " + l.Parent
+		}
+		rows = append(rows, [2]string{"stream", fmt.Sprintf("%s: %s, %s to fetch in %d frames", from, job.Bytes(l.Raw), job.Bytes(l.Wire), l.Frames)})
+	}
+	if len(s.Needed) > 0 {
+		rows = append(rows, [2]string{"needed by", strings.Join(s.Needed, ", ")})
+	}
+	for _, r := range rows {
+		if r[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%-12s %s\n", r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kernelText is empty where there is one, or where the publisher did not look.
+func kernelText(m imagestore.Image) string {
+	if m.NoKernel {
+		return "none" + strings.TrimPrefix(publish.NoKernelText, "no kernel")
+	}
+	return ""
+}
+
+// packagesText is what `griddle image show` says of them.
+func packagesText(p *imagestore.Packages) string {
+	if p == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d of %s", p.Count, p.Manager)
+}

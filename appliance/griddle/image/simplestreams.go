@@ -1,0 +1,101 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/griddle/cli"
+	"griddle/cloud/simplestreams"
+	"griddle/imagestore"
+)
+
+func simplestreamsCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	c := &cobra.Command{
+		Use:   "simplestreams DIR [FILTER...]",
+		Short: "Publish images for LXD's stock client",
+		Long: "Write images into DIR as a simplestreams server has them, so that a stock lxc lists them and launches from them. Serve DIR by any\n" +
+			"web server over HTTPS, or by `griddle image simplestreams-serve`. What is in DIR and is named again stays.",
+		Example: "  griddle image simplestreams /srv/www/images 'web*'\n  lxc remote add house https://images.example --protocol=simplestreams",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	store.Add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		st, err := cli.OpenStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		all, err := st.List(c.Context(), args[1:]...)
+		if err != nil {
+			return err
+		}
+		var sources []simplestreams.Source
+		for _, l := range all {
+			sources = append(sources, simplestreamsSource(c.Context(), st, l))
+		}
+		if err := simplestreams.Publish(c.Context(), args[0], sources); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.Stdout, "%d images are in %s\n", len(sources), args[0])
+		return err
+	}
+	return c
+}
+
+// simplestreamsSource is an image of the store.
+func simplestreamsSource(ctx context.Context, st *imagestore.Store, l imagestore.Listed) simplestreams.Source {
+	other := regexp.MustCompile(`[^a-z0-9.-]+`)
+	name := strings.Trim(other.ReplaceAllString(l.Template, "-"), "-.")
+	version := l.Published.UTC().Format("20060102") + "_" + strings.ToLower(regexp.MustCompile(`[^0-9A-Za-z._-]+`).ReplaceAllString(l.Version, "-"))
+	s := simplestreams.Source{Image: simplestreams.Image{Name: name, Version: version, Arch: l.Arch, Title: l.Description},
+		Digest: string(l.Document), Properties: map[string]string{"griddle": l.Ref}}
+	for _, ch := range l.Channels {
+		s.Aliases = append(s.Aliases, name+"/"+ch)
+	}
+	s.Open = func() (io.ReadCloser, error) {
+		ref, err := imagestore.ParseRef(l.Ref)
+		if err != nil {
+			return nil, err
+		}
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(st.Tar(ctx, ref, w, nil)) }()
+		return r, nil
+	}
+	return s
+}
+
+func simplestreamsServeCommand(e *cli.Env) *cobra.Command {
+	var cert, key, listen string
+	c := &cobra.Command{
+		Use:   "simplestreams-serve DIR",
+		Short: "Serve what simplestreams wrote, over HTTPS",
+		Args:  cobra.ExactArgs(1),
+	}
+	c.Flags().StringVar(&cert, "cert", "", "`FILE` with the certificate, PEM")
+	c.Flags().StringVar(&key, "key", "", "`FILE` with its private key, PEM")
+	c.Flags().StringVar(&listen, "listen", ":8444", "`ADDRESS` to listen on")
+	_ = c.MarkFlagRequired("cert")
+	_ = c.MarkFlagRequired("key")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		h, err := simplestreams.Handler(args[0])
+		if err != nil {
+			return err
+		}
+		s := &http.Server{Addr: listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		stop := context.AfterFunc(c.Context(), func() { s.Close() })
+		defer stop()
+		fmt.Fprintf(e.Stderr, "serving %s at https://%s\n", args[0], listen)
+		if err := s.ListenAndServeTLS(cert, key); err != nil && c.Context().Err() == nil {
+			return fmt.Errorf("serving %s: %w", args[0], err)
+		}
+		return nil
+	}
+	return c
+}

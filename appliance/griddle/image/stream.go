@@ -1,0 +1,70 @@
+package image
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"griddle/appliance/griddle/cli"
+	"griddle/imagestore"
+)
+
+func streamCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	var from string
+	var raw, tar bool
+	c := &cobra.Command{
+		Use:   "stream IMAGE",
+		Short: "Write an image as a btrfs send stream to standard output",
+		Long: "Write an image as a btrfs send stream to standard output, compressed by zstd unless --raw is given. Every byte\n" +
+			"is verified before it is written. Without --from the stream makes the image from nothing; where the store has it as\n" +
+			"a delta only, several streams follow one another, and `btrfs receive` makes each of them. With --from a delta that\n" +
+			"there is not yet is made first.",
+		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
+			"  griddle image stream web:2 --from web:1 > update.zst\n" +
+			"  griddle image stream web --tar | tar -x --acls --xattrs --xattrs-include='*' -C /srv/web",
+		Args: cobra.ExactArgs(1),
+	}
+	store.Add(c)
+	c.Flags().StringVar(&from, "from", "", "write the delta from this `IMAGE`")
+	c.Flags().BoolVar(&raw, "raw", false, "do not compress")
+	c.Flags().BoolVar(&tar, "tar", false, "write the image's tree as a tar archive (PAX) instead")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ref, err := parseRef(args[0])
+		if err != nil {
+			return err
+		}
+		var base *imagestore.Ref
+		if from != "" {
+			b, err := parseRef(from)
+			if err != nil {
+				return err
+			}
+			base = &b
+		}
+		if tar && (raw || base != nil) {
+			return cli.Usagef("--tar is of a whole image, and not compressed: neither --raw nor --from goes with it")
+		}
+		if cli.IsTerminal(e.Stdout) {
+			return cli.WithHint(cli.Usagef("standard output is a terminal, and a stream is not for reading"),
+				"Redirect it: griddle image stream %s > FILE", args[0])
+		}
+		st, err := cli.OpenStore(e, store, false)
+		if err != nil {
+			return err
+		}
+		if tar {
+			return cli.ExplainTree(st.Tar(c.Context(), ref, e.Stdout, nil), st)
+		}
+		err = st.Stream(c.Context(), ref, base, raw, e.Stdout)
+		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {
+			return err
+		}
+		// Nothing is written yet: the way is found before the first byte.
+		if _, err := derive(c, st, imagestore.DeriveOptions{Ref: ref, Parent: base}); err != nil {
+			return err
+		}
+		return st.Stream(c.Context(), ref, base, raw, e.Stdout)
+	}
+	return c
+}
