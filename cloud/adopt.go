@@ -20,7 +20,7 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 		return nil, err
 	}
 	defer end()
-	for name, v := range r.rec.s.Servers {
+	for name, v := range r.rec.Copy().Servers {
 		if v.Made != nil {
 			return nil, fmt.Errorf("adopting stack %s: its state is there, and knows server %s", s.Name, name)
 		}
@@ -58,7 +58,7 @@ func byKindAndName(a, b provider.Resource) int {
 	return strings.Compare(a.Name, b.Name)
 }
 
-func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[thing]provider.Resource) error {
+func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[provider.KindName]provider.Resource) error {
 	scale := grown(s, found)
 	all, err := scaled(s, scale)
 	if err != nil {
@@ -72,7 +72,7 @@ func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[thing]
 	if err := r.declare(&State{Scale: scale, Images: make(map[string]ImageState)}); err != nil {
 		return err
 	}
-	return r.rec.change(func(state *State) {
+	return r.rec.Change(func(state *State) {
 		for _, v := range all.Servers {
 			at, there := r.resource(provider.KindServer, v.Name)
 			if !there || at.State == provider.Removing {

@@ -86,10 +86,8 @@ func (r *run) bringOutputs(ctx context.Context, role, first string) error {
 		}
 		at, _ := r.resource(provider.KindServer, first)
 		for _, o := range v.Outputs {
-			r.rec.mu.Lock()
-			_, known := r.rec.s.Outputs[role][o.Name]
-			r.rec.mu.Unlock()
-			do := r.steps[thing{provider.KindServer, first}].Do
+			_, known := r.rec.Output(role, o.Name)
+			do := r.steps[provider.KindServer.Named(first)].Do
 			if known && do == Nothing {
 				continue
 			}
@@ -125,12 +123,12 @@ func (r *run) bringOutput(ctx context.Context, role, first string, at provider.R
 	shown := value
 	if o.Secret {
 		shown = ""
-		if _, err := r.v.put("output."+role+"."+o.Name, true, func() string { return value }); err != nil {
+		if _, err := r.v.Put("output."+role+"."+o.Name, true, func() string { return value }); err != nil {
 			return err
 		}
 	}
 	r.say("output %s of role %s is read", o.Name, role)
-	return r.rec.change(func(s *State) {
+	return r.rec.Change(func(s *State) {
 		if s.Outputs == nil {
 			s.Outputs = make(map[string]map[string]string)
 		}

@@ -72,7 +72,7 @@ func TestFirstBootFailed(t *testing.T) {
 						t.Errorf("the secret %q is shown:\n%s", secret, b.said)
 					}
 				}
-				s, err := b.State("demo")
+				s, err := b.State.Load("demo")
 				if err != nil || s.Servers["worker-1"].Phase != Making {
 					t.Errorf("the state has %+v, %v", s.Servers["worker-1"], err)
 				}

@@ -145,15 +145,15 @@ func (r *run) hidden() *strings.Replacer {
 	}
 	for _, s := range r.s.Secrets {
 		if s.Generate > 0 {
-			value, _ := r.v.get("secret." + s.Name) // one that was not needed so far is not made
+			value, _ := r.v.Get("secret." + s.Name) // one that was not needed so far is not made
 			add(value)
-		} else if value, err := r.c.secret(r.v, s); err == nil {
+		} else if value, err := r.c.Secrets.Value(s, r.v); err == nil {
 			add(value)
 		}
 	}
 	for _, role := range r.s.Roles {
 		for _, o := range role.Outputs {
-			if value, ok := r.v.get("output." + role.Name + "." + o.Name); ok && o.Secret {
+			if value, ok := r.v.Get("output." + role.Name + "." + o.Name); ok && o.Secret {
 				add(value)
 			}
 		}

@@ -22,13 +22,12 @@ func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // bringImages sees to it that the provider has every image; have are those that it has.
 func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 	done := make(map[string]provider.Resource) // with ID and digest
-	for _, key := range slices.Sorted(maps.Keys(r.plan.versions)) {
+	for _, key := range slices.Sorted(maps.Keys(r.plan.Versions)) {
 		arch := key[len(key)-5:] // amd64, arm64
-		r.rec.mu.Lock()
-		pinned := r.rec.s.Images[key]
-		r.rec.mu.Unlock()
-		name := shown(r.plan.versions[key], pinned.Digest) + "@" + arch
-		step := r.steps[thing{provider.KindImage, name}]
+		var pinned ImageState
+		r.rec.View(func(s *State) { pinned = s.Images[key] })
+		name := shown(r.plan.Versions[key], pinned.Digest) + "@" + arch
+		step := r.steps[provider.KindImage.Named(name)]
 		got, known := done[name]
 		if !known {
 			got = provider.Resource{ID: step.ID, Digest: pinned.Digest}
@@ -37,7 +36,7 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 			}
 			if step.Do != Nothing {
 				var err error
-				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.versions[key], arch, have); err != nil {
+				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.Versions[key], arch, have); err != nil {
 					return err
 				}
 			}
@@ -47,7 +46,7 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 		if got.Digest == "" || got.Digest == pinned.Digest {
 			continue
 		}
-		err := r.rec.change(func(s *State) { s.Images[key] = ImageState{r.plan.versions[key], got.Digest} })
+		err := r.rec.Change(func(s *State) { s.Images[key] = ImageState{r.plan.Versions[key], got.Digest} })
 		if err != nil {
 			return err
 		}
@@ -86,7 +85,7 @@ func (r *run) bringGround(ctx context.Context) error {
 		}
 	}
 	if _, no := lacks[provider.KindNetwork]; !no {
-		if r.steps[thing{provider.KindNetwork, networkName}].Do != Nothing {
+		if r.steps[provider.KindNetwork.Named(networkName)].Do != Nothing {
 			if err := r.clearNetwork(ctx); err != nil {
 				return err
 			}
@@ -104,11 +103,11 @@ func (r *run) bringGround(ctx context.Context) error {
 		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
 			return err
 		}
-		return r.rec.change(func(s *State) {
+		return r.rec.Change(func(s *State) {
 			if s.Firewalls == nil {
 				s.Firewalls = make(map[string]string)
 			}
-			s.Firewalls[name] = digestOf(r.rules[name])
+			s.Firewalls[name] = rulesDigest(r.rules[name])
 		})
 	})
 }
@@ -147,17 +146,17 @@ func (r *run) bringKeeps(ctx context.Context) error {
 	all = slices.DeleteFunc(all, func(w provider.Want) bool {
 		kind, _, name := w.Identity()
 		there, _ := r.resource(kind, name)
-		return r.steps[thing{kind, name}].Do == Nothing && there.State != provider.Pending
+		return r.steps[kind.Named(name)].Do == Nothing && there.State != provider.Pending
 	})
 	return each(ctx, r.settings.Parallel, false, all, func(ctx context.Context, w provider.Want) error {
 		kind, _, name := w.Identity()
-		if do := r.steps[thing{kind, name}].Do; do == Create {
+		if do := r.steps[kind.Named(name)].Do; do == Create {
 			r.say("%s %s is made", kind, name)
 		}
 		if _, err := r.replaced(ctx, w); err != nil {
 			return err
 		}
-		return r.rec.change(func(s *State) {
+		return r.rec.Change(func(s *State) {
 			if i, known := slices.BinarySearch(s.Kept, string(kind)+" "+name); !known {
 				s.Kept = slices.Insert(s.Kept, i, string(kind)+" "+name)
 			}
@@ -192,22 +191,22 @@ func (r *run) forgetUndeclared() error {
 		declared[v.Name] = true
 	}
 	var gone []string
-	for name := range r.rec.s.Servers {
+	for name := range r.rec.Copy().Servers {
 		if !declared[name] {
 			gone = append(gone, name)
 		}
 	}
 	for _, name := range gone {
-		if err := r.v.forgetUserData(name); err != nil {
+		if err := r.v.ForgetUserData(name); err != nil {
 			return fmt.Errorf("forgetting server %s: %w", name, err)
 		}
 	}
-	return r.rec.change(func(s *State) {
+	return r.rec.Change(func(s *State) {
 		for _, name := range gone {
 			delete(s.Servers, name)
 		}
 		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool {
-			return strings.HasPrefix(v, "address ") && r.steps[thing{provider.KindAddress, v[len("address "):]}].Do == Remove
+			return strings.HasPrefix(v, "address ") && r.steps[provider.KindAddress.Named(v[len("address "):])].Do == Remove
 		})
 		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return r.rules[name] == nil })
 		maps.DeleteFunc(s.Images, func(key string, _ ImageState) bool {

@@ -25,22 +25,18 @@ import (
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
-	"griddle/imagestore/durable"
 )
 
 // Cloud is what stacks are brought up with.
 type Cloud struct {
-	Dir      string            // of all stacks; see the package comment
-	Identity string            // file with the age identity, made where it is missing
-	Disk     durable.Disk      // how files are written
+	State    Stacks            // what is kept of each stack
+	Secrets  Secrets           // where the values of the stack file's secrets are
 	Provider provider.Provider // where the stacks stand
 	Images   Images
 	Shell    Shell
 	Render   Renderer
 	Declared func(stack.Server) (digest string, err error) // of what a server's user-data is made from; nil for that of the user-data, references as written
 	Key      string                                        // the public key that the provider gets to know, one line of authorized_keys; may be empty
-	Base     string                                        // directory of the stack file, which secrets' files are relative to
-	Env      func(name string) (string, bool)              // griddle's environment, for secrets
 	Command  string                                        // what the lock's holder is said to do, such as "griddle cloud up"
 	Report   func(Event)                                   // is told what happens, by one goroutine at a time; may be nil
 	Jitter   func() float64                                // in [0, 1), spreads repetitions; nil for math/rand's

@@ -181,7 +181,7 @@ type bench struct {
 	cat   *images
 	sh    *shell
 	said  *strings.Builder
-	state string // directory of stack demo
+	files string // directory of stack demo
 }
 
 func newBench(t testing.TB) *bench {
@@ -193,12 +193,12 @@ func newBench(t testing.TB) *bench {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &providertest.Memory{Steps: 1}
 	b := &bench{m: m, cat: &images{stable: "web:1"}, sh: &shell{m: m, boot: map[string]int{}, exits: map[string]int{}}, said: new(strings.Builder)}
-	b.state = filepath.Join(dir, "stacks", "demo")
+	b.files = filepath.Join(dir, "stacks", "demo")
 	b.Cloud = &Cloud{
-		Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity"), Provider: m, Images: b.cat, Shell: b.sh, Render: render,
-		Key: admin, Base: dir, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
-		Env:    func(name string) (string, bool) { return "key of " + name, name == "API_KEY" },
-		Report: Printer(b.said),
+		State: Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity")}, Provider: m, Images: b.cat, Shell: b.sh, Render: render,
+		Key: admin, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
+		Secrets: Secrets{Base: dir, Env: func(name string) (string, bool) { return "key of " + name, name == "API_KEY" }},
+		Report:  Printer(b.said),
 	}
 	return b
 }
@@ -233,7 +233,7 @@ func printed(t testing.TB, p *Plan, all bool) string {
 
 // output is what was said, with paths and identifiers that differ from run to run masked.
 func (b *bench) output() string {
-	return strings.ReplaceAll(b.said.String(), filepath.Dir(b.Dir), "DIR")
+	return strings.ReplaceAll(b.said.String(), filepath.Dir(b.State.Dir), "DIR")
 }
 
 // standing describes what the provider has, without IDs.

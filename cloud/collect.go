@@ -22,13 +22,13 @@ func (c *Cloud) Superfluous(ctx context.Context, keep int) ([]provider.Resource,
 		})
 		return all, err
 	}
-	names, err := c.Stacks()
+	names, err := c.State.Names()
 	if err != nil {
 		return nil, err
 	}
 	used := make(map[string]bool) // digests and IDs
 	for _, name := range names {
-		s, err := c.State(name)
+		s, err := c.State.Load(name)
 		if err != nil {
 			return nil, fmt.Errorf("stack %s: what images it needs is not known: %w", name, err)
 		}

@@ -68,11 +68,11 @@ func sshPort(s stack.SSH) uint16 {
 	return s.Port
 }
 
-// digestOf is a digest of a value that JSON can hold, 64 hex digits.
-func digestOf(v any) string {
-	b, err := json.Marshal(v)
+// rulesDigest is what State.Firewalls has of the rules that a firewall was last given, 64 hex digits.
+func rulesDigest(rules []provider.Rule) string {
+	b, err := json.Marshal(rules)
 	if err != nil {
-		panic(err) // no type of ours has a value that cannot be
+		panic(err) // every rule can be encoded
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])

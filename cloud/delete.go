@@ -85,7 +85,7 @@ func (c *Cloud) Delete(ctx context.Context, name string, o DeleteOptions) error 
 	if o.KeepDisk && len(d.Stays) > 0 {
 		return r.reserve()
 	}
-	if err := r.rec.dir.remove(); err != nil {
+	if err := r.dir.Remove(); err != nil {
 		return fmt.Errorf("forgetting stack %s: %w", name, err)
 	}
 	return nil
@@ -122,8 +122,8 @@ func (r *run) nothingLeft(ctx context.Context, keepDisk bool) error {
 	}
 	var left []string
 	for k := range all {
-		if !keepDisk || k.kind != provider.KindVolume {
-			left = append(left, string(k.kind)+" "+k.name)
+		if !keepDisk || k.Kind != provider.KindVolume {
+			left = append(left, string(k.Kind)+" "+k.Name)
 		}
 	}
 	if len(left) == 0 {
@@ -136,10 +136,10 @@ func (r *run) nothingLeft(ctx context.Context, keepDisk bool) error {
 // reserve leaves of the state what belongs to the volumes.
 func (r *run) reserve() error {
 	var names []string
-	for name := range r.rec.s.Servers {
+	for name := range r.rec.Copy().Servers {
 		names = append(names, name)
 	}
-	err := r.rec.change(func(s *State) {
+	err := r.rec.Change(func(s *State) {
 		s.Firewalls, s.Outputs = nil, nil
 		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool { return strings.HasPrefix(v, "address ") })
 		for _, v := range s.Servers {
@@ -147,7 +147,7 @@ func (r *run) reserve() error {
 		}
 	})
 	for _, name := range names {
-		err = errors.Join(err, r.v.forgetUserData(name))
+		err = errors.Join(err, r.v.ForgetUserData(name))
 	}
 	return err
 }

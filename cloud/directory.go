@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"griddle/imagestore/durable"
@@ -16,57 +15,76 @@ import (
 // keptLogs is for how many runs a stack's logs are kept.
 const keptLogs = 10
 
-// directory is where one stack's files are.
-type directory struct {
-	disk durable.Disk
-	path string
+// Stacks is where the files of all stacks are.
+type Stacks struct {
+	Dir      string       // a directory for each stack is in it
+	Identity string       // file with the age identity, created if it is missing
+	Disk     durable.Disk // how files are read and written
 }
 
-// directory is the one of a stack; it need not exist.
-func (c *Cloud) directory(stack string) (directory, error) {
+// Directory is where the files of one stack are.
+type Directory struct {
+	stacks Stacks
+	path   string
+}
+
+// Directory returns the directory of a stack, which need not exist.
+func (s Stacks) Directory(stack string) (Directory, error) {
 	if !label(stack) {
-		return directory{}, fmt.Errorf("the stack's name %q is no name", stack)
+		return Directory{}, fmt.Errorf("%q is not a valid name of a stack", stack)
 	}
-	return directory{c.Disk, filepath.Join(c.Dir, stack)}, nil
+	return Directory{s, filepath.Join(s.Dir, stack)}, nil
 }
 
-func (d directory) state() string { return filepath.Join(d.path, "state.json") }
+// Path is the directory's own path.
+func (d Directory) Path() string { return d.path }
 
-// load reads the state. fs.ErrNotExist says that there is none.
-func (d directory) load() (*State, error) {
-	b, err := d.disk.ReadFile(d.state())
+func (d Directory) file() string { return filepath.Join(d.path, "state.json") }
+
+// LoadOrNew is Load, with an empty state if the stack has none.
+func (d Directory) LoadOrNew() (*State, error) {
+	s, err := d.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return &State{Version: StateVersion, Stack: filepath.Base(d.path)}, nil
+	}
+	return s, err
+}
+
+// Load reads the state. The error is fs.ErrNotExist if there is none.
+func (d Directory) Load() (*State, error) {
+	b, err := d.stacks.Disk.ReadFile(d.file())
 	if err != nil {
 		return nil, err
 	}
 	s, err := ParseState(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.state(), err)
+		return nil, fmt.Errorf("%s: %w", d.file(), err)
 	}
 	if s.Stack != filepath.Base(d.path) {
-		return nil, fmt.Errorf("%s: it is the state of stack %s", d.state(), s.Stack)
+		return nil, fmt.Errorf("%s: it is the state of stack %s", d.file(), s.Stack)
 	}
 	return s, nil
 }
 
-// remove takes the stack's files away, the state last: until then the stack is listed.
-func (d directory) remove() error {
+// Remove removes the stack's files, the state last: until then the stack is listed.
+func (d Directory) Remove() error {
 	for _, name := range []string{"logs", "userdata"} {
 		if err := os.RemoveAll(filepath.Join(d.path, name)); err != nil {
 			return err
 		}
 	}
 	for _, name := range []string{"secrets.age", "state.json"} {
-		if err := d.disk.Remove(filepath.Join(d.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.stacks.Disk.Remove(filepath.Join(d.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return d.disk.SyncDir(d.path)
+	return d.stacks.Disk.SyncDir(d.path)
 }
 
-// logs makes the directory for the logs of a run that begins now, and removes those of the oldest.
-func (d directory) logs(now time.Time, what string) (string, error) {
+// NewLogs creates the directory for the logs of a run that begins now, and removes those of the oldest runs.
+func (d Directory) NewLogs(now time.Time, what string) (string, error) {
 	dir := filepath.Join(d.path, "logs")
-	if err := d.disk.MkdirAll(dir, 0o700); err != nil {
+	if err := d.stacks.Disk.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	old, err := os.ReadDir(dir) // by name, which is by time
@@ -86,57 +104,9 @@ func (d directory) logs(now time.Time, what string) (string, error) {
 	}
 }
 
-// record is a stack's state, shared by those who work on its servers side by side.
-type record struct {
-	dir directory
-	mu  sync.Mutex
-	s   *State
-	n   int // changes so far
-
-	saving sync.Mutex
-	saved  int // of the changes, those that are on disk
-}
-
-// change changes the state and saves it; it returns when that is durable. What several change while the file is written is saved at
-// once. After an error nobody may go on: what the provider is asked for next would be known to nobody.
-func (r *record) change(f func(*State)) error {
-	r.mu.Lock()
-	f(r.s)
-	r.n++
-	mine := r.n
-	r.mu.Unlock()
-	r.saving.Lock()
-	defer r.saving.Unlock()
-	if r.saved >= mine {
-		return nil
-	}
-	r.mu.Lock()
-	n := r.n
-	b, err := r.s.Encode()
-	r.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if err := r.dir.disk.Replace(r.dir.state(), b, 0o600); err != nil {
-		return fmt.Errorf("saving the state: %w", err)
-	}
-	r.saved = n
-	return nil
-}
-
-// server is a copy of a server's state; the zero one where there is none.
-func (r *record) server(name string) ServerState {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if v := r.s.Servers[name]; v != nil {
-		return *v
-	}
-	return ServerState{}
-}
-
-// Stacks names the stacks that have a state here, in order.
-func (c *Cloud) Stacks() ([]string, error) {
-	all, err := os.ReadDir(c.Dir)
+// Names returns the names of the stacks that have a state, sorted.
+func (s Stacks) Names() ([]string, error) {
+	all, err := os.ReadDir(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -145,7 +115,7 @@ func (c *Cloud) Stacks() ([]string, error) {
 	}
 	var out []string
 	for _, e := range all {
-		if _, err := os.Lstat(filepath.Join(c.Dir, e.Name(), "state.json")); err == nil && label(e.Name()) {
+		if _, err := os.Lstat(filepath.Join(s.Dir, e.Name(), "state.json")); err == nil && label(e.Name()) {
 			out = append(out, e.Name())
 		}
 	}
@@ -153,11 +123,11 @@ func (c *Cloud) Stacks() ([]string, error) {
 	return out, nil
 }
 
-// State reads the state of a stack: what List and Status show of one whose provider is not asked. fs.ErrNotExist says that there is none.
-func (c *Cloud) State(stack string) (*State, error) {
-	d, err := c.directory(stack)
+// Load reads the state of a stack. The error is fs.ErrNotExist if there is none.
+func (s Stacks) Load(stack string) (*State, error) {
+	d, err := s.Directory(stack)
 	if err != nil {
 		return nil, err
 	}
-	return d.load()
+	return d.Load()
 }

@@ -44,7 +44,7 @@ func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, er
 // behind, and somebody may have deleted it.
 func (r *run) settled(ctx context.Context, w provider.Want, got provider.Resource) (provider.Resource, error) {
 	absent := 0
-	err := r.watch.until(ctx, thing{got.Kind, got.Name}, func(v provider.Resource, there bool) (bool, error) {
+	err := r.watch.until(ctx, got.KindName(), func(v provider.Resource, there bool) (bool, error) {
 		if !there || v.State == provider.Removing {
 			if absent++; absent%8 == 0 {
 				_, err := r.ensure(ctx, w)
@@ -84,8 +84,8 @@ func (r *run) remove(ctx context.Context, v provider.Resource) error {
 // replaced removes what is to be replaced, if it is there, and makes w.
 func (r *run) replaced(ctx context.Context, w provider.Want) (provider.Resource, error) {
 	kind, _, name := w.Identity()
-	if old, there := r.resource(kind, name); there && r.steps[thing{kind, name}].Do == Replace {
-		r.say("%s %s is removed: %s", kind, name, r.steps[thing{kind, name}].Why)
+	if old, there := r.resource(kind, name); there && r.steps[kind.Named(name)].Do == Replace {
+		r.say("%s %s is removed: %s", kind, name, r.steps[kind.Named(name)].Why)
 		if err := r.remove(ctx, old); err != nil {
 			return old, err
 		}

@@ -184,7 +184,7 @@ func TestInterrupted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || time.Since(begin) > 30*time.Second {
 			t.Errorf("Up = %v after %v", err, time.Since(begin))
 		}
-		s, err := b.State("demo")
+		s, err := b.State.Load("demo")
 		if err != nil || s.Servers["head-1"].Phase != Making {
 			t.Errorf("the state has %+v, %v", s, err)
 		}

@@ -52,7 +52,7 @@ func (b *bench) killed(t *testing.T, call, op int, after bool, work func(context
 	}
 	b.m.Before, b.m.After = hook(!after), hook(after)
 	c := *b.Cloud
-	c.Disk = durable.Disk{Before: func(o *durable.Op) error {
+	c.State.Disk = durable.Disk{Before: func(o *durable.Op) error {
 		if d.dead.Load() {
 			return errKilled
 		}
@@ -136,7 +136,7 @@ func TestKilledAnywhere(t *testing.T) {
 						}
 					}
 					if s.name == "delete" {
-						if names, err := b.Stacks(); err != nil || len(names) > 0 {
+						if names, err := b.State.Names(); err != nil || len(names) > 0 {
 							t.Errorf("after the deletion the stacks are %q, %v", names, err)
 						}
 					}
@@ -161,11 +161,11 @@ func TestKilledAnywhere(t *testing.T) {
 
 func TestHeld(t *testing.T) {
 	b := newBench(t)
-	d, err := b.directory("demo")
+	d, err := b.State.Directory("demo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := b.lock(d)
+	unlock, err := d.Lock(b.Command)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,14 +178,14 @@ func TestHeld(t *testing.T) {
 	if want := fmt.Sprintf("process %d of", os.Getpid()); !strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("the error is %q, want %q in it", err, want)
 	}
-	if h, is := d.held(); !is || h.PID != os.Getpid() {
+	if h, is := d.Holder(); !is || h.PID != os.Getpid() {
 		t.Errorf("held = %v, %v", h, is)
 	}
 	unlock()
-	if _, is := d.held(); is {
+	if _, is := d.Holder(); is {
 		t.Error("the stack is held after it was unlocked")
 	}
-	if _, err := os.Stat(b.state + "/holder.json"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(b.files + "/holder.json"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("holder.json is still there: %v", err)
 	}
 }

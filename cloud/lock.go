@@ -35,60 +35,61 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("stack %s is being worked with by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
 }
 
-// lock takes a stack for this process, and says who it is. The lock goes with unlock, and with the process.
-func (c *Cloud) lock(d directory) (unlock func(), err error) {
+// Lock locks a stack for this process, which it describes as command, such as "griddle cloud up". The lock ends with unlock, or
+// with the process. The error is a *HeldError if another process has the lock.
+func (d Directory) Lock(command string) (unlock func(), err error) {
 	name := filepath.Base(d.path)
-	if err := d.disk.MkdirAll(d.path, 0o700); err != nil {
+	if err := d.stacks.Disk.MkdirAll(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("locking stack %s: %w", name, err)
 	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel() // Lock tries once, and does not wait
-	free, err := d.disk.Lock(now, filepath.Join(d.path, "lock"))
+	free, err := d.stacks.Disk.Lock(now, filepath.Join(d.path, "lock"))
 	path := filepath.Join(d.path, "holder.json")
 	if errors.Is(err, context.Canceled) {
-		return nil, &HeldError{name, d.holder()}
+		return nil, &HeldError{name, d.readHolder()}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("locking stack %s: %w", name, err)
 	}
-	h := Holder{PID: os.Getpid(), Command: c.Command, Since: time.Now().UTC().Truncate(time.Second)}
+	h := Holder{PID: os.Getpid(), Command: command, Since: time.Now().UTC().Truncate(time.Second)}
 	h.Host, _ = os.Hostname()
 	if u, err := user.Current(); err == nil {
 		h.User = u.Username
 	}
 	b, err := json.Marshal(h)
 	if err == nil {
-		err = d.disk.Replace(path, b, 0o600)
+		err = d.stacks.Disk.Replace(path, b, 0o600)
 	}
 	if err != nil {
 		free()
 		return nil, fmt.Errorf("locking stack %s: %w", name, err)
 	}
 	return func() {
-		d.disk.Remove(path)
+		d.stacks.Disk.Remove(path)
 		free()
 	}, nil
 }
 
-// holder is who holds the lock, as it wrote.
-func (d directory) holder() (h Holder) {
-	b, err := d.disk.ReadFile(filepath.Join(d.path, "holder.json"))
+// readHolder reads what the holder of the lock wrote about itself.
+func (d Directory) readHolder() (h Holder) {
+	b, err := d.stacks.Disk.ReadFile(filepath.Join(d.path, "holder.json"))
 	if err != nil || len(b) > 4096 || json.Unmarshal(b, &h) != nil {
 		return Holder{}
 	}
 	return h
 }
 
-// held says whether somebody works with the stack now, and who.
-func (d directory) held() (Holder, bool) {
+// Holder says who has the lock now, and whether anyone has it.
+func (d Directory) Holder() (Holder, bool) {
 	if _, err := os.Stat(filepath.Join(d.path, "lock")); err != nil {
 		return Holder{}, false
 	}
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
-	free, err := d.disk.Lock(now, filepath.Join(d.path, "lock"))
+	free, err := d.stacks.Disk.Lock(now, filepath.Join(d.path, "lock"))
 	if err == nil {
 		free()
 	}
-	return d.holder(), errors.Is(err, context.Canceled)
+	return d.readHolder(), errors.Is(err, context.Canceled)
 }

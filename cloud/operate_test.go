@@ -129,7 +129,7 @@ func TestScale(t *testing.T) {
 		if _, err := b.Scale(t.Context(), demo(), "worker", 2, Options{}); err != nil {
 			t.Fatal(err)
 		}
-		s, err := b.State("demo")
+		s, err := b.State.Load("demo")
 		if err != nil || len(s.Scale) != 0 || len(s.Servers) != 3 {
 			t.Errorf("at the declared number the state has scale %v and %d servers, %v", s.Scale, len(s.Servers), err)
 		}
@@ -231,7 +231,7 @@ func TestControl(t *testing.T) {
 		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop, ControlOptions{}); !errors.Is(err, provider.ErrNotFound) {
 			t.Errorf("Control of a stack that is not there = %v", err)
 		}
-		if all, err := os.ReadDir(b.Dir); err != nil || len(all) != 1 {
+		if all, err := os.ReadDir(b.State.Dir); err != nil || len(all) != 1 {
 			t.Errorf("then the directory of stacks has %v, %v", all, err)
 		}
 		targets, err := b.Targets(t.Context(), "demo", Pick{Role: "worker"})
@@ -303,7 +303,7 @@ func TestDelete(t *testing.T) {
 				if r := find(b.m, provider.KindServer, "mine"); r == nil || r.ID != foreign {
 					t.Errorf("what is not ours is %v", r)
 				}
-				stacks, err := b.Stacks()
+				stacks, err := b.State.Names()
 				if err != nil || slices.Contains(stacks, "demo") != c.o.KeepDisk {
 					t.Errorf("Stacks = %q, %v", stacks, err)
 				}
@@ -313,7 +313,7 @@ func TestDelete(t *testing.T) {
 					}
 					return
 				}
-				state, err := b.State("demo")
+				state, err := b.State.Load("demo")
 				if err != nil || state.Made() != 0 || state.Summary() != "no servers, 1 disk is kept" || !slices.Equal(state.Volumes(), []string{"head-1.data"}) {
 					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.Made(), state.Volumes(), err)
 				}
@@ -322,7 +322,7 @@ func TestDelete(t *testing.T) {
 					t.Errorf("Status = %+v, %v", st, err)
 				}
 				b.up(t, s)
-				if state, err := b.State("demo"); err != nil || state.Made() != 3 || state.Summary() != "" {
+				if state, err := b.State.Load("demo"); err != nil || state.Made() != 3 || state.Summary() != "" {
 					t.Errorf("after Up the state says %q of %d servers, %v", state.Summary(), state.Made(), err)
 				}
 				if got := find(b.m, provider.KindVolume, "head-1.data"); got.ID != volume || got.Bound == "" {
@@ -344,7 +344,7 @@ func TestAdopt(t *testing.T) {
 			t.Error("Adopt of a stack whose state is there worked")
 		}
 		want := standing(b.m)
-		if err := os.RemoveAll(b.state); err != nil {
+		if err := os.RemoveAll(b.files); err != nil {
 			t.Fatal(err)
 		}
 		found, err := b.Adopt(t.Context(), demo())
@@ -387,7 +387,7 @@ func TestLostState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.up(t, demo())
-		if err := os.RemoveAll(b.state); err != nil {
+		if err := os.RemoveAll(b.files); err != nil {
 			t.Fatal(err)
 		}
 		want := standing(b.m)
@@ -395,7 +395,7 @@ func TestLostState(t *testing.T) {
 		if got := standing(b.m); got != want {
 			t.Errorf("Up without the state leaves\n%s, want\n%s", got, want)
 		}
-		if _, err := b.State("other"); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := b.State.Load("other"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("State of a stack that is not there = %v", err)
 		}
 	})

@@ -38,9 +38,9 @@ type Plan struct {
 	Steps    []Step   `json:"steps"`
 	Notes    []string `json:"notes,omitempty"` // what is as it is, and may not be expected so
 
-	private  map[string]netip.Addr // by server
-	specs    map[string]Spec
-	versions map[string]string // by reference@arch
+	Addresses map[string]netip.Addr `json:"-"` // private ones, by server
+	Specs     map[string]Spec       `json:"-"` // by server
+	Versions  map[string]string     `json:"-"` // by reference@arch
 }
 
 // Empty says whether there is nothing to do.
@@ -75,17 +75,11 @@ type planner struct {
 	Input
 	s        *stack.Stack // scaled
 	plan     *Plan
-	have     map[thing]provider.Resource
-	declared map[thing]bool
+	have     map[provider.KindName]provider.Resource
+	declared map[provider.KindName]bool
 	bind     map[string][]string // volumes, by the ID of the server that they are bound to
 	network  Do                  // of the network: what stands in a new one is new
 	firewall map[string]string   // name of that of each server
-}
-
-// thing names a resource within a stack.
-type thing struct {
-	kind provider.Kind
-	name string
 }
 
 // Decide makes the plan. It asks nobody and changes nothing; errors list every server that cannot be made as it is declared.
@@ -94,10 +88,10 @@ func Decide(in Input) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", in.Stack.Name, err)
 	}
-	p := &planner{Input: in, s: s, have: make(map[thing]provider.Resource, len(in.Have)), declared: make(map[thing]bool)}
-	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, specs: make(map[string]Spec, len(s.Servers)), versions: make(map[string]string)}
+	p := &planner{Input: in, s: s, have: make(map[provider.KindName]provider.Resource, len(in.Have)), declared: make(map[provider.KindName]bool)}
+	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, Specs: make(map[string]Spec, len(s.Servers)), Versions: make(map[string]string)}
 	for _, r := range in.Have {
-		p.have[thing{r.Kind, r.Name}] = r
+		p.have[r.KindName()] = r
 	}
 	p.bind = make(map[string][]string)
 	taken := make(map[netip.Addr]string)
@@ -109,7 +103,7 @@ func Decide(in Input) (*Plan, error) {
 			taken[r.Private] = r.Name
 		}
 	}
-	if p.plan.private, err = addresses(s, in.State.Servers, taken); err != nil {
+	if p.plan.Addresses, err = addresses(s, in.State.Servers, taken); err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", s.Name, err)
 	}
 	if err := errors.Join(p.possible(), p.images(), p.ground(), p.keeps(), p.servers()); err != nil {
@@ -139,7 +133,7 @@ func (p *planner) possible() error {
 
 // add adds a step for what is declared.
 func (p *planner) add(kind provider.Kind, name, role string, do Do, why string) {
-	t := thing{kind, name}
+	t := kind.Named(name)
 	p.declared[t] = true
 	p.plan.Steps = append(p.plan.Steps, Step{Do: do, Kind: kind, Name: name, Role: role, Why: why, ID: p.have[t].ID})
 }
@@ -159,7 +153,7 @@ func missing(state provider.State, known bool) string {
 func (p *planner) leftover() {
 	for _, kind := range []provider.Kind{provider.KindServer, provider.KindAddress, provider.KindFirewall} {
 		for _, r := range p.Have {
-			if r.Kind != kind || p.declared[thing{kind, r.Name}] {
+			if r.Kind != kind || p.declared[kind.Named(r.Name)] {
 				continue
 			}
 			step := Step{Do: Remove, Kind: kind, Name: r.Name, ID: r.ID, Why: "nothing declares it"}
@@ -170,7 +164,7 @@ func (p *planner) leftover() {
 		}
 	}
 	for _, r := range p.Have {
-		if r.Kind == provider.KindVolume && !p.declared[thing{r.Kind, r.Name}] {
+		if r.Kind == provider.KindVolume && !p.declared[r.KindName()] {
 			p.note("volume %s is declared by nobody, and kept with its data", r.Name)
 		}
 	}

@@ -170,7 +170,7 @@ func BenchmarkPlan(b *testing.B) {
 	c.Report = nil
 	s.Settings.Parallel = 64
 	c.up(b, s)
-	state, err := c.State("demo")
+	state, err := c.State.Load("demo")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func BenchmarkPlan(b *testing.B) {
 	for b.Loop() {
 		p, err := Decide(in)
 		if err != nil || !p.Empty() {
-			b.Fatal(err, p.summary())
+			b.Fatal(err, p.Summary())
 		}
 	}
 }

@@ -14,7 +14,7 @@ func (p *planner) images() error {
 	seen := make(map[string]bool)
 	for _, v := range p.s.Servers {
 		key := imageKey(v)
-		if _, done := p.plan.versions[key]; done {
+		if _, done := p.plan.Versions[key]; done {
 			continue
 		}
 		pinned, was := p.State.Images[key]
@@ -27,7 +27,7 @@ func (p *planner) images() error {
 			faults = append(faults, fmt.Errorf("server %s: image %s is not known", v.Name, key))
 			continue
 		}
-		p.plan.versions[key] = version
+		p.plan.Versions[key] = version
 		if was && now != "" && now != version {
 			p.note("%s is %s now; servers stay with %s until they are upgraded", v.Image, now, shown(version, pinned.Digest))
 		}
@@ -94,7 +94,7 @@ func (p *planner) ground() error {
 	var faults []error
 	for _, v := range p.s.Servers {
 		name := of[v.Name]
-		t := thing{provider.KindFirewall, name}
+		t := provider.KindFirewall.Named(name)
 		if p.declared[t] {
 			continue
 		}
@@ -105,15 +105,15 @@ func (p *planner) ground() error {
 		r, there := p.have[t]
 		switch {
 		case !there || r.State == provider.Removing:
-			p.add(t.kind, name, "", Create, missing(r.State, p.State.Firewalls[name] != ""))
+			p.add(t.Kind, name, "", Create, missing(r.State, p.State.Firewalls[name] != ""))
 		case p.network != Nothing:
-			p.add(t.kind, name, "", Replace, "the network that it belongs to is made anew")
+			p.add(t.Kind, name, "", Replace, "the network that it belongs to is made anew")
 		case r.State == provider.Failed:
-			p.add(t.kind, name, "", Replace, "it failed: "+r.Reason)
-		case p.State.Firewalls[name] != digestOf(rules[name]):
-			p.add(t.kind, name, "", Change, "its rules are others")
+			p.add(t.Kind, name, "", Replace, "it failed: "+r.Reason)
+		case p.State.Firewalls[name] != rulesDigest(rules[name]):
+			p.add(t.Kind, name, "", Change, "its rules are others")
 		default:
-			p.add(t.kind, name, "", Nothing, "")
+			p.add(t.Kind, name, "", Nothing, "")
 		}
 	}
 	return errors.Join(faults...)
@@ -122,7 +122,7 @@ func (p *planner) ground() error {
 // shared plans the key or the network.
 func (p *planner) shared(w provider.Want, known bool) Do {
 	kind, _, name := w.Identity()
-	r, there := p.have[thing{kind, name}]
+	r, there := p.have[kind.Named(name)]
 	do, why := Nothing, ""
 	switch {
 	case !there || r.State == provider.Removing:
@@ -143,7 +143,7 @@ func (p *planner) keeps() error {
 			continue
 		}
 		w := &provider.Address{Stack: p.s.Name, Name: v.Name, External: p.s.Network.External}
-		r, there := p.have[thing{provider.KindAddress, v.Name}]
+		r, there := p.have[provider.KindAddress.Named(v.Name)]
 		do, why := Nothing, ""
 		switch {
 		case !there || r.State == provider.Removing:
@@ -159,7 +159,7 @@ func (p *planner) keeps() error {
 	for _, v := range p.s.Servers {
 		for _, d := range v.Volumes {
 			name := volumeName(v.Name, d.Name)
-			r, there := p.have[thing{provider.KindVolume, name}]
+			r, there := p.have[provider.KindVolume.Named(name)]
 			do, why := Nothing, ""
 			switch {
 			case !there || r.State == provider.Removing:

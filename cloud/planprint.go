@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"griddle/cloud/provider"
 )
 
 // Print writes the plan for people: a line for each step that does something, then what it comes to. all adds those that do nothing.
@@ -28,13 +30,13 @@ func (p *Plan) Print(w io.Writer, all bool) error {
 	for _, n := range p.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
-	b.WriteString(p.summary() + "\n")
+	b.WriteString(p.Summary() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// summary is one sentence.
-func (p *Plan) summary() string {
+// Summary says in one sentence what the plan does.
+func (p *Plan) Summary() string {
 	if p.Empty() {
 		return fmt.Sprintf("stack %s on %s is as declared: nothing to do", p.Stack, p.Provider)
 	}
@@ -47,11 +49,11 @@ func (p *Plan) summary() string {
 	return fmt.Sprintf("stack %s on %s: %s", p.Stack, p.Provider, strings.Join(parts, ", "))
 }
 
-// steps finds the step of each thing.
-func (p *Plan) steps() map[thing]Step {
-	out := make(map[thing]Step, len(p.Steps))
+// Index finds the step of each resource.
+func (p *Plan) Index() map[provider.KindName]Step {
+	out := make(map[provider.KindName]Step, len(p.Steps))
 	for _, s := range p.Steps {
-		out[thing{s.Kind, s.Name}] = s
+		out[s.Kind.Named(s.Name)] = s
 	}
 	return out
 }

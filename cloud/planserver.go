@@ -22,7 +22,7 @@ func (p *planner) servers() error {
 			faults = append(faults, fmt.Errorf("server %s: %w", v.Name, err))
 			continue
 		}
-		p.plan.specs[v.Name] = spec
+		p.plan.Specs[v.Name] = spec
 		do, why := p.server(v, spec)
 		if do == Nothing && missingOutputs[v.Name] {
 			do, why = Change, "the outputs of its role are not known yet"
@@ -30,7 +30,7 @@ func (p *planner) servers() error {
 		p.add(provider.KindServer, v.Name, v.Role, do, why)
 	}
 	for _, name := range p.Rebuild {
-		if !p.declared[thing{provider.KindServer, name}] {
+		if !p.declared[provider.KindServer.Named(name)] {
 			faults = append(faults, fmt.Errorf("server %s: it cannot be rebuilt: nothing declares it", name))
 		}
 	}
@@ -71,14 +71,14 @@ func (p *planner) spec(v stack.Server) (Spec, error) {
 		}
 	}
 	return Spec{
-		Image: p.plan.versions[imageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
-		Private: p.plan.private[v.Name], UEFI: v.UEFI, UserData: told,
+		Image: p.plan.Versions[imageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
+		Private: p.plan.Addresses[v.Name], UEFI: v.UEFI, UserData: told,
 	}, nil
 }
 
 // server decides about one server.
 func (p *planner) server(v stack.Server, want Spec) (Do, string) {
-	r, there := p.have[thing{provider.KindServer, v.Name}]
+	r, there := p.have[provider.KindServer.Named(v.Name)]
 	old := p.State.Servers[v.Name]
 	switch {
 	case !there || r.State == provider.Removing:
@@ -93,7 +93,7 @@ func (p *planner) server(v stack.Server, want Spec) (Do, string) {
 		p.note("server %s is there, and nobody knows what it was made from: it is taken as it is until it is upgraded or rebuilt", v.Name)
 	case r.Want != "" && r.Want != old.Made.Want:
 		p.note("server %s was made by somebody else than the last run here: it is taken as it is until it is upgraded or rebuilt", v.Name)
-	case old.Made.Network != p.have[thing{provider.KindNetwork, networkName}].ID:
+	case old.Made.Network != p.have[provider.KindNetwork.Named(networkName)].ID:
 		return Replace, "it stands in a network that is gone"
 	case old.Spec != nil:
 		if why := differences(*old.Spec, want); why != "" {
@@ -106,9 +106,9 @@ func (p *planner) server(v stack.Server, want Spec) (Do, string) {
 	case old == nil || old.Phase != Booted:
 		return Change, "its first boot was not seen to the end"
 	}
-	f := thing{provider.KindFirewall, p.firewall[v.Name]}
-	if p.declared[f] && (old.Firewall != f.name || p.have[f].ID == "") {
-		return Change, "it gets firewall " + f.name
+	f := provider.KindFirewall.Named(p.firewall[v.Name])
+	if p.declared[f] && (old.Firewall != f.Name || p.have[f].ID == "") {
+		return Change, "it gets firewall " + f.Name
 	}
 	return p.bound(v, r)
 }
@@ -135,7 +135,7 @@ func differences(old, want Spec) string {
 
 // bound looks whether the server has what belongs to it.
 func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
-	a := p.have[thing{provider.KindAddress, v.Name}]
+	a := p.have[provider.KindAddress.Named(v.Name)]
 	if v.Public && a.Bound != r.ID {
 		return Change, "it gets its public address"
 	}
@@ -146,7 +146,7 @@ func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
 	for _, d := range v.Volumes {
 		name := volumeName(v.Name, d.Name)
 		want[name] = true
-		if p.have[thing{provider.KindVolume, name}].Bound != r.ID {
+		if p.have[provider.KindVolume.Named(name)].Bound != r.ID {
 			return Change, "it gets volume " + d.Name
 		}
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,13 +22,14 @@ type run struct {
 	c        *Cloud
 	s        *stack.Stack // as declared, with the counts of the state
 	settings stack.Settings
-	rec      *record
-	v        *vault
+	dir      Directory
+	rec      *Record
+	v        *Vault
 	rules    map[string][]provider.Rule // of each firewall
 	firewall map[string]string          // name of that of each server
 	watch    *watch
 	plan     *Plan
-	steps    map[thing]Step
+	steps    map[provider.KindName]Step
 	atOnce   int // how many servers may be away at once
 
 	logs  string
@@ -39,8 +38,8 @@ type run struct {
 	told  sync.Mutex
 
 	mu     sync.Mutex
-	found  map[thing]provider.Resource // what is there, as last seen
-	images map[string]string           // IDs, by reference@arch
+	found  map[provider.KindName]provider.Resource // what is there, as last seen
+	images map[string]string                       // IDs, by reference@arch
 }
 
 // StageError is a failed stage.
@@ -61,11 +60,11 @@ func (e *StageError) Unwrap() error { return e.Err }
 
 // begin takes the stack's lock, and reads its state, which is empty where there is none. settings are the state's where s is nil.
 func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(), err error) {
-	d, err := c.directory(stackName)
+	d, err := c.State.Directory(stackName)
 	if err != nil {
 		return nil, nil, err
 	}
-	unlock, err := c.lock(d)
+	unlock, err := d.Lock(c.Command)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,29 +73,26 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 			unlock()
 		}
 	}()
-	state, err := d.load()
-	if errors.Is(err, fs.ErrNotExist) {
-		state, err = &State{Version: StateVersion, Stack: stackName}, nil
-	}
+	state, err := d.LoadOrNew()
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: %w", stackName, err)
 	}
 	if name := c.Provider.Features().Name; state.Provider != "" && state.Provider != name {
 		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s: delete it there first, or give the new one another name", stackName, state.Provider, name)
 	}
-	v, err := c.openVault(d)
+	v, err := d.OpenVault()
 	if err != nil {
 		return nil, nil, err
 	}
-	logs, err := d.logs(time.Now(), what)
+	logs, err := d.NewLogs(time.Now(), what)
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: making its logs: %w", stackName, err)
 	}
-	settings := state.kept()
+	settings := state.Settings()
 	if s != nil {
 		settings = s.Settings
 	}
-	r = &run{c: c, settings: patience(settings), rec: &record{dir: d, s: state}, v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[thing]provider.Resource), images: make(map[string]string)}
+	r = &run{c: c, settings: patience(settings), dir: d, rec: NewRecord(d, state), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
 	r.watch = newWatch(c.Provider, stackName, r.call())
 	return r, unlock, nil
 }
@@ -113,26 +109,6 @@ func patience(s stack.Settings) stack.Settings {
 		s.Call = 5 * time.Minute
 	}
 	return s
-}
-
-// kept gives the settings that the state has, for operations that need no stack file.
-func (s *State) kept() stack.Settings {
-	return stack.Settings{Parallel: s.Parallel, Server: time.Duration(s.Server) * time.Second, Call: time.Duration(s.Call) * time.Second}
-}
-
-// clone is a copy that can be changed.
-func (s *State) clone() *State {
-	c := *s
-	c.Options, c.Scale, c.Images, c.Firewalls = maps.Clone(s.Options), maps.Clone(s.Scale), maps.Clone(s.Images), maps.Clone(s.Firewalls)
-	c.Servers, c.Outputs = make(map[string]*ServerState, len(s.Servers)), make(map[string]map[string]string, len(s.Outputs))
-	for name, v := range s.Servers {
-		w := *v
-		c.Servers[name] = &w
-	}
-	for name, v := range s.Outputs {
-		c.Outputs[name] = maps.Clone(v)
-	}
-	return &c
 }
 
 // call repeats calls, and notes them in the stage's log.
@@ -235,7 +211,7 @@ func each[T any](ctx context.Context, limit int, strict bool, all []T, f func(co
 func (r *run) resource(kind provider.Kind, name string) (provider.Resource, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	v, ok := r.found[thing{kind, name}]
+	v, ok := r.found[kind.Named(name)]
 	return v, ok
 }
 
@@ -247,11 +223,11 @@ func (r *run) id(kind provider.Kind, name string) string {
 func (r *run) know(v provider.Resource) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.found[thing{v.Kind, v.Name}] = v
+	r.found[v.KindName()] = v
 }
 
 func (r *run) forget(v provider.Resource) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.found, thing{v.Kind, v.Name})
+	delete(r.found, v.KindName())
 }

@@ -15,23 +15,31 @@ import (
 	"filippo.io/age/armor"
 
 	"griddle/cloud/stack"
+	"griddle/imagestore/durable"
 )
 
 // maxSecret is how long a secret may be, in bytes.
 const maxSecret = 64 << 10
 
-// CheckSecret says why the value of a declared secret cannot be had; nil where it can. One that is to be generated always can.
-func (c *Cloud) CheckSecret(s stack.Secret) error {
+// Secrets finds the values of the secrets that a stack file declares: in the environment, in files, or generated.
+type Secrets struct {
+	Base string                           // directory of the stack file; relative names of files start there
+	Env  func(name string) (string, bool) // the environment; nil for an empty one
+}
+
+// Check says why the value of a secret cannot be read. A secret that is generated has no such error.
+func (x Secrets) Check(s stack.Secret) error {
 	if s.Generate > 0 {
 		return nil
 	}
-	_, err := c.secret(nil, s)
+	_, err := x.Value(s, nil)
 	return err
 }
 
-// secret finds a declared secret's value. Errors name the secret and its source, never the value.
-func (c *Cloud) secret(v *vault, s stack.Secret) (string, error) {
-	value, err := c.readSecret(v, s)
+// Value returns the value of a secret. One that is generated is generated once, and kept in v. Errors name the secret and its
+// source, never the value.
+func (x Secrets) Value(s stack.Secret, v *Vault) (string, error) {
+	value, err := x.read(v, s)
 	if err != nil {
 		return "", fmt.Errorf("finding secret %s: %w", s.Name, err)
 	}
@@ -41,33 +49,33 @@ func (c *Cloud) secret(v *vault, s stack.Secret) (string, error) {
 	return value, nil
 }
 
-func (c *Cloud) readSecret(v *vault, s stack.Secret) (string, error) {
+func (x Secrets) read(v *Vault, s stack.Secret) (string, error) {
 	switch {
 	case s.Env != "":
 		value, ok := "", false
-		if c.Env != nil {
-			value, ok = c.Env(s.Env)
+		if x.Env != nil {
+			value, ok = x.Env(s.Env)
 		}
 		if !ok || value == "" {
 			return "", fmt.Errorf("the variable %s of the environment is not set", s.Env)
 		}
 		return value, nil
 	case s.File != "":
-		return c.secretFile(s)
+		return x.file(s)
 	case s.Generate > 0:
-		return v.put("secret."+s.Name, false, func() string { return random(s.Generate) })
+		return v.Put("secret."+s.Name, false, func() string { return random(s.Generate) })
 	}
 	return "", errors.New("nothing says where it is found")
 }
 
-// secretFile reads a secret, without a line break at its end.
-func (c *Cloud) secretFile(s stack.Secret) (string, error) {
-	b, err := readPrivate(c.Disk, c.local(s.File))
+// file reads a secret, without a line break at its end.
+func (x Secrets) file(s stack.Secret) (string, error) {
+	b, err := readPrivate(durable.Disk{}, x.local(s.File))
 	if err != nil {
 		return "", err
 	}
 	if s.Identity != "" {
-		if b, err = c.decrypt(b, c.local(s.Identity)); err != nil {
+		if b, err = x.decrypt(b, x.local(s.Identity)); err != nil {
 			return "", err
 		}
 	}
@@ -76,7 +84,7 @@ func (c *Cloud) secretFile(s stack.Secret) (string, error) {
 }
 
 // decrypt opens an age file, armored or not. A file that is none is returned as it is.
-func (c *Cloud) decrypt(b []byte, identityFile string) ([]byte, error) {
+func (x Secrets) decrypt(b []byte, identityFile string) ([]byte, error) {
 	var r io.Reader = bytes.NewReader(b)
 	switch {
 	case bytes.HasPrefix(b, []byte(armor.Header)):
@@ -84,7 +92,7 @@ func (c *Cloud) decrypt(b []byte, identityFile string) ([]byte, error) {
 	case !bytes.HasPrefix(b, []byte("age-encryption.org/")):
 		return b, nil
 	}
-	text, err := readPrivate(c.Disk, identityFile)
+	text, err := readPrivate(durable.Disk{}, identityFile)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +108,7 @@ func (c *Cloud) decrypt(b []byte, identityFile string) ([]byte, error) {
 }
 
 // local is a path of the stack file.
-func (c *Cloud) local(path string) string {
+func (x Secrets) local(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {
 			return filepath.Join(home, rest)
@@ -109,7 +117,7 @@ func (c *Cloud) local(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	return filepath.Join(c.Base, path)
+	return filepath.Join(x.Base, path)
 }
 
 // random is n characters that nobody can guess: 5.95 bits each.

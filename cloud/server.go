@@ -27,7 +27,7 @@ func (r *run) bringRole(ctx context.Context, role string) error {
 		if first == "" {
 			first = v.Name
 		}
-		switch r.steps[thing{provider.KindServer, v.Name}].Do {
+		switch r.steps[provider.KindServer.Named(v.Name)].Do {
 		case Create, Change:
 			now = append(now, v)
 		case Replace:
@@ -49,7 +49,7 @@ func (r *run) bringRole(ctx context.Context, role string) error {
 
 // bringServer brings one server up, and makes it anew where the provider gives it up.
 func (r *run) bringServer(ctx context.Context, v stack.Server) error {
-	step := r.steps[thing{provider.KindServer, v.Name}]
+	step := r.steps[provider.KindServer.Named(v.Name)]
 	do := step.Do
 	if do == Replace {
 		r.say("server %s is made anew: %s", v.Name, step.Why)
@@ -110,7 +110,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if got, err = r.settled(ctx, w, got); err != nil {
 		return err
 	}
-	err = r.rec.change(func(s *State) {
+	err = r.rec.Change(func(s *State) {
 		k := s.Servers[v.Name]
 		k.Firewall = r.firewall[v.Name]
 		if k.Made == nil {
@@ -128,7 +128,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		}
 		started = true
 	}
-	if r.rec.server(v.Name).Phase == Booted {
+	if r.rec.Server(v.Name).Phase == Booted {
 		if started {
 			return r.answers(ctx, v, got)
 		}
@@ -137,7 +137,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if err := r.firstBoot(ctx, v, got); err != nil {
 		return err
 	}
-	return r.rec.change(func(s *State) { s.Servers[v.Name].Phase = Booted })
+	return r.rec.Change(func(s *State) { s.Servers[v.Name].Phase = Booted })
 }
 
 // vacate removes the server that still has the address, where it is to be replaced or removed anyway. In its turn it is made with another.
@@ -145,7 +145,7 @@ func (r *run) vacate(ctx context.Context, name string, a netip.Addr) error {
 	r.mu.Lock()
 	var holder *provider.Resource
 	for k, v := range r.found {
-		if do := r.steps[k].Do; k.kind == provider.KindServer && k.name != name && v.Private == a && (do == Replace || do == Remove) {
+		if do := r.steps[k].Do; k.Kind == provider.KindServer && k.Name != name && v.Private == a && (do == Replace || do == Remove) {
 			holder = &v
 		}
 	}
@@ -180,11 +180,11 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 		return nil, err
 	}
 	m.Want = w.Fingerprint()
-	if err := r.v.keepUserData(v.Name, data); err != nil {
+	if err := r.v.KeepUserData(v.Name, data); err != nil {
 		return nil, err
 	}
-	spec := r.plan.specs[v.Name]
-	return w, r.rec.change(func(s *State) {
+	spec := r.plan.Specs[v.Name]
+	return w, r.rec.Change(func(s *State) {
 		k := s.Servers[v.Name]
 		k.Phase, k.Spec, k.Made = Making, &spec, m
 	})
@@ -192,11 +192,11 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 
 // wantKept is a server as it was made, with the addresses and volumes that are declared: what changes in place.
 func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Server, error) {
-	m := r.rec.server(v.Name).Made
+	m := r.rec.Server(v.Name).Made
 	if m == nil {
 		m = r.madeFrom(there)
 	}
-	data, err := r.v.userData(v.Name)
+	data, err := r.v.UserData(v.Name)
 	if isMissing(err) {
 		data, err = r.c.Render(v, r.lookup(v))
 	}
@@ -209,7 +209,7 @@ func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Serve
 func (r *run) want(v stack.Server, m *Made, data []byte) (*provider.Server, error) {
 	w := &provider.Server{
 		Stack: r.s.Name, Name: v.Name, Role: v.Role, Image: m.Image, Size: v.Size, Disk: v.Disk, Key: m.Key, Network: m.Network,
-		Private: r.plan.private[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: sshPort(r.s.SSH), UEFI: v.UEFI,
+		Private: r.plan.Addresses[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: sshPort(r.s.SSH), UEFI: v.UEFI,
 	}
 	if v.Public {
 		if w.Address = r.id(provider.KindAddress, v.Name); w.Address == "" {
@@ -238,7 +238,7 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 	if a == provider.Stop {
 		want = provider.Stopped
 	}
-	err = r.watch.until(ctx, thing{v.Kind, v.Name}, func(got provider.Resource, there bool) (bool, error) {
+	err = r.watch.until(ctx, v.KindName(), func(got provider.Resource, there bool) (bool, error) {
 		switch {
 		case !there:
 			return true, fmt.Errorf("it is gone: %w", provider.ErrNotFound)
@@ -256,7 +256,8 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 
 // reach says how a server's ssh server is reached: at its public address, or through a server of the stack that has one.
 func (r *run) reach(v string, at provider.Resource) Target {
-	t := Target{Stack: r.rec.s.Stack, Server: v, User: r.rec.s.Admin, Address: at.Public, Port: r.rec.s.SSH}
+	t := Target{Server: v, Address: at.Public}
+	r.rec.View(func(s *State) { t.Stack, t.User, t.Port = s.Stack, s.Admin, s.SSH })
 	if t.Port == 0 {
 		t.Port = 22
 	}
@@ -270,7 +271,7 @@ func (r *run) reach(v string, at provider.Resource) Target {
 	r.mu.Lock()
 	var over []provider.Resource
 	for k, other := range r.found {
-		if k.kind == provider.KindServer && k.name != v && other.Public.IsValid() && other.State == provider.Ready {
+		if k.Kind == provider.KindServer && k.Name != v && other.Public.IsValid() && other.State == provider.Ready {
 			over = append(over, other)
 		}
 	}

@@ -27,7 +27,7 @@ func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]
 	if err != nil {
 		return nil, err
 	}
-	r := &run{c: c, s: all, rec: &record{s: state}, plan: &Plan{private: private}}
+	r := &run{c: c, s: all, rec: NewRecord(Directory{}, state), plan: &Plan{Addresses: private}}
 	return c.Render(all.Servers[i], func(ref stack.Reference) (string, error) {
 		if ref.Kind == "secret" || ref.Field == "outputs" && !r.plainOutput(ref) {
 			return ref.String(), nil
@@ -45,6 +45,6 @@ func (r *run) plainOutput(ref stack.Reference) bool {
 			}
 		}
 	}
-	_, known := r.rec.s.Outputs[ref.Name][ref.Output]
+	_, known := r.rec.Output(ref.Name, ref.Output)
 	return known
 }

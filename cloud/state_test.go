@@ -40,7 +40,7 @@ func TestState(t *testing.T) {
 		s := demo()
 		s.Settings.Parallel = 1
 		b.up(t, s)
-		text, err := os.ReadFile(filepath.Join(b.state, "state.json"))
+		text, err := os.ReadFile(filepath.Join(b.files, "state.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestDamagedState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.up(t, demo())
-		path := filepath.Join(b.state, "state.json")
+		path := filepath.Join(b.files, "state.json")
 		if err := os.Truncate(path, 100); err != nil {
 			t.Fatal(err)
 		}
@@ -119,15 +119,15 @@ func TestSecrets(t *testing.T) {
 		"plain": {"plain value\r\n", 0o600}, "open": {"for all to read", 0o644}, "long": {strings.Repeat("x", maxSecret+1), 0o600},
 		"sealed": {sealed.String(), 0o600}, "key": {id.String() + "\n", 0o600}, "nokey": {"hunter2 hunter2\n", 0o600},
 	} {
-		if err := os.WriteFile(filepath.Join(b.Base, name), []byte(f.text), f.mode); err != nil {
+		if err := os.WriteFile(filepath.Join(b.Secrets.Base, name), []byte(f.text), f.mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d, _ := b.directory("demo")
-	if err := os.MkdirAll(d.path, 0o700); err != nil {
+	d, _ := b.State.Directory("demo")
+	if err := os.MkdirAll(d.Path(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	v, err := b.openVault(d)
+	v, err := d.OpenVault()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,26 +147,26 @@ func TestSecrets(t *testing.T) {
 		{stack.Secret{}, "", "nothing says"},
 	} {
 		c.s.Name = "x"
-		got, err := b.secret(v, c.s)
+		got, err := b.Secrets.Value(c.s, v)
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("secret(%+v) = %q, %v, want %q, %q", c.s, got, err, c.want, c.err)
 		}
 	}
-	one, err := b.secret(v, stack.Secret{Name: "g", Generate: 40})
+	one, err := b.Secrets.Value(stack.Secret{Name: "g", Generate: 40}, v)
 	if err != nil || len(one) != 40 {
 		t.Fatalf("generated is %q, %v", one, err)
 	}
-	v, err = b.openVault(d)
+	v, err = d.OpenVault()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if two, err := b.secret(v, stack.Secret{Name: "g", Generate: 40}); err != nil || two != one {
+	if two, err := b.Secrets.Value(stack.Secret{Name: "g", Generate: 40}, v); err != nil || two != one {
 		t.Errorf("generated again is %q, %v, want %q", two, err, one)
 	}
-	if err := os.WriteFile(b.Identity, []byte(id.String()), 0o600); err != nil {
+	if err := os.WriteFile(b.State.Identity, []byte(id.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.openVault(d); err == nil {
+	if _, err := d.OpenVault(); err == nil {
 		t.Error("the vault opens with another identity")
 	}
 }

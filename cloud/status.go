@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"griddle/cloud/provider"
 )
@@ -42,41 +41,6 @@ const (
 	NotMade provider.State = "not made" // it has a private address and perhaps volumes: Delete kept them, or Up did not come so far
 )
 
-// Made counts the servers that were made.
-func (s *State) Made() (n int) {
-	for _, v := range s.Servers {
-		if v.Phase != Reserved {
-			n++
-		}
-	}
-	return n
-}
-
-// Volumes names the volumes that were made and are not known to be gone, in order, such as head-1.data.
-func (s *State) Volumes() []string {
-	var out []string
-	for _, k := range s.Kept {
-		if name, ok := strings.CutPrefix(k, string(provider.KindVolume)+" "); ok {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-// Summary says what a stack is, as far as its state tells: empty for one with servers.
-func (s *State) Summary() string {
-	disks := len(s.Volumes())
-	switch {
-	case s.Made() > 0:
-		return ""
-	case disks == 0:
-		return "no server was made"
-	case disks == 1:
-		return "no servers, 1 disk is kept"
-	}
-	return fmt.Sprintf("no servers, %d disks are kept", disks)
-}
-
 // Status looks at a stack. One that has no state here is known by its labels alone.
 func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 	state, have, err := c.inspect(ctx, name)
@@ -84,8 +48,8 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 		return nil, err
 	}
 	out := &Status{Stack: name, Provider: c.Provider.Features().Name}
-	if d, err := c.directory(name); err == nil {
-		if h, held := d.held(); held {
+	if d, err := c.State.Directory(name); err == nil {
+		if h, held := d.Holder(); held {
 			out.Holder = &h
 		}
 	}
@@ -127,7 +91,7 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*State, []provider.Re
 	if f := c.Provider.Features().Name; state.Provider != "" && state.Provider != f {
 		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, state.Provider, f)
 	}
-	r := repeater{limit: patience(state.kept()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
+	r := repeater{limit: patience(state.Settings()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
 	var have []provider.Resource
 	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)
@@ -173,7 +137,7 @@ func (c *Cloud) Targets(ctx context.Context, name string, p Pick) ([]Target, err
 	if err != nil {
 		return nil, err
 	}
-	r := &run{c: c, rec: &record{s: state}, found: make(map[thing]provider.Resource)}
+	r := &run{c: c, rec: NewRecord(Directory{}, state), found: make(map[provider.KindName]provider.Resource)}
 	for _, v := range have {
 		r.know(v)
 	}

@@ -14,15 +14,11 @@ import (
 )
 
 func (c *Cloud) stateOrNew(name string) (*State, error) {
-	d, err := c.directory(name)
+	d, err := c.State.Directory(name)
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.load()
-	if isMissing(err) {
-		return &State{Version: StateVersion, Stack: name}, nil
-	}
-	return s, err
+	return d.LoadOrNew()
 }
 
 // survey asks for all that a plan is made from.
@@ -126,15 +122,15 @@ func (c *Cloud) checkImages(ctx context.Context, s *stack.Stack, p *Plan) error 
 	done := make(map[string]bool)
 	for _, v := range s.Servers {
 		key := imageKey(v)
-		version := p.versions[key]
+		version := p.Versions[key]
 		name := version + "@" + v.Arch
-		if done[name] || version == "" || p.steps()[thing{provider.KindImage, name}].Do == Nothing {
+		if done[name] || version == "" || p.Index()[provider.KindImage.Named(name)].Do == Nothing {
 			continue
 		}
 		done[name] = true
 		var of []stack.Server
 		for _, o := range s.Servers {
-			if p.versions[imageKey(o)] == version && o.Arch == v.Arch {
+			if p.Versions[imageKey(o)] == version && o.Arch == v.Arch {
 				of = append(of, o)
 			}
 		}

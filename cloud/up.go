@@ -102,7 +102,7 @@ func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Opt
 	r.stage.Of, r.atOnce = 5+len(groups), max(o.AtOnce, 1)
 	var in Input
 	err = r.do(ctx, "check credentials and limits", func(ctx context.Context) (err error) {
-		if in, err = c.survey(ctx, s, r.rec.s.clone()); err != nil {
+		if in, err = c.survey(ctx, s, r.rec.Copy()); err != nil {
 			return err
 		}
 		in.Rebuild = slices.Clone(o.Rebuild)
@@ -114,7 +114,7 @@ func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Opt
 		if r.plan, err = Decide(in); err != nil {
 			return err
 		}
-		r.say("%s", r.plan.summary())
+		r.say("%s", r.plan.Summary())
 		return errors.Join(c.sizes(ctx, r, s), c.checkImages(ctx, s, r.plan))
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Opt
 		return r.plan, err
 	}
 	r.rules, r.firewall = firewalls(r.s)
-	r.steps = r.plan.steps()
+	r.steps = r.plan.Index()
 	for _, v := range in.Have {
 		r.know(v)
 	}
@@ -184,7 +184,7 @@ func groupTitle(role string) string {
 
 // declare keeps what was declared, and the private addresses, before anything is made.
 func (r *run) declare(planned *State) error {
-	return r.rec.change(func(s *State) {
+	return r.rec.Change(func(s *State) {
 		s.Provider, s.Options, s.Admin, s.SSH = r.c.Provider.Features().Name, r.s.Options, r.s.Admin, sshPort(r.s.SSH)
 		s.Parallel, s.Server, s.Call = r.settings.Parallel, int(r.settings.Server.Seconds()), int(r.settings.Call.Seconds())
 		s.Scale, s.Images = planned.Scale, planned.Images
@@ -202,9 +202,9 @@ func (r *run) declare(planned *State) error {
 			if s.Servers[v.Name] == nil {
 				s.Servers[v.Name] = &ServerState{Phase: Reserved}
 			}
-			s.Servers[v.Name].Role, s.Servers[v.Name].Private = v.Role, r.plan.private[v.Name]
+			s.Servers[v.Name].Role, s.Servers[v.Name].Private = v.Role, r.plan.Addresses[v.Name]
 		}
-		for key, version := range r.plan.versions {
+		for key, version := range r.plan.Versions {
 			if _, pinned := s.Images[key]; !pinned {
 				s.Images[key] = ImageState{Version: version}
 			}

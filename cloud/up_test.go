@@ -77,7 +77,7 @@ func TestSecretsAtRest(t *testing.T) {
 		if len(secret) != 24 {
 			t.Fatalf("the generated secret is %q", secret)
 		}
-		err := filepath.Walk(filepath.Dir(b.Dir), func(path string, i os.FileInfo, err error) error {
+		err := filepath.Walk(filepath.Dir(b.State.Dir), func(path string, i os.FileInfo, err error) error {
 			if err != nil || i.IsDir() {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/stack"
 )
 
 // An upload gets a minute for each uploadMinute bytes, beyond what a call gets.
@@ -29,7 +30,7 @@ func upload(ctx context.Context, p provider.Provider, i *provider.Image, call re
 	call.first = false // it has answered
 	within, stop := context.WithTimeoutCause(ctx, call.limit, late(call.limit))
 	defer stop()
-	err = newWatch(p, "", call).until(within, thing{provider.KindImage, got.Name}, func(v provider.Resource, there bool) (bool, error) {
+	err = newWatch(p, "", call).until(within, provider.KindImage.Named(got.Name), func(v provider.Resource, there bool) (bool, error) {
 		if there && v.State == provider.Failed {
 			return true, &failure{v}
 		}
@@ -62,5 +63,5 @@ func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 
 // calls is how a provider is called where no stack's settings say otherwise.
 func calls(jitter func() float64) repeater {
-	return repeater{limit: patience((&State{}).kept()).Call, jitter: jitter, log: discard(), first: true}
+	return repeater{limit: patience(stack.Settings{}).Call, jitter: jitter, log: discard(), first: true}
 }

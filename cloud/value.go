@@ -32,16 +32,16 @@ func (r *run) value(v stack.Server, ref stack.Reference) (string, error) {
 		case "number":
 			return strconv.Itoa(v.Number), nil
 		case "address":
-			return r.plan.private[v.Name].String(), nil
+			return r.plan.Addresses[v.Name].String(), nil
 		}
 	case "secret":
 		for _, s := range r.s.Secrets {
 			if s.Name == ref.Name {
-				return r.c.secret(r.v, s)
+				return r.c.Secrets.Value(s, r.v)
 			}
 		}
 	case "server":
-		if a, ok := r.plan.private[ref.Name]; ok {
+		if a, ok := r.plan.Addresses[ref.Name]; ok {
 			return a.String(), nil
 		}
 	case "role":
@@ -58,7 +58,7 @@ func (r *run) roleValue(ref stack.Reference) (string, error) {
 	var all []string
 	for _, v := range r.s.Servers {
 		if v.Role == ref.Name {
-			all = append(all, r.plan.private[v.Name].String())
+			all = append(all, r.plan.Addresses[v.Name].String())
 		}
 	}
 	if len(all) == 0 {
@@ -77,14 +77,12 @@ func (r *run) output(ref stack.Reference) (string, error) {
 				continue
 			}
 			if o.Secret {
-				if s, ok := r.v.get("output." + role.Name + "." + o.Name); ok {
+				if s, ok := r.v.Get("output." + role.Name + "." + o.Name); ok {
 					return s, nil
 				}
 				return "", fmt.Errorf("it was not read yet")
 			}
-			r.rec.mu.Lock()
-			s, ok := r.rec.s.Outputs[role.Name][o.Name]
-			r.rec.mu.Unlock()
+			s, ok := r.rec.Output(role.Name, o.Name)
 			if !ok {
 				return "", fmt.Errorf("it was not read yet")
 			}

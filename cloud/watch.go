@@ -21,7 +21,7 @@ type watch struct {
 	r     repeater
 	turn  chan struct{} // holds one value: whose turn it is to look
 	at    time.Time     // when the last look began
-	seen  map[thing]provider.Resource
+	seen  map[provider.KindName]provider.Resource
 }
 
 func newWatch(p provider.Provider, stack string, r repeater) *watch {
@@ -31,7 +31,7 @@ func newWatch(p provider.Provider, stack string, r repeater) *watch {
 }
 
 // look gives what the provider has, as of now or later.
-func (w *watch) look(ctx context.Context) (map[thing]provider.Resource, error) {
+func (w *watch) look(ctx context.Context) (map[provider.KindName]provider.Resource, error) {
 	now := time.Now()
 	select {
 	case <-w.turn:
@@ -55,15 +55,15 @@ func (w *watch) look(ctx context.Context) (map[thing]provider.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.at, w.seen = begin, make(map[thing]provider.Resource, len(all))
+	w.at, w.seen = begin, make(map[provider.KindName]provider.Resource, len(all))
 	for _, r := range all {
-		w.seen[thing{r.Kind, r.Name}] = r
+		w.seen[r.KindName()] = r
 	}
 	return w.seen, nil
 }
 
 // until looks until done says so. done gets the resource of that name, and whether there is one.
-func (w *watch) until(ctx context.Context, t thing, done func(r provider.Resource, there bool) (bool, error)) error {
+func (w *watch) until(ctx context.Context, t provider.KindName, done func(r provider.Resource, there bool) (bool, error)) error {
 	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
 		all, err := w.look(ctx)
 		if err != nil {
@@ -74,7 +74,7 @@ func (w *watch) until(ctx context.Context, t thing, done func(r provider.Resourc
 			return err
 		}
 		if err := sleep(ctx, wait); err != nil {
-			return fmt.Errorf("waiting for %s %s, which is %s: %w", t.kind, t.name, says(r, there), err)
+			return fmt.Errorf("waiting for %s %s, which is %s: %w", t.Kind, t.Name, says(r, there), err)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func says(r provider.Resource, there bool) string {
 
 // gone waits until the resource is there no more. Another one of its name does not count.
 func (w *watch) gone(ctx context.Context, old provider.Resource) error {
-	return w.until(ctx, thing{old.Kind, old.Name}, func(r provider.Resource, there bool) (bool, error) {
+	return w.until(ctx, old.KindName(), func(r provider.Resource, there bool) (bool, error) {
 		return !there || r.ID != old.ID, nil
 	})
 }

@@ -86,6 +86,18 @@ type Forward struct {
 	Public   uint16 `json:"public"`   // at Resource.Public
 }
 
+// KindName identifies a resource within its stack.
+type KindName struct {
+	Kind Kind
+	Name string
+}
+
+// Named identifies the resource of kind k with that name.
+func (k Kind) Named(name string) KindName { return KindName{k, name} }
+
+// KindName identifies r within its stack.
+func (r Resource) KindName() KindName { return KindName{r.Kind, r.Name} }
+
 // Want is what a resource is to be: *Image, *Key, *Network, *Firewall, *Address, *Volume or *Server.
 type Want interface {
 	// Identity says which resource is meant.

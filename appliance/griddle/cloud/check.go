@@ -77,8 +77,8 @@ func (g *Commands) preflight(ctx context.Context, s *stack.Stack, notes bool) er
 	if boot.Login, boot.HostKey, err = sampleKeys(); err != nil {
 		return err
 	}
-	secrets := &cloud.Cloud{Base: filepath.Dir(g.File), Env: g.variable}
-	check := preflight.Check{Stack: s, Boot: boot, Secret: secrets.CheckSecret, Features: k.features, Sizes: k.sizes}
+	secrets := cloud.Secrets{Base: filepath.Dir(g.File), Env: g.variable}
+	check := preflight.Check{Stack: s, Boot: boot, Secret: secrets.Check, Features: k.features, Sizes: k.sizes}
 	if k.ports != nil {
 		check.Ports = func(r []provider.Rule) error { return k.ports(s, r) }
 	}

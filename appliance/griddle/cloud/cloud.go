@@ -148,9 +148,11 @@ func (g *Commands) open(ctx context.Context, command string) (*session, error) {
 		return nil, cli.WithHint(err, "The provider is set in %s.", g.File)
 	}
 	images := &catalogImages{g: g, s: s}
-	x := &session{s: s, images: images, Cloud: &cloud.Cloud{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt"), Provider: p, Base: filepath.Dir(g.File),
-		Env: g.variable, Command: "griddle cloud " + command, Images: images}}
-	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.Disk); err != nil {
+	x := &session{s: s, images: images, Cloud: &cloud.Cloud{
+		State:    cloud.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt")},
+		Secrets:  cloud.Secrets{Base: filepath.Dir(g.File), Env: g.variable},
+		Provider: p, Command: "griddle cloud " + command, Images: images}}
+	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.State.Disk); err != nil {
 		return nil, err
 	}
 	x.shell = &login.Shell{Keys: x.keys}

@@ -49,7 +49,7 @@ func (g *Commands) deleteCommand() *cobra.Command {
 		if err := x.Delete(c.Context(), x.s.Name, o); err != nil {
 			return advise(err)
 		}
-		if left, err := x.State(x.s.Name); err == nil {
+		if left, err := x.State.Load(x.s.Name); err == nil {
 			_, err = fmt.Fprintf(g.E.Stdout, "stack %s: %s; `griddle cloud up` makes servers with them again, `griddle cloud delete` removes them\n", x.s.Name, left.Summary())
 			return err
 		}

@@ -31,14 +31,14 @@ func (g *Commands) listCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		known := &cloud.Cloud{Dir: dir + "/stacks"}
-		names, err := known.Stacks()
+		known := cloud.Stacks{Dir: dir + "/stacks"}
+		names, err := known.Names()
 		if err != nil {
 			return err
 		}
 		states := []listedStack{}
 		for _, n := range names {
-			s, err := known.State(n)
+			s, err := known.Load(n)
 			if err != nil {
 				return err
 			}
