@@ -61,6 +61,8 @@ var house = []rule{
 	{from: "griddle/cloud/provider", never: []string{"griddle/..."}, why: "the interface is what both sides can know"},
 	{from: "griddle/cloud/provider/...", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},
 		why: "a provider makes what it is told, whatever stack it is of"},
+	{from: "griddle/cloud/plan", itself: true, never: []string{"griddle/cloud", "net/http", "os", "os/exec"}, why: "a plan is made from values alone"},
+	{from: "griddle/cloud/state", never: []string{"griddle/cloud", "griddle/cloud/plan"}, why: "what is kept does not decide what happens"},
 	{from: "griddle/cloud", never: []string{"griddle/cloud/provider/qemu/...", "griddle/cloud/provider/lxd/...", "griddle/cloud/provider/openstack/...", "griddle/cloud/provider/ec2/...", "griddle/cloud/diskimage", "griddle/cloud/userdata"}, why: "only mains build concrete providers and images"},
 	{from: "griddle/cloud/...", never: []string{"griddle/appliance", "griddle/appliance/api", "griddle/appliance/fleet", "griddle/netboot/...", "griddle/tui/..."},
 		why: "clouds are made from the catalog, and know no appliance"},

@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // Adopt makes the state of a stack anew, where it was lost, from what bears its labels at the provider; it returns what it found. Servers
@@ -21,7 +23,7 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 	}
 	defer end()
 	for name, v := range r.rec.Copy().Servers {
-		if v.Made != nil {
+		if v.Origin != nil {
 			return nil, fmt.Errorf("adopting stack %s: its state is there, and knows server %s", s.Name, name)
 		}
 	}
@@ -60,7 +62,7 @@ func byKindAndName(a, b provider.Resource) int {
 
 func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[provider.KindName]provider.Resource) error {
 	scale := grown(s, found)
-	all, err := scaled(s, scale)
+	all, err := plan.Scaled(s, scale)
 	if err != nil {
 		return err
 	}
@@ -68,20 +70,20 @@ func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[provid
 	for _, v := range images {
 		digest[v.ID] = v.Digest
 	}
-	r.s, r.plan = all, &Plan{}
-	if err := r.declare(&State{Scale: scale, Images: make(map[string]ImageState)}); err != nil {
+	r.s, r.plan = all, &plan.Plan{}
+	if err := r.declare(&state.State{Scale: scale, Images: make(map[string]state.Image)}); err != nil {
 		return err
 	}
-	return r.rec.Change(func(state *State) {
+	return r.rec.Change(func(st *state.State) {
 		for _, v := range all.Servers {
 			at, there := r.resource(provider.KindServer, v.Name)
 			if !there || at.State == provider.Removing {
-				delete(state.Servers, v.Name)
+				delete(st.Servers, v.Name)
 				continue
 			}
-			state.Servers[v.Name] = &ServerState{Role: v.Role, Private: at.Private, Phase: Booted, Made: r.madeFrom(at)}
-			if key := imageKey(v); state.Images[key].Digest == "" && digest[at.Image] != "" {
-				state.Images[key] = ImageState{Digest: digest[at.Image]}
+			st.Servers[v.Name] = &state.Server{Role: v.Role, Private: at.Private, Phase: state.Booted, Origin: r.madeFrom(at)}
+			if key := plan.ImageKey(v); st.Images[key].Digest == "" && digest[at.Image] != "" {
+				st.Images[key] = state.Image{Digest: digest[at.Image]}
 			}
 			r.say("server %s is adopted", v.Name)
 		}

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/state"
 )
 
 // Advice says what a person does about a failure, in one sentence.
 func Advice(err error) string {
 	again := "then run the same command again: it goes on where this one stopped"
-	var held *HeldError
+	var held *state.HeldError
 	switch {
 	case errors.As(err, &held):
 		return "wait until that command has ended, or end it; the lock goes with it"

@@ -9,8 +9,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // Pauses between two tries to log in.
@@ -88,7 +90,7 @@ func (r *run) bringOutputs(ctx context.Context, role, first string) error {
 		for _, o := range v.Outputs {
 			_, known := r.rec.Output(role, o.Name)
 			do := r.steps[provider.KindServer.Named(first)].Do
-			if known && do == Nothing {
+			if known && do == plan.Nothing {
 				continue
 			}
 			if err := r.bringOutput(ctx, role, first, at, o); err != nil {
@@ -128,7 +130,7 @@ func (r *run) bringOutput(ctx context.Context, role, first string, at provider.R
 		}
 	}
 	r.say("output %s of role %s is read", o.Name, role)
-	return r.rec.Change(func(s *State) {
+	return r.rec.Change(func(s *state.State) {
 		if s.Outputs == nil {
 			s.Outputs = make(map[string]map[string]string)
 		}

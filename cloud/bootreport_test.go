@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"unicode/utf8"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
+	"griddle/cloud/state"
 )
 
 // TestFirstBootFailed has a server answer, and say in each of the places where it can that its first boot failed.
@@ -53,7 +55,7 @@ func TestFirstBootFailed(t *testing.T) {
 						return false, nil
 					}
 				}
-				_, err := b.Up(t.Context(), demo(), Options{})
+				_, err := b.Up(t.Context(), plantest.Demo(), Options{})
 				if !errors.Is(err, ErrFirstBoot) {
 					t.Fatalf("Up = %v\n%s", err, b.said)
 				}
@@ -73,12 +75,12 @@ func TestFirstBootFailed(t *testing.T) {
 					}
 				}
 				s, err := b.State.Load("demo")
-				if err != nil || s.Servers["worker-1"].Phase != Making {
+				if err != nil || s.Servers["worker-1"].Phase != state.Creating {
 					t.Errorf("the state has %+v, %v", s.Servers["worker-1"], err)
 				}
 				// The next run looks again, and a rebuilt server counts.
 				c.mend(b)
-				if _, err := b.Up(t.Context(), demo(), Options{Rebuild: []string{"worker-1"}}); err != nil {
+				if _, err := b.Up(t.Context(), plantest.Demo(), Options{Rebuild: []string{"worker-1"}}); err != nil {
 					t.Errorf("Up with a new server = %v", err)
 				}
 				if n := b.m.Made(provider.KindServer, "demo", "worker-1"); n != 2 {

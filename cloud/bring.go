@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -24,9 +26,9 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 	done := make(map[string]provider.Resource) // with ID and digest
 	for _, key := range slices.Sorted(maps.Keys(r.plan.Versions)) {
 		arch := key[len(key)-5:] // amd64, arm64
-		var pinned ImageState
-		r.rec.View(func(s *State) { pinned = s.Images[key] })
-		name := shown(r.plan.Versions[key], pinned.Digest) + "@" + arch
+		var pinned state.Image
+		r.rec.View(func(s *state.State) { pinned = s.Images[key] })
+		name := plan.ImageName(r.plan.Versions[key], pinned.Digest) + "@" + arch
 		step := r.steps[provider.KindImage.Named(name)]
 		got, known := done[name]
 		if !known {
@@ -34,7 +36,7 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 			if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.ID != "" }); i >= 0 {
 				got.Digest = have[i].Digest
 			}
-			if step.Do != Nothing {
+			if step.Do != plan.Nothing {
 				var err error
 				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.Versions[key], arch, have); err != nil {
 					return err
@@ -46,7 +48,7 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 		if got.Digest == "" || got.Digest == pinned.Digest {
 			continue
 		}
-		err := r.rec.Change(func(s *State) { s.Images[key] = ImageState{r.plan.Versions[key], got.Digest} })
+		err := r.rec.Change(func(s *state.State) { s.Images[key] = state.Image{Version: r.plan.Versions[key], Digest: got.Digest} })
 		if err != nil {
 			return err
 		}
@@ -55,8 +57,8 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 }
 
 // bringImage builds and uploads one image.
-func (r *run) bringImage(ctx context.Context, step Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
-	if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.Do == Replace }); i >= 0 {
+func (r *run) bringImage(ctx context.Context, step plan.Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
+	if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.Do == plan.Replace }); i >= 0 {
 		err := r.call().do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error { return r.c.Provider.Remove(ctx, have[i]) })
 		if err != nil {
 			return "", "", err
@@ -80,17 +82,17 @@ func (r *run) bringImage(ctx context.Context, step Step, version, arch string, h
 func (r *run) bringGround(ctx context.Context) error {
 	lacks := r.c.Provider.Features().Lacks
 	if _, no := lacks[provider.KindKey]; !no && r.c.Key != "" {
-		if _, err := r.replaced(ctx, &provider.Key{Stack: r.s.Name, Name: keyName, Public: r.c.Key}); err != nil {
+		if _, err := r.replaced(ctx, &provider.Key{Stack: r.s.Name, Name: plan.KeyName, Public: r.c.Key}); err != nil {
 			return err
 		}
 	}
 	if _, no := lacks[provider.KindNetwork]; !no {
-		if r.steps[provider.KindNetwork.Named(networkName)].Do != Nothing {
+		if r.steps[provider.KindNetwork.Named(plan.NetworkName)].Do != plan.Nothing {
 			if err := r.clearNetwork(ctx); err != nil {
 				return err
 			}
 		}
-		w := &provider.Network{Stack: r.s.Name, Name: networkName, Prefix: r.s.Network.Prefix, DNS: r.s.Settings.DNS, External: r.s.Network.External}
+		w := &provider.Network{Stack: r.s.Name, Name: plan.NetworkName, Prefix: r.s.Network.Prefix, DNS: r.s.Settings.DNS, External: r.s.Network.External}
 		if _, err := r.replaced(ctx, w); err != nil {
 			return err
 		}
@@ -103,11 +105,11 @@ func (r *run) bringGround(ctx context.Context) error {
 		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
 			return err
 		}
-		return r.rec.Change(func(s *State) {
+		return r.rec.Change(func(s *state.State) {
 			if s.Firewalls == nil {
 				s.Firewalls = make(map[string]string)
 			}
-			s.Firewalls[name] = rulesDigest(r.rules[name])
+			s.Firewalls[name] = plan.RulesDigest(r.rules[name])
 		})
 	})
 }
@@ -117,7 +119,7 @@ func (r *run) clearNetwork(ctx context.Context) error {
 	for _, kind := range []provider.Kind{provider.KindServer, provider.KindFirewall} {
 		var old []provider.Resource
 		for _, step := range r.plan.Steps {
-			if v, there := r.resource(step.Kind, step.Name); there && step.Kind == kind && step.Do != Create {
+			if v, there := r.resource(step.Kind, step.Name); there && step.Kind == kind && step.Do != plan.Create {
 				old = append(old, v)
 			}
 		}
@@ -140,23 +142,23 @@ func (r *run) bringKeeps(ctx context.Context) error {
 			all = append(all, &provider.Address{Stack: r.s.Name, Name: v.Name, External: r.s.Network.External})
 		}
 		for _, d := range v.Volumes {
-			all = append(all, &provider.Volume{Stack: r.s.Name, Name: volumeName(v.Name, d.Name), Size: d.Size, Type: d.Type, Mount: d.Mount})
+			all = append(all, &provider.Volume{Stack: r.s.Name, Name: plan.VolumeName(v.Name, d.Name), Size: d.Size, Type: d.Type, Mount: d.Mount})
 		}
 	}
 	all = slices.DeleteFunc(all, func(w provider.Want) bool {
 		kind, _, name := w.Identity()
 		there, _ := r.resource(kind, name)
-		return r.steps[kind.Named(name)].Do == Nothing && there.State != provider.Pending
+		return r.steps[kind.Named(name)].Do == plan.Nothing && there.State != provider.Pending
 	})
 	return each(ctx, r.settings.Parallel, false, all, func(ctx context.Context, w provider.Want) error {
 		kind, _, name := w.Identity()
-		if do := r.steps[kind.Named(name)].Do; do == Create {
+		if do := r.steps[kind.Named(name)].Do; do == plan.Create {
 			r.say("%s %s is made", kind, name)
 		}
 		if _, err := r.replaced(ctx, w); err != nil {
 			return err
 		}
-		return r.rec.Change(func(s *State) {
+		return r.rec.Change(func(s *state.State) {
 			if i, known := slices.BinarySearch(s.Kept, string(kind)+" "+name); !known {
 				s.Kept = slices.Insert(s.Kept, i, string(kind)+" "+name)
 			}
@@ -169,7 +171,7 @@ func (r *run) removeLeftover(ctx context.Context) error {
 	for _, kind := range []provider.Kind{provider.KindServer, provider.KindAddress, provider.KindFirewall} {
 		var old []provider.Resource
 		for _, step := range r.plan.Steps {
-			if v, there := r.resource(kind, step.Name); there && step.Kind == kind && step.Do == Remove {
+			if v, there := r.resource(kind, step.Name); there && step.Kind == kind && step.Do == plan.Remove {
 				old = append(old, v)
 			}
 		}
@@ -201,16 +203,16 @@ func (r *run) forgetUndeclared() error {
 			return fmt.Errorf("forgetting server %s: %w", name, err)
 		}
 	}
-	return r.rec.Change(func(s *State) {
+	return r.rec.Change(func(s *state.State) {
 		for _, name := range gone {
 			delete(s.Servers, name)
 		}
 		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool {
-			return strings.HasPrefix(v, "address ") && r.steps[provider.KindAddress.Named(v[len("address "):])].Do == Remove
+			return strings.HasPrefix(v, "address ") && r.steps[provider.KindAddress.Named(v[len("address "):])].Do == plan.Remove
 		})
 		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return r.rules[name] == nil })
-		maps.DeleteFunc(s.Images, func(key string, _ ImageState) bool {
-			return !slices.ContainsFunc(r.s.Servers, func(v stack.Server) bool { return imageKey(v) == key })
+		maps.DeleteFunc(s.Images, func(key string, _ state.Image) bool {
+			return !slices.ContainsFunc(r.s.Servers, func(v stack.Server) bool { return plan.ImageKey(v) == key })
 		})
 	})
 }

@@ -1,21 +1,14 @@
-// Package cloud brings stacks up, and keeps them as they are declared: from a stack file's servers and a provider to
-// machines that have booted.
+// Package cloud creates the servers of a stack file at a provider, and keeps them as they are declared.
 //
-// Fill in a Cloud and call Up; Plan says beforehand what Up would do, and why. Scale, Upgrade, Control, Delete and Adopt are
-// the other things that can be done with a stack, Status and Stacks look, and Collect takes old images away.
+// Fill in a Cloud and call Up; Plan returns what Up would do, and why. Scale, Upgrade, Control, Delete and Adopt are the other
+// verbs, Status and Targets show what a stack has, and Collect removes old images.
 //
-// What a stack is now is said by the provider (provider.Provider.List), never by a file. What cannot be asked for there is
-// kept, each file written whole before the step that depends on it:
+// The provider says which resources a stack has (provider.Provider.List), never a file. Package plan compares them with the
+// declaration; package state keeps what the provider cannot be asked for.
 //
-//	DIR/NAME/state.json       0600  versions, private addresses, what each server was made from, outputs; see State
-//	DIR/NAME/secrets.age      0600  secrets that were generated, and secret outputs, encrypted (age-encryption.org/v1)
-//	DIR/NAME/userdata/S.age   0600  the user-data of server S, encrypted: secrets are in it
-//	DIR/NAME/lock, holder.json      who works with the stack now (flock)
-//	DIR/NAME/logs/RUN/NN-STAGE.log  of each stage, for the newest ten runs
-//	IDENTITY                  0600  the age identity that decrypts these, made once
-//
-// A run may be killed anywhere: the next one finds by labels what there is, and by the state what it was made from, goes on
-// there and makes nothing twice. A second run at the same time is refused (HeldError). A Cloud may be used by several goroutines.
+// A run may be killed anywhere. The next one finds the resources by their labels and what they were created from in the state,
+// continues there and creates nothing twice. A second run at the same time is refused (state.HeldError). A Cloud may be used by
+// several goroutines.
 package cloud
 
 import (
@@ -23,18 +16,20 @@ import (
 	"net/netip"
 	"time"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
-// Cloud is what stacks are brought up with.
+// Cloud has everything that the verbs need.
 type Cloud struct {
-	State    Stacks            // what is kept of each stack
-	Secrets  Secrets           // where the values of the stack file's secrets are
+	State    state.Stacks      // what is kept of each stack
+	Secrets  state.Secrets     // where the values of the stack file's secrets are
 	Provider provider.Provider // where the stacks stand
 	Images   Images
 	Shell    Shell
-	Render   Renderer
+	Render   plan.Renderer
 	Declared func(stack.Server) (digest string, err error) // of what a server's user-data is made from; nil for that of the user-data, references as written
 	Key      string                                        // the public key that the provider gets to know, one line of authorized_keys; may be empty
 	Command  string                                        // what the lock's holder is said to do, such as "griddle cloud up"
@@ -69,13 +64,6 @@ type Target struct {
 	Port                uint16
 	Via                 *Target // a server of the stack to go through, where the address is a private one; may be nil
 }
-
-// Lookup gives what a reference stands for.
-type Lookup func(stack.Reference) (string, error)
-
-// Renderer makes the user-data of a server. It calls lookup for each reference in it; the same server and values give
-// the same bytes.
-type Renderer func(s stack.Server, lookup Lookup) ([]byte, error)
 
 // Event is something that happens while a stack is worked with.
 type Event struct {

@@ -6,24 +6,22 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"griddle/cloud/plan"
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 var update = flag.Bool("update", false, "write goldens anew")
-
-// admin is a public key that nobody has the private part of.
-const admin = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0XgL1KG8PQO0aSQ7pC5M test"
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
@@ -43,42 +41,6 @@ func golden(t *testing.T, name, got string) {
 	if got != string(want) {
 		t.Errorf("%s: got\n%s\nwant\n%s", path, got, want)
 	}
-}
-
-// demo is a stack of a head, which gives a token, and workers, which want it.
-func demo() *stack.Stack {
-	s := &stack.Stack{
-		Name: "demo", Provider: "memory", Admin: "ops",
-		Users:   []stack.User{{Name: "ops", Sudo: true}},
-		Network: stack.Network{Prefix: netip.MustParsePrefix("10.77.0.0/24")},
-		Settings: stack.Settings{
-			Parallel: 2, Server: 10 * time.Minute, Call: time.Minute,
-		},
-		Secrets: []stack.Secret{{Name: "db", Generate: 24}, {Name: "api", Env: "API_KEY"}},
-		Roles: []stack.Role{
-			{Name: "head", Min: 1, Max: 1, Count: 1, Outputs: []stack.Output{{Name: "token", File: "/etc/token", Secret: true}, {Name: "id", File: "/etc/cluster id"}}},
-			{Name: "worker", After: []string{"head"}, Min: 1, Max: 5, Count: 2},
-		},
-	}
-	server := func(role string, n int) stack.Server {
-		return stack.Server{Name: fmt.Sprintf("%s-%d", role, n), Role: role, Number: n, Image: "web:stable", Arch: "amd64", Size: "small"}
-	}
-	head := server("head", 1)
-	head.Public = true
-	head.Ports = []stack.Port{{Protocol: "tcp", From: 443, To: 443}}
-	head.Volumes = []stack.Volume{{Name: "data", Size: 2 << 30}}
-	s.Servers = []stack.Server{head, server("worker", 1), server("worker", 2)}
-	return s
-}
-
-// render writes the references that servers of the demo have.
-func render(s stack.Server, lookup Lookup) ([]byte, error) {
-	text := "#cloud-config\n# ${self.name} ${secret.db} ${server.head-1.address}\n"
-	if s.Role == "worker" {
-		text += "# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} ${role.worker.addresses}\n"
-	}
-	out, err := stack.Expand(text, lookup)
-	return []byte(out), err
 }
 
 // images is a catalog of one template.
@@ -195,16 +157,16 @@ func newBench(t testing.TB) *bench {
 	b := &bench{m: m, cat: &images{stable: "web:1"}, sh: &shell{m: m, boot: map[string]int{}, exits: map[string]int{}}, said: new(strings.Builder)}
 	b.files = filepath.Join(dir, "stacks", "demo")
 	b.Cloud = &Cloud{
-		State: Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity")}, Provider: m, Images: b.cat, Shell: b.sh, Render: render,
-		Key: admin, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
-		Secrets: Secrets{Base: dir, Env: func(name string) (string, bool) { return "key of " + name, name == "API_KEY" }},
+		State: state.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity")}, Provider: m, Images: b.cat, Shell: b.sh, Render: plantest.Render,
+		Key: plantest.Key, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
+		Secrets: state.Secrets{Base: dir, Env: func(name string) (string, bool) { return "key of " + name, name == "API_KEY" }},
 		Report:  Printer(b.said),
 	}
 	return b
 }
 
 // up brings s up, and wants that to work.
-func (b *bench) up(t testing.TB, s *stack.Stack) *Plan {
+func (b *bench) up(t testing.TB, s *stack.Stack) *plan.Plan {
 	t.Helper()
 	p, err := b.Up(t.Context(), s, Options{})
 	if err != nil {
@@ -223,7 +185,7 @@ func (b *bench) planned(t testing.TB, s *stack.Stack, all bool) string {
 	return printed(t, p, all)
 }
 
-func printed(t testing.TB, p *Plan, all bool) string {
+func printed(t testing.TB, p *plan.Plan, all bool) string {
 	var out strings.Builder
 	if err := p.Print(&out, all); err != nil {
 		t.Fatal(err)
@@ -256,7 +218,7 @@ func standing(m *providertest.Memory) string {
 			fmt.Fprintf(&out, " of %s", names[r.Bound])
 		}
 		if r.Kind == provider.KindVolume {
-			fmt.Fprintf(&out, " %s", gib(r.Size))
+			fmt.Fprintf(&out, " %d GiB", r.Size>>30)
 		}
 		out.WriteByte('\n')
 	}

@@ -27,11 +27,11 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 		return err
 	}
 	defer end()
-	state, have, err := c.inspect(ctx, name)
+	st, have, err := c.inspect(ctx, name)
 	if err != nil {
 		return err
 	}
-	picked, err := p.from(state, have)
+	picked, err := p.from(st, have)
 	if err != nil {
 		return fmt.Errorf("stack %s: %w", name, err)
 	}
@@ -48,7 +48,7 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 	}
 	for _, v := range picked {
 		role := ""
-		if k := state.Servers[v.Name]; k != nil {
+		if k := st.Servers[v.Name]; k != nil {
 			role = k.Role
 		}
 		if len(groups) == 0 || groups[len(groups)-1].role != role {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/state"
 )
 
 // Deletion is what Delete takes away.
@@ -139,11 +140,11 @@ func (r *run) reserve() error {
 	for name := range r.rec.Copy().Servers {
 		names = append(names, name)
 	}
-	err := r.rec.Change(func(s *State) {
+	err := r.rec.Change(func(s *state.State) {
 		s.Firewalls, s.Outputs = nil, nil
 		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool { return strings.HasPrefix(v, "address ") })
 		for _, v := range s.Servers {
-			v.Phase, v.Spec, v.Made = Reserved, nil, nil
+			v.Phase, v.Spec, v.Origin = state.Reserved, nil, nil
 		}
 	})
 	for _, name := range names {

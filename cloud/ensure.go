@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 )
 
@@ -84,7 +85,7 @@ func (r *run) remove(ctx context.Context, v provider.Resource) error {
 // replaced removes what is to be replaced, if it is there, and makes w.
 func (r *run) replaced(ctx context.Context, w provider.Want) (provider.Resource, error) {
 	kind, _, name := w.Identity()
-	if old, there := r.resource(kind, name); there && r.steps[kind.Named(name)].Do == Replace {
+	if old, there := r.resource(kind, name); there && r.steps[kind.Named(name)].Do == plan.Replace {
 		r.say("%s %s is removed: %s", kind, name, r.steps[kind.Named(name)].Why)
 		if err := r.remove(ctx, old); err != nil {
 			return old, err

@@ -10,8 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
+	"griddle/cloud/state"
 )
 
 func on(text string) func(providertest.Call) bool {
@@ -71,7 +73,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				s := demo()
+				s := plantest.Demo()
 				s.Settings.Parallel = 1 // for the order of lines
 				c.do(b)
 				_, err := b.Up(t.Context(), s, Options{})
@@ -108,9 +110,9 @@ func TestUnreachable(t *testing.T) {
 		return fmt.Errorf("dial tcp 192.0.2.1:443: i/o timeout: %w: %w", provider.ErrUnreachable, provider.ErrTemporary)
 	}
 	for name, do := range map[string]func(context.Context, *bench) error{
-		"Up":     func(ctx context.Context, b *bench) error { _, err := b.Up(ctx, demo(), Options{}); return err },
-		"Adopt":  func(ctx context.Context, b *bench) error { _, err := b.Adopt(ctx, demo()); return err },
-		"Plan":   func(ctx context.Context, b *bench) error { _, err := b.Plan(ctx, demo()); return err },
+		"Up":     func(ctx context.Context, b *bench) error { _, err := b.Up(ctx, plantest.Demo(), Options{}); return err },
+		"Adopt":  func(ctx context.Context, b *bench) error { _, err := b.Adopt(ctx, plantest.Demo()); return err },
+		"Plan":   func(ctx context.Context, b *bench) error { _, err := b.Plan(ctx, plantest.Demo()); return err },
 		"Status": func(ctx context.Context, b *bench) error { _, err := b.Status(ctx, "demo"); return err },
 		"Upload": func(ctx context.Context, b *bench) error {
 			_, err := Upload(ctx, b.m, providertest.Blank(provider.Raw, 1))
@@ -138,7 +140,7 @@ func TestUnreachable(t *testing.T) {
 	t.Run("later", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t)
-			s := demo()
+			s := plantest.Demo()
 			s.Settings.Call = 5 * time.Minute
 			n := 0
 			b.m.Before = func(ctx context.Context, c providertest.Call) error {
@@ -180,12 +182,12 @@ func TestInterrupted(t *testing.T) {
 			return true, errors.New("connection refused")
 		}
 		begin := time.Now()
-		_, err := b.Up(ctx, demo(), Options{})
+		_, err := b.Up(ctx, plantest.Demo(), Options{})
 		if !errors.Is(err, context.Canceled) || time.Since(begin) > 30*time.Second {
 			t.Errorf("Up = %v after %v", err, time.Since(begin))
 		}
 		s, err := b.State.Load("demo")
-		if err != nil || s.Servers["head-1"].Phase != Making {
+		if err != nil || s.Servers["head-1"].Phase != state.Creating {
 			t.Errorf("the state has %+v, %v", s, err)
 		}
 	})

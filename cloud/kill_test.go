@@ -12,8 +12,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
+	"griddle/cloud/state"
 	"griddle/imagestore/durable"
 )
 
@@ -77,7 +79,7 @@ func (b *bench) killed(t *testing.T, call, op int, after bool, work func(context
 // same again must end as if nothing had been, with nothing made twice.
 func TestKilledAnywhere(t *testing.T) {
 	up := func(ctx context.Context, c *Cloud) error {
-		_, err := c.Up(ctx, demo(), Options{})
+		_, err := c.Up(ctx, plantest.Demo(), Options{})
 		return err
 	}
 	for _, s := range []struct {
@@ -88,21 +90,21 @@ func TestKilledAnywhere(t *testing.T) {
 		stride int            // every so many operations on disk are tried
 	}{
 		{"up", nil, up, nil, 7},
-		{"upgrade", func(t *testing.T, b *bench) { b.up(t, demo()); b.cat.stable = "web:2" }, func(ctx context.Context, c *Cloud) error {
-			_, err := c.Upgrade(ctx, demo(), nil, Options{})
+		{"upgrade", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()); b.cat.stable = "web:2" }, func(ctx context.Context, c *Cloud) error {
+			_, err := c.Upgrade(ctx, plantest.Demo(), nil, Options{})
 			return err
 		}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2}, 11},
-		{"scale", func(t *testing.T, b *bench) { b.up(t, demo()) }, func(ctx context.Context, c *Cloud) error {
-			_, err := c.Scale(ctx, demo(), "worker", 3, Options{})
+		{"scale", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
+			_, err := c.Scale(ctx, plantest.Demo(), "worker", 3, Options{})
 			return err
 		}, nil, 11},
-		{"network", func(t *testing.T, b *bench) { b.up(t, demo()) }, func(ctx context.Context, c *Cloud) error {
-			s := demo()
+		{"network", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
+			s := plantest.Demo()
 			s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24")
 			_, err := c.Up(ctx, s, Options{})
 			return err
 		}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2, "network net": 2, "firewall role.head": 2, "firewall role.worker": 2}, 11},
-		{"delete", func(t *testing.T, b *bench) { b.up(t, demo()) }, func(ctx context.Context, c *Cloud) error {
+		{"delete", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
 			err := c.Delete(ctx, "demo", DeleteOptions{})
 			if errors.Is(err, provider.ErrNotFound) {
 				return nil // the run that was killed had come to the end
@@ -170,8 +172,8 @@ func TestHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := *b.Cloud
-	_, err = second.Up(t.Context(), demo(), Options{})
-	var held *HeldError
+	_, err = second.Up(t.Context(), plantest.Demo(), Options{})
+	var held *state.HeldError
 	if !errors.As(err, &held) || held.Holder.PID != os.Getpid() || held.Holder.Command != "griddle cloud test" || held.Holder.User == "" {
 		t.Errorf("a second run = %v, want one that names this process", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
 	"griddle/cloud/stack"
@@ -19,7 +20,7 @@ import (
 func TestUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		s := demo()
+		s := plantest.Demo()
 		s.Settings.Parallel = 1
 		b.up(t, s)
 		before := b.m.All()
@@ -71,10 +72,10 @@ func TestUpgrade(t *testing.T) {
 func TestUpgradeStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		b.cat.stable = "web:2"
 		b.sh.exits["worker-1"] = 1
-		_, err := b.Upgrade(t.Context(), demo(), nil, Options{})
+		_, err := b.Upgrade(t.Context(), plantest.Demo(), nil, Options{})
 		var stage *StageError
 		if !errors.As(err, &stage) || stage.Stage != 6 || b.m.Made(provider.KindServer, "demo", "worker-2") != 1 {
 			t.Fatalf("Upgrade = %v, and worker-2 was made %d times", err, b.m.Made(provider.KindServer, "demo", "worker-2"))
@@ -83,7 +84,7 @@ func TestUpgradeStops(t *testing.T) {
 			t.Errorf("the log of the stage: %v", err)
 		}
 		b.sh.exits["worker-1"] = 0
-		b.up(t, demo()) // goes on with it
+		b.up(t, plantest.Demo()) // goes on with it
 		if n := b.m.Made(provider.KindServer, "demo", "worker-2"); n != 2 {
 			t.Errorf("then worker-2 was made %d times, want 2", n)
 		}
@@ -102,31 +103,31 @@ func find(m *providertest.Memory, kind provider.Kind, name string) *provider.Res
 func TestScale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		for _, n := range []int{0, 6} {
-			if _, err := b.Scale(t.Context(), demo(), "worker", n, Options{}); err == nil {
+			if _, err := b.Scale(t.Context(), plantest.Demo(), "worker", n, Options{}); err == nil {
 				t.Errorf("Scale to %d worked", n)
 			}
 		}
-		if _, err := b.Scale(t.Context(), demo(), "none", 1, Options{}); err == nil {
+		if _, err := b.Scale(t.Context(), plantest.Demo(), "none", 1, Options{}); err == nil {
 			t.Error("Scale of a role that is not there worked")
 		}
-		if _, err := b.Scale(t.Context(), demo(), "worker", 4, Options{}); err != nil {
+		if _, err := b.Scale(t.Context(), plantest.Demo(), "worker", 4, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		kept := find(b.m, provider.KindServer, "worker-4")
 		if kept == nil || kept.Private.String() != "10.77.0.14" {
 			t.Fatalf("worker-4 is %+v", kept)
 		}
-		if p := b.up(t, demo()); !p.Empty() { // the number is kept
+		if p := b.up(t, plantest.Demo()); !p.Empty() { // the number is kept
 			t.Errorf("Up after Scale plans\n%s", printed(t, p, false))
 		}
-		p, err := b.Scale(t.Context(), demo(), "worker", 1, Options{})
+		p, err := b.Scale(t.Context(), plantest.Demo(), "worker", 1, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		golden(t, "plan-scaled-down.txt", printed(t, p, false))
-		if _, err := b.Scale(t.Context(), demo(), "worker", 2, Options{}); err != nil {
+		if _, err := b.Scale(t.Context(), plantest.Demo(), "worker", 2, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		s, err := b.State.Load("demo")
@@ -168,9 +169,9 @@ func TestChanged(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				b.up(t, demo())
+				b.up(t, plantest.Demo())
 				before := b.m.All()
-				s := demo()
+				s := plantest.Demo()
 				c.change(s)
 				golden(t, "changed-"+strings.ReplaceAll(c.name, " ", "-")+".txt", b.planned(t, s, false))
 				b.up(t, s)
@@ -192,7 +193,7 @@ func TestChanged(t *testing.T) {
 func TestControl(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		states := func() string {
 			st, err := b.Status(t.Context(), "demo")
 			if err != nil {
@@ -262,7 +263,7 @@ func TestControlWaitsForLogin(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				b.up(t, demo())
+				b.up(t, plantest.Demo())
 				c.before(b)
 				ran := len(b.sh.ran)
 				err := b.Control(t.Context(), "demo", Pick{Servers: []string{"worker-1"}}, c.do, c.o)
@@ -286,9 +287,9 @@ func TestDelete(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				s := demo()
+				s := plantest.Demo()
 				s.Settings.Parallel = 1
-				other := demo()
+				other := plantest.Demo()
 				other.Name = "other"
 				b.up(t, s)
 				b.up(t, other)
@@ -314,16 +315,16 @@ func TestDelete(t *testing.T) {
 					return
 				}
 				state, err := b.State.Load("demo")
-				if err != nil || state.Made() != 0 || state.Summary() != "no servers, 1 disk is kept" || !slices.Equal(state.Volumes(), []string{"head-1.data"}) {
-					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.Made(), state.Volumes(), err)
+				if err != nil || state.CountServers() != 0 || state.Summary() != "no servers, 1 disk is kept" || !slices.Equal(state.Volumes(), []string{"head-1.data"}) {
+					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.CountServers(), state.Volumes(), err)
 				}
 				st, err := b.Status(t.Context(), "demo")
 				if err != nil || len(st.Servers) != 3 || st.Servers[0].State != NotMade || len(st.Others) != 1 || st.Others[0].Name != "head-1.data" {
 					t.Errorf("Status = %+v, %v", st, err)
 				}
 				b.up(t, s)
-				if state, err := b.State.Load("demo"); err != nil || state.Made() != 3 || state.Summary() != "" {
-					t.Errorf("after Up the state says %q of %d servers, %v", state.Summary(), state.Made(), err)
+				if state, err := b.State.Load("demo"); err != nil || state.CountServers() != 3 || state.Summary() != "" {
+					t.Errorf("after Up the state says %q of %d servers, %v", state.Summary(), state.CountServers(), err)
 				}
 				if got := find(b.m, provider.KindVolume, "head-1.data"); got.ID != volume || got.Bound == "" {
 					t.Errorf("Up after that has volume %+v, want %s", got, volume)
@@ -336,45 +337,45 @@ func TestDelete(t *testing.T) {
 func TestAdopt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
-		if _, err := b.Scale(t.Context(), demo(), "worker", 3, Options{}); err != nil {
+		b.up(t, plantest.Demo())
+		if _, err := b.Scale(t.Context(), plantest.Demo(), "worker", 3, Options{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Adopt(t.Context(), demo()); err == nil {
+		if _, err := b.Adopt(t.Context(), plantest.Demo()); err == nil {
 			t.Error("Adopt of a stack whose state is there worked")
 		}
 		want := standing(b.m)
 		if err := os.RemoveAll(b.files); err != nil {
 			t.Fatal(err)
 		}
-		found, err := b.Adopt(t.Context(), demo())
+		found, err := b.Adopt(t.Context(), plantest.Demo())
 		if err != nil || len(found) != 10 {
 			t.Fatalf("Adopt = %v, %v", found, err)
 		}
 		b.cat.stable = "web:2"
-		golden(t, "plan-adopted.txt", b.planned(t, demo(), false))
-		b.up(t, demo())
+		golden(t, "plan-adopted.txt", b.planned(t, plantest.Demo(), false))
+		b.up(t, plantest.Demo())
 		if got := standing(b.m); got != want {
 			t.Errorf("after Adopt and Up there is\n%s, want\n%s", got, want)
 		}
 		// What is made now gets the system that the others have, and the next address.
-		if _, err := b.Scale(t.Context(), demo(), "worker", 4, Options{}); err != nil {
+		if _, err := b.Scale(t.Context(), plantest.Demo(), "worker", 4, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		w1, w4 := find(b.m, provider.KindServer, "worker-1"), find(b.m, provider.KindServer, "worker-4")
 		if w4.Image != w1.Image || w4.Private.String() != "10.77.0.14" {
 			t.Errorf("worker-4 is %+v, beside worker-1 %+v", w4, w1)
 		}
-		if _, err := b.Upgrade(t.Context(), demo(), nil, Options{}); err != nil {
+		if _, err := b.Upgrade(t.Context(), plantest.Demo(), nil, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if n := b.m.Made(provider.KindServer, "demo", "worker-1"); n != 2 {
 			t.Errorf("Upgrade of an adopted stack made worker-1 %d times in all, want 2", n)
 		}
-		if p := b.up(t, demo()); !p.Empty() || len(p.Notes) > 0 {
+		if p := b.up(t, plantest.Demo()); !p.Empty() || len(p.Notes) > 0 {
 			t.Errorf("then is planned\n%s", printed(t, p, false))
 		}
-		other := demo()
+		other := plantest.Demo()
 		other.Name = "nowhere"
 		if _, err := b.Adopt(t.Context(), other); !errors.Is(err, provider.ErrNotFound) {
 			t.Errorf("Adopt of nothing = %v", err)
@@ -386,12 +387,12 @@ func TestAdopt(t *testing.T) {
 func TestLostState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		if err := os.RemoveAll(b.files); err != nil {
 			t.Fatal(err)
 		}
 		want := standing(b.m)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		if got := standing(b.m); got != want {
 			t.Errorf("Up without the state leaves\n%s, want\n%s", got, want)
 		}
@@ -404,7 +405,7 @@ func TestLostState(t *testing.T) {
 func TestCollect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo()) // of web:1
+		b.up(t, plantest.Demo()) // of web:1
 		for _, v := range []string{"web:2", "web:3", "web:10"} {
 			i, err := b.cat.Build(t.Context(), v, "amd64", provider.Raw)
 			if err != nil {
@@ -436,14 +437,14 @@ func TestUserData(t *testing.T) {
 		b := newBench(t)
 		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} 10.77.0.11 10.77.0.12\n"
 		for range 2 {
-			got, err := b.UserData(t.Context(), demo(), "worker-1")
+			got, err := b.UserData(t.Context(), plantest.Demo(), "worker-1")
 			if err != nil || string(got) != want {
 				t.Errorf("UserData = %q, %v, want %q", got, err, want)
 			}
-			b.up(t, demo())
+			b.up(t, plantest.Demo())
 			want = strings.Replace(want, "${role.head.outputs.id}", "c1", 1)
 		}
-		if _, err := b.UserData(t.Context(), demo(), "none"); err == nil {
+		if _, err := b.UserData(t.Context(), plantest.Demo(), "none"); err == nil {
 			t.Error("UserData of no server worked")
 		}
 	})

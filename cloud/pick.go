@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/state"
 )
 
 // Pick says which servers of a stack are meant: exactly one of its fields is set.
@@ -17,7 +18,7 @@ type Pick struct {
 }
 
 // from gives the servers that are there, in the order of roles. A server that is named and not there is an error.
-func (p Pick) from(s *State, have []provider.Resource) ([]provider.Resource, error) {
+func (p Pick) from(s *state.State, have []provider.Resource) ([]provider.Resource, error) {
 	ways := 0
 	for _, set := range []bool{len(p.Servers) > 0, p.Role != "", p.Minimum, p.All} {
 		if set {
@@ -46,7 +47,7 @@ func (p Pick) from(s *State, have []provider.Resource) ([]provider.Resource, err
 			faults = append(faults, fmt.Errorf("server %s: %w", n, provider.ErrNotFound))
 		}
 	}
-	if p.Role != "" && !slices.ContainsFunc(s.Roles, func(v RoleState) bool { return v.Name == p.Role }) {
+	if p.Role != "" && !slices.ContainsFunc(s.Roles, func(v state.Role) bool { return v.Name == p.Role }) {
 		faults = append(faults, fmt.Errorf("role %s: %w", p.Role, provider.ErrNotFound))
 	}
 	if len(faults) > 0 {
@@ -62,7 +63,7 @@ func (p Pick) from(s *State, have []provider.Resource) ([]provider.Resource, err
 		case p.Role != "":
 			return in != p.Role
 		case p.Minimum:
-			i := slices.IndexFunc(s.Roles, func(v RoleState) bool { return v.Name == in })
+			i := slices.IndexFunc(s.Roles, func(v state.Role) bool { return v.Name == in })
 			return i >= 0 && count[in] > s.Roles[i].Min
 		}
 		return !slices.Contains(p.Servers, r.Name)

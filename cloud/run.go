@@ -13,8 +13,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // run is one operation on a stack, by the process that holds its lock.
@@ -22,14 +24,14 @@ type run struct {
 	c        *Cloud
 	s        *stack.Stack // as declared, with the counts of the state
 	settings stack.Settings
-	dir      Directory
-	rec      *Record
-	v        *Vault
+	dir      state.Directory
+	rec      *state.Record
+	v        *state.Vault
 	rules    map[string][]provider.Rule // of each firewall
 	firewall map[string]string          // name of that of each server
 	watch    *watch
-	plan     *Plan
-	steps    map[provider.KindName]Step
+	plan     *plan.Plan
+	steps    map[provider.KindName]plan.Step
 	atOnce   int // how many servers may be away at once
 
 	logs  string
@@ -73,12 +75,12 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 			unlock()
 		}
 	}()
-	state, err := d.LoadOrNew()
+	st, err := d.LoadOrNew()
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: %w", stackName, err)
 	}
-	if name := c.Provider.Features().Name; state.Provider != "" && state.Provider != name {
-		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s: delete it there first, or give the new one another name", stackName, state.Provider, name)
+	if name := c.Provider.Features().Name; st.Provider != "" && st.Provider != name {
+		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s: delete it there first, or give the new one another name", stackName, st.Provider, name)
 	}
 	v, err := d.OpenVault()
 	if err != nil {
@@ -88,11 +90,11 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: making its logs: %w", stackName, err)
 	}
-	settings := state.Settings()
+	settings := st.Settings()
 	if s != nil {
 		settings = s.Settings
 	}
-	r = &run{c: c, settings: patience(settings), dir: d, rec: NewRecord(d, state), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
+	r = &run{c: c, settings: patience(settings), dir: d, rec: state.NewRecord(d, st), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
 	r.watch = newWatch(c.Provider, stackName, r.call())
 	return r, unlock, nil
 }

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // tries is how often a server that the provider gives up is made in one run.
@@ -28,9 +30,9 @@ func (r *run) bringRole(ctx context.Context, role string) error {
 			first = v.Name
 		}
 		switch r.steps[provider.KindServer.Named(v.Name)].Do {
-		case Create, Change:
+		case plan.Create, plan.Change:
 			now = append(now, v)
-		case Replace:
+		case plan.Replace:
 			if _, there := r.resource(provider.KindServer, v.Name); there {
 				then = append(then, v)
 			} else {
@@ -51,7 +53,7 @@ func (r *run) bringRole(ctx context.Context, role string) error {
 func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 	step := r.steps[provider.KindServer.Named(v.Name)]
 	do := step.Do
-	if do == Replace {
+	if do == plan.Replace {
 		r.say("server %s is made anew: %s", v.Name, step.Why)
 	}
 	for try := 1; ; try++ {
@@ -72,21 +74,21 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 			return nil
 		}
 		r.say("server %s failed: %s; it is made again (%d of %d)", v.Name, failed.r.Reason, try+1, tries)
-		do = Replace
+		do = plan.Replace
 	}
 }
 
-func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
+func (r *run) bringOnce(ctx context.Context, v stack.Server, do plan.Do) error {
 	old, there := r.resource(provider.KindServer, v.Name)
-	if there && (do == Replace || old.State == provider.Removing) {
+	if there && (do == plan.Replace || old.State == provider.Removing) {
 		if err := r.remove(ctx, old); err != nil {
 			return err
 		}
-		do = Create
+		do = plan.Create
 	}
 	var w *provider.Server
 	var err error
-	if do == Change {
+	if do == plan.Change {
 		w, err = r.wantKept(v, old)
 	} else {
 		w, err = r.wantNew(v)
@@ -94,7 +96,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if err != nil {
 		return err
 	}
-	if do != Change {
+	if do != plan.Change {
 		if err := r.vacate(ctx, v.Name, w.Private); err != nil {
 			return err
 		}
@@ -104,17 +106,17 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if err != nil {
 		return err
 	}
-	if do != Change && got.Want != "" && got.Want != w.Fingerprint() {
+	if do != plan.Change && got.Want != "" && got.Want != w.Fingerprint() {
 		return errors.New("somebody else made it meanwhile, from something else")
 	}
 	if got, err = r.settled(ctx, w, got); err != nil {
 		return err
 	}
-	err = r.rec.Change(func(s *State) {
+	err = r.rec.Change(func(s *state.State) {
 		k := s.Servers[v.Name]
 		k.Firewall = r.firewall[v.Name]
-		if k.Made == nil {
-			k.Made = r.madeFrom(got)
+		if k.Origin == nil {
+			k.Origin = r.madeFrom(got)
 		}
 	})
 	if err != nil {
@@ -128,7 +130,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 		}
 		started = true
 	}
-	if r.rec.Server(v.Name).Phase == Booted {
+	if r.rec.Server(v.Name).Phase == state.Booted {
 		if started {
 			return r.answers(ctx, v, got)
 		}
@@ -137,7 +139,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do Do) error {
 	if err := r.firstBoot(ctx, v, got); err != nil {
 		return err
 	}
-	return r.rec.Change(func(s *State) { s.Servers[v.Name].Phase = Booted })
+	return r.rec.Change(func(s *state.State) { s.Servers[v.Name].Phase = state.Booted })
 }
 
 // vacate removes the server that still has the address, where it is to be replaced or removed anyway. In its turn it is made with another.
@@ -145,7 +147,7 @@ func (r *run) vacate(ctx context.Context, name string, a netip.Addr) error {
 	r.mu.Lock()
 	var holder *provider.Resource
 	for k, v := range r.found {
-		if do := r.steps[k].Do; k.Kind == provider.KindServer && k.Name != name && v.Private == a && (do == Replace || do == Remove) {
+		if do := r.steps[k].Do; k.Kind == provider.KindServer && k.Name != name && v.Private == a && (do == plan.Replace || do == plan.Remove) {
 			holder = &v
 		}
 	}
@@ -158,8 +160,8 @@ func (r *run) vacate(ctx context.Context, name string, a netip.Addr) error {
 }
 
 // madeFrom is what can be told of a server that somebody else made.
-func (r *run) madeFrom(v provider.Resource) *Made {
-	return &Made{Image: v.Image, Key: r.id(provider.KindKey, keyName), Network: r.id(provider.KindNetwork, networkName), Want: v.Want}
+func (r *run) madeFrom(v provider.Resource) *state.Origin {
+	return &state.Origin{Image: v.Image, Key: r.id(provider.KindKey, plan.KeyName), Network: r.id(provider.KindNetwork, plan.NetworkName), Want: v.Want}
 }
 
 // wantNew is a server as declared. What it is made from is kept before anybody is asked for it.
@@ -171,7 +173,7 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 	if most := r.c.Provider.Features().UserData; len(data) > most {
 		return nil, fmt.Errorf("its user-data has %d bytes with all values, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
 	}
-	m := &Made{Image: r.images[imageKey(v)], Key: r.id(provider.KindKey, keyName), Network: r.id(provider.KindNetwork, networkName), At: time.Now().UTC()}
+	m := &state.Origin{Image: r.images[plan.ImageKey(v)], Key: r.id(provider.KindKey, plan.KeyName), Network: r.id(provider.KindNetwork, plan.NetworkName), At: time.Now().UTC()}
 	if m.Image == "" {
 		return nil, fmt.Errorf("its image %s is not there: upgrade it to one that is", v.Image)
 	}
@@ -184,15 +186,15 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 		return nil, err
 	}
 	spec := r.plan.Specs[v.Name]
-	return w, r.rec.Change(func(s *State) {
+	return w, r.rec.Change(func(s *state.State) {
 		k := s.Servers[v.Name]
-		k.Phase, k.Spec, k.Made = Making, &spec, m
+		k.Phase, k.Spec, k.Origin = state.Creating, &spec, m
 	})
 }
 
 // wantKept is a server as it was made, with the addresses and volumes that are declared: what changes in place.
 func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Server, error) {
-	m := r.rec.Server(v.Name).Made
+	m := r.rec.Server(v.Name).Origin
 	if m == nil {
 		m = r.madeFrom(there)
 	}
@@ -206,10 +208,10 @@ func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Serve
 	return r.want(v, m, data)
 }
 
-func (r *run) want(v stack.Server, m *Made, data []byte) (*provider.Server, error) {
+func (r *run) want(v stack.Server, m *state.Origin, data []byte) (*provider.Server, error) {
 	w := &provider.Server{
 		Stack: r.s.Name, Name: v.Name, Role: v.Role, Image: m.Image, Size: v.Size, Disk: v.Disk, Key: m.Key, Network: m.Network,
-		Private: r.plan.Addresses[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: sshPort(r.s.SSH), UEFI: v.UEFI,
+		Private: r.plan.Addresses[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: plan.SSHPort(r.s.SSH), UEFI: v.UEFI,
 	}
 	if v.Public {
 		if w.Address = r.id(provider.KindAddress, v.Name); w.Address == "" {
@@ -217,7 +219,7 @@ func (r *run) want(v stack.Server, m *Made, data []byte) (*provider.Server, erro
 		}
 	}
 	for _, d := range v.Volumes {
-		id := r.id(provider.KindVolume, volumeName(v.Name, d.Name))
+		id := r.id(provider.KindVolume, plan.VolumeName(v.Name, d.Name))
 		if id == "" {
 			return nil, fmt.Errorf("its volume %s is not there", d.Name)
 		}
@@ -257,7 +259,7 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 // reach says how a server's ssh server is reached: at its public address, or through a server of the stack that has one.
 func (r *run) reach(v string, at provider.Resource) Target {
 	t := Target{Server: v, Address: at.Public}
-	r.rec.View(func(s *State) { t.Stack, t.User, t.Port = s.Stack, s.Admin, s.SSH })
+	r.rec.View(func(s *state.State) { t.Stack, t.User, t.Port = s.Stack, s.Admin, s.SSH })
 	if t.Port == 0 {
 		t.Port = 22
 	}

@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"slices"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // UserData is what a server of the stack gets, as it would be made now; references to secrets and secret outputs, and to outputs that were
 // not read yet, stay as they are written.
 func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]byte, error) {
-	state, err := c.stateOrNew(s.Name)
+	st, err := c.stateOrNew(s.Name)
 	if err != nil {
 		return nil, err
 	}
-	all, err := scaled(s, state.Scale)
+	all, err := plan.Scaled(s, st.Scale)
 	if err != nil {
 		return nil, err
 	}
@@ -23,11 +25,11 @@ func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]
 	if i < 0 {
 		return nil, fmt.Errorf("stack %s has no server %s", s.Name, server)
 	}
-	private, err := addresses(all, state.Servers, nil)
+	private, err := plan.Addresses(all, st.Servers, nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{c: c, s: all, rec: NewRecord(Directory{}, state), plan: &Plan{Addresses: private}}
+	r := &run{c: c, s: all, rec: state.NewRecord(state.Directory{}, st), plan: &plan.Plan{Addresses: private}}
 	return c.Render(all.Servers[i], func(ref stack.Reference) (string, error) {
 		if ref.Kind == "secret" || ref.Field == "outputs" && !r.plainOutput(ref) {
 			return ref.String(), nil

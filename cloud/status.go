@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/state"
 )
 
 // Status is what a stack is now.
 type Status struct {
 	Stack    string              `json:"stack"`
 	Provider string              `json:"provider"`
-	Holder   *Holder             `json:"holder,omitempty"` // who works with it now
+	Holder   *state.Holder       `json:"holder,omitempty"` // who works with it now
 	Servers  []ServerStatus      `json:"servers"`          // in the order of roles
 	Others   []provider.Resource `json:"others,omitempty"` // all else that bears the stack's labels
 }
@@ -24,7 +25,7 @@ type ServerStatus struct {
 	Name    string         `json:"name"`
 	Role    string         `json:"role,omitempty"`
 	State   provider.State `json:"state"` // Missing and NotMade besides the provider's own
-	Phase   Phase          `json:"phase,omitempty"`
+	Phase   state.Phase    `json:"phase,omitempty"`
 	Reason  string         `json:"reason,omitempty"`
 	Image   string         `json:"image,omitempty"` // version
 	Private netip.Addr     `json:"private,omitzero"`
@@ -43,7 +44,7 @@ const (
 
 // Status looks at a stack. One that has no state here is known by its labels alone.
 func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
-	state, have, err := c.inspect(ctx, name)
+	st, have, err := c.inspect(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 		}
 		known[r.Name] = true
 		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public, ID: r.ID, SSHPort: r.SSHPort, Forwards: r.Forwards}
-		if k := state.Servers[r.Name]; k != nil {
+		if k := st.Servers[r.Name]; k != nil {
 			v.Role, v.Phase = k.Role, k.Phase
 			if k.Spec != nil {
 				v.Image = k.Spec.Image
@@ -69,42 +70,42 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 		}
 		out.Servers = append(out.Servers, v)
 	}
-	for _, n := range slices.Sorted(maps.Keys(state.Servers)) {
-		if k := state.Servers[n]; !known[n] {
+	for _, n := range slices.Sorted(maps.Keys(st.Servers)) {
+		if k := st.Servers[n]; !known[n] {
 			gone := Missing
-			if k.Phase == Reserved {
+			if k.Phase == state.Reserved {
 				gone = NotMade
 			}
 			out.Servers = append(out.Servers, ServerStatus{Name: n, Role: k.Role, State: gone, Phase: k.Phase, Private: k.Private})
 		}
 	}
-	order(state, out.Servers, func(v ServerStatus) (string, string) { return v.Role, v.Name })
+	order(st, out.Servers, func(v ServerStatus) (string, string) { return v.Role, v.Name })
 	return out, nil
 }
 
 // inspect reads a stack's state and lists what it has; an error says that there is neither.
-func (c *Cloud) inspect(ctx context.Context, name string) (*State, []provider.Resource, error) {
-	state, err := c.stateOrNew(name)
+func (c *Cloud) inspect(ctx context.Context, name string) (*state.State, []provider.Resource, error) {
+	st, err := c.stateOrNew(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("stack %s: %w", name, err)
 	}
-	if f := c.Provider.Features().Name; state.Provider != "" && state.Provider != f {
-		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, state.Provider, f)
+	if f := c.Provider.Features().Name; st.Provider != "" && st.Provider != f {
+		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, st.Provider, f)
 	}
-	r := repeater{limit: patience(state.Settings()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
+	r := repeater{limit: patience(st.Settings()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
 	var have []provider.Resource
 	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)
 		return err
 	})
-	if err == nil && len(have) == 0 && state.Provider == "" {
+	if err == nil && len(have) == 0 && st.Provider == "" {
 		err = fmt.Errorf("stack %s is known neither here nor to the provider: %w", name, provider.ErrNotFound)
 	}
-	return state, have, err
+	return st, have, err
 }
 
 // order sorts by roles, as they are brought up, then by number.
-func order[T any](s *State, all []T, of func(T) (role, name string)) {
+func order[T any](s *state.State, all []T, of func(T) (role, name string)) {
 	rank := make(map[string]int, len(s.Roles))
 	for i, v := range s.Roles {
 		rank[v.Name] = i
@@ -133,15 +134,15 @@ func order[T any](s *State, all []T, of func(T) (role, name string)) {
 
 // Targets says how servers are logged in to, in the order of roles: those that pick names that the provider runs now.
 func (c *Cloud) Targets(ctx context.Context, name string, p Pick) ([]Target, error) {
-	state, have, err := c.inspect(ctx, name)
+	st, have, err := c.inspect(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{c: c, rec: NewRecord(Directory{}, state), found: make(map[provider.KindName]provider.Resource)}
+	r := &run{c: c, rec: state.NewRecord(state.Directory{}, st), found: make(map[provider.KindName]provider.Resource)}
 	for _, v := range have {
 		r.know(v)
 	}
-	picked, err := p.from(state, have)
+	picked, err := p.from(st, have)
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", name, err)
 	}

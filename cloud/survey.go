@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
-func (c *Cloud) stateOrNew(name string) (*State, error) {
+func (c *Cloud) stateOrNew(name string) (*state.State, error) {
 	d, err := c.State.Directory(name)
 	if err != nil {
 		return nil, err
@@ -22,8 +24,8 @@ func (c *Cloud) stateOrNew(name string) (*State, error) {
 }
 
 // survey asks for all that a plan is made from.
-func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input, error) {
-	in := Input{Stack: s, State: state, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
+func (c *Cloud) survey(ctx context.Context, s *stack.Stack, st *state.State) (plan.Input, error) {
+	in := plan.Input{Stack: s, State: st, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
 	call := r.call()
 	call.first, call.tell = true, c.tell
@@ -41,17 +43,17 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, state *State) (Input
 	if in.Images, err = list("looking at the images", ""); err != nil {
 		return in, err
 	}
-	if len(in.Have) == 0 && !maps.Equal(state.Options, s.Options) && slices.ContainsFunc(slices.Collect(maps.Values(state.Servers)), func(v *ServerState) bool { return v.Made != nil }) {
-		return in, fmt.Errorf("stack %s was made with other options of the provider (%s), and nothing of it is found with these: delete it there first, or give the new one another name", s.Name, optionsText(state.Options))
+	if len(in.Have) == 0 && !maps.Equal(st.Options, s.Options) && slices.ContainsFunc(slices.Collect(maps.Values(st.Servers)), func(v *state.Server) bool { return v.Origin != nil }) {
+		return in, fmt.Errorf("stack %s was made with other options of the provider (%s), and nothing of it is found with these: delete it there first, or give the new one another name", s.Name, optionsText(st.Options))
 	}
 	var faults []error
 	for _, v := range s.Servers {
-		key := imageKey(v)
+		key := plan.ImageKey(v)
 		if _, done := in.Versions[key]; done {
 			continue
 		}
 		version, err := c.Images.Resolve(ctx, v.Image, v.Arch)
-		_, pinned := state.Images[key]
+		_, pinned := st.Images[key]
 		if err != nil && !pinned {
 			faults = append(faults, fmt.Errorf("server %s: image %s: %w", v.Name, v.Image, err))
 		}
@@ -78,20 +80,20 @@ func optionsText(o map[string]string) string {
 // Check asks the provider and the catalog whether a stack can be made as it is declared: the credentials, the sizes, the images and what they
 // hold. It takes no lock and changes nothing; every fault is in the error.
 func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
-	state, err := c.stateOrNew(s.Name)
+	st, err := c.stateOrNew(s.Name)
 	if err != nil {
 		return err
 	}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
-	in, err := c.survey(ctx, s, state)
+	in, err := c.survey(ctx, s, st)
 	if errors.Is(err, provider.ErrCredentials) || errors.Is(err, provider.ErrUnreachable) {
 		return err // all else would say the same
 	}
 	faults := []error{err, c.sizes(ctx, r, s)}
 	if err == nil {
-		plan, err := Decide(in)
+		p, err := plan.Make(in)
 		if faults = append(faults, err); err == nil {
-			faults = append(faults, c.checkImages(ctx, s, plan))
+			faults = append(faults, c.checkImages(ctx, s, p))
 		}
 	}
 	return errors.Join(faults...)
@@ -117,20 +119,20 @@ func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 }
 
 // checkImages checks what is going to be built: an image that the provider has was checked before.
-func (c *Cloud) checkImages(ctx context.Context, s *stack.Stack, p *Plan) error {
+func (c *Cloud) checkImages(ctx context.Context, s *stack.Stack, p *plan.Plan) error {
 	var faults []error
 	done := make(map[string]bool)
 	for _, v := range s.Servers {
-		key := imageKey(v)
+		key := plan.ImageKey(v)
 		version := p.Versions[key]
 		name := version + "@" + v.Arch
-		if done[name] || version == "" || p.Index()[provider.KindImage.Named(name)].Do == Nothing {
+		if done[name] || version == "" || p.Index()[provider.KindImage.Named(name)].Do == plan.Nothing {
 			continue
 		}
 		done[name] = true
 		var of []stack.Server
 		for _, o := range s.Servers {
-			if p.Versions[imageKey(o)] == version && o.Arch == v.Arch {
+			if p.Versions[plan.ImageKey(o)] == version && o.Arch == v.Arch {
 				of = append(of, o)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 )
 
@@ -15,8 +16,8 @@ func TestUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.sh.boot["worker-1"] = 3
-		golden(t, "plan-new.txt", b.planned(t, demo(), false))
-		one := demo()
+		golden(t, "plan-new.txt", b.planned(t, plantest.Demo(), false))
+		one := plantest.Demo()
 		one.Settings.Parallel = 1 // for the order of lines
 		b.up(t, one)
 		golden(t, "up.txt", b.output())
@@ -34,7 +35,7 @@ func TestUp(t *testing.T) {
 		// A second time nothing is made, asked of a server or built.
 		b.said.Reset()
 		ran, made := len(b.sh.ran), standing(b.m)
-		p := b.up(t, demo())
+		p := b.up(t, plantest.Demo())
 		if !p.Empty() {
 			t.Errorf("a second Up plans\n%s", printed(t, p, false))
 		}
@@ -47,7 +48,7 @@ func TestUp(t *testing.T) {
 				t.Errorf("%s %s was made %d times", r.Kind, r.Name, n)
 			}
 		}
-		golden(t, "plan-standing.txt", b.planned(t, demo(), true))
+		golden(t, "plan-standing.txt", b.planned(t, plantest.Demo(), true))
 	})
 }
 
@@ -56,14 +57,14 @@ func TestImageIsCheckedBeforeItIsUploaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.cat.fault = errors.New("it has no sudo")
-		_, err := b.Up(t.Context(), demo(), Options{})
+		_, err := b.Up(t.Context(), plantest.Demo(), Options{})
 		if !errors.Is(err, b.cat.fault) || len(b.m.All()) > 0 || len(b.cat.built) > 0 {
 			t.Errorf("Up = %v, and there is %v", err, b.m.All())
 		}
 		b.cat.fault = nil
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		b.cat.fault = errors.New("it was good enough before")
-		b.up(t, demo()) // nothing is uploaded
+		b.up(t, plantest.Demo()) // nothing is uploaded
 	})
 }
 
@@ -71,7 +72,7 @@ func TestImageIsCheckedBeforeItIsUploaded(t *testing.T) {
 func TestSecretsAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		b.up(t, demo())
+		b.up(t, plantest.Demo())
 		w, _ := b.m.Server("demo", "worker-1")
 		secret := strings.Fields(string(w.UserData))[3]
 		if len(secret) != 24 {
@@ -117,17 +118,17 @@ func TestDrift(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				b.up(t, demo())
+				b.up(t, plantest.Demo())
 				want := standing(b.m)
 				c.do(t, b)
-				golden(t, "drift-"+strings.ReplaceAll(c.name, " ", "-")+".txt", b.planned(t, demo(), false))
-				b.up(t, demo())
+				golden(t, "drift-"+strings.ReplaceAll(c.name, " ", "-")+".txt", b.planned(t, plantest.Demo(), false))
+				b.up(t, plantest.Demo())
 				got := standing(b.m)
 				// A server stays made from the image that is gone.
 				if got != want && c.name != "image deleted" {
 					t.Errorf("then there is\n%s, want\n%s", got, want)
 				}
-				if p := b.up(t, demo()); !p.Empty() {
+				if p := b.up(t, plantest.Demo()); !p.Empty() {
 					t.Errorf("once more is planned\n%s", printed(t, p, false))
 				}
 			})

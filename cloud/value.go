@@ -5,11 +5,12 @@ import (
 	"strconv"
 	"strings"
 
+	"griddle/cloud/plan"
 	"griddle/cloud/stack"
 )
 
 // lookup gives the values that references in the user-data of v stand for.
-func (r *run) lookup(v stack.Server) Lookup {
+func (r *run) lookup(v stack.Server) plan.Lookup {
 	return func(ref stack.Reference) (string, error) {
 		value, err := r.value(v, ref)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"slices"
 	"strings"
 
-	"griddle/cloud"
+	"griddle/cloud/plan"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata"
 	"griddle/cloud/userdata/secure"
@@ -33,8 +33,8 @@ type Options struct {
 }
 
 // New makes the renderer of a stack.
-func New(s *stack.Stack, o Options) cloud.Renderer {
-	return func(x stack.Server, lookup cloud.Lookup) ([]byte, error) {
+func New(s *stack.Stack, o Options) plan.Renderer {
+	return func(x stack.Server, lookup plan.Lookup) ([]byte, error) {
 		m, err := Merge(s, x, o, lookup)
 		if err != nil {
 			return nil, err
@@ -48,7 +48,7 @@ func New(s *stack.Stack, o Options) cloud.Renderer {
 }
 
 // Merge gives the merged parts of a server, with the conflicts among them.
-func Merge(s *stack.Stack, x stack.Server, o Options, lookup cloud.Lookup) (*userdata.Merged, error) {
+func Merge(s *stack.Stack, x stack.Server, o Options, lookup plan.Lookup) (*userdata.Merged, error) {
 	srv, err := securing(s, x, o)
 	if err == nil && o.HostKey != nil {
 		srv.HostKey, err = o.HostKey(x.Name)
@@ -89,7 +89,7 @@ func CheckCA(name string, o Options) error {
 }
 
 // declaredParts are the server's own parts, in the stack file's order.
-func declaredParts(x stack.Server, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
+func declaredParts(x stack.Server, o Options, lookup plan.Lookup) ([]userdata.Part, error) {
 	var parts []userdata.Part
 	for _, p := range x.UserData {
 		more, err := Parts(p, o, lookup)
@@ -194,7 +194,7 @@ func Keys(declared []stack.Key, o Options) (out []string, err error) {
 }
 
 // Parts makes the parts of what the stack file says, and reads the file that it names: one part, but for a file that holds several.
-func Parts(p stack.Part, o Options, lookup cloud.Lookup) ([]userdata.Part, error) {
+func Parts(p stack.Part, o Options, lookup plan.Lookup) ([]userdata.Part, error) {
 	out := userdata.Part{From: fmt.Sprintf("the stack file's line %d", p.At.Line)}
 	var err error
 	switch {

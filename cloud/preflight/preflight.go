@@ -16,10 +16,11 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"griddle/cloud"
 	"griddle/cloud/firstboot"
+	"griddle/cloud/plan"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 	"griddle/cloud/userdata"
 )
 
@@ -159,7 +160,7 @@ func (c *Check) servers() {
 			c.fault(at, "there are "+strings.Join(names, ", "), "%s has no size %q", c.Stack.Provider, v.Size)
 		}
 		if c.Ports != nil {
-			if err := c.Ports(cloud.Rules(c.Stack.SSH, v.Ports)); err != nil {
+			if err := c.Ports(plan.Rules(c.Stack.SSH, v.Ports)); err != nil {
 				c.fault(at, "", "%v", err)
 			}
 		}
@@ -212,8 +213,8 @@ func (c *Check) plan() {
 		versions[v.Image+"@"+v.Arch] = v.Image
 	}
 	boot := c.Boot
-	in := cloud.Input{Stack: c.Stack, State: &cloud.State{Stack: c.Stack.Name}, Features: c.Features, Versions: versions, Render: firstboot.New(c.Stack, boot), Declared: firstboot.Declared(c.Stack, boot)}
-	_, err := cloud.Decide(in)
+	in := plan.Input{Stack: c.Stack, State: &state.State{Stack: c.Stack.Name}, Features: c.Features, Versions: versions, Render: firstboot.New(c.Stack, boot), Declared: firstboot.Declared(c.Stack, boot)}
+	_, err := plan.Make(in)
 	for _, err := range separate(err) {
 		path, text := "", strings.TrimPrefix(err.Error(), "planning stack "+c.Stack.Name+": ")
 		for _, v := range c.Stack.Servers {

@@ -19,6 +19,7 @@ import (
 	"griddle/cloud/preflight"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 func (g *Commands) checkCommand() *cobra.Command {
@@ -77,7 +78,7 @@ func (g *Commands) preflight(ctx context.Context, s *stack.Stack, notes bool) er
 	if boot.Login, boot.HostKey, err = sampleKeys(); err != nil {
 		return err
 	}
-	secrets := cloud.Secrets{Base: filepath.Dir(g.File), Env: g.variable}
+	secrets := state.Secrets{Base: filepath.Dir(g.File), Env: g.variable}
 	check := preflight.Check{Stack: s, Boot: boot, Secret: secrets.Check, Features: k.features, Sizes: k.sizes}
 	if k.ports != nil {
 		check.Ports = func(r []provider.Rule) error { return k.ports(s, r) }

@@ -18,6 +18,7 @@ import (
 	"griddle/cloud/login"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 func Command(e *cli.Env) *cobra.Command {
@@ -149,8 +150,8 @@ func (g *Commands) open(ctx context.Context, command string) (*session, error) {
 	}
 	images := &catalogImages{g: g, s: s}
 	x := &session{s: s, images: images, Cloud: &cloud.Cloud{
-		State:    cloud.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt")},
-		Secrets:  cloud.Secrets{Base: filepath.Dir(g.File), Env: g.variable},
+		State:    state.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity.txt")},
+		Secrets:  state.Secrets{Base: filepath.Dir(g.File), Env: g.variable},
 		Provider: p, Command: "griddle cloud " + command, Images: images}}
 	if x.keys, err = login.Open(filepath.Join(dir, "login"), x.State.Disk); err != nil {
 		return nil, err

@@ -6,12 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
-	"griddle/cloud"
+	"griddle/cloud/state"
 )
 
 // listedStack is a stack as `griddle cloud list --output json` shows it.
 type listedStack struct {
-	*cloud.State
+	*state.State
 	Made    int      `json:"made"`              // servers
 	Volumes []string `json:"volumes,omitempty"` // that were made
 	Summary string   `json:"summary,omitempty"` // empty where there are servers
@@ -31,7 +31,7 @@ func (g *Commands) listCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		known := cloud.Stacks{Dir: dir + "/stacks"}
+		known := state.Stacks{Dir: dir + "/stacks"}
 		names, err := known.Names()
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (g *Commands) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			states = append(states, listedStack{s, s.Made(), s.Volumes(), s.Summary()})
+			states = append(states, listedStack{s, s.CountServers(), s.Volumes(), s.Summary()})
 		}
 		if out.JSON() {
 			return cli.WriteJSON(g.E.Stdout, states)

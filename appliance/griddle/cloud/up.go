@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/cloud"
+	"griddle/cloud/plan"
 )
 
 // changing is what commands that change a stack have in common.
@@ -25,11 +26,11 @@ func (g *Commands) changeFlags(c *cobra.Command, f *changing) {
 
 // options shows the plan, and asks where it takes anything away.
 func (f *changing) options(e *cli.Env) cloud.Options {
-	return cloud.Options{Confirm: func(p *cloud.Plan) error {
+	return cloud.Options{Confirm: func(p *plan.Plan) error {
 		if p.Empty() || f.out.JSON() && f.yes {
 			return nil
 		}
-		if err := p.Print(e.Stderr, false); err != nil || p.Count(cloud.Replace)+p.Count(cloud.Remove) == 0 {
+		if err := p.Print(e.Stderr, false); err != nil || p.Count(plan.Replace)+p.Count(plan.Remove) == 0 {
 			return err
 		}
 		return cli.Confirm(e, f.yes, "changing stack "+p.Stack, "Replace and remove these?")
@@ -37,7 +38,7 @@ func (f *changing) options(e *cli.Env) cloud.Options {
 }
 
 // end prints what came of it.
-func (f *changing) end(e *cli.Env, p *cloud.Plan, err error) error {
+func (f *changing) end(e *cli.Env, p *plan.Plan, err error) error {
 	if err != nil {
 		return advise(err)
 	}
@@ -102,7 +103,7 @@ func (g *Commands) openChecked(ctx context.Context, command string) (*session, e
 }
 
 // changeCommand makes a command that shows a plan, asks, and follows it.
-func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *session, []string, cloud.Options) (*cloud.Plan, error), more func(*cobra.Command, *cloud.Options)) *cobra.Command {
+func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *session, []string, cloud.Options) (*plan.Plan, error), more func(*cobra.Command, *cloud.Options)) *cobra.Command {
 	var f changing
 	var o cloud.Options
 	g.changeFlags(c, &f)
@@ -137,7 +138,7 @@ func (g *Commands) upCommand() *cobra.Command {
 		Long: "Make the stack as its file declares it, in numbered stages; what is so already is left alone, so that a second run\n" +
 			"does nothing. A run that was ended anywhere is taken up again by the next one, and nothing is made twice.",
 		Args: cobra.NoArgs,
-	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*cloud.Plan, error) {
+	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
 		return x.Up(ctx, x.s, o)
 	}, func(c *cobra.Command, o *cloud.Options) {
 		c.Flags().StringSliceVar(&o.Rebuild, "rebuild", nil, "make these `SERVERS` anew; their volumes and addresses stay")
@@ -152,7 +153,7 @@ func (g *Commands) upgradeCommand() *cobra.Command {
 		Long: "Make every server anew whose image has another version now, role by role. Addresses and volumes stay; the root disk\n" +
 			"does not. The first server that fails stops it.",
 		Args: cobra.NoArgs,
-	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*cloud.Plan, error) {
+	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
 		return x.Upgrade(ctx, x.s, nil, o)
 	}, func(c *cobra.Command, o *cloud.Options) {
 		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "`N` servers that may be replaced at the same time")
@@ -165,7 +166,7 @@ func (g *Commands) scaleCommand() *cobra.Command {
 		Short: "Have N servers in a role",
 		Long:  "Have N servers in a role, within the bounds that the file gives it. The number is kept until the file's own is asked for again.",
 		Args:  cobra.ExactArgs(2),
-	}, func(ctx context.Context, x *session, args []string, o cloud.Options) (*cloud.Plan, error) {
+	}, func(ctx context.Context, x *session, args []string, o cloud.Options) (*plan.Plan, error) {
 		n, err := strconv.Atoi(args[1])
 		if err != nil {
 			return nil, cli.Usagef("%q is no number", args[1])

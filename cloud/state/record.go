@@ -1,4 +1,4 @@
-package cloud
+package state
 
 import (
 	"fmt"
@@ -62,13 +62,13 @@ func (r *Record) Copy() *State {
 }
 
 // Server returns a copy of a server's state; the zero value if the stack has no such server.
-func (r *Record) Server(name string) ServerState {
+func (r *Record) Server(name string) Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if v := r.s.Servers[name]; v != nil {
 		return *v
 	}
-	return ServerState{}
+	return Server{}
 }
 
 // Output returns an output of a role, which is empty for a secret one. ok says whether it was read.

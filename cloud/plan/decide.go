@@ -1,4 +1,4 @@
-package cloud
+package plan
 
 import (
 	"errors"
@@ -7,70 +7,31 @@ import (
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
-// Do is what a step does.
-type Do string
+// Lookup returns the value that a reference stands for.
+type Lookup = func(stack.Reference) (string, error)
 
-// What steps do.
-const (
-	Nothing Do = "nothing"
-	Create  Do = "create"
-	Change  Do = "change"  // in place: the server keeps running
-	Replace Do = "replace" // removed and made again; a server's volumes, public and private address stay
-	Remove  Do = "remove"
-)
+// Renderer makes the user-data of a server. It calls lookup for each reference in it; the same server and values give
+// the same bytes.
+type Renderer func(s stack.Server, lookup Lookup) ([]byte, error)
 
-// Step is what happens to one resource.
-type Step struct {
-	Do   Do            `json:"do"`
-	Kind provider.Kind `json:"kind"`
-	Name string        `json:"name"`
-	Role string        `json:"role,omitempty"` // of servers
-	Why  string        `json:"why,omitempty"`
-	ID   string        `json:"id,omitempty"` // of what is there
-}
-
-// Plan is what Up would do, in the order of kinds and of roles, removals last.
-type Plan struct {
-	Stack    string   `json:"stack"`
-	Provider string   `json:"provider"`
-	Steps    []Step   `json:"steps"`
-	Notes    []string `json:"notes,omitempty"` // what is as it is, and may not be expected so
-
-	Addresses map[string]netip.Addr `json:"-"` // private ones, by server
-	Specs     map[string]Spec       `json:"-"` // by server
-	Versions  map[string]string     `json:"-"` // by reference@arch
-}
-
-// Empty says whether there is nothing to do.
-func (p *Plan) Empty() bool { return p.Count(Nothing) == len(p.Steps) }
-
-// Count is the number of steps that do d.
-func (p *Plan) Count(d Do) (n int) {
-	for _, s := range p.Steps {
-		if s.Do == d {
-			n++
-		}
-	}
-	return n
-}
-
-// Input is what a plan is made from.
+// Input has everything that a plan is made from.
 type Input struct {
 	Stack    *stack.Stack
-	State    *State // the empty one for a new stack
+	State    *state.State // an empty one for a new stack
 	Features provider.Features
 	Have     []provider.Resource // List of the stack
 	Images   []provider.Resource // List of images
 	Versions map[string]string   // by reference@arch: what a reference means now; may lack those that State.Images has
-	Key      string              // see Cloud.Key; empty for none
+	Key      string              // public ssh key for the provider, one line of authorized_keys; empty for none
 	Render   Renderer
-	Declared func(stack.Server) (digest string, err error) // as Cloud.Declared
-	Rebuild  []string                                      // servers to be replaced whatever they are
+	Declared func(stack.Server) (digest string, err error) // of the sources of a server's user-data; nil for the digest of the user-data itself, with references as written
+	Rebuild  []string                                      // servers to be replaced in any case
 }
 
-// planner is a plan on its way.
+// planner makes one plan.
 type planner struct {
 	Input
 	s        *stack.Stack // scaled
@@ -78,18 +39,18 @@ type planner struct {
 	have     map[provider.KindName]provider.Resource
 	declared map[provider.KindName]bool
 	bind     map[string][]string // volumes, by the ID of the server that they are bound to
-	network  Do                  // of the network: what stands in a new one is new
+	network  Do                  // of the network: a server in a new network is new
 	firewall map[string]string   // name of that of each server
 }
 
-// Decide makes the plan. It asks nobody and changes nothing; errors list every server that cannot be made as it is declared.
-func Decide(in Input) (*Plan, error) {
-	s, err := scaled(in.Stack, in.State.Scale)
+// Make makes the plan. The error lists every server that cannot be created as it is declared.
+func Make(in Input) (*Plan, error) {
+	s, err := Scaled(in.Stack, in.State.Scale)
 	if err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", in.Stack.Name, err)
 	}
 	p := &planner{Input: in, s: s, have: make(map[provider.KindName]provider.Resource, len(in.Have)), declared: make(map[provider.KindName]bool)}
-	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, Specs: make(map[string]Spec, len(s.Servers)), Versions: make(map[string]string)}
+	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, Specs: make(map[string]state.Spec, len(s.Servers)), Versions: make(map[string]string)}
 	for _, r := range in.Have {
 		p.have[r.KindName()] = r
 	}
@@ -103,18 +64,18 @@ func Decide(in Input) (*Plan, error) {
 			taken[r.Private] = r.Name
 		}
 	}
-	if p.plan.Addresses, err = addresses(s, in.State.Servers, taken); err != nil {
+	if p.plan.Addresses, err = Addresses(s, in.State.Servers, taken); err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", s.Name, err)
 	}
-	if err := errors.Join(p.possible(), p.images(), p.ground(), p.keeps(), p.servers()); err != nil {
+	if err := errors.Join(p.checkFeatures(), p.images(), p.shared(), p.lasting(), p.servers()); err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", s.Name, err)
 	}
 	p.leftover()
 	return p.plan, nil
 }
 
-// possible finds what the provider has no notion of.
-func (p *planner) possible() error {
+// checkFeatures finds what the provider does not support.
+func (p *planner) checkFeatures() error {
 	var faults []error
 	lacks := p.Features.Lacks
 	if why, ok := lacks[provider.KindServer]; ok {
@@ -138,8 +99,8 @@ func (p *planner) add(kind provider.Kind, name, role string, do Do, why string) 
 	p.plan.Steps = append(p.plan.Steps, Step{Do: do, Kind: kind, Name: name, Role: role, Why: why, ID: p.have[t].ID})
 }
 
-// missing says why something that is not there is made.
-func missing(state provider.State, known bool) string {
+// whyMissing says why something that is not there is made.
+func whyMissing(state provider.State, known bool) string {
 	switch {
 	case state == provider.Removing:
 		return "the one that is there is being removed"

@@ -1,4 +1,4 @@
-package cloud
+package state
 
 import (
 	"errors"
@@ -45,7 +45,7 @@ func (d Directory) file() string { return filepath.Join(d.path, "state.json") }
 func (d Directory) LoadOrNew() (*State, error) {
 	s, err := d.Load()
 	if errors.Is(err, fs.ErrNotExist) {
-		return &State{Version: StateVersion, Stack: filepath.Base(d.path)}, nil
+		return &State{Version: Version, Stack: filepath.Base(d.path)}, nil
 	}
 	return s, err
 }
@@ -56,7 +56,7 @@ func (d Directory) Load() (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := ParseState(b)
+	s, err := Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.file(), err)
 	}

@@ -1,4 +1,4 @@
-package cloud
+package plan
 
 import (
 	"encoding/binary"
@@ -7,6 +7,7 @@ import (
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // Of a network's addresses, clouds take the first four for themselves (EC2 says so), and DHCP servers and gateways are
@@ -16,9 +17,9 @@ const (
 	lowAddress   = 4
 )
 
-// addresses gives each server of s its private address: the declared one, the one it has in old, or the first free one.
+// Addresses gives each server of s its private address: the declared one, the one it has in old, or the first free one.
 // taken are those of other things. The same arguments give the same addresses, and one more server changes no other's.
-func addresses(s *stack.Stack, old map[string]*ServerState, taken map[netip.Addr]string) (map[string]netip.Addr, error) {
+func Addresses(s *stack.Stack, old map[string]*state.Server, taken map[netip.Addr]string) (map[string]netip.Addr, error) {
 	out := make(map[string]netip.Addr, len(s.Servers))
 	owner := make(map[netip.Addr]string, len(s.Servers))
 	for _, v := range s.Servers {

@@ -1,4 +1,4 @@
-package cloud
+package state
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // Made counts the servers that were made.
-func (s *State) Made() (n int) {
+func (s *State) CountServers() (n int) {
 	for _, v := range s.Servers {
 		if v.Phase != Reserved {
 			n++
@@ -35,7 +35,7 @@ func (s *State) Volumes() []string {
 func (s *State) Summary() string {
 	disks := len(s.Volumes())
 	switch {
-	case s.Made() > 0:
+	case s.CountServers() > 0:
 		return ""
 	case disks == 0:
 		return "no server was made"
@@ -54,7 +54,7 @@ func (s *State) Settings() stack.Settings {
 func (s *State) Clone() *State {
 	c := *s
 	c.Options, c.Scale, c.Images, c.Firewalls = maps.Clone(s.Options), maps.Clone(s.Scale), maps.Clone(s.Images), maps.Clone(s.Firewalls)
-	c.Servers, c.Outputs = make(map[string]*ServerState, len(s.Servers)), make(map[string]map[string]string, len(s.Outputs))
+	c.Servers, c.Outputs = make(map[string]*Server, len(s.Servers)), make(map[string]map[string]string, len(s.Outputs))
 	for name, v := range s.Servers {
 		w := *v
 		c.Servers[name] = &w

@@ -1,4 +1,4 @@
-package cloud
+package plan
 
 import (
 	"crypto/sha256"
@@ -10,6 +10,7 @@ import (
 
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
 
 // servers plans the servers, in the order in which they are brought up.
@@ -55,45 +56,45 @@ func (p *planner) missingOutputs() map[string]bool {
 }
 
 // spec is what a server is to be made from.
-func (p *planner) spec(v stack.Server) (Spec, error) {
+func (p *planner) spec(v stack.Server) (state.Spec, error) {
 	data, err := p.Render(v, asWritten)
 	if err != nil {
-		return Spec{}, fmt.Errorf("its user-data: %w", err)
+		return state.Spec{}, fmt.Errorf("its user-data: %w", err)
 	}
 	if most := p.Features.UserData; len(data) > most {
-		return Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
+		return state.Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
 	}
 	sum := sha256.Sum256(data)
 	told := hex.EncodeToString(sum[:])
 	if p.Declared != nil {
 		if told, err = p.Declared(v); err != nil {
-			return Spec{}, fmt.Errorf("its user-data: %w", err)
+			return state.Spec{}, fmt.Errorf("its user-data: %w", err)
 		}
 	}
-	return Spec{
-		Image: p.plan.Versions[imageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
+	return state.Spec{
+		Image: p.plan.Versions[ImageKey(v)], Arch: v.Arch, Size: v.Size, Disk: v.Disk,
 		Private: p.plan.Addresses[v.Name], UEFI: v.UEFI, UserData: told,
 	}, nil
 }
 
 // server decides about one server.
-func (p *planner) server(v stack.Server, want Spec) (Do, string) {
+func (p *planner) server(v stack.Server, want state.Spec) (Do, string) {
 	r, there := p.have[provider.KindServer.Named(v.Name)]
 	old := p.State.Servers[v.Name]
 	switch {
 	case !there || r.State == provider.Removing:
-		return Create, missing(r.State, p.made(v.Name))
+		return Create, whyMissing(r.State, p.made(v.Name))
 	case r.State == provider.Failed:
 		return Replace, "it failed: " + r.Reason
 	case slices.Contains(p.Rebuild, v.Name):
 		return Replace, "it is to be rebuilt"
 	case p.network != Nothing:
 		return Replace, "the network that it stands in is made anew"
-	case old == nil || old.Made == nil:
+	case old == nil || old.Origin == nil:
 		p.note("server %s is there, and nobody knows what it was made from: it is taken as it is until it is upgraded or rebuilt", v.Name)
-	case r.Want != "" && r.Want != old.Made.Want:
+	case r.Want != "" && r.Want != old.Origin.Want:
 		p.note("server %s was made by somebody else than the last run here: it is taken as it is until it is upgraded or rebuilt", v.Name)
-	case old.Made.Network != p.have[provider.KindNetwork.Named(networkName)].ID:
+	case old.Origin.Network != p.have[provider.KindNetwork.Named(NetworkName)].ID:
 		return Replace, "it stands in a network that is gone"
 	case old.Spec != nil:
 		if why := differences(*old.Spec, want); why != "" {
@@ -103,18 +104,18 @@ func (p *planner) server(v stack.Server, want Spec) (Do, string) {
 	switch {
 	case r.State == provider.Stopped:
 		return Change, "it is stopped"
-	case old == nil || old.Phase != Booted:
+	case old == nil || old.Phase != state.Booted:
 		return Change, "its first boot was not seen to the end"
 	}
 	f := provider.KindFirewall.Named(p.firewall[v.Name])
 	if p.declared[f] && (old.Firewall != f.Name || p.have[f].ID == "") {
 		return Change, "it gets firewall " + f.Name
 	}
-	return p.bound(v, r)
+	return p.attachments(v, r)
 }
 
 // differences says why a server that was made from one cannot become the other; empty where they are the same.
-func differences(old, want Spec) string {
+func differences(old, want state.Spec) string {
 	var why []string
 	differ := func(what, a, b string) {
 		if a != b {
@@ -133,8 +134,8 @@ func differences(old, want Spec) string {
 	return strings.Join(why, ", ")
 }
 
-// bound looks whether the server has what belongs to it.
-func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
+// attachments compares the address and the volumes of a server with what is declared.
+func (p *planner) attachments(v stack.Server, r provider.Resource) (Do, string) {
 	a := p.have[provider.KindAddress.Named(v.Name)]
 	if v.Public && a.Bound != r.ID {
 		return Change, "it gets its public address"
@@ -144,7 +145,7 @@ func (p *planner) bound(v stack.Server, r provider.Resource) (Do, string) {
 	}
 	want := make(map[string]bool, len(v.Volumes))
 	for _, d := range v.Volumes {
-		name := volumeName(v.Name, d.Name)
+		name := VolumeName(v.Name, d.Name)
 		want[name] = true
 		if p.have[provider.KindVolume.Named(name)].Bound != r.ID {
 			return Change, "it gets volume " + d.Name

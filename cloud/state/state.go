@@ -1,4 +1,17 @@
-package cloud
+// Package state keeps what a stack's provider cannot be asked for: versions, addresses, what each server was created from, and secrets.
+//
+// Stacks is the directory of all stacks, and Directory that of one. To change a stack, call Directory.Lock, Load, OpenVault and
+// NewRecord in this order. Each file is written whole and is durable before the step that depends on it:
+//
+//	DIR/NAME/state.json       0600  a State: versions, private addresses, what servers were created from, outputs
+//	DIR/NAME/secrets.age      0600  generated secrets and secret outputs, encrypted (age-encryption.org/v1)
+//	DIR/NAME/userdata/S.age   0600  user-data of server S, encrypted, because it has secrets in it
+//	DIR/NAME/lock, holder.json      who works with the stack now (flock)
+//	DIR/NAME/logs/RUN/NN-STAGE.log  log of each stage, for the newest ten runs
+//	IDENTITY                  0600  the age identity that decrypts these files, created once
+//
+// A State holds no secret. Whether a resource exists is never read from it: that is the provider's answer (provider.Provider.List).
+package state
 
 import (
 	"bytes"
@@ -11,13 +24,13 @@ import (
 	"time"
 )
 
-// StateVersion is the version of State's form that this griddle reads and writes.
-const StateVersion = 1
+// Version is the version of the format of State that this griddle reads and writes.
+const Version = 1
 
-// MaxState is how long a state file may be, in bytes: 5,000 servers have a fifth of it.
-const MaxState = 16 << 20
+// MaxSize is the largest state file, in bytes; 5,000 servers need a fifth of it.
+const MaxSize = 16 << 20
 
-// State is what of a stack the provider does not keep. It holds no secret.
+// State is what is kept of one stack. It has no secret in it.
 type State struct {
 	Version  int               `json:"version"`
 	Stack    string            `json:"stack"`
@@ -29,49 +42,49 @@ type State struct {
 	Server   int               `json:"server,omitempty"` // seconds; see stack.Settings
 	Call     int               `json:"call,omitempty"`   // seconds
 
-	Roles     []RoleState                  `json:"roles,omitempty"`     // in the order in which they are brought up
+	Roles     []Role                       `json:"roles,omitempty"`     // in the order in which they are brought up
 	Scale     map[string]int               `json:"scale,omitempty"`     // counts of roles in place of the declared ones
-	Images    map[string]ImageState        `json:"images,omitempty"`    // by reference@arch
-	Firewalls map[string]string            `json:"firewalls,omitempty"` // digest of the rules last given, by name
-	Kept      []string                     `json:"kept,omitempty"`      // addresses and volumes that were made, such as "volume web-1.data", in order
-	Servers   map[string]*ServerState      `json:"servers,omitempty"`   // by name
-	Outputs   map[string]map[string]string `json:"outputs,omitempty"`   // that are no secrets, by role and name
+	Images    map[string]Image             `json:"images,omitempty"`    // by reference@arch
+	Firewalls map[string]string            `json:"firewalls,omitempty"` // digest of the rules that each has, by name
+	Kept      []string                     `json:"kept,omitempty"`      // addresses and volumes that were created, such as "volume web-1.data", sorted
+	Servers   map[string]*Server           `json:"servers,omitempty"`   // by name
+	Outputs   map[string]map[string]string `json:"outputs,omitempty"`   // by role and name; the value is empty if it is a secret
 }
 
-// RoleState is what starting and stopping must know of a role.
-type RoleState struct {
+// Role is what starting and stopping servers must know of a role.
+type Role struct {
 	Name string `json:"name"`
 	Min  int    `json:"min"`
 	Max  int    `json:"max"`
 }
 
-// ImageState is the version that a reference stands for in this stack, until Upgrade moves it.
-type ImageState struct {
+// Image is the version that a reference stands for in this stack, until an upgrade changes it.
+type Image struct {
 	Version string `json:"version"`
 	Digest  string `json:"digest,omitempty"` // of what was uploaded
 }
 
-// Phase is how far a server has come.
+// Phase is how far the creation of a server is.
 type Phase string
 
 // The phases.
 const (
 	Reserved Phase = "reserved" // has a private address
-	Making   Phase = "making"   // Made and Spec say what it is made from; the provider may have it
+	Creating Phase = "making"   // Origin and Spec say what it is created from; the provider may have it
 	Booted   Phase = "booted"   // its first boot is complete
 )
 
-// ServerState is one server.
-type ServerState struct {
+// Server is one server.
+type Server struct {
 	Role     string     `json:"role,omitempty"`
 	Private  netip.Addr `json:"private"`
 	Phase    Phase      `json:"phase"`
-	Firewall string     `json:"firewall,omitempty"` // name of the one that it was given
-	Spec     *Spec      `json:"spec,omitempty"`     // nil where it was adopted: nobody knows
-	Made     *Made      `json:"made,omitempty"`
+	Firewall string     `json:"firewall,omitempty"` // name of the one that it has
+	Spec     *Spec      `json:"spec,omitempty"`     // nil if it was adopted: it is not known
+	Origin   *Origin    `json:"made,omitempty"`
 }
 
-// Spec is what a declaration says that only a new server can have. Where it differs, the server is replaced.
+// Spec is the part of a declaration that only a new server can have. If it changes, the server is replaced.
 type Spec struct {
 	Image    string     `json:"image"` // the version
 	Arch     string     `json:"arch"`
@@ -79,11 +92,11 @@ type Spec struct {
 	Disk     int64      `json:"disk,omitempty"`
 	Private  netip.Addr `json:"private"`
 	UEFI     bool       `json:"uefi,omitempty"`
-	UserData string     `json:"userData"` // Cloud.Declared, or the SHA-256 of it with its references left as they are: a new value is no new declaration
+	UserData string     `json:"userData"` // digest of the declaration of its user-data; the values of its references are not in it
 }
 
-// Made is what the provider was asked for.
-type Made struct {
+// Origin is what the provider was asked to create a server from.
+type Origin struct {
 	Image   string    `json:"image"`             // ID
 	Key     string    `json:"key,omitempty"`     // ID
 	Network string    `json:"network,omitempty"` // ID
@@ -91,18 +104,18 @@ type Made struct {
 	At      time.Time `json:"at"`
 }
 
-// ParseState reads what State.Encode wrote. Unknown fields and impossible values are errors: a file that was cut or edited must
-// not decide over servers.
-func ParseState(b []byte) (*State, error) {
-	if len(b) > MaxState {
-		return nil, fmt.Errorf("reading the state: %d bytes are more than %d", len(b), MaxState)
+// Parse reads what State.Encode wrote. Unknown fields and impossible values are errors: a truncated or edited file must not
+// decide what happens to servers.
+func Parse(b []byte) (*State, error) {
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("reading the state: %d bytes are more than %d", len(b), MaxSize)
 	}
 	var v struct{ Version int }
 	if err := json.Unmarshal(b, &v); err != nil {
 		return nil, fmt.Errorf("reading the state: %w", place(b, err))
 	}
-	if v.Version != StateVersion {
-		return nil, fmt.Errorf("reading the state: it has version %d, and this griddle knows %d", v.Version, StateVersion)
+	if v.Version != Version {
+		return nil, fmt.Errorf("reading the state: it has version %d, and this griddle knows %d", v.Version, Version)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -155,7 +168,7 @@ func (s *State) validate() error {
 			bad("the server's name %q is no name", name)
 		case v == nil:
 			bad("server %s is empty", name)
-		case v.Phase != Reserved && v.Phase != Making && v.Phase != Booted:
+		case v.Phase != Reserved && v.Phase != Creating && v.Phase != Booted:
 			bad("server %s: phase %q is unknown", name, v.Phase)
 		case v.Private.IsValid() && !v.Private.Is4():
 			bad("server %s: %v is no IPv4 address", name, v.Private)

@@ -1,40 +1,19 @@
-package cloud
+package plan
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
+	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
 	"griddle/cloud/stack"
+	"griddle/cloud/state"
 )
-
-func TestPlanJSON(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.up(t, demo())
-		b.m.Fail(provider.KindServer, "demo", "worker-1", "its host died")
-		b.m.Delete(provider.KindAddress, "demo", "head-1")
-		p, err := b.Plan(t.Context(), demo())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range p.Steps {
-			p.Steps[i].ID = "" // given out in the order in which servers came up
-		}
-		text, err := json.MarshalIndent(p, "", "\t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		golden(t, "plan.json", string(text)+"\n")
-	})
-}
 
 // TestPlanRefuses has declarations that cannot be carried out: every server with a fault is named.
 func TestPlanRefuses(t *testing.T) {
@@ -58,12 +37,12 @@ func TestPlanRefuses(t *testing.T) {
 			}
 		}, nil, []string{"it has 124 rules"}},
 	} {
-		s := demo()
+		s := plantest.Demo()
 		c.change(s)
 		m := &providertest.Memory{}
 		f := m.Features()
 		f.Lacks = c.lacks
-		_, err := Decide(Input{Stack: s, State: &State{}, Features: f, Versions: map[string]string{"web:stable@amd64": "web:1"}, Key: admin, Render: render})
+		_, err := Make(Input{Stack: s, State: &state.State{}, Features: f, Versions: map[string]string{"web:stable@amd64": "web:1"}, Key: plantest.Key, Render: plantest.Render})
 		for _, w := range c.want {
 			if err == nil || !strings.Contains(err.Error(), w) {
 				t.Errorf("%s: Decide = %v, want %q in it", c.name, err, w)
@@ -71,7 +50,7 @@ func TestPlanRefuses(t *testing.T) {
 		}
 	}
 	m := &providertest.Memory{About: provider.Features{Name: "memory", Format: provider.Raw, UserData: 10}}
-	_, err := Decide(Input{Stack: demo(), State: &State{}, Features: m.Features(), Versions: map[string]string{"web:stable@amd64": "web:1"}, Render: render})
+	_, err := Make(Input{Stack: plantest.Demo(), State: &state.State{}, Features: m.Features(), Versions: map[string]string{"web:stable@amd64": "web:1"}, Render: plantest.Render})
 	if !errors.Is(err, provider.ErrInvalid) || strings.Count(err.Error(), "user-data has") != 3 {
 		t.Errorf("with 10 bytes of user-data, Decide = %v", err)
 	}
@@ -90,10 +69,10 @@ func TestAddresses(t *testing.T) {
 		}
 		return s
 	}
-	old := func(of ...string) map[string]*ServerState {
-		m := make(map[string]*ServerState)
+	old := func(of ...string) map[string]*state.Server {
+		m := make(map[string]*state.Server)
 		for i := 0; i < len(of); i += 2 {
-			m[of[i]] = &ServerState{Private: netip.MustParseAddr(of[i+1])}
+			m[of[i]] = &state.Server{Private: netip.MustParseAddr(of[i+1])}
 		}
 		return m
 	}
@@ -104,7 +83,7 @@ func TestAddresses(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		s     *stack.Stack
-		old   map[string]*ServerState
+		old   map[string]*state.Server
 		taken map[netip.Addr]string
 		want  string // addresses, or what the error says
 	}{
@@ -119,7 +98,7 @@ func TestAddresses(t *testing.T) {
 		{"the smallest", net("10.0.0.0/28", many[:11]...), nil, nil, "10.0.0.10 10.0.0.11 10.0.0.12 10.0.0.13 10.0.0.14 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 10.0.0.8 10.0.0.9"},
 		{"too small", net("10.0.0.0/28", many...), nil, nil, "server s11: no address of the network 10.0.0.0/28 is free"},
 	} {
-		got, err := addresses(c.s, c.old, c.taken)
+		got, err := Addresses(c.s, c.old, c.taken)
 		var text []string
 		for _, v := range c.s.Servers {
 			if err == nil {
@@ -136,10 +115,10 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestFirewalls(t *testing.T) {
-	s := demo()
+	s := plantest.Demo()
 	s.SSH = stack.SSH{Port: 2222, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	s.Servers = append(s.Servers, stack.Server{Name: "alone"})
-	rules, of := firewalls(s)
+	rules, of := Firewalls(s)
 	want := map[string]string{"head-1": "role.head", "worker-1": "role.worker", "worker-2": "role.worker", "alone": "server.alone"}
 	for name, firewall := range want {
 		if of[name] != firewall {
@@ -151,37 +130,5 @@ func TestFirewalls(t *testing.T) {
 	}
 	if got := rules["role.head"]; len(got) != 3 {
 		t.Errorf("the head has rules %v", got)
-	}
-}
-
-// BenchmarkPlan plans 500 servers that stand and are as declared.
-func BenchmarkPlan(b *testing.B) {
-	s := demo()
-	s.Network.Prefix = netip.MustParsePrefix("10.0.0.0/16")
-	s.Roles[1].Count, s.Roles[1].Max = 499, 500
-	for n := 3; n <= 499; n++ {
-		v := s.Servers[1]
-		v.Name, v.Number = fmt.Sprintf("worker-%d", n), n
-		v.Volumes = []stack.Volume{{Name: "data", Size: 1 << 30}}
-		s.Servers = append(s.Servers, v)
-	}
-	c := newBench(b)
-	c.m.Steps = 0
-	c.Report = nil
-	s.Settings.Parallel = 64
-	c.up(b, s)
-	state, err := c.State.Load("demo")
-	if err != nil {
-		b.Fatal(err)
-	}
-	in, err := c.survey(b.Context(), s, state)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		p, err := Decide(in)
-		if err != nil || !p.Empty() {
-			b.Fatal(err, p.Summary())
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package cloud
+package state
 
 import (
 	"bytes"
