@@ -13,19 +13,21 @@ import (
 	"griddle/appliance/job"
 )
 
-// Greeting is what a machine is told after its hello.
+// Greeting answers a machine's hello.
 type Greeting struct {
 	Machine    Machine
 	Token      string           // authorises this boot
-	Job        *Job             // nil: nothing is to be done without asking
-	Home       string           // with Job: the one-time token of what will be installed
-	Unfinished []job.Unfinished // installs that were begun from this machine's screen and may be continued
+	Job        *Job             // nil: the machine asks its user
+	Home       string           // with Job: the one-time token for the system that will be installed
+	Unfinished []job.Unfinished // installs that were started on this machine's screen and may continue
 	First      bool             // this boot had not said hello before
 }
 
-// Hello takes in what an agent says of its machine; from is the key of the address that it says it from. The same boot
-// may say it again; its former token is then void. Nothing of it is proved: a hello makes or changes a sighting, of a
-// machine with a higher rank it changes what is shown, and it ends neither a job nor another boot that is under way.
+// Hello records what an agent says about its machine; from is the quota.Key of the agent's address. If the same boot
+// says
+// hello again, its earlier token becomes invalid. Nothing in a hello is proved: it makes or changes a sighting. Of a
+// machine
+// with a higher rank it changes only what is shown. It never ends a job or another running boot.
 func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, error) {
 	h = h.Bounded()
 	if job.NormalUUID(h.Boot) == "" {
@@ -61,7 +63,7 @@ func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, 
 	return g, nil
 }
 
-// claim finds or makes the machine that says hello, and takes in what it says as far as a claim goes.
+// claim finds or makes the machine that says hello, and records what a claim may change.
 func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello) (Machine, error) {
 	now, id := f.o.Now().UTC(), h.Identity
 	m, others, err := recognise(ctx, tx, id)
@@ -86,7 +88,7 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello)
 	}
 	m.LastSeen, m.Refused = now, nil
 	if m.Rank != Sighting && len(others)+len(taken) > 0 {
-		// Of one that says that it is several machines nothing is believed.
+		// If it claims to be several machines, none of it is believed.
 		m.Inventory = h.Inventory
 		return m, save(ctx, tx, m)
 	}
@@ -182,8 +184,9 @@ func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, j Job, boot string) (st
 	return token, nil
 }
 
-// Home takes the report of an installed system that is up, once per job: its token, and every other one of that job, is
-// void afterwards. The machine is deployed from then on.
+// Home records the report of an installed system that is up, once per job: afterwards all tokens of that job are
+// invalid.
+// The machine is then deployed.
 func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Machine, err error) {
 	r = job.HomeReport{Hostname: job.Printable(r.Hostname), MachineID: job.Printable(r.MachineID), Kernel: job.Printable(r.Kernel), Root: job.Sentence(r.Root)}
 	err = f.change(ctx, func(tx *sql.Tx) error {
@@ -198,7 +201,7 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 		if _, err := tx.ExecContext(ctx, "DELETE FROM homes WHERE job = ?", j.Spec.ID); err != nil {
 			return err
 		}
-		// The agent's last event may not have got through before its reboot; a system that is up proves it.
+		// The agent's last event may have been lost at its reboot. A system that is up proves that the install is done.
 		if j.State == job.Started {
 			j.State, j.Changed, j.Message = job.Done, now, ""
 			if err := saveJob(ctx, tx, j); err != nil {
@@ -216,7 +219,7 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 		return f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is up as %s, kernel %s: deployed", j.Spec.Image.Ref, r.Hostname, r.Kernel))
 	})
 	if err != nil {
-		return Machine{}, fmt.Errorf("hearing from an installed system: %w", err)
+		return Machine{}, fmt.Errorf("recording that an installed system is up: %w", err)
 	}
 	f.grown()
 	return m, nil

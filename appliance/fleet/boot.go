@@ -11,9 +11,9 @@ import (
 	"griddle/netboot"
 )
 
-// Boot implements netboot.Booter: a machine with an operator's live job gets the agent, one with an installed system its
-// disk, and any other what the policy says. A machine that was never seen is remembered where there is room; the answer
-// does not depend on it.
+// Boot implements netboot.Booter. A machine with an operator's live job boots the agent, one with an installed system
+// boots its disk, and every other machine boots what the policy says. A new machine is recorded if there is room; the
+// answer does not depend on that.
 func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, error) {
 	id := job.Identity{UUID: m.UUID, MACs: []string{m.MAC.String()}}.Bounded()
 	if len(id.MACs) == 0 {
@@ -75,18 +75,18 @@ func (f *Fleet) sight(ctx context.Context, id job.Identity, remember bool, note 
 	return jobs, err
 }
 
-// Seen implements netboot.Observer. What a machine is told to boot is known from Boot.
+// Seen implements netboot.Observer and does nothing: Boot has already recorded the machine.
 func (f *Fleet) Seen(netboot.Machine, string) {}
 
-// Refused implements netboot.Observer: the machine is listed with the reason until it boots. What cannot be written down,
-// because the state disk is full, is told by Notices.
+// Refused implements netboot.Observer: the machine is listed with the reason until it boots. A refusal that cannot be
+// stored, for example because the state disk is full, appears in Notices.
 func (f *Fleet) Refused(m netboot.Machine, why string) {
 	id := job.Identity{UUID: m.UUID, MACs: []string{m.MAC.String()}}.Bounded()
 	if len(id.MACs) == 0 {
 		return
 	}
-	const patience = 5 * time.Second // the caller serves other machines
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	const limit = 5 * time.Second // the caller serves other machines
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
 	_, err := f.sight(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
@@ -102,10 +102,10 @@ func (f *Fleet) Refused(m netboot.Machine, why string) {
 	f.unwritten[id.MACs[0]] = *r
 }
 
-// maxUnwritten bounds the refusals that could not be written down.
+// maxUnwritten bounds the refusals that could not be stored.
 const maxUnwritten = 64
 
-// Notices are sentences for the head of a list of machines: what could not be written into it within the last hour.
+// Notices are sentences to show above a list of machines: the refusals of the last hour that could not be stored.
 func (f *Fleet) Notices() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,11 +149,14 @@ func system(jobs []Job) *Job {
 	return lastDone(jobs)
 }
 
-// decide says what a machine with these jobs, the newest first, boots. Operators' jobs alone decide: a live one starts
-// the agent, and of those that are over the last one that wrote to a disk matters: if it was done there is a system,
-// otherwise there is the ruin of one. A job from a screen changes nothing, because anyone can say that they are at the
-// screen of any machine; what was installed from one is behind the menu, whose default is the disk, also where the policy would
-// start the agent again.
+// decide says what a machine with these jobs, the newest first, boots. Only operators' jobs decide. A live one starts
+// the
+// agent. Of the finished ones the last that wrote to a disk counts: if it was done, the disk has a system, otherwise
+// only
+// parts of one. A job from a screen changes nothing, because anyone can claim to be at the screen of any machine. A
+// machine
+// that was installed from its screen gets the menu, whose default is the disk, even if the policy would start the
+// agent.
 func decide(unknown Policy, jobs []Job) netboot.Action {
 	if ordered(jobs) != nil {
 		return netboot.Agent

@@ -21,8 +21,9 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	if first = errors.Is(err, sql.ErrNoRows); err != nil && !first {
 		return false, err
 	}
-	// A boot id is random, and only its agent knows it. So a boot that says hello again is still at work; and where an
-	// operator has named its machine by another address meanwhile, it is that machine now.
+	// A boot ID is random, and only its agent knows it. So a boot that says hello again is still running. If an
+	// operator has
+	// named its machine by another address in the meantime, the boot now belongs to that machine.
 	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)
 		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid`,
 		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac, h.Identity.UUID)
@@ -37,8 +38,8 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	return first, f.evictBoots(ctx, tx, m, h.Boot)
 }
 
-// evictBoots forgets a machine's boots beyond what is kept: those whose tokens were not used lately first, and never
-// one that has a live job, so that hellos in a machine's name do not end its install.
+// evictBoots forgets a machine's boots beyond the limit: first those whose tokens were not used recently, and never one
+// with a live job, so that hellos in a machine's name do not end its install.
 func (f *Fleet) evictBoots(ctx context.Context, tx *sql.Tx, m Machine, present string) error {
 	keep := maxBoots
 	if m.Rank == Sighting {
@@ -55,7 +56,7 @@ func (f *Fleet) evictBoots(ctx context.Context, tx *sql.Tx, m Machine, present s
 	return err
 }
 
-// Session is one boot that a token belongs to.
+// Session is the boot that a token belongs to.
 type Session struct {
 	Boot    string
 	Machine string // Machine.ID
@@ -63,7 +64,7 @@ type Session struct {
 	Ordered bool   // an operator named the machine
 }
 
-// Session returns whose token it is, or ErrToken. Tokens end a day after their last use.
+// Session returns the boot of a token, or ErrToken. A token expires one day after its last use.
 func (f *Fleet) Session(ctx context.Context, token string) (s Session, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		s, _, err = f.session(ctx, tx, token)
@@ -95,8 +96,8 @@ func heardSince(ctx context.Context, tx *sql.Tx, boot string, since int64) (hear
 	return heard, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots WHERE boot = ? AND used > ?)", boot, since).Scan(&heard)
 }
 
-// KnownAddress says whether a boot of a machine that an operator named has used its token from this address, a
-// quota.Key, within a day. A limiter keeps a reserve for such addresses.
+// KnownAddress says whether a boot of a machine that an operator named used its token from this address, a quota.Key,
+// within the last day. The rate limiter keeps a reserve for such addresses.
 func (f *Fleet) KnownAddress(ctx context.Context, from string) (known bool) {
 	err := f.change(ctx, func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots JOIN machines ON machines.id = boots.machine WHERE boots.source = ? AND boots.acted > ? AND machines.rank = 2)",

@@ -13,8 +13,11 @@ import (
 	"griddle/appliance/job"
 )
 
-// What strangers can make the appliance keep. The lowest rank goes first, within a rank the source that has the most,
-// and of that source the one that was not seen for the longest time: an address that asks for much pays for it.
+// Limits of what strangers can make the server store. The lowest rank is evicted first; within a rank the source with
+// the
+// most machines; of that source the machine that was not seen for the longest time. So an address that asks for much
+// loses
+// its own records.
 //
 //	sightings    4,096 in all; 1,024 of them seen at network boot, 128 of one address
 //	touched      2,048 in all
@@ -59,7 +62,7 @@ func defaultTotals() totals {
 	}
 }
 
-// Times. They are compared with stored ones when something is asked; no timer runs.
+// Time limits. They are compared with stored times when a call needs them; no timer runs.
 const (
 	tokenLife  = 24 * time.Hour   // after the last use of a boot's token it is void
 	silence    = 10 * time.Minute // a boot that has not been heard of for so long has ended
@@ -79,7 +82,8 @@ func (f *Fleet) room(ctx context.Context, tx *sql.Tx, rank Rank, source string) 
 			return err
 		}
 		if n >= maxMachines {
-			return fmt.Errorf("%w: there are %d machines that operators named, which is all that fit; `griddle machine delete` makes room", ErrInvalid, n)
+			return fmt.Errorf("%w: operators have named %d machines, which is the limit; delete one with `griddle machine delete`",
+				ErrInvalid, n)
 		}
 		return nil
 	}
@@ -103,10 +107,11 @@ func (f *Fleet) room(ctx context.Context, tx *sql.Tx, rank Rank, source string) 
 func (f *Fleet) spare() error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(f.file), &st); err != nil {
-		return fmt.Errorf("looking how full the state disk is: %w", err)
+		return fmt.Errorf("checking the free space of the state disk: %w", err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < f.o.Spare {
-		return fmt.Errorf("%w: %s is left, and machines that are not known are not remembered below %s", ErrDiskFull, job.Bytes(free), job.Bytes(f.o.Spare))
+		return fmt.Errorf("%w: %s is free, and the server records unknown machines only above %s",
+			ErrDiskFull, job.Bytes(free), job.Bytes(f.o.Spare))
 	}
 	return nil
 }
@@ -121,7 +126,7 @@ func (f *Fleet) evict(ctx context.Context, tx *sql.Tx, rank Rank, source string,
 	for ; n >= limit; n-- {
 		victim, err := f.victim(ctx, tx, rank, source)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("%w: %d machines are being installed from their screens", ErrFull, n)
+			return fmt.Errorf("%w: %d machines are being installed from their screens; try again later", ErrFull, n)
 		}
 		if err != nil {
 			return err

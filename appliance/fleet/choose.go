@@ -8,9 +8,11 @@ import (
 	"griddle/appliance/job"
 )
 
-// Choose makes a job of what a person chose at the screen of the token's boot. It is that boot's: no other gets it, and
-// what the machine boots next does not change. The same choice made twice by one boot is one job. It returns the job
-// and the one-time token of what will be installed.
+// Choose makes a job from the choice on the screen of the token's boot. The job belongs to that boot: no other boot
+// gets
+// it, and it does not change what the machine boots next. If one boot makes the same choice twice, it is one job.
+// Choose
+// returns the job and the one-time token for the system that will be installed.
 func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home string, err error) {
 	if err := o.validate(); err != nil {
 		return j, "", err
@@ -42,9 +44,10 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 	return j, home, nil
 }
 
-// Continue gives the job id, which an earlier boot of the same machine chose at its screen and began to write, to the
-// token's boot: the same image for the disk that rule names. The job may destroy nothing there but what has its own
-// mark, whatever the first choice allowed. id is the mark; only that disk and this file know it.
+// Continue gives the job id to the token's boot: the same image for the disk that rule names. An earlier boot of the
+// same
+// machine chose this job on its screen and started to write. The job may now overwrite only what has its own mark,
+// whatever the first choice allowed. The mark is id; only that disk and this file have it.
 func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRule) (j Job, home string, err error) {
 	if rule, err = job.ParseDiskRule(string(rule)); err != nil {
 		return j, "", fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -56,7 +59,8 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 			}
 		}
 		if j.Spec.ID == "" {
-			return j, fmt.Errorf("%w: there is no unfinished install with the mark %s that this machine's screen began; install the image again", ErrOver, job.Printable(id))
+			return j, fmt.Errorf("%w: no install with the mark %s was started on this machine's screen and is unfinished; install the image again",
+				ErrOver, job.Printable(id))
 		}
 		if err := f.carries(ctx, tx, j, s.Boot); err != nil {
 			return j, err
@@ -66,12 +70,13 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 		}
 		now := f.o.Now().UTC()
 		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending, true, now, "", nil, ""
-		// The disk may have another name by now; the mark says which it is.
+		// The disk may have another name now; the mark identifies it.
 		j.Spec.Disk, j.Spec.Erase, j.Spec.Started = rule, "", ""
 		if err := saveJob(ctx, tx, j); err != nil {
 			return j, err
 		}
-		return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is to be continued on disk %s (asked for at the screen)", j.Spec.Image.Ref, rule))
+		return j, f.note(ctx, tx, j, job.Info,
+			fmt.Sprintf("job: continue to install %s on disk %s (requested on the screen)", j.Spec.Image.Ref, rule))
 	})
 	if err != nil {
 		return Job{}, "", err
@@ -97,7 +102,7 @@ func (f *Fleet) atScreen(ctx context.Context, token string, home *string, do fun
 			return err
 		}
 		if l := ordered(jobs); l != nil {
-			return fmt.Errorf("%w: %s is %s with %s, which an operator asked for", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+			return fmt.Errorf("%w: an operator's job for %s with %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		j, err := do(tx, s, &m, jobs)
 		if err != nil {
@@ -127,7 +132,7 @@ func (f *Fleet) endSilent(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job
 		}
 	}
 	if running >= maxChoosing {
-		return fmt.Errorf("%w: %d installs were chosen at screens that say that they are %s's", ErrBusy, running, m.Name)
+		return fmt.Errorf("%w: %d installs were already chosen on screens that claim to be %s", ErrBusy, running, m.Name)
 	}
 	return nil
 }

@@ -1,35 +1,44 @@
-// Package fleet knows the machines, what is to be done with them, and what happened: Open it, give it to netboot as
-// its Booter and Observer, and let the API call Hello, Choose, Append and Home for agents and the rest for operators.
+// Package fleet stores the machines, their jobs and what happened. Call Open, give the Fleet to netboot as its Booter
+// and
+// Observer, and let the API call Hello, Choose, Append and Home for agents and the other methods for operators.
 //
 // # Who may give orders
 //
-// Anyone on the network can say anything of any machine, so that what is said is a claim. A machine has a Rank: a
-// Sighting is a claim and nothing else; a Touched one has had a boot with a token that asked for a job; an Ordered one
-// was named by an operator. Claims make, change and end sightings, never machines of a higher rank: those only learn
-// what is shown of them. What an operator named (an address, a UUID) is firm: it belongs to that one machine, an order
-// goes to the boot that says it, and a foreign UUID beside it changes nothing. A claim that does not fit is shown as a
-// Conflict, and the operator settles it with Delete, Rename or Merge.
+// Anyone on the network can say anything about any machine, so what they say is only a claim. A machine has a Rank. A
+// Sighting is only a claim. A Touched machine had a boot with a token that asked for a job. An Ordered machine was
+// named
+// by an operator. Claims make, change and end sightings. On machines of a higher rank they change only what is shown.
+// What an operator named (an address, a UUID) is firm: it belongs to that one machine, an order goes to the boot that
+// reports it, and another UUID reported with it changes nothing. A claim that contradicts is shown as a Conflict; the
+// operator resolves it with Delete, Rename or Merge.
 //
-// An operator's job waits for its machine, decides what that boots, and is given again after a power cut. A job that
-// was chosen on a screen belongs to the boot that chose it: no other boot gets it, what the machine boots next stays
-// as it was, and one boot ends without ending another. When the boot that chose has not been heard of for ten minutes
-// the job is shown as interrupted; if it had begun to write, its mark is on the disk, and the next boot that shows the
-// mark (a random job ID that only the disk and this file hold) may Continue it.
+// An operator's job waits for its machine, decides what the machine boots, and is sent again after a power cut. A job
+// that
+// was chosen on a screen belongs to the boot that chose it: no other boot gets it, it does not change what the machine
+// boots next, and the end of one boot does not end another. If that boot is silent for ten minutes, the job is shown as
+// interrupted. If it had started to write, its mark is on the disk, and the next boot that reports the mark (a random
+// job
+// ID that only the disk and this file have) may Continue it.
 //
-// What a machine boots (see decide): the agent, with an operator's live job; its disk, where an operator's job was the
-// last to write; else what the policy says. A deployed machine whose screen chose an install and died boots as before,
-// its disk first. A machine that was only ever installed from its screen gets the menu, whose default is the disk.
+// What a machine boots (see decide): the agent, if it has an operator's live job; its disk, if an operator's job was
+// the
+// last to write to it; else what the policy says. So a deployed machine whose user started an install on its screen and
+// did
+// not finish it boots as before, from its disk. A machine that was only installed from its screen gets the menu, whose
+// default is the disk.
 //
-// While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the first was
-// silent for a minute, so that a stranger who speaks in its name does not end it.
+// While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the
+// first
+// boot was silent for a minute, so that a stranger who claims to be the machine cannot end the job.
 //
 // # State
 //
-// State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose)
-// remembers in goose_db_version which have run, and user_version has the same number for programs without goose.
-// Version 1 had no goose table: the first migration makes only what is missing, so that such a file is brought over by
-// running all. A file of a newer version is refused. testdata/versions has a file of each version, which all later
-// programs must open.
+// State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose) records
+// in
+// goose_db_version which have run, and user_version has the same number for programs without goose. Version 1 had no
+// goose
+// table: the first migration makes only what is missing, so to run all of them upgrades such a file. A file of a newer
+// version is refused. testdata/versions has a file of each version; all later programs must open them.
 //
 //	machines     id, name, uuid, firm (its UUID), rank, source, seen, data (Machine as JSON)
 //	macs         mac, machine, firm; a firm one has one machine
@@ -39,14 +48,15 @@
 //	homes        token (SHA-256), job, boot, created
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
 //
-// What strangers can make it keep is bounded, see bounds.go. While the file system has less than Options.Spare left,
+// What strangers can make it store is limited, see bounds.go. While the file system has less than Options.Spare free,
 // strangers add nothing.
 //
-// Durability: the file is in WAL mode with synchronous=FULL, so a call that changes something and returns nil has
-// been flushed to the disk, and survives a power cut; one that returns an error has changed nothing. Boot, Seen and
-// Refused are the exceptions that promise nothing: a machine that is only sighted may be forgotten.
+// Durability: the file is in WAL mode with synchronous=FULL. A call that changes something and returns nil has flushed
+// the
+// change to the disk, and it survives a power cut. A call that returns an error has changed nothing. Boot, Seen and
+// Refused promise nothing: a machine that is only a sighting may be forgotten.
 //
-// All methods may be called from several goroutines; they are carried out one after the other.
+// All methods may be called from several goroutines; they run one after the other.
 package fleet
 
 import (
@@ -69,18 +79,18 @@ import (
 // Errors that callers branch on.
 var (
 	ErrUnknown   = errors.New("no such machine")
-	ErrAmbiguous = errors.New("several machines fit")
+	ErrAmbiguous = errors.New("several machines match")
 	ErrBusy      = errors.New("machine has a live job")
 	ErrToken     = errors.New("token is not valid")
 	ErrInvalid   = errors.New("not valid")
-	ErrFull      = errors.New("no room for another stranger")
+	ErrFull      = errors.New("no room for another unknown machine")
 	ErrDiskFull  = errors.New("the state disk is full")
 )
 
-// Policy is what a machine boots for which nothing is to be done and nothing was installed.
+// Policy is what a machine boots that has no job and no installed system.
 type Policy string
 
-// The policies.
+// The values of Policy.
 const (
 	OfferMenu  Policy = "menu"
 	StartAgent Policy = "agent"
@@ -96,11 +106,12 @@ type Options struct {
 	Args     []string         // further arguments of the agent's kernel
 	Now      func() time.Time // nil means time.Now
 
-	// Spare is how many bytes must stay free on the file's file system while strangers are remembered; zero means 16 MiB.
+	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
+	// means 16 MiB.
 	Spare int64
 }
 
-// Fleet is the state of all machines.
+// Fleet is the state of all machines. Open makes one.
 type Fleet struct {
 	db    *sql.DB
 	file  string
@@ -122,7 +133,7 @@ const (
 	defaultSpare   = 16 << 20
 )
 
-// Open opens the state in file, or makes it.
+// Open opens the state in file, and creates the file if it does not exist.
 func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if o.Unknown == "" {
 		o.Unknown = OfferMenu
@@ -155,7 +166,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", file, err)
 	}
-	// One connection: SQLite has one writer anyway, and what waits does so here and not in busy_timeout.
+	// One connection: SQLite has one writer anyway, so calls wait here and not in busy_timeout.
 	db.SetMaxOpenConns(1)
 	f := &Fleet{db: db, file: file, o: o, max: defaultTotals(), changed: make(chan struct{}), unwritten: map[string]Refusal{}}
 	if err := f.migrate(ctx); err != nil {
@@ -165,7 +176,7 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	return f, nil
 }
 
-// Close waits for calls under way and closes the file.
+// Close waits for running calls and closes the file.
 func (f *Fleet) Close() error { return f.db.Close() }
 
 // change runs do in a transaction that is on the disk when it returns nil.
@@ -181,7 +192,7 @@ func (f *Fleet) change(ctx context.Context, do func(*sql.Tx) error) error {
 	return diskFull(tx.Commit())
 }
 
-// diskFull adds ErrDiskFull to what SQLite says where no byte more can be written.
+// diskFull adds ErrDiskFull to SQLite's error if the disk is full.
 func diskFull(err error) error {
 	var e *sqlite.Error
 	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL || errors.Is(err, unix.ENOSPC) {
@@ -199,7 +210,7 @@ func encode(v any) string {
 	return string(b)
 }
 
-// grown wakes all who wait for the journal.
+// grown wakes all calls that wait for the journal.
 func (f *Fleet) grown() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

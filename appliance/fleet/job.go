@@ -9,13 +9,13 @@ import (
 	"griddle/appliance/job"
 )
 
-// Job is one intent for one machine, and how far it has come.
+// Job is one job of one machine, with its state.
 type Job struct {
-	Spec     job.Spec      `json:"spec"` // without Sources and Home, which each hello gets fresh
+	Spec     job.Spec      `json:"spec"` // without Sources and Home, which are new for each hello
 	Machine  string        `json:"machine"`
 	Origin   Origin        `json:"origin"`
-	Boot     string        `json:"boot,omitempty"`    // the boot whose screen asked for it; no other may carry it out
-	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that began it last
+	Boot     string        `json:"boot,omitempty"`    // the boot on whose screen it was chosen; no other may carry it out
+	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that started it last
 	Begun    bool          `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
 	State    job.State     `json:"state"`
 	Phase    job.Phase     `json:"phase,omitempty"`
@@ -25,18 +25,18 @@ type Job struct {
 	Changed  time.Time     `json:"changed"`
 }
 
-// Origin says who asked for a job.
+// Origin says who requested a job.
 type Origin string
 
-// The origins.
+// The values of Origin.
 const (
 	Operator Origin = "operator" // the command line or the API
-	Screen   Origin = "screen"   // a person at the machine
+	Screen   Origin = "screen"   // a user at the machine
 )
 
-// Errors of a job's course.
+// Errors of Apply and Cancel.
 var (
-	ErrOtherDisk = errors.New("job was begun on another disk")
+	ErrOtherDisk = errors.New("job was started on another disk")
 	ErrOver      = errors.New("job is over")
 
 	errUnknownState = errors.New("unknown job state")
@@ -55,11 +55,12 @@ func (j Job) continues() bool {
 	return j.Origin == Screen && j.Spec.Kind == job.Install && (j.Begun || j.Spec.Started != "") && j.State != job.Done && j.State != job.Cancelled
 }
 
-// Live says whether the job still wants its machine.
+// Live says whether the job is pending or started.
 func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Started }
 
-// Apply is the job after ev. An error refuses ev's change of state and ends a live job as failed: the machine is not
-// doing what the job says.
+// Apply returns the job after ev. If it returns an error, it refuses ev's change of state, and a live job ends as
+// failed:
+// the machine does not do what the job says.
 //
 //	          started(disk)              started(same disk)
 //	pending ---------------> started <--------------------.
@@ -67,13 +68,13 @@ func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Start
 //	   |   `---- failed <-----'   `---> done
 //	   `-------> cancelled <--'           (done, failed and cancelled stay)
 //
-// A relay is begun on no disk.
+// A relay uses no disk.
 func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	if !j.Live() {
 		if ev.State == "" || ev.State == j.State {
 			return j, nil
 		}
-		return j, fmt.Errorf("%w: it is %s, and cannot become %s", ErrOver, j.State, ev.State)
+		return j, fmt.Errorf("%w: it is %s and cannot become %s", ErrOver, j.State, ev.State)
 	}
 	j.Changed = now
 	if ev.Phase != "" {
@@ -98,16 +99,16 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		}
 		disk := strings.TrimSpace(ev.Disk)
 		if disk == "" {
-			return j.fail("the machine began without naming its disk"), fmt.Errorf("%w: none is named", ErrOtherDisk)
+			return j.fail("the machine started without naming its disk"), fmt.Errorf("%w: the machine named no disk", ErrOtherDisk)
 		}
 		if j.Spec.Started != "" && j.Spec.Started != disk {
-			why := fmt.Sprintf("it was begun on %s, and the machine now wants %s", job.Printable(j.Spec.Started), job.Printable(disk))
+			why := fmt.Sprintf("it was started on %s, and the machine now uses %s", job.Printable(j.Spec.Started), job.Printable(disk))
 			return j.fail(why), fmt.Errorf("%w: %s", ErrOtherDisk, why)
 		}
 		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
 	case job.Done:
 		if j.State != job.Started {
-			return j.fail("the machine says done, but never began"), fmt.Errorf("%w: it never began", ErrOtherDisk)
+			return j.fail("the machine reports that it is done, but it never started"), fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
 		j.State, j.Message = job.Done, ev.Message
 	case job.Failed:
@@ -125,22 +126,23 @@ func (j Job) fail(why string) Job {
 	return j
 }
 
-// Cancel takes the job back. What was already written to a disk stays as it is.
+// Cancel cancels the job. What is already written to a disk stays there.
 func (j Job) Cancel(now time.Time) (Job, error) {
 	if !j.Live() {
 		return j, fmt.Errorf("%w: it is %s", ErrOver, j.State)
 	}
-	j.State, j.Changed, j.Message = job.Cancelled, now, "taken back by the operator"
+	j.State, j.Changed, j.Message = job.Cancelled, now, "cancelled by the operator"
 	return j, nil
 }
 
 // interrupt ends a live job whose boot has ended.
 func (j Job) interrupt(now time.Time) Job {
 	j.Changed = now
-	return j.fail("interrupted: the boot that chose it ended before it was done")
+	return j.fail("interrupted: the boot on whose screen it was chosen ended before the job was done")
 }
 
-// ValidArg says whether s may be a kernel argument of an installed system: GRUB and the kernel can hold it (job.KernelArg).
+// ValidArg says whether s can be a kernel argument of an installed system: GRUB and the kernel can pass it on
+// (job.KernelArg).
 func ValidArg(s string) bool {
 	_, err := job.KernelArg(s)
 	return err == nil

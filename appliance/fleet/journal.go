@@ -11,7 +11,7 @@ import (
 	"griddle/appliance/job"
 )
 
-// Entry is one line of the journal. Seq of its event is 0 where the appliance itself made it.
+// Entry is one entry of the journal. The Seq of its event is 0 if the server itself made it.
 type Entry struct {
 	ID       int64     `json:"id"` // ascending over all machines
 	Boot     string    `json:"boot,omitempty"`
@@ -19,12 +19,13 @@ type Entry struct {
 	Event    job.Event `json:"event"`
 }
 
-// Append takes the events of the token's boot into the journal and carries the job along. Events up to the number
-// that was acknowledged before are skipped, and what follows a gap waits until the gap is filled; only the first
-// event that ever comes of a boot may have any number. Of events that hold nothing but progress the newest is kept.
+// Append adds the events of the token's boot to the journal and updates the job. It skips events up to the acknowledged
+// number. Events after a gap wait until the gap is filled; only the first event of a boot may have any number. Of
+// events
+// that contain only progress, the newest is kept.
 func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job.Acknowledged, err error) {
 	if len(e.Events) > job.MaxEvents {
-		return ack, fmt.Errorf("%w: %d events at once, more than %d", ErrInvalid, len(e.Events), job.MaxEvents)
+		return ack, fmt.Errorf("%w: %d events at once, the limit is %d", ErrInvalid, len(e.Events), job.MaxEvents)
 	}
 	before := uint64(0)
 	err = f.change(ctx, func(tx *sql.Tx) error {
@@ -92,7 +93,7 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 		return err
 	}
 	if len(jobs) == 0 || jobs[0].foreign(s.Boot) {
-		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: "the machine speaks of a job that is not its own"})
+		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: "the machine reports on a job that is not its own"})
 	}
 	if err := f.carries(ctx, tx, jobs[0], s.Boot); err != nil {
 		return err
@@ -145,7 +146,7 @@ func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) err
 	}
 	heard, err := heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
 	if err == nil && heard {
-		err = fmt.Errorf("%w: another boot of it, heard of within the last minute, carries the job out; try again in a minute", ErrBusy)
+		err = fmt.Errorf("%w: another boot of this machine carries out the job and reported within the last minute; try again in a minute", ErrBusy)
 	}
 	return err
 }
@@ -166,7 +167,7 @@ func (f *Fleet) tame(ev job.Event) job.Event {
 	return ev
 }
 
-// note is an event of the appliance itself.
+// note adds an event of the server itself.
 func (f *Fleet) note(ctx context.Context, tx *sql.Tx, j Job, l job.Level, message string) error {
 	return f.journal(ctx, tx, j.Machine, "", job.Event{
 		Time: f.o.Now().UTC(), Job: j.Spec.ID, Level: l, State: j.State, Message: job.Sentence(message),
@@ -197,8 +198,9 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 	return f.weigh(ctx, tx, len(data))
 }
 
-// Log returns up to limit entries of the machine that key names, with numbers above after, in order. Where there is
-// none it waits until there is one or ctx is done, which is no error.
+// Log returns up to limit entries of the machine that key names, with numbers above after, in order. If there is none,
+// it
+// waits until there is one or ctx is done; the latter is not an error.
 func (f *Fleet) Log(ctx context.Context, key string, after int64, limit int) ([]Entry, error) {
 	for {
 		grown := f.growth()

@@ -46,7 +46,8 @@ func byKey(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 	for _, m := range found {
 		names = append(names, m.Name)
 	}
-	return Machine{}, fmt.Errorf("%w %s: %s; name one of them, or settle it with `griddle machine merge` or `griddle machine delete`", ErrAmbiguous, job.Printable(key), strings.Join(names, ", "))
+	return Machine{}, fmt.Errorf("%w %s: %s; use one of these names, or resolve it with `griddle machine merge` or `griddle machine delete`",
+		ErrAmbiguous, job.Printable(key), strings.Join(names, ", "))
 }
 
 // named returns the machine that an operator's order for key goes to, and makes key firm. A MAC address or UUID that
@@ -109,7 +110,8 @@ func pin(ctx context.Context, tx *sql.Tx, m *Machine) error {
 		}
 	}
 	if m.Identity.UUID == "" {
-		return fmt.Errorf("%w %s: its address belongs to another machine, and it has no UUID; settle it with `griddle machine merge` or `griddle machine delete`", ErrAmbiguous, m.Name)
+		return fmt.Errorf("%w %s: its address belongs to another machine, and it has no UUID; "+
+			"resolve it with `griddle machine merge` or `griddle machine delete`", ErrAmbiguous, m.Name)
 	}
 	m.firm = true
 	return save(ctx, tx, *m)

@@ -9,41 +9,41 @@ import (
 	"griddle/appliance/job"
 )
 
-// Machine is a computer as the appliance knows it.
+// Machine is a computer that the server knows.
 type Machine struct {
-	ID        string        `json:"id"`   // random UUID, the appliance's own
-	Name      string        `json:"name"` // unique; the hostname of what is installed unless the job says another
+	ID        string        `json:"id"`   // random UUID, made by the server
+	Name      string        `json:"name"` // unique; also the hostname of the installed system, unless the job has another
 	Identity  job.Identity  `json:"identity"`
 	Inventory job.Inventory `json:"-"` // kept apart; Show and Hello fill it in, List does not
 	FirstSeen time.Time     `json:"firstSeen"`
 	LastSeen  time.Time     `json:"lastSeen"`            // zero for a machine that only an operator has named
-	Deployed  *Deployment   `json:"deployed,omitempty"`  // what runs on it, once that has phoned home
-	Handed    *Handing      `json:"handed,omitempty"`    // when it was first left to its disk after an install
+	Deployed  *Deployment   `json:"deployed,omitempty"`  // the system that runs on it, after it has reported
+	Handed    *Handing      `json:"handed,omitempty"`    // when it first booted from its disk after an install
 	Refused   *Refusal      `json:"refused,omitempty"`   // why its last request to boot got no answer
-	Conflicts []Conflict    `json:"conflicts,omitempty"` // what was said of it that does not fit, the newest last
+	Conflicts []Conflict    `json:"conflicts,omitempty"` // claims that contradict, the newest last
 
 	Rank   Rank   `json:"-"`
 	source string // quota.Key of the address that introduced it, or netbootSource
 	firm   bool   // the operator named its UUID
 }
 
-// Rank says how much of what is known about a machine was only claimed. Claims change sightings alone.
+// Rank says how much the server trusts its record of a machine. Claims change only sightings.
 type Rank int
 
 // The ranks, lowest first. The lowest is forgotten first.
 const (
-	Sighting Rank = iota // a stranger said so
+	Sighting Rank = iota // only claimed
 	Touched              // a boot with a token asked for a job
 	Ordered              // an operator named it
 )
 
-// Handing is the moment at which a machine was left to the disk that a job had installed.
+// Handing is when a machine first booted from the disk that a job had installed.
 type Handing struct {
 	Job  string    `json:"job"`
 	Time time.Time `json:"time"`
 }
 
-// Refusal is why a machine that asked to boot got nothing.
+// Refusal is why a machine that asked to boot got no answer.
 type Refusal struct {
 	Time time.Time `json:"time"`
 	Why  string    `json:"why"`
@@ -66,7 +66,7 @@ func (m *Machine) conflict(now time.Time, what string) {
 	m.Conflicts = kept[max(0, len(kept)-maxConflicts):]
 }
 
-// Deployment is an installed system that is up.
+// Deployment is an installed system that has reported that it is up.
 type Deployment struct {
 	Job    string         `json:"job"`
 	Image  string         `json:"image"`
@@ -142,7 +142,7 @@ func tellingSerial(s string) bool {
 }
 
 // Hostname makes a machine's name from a pattern: {mac} becomes its first address without colons, {serial} its serial
-// number, {n} number. What a hostname may not hold is left out (RFC 1123 section 2.1).
+// number, {n} number. Characters that a hostname cannot have are left out (RFC 1123 section 2.1).
 func Hostname(pattern string, id job.Identity, number int) string {
 	mac := ""
 	if len(id.MACs) > 0 {
@@ -164,7 +164,8 @@ func Hostname(pattern string, id job.Identity, number int) string {
 	return strings.TrimRight(name[:min(len(name), 63)], "-")
 }
 
-// ValidHostname says whether s may name a machine: letters, digits and hyphens in labels of 1 to 63, at most 253 in all.
+// ValidHostname says whether s can be the name of a machine: labels of 1 to 63 letters, digits and hyphens, at most 253
+// characters in all.
 func ValidHostname(s string) bool {
 	if len(s) > 253 {
 		return false

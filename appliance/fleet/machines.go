@@ -12,18 +12,19 @@ import (
 	"griddle/appliance/job"
 )
 
-// View is a machine with the job that says most of it, if it ever had one.
+// View is a machine with its most important job, if it ever had a job.
 type View struct {
 	Machine     Machine
 	Job         *Job
 	Known       bool // an agent has run on it
-	Interrupted bool // Job was chosen at its screen, is not done, and its boot is silent
-	Unheard     bool // Job is done, and its system has not called home in time
+	Interrupted bool // Job was chosen on its screen, is not done, and its boot is silent
+	Unheard     bool // Job is done, and its system has not reported in time
 }
 
-// Status says in a few words how far a machine is: "new", "known" (an agent has run on it), "refused" (it asked to boot
-// and got nothing), "pending", "installing", "interrupted", "failed", "installed" (its system has not called home yet),
-// "installed, not heard of" (it should have), "deployed", or "relaying" while it does that.
+// Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
+// and
+// got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
+// "installed, not heard of" (its system has not reported in time), "deployed", or "relaying".
 func (v View) Status() string {
 	switch s := v.course(); {
 	case s != "":
@@ -71,11 +72,12 @@ func (v View) home() bool {
 	return v.Machine.Deployed != nil && v.Machine.Deployed.Job == v.Job.Spec.ID
 }
 
-// MaxPage is how many machines List returns at most.
+// MaxPage is the most machines that List returns.
 const MaxPage = 200
 
-// List returns up to limit machines, MaxPage at most, by name, those after the name after; and the name to go on after,
-// "" where these were the last. Inventories stay where they are.
+// List returns up to limit machines, at most MaxPage, sorted by name and beginning after the name after. It also
+// returns
+// the value of after for the next page, "" after the last. It does not fill in inventories.
 func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, next string, err error) {
 	if limit <= 0 || limit > MaxPage {
 		limit = MaxPage
@@ -133,8 +135,9 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	return v, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM inventories WHERE machine = ?)", m.ID).Scan(&v.Known)
 }
 
-// Show returns the machine that key names with its inventory, and all its jobs, the newest first. A key is a name, a MAC
-// address or a UUID; ErrUnknown and ErrAmbiguous are its errors.
+// Show returns the machine that key names with its inventory, and all its jobs, the newest first. A key is a name, a
+// MAC
+// address or a UUID. It returns ErrUnknown if no machine matches and ErrAmbiguous if several do.
 func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)
@@ -178,15 +181,15 @@ func orNone(s string) string {
 	return s
 }
 
-// LookAt is what to look at where an installed machine has not called home, in the order in which it is likely.
+// LookAt is what to check when an installed machine has not reported, the most likely cause first.
 func (v View) LookAt() []string {
 	if !v.Unheard {
 		return nil
 	}
 	return []string{
-		fmt.Sprintf("The install ended %s; the system has not called home since.", v.Job.Changed.UTC().Format(time.DateTime)+" UTC"),
-		"Look at its console: does it reach a login prompt, or does the firmware start another disk?",
-		"Is the network of the template matched by type (Type=ether, en*), rather than by a name such as eth0, which this machine may not have?",
-		"On the machine, `journalctl -u griddle-phone-home` says why it does not reach this server.",
+		fmt.Sprintf("The install ended %s UTC; the system has not reported since.", v.Job.Changed.UTC().Format(time.DateTime)),
+		"Look at its console: does it show a login prompt, or does the firmware start another disk?",
+		"Does the template match its network interface by type (Type=ether, en*)? This machine may have no interface with a name such as eth0.",
+		"On the machine, `journalctl -u griddle-phone-home` shows why it does not reach this server.",
 	}
 }

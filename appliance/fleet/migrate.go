@@ -24,7 +24,7 @@ func (f *Fleet) migrate(ctx context.Context) error {
 		return err
 	}
 	if have > schemaVersion {
-		return fmt.Errorf("it has version %d, and this program knows up to %d: use the program that wrote it", have, schemaVersion)
+		return fmt.Errorf("it has version %d, and this program can read versions up to %d: use the program that wrote it", have, schemaVersion)
 	}
 	if have == schemaVersion {
 		return nil
@@ -38,7 +38,7 @@ func (f *Fleet) migrate(ctx context.Context) error {
 		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bringing it from version %d to %d: %w", have, schemaVersion, err)
+		return fmt.Errorf("upgrading it from version %d to %d: %w", have, schemaVersion, err)
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func TestOpenRefusesNewer(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(), "it has version 3, and this program knows up to 2: use the program that wrote it") {
+	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(), "it has version 3, and this program can read versions up to 2: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

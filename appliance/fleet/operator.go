@@ -9,8 +9,9 @@ import (
 	"griddle/appliance/job"
 )
 
-// Delete forgets the machine that key names, with its jobs and its journal. One with a job that waits or is under way
-// is ErrBusy: cancel that first. The machine is a new one when it is seen next.
+// Delete deletes the machine that key names, with its jobs and its journal. If it has a live job, Delete returns
+// ErrBusy:
+// cancel the job first. If the machine is seen again, it is a new one.
 func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -34,7 +35,7 @@ func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 // Rename gives the machine that key names another name. An installed system keeps its hostname.
 func (f *Fleet) Rename(ctx context.Context, key, name string) (m Machine, err error) {
 	if !ValidHostname(name) {
-		return m, fmt.Errorf("%w name %q: letters, digits and hyphens, 63 at most between dots", ErrInvalid, job.Printable(name))
+		return m, fmt.Errorf("%w name %q: use letters, digits and hyphens, at most 63 between dots", ErrInvalid, job.Printable(name))
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -63,9 +64,10 @@ func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 	return pin(ctx, tx, m)
 }
 
-// Merge says that the machines which key and other name are one: other's addresses, jobs, boots and journal become those
-// of the first, and its name ends. UUID and serial number are those of the one that was seen last, as after a change
-// of its mainboard. Two operators' live jobs are ErrBusy: cancel one first.
+// Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots and journal to
+// the
+// first machine and deletes other. UUID and serial number are those of the machine that was seen last, as after a new
+// mainboard. If both have an operator's live job, Merge returns ErrBusy: cancel one first.
 func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -76,7 +78,7 @@ func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err er
 			return err
 		}
 		if from.ID == m.ID {
-			return fmt.Errorf("%w: %s and %s are the same machine already", ErrInvalid, job.Printable(key), job.Printable(other))
+			return fmt.Errorf("%w: %s and %s are already the same machine", ErrInvalid, job.Printable(key), job.Printable(other))
 		}
 		if err := f.bothOrdered(ctx, tx, m, from); err != nil {
 			return err
@@ -93,7 +95,7 @@ func (f *Fleet) bothOrdered(ctx context.Context, tx *sql.Tx, m, from Machine) er
 	var n int
 	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE machine IN (?, ?) AND origin = 'operator' AND state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
 	if err == nil && n > 1 {
-		err = fmt.Errorf("%w: both %s and %s wait for an install or run one", ErrBusy, m.Name, from.Name)
+		err = fmt.Errorf("%w: %s and %s both have an install that waits or runs; cancel one first", ErrBusy, m.Name, from.Name)
 	}
 	return err
 }

@@ -11,21 +11,21 @@ import (
 	"griddle/appliance/job"
 )
 
-// Order is what an operator or a person at the screen wants of a machine.
+// Order is what an operator or a user at the screen wants a machine to do.
 type Order struct {
-	Kind     job.Kind // "" means job.Install; a job.Relay needs nothing but the image
+	Kind     job.Kind // "" means job.Install; a job.Relay needs only the image
 	Image    job.Image
 	Disk     job.DiskRule
 	Erase    string   // serial or path of the one disk whose content may be destroyed
 	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
 	Args     []string // kernel arguments of the installed system
-	Replace  bool     // an operator's order: take back what waits or runs on the machine, in the same step
+	Replace  bool     // of an operator's order: cancel the machine's live job in the same step
 }
 
 func (o Order) validate() error {
 	var errs []error
 	if o.Image.Ref == "" {
-		errs = append(errs, fmt.Errorf("%w: no image is named", ErrInvalid))
+		errs = append(errs, fmt.Errorf("%w: the order has no image", ErrInvalid))
 	}
 	switch o.Kind {
 	case "", job.Install:
@@ -34,16 +34,17 @@ func (o Order) validate() error {
 		}
 	case job.Relay:
 		if o.Disk != "" || o.Erase != "" {
-			errs = append(errs, fmt.Errorf("%w: a relay touches no disk, and one is named", ErrInvalid))
+			errs = append(errs, fmt.Errorf("%w: a relay uses no disk, but the order names one", ErrInvalid))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("%w: jobs of kind %q are not known", ErrInvalid, job.Printable(string(o.Kind))))
+		errs = append(errs, fmt.Errorf("%w: unknown kind of job %q", ErrInvalid, job.Printable(string(o.Kind))))
 	}
 	if len(o.Erase) > 256 {
-		errs = append(errs, fmt.Errorf("%w: the disk to erase has a name of more than 256 bytes", ErrInvalid))
+		errs = append(errs, fmt.Errorf("%w: the name of the disk to erase has more than 256 bytes", ErrInvalid))
 	}
 	if o.Hostname != "" && !ValidHostname(o.Hostname) {
-		errs = append(errs, fmt.Errorf("%w hostname %q: letters, digits and hyphens, 63 at most between dots", ErrInvalid, job.Printable(o.Hostname)))
+		errs = append(errs, fmt.Errorf("%w hostname %q: use letters, digits and hyphens, at most 63 between dots",
+			ErrInvalid, job.Printable(o.Hostname)))
 	}
 	if len(o.Args) > 64 {
 		errs = append(errs, fmt.Errorf("%w: more than 64 kernel arguments", ErrInvalid))
@@ -54,9 +55,9 @@ func (o Order) validate() error {
 	return errors.Join(errs...)
 }
 
-// Install gives the machine that key names a job, and makes key firm: the order goes to the boot that says this
-// address or UUID, whatever else is said beside it. One that was never seen makes the machine. ErrBusy means that the
-// machine has a live job already.
+// Install gives a job to the machine that key names, and makes key firm: the order goes to the boot that reports this
+// address or UUID, whatever else it reports. If no machine has this key, Install makes one. It returns ErrBusy if the
+// machine has a live job.
 func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
 	if err := o.validate(); err != nil {
 		return m, j, err
@@ -98,7 +99,7 @@ func (f *Fleet) makeWay(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, 
 			return err
 		}
 		if heard && !replace {
-			return fmt.Errorf("%w: %s is being installed with %s from its screen", ErrBusy, m.Name, l.Spec.Image.Ref)
+			return fmt.Errorf("%w: a user at the screen of %s is installing %s", ErrBusy, m.Name, l.Spec.Image.Ref)
 		}
 		if replace {
 			if over, err = l.Cancel(now); err != nil {
@@ -129,7 +130,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		m.Name = o.Hostname
 	}
 	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Erase: o.Erase, Hostname: m.Name, Args: o.Args}
-	what := fmt.Sprintf("%s is to be relayed to the network of this machine", o.Image.Ref)
+	what := fmt.Sprintf("job: relay %s to the network of this machine", o.Image.Ref)
 	if o.Kind == job.Relay {
 		spec.Kind = job.Relay
 	} else {
@@ -137,7 +138,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
 			return Job{}, err
 		}
-		what = fmt.Sprintf("%s is to be installed on disk %s", o.Image.Ref, spec.Disk)
+		what = fmt.Sprintf("job: install %s on disk %s", o.Image.Ref, spec.Disk)
 	}
 	now := f.o.Now().UTC()
 	j := Job{
@@ -155,7 +156,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if err := forgetJobs(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
-	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (asked for at the %s)", what,
+	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (requested on the %s)", what,
 		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
 }
 
@@ -173,8 +174,9 @@ func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 	return err
 }
 
-// Cancel takes back the live job of the machine that key names, an operator's before a screen's. ErrOver means that it
-// has none.
+// Cancel cancels the live job of the machine that key names: an operator's job if there is one, else a screen's. It
+// returns
+// ErrOver if the machine has no live job.
 func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)
@@ -190,7 +192,7 @@ func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
 			l = live(jobs, func(Job) bool { return true })
 		}
 		if l == nil {
-			return fmt.Errorf("%w: %s has none that waits or runs", ErrOver, m.Name)
+			return fmt.Errorf("%w: %s has no job that waits or runs", ErrOver, m.Name)
 		}
 		if j, err = l.Cancel(f.o.Now().UTC()); err != nil {
 			return err

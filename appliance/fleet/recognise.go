@@ -149,7 +149,7 @@ func takeName(ctx context.Context, tx *sql.Tx, name, id string) error {
 		return err
 	}
 	if other.Rank == Ordered {
-		return fmt.Errorf("%w hostname %q: it is the name of another machine (%s)", ErrInvalid, name, strings.Join(other.Identity.MACs, ", "))
+		return fmt.Errorf("%w hostname %q: another machine has this name (%s)", ErrInvalid, name, strings.Join(other.Identity.MACs, ", "))
 	}
 	if other.Name, err = freeName(ctx, tx, name+"-claimed"); err != nil {
 		return err

@@ -1,7 +1,8 @@
 package fleet
 
-// Reconfigure changes what o says of unknown machines, hostnames and kernel arguments, from the next boot and the next
-// new machine on. The rest of o is ignored. It may be called at any time.
+// Reconfigure takes the policy for unknown machines, the hostname pattern and the kernel arguments from o and ignores
+// the
+// rest. They apply from the next boot and the next new machine on. It may be called at any time.
 func (f *Fleet) Reconfigure(o Options) {
 	next := f.o
 	next.Unknown, next.Hostname, next.Args = o.Unknown, o.Hostname, o.Args

@@ -8,15 +8,16 @@ import (
 	"griddle/appliance/job"
 )
 
-// StreamAsker is the machine that asks for a stream of its job.
+// StreamAsker is a machine that asks for a stream of its job.
 type StreamAsker struct {
 	Machine Machine
 	Relay   bool // its job is to relay the image
-	Same    int  // machines with a live install of the same image, this one included where it has one
+	Same    int  // machines with a live install of the same image, this one included
 }
 
-// Streaming says whose token it is, and how many machines are to get the same image. ErrToken, and ErrOver where the machine has no
-// live job: it has no business to ask.
+// Streaming returns the machine of a token, and how many machines install the same image. It returns ErrToken if the
+// token
+// is not valid, and ErrOver if the machine has no live job.
 func (f *Fleet) Streaming(ctx context.Context, token string) (a StreamAsker, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		s, _, err := f.session(ctx, tx, token)
