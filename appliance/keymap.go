@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"griddle/initramfs"
+	"griddle/appliance/site"
 )
 
 // CheckKeymap says what is wrong with the configured keymap. Where there are no boot files yet nothing can be said,
@@ -25,7 +25,7 @@ func (c Config) CheckKeymap() error {
 
 // keymap reads the configured keymap from the boot files. "us" is the kernel's own: it has no file, and nil.
 func (c Config) keymap(bootDir string) ([]byte, error) {
-	if c.Keymap == "" || c.Keymap == initramfs.DefaultKeymap {
+	if c.Keymap == "" || c.Keymap == site.DefaultKeymap {
 		return nil, nil
 	}
 	if m := c.keymapMistake(); m != "" {
@@ -36,10 +36,10 @@ func (c Config) keymap(bootDir string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		found, err := filepath.Glob(filepath.Join(dir, "*.bmap"))
 		if err != nil || len(found) == 0 {
-			return nil, Advice{mistake{"keymap", fmt.Sprintf("there are no keymaps in %s, so only %q works", dir, initramfs.DefaultKeymap)},
+			return nil, Advice{mistake{"keymap", fmt.Sprintf("there are no keymaps in %s, so only %q works", dir, site.DefaultKeymap)},
 				"Make the boot files anew with `make boot`."}
 		}
-		names := []string{initramfs.DefaultKeymap}
+		names := []string{site.DefaultKeymap}
 		for _, f := range found {
 			names = append(names, strings.TrimSuffix(filepath.Base(f), ".bmap"))
 		}
@@ -48,7 +48,7 @@ func (c Config) keymap(bootDir string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the keymap: %w", err)
 	}
-	if _, err := initramfs.ParseKeymap(b); err != nil {
+	if _, err := site.ParseKeymap(b); err != nil {
 		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err), "Make the boot files anew with `make boot`."}
 	}
 	return b, nil

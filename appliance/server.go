@@ -20,9 +20,9 @@ import (
 
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
+	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/multicast"
-	"griddle/initramfs"
 	"griddle/netboot"
 )
 
@@ -327,12 +327,12 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
 	now := s.live.Load()
-	site := initramfs.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: now.config.Keymap}
+	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: now.config.Keymap}
 	for _, g := range trusted.Grants() {
 		if g.Limited() {
-			site.Limited = append(site.Limited, g.String())
+			our.Limited = append(our.Limited, g.String())
 		} else {
-			site.Trusted = append(site.Trusted, g.String())
+			our.Trusted = append(our.Trusted, g.String())
 		}
 	}
 	b, err := s.store.Head(ctx)
@@ -343,6 +343,6 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	site.Catalog = initramfs.Catalog{Key: key.String(), Seq: head.Seq}
-	return initramfs.SiteCPIO(site, now.keymap)
+	our.Catalog = site.Catalog{Key: key.String(), Seq: head.Seq}
+	return site.Archive(our, now.keymap)
 }

@@ -1,9 +1,7 @@
-// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware), and
-// the site's own part of it (Site). It touches no disk: mkboot reads and writes the files, griddle-agent is what
+// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware). It touches no disk: mkboot reads and writes the files, griddle-agent is what
 // runs from them.
 //
-// To build the image, see the program mkboot. To add a site's part to an image that is built already, call
-// SiteCPIO.
+// To build the image, see the program mkboot. The server adds the site's part to it: package site of the appliance.
 //
 // The image is a concatenation of archives in the "newc" form of cpio, as the kernel takes them
 // (Documentation/driver-api/early-userspace/buffer-format.rst):
@@ -21,7 +19,6 @@ package initramfs
 
 // Paths inside the image.
 const (
-	SitePath   = "etc/griddle/site.json"
 	BuildPath  = "etc/griddle/build.json"
 	AgentPath  = "usr/lib/griddle/griddle-agent"
 	GRUBPath   = "usr/lib/griddle/grub"

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/site"
 	"griddle/initramfs"
 	"griddle/initramfs/disk"
 	"griddle/tui"
@@ -21,7 +22,7 @@ import (
 // station is one run of the agent: what it found, and who it talks to. One goroutine, run, owns its fields.
 type station struct {
 	log    *slog.Logger
-	site   initramfs.Site
+	site   site.Site
 	build  initramfs.Build
 	boot   string
 	screen *screen
@@ -45,7 +46,7 @@ func agent(ctx context.Context) error {
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
 	}
-	if err := loadKeymap("/"+initramfs.KeymapPath, "/dev/tty1"); err != nil {
+	if err := loadKeymap("/"+site.KeymapPath, "/dev/tty1"); err != nil {
 		log.Error("keymap", "error", err)
 	}
 	s.screen = newScreen(log, s.build.Version, tui.Actions{
@@ -138,9 +139,9 @@ func (s *station) run(ctx context.Context) error {
 // readSite reads the site's part of the image. Without it nothing can be asked; that is a mistake of whoever
 // loaded this image, so it is said and left at that.
 func (s *station) readSite() bool {
-	b, err := os.ReadFile("/" + initramfs.SitePath)
+	b, err := os.ReadFile("/" + site.Path)
 	if err == nil {
-		s.site, err = initramfs.ParseSite(b)
+		s.site, err = site.Parse(b)
 	}
 	if err == nil {
 		return true

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"griddle/appliance/job"
-	"griddle/initramfs"
+	"griddle/appliance/site"
 )
 
 // appliance is the client of the present hello: each hello makes the former token void, and events may be on their
@@ -23,12 +23,12 @@ type appliance struct {
 	blobs  *http.Client // see reader
 }
 
-func newAppliance(site initramfs.Site) (*appliance, error) {
-	conf, err := job.PinnedTLS([]byte(site.CA))
+func newAppliance(at site.Site) (*appliance, error) {
+	conf, err := job.PinnedTLS([]byte(at.CA))
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{base: site.HTTPS, tls: conf}, nil
+	return &appliance{base: at.HTTPS, tls: conf}, nil
 }
 
 func (a *appliance) hello(ctx context.Context, h job.Hello) (job.Welcome, error) {

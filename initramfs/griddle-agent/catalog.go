@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/site"
 	"griddle/imagestore"
-	"griddle/initramfs"
 )
 
-// trusted is whose signatures count, by the boot image.
-func trusted(site initramfs.Site) (*imagestore.Trust, error) {
-	t, err := imagestore.ParseTrust(slices.Concat(site.Trusted, site.Limited))
+// trusted returns the keys that the boot image trusts.
+func trusted(at site.Site) (*imagestore.Trust, error) {
+	t, err := imagestore.ParseTrust(slices.Concat(at.Trusted, at.Limited))
 	if err != nil {
 		return nil, fmt.Errorf("reading the trusted keys: %w", err)
 	}
@@ -57,7 +57,7 @@ func fetchHead(ctx context.Context, client *http.Client, base string) ([]byte, e
 }
 
 // checkHead is the decision. The clock of this machine was set by the server's, so that a dead battery expires nothing.
-func checkHead(b []byte, known initramfs.Catalog, now time.Time) (imagestore.Seen, error) {
+func checkHead(b []byte, known site.Catalog, now time.Time) (imagestore.Seen, error) {
 	key, err := imagestore.ParsePublicKey(known.Key)
 	if err != nil {
 		return imagestore.Seen{}, fmt.Errorf("reading the site's key: %w", err)

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/sendstream"
-	"griddle/initramfs"
 	"griddle/tui"
 )
 
@@ -82,7 +82,7 @@ func newRoom(t *testing.T) *room {
 	t.Cleanup(srv.Close)
 	r.spec = job.Spec{ID: "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", Kind: job.Install, Sources: []string{srv.URL}, Disk: "largest",
 		Image: job.Image{Ref: id.Ref, Document: string(image), Streams: []job.Stream{{Document: string(stream), Index: string(e.Index), Raw: e.Raw, Wire: e.Wire}}}}
-	r.station = &station{site: initramfs.Site{HTTP: srv.URL}}
+	r.station = &station{site: site.Site{HTTP: srv.URL}}
 	r.events = newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { r.last.Store(&e) },
 		func(context.Context, job.Events) (job.Acknowledged, error) {
 			return job.Acknowledged{}, errors.New("away")
@@ -110,7 +110,7 @@ func (r *room) boot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.station.site.Catalog = initramfs.Catalog{Key: r.site.Public().String(), Seq: h.Seq}
+	r.station.site.Catalog = site.Catalog{Key: r.site.Public().String(), Seq: h.Seq}
 }
 
 // TestUntrustedImageIsNotInstalled: the job names an image that was good when the job was made.
@@ -172,11 +172,11 @@ func TestRolledBackCatalog(t *testing.T) {
 	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, imagestore.ErrRollback) {
 		t.Errorf("catalog of an old server = %v", err)
 	}
-	r.station.site.Catalog = initramfs.Catalog{Key: r.publisher.Public().String()}
+	r.station.site.Catalog = site.Catalog{Key: r.publisher.Public().String()}
 	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, imagestore.ErrSignature) {
 		t.Errorf("catalog by another key = %v", err)
 	}
-	r.station.site.Catalog = initramfs.Catalog{}
+	r.station.site.Catalog = site.Catalog{}
 	if seen, err := r.catalog(t.Context(), r.spec); err != nil || seen.Key != "" {
 		t.Errorf("catalog of a site that signs none = %+v, %v", seen, err)
 	}

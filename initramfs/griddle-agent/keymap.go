@@ -7,9 +7,9 @@ import (
 	"os"
 	"unsafe"
 
-	"griddle/initramfs"
-
 	"golang.org/x/sys/unix"
+
+	"griddle/appliance/site"
 )
 
 // From include/uapi/linux/kd.h and keyboard.h.
@@ -35,7 +35,7 @@ func loadKeymap(file, console string) error {
 	if err != nil {
 		return fmt.Errorf("reading the keymap: %w", err)
 	}
-	tables, err := initramfs.ParseKeymap(b)
+	tables, err := site.ParseKeymap(b)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func loadKeymap(file, console string) error {
 // setKeymap fills the kernel's tables, which all virtual consoles share, and takes those away that the keymap lacks:
 // they would still be of the old keyboard. The kernel takes values outside Latin-1 only in Unicode mode. A single value
 // that it refuses leaves that key as it was.
-func setKeymap(fd int, tables []initramfs.KeymapTable) error {
+func setKeymap(fd int, tables []site.KeymapTable) error {
 	if err := unix.IoctlSetInt(fd, kdSetKeyboardMode, keyboardUnicode); err != nil {
 		return fmt.Errorf("setting the keyboard to Unicode: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/initramfs"
+	"griddle/appliance/site"
 	"griddle/tui"
 
 	"github.com/vishvananda/netlink"
@@ -30,7 +30,7 @@ const (
 // network finds the way to the appliance: an interface, an address, an answer over plain HTTP. It goes on until it
 // has one or ctx ends, and says at each step what it is doing and what would help.
 type network struct {
-	site  initramfs.Site
+	site  site.Site
 	first string // MAC address of the interface to try before the others
 	tell  func(tui.Step)
 	dev   *devices

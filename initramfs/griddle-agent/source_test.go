@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/appliance/site"
 	"griddle/imagestore/blob"
-	"griddle/initramfs"
 )
 
 // TestSourcesTakeTheToken reads a blob of the appliance with the token of the present hello, whichever that is, and shows it to no other
@@ -45,7 +45,7 @@ func TestSourcesTakeTheToken(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	s := &station{site: initramfs.Site{HTTPS: srv.URL, HTTP: other.URL, CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
+	s := &station{site: site.Site{HTTPS: srv.URL, HTTP: other.URL, CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
 	var err error
 	if s.api, err = newAppliance(s.site); err != nil {
 		t.Fatal(err)

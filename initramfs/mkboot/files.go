@@ -10,9 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"griddle/initramfs"
-
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"griddle/appliance/site"
 )
 
 // appendFile adds the regular file or symbolic link at from, under the name to.
@@ -37,7 +37,7 @@ func appendFile(records []cpio.Record, to, from string) ([]cpio.Record, error) {
 
 func archive(records []cpio.Record) ([]byte, error) {
 	var out bytes.Buffer
-	if err := initramfs.WriteCPIO(&out, records); err != nil {
+	if err := site.WriteCPIO(&out, records); err != nil {
 		return nil, fmt.Errorf("writing an archive: %w", err)
 	}
 	return out.Bytes(), nil

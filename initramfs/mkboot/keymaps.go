@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"griddle/initramfs"
-
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"griddle/appliance/site"
 )
 
 // keymapPackages hold the keyboard layouts (xkb-data), the program that makes console keymaps of them (console-setup),
@@ -86,7 +86,7 @@ func layouts(list string) []layout {
 	list, _, _ = strings.Cut(list, "\n!")
 	var out []layout
 	for line := range strings.Lines(list) {
-		if f := strings.Fields(line); len(f) > 1 && !slices.Contains([]string{initramfs.DefaultKeymap, "custom", "brai"}, f[0]) {
+		if f := strings.Fields(line); len(f) > 1 && !slices.Contains([]string{site.DefaultKeymap, "custom", "brai"}, f[0]) {
 			out = append(out, layout{name: f[0], layout: f[0]})
 		}
 	}
@@ -110,7 +110,7 @@ func keymap(ctx context.Context, root string, l layout) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the keymap %s: %w", l.name, err)
 	}
-	if _, err := initramfs.ParseKeymap(data); err != nil {
+	if _, err := site.ParseKeymap(data); err != nil {
 		return nil, fmt.Errorf("making the keymap %s: %w", l.name, err)
 	}
 	return data, nil

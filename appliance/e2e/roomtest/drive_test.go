@@ -17,7 +17,7 @@ import (
 	"griddle/appliance/e2e/e2etest"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
-	"griddle/initramfs"
+	"griddle/appliance/site"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 )
@@ -192,7 +192,7 @@ echo "started with $(/bin/busybox cat /proc/cmdline) and nothing else" >/dev/tty
 /bin/busybox poweroff -f
 `
 	var b bytes.Buffer
-	if err := initramfs.WriteCPIO(&b, []cpio.Record{
+	if err := site.WriteCPIO(&b, []cpio.Record{
 		cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/ttyS0", 0o600, 4, 64), cpio.Directory("proc", 0o555),
 		cpio.StaticFile("bin/busybox", string(busybox), 0o755), cpio.StaticFile("init", init, 0o755),
 	}); err != nil {

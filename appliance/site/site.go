@@ -1,4 +1,16 @@
-package initramfs
+// Package site is the contract of the boot image between the server, which writes the site's part of it, and the agent, which reads it:
+// where the server is, its CA, which keys may sign what, how long the signed catalog is, and the keymap.
+//
+// The server calls Archive for each boot; the agent calls Parse with the file at Path. Both live in an archive of their own, which
+// the kernel unpacks after the initramfs (Documentation/driver-api/early-userspace/buffer-format.rst), in the "newc" form of cpio:
+//
+//	+-------------------------+---------------------------------+---------+---------+
+//	| /etc/griddle/site.json: | /etc/griddle/keymap.bmap:       | trailer | zeros,  |
+//	| Site, as JSON           | see ParseKeymap; may be missing |         | to 512n |
+//	+-------------------------+---------------------------------+---------+---------+
+//
+// Equal arguments give equal bytes. The part travels over an untrusted wire, so it holds no secret.
+package site
 
 import (
 	"bytes"
@@ -6,26 +18,27 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// Site is what an agent must know about its site before it can ask. It travels with the boot image over an
-// untrusted wire, so it holds no secret.
+// Path is the file in the archive that holds a Site.
+const Path = "etc/griddle/site.json"
+
+// Site is what an agent must know about its site before it can ask. It holds no secret.
 type Site struct {
 	HTTP    string   `json:"http"`              // base URL of boot files and blobs, "http://10.0.0.1:8080"
 	HTTPS   string   `json:"https"`             // base URL of the agent's API
 	CA      string   `json:"ca"`                // PEM: what the API's certificate must be signed by, and nothing else
 	Trusted []string `json:"trusted"`           // minisign public key lines that may sign any images and streams
 	Limited []string `json:"limited,omitempty"` // lines of keys that may sign some, "RWS… web* team/*", or streams, "RWS… @site"
-	Catalog Catalog  `json:"catalog,omitzero"`  // what the site's catalog was when this part was made; zero where it is not signed
+	Catalog Catalog  `json:"catalog,omitzero"`  // the site's catalog when this part was made; zero where it is not signed
 	Keymap  string   `json:"keymap,omitempty"`  // name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
 }
 
-// Catalog is how far a site's signed catalog had come.
+// Catalog says how long a site's signed catalog was.
 type Catalog struct {
 	Key string `json:"key"` // minisign public key line of the site, which signs the catalog's head
 	Seq int64  `json:"seq"` // number of its last entry: an older head is refused
@@ -68,8 +81,8 @@ func (s Site) Validate() error {
 	return errors.Join(errs...)
 }
 
-// ParseSite reads what SiteCPIO put into SitePath. Unknown keys are ignored: an image may be older than its server.
-func ParseSite(b []byte) (Site, error) {
+// Parse reads what Archive put into Path. Unknown keys are ignored: an image may be older than its server.
+func Parse(b []byte) (Site, error) {
 	var s Site
 	if len(b) > maxSite {
 		return s, fmt.Errorf("reading the site part: %d bytes, at most %d are allowed", len(b), maxSite)
@@ -83,9 +96,9 @@ func ParseSite(b []byte) (Site, error) {
 	return s, nil
 }
 
-// SiteCPIO makes the site's part of the boot image: a plain newc archive to be loaded after the initramfs, with the
+// Archive makes the site's part of the boot image: a plain newc archive to be loaded after the initramfs, with the
 // keymap (see ParseKeymap) unless it is nil. Equal arguments give equal bytes; the length is a multiple of 512.
-func SiteCPIO(s Site, keymap []byte) ([]byte, error) {
+func Archive(s Site, keymap []byte) ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
@@ -93,7 +106,7 @@ func SiteCPIO(s Site, keymap []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
-	records := []cpio.Record{cpio.StaticFile(SitePath, string(b)+"\n", 0o644)}
+	records := []cpio.Record{cpio.StaticFile(Path, string(b)+"\n", 0o644)}
 	if keymap != nil {
 		if _, err := ParseKeymap(keymap); err != nil {
 			return nil, fmt.Errorf("making the site part: %w", err)
@@ -105,40 +118,4 @@ func SiteCPIO(s Site, keymap []byte) ([]byte, error) {
 		return nil, fmt.Errorf("making the site part: %w", err)
 	}
 	return out.Bytes(), nil
-}
-
-// WriteCPIO writes records as one newc archive whose bytes depend on names, modes and contents alone: sorted,
-// with the directories that the names need, inode numbers counted from 1, owned by root, all times 0, padded with
-// zeros to a multiple of 512.
-func WriteCPIO(w io.Writer, records []cpio.Record) error {
-	n := &counter{w: w}
-	rw := cpio.Newc.Writer(n)
-	for i, r := range withParents(records) {
-		r = cpio.MakeReproducible(r)
-		r.Ino, r.UID, r.GID, r.MTime = uint64(i+1), 0, 0, 0
-		r.NLink = 1
-		if err := rw.WriteRecord(r); err != nil {
-			return fmt.Errorf("writing %s: %w", r.Name, err)
-		}
-	}
-	if err := cpio.WriteTrailer(rw); err != nil {
-		return fmt.Errorf("writing the trailer: %w", err)
-	}
-	if rest := n.n % 512; rest != 0 {
-		if _, err := w.Write(make([]byte, 512-rest)); err != nil {
-			return fmt.Errorf("writing the padding: %w", err)
-		}
-	}
-	return nil
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }

@@ -1,4 +1,4 @@
-package initramfs
+package site
 
 import (
 	"encoding/binary"
@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// KeymapPath is where the image holds the keymap that the site's part names.
+// KeymapPath is the file in the archive that holds the keymap.
 const KeymapPath = "etc/griddle/keymap.bmap"
 
 // DefaultKeymap is the one that is built into the kernel; it needs no file.
@@ -40,7 +40,7 @@ type KeymapTable struct {
 func ParseKeymap(b []byte) ([]KeymapTable, error) {
 	head := len(keymapMagic) + keymapTables
 	if len(b) < head || string(b[:len(keymapMagic)]) != keymapMagic {
-		return nil, errors.New("reading a keymap: it is none, or cut off")
+		return nil, errors.New("reading a keymap: not a binary keymap, or cut off")
 	}
 	flags, rest := b[len(keymapMagic):head], b[head:]
 	count := 0

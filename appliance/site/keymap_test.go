@@ -1,4 +1,4 @@
-package initramfs
+package site
 
 import (
 	"bytes"
@@ -54,8 +54,8 @@ func TestKeymapMistakes(t *testing.T) {
 		in   []byte
 		want string
 	}{
-		{"nothing", nil, "it is none"},
-		{"text", []byte("keycode 44 = z\n" + strings.Repeat(" ", 600)), "it is none"},
+		{"nothing", nil, "not a binary keymap"},
+		{"text", []byte("keycode 44 = z\n" + strings.Repeat(" ", 600)), "not a binary keymap"},
 		{"cut in the flags", good[:100], "cut off"},
 		{"cut in a table", good[:len(good)-1], "511 bytes for 2 tables, which have 512"},
 		{"too long", append(bytes.Clone(good), 0), "513 bytes"},
@@ -69,7 +69,7 @@ func TestKeymapMistakes(t *testing.T) {
 }
 
 func TestSiteWithKeymap(t *testing.T) {
-	archive, err := SiteCPIO(testSite(), testKeymap(0))
+	archive, err := Archive(testSite(), testKeymap(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +81,10 @@ func TestSiteWithKeymap(t *testing.T) {
 	for _, r := range records {
 		names = append(names, r.Name)
 	}
-	if got, want := strings.Join(names, " "), "etc etc/griddle "+KeymapPath+" "+SitePath; got != want {
+	if got, want := strings.Join(names, " "), "etc etc/griddle "+KeymapPath+" "+Path; got != want {
 		t.Errorf("names = %q, want %q", got, want)
 	}
-	if _, err := SiteCPIO(testSite(), []byte("bkeymap")); err == nil {
+	if _, err := Archive(testSite(), []byte("bkeymap")); err == nil {
 		t.Error("half a keymap was packed")
 	}
 }

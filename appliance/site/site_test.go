@@ -1,4 +1,4 @@
-package initramfs
+package site
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ func testSite() Site {
 }
 
 func TestSiteRoundTrip(t *testing.T) {
-	archive, err := SiteCPIO(testSite(), nil)
+	archive, err := Archive(testSite(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := SiteCPIO(testSite(), nil)
+	again, err := Archive(testSite(), nil)
 	if err != nil || !bytes.Equal(archive, again) {
 		t.Fatalf("the second archive of the same site differs (%v)", err)
 	}
@@ -40,14 +40,14 @@ func TestSiteRoundTrip(t *testing.T) {
 			t.Errorf("%s: mtime %d, owner %d:%d, want all 0", r.Name, r.MTime, r.UID, r.GID)
 		}
 	}
-	if diff := cmp.Diff([]string{"etc", "etc/griddle", SitePath}, names); diff != "" {
+	if diff := cmp.Diff([]string{"etc", "etc/griddle", Path}, names); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	content := make([]byte, records[2].FileSize)
 	if _, err := records[2].ReadAt(content, 0); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ParseSite(content)
+	got, err := Parse(content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,15 +76,15 @@ func TestSiteMistakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := testSite()
 			c.change(&s)
-			if _, err := SiteCPIO(s, nil); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("SiteCPIO = %v, want an error with %q", err, c.want)
+			if _, err := Archive(s, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Archive = %v, want an error with %q", err, c.want)
 			}
 			b, err := json.Marshal(s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := ParseSite(b); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("ParseSite = %v, want an error with %q", err, c.want)
+			if _, err := Parse(b); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Parse = %v, want an error with %q", err, c.want)
 			}
 		})
 	}
@@ -99,15 +99,15 @@ func FuzzParseSite(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := ParseSite(b)
+		s, err := Parse(b)
 		if err != nil {
 			return
 		}
-		archive, err := SiteCPIO(s, nil)
+		archive, err := Archive(s, nil)
 		if err != nil {
 			t.Fatalf("a site that was read cannot be written: %v", err)
 		}
-		if !bytes.Contains(archive, []byte(SitePath)) {
+		if !bytes.Contains(archive, []byte(Path)) {
 			t.Fatal("the archive lacks its file")
 		}
 	})
