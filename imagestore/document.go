@@ -184,7 +184,7 @@ func Sign(doc any, k *SecretKey, now time.Time) ([]byte, error) {
 		return nil, fmt.Errorf("signing document: %w", err)
 	}
 	comment := fmt.Sprintf("griddle %s timestamp:%d", what, now.Unix())
-	out := append(line, k.signature(line, comment)...)
+	out := append(line, k.Sign(line, comment)...)
 	if len(out) > maxDocument {
 		return nil, fmt.Errorf("signing document: %d bytes are more than the %d that readers accept", len(out), maxDocument)
 	}
@@ -210,7 +210,12 @@ func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 	if i == 0 {
 		return Grant{}, fmt.Errorf("%w: there is none", ErrSignature)
 	}
-	grant, _, err := verifySignature(b[:i], b[i:], t)
+	var grant Grant
+	err := Verify(b[:i], b[i:], func(id string) (PublicKey, error) {
+		var err error
+		grant, err = t.find(id)
+		return grant.key, err
+	})
 	if err != nil {
 		return Grant{}, err
 	}

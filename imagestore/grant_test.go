@@ -88,16 +88,15 @@ func TestParseGrant(t *testing.T) {
 
 func TestTrustRevoke(t *testing.T) {
 	k, other := newKey(t), newKey(t)
-	twin := other.Public()
-	twin.id = k.id // whoever makes a key chooses its ID
+	twin := twinOf(t, k.Public(), other.Public())
 	trust := NewTrust(k.Public())
 	trust.Add(twin)
-	if g, err := trust.find(k.id); err != nil || g.key != k.Public() {
+	if g, err := trust.find(k.Public().ID()); err != nil || g.key != k.Public() {
 		t.Errorf("a key with a taken ID replaced the first: %v, %v", g, err)
 	}
 	trust.Revoke(k.Public(), time.Unix(1.7e9, 0))
 	trust.Add(k.Public())
-	if _, err := trust.find(k.id); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
+	if _, err := trust.find(k.Public().ID()); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
 		t.Errorf("find of a revoked key = %v", err)
 	}
 	if n := len(trust.Grants()) + len(trust.Keys()); n != 0 {

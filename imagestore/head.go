@@ -55,7 +55,7 @@ func (h Head) validate() error {
 	case h.Seq < 0:
 		return fmt.Errorf("entry %d is not possible", h.Seq)
 	}
-	if _, err := parseKeyID(h.Site); err != nil {
+	if err := CheckID(h.Site); err != nil {
 		return err
 	}
 	return checkSum(h.SHA256)
@@ -79,7 +79,7 @@ func (h Head) sign(k *SecretKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing catalog: %w", err)
 	}
-	return append(line, k.signature(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
+	return append(line, k.Sign(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
 }
 
 // OpenHead checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key

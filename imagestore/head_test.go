@@ -295,7 +295,7 @@ func TestOpenHeadRefuses(t *testing.T) {
 		"too long":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`, site.Public().ID(), hexSum(nil), strings.Repeat("x", maxHead)),
 		"no JSON":         "{",
 	} {
-		signed := append([]byte(line+"\n"), site.signature([]byte(line+"\n"), "x")...)
+		signed := append([]byte(line+"\n"), site.Sign([]byte(line+"\n"), "x")...)
 		if _, _, err := OpenHead(signed, siteTrust(site)); err == nil {
 			t.Errorf("OpenHead of a head that is %s gave no error", name)
 		}
@@ -330,7 +330,7 @@ func FuzzOpenHead(f *testing.F) {
 		}
 		PeekHead(b)
 		line := append(bytes.ReplaceAll(b, []byte("\n"), nil), '\n')
-		if h, _, err := OpenHead(append(bytes.Clone(line), k.signature(line, "x")...), trust); err == nil {
+		if h, _, err := OpenHead(append(bytes.Clone(line), k.Sign(line, "x")...), trust); err == nil {
 			if err := h.validate(); err != nil || h.Site != k.Public().ID() {
 				t.Errorf("OpenHead accepted %q: %v", b, err)
 			}

@@ -99,7 +99,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if err != nil {
 		return err
 	}
-	if g, err := keys.trust(nil).find(h.key.id); err != nil {
+	if g, err := keys.trust(nil).find(h.key.Public().ID()); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.site || g.key != h.key.Public() {
 		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", ErrSignature, h.key.Public().ID())

@@ -3,6 +3,7 @@ package imagestore
 import (
 	"bytes"
 	crand "crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -36,6 +37,23 @@ func newKey(t testing.TB) *SecretKey {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// twinOf is the key other under the ID of k: anyone who makes a key chooses its ID.
+func twinOf(t testing.TB, k, other PublicKey) PublicKey {
+	t.Helper()
+	raw := func(k PublicKey) []byte {
+		b, err := base64.StdEncoding.DecodeString(k.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	twin, err := ParsePublicKey(base64.StdEncoding.EncodeToString(append(raw(k)[:10], raw(other)[10:]...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return twin
 }
 
 // someBytes is n bytes that compress to about half and are the same for the same seed.

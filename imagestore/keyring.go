@@ -120,7 +120,7 @@ func (v *view) grant(g Granting) ([]Entry, error) {
 	}
 	for _, k := range v.keys {
 		switch old := k.grant; {
-		case old.key != want.key && old.key.id == want.key.id:
+		case old.key != want.key && old.key.ID() == want.key.ID():
 			return nil, fmt.Errorf("another key with the ID %s is known already", want.key.ID())
 		case old.key != want.key:
 		case !k.revoked.IsZero() && !g.Again:
@@ -183,7 +183,7 @@ func (s *Store) MaySign(ctx context.Context, k PublicKey, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	g, err := t.find(k.id)
+	g, err := t.find(k.ID())
 	if err != nil {
 		return err
 	}

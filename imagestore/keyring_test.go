@@ -206,8 +206,7 @@ func TestOthersTrust(t *testing.T) {
 
 func TestGrantRefuses(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		twin := newKey(t).Public()
-		twin.id = f.key.id
+		twin := twinOf(t, f.key.Public(), newKey(t).Public())
 		for name, g := range map[string]Granting{
 			"no key": {}, "a bad pattern": {Key: newKey(t).Public().String() + " Web"}, "a taken ID": {Key: twin.String()},
 			"a comment of two lines": {Key: newKey(t).Public().String(), Comment: "a\nb"},

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/blake2b"
@@ -47,6 +48,15 @@ func (k PublicKey) String() string {
 // ID is the key's ID as minisign prints it: 16 upper-case hex digits.
 func (k PublicKey) ID() string { return fmt.Sprintf("%016X", binary.LittleEndian.Uint64(k.id[:])) }
 
+// CheckID returns nil where s is what PublicKey.ID writes for some key, and ErrSignature where it is not.
+func CheckID(s string) error {
+	n, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || fmt.Sprintf("%016X", n) != s {
+		return fmt.Errorf("%w: %.40q is not the ID of a key", ErrSignature, s)
+	}
+	return nil
+}
+
 // SecretKey signs.
 type SecretKey struct {
 	id  [8]byte
@@ -78,10 +88,8 @@ const (
 	trusted   = "trusted comment: "
 )
 
-// signature returns the four lines that minisign writes for message: a comment, base64 of "ED", key ID and the
-// Ed25519 signature of the message's BLAKE2b-512, the trusted comment, base64 of the signature of the signature and
-// that comment.
-func (k *SecretKey) signature(message []byte, comment string) []byte {
+// Sign returns the four lines that minisign writes for message. comment is the trusted comment: it is signed too.
+func (k *SecretKey) Sign(message []byte, comment string) []byte {
 	sum := blake2b.Sum512(message)
 	sig := ed25519.Sign(k.key, sum[:])
 	global := ed25519.Sign(k.key, append(bytes.Clone(sig), comment...))
@@ -91,12 +99,11 @@ func (k *SecretKey) signature(message []byte, comment string) []byte {
 		trusted, comment, base64.StdEncoding.EncodeToString(global))
 }
 
-// verifySignature checks the four lines sig over message against the keys of t. It returns what the key that signed
-// counts for, which the caller must look at, and the trusted comment. Legacy signatures ("Ed", not prehashed) are refused: minisign has written none since 0.11.
-func verifySignature(message, sig []byte, t *Trust) (Grant, string, error) {
-	bad := func(why string) (Grant, string, error) {
-		return Grant{}, "", fmt.Errorf("%w: %s", ErrSignature, why)
-	}
+// Verify checks the four lines sig over message. find gets the ID of the key that signed, as PublicKey.ID writes it, and
+// returns that key, or the error why it does not count. Legacy signatures ("Ed", not prehashed) are refused: minisign has
+// written none since 0.11.
+func Verify(message, sig []byte, find func(id string) (PublicKey, error)) error {
+	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrSignature, why) }
 	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(sig), "\r\n", "\n"), "\n"), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
 		return bad("it does not have the four lines of a minisign signature")
@@ -112,11 +119,10 @@ func verifySignature(message, sig []byte, t *Trust) (Grant, string, error) {
 	if string(b[:2]) != "ED" {
 		return bad("it is not prehashed (sign with minisign 0.11 or newer)")
 	}
-	grant, err := t.find([8]byte(b[2:10]))
+	key, err := find(PublicKey{id: [8]byte(b[2:10])}.ID())
 	if err != nil {
-		return Grant{}, "", err
+		return err
 	}
-	key := grant.key
 	sum := blake2b.Sum512(message)
 	if !ed25519.Verify(key.key[:], sum[:], b[10:]) {
 		return bad(fmt.Sprintf("it does not match the content (key %s)", key.ID()))
@@ -125,5 +131,5 @@ func verifySignature(message, sig []byte, t *Trust) (Grant, string, error) {
 	if !ed25519.Verify(key.key[:], append(bytes.Clone(b[10:]), comment...), global) {
 		return bad(fmt.Sprintf("its trusted comment was changed (key %s)", key.ID()))
 	}
-	return grant, comment, nil
+	return nil
 }

@@ -237,7 +237,7 @@ func FuzzDocument(f *testing.F) {
 	trust := NewTrust(key.Public())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		line := append(bytes.ReplaceAll(b, []byte("\n"), nil), '\n')
-		signed := append(bytes.Clone(line), key.signature(line, "x")...)
+		signed := append(bytes.Clone(line), key.Sign(line, "x")...)
 		if m, _, err := OpenImage(signed, trust); err == nil {
 			if err := m.validate(); err != nil {
 				t.Errorf("OpenImage accepted %q: %v", b, err)

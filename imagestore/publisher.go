@@ -21,7 +21,7 @@ func (s *Store) mayChange(ctx context.Context, k PublicKey, c Change) error {
 	if err != nil {
 		return err
 	}
-	g, err := all.find(k.id)
+	g, err := all.find(k.ID())
 	if err == nil && g.key != k {
 		err = errors.New("another key with its ID is trusted here")
 	}

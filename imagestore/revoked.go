@@ -40,7 +40,7 @@ func (t *Trust) revokedSigner(signer string) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for k, at := range t.revoked {
-		if _, again := t.grants[k.id]; k.ID() == signer && !again {
+		if _, again := t.grants[signer]; k.ID() == signer && !again {
 			return revokedError(signer, at)
 		}
 	}

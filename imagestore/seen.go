@@ -78,7 +78,7 @@ func (d *SeenDir) At(server string) (Seen, string, error) {
 		return Seen{}, "", fmt.Errorf("reading what was seen of catalogs: %w", err)
 	}
 	for _, e := range entries {
-		if _, err := parseKeyID(e.Name()); err != nil {
+		if CheckID(e.Name()) != nil {
 			continue
 		}
 		path := filepath.Join(d.dir, e.Name())
@@ -183,7 +183,7 @@ func (d *SeenDir) any() (string, error) {
 		return "", fmt.Errorf("reading what was seen of catalogs: %w", err)
 	}
 	for _, e := range entries {
-		if _, err := parseKeyID(e.Name()); err == nil {
+		if CheckID(e.Name()) == nil {
 			return filepath.Join(d.dir, e.Name()), nil
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // may be used by any number of goroutines.
 type Trust struct {
 	mu      sync.RWMutex
-	grants  map[[8]byte]Grant
+	grants  map[string]Grant // by the ID of the key
 	revoked map[PublicKey]time.Time
 }
 
@@ -53,10 +53,10 @@ func (t *Trust) Allow(g Grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.grants == nil {
-		t.grants = map[[8]byte]Grant{}
+		t.grants = map[string]Grant{}
 	}
-	if _, ok := t.grants[g.key.id]; !ok {
-		t.grants[g.key.id] = g
+	if _, ok := t.grants[g.key.ID()]; !ok {
+		t.grants[g.key.ID()] = g
 	}
 }
 
@@ -68,8 +68,8 @@ func (t *Trust) Revoke(k PublicKey, at time.Time) {
 		t.revoked = map[PublicKey]time.Time{}
 	}
 	t.revoked[k] = at
-	if t.grants[k.id].key == k {
-		delete(t.grants, k.id)
+	if t.grants[k.ID()].key == k {
+		delete(t.grants, k.ID())
 	}
 }
 
@@ -100,26 +100,25 @@ func (t *Trust) Keys() []PublicKey {
 }
 
 // find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
-func (t *Trust) find(id [8]byte) (Grant, error) {
-	name := PublicKey{id: id}.ID()
+func (t *Trust) find(id string) (Grant, error) {
 	if t == nil {
-		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, name)
+		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, id)
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	g, ok := t.grants[id]
 	if at, gone := t.revoked[g.key]; ok && gone {
-		return Grant{}, revokedError(name, at)
+		return Grant{}, revokedError(id, at)
 	}
 	if ok {
 		return g, nil
 	}
 	for k, at := range t.revoked {
-		if k.id == id {
-			return Grant{}, revokedError(name, at)
+		if k.ID() == id {
+			return Grant{}, revokedError(id, at)
 		}
 	}
-	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, name)
+	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, id)
 }
 
 func revokedError(id string, at time.Time) error {

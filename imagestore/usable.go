@@ -1,10 +1,6 @@
 package imagestore
 
-import (
-	"encoding/binary"
-	"fmt"
-	"strconv"
-)
+import "fmt"
 
 // judge says of signers, known by their IDs as the log has them, whether what they signed counts. It asks each
 // question once: there may be ten thousand images, and a handful of keys and templates.
@@ -24,10 +20,9 @@ func (j *judge) check(l *Listed, signer string, stream bool) error {
 	if ok {
 		return err
 	}
-	var id [8]byte
-	if id, err = parseKeyID(signer); err == nil {
+	if err = CheckID(signer); err == nil {
 		var g Grant
-		if g, err = j.trust.find(id); err == nil && stream {
+		if g, err = j.trust.find(signer); err == nil && stream {
 			err = g.Stream(l.ref())
 		} else if err == nil {
 			err = g.Image(l.ref())
@@ -109,13 +104,3 @@ type untrustedError struct{ why string }
 
 func (e *untrustedError) Error() string { return e.why }
 func (e *untrustedError) Unwrap() error { return ErrSignature }
-
-// parseKeyID reads what PublicKey.ID writes.
-func parseKeyID(s string) (id [8]byte, err error) {
-	n, err := strconv.ParseUint(s, 16, 64)
-	binary.LittleEndian.PutUint64(id[:], n)
-	if err != nil || (PublicKey{id: id}).ID() != s {
-		return id, fmt.Errorf("%w: %.40q is not the ID of a key", ErrSignature, s)
-	}
-	return id, nil
-}
