@@ -21,6 +21,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/sendstream"
 )
@@ -30,8 +31,8 @@ type running struct {
 	*server
 	t             testing.TB
 	plain, secure *httptest.Server
-	key           *imagestore.SecretKey // of a publisher of web*
-	tokens        map[string]string     // by who has it: "", wrong, idle, boot, publisher, administrator
+	key           *minisign.SecretKey // of a publisher of web*
+	tokens        map[string]string   // by who has it: "", wrong, idle, boot, publisher, administrator
 	image         imagestore.Publication
 }
 
@@ -66,7 +67,7 @@ func newRunning(t testing.TB, images string) *running {
 	admin, err := st.adminToken()
 	must(err)
 	r := &running{server: s, t: t, tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
-	r.key, err = imagestore.GenerateKey()
+	r.key, err = minisign.GenerateKey()
 	must(err)
 	grant, err := imagestore.NewGrant(r.key.Public(), "web*")
 	must(err)
@@ -103,7 +104,7 @@ func newRunning(t testing.TB, images string) *running {
 func storeImages(st *imagestore.Store) api.Images { return images{st} }
 
 // publishRaw publishes an image whose one stream is raw, which is none that could be received.
-func publishRaw(t testing.TB, st *imagestore.Store, k *imagestore.SecretKey, ref string, raw []byte) imagestore.Publication {
+func publishRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) imagestore.Publication {
 	t.Helper()
 	p := putRaw(t, st, k, ref, raw)
 	if _, err := st.Add(t.Context(), p); err != nil {
@@ -113,7 +114,7 @@ func publishRaw(t testing.TB, st *imagestore.Store, k *imagestore.SecretKey, ref
 }
 
 // putRaw stores all of such an image but for the line of the catalog.
-func putRaw(t testing.TB, st *imagestore.Store, k *imagestore.SecretKey, ref string, raw []byte) imagestore.Publication {
+func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) imagestore.Publication {
 	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
@@ -239,7 +240,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 // TestPublisherPublishes goes through what a publisher's token can and cannot have published.
 func TestPublisherPublishes(t *testing.T) {
 	r := newRunning(t, ImagesPublic)
-	other, err := imagestore.GenerateKey()
+	other, err := minisign.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/quota"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // errBadToken is the answer to an unknown token.
@@ -21,11 +22,11 @@ var errBadToken = errors.New("the token is not valid: it is neither the administ
 
 // callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
-	admin   func(*http.Request) error                         // nil for the administrator
-	job     func(ctx context.Context, token string) error     // nil for a boot whose machine has a live job; fleet.ErrOver without one
-	ordered func(ctx context.Context, token string) bool      // whether an operator named the boot's machine: only such a one opens the reserve
-	trusted func(context.Context, imagestore.PublicKey) error // nil for a key that may publish
-	state   string                                            // directory
+	admin   func(*http.Request) error                       // nil for the administrator
+	job     func(ctx context.Context, token string) error   // nil for a boot whose machine has a live job; fleet.ErrOver without one
+	ordered func(ctx context.Context, token string) bool    // whether an operator named the boot's machine: only such a one opens the reserve
+	trusted func(context.Context, minisign.PublicKey) error // nil for a key that may publish
+	state   string                                          // directory
 	private bool
 	now     func() time.Time
 
@@ -148,14 +149,14 @@ func (s *server) newCallers() *callers {
 			b, err := s.fleet.Session(ctx, token)
 			return err == nil && b.Ordered
 		},
-		trusted: func(ctx context.Context, k imagestore.PublicKey) error { return mayPublish(ctx, s.store, k) },
+		trusted: func(ctx context.Context, k minisign.PublicKey) error { return mayPublish(ctx, s.store, k) },
 		state:   s.state.dir, private: s.config.Images == ImagesPrivate, now: s.now,
 		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{},
 	}
 }
 
 // mayPublish returns nil where the store counts what k signs.
-func mayPublish(ctx context.Context, st *imagestore.Store, k imagestore.PublicKey) error {
+func mayPublish(ctx context.Context, st *imagestore.Store, k minisign.PublicKey) error {
 	t, err := st.Trusted(ctx)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // images is what the API sees of the image store.
@@ -45,7 +46,7 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 		return job.Image{}, absent{err}
 	}
 	p, err := i.store.PlanWith(ctx, ref, imagestore.PlanOptions{Dictionaries: true})
-	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, imagestore.ErrSignature) {
+	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
 		return job.Image{}, absent{err}
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/api"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 )
 
@@ -18,7 +19,7 @@ func TestImageWithoutKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := imagestore.GenerateKey()
+	k, err := minisign.GenerateKey()
 	if err == nil {
 		err = st.TrustKey(t.Context(), k.Public())
 	}

@@ -19,6 +19,7 @@ import (
 
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // streamMemory is what a server may take while strangers hold all the streams that they can, in bytes. Without bounds 250 slow
@@ -89,7 +90,7 @@ func serveStreams(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := imagestore.GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}

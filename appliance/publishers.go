@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"griddle/imagestore"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // PublishersDir is the directory of publishers' tokens in the state directory. A token is a file, named by the SHA-256 of the
@@ -39,7 +39,7 @@ func publisherFile(stateDir, token string) string {
 // MakePublisherToken makes the token of a publisher's key, and revokes those that the key had. The token is durable when it
 // returns (durable.Disk.Create syncs the file and its directory), and is told this once. A crash before the old ones are removed
 // leaves both.
-func MakePublisherToken(stateDir string, k imagestore.PublicKey, now time.Time) (string, error) {
+func MakePublisherToken(stateDir string, k minisign.PublicKey, now time.Time) (string, error) {
 	owner, err := os.Stat(stateDir)
 	if err != nil {
 		return "", fmt.Errorf("making a publisher's token: %w", err)
@@ -71,7 +71,7 @@ func MakePublisherToken(stateDir string, k imagestore.PublicKey, now time.Time) 
 }
 
 // RevokePublisherTokens makes the tokens of a publisher's key worthless, and returns how many there were.
-func RevokePublisherTokens(stateDir string, k imagestore.PublicKey) (int, error) {
+func RevokePublisherTokens(stateDir string, k minisign.PublicKey) (int, error) {
 	old, err := publisherFiles(stateDir, k)
 	if err == nil {
 		err = removeAll(old)
@@ -91,7 +91,7 @@ func removeAll(paths []string) error {
 }
 
 // publisherFiles lists the files of a key's tokens.
-func publisherFiles(stateDir string, k imagestore.PublicKey) ([]string, error) {
+func publisherFiles(stateDir string, k minisign.PublicKey) ([]string, error) {
 	dir := filepath.Join(stateDir, PublishersDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,27 +118,27 @@ func publisherFiles(stateDir string, k imagestore.PublicKey) ([]string, error) {
 }
 
 // publisherOf returns the key that the token belongs to, or fs.ErrNotExist.
-func publisherOf(stateDir, token string) (imagestore.PublicKey, error) {
+func publisherOf(stateDir, token string) (minisign.PublicKey, error) {
 	return readPublisherFile(publisherFile(stateDir, token))
 }
 
-func readPublisherFile(path string) (imagestore.PublicKey, error) {
+func readPublisherFile(path string) (minisign.PublicKey, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return imagestore.PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	if st.Size() > maxPublisherToken {
-		return imagestore.PublicKey{}, fmt.Errorf("%s has more than %d bytes", path, maxPublisherToken)
+		return minisign.PublicKey{}, fmt.Errorf("%s has more than %d bytes", path, maxPublisherToken)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return imagestore.PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	var p publisherToken
 	if err := json.Unmarshal(b, &p); err != nil {
-		return imagestore.PublicKey{}, fmt.Errorf("%s: %w", path, err)
+		return minisign.PublicKey{}, fmt.Errorf("%s: %w", path, err)
 	}
-	k, err := imagestore.ParsePublicKey(p.Key)
+	k, err := minisign.ParsePublicKey(p.Key)
 	if err != nil {
 		return k, fmt.Errorf("%s: %w", path, err)
 	}

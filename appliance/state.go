@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // Names in the state directory that a command line on the same host reads.
@@ -93,13 +94,13 @@ func (s *state) adminToken() (string, error) {
 // siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to the
 // store and makes the store trust it for that. A store that has a site's key already gets no other because the file of it is
 // missing: the wrong state directory would make a new site of it, which agents and clients refuse.
-func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*imagestore.SecretKey, error) {
-	key, err := imagestore.ReadKey(s.path(SiteKeyFile), nil)
+func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*minisign.SecretKey, error) {
+	key, err := minisign.ReadKey(s.path(SiteKeyFile), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.newSite(ctx, store); err != nil {
 			return nil, err
 		}
-		key, _, err = imagestore.LoadOrMakeKey(s.path(SiteKeyFile))
+		key, _, err = minisign.LoadOrMakeKey(s.path(SiteKeyFile))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the site's key: %w", err)

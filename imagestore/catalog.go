@@ -15,7 +15,7 @@ type Catalog interface {
 	// Read returns every entry, oldest first.
 	Read(ctx context.Context) ([]Entry, error)
 	// Change makes one change. When it returns without an error the change is durable; with ErrExists, ErrNotFound,
-	// ErrInUse or ErrSignature it was refused; after any other error it may have happened or not.
+	// ErrInUse or minisign.ErrSignature it was refused; after any other error it may have happened or not.
 	Change(ctx context.Context, c Change) (Changed, error)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // both runs a test on a local store and on the same kind of store behind a server.
@@ -84,8 +85,8 @@ func TestAddRefuses(t *testing.T) {
 			is   error
 		}{
 			{"the same version", f.image("web:1@amd64", way{"", raw}), ErrExists},
-			{"another key", other.image("web:4@amd64", way{"", raw}), ErrSignature},
-			{"a stream by another key", Publication{one.Image, other.image("web:2@amd64", way{"", raw}).Streams}, ErrSignature},
+			{"another key", other.image("web:4@amd64", way{"", raw}), minisign.ErrSignature},
+			{"a stream by another key", Publication{one.Image, other.image("web:2@amd64", way{"", raw}).Streams}, minisign.ErrSignature},
 			{"no stream", Publication{Image: one.Image}, ErrNoWay},
 			{"the stream of another image", Publication{one.Image, two.Streams}, nil},
 			{"the index of another stream", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, two.Streams[0].Index}}}, nil},
@@ -93,7 +94,7 @@ func TestAddRefuses(t *testing.T) {
 			{"no index", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, missing}}}, blob.ErrNotExist},
 			{"a parent that is not there", f.image("web:5@amd64", way{"web:4@amd64", raw}), ErrNotFound},
 			{"documents the wrong way round", Publication{one.Streams[0].Document, []StreamBlobs{{one.Image, one.Streams[0].Index}}}, nil},
-			{"an index for a document", Publication{one.Streams[0].Index, one.Streams}, ErrSignature},
+			{"an index for a document", Publication{one.Streams[0].Index, one.Streams}, minisign.ErrSignature},
 		} {
 			if _, err := f.s.Add(t.Context(), c.p); err == nil || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("Add with %s = %v, want %v", c.name, err, c.is)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // CopyOptions says what Copy copies.
@@ -51,7 +52,7 @@ type CopiedImage struct {
 }
 
 // UntrustedError says that a copy bears the signature of a key that the receiving store does not trust. It is an
-// ErrSignature.
+// minisign.ErrSignature.
 type UntrustedError struct {
 	Ref string // of the image
 	Key string // ID of the key that signed
@@ -65,8 +66,8 @@ func (e *UntrustedError) Error() string {
 	return fmt.Sprintf("%s is signed by key %s, which the receiving store does not trust", e.Ref, e.Key)
 }
 
-// Unwrap returns ErrSignature.
-func (e *UntrustedError) Unwrap() error { return ErrSignature }
+// Unwrap returns minisign.ErrSignature.
+func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 
 // Copy fetches images from another store: only blobs that are missing, documents as they were signed, and of the streams
 // the cheapest that make each image here and every delta between images that are here or come. All is verified before it
@@ -76,7 +77,7 @@ func (e *UntrustedError) Unwrap() error { return ErrSignature }
 // frame. Only where the disk is full it leaves whole images alone. Of a store behind a server without a token Copy reads only what needs none.
 //
 // The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
-// ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
+// minisign.ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
 // the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
 // only to a token; of two histories only the one with the same number of entries, or less, is found out then.
 func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {

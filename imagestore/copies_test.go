@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // another is an empty store that trusts the key of f.
@@ -158,7 +159,7 @@ func TestCopyRefused(t *testing.T) {
 	}
 	_, err = stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}})
 	var untrusted *UntrustedError
-	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, ErrSignature) {
+	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("copying what a stranger signed: %v", err)
 	}
 	if _, err := stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, ErrNotFound) {

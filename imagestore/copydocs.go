@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // documents fetches and checks everything but the encodings.
@@ -61,7 +62,7 @@ func (c *copier) image(ctx context.Context, l *Listed) error {
 		return c.signature(ctx, l.Ref, l.Signer, err)
 	}
 	if m.Ref != l.Ref || m.Identity != l.Identity {
-		return fmt.Errorf("%w: the document is of another image than the other store says", ErrSignature)
+		return fmt.Errorf("%w: the document is of another image than the other store says", minisign.ErrSignature)
 	}
 	z, zmissing, err := c.small(ctx, m.Content.Blob, maxContentBlob(m.Content))
 	if err != nil {
@@ -111,7 +112,7 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 		return err
 	}
 	if !doc.standsOn(s.Parent) || x.Encoding != s.Encoding {
-		return fmt.Errorf("%w: the document differs from what the other store says", ErrSignature)
+		return fmt.Errorf("%w: the document differs from what the other store says", minisign.ErrSignature)
 	}
 	size, err := c.to.Blobs.Stat(ctx, x.Encoding)
 	if err != nil && !errors.Is(err, blob.ErrNotExist) {
@@ -165,8 +166,8 @@ func (c *copier) put(ctx context.Context, d blob.Digest, b []byte, missing bool)
 
 // signature says of a signature that does not count whose it is.
 func (c *copier) signature(ctx context.Context, ref, signer string, err error) error {
-	trusted := func(k PublicKey) bool { return k.ID() == signer }
-	if !errors.Is(err, ErrSignature) || slices.ContainsFunc(c.trust.Keys(), trusted) {
+	trusted := func(k minisign.PublicKey) bool { return k.ID() == signer }
+	if !errors.Is(err, minisign.ErrSignature) || slices.ContainsFunc(c.trust.Keys(), trusted) {
 		return err
 	}
 	e := &UntrustedError{Ref: ref, Key: signer}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
@@ -18,14 +19,14 @@ const SitePath = CatalogPath + "/site"
 
 // SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. ErrNoHead where there is
 // no head. The head's signature is checked, and whether the key belongs to whom one thinks is for the caller to know.
-func (s *Store) SiteKey(ctx context.Context) (PublicKey, error) {
+func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	signed, err := s.Head(ctx)
 	if err != nil {
-		return PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	t, err := s.Trusted(ctx)
 	if err != nil {
-		return PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	_, k, err := OpenHead(signed, t)
 	return k, err
@@ -34,7 +35,7 @@ func (s *Store) SiteKey(ctx context.Context) (PublicKey, error) {
 // signedLog is what a source says of its whole catalog.
 type signedLog struct {
 	head    Head
-	key     PublicKey                       // that signed it; zero where nothing is signed
+	key     minisign.PublicKey              // that signed it; zero where nothing is signed
 	sumAt   func(seq int64) (string, error) // of the log that came with it; nil where none came
 	entries []Entry                         // of the log, where nothing is signed
 	shown   bool                            // the log came without a token
@@ -160,7 +161,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		if s.Log {
 			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, filepath.Join(d.dir, claim.Site))
 		}
-		if k, err := ParsePublicKey(s.Key); err == nil {
+		if k, err := minisign.ParsePublicKey(s.Key); err == nil {
 			t.Allow(SiteGrant(k))
 		}
 	}
@@ -181,25 +182,25 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 }
 
 // fetchSiteKey asks a server for its site's key.
-func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (PublicKey, error) {
+func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (minisign.PublicKey, error) {
 	resp, err := cat.do(ctx, http.MethodGet, SitePath, nil)
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
 	}
-	k, err := ParsePublicKey(strings.TrimSpace(string(b)))
+	k, err := minisign.ParsePublicKey(strings.TrimSpace(string(b)))
 	if err != nil {
-		return PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
 	}
 	return k, nil
 }
 
 // unrevoked refuses a site whose key was revoked in the receiving store.
-func (c *copier) unrevoked(here *view, key PublicKey) error {
+func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
 	for _, r := range here.keys {
 		if r.grant.key == key && !r.revoked.IsZero() {
 			return revokedError(key.ID(), r.revoked)
@@ -226,7 +227,7 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 	if remote && name == "" {
 		name = cat.name
 	}
-	isSigned := log.key != PublicKey{}
+	isSigned := log.key != minisign.PublicKey{}
 	if isSigned {
 		if err := log.head.Check(time.Now()); err != nil {
 			return err

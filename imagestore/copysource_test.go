@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
@@ -115,7 +116,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 					{"no head", newLog, nil, ErrRollback},
 					{"expired", newLog, s.sign(expired, s.site), ErrExpired},
 					{"forged", newLog, bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":9`), 1), nil},
-					{"a publisher's", newLog, s.sign(now, s.key), ErrSignature},
+					{"a publisher's", newLog, s.sign(now, s.key), minisign.ErrSignature},
 				} {
 					if c.name == "no head" && way == "directory" {
 						continue // nothing says that the directory was the site's
@@ -130,7 +131,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 					f := fresh()
 					err := pull(f)
 					switch {
-					case c.name == "forged" && !errors.Is(err, ErrSignature) && !errors.Is(err, ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
+					case c.name == "forged" && !errors.Is(err, minisign.ErrSignature) && !errors.Is(err, ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
 						t.Errorf("%s: %v, want %v", c.name, err, c.want)
 					}
 					if list, lerr := f.s.List(t.Context()); lerr != nil || (len(list) != 0) != (err == nil) {
@@ -161,7 +162,7 @@ func TestCopyFromStranger(t *testing.T) {
 	}
 	other := newKey(t)
 	s.instead[SitePath] = []byte(other.Public().String())
-	if err := pull(); !errors.Is(err, ErrSignature) {
+	if err := pull(); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("a head that is not by the key which is named: %v", err)
 	}
 	s.instead[SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
@@ -182,7 +183,7 @@ func TestCopyFromStranger(t *testing.T) {
 	if err := to.s.Revoke(t.Context(), s.site.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if err := pull(); !errors.Is(err, ErrSignature) {
+	if err := pull(); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("a site whose key is revoked here: %v", err)
 	}
 }

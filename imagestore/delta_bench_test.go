@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -94,7 +95,7 @@ func benchStore(b *testing.B, dirs ...string) (*Store, Ref) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if st.Key, err = GenerateKey(); err != nil {
+	if st.Key, err = minisign.GenerateKey(); err != nil {
 		b.Fatal(err)
 	}
 	if err := st.TrustKey(b.Context(), st.Key.Public()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -111,7 +112,7 @@ func TestDeriveRefuses(t *testing.T) {
 		t.Errorf("Derive without a key = %v, want ErrNoKey", err)
 	}
 	p.store.Key = newKey(t)
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: two}); !errors.Is(err, ErrSignature) {
+	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive with a key that nobody trusts = %v, want ErrSignature", err)
 	}
 	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, ErrNoWay) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
 
@@ -160,7 +161,7 @@ func checkSum(s string) error {
 
 // Sign makes the blob of a signed document. doc is an Image or a Stream; its Format is filled in, the rest is
 // checked. The trusted comment says what was signed and when.
-func Sign(doc any, k *SecretKey, now time.Time) ([]byte, error) {
+func Sign(doc any, k *minisign.SecretKey, now time.Time) ([]byte, error) {
 	var err error
 	var what string
 	switch d := doc.(type) {
@@ -208,10 +209,10 @@ func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 	}
 	i := bytes.IndexByte(b, '\n') + 1
 	if i == 0 {
-		return Grant{}, fmt.Errorf("%w: there is none", ErrSignature)
+		return Grant{}, fmt.Errorf("%w: there is none", minisign.ErrSignature)
 	}
 	var grant Grant
-	err := Verify(b[:i], b[i:], func(id string) (PublicKey, error) {
+	err := minisign.Verify(b[:i], b[i:], func(id string) (minisign.PublicKey, error) {
 		var err error
 		grant, err = t.find(id)
 		return grant.key, err
@@ -227,7 +228,7 @@ func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 
 // OpenImage checks an image document against the keys of t, and what they may sign, and decodes it. It returns the key
 // that signed.
-func OpenImage(b []byte, t *Trust) (Image, PublicKey, error) {
+func OpenImage(b []byte, t *Trust) (Image, minisign.PublicKey, error) {
 	var m Image
 	grant, err := openDocument(b, t, &m)
 	if err == nil {
@@ -237,14 +238,14 @@ func OpenImage(b []byte, t *Trust) (Image, PublicKey, error) {
 		err = grant.Image(m.ref())
 	}
 	if err != nil {
-		return Image{}, PublicKey{}, fmt.Errorf("reading image document: %w", err)
+		return Image{}, minisign.PublicKey{}, fmt.Errorf("reading image document: %w", err)
 	}
 	return m, grant.key, nil
 }
 
 // OpenStream checks a stream document against the keys of t, and what they may sign, and decodes it. It returns the key
 // that signed.
-func OpenStream(b []byte, t *Trust) (Stream, PublicKey, error) {
+func OpenStream(b []byte, t *Trust) (Stream, minisign.PublicKey, error) {
 	var s Stream
 	grant, err := openDocument(b, t, &s)
 	if err == nil {
@@ -254,7 +255,7 @@ func OpenStream(b []byte, t *Trust) (Stream, PublicKey, error) {
 		err = grant.Stream(s.Image.ref())
 	}
 	if err != nil {
-		return Stream{}, PublicKey{}, fmt.Errorf("reading stream document: %w", err)
+		return Stream{}, minisign.PublicKey{}, fmt.Errorf("reading stream document: %w", err)
 	}
 	return s, grant.key, nil
 }

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
+	"griddle/imagestore/minisign"
 )
 
 // failure is what attempt turns into an error.
@@ -92,7 +93,7 @@ func age(t testing.TB, dir string) {
 type crash struct {
 	*testing.T
 	scenario
-	key     *SecretKey
+	key     *minisign.SecretKey
 	dir     string
 	base    string // directory with the store before
 	trace   []durabletest.Did

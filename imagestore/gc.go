@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // GCOptions is how GC works. The zero value works.
@@ -74,7 +75,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			switch {
 			case ctx.Err() != nil:
 				return Collected{}, context.Cause(ctx)
-			case errors.Is(err, ErrNoKey) || errors.Is(err, ErrSignature):
+			case errors.Is(err, ErrNoKey) || errors.Is(err, minisign.ErrSignature):
 				refused = true // a server has no key
 			case err != nil:
 				failed[at] = err // what leads to it stays, and the rest goes on

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // listed is a view with images of web: version, and the parents of its streams ("" for none).
@@ -186,7 +187,7 @@ func TestGCUnderived(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := f.s.GC(t.Context(), GCOptions{})
-	if err == nil || errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
+	if err == nil || errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
 		t.Errorf("GC ended with %v, want an error that names web:2@amd64", err)
 	}
 	if !slices.Equal(c.Versions, []string{"db:1@amd64"}) || !slices.Equal(c.Kept, []string{"web:1@amd64"}) || len(c.Derived) != 0 || c.Blobs == 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"griddle/imagestore/minisign"
 )
 
 // Grant says what the signatures of one key count for. Everywhere a person or a program meets one it is a line:
@@ -16,7 +18,7 @@ import (
 //
 // The zero value counts for nothing.
 type Grant struct {
-	key      PublicKey
+	key      minisign.PublicKey
 	streams  bool // and no images
 	site     bool // streams too
 	patterns []string
@@ -32,7 +34,7 @@ const (
 // NewGrant lets k sign images whose template any of the patterns admits, of any name where there are none. A pattern is
 // [namespace/]name in which "*" stands for any characters; without a namespace it admits none. Like names
 // it has small letters only.
-func NewGrant(k PublicKey, patterns ...string) (Grant, error) {
+func NewGrant(k minisign.PublicKey, patterns ...string) (Grant, error) {
 	g := Grant{key: k}
 	var errs []error
 	if len(patterns) > maxPatterns {
@@ -59,18 +61,18 @@ func NewGrant(k PublicKey, patterns ...string) (Grant, error) {
 }
 
 // SiteGrant makes k the key of a site: what an appliance signs by itself.
-func SiteGrant(k PublicKey) Grant { return Grant{key: k, streams: true, site: true} }
+func SiteGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true, site: true} }
 
 // StreamsGrant lets k sign streams to any image, and nothing else: the key of another site, for what that one derived.
-func StreamsGrant(k PublicKey) Grant { return Grant{key: k, streams: true} }
+func StreamsGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true} }
 
 // ParseGrant reads such a line. The whole file of a minisign public key, with its comment, means that key without limits.
 func ParseGrant(line string) (Grant, error) {
 	words := strings.Fields(line)
-	if len(words) == 0 || strings.HasPrefix(line, untrusted) {
+	if len(words) == 0 || strings.HasPrefix(line, minisign.CommentPrefix) {
 		words = []string{line}
 	}
-	k, err := ParsePublicKey(words[0])
+	k, err := minisign.ParsePublicKey(words[0])
 	if err != nil {
 		return Grant{}, err
 	}
@@ -96,7 +98,7 @@ func (g Grant) String() string {
 }
 
 // Key is the key whose signatures count.
-func (g Grant) Key() PublicKey { return g.key }
+func (g Grant) Key() minisign.PublicKey { return g.key }
 
 // Patterns are those of the templates that the key may sign; none mean any, unless it is a key for streams alone.
 func (g Grant) Patterns() []string { return slices.Clone(g.patterns) }
@@ -114,11 +116,11 @@ func (g Grant) Limited() bool { return g.streams || len(g.patterns) > 0 }
 func (g Grant) Image(ref Ref) error {
 	switch {
 	case g.streams:
-		return fmt.Errorf("%w: key %s may sign streams, and no images", ErrSignature, g.key.ID())
+		return fmt.Errorf("%w: key %s may sign streams, and no images", minisign.ErrSignature, g.key.ID())
 	case len(g.filters) == 0 || slices.ContainsFunc(g.filters, func(f Filter) bool { return f.Match(ref) }):
 		return nil
 	}
-	return fmt.Errorf("%w: key %s may sign %s, and not %s", ErrSignature, g.key.ID(), strings.Join(g.patterns, " "), ref.Template())
+	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(), strings.Join(g.patterns, " "), ref.Template())
 }
 
 // Stream returns nil where the key may sign a document of a stream to an image of that name.

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
-func grantOf(t testing.TB, k *SecretKey, patterns ...string) Grant {
+func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) Grant {
 	t.Helper()
 	g, err := NewGrant(k.Public(), patterns...)
 	if err != nil {
@@ -37,7 +39,7 @@ func TestGrantAdmits(t *testing.T) {
 	} {
 		g := grantOf(t, k, strings.Fields(c.patterns)...)
 		for what, err := range map[string]error{"Image": g.Image(ref(t, c.ref)), "Stream": g.Stream(ref(t, c.ref))} {
-			if (err == nil) != c.want || err != nil && !errors.Is(err, ErrSignature) {
+			if (err == nil) != c.want || err != nil && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.ref, c.patterns, err, c.want)
 			}
 		}
@@ -63,7 +65,7 @@ func TestParseGrant(t *testing.T) {
 		site, streams bool
 		limited, bad  bool
 	}{
-		{line: k.String()}, {line: "  " + k.String() + "\n"}, {line: string(k.file())},
+		{line: k.String()}, {line: "  " + k.String() + "\n"}, {line: string(k.File())},
 		{line: k.String() + " web team/*", limited: true},
 		{line: k.String() + " @streams", streams: true, limited: true},
 		{line: k.String() + " @site", site: true, streams: true, limited: true},
@@ -77,7 +79,7 @@ func TestParseGrant(t *testing.T) {
 	}
 	site, streams := SiteGrant(k), StreamsGrant(k)
 	for _, g := range []Grant{site, streams} {
-		if err := g.Image(ref(t, "web:1@amd64")); !errors.Is(err, ErrSignature) {
+		if err := g.Image(ref(t, "web:1@amd64")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("%q signs images: %v", g, err)
 		}
 		if err := g.Stream(ref(t, "web:1@amd64")); err != nil {
@@ -96,7 +98,7 @@ func TestTrustRevoke(t *testing.T) {
 	}
 	trust.Revoke(k.Public(), time.Unix(1.7e9, 0))
 	trust.Add(k.Public())
-	if _, err := trust.find(k.Public().ID()); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
+	if _, err := trust.find(k.Public().ID()); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
 		t.Errorf("find of a revoked key = %v", err)
 	}
 	if n := len(trust.Grants()) + len(trust.Keys()); n != 0 {
@@ -105,7 +107,7 @@ func TestTrustRevoke(t *testing.T) {
 }
 
 func FuzzParseGrant(f *testing.F) {
-	k, err := GenerateKey()
+	k, err := minisign.GenerateKey()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // HeadFormat is the format of the document that is the head of a catalog.
@@ -55,7 +56,7 @@ func (h Head) validate() error {
 	case h.Seq < 0:
 		return fmt.Errorf("entry %d is not possible", h.Seq)
 	}
-	if err := CheckID(h.Site); err != nil {
+	if err := minisign.CheckID(h.Site); err != nil {
 		return err
 	}
 	return checkSum(h.SHA256)
@@ -69,7 +70,7 @@ func (h Head) Check(now time.Time) error {
 	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 
-func (h Head) sign(k *SecretKey) ([]byte, error) {
+func (h Head) sign(k *minisign.SecretKey) ([]byte, error) {
 	h.Format, h.Site = HeadFormat, k.Public().ID()
 	h.Time, h.Expires = h.Time.UTC().Truncate(time.Second), h.Expires.UTC().Truncate(time.Second)
 	if err := h.validate(); err != nil {
@@ -84,23 +85,23 @@ func (h Head) sign(k *SecretKey) ([]byte, error) {
 
 // OpenHead checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
 // that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
-func OpenHead(b []byte, t *Trust) (Head, PublicKey, error) {
+func OpenHead(b []byte, t *Trust) (Head, minisign.PublicKey, error) {
 	var h Head
 	if len(b) > maxHead {
-		return Head{}, PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
+		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
 	}
 	grant, err := openDocument(b, t, &h)
 	if err == nil {
 		err = h.validate()
 	}
 	if err == nil && !grant.site {
-		err = fmt.Errorf("%w: %s is not the key of a site", ErrSignature, grant.key.ID())
+		err = fmt.Errorf("%w: %s is not the key of a site", minisign.ErrSignature, grant.key.ID())
 	}
 	if err == nil && h.Site != grant.key.ID() {
-		err = fmt.Errorf("%w: it is of site %s, and signed by %s", ErrSignature, h.Site, grant.key.ID())
+		err = fmt.Errorf("%w: it is of site %s, and signed by %s", minisign.ErrSignature, h.Site, grant.key.ID())
 	}
 	if err != nil {
-		return Head{}, PublicKey{}, fmt.Errorf("reading head of catalog: %w", err)
+		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %w", err)
 	}
 	return h, grant.key, nil
 }

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // keepHead makes f's store one that a site signs, and returns the site's key.
-func (f *fixture) keepHead(lifetime time.Duration) *SecretKey {
+func (f *fixture) keepHead(lifetime time.Duration) *minisign.SecretKey {
 	f.t.Helper()
 	k := newKey(f.t)
 	f.grant(SiteGrant(k.Public()))
@@ -23,14 +25,14 @@ func (f *fixture) keepHead(lifetime time.Duration) *SecretKey {
 	return k
 }
 
-func siteTrust(k *SecretKey) *Trust {
+func siteTrust(k *minisign.SecretKey) *Trust {
 	t := &Trust{}
 	t.Allow(SiteGrant(k.Public()))
 	return t
 }
 
 // head reads the head that is on the disk and checks it against the log that is there.
-func (f *fixture) head(k *SecretKey) Head {
+func (f *fixture) head(k *minisign.SecretKey) Head {
 	f.t.Helper()
 	b, err := os.ReadFile(filepath.Join(f.dir, "catalog.head"))
 	if err != nil {
@@ -81,10 +83,10 @@ func TestHeadFollowsCatalog(t *testing.T) {
 		t.Errorf("Head = %q, %v", b, err)
 	}
 	f.head(k)
-	if err := other.KeepHead(t.Context(), newKey(t), 0); !errors.Is(err, ErrSignature) {
+	if err := other.KeepHead(t.Context(), newKey(t), 0); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("KeepHead with a key that the catalog does not know = %v", err)
 	}
-	if err := other.KeepHead(t.Context(), f.key, 0); !errors.Is(err, ErrSignature) {
+	if err := other.KeepHead(t.Context(), f.key, 0); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("KeepHead with a publisher's key = %v", err)
 	}
 	if err := f.overServer().s.KeepHead(t.Context(), k, 0); err == nil {
@@ -243,7 +245,7 @@ func TestHeadExpiry(t *testing.T) {
 	if h := f.head(k); h.Seq != 3 || h.Expires.Sub(far).Abs() > time.Second {
 		t.Errorf("a change took the extension back: %+v", h)
 	}
-	if _, err := s.SignHead(t.Context(), newKey(t), now, far); !errors.Is(err, ErrSignature) {
+	if _, err := s.SignHead(t.Context(), newKey(t), now, far); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("SignHead with a foreign key = %v", err)
 	}
 	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil, h.Expires.Add(time.Second): ErrExpired, time.Unix(0, 0): nil} {
@@ -267,7 +269,7 @@ func TestOpenHeadRefuses(t *testing.T) {
 	if h, k, err := OpenHead(b, siteTrust(site)); err != nil || h.Seq != 7 || k != site.Public() {
 		t.Fatalf("OpenHead = %+v, %v", h, err)
 	}
-	from := bytes.Index(b, []byte(untrusted)) + len(untrusted)
+	from := bytes.Index(b, []byte(minisign.CommentPrefix)) + len(minisign.CommentPrefix)
 	to := from + bytes.IndexByte(b[from:], '\n')
 	for i := range b {
 		if bad := bytes.Clone(b); i < from || i >= to {
@@ -283,7 +285,7 @@ func TestOpenHeadRefuses(t *testing.T) {
 	for name, trust := range map[string]*Trust{
 		"nobody": nil, "another site": siteTrust(other), "a publisher": NewTrust(site.Public()), "a publisher of some": limited, "another site's streams": streams,
 	} {
-		if _, _, err := OpenHead(b, trust); !errors.Is(err, ErrSignature) {
+		if _, _, err := OpenHead(b, trust); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenHead where its key is that of %s = %v", name, err)
 		}
 	}
@@ -311,7 +313,7 @@ func TestOpenHeadRefuses(t *testing.T) {
 
 // FuzzOpenHead looks at what is behind a good signature, too.
 func FuzzOpenHead(f *testing.F) {
-	k, err := GenerateKey()
+	k, err := minisign.GenerateKey()
 	if err != nil {
 		f.Fatal(err)
 	}

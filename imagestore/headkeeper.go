@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // headFile is DIR/catalog.head: the signed head of the log beside it. Whoever holds the site's key keeps it: it
@@ -14,7 +16,7 @@ import (
 type headFile struct {
 	path     string
 	log      *logFile
-	key      *SecretKey // nil where this process does not keep the head
+	key      *minisign.SecretKey // nil where this process does not keep the head
 	lifetime time.Duration
 	now      func() time.Time
 }
@@ -102,7 +104,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if g, err := keys.trust(nil).find(h.key.Public().ID()); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.site || g.key != h.key.Public() {
-		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", ErrSignature, h.key.Public().ID())
+		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", minisign.ErrSignature, h.key.Public().ID())
 	}
 	// The last lines may be of a process that was killed before its fsync. A head that outlives them speaks of entries
 	// that were never there.
@@ -174,7 +176,7 @@ func (s *Store) Head(ctx context.Context) ([]byte, error) {
 // through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
 // catalog must trust the key as a site's (SiteGrant). Call it before s is used by several goroutines. ErrLost where
 // the catalog has lost entries that a head of this key speaks of.
-func (s *Store) KeepHead(ctx context.Context, k *SecretKey, lifetime time.Duration) error {
+func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(*localCatalog)
 	if !ok {
 		return errors.New("signing catalog: only a local store can be signed")
@@ -187,7 +189,7 @@ func (s *Store) KeepHead(ctx context.Context, k *SecretKey, lifetime time.Durati
 
 // SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero. It
 // is durable when it returns.
-func (s *Store) SignHead(ctx context.Context, k *SecretKey, now, expires time.Time) (Head, error) {
+func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (Head, error) {
 	c, ok := s.Catalog.(*localCatalog)
 	if !ok {
 		return Head{}, errors.New("signing catalog: only a local store can be signed")

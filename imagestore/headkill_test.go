@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // The test program runs itself with signDir set, as a site that is killed at a random moment.
@@ -23,7 +25,7 @@ func TestKilledSigner(t *testing.T) {
 	}
 	f := newFixture(t)
 	path := filepath.Join(t.TempDir(), "site.key")
-	k, _, err := LoadOrMakeKey(path)
+	k, _, err := minisign.LoadOrMakeKey(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,7 @@ func signForEver(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := ReadKey(os.Getenv("GRIDDLE_TEST_KEY"), nil)
+	k, err := minisign.ReadKey(os.Getenv("GRIDDLE_TEST_KEY"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
 
@@ -30,9 +31,9 @@ func need(t testing.TB, program string) string {
 	return p
 }
 
-func newKey(t testing.TB) *SecretKey {
+func newKey(t testing.TB) *minisign.SecretKey {
 	t.Helper()
-	k, err := GenerateKey()
+	k, err := minisign.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +41,16 @@ func newKey(t testing.TB) *SecretKey {
 }
 
 // twinOf is the key other under the ID of k: anyone who makes a key chooses its ID.
-func twinOf(t testing.TB, k, other PublicKey) PublicKey {
+func twinOf(t testing.TB, k, other minisign.PublicKey) minisign.PublicKey {
 	t.Helper()
-	raw := func(k PublicKey) []byte {
+	raw := func(k minisign.PublicKey) []byte {
 		b, err := base64.StdEncoding.DecodeString(k.String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
 	}
-	twin, err := ParsePublicKey(base64.StdEncoding.EncodeToString(append(raw(k)[:10], raw(other)[10:]...)))
+	twin, err := minisign.ParsePublicKey(base64.StdEncoding.EncodeToString(append(raw(k)[:10], raw(other)[10:]...)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ type fixture struct {
 	t   testing.TB
 	dir string
 	s   *Store
-	key *SecretKey
+	key *minisign.SecretKey
 }
 
 func newFixture(t testing.TB) *fixture {

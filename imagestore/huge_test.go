@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	receiving "griddle/imagestore/receive"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
@@ -53,7 +54,7 @@ func TestHuge(t *testing.T) {
 	p := &publisher{T: t, dir: dir}
 	p.store, err = Open(filepath.Join(t.TempDir(), "store"))
 	p.must(err)
-	p.o.Key, err = GenerateKey()
+	p.o.Key, err = minisign.GenerateKey()
 	p.must(err)
 	p.must(p.store.TrustKey(t.Context(), p.o.Key.Public()))
 	p.o.Source, err = source.Find(t.Context(), "btrfs:"+dir, source.Options{})

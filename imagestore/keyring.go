@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // ErrRevoked is wrapped where a key that was revoked is to be trusted again, and nobody said that this is meant.
@@ -60,7 +62,7 @@ func keysOf(entries []Entry) (keyring, error) {
 	return r, nil
 }
 
-func (r keyring) find(k PublicKey) int {
+func (r keyring) find(k minisign.PublicKey) int {
 	return slices.IndexFunc(r, func(e ringKey) bool { return e.grant.key == k })
 }
 
@@ -82,7 +84,7 @@ func (r *keyring) allow(e *Entry) error {
 
 // revoke applies an entry of KindRevoke.
 func (r keyring) revoke(e *Entry) error {
-	k, err := ParsePublicKey(e.Key)
+	k, err := minisign.ParsePublicKey(e.Key)
 	if err != nil {
 		return err
 	}
@@ -146,7 +148,7 @@ func (v *view) trustOnce(line string) ([]Entry, error) {
 
 // revocation answers Change.Revoke.
 func (v *view) revocation(line string) ([]Entry, error) {
-	k, err := ParsePublicKey(line)
+	k, err := minisign.ParsePublicKey(line)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +172,7 @@ func (s *Store) Grant(ctx context.Context, g Granting) error {
 
 // Revoke makes the signatures of k count no more. What it signed stays listed, marked as Untrusted, and is neither planned
 // nor opened.
-func (s *Store) Revoke(ctx context.Context, k PublicKey) error {
+func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, Change{Revoke: k.String()}); err != nil {
 		return fmt.Errorf("revoking key %s: %w", k.ID(), err)
 	}
@@ -178,7 +180,7 @@ func (s *Store) Revoke(ctx context.Context, k PublicKey) error {
 }
 
 // MaySign returns nil where image documents of that name count that k signs, and else why they do not.
-func (s *Store) MaySign(ctx context.Context, k PublicKey, ref Ref) error {
+func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref Ref) error {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return err
@@ -188,7 +190,7 @@ func (s *Store) MaySign(ctx context.Context, k PublicKey, ref Ref) error {
 		return err
 	}
 	if g.key != k {
-		return fmt.Errorf("%w: another key with the ID %s is trusted here", ErrSignature, k.ID())
+		return fmt.Errorf("%w: another key with the ID %s is trusted here", minisign.ErrSignature, k.ID())
 	}
 	return g.Image(ref)
 }
@@ -217,7 +219,7 @@ func (s *Store) Keys(ctx context.Context) ([]ListedKey, error) {
 }
 
 // WithoutKey lists the images that can be installed now, and could not be were k revoked.
-func (s *Store) WithoutKey(ctx context.Context, k PublicKey) ([]Listed, error) {
+func (s *Store) WithoutKey(ctx context.Context, k minisign.PublicKey) ([]Listed, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return nil, err

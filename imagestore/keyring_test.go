@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 func (f *fixture) grant(g Grant) {
@@ -17,7 +18,7 @@ func (f *fixture) grant(g Grant) {
 }
 
 // by is the same store as somebody with another key uses it.
-func (f *fixture) by(k *SecretKey) *fixture { return &fixture{f.t, f.dir, f.s, k} }
+func (f *fixture) by(k *minisign.SecretKey) *fixture { return &fixture{f.t, f.dir, f.s, k} }
 
 // TestPrefixes publishes with a key that may sign some names, and with a site's.
 func TestPrefixes(t *testing.T) {
@@ -35,7 +36,7 @@ func TestPrefixes(t *testing.T) {
 			{"team2/x:1@amd64", team, false}, {"lab/web:1@amd64", team, false}, {"other:1@amd64", site, false}, {"other:2@amd64", f, true},
 		} {
 			_, err := f.s.Add(t.Context(), c.by.image(c.ref, way{"", raw}))
-			if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrSignature) {
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("Add of %s = %v, want it accepted: %v", c.ref, err, c.ok)
 			}
 		}
@@ -47,13 +48,13 @@ func TestPrefixes(t *testing.T) {
 		}{"the team": {team, false}, "the site": {site, true}, "the publisher": {f, true}} {
 			s := c.by.stream(f.identity("shop:1@amd64"), "", someBytes(2, 3000))
 			_, err := f.s.Add(t.Context(), Publication{image, []StreamBlobs{s}})
-			if (err == nil) != c.ok || !c.ok && !errors.Is(err, ErrSignature) {
+			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("Add of a stream by %s = %v, want it accepted: %v", who, err, c.ok)
 			}
 		}
 		// Less than before: what is signed already does not count any more.
 		f.grant(grantOf(t, team.key, "team/*"))
-		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "may sign team/*, and not web") {
+		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "may sign team/*, and not web") {
 			t.Errorf("Plan of an image whose key may not sign it any more = %v", err)
 		}
 		if _, err := f.s.Plan(t.Context(), ref(t, "team/x")); err != nil {
@@ -63,7 +64,7 @@ func TestPrefixes(t *testing.T) {
 		if err := f.s.TrustKey(t.Context(), team.key.Public()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, ErrSignature) {
+		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("TrustKey took a key's limits away: %v", err)
 		}
 	})
@@ -107,12 +108,12 @@ func TestRevoke(t *testing.T) {
 			list[1].Untrusted != "" || list[3].Untrusted != "" || list[2].Wire != 0 {
 			t.Errorf("List = %+v, %v", list, err)
 		}
-		for i, want := range []error{nil, ErrNoWay, ErrSignature, nil} {
+		for i, want := range []error{nil, ErrNoWay, minisign.ErrSignature, nil} {
 			if err := list[i].Installable(); !errors.Is(err, want) {
 				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
 			}
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "web:2")); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
+		if _, err := f.s.Plan(t.Context(), ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}
 		if _, err := f.s.Plan(t.Context(), ref(t, "web:3")); !errors.Is(err, ErrNoWay) {
@@ -127,25 +128,25 @@ func TestRevoke(t *testing.T) {
 		if shown, err := f.s.Show(t.Context(), ref(t, "db")); err != nil || len(shown.StreamDocs) != 1 || shown.Streams[0].Signer != site.key.Public().ID() {
 			t.Errorf("Show of an image of which one stream is revoked = %+v, %v", shown, err)
 		}
-		if _, err := f.s.Show(t.Context(), ref(t, "web:2")); !errors.Is(err, ErrSignature) {
+		if _, err := f.s.Show(t.Context(), ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Show of a revoked image = %v", err)
 		}
 		// Whoever planned before it was revoked is refused when he opens.
-		if _, err := f.s.Open(t.Context(), before, quick(OpenOptions{})); !errors.Is(err, ErrSignature) {
+		if _, err := f.s.Open(t.Context(), before, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Open of a plan from before = %v", err)
 		}
 		trusted, err := f.s.Trusted(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(OpenOptions{})); !errors.Is(err, ErrSignature) {
+		if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenPlan with the keys that an agent would have = %v", err)
 		}
 		if v, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil); err != nil || v.OK {
 			t.Errorf("Verify of a revoked image = %+v, %v", v, err)
 		}
 		// Nothing else comes in by that key, and it is not trusted again by accident.
-		if _, err := f.s.Add(t.Context(), lost.image("web:4@amd64", way{"", raw})); !errors.Is(err, ErrSignature) {
+		if _, err := f.s.Add(t.Context(), lost.image("web:4@amd64", way{"", raw})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Add by a revoked key = %v", err)
 		}
 		if err := f.s.TrustKey(t.Context(), lost.key.Public()); !errors.Is(err, ErrRevoked) {
@@ -190,7 +191,7 @@ func TestOthersTrust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, ErrSignature) {
+	if _, err := s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan without the guest's key = %v", err)
 	}
 	if err := s.TrustKey(t.Context(), guest.key.Public()); err != nil {
@@ -199,7 +200,7 @@ func TestOthersTrust(t *testing.T) {
 	if err := s.Revoke(t.Context(), guest.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, ErrSignature) {
+	if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan though the catalog revoked the key = %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // The test program runs itself with these set, as a writer that is killed at a random moment.
@@ -33,7 +34,7 @@ func TestKilledWriter(t *testing.T) {
 	}
 	f := newFixture(t)
 	key := filepath.Join(t.TempDir(), "publisher.key")
-	k, _, err := LoadOrMakeKey(key)
+	k, _, err := minisign.LoadOrMakeKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func writeForEver(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := ReadKey(os.Getenv("GRIDDLE_TEST_KEY"), nil)
+	k, err := minisign.ReadKey(os.Getenv("GRIDDLE_TEST_KEY"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // The test program runs itself with these set, as a process that does what a scenario does, and is killed.
@@ -43,7 +44,7 @@ func TestKilled(t *testing.T) {
 			t.Parallel()
 			c := newCrash(t, s)
 			key := filepath.Join(c.dir, "key")
-			c.must(os.WriteFile(key, c.key.format(), 0o600))
+			c.must(os.WriteFile(key, c.key.File(), 0o600))
 			root := c.copied()
 			span, died := c.kill(root, key, -1, -1)
 			if died {
@@ -118,7 +119,7 @@ func (c *crash) kill(root, key string, at int, after time.Duration) (time.Durati
 
 // beKilled is the process.
 func beKilled(t *testing.T, s scenario) {
-	k, err := ReadKey(os.Getenv(killKey), nil)
+	k, err := minisign.ReadKey(os.Getenv(killKey), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
 
@@ -48,13 +49,13 @@ func TestMinisignVerifiesOurs(t *testing.T) {
 
 // TestOursVerifiesMinisigns goes the other way, with a key that minisign made and with one that we made.
 func TestOursVerifiesMinisigns(t *testing.T) {
-	minisign := need(t, "minisign")
+	tool := need(t, "minisign")
 	dir := t.TempDir()
 	theirs, ours := filepath.Join(dir, "their.key"), filepath.Join(dir, "our.key")
-	if out, err := exec.Command(minisign, "-G", "-W", "-s", theirs, "-p", filepath.Join(dir, "their.pub")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(tool, "-G", "-W", "-s", theirs, "-p", filepath.Join(dir, "their.pub")).CombinedOutput(); err != nil {
 		t.Fatalf("minisign -G: %v\n%s", err, out)
 	}
-	if _, made, err := LoadOrMakeKey(ours); err != nil || !made {
+	if _, made, err := minisign.LoadOrMakeKey(ours); err != nil || !made {
 		t.Fatalf("LoadOrMakeKey = %v, %v", made, err)
 	}
 	line, err := marshalLine(func() Image { m := someImage(); m.Format = ImageFormat; return m }())
@@ -66,7 +67,7 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 		if err := os.WriteFile(doc, line, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(minisign, "-S", "-W", "-s", key, "-m", doc, "-t", "a comment").CombinedOutput(); err != nil {
+		if out, err := exec.Command(tool, "-S", "-W", "-s", key, "-m", doc, "-t", "a comment").CombinedOutput(); err != nil {
 			t.Fatalf("minisign -S: %v\n%s", err, out)
 		}
 		sig, err := os.ReadFile(doc + ".minisig")
@@ -77,7 +78,7 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := ParsePublicKey(string(file))
+		k, err := minisign.ParsePublicKey(string(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,64 +86,9 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 		if err != nil || m.Ref != "web:1@amd64" || by != k {
 			t.Errorf("OpenImage of a document that minisign signed with %s = %q, %v", key, m.Ref, err)
 		}
-		sk, err := ReadKey(key, nil)
+		sk, err := minisign.ReadKey(key, nil)
 		if err != nil || sk.Public() != k {
 			t.Errorf("ReadKey(%s) = %v", key, err)
-		}
-	}
-}
-
-// TestEncryptedKey has minisign decrypt what we encrypted, at costs below the gibibyte and the seconds of its own
-// keys, and reads it back.
-func TestEncryptedKey(t *testing.T) {
-	minisign := need(t, "minisign")
-	k := newKey(t)
-	for name, cost := range map[string]struct{ ops, mem uint64 }{"much memory": {32768, 4 << 20}, "many operations": {1 << 20, 2 << 20}} {
-		text, err := k.formatEncrypted("secret", cost.ops, cost.mem)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "key")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(minisign, "-S", "-s", path, "-m", path)
-		cmd.Stdin = strings.NewReader("secret\n")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: minisign does not read the key: %v\n%s", name, err, out)
-		}
-		for password, ok := range map[string]bool{"secret": true, "guess": false} {
-			got, err := ReadKey(path, func() (string, error) { return password, nil })
-			if (err == nil) != ok || ok && got.Public() != k.Public() {
-				t.Errorf("%s: ReadKey with %q = %v", name, password, err)
-			}
-		}
-		if _, err := ReadKey(path, nil); err == nil || !strings.Contains(err.Error(), "encrypted") {
-			t.Errorf("%s: ReadKey without a password = %v", name, err)
-		}
-	}
-}
-
-func TestLoadOrMakeKey(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a", "b", "publisher.key")
-	first, made, err := LoadOrMakeKey(path)
-	if err != nil || !made {
-		t.Fatalf("LoadOrMakeKey = %v, %v", made, err)
-	}
-	again, made, err := LoadOrMakeKey(path)
-	if err != nil || made || again.Public() != first.Public() {
-		t.Errorf("LoadOrMakeKey again = %v, %v", made, err)
-	}
-	if i, err := os.Stat(path); err != nil || i.Mode().Perm() != 0o600 {
-		t.Errorf("mode of the key is %v, %v, want 0600", i.Mode(), err)
-	}
-	for name, text := range map[string]string{"empty": "", "garbage": "untrusted comment: x\nAAAA\n", "cut": string(first.format()[:100])} {
-		p := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := LoadOrMakeKey(p); err == nil {
-			t.Errorf("LoadOrMakeKey of a key file that is %s gave no error", name)
 		}
 	}
 }
@@ -157,14 +103,14 @@ func TestSignatureIsRefused(t *testing.T) {
 	if _, _, err := OpenImage(good, trust); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
+	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
 		t.Errorf("OpenImage with another key = %v", err)
 	}
-	if _, _, err := OpenImage(good, nil); !errors.Is(err, ErrSignature) {
+	if _, _, err := OpenImage(good, nil); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenImage with no trust = %v", err)
 	}
 	// Every byte that is changed is noticed, but those of the untrusted comment, which says nothing.
-	from := bytes.Index(good, []byte(untrusted)) + len(untrusted)
+	from := bytes.Index(good, []byte(minisign.CommentPrefix)) + len(minisign.CommentPrefix)
 	to := from + bytes.IndexByte(good[from:], '\n')
 	for i := range good {
 		if i >= from && i < to {
@@ -206,7 +152,7 @@ func TestSignRefusesNonsense(t *testing.T) {
 }
 
 func FuzzOpenDocument(f *testing.F) {
-	key, err := GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -227,7 +173,7 @@ func FuzzOpenDocument(f *testing.F) {
 
 // FuzzDocument looks behind the signature: a trusted key may still sign nonsense.
 func FuzzDocument(f *testing.F) {
-	key, err := GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -246,18 +192,5 @@ func FuzzDocument(f *testing.F) {
 		if s, _, err := OpenStream(signed, trust); err == nil && int64(len(s.Pieces)) != pieceCount(s.Raw) {
 			t.Errorf("OpenStream accepted %q", b)
 		}
-	})
-}
-
-func FuzzParseKey(f *testing.F) {
-	key, err := GenerateKey()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(key.format())
-	f.Add([]byte(key.Public().String()))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		parseKey(b, nil)
-		ParsePublicKey(string(b))
 	})
 }

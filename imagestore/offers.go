@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // maxOffers bounds the list of a server's images, in bytes: some 100,000 of them.
@@ -69,7 +70,7 @@ func (c *remoteCatalog) headless(ctx context.Context) error {
 		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, path)
 	}
 	if _, err := c.Head(ctx); errors.Is(err, ErrNoHead) {
-		return c.seen.pinned(c.name, PublicKey{}, false)
+		return c.seen.pinned(c.name, minisign.PublicKey{}, false)
 	} else if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
 
@@ -52,7 +53,7 @@ func OpenPlan(ctx context.Context, sources []blob.Reader, t *Trust, p Plan, o Op
 		opened.image, _, err = OpenImage(b, t)
 	}
 	if err == nil && opened.image.Ref != p.Ref {
-		err = fmt.Errorf("%w: the document is of %s", ErrSignature, opened.image.Ref)
+		err = fmt.Errorf("%w: the document is of %s", minisign.ErrSignature, opened.image.Ref)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening image %s: %w", p.Ref, err)

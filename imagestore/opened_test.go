@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // flaky is a source that can be told to fail.
@@ -376,8 +377,8 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	if m, err := o.Content(t.Context()); err != nil || len(m.Entries) != 1 {
 		t.Errorf("Content = %+v, %v", m, err)
 	}
-	if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, NewTrust(newKey(t).Public()), good, quick(OpenOptions{})); !errors.Is(err, ErrSignature) {
-		t.Errorf("OpenPlan with another key = %v, want %v", err, ErrSignature)
+	if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, NewTrust(newKey(t).Public()), good, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
+		t.Errorf("OpenPlan with another key = %v, want %v", err, minisign.ErrSignature)
 	}
 }
 

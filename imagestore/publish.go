@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source"
@@ -25,7 +26,7 @@ type PublishOptions struct {
 	Ref         Ref    // without a version it gets the one of NextVersion, without an architecture the source's
 	Description string // one line, for menus
 	Comment     string // what is new
-	Key         *SecretKey
+	Key         *minisign.SecretKey
 	Encoder     Encoder               // its Progress is replaced
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
 	Warn        func(sentence string) // what a person should know though it does not stop anything; may be nil
@@ -372,7 +373,7 @@ func (m making) encodeWhole(ctx context.Context) (Encoded, *content.Manifest, er
 }
 
 // commit signs and stores the documents and adds them to the catalog.
-func (s *Store) commit(ctx context.Context, image Image, stream Stream, e Encoded, k *SecretKey) error {
+func (s *Store) commit(ctx context.Context, image Image, stream Stream, e Encoded, k *minisign.SecretKey) error {
 	imageDoc, err := s.PutImage(ctx, image, k)
 	if err != nil {
 		return err

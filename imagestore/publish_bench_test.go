@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -101,7 +102,7 @@ func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Sou
 	if err != nil {
 		b.Fatal(err)
 	}
-	key, err := GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -39,7 +40,7 @@ func newPublisher(t *testing.T) *publisher {
 	var err error
 	p.store, err = Open(t.TempDir())
 	p.must(err)
-	p.o.Key, err = GenerateKey()
+	p.o.Key, err = minisign.GenerateKey()
 	p.must(err)
 	p.must(p.store.TrustKey(context.Background(), p.o.Key.Public()))
 	p.o.Source, err = source.Find(context.Background(), "btrfs:"+dir, source.Options{})
@@ -203,10 +204,10 @@ func TestPublishAgain(t *testing.T) {
 	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ErrRef) {
 		t.Errorf("Publish of :latest = %v, want ErrRef", err)
 	}
-	other, err := GenerateKey()
+	other, err := minisign.GenerateKey()
 	p.must(err)
 	p.o.Ref.Version, p.o.Key = "2", other
-	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ErrSignature) {
+	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Publish with a key that is not trusted = %v, want ErrSignature", err)
 	}
 	if got, want := p.copies(), []string{"ns+web@1@" + p.o.Source.Arch}; !slices.Equal(got, want) {

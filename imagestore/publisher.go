@@ -6,12 +6,13 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // mayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
 // key signed, of images that the store lets that key sign, and streams that it signed to images that are there. What the
 // catalog checks of every publication it checks afterwards.
-func (s *Store) mayChange(ctx context.Context, k PublicKey, c Change) error {
+func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c Change) error {
 	rest := c
 	rest.Publish = nil
 	if c.Publish == nil || rest != (Change{}) {

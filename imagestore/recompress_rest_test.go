@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // level says at which level the stream of ref from parent is, and whether there is one with dictionaries.
@@ -69,7 +70,7 @@ func TestRecompressUntrusted(t *testing.T) {
 		t.Errorf("it is at level %d, want 10", got)
 	}
 	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10, Refs: []Ref{ref(t, "web:2@amd64")}}, nil)
-	if !errors.Is(err, ErrSignature) {
+	if !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Recompress of an image by a revoked key = %v, want ErrSignature", err)
 	}
 }

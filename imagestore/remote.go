@@ -51,7 +51,7 @@ func patience(idle time.Duration) func(*http.Request) (answer, body time.Duratio
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
 // what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
 // catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
-// expired, or is not what Seen remembers, or its continuation, is refused: ErrRollback, ErrExpired, ErrSignature.
+// expired, or is not what Seen remembers, or its continuation, is refused: ErrRollback, ErrExpired, minisign.ErrSignature.
 func OpenServer(o ServerOptions) (*Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {

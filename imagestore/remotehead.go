@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // Head implements headed.
@@ -54,7 +56,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if c.seen == nil {
 			return entries, nil
 		}
-		if err := c.seen.pinned(c.name, PublicKey{}, false); err != nil {
+		if err := c.seen.pinned(c.name, minisign.PublicKey{}, false); err != nil {
 			return nil, err
 		}
 		return entries, c.seen.stripped(entries)

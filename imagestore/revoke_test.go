@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"griddle/imagestore/minisign"
 )
 
 // TestNothingStandsOnRevoked publishes and derives after the key of all that is there was revoked: neither takes it up,
@@ -21,7 +23,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	p.o.Key = newKey(t)
 	p.must(p.store.TrustKey(ctx, p.o.Key.Public()))
 	p.must(p.store.Revoke(ctx, lost.Public()))
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, ErrSignature) {
+	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive of a revoked image = %v", err)
 	}
 	p.write("file7", 7)
@@ -39,7 +41,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	// A stream that another site derived, until that site's key is lost: ours makes it anew.
 	mirror := newKey(t)
 	p.must(p.store.Grant(ctx, Granting{Key: StreamsGrant(mirror.Public()).String()}))
-	derive := func(k *SecretKey) Derived {
+	derive := func(k *minisign.SecretKey) Derived {
 		t.Helper()
 		p.store.Key = k
 		d, err := p.store.Derive(ctx, DeriveOptions{Ref: mustRef(t, three.Ref)})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 )
 
@@ -22,9 +23,9 @@ type scenario struct {
 	// done says which errors act may give that is done again after it was done.
 	done []error
 
-	states int        // that it goes through, old and new included; zero means two
-	costly bool       // it works on trees, or runs programs: in make test not every operation is tried
-	site   *SecretKey // that keeps the head
+	states int                 // that it goes through, old and new included; zero means two
+	costly bool                // it works on trees, or runs programs: in make test not every operation is tried
+	site   *minisign.SecretKey // that keeps the head
 }
 
 // points are the operations, of n, at which a fault is tried: one in step, and fewer of what is costly; the first of them by
@@ -101,7 +102,7 @@ func scenarios() []scenario {
 
 // signing publishes where the same process keeps the catalog's head.
 func signing(parent, second []byte) scenario {
-	site, _ := GenerateKey()
+	site, _ := minisign.GenerateKey()
 	keep := func(f *fixture) error { return f.s.KeepHead(context.Background(), site, 0) }
 	return scenario{name: "sign", site: site, base: func(f *fixture) {
 		f.publish("web:1@amd64", way{"", parent})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // Seen is what somebody remembers of a site's catalog: the newest head that was accepted.
@@ -37,7 +38,7 @@ func (s Seen) Check(h Head) error {
 
 // File is what SeenDir remembers s by: the name of the file, and its content.
 func (s Seen) File() (name string, content []byte, err error) {
-	k, err := ParsePublicKey(s.Key)
+	k, err := minisign.ParsePublicKey(s.Key)
 	if err == nil {
 		content, err = marshalLine(s)
 	}
@@ -57,13 +58,13 @@ type SeenDir struct {
 func OpenSeenDir(dir string) *SeenDir { return &SeenDir{dir: dir} }
 
 // Path is the file of the site with the key k.
-func (d *SeenDir) Path(k PublicKey) string { return filepath.Join(d.dir, k.ID()) }
+func (d *SeenDir) Path(k minisign.PublicKey) string { return filepath.Join(d.dir, k.ID()) }
 
 // Of returns what was seen of the site with the key k; the zero value where that is nothing.
-func (d *SeenDir) Of(k PublicKey) (Seen, error) {
+func (d *SeenDir) Of(k minisign.PublicKey) (Seen, error) {
 	s, err := d.read(d.Path(k))
 	if err == nil && s.Key != "" && s.Key != k.String() {
-		err = fmt.Errorf("%w: %s is of another key with the ID %s", ErrSignature, d.Path(k), k.ID())
+		err = fmt.Errorf("%w: %s is of another key with the ID %s", minisign.ErrSignature, d.Path(k), k.ID())
 	}
 	return s, err
 }
@@ -78,7 +79,7 @@ func (d *SeenDir) At(server string) (Seen, string, error) {
 		return Seen{}, "", fmt.Errorf("reading what was seen of catalogs: %w", err)
 	}
 	for _, e := range entries {
-		if CheckID(e.Name()) != nil {
+		if minisign.CheckID(e.Name()) != nil {
 			continue
 		}
 		path := filepath.Join(d.dir, e.Name())
@@ -111,12 +112,12 @@ func (d *SeenDir) read(path string) (Seen, error) {
 // Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer. server is
 // the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
-func (d *SeenDir) Accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string) error {
+func (d *SeenDir) Accept(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string) error {
 	return d.accept(ctx, server, k, h, sumAt, false)
 }
 
 // accept is Accept; shown says that the log came from a server without a token.
-func (d *SeenDir) accept(ctx context.Context, server string, k PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
+func (d *SeenDir) accept(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
 	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -183,7 +184,7 @@ func (d *SeenDir) any() (string, error) {
 		return "", fmt.Errorf("reading what was seen of catalogs: %w", err)
 	}
 	for _, e := range entries {
-		if CheckID(e.Name()) == nil {
+		if minisign.CheckID(e.Name()) == nil {
 			return filepath.Join(d.dir, e.Name()), nil
 		}
 	}
@@ -191,7 +192,7 @@ func (d *SeenDir) any() (string, error) {
 }
 
 // pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
-func (d *SeenDir) pinned(server string, now PublicKey, signed bool) error {
+func (d *SeenDir) pinned(server string, now minisign.PublicKey, signed bool) error {
 	s, path, err := d.At(server)
 	switch {
 	case err != nil || path == "":

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // site is a store that a site signs, behind a server that can be told to serve something else instead.
 type site struct {
 	*fixture
-	site    *SecretKey
+	site    *minisign.SecretKey
 	srv     *httptest.Server
 	instead map[string][]byte // by path; nil means that it is not there
 	old     bool              // it shows its log to those with a token alone, as earlier versions do
@@ -70,7 +72,7 @@ func (s *site) get(path string) []byte {
 	return w.Body.Bytes()
 }
 
-func (s *site) sign(h Head, k *SecretKey) []byte {
+func (s *site) sign(h Head, k *minisign.SecretKey) []byte {
 	s.t.Helper()
 	b, err := h.sign(k)
 	if err != nil {
@@ -121,9 +123,9 @@ func TestClientRefuses(t *testing.T) {
 		{"another history that goes on", s.sign(Head{Seq: now.Seq + 1, SHA256: logSum(t, forkNext), Time: time.Now()}, s.site), forkNext, nil, ErrRollback, 2},
 		{"an entry more that nobody signed", newHead, extra, nil, nil, 2},
 		{"an entry more", s.sign(next, s.site), extra, nil, nil, 2},
-		{"a head by a publisher", s.sign(next, s.key), extra, ErrSignature, ErrSignature, 0},
-		{"a head by a stranger", s.sign(next, newKey(t)), extra, ErrSignature, ErrSignature, 0},
-		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog, ErrSignature, ErrSignature, 0},
+		{"a head by a publisher", s.sign(next, s.key), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
+		{"a head by a stranger", s.sign(next, newKey(t)), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
+		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog, minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"an expired head", s.sign(expired, s.site), newLog, ErrExpired, ErrExpired, 0},
 		{"no head", nil, newLog, nil, ErrRollback, 2},
 		{"another site", s.sign(Head{Seq: 1, SHA256: logSum(t, strange), Time: time.Now()}, stranger), strange, nil, ErrRollback, 0},

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 )
 
 // Store is what there is, and everything that is done with it. Its methods may be called from any number of
@@ -24,7 +25,7 @@ type Store struct {
 	Trust   *Trust // keys that count beside those that the catalog trusts; never nil after Open
 
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
-	Key *SecretKey
+	Key *minisign.SecretKey
 
 	// Spool is the directory for the trees that work on a store needs which can only be read: some gigabytes for a while. ""
 	// means /var/tmp.
@@ -243,16 +244,16 @@ func (s *Store) putText(ctx context.Context, what string, text []byte) (Content,
 }
 
 // PutImage signs an image document and stores it.
-func (s *Store) PutImage(ctx context.Context, m Image, k *SecretKey) (blob.Digest, error) {
+func (s *Store) PutImage(ctx context.Context, m Image, k *minisign.SecretKey) (blob.Digest, error) {
 	return s.putDocument(ctx, m, k)
 }
 
 // PutStream signs a stream document and stores it.
-func (s *Store) PutStream(ctx context.Context, m Stream, k *SecretKey) (blob.Digest, error) {
+func (s *Store) PutStream(ctx context.Context, m Stream, k *minisign.SecretKey) (blob.Digest, error) {
 	return s.putDocument(ctx, m, k)
 }
 
-func (s *Store) putDocument(ctx context.Context, doc any, k *SecretKey) (blob.Digest, error) {
+func (s *Store) putDocument(ctx context.Context, doc any, k *minisign.SecretKey) (blob.Digest, error) {
 	b, err := Sign(doc, k, time.Now())
 	if err != nil {
 		return "", err
@@ -280,7 +281,7 @@ func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
 
 // TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has; see
 // Grant for others. ErrRevoked where it was revoked.
-func (s *Store) TrustKey(ctx context.Context, k PublicKey) error {
+func (s *Store) TrustKey(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)
 	}

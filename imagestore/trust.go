@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"griddle/imagestore/minisign"
 )
 
 // Trust is a set of public keys whose signatures count, each for what its Grant says. The zero value trusts nobody. It
@@ -14,11 +16,11 @@ import (
 type Trust struct {
 	mu      sync.RWMutex
 	grants  map[string]Grant // by the ID of the key
-	revoked map[PublicKey]time.Time
+	revoked map[minisign.PublicKey]time.Time
 }
 
 // NewTrust returns a set with the given keys, without limits.
-func NewTrust(keys ...PublicKey) *Trust {
+func NewTrust(keys ...minisign.PublicKey) *Trust {
 	t := &Trust{}
 	for _, k := range keys {
 		t.Add(k)
@@ -46,7 +48,7 @@ func ParseTrust(lines []string) (*Trust, error) {
 
 // Add trusts k too, without limits. A key whose ID is taken replaces nothing: the first stays, since a key ID is chosen
 // by whoever makes the key.
-func (t *Trust) Add(k PublicKey) { t.Allow(Grant{key: k}) }
+func (t *Trust) Add(k minisign.PublicKey) { t.Allow(Grant{key: k}) }
 
 // Allow trusts the key of g for what g says, and replaces nothing, as Add.
 func (t *Trust) Allow(g Grant) {
@@ -61,11 +63,11 @@ func (t *Trust) Allow(g Grant) {
 }
 
 // Revoke makes the signatures of k count no more, whoever allowed or allows it.
-func (t *Trust) Revoke(k PublicKey, at time.Time) {
+func (t *Trust) Revoke(k minisign.PublicKey, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.revoked == nil {
-		t.revoked = map[PublicKey]time.Time{}
+		t.revoked = map[minisign.PublicKey]time.Time{}
 	}
 	t.revoked[k] = at
 	if t.grants[k.ID()].key == k {
@@ -91,8 +93,8 @@ func (t *Trust) Grants() []Grant {
 }
 
 // Keys lists the trusted keys by ID.
-func (t *Trust) Keys() []PublicKey {
-	var out []PublicKey
+func (t *Trust) Keys() []minisign.PublicKey {
+	var out []minisign.PublicKey
 	for _, g := range t.Grants() {
 		out = append(out, g.key)
 	}
@@ -102,7 +104,7 @@ func (t *Trust) Keys() []PublicKey {
 // find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
 func (t *Trust) find(id string) (Grant, error) {
 	if t == nil {
-		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, id)
+		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -118,9 +120,9 @@ func (t *Trust) find(id string) (Grant, error) {
 			return Grant{}, revokedError(id, at)
 		}
 	}
-	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", ErrSignature, id)
+	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 }
 
 func revokedError(id string, at time.Time) error {
-	return fmt.Errorf("%w: key %s was revoked here on %s", ErrSignature, id, at.UTC().Format(time.DateOnly))
+	return fmt.Errorf("%w: key %s was revoked here on %s", minisign.ErrSignature, id, at.UTC().Format(time.DateOnly))
 }

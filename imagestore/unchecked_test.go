@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -75,7 +76,7 @@ func TestPrevented(t *testing.T) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
-	for _, err := range []error{ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, ErrSignature, &remoteError{ErrCorrupt, "gone"}, unix.ENOENT} {
+	for _, err := range []error{ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, &remoteError{ErrCorrupt, "gone"}, unix.ENOENT} {
 		if prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}

@@ -1,6 +1,10 @@
 package imagestore
 
-import "fmt"
+import (
+	"fmt"
+
+	"griddle/imagestore/minisign"
+)
 
 // judge says of signers, known by their IDs as the log has them, whether what they signed counts. It asks each
 // question once: there may be ten thousand images, and a handful of keys and templates.
@@ -20,7 +24,7 @@ func (j *judge) check(l *Listed, signer string, stream bool) error {
 	if ok {
 		return err
 	}
-	if err = CheckID(signer); err == nil {
+	if err = minisign.CheckID(signer); err == nil {
 		var g Grant
 		if g, err = j.trust.find(signer); err == nil && stream {
 			err = g.Stream(l.ref())
@@ -88,7 +92,7 @@ func (l *Listed) trusted() error {
 }
 
 // Installable returns nil where a machine that has nothing can get the image, as List and Show give it, and else why
-// not: ErrSignature or ErrNoWay.
+// not: minisign.ErrSignature or ErrNoWay.
 func (l Listed) Installable() error {
 	if err := l.trusted(); err != nil {
 		return err
@@ -99,8 +103,8 @@ func (l Listed) Installable() error {
 	return nil
 }
 
-// untrustedError is an ErrSignature whose words begin with it already.
+// untrustedError is an minisign.ErrSignature whose words begin with it already.
 type untrustedError struct{ why string }
 
 func (e *untrustedError) Error() string { return e.why }
-func (e *untrustedError) Unwrap() error { return ErrSignature }
+func (e *untrustedError) Unwrap() error { return minisign.ErrSignature }

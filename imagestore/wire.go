@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // Paths of the store's API below a server's base URL, beside blob.Path.
@@ -30,7 +31,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": minisign.ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
 )
 
 // Access is who may use a route of Handler.
@@ -30,7 +31,7 @@ const (
 // Caller is who calls.
 type Caller struct {
 	Role Role
-	Key  PublicKey // of a Publisher
+	Key  minisign.PublicKey // of a Publisher
 }
 
 // Route is one call of Handler.

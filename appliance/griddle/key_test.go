@@ -14,6 +14,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -41,7 +42,7 @@ func TestKeyScripts(t *testing.T) {
 // serveSite puts a store that a site signs behind TLS.
 func serveSite(t *testing.T, e *testscript.Env) error {
 	dir := filepath.Join(e.WorkDir, "site")
-	key, _, err := imagestore.LoadOrMakeKey(filepath.Join(dir, appliance.SiteKeyFile))
+	key, _, err := minisign.LoadOrMakeKey(filepath.Join(dir, appliance.SiteKeyFile))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/source"
 )
 
@@ -16,7 +17,7 @@ func TestFromStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := imagestore.GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err == nil {
 		err = store.TrustKey(ctx, key.Public())
 	}

@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/site"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // trusted returns the keys that the boot image trusts.
@@ -58,7 +59,7 @@ func fetchHead(ctx context.Context, client *http.Client, base string) ([]byte, e
 
 // checkHead is the decision. The clock of this machine was set by the server's, so that a dead battery expires nothing.
 func checkHead(b []byte, known site.Catalog, now time.Time) (imagestore.Seen, error) {
-	key, err := imagestore.ParsePublicKey(known.Key)
+	key, err := minisign.ParsePublicKey(known.Key)
 	if err != nil {
 		return imagestore.Seen{}, fmt.Errorf("reading the site's key: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 	"griddle/tui"
 )
@@ -28,8 +29,8 @@ type room struct {
 	*station
 	store     *imagestore.Store
 	dir       string
-	site      *imagestore.SecretKey
-	publisher *imagestore.SecretKey
+	site      *minisign.SecretKey
+	publisher *minisign.SecretKey
 	spec      job.Spec
 	away      atomic.Int32 // requests for the head that fail first
 	last      atomic.Pointer[job.Event]
@@ -48,9 +49,9 @@ func newRoom(t *testing.T) *room {
 	}
 	r.store, err = imagestore.Open(r.dir)
 	must(err)
-	r.site, err = imagestore.GenerateKey()
+	r.site, err = minisign.GenerateKey()
 	must(err)
-	r.publisher, err = imagestore.GenerateKey()
+	r.publisher, err = minisign.GenerateKey()
 	must(err)
 	must(r.store.TrustKey(ctx, r.publisher.Public()))
 	must(r.store.Grant(ctx, imagestore.Granting{Key: imagestore.SiteGrant(r.site.Public()).String()}))
@@ -173,7 +174,7 @@ func TestRolledBackCatalog(t *testing.T) {
 		t.Errorf("catalog of an old server = %v", err)
 	}
 	r.station.site.Catalog = site.Catalog{Key: r.publisher.Public().String()}
-	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, imagestore.ErrSignature) {
+	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("catalog by another key = %v", err)
 	}
 	r.station.site.Catalog = site.Catalog{}

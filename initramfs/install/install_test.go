@@ -15,6 +15,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 	"griddle/initramfs/disk"
 )
 
@@ -61,7 +62,7 @@ func spec(disk string) job.Spec {
 
 func TestRun(t *testing.T) {
 	img, o := debian(t), options(t)
-	key, err := imagestore.GenerateKey()
+	key, err := minisign.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +193,7 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	if names, _ := os.ReadDir(filepath.Join(top, "@images")); len(names) != 1 {
 		t.Errorf("@images has %v, want the newest alone", names)
 	}
-	key, err := imagestore.ParsePublicKey(want.Key)
+	key, err := minisign.ParsePublicKey(want.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"griddle/appliance"
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // Command is `griddle catalog`.
@@ -94,7 +95,7 @@ func signCommand(e *cli.Env) *cobra.Command {
 		if dir == "" {
 			dir = filepath.Join(stateDir, "store")
 		}
-		key, err := imagestore.ReadKey(filepath.Join(stateDir, appliance.SiteKeyFile), nil)
+		key, err := minisign.ReadKey(filepath.Join(stateDir, appliance.SiteKeyFile), nil)
 		if err != nil {
 			return cli.WithHint(err, "Run this where the site's key is, the host of `griddle serve`, or name its --state-dir.")
 		}

@@ -11,6 +11,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // StoreFlags say which image store a command works on.
@@ -67,11 +68,11 @@ func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
 	}
 	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
 	if path, err := PublisherPath(e, ""); err == nil {
-		k, err := imagestore.ReadKey(path, nil)
+		k, err := minisign.ReadKey(path, nil)
 		if err == nil {
 			st.Key = k
 		}
-		if errors.Is(err, imagestore.ErrExposed) {
+		if errors.Is(err, minisign.ErrExposed) {
 			e.Warn(err.Error())
 		}
 	}

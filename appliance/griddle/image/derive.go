@@ -9,6 +9,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 func deriveCommand(e *cli.Env) *cobra.Command {
@@ -76,7 +77,7 @@ func derive(c *cobra.Command, st *imagestore.Store, o imagestore.DeriveOptions) 
 	switch {
 	case errors.Is(err, imagestore.ErrNoKey):
 		return d, cli.WithHint(err, "`griddle key new` makes ~/.config/griddle/publisher.key; a server signs with its own key.")
-	case errors.Is(err, imagestore.ErrSignature):
+	case errors.Is(err, minisign.ErrSignature):
 		return d, cli.WithHint(err, "The store does not trust the publisher's key: publish with --trust-key once.")
 	}
 	return d, cli.ExplainTree(err, st)

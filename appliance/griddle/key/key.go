@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // Command is `griddle key`.
@@ -58,7 +58,7 @@ func newCommand(e *cli.Env) *cobra.Command {
 				return err
 			}
 		}
-		k, public, err := imagestore.MakeKey(path, secret)
+		k, public, err := minisign.MakeKey(path, secret)
 		if errors.Is(err, fs.ErrExist) {
 			return cli.WithHint(err, "Name another file, or move that one away: what it signed needs it no more, but what comes next may.")
 		}

@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // RevokedKey is the result of `griddle key revoke -o json`.
@@ -69,18 +70,18 @@ func revokeCommand(e *cli.Env) *cobra.Command {
 }
 
 // knownKey finds the key that is meant among those that the store knows.
-func knownKey(ctx context.Context, st *imagestore.Store, arg string) (imagestore.PublicKey, error) {
+func knownKey(ctx context.Context, st *imagestore.Store, arg string) (minisign.PublicKey, error) {
 	keys, err := st.Keys(ctx)
 	if err != nil {
-		return imagestore.PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	for _, k := range keys {
 		if strings.EqualFold(k.ID, arg) {
-			return imagestore.ParsePublicKey(k.Key)
+			return minisign.ParsePublicKey(k.Key)
 		}
 	}
 	if len(arg) == 16 && strings.Trim(strings.ToUpper(arg), "0123456789ABCDEF") == "" {
-		return imagestore.PublicKey{}, cli.WithHint(fmt.Errorf("key %s was never trusted here", strings.ToUpper(arg)), "`griddle key list` shows those that were.")
+		return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("key %s was never trusted here", strings.ToUpper(arg)), "`griddle key list` shows those that were.")
 	}
 	k, err := publicKey(arg)
 	if err != nil {

@@ -12,12 +12,13 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // Signing is the publisher's key that signs ref. path is what --key says, "" for the publisher's own. A key is made here in
 // one case alone: the first publication to a new local store, without --key. A store counts a key's signatures from now on
 // where trust says so, and a new local store those of the first key that publishes there.
-func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, ref imagestore.Ref, trust bool) (*imagestore.SecretKey, error) {
+func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, ref imagestore.Ref, trust bool) (*minisign.SecretKey, error) {
 	first, err := firstPublication(ctx, st)
 	if err != nil {
 		return nil, err
@@ -49,14 +50,14 @@ func firstPublication(ctx context.Context, st *imagestore.Store) (bool, error) {
 }
 
 // publisherKey reads the key that signs. Where mayMake is set and path is "", it makes the publisher's own if there is none.
-func publisherKey(e *cli.Env, path string, mayMake bool) (*imagestore.SecretKey, error) {
+func publisherKey(e *cli.Env, path string, mayMake bool) (*minisign.SecretKey, error) {
 	named := path != ""
 	path, err := cli.PublisherPath(e, path)
 	if err != nil {
 		return nil, err
 	}
 	if mayMake && !named {
-		k, _, err := imagestore.LoadOrMakeKey(path)
+		k, _, err := minisign.LoadOrMakeKey(path)
 		return askedKey(e, path, k, err)
 	}
 	if named {
@@ -64,7 +65,7 @@ func publisherKey(e *cli.Env, path string, mayMake bool) (*imagestore.SecretKey,
 			return nil, err
 		}
 	}
-	k, err := imagestore.ReadKey(path, nil)
+	k, err := minisign.ReadKey(path, nil)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return askedKey(e, path, k, err)
 	}
@@ -81,12 +82,12 @@ func CheckFile(path string) error {
 }
 
 // askedKey reads the key again, with its password, where it could not be read without one and there is a terminal.
-func askedKey(e *cli.Env, path string, k *imagestore.SecretKey, err error) (*imagestore.SecretKey, error) {
+func askedKey(e *cli.Env, path string, k *minisign.SecretKey, err error) (*minisign.SecretKey, error) {
 	f, ok := e.Stdin.(*os.File)
-	if err == nil || errors.Is(err, imagestore.ErrExposed) || !ok || !term.IsTerminal(int(f.Fd())) {
+	if err == nil || errors.Is(err, minisign.ErrExposed) || !ok || !term.IsTerminal(int(f.Fd())) {
 		return k, err
 	}
-	return imagestore.ReadKey(path, func() (string, error) {
+	return minisign.ReadKey(path, func() (string, error) {
 		fmt.Fprintf(e.Stderr, "Password of %s: ", path)
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(e.Stderr)
@@ -95,7 +96,7 @@ func askedKey(e *cli.Env, path string, k *imagestore.SecretKey, err error) (*ima
 }
 
 // trustKey makes the store count the key's signatures, where that is asked for and it does not yet.
-func trustKey(ctx context.Context, e *cli.Env, st *imagestore.Store, k *imagestore.SecretKey, asked bool) error {
+func trustKey(ctx context.Context, e *cli.Env, st *imagestore.Store, k *minisign.SecretKey, asked bool) error {
 	trusted, err := st.Trusted(ctx)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"griddle/appliance"
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 // KeyToken is the result of `griddle key token -o json`.
@@ -81,10 +82,10 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 }
 
 // publishersKey finds a key that the store knows also by its comment, where no other key has that.
-func publishersKey(ctx context.Context, st *imagestore.Store, arg string) (imagestore.PublicKey, error) {
+func publishersKey(ctx context.Context, st *imagestore.Store, arg string) (minisign.PublicKey, error) {
 	keys, err := st.Keys(ctx)
 	if err != nil {
-		return imagestore.PublicKey{}, err
+		return minisign.PublicKey{}, err
 	}
 	var found []imagestore.ListedKey
 	for _, k := range keys {
@@ -96,13 +97,13 @@ func publishersKey(ctx context.Context, st *imagestore.Store, arg string) (image
 	case 0:
 		return knownKey(ctx, st, arg)
 	case 1:
-		return imagestore.ParsePublicKey(found[0].Key)
+		return minisign.ParsePublicKey(found[0].Key)
 	}
-	return imagestore.PublicKey{}, cli.WithHint(fmt.Errorf("%d keys have the comment %q", len(found), arg), "Name the key by its ID: `griddle key list`.")
+	return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("%d keys have the comment %q", len(found), arg), "Name the key by its ID: `griddle key list`.")
 }
 
 // publishes returns nil where the store trusts k as a publisher's.
-func publishes(ctx context.Context, st *imagestore.Store, k imagestore.PublicKey) error {
+func publishes(ctx context.Context, st *imagestore.Store, k minisign.PublicKey) error {
 	keys, err := st.Keys(ctx)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/minisign"
 )
 
 func trustCommand(e *cli.Env) *cobra.Command {
@@ -69,8 +70,8 @@ func trustCommand(e *cli.Env) *cobra.Command {
 }
 
 // publicKey reads a public key, or the file of one.
-func publicKey(arg string) (imagestore.PublicKey, error) {
-	k, err := imagestore.ParsePublicKey(arg)
+func publicKey(arg string) (minisign.PublicKey, error) {
+	k, err := minisign.ParsePublicKey(arg)
 	if err == nil {
 		return k, nil
 	}
@@ -81,5 +82,5 @@ func publicKey(arg string) (imagestore.PublicKey, error) {
 		}
 		return k, fmt.Errorf("reading public key: %w", fileErr)
 	}
-	return imagestore.ParsePublicKey(string(b))
+	return minisign.ParsePublicKey(string(b))
 }

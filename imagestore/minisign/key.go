@@ -1,4 +1,4 @@
-package imagestore
+package minisign
 
 import (
 	"bytes"
@@ -80,7 +80,7 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 	comment, rest, ok := strings.Cut(string(file), "\n")
 	line, _, _ := strings.Cut(rest, "\n")
 	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line))
-	if !ok || err != nil || len(b) != keyFileSize || !strings.HasPrefix(comment, untrusted) ||
+	if !ok || err != nil || len(b) != keyFileSize || !strings.HasPrefix(comment, CommentPrefix) ||
 		string(b[:2]) != "Ed" || string(b[4:6]) != "B2" {
 		return nil, errors.New("not a minisign secret key")
 	}
@@ -90,7 +90,7 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 	case "\x00\x00":
 	case "Sc":
 		if pass == nil {
-			return nil, errors.New("the key is encrypted and nobody is there to give its password")
+			return nil, errors.New("the key is encrypted, and no one can be asked for its password")
 		}
 		p, err := pass()
 		if err != nil {
@@ -146,17 +146,17 @@ func decryptKey(field []byte, password string, salt []byte, ops, mem uint64) err
 	return nil
 }
 
-// format writes the key as `minisign -G -W` does.
-func (k *SecretKey) format() []byte {
+// File writes the key as `minisign -G -W` does.
+func (k *SecretKey) File() []byte {
 	b := make([]byte, keyFieldAt, keyFileSize)
 	copy(b, "Ed\x00\x00B2")
 	b = append(append(append(b, k.id[:]...), k.key...), keyCheck(k)...)
-	return fmt.Appendf(nil, "%sgriddle secret key %s\n%s\n", untrusted, k.Public().ID(), base64.StdEncoding.EncodeToString(b))
+	return fmt.Appendf(nil, "%sgriddle secret key %s\n%s\n", CommentPrefix, k.Public().ID(), base64.StdEncoding.EncodeToString(b))
 }
 
-// LoadOrMakeKey reads the secret key in path, or makes one there: the file has mode 0600 and the public key stands
-// beside it in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key has
-// no password. Of two callers at once one makes the key and the other gets it.
+// LoadOrMakeKey reads the secret key in path. Where there is none it makes one, mode 0600, and writes the public key beside it,
+// in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key has no password. Of
+// two callers at once one makes the key and the other gets it.
 func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	return loadOrMakeKey(durable.Disk{}, path)
 }
@@ -174,7 +174,7 @@ func loadOrMakeKey(disk durable.Disk, path string) (k *SecretKey, made bool, err
 	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	err = disk.Create(path, k.format(), 0o600)
+	err = disk.Create(path, k.File(), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		k, err = ReadKey(path, nil)
 		return k, false, err
@@ -182,7 +182,7 @@ func loadOrMakeKey(disk durable.Disk, path string) (k *SecretKey, made bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().file(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().File(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
 	return k, true, nil

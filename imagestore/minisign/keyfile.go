@@ -1,4 +1,4 @@
-package imagestore
+package minisign
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ const (
 func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	public = strings.TrimSuffix(path, filepath.Ext(path)) + ".pub"
 	if public == path {
-		return nil, "", fmt.Errorf("making key: %s is what the public key is called", path)
+		return nil, "", fmt.Errorf("making key: %s is the name of the public key's file", path)
 	}
 	if _, err := os.Lstat(public); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -39,7 +39,7 @@ func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	if k, err = GenerateKey(); err != nil {
 		return nil, "", err
 	}
-	secret := k.format()
+	secret := k.File()
 	if password != "" {
 		if secret, err = k.formatEncrypted(password, passwordOps, passwordMem); err != nil {
 			return nil, "", fmt.Errorf("making key: %w", err)
@@ -50,7 +50,7 @@ func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	}
 	err = durable.Disk{}.Create(path, secret, 0o600)
 	if err == nil {
-		err = durable.Disk{}.Create(public, k.Public().file(), 0o644)
+		err = durable.Disk{}.Create(public, k.Public().File(), 0o644)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		err = &fs.PathError{Op: "making", Path: path, Err: fs.ErrExist}
@@ -61,9 +61,9 @@ func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	return k, public, nil
 }
 
-// file is the public key as `minisign -G` writes it.
-func (k PublicKey) file() []byte {
-	return fmt.Appendf(nil, "%sgriddle public key %s\n%s\n", untrusted, k.ID(), k)
+// File is the public key as `minisign -G` writes it.
+func (k PublicKey) File() []byte {
+	return fmt.Appendf(nil, "%sgriddle public key %s\n%s\n", CommentPrefix, k.ID(), k)
 }
 
 // formatEncrypted writes the key as `minisign -G` does, at that cost of a guess.
@@ -76,6 +76,6 @@ func (k *SecretKey) formatEncrypted(password string, ops, mem uint64) ([]byte, e
 	}
 	b := append([]byte("EdScB2"), salt...)
 	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, ops), mem)
-	return fmt.Appendf(nil, "%sgriddle encrypted secret key %s\n%s\n", untrusted, k.Public().ID(),
+	return fmt.Appendf(nil, "%sgriddle encrypted secret key %s\n%s\n", CommentPrefix, k.Public().ID(),
 		base64.StdEncoding.EncodeToString(append(b, field...))), nil
 }

@@ -1,4 +1,19 @@
-package imagestore
+// Package minisign makes and reads keys and signatures in the formats of minisign, so that `minisign -V` checks what we sign and
+// `minisign -S` signs what we check.
+//
+// Call LoadOrMakeKey or ReadKey for a secret key and SecretKey.Sign for a signature; ParsePublicKey and Verify check one.
+// A signature is four lines:
+//
+//	+------------------------------------------------------+
+//	| untrusted comment: …                              \n |
+//	| base64: "ED" 2, key ID 8, signature 64            \n | Ed25519, of the message's BLAKE2b-512
+//	| trusted comment: …                                \n |
+//	| base64: global signature 64                       \n | Ed25519, of the signature and the trusted comment
+//	+------------------------------------------------------+
+//
+// A secret key's file is refused where other users have access to it. Key files are durable before the functions that make them
+// return. Sources: minisign(1), and its format description at https://jedisct1.github.io/minisign/.
+package minisign
 
 import (
 	"bytes"
@@ -14,7 +29,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
-// ErrSignature is wrapped where a document's signature is missing, wrong, or by a key that is not trusted.
+// ErrSignature is wrapped where a signature is missing, wrong, or by a key that is not trusted.
 var ErrSignature = errors.New("signature not accepted")
 
 // PublicKey is a minisign public key: 2 bytes "Ed", 8 bytes key ID, 32 bytes Ed25519 key, written in base64.
@@ -27,7 +42,7 @@ type PublicKey struct {
 func ParsePublicKey(s string) (PublicKey, error) {
 	var k PublicKey
 	line := strings.TrimSpace(s)
-	if rest, ok := strings.CutPrefix(line, untrusted); ok {
+	if rest, ok := strings.CutPrefix(line, CommentPrefix); ok {
 		_, line, _ = strings.Cut(rest, "\n")
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(line))
@@ -84,8 +99,8 @@ func (k *SecretKey) Public() PublicKey {
 }
 
 const (
-	untrusted = "untrusted comment: "
-	trusted   = "trusted comment: "
+	CommentPrefix = "untrusted comment: "
+	trusted       = "trusted comment: "
 )
 
 // Sign returns the four lines that minisign writes for message. comment is the trusted comment: it is signed too.
@@ -95,7 +110,7 @@ func (k *SecretKey) Sign(message []byte, comment string) []byte {
 	global := ed25519.Sign(k.key, append(bytes.Clone(sig), comment...))
 	b := append([]byte("ED"), k.id[:]...)
 	return fmt.Appendf(nil, "%ssignature from griddle secret key\n%s\n%s%s\n%s\n",
-		untrusted, base64.StdEncoding.EncodeToString(append(b, sig...)),
+		CommentPrefix, base64.StdEncoding.EncodeToString(append(b, sig...)),
 		trusted, comment, base64.StdEncoding.EncodeToString(global))
 }
 
@@ -105,7 +120,7 @@ func (k *SecretKey) Sign(message []byte, comment string) []byte {
 func Verify(message, sig []byte, find func(id string) (PublicKey, error)) error {
 	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrSignature, why) }
 	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(sig), "\r\n", "\n"), "\n"), "\n")
-	if len(lines) != 4 || !strings.HasPrefix(lines[0], untrusted) || !strings.HasPrefix(lines[2], trusted) {
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], CommentPrefix) || !strings.HasPrefix(lines[2], trusted) {
 		return bad("it does not have the four lines of a minisign signature")
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(lines[1])
