@@ -174,10 +174,6 @@ type OtherServerError struct {
 
 // Error names the servers.
 func (e *OtherServerError) Error() string {
-	var who []string
-	for _, a := range e.Servers {
-		who = append(who, a.String())
-	}
 	return fmt.Sprintf("another DHCP server answers on %s: %s; two of them would give machines conflicting addresses: use proxy mode, or stop that server",
 		e.Interface, join(e.Servers))
 }
@@ -219,14 +215,6 @@ func (s *Server) ServerIP() netip.Addr { return s.mine.Addr() }
 // BaseURL is the HTTP server that machines are told, without a final slash.
 func (s *Server) BaseURL() string {
 	return "http://" + netip.AddrPortFrom(s.mine.Addr(), s.conf.HTTPPort).String()
-}
-
-// Leases lists the leases of full mode, nil in proxy mode. It may be called while Run runs.
-func (s *Server) Leases() []lease.Lease {
-	if s.pool == nil {
-		return nil
-	}
-	return s.pool.Leases()
 }
 
 // Notices says what is wrong with the service at this moment, a sentence each: another DHCP server, a link that is down, an

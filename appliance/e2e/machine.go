@@ -177,13 +177,6 @@ func (m *Machine) WaitOff(ctx context.Context) error {
 	}
 }
 
-// Press presses a key of the machine's keyboard, by QEMU's name for it ("ret", "down", "a").
-func (m *Machine) Press(ctx context.Context, key string) error {
-	return m.monitor.command(ctx, "send-key", map[string]any{
-		"keys": []map[string]string{{"type": "qcode", "data": key}},
-	})
-}
-
 // SetLink plugs the cable of the machine's network card in or out.
 func (m *Machine) SetLink(ctx context.Context, up bool) error {
 	return m.monitor.command(ctx, "set_link", map[string]any{"name": "lan", "up": up})

@@ -140,10 +140,3 @@ func (j Job) interrupt(now time.Time) Job {
 	j.Changed = now
 	return j.fail("interrupted: the boot on whose screen it was chosen ended before the job was done")
 }
-
-// ValidArg says whether s can be a kernel argument of an installed system: GRUB and the kernel can pass it on
-// (job.KernelArg).
-func ValidArg(s string) bool {
-	_, err := job.KernelArg(s)
-	return err == nil
-}

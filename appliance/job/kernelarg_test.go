@@ -16,6 +16,8 @@ func TestKernelArg(t *testing.T) {
 		{"dyndbg=file x.c +p", "dyndbg=file x.c +p", ""},
 		{`a=""`, "a=", ""},
 		{"a=b=c", "a=b=c", ""},
+		{"root=UUID=1-2", "root=UUID=1-2", ""},
+		{"systemd.unit=rescue.target", "systemd.unit=rescue.target", ""},
 		{"--", "--", ""},
 		{strings.Repeat("a", 256), strings.Repeat("a", 256), ""},
 		{strings.Repeat("a", 257), "", "257 bytes"},

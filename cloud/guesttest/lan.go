@@ -91,13 +91,3 @@ func (l *LAN) DialContext(ctx context.Context, network, address string) (net.Con
 	})
 	return conn, err
 }
-
-// Listen listens in the namespace.
-func (l *LAN) Listen(address string) (net.Listener, error) {
-	var listener net.Listener
-	err := l.In(func() (err error) {
-		listener, err = net.Listen("tcp", address)
-		return err
-	})
-	return listener, err
-}

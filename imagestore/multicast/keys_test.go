@@ -28,8 +28,11 @@ func TestKeys(t *testing.T) {
 	if _, err := GroupKey(secret[:5], 7); err == nil {
 		t.Error("a short secret is taken")
 	}
-	if NewID() == NewID() || string(NewSecret()) == string(NewSecret()) {
-		t.Error("two of them are the same")
+	if a, b := NewID(), NewID(); a == b {
+		t.Errorf("two sessions have the ID %v", a)
+	}
+	if a, b := NewSecret(), NewSecret(); string(a) == string(b) {
+		t.Error("two secrets are the same")
 	}
 	if s := NewSecret().String(); s != "(secret)" {
 		t.Errorf("a key is printed as %q", s)

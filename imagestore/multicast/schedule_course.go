@@ -1,7 +1,6 @@
 package multicast
 
 import (
-	"errors"
 	"time"
 
 	"griddle/imagestore/multicast/datagram"
@@ -19,9 +18,6 @@ const (
 	// stalled is how long a relay waits for bytes that it may send.
 	stalled = time.Minute
 )
-
-// errStalled ends a session whose encoding does not go on.
-var errStalled = errors.New("the encoding does not go on")
 
 // course is where a session stands, and when that ends. Each state ends, whatever receivers do. It is pure.
 type course struct {

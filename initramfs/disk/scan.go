@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
-	"slices"
 	"strings"
 )
 
@@ -49,29 +47,4 @@ func (d *Disk) identify(dev Device) {
 	if m := clean(model); len(m) > len(d.Model) { // sysfs cuts it at 16 characters for SATA
 		d.Model = m
 	}
-}
-
-// Mounted reads /proc/self/mountinfo and returns the names of the disks that filesystems are mounted from, for
-// Options.Hide. sys is /sys.
-func Mounted(sys fs.FS, mountinfo string) []string {
-	var names []string
-	for line := range strings.Lines(mountinfo) {
-		_, after, ok := strings.Cut(line, " - ")
-		f := strings.Fields(after)
-		if !ok || len(f) < 2 {
-			continue
-		}
-		dev, ok := strings.CutPrefix(f[1], "/dev/")
-		if !ok {
-			continue
-		}
-		entries, _ := fs.ReadDir(sys, "block")
-		for _, e := range entries {
-			_, err := fs.Stat(sys, path.Join("block", e.Name(), dev))
-			if (e.Name() == dev || err == nil) && !slices.Contains(names, e.Name()) {
-				names = append(names, e.Name())
-			}
-		}
-	}
-	return names
 }

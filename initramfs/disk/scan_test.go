@@ -79,13 +79,12 @@ func TestScan(t *testing.T) {
 		"devices/virtual/block/md_d0":                                size(),
 		"devices/virtual/block/ram3":                                 size(),
 		pci + "virtio2/block/vdb":                                    size("size", "lots"),
-		pci + "virtio3/block/vdc":                                    size(),
 	})
 	// The serial of a stick is its USB device's.
 	if err := os.WriteFile(filepath.Join(dir, pci, "usb1/1-2/serial"), []byte("USB-9\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	scan := &Scanner{Sys: os.DirFS(dir), Open: openBlank("WDC WD10EZEX-00BN5A0", "from the disk"), Hide: []string{"vdc"}}
+	scan := &Scanner{Sys: os.DirFS(dir), Open: openBlank("WDC WD10EZEX-00BN5A0", "from the disk")}
 	disks, err := scan.Scan(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -139,16 +138,6 @@ func TestOpen(t *testing.T) {
 	}
 	if c, err := Inspect(dev, 1<<20, 512); err != nil || c.Recognised() {
 		t.Errorf("Inspect of zeros = %+v, %v; want nothing", c, err)
-	}
-}
-
-func TestMounted(t *testing.T) {
-	dir := fakeSys(t, map[string]map[string]string{
-		"devices/a/vda": {"size": "1", "vda1/partition": "1"}, "devices/b/vdb": {"size": "1"}, "devices/c/vdc": {"size": "1"},
-	})
-	info := "22 1 0:20 / /proc rw - proc proc rw\n30 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n31 30 0:40 /@x /mnt rw - btrfs /dev/vdb rw\nbroken\n"
-	if got := Mounted(os.DirFS(dir), info); !slices.Equal(got, []string{"vda", "vdb"}) {
-		t.Errorf("Mounted = %v, want [vda vdb]", got)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +21,6 @@ type Scanner struct {
 	Open func(path string) (Device, error)    // Open, but for tests
 	Ask  func(context.Context, Region) Answer // asks another program what it recognises; nil: nothing is asked
 	Dev  string                               // folder of the device files; "" means "/dev"
-	Hide []string                             // names of disks that are not to be shown, "sda": the one the machine booted from
 
 	mu     sync.Mutex
 	busy   map[string]*look   // by Disk.Name, the newest one
@@ -63,7 +61,7 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 	var looks []*look
 	for _, e := range entries {
 		name := e.Name()
-		if !whole(name) || slices.Contains(s.Hide, name) {
+		if !whole(name) {
 			continue
 		}
 		d, ok := fromSysfs(s.Sys, name)

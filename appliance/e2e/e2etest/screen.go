@@ -51,14 +51,12 @@ const settle = 5 * time.Minute
 // testdata/NAME.txt. A page is drawn in pieces over a serial line, so nothing less than all of it counts.
 func Screen(ctx context.Context, t *testing.T, update bool, m *e2e.Machine, name, pattern string) {
 	t.Helper()
-	screen, err := m.Console().WaitScreen(ctx, pattern)
-	if err != nil {
+	if _, err := m.Console().WaitScreen(ctx, pattern); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join("testdata", name+".txt")
 	if update {
-		screen = still(ctx, m)
-		if err := os.WriteFile(file, []byte(Masked(screen)), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(Masked(still(ctx, m))), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -69,7 +67,8 @@ func Screen(ctx context.Context, t *testing.T, update bool, m *e2e.Machine, name
 	}
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	if screen, err = m.Console().WaitScreenFunc(ctx, file, func(s string) bool { return Masked(s) == string(want) }); err != nil {
+	isWanted := func(s string) bool { return Masked(s) == string(want) }
+	if screen, err := m.Console().WaitScreenFunc(ctx, file, isWanted); err != nil {
 		t.Fatalf("the screen is\n%s\nwithout what differs from run to run\n%s\nwant\n%s", screen, Masked(screen), want)
 	}
 }

@@ -104,13 +104,13 @@ func (p *Provider) ensureGroup(ctx context.Context, vpc, name, description strin
 		return "", err
 	}
 	kind, stack, short := w.Identity()
-	for _, g := range all {
-		if bear(g.Tags, provider.Resource{Kind: kind, Stack: stack, Name: short}) {
-			return aws.ToString(g.GroupId), nil
-		}
+	if len(all) == 0 {
+		return "", errLate
+	}
+	if !bear(all[0].Tags, provider.Resource{Kind: kind, Stack: stack, Name: short}) {
 		return "", fmt.Errorf("security group %q does not bear our labels: %w", name, provider.ErrTaken)
 	}
-	return "", errLate
+	return aws.ToString(all[0].GroupId), nil
 }
 
 // setRules brings a group's rules to these. New ones come first: a connection that old and new rules let in is never refused.

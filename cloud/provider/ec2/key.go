@@ -43,13 +43,13 @@ func (p *Provider) ensureKey(ctx context.Context, w *provider.Key) (provider.Res
 	if err != nil {
 		return provider.Resource{}, err
 	}
-	for _, r := range all {
-		if r.Kind == provider.KindKey && r.Stack == w.Stack && r.Name == w.Name {
-			return r, nil
-		}
+	if len(all) == 0 {
+		return provider.Resource{}, errLate
+	}
+	if r := all[0]; r.Kind != provider.KindKey || r.Stack != w.Stack || r.Name != w.Name {
 		return provider.Resource{}, fmt.Errorf("key pair %q does not bear our labels: %w", name, provider.ErrTaken)
 	}
-	return provider.Resource{}, errLate
+	return all[0], nil
 }
 
 func (p *Provider) removeKey(ctx context.Context, r provider.Resource) error {

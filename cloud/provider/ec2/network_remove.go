@@ -75,10 +75,10 @@ func (p *Provider) inUse(ctx context.Context, r provider.Resource) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range ends {
+	if len(ends) > 0 {
 		user := "an interface"
-		if e.Attachment != nil && e.Attachment.InstanceId != nil {
-			user = *e.Attachment.InstanceId
+		if a := ends[0].Attachment; a != nil && a.InstanceId != nil {
+			user = *a.InstanceId
 		}
 		return fmt.Errorf("%s uses it: %w", user, provider.ErrTemporary)
 	}

@@ -24,9 +24,9 @@ func puts(f *ec2fake.Fake) []string {
 }
 
 func TestUpload(t *testing.T) {
-	image, b := disk(9, 0, 3, 7)
+	_, b := disk(9, 0, 3, 7)
 	b = append(b, "an end that is no block"...)
-	image = imageOf(b)
+	image := imageOf(b)
 	for _, c := range []struct {
 		name   string
 		change func(*provider.Image)

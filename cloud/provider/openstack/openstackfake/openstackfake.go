@@ -44,15 +44,14 @@ type Cloud struct {
 	Quota     map[string]int
 	Corrupt   bool // glance stores other bytes than it was sent
 
-	mu      sync.Mutex
-	hook    func(*http.Request) *Fault
-	mux     *http.ServeMux
-	tables  map[string]*table
-	tokens  map[string]bool
-	later   map[string]*change
-	serial  int
-	calls   []string
-	console map[string]string
+	mu     sync.Mutex
+	hook   func(*http.Request) *Fault
+	mux    *http.ServeMux
+	tables map[string]*table
+	tokens map[string]bool
+	later  map[string]*change
+	serial int
+	calls  []string
 }
 
 // object is a JSON object.
