@@ -22,6 +22,7 @@ import (
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
 	"griddle/cloud/userdata"
+	"griddle/cloud/yamltree"
 )
 
 // Check is a stack, and what is known of the world around it.
@@ -35,12 +36,12 @@ type Check struct {
 	// Ports says what the provider does not take of a server's open ports; nil where every port can be.
 	Ports func(rules []provider.Rule) error
 
-	faults, notes stack.Faults
+	faults, notes yamltree.Faults
 	used          map[string]bool // secrets
 }
 
 // Run returns every fault, with which up would fail, and notes of what it would do and may not be meant, both by place.
-func (c *Check) Run() (faults, notes stack.Faults) {
+func (c *Check) Run() (faults, notes yamltree.Faults) {
 	c.faults, c.notes, c.used = nil, nil, make(map[string]bool)
 	c.keys()
 	c.authorities()
@@ -109,7 +110,7 @@ func (c *Check) authorities() {
 
 // parts reads the user-data, part by part: each is a fault of its own, wherever servers get it from.
 func (c *Check) parts() {
-	seen := make(map[stack.Position]bool)
+	seen := make(map[yamltree.Place]bool)
 	for _, p := range slices.Concat(c.Stack.UserData, c.allParts()) {
 		if seen[p.At] {
 			continue

@@ -9,12 +9,13 @@ import (
 	"griddle/cloud/firstboot"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
+	"griddle/cloud/yamltree"
 )
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7RmVVqkPZ0Ph7yVqX3b6HqQ0b8n2q4Wl3eJ9sYk1Zz ops@desk"
 
 // run checks a stack whose files are those given.
-func run(t *testing.T, text string, files map[string]string, limit int) (faults, notes stack.Faults) {
+func run(t *testing.T, text string, files map[string]string, limit int) (faults, notes yamltree.Faults) {
 	t.Helper()
 	s, err := stack.Parse("f", []byte("version: 1\nname: x\nprovider: qemu\n"+text))
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"griddle/cloud/stack"
+	"griddle/cloud/yamltree"
 )
 
 // Choice is one thing that can be chosen.
@@ -138,7 +139,7 @@ func (v *Interview) check(q Question, s string) error {
 	trial := map[string]string{"name": "trial", "provider": "qemu", "image": "web", "size": "small", "count": "1", "admin": "ops", "key": "key.pub"}
 	trial[q.Key] = s
 	_, err := stack.Parse("", render(trial))
-	var faults stack.Faults
+	var faults yamltree.Faults
 	if errors.As(err, &faults) && len(faults) > 0 {
 		return errors.New(strings.TrimSuffix(faults[0].Text+"; "+faults[0].Hint, "; "))
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"griddle/cloud/yamltree"
 )
 
 // TestBounds has files that would take much time, stack or memory be refused for it.
@@ -17,14 +19,15 @@ func TestBounds(t *testing.T) {
 		deep += fmt.Sprintf("a%d: &a%d [*a%d]\n", i+1, i+1, i)
 	}
 	for _, c := range []struct{ name, file, want string }{
-		{"bytes", strings.Repeat("#", MaxFile+1), "1:1: the file has 1048577 bytes, 1048576 are allowed"},
+		{"bytes", strings.Repeat("#", yamltree.MaxBytes+1), "1:1: the file has 1048577 bytes, 1048576 are allowed"},
 		{"brackets", strings.Repeat("[", 1<<19), "more than 32 mappings and lists are inside one another"},
 		{"braces", strings.Repeat("{a: ", 1<<17), "more than 32 mappings and lists are inside one another"},
 		{"dashes", strings.Repeat("- ", 1<<18), "more than 32 mappings and lists are inside one another"},
 		{"questions", strings.Repeat("? ", 1<<18), "more than 32 mappings and lists are inside one another"},
 		{"staircase", staircase(500), "more than 32 mappings and lists are inside one another"},
-		{"keys", strings.Repeat("a: 1\n", 1<<17), "the file has more than 60000 words and signs"},
-		{"quotes", strings.Repeat("\"a\": \"b\"\n", 1<<16), "the file has more than 60000 words and signs"},
+		{"keys", strings.Repeat("a: 1\n", 1<<17), "the mapping has more than 4096 keys"},
+		{"quotes", strings.Repeat("\"a\": \"b\"\n", 1<<16), "the mapping has more than 4096 keys"},
+		{"entries", strings.Repeat("- a\n", 1<<17), "the file has more than 60000 words and signs"},
 		{"bomb", bomb, "the file has more than 50000 values"},
 		{"deep aliases", deep, "more than 32 mappings and lists are inside one another"},
 		{"itself", "a: &a {b: *a}\n", "the anchor &a is inside itself"},
@@ -46,8 +49,8 @@ func staircase(n int) string {
 
 func TestManyFaults(t *testing.T) {
 	_, err := Parse("f", []byte("version: 1\nname: x\nprovider: qemu\nroles: {a: {image: x, size: y}}\nkeys: ["+strings.Repeat("'', ", 99)+"'']\nusers:\n"+strings.Repeat("- {a: 1, b: 2, c: 3, d: 4, e: 5}\n", 100)))
-	faults, ok := err.(Faults)
-	if !ok || len(faults) != maxFaults+1 || faults[maxFaults].Text != "there are 200 more faults from here on" {
+	faults, ok := err.(yamltree.Faults)
+	if !ok || len(faults) != 500+1 || faults[500].Text != "there are 200 more faults from here on" {
 		t.Errorf("Parse = %d faults, the last %v", len(faults), faults[len(faults)-1])
 	}
 }

@@ -4,13 +4,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"griddle/cloud/yamltree"
 )
 
 // profile is a named set of properties.
 type profile struct {
 	properties
 	name     string
-	at       Position
+	at       yamltree.Place
 	inherits []string
 }
 
@@ -36,7 +38,7 @@ type group struct {
 type server struct {
 	properties
 	name, path  string
-	at          Position
+	at          yamltree.Place
 	role, group string
 	profiles    []string
 	address     netip.Addr
@@ -52,42 +54,46 @@ func names[T, U any](all []T, f func(T) U) []U {
 }
 
 // keysOf lists the names of a mapping, so that its entries can refer to one another.
-func keysOf(n *node) []string { return names(n.keys, func(e entry) string { return e.name }) }
+func keysOf(n *yamltree.Node) []string {
+	return names(n.Keys, func(e yamltree.Entry) string { return e.Name })
+}
 
 func (p *parsing) profileNames() []string {
 	return names(p.profiles, func(x *profile) string { return x.name })
 }
 func (p *parsing) roleNames() []string { return names(p.roles, func(x *role) string { return x.Name }) }
 
-func (p *parsing) declareProfiles(n *node, path string) {
-	all := keysOf(n)
-	p.named(n, path, maxProfiles, func(e entry, path string) {
-		x := &profile{name: e.name, at: e.at}
+func (p *parsing) declareProfiles(n *yamltree.Node, path string) {
+	all := n.Names()
+	p.Named(n, path, maxProfiles, func(e yamltree.Entry, path string) {
+		x := &profile{name: e.Name, at: e.At}
 		p.label(e, path, "profile", 63)
-		p.object(e.value, path, "profile", append([]field{
-			{"inherits", func(n *node, path string) { x.inherits = p.references(n, path, "profile", all) }},
+		p.Object(e.Value, path, "profile", append([]yamltree.Field{
+			yamltree.Key("inherits", func(n *yamltree.Node, path string) { x.inherits = p.References(n, path, "profile", maxProfiles, all) }),
 		}, p.fields(&x.properties)...))
 		p.profiles = append(p.profiles, x)
 	})
 	p.circles(path, "inherits", names(p.profiles, func(x *profile) knot { return knot{x.name, x.at, x.inherits} }))
 }
 
-func (p *parsing) declareRoles(n *node, path string) {
-	all := keysOf(n)
-	p.named(n, path, maxRoles, func(e entry, path string) {
-		x := &role{Role: Role{Name: e.name, Count: -1, Min: -1, Max: -1, At: e.at}, path: path}
+func (p *parsing) declareRoles(n *yamltree.Node, path string) {
+	all := n.Names()
+	p.Named(n, path, maxRoles, func(e yamltree.Entry, path string) {
+		x := &role{Role: Role{Name: e.Name, Count: -1, Min: -1, Max: -1, At: e.At}, path: path}
 		p.label(e, path, "role", 58)
-		bound := func(to *int) func(*node, string) {
-			return func(n *node, path string) { *to = p.number(n, path, 0, MaxServers) }
+		bound := func(to *int) func(*yamltree.Node, string) {
+			return func(n *yamltree.Node, path string) { *to = p.Number(n, path, 0, MaxServers) }
 		}
-		p.object(e.value, path, "role", append([]field{
-			{"profile", func(n *node, path string) { x.profiles = p.references(n, path, "profile", p.profileNames()) }},
-			{"after", func(n *node, path string) { x.After = p.references(n, path, "role", all) }},
-			{"count", bound(&x.Count)},
-			{"min", bound(&x.Min)},
-			{"max", bound(&x.Max)},
-			{"outputs", func(n *node, path string) { x.Outputs = p.outputs(n, path) }},
-			{"address", func(n *node, path string) { x.address = p.wanted(n, path) }},
+		p.Object(e.Value, path, "role", append([]yamltree.Field{
+			yamltree.Key("profile", func(n *yamltree.Node, path string) {
+				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
+			}),
+			yamltree.Key("after", func(n *yamltree.Node, path string) { x.After = p.References(n, path, "role", maxProfiles, all) }),
+			yamltree.Key("count", bound(&x.Count)),
+			yamltree.Key("min", bound(&x.Min)),
+			yamltree.Key("max", bound(&x.Max)),
+			yamltree.Key("outputs", func(n *yamltree.Node, path string) { x.Outputs = p.outputs(n, path) }),
+			yamltree.Key("address", func(n *yamltree.Node, path string) { x.address = p.wanted(n, path) }),
 		}, p.fields(&x.properties)...))
 		p.bounds(x, e)
 		p.roles = append(p.roles, x)
@@ -96,7 +102,7 @@ func (p *parsing) declareRoles(n *node, path string) {
 }
 
 // bounds fills in count, min and max where they are not said: one server, or none where all have names of their own.
-func (p *parsing) bounds(x *role, e entry) {
+func (p *parsing) bounds(x *role, e yamltree.Entry) {
 	said := x.Count >= 0
 	if !said {
 		if x.Count = max(1, x.Min); p.ownNamed(x.Name) && x.Min < 0 {
@@ -118,10 +124,10 @@ func (p *parsing) bounds(x *role, e entry) {
 			x.Max = max(1, x.Min, x.Count)
 		}
 	}
-	place := func(keys ...string) (Position, string) {
+	place := func(keys ...string) (yamltree.Place, string) {
 		for _, k := range keys {
-			if n := e.value.find(k); n != nil {
-				return n.at, below(x.path, k)
+			if n := e.Value.Find(k); n != nil {
+				return n.At, yamltree.Below(x.path, k)
 			}
 		}
 		return x.At, x.path
@@ -129,50 +135,50 @@ func (p *parsing) bounds(x *role, e entry) {
 	switch {
 	case x.Min > x.Max:
 		at, path := place("min")
-		p.wrong(at, path, "", "the minimum %d is more than the maximum %d", x.Min, x.Max)
+		p.Wrong(at, path, "", "the minimum %d is more than the maximum %d", x.Min, x.Max)
 	case x.Count < x.Min || x.Count > x.Max:
 		at, path := place("count", "max", "min")
-		p.wrong(at, path, "", "the count %d is not between the minimum %d and the maximum %d", x.Count, x.Min, x.Max)
+		p.Wrong(at, path, "", "the count %d is not between the minimum %d and the maximum %d", x.Count, x.Min, x.Max)
 	case alone && x.Max > 1:
 		at, path := place("address")
 		x.address = netip.Addr{}
-		p.wrong(at, path, "declare servers by their own names", "a role of up to %d servers cannot have one address", x.Max)
+		p.Wrong(at, path, "declare servers by their own names", "a role of up to %d servers cannot have one address", x.Max)
 	}
 }
 
 // ownNamed says whether a server of its own name has the role; servers are read after roles.
 func (p *parsing) ownNamed(role string) bool {
-	is := func(n *node) bool { r := n.find("role"); return r != nil && r.value == role }
-	servers, groups := p.root.find("servers"), p.root.find("groups")
+	is := func(n *yamltree.Node) bool { r := n.Find("role"); return r != nil && r.Value == role }
+	servers, groups := p.root.Find("servers"), p.root.Find("groups")
 	if servers == nil {
 		return false
 	}
-	return slices.ContainsFunc(servers.keys, func(e entry) bool {
-		if e.value.find("role") != nil {
-			return is(e.value)
+	return slices.ContainsFunc(servers.Keys, func(e yamltree.Entry) bool {
+		if e.Value.Find("role") != nil {
+			return is(e.Value)
 		}
-		g := e.value.find("group")
-		if g == nil || groups == nil || g.kind != kindText {
+		g := e.Value.Find("group")
+		if g == nil || groups == nil || g.Kind != yamltree.Text {
 			return false
 		}
-		in := groups.find(g.value.(string))
+		in := groups.Find(g.Value.(string))
 		return in != nil && is(in)
 	})
 }
 
-func (p *parsing) outputs(n *node, path string) []Output {
+func (p *parsing) outputs(n *yamltree.Node, path string) []Output {
 	var out []Output
-	p.named(n, path, 100, func(e entry, path string) {
-		o := Output{Name: e.name}
-		if !identifier(e.name) {
-			p.wrong(e.at, path, "", "the name of an output must be letters, digits, hyphens and underlines, a letter first")
+	p.Named(n, path, 100, func(e yamltree.Entry, path string) {
+		o := Output{Name: e.Name}
+		if !identifier(e.Name) {
+			p.Wrong(e.At, path, "", "the name of an output must be letters, digits, hyphens and underlines, a letter first")
 		}
-		if e.value.kind == kindText {
-			o.File = p.remote(e.value, path)
+		if e.Value.Kind == yamltree.Text {
+			o.File = p.remote(e.Value, path)
 		} else {
-			p.object(e.value, path, "output", []field{
-				{"file", func(n *node, path string) { o.File = p.remote(n, path) }},
-				{"secret", func(n *node, path string) { o.Secret = p.boolean(n, path) }},
+			p.Object(e.Value, path, "output", []yamltree.Field{
+				yamltree.Key("file", func(n *yamltree.Node, path string) { o.File = p.remote(n, path) }),
+				yamltree.Key("secret", func(n *yamltree.Node, path string) { o.Secret = p.Boolean(n, path) }),
 			}, "file")
 		}
 		out = append(out, o)
@@ -180,28 +186,32 @@ func (p *parsing) outputs(n *node, path string) []Output {
 	return out
 }
 
-func (p *parsing) declareGroups(n *node, path string) {
-	p.named(n, path, MaxServers, func(e entry, path string) {
-		x := &group{name: e.name}
+func (p *parsing) declareGroups(n *yamltree.Node, path string) {
+	p.Named(n, path, MaxServers, func(e yamltree.Entry, path string) {
+		x := &group{name: e.Name}
 		p.label(e, path, "group", 63)
-		p.object(e.value, path, "group", append([]field{
-			{"role", func(n *node, path string) { x.role = p.reference(n, path, "role", p.roleNames()) }},
-			{"profile", func(n *node, path string) { x.profiles = p.references(n, path, "profile", p.profileNames()) }},
+		p.Object(e.Value, path, "group", append([]yamltree.Field{
+			yamltree.Key("role", func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
+			yamltree.Key("profile", func(n *yamltree.Node, path string) {
+				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
+			}),
 		}, p.fields(&x.properties)...))
 		p.groups = append(p.groups, x)
 	})
 }
 
-func (p *parsing) declareServers(n *node, path string) {
+func (p *parsing) declareServers(n *yamltree.Node, path string) {
 	groups := names(p.groups, func(x *group) string { return x.name })
-	p.named(n, path, MaxServers, func(e entry, path string) {
-		x := &server{name: e.name, path: path, at: e.at}
+	p.Named(n, path, MaxServers, func(e yamltree.Entry, path string) {
+		x := &server{name: e.Name, path: path, at: e.At}
 		p.label(e, path, "server", 63)
-		p.object(e.value, path, "server", append([]field{
-			{"role", func(n *node, path string) { x.role = p.reference(n, path, "role", p.roleNames()) }},
-			{"profile", func(n *node, path string) { x.profiles = p.references(n, path, "profile", p.profileNames()) }},
-			{"group", func(n *node, path string) { x.group = p.reference(n, path, "group", groups) }},
-			{"address", func(n *node, path string) { x.address = p.wanted(n, path) }},
+		p.Object(e.Value, path, "server", append([]yamltree.Field{
+			yamltree.Key("role", func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
+			yamltree.Key("profile", func(n *yamltree.Node, path string) {
+				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
+			}),
+			yamltree.Key("group", func(n *yamltree.Node, path string) { x.group = p.Reference(n, path, "group", groups) }),
+			yamltree.Key("address", func(n *yamltree.Node, path string) { x.address = p.wanted(n, path) }),
 		}, p.fields(&x.properties)...))
 		p.servers = append(p.servers, x)
 	})
@@ -210,7 +220,7 @@ func (p *parsing) declareServers(n *node, path string) {
 // knot is something that names others of its kind.
 type knot struct {
 	name string
-	at   Position
+	at   yamltree.Place
 	to   []string
 }
 
@@ -240,7 +250,7 @@ func (p *parsing) circles(path, key string, all []knot) {
 				continue
 			}
 			circle := append(slices.Clone(way[slices.Index(way, to):]), to)
-			p.wrong(all[j].at, below(below(path, to), key), "", "it leads back to itself: %s", strings.Join(circle, " -> "))
+			p.Wrong(all[j].at, yamltree.Below(yamltree.Below(path, to), key), "", "it leads back to itself: %s", strings.Join(circle, " -> "))
 		}
 		way = way[:len(way)-1]
 		state[i] = done

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"griddle/cloud/yamltree"
 )
 
 func FuzzParse(f *testing.F) {
@@ -28,7 +30,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("Parse(%q) = %v, %v", b, one, err)
 		}
 		if err != nil {
-			var faults Faults
+			var faults yamltree.Faults
 			if !errors.As(err, &faults) || len(faults) == 0 || err2 == nil || err.Error() != err2.Error() {
 				t.Fatalf("Parse(%q) = %v, then %v", b, err, err2)
 			}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"griddle/cloud/yamltree"
 )
 
 // Bounds of what a file declares.
@@ -15,9 +17,9 @@ const (
 
 // parsing is a file that is being read.
 type parsing struct {
-	*reader
+	*yamltree.Reader
 	stack    *Stack
-	root     *node
+	root     *yamltree.Node
 	common   properties // defaults
 	parts    []*piece   // of the stack itself
 	profiles []*profile
@@ -26,19 +28,21 @@ type parsing struct {
 	servers  []*server
 }
 
-// Parse reads a stack file; file is what faults call it. The error is of type Faults: everything that is wrong, by line
+// Parse reads a stack file; file is what faults call it. The error is of type yamltree.Faults: everything that is wrong, by line
 // and column.
 func Parse(file string, b []byte) (*Stack, error) {
-	p, faults := parse(file, b)
-	if len(faults) > 0 {
-		return nil, faults
+	p := parse(yamltree.NewReader(file), b)
+	if err := p.Faults().Err(); err != nil {
+		return nil, err
 	}
+	p.stack.file = file
 	return p.stack, nil
 }
 
-func parse(file string, b []byte) (*parsing, Faults) {
+func parse(r *yamltree.Reader, b []byte) *parsing {
+	r.Places = map[string]yamltree.Place{}
 	p := &parsing{
-		reader: &reader{file: file, shapes: map[string][]string{}, places: map[string]Position{}},
+		Reader: r,
 		stack: &Stack{
 			Options:  map[string]string{},
 			Settings: Settings{Parallel: 4, Server: 15 * time.Minute, Call: 5 * time.Minute},
@@ -47,55 +51,63 @@ func parse(file string, b []byte) (*parsing, Faults) {
 			SSH:      SSH{Port: 22},
 		},
 	}
-	p.stack.places, p.stack.file = p.places, file
-	if p.root = p.document(b); p.root != nil {
+	p.stack.places = r.Places
+	switch p.root = r.Read(b, options()); {
+	case p.root == nil:
+	case p.root.Kind == yamltree.Null:
+		r.Wrong(p.root.At, "", "griddle cloud init writes one", "the file is empty")
+	default:
 		p.file()
 	}
-	return p, p.faults.sorted()
+	return p
+}
+
+func options() yamltree.Options {
+	return yamltree.Options{Aliases: true, Instead: "use profiles with inherits"}
 }
 
 // file reads the whole file. What others refer to comes first, whatever the order in the file: faults are sorted.
 func (p *parsing) file() {
 	s := p.stack
-	nothing := func(*node, string) {}
-	p.object(p.root, "", "stack", []field{
-		{"version", func(n *node, path string) {
-			if p.want(n, path, kindInt, "the number 1") && n.raw != "1" {
-				p.wrong(n.at, path, "", "%s is not a version of the stack file that is known, which is 1", n.raw)
+	nothing := func(*yamltree.Node, string) {}
+	p.Object(p.root, "", "stack", []yamltree.Field{
+		yamltree.Key("version", func(n *yamltree.Node, path string) {
+			if p.Want(n, path, yamltree.Int, "the number 1") && n.Raw != "1" {
+				p.Wrong(n.At, path, "", "%s is not a version of the stack file that is known, which is 1", n.Raw)
 			}
-		}},
-		{"name", func(n *node, path string) {
-			s.Name = p.checked(n, path, "a DNS label (lower-case letters, digits and inner hyphens) of at most 30 characters", 30, label)
-		}},
-		{"provider", p.provider},
-		{"settings", p.settings},
-		{"network", p.network},
-		{"admin", func(n *node, path string) { s.Admin = p.login(n, path) }},
-		{"keys", func(n *node, path string) { s.Keys = p.keys(n, path) }},
-		{"users", nothing},
-		{"ssh", p.ssh},
-		{"secrets", p.secrets},
-		{"userData", nothing},
-		{"defaults", nothing},
-		{"profiles", nothing},
-		{"roles", nothing},
-		{"groups", nothing},
-		{"servers", nothing},
+		}),
+		yamltree.Key("name", func(n *yamltree.Node, path string) {
+			s.Name = p.Checked(n, path, "a DNS label (lower-case letters, digits and inner hyphens) of at most 30 characters", 30, label)
+		}),
+		yamltree.Key("provider", p.provider),
+		yamltree.Key("settings", p.settings),
+		yamltree.Key("network", p.network),
+		yamltree.Key("admin", func(n *yamltree.Node, path string) { s.Admin = p.login(n, path) }),
+		yamltree.Key("keys", func(n *yamltree.Node, path string) { s.Keys = p.keys(n, path) }),
+		yamltree.Key("users", nothing),
+		yamltree.Key("ssh", p.ssh),
+		yamltree.Key("secrets", p.secrets),
+		yamltree.Key("userData", nothing),
+		yamltree.Key("defaults", nothing),
+		yamltree.Key("profiles", nothing),
+		yamltree.Key("roles", nothing),
+		yamltree.Key("groups", nothing),
+		yamltree.Key("servers", nothing),
 	}, "version", "name", "provider")
-	for _, later := range []field{
-		{"users", p.users},
-		{"userData", func(n *node, path string) { p.parts = p.userData(n, path) }},
-		{"defaults", func(n *node, path string) { p.object(n, path, "defaults", p.fields(&p.common)) }},
-		{"profiles", p.declareProfiles},
-		{"roles", p.declareRoles},
-		{"groups", p.declareGroups},
-		{"servers", p.declareServers},
+	for _, later := range []yamltree.Field{
+		yamltree.Key("users", p.users),
+		yamltree.Key("userData", func(n *yamltree.Node, path string) { p.parts = p.userData(n, path) }),
+		yamltree.Key("defaults", func(n *yamltree.Node, path string) { p.Object(n, path, "defaults", p.fields(&p.common)) }),
+		yamltree.Key("profiles", p.declareProfiles),
+		yamltree.Key("roles", p.declareRoles),
+		yamltree.Key("groups", p.declareGroups),
+		yamltree.Key("servers", p.declareServers),
 	} {
-		if n := p.root.find(later.name); n != nil && n.kind != kindNull {
-			later.read(n, later.name)
+		if n := p.root.Find(later.Name); n != nil && n.Kind != yamltree.Null {
+			later.Read(n, later.Name)
 		}
 	}
-	if p.root.kind != kindMapping {
+	if p.root.Kind != yamltree.Mapping {
 		return
 	}
 	if s.Admin != "" && !slices.ContainsFunc(s.Users, func(u User) bool { return u.Name == s.Admin }) {
@@ -105,7 +117,7 @@ func (p *parsing) file() {
 		s.UserData = append(s.UserData, x.Part)
 	}
 	if len(p.roles) == 0 && len(p.servers) == 0 {
-		p.wrong(p.root.at, "", "", "no role and no server is declared")
+		p.Wrong(p.root.At, "", "", "no role and no server is declared")
 	}
 	p.resolve()
 }

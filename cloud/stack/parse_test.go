@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"griddle/cloud/yamltree"
 )
 
 var update = flag.Bool("update", false, "write goldens anew")
@@ -69,7 +71,7 @@ func TestGood(t *testing.T) {
 func TestBad(t *testing.T) {
 	for name, b := range glob(t, "bad/*.yaml") {
 		_, err := Parse(name, b)
-		var faults Faults
+		var faults yamltree.Faults
 		if !errors.As(err, &faults) {
 			t.Errorf("Parse(%s) = %v, want Faults", name, err)
 			continue
@@ -85,13 +87,13 @@ var faultTests = []struct{ name, file, want string }{
 	{"empty", "", "1:1: the file is empty; griddle cloud init writes one"},
 	{"comments", "# nothing\n", "1:1: the file is empty; griddle cloud init writes one"},
 	{"list", "- a\n", "1:1: it must be a mapping of keys, not a list"},
-	{"binary", "version: 1\nname: \x00\n", "2:7: this is no text; save it as UTF-8 without control characters"},
-	{"latin1", "name: \xe9\n", "1:7: this is no text; save it as UTF-8 without control characters"},
+	{"binary", "version: 1\nname: \x00\n", "2:7: this is not text; save it as UTF-8 without control characters"},
+	{"latin1", "name: \xe9\n", "1:7: this is not text; save it as UTF-8 without control characters"},
 	{"nothing declared", head, "1:1: no role and no server is declared"},
 	{"version 2", "version: 2\nname: x\nprovider: qemu\nroles: {a: {image: a, size: b}}\n", "1:10: version: 2 is not a version of the stack file that is known, which is 1"},
 	{"version text", "version: '1'\nname: x\nprovider: qemu\nroles: {a: {image: a, size: b}}\n", "1:10: version: it must be the number 1, not text"},
 	{"no provider", "version: 1\nname: x\nroles: {a: {image: a, size: b}}\n", "1:1: the key provider is missing"},
-	{"two documents", head + "roles: {a: {image: a, size: b}}\n---\nversion: 1\n", "6:1: there is a second document; a stack has a file of its own"},
+	{"two documents", head + "roles: {a: {image: a, size: b}}\n---\nversion: 1\n", "6:1: there is a second document; write one document per file"},
 }
 
 func TestFaults(t *testing.T) {
@@ -104,14 +106,14 @@ func TestFaults(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
 		{"unknown key", "nmae: x\n" + end, `5:1: the key "nmae" is unknown; did you mean name?`},
 		{"far key", "zzzzzzzz: x\n" + end, `5:1: the key "zzzzzzzz" is unknown; known are version, name, provider, settings, network, admin, keys, users, ssh, secrets, userData, defaults, profiles, roles, groups, servers`},
-		{"twice", "admin: x\nadmin: y\n" + end, "6:1: admin: this key is there already, on line 5"},
-		{"nothing said", "admin:\n" + end, "5:1: admin: nothing is said; leave the key out, or say something"},
-		{"tab", "ssh:\n\tport: 22\n" + end, "6:1: this is no YAML: found character '\t' that cannot start any token"},
-		{"tag", "admin: !!str ops\n" + end, `5:8: admin: tags such as "!!str" are not taken; put text in quotes`},
-		{"merge", "roles:\n  a: {<<: {count: 1}}\n", "6:7: roles.a: merge keys (<<) are not taken; profiles with inherits do this"},
-		{"alias", "keys: *k\n" + end, "5:7: keys: the anchor &k is not there, or only below"},
+		{"twice", "admin: x\nadmin: y\n" + end, "6:1: admin: the key is already defined on line 5"},
+		{"nothing said", "admin:\n" + end, "5:1: admin: it has no value; leave the key out, or give it a value"},
+		{"tab", "ssh:\n\tport: 22\n" + end, "6:1: this is not YAML: found character '\t' that cannot start any token"},
+		{"tag", "admin: !!str ops\n" + end, `5:8: admin: tags such as "!!str" are not allowed; put text in quotes`},
+		{"merge", "roles:\n  a: {<<: {count: 1}}\n", "6:7: roles.a: merge keys (<<) are not allowed; use profiles with inherits"},
+		{"alias", "keys: *k\n" + end, "5:7: keys: the anchor &k is not defined before here"},
 		{"root", "admin: root\n" + end, "5:8: admin: nobody logs in as root; users with sudo: true become root"},
-		{"yes", "roles: {a: {public: yes}}\n", "5:21: roles.a.public: it must be true or false, not text; say true"},
+		{"yes", "roles: {a: {public: yes}}\n", "5:21: roles.a.public: it must be true or false, not text; write true"},
 		{"number", "roles: {a: {size: 4}}\n", `5:19: roles.a.size: it must be the provider's name of a size, not 4; put it in quotes: "4"`},
 		{"disk", "roles: {a: {disk: 10GB}}\n", `5:19: roles.a.disk: "10GB" is not a size such as 10GiB; the units are MiB, GiB and TiB`},
 		{"disk part", "roles: {a: {disk: 1500MiB}}\n", "5:19: roles.a.disk: 1500MiB is not a multiple of 1GiB"},

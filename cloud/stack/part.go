@@ -3,6 +3,8 @@ package stack
 import (
 	"strconv"
 	"strings"
+
+	"griddle/cloud/yamltree"
 )
 
 // maxParts bounds the user-data parts that one server gets.
@@ -18,34 +20,34 @@ type piece struct {
 // use is one reference in a part; At is where the text starts that holds it.
 type use struct {
 	Reference
-	at   Position
+	at   yamltree.Place
 	path string
 }
 
 // userData reads a list of parts.
-func (p *parsing) userData(n *node, path string) []*piece {
+func (p *parsing) userData(n *yamltree.Node, path string) []*piece {
 	var out []*piece
-	p.list(n, path, maxParts, func(n *node, path string) {
-		x := &piece{Part: Part{At: n.at}, path: path}
-		p.object(n, path, "part", []field{
-			{"config", func(n *node, path string) {
-				if p.want(n, path, kindMapping, "a mapping, as in cloud-config") {
-					x.Config = n.plain()
-					n.texts(func(at Position, s string) { p.used(x, at, path, s) })
+	p.List(n, path, maxParts, func(n *yamltree.Node, path string) {
+		x := &piece{Part: Part{At: n.At}, path: path}
+		p.Object(n, path, "part", []yamltree.Field{
+			yamltree.Key("config", func(n *yamltree.Node, path string) {
+				if p.Want(n, path, yamltree.Mapping, "a mapping, as in cloud-config") {
+					x.Config = n.Plainly()
+					n.Texts(func(at yamltree.Place, s string) { p.used(x, at, path, s) })
 				}
-			}},
-			{"script", func(n *node, path string) {
-				if !p.want(n, path, kindText, "a script") {
+			}),
+			yamltree.Key("script", func(n *yamltree.Node, path string) {
+				if !p.Want(n, path, yamltree.Text, "a script") {
 					return
 				}
-				x.Script = n.value.(string)
+				x.Script = n.Value.(string)
 				if !strings.HasPrefix(x.Script, "#!") {
-					p.wrong(n.at, path, "such as #!/bin/sh", "a script starts with #!")
+					p.Wrong(n.At, path, "such as #!/bin/sh", "a script starts with #!")
 				}
-				p.used(x, n.at, path, x.Script)
-			}},
-			{"path", func(n *node, path string) { x.Path = p.local(n, path) }},
-			{"write", func(n *node, path string) { p.write(x, n, path) }},
+				p.used(x, n.At, path, x.Script)
+			}),
+			yamltree.Key("path", func(n *yamltree.Node, path string) { x.Path = p.local(n, path) }),
+			yamltree.Key("write", func(n *yamltree.Node, path string) { p.write(x, n, path) }),
 		})
 		p.oneOf(n, path, "config", "script", "path", "write")
 		out = append(out, x)
@@ -53,33 +55,33 @@ func (p *parsing) userData(n *node, path string) []*piece {
 	return out
 }
 
-func (p *parsing) write(x *piece, n *node, path string) {
+func (p *parsing) write(x *piece, n *yamltree.Node, path string) {
 	w := &WriteFile{Owner: "root:root", Mode: 0o644}
 	x.Write = w
-	var content *node
-	p.object(n, path, "write", []field{
-		{"path", func(n *node, path string) { w.Path = p.remote(n, path) }},
-		{"content", func(n *node, path string) {
-			if p.want(n, path, kindText, "text") {
-				w.Content, content = n.value.(string), n
+	var content *yamltree.Node
+	p.Object(n, path, "write", []yamltree.Field{
+		yamltree.Key("path", func(n *yamltree.Node, path string) { w.Path = p.remote(n, path) }),
+		yamltree.Key("content", func(n *yamltree.Node, path string) {
+			if p.Want(n, path, yamltree.Text, "text") {
+				w.Content, content = n.Value.(string), n
 			}
-		}},
-		{"source", func(n *node, path string) { w.Source = p.local(n, path) }},
-		{"owner", func(n *node, path string) {
-			w.Owner = p.checked(n, path, "an owner such as www-data:www-data", 65, func(s string) bool {
+		}),
+		yamltree.Key("source", func(n *yamltree.Node, path string) { w.Source = p.local(n, path) }),
+		yamltree.Key("owner", func(n *yamltree.Node, path string) {
+			w.Owner = p.Checked(n, path, "an owner such as www-data:www-data", 65, func(s string) bool {
 				user, group, ok := strings.Cut(s, ":")
 				return owner(user) && (!ok || owner(group))
 			})
 			if !strings.Contains(w.Owner, ":") {
 				w.Owner += ":" + w.Owner
 			}
-		}},
-		{"mode", func(n *node, path string) { w.Mode = p.mode(n, path) }},
-		{"expand", func(n *node, path string) { w.Expand = p.boolean(n, path) }},
+		}),
+		yamltree.Key("mode", func(n *yamltree.Node, path string) { w.Mode = p.mode(n, path) }),
+		yamltree.Key("expand", func(n *yamltree.Node, path string) { w.Expand = p.Boolean(n, path) }),
 	}, "path")
 	p.oneOf(n, path, "content", "source")
 	if w.Expand && content != nil {
-		p.used(x, content.at, below(path, "content"), w.Content)
+		p.used(x, content.At, yamltree.Below(path, "content"), w.Content)
 	}
 }
 
@@ -87,28 +89,28 @@ func (p *parsing) write(x *piece, n *node, path string) {
 func owner(s string) bool { return account(s) || s != "" && strings.Trim(s, "0123456789") == "" }
 
 // mode reads permission bits, which are octal whether they are in quotes or not.
-func (r *reader) mode(n *node, path string) uint32 {
+func (p *parsing) mode(n *yamltree.Node, path string) uint32 {
 	const what = "permission bits such as 0644"
-	if n.kind != kindInt && !r.want(n, path, kindText, what) {
+	if n.Kind != yamltree.Int && !p.Want(n, path, yamltree.Text, what) {
 		return 0
 	}
-	digits := strings.TrimPrefix(n.raw, "0o")
-	if v, err := strconv.ParseUint(digits, 8, 32); err == nil && v <= 0o7777 && (n.raw[0] == '0' && len(n.raw) >= 4) {
+	digits := strings.TrimPrefix(n.Raw, "0o")
+	if v, err := strconv.ParseUint(digits, 8, 32); err == nil && v <= 0o7777 && (n.Raw[0] == '0' && len(n.Raw) >= 4) {
 		return uint32(v)
 	}
 	hint := ""
-	if len(n.raw) == 3 && strings.Trim(n.raw, "01234567") == "" {
-		hint = "write 0" + n.raw
+	if len(n.Raw) == 3 && strings.Trim(n.Raw, "01234567") == "" {
+		hint = "write 0" + n.Raw
 	}
-	r.wrong(n.at, path, hint, "%s is not %s", short(n.raw), what)
+	p.Wrong(n.At, path, hint, "%s is not %s", yamltree.Short(n.Raw), what)
 	return 0
 }
 
 // used notes what a text of a part refers to.
-func (p *parsing) used(x *piece, at Position, path, s string) {
+func (p *parsing) used(x *piece, at yamltree.Place, path, s string) {
 	refs, err := References(s)
 	if err != nil {
-		p.wrong(at, path, "write $${ for ${ itself", "%s", err)
+		p.Wrong(at, path, "write $${ for ${ itself", "%s", err)
 	}
 	for _, ref := range refs {
 		x.uses = append(x.uses, use{ref, at, path})

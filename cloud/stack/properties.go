@@ -6,7 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"griddle/cloud/yamltree"
 )
+
+const anImage = "an image of the catalog such as web:stable"
 
 // GiB is what sizes of disks are multiples of, in bytes.
 const GiB = 1 << 30
@@ -42,29 +46,31 @@ func set[T any](to *T, from *T) {
 }
 
 // fields are the keys of properties.
-func (p *parsing) fields(x *properties) []field {
-	return []field{
-		{"image", func(n *node, path string) {
-			s := p.checked(n, path, "an image of the catalog such as web:stable", 200, image)
+func (p *parsing) fields(x *properties) []yamltree.Field {
+	return []yamltree.Field{
+		yamltree.Key("image", func(n *yamltree.Node, path string) {
+			var s string
 			x.image = &s
-			if i := strings.IndexByte(n.raw, '@'); n.kind == kindText && i >= 0 && s == "" {
-				p.faults[len(p.faults)-1].Hint = "the architecture has a key of its own: arch: " + n.raw[i+1:]
+			if name, arch, ok := strings.Cut(n.Raw, "@"); ok && n.Kind == yamltree.Text && image(name) && word(arch, false) {
+				p.Wrong(n.At, path, "the architecture has a key of its own: arch: "+arch, "%s is not "+anImage, yamltree.Short(n.Raw))
+				return
 			}
-		}},
-		{"arch", func(n *node, path string) {
-			s := p.reference(n, path, "architecture", []string{"amd64", "arm64"})
+			s = p.Checked(n, path, anImage, 200, image)
+		}),
+		yamltree.Key("arch", func(n *yamltree.Node, path string) {
+			s := p.Reference(n, path, "architecture", []string{"amd64", "arm64"})
 			x.arch = &s
-		}},
-		{"size", func(n *node, path string) {
-			s, _ := p.text(n, path, "the provider's name of a size", 255)
+		}),
+		yamltree.Key("size", func(n *yamltree.Node, path string) {
+			s, _ := p.Line(n, path, "the provider's name of a size", 255)
 			x.size = &s
-		}},
-		{"disk", func(n *node, path string) { v := p.bytes(n, path); x.disk = &v }},
-		{"public", func(n *node, path string) { v := p.boolean(n, path); x.public = &v }},
-		{"uefi", func(n *node, path string) { v := p.boolean(n, path); x.uefi = &v }},
-		{"volumes", func(n *node, path string) { v := p.volumes(n, path); x.volumes = &v }},
-		{"ports", func(n *node, path string) { v := p.ports(n, path); x.ports = &v }},
-		{"userData", func(n *node, path string) { x.parts = p.userData(n, path) }},
+		}),
+		yamltree.Key("disk", func(n *yamltree.Node, path string) { v := p.bytes(n, path); x.disk = &v }),
+		yamltree.Key("public", func(n *yamltree.Node, path string) { v := p.Boolean(n, path); x.public = &v }),
+		yamltree.Key("uefi", func(n *yamltree.Node, path string) { v := p.Boolean(n, path); x.uefi = &v }),
+		yamltree.Key("volumes", func(n *yamltree.Node, path string) { v := p.volumes(n, path); x.volumes = &v }),
+		yamltree.Key("ports", func(n *yamltree.Node, path string) { v := p.ports(n, path); x.ports = &v }),
+		yamltree.Key("userData", func(n *yamltree.Node, path string) { x.parts = p.userData(n, path) }),
 	}
 }
 
@@ -89,9 +95,9 @@ func word(s string, version bool) bool {
 }
 
 // bytes reads a size in GiB or its multiples, at most 64 TiB.
-func (r *reader) bytes(n *node, path string) int64 {
+func (p *parsing) bytes(n *yamltree.Node, path string) int64 {
 	const what = "a size such as 10GiB"
-	s, ok := r.text(n, path, what, 32)
+	s, ok := p.Line(n, path, what, 32)
 	if !ok {
 		return 0
 	}
@@ -112,41 +118,41 @@ func (r *reader) bytes(n *node, path string) int64 {
 		if err == nil {
 			hint = "the units are MiB, GiB and TiB"
 		}
-		r.wrong(n.at, path, hint, "%s is not %s", short(s), what)
+		p.Wrong(n.At, path, hint, "%s is not %s", yamltree.Short(s), what)
 	case v < 1 || v > math.MaxInt64/unit || v*unit > 64<<40 || v*unit < GiB:
-		r.wrong(n.at, path, "", "%s is not between 1GiB and 64TiB", s)
+		p.Wrong(n.At, path, "", "%s is not between 1GiB and 64TiB", s)
 	case v*unit%GiB != 0:
-		r.wrong(n.at, path, "", "%s is not a multiple of 1GiB", s)
+		p.Wrong(n.At, path, "", "%s is not a multiple of 1GiB", s)
 	default:
 		return v * unit
 	}
 	return 0
 }
 
-func (p *parsing) volumes(n *node, path string) []Volume {
+func (p *parsing) volumes(n *yamltree.Node, path string) []Volume {
 	var out []Volume
-	p.list(n, path, 16, func(n *node, path string) {
+	p.List(n, path, 16, func(n *yamltree.Node, path string) {
 		v := Volume{Name: "data", Mount: "/srv"}
-		p.object(n, path, "volume", []field{
-			{"name", func(n *node, path string) {
-				v.Name = p.checked(n, path, "a DNS label of at most 20 characters", 20, label)
-			}},
-			{"size", func(n *node, path string) { v.Size = p.bytes(n, path) }},
-			{"type", func(n *node, path string) { v.Type, _ = p.text(n, path, "the provider's name of a type", 255) }},
-			{"mount", func(n *node, path string) {
+		p.Object(n, path, "volume", []yamltree.Field{
+			yamltree.Key("name", func(n *yamltree.Node, path string) {
+				v.Name = p.Checked(n, path, "a DNS label of at most 20 characters", 20, label)
+			}),
+			yamltree.Key("size", func(n *yamltree.Node, path string) { v.Size = p.bytes(n, path) }),
+			yamltree.Key("type", func(n *yamltree.Node, path string) { v.Type, _ = p.Line(n, path, "the provider's name of a type", 255) }),
+			yamltree.Key("mount", func(n *yamltree.Node, path string) {
 				v.Mount = p.remote(n, path)
 				if taken := []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"}; slices.ContainsFunc(taken, func(t string) bool {
 					return v.Mount == t || strings.HasPrefix(v.Mount, t+"/")
 				}) {
-					p.wrong(n.at, path, "such as /srv", "the system itself is at %s", v.Mount)
+					p.Wrong(n.At, path, "such as /srv", "the system itself is at %s", v.Mount)
 				}
-			}},
+			}),
 		}, "size")
 		for _, o := range out {
 			if o.Name == v.Name && v.Name != "" {
-				p.wrong(n.at, path, "give it a name", "a volume %s is there already", v.Name)
+				p.Wrong(n.At, path, "give it a name", "a volume %s is there already", v.Name)
 			} else if o.Mount == v.Mount && v.Mount != "" {
-				p.wrong(n.at, path, "give it a mount", "a volume is mounted at %s already", v.Mount)
+				p.Wrong(n.At, path, "give it a mount", "a volume is mounted at %s already", v.Mount)
 			}
 		}
 		out = append(out, v)
@@ -155,18 +161,18 @@ func (p *parsing) volumes(n *node, path string) []Volume {
 }
 
 // ports reads what a server lets in: 443, "8000-8100/udp", icmp, or a mapping that says from where, too.
-func (p *parsing) ports(n *node, path string) []Port {
+func (p *parsing) ports(n *yamltree.Node, path string) []Port {
 	out := []Port{}
-	p.list(n, path, 100, func(n *node, path string) {
+	p.List(n, path, 100, func(n *yamltree.Node, path string) {
 		var x Port
 		at, where := n, path
-		if n.kind == kindMapping {
-			p.object(n, path, "port", []field{
-				{"port", func(n *node, path string) { at, where = n, path; x = p.port(n, path) }},
-				{"from", func(n *node, path string) {}},
+		if n.Kind == yamltree.Mapping {
+			p.Object(n, path, "port", []yamltree.Field{
+				yamltree.Key("port", func(n *yamltree.Node, path string) { at, where = n, path; x = p.port(n, path) }),
+				yamltree.Key("from", func(n *yamltree.Node, path string) {}),
 			}, "port")
-			if from := n.find("from"); from != nil && from.kind != kindNull {
-				x.Source = p.sources(from, below(path, "from"))
+			if from := n.Find("from"); from != nil && from.Kind != yamltree.Null {
+				x.Source = p.sources(from, yamltree.Below(path, "from"))
 			}
 		} else {
 			x = p.port(n, path)
@@ -176,12 +182,12 @@ func (p *parsing) ports(n *node, path string) []Port {
 		}
 		for _, o := range out {
 			if o.Protocol == x.Protocol && o.From <= x.To && x.From <= o.To {
-				p.wrong(at.at, where, "say it once, with all sources in from", "%s and %s overlap", x, o)
+				p.Wrong(at.At, where, "say it once, with all sources in from", "%s and %s overlap", x, o)
 				break
 			}
 		}
 		if ssh := p.stack.SSH.Port; x.Protocol == "tcp" && x.From <= ssh && ssh <= x.To {
-			p.wrong(at.at, where, "ssh: {from: […]} says who may", "%s holds the port %d of ssh", x, ssh)
+			p.Wrong(at.At, where, "ssh: {from: […]} says who may", "%s holds the port %d of ssh", x, ssh)
 		}
 		out = append(out, x)
 	})
@@ -189,17 +195,17 @@ func (p *parsing) ports(n *node, path string) []Port {
 }
 
 // port reads one port or range with its protocol.
-func (r *reader) port(n *node, path string) Port {
+func (p *parsing) port(n *yamltree.Node, path string) Port {
 	const what = `a port such as 443, "8000-8100/udp" or icmp`
-	if n.kind == kindInt {
-		if v := r.number(n, path, 0, 65535); v > 0 {
+	if n.Kind == yamltree.Int {
+		if v := p.Number(n, path, 0, 65535); v > 0 {
 			return Port{Protocol: "tcp", From: uint16(v), To: uint16(v)}
-		} else if n.raw == "0" {
-			r.wrong(n.at, path, "", "0 is not between 1 and 65535")
+		} else if n.Raw == "0" {
+			p.Wrong(n.At, path, "", "0 is not between 1 and 65535")
 		}
 		return Port{}
 	}
-	s, ok := r.text(n, path, what, 32)
+	s, ok := p.Line(n, path, what, 32)
 	if !ok {
 		return Port{}
 	}
@@ -218,11 +224,11 @@ func (r *reader) port(n *node, path string) Port {
 	to, err2 := strconv.ParseUint(last, 10, 32)
 	switch {
 	case err != nil || err2 != nil || protocol != "tcp" && protocol != "udp":
-		r.wrong(n.at, path, "", "%s is not %s", short(s), what)
+		p.Wrong(n.At, path, "", "%s is not %s", yamltree.Short(s), what)
 	case from < 1 || to > 65535:
-		r.wrong(n.at, path, "", "%s is not between 1 and 65535", numbers)
+		p.Wrong(n.At, path, "", "%s is not between 1 and 65535", numbers)
 	case from > to:
-		r.wrong(n.at, path, "", "%s ends before it begins", numbers)
+		p.Wrong(n.At, path, "", "%s ends before it begins", numbers)
 	default:
 		return Port{Protocol: protocol, From: uint16(from), To: uint16(to)}
 	}
@@ -241,17 +247,17 @@ func (p Port) String() string {
 }
 
 // wanted reads an address in the stack's network.
-func (p *parsing) wanted(n *node, path string) netip.Addr {
+func (p *parsing) wanted(n *yamltree.Node, path string) netip.Addr {
 	a := p.address(n, path)
 	net := p.stack.Network.Prefix
 	switch {
 	case !a.IsValid():
 	case !net.Contains(a):
-		p.wrong(n.at, path, "", "%s is not in the network %s", a, net)
+		p.Wrong(n.At, path, "", "%s is not in the network %s", a, net)
 	case a == net.Addr() || a == last(net):
-		p.wrong(n.at, path, "", "%s is the first or last address of the network, which no server can have", a)
+		p.Wrong(n.At, path, "", "%s is the first or last address of the network, which no server can have", a)
 	case a == net.Addr().Next():
-		p.wrong(n.at, path, "", "%s is the gateway's", a)
+		p.Wrong(n.At, path, "", "%s is the gateway's", a)
 	default:
 		return a
 	}

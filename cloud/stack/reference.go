@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"griddle/cloud/yamltree"
 )
 
 // Reference is a ${…} in a text.
@@ -99,13 +101,13 @@ func parseReference(s string) (r Reference, length int, err error) {
 	if len(parts) == 1 || !known && (!closed || slices.ContainsFunc(parts, func(p string) bool { return p == "" }) || !identifier(parts[0])) {
 		return r, 0, nil
 	}
-	text := short(s[:2+end])
+	text := yamltree.Short(s[:2+end])
 	if !closed {
 		return r, 0, fmt.Errorf("the reference %s is not closed by }", text)
 	}
-	text = short(s[:2+end+1])
+	text = yamltree.Short(s[:2+end+1])
 	if !known {
-		return r, 0, fmt.Errorf("the reference %s is unknown: %s", text, orElse(nearest(parts[0], referenceKinds()), "known are "+strings.Join(referenceKinds(), ", ")))
+		return r, 0, fmt.Errorf("the reference %s is unknown: %s", text, orElse(yamltree.Nearest(parts[0], referenceKinds()), "known are "+strings.Join(referenceKinds(), ", ")))
 	}
 	r.Kind = parts[0]
 	var fields []string

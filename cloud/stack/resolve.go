@@ -27,7 +27,7 @@ func (p *parsing) resolve() {
 		total += r.Count
 	}
 	if total += len(p.servers); total > MaxServers {
-		p.wrong(p.root.at, "", "", "%d servers are more than the %d that a stack can have", total, MaxServers)
+		p.Wrong(p.root.At, "", "", "%d servers are more than the %d that a stack can have", total, MaxServers)
 		return
 	}
 	for i, r := range order {
@@ -124,7 +124,7 @@ func (p *parsing) merge(start Server, path string, r *role, g *group, s *server)
 		l.over(&out)
 	}
 	if len(out.parts) > maxParts {
-		p.wrong(out.At, path, "", "%d parts of user-data are more than the %d that a server can have", len(out.parts), maxParts)
+		p.Wrong(out.At, path, "", "%d parts of user-data are more than the %d that a server can have", len(out.parts), maxParts)
 	}
 	for _, x := range out.parts {
 		out.UserData = append(out.UserData, x.Part)
@@ -149,9 +149,9 @@ func (p *parsing) missing(s *resolved, key string, said func(*properties) bool, 
 		levels = append(levels, &x.properties)
 	}
 	if !slices.ContainsFunc(levels, said) {
-		p.wrong(s.At, s.path, "say it here or in defaults", "no %s is said", key)
+		p.Wrong(s.At, s.path, "say it here or in defaults", "no %s is said", key)
 	} else if len(chosen) == 0 && !slices.ContainsFunc(levels[:len(levels)-len(p.profiles)], said) {
-		p.wrong(s.At, s.path, "a profile says it, and none is chosen here", "no %s is said", key)
+		p.Wrong(s.At, s.path, "a profile says it, and none is chosen here", "no %s is said", key)
 	}
 }
 
@@ -181,7 +181,7 @@ func (p *parsing) distinct(all []resolved) {
 			if i := strings.LastIndexByte(s.Name, '-'); i > 0 {
 				r, n := roles[s.Name[:i]], number(s.Name[i+1:])
 				if r != nil && n > 0 && n <= r.Max {
-					p.wrong(s.At, s.path, "", "this is the name of server %d of the role %s", n, r.Name)
+					p.Wrong(s.At, s.path, "", "this is the name of server %d of the role %s", n, r.Name)
 				}
 			}
 		}
@@ -189,13 +189,13 @@ func (p *parsing) distinct(all []resolved) {
 			continue
 		}
 		if other, ok := address[s.Address]; ok {
-			p.wrong(s.At, s.path, "", "the address %s is that of %s already", s.Address, other)
+			p.Wrong(s.At, s.path, "", "the address %s is that of %s already", s.Address, other)
 		}
 		address[s.Address] = s.Name
 	}
 	net := p.stack.Network.Prefix
 	if room := 1<<(32-net.Bits()) - 3; len(all) > room {
-		p.wrong(p.root.at, "", "choose a larger network: {prefix: …}", "%s has room for %d servers, not %d", net, room, len(all))
+		p.Wrong(p.root.At, "", "choose a larger network: {prefix: …}", "%s has room for %d servers, not %d", net, room, len(all))
 	}
 }
 

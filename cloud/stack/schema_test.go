@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"griddle/cloud/yamltree"
 )
 
 func compiled(t testing.TB) *jsonschema.Schema {
@@ -30,12 +32,12 @@ func compiled(t testing.TB) *jsonschema.Schema {
 // asJSON is a file as a validator sees it; nil where it is no YAML of one document.
 func asJSON(t testing.TB, file string, b []byte) any {
 	t.Helper()
-	p := &parsing{reader: &reader{file: file, shapes: map[string][]string{}}}
-	n := p.document(b)
-	if n == nil || len(p.faults) > 0 {
+	r := yamltree.NewReader(file)
+	n := r.Read(b, options())
+	if n == nil || len(r.Faults()) > 0 {
 		return nil
 	}
-	j, err := json.Marshal(n.plain())
+	j, err := json.Marshal(n.Plainly())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +122,10 @@ func TestSchemaShapes(t *testing.T) {
 
 // TestSchemaKeys compares the keys of each kind of mapping; full.yaml has one of each.
 func TestSchemaKeys(t *testing.T) {
-	p, faults := parse("full.yaml", glob(t, "good/full.yaml")["full.yaml"])
-	if len(faults) > 0 {
-		t.Fatal(faults)
+	r := yamltree.NewReader("full.yaml")
+	r.Shapes = map[string][]string{}
+	if parse(r, glob(t, "good/full.yaml")["full.yaml"]); len(r.Faults()) > 0 {
+		t.Fatal(r.Faults())
 	}
 	type object struct {
 		Properties map[string]any `json:"properties"`
@@ -136,7 +139,7 @@ func TestSchemaKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc.Defs["stack"] = doc.object
-	for shape, want := range p.shapes {
+	for shape, want := range r.Shapes {
 		o, ok := doc.Defs[shape]
 		if !ok {
 			t.Errorf("the schema has no %s", shape)

@@ -7,43 +7,45 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"griddle/cloud/yamltree"
 )
 
 // Providers lists what a stack file can name as its provider.
 func Providers() []string { return []string{"qemu", "lxd", "openstack", "ec2"} }
 
-func (p *parsing) provider(n *node, path string) {
-	if n.kind == kindText {
-		p.stack.Provider = p.reference(n, path, "provider", Providers())
+func (p *parsing) provider(n *yamltree.Node, path string) {
+	if n.Kind == yamltree.Text {
+		p.stack.Provider = p.Reference(n, path, "provider", Providers())
 		return
 	}
-	if !p.want(n, path, kindMapping, "the name of a provider, or a mapping with its kind") {
+	if !p.Want(n, path, yamltree.Mapping, "the name of a provider, or a mapping with its kind") {
 		return
 	}
-	kind := n.find("kind")
+	kind := n.Find("kind")
 	if kind == nil {
-		p.wrong(n.at, path, "known are "+strings.Join(Providers(), ", "), "the key kind is missing")
+		p.Wrong(n.At, path, "known are "+strings.Join(Providers(), ", "), "the key kind is missing")
 	} else {
-		p.stack.Provider = p.reference(kind, below(path, "kind"), "provider", Providers())
+		p.stack.Provider = p.Reference(kind, yamltree.Below(path, "kind"), "provider", Providers())
 	}
-	for _, e := range n.keys {
-		at := below(path, e.name)
-		p.places[at] = e.value.at
+	for _, e := range n.Keys {
+		at := yamltree.Below(path, e.Name)
+		p.Places[at] = e.Value.At
 		switch {
-		case e.name == "kind":
-		case !identifier(e.name):
-			p.wrong(e.at, at, "", "the name of an option must be letters, digits, hyphens and underlines")
-		case secretive(e.name):
-			p.wrong(e.at, at, "credentials come from the provider's own files and variables", "a secret does not belong into this file")
-		case e.value.kind == kindBool || e.value.kind == kindInt:
-			p.stack.Options[e.name] = e.value.raw
+		case e.Name == "kind":
+		case !identifier(e.Name):
+			p.Wrong(e.At, at, "", "the name of an option must be letters, digits, hyphens and underlines")
+		case secretive(e.Name):
+			p.Wrong(e.At, at, "credentials come from the provider's own files and variables", "a secret does not belong into this file")
+		case e.Value.Kind == yamltree.Bool || e.Value.Kind == yamltree.Int:
+			p.stack.Options[e.Name] = e.Value.Raw
 		default:
-			if s, ok := p.text(e.value, at, "text, a number, true or false", 1024); ok {
+			if s, ok := p.Line(e.Value, at, "text, a number, true or false", 1024); ok {
 				if u, err := url.Parse(s); err == nil && u.User != nil {
-					p.wrong(e.value.at, at, "credentials come from the provider's own files and variables", "a URL with a user name or password does not belong into this file")
+					p.Wrong(e.Value.At, at, "credentials come from the provider's own files and variables", "a URL with a user name or password does not belong into this file")
 					continue
 				}
-				p.stack.Options[e.name] = s
+				p.stack.Options[e.Name] = s
 			}
 		}
 	}
@@ -55,38 +57,42 @@ func secretive(name string) bool {
 	return slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "accesskey", "privatekey", "apikey"}, func(s string) bool { return strings.Contains(name, s) })
 }
 
-func (p *parsing) settings(n *node, path string) {
+func (p *parsing) settings(n *yamltree.Node, path string) {
 	s := &p.stack.Settings
-	p.object(n, path, "settings", []field{
-		{"proxy", func(n *node, path string) {
-			v := p.checked(n, path, "the URL of a proxy, such as http://proxy:3128", 1024, func(s string) bool {
+	p.Object(n, path, "settings", []yamltree.Field{
+		yamltree.Key("proxy", func(n *yamltree.Node, path string) {
+			v := p.Checked(n, path, "the URL of a proxy, such as http://proxy:3128", 1024, func(s string) bool {
 				u, err := url.Parse(s)
 				return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 			})
 			if u, err := url.Parse(v); err == nil && u.User != nil {
-				p.wrong(n.at, path, "", "a user name or password does not belong into this file")
+				p.Wrong(n.At, path, "", "a user name or password does not belong into this file")
 				return
 			}
 			s.Proxy = v
-		}},
-		{"ca", func(n *node, path string) { s.CA = p.local(n, path) }},
-		{"ntp", func(n *node, path string) {
-			p.list(n, path, 16, func(n *node, path string) {
-				s.NTP = append(s.NTP, p.checked(n, path, "a host name or address", 253, host))
+		}),
+		yamltree.Key("ca", func(n *yamltree.Node, path string) { s.CA = p.local(n, path) }),
+		yamltree.Key("ntp", func(n *yamltree.Node, path string) {
+			p.List(n, path, 16, func(n *yamltree.Node, path string) {
+				s.NTP = append(s.NTP, p.Checked(n, path, "a host name or address", 253, host))
 			})
-		}},
-		{"dns", func(n *node, path string) {
-			p.list(n, path, 16, func(n *node, path string) { s.DNS = append(s.DNS, p.address(n, path)) })
-		}},
-		{"zone", func(n *node, path string) { s.Zone = p.checked(n, path, "a time zone such as Europe/Berlin", 64, zone) }},
-		{"locale", func(n *node, path string) { s.Locale = p.checked(n, path, "a locale such as de_DE.UTF-8", 64, locale) }},
-		{"parallel", func(n *node, path string) { s.Parallel = p.number(n, path, 1, 64) }},
-		{"timeouts", func(n *node, path string) {
-			p.object(n, path, "timeouts", []field{
-				{"server", func(n *node, path string) { s.Server = p.duration(n, path, time.Second, 24*time.Hour) }},
-				{"call", func(n *node, path string) { s.Call = p.duration(n, path, time.Second, time.Hour) }},
+		}),
+		yamltree.Key("dns", func(n *yamltree.Node, path string) {
+			p.List(n, path, 16, func(n *yamltree.Node, path string) { s.DNS = append(s.DNS, p.address(n, path)) })
+		}),
+		yamltree.Key("zone", func(n *yamltree.Node, path string) {
+			s.Zone = p.Checked(n, path, "a time zone such as Europe/Berlin", 64, zone)
+		}),
+		yamltree.Key("locale", func(n *yamltree.Node, path string) {
+			s.Locale = p.Checked(n, path, "a locale such as de_DE.UTF-8", 64, locale)
+		}),
+		yamltree.Key("parallel", func(n *yamltree.Node, path string) { s.Parallel = p.Number(n, path, 1, 64) }),
+		yamltree.Key("timeouts", func(n *yamltree.Node, path string) {
+			p.Object(n, path, "timeouts", []yamltree.Field{
+				yamltree.Key("server", func(n *yamltree.Node, path string) { s.Server = p.Duration(n, path, time.Second, 24*time.Hour) }),
+				yamltree.Key("call", func(n *yamltree.Node, path string) { s.Call = p.Duration(n, path, time.Second, time.Hour) }),
 			})
-		}},
+		}),
 	})
 }
 
@@ -117,20 +123,20 @@ func host(s string) bool {
 	return len(s) <= 253
 }
 
-func (r *reader) address(n *node, path string) netip.Addr {
-	s, ok := r.text(n, path, "an address such as 10.77.0.10", 64)
+func (p *parsing) address(n *yamltree.Node, path string) netip.Addr {
+	s, ok := p.Line(n, path, "an address such as 10.77.0.10", 64)
 	a, err := netip.ParseAddr(s)
 	if ok && (err != nil || a.Zone() != "") {
-		r.wrong(n.at, path, "", "%s is not an address such as 10.77.0.10", short(s))
+		p.Wrong(n.At, path, "", "%s is not an address such as 10.77.0.10", yamltree.Short(s))
 		return netip.Addr{}
 	}
 	return a
 }
 
 // prefix reads a network; an address alone is a network of one.
-func (r *reader) prefix(n *node, path string) netip.Prefix {
+func (p *parsing) prefix(n *yamltree.Node, path string) netip.Prefix {
 	const what = "a network such as 192.0.2.0/24"
-	s, ok := r.text(n, path, what, 64)
+	s, ok := p.Line(n, path, what, 64)
 	if !ok {
 		return netip.Prefix{}
 	}
@@ -140,9 +146,9 @@ func (r *reader) prefix(n *node, path string) netip.Prefix {
 	x, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		r.wrong(n.at, path, "", "%s is not %s", short(s), what)
+		p.Wrong(n.At, path, "", "%s is not %s", yamltree.Short(s), what)
 	case x.Masked() != x:
-		r.wrong(n.at, path, "the network is "+x.Masked().String(), "%s has bits set after its %d first", s, x.Bits())
+		p.Wrong(n.At, path, "the network is "+x.Masked().String(), "%s has bits set after its %d first", s, x.Bits())
 	default:
 		return x
 	}
@@ -150,51 +156,51 @@ func (r *reader) prefix(n *node, path string) netip.Prefix {
 }
 
 // sources reads who may reach something: a list of networks, or one.
-func (r *reader) sources(n *node, path string) []netip.Prefix {
-	if n.kind == kindText {
-		return []netip.Prefix{r.prefix(n, path)}
+func (p *parsing) sources(n *yamltree.Node, path string) []netip.Prefix {
+	if n.Kind == yamltree.Text {
+		return []netip.Prefix{p.prefix(n, path)}
 	}
 	var out []netip.Prefix
-	r.list(n, path, 64, func(n *node, path string) {
-		x := r.prefix(n, path)
+	p.List(n, path, 64, func(n *yamltree.Node, path string) {
+		x := p.prefix(n, path)
 		if x.IsValid() && slices.Contains(out, x) {
-			r.wrong(n.at, path, "", "%s is there already", x)
+			p.Wrong(n.At, path, "", "%s is there already", x)
 		}
 		out = append(out, x)
 	})
-	if n.kind == kindList && len(n.items) == 0 {
-		r.wrong(n.at, path, "leave the key out where everybody may", "nobody is named")
+	if n.Kind == yamltree.List && len(n.Items) == 0 {
+		p.Wrong(n.At, path, "leave the key out where everybody may", "nobody is named")
 	}
 	return out
 }
 
-func (p *parsing) network(n *node, path string) {
-	p.object(n, path, "network", []field{
-		{"prefix", func(n *node, path string) {
+func (p *parsing) network(n *yamltree.Node, path string) {
+	p.Object(n, path, "network", []yamltree.Field{
+		yamltree.Key("prefix", func(n *yamltree.Node, path string) {
 			x := p.prefix(n, path)
 			if x.IsValid() && (!x.Addr().Is4() || x.Bits() < 16 || x.Bits() > 28) {
-				p.wrong(n.at, path, "such as 10.77.0.0/24", "%s is not an IPv4 network of /16 to /28", x)
+				p.Wrong(n.At, path, "such as 10.77.0.0/24", "%s is not an IPv4 network of /16 to /28", x)
 			} else if x.IsValid() {
 				p.stack.Network.Prefix = x
 			}
-		}},
-		{"external", func(n *node, path string) {
-			p.stack.Network.External, _ = p.text(n, path, "the provider's name of a network", 255)
-		}},
+		}),
+		yamltree.Key("external", func(n *yamltree.Node, path string) {
+			p.stack.Network.External, _ = p.Line(n, path, "the provider's name of a network", 255)
+		}),
 	})
 }
 
 // local reads a path on the computer that griddle runs on.
-func (r *reader) local(n *node, path string) string {
-	s, _ := r.text(n, path, "a path", 4096)
+func (p *parsing) local(n *yamltree.Node, path string) string {
+	s, _ := p.Line(n, path, "a path", 4096)
 	return s
 }
 
 // remote reads an absolute path on a server.
-func (r *reader) remote(n *node, at string) string {
-	s, ok := r.text(n, at, "a path", 4096)
+func (p *parsing) remote(n *yamltree.Node, at string) string {
+	s, ok := p.Line(n, at, "a path", 4096)
 	if ok && (!strings.HasPrefix(s, "/") || path.Clean(s) != s || s == "/") {
-		r.wrong(n.at, at, "", "%s is not an absolute path without . and .. and without a / at its end", short(s))
+		p.Wrong(n.At, at, "", "%s is not an absolute path without . and .. and without a / at its end", yamltree.Short(s))
 		return ""
 	}
 	return s

@@ -26,6 +26,8 @@ package stack
 import (
 	"net/netip"
 	"time"
+
+	"griddle/cloud/yamltree"
 )
 
 // Stack is a resolved stack file.
@@ -44,9 +46,9 @@ type Stack struct {
 	Roles    []Role   // in the order in which they are brought up: each after those of its After
 	Servers  []Server // in the order of Roles, then as declared or numbered; those without a role last
 
-	numbered map[string]Server   // what Scaled makes a role's servers from
-	places   map[string]Position // of the values in the file, by their path
-	file     string              // as given to Parse
+	numbered map[string]Server         // what Scaled makes a role's servers from
+	places   map[string]yamltree.Place // of the values in the file, by their path
+	file     string                    // as given to Parse
 }
 
 // Settings are how servers and griddle itself find their way.
@@ -103,7 +105,7 @@ type Part struct {
 	Script string     // a shell script, starting with #!
 	Path   string     // a file with one of these; relative to the stack file
 	Write  *WriteFile // a file on the server
-	At     Position
+	At     yamltree.Place
 }
 
 // WriteFile is a file that first boot leaves on the server, byte for byte.
@@ -116,9 +118,6 @@ type WriteFile struct {
 	Expand  bool
 }
 
-// Position is where something stands in the stack file. Both start at 1.
-type Position struct{ Line, Column int }
-
 // Role is a group of servers that are alike.
 type Role struct {
 	Name     string
@@ -126,7 +125,7 @@ type Role struct {
 	Min, Max int      // bounds of scale; the count declared is between them
 	Count    int      // numbered servers: NAME-1 to NAME-Count
 	Outputs  []Output
-	At       Position
+	At       yamltree.Place
 }
 
 // Output is a value that servers of a role give to roles after it: the content of a file, without a trailing line
@@ -167,5 +166,5 @@ type Server struct {
 	Volumes  []Volume
 	Ports    []Port // besides ssh
 	UserData []Part // of stack, then profile, role, group, server; later ones win
-	At       Position
+	At       yamltree.Place
 }

@@ -1,6 +1,10 @@
 package stack
 
-import "slices"
+import (
+	"slices"
+
+	"griddle/cloud/yamltree"
+)
 
 // uses finds references to what is not declared, or not there yet when the user needs it.
 func (p *parsing) uses(order []*role, all []resolved) {
@@ -75,7 +79,7 @@ func (u *users) declared(parts []*piece) {
 // there says whether what a reference names is declared, and adds a fault where it is not.
 func (u *users) there(x use) bool {
 	unknown := func(what, name string, known []string) bool {
-		u.wrong(x.at, x.path, nearest(name, known), "%s: no %s is called %s", x.Reference, what, name)
+		u.Wrong(x.at, x.path, yamltree.Nearest(name, known), "%s: no %s is called %s", x.Reference, what, name)
 		return false
 	}
 	switch x.Kind {
@@ -97,7 +101,7 @@ func (u *users) there(x use) bool {
 			return unknown("output of "+x.Name, x.Output, known)
 		}
 		if x.Field != "addresses" && len(u.ofRole[x.Name]) == 0 {
-			u.wrong(x.at, x.path, "", "%s: the role %s has no server", x.Reference, x.Name)
+			u.Wrong(x.at, x.path, "", "%s: the role %s has no server", x.Reference, x.Name)
 			return false
 		}
 	}
@@ -117,12 +121,12 @@ func (u *users) check(x use, user string) {
 		s := u.servers[x.Name]
 		of, fixed = s.Role, s.Address.IsValid()
 		if of == "" && !fixed {
-			u.wrong(x.at, x.path, "give "+x.Name+" an address", "%s is not known before %s is up, which has no role that could be before", x.Reference, x.Name)
+			u.Wrong(x.at, x.path, "give "+x.Name+" an address", "%s is not known before %s is up, which has no role that could be before", x.Reference, x.Name)
 			return
 		}
 	case "self":
 		if x.Field == "role" && user == "" {
-			u.wrong(x.at, x.path, "", "%s: there is a server without a role that gets this", x.Reference)
+			u.Wrong(x.at, x.path, "", "%s: there is a server without a role that gets this", x.Reference)
 		}
 		return
 	default:
@@ -131,8 +135,8 @@ func (u *users) check(x use, user string) {
 	switch {
 	case fixed || u.before[user][of]:
 	case of == user:
-		u.wrong(x.at, x.path, "only roles after "+of+" can use it", "%s is not known before %s is up, and a server of it gets this", x.Reference, of)
+		u.Wrong(x.at, x.path, "only roles after "+of+" can use it", "%s is not known before %s is up, and a server of it gets this", x.Reference, of)
 	default:
-		u.wrong(x.at, x.path, "say after: ["+of+"] in roles."+user, "%s is not known yet: the role %s is not before %s", x.Reference, of, user)
+		u.Wrong(x.at, x.path, "say after: ["+of+"] in roles."+user, "%s is not known yet: the role %s is not before %s", x.Reference, of, user)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
+	"griddle/cloud/yamltree"
 )
 
 func (g *Commands) checkCommand() *cobra.Command {
@@ -44,7 +45,7 @@ func (g *Commands) checkCommand() *cobra.Command {
 		if err == nil && online {
 			err = g.online(c.Context(), s)
 		}
-		var faults stack.Faults
+		var faults yamltree.Faults
 		if errors.As(err, &faults) && out.JSON() {
 			if err := cli.WriteJSON(g.E.Stdout, faults); err != nil {
 				return err
@@ -63,14 +64,14 @@ func (g *Commands) checkCommand() *cobra.Command {
 	return c
 }
 
-// preflight finds what is wrong with a stack without asking anyone; the error is stack.Faults. Notes are printed.
+// preflight finds what is wrong with a stack without asking anyone; the error is yamltree.Faults. Notes are printed.
 func (g *Commands) preflight(ctx context.Context, s *stack.Stack, notes bool) error {
 	dir, err := g.Folder()
 	if err != nil {
 		return err
 	}
 	k, err := knowProvider(ctx, g, s, dir)
-	var faults stack.Faults
+	var faults yamltree.Faults
 	if err != nil && !errors.As(err, &faults) {
 		return err
 	}

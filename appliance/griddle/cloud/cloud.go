@@ -19,6 +19,7 @@ import (
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
+	"griddle/cloud/yamltree"
 )
 
 func Command(e *cli.Env) *cobra.Command {
@@ -51,7 +52,7 @@ func (g *Commands) buildFlags(c *cobra.Command) {
 
 // Read reads the stack file.
 func (g *Commands) Read() (*stack.Stack, error) {
-	b, err := readFile(g.File, stack.MaxFile)
+	b, err := readFile(g.File, yamltree.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.WithHint(fmt.Errorf("reading the stack: %s is not there", g.File), "Name the file with --file, or run `griddle cloud init`.")
 	}

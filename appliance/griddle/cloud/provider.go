@@ -17,6 +17,7 @@ import (
 	"griddle/cloud/provider/qemu"
 	"griddle/cloud/setup"
 	"griddle/cloud/stack"
+	"griddle/cloud/yamltree"
 )
 
 // OpenProvider makes the provider that a stack file names, with the options that it gives.
@@ -37,12 +38,12 @@ type known struct {
 }
 
 // knowProvider reads a stack file's options for its provider, with the files and credentials that they name, and asks no one. The
-// error is stack.Faults, all of them.
+// error is yamltree.Faults, all of them.
 func knowProvider(ctx context.Context, g *Commands, s *stack.Stack, dir string) (known, error) {
 	o := options{s: s, g: g}
 	read := map[string]func(context.Context, *options, string) known{"qemu": knowQEMU, "lxd": knowLXD, "openstack": knowOpenStack, "ec2": knowEC2}[s.Provider]
 	if read == nil {
-		return known{}, stack.Faults{s.Fault("provider", "", "the provider %s is not in this program", s.Provider)}
+		return known{}, yamltree.Faults{s.Fault("provider", "", "the provider %s is not in this program", s.Provider)}
 	}
 	k := read(ctx, &o, dir)
 	o.rest()
@@ -130,7 +131,7 @@ type options struct {
 	s      *stack.Stack
 	g      *Commands
 	known  []string
-	faults stack.Faults
+	faults yamltree.Faults
 }
 
 // bad adds a fault of an option; of the provider as a whole for the empty one.
