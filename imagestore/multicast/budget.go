@@ -9,8 +9,8 @@ import (
 const (
 	// DefaultRate is a Budget's where nothing was said: what a 100 Mbit/s port takes, beside other traffic.
 	DefaultRate = 10_000_000
-	// minRate keeps a session ending, whatever an operator or a crowd of unhappy receivers makes of its rate.
-	minRate = 16 << 10
+	// MinRate keeps a session ending, whatever an operator or a crowd of unhappy receivers makes of its rate.
+	MinRate = 16 << 10
 	// catchUp is how much of the time that a busy machine lost is made good.
 	catchUp = 50 * time.Millisecond
 )
@@ -40,7 +40,7 @@ func (b *Budget) SetRate(rate int64) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rate = max(rate, minRate)
+	b.rate = max(rate, MinRate)
 }
 
 // Rate is the rate, in payload bytes a second.
@@ -71,15 +71,15 @@ func (b *Budget) grant(now time.Time, n int) time.Duration {
 	return 0
 }
 
-// giveBack returns what was granted and not used.
-func (b *Budget) giveBack(n int) {
+// GiveBack returns n bytes that were granted and not used.
+func (b *Budget) GiveBack(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.due = b.due.Add(-time.Duration(float64(n) / float64(b.rate) * float64(time.Second)))
 }
 
-// take waits for its turn and for n bytes. It fails only when ctx ends.
-func (b *Budget) take(ctx context.Context, n int) error {
+// Take waits for its turn and for n bytes. It fails only when ctx ends.
+func (b *Budget) Take(ctx context.Context, n int) error {
 	select {
 	case b.turn <- struct{}{}:
 	case <-ctx.Done():

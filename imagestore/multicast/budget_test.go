@@ -47,7 +47,7 @@ func TestBudgetIsFair(t *testing.T) {
 		var got [3]int
 		for i := range got {
 			wg.Go(func() {
-				for b.take(ctx, 10_000) == nil {
+				for b.Take(ctx, 10_000) == nil {
 					got[i] += 10_000
 				}
 			})
@@ -72,11 +72,11 @@ func TestBudgetRate(t *testing.T) {
 		t.Errorf("the rate is %d, want %d", got, DefaultRate)
 	}
 	b.SetRate(1)
-	if got := b.Rate(); got != minRate {
-		t.Errorf("the rate is %d, want %d", got, minRate)
+	if got := b.Rate(); got != MinRate {
+		t.Errorf("the rate is %d, want %d", got, MinRate)
 	}
 	b.grant(time.Now(), 1<<20)
-	b.giveBack(1 << 20)
+	b.GiveBack(1 << 20)
 	if got := b.grant(time.Now().Add(time.Minute), 1); got != 0 {
 		t.Errorf("what was given back is waited for: %v", got)
 	}

@@ -276,7 +276,7 @@ func TestCollectLayouts(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d+%d of %d", c.k, c.r, c.symbol), func(t *testing.T) {
 			l := Layout{parity.Name, c.k, c.r, c.symbol}
-			err := l.validate()
+			err := l.Validate()
 			if err == nil {
 				_, err = newCollector(Session{Layout: l, Size: l.Block() + 1}, nil)
 			}

@@ -19,7 +19,7 @@ type Listed struct {
 	Relay    string            `json:"relay,omitempty"` // the machine that holds it
 	Started  time.Time         `json:"started"`
 	Names    map[uint16]string `json:"names"` // the machine of each receiver's number
-	Status   SenderStatus      `json:"status"`
+	Status   SessionStatus     `json:"status"`
 }
 
 // List returns every session, the oldest first.

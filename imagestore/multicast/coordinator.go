@@ -69,9 +69,6 @@ type Asker struct {
 	Relay bool
 }
 
-// ErrNoSession is wrapped where an operator or a relay names a session that there is not, or not any more.
-var ErrNoSession = errors.New("no such multicast session")
-
 // Coordinator says which way each machine gets its stream, and runs the sessions of this host. Machines ask; nobody starts it.
 //
 // State is in memory alone: when the host starts anew its sessions are gone, the machines notice within Silence, go on by HTTP and
@@ -162,7 +159,7 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask Ask) (Answer, erro
 	if c.o.Off {
 		return byHTTP("multicast is switched off at the appliance")
 	}
-	nets := wired(ask.Networks)
+	nets := Wired(ask.Networks)
 	if len(nets) == 0 {
 		return byHTTP("this machine has wireless networks alone, which carry multicast at their slowest rate")
 	}
@@ -205,17 +202,6 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask Ask) (Answer, erro
 		return a, err
 	}
 	return byHTTP("the session ended before this machine could join it")
-}
-
-// wired are the networks that multicast is tried on.
-func wired(all []Network) []Network {
-	var out []Network
-	for _, n := range all {
-		if !n.Wireless && n.Prefix.IsValid() && n.Prefix.Addr().Is4() {
-			out = append(out, n)
-		}
-	}
-	return out[:min(len(out), 16)]
 }
 
 // link is the first of ours that the machine has an address on.

@@ -4,45 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
 	"griddle/imagestore/blob"
 )
-
-// RelayOrder is a session that the asker is to hold itself: it fetches the encoding by HTTP, sends it to its own network and
-// serves it there by HTTP too. It needs no trust for that. Like a Session it bears keys.
-type RelayOrder struct {
-	Session Session `json:"session"` // without a sender and a receiver
-	Secret  Key     `json:"secret"`
-	TTL     int     `json:"ttl"`
-	Rate    int64   `json:"rate"` // payload bytes per second at most; 0 means DefaultRate
-
-	Gather   time.Duration `json:"gather"`   // nanoseconds
-	Machines int           `json:"machines"` // that do not wait for more; 0 for no number
-
-	Private bool `json:"private,omitempty"` // only the session, whose datagrams are sealed; no HTTP for neighbours
-}
-
-// RelayReport is what a relay says of its session, first when it listens and then every RelayInterval.
-type RelayReport struct {
-	Session ID             `json:"session"`
-	Sender  netip.AddrPort `json:"sender"`            // where receivers report to
-	Sources []string       `json:"sources,omitempty"` // base URLs where the relay serves what it has
-	Status  SenderStatus   `json:"status"`
-}
-
-// RelayCommand answers a report: what an operator wants of the session since the last one.
-type RelayCommand struct {
-	Start bool           `json:"start,omitempty"`
-	Hold  *time.Duration `json:"hold,omitempty"` // nanoseconds; 0 goes on
-	Cap   *int64         `json:"cap,omitempty"`  // payload bytes per second
-	Stop  bool           `json:"stop,omitempty"`
-}
-
-// RelayInterval is how often a relay reports; one that was silent for six of them is named to nobody any more.
-const RelayInterval = 2 * time.Second
 
 // relayed is a session that a relay holds.
 type relayed struct {
@@ -50,7 +16,7 @@ type relayed struct {
 	nets    []Network
 	heard   time.Time
 	now     func() time.Time
-	status  SenderStatus
+	status  SessionStatus
 	command RelayCommand
 }
 

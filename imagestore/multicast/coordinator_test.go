@@ -164,7 +164,7 @@ func TestAskForRelay(t *testing.T) {
 		t.Errorf("before the relay listens a neighbour gets %+v, want to ask again", a)
 	}
 	id := ordered.Relay.Session.ID
-	report := RelayReport{Session: id, Sender: netip.MustParseAddrPort("10.5.0.7:4000"), Sources: []string{"http://10.5.0.7:5000"}, Status: SenderStatus{State: datagram.Gathering}}
+	report := RelayReport{Session: id, Sender: netip.MustParseAddrPort("10.5.0.7:4000"), Sources: []string{"http://10.5.0.7:5000"}, Status: SessionStatus{State: datagram.Gathering}}
 	if _, err := d.Report("thief", report); !errors.Is(err, ErrNoSession) {
 		t.Errorf("another machine reports it: %v, want ErrNoSession", err)
 	}
@@ -221,7 +221,7 @@ func TestRelayNearby(t *testing.T) {
 	if own.Session == nil || o.Relay == nil {
 		t.Fatalf("they get %+v and %+v", own, o)
 	}
-	if _, err := d.Report("relay", RelayReport{Session: o.Relay.Session.ID, Sender: netip.MustParseAddrPort("127.0.0.9:4000"), Status: SenderStatus{State: datagram.Gathering}}); err != nil {
+	if _, err := d.Report("relay", RelayReport{Session: o.Relay.Session.ID, Sender: netip.MustParseAddrPort("127.0.0.9:4000"), Status: SessionStatus{State: datagram.Gathering}}); err != nil {
 		t.Fatal(err)
 	}
 	if a := d.ask(Asker{Machine: "two", Expected: 2}, d.big, 3<<20, near127); a.Session == nil || a.Session.ID != o.Relay.Session.ID {

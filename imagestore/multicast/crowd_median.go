@@ -213,7 +213,7 @@ func (a *adaptation) adapt(now time.Duration, m sample) bool {
 		a.base, a.rate, a.tried = m.loss, min(a.was, a.ceiling), 0
 	case m.loss > a.base+congested:
 		a.tried, a.was, a.known = m.loss, a.rate, m.delivered
-		a.rate = max(0.97*m.delivered, a.ceiling/64, minRate)
+		a.rate = max(0.97*m.delivered, a.ceiling/64, MinRate)
 	case a.tried > 0 && a.known < a.was/64:
 		// Nothing at all came, and now something does: the network was gone, and is back. The rate had no part in it.
 		a.rate, a.tried = min(a.was, a.ceiling), 0

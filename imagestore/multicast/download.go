@@ -10,6 +10,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast/datagram"
+	"griddle/imagestore/multicast/watchdog"
 )
 
 // DownloadOptions say what is to come, and where it may wait. Encoding, Size and HTTP must be given.
@@ -65,7 +66,7 @@ func NewDownload(o DownloadOptions) (*Download, error) {
 	if o.Layout == (Layout{}) {
 		o.Layout = DefaultLayout()
 	}
-	if err := o.Layout.validate(); err != nil {
+	if err := o.Layout.Validate(); err != nil {
 		return nil, err
 	}
 	if o.Size < 1 || o.Size > MaxSize || len(o.HTTP) == 0 {
@@ -216,22 +217,17 @@ func lasting(err error) bool {
 // fetch reads the blocks that are missing in a row from i on, as long as nobody else brings them, and returns how many it got. Where it
 // fetches all, it waits for their room; the source is held back meanwhile.
 func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool) (n int, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
-	defer stall.Stop()
 	end, length := i+max(1, d.stock.gap(i, want)), int64(-1)
 	if end < d.stock.blocks {
 		length = int64(end-i) * d.o.Layout.Block()
 	}
-	rc, err := d.o.HTTP[source].Open(ctx, d.o.Encoding, int64(i)*d.o.Layout.Block(), length)
+	rc, err := watchdog.Open(ctx, d.o.HTTP[source], d.o.Encoding, int64(i)*d.o.Layout.Block(), length)
 	if err != nil {
-		return 0, cause(ctx, err)
+		return 0, err
 	}
 	defer rc.Close()
 	for ; i < end; i++ {
 		if want == nil {
-			stall.Stop()
 			if err := d.stock.waitFor(ctx, i); err != nil {
 				return n, err
 			}
@@ -240,8 +236,8 @@ func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool
 			break
 		}
 		b := make([]byte, d.o.Layout.BlockSize(d.o.Size, i))
-		if err := d.block(rc, b, source, want == nil && n > 0, stall); err != nil {
-			return n, fmt.Errorf("block %d of encoding %s: %w", i, d.o.Encoding, cause(ctx, err))
+		if err := d.block(rc, b, source, want == nil && n > 0); err != nil {
+			return n, fmt.Errorf("block %d of encoding %s: %w", i, d.o.Encoding, err)
 		}
 		d.mu.Lock()
 		h := d.hashes
@@ -256,10 +252,8 @@ func (d *Download) fetch(ctx context.Context, source, i int, want func(int) bool
 }
 
 // block reads one block from a source, and tells of it; alone says that no session brings others.
-func (d *Download) block(r io.Reader, b []byte, source int, alone bool, stall *time.Timer) error {
-	defer stall.Stop()
+func (d *Download) block(r io.Reader, b []byte, source int, alone bool) error {
 	for got := 0; got < len(b); {
-		stall.Reset(httpStall)
 		k, err := r.Read(b[got:])
 		got += k
 		d.tell(func(p *Progress) {
@@ -283,20 +277,7 @@ func (d *Download) block(r io.Reader, b []byte, source int, alone bool, stall *t
 	return nil
 }
 
-// httpStall is how long a source may send nothing.
-const httpStall = 15 * time.Second
-
-var (
-	errNothingCame = fmt.Errorf("nothing came for %v", httpStall)
-	errPolluted    = errors.New("its bytes are not what its hash says")
-)
-
-func cause(ctx context.Context, err error) error {
-	if c := context.Cause(ctx); c != nil {
-		return c
-	}
-	return err
-}
+var errPolluted = errors.New("its bytes are not what its hash says")
 
 // End says that nobody brings any more blocks: readers get err, or io.ErrUnexpectedEOF, where the next one is missing.
 func (d *Download) End(err error) {

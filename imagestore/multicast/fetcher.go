@@ -7,40 +7,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/multicast/watchdog"
 )
-
-// Ask is what a machine says that wants an encoding.
-type Ask struct {
-	Encoding blob.Digest `json:"encoding"`
-	Size     int64       `json:"size"` // bytes
-	Networks []Network   `json:"networks"`
-	Former   string      `json:"former,omitempty"` // why a session that it was in is over for it
-}
-
-// Network is one that the machine is on.
-type Network struct {
-	Interface string       `json:"interface"`
-	Prefix    netip.Prefix `json:"prefix"`            // its address, with the network's length
-	Gateway   netip.Addr   `json:"gateway,omitzero"`  // its router there
-	Wireless  bool         `json:"wireless,omitzero"` // multicast goes out at the slowest rate there, and is not tried
-}
-
-// Answer says which way the encoding is to come.
-type Answer struct {
-	Session *Session    `json:"session,omitempty"` // by multicast
-	Relay   *RelayOrder `json:"relay,omitempty"`   // by HTTP, and this machine sends it to its neighbours
-	Sources []string    `json:"sources"`           // base URLs that have the encoding
-	Why     string      `json:"why,omitempty"`     // why neither, in words for people
-
-	// After is how long to wait and ask again, where it is not decided yet; nanoseconds.
-	After time.Duration `json:"after,omitempty"`
-}
 
 // FetcherOptions say how a Fetcher gets its bytes. HTTP must be given.
 type FetcherOptions struct {
@@ -85,7 +57,7 @@ func (f *Fetcher) Patient() {}
 // Stat implements blob.Reader.
 func (f *Fetcher) Stat(ctx context.Context, d blob.Digest) (n int64, err error) {
 	for _, r := range f.o.HTTP {
-		err = soon(ctx, func(ctx context.Context) error {
+		err = watchdog.Do(ctx, func(ctx context.Context) error {
 			n, err = r.Stat(ctx, d)
 			return err
 		})
@@ -109,45 +81,29 @@ func (f *Fetcher) Open(ctx context.Context, d blob.Digest, off, n int64) (rc io.
 // alone opens a range by HTTP at the first source that has it.
 func (f *Fetcher) alone(ctx context.Context, d blob.Digest, off, n int64, why string) (rc io.ReadCloser, err error) {
 	for _, r := range f.o.HTTP {
-		wctx, cancel := context.WithCancelCause(ctx)
-		watch := time.AfterFunc(httpStall, func() { cancel(errNothingCame) })
-		if rc, err = r.Open(wctx, d, off, n); err == nil {
-			watch.Stop() // until somebody reads
-			return &counted{ReadCloser: rc, ctx: wctx, cancel: cancel, watch: watch, tell: f.o.Tell, p: Progress{Way: "http", Why: why}}, nil
+		if rc, err = watchdog.Open(ctx, r, d, off, n); err == nil {
+			return &counted{ReadCloser: rc, tell: f.o.Tell, p: Progress{Way: "http", Why: why}}, nil
 		}
-		err = cause(wctx, err)
-		watch.Stop()
-		cancel(nil)
 	}
 	return nil, err
 }
 
-// counted tells of the bytes that come by HTTP alone, and ends when none do.
+// counted reports the bytes that come by HTTP alone.
 type counted struct {
 	io.ReadCloser
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	watch  *time.Timer
-	tell   func(Progress)
-	p      Progress
-	last   time.Time
+	tell func(Progress)
+	p    Progress
+	last time.Time
 }
 
 func (c *counted) Close() error {
-	c.watch.Stop()
 	err := c.ReadCloser.Close()
-	c.cancel(nil)
 	c.tell(c.p) // whoever knows the length never sees the end
 	return err
 }
 
 func (c *counted) Read(b []byte) (int, error) {
-	c.watch.Reset(httpStall)
 	n, err := c.ReadCloser.Read(b)
-	c.watch.Stop()
-	if err != nil && err != io.EOF {
-		err = cause(c.ctx, err)
-	}
 	c.p.HTTP += int64(n)
 	if now := time.Now(); now.Sub(c.last) >= 250*time.Millisecond || err != nil {
 		c.last = now
@@ -169,7 +125,7 @@ func (f *Fetcher) together(ctx context.Context, d blob.Digest, size int64) (io.R
 	}
 	if a.Relay != nil && f.o.Relay != nil {
 		err := errors.New("it is on no wired network")
-		if w := wired(nets); len(w) > 0 {
+		if w := Wired(nets); len(w) > 0 {
 			var rc io.ReadCloser
 			if rc, err = f.o.Relay(ctx, *a.Relay, w[0]); err == nil {
 				return rc, nil
@@ -292,7 +248,7 @@ func (f *Fetcher) join(ctx context.Context, dl *Download, a Answer, nets []Netwo
 		return 0, err
 	}
 	sources, _ := f.sources(a)
-	hashes, err := fetchHashes(ctx, sources, s)
+	hashes, err := FetchHashes(ctx, sources, s)
 	if err != nil {
 		return 0, err
 	}
@@ -341,38 +297,4 @@ func (f *Fetcher) fill(ctx context.Context, dl *Download, nets []Network, why st
 			return a, nil
 		}
 	}
-}
-
-// Networks are this machine's, by its interfaces; routers are not known here.
-func Networks() []Network {
-	var out []Network
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil
-	}
-	for _, i := range all {
-		if i.Flags&(net.FlagUp|net.FlagMulticast|net.FlagLoopback) != net.FlagUp|net.FlagMulticast {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				out = append(out, Network{Interface: i.Name, Prefix: p, Wireless: Wireless("/sys", i.Name)})
-			}
-		}
-	}
-	return out
-}
-
-// Wireless says whether an interface is (Documentation/ABI/testing/sysfs-class-net, phy80211).
-func Wireless(sys, name string) bool {
-	for _, f := range []string{"phy80211", "wireless"} {
-		if _, err := os.Stat(filepath.Join(sys, "class/net", name, f)); err == nil {
-			return true
-		}
-	}
-	return false
 }

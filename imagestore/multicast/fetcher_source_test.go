@@ -93,17 +93,17 @@ func TestHashesFromTheNextSource(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				got, err := fetchHashes(t.Context(), []blob.Reader{c.first, inMemory(list)}, s)
+				got, err := FetchHashes(t.Context(), []blob.Reader{c.first, inMemory(list)}, s)
 				if err != nil || !bytes.Equal(got, list) {
 					t.Errorf("fetchHashes() = %d bytes, %v", len(got), err)
 				}
-				if _, err := fetchHashes(t.Context(), []blob.Reader{c.first, c.first}, s); err == nil {
+				if _, err := FetchHashes(t.Context(), []blob.Reader{c.first, c.first}, s); err == nil {
 					t.Error("there is a list, and nobody has it")
 				}
 			})
 		})
 	}
-	if _, err := fetchHashes(t.Context(), nil, s); err == nil {
+	if _, err := FetchHashes(t.Context(), nil, s); err == nil {
 		t.Error("a list from nobody")
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/multicast/watchdog"
 )
 
 // Hashes is the SHA-256 of each block of an encoding, in order, 32 bytes each: what every block is held against. It is as
@@ -44,11 +44,12 @@ func ParseHashes(b []byte, s Session) (Hashes, error) {
 	return Hashes(b), nil
 }
 
-// fetchHashes gets the list that s names from the first source that has it. One that hangs is left for the next.
-func fetchHashes(ctx context.Context, sources []blob.Reader, s Session) (h Hashes, err error) {
+// FetchHashes gets the list that s names from the first source that has it, at most 23 MB. It leaves a source that hangs for the next
+// one.
+func FetchHashes(ctx context.Context, sources []blob.Reader, s Session) (h Hashes, err error) {
 	err = errors.New("fetching block hashes: there is no source")
 	for _, r := range sources {
-		err = soon(ctx, func(ctx context.Context) error {
+		err = watchdog.Do(ctx, func(ctx context.Context) error {
 			b, err := blob.ReadAll(ctx, r, s.Hashes, int64(s.Layout.Blocks(s.Size))*sha256.Size)
 			if err == nil {
 				h, err = ParseHashes(b, s)
@@ -60,19 +61,6 @@ func fetchHashes(ctx context.Context, sources []blob.Reader, s Session) (h Hashe
 		}
 	}
 	return nil, fmt.Errorf("fetching block hashes: %w", err)
-}
-
-// answerTime is how long a source may take for what is small. A list of hashes has 23 MB at most, which is 230 kB for 10 GB.
-const answerTime = 30 * time.Second
-
-// soon calls f, which must end when its context does.
-func soon(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("nothing came for %v", answerTime))
-	defer cancel()
-	if err := f(ctx); err != nil {
-		return cause(ctx, err)
-	}
-	return nil
 }
 
 // Match says whether b is block i.

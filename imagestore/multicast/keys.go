@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"griddle/imagestore/multicast/datagram"
@@ -48,4 +50,27 @@ func derive(secret Key, id ID, what string) (Key, error) {
 		return nil, fmt.Errorf("making a session's keys: %w", err)
 	}
 	return k, nil
+}
+
+// Key is a secret of datagram.KeySize bytes, in JSON as hex.
+type Key []byte
+
+// String keeps it out of logs.
+func (Key) String() string { return "(secret)" }
+
+// MarshalText writes hex digits.
+func (k Key) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(k)), nil }
+
+// UnmarshalText reads them. No digits are no key.
+func (k *Key) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*k = nil
+		return nil
+	}
+	s, err := hex.DecodeString(string(b))
+	if err != nil || len(s) != datagram.KeySize {
+		return errors.New("parsing a key: want 32 hex digits")
+	}
+	*k = s
+	return nil
 }

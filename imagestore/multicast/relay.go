@@ -39,7 +39,7 @@ type Spool struct {
 
 // NewSpool makes one in a directory that has room for the encoding of s; sources are asked for the hashes of its blocks.
 func NewSpool(ctx context.Context, dir string, s Session, sources []blob.Reader) (*Spool, error) {
-	if err := s.Layout.validate(); err != nil {
+	if err := s.Layout.Validate(); err != nil {
 		return nil, err
 	}
 	if s.Size < 1 || s.Size > MaxSize {
@@ -47,7 +47,7 @@ func NewSpool(ctx context.Context, dir string, s Session, sources []blob.Reader)
 	}
 	sp := &Spool{encoding: s.Encoding, size: s.Size, layout: s.Layout, digest: s.Hashes, wake: make(chan struct{})}
 	var err error
-	if sp.hashes, err = fetchHashes(ctx, sources, s); err != nil {
+	if sp.hashes, err = FetchHashes(ctx, sources, s); err != nil {
 		return nil, fmt.Errorf("relaying %s: %w", s.Encoding, err)
 	}
 	var st unix.Statfs_t
@@ -239,8 +239,8 @@ type HoldOptions struct {
 	Network Network // whose neighbours it serves
 	Budget  *Budget // nil means one of the order's rate
 	Report  func(context.Context, RelayReport) (RelayCommand, error)
-	Status  func(SenderStatus) // told every RelayInterval; may be nil
-	Log     *slog.Logger       // nil logs nothing
+	Status  func(SessionStatus) // told every RelayInterval; may be nil
+	Log     *slog.Logger        // nil logs nothing
 }
 
 // Hold sends what the spool has to the neighbours, by multicast and, unless the order is private, by HTTP, until the session is over or ctx ends. The control plane

@@ -61,7 +61,7 @@ func (o *SenderOptions) validate() error {
 		o.Verified = func() int64 { return o.Size }
 	}
 	o.Log = o.Log.With("session", o.ID.String(), "encoding", string(o.Encoding))
-	errs := []error{o.Layout.validate()}
+	errs := []error{o.Layout.Validate()}
 	if o.Size < 1 || o.Size > MaxSize {
 		errs = append(errs, fmt.Errorf("%w: %d bytes", ErrSession, o.Size))
 	}
@@ -179,7 +179,7 @@ func (s *Sender) limit() {
 	if s.cap > 0 {
 		ceiling = min(ceiling, s.cap)
 	}
-	s.crowd.rate.ceiling = float64(max(ceiling, minRate))
+	s.crowd.rate.ceiling = float64(max(ceiling, MinRate))
 	if r := s.crowd.rate.rate; r == 0 || r > s.crowd.rate.ceiling {
 		s.crowd.rate.rate = s.crowd.rate.ceiling
 	}

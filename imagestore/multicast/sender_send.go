@@ -143,11 +143,11 @@ func (o *outgoing) batch(ctx context.Context) (int, error) {
 	n := min(batch, max(1, int(s.own.Rate())/100/size))
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if s.own.take(wait, n*size) != nil {
+	if s.own.Take(wait, n*size) != nil {
 		return 0, nil
 	}
-	if s.o.Budget.take(wait, n*size) != nil {
-		s.own.giveBack(n * size)
+	if s.o.Budget.Take(wait, n*size) != nil {
+		s.own.GiveBack(n * size)
 		return 0, nil
 	}
 	verified := s.o.Verified()
@@ -155,8 +155,8 @@ func (o *outgoing) batch(ctx context.Context) (int, error) {
 	got := s.pick(o.symbols[:n], o.heads[:n], verified)
 	s.mu.Unlock()
 	if got < n {
-		s.own.giveBack((n - got) * size)
-		s.o.Budget.giveBack((n - got) * size)
+		s.own.GiveBack((n - got) * size)
+		s.o.Budget.GiveBack((n - got) * size)
 	}
 	if err := o.seal(got); err != nil {
 		return 0, err

@@ -27,7 +27,7 @@ func TestSenderStartsAnew(t *testing.T) {
 			done <- r.fetch(i, errand{HTTP: base, Answers: []multicast.Answer{{Session: &first[i]}, {Session: &s}}})
 		}()
 	}
-	r.until("a fifth of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 20 })
+	r.until("a fifth of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 20 })
 	killed.Stop()
 	for range 2 {
 		if g := <-done; g.Last.Multicast < int64(len(r.data))*3/4 || len(g.Asked) < 2 || g.Asked[1].Former == "" {
@@ -65,7 +65,7 @@ func TestNetworkGoneLong(t *testing.T) {
 			done <- r.fetch(i, errand{HTTP: base, Answers: []multicast.Answer{{Session: &s}, {Why: "no other machine"}}})
 		}()
 	}
-	r.until("a third of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 33 })
+	r.until("a third of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 33 })
 	for _, gone := range []float64{1, 0} {
 		for _, h := range r.bed.Receivers {
 			if err := h.Wire(t.Context(), testbed.Wire{Loss: gone}); err != nil {

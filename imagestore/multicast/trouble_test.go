@@ -18,7 +18,7 @@ import (
 )
 
 // until waits for something that a status says.
-func (r *room) until(what string, ok func(multicast.SenderStatus) bool) {
+func (r *room) until(what string, ok func(multicast.SessionStatus) bool) {
 	r.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		st := r.sender.Status()
@@ -40,7 +40,7 @@ func TestLate(t *testing.T) {
 			var wg sync.WaitGroup
 			var first []got
 			wg.Go(func() { first = r.all(r.bed.Receivers[:2], multicast.DownloadOptions{}) })
-			r.until("half of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 50 })
+			r.until("half of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 50 })
 			o := multicast.DownloadOptions{Memory: 6 << 20}
 			if spool {
 				o.Spool = t.TempDir()
@@ -66,7 +66,7 @@ func TestLingering(t *testing.T) {
 	r := newRoom(t, 3, 16<<20)
 	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
 	r.all(r.bed.Receivers[:2], multicast.DownloadOptions{})
-	r.until("nobody asks", func(s multicast.SenderStatus) bool { return s.State == datagram.Lingering })
+	r.until("nobody asks", func(s multicast.SessionStatus) bool { return s.State == datagram.Lingering })
 	if g := r.all(r.bed.Receivers[2:], multicast.DownloadOptions{Spool: t.TempDir()})[0]; g.outcome != multicast.Complete || g.p.HTTP > 0 {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
@@ -108,7 +108,7 @@ func TestNetworkGone(t *testing.T) {
 	var wg sync.WaitGroup
 	var all []got
 	wg.Go(func() { all = r.all(r.bed.Receivers, multicast.DownloadOptions{Spool: t.TempDir()}) })
-	r.until("a third of it", func(s multicast.SenderStatus) bool { return s.Percent() >= 33 })
+	r.until("a third of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 33 })
 	for _, h := range r.bed.Receivers[:2] {
 		if err := h.Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
 			t.Fatal(err)

@@ -129,9 +129,9 @@ func (s *station) reportRelay(ctx context.Context, r multicast.RelayReport) (c m
 }
 
 // showRelay draws how much was fetched, and to whom it goes.
-func (s *station) showRelay(spec job.Spec, spool *multicast.Spool, size int64, w *ways) func(multicast.SenderStatus) {
+func (s *station) showRelay(spec job.Spec, spool *multicast.Spool, size int64, w *ways) func(multicast.SessionStatus) {
 	var last string
-	return func(st multicast.SenderStatus) {
+	return func(st multicast.SessionStatus) {
 		p := &job.Progress{Done: spool.Verified(), Total: size, Wire: spool.Verified(), Left: -1, Ways: w.now()}
 		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info, Progress: p})
 		n := 0

@@ -25,7 +25,7 @@ type relaying struct {
 // patience is how long this machine's own install waits, when it has read everything, for neighbours that have not.
 const relayPatience = 5 * time.Minute
 
-func (r *relaying) hear(st multicast.SenderStatus) {
+func (r *relaying) hear(st multicast.SessionStatus) {
 	busy := 0
 	for _, x := range st.Receivers {
 		if x.State == "receiving" {

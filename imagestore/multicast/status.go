@@ -1,0 +1,37 @@
+package multicast
+
+import (
+	"time"
+
+	"griddle/imagestore/multicast/datagram"
+)
+
+// SessionStatus is where a session stands, for an operator.
+type SessionStatus struct {
+	State     datagram.State   `json:"state"`
+	Why       string           `json:"why,omitempty"` // it is closed, in words
+	Wait      time.Duration    `json:"wait"`          // until the state ends if nothing happens; 0 if that is not known
+	Rate      int64            `json:"rate"`          // payload bytes a second that it may send now
+	Sent      int64            `json:"sent"`          // payload bytes of the first pass,
+	Parity    int64            `json:"parity"`        // of parity,
+	Again     int64            `json:"again"`         // and of what was sent again for who came late
+	Block     int              `json:"block"`         // blocks that were sent once
+	Blocks    int              `json:"blocks"`        // that there are
+	Receivers []ReceiverStatus `json:"receivers"`     // by when they came
+}
+
+// ReceiverStatus is one receiver of a session.
+type ReceiverStatus struct {
+	Number  uint16        `json:"number"`
+	State   string        `json:"state"`         // "waiting", "receiving", "done", "left", "demoted", "lost"
+	Why     string        `json:"why,omitempty"` // it was demoted
+	Missing int           `json:"missing"`       // blocks, of those that were sent, that are not whole there
+	Loss    float64       `json:"loss"`          // of what was sent, 0 to 1
+	Heard   time.Duration `json:"heard"`         // ago
+}
+
+// Percent is how much was sent once.
+func (s SessionStatus) Percent() int { return 100 * s.Block / max(s.Blocks, 1) }
+
+// Over says whether the session has ended.
+func (s SessionStatus) Over() bool { return s.State == datagram.Closed }
