@@ -22,7 +22,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/minisign"
-	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/coordinator"
 	"griddle/imagestore/sendstream"
 )
 
@@ -61,7 +61,7 @@ func newRunning(t testing.TB, images string) *running {
 	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{})
 	must(err)
 	t.Cleanup(func() { s.fleet.Close() })
-	s.streams, err = multicast.NewCoordinator(multicast.CoordinatorOptions{Off: true, Groups: conf.Multicast.Groups, Port: 7469, Open: s.encoding})
+	s.streams, err = coordinator.New(coordinator.Options{Off: true, Groups: conf.Multicast.Groups, Port: 7469, Open: s.encoding})
 	must(err)
 	t.Cleanup(func() { s.streams.Close() })
 	admin, err := st.adminToken()

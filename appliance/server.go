@@ -22,7 +22,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/site"
 	"griddle/imagestore"
-	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/coordinator"
 	"griddle/netboot"
 )
 
@@ -111,7 +111,7 @@ type server struct {
 	store     *imagestore.Store
 	authority *authority
 	fleet     *fleet.Fleet
-	streams   *multicast.Coordinator
+	streams   *coordinator.Coordinator
 	api       *api.Handler
 	callers   *callers
 	made      siteCache

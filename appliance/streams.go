@@ -16,10 +16,11 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/coordinator"
 )
 
 // streams is what the API sees of multicast.
-type streams struct{ c *multicast.Coordinator }
+type streams struct{ c *coordinator.Coordinator }
 
 // Ask implements api.Streams.
 func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMessage) (any, error) {
@@ -30,7 +31,7 @@ func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMess
 	if _, err := blob.ParseDigest(string(ask.Encoding)); err != nil {
 		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
 	}
-	a, err := s.c.Ask(ctx, multicast.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
+	a, err := s.c.Ask(ctx, coordinator.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, job.NewProblem(http.StatusNotFound, err.Error())
 	}
@@ -92,9 +93,9 @@ func noSession(err error) error {
 }
 
 // multicast makes the coordinator of the provisioning network.
-func (s *server) multicast(nw network) (*multicast.Coordinator, error) {
+func (s *server) multicast(nw network) (*coordinator.Coordinator, error) {
 	conf := s.config.Multicast
-	o := multicast.CoordinatorOptions{
+	o := coordinator.Options{
 		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
 		Sources: []string{s.imagesURL()}, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
 	}
@@ -102,8 +103,8 @@ func (s *server) multicast(nw network) (*multicast.Coordinator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the interface %s: %w", nw.iface, err)
 	}
-	o.Links = []multicast.Link{{Interface: ifi, Address: nw.prefix, Budget: multicast.NewBudget(ceiling(conf.Rate, linkSpeed("/sys", nw.iface)))}}
-	return multicast.NewCoordinator(o)
+	o.Links = []coordinator.Link{{Interface: ifi, Address: nw.prefix, Budget: multicast.NewBudget(ceiling(conf.Rate, linkSpeed("/sys", nw.iface)))}}
+	return coordinator.New(o)
 }
 
 // The most that is sent where nobody says how much the switch and the slowest port behind it bear, in Mbit/s.
@@ -143,7 +144,7 @@ type openFile struct {
 func (f openFile) Size() int64 { return f.size }
 
 // encoding opens an encoding of the store for a sender.
-func (s *server) encoding(_ context.Context, d blob.Digest) (multicast.Encoding, error) {
+func (s *server) encoding(_ context.Context, d blob.Digest) (coordinator.Encoding, error) {
 	dir, ok := s.store.Blobs.(interface {
 		File(blob.Digest) (*os.File, error)
 	})

@@ -18,6 +18,9 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/fetcher"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/sender"
 )
 
 // fetchEnv makes the test binary a machine that fetches: a Fetcher opens sockets whenever it likes, so that the whole process must be in
@@ -50,7 +53,7 @@ type errand struct {
 type fetched struct {
 	Sum   blob.Digest
 	Size  int
-	Last  multicast.Progress
+	Last  receiver.Progress
 	Whys  []string
 	Asked []multicast.Ask
 }
@@ -62,7 +65,7 @@ func fetch(in io.Reader, out io.Writer) error {
 	}
 	var mu sync.Mutex
 	var res fetched
-	f := multicast.NewFetcher(multicast.FetcherOptions{
+	f := fetcher.New(fetcher.Options{
 		HTTP: []blob.Reader{&blob.HTTP{Base: e.HTTP}},
 		Ask: func(_ context.Context, a multicast.Ask) (multicast.Answer, error) {
 			mu.Lock()
@@ -75,7 +78,7 @@ func fetch(in io.Reader, out io.Writer) error {
 		},
 		Networks: func() []multicast.Network { return []multicast.Network{{Interface: "eth0", Prefix: e.Prefix}} },
 		Spool:    func() string { return e.Spool },
-		Tell: func(p multicast.Progress) {
+		Tell: func(p receiver.Progress) {
 			mu.Lock()
 			defer mu.Unlock()
 			res.Last = p
@@ -198,7 +201,7 @@ func TestFetcher(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := room.another(t, room.data, room.group)
-			r.send(multicast.SenderOptions{Machines: 1})
+			r.send(sender.Options{Machines: 1})
 			e := errand{HTTP: base, Away: c.away}
 			if c.answer != nil {
 				e.Answers = c.answer(r.invite())

@@ -14,6 +14,8 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/relay"
 )
 
 // trickle is a source at the end of a slow line, with the list of block hashes.
@@ -48,7 +50,7 @@ func TestRelay(t *testing.T) {
 	sources := []blob.Reader{origin}
 	secret, id := multicast.NewSecret(), multicast.NewID()
 	info := multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
-	spool, err := multicast.NewSpool(t.Context(), t.TempDir(), info, sources)
+	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, sources)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func TestRelay(t *testing.T) {
 	reports := make(chan multicast.RelayReport, 100)
 	wg.Go(func() {
 		err := r.bed.Sender.Do(func() error {
-			return spool.Hold(ctx, multicast.HoldOptions{
+			return spool.Hold(ctx, relay.HoldOptions{
 				Order:   multicast.RelayOrder{Session: info, Secret: secret, Gather: time.Minute, Machines: 2, Rate: 20_000_000},
 				Network: multicast.Network{Interface: "eth0", Prefix: r.bed.Sender.Address},
 				Report: func(_ context.Context, x multicast.RelayReport) (multicast.RelayCommand, error) {
@@ -89,8 +91,8 @@ func TestRelay(t *testing.T) {
 	}
 	var own []byte
 	wg.Go(func() { own, _ = io.ReadAll(spool.Reader(ctx)) })
-	for i, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
-		if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+	for i, g := range r.all(r.bed.Receivers, receiver.Options{}) {
+		if g.outcome != receiver.Complete || g.p.HTTP > 0 {
 			t.Errorf("neighbour %d: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
 		}
 	}
@@ -114,7 +116,7 @@ func TestRelayServesRanges(t *testing.T) {
 	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes, each: 2 * time.Millisecond}
 	info := multicast.Session{ID: 1, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes),
 		Group: netip.MustParseAddrPort("239.255.1.1:1")}
-	spool, err := multicast.NewSpool(t.Context(), t.TempDir(), info, []blob.Reader{origin})
+	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, []blob.Reader{origin})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +154,7 @@ func TestPrivateRelayServesNoHTTP(t *testing.T) {
 	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes}
 	sources := []blob.Reader{origin}
 	info := multicast.Session{ID: multicast.NewID(), Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
-	spool, err := multicast.NewSpool(t.Context(), t.TempDir(), info, sources)
+	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, sources)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +165,7 @@ func TestPrivateRelayServesNoHTTP(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- r.bed.Sender.Do(func() error {
-			return spool.Hold(ctx, multicast.HoldOptions{
+			return spool.Hold(ctx, relay.HoldOptions{
 				Order:   multicast.RelayOrder{Session: info, Secret: multicast.NewSecret(), Gather: time.Minute, Rate: 20_000_000, Private: true},
 				Network: multicast.Network{Interface: "eth0", Prefix: r.bed.Sender.Address},
 				Report: func(_ context.Context, x multicast.RelayReport) (multicast.RelayCommand, error) {

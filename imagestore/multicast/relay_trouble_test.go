@@ -13,12 +13,14 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/datagram"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/relay"
 )
 
-// relay is the room's first receiver as one that feeds the others.
-type relay struct {
+// heldRelay is the room's first receiver as one that feeds the others.
+type heldRelay struct {
 	r     *room
-	spool *multicast.Spool
+	spool *relay.Spool
 	stop  context.CancelFunc
 	ended chan error
 
@@ -28,7 +30,7 @@ type relay struct {
 	commands func(n int, p multicast.RelayReport) (multicast.RelayCommand, error) // answers the n-th report, from 0
 }
 
-func (r *room) relay(origin blob.Reader, machines int, commands func(int, multicast.RelayReport) (multicast.RelayCommand, error)) *relay {
+func (r *room) relay(origin blob.Reader, machines int, commands func(int, multicast.RelayReport) (multicast.RelayCommand, error)) *heldRelay {
 	r.t.Helper()
 	host := r.bed.Receivers[0]
 	secret, id := multicast.NewSecret(), multicast.NewID()
@@ -38,10 +40,10 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 	}
 	r.secret = secret
 	r.info = multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group, Key: key}
-	rl := &relay{r: r, ended: make(chan error, 1), heard: make(chan struct{}), commands: commands}
+	rl := &heldRelay{r: r, ended: make(chan error, 1), heard: make(chan struct{}), commands: commands}
 	ctx, stop := context.WithCancel(context.Background())
 	rl.stop = stop
-	if rl.spool, err = multicast.NewSpool(ctx, r.t.TempDir(), r.info, []blob.Reader{&memory{b: r.hashes}}); err != nil {
+	if rl.spool, err = relay.NewSpool(ctx, r.t.TempDir(), r.info, []blob.Reader{&memory{b: r.hashes}}); err != nil {
 		r.t.Fatal(err)
 	}
 	var filling sync.WaitGroup
@@ -49,7 +51,7 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 	go func() {
 		// The sockets are opened by Hold itself, and stay in the namespace.
 		rl.ended <- host.Do(func() error {
-			return rl.spool.Hold(ctx, multicast.HoldOptions{
+			return rl.spool.Hold(ctx, relay.HoldOptions{
 				Order:   multicast.RelayOrder{Session: r.info, Secret: secret, Rate: 25_000_000, Machines: machines, Gather: time.Minute},
 				Network: multicast.Network{Interface: "eth0", Prefix: host.Address},
 				Report:  rl.report,
@@ -67,7 +69,7 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 	return rl
 }
 
-func (rl *relay) report(_ context.Context, p multicast.RelayReport) (multicast.RelayCommand, error) {
+func (rl *heldRelay) report(_ context.Context, p multicast.RelayReport) (multicast.RelayCommand, error) {
 	rl.mu.Lock()
 	defer rl.mu.Unlock()
 	n := len(rl.reports)
@@ -90,8 +92,8 @@ func TestRelayAlone(t *testing.T) {
 		return multicast.RelayCommand{}, nil
 	})
 	nothing := []blob.Reader{&memory{}}
-	for i, g := range r.all(r.bed.Receivers[1:], multicast.DownloadOptions{HTTP: nothing}) {
-		if g.outcome != multicast.Complete {
+	for i, g := range r.all(r.bed.Receivers[1:], receiver.Options{HTTP: nothing}) {
+		if g.outcome != receiver.Complete {
 			t.Errorf("neighbour %d: %v", i+1, g.outcome)
 		}
 	}
@@ -171,7 +173,7 @@ func TestRelayObeys(t *testing.T) {
 		}
 		return multicast.RelayCommand{}, nil
 	})
-	if g := r.all(r.bed.Receivers[1:], multicast.DownloadOptions{})[0]; g.outcome != multicast.Complete || g.p.HTTP > 0 {
+	if g := r.all(r.bed.Receivers[1:], receiver.Options{})[0]; g.outcome != receiver.Complete || g.p.HTTP > 0 {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 	if err := <-rl.ended; err != nil {

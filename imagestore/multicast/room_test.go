@@ -18,6 +18,8 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/sender"
 	"griddle/imagestore/multicast/testbed"
 )
 
@@ -59,7 +61,7 @@ type room struct {
 	hashes multicast.Hashes
 	info   multicast.Session
 	secret multicast.Key
-	sender *multicast.Sender
+	sender *sender.Sender
 	ended  chan error
 	http   *memory
 	group  netip.AddrPort
@@ -104,7 +106,7 @@ func (r *room) another(t *testing.T, data []byte, group netip.AddrPort) *room {
 }
 
 // send starts a sender, which replaces the one before.
-func (r *room) send(o multicast.SenderOptions) {
+func (r *room) send(o sender.Options) {
 	r.t.Helper()
 	r.secret = multicast.NewSecret()
 	id := multicast.NewID()
@@ -119,7 +121,7 @@ func (r *room) send(o multicast.SenderOptions) {
 			o.Budget = multicast.NewBudget(25_000_000)
 		}
 		o.Log = slog.New(slog.NewTextHandler(testWriter{r.t}, nil))
-		r.sender, err = multicast.NewSender(o)
+		r.sender, err = sender.New(o)
 		return err
 	})
 	if err != nil {
@@ -161,22 +163,22 @@ func (r *room) invite() multicast.Session {
 
 // got is what became of one receiver.
 type got struct {
-	outcome multicast.Outcome
+	outcome receiver.Outcome
 	err     error
 	data    []byte
-	p       multicast.Progress
+	p       receiver.Progress
 	took    time.Duration
 }
 
 // receive joins host's receiver, reads all of it, and lets HTTP bring what the session did not.
-func (r *room) receive(h *testbed.Host, o multicast.DownloadOptions) (g got) {
+func (r *room) receive(h *testbed.Host, o receiver.Options) (g got) {
 	begin := time.Now()
 	s := r.invite()
 	o.Encoding, o.Size = s.Encoding, s.Size
 	if o.HTTP == nil {
 		o.HTTP = []blob.Reader{r.http}
 	}
-	d, err := multicast.NewDownload(o)
+	d, err := receiver.New(o)
 	if err != nil {
 		return got{err: err}
 	}
@@ -194,7 +196,7 @@ func (r *room) receive(h *testbed.Host, o multicast.DownloadOptions) (g got) {
 			g.outcome, err = d.Join(ctx, s, r.hashes, ifi)
 			return err
 		})
-		if g.err == nil && g.outcome != multicast.Complete {
+		if g.err == nil && g.outcome != receiver.Complete {
 			g.err = d.Fill(ctx, nil)
 		}
 		d.End(g.err)
@@ -209,7 +211,7 @@ func (r *room) receive(h *testbed.Host, o multicast.DownloadOptions) (g got) {
 }
 
 // all has every host receive, and checks that each has every byte.
-func (r *room) all(hosts []*testbed.Host, o multicast.DownloadOptions) []got {
+func (r *room) all(hosts []*testbed.Host, o receiver.Options) []got {
 	r.t.Helper()
 	out := make([]got, len(hosts))
 	var wg sync.WaitGroup
@@ -254,13 +256,13 @@ func TestRoom(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r.send(multicast.SenderOptions{Machines: 3})
+			r.send(sender.Options{Machines: 3})
 			before, err := r.bed.Sender.Sent()
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
-				if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+			for i, g := range r.all(r.bed.Receivers, receiver.Options{}) {
+				if g.outcome != receiver.Complete || g.p.HTTP > 0 {
 					t.Errorf("receiver %d: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
 				}
 			}

@@ -3,6 +3,7 @@ package multicast
 import (
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast/datagram"
 )
 
@@ -35,3 +36,16 @@ func (s SessionStatus) Percent() int { return 100 * s.Block / max(s.Blocks, 1) }
 
 // Over says whether the session has ended.
 func (s SessionStatus) Over() bool { return s.State == datagram.Closed }
+
+// Listed is a session as an operator sees it.
+type Listed struct {
+	ID       ID                `json:"id"`
+	Encoding blob.Digest       `json:"encoding"`
+	Size     int64             `json:"size"` // bytes
+	Group    string            `json:"group"`
+	Link     string            `json:"link,omitempty"`  // this host's interface, or
+	Relay    string            `json:"relay,omitempty"` // the machine that holds it
+	Started  time.Time         `json:"started"`
+	Names    map[uint16]string `json:"names"` // the machine of each receiver's number
+	Status   SessionStatus     `json:"status"`
+}

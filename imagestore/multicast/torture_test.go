@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/sender"
 	"griddle/imagestore/multicast/testbed"
 )
 
@@ -15,12 +16,12 @@ import (
 func TestSenderStartsAnew(t *testing.T) {
 	r := newRoom(t, 2, 20<<20)
 	base := r.serveSlowly(150_000)
-	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(3_000_000)})
+	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(3_000_000)})
 	first := []multicast.Session{r.invite(), r.invite()}
 	killed := r.sender
 	done := make(chan fetched, 2)
 	second := r.another(t, r.data, r.group)
-	second.send(multicast.SenderOptions{Machines: 2, Gather: 2 * time.Minute, Budget: multicast.NewBudget(6_000_000)})
+	second.send(sender.Options{Machines: 2, Gather: 2 * time.Minute, Budget: multicast.NewBudget(6_000_000)})
 	for i := range 2 {
 		s := second.invite()
 		go func() {
@@ -57,7 +58,7 @@ func (s *slowWriter) Write(b []byte) (int, error) {
 func TestNetworkGoneLong(t *testing.T) {
 	r := newRoom(t, 2, 24<<20)
 	base := r.serve()
-	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(4_000_000)})
+	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(4_000_000)})
 	done := make(chan fetched, 2)
 	for i := range 2 {
 		s := r.invite()

@@ -14,6 +14,8 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/datagram"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/sender"
 	"griddle/imagestore/multicast/testbed"
 )
 
@@ -36,25 +38,25 @@ func TestLate(t *testing.T) {
 	for _, spool := range []bool{true, false} {
 		t.Run(fmt.Sprintf("spool=%v", spool), func(t *testing.T) {
 			r := newRoom(t, 3, 20<<20)
-			r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
 			var wg sync.WaitGroup
 			var first []got
-			wg.Go(func() { first = r.all(r.bed.Receivers[:2], multicast.DownloadOptions{}) })
+			wg.Go(func() { first = r.all(r.bed.Receivers[:2], receiver.Options{}) })
 			r.until("half of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 50 })
-			o := multicast.DownloadOptions{Memory: 6 << 20}
+			o := receiver.Options{Memory: 6 << 20}
 			if spool {
 				o.Spool = t.TempDir()
 			}
 			late := r.all(r.bed.Receivers[2:], o)
 			wg.Wait()
 			for i, g := range first {
-				if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+				if g.outcome != receiver.Complete || g.p.HTTP > 0 {
 					t.Errorf("receiver %d, which was there from the beginning: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
 				}
 			}
 			if g := late[0]; g.p.Multicast < int64(len(r.data))/4 {
 				t.Errorf("the late one got %d bytes by multicast", g.p.Multicast)
-			} else if spool && (g.outcome != multicast.Complete || g.p.HTTP > 0) {
+			} else if spool && (g.outcome != receiver.Complete || g.p.HTTP > 0) {
 				t.Errorf("the late one, with a spool: %v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 			}
 		})
@@ -64,10 +66,10 @@ func TestLate(t *testing.T) {
 // A machine that joins when all the others are done has everything from the session too, which was about to end.
 func TestLingering(t *testing.T) {
 	r := newRoom(t, 3, 16<<20)
-	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
-	r.all(r.bed.Receivers[:2], multicast.DownloadOptions{})
+	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+	r.all(r.bed.Receivers[:2], receiver.Options{})
 	r.until("nobody asks", func(s multicast.SessionStatus) bool { return s.State == datagram.Lingering })
-	if g := r.all(r.bed.Receivers[2:], multicast.DownloadOptions{Spool: t.TempDir()})[0]; g.outcome != multicast.Complete || g.p.HTTP > 0 {
+	if g := r.all(r.bed.Receivers[2:], receiver.Options{Spool: t.TempDir()})[0]; g.outcome != receiver.Complete || g.p.HTTP > 0 {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 }
@@ -78,12 +80,12 @@ func TestSlowPort(t *testing.T) {
 	if err := r.bed.Receivers[2].Wire(t.Context(), testbed.Wire{Rate: 16_000_000}); err != nil {
 		t.Fatal(err)
 	}
-	r.send(multicast.SenderOptions{Machines: 3, Budget: multicast.NewBudget(10_000_000)})
-	for i, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
-		if want := (multicast.Complete); i < 2 && (g.outcome != want || g.p.HTTP > 0) {
+	r.send(sender.Options{Machines: 3, Budget: multicast.NewBudget(10_000_000)})
+	for i, g := range r.all(r.bed.Receivers, receiver.Options{}) {
+		if want := (receiver.Complete); i < 2 && (g.outcome != want || g.p.HTTP > 0) {
 			t.Errorf("receiver %d: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
 		}
-		if i == 2 && g.outcome != multicast.Demoted {
+		if i == 2 && g.outcome != receiver.Demoted {
 			t.Errorf("the slow one: %v, want it demoted", g.outcome)
 		}
 	}
@@ -92,11 +94,11 @@ func TestSlowPort(t *testing.T) {
 // Where nothing is delivered HTTP brings everything, and it is said why.
 func TestNotDelivered(t *testing.T) {
 	r := newRoom(t, 2, 9<<20)
-	r.send(multicast.SenderOptions{Machines: 2})
+	r.send(sender.Options{Machines: 2})
 	if err := r.bed.Receivers[0].Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if g := r.all(r.bed.Receivers[:1], multicast.DownloadOptions{})[0]; g.outcome != multicast.Unheard || g.p.HTTP != int64(len(r.data)) {
+	if g := r.all(r.bed.Receivers[:1], receiver.Options{})[0]; g.outcome != receiver.Unheard || g.p.HTTP != int64(len(r.data)) {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 }
@@ -104,10 +106,10 @@ func TestNotDelivered(t *testing.T) {
 // The network goes away in the middle, for good for one receiver and for a while for another.
 func TestNetworkGone(t *testing.T) {
 	r := newRoom(t, 3, 20<<20)
-	r.send(multicast.SenderOptions{Machines: 3, Budget: multicast.NewBudget(8_000_000)})
+	r.send(sender.Options{Machines: 3, Budget: multicast.NewBudget(8_000_000)})
 	var wg sync.WaitGroup
 	var all []got
-	wg.Go(func() { all = r.all(r.bed.Receivers, multicast.DownloadOptions{Spool: t.TempDir()}) })
+	wg.Go(func() { all = r.all(r.bed.Receivers, receiver.Options{Spool: t.TempDir()}) })
 	r.until("a third of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 33 })
 	for _, h := range r.bed.Receivers[:2] {
 		if err := h.Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
@@ -119,14 +121,14 @@ func TestNetworkGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if all[0].outcome != multicast.Silent || all[0].p.HTTP == 0 {
+	if all[0].outcome != receiver.Silent || all[0].p.HTTP == 0 {
 		t.Errorf("without a network: %v, %d bytes by HTTP", all[0].outcome, all[0].p.HTTP)
 	}
 	// An outage that a busy computer draws out past the sender's patience leaves the receiver to HTTP; shorter ones do not.
-	if all[1].outcome != multicast.Complete && all[1].outcome != multicast.Demoted {
+	if all[1].outcome != receiver.Complete && all[1].outcome != receiver.Demoted {
 		t.Errorf("the receiver that came back: %v, want it complete by the session, or left to HTTP", all[1].outcome)
 	}
-	if all[2].outcome != multicast.Complete || all[2].p.HTTP > 0 {
+	if all[2].outcome != receiver.Complete || all[2].p.HTTP > 0 {
 		t.Errorf("the receiver beside them: %v, %d bytes by HTTP, want it complete by the session", all[2].outcome, all[2].p.HTTP)
 	}
 }
@@ -134,9 +136,9 @@ func TestNetworkGone(t *testing.T) {
 // A reader that stops reads nothing into memory without end, and holds up nobody.
 func TestReaderStops(t *testing.T) {
 	r := newRoom(t, 2, 40<<20)
-	r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(30_000_000)})
+	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(30_000_000)})
 	s := r.invite()
-	d, err := multicast.NewDownload(multicast.DownloadOptions{Encoding: s.Encoding, Size: s.Size, HTTP: []blob.Reader{r.http}, Memory: 6 << 20})
+	d, err := receiver.New(receiver.Options{Encoding: s.Encoding, Size: s.Size, HTTP: []blob.Reader{r.http}, Memory: 6 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,7 @@ func TestReaderStops(t *testing.T) {
 		}
 		d.End(err)
 	})
-	r.all(r.bed.Receivers[:1], multicast.DownloadOptions{}) // the other one is through before this one reads a byte
+	r.all(r.bed.Receivers[:1], receiver.Options{}) // the other one is through before this one reads a byte
 	var before runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -178,19 +180,19 @@ func TestTwoSessions(t *testing.T) {
 	}{{"of one appliance", "239.255.7.8:7469", 0}, {"of two appliances that chose the same group", "239.255.7.7:7469", 5}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRoom(t, 5, 9<<20)
-			r.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
 			data := content(9<<20 + 5)
 			data[0] ^= 1
 			o := r.another(t, data, netip.MustParseAddrPort(c.group))
 			if c.from > 0 {
 				o.from = r.bed.Receivers[c.from-1]
 			}
-			o.send(multicast.SenderOptions{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
+			o.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
 			var wg sync.WaitGroup
 			for i, x := range []*room{r, o} {
 				wg.Go(func() {
-					for _, g := range x.all(r.bed.Receivers[2*i:2*i+2], multicast.DownloadOptions{}) {
-						if g.outcome != multicast.Complete || g.p.HTTP > 0 {
+					for _, g := range x.all(r.bed.Receivers[2*i:2*i+2], receiver.Options{}) {
+						if g.outcome != receiver.Complete || g.p.HTTP > 0 {
 							t.Errorf("session %d: %v, %d bytes by HTTP", i, g.outcome, g.p.HTTP)
 						}
 					}
@@ -209,14 +211,14 @@ func TestManyReceivers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.send(multicast.SenderOptions{Machines: 64, Gather: time.Minute, Budget: multicast.NewBudget(2_000_000)})
+	r.send(sender.Options{Machines: 64, Gather: time.Minute, Budget: multicast.NewBudget(2_000_000)})
 	before, err := r.bed.Sender.Sent()
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	for _, g := range r.all(r.bed.Receivers, multicast.DownloadOptions{}) {
-		if g.outcome == multicast.Complete {
+	for _, g := range r.all(r.bed.Receivers, receiver.Options{}) {
+		if g.outcome == receiver.Complete {
 			n++
 		}
 	}

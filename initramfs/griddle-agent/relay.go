@@ -15,6 +15,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/relay"
 )
 
 // memoryDir is where a machine that only relays keeps what it fetched: in memory, for it touches no disk.
@@ -73,7 +74,7 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say sa
 func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways, say saying) error {
 	sources := s.sources(spec)
 	nets := networks(l)
-	var spool *multicast.Spool
+	var spool *relay.Spool
 	defer func() {
 		if spool != nil {
 			spool.Close()
@@ -88,13 +89,13 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 			err = errors.New("the appliance gives no order to relay: " + a.Why)
 		}
 		if err == nil && spool == nil {
-			if spool, err = multicast.NewSpool(ctx, memoryDir, a.Relay.Session, sources); err == nil {
+			if spool, err = relay.NewSpool(ctx, memoryDir, a.Relay.Session, sources); err == nil {
 				go func() { fetched <- spool.Fill(ctx, sources, w.tell, retry) }()
 			}
 		}
 		if err == nil {
 			pause = time.Second
-			err = spool.Hold(ctx, multicast.HoldOptions{Order: *a.Relay, Network: nets[0], Report: s.reportRelay, Log: s.log, Status: s.showRelay(spec, spool, size, w)})
+			err = spool.Hold(ctx, relay.HoldOptions{Order: *a.Relay, Network: nets[0], Report: s.reportRelay, Log: s.log, Status: s.showRelay(spec, spool, size, w)})
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -129,7 +130,7 @@ func (s *station) reportRelay(ctx context.Context, r multicast.RelayReport) (c m
 }
 
 // showRelay draws how much was fetched, and to whom it goes.
-func (s *station) showRelay(spec job.Spec, spool *multicast.Spool, size int64, w *ways) func(multicast.SessionStatus) {
+func (s *station) showRelay(spec job.Spec, spool *relay.Spool, size int64, w *ways) func(multicast.SessionStatus) {
 	var last string
 	return func(st multicast.SessionStatus) {
 		p := &job.Progress{Done: spool.Verified(), Total: size, Wire: spool.Verified(), Left: -1, Ways: w.now()}
@@ -174,7 +175,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retr
 		if dir == "" {
 			return nil, errors.New("it has nowhere to keep the image")
 		}
-		spool, err := multicast.NewSpool(ctx, dir, o.Session, sources)
+		spool, err := relay.NewSpool(ctx, dir, o.Session, sources)
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +184,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retr
 		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.tell, retry) }) // the reader gets its error
 		r.wg.Go(func() {
 			defer r.over()
-			err := spool.Hold(ctx, multicast.HoldOptions{Order: o, Network: n, Report: s.reportRelay, Log: s.log, Status: r.hear})
+			err := spool.Hold(ctx, relay.HoldOptions{Order: o, Network: n, Report: s.reportRelay, Log: s.log, Status: r.hear})
 			if err != nil && ctx.Err() == nil {
 				s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Warning, Message: job.Sentence("relaying ended: " + err.Error())})
 			}

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/relay"
 )
 
 // relaying is the stream that a machine reads for itself while it gives it to others.
 type relaying struct {
 	io.Reader
-	spool  *multicast.Spool
+	spool  *relay.Spool
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	status chan struct{} // something was heard of the session

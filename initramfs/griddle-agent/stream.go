@@ -8,11 +8,13 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/fetcher"
+	"griddle/imagestore/multicast/receiver"
 )
 
 // fetcher gets the image's encodings: with other machines at once where the appliance says so, from sources otherwise.
-func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *multicast.Fetcher {
-	return multicast.NewFetcher(multicast.FetcherOptions{
+func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *fetcher.Fetcher {
+	return fetcher.New(fetcher.Options{
 		HTTP:   sources,
 		Source: s.source,
 		Ask: func(ctx context.Context, ask multicast.Ask) (a multicast.Answer, err error) {
@@ -50,12 +52,12 @@ func networks(l *leased) []multicast.Network {
 type ways struct {
 	mu    sync.Mutex
 	base  job.Ways // of the streams that are through
-	last  multicast.Progress
+	last  receiver.Progress
 	spool string
 	heard bool
 }
 
-func (w *ways) tell(p multicast.Progress) {
+func (w *ways) tell(p receiver.Progress) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if l := w.last; p.Multicast < l.Multicast || p.HTTP < l.HTTP || p.Relay < l.Relay {

@@ -16,6 +16,8 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/datagram"
+	"griddle/imagestore/multicast/receiver"
+	"griddle/imagestore/multicast/sender"
 )
 
 // order is what a child gets on its standard input.
@@ -70,7 +72,7 @@ func sendChild(ctx context.Context, o order, ifi *net.Interface, out *json.Encod
 		return err
 	}
 	defer f.Close()
-	s, err := multicast.NewSender(multicast.SenderOptions{
+	s, err := sender.New(sender.Options{
 		ID: o.Session.ID, Secret: o.Secret, Layout: o.Session.Layout, Size: o.Session.Size, Encoding: o.Session.Encoding, Source: f, Group: o.Session.Group,
 		Interface: ifi, Address: netip.MustParseAddr("10.87.0.1"), Budget: multicast.NewBudget(o.Rate), Machines: o.Receivers, Gather: time.Minute,
 	})
@@ -108,18 +110,18 @@ func receiveChild(ctx context.Context, o order, ifi *net.Interface, out *json.En
 		return err
 	}
 	defer f.Close()
-	d, err := multicast.NewDownload(multicast.DownloadOptions{
+	d, err := receiver.New(receiver.Options{
 		Encoding: o.Session.Encoding, Size: o.Session.Size, HTTP: []blob.Reader{&blob.HTTP{Base: o.HTTP}}, Layout: o.Session.Layout, Spool: o.Spool,
 	})
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	var outcome multicast.Outcome
+	var outcome receiver.Outcome
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		var err error
-		if outcome, err = d.Join(ctx, o.Session, o.Hashes, ifi); err == nil && outcome != multicast.Complete {
+		if outcome, err = d.Join(ctx, o.Session, o.Hashes, ifi); err == nil && outcome != receiver.Complete {
 			err = d.Fill(ctx, nil)
 		}
 		d.End(err)

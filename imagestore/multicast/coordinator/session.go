@@ -1,0 +1,148 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/sender"
+)
+
+// want is one encoding on one link.
+type want struct {
+	encoding blob.Digest
+	link     string
+}
+
+// session is one that runs, here or on a relay.
+type session struct {
+	info    multicast.Session // without a receiver and its key
+	want    want
+	secret  multicast.Key
+	next    uint16 // the next receiver's number
+	names   map[uint16]string
+	started time.Time
+	local   *sender.Sender // nil on a relay
+	relay   *relayed
+}
+
+// beginTime is how long an answer waits for a session to begin: hashing a large encoding that nobody read lately takes longer.
+const beginTime = 5 * time.Second
+
+var errBeginning = errors.New("the session is about to begin")
+
+// begin makes a session of encoding on link, unless another call did in the meantime.
+func (c *Coordinator) begin(ctx context.Context, link Link, encoding blob.Digest) error {
+	w := want{encoding, link.Interface.Name}
+	begun := c.flight.DoChan(w.link+" "+string(encoding), func() (any, error) {
+		if c.running(w) {
+			return nil, nil
+		}
+		return nil, c.send(c.ctx, link, w) // for whoever asks next, if this asker does not wait
+	})
+	late := time.NewTimer(beginTime)
+	defer late.Stop()
+	select {
+	case r := <-begun:
+		return r.Err
+	case <-late.C:
+		return errBeginning
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Coordinator) running(w want) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sessions {
+		if s.want == w && s.local != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// send starts a sender of this host.
+func (c *Coordinator) send(ctx context.Context, link Link, w want) error {
+	src, err := c.o.Open(ctx, w.encoding)
+	if err != nil {
+		return fmt.Errorf("opening encoding %s: %w", w.encoding, err)
+	}
+	s := &session{want: w, secret: multicast.NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now()}
+	if s.info, err = c.describe(w.encoding, src, s.secret); err != nil {
+		src.Close()
+		return err
+	}
+	s.local, err = sender.New(sender.Options{
+		ID: s.info.ID, Secret: s.secret, Layout: s.info.Layout, Size: s.info.Size, Encoding: w.encoding, Source: src,
+		Group: s.info.Group, Interface: link.Interface, Address: link.Address.Addr(), TTL: c.o.TTL,
+		Budget: link.Budget, Gather: c.o.Gather, Machines: c.o.Machines, Log: c.o.Log,
+	})
+	if err != nil {
+		src.Close()
+		return err
+	}
+	s.info.Sender = s.local.Address()
+	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		src.Close()
+		return errors.New("the appliance is stopping")
+	}
+	c.sessions[s.info.ID] = s
+	c.wg.Add(1)
+	c.mu.Unlock()
+	go func() {
+		defer c.wg.Done()
+		defer src.Close()
+		err := s.local.Run(c.ctx)
+		c.mu.Lock()
+		delete(c.sessions, s.info.ID)
+		c.mu.Unlock()
+		if err != nil && c.ctx.Err() == nil {
+			c.o.Log.Error("multicast session failed", "session", s.info.ID.String(), "error", err)
+		}
+	}()
+	return nil
+}
+
+// describe is what receivers learn of a new session of encoding, but for its sender.
+func (c *Coordinator) describe(encoding blob.Digest, src Encoding, secret multicast.Key) (multicast.Session, error) {
+	l := multicast.DefaultLayout()
+	hashes, err := c.hashes.of(encoding, src, l)
+	if err != nil {
+		return multicast.Session{}, err
+	}
+	info := multicast.Session{ID: multicast.NewID(), Encoding: encoding, Size: src.Size(), Layout: l, Hashes: hashes, Sources: c.o.Sources}
+	if info.Key, err = multicast.GroupKey(secret, info.ID); err != nil {
+		return multicast.Session{}, err
+	}
+	info.Group = c.group(info.ID)
+	return info, nil
+}
+
+// group picks a session's group. Switches forward by the low 23 bits of it (RFC 1112 section 6.4), so those are what must differ
+// from the other sessions'.
+func (c *Coordinator) group(id multicast.ID) netip.AddrPort {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := map[uint32]bool{}
+	low := func(a netip.Addr) uint32 { b := a.As4(); return uint32(b[1]&0x7f)<<16 | uint32(b[2])<<8 | uint32(b[3]) }
+	for _, s := range c.sessions {
+		taken[low(s.info.Group.Addr())] = true
+	}
+	base, host := c.o.Groups.Masked().Addr().As4(), uint32(1)<<(32-c.o.Groups.Bits())
+	for n, end := uint32(id), uint32(id)+min(host, 1<<16); ; n++ {
+		v := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
+		v |= n % host
+		a := netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+		if low(a) >= 256 && n%host != 0 && n%host != host-1 && !taken[low(a)] || n == end {
+			return netip.AddrPortFrom(a, c.o.Port)
+		}
+	}
+}

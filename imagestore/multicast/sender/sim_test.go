@@ -1,0 +1,258 @@
+package sender
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"griddle/imagestore/multicast"
+	"griddle/imagestore/multicast/datagram"
+)
+
+// room is a session without sockets and in no time: the schedule, the crowd and the course as Run drives them, and receivers that lose what
+// they are told to.
+type room struct {
+	t         testing.TB
+	layout    multicast.Layout
+	size      int64
+	plan      *schedule
+	crowd     *crowd
+	course    course
+	seq       uint32
+	now       time.Duration
+	rand      *rand.Rand
+	receivers []*virtual
+	ways      [ways]int
+	esis      map[symbol]bool
+	queue     []waiting // reports under way
+	data      time.Duration
+	rates     []float64 // at each tick
+}
+
+type waiting struct {
+	at      time.Duration
+	n       uint16
+	h       datagram.Header
+	missing []datagram.Missing
+}
+
+// virtual is a receiver.
+type virtual struct {
+	n       uint16
+	joins   time.Duration
+	drop    func(seq uint32, now time.Duration) bool
+	speaks  bool                                                                    // its reports arrive, whatever it hears
+	lie     func(h *datagram.Header, missing []datagram.Missing) []datagram.Missing // may be nil
+	own     []map[uint16]bool
+	have    []int
+	left    int // blocks
+	hi      uint32
+	count   uint32
+	pos     uint32
+	reports uint32
+	next    time.Duration
+	done    time.Duration
+	over    bool // it was told to leave
+	demoted time.Duration
+}
+
+func newRoom(t testing.TB, size int64, rate float64, seed uint64) *room {
+	l := multicast.DefaultLayout()
+	r := &room{t: t, layout: l, size: size, rand: rand.New(rand.NewPCG(seed, 1)), esis: map[symbol]bool{}}
+	r.crowd = newCrowd(l)
+	r.crowd.rate.ceiling, r.crowd.rate.rate = rate, rate
+	r.plan = newSchedule(l, size, func() float64 { return r.crowd.worst / (1 - r.crowd.worst) })
+	r.course = course{gather: time.Second, linger: 5 * time.Second, state: datagram.Gathering}
+	return r
+}
+
+func (r *room) add(joins time.Duration, drop func(seq uint32, now time.Duration) bool) *virtual {
+	v := &virtual{n: uint16(len(r.receivers) + 1), joins: joins, next: joins, drop: drop, left: r.layout.Blocks(r.size)}
+	v.own, v.have = make([]map[uint16]bool, v.left), make([]int, v.left)
+	r.receivers = append(r.receivers, v)
+	return v
+}
+
+// lossy drops a share of everything at random.
+func (r *room) lossy(p float64) func(uint32, time.Duration) bool {
+	return func(uint32, time.Duration) bool { return r.rand.Float64() < p }
+}
+
+// run goes on until the session is closed.
+func (r *room) run() {
+	var tick, beat time.Duration
+	for r.course.state != datagram.Closed {
+		if r.now > 20*time.Minute {
+			r.t.Fatalf("the session does not end: %v, %+v", r.course.state, r.crowd.counts)
+		}
+		for len(r.queue) > 0 && r.queue[0].at <= r.now {
+			q := r.queue[0]
+			r.queue = r.queue[1:]
+			m := r.crowd.report(q.n, r.now, q.h, q.missing, r.seq, r.plan)
+			if v := r.receivers[q.n-1]; m != nil && m.demoted != "" && v.demoted == 0 {
+				v.demoted, v.over = r.now, true
+			}
+		}
+		if r.now >= tick {
+			tick = r.now + tickEvery
+			r.crowd.tick(r.now, r.seq, r.plan)
+			r.plan.sweep(r.seq - min(r.seq, 65536))
+			r.rates = append(r.rates, r.crowd.rate.rate)
+		}
+		_, more := r.crowd.find(r.plan, r.plan.next)
+		more = more || len(r.plan.soon)+len(r.plan.late) > 0 || r.plan.live || r.plan.open(r.size)
+		was := r.course.state
+		r.course.step(r.now, needs{r.crowd.counts, r.crowd.first, r.plan.sentOnce(), !more})
+		if r.course.state != was {
+			r.crowd.restart()
+		}
+		sending := r.course.state == datagram.Running || r.course.state == datagram.Repairing
+		if sending && more {
+			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) { return r.crowd.wanted(r.plan, from) })
+			if ok {
+				r.seq++
+				r.send(sym)
+				r.now += time.Duration(float64(r.layout.Symbol) / r.crowd.rate.rate * float64(time.Second))
+				r.data = r.now
+			}
+		} else {
+			r.now += 5 * time.Millisecond
+		}
+		every := multicast.HeartbeatInterval
+		if sending && r.now-r.data < time.Second {
+			every = lively
+		}
+		if r.now-max(beat, r.data) >= every {
+			beat = r.now
+			r.seq++
+			for _, v := range r.receivers {
+				v.take(r, nil)
+			}
+		}
+		for _, v := range r.receivers {
+			v.report(r)
+		}
+	}
+}
+
+func (r *room) send(sym symbol) {
+	r.ways[sym.way]++
+	key := symbol{block: sym.block, esi: sym.esi}
+	if r.esis[key] && sym.way != again {
+		r.t.Fatalf("symbol %d of block %d is sent twice (%d)", sym.esi, sym.block, sym.way)
+	}
+	if k := r.plan.k(sym.block); int(sym.esi) >= k+r.layout.R || (sym.way == mending) != (int(sym.esi) >= k) {
+		r.t.Fatalf("symbol %d of block %d, of %d, is sent as %d", sym.esi, sym.block, k, sym.way)
+	}
+	r.esis[key] = true
+	for _, v := range r.receivers {
+		v.take(r, &sym)
+	}
+}
+
+func (v *virtual) take(r *room, sym *symbol) {
+	if v.over || r.now < v.joins || v.drop(r.seq, r.now) {
+		return
+	}
+	v.hi, v.pos = r.seq, r.plan.closed()
+	v.count++
+	if sym == nil || v.have[sym.block] == r.plan.k(sym.block) {
+		return
+	}
+	if k := r.plan.k(sym.block); int(sym.esi) < k {
+		if v.own[sym.block] == nil {
+			v.own[sym.block] = map[uint16]bool{}
+		}
+		if v.own[sym.block][sym.esi] {
+			return
+		}
+		v.own[sym.block][sym.esi] = true
+	}
+	v.have[sym.block]++
+	if v.have[sym.block] == r.plan.k(sym.block) {
+		v.own[sym.block] = nil
+		if v.left--; v.left == 0 {
+			v.done = r.now
+		}
+	}
+}
+
+func (v *virtual) report(r *room) {
+	if r.now < v.next || v.over {
+		return
+	}
+	v.next = r.now + multicast.ReportInterval + time.Duration(r.rand.IntN(10))*time.Millisecond
+	v.reports++
+	h := datagram.Header{Type: datagram.Report, Flags: datagram.Ready, Seq: v.reports, Pos: v.hi, Time: v.count}
+	if v.left == 0 {
+		h.Flags |= datagram.Done
+	}
+	var missing []datagram.Missing
+	for b := range v.pos {
+		lacks := r.plan.k(b) - v.have[b]
+		if lacks == 0 {
+			continue
+		}
+		if v.have[b] == 0 {
+			lacks = datagram.All
+		}
+		if n := len(missing); n > 0 && missing[n-1].Symbols == uint16(lacks) && missing[n-1].First+uint32(missing[n-1].Blocks) == b {
+			missing[n-1].Blocks++
+			continue
+		}
+		missing = append(missing, datagram.Missing{First: b, Blocks: 1, Symbols: uint16(lacks)})
+	}
+	if v.lie != nil {
+		missing = v.lie(&h, missing)
+	}
+	if v.speaks || !v.drop(r.seq, r.now) { // reports are lost as data is
+		r.queue = append(r.queue, waiting{r.now + time.Millisecond, v.n, h, missing[:min(len(missing), datagram.MaxMissing)]})
+	}
+}
+
+// times is all that was sent, as a share of the encoding.
+func (r *room) times() float64 {
+	return float64(r.ways[firstPass]+r.ways[mending]+r.ways[again]) * float64(r.layout.Symbol) / float64(r.size)
+}
+
+const ( // of a frame of 1486 bytes, of which 1408 are payload
+	framing = 1486.0 / 1408
+	testMB  = 1 << 20
+)
+
+// The goals for bytes and time, without the machine that they are measured on.
+func TestSimulatedLoss(t *testing.T) {
+	const size, rate = 100*testMB + 12345, 10e6
+	for _, c := range []struct {
+		n     int
+		loss  float64
+		bytes float64 // on the wire, as a share of the file
+	}{
+		{2, 0, 1.066}, {4, 0.01, 1.10}, {8, 0.01, 1.10}, {4, 0.05, 1.15}, {8, 0.05, 1.15}, {4, 0.20, 1.5}, {64, 0.05, 1.18},
+	} {
+		t.Run(fmt.Sprintf("%d receivers lose %v", c.n, c.loss), func(t *testing.T) {
+			r := newRoom(t, size, rate, 7)
+			for range c.n {
+				r.add(0, r.lossy(c.loss))
+			}
+			r.run()
+			last := time.Duration(0)
+			for _, v := range r.receivers {
+				if v.left > 0 {
+					t.Errorf("receiver %d: %d blocks are missing; demoted %v", v.n, v.left, v.demoted)
+				}
+				last = max(last, v.done-r.course.began)
+			}
+			got := r.times() * framing
+			limit := time.Duration((1.05*size/rate/(1-c.loss) + 1) * float64(time.Second))
+			t.Logf("%.3f of the file on the wire, last done after %v (limit %v), closed %v later; %v", got, last, limit, r.now-last-r.course.began, r.ways)
+			if got > c.bytes {
+				t.Errorf("%.3f of the file on the wire, want at most %v", got, c.bytes)
+			}
+			if last > limit {
+				t.Errorf("the last one is done after %v, want %v", last, limit)
+			}
+		})
+	}
+}

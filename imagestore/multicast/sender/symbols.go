@@ -1,0 +1,66 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"griddle/imagestore/multicast/parity"
+)
+
+// maxEncoded is how many blocks' parity is kept: small losses are of the latest few.
+const maxEncoded = 8
+
+// encoded is a block's parity.
+type encoded struct {
+	block   uint32
+	symbols [][]byte
+	memory  []byte
+}
+
+// read fills b from the encoding.
+func (s *Sender) read(b []byte, at int64) error {
+	n, err := s.o.Source.ReadAt(b, at)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("reading the encoding at %d: %w", at, err)
+}
+
+// encoded is the parity of a block; it is computed when it is asked for, and again if that was long ago.
+func (s *Sender) encoded(block uint32) ([][]byte, error) {
+	l := s.o.Layout
+	if i := slices.IndexFunc(s.blocks, func(e encoded) bool { return e.block == block }); i >= 0 {
+		e := s.blocks[i]
+		s.blocks = append(slices.Delete(s.blocks, i, i+1), e)
+		return e.symbols, nil
+	}
+	k := l.BlockK(s.o.Size, int(block))
+	code := s.codes[k]
+	if code == nil {
+		var err error
+		if code, err = parity.New(k, l.R, l.Symbol); err != nil {
+			return nil, err
+		}
+		s.codes[k] = code // at most two: the last block's is its own
+	}
+	source := s.buf[:l.BlockSize(s.o.Size, int(block))]
+	if err := s.read(source, int64(block)*l.Block()); err != nil {
+		return nil, err
+	}
+	e := encoded{block: block}
+	if len(s.blocks) == maxEncoded {
+		e.memory = s.blocks[0].memory
+		s.blocks = slices.Delete(s.blocks, 0, 1)
+	}
+	var err error
+	if e.symbols, e.memory, err = code.Encode(source, e.memory); err != nil {
+		return nil, err
+	}
+	s.blocks = append(s.blocks, e)
+	return e.symbols, nil
+}
