@@ -28,7 +28,30 @@ var house = []rule{
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"}, why: "minisign's formats know nothing of images"},
 	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},
 	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows nobody"},
-	{from: "griddle/imagestore/multicast", never: []string{"griddle/imagestore", "griddle/imagestore/receive", "griddle/imagestore/sendstream"}, why: "multicast moves blobs, whatever is in them"},
+	{from: "griddle/imagestore/multicast/...", never: []string{
+		"griddle/imagestore", "griddle/imagestore/receive", "griddle/imagestore/sendstream",
+	}, why: "multicast moves blobs, whatever is in them"},
+	{from: "griddle/imagestore/multicast", never: []string{
+		"griddle/imagestore/multicast/sender/...", "griddle/imagestore/multicast/receiver/...", "griddle/imagestore/multicast/relay/...",
+		"griddle/imagestore/multicast/fetcher/...", "griddle/imagestore/multicast/coordinator/...",
+	}, why: "what all sides share knows none of them"},
+	{from: "griddle/imagestore/multicast/watchdog", never: []string{
+		"griddle/imagestore/multicast", "griddle/imagestore/multicast/...",
+	}, why: "any reader may want it"},
+	{from: "griddle/imagestore/multicast/sender", never: []string{
+		"griddle/imagestore/multicast/receiver", "griddle/imagestore/multicast/relay", "griddle/imagestore/multicast/fetcher",
+		"griddle/imagestore/multicast/coordinator",
+	}, why: "a sender does not know who ordered it"},
+	{from: "griddle/imagestore/multicast/receiver", never: []string{
+		"griddle/imagestore/multicast/sender", "griddle/imagestore/multicast/relay", "griddle/imagestore/multicast/fetcher",
+		"griddle/imagestore/multicast/coordinator",
+	}, why: "a machine that receives does not send"},
+	{from: "griddle/imagestore/multicast/fetcher", never: []string{
+		"griddle/imagestore/multicast/sender", "griddle/imagestore/multicast/relay", "griddle/imagestore/multicast/coordinator",
+	}, why: "relaying is given to it: who only fetches does not send"},
+	{from: "griddle/imagestore/multicast/coordinator", never: []string{
+		"griddle/imagestore/multicast/receiver", "griddle/imagestore/multicast/relay", "griddle/imagestore/multicast/fetcher",
+	}, why: "the host that sends does not receive"},
 	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
 	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
 	{from: "griddle/netboot/lease", never: []string{"griddle/..."}, why: "leases are addresses and time"},
