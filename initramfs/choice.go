@@ -1,7 +1,7 @@
 package initramfs
 
-// DefaultChoice is the hardware that the boot image knows: every wired network but a few and every storage controller that
-// Debian's kernel drives, software RAID, the filesystems that a disk may bear, and keyboards. Wireless, graphics
+// DefaultChoice is the hardware that the boot image knows: every wired network but a few and every storage controller
+// that Debian's kernel drives, software RAID, the filesystems that a disk may bear, and keyboards. Wireless, graphics
 // (the kernel's own EFI and VGA consoles do) and sound are not in it.
 func DefaultChoice() Choice {
 	return Choice{
@@ -20,11 +20,13 @@ func DefaultChoice() Choice {
 			// Filesystems.
 			"kernel/fs/btrfs/", "kernel/fs/fat/vfat", "kernel/fs/ext4/", "kernel/fs/xfs/", "kernel/fs/isofs/",
 			"kernel/fs/squashfs/", "kernel/fs/overlayfs/", "kernel/fs/efivarfs/",
-			"kernel/fs/nls/nls_cp437", "kernel/fs/nls/nls_iso8859-1", "kernel/fs/nls/nls_ascii", "kernel/fs/nls/nls_utf8",
+			"kernel/fs/nls/nls_cp437", "kernel/fs/nls/nls_iso8859-1", "kernel/fs/nls/nls_ascii",
+			"kernel/fs/nls/nls_utf8",
 			// Checksums that filesystems ask for by an algorithm's name, so that no table links to them.
 			"kernel/crypto/crc32c_generic", "kernel/crypto/xxhash_generic", "kernel/crypto/blake2b_generic",
 			"kernel/crypto/crct10dif_generic", "kernel/crypto/crc64_rocksoft_generic",
-			"kernel/arch/x86/crypto/crc32c-intel", "kernel/arch/x86/crypto/sha256-ssse3", "kernel/arch/x86/crypto/crct10dif-pclmul",
+			"kernel/arch/x86/crypto/crc32c-intel", "kernel/arch/x86/crypto/sha256-ssse3",
+			"kernel/arch/x86/crypto/crct10dif-pclmul",
 			// Which drives the BIOS offers.
 			"kernel/drivers/firmware/edd",
 			// Buses and keyboards.
@@ -34,21 +36,21 @@ func DefaultChoice() Choice {
 			"kernel/drivers/hid/hid-hyperv", "kernel/drivers/input/serio/hyperv-keyboard", "kernel/drivers/input/evdev",
 		},
 		Leave: []string{
-			// Two NICs whose firmware alone weighs more than all the others' together, one of 2008 whose firmware weighs as much as the
-			// multicast in the agent and that was not made again, and switches.
+			// Two NICs whose firmware alone weighs more than all the others' together, one of 2008 whose firmware
+			// weighs as much as the multicast in the agent and that was not made again, and switches.
 			"kernel/drivers/net/ethernet/qlogic/netxen/",
 			"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
 			"kernel/drivers/net/ethernet/mellanox/mlxsw/",
 			// Mobile telephones and modems, which no lease comes over without more software.
-			"kernel/drivers/net/usb/qmi_wwan", "kernel/drivers/net/usb/cdc_mbim", "kernel/drivers/net/usb/huawei_cdc_ncm",
-			"kernel/drivers/net/usb/sierra_net", "kernel/drivers/net/usb/hso", "kernel/drivers/net/usb/cdc-phonet",
-			"kernel/drivers/net/usb/lg-vl600", "kernel/drivers/net/usb/kalmia",
+			"kernel/drivers/net/usb/qmi_wwan", "kernel/drivers/net/usb/cdc_mbim",
+			"kernel/drivers/net/usb/huawei_cdc_ncm", "kernel/drivers/net/usb/sierra_net", "kernel/drivers/net/usb/hso",
+			"kernel/drivers/net/usb/cdc-phonet", "kernel/drivers/net/usb/lg-vl600", "kernel/drivers/net/usb/kalmia",
 			// Cards of the PCMCIA bus, tapes, media changers, a debugging aid, and storage that needs a network first.
-			"kernel/drivers/scsi/pcmcia/", "kernel/drivers/ata/pata_pcmcia", "kernel/drivers/scsi/st", "kernel/drivers/scsi/ch",
-			"kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/iscsi_tcp", "kernel/drivers/scsi/cxgbi/",
-			"kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/", "kernel/drivers/scsi/qedi/",
-			"kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/", "kernel/drivers/scsi/qedf/",
-			"kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
+			"kernel/drivers/scsi/pcmcia/", "kernel/drivers/ata/pata_pcmcia", "kernel/drivers/scsi/st",
+			"kernel/drivers/scsi/ch", "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/iscsi_tcp",
+			"kernel/drivers/scsi/cxgbi/", "kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/",
+			"kernel/drivers/scsi/qedi/", "kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/",
+			"kernel/drivers/scsi/qedf/", "kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
 			// What serves disks to others, shares them in a cluster, or caches them and needs a program to set it up.
 			"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx", "kernel/drivers/md/md-cluster", "kernel/drivers/md/bcache/",
 			"kernel/drivers/net/ethernet/8390/pcnet_cs", "kernel/drivers/net/ethernet/8390/axnet_cs",

@@ -1,5 +1,5 @@
-// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware). It touches no disk: mkboot reads and writes the files, griddle-agent is what
-// runs from them.
+// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware). It touches
+// no disk: mkboot reads and writes the files, griddle-agent is what runs from them.
 //
 // To build the image, see the program mkboot. The server adds the site's part to it: package site of the appliance.
 //

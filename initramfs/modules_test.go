@@ -57,10 +57,13 @@ func TestSelect(t *testing.T) {
 	}{
 		{"links, and links' soft ones by alias", Choice{Take: []string{"kernel/fs/btrfs/"}},
 			"blake2b_generic crc32c_generic xor btrfs libcrc32c"},
-		{"left out below a folder", Choice{Take: []string{"kernel/drivers/net/ethernet/"}, Leave: []string{"kernel/drivers/net/ethernet/netronome/"}},
+		{"left out below a folder", Choice{Take: []string{"kernel/drivers/net/ethernet/"},
+			Leave: []string{"kernel/drivers/net/ethernet/netronome/"}},
 			"dca i2c_algo_bit igb"},
-		{"one file and not its namesakes", Choice{Take: []string{"kernel/drivers/scsi/"}, Leave: []string{"kernel/drivers/scsi/ch"}}, "chelsio"},
-		{"left out but needed", Choice{Take: []string{"kernel/drivers/net/ethernet/intel/"}, Leave: []string{"kernel/drivers/dca/"}},
+		{"one file and not its namesakes",
+			Choice{Take: []string{"kernel/drivers/scsi/"}, Leave: []string{"kernel/drivers/scsi/ch"}}, "chelsio"},
+		{"left out but needed",
+			Choice{Take: []string{"kernel/drivers/net/ethernet/intel/"}, Leave: []string{"kernel/drivers/dca/"}},
 			"dca i2c_algo_bit igb"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,14 +98,16 @@ func TestParseTreeMistakes(t *testing.T) {
 		{"softdep", "", "softdep x\n", ""},
 		{"alias", "", "", "alias x\n"},
 	} {
-		if _, err := ParseTree(strings.NewReader(c.dep), strings.NewReader(c.soft), strings.NewReader(c.alias)); err == nil {
+		if _, err := ParseTree(strings.NewReader(c.dep), strings.NewReader(c.soft),
+			strings.NewReader(c.alias)); err == nil {
 			t.Errorf("%s: no error", c.name)
 		}
 	}
 }
 
 func TestKeep(t *testing.T) {
-	got, err := Keep(strings.NewReader(testAlias), []string{"kernel/fs/btrfs/btrfs.ko", "kernel/drivers/net/ethernet/intel/igb/igb.ko"})
+	got, err := Keep(strings.NewReader(testAlias),
+		[]string{"kernel/fs/btrfs/btrfs.ko", "kernel/drivers/net/ethernet/intel/igb/igb.ko"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +129,8 @@ func TestFirmware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"bnx2/mips-06.fw", "cxgb4/t5fw-1.0.bin", "cxgb4/t6fw-1.0.bin", "intel/ice/ddp/ice-1.3.pkg", "intel/ice/ddp/ice.pkg"}
+	want := []string{"bnx2/mips-06.fw", "cxgb4/t5fw-1.0.bin", "cxgb4/t6fw-1.0.bin", "intel/ice/ddp/ice-1.3.pkg",
+		"intel/ice/ddp/ice.pkg"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Firmware (-want +got):\n%s", diff)
 	}

@@ -29,7 +29,8 @@ func TestInstallBIOSKeepsTheRestOfTheDisk(t *testing.T) {
 	if !bytes.Equal(disk[bootCodeEnd:510], before[bootCodeEnd:510]) {
 		t.Error("disk signature or partition entries changed")
 	}
-	if !bytes.Equal(disk[512:part.Start], before[512:part.Start]) || !bytes.Equal(disk[part.Start+part.Size:], before[part.Start+part.Size:]) {
+	if !bytes.Equal(disk[512:part.Start], before[512:part.Start]) ||
+		!bytes.Equal(disk[part.Start+part.Size:], before[part.Start+part.Size:]) {
 		t.Error("bytes outside the boot sector and the partition changed")
 	}
 	if got := binary.LittleEndian.Uint64(disk[0x5c:]); got != 2048 {

@@ -16,10 +16,10 @@
 // the root itself (Config.Flat).
 //
 // Neither image holds a path, UUID or site: both look for /griddle/grub.cfg on the ESP that they were started
-// beside, so that two installed disks in one machine never mix (only where UEFI's was chained to from the network does it
-// take the first disk that has one). The kernel is looked for at every boot, inside the
-// root subvolume: an upgrade of the system's own kernel counts without anything being copied or rewritten. GRUB
-// cannot write to btrfs, therefore grubenv is on the ESP.
+// beside, so that two installed disks in one machine never mix (only where UEFI's was chained to from the network does
+// it take the first disk that has one). The kernel is looked for at every boot, inside the root subvolume: an upgrade
+// of the system's own kernel counts without anything being copied or rewritten. GRUB cannot write to btrfs, therefore
+// grubenv is on the ESP.
 //
 // A BIOS cannot start from a disk with sectors of 4096 bytes (GRUB's boot.img, like SeaBIOS, counts in 512);
 // InstallBIOS refuses one with ErrSectorSize, and such a disk boots by UEFI alone.

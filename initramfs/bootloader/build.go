@@ -34,7 +34,8 @@ func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 		return fmt.Errorf("building GRUB images: %w", err)
 	}
 	// ",gpt2" without a drive: core.img fills in the drive that the BIOS started it from.
-	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), "", biosModules()); err != nil {
+	if err := mkimage(ctx, o, "i386-pc", "(,gpt2)/griddle", filepath.Join(dir, CoreImage), "",
+		biosModules()); err != nil {
 		return err
 	}
 	// No device at all: the image fills in the partition that the firmware loaded it from.

@@ -82,8 +82,8 @@ func TestRenderRefuses(t *testing.T) {
 	}
 }
 
-// TestKernelArgumentsAreQuoted has GRUB check the syntax of a file with any arguments that are accepted, and has a shell, whose
-// rules for single quotes are GRUB's, say which words it reads in the kernel's line.
+// TestKernelArgumentsAreQuoted has GRUB check the syntax of a file with any arguments that are accepted, and has a
+// shell, whose rules for single quotes are GRUB's, say which words it reads in the kernel's line.
 func TestKernelArgumentsAreQuoted(t *testing.T) {
 	seeds := rand.New(rand.NewPCG(1, 2))
 	c := Config{ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x"}
@@ -113,11 +113,13 @@ func TestKernelArgumentsAreQuoted(t *testing.T) {
 		if !ok {
 			continue
 		}
-		out, err := exec.Command("sh", "-c", `linux() { shift; for a; do printf '%s\n' "$a"; done; }; linux `+rest).Output()
+		out, err := exec.Command("sh",
+			"-c", `linux() { shift; for a; do printf '%s\n' "$a"; done; }; linux `+rest).Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
+		if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); len(got) < len(want) ||
+			!slices.Equal(got[len(got)-len(want):], want) {
 			t.Errorf("the line reads as %q, want it to end in %q", got, want)
 		}
 	}
@@ -131,7 +133,8 @@ func TestInstallESP(t *testing.T) {
 	}
 	// The image must look for its own partition, and for no other install's.
 	efi, err := os.ReadFile(filepath.Join(dir, "EFI", "BOOT", "BOOTX64.EFI"))
-	if err != nil || !bytes.Contains(efi, []byte("search.fs_label GR-1B4E28BA ")) || bytes.Contains(efi, []byte("GRIDDLE-ESP")) {
+	if err != nil || !bytes.Contains(efi, []byte("search.fs_label GR-1B4E28BA ")) ||
+		bytes.Contains(efi, []byte("GRIDDLE-ESP")) {
 		t.Errorf("BOOTX64.EFI (%v) does not search for GR-1B4E28BA", err)
 	}
 	env := filepath.Join(dir, "griddle", "grubenv")

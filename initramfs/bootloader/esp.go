@@ -24,9 +24,11 @@ func InstallESP(dir string, images fs.FS, c Config) error {
 	if err != nil {
 		return fmt.Errorf("installing GRUB for UEFI: %w", err)
 	}
-	// The configuration that is embedded in the image is plain text in its modules; an EFI image bears no checksum over it.
+	// The configuration that is embedded in the image is plain text in its modules; an EFI image
+	// bears no checksum over it.
 	if n := bytes.Count(efi, []byte(anyESP)); n != 1 {
-		return fmt.Errorf("installing GRUB for UEFI: %s names its partition %d times, not once: run make boot", EFIImage, n)
+		return fmt.Errorf("installing GRUB for UEFI: %s names its partition %d times, not once: run make boot",
+			EFIImage, n)
 	}
 	efi = bytes.Replace(efi, []byte(anyESP), []byte(c.ESP), 1)
 	env := filepath.Join(dir, "griddle", "grubenv")

@@ -37,7 +37,8 @@ func ask(ctx context.Context, question func(context.Context, Region) Answer, d *
 	}
 }
 
-// or is s, completed by another opinion: by all of it where s is empty or unreadable, by its label where both are of a type.
+// or is s, completed by another opinion: by all of it where s is empty or unreadable, by its label
+// where both are of a type.
 func (s Signature) or(other Signature) Signature {
 	switch {
 	case s.Type == "", s.Type == Unreadable && other.Type != "":

@@ -40,7 +40,8 @@ func readBegun(r io.ReaderAt, size int64) string {
 			continue
 		}
 		n := begunSize - 4
-		if id := string(b[len(begunMagic):n]); crc32.ChecksumIEEE(b[:n]) == binary.LittleEndian.Uint32(b[n:]) && clean(id) == id {
+		if id := string(b[len(begunMagic):n]); crc32.ChecksumIEEE(b[:n]) == binary.LittleEndian.Uint32(b[n:]) &&
+			clean(id) == id {
 			return id
 		}
 	}

@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// BlkidPath is where libblkid's own program is, of Debian's util-linux: busybox and u-root have other programs of the name.
+// BlkidPath is where libblkid's own program is, of Debian's util-linux: busybox and u-root have other
+// programs of the name.
 const BlkidPath = "/sbin/blkid"
 
-// Blkid asks the program at BlkidPath, which knows some 70 formats. It is for Scanner.Ask. Where the program is absent, fails
-// or takes more than 5 seconds, the answer is empty: what decides whether a disk is blank is Sample.
+// Blkid asks the program at BlkidPath, which knows some 70 formats. It is for Scanner.Ask. Where the program is absent,
+// fails or takes more than 5 seconds, the answer is empty: what decides whether a disk is blank is Sample.
 func Blkid(ctx context.Context, r Region) Answer {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

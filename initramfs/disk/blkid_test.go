@@ -31,7 +31,8 @@ func TestScanAsksBlkid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for at, command := range map[int64]string{1: "mkntfs -q -F -Q -L Win=dows$", 65: "mkfs.exfat -L CARD", 129: "mkfs.ext4 -q -F -L own"} {
+	for at, command := range map[int64]string{1: "mkntfs -q -F -Q -L Win=dows$", 65: "mkfs.exfat -L CARD",
+		129: "mkfs.ext4 -q -F -L own"} {
 		part := filepath.Join(dir, "part")
 		image(t, part, 64<<20, command)
 		b, err := os.ReadFile(part)
@@ -58,7 +59,9 @@ func TestScanAsksBlkid(t *testing.T) {
 	}{
 		{"without blkid", nil, []Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
 		{"with blkid", Blkid, []Signature{{"ntfs", "Win=dows$"}, {"exfat", "CARD"}, {"ext4", "own"}}},
-		{"where it says something else", func(context.Context, Region) Answer { return Answer{Signature: Signature{"other", "x"}} }, []Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
+		{"where it says something else",
+			func(context.Context, Region) Answer { return Answer{Signature: Signature{"other", "x"}} },
+			[]Signature{{"ntfs", ""}, {"exfat", ""}, {"ext4", "own"}}},
 	} {
 		for i, p := range scan(c.ask) {
 			if p.Signature != c.want[i] {

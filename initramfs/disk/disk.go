@@ -2,8 +2,8 @@
 //
 // A Scanner comes first: it lists the whole disks with what they hold. Inspect and Sample do that for one disk: Inspect
 // knows tables and signatures, Sample decides whether a disk without any is blank. All of them only read. Write turns a
-// disk into the layout below; Node finds its partitions' device files and MakeBtrfs and MakeFAT fill them. Mark takes the
-// unfinished mark off.
+// disk into the layout below; Node finds its partitions' device files and MakeBtrfs and MakeFAT fill them. Mark takes
+// the unfinished mark off.
 //
 //	1 MiB        1 MiB             260 MiB              the rest
 //	+-----------+-----------------+--------------------+--------------------------+--------+
@@ -11,12 +11,13 @@
 //	| array     | BIOS boot: GRUB | FAT32              | btrfs, label "griddle"   | GPT    |
 //	+-----------+-----------------+--------------------+--------------------------+--------+
 //
-// From the first durable write until everything is in its place the disk names the job that began it: nothing on it is of
-// value, and it belongs to that job. The first write is one sector, the last of the disk (see begun.go). Then come the
-// backup GPT and the primary one, each copy's entries before its header: the third partition is named
-// "griddle-unfinished", and the GUID of the disk is the ID of the job. Only then are old signatures wiped, and the
-// protective MBR, which alone would look like a foreign table, is last. Mark changes the partition's name as the last step
-// of an install. At every moment a power cut leaves a disk that Inspect reads as what it was before, or as unfinished.
+// From the first durable write until everything is in its place the disk names the job that began it: nothing on
+// it is of value, and it belongs to that job. The first write is one sector, the last of the disk (see begun.go).
+// Then come the backup GPT and the primary one, each copy's entries before its header: the third partition is
+// named "griddle-unfinished", and the GUID of the disk is the ID of the job. Only then are old signatures wiped,
+// and the protective MBR, which alone would look like a foreign table, is last. Mark changes the partition's name
+// as the last step of an install. At every moment a power cut leaves a disk that Inspect reads as what it was
+// before, or as unfinished.
 //
 // A disk is blank only where that was proved (Content.Blank). What is not recognised is something, and is never blank.
 //
@@ -47,12 +48,13 @@ type Disk struct {
 
 // Content is what a disk holds. The zero value is not blank: nothing is known of it.
 type Content struct {
-	Table      string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
-	Damaged    string // what is wrong with the table, in words, "" for nothing
-	GUID       string // of a GPT, lower case
-	Begun      string // ID of the job whose mark the last sector has (see begun.go), or ""
-	Signature  Signature
-	Sampled    string // what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
+	Table     string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
+	Damaged   string // what is wrong with the table, in words, "" for nothing
+	GUID      string // of a GPT, lower case
+	Begun     string // ID of the job whose mark the last sector has (see begun.go), or ""
+	Signature Signature
+	// what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
+	Sampled    string
 	Partitions []Partition
 }
 
@@ -71,8 +73,8 @@ func (c Content) Recognised() bool {
 	return c.Table != "" || c.Signature.Type != "" || c.Begun != "" || len(c.Partitions) > 0
 }
 
-// Blank says whether it was proved that the disk is blank: nothing is recognised, and all that Sample read is 0x00, or all
-// is 0xff.
+// Blank says whether it was proved that the disk is blank: nothing is recognised, and all that Sample read is
+// 0x00, or all is 0xff.
 func (c Content) Blank() bool { return !c.Recognised() && (c.Sampled == Zeros || c.Sampled == Ones) }
 
 // The names of the pool's partition, before and after everything is in its place.

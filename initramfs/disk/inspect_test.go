@@ -118,9 +118,11 @@ func TestMBR(t *testing.T) {
 			446: entry(0x0f, 1000, 9000), 510: end,
 			1000*512 + 446: entry(0, 0, 0) + entry(0x05, 0, 300), 1000*512 + 510: end,
 		}, "mbr 1:1000+9000:extended"},
-		{"beyond the end", map[int]string{446: entry(0x83, 16000, 0xffffffff), 510: end}, "mbr 1:16000+384:Linux filesystem"},
+		{"beyond the end", map[int]string{446: entry(0x83, 16000, 0xffffffff), 510: end},
+			"mbr 1:16000+384:Linux filesystem"},
 		{"protective without GPT", map[int]string{446: entry(0xee, 1, 0xffffffff), 510: end}, "gpt damaged"},
-		{"odd status byte", map[int]string{446: "\x12" + entry(0x83, 63, 1000)[1:], 510: end}, "mbr damaged 1:63+1000:Linux filesystem"},
+		{"odd status byte", map[int]string{446: "\x12" + entry(0x83, 63, 1000)[1:], 510: end},
+			"mbr damaged 1:63+1000:Linux filesystem"},
 		{"FAT boot sector", map[int]string{
 			0: "\xeb\x3c\x90mkfs.fat\x00\x02\x04\x01\x00\x02\x00\x02\x00\x10\xf8", 510: end}, ""},
 		{"status of no table", map[int]string{446: "\x12" + entry(0x83, 0xfffffff, 1)[1:], 510: end}, ""},
@@ -167,11 +169,14 @@ func TestDamagedGPT(t *testing.T) {
 		{"whole", nil, "", 2},
 		{"primary header gone", map[int64]string{512: zeros(512)}, "only its backup copy is left", 2},
 		{"primary header and MBR gone", map[int64]string{0: zeros(1024)}, "only its backup copy is left", 2},
-		{"primary entry changed", map[int64]string{1024 + 60: "x"}, "its first copy is damaged, the backup is whole", 2},
-		{"backup header gone", map[int64]string{size - 512: zeros(512)}, "it has no backup copy at the end of the disk", 2},
+		{"primary entry changed", map[int64]string{1024 + 60: "x"},
+			"its first copy is damaged, the backup is whole", 2},
+		{"backup header gone", map[int64]string{size - 512: zeros(512)},
+			"it has no backup copy at the end of the disk", 2},
 		{"backup header changed", map[int64]string{size - 512 + 30: "x"}, "its backup copy is damaged", 2},
 		{"both headers changed", map[int64]string{512 + 30: "x", size - 512 + 30: "x"}, "no copy of it can be read", 0},
-		{"both headers gone", map[int64]string{512: zeros(512), size - 512: zeros(512)}, "only its protective MBR is left", 0},
+		{"both headers gone", map[int64]string{512: zeros(512), size - 512: zeros(512)},
+			"only its protective MBR is left", 0},
 	} {
 		b := bytes.Clone(whole)
 		for at, s := range c.spoil {
@@ -182,7 +187,8 @@ func TestDamagedGPT(t *testing.T) {
 		if err != nil || got.Table != "gpt" || got.Damaged != c.damaged || len(got.Partitions) != c.parts {
 			t.Errorf("%s: Inspect = %+v, %v; want damaged %q and %d partitions", c.name, got, err, c.damaged, c.parts)
 		}
-		if c.parts > 0 && (got.Partitions[0].Name != "data" || got.Partitions[0].Type != "Linux filesystem" || got.Partitions[1].Number != 3 || got.Partitions[1].Type != "BIOS boot") {
+		if c.parts > 0 && (got.Partitions[0].Name != "data" || got.Partitions[0].Type != "Linux filesystem" ||
+			got.Partitions[1].Number != 3 || got.Partitions[1].Type != "BIOS boot") {
 			t.Errorf("%s: partitions = %+v", c.name, got.Partitions)
 		}
 		// The same disk behind a bridge that shows sectors of 4096 bytes.

@@ -46,7 +46,8 @@ func WholeDisk(id string, size int64, sectorSize int) (Layout, error) {
 	// The last MiB is left to the backup table, which needs 33 sectors of 512 bytes or 5 of 4096.
 	pool := size/mib*mib - (1+1+260)*mib - mib
 	if pool < 128*mib { // mkfs.btrfs makes nothing smaller than about 109 MiB
-		return Layout{}, fmt.Errorf("laying out disk: %d bytes are too few, %d are needed at least", size, Overhead+128*mib)
+		return Layout{}, fmt.Errorf("laying out disk: %d bytes are too few, %d are needed at least",
+			size, Overhead+128*mib)
 	}
 	return Layout{
 		GUID: id, Size: size, SectorSize: sectorSize,
@@ -71,8 +72,8 @@ type Writable interface {
 }
 
 // Write puts the layout on the disk, marked unfinished, and takes what old says off it. It is durable on return, and a
-// power cut before leaves the disk as the package doc says: the mark of the job is on it before anything else changes, and
-// stays there.
+// power cut before leaves the disk as the package doc says: the mark of the job is on it before anything else
+// changes, and stays there.
 func (l Layout) Write(f Writable, old Content) error {
 	mark, err := begunSector(l.GUID, l.SectorSize)
 	if err != nil {
@@ -108,8 +109,9 @@ func (l Layout) Write(f Writable, old Content) error {
 // lastSector is where the last sector of the disk begins.
 func (l Layout) lastSector() int64 { return (l.Size/int64(l.SectorSize) - 1) * int64(l.SectorSize) }
 
-// wipe writes zeros over the places where the old content and what is beneath the new partitions can have signatures: the
-// first and last MiB of each and of the disk, except where the two copies of the new table are. It is durable on return.
+// wipe writes zeros over the places where the old content and what is beneath the new partitions can have
+// signatures: the first and last MiB of each and of the disk, except where the two copies of the new table are. It
+// is durable on return.
 func wipe(f Writable, l Layout, old Content) error {
 	const entries = 128 * 128 // bytes of a table's entries
 	sector := int64(l.SectorSize)

@@ -25,7 +25,8 @@ func loop(t *testing.T, n int64, sectorSize int) string {
 	if err := os.Truncate(img, n); err != nil {
 		t.Fatal(err)
 	}
-	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan", "--sector-size", fmt.Sprint(sectorSize), img))
+	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan",
+		"--sector-size", fmt.Sprint(sectorSize), img))
 	t.Cleanup(func() {
 		exec.Command("partx", "-d", dev).Run()
 		exec.Command("losetup", "-d", dev).Run()
@@ -89,7 +90,8 @@ func TestWriteOnDevices(t *testing.T) {
 			if err := MakeBtrfs(t.Context(), pool, LabelPool, "0a1b2c3d-0000-4000-8000-0123456789ab"); err != nil {
 				t.Fatal(err)
 			}
-			if out := tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") || strings.Contains(out, "Warning") {
+			if out := tool(t, "fsck.vfat", "-n", esp); strings.Contains(out, "WARNING") ||
+				strings.Contains(out, "Warning") {
 				t.Errorf("fsck.vfat: %s", out)
 			}
 
@@ -102,14 +104,16 @@ func TestWriteOnDevices(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c.Table != "gpt" || c.Damaged != "" || c.Unfinished() != job || c.Finished() != "" || c.Signature.Type != "" {
+			if c.Table != "gpt" || c.Damaged != "" || c.Unfinished() != job || c.Finished() != "" ||
+				c.Signature.Type != "" {
 				t.Errorf("Inspect = %+v, want an unfinished GPT of %s and nothing else", c, job)
 			}
 			var kinds []string
 			for _, p := range c.Partitions {
 				kinds = append(kinds, p.Type+" "+p.Name+" "+p.Signature.Type+" "+p.Signature.Label)
 			}
-			want := "BIOS boot griddle-bios  |EFI system griddle-esp vfat GR-1B4E28BA|Linux filesystem griddle-unfinished btrfs griddle"
+			want := "BIOS boot griddle-bios  |EFI system griddle-esp vfat GR-1B4E28BA|Linux filesystem " +
+				"griddle-unfinished btrfs griddle"
 			if got := strings.Join(kinds, "|"); got != want {
 				t.Errorf("partitions = %s\nwant %s", got, want)
 			}
@@ -174,8 +178,8 @@ func (c *cut) WriteAt(b []byte, off int64) (int, error) {
 	return c.File.WriteAt(b, off)
 }
 
-// TestPowerCut cuts the power at every write of Write and of Mark: the disk is what it was, or it has the mark of the job;
-// and once it has the mark it keeps it, also while the job begins again.
+// TestPowerCut cuts the power at every write of Write and of Mark: the disk is what it was, or it has the mark of the
+// job; and once it has the mark it keeps it, also while the job begins again.
 func TestPowerCut(t *testing.T) {
 	const size = 512 << 20
 	l, err := WholeDisk(job, size, 512)
@@ -231,8 +235,10 @@ func TestPowerCut(t *testing.T) {
 		want  []string // the last one in the end
 	}{
 		{"blank", func(*os.File) {}, again, []string{"blank", "unfinished"}},
-		{"ext4", func(f *os.File) { tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", f.Name()) }, again, []string{"old", "unfinished"}},
-		{"GPT", func(f *os.File) { tool(t, "sgdisk", "-n", "1:0:+100M", "-c", "1:thesis", f.Name()) }, again, []string{"old", "unfinished"}},
+		{"ext4", func(f *os.File) { tool(t, "mkfs.ext4", "-q", "-F", "-L", "thesis", f.Name()) }, again,
+			[]string{"old", "unfinished"}},
+		{"GPT", func(f *os.File) { tool(t, "sgdisk", "-n", "1:0:+100M", "-c", "1:thesis", f.Name()) }, again,
+			[]string{"old", "unfinished"}},
 		{"own unfinished", whole, again, []string{"unfinished"}},
 		{"begun", half(1), again, []string{"unfinished"}},
 		{"first copy half written", half(3), again, []string{"unfinished"}},
@@ -286,7 +292,8 @@ func TestWriteLeavesNoOldSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, cmd := range []string{"mkfs.btrfs -q", "mkfs.ext4 -q -F", "mkfs.xfs -q", "mkfs.vfat -I", "mkswap", "parted -s -a none DISK mklabel msdos mkpart primary 1s 200MiB", "sgdisk -n 1:40:+90M -a 1"} {
+	for _, cmd := range []string{"mkfs.btrfs -q", "mkfs.ext4 -q -F", "mkfs.xfs -q", "mkfs.vfat -I", "mkswap",
+		"parted -s -a none DISK mklabel msdos mkpart primary 1s 200MiB", "sgdisk -n 1:40:+90M -a 1"} {
 		f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
 		if err != nil {
 			t.Fatal(err)
@@ -305,7 +312,8 @@ func TestWriteLeavesNoOldSignature(t *testing.T) {
 		if err := l.Write(f, inspected(t, f, size)); err != nil {
 			t.Fatal(err)
 		}
-		if c := inspected(t, f, size); c.Damaged != "" || c.Signature.Type != "" || c.Begun != "" || len(c.Partitions) != 3 {
+		if c := inspected(t, f, size); c.Damaged != "" || c.Signature.Type != "" || c.Begun != "" ||
+			len(c.Partitions) != 3 {
 			t.Errorf("%s: afterwards the disk holds %+v", cmd, c)
 		}
 		if out := tool(t, "wipefs", f.Name()); strings.Count(out, "gpt") != 2 || strings.Count(out, "\n") != 4 {

@@ -14,8 +14,8 @@ type mbrEntry struct {
 	first, size int64 // sectors
 }
 
-// mbrEntries reads the four entries of a boot sector. ok is false where it has no signature; odd is a status byte that no
-// partition table should have, as in the boot sector of a filesystem, or 0.
+// mbrEntries reads the four entries of a boot sector. ok is false where it has no signature; odd is a status byte that
+// no partition table should have, as in the boot sector of a filesystem, or 0.
 func mbrEntries(b []byte) (e [4]mbrEntry, odd byte, ok bool) {
 	if b[510] != 0x55 || b[511] != 0xaa {
 		return e, 0, false
@@ -30,8 +30,8 @@ func mbrEntries(b []byte) (e [4]mbrEntry, odd byte, ok bool) {
 	return e, odd, true
 }
 
-// plausible says whether entries with an odd status byte are a table all the same: at least one is used, and what is used
-// is on a disk of so many sectors.
+// plausible says whether entries with an odd status byte are a table all the same: at least one is used, and what is
+// used is on a disk of so many sectors.
 func plausible(entries [4]mbrEntry, sectors int64) bool {
 	used := 0
 	for _, e := range entries {
@@ -56,7 +56,8 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 		return Content{}, false
 	}
 	entries, odd, ok := mbrEntries(b)
-	if !ok || odd != 0 && !plausible(entries, size/int64(sectorSize)) || fatBootSector(b) || string(b[3:11]) == "NTFS    " || string(b[3:11]) == "EXFAT   " {
+	if !ok || odd != 0 && !plausible(entries, size/int64(sectorSize)) || fatBootSector(b) ||
+		string(b[3:11]) == "NTFS    " || string(b[3:11]) == "EXFAT   " {
 		return Content{}, false
 	}
 	c := Content{Table: "mbr"}
@@ -77,7 +78,8 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 		if extended(e.kind) {
 			chain = e.first
 		}
-		c.Partitions = append(c.Partitions, Partition{Number: i + 1, Start: e.first * s, Size: clip(e.first*s, e.size*s, size), Type: mbrType(e.kind)})
+		c.Partitions = append(c.Partitions,
+			Partition{Number: i + 1, Start: e.first * s, Size: clip(e.first*s, e.size*s, size), Type: mbrType(e.kind)})
 	}
 	// Every link's own partition counts from the link, the next link from the start of the extended one.
 	next := chain
@@ -98,7 +100,8 @@ func readMBR(r io.ReaderAt, size int64, sectorSize int) (Content, bool) {
 				next = chain + e.first
 			default:
 				start := (here + e.first) * s
-				c.Partitions = append(c.Partitions, Partition{Number: 5 + n, Start: start, Size: clip(start, e.size*s, size), Type: mbrType(e.kind)})
+				c.Partitions = append(c.Partitions,
+					Partition{Number: 5 + n, Start: start, Size: clip(start, e.size*s, size), Type: mbrType(e.kind)})
 			}
 		}
 	}

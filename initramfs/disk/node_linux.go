@@ -26,8 +26,8 @@ func Claim(path string) (*os.File, error) {
 	return f, nil
 }
 
-// uncache drops what the kernel remembers of a disk that is not in use: another machine may have written to it since, where
-// storage is shared.
+// uncache drops what the kernel remembers of a disk that is not in use: another machine may have written to it since,
+// where storage is shared.
 func uncache(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
 // Geometry asks the kernel for the size of an open disk and of its logical sectors, in bytes.

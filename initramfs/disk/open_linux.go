@@ -69,8 +69,9 @@ func inquiry(fd uintptr, page byte, b []byte) error {
 	binary.BigEndian.PutUint16(cmd[3:], uint16(len(b)))
 	var sense [32]byte
 	h := sgIO{
-		interfaceID: 'S', direction: fromDevice, cmdLen: uint8(len(cmd)), maxSense: uint8(len(sense)), length: uint32(len(b)),
-		data: unsafe.Pointer(&b[0]), cmd: unsafe.Pointer(&cmd), sense: unsafe.Pointer(&sense), timeout: 5000,
+		interfaceID: 'S', direction: fromDevice, cmdLen: uint8(len(cmd)), maxSense: uint8(len(sense)),
+		length: uint32(len(b)), data: unsafe.Pointer(&b[0]), cmd: unsafe.Pointer(&cmd),
+		sense: unsafe.Pointer(&sense), timeout: 5000,
 	}
 	if err := ioctl(fd, sgIOCtl, unsafe.Pointer(&h)); err != nil {
 		return err

@@ -13,8 +13,8 @@ const (
 	pmbrSize  = pmbrEntry + 12 // u32, sectors
 )
 
-// protect writes what go-diskfs leaves out of the protective MBR: the CHS addresses, and "all of it" where the last sector has
-// no 32-bit number. It is durable on return.
+// protect writes what go-diskfs leaves out of the protective MBR: the CHS addresses, and "all of it" where the last
+// sector has no 32-bit number. It is durable on return.
 func protect(f Writable, size int64, sectorSize int) error {
 	sectors := size / int64(sectorSize)
 	entry := make([]byte, 16)
@@ -33,8 +33,8 @@ func protect(f Writable, size int64, sectorSize int) error {
 	return f.Sync()
 }
 
-// chs is the address of a sector on a disk of 255 heads and 63 sectors a track, as it is in an MBR: head, sector with the cylinder's two
-// high bits, cylinder. What has no such address is ff ff ff.
+// chs is the address of a sector on a disk of 255 heads and 63 sectors a track, as it is in an MBR: head, sector with
+// the cylinder's two high bits, cylinder. What has no such address is ff ff ff.
 func chs(sector int64) [3]byte {
 	const heads, perTrack = 255, 63
 	c, h, s := sector/(heads*perTrack), sector/perTrack%heads, sector%perTrack+1
@@ -44,9 +44,9 @@ func chs(sector int64) [3]byte {
 	return [3]byte{byte(h), byte(s | c>>8<<6), byte(c)}
 }
 
-// Activate sets the active flag of the protective MBR, without which some BIOSes start nothing from the disk. It is durable on
-// return. Call it where the machine runs BIOS and nowhere else: the UEFI specification wants the flag to be zero, and older UEFI
-// firmware does not take a table with the flag for a GPT.
+// Activate sets the active flag of the protective MBR, without which some BIOSes start nothing from the disk. It is
+// durable on return. Call it where the machine runs BIOS and nowhere else: the UEFI specification wants the flag to be
+// zero, and older UEFI firmware does not take a table with the flag for a GPT.
 func Activate(f Writable) error {
 	if _, err := f.WriteAt([]byte{0x80}, pmbrEntry); err != nil {
 		return fmt.Errorf("writing protective MBR: %w", err)

@@ -81,7 +81,8 @@ func TestProtectiveEntry(t *testing.T) {
 		t.Errorf("Inspect = %+v, %v, want a finished install", c, err)
 	}
 	for _, args := range [][]string{{"sgdisk", "-v", f.Name()}, {"fdisk", "-l", f.Name()}} {
-		if out := tool(t, args[0], args[1:]...); args[0] == "sgdisk" && !bytes.Contains([]byte(out), []byte("No problems found")) {
+		if out := tool(t, args[0], args[1:]...); args[0] == "sgdisk" &&
+			!bytes.Contains([]byte(out), []byte("No problems found")) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}

@@ -29,13 +29,13 @@ const (
 	Ones  = "ones"  // every byte that was read is 0xff
 )
 
-// Sample reads the first and the last 16 MiB of a disk of size bytes, 4 KiB at a random place in each 1/1024 of it, and where
-// filesystems keep copies of their superblocks, in ascending order. It says what it found: Zeros, Ones, or in words why the
-// disk is neither. It ends at the first byte that differs, at the first read that fails, and when ctx ends; what was not
-// read in time is not known to be blank.
+// Sample reads the first and the last 16 MiB of a disk of size bytes, 4 KiB at a random place in each 1/1024 of it, and
+// where filesystems keep copies of their superblocks, in ascending order. It says what it found: Zeros, Ones, or in
+// words why the disk is neither. It ends at the first byte that differs, at the first read that fails, and when ctx
+// ends; what was not read in time is not known to be blank.
 //
-// Data that fills the share p of a disk is missed with a chance of (1-p)^1024: 3e-5 for one percent. On a hard disk with
-// 12 ms a seek it takes 8 to 12 seconds, on flash memory a tenth of a second.
+// Data that fills the share p of a disk is missed with a chance of (1-p)^1024: 3e-5 for one percent. On a hard disk
+// with 12 ms a seek it takes 8 to 12 seconds, on flash memory a tenth of a second.
 func Sample(ctx context.Context, r io.ReaderAt, size int64) string {
 	s := sampler{r: r, buf: make([]byte, sampleChunk)}
 	places := samplePlaces(size)
@@ -95,9 +95,9 @@ func samplePlaces(size int64) []extent {
 	return merged
 }
 
-// copiesOfSuperblocks lists where filesystems keep copies of what is at their beginning, which survive when that is wiped
-// and are too small for samples to find: btrfs at 64 MiB and 256 GiB; ext2, ext3 and ext4 in the groups 1 and powers of 3, 5
-// and 7, each 8 times the square of a block long, for blocks of 1, 2 and 4 KiB.
+// copiesOfSuperblocks lists where filesystems keep copies of what is at their beginning, which survive when that is
+// wiped and are too small for samples to find: btrfs at 64 MiB and 256 GiB; ext2, ext3 and ext4 in the groups 1 and
+// powers of 3, 5 and 7, each 8 times the square of a block long, for blocks of 1, 2 and 4 KiB.
 func copiesOfSuperblocks() []int64 {
 	places := []int64{64 << 20, 256 << 30}
 	for _, group := range []int64{1, 3, 5, 7, 9, 25, 27, 49, 81, 125, 243, 343} {

@@ -61,8 +61,10 @@ func TestSample(t *testing.T) {
 		{"one byte everywhere", filled{with: 0xaa, size: tib}, "data at byte 0 (0xaa)"},
 		{"first byte", filled{size: tib, odd: []extent{{0, 1}}}, "data at byte 0 (0x41)"},
 		{"second byte", filled{size: tib, odd: []extent{{1, 2}}}, "data at byte 1 (0x41)"},
-		{"last byte", filled{with: 0xff, size: tib, odd: []extent{{tib - 1, tib}}}, fmt.Sprintf("data at byte %d (0x41)", tib-1)},
-		{"a read that fails", filled{size: tib, fail: 10 << 20}, "reading at byte 10485760: sector 20480: invalid argument"},
+		{"last byte", filled{with: 0xff, size: tib, odd: []extent{{tib - 1, tib}}},
+			fmt.Sprintf("data at byte %d (0x41)", tib-1)},
+		{"a read that fails", filled{size: tib, fail: 10 << 20},
+			"reading at byte 10485760: sector 20480: invalid argument"},
 	} {
 		if got := Sample(t.Context(), &c.disk, c.disk.size); got != c.want {
 			t.Errorf("%s: Sample = %q, want %q", c.name, got, c.want)
@@ -77,7 +79,8 @@ func TestSample(t *testing.T) {
 // TestSamplePlaces: whatever the size, every 1/1024 of the disk is read in at least one place of 4 KiB, and both ends
 // whole, in ascending order. The places are others each time.
 func TestSamplePlaces(t *testing.T) {
-	for _, size := range []int64{512, 1 << 20, 36 << 20, 36<<20 + 512, 100 << 20, 1 << 30, 500e9, 2 * tib, 2*tib + 4096, 16*tib - 512} {
+	for _, size := range []int64{512, 1 << 20, 36 << 20, 36<<20 + 512, 100 << 20, 1 << 30, 500e9, 2 * tib,
+		2*tib + 4096, 16*tib - 512} {
 		d := &filled{size: size}
 		if got := Sample(t.Context(), d, size); got != Zeros {
 			t.Fatalf("Sample of %d zeros = %q", size, got)

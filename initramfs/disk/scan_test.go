@@ -61,24 +61,30 @@ func TestScan(t *testing.T) {
 		return m
 	}
 	dir := fakeSys(t, map[string]map[string]string{
-		pci + "virtio1/block/vda":                                    size("serial", "VIRT-1", "device/vendor", "0x1af4\n"),
-		pci + "nvme/nvme0/nvme0n1":                                   size("device/serial", "NV1   \n", "device/model", "Fast Disk   \n", "queue/logical_block_size", "4096\n"),
-		pci + "nvme/nvme0/nvme0c0n1":                                 size("hidden", "1\n"),
-		pci + "ata1/host0/target0:0:0/0:0:0:0/block/sda":             size("device/vendor", "ATA     \n", "device/model", "WDC WD10EZEX-00B\n", "device/vpd_pg80", "\x00\x80\x00\x08  WD-123"),
-		pci + "ata2/host1/target1:0:0/1:0:0:0/block/sr0":             size(),
-		pci + "usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block/sdb": size("removable", "1\n", "device/vendor", "Kingston\n", "device/model", "DataTraveler\n"),
+		pci + "virtio1/block/vda": size("serial", "VIRT-1",
+			"device/vendor", "0x1af4\n"),
+		pci + "nvme/nvme0/nvme0n1": size("device/serial", "NV1   \n", "device/model",
+			"Fast Disk   \n", "queue/logical_block_size", "4096\n"),
+		pci + "nvme/nvme0/nvme0c0n1": size("hidden", "1\n"),
+		pci + "ata1/host0/target0:0:0/0:0:0:0/block/sda": size("device/vendor", "ATA     \n",
+			"device/model", "WDC WD10EZEX-00B\n", "device/vpd_pg80", "\x00\x80\x00\x08  WD-123"),
+		pci + "ata2/host1/target1:0:0/1:0:0:0/block/sr0": size(),
+		pci + "usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0/block/sdb": size("removable", "1\n", "device/vendor",
+			"Kingston\n", "device/model", "DataTraveler\n"),
 		pci + "usb1/1-3/1-3:1.0/host5/target5:0:0/5:0:0:0/block/sdc": size("size", "0\n"),
-		pci + "host6/target6:0:0/6:0:0:0/block/sdd":                  size("ro", "1\n", "device/model", "\x1b[2JArray\xff\n"),
-		"devices/platform/mmc0/mmc0:0001/block/mmcblk0":              size("device/name", "SD32G\n", "device/serial", "0x1234\n"),
-		"devices/platform/mmc0/mmc0:0001/block/mmcblk0boot0":         size(),
-		"devices/platform/mmc0/mmc0:0001/block/mmcblk0gp1":           size(),
-		"devices/virtual/block/loop0":                                size(),
-		"devices/virtual/block/zram0":                                size(),
-		"devices/virtual/block/dm-0":                                 size(),
-		"devices/virtual/block/md127":                                size(),
-		"devices/virtual/block/md_d0":                                size(),
-		"devices/virtual/block/ram3":                                 size(),
-		pci + "virtio2/block/vdb":                                    size("size", "lots"),
+		pci + "host6/target6:0:0/6:0:0:0/block/sdd": size("ro", "1\n", "device/model",
+			"\x1b[2JArray\xff\n"),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0": size("device/name", "SD32G\n",
+			"device/serial", "0x1234\n"),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0boot0": size(),
+		"devices/platform/mmc0/mmc0:0001/block/mmcblk0gp1":   size(),
+		"devices/virtual/block/loop0":                        size(),
+		"devices/virtual/block/zram0":                        size(),
+		"devices/virtual/block/dm-0":                         size(),
+		"devices/virtual/block/md127":                        size(),
+		"devices/virtual/block/md_d0":                        size(),
+		"devices/virtual/block/ram3":                         size(),
+		pci + "virtio2/block/vdb":                            size("size", "lots"),
 	})
 	// The serial of a stick is its USB device's.
 	if err := os.WriteFile(filepath.Join(dir, pci, "usb1/1-2/serial"), []byte("USB-9\n"), 0o644); err != nil {
@@ -143,7 +149,8 @@ func TestOpen(t *testing.T) {
 
 func TestVPDSerial(t *testing.T) {
 	for in, want := range map[string]string{
-		"\x00\x80\x00\x04ABCDEF": "ABCD", "\x00\x80\xff\xffAB ": "AB", "": "", "\x00\x83\x00\x01A": "", "\x00\x80\x00\x00": "",
+		"\x00\x80\x00\x04ABCDEF": "ABCD", "\x00\x80\xff\xffAB ": "AB", "": "", "\x00\x83\x00\x01A": "",
+		"\x00\x80\x00\x00": "",
 	} {
 		if got := vpdSerial([]byte(in)); got != want {
 			t.Errorf("vpdSerial(%q) = %q, want %q", in, got, want)
@@ -166,7 +173,8 @@ func TestFind(t *testing.T) {
 
 // FuzzSysfs: whatever a device says of itself, its names are clean.
 func FuzzSysfs(f *testing.F) {
-	f.Add("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", "Model\xff", "S1", "naa.5", []byte("\x00\x80\x00\x04ABCD"))
+	f.Add("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0", "Model\xff", "S1", "naa.5",
+		[]byte("\x00\x80\x00\x04ABCD"))
 	f.Add("pci0000:00/0000:00:1f.2/ata1", "", "", "t10.x", []byte("\x00\x80\xff\xff\x1b[2J"))
 	f.Add("usb1/1-2", "\x00", "\n", "", []byte{})
 	f.Fuzz(func(t *testing.T, link, model, serial, wwn string, vpd []byte) {
@@ -178,7 +186,8 @@ func FuzzSysfs(f *testing.F) {
 		if !fs.ValidPath(dir) {
 			return
 		}
-		for name, text := range map[string]string{"size": "2048", "device/model": model, "device/serial": serial, "wwid": wwn, "device/vpd_pg80": string(vpd)} {
+		for name, text := range map[string]string{"size": "2048", "device/model": model, "device/serial": serial,
+			"wwid": wwn, "device/vpd_pg80": string(vpd)} {
 			sys[path.Join(dir, name)] = file(text)
 		}
 		d, ok := fromSysfs(sys, "sda")

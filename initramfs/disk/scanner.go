@@ -45,9 +45,9 @@ const lookTime = SampleTime + 10*time.Second
 // errSilent is why a disk is not known.
 var errSilent = errors.New("it does not answer")
 
-// Scan lists the disks, ordered by name, and looks at all of them at the same time. RAM disks, loops, optical and floppy
-// drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe and readers without a medium are
-// left out. It takes at most 25 seconds.
+// Scan lists the disks, ordered by name, and looks at all of them at the same time. RAM disks, loops, optical and
+// floppy drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe and readers without a
+// medium are left out. It takes at most 25 seconds.
 //
 // A disk on which nothing is recognised is sampled, unless it is removable or read-only: then no rule that chooses by
 // itself takes it. A disk that cannot be opened or read, or does not answer, is still listed, without content and

@@ -33,8 +33,11 @@ func TestRemovable(t *testing.T) {
 		{pci + "pcmcia_socket0/pcmcia0.0/block/pcd0", nil, true},
 		{pci + "memstick0/block/mspblk0", nil, true},
 		{pci + "0000:01:00.0/nvme/nvme0/nvme0n1", nil, false},
-		{"devices/pci0000:00/0000:00:1d.0/0000:05:00.0/nvme/nvme1/nvme1n1", map[string]string{"../../../removable": "removable\n"}, true}, // Thunderbolt
-		{"devices/pci0000:00/0000:00:1e.0/0000:06:00.0/nvme/nvme2/nvme2n1", map[string]string{"../../../removable": "fixed\n"}, false},
+		// Thunderbolt
+		{"devices/pci0000:00/0000:00:1d.0/0000:05:00.0/nvme/nvme1/nvme1n1",
+			map[string]string{"../../../removable": "removable\n"}, true},
+		{"devices/pci0000:00/0000:00:1e.0/0000:06:00.0/nvme/nvme2/nvme2n1",
+			map[string]string{"../../../removable": "fixed\n"}, false},
 		{"devices/pci0000:00/0000:00:03.0/virtio1/block/vda", nil, false},
 	} {
 		attrs := map[string]string{"size": "2048\n"}
@@ -60,11 +63,16 @@ func TestPlace(t *testing.T) {
 		place  string
 	}{
 		{pci + "0000:00:03.0/virtio1/block/vda", nil, "", "pci-0000:00:03.0"},
-		{pci + "0000:00:1c.0/0000:01:00.0/nvme/nvme0/nvme0n1", map[string]string{"nsid": "1\n", "wwid": "eui.0025385b71b04e4c\n"}, "eui.0025385b71b04e4c", "pci-0000:01:00.0-nvme-1"},
+		{pci + "0000:00:1c.0/0000:01:00.0/nvme/nvme0/nvme0n1", map[string]string{"nsid": "1\n",
+			"wwid": "eui.0025385b71b04e4c\n"}, "eui.0025385b71b04e4c", "pci-0000:01:00.0-nvme-1"},
 		{pci + "0000:00:1f.2/ata5/host4/target4:0:0/4:0:0:0/block/sda", map[string]string{
-			"../../../../../ata_port/ata5/port_no": "3\n", "device/wwid": "naa.5000c500a1b2c3d4\n"}, "naa.5000c500a1b2c3d4", "pci-0000:00:1f.2-ata-3"},
-		{pci + "0000:00:1f.2/ata5/host4/target4:1:0/4:1:0:0/block/sda", map[string]string{"../../../../../ata_port/ata5/port_no": "3\n"}, "", ""}, // port multiplier
-		{pci + "0000:00:05.0/host2/target2:0:0/2:0:0:0/block/sda", map[string]string{"device/wwid": "t10.ATA     QEMU HARDDISK\n"}, "", ""},
+			"../../../../../ata_port/ata5/port_no": "3\n", "device/wwid": "naa.5000c500a1b2c3d4\n"},
+			"naa.5000c500a1b2c3d4", "pci-0000:00:1f.2-ata-3"},
+		// port multiplier
+		{pci + "0000:00:1f.2/ata5/host4/target4:1:0/4:1:0:0/block/sda",
+			map[string]string{"../../../../../ata_port/ata5/port_no": "3\n"}, "", ""},
+		{pci + "0000:00:05.0/host2/target2:0:0/2:0:0:0/block/sda",
+			map[string]string{"device/wwid": "t10.ATA     QEMU HARDDISK\n"}, "", ""},
 		{"devices/platform/mmc0/mmc0:0001/block/mmcblk0", nil, "", ""},
 	} {
 		attrs := map[string]string{"size": "2048\n"}
@@ -118,8 +126,8 @@ func TestScanReadsDisksTogether(t *testing.T) {
 	}
 }
 
-// TestScanOfSilentDisk: a disk that does not answer holds up nothing for longer than the limit, is not blank and cannot be
-// written; and it is not asked again while it is still busy with the first question.
+// TestScanOfSilentDisk: a disk that does not answer holds up nothing for longer than the limit, is not blank and cannot
+// be written; and it is not asked again while it is still busy with the first question.
 func TestScanOfSilentDisk(t *testing.T) {
 	sys := os.DirFS(fakeSys(t, map[string]map[string]string{
 		"devices/virtio1/block/vda": {"size": "2048"}, "devices/virtio2/block/vdb": {"size": "2048"},
@@ -155,10 +163,11 @@ func TestScanOfSilentDisk(t *testing.T) {
 	})
 }
 
-// TestScanRemembersSamples: a disk is sampled again when the kernel has counted a write or another disk has the name, and
-// not before.
+// TestScanRemembersSamples: a disk is sampled again when the kernel has counted a write or another disk has the
+// name, and not before.
 func TestScanRemembersSamples(t *testing.T) {
-	dir := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": fmt.Sprint(tib / 512), "diskseq": "9\n", "stat": "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n"}})
+	dir := fakeSys(t, map[string]map[string]string{"devices/virtio1/block/vda": {"size": fmt.Sprint(tib / 512),
+		"diskseq": "9\n", "stat": "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n"}})
 	var reads []int
 	scan := &Scanner{Sys: os.DirFS(dir)}
 	scan.Open = func(string) (Device, error) { return &counted{filled{size: tib}, &reads}, nil }

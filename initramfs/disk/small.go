@@ -43,8 +43,8 @@ func ufs(b []byte) Signature {
 	return Signature{}
 }
 
-// hfs finds Apple's HFS (Inside Macintosh: Files, 2-60). Two bytes are little to go by, so that the size of an allocation
-// block must be a multiple of 512, and the name of the volume one of 1 to 27 bytes.
+// hfs finds Apple's HFS (Inside Macintosh: Files, 2-60). Two bytes are little to go by, so that the size of an
+// allocation block must be a multiple of 512, and the name of the volume one of 1 to 27 bytes.
 func hfs(b []byte) Signature {
 	if len(b) < 0x400+64 {
 		return Signature{}

@@ -9,8 +9,10 @@ import (
 
 // whole says whether a name in /sys/block is a disk's.
 func whole(name string) bool {
-	for _, p := range []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md", "mtdblock", "nbd", "drbd", "rbd", "zd", "bcache"} {
-		if rest, ok := strings.CutPrefix(name, p); ok && rest != "" && (rest[0] >= '0' && rest[0] <= '9' || rest[0] == '_') {
+	for _, p := range []string{"loop", "ram", "zram", "sr", "fd", "dm-", "md", "mtdblock", "nbd", "drbd",
+		"rbd", "zd", "bcache"} {
+		if rest, ok := strings.CutPrefix(name, p); ok && rest != "" &&
+			(rest[0] >= '0' && rest[0] <= '9' || rest[0] == '_') {
 			return false
 		}
 	}
@@ -107,7 +109,8 @@ func removable(sys fs.FS, d Disk, link string) bool {
 		return true
 	case d.Bus == "mmc":
 		return attr("device/type") != "MMC" // eMMC is soldered; "SD" and "SDcombo" are cards
-	case strings.HasPrefix(d.Name, "mspblk"), strings.HasPrefix(d.Name, "msblk"), strings.HasPrefix(d.Name, "pcd"), strings.Contains(link, "/pcmcia"):
+	case strings.HasPrefix(d.Name, "mspblk"), strings.HasPrefix(d.Name, "msblk"), strings.HasPrefix(d.Name, "pcd"),
+		strings.Contains(link, "/pcmcia"):
 		return true
 	}
 	// The driver core says it of what is behind a port outside the box, Thunderbolt above all
@@ -120,8 +123,8 @@ func removable(sys fs.FS, d Disk, link string) bool {
 	return false
 }
 
-// place names where a disk is plugged in as udev does for /dev/disk/by-path (systemd src/udev/udev-builtin-path_id.c), for
-// virtio, NVMe and SATA disks without a port multiplier; "" for others.
+// place names where a disk is plugged in as udev does for /dev/disk/by-path (systemd src/udev/udev-builtin-path_id.c),
+// for virtio, NVMe and SATA disks without a port multiplier; "" for others.
 func place(sys fs.FS, d Disk, link string) string {
 	pci, rest := "", ""
 	parts := strings.Split(link, "/")

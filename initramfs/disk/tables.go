@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// readTables recognises the partition tables of other machines than PCs. It names them and reads no partition: such a disk
-// is not written without its name, and what its partitions are does not change that.
+// readTables recognises the partition tables of other machines than PCs. It names them and reads no partition: such a
+// disk is not written without its name, and what its partitions are does not change that.
 //
 // Sources: the kernel's block/partitions (mac.h, sun.h, sgi.h, atari.h), include/uapi/linux/affs_hardblocks.h and
 // aix_partition.h; for BSD the disklabel.h of NetBSD, whose label is at one of three places.
@@ -19,7 +19,8 @@ func readTables(r io.ReaderAt, size int64) Content {
 	for _, t := range []struct {
 		name string
 		is   func(b []byte, size int64) bool
-	}{{"mac", isMac}, {"sun", isSun}, {"sgi", isSGI}, {"bsd", isBSD}, {"amiga", isAmiga}, {"aix", isAIX}, {"atari", isAtari}} {
+	}{{"mac", isMac}, {"sun", isSun}, {"sgi", isSGI}, {"bsd", isBSD}, {"amiga", isAmiga}, {"aix", isAIX},
+		{"atari", isAtari}} {
 		if t.is(b[:n], size) {
 			return Content{Table: t.name}
 		}
@@ -27,8 +28,8 @@ func readTables(r io.ReaderAt, size int64) Content {
 	return Content{}
 }
 
-// isMac: a driver descriptor "ER" with the size of a block in the first one, or a map entry "PM" in the second one of 512
-// bytes.
+// isMac: a driver descriptor "ER" with the size of a block in the first one, or a map entry "PM" in the
+// second one of 512 bytes.
 func isMac(b []byte, _ int64) bool {
 	be := binary.BigEndian
 	if block := be.Uint16(b[2:]); string(b[:2]) == "ER" && block >= 512 && block%512 == 0 {
@@ -71,8 +72,8 @@ func isAmiga(b []byte, _ int64) bool {
 
 func isAIX(b []byte, _ int64) bool { return string(b[:4]) == "\xc9\xc2\xd4\xc1" }
 
-// isAtari: there is no magic number. As the kernel does, take it for one where an entry that is in use has an ID of three
-// letters or digits and is on the disk, and no entry is both in use and wrong.
+// isAtari: there is no magic number. As the kernel does, take it for one where an entry that is in use has an ID of
+// three letters or digits and is on the disk, and no entry is both in use and wrong.
 func isAtari(b []byte, size int64) bool {
 	be := binary.BigEndian
 	sectors := size / 512

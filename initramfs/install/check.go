@@ -15,8 +15,8 @@ import (
 // several, a started job picks another disk than it was begun on, the disk is too small for the image, or it holds
 // something that no one allowed to destroy. It touches nothing, and an error says what would be lost.
 //
-// A disk may be written that was proved to be blank, or that spec.Erase names and no other disk, or that has the unfinished
-// mark of this job. A disk on which this job was ended passes too: its Installed is the job's ID.
+// A disk may be written that was proved to be blank, or that spec.Erase names and no other disk, or that has the
+// unfinished mark of this job. A disk on which this job was ended passes too: its Installed is the job's ID.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Kind != job.Install {
 		return job.Disk{}, fmt.Errorf("%w: job of kind %q is not known", ErrRefused, job.Printable(string(spec.Kind)))
@@ -33,7 +33,8 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return job.Disk{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if spec.Started != "" && !d.Named(spec.Started) {
-		return job.Disk{}, fmt.Errorf("%w: this job was begun on disk %s, and its rule %q now picks %s", ErrRefused, job.Printable(spec.Started), rule, d)
+		return job.Disk{}, fmt.Errorf("%w: this job was begun on disk %s, and its rule %q now picks %s", ErrRefused,
+			job.Printable(spec.Started), rule, d)
 	}
 	if err := begunOn(spec, d, disks); err != nil {
 		return job.Disk{}, err
@@ -42,7 +43,8 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return d, nil
 	}
 	if d.SectorSize != 512 && d.SectorSize != 4096 {
-		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are known", ErrRefused, d, d.SectorSize)
+		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are known",
+			ErrRefused, d, d.SectorSize)
 	}
 	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
 		return job.Disk{}, fmt.Errorf("%w: the streams of %s do not begin with a full one", ErrRefused, img.Ref())
@@ -67,14 +69,16 @@ func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 			continue
 		}
 		if other.Unfinished == spec.ID || other.Installed == spec.ID {
-			return fmt.Errorf("%w: this job was begun on %s, which has its mark, and its rule %q now picks %s", ErrRefused, other, spec.Disk, d)
+			return fmt.Errorf("%w: this job was begun on %s, which has its mark, and its rule %q now picks %s",
+				ErrRefused, other, spec.Disk, d)
 		}
 		unique = unique && !other.Named(spec.Started)
 	}
 	if unique || d.Blank() {
 		return nil
 	}
-	return fmt.Errorf("%w: this job was begun on a disk that was called %s, and nothing tells whether it is %s, which holds: %s; give the machine a new job",
+	return fmt.Errorf("%w: this job was begun on a disk that was called %s, and nothing tells whether it is %s, "+
+		"which holds: %s; give the machine a new job",
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
 }
 
@@ -87,7 +91,8 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		for _, other := range disks {
 			if other.Path != d.Path && other.Named(spec.Erase) {
 				_, name := d.NameAmong(disks)
-				return fmt.Errorf("%w: %q names %s and %s; to overwrite the first of them, say --erase %s", ErrRefused, job.Sentence(spec.Erase), d, other, name)
+				return fmt.Errorf("%w: %q names %s and %s; to overwrite the first of them, say --erase %s", ErrRefused,
+					job.Sentence(spec.Erase), d, other, name)
 			}
 		}
 		return nil
@@ -97,14 +102,15 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		holds = fmt.Sprintf("the unfinished install of another job, %s; %s", job.Printable(d.Unfinished), holds)
 	}
 	if spec.Erase != "" {
-		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused, job.Sentence(spec.Erase), d, holds)
+		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused,
+			job.Sentence(spec.Erase), d, holds)
 	}
 	_, name := d.NameAmong(disks)
 	return fmt.Errorf("%w: disk %s is not blank: %s; to overwrite it, add --erase %s", ErrRefused, d, holds, name)
 }
 
-// begun says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet counts
-// only where nothing else is recognised: what was put there later is not the job's.
+// begun says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet
+// counts only where nothing else is recognised: what was put there later is not the job's.
 func begun(spec job.Spec, d job.Disk) bool {
 	if d.Unfinished == "" || d.Unfinished != spec.ID {
 		return false
@@ -124,7 +130,8 @@ func checkContent(ref string, m *content.Manifest) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: %s has no kernel (boot/vmlinuz-*): install one in its template and publish it again", ErrRefused, ref)
+	return fmt.Errorf("%w: %s has no kernel (boot/vmlinuz-*): install one in its template and publish it again",
+		ErrRefused, ref)
 }
 
 func isUUID(s string) bool {
@@ -164,7 +171,8 @@ func advice(p job.Phase, err error) string {
 	case job.PhaseVerify:
 		return "the disk or memory of this machine may be faulty: test them, then start the job again"
 	}
-	return "the disk is marked unfinished: start the job again, or mend the template where the message names a file of it"
+	return "the disk is marked unfinished: start the job again, or mend the template where the message " +
+		"names a file of it"
 }
 
 // Disks turns what was found into what goes over the wire.
@@ -172,8 +180,8 @@ func Disks(found []disk.Disk) []job.Disk {
 	var out []job.Disk
 	for _, d := range found {
 		j := job.Disk{
-			Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus, Size: d.Size, SectorSize: d.SectorSize,
-			Removable: d.Removable, ReadOnly: d.ReadOnly,
+			Path: d.Path, Model: d.Model, Serial: d.Serial, WWN: d.WWN, Place: d.Place, Bus: d.Bus, Size: d.Size,
+			SectorSize: d.SectorSize, Removable: d.Removable, ReadOnly: d.ReadOnly,
 		}
 		out = append(out, withContent(j, d.Content))
 	}
@@ -181,7 +189,8 @@ func Disks(found []disk.Disk) []job.Disk {
 }
 
 func withContent(j job.Disk, c disk.Content) job.Disk {
-	j.Table, j.Damaged, j.Signature, j.Label, j.Sampled = c.Table, c.Damaged, c.Signature.Type, c.Signature.Label, c.Sampled
+	j.Table, j.Damaged, j.Signature, j.Label, j.Sampled = c.Table, c.Damaged, c.Signature.Type,
+		c.Signature.Label, c.Sampled
 	j.Unfinished, j.Installed, j.Partitions = c.Unfinished(), c.Finished(), nil
 	for _, p := range c.Partitions {
 		j.Partitions = append(j.Partitions, job.Partition{

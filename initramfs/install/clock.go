@@ -8,8 +8,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// epochFile is what systemd takes the earliest possible time from, by when it was last written (systemd 246 and later). A machine whose clock
-// has lost its battery would begin in 1970 otherwise, with all of its files in the future.
+// epochFile is what systemd takes the earliest possible time from, by when it was last written (systemd 246 and later).
+// A machine whose clock has lost its battery would begin in 1970 otherwise, with all of its files in the future.
 const epochFile = "usr/lib/clock-epoch"
 
 // epoch leaves epochFile in the root, written at now.
@@ -23,8 +23,8 @@ func (s system) epoch(now time.Time) error {
 	return nil
 }
 
-// clock sets the hardware clock, so that what the network said is not lost at the restart. The install is done: what goes wrong
-// here is a warning.
+// clock sets the hardware clock, so that what the network said is not lost at the restart. The install is done: what
+// goes wrong here is a warning.
 func (w *work) clock(disks []job.Disk) {
 	if w.o.SetClock == nil {
 		return
@@ -41,8 +41,9 @@ func (w *work) clock(disks []job.Disk) {
 	w.say("the hardware clock is set to %s", now.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
-// keepsLocalTime finds a disk beside the installed one that a Windows may boot from: then the hardware clock has local time, and only its
-// owner knows which. Disks that can be taken out do not count, and neither does the installed one, of which nothing is left.
+// keepsLocalTime finds a disk beside the installed one that a Windows may boot from: then the hardware clock has local
+// time, and only its owner knows which. Disks that can be taken out do not count, and neither does the installed one,
+// of which nothing is left.
 func keepsLocalTime(disks []job.Disk, installed string) (job.Disk, bool) {
 	for _, d := range disks {
 		if d.Path == installed || d.Removable || d.Bus == "usb" {
@@ -50,7 +51,8 @@ func keepsLocalTime(disks []job.Disk, installed string) (job.Disk, bool) {
 		}
 		for _, p := range d.Partitions {
 			switch {
-			case p.Type == "Microsoft reserved", p.Type == "Windows recovery", strings.EqualFold(p.Filesystem, "ntfs"), strings.EqualFold(p.Filesystem, "BitLocker"):
+			case p.Type == "Microsoft reserved", p.Type == "Windows recovery", strings.EqualFold(p.Filesystem, "ntfs"),
+				strings.EqualFold(p.Filesystem, "BitLocker"):
 				return d, true
 			}
 		}

@@ -21,7 +21,8 @@ func TestKeepsLocalTime(t *testing.T) {
 	}{
 		{"blank", disk("/dev/sdb"), false},
 		{"Linux", disk("/dev/sdb", job.Partition{Type: "Linux filesystem", Filesystem: "ext4"}), false},
-		{"Windows", disk("/dev/sdb", job.Partition{Type: "EFI system", Filesystem: "vfat"}, job.Partition{Type: "Microsoft reserved"}), true},
+		{"Windows", disk("/dev/sdb", job.Partition{Type: "EFI system", Filesystem: "vfat"},
+			job.Partition{Type: "Microsoft reserved"}), true},
 		{"NTFS in an MBR", disk("/dev/sdb", job.Partition{Type: "NTFS or exFAT", Filesystem: "ntfs"}), true},
 		{"exFAT in an MBR", disk("/dev/sdb", job.Partition{Type: "NTFS or exFAT", Filesystem: "exfat"}), false},
 		{"BitLocker", disk("/dev/sdb", job.Partition{Filesystem: "BitLocker"}), true},
@@ -36,7 +37,8 @@ func TestKeepsLocalTime(t *testing.T) {
 	}
 }
 
-// A disk that the BIOS does not offer is warned of before anything is touched, and nothing is said where it is not known.
+// A disk that the BIOS does not offer is warned of before anything is touched, and nothing is said
+// where it is not known.
 func TestForesee(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -52,10 +54,12 @@ func TestForesee(t *testing.T) {
 		{"4096-byte sectors, of which InstallBIOS warns", true, []int64{100}, 4096, false},
 	} {
 		j := &journal{}
-		w := &work{report: j, phase: job.PhaseCheck, target: job.Disk{Path: "/dev/sdb", Size: 1 << 20, SectorSize: c.sector}, o: Options{BIOS: c.bios, Drives: c.drives}}
+		w := &work{report: j, phase: job.PhaseCheck, target: job.Disk{Path: "/dev/sdb", Size: 1 << 20,
+			SectorSize: c.sector}, o: Options{BIOS: c.bios, Drives: c.drives}}
 		w.foresee()
 		warned := slices.ContainsFunc(j.events, func(e job.Event) bool {
-			return e.Level == job.Warning && e.Phase == job.PhaseCheck && strings.Contains(e.Message, "/dev/sdb") && strings.Contains(e.Message, "BIOS setup")
+			return e.Level == job.Warning && e.Phase == job.PhaseCheck && strings.Contains(e.Message, "/dev/sdb") &&
+				strings.Contains(e.Message, "BIOS setup")
 		})
 		if warned != c.warns {
 			t.Errorf("%s: events %+v, want a warning: %v", c.name, j.events, c.warns)

@@ -33,10 +33,12 @@ func TestDirtyDisks(t *testing.T) {
 			before := sum(t, dev)
 			j := &journal{}
 			err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, j, o)
-			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "add --erase D1") {
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.want) ||
+				!strings.Contains(err.Error(), "add --erase D1") {
 				t.Errorf("Run = %v, want ErrRefused with %q", err, c.want)
 			}
-			if e := j.last(); e.State != job.Failed || e.Level != job.Error || e.Phase != job.PhaseCheck || !strings.Contains(e.Message, "nothing was touched") {
+			if e := j.last(); e.State != job.Failed || e.Level != job.Error || e.Phase != job.PhaseCheck ||
+				!strings.Contains(e.Message, "nothing was touched") {
 				t.Errorf("last event = %+v, want a failure that says that nothing was touched", e)
 			}
 			// A list of disks that is out of date, or of a liar, changes nothing.
@@ -54,7 +56,8 @@ func TestDirtyDisks(t *testing.T) {
 	s.Erase = "D1"
 	before, swapped := sum(t, dev), o
 	swapped.Serial = func(string) (string, error) { return "D2", nil }
-	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, swapped); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another disk") {
+	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{},
+		swapped); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another disk") {
 		t.Errorf("Run on a disk that took the place of another = %v, want ErrRefused", err)
 	}
 	if sum(t, dev) != before {
@@ -102,14 +105,16 @@ func filesystems(t *testing.T, dev string) []dirt {
 		{"FAT without partitions", runs(dev, "mkfs.vfat -I"), "whole disk: vfat"},
 		{"NTFS", runs(dev, "mkntfs -q -F -Q -L Windows"), "whole disk: ntfs"},
 		{"exFAT", runs(dev, "mkfs.exfat -L disc"), "whole disk: exfat"},
-		{"OCFS2", runs(dev, "mkfs.ocfs2 -q -F -x -M local --no-backup-super -J size=4M -N 1 -T mail -L data"), `whole disk: ocfs2 "data"`},
+		{"OCFS2", runs(dev, "mkfs.ocfs2 -q -F -x -M local --no-backup-super -J size=4M -N 1 -T mail -L data"),
+			`whole disk: ocfs2 "data"`},
 		{"minix", runs(dev, "mkfs.minix -3"), "whole disk: minix"},
 		{"bfs", runs(dev, "mkfs.bfs DEV 1000"), "whole disk: bfs"},
 		{"cramfs", runs(dev, "mkfs.cramfs -n ram "+empty), `whole disk: cramfs "ram"`},
 		{"UFS1", puts(dev, map[int64]string{8<<10 + 1372: "\x54\x19\x01\x00"}), "whole disk: ufs"},
 		{"UFS2, big endian", puts(dev, map[int64]string{64<<10 + 1372: "\x19\x54\x01\x19"}), "whole disk: ufs"},
 		{"VxFS", puts(dev, map[int64]string{1024: "\xf5\xfc\x01\xa5"}), "whole disk: vxfs"},
-		{"HFS", puts(dev, map[int64]string{1024: "BD", 1024 + 20: "\x00\x00\x10\x00", 1024 + 36: "\x03Mac"}), `whole disk: hfs "Mac"`},
+		{"HFS", puts(dev, map[int64]string{1024: "BD", 1024 + 20: "\x00\x00\x10\x00", 1024 + 36: "\x03Mac"}),
+			`whole disk: hfs "Mac"`},
 		{"tar", func(t *testing.T) {
 			tool(t, "tar", "-C", empty, "-cf", empty+"/t.tar", "file")
 			b, err := os.ReadFile(empty + "/t.tar")
@@ -123,29 +128,39 @@ func filesystems(t *testing.T, dev string) []dirt {
 
 func members(dev string) []dirt {
 	return []dirt{
-		{"LVM", puts(dev, map[int64]string{512: "LABELONE" + strings.Repeat("\x01", 16) + "LVM2 001"}), "whole disk: LVM2_member"},
-		{"LVM by pvcreate", runs(dev, "pvcreate -qq -y --config devices{filter=[\"a|DEV|\",\"r|.*|\"]use_devicesfile=0} DEV"), "whole disk: LVM2_member"},
+		{"LVM", puts(dev, map[int64]string{512: "LABELONE" + strings.Repeat("\x01", 16) + "LVM2 001"}),
+			"whole disk: LVM2_member"},
+		{"LVM by pvcreate", runs(dev, "pvcreate -qq -y --config "+
+			"devices{filter=[\"a|DEV|\",\"r|.*|\"]use_devicesfile=0} DEV"), "whole disk: LVM2_member"},
 		{"LVM1", puts(dev, map[int64]string{0: "HM\x01\x00"}), "whole disk: LVM1_member"},
-		{"Linux RAID 1.2", puts(dev, map[int64]string{4096: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}), "whole disk: linux_raid_member"},
-		{"Linux RAID 0.90", puts(dev, map[int64]string{gib - 1<<16: "\xfc\x4e\x2b\xa9\x00\x00\x00\x00"}), "whole disk: linux_raid_member"},
+		{"Linux RAID 1.2", puts(dev, map[int64]string{4096: "\xfc\x4e\x2b\xa9\x01\x00\x00\x00"}),
+			"whole disk: linux_raid_member"},
+		{"Linux RAID 0.90", puts(dev, map[int64]string{gib - 1<<16: "\xfc\x4e\x2b\xa9\x00\x00\x00\x00"}),
+			"whole disk: linux_raid_member"},
 		{"LUKS", func(t *testing.T) {
 			key := t.TempDir() + "/key"
 			if err := os.WriteFile(key, []byte("secret"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			tool(t, "cryptsetup", "luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--label", "vault", dev, key)
+			tool(t, "cryptsetup", "luksFormat", "-q", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+				"--label", "vault", dev, key)
 		}, `whole disk: crypto_LUKS "vault"`},
 		{"DRBD by drbdmeta", runs(dev, "drbdmeta --force 0 v09 DEV internal create-md 1"), "whole disk: drbd"},
 		{"DRBD 8", puts(dev, map[int64]string{gib - 4096 + 60: "\x83\x74\x02\x6b"}), "whole disk: drbd"},
 		{"Oracle ASM", puts(dev, map[int64]string{32: "ORCLDISKVOL1\x00"}), `whole disk: oracleasm "VOL1"`},
-		{"Intel RAID", puts(dev, map[int64]string{gib - 1024: "Intel Raid ISM Cfg Sig. 1.3.00"}), "whole disk: isw_raid_member"},
-		{"Intel RAID on sectors of 4096 bytes", puts(dev, map[int64]string{gib - 8192: "Intel Raid ISM Cfg Sig. 1.3.00"}), "whole disk: isw_raid_member"},
+		{"Intel RAID", puts(dev, map[int64]string{gib - 1024: "Intel Raid ISM Cfg Sig. 1.3.00"}),
+			"whole disk: isw_raid_member"},
+		{"Intel RAID on sectors of 4096 bytes",
+			puts(dev, map[int64]string{gib - 8192: "Intel Raid ISM Cfg Sig. 1.3.00"}), "whole disk: isw_raid_member"},
 		{"DDF", puts(dev, map[int64]string{gib - 512: "\xde\x11\xde\x11"}), "whole disk: ddf_raid_member"},
-		{"DDF, little endian", puts(dev, map[int64]string{gib - 512: "\x11\xde\x11\xde"}), "whole disk: ddf_raid_member"},
+		{"DDF, little endian", puts(dev, map[int64]string{gib - 512: "\x11\xde\x11\xde"}),
+			"whole disk: ddf_raid_member"},
 		{"NVIDIA RAID", puts(dev, map[int64]string{gib - 1024: "NVIDIA  "}), "whole disk: nvidia_raid_member"},
-		{"Promise RAID", puts(dev, map[int64]string{gib - 63*512: "Promise Technology, Inc."}), "whole disk: promise_fasttrack_raid_member"},
+		{"Promise RAID", puts(dev, map[int64]string{gib - 63*512: "Promise Technology, Inc."}),
+			"whole disk: promise_fasttrack_raid_member"},
 		{"LSI RAID", puts(dev, map[int64]string{gib - 512: "$XIDE$"}), "whole disk: lsi_mega_raid_member"},
-		{"VIA RAID", puts(dev, map[int64]string{gib - 512: "\x55\xaa\x01", gib - 512 + 50: "\x00"}), "whole disk: via_raid_member"},
+		{"VIA RAID", puts(dev, map[int64]string{gib - 512: "\x55\xaa\x01", gib - 512 + 50: "\x00"}),
+			"whole disk: via_raid_member"},
 	}
 }
 
@@ -153,21 +168,31 @@ func tables(dev string) []dirt {
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
 	list := []dirt{
 		{"GPT without partitions", runs(dev, "sgdisk -o"), "an empty gpt partition table"},
-		{"backup GPT alone", func(t *testing.T) { tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, zeros(2<<20)) }, "a damaged gpt partition table: only its backup copy is left; partition 1: 105 MB"},
-		{"GPT with bad checksums", func(t *testing.T) { tool(t, "sgdisk", "-o", dev); write(t, dev, 530, "x"); write(t, dev, gib-480, "x") }, "a damaged gpt partition table: no copy of it can be read"},
+		{"backup GPT alone",
+			func(t *testing.T) { tool(t, "sgdisk", "-n", "1:0:+100M", dev); write(t, dev, 0, zeros(2<<20)) },
+			"a damaged gpt partition table: only its backup copy is left; partition 1: 105 MB"},
+		{"GPT with bad checksums",
+			func(t *testing.T) { tool(t, "sgdisk", "-o", dev); write(t, dev, 530, "x"); write(t, dev, gib-480, "x") },
+			"a damaged gpt partition table: no copy of it can be read"},
 		{"protective MBR without a GPT", func(t *testing.T) {
 			tool(t, "sgdisk", "-o", dev)
 			write(t, dev, 512, zeros(512))
 			write(t, dev, gib-512, zeros(512))
 		}, "a damaged gpt partition table: only its protective MBR is left"},
-		{"MBR", puts(dev, map[int64]string{446: "\x80\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00", 510: "\x55\xaa"}), "partition 1: 537 MB, Linux filesystem"},
-		{"MBR with an odd status byte", puts(dev, map[int64]string{446: "\x12\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00", 510: "\x55\xaa"}), "a damaged mbr partition table: it has a status byte of 0x12; partition 1: 537 MB"},
+		{"MBR", puts(dev, map[int64]string{446: "\x80\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00",
+			510: "\x55\xaa"}), "partition 1: 537 MB, Linux filesystem"},
+		{"MBR with an odd status byte", puts(dev,
+			map[int64]string{446: "\x12\x00\x00\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x00\x10\x00", 510: "\x55\xaa"}),
+			"a damaged mbr partition table: it has a status byte of 0x12; partition 1: 537 MB"},
 		{"AIX", puts(dev, map[int64]string{0: "\xc9\xc2\xd4\xc1"}), "an empty aix partition table"},
-		{"Atari", puts(dev, map[int64]string{0x1c6: "\x01GEM\x00\x00\x00\x02\x00\x01\x00\x00"}), "an empty atari partition table"},
+		{"Atari", puts(dev, map[int64]string{0x1c6: "\x01GEM\x00\x00\x00\x02\x00\x01\x00\x00"}),
+			"an empty atari partition table"},
 	}
 	// What parted calls dvh is SGI's.
-	for label, want := range map[string]string{"mac": "mac", "sun": "sun", "bsd": "bsd", "amiga": "amiga", "dvh": "sgi"} {
-		list = append(list, dirt{"parted's " + label, runs(dev, "parted -s DEV mklabel "+label), "an empty " + want + " partition table"})
+	for label, want := range map[string]string{"mac": "mac", "sun": "sun", "bsd": "bsd",
+		"amiga": "amiga", "dvh": "sgi"} {
+		list = append(list, dirt{"parted's " + label, runs(dev, "parted -s DEV mklabel "+label),
+			"an empty " + want + " partition table"})
 	}
 	return list
 }
@@ -182,15 +207,19 @@ func unknown(dev string) []dirt {
 	}
 	list := []dirt{
 		{"random bytes", puts(dev, map[int64]string{0: string(random)}), what},
-		{"random bytes in the middle alone", puts(dev, map[int64]string{500 << 20: string(random), 516 << 20: string(random)}), what},
-		{"ext4 without its first 8 MiB", func(t *testing.T) { tool(t, "mkfs.ext4", "-q", "-F", dev); write(t, dev, 0, zeros(8<<20)) }, what},
-		{"btrfs without its first MiB", func(t *testing.T) { tool(t, "mkfs.btrfs", "-q", "-f", dev); write(t, dev, 0, zeros(1<<20)) }, what},
+		{"random bytes in the middle alone",
+			puts(dev, map[int64]string{500 << 20: string(random), 516 << 20: string(random)}), what},
+		{"ext4 without its first 8 MiB",
+			func(t *testing.T) { tool(t, "mkfs.ext4", "-q", "-F", dev); write(t, dev, 0, zeros(8<<20)) }, what},
+		{"btrfs without its first MiB",
+			func(t *testing.T) { tool(t, "mkfs.btrfs", "-q", "-f", dev); write(t, dev, 0, zeros(1<<20)) }, what},
 		{"ones with a zero", func(t *testing.T) {
 			write(t, dev, 0, string(bytes.Repeat([]byte{0xff}, 16<<20)))
 		}, what},
 	}
 	for _, at := range []int64{0, 5 << 20, 16<<20 - 1, gib - 16<<20, gib - 1} {
-		list = append(list, dirt{fmt.Sprintf("one byte at %d", at), puts(dev, map[int64]string{at: "\x01"}), fmt.Sprintf("%s%d (0x01)", what, at)})
+		list = append(list, dirt{fmt.Sprintf("one byte at %d", at), puts(dev, map[int64]string{at: "\x01"}),
+			fmt.Sprintf("%s%d (0x01)", what, at)})
 	}
 	return list
 }

@@ -57,14 +57,17 @@ func filler(s string) bool {
 		return true
 	}
 	return slices.Contains([]string{
-		"to be filled by o.e.m.", "default string", "not specified", "not applicable", "not available", "system serial number",
-		"none", "n/a", "na", "empty", "unknown", "oem", "123456789", "1234567890", "invalid", "serial number", "chassis serial number",
+		"to be filled by o.e.m.", "default string", "not specified", "not applicable", "not available",
+		"system serial number", "none", "n/a", "na", "empty", "unknown", "oem", "123456789", "1234567890", "invalid",
+		"serial number", "chassis serial number",
 	}, s)
 }
 
 // identity makes the system another machine than its template: name, machine ID, random seed and ssh host keys.
 func (s system) identity(hostname string) error {
-	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == '#' }) >= 0 {
+	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '/' || r == '#'
+	}) >= 0 {
 		return fmt.Errorf("naming the system: %q is no host name", job.Printable(hostname))
 	}
 	if err := s.write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {

@@ -11,7 +11,8 @@
 //	finish     everything unmounted, then the mark is taken off         the last durable step
 //	           the hardware clock is set
 //
-// The pool afterwards, a btrfs filesystem of its own UUID. All of it is new: an earlier install's /home and /persistent are lost.
+// The pool afterwards, a btrfs filesystem of its own UUID. All of it is new: an earlier install's /home and
+// /persistent are lost.
 //
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
@@ -61,11 +62,13 @@ type Reporter interface {
 
 // Options says what Run needs besides the job.
 type Options struct {
-	Machine  job.Identity     // for the hostname, where the job gives none
-	Agent    string           // path of the static agent, copied to the system to phone home with; "" leaves that out
-	CA       []byte           // PEM of the certificate authority that phoning home trusts
-	BIOS     bool             // the firmware that runs now is a BIOS: the disk gets the active flag that some of them want
-	Drives   []int64          // the sizes of the drives that the BIOS offers, in sectors of 512 bytes; nil where that is not known
+	Machine job.Identity // for the hostname, where the job gives none
+	Agent   string       // path of the static agent, copied to the system to phone home with; "" leaves that out
+	CA      []byte       // PEM of the certificate authority that phoning home trusts
+	// the firmware that runs now is a BIOS: the disk gets the active flag that some of them want
+	BIOS bool
+	// the sizes of the drives that the BIOS offers, in sectors of 512 bytes; nil where that is not known
+	Drives   []int64
 	GRUB     string           // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
 	Mount    string           // folder to mount below; "" means "/mnt"
 	Sys      string           // "" means "/sys"
@@ -73,16 +76,16 @@ type Options struct {
 	Ways     func() *job.Ways // which ways they came; nil where nobody knows
 	MountESP MountFunc        // nil mounts it as vfat by the kernel
 
-	// Spool is told of a folder on the new filesystem where files without a name may be kept while the streams come, before the first
-	// of them is opened, and of "" when none is left. nil where nobody needs one.
+	// Spool is told of a folder on the new filesystem where files without a name may be kept while the streams come,
+	// before the first of them is opened, and of "" when none is left. nil where nobody needs one.
 	Spool func(dir string)
 
 	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
 	// system later. The zero value leaves nothing.
 	Seen imagestore.Seen
 
-	// SetClock sets the hardware clock to a time, in UTC. It is called once, when the install is ended on the disk; nil leaves the clock
-	// alone. So does another system that keeps local time there (see keepsLocalTime).
+	// SetClock sets the hardware clock to a time, in UTC. It is called once, when the install is ended on the disk; nil
+	// leaves the clock alone. So does another system that keeps local time there (see keepsLocalTime).
 	SetClock func(time.Time) error
 
 	// Serial asks the disk at a path for its serial once more, when it has been claimed; nil asks as disk.Scan does.
@@ -156,11 +159,13 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 				message += "; " + a
 			}
 		case w.written:
-			message += fmt.Sprintf("; what %s held is lost and there is no system on it: give the machine another job", w.target.Path)
+			message += fmt.Sprintf("; what %s held is lost and there is no system on it: give the machine another job",
+				w.target.Path)
 		default:
 			message += "; nothing was touched"
 		}
-		r.Event(job.Event{Job: spec.ID, Phase: w.phase, Level: job.Error, State: job.Failed, Message: job.Sentence(message)})
+		r.Event(job.Event{Job: spec.ID, Phase: w.phase, Level: job.Error, State: job.Failed,
+			Message: job.Sentence(message)})
 		return err
 	}
 	r.Event(job.Event{Job: spec.ID, Phase: job.PhaseFinish, Level: job.Info, State: job.Done,
@@ -217,10 +222,12 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 
 // foresee warns, before anything is touched, of a disk that the BIOS will not start.
 func (w *work) foresee() {
-	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 || slices.Contains(w.o.Drives, w.target.Size/512) {
+	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 ||
+		slices.Contains(w.o.Drives, w.target.Size/512) {
 		return
 	}
-	w.warn("the BIOS of this machine offers no drive as large as %s, so it may not start from it: switch that disk on in the BIOS setup "+
+	w.warn("the BIOS of this machine offers no drive as large as %s, so it may not start from it: "+
+		"switch that disk on in the BIOS setup "+
 		"(SATA mode, RAID, NVMe boot)", w.target.Path)
 }
 
@@ -230,11 +237,13 @@ func (w *work) enter(p job.Phase, format string, args ...any) {
 }
 
 func (w *work) say(format string, args ...any) {
-	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Info, Message: job.Sentence(fmt.Sprintf(format, args...))})
+	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Info,
+		Message: job.Sentence(fmt.Sprintf(format, args...))})
 }
 
 func (w *work) warn(format string, args ...any) {
-	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Warning, Message: job.Sentence(fmt.Sprintf(format, args...))})
+	w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: job.Warning,
+		Message: job.Sentence(fmt.Sprintf(format, args...))})
 }
 
 // release undoes what mounting did, the last first.

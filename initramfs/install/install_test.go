@@ -25,21 +25,22 @@ const jobID = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
 func debian(t testing.TB) *sent {
 	return publish(t, func(dir string) {
 		put(t, dir, map[string]string{
-			"boot/vmlinuz-6.1.0-9-amd64":          "a kernel",
-			"boot/initrd.img-6.1.0-9-amd64":       "an initrd",
-			"vmlinuz":                             "-> boot/vmlinuz-6.1.0-9-amd64",
-			"initrd.img":                          "-> boot/initrd.img-6.1.0-9-amd64",
-			"etc/hostname":                        "template\n",
-			"etc/hosts":                           "127.0.0.1 localhost\n127.0.1.1 template\n::1 ip6-localhost\n",
-			"etc/machine-id":                      "0123456789abcdef0123456789abcdef\n",
-			"var/lib/dbus/machine-id":             "0123456789abcdef0123456789abcdef\n",
-			"var/lib/systemd/random-seed":         "old",
-			"etc/ssh/ssh_host_ed25519_key":        "old",
-			"etc/ssh/ssh_host_ed25519_key.pub":    "old",
-			"etc/ssh/ssh_host_ecdsa_key":          "old",
-			"etc/ssh/sshd_config":                 "kept\n",
-			"usr/sbin/sshd":                       "a program",
-			"etc/fstab":                           "# comment\nUUID=dead / ext4 defaults 0 1\n/dev/sdb1 none swap sw 0 0\ntmpfs /tmp tmpfs nosuid 0 0\n",
+			"boot/vmlinuz-6.1.0-9-amd64":       "a kernel",
+			"boot/initrd.img-6.1.0-9-amd64":    "an initrd",
+			"vmlinuz":                          "-> boot/vmlinuz-6.1.0-9-amd64",
+			"initrd.img":                       "-> boot/initrd.img-6.1.0-9-amd64",
+			"etc/hostname":                     "template\n",
+			"etc/hosts":                        "127.0.0.1 localhost\n127.0.1.1 template\n::1 ip6-localhost\n",
+			"etc/machine-id":                   "0123456789abcdef0123456789abcdef\n",
+			"var/lib/dbus/machine-id":          "0123456789abcdef0123456789abcdef\n",
+			"var/lib/systemd/random-seed":      "old",
+			"etc/ssh/ssh_host_ed25519_key":     "old",
+			"etc/ssh/ssh_host_ed25519_key.pub": "old",
+			"etc/ssh/ssh_host_ecdsa_key":       "old",
+			"etc/ssh/sshd_config":              "kept\n",
+			"usr/sbin/sshd":                    "a program",
+			"etc/fstab": "# comment\nUUID=dead / ext4 defaults 0 1\n" +
+				"/dev/sdb1 none swap sw 0 0\ntmpfs /tmp tmpfs nosuid 0 0\n",
 			"home/alice/notes":                    "hers",
 			"home/home/bin":                       "a user named home",
 			"etc/systemd/system/some.service":     "x",
@@ -78,7 +79,8 @@ func TestRun(t *testing.T) {
 			s := spec(dev)
 			begun, clock := time.Now(), []time.Time(nil)
 			o.BIOS, o.SetClock = true, func(at time.Time) error { clock = append(clock, at); return nil }
-			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1"), found(t, other, "D2")}, j, o); err != nil {
+			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1"), found(t, other, "D2")},
+				j, o); err != nil {
 				t.Fatal(err)
 			}
 			if sum(t, other) != before {
@@ -97,7 +99,8 @@ func TestRun(t *testing.T) {
 			// Again, as after a power cut before the server heard: the disk says that it is done.
 			j = &journal{}
 			whole := sum(t, dev)
-			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, j, o); err != nil || j.last().State != job.Done {
+			if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, j, o); err != nil ||
+				j.last().State != job.Done {
 				t.Errorf("Run once more = %v, last event %+v; want done", err, j.last())
 			}
 			if len(j.started) != 0 || sum(t, dev) != whole || len(clock) != 1 {
@@ -187,7 +190,8 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	tool(t, "mount", "-o", "ro,subvolid=5", node, top)
 	defer tool(t, "umount", top)
 
-	if out := tool(t, "btrfs", "property", "get", filepath.Join(top, "@images/web-20261120.2@amd64"), "ro"); strings.TrimSpace(out) != "ro=true" {
+	if out := tool(t, "btrfs", "property", "get", filepath.Join(top, "@images/web-20261120.2@amd64"),
+		"ro"); strings.TrimSpace(out) != "ro=true" {
 		t.Errorf("image: %s", out)
 	}
 	if names, _ := os.ReadDir(filepath.Join(top, "@images")); len(names) != 1 {
@@ -197,7 +201,8 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen, err := imagestore.OpenSeenDir(filepath.Join(top, "@persistent", SeenDir)).Of(key); err != nil || !reflect.DeepEqual(seen, want) {
+	if seen, err := imagestore.OpenSeenDir(filepath.Join(top, "@persistent", SeenDir)).Of(key); err != nil ||
+		!reflect.DeepEqual(seen, want) {
 		t.Errorf("of the catalog the system remembers %+v, %v, want %+v", seen, err, want)
 	}
 	root := filepath.Join(top, "@roots/web-20261120.2@amd64")
@@ -226,8 +231,9 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	}
 	fstab := file("etc/fstab")
 	for _, want := range []string{
-		"UUID=" + uuid + " / btrfs subvol=/@roots/web-20261120.2@amd64,", "UUID=" + uuid + " /home btrfs subvol=/@home,",
-		"UUID=" + uuid + " /persistent btrfs subvol=/@persistent,", " /boot/efi vfat ", "tmpfs /tmp tmpfs nosuid",
+		"UUID=" + uuid + " / btrfs subvol=/@roots/web-20261120.2@amd64,",
+		"UUID=" + uuid + " /home btrfs subvol=/@home,", "UUID=" + uuid + " /persistent btrfs subvol=/@persistent,",
+		" /boot/efi vfat ", "tmpfs /tmp tmpfs nosuid",
 	} {
 		if !strings.Contains(fstab, want) {
 			t.Errorf("fstab lacks %q:\n%s", want, fstab)
@@ -237,7 +243,8 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", esp)); !strings.Contains(fstab, "UUID="+id+" ") {
+	if id := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", esp)); !strings.Contains(fstab,
+		"UUID="+id+" ") {
 		t.Errorf("fstab lacks the ESP %s:\n%s", id, fstab)
 	}
 	if strings.Contains(fstab, "dead") || strings.Contains(fstab, "sdb1") {
@@ -251,7 +258,8 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 		t.Errorf("random seed has %d bytes, want 512", len(seed))
 	}
 	var home PhoneHome
-	if err := json.Unmarshal([]byte(file(HomeFile)), &home); err != nil || home.Token != "once" || home.CA == "" || home.Root != "@roots/web-20261120.2@amd64" {
+	if err := json.Unmarshal([]byte(file(HomeFile)), &home); err != nil || home.Token != "once" || home.CA == "" ||
+		home.Root != "@roots/web-20261120.2@amd64" {
 		t.Errorf("%s = %+v, %v", HomeFile, home, err)
 	}
 	if st, err := os.Stat(filepath.Join(root, HomeFile)); err != nil || st.Mode().Perm() != 0o600 {

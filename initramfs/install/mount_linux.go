@@ -11,14 +11,16 @@ import (
 
 func mountPool(node, dir string) error {
 	// The top of the filesystem, where the subvolumes are, whatever its default is.
-	if err := unix.Mount(node, dir, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, "subvolid=5"); err != nil {
+	if err := unix.Mount(node, dir, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
+		"subvolid=5"); err != nil {
 		return fmt.Errorf("mounting pool %s: %w", node, err)
 	}
 	return nil
 }
 
 func mountVFAT(node, dir string) (func() error, error) {
-	if err := unix.Mount(node, dir, "vfat", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, "umask=0077"); err != nil {
+	if err := unix.Mount(node, dir, "vfat", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
+		"umask=0077"); err != nil {
 		return nil, fmt.Errorf("mounting EFI system partition %s: %w", node, err)
 	}
 	return func() error { return unmount(dir) }, nil

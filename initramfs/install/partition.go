@@ -40,14 +40,16 @@ func (w *work) partition(ctx context.Context) error {
 		return err
 	}
 	if size != w.target.Size || sectorSize != w.target.SectorSize {
-		return fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused, w.target, job.Bytes(size), sectorSize)
+		return fmt.Errorf("%w: %s has changed: it now has %s and sectors of %d bytes", ErrRefused, w.target,
+			job.Bytes(size), sectorSize)
 	}
 	// The list of disks may be hours old, and a name goes to another disk when its own is unplugged.
 	switch serial, err := w.o.Serial(w.target.Path); {
 	case err != nil:
 		return err
 	case serial != w.target.Serial:
-		return fmt.Errorf("%w: %s is another disk by now: it says that its serial is %q", ErrRefused, w.target, job.Printable(serial))
+		return fmt.Errorf("%w: %s is another disk by now: it says that its serial is %q", ErrRefused, w.target,
+			job.Printable(serial))
 	}
 	old, err := disk.Inspect(f, size, sectorSize)
 	if err != nil {
@@ -113,7 +115,8 @@ func (w *work) clear() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	for _, dir := range []string{w.parts.poolDir, w.parts.espDir} {
 		// EINVAL: nothing is mounted there.
-		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
+			!errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("unmounting what an earlier install left on %s: %w", dir, err)
 		}
 	}
@@ -139,7 +142,8 @@ func (w *work) mount() error {
 	return nil
 }
 
-// recorded is what the server is told that a disk is called: what it was told before, else a name that no other disk has.
+// recorded is what the server is told that a disk is called: what it was told before, else a name
+// that no other disk has.
 func recorded(spec job.Spec, d job.Disk, disks []job.Disk) string {
 	if spec.Started != "" {
 		return spec.Started

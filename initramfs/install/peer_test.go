@@ -47,7 +47,8 @@ func loop(t testing.TB, n int64, sectorSize int) string {
 	if err := os.Truncate(img, n); err != nil {
 		t.Fatal(err)
 	}
-	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan", "--sector-size", fmt.Sprint(sectorSize), img))
+	dev := strings.TrimSpace(tool(t, "losetup", "--find", "--show", "--partscan",
+		"--sector-size", fmt.Sprint(sectorSize), img))
 	t.Cleanup(func() {
 		exec.Command("partx", "-d", dev).Run()
 		if out, err := exec.Command("losetup", "-d", dev).CombinedOutput(); err != nil {
@@ -239,8 +240,9 @@ func options(t testing.TB) Options {
 	}
 	return Options{
 		Machine: job.Identity{Serial: "ABC-123", MACs: []string{"52:54:00:12:34:56"}},
-		Agent:   agent, CA: []byte("-----BEGIN CERTIFICATE-----\n"), GRUB: dir, Mount: t.TempDir(), MountESP: mtoolsESP(t),
-		Serial: func(string) (string, error) { return "D1", nil }, // loops have none
+		Agent:   agent, CA: []byte("-----BEGIN CERTIFICATE-----\n"), GRUB: dir, Mount: t.TempDir(),
+		MountESP: mtoolsESP(t),
+		Serial:   func(string) (string, error) { return "D1", nil }, // loops have none
 	}
 }
 

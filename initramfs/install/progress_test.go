@@ -26,7 +26,8 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%d events in %v, want two a second", n, time.Since(begin))
 		}
 		p := j.last().Progress
-		if p.DiskBps < 40 || p.DiskBps > 60 || p.WireBps < 15 || p.WireBps > 25 || p.Left < 10*time.Second || p.Left > 17*time.Second || p.Stalled {
+		if p.DiskBps < 40 || p.DiskBps > 60 || p.WireBps < 15 || p.WireBps > 25 || p.Left < 10*time.Second ||
+			p.Left > 17*time.Second || p.Stalled {
 			t.Errorf("progress = %+v, want 50 and 20 bytes a second and about 13 s left", p)
 		}
 		time.Sleep(11 * time.Second)

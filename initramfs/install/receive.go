@@ -56,7 +56,8 @@ func (w *work) receive(ctx context.Context) (string, error) {
 			return "", err
 		}
 		if got.UUID != s.UUID || got.Ctransid != s.Ctransid {
-			return "", fmt.Errorf("receiving %s: the stream makes %s at %d, its document says %s at %d", s.Ref, got.UUID, got.Ctransid, s.UUID, s.Ctransid)
+			return "", fmt.Errorf("receiving %s: the stream makes %s at %d, its document says %s at %d", s.Ref,
+				got.UUID, got.Ctransid, s.UUID, s.Ctransid)
 		}
 		base += s.Raw
 		done.Store(base)
@@ -78,8 +79,8 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	return parents[last].Dir, nil
 }
 
-// roomForSpool says whether the filesystem of dir has room for the largest encoding besides the image, twice over: what is kept for a
-// while must never be why an image does not fit.
+// roomForSpool says whether the filesystem of dir has room for the largest encoding besides the image, twice over: what
+// is kept for a while must never be why an image does not fit.
 func (w *work) roomForSpool(dir string, streams []imagestore.StreamInfo) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

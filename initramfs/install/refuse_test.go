@@ -56,7 +56,8 @@ func TestInterrupted(t *testing.T) {
 		}
 		d := found(t, dev, "D1")
 		if d.Unfinished != jobID || d.Installed != "" {
-			t.Errorf("stopped in phase %s the disk is marked %q unfinished, %q installed", phase, d.Unfinished, d.Installed)
+			t.Errorf("stopped in phase %s the disk is marked %q unfinished, %q installed", phase,
+				d.Unfinished, d.Installed)
 		}
 		other := spec(dev)
 		other.ID = "0" + jobID[1:]
@@ -98,7 +99,8 @@ func TestTakenBack(t *testing.T) {
 	img, o := small(t, nil), options(t)
 	dev := loop(t, 1<<30, 512)
 	back := errors.New("taken back")
-	wants := map[job.Phase]string{job.PhaseCheck: "taken back; nothing was touched", job.PhaseReceive: "taken back; what " + dev + " held is lost"}
+	wants := map[job.Phase]string{job.PhaseCheck: "taken back; nothing was touched",
+		job.PhaseReceive: "taken back; what " + dev + " held is lost"}
 	for _, phase := range []job.Phase{job.PhaseCheck, job.PhaseReceive} { // in this order: the second one writes
 		want := wants[phase]
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -135,7 +137,8 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 	}
 	w.parts.espDir, w.parts.poolID = t.TempDir(), newUUID()
 	before := sum(t, dev)
-	for name, step := range map[string]func() error{"bootloader": func() error { return w.bootloader("x") }, "finish": w.finish} {
+	for name, step := range map[string]func() error{"bootloader": func() error { return w.bootloader("x") },
+		"finish": w.finish} {
 		if err := step(); err == nil || !strings.Contains(err.Error(), "mark") {
 			t.Errorf("%s on a disk that is not this job's = %v", name, err)
 		}
@@ -148,7 +151,8 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 // TestRecorded: the server is told a name that no other disk has, and of a job that goes on the name that it was told.
 func TestRecorded(t *testing.T) {
 	twin := job.Disk{Path: "/dev/sdb", Serial: "TWIN", WWN: "eui.2"}
-	for serial, want := range map[string]string{"S1": "S1", "": "/dev/sda", "A  B": "/dev/sda", "\u202eA": "/dev/sda", "TWIN": "/dev/sda"} {
+	for serial, want := range map[string]string{"S1": "S1", "": "/dev/sda", "A  B": "/dev/sda", "\u202eA": "/dev/sda",
+		"TWIN": "/dev/sda"} {
 		d := job.Disk{Path: "/dev/sda", Serial: serial}
 		if got := recorded(job.Spec{}, d, []job.Disk{d, twin}); got != want {
 			t.Errorf("recorded(%q) = %q, want %q", serial, got, want)

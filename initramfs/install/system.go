@@ -149,7 +149,8 @@ func (w *work) phoneHome(sys system, root string) error {
 	if err := sys.write(strings.TrimPrefix(HomeFile, "/"), append(b, '\n'), 0o600); err != nil {
 		return err
 	}
-	const unit, link = "etc/systemd/system/griddle-phone-home.service", "etc/systemd/system/multi-user.target.wants/griddle-phone-home.service"
+	const unit, link = "etc/systemd/system/griddle-phone-home.service",
+		"etc/systemd/system/multi-user.target.wants/griddle-phone-home.service"
 	if err := sys.write(unit, []byte(homeUnit), 0o644); err != nil {
 		return err
 	}
@@ -202,14 +203,17 @@ func (s system) fstab(p partitions, root string) error {
 	}
 	lines := []string{"# Written by Griddle when this system was installed."}
 	for _, v := range [][2]string{{"/", root}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
-		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must not end up
-		// in the emergency shell after a minute and a half (systemd.mount(5)).
-		lines = append(lines, fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime,x-systemd.device-timeout=0 0 0", p.poolID, v[0], v[1]))
+		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must
+		// not end up in the emergency shell after a minute and a half (systemd.mount(5)).
+		lines = append(lines,
+			fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime,x-systemd.device-timeout=0 0 0", p.poolID, v[0], v[1]))
 	}
-	lines = append(lines, fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", p.espID))
+	lines = append(lines,
+		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", p.espID))
 	for line := range strings.Lines(string(old)) {
 		f := strings.Fields(line)
-		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") || strings.Contains(f[0], "=") || f[2] == "swap" ||
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") ||
+			strings.Contains(f[0], "=") || f[2] == "swap" ||
 			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" {
 			continue
 		}

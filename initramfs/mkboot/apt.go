@@ -24,22 +24,25 @@ func (b *builder) apt(ctx context.Context) (aptFunc, error) {
 			return nil, fmt.Errorf("making directories: %w", err)
 		}
 	}
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Created-By: Packages").Output()
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets",
+		"--format", "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Created-By: Packages").Output()
 	if err != nil {
 		return nil, fmt.Errorf("listing this machine's package sources: %w", err)
 	}
 	list := sources(string(out), "/usr/share/keyrings/debian-archive-keyring.gpg")
 	if list == "" {
-		return nil, fmt.Errorf("listing this machine's package sources: no Debian mirror among them; run apt-get update, then try again")
+		return nil, fmt.Errorf("listing this machine's package sources: no Debian mirror among them; " +
+			"run apt-get update, then try again")
 	}
 	file := filepath.Join(dir, "sources.list")
 	if err := os.WriteFile(file, []byte(list), 0o644); err != nil {
 		return nil, fmt.Errorf("writing package sources: %w", err)
 	}
 	options := []string{
-		"-o", "Dir::Etc::sourcelist=" + file, "-o", "Dir::Etc::sourceparts=-", "-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
-		"-o", "Dir::State::lists=" + filepath.Join(dir, "lists"), "-o", "APT::Sandbox::User=root", "-o", "APT::Architecture=amd64",
-		"-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
+		"-o", "Dir::Etc::sourcelist=" + file, "-o", "Dir::Etc::sourceparts=-",
+		"-o", "Dir::Cache=" + filepath.Join(dir, "cache"), "-o", "Dir::State::lists=" + filepath.Join(dir, "lists"),
+		"-o", "APT::Sandbox::User=root", "-o", "APT::Architecture=amd64", "-o", "Acquire::Languages=none",
+		"-o", "Acquire::Retries=3",
 	}
 	return func(ctx context.Context, program string, args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, program, append(slices.Clone(options), args...)...)

@@ -34,7 +34,9 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 	b.printf("%d modules, %d firmware files of Linux %s", modules.count, len(blobs), k.release)
 	// u-root's own shell keeps the terminal raw while a program runs, so that Ctrl-C does not reach it: the rescue
 	// shell is bash, with job control, over u-root's commands.
-	tools := []string{"/bin/bash", "/bin/btrfs", disk.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat", "/usr/sbin/mkfs.fat"} // vfat is a link to fat
+	// vfat is a link to fat
+	tools := []string{"/bin/bash", "/bin/btrfs", disk.BlkidPath, "/usr/sbin/mkfs.btrfs", "/usr/sbin/mkfs.vfat",
+		"/usr/sbin/mkfs.fat"}
 	files, err := ldd.FList(tools...)
 	if err != nil {
 		return nil, fmt.Errorf("finding the libraries of %s: %w (run make deps)", strings.Join(tools, ", "), err)
@@ -68,7 +70,8 @@ func (b *builder) modules(k *kernel) (moduleSet, error) {
 		}
 		tables[name] = data
 	}
-	tree, err := initramfs.ParseTree(bytes.NewReader(tables["modules.dep"]), bytes.NewReader(tables["modules.softdep"]), bytes.NewReader(tables["modules.alias"]))
+	tree, err := initramfs.ParseTree(bytes.NewReader(tables["modules.dep"]), bytes.NewReader(tables["modules.softdep"]),
+		bytes.NewReader(tables["modules.alias"]))
 	if err != nil {
 		return set, fmt.Errorf("reading the module tables: %w", err)
 	}

@@ -21,7 +21,8 @@ const coreCommandsFile = "initramfs/corecmds.go"
 // coreCommands is the archive of u-root's commands, made by u-root's builder as one binary with links, and
 // written again by ours so that it holds nothing but them.
 func (b *builder) coreCommands(ctx context.Context) ([]byte, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(b.module, coreCommandsFile), nil, parser.ImportsOnly)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(b.module, coreCommandsFile),
+		nil, parser.ImportsOnly)
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of core commands: %w", err)
 	}
@@ -37,10 +38,11 @@ func (b *builder) coreCommands(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading go.mod: %w", err)
 	}
-	raw, err := b.cached("cpio", [][]byte{[]byte(runtime.Version()), fmt.Append(nil, args), sum}, func() ([]byte, error) {
-		b.printf("building u-root's core commands; this is kept for the next time")
-		return b.uroot(ctx, args)
-	})
+	raw, err := b.cached("cpio", [][]byte{[]byte(runtime.Version()), fmt.Append(nil, args), sum},
+		func() ([]byte, error) {
+			b.printf("building u-root's core commands; this is kept for the next time")
+			return b.uroot(ctx, args)
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,8 @@ func (b *builder) kernel(ctx context.Context) (*kernel, error) {
 	k := &kernel{packages: string(list), root: root, firmware: filepath.Join(root, "lib", "firmware")}
 	found, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
 	if err != nil || len(found) != 1 {
-		return nil, fmt.Errorf("looking for the kernel below %s: found %d; remove that directory and try again", root, len(found))
+		return nil, fmt.Errorf("looking for the kernel below %s: found %d; remove that directory and try again",
+			root, len(found))
 	}
 	k.vmlinuz = found[0]
 	k.release = strings.TrimPrefix(filepath.Base(k.vmlinuz), "vmlinuz-")
@@ -131,7 +132,8 @@ func (b *builder) unpack(ctx context.Context, apt aptFunc, packages []string, na
 	if err != nil || len(releases) != 1 {
 		return fmt.Errorf("unpacking packages: found modules of %d kernels", len(releases))
 	}
-	if out, err := exec.CommandContext(ctx, "depmod", "-b", root, filepath.Base(releases[0])).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "depmod", "-b", root,
+		filepath.Base(releases[0])).CombinedOutput(); err != nil {
 		return fmt.Errorf("running depmod: %w (package kmod; run make deps)\n%s", err, out)
 	}
 	if err := os.Rename(root, filepath.Join(b.cache, name)); err != nil {

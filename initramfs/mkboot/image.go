@@ -80,7 +80,8 @@ func (b *builder) again(ctx context.Context, files map[string][]byte) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !bytes.Equal(files[name], more[name]) {
-			return fmt.Errorf("%s is not reproducible: it has %d bytes, and made again %d", name, len(files[name]), len(more[name]))
+			return fmt.Errorf("%s is not reproducible: it has %d bytes, and made again %d", name,
+				len(files[name]), len(more[name]))
 		}
 	}
 	if len(files) != len(more) {
@@ -124,15 +125,18 @@ func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	image, err := b.initramfs(ctx, []part{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}})
+	image, err := b.initramfs(ctx,
+		[]part{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}})
 	if err != nil {
 		return nil, err
 	}
 	files["initramfs"] = image
 	kernelSize, total := len(files["vmlinuz"]), len(files["vmlinuz"])+len(image)
-	b.printf("kernel %d + initramfs %d = %d bytes, %d below the limit", kernelSize, len(image), total, initramfs.MaxSize-total)
+	b.printf("kernel %d + initramfs %d = %d bytes, %d below the limit", kernelSize, len(image), total,
+		initramfs.MaxSize-total)
 	if total > initramfs.MaxSize {
-		return nil, fmt.Errorf("kernel and initramfs are %d bytes, at most %d are allowed: take modules out of initramfs.DefaultChoice", total, initramfs.MaxSize)
+		return nil, fmt.Errorf("kernel and initramfs are %d bytes, at most %d are allowed: "+
+			"take modules out of initramfs.DefaultChoice", total, initramfs.MaxSize)
 	}
 	for _, name := range []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"} {
 		if files[name], err = os.ReadFile(filepath.Join("/usr/lib/ipxe", name)); err != nil {
@@ -184,7 +188,8 @@ func (b *builder) grub(ctx context.Context) (map[string][]byte, error) {
 // agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built.
 func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) ([]byte, error) {
 	bin := filepath.Join(b.cache, "griddle-agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", bin, "./initramfs/griddle-agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=",
+		"-o", bin, "./initramfs/griddle-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
 	cmd.Env = append(cmd.Env, b.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -203,8 +208,9 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 	}
 	records := []cpio.Record{
 		cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/null", 0o666, 1, 3),
-		cpio.Directory("proc", 0o555), cpio.Directory("sys", 0o555), cpio.Directory("run", 0o755), cpio.Directory("tmp", 0o1777),
-		cpio.Directory("mnt", 0o755), cpio.Directory("root", 0o700), cpio.Directory("var", 0o755), cpio.Directory("bin", 0o755),
+		cpio.Directory("proc", 0o555), cpio.Directory("sys", 0o555), cpio.Directory("run", 0o755),
+		cpio.Directory("tmp", 0o1777), cpio.Directory("mnt", 0o755), cpio.Directory("root", 0o700),
+		cpio.Directory("var", 0o755), cpio.Directory("bin", 0o755),
 		cpio.Symlink("init", "/"+initramfs.AgentPath),
 		cpio.Symlink("sbin/modprobe", "/"+initramfs.AgentPath),
 		cpio.Symlink("bin/sh", "bash"),

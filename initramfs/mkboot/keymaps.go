@@ -30,18 +30,23 @@ func variants() []layout {
 		{"be-nodeadkeys", "be", "nodeadkeys"}, {"br-nodeadkeys", "br", "nodeadkeys"}, {"ca-multix", "ca", "multix"},
 		{"ch-fr", "ch", "fr"}, {"ch-de-nodeadkeys", "ch", "de_nodeadkeys"}, {"cz-qwerty", "cz", "qwerty"},
 		{"de-neo", "de", "neo"}, {"de-nodeadkeys", "de", "nodeadkeys"}, {"dk-nodeadkeys", "dk", "nodeadkeys"},
-		{"es-nodeadkeys", "es", "nodeadkeys"}, {"fr-bepo", "fr", "bepo"}, {"fr-latin9", "fr", "latin9"}, {"fr-nodeadkeys", "fr", "nodeadkeys"},
-		{"gb-dvorak", "gb", "dvorak"}, {"it-nodeadkeys", "it", "nodeadkeys"}, {"no-nodeadkeys", "no", "nodeadkeys"},
-		{"pt-nodeadkeys", "pt", "nodeadkeys"}, {"se-nodeadkeys", "se", "nodeadkeys"}, {"sk-qwerty", "sk", "qwerty"},
-		{"tr-f", "tr", "f"}, {"us-altgr-intl", "us", "altgr-intl"}, {"us-colemak", "us", "colemak"}, {"us-dvorak", "us", "dvorak"}, {"us-intl", "us", "intl"},
+		{"es-nodeadkeys", "es", "nodeadkeys"}, {"fr-bepo", "fr", "bepo"}, {"fr-latin9", "fr", "latin9"},
+		{"fr-nodeadkeys", "fr", "nodeadkeys"}, {"gb-dvorak", "gb", "dvorak"}, {"it-nodeadkeys", "it", "nodeadkeys"},
+		{"no-nodeadkeys", "no", "nodeadkeys"}, {"pt-nodeadkeys", "pt", "nodeadkeys"},
+		{"se-nodeadkeys", "se", "nodeadkeys"}, {"sk-qwerty", "sk", "qwerty"}, {"tr-f", "tr", "f"},
+		{"us-altgr-intl", "us", "altgr-intl"}, {"us-colemak", "us", "colemak"}, {"us-dvorak", "us", "dvorak"},
+		{"us-intl", "us", "intl"},
 		// Names that console users know.
-		{"uk", "gb", ""}, {"dvorak", "us", "dvorak"}, {"de-latin1", "de", ""}, {"de-latin1-nodeadkeys", "de", "nodeadkeys"},
+		{"uk", "gb", ""}, {"dvorak", "us", "dvorak"}, {"de-latin1", "de", ""},
+		{"de-latin1-nodeadkeys", "de", "nodeadkeys"},
 	}
 }
 
-// other lists the layouts that have no Latin letters, without which no disk can be named: there the keyboard starts with
-// those of "us", and both Alt and Shift together change over. The list is that of keyboard-configuration's own script.
-const other = " af am ara ben bd bg bt by et ge gh gn gr guj guru il in iq ir iku kan kg kh kz la lao lk mk mm mn mv mal my np ori pk rs ru scc sy syr tel th tj tam ua uz "
+// other lists the layouts that have no Latin letters, without which no disk can be named: there the keyboard
+// starts with those of "us", and both Alt and Shift together change over. The list is that of
+// keyboard-configuration's own script.
+const other = " af am ara ben bd bg bt by et ge gh gn gr guj guru il in iq ir iku kan kg kh kz la lao lk mk mm mn mv " +
+	"mal my np ori pk rs ru scc sy syr tel th tj tam ua uz "
 
 // keymaps makes the binary keymaps, NAME.bmap each.
 func (b *builder) keymaps(ctx context.Context, k *kernel) (map[string][]byte, error) {
@@ -50,18 +55,19 @@ func (b *builder) keymaps(ctx context.Context, k *kernel) (map[string][]byte, er
 		return nil, fmt.Errorf("reading the keyboard layouts: %w", err)
 	}
 	wanted := append(layouts(string(list)), variants()...)
-	archived, err := b.cached("keymaps", [][]byte{[]byte(k.packages), fmt.Append(nil, wanted, other)}, func() ([]byte, error) {
-		b.printf("making %d keymaps; this is kept for the next time", len(wanted))
-		var records []cpio.Record
-		for _, l := range wanted {
-			data, err := keymap(ctx, k.root, l)
-			if err != nil {
-				return nil, err
+	archived, err := b.cached("keymaps", [][]byte{[]byte(k.packages), fmt.Append(nil, wanted, other)},
+		func() ([]byte, error) {
+			b.printf("making %d keymaps; this is kept for the next time", len(wanted))
+			var records []cpio.Record
+			for _, l := range wanted {
+				data, err := keymap(ctx, k.root, l)
+				if err != nil {
+					return nil, err
+				}
+				records = append(records, cpio.StaticFile(l.name+".bmap", string(data), 0o644))
 			}
-			records = append(records, cpio.StaticFile(l.name+".bmap", string(data), 0o644))
-		}
-		return archive(records)
-	})
+			return archive(records)
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +92,8 @@ func layouts(list string) []layout {
 	list, _, _ = strings.Cut(list, "\n!")
 	var out []layout
 	for line := range strings.Lines(list) {
-		if f := strings.Fields(line); len(f) > 1 && !slices.Contains([]string{site.DefaultKeymap, "custom", "brai"}, f[0]) {
+		if f := strings.Fields(line); len(f) > 1 &&
+			!slices.Contains([]string{site.DefaultKeymap, "custom", "brai"}, f[0]) {
 			out = append(out, layout{name: f[0], layout: f[0]})
 		}
 	}
@@ -95,7 +102,8 @@ func layouts(list string) []layout {
 
 // keymap is one binary keymap with Unicode values, for a console in UTF-8.
 func keymap(ctx context.Context, root string, l layout) ([]byte, error) {
-	args := []string{filepath.Join(root, "usr/bin/ckbcomp"), "-I" + filepath.Join(root, "usr/share/X11/xkb"), "-model", "pc105"}
+	args := []string{filepath.Join(root, "usr/bin/ckbcomp"),
+		"-I" + filepath.Join(root, "usr/share/X11/xkb"), "-model", "pc105"}
 	switch {
 	case strings.Contains(other, " "+l.layout+" "):
 		args = append(args, "-layout", "us,"+l.layout, "-option", "grp:alt_shift_toggle")

@@ -10,7 +10,8 @@ import (
 func TestLock(t *testing.T) {
 	first := &builder{cache: t.TempDir(), log: io.Discard}
 	waits := make(chan struct{}, 1)
-	second := &builder{cache: first.cache, log: writerFunc(func(b []byte) (int, error) { waits <- struct{}{}; return len(b), nil })}
+	second := &builder{cache: first.cache,
+		log: writerFunc(func(b []byte) (int, error) { waits <- struct{}{}; return len(b), nil })}
 	unlock, err := first.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)

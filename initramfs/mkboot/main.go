@@ -6,7 +6,8 @@
 // Kernel, modules and firmware come from Debian's packages, which are downloaded and unpacked, never installed.
 // u-root's own builder makes the commands of the rescue shell. What takes long (packages, u-root's commands,
 // compression) is kept under ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of what it was made from;
-// equal inputs give equal bytes, which -verify proves. Builds at the same time wait for each other. The build fails if kernel and initramfs exceed initramfs.MaxSize.
+// equal inputs give equal bytes, which -verify proves. Builds at the same time wait for each other. The build fails if
+// kernel and initramfs exceed initramfs.MaxSize.
 package main
 
 import (
@@ -36,7 +37,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	out := flags.String("o", "build/boot", "`directory` to fill")
 	refresh := flags.Bool("refresh", false, "ask for newer Debian packages even if those in the cache are recent")
-	verify := flags.Bool("verify", false, "make everything a second time, without what is in the caches, and fail where the bytes differ")
+	verify := flags.Bool("verify", false,
+		"make everything a second time, without what is in the caches, and fail where the bytes differ")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
