@@ -86,6 +86,7 @@ var house = []rule{
 	{from: "griddle/cloud/userdata/secure", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "it says what a server is told, whoever makes it"},
 	{from: "griddle/cloud/diskimage", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "a disk is made of an image, whoever boots it"},
 	{from: "griddle/cloud/yamltree", never: []string{"griddle/..."}, why: "YAML is the same for every format that is written in it"},
+	{from: "griddle/cloud/setup", only: []string{"griddle/cloud/yamltree", "griddle/cloud/stack", "griddle/imagestore/durable"}, why: "questions lead to a file, and make no server"},
 	{from: "griddle/cloud/stack", only: []string{"griddle/cloud/yamltree"}, why: "a format knows only what it is written in"},
 	{from: "griddle/cloud/provider", never: []string{"griddle/..."}, why: "the interface is what both sides can know"},
 	{from: "griddle/cloud/provider/...", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},

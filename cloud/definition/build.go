@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/cloud/diskimage"
+	"griddle/cloud/yamltree"
 )
 
 // Target is where disks are registered: a provider of clouds.
@@ -40,7 +41,7 @@ type Builder struct {
 func (b *Builder) Build(ctx context.Context, d *Definition) ([]Step, error) {
 	for _, o := range d.Outputs {
 		if _, ok := b.Targets[o.Register]; o.Register != "" && !ok {
-			return nil, fmt.Errorf("building %s: output %s: there is no target %s to register with", d.Name, o.Name, shown(o.Register))
+			return nil, fmt.Errorf("building %s: output %s: there is no target %s to register with", d.Name, o.Name, yamltree.Short(o.Register))
 		}
 	}
 	j, err := b.open(ctx, d.Name)

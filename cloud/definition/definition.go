@@ -39,10 +39,10 @@
 package definition
 
 import (
-	"errors"
 	"fmt"
 
 	"griddle/cloud/diskimage"
+	"griddle/cloud/yamltree"
 )
 
 // Definition is a definition with all that it includes, merged.
@@ -67,8 +67,8 @@ type Output struct {
 type Conflict struct {
 	Path     string // such as disk.size, or outputs.ec2: disk.size where it is one output's alone
 	Old, New string // as they are shown to people: long ones by their length
-	OldAt    Place
-	NewAt    Place
+	OldAt    yamltree.Place
+	NewAt    yamltree.Place
 }
 
 // String is one line for people.
@@ -76,41 +76,10 @@ func (c Conflict) String() string {
 	return fmt.Sprintf("%s: %s (%s) instead of %s (%s)", c.Path, c.New, c.NewAt, c.Old, c.OldAt)
 }
 
-// Place is where something stands. Line and Column start at 1.
-type Place struct {
-	File         string
-	Line, Column int
-}
-
-// String is FILE:LINE:COLUMN.
-func (p Place) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
-
-// Fault is one mistake in a definition.
-type Fault struct {
-	At   Place
-	What string
-}
-
-// Error is FILE:LINE:COLUMN: and what is wrong.
-func (f *Fault) Error() string { return f.At.String() + ": " + f.What }
-
-// faults gathers mistakes.
-type faults struct{ list []error }
-
-func (f *faults) add(at Place, format string, args ...any) {
-	if len(f.list) < maxFaults {
-		f.list = append(f.list, &Fault{at, fmt.Sprintf(format, args...)})
-	}
-}
-
-func (f *faults) err() error { return errors.Join(f.list...) }
-
 // Bounds.
 const (
-	maxFile    = 1 << 20  // bytes of a YAML file
+	maxFile    = yamltree.MaxBytes
 	maxSource  = 64 << 20 // bytes of the files that are laid over an image, all together
 	maxDepth   = 16       // of what a file nests
-	maxValues  = 100_000  // of one file
 	maxSources = 64       // YAML files of a definition
-	maxFaults  = 100
 )

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/cloud/diskimage"
+	"griddle/cloud/yamltree"
 	"griddle/imagestore/durable"
 )
 
@@ -64,7 +65,7 @@ const maxJournal = 16 << 20
 
 func (b *Builder) open(ctx context.Context, name string) (*journal, error) {
 	if !isName(name) {
-		return nil, fmt.Errorf("%s is no name of a definition", shown(name))
+		return nil, fmt.Errorf("%s is no name of a definition", yamltree.Short(name))
 	}
 	var d durable.Disk
 	if err := d.MkdirAll(b.Dir, 0o700); err != nil {
@@ -176,7 +177,7 @@ func (j *journal) now() time.Time {
 func (b *Builder) Artefacts(ctx context.Context, name string) ([]Step, error) {
 	j, err := b.open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("listing what was made of %s: %w", shown(name), err)
+		return nil, fmt.Errorf("listing what was made of %s: %w", yamltree.Short(name), err)
 	}
 	defer j.close()
 	return j.Steps, nil
@@ -200,7 +201,7 @@ func (b *Builder) Names() ([]string, error) {
 func (b *Builder) RemoveFailed(ctx context.Context, name string) ([]Step, error) {
 	j, err := b.open(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("removing what failed of %s: %w", shown(name), err)
+		return nil, fmt.Errorf("removing what failed of %s: %w", yamltree.Short(name), err)
 	}
 	defer j.close()
 	var gone, kept []Step
@@ -230,7 +231,7 @@ func (b *Builder) undo(ctx context.Context, s Step) error {
 	}
 	t, ok := b.Targets[s.What]
 	if !ok {
-		return fmt.Errorf("there is no target %s", shown(s.What))
+		return fmt.Errorf("there is no target %s", yamltree.Short(s.What))
 	}
 	return t.Remove(ctx, s.Name)
 }

@@ -105,14 +105,14 @@ func TestFaults(t *testing.T) {
 		want       []string
 	}{
 		{"empty", "", []string{"d:1:1: the file is empty"}},
-		{"no mapping", "[1]", []string{"d:1:1: a definition is a mapping, not a list"}},
-		{"no YAML", "a: [", []string{"d:1:4: this is no YAML"}},
-		{"two documents", "a: 1\n---\nb: 1\n", []string{"a second document"}},
+		{"no mapping", "[1]", []string{"d:1:1: it must be a mapping of keys, not a list"}},
+		{"no YAML", "a: [", []string{"d:1:4: this is not YAML"}},
+		{"two documents", "a: 1\n---\nb: 1\n", []string{"d:3:1: there is a second document"}},
 		{"everything at once", "name: X!\nimage: 5\ncolour: red\ndisk: {size: 5, filesystem: xfs, args: {}, dropDevices: 1}\noutputs:\n  a: {format: iso, extra: 1}\n  b: 7\n", []string{
-			"d:1:7: the name must be", "d:2:8: image must be a text, not a number", `d:3:9: "colour" is not known here`, "d:4:14: the size must be", "d:4:29: filesystem must be one of ext4, btrfs",
-			"args must be a list of texts", "dropDevices must be true or false", "d:6:15: format must be one of qcow2, raw", `"extra" is not known`, "d:7:6: an output is a mapping, not a number"}},
+			"d:1:7: the name must be", "d:2:8: image must be text, not 5", `d:3:9: the key "colour" is unknown`, "d:4:14: the size must be", "d:4:29: filesystem must be one of ext4, btrfs",
+			"args must be a list of texts", "dropDevices must be true or false", "d:6:15: format must be one of qcow2, raw", `the key "extra" is unknown`, "d:7:6: an output is a mapping, not 7"}},
 		{"files", head + "files:\n  a: {content: x}\n  /b: {content: x, link: y}\n  /c: {}\n  /d: {base64: '!'}\n  /e: {content: x, mode: 99}\n  /f: {content: x, owner: root}\n  /g: {source: none}\n  /h/../i: {content: x}\n  /j: {directory: false}\n", []string{
-			`the path "a" is not absolute`, `d:6:3: the file "/b" needs one of content, base64, source, link, directory, and has 2`, `"/c" needs one of`, "this is no base64",
+			`the path "a" is not absolute`, `d:6:3: the file "/b" needs one of content, base64, source, link, directory, and has 2`, `"/c" needs one of`, "this is not base64",
 			"d:9:26: the mode must be octal", "d:10:27: the owner must be the numbers", "file does not exist", "shortest form", "directory can only be true"}},
 		{"source above", head + "files: {/a: {source: ../../etc/shadow}}", []string{"leads out of the folder"}},
 		{"include above", "include: [/etc/passwd, ../x]\n" + head, []string{"leads out of the folder"}},
@@ -120,10 +120,10 @@ func TestFaults(t *testing.T) {
 		{"no profile", head + "use: [p]\nprofiles: {q: {}}", []string{`d:4:7: there is no profile "p"; there are: q`}},
 		{"profile in a circle", head + "use: [p]\nprofiles: {p: {inherit: q}, q: {inherit: p}}", []string{`profile "p" inherits itself, by way of p, q`}},
 		{"profile with a name", head + "use: [p]\nprofiles: {p: {name: y}}", []string{"a profile has no name"}},
-		{"twice", "name: x\nname: y\n", []string{"d:2:1: this is no YAML: mapping key \"name\" already defined"}},
-		{"alias", "a: &x 1\nb: *x\n", []string{"d:1:4: anchors, aliases"}},
-		{"deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), []string{"nested too deeply"}},
-		{"nothing to make", "name: x\nimage: y", []string{"there are no outputs"}},
+		{"twice", "name: x\nname: y\n", []string{"d:2:1: name: the key is already defined on line 1"}},
+		{"alias", "a: &x 1\nb: *x\n", []string{"d:1:4: a: anchors (&) and aliases (*) are not allowed; use include and profiles", "d:2:4: b: anchors"}},
+		{"deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), []string{"more than 16 mappings and lists are inside one another"}},
+		{"nothing to make", "name: x\nimage: y", []string{"the key outputs is missing"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, err := Load(tree("d", c.text), "d")

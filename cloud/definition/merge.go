@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"griddle/cloud/yamltree"
 )
 
 // contents are the keys by which a file says where its content comes from: one of them takes the place of any other.
@@ -16,71 +18,71 @@ type merger struct {
 }
 
 // over lays add over base and returns base, which it changes. path is where both stand.
-func (m *merger) over(base, add *node, path []string) *node {
-	if base == nil || base.kind != mapping || add.kind != mapping {
+func (m *merger) over(base, add *yamltree.Node, path []string) *yamltree.Node {
+	if base == nil || base.Kind != yamltree.Mapping || add.Kind != yamltree.Mapping {
 		return add
 	}
 	if len(path) == 2 && path[0] == "files" {
 		m.content(base, add, path)
 	}
-	for _, key := range add.keys {
-		m.key(base, add.vals[key], key, path)
+	for _, key := range add.Names() {
+		m.key(base, add.Find(key), key, path)
 	}
 	return base
 }
 
 // content takes the content of a file away where add says anew where it comes from.
-func (m *merger) content(base, add *node, path []string) {
-	i := slices.IndexFunc(contents[:], func(k string) bool { return add.get(k) != nil && add.get(k).kind != null })
+func (m *merger) content(base, add *yamltree.Node, path []string) {
+	i := slices.IndexFunc(contents[:], func(k string) bool { return add.Find(k) != nil && add.Find(k).Kind != yamltree.Null })
 	if i < 0 {
 		return
 	}
 	for _, k := range contents {
-		if old := base.get(k); old != nil && add.get(k) == nil {
-			m.note(append(slices.Clone(path), k), old, add.get(contents[i]))
-			base.remove(k)
+		if old := base.Find(k); old != nil && add.Find(k) == nil {
+			m.note(append(slices.Clone(path), k), old, add.Find(contents[i]))
+			remove(base, k)
 		}
 	}
 }
 
 // key lays one value over what base has under its key.
-func (m *merger) key(base, v *node, key string, path []string) {
+func (m *merger) key(base, v *yamltree.Node, key string, path []string) {
 	name, more := strings.CutSuffix(key, "+")
 	at := append(slices.Clone(path), name)
-	old := base.get(name)
+	old := base.Find(name)
 	switch {
-	case more && v.kind != list: // what reads it says that this is none
-		base.set(key, v)
-	case more && old != nil && old.kind == list:
-		base.set(name, behind(old, v))
+	case more && v.Kind != yamltree.List: // what reads it says that this is none
+		set(base, key, v)
+	case more && old != nil && old.Kind == yamltree.List:
+		set(base, name, behind(old, v))
 	case more && waits(path):
-		if waiting := base.get(key); waiting != nil && waiting.kind == list {
+		if waiting := base.Find(key); waiting != nil && waiting.Kind == yamltree.List {
 			v = behind(waiting, v)
 		}
-		base.set(key, v)
+		set(base, key, v)
 	case more:
-		base.set(name, v)
-	case v.kind == null && waits(path):
-		if old != nil && old.kind != null {
+		set(base, name, v)
+	case v.Kind == yamltree.Null && waits(path):
+		if old != nil && old.Kind != yamltree.Null {
 			m.note(at, old, v)
 		}
-		base.remove(name + "+")
-		base.set(name, v)
-	case v.kind == null:
+		remove(base, name+"+")
+		set(base, name, v)
+	case v.Kind == yamltree.Null:
 		if old != nil {
 			m.note(at, old, v)
 		}
-		base.remove(name)
-	case v.kind == mapping && (old == nil || old.kind == null):
-		base.set(name, m.over(&node{at: v.at, kind: mapping}, v, at))
-	case v.kind == mapping && old.kind == mapping:
-		base.set(name, m.over(old, v, at))
+		remove(base, name)
+	case v.Kind == yamltree.Mapping && (old == nil || old.Kind == yamltree.Null):
+		set(base, name, m.over(&yamltree.Node{At: v.At, Kind: yamltree.Mapping}, v, at))
+	case v.Kind == yamltree.Mapping && old.Kind == yamltree.Mapping:
+		set(base, name, m.over(old, v, at))
 	default:
-		if old != nil && old.kind != null && !same(old, v) {
+		if old != nil && old.Kind != yamltree.Null && !same(old, v) {
 			m.note(at, old, v)
 		}
-		base.remove(name + "+")
-		base.set(name, v)
+		remove(base, name+"+")
+		set(base, name, v)
 	}
 }
 
@@ -89,25 +91,25 @@ func waits(path []string) bool {
 	return len(path) > 1 && (path[0] == "profiles" || path[0] == "outputs")
 }
 
-func behind(old, more *node) *node {
-	return &node{at: more.at, kind: list, list: append(slices.Clone(old.list), more.list...)}
+func behind(old, more *yamltree.Node) *yamltree.Node {
+	return &yamltree.Node{At: more.At, Kind: yamltree.List, Items: append(slices.Clone(old.Items), more.Items...)}
 }
 
-func (m *merger) note(path []string, old, new *node) {
-	m.conflicts = append(m.conflicts, Conflict{Path: m.prefix + strings.Join(path, "."), Old: told(old), New: told(new), OldAt: old.at, NewAt: new.at})
+func (m *merger) note(path []string, old, new *yamltree.Node) {
+	m.conflicts = append(m.conflicts, Conflict{Path: m.prefix + strings.Join(path, "."), Old: told(old), New: told(new), OldAt: old.At, NewAt: new.At})
 }
 
-func same(a, b *node) bool {
-	if a.kind != b.kind || a.text != b.text || len(a.list) != len(b.list) || len(a.keys) != len(b.keys) {
+func same(a, b *yamltree.Node) bool {
+	if a.Kind != b.Kind || a.Raw != b.Raw || len(a.Items) != len(b.Items) || len(a.Keys) != len(b.Keys) {
 		return false
 	}
-	for i := range a.list {
-		if !same(a.list[i], b.list[i]) {
+	for i := range a.Items {
+		if !same(a.Items[i], b.Items[i]) {
 			return false
 		}
 	}
-	for _, k := range a.keys {
-		if b.vals[k] == nil || !same(a.vals[k], b.vals[k]) {
+	for _, k := range a.Names() {
+		if b.Find(k) == nil || !same(a.Find(k), b.Find(k)) {
 			return false
 		}
 	}
@@ -115,24 +117,26 @@ func same(a, b *node) bool {
 }
 
 // told is a value in a few words.
-func told(n *node) string {
-	switch n.kind {
-	case text:
-		if len(n.text) > 60 {
-			return fmt.Sprintf("%d bytes", len(n.text))
+func told(n *yamltree.Node) string {
+	switch n.Kind {
+	case yamltree.Text:
+		if len(n.Raw) > 60 {
+			return fmt.Sprintf("%d bytes", len(n.Raw))
 		}
-		return fmt.Sprintf("%q", n.text)
-	case number, boolean:
-		return fmt.Sprintf("%.60s", n.text)
-	case list:
+		return fmt.Sprintf("%q", n.Raw)
+	case yamltree.Mapping:
+		return "a mapping"
+	case yamltree.Int, yamltree.Bool:
+		return fmt.Sprintf("%.60s", n.Raw)
+	case yamltree.List:
 		var words []string
-		for _, v := range n.list {
+		for _, v := range n.Items {
 			words = append(words, told(v))
 		}
 		if s := "[" + strings.Join(words, " ") + "]"; len(s) <= 80 {
 			return s
 		}
-		return fmt.Sprintf("a list of %d", len(n.list))
+		return fmt.Sprintf("a list of %d", len(n.Items))
 	}
-	return n.kind.String()
+	return n.Is()
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"griddle/cloud/yamltree"
 )
 
 // maxFile bounds a file of credentials that is looked at, in bytes.
@@ -168,26 +168,42 @@ func (c Computer) openstack() []Found {
 
 // parseClouds reads the names and regions of clouds.yaml, by name; nil where it is none.
 func parseClouds(b []byte) (out []Found) {
-	defer func() {
-		if recover() != nil { // the library reads what others wrote
-			out = nil
-		}
-	}()
-	if bytes.ContainsAny(b, "&*") && bytes.Count(b, []byte("*")) > 100 {
-		return nil // aliases could repeat themselves without end
-	}
-	var file struct {
-		Clouds map[string]struct {
-			Region string `yaml:"region_name"`
-		} `yaml:"clouds"`
-	}
-	if yaml.Unmarshal(b, &file) != nil {
+	r := yamltree.NewReader("")
+	n := r.Read(b, yamltree.Options{Bytes: maxFile, All: true})
+	if n == nil || len(r.Faults()) > 0 {
 		return nil
 	}
-	for name, cloud := range file.Clouds {
-		out = append(out, Found{Provider: "openstack", Account: name, Region: cloud.Region})
+	for name, cloud := range merged(merged(n)["clouds"]) {
+		f := Found{Provider: "openstack", Account: name}
+		if region := merged(cloud)["region_name"]; region != nil && region.Kind == yamltree.Text {
+			f.Region = region.Raw
+		}
+		out = append(out, f)
 	}
 	slices.SortFunc(out, func(a, b Found) int { return strings.Compare(a.Account, b.Account) })
+	return out
+}
+
+// merged are the keys of a mapping with those that its merge keys bring in (yaml.org/type/merge.html).
+func merged(n *yamltree.Node) map[string]*yamltree.Node {
+	out := map[string]*yamltree.Node{}
+	for _, e := range n.Entries() {
+		if !e.Merge {
+			out[e.Name] = e.Value
+		}
+	}
+	for _, e := range n.Entries() {
+		if !e.Merge {
+			continue
+		}
+		for _, from := range append([]*yamltree.Node{e.Value}, e.Value.Items...) {
+			for k, v := range merged(from) {
+				if out[k] == nil {
+					out[k] = v
+				}
+			}
+		}
+	}
 	return out
 }
 

@@ -172,6 +172,9 @@ func TestFind(t *testing.T) {
 		{"half variables", nil, map[string]string{"OS_AUTH_URL": "https://x", "AWS_ACCESS_KEY_ID": "a"}, nil},
 		{"clouds", fstest.MapFS{"home/me/.config/openstack/clouds.yaml": file(clouds), "etc/openstack/clouds.yaml": file("clouds: {c: {}}")}, nil, []Found{{Provider: "openstack", Account: "a", From: "/home/me/.config/openstack/clouds.yaml"}, {Provider: "openstack", Account: "b", Region: "two", From: "/home/me/.config/openstack/clouds.yaml"}}},
 		{"chosen cloud", fstest.MapFS{"site/clouds.yaml": file(clouds)}, map[string]string{"OS_CLOUD": "b"}, []Found{{Provider: "openstack", Account: "b", Region: "two", From: "/site/clouds.yaml"}, {Provider: "openstack", Account: "a", From: "/site/clouds.yaml"}}},
+		{"clouds with merge keys", fstest.MapFS{"etc/openstack/clouds.yaml": file("base: &b {region_name: r}\nclouds: {a: {<<: *b}, b: {<<: [{}, *b], region_name: s}}")}, nil,
+			[]Found{{Provider: "openstack", Account: "a", Region: "r", From: "/etc/openstack/clouds.yaml"}, {Provider: "openstack", Account: "b", Region: "s", From: "/etc/openstack/clouds.yaml"}}},
+		{"clouds of clouds", fstest.MapFS{"etc/openstack/clouds.yaml": file("a: &a [x, x, x, x, x, x, x, x]\n" + strings.Repeat("b: &a [*a, *a, *a, *a, *a, *a, *a, *a]\n", 20))}, nil, nil},
 		{"broken clouds", fstest.MapFS{"etc/openstack/clouds.yaml": file("clouds: [")}, nil, nil},
 		{"aws", fstest.MapFS{"home/me/.aws/credentials": file("[work]\naws_access_key_id = a\n[default]\nregion=x\n"), "home/me/.aws/config": file("[default]\nregion = eu-1\n[profile work]\nregion = us-1\n[sso-session s]\nregion = no\n")}, nil,
 			[]Found{{Provider: "ec2", Account: "default", Region: "eu-1", From: "/home/me/.aws/config"}, {Provider: "ec2", Account: "work", Region: "us-1", From: "/home/me/.aws/config"}}},
@@ -231,13 +234,16 @@ func TestParseAnswers(t *testing.T) {
 		t.Errorf("ParseAnswers = %v, %v, want %v", got, err, want)
 	}
 	for in, want := range map[string]string{
-		"- a":                      "f:1:1: answers must be keys and values",
-		"nmae: x\nname: [a]\n":     "f:1:1: the key \"nmae\" is unknown; known are " + strings.Join(keys(), ", ") + "\nf:2:7: \"name\" must be text or a number",
-		"name: a\nname: b\n":       "f:2:1: the key name is there already",
-		strings.Repeat("#", 1<<20): "reading answers: f has 1048576 bytes, 8192 are allowed",
-		"name: &a x\n":             "f:1:7: \"name\" must be text or a number",
-		"a: b: c\n":                "reading answers: f:1:4: mapping value is not allowed in this context",
-		"name: x\n---\ncount: 1\n": "f:3:6: there is a second document",
+		"- a":                      "f:1:1: it must be a mapping of keys, not a list",
+		"nmae: x\nname: [a]\n":     "f:1:1: the key \"nmae\" is unknown; did you mean name?\nf:2:7: name: it must be text or a whole number, not a list",
+		"zzzzzzzz: x\n":            "f:1:1: the key \"zzzzzzzz\" is unknown; known are " + strings.Join(keys(), ", "),
+		"name: a\nname: b\n":       "f:2:1: name: the key is already defined on line 1",
+		strings.Repeat("#", 1<<20): "f:1:1: the file has 1048576 bytes, 8192 are allowed",
+		"name: &a x\n":             "f:1:7: name: anchors (&) and aliases (*) are not allowed",
+		"name:\n":                  "f:1:1: name: it has no value; leave the key out, or give it a value",
+		"name: 1.5\n":              "f:1:7: name: it must be text or a whole number, not 1.5; put it in quotes: \"1.5\"",
+		"a: b: c\n":                "f:1:4: this is not YAML: mapping value is not allowed in this context",
+		"name: x\n---\ncount: 1\n": "f:3:1: there is a second document; write one document per file",
 	} {
 		if _, err := ParseAnswers("f", []byte(in)); err == nil || err.Error() != want {
 			t.Errorf("ParseAnswers(%.40q) = %v, want %s", in, err, want)

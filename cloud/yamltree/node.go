@@ -55,14 +55,25 @@ func (n *Node) Is() string {
 	return "a mapping of keys"
 }
 
-// Find returns the value of a key, or nil.
+// Find returns the value of a key; nil where there is none, or no n.
 func (n *Node) Find(key string) *Node {
+	if n == nil {
+		return nil
+	}
 	for _, e := range n.Keys {
 		if e.Name == key {
 			return e.Value
 		}
 	}
 	return nil
+}
+
+// Entries are the keys of a mapping with their values; none where n is nil.
+func (n *Node) Entries() []Entry {
+	if n == nil {
+		return nil
+	}
+	return n.Keys
 }
 
 // Names lists the keys of a mapping.
