@@ -25,6 +25,7 @@ type rule struct {
 // house is "Who may know whom" of docs/ARCHITECTURE.md.
 var house = []rule{
 	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/imagestore/ref", only: []string{"griddle/imagestore/packages"}, why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"}, why: "minisign's formats know nothing of images"},
 	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},
 	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows nobody"},

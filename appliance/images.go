@@ -9,6 +9,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // images is what the API sees of the image store.
@@ -41,18 +42,18 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 
 // Plan implements api.Images. An image without a kernel is refused before a machine restarts for it.
 func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
-	ref, err := imagestore.ParseRef(text)
+	name, err := ref.Parse(text)
 	if err != nil {
 		return job.Image{}, absent{err}
 	}
-	p, err := i.store.PlanWith(ctx, ref, imagestore.PlanOptions{Dictionaries: true})
+	p, err := i.store.PlanWith(ctx, name, imagestore.PlanOptions{Dictionaries: true})
 	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
 		return job.Image{}, absent{err}
 	}
 	if err != nil {
 		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)
 	}
-	if l, err := i.store.Resolve(ctx, ref); err == nil && l.Ref == p.Ref && l.NoKernel {
+	if l, err := i.store.Resolve(ctx, name); err == nil && l.Ref == p.Ref && l.NoKernel {
 		return job.Image{}, absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), and no machine can be installed with it: install one in its template, and publish it again", p.Ref)}
 	}
 	out := job.Image{Ref: p.Ref, Document: string(p.Document), Size: p.Size}

@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -35,8 +36,8 @@ func TestImageWithoutKernel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ref := imagestore.Ref{Name: "web", Version: version, Arch: "amd64"}
-		if _, err := st.Publish(t.Context(), imagestore.PublishOptions{Source: src, Ref: ref, Key: k}); err != nil {
+		name := ref.Ref{Name: "web", Version: version, Arch: "amd64"}
+		if _, err := st.Publish(t.Context(), imagestore.PublishOptions{Source: src, Ref: name, Key: k}); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(tree, "boot", "vmlinuz-6.1.0"), []byte("kernel"), 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // Catalog is the append-only log that says what a store has.
@@ -141,12 +142,12 @@ type ListedStream struct {
 }
 
 // ref is the parsed reference of a listed image; it was checked before it came into the log.
-func (l *Listed) ref() Ref {
+func (l *Listed) ref() ref.Ref {
 	ns, name, ok := strings.Cut(l.Template, "/")
 	if !ok {
 		ns, name = "", l.Template
 	}
-	return Ref{ns, name, l.Version, l.Arch}
+	return ref.Ref{Namespace: ns, Name: name, Version: l.Version, Arch: l.Arch}
 }
 
 // blobs calls f for each blob that the image needs.
@@ -197,12 +198,12 @@ func (v *view) apply(e *Entry) error {
 			return fmt.Errorf("it publishes nothing")
 		}
 		l := *e.Image
-		r, err := ParseRef(l.Ref)
+		r, err := ref.Parse(l.Ref)
 		if err != nil {
 			return err
 		}
-		if !r.exact() || r.Template() != l.Template || r.Version != l.Version || r.Arch != l.Arch {
-			return fmt.Errorf("%w %q: it is not in full", ErrRef, l.Ref)
+		if !r.Exact() || r.Template() != l.Template || r.Version != l.Version || r.Arch != l.Arch {
+			return fmt.Errorf("%w %q: it is not in full", ref.ErrInvalid, l.Ref)
 		}
 		l.Streams = slices.Clone(l.Streams)
 		v.images[l.Ref] = &l
@@ -262,7 +263,7 @@ func (v *view) complete() {
 		}
 		slices.Sort(l.Channels)
 		key := l.Template + "@" + l.Arch
-		if n := newest[key]; n == nil || CompareVersions(l.Version, n.Version) > 0 {
+		if n := newest[key]; n == nil || ref.CompareVersions(l.Version, n.Version) > 0 {
 			newest[key] = l
 		}
 	}
@@ -281,7 +282,7 @@ func (v *view) sorted() []*Listed {
 		if c := strings.Compare(a.Template, b.Template); c != 0 {
 			return c
 		}
-		if c := CompareVersions(b.Version, a.Version); c != 0 {
+		if c := ref.CompareVersions(b.Version, a.Version); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Ref, b.Ref)

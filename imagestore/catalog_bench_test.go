@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
 
@@ -29,7 +30,7 @@ func BenchmarkCatalog(b *testing.B) {
 	for t := range templates {
 		for v := range versions {
 			i := t*versions + v
-			ref := Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
+			ref := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
 			l := &Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
 				Size: 1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
 				Identity: Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
@@ -53,7 +54,7 @@ func BenchmarkCatalog(b *testing.B) {
 		b.Fatal(err)
 	}
 	ctx := context.Background()
-	newest, oldest := Ref{Name: "t3"}, Ref{Name: "t3", Version: "20260101.0"}
+	newest, oldest := ref.Ref{Name: "t3"}, ref.Ref{Name: "t3", Version: "20260101.0"}
 	for name, f := range map[string]func(*Store) error{
 		"list":     func(s *Store) error { _, err := s.List(ctx); return err },
 		"plan":     func(s *Store) error { _, err := s.Plan(ctx, newest); return err },

@@ -10,6 +10,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // both runs a test on a local store and on the same kind of store behind a server.
@@ -37,8 +38,8 @@ func TestListAndResolve(t *testing.T) {
 				t.Errorf("List(%q) = %s, %v, want %s", c.filters, refs(list), err, c.want)
 			}
 		}
-		if _, err := f.s.List(t.Context(), "UP*"); !errors.Is(err, ErrRef) {
-			t.Errorf("List with a bad filter = %v, want %v", err, ErrRef)
+		if _, err := f.s.List(t.Context(), "UP*"); !errors.Is(err, ref.ErrInvalid) {
+			t.Errorf("List with a bad filter = %v, want %v", err, ref.ErrInvalid)
 		}
 		if err := f.s.SetChannel(t.Context(), Channel{"web", "stable", "9"}); err != nil {
 			t.Fatal(err)
@@ -50,12 +51,12 @@ func TestListAndResolve(t *testing.T) {
 		}{
 			{"web", "web:10@amd64", nil, ""}, {"web:latest", "web:10@amd64", nil, ""}, {"web@arm64", "web:9@arm64", nil, ""},
 			{"web:2", "web:2@amd64", nil, ""}, {"web:stable@amd64", "web:9@amd64", nil, ""}, {"lab/web", "lab/web:1@amd64", nil, ""},
-			{"web:9", "", ErrRef, "is more than one: web:9@amd64, web:9@arm64"},
+			{"web:9", "", ref.ErrInvalid, "is more than one: web:9@amd64, web:9@arm64"},
 			{"web:3", "", ErrNotFound, "there is 10@amd64, 9@amd64"},
 			{"wep", "", ErrNotFound, "there is db, lab/web, web"},
 			{"web:stable@riscv64", "", ErrNotFound, "web:stable@riscv64"},
 		} {
-			l, err := f.s.Resolve(t.Context(), ref(t, c.in))
+			l, err := f.s.Resolve(t.Context(), refOf(t, c.in))
 			if l.Ref != c.want || !errors.Is(err, c.err) || c.err != nil && !strings.Contains(err.Error(), c.words) {
 				t.Errorf("Resolve(%s) = %q, %v, want %q, %v with %q", c.in, l.Ref, err, c.want, c.err, c.words)
 			}
@@ -114,7 +115,7 @@ func TestAddRefuses(t *testing.T) {
 				t.Errorf("Add of a further stream = %+v, %v", l, err)
 			}
 		}
-		if l, err := f.s.Resolve(t.Context(), ref(t, "web:2")); err != nil || len(l.Streams) != 2 {
+		if l, err := f.s.Resolve(t.Context(), refOf(t, "web:2")); err != nil || len(l.Streams) != 2 {
 			t.Errorf("after adding a stream there are %d, %v", len(l.Streams), err)
 		}
 	})
@@ -143,11 +144,11 @@ func TestPlan(t *testing.T) {
 			{"web:3", []string{"other:9@amd64"}, 2, 60_000},
 			{"web:4", []string{"web:3"}, 1, 2_500}, // the full stream is cheaper than the delta
 		} {
-			var have []Ref
+			var have []ref.Ref
 			for _, h := range c.have {
-				have = append(have, ref(t, h))
+				have = append(have, refOf(t, h))
 			}
-			p, err := f.s.Plan(t.Context(), ref(t, c.to), have...)
+			p, err := f.s.Plan(t.Context(), refOf(t, c.to), have...)
 			if err != nil || len(p.Streams) != c.want || p.Wire() > c.wire || p.Streams == nil {
 				t.Errorf("Plan(%s, %s) = %d streams of %d bytes, %v, want %d of at most %d", c.to, c.have, len(p.Streams), p.Wire(), err, c.want, c.wire)
 			}
@@ -163,35 +164,35 @@ func TestDelete(t *testing.T) {
 		f.publish("web:2@amd64", way{"web:1@amd64", two})
 		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
 		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
-		_, err := f.s.Delete(t.Context(), ref(t, "web:1"))
+		_, err := f.s.Delete(t.Context(), refOf(t, "web:1"))
 		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") || strings.Contains(err.Error(), "web:3") {
 			t.Errorf("Delete(web:1) = %v, want %v", err, ErrInUse)
 		}
-		if shown, err := f.s.Show(t.Context(), ref(t, "web:1")); err != nil || fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
+		if shown, err := f.s.Show(t.Context(), refOf(t, "web:1")); err != nil || fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
 			t.Errorf("Show(web:1) says that %v need it, %v", shown.Needed, err)
 		}
 		for _, r := range []string{"web:2", "web:1"} {
-			d, err := f.s.Delete(t.Context(), ref(t, r))
+			d, err := f.s.Delete(t.Context(), refOf(t, r))
 			if err != nil || d.Blobs == 0 || d.Bytes == 0 {
 				t.Errorf("Delete(%s) = %+v, %v", r, d, err)
 			}
 			for _, left := range []string{"web:3", "db:1"} {
-				if v, err := f.s.Verify(t.Context(), ref(t, left), nil); err != nil || !v.OK {
+				if v, err := f.s.Verify(t.Context(), refOf(t, left), nil); err != nil || !v.OK {
 					t.Errorf("after deleting %s, %s has %v, %v", r, left, v.Problems, err)
 				}
 			}
 		}
-		if _, err := f.s.Resolve(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Resolve of a deleted image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Delete of a deleted image = %v", err)
 		}
 		if _, err := f.s.Add(t.Context(), f.image("web:1@amd64", way{"", one})); !errors.Is(err, ErrExists) {
 			t.Errorf("Add of a deleted version = %v", err)
 		}
 		for _, r := range []string{"web:3", "db:1"} {
-			if _, err := f.s.Delete(t.Context(), ref(t, r)); err != nil {
+			if _, err := f.s.Delete(t.Context(), refOf(t, r)); err != nil {
 				t.Errorf("Delete(%s): %v", r, err)
 			}
 		}
@@ -215,7 +216,7 @@ func TestDeleteDuringPublication(t *testing.T) {
 		raw := someBytes(1, 50_000)
 		first := f.publish("web:1@amd64", way{"", raw})
 		next := f.image("web:2@amd64", way{"", raw})
-		if d, err := f.s.Delete(t.Context(), ref(t, "web:1")); err != nil || d.Blobs != 2 {
+		if d, err := f.s.Delete(t.Context(), refOf(t, "web:1")); err != nil || d.Blobs != 2 {
 			t.Errorf("Delete(web:1) = %+v, %v, want its two documents removed", d, err)
 		}
 		second, err := f.s.Add(t.Context(), next)
@@ -225,10 +226,10 @@ func TestDeleteDuringPublication(t *testing.T) {
 		if first.Streams[0].Encoding != second.Streams[0].Encoding {
 			t.Errorf("the encodings are %s and %s, the test wants one", first.Streams[0].Encoding, second.Streams[0].Encoding)
 		}
-		if v, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil); err != nil || !v.OK {
+		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || !v.OK {
 			t.Errorf("web:2 has %v, %v", v.Problems, err)
 		}
-		if _, err := f.s.Delete(t.Context(), ref(t, "web:2")); err != nil {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); err != nil {
 			t.Error(err)
 		}
 		if left := f.blobs(); len(left) > 0 {
@@ -264,7 +265,7 @@ func TestCollect(t *testing.T) {
 	if _, err := f.s.Blobs.Stat(t.Context(), fresh); err != nil {
 		t.Errorf("a fresh blob is gone: %v", err)
 	}
-	if v, err := f.s.Verify(t.Context(), ref(t, l.Ref), nil); err != nil || !v.OK {
+	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || !v.OK {
 		t.Errorf("the image has %v, %v", v.Problems, err)
 	}
 }

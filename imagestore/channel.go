@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"griddle/imagestore/ref"
 )
 
 // SetChannel makes the channel name of a template mean version. It is durable when SetChannel returns without an error;
 // ErrNotFound where the template has no such version, ErrExists where the name is a version.
 func (s *Store) SetChannel(ctx context.Context, c Channel) error {
 	if c.Version == "" {
-		return fmt.Errorf("setting channel %s:%s: %w: there is no version", c.Template, c.Name, ErrRef)
+		return fmt.Errorf("setting channel %s:%s: %w: there is no version", c.Template, c.Name, ref.ErrInvalid)
 	}
 	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
 		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
@@ -35,9 +37,9 @@ type ListedChannel struct {
 }
 
 // Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template and
-// name. See ParseFilter for what a filter is; a version in it stands for the channel's name.
+// name. See ref.ParseFilter for what a filter is; a version in it stands for the channel's name.
 func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChannel, error) {
-	fs, err := parseFilters(filters)
+	fs, err := ref.ParseFilters(filters)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +50,11 @@ func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChanne
 	out := []ListedChannel{}
 	for template, channels := range v.channels {
 		for name, version := range channels {
-			r, err := ParseRef(template + ":" + name)
+			r, err := ref.Parse(template + ":" + name)
 			if err != nil {
 				return nil, err
 			}
-			if len(fs) > 0 && !slices.ContainsFunc(fs, func(f Filter) bool { return f.Match(r) }) {
+			if len(fs) > 0 && !slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(r) }) {
 				continue
 			}
 			c := ListedChannel{Channel: Channel{Template: template, Name: name, Version: version}, Images: []string{}}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+
+	"griddle/imagestore/ref"
 )
 
 func TestChannelsSetAndRemoved(t *testing.T) {
@@ -34,10 +36,10 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		list("[{{web stable 1} [web:1@amd64 web:1@arm64]}]", "web")
-		if _, err := f.s.Resolve(t.Context(), ref(t, "web:testing")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:testing")); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Resolve of a channel that was removed = %v, want ErrNotFound", err)
 		}
-		if l, err := f.s.Resolve(t.Context(), ref(t, "web:stable@amd64")); err != nil || len(l.Channels) != 1 || l.Channels[0] != "stable" {
+		if l, err := f.s.Resolve(t.Context(), refOf(t, "web:stable@amd64")); err != nil || len(l.Channels) != 1 || l.Channels[0] != "stable" {
 			t.Errorf("Resolve of the other = %+v, %v", l.Channels, err)
 		}
 		for _, tt := range []struct {
@@ -45,11 +47,11 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			want error
 		}{
 			{f.s.RemoveChannel(t.Context(), "web", "testing"), ErrNotFound},
-			{f.s.RemoveChannel(t.Context(), "web", "a b"), ErrRef},
-			{f.s.SetChannel(t.Context(), Channel{"web", "stable", ""}), ErrRef},
+			{f.s.RemoveChannel(t.Context(), "web", "a b"), ref.ErrInvalid},
+			{f.s.SetChannel(t.Context(), Channel{"web", "stable", ""}), ref.ErrInvalid},
 			{f.s.SetChannel(t.Context(), Channel{"web", "stable", "3"}), ErrNotFound},
 			{f.s.SetChannel(t.Context(), Channel{"web", "2", "1"}), ErrExists},
-			{f.s.SetChannel(t.Context(), Channel{"web", "latest", "1"}), ErrRef},
+			{f.s.SetChannel(t.Context(), Channel{"web", "latest", "1"}), ref.ErrInvalid},
 		} {
 			if !errors.Is(tt.err, tt.want) {
 				t.Errorf("got %v, want %v", tt.err, tt.want)
@@ -57,7 +59,7 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 		}
 		// The name of a channel that was removed is free for a version.
 		f.publish("web:testing@amd64", way{"", someBytes(1, 1000)})
-		if _, err := f.s.Delete(t.Context(), ref(t, "team/db:1@amd64")); err != nil {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "team/db:1@amd64")); err != nil {
 			t.Fatal(err)
 		}
 		list("[{{team/db stable 1} []}]", "team/*:*")

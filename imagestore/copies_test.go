@@ -54,7 +54,7 @@ func (f *fixture) pull(from *Store, images ...string) Copied {
 
 func (f *fixture) whole(image string) {
 	f.t.Helper()
-	v, err := f.s.Verify(f.t.Context(), ref(f.t, image), nil)
+	v, err := f.s.Verify(f.t.Context(), refOf(f.t, image), nil)
 	if err != nil || !v.OK {
 		f.t.Fatalf("%s: %+v, %v", image, v, err)
 	}
@@ -106,16 +106,16 @@ func TestCopyOnwards(t *testing.T) {
 	}
 	c.pull(b.reader(plain), "web:*")
 	for _, have := range []string{"web:1@amd64", "web:2@amd64"} {
-		one, err := a.s.Plan(t.Context(), ref(t, "web:3@amd64"), ref(t, have))
+		one, err := a.s.Plan(t.Context(), refOf(t, "web:3@amd64"), refOf(t, have))
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := c.s.Plan(t.Context(), ref(t, "web:3@amd64"), ref(t, have))
+		other, err := c.s.Plan(t.Context(), refOf(t, "web:3@amd64"), refOf(t, have))
 		if err != nil || fmt.Sprint(one) != fmt.Sprint(other) {
 			t.Errorf("from %s the copy of the copy plans %v, want %v (%v)", have, other, one, err)
 		}
 	}
-	if l, err := c.s.Resolve(t.Context(), ref(t, "web:stable")); err != nil || l.Version != "2" {
+	if l, err := c.s.Resolve(t.Context(), refOf(t, "web:stable")); err != nil || l.Version != "2" {
 		t.Errorf("web:stable is %v (%v)", l.Ref, err)
 	}
 	for _, back := range []*fixture{a, b, c} {
@@ -170,7 +170,7 @@ func TestCopyRefused(t *testing.T) {
 	if _, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
-	if _, err := b.s.Delete(t.Context(), ref(t, "web:1")); err != nil {
+	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}})
@@ -183,7 +183,7 @@ func TestCopyRefused(t *testing.T) {
 func TestCopyLyingIndex(t *testing.T) {
 	a := newFixture(t)
 	a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
-	l, err := a.s.Resolve(t.Context(), ref(t, "web"))
+	l, err := a.s.Resolve(t.Context(), refOf(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"griddle/imagestore/ref"
 )
 
 // copying is one image of a copy: what comes of it. Its streams are in no order.
@@ -25,7 +27,7 @@ func (v *view) wanted(args []string) ([]*Listed, error) {
 	for _, a := range args {
 		n := 0
 		if strings.Contains(a, "*") {
-			f, err := ParseFilter(a)
+			f, err := ref.ParseFilter(a)
 			if err != nil {
 				return nil, err
 			}
@@ -40,7 +42,7 @@ func (v *view) wanted(args []string) ([]*Listed, error) {
 			}
 			continue
 		}
-		ref, err := ParseRef(a)
+		ref, err := ref.Parse(a)
 		if err != nil {
 			return nil, err
 		}
@@ -220,7 +222,7 @@ func (c *choice) result() []copying {
 		}
 	}
 	slices.SortFunc(left, func(a, b copying) int {
-		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template), CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
+		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template), ref.CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
 	})
 	ready := func(all bool) func(copying) bool {
 		return func(p copying) bool {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -90,7 +91,7 @@ func BenchmarkRecompress(b *testing.B) {
 }
 
 // benchStore publishes subvolumes as versions of one template, and gives the last one's reference.
-func benchStore(b *testing.B, dirs ...string) (*Store, Ref) {
+func benchStore(b *testing.B, dirs ...string) (*Store, ref.Ref) {
 	st, err := Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
@@ -101,24 +102,24 @@ func benchStore(b *testing.B, dirs ...string) (*Store, Ref) {
 	if err := st.TrustKey(b.Context(), st.Key.Public()); err != nil {
 		b.Fatal(err)
 	}
-	var ref Ref
+	var name ref.Ref
 	for i, dir := range dirs {
 		src, err := source.Find(b.Context(), "btrfs:"+dir, source.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := st.Publish(b.Context(), PublishOptions{Source: src, Ref: Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
+		p, err := st.Publish(b.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if ref, err = ParseRef(p.Ref); err != nil {
+		if name, err = ref.Parse(p.Ref); err != nil {
 			b.Fatal(err)
 		}
 		if i > 0 && p.Kind != "delta" {
 			b.Fatalf("%s was published %s", dir, p.Kind)
 		}
 	}
-	return st, ref
+	return st, name
 }
 
 func recompress(b *testing.B, st *Store) {
@@ -129,14 +130,14 @@ func recompress(b *testing.B, st *Store) {
 
 // deltaBytes publishes both, and gives the bytes of the delta for who has the files of from, and for who has not.
 func deltaBytes(b *testing.B, from, to string) (ours, plain int64) {
-	st, ref := benchStore(b, from, to)
+	st, name := benchStore(b, from, to)
 	recompress(b, st)
-	first := Ref{Name: "t", Version: "1", Arch: ref.Arch}
-	with, err := st.PlanWith(b.Context(), ref, PlanOptions{Have: []Ref{first}, Dictionaries: true})
+	first := ref.Ref{Name: "t", Version: "1", Arch: name.Arch}
+	with, err := st.PlanWith(b.Context(), name, PlanOptions{Have: []ref.Ref{first}, Dictionaries: true})
 	if err != nil {
 		b.Fatal(err)
 	}
-	without, err := st.Plan(b.Context(), ref, first)
+	without, err := st.Plan(b.Context(), name, first)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -11,13 +11,14 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
 
 // DeriveOptions says which stream Derive makes.
 type DeriveOptions struct {
-	Ref      Ref
-	Parent   *Ref // that the stream is to start from; nil for a full one
+	Ref      ref.Ref
+	Parent   *ref.Ref // that the stream is to start from; nil for a full one
 	Encoder  Encoder
 	Progress func(phase string, done, total int64) // may be nil; total is zero where it is not known
 }

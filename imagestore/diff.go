@@ -7,11 +7,12 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/packages"
+	"griddle/imagestore/ref"
 )
 
 // DiffOptions says what Diff compares.
 type DiffOptions struct {
-	Old, New    Ref
+	Old, New    ref.Ref
 	Packages    bool // compare the packages
 	Files       bool // compare the files
 	Times       bool // a file's modification time alone is a difference
@@ -62,7 +63,7 @@ type FileState struct {
 func (s *Store) Diff(ctx context.Context, o DiffOptions) (Difference, error) {
 	var opened [2]*Opened
 	var d Difference
-	for i, ref := range []Ref{o.Old, o.New} {
+	for i, ref := range []ref.Ref{o.Old, o.New} {
 		_, op, err := s.openDocuments(ctx, ref)
 		if err != nil {
 			return d, err

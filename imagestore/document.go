@@ -10,6 +10,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
 
@@ -45,12 +46,12 @@ type Identity struct {
 }
 
 func (id Identity) validate() error {
-	r, err := ParseRef(id.Ref)
+	r, err := ref.Parse(id.Ref)
 	switch {
 	case err != nil:
 		return err
-	case !r.exact() || r.String() != id.Ref:
-		return fmt.Errorf("%w %q: a document needs version and architecture", ErrRef, id.Ref)
+	case !r.Exact() || r.String() != id.Ref:
+		return fmt.Errorf("%w %q: a document needs version and architecture", ref.ErrInvalid, id.Ref)
 	case id.UUID.IsZero():
 		return errors.New("the UUID is zero")
 	case id.Content.Digest == "" || id.Content.Blob == "":
@@ -62,8 +63,8 @@ func (id Identity) validate() error {
 }
 
 // ref is the parsed reference of an identity that is valid.
-func (id Identity) ref() Ref {
-	r, _ := ParseRef(id.Ref)
+func (id Identity) ref() ref.Ref {
+	r, _ := ref.Parse(id.Ref)
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // Open checks the documents of a plan against the keys that the store trusts, as OpenPlan does, and reads from the
@@ -28,11 +29,11 @@ func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error
 //
 // Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
 // stream, which no receiver takes for a whole one. With from, ErrNoWay where only a full stream leads to ref.
-func (s *Store) Stream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.Writer) error {
+func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
 	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: ahead})
 }
 
-func (s *Store) writeStream(ctx context.Context, ref Ref, from *Ref, raw bool, w io.Writer, how streaming) error {
+func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, how streaming) error {
 	p, err := s.streamPlan(ctx, ref, from)
 	if err == nil {
 		err = how.take(planMemory(p))
@@ -96,7 +97,7 @@ func (o *Opened) memory(how streaming) int64 {
 	return most + 1<<20 // the decoder's own tables
 }
 
-func (s *Store) streamPlan(ctx context.Context, ref Ref, from *Ref) (Plan, error) {
+func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Plan{}, err

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/ref"
 )
 
 func run(t *testing.T, name string, args ...string) string {
@@ -91,12 +93,12 @@ func TestChainIntoBtrfsReceive(t *testing.T) {
 			if to == "" {
 				to = "web:3"
 			}
-			var fromRef *Ref
+			var fromRef *ref.Ref
 			if ok {
-				r := ref(t, from)
+				r := refOf(t, from)
 				fromRef = &r
 			}
-			if err := f.s.Stream(t.Context(), ref(t, to), fromRef, true, &out); err != nil {
+			if err := f.s.Stream(t.Context(), refOf(t, to), fromRef, true, &out); err != nil {
 				t.Fatal(err)
 			}
 			receive(into, out.Bytes())

@@ -25,7 +25,7 @@ func TestBitAtRest(t *testing.T) {
 	parent, raw := someBytes(1, 3000), someBytes(2, 4000)
 	f.publish("web:1@amd64", way{"", parent})
 	l := f.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", someBytes(3, 9000)})
-	p, err := f.s.Plan(t.Context(), ref(t, "web:2@amd64"))
+	p, err := f.s.Plan(t.Context(), refOf(t, "web:2@amd64"))
 	if err != nil {
 		t.Fatal(err)
 	}

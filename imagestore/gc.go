@@ -12,6 +12,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // GCOptions is how GC works. The zero value works.
@@ -104,7 +105,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 // deriveAll names those that it made, and the one at which it failed.
 func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made []string, at string, err error) {
 	for _, r := range refs {
-		ref, err := ParseRef(r)
+		ref, err := ref.Parse(r)
 		if err != nil {
 			return made, r, err
 		}
@@ -231,7 +232,7 @@ func (k keptWays) cut(after *view) (out []*Listed) {
 		}
 	}
 	slices.SortFunc(out, func(a, b *Listed) int {
-		return cmp.Or(cmp.Compare(a.Template, b.Template), CompareVersions(a.Version, b.Version), cmp.Compare(a.Ref, b.Ref))
+		return cmp.Or(cmp.Compare(a.Template, b.Template), ref.CompareVersions(a.Version, b.Version), cmp.Compare(a.Ref, b.Ref))
 	})
 	return out
 }

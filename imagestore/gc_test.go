@@ -12,6 +12,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // listed is a view with images of web: version, and the parents of its streams ("" for none).
@@ -149,7 +150,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
 	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
-	l, err := f.s.Resolve(t.Context(), ref(t, "web:2"))
+	l, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), ref(t, "web:1")); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:2") {
+	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:2") {
 		t.Errorf("Delete of the only way that counts = %v, want ErrInUse", err)
 	}
 	if err := f.s.SetKeep(t.Context(), Keep{Pattern: "web", Last: 1}); err != nil {
@@ -169,7 +170,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err != nil || len(c.Versions) != 0 || short(c.Kept) != "1" {
 		t.Errorf("GC = %+v, %v, want web:1 kept", c, err)
 	}
-	if p, err := f.s.Plan(t.Context(), ref(t, "web:2")); err != nil || len(p.Streams) != 2 {
+	if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || len(p.Streams) != 2 {
 		t.Errorf("Plan = %+v, %v", p, err)
 	}
 }
@@ -278,8 +279,8 @@ func TestKeepRules(t *testing.T) {
 	f := newFixture(t)
 	s := f.overServer().s
 	for _, bad := range []Keep{{Pattern: "", Last: 1}, {Pattern: "web:1", Last: 1}, {Pattern: "web@amd64", Last: 1}, {Pattern: "web", Last: -1}, {Pattern: "web", Newer: -1}} {
-		if err := s.SetKeep(t.Context(), bad); !errors.Is(err, ErrRef) {
-			t.Errorf("SetKeep(%+v) = %v, want %v", bad, err, ErrRef)
+		if err := s.SetKeep(t.Context(), bad); !errors.Is(err, ref.ErrInvalid) {
+			t.Errorf("SetKeep(%+v) = %v, want %v", bad, err, ref.ErrInvalid)
 		}
 	}
 	for _, k := range []Keep{{Pattern: "web", Last: 3}, {Pattern: "*/*", Newer: 60}, {Pattern: "web", Last: 4}, {Pattern: "web", Last: 4}, {Pattern: "*/*"}, {Pattern: "db"}} {

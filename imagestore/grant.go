@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // Grant says what the signatures of one key count for. Everywhere a person or a program meets one it is a line:
@@ -22,7 +23,7 @@ type Grant struct {
 	streams  bool // and no images
 	site     bool // streams too
 	patterns []string
-	filters  []Filter // one for each pattern
+	filters  []ref.Filter // one for each pattern
 }
 
 const (
@@ -41,9 +42,9 @@ func NewGrant(k minisign.PublicKey, patterns ...string) (Grant, error) {
 		errs = append(errs, fmt.Errorf("%d patterns are more than %d", len(patterns), maxPatterns))
 	}
 	for _, p := range patterns {
-		f, err := ParseFilter(p)
+		f, err := ref.ParseFilter(p)
 		if err == nil && strings.ContainsAny(p, ":@") {
-			err = fmt.Errorf("%w %.200q: a pattern of templates has neither version nor architecture", ErrRef, p)
+			err = fmt.Errorf("%w %.200q: a pattern of templates has neither version nor architecture", ref.ErrInvalid, p)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -113,18 +114,18 @@ func (g Grant) Streams() bool { return g.streams }
 func (g Grant) Limited() bool { return g.streams || len(g.patterns) > 0 }
 
 // Image returns nil where the key may sign an image document of that name, and else what it may sign.
-func (g Grant) Image(ref Ref) error {
+func (g Grant) Image(name ref.Ref) error {
 	switch {
 	case g.streams:
 		return fmt.Errorf("%w: key %s may sign streams, and no images", minisign.ErrSignature, g.key.ID())
-	case len(g.filters) == 0 || slices.ContainsFunc(g.filters, func(f Filter) bool { return f.Match(ref) }):
+	case len(g.filters) == 0 || slices.ContainsFunc(g.filters, func(f ref.Filter) bool { return f.Match(name) }):
 		return nil
 	}
-	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(), strings.Join(g.patterns, " "), ref.Template())
+	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(), strings.Join(g.patterns, " "), name.Template())
 }
 
 // Stream returns nil where the key may sign a document of a stream to an image of that name.
-func (g Grant) Stream(ref Ref) error {
+func (g Grant) Stream(ref ref.Ref) error {
 	if g.streams {
 		return nil
 	}

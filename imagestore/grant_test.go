@@ -23,7 +23,7 @@ func TestGrantAdmits(t *testing.T) {
 	k := newKey(t)
 	for _, c := range []struct {
 		patterns string
-		ref      string
+		refOf    string
 		want     bool
 	}{
 		{"", "web:1@amd64", true}, {"", "lab/web:1@amd64", true},
@@ -38,9 +38,9 @@ func TestGrantAdmits(t *testing.T) {
 		{"db web", "web:1@amd64", true}, {"db web", "dbweb:1@amd64", false}, {"a.b", "axb:1@amd64", false},
 	} {
 		g := grantOf(t, k, strings.Fields(c.patterns)...)
-		for what, err := range map[string]error{"Image": g.Image(ref(t, c.ref)), "Stream": g.Stream(ref(t, c.ref))} {
+		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.refOf)), "Stream": g.Stream(refOf(t, c.refOf))} {
 			if (err == nil) != c.want || err != nil && !errors.Is(err, minisign.ErrSignature) {
-				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.ref, c.patterns, err, c.want)
+				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.refOf, c.patterns, err, c.want)
 			}
 		}
 		again, err := ParseGrant(g.String())
@@ -79,10 +79,10 @@ func TestParseGrant(t *testing.T) {
 	}
 	site, streams := SiteGrant(k), StreamsGrant(k)
 	for _, g := range []Grant{site, streams} {
-		if err := g.Image(ref(t, "web:1@amd64")); !errors.Is(err, minisign.ErrSignature) {
+		if err := g.Image(refOf(t, "web:1@amd64")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("%q signs images: %v", g, err)
 		}
-		if err := g.Stream(ref(t, "web:1@amd64")); err != nil {
+		if err := g.Stream(refOf(t, "web:1@amd64")); err != nil {
 			t.Errorf("%q does not sign streams: %v", g, err)
 		}
 	}

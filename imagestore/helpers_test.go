@@ -19,6 +19,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
 
@@ -171,9 +172,9 @@ func (f *fixture) publish(ref string, ways ...way) Listed {
 	return l
 }
 
-func ref(t testing.TB, s string) Ref {
+func refOf(t testing.TB, s string) ref.Ref {
 	t.Helper()
-	r, err := ParseRef(s)
+	r, err := ref.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}

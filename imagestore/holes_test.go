@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -35,7 +36,7 @@ func TestHolesSurvive(t *testing.T) {
 	if want > 8<<20 {
 		t.Fatalf("the source itself takes %d bytes", want)
 	}
-	publish := func(name string, o source.Options) Ref {
+	publish := func(name string, o source.Options) ref.Ref {
 		t.Helper()
 		var err error
 		p.o.Source, err = source.Find(ctx, name, o)
@@ -50,7 +51,7 @@ func TestHolesSurvive(t *testing.T) {
 		return mustRef(t, out.Ref)
 	}
 	plain := filepath.Join(t.TempDir(), "plain")
-	refs := []Ref{publish("btrfs:"+p.dir, source.Options{})}
+	refs := []ref.Ref{publish("btrfs:"+p.dir, source.Options{})}
 	sourcetest.Run(t, "cp", "-a", "--sparse=always", p.dir, plain)
 	refs = append(refs, publish("dir:"+plain, source.Options{Spool: spool}))
 	file := filepath.Join(t.TempDir(), "a.tar")

@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/minisign"
 	receiving "griddle/imagestore/receive"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -59,7 +60,7 @@ func TestHuge(t *testing.T) {
 	p.must(p.store.TrustKey(t.Context(), p.o.Key.Public()))
 	p.o.Source, err = source.Find(t.Context(), "btrfs:"+dir, source.Options{})
 	p.must(err)
-	p.o.Ref = Ref{Name: "huge", Version: "1"}
+	p.o.Ref = ref.Ref{Name: "huge", Version: "1"}
 	p.o.Warn = func(w string) { t.Errorf("warned: %s", w) }
 
 	var first, second Published
@@ -103,9 +104,9 @@ func TestHuge(t *testing.T) {
 func (p *publisher) receiveHuge(name, to string, refs ...string) {
 	var parents []receiving.Parent
 	for i, r := range refs {
-		var have []Ref
+		var have []ref.Ref
 		if i > 0 {
-			have = []Ref{mustRef(p.T, refs[i-1])}
+			have = []ref.Ref{mustRef(p.T, refs[i-1])}
 		}
 		plan, err := p.store.Plan(p.Context(), mustRef(p.T, r), have...)
 		p.must(err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"griddle/imagestore/ref"
 )
 
 // Keep is a rule that says which versions of templates stay: whatever any rule keeps, the newest version for each
@@ -19,14 +21,14 @@ type Keep struct {
 const maxRules = 1000
 
 func (k Keep) validate() error {
-	if _, err := ParseFilter(k.Pattern); err != nil {
+	if _, err := ref.ParseFilter(k.Pattern); err != nil {
 		return err
 	}
 	if strings.ContainsAny(k.Pattern, ":@") {
-		return fmt.Errorf("%w: a rule is for templates, and %q has more than their names", ErrRef, k.Pattern)
+		return fmt.Errorf("%w: a rule is for templates, and %q has more than their names", ref.ErrInvalid, k.Pattern)
 	}
 	if k.Last < 0 || k.Newer < 0 || k.Newer > 1e10 {
-		return fmt.Errorf("%w: %d versions and %d seconds cannot be kept", ErrRef, k.Last, k.Newer)
+		return fmt.Errorf("%w: %d versions and %d seconds cannot be kept", ref.ErrInvalid, k.Last, k.Newer)
 	}
 	return nil
 }
@@ -74,7 +76,7 @@ func (c *localCatalog) keepRule(v *view, k Keep) ([]Entry, error) {
 		return nil, nil
 	}
 	if i < 0 && len(v.keeps) >= maxRules {
-		return nil, fmt.Errorf("%w: there are %d rules already", ErrRef, maxRules)
+		return nil, fmt.Errorf("%w: there are %d rules already", ref.ErrInvalid, maxRules)
 	}
 	return []Entry{{Kind: KindKeep, Keep: &k}}, nil
 }
@@ -83,11 +85,11 @@ func (c *localCatalog) keepRule(v *view, k Keep) ([]Entry, error) {
 func (v *view) fallOut(now time.Time) []*Listed {
 	type rule struct {
 		Keep
-		f Filter
+		f ref.Filter
 	}
 	var rules []rule
 	for _, k := range v.keeps {
-		if f, err := ParseFilter(k.Pattern); err == nil {
+		if f, err := ref.ParseFilter(k.Pattern); err == nil {
 			rules = append(rules, rule{k, f})
 		}
 	}

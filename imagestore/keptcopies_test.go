@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -23,7 +24,7 @@ func TestCopiesGoWithTheirImages(t *testing.T) {
 	p.must(err)
 	p.must(other.TrustKey(ctx, p.o.Key.Public()))
 	o := p.o
-	o.Ref = Ref{Name: "elsewhere"}
+	o.Ref = ref.Ref{Name: "elsewhere"}
 	o.Source, err = source.Find(ctx, "btrfs:"+p.dir, source.Options{})
 	p.must(err)
 	_, err = other.Publish(ctx, o)

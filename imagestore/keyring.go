@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // ErrRevoked is wrapped where a key that was revoked is to be trusted again, and nobody said that this is meant.
@@ -180,7 +181,7 @@ func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 }
 
 // MaySign returns nil where image documents of that name count that k signs, and else why they do not.
-func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref Ref) error {
+func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) error {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return err

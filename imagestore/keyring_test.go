@@ -28,16 +28,16 @@ func TestPrefixes(t *testing.T) {
 		f.grant(grantOf(t, team.key, "web", "team/*"))
 		f.grant(SiteGrant(site.key.Public()))
 		for _, c := range []struct {
-			ref string
-			by  *fixture
-			ok  bool
+			refOf string
+			by    *fixture
+			ok    bool
 		}{
 			{"web:1@amd64", team, true}, {"team/x:1@amd64", team, true}, {"webx:1@amd64", team, false}, {"team:1@amd64", team, false},
 			{"team2/x:1@amd64", team, false}, {"lab/web:1@amd64", team, false}, {"other:1@amd64", site, false}, {"other:2@amd64", f, true},
 		} {
-			_, err := f.s.Add(t.Context(), c.by.image(c.ref, way{"", raw}))
+			_, err := f.s.Add(t.Context(), c.by.image(c.refOf, way{"", raw}))
 			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
-				t.Errorf("Add of %s = %v, want it accepted: %v", c.ref, err, c.ok)
+				t.Errorf("Add of %s = %v, want it accepted: %v", c.refOf, err, c.ok)
 			}
 		}
 		// The streams of an image, each by somebody else.
@@ -54,17 +54,17 @@ func TestPrefixes(t *testing.T) {
 		}
 		// Less than before: what is signed already does not count any more.
 		f.grant(grantOf(t, team.key, "team/*"))
-		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "may sign team/*, and not web") {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "may sign team/*, and not web") {
 			t.Errorf("Plan of an image whose key may not sign it any more = %v", err)
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "team/x")); err != nil {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "team/x")); err != nil {
 			t.Errorf("Plan of an image whose key may still sign it = %v", err)
 		}
 		// A publisher who asks to be trusted is not trusted for more than he is.
 		if err := f.s.TrustKey(t.Context(), team.key.Public()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("TrustKey took a key's limits away: %v", err)
 		}
 	})
@@ -87,7 +87,7 @@ func TestRevoke(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		before, err := f.s.Plan(t.Context(), ref(t, "web:2"))
+		before, err := f.s.Plan(t.Context(), refOf(t, "web:2"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,22 +113,22 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
 			}
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}
-		if _, err := f.s.Plan(t.Context(), ref(t, "web:3")); !errors.Is(err, ErrNoWay) {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web:3")); !errors.Is(err, ErrNoWay) {
 			t.Errorf("Plan of an image that only a revoked one leads to = %v", err)
 		}
-		if p, err := f.s.Plan(t.Context(), ref(t, "web:3"), ref(t, "web:2")); err != nil || len(p.Streams) != 1 {
+		if p, err := f.s.Plan(t.Context(), refOf(t, "web:3"), refOf(t, "web:2")); err != nil || len(p.Streams) != 1 {
 			t.Errorf("Plan for a machine that has the revoked image = %+v, %v", p, err)
 		}
-		if p, err := f.s.Plan(t.Context(), ref(t, "db")); err != nil || p.Wire() < 4000 {
+		if p, err := f.s.Plan(t.Context(), refOf(t, "db")); err != nil || p.Wire() < 4000 {
 			t.Errorf("Plan took %d bytes of a revoked stream, %v", p.Wire(), err)
 		}
-		if shown, err := f.s.Show(t.Context(), ref(t, "db")); err != nil || len(shown.StreamDocs) != 1 || shown.Streams[0].Signer != site.key.Public().ID() {
+		if shown, err := f.s.Show(t.Context(), refOf(t, "db")); err != nil || len(shown.StreamDocs) != 1 || shown.Streams[0].Signer != site.key.Public().ID() {
 			t.Errorf("Show of an image of which one stream is revoked = %+v, %v", shown, err)
 		}
-		if _, err := f.s.Show(t.Context(), ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Show(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Show of a revoked image = %v", err)
 		}
 		// Whoever planned before it was revoked is refused when he opens.
@@ -142,7 +142,7 @@ func TestRevoke(t *testing.T) {
 		if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenPlan with the keys that an agent would have = %v", err)
 		}
-		if v, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil); err != nil || v.OK {
+		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || v.OK {
 			t.Errorf("Verify of a revoked image = %+v, %v", v, err)
 		}
 		// Nothing else comes in by that key, and it is not trusted again by accident.
@@ -160,16 +160,16 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("Keys = %+v, %v", keys, err)
 		}
 		// What is kept of it can be deleted, and keeps nothing from being deleted.
-		if _, err := f.s.Delete(t.Context(), ref(t, "db")); err != nil {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "db")); err != nil {
 			t.Errorf("Delete beside a revoked image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), ref(t, "web:2")); !errors.Is(err, ErrInUse) {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); !errors.Is(err, ErrInUse) {
 			t.Errorf("Delete of what others stand on = %v", err)
 		}
 		if err := f.s.Grant(t.Context(), Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := f.s.Plan(t.Context(), ref(t, "web:2")); err != nil || fmt.Sprint(p) != fmt.Sprint(before) {
+		if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || fmt.Sprint(p) != fmt.Sprint(before) {
 			t.Errorf("Plan after the key was trusted again = %+v, %v, want %+v", p, err, before)
 		}
 		if keys, err := f.s.Keys(t.Context()); err != nil || keys[1].Revoked != nil || keys[1].Comment != "found in a drawer" {
@@ -191,7 +191,7 @@ func TestOthersTrust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan without the guest's key = %v", err)
 	}
 	if err := s.TrustKey(t.Context(), guest.key.Public()); err != nil {
@@ -200,7 +200,7 @@ func TestOthersTrust(t *testing.T) {
 	if err := s.Revoke(t.Context(), guest.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Plan(t.Context(), ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan though the catalog revoked the key = %v", err)
 	}
 }

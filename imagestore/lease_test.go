@@ -16,7 +16,7 @@ func TestLease(t *testing.T) {
 	f := newFixture(t)
 	f.versions()
 	f.old()
-	l, err := f.s.Resolve(t.Context(), ref(t, "web"))
+	l, err := f.s.Resolve(t.Context(), refOf(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := f.s.Delete(t.Context(), ref(t, l.Ref)); err != nil || d.Blobs != 0 {
+	if d, err := f.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil || d.Blobs != 0 {
 		t.Errorf("deleting removed %d blobs that are leased (%v)", d.Blobs, err)
 	}
 	if _, err := anybody.Lease(t.Context(), LeaseRequest{ID: lease.ID, Seconds: 3600}); err != nil {
@@ -115,7 +115,7 @@ func TestCopyHolds(t *testing.T) {
 	deleted := false
 	_, err := b.s.Copy(context.WithoutCancel(t.Context()), a.reader(plain), CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
 		if !deleted {
-			if _, err := a.s.Delete(t.Context(), ref(t, l.Ref)); err != nil {
+			if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
 				t.Error(err)
 			}
 			deleted = true

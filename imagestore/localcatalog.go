@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // localCatalog is the log of a local directory together with the blobs that it speaks of.
@@ -170,7 +171,7 @@ func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Lis
 			return Listed{}, err
 		}
 	}
-	r, err := ParseRef(m.Ref)
+	r, err := ref.Parse(m.Ref)
 	if err != nil {
 		return Listed{}, err
 	}
@@ -300,12 +301,12 @@ func (c *localCatalog) delete(v *view, ref string) ([]Entry, error) {
 }
 
 func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
-	r, err := ParseRef(ch.Template + ":" + ch.Name)
+	r, err := ref.Parse(ch.Template + ":" + ch.Name)
 	if err != nil {
 		return nil, err
 	}
-	if ch.Name == Latest {
-		return nil, fmt.Errorf("%w: %q is reserved", ErrRef, Latest)
+	if ch.Name == ref.Latest {
+		return nil, fmt.Errorf("%w: %q is reserved", ref.ErrInvalid, ref.Latest)
 	}
 	if ch.Version == "" {
 		if v.channels[r.Template()][ch.Name] == "" {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"griddle/imagestore/ref"
 )
 
 // memoryLimit is what the agent may take, in bytes: machines with 1 GiB run it, with their root in memory.
@@ -39,7 +41,7 @@ func TestReceiveMemory(t *testing.T) {
 	if two.Raw < size {
 		t.Fatalf("the delta has %d bytes, want all of the file", two.Raw)
 	}
-	p.must(p.store.Recompress(ctx, RecompressOptions{Refs: []Ref{mustRef(t, two.Ref)}, Level: 10}, nil))
+	p.must(p.store.Recompress(ctx, RecompressOptions{Refs: []ref.Ref{mustRef(t, two.Ref)}, Level: 10}, nil))
 	dir := t.TempDir()
 	_, err := p.store.Receive(ctx, mustRef(t, one), dir, ReceiveOptions{Name: "one"})
 	p.must(err)

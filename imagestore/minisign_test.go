@@ -27,7 +27,7 @@ func TestMinisignVerifiesOurs(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
 	dir := t.TempDir()
-	names, err := f.s.WriteDocuments(t.Context(), ref(t, l.Ref), dir)
+	names, err := f.s.WriteDocuments(t.Context(), refOf(t, l.Ref), dir)
 	if err != nil || len(names) != 2 {
 		t.Fatalf("WriteDocuments = %q, %v", names, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // flaky is a source that can be told to fail.
@@ -77,7 +78,7 @@ func threeFrames(t *testing.T) (*fixture, []byte, Listed, Plan) {
 	f := newFixture(t)
 	raw := someBytes(9, 2*PieceSize+12345)
 	l := f.publish("web:1@amd64", way{"", raw})
-	p, err := f.s.Plan(t.Context(), ref(t, "web"))
+	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func TestChangedByte(t *testing.T) {
 		if got, err := readStream(f, p, OpenOptions{}, f.s.Blobs, good.Blobs); err != nil || !bytes.Equal(got, raw) {
 			t.Errorf("%s: with a second source: %d bytes, %v", c.name, len(got), err)
 		}
-		v, err := f.s.Verify(t.Context(), ref(t, "web"), nil)
+		v, err := f.s.Verify(t.Context(), refOf(t, "web"), nil)
 		if err != nil || v.OK || len(v.Problems) != 1 || !strings.Contains(v.Problems[0], "sha256:") {
 			t.Errorf("%s: Verify = %+v, %v, want one problem that names the blob", c.name, v, err)
 		}
@@ -274,7 +275,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestEndlessDocument(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	p, err := f.s.Plan(t.Context(), ref(t, "web"))
+	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,9 +392,9 @@ func TestStream(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", three})
 		f.publish("web:4@amd64", way{"", three})
 		for _, c := range []struct {
-			ref, from string
-			want      []byte
-			is        error
+			refOf, from string
+			want        []byte
+			is          error
 		}{
 			{"web:1", "", one, nil},
 			{"web:2", "web:1", two, nil},
@@ -405,16 +406,16 @@ func TestStream(t *testing.T) {
 			{"web:1", "web:9", nil, ErrNotFound},
 			{"nothing", "", nil, ErrNotFound},
 		} {
-			var from *Ref
+			var from *ref.Ref
 			if c.from != "" {
-				r := ref(t, c.from)
+				r := refOf(t, c.from)
 				from = &r
 			}
 			for _, raw := range []bool{true, false} {
 				var out bytes.Buffer
-				err := f.s.Stream(t.Context(), ref(t, c.ref), from, raw, &out)
+				err := f.s.Stream(t.Context(), refOf(t, c.refOf), from, raw, &out)
 				if !errors.Is(err, c.is) || c.is != nil && out.Len() > 0 {
-					t.Errorf("Stream(%s from %q) = %v after %d bytes, want %v", c.ref, c.from, err, out.Len(), c.is)
+					t.Errorf("Stream(%s from %q) = %v after %d bytes, want %v", c.refOf, c.from, err, out.Len(), c.is)
 					continue
 				}
 				got := out.Bytes()
@@ -422,11 +423,11 @@ func TestStream(t *testing.T) {
 					cmd := exec.Command(zstdProgram, "-dc")
 					cmd.Stdin = &out
 					if got, err = cmd.Output(); err != nil {
-						t.Errorf("zstd -d of Stream(%s from %q): %v", c.ref, c.from, err)
+						t.Errorf("zstd -d of Stream(%s from %q): %v", c.refOf, c.from, err)
 					}
 				}
 				if !bytes.Equal(got, c.want) {
-					t.Errorf("Stream(%s from %q) = %d bytes, want %d", c.ref, c.from, len(got), len(c.want))
+					t.Errorf("Stream(%s from %q) = %d bytes, want %d", c.refOf, c.from, len(got), len(c.want))
 				}
 			}
 		}

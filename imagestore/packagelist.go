@@ -8,6 +8,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/packages"
+	"griddle/imagestore/ref"
 )
 
 // Packages names the package list of an image (package packages), as Content names its manifest.
@@ -78,7 +79,7 @@ func decodePackages(z []byte, p *Packages) (packages.List, error) {
 
 // ReadPackages reads what is installed in an image, after its document's signature and the list's digest were checked.
 // ErrNoPackages where the image has no list.
-func (s *Store) ReadPackages(ctx context.Context, ref Ref) (packages.List, error) {
+func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, error) {
 	l, opened, err := s.openDocuments(ctx, ref)
 	if err != nil {
 		return packages.List{}, err
@@ -95,7 +96,7 @@ func (s *Store) ReadPackages(ctx context.Context, ref Ref) (packages.List, error
 }
 
 // openDocuments finds an image and checks its signed document.
-func (s *Store) openDocuments(ctx context.Context, ref Ref) (Listed, *Opened, error) {
+func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *Opened, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
 		return l, nil, err

@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/packages"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -32,12 +33,12 @@ func (f *fixture) publishDir(version string, read func(context.Context, string) 
 		f.t.Fatal(err)
 	}
 	var warned []string
-	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
+	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
 		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []Prepared { return []Prepared{{Step: "logs", Removed: 3}} }})
 	if err != nil {
 		return Listed{}, warned, err
 	}
-	l, err := f.s.Resolve(f.t.Context(), ref(f.t, p.Ref))
+	l, err := f.s.Resolve(f.t.Context(), refOf(f.t, p.Ref))
 	return l, warned, err
 }
 
@@ -55,11 +56,11 @@ func TestPublishPackages(t *testing.T) {
 		if l.Packages == nil || l.Packages.Manager != "dpkg" || l.Packages.Count != 2 {
 			t.Errorf("listed are %+v, want 2 of dpkg", l.Packages)
 		}
-		got, err := f.s.ReadPackages(t.Context(), ref(t, "web"))
+		got, err := f.s.ReadPackages(t.Context(), refOf(t, "web"))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("ReadPackages = %+v, %v, want %+v", got, err, want)
 		}
-		s, err := f.s.Show(t.Context(), ref(t, "web"))
+		s, err := f.s.Show(t.Context(), refOf(t, "web"))
 		if err != nil || !s.Image.Packages.equal(l.Packages) || !slices.Equal(s.Image.Prepared, []Prepared{{Step: "logs", Removed: 3}}) {
 			t.Errorf("Show = %+v, %v", s.Image, err)
 		}
@@ -72,7 +73,7 @@ func TestPublishWithoutPackages(t *testing.T) {
 	if err != nil || l.Packages != nil || len(warned) > 0 {
 		t.Errorf("without packages: %+v, %v, %v", l.Packages, warned, err)
 	}
-	if _, err := f.s.ReadPackages(t.Context(), ref(t, "web")); !errors.Is(err, ErrNoPackages) {
+	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, ErrNoPackages) {
 		t.Errorf("ReadPackages = %v, want ErrNoPackages", err)
 	}
 	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) { return packages.List{}, errors.New("damaged") })
@@ -97,17 +98,17 @@ func TestPackagesLive(t *testing.T) {
 		t.Errorf("Collect took the package list: %v", err)
 	}
 	f.damage(d, -3)
-	v, err := f.s.Verify(t.Context(), ref(t, "web"), nil)
+	v, err := f.s.Verify(t.Context(), refOf(t, "web"), nil)
 	if err != nil || v.OK || len(v.Problems) != 1 || !strings.HasPrefix(v.Problems[0], "package list: ") {
 		t.Errorf("Verify = %+v, %v, want the package list named", v, err)
 	}
-	if _, err := f.s.ReadPackages(t.Context(), ref(t, "web")); !errors.Is(err, blob.ErrMismatch) {
+	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, blob.ErrMismatch) {
 		t.Errorf("ReadPackages = %v, want blob.ErrMismatch", err)
 	}
 	if err := os.Chtimes(f.blobFile(d), old, old); err != nil { // the damage made it look as if it was put again
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), ref(t, "web")); err != nil || slices.Contains(f.blobs(), d) {
+	if _, err := f.s.Delete(t.Context(), refOf(t, "web")); err != nil || slices.Contains(f.blobs(), d) {
 		t.Errorf("Delete left the package list: %v", err)
 	}
 }
@@ -170,7 +171,7 @@ func TestCopyPackages(t *testing.T) {
 	}
 	to := f.another()
 	to.pull(f.s, "web")
-	got, err := to.s.ReadPackages(t.Context(), ref(t, "web"))
+	got, err := to.s.ReadPackages(t.Context(), refOf(t, "web"))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("ReadPackages of the copy = %+v, %v, want %+v", got, err, want)
 	}

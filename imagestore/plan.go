@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // Plan is the way to an image: its document, and the streams that make it, in the order in which they are
@@ -150,18 +151,18 @@ func (v *view) plan(ref string, have []string) (Plan, error) {
 
 // PlanOptions says what a receiver has and can do.
 type PlanOptions struct {
-	Have         []Ref // images that it holds
-	Dictionaries bool  // it decodes with the files of what it holds (Opened.OpenStream's parent)
+	Have         []ref.Ref // images that it holds
+	Dictionaries bool      // it decodes with the files of what it holds (Opened.OpenStream's parent)
 }
 
 // Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
-func (s *Store) Plan(ctx context.Context, ref Ref, have ...Ref) (Plan, error) {
+func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (Plan, error) {
 	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
 }
 
 // PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
 // somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
-func (s *Store) PlanWith(ctx context.Context, ref Ref, o PlanOptions) (Plan, error) {
+func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Plan{}, err
@@ -175,12 +176,12 @@ func (s *Store) PlanWith(ctx context.Context, ref Ref, o PlanOptions) (Plan, err
 }
 
 // resolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.
-func (v *view) resolveAll(refs []Ref) []string {
+func (v *view) resolveAll(refs []ref.Ref) []string {
 	var out []string
 	for _, r := range refs {
 		if l, err := v.resolve(r); err == nil {
 			out = append(out, l.Ref)
-		} else if r.exact() {
+		} else if r.Exact() {
 			out = append(out, r.String())
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/delta"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/packages"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source"
 )
@@ -23,9 +24,9 @@ import (
 // PublishOptions says what Publish publishes and under which name.
 type PublishOptions struct {
 	Source      *source.Source
-	Ref         Ref    // without a version it gets the one of NextVersion, without an architecture the source's
-	Description string // one line, for menus
-	Comment     string // what is new
+	Ref         ref.Ref // without a version it gets the one of NextVersion, without an architecture the source's
+	Description string  // one line, for menus
+	Comment     string  // what is new
 	Key         *minisign.SecretKey
 	Encoder     Encoder               // its Progress is replaced
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
@@ -186,32 +187,32 @@ func (s *Store) listPackages(ctx context.Context, o PublishOptions, dir string) 
 
 // take settles the version and makes the copy, whose name it is part of: a receiver of several streams back to back
 // needs different names.
-func (s *Store) take(ctx context.Context, o PublishOptions) (Ref, *source.Copy, error) {
-	ref := o.Ref
-	if ref.Version == Latest {
-		return ref, nil, fmt.Errorf("%w: the version %q is reserved", ErrRef, Latest)
+func (s *Store) take(ctx context.Context, o PublishOptions) (ref.Ref, *source.Copy, error) {
+	name := o.Ref
+	if name.Version == ref.Latest {
+		return name, nil, fmt.Errorf("%w: the version %q is reserved", ref.ErrInvalid, ref.Latest)
 	}
-	if ref.Version != "" {
-		if l, err := s.Resolve(ctx, ref); err == nil && l.Ref == ref.String() {
+	if name.Version != "" {
+		if l, err := s.Resolve(ctx, name); err == nil && l.Ref == name.String() {
 			err = fmt.Errorf("%w: %s was published %s", ErrExists, l.Ref, l.Published.Format(time.RFC3339))
-			return ref, nil, errors.Join(err, s.settle(ctx))
+			return name, nil, errors.Join(err, s.settle(ctx))
 		}
-		c, err := o.Source.Take(ctx, ref.FileName(), o.Warn)
-		return ref, c, err
+		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
+		return name, c, err
 	}
-	version, err := s.NextVersion(ctx, ref, o.Now())
+	version, err := s.NextVersion(ctx, name, o.Now())
 	if err != nil {
-		return ref, nil, err
+		return name, nil, err
 	}
 	for {
-		ref.Version = version
-		c, err := o.Source.Take(ctx, ref.FileName(), o.Warn)
+		name.Version = version
+		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
 		if !errors.Is(err, source.ErrBusy) {
-			return ref, c, err
+			return name, c, err
 		}
 		// Somebody beside us will have this version.
 		if version, err = increment(version); err != nil {
-			return ref, nil, err
+			return name, nil, err
 		}
 	}
 }
@@ -237,7 +238,7 @@ func (v *view) byIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 
 // retire removes the copies of the other versions of the template.
 func (o PublishOptions) retire(ctx context.Context, keep string) error {
-	template := Ref{Namespace: o.Ref.Namespace, Name: o.Ref.Name}.FileName()
+	template := ref.Ref{Namespace: o.Ref.Namespace, Name: o.Ref.Name}.FileName()
 	return o.Source.Retire(ctx, func(name string) bool {
 		parts := strings.Split(name, "@")
 		if name == keep || len(parts) != 3 || parts[0] != template {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -109,7 +110,7 @@ func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Sou
 	if err := st.TrustKey(ctx, key.Public()); err != nil {
 		b.Fatal(err)
 	}
-	p, err := st.Publish(ctx, PublishOptions{Source: src, Ref: Ref{Name: "bench"}, Key: key, Encoder: e})
+	p, err := st.Publish(ctx, PublishOptions{Source: src, Ref: ref.Ref{Name: "bench"}, Key: key, Encoder: e})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -45,7 +46,7 @@ func newPublisher(t *testing.T) *publisher {
 	p.must(p.store.TrustKey(context.Background(), p.o.Key.Public()))
 	p.o.Source, err = source.Find(context.Background(), "btrfs:"+dir, source.Options{})
 	p.must(err)
-	p.o.Ref = Ref{Namespace: "ns", Name: "web"}
+	p.o.Ref = ref.Ref{Namespace: "ns", Name: "web"}
 	p.o.Warn = func(w string) { t.Errorf("warned: %s", w) }
 	return p
 }
@@ -123,7 +124,7 @@ func TestPublishFullThenDelta(t *testing.T) {
 	if got, want := p.copies(), []string{"ns+web@2@" + p.o.Source.Arch}; !slices.Equal(got, want) {
 		t.Errorf("kept copies are %v, want %v", got, want)
 	}
-	v, err := p.store.Verify(ctx, Ref{Namespace: "ns", Name: "web"}, nil)
+	v, err := p.store.Verify(ctx, ref.Ref{Namespace: "ns", Name: "web"}, nil)
 	if err != nil || !v.OK {
 		t.Errorf("Verify = %+v, %v", v, err)
 	}
@@ -143,9 +144,9 @@ func TestPublishFullThenDelta(t *testing.T) {
 	}
 }
 
-func mustRef(t *testing.T, s string) Ref {
+func mustRef(t *testing.T, s string) ref.Ref {
 	t.Helper()
-	r, err := ParseRef(s)
+	r, err := ref.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func receiveAll(p *publisher, refs ...string) {
 	ctx := context.Background()
 	in := filepath.Join(filepath.Dir(p.dir), "in")
 	p.must(os.Mkdir(in, 0o755))
-	var from *Ref
+	var from *ref.Ref
 	for _, s := range refs {
 		ref := mustRef(p.T, s)
 		var stream bytes.Buffer
@@ -200,8 +201,8 @@ func TestPublishAgain(t *testing.T) {
 	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ErrExists) {
 		t.Errorf("Publish of a version that is there = %v, want ErrExists", err)
 	}
-	p.o.Ref.Version = Latest
-	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ErrRef) {
+	p.o.Ref.Version = ref.Latest
+	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ref.ErrInvalid) {
 		t.Errorf("Publish of :latest = %v, want ErrRef", err)
 	}
 	other, err := minisign.GenerateKey()

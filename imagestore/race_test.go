@@ -133,7 +133,7 @@ func rawOf(ref string) []byte {
 
 // download reads the newest image. What was deleted meanwhile is missing, and never wrong.
 func (f *fixture) download(t *testing.T, whole, gone *atomic.Int32) {
-	p, err := f.s.Plan(t.Context(), ref(t, "web"))
+	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
 	if err != nil {
 		t.Errorf("planning: %v", err)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/receive"
+	"griddle/imagestore/ref"
 )
 
 // ReceiveOptions says how Receive makes a tree.
@@ -53,24 +54,24 @@ type Received struct {
 // compared with the image's signed content, by renameat2(2), and is durable when Receive returns (package receive syncs
 // the filesystem, the directory is synced last); on any error nothing stays. What a killed Receive left in dir is
 // removed by the next one.
-func (s *Store) Receive(ctx context.Context, ref Ref, dir string, o ReceiveOptions) (Received, error) {
+func (s *Store) Receive(ctx context.Context, name ref.Ref, dir string, o ReceiveOptions) (Received, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	have := []Ref{}
+	have := []ref.Ref{}
 	for _, t := range o.Have {
-		r, err := ParseRef(t.Ref)
+		r, err := ref.Parse(t.Ref)
 		if err != nil {
-			return Received{}, fmt.Errorf("receiving %s: %w", ref, err)
+			return Received{}, fmt.Errorf("receiving %s: %w", name, err)
 		}
 		have = append(have, r)
 	}
-	plan, err := s.PlanWith(ctx, ref, PlanOptions{Have: have, Dictionaries: true})
+	plan, err := s.PlanWith(ctx, name, PlanOptions{Have: have, Dictionaries: true})
 	if err != nil {
 		return Received{}, err
 	}
 	if o.Name == "" {
-		r, err := ParseRef(plan.Ref)
+		r, err := ref.Parse(plan.Ref)
 		if err != nil {
 			return Received{}, err
 		}

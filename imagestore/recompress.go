@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // RecompressOptions says what Recompress does.
 type RecompressOptions struct {
-	Refs     []Ref                               // images whose streams are made smaller; all of them where there are none
+	Refs     []ref.Ref                           // images whose streams are made smaller; all of them where there are none
 	Program  string                              // path of the zstd program; "" looks for it on PATH
 	Level    int                                 // 10 to 19; zero means 19
 	Workers  int                                 // frames in work at once; zero means one for each processor. Each takes up to 500 MB at level 19

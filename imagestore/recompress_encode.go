@@ -5,11 +5,13 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
+
+	"griddle/imagestore/ref"
 )
 
 // withDictionaries makes the encoding for who has the parent.
 func (w recompression) withDictionaries(ctx context.Context, e Encoder) (Encoded, error) {
-	ref, err := ParseRef(w.stream.Parent)
+	ref, err := ref.Parse(w.stream.Parent)
 	if err != nil {
 		return Encoded{}, err
 	}

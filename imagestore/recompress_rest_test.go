@@ -13,12 +13,13 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // level says at which level the stream of ref from parent is, and whether there is one with dictionaries.
 func (f *fixture) level(r, parent string) (level int, dict bool) {
 	f.t.Helper()
-	l, err := f.s.Resolve(f.t.Context(), ref(f.t, r))
+	l, err := f.s.Resolve(f.t.Context(), refOf(f.t, r))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestRecompressUntrusted(t *testing.T) {
 	if got, _ := f.level("web:1@amd64", ""); got != 10 {
 		t.Errorf("it is at level %d, want 10", got)
 	}
-	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10, Refs: []Ref{ref(t, "web:2@amd64")}}, nil)
+	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
 	if !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Recompress of an image by a revoked key = %v, want ErrSignature", err)
 	}
@@ -81,7 +82,7 @@ func TestRecompressOrphan(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
 	f.publish("web:2@amd64", way{"", someBytes(2, 5000)}, way{"web:1@amd64", someBytes(3, 800)})
-	if _, err := f.s.Delete(t.Context(), ref(t, "web:1@amd64")); err != nil {
+	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1@amd64")); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, nil); err != nil {
@@ -91,7 +92,7 @@ func TestRecompressOrphan(t *testing.T) {
 	if delta, _ := f.level("web:2@amd64", "web:1@amd64"); full != 10 || delta != 10 {
 		t.Errorf("they are at levels %d and %d, want 10", full, delta)
 	}
-	p, err := f.s.Plan(t.Context(), ref(t, "web:2"), ref(t, "web:1@amd64"))
+	p, err := f.s.Plan(t.Context(), refOf(t, "web:2"), refOf(t, "web:1@amd64"))
 	if err != nil || len(p.Streams) != 1 || p.Streams[0].Raw != 800 {
 		t.Errorf("Plan from the deleted parent = %+v, %v, want the delta", p, err)
 	}
@@ -148,14 +149,14 @@ func TestRecompressTogether(t *testing.T) {
 		g.Go(func() error { return f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, nil) })
 	}
 	g.Go(func() error {
-		_, err := f.s.Delete(context.WithoutCancel(t.Context()), ref(t, "web:2@amd64"))
+		_, err := f.s.Delete(context.WithoutCancel(t.Context()), refOf(t, "web:2@amd64"))
 		return err
 	})
 	if err := g.Wait(); err != nil {
 		t.Error(err)
 	}
 	for _, r := range []string{"web:1@amd64", "web:3@amd64"} {
-		v, err := f.s.Verify(t.Context(), ref(t, r), nil)
+		v, err := f.s.Verify(t.Context(), refOf(t, r), nil)
 		if got, _ := f.level(r, ""); got != 10 || err != nil || !v.OK {
 			t.Errorf("%s is at level %d, and %+v, %v", r, got, v, err)
 		}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"griddle/imagestore/ref"
 )
 
 // rawStream gives the bytes of the one stream from parent to ref, by plan options o.
@@ -54,7 +56,7 @@ func changing(t *testing.T) (p *publisher, one, two string) {
 func TestRecompress(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
-	have := PlanOptions{Have: []Ref{mustRef(t, one)}}
+	have := PlanOptions{Have: []ref.Ref{mustRef(t, one)}}
 	before, oldPlan, err := rawStream(t, p.store, two, "", have)
 	p.must(err)
 	var got []Recompressed
@@ -153,7 +155,7 @@ func TestDictionaryRefuses(t *testing.T) {
 	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
 	p.must(err)
 	defer tree.release()
-	have := PlanOptions{Have: []Ref{mustRef(t, one)}, Dictionaries: true}
+	have := PlanOptions{Have: []ref.Ref{mustRef(t, one)}, Dictionaries: true}
 	big, err := os.ReadFile(filepath.Join(tree.Dir, "big"))
 	p.must(err)
 	for name, make := range map[string]func(dir string) error{

@@ -71,7 +71,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 	f.grant(SiteGrant(site.key.Public()))
 	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
-	l, err := f.s.Resolve(t.Context(), ref(t, "web:2"))
+	l, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 	}
 	check := func(ok bool, revoked int) {
 		t.Helper()
-		one, err := f.s.Verify(t.Context(), ref(t, "web:2"), nil)
+		one, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil)
 		if err != nil || one.OK != ok || len(one.Revoked) != revoked {
 			t.Errorf("Verify = %+v, %v; want OK %v and %d streams by a revoked key", one, err, ok, revoked)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -60,7 +61,7 @@ func scenarios() []scenario {
 			return f.attempt(func(f *fixture) { f.publish("web:2@amd64", way{"", second}) })
 		}, done: []error{ErrExists}},
 		{name: "delete", base: two, act: func(f *fixture) error {
-			_, err := f.s.Delete(context.Background(), ref(f.t, "web:1@amd64"))
+			_, err := f.s.Delete(context.Background(), refOf(f.t, "web:1@amd64"))
 			return err
 		}, done: []error{ErrNotFound}},
 		{name: "collect", base: func(f *fixture) {
@@ -131,8 +132,8 @@ func treeScenarios() []scenario {
 			f.plant(2)
 		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
-			from := ref(f.t, "web:2@amd64")
-			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: ref(f.t, "web:1@amd64"), Parent: &from, Encoder: Encoder{Workers: 1}})
+			from := refOf(f.t, "web:2@amd64")
+			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "expire", costly: true, states: 3, base: func(f *fixture) {
@@ -143,7 +144,7 @@ func treeScenarios() []scenario {
 			return err
 		}},
 		{name: "dictionary", costly: true, states: 3, base: two, act: func(f *fixture) error {
-			o := RecompressOptions{Level: 10, Workers: 1, Refs: []Ref{ref(f.t, "web:2@amd64")}}
+			o := RecompressOptions{Level: 10, Workers: 1, Refs: []ref.Ref{refOf(f.t, "web:2@amd64")}}
 			return f.s.Recompress(context.Background(), o, nil)
 		}},
 	}
@@ -178,7 +179,7 @@ func (f *fixture) publishTree(version string) error {
 	src, err := source.Find(context.Background(), "dir:"+f.beside("template"), source.Options{Spool: f.beside("spool")})
 	if err == nil {
 		_, err = f.s.Publish(context.Background(), PublishOptions{Source: src, Key: f.key, Encoder: Encoder{Workers: 1},
-			Ref: Ref{Name: "web", Version: version, Arch: "amd64"}})
+			Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}})
 	}
 	return err
 }

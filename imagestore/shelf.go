@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/receive"
+	"griddle/imagestore/ref"
 )
 
 // A shelf is DIR/trees of a local store: images as trees, for the work that needs their files. A tree is received and
@@ -68,7 +69,7 @@ func (t *shelved) release() {
 
 // tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
 // shorten the way to it. progress is as ReceiveOptions.Progress; it may be nil.
-func (s *Store) tree(ctx context.Context, ref Ref, progress func(phase string, done, total int64)) (*shelved, error) {
+func (s *Store) tree(ctx context.Context, ref ref.Ref, progress func(phase string, done, total int64)) (*shelved, error) {
 	t, err := s.findOrReceive(ctx, ref, progress)
 	if err != nil {
 		return nil, fmt.Errorf("getting the tree of %s: %w", ref, err)
@@ -76,7 +77,7 @@ func (s *Store) tree(ctx context.Context, ref Ref, progress func(phase string, d
 	return t, nil
 }
 
-func (s *Store) findOrReceive(ctx context.Context, ref Ref, progress func(string, int64, int64)) (*shelved, error) {
+func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(string, int64, int64)) (*shelved, error) {
 	if s.trees == "" {
 		return nil, ErrNoShelf
 	}

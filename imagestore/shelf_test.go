@@ -8,17 +8,19 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/imagestore/ref"
 )
 
 // treesOf is a store with two images of real trees, and what they are called.
-func treesOf(t *testing.T) (f *fixture, one, two Ref) {
+func treesOf(t *testing.T) (f *fixture, one, two ref.Ref) {
 	t.Helper()
 	f = newFixture(t)
 	f.plant(1)
 	f.must(f.publishTree("1"))
 	f.plant(2)
 	f.must(f.publishTree("2"))
-	return f, ref(t, "web:1@amd64"), ref(t, "web:2@amd64")
+	return f, refOf(t, "web:1@amd64"), refOf(t, "web:2@amd64")
 }
 
 // TestShelfWaits has a tree locked for a moment by nobody who removes it, as the start of a program does.

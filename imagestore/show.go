@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // Shown is everything that the store knows of one image, as -o json shows it.
@@ -27,7 +28,7 @@ type ShownStream struct {
 
 // Show reads the documents of an image and checks their signatures. Streams whose signatures do not count any more are
 // left out.
-func (s *Store) Show(ctx context.Context, ref Ref) (Shown, error) {
+func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Shown{}, err
@@ -77,7 +78,7 @@ func (s *Store) Show(ctx context.Context, ref Ref) (Shown, error) {
 // WriteDocuments writes the signed documents of an image into dir, so that minisign checks them: image.json with
 // image.json.minisig, and stream-1.json and so on, in the order of the list. It checks nothing itself. It returns
 // the paths of the documents.
-func (s *Store) WriteDocuments(ctx context.Context, ref Ref, dir string) ([]string, error) {
+func (s *Store) WriteDocuments(ctx context.Context, ref ref.Ref, dir string) ([]string, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // Store is what there is, and everything that is done with it. Its methods may be called from any number of
@@ -112,9 +113,9 @@ func (s *Store) Trusted(ctx context.Context) (*Trust, error) {
 }
 
 // List returns the images that any of the filters admits, all without filters: by template, the newest version
-// first. See ParseFilter for what a filter is.
+// first. See ref.ParseFilter for what a filter is.
 func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
-	fs, err := parseFilters(filters)
+	fs, err := ref.ParseFilters(filters)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
 	}
 	out := []Listed{}
 	for _, l := range v.sorted() {
-		if len(fs) == 0 || slices.ContainsFunc(fs, func(f Filter) bool { return f.Match(l.ref()) }) {
+		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.ref()) }) {
 			out = append(out, *l)
 		}
 	}
@@ -133,7 +134,7 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
 
 // Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
 // channel of the same name. Where ref says no architecture and several have that version, the error names them.
-func (s *Store) Resolve(ctx context.Context, ref Ref) (Listed, error) {
+func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (Listed, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Listed{}, err
@@ -145,44 +146,44 @@ func (s *Store) Resolve(ctx context.Context, ref Ref) (Listed, error) {
 	return *l, nil
 }
 
-func (v *view) resolve(ref Ref) (*Listed, error) {
+func (v *view) resolve(name ref.Ref) (*Listed, error) {
 	find := func(version string) (found []*Listed) {
 		for _, l := range v.sorted() {
-			if l.Template != ref.Template() || ref.Arch != "" && l.Arch != ref.Arch || version != "" && l.Version != version {
+			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch || version != "" && l.Version != version {
 				continue
 			}
-			if len(found) > 0 && CompareVersions(found[0].Version, l.Version) != 0 {
+			if len(found) > 0 && ref.CompareVersions(found[0].Version, l.Version) != 0 {
 				break // sorted: only older ones follow
 			}
 			found = append(found, l)
 		}
 		return found
 	}
-	version := ref.Version
-	if version == Latest {
+	version := name.Version
+	if version == ref.Latest {
 		version = ""
 	}
 	found := find(version)
 	if len(found) == 0 && version != "" {
-		if to := v.channels[ref.Template()][version]; to != "" {
+		if to := v.channels[name.Template()][version]; to != "" {
 			found = find(to)
 		}
 	}
 	switch {
 	case len(found) == 0:
-		return nil, fmt.Errorf("%w: %s%s", ErrNotFound, ref, v.whatThereIs(ref))
+		return nil, fmt.Errorf("%w: %s%s", ErrNotFound, name, v.whatThereIs(name))
 	case len(found) > 1:
 		var names []string
 		for _, l := range found {
 			names = append(names, l.Ref)
 		}
-		return nil, fmt.Errorf("%w: %s is more than one: %s", ErrRef, ref, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%w: %s is more than one: %s", ref.ErrInvalid, name, strings.Join(names, ", "))
 	}
 	return found[0], nil
 }
 
 // whatThereIs helps with a name that was not found: other versions of the template, or the templates.
-func (v *view) whatThereIs(ref Ref) string {
+func (v *view) whatThereIs(ref ref.Ref) string {
 	var versions, templates []string
 	for _, l := range v.sorted() {
 		if l.Template == ref.Template() {
@@ -206,7 +207,7 @@ func (v *view) whatThereIs(ref Ref) string {
 // NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
 // above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
 // fails with ErrExists, and it asks, and signs its documents, again.
-func (s *Store) NextVersion(ctx context.Context, ref Ref, now time.Time) (string, error) {
+func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return "", err
@@ -214,12 +215,12 @@ func (s *Store) NextVersion(ctx context.Context, ref Ref, now time.Time) (string
 	var taken []string
 	for _, m := range []map[string]*Listed{v.images, v.gone} {
 		for _, l := range m {
-			if l.Template == ref.Template() {
+			if l.Template == name.Template() {
 				taken = append(taken, l.Version)
 			}
 		}
 	}
-	return nextVersion(now, taken), nil
+	return ref.NextVersion(now, taken), nil
 }
 
 // PutContent compresses a content manifest and stores it.
@@ -300,7 +301,7 @@ type Deleted struct {
 
 // Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with ErrInUse and
 // their names, where other images can only be reached through this one.
-func (s *Store) Delete(ctx context.Context, ref Ref) (Deleted, error) {
+func (s *Store) Delete(ctx context.Context, ref ref.Ref) (Deleted, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
 		return Deleted{}, fmt.Errorf("deleting: %w", err)

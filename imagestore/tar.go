@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
 )
 
 // Tar writes the tree of an image as a tar archive in the PAX format (POSIX.1-2001), which GNU tar, bsdtar and Go
@@ -26,7 +27,7 @@ import (
 // a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image gives the same bytes.
 // Each file is compared with the image's signed manifest as it is written; an error leaves w with a part of an archive
 // without its end. A store behind a server has the server make it.
-func (s *Store) Tar(ctx context.Context, ref Ref, w io.Writer, progress func(phase string, done, total int64)) error {
+func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func(phase string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}

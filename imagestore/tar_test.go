@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -40,10 +41,10 @@ func TestTar(t *testing.T) {
 		p.must(os.Chtimes(filepath.Join(p.dir, name), time.Unix(1e9, 5), time.Unix(1e9, 5)))
 	}
 	p.store.Key = p.o.Key
-	ref := mustRef(t, p.publish().Ref)
+	image := mustRef(t, p.publish().Ref)
 	var archive bytes.Buffer
-	p.must(p.store.Tar(ctx, ref, &archive, nil))
-	tree, err := p.store.tree(ctx, ref, nil)
+	p.must(p.store.Tar(ctx, image, &archive, nil))
+	tree, err := p.store.tree(ctx, image, nil)
 	p.must(err)
 	defer tree.release()
 	want := &content.Manifest{}
@@ -76,7 +77,7 @@ func TestTar(t *testing.T) {
 	}
 
 	o := p.o
-	o.Ref = Ref{Name: "again"}
+	o.Ref = ref.Ref{Name: "again"}
 	o.Source, err = source.Find(ctx, "tar:-", source.Options{Stdin: &archive, Spool: t.TempDir()})
 	p.must(err)
 	again, err := p.store.Publish(ctx, o)
@@ -143,9 +144,9 @@ func TestStreamOverHTTP(t *testing.T) {
 		return resp.StatusCode, b
 	}
 	for _, tt := range []struct {
-		ref, from, format string
-		allow             bool
-		status            int
+		refOf, from, format string
+		allow               bool
+		status              int
 	}{
 		{two, "", "raw", false, 200},
 		{two, one, "zstd", false, 200},
@@ -161,9 +162,9 @@ func TestStreamOverHTTP(t *testing.T) {
 		{"No Name", "", "raw", true, 400},
 	} {
 		allow = tt.allow
-		status, b := get(tt.ref, tt.from, tt.format)
+		status, b := get(tt.refOf, tt.from, tt.format)
 		if status != tt.status || status == 200 && len(b) < 1000 {
-			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.ref, tt.from, tt.format, tt.allow, status, len(b), b, tt.status)
+			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.refOf, tt.from, tt.format, tt.allow, status, len(b), b, tt.status)
 		}
 	}
 	_, raw := get(two, one, "raw")

@@ -33,7 +33,7 @@ func TestNotDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := s.Verify(t.Context(), ref(t, l.Ref), nil)
+		v, err := s.Verify(t.Context(), refOf(t, l.Ref), nil)
 		if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) != 1 || !strings.Contains(v.Unchecked[0], errno.Error()) {
 			t.Errorf("Verify with %v = %+v, %v, want one thing that was not checked", errno, v, err)
 		}
@@ -46,7 +46,7 @@ func TestNotDamaged(t *testing.T) {
 		}
 	}
 	f.damage(l.Streams[0].Encoding, 30)
-	if v, err := f.s.Verify(t.Context(), ref(t, l.Ref), nil); err != nil || len(v.Problems) != 1 || len(v.Unchecked) != 0 {
+	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || len(v.Problems) != 1 || len(v.Unchecked) != 0 {
 		t.Errorf("Verify of damage = %+v, %v", v, err)
 	}
 }

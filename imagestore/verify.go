@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
 )
 
 // Verified is what a check of one image found.
@@ -27,7 +28,7 @@ type Verified struct {
 // Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the content
 // manifest. It goes on after a problem, so that all are found; an error means that the check itself could not be
 // made. progress, which may be nil, is told of encoded bytes done and in all.
-func (s *Store) Verify(ctx context.Context, ref Ref, progress func(done, total int64)) (Verified, error) {
+func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, total int64)) (Verified, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return Verified{}, err
@@ -141,7 +142,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	tree := ""
 	if s.index.NeedsParent() {
 		// Without the parent's files nothing can be said of what the frames decode to.
-		parent, err := ParseRef(ls.Parent)
+		parent, err := ref.Parse(ls.Parent)
 		if err != nil {
 			return err
 		}

@@ -17,11 +17,11 @@ func TestVerifyStore(t *testing.T) {
 	f.publish("db:1@amd64", way{"", someBytes(8, 10_000)})
 	copied := f.another()
 	copied.pull(f.s, "*")
-	one, err := f.s.Resolve(t.Context(), ref(t, "web:1"))
+	one, err := f.s.Resolve(t.Context(), refOf(t, "web:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := f.s.Resolve(t.Context(), ref(t, "web:2"))
+	two, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // Paths of the store's API below a server's base URL, beside blob.Path.
@@ -31,7 +32,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ErrRef, "bad-signature": minisign.ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": ErrRevoked, "no-head": ErrNoHead, "lost": ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -101,7 +102,7 @@ func (h server) images(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h server) show(w http.ResponseWriter, r *http.Request) {
-	ref, err := ParseRef(r.URL.Query().Get("ref"))
+	ref, err := ref.Parse(r.URL.Query().Get("ref"))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -190,9 +191,9 @@ func (h server) derive(w http.ResponseWriter, r *http.Request) {
 	}
 	var o DeriveOptions
 	var err error
-	if o.Ref, err = ParseRef(req.Ref); err == nil && req.Parent != "" {
-		var p Ref
-		p, err = ParseRef(req.Parent)
+	if o.Ref, err = ref.Parse(req.Ref); err == nil && req.Parent != "" {
+		var p ref.Ref
+		p, err = ref.Parse(req.Parent)
 		o.Parent = &p
 	}
 	if err != nil {

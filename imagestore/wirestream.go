@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/ref"
 )
 
 // The formats of GET /v1/images/stream.
@@ -30,15 +31,15 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	if format == "" {
 		format = formatZstd
 	}
-	ref, err := ParseRef(q.Get("ref"))
-	var from *Ref
+	name, err := ref.Parse(q.Get("ref"))
+	var from *ref.Ref
 	if err == nil && q.Get("from") != "" {
-		var f Ref
-		f, err = ParseRef(q.Get("from"))
+		var f ref.Ref
+		f, err = ref.Parse(q.Get("from"))
 		from = &f
 	}
 	if err == nil && (format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
-		err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ErrRef, format)
+		err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ref.ErrInvalid, format)
 	}
 	if err != nil {
 		refuse(w, err)
@@ -52,7 +53,7 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	defer held.Release()
 	planning, err := h.admit(r, Lists, h.listCost())
 	if err == nil {
-		err = h.mayStream(r, ref, from, format)
+		err = h.mayStream(r, name, from, format)
 		planning.Release()
 	}
 	if err != nil {
@@ -64,9 +65,9 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	out := &streamWriter{w: w, format: format}
 	if format == formatTar {
-		err = h.s.Tar(r.Context(), ref, out, nil)
+		err = h.s.Tar(r.Context(), name, out, nil)
 	} else {
-		err = h.s.writeStream(r.Context(), ref, from, format == formatRaw, out, streaming{reserve: held.Grow})
+		err = h.s.writeStream(r.Context(), name, from, format == formatRaw, out, streaming{reserve: held.Grow})
 	}
 	switch {
 	case err == nil:
@@ -89,7 +90,7 @@ type streaming struct {
 }
 
 // mayStream sees to it that there is something to stream, and that who asks may ask for the work.
-func (h server) mayStream(r *http.Request, ref Ref, from *Ref, format string) error {
+func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format string) error {
 	if format != formatTar {
 		_, err := h.s.streamPlan(r.Context(), ref, from)
 		if !errors.Is(err, ErrNoWay) || from == nil {
@@ -125,7 +126,7 @@ func (s *streamWriter) Write(b []byte) (int, error) {
 }
 
 // streamTar has the server write the archive of an image.
-func (c *remoteCatalog) streamTar(ctx context.Context, ref Ref, w io.Writer) error {
+func (c *remoteCatalog) streamTar(ctx context.Context, ref ref.Ref, w io.Writer) error {
 	resp, err := c.do(ctx, http.MethodGet, ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
 	if err != nil {
 		return fmt.Errorf("archiving %s: %w", ref, err)

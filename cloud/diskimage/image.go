@@ -9,15 +9,16 @@ import (
 	"strings"
 
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 // FromStore returns an image of the catalog. Its tree is compared with the signed manifest each time it is read.
-func FromStore(ctx context.Context, s *imagestore.Store, ref imagestore.Ref) (Image, error) {
-	shown, err := s.Show(ctx, ref)
+func FromStore(ctx context.Context, s *imagestore.Store, name ref.Ref) (Image, error) {
+	shown, err := s.Show(ctx, name)
 	if err != nil {
 		return Image{}, err
 	}
-	exact, err := imagestore.ParseRef(shown.Image.Ref)
+	exact, err := ref.Parse(shown.Image.Ref)
 	if err != nil {
 		return Image{}, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -32,17 +33,17 @@ func TestFromStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	published, err := store.Publish(ctx, imagestore.PublishOptions{Source: from, Ref: imagestore.Ref{Name: "web", Version: "1", Arch: "amd64"}, Key: key})
+	published, err := store.Publish(ctx, imagestore.PublishOptions{Source: from, Ref: ref.Ref{Name: "web", Version: "1", Arch: "amd64"}, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := FromStore(ctx, store, imagestore.Ref{Name: "web", Version: "latest", Arch: "amd64"})
+	image, err := FromStore(ctx, store, ref.Ref{Name: "web", Version: "latest", Arch: "amd64"})
 	if err != nil || image.Ref != published.Ref {
 		t.Fatalf("FromStore = %+v, %v, want %s", image, err, published.Ref)
 	}
 	c := &Cache{Dir: t.TempDir()}
 	d := make1(t, c, image, Options{Format: Tree})
-	again, err := FromStore(ctx, store, imagestore.Ref{Name: "web", Version: "1", Arch: "amd64"})
+	again, err := FromStore(ctx, store, ref.Ref{Name: "web", Version: "1", Arch: "amd64"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestFromStore(t *testing.T) {
 	if list := output(t, "tar", "-tvf", d.Path); !bytes.Contains([]byte(list), []byte("./etc/secret")) {
 		t.Errorf("the tree has no ./etc/secret:\n%s", list)
 	}
-	if _, err := FromStore(ctx, store, imagestore.Ref{Name: "none"}); !errors.Is(err, imagestore.ErrNotFound) {
+	if _, err := FromStore(ctx, store, ref.Ref{Name: "none"}); !errors.Is(err, imagestore.ErrNotFound) {
 		t.Errorf("FromStore of nothing = %v", err)
 	}
 }

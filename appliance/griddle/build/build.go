@@ -19,7 +19,7 @@ import (
 	"griddle/cloud/definition"
 	"griddle/cloud/diskimage"
 	"griddle/cloud/stack"
-	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 // builds is what the commands about definitions have in common.
@@ -51,16 +51,16 @@ func (b *builds) builder(ctx context.Context) (*definition.Builder, error) {
 	}
 	d := &definition.Builder{Dir: filepath.Join(state, "griddle", "builds"), Cache: cache, Targets: make(map[string]definition.Target)}
 	d.Image = func(ctx context.Context, name, arch string) (diskimage.Image, error) {
-		ref, err := imagestore.ParseRef(name)
+		image, err := ref.Parse(name)
 		if err != nil {
 			return diskimage.Image{}, err
 		}
-		ref.Arch = arch
+		image.Arch = arch
 		st, err := cli.OpenStore(b.e, b.store, false)
 		if err != nil {
 			return diskimage.Image{}, err
 		}
-		return diskimage.FromStore(ctx, st, ref)
+		return diskimage.FromStore(ctx, st, image)
 	}
 	d.Targets["catalog"] = &catalogTarget{b: b}
 	for _, kind := range stack.Providers() {

@@ -14,6 +14,7 @@ import (
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
 
@@ -30,12 +31,12 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 	if err != nil {
 		return "", err
 	}
-	ref, err := imagestore.ParseRef(name[:strings.LastIndexByte(name, '-')])
+	image, err := ref.Parse(name[:strings.LastIndexByte(name, '-')])
 	if err != nil {
 		return "", err
 	}
 	comment := "built from " + d.Ref + ", " + d.Digest
-	have, err := st.List(ctx, ref.Template())
+	have, err := st.List(ctx, image.Template())
 	if err != nil {
 		return "", err
 	}
@@ -48,11 +49,11 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 	if err != nil {
 		return "", err
 	}
-	key, err := key.Signing(ctx, e, st, "", ref, false)
+	key, err := key.Signing(ctx, e, st, "", image, false)
 	if err != nil {
 		return "", err
 	}
-	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref, Comment: comment, Key: key, Warn: e.Warn, Inspect: publish.Inspect})
+	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: image, Comment: comment, Key: key, Warn: e.Warn, Inspect: publish.Inspect})
 	if err != nil {
 		return "", publish.Explain(err, t.b.store.Where(e))
 	}

@@ -17,6 +17,7 @@ import (
 	"griddle/cloud/userdata/secure"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
 )
 
 // catalogImages makes disks of the catalog's images, for the servers of a stack. It implements cloud.Images.
@@ -34,8 +35,8 @@ func (c *catalogImages) close() {
 }
 
 // Resolve implements cloud.Images: versions are references without an architecture.
-func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, error) {
-	r, err := imagestore.ParseRef(ref)
+func (c *catalogImages) Resolve(ctx context.Context, name, arch string) (string, error) {
+	r, err := ref.Parse(name)
 	if err != nil {
 		return "", err
 	}
@@ -58,16 +59,16 @@ func (c *catalogImages) Resolve(ctx context.Context, ref, arch string) (string, 
 
 // Check implements cloud.Images: it looks at the content manifest and the package list, and unpacks nothing.
 func (c *catalogImages) Check(ctx context.Context, version, arch string, servers []stack.Server, format provider.Format) error {
-	ref, err := imagestore.ParseRef(version)
+	name, err := ref.Parse(version)
 	if err != nil {
 		return err
 	}
-	ref.Arch = arch
+	name.Arch = arch
 	st, err := cli.OpenStore(c.g.E, c.g.store, false)
 	if err != nil {
 		return err
 	}
-	listed, err := st.Resolve(ctx, ref)
+	listed, err := st.Resolve(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (c *catalogImages) Check(ctx context.Context, version, arch string, servers
 		names = append(names, n.Name)
 	}
 	mend := "install it in the template"
-	if l, e := st.ReadPackages(ctx, ref); e == nil {
+	if l, e := st.ReadPackages(ctx, name); e == nil {
 		if command := secure.Mend(missing, l.Manager); command != "" {
 			mend = "run this in the template: " + command
 		}
@@ -132,16 +133,16 @@ func missingFrom(m *content.Manifest, s *stack.Stack, servers []stack.Server, tr
 
 // Build implements cloud.Images.
 func (c *catalogImages) Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image, error) {
-	ref, err := imagestore.ParseRef(version)
+	name, err := ref.Parse(version)
 	if err != nil {
 		return provider.Image{}, err
 	}
-	ref.Arch = arch
+	name.Arch = arch
 	st, err := cli.OpenStore(c.g.E, c.g.store, false)
 	if err != nil {
 		return provider.Image{}, err
 	}
-	image, err := diskimage.FromStore(ctx, st, ref)
+	image, err := diskimage.FromStore(ctx, st, name)
 	if err != nil {
 		return provider.Image{}, err
 	}

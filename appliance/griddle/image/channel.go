@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 func channelCommand(e *cli.Env) *cobra.Command {
@@ -71,7 +72,7 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, v
 		return ch, err
 	}
 	ch.Version = r.Version
-	if r.Version == imagestore.Latest {
+	if r.Version == ref.Latest {
 		list, err := st.List(c.Context(), ch.Template)
 		if err != nil {
 			return ch, err
@@ -90,7 +91,7 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, v
 
 func listChannels(c *cobra.Command, e *cli.Env, store cli.StoreFlags, out cli.Output, filters []string) error {
 	for _, f := range filters {
-		if _, err := imagestore.ParseFilter(f); err != nil {
+		if _, err := ref.ParseFilter(f); err != nil {
 			return cli.Usage(err)
 		}
 	}

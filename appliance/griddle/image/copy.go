@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 const whereHelp = "A store is a local directory, an appliance at https://HOST:8443 or, to read from, http://HOST:8080, or a directory on\n" +
@@ -105,7 +106,7 @@ func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
 
 func (f *copyFlags) copy(ctx context.Context, e *cli.Env, to, from *imagestore.Store, images []string) error {
 	for _, i := range images {
-		if _, err := imagestore.ParseFilter(i); err != nil {
+		if _, err := ref.ParseFilter(i); err != nil {
 			return cli.Usage(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 func deleteCommand(e *cli.Env) *cobra.Command {
@@ -26,7 +27,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 	out.Add(c)
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ref, err := parseRef(args[0])
+		name, err := parseRef(args[0])
 		if err != nil {
 			return err
 		}
@@ -34,7 +35,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		l, err := st.Resolve(c.Context(), ref)
+		l, err := st.Resolve(c.Context(), name)
 		if err != nil {
 			return err
 		}
@@ -43,10 +44,10 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 				return err
 			}
 		}
-		if ref, err = imagestore.ParseRef(l.Ref); err != nil { // what was shown, not what is newest by now
+		if name, err = ref.Parse(l.Ref); err != nil { // what was shown, not what is newest by now
 			return err
 		}
-		d, err := st.Delete(c.Context(), ref)
+		d, err := st.Delete(c.Context(), name)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 
 	"griddle/appliance/griddle/build"
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 // Command is `griddle image`.
@@ -35,10 +35,10 @@ func Command(e *cli.Env) *cobra.Command {
 }
 
 // parseRef reads an image's name from the command line.
-func parseRef(s string) (imagestore.Ref, error) {
-	ref, err := imagestore.ParseRef(s)
+func parseRef(s string) (ref.Ref, error) {
+	name, err := ref.Parse(s)
 	if err != nil {
-		return ref, cli.Usage(err)
+		return name, cli.Usage(err)
 	}
-	return ref, nil
+	return name, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 func listCommand(e *cli.Env) *cobra.Command {
@@ -24,7 +24,7 @@ func listCommand(e *cli.Env) *cobra.Command {
 	out.Add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, a := range args {
-			if _, err := imagestore.ParseFilter(a); err != nil {
+			if _, err := ref.ParseFilter(a); err != nil {
 				return cli.Usage(err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/cloud/simplestreams"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 func simplestreamsCommand(e *cli.Env) *cobra.Command {
@@ -60,12 +61,12 @@ func simplestreamsSource(ctx context.Context, st *imagestore.Store, l imagestore
 		s.Aliases = append(s.Aliases, name+"/"+ch)
 	}
 	s.Open = func() (io.ReadCloser, error) {
-		ref, err := imagestore.ParseRef(l.Ref)
+		image, err := ref.Parse(l.Ref)
 		if err != nil {
 			return nil, err
 		}
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(st.Tar(ctx, ref, w, nil)) }()
+		go func() { w.CloseWithError(st.Tar(ctx, image, w, nil)) }()
 		return r, nil
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/ref"
 )
 
 func streamCommand(e *cli.Env) *cobra.Command {
@@ -30,11 +31,11 @@ func streamCommand(e *cli.Env) *cobra.Command {
 	c.Flags().BoolVar(&raw, "raw", false, "do not compress")
 	c.Flags().BoolVar(&tar, "tar", false, "write the image's tree as a tar archive (PAX) instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		ref, err := parseRef(args[0])
+		name, err := parseRef(args[0])
 		if err != nil {
 			return err
 		}
-		var base *imagestore.Ref
+		var base *ref.Ref
 		if from != "" {
 			b, err := parseRef(from)
 			if err != nil {
@@ -54,17 +55,17 @@ func streamCommand(e *cli.Env) *cobra.Command {
 			return err
 		}
 		if tar {
-			return cli.ExplainTree(st.Tar(c.Context(), ref, e.Stdout, nil), st)
+			return cli.ExplainTree(st.Tar(c.Context(), name, e.Stdout, nil), st)
 		}
-		err = st.Stream(c.Context(), ref, base, raw, e.Stdout)
+		err = st.Stream(c.Context(), name, base, raw, e.Stdout)
 		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {
 			return err
 		}
 		// Nothing is written yet: the way is found before the first byte.
-		if _, err := derive(c, st, imagestore.DeriveOptions{Ref: ref, Parent: base}); err != nil {
+		if _, err := derive(c, st, imagestore.DeriveOptions{Ref: name, Parent: base}); err != nil {
 			return err
 		}
-		return st.Stream(c.Context(), ref, base, raw, e.Stdout)
+		return st.Stream(c.Context(), name, base, raw, e.Stdout)
 	}
 	return c
 }

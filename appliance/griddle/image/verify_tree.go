@@ -12,18 +12,19 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
 )
 
 // verify checks the store's blobs or, where tree is not empty, that tree.
-func verify(ctx context.Context, st *imagestore.Store, ref imagestore.Ref, tree string, bar *cli.Progress) (imagestore.Verified, error) {
+func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string, bar *cli.Progress) (imagestore.Verified, error) {
 	if tree == "" {
-		return st.Verify(ctx, ref, func(done, total int64) {
+		return st.Verify(ctx, name, func(done, total int64) {
 			if bar != nil {
 				bar.Update(done, total)
 			}
 		})
 	}
-	l, err := st.Resolve(ctx, ref)
+	l, err := st.Resolve(ctx, name)
 	if err != nil {
 		return imagestore.Verified{}, err
 	}

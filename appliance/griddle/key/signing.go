@@ -13,12 +13,13 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
 )
 
 // Signing is the publisher's key that signs ref. path is what --key says, "" for the publisher's own. A key is made here in
 // one case alone: the first publication to a new local store, without --key. A store counts a key's signatures from now on
 // where trust says so, and a new local store those of the first key that publishes there.
-func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, ref imagestore.Ref, trust bool) (*minisign.SecretKey, error) {
+func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, name ref.Ref, trust bool) (*minisign.SecretKey, error) {
 	first, err := firstPublication(ctx, st)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,7 @@ func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string,
 	if err := trustKey(ctx, e, st, key, trust || first); err != nil {
 		return nil, err
 	}
-	if err := st.MaySign(ctx, key.Public(), ref); err != nil {
+	if err := st.MaySign(ctx, key.Public(), name); err != nil {
 		return nil, cli.WithHint(err, "`griddle key list` shows who may sign what, and `griddle key trust` changes it.")
 	}
 	return key, nil

@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/packages/installed"
+	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/template"
 )
@@ -76,11 +77,11 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 	prep.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
-		ref, err := imagestore.ParseRef(args[1])
+		name, err := ref.Parse(args[1])
 		if err != nil {
 			return cli.Usage(err)
 		}
-		if err := imagestore.CheckArch(ref.Arch); err != nil {
+		if err := imagestore.CheckArch(name.Arch); err != nil {
 			return cli.Usage(err)
 		}
 		if err := key.CheckFile(keyFile); err != nil {
@@ -90,7 +91,7 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		if prep.quiet = quiet; quiet {
 			warn = func(string) {}
 		}
-		find := source.Options{LXCPath: lxcpath, Arch: ref.Arch, Stdin: e.Stdin, Prepare: prep.run, Spool: cli.SpoolDir(e)}
+		find := source.Options{LXCPath: lxcpath, Arch: name.Arch, Stdin: e.Stdin, Prepare: prep.run, Spool: cli.SpoolDir(e)}
 		if err := prep.settle(args); err != nil {
 			return err
 		}
@@ -110,12 +111,12 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 			return err
 		}
 		key.WarnReaders(e, st)
-		key, err := key.Signing(ctx, e, st, keyFile, ref, trust) // before gigabytes are sent
+		key, err := key.Signing(ctx, e, st, keyFile, name, trust) // before gigabytes are sent
 		if err != nil {
 			return err
 		}
 		o := imagestore.PublishOptions{
-			Source: src, Ref: ref, Description: description, Comment: comment, Key: key,
+			Source: src, Ref: name, Description: description, Comment: comment, Key: key,
 			Warn: warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: Inspect, AllowEmpty: allowEmpty,
 		}
 		if !out.JSON() && !quiet {

@@ -1,4 +1,11 @@
-package imagestore
+// Package ref reads and writes the names of images and orders their versions.
+//
+// Call Parse for one image's name and ParseFilter for a pattern of names. A name is
+//
+//	[namespace/]name[:version|channel][@arch]     web, lab/web:20261120.1@amd64, web:stable, web:latest
+//
+// Versions order as dpkg orders them. The package is pure: it knows no store, and so not what a channel or "latest" means.
+package ref
 
 import (
 	"errors"
@@ -6,8 +13,8 @@ import (
 	"strings"
 )
 
-// ErrRef is wrapped by every error of ParseRef and ParseFilter.
-var ErrRef = errors.New("bad image name")
+// ErrInvalid is wrapped by every error of Parse and ParseFilter.
+var ErrInvalid = errors.New("bad image name")
 
 // Latest is the reserved version that means the newest one.
 const Latest = "latest"
@@ -26,10 +33,10 @@ const (
 	maxArch    = 16
 )
 
-// ParseRef reads a reference. Namespace, name and architecture consist of lower-case letters, digits and, not
+// Parse reads a reference. Namespace, name and architecture consist of lower-case letters, digits and, not
 // first, of ".", "_" and "-"; a version or channel of letters, digits and, not first, of "._+~-". Names are at most
 // 64 characters long, architectures 16. An error says which part is wrong and why.
-func ParseRef(s string) (Ref, error) {
+func Parse(s string) (Ref, error) {
 	r, err := splitRef(s)
 	if err != nil {
 		return Ref{}, err
@@ -50,14 +57,14 @@ func ParseRef(s string) (Ref, error) {
 		check("architecture", r.Arch, maxArch, nameByte)
 	}
 	if err != nil {
-		return Ref{}, fmt.Errorf("%w %.200q: %w", ErrRef, s, err)
+		return Ref{}, fmt.Errorf("%w %.200q: %w", ErrInvalid, s, err)
 	}
 	return r, nil
 }
 
 // splitRef cuts s at its separators. A separator that is there must be followed by something.
 func splitRef(s string) (Ref, error) {
-	bad := func(why string) (Ref, error) { return Ref{}, fmt.Errorf("%w %.200q: %s", ErrRef, s, why) }
+	bad := func(why string) (Ref, error) { return Ref{}, fmt.Errorf("%w %.200q: %s", ErrInvalid, s, why) }
 	var r Ref
 	rest, arch, ok := strings.Cut(s, "@")
 	if r.Arch = arch; ok && arch == "" {
@@ -111,7 +118,7 @@ func checkPart(what, s string, max int, ok func(c byte, first bool) bool) error 
 	return nil
 }
 
-// String writes the reference in the form that ParseRef reads.
+// String writes the reference in the form that Parse reads.
 func (r Ref) String() string {
 	s := r.Template()
 	if r.Version != "" {
@@ -137,8 +144,8 @@ func (r Ref) FileName() string {
 	return strings.NewReplacer("/", "+", ":", "@").Replace(r.String())
 }
 
-// exact says whether r names exactly one image: as the documents spell it.
-func (r Ref) exact() bool { return r.Version != "" && r.Version != Latest && r.Arch != "" }
+// Exact says whether r names exactly one image: as the documents spell it.
+func (r Ref) Exact() bool { return r.Version != "" && r.Version != Latest && r.Arch != "" }
 
 // Filter chooses images: a Ref whose parts may hold "*", which stands for any characters, none included. A part
 // that is left out admits everything, but a left-out namespace means none.
@@ -152,7 +159,7 @@ func ParseFilter(s string) (Filter, error) {
 	}
 	plain, err := splitRef(strings.ReplaceAll(s, "*", "x"))
 	if err == nil {
-		_, err = ParseRef(plain.String())
+		_, err = Parse(plain.String())
 	}
 	if err != nil {
 		return Filter{}, err
@@ -167,7 +174,7 @@ func ParseFilter(s string) (Filter, error) {
 	return f, nil
 }
 
-func parseFilters(filters []string) ([]Filter, error) {
+func ParseFilters(filters []string) ([]Filter, error) {
 	var out []Filter
 	for _, s := range filters {
 		f, err := ParseFilter(s)

@@ -1,4 +1,4 @@
-package imagestore
+package ref
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestParseRef(t *testing.T) {
+func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		want Ref
@@ -37,26 +37,26 @@ func TestParseRef(t *testing.T) {
 		{strings.Repeat("a", 65), Ref{}, "longer than 64"},
 		{"web:" + strings.Repeat("1", 65), Ref{}, "longer than 64"},
 	} {
-		got, err := ParseRef(c.in)
+		got, err := Parse(c.in)
 		switch {
 		case c.why == "" && (err != nil || got != c.want):
 			t.Errorf("ParseRef(%q) = %+v, %v, want %+v", c.in, got, err, c.want)
 		case c.why == "" && got.String() != c.in:
 			t.Errorf("ParseRef(%q).String() = %q", c.in, got.String())
-		case c.why != "" && (!errors.Is(err, ErrRef) || !strings.Contains(err.Error(), c.why)):
+		case c.why != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.why)):
 			t.Errorf("ParseRef(%q) = %v, want an error with %q", c.in, err, c.why)
 		}
 	}
 }
 
-func FuzzParseRef(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"web", "lab/web:20261120.1@amd64", "web:latest", "a/b/c", ":@/", "web:1~@x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := ParseRef(s)
+		r, err := Parse(s)
 		if err != nil {
-			if !errors.Is(err, ErrRef) {
+			if !errors.Is(err, ErrInvalid) {
 				t.Errorf("ParseRef(%q) = %v, which is no ErrRef", s, err)
 			}
 			return
@@ -67,7 +67,7 @@ func FuzzParseRef(f *testing.F) {
 		if strings.ContainsAny(r.FileName(), "/\x00: ") || strings.HasPrefix(r.FileName(), ".") {
 			t.Errorf("FileName of %q = %q", s, r.FileName())
 		}
-		if flt, err := ParseFilter(s); err != nil || r.exact() && !flt.Match(r) {
+		if flt, err := ParseFilter(s); err != nil || r.Exact() && !flt.Match(r) {
 			t.Errorf("ParseFilter(%q) = %v, %v, which does not match itself", s, flt, err)
 		}
 	})
@@ -75,8 +75,8 @@ func FuzzParseRef(f *testing.F) {
 
 func TestFilter(t *testing.T) {
 	for _, c := range []struct {
-		filter, ref string
-		want        bool
+		filter, refOf string
+		want          bool
 	}{
 		{"web", "web:1@amd64", true}, {"web", "web2:1@amd64", false}, {"web", "lab/web:1@amd64", false},
 		{"web*", "web2:1@amd64", true}, {"*", "web:1@amd64", true}, {"*", "lab/web:1@amd64", false},
@@ -89,13 +89,13 @@ func TestFilter(t *testing.T) {
 			t.Errorf("ParseFilter(%q): %v", c.filter, err)
 			continue
 		}
-		if got := f.Match(ref(t, c.ref)); got != c.want {
-			t.Errorf("%q matches %q = %v, want %v", c.filter, c.ref, got, c.want)
+		if got := f.Match(refOf(t, c.refOf)); got != c.want {
+			t.Errorf("%q matches %q = %v, want %v", c.filter, c.refOf, got, c.want)
 		}
 	}
 	for _, bad := range []string{"", "web:", "WEB*", "a*/b*/c*", "[a]"} {
-		if _, err := ParseFilter(bad); !errors.Is(err, ErrRef) {
-			t.Errorf("ParseFilter(%q) = %v, want %v", bad, err, ErrRef)
+		if _, err := ParseFilter(bad); !errors.Is(err, ErrInvalid) {
+			t.Errorf("ParseFilter(%q) = %v, want %v", bad, err, ErrInvalid)
 		}
 	}
 }
@@ -160,8 +160,26 @@ func TestNextVersion(t *testing.T) {
 		{[]string{"20261120.2", "20261119.7", "9"}, "20261120.3"},
 		{[]string{"20261120.9", "20261120.10"}, "20261120.11"},
 	} {
-		if got := nextVersion(now, c.taken); got != c.want {
+		if got := NextVersion(now, c.taken); got != c.want {
 			t.Errorf("nextVersion(%q) = %s, want %s", c.taken, got, c.want)
 		}
 	}
+}
+
+func need(t testing.TB, program string) string {
+	t.Helper()
+	p, err := exec.LookPath(program)
+	if err != nil {
+		t.Fatalf("%s is not installed: run make deps", program)
+	}
+	return p
+}
+
+func refOf(t testing.TB, s string) Ref {
+	t.Helper()
+	r, err := Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -1,4 +1,4 @@
-package imagestore
+package ref
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 // number below, equal to or above zero.
 func CompareVersions(a, b string) int { return packages.CompareDpkg(a, b) }
 
-// nextVersion is the default version: the UTC date and the first counter that is above all that are taken on it.
-func nextVersion(now time.Time, taken []string) string {
+// NextVersion is the default version: the UTC date and the first counter that is above all that are taken on it.
+func NextVersion(now time.Time, taken []string) string {
 	day := now.UTC().Format("20060102")
 	for n := 1; ; n++ {
 		v := fmt.Sprintf("%s.%d", day, n)
