@@ -95,7 +95,7 @@ func wholeFrames(r io.Reader, x Index, h hash.Hash) int {
 		if int64(cap(b)) < f.Length {
 			b = make([]byte, f.Length)
 		}
-		if _, err := io.ReadFull(r, b[:f.Length]); err != nil || hexSum(b[:f.Length]) != f.SHA256 {
+		if _, err := io.ReadFull(r, b[:f.Length]); err != nil || blob.Sum(b[:f.Length]).Hex() != f.SHA256 {
 			return i
 		}
 		h.Write(b[:f.Length])

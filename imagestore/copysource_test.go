@@ -104,7 +104,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 				}
 				expired, forked := now, now
 				expired.Expires = time.Now().Add(-time.Minute)
-				forked.SHA256 = hexSum([]byte("x"))
+				forked.SHA256 = blob.Sum([]byte("x")).Hex()
 				for _, c := range []struct {
 					name      string
 					log, head []byte
@@ -174,7 +174,7 @@ func TestCopyFromStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.instead[SitePath] = []byte(other.Public().String())
-	s.instead[HeadPath] = s.sign(Head{Seq: 50, SHA256: hexSum(nil), Time: time.Now()}, other)
+	s.instead[HeadPath] = s.sign(Head{Seq: 50, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}, other)
 	if err := pull(); !errors.Is(err, ErrRollback) {
 		t.Errorf("another site at the same URL: %v", err)
 	}

@@ -56,23 +56,23 @@ func TestDerive(t *testing.T) {
 		p.must(err)
 		return d
 	}
-	for _, tt := range []struct{ refOf, parent string }{
+	for _, tt := range []struct{ ref, parent string }{
 		{two.Ref, ""},      // from a chain
 		{one.Ref, two.Ref}, // backwards
 		{other, one.Ref},   // between templates
 		{two.Ref, other},   // and back
 	} {
-		d := derive(tt.refOf, tt.parent)
-		if !d.Made || d.Ref != tt.refOf || d.Parent != tt.parent || d.Raw == 0 || d.Wire == 0 {
-			t.Errorf("Derive(%s from %s) = %+v", tt.refOf, tt.parent, d)
+		d := derive(tt.ref, tt.parent)
+		if !d.Made || d.Ref != tt.ref || d.Parent != tt.parent || d.Raw == 0 || d.Wire == 0 {
+			t.Errorf("Derive(%s from %s) = %+v", tt.ref, tt.parent, d)
 		}
-		if again := derive(tt.refOf, tt.parent); again.Made || again.Raw != d.Raw || again.Wire != d.Wire {
-			t.Errorf("Derive(%s from %s) a second time = %+v, want what is there", tt.refOf, tt.parent, again)
+		if again := derive(tt.ref, tt.parent); again.Made || again.Raw != d.Raw || again.Wire != d.Wire {
+			t.Errorf("Derive(%s from %s) a second time = %+v, want what is there", tt.ref, tt.parent, again)
 		}
-		way, err := p.store.Plan(ctx, mustRef(t, tt.refOf), have(t, tt.parent)...)
+		way, err := p.store.Plan(ctx, mustRef(t, tt.ref), have(t, tt.parent)...)
 		p.must(err)
 		if len(way.Streams) != 1 || way.Streams[0].Wire != d.Wire {
-			t.Errorf("Plan(%s from %q) = %+v, want the one stream of %d bytes", tt.refOf, tt.parent, way, d.Wire)
+			t.Errorf("Plan(%s from %q) = %+v, want the one stream of %d bytes", tt.ref, tt.parent, way, d.Wire)
 		}
 	}
 	receiveAll(p, two.Ref, one.Ref)

@@ -3,8 +3,6 @@ package imagestore
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -218,9 +216,9 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 					return err
 				}
 				for p := range slicesOf(raw, PieceSize) {
-					f.pieces = append(f.pieces, hexSum(p))
+					f.pieces = append(f.pieces, blob.Sum(p).Hex())
 				}
-				f.sum = hexSum(f.data)
+				f.sum = blob.Sum(f.data).Hex()
 				encoders <- enc
 				result <- f
 				return nil
@@ -339,11 +337,6 @@ func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, s *slot, n in
 	}
 	s.out = (*enc).EncodeAll(s.raw[:n], s.out[:0])
 	return s.out, nil
-}
-
-func hexSum(b []byte) string {
-	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:])
 }
 
 // slicesOf yields b in parts of n bytes, the last one shorter.

@@ -110,9 +110,9 @@ func (p putFails) Put(_ context.Context, r io.Reader, _ blob.Digest) (blob.Diges
 }
 
 func FuzzParseIndex(f *testing.F) {
-	f.Add([]byte(`{"format":"griddle-index/1","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + hexSum(nil) + `"}]}`))
+	f.Add([]byte(`{"format":"griddle-index/1","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + blob.Sum(nil).Hex() + `"}]}`))
 	f.Add([]byte(`{"format":"griddle-index/1","frames":[{"length":9223372036854775807,"pieces":4},{"length":9223372036854775807,"pieces":4}]}`))
-	f.Add([]byte(`{"format":"griddle-index/2","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"level":19,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + hexSum(nil) +
+	f.Add([]byte(`{"format":"griddle-index/2","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"level":19,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + blob.Sum(nil).Hex() +
 		`","dict":[{"path":"usr/bin/x","offset":7,"length":33554431},{"path":"y","length":1}]}]}`))
 	f.Add([]byte(`{"format":"griddle-index/2","frames":[{"dict":[{"path":"../x","length":9223372036854775807},{"path":"/x","offset":-1}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

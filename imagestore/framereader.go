@@ -157,7 +157,7 @@ func readFrame(body *watched, f Frame, b []byte) error {
 		}
 		return err
 	}
-	if hexSum(b) != f.SHA256 {
+	if blob.Sum(b).Hex() != f.SHA256 {
 		return fmt.Errorf("%w: SHA-256 differs from the index", blob.ErrMismatch)
 	}
 	return nil
@@ -207,7 +207,7 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 func checkPieces(raw []byte, sums []string, first int) error {
 	k := 0
 	for p := range slicesOf(raw, PieceSize) {
-		if hexSum(p) != sums[k] {
+		if blob.Sum(p).Hex() != sums[k] {
 			return fmt.Errorf("piece %d differs from the signed document", first+k)
 		}
 		k++

@@ -23,7 +23,7 @@ func TestGrantAdmits(t *testing.T) {
 	k := newKey(t)
 	for _, c := range []struct {
 		patterns string
-		refOf    string
+		ref      string
 		want     bool
 	}{
 		{"", "web:1@amd64", true}, {"", "lab/web:1@amd64", true},
@@ -38,9 +38,9 @@ func TestGrantAdmits(t *testing.T) {
 		{"db web", "web:1@amd64", true}, {"db web", "dbweb:1@amd64", false}, {"a.b", "axb:1@amd64", false},
 	} {
 		g := grantOf(t, k, strings.Fields(c.patterns)...)
-		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.refOf)), "Stream": g.Stream(refOf(t, c.refOf))} {
+		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.ref)), "Stream": g.Stream(refOf(t, c.ref))} {
 			if (err == nil) != c.want || err != nil && !errors.Is(err, minisign.ErrSignature) {
-				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.refOf, c.patterns, err, c.want)
+				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.ref, c.patterns, err, c.want)
 			}
 		}
 		again, err := ParseGrant(g.String())

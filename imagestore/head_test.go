@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
 )
 
@@ -47,7 +48,7 @@ func (f *fixture) head(k *minisign.SecretKey) Head {
 		f.t.Fatal(err)
 	}
 	lines := bytes.SplitAfter(log, []byte("\n"))
-	if sum := hexSum(bytes.Join(lines[:h.Seq], nil)); sum != h.SHA256 {
+	if sum := blob.Sum(bytes.Join(lines[:h.Seq], nil)).Hex(); sum != h.SHA256 {
 		f.t.Errorf("the head says %s of %d entries, which are %s", h.SHA256, h.Seq, sum)
 	}
 	return h
@@ -131,7 +132,7 @@ func TestHeadAfterCrash(t *testing.T) {
 	for i := range 3 {
 		f.publish(fmt.Sprintf("web:%d@amd64", i), way{"", someBytes(1, 1000)})
 	}
-	foreign, err := Head{Seq: 900, SHA256: hexSum(nil), Time: time.Now()}.sign(newKey(t))
+	foreign, err := Head{Seq: 900, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}.sign(newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 		"another history": func(b []byte) []byte {
 			end := bytes.LastIndexByte(b[:len(b)-1], '\n') + 1
 			js := bytes.Replace(b[end+65:len(b)-1], []byte("of web"), []byte("ov web"), 1)
-			return fmt.Appendf(bytes.Clone(b[:end]), "%s %s\n", hexSum(js), js)
+			return fmt.Appendf(bytes.Clone(b[:end]), "%s %s\n", blob.Sum(js).Hex(), js)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -261,7 +262,7 @@ func TestHeadExpiry(t *testing.T) {
 // TestOpenHeadRefuses has heads that bear a signature, and should not count.
 func TestOpenHeadRefuses(t *testing.T) {
 	site, other := newKey(t), newKey(t)
-	good := Head{Seq: 7, SHA256: hexSum(nil), Time: time.Unix(1.7e9, 0)}
+	good := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0)}
 	b, err := good.sign(site)
 	if err != nil {
 		t.Fatal(err)
@@ -290,11 +291,11 @@ func TestOpenHeadRefuses(t *testing.T) {
 		}
 	}
 	for name, line := range map[string]string{
-		"of another site": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q}`, other.Public().ID(), hexSum(nil)),
-		"another format":  fmt.Sprintf(`{"format":"griddle-catalog/2","site":%q,"seq":7,"sha256":%q}`, site.Public().ID(), hexSum(nil)),
-		"negative":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":-1,"sha256":%q}`, site.Public().ID(), hexSum(nil)),
+		"of another site": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q}`, other.Public().ID(), blob.Sum(nil).Hex()),
+		"another format":  fmt.Sprintf(`{"format":"griddle-catalog/2","site":%q,"seq":7,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
+		"negative":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":-1,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
 		"without a sum":   fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7}`, site.Public().ID()),
-		"too long":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`, site.Public().ID(), hexSum(nil), strings.Repeat("x", maxHead)),
+		"too long":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`, site.Public().ID(), blob.Sum(nil).Hex(), strings.Repeat("x", maxHead)),
 		"no JSON":         "{",
 	} {
 		signed := append([]byte(line+"\n"), site.Sign([]byte(line+"\n"), "x")...)
@@ -318,7 +319,7 @@ func FuzzOpenHead(f *testing.F) {
 		f.Fatal(err)
 	}
 	trust := siteTrust(k)
-	good, err := Head{Seq: 7, SHA256: hexSum(nil), Time: time.Unix(1.7e9, 0), Expires: time.Unix(1.8e9, 0)}.sign(k)
+	good, err := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0), Expires: time.Unix(1.8e9, 0)}.sign(k)
 	if err != nil {
 		f.Fatal(err)
 	}

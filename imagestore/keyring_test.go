@@ -28,16 +28,16 @@ func TestPrefixes(t *testing.T) {
 		f.grant(grantOf(t, team.key, "web", "team/*"))
 		f.grant(SiteGrant(site.key.Public()))
 		for _, c := range []struct {
-			refOf string
-			by    *fixture
-			ok    bool
+			ref string
+			by  *fixture
+			ok  bool
 		}{
 			{"web:1@amd64", team, true}, {"team/x:1@amd64", team, true}, {"webx:1@amd64", team, false}, {"team:1@amd64", team, false},
 			{"team2/x:1@amd64", team, false}, {"lab/web:1@amd64", team, false}, {"other:1@amd64", site, false}, {"other:2@amd64", f, true},
 		} {
-			_, err := f.s.Add(t.Context(), c.by.image(c.refOf, way{"", raw}))
+			_, err := f.s.Add(t.Context(), c.by.image(c.ref, way{"", raw}))
 			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
-				t.Errorf("Add of %s = %v, want it accepted: %v", c.refOf, err, c.ok)
+				t.Errorf("Add of %s = %v, want it accepted: %v", c.ref, err, c.ok)
 			}
 		}
 		// The streams of an image, each by somebody else.

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
 )
 
@@ -158,7 +159,7 @@ func (l *logFile) sumAt(seq int64) (string, error) {
 		}
 		end += i + 1
 	}
-	return hexSum(b[:end]), nil
+	return blob.Sum(b[:end]).Hex(), nil
 }
 
 // lines are the whole lines as they are.
@@ -214,7 +215,7 @@ func checkLine(line []byte) (js []byte, ok bool) {
 		return nil, false
 	}
 	js = line[2*sha256.Size+1:]
-	return js, hexSum(js) == string(line[:2*sha256.Size])
+	return js, blob.Sum(js).Hex() == string(line[:2*sha256.Size])
 }
 
 func formatLine(e Entry) ([]byte, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
 )
 
@@ -119,7 +120,7 @@ func FuzzReplay(f *testing.F) {
 	f.Add([]byte(`{"seq":1,"kind":"publish","image":{"ref":"web:1@amd64","template":"web","version":"1","arch":"amd64","streams":[{"wire":1},{"parent":"web:1@amd64","wire":-5}]}}`))
 	f.Add([]byte(`{"seq":1,"kind":"delete","ref":"x"}`))
 	f.Fuzz(func(t *testing.T, js []byte) {
-		b := fmt.Appendf(nil, "%s %s\n", hexSum(js), js)
+		b := fmt.Appendf(nil, "%s %s\n", blob.Sum(js).Hex(), js)
 		if entries, _, err := parseLog(b, 0); err == nil {
 			if v, err := replay(entries); err == nil {
 				for r := range v.images {

@@ -122,7 +122,7 @@ func TestSignatureIsRefused(t *testing.T) {
 			t.Errorf("byte %d of the document, %q made %q, went unnoticed", i, good[i], bad[i])
 		}
 	}
-	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{hexSum(nil)}}, key, time.Unix(1.7e9, 0))
+	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}}, key, time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +140,8 @@ func TestSignRefusesNonsense(t *testing.T) {
 		"no uuid":    image(func(m *Image) { m.UUID = sendstream.UUID{} }),
 		"no content": image(func(m *Image) { m.Content = Content{} }),
 		"long text":  image(func(m *Image) { m.Comment = strings.Repeat("x", 5000) }),
-		"own parent": Stream{Image: someImage().Identity, Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1, Pieces: []string{hexSum(nil)}},
-		"pieces":     Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{hexSum(nil)}},
+		"own parent": Stream{Image: someImage().Identity, Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}},
+		"pieces":     Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{blob.Sum(nil).Hex()}},
 		"bad sum":    Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{"XY"}},
 		"a string":   "text",
 	} {

@@ -326,7 +326,7 @@ func TestHostileFrames(t *testing.T) {
 			t.Fatal(err)
 		}
 		bytesOf := append(bytes.Clone(c.first), rest[x.Frames[1].Offset:]...)
-		x.Frames[0].Length, x.Frames[0].SHA256 = int64(len(c.first)), hexSum(c.first)
+		x.Frames[0].Length, x.Frames[0].SHA256 = int64(len(c.first)), blob.Sum(c.first).Hex()
 		for i := 1; i < len(x.Frames); i++ {
 			x.Frames[i].Offset = x.Frames[i-1].Offset + x.Frames[i-1].Length
 		}
@@ -392,9 +392,9 @@ func TestStream(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", three})
 		f.publish("web:4@amd64", way{"", three})
 		for _, c := range []struct {
-			refOf, from string
-			want        []byte
-			is          error
+			ref, from string
+			want      []byte
+			is        error
 		}{
 			{"web:1", "", one, nil},
 			{"web:2", "web:1", two, nil},
@@ -413,9 +413,9 @@ func TestStream(t *testing.T) {
 			}
 			for _, raw := range []bool{true, false} {
 				var out bytes.Buffer
-				err := f.s.Stream(t.Context(), refOf(t, c.refOf), from, raw, &out)
+				err := f.s.Stream(t.Context(), refOf(t, c.ref), from, raw, &out)
 				if !errors.Is(err, c.is) || c.is != nil && out.Len() > 0 {
-					t.Errorf("Stream(%s from %q) = %v after %d bytes, want %v", c.refOf, c.from, err, out.Len(), c.is)
+					t.Errorf("Stream(%s from %q) = %v after %d bytes, want %v", c.ref, c.from, err, out.Len(), c.is)
 					continue
 				}
 				got := out.Bytes()
@@ -423,11 +423,11 @@ func TestStream(t *testing.T) {
 					cmd := exec.Command(zstdProgram, "-dc")
 					cmd.Stdin = &out
 					if got, err = cmd.Output(); err != nil {
-						t.Errorf("zstd -d of Stream(%s from %q): %v", c.refOf, c.from, err)
+						t.Errorf("zstd -d of Stream(%s from %q): %v", c.ref, c.from, err)
 					}
 				}
 				if !bytes.Equal(got, c.want) {
-					t.Errorf("Stream(%s from %q) = %d bytes, want %d", c.refOf, c.from, len(got), len(c.want))
+					t.Errorf("Stream(%s from %q) = %d bytes, want %d", c.ref, c.from, len(got), len(c.want))
 				}
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
 )
 
@@ -94,7 +95,7 @@ func readLines(r io.Reader) ([]Entry, []string, error) {
 		if e.Seq != int64(len(entries))+1 {
 			return nil, nil, fmt.Errorf("entry %d is where %d should be", e.Seq, len(entries)+1)
 		}
-		fmt.Fprintf(log, "%s %s\n", hexSum(lines.Bytes()), lines.Bytes())
+		fmt.Fprintf(log, "%s %s\n", blob.Sum(lines.Bytes()).Hex(), lines.Bytes())
 		entries, sums = append(entries, e), append(sums, sumOf(log))
 	}
 	return entries, sums, lines.Err()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
 )
 
@@ -203,7 +204,7 @@ func TestSeenFollows(t *testing.T) {
 }
 
 func TestSeenCheck(t *testing.T) {
-	a, b := hexSum([]byte("a")), hexSum([]byte("b"))
+	a, b := blob.Sum([]byte("a")).Hex(), blob.Sum([]byte("b")).Hex()
 	for _, c := range []struct {
 		seen Seen
 		head Head

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
 )
@@ -19,7 +20,7 @@ import (
 func TestSeenFaults(t *testing.T) {
 	key := newKey(t).Public()
 	head := func(seq int64) Head {
-		return Head{Seq: seq, SHA256: hexSum([]byte(fmt.Sprint(seq))), Time: time.Unix(1.7e9+seq, 0).UTC()}
+		return Head{Seq: seq, SHA256: blob.Sum([]byte(fmt.Sprint(seq))).Hex(), Time: time.Unix(1.7e9+seq, 0).UTC()}
 	}
 	accept := func(d durable.Disk, root string, seq int64) error {
 		dir := &SeenDir{disk: d, dir: filepath.Join(root, "griddle", "seen")}

@@ -144,9 +144,9 @@ func TestStreamOverHTTP(t *testing.T) {
 		return resp.StatusCode, b
 	}
 	for _, tt := range []struct {
-		refOf, from, format string
-		allow               bool
-		status              int
+		ref, from, format string
+		allow             bool
+		status            int
 	}{
 		{two, "", "raw", false, 200},
 		{two, one, "zstd", false, 200},
@@ -162,9 +162,9 @@ func TestStreamOverHTTP(t *testing.T) {
 		{"No Name", "", "raw", true, 400},
 	} {
 		allow = tt.allow
-		status, b := get(tt.refOf, tt.from, tt.format)
+		status, b := get(tt.ref, tt.from, tt.format)
 		if status != tt.status || status == 200 && len(b) < 1000 {
-			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.refOf, tt.from, tt.format, tt.allow, status, len(b), b, tt.status)
+			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.ref, tt.from, tt.format, tt.allow, status, len(b), b, tt.status)
 		}
 	}
 	_, raw := get(two, one, "raw")
