@@ -166,7 +166,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		}
 	}
 	for _, g := range here.trust(c.to.Trust).Grants() {
-		if g.site && g.key.ID() == claim.Site {
+		if g.Site() && g.Key().ID() == claim.Site {
 			t.Allow(g)
 		}
 	}
@@ -202,7 +202,7 @@ func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (minisign.PublicKey, 
 // unrevoked refuses a site whose key was revoked in the receiving store.
 func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
 	for _, r := range here.keys {
-		if r.grant.key == key && !r.revoked.IsZero() {
+		if r.grant.Key() == key && !r.revoked.IsZero() {
 			return revokedError(key.ID(), r.revoked)
 		}
 	}

@@ -9,15 +9,6 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) Grant {
-	t.Helper()
-	g, err := NewGrant(k.Public(), patterns...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
 // TestGrantAdmits has the names that somebody with a key for some of them would try.
 func TestGrantAdmits(t *testing.T) {
 	k := newKey(t)

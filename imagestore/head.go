@@ -94,16 +94,16 @@ func OpenHead(b []byte, t *Trust) (Head, minisign.PublicKey, error) {
 	if err == nil {
 		err = h.validate()
 	}
-	if err == nil && !grant.site {
-		err = fmt.Errorf("%w: %s is not the key of a site", minisign.ErrSignature, grant.key.ID())
+	if err == nil && !grant.Site() {
+		err = fmt.Errorf("%w: %s is not the key of a site", minisign.ErrSignature, grant.Key().ID())
 	}
-	if err == nil && h.Site != grant.key.ID() {
-		err = fmt.Errorf("%w: it is of site %s, and signed by %s", minisign.ErrSignature, h.Site, grant.key.ID())
+	if err == nil && h.Site != grant.Key().ID() {
+		err = fmt.Errorf("%w: it is of site %s, and signed by %s", minisign.ErrSignature, h.Site, grant.Key().ID())
 	}
 	if err != nil {
 		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %w", err)
 	}
-	return h, grant.key, nil
+	return h, grant.Key(), nil
 }
 
 // PeekHead decodes a signed head without a look at its signature: to show it, and for nothing else.

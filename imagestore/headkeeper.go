@@ -103,7 +103,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	}
 	if g, err := keys.trust(nil).find(h.key.Public().ID()); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
-	} else if !g.site || g.key != h.key.Public() {
+	} else if !g.Site() || g.Key() != h.key.Public() {
 		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", minisign.ErrSignature, h.key.Public().ID())
 	}
 	// The last lines may be of a process that was killed before its fsync. A head that outlives them speaks of entries

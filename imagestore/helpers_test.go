@@ -58,6 +58,21 @@ func twinOf(t testing.TB, k, other minisign.PublicKey) minisign.PublicKey {
 	return twin
 }
 
+func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) Grant {
+	t.Helper()
+	g, err := NewGrant(k.Public(), patterns...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func someImage() Image {
+	c := Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
+	return Image{Identity: Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
+		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
+}
+
 // someBytes is n bytes that compress to about half and are the same for the same seed.
 func someBytes(seed byte, n int) []byte {
 	b := make([]byte, n)

@@ -64,7 +64,7 @@ func keysOf(entries []Entry) (keyring, error) {
 }
 
 func (r keyring) find(k minisign.PublicKey) int {
-	return slices.IndexFunc(r, func(e ringKey) bool { return e.grant.key == k })
+	return slices.IndexFunc(r, func(e ringKey) bool { return e.grant.Key() == k })
 }
 
 // allow applies an entry of KindTrust.
@@ -73,7 +73,7 @@ func (r *keyring) allow(e *Entry) error {
 	if err != nil {
 		return err
 	}
-	i := r.find(g.key)
+	i := r.find(g.Key())
 	if i < 0 {
 		*r = append(*r, ringKey{grant: g, comment: e.Comment, since: e.Time})
 		return nil
@@ -106,7 +106,7 @@ func (r keyring) trust(others *Trust) *Trust {
 		if k.revoked.IsZero() {
 			t.Allow(k.grant)
 		} else {
-			t.Revoke(k.grant.key, k.revoked)
+			t.Revoke(k.grant.Key(), k.revoked)
 		}
 	}
 	return t
@@ -123,11 +123,11 @@ func (v *view) grant(g Granting) ([]Entry, error) {
 	}
 	for _, k := range v.keys {
 		switch old := k.grant; {
-		case old.key != want.key && old.key.ID() == want.key.ID():
-			return nil, fmt.Errorf("another key with the ID %s is known already", want.key.ID())
-		case old.key != want.key:
+		case old.Key() != want.Key() && old.Key().ID() == want.Key().ID():
+			return nil, fmt.Errorf("another key with the ID %s is known already", want.Key().ID())
+		case old.Key() != want.Key():
 		case !k.revoked.IsZero() && !g.Again:
-			return nil, fmt.Errorf("%w: %s, on %s", ErrRevoked, want.key.ID(), k.revoked.Format(time.DateOnly))
+			return nil, fmt.Errorf("%w: %s, on %s", ErrRevoked, want.Key().ID(), k.revoked.Format(time.DateOnly))
 		case k.revoked.IsZero() && old.String() == want.String() && k.comment == g.Comment:
 			return nil, nil
 		}
@@ -141,7 +141,7 @@ func (v *view) trustOnce(line string) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := v.keys.find(g.key); i >= 0 && v.keys[i].revoked.IsZero() {
+	if i := v.keys.find(g.Key()); i >= 0 && v.keys[i].revoked.IsZero() {
 		return nil, nil
 	}
 	return v.grant(Granting{Key: line})
@@ -190,7 +190,7 @@ func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) 
 	if err != nil {
 		return err
 	}
-	if g.key != k {
+	if g.Key() != k {
 		return fmt.Errorf("%w: another key with the ID %s is trusted here", minisign.ErrSignature, k.ID())
 	}
 	return g.Image(ref)
@@ -208,8 +208,8 @@ func (s *Store) Keys(ctx context.Context) ([]ListedKey, error) {
 	}
 	out := []ListedKey{}
 	for _, k := range v.keys {
-		id := k.grant.key.ID()
-		l := ListedKey{ID: id, Key: k.grant.key.String(), Comment: k.comment, Prefixes: k.grant.patterns, Streams: k.grant.streams, Site: k.grant.site, Since: k.since, Images: signed[id]}
+		id := k.grant.Key().ID()
+		l := ListedKey{ID: id, Key: k.grant.Key().String(), Comment: k.comment, Prefixes: k.grant.Patterns(), Streams: k.grant.Streams(), Site: k.grant.Site(), Since: k.since, Images: signed[id]}
 		if !k.revoked.IsZero() {
 			at := k.revoked
 			l.Revoked = &at

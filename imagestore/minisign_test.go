@@ -15,12 +15,6 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-func someImage() Image {
-	c := Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
-	return Image{Identity: Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
-		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
-}
-
 // TestMinisignVerifiesOurs runs the peer on documents as the package doc says that a person does.
 func TestMinisignVerifiesOurs(t *testing.T) {
 	minisign := need(t, "minisign")

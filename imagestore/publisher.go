@@ -23,7 +23,7 @@ func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c Change) e
 		return err
 	}
 	g, err := all.find(k.ID())
-	if err == nil && g.key != k {
+	if err == nil && g.Key() != k {
 		err = errors.New("another key with its ID is trusted here")
 	}
 	if err != nil {

@@ -163,15 +163,15 @@ func (d *SeenDir) stripped(entries []Entry) error {
 		return err
 	}
 	for _, k := range keys {
-		if !k.grant.site {
+		if !k.grant.Site() {
 			continue
 		}
-		s, err := d.Of(k.grant.key)
+		s, err := d.Of(k.grant.Key())
 		if err != nil {
 			return err
 		}
 		if s.Key != "" {
-			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed head now (%s)", ErrRollback, k.grant.key.ID(), d.Path(k.grant.key))
+			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed head now (%s)", ErrRollback, k.grant.Key().ID(), d.Path(k.grant.Key()))
 		}
 	}
 	return nil
