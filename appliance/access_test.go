@@ -21,6 +21,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/multicast/coordinator"
 	"griddle/imagestore/sendstream"
@@ -69,7 +70,7 @@ func newRunning(t testing.TB, images string) *running {
 	r := &running{server: s, t: t, tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
 	r.key, err = minisign.GenerateKey()
 	must(err)
-	grant, err := imagestore.NewGrant(r.key.Public(), "web*")
+	grant, err := document.NewGrant(r.key.Public(), "web*")
 	must(err)
 	must(s.store.Grant(ctx, imagestore.Granting{Key: grant.String()}))
 	r.image = publishRaw(t, s.store, r.key, "web:1@amd64", []byte("a stream"))
@@ -128,12 +129,12 @@ func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref strin
 	must(err)
 	c, err := st.PutContent(ctx, text.Bytes())
 	must(err)
-	id := imagestore.Identity{Ref: ref, UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
+	id := document.Identity{Ref: ref, UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
 	e, err := imagestore.Encoder{}.Encode(ctx, bytes.NewReader(raw), st.Blobs)
 	must(err)
-	image, err := st.PutImage(ctx, imagestore.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, k)
+	image, err := st.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, k)
 	must(err)
-	stream, err := st.PutStream(ctx, imagestore.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, k)
+	stream, err := st.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, k)
 	must(err)
 	return imagestore.Publication{Image: image, Streams: []imagestore.StreamBlobs{{Document: stream, Index: e.Index}}}
 }

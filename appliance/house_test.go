@@ -25,6 +25,8 @@ type rule struct {
 // house is "Who may know whom" of docs/ARCHITECTURE.md.
 var house = []rule{
 	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/imagestore/document", only: []string{"griddle/imagestore/minisign", "griddle/imagestore/ref", "griddle/imagestore/packages", "griddle/imagestore/blob", "griddle/imagestore/sendstream", "griddle/imagestore/durable"},
+		why: "what is signed is checked the same by everyone: agent, store and command line"},
 	{from: "griddle/imagestore/ref", only: []string{"griddle/imagestore/packages"}, why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"}, why: "minisign's formats know nothing of images"},
 	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},

@@ -16,6 +16,7 @@ import (
 
 	"griddle/appliance/quota"
 	"griddle/imagestore"
+	"griddle/imagestore/document"
 )
 
 // TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
@@ -81,7 +82,7 @@ func TestBudgets(t *testing.T) {
 }
 
 // streamBytes is what a stream with the longest frames takes, of bytes that do not compress.
-func streamBytes() int64 { return 3*imagestore.MaxFramePieces*imagestore.PieceSize + 2<<20 }
+func streamBytes() int64 { return 3*imagestore.MaxFramePieces*document.PieceSize + 2<<20 }
 
 // TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are bounded, and
 // somebody who is known is served meanwhile.

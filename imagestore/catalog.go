@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
@@ -104,25 +105,25 @@ type StreamBlobs struct {
 
 // Listed is one image as lists, menus and -o json show it, and as the log keeps it.
 type Listed struct {
-	Ref         string         `json:"ref"` // in full
-	Template    string         `json:"template"`
-	Version     string         `json:"version"`
-	Arch        string         `json:"arch"`
-	Description string         `json:"description,omitempty"`
-	Comment     string         `json:"comment,omitempty"`
-	Published   time.Time      `json:"published"`
-	Size        int64          `json:"size"`                // bytes of file contents, without holes
-	Files       int64          `json:"files"`               // entries of the tree
-	Wire        int64          `json:"wire"`                // bytes that the cheapest way from nothing fetches; not in the log
-	Latest      bool           `json:"latest,omitempty"`    // the newest version of its template and architecture; not in the log
-	Channels    []string       `json:"channels,omitempty"`  // that mean this version; not in the log
-	Signer      string         `json:"signer"`              // ID of the key that signed the image document
-	Untrusted   string         `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
-	Document    blob.Digest    `json:"document"`
-	Identity    Identity       `json:"identity"`
-	Packages    *Packages      `json:"packages,omitempty"`
-	NoKernel    bool           `json:"noKernel,omitempty"` // no machine can be installed with it; false too where its publisher did not look
-	Streams     []ListedStream `json:"streams"`
+	Ref         string             `json:"ref"` // in full
+	Template    string             `json:"template"`
+	Version     string             `json:"version"`
+	Arch        string             `json:"arch"`
+	Description string             `json:"description,omitempty"`
+	Comment     string             `json:"comment,omitempty"`
+	Published   time.Time          `json:"published"`
+	Size        int64              `json:"size"`                // bytes of file contents, without holes
+	Files       int64              `json:"files"`               // entries of the tree
+	Wire        int64              `json:"wire"`                // bytes that the cheapest way from nothing fetches; not in the log
+	Latest      bool               `json:"latest,omitempty"`    // the newest version of its template and architecture; not in the log
+	Channels    []string           `json:"channels,omitempty"`  // that mean this version; not in the log
+	Signer      string             `json:"signer"`              // ID of the key that signed the image document
+	Untrusted   string             `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
+	Document    blob.Digest        `json:"document"`
+	Identity    document.Identity  `json:"identity"`
+	Packages    *document.Packages `json:"packages,omitempty"`
+	NoKernel    bool               `json:"noKernel,omitempty"` // no machine can be installed with it; false too where its publisher did not look
+	Streams     []ListedStream     `json:"streams"`
 }
 
 // ListedStream is one way to an image.
@@ -169,7 +170,7 @@ type view struct {
 	images   map[string]*Listed           // live ones by full reference
 	gone     map[string]*Listed           // deleted ones
 	keys     keyring                      // who may sign
-	others   *Trust                       // who may sign beside them; nil for nobody
+	others   *document.Trust              // who may sign beside them; nil for nobody
 	channels map[string]map[string]string // template -> channel -> version
 	keeps    []Keep
 	entries  int64
@@ -300,10 +301,10 @@ func (v *view) needed() map[blob.Digest]bool {
 }
 
 // trust is every key that counts: those of extra, and those of the log.
-func (v *view) trust(extra *Trust) *Trust { return v.keys.trust(extra) }
+func (v *view) trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
 
 // with makes the signatures of others' keys count too.
-func (v *view) with(others *Trust) *view {
+func (v *view) with(others *document.Trust) *view {
 	if len(others.Grants()) > 0 {
 		v.others = others
 		v.complete()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
@@ -33,8 +34,8 @@ func BenchmarkCatalog(b *testing.B) {
 			ref := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
 			l := &Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
 				Size: 1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
-				Identity: Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
-					Content: Content{Digest: digest("content", i), Size: 1 << 20, Blob: digest("content blob", i)}}}
+				Identity: document.Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
+					Content: document.Content{Digest: digest("content", i), Size: 1 << 20, Blob: digest("content blob", i)}}}
 			stream := func(parent string, wire int64) {
 				l.Streams = append(l.Streams, ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire, Signer: l.Signer, Document: digest("s"+parent, i),
 					Index: digest("x"+parent, i), Encoding: digest("e"+parent, i)})

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -100,7 +101,7 @@ func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, e
 type copier struct {
 	to, from *Store
 	o        CopyOptions
-	trust    *Trust
+	trust    *document.Trust
 	plan     []copying
 
 	mu       sync.Mutex
@@ -115,7 +116,7 @@ type copier struct {
 // fetching is an encoding that is missing.
 type fetching struct {
 	of    string // image
-	doc   Stream
+	doc   document.Stream
 	index Index
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // copyAttempts is how often in a row a frame is asked for before a copy gives up: it can be repeated, and goes on then.
@@ -198,12 +199,12 @@ func newFrameCheck(f fetching) (*frameCheck, error) {
 	for _, fr := range f.index.Frames {
 		most = max(most, fr.Pieces)
 	}
-	dec, err := newDecoder(int64(most)*PieceSize, true)
+	dec, err := newDecoder(int64(most)*document.PieceSize, true)
 	return &frameCheck{f: f, dec: dec}, err
 }
 
 func (v *frameCheck) check(frame []byte, fr Frame) error {
-	want := min(int64(fr.Pieces)*PieceSize, v.f.index.Raw-int64(v.piece)*PieceSize)
+	want := min(int64(fr.Pieces)*document.PieceSize, v.f.index.Raw-int64(v.piece)*document.PieceSize)
 	if int64(cap(v.raw)) < want {
 		v.raw = make([]byte, want)
 	}

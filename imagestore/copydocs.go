@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -53,11 +54,11 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 }
 
 func (c *copier) image(ctx context.Context, l *Listed) error {
-	b, missing, err := c.small(ctx, l.Document, maxDocument)
+	b, missing, err := c.small(ctx, l.Document, document.MaxSize)
 	if err != nil {
 		return err
 	}
-	m, _, err := OpenImage(b, c.trust)
+	m, _, err := document.OpenImage(b, c.trust)
 	if err != nil {
 		return c.signature(ctx, l.Ref, l.Signer, err)
 	}
@@ -77,7 +78,7 @@ func (c *copier) image(ctx context.Context, l *Listed) error {
 	return errors.Join(c.put(ctx, m.Content.Blob, z, zmissing), c.put(ctx, l.Document, b, missing))
 }
 
-func (c *copier) packages(ctx context.Context, p *Packages) error {
+func (c *copier) packages(ctx context.Context, p *document.Packages) error {
 	if p == nil {
 		return nil
 	}
@@ -92,11 +93,11 @@ func (c *copier) packages(ctx context.Context, p *Packages) error {
 }
 
 func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
-	b, missing, err := c.small(ctx, s.Document, maxDocument)
+	b, missing, err := c.small(ctx, s.Document, document.MaxSize)
 	if err != nil {
 		return err
 	}
-	doc, _, err := OpenStream(b, c.trust)
+	doc, _, err := document.OpenStream(b, c.trust)
 	if err != nil {
 		return c.signature(ctx, l.Ref, s.Signer, err)
 	}
@@ -111,7 +112,7 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 	if err := fits(doc, x, l.Identity); err != nil {
 		return err
 	}
-	if !doc.standsOn(s.Parent) || x.Encoding != s.Encoding {
+	if !doc.HasParent(s.Parent) || x.Encoding != s.Encoding {
 		return fmt.Errorf("%w: the document differs from what the other store says", minisign.ErrSignature)
 	}
 	size, err := c.to.Blobs.Stat(ctx, x.Encoding)

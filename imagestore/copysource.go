@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -152,7 +153,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 	if err != nil {
 		return signedLog{}, err
 	}
-	t := &Trust{}
+	t := &document.Trust{}
 	for _, d := range c.seen() {
 		s, err := d.read(filepath.Join(d.dir, claim.Site))
 		if err != nil {
@@ -162,7 +163,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, filepath.Join(d.dir, claim.Site))
 		}
 		if k, err := minisign.ParsePublicKey(s.Key); err == nil {
-			t.Allow(SiteGrant(k))
+			t.Allow(document.SiteGrant(k))
 		}
 	}
 	for _, g := range here.trust(c.to.Trust).Grants() {
@@ -175,7 +176,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		if err != nil {
 			return signedLog{}, err
 		}
-		t.Allow(SiteGrant(k))
+		t.Allow(document.SiteGrant(k))
 	}
 	head, key, err := OpenHead(signed, t)
 	return signedLog{head: head, key: key}, err
@@ -203,7 +204,7 @@ func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (minisign.PublicKey, 
 func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
 	for _, r := range here.keys {
 		if r.grant.Key() == key && !r.revoked.IsZero() {
-			return revokedError(key.ID(), r.revoked)
+			return document.RevokedError(key.ID(), r.revoked)
 		}
 	}
 	return nil

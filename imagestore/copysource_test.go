@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -179,7 +180,7 @@ func TestCopyFromStranger(t *testing.T) {
 		t.Errorf("another site at the same URL: %v", err)
 	}
 	s.instead = map[string][]byte{}
-	to.grant(SiteGrant(s.site.Public()))
+	to.grant(document.SiteGrant(s.site.Public()))
 	if err := to.s.Revoke(t.Context(), s.site.Public()); err != nil {
 		t.Fatal(err)
 	}

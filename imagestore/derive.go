@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
@@ -89,7 +90,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if err != nil {
 		return Derived{}, err
 	}
-	doc := Stream{Image: l.Identity, Raw: e.Raw, Pieces: e.Pieces}
+	doc := document.Stream{Image: l.Identity, Raw: e.Raw, Pieces: e.Pieces}
 	if p != nil {
 		doc.Parent = &p.Identity
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 )
 
 // ErrNeedsParent is wrapped where frames have dictionaries and nobody said where the parent's files are.
@@ -69,7 +70,7 @@ func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
 	d := &frameDecoder{}
 	dict := int64(0)
 	for _, f := range x.Frames {
-		d.most, d.frame, dict = max(d.most, int64(f.Pieces)*PieceSize), max(d.frame, f.Length), max(dict, f.dictionarySize())
+		d.most, d.frame, dict = max(d.most, int64(f.Pieces)*document.PieceSize), max(d.frame, f.Length), max(dict, f.dictionarySize())
 	}
 	d.dict = make([]byte, 0, dict)
 	limit := d.most

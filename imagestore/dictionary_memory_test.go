@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // TestDictionaryMemory decodes the largest frames that there are, incompressible ones, each with the largest dictionary, in a
@@ -29,7 +30,7 @@ func TestDictionaryMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := make([]byte, MaxDictionary)
-	raw := make([]byte, 3*MaxFramePieces*PieceSize)
+	raw := make([]byte, 3*MaxFramePieces*document.PieceSize)
 	noise := rand.NewChaCha8([32]byte{5})
 	noise.Read(old)
 	noise.Read(raw)
@@ -77,7 +78,7 @@ func decodeForMemory(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc := Stream{Raw: e.Raw, Pieces: e.Pieces}
+	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	for range 3 { // as the streams of a chain follow one another
 		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{st.Blobs}, OpenOptions{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
 		n, err := io.Copy(io.Discard, r)

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // decodeAll reads an encoding as who holds the signed document reads it.
 func decodeAll(t *testing.T, blobs blob.Reader, e Encoded, parent string) ([]byte, error) {
 	t.Helper()
-	doc := Stream{Raw: e.Raw, Pieces: e.Pieces}
+	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	r := newFrameReader(t.Context(), newFetcher([]blob.Reader{blobs}, quick(OpenOptions{})), openedStream{doc, e.Frames}, parent, false)
 	defer r.Close()
 	return io.ReadAll(r)
@@ -37,11 +38,11 @@ func TestDictionarySizes(t *testing.T) {
 		{"a byte from a byte", 1, 1, 4, 1},
 		{"less than zstd takes for a dictionary", 5000, 7, 1, 1},
 		{"a short stream from all there is", 3000, MaxDictionary, 1, 1},
-		{"a piece from all there is", PieceSize, MaxDictionary, 1, 1},
-		{"a piece and a byte, two frames", PieceSize + 1, 1 << 20, 1, 2},
-		{"the longest frame from little", 4 * PieceSize, 1000, 4, 1},
-		{"the longest frame from all there is", 4 * PieceSize, MaxDictionary, 4, 1},
-		{"and one after it", 4*PieceSize + 100, MaxDictionary, 4, 2},
+		{"a piece from all there is", document.PieceSize, MaxDictionary, 1, 1},
+		{"a piece and a byte, two frames", document.PieceSize + 1, 1 << 20, 1, 2},
+		{"the longest frame from little", 4 * document.PieceSize, 1000, 4, 1},
+		{"the longest frame from all there is", 4 * document.PieceSize, MaxDictionary, 4, 1},
+		{"and one after it", 4*document.PieceSize + 100, MaxDictionary, 4, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			raw := words(7, c.raw)

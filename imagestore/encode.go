@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 )
 
 // Encoder turns a raw stream into an encoding. The zero value encodes in Go, at the level that matches zstd's 3, on
@@ -120,14 +121,14 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	if err := g.Wait(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
-	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = IndexFormat, out.Raw, PieceSize, e.Level
+	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = IndexFormat, out.Raw, document.PieceSize, e.Level
 	if e.Dictionary != nil {
 		out.Frames.Format = IndexFormatDictionary
 	}
 	if err := out.Frames.validate(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
-	line, err := marshalLine(out.Frames)
+	line, err := document.MarshalLine(out.Frames)
 	if err == nil {
 		out.Index, _, err = blobs.Put(ctx, bytes.NewReader(line), blob.Sum(line))
 	}
@@ -179,7 +180,7 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 				return err
 			}
 		}
-		n, err := s.fill(r, e.FramePieces*PieceSize)
+		n, err := s.fill(r, e.FramePieces*document.PieceSize)
 		if n > 0 {
 			raw := s.raw[:n]
 			var users atomic.Int32
@@ -215,7 +216,7 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 				if f.data, err = e.compress(ctx, &enc, s, n); err != nil {
 					return err
 				}
-				for p := range slicesOf(raw, PieceSize) {
+				for p := range slicesOf(raw, document.PieceSize) {
 					f.pieces = append(f.pieces, blob.Sum(p).Hex())
 				}
 				f.sum = blob.Sum(f.data).Hex()
@@ -274,7 +275,7 @@ type slot struct {
 }
 
 func (e Encoder) newSlot() (*slot, error) {
-	raw := e.FramePieces * PieceSize
+	raw := e.FramePieces * document.PieceSize
 	s := &slot{}
 	if e.Program == "" {
 		s.raw = make([]byte, min(raw, firstRaw))
@@ -330,7 +331,7 @@ func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, s *slot, n in
 		var err error
 		// No checksum: the pieces' SHA-256 stands for it.
 		*enc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false),
-			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(e.Level)), zstd.WithWindowSize(PieceSize))
+			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(e.Level)), zstd.WithWindowSize(document.PieceSize))
 		if err != nil {
 			return nil, fmt.Errorf("compressing: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 func TestEncode(t *testing.T) {
@@ -25,7 +26,7 @@ func TestEncode(t *testing.T) {
 		"3 per frame":   {FramePieces: 3},
 		"program, 2, 1": {Program: zstdProgram, FramePieces: 2, Level: 1},
 	} {
-		for _, size := range []int{1, PieceSize, 3*PieceSize + 3} {
+		for _, size := range []int{1, document.PieceSize, 3*document.PieceSize + 3} {
 			raw := someBytes(byte(size), max(size, 2))[:size]
 			blobs, err := blob.OpenDir(t.TempDir())
 			if err != nil {
@@ -38,7 +39,7 @@ func TestEncode(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: Encode of %d bytes: %v", name, size, err)
 			}
-			if got.Raw != int64(size) || last != got.Raw || int64(len(got.Pieces)) != pieceCount(got.Raw) {
+			if got.Raw != int64(size) || last != got.Raw || int64(len(got.Pieces)) != document.PieceCount(got.Raw) {
 				t.Errorf("%s: Encode of %d bytes = %d bytes in %d pieces, %d told", name, size, got.Raw, len(got.Pieces), last)
 			}
 			x, err := readIndex(t.Context(), blobs, got.Index)
@@ -70,7 +71,7 @@ func TestEncodeFails(t *testing.T) {
 	}
 	broken := errors.New("the source broke off")
 	src := func() io.Reader {
-		return io.MultiReader(bytes.NewReader(make([]byte, 3*PieceSize)), iotest.ErrReader(broken))
+		return io.MultiReader(bytes.NewReader(make([]byte, 3*document.PieceSize)), iotest.ErrReader(broken))
 	}
 	if _, err := (Encoder{}).Encode(t.Context(), src(), blobs); !errors.Is(err, broken) {
 		t.Errorf("Encode of a source that breaks off = %v, want %v", err, broken)
@@ -85,12 +86,12 @@ func TestEncodeFails(t *testing.T) {
 		t.Error("Encode with bad options gave no error")
 	}
 	full := putFails{blobs, errors.New("no space left")}
-	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(someBytes(3, 10*PieceSize)), full); !errors.Is(err, full.err) {
+	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(someBytes(3, 10*document.PieceSize)), full); !errors.Is(err, full.err) {
 		t.Errorf("Encode into a full store = %v, want %v", err, full.err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (Encoder{}).Encode(ctx, bytes.NewReader(make([]byte, 100*PieceSize)), blobs); !errors.Is(err, context.Canceled) {
+	if _, err := (Encoder{}).Encode(ctx, bytes.NewReader(make([]byte, 100*document.PieceSize)), blobs); !errors.Is(err, context.Canceled) {
 		t.Errorf("Encode with a cancelled context = %v", err)
 	}
 	if err := blobs.List(t.Context(), func(i blob.Info) error { t.Errorf("there is %s", i.Digest); return nil }); err != nil {
@@ -134,7 +135,7 @@ func FuzzParseIndex(f *testing.F) {
 			size += fr.Length
 			pieces += int64(fr.Pieces)
 		}
-		if size != x.Size || pieces != pieceCount(x.Raw) || x.Raw <= 0 || x.Size <= 0 {
+		if size != x.Size || pieces != document.PieceCount(x.Raw) || x.Raw <= 0 || x.Size <= 0 {
 			t.Errorf("ParseIndex accepted %q", b)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
@@ -78,7 +79,7 @@ func (h streaming) take(n int64) error {
 func planMemory(p Plan) int64 {
 	n := int64(64 << 10)
 	for _, s := range p.Streams {
-		n += 16<<10 + s.Raw/PieceSize*512
+		n += 16<<10 + s.Raw/document.PieceSize*512
 	}
 	return n
 }
@@ -90,7 +91,7 @@ func (o *Opened) memory(how streaming) int64 {
 	for _, s := range o.streams {
 		var raw, frame int64
 		for _, f := range s.index.Frames {
-			raw, frame = max(raw, min(int64(f.Pieces)*PieceSize, s.index.Raw)), max(frame, f.Length)
+			raw, frame = max(raw, min(int64(f.Pieces)*document.PieceSize, s.index.Raw)), max(frame, f.Length)
 		}
 		most = max(most, raw*int64(max(1, how.ahead))+2*frame)
 	}

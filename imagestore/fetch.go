@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // OpenOptions is how an image is fetched. The zero value works.
@@ -196,7 +197,7 @@ func (o opener) Open(ctx context.Context, d blob.Digest, off, n int64) (io.ReadC
 func (o opener) Stat(context.Context, blob.Digest) (int64, error) { return 0, errors.ErrUnsupported }
 
 // content fetches the manifest that c names, verified.
-func (f *fetcher) content(ctx context.Context, c Content) ([]byte, error) {
+func (f *fetcher) content(ctx context.Context, c document.Content) ([]byte, error) {
 	z, err := f.whole(ctx, c.Blob, maxContentBlob(c))
 	if err != nil {
 		return nil, fmt.Errorf("content manifest: %w", err)
@@ -205,7 +206,7 @@ func (f *fetcher) content(ctx context.Context, c Content) ([]byte, error) {
 }
 
 // readContent is the same for a store that is at hand.
-func readContent(ctx context.Context, r blob.Reader, c Content) ([]byte, error) {
+func readContent(ctx context.Context, r blob.Reader, c document.Content) ([]byte, error) {
 	z, err := blob.ReadAll(ctx, r, c.Blob, maxContentBlob(c))
 	if err != nil {
 		return nil, fmt.Errorf("content manifest: %w", err)
@@ -214,11 +215,13 @@ func readContent(ctx context.Context, r blob.Reader, c Content) ([]byte, error) 
 }
 
 // maxContentBlob is the text's length with what zstd adds to incompressible bytes.
-func maxContentBlob(c Content) int64 { return c.Size + c.Size>>7 + 1024 }
+func maxContentBlob(c document.Content) int64 { return c.Size + c.Size>>7 + 1024 }
 
-func decodeContent(z []byte, c Content) ([]byte, error) { return decodeText(z, "content manifest", c) }
+func decodeContent(z []byte, c document.Content) ([]byte, error) {
+	return decodeText(z, "content manifest", c)
+}
 
-func decodeText(z []byte, what string, c Content) ([]byte, error) {
+func decodeText(z []byte, what string, c document.Content) ([]byte, error) {
 	dec, err := newDecoder(c.Size, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
@@ -239,5 +242,5 @@ func decodeText(z []byte, what string, c Content) ([]byte, error) {
 // lower than that of a frame.
 func newDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
-		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*PieceSize))))
+		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // FuzzFrames serves any bytes as the frames of an encoding, with an index that fits them, against the signed pieces of a
@@ -28,7 +29,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(enc.EncodeAll(append(bytes.Clone(raw), 0), nil))
 	f.Add(enc.EncodeAll(make([]byte, 64<<20), nil)) // a bomb
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
-	doc := Stream{Raw: int64(len(raw)), Pieces: []string{blob.Sum(raw).Hex()}}
+	doc := document.Stream{Raw: int64(len(raw)), Pieces: []string{blob.Sum(raw).Hex()}}
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if int64(len(frame)) > maxFrame(1) || len(frame) == 0 {
 			return

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // frameReader fetches, verifies and decodes frames in a goroutine of its own and hands them out in order.
@@ -173,7 +174,7 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	want := min(int64(f.Pieces)*PieceSize, r.s.index.Raw-int64(piece)*PieceSize)
+	want := min(int64(f.Pieces)*document.PieceSize, r.s.index.Raw-int64(piece)*document.PieceSize)
 	dst := &buf
 	if r.encoded {
 		dst = &r.scratch
@@ -206,7 +207,7 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 
 func checkPieces(raw []byte, sums []string, first int) error {
 	k := 0
-	for p := range slicesOf(raw, PieceSize) {
+	for p := range slicesOf(raw, document.PieceSize) {
 		if blob.Sum(p).Hex() != sums[k] {
 			return fmt.Errorf("piece %d differs from the signed document", first+k)
 		}

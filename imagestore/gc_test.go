@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -38,7 +39,7 @@ func listedView(t *testing.T, images map[string][]string) *view {
 			t.Fatal(err)
 		}
 	}
-	return v.with(NewTrust(key))
+	return v.with(document.NewTrust(key))
 }
 
 func short(refs []string) string {
@@ -146,7 +147,7 @@ func TestPlanGCOrder(t *testing.T) {
 func TestRevokedWayIsNoWay(t *testing.T) {
 	f := newFixture(t)
 	site := f.by(newKey(t))
-	f.grant(SiteGrant(site.key.Public()))
+	f.grant(document.SiteGrant(site.key.Public()))
 	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
 	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
@@ -179,7 +180,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 func TestGCUnderived(t *testing.T) {
 	f := newFixture(t)
 	f.s.Key = newKey(t)
-	f.grant(SiteGrant(f.s.Key.Public()))
+	f.grant(document.SiteGrant(f.s.Key.Public()))
 	f.publish("web:1@amd64", way{"", someBytes(1, 4000)}) // no send streams
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
 	f.publish("db:1@amd64", way{"", someBytes(3, 4000)})

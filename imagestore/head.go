@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -59,7 +60,7 @@ func (h Head) validate() error {
 	if err := minisign.CheckID(h.Site); err != nil {
 		return err
 	}
-	return checkSum(h.SHA256)
+	return document.CheckSHA256(h.SHA256)
 }
 
 // Check returns ErrExpired, with both times, where h has expired by now.
@@ -76,7 +77,7 @@ func (h Head) sign(k *minisign.SecretKey) ([]byte, error) {
 	if err := h.validate(); err != nil {
 		return nil, fmt.Errorf("signing catalog: %w", err)
 	}
-	line, err := marshalLine(h)
+	line, err := document.MarshalLine(h)
 	if err != nil {
 		return nil, fmt.Errorf("signing catalog: %w", err)
 	}
@@ -85,12 +86,12 @@ func (h Head) sign(k *minisign.SecretKey) ([]byte, error) {
 
 // OpenHead checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
 // that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
-func OpenHead(b []byte, t *Trust) (Head, minisign.PublicKey, error) {
+func OpenHead(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	var h Head
 	if len(b) > maxHead {
 		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
 	}
-	grant, err := openDocument(b, t, &h)
+	grant, err := document.Open(b, t, &h)
 	if err == nil {
 		err = h.validate()
 	}

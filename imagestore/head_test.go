@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -19,16 +20,16 @@ import (
 func (f *fixture) keepHead(lifetime time.Duration) *minisign.SecretKey {
 	f.t.Helper()
 	k := newKey(f.t)
-	f.grant(SiteGrant(k.Public()))
+	f.grant(document.SiteGrant(k.Public()))
 	if err := f.s.KeepHead(f.t.Context(), k, lifetime); err != nil {
 		f.t.Fatal(err)
 	}
 	return k
 }
 
-func siteTrust(k *minisign.SecretKey) *Trust {
-	t := &Trust{}
-	t.Allow(SiteGrant(k.Public()))
+func siteTrust(k *minisign.SecretKey) *document.Trust {
+	t := &document.Trust{}
+	t.Allow(document.SiteGrant(k.Public()))
 	return t
 }
 
@@ -280,11 +281,11 @@ func TestOpenHeadRefuses(t *testing.T) {
 			}
 		}
 	}
-	limited, streams := &Trust{}, &Trust{}
+	limited, streams := &document.Trust{}, &document.Trust{}
 	limited.Allow(grantOf(t, site, "*/*"))
-	streams.Allow(StreamsGrant(site.Public()))
-	for name, trust := range map[string]*Trust{
-		"nobody": nil, "another site": siteTrust(other), "a publisher": NewTrust(site.Public()), "a publisher of some": limited, "another site's streams": streams,
+	streams.Allow(document.StreamsGrant(site.Public()))
+	for name, trust := range map[string]*document.Trust{
+		"nobody": nil, "another site": siteTrust(other), "a publisher": document.NewTrust(site.Public()), "a publisher of some": limited, "another site's streams": streams,
 	} {
 		if _, _, err := OpenHead(b, trust); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenHead where its key is that of %s = %v", name, err)
@@ -303,7 +304,7 @@ func TestOpenHeadRefuses(t *testing.T) {
 			t.Errorf("OpenHead of a head that is %s gave no error", name)
 		}
 	}
-	image, err := Sign(someImage(), site, time.Unix(1.7e9, 0))
+	image, err := document.Sign(someImage(), site, time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -44,8 +45,8 @@ func (h *headFile) old(entries []Entry) (*Head, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trust{}
-	t.Allow(SiteGrant(h.key.Public()))
+	t := &document.Trust{}
+	t.Allow(document.SiteGrant(h.key.Public()))
 	old, _, err := OpenHead(b, t)
 	if err != nil {
 		return nil, nil
@@ -101,7 +102,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if err != nil {
 		return err
 	}
-	if g, err := keys.trust(nil).find(h.key.Public().ID()); err != nil {
+	if g, err := keys.trust(nil).Find(h.key.Public().ID()); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.Site() || g.Key() != h.key.Public() {
 		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", minisign.ErrSignature, h.key.Public().ID())
@@ -174,7 +175,7 @@ func (s *Store) Head(ctx context.Context) ([]byte, error) {
 
 // KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
 // through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
-// catalog must trust the key as a site's (SiteGrant). Call it before s is used by several goroutines. ErrLost where
+// catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several goroutines. ErrLost where
 // the catalog has lost entries that a head of this key speaks of.
 func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(*localCatalog)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -29,7 +30,7 @@ func TestKilledSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.grant(SiteGrant(k.Public()))
+	f.grant(document.SiteGrant(k.Public()))
 	var signed int64
 	for round := range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledSigner$")
@@ -88,7 +89,7 @@ func signForEver(t *testing.T, dir string) {
 	}
 	fmt.Println("signing")
 	for n := 0; ; n++ {
-		if err := s.Grant(t.Context(), Granting{Key: SiteGrant(k.Public()).String(), Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
+		if err := s.Grant(t.Context(), Granting{Key: document.SiteGrant(k.Public()).String(), Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
@@ -58,18 +59,18 @@ func twinOf(t testing.TB, k, other minisign.PublicKey) minisign.PublicKey {
 	return twin
 }
 
-func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) Grant {
+func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) document.Grant {
 	t.Helper()
-	g, err := NewGrant(k.Public(), patterns...)
+	g, err := document.NewGrant(k.Public(), patterns...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
 }
 
-func someImage() Image {
-	c := Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
-	return Image{Identity: Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
+func someImage() document.Image {
+	c := document.Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
+	return document.Image{Identity: document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
 		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
 }
 
@@ -120,7 +121,7 @@ func (f *fixture) overServer() *fixture {
 	return &fixture{f.t, f.dir, s, f.key}
 }
 
-func (f *fixture) identity(ref string) Identity {
+func (f *fixture) identity(ref string) document.Identity {
 	f.t.Helper()
 	m := content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}
 	var text bytes.Buffer
@@ -136,17 +137,17 @@ func (f *fixture) identity(ref string) Identity {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return Identity{Ref: ref, UUID: u, Ctransid: 7, Content: c}
+	return document.Identity{Ref: ref, UUID: u, Ctransid: 7, Content: c}
 }
 
 // stream encodes raw and stores a signed document for it.
-func (f *fixture) stream(id Identity, parent string, raw []byte) StreamBlobs {
+func (f *fixture) stream(id document.Identity, parent string, raw []byte) StreamBlobs {
 	f.t.Helper()
 	e, err := Encoder{}.Encode(f.t.Context(), bytes.NewReader(raw), f.s.Blobs)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	doc := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
+	doc := document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
 	if parent != "" {
 		p := f.identity(parent)
 		doc.Parent = &p
@@ -167,7 +168,7 @@ type way struct {
 func (f *fixture) image(ref string, ways ...way) Publication {
 	f.t.Helper()
 	id := f.identity(ref)
-	d, err := f.s.PutImage(f.t.Context(), Image{Identity: id, Description: "of " + ref, Comment: crand.Text(), Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
+	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + ref, Comment: crand.Text(), Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -22,26 +22,11 @@
 //	index            unsigned: where each frame of the encoding lies, which pieces it holds
 //	encoding         independent zstd frames, one after another: a valid .zst file
 //
-// A signed document is one blob of five lines: the document as JSON on one line, then the four lines of its minisign
-// signature over that line, its newline included:
-//
-//	+---------------------------------------------------------+
-//	| {"format":"griddle-image/1","ref":"web:1@amd64",…}   \n | signed
-//	+---------------------------------------------------------+
-//	| untrusted comment: …                                 \n |
-//	| base64: "ED" 2, key ID 8, signature 64               \n |
-//	| trusted comment: …                                   \n |
-//	| base64: global signature 64                          \n |
-//	+---------------------------------------------------------+
-//
-// so that `head -n1 DOC >m; tail -n+2 DOC >m.minisig; minisign -Vm m -P KEY` checks one by hand. docs/FORMAT.md has
-// every member of every document.
-//
 // Guarantees. A published image is in the catalog, by one durable line, only when all its blobs are there, whole and
 // durable, and its documents bear signatures that are trusted: a crash at any moment leaves the image published or
 // not, and blobs without an image are collected later. A signature counts for what the key's Grant says, until the key is
 // revoked. Whoever reads a signed catalog from a server refuses one that is older than what its SeenDir remembers. Bytes
-// that reach a reader of OpenStream are verified against a signed document first. Everything read from outside is
+// that reach a reader of document.OpenStream are verified against a signed document first. Everything read from outside is
 // bounded: documents, frames, windows and counts.
 package imagestore
 

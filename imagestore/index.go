@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/sendstream"
 )
 
@@ -89,7 +90,7 @@ func (f Frame) dictionarySize() (n int64) {
 
 // maxFrame is the longest that a frame of n pieces may be: zstd's own bound for incompressible input is shorter.
 func maxFrame(pieces int) int64 {
-	raw := int64(pieces) * PieceSize
+	raw := int64(pieces) * document.PieceSize
 	return raw + raw>>7 + 1024
 }
 
@@ -118,7 +119,7 @@ func (x Index) validate() error {
 	if x.Encoding == "" {
 		return fmt.Errorf("it names no encoding")
 	}
-	if x.PieceSize != PieceSize || x.Raw <= 0 {
+	if x.PieceSize != document.PieceSize || x.Raw <= 0 {
 		return fmt.Errorf("%d bytes in pieces of %d are not possible", x.Raw, x.PieceSize)
 	}
 	var at, pieces int64
@@ -132,7 +133,7 @@ func (x Index) validate() error {
 		if f.Offset != at {
 			return fmt.Errorf("frame %d is at %d, not at %d where the one before ends", i, f.Offset, at)
 		}
-		if err := checkSum(f.SHA256); err != nil {
+		if err := document.CheckSHA256(f.SHA256); err != nil {
 			return fmt.Errorf("frame %d: %w", i, err)
 		}
 		if len(f.Dictionary) > 0 && x.Format != IndexFormatDictionary {
@@ -147,7 +148,7 @@ func (x Index) validate() error {
 	if at != x.Size {
 		return fmt.Errorf("the frames end at %d, the encoding at %d", at, x.Size)
 	}
-	if pieces != pieceCount(x.Raw) {
+	if pieces != document.PieceCount(x.Raw) {
 		return fmt.Errorf("%d pieces do not make %d bytes", pieces, x.Raw)
 	}
 	return nil

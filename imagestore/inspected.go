@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 )
 
 // Errors of Publish on which callers branch.
@@ -31,33 +32,11 @@ func CheckArch(arch string) error {
 	return fmt.Errorf("%w: %q is not known; known are %s", ErrArch, arch, strings.Join(Architectures(), ", "))
 }
 
-// Account is a user of an image as whom somebody can log in on every machine that gets it.
-type Account struct {
-	Name     string `json:"name"`
-	Password bool   `json:"password,omitempty"`      // it has one
-	Empty    bool   `json:"emptyPassword,omitempty"` // which is the empty one
-	Keys     int    `json:"keys,omitempty"`          // ssh keys that may log in
-}
-
-const maxAccounts = 1000
-
-func validateAccounts(all []Account) error {
-	if len(all) > maxAccounts {
-		return fmt.Errorf("%d accounts are more than %d", len(all), maxAccounts)
-	}
-	for _, a := range all {
-		if a.Name == "" || len(a.Name) > maxPreparedName || a.Keys < 0 {
-			return fmt.Errorf("an account of the name %.40q with %d keys is not possible", a.Name, a.Keys)
-		}
-	}
-	return nil
-}
-
 // Inspected is what PublishOptions.Inspect says of a copy.
 type Inspected struct {
 	Empty    bool
 	Foreign  string // which program is for which other machines; "" where the tree fits the architecture
-	Accounts []Account
+	Accounts []document.Account
 }
 
 // inspect looks at the copy before anything is sent.

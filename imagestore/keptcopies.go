@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/sendstream"
 	"griddle/imagestore/source"
@@ -59,7 +60,7 @@ func (k keptCopies) read() ([]keptCopy, error) {
 func (k keptCopies) write(all []keptCopy) error {
 	var b []byte
 	for _, c := range all {
-		line, err := marshalLine(c)
+		line, err := document.MarshalLine(c)
 		if err != nil {
 			return err
 		}

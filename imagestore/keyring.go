@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -39,7 +40,7 @@ type ListedKey struct {
 type keyring []ringKey
 
 type ringKey struct {
-	grant   Grant
+	grant   document.Grant
 	comment string
 	since   time.Time
 	revoked time.Time // zero for a key that is trusted
@@ -69,7 +70,7 @@ func (r keyring) find(k minisign.PublicKey) int {
 
 // allow applies an entry of KindTrust.
 func (r *keyring) allow(e *Entry) error {
-	g, err := ParseGrant(e.Key)
+	g, err := document.ParseGrant(e.Key)
 	if err != nil {
 		return err
 	}
@@ -97,8 +98,8 @@ func (r keyring) revoke(e *Entry) error {
 
 // trust is what counts here: what others allow, and what the log says. A key that the log revokes does not count,
 // whoever allows it.
-func (r keyring) trust(others *Trust) *Trust {
-	t := &Trust{}
+func (r keyring) trust(others *document.Trust) *document.Trust {
+	t := &document.Trust{}
 	for _, g := range others.Grants() {
 		t.Allow(g)
 	}
@@ -114,12 +115,12 @@ func (r keyring) trust(others *Trust) *Trust {
 
 // grant answers a Granting with the entry that it takes; none where nothing changes.
 func (v *view) grant(g Granting) ([]Entry, error) {
-	want, err := ParseGrant(g.Key)
+	want, err := document.ParseGrant(g.Key)
 	if err != nil {
 		return nil, err
 	}
-	if len(g.Comment) > maxText || strings.ContainsAny(g.Comment, "\r\n") {
-		return nil, fmt.Errorf("the comment is not one line of at most %d bytes", maxText)
+	if len(g.Comment) > document.MaxText || strings.ContainsAny(g.Comment, "\r\n") {
+		return nil, fmt.Errorf("the comment is not one line of at most %d bytes", document.MaxText)
 	}
 	for _, k := range v.keys {
 		switch old := k.grant; {
@@ -137,7 +138,7 @@ func (v *view) grant(g Granting) ([]Entry, error) {
 
 // trustOnce is Change.Trust: a key that is trusted already keeps its limits.
 func (v *view) trustOnce(line string) ([]Entry, error) {
-	g, err := ParseGrant(line)
+	g, err := document.ParseGrant(line)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) 
 	if err != nil {
 		return err
 	}
-	g, err := t.find(k.ID())
+	g, err := t.Find(k.ID())
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
-func (f *fixture) grant(g Grant) {
+func (f *fixture) grant(g document.Grant) {
 	f.t.Helper()
 	if err := f.s.Grant(f.t.Context(), Granting{Key: g.String()}); err != nil {
 		f.t.Fatal(err)
@@ -26,7 +27,7 @@ func TestPrefixes(t *testing.T) {
 		raw := someBytes(1, 1000)
 		team, site := f.by(newKey(t)), f.by(newKey(t))
 		f.grant(grantOf(t, team.key, "web", "team/*"))
-		f.grant(SiteGrant(site.key.Public()))
+		f.grant(document.SiteGrant(site.key.Public()))
 		for _, c := range []struct {
 			ref string
 			by  *fixture
@@ -74,7 +75,7 @@ func TestRevoke(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
 		lost, site := f.by(newKey(t)), f.by(newKey(t))
 		f.grant(grantOf(t, lost.key))
-		f.grant(SiteGrant(site.key.Public()))
+		f.grant(document.SiteGrant(site.key.Public()))
 		raw := someBytes(1, 4000)
 		f.publish("web:1@amd64", way{"", raw})
 		lost.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", someBytes(2, 300)})

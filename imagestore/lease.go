@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // Lease keeps blobs of images from being collected while somebody reads them, even when the images are deleted meanwhile. It is
@@ -245,7 +246,7 @@ func (c *localCatalog) writeLease(f leaseFile) error {
 	if err != nil {
 		return err
 	}
-	b, err := marshalLine(f)
+	b, err := document.MarshalLine(f)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"griddle/imagestore/document"
 )
 
 // LeasesPath is where leases are asked for, below a server's base URL.
@@ -43,7 +45,7 @@ func (h server) release(w http.ResponseWriter, r *http.Request) {
 
 // lease implements leaser.
 func (c *remoteCatalog) lease(ctx context.Context, r LeaseRequest) (Lease, error) {
-	b, err := marshalLine(r)
+	b, err := document.MarshalLine(r)
 	if err != nil {
 		return Lease{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
@@ -17,7 +18,7 @@ import (
 type localCatalog struct {
 	log   *logFile
 	blobs blob.Store
-	trust *Trust
+	trust *document.Trust
 	head  *headFile
 	now   func() time.Time
 
@@ -155,11 +156,11 @@ func (c *localCatalog) settle(l *Listed) error {
 // examine reads all documents of a publication and holds them against one another and against what the store has.
 func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Listed, error) {
 	trust := v.trust(c.trust)
-	b, err := blob.ReadAll(ctx, c.blobs, p.Image, maxDocument)
+	b, err := blob.ReadAll(ctx, c.blobs, p.Image, document.MaxSize)
 	if err != nil {
 		return Listed{}, err
 	}
-	m, key, err := OpenImage(b, trust)
+	m, key, err := document.OpenImage(b, trust)
 	if err != nil {
 		return Listed{}, err
 	}
@@ -187,12 +188,12 @@ func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Lis
 	return l, nil
 }
 
-func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *Trust, m Image, s StreamBlobs) (ListedStream, error) {
-	b, err := blob.ReadAll(ctx, c.blobs, s.Document, maxDocument)
+func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *document.Trust, m document.Image, s StreamBlobs) (ListedStream, error) {
+	b, err := blob.ReadAll(ctx, c.blobs, s.Document, document.MaxSize)
 	if err != nil {
 		return ListedStream{}, err
 	}
-	doc, key, err := OpenStream(b, trust)
+	doc, key, err := document.OpenStream(b, trust)
 	if err != nil {
 		return ListedStream{}, err
 	}
@@ -226,7 +227,7 @@ func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *Trust,
 }
 
 // fits holds a stream document against its index and the image that it is to make.
-func fits(s Stream, x Index, image Identity) error {
+func fits(s document.Stream, x Index, image document.Identity) error {
 	if s.Image != image {
 		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
 	}
@@ -256,12 +257,12 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	if !slices.ContainsFunc(l.Streams, func(s ListedStream) bool { return s.Document == r.Stream && s.Index == r.Old }) {
 		return nil, fmt.Errorf("%w: %s has no such encoding any more", ErrNotFound, r.Ref)
 	}
-	b, err := blob.ReadAll(ctx, c.blobs, l.Document, maxDocument)
+	b, err := blob.ReadAll(ctx, c.blobs, l.Document, document.MaxSize)
 	if err != nil {
 		return nil, err
 	}
 	trust := v.trust(c.trust)
-	m, _, err := OpenImage(b, trust)
+	m, _, err := document.OpenImage(b, trust)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 )
 
@@ -219,7 +220,7 @@ func checkLine(line []byte) (js []byte, ok bool) {
 }
 
 func formatLine(e Entry) ([]byte, error) {
-	js, err := marshalLine(e)
+	js, err := document.MarshalLine(e)
 	if err != nil {
 		return nil, err
 	}

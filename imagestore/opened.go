@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
@@ -16,24 +17,24 @@ import (
 // Opened is an image whose documents were all fetched and checked; its streams are verified as they are read.
 type Opened struct {
 	plan    Plan
-	image   Image
+	image   document.Image
 	streams []openedStream
 	fetch   *fetcher
 }
 
 type openedStream struct {
-	doc   Stream
+	doc   document.Stream
 	index Index
 }
 
 // StreamInfo says what one stream of a plan makes and what it needs.
 type StreamInfo struct {
-	Ref      string          // the image that it makes, in full
-	UUID     sendstream.UUID // that the received subvolume is to bear
-	Ctransid uint64          // likewise
-	Parent   *Identity       // the image that must be there; nil for a full stream
-	Raw      int64           // bytes, decoded
-	Wire     int64           // bytes, encoded
+	Ref      string             // the image that it makes, in full
+	UUID     sendstream.UUID    // that the received subvolume is to bear
+	Ctransid uint64             // likewise
+	Parent   *document.Identity // the image that must be there; nil for a full stream
+	Raw      int64              // bytes, decoded
+	Wire     int64              // bytes, encoded
 
 	NeedsParent bool        // decoding it takes the parent's files
 	Encoding    blob.Digest // what is fetched
@@ -43,14 +44,14 @@ type StreamInfo struct {
 // others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries again, at
 // every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content that is
 // wrong or absent is after three attempts at each source.
-func OpenPlan(ctx context.Context, sources []blob.Reader, t *Trust, p Plan, o OpenOptions) (*Opened, error) {
+func OpenPlan(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan, o OpenOptions) (*Opened, error) {
 	if len(sources) == 0 {
 		return nil, errors.New("opening image: there is no source")
 	}
 	opened := &Opened{plan: p, fetch: newFetcher(sources, o)}
-	b, err := opened.fetch.whole(ctx, p.Document, maxDocument)
+	b, err := opened.fetch.whole(ctx, p.Document, document.MaxSize)
 	if err == nil {
-		opened.image, _, err = OpenImage(b, t)
+		opened.image, _, err = document.OpenImage(b, t)
 	}
 	if err == nil && opened.image.Ref != p.Ref {
 		err = fmt.Errorf("%w: the document is of %s", minisign.ErrSignature, opened.image.Ref)
@@ -71,13 +72,13 @@ func OpenPlan(ctx context.Context, sources []blob.Reader, t *Trust, p Plan, o Op
 	return opened, nil
 }
 
-func (o *Opened) openStream(ctx context.Context, t *Trust, i int, s PlanStream) (openedStream, error) {
+func (o *Opened) openStream(ctx context.Context, t *document.Trust, i int, s PlanStream) (openedStream, error) {
 	var os openedStream
-	b, err := o.fetch.whole(ctx, s.Document, maxDocument)
+	b, err := o.fetch.whole(ctx, s.Document, document.MaxSize)
 	if err != nil {
 		return os, err
 	}
-	if os.doc, _, err = OpenStream(b, t); err != nil {
+	if os.doc, _, err = document.OpenStream(b, t); err != nil {
 		return os, err
 	}
 	if b, err = o.fetch.whole(ctx, s.Index, maxIndex); err != nil {
@@ -102,7 +103,7 @@ func (o *Opened) Ref() string { return o.image.Ref }
 func (o *Opened) Size() int64 { return o.image.Size }
 
 // Image is the signed document.
-func (o *Opened) Image() Image { return o.image }
+func (o *Opened) Image() document.Image { return o.image }
 
 // Streams describes the streams, in the order in which they are applied.
 func (o *Opened) Streams() []StreamInfo {
@@ -135,7 +136,7 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 	return m, nil
 }
 
-// OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was compared with its
+// document.OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was compared with its
 // signed SHA-256 first. A source that fails is asked again, from the frame after the last verified one, until ctx ends.
 // parent is the directory of the tree on which the stream stands, unchanged; it may be "" where no frame has a
 // dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.

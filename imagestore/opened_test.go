@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -76,7 +77,7 @@ func readStream(f *fixture, p Plan, o OpenOptions, sources ...blob.Reader) ([]by
 
 func threeFrames(t *testing.T) (*fixture, []byte, Listed, Plan) {
 	f := newFixture(t)
-	raw := someBytes(9, 2*PieceSize+12345)
+	raw := someBytes(9, 2*document.PieceSize+12345)
 	l := f.publish("web:1@amd64", way{"", raw})
 	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
 	if err != nil {
@@ -136,7 +137,7 @@ func TestWaitsForSourceUntilCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	src := &flaky{Reader: f.s.Blobs, open: func(int, blob.Digest, int64) error { return away }}
-	_, err := OpenPlan(ctx, []blob.Reader{src}, NewTrust(f.key.Public()), p, quick(OpenOptions{Retry: func(err error, _ int) {
+	_, err := OpenPlan(ctx, []blob.Reader{src}, document.NewTrust(f.key.Public()), p, quick(OpenOptions{Retry: func(err error, _ int) {
 		if n++; n == 50 {
 			cancel()
 		}
@@ -227,7 +228,7 @@ func TestChangedByte(t *testing.T) {
 		if c.words != "" && (len(got) > 0 || !strings.Contains(err.Error(), c.words)) {
 			t.Errorf("%s: %d bytes came, then %v, want none and %q", c.name, len(got), err, c.words)
 		}
-		if c.words == "" && (len(got) != 2*PieceSize || !strings.Contains(err.Error(), "frame 2 at ")) {
+		if c.words == "" && (len(got) != 2*document.PieceSize || !strings.Contains(err.Error(), "frame 2 at ")) {
 			t.Errorf("%s: %d bytes came, then %v, want two frames and the third named", c.name, len(got), err)
 		}
 		if !bytes.HasPrefix(raw, got) {
@@ -303,7 +304,7 @@ func TestHostileFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := bytes.Clone(raw[:PieceSize])
+	other := bytes.Clone(raw[:document.PieceSize])
 	other[77]++
 	bomb := enc.EncodeAll(make([]byte, 64<<20), nil)
 	for name, c := range map[string]struct {
@@ -311,10 +312,10 @@ func TestHostileFrames(t *testing.T) {
 		words string
 	}{
 		"other content": {enc.EncodeAll(other, nil), "piece 0 differs"},
-		"too short":     {enc.EncodeAll(raw[:PieceSize-1], nil), "it decodes to 8388607 bytes"},
-		"too long":      {enc.EncodeAll(raw[:PieceSize+1], nil), ""},
+		"too short":     {enc.EncodeAll(raw[:document.PieceSize-1], nil), "it decodes to 8388607 bytes"},
+		"too long":      {enc.EncodeAll(raw[:document.PieceSize+1], nil), ""},
 		"a bomb":        {bomb, ""},
-		"two frames":    {append(enc.EncodeAll(raw[:PieceSize], nil), enc.EncodeAll(raw[:1], nil)...), ""},
+		"two frames":    {append(enc.EncodeAll(raw[:document.PieceSize], nil), enc.EncodeAll(raw[:1], nil)...), ""},
 		"not zstd":      {bytes.Repeat([]byte("x"), 100), ""},
 	} {
 		x, err := readIndex(t.Context(), f.s.Blobs, l.Streams[0].Index)
@@ -331,7 +332,7 @@ func TestHostileFrames(t *testing.T) {
 			x.Frames[i].Offset = x.Frames[i-1].Offset + x.Frames[i-1].Length
 		}
 		x.Size, x.Encoding = int64(len(bytesOf)), blob.Sum(bytesOf)
-		line, err := marshalLine(x)
+		line, err := document.MarshalLine(x)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -354,7 +355,7 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	one, two := someBytes(1, 1000), someBytes(2, 2000)
 	a := f.publish("web:1@amd64", way{"", one})
 	b := f.publish("web:2@amd64", way{"", one}, way{"web:1@amd64", two})
-	trust := NewTrust(f.key.Public())
+	trust := document.NewTrust(f.key.Public())
 	st := func(s ListedStream) PlanStream { return PlanStream{s.Document, s.Index, s.Raw, s.Wire} }
 	for name, p := range map[string]Plan{
 		"another image's document": {Ref: a.Ref, Document: b.Document, Streams: []PlanStream{st(a.Streams[0])}},
@@ -378,7 +379,7 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	if m, err := o.Content(t.Context()); err != nil || len(m.Entries) != 1 {
 		t.Errorf("Content = %+v, %v", m, err)
 	}
-	if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, NewTrust(newKey(t).Public()), good, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenPlan with another key = %v, want %v", err, minisign.ErrSignature)
 	}
 }
@@ -386,7 +387,7 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 func TestStream(t *testing.T) {
 	zstdProgram := need(t, "zstd")
 	both(t, func(t *testing.T, f *fixture) {
-		one, two, three := someBytes(1, PieceSize+1000), someBytes(2, 2000), someBytes(3, 3000)
+		one, two, three := someBytes(1, document.PieceSize+1000), someBytes(2, 2000), someBytes(3, 3000)
 		f.publish("web:1@amd64", way{"", one})
 		f.publish("web:2@amd64", way{"web:1@amd64", two})
 		f.publish("web:3@amd64", way{"web:2@amd64", three})

@@ -7,38 +7,16 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 )
 
-// Packages names the package list of an image (package packages), as Content names its manifest.
-type Packages struct {
-	Manager string `json:"manager"`
-	Count   int64  `json:"count"`
-	Content        // digest, size and blob of the list's text
-}
-
 // ErrNoPackages is wrapped where an image has no list of packages.
 var ErrNoPackages = errors.New("has no list of packages")
 
-func (p *Packages) validate() error {
-	switch {
-	case p == nil:
-		return nil
-	case p.Manager == "" || len(p.Manager) > maxPreparedName:
-		return errors.New("the package list names no package manager")
-	case p.Digest == "" || p.Blob == "":
-		return errors.New("the package list is not named")
-	case p.Size <= 0 || p.Size > packages.MaxSize || p.Count <= 0 || p.Count > packages.MaxPackages:
-		return fmt.Errorf("a package list of %d packages in %d bytes is not possible", p.Count, p.Size)
-	}
-	return nil
-}
-
-func (p *Packages) equal(o *Packages) bool { return p == o || p != nil && o != nil && *p == *o }
-
 // putPackages compresses a package list and stores it; nil where it is empty.
-func (s *Store) putPackages(ctx context.Context, l packages.List) (*Packages, error) {
+func (s *Store) putPackages(ctx context.Context, l packages.List) (*document.Packages, error) {
 	if len(l.Packages) == 0 {
 		return nil, nil
 	}
@@ -50,11 +28,11 @@ func (s *Store) putPackages(ctx context.Context, l packages.List) (*Packages, er
 	if err != nil {
 		return nil, err
 	}
-	return &Packages{Manager: l.Manager, Count: int64(len(l.Packages)), Content: c}, nil
+	return &document.Packages{Manager: l.Manager, Count: int64(len(l.Packages)), Content: c}, nil
 }
 
 // readPackages fetches a package list and checks it.
-func readPackages(ctx context.Context, r blob.Reader, p *Packages) (packages.List, error) {
+func readPackages(ctx context.Context, r blob.Reader, p *document.Packages) (packages.List, error) {
 	z, err := blob.ReadAll(ctx, r, p.Blob, maxContentBlob(p.Content))
 	if err != nil {
 		return packages.List{}, fmt.Errorf("package list: %w", err)
@@ -62,7 +40,7 @@ func readPackages(ctx context.Context, r blob.Reader, p *Packages) (packages.Lis
 	return decodePackages(z, p)
 }
 
-func decodePackages(z []byte, p *Packages) (packages.List, error) {
+func decodePackages(z []byte, p *document.Packages) (packages.List, error) {
 	b, err := decodeText(z, "package list", p.Content)
 	if err != nil {
 		return packages.List{}, err
@@ -105,7 +83,7 @@ func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *Opened
 	return l, opened, err
 }
 
-// openDocument checks the signed document of an image that is listed; no stream comes with it.
+// document.Open checks the signed document of an image that is listed; no stream comes with it.
 func (s *Store) openDocument(ctx context.Context, l *Listed) (*Opened, error) {
 	return s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -34,7 +35,7 @@ func (f *fixture) publishDir(version string, read func(context.Context, string) 
 	}
 	var warned []string
 	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
-		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []Prepared { return []Prepared{{Step: "logs", Removed: 3}} }})
+		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []document.Prepared { return []document.Prepared{{Step: "logs", Removed: 3}} }})
 	if err != nil {
 		return Listed{}, warned, err
 	}
@@ -61,7 +62,7 @@ func TestPublishPackages(t *testing.T) {
 			t.Errorf("ReadPackages = %+v, %v, want %+v", got, err, want)
 		}
 		s, err := f.s.Show(t.Context(), refOf(t, "web"))
-		if err != nil || !s.Image.Packages.equal(l.Packages) || !slices.Equal(s.Image.Prepared, []Prepared{{Step: "logs", Removed: 3}}) {
+		if err != nil || !s.Image.Packages.Equal(l.Packages) || !slices.Equal(s.Image.Prepared, []document.Prepared{{Step: "logs", Removed: 3}}) {
 			t.Errorf("Show = %+v, %v", s.Image, err)
 		}
 	}
@@ -125,21 +126,21 @@ func TestAddChecksPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct {
-		change func(p *Packages)
+		change func(p *document.Packages)
 		want   error
 	}{
-		"absent":   {func(p *Packages) { p.Blob = blob.Sum([]byte("absent")) }, blob.ErrNotExist},
-		"digest":   {func(p *Packages) { p.Digest = blob.Sum([]byte("other")) }, ErrCorrupt},
-		"count":    {func(p *Packages) { p.Count++ }, ErrCorrupt},
-		"manager":  {func(p *Packages) { p.Manager = packages.RPM }, ErrCorrupt},
-		"size":     {func(p *Packages) { p.Size-- }, ErrCorrupt},
-		"not one":  {func(p *Packages) { p.Content = text }, ErrCorrupt},
-		"the same": {func(*Packages) {}, nil},
+		"absent":   {func(p *document.Packages) { p.Blob = blob.Sum([]byte("absent")) }, blob.ErrNotExist},
+		"digest":   {func(p *document.Packages) { p.Digest = blob.Sum([]byte("other")) }, ErrCorrupt},
+		"count":    {func(p *document.Packages) { p.Count++ }, ErrCorrupt},
+		"manager":  {func(p *document.Packages) { p.Manager = packages.RPM }, ErrCorrupt},
+		"size":     {func(p *document.Packages) { p.Size-- }, ErrCorrupt},
+		"not one":  {func(p *document.Packages) { p.Content = text }, ErrCorrupt},
+		"the same": {func(*document.Packages) {}, nil},
 	} {
 		p := *good
 		tt.change(&p)
 		pub := f.image("web:"+strings.ReplaceAll(name, " ", "-")+"@amd64", way{"", someBytes(1, 1000)})
-		b, err := blob.ReadAll(t.Context(), f.s.Blobs, pub.Image, maxDocument)
+		b, err := blob.ReadAll(t.Context(), f.s.Blobs, pub.Image, document.MaxSize)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +148,7 @@ func TestAddChecksPackages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, _, err := OpenImage(b, trust)
+		m, _, err := document.OpenImage(b, trust)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -152,7 +152,7 @@ func (v *view) plan(ref string, have []string) (Plan, error) {
 // PlanOptions says what a receiver has and can do.
 type PlanOptions struct {
 	Have         []ref.Ref // images that it holds
-	Dictionaries bool      // it decodes with the files of what it holds (Opened.OpenStream's parent)
+	Dictionaries bool      // it decodes with the files of what it holds (Opened.document.OpenStream's parent)
 }
 
 // Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
@@ -34,7 +35,7 @@ type PublishOptions struct {
 	Now         func() time.Time      // for the default version and the documents; nil means time.Now
 
 	// Prepared tells what the Source's Prepare did to the copy. It is asked once the copy is made; nil means nothing.
-	Prepared func() []Prepared
+	Prepared func() []document.Prepared
 
 	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and the
 	// image then has no list.
@@ -63,9 +64,9 @@ type Published struct {
 	Files   int64   `json:"files"`            // paths of the tree
 	Seconds float64 `json:"seconds"`
 
-	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy
-	NoKernel bool       `json:"noKernel,omitempty"` // no machine can be installed with it
-	Accounts []Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
+	Prepared []document.Prepared `json:"prepared,omitempty"` // what was done to the copy
+	NoKernel bool                `json:"noKernel,omitempty"` // no machine can be installed with it
+	Accounts []document.Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), has package delta write the
@@ -139,7 +140,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	if err != nil {
 		return Published{}, err
 	}
-	image := Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries)),
+	image := document.Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries)),
 		NoKernel: !hasKernel(m), Accounts: in.Accounts}
 	if o.Prepared != nil {
 		image.Prepared = o.Prepared()
@@ -149,7 +150,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files,
 		NoKernel: image.NoKernel, Accounts: image.Accounts}
-	stream := Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
+	stream := document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
 	if from != nil {
 		stream.Parent = &from.listed.Identity
 		out.Kind, out.Parent = "delta", from.listed.Ref
@@ -170,7 +171,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 }
 
 // listPackages stores the list of what is installed in the copy. That nobody can read it is no reason not to publish.
-func (s *Store) listPackages(ctx context.Context, o PublishOptions, dir string) (*Packages, error) {
+func (s *Store) listPackages(ctx context.Context, o PublishOptions, dir string) (*document.Packages, error) {
 	if o.Packages == nil {
 		return nil, nil
 	}
@@ -299,8 +300,10 @@ func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *sour
 
 // send makes the stream of the copy, from nothing or from a base, and gives the encoding, the manifest and the
 // identity, still without a name.
-func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (Encoded, *content.Manifest, Identity, error) {
-	fail := func(err error) (Encoded, *content.Manifest, Identity, error) { return Encoded{}, nil, Identity{}, err }
+func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (Encoded, *content.Manifest, document.Identity, error) {
+	fail := func(err error) (Encoded, *content.Manifest, document.Identity, error) {
+		return Encoded{}, nil, document.Identity{}, err
+	}
 	total := c.Bytes
 	m := making{s: s, encoder: o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
 	if from != nil {
@@ -332,7 +335,7 @@ func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from
 	if err != nil {
 		return fail(err)
 	}
-	return e, m.to.Content, Identity{UUID: c.UUID, Ctransid: c.Ctransid, Content: ct}, nil
+	return e, m.to.Content, document.Identity{UUID: c.UUID, Ctransid: c.Ctransid, Content: ct}, nil
 }
 
 // compared gives the manifest of a copy, and about how many bytes of content a delta has. Of a snapshot the kernel says
@@ -374,7 +377,7 @@ func (m making) encodeWhole(ctx context.Context) (Encoded, *content.Manifest, er
 }
 
 // commit signs and stores the documents and adds them to the catalog.
-func (s *Store) commit(ctx context.Context, image Image, stream Stream, e Encoded, k *minisign.SecretKey) error {
+func (s *Store) commit(ctx context.Context, image document.Image, stream document.Stream, e Encoded, k *minisign.SecretKey) error {
 	imageDoc, err := s.PutImage(ctx, image, k)
 	if err != nil {
 		return err

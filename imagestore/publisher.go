@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -22,22 +23,22 @@ func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c Change) e
 	if err != nil {
 		return err
 	}
-	g, err := all.find(k.ID())
+	g, err := all.Find(k.ID())
 	if err == nil && g.Key() != k {
 		err = errors.New("another key with its ID is trusted here")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: key %s: %w", blob.ErrDenied, k.ID(), err)
 	}
-	own := &Trust{}
+	own := &document.Trust{}
 	own.Allow(g)
 	if err := s.signedImage(ctx, own, c.Publish.Image); err != nil {
 		return fmt.Errorf("%w: the image: %w", blob.ErrDenied, err)
 	}
 	for i, st := range c.Publish.Streams {
-		b, err := blob.ReadAll(ctx, s.Blobs, st.Document, maxDocument)
+		b, err := blob.ReadAll(ctx, s.Blobs, st.Document, document.MaxSize)
 		if err == nil {
-			_, _, err = OpenStream(b, own)
+			_, _, err = document.OpenStream(b, own)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: stream %d: %w", blob.ErrDenied, i+1, err)
@@ -47,12 +48,12 @@ func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c Change) e
 }
 
 // signedImage returns nil where the image document is signed by a key of own for a name that it may sign, or is in the catalog already.
-func (s *Store) signedImage(ctx context.Context, own *Trust, d blob.Digest) error {
-	b, err := blob.ReadAll(ctx, s.Blobs, d, maxDocument)
+func (s *Store) signedImage(ctx context.Context, own *document.Trust, d blob.Digest) error {
+	b, err := blob.ReadAll(ctx, s.Blobs, d, document.MaxSize)
 	if err != nil {
 		return err
 	}
-	_, _, err = OpenImage(b, own)
+	_, _, err = document.OpenImage(b, own)
 	if err == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/receive"
 	"griddle/imagestore/ref"
 )
@@ -33,7 +34,7 @@ type ReceiveOptions struct {
 // Tree is an image that somebody has received.
 type Tree struct {
 	Ref      string // in full
-	Identity Identity
+	Identity document.Identity
 	Dir      string
 }
 

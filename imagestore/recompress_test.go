@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
@@ -176,7 +177,7 @@ func TestDictionaryRefuses(t *testing.T) {
 }
 
 func TestDictionariesInIndex(t *testing.T) {
-	good := Index{Format: IndexFormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: PieceSize,
+	good := Index{Format: IndexFormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: document.PieceSize,
 		Frames: []Frame{{Length: 10, Pieces: 1, SHA256: blob.Sum(nil).Hex(), Dictionary: []Extract{{"a/b", 1, 2}}}}}
 	if err := good.validate(); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // ServerOptions says where a store behind an appliance is.
@@ -79,7 +80,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
 		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},
-		Trust:   &Trust{},
+		Trust:   &document.Trust{},
 		copies:  keptCopies{path: o.Copies, server: base},
 	}, nil
 }
@@ -133,7 +134,7 @@ func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Rea
 
 // Change implements Catalog.
 func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
-	b, err := marshalLine(ch)
+	b, err := document.MarshalLine(ch)
 	if err != nil {
 		return Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
@@ -155,7 +156,7 @@ func (c *remoteCatalog) derive(ctx context.Context, o DeriveOptions) (Derived, e
 	if o.Parent != nil {
 		req.Parent = o.Parent.String()
 	}
-	b, err := marshalLine(req)
+	b, err := document.MarshalLine(req)
 	if err != nil {
 		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
 	}

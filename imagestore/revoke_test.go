@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -15,7 +16,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	site := newKey(t)
-	p.must(p.store.Grant(ctx, Granting{Key: SiteGrant(site.Public()).String()}))
+	p.must(p.store.Grant(ctx, Granting{Key: document.SiteGrant(site.Public()).String()}))
 	p.store.Key = site
 	p.o.Ref.Version = "1"
 	one := p.publish()
@@ -40,7 +41,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	}
 	// A stream that another site derived, until that site's key is lost: ours makes it anew.
 	mirror := newKey(t)
-	p.must(p.store.Grant(ctx, Granting{Key: StreamsGrant(mirror.Public()).String()}))
+	p.must(p.store.Grant(ctx, Granting{Key: document.StreamsGrant(mirror.Public()).String()}))
 	derive := func(k *minisign.SecretKey) Derived {
 		t.Helper()
 		p.store.Key = k
@@ -68,7 +69,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 func TestVerifyRevokedStream(t *testing.T) {
 	f := newFixture(t)
 	site := f.by(newKey(t))
-	f.grant(SiteGrant(site.key.Public()))
+	f.grant(document.SiteGrant(site.key.Public()))
 	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
 	l, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))

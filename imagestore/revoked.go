@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // RevokedStream is a stream that a revoked key signed: nothing is damaged, and no machine is given it.
@@ -19,7 +20,7 @@ type RevokedStream struct {
 
 // revokedStreams lists the streams that revoked keys signed, of the images that another way leads to. Of an image that no
 // way leads to any more it lists none: that is damage.
-func (v *view) revokedStreams(t *Trust) []RevokedStream {
+func (v *view) revokedStreams(t *document.Trust) []RevokedStream {
 	out := []RevokedStream{}
 	ways := v.usable().ways(nil)
 	for _, l := range v.sorted() {
@@ -27,24 +28,12 @@ func (v *view) revokedStreams(t *Trust) []RevokedStream {
 			continue
 		}
 		for _, s := range l.Streams {
-			if err := t.revokedSigner(s.Signer); err != nil {
+			if err := t.Revoked(s.Signer); err != nil {
 				out = append(out, RevokedStream{l.Ref, s.Parent, s.Document, s.Signer, err.Error()})
 			}
 		}
 	}
 	return out
-}
-
-// revokedSigner says that the key of that ID was revoked; nil where it was not.
-func (t *Trust) revokedSigner(signer string) error {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for k, at := range t.revoked {
-		if _, again := t.grants[signer]; k.ID() == signer && !again {
-			return revokedError(signer, at)
-		}
-	}
-	return nil
 }
 
 // isRevoked says whether a stream is among those.

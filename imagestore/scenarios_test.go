@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -107,7 +108,7 @@ func signing(parent, second []byte) scenario {
 	keep := func(f *fixture) error { return f.s.KeepHead(context.Background(), site, 0) }
 	return scenario{name: "sign", site: site, base: func(f *fixture) {
 		f.publish("web:1@amd64", way{"", parent})
-		f.grant(SiteGrant(site.Public()))
+		f.grant(document.SiteGrant(site.Public()))
 		f.must(keep(f))
 	}, act: func(f *fixture) error {
 		if err := keep(f); err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
 )
@@ -40,7 +41,7 @@ func (s Seen) Check(h Head) error {
 func (s Seen) File() (name string, content []byte, err error) {
 	k, err := minisign.ParsePublicKey(s.Key)
 	if err == nil {
-		content, err = marshalLine(s)
+		content, err = document.MarshalLine(s)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("remembering the catalog: %w", err)
@@ -101,7 +102,7 @@ func (d *SeenDir) read(path string) (Seen, error) {
 		err = json.Unmarshal(b, &s)
 	}
 	if err == nil && s.SHA256 != "" {
-		err = checkSum(s.SHA256)
+		err = document.CheckSHA256(s.SHA256)
 	}
 	if err != nil {
 		return Seen{}, fmt.Errorf("reading what was seen of a catalog: %s: %w", path, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -106,7 +107,7 @@ func TestClientRefuses(t *testing.T) {
 	forkHead := Head{Seq: now.Seq, SHA256: logSum(t, fork), Time: time.Now()}
 	forkNext := append(bytes.Clone(fork), extra[len(newLog):]...)
 	stranger := newKey(t)
-	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", SiteGrant(stranger.Public())))
+	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", document.SiteGrant(stranger.Public())))
 	for _, c := range []struct {
 		name      string
 		head, log []byte

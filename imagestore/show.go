@@ -8,22 +8,23 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
 // Shown is everything that the store knows of one image, as -o json shows it.
 type Shown struct {
 	Listed
-	Image      Image         `json:"image"` // the signed document
-	StreamDocs []ShownStream `json:"streamDocuments"`
-	Needed     []string      `json:"neededBy,omitempty"` // images that can only be reached through this one
+	Image      document.Image `json:"image"` // the signed document
+	StreamDocs []ShownStream  `json:"streamDocuments"`
+	Needed     []string       `json:"neededBy,omitempty"` // images that can only be reached through this one
 }
 
 // ShownStream is one way to an image, with its documents.
 type ShownStream struct {
 	ListedStream
-	Stream Stream `json:"stream"` // the signed document
-	Frames int    `json:"frames"` // how many frames the encoding has
+	Stream document.Stream `json:"stream"` // the signed document
+	Frames int             `json:"frames"` // how many frames the encoding has
 }
 
 // Show reads the documents of an image and checks their signatures. Streams whose signatures do not count any more are
@@ -42,18 +43,18 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 	}
 	out := Shown{Listed: *l}
 	trust := v.trust(s.Trust)
-	b, err := blob.ReadAll(ctx, s.Blobs, l.Document, maxDocument)
+	b, err := blob.ReadAll(ctx, s.Blobs, l.Document, document.MaxSize)
 	if err == nil {
-		out.Image, _, err = OpenImage(b, trust)
+		out.Image, _, err = document.OpenImage(b, trust)
 	}
 	if err != nil {
 		return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
 	}
 	for _, ls := range l.Streams {
 		ss := ShownStream{ListedStream: ls}
-		b, err := blob.ReadAll(ctx, s.Blobs, ls.Document, maxDocument)
+		b, err := blob.ReadAll(ctx, s.Blobs, ls.Document, document.MaxSize)
 		if err == nil {
-			ss.Stream, _, err = OpenStream(b, trust)
+			ss.Stream, _, err = document.OpenStream(b, trust)
 		}
 		if err != nil {
 			return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
@@ -91,7 +92,7 @@ func (s *Store) WriteDocuments(ctx context.Context, ref ref.Ref, dir string) ([]
 		return nil, fmt.Errorf("writing documents: %w", err)
 	}
 	for i, d := range docs {
-		b, err := blob.ReadAll(ctx, s.Blobs, d, maxDocument)
+		b, err := blob.ReadAll(ctx, s.Blobs, d, document.MaxSize)
 		if err != nil {
 			return nil, fmt.Errorf("writing documents: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // ServeConn serves a store, with everything that Handler guards, to whoever is at the other end of one connection: HTTP/2
@@ -46,7 +47,7 @@ func OpenConn(conn net.Conn) *Store {
 	return &Store{
 		Blobs:   &blob.HTTP{Base: base, Client: client, Private: true},
 		Catalog: &remoteCatalog{base: base, client: client},
-		Trust:   &Trust{},
+		Trust:   &document.Trust{},
 	}
 }
 

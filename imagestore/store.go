@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -23,7 +24,7 @@ import (
 type Store struct {
 	Blobs   blob.Store
 	Catalog Catalog
-	Trust   *Trust // keys that count beside those that the catalog trusts; never nil after Open
+	Trust   *document.Trust // keys that count beside those that the catalog trusts; never nil after Open
 
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *minisign.SecretKey
@@ -63,7 +64,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 }
 
 func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
-	trust := &Trust{}
+	trust := &document.Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
 	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
 	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"),
@@ -104,7 +105,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 }
 
 // Trusted is every key whose signatures count: those of the catalog and those of s.Trust.
-func (s *Store) Trusted(ctx context.Context) (*Trust, error) {
+func (s *Store) Trusted(ctx context.Context) (*document.Trust, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return nil, err
@@ -224,38 +225,38 @@ func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (s
 }
 
 // PutContent compresses a content manifest and stores it.
-func (s *Store) PutContent(ctx context.Context, manifest []byte) (Content, error) {
+func (s *Store) PutContent(ctx context.Context, manifest []byte) (document.Content, error) {
 	return s.putText(ctx, "content manifest", manifest)
 }
 
 // putText compresses a text that a document is to name, and stores it; what says in errors what it is.
-func (s *Store) putText(ctx context.Context, what string, text []byte) (Content, error) {
+func (s *Store) putText(ctx context.Context, what string, text []byte) (document.Content, error) {
 	// As much memory as the text needs, not as the longest one would.
 	window := max(zstd.MinWindowSize, min(8<<20, 1<<bits.Len(uint(len(text)))))
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window))
 	if err != nil {
-		return Content{}, fmt.Errorf("putting %s: %w", what, err)
+		return document.Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
 	b := enc.EncodeAll(text, nil)
 	d, _, err := s.Blobs.Put(ctx, bytes.NewReader(b), blob.Sum(b))
 	if err != nil {
-		return Content{}, fmt.Errorf("putting %s: %w", what, err)
+		return document.Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
-	return Content{Digest: blob.Sum(text), Size: int64(len(text)), Blob: d}, nil
+	return document.Content{Digest: blob.Sum(text), Size: int64(len(text)), Blob: d}, nil
 }
 
 // PutImage signs an image document and stores it.
-func (s *Store) PutImage(ctx context.Context, m Image, k *minisign.SecretKey) (blob.Digest, error) {
+func (s *Store) PutImage(ctx context.Context, m document.Image, k *minisign.SecretKey) (blob.Digest, error) {
 	return s.putDocument(ctx, m, k)
 }
 
 // PutStream signs a stream document and stores it.
-func (s *Store) PutStream(ctx context.Context, m Stream, k *minisign.SecretKey) (blob.Digest, error) {
+func (s *Store) PutStream(ctx context.Context, m document.Stream, k *minisign.SecretKey) (blob.Digest, error) {
 	return s.putDocument(ctx, m, k)
 }
 
 func (s *Store) putDocument(ctx context.Context, doc any, k *minisign.SecretKey) (blob.Digest, error) {
-	b, err := Sign(doc, k, time.Now())
+	b, err := document.Sign(doc, k, time.Now())
 	if err != nil {
 		return "", err
 	}

@@ -3,13 +3,14 @@ package imagestore
 import (
 	"fmt"
 
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
 // judge says of signers, known by their IDs as the log has them, whether what they signed counts. It asks each
 // question once: there may be ten thousand images, and a handful of keys and templates.
 type judge struct {
-	trust *Trust
+	trust *document.Trust
 	known map[judgement]error
 }
 
@@ -25,8 +26,8 @@ func (j *judge) check(l *Listed, signer string, stream bool) error {
 		return err
 	}
 	if err = minisign.CheckID(signer); err == nil {
-		var g Grant
-		if g, err = j.trust.find(signer); err == nil && stream {
+		var g document.Grant
+		if g, err = j.trust.Find(signer); err == nil && stream {
 			err = g.Stream(l.ref())
 		} else if err == nil {
 			err = g.Image(l.ref())

@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 )
 
@@ -75,7 +76,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 
 type check struct {
 	store    *Store
-	trust    *Trust
+	trust    *document.Trust
 	progress func(done, total int64)
 	total    int64
 	out      Verified
@@ -93,15 +94,15 @@ func (c *check) problem(what string, err error) {
 
 func (c *check) image(ctx context.Context, l *Listed) {
 	c.out.Blobs += 2
-	b, err := blob.ReadAll(ctx, c.store.Blobs, l.Document, maxDocument)
-	var m Image
+	b, err := blob.ReadAll(ctx, c.store.Blobs, l.Document, document.MaxSize)
+	var m document.Image
 	if err == nil {
-		m, _, err = OpenImage(b, c.trust)
+		m, _, err = document.OpenImage(b, c.trust)
 	}
 	switch {
 	case err != nil:
 		c.problem("image document", err)
-	case m.Identity != l.Identity || m.Size != l.Size || !m.Packages.equal(l.Packages):
+	case m.Identity != l.Identity || m.Size != l.Size || !m.Packages.Equal(l.Packages):
 		c.problem("image document", fmt.Errorf("%w: it differs from the catalog", ErrCorrupt))
 	}
 	b, err = readContent(ctx, c.store.Blobs, l.Identity.Content)
@@ -122,12 +123,12 @@ func (c *check) image(ctx context.Context, l *Listed) {
 
 func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	c.out.Blobs += 3
-	b, err := blob.ReadAll(ctx, c.store.Blobs, ls.Document, maxDocument)
+	b, err := blob.ReadAll(ctx, c.store.Blobs, ls.Document, document.MaxSize)
 	if err != nil {
 		return err
 	}
 	var s openedStream
-	if s.doc, _, err = OpenStream(b, c.trust); err != nil {
+	if s.doc, _, err = document.OpenStream(b, c.trust); err != nil {
 		return err
 	}
 	if s.index, err = readIndex(ctx, c.store.Blobs, ls.Index); err != nil {
@@ -136,7 +137,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	if err := fits(s.doc, s.index, l.Identity); err != nil {
 		return err
 	}
-	if !s.doc.standsOn(ls.Parent) {
+	if !s.doc.HasParent(ls.Parent) {
 		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
 	}
 	tree := ""

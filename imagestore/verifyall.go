@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 )
 
 // Fault is one thing that is wrong in a store.
@@ -98,7 +99,7 @@ func (s *Store) repair(ctx context.Context, from *Store, faults []Fault) (done [
 type storeCheck struct {
 	s        *Store
 	v        *view
-	trust    *Trust
+	trust    *document.Trust
 	progress func(done, total int64)
 	total    int64
 	seen     map[blob.Digest]error // what was read, and what is wrong with it

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"griddle/imagestore/document"
 )
 
 type slotOf struct{ n *atomic.Int32 }
@@ -91,7 +93,7 @@ func TestStreamGrows(t *testing.T) {
 			if ok := w.Code == http.StatusOK; ok != (limit > 32<<20) || !ok && w.Code != http.StatusServiceUnavailable {
 				t.Errorf("%s with room for %d bytes = %d %.200s", format, limit, w.Code, w.Body)
 			}
-			if limit > 32<<20 && most < PieceSize {
+			if limit > 32<<20 && most < document.PieceSize {
 				t.Errorf("%s takes %d bytes, less than a piece", format, most)
 			}
 		}

@@ -11,12 +11,13 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/site"
 	"griddle/imagestore"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
 // trusted returns the keys that the boot image trusts.
-func trusted(at site.Site) (*imagestore.Trust, error) {
-	t, err := imagestore.ParseTrust(slices.Concat(at.Trusted, at.Limited))
+func trusted(at site.Site) (*document.Trust, error) {
+	t, err := document.ParseTrust(slices.Concat(at.Trusted, at.Limited))
 	if err != nil {
 		return nil, fmt.Errorf("reading the trusted keys: %w", err)
 	}
@@ -63,8 +64,8 @@ func checkHead(b []byte, known site.Catalog, now time.Time) (imagestore.Seen, er
 	if err != nil {
 		return imagestore.Seen{}, fmt.Errorf("reading the site's key: %w", err)
 	}
-	t := &imagestore.Trust{}
-	t.Allow(imagestore.SiteGrant(key))
+	t := &document.Trust{}
+	t.Allow(document.SiteGrant(key))
 	head, _, err := imagestore.OpenHead(b, t)
 	if err == nil {
 		err = imagestore.Seen{Key: known.Key, Seq: known.Seq}.Check(head)

@@ -19,6 +19,7 @@ import (
 	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 	"griddle/tui"
@@ -54,7 +55,7 @@ func newRoom(t *testing.T) *room {
 	r.publisher, err = minisign.GenerateKey()
 	must(err)
 	must(r.store.TrustKey(ctx, r.publisher.Public()))
-	must(r.store.Grant(ctx, imagestore.Granting{Key: imagestore.SiteGrant(r.site.Public()).String()}))
+	must(r.store.Grant(ctx, imagestore.Granting{Key: document.SiteGrant(r.site.Public()).String()}))
 	must(r.store.KeepHead(ctx, r.site, 0))
 
 	var text bytes.Buffer
@@ -62,12 +63,12 @@ func newRoom(t *testing.T) *room {
 	must(err)
 	c, err := r.store.PutContent(ctx, text.Bytes())
 	must(err)
-	id := imagestore.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
+	id := document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
 	e, err := imagestore.Encoder{}.Encode(ctx, strings.NewReader("a stream"), r.store.Blobs)
 	must(err)
-	image, err := r.store.PutImage(ctx, imagestore.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, r.publisher)
+	image, err := r.store.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, r.publisher)
 	must(err)
-	stream, err := r.store.PutStream(ctx, imagestore.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, r.publisher)
+	stream, err := r.store.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, r.publisher)
 	must(err)
 	_, err = r.store.Add(ctx, imagestore.Publication{Image: image, Streams: []imagestore.StreamBlobs{{Document: stream, Index: e.Index}}})
 	must(err)

@@ -10,6 +10,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/document"
 	"griddle/initramfs/disk"
 )
 
@@ -33,7 +34,7 @@ func (w without) Streams() []imagestore.StreamInfo { return w.streams }
 func TestCheckWantsAFullStreamFirst(t *testing.T) {
 	blank := []job.Disk{{Path: "/dev/vda", Size: 20e9, SectorSize: 512, Sampled: job.Zeros}}
 	spec := job.Spec{ID: jobID, Kind: job.Install, Disk: "path:/dev/vda"}
-	for name, streams := range map[string][]imagestore.StreamInfo{"none": nil, "a delta": {{Parent: &imagestore.Identity{}}}} {
+	for name, streams := range map[string][]imagestore.StreamInfo{"none": nil, "a delta": {{Parent: &document.Identity{}}}} {
 		if _, err := Check(spec, without{1e6, streams}, blank); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Check() = %v, want ErrRefused", name, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/griddle/publish"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/document"
 )
 
 func showCommand(e *cli.Env) *cobra.Command {
@@ -93,7 +94,7 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 }
 
 // kernelText is empty where there is one, or where the publisher did not look.
-func kernelText(m imagestore.Image) string {
+func kernelText(m document.Image) string {
 	if m.NoKernel {
 		return "none" + strings.TrimPrefix(publish.NoKernelText, "no kernel")
 	}
@@ -101,7 +102,7 @@ func kernelText(m imagestore.Image) string {
 }
 
 // packagesText is what `griddle image show` says of them.
-func packagesText(p *imagestore.Packages) string {
+func packagesText(p *document.Packages) string {
 	if p == nil {
 		return ""
 	}

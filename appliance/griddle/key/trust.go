@@ -10,6 +10,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
 
@@ -42,15 +43,15 @@ func trustCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return cli.Usage(err)
 		}
-		g, err := imagestore.NewGrant(k, prefixes...)
+		g, err := document.NewGrant(k, prefixes...)
 		if err != nil {
 			return cli.Usage(err)
 		}
 		switch {
 		case site:
-			g = imagestore.SiteGrant(k)
+			g = document.SiteGrant(k)
 		case streams:
-			g = imagestore.StreamsGrant(k)
+			g = document.StreamsGrant(k)
 		}
 		st, err := cli.OpenStore(e, store, true)
 		if err != nil {

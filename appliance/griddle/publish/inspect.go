@@ -8,6 +8,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/document"
 	"griddle/imagestore/template"
 )
 
@@ -25,13 +26,13 @@ func Inspect(ctx context.Context, dir, arch string) (imagestore.Inspected, error
 		out.Foreign = fmt.Sprintf("its %s is for %s", t.Program, t.Arch)
 	}
 	for _, a := range t.Accounts {
-		out.Accounts = append(out.Accounts, imagestore.Account(a))
+		out.Accounts = append(out.Accounts, document.Account(a))
 	}
 	return out, nil
 }
 
 // WarnAccounts tells who can log in on every machine that gets an image.
-func WarnAccounts(e *cli.Env, ref string, all []imagestore.Account) {
+func WarnAccounts(e *cli.Env, ref string, all []document.Account) {
 	if len(all) == 0 {
 		return
 	}
@@ -43,7 +44,7 @@ func WarnAccounts(e *cli.Env, ref string, all []imagestore.Account) {
 }
 
 // accountText says what lets somebody in.
-func accountText(a imagestore.Account) string {
+func accountText(a document.Account) string {
 	var by []string
 	switch {
 	case a.Empty:
@@ -61,7 +62,7 @@ func accountText(a imagestore.Account) string {
 }
 
 // AccountsText is the line of `griddle image show`.
-func AccountsText(all []imagestore.Account) string {
+func AccountsText(all []document.Account) string {
 	var out []string
 	for _, a := range all {
 		out = append(out, fmt.Sprintf("%s (%s)", job.Sentence(a.Name), accountText(a)))

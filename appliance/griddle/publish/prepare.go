@@ -10,7 +10,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/document"
 	"griddle/imagestore/template"
 )
 
@@ -24,7 +24,7 @@ type preparation struct {
 	steps []string
 	hooks template.HookOptions
 	quiet bool
-	done  []imagestore.Prepared
+	done  []document.Prepared
 }
 
 func (p *preparation) add(c *cobra.Command) {
@@ -55,16 +55,16 @@ func (p *preparation) run(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, s := range steps {
-		p.done = append(p.done, imagestore.Prepared{Step: s.Name, Removed: s.Removed, Bytes: s.Bytes})
+		p.done = append(p.done, document.Prepared{Step: s.Name, Removed: s.Removed, Bytes: s.Bytes})
 	}
 	hooks, err := template.RunHooks(ctx, dir, p.hooks)
 	for _, h := range hooks {
-		p.done = append(p.done, imagestore.Prepared{Hook: h.Name, SHA256: h.SHA256})
+		p.done = append(p.done, document.Prepared{Hook: h.Name, SHA256: h.SHA256})
 	}
 	return err
 }
 
-func (p *preparation) prepared() []imagestore.Prepared { return p.done }
+func (p *preparation) prepared() []document.Prepared { return p.done }
 
 func (p *preparation) warn(sentence string) {
 	if !p.quiet {
@@ -73,7 +73,7 @@ func (p *preparation) warn(sentence string) {
 }
 
 // PreparedText tells in one line what was done to a copy: steps that found nothing are named last.
-func PreparedText(all []imagestore.Prepared) string {
+func PreparedText(all []document.Prepared) string {
 	var did, idle []string
 	for _, p := range all {
 		switch {

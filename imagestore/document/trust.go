@@ -1,4 +1,4 @@
-package imagestore
+package document
 
 import (
 	"cmp"
@@ -101,8 +101,8 @@ func (t *Trust) Keys() []minisign.PublicKey {
 	return out
 }
 
-// find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
-func (t *Trust) find(id string) (Grant, error) {
+// Find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
+func (t *Trust) Find(id string) (Grant, error) {
 	if t == nil {
 		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 	}
@@ -110,19 +110,31 @@ func (t *Trust) find(id string) (Grant, error) {
 	defer t.mu.RUnlock()
 	g, ok := t.grants[id]
 	if at, gone := t.revoked[g.key]; ok && gone {
-		return Grant{}, revokedError(id, at)
+		return Grant{}, RevokedError(id, at)
 	}
 	if ok {
 		return g, nil
 	}
 	for k, at := range t.revoked {
 		if k.ID() == id {
-			return Grant{}, revokedError(id, at)
+			return Grant{}, RevokedError(id, at)
 		}
 	}
 	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 }
 
-func revokedError(id string, at time.Time) error {
+func RevokedError(id string, at time.Time) error {
 	return fmt.Errorf("%w: key %s was revoked here on %s", minisign.ErrSignature, id, at.UTC().Format(time.DateOnly))
+}
+
+// Revoked says that the key of that ID was revoked; nil where it was not.
+func (t *Trust) Revoked(signer string) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for k, at := range t.revoked {
+		if _, again := t.grants[signer]; k.ID() == signer && !again {
+			return RevokedError(signer, at)
+		}
+	}
+	return nil
 }

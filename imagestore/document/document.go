@@ -1,4 +1,26 @@
-package imagestore
+// Package document reads, writes and signs the two documents of an image, and says whose signatures count.
+//
+// Call Sign to make a signed document, OpenImage and OpenStream to check one against a Trust and decode it. An Image is what a
+// publisher answers for: name, version, sizes, content manifest. A Stream is what its maker answers for: which image the stream
+// makes, from which parent or none, and the SHA-256 of each piece.
+//
+// A signed document is five lines: the document as JSON on one line, then the four lines of its minisign signature over that
+// line, its newline included:
+//
+//	+---------------------------------------------------------+
+//	| {"format":"griddle-image/1","ref":"web:1@amd64",…}   \n | signed
+//	+---------------------------------------------------------+
+//	| untrusted comment: …                                 \n |
+//	| base64: "ED" 2, key ID 8, signature 64               \n |
+//	| trusted comment: …                                   \n |
+//	| base64: global signature 64                          \n |
+//	+---------------------------------------------------------+
+//
+// so that `head -n1 DOC >m; tail -n+2 DOC >m.minisig; minisign -Vm m -P KEY` checks one by hand. docs/FORMAT.md has every
+// member of every document.
+//
+// A signature counts for what the key's Grant says, until the key is revoked. Documents, texts and counts are bounded.
+package document
 
 import (
 	"bytes"
@@ -25,9 +47,9 @@ const (
 const PieceSize = 8 << 20
 
 const (
-	maxDocument = 4 << 20   // bytes of a signed document: 60,000 pieces, half a terabyte of stream
-	maxContent  = 512 << 20 // bytes of a content manifest: some three million files
-	maxText     = 4096      // bytes of a description or comment
+	MaxSize    = 4 << 20   // bytes of a signed document: 60,000 pieces, half a terabyte of stream
+	maxContent = 512 << 20 // bytes of a content manifest: some three million files
+	MaxText    = 4096      // bytes of a description or comment
 )
 
 // Content names the content manifest of an image (package content).
@@ -62,8 +84,8 @@ func (id Identity) validate() error {
 	return nil
 }
 
-// ref is the parsed reference of an identity that is valid.
-func (id Identity) ref() ref.Ref {
+// Parsed is the parsed reference of an identity that is valid.
+func (id Identity) Parsed() ref.Ref {
 	r, _ := ref.Parse(id.Ref)
 	return r
 }
@@ -91,8 +113,8 @@ func (m Image) validate() error {
 	if m.Size < 0 || m.Files < 0 {
 		return errors.New("a size is negative")
 	}
-	if len(m.Description) > maxText || len(m.Comment) > maxText {
-		return fmt.Errorf("description or comment is longer than %d bytes", maxText)
+	if len(m.Description) > MaxText || len(m.Comment) > MaxText {
+		return fmt.Errorf("description or comment is longer than %d bytes", MaxText)
 	}
 	if err := validatePrepared(m.Prepared); err != nil {
 		return err
@@ -119,11 +141,11 @@ func (s Stream) validate() error {
 		return fmt.Errorf("format is %.40q, want %q", s.Format, StreamFormat)
 	case s.PieceSize != PieceSize:
 		return fmt.Errorf("pieces of %d bytes are not known, only of %d", s.PieceSize, PieceSize)
-	case s.Raw <= 0 || int64(len(s.Pieces)) != pieceCount(s.Raw):
+	case s.Raw <= 0 || int64(len(s.Pieces)) != PieceCount(s.Raw):
 		return fmt.Errorf("%d pieces do not make %d bytes", len(s.Pieces), s.Raw)
 	}
 	for i, p := range s.Pieces {
-		if err := checkSum(p); err != nil {
+		if err := CheckSHA256(p); err != nil {
 			return fmt.Errorf("piece %d: %w", i, err)
 		}
 	}
@@ -142,17 +164,17 @@ func (s Stream) validate() error {
 	return nil
 }
 
-// standsOn says whether the stream is a delta from the image ref, or with "" a full one.
-func (s Stream) standsOn(ref string) bool {
+// HasParent says whether the stream is a delta from the image ref, or with "" a full one.
+func (s Stream) HasParent(ref string) bool {
 	if s.Parent == nil {
 		return ref == ""
 	}
 	return s.Parent.Ref == ref
 }
 
-func pieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }
+func PieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }
 
-func checkSum(s string) error {
+func CheckSHA256(s string) error {
 	var b [32]byte
 	if n, err := hex.Decode(b[:], []byte(s[:min(len(s), 64)])); err != nil || n != 32 || len(s) != 64 || hex.EncodeToString(b[:]) != s {
 		return fmt.Errorf("%.80q is not a SHA-256 of 64 lower-case hex digits", s)
@@ -176,26 +198,26 @@ func Sign(doc any, k *minisign.SecretKey, now time.Time) ([]byte, error) {
 			what += " from " + d.Parent.Ref
 		}
 	default:
-		err = fmt.Errorf("a %T is no document", doc)
+		err = fmt.Errorf("a %T is not a document", doc)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("signing document: %w", err)
 	}
-	line, err := marshalLine(doc)
+	line, err := MarshalLine(doc)
 	if err != nil {
 		return nil, fmt.Errorf("signing document: %w", err)
 	}
 	comment := fmt.Sprintf("griddle %s timestamp:%d", what, now.Unix())
 	out := append(line, k.Sign(line, comment)...)
-	if len(out) > maxDocument {
-		return nil, fmt.Errorf("signing document: %d bytes are more than the %d that readers accept", len(out), maxDocument)
+	if len(out) > MaxSize {
+		return nil, fmt.Errorf("signing document: %d bytes are more than the %d that readers accept", len(out), MaxSize)
 	}
 	return out, nil
 }
 
-// marshalLine is the one form in which documents and indexes are written: members in the order of the struct, no
+// MarshalLine is the one form in which documents and indexes are written: members in the order of the struct, no
 // spaces, no HTML escapes, one newline at the end.
-func marshalLine(v any) ([]byte, error) {
+func MarshalLine(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -203,9 +225,9 @@ func marshalLine(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// openDocument splits a signed document, checks its signature and decodes its first line into doc.
-func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
-	if len(b) > maxDocument {
+// Open splits a signed document, checks its signature and decodes its first line into doc.
+func Open(b []byte, t *Trust, doc any) (Grant, error) {
+	if len(b) > MaxSize {
 		return Grant{}, fmt.Errorf("%d bytes are more than a document may have", len(b))
 	}
 	i := bytes.IndexByte(b, '\n') + 1
@@ -215,7 +237,7 @@ func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 	var grant Grant
 	err := minisign.Verify(b[:i], b[i:], func(id string) (minisign.PublicKey, error) {
 		var err error
-		grant, err = t.find(id)
+		grant, err = t.Find(id)
 		return grant.key, err
 	})
 	if err != nil {
@@ -231,12 +253,12 @@ func openDocument(b []byte, t *Trust, doc any) (Grant, error) {
 // that signed.
 func OpenImage(b []byte, t *Trust) (Image, minisign.PublicKey, error) {
 	var m Image
-	grant, err := openDocument(b, t, &m)
+	grant, err := Open(b, t, &m)
 	if err == nil {
 		err = m.validate()
 	}
 	if err == nil {
-		err = grant.Image(m.ref())
+		err = grant.Image(m.Parsed())
 	}
 	if err != nil {
 		return Image{}, minisign.PublicKey{}, fmt.Errorf("reading image document: %w", err)
@@ -248,12 +270,12 @@ func OpenImage(b []byte, t *Trust) (Image, minisign.PublicKey, error) {
 // that signed.
 func OpenStream(b []byte, t *Trust) (Stream, minisign.PublicKey, error) {
 	var s Stream
-	grant, err := openDocument(b, t, &s)
+	grant, err := Open(b, t, &s)
 	if err == nil {
 		err = s.validate()
 	}
 	if err == nil {
-		err = grant.Stream(s.Image.ref())
+		err = grant.Stream(s.Image.Parsed())
 	}
 	if err != nil {
 		return Stream{}, minisign.PublicKey{}, fmt.Errorf("reading stream document: %w", err)

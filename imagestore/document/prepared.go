@@ -1,4 +1,4 @@
-package imagestore
+package document
 
 import (
 	"errors"
@@ -41,7 +41,7 @@ func (p Prepared) validate() error {
 	case p.Removed < 0 || p.Bytes < 0:
 		return errors.New("a count is negative")
 	case p.Hook != "":
-		return checkSum(p.SHA256)
+		return CheckSHA256(p.SHA256)
 	case p.SHA256 != "":
 		return errors.New("a step has no SHA-256")
 	}

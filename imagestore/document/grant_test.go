@@ -1,4 +1,4 @@
-package imagestore
+package document
 
 import (
 	"errors"
@@ -84,12 +84,12 @@ func TestTrustRevoke(t *testing.T) {
 	twin := twinOf(t, k.Public(), other.Public())
 	trust := NewTrust(k.Public())
 	trust.Add(twin)
-	if g, err := trust.find(k.Public().ID()); err != nil || g.key != k.Public() {
+	if g, err := trust.Find(k.Public().ID()); err != nil || g.key != k.Public() {
 		t.Errorf("a key with a taken ID replaced the first: %v, %v", g, err)
 	}
 	trust.Revoke(k.Public(), time.Unix(1.7e9, 0))
 	trust.Add(k.Public())
-	if _, err := trust.find(k.Public().ID()); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
+	if _, err := trust.Find(k.Public().ID()); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
 		t.Errorf("find of a revoked key = %v", err)
 	}
 	if n := len(trust.Grants()) + len(trust.Keys()); n != 0 {
