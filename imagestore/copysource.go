@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -155,12 +154,12 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 	}
 	t := &document.Trust{}
 	for _, d := range c.seen() {
-		s, err := d.read(filepath.Join(d.dir, claim.Site))
+		s, path, err := d.Site(claim.Site)
 		if err != nil {
 			return signedLog{}, err
 		}
 		if s.Log {
-			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, filepath.Join(d.dir, claim.Site))
+			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, path)
 		}
 		if k, err := minisign.ParsePublicKey(s.Key); err == nil {
 			t.Allow(document.SiteGrant(k))
@@ -241,12 +240,12 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 			}
 		}
 		if isSigned {
-			if err := d.check(log); err != nil {
+			if err := d.checkLog(log.key, log.head, log.sumAt); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := d.stripped(log.entries); err != nil {
+		if err := stripped(d, log.entries); err != nil {
 			return err
 		}
 		if err := c.unsigned(d, remote && cat.name != ""); err != nil {
@@ -274,30 +273,6 @@ func (c *copier) unsigned(d *SeenDir, server bool) error {
 	path, err := d.any()
 	if err == nil && path != "" {
 		err = fmt.Errorf("%w, and signed ones were seen before (%s)", ErrUnsigned, path)
-	}
-	return err
-}
-
-// check holds a head, and the log that came with it, against what was seen.
-func (d *SeenDir) check(log signedLog) error {
-	s, err := d.Of(log.key)
-	if err == nil {
-		err = s.Check(log.head)
-	}
-	if err != nil || log.sumAt == nil || s.SHA256 == "" {
-		return errAt(err, d.Path(log.key))
-	}
-	sum, err := log.sumAt(s.Seq)
-	if err == nil && sum != s.SHA256 {
-		err = fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, s.Seq)
-	}
-	return errAt(err, d.Path(log.key))
-}
-
-// errAt says which file remembers what a rollback was told by.
-func errAt(err error, path string) error {
-	if errors.Is(err, ErrRollback) {
-		return fmt.Errorf("%w (%s)", err, path)
 	}
 	return err
 }

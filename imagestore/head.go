@@ -20,7 +20,7 @@ import (
 const HeadFormat = "griddle-catalog/1"
 
 // HeadPath is where a server's Handler serves its head.
-const HeadPath = CatalogPath + "/head"
+const HeadPath = "/v1/catalog/head"
 
 const maxHead = 4096 // bytes of a signed head
 
@@ -148,7 +148,9 @@ func FetchHeadWith(ctx context.Context, c *http.Client, base, token string) ([]b
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, fmt.Errorf("fetching head of catalog: %w", ErrNoHead)
 	case resp.StatusCode != http.StatusOK:
-		var p Problem
+		var p struct {
+			Message string `json:"error"`
+		}
 		if json.Unmarshal(b, &p) != nil || p.Message == "" {
 			p.Message = strings.TrimSpace(resp.Status)
 		}

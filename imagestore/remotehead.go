@@ -60,7 +60,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if err := c.seen.pinned(c.name, minisign.PublicKey{}, false); err != nil {
 			return nil, err
 		}
-		return entries, c.seen.stripped(entries)
+		return entries, stripped(c.seen, entries)
 	}
 	log, err := openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 	if err != nil {
@@ -77,6 +77,22 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		return nil, err
 	}
 	return entries, c.seen.accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] }, c.public)
+}
+
+// stripped returns ErrRollback where a log without a signed head is one of a site whose head d saw: the log itself says which
+// keys are sites'.
+func stripped(d *SeenDir, entries []Entry) error {
+	keys, err := keysOf(entries)
+	if err != nil {
+		return err
+	}
+	var sites []minisign.PublicKey
+	for _, k := range keys {
+		if k.grant.Site() {
+			sites = append(sites, k.grant.Key())
+		}
+	}
+	return d.stripped(sites)
 }
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first

@@ -56,7 +56,10 @@ type SeenDir struct {
 }
 
 // OpenSeenDir names the directory; it is made when there is something to remember.
-func OpenSeenDir(dir string) *SeenDir { return &SeenDir{dir: dir} }
+func OpenSeenDir(dir string) *SeenDir { return OpenSeenDirOn(durable.Disk{}, dir) }
+
+// OpenSeenDirOn is OpenSeenDir with the file operations of disk.
+func OpenSeenDirOn(disk durable.Disk, dir string) *SeenDir { return &SeenDir{disk: disk, dir: dir} }
 
 // Path is the file of the site with the key k.
 func (d *SeenDir) Path(k minisign.PublicKey) string { return filepath.Join(d.dir, k.ID()) }
@@ -68,6 +71,13 @@ func (d *SeenDir) Of(k minisign.PublicKey) (Seen, error) {
 		err = fmt.Errorf("%w: %s is of another key with the ID %s", minisign.ErrSignature, d.Path(k), k.ID())
 	}
 	return s, err
+}
+
+// Site returns what was seen of the site whose key has that ID, and the file that says so; the zero value where that is nothing.
+func (d *SeenDir) Site(id string) (Seen, string, error) {
+	path := filepath.Join(d.dir, id)
+	s, err := d.read(path)
+	return s, path, err
 }
 
 // At returns what was seen of the site that the server of that name had, and the file that says so.
@@ -156,26 +166,45 @@ func (d *SeenDir) accept(ctx context.Context, server string, k minisign.PublicKe
 	return nil
 }
 
-// stripped returns ErrRollback where a log without a signed head is one of a site whose head was seen: the log itself says which
-// keys are sites'. It is nil where the log names no such site.
-func (d *SeenDir) stripped(entries []Entry) error {
-	keys, err := keysOf(entries)
-	if err != nil {
-		return err
-	}
-	for _, k := range keys {
-		if !k.grant.Site() {
-			continue
-		}
-		s, err := d.Of(k.grant.Key())
+// stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts their keys
+// as sites' has none now.
+func (d *SeenDir) stripped(sites []minisign.PublicKey) error {
+	for _, k := range sites {
+		s, err := d.Of(k)
 		if err != nil {
 			return err
 		}
 		if s.Key != "" {
-			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed head now (%s)", ErrRollback, k.grant.Key().ID(), d.Path(k.grant.Key()))
+			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed "+
+				"head now (%s)", ErrRollback, k.ID(), d.Path(k))
 		}
 	}
 	return nil
+}
+
+// checkLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what the SHA-256 of
+// the log that came with it is up to an entry: it must be the continuation of what was seen; nil where there is no log.
+func (d *SeenDir) checkLog(k minisign.PublicKey, h Head, sumAt func(seq int64) (string, error)) error {
+	s, err := d.Of(k)
+	if err == nil {
+		err = s.Check(h)
+	}
+	if err != nil || sumAt == nil || s.SHA256 == "" {
+		return errAt(err, d.Path(k))
+	}
+	sum, err := sumAt(s.Seq)
+	if err == nil && sum != s.SHA256 {
+		err = fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, s.Seq)
+	}
+	return errAt(err, d.Path(k))
+}
+
+// errAt says which file remembers what a rollback was told by.
+func errAt(err error, path string) error {
+	if errors.Is(err, ErrRollback) {
+		return fmt.Errorf("%w (%s)", err, path)
+	}
+	return err
 }
 
 // any is the file of a site whose catalog was seen; "" where none was.

@@ -23,7 +23,7 @@ func TestSeenFaults(t *testing.T) {
 		return Head{Seq: seq, SHA256: blob.Sum([]byte(fmt.Sprint(seq))).Hex(), Time: time.Unix(1.7e9+seq, 0).UTC()}
 	}
 	accept := func(d durable.Disk, root string, seq int64) error {
-		dir := &SeenDir{disk: d, dir: filepath.Join(root, "griddle", "seen")}
+		dir := OpenSeenDirOn(d, filepath.Join(root, "griddle", "seen"))
 		return dir.Accept(t.Context(), "https://server", key, head(seq), nil)
 	}
 	must := func(err error) {

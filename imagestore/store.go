@@ -66,7 +66,7 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
 	trust := &document.Trust{}
 	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: &SeenDir{disk: disk, dir: filepath.Join(dir, "seen")}}
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
 	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"),
 		kept: keptCopies{disk: disk, path: filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
 	return s
