@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -28,7 +29,7 @@ type CopyOptions struct {
 
 	// Seen remembers the catalogs of sites, beside what a local receiving store remembers itself: a source whose signed catalog
 	// is older than what either has seen, or not its continuation, is refused. May be nil.
-	Seen *SeenDir
+	Seen *head.SeenDir
 	// Unsigned also takes a server that signs no catalog although signed ones of other servers were seen. One that was seen itself, or
 	// whose log names a site that was, is refused all the same.
 	Unsigned bool
@@ -77,8 +78,8 @@ func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 // leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
 // frame. Only where the disk is full it leaves whole images alone. Of a store behind a server without a token Copy reads only what needs none.
 //
-// The signed head of the source's catalog, where there is one, is checked before anything else: ErrRollback, ErrExpired and
-// minisign.ErrSignature refuse the whole source, and nothing is written. So does ErrUnsigned, where an http or https server has no head and
+// The signed head of the source's catalog, where there is one, is checked before anything else: head.ErrRollback, head.ErrExpired and
+// minisign.ErrSignature refuse the whole source, and nothing is written. So does head.ErrUnsigned, where an http or https server has no head and
 // the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
 // only to a token; of two histories only the one with the same number of entries, or less, is found out then.
 func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {

@@ -11,13 +11,14 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
 // SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
 const SitePath = CatalogPath + "/site"
 
-// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. ErrNoHead where there is
+// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. head.ErrMissing where there is
 // no head. The head's signature is checked, and whether the key belongs to whom one thinks is for the caller to know.
 func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	signed, err := s.Head(ctx)
@@ -28,13 +29,13 @@ func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	if err != nil {
 		return minisign.PublicKey{}, err
 	}
-	_, k, err := OpenHead(signed, t)
+	_, k, err := head.Open(signed, t)
 	return k, err
 }
 
 // signedLog is what a source says of its whole catalog.
 type signedLog struct {
-	head    Head
+	head    head.Head
 	key     minisign.PublicKey              // that signed it; zero where nothing is signed
 	sumAt   func(seq int64) (string, error) // of the log that came with it; nil where none came
 	entries []Entry                         // of the log, where nothing is signed
@@ -73,7 +74,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 		}
 		var entries []Entry
 		signed, err := cat.head.read() // of a keeper too: what is on the disk is what others can see
-		if errors.Is(err, ErrNoHead) {
+		if errors.Is(err, head.ErrMissing) {
 			entries, err = cat.log.read()
 			return v, signedLog{entries: entries}, err
 		}
@@ -116,39 +117,39 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 // openLogHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
 // the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
 func openLogHead(signed []byte, entries []Entry, sumAt func(int64) (string, error)) (signedLog, error) {
-	claim, err := PeekHead(signed)
+	claim, err := head.Peek(signed)
 	if err != nil {
 		return signedLog{}, err
 	}
 	if claim.Seq > int64(len(entries)) {
-		return signedLog{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", ErrRollback, len(entries), claim.Seq)
+		return signedLog{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", head.ErrRollback, len(entries), claim.Seq)
 	}
 	keys, err := keysOf(entries[:claim.Seq])
 	if err != nil {
 		return signedLog{}, err
 	}
-	head, key, err := OpenHead(signed, keys.trust(nil))
+	h, key, err := head.Open(signed, keys.trust(nil))
 	if err != nil {
 		return signedLog{}, err
 	}
-	sum, err := sumAt(head.Seq)
-	if err == nil && sum != head.SHA256 {
-		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", ErrRollback, head.Seq)
+	sum, err := sumAt(h.Seq)
+	if err == nil && sum != h.SHA256 {
+		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", head.ErrRollback, h.Seq)
 	}
-	return signedLog{head: head, key: key, sumAt: sumAt}, err
+	return signedLog{head: h, key: key, sumAt: sumAt}, err
 }
 
 // peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
 // or that the receiving store trusts as a site's; else by the one that the server names.
 func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (signedLog, error) {
 	signed, err := cat.Head(ctx)
-	if errors.Is(err, ErrNoHead) {
+	if errors.Is(err, head.ErrMissing) {
 		return signedLog{}, nil
 	}
 	if err != nil {
 		return signedLog{}, err
 	}
-	claim, err := PeekHead(signed)
+	claim, err := head.Peek(signed)
 	if err != nil {
 		return signedLog{}, err
 	}
@@ -159,7 +160,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 			return signedLog{}, err
 		}
 		if s.Log {
-			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, path)
+			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", head.ErrRollback, path)
 		}
 		if k, err := minisign.ParsePublicKey(s.Key); err == nil {
 			t.Allow(document.SiteGrant(k))
@@ -177,7 +178,7 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		}
 		t.Allow(document.SiteGrant(k))
 	}
-	head, key, err := OpenHead(signed, t)
+	head, key, err := head.Open(signed, t)
 	return signedLog{head: head, key: key}, err
 }
 
@@ -210,7 +211,7 @@ func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
 }
 
 // seen lists the memories of the receiving store and of whoever copies.
-func (c *copier) seen() (out []*SeenDir) {
+func (c *copier) seen() (out []*head.SeenDir) {
 	if c.to.seen != nil {
 		out = append(out, c.to.seen)
 	}
@@ -235,12 +236,12 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 	}
 	for _, d := range c.seen() {
 		if name != "" {
-			if err := d.pinned(name, log.key, isSigned); err != nil {
+			if err := d.Pinned(name, log.key, isSigned); err != nil {
 				return err
 			}
 		}
 		if isSigned {
-			if err := d.checkLog(log.key, log.head, log.sumAt); err != nil {
+			if err := d.CheckLog(log.key, log.head, log.sumAt); err != nil {
 				return err
 			}
 			continue
@@ -256,7 +257,7 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 		return nil
 	}
 	for _, d := range c.seen() {
-		if err := d.accept(ctx, name, log.key, log.head, nil, log.shown); err != nil {
+		if err := d.AcceptFrom(ctx, name, log.key, log.head, nil, log.shown); err != nil {
 			return err
 		}
 	}
@@ -266,13 +267,13 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 // unsigned refuses a server without a head where d remembers the head of any site: every server signs, and that this one's head
 // was not taken away on its way, or that it is not a seen site under another address, cannot be known. Who reaches a store over
 // ssh or in a directory knows whose it is.
-func (c *copier) unsigned(d *SeenDir, server bool) error {
+func (c *copier) unsigned(d *head.SeenDir, server bool) error {
 	if !server || c.o.Unsigned {
 		return nil
 	}
-	path, err := d.any()
+	path, err := d.Any()
 	if err == nil && path != "" {
-		err = fmt.Errorf("%w, and signed ones were seen before (%s)", ErrUnsigned, path)
+		err = fmt.Errorf("%w, and signed ones were seen before (%s)", head.ErrUnsigned, path)
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -70,7 +71,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 					return b
 				}
 				serve := func() { // the server's own copy signs anew where it is asked to
-					s.instead = map[string][]byte{HeadPath: get("catalog.head")}
+					s.instead = map[string][]byte{head.Path: get("catalog.head")}
 				}
 				s.publish("web:1@amd64", oneWay(1))
 				oldLog, oldHead := get("catalog"), get("catalog.head")
@@ -80,7 +81,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 				to := s.another()
 				pull := func(to *fixture) error {
 					from, o := s.ways()[way]()
-					o.Images, o.Seen = []string{"web:1"}, OpenSeenDir(userDir)
+					o.Images, o.Seen = []string{"web:1"}, head.OpenSeenDir(userDir)
 					_, err := to.s.Copy(t.Context(), from, o)
 					return err
 				}
@@ -99,7 +100,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 						return f
 					}
 				}
-				now, err := PeekHead(newHead)
+				now, err := head.Peek(newHead)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -112,10 +113,10 @@ func TestCopyFromRolledBack(t *testing.T) {
 					want      error
 				}{
 					{"the same", newLog, newHead, nil},
-					{"an old copy", oldLog, oldHead, ErrRollback},
-					{"another history", newLog, s.sign(forked, s.site), ErrRollback},
-					{"no head", newLog, nil, ErrRollback},
-					{"expired", newLog, s.sign(expired, s.site), ErrExpired},
+					{"an old copy", oldLog, oldHead, head.ErrRollback},
+					{"another history", newLog, s.sign(forked, s.site), head.ErrRollback},
+					{"no head", newLog, nil, head.ErrRollback},
+					{"expired", newLog, s.sign(expired, s.site), head.ErrExpired},
 					{"forged", newLog, bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":9`), 1), nil},
 					{"a publisher's", newLog, s.sign(now, s.key), minisign.ErrSignature},
 				} {
@@ -125,14 +126,14 @@ func TestCopyFromRolledBack(t *testing.T) {
 					put("catalog", c.log)
 					if put("catalog.head", c.head); c.head == nil {
 						os.Remove(filepath.Join(s.dir, "catalog.head"))
-						s.instead = map[string][]byte{HeadPath: nil}
+						s.instead = map[string][]byte{head.Path: nil}
 					} else {
 						serve()
 					}
 					f := fresh()
 					err := pull(f)
 					switch {
-					case c.name == "forged" && !errors.Is(err, minisign.ErrSignature) && !errors.Is(err, ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
+					case c.name == "forged" && !errors.Is(err, minisign.ErrSignature) && !errors.Is(err, head.ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
 						t.Errorf("%s: %v, want %v", c.name, err, c.want)
 					}
 					if list, lerr := f.s.List(t.Context()); lerr != nil || (len(list) != 0) != (err == nil) {
@@ -175,8 +176,8 @@ func TestCopyFromStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.instead[SitePath] = []byte(other.Public().String())
-	s.instead[HeadPath] = s.sign(Head{Seq: 50, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}, other)
-	if err := pull(); !errors.Is(err, ErrRollback) {
+	s.instead[head.Path] = s.sign(head.Head{Seq: 50, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}, other)
+	if err := pull(); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("another site at the same URL: %v", err)
 	}
 	s.instead = map[string][]byte{}
@@ -213,7 +214,7 @@ func TestCopyFromStripped(t *testing.T) {
 	oldLog := s.get(CatalogPath)
 	oldList := s.get(ImagesPath)
 	s.publish("web:2@amd64", oneWay(2))
-	memory := OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
+	memory := head.OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
 	pull := func(from *Store, o CopyOptions) (*fixture, error) {
 		to := s.another()
 		o.Images, o.Seen = []string{"web"}, memory
@@ -261,15 +262,15 @@ func TestCopyFromStripped(t *testing.T) {
 		unsigned bool
 		want     error
 	}{
-		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{HeadPath: nil})), false, ErrRollback},
-		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, CatalogPath: oldLog, ImagesPath: oldList})), false, ErrRollback},
-		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), false, ErrUnsigned},
-		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), true, nil},
-		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil})), true, ErrRollback},
-		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{ImagesPath: oldList}, CatalogPath)), false, ErrRollback},
-		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{CatalogPath: oldLog})), false, ErrRollback},
-		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{HeadPath: nil, SitePath: nil, CatalogPath: {}, ImagesPath: []byte("[]")})), false, ErrUnsigned},
-		{"a directory without its head", unsigned, false, ErrRollback},
+		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{head.Path: nil})), false, head.ErrRollback},
+		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog, ImagesPath: oldList})), false, head.ErrRollback},
+		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), false, head.ErrUnsigned},
+		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), true, nil},
+		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{head.Path: nil})), true, head.ErrRollback},
+		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{ImagesPath: oldList}, CatalogPath)), false, head.ErrRollback},
+		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{CatalogPath: oldLog})), false, head.ErrRollback},
+		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, CatalogPath: {}, ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
+		{"a directory without its head", unsigned, false, head.ErrRollback},
 		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
 	} {
 		to, err := pull(c.from, CopyOptions{Unsigned: c.unsigned})
@@ -281,20 +282,20 @@ func TestCopyFromStripped(t *testing.T) {
 		}
 	}
 	// The holder of a token is asked for no less.
-	s.instead = map[string][]byte{HeadPath: nil}
-	if _, err := pull(tokened, CopyOptions{}); !errors.Is(err, ErrRollback) {
-		t.Errorf("no head, with a token: %v, want %v", err, ErrRollback)
+	s.instead = map[string][]byte{head.Path: nil}
+	if _, err := pull(tokened, CopyOptions{}); !errors.Is(err, head.ErrRollback) {
+		t.Errorf("no head, with a token: %v, want %v", err, head.ErrRollback)
 	}
-	s.instead = map[string][]byte{HeadPath: nil}
-	elsewhere := s.elsewhere(false, instead(map[string][]byte{HeadPath: nil, CatalogPath: oldLog}))
+	s.instead = map[string][]byte{head.Path: nil}
+	elsewhere := s.elsewhere(false, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog}))
 	c := elsewhere.Catalog.(*remoteCatalog)
 	c.seen = memory
-	if _, err := elsewhere.List(t.Context()); !errors.Is(err, ErrRollback) {
-		t.Errorf("listing without a head: %v, want %v", err, ErrRollback)
+	if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
+		t.Errorf("listing without a head: %v, want %v", err, head.ErrRollback)
 	}
 	c.public, c.token = false, "x"
-	if _, err := elsewhere.List(t.Context()); !errors.Is(err, ErrRollback) {
-		t.Errorf("listing without a head, with a token: %v, want %v", err, ErrRollback)
+	if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
+		t.Errorf("listing without a head, with a token: %v, want %v", err, head.ErrRollback)
 	}
 }
 
@@ -313,7 +314,7 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
 	open := func() *Store {
-		st, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: OpenSeenDir(t.TempDir())})
+		st, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,8 +326,8 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	}
 	s.instead[ImagesPath] = mustJSON(t, []Listed{})
 	s.old = true
-	if _, err := st.List(t.Context()); !errors.Is(err, ErrRollback) {
-		t.Errorf("a list in place of the log = %v, want %v", err, ErrRollback)
+	if _, err := st.List(t.Context()); !errors.Is(err, head.ErrRollback) {
+		t.Errorf("a list in place of the log = %v, want %v", err, head.ErrRollback)
 	}
 	if list, err := open().List(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("a server of an earlier version, seen the first time = %s, %v", refs(list), err)

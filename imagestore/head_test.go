@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -34,13 +35,13 @@ func siteTrust(k *minisign.SecretKey) *document.Trust {
 }
 
 // head reads the head that is on the disk and checks it against the log that is there.
-func (f *fixture) head(k *minisign.SecretKey) Head {
+func (f *fixture) head(k *minisign.SecretKey) head.Head {
 	f.t.Helper()
 	b, err := os.ReadFile(filepath.Join(f.dir, "catalog.head"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	h, _, err := OpenHead(b, siteTrust(k))
+	h, _, err := head.Open(b, siteTrust(k))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func (f *fixture) head(k *minisign.SecretKey) Head {
 
 func TestHeadFollowsCatalog(t *testing.T) {
 	f := newFixture(t)
-	if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrNoHead) {
+	if _, err := f.s.Head(t.Context()); !errors.Is(err, head.ErrMissing) {
 		t.Errorf("Head of a store that nobody signs = %v", err)
 	}
 	k := f.keepHead(24 * time.Hour)
@@ -133,7 +134,7 @@ func TestHeadAfterCrash(t *testing.T) {
 	for i := range 3 {
 		f.publish(fmt.Sprintf("web:%d@amd64", i), way{"", someBytes(1, 1000)})
 	}
-	foreign, err := Head{Seq: 900, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}.sign(newKey(t))
+	foreign, err := head.Head{Seq: 900, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}.Sign(newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,21 +188,21 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 			if err := os.WriteFile(path, changed, 0o644); err != nil { // the same file, as cp writes it
 				t.Fatal(err)
 			}
-			if _, err := f.s.Add(t.Context(), f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, ErrLost) {
-				t.Errorf("Add = %v, want %v", err, ErrLost)
+			if _, err := f.s.Add(t.Context(), f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, head.ErrLost) {
+				t.Errorf("Add = %v, want %v", err, head.ErrLost)
 			}
-			if _, err := f.s.Head(t.Context()); !errors.Is(err, ErrLost) {
-				t.Errorf("Head = %v, want %v", err, ErrLost)
+			if _, err := f.s.Head(t.Context()); !errors.Is(err, head.ErrLost) {
+				t.Errorf("Head = %v, want %v", err, head.ErrLost)
 			}
 			s, err := Open(f.dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.KeepHead(t.Context(), k, 0); !errors.Is(err, ErrLost) {
-				t.Errorf("KeepHead = %v, want %v", err, ErrLost)
+			if err := s.KeepHead(t.Context(), k, 0); !errors.Is(err, head.ErrLost) {
+				t.Errorf("KeepHead = %v, want %v", err, head.ErrLost)
 			}
-			if _, err := s.SignHead(t.Context(), k, time.Now(), time.Time{}); !errors.Is(err, ErrLost) {
-				t.Errorf("SignHead = %v, want %v", err, ErrLost)
+			if _, err := s.SignHead(t.Context(), k, time.Now(), time.Time{}); !errors.Is(err, head.ErrLost) {
+				t.Errorf("SignHead = %v, want %v", err, head.ErrLost)
 			}
 			if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, changed) {
 				t.Errorf("the log was written, %v", err)
@@ -217,7 +218,7 @@ func TestHeadExpiry(t *testing.T) {
 	now := time.Now()
 	keeper := f.s.Catalog.(*localCatalog).head
 	keeper.now = func() time.Time { return now }
-	ask := func() Head {
+	ask := func() head.Head {
 		t.Helper()
 		if _, err := f.s.Head(t.Context()); err != nil {
 			t.Fatal(err)
@@ -250,94 +251,12 @@ func TestHeadExpiry(t *testing.T) {
 	if _, err := s.SignHead(t.Context(), newKey(t), now, far); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("SignHead with a foreign key = %v", err)
 	}
-	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil, h.Expires.Add(time.Second): ErrExpired, time.Unix(0, 0): nil} {
+	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil, h.Expires.Add(time.Second): head.ErrExpired, time.Unix(0, 0): nil} {
 		if err := h.Check(at); !errors.Is(err, want) {
 			t.Errorf("Check at %s = %v, want %v", at, err, want)
 		}
 	}
-	if err := (Head{}).Check(now); err != nil {
+	if err := (head.Head{}).Check(now); err != nil {
 		t.Errorf("Check of a head for ever = %v", err)
 	}
-}
-
-// TestOpenHeadRefuses has heads that bear a signature, and should not count.
-func TestOpenHeadRefuses(t *testing.T) {
-	site, other := newKey(t), newKey(t)
-	good := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0)}
-	b, err := good.sign(site)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h, k, err := OpenHead(b, siteTrust(site)); err != nil || h.Seq != 7 || k != site.Public() {
-		t.Fatalf("OpenHead = %+v, %v", h, err)
-	}
-	from := bytes.Index(b, []byte(minisign.CommentPrefix)) + len(minisign.CommentPrefix)
-	to := from + bytes.IndexByte(b[from:], '\n')
-	for i := range b {
-		if bad := bytes.Clone(b); i < from || i >= to {
-			bad[i] ^= 1
-			if _, _, err := OpenHead(bad, siteTrust(site)); err == nil {
-				t.Errorf("byte %d of the head, %q made %q, went unnoticed", i, b[i], bad[i])
-			}
-		}
-	}
-	limited, streams := &document.Trust{}, &document.Trust{}
-	limited.Allow(grantOf(t, site, "*/*"))
-	streams.Allow(document.StreamsGrant(site.Public()))
-	for name, trust := range map[string]*document.Trust{
-		"nobody": nil, "another site": siteTrust(other), "a publisher": document.NewTrust(site.Public()), "a publisher of some": limited, "another site's streams": streams,
-	} {
-		if _, _, err := OpenHead(b, trust); !errors.Is(err, minisign.ErrSignature) {
-			t.Errorf("OpenHead where its key is that of %s = %v", name, err)
-		}
-	}
-	for name, line := range map[string]string{
-		"of another site": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q}`, other.Public().ID(), blob.Sum(nil).Hex()),
-		"another format":  fmt.Sprintf(`{"format":"griddle-catalog/2","site":%q,"seq":7,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
-		"negative":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":-1,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
-		"without a sum":   fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7}`, site.Public().ID()),
-		"too long":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`, site.Public().ID(), blob.Sum(nil).Hex(), strings.Repeat("x", maxHead)),
-		"no JSON":         "{",
-	} {
-		signed := append([]byte(line+"\n"), site.Sign([]byte(line+"\n"), "x")...)
-		if _, _, err := OpenHead(signed, siteTrust(site)); err == nil {
-			t.Errorf("OpenHead of a head that is %s gave no error", name)
-		}
-	}
-	image, err := document.Sign(someImage(), site, time.Unix(1.7e9, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := OpenHead(image, siteTrust(site)); err == nil {
-		t.Error("an image document was taken for a head")
-	}
-}
-
-// FuzzOpenHead looks at what is behind a good signature, too.
-func FuzzOpenHead(f *testing.F) {
-	k, err := minisign.GenerateKey()
-	if err != nil {
-		f.Fatal(err)
-	}
-	trust := siteTrust(k)
-	good, err := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0), Expires: time.Unix(1.8e9, 0)}.sign(k)
-	if err != nil {
-		f.Fatal(err)
-	}
-	line, _, _ := bytes.Cut(good, []byte("\n"))
-	f.Add(good)
-	f.Add(line)
-	f.Add([]byte(`{"format":"griddle-catalog/1","seq":9223372036854775807,"expires":"9999-12-31T23:59:59Z"}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, _, err := OpenHead(b, trust); err == nil && !bytes.HasPrefix(b, line) {
-			t.Errorf("OpenHead accepted %q: %+v", b, h)
-		}
-		PeekHead(b)
-		line := append(bytes.ReplaceAll(b, []byte("\n"), nil), '\n')
-		if h, _, err := OpenHead(append(bytes.Clone(line), k.Sign(line, "x")...), trust); err == nil {
-			if err := h.validate(); err != nil || h.Site != k.Public().ID() {
-				t.Errorf("OpenHead accepted %q: %v", b, err)
-			}
-		}
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -22,11 +23,11 @@ type headFile struct {
 	now      func() time.Time
 }
 
-// read returns the head as it is, or an error that is ErrNoHead.
+// read returns the head as it is, or an error that is head.ErrMissing.
 func (h *headFile) read() ([]byte, error) {
 	b, err := h.log.disk.ReadFile(h.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no %s", ErrNoHead, h.path)
+		return nil, fmt.Errorf("%w: there is no %s", head.ErrMissing, h.path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading head of catalog: %w", err)
@@ -36,10 +37,10 @@ func (h *headFile) read() ([]byte, error) {
 
 // old is the head that was signed by this keeper's key and is to be replaced; none where there is none, or a damaged
 // one, or one of an earlier key of the site. The log must be its continuation: else entries were lost that
-// others have seen, and ErrLost says so.
-func (h *headFile) old(entries []Entry) (*Head, error) {
+// others have seen, and head.ErrLost says so.
+func (h *headFile) old(entries []Entry) (*head.Head, error) {
 	b, err := h.read()
-	if errors.Is(err, ErrNoHead) {
+	if errors.Is(err, head.ErrMissing) {
 		return nil, nil
 	}
 	if err != nil {
@@ -47,24 +48,24 @@ func (h *headFile) old(entries []Entry) (*Head, error) {
 	}
 	t := &document.Trust{}
 	t.Allow(document.SiteGrant(h.key.Public()))
-	old, _, err := OpenHead(b, t)
+	old, _, err := head.Open(b, t)
 	if err != nil {
 		return nil, nil
 	}
 	return &old, h.holds(old, len(entries))
 }
 
-// holds returns ErrLost where the log, which has so many entries, is not the one that the head speaks of.
-func (h *headFile) holds(head Head, entries int) error {
-	if head.Seq > int64(entries) {
-		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", ErrLost, h.log.path, entries, head.Seq)
+// holds returns head.ErrLost where the log, which has so many entries, is not the one that the head speaks of.
+func (h *headFile) holds(signed head.Head, entries int) error {
+	if signed.Seq > int64(entries) {
+		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", head.ErrLost, h.log.path, entries, signed.Seq)
 	}
-	sum, err := h.log.sumAt(head.Seq)
+	sum, err := h.log.sumAt(signed.Seq)
 	if err != nil {
 		return err
 	}
-	if sum != head.SHA256 {
-		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", ErrLost, head.Seq, h.log.path)
+	if sum != signed.SHA256 {
+		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", head.ErrLost, signed.Seq, h.log.path)
 	}
 	return nil
 }
@@ -116,7 +117,7 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if err != nil {
 		return err
 	}
-	b, err := Head{Seq: int64(len(entries)), SHA256: sum, Time: now, Expires: expires}.sign(h.key)
+	b, err := head.Head{Seq: int64(len(entries)), SHA256: sum, Time: now, Expires: expires}.Sign(h.key)
 	if err != nil {
 		return err
 	}
@@ -163,19 +164,19 @@ type headed interface {
 	Head(ctx context.Context) ([]byte, error)
 }
 
-// Head returns the signed head of the store's catalog, ErrNoHead where it has none. Where this process keeps the
-// head, it speaks of every entry; else it may be older than the catalog. Nothing is checked: see OpenHead.
+// Head returns the signed head of the store's catalog, head.ErrMissing where it has none. Where this process keeps the
+// head, it speaks of every entry; else it may be older than the catalog. Nothing is checked: see head.Open.
 func (s *Store) Head(ctx context.Context) ([]byte, error) {
 	c, ok := s.Catalog.(headed)
 	if !ok {
-		return nil, ErrNoHead
+		return nil, head.ErrMissing
 	}
 	return c.Head(ctx)
 }
 
 // KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
 // through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
-// catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several goroutines. ErrLost where
+// catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several goroutines. head.ErrLost where
 // the catalog has lost entries that a head of this key speaks of.
 func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(*localCatalog)
@@ -190,14 +191,14 @@ func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime ti
 
 // SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero. It
 // is durable when it returns.
-func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (Head, error) {
+func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	c, ok := s.Catalog.(*localCatalog)
 	if !ok {
-		return Head{}, errors.New("signing catalog: only a local store can be signed")
+		return head.Head{}, errors.New("signing catalog: only a local store can be signed")
 	}
 	h := *c.head
 	h.key = k
-	var out Head
+	var out head.Head
 	err := c.log.update(ctx, func(entries []Entry) ([]Entry, error) {
 		if _, err := h.old(entries); err != nil {
 			return nil, err
@@ -207,7 +208,7 @@ func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expire
 		}
 		b, err := h.read()
 		if err == nil {
-			out, err = PeekHead(b)
+			out, err = head.Peek(b)
 		}
 		return nil, err
 	})

@@ -25,7 +25,7 @@
 // Guarantees. A published image is in the catalog, by one durable line, only when all its blobs are there, whole and
 // durable, and its documents bear signatures that are trusted: a crash at any moment leaves the image published or
 // not, and blobs without an image are collected later. A signature counts for what the key's Grant says, until the key is
-// revoked. Whoever reads a signed catalog from a server refuses one that is older than what its SeenDir remembers. Bytes
+// revoked. Whoever reads a signed catalog from a server refuses one that is older than what its head.SeenDir remembers. Bytes
 // that reach a reader of document.OpenStream are verified against a signed document first. Everything read from outside is
 // bounded: documents, frames, windows and counts.
 package imagestore

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -56,7 +57,7 @@ func (s *Store) offered(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// headless returns ErrRollback where a server that does not show its log was seen with a signed head, and has none now, or has
+// headless returns head.ErrRollback where a server that does not show its log was seen with a signed head, and has none now, or has
 // shown it before.
 func (c *remoteCatalog) headless(ctx context.Context) error {
 	if c.seen == nil {
@@ -67,10 +68,10 @@ func (c *remoteCatalog) headless(ctx context.Context) error {
 		return err
 	}
 	if s.Log {
-		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", ErrRollback, path)
+		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", head.ErrRollback, path)
 	}
-	if _, err := c.Head(ctx); errors.Is(err, ErrNoHead) {
-		return c.seen.pinned(c.name, minisign.PublicKey{}, false)
+	if _, err := c.Head(ctx); errors.Is(err, head.ErrMissing) {
+		return c.seen.Pinned(c.name, minisign.PublicKey{}, false)
 	} else if err != nil {
 		return err
 	}

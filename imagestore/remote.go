@@ -14,15 +14,16 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 )
 
 // ServerOptions says where a store behind an appliance is.
 type ServerOptions struct {
-	URL    string       // https://HOST:PORT; without a token http:// too
-	Token  string       // bearer token; without one images and blobs can be read, and nothing be changed
-	Client *http.Client // with the appliance's CA; nil means http.DefaultClient
-	Seen   *SeenDir     // remembers the site's catalog, so that an older one is refused; nil remembers nothing
-	Pin    string       // what else tells that server from another at that URL, such as a digest of its CA
+	URL    string        // https://HOST:PORT; without a token http:// too
+	Token  string        // bearer token; without one images and blobs can be read, and nothing be changed
+	Client *http.Client  // with the appliance's CA; nil means http.DefaultClient
+	Seen   *head.SeenDir // remembers the site's catalog, so that an older one is refused; nil remembers nothing
+	Pin    string        // what else tells that server from another at that URL, such as a digest of its CA
 
 	// Copies is a file of this user that remembers the copies of images of the server that lie beside their sources on this host, so
 	// that they go when the images do; "" remembers none.
@@ -52,7 +53,7 @@ func patience(idle time.Duration) func(*http.Request) (answer, body time.Duratio
 // OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
 // what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
 // catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
-// expired, or is not what Seen remembers, or its continuation, is refused: ErrRollback, ErrExpired, minisign.ErrSignature.
+// expired, or is not what Seen remembers, or its continuation, is refused: head.ErrRollback, head.ErrExpired, minisign.ErrSignature.
 func OpenServer(o ServerOptions) (*Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -93,7 +94,7 @@ type remoteCatalog struct {
 	base   string
 	client *http.Client
 	token  string
-	seen   *SeenDir
+	seen   *head.SeenDir
 	name   string // by which seen knows the server
 	public bool   // only what needs no token can be asked for
 }

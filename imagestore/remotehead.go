@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
 // Head implements headed.
 func (c *remoteCatalog) Head(ctx context.Context) ([]byte, error) {
-	return FetchHeadWith(ctx, c.client, c.base, c.token)
+	return head.FetchWith(ctx, c.client, c.base, c.token)
 }
 
 // Read implements Catalog. Where the server has a signed head, the entries are those that it speaks of and no more, and
@@ -39,7 +40,7 @@ func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
 // fetch gets the head, nil where there is none, and then the entries with what readLines says of them. Nothing is checked.
 func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []Entry, sums []string, err error) {
 	signed, err = c.Head(ctx)
-	if err != nil && !errors.Is(err, ErrNoHead) {
+	if err != nil && !errors.Is(err, head.ErrMissing) {
 		return nil, nil, nil, err
 	}
 	resp, err := c.do(ctx, http.MethodGet, CatalogPath, nil)
@@ -57,7 +58,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if c.seen == nil {
 			return entries, nil
 		}
-		if err := c.seen.pinned(c.name, minisign.PublicKey{}, false); err != nil {
+		if err := c.seen.Pinned(c.name, minisign.PublicKey{}, false); err != nil {
 			return nil, err
 		}
 		return entries, stripped(c.seen, entries)
@@ -73,15 +74,15 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 	if c.seen == nil {
 		return entries, nil
 	}
-	if err := c.seen.pinned(c.name, key, true); err != nil {
+	if err := c.seen.Pinned(c.name, key, true); err != nil {
 		return nil, err
 	}
-	return entries, c.seen.accept(ctx, c.name, key, head, func(seq int64) string { return sums[seq] }, c.public)
+	return entries, c.seen.AcceptFrom(ctx, c.name, key, head, func(seq int64) string { return sums[seq] }, c.public)
 }
 
-// stripped returns ErrRollback where a log without a signed head is one of a site whose head d saw: the log itself says which
+// stripped returns head.ErrRollback where a log without a signed head is one of a site whose head d saw: the log itself says which
 // keys are sites'.
-func stripped(d *SeenDir, entries []Entry) error {
+func stripped(d *head.SeenDir, entries []Entry) error {
 	keys, err := keysOf(entries)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func stripped(d *SeenDir, entries []Entry) error {
 			sites = append(sites, k.grant.Key())
 		}
 	}
-	return d.stripped(sites)
+	return d.Stripped(sites)
 }
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first

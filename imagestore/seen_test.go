@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -55,7 +55,7 @@ func (s *site) client(dir string) *Store {
 	s.t.Helper()
 	o := ServerOptions{URL: s.srv.URL, Token: "x", Client: s.srv.Client()}
 	if dir != "" {
-		o.Seen = OpenSeenDir(dir)
+		o.Seen = head.OpenSeenDir(dir)
 	}
 	c, err := OpenServer(o)
 	if err != nil {
@@ -74,9 +74,9 @@ func (s *site) get(path string) []byte {
 	return w.Body.Bytes()
 }
 
-func (s *site) sign(h Head, k *minisign.SecretKey) []byte {
+func (s *site) sign(h head.Head, k *minisign.SecretKey) []byte {
 	s.t.Helper()
-	b, err := h.sign(k)
+	b, err := h.Sign(k)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -87,10 +87,10 @@ func (s *site) sign(h Head, k *minisign.SecretKey) []byte {
 func TestClientRefuses(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	oldHead, oldLog := s.get(HeadPath), s.get(CatalogPath)
+	oldHead, oldLog := s.get(head.Path), s.get(CatalogPath)
 	s.publish("web:2@amd64", way{"", someBytes(2, 1000)})
-	newHead, newLog := s.get(HeadPath), s.get(CatalogPath)
-	now, err := PeekHead(newHead)
+	newHead, newLog := s.get(head.Path), s.get(CatalogPath)
+	now, err := head.Peek(newHead)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +103,8 @@ func TestClientRefuses(t *testing.T) {
 	extra := append(bytes.Clone(newLog), fmt.Sprintf(`{"seq":%d,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", now.Seq+1, newKey(t).Public())...)
 	expired := now
 	expired.Expires = time.Now().Add(-time.Minute)
-	next := Head{Seq: now.Seq + 1, SHA256: logSum(t, extra), Time: time.Now()}
-	forkHead := Head{Seq: now.Seq, SHA256: logSum(t, fork), Time: time.Now()}
+	next := head.Head{Seq: now.Seq + 1, SHA256: logSum(t, extra), Time: time.Now()}
+	forkHead := head.Head{Seq: now.Seq, SHA256: logSum(t, fork), Time: time.Now()}
 	forkNext := append(bytes.Clone(fork), extra[len(newLog):]...)
 	stranger := newKey(t)
 	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", document.SiteGrant(stranger.Public())))
@@ -116,25 +116,25 @@ func TestClientRefuses(t *testing.T) {
 		images    int
 	}{
 		{"nothing else", newHead, newLog, nil, nil, 2},
-		{"an old copy", oldHead, oldLog, nil, ErrRollback, 1},
-		{"an old head", oldHead, newLog, nil, ErrRollback, 1},
-		{"an old log", newHead, oldLog, ErrRollback, ErrRollback, 0},
-		{"an entry less", newHead, bytes.Join(lines[:len(lines)-2], nil), ErrRollback, ErrRollback, 0},
-		{"another history", newHead, fork, ErrRollback, ErrRollback, 0},
-		{"another history, signed", s.sign(forkHead, s.site), fork, nil, ErrRollback, 2},
-		{"another history that goes on", s.sign(Head{Seq: now.Seq + 1, SHA256: logSum(t, forkNext), Time: time.Now()}, s.site), forkNext, nil, ErrRollback, 2},
+		{"an old copy", oldHead, oldLog, nil, head.ErrRollback, 1},
+		{"an old head", oldHead, newLog, nil, head.ErrRollback, 1},
+		{"an old log", newHead, oldLog, head.ErrRollback, head.ErrRollback, 0},
+		{"an entry less", newHead, bytes.Join(lines[:len(lines)-2], nil), head.ErrRollback, head.ErrRollback, 0},
+		{"another history", newHead, fork, head.ErrRollback, head.ErrRollback, 0},
+		{"another history, signed", s.sign(forkHead, s.site), fork, nil, head.ErrRollback, 2},
+		{"another history that goes on", s.sign(head.Head{Seq: now.Seq + 1, SHA256: logSum(t, forkNext), Time: time.Now()}, s.site), forkNext, nil, head.ErrRollback, 2},
 		{"an entry more that nobody signed", newHead, extra, nil, nil, 2},
 		{"an entry more", s.sign(next, s.site), extra, nil, nil, 2},
 		{"a head by a publisher", s.sign(next, s.key), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"a head by a stranger", s.sign(next, newKey(t)), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog, minisign.ErrSignature, minisign.ErrSignature, 0},
-		{"an expired head", s.sign(expired, s.site), newLog, ErrExpired, ErrExpired, 0},
-		{"no head", nil, newLog, nil, ErrRollback, 2},
-		{"another site", s.sign(Head{Seq: 1, SHA256: logSum(t, strange), Time: time.Now()}, stranger), strange, nil, ErrRollback, 0},
+		{"an expired head", s.sign(expired, s.site), newLog, head.ErrExpired, head.ErrExpired, 0},
+		{"no head", nil, newLog, nil, head.ErrRollback, 2},
+		{"another site", s.sign(head.Head{Seq: 1, SHA256: logSum(t, strange), Time: time.Now()}, stranger), strange, nil, head.ErrRollback, 0},
 		{"a head that is no head", []byte("hello\n"), newLog, nil, nil, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.instead = map[string][]byte{HeadPath: c.head, CatalogPath: c.log}
+			s.instead = map[string][]byte{head.Path: c.head, CatalogPath: c.log}
 			check := func(who string, st *Store, want error) {
 				t.Helper()
 				list, err := st.List(t.Context())
@@ -178,12 +178,12 @@ func TestSeenFollows(t *testing.T) {
 		if list, err := c.s.List(t.Context()); err != nil || len(list) != i+1 {
 			t.Errorf("List = %s, %v", refs(list), err)
 		}
-		seen, path, err := OpenSeenDir(dir).At(s.srv.URL)
+		seen, path, err := head.OpenSeenDir(dir).At(s.srv.URL)
 		if err != nil || path != filepath.Join(dir, s.site.Public().ID()) || seen.Key != s.site.Public().String() || seen.Seq != int64(i+3) {
 			t.Errorf("after publication %d it remembers %+v in %s, %v", i, seen, path, err)
 		}
 	}
-	if seen, _, err := OpenSeenDir(dir).At("https://elsewhere:1"); err != nil || seen.Seq != 0 {
+	if seen, _, err := head.OpenSeenDir(dir).At("https://elsewhere:1"); err != nil || seen.Seq != 0 {
 		t.Errorf("of another server it remembers %+v, %v", seen, err)
 	}
 	if i, err := os.Stat(dir); err != nil || i.Mode().Perm() != 0o700 {
@@ -201,23 +201,6 @@ func TestSeenFollows(t *testing.T) {
 	}
 	if _, err := s.client("").List(t.Context()); err == nil || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("List where the site's key is revoked = %v", err)
-	}
-}
-
-func TestSeenCheck(t *testing.T) {
-	a, b := blob.Sum([]byte("a")).Hex(), blob.Sum([]byte("b")).Hex()
-	for _, c := range []struct {
-		seen Seen
-		head Head
-		ok   bool
-	}{
-		{Seen{}, Head{Seq: 0, SHA256: a}, true}, {Seen{Seq: 5}, Head{Seq: 5, SHA256: a}, true}, {Seen{Seq: 5, SHA256: a}, Head{Seq: 5, SHA256: a}, true},
-		{Seen{Seq: 5, SHA256: a}, Head{Seq: 6, SHA256: b}, true}, {Seen{Seq: 5, SHA256: a}, Head{Seq: 5, SHA256: b}, false},
-		{Seen{Seq: 5}, Head{Seq: 4, SHA256: a}, false}, {Seen{Seq: 5, SHA256: a}, Head{Seq: 0, SHA256: a}, false},
-	} {
-		if err := c.seen.Check(c.head); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrRollback) {
-			t.Errorf("%+v.Check(%+v) = %v, want it accepted: %v", c.seen, c.head, err, c.ok)
-		}
 	}
 }
 

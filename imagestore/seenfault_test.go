@@ -13,18 +13,19 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
+	"griddle/imagestore/head"
 )
 
 // TestSeenFaults has each operation and each read of what remembers a catalog fail, kills the process there, and cuts power
 // after each operation: what is remembered is the old head or the new one, and the new one where that was said.
 func TestSeenFaults(t *testing.T) {
 	key := newKey(t).Public()
-	head := func(seq int64) Head {
-		return Head{Seq: seq, SHA256: blob.Sum([]byte(fmt.Sprint(seq))).Hex(), Time: time.Unix(1.7e9+seq, 0).UTC()}
+	h := func(seq int64) head.Head {
+		return head.Head{Seq: seq, SHA256: blob.Sum([]byte(fmt.Sprint(seq))).Hex(), Time: time.Unix(1.7e9+seq, 0).UTC()}
 	}
 	accept := func(d durable.Disk, root string, seq int64) error {
-		dir := OpenSeenDirOn(d, filepath.Join(root, "griddle", "seen"))
-		return dir.Accept(t.Context(), "https://server", key, head(seq), nil)
+		dir := head.OpenSeenDirOn(d, filepath.Join(root, "griddle", "seen"))
+		return dir.Accept(t.Context(), "https://server", key, h(seq), nil)
 	}
 	must := func(err error) {
 		t.Helper()
@@ -51,12 +52,12 @@ func TestSeenFaults(t *testing.T) {
 		}
 		check := func(what, root string, reported bool) {
 			t.Helper()
-			s, err := OpenSeenDir(filepath.Join(root, "griddle", "seen")).Of(key)
+			s, err := head.OpenSeenDir(filepath.Join(root, "griddle", "seen")).Of(key)
 			if err != nil || s.Seq != 7 && (s.Seq != old || reported) {
 				t.Errorf("%s: it remembers entry %d, %v; reported: %v", what, s.Seq, err, reported)
 			}
 			must(accept(durable.Disk{}, root, 7))
-			if err := accept(durable.Disk{}, root, 6); !errors.Is(err, ErrRollback) {
+			if err := accept(durable.Disk{}, root, 6); !errors.Is(err, head.ErrRollback) {
 				t.Errorf("%s, done again: an older head is %v, want ErrRollback", what, err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 )
 
 // stalling is a server that stops in the middle of every answer to a path with which begins, until n is used up.
@@ -62,7 +63,7 @@ func TestStalledServer(t *testing.T) {
 	}{
 		{"before the log", CatalogPath, 0, 100, false},
 		{"in the log", CatalogPath, 20, 100, false},
-		{"before the head", HeadPath, 0, 100, false},
+		{"before the head", head.Path, 0, 100, false},
 		{"before blobs, twice", blob.Path, 0, 2, true},
 		{"in blobs, always", blob.Path, 100, 10_000, false},
 		{"in a stream, twice", blob.Path + "/" + string(l.Streams[0].Encoding), 1000, 2, true},

@@ -15,6 +15,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -34,10 +35,10 @@ type Store struct {
 	Spool string
 
 	disk     durable.Disk
-	trees    string     // directory of the shelf; "" for none
-	readOnly bool       // nothing of it can be written
-	copies   keptCopies // of images of a server, on this host
-	seen     *SeenDir   // what was seen of catalogs that were copied from; nil behind a server
+	trees    string        // directory of the shelf; "" for none
+	readOnly bool          // nothing of it can be written
+	copies   keptCopies    // of images of a server, on this host
+	seen     *head.SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
 // Open opens the store in dir, and makes it where there is none. A store on a read-only filesystem, or one of another
@@ -65,9 +66,9 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 
 func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
 	trust := &document.Trust{}
-	head := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
-	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: head, now: time.Now, leases: filepath.Join(dir, "leases"),
+	h := &headFile{path: log.path + ".head", log: log, now: time.Now}
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
+	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: h, now: time.Now, leases: filepath.Join(dir, "leases"),
 		kept: keptCopies{disk: disk, path: filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 )
 
 // HandlerOptions say who may do what, and how much. The zero value is for a plain listener: everybody reads, no one changes.
@@ -71,7 +72,7 @@ func NewHandler(s *Store, o HandlerOptions) http.Handler {
 		"POST " + LeasesPath:             h.lease,
 		"DELETE " + LeasesPath + "/{id}": h.release,
 		"GET " + CatalogPath:             h.entries,
-		"GET " + HeadPath:                h.head,
+		"GET " + head.Path:               h.head,
 		"GET " + SitePath:                h.site,
 		"POST " + CatalogPath:            h.change,
 	}

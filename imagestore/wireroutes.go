@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -51,7 +52,7 @@ func Routes() []Route {
 		{"POST " + LeasesPath, Reads},
 		{"DELETE " + LeasesPath + "/{id}", Reads},
 		{"GET " + CatalogPath, Reads},
-		{"GET " + HeadPath, Reads},
+		{"GET " + head.Path, Reads},
 		{"GET " + SitePath, Reads},
 		{"POST " + CatalogPath, Publishes},
 		{"GET " + blob.Path + "/{digest}", Reads}, // HEAD too

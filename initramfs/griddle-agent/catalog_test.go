@@ -20,6 +20,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 	"griddle/tui"
@@ -75,7 +76,7 @@ func newRoom(t *testing.T) *room {
 
 	h := imagestore.Handler(r.store, nil)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if req.URL.Path == imagestore.HeadPath && r.away.Add(-1) >= 0 {
+		if req.URL.Path == head.Path && r.away.Add(-1) >= 0 {
 			http.Error(w, "busy", http.StatusServiceUnavailable)
 			return
 		}
@@ -108,7 +109,7 @@ func (r *room) boot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := imagestore.PeekHead(b)
+	h, err := head.Peek(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestRolledBackCatalog(t *testing.T) {
 		t.Errorf("catalog = %+v, %v", seen, err)
 	}
 	r.station.site.Catalog.Seq++
-	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, imagestore.ErrRollback) {
+	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("catalog of an old server = %v", err)
 	}
 	r.station.site.Catalog = site.Catalog{Key: r.publisher.Public().String()}
@@ -189,7 +190,7 @@ func TestRolledBackCatalog(t *testing.T) {
 	if err := r.serve(t); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, imagestore.ErrNoHead) {
+	if _, err := r.catalog(t.Context(), r.spec); !errors.Is(err, head.ErrMissing) {
 		t.Errorf("catalog of a server that has none = %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -38,6 +38,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/head"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 )
@@ -82,7 +83,7 @@ type Options struct {
 
 	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
 	// system later. The zero value leaves nothing.
-	Seen imagestore.Seen
+	Seen head.Seen
 
 	// SetClock sets the hardware clock to a time, in UTC. It is called once, when the install is ended on the disk; nil
 	// leaves the clock alone. So does another system that keeps local time there (see keepsLocalTime).

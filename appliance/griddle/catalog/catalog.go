@@ -12,7 +12,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
@@ -48,7 +48,7 @@ func showCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		h, _, err := imagestore.OpenHead(b, trusted)
+		h, _, err := head.Open(b, trusted)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func showCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-func showHead(e *cli.Env, h imagestore.Head) error {
+func showHead(e *cli.Env, h head.Head) error {
 	expires := "never"
 	if !h.Expires.IsZero() {
 		expires = h.Expires.Format(time.DateTime) + " UTC"

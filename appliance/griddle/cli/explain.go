@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/head"
 )
 
 // explainCatalog says what to do about a catalog that was refused.
@@ -21,14 +22,14 @@ func explainCatalog(err error) error {
 	switch {
 	case err == nil || HintOf(err) != "":
 		return err
-	case errors.Is(err, imagestore.ErrExpired):
+	case errors.Is(err, head.ErrExpired):
 		return WithHint(err, "On the machine with the site's key: griddle catalog sign. A running server of this version does it by itself: is this an old copy, or is a clock wrong?")
-	case errors.Is(err, imagestore.ErrLost):
+	case errors.Is(err, head.ErrLost):
 		return WithHint(err, "%s", appliance.LostEntries)
-	case errors.Is(err, imagestore.ErrRollback):
+	case errors.Is(err, head.ErrRollback):
 		return WithHint(err, "This may be an old copy of the store, or a forged one. Only if entries were lost on purpose, or the site has a new key: "+
 			"remove what is remembered of it: the file that is named above, or the one in ~/.local/state/griddle/seen.")
-	case errors.Is(err, imagestore.ErrNoHead):
+	case errors.Is(err, head.ErrMissing):
 		return WithHint(err, "A catalog is signed by `griddle serve`, or by `griddle catalog sign` where the site's key is.")
 	}
 	return err

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"griddle/imagestore"
+	"griddle/imagestore/head"
 )
 
 // PublisherPath is the file of the publisher's key, where path does not name one.
@@ -49,12 +49,12 @@ func ReadSmall(path string) ([]byte, error) {
 }
 
 // SeenDir is where the user's commands remember sites' catalogs; nil where there is no home directory.
-func SeenDir(e *Env) (*imagestore.SeenDir, error) {
+func SeenDir(e *Env) (*head.SeenDir, error) {
 	state, err := HomeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state"))
 	if err != nil || state == "" {
 		return nil, err
 	}
-	return imagestore.OpenSeenDir(filepath.Join(state, "griddle", "seen")), nil
+	return head.OpenSeenDir(filepath.Join(state, "griddle", "seen")), nil
 }
 
 // SpoolDir is where copies of what is published lie meanwhile; "" for the default.

@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/head"
 	"griddle/imagestore/ref"
 )
 
@@ -174,7 +175,7 @@ func explainCopy(err error, to string) error {
 			key = untrusted.Line
 		}
 		return cli.WithHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
-	case errors.Is(err, imagestore.ErrUnsigned):
+	case errors.Is(err, head.ErrUnsigned):
 		return cli.WithHint(err, "Every server of this version signs: was the head taken away on the way, or is it an old copy? Only if the server is known to sign none: --unsigned.")
 	case cli.NoRoom(err):
 		return cli.WithHint(err, cli.StoreFull, to)

@@ -1,4 +1,4 @@
-package imagestore
+package head
 
 import (
 	"context"
@@ -124,11 +124,11 @@ func (d *SeenDir) read(path string) (Seen, error) {
 // the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
 // entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string) error {
-	return d.accept(ctx, server, k, h, sumAt, false)
+	return d.AcceptFrom(ctx, server, k, h, sumAt, false)
 }
 
-// accept is Accept; shown says that the log came from a server without a token.
-func (d *SeenDir) accept(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
+// AcceptFrom is Accept; shown says that the log came from a server without a token.
+func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
 	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -166,9 +166,9 @@ func (d *SeenDir) accept(ctx context.Context, server string, k minisign.PublicKe
 	return nil
 }
 
-// stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts their keys
+// Stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts their keys
 // as sites' has none now.
-func (d *SeenDir) stripped(sites []minisign.PublicKey) error {
+func (d *SeenDir) Stripped(sites []minisign.PublicKey) error {
 	for _, k := range sites {
 		s, err := d.Of(k)
 		if err != nil {
@@ -182,9 +182,9 @@ func (d *SeenDir) stripped(sites []minisign.PublicKey) error {
 	return nil
 }
 
-// checkLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what the SHA-256 of
+// CheckLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what the SHA-256 of
 // the log that came with it is up to an entry: it must be the continuation of what was seen; nil where there is no log.
-func (d *SeenDir) checkLog(k minisign.PublicKey, h Head, sumAt func(seq int64) (string, error)) error {
+func (d *SeenDir) CheckLog(k minisign.PublicKey, h Head, sumAt func(seq int64) (string, error)) error {
 	s, err := d.Of(k)
 	if err == nil {
 		err = s.Check(h)
@@ -207,8 +207,8 @@ func errAt(err error, path string) error {
 	return err
 }
 
-// any is the file of a site whose catalog was seen; "" where none was.
-func (d *SeenDir) any() (string, error) {
+// Any is the file of a site whose catalog was seen; "" where none was.
+func (d *SeenDir) Any() (string, error) {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading what was seen of catalogs: %w", err)
@@ -221,8 +221,8 @@ func (d *SeenDir) any() (string, error) {
 	return "", nil
 }
 
-// pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
-func (d *SeenDir) pinned(server string, now minisign.PublicKey, signed bool) error {
+// Pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
+func (d *SeenDir) Pinned(server string, now minisign.PublicKey, signed bool) error {
 	s, path, err := d.At(server)
 	switch {
 	case err != nil || path == "":

@@ -1,4 +1,12 @@
-package imagestore
+// Package head reads, writes and remembers the signed head of a catalog: how far a site's catalog has come, so that an old copy of
+// it is not taken for the present one.
+//
+// Call Open to check a signed head and SeenDir.Accept to compare it with what was seen before and to remember it. Head.Sign makes
+// one; Fetch gets one from a server. A signed head has five lines, like every document (package document).
+//
+// A SeenDir is a directory with one small JSON file for each site, named by the ID of its key. What Accept returns nil for is durable.
+// A head that is older than what was seen, or that speaks of another log, is ErrRollback.
+package head
 
 import (
 	"bytes"
@@ -16,18 +24,18 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// HeadFormat is the format of the document that is the head of a catalog.
-const HeadFormat = "griddle-catalog/1"
+// Format is the format of the document that is the head of a catalog.
+const Format = "griddle-catalog/1"
 
-// HeadPath is where a server's Handler serves its head.
-const HeadPath = "/v1/catalog/head"
+// Path is where a server's Handler serves its head.
+const Path = "/v1/catalog/head"
 
 const maxHead = 4096 // bytes of a signed head
 
 // Errors of heads on which callers branch.
 var (
-	// ErrNoHead is wrapped where a catalog has no signed head: nobody with a site's key keeps it.
-	ErrNoHead = errors.New("catalog is not signed")
+	// ErrMissing is wrapped where a catalog has no signed head: nobody with a site's key keeps it.
+	ErrMissing = errors.New("catalog is not signed")
 	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of theirs without
 	// its head.
 	ErrUnsigned = errors.New("server has no signed catalog")
@@ -42,7 +50,7 @@ var (
 // Head is the document by which a site answers for its whole catalog up to an entry. A signed one is a blob of five lines
 // like every document.
 type Head struct {
-	Format  string    `json:"format"` // HeadFormat; it is filled in when it is signed
+	Format  string    `json:"format"` // Format; it is filled in when it is signed
 	Site    string    `json:"site"`   // ID of the site's key; likewise
 	Seq     int64     `json:"seq"`    // the number of the last entry
 	SHA256  string    `json:"sha256"` // of the log's bytes from its beginning to the end of that entry's line, hex
@@ -52,8 +60,8 @@ type Head struct {
 
 func (h Head) validate() error {
 	switch {
-	case h.Format != HeadFormat:
-		return fmt.Errorf("format is %.40q, want %q", h.Format, HeadFormat)
+	case h.Format != Format:
+		return fmt.Errorf("format is %.40q, want %q", h.Format, Format)
 	case h.Seq < 0:
 		return fmt.Errorf("entry %d is not possible", h.Seq)
 	}
@@ -71,8 +79,8 @@ func (h Head) Check(now time.Time) error {
 	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 }
 
-func (h Head) sign(k *minisign.SecretKey) ([]byte, error) {
-	h.Format, h.Site = HeadFormat, k.Public().ID()
+func (h Head) Sign(k *minisign.SecretKey) ([]byte, error) {
+	h.Format, h.Site = Format, k.Public().ID()
 	h.Time, h.Expires = h.Time.UTC().Truncate(time.Second), h.Expires.UTC().Truncate(time.Second)
 	if err := h.validate(); err != nil {
 		return nil, fmt.Errorf("signing catalog: %w", err)
@@ -84,9 +92,9 @@ func (h Head) sign(k *minisign.SecretKey) ([]byte, error) {
 	return append(line, k.Sign(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
 }
 
-// OpenHead checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
+// Open checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
 // that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
-func OpenHead(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
+func Open(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	var h Head
 	if len(b) > maxHead {
 		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
@@ -107,8 +115,8 @@ func OpenHead(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	return h, grant.Key(), nil
 }
 
-// PeekHead decodes a signed head without a look at its signature: to show it, and for nothing else.
-func PeekHead(b []byte) (Head, error) {
+// Peek decodes a signed head without a look at its signature: to show it, and for nothing else.
+func Peek(b []byte) (Head, error) {
 	var h Head
 	line, _, _ := bytes.Cut(b[:min(len(b), maxHead)], []byte("\n"))
 	err := json.Unmarshal(line, &h)
@@ -121,15 +129,15 @@ func PeekHead(b []byte) (Head, error) {
 	return h, nil
 }
 
-// FetchHead gets the signed head of the server at base, http or https, as it is: nothing is checked. ErrNoHead where the
+// Fetch gets the signed head of the server at base, http or https, as it is: nothing is checked. ErrMissing where the
 // server has none.
-func FetchHead(ctx context.Context, c *http.Client, base string) ([]byte, error) {
-	return FetchHeadWith(ctx, c, base, "")
+func Fetch(ctx context.Context, c *http.Client, base string) ([]byte, error) {
+	return FetchWith(ctx, c, base, "")
 }
 
-// FetchHeadWith is FetchHead for a server that wants a bearer token for it.
-func FetchHeadWith(ctx context.Context, c *http.Client, base, token string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+HeadPath, nil)
+// FetchWith is Fetch for a server that wants a bearer token for it.
+func FetchWith(ctx context.Context, c *http.Client, base, token string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+Path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetching head of catalog: %w", err)
 	}
@@ -146,7 +154,7 @@ func FetchHeadWith(ctx context.Context, c *http.Client, base, token string) ([]b
 	case err != nil:
 		return nil, fmt.Errorf("fetching head of catalog: %w", err)
 	case resp.StatusCode == http.StatusNotFound:
-		return nil, fmt.Errorf("fetching head of catalog: %w", ErrNoHead)
+		return nil, fmt.Errorf("fetching head of catalog: %w", ErrMissing)
 	case resp.StatusCode != http.StatusOK:
 		var p struct {
 			Message string `json:"error"`
