@@ -22,6 +22,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/site"
 	"griddle/imagestore"
+	"griddle/imagestore/head"
 	"griddle/imagestore/multicast/coordinator"
 	"griddle/netboot"
 )
@@ -291,13 +292,13 @@ func (c Config) fleet() fleet.Options {
 	return fleet.Options{Unknown: c.Unknown, Hostname: c.Hostname, Args: c.KernelArgs}
 }
 
-// LostEntries is what to do about imagestore.ErrLost.
+// LostEntries is what to do about head.ErrLost.
 const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost for good, remove `catalog.head` beside it; " +
 	"then clients that have seen them refuse this catalog until they are told to forget."
 
 // lostEntries says what to do where the catalog is not what this site signed.
 func lostEntries(err error) error {
-	if !errors.Is(err, imagestore.ErrLost) {
+	if !errors.Is(err, head.ErrLost) {
 		return err
 	}
 	return Advice{err, LostEntries}
@@ -339,10 +340,10 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	head, key, err := imagestore.OpenHead(b, trusted)
+	h, key, err := head.Open(b, trusted)
 	if err != nil {
 		return nil, err
 	}
-	our.Catalog = site.Catalog{Key: key.String(), Seq: head.Seq}
+	our.Catalog = site.Catalog{Key: key.String(), Seq: h.Seq}
 	return site.Archive(our, now.keymap)
 }

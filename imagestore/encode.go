@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
@@ -216,7 +217,7 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 				if f.data, err = e.compress(ctx, &enc, s, n); err != nil {
 					return err
 				}
-				for p := range slicesOf(raw, document.PieceSize) {
+				for p := range slices.Chunk(raw, document.PieceSize) {
 					f.pieces = append(f.pieces, blob.Sum(p).Hex())
 				}
 				f.sum = blob.Sum(f.data).Hex()
@@ -338,17 +339,4 @@ func (e Encoder) compress(ctx context.Context, enc **zstd.Encoder, s *slot, n in
 	}
 	s.out = (*enc).EncodeAll(s.raw[:n], s.out[:0])
 	return s.out, nil
-}
-
-// slicesOf yields b in parts of n bytes, the last one shorter.
-func slicesOf(b []byte, n int) func(func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(b) > 0 {
-			k := min(n, len(b))
-			if !yield(b[:k]) {
-				return
-			}
-			b = b[k:]
-		}
-	}
 }

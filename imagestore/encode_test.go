@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -200,20 +199,5 @@ func BenchmarkEncode(b *testing.B) {
 			b.ReportMetric(float64(ours)/float64(theirs), "time/zstd-3")
 			b.ReportMetric(float64(wire)/float64(peer), "bytes/zstd-3")
 		})
-	}
-}
-
-func TestSlicesOf(t *testing.T) {
-	for _, n := range []int{0, 1, 9, 10, 11, 20} {
-		var got []byte
-		for p := range slicesOf(someBytes(1, 40)[:n], 10) {
-			if len(p) > 10 || len(p) == 0 {
-				t.Errorf("a part of %d bytes has %d", n, len(p))
-			}
-			got = append(got, p...)
-		}
-		if !bytes.Equal(got, someBytes(1, 40)[:n]) {
-			t.Errorf("the parts of %s bytes make %d", strconv.Itoa(n), len(got))
-		}
 	}
 }

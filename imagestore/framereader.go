@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -207,7 +208,7 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 
 func checkPieces(raw []byte, sums []string, first int) error {
 	k := 0
-	for p := range slicesOf(raw, document.PieceSize) {
+	for p := range slices.Chunk(raw, document.PieceSize) {
 		if blob.Sum(p).Hex() != sums[k] {
 			return fmt.Errorf("piece %d differs from the signed document", first+k)
 		}

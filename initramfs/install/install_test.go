@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/initramfs/disk"
 )
@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Seen = imagestore.Seen{Key: key.Public().String(), Seq: 7, Time: time.Unix(1.7e9, 0).UTC()}
+	o.Seen = head.Seen{Key: key.Public().String(), Seq: 7, Time: time.Unix(1.7e9, 0).UTC()}
 	for _, sector := range []int{512, 4096} {
 		t.Run(fmt.Sprint(sector), func(t *testing.T) {
 			dev, other := loop(t, 1<<30, sector), loop(t, 64<<20, 512)
@@ -179,7 +179,7 @@ func checkDisk(t *testing.T, dev string, sector int) {
 	}
 }
 
-func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time) {
+func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	t.Helper()
 	node, err := disk.Node(dev, "/sys", 3)
 	if err != nil {
@@ -201,7 +201,7 @@ func checkSystem(t *testing.T, dev string, want imagestore.Seen, begun time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen, err := imagestore.OpenSeenDir(filepath.Join(top, "@persistent", SeenDir)).Of(key); err != nil ||
+	if seen, err := head.OpenSeenDir(filepath.Join(top, "@persistent", SeenDir)).Of(key); err != nil ||
 		!reflect.DeepEqual(seen, want) {
 		t.Errorf("of the catalog the system remembers %+v, %v, want %+v", seen, err, want)
 	}
