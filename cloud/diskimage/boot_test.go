@@ -16,6 +16,7 @@ import (
 
 	"griddle/appliance/e2e"
 	"griddle/cloud/diskimage"
+	"griddle/cloud/diskimage/kernel"
 )
 
 // probe is a unit that tells how the system came up on the serial line, and takes the power.
@@ -73,7 +74,7 @@ func TestBoots(t *testing.T) {
 }
 
 // template returns the Debian template as it is, and without its kernel, which comes apart.
-func template(t *testing.T) (full, bare diskimage.Image, kernel *diskimage.Kernel) {
+func template(t *testing.T) (full, bare diskimage.Image, k *kernel.Kernel) {
 	t.Helper()
 	tarball, err := e2e.Template(t.Context(), cacheDir(t), os.Stderr)
 	if err != nil {
@@ -89,7 +90,7 @@ mv "$1.bare"/boot/vmlinuz-* "$2/boot"
 rm -f "$1.bare"/boot/* "$1.bare"/vmlinuz* "$1.bare"/initrd*`, tarball, root, apart)
 	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
 	return diskimage.FromDirectory(root, "full:1@amd64", digest("1"), "amd64"),
-		diskimage.FromDirectory(root+".bare", "bare:1@amd64", digest("2"), "amd64"), &diskimage.Kernel{Dir: apart}
+		diskimage.FromDirectory(root+".bare", "bare:1@amd64", digest("2"), "amd64"), &kernel.Kernel{Dir: apart}
 }
 
 func cacheDir(t testing.TB) string {

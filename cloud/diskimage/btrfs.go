@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"os"
+
+	"griddle/cloud/diskimage/btrfs"
+	"griddle/cloud/diskimage/program"
+	"griddle/cloud/diskimage/tree"
 )
 
 // makeBtrfs makes the root of the tree below dir in a file of its own, since mkfs.btrfs knows no offset, and moves what is in
 // it to its place in the disk.
-func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size int64, s spec, kept found) (err error) {
+func makeBtrfs(ctx context.Context, p program.Runner, disk *os.File, dir string, size int64, s spec, kept tree.Summary) (err error) {
 	part := disk.Name() + ".btrfs"
 	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -19,11 +23,11 @@ func makeBtrfs(ctx context.Context, p programs, disk *os.File, dir string, size 
 		return err
 	}
 	// Block groups of metadata twice, as on one disk by default; said, since older versions looked whether it spins.
-	if err := p.run(ctx, call{inside: true}, "mkfs.btrfs", "--quiet", "--label", "griddle-root", "--uuid", s.id("root"),
+	if err := p.Run(ctx, program.Call{Inside: true}, "mkfs.btrfs", "--quiet", "--label", "griddle-root", "--uuid", s.id("root"),
 		"--metadata", "dup", "--data", "single", "--rootdir", dir, part); err != nil {
 		return err
 	}
-	if err := mend(f, kept.packed, kept.times); err != nil {
+	if err := btrfs.Mend(f, kept.Packed, kept.Times); err != nil {
 		return err
 	}
 	return copyData(ctx, disk, rootStart, f)

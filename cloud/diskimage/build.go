@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
+	"griddle/cloud/diskimage/btrfs"
+	"griddle/cloud/diskimage/kernel"
+	"griddle/cloud/diskimage/program"
+	"griddle/cloud/diskimage/tree"
 	"griddle/imagestore/durable"
 	"griddle/initramfs/bootloader"
 )
@@ -19,14 +22,17 @@ import (
 // pieces is how much of an archive is moved at once, in bytes.
 const pieces = 256 << 10
 
+// ErrNoKernel is wrapped where an image has no kernel, and Cache.Kernel gives none.
+var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
+
 // build makes one disk below work, an empty directory of its own.
 type build struct {
 	c     *Cache
 	s     spec
 	image Image
-	u     *unpacked // nil: none to put in
+	u     *kernel.Opened // nil: none to put in
 	work  string
-	p     programs
+	p     program.Runner
 	full  bool // btrfs gets files with their zeros, and whole seconds
 }
 
@@ -63,16 +69,16 @@ func (b *build) tree(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	v := newWeaver(f, rules{dropDev: b.s.DropDevices}, b.s.Files)
-	err = b.weave(ctx, v, true)
+	v := tree.NewCopier(f, tree.Rules{DropDevices: b.s.DropDevices}, b.s.Files)
+	err = b.copyImage(ctx, v, true)
 	if err == nil {
-		err = v.out.Close()
+		err = v.Close()
 	}
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// weave runs the image through v and lays the files over it.
-func (b *build) weave(ctx context.Context, v *weaver, keepFstab bool) error {
+// copyImage copies the image through v and adds the files.
+func (b *build) copyImage(ctx context.Context, v *tree.Copier, keepFstab bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, w := io.Pipe()
@@ -82,7 +88,7 @@ func (b *build) weave(ctx context.Context, v *weaver, keepFstab bool) error {
 		w.CloseWithError(err)
 		done <- err
 	}()
-	err := v.copy(bufio.NewReaderSize(r, pieces), keepFstab)
+	err := v.Copy(bufio.NewReaderSize(r, pieces), keepFstab)
 	r.CloseWithError(err) // the writer ends, whatever it is at
 	if failed := <-done; failed != nil && (err == nil || errors.Is(err, failed)) {
 		return fmt.Errorf("reading the image: %w", failed)
@@ -90,17 +96,17 @@ func (b *build) weave(ctx context.Context, v *weaver, keepFstab bool) error {
 	if err != nil {
 		return fmt.Errorf("reading the image: %w", err)
 	}
-	return v.lay(nil)
+	return v.Lay(nil)
 }
 
 // disk makes the raw disk.
 func (b *build) disk(ctx context.Context, raw string, d *Disk) error {
 	err := b.diskOnce(ctx, raw, d)
-	if errors.Is(err, errLayout) && !b.full {
+	if errors.Is(err, btrfs.ErrLayout) && !b.full {
 		// Another version of mkfs.btrfs. The disk is as good, only larger.
 		b.c.warn("files with holes are full on this disk, and times are whole seconds: %v", err)
 		b.full = true
-		if err = b.p.removeTree(ctx, filepath.Join(b.work, "tree")); err == nil {
+		if err = b.p.RemoveTree(ctx, filepath.Join(b.work, "tree")); err == nil {
 			err = b.diskOnce(ctx, raw, d)
 		}
 	}
@@ -119,7 +125,7 @@ func (b *build) diskOnce(ctx context.Context, raw string, d *Disk) error {
 		return err
 	}
 	d.Virtual, d.BIOS, d.UEFI = size, true, true
-	b.p.now = min(max(f.newest.Unix(), 0), math.MaxInt32) // the tools' clocks have 31 bits
+	b.p.Now = min(max(f.Newest.Unix(), 0), math.MaxInt32) // the tools' clocks have 31 bits
 	grub := b.c.GRUB
 	if grub == nil {
 		at := filepath.Join(b.work, "grub")
@@ -148,7 +154,7 @@ func (b *build) diskOnce(ctx context.Context, raw string, d *Disk) error {
 	if err != nil {
 		return fmt.Errorf("making the root filesystem: %w", err)
 	}
-	if err := b.p.removeTree(ctx, dir); err != nil {
+	if err := b.p.RemoveTree(ctx, dir); err != nil {
 		return err
 	}
 	b.c.step("installing GRUB")
@@ -162,38 +168,33 @@ func (b *build) diskOnce(ctx context.Context, raw string, d *Disk) error {
 }
 
 // unpack makes the tree of the disk below dir.
-func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) {
+func (b *build) unpack(ctx context.Context, dir string, d *Disk) (tree.Summary, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return found{}, err
+		return tree.Summary{}, err
 	}
 	// A pipe of the kernel's, in large pieces: with one more copy of each byte this would be the slowest part.
 	r, w, err := os.Pipe()
 	if err != nil {
-		return found{}, err
+		return tree.Summary{}, err
 	}
 	defer w.Close()
 	done := make(chan error, 1)
 	go func() {
-		err := b.p.run(ctx, call{inside: true, stdin: r}, "tar", "-x", "-C", dir, "--same-owner", "--same-permissions", "--numeric-owner",
+		err := b.p.Run(ctx, program.Call{Inside: true, Stdin: r}, "tar", "-x", "-C", dir, "--same-owner", "--same-permissions", "--numeric-owner",
 			"--xattrs", "--xattrs-include=*", "--delay-directory-restore", "-f", "-")
 		r.Close() // if it ended early, the writer is to hear of it
 		done <- err
 	}()
 	to := bufio.NewWriterSize(w, pieces)
-	v := newWeaver(to, rules{mapped: b.p.mapped, dropDev: b.s.DropDevices, solid: b.s.Filesystem == Btrfs}, b.s.Files)
-	if v.packer, err = newPacker(b.work); err != nil {
-		return found{}, err
-	}
-	defer v.packer.Close()
-	if b.full {
-		v.packer = nil
-	} else {
-		v.found.times = map[string]time.Time{}
-		if b.s.Filesystem == Btrfs {
-			v.found.packed = map[string]packed{}
+	v := tree.NewCopier(to, tree.Rules{Mapped: b.p.Mapped, DropDevices: b.s.DropDevices, Solid: b.s.Filesystem == Btrfs}, b.s.Files)
+	if !b.full {
+		done, err := v.Sparse(b.work, b.s.Filesystem == Btrfs)
+		if err != nil {
+			return tree.Summary{}, err
 		}
+		defer done()
 	}
-	if err = b.weaveDisk(ctx, v, d); err == nil {
+	if err = b.writeTree(ctx, v, d); err == nil {
 		err = to.Flush()
 	}
 	w.Close()
@@ -204,37 +205,37 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (found, error) 
 	if err == nil && failed != nil {
 		err = fmt.Errorf("unpacking the image: %w", failed)
 	}
-	return v.found, err
+	return v.Found, err
 }
 
-// weaveDisk writes the tree of a disk: the image, what was asked for over it, and what makes it boot.
-func (b *build) weaveDisk(ctx context.Context, v *weaver, d *Disk) error {
-	if err := b.weave(ctx, v, false); err != nil {
+// writeTree writes the tree of a disk: the image, what was asked for over it, and what makes it boot.
+func (b *build) writeTree(ctx context.Context, v *tree.Copier, d *Disk) error {
+	if err := b.copyImage(ctx, v, false); err != nil {
 		return err
 	}
-	files := bootFiles(v.found, b.s)
+	files := bootFiles(v.Found, b.s)
 	switch {
-	case v.found.kernel:
+	case v.Found.Kernel:
 		d.Kernel = "image"
 	case b.u == nil:
 		return ErrNoKernel
 	default:
-		more, err := b.u.files(b.s.Filesystem)
+		more, err := b.u.Files(string(b.s.Filesystem))
 		if err != nil {
 			return err
 		}
-		files, d.Kernel = append(files, more...), b.u.release
+		files, d.Kernel = append(files, more...), b.u.Release
 	}
 	switch {
-	case growsBySystemd(v.found):
+	case growsBySystemd(v.Found):
 		d.Grows = "systemd"
-	case v.found.cloudInit:
+	case v.Found.CloudInit:
 		d.Grows = "cloud-init"
 	}
-	if err := v.lay(files); err != nil {
+	if err := v.Lay(files); err != nil {
 		return err
 	}
-	return v.out.Close()
+	return v.Close()
 }
 
 // convert writes a raw disk in another format.
@@ -250,7 +251,7 @@ func (b *build) convert(ctx context.Context, raw, to string) error {
 		how = []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}
 	}
 	// In order of the disk, as it is by default: the same disk gives the same file.
-	if err := b.p.run(ctx, call{}, "qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
+	if err := b.p.Run(ctx, program.Call{}, "qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
 		return err
 	}
 	if b.s.Format == VHD {
@@ -267,20 +268,6 @@ func syncFile(name string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// removeTree removes a directory with files of several owners.
-func (p programs) removeTree(ctx context.Context, dir string) error {
-	if !p.mapped {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("removing unpacked image: %w", err)
-		}
-		return nil
-	}
-	// Also when the caller has given up: nobody else can remove it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Minute)
-	defer cancel()
-	return p.run(ctx, call{inside: true}, "rm", "-rf", "--one-file-system", "--", dir)
 }
 
 func fileName(f Format) string {

@@ -15,6 +15,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"griddle/cloud/diskimage/program"
+	"griddle/cloud/diskimage/tree"
+	"griddle/cloud/diskimage/tree/treetest"
 )
 
 // small is a tree with one of everything, for which a kernel of four bytes is enough; nodes says whether with a device.
@@ -39,7 +43,7 @@ func small(t testing.TB, nodes bool) Image {
 	if nodes {
 		entries = append(entries, tar.Header{Typeflag: tar.TypeChar, Name: "./dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3})
 	}
-	b := archive(t, entries...)
+	b := treetest.Archive(t, entries...)
 	return Image{Ref: "small:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
 		_, err := w.Write(b)
 		return err
@@ -61,7 +65,7 @@ func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("running %s %q (Debian package %s, run make deps): %v\n%s", name, args, packageOf(name), err, out)
+		t.Fatalf("running %s %q (Debian package %s, run make deps): %v\n%s", name, args, program.PackageOf(name), err, out)
 	}
 	return string(out)
 }
@@ -91,7 +95,7 @@ func partition(t *testing.T, disk string) string {
 	block := make([]byte, mib)
 	for at := int64(0); at < size; at += mib {
 		n, err := from.ReadAt(block[:min(mib, size-at)], rootStart+at)
-		if err == nil && !isZero(block[:n]) {
+		if err == nil && !tree.IsZero(block[:n]) {
 			_, err = to.WriteAt(block[:n], at)
 		}
 		if err != nil {
@@ -215,7 +219,7 @@ func TestRefused(t *testing.T) {
 		{name: "too small", spoil: func(_ *Image, o *Options, _ *Cache) { o.Size = 64 * mib }, want: "a disk of 64 MiB is too small"},
 		{name: "no kernel", spoil: func(i *Image, _ *Options, _ *Cache) {
 			i.Tar = func(_ context.Context, w io.Writer) error {
-				_, err := w.Write(archive(t, tar.Header{Name: "etc/x"}))
+				_, err := w.Write(treetest.Archive(t, tar.Header{Name: "etc/x"}))
 				return err
 			}
 		}, want: "the image has no kernel (/vmlinuz or /boot/vmlinuz-*)"},

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"griddle/cloud/diskimage/kernel"
+	"griddle/cloud/diskimage/program"
 	"griddle/imagestore/durable"
 	"griddle/initramfs/bootloader"
 )
@@ -31,7 +33,7 @@ var ErrNotFound = errors.New("no such disk in the cache")
 type Cache struct {
 	Dir      string            // is made where it is missing; disks are unpacked there too: on a filesystem with room
 	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes them anew, which needs Debian's GRUB packages
-	Kernel   *Kernel           // for images that have none; nil refuses them
+	Kernel   *kernel.Kernel    // for images that have none; nil refuses them
 	Progress func(step string) // is told what is being done; may be nil
 	Warn     func(what string) // is told what could not be kept as the image has it; may be nil
 
@@ -76,13 +78,13 @@ func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {
 	if err := errors.Join(err, i.validate()); err != nil {
 		return Disk{}, err
 	}
-	b := build{c: c, image: i, s: spec{Recipe: recipe, Image: i.Digest, Arch: i.Arch, Options: o}, p: programs{mapped: os.Geteuid() != 0}}
+	b := build{c: c, image: i, s: spec{Recipe: recipe, Image: i.Digest, Arch: i.Arch, Options: o}, p: program.Runner{Mapped: os.Geteuid() != 0}}
 	if o.Format != Tree {
-		if b.u, err = c.Kernel.open(); err != nil {
+		if b.u, err = c.Kernel.Open(); err != nil {
 			return Disk{}, err
 		}
 		if b.u != nil {
-			b.s.Kernel = b.u.digest
+			b.s.Kernel = b.u.Digest
 		}
 		if b.s.GRUB, err = grubDigest(c.GRUB); err != nil {
 			return Disk{}, err
@@ -102,7 +104,7 @@ func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {
 	}
 	b.work = filepath.Join(c.Dir, ".build-"+key)
 	// The lock is ours: whoever began this is dead.
-	if err := b.p.removeTree(ctx, b.work); err != nil {
+	if err := b.p.RemoveTree(ctx, b.work); err != nil {
 		return Disk{}, err
 	}
 	if err := os.Mkdir(b.work, 0o700); err != nil {
@@ -113,7 +115,7 @@ func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {
 		d, err = c.commit(ctx, b.work, d)
 	}
 	if err != nil {
-		return Disk{}, errors.Join(err, b.p.removeTree(ctx, b.work))
+		return Disk{}, errors.Join(err, b.p.RemoveTree(ctx, b.work))
 	}
 	return d, nil
 }
@@ -159,7 +161,7 @@ func (c *Cache) lock(ctx context.Context, key string) (unlock func(), err error)
 // find returns the disk of a key, or ErrNotFound.
 func (c *Cache) find(key string) (Disk, error) {
 	name := filepath.Join(c.Dir, key, infoName)
-	b, err := readBounded(name, 1<<20)
+	b, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Disk{}, fmt.Errorf("%w: %s", ErrNotFound, key)
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"griddle/cloud/diskimage/program"
 )
 
 // Collect removes disks from the cache, except for the keep ones that were used last and those that are named by digest or
@@ -31,10 +33,10 @@ func (c *Cache) Collect(ctx context.Context, keep int, named ...string) ([]Disk,
 	}
 	left, err := filepath.Glob(filepath.Join(c.Dir, ".build-*"))
 	errs = append(errs, err)
-	p := programs{mapped: os.Geteuid() != 0}
+	p := program.Runner{Mapped: os.Geteuid() != 0}
 	for _, dir := range left {
 		if unlock, ok := c.tryLock(strings.TrimPrefix(filepath.Base(dir), ".build-")); ok {
-			errs = append(errs, p.removeTree(ctx, dir))
+			errs = append(errs, p.RemoveTree(ctx, dir))
 			unlock()
 		}
 	}

@@ -13,7 +13,7 @@
 //	| sector |               | /griddle/grub.cfg      |                               |          |
 //	+--------+---------------+------------------------+-------------------------------+----------+
 //
-// The image passes as one tar stream (package archive/tar) through a pure function that checks every name, lays files over it
+// The image passes as one tar stream (package archive/tar) through package tree, which checks every name, adds files
 // and notes what is in it; tar(1) unpacks the result, `mke2fs -d` or `mkfs.btrfs --rootdir` makes the filesystem right where
 // it belongs in the disk, and qemu-img converts it. On its first boot the partition and the filesystem grow to the disk they
 // are on: by systemd-repart and systemd-growfs where the image has them, else by its cloud-init, if any (Disk.Grows).
@@ -38,6 +38,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"griddle/cloud/diskimage/tree"
 )
 
 // Format is how a disk is written down.
@@ -88,19 +90,8 @@ type Options struct {
 	DropDevices bool       `json:"dropDevices,omitempty"` // leave out device nodes below /dev: the kernel makes them itself at boot
 }
 
-// File is a file, folder or symlink that is laid over an image.
-type File struct {
-	Path    string `json:"path"` // absolute
-	Mode    uint32 `json:"mode"` // permission bits with setuid, setgid and sticky: 0 to 07777
-	UID     int    `json:"uid"`
-	GID     int    `json:"gid"`
-	Content []byte `json:"content,omitempty"`
-	Link    string `json:"link,omitempty"` // target of a symlink, which has no content and no mode
-	Dir     bool   `json:"dir,omitempty"`  // a folder; one that is there takes owner and mode
-
-	from string // local file with the content, of size bytes, where it is not in Content
-	size int64
-}
+// File is a file, directory or symlink that is added to an image.
+type File = tree.File
 
 // Disk is a disk that was made.
 type Disk struct {
@@ -146,43 +137,17 @@ func (o Options) filled() (Options, error) {
 	}
 	over := map[string]bool{}
 	for _, f := range o.Files {
-		if err := f.validate(); err != nil {
+		if err := f.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("file %.200q: %w", f.Path, err))
-		} else if over[f.name()] {
+		} else if over[f.Name()] {
 			errs = append(errs, fmt.Errorf("file %.200q is given twice", f.Path))
 		}
-		over[f.name()] = true
+		over[f.Name()] = true
 	}
 	if o.Format == Tree { // nothing below is in one; equal trees have equal keys
 		o.Filesystem, o.Size, o.Title, o.Args = "", 0, "", nil
 	}
 	return o, errors.Join(errs...)
-}
-
-func (f File) validate() error {
-	switch {
-	case !strings.HasPrefix(f.Path, "/"):
-		return errors.New("its path is not absolute")
-	case strings.Trim(f.Path, "/.") == "":
-		return errors.New("it is the root folder")
-	case f.Mode > 0o7777:
-		return fmt.Errorf("mode %o has more than permission bits", f.Mode)
-	case f.UID < 0 || f.GID < 0 || f.UID > maxID || f.GID > maxID:
-		return fmt.Errorf("owner %d:%d is none", f.UID, f.GID)
-	case f.Dir && (f.Link != "" || len(f.Content) > 0), f.Link != "" && len(f.Content) > 0:
-		return errors.New("it is more than one of file, folder and symlink")
-	}
-	_, err := cleanName(strings.TrimLeft(f.Path, "/"))
-	return err
-}
-
-// name is the path as the tree's entries have it.
-func (f File) name() string {
-	n, err := cleanName(strings.TrimLeft(f.Path, "/"))
-	if err != nil {
-		return f.Path
-	}
-	return n
 }
 
 func (i Image) validate() error {

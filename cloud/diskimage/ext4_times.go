@@ -14,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"griddle/cloud/diskimage/program"
+	"griddle/cloud/diskimage/tree"
 )
 
 // What an inode of 256 bytes holds, seconds since 1970: 32 bits with a sign, and two more that count epochs of 2^32 seconds
@@ -26,22 +29,22 @@ const (
 // setTimes replaces the times of access, change and creation of every inode, which mke2fs takes from the files that it
 // copied and which say when that copy was made, sets the times of modification that it cuts off (it writes 32 bits of seconds), and
 // gives the root folder what the image says of it.
-func (b *build) setTimes(ctx context.Context, disk string, f found) error {
+func (b *build) setTimes(ctx context.Context, disk string, f tree.Summary) error {
 	at := fmt.Sprintf("%s?offset=%d", disk, rootStart)
 	var state bytes.Buffer
-	if err := b.p.run(ctx, call{stdout: &state}, "dumpe2fs", "-o", "blocksize="+strconv.Itoa(blockSize), at); err != nil {
+	if err := b.p.Run(ctx, program.Call{Stdout: &state}, "dumpe2fs", "-o", "blocksize="+strconv.Itoa(tree.BlockSize), at); err != nil {
 		return err
 	}
 	used, err := usedInodes(state.Bytes())
 	if err != nil {
 		return fmt.Errorf("reading what dumpe2fs says: %w", err)
 	}
-	inodes, err := b.inodes(ctx, at, f.times)
+	inodes, err := b.inodes(ctx, at, f.Times)
 	if err != nil {
 		return err
 	}
 	var script bytes.Buffer
-	now, nowExtra := inodeTime(time.Unix(max(f.newest.Unix(), 0), 0))
+	now, nowExtra := inodeTime(time.Unix(max(f.Newest.Unix(), 0), 0))
 	for _, r := range used {
 		for i := r[0]; i <= r[1]; i++ {
 			for _, field := range []string{"ctime", "atime"} {
@@ -59,14 +62,14 @@ func (b *build) setTimes(ctx context.Context, disk string, f found) error {
 		seconds, extra := inodeTime(t)
 		fmt.Fprintf(&script, "sif <%d> mtime @%d\nsif <%d> mtime_extra %d\n", inode, seconds, inode, extra)
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.times)) {
-		mtime(inodes[name], f.times[name])
+	for _, name := range slices.Sorted(maps.Keys(f.Times)) {
+		mtime(inodes[name], f.Times[name])
 	}
-	if h := f.root; h != nil {
+	if h := f.Root; h != nil {
 		fmt.Fprintf(&script, "sif <2> mode 04%04o\nsif <2> uid %d\nsif <2> gid %d\n", h.Mode&0o7777, uint32(h.Uid), uint32(h.Gid))
 		mtime(2, h.ModTime)
 	}
-	b.warnTimes(f.times)
+	b.warnTimes(f.Times)
 	said, err := b.debugfs(ctx, at, script.Bytes(), true)
 	if err != nil {
 		return err
@@ -204,7 +207,7 @@ func (b *build) debugfs(ctx context.Context, at string, commands []byte, write b
 		args = append([]string{"-w"}, args...)
 	}
 	var said bytes.Buffer
-	if err := b.p.run(ctx, call{stdout: &said}, "debugfs", args...); err != nil {
+	if err := b.p.Run(ctx, program.Call{Stdout: &said}, "debugfs", args...); err != nil {
 		return nil, err
 	}
 	return said.Bytes(), nil

@@ -3,6 +3,8 @@ package diskimage
 import (
 	"fmt"
 	"strings"
+
+	"griddle/cloud/diskimage/tree"
 )
 
 // rootType is the partition type of a root filesystem for amd64, by which systemd-repart knows it (Discoverable
@@ -10,22 +12,22 @@ import (
 const rootType = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 
 // bootFiles are laid over an image so that it boots from this disk: fstab and what grows the root.
-func bootFiles(f found, s spec) []File {
+func bootFiles(f tree.Summary, s spec) []File {
 	files := []File{
-		{Path: "/etc/fstab", Mode: 0o644, Content: fstab(f.fstab, s)},
+		{Path: "/etc/fstab", Mode: 0o644, Content: fstab(f.Fstab, s)},
 		{Path: "/boot/efi", Mode: 0o700, Dir: true},
 	}
 	if growsBySystemd(f) {
 		files = append(files,
 			File{Path: "/etc/repart.d/50-griddle-root.conf", Mode: 0o644, Content: []byte("# The root partition takes what is free behind it.\n[Partition]\nType=root-x86-64\n")},
-			File{Path: "/etc/systemd/system/griddle-grow.service", Mode: 0o644, Content: []byte(fmt.Sprintf(growUnit, f.growfs, f.growfs))},
+			File{Path: "/etc/systemd/system/griddle-grow.service", Mode: 0o644, Content: []byte(fmt.Sprintf(growUnit, f.Growfs, f.Growfs))},
 			File{Path: "/etc/systemd/system/sysinit.target.wants/griddle-grow.service", Link: "../griddle-grow.service"},
 		)
 	}
 	return files
 }
 
-func growsBySystemd(f found) bool { return f.growfs != "" && f.repart }
+func growsBySystemd(f tree.Summary) bool { return f.Growfs != "" && f.Repart }
 
 // growUnit runs at each boot: a disk that was made larger later is taken up as well, and a filesystem that fills its
 // partition is left alone. systemd-repart.service has the condition that /etc/repart.d is there.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"griddle/cloud/diskimage/program"
 	"griddle/imagestore"
 	"griddle/imagestore/ref"
 )
@@ -35,24 +36,11 @@ func FromDirectory(dir, ref, digest, arch string) Image {
 		cmd := exec.CommandContext(ctx, "tar", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--sort=name", "--numeric-owner",
 			"--xattrs", "--xattrs-include=*", "--one-file-system", "-C", dir, "-cf", "-", ".")
 		cmd.Env = append(os.Environ(), "LC_ALL=C")
-		var stderr tail
+		var stderr program.Tail
 		cmd.Stdout, cmd.Stderr = w, &stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("reading %s: %w: %s", dir, err, strings.TrimSpace(string(stderr)))
 		}
 		return nil
 	}}
-}
-
-// tail keeps the end of what a program says.
-type tail []byte
-
-const tailSize = 2 << 10
-
-func (t *tail) Write(b []byte) (int, error) {
-	*t = append(*t, b...)
-	if len(*t) > tailSize {
-		*t = append((*t)[:0], (*t)[len(*t)-tailSize:]...)
-	}
-	return len(b), nil
 }

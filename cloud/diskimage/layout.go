@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"griddle/cloud/diskimage/tree"
 	"griddle/initramfs/bootloader"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
@@ -23,9 +24,9 @@ const (
 )
 
 // sizes works out how large a disk must be for a tree, and how large it will be.
-func sizes(f found, want int64) (disk int64, err error) {
+func sizes(f tree.Summary, want int64) (disk int64, err error) {
 	// Inodes and their tables, checksums, bitmaps and the journal; btrfs keeps two copies of its metadata.
-	need := f.bytes + f.bytes/10 + f.entries*1024 + 96*mib
+	need := f.Bytes + f.Bytes/10 + f.Entries*1024 + 96*mib
 	least := (need+rootStart+endSize+mib-1)/mib*mib + mib
 	if want == 0 {
 		const step = 64 * mib

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/cloud/diskimage/tree/treetest"
 )
 
 // qemuName is what QEMU calls a format.
@@ -123,7 +125,7 @@ func dated(t *testing.T, times []time.Time) Image {
 			tar.Header{Typeflag: tar.TypeSymlink, Name: dir + "l", Linkname: "f", ModTime: at, Format: tar.FormatPAX},
 			tar.Header{Typeflag: tar.TypeLink, Name: dir + "h", Linkname: dir + "f", ModTime: time.Unix(1, 0), Format: tar.FormatPAX})
 	}
-	b := archive(t, entries...)
+	b := treetest.Archive(t, entries...)
 	return Image{Ref: "dated:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
 		_, err := w.Write(b)
 		return err

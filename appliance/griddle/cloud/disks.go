@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/cloud/diskimage"
+	"griddle/cloud/diskimage/kernel"
 )
 
 // DiskFlags say how disks are made of images.
@@ -50,7 +51,7 @@ func (d *DiskFlags) directory(e *cli.Env) (string, error) {
 // Shrink brings the cache to its size, and says what went. Disks that are named by digest stay.
 func (d *DiskFlags) Shrink(ctx context.Context, e *cli.Env, c *diskimage.Cache, named ...string) error {
 	gone, err := c.Shrink(ctx, int64(d.most), named...)
-	_, kernels := diskimage.ShrinkKernels(ctx, filepath.Join(c.Dir, kernelsDir), keptKernels)
+	_, kernels := kernel.Shrink(ctx, filepath.Join(c.Dir, kernelsDir), keptKernels)
 	err = errors.Join(err, kernels)
 	if len(gone) > 0 {
 		var sum int64
@@ -108,9 +109,9 @@ func (d *DiskFlags) Open(ctx context.Context, e *cli.Env) (*diskimage.Cache, err
 	case err != nil:
 		return nil, fmt.Errorf("finding the kernel: %w", err)
 	case i.IsDir():
-		c.Kernel = &diskimage.Kernel{Dir: d.kernel}
+		c.Kernel = &kernel.Kernel{Dir: d.kernel}
 	default:
-		c.Kernel, err = diskimage.UnpackKernel(ctx, d.kernel, filepath.Join(dir, kernelsDir))
+		c.Kernel, err = kernel.Unpack(ctx, d.kernel, filepath.Join(dir, kernelsDir))
 	}
 	return c, err
 }

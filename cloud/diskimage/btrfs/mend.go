@@ -1,4 +1,10 @@
-package diskimage
+// Package btrfs changes what mkfs.btrfs --rootdir wrote, in place: files get their holes back, and times their nanoseconds.
+//
+// Call Mend with the file that mkfs.btrfs wrote. It knows the trees of a fresh filesystem on one device with crc32c checksums, and reads
+// everything before it writes anything: what it does not know is ErrLayout, and the filesystem is unchanged.
+//
+// Sources: Linux, Documentation/filesystems/btrfs, include/uapi/linux/btrfs_tree.h, fs/btrfs/accessors.h.
+package btrfs
 
 import (
 	"encoding/binary"
@@ -7,10 +13,12 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"griddle/cloud/diskimage/tree"
 )
 
-// errLayout is wrapped where mkfs.btrfs made something that is not as openHoles knows it.
-var errLayout = errors.New("mkfs.btrfs lays files out in another way")
+// ErrLayout says that the filesystem has something that this package does not know.
+var ErrLayout = errors.New("mkfs.btrfs lays files out in another way")
 
 // Types of items and the trees that are looked at (Linux, include/uapi/linux/btrfs_tree.h).
 const (
@@ -19,16 +27,16 @@ const (
 	firstInode                                                           = 256 // the root folder of a tree
 )
 
-// mend gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
+// Mend gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
 // items of their extents and the references to them move to where the pieces belong, and the inodes get their sizes. With the
 // feature no-holes, which is the default, a hole is what no item speaks of. It writes whole seconds: the times of modification get the
-// rest. Nothing changes its place on the disk, and the order of keys stays as it is. It returns an error that wraps errLayout, and has changed
+// rest. Nothing changes its place on the disk, and the order of keys stays as it is. It returns an error that wraps ErrLayout, and has changed
 // nothing, where an extent is not within one piece.
-func mend(f *os.File, files map[string]packed, times map[string]time.Time) error {
+func Mend(f *os.File, files map[string]tree.Packed, times map[string]time.Time) error {
 	if len(files)+len(times) == 0 {
 		return nil
 	}
-	fs, err := openBtrfs(f)
+	fs, err := open(f)
 	if err != nil {
 		return err
 	}
@@ -39,7 +47,7 @@ func mend(f *os.File, files map[string]packed, times map[string]time.Time) error
 	// Everything is looked at before anything is written.
 	for _, write := range []bool{false, true} {
 		for _, tree := range []uint64{fsTree, extentTree} {
-			if _, err := fs.change(fs.roots[tree], write, func(key *btrfsKey, item []byte) error { return move(inodes, tree, key, item) }, 0); err != nil {
+			if _, err := fs.change(fs.roots[tree], write, func(key *itemKey, item []byte) error { return move(inodes, tree, key, item) }, 0); err != nil {
 				return err
 			}
 		}
@@ -47,14 +55,14 @@ func mend(f *os.File, files map[string]packed, times map[string]time.Time) error
 	return nil
 }
 
-// mended is what changes of an inode.
-type mended struct {
-	file  *packed    // nil: nothing was left out of it
-	mtime *time.Time // nil: stays
+// inode is what changes of an inode.
+type inode struct {
+	file  *tree.Packed // nil: nothing was left out of it
+	mtime *time.Time   // nil: stays
 }
 
 // move changes one item.
-func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) error {
+func move(inodes map[uint64]inode, tree uint64, key *itemKey, item []byte) error {
 	le := binary.LittleEndian
 	if tree == extentTree {
 		// An extent of data: 24 bytes, then references: type 1, tree 8, inode 8, offset 8, count 4.
@@ -66,7 +74,7 @@ func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) err
 		if file == nil {
 			return nil
 		}
-		at, err := file.place(le.Uint64(item[ref+17:]), key.offset)
+		at, err := place(*file, le.Uint64(item[ref+17:]), key.offset)
 		le.PutUint64(item[ref+17:], at)
 		return err
 	}
@@ -79,10 +87,10 @@ func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) err
 	case inodeItem:
 		// 16 size, 136 time of modification: seconds 8, nanoseconds 4.
 		if len(item) != 160 {
-			return fmt.Errorf("%w: an inode of %d bytes", errLayout, len(item))
+			return fmt.Errorf("%w: an inode of %d bytes", ErrLayout, len(item))
 		}
 		if file != nil {
-			le.PutUint64(item[16:], uint64(file.size))
+			le.PutUint64(item[16:], uint64(file.Size))
 		}
 		if t := change.mtime; t != nil {
 			le.PutUint64(item[136:], uint64(t.Unix()))
@@ -94,9 +102,9 @@ func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) err
 		}
 		// 21 bytes, of which the last is the type (1: on the disk), then address, length there, offset in it, length: 8 each.
 		if len(item) != 53 || item[20] != 1 || le.Uint64(item[37:]) != 0 {
-			return fmt.Errorf("%w: an extent of another kind", errLayout)
+			return fmt.Errorf("%w: an extent of another kind", ErrLayout)
 		}
-		at, err := file.place(key.offset, le.Uint64(item[45:]))
+		at, err := place(*file, key.offset, le.Uint64(item[45:]))
 		key.offset = at
 		return err
 	}
@@ -104,26 +112,26 @@ func move(inodes map[uint64]mended, tree uint64, key *btrfsKey, item []byte) err
 }
 
 // place is where in the file an extent belongs that is at offset in what was packed.
-func (p packed) place(offset, length uint64) (uint64, error) {
-	n := offset / pieceSize
-	if n >= uint64(len(p.pieces)) || offset%pieceSize+length > pieceSize {
-		return 0, fmt.Errorf("%w: an extent of %d bytes at %d", errLayout, length, offset)
+func place(p tree.Packed, offset, length uint64) (uint64, error) {
+	n := offset / tree.PieceSize
+	if n >= uint64(len(p.Pieces)) || offset%tree.PieceSize+length > tree.PieceSize {
+		return 0, fmt.Errorf("%w: an extent of %d bytes at %d", ErrLayout, length, offset)
 	}
-	return uint64(p.pieces[n])*pieceSize + offset%pieceSize, nil
+	return uint64(p.Pieces[n])*tree.PieceSize + offset%tree.PieceSize, nil
 }
 
 // find returns what changes by inodes, which it finds by the names in the folders.
-func (fs *btrfs) find(files map[string]packed, times map[string]time.Time) (map[uint64]mended, error) {
+func (fs *filesystem) find(files map[string]tree.Packed, times map[string]time.Time) (map[uint64]inode, error) {
 	type entry struct {
 		dir  uint64
 		name string
 	}
-	changes, wanted := map[string]mended{}, map[string]bool{}
+	changes, wanted := map[string]inode{}, map[string]bool{}
 	for name, file := range files {
-		changes[name] = mended{file: &file}
+		changes[name] = inode{file: &file}
 	}
 	for name, t := range times {
-		changes[name] = mended{changes[name].file, &t}
+		changes[name] = inode{changes[name].file, &t}
 	}
 	for name := range changes {
 		for part := range strings.SplitSeq(name, "/") {
@@ -131,7 +139,7 @@ func (fs *btrfs) find(files map[string]packed, times map[string]time.Time) (map[
 		}
 	}
 	entries := map[entry]uint64{}
-	if _, err := fs.change(fs.roots[fsTree], false, func(key *btrfsKey, item []byte) error {
+	if _, err := fs.change(fs.roots[fsTree], false, func(key *itemKey, item []byte) error {
 		// The key of what it is 17, number of the change 8, length of data 2, of the name 2, type 1, name.
 		if key.kind != dirIndex || len(item) < 30 {
 			return nil
@@ -144,7 +152,7 @@ func (fs *btrfs) find(files map[string]packed, times map[string]time.Time) (map[
 	}, 0); err != nil {
 		return nil, err
 	}
-	found := map[uint64]mended{}
+	found := map[uint64]inode{}
 	for name, change := range changes {
 		at := uint64(firstInode)
 		if name != "." {
@@ -153,7 +161,7 @@ func (fs *btrfs) find(files map[string]packed, times map[string]time.Time) (map[
 			}
 		}
 		if _, twice := found[at]; at == 0 || twice {
-			return nil, fmt.Errorf("%w: %.200q is not found, or is another file, too", errLayout, name)
+			return nil, fmt.Errorf("%w: %.200q is not found, or is another file, too", ErrLayout, name)
 		}
 		found[at] = change
 	}

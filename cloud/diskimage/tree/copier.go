@@ -1,4 +1,12 @@
-package diskimage
+// Package tree copies an image's tar archive to the archive of a disk's root: the same tree, checked, with files added to it.
+// It is a function from bytes to bytes; only the buffer of Copier.Sparse is a file.
+//
+// Call NewCopier, Sparse if large files may have zeros, Copy, Lay and Close; Copier.Found then says what is in the tree. A name that
+// leaves the tree, a path through a symlink, an entry that exists twice, and numbers out of bounds are errors: an image is hostile input.
+// Attributes and owners are kept. A file that is added replaces the entry with its path.
+//
+// Sources: POSIX.1-2017 pax; tar's manual, "PAX Format, Version 1.0" (sparse files).
+package tree
 
 import (
 	"archive/tar"
@@ -20,55 +28,74 @@ const (
 	maxPath    = 4095
 	maxID      = 1<<32 - 2 // of users and groups; the one above means "none"
 	maxFstab   = 1 << 20   // bytes
-	blockSize  = 4096      // of the filesystems, bytes
+	BlockSize  = 4096      // of the filesystems, bytes
+	bufferSize = 256 << 10 // how much of a file is copied at once, bytes
 )
 
-// found is what was seen of a tree.
-type found struct {
-	entries   int64
-	bytes     int64     // that the files take in blocks of blockSize that are not zero, folders, long links and attributes included
-	newest    time.Time // modification of any entry
-	root      *tar.Header
-	fstab     []byte
-	kernel    bool // it has one that GRUB looks for
-	cloudInit bool
-	growfs    string               // path of systemd-growfs
-	packed    map[string]packed    // files whose zeros were left out, by name; nil: they are written as holes
-	times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
-	repart    bool
+// Summary is what a Copier found in a tree.
+type Summary struct {
+	Entries   int64
+	Bytes     int64     // that the files take in blocks of blockSize that are not zero, folders, long links and attributes included
+	Newest    time.Time // modification of any entry
+	Root      *tar.Header
+	Fstab     []byte
+	Kernel    bool // it has one that GRUB looks for
+	CloudInit bool
+	Growfs    string               // path of systemd-growfs
+	Packed    map[string]Packed    // files whose zeros were left out, by name; nil: they are written as holes
+	Times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
+	Repart    bool
 }
 
-// rules is what must hold of a tree besides its shape.
-type rules struct {
-	mapped  bool // it is unpacked by an ordinary user
-	dropDev bool
-	solid   bool // what is written of a file takes room, zeros as well
+// Rules are what a tree must satisfy besides its shape.
+type Rules struct {
+	Mapped      bool // it is unpacked by an ordinary user
+	DropDevices bool
+	Solid       bool // what is written of a file takes room, zeros as well
 }
 
-// weaver copies an archive to another: the same tree, checked, in plain names, with files laid over it.
-type weaver struct {
+// Copier copies one archive to another: the same tree, checked, with plain names and with files added.
+type Copier struct {
 	out    *tar.Writer
 	to     io.Writer // what out writes to
-	rules  rules
+	rules  Rules
 	over   map[string]File // by name
 	buffer []byte
-	found  found
+	Found  Summary
 	seen   map[string]byte   // type of each entry that was written, by name
 	links  map[string]string // targets of the symlinks among them
 	packer *packer           // finds what is zero in large files; nil: does not
 	swap   map[string]bool   // names that were left out since a file is laid over them
 }
 
-func newWeaver(w io.Writer, r rules, files []File) *weaver {
-	v := &weaver{out: tar.NewWriter(w), to: w, rules: r, over: map[string]File{}, buffer: make([]byte, pieces), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
+// NewCopier returns a Copier that writes to w. The files replace entries of the archive that have their paths; Lay adds them.
+func NewCopier(w io.Writer, r Rules, files []File) *Copier {
+	v := &Copier{out: tar.NewWriter(w), to: w, rules: r, over: map[string]File{}, buffer: make([]byte, bufferSize), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
 	for _, f := range files {
-		v.over[f.name()] = f
+		v.over[f.Name()] = f
 	}
 	return v
 }
 
-// copy reads an archive to its end. keepFstab says that /etc/fstab stays; else it is kept aside in found.
-func (v *weaver) copy(src io.Reader, keepFstab bool) error {
+// Sparse leaves out the zeros in large files from now on, and notes times that do not fit 32 bits of seconds. Its buffer is a nameless
+// file in dir. With pieces, the pieces of a file that are not zero are written one behind the other, and Summary.Packed says which they are;
+// without, they are written as GNU tar writes holes. Call done at the end.
+func (v *Copier) Sparse(dir string, pieces bool) (done func() error, err error) {
+	if v.packer, err = newPacker(dir); err != nil {
+		return nil, err
+	}
+	v.Found.Times = map[string]time.Time{}
+	if pieces {
+		v.Found.Packed = map[string]Packed{}
+	}
+	return v.packer.Close, nil
+}
+
+// Close ends the archive.
+func (v *Copier) Close() error { return v.out.Close() }
+
+// Copy reads an archive to its end. keepFstab says that /etc/fstab stays; else its content is in Summary.Fstab.
+func (v *Copier) Copy(src io.Reader, keepFstab bool) error {
 	in := tar.NewReader(src)
 	for {
 		h, err := in.Next()
@@ -76,12 +103,12 @@ func (v *weaver) copy(src io.Reader, keepFstab bool) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("reading archive after %d entries: %w", v.found.entries, err)
+			return fmt.Errorf("reading archive after %d entries: %w", v.Found.Entries, err)
 		}
 		if h.Typeflag == tar.TypeXGlobalHeader {
 			continue
 		}
-		if v.found.entries++; v.found.entries > maxEntries {
+		if v.Found.Entries++; v.Found.Entries > maxEntries {
 			return fmt.Errorf("the tree has more than %d entries", maxEntries)
 		}
 		if err := v.entry(h, in, keepFstab); err != nil {
@@ -93,7 +120,7 @@ func (v *weaver) copy(src io.Reader, keepFstab bool) error {
 	return err
 }
 
-func (v *weaver) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
+func (v *Copier) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 	name, err := cleanName(h.Name)
 	if err != nil {
 		return err
@@ -102,7 +129,7 @@ func (v *weaver) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 		if h.Typeflag != tar.TypeDir {
 			return errors.New("the root is not a folder")
 		}
-		v.found.root = h
+		v.Found.Root = h
 	}
 	was, again := v.seen[name]
 	if again && (was != tar.TypeDir || h.Typeflag != tar.TypeDir) {
@@ -111,7 +138,7 @@ func (v *weaver) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 	if err := v.check(h, name); err != nil {
 		return err
 	}
-	if v.rules.dropDev && (h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock) && strings.HasPrefix(name, "dev/") {
+	if v.rules.DropDevices && (h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock) && strings.HasPrefix(name, "dev/") {
 		return nil
 	}
 	if f, ok := v.over[name]; ok {
@@ -127,7 +154,7 @@ func (v *weaver) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 	if name == "etc/fstab" && !keepFstab {
 		v.swap[name] = true
 		if h.Typeflag == tar.TypeReg && h.Size <= maxFstab {
-			v.found.fstab, err = io.ReadAll(content)
+			v.Found.Fstab, err = io.ReadAll(content)
 		}
 		return err
 	}
@@ -142,7 +169,7 @@ func (v *weaver) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 }
 
 // check refuses what cannot or must not be unpacked.
-func (v *weaver) check(h *tar.Header, name string) error {
+func (v *Copier) check(h *tar.Header, name string) error {
 	if h.Uid < 0 || h.Gid < 0 || h.Uid > maxID || h.Gid > maxID {
 		return fmt.Errorf("owner %d:%d is none", h.Uid, h.Gid)
 	}
@@ -165,7 +192,7 @@ func (v *weaver) check(h *tar.Header, name string) error {
 		}
 		h.Linkname = "./" + target
 	case tar.TypeChar, tar.TypeBlock:
-		if v.rules.mapped && !(v.rules.dropDev && strings.HasPrefix(name, "dev/")) {
+		if v.rules.Mapped && !(v.rules.DropDevices && strings.HasPrefix(name, "dev/")) {
 			return errors.New("a device node, which only root can make")
 		}
 	default:
@@ -173,7 +200,7 @@ func (v *weaver) check(h *tar.Header, name string) error {
 	}
 	for key := range h.PAXRecords {
 		x, ok := strings.CutPrefix(key, "SCHILY.xattr.")
-		if ok && v.rules.mapped && (strings.HasPrefix(x, "trusted.") || strings.HasPrefix(x, "security.") && x != "security.capability") {
+		if ok && v.rules.Mapped && (strings.HasPrefix(x, "trusted.") || strings.HasPrefix(x, "security.") && x != "security.capability") {
 			return fmt.Errorf("it has the attribute %.80q, which only root can set", x)
 		}
 	}
@@ -181,7 +208,7 @@ func (v *weaver) check(h *tar.Header, name string) error {
 }
 
 // parents sees to it that every folder above name is one, and writes those that the archive left out.
-func (v *weaver) parents(name string) error {
+func (v *Copier) parents(name string) error {
 	if name == "." {
 		return nil
 	}
@@ -199,37 +226,37 @@ func (v *weaver) parents(name string) error {
 }
 
 // note sees what matters for booting.
-func (v *weaver) note(name string, h *tar.Header) {
-	if h.ModTime.After(v.found.newest) {
-		v.found.newest = h.ModTime
+func (v *Copier) note(name string, h *tar.Header) {
+	if h.ModTime.After(v.Found.Newest) {
+		v.Found.Newest = h.ModTime
 	}
 	if h.Typeflag == tar.TypeSymlink {
 		v.links[name] = h.Linkname
 	}
 	switch name {
 	case "vmlinuz":
-		v.found.kernel = true
+		v.Found.Kernel = true
 	case "usr/bin/cloud-init":
-		v.found.cloudInit = true
+		v.Found.CloudInit = true
 	case "usr/lib/systemd/systemd-growfs", "lib/systemd/systemd-growfs":
-		v.found.growfs = "/" + name
+		v.Found.Growfs = "/" + name
 	case "usr/bin/systemd-repart", "bin/systemd-repart":
-		v.found.repart = true
+		v.Found.Repart = true
 	}
 	if strings.HasPrefix(name, "boot/vmlinuz-") && h.Typeflag == tar.TypeReg {
-		v.found.kernel = true
+		v.Found.Kernel = true
 	}
 }
 
-// lay writes files behind the archive's own, symlinks on their way followed: at first those that newWeaver got, and then
-// others, except for what bears the path of one of those.
-func (v *weaver) lay(files []File) error {
+// Lay adds files behind the archive's own entries; symlinks in their paths are followed. nil adds those that NewCopier got. Others are
+// added only if none of those has their path.
+func (v *Copier) Lay(files []File) error {
 	now := maps.Clone(v.over)
 	if files != nil {
 		clear(now)
 		for _, f := range files {
-			if _, ok := v.over[f.name()]; !ok {
-				now[f.name()] = f
+			if _, ok := v.over[f.Name()]; !ok {
+				now[f.Name()] = f
 			}
 		}
 	}
@@ -241,12 +268,12 @@ func (v *weaver) lay(files []File) error {
 	return nil
 }
 
-func (v *weaver) layOne(f File) error {
-	dir, err := v.follow(path.Dir(f.name()), 0)
+func (v *Copier) layOne(f File) error {
+	dir, err := v.follow(path.Dir(f.Name()), 0)
 	if err != nil {
 		return err
 	}
-	name := path.Join(dir, path.Base(f.name()))
+	name := path.Join(dir, path.Base(f.Name()))
 	if t, ok := v.seen[name]; ok {
 		if !f.Dir || t != tar.TypeDir {
 			return fmt.Errorf("%.200q is in the image, and is reached through a link", name)
@@ -255,16 +282,16 @@ func (v *weaver) layOne(f File) error {
 	if err := v.parents(name); err != nil {
 		return err
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID, ModTime: v.found.newest, Size: int64(len(f.Content))}
+	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID, ModTime: v.Found.Newest, Size: int64(len(f.Content))}
 	var content io.Reader = bytes.NewReader(f.Content)
 	switch {
-	case f.from != "":
-		from, err := os.Open(f.from)
+	case f.Local != "":
+		from, err := os.Open(f.Local)
 		if err != nil {
 			return err
 		}
 		defer from.Close()
-		h.Size, content = f.size, io.LimitReader(from, f.size)
+		h.Size, content = f.Size, io.LimitReader(from, f.Size)
 	case f.Dir:
 		h.Typeflag = tar.TypeDir
 	case f.Link != "":
@@ -274,7 +301,7 @@ func (v *weaver) layOne(f File) error {
 }
 
 // follow resolves the symlinks in the path of a folder within the tree, as a system that has it as its root would.
-func (v *weaver) follow(dir string, depth int) (string, error) {
+func (v *Copier) follow(dir string, depth int) (string, error) {
 	if depth > 40 {
 		return "", fmt.Errorf("too many links at %.200q", dir)
 	}

@@ -1,36 +1,35 @@
-package diskimage
+package kernel
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"griddle/cloud/diskimage/program"
 	"griddle/imagestore/durable"
 )
 
-// ErrNoKernel is wrapped where an image has no kernel, and Cache.Kernel gives none.
-var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
-
-// UnpackKernel unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
+// Unpack unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
 // second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename, and fsync(2) of dir
 // after it. What is no package of one kernel is an error. It needs dpkg-deb(1) and depmod(8) (Debian packages dpkg, kmod).
-func UnpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
-	k, err := unpackKernel(ctx, deb, dir)
+func Unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
+	k, err := unpack(ctx, deb, dir)
 	if err != nil {
 		return nil, fmt.Errorf("unpacking the kernel %s: %w", deb, err)
 	}
 	return k, nil
 }
 
-func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
-	digest, _, err := fileDigest(ctx, deb)
+func unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
+	digest, err := digestOfFile(deb)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +42,7 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 		return nil, err
 	}
 	defer unlock()
-	to := filepath.Join(dir, strings.TrimPrefix(digest, "sha256:"))
+	to := filepath.Join(dir, digest)
 	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = os.Chtimes(to, time.Time{}, time.Now()) // by which ShrinkKernels sees what is used
@@ -56,7 +55,7 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(work)
-	if err := (programs{}).run(ctx, call{}, "dpkg-deb", "--extract", deb, work); err != nil {
+	if err := (program.Runner{}).Run(ctx, program.Call{}, "dpkg-deb", "--extract", deb, work); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(work, "lib", "modules")); errors.Is(err, fs.ErrNotExist) { // Debian 13 and later
@@ -71,7 +70,7 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is no kernel's package: %w", err)
 	}
-	if err := (programs{}).run(ctx, call{}, "depmod", "-b", work, release); err != nil {
+	if err := (program.Runner{}).Run(ctx, program.Call{}, "depmod", "-b", work, release); err != nil {
 		return nil, err
 	}
 	if err := syncAll(work); err != nil {
@@ -81,6 +80,20 @@ func unpackKernel(ctx context.Context, deb, dir string) (*Kernel, error) {
 		return nil, err
 	}
 	return &Kernel{Dir: to}, d.SyncDir(dir)
+}
+
+// digestOfFile is the SHA-256 of a file, 64 hex digits.
+func digestOfFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("reading %s: %w", name, err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
 // syncAll makes durable what is on the filesystem of dir: thousands of modules, for which one call is quicker than one each.

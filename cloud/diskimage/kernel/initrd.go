@@ -1,4 +1,4 @@
-package diskimage
+package kernel
 
 import (
 	"bytes"
@@ -53,7 +53,7 @@ exec switch_root /root "$init"
 
 // initrd is the small archive that finds the root: busybox, the drivers and bootScript. The same parts give the
 // same bytes.
-func (u *unpacked) initrd(root Filesystem) ([]byte, error) {
+func (u *Opened) initrd(root string) ([]byte, error) {
 	dep, err := readBounded(filepath.Join(u.modules, "modules.dep"), maxKernel)
 	if err != nil {
 		return nil, fmt.Errorf("making the initrd: %w", err)
@@ -62,7 +62,7 @@ func (u *unpacked) initrd(root Filesystem) ([]byte, error) {
 		cpio.Directory("bin", 0o755), cpio.Directory("dev", 0o755), cpio.Directory("proc", 0o555), cpio.Directory("sys", 0o555),
 		cpio.Directory("root", 0o755), cpio.Directory("lib", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.StaticFile("bin/busybox", string(u.busybox), 0o755),
-		cpio.StaticFile("init", strings.Replace(bootScript, "@FS@", string(root), 1), 0o755),
+		cpio.StaticFile("init", strings.Replace(bootScript, "@FS@", root, 1), 0o755),
 	}
 	var list strings.Builder
 	for _, m := range chosen(string(dep), drivers(root)) {

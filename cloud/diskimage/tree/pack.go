@@ -1,4 +1,4 @@
-package diskimage
+package tree
 
 import (
 	"errors"
@@ -8,14 +8,14 @@ import (
 	"slices"
 )
 
-// pieceSize is how much of a file mkfs.btrfs puts into one extent, bytes.
-const pieceSize = 1 << 20
+// PieceSize is how much of a file mkfs.btrfs puts into one extent, bytes.
+const PieceSize = 1 << 20
 
-// packed is a file of which only the pieces that are not zero are unpacked.
-type packed struct {
-	size   int64   // of the whole file
-	pieces []int64 // their numbers in the file, ascending
-	blocks int64   // how many blocks in them are not zero
+// Packed is a file of which only the pieces that are not zero are unpacked.
+type Packed struct {
+	Size   int64   // of the whole file
+	Pieces []int64 // their numbers in the file, ascending
+	Blocks int64   // how many blocks in them are not zero
 }
 
 // packer copies the pieces of a file that are not zero to a file of its own, since a tar archive wants their number first.
@@ -30,36 +30,36 @@ func newPacker(dir string) (*packer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &packer{f, make([]byte, pieceSize)}, os.Remove(f.Name())
+	return &packer{f, make([]byte, PieceSize)}, os.Remove(f.Name())
 }
 
 func (p *packer) Close() error { return p.spool.Close() }
 
 // pack reads a file of size bytes, and returns what it kept and how many bytes that is; the spool is at its beginning then.
-func (p *packer) pack(from io.Reader, size int64) (packed, int64, error) {
-	kept := packed{size: size}
+func (p *packer) pack(from io.Reader, size int64) (Packed, int64, error) {
+	kept := Packed{Size: size}
 	if err := errors.Join(p.spool.Truncate(0), seek(p.spool)); err != nil {
 		return kept, 0, err
 	}
-	length, last := int64(0), (size-1)/pieceSize
+	length, last := int64(0), (size-1)/PieceSize
 	for i := range last + 1 {
-		b := p.buffer[:min(pieceSize, size-i*pieceSize)]
+		b := p.buffer[:min(PieceSize, size-i*PieceSize)]
 		if _, err := io.ReadFull(from, b); err != nil {
 			return kept, 0, fmt.Errorf("reading its content: %w", err)
 		}
 		// A short end that is alone would lie in the inode, where nothing can be before it.
-		alone := i == last-1 && len(kept.pieces) == 0
-		if isZero(b) && !alone {
+		alone := i == last-1 && len(kept.Pieces) == 0
+		if IsZero(b) && !alone {
 			continue
 		}
-		kept.pieces = append(kept.pieces, i)
+		kept.Pieces = append(kept.Pieces, i)
 		if _, err := p.spool.Write(b); err != nil {
 			return kept, 0, err
 		}
 		length += int64(len(b))
-		for block := range slices.Chunk(b, blockSize) {
-			if !isZero(block) {
-				kept.blocks++
+		for block := range slices.Chunk(b, BlockSize) {
+			if !IsZero(block) {
+				kept.Blocks++
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package diskimage
+package kernel
 
 import (
 	"os"
@@ -48,19 +48,19 @@ func TestUnpackKernel(t *testing.T) {
 	write(t, filepath.Join(dir, ".unpacking", "boot", "vmlinuz-old"), "of a run that was killed")
 	for _, modules := range []string{"lib/modules", "usr/lib/modules"} {
 		deb := kernelPackage(t, "boot/vmlinuz-6.1.0-9", modules+"/6.1.0-9/modules.builtin", modules+"/6.1.0-9/modules.order", "usr/share/doc/k/copyright")
-		k, err := UnpackKernel(t.Context(), deb, dir)
+		k, err := Unpack(t.Context(), deb, dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		k.Busybox = deb // any file
-		if u, err := k.open(); err != nil || u.release != "6.1.0-9" {
+		if u, err := k.Open(); err != nil || u.Release != "6.1.0-9" {
 			t.Errorf("%s: the kernel is %+v, %v", modules, u, err)
 		}
 		before, err := os.Stat(k.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := UnpackKernel(t.Context(), deb, dir)
+		again, err := Unpack(t.Context(), deb, dir)
 		if err != nil || again.Dir != k.Dir {
 			t.Fatalf("a second time %+v, %v", again, err)
 		}
@@ -77,7 +77,7 @@ func TestUnpackKernel(t *testing.T) {
 		kernelPackage(t, "boot/vmlinuz-1", "boot/vmlinuz-2", "lib/modules/"): "2 of boot/vmlinuz-*",
 		filepath.Join(dir, "none.deb"):                                       "no such file",
 	} {
-		if _, err := UnpackKernel(t.Context(), deb, dir); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Unpack(t.Context(), deb, dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", deb, err, want)
 		}
 	}

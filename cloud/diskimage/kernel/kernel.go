@@ -1,4 +1,10 @@
-package diskimage
+// Package kernel puts a kernel into an image that has none: the kernel, its modules and a small initrd that finds the root.
+//
+// Call Unpack with a Debian package, Kernel.Open and Opened.Files with the kind of root filesystem. The same package and busybox give
+// the same bytes. Shrink removes kernels that were not used lately.
+//
+// Sources: modules.dep(5); Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
+package kernel
 
 import (
 	"crypto/sha256"
@@ -11,6 +17,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"griddle/cloud/diskimage/tree"
 )
 
 // Kernel is what is put into an image that has none: a kernel package, unpacked (dpkg-deb -x), with the tables that depmod
@@ -23,16 +31,17 @@ type Kernel struct {
 // maxKernel bounds the kernel and busybox, in bytes.
 const maxKernel = 128 << 20
 
-// unpacked is a Kernel that was looked at.
-type unpacked struct {
-	release string
+// Opened is a Kernel whose files were found and read.
+type Opened struct {
+	Release string
 	image   []byte
 	modules string // the directory
 	busybox []byte
-	digest  string
+	Digest  string
 }
 
-func (k *Kernel) open() (*unpacked, error) {
+// Open reads the kernel. It returns nil for nil.
+func (k *Kernel) Open() (*Opened, error) {
 	if k == nil {
 		return nil, nil
 	}
@@ -40,7 +49,7 @@ func (k *Kernel) open() (*unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unpacked{release: release, modules: filepath.Join(k.Dir, "lib", "modules", release)}
+	u := &Opened{Release: release, modules: filepath.Join(k.Dir, "lib", "modules", release)}
 	if u.image, err = readBounded(filepath.Join(k.Dir, "boot", "vmlinuz-"+release), maxKernel); err != nil {
 		return nil, fmt.Errorf("reading the kernel: %w", err)
 	}
@@ -60,11 +69,11 @@ func (k *Kernel) open() (*unpacked, error) {
 		return nil, fmt.Errorf("reading busybox for the initrd: %w", err)
 	}
 	h := sha256.New()
-	for _, b := range [][]byte{[]byte(u.release), u.image, dep, u.busybox} {
+	for _, b := range [][]byte{[]byte(u.Release), u.image, dep, u.busybox} {
 		fmt.Fprintf(h, "%d\n", len(b))
 		h.Write(b)
 	}
-	u.digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
+	u.Digest = fmt.Sprintf("sha256:%x", h.Sum(nil))
 	return u, nil
 }
 
@@ -86,9 +95,9 @@ func kernelRelease(dir string) (string, error) {
 	return found[0], nil
 }
 
-// files are the kernel, its modules and an initrd for a root filesystem, as they are laid over an image.
-func (u *unpacked) files(root Filesystem) ([]File, error) {
-	var files []File
+// Files returns the kernel, its modules and an initrd for a root filesystem ("ext4" or "btrfs"), as they are added to an image.
+func (u *Opened) Files(root string) ([]tree.File, error) {
+	var files []tree.File
 	err := filepath.WalkDir(u.modules, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -97,7 +106,7 @@ func (u *unpacked) files(root Filesystem) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		f := File{Path: path.Join("/lib/modules", u.release, rel), Mode: 0o644}
+		f := tree.File{Path: path.Join("/lib/modules", u.Release, rel), Mode: 0o644}
 		switch {
 		case d.IsDir():
 			f.Dir, f.Mode = true, 0o755
@@ -106,7 +115,7 @@ func (u *unpacked) files(root Filesystem) ([]File, error) {
 			if err != nil {
 				return err
 			}
-			f.from, f.size = p, info.Size()
+			f.Local, f.Size = p, info.Size()
 		default: // links to where it was compiled
 			return nil
 		}
@@ -121,8 +130,8 @@ func (u *unpacked) files(root Filesystem) ([]File, error) {
 		return nil, err
 	}
 	return append(files,
-		File{Path: "/boot/vmlinuz-" + u.release, Mode: 0o644, Content: u.image},
-		File{Path: "/boot/initrd.img-" + u.release, Mode: 0o600, Content: initrd},
+		tree.File{Path: "/boot/vmlinuz-" + u.Release, Mode: 0o644, Content: u.image},
+		tree.File{Path: "/boot/initrd.img-" + u.Release, Mode: 0o600, Content: initrd},
 	), nil
 }
 
@@ -141,12 +150,12 @@ func readBounded(name string, limit int64) ([]byte, error) {
 
 // drivers are the modules by which a virtual machine's root is reached: those of QEMU, Xen (EC2), NVMe (EC2), Hyper-V and VMware. A
 // kernel may have some built in, and lack others.
-func drivers(root Filesystem) []string {
+func drivers(root string) []string {
 	d := []string{
 		"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "xen_blkfront", "hv_vmbus", "hv_storvsc", "vmw_pvscsi", "mptspi",
 		"ahci", "ata_piix", "sd_mod", "crc32c_generic", "crc32c_intel",
 	}
-	if root == Btrfs {
+	if root == "btrfs" {
 		return append(d, "xxhash_generic", "blake2b_generic", "btrfs")
 	}
 	return append(d, "ext4")

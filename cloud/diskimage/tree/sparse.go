@@ -1,4 +1,4 @@
-package diskimage
+package tree
 
 import (
 	"archive/tar"
@@ -18,18 +18,18 @@ import (
 //	pieces       one behind the other; padded to 512 bytes
 //
 // to is what the archive's own writer writes to, flushed. length is how many bytes the pieces have.
-func writeSparse(to io.Writer, h *tar.Header, kept packed, pieces io.Reader, length int64) error {
+func writeSparse(to io.Writer, h *tar.Header, kept Packed, pieces io.Reader, length int64) error {
 	var list strings.Builder
-	fmt.Fprintf(&list, "%d\n", len(kept.pieces)+1)
-	for _, n := range kept.pieces {
-		fmt.Fprintf(&list, "%d\n%d\n", n*pieceSize, min(pieceSize, kept.size-n*pieceSize))
+	fmt.Fprintf(&list, "%d\n", len(kept.Pieces)+1)
+	for _, n := range kept.Pieces {
+		fmt.Fprintf(&list, "%d\n%d\n", n*PieceSize, min(PieceSize, kept.Size-n*PieceSize))
 	}
-	fmt.Fprintf(&list, "%d\n0\n", kept.size) // the hole at the end
+	fmt.Fprintf(&list, "%d\n0\n", kept.Size) // the hole at the end
 	list.WriteString(padding(int64(list.Len())))
 
 	records := maps.Clone(h.PAXRecords)
 	maps.Copy(records, map[string]string{
-		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name, "GNU.sparse.realsize": fmt.Sprint(kept.size),
+		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name, "GNU.sparse.realsize": fmt.Sprint(kept.Size),
 		"uid": fmt.Sprint(h.Uid), "gid": fmt.Sprint(h.Gid), "mtime": seconds(h.ModTime), "size": fmt.Sprint(int64(list.Len()) + length),
 	})
 	var extended strings.Builder
