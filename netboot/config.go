@@ -17,8 +17,8 @@ type Mode int
 
 // The modes.
 const (
-	Proxy Mode = iota // another server leases addresses, we tell only boot clients what to boot
-	Full              // we are the network's only DHCP server
+	Proxy Mode = iota // another server leases addresses; this one only tells boot clients what to boot
+	Full              // this is the network's only DHCP server
 )
 
 // String is the mode's name in the configuration.
@@ -29,44 +29,45 @@ func (m Mode) String() string {
 	return "proxy"
 }
 
-// Config is what a Server is made from. Interface and BootDir are required, in full mode Pool.First, Pool.Last and
-// Pool.Journal too.
+// Config is the configuration of a Server. Interface and BootDir are required; full mode also requires Pool.First,
+// Pool.Last and Pool.Journal.
 type Config struct {
 	// Interface is the network interface of the provisioning network, such as eth1.
 	Interface string
 	Mode      Mode
-	// ServerIP is which IPv4 address of Interface machines are told; zero means the first one.
+	// ServerIP is the IPv4 address of Interface that machines use; zero means the first one.
 	ServerIP netip.Addr
 	// HTTPPort is where the caller serves Handler; zero means 8080.
 	HTTPPort uint16
-	// BootDir has the loaders.
+	// BootDir is the directory with the loaders.
 	BootDir string
-	// UEFILoader is the loader for UEFI, zero means loader.UEFI; loader.UEFIFallback has network drivers of its own.
+	// UEFILoader is the loader for UEFI; zero means loader.UEFI. loader.UEFIFallback has its own network drivers.
 	UEFILoader string
-	// MenuTimeout is how long a menu waits before the local disk is started; zero means 10 seconds.
+	// MenuTimeout is how long a menu waits before it starts the local disk; zero means 10 seconds.
 	MenuTimeout time.Duration
-	// Relays are networks behind relay agents whose machines are told where to boot from; see dhcp.Config.
+	// Relays are networks behind relay agents whose machines may boot from here; see dhcp.Config.
 	Relays []netip.Prefix
 
 	// The rest is for full mode.
 	Pool Pool
-	// StepDown makes a server that has proved to be one end our leases to new machines, as long as it is heard.
+	// StepDown stops leases to new machines as long as another server is heard that has proved to be a DHCP server.
 	StepDown bool
-	// ProbeTime is how long full mode asks for another server before it leases; zero means DefaultProbeTime. SettleTime is
-	// how much longer it does so where the link came up meanwhile; zero means DefaultSettleTime.
+	// ProbeTime is how long full mode looks for another server before it leases; zero means DefaultProbeTime.
+	// SettleTime is
+	// the additional time if the link came up meanwhile; zero means DefaultSettleTime.
 	ProbeTime, SettleTime time.Duration
-	// WatchEvery is how often it asks again while it serves; zero means DefaultWatchEvery. Where another server was heard
-	// it asks every minute, or every WatchEvery if that is less.
+	// WatchEvery is how often it looks again while it serves; zero means DefaultWatchEvery. After another server was
+	// heard it looks every minute, or every WatchEvery if that is less.
 	WatchEvery time.Duration
 }
 
-// How long and how often other servers are asked for.
+// How long and how often the server looks for other servers.
 const (
-	// DefaultProbeTime is three times what the slowest common server needs: dnsmasq offers 3 s after the question, when its
-	// ping has not been answered; the next question may be the first one that it hears.
+	// DefaultProbeTime is three times what the slowest common server needs: dnsmasq first pings the address and makes
+	// its offer 3 s after the question, and the second question may be the first that it hears.
 	DefaultProbeTime = 10 * time.Second
-	// DefaultSettleTime covers a switch whose port has just got its link: with the spanning tree of IEEE 802.1D it listens
-	// and learns for 15 s each before it forwards.
+	// DefaultSettleTime covers a switch port whose link has just come up: with the spanning tree of IEEE 802.1D it
+	// listens and learns for 15 s each before it forwards.
 	DefaultSettleTime = 35 * time.Second
 	DefaultWatchEvery = 5 * time.Minute
 	// firstWatch is when a server that has started asks again, should the port of its switch not have forwarded before.
@@ -93,7 +94,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Pool is what is leased in full mode.
+// Pool describes the leases of full mode.
 type Pool struct {
 	// First and Last are the ends of the range, both included and on the interface's network.
 	First, Last netip.Addr
@@ -101,27 +102,27 @@ type Pool struct {
 	Reserved map[[6]byte]netip.Addr
 	// Time is how long a lease lasts; zero means an hour.
 	Time time.Duration
-	// Router and DNS are told to machines if set.
+	// Router and DNS are sent to machines if set.
 	Router netip.Addr
 	DNS    []netip.Addr
-	// Journal is the file that remembers the leases.
+	// Journal is the file with the leases.
 	Journal string
 }
 
 func (c Config) validate() error {
 	var errs []error
 	if c.Interface == "" {
-		errs = append(errs, errors.New("no network interface"))
+		errs = append(errs, errors.New("the network interface is missing"))
 	}
 	if c.BootDir == "" {
-		errs = append(errs, errors.New("no boot directory"))
+		errs = append(errs, errors.New("the boot directory is missing"))
 	}
 	if c.ServerIP.IsValid() && !c.ServerIP.Is4() {
 		errs = append(errs, fmt.Errorf("server address %s is not IPv4", c.ServerIP))
 	}
 	for _, p := range c.Relays {
 		if !p.IsValid() || !p.Addr().Is4() || p.Bits() < 8 || p.Addr().IsLoopback() || p.Addr().IsMulticast() {
-			errs = append(errs, fmt.Errorf("network of relay agents %s is not an IPv4 network of hosts, such as 10.1.0.0/16", p))
+			errs = append(errs, fmt.Errorf("network of relay agents %s is not an IPv4 network such as 10.1.0.0/16", p))
 		}
 	}
 	if c.Mode == Full {
@@ -129,7 +130,7 @@ func (c Config) validate() error {
 			errs = append(errs, errors.New("full DHCP needs a range of IPv4 addresses"))
 		}
 		if c.Pool.Journal == "" {
-			errs = append(errs, errors.New("full DHCP needs a file for its leases"))
+			errs = append(errs, errors.New("full DHCP needs a journal file for its leases"))
 		}
 	}
 	return errors.Join(errs...)
@@ -156,7 +157,7 @@ func address(ifi *net.Interface, want netip.Addr) (netip.Prefix, error) {
 	return netip.Prefix{}, fmt.Errorf("interface %s has no IPv4 address", ifi.Name)
 }
 
-// pool is the range to lease from, without our own address and those of the network itself.
+// pool is the range to lease from, without this server's address and the addresses of the network itself.
 func (c Config) pool(mine netip.Prefix) (lease.Config, error) {
 	var errs []error
 	for _, a := range []netip.Addr{c.Pool.First, c.Pool.Last} {
@@ -184,7 +185,8 @@ func (c Config) dhcp(mine netip.Prefix) dhcp.Config {
 	}
 }
 
-// leaser is a lease.Pool as the DHCP server wants it. While noNew gives a reason, only machines that hold a lease keep it.
+// leaser is a lease.Pool as the DHCP server wants it. While noNew gives a reason, only machines that hold a lease keep
+// it.
 type leaser struct {
 	*lease.Pool
 	noNew func() error
@@ -201,8 +203,8 @@ func (l leaser) Offer(mac [6]byte, want netip.Addr) (netip.Addr, time.Duration, 
 // Commit asks noNew first, and translates the outcome.
 func (l leaser) Commit(mac [6]byte, a netip.Addr) (time.Duration, dhcp.Verdict, error) {
 	if l.noNew() != nil && !l.Holds(mac) {
-		// A machine that chose an offer of ours from before is told no, and asks again; one that has its address from
-		// another server hears nothing.
+		// A machine that chose an earlier offer of ours gets a refusal and asks again. One that has its address from
+		// another server gets no answer.
 		return 0, dhcp.Unknown, nil
 	}
 	ttl, out, err := l.Pool.Commit(mac, a)

@@ -4,21 +4,21 @@ import "sync/atomic"
 
 type counter = atomic.Uint64
 
-// Counters count since the start.
+// Counters are counted from the start of the server.
 type Counters struct {
-	// DHCP datagrams: all, those that were not a request, those without an answer, replies, replies that could not be sent.
+	// DHCP datagrams: all, not a request, without an answer, replies, replies that could not be sent.
 	DHCPReceived, DHCPMalformed, DHCPIgnored, DHCPAnswered, DHCPSendFailed uint64
-	// DHCPDropped are those that came faster than they could be read, which the kernel dropped.
+	// DHCPDropped are datagrams that the kernel dropped because they arrived faster than the server reads.
 	DHCPDropped uint64
 	// TFTP transfers by their end, and the bytes of the complete ones.
 	TFTPSent, TFTPBytes, TFTPAborted, TFTPFailed, TFTPRefused, TFTPNotFound, TFTPMalformed uint64
-	// Boot scripts given, among them those that only show an error, and requests for one that were not understood.
+	// Boot scripts sent, those of them that only show an error, and malformed requests for one.
 	Scripts, ScriptErrors, ScriptsMalformed uint64
-	// Router solicitations heard, not understood, and answered.
+	// Router solicitations: all, malformed, answered.
 	Solicitations, SolicitationsMalformed, Advertisements uint64
 }
 
-// Counters reads the counters, each for itself.
+// Counters reads the counters, one after the other.
 func (s *Server) Counters() Counters {
 	d, t := &s.dhcp.Counters, &s.tftp.Counters
 	return Counters{

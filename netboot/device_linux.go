@@ -15,8 +15,8 @@ import (
 )
 
 // device is all that is bound to the interface itself. The kernel binds sockets to an interface's index, so when an
-// interface of the same name is made again (a bridge is started again, a USB adapter plugged in again) they hear nothing:
-// then there is another device. TFTP and HTTP are bound to our address, and go on by themselves.
+// interface of the same name is made again (a bridge is started again, a USB adapter plugged in again) they hear
+// nothing: then there is another device. TFTP and HTTP are bound to our address, and go on by themselves.
 type device struct {
 	ifi              *net.Interface
 	port67, port4011 *net.UDPConn
@@ -25,7 +25,7 @@ type device struct {
 	watch            *dhcp.Watch       // nil in proxy mode
 }
 
-// errRenew ends a device that another one has to follow.
+// errRenew ends a device whose interface was made again; the caller opens the next one.
 var errRenew = errors.New("the interface was made again")
 
 func (s *Server) openDevice(ctx context.Context, ifi *net.Interface) (d *device, err error) {
@@ -53,7 +53,7 @@ func (s *Server) openDevice(ctx context.Context, ifi *net.Interface) (d *device,
 	d.solicitations, err = listenSolicitations(ctx, ifi)
 	switch {
 	case errors.Is(err, errNoIPv6):
-		s.log.Warn("no IPv6 on the interface: iPXE will wait 16 seconds for a router in each stage", "interface", ifi.Name)
+		s.log.Warn("the interface has no IPv6: iPXE will wait 16 seconds for a router in each stage", "interface", ifi.Name)
 	case err != nil:
 		return d, explain(err, ifi.Name, 0)
 	}
@@ -125,8 +125,8 @@ func (s *Server) untilRenewed(ctx context.Context, d *device) error {
 		change := s.links.change()
 		now, err := net.InterfaceByName(d.ifi.Name)
 		if s.links.gone(d.ifi.Index) || err != nil || now.Index != d.ifi.Index {
-			s.log.Warn("the interface is gone: DHCP waits until it is there again", "interface", d.ifi.Name, "index", d.ifi.Index)
-			s.notices.set(noticeLink, fmt.Sprintf("the interface %s is gone: DHCP waits until it is there again", d.ifi.Name), time.Time{}, 0)
+			s.log.Warn("the interface is gone: DHCP waits for it", "interface", d.ifi.Name, "index", d.ifi.Index)
+			s.notices.set(noticeLink, fmt.Sprintf("the interface %s is gone: DHCP waits for it", d.ifi.Name), time.Time{}, 0)
 			return errRenew
 		}
 		switch trouble := linkTrouble(now, os.DirFS("/sys")); {

@@ -15,7 +15,7 @@ import (
 
 const tftpPort = 69
 
-// explain turns the error of opening a socket into one that a person can act on. port zero is a raw socket.
+// explain turns the error of opening a socket into one that says what to do. port zero means a raw socket.
 func explain(err error, iface string, port int) error {
 	what := fmt.Sprintf("opening UDP port %d on %s", port, iface)
 	if port == 0 {
@@ -31,13 +31,14 @@ func explain(err error, iface string, port int) error {
 		if port == 67 {
 			hint = "stop it, or let it share the port (dnsmasq: bind-interfaces) and use proxy mode"
 		}
-		return fmt.Errorf("%s: held by %s; %s: %w", what, who, hint, err)
+		return fmt.Errorf("%s: used by %s; %s: %w", what, who, hint, err)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		capability := "CAP_NET_BIND_SERVICE"
 		if port == 0 || port > 1023 {
 			capability = "CAP_NET_RAW"
 		}
-		return fmt.Errorf("%s: the capability %s is missing; run as root, or give it with setcap or AmbientCapabilities=: %w", what, capability, err)
+		return fmt.Errorf("%s: the capability %s is missing; run as root, or add it with setcap or AmbientCapabilities=: %w",
+			what, capability, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

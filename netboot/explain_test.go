@@ -38,7 +38,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{syscall.EACCES, 69, "opening UDP port 69 on eth7: the capability CAP_NET_BIND_SERVICE is missing"},
 		{syscall.EPERM, 0, "opening a raw socket on eth7: the capability CAP_NET_RAW is missing"},
-		{syscall.EADDRINUSE, 4011, "opening UDP port 4011 on eth7: held by "},
+		{syscall.EADDRINUSE, 4011, "opening UDP port 4011 on eth7: used by "},
 		{syscall.ENODEV, 67, "opening UDP port 67 on eth7: wrapped: no such device"},
 	}
 	for _, tt := range tests {

@@ -19,8 +19,8 @@ import (
 // bootTimeout is how long a Booter may take before the machine gets an error script.
 const bootTimeout = 10 * time.Second
 
-// Handler answers GET /boot.ipxe?mac=&uuid=&arch= with the script of the Booter's choice, the loaders at
-// /boot/NAME for UEFI HTTP Boot, and below /boot/bios/ the programs of package bios; everything else is not found.
+// Handler serves GET /boot.ipxe?mac=&uuid=&arch= with the boot script that the Booter chose, /boot/NAME with the
+// loaders for UEFI HTTP Boot, and /boot/bios/ with the programs of package bios. Everything else is not found.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /boot.ipxe", s.serveScript)
@@ -40,15 +40,16 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is a disk's GUID, or anyDisk.
+// Where the programs are that BIOS machines run before anything else (package bios). What follows diskPath is a disk's
+// GUID, or anyDisk.
 const (
 	diskPath   = "/boot/bios/disk/"
 	anyDisk    = "any"
 	memoryPath = "/boot/bios/memory"
 )
 
-// minMemory is how much memory a BIOS must report for the agent to be tried, in MiB. Machines with 512 MiB report some less, and
-// some graphics cards take 64 of them.
+// minMemory is how much memory a BIOS must report for the agent to be tried, in MiB. Machines with 512 MiB report some
+// less, and some graphics cards take 64 of them.
 const minMemory = 416
 
 func serveStartDisk(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +79,7 @@ func serveProgram(w http.ResponseWriter, r *http.Request) func([]byte, error) {
 func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	m, err := parseMachine(r.URL.Query())
 	if err != nil {
-		s.log.Debug("a request for a boot script is not understood", "from", r.RemoteAddr, "query", r.URL.RawQuery, "err", err)
+		s.log.Debug("malformed request for a boot script", "from", r.RemoteAddr, "query", r.URL.RawQuery, "err", err)
 		s.badScripts.Add(1)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -108,7 +109,7 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) {
 	w.Write(script)
 }
 
-// String is the action's name in logs.
+// String is the name of the action in logs.
 func (a Action) String() string {
 	switch a {
 	case Menu:

@@ -163,7 +163,7 @@ func TestOverHTTP(t *testing.T) {
 		t.Errorf("program that starts any disk: %d, %x", code, body)
 	}
 	if code, body := get(t, s, "/boot/bios/memory"); code != 200 || len(body) != 47 {
-		t.Errorf("program that looks at the memory: %d, %x", code, body)
+		t.Errorf("program that checks the memory: %d, %x", code, body)
 	}
 	for _, path := range []string{"/boot/bios/", "/boot/bios/disk/", "/boot/bios/disk/x", "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff0x", "/", "/boot/", "/boot/x", "/boot/..%2f..%2fetc%2fpasswd", "/etc/passwd"} {
 		if code, _ := get(t, s, path); code != 404 {

@@ -22,7 +22,7 @@ func linkTrouble(ifi *net.Interface, sys fs.FS) string {
 	case ifi.Flags&net.FlagUp == 0:
 		return ifi.Name + " is down"
 	case ifi.Flags&net.FlagRunning == 0:
-		return ifi.Name + " has no carrier: no cable, or nothing is switched on at its other end"
+		return ifi.Name + " has no carrier: the cable is missing, or the other end is switched off"
 	}
 	return ""
 }
@@ -44,7 +44,7 @@ func spanningTree(sys fs.FS, iface string, depth int) string {
 		}
 		switch strings.TrimSpace(string(b)) {
 		case "1", "2": // listening, learning; a blocked port (4) stays so, and one without carrier is disabled (0)
-			return fmt.Sprintf("the spanning tree does not let %s forward yet", port)
+			return fmt.Sprintf("%s does not forward yet (spanning tree)", port)
 		}
 	}
 	if bridge || depth == 0 {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollLinks is how often the interface is looked at although the kernel reports nothing: its reports may get lost.
+// pollLinks is how often the interface is checked without a report of the kernel: a report may get lost.
 const pollLinks = 10 * time.Second
 
 // gatherLinks is how long reports are gathered: hosts of many containers have hundreds a second, and those that wait

@@ -16,7 +16,7 @@ const (
 	noticeKinds
 )
 
-// notices are what is wrong at this moment, one sentence of each kind. They may be used by several goroutines.
+// notices are the present problems, one sentence of each kind. They may be used by several goroutines.
 type notices struct {
 	mu  sync.Mutex
 	all [noticeKinds]struct {

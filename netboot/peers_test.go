@@ -96,7 +96,7 @@ func TestDoesNotStart(t *testing.T) {
 
 	c.Mode = Proxy
 	startHelper(t, l.name, c, "")
-	startHelper(t, l.name, c, "opening UDP port 4011 on br0: held by netboot.test (pid ")
+	startHelper(t, l.name, c, "opening UDP port 4011 on br0: used by netboot.test (pid ")
 	c.Interface = "br9"
 	startHelper(t, l.name, c, "finding the interface br9")
 }

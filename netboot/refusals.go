@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// The bounds of what is said of machines that get no answer.
+// Limits of the reports on machines that get no answer.
 const (
 	tellEvery = time.Minute
 	maxTold   = 1024 // machines of one minute; further ones are counted
 )
 
-// refusals decides whose refusal is told: each machine's once a minute, and those of maxTold machines a minute at most,
-// so that forged requests fill neither the log nor the list of machines. It may be used by several goroutines.
+// refusals decides which refusals are reported: each machine's once a minute, and those of at most maxTold machines a
+// minute, so that forged requests fill neither the log nor the list of machines. It may be used by several goroutines.
 type refusals struct {
 	mu    sync.Mutex
 	told  map[[6]byte]time.Time
@@ -20,8 +20,8 @@ type refusals struct {
 	since time.Time // ...then
 }
 
-// due says whether the refusal of mac is told now. more is how many refusals of other machines were not, for want of
-// room; it is not zero once a minute at most.
+// due says whether to report the refusal of mac now. more is how many refusals of other machines were not reported
+// because of the limit; it is not zero at most once a minute.
 func (r *refusals) due(mac [6]byte, now time.Time) (tell bool, more int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,8 +7,10 @@ import (
 )
 
 // Reload changes what can change while the server runs: MenuTimeout, Relays, StepDown, WatchEvery, the range, the
-// reservations, the times, the router and the name servers of Pool, and the loaders, which are read from BootDir again. Leases go on; see
-// lease.Pool.Reconfigure for those outside a new range. The rest of c is ignored. With an error nothing has changed.
+// reservations, the times, the router and the name servers of Pool. It also reads the loaders from BootDir again.
+// Leases
+// stay; see lease.Pool.Reconfigure for those outside a new range. The rest of c is ignored. If Reload returns an error,
+// nothing has changed.
 func (s *Server) Reload(c Config) error {
 	c = c.withDefaults()
 	old := s.config()

@@ -79,7 +79,7 @@ func (s *solicitationConn) serve(ctx context.Context, r *routes, log *slog.Logge
 		from, _ := netip.AddrFromSlice(ip.IP)
 		if namesRouter(buf[:n]) {
 			if r.routerHeard() {
-				log.Info("an IPv6 router is here: its answers are enough", "router", from)
+				log.Info("the network has an IPv6 router: griddle answers no more router solicitations", "router", from)
 			}
 			continue
 		}
@@ -91,7 +91,7 @@ func (s *solicitationConn) serve(ctx context.Context, r *routes, log *slog.Logge
 		case r.solicited(mac, from, time.Now()):
 			s.advertise(from, r, log)
 		default:
-			log.Debug("no answer to a router solicitation: its machine does not boot from the network, or a router is here", "from", from)
+			log.Debug("no answer to a router solicitation: its machine does not boot from the network, or the network has a router", "from", from)
 		}
 	}
 }

@@ -21,17 +21,17 @@ import (
 	"griddle/netboot/tftp"
 )
 
-// Observer hears of machines as they come by. Its methods must not block for long; they are called from several
+// Observer gets reports on booting machines. Its methods must not block for long. They are called from several
 // goroutines.
 type Observer interface {
-	// Seen tells what a machine that boots from the network did and what it was told, in a few words.
+	// Seen reports what a machine that boots from the network did and how it was answered, in a few words.
 	Seen(m Machine, what string)
-	// Refused tells that a machine asked to boot and got no answer, and why, in a few words. It is called at most once a
-	// minute for each machine.
+	// Refused reports that a machine asked to boot and got no answer, and why, in a few words. It is called at most
+	// once a minute for each machine.
 	Refused(m Machine, why string)
 }
 
-// Server answers DHCP, TFTP and router solicitations on one interface; its Handler answers HTTP. Make one with Listen.
+// Server answers DHCP, TFTP and router solicitations on one interface; its Handler answers HTTP. Listen makes one.
 type Server struct {
 	conf    Config // as Listen got it; config has what Reload changed
 	newer   atomic.Pointer[Config]
@@ -67,13 +67,13 @@ type Server struct {
 // loaders are the loaders of the last Load that went well.
 type loaders struct{ set atomic.Pointer[loader.Set] }
 
-// Open gives a loader's content.
+// Open returns the content of a loader.
 func (l *loaders) Open(name string) (*bytes.Reader, error) { return l.set.Load().Open(name) }
 
-// Listen checks c, loads the loaders, opens every socket, and in full mode makes sure that no other DHCP server answers. That
-// takes ProbeTime. Where the link is not up yet it is left to Run, which leases nothing until then.
-// observe may be nil. Errors name the port and who holds it, or the capability that is missing; an [OtherServerError] says
-// that another server answers. After Listen call Run, or Close.
+// Listen checks c, loads the loaders and opens every socket. In full mode it also makes sure that no other DHCP server
+// answers, which takes ProbeTime; if the link is not up yet, Run does this later and leases nothing before. observe may
+// be nil. An error names the port and the program that uses it, or the missing capability; [OtherServerError] means
+// that another server answers. After Listen call Run or Close.
 func Listen(ctx context.Context, c Config, b Booter, observe Observer, log *slog.Logger) (*Server, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -156,7 +156,7 @@ func (s *Server) openPool() error {
 		return err
 	}
 	if n := s.pool.Dropped(); n > 0 {
-		s.log.Warn("the lease journal had bad lines; it is kept beside the new one", "lines", n, "file", s.conf.Pool.Journal+".damaged")
+		s.log.Warn("the lease journal had damaged lines; the old file is kept", "lines", n, "file", s.conf.Pool.Journal+".damaged")
 	}
 	if err := s.pool.Trouble(); err != nil {
 		s.log.Error("the disk is full: machines get no leases until there is room", "err", err)
@@ -166,7 +166,7 @@ func (s *Server) openPool() error {
 	return nil
 }
 
-// OtherServerError says that full DHCP was not started, because another server leases addresses on the network.
+// OtherServerError means that full DHCP was not started, because another server leases addresses on the network.
 type OtherServerError struct {
 	Interface string
 	Servers   []netip.Addr
@@ -174,12 +174,13 @@ type OtherServerError struct {
 
 // Error names the servers.
 func (e *OtherServerError) Error() string {
-	return fmt.Sprintf("another DHCP server answers on %s: %s; two of them would give machines conflicting addresses: use proxy mode, or stop that server",
+	return fmt.Sprintf("another DHCP server answers on %s: %s; two servers would lease conflicting addresses: "+
+		"use proxy mode, or stop that server",
 		e.Interface, join(e.Servers))
 }
 
-// Run answers until ctx ends, then closes everything. The error is nil when ctx ended it. When the interface is made again
-// it opens the sockets that are bound to it again.
+// Run answers until ctx ends, then closes everything; it then returns nil. If the interface is removed and created
+// again, Run opens its sockets again.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.links.follow(ctx, s.log) })
@@ -209,15 +210,15 @@ func (s *Server) close() error {
 	return s.pool.Close()
 }
 
-// ServerIP is the address that machines are told.
+// ServerIP is the address that machines use.
 func (s *Server) ServerIP() netip.Addr { return s.mine.Addr() }
 
-// BaseURL is the HTTP server that machines are told, without a final slash.
+// BaseURL is the URL of the HTTP server that machines use, without a final slash.
 func (s *Server) BaseURL() string {
 	return "http://" + netip.AddrPortFrom(s.mine.Addr(), s.conf.HTTPPort).String()
 }
 
-// Notices says what is wrong with the service at this moment, a sentence each: another DHCP server, a link that is down, an
+// Notices lists the present problems of the service, one sentence each: another DHCP server, a link that is down, an
 // interface that is gone, a pool or a disk that is full. It may be called at any time.
 func (s *Server) Notices() []string { return s.notices.list(time.Now()) }
 
@@ -250,11 +251,11 @@ func (s *Server) sawRequest(r *dhcp.Request, a dhcp.Answer) {
 	}
 }
 
-// refuse tells that a machine does not get what it asked for. boots says that it wants to boot from the network.
+// refuse reports that a machine does not get what it asked for. boots says that it wants to boot from the network.
 func (s *Server) refuse(m Machine, boots bool, asked, why string) {
 	tell, more := s.refusals.due([6]byte(m.MAC), time.Now())
 	if more > 0 {
-		s.log.Warn("further machines get no answer; the log names the first ones of each minute", "refusals", more)
+		s.log.Warn("more machines get no answer; the log names only the first ones of each minute", "refusals", more)
 	}
 	if !tell {
 		return

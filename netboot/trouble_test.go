@@ -64,7 +64,7 @@ func TestLateLink(t *testing.T) {
 	l.run("ip", "-n", l.name, "link", "set", "p2", "up")
 	s.logged(t, "another DHCP server answers on br0: 10.97.0.2", 1)
 	end()
-	s.logged(t, "leasing addresses begins", 1)
+	s.logged(t, "no other DHCP server answers: leasing addresses", 1)
 	offers := exchange(t, l.client(other), message(t, 1, dhcpv4.MessageTypeDiscover), 1)
 	if p := offers["10.97.0.1"]; p == nil {
 		t.Errorf("no lease after the wait: %v", offers)
@@ -74,7 +74,8 @@ func TestLateLink(t *testing.T) {
 	}
 }
 
-// Where the first machine that is switched on brings the link up, its own question ends the time for a switch to settle.
+// Where the first machine that is switched on brings the link up, its own question ends the time for a switch to
+// settle.
 func TestFirstMachineBringsLink(t *testing.T) {
 	l := newLAN(t)
 	host := l.host(1, "")
@@ -93,8 +94,8 @@ func TestFirstMachineBringsLink(t *testing.T) {
 	}
 }
 
-// Another server that comes later is an error in the log and a notice. A server that steps down renews what it has given,
-// and gives no more; a forged offer does not make it do so.
+// Another server that comes later is an error in the log and a notice. A server that steps down renews what it has
+// given, and gives no more; a forged offer does not make it do so.
 func TestOtherServerComesLater(t *testing.T) {
 	l := newLAN(t)
 	other, host := l.host(2, "10.97.0.2/24"), l.host(1, "")
@@ -122,7 +123,7 @@ func TestOtherServerComesLater(t *testing.T) {
 	l.dnsmasq(other, "eth0", "10.97.0.50", "10.97.0.60", "--no-ping")
 	for n := 0; ; n++ { // until dnsmasq has proved to be a server
 		offers = exchange(t, conn, message(t, 2, dhcpv4.MessageTypeDiscover), 1)
-		if offers["10.97.0.1"] == nil && offers["10.97.0.2"] != nil && strings.Contains(s.text(t), "stepped down: another DHCP server, 10.97.0.2") {
+		if offers["10.97.0.1"] == nil && offers["10.97.0.2"] != nil && strings.Contains(s.text(t), "stepped down: another DHCP server (10.97.0.2)") {
 			break
 		}
 		if n > 500 {
@@ -232,7 +233,7 @@ func TestRefused(t *testing.T) {
 		"dc:a6:32:00:00:01: no loader for a Raspberry Pi",
 		"52:54:00:97:01:02: no loader for the architecture 11 (EFI ARM64)",
 		"52:54:00:97:01:03: no address to offer: offering an address between 10.97.0.100 and 10.97.0.101: no free address in the pool",
-		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a network that we serve; dhcp.relay_networks names more",
+		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a served network; to add its network, set dhcp.relay_networks",
 	}
 	slices.Sort(want)
 	slices.Sort(got.Refused)

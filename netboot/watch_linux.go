@@ -30,7 +30,7 @@ func (s *Server) noNew() error {
 		return nil
 	}
 	if sure := s.others.present(time.Now(), true); len(sure) > 0 {
-		return held("stepped down: another DHCP server, " + join(sure) + ", leases addresses here")
+		return held("stepped down: another DHCP server (" + join(sure) + ") leases addresses here")
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func (s *Server) noNew() error {
 func (s *Server) hold(kind notice, why string, said *time.Time) {
 	h := held(why)
 	before := s.holding.Swap(&h)
-	s.notices.set(kind, why+"; until that changes new machines get no addresses from here", time.Time{}, 0)
+	s.notices.set(kind, why+"; until then this server gives no addresses to new machines", time.Time{}, 0)
 	if now := time.Now(); before == nil || *before != h || now.Sub(*said) >= tellEvery {
 		*said = now
 		level := slog.LevelWarn
@@ -64,9 +64,9 @@ func (s *Server) watchServers(ctx context.Context, d *device) error {
 	return g.Wait()
 }
 
-// begin waits until the link is up and no other server answers there, and then ends the hold. A machine that asks for an
-// address meanwhile shows that the link passes packets on, so nothing has to settle: on a direct cable it is the machine
-// itself that brings the link up, and its firmware gives up after a minute.
+// begin waits until the link is up and no other server answers there, and then ends the hold. A machine that asks for
+// an address meanwhile shows that the link passes packets on, so nothing has to settle: on a direct cable it is the
+// machine itself that brings the link up, and its firmware gives up after a minute.
 func (s *Server) begin(ctx context.Context, d *device) {
 	var said time.Time
 	found := false
@@ -75,7 +75,7 @@ func (s *Server) begin(ctx context.Context, d *device) {
 		why, kind, wait := s.linkTrouble(), noticeLink, time.Second
 		if why == "" {
 			if !found {
-				s.hold(noticeLink, "the link of "+d.ifi.Name+" has just come up, and other DHCP servers are looked for first", &said)
+				s.hold(noticeLink, "the link of "+d.ifi.Name+" has just come up; looking for other DHCP servers first", &said)
 			}
 			select {
 			case <-s.forwards: // of before the link was up
@@ -92,7 +92,7 @@ func (s *Server) begin(ctx context.Context, d *device) {
 				why, kind, wait = (&OtherServerError{d.ifi.Name, others}).Error(), noticeOther, min(tellEvery, c.WatchEvery)
 				change, found = nil, true
 			default:
-				s.log.Info("no other DHCP server answers: leasing addresses begins", "interface", d.ifi.Name)
+				s.log.Info("no other DHCP server answers: leasing addresses", "interface", d.ifi.Name)
 				s.notices.clear(noticeLink)
 				s.notices.clear(noticeOther)
 				s.holding.Store(nil)
@@ -138,7 +138,7 @@ func (s *Server) askServers(ctx context.Context, d *device) error {
 		}
 		if some := len(s.others.present(now, false)) > 0; some != present {
 			if present = some; !some {
-				s.log.Info("no other DHCP server was heard for some minutes", "minutes", heardFor.Minutes())
+				s.log.Info("no other DHCP server is heard any more", "minutes", heardFor.Minutes())
 			}
 		}
 		wait := pollLinks
@@ -192,7 +192,7 @@ func (s *Server) heardServer(h dhcp.Heard) {
 	who := join(s.others.present(now, false))
 	text := fmt.Sprintf("another DHCP server answers on %s: %s; stop it, or use proxy mode", s.conf.Interface, who)
 	if err := s.noNew(); err != nil {
-		text += "; until then new machines get no addresses from here"
+		text += "; until then this server gives no addresses to new machines"
 	}
 	s.notices.set(noticeOther, text, now, heardFor)
 	if say {

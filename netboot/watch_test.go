@@ -153,13 +153,13 @@ func TestLinkTrouble(t *testing.T) {
 		{"down", 0, nil, "eth0 is down"},
 		{"no carrier", net.FlagUp, nil, "eth0 has no carrier: "},
 		{"a bridge whose port listens", up, fstest.MapFS{"class/net/eth0/brif/p1/state": state("1"), "class/net/eth0/brif/p0/state": state("3")},
-			"the spanning tree does not let p1 forward yet"},
-		{"a bridge without running ports", net.FlagUp, fstest.MapFS{"class/net/eth0/brif/p0/state": state("2")}, "the spanning tree does not let p0 forward yet"},
+			"p1 does not forward yet (spanning tree)"},
+		{"a bridge without running ports", net.FlagUp, fstest.MapFS{"class/net/eth0/brif/p0/state": state("2")}, "p0 does not forward yet (spanning tree)"},
 		{"a bridge with a port that is off and one that is blocked", up,
 			fstest.MapFS{"class/net/eth0/brif/p0/state": state("0"), "class/net/eth0/brif/p1/state": state("4"), "class/net/eth0/brif/p2/state": state("3")}, ""},
-		{"a port", up, fstest.MapFS{"class/net/eth0/brport/state": state("2")}, "the spanning tree does not let eth0 forward yet"},
+		{"a port", up, fstest.MapFS{"class/net/eth0/brport/state": state("2")}, "eth0 does not forward yet (spanning tree)"},
 		{"a VLAN of a bridge", up, fstest.MapFS{"class/net/eth0/lower_br0/x": state(""), "class/net/br0/brif/p0/state": state("1")},
-			"the spanning tree does not let p0 forward yet"},
+			"p0 does not forward yet (spanning tree)"},
 		{"interfaces that are below each other", up, fstest.MapFS{"class/net/eth0/lower_eth0/x": state("")}, ""},
 	}
 	for _, tt := range tests {

@@ -213,8 +213,8 @@ func (m Model) onConfirm(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// names are what may be typed to confirm d: its bare name, its path, and its serial as the screen shows it. A serial that
-// another disk has too names neither of them.
+// names are what may be typed to confirm d: its bare name, its path, and its serial as the screen shows it. A serial
+// that another disk has too names neither of them.
 func (m Model) names(d job.Disk) []string {
 	names := []string{bare(d), job.Printable(d.Path)}
 	if m.unique(d) {
@@ -236,8 +236,7 @@ func (m Model) unique(d job.Disk) bool {
 }
 
 // choice names the chosen disk by something that stays the same from boot to boot, if it has that: a power cut may
-// interrupt
-// the job, and device names can change at the next boot.
+// interrupt the job, and device names can change at the next boot.
 func (m Model) choice(d job.Disk, image string) job.Choice {
 	rule, name := d.NameAmong(m.found.Inventory.Disks)
 	if strings.HasPrefix(string(rule), "serial:") && !m.unique(d) {

@@ -32,9 +32,9 @@ func middle(s string, width int) string {
 	return ansi.Truncate(s, room-tail, "") + dots + string(runes[at:])
 }
 
-// distinct shortens names to width cells so that no two that differ look the same: a name is cut in its middle, where that
-// is not enough the place where it differs from the others is shown, and where nothing that can be shown differs it gets a
-// number. Names are hostile, and at least 10 cells are needed.
+// distinct shortens names to width cells so that no two that differ look the same: a name is cut in its middle, where
+// that is not enough the place where it differs from the others is shown, and where nothing that can be shown differs
+// it gets a number. Names are hostile, and at least 10 cells are needed.
 func distinct(names []string, width int) []string {
 	alike := map[string][]string{} // by what is shown of them, the names that differ, in their order
 	seen := map[string]bool{}
@@ -71,8 +71,8 @@ func distinct(names []string, width int) []string {
 	return out
 }
 
-// visible is all of a name that can be drawn, "-" for nothing. Marks that change the character before them are left out: a
-// console may not draw them.
+// visible is all of a name that can be drawn, "-" for nothing. Marks that change the character before them are left
+// out: a console may not draw them.
 func visible(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if ansi.StringWidth(string(r)) == 0 {
@@ -86,8 +86,8 @@ func visible(s string) string {
 	return s
 }
 
-// where shows the beginning of a name and, after two dots, the part from the first place on where the names of the group
-// differ.
+// where shows the beginning of a name and, after two dots, the part from the first place on where the names of the
+// group differ.
 func where(s string, group []string, width int) string {
 	common := []rune(s)
 	for _, g := range group {

@@ -6,12 +6,10 @@
 // user's decisions come back through Actions, called from a tea.Cmd and never from Update.
 //
 // The Model is a pure bubbletea model. It uses no file, socket or clock, so the same Model draws the machine's console,
-// an
-// operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, whatever size the
-// terminal
-// reports, in glyphs of the VGA text font with 256 glyphs: light lines, full and light blocks, ASCII. Colour is never
-// the
-// only sign; the selected line starts with ">". Hardware strings pass through job.Printable before they are drawn.
+// an operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, whatever size the
+// terminal reports, in glyphs of the VGA text font with 256 glyphs: light lines, full and light blocks, ASCII. Colour
+// is never the only sign; the selected line starts with ">". Hardware strings pass through job.Printable before they
+// are drawn.
 package tui
 
 import (

@@ -162,8 +162,8 @@ func noLink() Link {
 	return Link{NICs: nics, Lost: "enp1s0 has no link. Plug in its cable, or check the switch port.", Down: true}
 }
 
-// Without a link nothing is confirmed; when the link is back, the same key does it. If only the server does not answer, the user may
-// try.
+// Without a link nothing is confirmed; when the link is back, the same key does it. If only the server does not answer,
+// the user may try.
 func TestLinkLost(t *testing.T) {
 	chosen := 0
 	m := send(New("1.0", false, Actions{Choose: func(job.Choice) { chosen++ }}), lab())
@@ -302,8 +302,8 @@ func TestPowerAndRetry(t *testing.T) {
 	}
 }
 
-// TestContinue: the install that this machine's screen began goes on by one key, on the disk with its mark, with nothing
-// else to erase; other marks are not offered.
+// TestContinue: the install that this machine's screen began goes on by one key, on the disk with its mark, with
+// nothing else to erase; other marks are not offered.
 func TestContinue(t *testing.T) {
 	var chosen []job.Choice
 	l := lab()

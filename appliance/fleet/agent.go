@@ -24,10 +24,8 @@ type Greeting struct {
 }
 
 // Hello records what an agent says about its machine; from is the quota.Key of the agent's address. If the same boot
-// says
-// hello again, its earlier token becomes invalid. Nothing in a hello is proved: it makes or changes a sighting. Of a
-// machine
-// with a higher rank it changes only what is shown. It never ends a job or another running boot.
+// says hello again, its earlier token becomes invalid. Nothing in a hello is proved: it makes or changes a sighting. Of
+// a machine with a higher rank it changes only what is shown. It never ends a job or another running boot.
 func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, error) {
 	h = h.Bounded()
 	if job.NormalUUID(h.Boot) == "" {
@@ -107,9 +105,9 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello)
 	return m, f.saveInventory(ctx, tx, m, h.Inventory)
 }
 
-// elsewhere takes the addresses out of id that machines above a sighting have, m excepted, and returns the names of those
-// machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial number a
-// machine above a sighting has is named too: perhaps its network card was changed.
+// elsewhere takes the addresses out of id that machines above a sighting have, m excepted, and returns the names of
+// those machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial
+// number a machine above a sighting has is named too: perhaps its network card was changed.
 func elsewhere(ctx context.Context, tx *sql.Tx, m Machine, id *job.Identity) (names []string, err error) {
 	found, err := queryMachines(ctx, tx, `WHERE rank > 0 AND id <> ?1 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?2))) OR ?3 <> '' AND uuid IN (?3, ?4))
 		ORDER BY name LIMIT 256`, m.ID, encode(id.MACs), id.UUID, swapUUID(id.UUID))
@@ -153,8 +151,8 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// unfinished are the jobs among the machine's whose marks its disks have and that may be continued. Only a disk and this
-// file know a mark.
+// unfinished are the jobs among the machine's whose marks its disks have and that may be continued. Only a disk and
+// this file know a mark.
 func unfinished(jobs []Job, disks []job.Disk) (out []job.Unfinished) {
 	for _, j := range jobs {
 		for _, d := range disks {

@@ -150,13 +150,10 @@ func system(jobs []Job) *Job {
 }
 
 // decide says what a machine with these jobs, the newest first, boots. Only operators' jobs decide. A live one starts
-// the
-// agent. Of the finished ones the last that wrote to a disk counts: if it was done, the disk has a system, otherwise
-// only
-// parts of one. A job from a screen changes nothing, because anyone can claim to be at the screen of any machine. A
-// machine
-// that was installed from its screen gets the menu, whose default is the disk, even if the policy would start the
-// agent.
+// the agent. Of the finished ones the last that wrote to a disk counts: if it was done, the disk has a system,
+// otherwise only parts of one. A job from a screen changes nothing, because anyone can claim to be at the screen of any
+// machine. A machine that was installed from its screen gets the menu, whose default is the disk, even if the policy
+// would start the agent.
 func decide(unknown Policy, jobs []Job) netboot.Action {
 	if ordered(jobs) != nil {
 		return netboot.Agent

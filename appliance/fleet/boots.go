@@ -22,8 +22,7 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 		return false, err
 	}
 	// A boot ID is random, and only its agent knows it. So a boot that says hello again is still running. If an
-	// operator has
-	// named its machine by another address in the meantime, the boot now belongs to that machine.
+	// operator has named its machine by another address in the meantime, the boot now belongs to that machine.
 	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)
 		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid`,
 		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac, h.Identity.UUID)

@@ -14,10 +14,8 @@ import (
 )
 
 // Limits of what strangers can make the server store. The lowest rank is evicted first; within a rank the source with
-// the
-// most machines; of that source the machine that was not seen for the longest time. So an address that asks for much
-// loses
-// its own records.
+// the most machines; of that source the machine that was not seen for the longest time. So an address that asks for
+// much loses its own records.
 //
 //	sightings    4,096 in all; 1,024 of them seen at network boot, 128 of one address
 //	touched      2,048 in all

@@ -9,10 +9,8 @@ import (
 )
 
 // Choose makes a job from the choice on the screen of the token's boot. The job belongs to that boot: no other boot
-// gets
-// it, and it does not change what the machine boots next. If one boot makes the same choice twice, it is one job.
-// Choose
-// returns the job and the one-time token for the system that will be installed.
+// gets it, and it does not change what the machine boots next. If one boot makes the same choice twice, it is one job.
+// Choose returns the job and the one-time token for the system that will be installed.
 func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home string, err error) {
 	if err := o.validate(); err != nil {
 		return j, "", err
@@ -45,8 +43,7 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 }
 
 // Continue gives the job id to the token's boot: the same image for the disk that rule names. An earlier boot of the
-// same
-// machine chose this job on its screen and started to write. The job may now overwrite only what has its own mark,
+// same machine chose this job on its screen and started to write. The job may now overwrite only what has its own mark,
 // whatever the first choice allowed. The mark is id; only that disk and this file have it.
 func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRule) (j Job, home string, err error) {
 	if rule, err = job.ParseDiskRule(string(rule)); err != nil {
@@ -85,8 +82,8 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 	return j, home, nil
 }
 
-// atScreen looks up whose screen the token is, lets do make a job for it, and makes the token of what will be installed.
-// An operator's live job goes first.
+// atScreen looks up whose screen the token is, lets do make a job for it, and makes the token of what will be
+// installed. An operator's live job goes first.
 func (f *Fleet) atScreen(ctx context.Context, token string, home *string, do func(*sql.Tx, Session, *Machine, []Job) (Job, error)) error {
 	return f.change(ctx, func(tx *sql.Tx) error {
 		s, _, err := f.session(ctx, tx, token)

@@ -1,44 +1,35 @@
 // Package fleet stores the machines, their jobs and what happened. Call Open, give the Fleet to netboot as its Booter
-// and
-// Observer, and let the API call Hello, Choose, Append and Home for agents and the other methods for operators.
+// and Observer, and let the API call Hello, Choose, Append and Home for agents and the other methods for operators.
 //
 // # Who may give orders
 //
 // Anyone on the network can say anything about any machine, so what they say is only a claim. A machine has a Rank. A
 // Sighting is only a claim. A Touched machine had a boot with a token that asked for a job. An Ordered machine was
-// named
-// by an operator. Claims make, change and end sightings. On machines of a higher rank they change only what is shown.
-// What an operator named (an address, a UUID) is firm: it belongs to that one machine, an order goes to the boot that
-// reports it, and another UUID reported with it changes nothing. A claim that contradicts is shown as a Conflict; the
-// operator resolves it with Delete, Rename or Merge.
+// named by an operator. Claims make, change and end sightings. On machines of a higher rank they change only what is
+// shown. What an operator named (an address, a UUID) is firm: it belongs to that one machine, an order goes to the boot
+// that reports it, and another UUID reported with it changes nothing. A claim that contradicts is shown as a Conflict;
+// the operator resolves it with Delete, Rename or Merge.
 //
 // An operator's job waits for its machine, decides what the machine boots, and is sent again after a power cut. A job
-// that
-// was chosen on a screen belongs to the boot that chose it: no other boot gets it, it does not change what the machine
-// boots next, and the end of one boot does not end another. If that boot is silent for ten minutes, the job is shown as
-// interrupted. If it had started to write, its mark is on the disk, and the next boot that reports the mark (a random
-// job
-// ID that only the disk and this file have) may Continue it.
+// that was chosen on a screen belongs to the boot that chose it: no other boot gets it, it does not change what the
+// machine boots next, and the end of one boot does not end another. If that boot is silent for ten minutes, the job is
+// shown as interrupted. If it had started to write, its mark is on the disk, and the next boot that reports the mark (a
+// random job ID that only the disk and this file have) may Continue it.
 //
 // What a machine boots (see decide): the agent, if it has an operator's live job; its disk, if an operator's job was
-// the
-// last to write to it; else what the policy says. So a deployed machine whose user started an install on its screen and
-// did
-// not finish it boots as before, from its disk. A machine that was only installed from its screen gets the menu, whose
-// default is the disk.
+// the last to write to it; else what the policy says. So a deployed machine whose user started an install on its screen
+// and did not finish it boots as before, from its disk. A machine that was only installed from its screen gets the
+// menu, whose default is the disk.
 //
 // While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the
-// first
-// boot was silent for a minute, so that a stranger who claims to be the machine cannot end the job.
+// first boot was silent for a minute, so that a stranger who claims to be the machine cannot end the job.
 //
 // # State
 //
 // State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose) records
-// in
-// goose_db_version which have run, and user_version has the same number for programs without goose. Version 1 had no
-// goose
-// table: the first migration makes only what is missing, so to run all of them upgrades such a file. A file of a newer
-// version is refused. testdata/versions has a file of each version; all later programs must open them.
+// in goose_db_version which have run, and user_version has the same number for programs without goose. Version 1 had no
+// goose table: the first migration makes only what is missing, so to run all of them upgrades such a file. A file of a
+// newer version is refused. testdata/versions has a file of each version; all later programs must open them.
 //
 //	machines     id, name, uuid, firm (its UUID), rank, source, seen, data (Machine as JSON)
 //	macs         mac, machine, firm; a firm one has one machine
@@ -52,8 +43,7 @@
 // strangers add nothing.
 //
 // Durability: the file is in WAL mode with synchronous=FULL. A call that changes something and returns nil has flushed
-// the
-// change to the disk, and it survives a power cut. A call that returns an error has changed nothing. Boot, Seen and
+// the change to the disk, and it survives a power cut. A call that returns an error has changed nothing. Boot, Seen and
 // Refused promise nothing: a machine that is only a sighting may be forgotten.
 //
 // All methods may be called from several goroutines; they run one after the other.

@@ -21,8 +21,7 @@ type Entry struct {
 
 // Append adds the events of the token's boot to the journal and updates the job. It skips events up to the acknowledged
 // number. Events after a gap wait until the gap is filled; only the first event of a boot may have any number. Of
-// events
-// that contain only progress, the newest is kept.
+// events that contain only progress, the newest is kept.
 func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job.Acknowledged, err error) {
 	if len(e.Events) > job.MaxEvents {
 		return ack, fmt.Errorf("%w: %d events at once, the limit is %d", ErrInvalid, len(e.Events), job.MaxEvents)
@@ -114,8 +113,8 @@ func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) e
 	return nil
 }
 
-// adopt makes the address that the boot of s came by, and its UUID, those of its machine, which an operator named: so it
-// boots after a power cut too.
+// adopt makes the address that the boot of s came by, and its UUID, those of its machine, which an operator named: so
+// it boots after a power cut too.
 func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 	m, err := byID(ctx, tx, s.Machine)
 	if err != nil {
@@ -199,8 +198,7 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 }
 
 // Log returns up to limit entries of the machine that key names, with numbers above after, in order. If there is none,
-// it
-// waits until there is one or ctx is done; the latter is not an error.
+// it waits until there is one or ctx is done; the latter is not an error.
 func (f *Fleet) Log(ctx context.Context, key string, after int64, limit int) ([]Entry, error) {
 	for {
 		grown := f.growth()

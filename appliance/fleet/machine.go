@@ -74,10 +74,10 @@ type Deployment struct {
 	Report job.HomeReport `json:"report"`
 }
 
-// is says whether the machine that calls itself id is m, which no operator named. A common MAC address is the proof, unless both have a UUID
-// and the two differ: a docking station carries its address from machine to machine. An equal UUID alone is none,
-// because cloned virtual machines share it; it counts with an equal serial number, or where an operator named the
-// machine by UUID and no address is known.
+// is says whether the machine that calls itself id is m, which no operator named. A common MAC address is the proof,
+// unless both have a UUID and the two differ: a docking station carries its address from machine to machine. An equal
+// UUID alone is none, because cloned virtual machines share it; it counts with an equal serial number, or where an
+// operator named the machine by UUID and no address is known.
 func (m Machine) is(id job.Identity) bool {
 	theirs, ours := id.UUID, m.Identity.UUID
 	if theirs != "" && ours != "" && !sameUUID(theirs, ours) {

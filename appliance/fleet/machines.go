@@ -22,8 +22,7 @@ type View struct {
 }
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
-// and
-// got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
+// and got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
 // "installed, not heard of" (its system has not reported in time), "deployed", or "relaying".
 func (v View) Status() string {
 	switch s := v.course(); {
@@ -76,8 +75,7 @@ func (v View) home() bool {
 const MaxPage = 200
 
 // List returns up to limit machines, at most MaxPage, sorted by name and beginning after the name after. It also
-// returns
-// the value of after for the next page, "" after the last. It does not fill in inventories.
+// returns the value of after for the next page, "" after the last. It does not fill in inventories.
 func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, next string, err error) {
 	if limit <= 0 || limit > MaxPage {
 		limit = MaxPage
@@ -107,8 +105,8 @@ func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, 
 }
 
 // view adds to a machine what is kept elsewhere. Of its jobs an operator's live one says most; then one that a screen
-// chose and that is under way; then the newest that an operator gave and did not cancel, or that a screen chose and that is done. So a
-// stranger's choice that came to nothing does not hide what the machine is.
+// chose and that is under way; then the newest that an operator gave and did not cancel, or that a screen chose and
+// that is done. So a stranger's choice that came to nothing does not hide what the machine is.
 func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	now := f.o.Now()
 	v := View{Machine: m}

@@ -65,9 +65,8 @@ func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 }
 
 // Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots and journal to
-// the
-// first machine and deletes other. UUID and serial number are those of the machine that was seen last, as after a new
-// mainboard. If both have an operator's live job, Merge returns ErrBusy: cancel one first.
+// the first machine and deletes other. UUID and serial number are those of the machine that was seen last, as after a
+// new mainboard. If both have an operator's live job, Merge returns ErrBusy: cancel one first.
 func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {

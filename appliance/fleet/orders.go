@@ -82,8 +82,8 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 	return m, j, err
 }
 
-// makeWay ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only where
-// replace says so.
+// makeWay ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only
+// where replace says so.
 func (f *Fleet) makeWay(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
 	now := f.o.Now().UTC()
 	for _, l := range jobs {
@@ -175,8 +175,7 @@ func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 }
 
 // Cancel cancels the live job of the machine that key names: an operator's job if there is one, else a screen's. It
-// returns
-// ErrOver if the machine has no live job.
+// returns ErrOver if the machine has no live job.
 func (f *Fleet) Cancel(ctx context.Context, key string) (j Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)

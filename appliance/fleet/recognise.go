@@ -15,8 +15,8 @@ import (
 // recognise returns the machine that id is, or ErrUnknown, and the names of other machines whose firm addresses or UUID
 // id says too. A firm address or UUID decides; of several the one with an operator's live job, then the one whose
 // address id says first. While a machine has no such job, another UUID beside its address is another machine (a docking
-// station carries its address from one to the next): a foreign UUID keeps no machine from its order. Otherwise only machines
-// that no operator named are compared, as Machine.is has it.
+// station carries its address from one to the next): a foreign UUID keeps no machine from its order. Otherwise only
+// machines that no operator named are compared, as Machine.is has it.
 func recognise(ctx context.Context, tx *sql.Tx, id job.Identity) (m Machine, others []string, err error) {
 	const waits = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND jobs.state IN ('pending', 'started')) DESC"
 	macs := encode(id.MACs)

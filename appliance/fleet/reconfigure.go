@@ -1,8 +1,7 @@
 package fleet
 
 // Reconfigure takes the policy for unknown machines, the hostname pattern and the kernel arguments from o and ignores
-// the
-// rest. They apply from the next boot and the next new machine on. It may be called at any time.
+// the rest. They apply from the next boot and the next new machine on. It may be called at any time.
 func (f *Fleet) Reconfigure(o Options) {
 	next := f.o
 	next.Unknown, next.Hostname, next.Args = o.Unknown, o.Hostname, o.Args

@@ -17,8 +17,7 @@ const (
 )
 
 // Bounded returns h with every string and list cut to what the server keeps, and with the identity normalised. The
-// client
-// applies it before it sends, and the server again to what it receives.
+// client applies it before it sends, and the server again to what it receives.
 func (h Hello) Bounded() Hello {
 	h.Boot, h.Agent = clip(h.Boot), clip(h.Agent)
 	h.Sources = append([]string(nil), h.Sources[:min(len(h.Sources), maxSources)]...)
@@ -85,8 +84,7 @@ func NormalMAC(s string) (string, bool) {
 }
 
 // NormalUUID returns a UUID in lower case. It returns "" if s is not a UUID or identifies no machine: all zeros, all
-// ones,
-// or a default of a mainboard vendor, which thousands of machines share.
+// ones, or a default of a mainboard vendor, which thousands of machines share.
 func NormalUUID(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if len(s) != 36 {

@@ -24,8 +24,7 @@ const (
 // Client makes the calls of one boot of one machine. Call Hello first: its token authorises the other calls.
 //
 // Each call makes one request and does not repeat it. The caller decides whether to try again; Retryable says whether
-// that
-// can help. After Hello has returned, a Client may be used from several goroutines.
+// that can help. After Hello has returned, a Client may be used from several goroutines.
 type Client struct {
 	base  string
 	http  *http.Client

@@ -48,8 +48,7 @@ const (
 )
 
 // Blank says whether the disk is proved to be blank: it has no partition table and no known signature, and all bytes
-// that
-// were sampled across the disk are 0x00, or all are 0xff. A disk that was not read is not blank.
+// that were sampled across the disk are 0x00, or all are 0xff. A disk that was not read is not blank.
 func (d Disk) Blank() bool {
 	return (d.Sampled == Zeros || d.Sampled == Ones) && !d.recognised() && d.Unfinished == "" && d.Installed == ""
 }

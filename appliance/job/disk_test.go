@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestBlankIsProved: nothing but samples that are all zeros or all ones makes a disk blank, and a disk that is not blank
-// always says what it holds.
+// TestBlankIsProved: nothing but samples that are all zeros or all ones makes a disk blank, and a disk that is not
+// blank always says what it holds.
 func TestBlankIsProved(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -39,8 +39,8 @@ func TestBlankIsProved(t *testing.T) {
 	}
 }
 
-// TestRulesThatAreAdvisedWork: whatever disks share, each rule that a refusal lists picks one disk, and the name that goes
-// with it names that disk and no other.
+// TestRulesThatAreAdvisedWork: whatever disks share, each rule that a refusal lists picks one disk, and the name that
+// goes with it names that disk and no other.
 func TestRulesThatAreAdvisedWork(t *testing.T) {
 	disk := func(n int, serial, wwn, place string) Disk {
 		return Disk{Path: fmt.Sprintf("/dev/sd%c", 'a'+n), Serial: serial, WWN: wwn, Place: place, Size: 10}

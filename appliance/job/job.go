@@ -230,6 +230,5 @@ func ESPLabel(id string) string {
 const MemoryNeeds = 400 << 20
 
 // DiskNeeds is the smallest disk, in bytes, for an image with size bytes of file contents: the files, a seventh more
-// for
-// metadata and for what a chain of deltas replaces, 256 MiB of boot partitions, and 512 MiB of free space.
+// for metadata and for what a chain of deltas replaces, 256 MiB of boot partitions, and 512 MiB of free space.
 func DiskNeeds(size int64) int64 { return size + size/7 + 768<<20 }

@@ -10,10 +10,8 @@ import (
 const maxKernelArg = 256
 
 // MaxKernelArgs is the limit, in bytes, for all kernel arguments of an installed system, each with one byte for the
-// space
-// after it. The kernel drops what is beyond 2048 bytes (COMMAND_LINE_SIZE on x86); the rest is for root=, rootflags=
-// and
-// the consoles.
+// space after it. The kernel drops what is beyond 2048 bytes (COMMAND_LINE_SIZE on x86); the rest is for root=,
+// rootflags= and the consoles.
 const MaxKernelArgs = 1536
 
 // KernelArgs checks the kernel arguments of an installed system and returns all their errors together.
@@ -44,11 +42,9 @@ var ErrKernelArg = errors.New("kernel argument")
 //	a=$b;c!                          a=$b;c!
 //
 // It refuses characters that GRUB or the kernel cannot pass on, and names them. GRUB writes a backslash before quotes
-// and
-// backslashes, but the kernel has no such escape. The kernel ends an argument at every space of ISO 8859-1, and one of
-// these
-// (byte a0) is also a part of letters in UTF-8. Sources: GRUB 2.06 grub-core/lib/cmdline.c; Linux 6.1 lib/cmdline.c
-// (next_arg) and lib/ctype.c.
+// and backslashes, but the kernel has no such escape. The kernel ends an argument at every space of ISO 8859-1, and one
+// of these (byte a0) is also a part of letters in UTF-8. Sources: GRUB 2.06 grub-core/lib/cmdline.c; Linux 6.1
+// lib/cmdline.c (next_arg) and lib/ctype.c.
 func KernelArg(s string) (word string, err error) {
 	refuse := func(why string) (string, error) {
 		return "", fmt.Errorf("%w %q: %s", ErrKernelArg, Printable(s), why)

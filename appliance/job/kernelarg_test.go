@@ -71,8 +71,8 @@ func TestKernelArgs(t *testing.T) {
 	}
 }
 
-// Whatever is accepted reaches the kernel as one argument with the same name and value: through GRUB, which quotes and escapes,
-// and the kernel's parser.
+// Whatever is accepted reaches the kernel as one argument with the same name and value: through GRUB, which quotes and
+// escapes, and the kernel's parser.
 func FuzzKernelArg(f *testing.F) {
 	for _, s := range []string{"quiet", `a="b c"`, `"a=b c"`, "a=b c", `a="`, `""`, "a=$b;c!", "a'b", `\x41`, "à", "a=\"b\" c\"", `ac ="b c"`} {
 		f.Add(s)

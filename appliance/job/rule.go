@@ -34,10 +34,8 @@ func ParseDiskRule(s string) (DiskRule, error) {
 }
 
 // Pick applies the rule to disks. It never guesses: if no disk matches, or several do, it returns an error that lists
-// the
-// disks and the rules that would work. It never picks a read-only disk. Removable disks and those on USB or FireWire
-// (most
-// of which do not report that they are removable) need a rule with a serial, WWN or path.
+// the disks and the rules that would work. It never picks a read-only disk. Removable disks and those on USB or
+// FireWire (most of which do not report that they are removable) need a rule with a serial, WWN or path.
 func (r DiskRule) Pick(disks []Disk) (Disk, error) {
 	var found []Disk
 	passed := 0
@@ -143,8 +141,7 @@ func (d Disk) placePath() string {
 }
 
 // Named says whether name is the disk's serial, WWN, path, path by place or bare device name, as a user types it to
-// allow
-// the loss of its data. The empty string names no disk.
+// allow the loss of its data. The empty string names no disk.
 func (d Disk) Named(name string) bool {
 	name = strings.TrimSpace(name)
 	return name != "" && (name == d.Serial || name == d.WWN || name == d.Path || name == d.placePath() || "/dev/"+name == d.Path)

@@ -36,8 +36,7 @@ type Welcome struct {
 	Images  []ImageChoice `json:"images,omitempty"`
 
 	// Unfinished are the installs that a user started on this machine's screen in an earlier boot, and whose marks are
-	// on
-	// the disks of Hello. They continue only if the user says so, with Choice.Continue.
+	// on the disks of Hello. They continue only if the user says so, with Choice.Continue.
 	Unfinished []Unfinished `json:"unfinished,omitempty"`
 }
 
@@ -58,9 +57,8 @@ type ImageChoice struct {
 }
 
 // Choice is what the user chose on the screen. Erase names the disk that the user typed on the last page. Continue is
-// an
-// Unfinished.Job: the disk that Disk names gets the rest of that job's image, and only a disk with that mark may lose
-// data.
+// an Unfinished.Job: the disk that Disk names gets the rest of that job's image, and only a disk with that mark may
+// lose data.
 type Choice struct {
 	Image    string   `json:"image,omitempty"`
 	Disk     DiskRule `json:"disk"`

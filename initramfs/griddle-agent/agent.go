@@ -216,7 +216,8 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why err
 	s.attend(ctx, l, found)
 }
 
-// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the appliance, its job, the disks.
+// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the appliance,
+// its job, the disks.
 func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
 	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
 	again, link := time.NewTicker(10*time.Second), time.NewTicker(lookEvery)
@@ -282,7 +283,8 @@ func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, f
 	}
 }
 
-// look asks once more, quietly, and says whether there is something new. The error is how the question to the appliance ended.
+// look asks once more, quietly, and says whether there is something new. The error is how the question to the appliance
+// ended.
 func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
@@ -377,8 +379,8 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 	})
 }
 
-// untilAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed: nobody
-// may be in front of the machine. The same job is left alone, for it would fail and begin again without end.
+// untilAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed:
+// nobody may be in front of the machine. The same job is left alone, for it would fail and begin again without end.
 func untilAnother(ctx context.Context, retry <-chan struct{}, failed string, look func() string) {
 	again := time.NewTicker(10 * time.Second)
 	defer again.Stop()

@@ -201,8 +201,8 @@ func TestRolledBackCatalog(t *testing.T) {
 	}
 }
 
-// TestPrivateImageIsOpened has the job's source be the appliance's https URL, which takes the token of the boot: the catalog and all
-// documents come from there.
+// TestPrivateImageIsOpened has the job's source be the appliance's https URL, which takes the token of the boot: the
+// catalog and all documents come from there.
 func TestPrivateImageIsOpened(t *testing.T) {
 	r := newRoom(t)
 	const token = "the token of this boot"

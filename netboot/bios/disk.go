@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// StartDisk returns the program that starts the drive whose GPT has this GUID, as in "1b4e28ba-2fa1-11d2-883f-0016d3cca427". With
-// guid "" it starts the first drive that has a boot program.
+// StartDisk returns the program that starts the drive whose GPT has this GUID, for example
+// "1b4e28ba-2fa1-11d2-883f-0016d3cca427". If guid is "", it starts the first drive that has a boot program.
 //
-// The program asks the BIOS drives 0x80 to 0x8f, and starts the boot sector of the right one, whatever number the BIOS gave it. Where
-// there is none it returns 1. iPXE's own sanboot takes the number of a drive, not a disk, and hangs at a boot sector that has a
-// table and no program: such a one is never started here.
+// The program looks at the BIOS drives 0x80 to 0x8f and starts the boot sector of the right one, whatever number the
+// BIOS gave it. If it finds no such drive, it returns 1. iPXE's own sanboot takes the number of a drive instead of a
+// disk, and hangs at a boot sector that has a table but no program; this program never starts such a sector.
 //
-// Limits: the BIOS must have the extensions for large disks (EDD, since about 1998), and must offer the disk as a drive. Of the GPT
-// only the copy in sector 1 is read.
+// Limits: the BIOS must have the extensions for large disks (EDD, since about 1998), and must offer the disk as a
+// drive.
+// The program reads only the copy of the GPT in sector 1.
 func StartDisk(guid string) ([]byte, error) {
 	if guid == "" {
 		return append([]byte(disk), append([]byte{1}, make([]byte, 16)...)...), nil

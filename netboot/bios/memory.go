@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// HasMemory returns the program that says whether the BIOS reports at least this many MiB of memory: it returns 0 where it does or where the
-// BIOS does not tell, 1 where it does not. The BIOS reports somewhat less than what is built in: it and a graphics card keep some.
-// 17 to 4000 can be asked for.
+// HasMemory returns the program that checks whether the BIOS reports at least mib MiB of memory, 17 to 4000. It returns
+// 0 if the BIOS does, or does not report its memory, and 1 if it reports less. The BIOS reports slightly less than the
+// installed memory, because it and a graphics card use some.
 func HasMemory(mib int) ([]byte, error) {
 	if mib < 17 || mib > 4000 {
-		return nil, fmt.Errorf("making the program that looks at the memory: %d MiB cannot be asked for", mib)
+		return nil, fmt.Errorf("making the program that checks the memory: %d MiB is not from 17 to 4000", mib)
 	}
 	return binary.LittleEndian.AppendUint16([]byte(memory), uint16(mib-16)*16), nil
 }

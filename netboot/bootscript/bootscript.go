@@ -1,18 +1,20 @@
 // Package bootscript writes the scripts that iPXE runs (https://ipxe.org/scripting).
 //
-// Call [Local], [Installed], [Agent], [Menu] or [Failure]; each gives a whole script. They are functions of their arguments.
+// Call [Local], [Installed], [Agent], [Menu] or [Failure]; each returns a complete script. The result depends only on
+// the arguments.
 //
-// Escaping: iPXE expands ${} everywhere, and has quotes, backslashes, &&, || and #. Nothing is quoted here. Paths and
-// kernel arguments may only have characters that mean nothing to iPXE, others are an error; in text for people such
-// characters become question marks. So no string from outside can add a command.
+// Escaping: iPXE expands ${} everywhere, and has quotes, backslashes, &&, || and #. This package quotes nothing. A path
+// or kernel argument with a character that iPXE interprets is an error; in text for people such characters become
+// question marks. So no string from outside can add a command.
 //
-// The local disk: on BIOS iPXE fetches Options.Disk and runs it. That program finds the disk and starts it (package bios); it comes
-// back only where it did not find it. On UEFI the loader of the EFI system partition called Options.Volume is started, because the firmware's next boot entries are often the same card's IPv6 and HTTP, which take minutes to fail.
-// Where that fails the script ends with exit 1, upon which the firmware goes on to its next entry; with status 0 EDK2
-// would stop at its boot manager's menu.
+// The local disk: on BIOS iPXE fetches Options.Disk and runs it. That program finds the disk and starts it (package
+// bios); it returns only if it does not find the disk. On UEFI the script starts the loader of the EFI system partition
+// with the label Options.Volume, because the firmware's next boot entries are often IPv6 and HTTP of the same card,
+// which take minutes to fail. If that fails, the script ends with exit 1, and the firmware continues with its next
+// entry; after status 0 EDK2 would stop at its boot manager's menu.
 //
-// More than one initrd: UEFI kernels open them by name through iPXE's virtual file system, so each is given a name and
-// an initrd= argument. BIOS kernels get all of them joined, in order.
+// More than one initrd: UEFI kernels open them by name through iPXE's virtual file system, so each gets a name and an
+// initrd= argument. BIOS kernels get all of them joined, in order.
 package bootscript
 
 import (
@@ -24,19 +26,20 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long a menu waits.
+// DefaultTimeout is how long a menu waits for a key.
 const DefaultTimeout = 10 * time.Second
 
-// InstalledTimeout is how long a machine with an installed system waits for a key, at every boot.
+// InstalledTimeout is how long a machine with an installed system waits for a key at every boot.
 const InstalledTimeout = 4 * time.Second
 
-// Options are what the scripts are made from.
+// Options are the contents of a script.
 type Options struct {
 	// Server is the HTTP server with scheme and without a final slash, "http://10.77.0.1:8080".
 	Server string
-	// UEFI chooses the firmware's way to the local disk and to the initrds.
+	// UEFI says that the script runs on UEFI: the local disk and the initrds are started in the way of UEFI, else of
+	// BIOS.
 	UEFI bool
-	// Title heads the menu; any text.
+	// Title is the title of the menu; any text.
 	Title string
 	// Kernel and Initrds are paths below Server, such as /boot/vmlinuz; the initrds' base names differ.
 	Kernel  string
@@ -47,9 +50,10 @@ type Options struct {
 	Volume string
 	// Disk is the path below Server of the program that starts the local disk on BIOS; "" leaves that to the firmware.
 	Disk string
-	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to the kernel.
+	// Memory is the path of the program that fails on a BIOS machine with too little memory for Kernel; "" leaves it to
+	// the kernel.
 	Memory string
-	// Timeout is how long the menu waits for a key before the local disk is started; zero means DefaultTimeout.
+	// Timeout is how long the menu waits for a key before it starts the local disk; zero means DefaultTimeout.
 	Timeout time.Duration
 }
 
@@ -61,8 +65,8 @@ func Local(o Options) []byte {
 	return b.Bytes()
 }
 
-// Installed starts the local disk after InstalledTimeout, or o.Timeout where that is shorter. A key in this time keeps the menu, which
-// offers o.Kernel too: the way to the agent for a person at the keyboard.
+// Installed starts the local disk after InstalledTimeout, or o.Timeout if that is shorter. A key in this time keeps the
+// menu, which also offers o.Kernel: this is how a user at the keyboard gets to the agent.
 func Installed(o Options) ([]byte, error) {
 	if o.Timeout <= 0 || o.Timeout > InstalledTimeout {
 		o.Timeout = InstalledTimeout
@@ -81,7 +85,7 @@ func Agent(o Options) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Menu asks, and starts the local disk when no one answers.
+// Menu asks, and starts the local disk if no one answers.
 func Menu(o Options) ([]byte, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -104,7 +108,7 @@ func ask(o Options, item string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Failure shows message for as long as a menu waits, then starts the local disk.
+// Failure shows message as long as a menu waits, then starts the local disk.
 func Failure(o Options, message string) []byte {
 	timeout := o.Timeout
 	if timeout <= 0 {
@@ -124,22 +128,22 @@ func local(b *bytes.Buffer, o Options) {
 	case !o.UEFI && o.Disk != "" && checkPath(o.Disk) == nil && safe(o.Server):
 		fmt.Fprintf(b, "imgfree\nimgfetch --name disk %s%s || goto firmware\nimgexec disk ||\n", o.Server, o.Disk)
 		if o.Volume == "" {
-			b.WriteString("echo Griddle: no drive of the BIOS has a boot program\n")
+			b.WriteString("echo Griddle: no BIOS drive has a boot program\n")
 		} else {
-			b.WriteString("echo Griddle: no drive that the BIOS offers has the system that was installed last.\n" +
-				"echo If its disk is in this machine, switch on that disk in the BIOS setup (SATA mode, RAID, NVMe boot).\n")
+			b.WriteString("echo Griddle: the disk with the installed system is not among the BIOS drives.\n" +
+				"echo If the disk is in this machine, enable it in the BIOS setup (SATA mode, RAID, NVMe boot).\n")
 		}
-		b.WriteString("prompt --timeout 10000 Press a key to go on with the next entry of the boot order ||\n:firmware\n")
+		b.WriteString("prompt --timeout 10000 Press a key to continue with the next entry of the boot order ||\n:firmware\n")
 	}
 	b.WriteString("exit 1\n")
 }
 
 func failed(b *bytes.Buffer, o Options) {
 	if !o.UEFI && o.Memory != "" {
-		b.WriteString("\n:small\necho Griddle: this machine has too little memory for the agent, which needs 512 MiB. Add memory.\n" +
+		b.WriteString("\n:small\necho Griddle: this machine has too little memory. The agent needs 512 MiB. Add memory.\n" +
 			"prompt --timeout 30000 Press a key to start the local disk ||\ngoto local\n")
 	}
-	b.WriteString("\n:failed\necho Griddle: the agent could not be started, going on to the local disk\nsleep 5\n\n:local\n")
+	b.WriteString("\n:failed\necho Griddle: cannot start the agent, starting the local disk\nsleep 5\n\n:local\n")
 	local(b, o)
 }
 
@@ -167,7 +171,7 @@ func agent(b *bytes.Buffer, o Options) error {
 	return nil
 }
 
-// check says everything that is wrong with o at once.
+// check returns all errors of o together.
 func check(o Options) error {
 	var errs []error
 	if !safe(o.Server) || o.Server == "" {
@@ -180,7 +184,7 @@ func check(o Options) error {
 			errs = append(errs, err)
 		}
 		if i > 0 && seen[base] {
-			errs = append(errs, fmt.Errorf("two initrds are called %q", base))
+			errs = append(errs, fmt.Errorf("two initrds have the name %q", base))
 		}
 		seen[base] = i > 0
 	}
@@ -206,14 +210,14 @@ func checkPath(p string) error {
 
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// ValidArg says whether a can be a kernel argument in a script: 1 to 256 characters that mean nothing to iPXE.
+// ValidArg says whether a can be a kernel argument in a script: 1 to 256 characters that iPXE does not interpret.
 func ValidArg(a string) bool { return a != "" && len(a) <= 256 && safe(a) }
 
 // safe says that no character of s means anything to iPXE.
 func safe(s string) bool { return strings.Trim(s, letters+"_.,:;/@+=%()[]*!?~^-") == "" }
 
-// Text makes s fit for a line of a script: printable ASCII that means nothing to iPXE, at most 200 bytes, no space at
-// its ends.
+// Text makes s safe for a line of a script: printable ASCII that iPXE does not interpret, at most 200 bytes, without
+// space at its ends.
 func Text(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

@@ -24,8 +24,8 @@ const (
 )
 
 // loaderOf names the loader for an architecture of option 93. The names are those of the IANA registry "Processor
-// Architecture Types", which follows the errata of RFC 4578: 7 is x64 UEFI, and 9 is EBC, EFI byte code. x64 firmware sends
-// 7; some of it, made after the RFC's first text, sends 9, which no machine uses for byte code.
+// Architecture Types", which follows the errata of RFC 4578: 7 is x64 UEFI, and 9 is EBC, EFI byte code. x64 firmware
+// sends 7; some of it, made after the RFC's first text, sends 9, which no machine uses for byte code.
 func loaderOf(a iana.Arch, class Class) loaderKind {
 	switch {
 	case class == HTTP && a == iana.EFI_X86_64_HTTP:
@@ -40,8 +40,8 @@ func loaderOf(a iana.Arch, class Class) loaderKind {
 	return noLoader
 }
 
-// runsPC says whether a machine whose iPXE names this architecture can start an x86-64 kernel. A script may be asked for
-// without an architecture; those who do are PCs.
+// runsPC says whether a machine whose iPXE names this architecture can start an x86-64 kernel. A script may be asked
+// for without an architecture; those who do are PCs.
 func runsPC(a iana.Arch) bool {
 	switch a {
 	case ArchUnknown, iana.INTEL_X86PC, iana.EFI_IA32, iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_HTTP, iana.EFI_X86_64_HTTP,
@@ -73,7 +73,7 @@ func (c *Config) bootFile(r *Request) (file, reason string) {
 	case kind == uefiLoader && c.UEFILoader != "":
 		return c.UEFILoader, "UEFI: loader by TFTP"
 	case r.Arch == ArchUnknown:
-		return "", "the machine does not say its architecture"
+		return "", "the request has no architecture"
 	}
 	return "", fmt.Sprintf("no loader for the architecture %s", archName(r.Arch))
 }
@@ -81,8 +81,8 @@ func (c *Config) bootFile(r *Request) (file, reason string) {
 // archName is "11 (EFI ARM64)".
 func archName(a iana.Arch) string { return fmt.Sprintf("%d (%s)", uint16(a), a) }
 
-// ScriptURL is where iPXE fetches its script: it puts its SMBIOS UUID in itself (it expands ${} in file names), which
-// spares us the byte order of option 97; MAC and architecture are those of the request.
+// ScriptURL is the URL where iPXE fetches its script. iPXE itself adds its SMBIOS UUID (it expands ${} in file names),
+// so the byte order of option 97 does not matter here. MAC and architecture are those of the request.
 func (c *Config) ScriptURL(r *Request) string {
 	arch := "${platform}" // pcbios or efi
 	if r.Arch != ArchUnknown {
@@ -128,8 +128,9 @@ func (c *Config) reply(r *Request, t dhcpv4.MessageType) *dhcpv4.DHCPv4 {
 // addBoot puts file into p the way the machine's class wants it.
 func (c *Config) addBoot(p *dhcpv4.DHCPv4, r *Request, file string) {
 	p.ServerIPAddr = c.ServerIP.AsSlice()
-	// Both end with a zero byte: BIOS ROMs read them as strings of C, and without it ask the TFTP server for the name and
-	// whatever follows it in the packet. Receivers have to take the zero off (RFC 2132 section 2); iPXE and EDK2 do.
+	// Both end with a zero byte: BIOS ROMs read them as strings of C, and without it ask the TFTP server for the name
+	// and whatever follows it in the packet. Receivers have to take the zero off (RFC 2132 section 2); iPXE and EDK2
+	// do.
 	p.UpdateOption(dhcpv4.OptTFTPServerName(c.ServerIP.String() + "\x00"))
 	p.UpdateOption(dhcpv4.OptBootFileName(file + "\x00"))
 	if len(file) < maxFile {

@@ -1,28 +1,29 @@
-// Package dhcp decides what a DHCP server answers a machine that boots from the network, and sends it.
+// Package dhcp answers DHCP requests of machines that boot from the network.
 //
-// Call [Parse] on a datagram, then [Config.Proxy] or [Config.Full] on the request; both are functions of their
-// arguments (Full asks a [Leaser] for addresses) and give an [Answer]. [Server] is the thin loop around them, [Listen]
-// its sockets, and a [Watch] hears other servers and asks for them.
+// Call [Parse] on a datagram, then [Config.Proxy] or [Config.Full] on the request. Both return an [Answer] that depends
+// only on their arguments (Full also asks a [Leaser] for addresses). [Server] is the loop around them, [Listen] opens
+// its sockets, and a [Watch] looks for other servers.
 //
 // Two ways to serve a network:
 //
-//	proxy  another server leases addresses; we add a second offer without an address that names the boot file.
-//	       Only PXE and UEFI HTTP Boot clients are answered, at port 67 (DISCOVER) and at 4011 (REQUEST, INFORM).
-//	full   we lease addresses to everybody on the interface's own network, and name the boot file where asked.
+//	proxy  Another server leases addresses. This one adds an offer without an address that names the boot file. It
+//	       answers only PXE and UEFI HTTP Boot clients, at port 67 (DISCOVER) and at port 4011 (REQUEST, INFORM).
+//	full   This server leases addresses to everyone on the interface's own network, and names the boot file on request.
 //
-// What a boot client is given:
+// What a boot client gets:
 //
 //	option 77 "iPXE", option 175   the script's URL: iPXE runs already, so a loader would only start it again
 //	option 60 "HTTPClient"         the URL of the UEFI loader
-//	option 60 "PXEClient"          by option 93: 0 the BIOS loader, 7 (x64 UEFI) and 9 (EBC, which some x64 firmware
-//	                               says of itself) the UEFI loader, both by TFTP
-//	a Raspberry Pi's ROM           nothing: it says that it is a PC (0), and can start no PC's loader
+//	option 60 "PXEClient"          by option 93: for 0 the BIOS loader, for 7 (x64 UEFI) and 9 (EBC, which some x64
+//	                               firmware sends) the UEFI loader, both by TFTP
+//	a Raspberry Pi's ROM           nothing: it says that it is a PC (0), but cannot start a PC's loader
 //
-// The boot file is in the file field (when shorter than 128 bytes) and in option 67, the server in siaddr and in
-// options 54 and 66. Replies to PXE clients carry option 43 {6: 8}, "take the boot file from this offer, discover
-// nothing", and echo options 60, 61, 82 and 97.
+// The boot file is in the file field (if shorter than 128 bytes) and in option 67, the server in siaddr and in options
+// 54 and 66. Replies to PXE clients have option 43 {6: 8}, "take the boot file from this offer, discover nothing", and
+// echo options 60, 61, 82 and 97.
 //
-// Bytes from the wire never panic: [Parse] refuses what is malformed, and every field of a [Request] stays hostile.
+// Bytes from the network never cause a panic: [Parse] refuses malformed ones, and every field of a [Request] stays
+// hostile.
 //
 // Sources: RFC 2131, RFC 2132, RFC 3004 (option 77), RFC 4578 (options 93, 94, 97), RFC 6842, the PXE specification 2.1
 // of Intel (section 2, options 43 and 60), the UEFI specification 2.10 section 24.7 (HTTP Boot).
@@ -44,36 +45,37 @@ const (
 	PXEPort    = 4011
 )
 
-// Config is what the answers are made from. ServerIP is required.
+// Config is what the answers depend on. ServerIP is required.
 type Config struct {
-	// ServerIP is our IPv4 address on the interface.
+	// ServerIP is this server's IPv4 address on the interface.
 	ServerIP netip.Addr
 	// HTTPPort is the port of the boot script and of the loaders for UEFI HTTP Boot; zero means 8080.
 	HTTPPort uint16
-	// BIOSLoader and UEFILoader name files of the TFTP server, such as undionly.kpxe and snponly.efi; machines of a
-	// kind without a loader are not told a boot file.
+	// BIOSLoader and UEFILoader name files of the TFTP server, such as undionly.kpxe and snponly.efi. Machines of a
+	// kind without a loader get no boot file.
 	BIOSLoader, UEFILoader string
 
-	// Network is our network with its mask. In full mode addresses outside it are refused. Relay agents in it are answered.
+	// Network is the network of the interface, with its mask. Full mode refuses addresses outside it. Relay agents in
+	// it are answered.
 	Network netip.Prefix
-	// Relays are the networks behind relay agents whose machines are told where to boot from; another server gives them
-	// their addresses. Requests that come by way of any other network are refused.
+	// Relays are the networks behind relay agents whose machines may boot from here; another server gives them their
+	// addresses. Requests through any other network are refused.
 	Relays []netip.Prefix
-	// Router and DNS are handed out in full mode; the zero value of either leaves the option out.
+	// Router and DNS are sent in full mode; the zero value of either leaves the option out.
 	Router netip.Addr
 	DNS    []netip.Addr
 }
 
 // Leaser hands out addresses. Its methods may be called at the same time.
 type Leaser interface {
-	// Offer holds an address for mac for a while, want if that is possible (want may be the zero Addr). The error says why
-	// the machine gets none.
+	// Offer reserves an address for mac for a short time: want if possible, which may be the zero Addr. The error says
+	// why the machine gets no address.
 	Offer(mac MAC, want netip.Addr) (netip.Addr, time.Duration, error)
-	// Commit gives addr to mac. With Granted the lease survives a power cut from now on.
+	// Commit leases addr to mac. If it returns Granted, the lease survives a power cut.
 	Commit(mac MAC, addr netip.Addr) (time.Duration, Verdict, error)
 	// Release ends the lease of addr if mac holds it.
 	Release(mac MAC, addr netip.Addr) error
-	// Decline puts addr aside if mac holds it: somebody else uses it.
+	// Decline blocks addr for some time if mac holds it: another machine uses it.
 	Decline(mac MAC, addr netip.Addr) error
 }
 
@@ -86,24 +88,24 @@ type Verdict int
 // The verdicts.
 const (
 	Granted Verdict = iota
-	Refused         // the address is another's, or the machine has another
-	Unknown         // we know nothing of this machine and address
+	Refused         // another machine has the address, or this machine has another one
+	Unknown         // this machine and address are not known
 )
 
-// Answer is what to do about a request.
+// Answer is how to answer a request.
 type Answer struct {
-	// Reason says in a few words why, for the log and the goldens.
+	// Reason says why, in a few words, for the log and the goldens.
 	Reason string
-	// Reply is nil for silence.
+	// Reply is nil if there is no answer.
 	Reply *dhcpv4.DHCPv4
-	// To is where Reply goes, 255.255.255.255 for the machines that have no address yet.
+	// To is where to send Reply: 255.255.255.255 for machines that have no address yet.
 	To netip.AddrPort
-	// Boot is the boot file in Reply, "" for none.
+	// Boot is the boot file in Reply, "" without one.
 	Boot string
-	// Refused is why the machine does not get something that it asked us for: an address, or a boot file, be there a Reply
-	// or not. "" means that it gets all, or that the packet is not for us.
+	// Refused is why the machine does not get an address or a boot file that it asked this server for, with a Reply or
+	// without. "" means that it gets all, or that the packet is not for this server.
 	Refused string
-	// Err is the Leaser's error behind a refusal, nil if there was none.
+	// Err is the Leaser's error that caused a refusal, or nil.
 	Err error
 }
 
@@ -118,7 +120,7 @@ func refuse(format string, args ...any) Answer {
 	return Answer{Reason: why, Refused: why}
 }
 
-// relay is the address of the relay agent that passed r on (giaddr, RFC 2131 section 4.1), false if there was none.
+// relay is the address of the relay agent that forwarded r (giaddr, RFC 2131 section 4.1), false if r came directly.
 func relay(r *Request) (netip.Addr, bool) {
 	a := addr4(r.Packet.GatewayIPAddr)
 	return a, a.IsValid() && !a.IsUnspecified()

@@ -8,8 +8,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Full decides about a request on a network whose only DHCP server we are. At port 4011 it answers as [Config.Proxy]
-// does. The one thing it does besides deciding is to ask leases, which writes to the disk in Commit.
+// Full answers a request as the only DHCP server of the network. At port 4011 it answers as [Config.Proxy] does. Its
+// only side effect is to call leases, which writes to the disk in Commit.
 func (c *Config) Full(r *Request, leases Leaser, port int, from netip.AddrPort) Answer {
 	agent, relayed := relay(r)
 	switch {
@@ -69,7 +69,7 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 		return silent("request without an address")
 	}
 	if !c.Network.Contains(want) {
-		return c.nak(r, want.String()+" is not of this network")
+		return c.nak(r, want.String()+" is not in this network")
 	}
 	ttl, verdict, err := leases.Commit(r.MAC, want)
 	switch {
@@ -77,12 +77,12 @@ func (c *Config) request(r *Request, leases Leaser) Answer {
 		// Not acknowledged, so not promised: the machine asks again.
 		return failed(err, "leasing "+want.String())
 	case verdict == Refused:
-		return c.nak(r, want.String()+" is not this machine's")
+		return c.nak(r, want.String()+" does not belong to this machine")
 	case verdict == Unknown && server.IsValid():
 		return c.nak(r, want.String()+" was not offered")
 	case verdict == Unknown:
 		// RFC 2131: without a record of this machine another server may know it.
-		return silent("nothing known of %s and %s", net.HardwareAddr(r.MAC[:]), want)
+		return silent("%s and %s are not known", net.HardwareAddr(r.MAC[:]), want)
 	}
 	p := c.reply(r, dhcpv4.MessageTypeAck)
 	p.YourIPAddr = want.AsSlice()

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen opens a UDP socket at port on the interface iface that may broadcast and gets nothing from other interfaces.
-// shared leaves the port to other programs too: broadcasts then reach all of them, so that a proxy can run beside a
-// DHCP server of the same host that shares the port as well (dnsmasq does with bind-interfaces). Such a socket is bound
-// to 255.255.255.255 and gets broadcasts only: bound to the interface it would otherwise be preferred by the kernel, and
-// take the renewals, which are unicast, from that server.
+// Listen opens a UDP socket at port on the interface iface. It may broadcast and receives nothing from other
+// interfaces. If shared is true, other programs can use the port too: broadcasts then reach all of them, so that a
+// proxy can run next to a DHCP server on the same host that also shares the port (dnsmasq does with bind-interfaces). A
+// shared socket is bound to 255.255.255.255 and receives only broadcasts. Without that the kernel would prefer it,
+// because it is bound to the interface, and it would take the unicast renewals from the other server.
 //
-// Where this process may (CAP_NET_ADMIN) the socket holds a megabyte of packets that nobody has read yet: the kernel's default is
-// full after some 270, and a room of machines that is switched on at once sends more within a second.
+// If the process has CAP_NET_ADMIN, the socket buffers a megabyte of packets: the kernel's default is full after about
+// 270, and a room of machines that are switched on together sends more within a second.
 func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPConn, error) {
 	host := netip.IPv4Unspecified()
 	if shared {
@@ -27,8 +27,8 @@ func Listen(ctx context.Context, iface string, port int, shared bool) (*net.UDPC
 	return listen(ctx, iface, netip.AddrPortFrom(host, uint16(port)), shared)
 }
 
-// ListenUnicast opens a second socket beside one of Listen that is shared, for what relay agents send to addr, our own
-// address. It takes all unicast packets, also the renewals that a DHCP server of the same host waits for.
+// ListenUnicast opens a second socket next to a shared one of Listen, for packets that relay agents send to addr, this
+// server's address. It takes all unicast packets, also the renewals that a DHCP server on the same host waits for.
 func ListenUnicast(ctx context.Context, iface string, addr netip.AddrPort) (*net.UDPConn, error) {
 	return listen(ctx, iface, addr, true)
 }

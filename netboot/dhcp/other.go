@@ -9,13 +9,13 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Heard is an OFFER or ACK of another server, with an address in it.
+// Heard is an OFFER or ACK of another server that has an address.
 type Heard struct {
 	// Server is option 54, else the siaddr field.
 	Server netip.Addr
-	// Asked says that it answers a question of [Watch.Ask], whose transaction ID and Ethernet address it repeats; ID is
-	// that of the question. Anyone can send an offer to the network; an answer to two questions comes from a program that
-	// listens to them.
+	// Asked says that it answers a question of [Watch.Ask]: it repeats the transaction ID and Ethernet address of the
+	// question. ID is the transaction ID. Anyone can send an offer to the network, but only a program that listens can
+	// answer two questions.
 	Asked bool
 	ID    dhcpv4.TransactionID
 }
@@ -42,9 +42,9 @@ type questions struct {
 	now  *question
 }
 
-// next gives the DISCOVER to send: each one twice, because a port of a switch may swallow the first, then a new one with
-// another transaction ID. Every other one is from the Ethernet address of our own interface, which a server that serves
-// known machines alone may know; the rest are from random ones, as a new machine would ask.
+// next gives the DISCOVER to send: each one twice, because a port of a switch may swallow the first, then a new one
+// with another transaction ID. Every other one is from the Ethernet address of our own interface, which a server that
+// serves known machines alone may know; the rest are from random ones, as a new machine would ask.
 func (q *questions) next(now time.Time) (*dhcpv4.DHCPv4, error) {
 	if q.now == nil || q.now.sent >= askedTimes {
 		mac := q.own

@@ -6,8 +6,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Proxy decides about a request on a network where another server leases addresses. port is the local port that the
-// request came to, 67 or 4011, and from its sender, to whom answers from port 4011 go.
+// Proxy answers a request on a network where another server leases addresses. port is the local port that received the
+// request, 67 or 4011. from is its sender, who gets the answers from port 4011.
 func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 	if !r.BootClient() {
 		return silent("not a boot client")
@@ -33,7 +33,7 @@ func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 
 // foreign refuses what came by way of a relay agent in a network that the configuration does not name.
 func foreign(agent netip.Addr) Answer {
-	return refuse("relayed from %s, which is not in a network that we serve; dhcp.relay_networks names more", agent)
+	return refuse("relayed from %s, which is not in a served network; to add its network, set dhcp.relay_networks", agent)
 }
 
 // bootServer answers at port 4011, in both modes: a machine that has its address asks there for the boot file.
@@ -42,7 +42,7 @@ func (c *Config) bootServer(r *Request, from netip.AddrPort) Answer {
 		return silent("%s at port %d", r.Type, PXEPort)
 	}
 	if a := from.Addr(); a.IsValid() && !a.IsUnspecified() && !c.serves(a) {
-		return refuse("asked from %s, which is not in a network that we serve", a)
+		return refuse("asked from %s, which is not in a served network", a)
 	}
 	file, reason := c.bootFile(r)
 	if file == "" {

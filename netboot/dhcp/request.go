@@ -27,7 +27,7 @@ const (
 	HTTP               // HTTPClient, UEFI HTTP Boot
 )
 
-// ArchUnknown is the Arch of a request that names none.
+// ArchUnknown is the Arch of a request without an architecture.
 const ArchUnknown iana.Arch = 0xffff
 
 // The options and values that the library has no name for.
@@ -40,28 +40,28 @@ const (
 	userClassIPXE = "iPXE"
 )
 
-// Request is a parsed request, from a machine that may lie about everything.
+// Request is a parsed request. The machine may lie about everything in it.
 type Request struct {
 	Packet *dhcpv4.DHCPv4
 	Type   dhcpv4.MessageType
 	MAC    MAC
 	// UUID is option 97 as SMBIOS tools print it, lower case; "" if absent or all zeros or all ones.
 	UUID string
-	// Arch is the first value of option 93 that there is a loader for, else its first value, else the one in option 60,
-	// else ArchUnknown.
+	// Arch is the first value of option 93 that has a loader, else its first value, else the one in option 60, else
+	// ArchUnknown.
 	Arch  iana.Arch
 	Class Class
-	// Pi says that a Raspberry Pi's own boot ROM asks. It calls itself a PC, and can start no PC's loader.
+	// Pi says that the request is from a Raspberry Pi's boot ROM. It calls itself a PC, but cannot start a PC's loader.
 	Pi bool
-	// IPXE says that iPXE asks, whether from a ROM or started by us.
+	// IPXE says that the request is from iPXE, from a ROM or started by this server.
 	IPXE bool
 	// NoHTTP says that this iPXE lists its features and HTTP is not among them.
 	NoHTTP bool
 }
 
-// Parse reads one datagram. Anything but a BOOTREQUEST with a message type from an Ethernet machine is refused with an
-// error that wraps [ErrMalformed]. Options count up to the first one that is cut off; a missing END and option 52 are
-// understood.
+// Parse reads one datagram. It returns an error that wraps [ErrMalformed] unless it is a BOOTREQUEST with a message
+// type from an Ethernet machine. It uses the options up to the first one that is incomplete, accepts a missing END, and
+// follows option 52.
 func Parse(b []byte) (*Request, error) {
 	p, err := dhcpv4.FromBytes(tidy(b))
 	if err != nil {
@@ -112,8 +112,8 @@ func uuid(b []byte) string {
 		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:])
 }
 
-// pickArch chooses among the architectures of option 93, of which a machine may list several (RFC 4578 section 2.1): the
-// first one that has a loader, as dnsmasq does with dhcp-match, else the first one.
+// pickArch chooses among the architectures of option 93, of which a machine may list several (RFC 4578 section 2.1):
+// the first one that has a loader, as dnsmasq does with dhcp-match, else the first one.
 func pickArch(b []byte, class Class) iana.Arch {
 	for at := 0; at+2 <= len(b); at += 2 {
 		if a := iana.Arch(binary.BigEndian.Uint16(b[at:])); loaderOf(a, class) != noLoader {

@@ -17,15 +17,15 @@ import (
 // maxWaiting is how many requests may wait for the disk at once; the kernel's socket buffer holds the next ones.
 const maxWaiting = 256
 
-// Server answers what arrives at its sockets.
+// Server answers the requests that arrive at its sockets.
 type Server struct {
-	// Config is what Serve begins with; Replace changes it later.
+	// Config is the configuration at the start of Serve; Replace changes it later.
 	Config Config
 	// Leases is nil for a proxy.
 	Leases Leaser
 	Log    *slog.Logger
-	// Observe is called for every well-formed request with what is done about it, before the reply is sent, and once more,
-	// with a refusal, if the reply cannot be sent. It may be nil, and is called from several goroutines.
+	// Observe is called with every well-formed request and its answer before the reply is sent, and again with a
+	// refusal if the reply cannot be sent. It may be nil, and is called from several goroutines.
 	Observe func(*Request, Answer)
 	// Counters may be read at any time.
 	Counters Counters
@@ -33,7 +33,7 @@ type Server struct {
 	newer atomic.Pointer[Config]
 }
 
-// Replace makes the server decide by c from the next request on. It may be called at any time.
+// Replace makes the server use c from the next request on. It may be called at any time.
 func (s *Server) Replace(c Config) { s.newer.Store(&c) }
 
 func (s *Server) config() *Config {
@@ -43,14 +43,14 @@ func (s *Server) config() *Config {
 	return &s.Config
 }
 
-// Counters count datagrams since the start.
+// Counters count datagrams from the start of the server.
 type Counters struct {
 	Received, Malformed, Ignored, Answered, SendFailed atomic.Uint64
-	// Dropped are those that the kernel had no room for.
+	// Dropped are those that the kernel dropped because its buffer was full.
 	Dropped atomic.Uint64
 }
 
-// Serve answers what arrives at conn until ctx ends, and closes it. port is what the other side sends to: 67 or 4011.
+// Serve answers requests at conn until ctx ends, and closes conn. port is the port that clients send to: 67 or 4011.
 func (s *Server) Serve(ctx context.Context, conn *net.UDPConn, port int) error {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
@@ -108,7 +108,7 @@ func (l *loss) seen(all uint32, now time.Time) {
 	if all == l.told || !l.said.IsZero() && now.Sub(l.said) < time.Minute {
 		return
 	}
-	l.log.Warn("DHCP requests were lost: more came than could be answered; their machines ask again", "requests", all-l.told)
+	l.log.Warn("DHCP requests were lost: too many arrived at once; the machines ask again", "requests", all-l.told)
 	l.told, l.said = all, now
 }
 

@@ -25,8 +25,8 @@ const (
 	moreTime = time.Second // for further servers, once one has answered
 )
 
-// Watch hears the other DHCP servers of one interface, and asks for them. It is bound to the interface as that is now: one
-// of the same name that is made later needs another Watch. Close it, or end Serve.
+// Watch looks for other DHCP servers on one interface. If the interface is removed and created again, it needs another
+// Watch. Call Close, or end Serve.
 type Watch struct {
 	iface string
 	mine  netip.Addr
@@ -36,8 +36,8 @@ type Watch struct {
 	q  questions
 }
 
-// OpenWatch opens a packet socket that gets what DHCP servers send to clients on ifi, also what is unicast to an address
-// that no machine has yet. mine is our own address, whose packets do not count. It needs CAP_NET_RAW.
+// OpenWatch opens a packet socket that receives what DHCP servers send to clients on ifi, also unicast packets to an
+// address that no machine has yet. It ignores packets from mine, this server's address. It needs CAP_NET_RAW.
 func OpenWatch(ifi *net.Interface, mine netip.Addr) (*Watch, error) {
 	filter, err := bpf.Assemble(fromServers())
 	if err != nil {
@@ -47,8 +47,8 @@ func OpenWatch(ifi *net.Interface, mine netip.Addr) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching for DHCP servers on %s: %w", ifi.Name, err)
 	}
-	// What we send ourselves does not come back. Kernels before 4.20 do not know the option, and then the filter and the
-	// comparison with mine serve.
+	// What we send ourselves does not come back. Kernels before 4.20 do not know the option, and then the filter and
+	// the comparison with mine serve.
 	if rc, err := raw.SyscallConn(); err == nil {
 		_ = rc.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
 	}
@@ -73,7 +73,7 @@ func fromServers() []bpf.Instruction {
 	}
 }
 
-// Ask broadcasts a DISCOVER as any machine would. Nothing is leased by it.
+// Ask broadcasts a DISCOVER as any machine does. It leases no address.
 func (w *Watch) Ask() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,9 +87,9 @@ func (w *Watch) Ask() error {
 	return nil
 }
 
-// Probe asks every second for wait, and returns the servers that it heard; it ends a second after the first of them. It
-// begins with settle, which it spends in the same way, and which is over as soon as forwards gives something: then the link
-// passes packets on. forwards may be nil. Probe must not run beside Serve.
+// Probe asks every second during wait and returns the servers that it heard; it ends one second after the first of
+// them. Before that it asks in the same way during settle. A value from forwards, which may be nil, ends settle early:
+// the link then forwards packets. Do not call Probe while Serve runs.
 func (w *Watch) Probe(ctx context.Context, wait, settle time.Duration, forwards <-chan struct{}) ([]netip.Addr, error) {
 	stop := context.AfterFunc(ctx, func() { w.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -1,10 +1,10 @@
-// Package lease hands out IPv4 addresses of a pool and remembers them in a journal.
+// Package lease leases the IPv4 addresses of a pool and stores the leases in a journal.
 //
-// Call [Open] first; a [Pool] then offers, commits, releases and declines addresses for Ethernet addresses. One machine
-// has one address through all its boot stages: ROM, loader, kernel and system send different client identifiers, so the
+// Call [Open] first; a [Pool] then offers, commits, releases and declines addresses for Ethernet addresses. A machine
+// keeps its address through all boot stages: ROM, loader, kernel and system send different client identifiers, so the
 // Ethernet address is the key.
 //
-// The journal is text, one record a line, appended, its fields parted by single spaces:
+// The journal is an append-only text file with one record in each line. Single spaces separate the fields:
 //
 //	+--------+------+-----+---------+---------+----+
 //	| CRC-32 | verb | MAC | address | end     | \n |
@@ -12,14 +12,16 @@
 //	+--------+------+-----+---------+---------+----+
 //
 // verb is lease, release or decline; end is in seconds since 1970; the CRC (IEEE) is over the bytes from verb to end.
-// The last word on an address counts.
+// The last record of an address counts.
 //
-// Guarantees: when Commit grants, the record is on the disk (fdatasync) and survives a power cut. Commits that
-// wait at the same time share one fdatasync. Open skips bad lines (a power cut leaves them at the end; pages of one
-// write may reach the disk in any order), counts them, and keeps such a journal as PATH.damaged. It rewrites the journal
-// without its history, and so does the pool now and then and after a failed write: new file, fsync, rename, fsync of
-// the directory.
-// All methods may be called at the same time. A journal belongs to one process at a time, which holds a lock on it.
+// Guarantees: when Commit returns Granted, the record is on the disk (fdatasync) and survives a power cut. Commits that
+// wait at the same time share one fdatasync. Open skips damaged lines, counts them, and keeps such a journal as
+// PATH.damaged. (A power cut leaves damaged lines at the end; the pages of one write may reach the disk in any order.)
+// Open rewrites the journal without its history, and the pool does so from time to time and after a failed write: new
+// file, fsync, rename, fsync of the directory.
+//
+// All methods may be called from several goroutines. Only one process at a time can use a journal; it holds a lock on
+// it.
 package lease
 
 import (
@@ -41,16 +43,16 @@ const (
 const maxAddresses = 1 << 16
 
 var (
-	// ErrFull says that no address is free.
+	// ErrFull means that no address is free.
 	ErrFull = errors.New("no free address in the pool")
-	// ErrNotHeld says that the machine does not hold the address.
-	ErrNotHeld = errors.New("the machine does not hold that address")
+	// ErrNotHeld means that the machine has no lease of the address.
+	ErrNotHeld = errors.New("the machine has no lease of that address")
 )
 
 // MAC is an Ethernet address.
 type MAC = [6]byte
 
-// Lease is an address held by a machine, or put aside.
+// Lease is an address that a machine has, or that is blocked after a decline.
 type Lease struct {
 	MAC      MAC // zero for a declined address
 	Addr     netip.Addr
@@ -73,9 +75,9 @@ type Config struct {
 	Path string
 	// First and Last are the ends of the range, both included, at most 65536 addresses apart.
 	First, Last netip.Addr
-	// Exclude are addresses of the range that are never leased, such as our own.
+	// Exclude are addresses of the range that are never leased, such as the server's own.
 	Exclude []netip.Addr
-	// Reserved gives machines their own addresses, inside the range or not; nobody else gets them.
+	// Reserved gives machines their own addresses, inside the range or outside; no other machine gets them.
 	Reserved map[MAC]netip.Addr
 	// Time is how long a lease lasts, zero for DefaultTime.
 	Time time.Duration
@@ -84,7 +86,7 @@ type Config struct {
 func (c Config) validate() error {
 	var errs []error
 	if c.Path == "" {
-		errs = append(errs, errors.New("no path for the journal"))
+		errs = append(errs, errors.New("the path of the journal is missing"))
 	}
 	switch {
 	case !c.First.Is4() || !c.Last.Is4():
@@ -100,7 +102,8 @@ func (c Config) validate() error {
 	owner := map[netip.Addr]MAC{}
 	for mac, a := range c.Reserved {
 		if other, ok := owner[a]; ok {
-			errs = append(errs, fmt.Errorf("%s is reserved for %s and for %s", a, net.HardwareAddr(other[:]), net.HardwareAddr(mac[:])))
+			errs = append(errs, fmt.Errorf("%s is reserved for both %s and %s",
+				a, net.HardwareAddr(other[:]), net.HardwareAddr(mac[:])))
 		}
 		owner[a] = mac
 	}

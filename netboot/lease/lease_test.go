@@ -271,7 +271,7 @@ func TestPool(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	_, err := Open(Config{First: netip.MustParseAddr("10.0.0.9"), Last: netip.MustParseAddr("10.0.0.1"), Time: -1})
-	for _, want := range []string{"no path", "runs backwards", "negative"} {
+	for _, want := range []string{"path of the journal is missing", "runs backwards", "negative"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open = %v, want it to say %q", err, want)
 		}

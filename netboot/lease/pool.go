@@ -17,11 +17,11 @@ type Outcome int
 // The outcomes.
 const (
 	Granted Outcome = iota
-	Refused         // the address is another machine's, or this one has another
-	Unknown         // neither an offer nor a lease of this machine is known
+	Refused         // another machine has the address, or this machine has another one
+	Unknown         // this machine has neither an offer nor a lease
 )
 
-// Pool hands out the addresses of a Config.
+// Pool leases the addresses of a Config.
 type Pool struct {
 	dropped int
 	trouble error
@@ -37,7 +37,7 @@ type Pool struct {
 	next    netip.Addr         // where the search for a free address goes on
 }
 
-// Open reads the journal at c.Path, or makes it.
+// Open reads the journal at c.Path, and creates it if it does not exist.
 func Open(c Config) (*Pool, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("checking the address pool: %w", err)
@@ -76,13 +76,13 @@ func Open(c Config) (*Pool, error) {
 	return p, nil
 }
 
-// Trouble is why Open could not rewrite the journal, nil where it could: the disk is full. The pool works as soon as
-// there is room again.
+// Trouble is why Open could not rewrite the journal, or nil: the disk is full. The pool works as soon as the disk has
+// room.
 func (p *Pool) Trouble() error { return p.trouble }
 
-// Reconfigure changes the range, the reservations and the time of leases, from the next offer on. c.Path is ignored. An
-// address that is outside the new range stays leased until its machine wants to renew it, which is refused then. With an
-// error nothing has changed.
+// Reconfigure changes the range, the reservations and the lease time from the next offer on. c.Path is ignored. An
+// address outside the new range stays leased until its machine asks to renew it; the renewal is refused. If Reconfigure
+// returns an error, nothing has changed.
 func (p *Pool) Reconfigure(c Config) error {
 	c.Path = p.conf.Path
 	if err := c.validate(); err != nil {
@@ -109,10 +109,10 @@ func (p *Pool) Holds(mac MAC) bool {
 	return ok && l.MAC == mac && !l.Declined && l.End.After(time.Now())
 }
 
-// Close waits for the journal and closes it. No method may be called after it.
+// Close waits for the journal and closes it. Call no method after Close.
 func (p *Pool) Close() error { return p.journal.close() }
 
-// Dropped is how many bad lines Open found in the journal.
+// Dropped is how many damaged lines Open found in the journal.
 func (p *Pool) Dropped() int { return p.dropped }
 
 // apply is the only place that changes leases.
@@ -157,7 +157,7 @@ func (p *Pool) records() []record {
 	return rs
 }
 
-// Leases lists what is leased or put aside now, by address.
+// Leases lists the addresses that are leased or blocked now, sorted by address.
 func (p *Pool) Leases() []Lease {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,8 +171,8 @@ func (p *Pool) Leases() []Lease {
 	return ls
 }
 
-// Offer holds an address for mac for a minute: its reservation, its lease, its last address, want, or the next free one,
-// in this order. The duration is that of the lease to come. The error wraps ErrFull.
+// Offer reserves an address for mac for a minute. In this order it takes the machine's reservation, its lease, its last
+// address, want, or the next free address. The duration is the lease time. The error wraps ErrFull.
 func (p *Pool) Offer(mac MAC, want netip.Addr) (netip.Addr, time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,8 +232,8 @@ func (p *Pool) free(a netip.Addr, mac MAC, now time.Time) bool {
 	return !ok || o.MAC == mac || !o.End.After(now)
 }
 
-// Commit leases a to mac and returns once that is on the disk. Refused and Unknown change nothing. After an error the
-// lease may be on the disk or not; the machine was promised nothing and asks again.
+// Commit leases a to mac and returns when the lease is on the disk. Refused and Unknown change nothing. After an error
+// the lease may be on the disk or not; the machine gets no answer and asks again.
 func (p *Pool) Commit(mac MAC, a netip.Addr) (time.Duration, Outcome, error) {
 	p.mu.Lock()
 	now := time.Now()
@@ -282,7 +282,7 @@ func (p *Pool) Release(mac MAC, a netip.Addr) error {
 	return p.write(r)
 }
 
-// Decline puts a aside for a day, if mac holds it: the machine found another machine using it.
+// Decline blocks a for a day if mac has it: the machine found that another machine uses it.
 func (p *Pool) Decline(mac MAC, a netip.Addr) error {
 	p.mu.Lock()
 	if l, ok := p.byAddr[a]; !ok || l.MAC != mac || l.Declined {

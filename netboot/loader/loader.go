@@ -1,8 +1,8 @@
-// Package loader finds the files that firmware is given to start first: undionly.kpxe for BIOS, snponly.efi for UEFI.
+// Package loader reads the files that firmware starts first: undionly.kpxe for BIOS, snponly.efi for UEFI.
 //
-// Call [Load] on the boot directory; a [Set] then has the files in memory, checked to be what their names say, so that
-// what a machine is sent does not depend on a disk that fills or a directory that changes under a running server.
-// A Set never changes and may be used by all at the same time.
+// Call [Load] on the boot directory. The [Set] that it returns has the files in memory, and each is checked to be what
+// its name says. So a full disk or a change in the directory does not affect what a running server sends. A Set never
+// changes and may be used by several goroutines.
 //
 // Checks: a .efi file is a PE image for x86-64 (Microsoft PE format: "MZ", at the offset in byte 60 "PE\0\0", machine
 // 0x8664); the others are not empty and below the 32 MiB that TFTP with 512-byte blocks can carry.
@@ -31,11 +31,11 @@ const (
 
 const maxSize = 32 << 20
 
-// Set is some loaders, by name.
+// Set is a set of loaders by name.
 type Set struct{ files map[string][]byte }
 
 // Load reads the named files from dir. The error names every file that is missing or is not what its name says, and
-// what makes them.
+// says how to make them.
 func Load(dir string, names ...string) (*Set, error) {
 	s := &Set{files: map[string][]byte{}}
 	var errs []error
@@ -51,7 +51,7 @@ func Load(dir string, names ...string) (*Set, error) {
 		s.files[name] = b
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("loading the network boot loaders from %s (make boot puts them there): %w", dir, errors.Join(errs...))
+		return nil, fmt.Errorf("loading the boot loaders from %s (`make boot` makes them): %w", dir, errors.Join(errs...))
 	}
 	return s, nil
 }
@@ -95,7 +95,7 @@ func checkPE(name string, b []byte) error {
 	return nil
 }
 
-// Open gives a file's content, or an error that wraps fs.ErrNotExist.
+// Open returns the content of a file, or an error that wraps fs.ErrNotExist.
 func (s *Set) Open(name string) (*bytes.Reader, error) {
 	b, ok := s.files[name]
 	if !ok {

@@ -55,7 +55,7 @@ func (s *Server) transfer(log *slog.Logger, conn *net.UDPConn, p *place, t *tran
 		s.Counters.Aborted.Add(1)
 		log.Debug("TFTP transfer ended by the client", "err", err)
 	case errors.Is(err, net.ErrClosed): // end counted it
-		log.Debug("TFTP transfer gave its place to another", "acknowledged", t.acked)
+		log.Debug("TFTP transfer was replaced by another", "acknowledged", t.acked)
 	default:
 		s.Counters.Failed.Add(1)
 		s.noted.Do(func() { log.Warn("TFTP transfer failed", "acknowledged", t.acked, "blocks", t.last, "err", err) })

@@ -1,16 +1,18 @@
-// Package tftp serves a fixed set of files to firmware, read-only (RFC 1350; options: RFC 2347, blksize of RFC 2348, tsize
-// and timeout of RFC 2349, windowsize of RFC 7440).
+// Package tftp serves a fixed set of files to firmware, read-only (RFC 1350; options: RFC 2347, blksize of RFC 2348,
+// tsize and timeout of RFC 2349, windowsize of RFC 7440).
 //
-// Build a [Server] and call [Server.Serve] on the socket of [Listen]. A file is found by its name: there are no write
-// requests and no directories to leave. Firmware writes names in several ways, which are the same here: /name, //name, ./name
-// and \name. The files are programs, so the mode is octet.
+// Make a [Server] and call [Server.Serve] on the socket of [Listen]. The name of a file is only a name: there are no
+// write requests and no directories. Firmware writes a name in several ways, and all mean the same file: /name, //name,
+// ./name and \name. The files are programs, so the only mode is octet.
 //
-// Limits: at most MaxTransfers at once, each with a socket, a goroutine and a few kilobytes. Where no place is free, the
-// oldest transfer whose client never answered makes room, then one of an address that has many more than others. Where
-// none of these is there, the request is dropped without a word: firmware asks again, while an error packet would end its
-// boot. A client that answers is never dropped because of what others abandoned.
+// Limits: at most MaxTransfers transfers at once, each with a socket, a goroutine and a few kilobytes. If the limit is
+// reached, a new transfer replaces the oldest one whose client never answered, or one from an address that has many
+// more than others. If there is no such transfer, the request is dropped without an answer: the firmware then asks
+// again, while an error packet would end its boot. A client that answers is never dropped because of transfers that
+// others abandoned.
 //
-// The protocol itself is pure: parseRequest and transfer turn packets into packets; table decides who gets a place.
+// The protocol itself is pure: parseRequest and transfer turn packets into packets, and table decides which transfer
+// runs.
 package tftp
 
 import (
@@ -39,7 +41,7 @@ const (
 	requestBuffer = 1 << 20
 )
 
-// Files opens a file by its name; an error means that there is none.
+// Files opens a file by its name. An error means that the file does not exist.
 type Files interface {
 	Open(name string) (*bytes.Reader, error)
 }
@@ -50,7 +52,7 @@ type Server struct {
 	Log   *slog.Logger
 	// MaxTransfers bounds the transfers at one time; zero means 4096.
 	MaxTransfers int
-	// Observe is told of each file that a machine got completely. It may be nil.
+	// Observe is called for each file that a machine received completely. It may be nil.
 	Observe func(client net.IP, name string)
 	// Counters may be read at any time.
 	Counters Counters
@@ -60,12 +62,13 @@ type Server struct {
 	noted    rate.Sometimes // bounds the lines that strangers can cause
 }
 
-// Counters count since the start.
+// Counters are counted from the start of the server.
 type Counters struct {
-	// Sent are complete transfers, Bytes their bytes; Aborted those that the client ended, as firmware does that only
-	// asks for the size; Failed all others that began. Refused had no place or lost it to another, NotFound no file.
+	// Sent are complete transfers, and Bytes their bytes. Aborted transfers were ended by the client, for example by
+	// firmware that only asks for the size. Failed are all other transfers that started. Refused requests found no free
+	// place or lost it to another. NotFound requests named a file that does not exist.
 	Sent, Bytes, Aborted, Failed, Refused, NotFound atomic.Uint64
-	// Malformed are the packets that are no request to read or write.
+	// Malformed are packets that are not a request to read or write.
 	Malformed atomic.Uint64
 }
 
@@ -143,7 +146,7 @@ func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) f
 	}
 	log := s.Log.With("client", client, "file", r.name)
 	if r.write {
-		s.refuse(conn, client, 2, "this server takes no write requests")
+		s.refuse(conn, client, 2, "this server does not accept write requests")
 		return nil
 	}
 	data, err := s.open(r)
@@ -153,7 +156,8 @@ func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) f
 		s.refuse(conn, client, 1, err.Error())
 		return nil
 	}
-	// The socket is this client's: the kernel drops what others send to it, and RFC 1350's transfer identifier is its port.
+	// The socket is this client's: the kernel drops what others send to it, and RFC 1350's transfer identifier is its
+	// port.
 	from := net.UDPAddrFromAddrPort(netip.AddrPortFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), 0))
 	var own *net.UDPConn
 	end := func() {
@@ -169,7 +173,7 @@ func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) f
 	switch {
 	case err != nil:
 		s.noted.Do(func() {
-			log.Warn("no place for a TFTP transfer; the machine asks again", "limit", s.MaxTransfers, "err", err)
+			log.Warn("too many TFTP transfers; the machine asks again", "limit", s.MaxTransfers, "err", err)
 		})
 		return nil
 	case p == nil:
@@ -182,7 +186,7 @@ func (s *Server) take(conn *net.UDPConn, client netip.AddrPort, packet []byte) f
 	}
 }
 
-var errFull = errors.New("all places are taken by machines that answer")
+var errFull = errors.New("all transfers are of machines that answer")
 
 // enter opens the transfer's socket before it can be seen in the table, where others may end it.
 func (s *Server) enter(client netip.AddrPort, r request, end func(), open func() error) (*place, error) {
@@ -202,7 +206,7 @@ func (s *Server) enter(client netip.AddrPort, r request, end func(), open func()
 
 func (s *Server) open(r request) (*bytes.Reader, error) {
 	if r.mode != "octet" {
-		return nil, errors.New("only mode octet (binary) is served")
+		return nil, errors.New("the server supports only the mode octet (binary)")
 	}
 	data, err := s.Files.Open(r.name)
 	if err != nil {
