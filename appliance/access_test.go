@@ -22,6 +22,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/multicast/coordinator"
 	"griddle/imagestore/sendstream"
@@ -130,7 +131,7 @@ func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref strin
 	c, err := st.PutContent(ctx, text.Bytes())
 	must(err)
 	id := document.Identity{Ref: ref, UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
-	e, err := imagestore.Encoder{}.Encode(ctx, bytes.NewReader(raw), st.Blobs)
+	e, err := encoding.Encoder{}.Encode(ctx, bytes.NewReader(raw), st.Blobs)
 	must(err)
 	image, err := st.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, k)
 	must(err)

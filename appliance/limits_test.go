@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/quota"
 	"griddle/imagestore"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
@@ -82,7 +83,7 @@ func TestBudgets(t *testing.T) {
 }
 
 // streamBytes is what a stream with the longest frames takes, of bytes that do not compress.
-func streamBytes() int64 { return 3*imagestore.MaxFramePieces*document.PieceSize + 2<<20 }
+func streamBytes() int64 { return 3*encoding.MaxFramePieces*document.PieceSize + 2<<20 }
 
 // TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are bounded, and
 // somebody who is known is served meanwhile.

@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
@@ -118,7 +119,7 @@ type copier struct {
 type fetching struct {
 	of    string // image
 	doc   document.Stream
-	index Index
+	index encoding.Index
 }
 
 func (c *copier) run(ctx context.Context) error {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 )
 
@@ -187,11 +188,11 @@ func TestCopyLyingIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := Encoder{}.Encode(t.Context(), strings.NewReader(string(someBytes(2, 50_000))), a.s.Blobs)
+	e, err := encoding.Encoder{}.Encode(t.Context(), strings.NewReader(string(someBytes(2, 50_000))), a.s.Blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := readIndex(t.Context(), a.s.Blobs, e.Index)
+	x, err := encoding.ReadIndex(t.Context(), a.s.Blobs, e.Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +300,7 @@ func TestCopyResumed(t *testing.T) {
 	}
 	a := newFixture(t)
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
-	x, err := readIndex(t.Context(), a.s.Blobs, l.Streams[0].Index)
+	x, err := encoding.ReadIndex(t.Context(), a.s.Blobs, l.Streams[0].Index)
 	if err != nil {
 		t.Fatal(err)
 	}

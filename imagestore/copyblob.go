@@ -15,6 +15,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // copyAttempts is how often in a row a frame is asked for before a copy gives up: it can be repeated, and goes on then.
@@ -90,7 +91,7 @@ func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // wholeFrames counts the frames that r begins with, and gives their bytes to h.
-func wholeFrames(r io.Reader, x Index, h hash.Hash) int {
+func wholeFrames(r io.Reader, x encoding.Index, h hash.Hash) int {
 	var b []byte
 	for i, f := range x.Frames {
 		if int64(cap(b)) < f.Length {
@@ -199,11 +200,11 @@ func newFrameCheck(f fetching) (*frameCheck, error) {
 	for _, fr := range f.index.Frames {
 		most = max(most, fr.Pieces)
 	}
-	dec, err := newDecoder(int64(most)*document.PieceSize, true)
+	dec, err := encoding.NewZstdDecoder(int64(most)*document.PieceSize, true)
 	return &frameCheck{f: f, dec: dec}, err
 }
 
-func (v *frameCheck) check(frame []byte, fr Frame) error {
+func (v *frameCheck) check(frame []byte, fr encoding.Frame) error {
 	want := min(int64(fr.Pieces)*document.PieceSize, v.f.index.Raw-int64(v.piece)*document.PieceSize)
 	if int64(cap(v.raw)) < want {
 		v.raw = make([]byte, want)

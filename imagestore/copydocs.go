@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 )
 
@@ -101,15 +102,15 @@ func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
 	if err != nil {
 		return c.signature(ctx, l.Ref, s.Signer, err)
 	}
-	xb, xmissing, err := c.small(ctx, s.Index, maxIndex)
+	xb, xmissing, err := c.small(ctx, s.Index, encoding.MaxIndexSize)
 	if err != nil {
 		return err
 	}
-	x, err := ParseIndex(xb)
+	x, err := encoding.ParseIndex(xb)
 	if err != nil {
 		return err
 	}
-	if err := fits(doc, x, l.Identity); err != nil {
+	if err := encoding.Fits(doc, x, l.Identity); err != nil {
 		return err
 	}
 	if !doc.HasParent(s.Parent) || x.Encoding != s.Encoding {

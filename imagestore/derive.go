@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
@@ -20,7 +21,7 @@ import (
 type DeriveOptions struct {
 	Ref      ref.Ref
 	Parent   *ref.Ref // that the stream is to start from; nil for a full one
-	Encoder  Encoder
+	Encoder  encoding.Encoder
 	Progress func(phase string, done, total int64) // may be nil; total is zero where it is not known
 }
 
@@ -106,10 +107,10 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 }
 
 // deriveStream makes and stores the encoding.
-func (s *Store) deriveStream(ctx context.Context, o DeriveOptions, l, p *Listed) (Encoded, error) {
+func (s *Store) deriveStream(ctx context.Context, o DeriveOptions, l, p *Listed) (encoding.Encoded, error) {
 	to, err := s.tree(ctx, l.ref(), o.Progress)
 	if err != nil {
-		return Encoded{}, err
+		return encoding.Encoded{}, err
 	}
 	defer to.release()
 	m := making{s: s, encoder: o.Encoder, to: to.side(), name: l.ref().FileName()}
@@ -117,7 +118,7 @@ func (s *Store) deriveStream(ctx context.Context, o DeriveOptions, l, p *Listed)
 	if p != nil {
 		from, err := s.tree(ctx, p.ref(), o.Progress)
 		if err != nil {
-			return Encoded{}, err
+			return encoding.Encoded{}, err
 		}
 		defer from.release()
 		side := from.side()
@@ -134,7 +135,7 @@ func (t *shelved) side() delta.Tree {
 // making is one stream on its way from trees into the store.
 type making struct {
 	s       *Store
-	encoder Encoder
+	encoder encoding.Encoder
 	from    *delta.Tree // nil for a full stream
 	to      delta.Tree
 	name    string // of the subvolume in the stream
@@ -142,10 +143,10 @@ type making struct {
 
 // encode writes the stream that leads from one tree to the other, and on the way encodes it and holds it against the
 // manifests: what it makes of the one must be the other.
-func (m making) encode(ctx context.Context) (Encoded, error) {
+func (m making) encode(ctx context.Context) (encoding.Encoded, error) {
 	g, gctx := errgroup.WithContext(ctx)
-	raw := newTap(gctx)
-	var e Encoded
+	raw := encoding.NewTap(gctx)
+	var e encoding.Encoded
 	m.start(gctx, g, raw, &e, func(w io.Writer, o delta.Options) error {
 		var err error
 		if m.from == nil {
@@ -158,20 +159,20 @@ func (m making) encode(ctx context.Context) (Encoded, error) {
 	g.Go(func() error { return m.check(gctx, raw) })
 	if err := g.Wait(); err != nil {
 		// What was cancelled because of it tells nothing; that the whole was cancelled does.
-		return Encoded{}, errors.Join(ctx.Err(), err)
+		return encoding.Encoded{}, errors.Join(ctx.Err(), err)
 	}
 	return e, nil
 }
 
 // start has write make the stream, and encodes it as it comes, beside each other.
-func (m making) start(ctx context.Context, g *errgroup.Group, raw *tap, e *Encoded, write func(io.Writer, delta.Options) error) {
+func (m making) start(ctx context.Context, g *errgroup.Group, raw *encoding.Tap, e *encoding.Encoded, write func(io.Writer, delta.Options) error) {
 	encoder := m.encoder
-	encoder.tap = raw
-	encoder.encodeWritten(ctx, g, m.s.Blobs, e, func(w io.Writer) error { return write(w, delta.Options{Name: m.name}) })
+	encoder.Tap = raw
+	encoder.EncodeWritten(ctx, g, m.s.Blobs, e, func(w io.Writer) error { return write(w, delta.Options{Name: m.name}) })
 }
 
 // check reads the stream and compares the manifest of what it makes with the tree's own.
-func (m making) check(ctx context.Context, raw *tap) error {
+func (m making) check(ctx context.Context, raw *encoding.Tap) error {
 	var before *content.Manifest
 	var parent sendstream.UUID
 	if m.from != nil {

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // TestDictionaryMemory decodes the largest frames that there are, incompressible ones, each with the largest dictionary, in a
@@ -29,16 +30,18 @@ func TestDictionaryMemory(t *testing.T) {
 	if err := os.Mkdir(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	old := make([]byte, MaxDictionary)
-	raw := make([]byte, 3*MaxFramePieces*document.PieceSize)
+	old := make([]byte, encoding.MaxDictionary)
+	raw := make([]byte, 3*encoding.MaxFramePieces*document.PieceSize)
 	noise := rand.NewChaCha8([32]byte{5})
 	noise.Read(old)
 	noise.Read(raw)
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: MaxFramePieces, Parent: parent, Workers: 1,
-		Dictionary: func(_, n int64) []Extract { return []Extract{{"old", 0, MaxDictionary}} }}
+	e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: encoding.MaxFramePieces, Parent: parent, Workers: 1,
+		Dictionary: func(_, n int64) []encoding.Extract {
+			return []encoding.Extract{{Path: "old", Offset: 0, Length: encoding.MaxDictionary}}
+		}}
 	made, err := e.Encode(t.Context(), bytes.NewReader(raw), f.s.Blobs)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +73,7 @@ func decodeForMemory(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var e Encoded
+	var e encoding.Encoded
 	if err := json.Unmarshal(b, &e); err != nil {
 		t.Fatal(err)
 	}

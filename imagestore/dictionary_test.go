@@ -9,10 +9,11 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // decodeAll reads an encoding as who holds the signed document reads it.
-func decodeAll(t *testing.T, blobs blob.Reader, e Encoded, parent string) ([]byte, error) {
+func decodeAll(t *testing.T, blobs blob.Reader, e encoding.Encoded, parent string) ([]byte, error) {
 	t.Helper()
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	r := newFrameReader(t.Context(), newFetcher([]blob.Reader{blobs}, quick(OpenOptions{})), openedStream{doc, e.Frames}, parent, false)
@@ -25,7 +26,7 @@ func decodeAll(t *testing.T, blobs blob.Reader, e Encoded, parent string) ([]byt
 func TestDictionarySizes(t *testing.T) {
 	f := newFixture(t)
 	parent := t.TempDir()
-	old := words(7, MaxDictionary)
+	old := words(7, encoding.MaxDictionary)
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +38,12 @@ func TestDictionarySizes(t *testing.T) {
 	}{
 		{"a byte from a byte", 1, 1, 4, 1},
 		{"less than zstd takes for a dictionary", 5000, 7, 1, 1},
-		{"a short stream from all there is", 3000, MaxDictionary, 1, 1},
-		{"a piece from all there is", document.PieceSize, MaxDictionary, 1, 1},
+		{"a short stream from all there is", 3000, encoding.MaxDictionary, 1, 1},
+		{"a piece from all there is", document.PieceSize, encoding.MaxDictionary, 1, 1},
 		{"a piece and a byte, two frames", document.PieceSize + 1, 1 << 20, 1, 2},
 		{"the longest frame from little", 4 * document.PieceSize, 1000, 4, 1},
-		{"the longest frame from all there is", 4 * document.PieceSize, MaxDictionary, 4, 1},
-		{"and one after it", 4*document.PieceSize + 100, MaxDictionary, 4, 2},
+		{"the longest frame from all there is", 4 * document.PieceSize, encoding.MaxDictionary, 4, 1},
+		{"and one after it", 4*document.PieceSize + 100, encoding.MaxDictionary, 4, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			raw := words(7, c.raw)
@@ -50,8 +51,10 @@ func TestDictionarySizes(t *testing.T) {
 				raw[i] ^= 1
 			}
 			// Level 10 has the long window that 19 has, in a tenth of the time.
-			e := Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: c.pieces, Parent: parent,
-				Dictionary: func(_, n int64) []Extract { return []Extract{{"old", 0, int64(c.dict)}} }}
+			e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: c.pieces, Parent: parent,
+				Dictionary: func(_, n int64) []encoding.Extract {
+					return []encoding.Extract{{Path: "old", Offset: 0, Length: int64(c.dict)}}
+				}}
 			made, err := e.Encode(t.Context(), bytes.NewReader(raw), f.s.Blobs)
 			if err != nil {
 				t.Fatal(err)

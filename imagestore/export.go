@@ -7,6 +7,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -52,7 +53,7 @@ func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw
 	defer s.hold(ctx, o.refs())()
 	for _, st := range o.streams {
 		if st.index.NeedsParent() {
-			return fmt.Errorf("streaming %s: %w", ref, ErrNeedsParent)
+			return fmt.Errorf("streaming %s: %w", ref, encoding.ErrNeedsParent)
 		}
 		r := newFrameReaderAhead(ctx, o.fetch.clone(), st, "", !raw, max(1, how.ahead))
 		_, err = io.Copy(w, r)

@@ -8,10 +8,9 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // OpenOptions is how an image is fetched. The zero value works.
@@ -222,7 +221,7 @@ func decodeContent(z []byte, c document.Content) ([]byte, error) {
 }
 
 func decodeText(z []byte, what string, c document.Content) ([]byte, error) {
-	dec, err := newDecoder(c.Size, false)
+	dec, err := encoding.NewZstdDecoder(c.Size, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -235,12 +234,4 @@ func decodeText(z []byte, what string, c document.Content) ([]byte, error) {
 		return nil, fmt.Errorf("%s %s: %w: it is not the one of the image document", what, c.Blob, ErrCorrupt)
 	}
 	return b, nil
-}
-
-// newDecoder makes a decoder that never writes more than limit bytes, and with capped never more than fit into the
-// slice that it appends to. The limit is one on windows too, and encoders choose none below a mebibyte: it is no
-// lower than that of a frame.
-func newDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
-		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
 }

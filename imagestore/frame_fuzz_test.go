@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // FuzzFrames serves any bytes as the frames of an encoding, with an index that fits them, against the signed pieces of a
@@ -31,11 +32,11 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	doc := document.Stream{Raw: int64(len(raw)), Pieces: []string{blob.Sum(raw).Hex()}}
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		if int64(len(frame)) > maxFrame(1) || len(frame) == 0 {
+		if int64(len(frame)) > encoding.MaxFrame(1) || len(frame) == 0 {
 			return
 		}
-		x := Index{Encoding: blob.Sum(frame), Size: int64(len(frame)), Raw: doc.Raw,
-			Frames: []Frame{{Length: int64(len(frame)), Pieces: 1, SHA256: blob.Sum(frame).Hex()}}}
+		x := encoding.Index{Encoding: blob.Sum(frame), Size: int64(len(frame)), Raw: doc.Raw,
+			Frames: []encoding.Frame{{Length: int64(len(frame)), Pieces: 1, SHA256: blob.Sum(frame).Hex()}}}
 		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{oneBlob(frame)}, quick(OpenOptions{})), openedStream{doc, x}, "", false)
 		defer r.Close()
 		got, err := io.ReadAll(r)

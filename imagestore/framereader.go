@@ -12,6 +12,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 )
 
 // frameReader fetches, verifies and decodes frames in a goroutine of its own and hands them out in order.
@@ -107,11 +108,11 @@ func (r *frameReader) Close() error {
 
 // run is the goroutine: it goes over the frames, and where one fails opens the encoding again at that very frame.
 func (r *frameReader) run(ctx context.Context) error {
-	dec, err := newFrameDecoder(r.s.index, r.parent)
+	dec, err := encoding.NewFrameDecoder(r.s.index, r.parent)
 	if err != nil {
 		return fmt.Errorf("opening stream: %w", err)
 	}
-	defer dec.close()
+	defer dec.Close()
 	var body *watched
 	defer func() {
 		if body != nil {
@@ -120,7 +121,7 @@ func (r *frameReader) run(ctx context.Context) error {
 	}()
 	piece := 0
 	var t trouble
-	frame := make([]byte, dec.frame)
+	frame := make([]byte, dec.LongestFrame)
 	for i := 0; i < len(r.s.index.Frames); {
 		f := r.s.index.Frames[i]
 		if body == nil {
@@ -152,7 +153,7 @@ func (r *frameReader) run(ctx context.Context) error {
 }
 
 // readFrame fills b and compares it with the index.
-func readFrame(body *watched, f Frame, b []byte) error {
+func readFrame(body *watched, f encoding.Frame, b []byte) error {
 	if n, err := io.ReadFull(body, b); err != nil {
 		if body.ended {
 			return fmt.Errorf("%w: it ends after %d of %d bytes", blob.ErrMismatch, n, len(b))
@@ -167,7 +168,7 @@ func readFrame(body *watched, f Frame, b []byte) error {
 
 // release decodes a frame, holds its pieces against the signed document and gives it out. What is wrong here is wrong in the
 // very bytes that the index names, so that asking again cannot help.
-func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece int, frame []byte) error {
+func (r *frameReader) release(ctx context.Context, dec *encoding.FrameDecoder, i, piece int, frame []byte) error {
 	f := r.s.index.Frames[i]
 	var buf []byte
 	select {
@@ -181,10 +182,10 @@ func (r *frameReader) release(ctx context.Context, dec *frameDecoder, i, piece i
 		dst = &r.scratch
 	}
 	if int64(cap(*dst)) < want {
-		*dst = make([]byte, min(dec.most, r.s.index.Raw)) // enough for all frames: what it grew out of would stay for a while
+		*dst = make([]byte, min(dec.MostRaw, r.s.index.Raw)) // enough for all frames: what it grew out of would stay for a while
 	}
 	// The decoder writes no more than the slice holds, so a frame that decodes to more than its pieces ends here.
-	raw, err := dec.decode(f, frame, (*dst)[:0:want])
+	raw, err := dec.Decode(f, frame, (*dst)[:0:want])
 	if err == nil && int64(len(raw)) != want {
 		err = fmt.Errorf("it decodes to %d bytes, not %d", len(raw), want)
 	}

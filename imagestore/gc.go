@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -20,7 +21,7 @@ type GCOptions struct {
 	DryRun bool // only say what would go
 	// Parts has what broken-off copies into a local store left of blobs go too, which the next copy would go on with.
 	Parts    bool
-	Encoder  Encoder
+	Encoder  encoding.Encoder
 	Progress func(phase string, done, total int64) // may be nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
@@ -143,7 +144,7 @@ func (f *fixture) identity(ref string) document.Identity {
 // stream encodes raw and stores a signed document for it.
 func (f *fixture) stream(id document.Identity, parent string, raw []byte) StreamBlobs {
 	f.t.Helper()
-	e, err := Encoder{}.Encode(f.t.Context(), bytes.NewReader(raw), f.s.Blobs)
+	e, err := encoding.Encoder{}.Encode(f.t.Context(), bytes.NewReader(raw), f.s.Blobs)
 	if err != nil {
 		f.t.Fatal(err)
 	}

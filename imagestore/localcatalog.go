@@ -11,6 +11,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -197,11 +198,11 @@ func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *docume
 	if err != nil {
 		return ListedStream{}, err
 	}
-	x, err := readIndex(ctx, c.blobs, s.Index)
+	x, err := encoding.ReadIndex(ctx, c.blobs, s.Index)
 	if err != nil {
 		return ListedStream{}, err
 	}
-	if err := fits(doc, x, m.Identity); err != nil {
+	if err := encoding.Fits(doc, x, m.Identity); err != nil {
 		return ListedStream{}, err
 	}
 	switch size, err := c.blobs.Stat(ctx, x.Encoding); {
@@ -224,28 +225,6 @@ func (c *localCatalog) examineStream(ctx context.Context, v *view, trust *docume
 		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w: another image has this name here", out.Parent, ErrExists)
 	}
 	return out, nil
-}
-
-// fits holds a stream document against its index and the image that it is to make.
-func fits(s document.Stream, x Index, image document.Identity) error {
-	if s.Image != image {
-		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
-	}
-	if x.NeedsParent() && s.Parent == nil {
-		return fmt.Errorf("index: its frames need a parent's files, and the stream has no parent")
-	}
-	if x.Raw != s.Raw {
-		return fmt.Errorf("index: it is of a stream of %d bytes, not of %d", x.Raw, s.Raw)
-	}
-	return nil
-}
-
-func readIndex(ctx context.Context, r blob.Reader, d blob.Digest) (Index, error) {
-	b, err := blob.ReadAll(ctx, r, d, maxIndex)
-	if err != nil {
-		return Index{}, err
-	}
-	return ParseIndex(b)
 }
 
 // reencode checks that the new encodings are of the very stream, and returns the entry that names them.

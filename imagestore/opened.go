@@ -10,6 +10,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
@@ -24,7 +25,7 @@ type Opened struct {
 
 type openedStream struct {
 	doc   document.Stream
-	index Index
+	index encoding.Index
 }
 
 // StreamInfo says what one stream of a plan makes and what it needs.
@@ -81,13 +82,13 @@ func (o *Opened) openStream(ctx context.Context, t *document.Trust, i int, s Pla
 	if os.doc, _, err = document.OpenStream(b, t); err != nil {
 		return os, err
 	}
-	if b, err = o.fetch.whole(ctx, s.Index, maxIndex); err != nil {
+	if b, err = o.fetch.whole(ctx, s.Index, encoding.MaxIndexSize); err != nil {
 		return os, err
 	}
-	if os.index, err = ParseIndex(b); err != nil {
+	if os.index, err = encoding.ParseIndex(b); err != nil {
 		return os, err
 	}
-	if err := fits(os.doc, os.index, os.doc.Image); err != nil {
+	if err := encoding.Fits(os.doc, os.index, os.doc.Image); err != nil {
 		return os, err
 	}
 	if i > 0 && (os.doc.Parent == nil || *os.doc.Parent != o.streams[i-1].doc.Image) {
@@ -148,7 +149,7 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
 	}
 	if parent == "" && o.streams[i].index.NeedsParent() {
-		return nil, fmt.Errorf("opening stream %d of image %s: %w", i, o.image.Ref, ErrNeedsParent)
+		return nil, fmt.Errorf("opening stream %d of image %s: %w", i, o.image.Ref, encoding.ErrNeedsParent)
 	}
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -88,7 +89,7 @@ func threeFrames(t *testing.T) (*fixture, []byte, Listed, Plan) {
 
 func TestReadAgainFromLastVerifiedFrame(t *testing.T) {
 	f, raw, l, p := threeFrames(t)
-	x, err := readIndex(t.Context(), f.s.Blobs, l.Streams[0].Index)
+	x, err := encoding.ReadIndex(t.Context(), f.s.Blobs, l.Streams[0].Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +319,7 @@ func TestHostileFrames(t *testing.T) {
 		"two frames":    {append(enc.EncodeAll(raw[:document.PieceSize], nil), enc.EncodeAll(raw[:1], nil)...), ""},
 		"not zstd":      {bytes.Repeat([]byte("x"), 100), ""},
 	} {
-		x, err := readIndex(t.Context(), f.s.Blobs, l.Streams[0].Index)
+		x, err := encoding.ReadIndex(t.Context(), f.s.Blobs, l.Streams[0].Index)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
@@ -29,7 +30,7 @@ type PublishOptions struct {
 	Description string  // one line, for menus
 	Comment     string  // what is new
 	Key         *minisign.SecretKey
-	Encoder     Encoder               // its Progress is replaced
+	Encoder     encoding.Encoder      // its Progress is replaced
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
 	Warn        func(sentence string) // what a person should know though it does not stop anything; may be nil
 	Now         func() time.Time      // for the default version and the documents; nil means time.Now
@@ -300,9 +301,9 @@ func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *sour
 
 // send makes the stream of the copy, from nothing or from a base, and gives the encoding, the manifest and the
 // identity, still without a name.
-func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (Encoded, *content.Manifest, document.Identity, error) {
-	fail := func(err error) (Encoded, *content.Manifest, document.Identity, error) {
-		return Encoded{}, nil, document.Identity{}, err
+func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (encoding.Encoded, *content.Manifest, document.Identity, error) {
+	fail := func(err error) (encoding.Encoded, *content.Manifest, document.Identity, error) {
+		return encoding.Encoded{}, nil, document.Identity{}, err
 	}
 	total := c.Bytes
 	m := making{s: s, encoder: o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
@@ -317,7 +318,7 @@ func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from
 	if o.Progress != nil {
 		m.encoder.Progress = func(raw, wire int64) { o.Progress(PublishedSoFar{raw, wire, max(total, raw)}) }
 	}
-	var e Encoded
+	var e encoding.Encoded
 	var err error
 	if from != nil {
 		e, err = m.encode(ctx)
@@ -362,22 +363,22 @@ func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifes
 }
 
 // encodeWhole makes the full stream of a tree of which nothing is known yet, in one pass.
-func (m making) encodeWhole(ctx context.Context) (Encoded, *content.Manifest, error) {
+func (m making) encodeWhole(ctx context.Context) (encoding.Encoded, *content.Manifest, error) {
 	g, gctx := errgroup.WithContext(ctx)
-	var e Encoded
+	var e encoding.Encoded
 	var found *content.Manifest
 	m.start(gctx, g, nil, &e, func(w io.Writer, o delta.Options) (err error) {
 		found, err = delta.WriteFull(gctx, w, m.to.Dir, m.to.UUID, m.to.Ctransid, o)
 		return err
 	})
 	if err := g.Wait(); err != nil {
-		return Encoded{}, nil, errors.Join(ctx.Err(), err)
+		return encoding.Encoded{}, nil, errors.Join(ctx.Err(), err)
 	}
 	return e, found, nil
 }
 
 // commit signs and stores the documents and adds them to the catalog.
-func (s *Store) commit(ctx context.Context, image document.Image, stream document.Stream, e Encoded, k *minisign.SecretKey) error {
+func (s *Store) commit(ctx context.Context, image document.Image, stream document.Stream, e encoding.Encoded, k *minisign.SecretKey) error {
 	imageDoc, err := s.PutImage(ctx, image, k)
 	if err != nil {
 		return err

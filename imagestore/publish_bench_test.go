@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -63,7 +64,9 @@ func BenchmarkPublish(b *testing.B) {
 		return fi.Size()
 	}
 	ours := func(program string) func() int64 {
-		return func() int64 { return benchPublish(b, ctx, filepath.Join(out, "store"), src, Encoder{Program: program}) }
+		return func() int64 {
+			return benchPublish(b, ctx, filepath.Join(out, "store"), src, encoding.Encoder{Program: program})
+		}
 	}
 	sides := []*benchSide{{run: peer}, {run: ours("")}, {run: ours(zstd)}}
 	peer() // warms the cache
@@ -97,7 +100,7 @@ func benchTree(b *testing.B) string {
 	return dir
 }
 
-func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Source, e Encoder) int64 {
+func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Source, e encoding.Encoder) int64 {
 	defer os.RemoveAll(dir)
 	st, err := Open(dir)
 	if err != nil {

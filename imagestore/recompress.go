@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -36,7 +37,7 @@ type Recompressed struct {
 var ErrNoProgram = errors.New("the zstd program is not installed")
 
 // Recompress encodes streams anew at a high level, by the zstd program with a window of 128 MiB and with frames of
-// MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries; not over a
+// encoding.MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries; not over a
 // server, which has the trees. For each of the two one durable line of the catalog puts the new one in the old one's place, or beside
 // it: the signed documents stay, so that the same bytes come out. The old encoding is kept for a day, for those who
 // are reading it. What is done already is left alone, also by several who do this at once; a killed Recompress leaves
@@ -166,7 +167,7 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 			passes++
 		}
 	}
-	e := Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers, FramePieces: MaxFramePieces, Nice: w.o.Nice}
+	e := encoding.Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers, FramePieces: encoding.MaxFramePieces, Nice: w.o.Nice}
 	before, base := w.stream.Wire, int64(0)
 	e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, base+raw, passes*w.stream.Raw) }
 	defer func() {

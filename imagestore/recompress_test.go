@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -86,7 +87,7 @@ func TestRecompress(t *testing.T) {
 		t.Errorf("the old encoding: %v", err)
 	}
 	have.Dictionaries = true
-	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, ErrNeedsParent) {
+	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, encoding.ErrNeedsParent) {
 		t.Errorf("opening it without the parent = %v, want ErrNeedsParent", err)
 	}
 	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
@@ -177,29 +178,31 @@ func TestDictionaryRefuses(t *testing.T) {
 }
 
 func TestDictionariesInIndex(t *testing.T) {
-	good := Index{Format: IndexFormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: document.PieceSize,
-		Frames: []Frame{{Length: 10, Pieces: 1, SHA256: blob.Sum(nil).Hex(), Dictionary: []Extract{{"a/b", 1, 2}}}}}
-	if err := good.validate(); err != nil {
+	good := encoding.Index{Format: encoding.FormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: document.PieceSize,
+		Frames: []encoding.Frame{{Length: 10, Pieces: 1, SHA256: blob.Sum(nil).Hex(), Dictionary: []encoding.Extract{{Path: "a/b", Offset: 1, Length: 2}}}}}
+	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(*Index){
-		"the old format":  func(x *Index) { x.Format = IndexFormat },
-		"up":              func(x *Index) { x.Frames[0].Dictionary[0].Path = "a/../../b" },
-		"absolute":        func(x *Index) { x.Frames[0].Dictionary[0].Path = "/etc/shadow" },
-		"negative offset": func(x *Index) { x.Frames[0].Dictionary[0].Offset = -1 },
-		"nothing":         func(x *Index) { x.Frames[0].Dictionary[0].Length = 0 },
-		"too long":        func(x *Index) { x.Frames[0].Dictionary[0].Length = MaxDictionary + 1 },
-		"too much": func(x *Index) {
-			x.Frames[0].Dictionary = []Extract{{"a", 0, MaxDictionary}, {"b", 0, 1}}
+	for name, change := range map[string]func(*encoding.Index){
+		"the old format":  func(x *encoding.Index) { x.Format = encoding.Format },
+		"up":              func(x *encoding.Index) { x.Frames[0].Dictionary[0].Path = "a/../../b" },
+		"absolute":        func(x *encoding.Index) { x.Frames[0].Dictionary[0].Path = "/etc/shadow" },
+		"negative offset": func(x *encoding.Index) { x.Frames[0].Dictionary[0].Offset = -1 },
+		"nothing":         func(x *encoding.Index) { x.Frames[0].Dictionary[0].Length = 0 },
+		"too long":        func(x *encoding.Index) { x.Frames[0].Dictionary[0].Length = encoding.MaxDictionary + 1 },
+		"too much": func(x *encoding.Index) {
+			x.Frames[0].Dictionary = []encoding.Extract{{Path: "a", Offset: 0, Length: encoding.MaxDictionary}, {Path: "b", Offset: 0, Length: 1}}
 		},
-		"too many": func(x *Index) { x.Frames[0].Dictionary = slices.Repeat([]Extract{{"a", 0, 1}}, maxExtracts+1) },
-		"level":    func(x *Index) { x.Level = 23 },
+		"too many": func(x *encoding.Index) {
+			x.Frames[0].Dictionary = slices.Repeat([]encoding.Extract{{Path: "a", Offset: 0, Length: 1}}, encoding.MaxExtracts+1)
+		},
+		"level": func(x *encoding.Index) { x.Level = 23 },
 	} {
 		x := good
-		x.Frames = []Frame{good.Frames[0]}
+		x.Frames = []encoding.Frame{good.Frames[0]}
 		x.Frames[0].Dictionary = slices.Clone(good.Frames[0].Dictionary)
 		change(&x)
-		if err := x.validate(); err == nil {
+		if err := x.Validate(); err == nil {
 			t.Errorf("an index with a dictionary: %s: no error", name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 )
 
@@ -100,7 +101,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 		}
 	}
 	check(true, 1)
-	x, err := readIndex(t.Context(), f.s.Blobs, full.Index)
+	x, err := encoding.ReadIndex(t.Context(), f.s.Blobs, full.Index)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -134,14 +135,14 @@ func treeScenarios() []scenario {
 		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
 			from := refOf(f.t, "web:2@amd64")
-			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: Encoder{Workers: 1}})
+			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "expire", costly: true, states: 3, base: func(f *fixture) {
 			two(f)
 			f.must(f.s.SetKeep(context.Background(), Keep{Pattern: "web", Last: 1}))
 		}, act: func(f *fixture) error {
-			_, err := f.s.GC(context.Background(), GCOptions{Encoder: Encoder{Workers: 1}})
+			_, err := f.s.GC(context.Background(), GCOptions{Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "dictionary", costly: true, states: 3, base: two, act: func(f *fixture) error {
@@ -179,7 +180,7 @@ func (f *fixture) plant(n int) {
 func (f *fixture) publishTree(version string) error {
 	src, err := source.Find(context.Background(), "dir:"+f.beside("template"), source.Options{Spool: f.beside("spool")})
 	if err == nil {
-		_, err = f.s.Publish(context.Background(), PublishOptions{Source: src, Key: f.key, Encoder: Encoder{Workers: 1},
+		_, err = f.s.Publish(context.Background(), PublishOptions{Source: src, Key: f.key, Encoder: encoding.Encoder{Workers: 1},
 			Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}})
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -59,7 +60,7 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 		if err != nil {
 			return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
 		}
-		x, err := readIndex(ctx, s.Blobs, ls.Index)
+		x, err := encoding.ReadIndex(ctx, s.Blobs, ls.Index)
 		if err != nil {
 			return Shown{}, fmt.Errorf("showing %s: %w", l.Ref, err)
 		}

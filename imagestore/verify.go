@@ -10,6 +10,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
 
@@ -131,10 +132,10 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	if s.doc, _, err = document.OpenStream(b, c.trust); err != nil {
 		return err
 	}
-	if s.index, err = readIndex(ctx, c.store.Blobs, ls.Index); err != nil {
+	if s.index, err = encoding.ReadIndex(ctx, c.store.Blobs, ls.Index); err != nil {
 		return err
 	}
-	if err := fits(s.doc, s.index, l.Identity); err != nil {
+	if err := encoding.Fits(s.doc, s.index, l.Identity); err != nil {
 		return err
 	}
 	if !s.doc.HasParent(ls.Parent) {

@@ -20,6 +20,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/encoding"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
@@ -65,7 +66,7 @@ func newRoom(t *testing.T) *room {
 	c, err := r.store.PutContent(ctx, text.Bytes())
 	must(err)
 	id := document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
-	e, err := imagestore.Encoder{}.Encode(ctx, strings.NewReader("a stream"), r.store.Blobs)
+	e, err := encoding.Encoder{}.Encode(ctx, strings.NewReader("a stream"), r.store.Blobs)
 	must(err)
 	image, err := r.store.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, r.publisher)
 	must(err)

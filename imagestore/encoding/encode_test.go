@@ -1,4 +1,4 @@
-package imagestore
+package encoding
 
 import (
 	"bytes"
@@ -41,7 +41,7 @@ func TestEncode(t *testing.T) {
 			if got.Raw != int64(size) || last != got.Raw || int64(len(got.Pieces)) != document.PieceCount(got.Raw) {
 				t.Errorf("%s: Encode of %d bytes = %d bytes in %d pieces, %d told", name, size, got.Raw, len(got.Pieces), last)
 			}
-			x, err := readIndex(t.Context(), blobs, got.Index)
+			x, err := ReadIndex(t.Context(), blobs, got.Index)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func FuzzParseIndex(f *testing.F) {
 					t.Errorf("ParseIndex accepted the extract %+v", e)
 				}
 			}
-			if dict > MaxDictionary || dict > 0 && x.Format == IndexFormat {
+			if dict > MaxDictionary || dict > 0 && x.Format == Format {
 				t.Errorf("ParseIndex accepted a dictionary of %d bytes in format %q", dict, x.Format)
 			}
 			size += fr.Length

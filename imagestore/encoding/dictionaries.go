@@ -1,4 +1,4 @@
-package imagestore
+package encoding
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// dictionaries chooses, for each frame of a delta, which of the parent's files its dictionary is made of: those that are
+// Dictionaries chooses, for each frame of a delta, which of the parent's files its dictionary is made of: those that are
 // most like the files that the frame has data of.
-type dictionaries struct {
+type Dictionaries struct {
 	like  *delta.Likeness
 	files map[string]*content.Entry // of the image, by path
 
@@ -27,8 +27,8 @@ type written struct {
 	offset int64 // of its first byte in the file
 }
 
-func newDictionaries(parent, image *content.Manifest) *dictionaries {
-	d := &dictionaries{like: delta.NewLikeness(parent), files: map[string]*content.Entry{}}
+func NewDictionaries(parent, image *content.Manifest) *Dictionaries {
+	d := &Dictionaries{like: delta.NewLikeness(parent), files: map[string]*content.Entry{}}
 	for i := range image.Entries {
 		e := &image.Entries[i]
 		if e.Type == content.HardLink {
@@ -41,8 +41,8 @@ func newDictionaries(parent, image *content.Manifest) *dictionaries {
 	return d
 }
 
-// pass copies a stream, command by command: what a command writes is known before the last of its bytes is copied.
-func (d *dictionaries) pass(in io.Reader, out io.Writer) error {
+// Copy copies a stream, command by command: what a command writes is known before the last of its bytes is copied.
+func (d *Dictionaries) Copy(in io.Reader, out io.Writer) error {
 	var read bytes.Buffer
 	r, err := sendstream.NewReader(io.TeeReader(in, &read))
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *dictionaries) pass(in io.Reader, out io.Writer) error {
 	}
 }
 
-func (d *dictionaries) wrote(c *sendstream.Command, end int64) {
+func (d *Dictionaries) wrote(c *sendstream.Command, end int64) {
 	e := d.files[c.Path]
 	if e == nil {
 		return // a name that it does not keep
@@ -84,8 +84,8 @@ func (d *dictionaries) wrote(c *sendstream.Command, end int64) {
 	d.written = append(d.written, written{end, e, int64(c.FileOffset)})
 }
 
-// frame gives the dictionary of the frame with n bytes from raw of the stream. Encoder calls it in the stream's order.
-func (d *dictionaries) frame(raw, n int64) []Extract {
+// ForFrame gives the dictionary of the frame with n bytes from raw of the stream. Encoder calls it in the stream's order.
+func (d *Dictionaries) ForFrame(raw, n int64) []Extract {
 	d.mu.Lock()
 	var in []written
 	for len(d.written) > 0 {
@@ -106,7 +106,7 @@ func (d *dictionaries) frame(raw, n int64) []Extract {
 	taken := map[string]int64{} // up to where a file was taken already
 	for best := 0; best < 3; best++ {
 		for _, l := range likes {
-			if best >= len(l) || len(out) == maxExtracts {
+			if best >= len(l) || len(out) == MaxExtracts {
 				continue
 			}
 			r := l[best]

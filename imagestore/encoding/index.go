@@ -1,4 +1,17 @@
-package imagestore
+// Package encoding turns a send stream into independent zstd frames and back.
+//
+// Call Encoder.Encode to compress a stream into a blob store: it puts the encoding, an immutable blob named by its SHA-256, and its
+// Index. FrameDecoder decodes one frame.
+//
+//	+---------+---------+---+---------+
+//	| frame 0 | frame 1 | … | frame n |   an encoding: a valid .zst file (RFC 8878)
+//	+---------+---------+---+---------+
+//	 each holds 1 to MaxFramePieces pieces of the stream, 8 MiB each; the last piece is shorter
+//
+// An Index is JSON, not signed: for each frame it has offset, length, number of pieces and SHA-256, and what of the parent's files is
+// its dictionary. What the frames decode to is compared with the signed pieces of the stream's document. Frames, windows and dictionaries
+// are bounded, so decoding is too.
+package encoding
 
 import (
 	"encoding/json"
@@ -11,8 +24,8 @@ import (
 
 // The formats of an Index. The second one has frames with dictionaries, which readers of the first cannot decode.
 const (
-	IndexFormat           = "griddle-index/1"
-	IndexFormatDictionary = "griddle-index/2"
+	Format           = "griddle-index/1"
+	FormatDictionary = "griddle-index/2"
 )
 
 const (
@@ -20,15 +33,15 @@ const (
 	MaxFramePieces = 4
 	// MaxDictionary bounds the dictionary of a frame likewise, in bytes.
 	MaxDictionary = 32 << 20
-	// maxExtracts is how many files a dictionary may be made of.
-	maxExtracts = 4096
-	maxIndex    = 16 << 20 // bytes
+	// MaxExtracts is how many files a dictionary may be made of.
+	MaxExtracts  = 4096
+	MaxIndexSize = 16 << 20 // bytes
 )
 
 // Index describes one encoding of a stream. It is not signed and needs no trust: what the frames decode to is
 // compared with the signed pieces.
 type Index struct {
-	Format    string      `json:"format"`   // IndexFormat, or IndexFormatDictionary where a frame has a dictionary
+	Format    string      `json:"format"`   // Format, or FormatDictionary where a frame has a dictionary
 	Encoding  blob.Digest `json:"encoding"` // the frames, one after another
 	Size      int64       `json:"size"`     // of the encoding, in bytes
 	Raw       int64       `json:"raw"`      // of the stream, in bytes
@@ -57,12 +70,12 @@ type Extract struct {
 }
 
 // NeedsParent says whether decoding takes files of the stream's parent.
-func (x Index) NeedsParent() bool { return x.Format == IndexFormatDictionary }
+func (x Index) NeedsParent() bool { return x.Format == FormatDictionary }
 
 // checkDictionary says what is wrong with a frame's dictionary, if anything.
 func (f Frame) checkDictionary() error {
-	if len(f.Dictionary) > maxExtracts {
-		return fmt.Errorf("a dictionary of %d parts, %d are allowed", len(f.Dictionary), maxExtracts)
+	if len(f.Dictionary) > MaxExtracts {
+		return fmt.Errorf("a dictionary of %d parts, %d are allowed", len(f.Dictionary), MaxExtracts)
 	}
 	left := int64(MaxDictionary)
 	for _, e := range f.Dictionary {
@@ -88,8 +101,8 @@ func (f Frame) dictionarySize() (n int64) {
 	return n
 }
 
-// maxFrame is the longest that a frame of n pieces may be: zstd's own bound for incompressible input is shorter.
-func maxFrame(pieces int) int64 {
+// MaxFrame is the longest that a frame of n pieces may be: zstd's own bound for incompressible input is shorter.
+func MaxFrame(pieces int) int64 {
 	raw := int64(pieces) * document.PieceSize
 	return raw + raw>>7 + 1024
 }
@@ -97,21 +110,21 @@ func maxFrame(pieces int) int64 {
 // ParseIndex reads the blob of an index and checks that its frames lie back to back and hold all pieces.
 func ParseIndex(b []byte) (Index, error) {
 	var x Index
-	if len(b) > maxIndex {
+	if len(b) > MaxIndexSize {
 		return x, fmt.Errorf("parsing index: %d bytes are more than an index may have", len(b))
 	}
 	if err := json.Unmarshal(b, &x); err != nil {
 		return Index{}, fmt.Errorf("parsing index: %w", err)
 	}
-	if err := x.validate(); err != nil {
+	if err := x.Validate(); err != nil {
 		return Index{}, fmt.Errorf("parsing index: %w", err)
 	}
 	return x, nil
 }
 
-func (x Index) validate() error {
-	if x.Format != IndexFormat && x.Format != IndexFormatDictionary {
-		return fmt.Errorf("format is %.40q, want %q or %q", x.Format, IndexFormat, IndexFormatDictionary)
+func (x Index) Validate() error {
+	if x.Format != Format && x.Format != FormatDictionary {
+		return fmt.Errorf("format is %.40q, want %q or %q", x.Format, Format, FormatDictionary)
 	}
 	if x.Level < 0 || x.Level > 22 {
 		return fmt.Errorf("level %d is not one of zstd's", x.Level)
@@ -127,7 +140,7 @@ func (x Index) validate() error {
 		if f.Pieces < 1 || f.Pieces > MaxFramePieces {
 			return fmt.Errorf("frame %d has %d pieces, 1 to %d are allowed", i, f.Pieces, MaxFramePieces)
 		}
-		if f.Length < 1 || f.Length > maxFrame(f.Pieces) {
+		if f.Length < 1 || f.Length > MaxFrame(f.Pieces) {
 			return fmt.Errorf("frame %d has %d bytes, too many for its %d pieces or none", i, f.Length, f.Pieces)
 		}
 		if f.Offset != at {
@@ -136,7 +149,7 @@ func (x Index) validate() error {
 		if err := document.CheckSHA256(f.SHA256); err != nil {
 			return fmt.Errorf("frame %d: %w", i, err)
 		}
-		if len(f.Dictionary) > 0 && x.Format != IndexFormatDictionary {
+		if len(f.Dictionary) > 0 && x.Format != FormatDictionary {
 			return fmt.Errorf("frame %d has a dictionary, which format %q does not know", i, x.Format)
 		}
 		if err := f.checkDictionary(); err != nil {

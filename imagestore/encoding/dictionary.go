@@ -1,4 +1,4 @@
-package imagestore
+package encoding
 
 import (
 	"errors"
@@ -53,27 +53,27 @@ func readExtract(parent *content.Root, e Extract, b []byte) error {
 	return nil
 }
 
-// frameDecoder decodes frames, with and without dictionaries, within a bound on memory. It is for one goroutine.
-type frameDecoder struct {
-	dec    *zstd.Decoder
-	parent *content.Root // nil where there is none
-	dict   []byte        // used again
-	most   int64         // bytes that a frame may decode to
-	frame  int64         // bytes of the longest frame
+// FrameDecoder decodes frames, with and without dictionaries, within a bound on memory. It is for one goroutine.
+type FrameDecoder struct {
+	dec          *zstd.Decoder
+	parent       *content.Root // nil where there is none
+	dict         []byte        // used again
+	MostRaw      int64         // bytes that a frame may decode to
+	LongestFrame int64         // bytes of the longest frame
 }
 
-// newFrameDecoder makes a decoder for the frames of x. parent is the directory of the stream's parent, "" for none.
-func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
+// NewFrameDecoder makes a decoder for the frames of x. parent is the directory of the stream's parent, "" for none.
+func NewFrameDecoder(x Index, parent string) (*FrameDecoder, error) {
 	if parent == "" && x.NeedsParent() {
 		return nil, ErrNeedsParent
 	}
-	d := &frameDecoder{}
+	d := &FrameDecoder{}
 	dict := int64(0)
 	for _, f := range x.Frames {
-		d.most, d.frame, dict = max(d.most, int64(f.Pieces)*document.PieceSize), max(d.frame, f.Length), max(dict, f.dictionarySize())
+		d.MostRaw, d.LongestFrame, dict = max(d.MostRaw, int64(f.Pieces)*document.PieceSize), max(d.LongestFrame, f.Length), max(dict, f.dictionarySize())
 	}
 	d.dict = make([]byte, 0, dict)
-	limit := d.most
+	limit := d.MostRaw
 	if x.NeedsParent() {
 		// The limit is one on windows too, and a window reaches back over the dictionary.
 		limit += MaxDictionary
@@ -84,14 +84,14 @@ func newFrameDecoder(x Index, parent string) (*frameDecoder, error) {
 		d.parent = root
 	}
 	var err error
-	if d.dec, err = newDecoder(limit, true); err != nil {
-		d.close()
+	if d.dec, err = NewZstdDecoder(limit, true); err != nil {
+		d.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *frameDecoder) close() {
+func (d *FrameDecoder) Close() {
 	if d.dec != nil {
 		d.dec.Close()
 	}
@@ -100,8 +100,8 @@ func (d *frameDecoder) close() {
 	}
 }
 
-// decode appends what is in the frame to dst, and never more than fits into it.
-func (d *frameDecoder) decode(f Frame, frame, dst []byte) ([]byte, error) {
+// Decode appends what is in the frame to dst, and never more than fits into it.
+func (d *FrameDecoder) Decode(f Frame, frame, dst []byte) ([]byte, error) {
 	if d.parent != nil {
 		var err error
 		if d.dict, err = readDictionary(d.parent, f.Dictionary, d.dict[:0]); err != nil {

@@ -1,4 +1,4 @@
-package imagestore
+package encoding
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ type Encoder struct {
 	Dictionary func(raw, n int64) []Extract
 	Parent     string
 
-	tap *tap // also gets the raw bytes; may be nil
+	Tap *Tap // also gets the raw bytes; may be nil
 }
 
 // Encoded is what Encode made.
@@ -122,11 +122,11 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	if err := g.Wait(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
-	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = IndexFormat, out.Raw, document.PieceSize, e.Level
+	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = Format, out.Raw, document.PieceSize, e.Level
 	if e.Dictionary != nil {
-		out.Frames.Format = IndexFormatDictionary
+		out.Frames.Format = FormatDictionary
 	}
-	if err := out.Frames.validate(); err != nil {
+	if err := out.Frames.Validate(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
 	line, err := document.MarshalLine(out.Frames)
@@ -139,8 +139,8 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	return out, nil
 }
 
-// encodeWritten has write write the stream, and encodes it as it comes into out, both in g.
-func (e Encoder) encodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded, write func(io.Writer) error) {
+// EncodeWritten has write write the stream, and encodes it as it comes into out, both in g.
+func (e Encoder) EncodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded, write func(io.Writer) error) {
 	r, w := io.Pipe()
 	g.Go(func() error {
 		err := write(w)
@@ -191,9 +191,9 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 					free <- s
 				}
 			}
-			if e.tap != nil {
+			if e.Tap != nil {
 				users.Add(1)
-				if err := e.tap.give(ctx, raw, done); err != nil {
+				if err := e.Tap.give(ctx, raw, done); err != nil {
 					return err
 				}
 			}
@@ -233,8 +233,8 @@ func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frame
 		}
 		switch {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			if e.tap != nil {
-				e.tap.end()
+			if e.Tap != nil {
+				e.Tap.end()
 			}
 			return nil
 		case err != nil:
@@ -282,7 +282,7 @@ func (e Encoder) newSlot() (*slot, error) {
 		s.raw = make([]byte, min(raw, firstRaw))
 		return s, nil
 	}
-	s.out = make([]byte, 0, maxFrame(e.FramePieces))
+	s.out = make([]byte, 0, MaxFrame(e.FramePieces))
 	var err error
 	if s.in, err = newMemoryFile(raw); err != nil {
 		return nil, err

@@ -1,13 +1,13 @@
-package imagestore
+package encoding
 
 import (
 	"context"
 	"io"
 )
 
-// tap gives what an Encoder reads to a second reader, in the very memory that it is compressed from: the second may be
+// Tap gives what an Encoder reads to a second reader, in the very memory that it is compressed from: the second may be
 // a frame or two behind.
-type tap struct {
+type Tap struct {
 	ctx     context.Context
 	frames  chan tapped
 	current tapped
@@ -18,10 +18,10 @@ type tapped struct {
 	done func() // says that the memory may be used again
 }
 
-func newTap(ctx context.Context) *tap { return &tap{ctx: ctx, frames: make(chan tapped, 1)} }
+func NewTap(ctx context.Context) *Tap { return &Tap{ctx: ctx, frames: make(chan tapped, 1)} }
 
 // give hands over what was read next.
-func (t *tap) give(ctx context.Context, raw []byte, done func()) error {
+func (t *Tap) give(ctx context.Context, raw []byte, done func()) error {
 	select {
 	case t.frames <- tapped{raw, done}:
 		return nil
@@ -31,10 +31,10 @@ func (t *tap) give(ctx context.Context, raw []byte, done func()) error {
 }
 
 // end says that nothing follows. It is for the good end: at any other the context of the reader ends.
-func (t *tap) end() { close(t.frames) }
+func (t *Tap) end() { close(t.frames) }
 
 // Read is the second reader's.
-func (t *tap) Read(p []byte) (int, error) {
+func (t *Tap) Read(p []byte) (int, error) {
 	for len(t.current.rest) == 0 {
 		if t.current.done != nil {
 			t.current.done()

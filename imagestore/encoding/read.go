@@ -1,0 +1,39 @@
+package encoding
+
+import (
+	"context"
+	"fmt"
+	"github.com/klauspost/compress/zstd"
+	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
+)
+
+// NewZstdDecoder makes a decoder that never writes more than limit bytes, and with capped never more than fit into the
+// slice that it appends to. The limit is one on windows too, and encoders choose none below a mebibyte: it is no
+// lower than that of a frame.
+func NewZstdDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
+		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
+}
+
+// Fits holds a stream document against its index and the image that it is to make.
+func Fits(s document.Stream, x Index, image document.Identity) error {
+	if s.Image != image {
+		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
+	}
+	if x.NeedsParent() && s.Parent == nil {
+		return fmt.Errorf("index: its frames need a parent's files, and the stream has no parent")
+	}
+	if x.Raw != s.Raw {
+		return fmt.Errorf("index: it is of a stream of %d bytes, not of %d", x.Raw, s.Raw)
+	}
+	return nil
+}
+
+func ReadIndex(ctx context.Context, r blob.Reader, d blob.Digest) (Index, error) {
+	b, err := blob.ReadAll(ctx, r, d, MaxIndexSize)
+	if err != nil {
+		return Index{}, err
+	}
+	return ParseIndex(b)
+}
