@@ -214,7 +214,7 @@ func (v *frameCheck) check(frame []byte, fr encoding.Frame) error {
 		err = fmt.Errorf("it decodes to %d bytes, not %d", len(raw), want)
 	}
 	if err == nil {
-		err = checkPieces(raw, v.f.doc.Pieces[v.piece:], v.piece)
+		err = encoding.CheckPieces(raw, v.f.doc.Pieces[v.piece:], v.piece)
 	}
 	v.piece += fr.Pieces
 	return err

@@ -25,8 +25,12 @@ func TestDictionaryMemory(t *testing.T) {
 		decodeForMemory(t, dir)
 		return
 	}
-	f := newFixture(t)
-	parent := filepath.Join(f.dir, "parent")
+	dir := t.TempDir()
+	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := filepath.Join(dir, "parent")
 	if err := os.Mkdir(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +46,7 @@ func TestDictionaryMemory(t *testing.T) {
 		Dictionary: func(_, n int64) []encoding.Extract {
 			return []encoding.Extract{{Path: "old", Offset: 0, Length: encoding.MaxDictionary}}
 		}}
-	made, err := e.Encode(t.Context(), bytes.NewReader(raw), f.s.Blobs)
+	made, err := e.Encode(t.Context(), bytes.NewReader(raw), blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +54,11 @@ func TestDictionaryMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(f.dir, "made"), b, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "made"), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDictionaryMemory$", "-test.v")
-	cmd.Env = append(os.Environ(), variable+"="+f.dir)
+	cmd.Env = append(os.Environ(), variable+"="+dir)
 	out, err := cmd.CombinedOutput()
 	_, rest, _ := strings.Cut(string(out), "peak ")
 	peak, perr := strconv.ParseInt(strings.Fields(rest + " x")[0], 10, 64)
@@ -77,13 +81,13 @@ func decodeForMemory(t *testing.T, dir string) {
 	if err := json.Unmarshal(b, &e); err != nil {
 		t.Fatal(err)
 	}
-	st, err := Open(dir)
+	blobs, err := blob.OpenDir(filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	for range 3 { // as the streams of a chain follow one another
-		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{st.Blobs}, OpenOptions{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
+		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{blobs}, OpenOptions{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
 		n, err := io.Copy(io.Discard, r)
 		r.Close()
 		if err != nil || n != e.Raw {

@@ -24,7 +24,10 @@ func decodeAll(t *testing.T, blobs blob.Reader, e encoding.Encoded, parent strin
 // TestDictionarySizes has streams and dictionaries of the sizes at which a frame's header and window change: the program that
 // compresses and the decoder must mean the same by them.
 func TestDictionarySizes(t *testing.T) {
-	f := newFixture(t)
+	blobs, err := blob.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	parent := t.TempDir()
 	old := words(7, encoding.MaxDictionary)
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
@@ -55,7 +58,7 @@ func TestDictionarySizes(t *testing.T) {
 				Dictionary: func(_, n int64) []encoding.Extract {
 					return []encoding.Extract{{Path: "old", Offset: 0, Length: int64(c.dict)}}
 				}}
-			made, err := e.Encode(t.Context(), bytes.NewReader(raw), f.s.Blobs)
+			made, err := e.Encode(t.Context(), bytes.NewReader(raw), blobs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +68,7 @@ func TestDictionarySizes(t *testing.T) {
 			if c.dict >= c.raw && c.raw > 1<<20 && made.Wire > int64(c.raw)/20 {
 				t.Errorf("%d bytes became %d with a dictionary that has them: it was not used", c.raw, made.Wire)
 			}
-			got, err := decodeAll(t, f.s.Blobs, made, parent)
+			got, err := decodeAll(t, blobs, made, parent)
 			if err != nil || !bytes.Equal(got, raw) {
 				t.Errorf("%d bytes came of it, %v, want %d", len(got), err, len(raw))
 			}

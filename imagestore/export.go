@@ -45,17 +45,17 @@ func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw
 	}
 	o, err := s.Open(ctx, p, OpenOptions{})
 	if err == nil {
-		err = how.take(o.memory(how))
+		err = how.take(o.memory(how.ahead))
 	}
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
 	defer s.hold(ctx, o.refs())()
-	for _, st := range o.streams {
-		if st.index.NeedsParent() {
+	for i, st := range o.Streams() {
+		if st.NeedsParent {
 			return fmt.Errorf("streaming %s: %w", ref, encoding.ErrNeedsParent)
 		}
-		r := newFrameReaderAhead(ctx, o.fetch.clone(), st, "", !raw, max(1, how.ahead))
+		r := o.openAhead(ctx, i, !raw, how.ahead)
 		_, err = io.Copy(w, r)
 		r.Close()
 		if err != nil {
@@ -83,20 +83,6 @@ func planMemory(p Plan) int64 {
 		n += 16<<10 + s.Raw/document.PieceSize*512
 	}
 	return n
-}
-
-// memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
-// buffer; frames that are given out as they are have a second copy, and one buffer to be checked in.
-func (o *Opened) memory(how streaming) int64 {
-	var most int64
-	for _, s := range o.streams {
-		var raw, frame int64
-		for _, f := range s.index.Frames {
-			raw, frame = max(raw, min(int64(f.Pieces)*document.PieceSize, s.index.Raw)), max(frame, f.Length)
-		}
-		most = max(most, raw*int64(max(1, how.ahead))+2*frame)
-	}
-	return most + 1<<20 // the decoder's own tables
 }
 
 func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (Plan, error) {
@@ -140,13 +126,4 @@ func (v *view) deltaPlan(ref, from string) (Plan, error) {
 		return Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
 	}
 	return p, nil
-}
-
-// refs names the images whose blobs the plan takes.
-func (o *Opened) refs() []string {
-	out := []string{o.image.Ref}
-	for _, s := range o.streams {
-		out = append(out, s.doc.Image.Ref)
-	}
-	return out
 }

@@ -73,7 +73,7 @@ func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
 	t.attempts++
 	if lasting(err) {
 		t.content++
-		if t.content >= contentAttempts*len(f.sources) && prevented(err) {
+		if t.content >= contentAttempts*len(f.sources) && sourceFailed(err) {
 			return fmt.Errorf("asked %d times: %w", t.content, err)
 		}
 		if t.content >= contentAttempts*len(f.sources) {

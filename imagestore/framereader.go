@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,11 +36,17 @@ type frameReader struct {
 	scratch []byte // what is decoded only to be checked
 }
 
-// ahead is how many verified frames may wait for the receiver.
+// ahead is how many verified frames may wait for the receiver, where nothing else is asked for.
 const ahead = 2
 
 // much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
 const much = 16 << 20
+
+// frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with doc. parent is the
+// directory of the stream's parent, for dictionaries; "" for none. The caller closes the reader.
+func frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index, parent string) io.ReadCloser {
+	return newFrameReader(ctx, newFetcher([]blob.Reader{source}, OpenOptions{}), openedStream{doc, x}, parent, true)
+}
 
 // newFrameReader reads the frames of s, or, where encoded is set, gives out each as it is after all its pieces were verified.
 func newFrameReader(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool) *frameReader {
@@ -190,7 +195,7 @@ func (r *frameReader) release(ctx context.Context, dec *encoding.FrameDecoder, i
 		err = fmt.Errorf("it decodes to %d bytes, not %d", len(raw), want)
 	}
 	if err == nil {
-		err = checkPieces(raw, r.s.doc.Pieces[piece:], piece)
+		err = encoding.CheckPieces(raw, r.s.doc.Pieces[piece:], piece)
 	}
 	if err != nil {
 		return fmt.Errorf("frame %d at %d of encoding %s: %w: %w", i, f.Offset, r.s.index.Encoding, ErrCorrupt, err)
@@ -205,15 +210,4 @@ func (r *frameReader) release(ctx context.Context, dec *encoding.FrameDecoder, i
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func checkPieces(raw []byte, sums []string, first int) error {
-	k := 0
-	for p := range slices.Chunk(raw, document.PieceSize) {
-		if blob.Sum(p).Hex() != sums[k] {
-			return fmt.Errorf("piece %d differs from the signed document", first+k)
-		}
-		k++
-	}
-	return nil
 }

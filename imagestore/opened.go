@@ -154,6 +154,36 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
+// openAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for; with less than 2 it
+// decodes a frame when the one before it was read. With encoded it gives out the frames themselves, each after all its pieces were
+// verified. The caller closes the reader.
+func (o *Opened) openAhead(ctx context.Context, i int, encoded bool, ahead int) io.ReadCloser {
+	return newFrameReaderAhead(ctx, o.fetch.clone(), o.streams[i], "", encoded, max(1, ahead))
+}
+
+// memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
+// of ahead buffers; frames that are given out as they are have a second copy, and one buffer to be checked in.
+func (o *Opened) memory(ahead int) int64 {
+	var most int64
+	for _, s := range o.streams {
+		var raw, frame int64
+		for _, f := range s.index.Frames {
+			raw, frame = max(raw, min(int64(f.Pieces)*document.PieceSize, s.index.Raw)), max(frame, f.Length)
+		}
+		most = max(most, raw*int64(max(1, ahead))+2*frame)
+	}
+	return most + 1<<20 // the decoder's own tables
+}
+
+// refs names the images whose blobs the plan takes.
+func (o *Opened) refs() []string {
+	out := []string{o.image.Ref}
+	for _, s := range o.streams {
+		out = append(out, s.doc.Image.Ref)
+	}
+	return out
+}
+
 func (f *fetcher) clone() *fetcher {
 	c := *f
 	return &c

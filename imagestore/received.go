@@ -135,7 +135,7 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 		return r, errors.Join(err, receive.Remove(final))
 	}
 	return Received{Ref: t.plan.Ref, Path: final, Subvolume: receive.IsSubvolume(final), Raw: raw, Wire: wire.Load(),
-		tree: Tree{t.plan.Ref, opened.image.Identity, final}, content: manifest}, nil
+		tree: Tree{t.plan.Ref, opened.Image().Identity, final}, content: manifest}, nil
 }
 
 // apply receives the streams, each on what the one before made, and gives the last tree. done removes every tree that

@@ -128,21 +128,22 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 	if err != nil {
 		return err
 	}
-	var s openedStream
-	if s.doc, _, err = document.OpenStream(b, c.trust); err != nil {
+	doc, _, err := document.OpenStream(b, c.trust)
+	if err != nil {
 		return err
 	}
-	if s.index, err = encoding.ReadIndex(ctx, c.store.Blobs, ls.Index); err != nil {
+	x, err := encoding.ReadIndex(ctx, c.store.Blobs, ls.Index)
+	if err != nil {
 		return err
 	}
-	if err := encoding.Fits(s.doc, s.index, l.Identity); err != nil {
+	if err := encoding.Fits(doc, x, l.Identity); err != nil {
 		return err
 	}
-	if !s.doc.HasParent(ls.Parent) {
+	if !doc.HasParent(ls.Parent) {
 		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
 	}
 	tree := ""
-	if s.index.NeedsParent() {
+	if x.NeedsParent() {
 		// Without the parent's files nothing can be said of what the frames decode to.
 		parent, err := ref.Parse(ls.Parent)
 		if err != nil {
@@ -156,11 +157,10 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 		tree = held.Dir
 	}
 	done := c.out.Bytes
-	f := newFetcher([]blob.Reader{c.store.Blobs}, OpenOptions{})
-	r := newFrameReader(ctx, f, s, tree, true)
+	r := frames(ctx, c.store.Blobs, doc, x, tree)
 	defer r.Close()
 	h := sha256.New()
-	buf := make([]byte, min(1<<20, max(4096, s.index.Size)))
+	buf := make([]byte, min(1<<20, max(4096, x.Size)))
 	for {
 		n, err := r.Read(buf)
 		h.Write(buf[:n])
@@ -176,12 +176,12 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 			return err
 		}
 	}
-	size, err := c.store.Blobs.Stat(ctx, s.index.Encoding)
+	size, err := c.store.Blobs.Stat(ctx, x.Encoding)
 	if err != nil {
 		return err
 	}
-	if got := blob.FromSum(h.Sum(nil)); size != s.index.Size || got != s.index.Encoding {
-		return fmt.Errorf("encoding %s: %w: %d bytes, %s", s.index.Encoding, blob.ErrMismatch, size, got)
+	if got := blob.FromSum(h.Sum(nil)); size != x.Size || got != x.Encoding {
+		return fmt.Errorf("encoding %s: %w: %d bytes, %s", x.Encoding, blob.ErrMismatch, size, got)
 	}
 	return nil
 }

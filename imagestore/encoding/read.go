@@ -3,6 +3,7 @@ package encoding
 import (
 	"context"
 	"fmt"
+	"slices"
 	"github.com/klauspost/compress/zstd"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
@@ -14,6 +15,18 @@ import (
 func NewZstdDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
 		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
+}
+
+// CheckPieces compares decoded bytes with the pieces' SHA-256 in hex. first is the number of the first piece, for the error.
+func CheckPieces(raw []byte, sums []string, first int) error {
+	k := 0
+	for p := range slices.Chunk(raw, document.PieceSize) {
+		if blob.Sum(p).Hex() != sums[k] {
+			return fmt.Errorf("piece %d differs from the signed document", first+k)
+		}
+		k++
+	}
+	return nil
 }
 
 // Fits holds a stream document against its index and the image that it is to make.
