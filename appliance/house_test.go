@@ -30,6 +30,7 @@ var house = []rule{
 	{from: "griddle/imagestore/head", only: []string{"griddle/imagestore/document", "griddle/imagestore/minisign", "griddle/imagestore/ref", "griddle/imagestore/packages", "griddle/imagestore/blob", "griddle/imagestore/sendstream", "griddle/imagestore/durable"},
 		why: "a head is checked by machines that know no catalog"},
 	{from: "griddle/imagestore/encoding", never: []string{"griddle/imagestore", "griddle/imagestore/head", "griddle/imagestore/receive"}, why: "frames know a stream's pieces, and no catalog"},
+	{from: "griddle/imagestore/fetch", never: []string{"griddle/imagestore", "griddle/imagestore/head", "griddle/imagestore/receive", "net/http/httptest"}, why: "a machine that fetches knows no store"},
 	{from: "griddle/imagestore/ref", only: []string{"griddle/imagestore/packages"}, why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"}, why: "minisign's formats know nothing of images"},
 	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},

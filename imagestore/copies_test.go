@@ -19,6 +19,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 )
 
@@ -202,8 +203,8 @@ func TestCopyLyingIndex(t *testing.T) {
 	liar.HandleFunc("GET "+CatalogPath, deniesLog)
 	liar.HandleFunc("GET "+ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]Listed{l}) })
 	b := a.another()
-	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), CopyOptions{Images: []string{"web"}}); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("copying: %v, want %v", err, ErrCorrupt)
+	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
+		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("there is %v (%v)", refs(list), err)

@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 )
 
 // copyAttempts is how often in a row a frame is asked for before a copy gives up: it can be repeated, and goes on then.
@@ -124,8 +125,8 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 	for _, fr := range f.index.Frames[:first] {
 		v.piece += fr.Pieces
 	}
-	src := newFetcher([]blob.Reader{c.from.Blobs}, OpenOptions{Stall: c.o.Stall, Wire: func(n int64) { c.advance(0, n, 0) }})
-	var body *watched
+	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Wire: func(n int64) { c.advance(0, n, 0) }})
+	var body *fetch.Body
 	defer func() {
 		if body != nil {
 			body.Close()
@@ -139,10 +140,10 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 			buf = make([]byte, fr.Length)
 		}
 		if body == nil {
-			body, err = src.open(ctx, f.index.Encoding, fr.Offset, -1)
+			body, err = src.Open(ctx, f.index.Encoding, fr.Offset, -1)
 		}
 		if err == nil {
-			err = readFrame(body, fr, buf[:fr.Length])
+			err = fetch.ReadFrame(body, fr, buf[:fr.Length])
 		}
 		if err != nil {
 			if body != nil {
@@ -150,11 +151,11 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 				body = nil
 			}
 			failed++
-			if failed >= copyAttempts || lasting(err) && failed >= contentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
+			if failed >= copyAttempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
 				return errors.Join(context.Cause(ctx), fmt.Errorf("frame %d at %d: %w", i, fr.Offset, err))
 			}
 			select {
-			case <-time.After(src.o.Backoff << failed):
+			case <-time.After(src.Options.Backoff << failed):
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
@@ -162,7 +163,7 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 			continue
 		}
 		if err := v.check(buf[:fr.Length], fr); err != nil {
-			return fmt.Errorf("frame %d at %d: %w: %w", i, fr.Offset, ErrCorrupt, err)
+			return fmt.Errorf("frame %d at %d: %w: %w", i, fr.Offset, fetch.ErrCorrupt, err)
 		}
 		if _, err := w.Write(buf[:fr.Length]); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 )
 
@@ -49,8 +50,8 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 	} else if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	src := newFetcher([]blob.Reader{c.from.Blobs}, OpenOptions{Stall: c.o.Stall, Attempts: copyAttempts})
-	b, err := src.whole(ctx, d, max)
+	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Attempts: copyAttempts})
+	b, err := src.Whole(ctx, d, max)
 	return b, true, err
 }
 
@@ -66,11 +67,11 @@ func (c *copier) image(ctx context.Context, l *Listed) error {
 	if m.Ref != l.Ref || m.Identity != l.Identity {
 		return fmt.Errorf("%w: the document is of another image than the other store says", minisign.ErrSignature)
 	}
-	z, zmissing, err := c.small(ctx, m.Content.Blob, maxContentBlob(m.Content))
+	z, zmissing, err := c.small(ctx, m.Content.Blob, fetch.MaxContentBlob(m.Content))
 	if err != nil {
 		return fmt.Errorf("content manifest: %w", err)
 	}
-	if _, err := decodeContent(z, m.Content); err != nil {
+	if _, err := fetch.DecodeContent(z, m.Content); err != nil {
 		return err
 	}
 	if err := c.packages(ctx, m.Packages); err != nil {
@@ -83,11 +84,11 @@ func (c *copier) packages(ctx context.Context, p *document.Packages) error {
 	if p == nil {
 		return nil
 	}
-	z, missing, err := c.small(ctx, p.Blob, maxContentBlob(p.Content))
+	z, missing, err := c.small(ctx, p.Blob, fetch.MaxContentBlob(p.Content))
 	if err != nil {
 		return fmt.Errorf("package list: %w", err)
 	}
-	if _, err := decodePackages(z, p); err != nil {
+	if _, err := fetch.DecodePackages(z, p); err != nil {
 		return err
 	}
 	return c.put(ctx, p.Blob, z, missing)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 )
@@ -61,7 +62,7 @@ type FileState struct {
 
 // Diff compares two images by their signed package lists and content manifests; no stream is read.
 func (s *Store) Diff(ctx context.Context, o DiffOptions) (Difference, error) {
-	var opened [2]*Opened
+	var opened [2]*fetch.Opened
 	var d Difference
 	for i, ref := range []ref.Ref{o.Old, o.New} {
 		_, op, err := s.openDocuments(ctx, ref)
@@ -90,7 +91,7 @@ func (s *Store) Diff(ctx context.Context, o DiffOptions) (Difference, error) {
 	return d, nil
 }
 
-func (s *Store) diffPackages(ctx context.Context, opened [2]*Opened) (*packages.Difference, error) {
+func (s *Store) diffPackages(ctx context.Context, opened [2]*fetch.Opened) (*packages.Difference, error) {
 	var lists [2]packages.List
 	for i, op := range opened {
 		p := op.Image().Packages
@@ -98,7 +99,7 @@ func (s *Store) diffPackages(ctx context.Context, opened [2]*Opened) (*packages.
 			return nil, fmt.Errorf("%s %w", op.Ref(), ErrNoPackages)
 		}
 		var err error
-		if lists[i], err = readPackages(ctx, s.Blobs, p); err != nil {
+		if lists[i], err = fetch.ReadPackages(ctx, s.Blobs, p); err != nil {
 			return nil, err
 		}
 	}
@@ -106,7 +107,7 @@ func (s *Store) diffPackages(ctx context.Context, opened [2]*Opened) (*packages.
 	return &d, err
 }
 
-func diffFiles(ctx context.Context, opened [2]*Opened, times bool) (*FileDifference, error) {
+func diffFiles(ctx context.Context, opened [2]*fetch.Opened, times bool) (*FileDifference, error) {
 	var m [2]*content.Manifest
 	for i, op := range opened {
 		var err error

@@ -8,12 +8,13 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
-// Open checks the documents of a plan against the keys that the store trusts, as OpenPlan does, and reads from the
+// Open checks the documents of a plan against the keys that the store trusts, as fetch.Open does, and reads from the
 // store's own blobs. Where o does not say how often it is tried, a server that is gone is given up after copyAttempts.
-func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error) {
+func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch.Opened, error) {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return nil, err
@@ -21,7 +22,7 @@ func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error
 	if o.Attempts == 0 {
 		o.Attempts = copyAttempts
 	}
-	return OpenPlan(ctx, []blob.Reader{s.Blobs}, t, p, o)
+	return fetch.Open(ctx, []blob.Reader{s.Blobs}, t, p, o)
 }
 
 // Stream writes what `btrfs receive` takes: the image from nothing or, with from, what leads from that image to
@@ -32,7 +33,7 @@ func (s *Store) Open(ctx context.Context, p Plan, o OpenOptions) (*Opened, error
 // Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
 // stream, which no receiver takes for a whole one. With from, ErrNoWay where only a full stream leads to ref.
 func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
-	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: ahead})
+	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
 }
 
 func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, how streaming) error {
@@ -43,19 +44,19 @@ func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
-	o, err := s.Open(ctx, p, OpenOptions{})
+	o, err := s.Open(ctx, p, fetch.Options{})
 	if err == nil {
-		err = how.take(o.memory(how.ahead))
+		err = how.take(o.Memory(how.ahead))
 	}
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
-	defer s.hold(ctx, o.refs())()
+	defer s.hold(ctx, o.Refs())()
 	for i, st := range o.Streams() {
 		if st.NeedsParent {
 			return fmt.Errorf("streaming %s: %w", ref, encoding.ErrNeedsParent)
 		}
-		r := o.openAhead(ctx, i, !raw, how.ahead)
+		r := o.OpenAhead(ctx, i, !raw, how.ahead)
 		_, err = io.Copy(w, r)
 		r.Close()
 		if err != nil {
@@ -77,7 +78,7 @@ func (h streaming) take(n int64) error {
 }
 
 // planMemory is what the documents and indexes of a plan take, decoded: some 500 bytes for each piece of a stream.
-func planMemory(p Plan) int64 {
+func planMemory(p fetch.Plan) int64 {
 	n := int64(64 << 10)
 	for _, s := range p.Streams {
 		n += 16<<10 + s.Raw/document.PieceSize*512
@@ -85,30 +86,30 @@ func planMemory(p Plan) int64 {
 	return n
 }
 
-func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (Plan, error) {
+func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fetch.Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	l, err := v.resolve(ref)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	if from == nil {
 		return v.plan(l.Ref, nil)
 	}
 	have, err := v.resolve(*from)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	if have.Ref == l.Ref {
-		return Plan{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
+		return fetch.Plan{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
 	}
 	return v.deltaPlan(l.Ref, have.Ref)
 }
 
 // deltaPlan is the cheapest way that begins at from, however cheap a full stream may be.
-func (v *view) deltaPlan(ref, from string) (Plan, error) {
+func (v *view) deltaPlan(ref, from string) (fetch.Plan, error) {
 	only := *v
 	only.images = make(map[string]*Listed, len(v.images))
 	for r, l := range v.images {
@@ -123,7 +124,7 @@ func (v *view) deltaPlan(ref, from string) (Plan, error) {
 	}
 	p, err := only.plan(ref, []string{from})
 	if err != nil {
-		return Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
+		return fetch.Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
 	}
 	return p, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 )
 
 // TestBitAtRest flips bits of every blob of an image, one at a time. Verify names the blob, no byte that is not right can be
@@ -55,7 +56,7 @@ func TestBitAtRest(t *testing.T) {
 			if err != nil || v.OK || !strings.Contains(strings.Join(v.Problems, "\n"), string(d)) {
 				t.Errorf("seed %d, bit %d of %s: Verify = %+v, %v, want a problem that names the blob", seed, at, d, v, err)
 			}
-			if got, err := readStream(f, p, OpenOptions{}, f.s.Blobs); err == nil && !bytes.Equal(got, raw) || !bytes.HasPrefix(raw, got) {
+			if got, err := readStream(f, p, fetch.Options{}, f.s.Blobs); err == nil && !bytes.Equal(got, raw) || !bytes.HasPrefix(raw, got) {
 				t.Errorf("seed %d, bit %d of %s: %d other bytes came, %v", seed, at, d, len(got), err)
 			}
 		}
@@ -123,7 +124,7 @@ func TestBitInFlight(t *testing.T) {
 			defer proxy.Close()
 			for range 3 {
 				retries := 0
-				got, err := readStream(f, p, OpenOptions{Retry: func(error, int) { retries++ }}, &blob.HTTP{Base: proxy.URL, Client: proxy.Client()})
+				got, err := readStream(f, p, fetch.Options{Retry: func(error, int) { retries++ }}, &blob.HTTP{Base: proxy.URL, Client: proxy.Client()})
 				switch {
 				case !bytes.HasPrefix(raw, got):
 					t.Errorf("seed %d: a byte came out that was not published", seed)
@@ -131,8 +132,8 @@ func TestBitInFlight(t *testing.T) {
 					t.Errorf("seed %d: %d bytes after %d retries, %v, want all", seed, len(got), retries, err)
 				case every > 1 && retries == 0:
 					t.Errorf("seed %d: nothing was flipped", seed)
-				case every == 1 && !errors.Is(err, ErrCorrupt):
-					t.Errorf("seed %d: with every answer changed: %v, want %v", seed, err, ErrCorrupt)
+				case every == 1 && !errors.Is(err, fetch.ErrCorrupt):
+					t.Errorf("seed %d: with every answer changed: %v, want %v", seed, err, fetch.ErrCorrupt)
 				}
 			}
 		})

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	receiving "griddle/imagestore/receive"
 	"griddle/imagestore/ref"
@@ -110,7 +111,7 @@ func (p *publisher) receiveHuge(name, to string, refs ...string) {
 		}
 		plan, err := p.store.Plan(p.Context(), mustRef(p.T, r), have...)
 		p.must(err)
-		opened, err := p.store.Open(p.Context(), plan, OpenOptions{})
+		opened, err := p.store.Open(p.Context(), plan, fetch.Options{})
 		p.must(err)
 		var res receiving.Result
 		p.measure(fmt.Sprintf("receive %s on %s", r, name), func() {

@@ -2,7 +2,7 @@
 // (Image, Stream), their encodings (Index, Encoder), the catalog of what there is (Catalog), and plans (Plan).
 //
 // Call Open for a store in a local directory, or OpenServer for one behind an appliance; both give the same Store. Whoever
-// only fetches an image (the agent) calls OpenPlan with a Plan and the keys that it trusts.
+// only fetches an image (the agent) calls fetch.Open with a Plan and the keys that it trusts.
 //
 // A Store is blobs and a catalog:
 //
@@ -40,8 +40,6 @@ var (
 	ErrExists = errors.New("version exists")
 	// ErrInUse is wrapped by Delete where other images can only be reached through the one to be deleted.
 	ErrInUse = errors.New("image is needed by others")
-	// ErrCorrupt is wrapped where content is wrong and asking again did not help.
-	ErrCorrupt = errors.New("content is damaged or missing")
 	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
 	ErrNoWay = errors.New("no stream leads there")
 )

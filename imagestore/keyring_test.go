@@ -8,6 +8,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 )
 
@@ -133,14 +134,14 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("Show of a revoked image = %v", err)
 		}
 		// Whoever planned before it was revoked is refused when he opens.
-		if _, err := f.s.Open(t.Context(), before, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Open(t.Context(), before, quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Open of a plan from before = %v", err)
 		}
 		trusted, err := f.s.Trusted(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenPlan with the keys that an agent would have = %v", err)
 		}
 		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || v.OK {

@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -165,11 +166,11 @@ func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Lis
 	if err != nil {
 		return Listed{}, err
 	}
-	if _, err := readContent(ctx, c.blobs, m.Content); err != nil {
+	if _, err := fetch.ReadContent(ctx, c.blobs, m.Content); err != nil {
 		return Listed{}, err
 	}
 	if m.Packages != nil {
-		if _, err := readPackages(ctx, c.blobs, m.Packages); err != nil {
+		if _, err := fetch.ReadPackages(ctx, c.blobs, m.Packages); err != nil {
 			return Listed{}, err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -53,18 +54,18 @@ func (f *flaky) Open(ctx context.Context, d blob.Digest, off, n int64) (io.ReadC
 	}{f.body(k, d, off, rc), rc}, nil
 }
 
-func quick(o OpenOptions) OpenOptions {
+func quick(o fetch.Options) fetch.Options {
 	o.Backoff = time.Microsecond
 	return o
 }
 
 // readStream reads stream 0 of a plan from the given sources.
-func readStream(f *fixture, p Plan, o OpenOptions, sources ...blob.Reader) ([]byte, error) {
+func readStream(f *fixture, p fetch.Plan, o fetch.Options, sources ...blob.Reader) ([]byte, error) {
 	t, err := f.s.Trusted(f.t.Context())
 	if err != nil {
 		return nil, err
 	}
-	opened, err := OpenPlan(f.t.Context(), sources, t, p, quick(o))
+	opened, err := fetch.Open(f.t.Context(), sources, t, p, quick(o))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func readStream(f *fixture, p Plan, o OpenOptions, sources ...blob.Reader) ([]by
 	return io.ReadAll(r)
 }
 
-func threeFrames(t *testing.T) (*fixture, []byte, Listed, Plan) {
+func threeFrames(t *testing.T) (*fixture, []byte, Listed, fetch.Plan) {
 	f := newFixture(t)
 	raw := someBytes(9, 2*document.PieceSize+12345)
 	l := f.publish("web:1@amd64", way{"", raw})
@@ -113,7 +114,7 @@ func TestReadAgainFromLastVerifiedFrame(t *testing.T) {
 	}
 	var attempts []int
 	var wire int64
-	got, err := readStream(f, p, OpenOptions{Retry: func(_ error, n int) { attempts = append(attempts, n) }, Wire: func(n int64) { wire += n }}, src)
+	got, err := readStream(f, p, fetch.Options{Retry: func(_ error, n int) { attempts = append(attempts, n) }, Wire: func(n int64) { wire += n }}, src)
 	if err != nil || !bytes.Equal(got, raw) {
 		t.Fatalf("read %d of %d bytes, %v", len(got), len(raw), err)
 	}
@@ -138,7 +139,7 @@ func TestWaitsForSourceUntilCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	src := &flaky{Reader: f.s.Blobs, open: func(int, blob.Digest, int64) error { return away }}
-	_, err := OpenPlan(ctx, []blob.Reader{src}, document.NewTrust(f.key.Public()), p, quick(OpenOptions{Retry: func(err error, _ int) {
+	_, err := fetch.Open(ctx, []blob.Reader{src}, document.NewTrust(f.key.Public()), p, quick(fetch.Options{Retry: func(err error, _ int) {
 		if n++; n == 50 {
 			cancel()
 		}
@@ -163,7 +164,7 @@ func TestSilentSourceIsLeft(t *testing.T) {
 	// The test's silence ends when the request is given up, as a network's does.
 	hang := hanging{silent}
 	var told error
-	got, err := readStream(f, p, OpenOptions{Stall: 50 * time.Millisecond, Retry: func(err error, _ int) { told = err }}, hang, f.s.Blobs)
+	got, err := readStream(f, p, fetch.Options{Stall: 50 * time.Millisecond, Retry: func(err error, _ int) { told = err }}, hang, f.s.Blobs)
 	if err != nil || !bytes.Equal(got, raw) {
 		t.Errorf("read %d of %d bytes, %v", len(got), len(raw), err)
 	}
@@ -198,7 +199,7 @@ func TestChangedByte(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		blob  func(Listed) blob.Digest
-		words string // of the error of OpenPlan; "" where the stream fails
+		words string // of the error of fetch.Open; "" where the stream fails
 	}{
 		{"image document", func(l Listed) blob.Digest { return l.Document }, "content does not match its digest"},
 		{"stream document", func(l Listed) blob.Digest { return l.Streams[0].Document }, "stream 1: content is damaged"},
@@ -222,9 +223,9 @@ func TestChangedByte(t *testing.T) {
 		}
 		f.damage(c.blob(l), -3)
 		retries := 0
-		got, err := readStream(f, p, OpenOptions{Retry: func(error, int) { retries++ }}, f.s.Blobs)
-		if !errors.Is(err, ErrCorrupt) || retries != contentAttempts-1 || bytes.Equal(got, raw) {
-			t.Errorf("%s: read %d bytes, %v after %d retries, want %v", c.name, len(got), err, retries, ErrCorrupt)
+		got, err := readStream(f, p, fetch.Options{Retry: func(error, int) { retries++ }}, f.s.Blobs)
+		if !errors.Is(err, fetch.ErrCorrupt) || retries != fetch.ContentAttempts-1 || bytes.Equal(got, raw) {
+			t.Errorf("%s: read %d bytes, %v after %d retries, want %v", c.name, len(got), err, retries, fetch.ErrCorrupt)
 		}
 		if c.words != "" && (len(got) > 0 || !strings.Contains(err.Error(), c.words)) {
 			t.Errorf("%s: %d bytes came, then %v, want none and %q", c.name, len(got), err, c.words)
@@ -235,7 +236,7 @@ func TestChangedByte(t *testing.T) {
 		if !bytes.HasPrefix(raw, got) {
 			t.Errorf("%s: a byte came out that was not verified", c.name)
 		}
-		if got, err := readStream(f, p, OpenOptions{}, f.s.Blobs, good.Blobs); err != nil || !bytes.Equal(got, raw) {
+		if got, err := readStream(f, p, fetch.Options{}, f.s.Blobs, good.Blobs); err != nil || !bytes.Equal(got, raw) {
 			t.Errorf("%s: with a second source: %d bytes, %v", c.name, len(got), err)
 		}
 		v, err := f.s.Verify(t.Context(), refOf(t, "web"), nil)
@@ -253,7 +254,7 @@ func TestShortAndMissingBlobs(t *testing.T) {
 	}
 	remote := f.overServer().s
 	for name, src := range map[string]blob.Reader{"local": f.s.Blobs, "server": remote.Blobs} {
-		if _, err := readStream(f, p, OpenOptions{}, src); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "it ends after") {
+		if _, err := readStream(f, p, fetch.Options{}, src); !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), "it ends after") {
 			t.Errorf("%s: a short encoding gives %v", name, err)
 		}
 	}
@@ -261,7 +262,7 @@ func TestShortAndMissingBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, src := range map[string]blob.Reader{"local": f.s.Blobs, "server": remote.Blobs} {
-		if _, err := readStream(f, p, OpenOptions{}, src); !errors.Is(err, blob.ErrNotExist) {
+		if _, err := readStream(f, p, fetch.Options{}, src); !errors.Is(err, blob.ErrNotExist) {
 			t.Errorf("%s: a missing encoding gives %v", name, err)
 		}
 	}
@@ -288,12 +289,12 @@ func TestEndlessDocument(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	src := &flaky{Reader: f.s.Blobs, body: func(int, blob.Digest, int64, io.Reader) io.Reader { return zeros{} }}
-	_, err = OpenPlan(ctx, []blob.Reader{src}, trust, p, quick(OpenOptions{Retry: func(_ error, attempt int) {
-		if attempt > 2*contentAttempts {
+	_, err = fetch.Open(ctx, []blob.Reader{src}, trust, p, quick(fetch.Options{Retry: func(_ error, attempt int) {
+		if attempt > 2*fetch.ContentAttempts {
 			cancel()
 		}
 	}}))
-	if !errors.Is(err, ErrCorrupt) || !errors.Is(err, blob.ErrTooLong) {
+	if !errors.Is(err, fetch.ErrCorrupt) || !errors.Is(err, blob.ErrTooLong) {
 		t.Errorf("OpenPlan = %v, want %v", err, blob.ErrTooLong)
 	}
 }
@@ -343,9 +344,9 @@ func TestHostileFrames(t *testing.T) {
 			}
 		}
 		bad := p
-		bad.Streams = []PlanStream{{p.Streams[0].Document, blob.Sum(line), p.Streams[0].Raw, x.Size}}
-		got, err := readStream(f, bad, OpenOptions{Retry: func(err error, _ int) { t.Errorf("%s: asked again after %v", name, err) }}, f.s.Blobs)
-		if len(got) != 0 || !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "frame 0 at 0") || !strings.Contains(err.Error(), c.words) {
+		bad.Streams = []fetch.PlanStream{{Document: p.Streams[0].Document, Index: blob.Sum(line), Raw: p.Streams[0].Raw, Wire: x.Size}}
+		got, err := readStream(f, bad, fetch.Options{Retry: func(err error, _ int) { t.Errorf("%s: asked again after %v", name, err) }}, f.s.Blobs)
+		if len(got) != 0 || !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), "frame 0 at 0") || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: read %d bytes, %v", name, len(got), err)
 		}
 	}
@@ -357,19 +358,21 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	a := f.publish("web:1@amd64", way{"", one})
 	b := f.publish("web:2@amd64", way{"", one}, way{"web:1@amd64", two})
 	trust := document.NewTrust(f.key.Public())
-	st := func(s ListedStream) PlanStream { return PlanStream{s.Document, s.Index, s.Raw, s.Wire} }
-	for name, p := range map[string]Plan{
-		"another image's document": {Ref: a.Ref, Document: b.Document, Streams: []PlanStream{st(a.Streams[0])}},
-		"another image's stream":   {Ref: a.Ref, Document: a.Document, Streams: []PlanStream{st(b.Streams[0])}},
-		"another stream's index":   {Ref: b.Ref, Document: b.Document, Streams: []PlanStream{{b.Streams[0].Document, b.Streams[1].Index, 0, 0}}},
-		"a broken chain":           {Ref: b.Ref, Document: b.Document, Streams: []PlanStream{st(b.Streams[0]), st(b.Streams[1])}},
+	st := func(s ListedStream) fetch.PlanStream {
+		return fetch.PlanStream{Document: s.Document, Index: s.Index, Raw: s.Raw, Wire: s.Wire}
+	}
+	for name, p := range map[string]fetch.Plan{
+		"another image's document": {Ref: a.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(a.Streams[0])}},
+		"another image's stream":   {Ref: a.Ref, Document: a.Document, Streams: []fetch.PlanStream{st(b.Streams[0])}},
+		"another stream's index":   {Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{{Document: b.Streams[0].Document, Index: b.Streams[1].Index, Raw: 0, Wire: 0}}},
+		"a broken chain":           {Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(b.Streams[0]), st(b.Streams[1])}},
 	} {
-		if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, quick(OpenOptions{})); err == nil {
+		if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, quick(fetch.Options{})); err == nil {
 			t.Errorf("OpenPlan with %s gave no error", name)
 		}
 	}
-	good := Plan{Ref: b.Ref, Document: b.Document, Streams: []PlanStream{st(a.Streams[0]), st(b.Streams[1])}}
-	o, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trust, good, OpenOptions{})
+	good := fetch.Plan{Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(a.Streams[0]), st(b.Streams[1])}}
+	o, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trust, good, fetch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +383,7 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	if m, err := o.Content(t.Context()); err != nil || len(m.Entries) != 1 {
 		t.Errorf("Content = %+v, %v", m, err)
 	}
-	if _, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good, quick(OpenOptions{})); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good, quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenPlan with another key = %v, want %v", err, minisign.ErrSignature)
 	}
 }
@@ -444,7 +447,7 @@ func TestCloseWhileReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened, err := OpenPlan(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, OpenOptions{})
+	opened, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, fetch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 )
@@ -31,30 +31,6 @@ func (s *Store) putPackages(ctx context.Context, l packages.List) (*document.Pac
 	return &document.Packages{Manager: l.Manager, Count: int64(len(l.Packages)), Content: c}, nil
 }
 
-// readPackages fetches a package list and checks it.
-func readPackages(ctx context.Context, r blob.Reader, p *document.Packages) (packages.List, error) {
-	z, err := blob.ReadAll(ctx, r, p.Blob, maxContentBlob(p.Content))
-	if err != nil {
-		return packages.List{}, fmt.Errorf("package list: %w", err)
-	}
-	return decodePackages(z, p)
-}
-
-func decodePackages(z []byte, p *document.Packages) (packages.List, error) {
-	b, err := decodeText(z, "package list", p.Content)
-	if err != nil {
-		return packages.List{}, err
-	}
-	l, err := packages.Parse(b)
-	if err != nil {
-		return packages.List{}, fmt.Errorf("package list %s: %w: %w", p.Blob, ErrCorrupt, err)
-	}
-	if l.Manager != p.Manager || int64(len(l.Packages)) != p.Count {
-		return packages.List{}, fmt.Errorf("package list %s: %w: it has %d packages of %s, not %d of %s", p.Blob, ErrCorrupt, len(l.Packages), l.Manager, p.Count, p.Manager)
-	}
-	return l, nil
-}
-
 // ReadPackages reads what is installed in an image, after its document's signature and the list's digest were checked.
 // ErrNoPackages where the image has no list.
 func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, error) {
@@ -66,7 +42,7 @@ func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, e
 	if p == nil {
 		return packages.List{}, fmt.Errorf("%s %w", l.Ref, ErrNoPackages)
 	}
-	list, err := readPackages(ctx, s.Blobs, p)
+	list, err := fetch.ReadPackages(ctx, s.Blobs, p)
 	if err != nil {
 		return packages.List{}, fmt.Errorf("%s: %w", l.Ref, err)
 	}
@@ -74,7 +50,7 @@ func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, e
 }
 
 // openDocuments finds an image and checks its signed document.
-func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *Opened, error) {
+func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *fetch.Opened, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
 		return l, nil, err
@@ -84,6 +60,6 @@ func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *Opened
 }
 
 // document.Open checks the signed document of an image that is listed; no stream comes with it.
-func (s *Store) openDocument(ctx context.Context, l *Listed) (*Opened, error) {
-	return s.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+func (s *Store) openDocument(ctx context.Context, l *Listed) (*fetch.Opened, error) {
+	return s.Open(ctx, fetch.Plan{Ref: l.Ref, Document: l.Document}, fetch.Options{})
 }

@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -130,11 +131,11 @@ func TestAddChecksPackages(t *testing.T) {
 		want   error
 	}{
 		"absent":   {func(p *document.Packages) { p.Blob = blob.Sum([]byte("absent")) }, blob.ErrNotExist},
-		"digest":   {func(p *document.Packages) { p.Digest = blob.Sum([]byte("other")) }, ErrCorrupt},
-		"count":    {func(p *document.Packages) { p.Count++ }, ErrCorrupt},
-		"manager":  {func(p *document.Packages) { p.Manager = packages.RPM }, ErrCorrupt},
-		"size":     {func(p *document.Packages) { p.Size-- }, ErrCorrupt},
-		"not one":  {func(p *document.Packages) { p.Content = text }, ErrCorrupt},
+		"digest":   {func(p *document.Packages) { p.Digest = blob.Sum([]byte("other")) }, fetch.ErrCorrupt},
+		"count":    {func(p *document.Packages) { p.Count++ }, fetch.ErrCorrupt},
+		"manager":  {func(p *document.Packages) { p.Manager = packages.RPM }, fetch.ErrCorrupt},
+		"size":     {func(p *document.Packages) { p.Size-- }, fetch.ErrCorrupt},
+		"not one":  {func(p *document.Packages) { p.Content = text }, fetch.ErrCorrupt},
 		"the same": {func(*document.Packages) {}, nil},
 	} {
 		p := *good

@@ -6,35 +6,9 @@ import (
 	"fmt"
 	"slices"
 
-	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
-
-// Plan is the way to an image: its document, and the streams that make it, in the order in which they are
-// applied. The first is full or parents on something that the receiver has; each later one parents on the one
-// before. Without streams the receiver has the image already.
-type Plan struct {
-	Ref      string       `json:"ref"`      // in full
-	Document blob.Digest  `json:"document"` // signed image document
-	Size     int64        `json:"size"`     // bytes of the tree's file contents, without holes
-	Streams  []PlanStream `json:"streams"`
-}
-
-// PlanStream is one step of a Plan.
-type PlanStream struct {
-	Document blob.Digest `json:"document"` // signed stream document
-	Index    blob.Digest `json:"index"`    // of the encoding to fetch
-	Raw      int64       `json:"raw"`      // bytes, decoded
-	Wire     int64       `json:"wire"`     // bytes, encoded
-}
-
-// Wire is what the whole plan fetches, in bytes.
-func (p Plan) Wire() (n int64) {
-	for _, s := range p.Streams {
-		n += s.Wire
-	}
-	return n
-}
 
 // reach is how an image is best come by.
 type reach struct {
@@ -136,15 +110,15 @@ func (v *view) way(ref string, have []string) ([]*ListedStream, error) {
 	return out, nil
 }
 
-func (v *view) plan(ref string, have []string) (Plan, error) {
+func (v *view) plan(ref string, have []string) (fetch.Plan, error) {
 	way, err := v.way(ref, have)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	l := v.images[ref]
-	p := Plan{Ref: l.Ref, Document: l.Document, Size: l.Size, Streams: []PlanStream{}}
+	p := fetch.Plan{Ref: l.Ref, Document: l.Document, Size: l.Size, Streams: []fetch.PlanStream{}}
 	for _, s := range way {
-		p.Streams = append(p.Streams, PlanStream{s.Document, s.Index, s.Raw, s.Wire})
+		p.Streams = append(p.Streams, fetch.PlanStream{Document: s.Document, Index: s.Index, Raw: s.Raw, Wire: s.Wire})
 	}
 	return p, nil
 }
@@ -156,21 +130,21 @@ type PlanOptions struct {
 }
 
 // Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
-func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (Plan, error) {
+func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.Plan, error) {
 	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
 }
 
 // PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
 // somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
-func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (Plan, error) {
+func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	v.dicts = o.Dictionaries
 	l, err := v.resolve(ref)
 	if err != nil {
-		return Plan{}, err
+		return fetch.Plan{}, err
 	}
 	return v.plan(l.Ref, v.resolveAll(o.Have))
 }

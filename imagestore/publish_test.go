@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -171,7 +172,7 @@ func receiveAll(p *publisher, refs ...string) {
 		}
 		l, err := p.store.Resolve(ctx, ref)
 		p.must(err)
-		opened, err := p.store.Open(ctx, Plan{Ref: l.Ref, Document: l.Document}, OpenOptions{})
+		opened, err := p.store.Open(ctx, fetch.Plan{Ref: l.Ref, Document: l.Document}, fetch.Options{})
 		p.must(err)
 		m, err := opened.Content(ctx)
 		p.must(err)

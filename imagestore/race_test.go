@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 )
 
 // TestPublishDeleteDownload has publishers who fight for the same names, somebody who deletes what is there, and readers
@@ -138,7 +139,7 @@ func (f *fixture) download(t *testing.T, whole, gone *atomic.Int32) {
 		t.Errorf("planning: %v", err)
 		return
 	}
-	got, err := readStream(f, p, OpenOptions{}, f.s.Blobs)
+	got, err := readStream(f, p, fetch.Options{}, f.s.Blobs)
 	switch want := rawOf(p.Ref); {
 	case err == nil && !bytes.Equal(got, want):
 		t.Errorf("%s: %d bytes came that are not its %d", p.Ref, len(got), len(want))

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/receive"
 	"griddle/imagestore/ref"
 )
@@ -89,7 +90,7 @@ func (s *Store) Receive(ctx context.Context, name ref.Ref, dir string, o Receive
 // taking is one Receive.
 type taking struct {
 	s    *Store
-	plan Plan
+	plan fetch.Plan
 	dir  string
 	o    ReceiveOptions
 }
@@ -111,11 +112,11 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 		return r, err
 	}
 	var wire atomic.Int64
-	opened, err := t.s.Open(ctx, t.plan, OpenOptions{Wire: func(n int64) { wire.Add(n) }})
+	opened, err := t.s.Open(ctx, t.plan, fetch.Options{Wire: func(n int64) { wire.Add(n) }})
 	if err != nil {
 		return r, err
 	}
-	defer t.s.hold(ctx, opened.refs())()
+	defer t.s.hold(ctx, opened.Refs())()
 	manifest, err := opened.Content(ctx)
 	if err != nil {
 		return r, err
@@ -140,7 +141,7 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 
 // apply receives the streams, each on what the one before made, and gives the last tree. done removes every tree that
 // still has the name that it got here.
-func (t taking) apply(ctx context.Context, opened *Opened) (last string, raw int64, done func() error, err error) {
+func (t taking) apply(ctx context.Context, opened *fetch.Opened) (last string, raw int64, done func() error, err error) {
 	var made []string
 	var held []*os.File
 	done = func() error {
@@ -188,7 +189,7 @@ func (t taking) apply(ctx context.Context, opened *Opened) (last string, raw int
 }
 
 // applyOne receives one stream and checks that it made what it should.
-func (t taking) applyOne(ctx context.Context, opened *Opened, i int, s StreamInfo, o receive.Options) (receive.Result, error) {
+func (t taking) applyOne(ctx context.Context, opened *fetch.Opened, i int, s fetch.StreamInfo, o receive.Options) (receive.Result, error) {
 	parent := ""
 	for _, p := range o.Parents {
 		if s.Parent != nil && p.UUID == s.Parent.UUID && p.Ctransid == s.Parent.Ctransid {

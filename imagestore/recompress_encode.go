@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -36,9 +37,9 @@ func (w recompression) withDictionaries(ctx context.Context, e encoding.Encoder)
 
 // encode reads the stream, verified, and encodes it. d, where it is not nil, learns on the way what the stream is about.
 func (w recompression) encode(ctx context.Context, e encoding.Encoder, d *encoding.Dictionaries) (encoding.Encoded, error) {
-	plan := Plan{Ref: w.listed.Ref, Document: w.listed.Document,
-		Streams: []PlanStream{{w.stream.Document, w.stream.Index, w.stream.Raw, w.stream.Wire}}}
-	opened, err := w.s.Open(ctx, plan, OpenOptions{})
+	plan := fetch.Plan{Ref: w.listed.Ref, Document: w.listed.Document,
+		Streams: []fetch.PlanStream{{Document: w.stream.Document, Index: w.stream.Index, Raw: w.stream.Raw, Wire: w.stream.Wire}}}
+	opened, err := w.s.Open(ctx, plan, fetch.Options{})
 	if err != nil {
 		return encoding.Encoded{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -43,7 +44,7 @@ func TestRecompressGoesOn(t *testing.T) {
 	f.damage(bad.Streams[0].Encoding, -1)
 	var done []string
 	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, func(r Recompressed) { done = append(done, r.Ref) })
-	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), bad.Ref) {
+	if !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), bad.Ref) {
 		t.Errorf("Recompress = %v, want ErrCorrupt of %s", err, bad.Ref)
 	}
 	if got, _ := f.level("web:1@amd64", ""); got != 10 || !slices.Equal(done, []string{"web:1@amd64"}) {

@@ -14,11 +14,12 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
 // rawStream gives the bytes of the one stream from parent to ref, by plan options o.
-func rawStream(t *testing.T, s *Store, ref string, parentDir string, o PlanOptions) ([]byte, Plan, error) {
+func rawStream(t *testing.T, s *Store, ref string, parentDir string, o PlanOptions) ([]byte, fetch.Plan, error) {
 	t.Helper()
 	plan, err := s.PlanWith(t.Context(), mustRef(t, ref), o)
 	if err != nil {
@@ -27,7 +28,7 @@ func rawStream(t *testing.T, s *Store, ref string, parentDir string, o PlanOptio
 	if len(plan.Streams) != 1 {
 		t.Fatalf("the way to %s is %+v, want one stream", ref, plan)
 	}
-	opened, err := s.Open(t.Context(), plan, OpenOptions{})
+	opened, err := s.Open(t.Context(), plan, fetch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,8 +117,8 @@ func TestRecompress(t *testing.T) {
 }
 
 // fetchAll reads what a plan names, as somebody does who got the plan earlier.
-func (s *Store) fetchAll(ctx context.Context, p Plan) error {
-	o, err := s.Open(ctx, p, OpenOptions{})
+func (s *Store) fetchAll(ctx context.Context, p fetch.Plan) error {
+	o, err := s.Open(ctx, p, fetch.Options{})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -160,7 +161,7 @@ func tarHeader(e *content.Entry) (*tar.Header, error) {
 		if record := paxACLs()[x.Name]; record != "" {
 			text, ok := aclText(x.Value)
 			if !ok {
-				return nil, fmt.Errorf("%.200q: %w: its attribute %s is not an ACL", e.Path, ErrCorrupt, x.Name)
+				return nil, fmt.Errorf("%.200q: %w: its attribute %s is not an ACL", e.Path, fetch.ErrCorrupt, x.Name)
 			}
 			h.PAXRecords[record] = text
 		}
@@ -189,7 +190,7 @@ func (t *tarWriter) first(h *tar.Header, e *content.Entry) error {
 	f := os.NewFile(uintptr(fd), e.Path)
 	defer f.Close()
 	if st.Size != e.Size {
-		return fmt.Errorf("%w: it is not what the image's content says", ErrCorrupt)
+		return fmt.Errorf("%w: it is not what the image's content says", fetch.ErrCorrupt)
 	}
 	all, err := extents(f, e.Size)
 	if err != nil {
@@ -202,7 +203,7 @@ func (t *tarWriter) first(h *tar.Header, e *content.Entry) error {
 		err = t.sparse(h, f, all, sum)
 	}
 	if err == nil && [32]byte(sum.Sum(nil)) != e.SHA256 {
-		err = fmt.Errorf("%w: it is not what the image's content says", ErrCorrupt)
+		err = fmt.Errorf("%w: it is not what the image's content says", fetch.ErrCorrupt)
 	}
 	return err
 }
@@ -213,7 +214,7 @@ func (t *tarWriter) whole(h *tar.Header, f *os.File, sum hash.Hash) error {
 	}
 	n, err := io.Copy(io.MultiWriter(t.tar, sum), io.NewSectionReader(f, 0, h.Size))
 	if err == nil && n != h.Size {
-		err = fmt.Errorf("%w: it became shorter", ErrCorrupt)
+		err = fmt.Errorf("%w: it became shorter", fetch.ErrCorrupt)
 	}
 	return err
 }
@@ -237,7 +238,7 @@ func (t *tarWriter) sparse(h *tar.Header, f *os.File, all []extent, sum hash.Has
 		}
 		n, err := io.Copy(io.MultiWriter(t.raw, sum), io.NewSectionReader(f, x.at, x.length))
 		if err == nil && n != x.length {
-			err = fmt.Errorf("%w: it became shorter", ErrCorrupt)
+			err = fmt.Errorf("%w: it became shorter", fetch.ErrCorrupt)
 		}
 		if err != nil {
 			return err

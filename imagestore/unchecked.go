@@ -1,34 +1,13 @@
 package imagestore
 
 import (
-	"context"
 	"errors"
-	"io/fs"
-	"net"
-	"net/url"
-	"slices"
 
-	"golang.org/x/sys/unix"
-
-	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 )
 
 // prevented says whether err tells of what kept the reader from looking, and nothing of the content: a full disk, a disk
 // or a network that fails, missing rights. Content that is wrong or gone is something else.
 func prevented(err error) bool {
-	return sourceFailed(err) || errors.Is(err, errRefused) || errors.Is(err, ErrNoShelf)
-}
-
-// sourceFailed says so of an error of a blob.Reader.
-func sourceFailed(err error) bool {
-	var errno unix.Errno
-	if errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE,
-		unix.ENFILE, unix.ENOMEM, unix.ENODEV, unix.ENXIO, unix.ESTALE, unix.ENOTCONN, unix.EBUSY, unix.EOPNOTSUPP}, errno) {
-		return true
-	}
-	var network *net.OpError // not net.Error, which every Errno is
-	var address *url.Error
-	return errors.Is(err, fs.ErrPermission) || errors.As(err, &network) || errors.As(err, &address) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, blob.ErrDenied) || errors.Is(err, blob.ErrServer) || errors.Is(err, blob.ErrStalled)
+	return fetch.SourceFailed(err) || errors.Is(err, errRefused) || errors.Is(err, ErrNoShelf)
 }

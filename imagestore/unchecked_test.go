@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -37,7 +38,7 @@ func TestNotDamaged(t *testing.T) {
 		if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) != 1 || !strings.Contains(v.Unchecked[0], errno.Error()) {
 			t.Errorf("Verify with %v = %+v, %v, want one thing that was not checked", errno, v, err)
 		}
-		if v.OK || strings.Contains(fmt.Sprint(v), ErrCorrupt.Error()) {
+		if v.OK || strings.Contains(fmt.Sprint(v), fetch.ErrCorrupt.Error()) {
 			t.Errorf("Verify with %v calls it damaged: %+v", errno, v)
 		}
 		all, err := s.VerifyStore(t.Context(), VerifyStoreOptions{})
@@ -76,7 +77,7 @@ func TestPrevented(t *testing.T) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
-	for _, err := range []error{ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, &remoteError{ErrCorrupt, "gone"}, unix.ENOENT} {
+	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, &remoteError{fetch.ErrCorrupt, "gone"}, unix.ENOENT} {
 		if prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -104,9 +105,9 @@ func (c *check) image(ctx context.Context, l *Listed) {
 	case err != nil:
 		c.problem("image document", err)
 	case m.Identity != l.Identity || m.Size != l.Size || !m.Packages.Equal(l.Packages):
-		c.problem("image document", fmt.Errorf("%w: it differs from the catalog", ErrCorrupt))
+		c.problem("image document", fmt.Errorf("%w: it differs from the catalog", fetch.ErrCorrupt))
 	}
-	b, err = readContent(ctx, c.store.Blobs, l.Identity.Content)
+	b, err = fetch.ReadContent(ctx, c.store.Blobs, l.Identity.Content)
 	if err == nil {
 		_, err = content.Parse(bytes.NewReader(b))
 	}
@@ -117,7 +118,7 @@ func (c *check) image(ctx context.Context, l *Listed) {
 		return
 	}
 	c.out.Blobs++
-	if _, err := readPackages(ctx, c.store.Blobs, m.Packages); err != nil {
+	if _, err := fetch.ReadPackages(ctx, c.store.Blobs, m.Packages); err != nil {
 		c.problem("package list", err)
 	}
 }
@@ -140,7 +141,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 		return err
 	}
 	if !doc.HasParent(ls.Parent) {
-		return fmt.Errorf("%w: its parent differs from the catalog", ErrCorrupt)
+		return fmt.Errorf("%w: its parent differs from the catalog", fetch.ErrCorrupt)
 	}
 	tree := ""
 	if x.NeedsParent() {
@@ -157,7 +158,7 @@ func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
 		tree = held.Dir
 	}
 	done := c.out.Bytes
-	r := frames(ctx, c.store.Blobs, doc, x, tree)
+	r := fetch.Frames(ctx, c.store.Blobs, doc, x, tree)
 	defer r.Close()
 	h := sha256.New()
 	buf := make([]byte, min(1<<20, max(4096, x.Size)))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -32,7 +33,7 @@ type Problem struct {
 // code and sentinel are the two directions of one table.
 func problems() map[string]error {
 	return map[string]error{
-		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": ErrCorrupt, "no-way": ErrNoWay,
+		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": fetch.ErrCorrupt, "no-way": ErrNoWay,
 		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }

@@ -3,15 +3,16 @@ package document
 import (
 	"bytes"
 	"errors"
-	"griddle/imagestore/blob"
-	"griddle/imagestore/minisign"
-	"griddle/imagestore/sendstream"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/minisign"
+	"griddle/imagestore/sendstream"
 )
 
 // TestOursVerifiesMinisigns goes the other way, with a key that minisign made and with one that we made.

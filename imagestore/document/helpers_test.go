@@ -2,13 +2,14 @@ package document
 
 import (
 	"encoding/base64"
+	"os/exec"
+	"testing"
+	"time"
+
 	"griddle/imagestore/blob"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
-	"os/exec"
-	"testing"
-	"time"
 )
 
 func need(t testing.TB, program string) string {

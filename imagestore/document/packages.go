@@ -3,6 +3,7 @@ package document
 import (
 	"errors"
 	"fmt"
+
 	"griddle/imagestore/packages"
 )
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
 	"github.com/klauspost/compress/zstd"
+
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 )

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"griddle/imagestore/blob"
-	"griddle/imagestore/document"
-	"griddle/imagestore/minisign"
 	"strings"
 	"testing"
 	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
+	"griddle/imagestore/minisign"
 )
 
 // TestOpenRefuses has heads that bear a signature, and should not count.

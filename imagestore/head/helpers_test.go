@@ -1,12 +1,13 @@
 package head
 
 import (
+	"testing"
+	"time"
+
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
-	"testing"
-	"time"
 )
 
 func siteTrust(k *minisign.SecretKey) *document.Trust {

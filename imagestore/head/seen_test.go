@@ -2,8 +2,9 @@ package head
 
 import (
 	"errors"
-	"griddle/imagestore/blob"
 	"testing"
+
+	"griddle/imagestore/blob"
 )
 
 func TestSeenCheck(t *testing.T) {

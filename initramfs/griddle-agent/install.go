@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/fetch"
 	"griddle/initramfs"
 	"griddle/initramfs/install"
 	"griddle/tui"
@@ -35,7 +35,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 	var wire atomic.Int64
 	w := &ways{}
 	seen, err := s.catalog(ctx, spec)
-	var img *imagestore.Opened
+	var img *fetch.Opened
 	if err == nil {
 		img, err = s.open(ctx, spec, l, w, &wire)
 	}
@@ -74,14 +74,14 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 }
 
 // open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, wire *atomic.Int64) (*imagestore.Opened, error) {
+func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, wire *atomic.Int64) (*fetch.Opened, error) {
 	trust, err := trusted(s.site)
 	if err != nil {
 		return nil, err
 	}
-	plan := imagestore.Plan{Ref: spec.Image.Ref, Document: blob.Digest(spec.Image.Document), Size: spec.Image.Size}
+	plan := fetch.Plan{Ref: spec.Image.Ref, Document: blob.Digest(spec.Image.Document), Size: spec.Image.Size}
 	for _, st := range spec.Image.Streams {
-		plan.Streams = append(plan.Streams, imagestore.PlanStream{
+		plan.Streams = append(plan.Streams, fetch.PlanStream{
 			Document: blob.Digest(st.Document), Index: blob.Digest(st.Index), Raw: st.Raw, Wire: st.Wire,
 		})
 	}
@@ -97,7 +97,7 @@ func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, w
 	}
 	// What the fetcher cannot get any more the plain sources may still have.
 	sources = append([]blob.Reader{s.fetcher(spec, sources, l, w, retry)}, sources...)
-	img, err := imagestore.OpenPlan(ctx, sources, trust, plan, imagestore.OpenOptions{Wire: func(n int64) { wire.Add(n) }, Retry: retry})
+	img, err := fetch.Open(ctx, sources, trust, plan, fetch.Options{Wire: func(n int64) { wire.Add(n) }, Retry: retry})
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
+	"griddle/imagestore/fetch"
 	"griddle/initramfs/disk"
 )
 
@@ -19,22 +19,22 @@ type sized int64
 
 func (sized) Ref() string                                                    { return "web:1@amd64" }
 func (s sized) Size() int64                                                  { return int64(s) }
-func (sized) Streams() []imagestore.StreamInfo                               { return []imagestore.StreamInfo{{}} }
+func (sized) Streams() []fetch.StreamInfo                                    { return []fetch.StreamInfo{{}} }
 func (sized) OpenStream(context.Context, int, string) (io.ReadCloser, error) { return nil, io.EOF }
 func (sized) Content(context.Context) (*content.Manifest, error)             { return nil, io.EOF }
 
 // without is an image that no disk can be made from: these streams need something that a blank disk does not hold.
 type without struct {
 	sized
-	streams []imagestore.StreamInfo
+	streams []fetch.StreamInfo
 }
 
-func (w without) Streams() []imagestore.StreamInfo { return w.streams }
+func (w without) Streams() []fetch.StreamInfo { return w.streams }
 
 func TestCheckWantsAFullStreamFirst(t *testing.T) {
 	blank := []job.Disk{{Path: "/dev/vda", Size: 20e9, SectorSize: 512, Sampled: job.Zeros}}
 	spec := job.Spec{ID: jobID, Kind: job.Install, Disk: "path:/dev/vda"}
-	for name, streams := range map[string][]imagestore.StreamInfo{"none": nil, "a delta": {{Parent: &document.Identity{}}}} {
+	for name, streams := range map[string][]fetch.StreamInfo{"none": nil, "a delta": {{Parent: &document.Identity{}}}} {
 		if _, err := Check(spec, without{1e6, streams}, blank); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: Check() = %v, want ErrRefused", name, err)
 		}

@@ -36,18 +36,18 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 )
 
-// Image is where the bytes come from. What it gives is verified; imagestore.Opened is one.
+// Image is where the bytes come from. What it gives is verified; fetch.Opened is one.
 type Image interface {
 	Ref() string // "web:20261120.1@amd64"
 	Size() int64 // bytes of the files' contents
-	Streams() []imagestore.StreamInfo
+	Streams() []fetch.StreamInfo
 	OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error)
 	Content(ctx context.Context) (*content.Manifest, error)
 }

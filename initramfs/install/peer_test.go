@@ -15,13 +15,13 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/sendstream"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 
 	"golang.org/x/sys/unix"
+	"griddle/imagestore/fetch"
 )
 
 // tool runs a program of the host and returns what it printed.
@@ -82,15 +82,15 @@ func found(t testing.TB, dev, serial string) job.Disk {
 
 // sent is an image whose streams btrfs send has made.
 type sent struct {
-	streams  []imagestore.StreamInfo
+	streams  []fetch.StreamInfo
 	files    []string
 	manifest *content.Manifest
 	open     func(i int, r io.Reader) io.Reader // nil, or what a test puts in between
 }
 
-func (s *sent) Ref() string                      { return s.streams[len(s.streams)-1].Ref }
-func (s *sent) Size() int64                      { return s.manifest.Size() }
-func (s *sent) Streams() []imagestore.StreamInfo { return s.streams }
+func (s *sent) Ref() string                 { return s.streams[len(s.streams)-1].Ref }
+func (s *sent) Size() int64                 { return s.manifest.Size() }
+func (s *sent) Streams() []fetch.StreamInfo { return s.streams }
 func (s *sent) OpenStream(_ context.Context, i int, _ string) (io.ReadCloser, error) {
 	f, err := os.Open(s.files[i])
 	if err != nil || s.open == nil {
@@ -133,7 +133,7 @@ func publish(t testing.TB, steps ...func(dir string)) *sent {
 	return s
 }
 
-func read(t testing.TB, file string, parent *content.Manifest, tree string) (imagestore.StreamInfo, *content.Manifest) {
+func read(t testing.TB, file string, parent *content.Manifest, tree string) (fetch.StreamInfo, *content.Manifest) {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -147,7 +147,7 @@ func read(t testing.TB, file string, parent *content.Manifest, tree string) (ima
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := imagestore.StreamInfo{UUID: first.UUID, Ctransid: first.Ctransid, Raw: int64(len(b)), Wire: int64(len(b))}
+	info := fetch.StreamInfo{UUID: first.UUID, Ctransid: first.Ctransid, Raw: int64(len(b)), Wire: int64(len(b))}
 	builder := content.NewBuilder(parent, tree)
 	if err := builder.Read(bytes.NewReader(b)); err != nil {
 		t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/receive"
 )
 
@@ -81,7 +81,7 @@ func (w *work) receive(ctx context.Context) (string, error) {
 
 // roomForSpool says whether the filesystem of dir has room for the largest encoding besides the image, twice over: what
 // is kept for a while must never be why an image does not fit.
-func (w *work) roomForSpool(dir string, streams []imagestore.StreamInfo) bool {
+func (w *work) roomForSpool(dir string, streams []fetch.StreamInfo) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return false

@@ -15,8 +15,8 @@ import (
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata/secure"
-	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -72,7 +72,7 @@ func (c *catalogImages) Check(ctx context.Context, version, arch string, servers
 	if err != nil {
 		return err
 	}
-	opened, err := st.Open(ctx, imagestore.Plan{Ref: listed.Ref, Document: listed.Document}, imagestore.OpenOptions{})
+	opened, err := st.Open(ctx, fetch.Plan{Ref: listed.Ref, Document: listed.Document}, fetch.Options{})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
 	"griddle/imagestore/content"
+	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
 
@@ -28,7 +29,7 @@ func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string
 	if err != nil {
 		return imagestore.Verified{}, err
 	}
-	opened, err := st.Open(ctx, imagestore.Plan{Ref: l.Ref, Document: l.Document}, imagestore.OpenOptions{})
+	opened, err := st.Open(ctx, fetch.Plan{Ref: l.Ref, Document: l.Document}, fetch.Options{})
 	if err != nil {
 		return imagestore.Verified{}, err
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package fetch
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 
 // frameReader fetches, verifies and decodes frames in a goroutine of its own and hands them out in order.
 type frameReader struct {
-	fetch   *fetcher
+	fetch   *Sources
 	s       openedStream
 	encoded bool   // give out the frames themselves
 	parent  string // directory of the stream's parent, for dictionaries; "" for none
@@ -36,25 +36,25 @@ type frameReader struct {
 	scratch []byte // what is decoded only to be checked
 }
 
-// ahead is how many verified frames may wait for the receiver, where nothing else is asked for.
-const ahead = 2
+// Ahead is how many verified frames may wait for the receiver, where nothing else is asked for.
+const Ahead = 2
 
 // much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
 const much = 16 << 20
 
-// frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with doc. parent is the
+// Frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with doc. parent is the
 // directory of the stream's parent, for dictionaries; "" for none. The caller closes the reader.
-func frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index, parent string) io.ReadCloser {
-	return newFrameReader(ctx, newFetcher([]blob.Reader{source}, OpenOptions{}), openedStream{doc, x}, parent, true)
+func Frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index, parent string) io.ReadCloser {
+	return newFrameReader(ctx, NewSources([]blob.Reader{source}, Options{}), openedStream{doc, x}, parent, true)
 }
 
 // newFrameReader reads the frames of s, or, where encoded is set, gives out each as it is after all its pieces were verified.
-func newFrameReader(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool) *frameReader {
-	return newFrameReaderAhead(ctx, f, s, parent, encoded, ahead)
+func newFrameReader(ctx context.Context, f *Sources, s openedStream, parent string, encoded bool) *frameReader {
+	return newFrameReaderAhead(ctx, f, s, parent, encoded, Ahead)
 }
 
 // newFrameReaderAhead has so many buffers: with 1 it decodes a frame when the one before it was read.
-func newFrameReaderAhead(ctx context.Context, f *fetcher, s openedStream, parent string, encoded bool, ahead int) *frameReader {
+func newFrameReaderAhead(ctx context.Context, f *Sources, s openedStream, parent string, encoded bool, ahead int) *frameReader {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
 	for range ahead {
@@ -118,7 +118,7 @@ func (r *frameReader) run(ctx context.Context) error {
 		return fmt.Errorf("opening stream: %w", err)
 	}
 	defer dec.Close()
-	var body *watched
+	var body *Body
 	defer func() {
 		if body != nil {
 			body.Close()
@@ -130,10 +130,10 @@ func (r *frameReader) run(ctx context.Context) error {
 	for i := 0; i < len(r.s.index.Frames); {
 		f := r.s.index.Frames[i]
 		if body == nil {
-			body, err = r.fetch.open(ctx, r.s.index.Encoding, f.Offset, -1)
+			body, err = r.fetch.Open(ctx, r.s.index.Encoding, f.Offset, -1)
 		}
 		if err == nil {
-			err = readFrame(body, f, frame[:f.Length])
+			err = ReadFrame(body, f, frame[:f.Length])
 		}
 		if err != nil {
 			if body != nil {
@@ -157,8 +157,8 @@ func (r *frameReader) run(ctx context.Context) error {
 	return nil
 }
 
-// readFrame fills b and compares it with the index.
-func readFrame(body *watched, f encoding.Frame, b []byte) error {
+// ReadFrame fills b and compares it with the index.
+func ReadFrame(body *Body, f encoding.Frame, b []byte) error {
 	if n, err := io.ReadFull(body, b); err != nil {
 		if body.ended {
 			return fmt.Errorf("%w: it ends after %d of %d bytes", blob.ErrMismatch, n, len(b))

@@ -1,4 +1,4 @@
-package imagestore
+package fetch
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 func decodeAll(t *testing.T, blobs blob.Reader, e encoding.Encoded, parent string) ([]byte, error) {
 	t.Helper()
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
-	r := newFrameReader(t.Context(), newFetcher([]blob.Reader{blobs}, quick(OpenOptions{})), openedStream{doc, e.Frames}, parent, false)
+	r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, quick(Options{})), openedStream{doc, e.Frames}, parent, false)
 	defer r.Close()
 	return io.ReadAll(r)
 }

@@ -1,4 +1,13 @@
-package imagestore
+// Package fetch gets an image from any of several sources, and hands out no byte that was not verified.
+//
+// Call Open with a Plan, the sources and the keys that count: it fetches the documents and indexes and checks them. Then
+// Opened.OpenStream reads the streams, one after another, and Opened.Content the content manifest. A program that fetches images only,
+// like the agent, needs no other package of the store.
+//
+// A source that fails, falls silent or has wrong bytes is left for the next one, and a stream goes on with the first frame that was
+// not verified. A bad signature is final at once; wrong or missing content is, as ErrCorrupt, after three attempts at each source.
+// Memory is bounded: about three times the longest frame, and its dictionary.
+package fetch
 
 import (
 	"context"
@@ -13,8 +22,11 @@ import (
 	"griddle/imagestore/encoding"
 )
 
-// OpenOptions is how an image is fetched. The zero value works.
-type OpenOptions struct {
+// ErrCorrupt is wrapped where content is wrong and asking again did not help.
+var ErrCorrupt = errors.New("content is damaged or missing")
+
+// Options is how an image is fetched. The zero value works.
+type Options struct {
 	// Retry is told of every attempt that failed and will be made again, with its number from 1; the count starts
 	// again after each success. It is called from the goroutine that fetches.
 	Retry func(err error, attempt int)
@@ -38,23 +50,23 @@ type Patient interface {
 }
 
 // Attempts at content before it is taken to be damaged for good, for each source: a wrong byte may be the network's.
-const contentAttempts = 3
+const ContentAttempts = 3
 
-// fetcher gets bytes from any of several sources, with patience.
-type fetcher struct {
+// Sources gets bytes from any of several sources, with patience.
+type Sources struct {
 	sources []blob.Reader
-	o       OpenOptions
+	Options Options
 	current int // the source that served last
 }
 
-func newFetcher(sources []blob.Reader, o OpenOptions) *fetcher {
+func NewSources(sources []blob.Reader, o Options) *Sources {
 	if o.Stall <= 0 {
 		o.Stall = 15 * time.Second
 	}
 	if o.Backoff <= 0 {
 		o.Backoff = 250 * time.Millisecond
 	}
-	return &fetcher{sources: sources, o: o}
+	return &Sources{sources: sources, Options: o}
 }
 
 // trouble counts what went wrong since the last success.
@@ -66,32 +78,32 @@ type trouble struct {
 // again decides what follows a failure: nil means that the caller tries again, at the next source. Networks and servers that
 // are gone come back, so those errors are never final; content that is wrong or absent at every source, several times
 // over, is.
-func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
+func (f *Sources) again(ctx context.Context, t *trouble, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	t.attempts++
-	if lasting(err) {
+	if Lasting(err) {
 		t.content++
-		if t.content >= contentAttempts*len(f.sources) && sourceFailed(err) {
+		if t.content >= ContentAttempts*len(f.sources) && SourceFailed(err) {
 			return fmt.Errorf("asked %d times: %w", t.content, err)
 		}
-		if t.content >= contentAttempts*len(f.sources) {
+		if t.content >= ContentAttempts*len(f.sources) {
 			return fmt.Errorf("%w, asked %d times: %w", ErrCorrupt, t.content, err)
 		}
 	}
-	if f.o.Attempts > 0 && t.attempts >= f.o.Attempts {
+	if f.Options.Attempts > 0 && t.attempts >= f.Options.Attempts {
 		return fmt.Errorf("tried %d times: %w", t.attempts, err)
 	}
-	if f.o.Retry != nil {
-		f.o.Retry(err, t.attempts)
+	if f.Options.Retry != nil {
+		f.Options.Retry(err, t.attempts)
 	}
 	f.current = (f.current + 1) % len(f.sources)
-	pause := f.o.Backoff
-	for i := len(f.sources); i < t.attempts && pause < 40*f.o.Backoff; i += len(f.sources) {
+	pause := f.Options.Backoff
+	for i := len(f.sources); i < t.attempts && pause < 40*f.Options.Backoff; i += len(f.sources) {
 		pause *= 2
 	}
-	timer := time.NewTimer(min(pause, 40*f.o.Backoff))
+	timer := time.NewTimer(min(pause, 40*f.Options.Backoff))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -101,17 +113,17 @@ func (f *fetcher) again(ctx context.Context, t *trouble, err error) error {
 	}
 }
 
-// lasting says whether an error is of the kind that waiting does not cure: wrong bytes, a refusal, a disk.
-func lasting(err error) bool {
+// Lasting says whether an error is of the kind that waiting does not cure: wrong bytes, a refusal, a disk.
+func Lasting(err error) bool {
 	var path *fs.PathError
 	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) ||
 		errors.Is(err, blob.ErrTooLong) || errors.Is(err, blob.ErrDenied) || errors.As(err, &path)
 }
 
-// open opens a range at the current source, with the watch on a source that falls silent.
-func (f *fetcher) open(ctx context.Context, d blob.Digest, off, n int64) (*watched, error) {
+// Open opens a range at the current source, with the watch on a source that falls silent.
+func (f *Sources) Open(ctx context.Context, d blob.Digest, off, n int64) (*Body, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stall := f.o.Stall
+	stall := f.Options.Stall
 	if _, ok := f.sources[f.current].(Patient); ok {
 		stall = forever
 	}
@@ -129,15 +141,15 @@ func (f *fetcher) open(ctx context.Context, d blob.Digest, off, n int64) (*watch
 		cancel(nil)
 		return nil, err
 	}
-	return &watched{rc: rc, ctx: ctx, cancel: cancel, watch: watch, stall: stall, wire: f.o.Wire}, nil
+	return &Body{rc: rc, ctx: ctx, cancel: cancel, watch: watch, stall: stall, wire: f.Options.Wire}, nil
 }
 
 // forever is longer than any install.
 const forever = 365 * 24 * time.Hour
 
-// watched is a body whose every Read must make progress in time. The clock stands still between Reads: a slow receiver
+// Body is a body whose every Read must make progress in time. The clock stands still between Reads: a slow receiver
 // is no fault of the source.
-type watched struct {
+type Body struct {
 	rc     io.ReadCloser
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -147,7 +159,7 @@ type watched struct {
 	ended  bool // the source says that the blob ends here; a connection that broke says otherwise
 }
 
-func (w *watched) Read(p []byte) (int, error) {
+func (w *Body) Read(p []byte) (int, error) {
 	w.watch.Reset(w.stall)
 	n, err := w.rc.Read(p)
 	w.watch.Stop()
@@ -162,14 +174,14 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *watched) Close() error {
+func (w *Body) Close() error {
 	w.watch.Stop()
 	w.cancel(nil)
 	return w.rc.Close()
 }
 
-// whole fetches all of a small blob, verified.
-func (f *fetcher) whole(ctx context.Context, d blob.Digest, max int64) ([]byte, error) {
+// Whole fetches all of a small blob, verified.
+func (f *Sources) Whole(ctx context.Context, d blob.Digest, max int64) ([]byte, error) {
 	var t trouble
 	for {
 		b, err := blob.ReadAll(ctx, opener{f}, d, max)
@@ -183,10 +195,10 @@ func (f *fetcher) whole(ctx context.Context, d blob.Digest, max int64) ([]byte, 
 }
 
 // opener makes a blob.Reader of a fetcher, as far as ReadAll needs one.
-type opener struct{ f *fetcher }
+type opener struct{ f *Sources }
 
 func (o opener) Open(ctx context.Context, d blob.Digest, off, n int64) (io.ReadCloser, error) {
-	w, err := o.f.open(ctx, d, off, n)
+	w, err := o.f.Open(ctx, d, off, n)
 	if err != nil {
 		return nil, err
 	}
@@ -196,27 +208,27 @@ func (o opener) Open(ctx context.Context, d blob.Digest, off, n int64) (io.ReadC
 func (o opener) Stat(context.Context, blob.Digest) (int64, error) { return 0, errors.ErrUnsupported }
 
 // content fetches the manifest that c names, verified.
-func (f *fetcher) content(ctx context.Context, c document.Content) ([]byte, error) {
-	z, err := f.whole(ctx, c.Blob, maxContentBlob(c))
+func (f *Sources) content(ctx context.Context, c document.Content) ([]byte, error) {
+	z, err := f.Whole(ctx, c.Blob, MaxContentBlob(c))
 	if err != nil {
 		return nil, fmt.Errorf("content manifest: %w", err)
 	}
-	return decodeContent(z, c)
+	return DecodeContent(z, c)
 }
 
-// readContent is the same for a store that is at hand.
-func readContent(ctx context.Context, r blob.Reader, c document.Content) ([]byte, error) {
-	z, err := blob.ReadAll(ctx, r, c.Blob, maxContentBlob(c))
+// ReadContent is the same for a store that is at hand.
+func ReadContent(ctx context.Context, r blob.Reader, c document.Content) ([]byte, error) {
+	z, err := blob.ReadAll(ctx, r, c.Blob, MaxContentBlob(c))
 	if err != nil {
 		return nil, fmt.Errorf("content manifest: %w", err)
 	}
-	return decodeContent(z, c)
+	return DecodeContent(z, c)
 }
 
-// maxContentBlob is the text's length with what zstd adds to incompressible bytes.
-func maxContentBlob(c document.Content) int64 { return c.Size + c.Size>>7 + 1024 }
+// MaxContentBlob is the text's length with what zstd adds to incompressible bytes.
+func MaxContentBlob(c document.Content) int64 { return c.Size + c.Size>>7 + 1024 }
 
-func decodeContent(z []byte, c document.Content) ([]byte, error) {
+func DecodeContent(z []byte, c document.Content) ([]byte, error) {
 	return decodeText(z, "content manifest", c)
 }
 

@@ -1,4 +1,4 @@
-package imagestore
+package fetch
 
 import (
 	"bytes"
@@ -87,7 +87,7 @@ func decodeForMemory(t *testing.T, dir string) {
 	}
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	for range 3 { // as the streams of a chain follow one another
-		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{blobs}, OpenOptions{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
+		r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, Options{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
 		n, err := io.Copy(io.Discard, r)
 		r.Close()
 		if err != nil || n != e.Raw {

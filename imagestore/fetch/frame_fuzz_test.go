@@ -1,4 +1,4 @@
-package imagestore
+package fetch
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ func FuzzFrames(f *testing.F) {
 		}
 		x := encoding.Index{Encoding: blob.Sum(frame), Size: int64(len(frame)), Raw: doc.Raw,
 			Frames: []encoding.Frame{{Length: int64(len(frame)), Pieces: 1, SHA256: blob.Sum(frame).Hex()}}}
-		r := newFrameReader(t.Context(), newFetcher([]blob.Reader{oneBlob(frame)}, quick(OpenOptions{})), openedStream{doc, x}, "", false)
+		r := newFrameReader(t.Context(), NewSources([]blob.Reader{oneBlob(frame)}, quick(Options{})), openedStream{doc, x}, "", false)
 		defer r.Close()
 		got, err := io.ReadAll(r)
 		if err == nil && !bytes.Equal(got, raw) || err != nil && (len(got) > 0 || !errors.Is(err, ErrCorrupt)) {

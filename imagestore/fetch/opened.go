@@ -1,4 +1,4 @@
-package imagestore
+package fetch
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ type Opened struct {
 	plan    Plan
 	image   document.Image
 	streams []openedStream
-	fetch   *fetcher
+	fetch   *Sources
 }
 
 type openedStream struct {
@@ -41,16 +41,16 @@ type StreamInfo struct {
 	Encoding    blob.Digest // what is fetched
 }
 
-// OpenPlan fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
+// Open fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
 // others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries again, at
 // every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content that is
 // wrong or absent is after three attempts at each source.
-func OpenPlan(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan, o OpenOptions) (*Opened, error) {
+func Open(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan, o Options) (*Opened, error) {
 	if len(sources) == 0 {
 		return nil, errors.New("opening image: there is no source")
 	}
-	opened := &Opened{plan: p, fetch: newFetcher(sources, o)}
-	b, err := opened.fetch.whole(ctx, p.Document, document.MaxSize)
+	opened := &Opened{plan: p, fetch: NewSources(sources, o)}
+	b, err := opened.fetch.Whole(ctx, p.Document, document.MaxSize)
 	if err == nil {
 		opened.image, _, err = document.OpenImage(b, t)
 	}
@@ -75,14 +75,14 @@ func OpenPlan(ctx context.Context, sources []blob.Reader, t *document.Trust, p P
 
 func (o *Opened) openStream(ctx context.Context, t *document.Trust, i int, s PlanStream) (openedStream, error) {
 	var os openedStream
-	b, err := o.fetch.whole(ctx, s.Document, document.MaxSize)
+	b, err := o.fetch.Whole(ctx, s.Document, document.MaxSize)
 	if err != nil {
 		return os, err
 	}
 	if os.doc, _, err = document.OpenStream(b, t); err != nil {
 		return os, err
 	}
-	if b, err = o.fetch.whole(ctx, s.Index, encoding.MaxIndexSize); err != nil {
+	if b, err = o.fetch.Whole(ctx, s.Index, encoding.MaxIndexSize); err != nil {
 		return os, err
 	}
 	if os.index, err = encoding.ParseIndex(b); err != nil {
@@ -154,16 +154,16 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
-// openAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for; with less than 2 it
+// OpenAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for; with less than 2 it
 // decodes a frame when the one before it was read. With encoded it gives out the frames themselves, each after all its pieces were
 // verified. The caller closes the reader.
-func (o *Opened) openAhead(ctx context.Context, i int, encoded bool, ahead int) io.ReadCloser {
+func (o *Opened) OpenAhead(ctx context.Context, i int, encoded bool, ahead int) io.ReadCloser {
 	return newFrameReaderAhead(ctx, o.fetch.clone(), o.streams[i], "", encoded, max(1, ahead))
 }
 
-// memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
+// Memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
 // of ahead buffers; frames that are given out as they are have a second copy, and one buffer to be checked in.
-func (o *Opened) memory(ahead int) int64 {
+func (o *Opened) Memory(ahead int) int64 {
 	var most int64
 	for _, s := range o.streams {
 		var raw, frame int64
@@ -175,8 +175,8 @@ func (o *Opened) memory(ahead int) int64 {
 	return most + 1<<20 // the decoder's own tables
 }
 
-// refs names the images whose blobs the plan takes.
-func (o *Opened) refs() []string {
+// Refs names the images whose blobs the plan takes.
+func (o *Opened) Refs() []string {
 	out := []string{o.image.Ref}
 	for _, s := range o.streams {
 		out = append(out, s.doc.Image.Ref)
@@ -184,7 +184,7 @@ func (o *Opened) refs() []string {
 	return out
 }
 
-func (f *fetcher) clone() *fetcher {
+func (f *Sources) clone() *Sources {
 	c := *f
 	return &c
 }
