@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"griddle/appliance/api"
+	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -51,7 +52,7 @@ func newRunning(t testing.TB, images string) *running {
 	st, err := openState(filepath.Join(t.TempDir(), "state"))
 	must(err)
 	t.Cleanup(func() { st.close() })
-	conf := DefaultConfig()
+	conf := config.Default()
 	conf.Images = images
 	s := &server{config: conf, now: time.Now, state: st}
 	s.live.Store(&live{config: conf})
@@ -78,7 +79,7 @@ func newRunning(t testing.TB, images string) *running {
 	mux := http.NewServeMux()
 	r.secure = httptest.NewTLSServer(mux)
 	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams}, Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == ImagesPrivate})
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams}, Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)
 	s.callers, s.limits = s.newCallers(), newLimits()
 	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
@@ -186,9 +187,9 @@ func allowed(a imagestore.Access, plain, private bool) []string {
 // TestEveryRouteAsksWhoCalls asks every route of both listeners, with public and with private images, with each identity. A new route is
 // tested by being there.
 func TestEveryRouteAsksWhoCalls(t *testing.T) {
-	for _, images := range []string{ImagesPublic, ImagesPrivate} {
+	for _, images := range []string{config.ImagesPublic, config.ImagesPrivate} {
 		r := newRunning(t, images)
-		private := images == ImagesPrivate
+		private := images == config.ImagesPrivate
 		change, err := json.Marshal(imagestore.Change{Publish: &r.image})
 		if err != nil {
 			t.Fatal(err)
@@ -241,7 +242,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 
 // TestPublisherPublishes goes through what a publisher's token can and cannot have published.
 func TestPublisherPublishes(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	other, err := minisign.GenerateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +293,7 @@ func TestPublisherPublishes(t *testing.T) {
 
 // TestRevokedKeyVoidsItsToken revokes the key of a publisher, and trusts it again.
 func TestRevokedKeyVoidsItsToken(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	read := func() int {
 		status, _ := r.ask(r.secure.URL, "GET", imagestore.ImagesPath, r.tokens["publisher"], "")
 		return status
@@ -327,7 +328,7 @@ func TestRevokedKeyVoidsItsToken(t *testing.T) {
 
 // TestMulticastKeysAreForJobs asks for a session's keys: only the boot of a machine with a job gets an answer.
 func TestMulticastKeysAreForJobs(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	body := fmt.Sprintf(`{"encoding":%q,"size":1,"networks":[]}`, r.image.Image)
 	for _, who := range callersInOrder() {
 		status, said := r.ask(r.secure.URL, "POST", job.StreamPath, r.tokens[who], body)
@@ -343,7 +344,7 @@ func TestMulticastKeysAreForJobs(t *testing.T) {
 // TestTokensMakeAddressesKnown sends each identity's token from an address of its own: those who have a valid one open the reserve to
 // their address, over the plain listener too, and a stranger's boot does not.
 func TestTokensMakeAddressesKnown(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	for i, who := range callersInOrder() {
 		for _, path := range []string{imagestore.ImagesPath, "/v1/machines", job.EventsPath} {
 			address := fmt.Sprintf("10.0.%d.%d", len(path), i)
@@ -373,7 +374,7 @@ func TestTokensMakeAddressesKnown(t *testing.T) {
 
 // TestSiteIsShared reads the site's part of the boot image: two readers have one copy of it, until the catalog changes.
 func TestSiteIsShared(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	var err error
 	r.addr = netip.MustParseAddr("127.0.0.1")
 	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {

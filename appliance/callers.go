@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/appliance/api"
+	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/quota"
 	"griddle/imagestore"
@@ -150,7 +151,7 @@ func (s *server) newCallers() *callers {
 			return err == nil && b.Ordered
 		},
 		trusted: func(ctx context.Context, k minisign.PublicKey) error { return mayPublish(ctx, s.store, k) },
-		state:   s.state.dir, private: s.config.Images == ImagesPrivate, now: s.now,
+		state:   s.state.dir, private: s.config.Images == config.ImagesPrivate, now: s.now,
 		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{},
 	}
 }

@@ -1,6 +1,6 @@
-// Package appliance is the provisioning server: ReadConfig or DefaultConfig first, then Serve.
+// Package appliance is the provisioning server: read a configuration (package config), then call Serve.
 //
-// It wires the parts together and owns configuration and state. One process serves, on one interface: DHCP or
+// It wires the parts together and owns the state. One process serves, on one interface: DHCP or
 // proxyDHCP, TFTP and router advertisements (package netboot), and
 //
 //	http   GET /boot/FILE           kernel, initramfs and loaders, with Range

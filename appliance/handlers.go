@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"griddle/appliance/config"
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 )
@@ -43,7 +44,7 @@ func (s *server) secureHandler() http.Handler {
 // images serves the store. Without who everybody is a stranger.
 func (s *server) images(who func(*http.Request) (imagestore.Caller, error)) http.Handler {
 	return imagestore.NewHandler(s.store, imagestore.HandlerOptions{
-		Who: who, Private: s.config.Images == ImagesPrivate, Client: s.callers.client, Admit: s.limits.admit,
+		Who: who, Private: s.config.Images == config.ImagesPrivate, Client: s.callers.client, Admit: s.limits.admit,
 		Beside: func(d blob.Digest) ([]byte, bool) { // what multicast compares blocks with
 			list, ok := s.streams.Hashes(d)
 			return list, ok

@@ -84,6 +84,8 @@ var house = []rule{
 		why: "machines and jobs are below the API, and name images without opening them"},
 	{from: "griddle/appliance/api", never: []string{"griddle/imagestore/...", "griddle/initramfs/...", "griddle/tui/..."},
 		why: "the API asks for images through its own interface"},
+	{from: "griddle/appliance/config", never: []string{"griddle/appliance", "griddle/appliance/api", "griddle/imagestore/...",
+		"griddle/initramfs/...", "griddle/tui/..."}, why: "a configuration is read and checked without a server"},
 	{from: "griddle/appliance/griddle/cli", never: []string{"griddle/appliance/griddle/..."},
 		why: "flags, output and errors mean the same in every command, so they know none of them"},
 	{from: "griddle/...", except: []string{"griddle/appliance/griddle/..."}, never: []string{"griddle/appliance/griddle/..."},

@@ -9,56 +9,55 @@ import (
 	"slices"
 	"strings"
 
+	"griddle/appliance/config"
 	"griddle/appliance/site"
+	"griddle/cloud/yamltree"
 )
 
 // CheckKeymap says what is wrong with the configured keymap. Where there are no boot files yet nothing can be said,
 // and that is no error.
-func (c Config) CheckKeymap() error {
-	dir, err := c.bootDir()
+func CheckKeymap(c config.Config) error {
+	dir, err := bootDir(c)
 	if err != nil {
 		return nil
 	}
-	_, err = c.keymap(dir)
+	_, err = keymap(c, dir)
 	return err
 }
 
 // keymap reads the configured keymap from the boot files. "us" is the kernel's own: it has no file, and nil.
-func (c Config) keymap(bootDir string) ([]byte, error) {
+func keymap(c config.Config, bootDir string) ([]byte, error) {
 	if c.Keymap == "" || c.Keymap == site.DefaultKeymap {
 		return nil, nil
 	}
-	if m := c.keymapMistake(); m != "" {
-		return nil, mistake{"keymap", m}
+	if !config.ValidKeymap(c.Keymap) {
+		return nil, wrongKeymap("%q is not the name of a keyboard layout", c.Keymap)
 	}
 	dir := filepath.Join(bootDir, "keymaps")
 	b, err := os.ReadFile(filepath.Join(dir, c.Keymap+".bmap"))
 	if errors.Is(err, fs.ErrNotExist) {
 		found, err := filepath.Glob(filepath.Join(dir, "*.bmap"))
 		if err != nil || len(found) == 0 {
-			return nil, Advice{mistake{"keymap", fmt.Sprintf("there are no keymaps in %s, so only %q works", dir, site.DefaultKeymap)},
-				"Make the boot files anew with `make boot`."}
+			return nil, Advice{wrongKeymap("there are no keymaps in %s, so only %q works", dir, site.DefaultKeymap),
+				"Make the boot files again with `make boot`."}
 		}
 		names := []string{site.DefaultKeymap}
 		for _, f := range found {
 			names = append(names, strings.TrimSuffix(filepath.Base(f), ".bmap"))
 		}
-		return nil, mistake{"keymap", fmt.Sprintf("there is no %q%s; %s holds all %d", c.Keymap, nearKeymaps(c.Keymap, names), dir, len(names))}
+		return nil, wrongKeymap("there is no %q%s; %s holds all %d", c.Keymap, nearKeymaps(c.Keymap, names), dir, len(names))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the keymap: %w", err)
 	}
 	if _, err := site.ParseKeymap(b); err != nil {
-		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err), "Make the boot files anew with `make boot`."}
+		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err), "Make the boot files again with `make boot`."}
 	}
 	return b, nil
 }
 
-func (c Config) keymapMistake() string {
-	if strings.ContainsAny(c.Keymap, "/. \t\n\x00") {
-		return fmt.Sprintf("%q is not the name of a keyboard layout", c.Keymap)
-	}
-	return ""
+func wrongKeymap(format string, args ...any) error {
+	return config.Mistake{Key: "keymap", Text: fmt.Sprintf(format, args...)}
 }
 
 // nearKeymaps is "; near it are A, B, C": the names that begin as name does, which tell layout and variant apart, and
@@ -72,7 +71,7 @@ func nearKeymaps(name string, have []string) string {
 		for common < min(len(h), len(name)) && h[common] == name[common] {
 			common++
 		}
-		d := distance(name, h)
+		d := yamltree.Typos(name, h)
 		switch {
 		case common >= 2:
 			rank[h] = d - 8*common

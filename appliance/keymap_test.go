@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"griddle/appliance/config"
 )
 
 func TestKeymap(t *testing.T) {
@@ -19,7 +21,7 @@ func TestKeymap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := DefaultConfig()
+	c := config.Default()
 	c.BootDir = boot
 	for _, k := range []struct {
 		name string
@@ -36,11 +38,11 @@ func TestKeymap(t *testing.T) {
 		{"cut", 0, "cut.bmap: reading a keymap: "},
 	} {
 		c.Keymap = k.name
-		got, err := c.keymap(boot)
+		got, err := keymap(c, boot)
 		if len(got) != k.size || (err == nil) != (k.want == "") || err != nil && !strings.Contains(err.Error(), k.want) {
 			t.Errorf("keymap %q = %d bytes, %v; want %d and an error with %q", k.name, len(got), err, k.size, k.want)
 		}
-		if again := c.CheckKeymap(); (again == nil) != (err == nil) {
+		if again := CheckKeymap(c); (again == nil) != (err == nil) {
 			t.Errorf("CheckKeymap of %q = %v, and reading it gave %v", k.name, again, err)
 		}
 	}
@@ -48,11 +50,11 @@ func TestKeymap(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Keymap = "de"
-	if err := c.CheckKeymap(); err == nil || !strings.Contains(err.Error(), "there are no keymaps in ") {
+	if err := CheckKeymap(c); err == nil || !strings.Contains(err.Error(), "there are no keymaps in ") {
 		t.Errorf("boot files without keymaps: %v", err)
 	}
 	c.BootDir = t.TempDir()
-	if err := c.CheckKeymap(); err != nil {
+	if err := CheckKeymap(c); err != nil {
 		t.Errorf("without boot files: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"griddle/appliance/config"
 	"griddle/appliance/quota"
 	"griddle/imagestore"
 	"griddle/imagestore/document"
@@ -88,7 +89,7 @@ func streamBytes() int64 { return 3*encoding.MaxFramePieces*document.PieceSize +
 // TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are bounded, and
 // somebody who is known is served meanwhile.
 func TestUnfinishedBodies(t *testing.T) {
-	r := newRunning(t, ImagesPublic)
+	r := newRunning(t, config.ImagesPublic)
 	mux := http.NewServeMux()
 	mux.Handle("/", r.images(func(req *http.Request) (imagestore.Caller, error) {
 		if req.Header.Get("Authorization") != "" {

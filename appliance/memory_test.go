@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/config"
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
@@ -101,7 +102,7 @@ func serveStreams(t *testing.T) string {
 	rand.NewChaCha8([32]byte{1}).Read(raw)
 	publishRaw(t, store, key, "web:1@amd64", raw)
 	raw = nil
-	conf := DefaultConfig()
+	conf := config.Default()
 	conf.HTTP = 0
 	s := &server{config: conf, log: slog.New(slog.DiscardHandler), now: time.Now, state: st, store: store, addr: netip.MustParseAddr("127.0.0.1"), limits: newLimits()}
 	s.callers = &callers{state: st.dir, now: time.Now, admin: func(*http.Request) error { return errors.New("no") }, boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{}}

@@ -3,26 +3,18 @@ package appliance
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"reflect"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"griddle/appliance/config"
 	"griddle/netboot"
 )
 
 // live is the part of the configuration that reloading changes, with the keymap that it names (nil for the kernel's own).
 type live struct {
-	config Config
+	config config.Config
 	keymap []byte
-}
-
-// reloadKeys are taken at a reload. All others need a restart: sockets and directories are open already.
-func reloadKeys() []string {
-	return []string{"dhcp.relay_networks", "dhcp.pool", "dhcp.router", "dhcp.dns", "dhcp.lease", "dhcp.other_server",
-		"unknown_machines", "menu_timeout", "kernel_args", "keymap", "hostname", "recompress", "log.level"}
 }
 
 // reloads reads the configuration again each time that o.Reload asks for it, until ctx ends. What is wrong with it is
@@ -37,7 +29,7 @@ func (s *server) reloads(ctx context.Context, nb *netboot.Server, o Options) err
 		s.tell(reloading())
 		if err := s.reload(nb, o); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				s.log.Error("the configuration is not taken; the old one stays", "error", strings.TrimSpace(line))
+				s.log.Error("the configuration has mistakes; the old one stays in effect", "error", strings.TrimSpace(line))
 			}
 		}
 		s.tell("READY=1")
@@ -50,11 +42,11 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 		return err
 	}
 	old := s.live.Load()
-	changed, later := changes(old.config, &c)
+	changed, later := config.Changes(old.config, &c)
 	if err := c.Validate(); err != nil && len(later) > 0 {
 		return fmt.Errorf("with the old values of %s, which need a restart: %w", strings.Join(later, ", "), err)
 	}
-	keymap, err := c.keymap(s.bootDir)
+	keymap, err := keymap(c, s.bootDir)
 	if err != nil {
 		return err
 	}
@@ -62,7 +54,7 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	if err := nb.Reload(s.netboot(c)); err != nil {
 		return err
 	}
-	s.fleet.Reconfigure(c.fleet())
+	s.fleet.Reconfigure(fleetOptions(c))
 	s.authority.reread()
 	if o.Level != nil {
 		o.Level.Set(c.Log.SlogLevel())
@@ -75,44 +67,10 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	return nil
 }
 
-// changes lists the keys in which c differs from old: those that are taken now, and those that need a restart,
-// whose old values are put back into c.
-func changes(old Config, c *Config) (changed, later []string) {
-	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
-		was, is := valueOf(reflect.ValueOf(&old).Elem(), key), valueOf(reflect.ValueOf(c).Elem(), key)
-		if len(keysOf(is.Type(), "")) > 0 || same(was, is) {
-			continue
-		}
-		if slices.Contains(reloadKeys(), key) {
-			changed = append(changed, key)
-			continue
-		}
-		later = append(later, key)
-		is.Set(was)
-	}
-	return changed, later
-}
-
-// same takes an empty list for none.
-func same(a, b reflect.Value) bool {
-	if a.Kind() == reflect.Slice && a.Len() == 0 && b.Len() == 0 {
-		return true
-	}
-	return reflect.DeepEqual(a.Interface(), b.Interface())
-}
-
-// valueOf is the field of a key such as "dhcp.mode".
-func valueOf(v reflect.Value, key string) reflect.Value {
-	for part := range strings.SplitSeq(key, ".") {
-		v, _ = fieldOf(v, part)
-	}
-	return v
-}
-
 // tell passes a state on to the service manager.
 func (s *server) tell(state string) {
 	if err := notify(state); err != nil {
-		s.log.Warn("the service manager could not be told", "error", err)
+		s.log.Warn("sending the state to the service manager failed", "error", err)
 	}
 }
 
@@ -123,9 +81,4 @@ func reloading() string {
 		return "RELOADING=1"
 	}
 	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", t.Nano()/1000)
-}
-
-// SlogLevel is the level as log/slog has it.
-func (l LogConfig) SlogLevel() slog.Level {
-	return map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[l.Level]
 }

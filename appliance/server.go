@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/appliance/api"
+	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/site"
 	"griddle/imagestore"
@@ -39,7 +40,7 @@ type Options struct {
 	// Reload asks for the configuration to be read again, with Read, and Level follows its log level. All three go together;
 	// nil for a server that keeps what it began with.
 	Reload <-chan os.Signal
-	Read   func() (Config, error)
+	Read   func() (config.Config, error)
 	Level  *slog.LevelVar
 }
 
@@ -52,7 +53,7 @@ type Started struct {
 
 // Serve serves until ctx ends, which is no error. Everything that can be wrong is found before the first packet is
 // answered; an Advice among its errors says what to do.
-func Serve(ctx context.Context, c Config, o Options) (err error) {
+func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -66,11 +67,11 @@ func Serve(ctx context.Context, c Config, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	boot, err := c.bootDir()
+	boot, err := bootDir(c)
 	if err != nil {
 		return err
 	}
-	keymap, err := c.keymap(boot)
+	keymap, err := keymap(c, boot)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (s *server) keepReserve() {
 
 // server is what one Serve holds.
 type server struct {
-	config  Config // as it was at the start; live has what changed since
+	config  config.Config // as it was at the start; live has what changed since
 	live    atomic.Pointer[live]
 	log     *slog.Logger
 	now     func() time.Time
@@ -134,7 +135,7 @@ func (s *server) httpURL() string {
 
 // imagesURL is where machines fetch images from.
 func (s *server) imagesURL() string {
-	if s.config.Images == ImagesPrivate {
+	if s.config.Images == config.ImagesPrivate {
 		return s.httpsURL()
 	}
 	return s.httpURL()
@@ -177,7 +178,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	if s.authority, err = openAuthority(s.state, s.addr, []string{hostname}, s.now); err != nil {
 		return err
 	}
-	o := s.config.fleet()
+	o := fleetOptions(s.config)
 	o.Now = s.now
 	s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), o)
 	if err != nil {
@@ -188,7 +189,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	}
 	s.api, err = api.New(api.Options{
 		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()}, Home: s.httpsURL(),
-		Admin: token, Notices: s.notices, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now,
+		Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate, Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
@@ -274,13 +275,13 @@ func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listene
 }
 
 // netboot is the network boot part of c.
-func (s *server) netboot(c Config) netboot.Config {
+func (s *server) netboot(c config.Config) netboot.Config {
 	n := netboot.Config{
 		Interface: c.Interface, ServerIP: s.addr, HTTPPort: uint16(c.HTTP), BootDir: s.bootDir, MenuTimeout: c.MenuTimeout, Relays: c.DHCP.Relays,
 	}
-	if c.DHCP.Mode == ModeFull {
+	if c.DHCP.Mode == config.ModeFull {
 		n.Mode = netboot.Full
-		n.StepDown, n.ProbeTime = c.DHCP.Other == OtherStepDown, c.DHCP.Probe
+		n.StepDown, n.ProbeTime = c.DHCP.Other == config.OtherStepDown, c.DHCP.Probe
 		n.Pool = netboot.Pool{Time: c.DHCP.Lease, Router: c.DHCP.Router, DNS: c.DHCP.DNS, Journal: s.state.path(leasesFile)}
 		n.Pool.First, n.Pool.Last, _ = c.DHCP.Range() // Validate has read it
 	}
@@ -288,7 +289,7 @@ func (s *server) netboot(c Config) netboot.Config {
 }
 
 // fleet is what the fleet needs of c.
-func (c Config) fleet() fleet.Options {
+func fleetOptions(c config.Config) fleet.Options {
 	return fleet.Options{Unknown: c.Unknown, Hostname: c.Hostname, Args: c.KernelArgs}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"griddle/appliance/api"
+	"griddle/appliance/config"
 	"griddle/appliance/job"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
@@ -97,7 +98,7 @@ func (s *server) multicast(nw network) (*coordinator.Coordinator, error) {
 	conf := s.config.Multicast
 	o := coordinator.Options{
 		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
-		Sources: []string{s.imagesURL()}, Private: s.config.Images == ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
+		Sources: []string{s.imagesURL()}, Private: s.config.Images == config.ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
 	}
 	ifi, err := net.InterfaceByName(nw.iface)
 	if err != nil {

@@ -179,21 +179,29 @@ func (r *Reader) Number(n *Node, path string, low, high int) int {
 
 // Duration reads a time with its unit within bounds, which include both ends; low where there is a fault.
 func (r *Reader) Duration(n *Node, path string, low, high time.Duration) time.Duration {
-	const what = "a time such as 30s, 10m or 2h"
-	s, ok := r.Line(n, path, what, 32)
-	if !ok {
+	d, ok := r.Time(n, path)
+	switch {
+	case !ok:
+		return low
+	case d < low || d > high:
+		r.Wrong(n.At, path, "", "%s is not between %s and %s", n.Raw, low, high)
 		return low
 	}
-	d, err := time.ParseDuration(s)
-	switch {
-	case err != nil:
-		r.Wrong(n.At, path, "", "%s is not %s", Short(s), what)
-	case d < low || d > high:
-		r.Wrong(n.At, path, "", "%s is not between %s and %s", s, low, high)
-	default:
-		return d
+	return d
+}
+
+// Time reads a time with its unit (time.ParseDuration).
+func (r *Reader) Time(n *Node, path string) (time.Duration, bool) {
+	const what = "a time such as 30s, 10m or 12h"
+	if n.Kind != Int && n.Kind != Float && !r.Want(n, path, Text, what) {
+		return 0, false
 	}
-	return low
+	d, err := time.ParseDuration(n.Raw)
+	if err != nil || n.Kind != Text {
+		r.Wrong(n.At, path, "", "%s is not %s", n.shown(), what)
+		return 0, false
+	}
+	return d, true
 }
 
 // Reference reads a name that is one of known; what says what they are names of.

@@ -55,6 +55,14 @@ func (n *Node) Is() string {
 	return "a mapping of keys"
 }
 
+// shown is a scalar in an error: text in quotes, anything else as it is.
+func (n *Node) shown() string {
+	if n.Kind == Text {
+		return Short(n.Raw)
+	}
+	return n.Raw
+}
+
 // Find returns the value of a key; nil where there is none, or no n.
 func (n *Node) Find(key string) *Node {
 	if n == nil {

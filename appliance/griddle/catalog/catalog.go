@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance"
+	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -82,7 +83,7 @@ func signCommand(e *cli.Env) *cobra.Command {
 		Example: "  griddle catalog sign --expires 90d",
 		Args:    cobra.NoArgs,
 	}
-	d := appliance.DefaultConfig()
+	d := config.Default()
 	out.Add(c)
 	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "the appliance's state `DIR`, which has "+appliance.SiteKeyFile)
 	c.Flags().StringVar(&dir, "store", "", "the image store's `DIR` (default: store in the state directory)")

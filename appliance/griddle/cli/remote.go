@@ -15,6 +15,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/appliance/api"
+	"griddle/appliance/config"
 	"griddle/appliance/job"
 )
 
@@ -32,7 +33,7 @@ func RemoteFlags(e *Env, c *cobra.Command) *Remote {
 	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the appliance, https://HOST:8443 (env GRIDDLE_SERVER)")
 	c.PersistentFlags().StringVar(&r.token, "token-file", "", "`FILE` with the administrator's token (env GRIDDLE_TOKEN_FILE)")
 	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
-	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", appliance.DefaultConfig().StateDir, "appliance's state `DIR`, where this is its host")
+	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", config.Default().StateDir, "appliance's state `DIR`, where this is its host")
 	return r
 }
 

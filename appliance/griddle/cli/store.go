@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"griddle/appliance"
+	"griddle/appliance/config"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
 )
@@ -20,7 +20,7 @@ type StoreFlags struct {
 }
 
 func (f *StoreFlags) Add(c *cobra.Command) {
-	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+appliance.DefaultConfig().StoreDir()+")")
+	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+config.Default().StoreDir()+")")
 	c.Flags().StringVar(&f.Server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
 	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with a token of the server, the administrator's or a publisher's; reading takes none (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
@@ -36,7 +36,7 @@ func (f *StoreFlags) Where(e *Env) string {
 	case e.Getenv("GRIDDLE_SERVER") != "":
 		return e.Getenv("GRIDDLE_SERVER")
 	}
-	return appliance.DefaultConfig().StoreDir()
+	return config.Default().StoreDir()
 }
 
 // OpenStore opens the store that the flags, or else the environment, name. Where create is false a local store must be
@@ -54,7 +54,7 @@ func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
 	}
 	dir := f.Dir
 	if dir == "" {
-		dir = appliance.DefaultConfig().StoreDir()
+		dir = config.Default().StoreDir()
 	}
 	var st *imagestore.Store
 	var err error
@@ -96,7 +96,7 @@ func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
 // OpenServer opens the store of an appliance. Only where it is to be written a token must be there; without one the server
 // refuses what changes something.
 func OpenServer(e *Env, f StoreFlags, server string, write bool) (*imagestore.Store, error) {
-	r := &Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: appliance.DefaultConfig().StateDir, reads: !write}
+	r := &Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir, reads: !write}
 	base, token, conf, err := r.Access()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance"
+	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
@@ -40,7 +41,7 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}
 	out.Add(c)
-	c.Flags().StringVar(&stateDir, "state-dir", appliance.DefaultConfig().StateDir, "the appliance's state `DIR`")
+	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the appliance's state `DIR`")
 	c.Flags().StringVar(&dir, "store", "", "the image store's `DIR` (default: store in the state directory)")
 	c.Flags().BoolVar(&revoke, "revoke", false, "make the key's token worthless, and no other")
 	c.RunE = func(c *cobra.Command, args []string) error {

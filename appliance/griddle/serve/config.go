@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance"
+	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
 )
 
@@ -18,7 +19,7 @@ func ConfigCommand(e *cli.Env) *cobra.Command {
 			Short: "Print every key with its default and what it means",
 			Args:  cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
-				_, err := io.WriteString(e.Stdout, appliance.DefaultFile)
+				_, err := io.WriteString(e.Stdout, config.Example)
 				return err
 			},
 		},
@@ -29,18 +30,18 @@ func configCheckCommand(e *cli.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Say what is wrong with a configuration file, all of it",
-		Long:  "Say what is wrong with a configuration file (default: " + appliance.DefaultPath + "), with line, column and the nearest known key.",
+		Long:  "Say what is wrong with a configuration file (default: " + config.Path + "), with line, column and the nearest known key.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path := appliance.DefaultPath
+			path := config.Path
 			if len(args) == 1 {
 				path = args[0]
 			}
-			conf, err := appliance.ReadConfig(path)
+			conf, err := config.Read(path)
 			if err != nil {
 				return err
 			}
-			if err := conf.CheckKeymap(); err != nil {
+			if err := appliance.CheckKeymap(conf); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 			fmt.Fprintf(e.Stdout, "%s is good\n", path)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance"
+	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/griddle/cli"
 )
@@ -33,7 +34,7 @@ func Command(e *cli.Env) *cobra.Command {
 		Use:   "serve",
 		Short: "Answer machines that boot from the network",
 		Long: "Serve DHCP or proxyDHCP, TFTP, HTTP and HTTPS on one interface until SIGTERM or SIGINT.\n\n" +
-			"The configuration is read from --config, else from " + appliance.DefaultPath + " if that is there; flags\n" +
+			"The configuration is read from --config, else from " + config.Path + " if that is there; flags\n" +
 			"override it. `griddle config example` prints every key with its default and what it means.\n" +
 			"SIGHUP makes it read the configuration again: a bad one changes nothing, and the log says what is wrong with it.\n" +
 			"It also says which of the changes need a restart, such as the interface, the ports and the DHCP mode. Flags stay as\n" +
@@ -54,7 +55,7 @@ func Command(e *cli.Env) *cobra.Command {
 			err = appliance.Serve(c.Context(), conf, appliance.Options{
 				Log:    newLogger(e.Stderr, conf.Log.Format, level),
 				Reload: reload,
-				Read:   func() (appliance.Config, error) { return f.read(c) },
+				Read:   func() (config.Config, error) { return f.read(c) },
 				Level:  level,
 				Ready: func(s appliance.Started) {
 					fmt.Fprintf(e.Stdout, "griddle serves on %s: %s and %s\n", s.Interface, s.HTTP, s.HTTPS)
@@ -63,7 +64,7 @@ func Command(e *cli.Env) *cobra.Command {
 			return advised(err)
 		},
 	}
-	d := appliance.DefaultConfig()
+	d := config.Default()
 	c.Flags().StringVar(&f.config, "config", "", "configuration `FILE`")
 	c.Flags().StringVarP(&f.iface, "interface", "i", "", "provisioning network's `IFACE`")
 	c.Flags().StringVar(&f.address, "address", "", "our IPv4 `ADDRESS` there (default: its first)")
@@ -81,7 +82,7 @@ func Command(e *cli.Env) *cobra.Command {
 }
 
 // read makes the configuration of the file and the flags.
-func (f *serveFlags) read(c *cobra.Command) (appliance.Config, error) {
+func (f *serveFlags) read(c *cobra.Command) (config.Config, error) {
 	conf, err := f.readFile()
 	if err != nil {
 		return conf, err
@@ -116,13 +117,13 @@ func (f *serveFlags) read(c *cobra.Command) (appliance.Config, error) {
 	return conf, nil
 }
 
-func (f *serveFlags) readFile() (appliance.Config, error) {
+func (f *serveFlags) readFile() (config.Config, error) {
 	if f.config != "" {
-		return appliance.ReadConfig(f.config)
+		return config.Read(f.config)
 	}
-	conf, err := appliance.ReadConfig(appliance.DefaultPath)
+	conf, err := config.Read(config.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return appliance.DefaultConfig(), nil
+		return config.Default(), nil
 	}
 	return conf, err
 }

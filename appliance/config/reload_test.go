@@ -1,4 +1,4 @@
-package appliance
+package config
 
 import (
 	"reflect"
@@ -8,11 +8,11 @@ import (
 
 // Every key is either taken at a reload or said to need a restart, and what needs one keeps its old value.
 func TestChanges(t *testing.T) {
-	old := DefaultConfig()
+	old := Default()
 	c := Config{}
-	changed, later := changes(old, &c)
+	changed, later := Changes(old, &c)
 	var all []string
-	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+	for _, key := range keys() {
 		was, is := valueOf(reflect.ValueOf(&old).Elem(), key), valueOf(reflect.ValueOf(&c).Elem(), key)
 		if len(keysOf(was.Type(), "")) > 0 {
 			continue
@@ -31,12 +31,12 @@ func TestChanges(t *testing.T) {
 		t.Errorf("changed and later are %q, want %q", got, all)
 	}
 	for _, key := range reloadKeys() {
-		if !slices.Contains(keysOf(reflect.TypeFor[Config](), ""), key) {
+		if !slices.Contains(keys(), key) {
 			t.Errorf("%s is not a key", key)
 		}
 	}
-	same := DefaultConfig()
-	if changed, later := changes(old, &same); len(changed) > 0 || len(later) > 0 {
+	same := Default()
+	if changed, later := Changes(old, &same); len(changed) > 0 || len(later) > 0 {
 		t.Errorf("nothing changed, and %q and %q did", changed, later)
 	}
 }
