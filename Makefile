@@ -18,9 +18,14 @@ DEBS_CLOUD := qemu-utils mmdebstrap lxd lxd-client squashfs-tools
 DEBS_OTHER := binutils rsync casync debootstrap lxc uidmap minisign jq psmisc bzip2 xz-utils lz4 umoci libcap2-bin mount util-linux rpm pacman-package-manager makepkg sqlite3 db5.3-util
 DEBS := $(DEBS_VM) $(DEBS_BOOT) $(DEBS_FS) $(DEBS_NET) $(DEBS_CLOUD) $(DEBS_OTHER)
 
-# The packages whose tests need no virtual machine run first; the room with its two machines has the processor
-# to itself afterwards. 30 minutes is for a cold machine with two cores and software emulation.
+# The room has two virtual machines, and waits for them half of its time. The packages whose tests need no virtual machine,
+# and lint, run beside it and get what the room leaves of the processors. P is the number of packages that are tested at
+# the same time. 40 minutes is for a cold machine with two cores and software emulation.
 ROOM := ./appliance/e2e/roomtest
+P := 2
+
+# All build tags at once: what only one of them uses is used.
+TAGS := e2e torture cloud
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:[^=]*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,10 +60,12 @@ boot-verify: boot ## make the boot image a second time, from nothing, and compar
 demo: deps build boot ## install two blank virtual machines from a container's image; UI=1: install one by hand
 	@go run ./appliance/e2e/demo $(if $(UI),-ui)
 
-test: deps build boot lint ## everything that a change must pass, two virtual machines included
-	@echo 'go test ./...'
-	go test -timeout 20m -p 2 $$(go list ./... | grep -v -e '/appliance/e2e/roomtest$$')
-	go test -timeout 30m -v $(ROOM)
+test: deps build boot ## everything that a change must pass, lint and two virtual machines included; P=N packages at once
+	@go build -o build/together ./appliance/e2e/together
+	exec build/together \
+		lint='nice -n 10 make lint' \
+		packages='nice -n 5 go test -timeout 40m -p $(P) $$(go list ./... | grep -v "/appliance/e2e/roomtest$$")' \
+		room='go test -timeout 40m -v $(ROOM)'
 
 e2e: deps build boot ## every firmware, DHCP mode and disk; power cut, lost server, dirty disk, screen picture; E2E=NAME for some
 	@go run ./appliance/e2e/results -suite -depth 4 'make e2e$(if $(E2E), E2E=$(E2E))' -timeout 150m -parallel 2 -tags e2e -run '$(or $(E2E),.)' -- ./appliance/e2e/full
@@ -87,11 +94,14 @@ fuzz: go ## every fuzz target for FUZZTIME (default 30s)
 		done
 	done
 
-lint: go ## gofmt, go vet, and the words of docs/GLOSSARY.md
+lint: go ## gofmt, go vet, staticcheck, deadcode, length of lines, words of the glossary
 	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))
 	[[ -z $$bad ]] || { echo "gofmt -w these: $$bad"; exit 1; }
-	go vet ./... && go vet -tags e2e ./appliance/e2e/... && go vet -tags torture ./imagestore/... && go vet -tags cloud ./cloud/... ./appliance/griddle
-	go test ./appliance/glossary
+	go vet ./... && go vet -tags '$(TAGS)' ./...
+	go tool staticcheck -tags '$(TAGS)' ./...
+	dead=$$(go tool deadcode -test -tags '$(TAGS)' ./...)
+	[[ -z $$dead ]] || { echo "no program and no test calls these: $$dead"; exit 1; }
+	go test ./appliance/glossary ./appliance/linelength
 
 clean: ## remove what was built; the cache in ~/.cache/griddle stays
 	rm -rf bin build

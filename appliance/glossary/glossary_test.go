@@ -70,7 +70,8 @@ func TestSource(t *testing.T) {
 	for _, text := range texts {
 		got = append(got, strings.TrimSpace(string(text.Body)))
 		for i := range text.Body {
-			if at := text.At(i); text.Body[i] > ' ' && text.Body[i] < 0x7f && src[at] != text.Body[i] && src[at] != '\\' {
+			if at := text.At(i); text.Body[i] > ' ' && text.Body[i] < 0x7f &&
+				src[at] != text.Body[i] && src[at] != '\\' {
 				t.Errorf("byte %d of %q is at %d, which is %q", i, text.Body, at, src[at])
 			}
 		}

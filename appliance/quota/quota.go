@@ -117,7 +117,8 @@ func (q *Quota) add(h *Hold, more Amount) error {
 	}
 	if !h.known {
 		if what := q.o.open().passed(q.strangers, more); what != "" {
-			return fmt.Errorf("%w: %s: clients that are not known hold all %s that are not reserved", ErrFull, q.o.What, what)
+			return fmt.Errorf("%w: %s: clients that are not known hold all %s that are not reserved",
+				ErrFull, q.o.What, what)
 		}
 	}
 	h.has = h.has.plus(more)

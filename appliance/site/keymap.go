@@ -23,7 +23,8 @@ const (
 
 // KeymapTable is what the keys mean while certain modifiers are held.
 type KeymapTable struct {
-	Modifiers byte // sum of 1<<KG_SHIFT, 1<<KG_ALTGR… of include/uapi/linux/keyboard.h; the kernel calls it the table's number
+	// sum of 1<<KG_SHIFT, 1<<KG_ALTGR… of include/uapi/linux/keyboard.h; the kernel calls it the table's number
+	Modifiers byte
 	Keys      [keymapKeys]uint16
 }
 

@@ -1,8 +1,10 @@
-// Package site is the contract of the boot image between the server, which writes the site's part of it, and the agent, which reads it:
-// where the server is, its CA, which keys may sign what, how long the signed catalog is, and the keymap.
+// Package site is the contract of the boot image between the server, which writes the site's part of it, and
+// the agent, which reads it: where the server is, its CA, which keys may sign what, how long the signed
+// catalog is, and the keymap.
 //
-// The server calls Archive for each boot; the agent calls Parse with the file at Path. Both live in an archive of their own, which
-// the kernel unpacks after the initramfs (Documentation/driver-api/early-userspace/buffer-format.rst), in the "newc" form of cpio:
+// The server calls Archive for each boot; the agent calls Parse with the file at Path. Both live in an archive of their
+// own, which the kernel unpacks after the initramfs (Documentation/driver-api/early-userspace/buffer-format.rst), in
+// the "newc" form of cpio:
 //
 //	+-------------------------+---------------------------------+---------+---------+
 //	| /etc/griddle/site.json: | /etc/griddle/keymap.bmap:       | trailer | zeros,  |
@@ -29,13 +31,16 @@ const Path = "etc/griddle/site.json"
 
 // Site is what an agent must know about its site before it can ask. It holds no secret.
 type Site struct {
-	HTTP    string   `json:"http"`              // base URL of boot files and blobs, "http://10.0.0.1:8080"
-	HTTPS   string   `json:"https"`             // base URL of the agent's API
-	CA      string   `json:"ca"`                // PEM: what the API's certificate must be signed by, and nothing else
-	Trusted []string `json:"trusted"`           // minisign public key lines that may sign any images and streams
-	Limited []string `json:"limited,omitempty"` // lines of keys that may sign some, "RWS… web* team/*", or streams, "RWS… @site"
-	Catalog Catalog  `json:"catalog,omitzero"`  // the site's catalog when this part was made; zero where it is not signed
-	Keymap  string   `json:"keymap,omitempty"`  // name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
+	HTTP    string   `json:"http"`    // base URL of boot files and blobs, "http://10.0.0.1:8080"
+	HTTPS   string   `json:"https"`   // base URL of the agent's API
+	CA      string   `json:"ca"`      // PEM: what the API's certificate must be signed by, and nothing else
+	Trusted []string `json:"trusted"` // minisign public key lines that may sign any images and streams
+	// lines of keys that may sign some, "RWS… web* team/*", or streams, "RWS… @site"
+	Limited []string `json:"limited,omitempty"`
+	// the site's catalog when this part was made; zero where it is not signed
+	Catalog Catalog `json:"catalog,omitzero"`
+	// name of the file at KeymapPath; "us" and "" are the kernel's own, without a file
+	Keymap string `json:"keymap,omitempty"`
 }
 
 // Catalog says how long a site's signed catalog was.

@@ -13,7 +13,8 @@ import (
 const testCA = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"
 
 func testSite() Site {
-	return Site{HTTP: "http://10.0.0.1:8080", HTTPS: "https://10.0.0.1:8443", CA: testCA, Trusted: []string{"RWQf6LRCGA9i53ml"}, Keymap: "de",
+	return Site{HTTP: "http://10.0.0.1:8080", HTTPS: "https://10.0.0.1:8443", CA: testCA,
+		Trusted: []string{"RWQf6LRCGA9i53ml"}, Keymap: "de",
 		Limited: []string{"RWQf6LRCGA9i53mm web* team/*"}, Catalog: Catalog{Key: "RWQf6LRCGA9i53mn", Seq: 7}}
 }
 
@@ -135,10 +136,14 @@ func TestWriteCPIOOrder(t *testing.T) {
 		got = append(got, r.Info.String())
 	}
 	want := []string{
-		"a: Ino 1 Mode 0120777 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 1 Major 0 Minor 0 Rmajor 0 Rminor 0",
-		"b: Ino 2 Mode 040700 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 0 Major 0 Minor 0 Rmajor 0 Rminor 0",
-		"b/c: Ino 3 Mode 040755 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 0 Major 0 Minor 0 Rmajor 0 Rminor 0",
-		"b/c/d: Ino 4 Mode 0100600 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 1 Major 0 Minor 0 Rmajor 0 Rminor 0",
+		"a: Ino 1 Mode 0120777 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 1 Major 0 Minor 0 " +
+			"Rmajor 0 Rminor 0",
+		"b: Ino 2 Mode 040700 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 0 Major 0 Minor 0 " +
+			"Rmajor 0 Rminor 0",
+		"b/c: Ino 3 Mode 040755 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 0 Major 0 Minor 0 " +
+			"Rmajor 0 Rminor 0",
+		"b/c/d: Ino 4 Mode 0100600 UID 0 GID 0 NLink 1 MTime 1970-01-01 00:00:00 +0000 UTC FileSize 1 Major 0 Minor " +
+			"0 Rmajor 0 Rminor 0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)

@@ -18,8 +18,8 @@ const confined = "GRIDDLE_TEST_CGROUP"
 
 // Confined runs do in a process of its own, a second run of this test alone, that may have limit bytes of memory, page
 // cache included, and no swap. It fails where that process does, as when the kernel kills it, and returns the most that
-// the process had. It needs root, and a memory controller of either version (Documentation/admin-guide/cgroup-v1/memory.rst,
-// cgroup-v2.rst), and leaves no group behind.
+// the process had. It needs root, and a memory controller of either version
+// (Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst), and leaves no group behind.
 func Confined(t *testing.T, limit int64, do func(t *testing.T)) (peak int64) {
 	t.Helper()
 	if group, name, ok := strings.Cut(os.Getenv(confined), "|"); ok && name == t.Name() {
@@ -46,7 +46,8 @@ func Confined(t *testing.T, limit int64, do func(t *testing.T)) (peak int64) {
 	peak, perr := g.read(g.peak)
 	if err != nil || perr != nil {
 		tail := out.Bytes()
-		t.Fatalf("with %d bytes of memory: %v, %v, %d bytes at most:\n%s", limit, err, perr, peak, tail[max(0, len(tail)-4000):])
+		t.Fatalf("with %d bytes of memory: %v, %v, %d bytes at most:\n%s", limit, err, perr, peak,
+			tail[max(0, len(tail)-4000):])
 	}
 	return peak
 }
