@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/u-root/u-root/pkg/kmodule"
@@ -89,7 +90,9 @@ func (a *aliases) modules(alias string) []string {
 // loader loads modules of the running kernel. A module that failed once is not tried again.
 type loader struct {
 	aliases *aliases
-	prober  *kmodule.Prober
+	options moduleOptions
+	deps    map[string][]string // module -> all that it links to
+	probe   func(name, params string) error
 	tried   map[string]bool
 }
 
@@ -113,16 +116,31 @@ func newLoader() (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
+	dep, err := os.Open(filepath.Join(dir, "modules.dep"))
+	if err != nil {
+		return nil, fmt.Errorf("reading module tables: %w", err)
+	}
+	defer dep.Close()
+	deps, err := parseDependencies(dep)
+	if err != nil {
+		return nil, err
+	}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return nil, fmt.Errorf("reading the options of modules: %w", err)
+	}
 	p, err := kmodule.NewProber(kmodule.ProbeOpts{})
 	if err != nil {
 		return nil, fmt.Errorf("reading module tables: %w", err)
 	}
-	return &loader{aliases: a, prober: p, tried: map[string]bool{}}, nil
+	return &loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe, tried: map[string]bool{}}, nil
 }
 
-// load loads the module called name and, before it, what it asks for softly; failures of those do not count.
+// load loads the module called name, with its options from the kernel's command line. Before it come what it asks for
+// softly, and what it links to where that has options too (the prober loads the rest without any); failures of
+// those do not count.
 func (l *loader) load(name string) error {
-	name = strings.ReplaceAll(name, "-", "_")
+	name = moduleName(name)
 	if l.tried[name] {
 		return nil
 	}
@@ -132,7 +150,12 @@ func (l *loader) load(name string) error {
 			_ = l.load(m)
 		}
 	}
-	if err := l.prober.Probe(name, ""); err != nil && !errors.Is(err, unix.EEXIST) {
+	for _, m := range l.deps[name] {
+		if l.options.params[m] != "" {
+			_ = l.load(m)
+		}
+	}
+	if err := l.probe(name, l.options.params[name]); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("loading %s: %w", name, err)
 	}
 	return nil
@@ -143,7 +166,7 @@ func (l *loader) load(name string) error {
 func (l *loader) loadAlias(alias string) (loaded []string, err error) {
 	var errs []error
 	for _, m := range l.aliases.modules(alias) {
-		if l.tried[m] {
+		if l.tried[m] || l.options.blacklist[m] {
 			continue
 		}
 		if err := l.load(m); err != nil {
@@ -172,6 +195,12 @@ func modprobe(args []string) error {
 		return errors.New("usage: modprobe [-q] [--] NAME")
 	}
 	serving := l.aliases.modules(names[0])
+	if len(serving) > 0 {
+		serving = slices.DeleteFunc(serving, func(m string) bool { return l.options.blacklist[m] })
+		if len(serving) == 0 {
+			return fmt.Errorf("loading %s: modprobe.blacklist on the kernel's command line forbids all its modules", names[0])
+		}
+	}
 	if len(serving) == 0 {
 		return l.load(names[0])
 	}
