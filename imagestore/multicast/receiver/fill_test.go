@@ -49,7 +49,7 @@ func TestFillAsksForGaps(t *testing.T) {
 	d := blocksOf(t, data, 1<<20, src)
 	defer d.Close()
 	for _, i := range []int{2, 5, 6} {
-		d.stock.put(i, data[i*512:(i+1)*512])
+		d.buffer.put(i, data[i*512:(i+1)*512])
 	}
 	if b, err := drained(t.Context(), d); err != nil || !bytes.Equal(b, data) {
 		t.Errorf("%d bytes, %v", len(b), err)
@@ -88,9 +88,9 @@ func TestFillSlowReader(t *testing.T) {
 			if _, err := io.CopyN(&b, d, 512); err != nil {
 				t.Fatal(err)
 			}
-			d.stock.mu.Lock()
-			n := len(d.stock.memory)
-			d.stock.mu.Unlock()
+			d.buffer.mu.Lock()
+			n := len(d.buffer.memory)
+			d.buffer.mu.Unlock()
 			if n > 4 {
 				t.Fatalf("%d blocks are in memory", n)
 			}

@@ -49,14 +49,7 @@ func newInsider(t testing.TB, size int) *insider {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { i.d.Close() })
-	i.m = &membership{d: i.d, s: s, byHTTP: map[int]bool{}, stuck: map[int]*asking{}}
-	if i.m.c, err = newCollector(s, hashes); err == nil {
-		i.m.group, err = datagram.NewKey(s.Key, 7)
-	}
-	if err == nil {
-		i.m.own, err = datagram.NewKey(s.ReceiverKey, 7)
-	}
-	if err != nil {
+	if i.m, err = newMembership(i.d, s, hashes); err != nil {
 		t.Fatal(err)
 	}
 	i.d.hashes = hashes
@@ -67,7 +60,7 @@ func newInsider(t testing.TB, size int) *insider {
 func (i *insider) say(h datagram.Header, payload []byte) {
 	i.seq++
 	h.Seq = i.seq
-	i.m.take(nil, i.m.group.Seal(nil, h, payload), i.at)
+	i.m.handle(nil, i.m.group.Seal(nil, h, payload), i.at)
 }
 
 // block says all of block n, each byte changed by x.
@@ -97,10 +90,10 @@ func TestInsiderSendsWrongBytes(t *testing.T) {
 	i.block(0, 0)
 	for n := 1; n < 3; n++ {
 		i.block(n, 1)
-		if out := i.m.over(); out != 0 {
+		if out := i.m.outcome(); out != 0 {
 			t.Fatalf("after %d wrong blocks: %v", n, out)
 		}
-		if !i.m.byHTTP[n] {
+		if !i.m.fallback.has(n) {
 			t.Errorf("block %d is not left to HTTP", n)
 		}
 		i.block(n, 0) // too late: nobody is believed about this block any more
@@ -109,7 +102,7 @@ func TestInsiderSendsWrongBytes(t *testing.T) {
 		}
 	}
 	i.block(3, 9)
-	if out := i.m.over(); out != Polluted {
+	if out := i.m.outcome(); out != Polluted {
 		t.Errorf("after three wrong blocks: %v, want Polluted", out)
 	}
 	i.rest(t)
@@ -143,7 +136,7 @@ func TestInsiderTellsLies(t *testing.T) {
 			i := newInsider(t, 5*512+100)
 			i.block(0, 0)
 			lie(i)
-			if list := i.m.c.missing(nil, 0, i.m.pos, func(int) bool { return true }); len(list) > 5 {
+			if list := i.m.collector.missing(nil, 0, i.m.announced.pos, func(int) bool { return true }); len(list) > 5 {
 				t.Errorf("it asks for %v", list)
 			}
 			i.block(1, 0)
@@ -161,28 +154,28 @@ func TestOutsider(t *testing.T) {
 		heard = append(heard, i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: i.seq, ESI: uint16(e)}, i.data[e*64:(e+1)*64]))
 	}
 	for _, b := range heard[:7] {
-		i.m.take(nil, b, i.at)
+		i.m.handle(nil, b, i.at)
 	}
-	received := i.m.received
+	received := i.m.seqs.received
 	later := i.at.Add(time.Minute)
 	for _, b := range heard[:7] {
-		i.m.take(nil, b, later)
+		i.m.handle(nil, b, later)
 		for k := range b {
 			c := bytes.Clone(b)
 			c[k] ^= 0x40
-			i.m.take(nil, c, later)
-			i.m.take(nil, b[:k], later)
+			i.m.handle(nil, c, later)
+			i.m.handle(nil, b[:k], later)
 		}
 	}
 	other, err := datagram.NewKey([]byte("fedcba9876543210"), 7)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.m.take(nil, other.Seal(nil, datagram.Header{Type: datagram.End, Seq: 100}, datagram.Status{State: datagram.Closed}.Append(nil)), later)
-	if i.m.received != received || !i.m.heard.Equal(i.at) || i.m.ended != 0 || i.d.Missing() != 3 {
-		t.Errorf("received %d, heard at %v, ended %v, %d missing", i.m.received, i.m.heard, i.m.ended, i.d.Missing())
+	i.m.handle(nil, other.Seal(nil, datagram.Header{Type: datagram.End, Seq: 100}, datagram.Status{State: datagram.Closed}.Append(nil)), later)
+	if i.m.seqs.received != received || !i.m.silence.heard.Equal(i.at) || i.m.announced.ended != 0 || i.d.Missing() != 3 {
+		t.Errorf("received %d, heard at %v, ended %v, %d missing", i.m.seqs.received, i.m.silence.heard, i.m.announced.ended, i.d.Missing())
 	}
-	i.m.take(nil, heard[7], later)
+	i.m.handle(nil, heard[7], later)
 	if i.d.Missing() != 2 {
 		t.Error("the block is not whole with its last symbol")
 	}
@@ -195,19 +188,19 @@ func TestInsiderOpensBlocks(t *testing.T) {
 	for n := range 400 {
 		i.say(datagram.Header{Type: datagram.Data, Block: uint32(399 - n), ESI: 3, Pos: 400}, make([]byte, 64))
 	}
-	if n := len(i.m.c.work); n > workLimit {
+	if n := len(i.m.collector.work); n > workLimit {
 		t.Errorf("%d blocks are put together at once", n)
 	}
 	for range 50 {
-		i.m.watch(i.m.c.missing(nil, 0, 400, func(int) bool { return true }), i.at)
+		i.m.watch(i.m.collector.missing(nil, 0, 400, func(int) bool { return true }), i.at)
 	}
-	if n := len(i.m.stuck); n > 4*workLimit+65 {
+	if n := len(i.m.fallback.asked); n > 4*workLimit+65 {
 		t.Errorf("%d blocks are watched", n)
 	}
 }
 
-// FuzzTake gives a receiver what an insider seals: type, place, and payload, one after the other.
-func FuzzTake(f *testing.F) {
+// FuzzHandle gives a receiver what an insider seals: type, place, and payload, one after the other.
+func FuzzHandle(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 0, 4, 1, 2, 3, 4}, uint32(1))
 	f.Add([]byte{2, 0, 0, 3, 12, 2, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1}, uint32(1<<31))
 	f.Add([]byte{3, 0, 0, 9, 12, 6, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1}, uint32(5))
@@ -219,8 +212,8 @@ func FuzzTake(f *testing.F) {
 			i.seq += jump % 70000
 			b = b[5+n:]
 		}
-		i.m.over()
-		list := i.m.c.missing(nil, 0, i.m.pos, func(k int) bool { return i.d.stock.wants(k) })
+		i.m.outcome()
+		list := i.m.collector.missing(nil, 0, i.m.announced.pos, func(k int) bool { return i.d.buffer.wants(k) })
 		i.m.watch(list, i.at)
 		if _, err := datagram.ParseMissing(nil, datagram.AppendMissing(nil, list)); err != nil {
 			t.Error(err)

@@ -44,11 +44,11 @@ func TestLeftToHTTP(t *testing.T) {
 				i.say(datagram.Header{Type: datagram.Heartbeat, Pos: c.pos}, datagram.Status{State: h.what}.Append(nil))
 			}
 			for end := i.at.Add(c.ask); i.at.Before(end); i.at = i.at.Add(multicast.ReportInterval) {
-				i.m.watch(i.m.c.missing(nil, 0, i.m.pos, func(n int) bool { return !i.m.byHTTP[n] }), i.at)
+				i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return !i.m.fallback.has(n) }), i.at)
 			}
 			var got []int
 			for n := range 5 {
-				if i.m.byHTTP[n] {
+				if i.m.fallback.has(n) {
 					got = append(got, n)
 				}
 			}
@@ -60,29 +60,29 @@ func TestLeftToHTTP(t *testing.T) {
 }
 
 // What comes is what resets patience: a symbol a second is little, and enough.
-func TestPatience(t *testing.T) {
+func TestLimitStartsAgain(t *testing.T) {
 	i := newInsider(t, 2*512)
 	i.say(datagram.Header{Type: datagram.Heartbeat, Pos: 2}, datagram.Status{State: datagram.Repairing}.Append(nil))
 	for esi := range 7 {
 		i.say(datagram.Header{Type: datagram.Data, Block: 0, ESI: uint16(esi), Pos: 2}, i.data[esi*64:(esi+1)*64])
 		for range 15 {
 			i.at = i.at.Add(multicast.ReportInterval)
-			i.m.watch(i.m.c.missing(nil, 0, i.m.pos, func(n int) bool { return n == 0 && !i.m.byHTTP[0] }), i.at)
+			i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
 		}
 	}
-	if i.m.byHTTP[0] {
+	if i.m.fallback.has(0) {
 		t.Error("a block that grows was left to HTTP")
 	}
 	for range 15 {
 		i.at = i.at.Add(multicast.ReportInterval)
-		i.m.watch(i.m.c.missing(nil, 0, i.m.pos, func(n int) bool { return n == 0 && !i.m.byHTTP[0] }), i.at)
+		i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
 	}
-	if !i.m.byHTTP[0] || i.m.c.symbols(0) != 0 {
-		t.Errorf("a block that does not grow: byHTTP %v, %d symbols kept", i.m.byHTTP[0], i.m.c.symbols(0))
+	if !i.m.fallback.has(0) || i.m.collector.symbols(0) != 0 {
+		t.Errorf("a block that does not grow: byHTTP %v, %d symbols kept", i.m.fallback.has(0), i.m.collector.symbols(0))
 	}
 }
 
-func TestOver(t *testing.T) {
+func TestOutcome(t *testing.T) {
 	const never = 100 * time.Hour
 	for _, c := range []struct {
 		name   string
@@ -113,7 +113,7 @@ func TestOver(t *testing.T) {
 		}, never, Complete},
 		{"complete by HTTP", func(i *insider) {
 			for n := range 3 {
-				i.d.stock.put(n, i.data[n*512:(n+1)*512])
+				i.d.buffer.put(n, i.data[n*512:(n+1)*512])
 			}
 		}, never, Complete},
 		{"complete, and an end", func(i *insider) {
@@ -126,14 +126,14 @@ func TestOver(t *testing.T) {
 		{"replayed", func(i *insider) {
 			b := i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: 1}, i.data[:64])
 			for range 100 {
-				i.m.take(nil, b, i.at)
+				i.m.handle(nil, b, i.at)
 				i.m.listened(100 * time.Millisecond)
 			}
 		}, 0, Silent},
 		{"without a number, replayed", func(i *insider) {
 			b := i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: 0}, i.data[:64])
 			for range 100 {
-				i.m.take(nil, b, i.at)
+				i.m.handle(nil, b, i.at)
 				i.m.listened(100 * time.Millisecond)
 			}
 		}, 0, Unheard},
@@ -142,20 +142,20 @@ func TestOver(t *testing.T) {
 			i := newInsider(t, 3*512)
 			c.before(i)
 			i.m.listened(c.after)
-			if got := i.m.over(); got != c.want {
-				t.Errorf("over() = %v, want %v", got, c.want)
+			if got := i.m.outcome(); got != c.want {
+				t.Errorf("outcome() = %v, want %v", got, c.want)
 			}
 		})
 	}
 }
 
 // Each seq counts once, in whatever order, and what is long past not at all.
-func TestFresh(t *testing.T) {
+func TestSequence(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		seqs []uint32
 		want []bool
-		lost uint32 // hi - lo + 1 - received
+		lost uint32
 	}{
 		{"in order", []uint32{1, 2, 3}, []bool{true, true, true}, 0},
 		{"disorder", []uint32{3, 1, 2}, []bool{true, true, true}, 0},
@@ -168,13 +168,13 @@ func TestFresh(t *testing.T) {
 		{"around", []uint32{seqWindow - 1, seqWindow, seqWindow + 1, 2}, []bool{true, true, true, true}, seqWindow - 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := &membership{}
+			var q sequence
 			for n, seq := range c.seqs {
-				if got := m.fresh(seq); got != c.want[n] {
-					t.Errorf("fresh(%d), number %d = %v", seq, n, got)
+				if got := q.add(seq); got != c.want[n] {
+					t.Errorf("add(%d), number %d = %v", seq, n, got)
 				}
 			}
-			if lost := m.hi - m.lo + 1 - m.received; lost != c.lost {
+			if lost := q.lost(); lost != c.lost {
 				t.Errorf("%d are lost, want %d", lost, c.lost)
 			}
 		})
@@ -184,17 +184,17 @@ func TestFresh(t *testing.T) {
 func TestProgressCounts(t *testing.T) {
 	i := newInsider(t, 2*512)
 	i.block(0, 0)
-	i.m.show()
+	i.m.tellProgress()
 	if p := i.d.Progress(); p.Multicast != 512 || p.Loss != 0 || p.Repair != 0 || p.Way != "multicast" {
 		t.Errorf("progress is %+v", p)
 	}
 	i.seq += 9 // a few are lost
 	i.say(datagram.Header{Type: datagram.Data, Block: 1, ESI: 1, Pos: 1}, i.data[512+64:512+128])
-	i.m.show()
+	i.m.tellProgress()
 	if p := i.d.Progress(); p.Multicast != 512 || p.Loss != 0.5 {
 		t.Errorf("progress is %+v, want a loss of a half", p)
 	}
-	if !bytes.Equal(i.d.stock.memory[0], i.data[:512]) {
+	if !bytes.Equal(i.d.buffer.memory[0], i.data[:512]) {
 		t.Error("the block is another")
 	}
 }

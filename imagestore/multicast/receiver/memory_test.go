@@ -13,8 +13,8 @@ import (
 	"griddle/imagestore/multicast/sourcetest"
 )
 
-// The most memory that a receiver may take, with everything against it: a full window that nobody reads, and as many blocks begun as
-// there may be, of parity alone, by somebody who has the key.
+// The most memory that a receiver may take, with everything against it: a full window that nobody reads, and as many
+// blocks begun as there may be, of parity alone, by somebody who has the key.
 func TestReceiverMemory(t *testing.T) {
 	const limit = 128 << 20
 	l := multicast.DefaultLayout()
@@ -33,16 +33,13 @@ func TestReceiverMemory(t *testing.T) {
 		return int64(m.HeapInuse)
 	}
 	before := used()
-	s := multicast.Session{ID: 7, Layout: l, Size: size, Encoding: blob.Sum(block), Hashes: blob.Sum(list), Key: multicast.Key("0123456789abcdef")}
+	s := multicast.Session{ID: 7, Layout: l, Size: size, Encoding: blob.Sum(block), Hashes: blob.Sum(list), Key: multicast.Key("0123456789abcdef"), ReceiverKey: multicast.Key("0123456789abcdef")}
 	d, err := New(Options{Encoding: s.Encoding, Size: size, HTTP: []blob.Reader{sourcetest.Memory(nil)}, Memory: 1 << 40})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	m := &membership{d: d, s: s, byHTTP: map[int]bool{}, stuck: map[int]*asking{}}
-	if m.c, err = newCollector(s, list); err == nil {
-		m.group, err = datagram.NewKey(s.Key, 7)
-	}
+	m, err := newMembership(d, s, list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +48,9 @@ func TestReceiverMemory(t *testing.T) {
 	say := func(block, esi int, payload []byte) {
 		seq++
 		sealed = m.group.Seal(sealed[:0], datagram.Header{Type: datagram.Data, Seq: seq, Block: uint32(block), ESI: uint16(esi), Pos: 200}, payload)
-		scratch = m.take(scratch, sealed, time.Now())
+		scratch = m.handle(scratch, sealed, time.Now())
 	}
-	window := d.stock.window
+	window := d.buffer.window
 	for i := range 200 { // the session goes on, and nobody reads
 		for esi := range l.K {
 			if i < window-workLimit || esi > 0 {
@@ -62,15 +59,15 @@ func TestReceiverMemory(t *testing.T) {
 		}
 	}
 	for i := window - workLimit; i < window; i++ { // these miss a symbol yet; parity in the place of all others is what takes most
-		m.c.drop(i)
+		m.collector.drop(i)
 		for esi := range l.K - 1 {
 			say(i, l.K+esi, block[:l.Symbol])
 		}
 	}
-	if n := len(m.c.work); n != workLimit {
+	if n := len(m.collector.work); n != workLimit {
 		t.Fatalf("%d blocks are begun, want %d: the case is not the worst", n, workLimit)
 	}
-	if left, _ := d.stock.missing(); left != 200-window+workLimit {
+	if left, _ := d.buffer.missing(); left != 200-window+workLimit {
 		t.Fatalf("%d blocks are missing, want all but %d", left, window-workLimit)
 	}
 	got := used() - before
@@ -80,7 +77,7 @@ func TestReceiverMemory(t *testing.T) {
 	}
 	// And it goes on: what was polluted comes right.
 	for i := window - workLimit; i < window; i++ {
-		m.c.drop(i)
+		m.collector.drop(i)
 		for esi := range l.K {
 			say(i, esi, block[esi*l.Symbol:(esi+1)*l.Symbol])
 		}

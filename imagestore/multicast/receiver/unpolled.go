@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unpolled is a UDP socket that Go's network poller does not know. The poller is woken by each datagram that arrives, whether
-// anybody waits for it or not: nine thousand times a second at 100 Mbit/s, a fifth of a receiver's processor time. Who reads it
-// says MSG_DONTWAIT, and looks again after a nap.
+// unpolled is a UDP socket that Go's network poller does not know. Each datagram that arrives wakes the poller, even
+// if no goroutine waits for it: nine thousand times a second at 100 Mbit/s, a fifth of a receiver's processor time. A
+// reader uses MSG_DONTWAIT, and tries again after a pause.
 type unpolled struct {
 	*net.UDPConn // closed; for the methods that ipv4.NewPacketConn asks for
 	descriptor
 }
 
-// descriptor is what of an open socket is used. It implements syscall.RawConn, and never waits.
+// descriptor is the part of an open socket that is used. It implements syscall.RawConn, and never waits.
 type descriptor struct {
 	mu sync.RWMutex
 	fd int // -1 when closed
 }
 
-// unpoll takes c over: it is closed, and its socket lives on in what is returned.
+// unpoll takes the socket of c over, and closes c.
 func unpoll(c *net.UDPConn) (*unpolled, error) {
 	u := &unpolled{UDPConn: c, descriptor: descriptor{fd: -1}}
 	raw, err := c.SyscallConn()

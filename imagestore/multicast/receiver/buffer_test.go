@@ -35,7 +35,7 @@ func TestStockKeeps(t *testing.T) {
 		{"none of it", []step{{"put", -1, false}, {"put", 99, false}, {"put", 1 << 40, false}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newStock(smallLayout, 10*512, window*512)
+			s := newBuffer(smallLayout, 10*512, window*512)
 			defer s.close()
 			for _, x := range c.steps {
 				switch x.do {
@@ -44,8 +44,8 @@ func TestStockKeeps(t *testing.T) {
 						t.Errorf("put(%d) = %v, want %v", x.i, got, x.want)
 					}
 				case "take":
-					if b, err := s.take(); err != nil || bytes.Equal(b, piece(x.i)) != x.want {
-						t.Errorf("take() = %v…, %v; want block %d", b[:2], err, x.i)
+					if b, err := s.read(); err != nil || bytes.Equal(b, piece(x.i)) != x.want {
+						t.Errorf("read() = %v…, %v; want block %d", b[:2], err, x.i)
 					}
 				}
 			}
@@ -55,18 +55,18 @@ func TestStockKeeps(t *testing.T) {
 
 func TestStockEnds(t *testing.T) {
 	broken := errors.New("broken")
-	s := newStock(smallLayout, 3*512, 1<<20)
+	s := newBuffer(smallLayout, 3*512, 1<<20)
 	s.put(0, piece(0))
 	s.end(broken)
 	s.end(io.EOF) // the first reason is the reason
-	if b, err := s.take(); err != nil || !bytes.Equal(b, piece(0)) {
+	if b, err := s.read(); err != nil || !bytes.Equal(b, piece(0)) {
 		t.Errorf("what came before the end: %v", err)
 	}
-	if _, err := s.take(); !errors.Is(err, broken) {
-		t.Errorf("take() = %v, want %v", err, broken)
+	if _, err := s.read(); !errors.Is(err, broken) {
+		t.Errorf("read() = %v, want %v", err, broken)
 	}
 	s.close()
-	if _, err := s.take(); !errors.Is(err, errStockClosed) {
+	if _, err := s.read(); !errors.Is(err, errClosed) {
 		t.Errorf("take() of a closed one = %v", err)
 	}
 	if s.put(1, piece(1)) {
@@ -77,7 +77,7 @@ func TestStockEnds(t *testing.T) {
 // Blocks beyond memory go to the spool and come back as they were; the spool gives its room back meanwhile.
 func TestStockSpools(t *testing.T) {
 	const blocks, window = 200, 6
-	s := newStock(smallLayout, blocks*512, window*512)
+	s := newBuffer(smallLayout, blocks*512, window*512)
 	defer s.close()
 	if err := s.useSpool(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -96,11 +96,11 @@ func TestStockSpools(t *testing.T) {
 		}
 	}
 	for i := range blocks {
-		if b, err := s.take(); err != nil || !bytes.Equal(b, piece(i)) {
+		if b, err := s.read(); err != nil || !bytes.Equal(b, piece(i)) {
 			t.Fatalf("block %d: %v", i, err)
 		}
 	}
-	if b, err := s.take(); b != nil || err != nil {
+	if b, err := s.read(); b != nil || err != nil {
 		t.Errorf("after the last: %v, %v", b, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestStockSpools(t *testing.T) {
 // A spool whose filesystem is full is gone on without, in no more memory than before, and every byte still comes.
 func TestStockSpoolFull(t *testing.T) {
 	const blocks, window = 400, 8
-	s := newStock(smallLayout, blocks*512, window*512)
+	s := newBuffer(smallLayout, blocks*512, window*512)
 	defer s.close()
 	if err := s.useSpool(sourcetest.SmallFilesystem(t, "16k")); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func TestStockSpoolFull(t *testing.T) {
 		for k := i; k < min(blocks, i+2*window); k++ {
 			put(k)
 		}
-		if b, err := s.take(); err != nil || !bytes.Equal(b, piece(i)) {
+		if b, err := s.read(); err != nil || !bytes.Equal(b, piece(i)) {
 			t.Fatalf("block %d: %v", i, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestStockSpoolFull(t *testing.T) {
 }
 
 func TestStockSpoolNowhere(t *testing.T) {
-	s := newStock(smallLayout, 512, 512)
+	s := newBuffer(smallLayout, 512, 512)
 	defer s.close()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -158,21 +158,22 @@ func TestStockSpoolNowhere(t *testing.T) {
 	}
 }
 
-// Whoever fills waits for room and not for the reader: what the reader took between a look and the wait must not be waited for again.
+// Whoever fills waits for room and not for the reader: what the reader took between a look and the wait must not be
+// waited for again.
 func TestStockRoom(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		wake func(s *stock, cancel func()) // after it waits
-		had  int                           // blocks that are there when it begins to
-		take int                           // that the reader took before it begins to
+		wake func(s *buffer, cancel func()) // after it waits
+		had  int                            // blocks that are there when it begins to
+		take int                            // that the reader took before it begins to
 		want error
 	}{
 		{"there is room", nil, 3, 0, nil},
 		{"the reader was quicker", nil, 4, 4, nil},
-		{"the reader takes one", func(s *stock, _ func()) { s.take() }, 4, 0, nil},
+		{"the reader takes one", func(s *buffer, _ func()) { s.read() }, 4, 0, nil},
 		{"all is there", nil, 4, 0, nil},
-		{"closed", func(s *stock, _ func()) { s.close() }, 4, 0, errStockClosed},
-		{"cancelled", func(_ *stock, cancel func()) { cancel() }, 4, 0, context.Canceled},
+		{"closed", func(s *buffer, _ func()) { s.close() }, 4, 0, errClosed},
+		{"cancelled", func(_ *buffer, cancel func()) { cancel() }, 4, 0, context.Canceled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -180,12 +181,12 @@ func TestStockRoom(t *testing.T) {
 				if c.name == "all is there" {
 					size = 4 * 512
 				}
-				s := newStock(smallLayout, size, 4*512)
+				s := newBuffer(smallLayout, size, 4*512)
 				for i := range c.had {
 					s.put(i, piece(i))
 				}
 				for range c.take {
-					s.take()
+					s.read()
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()

@@ -9,7 +9,8 @@ import (
 	"griddle/imagestore/multicast/parity"
 )
 
-// collector puts blocks together out of symbols, and knows what is missing. It is pure: no socket, no clock, and one goroutine.
+// collector puts blocks together from symbols, and knows what is missing. It is pure: no socket, no clock, one
+// goroutine.
 type collector struct {
 	layout multicast.Layout
 	size   int64
@@ -20,12 +21,13 @@ type collector struct {
 	count int // of blocks
 	limit int // how many are put together at once
 
-	work map[int]*parity.Block // blocks of which something came
-	bad  int                   // blocks whose bytes were wrong
+	work map[int]*parity.Block // blocks that have some of their symbols
+	bad  int                   // blocks with wrong bytes
 }
 
-// workLimit is how many blocks are put together at once. Losses keep a few open; many are a sign of disorder, or of somebody who
-// wants memory. Blocks longer than usual are fewer: with parity each takes up to twice its bytes.
+// workLimit is how many blocks are put together at once. Losses keep a few of them open; many are a sign of disorder,
+// or of an attack on memory. Of long blocks there are fewer, within workMemory: with parity a block takes up to twice
+// its bytes.
 const (
 	workLimit  = 8
 	workMemory = 25 << 20
@@ -49,8 +51,8 @@ func newCollector(s multicast.Session, h multicast.Hashes) (*collector, error) {
 
 func (c *collector) blocks() int { return c.count }
 
-// symbol takes one in. It returns the bytes of the block where that made it whole and right; the collector forgets it then. With an
-// error the symbol, or the block, was of somebody who means harm, or is broken.
+// symbol takes a symbol in. If that makes its block whole and right, it returns the block's bytes, and the collector
+// forgets the block. An error means that the symbol or the block is broken, or an attack.
 func (c *collector) symbol(block, esi int, payload []byte) (whole []byte, used bool, err error) {
 	if block < 0 || block >= c.blocks() {
 		return nil, false, fmt.Errorf("taking a symbol of block %d: there are %d", block, c.blocks())
@@ -90,7 +92,7 @@ func (c *collector) symbol(block, esi int, payload []byte) (whole []byte, used b
 	return whole, true, nil
 }
 
-// room says whether block may be begun: a later one gives way, for the earlier is wanted first.
+// room says whether block may be begun. A later block gives way to an earlier one, which is wanted first.
 func (c *collector) room(block int) bool { return len(c.work) < c.limit || c.latest() > block }
 
 func (c *collector) begin(block int, b *parity.Block) {
@@ -100,7 +102,7 @@ func (c *collector) begin(block int, b *parity.Block) {
 	c.work[block] = b
 }
 
-// latest is the block furthest on of those that were begun.
+// latest is the last of the blocks that were begun; -1 if there are none.
 func (c *collector) latest() int {
 	last := -1
 	for i := range c.work {
@@ -109,10 +111,10 @@ func (c *collector) latest() int {
 	return last
 }
 
-// drop forgets what came of a block.
+// drop forgets the symbols of a block.
 func (c *collector) drop(block int) { delete(c.work, block) }
 
-// symbols is how many of block are there.
+// symbols is how many symbols of block came.
 func (c *collector) symbols(block int) int {
 	if b := c.work[block]; b != nil {
 		return b.Have()
@@ -120,7 +122,7 @@ func (c *collector) symbols(block int) int {
 	return 0
 }
 
-// missing lists what is to be asked for: of the blocks below pos those that want says are wanted.
+// missing lists what to ask for: the blocks from from to below pos that want says are wanted.
 func (c *collector) missing(dst []datagram.Missing, from, pos int, want func(block int) bool) []datagram.Missing {
 	dst = dst[:0]
 	for i := from; i < min(pos, c.blocks()) && len(dst) < datagram.MaxMissing; i++ {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stock keeps verified blocks until the reader comes to them: in memory as far as that goes, the rest in a spool file. Its methods
-// may be called from any number of goroutines.
-type stock struct {
+// buffer keeps verified blocks until the reader comes to them: in memory while there is room, the rest in a spool
+// file. Its methods may be called from any number of goroutines.
+type buffer struct {
 	layout multicast.Layout
 	size   int64
 	blocks int
@@ -34,8 +34,8 @@ type stock struct {
 	spills sync.WaitGroup
 }
 
-func newStock(l multicast.Layout, size, memory int64) *stock {
-	s := &stock{layout: l, size: size, blocks: l.Blocks(size), window: int(max(4, memory/l.Block())), memory: map[int][]byte{}, onDisk: map[int]bool{}}
+func newBuffer(l multicast.Layout, size, memory int64) *buffer {
+	s := &buffer{layout: l, size: size, blocks: l.Blocks(size), window: int(max(4, memory/l.Block())), memory: map[int][]byte{}, onDisk: map[int]bool{}}
 	s.left = s.blocks
 	s.have = make([]uint64, (s.blocks+63)/64)
 	s.wake = sync.NewCond(&s.mu)
@@ -43,7 +43,7 @@ func newStock(l multicast.Layout, size, memory int64) *stock {
 }
 
 // skip counts the first n blocks as read.
-func (s *stock) skip(n int) {
+func (s *buffer) skip(n int) {
 	s.next = min(max(n, 0), s.blocks)
 	for i := range s.next {
 		s.have[i/64] |= 1 << (i % 64)
@@ -51,10 +51,10 @@ func (s *stock) skip(n int) {
 	s.left -= s.next
 }
 
-func (s *stock) has(i int) bool { return s.have[i/64]>>(i%64)&1 != 0 }
+func (s *buffer) has(i int) bool { return s.have[i/64]>>(i%64)&1 != 0 }
 
-// useSpool gives a directory on whose filesystem a file without a name may hold what memory cannot.
-func (s *stock) useSpool(dir string) error {
+// useSpool makes a spool, a file without a name in the directory dir, for what memory cannot hold.
+func (s *buffer) useSpool(dir string) error {
 	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600)
 	if err != nil {
 		return fmt.Errorf("making a spool in %s: %w", dir, err)
@@ -70,24 +70,24 @@ func (s *stock) useSpool(dir string) error {
 	return nil
 }
 
-// wants says whether block i would be kept if it came now.
-func (s *stock) wants(i int) bool {
+// wants says whether put would keep block i now.
+func (s *buffer) wants(i int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.wantsLocked(i)
 }
 
-func (s *stock) wantsLocked(i int) bool {
+func (s *buffer) wantsLocked(i int) bool {
 	if i < 0 || i >= s.blocks || s.has(i) || s.closed {
 		return false
 	}
-	// The block that the reader waits for always has room. A spool that is full leaves blocks in memory that are far away; without
-	// one they are as many as the window is long.
+	// The block that the reader waits for always has room. A full spool leaves blocks in memory that are far ahead;
+	// without a spool, no block ahead of the window is kept.
 	return i == s.next || len(s.memory) < s.window && (s.spool != nil && !s.full || i < s.next+s.window)
 }
 
 // put keeps a verified block, and says whether it did.
-func (s *stock) put(i int, b []byte) bool {
+func (s *buffer) put(i int, b []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.wantsLocked(i) {
@@ -101,7 +101,7 @@ func (s *stock) put(i int, b []byte) bool {
 }
 
 // spill writes blocks to the spool while more than half of the window is in memory, the furthest first.
-func (s *stock) spill() {
+func (s *buffer) spill() {
 	defer s.spills.Done()
 	for {
 		s.mu.Lock()
@@ -137,7 +137,7 @@ func (s *stock) spill() {
 }
 
 // end says that no more blocks come, and why.
-func (s *stock) end(err error) {
+func (s *buffer) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == nil {
@@ -146,15 +146,16 @@ func (s *stock) end(err error) {
 	s.wake.Broadcast()
 }
 
-// missing is how many blocks did not come, and where the reader is.
-func (s *stock) missing() (left, next int) {
+// missing is how many blocks did not come, and the block that the reader wants.
+func (s *buffer) missing() (left, next int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.left, s.next
 }
 
-// hole is the first block from i on that want says is wanted, nil for all, is not there and has room, or -1. want may ask the stock.
-func (s *stock) hole(i int, want func(int) bool) int {
+// firstMissing is the first block from i on that is missing, that want says is wanted (nil wants all), and that has
+// room; or -1. want may call the buffer's methods.
+func (s *buffer) firstMissing(i int, want func(int) bool) int {
 	for ; ; i++ {
 		s.mu.Lock()
 		for i < s.blocks && s.has(i) {
@@ -171,15 +172,15 @@ func (s *stock) hole(i int, want func(int) bool) int {
 	}
 }
 
-var errStockClosed = errors.New("the download was closed")
+var errClosed = errors.New("the download was closed")
 
-// take waits for the reader's next block and gives it out.
-func (s *stock) take() ([]byte, error) {
+// read waits for the reader's next block and returns it; nil after the last one.
+func (s *buffer) read() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
 		if s.closed {
-			return nil, errStockClosed
+			return nil, errClosed
 		}
 		i := s.next
 		if i >= s.blocks {
@@ -215,8 +216,8 @@ func (s *stock) take() ([]byte, error) {
 	}
 }
 
-// punch gives back the room of what was read. A filesystem that cannot keeps it until the end. The descriptor is held meanwhile: one
-// that close gave back might be another file's by then.
+// punch frees the room of what was read; a filesystem that cannot do so keeps it until the end. SyscallConn holds the
+// descriptor meanwhile: after close its number may be another file's.
 func punch(f *os.File, off, n int64) {
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -228,7 +229,7 @@ func punch(f *os.File, off, n int64) {
 }
 
 // waitForRoom waits until the first block that is missing would be kept, or none is missing.
-func (s *stock) waitForRoom(ctx context.Context) error {
+func (s *buffer) waitForRoom(ctx context.Context) error {
 	return s.wait(ctx, func() bool {
 		if s.left == 0 {
 			return true
@@ -242,11 +243,11 @@ func (s *stock) waitForRoom(ctx context.Context) error {
 }
 
 // waitFor waits until block i would be kept, or is there.
-func (s *stock) waitFor(ctx context.Context, i int) error {
+func (s *buffer) waitFor(ctx context.Context, i int) error {
 	return s.wait(ctx, func() bool { return s.has(i) || s.wantsLocked(i) })
 }
 
-func (s *stock) wait(ctx context.Context, until func() bool) error {
+func (s *buffer) wait(ctx context.Context, until func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -259,14 +260,14 @@ func (s *stock) wait(ctx context.Context, until func() bool) error {
 		s.wake.Wait()
 	}
 	if s.closed {
-		return errStockClosed
+		return errClosed
 	}
 	return ctx.Err()
 }
 
-// gap is how many blocks from i on are missing in a row, of those that want says are wanted and have room; nil for all, with room or
-// without.
-func (s *stock) gap(i int, want func(int) bool) (n int) {
+// missingRun is how many blocks from i on are missing in a row. With want it counts only blocks that are wanted and
+// have room.
+func (s *buffer) missingRun(i int, want func(int) bool) (n int) {
 	for ; i+n < s.blocks; n++ {
 		s.mu.Lock()
 		ok := !s.has(i+n) && (want == nil || s.wantsLocked(i+n))
@@ -278,8 +279,8 @@ func (s *stock) gap(i int, want func(int) bool) (n int) {
 	return n
 }
 
-// close lets go of everything.
-func (s *stock) close() {
+// close frees everything, and ends all waits.
+func (s *buffer) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.wake.Broadcast()
