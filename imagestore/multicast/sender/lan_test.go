@@ -273,7 +273,8 @@ func randomBytes(n int, seed uint64) []byte {
 	return b
 }
 
-// A session over real sockets: two lossy receivers from the start, one that comes late, and everybody ends with the same bytes.
+// A session over real sockets: two lossy receivers from the start, one that comes late, and everybody ends with the
+// same bytes.
 func TestSenderOnWire(t *testing.T) {
 	w := newWire(t, 3)
 	data := randomBytes(12<<20+777, 1)
@@ -322,4 +323,14 @@ func TestSenderOnWire(t *testing.T) {
 	if !st.Over() || st.Percent() != 100 || len(st.Receivers) != 3 || st.Again == 0 || st.Parity == 0 {
 		t.Errorf("the session ended as %+v", st)
 	}
+}
+
+// An interface that was made again since the coordinator looked it up has another index and the same name.
+func TestSenderFindsItsInterfaceByName(t *testing.T) {
+	o := Options{Interface: &net.Interface{Name: "lo", Index: 4711}, Address: netip.MustParseAddr("127.0.0.1"), Group: netip.MustParseAddrPort("239.255.0.1:7469")}
+	s, err := openSocket(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.conn.Close()
 }

@@ -11,50 +11,50 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// maxStrange is how many reports of receivers that were never heard are looked at in a tick: each costs a key, and anybody can
-// send them.
-const maxStrange = 300
+// maxUnknown is how many reports of unknown receivers are opened in a tick: each costs the derivation of a key, and
+// any machine can send them.
+const maxUnknown = 300
 
-// listen takes reports until ctx ends.
+// listen reads reports until ctx ends.
 func (s *Sender) listen(ctx context.Context) {
 	messages := make([]ipv4.Message, batch)
 	for i := range messages {
 		messages[i].Buffers = [][]byte{make([]byte, 2048)}
 	}
-	var scratch ear
+	var scratch reportBuffer
 	for {
 		n, err := s.sock.packets.ReadBatch(messages, 0)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil { // of an ICMP message, or of an interface that went down
-			s.o.Log.Debug("reading reports", "err", err)
+		if err != nil { // because of an ICMP message, or of an interface that went down
+			s.o.Log.Debug("reading reports failed", "err", err)
 			select {
-			case <-time.After(patience):
+			case <-time.After(budgetWait):
 			case <-ctx.Done():
 				return
 			}
 			continue
 		}
 		for i := range n {
-			s.hear(messages[i].Buffers[0][:messages[i].N], messages[i].Addr, &scratch)
+			s.handleReport(messages[i].Buffers[0][:messages[i].N], messages[i].Addr, &scratch)
 		}
 	}
 }
 
-// ear is what taking a report needs of memory.
-type ear struct {
+// reportBuffer is the memory for reading a report.
+type reportBuffer struct {
 	payload []byte
 	missing []datagram.Missing
 }
 
-// hear takes one report. Whatever is wrong with it, it is as if it had not come.
-func (s *Sender) hear(b []byte, from net.Addr, e *ear) {
+// handleReport takes in one report. If anything is wrong with it, it is dropped.
+func (s *Sender) handleReport(b []byte, from net.Addr, e *reportBuffer) {
 	n, err := datagram.Receiver(b)
 	if err != nil {
 		return
 	}
-	key, err := s.key(n)
+	key, err := s.receiverKey(n)
 	if key == nil || err != nil {
 		return
 	}
@@ -68,31 +68,31 @@ func (s *Sender) hear(b []byte, from net.Addr, e *ear) {
 	}
 	s.mu.Lock()
 	s.keys[n] = key
-	m := s.crowd.report(n, s.now(), h, e.missing, s.seq, s.plan)
+	m := s.receivers.report(n, s.now(), h, e.missing, s.seq, s.schedule)
 	var verdict []byte
 	if m != nil && m.demoted != "" && h.Flags&(datagram.Leaving|datagram.Done) == 0 {
-		m.told++
-		st := s.words()
+		m.verdictSeq++
+		st := s.announcement()
 		st.State = datagram.Demoted
-		verdict = key.Seal(nil, datagram.Header{Type: datagram.Verdict, Seq: m.told, ESI: n, Pos: s.plan.closed(), Time: uint32(s.now().Milliseconds())}, st.Append(nil))
+		verdict = key.Seal(nil, datagram.Header{Type: datagram.Verdict, Seq: m.verdictSeq, ESI: n, Pos: s.schedule.closed(), Time: uint32(s.now().Milliseconds())}, st.Append(nil))
 	}
 	s.mu.Unlock()
 	if verdict != nil {
 		if _, err := s.sock.conn.WriteTo(verdict, from); err != nil {
-			s.o.Log.Debug("a verdict was not sent", "receiver", n, "err", err)
+			s.o.Log.Debug("sending a verdict failed", "receiver", n, "err", err)
 		}
 	}
-	s.rouse()
+	s.wakeRun()
 }
 
-// key is the key of receiver n, or nil when too many are unknown.
-func (s *Sender) key(n uint16) (*datagram.Key, error) {
+// receiverKey is the key of receiver n, or nil if too many unknown receivers report.
+func (s *Sender) receiverKey(n uint16) (*datagram.Key, error) {
 	s.mu.Lock()
 	key := s.keys[n]
-	s.strange++
-	late := s.strange > maxStrange
+	s.unknown++
+	late := s.unknown > maxUnknown
 	if key != nil {
-		s.strange--
+		s.unknown--
 		late = false
 	}
 	s.mu.Unlock()

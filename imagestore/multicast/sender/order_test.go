@@ -64,16 +64,16 @@ func TestOrders(t *testing.T) {
 		done   bool
 		why    string
 	}{
-		{name: "started by hand", before: (*Sender).Start, heard: []datagram.State{datagram.Closed}, done: true, why: "nobody asks for anything"},
+		{name: "started by hand", before: (*Sender).Start, heard: []datagram.State{datagram.Closed}, done: true, why: "no receiver asks for more"},
 		{name: "held and resumed", before: (*Sender).Start, at: func(s *Sender, _ func()) {
 			s.Hold(time.Hour)
 			time.AfterFunc(300*time.Millisecond, func() { s.Hold(0) })
-		}, heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "nobody asks for anything"},
+		}, heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "no receiver asks for more"},
 		{name: "a hold ends by itself", before: (*Sender).Start, at: func(s *Sender, _ func()) { s.Hold(300 * time.Millisecond) },
-			heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "nobody asks for anything"},
+			heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "no receiver asks for more"},
 		{name: "stopped", before: (*Sender).Start, at: func(s *Sender, _ func()) { s.Stop() }, heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
 		{name: "the program ends", before: (*Sender).Start, at: func(_ *Sender, cancel func()) { cancel() }, heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
-		{name: "capped", before: func(s *Sender) { s.Cap(4 << 20); s.Start() }, heard: []datagram.State{datagram.Closed}, done: true, why: "nobody asks for anything"},
+		{name: "capped", before: func(s *Sender) { s.Cap(4 << 20); s.Start() }, heard: []datagram.State{datagram.Closed}, done: true, why: "no receiver asks for more"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &wire{t, w.bed}
@@ -148,7 +148,8 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// Whatever comes to the port, of outsiders and of receivers: it counts for nothing unless it is a report of its own, and new.
+// Whatever comes to the port, of outsiders and of receivers: it counts for nothing unless it is a report of its own,
+// and new.
 func TestForgedReports(t *testing.T) {
 	data := randomBytes(3<<20, 4)
 	s, o := onLoopback(t, data, nil)
@@ -161,23 +162,23 @@ func TestForgedReports(t *testing.T) {
 	verdict[1] = byte(datagram.Verdict)
 	swapped := report(datagram.Header{Seq: 9, Flags: datagram.Ready})
 	swapped[21]++ // another receiver's number
-	var e ear
+	var e reportBuffer
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, b := range [][]byte{nil, good[:len(good)-1], append(good[:len(good):len(good)], 0), reporter(t, other, 5)(datagram.Header{Seq: 1, Flags: datagram.Ready}), verdict, swapped,
 		s.group.Seal(nil, datagram.Header{Type: datagram.Report, Seq: 1, ESI: 5, Flags: datagram.Ready}, nil)} {
-		s.hear(b, s.sock.group, &e)
+		s.handleReport(b, s.sock.group, &e)
 	}
 	for range 2000 {
 		b := bytes.Clone(good)
 		b[r.IntN(len(b))] ^= 1 << r.IntN(8)
-		s.hear(b, s.sock.group, &e)
+		s.handleReport(b, s.sock.group, &e)
 	}
 	if n := len(s.Status().Receivers); n > 0 || len(s.keys) > 0 {
 		t.Errorf("%d receivers and %d keys came of nothing", n, len(s.keys))
 	}
-	s.strange = 0
-	s.hear(good, s.sock.group, &e)
-	s.hear(report(datagram.Header{Seq: 2, Flags: datagram.Done, Pos: 9}), s.sock.group, &e) // replayed
+	s.unknown = 0
+	s.handleReport(good, s.sock.group, &e)
+	s.handleReport(report(datagram.Header{Seq: 2, Flags: datagram.Done, Pos: 9}), s.sock.group, &e) // replayed
 	if st := s.Status().Receivers; len(st) != 1 || st[0].State != "receiving" {
 		t.Errorf("the receivers are %+v, want one", st)
 	}
@@ -188,7 +189,7 @@ func TestBrokenSource(t *testing.T) {
 	data := randomBytes(3<<20, 4)
 	s, o := onLoopback(t, data, func(o *Options) { o.Size = 4 << 20; o.Machines = 1 })
 	report := reporter(t, o, 1)
-	s.hear(report(datagram.Header{Seq: 1, Flags: datagram.Ready}), s.sock.group, &ear{})
+	s.handleReport(report(datagram.Header{Seq: 1, Flags: datagram.Ready}), s.sock.group, &reportBuffer{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Run(ctx); !errors.Is(err, io.ErrUnexpectedEOF) || !s.Status().Over() {
@@ -236,7 +237,7 @@ func TestSenderOptions(t *testing.T) {
 	if !errors.Is(err, multicast.ErrSession) {
 		t.Fatalf("New = %v, want %v", err, multicast.ErrSession)
 	}
-	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is no", "0.0.0.0 is no", "TTL of 300", "1472 bytes do not fit"} {
+	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is not", "0.0.0.0 is not", "TTL of 300", "1472 bytes do not fit"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -250,12 +251,12 @@ func BenchmarkHear(b *testing.B) {
 	var reports [1000]func(datagram.Header, ...datagram.Missing) []byte
 	for i := range reports {
 		reports[i] = reporter(b, o, uint16(i))
-		s.strange = 0
-		s.hear(reports[i](datagram.Header{Seq: 1}), s.sock.group, &ear{})
+		s.unknown = 0
+		s.handleReport(reports[i](datagram.Header{Seq: 1}), s.sock.group, &reportBuffer{})
 	}
-	var e ear
+	var e reportBuffer
 	missing := []datagram.Missing{{First: 1, Blocks: 1, Symbols: 3}, {First: 3, Blocks: 1, Symbols: 9}}
 	for i := 0; b.Loop(); i++ {
-		s.hear(reports[i%1000](datagram.Header{Seq: uint32(2 + i/1000), Flags: datagram.Ready}, missing...), s.sock.group, &e)
+		s.handleReport(reports[i%1000](datagram.Header{Seq: uint32(2 + i/1000), Flags: datagram.Ready}, missing...), s.sock.group, &e)
 	}
 }

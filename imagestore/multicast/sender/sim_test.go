@@ -10,20 +10,20 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// room is a session without sockets and in no time: the schedule, the crowd and the course as Run drives them, and receivers that lose what
-// they are told to.
+// room is a session without sockets and in no time: the schedule, the crowd and the course as Run drives them, and
+// receivers that lose what they are told to.
 type room struct {
 	t         testing.TB
 	layout    multicast.Layout
 	size      int64
 	plan      *schedule
-	crowd     *crowd
-	course    course
+	crowd     *receivers
+	course    lifecycle
 	seq       uint32
 	now       time.Duration
 	rand      *rand.Rand
 	receivers []*virtual
-	ways      [ways]int
+	ways      [reasons]int
 	esis      map[symbol]bool
 	queue     []waiting // reports under way
 	data      time.Duration
@@ -60,10 +60,10 @@ type virtual struct {
 func newRoom(t testing.TB, size int64, rate float64, seed uint64) *room {
 	l := multicast.DefaultLayout()
 	r := &room{t: t, layout: l, size: size, rand: rand.New(rand.NewPCG(seed, 1)), esis: map[symbol]bool{}}
-	r.crowd = newCrowd(l)
+	r.crowd = newReceivers(l)
 	r.crowd.rate.ceiling, r.crowd.rate.rate = rate, rate
-	r.plan = newSchedule(l, size, func() float64 { return r.crowd.worst / (1 - r.crowd.worst) })
-	r.course = course{gather: time.Second, linger: 5 * time.Second, state: datagram.Gathering}
+	r.plan = newSchedule(l, size, func() float64 { return r.crowd.worstLoss / (1 - r.crowd.worstLoss) })
+	r.course = lifecycle{gather: time.Second, linger: 5 * time.Second, state: datagram.Gathering}
 	return r
 }
 
@@ -95,21 +95,21 @@ func (r *room) run() {
 			}
 		}
 		if r.now >= tick {
-			tick = r.now + tickEvery
-			r.crowd.tick(r.now, r.seq, r.plan)
+			tick = r.now + tickInterval
+			r.crowd.evaluate(r.now, r.seq, r.plan)
 			r.plan.sweep(r.seq - min(r.seq, 65536))
 			r.rates = append(r.rates, r.crowd.rate.rate)
 		}
-		_, more := r.crowd.find(r.plan, r.plan.next)
-		more = more || len(r.plan.soon)+len(r.plan.late) > 0 || r.plan.live || r.plan.open(r.size)
+		_, more := r.crowd.findWanted(r.plan, r.plan.repeatFrom)
+		more = more || len(r.plan.urgent)+len(r.plan.deferred) > 0 || r.plan.repeating || r.plan.mayContinue(r.size)
 		was := r.course.state
-		r.course.step(r.now, needs{r.crowd.counts, r.crowd.first, r.plan.sentOnce(), !more})
+		r.course.step(r.now, conditions{r.crowd.counts, r.crowd.firstReady, r.plan.sentOnce(), !more})
 		if r.course.state != was {
-			r.crowd.restart()
+			r.crowd.resetWindows()
 		}
 		sending := r.course.state == datagram.Running || r.course.state == datagram.Repairing
 		if sending && more {
-			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) { return r.crowd.wanted(r.plan, from) })
+			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) { return r.crowd.nextWanted(r.plan, from) })
 			if ok {
 				r.seq++
 				r.send(sym)
@@ -121,7 +121,7 @@ func (r *room) run() {
 		}
 		every := multicast.HeartbeatInterval
 		if sending && r.now-r.data < time.Second {
-			every = lively
+			every = lastHeartbeats
 		}
 		if r.now-max(beat, r.data) >= every {
 			beat = r.now
@@ -137,13 +137,13 @@ func (r *room) run() {
 }
 
 func (r *room) send(sym symbol) {
-	r.ways[sym.way]++
+	r.ways[sym.reason]++
 	key := symbol{block: sym.block, esi: sym.esi}
-	if r.esis[key] && sym.way != again {
-		r.t.Fatalf("symbol %d of block %d is sent twice (%d)", sym.esi, sym.block, sym.way)
+	if r.esis[key] && sym.reason != resend {
+		r.t.Fatalf("symbol %d of block %d is sent twice (%d)", sym.esi, sym.block, sym.reason)
 	}
-	if k := r.plan.k(sym.block); int(sym.esi) >= k+r.layout.R || (sym.way == mending) != (int(sym.esi) >= k) {
-		r.t.Fatalf("symbol %d of block %d, of %d, is sent as %d", sym.esi, sym.block, k, sym.way)
+	if k := r.plan.k(sym.block); int(sym.esi) >= k+r.layout.R || (sym.reason == repair) != (int(sym.esi) >= k) {
+		r.t.Fatalf("symbol %d of block %d, of %d, is sent as %d", sym.esi, sym.block, k, sym.reason)
 	}
 	r.esis[key] = true
 	for _, v := range r.receivers {
@@ -213,7 +213,7 @@ func (v *virtual) report(r *room) {
 
 // times is all that was sent, as a share of the encoding.
 func (r *room) times() float64 {
-	return float64(r.ways[firstPass]+r.ways[mending]+r.ways[again]) * float64(r.layout.Symbol) / float64(r.size)
+	return float64(r.ways[firstTime]+r.ways[repair]+r.ways[resend]) * float64(r.layout.Symbol) / float64(r.size)
 }
 
 const ( // of a frame of 1486 bytes, of which 1408 are payload

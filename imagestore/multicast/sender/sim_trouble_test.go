@@ -106,7 +106,7 @@ func TestSimulatedTrouble(t *testing.T) {
 			r.run()
 			last := r.last(3)
 			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; %.3f of the file sent, %v; closed at %v: %s",
-				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left, r.times(), r.ways, r.now, r.course.ended)
+				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left, r.times(), r.ways, r.now, r.course.why)
 			if got := last.Seconds() / before.Seconds(); got > c.others {
 				t.Errorf("the others take %.3f of their time, want at most %v", got, c.others)
 			}
@@ -159,8 +159,8 @@ func every(all []float64, n int) []float64 {
 	return out
 }
 
-// BenchmarkReports is 1,000 receivers' reports: each op is one of them, when three blocks lack something each. At ten a second from each
-// of 1,000 receivers, 10,000 ns are one core whole.
+// BenchmarkReports is 1,000 receivers' reports: each op is one of them, when three blocks lack something each. At ten
+// a second from each of 1,000 receivers, 10,000 ns are one core whole.
 func BenchmarkReports(b *testing.B) {
 	for _, lists := range []int{0, 3, datagram.MaxMissing} {
 		b.Run(fmt.Sprintf("%d entries", lists), func(b *testing.B) {
@@ -175,10 +175,10 @@ func BenchmarkReports(b *testing.B) {
 				if i%1000 == 0 {
 					seq++
 					r.now += 100 * time.Millisecond
-					r.crowd.tick(r.now, r.seq, r.plan)
+					r.crowd.evaluate(r.now, r.seq, r.plan)
 					for range 800 {
 						r.seq++
-						r.plan.pick(r.seq, r.size, func(from uint32) (uint32, bool) { return r.crowd.wanted(r.plan, from) })
+						r.plan.pick(r.seq, r.size, func(from uint32) (uint32, bool) { return r.crowd.nextWanted(r.plan, from) })
 					}
 				}
 				h := datagram.Header{Flags: datagram.Ready, Seq: seq, Pos: r.seq, Time: r.seq - r.seq/20}

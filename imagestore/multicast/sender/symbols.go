@@ -9,7 +9,7 @@ import (
 	"griddle/imagestore/multicast/parity"
 )
 
-// maxEncoded is how many blocks' parity is kept: small losses are of the latest few.
+// maxEncoded is how many blocks' parity is kept: most losses are of the latest few blocks.
 const maxEncoded = 8
 
 // encoded is a block's parity.
@@ -31,12 +31,12 @@ func (s *Sender) read(b []byte, at int64) error {
 	return fmt.Errorf("reading the encoding at %d: %w", at, err)
 }
 
-// encoded is the parity of a block; it is computed when it is asked for, and again if that was long ago.
+// encoded is the parity of a block. It is computed when it is needed, and kept for a while.
 func (s *Sender) encoded(block uint32) ([][]byte, error) {
 	l := s.o.Layout
-	if i := slices.IndexFunc(s.blocks, func(e encoded) bool { return e.block == block }); i >= 0 {
-		e := s.blocks[i]
-		s.blocks = append(slices.Delete(s.blocks, i, i+1), e)
+	if i := slices.IndexFunc(s.parities, func(e encoded) bool { return e.block == block }); i >= 0 {
+		e := s.parities[i]
+		s.parities = append(slices.Delete(s.parities, i, i+1), e)
 		return e.symbols, nil
 	}
 	k := l.BlockK(s.o.Size, int(block))
@@ -46,21 +46,21 @@ func (s *Sender) encoded(block uint32) ([][]byte, error) {
 		if code, err = parity.New(k, l.R, l.Symbol); err != nil {
 			return nil, err
 		}
-		s.codes[k] = code // at most two: the last block's is its own
+		s.codes[k] = code // at most two: the last block has its own
 	}
 	source := s.buf[:l.BlockSize(s.o.Size, int(block))]
 	if err := s.read(source, int64(block)*l.Block()); err != nil {
 		return nil, err
 	}
 	e := encoded{block: block}
-	if len(s.blocks) == maxEncoded {
-		e.memory = s.blocks[0].memory
-		s.blocks = slices.Delete(s.blocks, 0, 1)
+	if len(s.parities) == maxEncoded {
+		e.memory = s.parities[0].memory
+		s.parities = slices.Delete(s.parities, 0, 1)
 	}
 	var err error
 	if e.symbols, e.memory, err = code.Encode(source, e.memory); err != nil {
 		return nil, err
 	}
-	s.blocks = append(s.blocks, e)
+	s.parities = append(s.parities, e)
 	return e.symbols, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// batch is how many datagrams a system call takes.
+	// batch is how many datagrams a system call sends or reads.
 	batch = 32
 	// sendBuffer is for a link that is slower than the rate: a tenth of a second at 100 Mbit/s.
 	sendBuffer = 1 << 20
@@ -27,7 +27,7 @@ type socket struct {
 func openSocket(o Options) (*socket, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: o.Address.AsSlice()})
 	if err != nil {
-		return nil, fmt.Errorf("opening its port on %v: %w", o.Address, err)
+		return nil, fmt.Errorf("opening a port on %v: %w", o.Address, err)
 	}
 	s := &socket{conn, ipv4.NewPacketConn(conn), netip.AddrPort{}, net.UDPAddrFromAddrPort(o.Group)}
 	local := conn.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -40,7 +40,7 @@ func openSocket(o Options) (*socket, error) {
 }
 
 func (s *socket) prepare(o Options) error {
-	// By its name: an interface that was made again since the start has another index.
+	// By its name: an interface that was deleted and created again has another index.
 	ifi, err := net.InterfaceByName(o.Interface.Name)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *socket) prepare(o Options) error {
 	if err := s.packets.SetMulticastTTL(max(o.TTL, 1)); err != nil {
 		return err
 	}
-	// A relay may be a receiver of its own.
+	// A relay may receive its own session.
 	if err := s.packets.SetMulticastLoopback(true); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *socket) prepare(o Options) error {
 	if err != nil {
 		return err
 	}
-	// Never fragment, and believe no ICMP message about it (ip(7), IP_MTU_DISCOVER).
+	// Never fragment, and ignore ICMP messages about it (ip(7), IP_MTU_DISCOVER).
 	var opt error
 	if err := raw.Control(func(fd uintptr) {
 		opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)

@@ -44,52 +44,53 @@ func TestReportsMean(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
 			s.pass = s.walk(10)
-			crowd := newCrowd(l)
+			crowd := newReceivers(l)
 			for _, r := range c.sent {
 				for i := range r.n {
-					s.remember(3, r.seq+i)
+					s.noteSent(3, r.seq+i)
 				}
 			}
 			for _, r := range c.told {
 				crowd.report(r.n, 100*ms, datagram.Header{Flags: datagram.Ready, Seq: r.seq, Pos: r.hi}, r.missing, 6000, s)
 			}
-			if !slices.Equal(s.soon, c.soon) || !slices.Equal(s.late, c.late) {
-				t.Errorf("mended are %v and later %v, want %v and %v", s.soon, s.late, c.soon, c.late)
+			if !slices.Equal(s.urgent, c.soon) || !slices.Equal(s.deferred, c.late) {
+				t.Errorf("mended are %v and later %v, want %v and %v", s.urgent, s.deferred, c.soon, c.late)
 			}
-			if w := s.work[3]; c.lacks > 0 && w.soon+w.late != c.lacks {
-				t.Errorf("block 3 gets %d and later %d symbols, want %d", w.soon, w.late, c.lacks)
+			if w := s.requests[3]; c.lacks > 0 && w.urgent+w.deferred != c.lacks {
+				t.Errorf("block 3 gets %d and later %d symbols, want %d", w.urgent, w.deferred, c.lacks)
 			}
-			if b, ok := crowd.wanted(s, 0); ok == c.none || b != c.whole {
+			if b, ok := crowd.nextWanted(s, 0); ok == c.none || b != c.whole {
 				t.Errorf("block %d is sent again (%v), want %d", b, ok, c.whole)
 			}
 		})
 	}
 }
 
-// Who is sent a block again is not sent it once more before it can have said that it did not come; the search goes around.
+// Who is sent a block again is not sent it once more before it can have said that it did not come; the search goes
+// around.
 func TestWantedGoesAround(t *testing.T) {
 	l := multicast.DefaultLayout()
 	s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
 	s.pass = s.walk(20)
-	c := newCrowd(l)
+	c := newReceivers(l)
 	c.report(1, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready}, []datagram.Missing{{First: 2, Blocks: 3, Symbols: datagram.All}}, 100, s)
 	c.report(2, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready}, []datagram.Missing{{First: 4, Blocks: 1, Symbols: datagram.All}, {First: 18, Blocks: 2, Symbols: datagram.All}}, 100, s)
 	var got []uint32
 	next := uint32(4)
-	s.resent = make([]uint32, 20)
+	s.resentAt = make([]uint32, 20)
 	for seq := uint32(101); ; seq++ {
-		b, ok := c.wanted(s, next)
+		b, ok := c.nextWanted(s, next)
 		if !ok {
 			break
 		}
 		got = append(got, b)
-		s.resent[b], next = seq, b+1
+		s.resentAt[b], next = seq, b+1
 	}
 	if want := []uint32{4, 18, 19, 2, 3}; !slices.Equal(got, want) {
 		t.Errorf("sent again are %v, want %v", got, want)
 	}
-	if c.members[1].resent != 3 || c.members[2].resent != 3 {
-		t.Errorf("counted are %d and %d, want 3 and 3", c.members[1].resent, c.members[2].resent)
+	if c.byNumber[1].resent != 3 || c.byNumber[2].resent != 3 {
+		t.Errorf("counted are %d and %d, want 3 and 3", c.byNumber[1].resent, c.byNumber[2].resent)
 	}
 }
 
@@ -98,14 +99,14 @@ func TestForget(t *testing.T) {
 	l := multicast.DefaultLayout()
 	s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
 	s.pass = s.walk(20)
-	a, b := &member{number: 1}, &member{number: 2}
+	a, b := &receiver{number: 1}, &receiver{number: 2}
 	s.ask(a, 5, 0, 100, true)
 	s.ask(b, 5, 0, 10, true)
 	s.ask(a, 6, 0, 100, true)
 	s.ask(a, 7, 0, 600, false)
 	s.forget(a)
-	if !slices.Equal(s.soon, []uint32{5}) || len(s.late) > 0 || s.work[5].soon != 10 {
-		t.Errorf("mended are %v and later %v, want [5] and none", s.soon, s.late)
+	if !slices.Equal(s.urgent, []uint32{5}) || len(s.deferred) > 0 || s.requests[5].urgent != 10 {
+		t.Errorf("mended are %v and later %v, want [5] and none", s.urgent, s.deferred)
 	}
 }
 
@@ -114,7 +115,7 @@ func TestParityEnds(t *testing.T) {
 	l := multicast.DefaultLayout()
 	s := newSchedule(l, l.Block(), func() float64 { return 0 })
 	s.pass = s.walk(1)
-	m := &member{number: 1}
+	m := &receiver{number: 1}
 	sent := 0
 	none := func(uint32) (uint32, bool) { return 0, false }
 	for round := range uint32(5) {
@@ -141,17 +142,17 @@ func TestUsualLoss(t *testing.T) {
 		{"bursts", func(i int) uint32 { return uint32(60 * (i % 4 / 3)) }, 0},
 		{"two of three", func(i int) uint32 { return uint32(12 * min(i%3, 1)) }, 0.02},
 	} {
-		m := &member{loss: 0.5}
+		m := &receiver{loss: 0.5}
 		var hi, count uint32 = 1, 1
 		for i := range 20 {
-			m.marks = append(m.marks, mark{hi: hi, count: count})
+			m.snapshots = append(m.snapshots, snapshot{highest: hi, received: count})
 			hi, count = hi+600, count+600-c.lost(i)
 		}
-		if got := m.usual(); got < c.want-1e-9 || got > c.want+1e-9 {
+		if got := m.usualLoss(); got < c.want-1e-9 || got > c.want+1e-9 {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
-	if got := (&member{loss: 0.5, marks: []mark{{hi: 1}, {hi: 2000}}}).usual(); got != 0.5 {
+	if got := (&receiver{loss: 0.5, snapshots: []snapshot{{highest: 1}, {highest: 2000}}}).usualLoss(); got != 0.5 {
 		t.Errorf("of one stretch: %v, want the loss since the beginning", got)
 	}
 }

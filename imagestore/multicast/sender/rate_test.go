@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// paced feeds an adaptation ten samples a second, of a network that loses what got says of the rate, and returns the rate after each second.
-func paced(a *adaptation, from time.Duration, seconds int, got func(rate float64) float64) (rates []float64) {
+// paced feeds an adaptation ten samples a second, of a network that loses what got says of the rate, and returns the
+// rate after each second.
+func paced(a *rateControl, from time.Duration, seconds int, got func(rate float64) float64) (rates []float64) {
 	for i := range seconds * 10 {
 		now := from + time.Duration(i)*100*time.Millisecond
 		rate := a.rate
@@ -14,7 +15,7 @@ func paced(a *adaptation, from time.Duration, seconds int, got func(rate float64
 			rate = a.ceiling
 		}
 		d := got(rate)
-		a.adapt(now, sample{ok: true, loss: 1 - d/rate, delivered: d, sent: rate})
+		a.update(now, sample{ok: true, loss: 1 - d/rate, delivered: d, sent: rate})
 		if i%10 == 9 {
 			rates = append(rates, a.rate)
 		}
@@ -38,7 +39,7 @@ func TestRateFollowsTheMedian(t *testing.T) {
 		{"a link that is free again", func(r float64) float64 { return min(r, ceiling/2) }, whole, 20, 0.9 * ceiling},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := &adaptation{ceiling: ceiling}
+			a := &rateControl{ceiling: ceiling}
 			paced(a, 0, 10, c.first)
 			rates := paced(a, 10*time.Second, c.within, c.second)
 			if got := rates[len(rates)-1]; got < c.want || got > ceiling {
