@@ -7,33 +7,33 @@ import (
 )
 
 const (
-	// DefaultRate is a Budget's where nothing was said: what a 100 Mbit/s port takes, beside other traffic.
+	// DefaultRate is a Budget's rate if none is given: what a 100 Mbit/s port takes beside other traffic.
 	DefaultRate = 10_000_000
-	// MinRate keeps a session ending, whatever an operator or a crowd of unhappy receivers makes of its rate.
+	// MinRate is the lowest rate, so that a session always ends, whatever operators or receivers do to its rate.
 	MinRate = 16 << 10
-	// catchUp is how much of the time that a busy machine lost is made good.
+	// catchUp is how much time a busy machine may catch up on.
 	catchUp = 50 * time.Millisecond
 )
 
-// Budget is what all senders of one interface may send together, in payload bytes a second. Senders take turns, a batch each. Its
-// methods may be called from any number of goroutines.
+// Budget is the rate that all senders of one interface share, in payload bytes a second. Senders take turns, a batch
+// each. Its methods may be called from any number of goroutines.
 type Budget struct {
-	turn chan struct{} // full while somebody waits for bytes; who waits to put into it is served in order
+	turn chan struct{} // full while a sender waits for bytes; the others get their turn in order
 
 	mu    sync.Mutex
 	rate  int64
 	due   time.Time // when all that was granted is paid for
-	early time.Time // before which nothing is granted, however much is to be caught up on
+	early time.Time // before which nothing is granted, however late the sender is
 }
 
-// NewBudget makes one of rate payload bytes a second, at least 16 KiB/s; zero means DefaultRate.
+// NewBudget makes a budget of rate payload bytes a second, at least MinRate; zero means DefaultRate.
 func NewBudget(rate int64) *Budget {
 	b := &Budget{turn: make(chan struct{}, 1)}
 	b.SetRate(rate)
 	return b
 }
 
-// SetRate changes the rate, as NewBudget takes it, from the next batch on.
+// SetRate changes the rate from the next batch on. It takes what NewBudget takes.
 func (b *Budget) SetRate(rate int64) {
 	if rate <= 0 {
 		rate = DefaultRate
@@ -43,15 +43,15 @@ func (b *Budget) SetRate(rate int64) {
 	b.rate = max(rate, MinRate)
 }
 
-// Rate is the rate, in payload bytes a second.
+// Rate returns the rate, in payload bytes a second.
 func (b *Budget) Rate() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.rate
 }
 
-// grant grants n bytes now and returns zero, or says how long to wait before it is asked again. Time that was lost is made good
-// at twice the rate: all at once it would be a burst that a switch drops.
+// grant grants n bytes now and returns zero, or returns how long to wait before the next call. Lost time is caught up
+// on at twice the rate: all at once would be a burst that a switch drops.
 func (b *Budget) grant(now time.Time, n int) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -37,7 +37,8 @@ func TestBudgetGrants(t *testing.T) {
 	}
 }
 
-// Two sessions on one interface get half each, however the one that came first hurries, and together no more than the rate.
+// Two sessions on one interface get half each, however the one that came first hurries, and together no more than the
+// rate.
 func TestBudgetIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(1_000_000)

@@ -23,8 +23,8 @@ import (
 	"griddle/imagestore/multicast/sender"
 )
 
-// fetchEnv makes the test binary a machine that fetches: a Fetcher opens sockets whenever it likes, so that the whole process must be in
-// the namespace.
+// fetchEnv makes the test binary a machine that fetches: a Fetcher opens sockets whenever it likes, so that the whole
+// process must be in the namespace.
 const fetchEnv = "GRIDDLE_MULTICAST_FETCH"
 
 func TestMain(m *testing.M) {
@@ -173,11 +173,13 @@ func TestFetcher(t *testing.T) {
 		way    string // that most bytes came
 		why    string
 	}{
-		{"session", func(s multicast.Session) []multicast.Answer { return []multicast.Answer{{Session: &s}} }, false, "multicast", ""},
+		{"session", func(s multicast.Session) []multicast.Answer { return []multicast.Answer{{Session: &s}} }, false,
+			"multicast", ""},
 		{"later", func(s multicast.Session) []multicast.Answer {
 			return []multicast.Answer{{After: time.Millisecond, Why: "about to"}, {Session: &s}}
 		}, false, "multicast", "about to"},
-		{"HTTP", func(multicast.Session) []multicast.Answer { return []multicast.Answer{{Why: "no other machine"}} }, false, "http", "no other machine"},
+		{"HTTP", func(multicast.Session) []multicast.Answer { return []multicast.Answer{{Why: "no other machine"}} },
+			false, "http", "no other machine"},
 		{"control plane away", nil, true, "http", "did not say"},
 		{"no session", func(s multicast.Session) []multicast.Answer {
 			s.Key = nil

@@ -12,17 +12,17 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// A session has one Secret, which whoever admits receivers shares with the sender; all its keys are made of it (RFC 5869), so that
-// a relay's sender knows the key of a receiver that it has never heard of.
+// A session has one secret, which the coordinator shares with the sender. All keys of the session are derived from it
+// (RFC 5869), so a relay's sender knows the keys of receivers that it has not heard yet.
 
-// NewSecret makes a random one.
+// NewSecret makes a random secret of a session.
 func NewSecret() Key {
 	k := make(Key, datagram.KeySize)
 	rand.Read(k) // never fails (crypto/rand)
 	return k
 }
 
-// NewID makes a random one, and never 0.
+// NewID makes a random ID, never 0.
 func NewID() ID {
 	var b [8]byte
 	for {
@@ -33,10 +33,10 @@ func NewID() ID {
 	}
 }
 
-// GroupKey is the key of a session's group.
+// GroupKey derives the key of a session's group.
 func GroupKey(secret Key, id ID) (Key, error) { return derive(secret, id, "griddle multicast group") }
 
-// ReceiverKey is the key that receiver n shares with the sender.
+// ReceiverKey derives the key that receiver n shares with the sender.
 func ReceiverKey(secret Key, id ID, n uint16) (Key, error) {
 	return derive(secret, id, fmt.Sprintf("griddle multicast receiver %d", n))
 }
@@ -55,13 +55,13 @@ func derive(secret Key, id ID, what string) (Key, error) {
 // Key is a secret of datagram.KeySize bytes, in JSON as hex.
 type Key []byte
 
-// String keeps it out of logs.
+// String keeps keys out of logs.
 func (Key) String() string { return "(secret)" }
 
 // MarshalText writes hex digits.
 func (k Key) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(k)), nil }
 
-// UnmarshalText reads them. No digits are no key.
+// UnmarshalText reads hex digits; no digits make a nil Key.
 func (k *Key) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*k = nil

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// Networks are this machine's, by its interfaces; routers are not known here.
+// Networks returns the networks of this machine's interfaces, without routers.
 func Networks() []Network {
 	var out []Network
 	all, err := net.Interfaces()
@@ -31,7 +31,8 @@ func Networks() []Network {
 	return out
 }
 
-// Wireless says whether an interface is (Documentation/ABI/testing/sysfs-class-net, phy80211).
+// Wireless says whether an interface is wireless. sys is where sysfs is mounted
+// (Documentation/ABI/testing/sysfs-class-net, phy80211).
 func Wireless(sys, name string) bool {
 	for _, f := range []string{"phy80211", "wireless"} {
 		if _, err := os.Stat(filepath.Join(sys, "class/net", name, f)); err == nil {
@@ -41,7 +42,7 @@ func Wireless(sys, name string) bool {
 	return false
 }
 
-// Wired are the IPv4 networks that multicast is tried on, at most 16 of all.
+// Wired returns the networks of all that multicast is tried on: wired ones with IPv4, at most 16.
 func Wired(all []Network) []Network {
 	var out []Network
 	for _, n := range all {

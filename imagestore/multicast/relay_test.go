@@ -49,7 +49,8 @@ func TestRelay(t *testing.T) {
 	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes, each: 10 * time.Millisecond}
 	sources := []blob.Reader{origin}
 	secret, id := multicast.NewSecret(), multicast.NewID()
-	info := multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
+	info := multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)),
+		Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
 	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, sources)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +115,8 @@ func TestRelay(t *testing.T) {
 func TestRelayServesRanges(t *testing.T) {
 	r := newRoom(t, 1, 5<<20)
 	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes, each: 2 * time.Millisecond}
-	info := multicast.Session{ID: 1, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes),
+	info := multicast.Session{ID: 1, Encoding: blob.Sum(r.data), Size: int64(len(r.data)),
+		Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes),
 		Group: netip.MustParseAddrPort("239.255.1.1:1")}
 	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, []blob.Reader{origin})
 	if err != nil {
@@ -153,7 +155,8 @@ func TestPrivateRelayServesNoHTTP(t *testing.T) {
 	r := newRoom(t, 1, 2<<20)
 	origin := &trickle{memory: &memory{b: r.data}, list: r.hashes}
 	sources := []blob.Reader{origin}
-	info := multicast.Session{ID: multicast.NewID(), Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
+	info := multicast.Session{ID: multicast.NewID(), Encoding: blob.Sum(r.data), Size: int64(len(r.data)),
+		Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group}
 	spool, err := relay.NewSpool(t.Context(), t.TempDir(), info, sources)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +169,8 @@ func TestPrivateRelayServesNoHTTP(t *testing.T) {
 	go func() {
 		ended <- r.bed.Sender.Do(func() error {
 			return spool.Hold(ctx, relay.HoldOptions{
-				Order:   multicast.RelayOrder{Session: info, Secret: multicast.NewSecret(), Gather: time.Minute, Rate: 20_000_000, Private: true},
+				Order: multicast.RelayOrder{Session: info, Secret: multicast.NewSecret(), Gather: time.Minute,
+					Rate: 20_000_000, Private: true},
 				Network: multicast.Network{Interface: "eth0", Prefix: r.bed.Sender.Address},
 				Report: func(_ context.Context, x multicast.RelayReport) (multicast.RelayCommand, error) {
 					reports <- x

@@ -26,11 +26,14 @@ type heldRelay struct {
 
 	mu       sync.Mutex
 	reports  []multicast.RelayReport
-	heard    chan struct{}                                                        // closed with the first report
-	commands func(n int, p multicast.RelayReport) (multicast.RelayCommand, error) // answers the n-th report, from 0
+	heard    chan struct{} // closed with the first report
+	commands commander
 }
 
-func (r *room) relay(origin blob.Reader, machines int, commands func(int, multicast.RelayReport) (multicast.RelayCommand, error)) *heldRelay {
+// commander answers the n-th report of a relay, from 0.
+type commander func(n int, p multicast.RelayReport) (multicast.RelayCommand, error)
+
+func (r *room) relay(origin blob.Reader, machines int, commands commander) *heldRelay {
 	r.t.Helper()
 	host := r.bed.Receivers[0]
 	secret, id := multicast.NewSecret(), multicast.NewID()
@@ -39,7 +42,8 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 		r.t.Fatal(err)
 	}
 	r.secret = secret
-	r.info = multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)), Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group, Key: key}
+	r.info = multicast.Session{ID: id, Encoding: blob.Sum(r.data), Size: int64(len(r.data)),
+		Layout: multicast.DefaultLayout(), Hashes: blob.Sum(r.hashes), Group: r.group, Key: key}
 	rl := &heldRelay{r: r, ended: make(chan error, 1), heard: make(chan struct{}), commands: commands}
 	ctx, stop := context.WithCancel(context.Background())
 	rl.stop = stop
@@ -52,7 +56,8 @@ func (r *room) relay(origin blob.Reader, machines int, commands func(int, multic
 		// The sockets are opened by Hold itself, and stay in the namespace.
 		rl.ended <- host.Do(func() error {
 			return rl.spool.Hold(ctx, relay.HoldOptions{
-				Order:   multicast.RelayOrder{Session: r.info, Secret: secret, Rate: 25_000_000, Machines: machines, Gather: time.Minute},
+				Order: multicast.RelayOrder{Session: r.info, Secret: secret, Rate: 25_000_000, Machines: machines,
+					Gather: time.Minute},
 				Network: multicast.Network{Interface: "eth0", Prefix: host.Address},
 				Report:  rl.report,
 			})
@@ -82,10 +87,12 @@ func (rl *heldRelay) report(_ context.Context, p multicast.RelayReport) (multica
 	return multicast.RelayCommand{}, nil
 }
 
-// A relay whose origin is slower than its network serves neighbours that have nothing else, also when nobody hears its reports.
+// A relay whose origin is slower than its network serves neighbours that have nothing else, also when nobody hears
+// its reports.
 func TestRelayAlone(t *testing.T) {
 	r := newRoom(t, 4, 12<<20)
-	rl := r.relay(&trickle{r.http, r.hashes, 8 * time.Millisecond}, 3, func(n int, _ multicast.RelayReport) (multicast.RelayCommand, error) {
+	slow := &trickle{r.http, r.hashes, 8 * time.Millisecond}
+	rl := r.relay(slow, 3, func(n int, _ multicast.RelayReport) (multicast.RelayCommand, error) {
 		if n > 0 { // the control plane goes away, which must not matter
 			return multicast.RelayCommand{}, errors.New("no route to host")
 		}

@@ -86,7 +86,8 @@ func newRoom(t *testing.T, receivers, size int) *room {
 			t.Error(err)
 		}
 	})
-	r := &room{t: t, bed: bed, data: content(size), http: &memory{}, group: netip.MustParseAddrPort("239.255.7.7:7469"), ended: make(chan error, 4), from: bed.Sender}
+	r := &room{t: t, bed: bed, data: content(size), http: &memory{},
+		group: netip.MustParseAddrPort("239.255.7.7:7469"), ended: make(chan error, 4), from: bed.Sender}
 	r.http.b = r.data
 	if r.hashes, err = multicast.HashBlocks(bytes.NewReader(r.data), multicast.DefaultLayout()); err != nil {
 		t.Fatal(err)
@@ -97,7 +98,8 @@ func newRoom(t *testing.T, receivers, size int) *room {
 // another is a room in the same bed.
 func (r *room) another(t *testing.T, data []byte, group netip.AddrPort) *room {
 	t.Helper()
-	o := &room{t: t, bed: r.bed, data: data, http: &memory{b: data}, group: group, ended: make(chan error, 4), from: r.bed.Sender}
+	o := &room{t: t, bed: r.bed, data: data, http: &memory{b: data}, group: group, ended: make(chan error, 4),
+		from: r.bed.Sender}
 	var err error
 	if o.hashes, err = multicast.HashBlocks(bytes.NewReader(data), multicast.DefaultLayout()); err != nil {
 		t.Fatal(err)
@@ -115,7 +117,8 @@ func (r *room) send(o sender.Options) {
 		if err != nil {
 			return err
 		}
-		o.ID, o.Secret, o.Layout, o.Size, o.Encoding = id, r.secret, multicast.DefaultLayout(), int64(len(r.data)), blob.Digest("sha256:"+fmt.Sprintf("%x", sha256.Sum256(r.data)))
+		o.ID, o.Secret, o.Layout, o.Size, o.Encoding = id, r.secret, multicast.DefaultLayout(), int64(len(r.data)),
+			blob.Digest("sha256:"+fmt.Sprintf("%x", sha256.Sum256(r.data)))
 		o.Source, o.Group, o.Interface, o.Address = bytes.NewReader(r.data), r.group, ifi, r.from.Address.Addr()
 		if o.Budget == nil {
 			o.Budget = multicast.NewBudget(25_000_000)
@@ -131,7 +134,8 @@ func (r *room) send(o sender.Options) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.info = multicast.Session{ID: id, Encoding: o.Encoding, Size: o.Size, Layout: o.Layout, Hashes: blob.Sum(r.hashes), Group: r.group, Sender: r.sender.Address(), Key: key}
+	r.info = multicast.Session{ID: id, Encoding: o.Encoding, Size: o.Size, Layout: o.Layout,
+		Hashes: blob.Sum(r.hashes), Group: r.group, Sender: r.sender.Address(), Key: key}
 	s := r.sender
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -227,7 +231,8 @@ func (r *room) all(hosts []*testbed.Host, o receiver.Options) []got {
 
 func (r *room) check(name string, g got) {
 	r.t.Helper()
-	r.t.Logf("%s: %v after %v: %d by multicast, %d of them parity, %d by HTTP", name, g.outcome, g.took.Round(time.Millisecond), g.p.Multicast, g.p.Repair, g.p.HTTP)
+	r.t.Logf("%s: %v after %v: %d by multicast, %d of them parity, %d by HTTP", name, g.outcome,
+		g.took.Round(time.Millisecond), g.p.Multicast, g.p.Repair, g.p.HTTP)
 	if g.err != nil {
 		r.t.Errorf("%s: %v", name, g.err)
 	}

@@ -10,13 +10,13 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// ErrSession is wrapped where a Session cannot be one.
+// ErrSession is wrapped by errors about a Session or Layout that is not valid.
 var ErrSession = errors.New("not a multicast session")
 
-// MaxSize is the longest encoding that a session takes: block hashes of 23 MB, and no seq twice.
+// MaxSize is the longest encoding of a session, in bytes: its block hashes are 23 MB, and no seq is used twice.
 const MaxSize = 1 << 40
 
-// Session is what one receiver must know. It bears keys, and travels over TLS alone.
+// Session is what one receiver must know of a session. It has keys, and travels over TLS only.
 type Session struct {
 	ID       ID          `json:"id"`
 	Encoding blob.Digest `json:"encoding"`
@@ -28,13 +28,13 @@ type Session struct {
 	Sender netip.AddrPort `json:"sender"` // where data comes from, and where reports go
 	Key    Key            `json:"key"`    // of the group
 
-	Receiver    uint16 `json:"receiver"`    // this receiver's number, and
-	ReceiverKey Key    `json:"receiverKey"` // the key that it shares with the sender
+	Receiver    uint16 `json:"receiver"`    // this receiver's number
+	ReceiverKey Key    `json:"receiverKey"` // the key that this receiver shares with the sender
 
 	Sources []string `json:"sources"` // base URLs that have the encoding, a relay's first
 }
 
-// Validate says whether a receiver can act on s.
+// Validate says whether a receiver can join s. Errors wrap ErrSession.
 func (s Session) Validate() error {
 	if err := s.Layout.Validate(); err != nil {
 		return err
@@ -43,11 +43,12 @@ func (s Session) Validate() error {
 	_, herr := blob.ParseDigest(string(s.Hashes))
 	switch {
 	case s.Size < 1 || s.Size > MaxSize:
-		return fmt.Errorf("%w: %d bytes", ErrSession, s.Size)
+		return fmt.Errorf("%w: an encoding of %d bytes", ErrSession, s.Size)
 	case !s.Group.Addr().Is4() || !s.Group.Addr().IsMulticast() || s.Group.Port() == 0:
-		return fmt.Errorf("%w: %v is no IPv4 multicast group", ErrSession, s.Group)
-	case !s.Sender.Addr().Is4() || s.Sender.Addr().IsMulticast() || s.Sender.Addr().IsUnspecified() || s.Sender.Port() == 0:
-		return fmt.Errorf("%w: %v is no sender", ErrSession, s.Sender)
+		return fmt.Errorf("%w: %v is not an IPv4 multicast group with a port", ErrSession, s.Group)
+	case !s.Sender.Addr().Is4() || s.Sender.Addr().IsMulticast() || s.Sender.Addr().IsUnspecified() ||
+		s.Sender.Port() == 0:
+		return fmt.Errorf("%w: %v is not a sender's IPv4 address with a port", ErrSession, s.Sender)
 	case len(s.Key) != datagram.KeySize || len(s.ReceiverKey) != datagram.KeySize:
 		return fmt.Errorf("%w: a key is missing", ErrSession)
 	case eerr != nil || herr != nil:
@@ -56,7 +57,7 @@ func (s Session) Validate() error {
 	return nil
 }
 
-// ID names a session. It is random, and never used again.
+// ID names a session. It is random, and never used twice.
 type ID uint64
 
 func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
@@ -64,7 +65,7 @@ func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 // MarshalText writes 16 hex digits.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText reads them.
+// UnmarshalText reads 16 hex digits.
 func (id *ID) UnmarshalText(b []byte) error {
 	n, err := strconv.ParseUint(string(b), 16, 64)
 	if err != nil || len(b) != 16 {

@@ -12,7 +12,8 @@ import (
 	"griddle/imagestore/multicast/testbed"
 )
 
-// A sender is killed and says nothing: machines go on by HTTP, which is slow here, ask again, and end in the session of its successor.
+// A sender is killed and says nothing: machines go on by HTTP, which is slow here, ask again, and end in the session
+// of its successor.
 func TestSenderStartsAnew(t *testing.T) {
 	r := newRoom(t, 2, 20<<20)
 	base := r.serveSlowly(150_000)

@@ -69,7 +69,8 @@ func TestLingering(t *testing.T) {
 	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})
 	r.all(r.bed.Receivers[:2], receiver.Options{})
 	r.until("nobody asks", func(s multicast.SessionStatus) bool { return s.State == datagram.Lingering })
-	if g := r.all(r.bed.Receivers[2:], receiver.Options{Spool: t.TempDir()})[0]; g.outcome != receiver.Complete || g.p.HTTP > 0 {
+	if g := r.all(r.bed.Receivers[2:], receiver.Options{Spool: t.TempDir()})[0]; g.outcome != receiver.Complete ||
+		g.p.HTTP > 0 {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 }
@@ -98,7 +99,8 @@ func TestNotDelivered(t *testing.T) {
 	if err := r.bed.Receivers[0].Wire(t.Context(), testbed.Wire{Loss: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if g := r.all(r.bed.Receivers[:1], receiver.Options{})[0]; g.outcome != receiver.Unheard || g.p.HTTP != int64(len(r.data)) {
+	if g := r.all(r.bed.Receivers[:1], receiver.Options{})[0]; g.outcome != receiver.Unheard ||
+		g.p.HTTP != int64(len(r.data)) {
 		t.Errorf("%v, %d bytes by HTTP", g.outcome, g.p.HTTP)
 	}
 }
@@ -124,12 +126,14 @@ func TestNetworkGone(t *testing.T) {
 	if all[0].outcome != receiver.Silent || all[0].p.HTTP == 0 {
 		t.Errorf("without a network: %v, %d bytes by HTTP", all[0].outcome, all[0].p.HTTP)
 	}
-	// An outage that a busy computer draws out past the sender's patience leaves the receiver to HTTP; shorter ones do not.
+	// An outage that a busy computer draws out past the sender's patience leaves the receiver to HTTP; shorter ones
+	// do not.
 	if all[1].outcome != receiver.Complete && all[1].outcome != receiver.Demoted {
 		t.Errorf("the receiver that came back: %v, want it complete by the session, or left to HTTP", all[1].outcome)
 	}
 	if all[2].outcome != receiver.Complete || all[2].p.HTTP > 0 {
-		t.Errorf("the receiver beside them: %v, %d bytes by HTTP, want it complete by the session", all[2].outcome, all[2].p.HTTP)
+		t.Errorf("the receiver beside them: %v, %d bytes by HTTP, want it complete by the session", all[2].outcome,
+			all[2].p.HTTP)
 	}
 }
 
@@ -138,7 +142,8 @@ func TestReaderStops(t *testing.T) {
 	r := newRoom(t, 2, 40<<20)
 	r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(30_000_000)})
 	s := r.invite()
-	d, err := receiver.New(receiver.Options{Encoding: s.Encoding, Size: s.Size, HTTP: []blob.Reader{r.http}, Memory: 6 << 20})
+	d, err := receiver.New(receiver.Options{Encoding: s.Encoding, Size: s.Size, HTTP: []blob.Reader{r.http},
+		Memory: 6 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +182,8 @@ func TestTwoSessions(t *testing.T) {
 		name  string
 		group string // of the second one; the first has 239.255.7.7
 		from  int    // receiver that is a second appliance, or 0
-	}{{"of one appliance", "239.255.7.8:7469", 0}, {"of two appliances that chose the same group", "239.255.7.7:7469", 5}} {
+	}{{"of one appliance", "239.255.7.8:7469", 0}, {"of two appliances that chose the same group", "239.255.7.7:7469",
+		5}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRoom(t, 5, 9<<20)
 			r.send(sender.Options{Machines: 2, Budget: multicast.NewBudget(12_000_000)})

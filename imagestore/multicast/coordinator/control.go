@@ -16,7 +16,8 @@ func (c *Coordinator) List() []multicast.Listed {
 	defer c.mu.Unlock()
 	out := []multicast.Listed{}
 	for _, s := range c.sessions {
-		l := multicast.Listed{ID: s.info.ID, Encoding: s.info.Encoding, Size: s.info.Size, Group: s.info.Group.String(), Link: s.want.link, Started: s.started, Names: map[uint16]string{}}
+		l := multicast.Listed{ID: s.info.ID, Encoding: s.info.Encoding, Size: s.info.Size,
+			Group: s.info.Group.String(), Link: s.target.link, Started: s.started, Names: map[uint16]string{}}
 		for n, name := range s.names {
 			l.Names[n] = name
 		}
@@ -33,12 +34,13 @@ func (c *Coordinator) List() []multicast.Listed {
 	return out
 }
 
-// Start ends a session's gathering.
+// Start ends a session's gathering. The error wraps multicast.ErrNoSession, here and below, if there is no such
+// session.
 func (c *Coordinator) Start(id multicast.ID) error {
 	return c.control(id, func(s *sender.Sender) { s.Start() }, func(r *multicast.RelayCommand) { r.Start = true })
 }
 
-// Hold keeps a session from sending for d, or lets it go on where d is 0. Its receivers wait meanwhile.
+// Hold pauses a session for d, at most multicast.MaxHold; 0 resumes it. Its receivers wait meanwhile.
 func (c *Coordinator) Hold(id multicast.ID, d time.Duration) error {
 	if d < 0 || d > multicast.MaxHold {
 		return fmt.Errorf("holding session %v: %v is not between 0 and %v", id, d, multicast.MaxHold)
@@ -46,15 +48,16 @@ func (c *Coordinator) Hold(id multicast.ID, d time.Duration) error {
 	return c.control(id, func(s *sender.Sender) { s.Hold(d) }, func(r *multicast.RelayCommand) { r.Hold = &d })
 }
 
-// Cap limits a session to rate payload bytes per second; 0 lifts the limit. The link's budget stays above it.
+// Cap limits a session to rate payload bytes per second, at least 16 KiB; 0 lifts the limit. The link's budget limits
+// it too.
 func (c *Coordinator) Cap(id multicast.ID, rate int64) error {
 	if rate != 0 && rate < 16<<10 {
-		return fmt.Errorf("capping session %v: %d bytes per second are less than 16 kB", id, rate)
+		return fmt.Errorf("capping session %v: %d bytes per second are less than 16 KiB", id, rate)
 	}
 	return c.control(id, func(s *sender.Sender) { s.Cap(rate) }, func(r *multicast.RelayCommand) { r.Cap = &rate })
 }
 
-// Stop ends a session; its receivers go on by HTTP.
+// Stop ends a session. Its receivers go on by HTTP.
 func (c *Coordinator) Stop(id multicast.ID) error {
 	return c.control(id, func(s *sender.Sender) { s.Stop() }, func(r *multicast.RelayCommand) { r.Stop = true })
 }

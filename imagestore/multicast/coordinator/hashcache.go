@@ -9,10 +9,10 @@ import (
 	"griddle/imagestore/multicast"
 )
 
-// hashCache keeps the block hashes of the encodings that were asked for last: hashing one reads all of it.
+// hashCache keeps the block hashes of the latest encodings, since hashing reads all of an encoding.
 type hashCache struct {
 	mu    sync.Mutex
-	lists []hashed // the one that was used last is the last
+	lists []hashed // in the order of their last use
 }
 
 type hashed struct {
@@ -22,10 +22,10 @@ type hashed struct {
 	list     multicast.Hashes
 }
 
-// hashesKept is how many lists stay: 227 kB for 10 GB of encoding.
+// hashesKept is how many lists are kept. A list has 227 kB for an encoding of 10 GB.
 const hashesKept = 32
 
-// of returns the digest of the list, which get gives afterwards.
+// of returns the digest of an encoding's list, and keeps the list for get.
 func (c *hashCache) of(encoding blob.Digest, src Encoding, l multicast.Layout) (blob.Digest, error) {
 	if h, ok := c.find(func(h hashed) bool { return h.encoding == encoding && h.layout == l }); ok {
 		return h.digest, nil
@@ -45,7 +45,7 @@ func (c *hashCache) of(encoding blob.Digest, src Encoding, l multicast.Layout) (
 	return h.digest, nil
 }
 
-// get returns the list that has the digest.
+// get returns the list with the digest d.
 func (c *hashCache) get(d blob.Digest) (multicast.Hashes, bool) {
 	h, ok := c.find(func(h hashed) bool { return h.digest == d })
 	return h.list, ok
@@ -63,5 +63,5 @@ func (c *hashCache) find(is func(hashed) bool) (hashed, bool) {
 	return hashed{}, false
 }
 
-// Hashes returns the list of block hashes that d names, as long as a session that it is of may be joined.
+// Hashes returns the list of block hashes with the digest d, if it is one of the latest 32.
 func (c *Coordinator) Hashes(d blob.Digest) (multicast.Hashes, bool) { return c.hashes.get(d) }

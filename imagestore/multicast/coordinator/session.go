@@ -12,16 +12,16 @@ import (
 	"griddle/imagestore/multicast/sender"
 )
 
-// want is one encoding on one link.
-type want struct {
+// target is an encoding on a link.
+type target struct {
 	encoding blob.Digest
 	link     string
 }
 
-// session is one that runs, here or on a relay.
+// session is a session that runs, here or on a relay.
 type session struct {
 	info    multicast.Session // without a receiver and its key
-	want    want
+	target  target
 	secret  multicast.Key
 	next    uint16 // the next receiver's number
 	names   map[uint16]string
@@ -30,50 +30,51 @@ type session struct {
 	relay   *relayed
 }
 
-// beginTime is how long an answer waits for a session to begin: hashing a large encoding that nobody read lately takes longer.
-const beginTime = 5 * time.Second
+// startTime is how long an answer waits for a session to start. Hashing a large encoding that is not in the page
+// cache takes longer.
+const startTime = 5 * time.Second
 
-var errBeginning = errors.New("the session is about to begin")
+var errStarting = errors.New("the session is about to start")
 
-// begin makes a session of encoding on link, unless another call did in the meantime.
+// begin starts a session of encoding on link, unless another call did so meanwhile.
 func (c *Coordinator) begin(ctx context.Context, link Link, encoding blob.Digest) error {
-	w := want{encoding, link.Interface.Name}
+	w := target{encoding, link.Interface.Name}
 	begun := c.flight.DoChan(w.link+" "+string(encoding), func() (any, error) {
 		if c.running(w) {
 			return nil, nil
 		}
-		return nil, c.send(c.ctx, link, w) // for whoever asks next, if this asker does not wait
+		return nil, c.send(c.ctx, link, w) // it goes on for the next asker if this one does not wait
 	})
-	late := time.NewTimer(beginTime)
+	late := time.NewTimer(startTime)
 	defer late.Stop()
 	select {
 	case r := <-begun:
 		return r.Err
 	case <-late.C:
-		return errBeginning
+		return errStarting
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (c *Coordinator) running(w want) bool {
+func (c *Coordinator) running(w target) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.sessions {
-		if s.want == w && s.local != nil {
+		if s.target == w && s.local != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// send starts a sender of this host.
-func (c *Coordinator) send(ctx context.Context, link Link, w want) error {
+// send starts a sender on this host.
+func (c *Coordinator) send(ctx context.Context, link Link, w target) error {
 	src, err := c.o.Open(ctx, w.encoding)
 	if err != nil {
 		return fmt.Errorf("opening encoding %s: %w", w.encoding, err)
 	}
-	s := &session{want: w, secret: multicast.NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now()}
+	s := &session{target: w, secret: multicast.NewSecret(), next: 1, names: map[uint16]string{}, started: c.o.Now()}
 	if s.info, err = c.describe(w.encoding, src, s.secret); err != nil {
 		src.Close()
 		return err
@@ -92,7 +93,7 @@ func (c *Coordinator) send(ctx context.Context, link Link, w want) error {
 	if c.ctx.Err() != nil {
 		c.mu.Unlock()
 		src.Close()
-		return errors.New("the appliance is stopping")
+		return errors.New("the server is stopping")
 	}
 	c.sessions[s.info.ID] = s
 	c.wg.Add(1)
@@ -111,14 +112,15 @@ func (c *Coordinator) send(ctx context.Context, link Link, w want) error {
 	return nil
 }
 
-// describe is what receivers learn of a new session of encoding, but for its sender.
+// describe makes a new session of encoding, without its sender.
 func (c *Coordinator) describe(encoding blob.Digest, src Encoding, secret multicast.Key) (multicast.Session, error) {
 	l := multicast.DefaultLayout()
 	hashes, err := c.hashes.of(encoding, src, l)
 	if err != nil {
 		return multicast.Session{}, err
 	}
-	info := multicast.Session{ID: multicast.NewID(), Encoding: encoding, Size: src.Size(), Layout: l, Hashes: hashes, Sources: c.o.Sources}
+	info := multicast.Session{ID: multicast.NewID(), Encoding: encoding, Size: src.Size(), Layout: l, Hashes: hashes,
+		Sources: c.o.Sources}
 	if info.Key, err = multicast.GroupKey(secret, info.ID); err != nil {
 		return multicast.Session{}, err
 	}
@@ -126,8 +128,8 @@ func (c *Coordinator) describe(encoding blob.Digest, src Encoding, secret multic
 	return info, nil
 }
 
-// group picks a session's group. Switches forward by the low 23 bits of it (RFC 1112 section 6.4), so those are what must differ
-// from the other sessions'.
+// group chooses a session's group. Switches forward by its low 23 bits (RFC 1112 section 6.4), so those differ from
+// the other sessions'.
 func (c *Coordinator) group(id multicast.ID) netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,8 +1,8 @@
-// Package datagram is the wire format of a multicast session: what the sender says to its group, what a receiver reports
-// to the sender, and what the sender answers one receiver. It is pure: bytes to values to bytes.
+// Package datagram is the wire format of a multicast session: what the sender says to its group, what a receiver
+// reports to the sender, and what the sender answers one receiver. It is pure: bytes to values to bytes.
 //
-// Start with a Key, which seals and opens; Data, Heartbeat and End are sealed with the group's key, Report and Verdict with
-// the key that one receiver shares with the sender.
+// Start with a Key, which seals and opens; Data, Heartbeat and End are sealed with the group's key, Report and
+// Verdict with the key that one receiver shares with the sender.
 //
 // Every datagram is one UDP payload, and never more than a frame holds. Integers are big-endian:
 //
@@ -16,14 +16,14 @@
 //	session  its lower half
 //	seq      of everything that was sealed with this key in this direction, from 1; losses are gaps in it
 //	block    of the encoding, from 0; a report's is the first block that is not there yet
-//	pos      blocks that were sent once, whole: what is missing of those may be asked for; a report's is the highest
+//	pos      blocks that were sent once, whole: receivers may ask for what they lack of them; a report's is the highest
 //	         seq that was seen
 //	time     milliseconds of the sender's clock since the session began; a report's is the count of datagrams that came
 //
-// The payload goes to the end of the datagram; the last symbol of an encoding is short on the wire and goes on with zeros in the
-// code. The header is authenticated and not encrypted, the payload is both: AES-128-GCM with a tag of 12 bytes (NIST SP 800-38D
-// section 5.2.1.2), whose nonce is the type, three zero bytes, the session's upper half and the seq. The key is as old
-// as the session, so that no nonce comes twice.
+// The payload goes to the end of the datagram. The last symbol of an encoding is short on the wire; in the code zeros
+// follow it. The header is authenticated and not encrypted, the payload is both: AES-128-GCM with a tag of 12 bytes
+// (NIST SP 800-38D section 5.2.1.2), whose nonce is the type, three zero bytes, the session's upper half and the seq.
+// A key is used for one session only, so no nonce is used twice.
 //
 // The payload of a Heartbeat and a Verdict is a Status, that of a Report a list of Missing, 8 bytes each.
 //
@@ -38,7 +38,7 @@ import (
 	"fmt"
 )
 
-// Type is what a datagram is.
+// Type is the kind of a datagram.
 type Type uint8
 
 // The types. Data, Heartbeat and End go to the group, Report to the sender, Verdict to one receiver.
@@ -60,31 +60,32 @@ func (t Type) String() string {
 // Flags of a Report.
 const (
 	Ready   uint8 = 1 << iota // everything is set up, and the group was joined
-	Done                      // every block is there
+	Done                      // every block came
 	Leaving                   // this receiver goes on without the group
 )
 
 const (
 	// HeaderSize is the header's length in bytes.
 	HeaderSize = 24
-	// Overhead is what a datagram has besides its payload, in bytes.
+	// Overhead is the length of header and tag, in bytes.
 	Overhead = HeaderSize + tagSize
 	// KeySize is the length of a key in bytes.
 	KeySize = 16
-	// MaxPayload is the longest payload, in bytes: what a frame of 9000 bytes has room for.
+	// MaxPayload is the longest payload, in bytes: it fits into a frame of 9000 bytes.
 	MaxPayload = 9000 - 28 - Overhead
 
 	tagSize = 12
 	magic   = 'H'
 )
 
-// ErrMalformed is wrapped by the errors of Open for what is no datagram of this format.
+// ErrMalformed is wrapped by errors about bytes that are not of this format.
 var ErrMalformed = errors.New("malformed datagram")
 
-// ErrForged is wrapped by the errors of Open for what was not sealed with this key for this session, or was changed since.
-var ErrForged = errors.New("datagram of somebody else")
+// ErrForged is wrapped by the errors of Open for a datagram that was sealed with another key or for another session,
+// or was changed.
+var ErrForged = errors.New("forged datagram, or one of another session")
 
-// Header is what stands before the payload; the package's comment says what each field means.
+// Header is a datagram's header; the package comment says what each field means.
 type Header struct {
 	Type  Type
 	Flags uint8 // of four bits
@@ -101,7 +102,7 @@ type Key struct {
 	session uint64
 }
 
-// NewKey makes a Key of KeySize bytes.
+// NewKey makes a Key for a session from KeySize bytes.
 func NewKey(key []byte, session uint64) (*Key, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("making a session's key: it has %d bytes, not %d", len(key), KeySize)
@@ -124,8 +125,8 @@ func (k *Key) nonce(n *[12]byte, t Type, seq uint32) []byte {
 	return n[:]
 }
 
-// Seal appends the datagram to dst, which must not overlap payload, and returns the result. A seq is sealed once in the life
-// of a key: twice would give the key away. It panics where payload is longer than MaxPayload, which no caller's is.
+// Seal appends the datagram to dst, which must not overlap payload, and returns the result. A key must not seal two
+// datagrams with the same type and seq: that would reveal it. Seal panics if payload is longer than MaxPayload.
 func (k *Key) Seal(dst []byte, h Header, payload []byte) []byte {
 	if len(payload) > MaxPayload {
 		panic("datagram: payload too long")
@@ -142,8 +143,8 @@ func (k *Key) Seal(dst []byte, h Header, payload []byte) []byte {
 	return k.aead.Seal(dst, k.nonce(&n, h.Type, h.Seq), payload, dst[at:at+HeaderSize])
 }
 
-// Open checks b and returns its header and its payload, which is appended to dst[:0]. Nothing of b that failed is in the result.
-// A datagram that was heard before opens again: whoever minds compares Seq.
+// Open checks b and returns its header and its payload, which is appended to dst[:0]. If the check fails, it returns
+// nothing of b. A repeated datagram opens again: compare Seq. Errors wrap ErrMalformed or ErrForged.
 func (k *Key) Open(dst, b []byte) (Header, []byte, error) {
 	h, err := parse(b)
 	if err != nil {
@@ -160,19 +161,19 @@ func (k *Key) Open(dst, b []byte) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// Receiver returns the number of the receiver that a Report or Verdict says it is of, before anything was checked: it is in the
-// place of esi and says which key opens the rest.
+// Receiver returns the receiver's number in a Report or Verdict, which says which key opens it. Nothing was checked
+// yet. Errors wrap ErrMalformed.
 func Receiver(b []byte) (uint16, error) {
 	h, err := parse(b)
 	if err == nil && h.Type != Report && h.Type != Verdict {
-		err = fmt.Errorf("%w: a %v is of no receiver", ErrMalformed, h.Type)
+		err = fmt.Errorf("%w: a %v has no receiver", ErrMalformed, h.Type)
 	}
 	return h.ESI, err
 }
 
 func parse(b []byte) (h Header, err error) {
 	if len(b) < Overhead {
-		return h, fmt.Errorf("%w: %d bytes are less than the %d of an empty one", ErrMalformed, len(b), Overhead)
+		return h, fmt.Errorf("%w: it has %d bytes, fewer than the %d of an empty one", ErrMalformed, len(b), Overhead)
 	}
 	h = Header{
 		Type: Type(b[1] >> 4), Flags: b[1] & 0xf, ESI: binary.BigEndian.Uint16(b[2:]), Seq: binary.BigEndian.Uint32(b[8:]),

@@ -24,9 +24,12 @@ func testKey(t testing.TB, session uint64) *Key {
 
 func samples(k *Key) map[string][]byte {
 	return map[string][]byte{
-		"data":      k.Seal(nil, Header{Type: Data, Seq: 1, Block: 7, ESI: 1030, Pos: 7, Time: 250}, []byte("sixty-four bytes of an image")),
-		"heartbeat": k.Seal(nil, Header{Type: Heartbeat, Seq: 2, Pos: 8, Time: 1000}, Status{Running, 40, 25_000_000, 1500}.Append(nil)),
-		"end":       k.Seal(nil, Header{Type: End, Seq: 3, Pos: 9, Time: 9000}, Status{State: Closed, Receivers: 40}.Append(nil)),
+		"data": k.Seal(nil, Header{Type: Data, Seq: 1, Block: 7, ESI: 1030, Pos: 7, Time: 250},
+			[]byte("sixty-four bytes of an image")),
+		"heartbeat": k.Seal(nil, Header{Type: Heartbeat, Seq: 2, Pos: 8, Time: 1000},
+			Status{Running, 40, 25_000_000, 1500}.Append(nil)),
+		"end": k.Seal(nil, Header{Type: End, Seq: 3, Pos: 9, Time: 9000},
+			Status{State: Closed, Receivers: 40}.Append(nil)),
 		"report": k.Seal(nil, Header{Type: Report, Flags: Ready, Seq: 4, Block: 2, ESI: 17, Pos: 900, Time: 880},
 			AppendMissing(nil, []Missing{{2, 1, 3}, {5, 1, 12}, {100, 900, All}})),
 		"verdict": k.Seal(nil, Header{Type: Verdict, Seq: 1, ESI: 17}, Status{State: Demoted}.Append(nil)),
@@ -148,7 +151,8 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// FuzzOpen gives bytes from the network to everything that reads them. The payload's parsers get what an insider may seal.
+// FuzzOpen gives bytes from the network to everything that reads them. The payload's parsers get what an insider may
+// seal.
 func FuzzOpen(f *testing.F) {
 	k := testKey(f, 5)
 	for _, b := range samples(k) {

@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// State is where a session stands.
+// State is the state of a session.
 type State uint8
 
-// The states of a session, as the sender tells them. Every one but Held ends by itself.
+// The states of a session, as the sender announces them. Each ends by itself.
 const (
 	Gathering State = iota + 1 // waits for more receivers
 	Running                    // sends what it has not sent yet
 	Repairing                  // everything was sent once
-	Lingering                  // nobody asks for anything; whoever comes late still may
-	Held                       // by an operator: nothing is sent until told
+	Lingering                  // no receiver asks for anything; late ones still may
+	Held                       // by an operator: nothing is sent for a while
 	Closed                     // over; what is missing comes by HTTP
 	Demoted                    // of one receiver, in a Verdict: it leaves the group now and goes on by HTTP
 )
@@ -26,7 +26,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state %d", uint8(s))
 }
 
-// MarshalText writes the state's name; that of none is empty.
+// MarshalText writes the state's name; 0 has an empty one.
 func (s State) MarshalText() ([]byte, error) {
 	if s == 0 {
 		return nil, nil
@@ -34,7 +34,7 @@ func (s State) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
-// UnmarshalText reads it.
+// UnmarshalText reads a state's name.
 func (s *State) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*s = 0
@@ -46,7 +46,7 @@ func (s *State) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("parsing a session's state: there is no %.40q", b)
+	return fmt.Errorf("parsing a session's state: %.40q is not one", b)
 }
 
 // Status is the payload of a Heartbeat, an End and a Verdict:
@@ -58,14 +58,14 @@ func (s *State) UnmarshalText(b []byte) error {
 //	    1       1         2          4         4
 type Status struct {
 	State     State
-	Receivers uint16 // that are heard from
+	Receivers uint16 // that report
 	Rate      uint32 // payload bytes per second, at present
 	Wait      uint32 // milliseconds until the state ends by itself; 0 if that is not known
 }
 
 const statusSize = 12
 
-// Append appends the status to dst.
+// Append appends the status to dst, 12 bytes.
 func (s Status) Append(dst []byte) []byte {
 	dst = append(dst, byte(s.State), 0)
 	dst = binary.BigEndian.AppendUint16(dst, s.Receivers)
@@ -73,35 +73,36 @@ func (s Status) Append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, s.Wait)
 }
 
-// ParseStatus reads what Append wrote.
+// ParseStatus reads what Append wrote. Errors wrap ErrMalformed.
 func ParseStatus(b []byte) (Status, error) {
 	if len(b) != statusSize {
 		return Status{}, fmt.Errorf("%w: a status of %d bytes", ErrMalformed, len(b))
 	}
-	s := Status{State(b[0]), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])}
+	s := Status{State(b[0]), binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]),
+		binary.BigEndian.Uint32(b[8:])}
 	if s.State < Gathering || s.State > Demoted {
 		return Status{}, fmt.Errorf("%w: %v", ErrMalformed, s.State)
 	}
 	return s, nil
 }
 
-// Missing says that Blocks blocks from First on each lack Symbols symbols, which any will do that were not sent before.
-// On the wire it is first 4, blocks 2, symbols 2.
+// Missing says that each of Blocks blocks from First on lacks Symbols symbols; any symbols help that were not sent
+// before. On the wire it is first 4, blocks 2, symbols 2.
 type Missing struct {
 	First   uint32
 	Blocks  uint16 // at least 1
-	Symbols uint16 // All where nothing of the blocks is there
+	Symbols uint16 // All if nothing of the blocks came
 }
 
-// All is the Symbols of blocks of which nothing is there: their own bytes are as good as parity, and cheaper.
+// All is the Symbols of blocks of which nothing came: their own symbols are as good as parity, and cheaper.
 const All = 0xffff
 
 const missingSize = 8
 
-// MaxMissing is how many Missing go into one report, so that it fits into a frame of 1500 bytes.
+// MaxMissing is how many Missing fit into a report, in a frame of 1500 bytes.
 const MaxMissing = (1500 - 28 - Overhead) / missingSize
 
-// AppendMissing appends the list to dst, at most MaxMissing of it.
+// AppendMissing appends the first MaxMissing of list to dst.
 func AppendMissing(dst []byte, list []Missing) []byte {
 	for _, m := range list[:min(len(list), MaxMissing)] {
 		dst = binary.BigEndian.AppendUint32(dst, m.First)
@@ -111,7 +112,7 @@ func AppendMissing(dst []byte, list []Missing) []byte {
 	return dst
 }
 
-// ParseMissing appends the list in b to dst[:0]. It must be in the order of blocks, each named once.
+// ParseMissing appends the list in b to dst[:0]. Blocks must be in order, each named once. Errors wrap ErrMalformed.
 func ParseMissing(dst []Missing, b []byte) ([]Missing, error) {
 	if len(b)%missingSize != 0 || len(b) > MaxMissing*missingSize {
 		return nil, fmt.Errorf("%w: a list of %d bytes", ErrMalformed, len(b))

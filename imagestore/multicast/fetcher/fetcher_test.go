@@ -21,11 +21,16 @@ import (
 // smallLayout has blocks of 512 bytes.
 var smallLayout = multicast.Layout{Code: parity.Name, K: 8, R: 8, Symbol: 64}
 
-// A source that hangs is left for the next one, for all that a Fetcher asks: nobody else watches it (imagestore.Patient).
+// A source that hangs is left for the next one, for all that a Fetcher asks: nobody else watches it
+// (imagestore.Patient).
 func TestFetcherSourceHangs(t *testing.T) {
 	data := sourcetest.Random(20000)
 	none := func(context.Context, multicast.Ask) (multicast.Answer, error) {
 		return multicast.Answer{Why: "nobody else wants it"}, nil
+	}
+	hangs := func(ctx context.Context, _ multicast.Ask) (multicast.Answer, error) {
+		<-ctx.Done()
+		return multicast.Answer{}, ctx.Err()
 	}
 	for _, c := range []struct {
 		name    string
@@ -37,10 +42,7 @@ func TestFetcherSourceHangs(t *testing.T) {
 		{"when it is asked how long the encoding is", []blob.Reader{sourcetest.Hung{}, sourcetest.Memory(data)}, none, ""},
 		{"both", []blob.Reader{sourcetest.Hung{}, sourcetest.Hung{}}, none, "nothing came for"},
 		{"in the middle", []blob.Reader{sourcetest.Stuck(data)}, none, "nothing came for"},
-		{"control plane", []blob.Reader{sourcetest.Memory(data)}, func(ctx context.Context, _ multicast.Ask) (multicast.Answer, error) {
-			<-ctx.Done()
-			return multicast.Answer{}, ctx.Err()
-		}, ""},
+		{"control plane", []blob.Reader{sourcetest.Memory(data)}, hangs, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -52,7 +54,8 @@ func TestFetcherSourceHangs(t *testing.T) {
 					b, err = io.ReadAll(rc)
 					rc.Close()
 				}
-				if c.want == "" && (err != nil || !bytes.Equal(b, data)) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				if c.want == "" && (err != nil || !bytes.Equal(b, data)) || c.want != "" && (err == nil ||
+					!strings.Contains(err.Error(), c.want)) {
 					t.Errorf("%d bytes, %v; want %q", len(b), err, c.want)
 				}
 			})
@@ -113,7 +116,8 @@ func TestFetcherRelays(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			on := ""
 			var last receiver.Progress
-			f := New(Options{HTTP: []blob.Reader{sourcetest.Memory(data)}, Min: 1, Networks: func() []multicast.Network { return c.nets },
+			f := New(Options{HTTP: []blob.Reader{sourcetest.Memory(data)}, Min: 1,
+				Networks: func() []multicast.Network { return c.nets },
 				Ask: func(context.Context, multicast.Ask) (multicast.Answer, error) {
 					return multicast.Answer{Relay: &multicast.RelayOrder{}}, nil
 				},

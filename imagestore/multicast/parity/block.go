@@ -6,13 +6,14 @@ import "fmt"
 type Block struct {
 	code   *Code
 	size   int      // bytes of the block, without the zeros after them
-	source []byte   // k symbols, of which those that came are filled
+	source []byte   // k symbols; those that came are filled
 	shards [][]byte // k+r; nil where nothing came
 	have   int
 	own    int // source symbols among them
 }
 
-// Block starts to collect a block of size bytes, at most k symbols. Its memory is k symbols, and what parity comes, at most k.
+// Block starts to collect a block of size bytes, which must be k symbols, the last of them shorter or not. Its memory
+// is k symbols, and at most k more for parity.
 func (c *Code) Block(size int) (*Block, error) {
 	if size < 1 || size > c.k*c.symbol || size <= (c.k-1)*c.symbol {
 		return nil, fmt.Errorf("collecting a block of %d bytes: %w: %d symbols of %d bytes", size, ErrSize, c.k, c.symbol)
@@ -20,7 +21,8 @@ func (c *Code) Block(size int) (*Block, error) {
 	return &Block{code: c, size: size, source: make([]byte, c.k*c.symbol), shards: make([][]byte, c.k+c.r)}, nil
 }
 
-// Add takes the symbol esi, and says whether it was of use: one that is there already, or comes when the block is whole, is not.
+// Add takes the symbol esi, and says whether it was of use. It is not if it came before, or if the block is whole.
+// Errors wrap ErrSize.
 func (b *Block) Add(esi int, payload []byte) (bool, error) {
 	c := b.code
 	if esi < 0 || esi >= c.k+c.r {
@@ -47,14 +49,14 @@ func (b *Block) Add(esi int, payload []byte) (bool, error) {
 	return true, nil
 }
 
-// Have is how many symbols there are.
+// Have is how many symbols came.
 func (b *Block) Have() int { return b.have }
 
-// Missing is how many more symbols are needed, whichever they are.
+// Missing is how many more symbols are needed; any will do.
 func (b *Block) Missing() int { return b.code.k - b.have }
 
-// Bytes returns the block, its size bytes long, once nothing is missing; it is the block's own memory. Where source symbols were
-// lost this is when they are computed. That the bytes are right is not known yet: whoever knows the block's digest compares.
+// Bytes returns the block when nothing is missing. It computes the symbols that were lost. The result is the block's
+// own memory. Compare its digest: a wrong symbol makes wrong bytes, and no error.
 func (b *Block) Bytes() ([]byte, error) {
 	c := b.code
 	if b.have < c.k {

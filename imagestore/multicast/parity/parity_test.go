@@ -34,13 +34,15 @@ func testCode(t testing.TB, k, r, symbol int) *Code {
 func TestVectors(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: k r symbol bytes, SHA-256 of the first, of the last and of all parity symbols\n", Name)
-	for _, v := range [][4]int{{1024, 1024, 1408, 1024 * 1408}, {1024, 1024, 1408, 1023*1408 + 1}, {1, 1024, 1408, 5}, {7, 1024, 1408, 6*1408 + 700},
+	for _, v := range [][4]int{{1024, 1024, 1408, 1024 * 1408}, {1024, 1024, 1408, 1023*1408 + 1}, {1, 1024, 1408, 5},
+		{7, 1024, 1408, 6*1408 + 700},
 		{600, 1024, 1408, 600 * 1408}, {192, 64, 64, 192 * 64}, {4096, 512, 128, 4096 * 128}} {
 		p, all, err := testCode(t, v[0], v[1], v[2]).Encode(source(v[3]), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "%d %d %d %d %x %x %x\n", v[0], v[1], v[2], v[3], sha256.Sum256(p[0]), sha256.Sum256(p[len(p)-1]), sha256.Sum256(all))
+		fmt.Fprintf(&b, "%d %d %d %d %x %x %x\n", v[0], v[1], v[2], v[3], sha256.Sum256(p[0]),
+			sha256.Sum256(p[len(p)-1]), sha256.Sum256(all))
 	}
 	if *update {
 		if err := os.WriteFile("testdata/vectors.txt", []byte(b.String()), 0o644); err != nil {
@@ -58,7 +60,8 @@ func TestVectors(t *testing.T) {
 
 func TestAnyKOfThem(t *testing.T) {
 	for _, c := range []struct{ k, r, symbol, size, lost int }{
-		{1024, 1024, 1408, 1024 * 1408, 51}, {1024, 1024, 1408, 1024 * 1408, 1024}, {1024, 1024, 1408, 1023*1408 + 1, 1}, {5, 1024, 64, 300, 5}, {1, 9, 64, 1, 1}, {1, 9, 64, 64, 0},
+		{1024, 1024, 1408, 1024 * 1408, 51}, {1024, 1024, 1408, 1024 * 1408, 1024},
+		{1024, 1024, 1408, 1023*1408 + 1, 1}, {5, 1024, 64, 300, 5}, {1, 9, 64, 1, 1}, {1, 9, 64, 64, 0},
 	} {
 		t.Run(fmt.Sprintf("k=%d size=%d lost=%d", c.k, c.size, c.lost), func(t *testing.T) {
 			code := testCode(t, c.k, c.r, c.symbol)

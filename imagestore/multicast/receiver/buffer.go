@@ -35,7 +35,8 @@ type buffer struct {
 }
 
 func newBuffer(l multicast.Layout, size, memory int64) *buffer {
-	s := &buffer{layout: l, size: size, blocks: l.Blocks(size), window: int(max(4, memory/l.Block())), memory: map[int][]byte{}, onDisk: map[int]bool{}}
+	s := &buffer{layout: l, size: size, blocks: l.Blocks(size), window: int(max(4, memory/l.Block())),
+		memory: map[int][]byte{}, onDisk: map[int]bool{}}
 	s.left = s.blocks
 	s.have = make([]uint64, (s.blocks+63)/64)
 	s.wake = sync.NewCond(&s.mu)

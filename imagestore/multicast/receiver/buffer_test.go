@@ -29,9 +29,11 @@ func TestStockKeeps(t *testing.T) {
 		steps []step
 	}{
 		{"in order", []step{{"put", 0, true}, {"take", 0, true}, {"put", 1, true}, {"take", 1, true}}},
-		{"out of order", []step{{"put", 2, true}, {"put", 1, true}, {"put", 0, true}, {"take", 0, true}, {"take", 1, true}, {"take", 2, true}}},
+		{"out of order", []step{{"put", 2, true}, {"put", 1, true}, {"put", 0, true}, {"take", 0, true},
+			{"take", 1, true}, {"take", 2, true}}},
 		{"twice", []step{{"put", 1, true}, {"put", 1, false}, {"put", 0, true}, {"take", 0, true}, {"put", 0, false}}},
-		{"beyond the window", []step{{"put", window, false}, {"put", window - 1, true}, {"put", 0, true}, {"take", 0, true}, {"put", window, true}, {"put", window + 1, false}}},
+		{"beyond the window", []step{{"put", window, false}, {"put", window - 1, true}, {"put", 0, true},
+			{"take", 0, true}, {"put", window, true}, {"put", window + 1, false}}},
 		{"none of it", []step{{"put", -1, false}, {"put", 99, false}, {"put", 1 << 40, false}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

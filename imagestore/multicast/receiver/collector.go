@@ -133,7 +133,8 @@ func (c *collector) missing(dst []datagram.Missing, from, pos int, want func(blo
 		if b := c.work[i]; b != nil {
 			n = uint16(b.Missing())
 		}
-		if k := len(dst) - 1; k >= 0 && dst[k].Symbols == n && int(dst[k].First)+int(dst[k].Blocks) == i && dst[k].Blocks < 65535 {
+		if k := len(dst) - 1; k >= 0 && dst[k].Symbols == n && int(dst[k].First)+int(dst[k].Blocks) == i &&
+			dst[k].Blocks < 65535 {
 			dst[k].Blocks++
 			continue
 		}

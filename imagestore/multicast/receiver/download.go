@@ -70,7 +70,8 @@ func New(o Options) (*Download, error) {
 		return nil, err
 	}
 	if o.Size < 1 || o.Size > multicast.MaxSize || len(o.HTTP) == 0 {
-		return nil, fmt.Errorf("downloading %s: a size of %d bytes and %d sources are not valid", o.Encoding, o.Size, len(o.HTTP))
+		return nil, fmt.Errorf("downloading %s: a size of %d bytes and %d sources are not valid", o.Encoding, o.Size,
+			len(o.HTTP))
 	}
 	if o.Memory <= 0 || o.Memory > mostMemory {
 		o.Memory = mostMemory

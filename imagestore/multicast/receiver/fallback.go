@@ -40,7 +40,9 @@ func (f *fallback) came(block int) { delete(f.asked, block) }
 
 // watch notes that the blocks of list are asked for once more, and returns those that it leaves to HTTP: of which
 // nothing came for longer than limit says. A limit of 0 means that they are not late.
-func (f *fallback) watch(list []datagram.Missing, now time.Time, symbols func(block int) int, limit func(datagram.Missing) time.Duration) []int {
+func (f *fallback) watch(
+	list []datagram.Missing, now time.Time, symbols func(block int) int, limit func(datagram.Missing) time.Duration,
+) []int {
 	var left []int
 	for _, e := range list {
 		for k := range min(int(e.Blocks), 64) {

@@ -70,7 +70,8 @@ const fillAttempts = 3
 
 // lasting says whether waiting does not help against an error.
 func lasting(err error) bool {
-	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) || errors.Is(err, blob.ErrDenied)
+	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) ||
+		errors.Is(err, blob.ErrDenied)
 }
 
 // fetch reads the blocks that are missing in a row from i on, until a block comes another way, and returns how many

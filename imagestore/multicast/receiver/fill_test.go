@@ -20,7 +20,8 @@ import (
 // blocksOf is a Download of data with the hashes of its blocks.
 func blocksOf(t *testing.T, data []byte, memory int64, sources ...blob.Reader) *Download {
 	t.Helper()
-	d, err := New(Options{Encoding: blob.Sum(data), Size: int64(len(data)), HTTP: sources, Layout: smallLayout, Memory: memory})
+	d, err := New(Options{Encoding: blob.Sum(data), Size: int64(len(data)), HTTP: sources, Layout: smallLayout,
+		Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,8 @@ func TestFillTrouble(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				first, second := &sourcetest.Scripted{Data: data, Script: c.first}, &sourcetest.Scripted{Data: data, Script: c.second}
+				first, second := &sourcetest.Scripted{Data: data, Script: c.first},
+					&sourcetest.Scripted{Data: data, Script: c.second}
 				d := blocksOf(t, data, 1<<20, first, second)
 				defer d.Close()
 				var told []int

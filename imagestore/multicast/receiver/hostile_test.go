@@ -37,7 +37,8 @@ func newInsider(t testing.TB, size int) *insider {
 		t.Fatal(err)
 	}
 	secret := multicast.Key("0123456789abcdef")
-	s := multicast.Session{ID: 7, Encoding: blob.Sum(i.data), Size: int64(size), Layout: smallLayout, Hashes: blob.Sum(hashes), Receiver: 1,
+	s := multicast.Session{ID: 7, Encoding: blob.Sum(i.data), Size: int64(size), Layout: smallLayout,
+		Hashes: blob.Sum(hashes), Receiver: 1,
 		Group: netip.MustParseAddrPort("239.255.1.1:7"), Sender: netip.MustParseAddrPort("127.0.0.1:9")}
 	if s.Key, err = multicast.GroupKey(secret, 7); err != nil {
 		t.Fatal(err)
@@ -45,7 +46,8 @@ func newInsider(t testing.TB, size int) *insider {
 	if s.ReceiverKey, err = multicast.ReceiverKey(secret, 7, 1); err != nil {
 		t.Fatal(err)
 	}
-	if i.d, err = New(Options{Encoding: s.Encoding, Size: s.Size, Layout: smallLayout, HTTP: []blob.Reader{sourcetest.Memory(i.data)}, Memory: 1 << 20}); err != nil {
+	if i.d, err = New(Options{Encoding: s.Encoding, Size: s.Size, Layout: smallLayout,
+		HTTP: []blob.Reader{sourcetest.Memory(i.data)}, Memory: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { i.d.Close() })
@@ -70,7 +72,8 @@ func (i *insider) block(n int, x byte) {
 		b[k] ^= x
 	}
 	for e := 0; e*64 < len(b); e++ {
-		i.say(datagram.Header{Type: datagram.Data, Block: uint32(n), ESI: uint16(e), Pos: uint32(n)}, b[e*64:min(len(b), (e+1)*64)])
+		i.say(datagram.Header{Type: datagram.Data, Block: uint32(n), ESI: uint16(e), Pos: uint32(n)},
+			b[e*64:min(len(b), (e+1)*64)])
 	}
 }
 
@@ -151,7 +154,8 @@ func TestOutsider(t *testing.T) {
 	var heard [][]byte
 	for e := range 8 {
 		i.seq++
-		heard = append(heard, i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: i.seq, ESI: uint16(e)}, i.data[e*64:(e+1)*64]))
+		heard = append(heard, i.m.group.Seal(nil, datagram.Header{Type: datagram.Data, Seq: i.seq, ESI: uint16(e)},
+			i.data[e*64:(e+1)*64]))
 	}
 	for _, b := range heard[:7] {
 		i.m.handle(nil, b, i.at)
@@ -171,9 +175,11 @@ func TestOutsider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.m.handle(nil, other.Seal(nil, datagram.Header{Type: datagram.End, Seq: 100}, datagram.Status{State: datagram.Closed}.Append(nil)), later)
+	i.m.handle(nil, other.Seal(nil, datagram.Header{Type: datagram.End, Seq: 100},
+		datagram.Status{State: datagram.Closed}.Append(nil)), later)
 	if i.m.seqs.received != received || !i.m.silence.heard.Equal(i.at) || i.m.announced.ended != 0 || i.d.Missing() != 3 {
-		t.Errorf("received %d, heard at %v, ended %v, %d missing", i.m.seqs.received, i.m.silence.heard, i.m.announced.ended, i.d.Missing())
+		t.Errorf("received %d, heard at %v, ended %v, %d missing", i.m.seqs.received, i.m.silence.heard,
+			i.m.announced.ended, i.d.Missing())
 	}
 	i.m.handle(nil, heard[7], later)
 	if i.d.Missing() != 2 {
@@ -208,7 +214,8 @@ func FuzzHandle(f *testing.F) {
 		i := newInsider(t, 5*512+100)
 		for len(b) >= 5 {
 			n := min(int(b[4]), len(b)-5)
-			i.say(datagram.Header{Type: datagram.Type(b[0]%6 + 1), Block: uint32(b[1]), ESI: uint16(b[2]), Pos: uint32(b[3])}, b[5:5+n])
+			i.say(datagram.Header{Type: datagram.Type(b[0]%6 + 1), Block: uint32(b[1]), ESI: uint16(b[2]),
+				Pos: uint32(b[3])}, b[5:5+n])
 			i.seq += jump % 70000
 			b = b[5+n:]
 		}

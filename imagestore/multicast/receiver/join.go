@@ -38,12 +38,15 @@ const pollutedBlocks = 3
 // Join receives s on the interface ifi until every block came, or the session is over for this receiver. It fetches
 // by HTTP the blocks that the session does not bring: those with wrong bytes, and those that the sender does not send
 // any more. h is the list of s.
-func (d *Download) Join(ctx context.Context, s multicast.Session, h multicast.Hashes, ifi *net.Interface) (Outcome, error) {
+func (d *Download) Join(
+	ctx context.Context, s multicast.Session, h multicast.Hashes, ifi *net.Interface,
+) (Outcome, error) {
 	if err := s.Validate(); err != nil {
 		return 0, err
 	}
 	if s.Layout != d.o.Layout || s.Size != d.o.Size || s.Encoding != d.o.Encoding {
-		return 0, fmt.Errorf("joining session %v: %w: it sends another encoding, or another layout of it", s.ID, multicast.ErrSession)
+		return 0, fmt.Errorf("joining session %v: %w: it sends another encoding, or another layout of it", s.ID,
+			multicast.ErrSession)
 	}
 	m, err := newMembership(d, s, h)
 	if err == nil {

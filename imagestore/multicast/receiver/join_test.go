@@ -67,7 +67,8 @@ func TestLimitStartsAgain(t *testing.T) {
 		i.say(datagram.Header{Type: datagram.Data, Block: 0, ESI: uint16(esi), Pos: 2}, i.data[esi*64:(esi+1)*64])
 		for range 15 {
 			i.at = i.at.Add(multicast.ReportInterval)
-			i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
+			i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos,
+				func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
 		}
 	}
 	if i.m.fallback.has(0) {
@@ -75,7 +76,8 @@ func TestLimitStartsAgain(t *testing.T) {
 	}
 	for range 15 {
 		i.at = i.at.Add(multicast.ReportInterval)
-		i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
+		i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos,
+			func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
 	}
 	if !i.m.fallback.has(0) || i.m.collector.symbols(0) != 0 {
 		t.Errorf("a block that does not grow: byHTTP %v, %d symbols kept", i.m.fallback.has(0), i.m.collector.symbols(0))

@@ -33,7 +33,8 @@ func TestReceiverMemory(t *testing.T) {
 		return int64(m.HeapInuse)
 	}
 	before := used()
-	s := multicast.Session{ID: 7, Layout: l, Size: size, Encoding: blob.Sum(block), Hashes: blob.Sum(list), Key: multicast.Key("0123456789abcdef"), ReceiverKey: multicast.Key("0123456789abcdef")}
+	s := multicast.Session{ID: 7, Layout: l, Size: size, Encoding: blob.Sum(block), Hashes: blob.Sum(list),
+		Key: multicast.Key("0123456789abcdef"), ReceiverKey: multicast.Key("0123456789abcdef")}
 	d, err := New(Options{Encoding: s.Encoding, Size: size, HTTP: []blob.Reader{sourcetest.Memory(nil)}, Memory: 1 << 40})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,8 @@ func TestReceiverMemory(t *testing.T) {
 	var sealed, scratch []byte
 	say := func(block, esi int, payload []byte) {
 		seq++
-		sealed = m.group.Seal(sealed[:0], datagram.Header{Type: datagram.Data, Seq: seq, Block: uint32(block), ESI: uint16(esi), Pos: 200}, payload)
+		sealed = m.group.Seal(sealed[:0], datagram.Header{Type: datagram.Data, Seq: seq, Block: uint32(block),
+			ESI: uint16(esi), Pos: 200}, payload)
 		scratch = m.handle(scratch, sealed, time.Now())
 	}
 	window := d.buffer.window
@@ -58,7 +60,8 @@ func TestReceiverMemory(t *testing.T) {
 			}
 		}
 	}
-	for i := window - workLimit; i < window; i++ { // these miss a symbol yet; parity in the place of all others is what takes most
+	// These miss a symbol yet; parity in the place of all others is what takes most.
+	for i := window - workLimit; i < window; i++ {
 		m.collector.drop(i)
 		for esi := range l.K - 1 {
 			say(i, l.K+esi, block[:l.Symbol])

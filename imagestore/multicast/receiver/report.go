@@ -53,7 +53,8 @@ func (m *membership) report(flags uint8) time.Duration {
 	left, next := m.d.buffer.missing()
 	m.mu.Lock()
 	now := time.Now()
-	list := m.collector.missing(nil, next, m.announced.pos, func(i int) bool { return !m.fallback.has(i) && m.d.buffer.wants(i) })
+	list := m.collector.missing(nil, next, m.announced.pos,
+		func(i int) bool { return !m.fallback.has(i) && m.d.buffer.wants(i) })
 	m.watch(list, now)
 	m.reports++
 	if left == 0 {

@@ -1,10 +1,12 @@
-// Package relay has a machine fetch an encoding once and give it to the other machines of its network, by multicast and by HTTP.
+// Package relay has a machine fetch an encoding once and give it to the other machines of its network, by multicast
+// and by HTTP.
 //
-// NewSpool makes a place for the encoding, Fill fetches it, and Hold holds the session that the control plane ordered. Reader reads the
-// encoding on this machine itself. All of them may run at once: everything that came is passed on at once.
+// NewSpool makes a place for the encoding, Fill fetches it, and Hold holds the session that the control plane
+// ordered. Reader reads the encoding on this machine itself. All of them may run at once: everything that came is
+// passed on at once.
 //
-// A Spool gives out only blocks whose SHA-256 matches the list of the session. It is a file without a name, so nothing of it is left
-// when the program ends.
+// A Spool gives out only blocks whose SHA-256 matches the list of the session. It is a file without a name, so
+// nothing of it is left when the program ends.
 package relay
 
 import (
@@ -22,18 +24,19 @@ import (
 	"griddle/imagestore/multicast/sender"
 )
 
-// HoldOptions say how a relay holds a session.
+// HoldOptions say how a relay holds a session. Order, Network and Report must be given.
 type HoldOptions struct {
 	Order   multicast.RelayOrder
 	Network multicast.Network // whose neighbours it serves
-	Budget  *multicast.Budget // nil means one of the order's rate
+	Budget  *multicast.Budget // nil means the order's rate
 	Report  func(context.Context, multicast.RelayReport) (multicast.RelayCommand, error)
-	Status  func(multicast.SessionStatus) // told every RelayInterval; may be nil
+	Status  func(multicast.SessionStatus) // called every multicast.RelayInterval; may be nil
 	Log     *slog.Logger                  // nil logs nothing
 }
 
-// Hold sends what the spool has to the neighbours, by multicast and, unless the order is private, by HTTP, until the session is over or ctx ends. The control plane
-// hears of it every RelayInterval; where it cannot be reached the session goes on, and where it knows none such it ends.
+// Hold sends what the spool has to the neighbours, by multicast and, unless the order is private, by HTTP, until the
+// session is over or ctx ends. It reports every multicast.RelayInterval. If the control plane cannot be reached, the
+// session goes on; if it does not know the session (multicast.ErrNoSession), the session ends.
 func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -47,8 +50,10 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 		o.Budget = multicast.NewBudget(o.Order.Rate)
 	}
 	snd, err := sender.New(sender.Options{
-		ID: ses.ID, Secret: o.Order.Secret, Layout: ses.Layout, Size: ses.Size, Encoding: ses.Encoding, Source: s.file, Verified: s.Verified,
-		Group: ses.Group, Interface: ifi, Address: o.Network.Prefix.Addr(), TTL: o.Order.TTL, Budget: o.Budget, Gather: o.Order.Gather, Machines: o.Order.Machines, Log: o.Log,
+		ID: ses.ID, Secret: o.Order.Secret, Layout: ses.Layout, Size: ses.Size, Encoding: ses.Encoding,
+		Source: s.file, Verified: s.Verified,
+		Group: ses.Group, Interface: ifi, Address: o.Network.Prefix.Addr(), TTL: o.Order.TTL, Budget: o.Budget,
+		Gather: o.Order.Gather, Machines: o.Order.Machines, Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -78,19 +83,20 @@ func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	return g.Wait()
 }
 
-// obey reports, and does what the answers say.
+// obey sends reports, and carries out the orders in the answers.
 func (s *Spool) obey(ctx context.Context, snd *sender.Sender, o HoldOptions, urls []string) {
 	report := func(ctx context.Context) {
 		st := snd.Status()
 		if o.Status != nil {
 			o.Status(st)
 		}
-		c, err := o.Report(ctx, multicast.RelayReport{Session: o.Order.Session.ID, Sender: snd.Address(), Sources: urls, Status: st})
+		c, err := o.Report(ctx, multicast.RelayReport{Session: o.Order.Session.ID, Sender: snd.Address(),
+			Sources: urls, Status: st})
 		switch {
 		case errors.Is(err, multicast.ErrNoSession):
 			snd.Stop()
 		case err != nil:
-			o.Log.Warn("the appliance does not hear of this relay", "error", err)
+			o.Log.Warn("reporting this relay to the server failed; trying again", "error", err)
 		}
 		if c.Start {
 			snd.Start()

@@ -14,9 +14,10 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// ServeHTTP serves the encoding and the list of its hashes as blobs, ranges too. What has not come yet is waited for.
+// ServeHTTP serves the encoding and the list of its hashes as blobs, with ranges. A response waits for bytes that
+// have not come yet.
 func (s *Spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w = newImpatient(w)
+	w = newDeadlineWriter(w)
 	switch r.URL.Path {
 	case blob.Path + "/" + string(s.encoding):
 		w.Header().Set("Content-Type", "application/octet-stream")
@@ -30,35 +31,37 @@ func (s *Spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// impatient breaks a connection off whose other side takes nothing. What a response waits for on this side does not count.
-type impatient struct {
+// deadlineWriter closes a connection whose other side reads nothing. Time in which a response waits for bytes does
+// not count.
+type deadlineWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 }
 
-// takeTime is how long a neighbour may take nothing of a response.
+// takeTime is how long a neighbour may read nothing of a response.
 const takeTime = 30 * time.Second
 
-func newImpatient(w http.ResponseWriter) impatient {
-	i := impatient{w, http.NewResponseController(w)}
+func newDeadlineWriter(w http.ResponseWriter) deadlineWriter {
+	i := deadlineWriter{w, http.NewResponseController(w)}
 	i.extend() // for a response without a body
 	return i
 }
 
-func (i impatient) extend() { _ = i.control.SetWriteDeadline(time.Now().Add(takeTime)) }
+func (i deadlineWriter) extend() { _ = i.control.SetWriteDeadline(time.Now().Add(takeTime)) }
 
-func (i impatient) Write(b []byte) (int, error) {
+func (i deadlineWriter) Write(b []byte) (int, error) {
 	i.extend()
 	return i.ResponseWriter.Write(b)
 }
 
-// neighbours is how many connections a relay has at once; whoever finds no room asks the origin.
+// neighbours is how many connections a relay has at once; other neighbours use the origin.
 const neighbours = 256
 
-// serveNeighbours gives what the spool has by HTTP, to everybody who asks, until ctx ends.
+// serveNeighbours serves the spool by HTTP until ctx ends.
 func (s *Spool) serveNeighbours(ctx context.Context, g *errgroup.Group, l net.Listener) {
 	l = netutil.LimitListener(l, neighbours)
-	web := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	web := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10}
 	g.Go(func() error {
 		if err := web.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -16,8 +16,8 @@ import (
 	"griddle/imagestore/multicast/receiver"
 )
 
-// Spool is one encoding that a relay fetches once, in order, and keeps whole: for itself, and for its neighbours. It is a file without
-// a name, which goes away with the last reader.
+// Spool is an encoding that a relay fetches once, in order, and keeps for itself and its neighbours. It is a file
+// without a name, which is gone when it is closed.
 type Spool struct {
 	encoding blob.Digest
 	size     int64
@@ -27,12 +27,13 @@ type Spool struct {
 	file     *os.File
 
 	mu    sync.Mutex
-	wake  chan struct{} // closed and made anew when the prefix grows
-	done  int64         // bytes from 0 that are there and right
+	wake  chan struct{} // closed and replaced when done grows
+	done  int64         // verified bytes from 0 on
 	ended error
 }
 
-// NewSpool makes one in a directory that has room for the encoding of s; sources are asked for the hashes of its blocks.
+// NewSpool makes a spool in a directory with room for the encoding of s, and gets the hashes of its blocks from
+// sources.
 func NewSpool(ctx context.Context, dir string, s multicast.Session, sources []blob.Reader) (*Spool, error) {
 	if err := s.Layout.Validate(); err != nil {
 		return nil, err
@@ -47,10 +48,11 @@ func NewSpool(ctx context.Context, dir string, s multicast.Session, sources []bl
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return nil, fmt.Errorf("relaying %s: looking for room in %s: %w", s.Encoding, dir, err)
+		return nil, fmt.Errorf("relaying %s: finding out the free space of %s: %w", s.Encoding, dir, err)
 	}
 	if room := int64(st.Bavail) * st.Bsize; room < s.Size+s.Size/16 {
-		return nil, fmt.Errorf("relaying %s: it has %d bytes, and %s has room for %d", s.Encoding, s.Size, dir, room)
+		return nil, fmt.Errorf("relaying %s: it has %d bytes, and %s has room for %d; use a directory with more room",
+			s.Encoding, s.Size, dir, room)
 	}
 	if sp.file, err = os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600); err != nil {
 		return nil, fmt.Errorf("relaying %s: %w", s.Encoding, err)
@@ -61,13 +63,13 @@ func NewSpool(ctx context.Context, dir string, s multicast.Session, sources []bl
 // errClosed is what readers get once the spool is closed.
 var errClosed = errors.New("the relay's copy was closed")
 
-// Close takes the file away.
+// Close deletes the file, and ends all readers.
 func (s *Spool) Close() error {
 	s.end(errClosed)
 	return s.file.Close()
 }
 
-// Verified is how many bytes from 0 on are there and right.
+// Verified is how many bytes from 0 on came and match their hashes.
 func (s *Spool) Verified() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,11 +94,14 @@ func (s *Spool) grow(n int64) {
 	s.wake = make(chan struct{})
 }
 
-// Fill fetches what is missing, from whichever source has it, for as long as it takes. It is called once at a time. tell and retry are
-// those of DownloadOptions, and may be nil.
-func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(receiver.Progress), retry func(err error, attempt int)) error {
+// Fill fetches the missing bytes from sources, as receiver.Download.Fill does. It must not be called twice at once.
+// tell and retry are those of receiver.Options, and may be nil.
+func (s *Spool) Fill(
+	ctx context.Context, sources []blob.Reader, tell func(receiver.Progress), retry func(err error, attempt int),
+) error {
 	d, err := receiver.New(receiver.Options{
-		Encoding: s.encoding, Size: s.size, HTTP: sources, Layout: s.layout, Hashes: s.hashes, First: int(s.Verified() / s.layout.Block()),
+		Encoding: s.encoding, Size: s.size, HTTP: sources, Layout: s.layout, Hashes: s.hashes,
+		First:  int(s.Verified() / s.layout.Block()),
 		Memory: 4 * s.layout.Block(), Tell: tell, Retry: retry,
 	})
 	if err != nil {
@@ -130,7 +135,7 @@ func (s *Spool) Fill(ctx context.Context, sources []blob.Reader, tell func(recei
 	return err
 }
 
-// await waits until byte off is there, and returns how many from there on are.
+// await waits for the byte at off, and returns how many bytes from there on can be read.
 func (s *Spool) await(ctx context.Context, off int64) (int64, error) {
 	for {
 		s.mu.Lock()
@@ -152,10 +157,10 @@ func (s *Spool) await(ctx context.Context, off int64) (int64, error) {
 	}
 }
 
-// Reader reads the encoding from its beginning while it comes. Closing it closes nothing else.
+// Reader reads the encoding from its beginning, while it is fetched. There may be any number of readers.
 func (s *Spool) Reader(ctx context.Context) io.ReadSeeker { return &follower{s: s, ctx: ctx} }
 
-// follower reads what is there, and waits for the rest.
+// follower reads what came, and waits for the rest.
 type follower struct {
 	s   *Spool
 	ctx context.Context

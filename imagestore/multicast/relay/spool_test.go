@@ -32,7 +32,8 @@ func sessionOf(t *testing.T, data []byte) (s multicast.Session, list multicast.H
 	if err != nil {
 		t.Fatal(err)
 	}
-	return multicast.Session{Layout: smallLayout, Size: int64(len(data)), Encoding: blob.Sum(data), Hashes: blob.Sum(list)}, list
+	return multicast.Session{Layout: smallLayout, Size: int64(len(data)), Encoding: blob.Sum(data),
+		Hashes: blob.Sum(list)}, list
 }
 
 func newTestSpool(t *testing.T, data []byte) *Spool {
@@ -57,11 +58,13 @@ func TestNewSpoolRefuses(t *testing.T) {
 		want   string
 	}{
 		{"no room", sourcetest.SmallFilesystem(t, "16k"), nil, sourcetest.Memory(list), "has room for"},
-		{"no directory", "/proc/self/nothing", nil, sourcetest.Memory(list), "looking for room"},
+		{"no directory", "/proc/self/nothing", nil, sourcetest.Memory(list), "free space"},
 		{"other hashes", t.TempDir(), nil, sourcetest.Memory(sourcetest.Random(len(list))), "digest"},
-		{"another layout", t.TempDir(), func(s *multicast.Session) { s.Layout.Code = "xor" }, sourcetest.Memory(list), "its code is"},
+		{"another layout", t.TempDir(), func(s *multicast.Session) { s.Layout.Code = "xor" }, sourcetest.Memory(list),
+			"its code is"},
 		{"no bytes", t.TempDir(), func(s *multicast.Session) { s.Size = 0 }, sourcetest.Memory(list), "0 bytes"},
-		{"too many", t.TempDir(), func(s *multicast.Session) { s.Size = multicast.MaxSize + 1 }, sourcetest.Memory(list), "bytes"},
+		{"too many", t.TempDir(), func(s *multicast.Session) { s.Size = multicast.MaxSize + 1 },
+			sourcetest.Memory(list), "bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := good
@@ -92,15 +95,16 @@ func TestSpoolFollows(t *testing.T) {
 		want          error
 	}{
 		{"a good origin", &sourcetest.Scripted{Data: data}, &sourcetest.Scripted{Data: data}, nil},
-		{"one that goes away and comes back", &sourcetest.Scripted{Data: data, Script: func(i int, off, _ int64) (io.Reader, error) {
-			switch {
-			case i == 0:
-				return io.MultiReader(bytes.NewReader(data[:20*512+9]), iotest.ErrReader(away)), nil
-			case i < 20:
-				return nil, away
-			}
-			return nil, nil
-		}}, &sourcetest.Scripted{Data: data, Script: func(int, int64, int64) (io.Reader, error) { return nil, away }}, nil},
+		{"one that goes away and comes back", &sourcetest.Scripted{Data: data,
+			Script: func(i int, off, _ int64) (io.Reader, error) {
+				switch {
+				case i == 0:
+					return io.MultiReader(bytes.NewReader(data[:20*512+9]), iotest.ErrReader(away)), nil
+				case i < 20:
+					return nil, away
+				}
+				return nil, nil
+			}}, &sourcetest.Scripted{Data: data, Script: func(int, int64, int64) (io.Reader, error) { return nil, away }}, nil},
 		{"one that is wrong", &sourcetest.Scripted{Data: wrong}, &sourcetest.Scripted{Data: data}, nil},
 		{"all are", &sourcetest.Scripted{Data: wrong}, &sourcetest.Scripted{Data: wrong}, blob.ErrMismatch},
 	} {
@@ -166,7 +170,8 @@ func TestSpoolDiskFull(t *testing.T) {
 	if err := os.WriteFile(dir+"/other", make([]byte, 20<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := sp.Fill(t.Context(), []blob.Reader{sourcetest.Memory(data)}, nil, nil); err == nil || !strings.Contains(err.Error(), "no space left") {
+	if err := sp.Fill(t.Context(), []blob.Reader{sourcetest.Memory(data)}, nil, nil); err == nil ||
+		!strings.Contains(err.Error(), "no space left") {
 		t.Errorf("Fill() = %v", err)
 	}
 	if _, err := io.ReadAll(sp.Reader(t.Context())); err == nil {
@@ -194,7 +199,9 @@ func TestSpoolServes(t *testing.T) {
 	filled := make(chan error, 1)
 	told := make(chan error, 10)
 	go func() {
-		filled <- sp.Fill(ctx, []blob.Reader{src}, nil, func(err error, attempt int) { told <- fmt.Errorf("%d: %w", attempt, err) })
+		filled <- sp.Fill(ctx, []blob.Reader{src}, nil, func(err error, attempt int) {
+			told <- fmt.Errorf("%d: %w", attempt, err)
+		})
 	}()
 
 	if n, err := h.Stat(ctx, sp.encoding); err != nil || n != int64(len(data)) {
@@ -265,9 +272,10 @@ func TestSpoolServesNoHalf(t *testing.T) {
 	sp := newTestSpool(t, data)
 	srv := httptest.NewServer(sp)
 	defer srv.Close()
-	go sp.Fill(t.Context(), []blob.Reader{&sourcetest.Scripted{Data: data[:20*512], Script: func(_ int, off, _ int64) (io.Reader, error) {
-		return bytes.NewReader(data[min(off, 20*512) : 20*512]), nil
-	}}}, nil, nil)
+	go sp.Fill(t.Context(), []blob.Reader{&sourcetest.Scripted{Data: data[:20*512],
+		Script: func(_ int, off, _ int64) (io.Reader, error) {
+			return bytes.NewReader(data[min(off, 20*512) : 20*512]), nil
+		}}}, nil, nil)
 	rc, err := (&blob.HTTP{Base: srv.URL}).Open(t.Context(), sp.encoding, 0, -1)
 	if err != nil {
 		t.Fatal(err)
@@ -291,7 +299,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 }
 
 // A neighbour that takes nothing is cut off, and one that waits for us is not.
-func TestSpoolImpatient(t *testing.T) {
+func TestSpoolDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := sourcetest.Random(4 * 512)
 		sp := newTestSpool(t, data)
@@ -318,7 +326,8 @@ func TestFollowerSeeks(t *testing.T) {
 		off    int64
 		whence int
 		want   int64
-	}{{10, io.SeekStart, 10}, {5, io.SeekCurrent, 15}, {-1, io.SeekEnd, 999}, {0, io.SeekEnd, 1000}, {-1, io.SeekStart, -1}, {5000, io.SeekStart, 5000}} {
+	}{{10, io.SeekStart, 10}, {5, io.SeekCurrent, 15}, {-1, io.SeekEnd, 999}, {0, io.SeekEnd, 1000},
+		{-1, io.SeekStart, -1}, {5000, io.SeekStart, 5000}} {
 		r := sp.Reader(t.Context())
 		if _, err := r.Seek(10, io.SeekStart); err != nil {
 			t.Fatal(err)

@@ -130,7 +130,8 @@ func (c *receivers) evaluate(now time.Duration, sent uint32, s *schedule) []*rec
 
 // outlier says why m must leave, or "" if it may stay.
 func (c *receivers) outlier(m *receiver, now time.Duration, sent uint32) string {
-	if w := m.window(judgedReports, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy && w.loss > c.median.loss+outlierLoss && m.steadyLoss() {
+	if w := m.window(judgedReports, c.layout.Symbol, now, sent); w.ok && w.loss > tooLossy &&
+		w.loss > c.median.loss+outlierLoss && m.steadyLoss() {
 		return fmt.Sprintf("it loses %.0f %%, most lose %.0f %%", 100*w.loss, 100*c.median.loss)
 	}
 	// A receiver that lacks parts of more and more blocks, and reports that it gets what is sent, is slower than the

@@ -72,8 +72,10 @@ const testGroup = "239.255.7.7:7007"
 func (w *wire) sender(data []byte, change func(*Options)) (*Sender, multicast.Session) {
 	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	o := Options{ID: multicast.NewID(), Secret: multicast.NewSecret(), Layout: multicast.DefaultLayout(), Size: int64(len(data)), Source: bytes.NewReader(data),
-		Group: netip.MustParseAddrPort(testGroup), Address: w.bed.Sender.Address.Addr(), Budget: multicast.NewBudget(20e6), Log: log, Linger: 300 * time.Millisecond}
+	o := Options{ID: multicast.NewID(), Secret: multicast.NewSecret(), Layout: multicast.DefaultLayout(),
+		Size: int64(len(data)), Source: bytes.NewReader(data),
+		Group: netip.MustParseAddrPort(testGroup), Address: w.bed.Sender.Address.Addr(),
+		Budget: multicast.NewBudget(20e6), Log: log, Linger: 300 * time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -115,7 +117,8 @@ type listener struct {
 // listen joins the group on host i as receiver n.
 func (w *wire) listen(i int, n uint16, s multicast.Session, secret multicast.Key) *listener {
 	w.t.Helper()
-	l := &listener{t: w.t, s: s, n: n, codes: map[int]*parity.Code{}, left: s.Layout.Blocks(s.Size), out: make([]byte, s.Size), half: make(chan struct{})}
+	l := &listener{t: w.t, s: s, n: n, codes: map[int]*parity.Code{}, left: s.Layout.Blocks(s.Size),
+		out: make([]byte, s.Size), half: make(chan struct{})}
 	l.blocks, l.whole = make([]*parity.Block, l.left), make([]bool, l.left)
 	// The tables of the code take their time, and whoever says that it is ready has them.
 	for _, i := range []int{0, l.left - 1} {
@@ -327,7 +330,8 @@ func TestSenderOnWire(t *testing.T) {
 
 // An interface that was made again since the coordinator looked it up has another index and the same name.
 func TestSenderFindsItsInterfaceByName(t *testing.T) {
-	o := Options{Interface: &net.Interface{Name: "lo", Index: 4711}, Address: netip.MustParseAddr("127.0.0.1"), Group: netip.MustParseAddrPort("239.255.0.1:7469")}
+	o := Options{Interface: &net.Interface{Name: "lo", Index: 4711}, Address: netip.MustParseAddr("127.0.0.1"),
+		Group: netip.MustParseAddrPort("239.255.0.1:7469")}
 	s, err := openSocket(o)
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,8 @@ func (s *Sender) handleReport(b []byte, from net.Addr, e *reportBuffer) {
 		m.verdictSeq++
 		st := s.announcement()
 		st.State = datagram.Demoted
-		verdict = key.Seal(nil, datagram.Header{Type: datagram.Verdict, Seq: m.verdictSeq, ESI: n, Pos: s.schedule.closed(), Time: uint32(s.now().Milliseconds())}, st.Append(nil))
+		verdict = key.Seal(nil, datagram.Header{Type: datagram.Verdict, Seq: m.verdictSeq, ESI: n,
+			Pos: s.schedule.closed(), Time: uint32(s.now().Milliseconds())}, st.Append(nil))
 	}
 	s.mu.Unlock()
 	if verdict != nil {

@@ -23,7 +23,8 @@ func onLoopback(t testing.TB, data []byte, change func(*Options)) (*Sender, Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{ID: multicast.NewID(), Secret: multicast.NewSecret(), Size: int64(len(data)), Source: bytes.NewReader(data), Group: netip.MustParseAddrPort(testGroup),
+	o := Options{ID: multicast.NewID(), Secret: multicast.NewSecret(), Size: int64(len(data)),
+		Source: bytes.NewReader(data), Group: netip.MustParseAddrPort(testGroup),
 		Address: netip.MustParseAddr("127.0.0.1"), Interface: lo, Linger: time.Second}
 	if change != nil {
 		change(&o)
@@ -64,16 +65,21 @@ func TestOrders(t *testing.T) {
 		done   bool
 		why    string
 	}{
-		{name: "started by hand", before: (*Sender).Start, heard: []datagram.State{datagram.Closed}, done: true, why: "no receiver asks for more"},
+		{name: "started by hand", before: (*Sender).Start, heard: []datagram.State{datagram.Closed}, done: true,
+			why: "no receiver asks for more"},
 		{name: "held and resumed", before: (*Sender).Start, at: func(s *Sender, _ func()) {
 			s.Hold(time.Hour)
 			time.AfterFunc(300*time.Millisecond, func() { s.Hold(0) })
 		}, heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "no receiver asks for more"},
-		{name: "a hold ends by itself", before: (*Sender).Start, at: func(s *Sender, _ func()) { s.Hold(300 * time.Millisecond) },
+		{name: "a hold ends by itself", before: (*Sender).Start,
+			at:    func(s *Sender, _ func()) { s.Hold(300 * time.Millisecond) },
 			heard: []datagram.State{datagram.Held, datagram.Closed}, done: true, why: "no receiver asks for more"},
-		{name: "stopped", before: (*Sender).Start, at: func(s *Sender, _ func()) { s.Stop() }, heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
-		{name: "the program ends", before: (*Sender).Start, at: func(_ *Sender, cancel func()) { cancel() }, heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
-		{name: "capped", before: func(s *Sender) { s.Cap(4 << 20); s.Start() }, heard: []datagram.State{datagram.Closed}, done: true, why: "no receiver asks for more"},
+		{name: "stopped", before: (*Sender).Start, at: func(s *Sender, _ func()) { s.Stop() },
+			heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
+		{name: "the program ends", before: (*Sender).Start, at: func(_ *Sender, cancel func()) { cancel() },
+			heard: []datagram.State{datagram.Closed}, why: "it was stopped"},
+		{name: "capped", before: func(s *Sender) { s.Cap(4 << 20); s.Start() },
+			heard: []datagram.State{datagram.Closed}, done: true, why: "no receiver asks for more"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &wire{t, w.bed}
@@ -164,7 +170,8 @@ func TestForgedReports(t *testing.T) {
 	swapped[21]++ // another receiver's number
 	var e reportBuffer
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, b := range [][]byte{nil, good[:len(good)-1], append(good[:len(good):len(good)], 0), reporter(t, other, 5)(datagram.Header{Seq: 1, Flags: datagram.Ready}), verdict, swapped,
+	for _, b := range [][]byte{nil, good[:len(good)-1], append(good[:len(good):len(good)], 0),
+		reporter(t, other, 5)(datagram.Header{Seq: 1, Flags: datagram.Ready}), verdict, swapped,
 		s.group.Seal(nil, datagram.Header{Type: datagram.Report, Seq: 1, ESI: 5, Flags: datagram.Ready}, nil)} {
 		s.handleReport(b, s.sock.group, &e)
 	}
@@ -233,11 +240,13 @@ func TestSenderOptions(t *testing.T) {
 	}
 	small := *lo
 	small.MTU = 1280
-	_, err = New(Options{ID: 1, Secret: multicast.NewSecret(), Interface: &small, Address: netip.MustParseAddr("0.0.0.0"), Group: netip.MustParseAddrPort("10.0.0.1:1"), TTL: 300})
+	_, err = New(Options{ID: 1, Secret: multicast.NewSecret(), Interface: &small,
+		Address: netip.MustParseAddr("0.0.0.0"), Group: netip.MustParseAddrPort("10.0.0.1:1"), TTL: 300})
 	if !errors.Is(err, multicast.ErrSession) {
 		t.Fatalf("New = %v, want %v", err, multicast.ErrSession)
 	}
-	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is not", "0.0.0.0 is not", "TTL of 300", "1472 bytes do not fit"} {
+	for _, want := range []string{"0 bytes", "no source", "10.0.0.1:1 is not", "0.0.0.0 is not", "TTL of 300",
+		"1472 bytes do not fit"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -257,6 +266,7 @@ func BenchmarkHear(b *testing.B) {
 	var e reportBuffer
 	missing := []datagram.Missing{{First: 1, Blocks: 1, Symbols: 3}, {First: 3, Blocks: 1, Symbols: 9}}
 	for i := 0; b.Loop(); i++ {
-		s.handleReport(reports[i%1000](datagram.Header{Seq: uint32(2 + i/1000), Flags: datagram.Ready}, missing...), s.sock.group, &e)
+		s.handleReport(reports[i%1000](datagram.Header{Seq: uint32(2 + i/1000), Flags: datagram.Ready}, missing...),
+			s.sock.group, &e)
 	}
 }

@@ -67,7 +67,8 @@ func (o *outgoing) seal(n int) error {
 		run := 1
 		var payload []byte
 		if k := l.BlockK(s.o.Size, int(first.block)); int(first.esi) < k {
-			for i+run < n && o.symbols[i+run].block == first.block && int(o.symbols[i+run].esi) == int(first.esi)+run && int(first.esi)+run < k {
+			for i+run < n && o.symbols[i+run].block == first.block &&
+				int(o.symbols[i+run].esi) == int(first.esi)+run && int(first.esi)+run < k {
 				run++
 			}
 			at := int64(first.block)*l.Block() + int64(first.esi)*int64(l.Symbol)
@@ -147,14 +148,16 @@ func (s *Sender) pick(symbols []symbol, heads []datagram.Header, verified int64)
 		return 0 // an operator ended or held it meanwhile
 	}
 	now := uint32(s.now().Milliseconds())
+	wanted := func(from uint32) (uint32, bool) { return s.receivers.nextWanted(s.schedule, from) }
 	for i := range symbols {
-		sym, ok := s.schedule.pick(s.seq+1, verified, func(from uint32) (uint32, bool) { return s.receivers.nextWanted(s.schedule, from) })
+		sym, ok := s.schedule.pick(s.seq+1, verified, wanted)
 		if !ok {
 			return i
 		}
 		s.seq++
 		symbols[i] = sym
-		heads[i] = datagram.Header{Type: datagram.Data, Seq: s.seq, Block: sym.block, ESI: sym.esi, Pos: s.schedule.closed(), Time: now}
+		heads[i] = datagram.Header{Type: datagram.Data, Seq: s.seq, Block: sym.block, ESI: sym.esi,
+			Pos: s.schedule.closed(), Time: now}
 	}
 	return len(symbols)
 }

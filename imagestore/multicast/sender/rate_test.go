@@ -34,7 +34,8 @@ func TestRateFollowsTheMedian(t *testing.T) {
 		want   float64
 	}{
 		{"a network that was gone: the rate had no part in it", func(float64) float64 { return 0 }, whole, 2, ceiling},
-		{"a bad cable: a lower rate does not help", func(r float64) float64 { return 0.8 * r }, func(r float64) float64 { return 0.8 * r }, 1, ceiling},
+		{"a bad cable: a lower rate does not help", func(r float64) float64 { return 0.8 * r },
+			func(r float64) float64 { return 0.8 * r }, 1, ceiling},
 		{"a link of half the rate", whole, func(r float64) float64 { return min(r, ceiling/2) }, 3, 0.45 * ceiling},
 		{"a link that is free again", func(r float64) float64 { return min(r, ceiling/2) }, whole, 20, 0.9 * ceiling},
 	} {

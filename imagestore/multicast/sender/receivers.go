@@ -78,7 +78,9 @@ func newReceivers(l multicast.Layout) *receivers {
 
 // report takes in an authentic report of receiver n, and asks s for what it lacks; sent is the seq of the last
 // datagram. It returns nil for a report that is older than another one.
-func (c *receivers) report(n uint16, now time.Duration, h datagram.Header, missing []datagram.Missing, sent uint32, s *schedule) *receiver {
+func (c *receivers) report(
+	n uint16, now time.Duration, h datagram.Header, missing []datagram.Missing, sent uint32, s *schedule,
+) *receiver {
 	m := c.byNumber[n]
 	if m == nil {
 		m = &receiver{number: n, joined: sent, progressed: now}

@@ -27,19 +27,31 @@ func TestReportsMean(t *testing.T) {
 		whole      uint32
 		none       bool
 	}{
-		{name: "few symbols", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, soon: []uint32{3}, lacks: 5, none: true},
-		{name: "the most of two", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}, {2, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 9}}}},
+		{name: "few symbols", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}},
+			soon: []uint32{3}, lacks: 5, none: true},
+		{name: "the most of two", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}},
+			{2, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 9}}}},
 			soon: []uint32{3}, lacks: 9, none: true},
-		{name: "an older report", told: []told{{1, 2, 5000, nil}, {1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, none: true},
-		{name: "half is under way", sent: []run{{4990, 5}, {5010, 3}}, told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, soon: []uint32{3}, lacks: 2, none: true},
-		{name: "all is under way", sent: []run{{4999, 6}}, told: []told{{1, 1, 4999, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, none: true},
-		{name: "a seq that is not sent yet", sent: []run{{5990, 5}}, told: []told{{1, 1, 1 << 31, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, soon: []uint32{3}, lacks: 5, none: true},
-		{name: "much", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: 600}}}}, late: []uint32{3, 4}, lacks: 600, none: true},
+		{name: "an older report", told: []told{{1, 2, 5000, nil}, {1, 1, 5000,
+			[]datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, none: true},
+		{name: "half is under way", sent: []run{{4990, 5}, {5010, 3}},
+			told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, soon: []uint32{3},
+			lacks: 2, none: true},
+		{name: "all is under way", sent: []run{{4999, 6}},
+			told: []told{{1, 1, 4999, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, none: true},
+		{name: "a seq that is not sent yet", sent: []run{{5990, 5}},
+			told: []told{{1, 1, 1 << 31, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 5}}}}, soon: []uint32{3},
+			lacks: 5, none: true},
+		{name: "much", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: 600}}}},
+			late: []uint32{3, 4}, lacks: 600, none: true},
 		{name: "all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: datagram.All}}}}, whole: 3},
 		{name: "nearly all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 4, Blocks: 1, Symbols: 1000}}}}, whole: 4},
-		{name: "what is not closed", told: []told{{1, 1, 5000, []datagram.Missing{{First: 9, Blocks: 1, Symbols: 5}, {First: 10, Blocks: 1, Symbols: datagram.All}}}}, soon: []uint32{9}, none: true},
-		{name: "what does not exist", told: []told{{1, 1, 5000, []datagram.Missing{{First: 1 << 31, Blocks: 65535, Symbols: 5}}}}, none: true},
-		{name: "more than there is", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 1, Symbols: 1025}}}}, whole: 3},
+		{name: "what is not closed", told: []told{{1, 1, 5000, []datagram.Missing{{First: 9, Blocks: 1, Symbols: 5},
+			{First: 10, Blocks: 1, Symbols: datagram.All}}}}, soon: []uint32{9}, none: true},
+		{name: "what does not exist", told: []told{{1, 1, 5000,
+			[]datagram.Missing{{First: 1 << 31, Blocks: 65535, Symbols: 5}}}}, none: true},
+		{name: "more than there is", told: []told{{1, 1, 5000,
+			[]datagram.Missing{{First: 3, Blocks: 1, Symbols: 1025}}}}, whole: 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
@@ -73,8 +85,11 @@ func TestWantedGoesAround(t *testing.T) {
 	s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
 	s.pass = s.walk(20)
 	c := newReceivers(l)
-	c.report(1, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready}, []datagram.Missing{{First: 2, Blocks: 3, Symbols: datagram.All}}, 100, s)
-	c.report(2, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready}, []datagram.Missing{{First: 4, Blocks: 1, Symbols: datagram.All}, {First: 18, Blocks: 2, Symbols: datagram.All}}, 100, s)
+	c.report(1, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready},
+		[]datagram.Missing{{First: 2, Blocks: 3, Symbols: datagram.All}}, 100, s)
+	c.report(2, 0, datagram.Header{Seq: 1, Pos: 50, Flags: datagram.Ready},
+		[]datagram.Missing{{First: 4, Blocks: 1, Symbols: datagram.All}, {First: 18, Blocks: 2,
+			Symbols: datagram.All}}, 100, s)
 	var got []uint32
 	next := uint32(4)
 	s.resentAt = make([]uint32, 20)

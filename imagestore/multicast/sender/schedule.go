@@ -54,7 +54,8 @@ type blockPass struct {
 }
 
 func newSchedule(l multicast.Layout, size int64, ahead func() float64) *schedule {
-	s := &schedule{layout: l, size: size, blocks: uint32(l.Blocks(size)), aheadShare: ahead, requests: map[uint32]*request{}}
+	s := &schedule{layout: l, size: size, blocks: uint32(l.Blocks(size)), aheadShare: ahead,
+		requests: map[uint32]*request{}}
 	s.parityUsed = make([]uint16, s.blocks)
 	s.pass = s.walk(0)
 	return s
@@ -78,7 +79,8 @@ func (s *schedule) sentOnce() bool { return s.pass.block == s.blocks }
 
 // mayContinue says whether the first pass may go on, if so many verified bytes may be sent.
 func (s *schedule) mayContinue(verified int64) bool {
-	return !s.sentOnce() && int64(s.pass.block)*s.layout.Block()+int64(s.layout.BlockSize(s.size, int(s.pass.block))) <= verified
+	return !s.sentOnce() && int64(s.pass.block)*s.layout.Block()+int64(s.layout.BlockSize(s.size,
+		int(s.pass.block))) <= verified
 }
 
 // pick returns the symbol to send as seq. wanted names the next block, from one on and then from 0 on, that is wanted

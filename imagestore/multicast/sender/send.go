@@ -97,7 +97,8 @@ func (s *Sender) update(now, data, beat time.Duration, tick *time.Duration) next
 		s.o.Log.Info("multicast session is "+state.String(), "receivers", s.receivers.counts.heard)
 	}
 	sending := state == datagram.Running || state == datagram.Repairing
-	g := nextAction{closed: state == datagram.Closed, work: work && sending, beat: max(data, beat) + multicast.HeartbeatInterval}
+	g := nextAction{closed: state == datagram.Closed, work: work && sending,
+		beat: max(data, beat) + multicast.HeartbeatInterval}
 	switch {
 	case sending && !g.work && now-data < time.Second:
 		g.beat = max(data, beat) + lastHeartbeats

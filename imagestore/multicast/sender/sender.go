@@ -103,7 +103,8 @@ func (o *Options) validate() error {
 	case o.Interface == nil:
 		errs = append(errs, errors.New("no interface is given"))
 	case frame > o.Interface.MTU:
-		errs = append(errs, fmt.Errorf("packets of %d bytes do not fit into the frames of %s, which hold %d", frame, o.Interface.Name, o.Interface.MTU))
+		errs = append(errs, fmt.Errorf("packets of %d bytes do not fit into the frames of %s, which hold %d", frame,
+			o.Interface.Name, o.Interface.MTU))
 	}
 	return errors.Join(errs...)
 }
@@ -154,10 +155,12 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting a multicast session: %w", err)
 	}
-	s := &Sender{o: o, group: group, sock: sock, began: time.Now(), wake: make(chan struct{}, 1), keys: map[uint16]*datagram.Key{}, maxRate: o.Rate,
+	s := &Sender{o: o, group: group, sock: sock, began: time.Now(), wake: make(chan struct{}, 1),
+		keys: map[uint16]*datagram.Key{}, maxRate: o.Rate,
 		codes: map[int]*parity.Code{}, buf: make([]byte, o.Layout.Block())}
 	s.receivers = newReceivers(o.Layout)
-	s.schedule = newSchedule(o.Layout, o.Size, func() float64 { return s.receivers.worstLoss / (1 - s.receivers.worstLoss) })
+	ahead := func() float64 { return s.receivers.worstLoss / (1 - s.receivers.worstLoss) }
+	s.schedule = newSchedule(o.Layout, o.Size, ahead)
 	s.lifecycle = lifecycle{gather: o.Gather, machines: o.Machines, linger: o.Linger, state: datagram.Gathering}
 	s.ownBudget = multicast.NewBudget(o.Rate)
 	s.applyLimits()
@@ -215,7 +218,8 @@ func (s *Sender) applyLimits() {
 func (s *Sender) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.o.Log.Info("multicast session opened", "group", s.o.Group.String(), "interface", s.o.Interface.Name, "bytes", s.o.Size)
+	s.o.Log.Info("multicast session opened", "group", s.o.Group.String(), "interface", s.o.Interface.Name,
+		"bytes", s.o.Size)
 	var listening sync.WaitGroup
 	listening.Go(func() { s.listen(ctx) })
 	err := s.send(ctx)
@@ -230,7 +234,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	s.sock.conn.Close()
 	listening.Wait()
 	st := s.Status()
-	s.o.Log.Info("multicast session closed", "why", why, "sent", st.Sent, "parity", st.Parity, "again", st.Again, "receivers", len(st.Receivers))
+	s.o.Log.Info("multicast session closed", "why", why, "sent", st.Sent, "parity", st.Parity, "again", st.Again,
+		"receivers", len(st.Receivers))
 	if err != nil {
 		return fmt.Errorf("sending multicast session %v: %w", s.o.ID, err)
 	}

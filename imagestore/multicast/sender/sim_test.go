@@ -197,7 +197,8 @@ func (v *virtual) report(r *room) {
 		if v.have[b] == 0 {
 			lacks = datagram.All
 		}
-		if n := len(missing); n > 0 && missing[n-1].Symbols == uint16(lacks) && missing[n-1].First+uint32(missing[n-1].Blocks) == b {
+		if n := len(missing); n > 0 && missing[n-1].Symbols == uint16(lacks) &&
+			missing[n-1].First+uint32(missing[n-1].Blocks) == b {
 			missing[n-1].Blocks++
 			continue
 		}
@@ -246,7 +247,8 @@ func TestSimulatedLoss(t *testing.T) {
 			}
 			got := r.times() * framing
 			limit := time.Duration((1.05*size/rate/(1-c.loss) + 1) * float64(time.Second))
-			t.Logf("%.3f of the file on the wire, last done after %v (limit %v), closed %v later; %v", got, last, limit, r.now-last-r.course.began, r.ways)
+			t.Logf("%.3f of the file on the wire, last done after %v (limit %v), closed %v later; %v", got, last,
+				limit, r.now-last-r.course.began, r.ways)
 			if got > c.bytes {
 				t.Errorf("%.3f of the file on the wire, want at most %v", got, c.bytes)
 			}

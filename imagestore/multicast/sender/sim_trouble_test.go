@@ -57,15 +57,18 @@ func TestSimulatedTrouble(t *testing.T) {
 		total   float64 // of the file, at most
 		done    bool
 	}{
-		{name: "a port of a fifth of the rate", fourth: func(r *room) *virtual { return r.add(0, r.port(rate/5)) }, demoted: true, others: 1.05, total: 1.2},
-		{name: "loses a quarter", fourth: func(r *room) *virtual { return r.add(0, r.lossy(0.25)) }, others: 1.45, total: 1.5, done: true},
+		{name: "a port of a fifth of the rate", fourth: func(r *room) *virtual { return r.add(0, r.port(rate/5)) },
+			demoted: true, others: 1.05, total: 1.2},
+		{name: "loses a quarter", fourth: func(r *room) *virtual { return r.add(0, r.lossy(0.25)) }, others: 1.45,
+			total: 1.5, done: true},
 		{name: "dies", fourth: func(r *room) *virtual {
 			return r.add(0, func(_ uint32, now time.Duration) bool { return now > 4*time.Second })
 		}, others: 1.05, total: 1.1},
 		{name: "hears nothing for three seconds", fourth: func(r *room) *virtual {
 			return r.add(0, func(_ uint32, now time.Duration) bool { return now > 4*time.Second && now < 7*time.Second })
 		}, others: 1.05, total: 1.5, done: true},
-		{name: "comes half-way", fourth: func(r *room) *virtual { return r.add(6*time.Second, r.lossy(0.01)) }, others: 1.05, total: 1.6, done: true},
+		{name: "comes half-way", fourth: func(r *room) *virtual { return r.add(6*time.Second, r.lossy(0.01)) },
+			others: 1.05, total: 1.6, done: true},
 		{name: "hears nothing but reports", fourth: func(r *room) *virtual {
 			v := r.add(0, r.lossy(1))
 			v.speaks = true
@@ -106,7 +109,8 @@ func TestSimulatedTrouble(t *testing.T) {
 			r.run()
 			last := r.last(3)
 			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; %.3f of the file sent, %v; closed at %v: %s",
-				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left, r.times(), r.ways, r.now, r.course.why)
+				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left,
+				r.times(), r.ways, r.now, r.course.why)
 			if got := last.Seconds() / before.Seconds(); got > c.others {
 				t.Errorf("the others take %.3f of their time, want at most %v", got, c.others)
 			}
@@ -133,7 +137,8 @@ func TestSimulatedRate(t *testing.T) {
 		limit float64
 		total float64
 	}{
-		{"ports of half the rate", func(r *room) func(uint32, time.Duration) bool { return r.port(rate / 2) }, 1.25, rate / 2, 1.25},
+		{"ports of half the rate", func(r *room) func(uint32, time.Duration) bool { return r.port(rate / 2) }, 1.25,
+			rate / 2, 1.25},
 		{"a loss of a fifth", func(r *room) func(uint32, time.Duration) bool { return r.lossy(0.2) }, 1.15, rate * 0.8, 1.4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -143,7 +148,8 @@ func TestSimulatedRate(t *testing.T) {
 			}
 			r.run()
 			last := r.last(4)
-			t.Logf("done after %v, %.3f of the limit; %.3f of the file sent; rates %.0f", last, last.Seconds()*c.limit/size, r.times(), every(r.rates, 10))
+			t.Logf("done after %v, %.3f of the limit; %.3f of the file sent; rates %.0f", last,
+				last.Seconds()*c.limit/size, r.times(), every(r.rates, 10))
 			if got := last.Seconds() * c.limit / size; got > c.time || r.times() > c.total {
 				t.Errorf("it takes %.3f of the limit and %.3f of the file, want at most %v and %v", got, r.times(), c.time, c.total)
 			}

@@ -12,8 +12,10 @@ func (s *Sender) Status() multicast.SessionStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	out := multicast.SessionStatus{State: s.lifecycle.state, Why: s.lifecycle.why, Wait: s.wait, Rate: int64(s.receivers.rate.rate), Sent: s.sent[firstTime],
-		Parity: s.sent[repair], Again: s.sent[resend], Block: int(s.schedule.closed()), Blocks: int(s.schedule.blocks), Receivers: []multicast.ReceiverStatus{}}
+	out := multicast.SessionStatus{State: s.lifecycle.state, Why: s.lifecycle.why, Wait: s.wait,
+		Rate: int64(s.receivers.rate.rate), Sent: s.sent[firstTime],
+		Parity: s.sent[repair], Again: s.sent[resend], Block: int(s.schedule.closed()),
+		Blocks: int(s.schedule.blocks), Receivers: []multicast.ReceiverStatus{}}
 	for _, m := range s.receivers.list {
 		out.Receivers = append(out.Receivers, m.status(now))
 	}
@@ -21,7 +23,8 @@ func (s *Sender) Status() multicast.SessionStatus {
 }
 
 func (m *receiver) status(now time.Duration) multicast.ReceiverStatus {
-	r := multicast.ReceiverStatus{Number: m.number, State: "receiving", Why: m.demoted, Missing: m.missing, Loss: m.loss, Heard: now - m.heard}
+	r := multicast.ReceiverStatus{Number: m.number, State: "receiving", Why: m.demoted, Missing: m.missing,
+		Loss: m.loss, Heard: now - m.heard}
 	switch {
 	case m.demoted != "":
 		r.State = "demoted"

@@ -1,4 +1,5 @@
-// Package sourcetest has the sources of blobs that the tests of multicast need: good ones, and ones that fail, hang or lie.
+// Package sourcetest has the sources of blobs that the tests of multicast need: good ones, and ones that fail, hang
+// or lie.
 //
 // Memory is a good source. Scripted does what a test says. Hung never answers, and Stuck answers and sends nothing.
 package sourcetest

@@ -17,8 +17,8 @@ import (
 
 func dieWithParent(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
-// carry puts this program between the switch and the host where w asks for it: the host's port leaves the bridge, and a pair of
-// links takes its place, between whose end and the port every frame is carried by hand.
+// carry puts this program between the switch and the host where w asks for it: the host's port leaves the bridge, and
+// a pair of links takes its place, between whose end and the port every frame is carried by hand.
 func (h *Host) carry(ctx context.Context, w Wire) error {
 	sw := h.bed.prefix + "-switch"
 	inner, outer := h.Name+"i", h.Name+"o"
@@ -78,7 +78,8 @@ func packetSocket(name string) (int, error) {
 	return fd, nil
 }
 
-// readFrame reads the next frame that came in; what this program wrote there comes back as outgoing, and is passed over.
+// readFrame reads the next frame that came in; what this program wrote there comes back as outgoing, and is passed
+// over.
 func readFrame(fd int, buf []byte) ([]byte, error) {
 	for {
 		n, from, err := unix.Recvfrom(fd, buf, 0)

@@ -1,5 +1,6 @@
-// Package testbed is a switch with a sender and receivers on one computer: network namespaces, whose wires lose, delay, repeat and
-// hold back what goes over them, as told. Benchmarks and tests of multicast run in it, ours and other programs'.
+// Package testbed is a switch with a sender and receivers on one computer: network namespaces whose wires lose,
+// delay, repeat and limit what goes over them. Benchmarks and tests of multicast run in it, with Griddle and with
+// other programs.
 //
 // Start with Open. A Host runs commands and functions in its namespace.
 //
@@ -7,11 +8,12 @@
 //	namespace PREFIX-sender      eth0 10.87.0.1/24, shaped to Options.Rate
 //	namespace PREFIX-rN          eth0 10.87.0.(10+N)/24, N from 1, with Wire
 //
-// It needs root, and the programs ip, tc, nft and ethtool. One frame is one packet: segmentation offload is off, so that losses and
-// rates are of frames. Losses are nftables' numgen on the way in; rates are tc's tbf; delays, repetition and disorder are a program's,
-// this one, that takes frames from one side and gives them to the other, so that they cost processor time here.
+// It needs root, and the programs ip, tc, nft and ethtool. One frame is one packet: segmentation offload is off, so
+// that losses and rates are of frames. Losses are nftables' numgen on the way in; rates are tc's tbf; delays,
+// repetition and disorder are this program's, which carries frames from one side to the other, and uses processor
+// time for it.
 //
-// Close takes everything away again. Should the program die without it, the next Open does.
+// Close deletes everything. If the program dies without it, the next Open does so.
 package testbed
 
 import (
@@ -31,16 +33,16 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// Options say what stands in the bed.
+// Options say what the bed has.
 type Options struct {
 	Receivers int   // 1 to 200
 	Rate      int64 // of the sender's port, bits per second with Ethernet headers; 0 is not shaped
 }
 
-// Wire is what happens to what comes to a receiver. The zero value is a good one.
+// Wire is what happens to frames on their way to a receiver. The zero value is a good wire.
 type Wire struct {
-	Loss      float64       // 0 to 1: each frame for itself
-	Burst     int           // frames in a row that are lost in every Every; what other receivers lose in other places
+	Loss      float64       // 0 to 1: each frame independently
+	Burst     int           // frames in a row that are lost of every Every; receivers lose different ones
 	Every     int           // 0 loses no bursts
 	Rate      int64         // of the switch's port to it, bits per second; 0 is not shaped
 	Buffer    int           // bytes that the port holds when Rate is set; 0 means 200 kB
@@ -69,7 +71,7 @@ type Host struct {
 
 const namePrefix = "mcbed-"
 
-// Open builds a bed.
+// Open builds a bed. It needs root.
 func Open(ctx context.Context, o Options) (*Bed, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("opening a test bed: network namespaces need root")
@@ -112,7 +114,8 @@ func (b *Bed) build(ctx context.Context, o Options) error {
 	if err := b.namespace(ctx, sw); err != nil {
 		return err
 	}
-	if err := run(ctx, "ip", "-n", sw, "link", "add", "br0", "up", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"); err != nil {
+	if err := run(ctx, "ip", "-n", sw, "link", "add", "br0", "up", "type", "bridge", "stp_state", "0",
+		"forward_delay", "0", "mcast_snooping", "0"); err != nil {
 		return err
 	}
 	var err error
@@ -174,14 +177,14 @@ func (b *Bed) Close() error {
 
 func (h *Host) namespace() string { return h.bed.prefix + "-" + h.Name }
 
-// Command is a program to be run in the host's namespace. It ends with this process, and when ctx ends.
+// Command is a command that runs in the host's namespace. It ends with this process, and when ctx ends.
 func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.namespace(), name}, args...)...)
 	dieWithParent(c)
 	return c
 }
 
-// Do calls f on a thread that is in the host's namespace: sockets that f opens stay in it, goroutines that it starts do not.
+// Do calls f on a thread in the host's namespace. Sockets that f opens stay in it; goroutines that it starts do not.
 func (h *Host) Do(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -214,7 +217,8 @@ func (h *Host) Do(f func() error) error {
 
 // Sent is how many bytes left the host, Ethernet headers included.
 func (h *Host) Sent() (int64, error) {
-	out, err := exec.Command("ip", "netns", "exec", h.namespace(), "cat", "/sys/class/net/eth0/statistics/tx_bytes").Output()
+	out, err := exec.Command("ip", "netns", "exec", h.namespace(),
+		"cat", "/sys/class/net/eth0/statistics/tx_bytes").Output()
 	if err != nil {
 		return 0, fmt.Errorf("reading what %s sent: %w", h.Name, err)
 	}

@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// Shape limits what leaves the host to rate bits per second, as a link does; 0 takes the limit off.
+// Shape limits what leaves the host to rate bits per second, as a link does; 0 removes the limit.
 func (h *Host) Shape(ctx context.Context, rate int64) error {
 	_ = run(ctx, "tc", "-n", h.namespace(), "qdisc", "del", "dev", "eth0", "root")
 	if rate == 0 {
 		return nil
 	}
-	return run(ctx, "tc", "-n", h.namespace(), "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", fmt.Sprint(rate), "burst", "64kb", "limit", "4mb")
+	return run(ctx, "tc", "-n", h.namespace(), "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", fmt.Sprint(rate),
+		"burst", "64kb", "limit", "4mb")
 }
 
-// Wire makes the wire to a receiver w, at any time; another call replaces it.
+// Wire sets the wire to a receiver to w. It may be called at any time; another call replaces the wire.
 func (h *Host) Wire(ctx context.Context, w Wire) error {
 	sw := h.bed.prefix + "-switch"
 	_ = run(ctx, "tc", "-n", sw, "qdisc", "del", "dev", h.Name, "root")
@@ -25,7 +26,8 @@ func (h *Host) Wire(ctx context.Context, w Wire) error {
 		if buffer == 0 {
 			buffer = 200_000
 		}
-		if err := run(ctx, "tc", "-n", sw, "qdisc", "add", "dev", h.Name, "root", "tbf", "rate", fmt.Sprint(w.Rate), "burst", "16kb", "limit", fmt.Sprint(buffer)); err != nil {
+		if err := run(ctx, "tc", "-n", sw, "qdisc", "add", "dev", h.Name, "root", "tbf", "rate", fmt.Sprint(w.Rate),
+			"burst", "16kb", "limit", fmt.Sprint(buffer)); err != nil {
 			return err
 		}
 	}

@@ -50,17 +50,19 @@ func seconds(all []Result) float64 {
 	})
 }
 
-// BenchmarkMulticast brings a file of incompressible bytes to N receivers of one link, by Griddle, udpcast, uftp and HTTP. It prints, of
-// each, the median of three runs: seconds until the last receiver has it, bytes that left the sender by those of the file, and processor
-// time of a receiver. Griddle's seconds begin with the first datagram of data, the others' with the sender's start, as they gather
-// within it; of-ideal is Griddle's time by file/rate/(1-loss). The file takes three seconds at the rate.
+// BenchmarkMulticast brings a file of incompressible bytes to N receivers of one link, by Griddle, udpcast, uftp and
+// HTTP. It prints, of each, the median of three runs: seconds until the last receiver has it, bytes that left the
+// sender by those of the file, and processor time of a receiver. Griddle's seconds begin with the first datagram of
+// data, the others' with the sender's start, as they gather within it; of-ideal is Griddle's time by
+// file/rate/(1-loss). The file takes three seconds at the rate.
 func BenchmarkMulticast(b *testing.B) {
 	for _, link := range []int64{100_000_000, 200_000_000} {
 		for _, n := range []int{1, 4, 8} {
 			for _, w := range []struct {
 				name string
 				wire testbed.Wire
-			}{{"0%", testbed.Wire{}}, {"1%", testbed.Wire{Loss: 0.01}}, {"5%", testbed.Wire{Loss: 0.05}}, {"bursts", testbed.Wire{Burst: 60, Every: 4000}}} {
+			}{{"0%", testbed.Wire{}}, {"1%", testbed.Wire{Loss: 0.01}}, {"5%", testbed.Wire{Loss: 0.05}},
+				{"bursts", testbed.Wire{Burst: 60, Every: 4000}}} {
 				b.Run(fmt.Sprintf("link=%dM/N=%d/loss=%s", link/1e6, n, w.name), func(b *testing.B) {
 					for range b.N {
 						o := Options{Receivers: n, Link: link, Size: link / 8 * 3, Wire: w.wire, Limit: time.Minute}
@@ -86,8 +88,9 @@ func BenchmarkMulticast(b *testing.B) {
 	}
 }
 
-// BenchmarkMulticastImage brings a file as long as an image to four receivers of which each loses 1 %, and prints a receiver's processor time
-// by that of udpcast's. Griddle's has in it the tables of its code, a quarter of a second once in a program.
+// BenchmarkMulticastImage brings a file as long as an image to four receivers of which each loses 1 %, and prints a
+// receiver's processor time by that of udpcast's. Griddle's has in it the tables of its code, a quarter of a second
+// once in a program.
 func BenchmarkMulticastImage(b *testing.B) {
 	for range b.N {
 		o := Options{Receivers: 4, Link: 200_000_000, Size: 256 << 20, Wire: testbed.Wire{Loss: 0.01}, Limit: 2 * time.Minute}

@@ -49,7 +49,7 @@ const (
 	groupPort = 7469
 )
 
-// Child is a sender or a receiver of Griddle: it reads what it is to do from in, and writes what happens to out.
+// Child is a sender or a receiver of Griddle: it reads its order from in, and writes what happens to out.
 func Child(ctx context.Context, in io.Reader, out io.Writer) error {
 	var o order
 	if err := json.NewDecoder(in).Decode(&o); err != nil {
@@ -73,8 +73,10 @@ func sendChild(ctx context.Context, o order, ifi *net.Interface, out *json.Encod
 	}
 	defer f.Close()
 	s, err := sender.New(sender.Options{
-		ID: o.Session.ID, Secret: o.Secret, Layout: o.Session.Layout, Size: o.Session.Size, Encoding: o.Session.Encoding, Source: f, Group: o.Session.Group,
-		Interface: ifi, Address: netip.MustParseAddr("10.87.0.1"), Budget: multicast.NewBudget(o.Rate), Machines: o.Receivers, Gather: time.Minute,
+		ID: o.Session.ID, Secret: o.Secret, Layout: o.Session.Layout, Size: o.Session.Size,
+		Encoding: o.Session.Encoding, Source: f, Group: o.Session.Group,
+		Interface: ifi, Address: netip.MustParseAddr("10.87.0.1"), Budget: multicast.NewBudget(o.Rate),
+		Machines: o.Receivers, Gather: time.Minute,
 	})
 	if err != nil {
 		return err
@@ -111,7 +113,8 @@ func receiveChild(ctx context.Context, o order, ifi *net.Interface, out *json.En
 	}
 	defer f.Close()
 	d, err := receiver.New(receiver.Options{
-		Encoding: o.Session.Encoding, Size: o.Session.Size, HTTP: []blob.Reader{&blob.HTTP{Base: o.HTTP}}, Layout: o.Session.Layout, Spool: o.Spool,
+		Encoding: o.Session.Encoding, Size: o.Session.Size, HTTP: []blob.Reader{&blob.HTTP{Base: o.HTTP}},
+		Layout: o.Session.Layout, Spool: o.Spool,
 	})
 	if err != nil {
 		return err
@@ -130,7 +133,8 @@ func receiveChild(ctx context.Context, o order, ifi *net.Interface, out *json.En
 	r := reply{Last: time.Now()}
 	wg.Wait()
 	p := d.Progress()
-	r.Way = fmt.Sprintf("%v; %d%% multicast, %d%% HTTP", outcome, 100*p.Multicast/o.Session.Size, 100*p.HTTP/o.Session.Size)
+	r.Way = fmt.Sprintf("%v; %d%% multicast, %d%% HTTP", outcome, 100*p.Multicast/o.Session.Size,
+		100*p.HTTP/o.Session.Size)
 	if err != nil {
 		r.Err = err.Error()
 	}

@@ -30,7 +30,7 @@ type process struct {
 // child starts one in a host.
 func (t *trial) child(ctx context.Context, h *testbed.Host, o order) (*process, error) {
 	if len(t.o.Child) == 0 {
-		return nil, errors.New("there is no command for a child")
+		return nil, errors.New("Options.Child is not set")
 	}
 	in, err := json.Marshal(o)
 	if err != nil {
@@ -94,12 +94,14 @@ func (u *ours) send(ctx context.Context, t *trial) (func() (time.Duration, error
 		return nil, err
 	}
 	secret := multicast.NewSecret()
-	s := multicast.Session{ID: multicast.NewID(), Encoding: blob.Digest("sha256:" + sum), Size: t.o.Size, Layout: l, Hashes: blob.Sum(hashes),
-		Group: netip.AddrPortFrom(netip.MustParseAddr("239.255.87.1"), groupPort)}
+	s := multicast.Session{ID: multicast.NewID(), Encoding: blob.Digest("sha256:" + sum), Size: t.o.Size, Layout: l,
+		Hashes: blob.Sum(hashes),
+		Group:  netip.AddrPortFrom(netip.MustParseAddr("239.255.87.1"), groupPort)}
 	if s.Key, err = multicast.GroupKey(secret, s.ID); err != nil {
 		return nil, err
 	}
-	u.order = order{Rate: t.o.Rate / 8, Receivers: t.o.Receivers, Session: s, Secret: secret, Hashes: hashes, HTTP: fmt.Sprintf("http://10.87.0.1:%d", httpPort)}
+	u.order = order{Rate: t.o.Rate / 8, Receivers: t.o.Receivers, Session: s, Secret: secret, Hashes: hashes,
+		HTTP: fmt.Sprintf("http://10.87.0.1:%d", httpPort)}
 	if t.o.Late > 0 {
 		u.order.Receivers--
 	}
@@ -153,7 +155,7 @@ func (u *ours) receive(ctx context.Context, t *trial, i int) (string, Received, 
 		err = errors.New(r.Err)
 	}
 	if err == nil && r.Last.IsZero() {
-		err = errors.New("it was not through in time")
+		err = errors.New("it did not end within the limit")
 	}
 	t.mu.Lock()
 	first := t.first

@@ -35,18 +35,20 @@ func background(c *exec.Cmd) (func() (time.Duration, error), error) {
 	}, nil
 }
 
-// udpcast sends with acknowledgements (its full-duplex mode), and with the options without which it does not survive loss: a hello that
-// is repeated, and a receive buffer of 4 MB.
+// udpcast sends with acknowledgements (its full-duplex mode), and with the options without which it does not survive
+// loss: a hello that is repeated, and a receive buffer of 4 MB.
 type udpcast struct{}
 
 func (udpcast) send(ctx context.Context, t *trial) (func() (time.Duration, error), error) {
-	return background(t.bed.Sender.Command(ctx, "udp-sender", "--interface", "eth0", "--nokbd", "--no-progress", "--full-duplex",
+	return background(t.bed.Sender.Command(ctx, "udp-sender", "--interface", "eth0", "--nokbd", "--no-progress",
+		"--full-duplex",
 		"--min-receivers", fmt.Sprint(t.o.Receivers), "--rexmit-hello-interval", "500", "-f", t.file))
 }
 
 func (udpcast) receive(ctx context.Context, t *trial, i int) (string, Received, error) {
 	file := filepath.Join(t.dir, fmt.Sprintf("got%d", i))
-	cpu, err := run(t.bed.Receivers[i].Command(ctx, "udp-receiver", "--interface", "eth0", "--nokbd", "--no-progress", "--rcvbuf", "4M", "-f", file))
+	cpu, err := run(t.bed.Receivers[i].Command(ctx, "udp-receiver", "--interface", "eth0", "--nokbd", "--no-progress",
+		"--rcvbuf", "4M", "-f", file))
 	return file, Received{CPU: cpu}, err
 }
 
@@ -55,7 +57,8 @@ type uftp struct{}
 
 func (uftp) send(ctx context.Context, t *trial) (func() (time.Duration, error), error) {
 	// Receivers are daemons that must hear the announcement.
-	return background(t.bed.Sender.Command(ctx, "uftp", "-I", "eth0", "-R", fmt.Sprint(t.o.Rate/1000), "-B", "4194304", "-b", "1440", "-x", "0", t.file))
+	return background(t.bed.Sender.Command(ctx, "uftp", "-I", "eth0", "-R", fmt.Sprint(t.o.Rate/1000), "-B",
+		"4194304", "-b", "1440", "-x", "0", t.file))
 }
 
 func (uftp) receive(ctx context.Context, t *trial, i int) (string, Received, error) {
@@ -66,7 +69,8 @@ func (uftp) receive(ctx context.Context, t *trial, i int) (string, Received, err
 	file := filepath.Join(dir, filepath.Base(t.file))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c := t.bed.Receivers[i].Command(ctx, "uftpd", "-d", "-I", "eth0", "-D", dir, "-T", filepath.Join(dir, "tmp"), "-B", "4194304", "-q")
+	c := t.bed.Receivers[i].Command(ctx, "uftpd", "-d", "-I", "eth0", "-D", dir, "-T", filepath.Join(dir, "tmp"),
+		"-B", "4194304", "-q")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	if err := c.Start(); err != nil {
 		return "", Received{}, err
@@ -100,6 +104,7 @@ func (w *web) send(ctx context.Context, t *trial) (func() (time.Duration, error)
 
 func (w *web) receive(ctx context.Context, t *trial, i int) (string, Received, error) {
 	file := filepath.Join(t.dir, fmt.Sprintf("got%d", i))
-	cpu, err := run(t.bed.Receivers[i].Command(ctx, "curl", "-sS", "-o", file, fmt.Sprintf("http://10.87.0.1:%d/", httpPort)))
+	cpu, err := run(t.bed.Receivers[i].Command(ctx, "curl", "-sS", "-o", file,
+		fmt.Sprintf("http://10.87.0.1:%d/", httpPort)))
 	return file, Received{CPU: cpu}, err
 }

@@ -1,12 +1,12 @@
-// Package trial measures how long it takes to bring a file to many receivers over a shaped and lossy network: ours, and other programs in
-// the same place. Each sender and each receiver is a process of its own in a namespace of package testbed, so that its processor time
-// is known.
+// Package trial measures how long Griddle and other programs take to bring a file to many receivers over a limited
+// and lossy network. Each sender and each receiver is a process in a namespace of package testbed, so its processor
+// time is known.
 //
 // Start with Run. A Griddle process is a child of this program that calls Child.
 //
-// What is measured: Total, from the start of the sender's process to the end of the last receiver; Sent, the bytes that left the
-// sender's interface, with Ethernet headers; and the processor time of each process. Of Griddle Session too: from the first datagram of
-// data, when all have gathered, to the moment when the last receiver has every byte.
+// What is measured: Total, from the start of the sender's process to the end of the last receiver; Sent, the bytes
+// that left the sender's interface, with Ethernet headers; and the processor time of each process. For Griddle also
+// Session: from the first datagram of data, after all have gathered, until the last receiver has every byte.
 package trial
 
 import (
@@ -26,7 +26,7 @@ import (
 	"griddle/imagestore/multicast/testbed"
 )
 
-// Options are one trial. The zero value of what is not said otherwise is a good network without loss.
+// Options are one trial. Zero values mean a good network without loss, unless the field says otherwise.
 type Options struct {
 	Tool      string // "griddle", "udpcast", "uftp" or "http"
 	Receivers int    // 1 to 200
@@ -35,10 +35,10 @@ type Options struct {
 	Rate      int64  // payload bits per second at most; 0 means 0.93 of Link, which fills it
 	Wire      testbed.Wire
 	Slow      int64         // bits per second of the last receiver's port; 0 is as the others
-	Late      float64       // the last receiver starts when so much of the file's time has passed, 0 to 1; 0: with the others
+	Late      float64       // the last receiver starts after so much of the file's time, 0 to 1
 	Spool     bool          // receivers of griddle have a spool on the disk
-	Limit     time.Duration // after which what did not end is killed; 0 means 2 minutes
-	Dir       string        // where files are made; "" means the system's directory for temporary ones
+	Limit     time.Duration // after which all processes are killed; 0 means 2 minutes
+	Dir       string        // where files are made; "" means os.TempDir
 	Child     []string      // the command that calls Child, for griddle
 }
 
@@ -57,7 +57,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Result is what was measured.
+// Result is what a trial measured.
 type Result struct {
 	Options  Options
 	Total    time.Duration
@@ -68,11 +68,11 @@ type Result struct {
 	Each     []Received    // in the order of receivers
 }
 
-// Received is what became of one receiver.
+// Received is the result of one receiver.
 type Received struct {
 	OK   bool          // its file is the one that was sent, byte for byte
-	Took time.Duration // from the sender's start, or its own where it came late, to its end
-	Data time.Duration // of griddle: from the first datagram of data, or its own start where it came late, to its last byte
+	Took time.Duration // from the sender's start, or its own if it came late, to its end
+	Data time.Duration // of griddle: from the first datagram of data, or its own start if it came late, to its last byte
 	CPU  time.Duration
 	Way  string // of griddle: which ways the bytes came
 	Err  string
@@ -83,10 +83,10 @@ func (r Result) Whole() bool {
 	return !slices.ContainsFunc(r.Each, func(x Received) bool { return !x.OK })
 }
 
-// Overhead is the bytes that the sender sent, by those of the file.
+// Overhead is the bytes that the sender sent, divided by those of the file.
 func (r Result) Overhead() float64 { return float64(r.Sent) / float64(r.Options.Size) }
 
-// Ideal is the shortest that it can take at the rate, when every lost datagram is sent once more.
+// Ideal is the shortest possible time at the rate, if every lost datagram is sent once more.
 func (r Result) Ideal() time.Duration {
 	return time.Duration(float64(r.Options.Size) * 8 / float64(r.Options.Rate) / (1 - r.Options.Wire.Loss) * float64(time.Second))
 }
@@ -111,8 +111,8 @@ type trial struct {
 	first time.Time // of the first data
 }
 
-// Run makes a test bed, has the tool send a file of random bytes to every receiver, compares what they got, and takes everything away.
-// That a receiver failed is a part of the result, and no error.
+// Run makes a test bed, has the tool send a file of random bytes to every receiver, compares what they got, and
+// deletes everything. A receiver that fails is part of the result, not an error.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o.defaults()
 	res := Result{Options: o}
@@ -127,7 +127,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	case "http":
 		tl = &web{}
 	default:
-		return res, fmt.Errorf("starting a trial: %q is none of griddle, udpcast, uftp and http", o.Tool)
+		return res, fmt.Errorf("starting a trial: %q is not one of griddle, udpcast, uftp and http", o.Tool)
 	}
 	dir, err := os.MkdirTemp(o.Dir, "griddle-trial-")
 	if err != nil {
@@ -182,7 +182,7 @@ func (t *trial) run(ctx context.Context, tl tool, sum string, res *Result) error
 			if err == nil {
 				var got string
 				if got, err = hashFile(file); err == nil && got != sum {
-					err = errors.New("its file is another one")
+					err = errors.New("its file has other bytes")
 				}
 			}
 			r.OK = err == nil

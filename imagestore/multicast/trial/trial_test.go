@@ -32,14 +32,16 @@ func child() []string { return []string{"env", childEnv + "=1", os.Args[0]} }
 func TestTools(t *testing.T) {
 	for _, tool := range []string{"griddle", "udpcast", "uftp", "http"} {
 		t.Run(tool, func(t *testing.T) {
-			r, err := Run(t.Context(), Options{Tool: tool, Receivers: 2, Size: 5 << 20, Child: child(), Dir: t.TempDir(), Wire: testbed.Wire{Loss: 0.01}})
+			r, err := Run(t.Context(), Options{Tool: tool, Receivers: 2, Size: 5 << 20, Child: child(),
+				Dir: t.TempDir(), Wire: testbed.Wire{Loss: 0.01}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i, x := range r.Each {
 				t.Logf("%d: ok %v, took %v, data %v, cpu %v, %s %s", i+1, x.OK, x.Took, x.Data, x.CPU, x.Way, x.Err)
 			}
-			t.Logf("total %v, session %v, sent %.3f, sender %v, receiver %v", r.Total, r.Session, r.Overhead(), r.Sender, r.Receiver)
+			t.Logf("total %v, session %v, sent %.3f, sender %v, receiver %v", r.Total, r.Session, r.Overhead(),
+				r.Sender, r.Receiver)
 			if !r.Whole() {
 				t.Error("not every receiver has the file")
 			}

@@ -1,4 +1,5 @@
-// Package watchdog reads from sources that may hang: a source that sends nothing for a while fails with an error that says so.
+// Package watchdog reads from sources that may hang: a source that sends nothing for a while fails with an error that
+// says so.
 //
 // Open reads a range of a blob; Do makes one short call.
 //
@@ -26,7 +27,8 @@ var (
 	errNoAnswer = fmt.Errorf("nothing came for %v", AnswerTime)
 )
 
-// Open opens n bytes of a blob from off on, as blob.Reader has it. Open and each Read fail if nothing comes for Silence.
+// Open opens n bytes of a blob from off on, as blob.Reader has it. Open and each Read fail if nothing comes for
+// Silence.
 func Open(ctx context.Context, src blob.Reader, d blob.Digest, off, n int64) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(Silence, func() { cancel(errSilent) })

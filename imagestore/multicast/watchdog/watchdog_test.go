@@ -77,7 +77,8 @@ func TestDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { _, err := source{}.Stat(ctx, ""); return err }
 		begin := time.Now()
-		if err := Do(t.Context(), hang); err == nil || err.Error() != "nothing came for 30s" || time.Since(begin) != AnswerTime {
+		if err := Do(t.Context(), hang); err == nil || err.Error() != "nothing came for 30s" ||
+			time.Since(begin) != AnswerTime {
 			t.Errorf("Do() = %v after %v", err, time.Since(begin))
 		}
 		if err := Do(t.Context(), func(context.Context) error { return nil }); err != nil {
