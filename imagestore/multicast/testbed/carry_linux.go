@@ -51,11 +51,12 @@ func (h *Host) carry(ctx context.Context, w Wire) error {
 	}); err != nil {
 		return err
 	}
-	c := &carrier{w: w}
+	c := &carrier{w: w, in: in, port: port}
 	c.wake = sync.NewCond(&c.mu)
-	go c.take(in)
-	go c.give(port)
-	go (&carrier{}).through(port, in)
+	c.users.Go(c.collect)
+	c.users.Go(c.deliver)
+	c.users.Go(c.back)
+	go c.close()
 	return nil
 }
 
@@ -75,15 +76,57 @@ func packetSocket(name string) (int, error) {
 		return -1, fmt.Errorf("carrying frames of %s: %w", name, err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+	// A reader looks ten times a second whether the other side is gone.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("carrying frames of %s: %w", name, err)
+	}
 	return fd, nil
 }
 
-// readFrame reads the next frame that came in; what this program wrote there comes back as outgoing, and is passed
-// over.
-func readFrame(fd int, buf []byte) ([]byte, error) {
+// carrier carries the frames between a receiver's port and the switch, and delays those to the receiver. It ends when
+// one of the two links is gone.
+type carrier struct {
+	w        Wire
+	in, port int            // sockets of the switch's side, and of the receiver's port
+	users    sync.WaitGroup // goroutines that use the sockets
+
+	mu    sync.Mutex
+	wake  *sync.Cond
+	queue frames
+	ended bool
+}
+
+// close closes the sockets after the last use of them: another file may get their numbers at once.
+func (c *carrier) close() {
+	c.users.Wait()
+	unix.Close(c.in)
+	unix.Close(c.port)
+}
+
+// end ends the carrier.
+func (c *carrier) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	c.wake.Signal()
+}
+
+func (c *carrier) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// read reads the next frame that came in on fd, and fails when the carrier ends. Frames that this program wrote there
+// come back as outgoing, and are skipped.
+func (c *carrier) read(fd int, buf []byte) ([]byte, error) {
 	for {
+		if c.over() {
+			return nil, net.ErrClosed
+		}
 		n, from, err := unix.Recvfrom(fd, buf, 0)
-		if errors.Is(err, unix.EINTR) {
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 			continue
 		}
 		if err != nil {
@@ -94,15 +137,6 @@ func readFrame(fd int, buf []byte) ([]byte, error) {
 		}
 		return buf[:n], nil
 	}
-}
-
-// carrier delays frames of one direction.
-type carrier struct {
-	w     Wire
-	mu    sync.Mutex
-	wake  *sync.Cond
-	queue frames
-	ended bool
 }
 
 type frame struct {
@@ -123,19 +157,16 @@ func (f *frames) Pop() any {
 	return x
 }
 
-// take reads frames until the link is gone.
-func (c *carrier) take(fd int) {
-	defer unix.Close(fd)
+// collect reads frames for the receiver.
+func (c *carrier) collect() {
+	defer c.end()
 	buf := make([]byte, 65536)
 	for {
-		b, err := readFrame(fd, buf)
-		c.mu.Lock()
+		b, err := c.read(c.in, buf)
 		if err != nil {
-			c.ended = true
-			c.wake.Signal()
-			c.mu.Unlock()
 			return
 		}
+		c.mu.Lock()
 		for range 1 + chance(c.w.Duplicate) {
 			due := time.Now().Add(c.w.Delay)
 			if c.w.Jitter > 0 {
@@ -155,8 +186,8 @@ func chance(p float64) int {
 	return 0
 }
 
-// give writes them when they are due.
-func (c *carrier) give(fd int) {
+// deliver writes the frames to the receiver when they are due.
+func (c *carrier) deliver() {
 	for {
 		c.mu.Lock()
 		for len(c.queue) == 0 && !c.ended {
@@ -176,19 +207,19 @@ func (c *carrier) give(fd int) {
 			time.Sleep(min(wait, time.Millisecond))
 			continue
 		}
-		_, _ = unix.Write(fd, b) // a port that is full drops, as ports do
+		_, _ = unix.Write(c.port, b) // a port that is full drops, as ports do
 	}
 }
 
-// through carries frames of the other direction at once.
-func (c *carrier) through(from, to int) {
-	defer unix.Close(from)
+// back carries frames from the receiver to the switch, without a delay.
+func (c *carrier) back() {
+	defer c.end()
 	buf := make([]byte, 65536)
 	for {
-		b, err := readFrame(from, buf)
+		b, err := c.read(c.port, buf)
 		if err != nil {
 			return
 		}
-		_, _ = unix.Write(to, b)
+		_, _ = unix.Write(c.in, b)
 	}
 }

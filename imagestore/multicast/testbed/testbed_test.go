@@ -2,8 +2,12 @@ package testbed
 
 import (
 	"net"
+	"os"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sendThrough sends n numbered datagrams to a host and returns what came, in the order in which it came.
@@ -120,5 +124,56 @@ func TestWires(t *testing.T) {
 	}
 	if sent, err := b.Sender.Sent(); err != nil || sent < 5*n*44 {
 		t.Errorf("the sender sent %d bytes, %v", sent, err)
+	}
+}
+
+// packetSockets is how many sockets of this process read frames.
+func packetSockets(t *testing.T) (n int) {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range fds {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && domain == unix.AF_PACKET {
+			n++
+		}
+	}
+	return n
+}
+
+// A wire that is replaced lets go of its sockets, and only then: a frame that is written later would go to another file.
+func TestWireLetsGo(t *testing.T) {
+	b, err := Open(t.Context(), Options{Receivers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h := b.Receivers[0]
+	for round := range byte(3) {
+		if err := h.Wire(t.Context(), Wire{Jitter: time.Millisecond, Duplicate: 0.5}); err != nil {
+			t.Fatal(err)
+		}
+		if n := packetSockets(t); n < 2 {
+			t.Errorf("%d sockets carry frames, want 2", n)
+		}
+		sendThrough(t, b, h, round, 50)
+		if err := h.Wire(t.Context(), Wire{}); err != nil {
+			t.Fatal(err)
+		}
+		for packetSockets(t) > 0 {
+			if t.Context().Err() != nil {
+				t.Fatal("the sockets stay open")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
