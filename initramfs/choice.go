@@ -1,8 +1,8 @@
 package initramfs
 
-// DefaultChoice is the hardware that the boot image knows: every wired network but a few and every storage controller
-// that Debian's kernel drives, software RAID, the filesystems that a disk may bear, and keyboards. Wireless, graphics
-// (the kernel's own EFI and VGA consoles do) and sound are not in it.
+// DefaultChoice is the hardware that the boot image supports: almost every wired network card and every storage
+// controller with a driver in Debian's kernel, software RAID, the filesystems that a disk may have, and keyboards. It
+// has no drivers for wireless cards, sound or graphics (the kernel's own EFI and VGA consoles are enough).
 func DefaultChoice() Choice {
 	return Choice{
 		Take: []string{
@@ -59,7 +59,7 @@ func DefaultChoice() Choice {
 	}
 }
 
-// FirmwarePackages are the Debian packages whose files the drivers above may ask for, all but the kernel's own.
+// FirmwarePackages are the Debian packages with the firmware files that these drivers may ask for.
 func FirmwarePackages() []string {
 	return []string{
 		"firmware-bnx2", "firmware-bnx2x", "firmware-linux-free", "firmware-misc-nonfree", "firmware-myricom",

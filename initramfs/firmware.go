@@ -35,9 +35,9 @@ func FirmwareNames(r io.ReaderAt) ([]string, error) {
 	return out, nil
 }
 
-// Firmware returns the files of have (a tree as lib/firmware is) that names stand for, sorted; a name may hold
-// wildcards. A symbolic link brings what it points to. Names that have lacks are left out: no set of packages
-// has them all.
+// Firmware returns the files of have, a tree like lib/firmware, that match names, sorted. A name may have wildcards.
+// For a
+// symbolic link it also returns the target. It leaves out names without a file: no set of packages has all of them.
 func Firmware(have fs.ReadLinkFS, names []string) ([]string, error) {
 	found := map[string]bool{}
 	var add func(p string, depth int) error
@@ -55,7 +55,7 @@ func Firmware(have fs.ReadLinkFS, names []string) ([]string, error) {
 			return fmt.Errorf("reading firmware link: %w", err)
 		}
 		if strings.HasPrefix(to, "/") || depth == 0 {
-			return fmt.Errorf("firmware link %s leads to %s, out of the tree or in a circle", p, to)
+			return fmt.Errorf("firmware link %s leads to %s, outside the tree or in a circle", p, to)
 		}
 		return add(path.Join(path.Dir(p), to), depth-1)
 	}

@@ -1,7 +1,7 @@
-// Package initramfs decides what the boot image holds: which kernel modules and firmware (Select, Firmware). It touches
-// no disk: mkboot reads and writes the files, griddle-agent is what runs from them.
+// Package initramfs decides which kernel modules and firmware are in the boot image (Select, Firmware). It reads and
+// writes no files: mkboot does that, and griddle-agent runs from the image.
 //
-// To build the image, see the program mkboot. The server adds the site's part to it: package site of the appliance.
+// To build the image, see the program mkboot. The server adds the site's part: see package appliance/site.
 //
 // The image is a concatenation of archives in the "newc" form of cpio, as the kernel takes them
 // (Documentation/driver-api/early-userspace/buffer-format.rst):
@@ -25,10 +25,10 @@ const (
 	ModulesDir = "lib/modules"
 )
 
-// MaxSize is what kernel and initramfs may weigh together, in bytes.
+// MaxSize is the limit for the size of kernel and initramfs together, in bytes.
 const MaxSize = 40_000_000
 
-// Build says how old the image is; it is what BuildPath holds, as JSON.
+// Build is the version and age of the image: the content of BuildPath, as JSON.
 type Build struct {
 	Version string `json:"version"` // for people
 	Time    int64  `json:"time"`    // seconds since 1970; the agent never sets a clock further back than this

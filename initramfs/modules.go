@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Tree is what depmod wrote about a kernel's modules (modules.dep(5), and the comments at the head of each file).
+// Tree is what depmod wrote about a kernel's modules (modules.dep(5), and the comments at the top of each file).
 type Tree struct {
 	Deps  map[string][]string // path below lib/modules/RELEASE -> paths of what it needs, all of them
 	Soft  map[string][]string // module name -> names and aliases that it asks for without linking to them
@@ -75,16 +75,16 @@ func ModuleName(p string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// Choice says which modules go in. A pattern is a path below lib/modules/RELEASE: one that ends in a slash takes
-// everything below it, any other one file without its suffix.
+// Choice selects modules. A pattern is a path below lib/modules/RELEASE. If it ends in a slash, it matches everything
+// below, else one file without its suffix.
 type Choice struct {
 	Take  []string
 	Leave []string // stronger than Take, weaker than what a taken module needs
 }
 
-// Select returns the paths of the modules that c chooses, of everything that they link to, and of what they ask
-// for softly where the tree has it, sorted. A pattern of Take that matches nothing is an error: it would
-// otherwise go unnoticed with the next kernel.
+// Select returns the sorted paths of the modules that c selects, of all modules that they link to, and of their soft
+// dependencies if the tree has them. A pattern of Take that matches nothing is an error; otherwise no one would notice
+// it with the next kernel.
 func (t *Tree) Select(c Choice) ([]string, error) {
 	byName := map[string]string{}
 	for p := range t.Deps {
@@ -119,7 +119,7 @@ func (t *Tree) Select(c Choice) ([]string, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("choosing modules: this kernel has none that matches %q", pattern)
+			return nil, fmt.Errorf("selecting modules: no module of this kernel matches %q", pattern)
 		}
 	}
 	out := make([]string, 0, len(chosen))
@@ -138,8 +138,8 @@ func match(pattern, p string) bool {
 	return ok && strings.HasPrefix(rest, ".ko")
 }
 
-// Keep filters modules.alias or modules.softdep to the lines about the modules at paths, sorted, so that the
-// image's tables name only what is in it.
+// Keep returns the lines of modules.alias or modules.softdep about the modules at paths, sorted, so that the tables in
+// the image name only modules in the image.
 func Keep(table io.Reader, paths []string) (string, error) {
 	in := map[string]bool{}
 	for _, p := range paths {

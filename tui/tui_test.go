@@ -180,7 +180,7 @@ func TestLinkLost(t *testing.T) {
 	if chosen != 1 {
 		t.Errorf("with the link back it was confirmed %d times, want once", chosen)
 	}
-	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the server does not answer (connection refused); it is asked again"})
+	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the server does not answer (connection refused); trying again"})
 	if view := press(t, silent, "x").View(); !strings.Contains(view, "does not answer (connection refused)") {
 		t.Errorf("the server does not answer, and the page says:\n%s", view)
 	}

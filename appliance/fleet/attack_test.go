@@ -107,8 +107,8 @@ func TestStrangerErasesNothing(t *testing.T) {
 				check("after the beginning")
 				c.pass(30 * 24 * time.Hour)
 				check("a month later")
-				// Even a report that all went well starts nothing: a machine that an operator installed keeps its disk, and
-				// another one has at most the menu, whose default is the disk.
+				// Even a report that all went well starts nothing: a machine that an operator installed keeps its disk,
+				// and another one has at most the menu, whose default is the disk.
 				g = say(t, f, stranger, uuidA, boot, victim)
 				send(t, f, g, boot, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
 				if got := bootsSpec(t, f, victim); prepared == "deployed" && got != before || strings.HasPrefix(got, "agent") {
@@ -119,8 +119,8 @@ func TestStrangerErasesNothing(t *testing.T) {
 	}
 }
 
-// TestChoiceEndsWithItsBoot: a screen's job goes on for its own boot alone, and the next boot gets the menu and, with the
-// mark that is on the disk, the offer to continue.
+// TestChoiceEndsWithItsBoot: a screen's job goes on for its own boot alone, and the next boot gets the menu and, with
+// the mark that is on the disk, the offer to continue.
 func TestChoiceEndsWithItsBoot(t *testing.T) {
 	c := newClock()
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
@@ -302,8 +302,8 @@ func TestForeignUUID(t *testing.T) {
 	}
 }
 
-// TestClaimedAddressGetsNoOrder: a stranger who says that a machine with an order has the victim's address does not bring
-// the order to the victim, nor the victim's order to that machine.
+// TestClaimedAddressGetsNoOrder: a stranger who says that a machine with an order has the victim's address does not
+// bring the order to the victim, nor the victim's order to that machine.
 func TestClaimedAddressGetsNoOrder(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	if _, _, err := f.Install(ctx, macB, order()); err != nil {
@@ -452,7 +452,8 @@ func TestOrderOverScreen(t *testing.T) {
 	}
 }
 
-// TestMainboard changes one: the address stays one machine's, and where two records came of it, merge or delete settles it.
+// TestMainboard changes one: the address stays one machine's, and where two records came of it, merge or delete settles
+// it.
 func TestMainboard(t *testing.T) {
 	c := newClock()
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
@@ -505,8 +506,8 @@ func TestMainboard(t *testing.T) {
 	}
 }
 
-// TestDockingStation carries its address from a machine that was deployed to another one: that is not taken for the first,
-// and can be ordered by its name.
+// TestDockingStation carries its address from a machine that was deployed to another one: that is not taken for the
+// first, and can be ordered by its name.
 func TestDockingStation(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	deploy(t, f, victim, uuidA)

@@ -21,8 +21,8 @@ func count(t *testing.T, f *Fleet, query string, args ...any) (n int64) {
 	return n
 }
 
-// TestStrangersLeaveRoom: however many hellos come, from one address or from many, sightings stay below their bounds, the
-// address that has the most loses its own, machines that operators named stay, and a new one can be ordered.
+// TestStrangersLeaveRoom: however many hellos come, from one address or from many, sightings stay below their bounds,
+// the address that has the most loses its own, machines that operators named stay, and a new one can be ordered.
 func TestStrangersLeaveRoom(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	f.max.sightings, f.max.perSource = 256, 16
@@ -59,7 +59,8 @@ func TestStrangersLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestChoicesLeaveRoom: choices at screens are bounded too, and those whose boots are under way are not lost for others.
+// TestChoicesLeaveRoom: choices at screens are bounded too, and those whose boots are under way are not lost for
+// others.
 func TestChoicesLeaveRoom(t *testing.T) {
 	c := newClock()
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
@@ -197,8 +198,8 @@ func TestBootsAreBounded(t *testing.T) {
 	}
 }
 
-// TestNoSpareDisk: below what must stay free nothing is written down of strangers; machines boot all the same, and those that
-// operators named say hello and report.
+// TestNoSpareDisk: below what must stay free nothing is written down of strangers; machines boot all the same, and
+// those that operators named say hello and report.
 func TestNoSpareDisk(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Spare: 1 << 62})
 	if _, _, err := f.Install(ctx, victim, order()); err != nil {

@@ -33,8 +33,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNotHeardOf: ten minutes after it was left to its disk a machine that has not called home is shown so, with what to
-// look at; where it never asked the network again, ten minutes after its install.
+// TestNotHeardOf: ten minutes after it was left to its disk a machine that has not called home is shown so, with what
+// to look at; where it never asked the network again, ten minutes after its install.
 func TestNotHeardOf(t *testing.T) {
 	for name, asks := range map[string]bool{"asks the network": true, "starts from its disk alone": false} {
 		t.Run(name, func(t *testing.T) {

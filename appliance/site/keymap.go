@@ -21,7 +21,7 @@ const (
 	MaxKeymap = len(keymapMagic) + keymapTables*(1+2*keymapKeys)
 )
 
-// KeymapTable is what the keys mean while certain modifiers are held.
+// KeymapTable is what the keys mean while certain modifiers are pressed.
 type KeymapTable struct {
 	// sum of 1<<KG_SHIFT, 1<<KG_ALTGR… of include/uapi/linux/keyboard.h; the kernel calls it the table's number
 	Modifiers byte
@@ -37,7 +37,7 @@ type KeymapTable struct {
 //	|           | there; or 0    | KDSKBENT takes them                 |
 //	+-----------+----------------+-------------------------------------+
 //
-// A file that is too short or too long, or has another flag, is refused: half a keymap locks a person out.
+// A file that is too short or too long, or has another flag, is refused: a user could not type with half a keymap.
 func ParseKeymap(b []byte) ([]KeymapTable, error) {
 	head := len(keymapMagic) + keymapTables
 	if len(b) < head || string(b[:len(keymapMagic)]) != keymapMagic {
@@ -52,7 +52,7 @@ func ParseKeymap(b []byte) ([]KeymapTable, error) {
 		count += int(f)
 	}
 	if want := count * 2 * keymapKeys; len(rest) != want {
-		return nil, fmt.Errorf("reading a keymap: %d bytes for %d tables, which have %d", len(rest), count, want)
+		return nil, fmt.Errorf("reading a keymap: %d bytes for %d tables, want %d", len(rest), count, want)
 	}
 	if flags[0] == 0 {
 		return nil, errors.New("reading a keymap: no table for keys without modifiers")

@@ -57,7 +57,7 @@ func TestKeymapMistakes(t *testing.T) {
 		{"nothing", nil, "not a binary keymap"},
 		{"text", []byte("keycode 44 = z\n" + strings.Repeat(" ", 600)), "not a binary keymap"},
 		{"cut in the flags", good[:100], "cut off"},
-		{"cut in a table", good[:len(good)-1], "511 bytes for 2 tables, which have 512"},
+		{"cut in a table", good[:len(good)-1], "511 bytes for 2 tables, want 512"},
 		{"too long", append(bytes.Clone(good), 0), "513 bytes"},
 		{"another flag", odd, "flag 2 is 2"},
 		{"only shifted keys", testKeymap(1), "no table for keys without modifiers"},

@@ -52,7 +52,7 @@ type Catalog struct {
 // maxSite bounds a site part, in bytes; real ones have about 1 KiB.
 const maxSite = 1 << 20
 
-// Validate reports every mistake at once.
+// Validate returns all mistakes together.
 func (s Site) Validate() error {
 	var errs []error
 	for _, u := range []struct{ key, value, scheme string }{{"http", s.HTTP, "http"}, {"https", s.HTTPS, "https"}} {
@@ -65,7 +65,7 @@ func (s Site) Validate() error {
 		}
 	}
 	if b, _ := pem.Decode([]byte(s.CA)); b == nil || b.Type != "CERTIFICATE" {
-		errs = append(errs, errors.New("ca: no certificate in PEM form"))
+		errs = append(errs, errors.New("ca: it has no certificate in PEM format"))
 	}
 	for _, l := range []struct {
 		key   string
@@ -73,12 +73,12 @@ func (s Site) Validate() error {
 	}{{"trusted", s.Trusted}, {"limited", s.Limited}} {
 		for i, k := range l.lines {
 			if strings.TrimSpace(k) == "" || strings.ContainsAny(k, "\r\n") {
-				errs = append(errs, fmt.Errorf("%s[%d]: not one line of a public key", l.key, i))
+				errs = append(errs, fmt.Errorf("%s[%d]: it is not a public key on one line", l.key, i))
 			}
 		}
 	}
 	if strings.ContainsAny(s.Catalog.Key, "\r\n") || s.Catalog.Seq < 0 || s.Catalog.Key == "" && s.Catalog.Seq > 0 {
-		errs = append(errs, errors.New("catalog: not a public key and the number of an entry"))
+		errs = append(errs, errors.New("catalog: it is not a public key and the number of an entry"))
 	}
 	if strings.ContainsAny(s.Keymap, "/. \n") {
 		errs = append(errs, fmt.Errorf("keymap: %q is not a plain name", s.Keymap))
@@ -90,7 +90,7 @@ func (s Site) Validate() error {
 func Parse(b []byte) (Site, error) {
 	var s Site
 	if len(b) > maxSite {
-		return s, fmt.Errorf("reading the site part: %d bytes, at most %d are allowed", len(b), maxSite)
+		return s, fmt.Errorf("reading the site part: it has %d bytes, the limit is %d", len(b), maxSite)
 	}
 	if err := json.Unmarshal(b, &s); err != nil {
 		return Site{}, fmt.Errorf("reading the site part: %w", err)

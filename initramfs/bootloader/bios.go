@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-// ErrSectorSize is returned for a disk that no BIOS can start: its sectors are not 512 bytes.
+// ErrSectorSize means that no BIOS can start the disk: its sectors are not 512 bytes.
 var ErrSectorSize = errors.New("BIOS boot needs 512-byte sectors")
 
 // Extent is a run of bytes on a disk.
@@ -17,7 +17,7 @@ type Extent struct {
 	Size  int64 // bytes
 }
 
-// Disk is the whole disk that is made bootable.
+// Disk is the whole disk to make bootable.
 type Disk interface {
 	io.ReaderAt
 	io.WriterAt
@@ -34,12 +34,12 @@ const (
 	blocklistLen     = blocklist + 8 // the first list grows downwards; ours has one entry
 )
 
-// InstallBIOS writes core.img into the BIOS boot partition and then boot.img to the boot sector of disk, with each
-// other's places patched in as grub-bios-setup does. Only the 440 bytes of code of the boot sector change: disk
-// signature, partition entries and everything outside the partition stay.
+// InstallBIOS writes core.img into the BIOS boot partition and then boot.img to the boot sector of disk. As
+// grub-bios-setup does, it writes the location of each into the other. It changes only the 440 bytes of code in the
+// boot sector: the disk signature, the partition entries and everything outside the partition stay.
 //
-// images holds BootImage and CoreImage. It fails with ErrSectorSize where sectorSize is not 512, and before writing
-// anything where the images are not GRUB's or do not fit.
+// images has BootImage and CoreImage. InstallBIOS fails with ErrSectorSize if sectorSize is not 512. It fails before it
+// writes anything if the images are not GRUB's or do not fit.
 func InstallBIOS(disk Disk, images fs.FS, partition Extent, sectorSize int) error {
 	if sectorSize != sector {
 		return fmt.Errorf("installing GRUB for BIOS: %w, this disk has %d", ErrSectorSize, sectorSize)
@@ -86,15 +86,15 @@ func syncDisk(d any) error {
 func patch(boot, core, old []byte, p Extent) (mbr, image []byte, err error) {
 	switch {
 	case len(boot) != sector || boot[bootDriveCheck] != 0xeb:
-		return nil, nil, errors.New("boot.img is not GRUB's")
+		return nil, nil, errors.New("boot.img is not an image of GRUB")
 	case len(core) < 2*sector:
 		return nil, nil, errors.New("core.img is too short")
 	case p.Start%sector != 0 || p.Start <= 0:
-		return nil, nil, fmt.Errorf("BIOS boot partition at byte %d is not at a sector", p.Start)
+		return nil, nil, fmt.Errorf("the BIOS boot partition at byte %d is not at the start of a sector", p.Start)
 	}
 	n := (len(core) + sector - 1) / sector
 	if int64(n)*sector > p.Size {
-		return nil, nil, fmt.Errorf("core.img has %d bytes, the BIOS boot partition %d", len(core), p.Size)
+		return nil, nil, fmt.Errorf("core.img has %d bytes, but the BIOS boot partition has only %d", len(core), p.Size)
 	}
 	if n-1 > 0xffff {
 		return nil, nil, errors.New("core.img is too long for its block list")

@@ -1,8 +1,8 @@
-// Package bootloader makes an installed disk bootable by BIOS and by UEFI, whichever of them did the install.
+// Package bootloader makes an installed disk bootable on BIOS and on UEFI, whichever firmware the machine has now.
 //
-// BuildGRUB comes first: at build time it makes three files from Debian's GRUB modules. On the machine,
-// InstallBIOS writes two of them to the disk itself and InstallESP puts the third one onto the EFI system
-// partition, together with grub.cfg (see Config) and an empty grubenv.
+// Call BuildGRUB at build time: it makes three files from Debian's GRUB modules. On the machine, InstallBIOS writes two
+// of them to the disk itself, and InstallESP writes the third one to the EFI system partition, together with grub.cfg
+// (see Config) and an empty grubenv.
 //
 //	        LBA 0            partition 1 (BIOS boot)        partition 2 (EFI system, FAT32)     partition 3 (btrfs)
 //	+---------------------+--------------------------+------------------------------------+-------------------------+
@@ -12,17 +12,16 @@
 //	  BIOS reads boot.img --> core.img --> ESP of the same disk: grub.cfg --> kernel and initrd of the root
 //	  UEFI reads BOOTX64.EFI ----------------^
 //
-// A disk image for virtual machines is the same, but for its third partition: that can be ext4 as well, and its top is
+// A disk image for virtual machines is the same except for its third partition: that can also be ext4, and its top is
 // the root itself (Config.Flat).
 //
-// Neither image holds a path, UUID or site: both look for /griddle/grub.cfg on the ESP that they were started
-// beside, so that two installed disks in one machine never mix (only where UEFI's was chained to from the network does
-// it take the first disk that has one). The kernel is looked for at every boot, inside the root subvolume: an upgrade
-// of the system's own kernel counts without anything being copied or rewritten. GRUB cannot write to btrfs, therefore
-// grubenv is on the ESP.
+// The images have no path, UUID or site: both look for /griddle/grub.cfg on the ESP of their own disk, so that two
+// installed disks in one machine are never mixed. (Only a UEFI image that was chained to from the network takes the
+// first disk with such a file.) GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of
+// the system's own kernel nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP.
 //
-// A BIOS cannot start from a disk with sectors of 4096 bytes (GRUB's boot.img, like SeaBIOS, counts in 512);
-// InstallBIOS refuses one with ErrSectorSize, and such a disk boots by UEFI alone.
+// A BIOS cannot start from a disk with sectors of 4096 bytes (GRUB's boot.img, like SeaBIOS, counts in 512 bytes).
+// InstallBIOS refuses it with ErrSectorSize; such a disk boots only on UEFI.
 //
 // Sources: GRUB 2.06 grub-core/boot/i386/pc/boot.S and diskboot.S, include/grub/i386/pc/boot.h, util/setup.c,
 // grub-core/kern/main.c (grub_set_prefix_and_root), grub-core/commands/test.c; UEFI 2.10 section 3.5.1.1.
@@ -35,5 +34,5 @@ const (
 	EFIImage  = "x86_64-efi/BOOTX64.EFI"
 )
 
-// Images is where the boot image keeps what BuildGRUB made.
+// Images is where the boot image has the files of BuildGRUB.
 const Images = "/usr/lib/griddle/grub"

@@ -11,14 +11,14 @@ import (
 	"path/filepath"
 )
 
-// BuildOptions says where GRUB is on the building machine; the zero value is right for Debian.
+// BuildOptions says where GRUB is on the build machine; the zero value is right for Debian.
 type BuildOptions struct {
 	Program string // grub-mkimage; "" means the one in PATH (package grub-common)
 	Modules string // folder that holds i386-pc and x86_64-efi; "" means /usr/lib/grub (grub-pc-bin, grub-efi-amd64-bin)
 }
 
-// BuildGRUB makes BootImage, CoreImage and EFIImage below dir, which is created if absent. The same GRUB packages
-// give the same bytes each time.
+// BuildGRUB makes BootImage, CoreImage and EFIImage below dir, and creates dir if it does not exist. The same GRUB
+// packages give the same bytes each time.
 func BuildGRUB(ctx context.Context, dir string, o BuildOptions) error {
 	if o.Program == "" {
 		o.Program = "grub-mkimage"

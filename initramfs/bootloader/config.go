@@ -27,10 +27,10 @@ func EnvBlock() []byte {
 func (c Config) validate() error {
 	var errs []error
 	if len(c.PoolID) != 36 || strings.Trim(c.PoolID, "0123456789abcdef-") != "" {
-		errs = append(errs, fmt.Errorf("pool UUID %q is none", c.PoolID))
+		errs = append(errs, fmt.Errorf("pool UUID %q is not valid", c.PoolID))
 	}
 	if len(c.ESP) != len(anyESP) || strings.Trim(c.ESP, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
-		errs = append(errs, fmt.Errorf("label %q is not one of 11 capital letters, digits and dashes", c.ESP))
+		errs = append(errs, fmt.Errorf("label %q is not 11 capital letters, digits and dashes", c.ESP))
 	}
 	if c.Flat && c.Root != "" {
 		errs = append(errs, fmt.Errorf("a flat filesystem has no root subvolume %q", c.Root))
@@ -51,7 +51,7 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// Render writes grub.cfg. It refuses values that GRUB or the kernel could not take, all of them at once.
+// Render returns grub.cfg. Its error names all values that GRUB or the kernel cannot accept.
 func (c Config) Render() ([]byte, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("writing grub.cfg: %w", err)
@@ -159,7 +159,7 @@ menuentry @TITLE@ --id griddle {
 	fi
 }
 
-submenu "Every kernel of this system" --id kernels {
+submenu "All kernels of this system" --id kernels {
 	for k in $system/boot/vmlinuz-*; do
 		if regexp '\.(dpkg-[a-z]*|old|bak|sig|hmac)$|\*' "$k"; then continue; fi
 		menuentry "$k" "$k" {

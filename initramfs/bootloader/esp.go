@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 )
 
-// InstallESP puts the UEFI image, grub.cfg and grubenv onto the EFI system partition mounted at dir. Each file is
-// written to a temporary name, synced and renamed; grub.cfg comes last, and what it needs is durable before it
-// is there. An existing grubenv is kept.
+// InstallESP writes the UEFI image, grub.cfg and grubenv to the EFI system partition mounted at dir. It writes each
+// file under a temporary name, syncs and renames it. grub.cfg is the last one: everything that it needs is durable
+// before. An existing grubenv is kept.
 //
-// The image goes to the path that firmware tries without being told, EFI/BOOT/BOOTX64.EFI: no boot variable is
-// written, so a disk that is moved to another machine, or was installed under BIOS, boots as well.
+// The image has the path that firmware tries by default, EFI/BOOT/BOOTX64.EFI. No boot variable is written, so a disk
+// also boots if it is moved to another machine or was installed on BIOS.
 func InstallESP(dir string, images fs.FS, c Config) error {
 	cfg, err := c.Render()
 	if err != nil {
@@ -27,7 +27,7 @@ func InstallESP(dir string, images fs.FS, c Config) error {
 	// The configuration that is embedded in the image is plain text in its modules; an EFI image
 	// bears no checksum over it.
 	if n := bytes.Count(efi, []byte(anyESP)); n != 1 {
-		return fmt.Errorf("installing GRUB for UEFI: %s names its partition %d times, not once: run make boot",
+		return fmt.Errorf("installing GRUB for UEFI: %s names its partition %d times, want once: run `make boot`",
 			EFIImage, n)
 	}
 	efi = bytes.Replace(efi, []byte(anyESP), []byte(c.ESP), 1)

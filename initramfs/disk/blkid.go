@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// BlkidPath is where libblkid's own program is, of Debian's util-linux: busybox and u-root have other
-// programs of the name.
+// BlkidPath is the program of libblkid, from Debian's util-linux. Busybox and u-root have other programs with this
+// name.
 const BlkidPath = "/sbin/blkid"
 
-// Blkid asks the program at BlkidPath, which knows some 70 formats. It is for Scanner.Ask. Where the program is absent,
-// fails or takes more than 5 seconds, the answer is empty: what decides whether a disk is blank is Sample.
+// Blkid asks the program at BlkidPath, which knows about 70 formats. It is for Scanner.Ask. If the program is missing,
+// fails or takes more than 5 seconds, the answer is empty: Sample decides whether a disk is blank.
 func Blkid(ctx context.Context, r Region) Answer {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -1,9 +1,9 @@
-// Package disk finds the disks of a machine, says what is on them, and lays out an empty one for Griddle.
+// Package disk finds the disks of a machine, says what is on them, and partitions one for Griddle.
 //
-// A Scanner comes first: it lists the whole disks with what they hold. Inspect and Sample do that for one disk: Inspect
-// knows tables and signatures, Sample decides whether a disk without any is blank. All of them only read. Write turns a
-// disk into the layout below; Node finds its partitions' device files and MakeBtrfs and MakeFAT fill them. Mark takes
-// the unfinished mark off.
+// Start with a Scanner: it lists the disks with their content. For one disk, Inspect recognises tables and signatures,
+// and Sample decides whether a disk without these is blank. All of them only read. Layout.Write writes the layout below
+// to a disk; Node finds the device files of its partitions, and MakeBtrfs and MakeFAT make their filesystems. Mark
+// removes the unfinished mark.
 //
 //	1 MiB        1 MiB             260 MiB              the rest
 //	+-----------+-----------------+--------------------+--------------------------+--------+
@@ -11,25 +11,26 @@
 //	| array     | BIOS boot: GRUB | FAT32              | btrfs, label "griddle"   | GPT    |
 //	+-----------+-----------------+--------------------+--------------------------+--------+
 //
-// From the first durable write until everything is in its place the disk names the job that began it: nothing on
-// it is of value, and it belongs to that job. The first write is one sector, the last of the disk (see begun.go).
-// Then come the backup GPT and the primary one, each copy's entries before its header: the third partition is
-// named "griddle-unfinished", and the GUID of the disk is the ID of the job. Only then are old signatures wiped,
-// and the protective MBR, which alone would look like a foreign table, is last. Mark changes the partition's name
-// as the last step of an install. At every moment a power cut leaves a disk that Inspect reads as what it was
-// before, or as unfinished.
+// From the first durable write until the end of the install the disk has the mark of its job: nothing on it is of
+// value, and it belongs to that job. The first write is one sector, the last of the disk (see begun.go). The backup GPT
+// and then the primary GPT follow, each copy's entries before its header: the third partition has the name
+// "griddle-unfinished", and the GUID of the disk is the ID of the job. After that, old signatures are wiped. The
+// protective MBR is last, because alone it would look like a foreign table. Mark changes the name of the partition as
+// the last step of an install. After a power cut at any time, Inspect finds either the old content or an unfinished
+// disk.
 //
-// A disk is blank only where that was proved (Content.Blank). What is not recognised is something, and is never blank.
+// A disk is blank only if that was proved (Content.Blank). Content that is not recognised is still content, and never
+// blank.
 //
-// Everything read from a disk or from its hardware is hostile. Parsers are bounded: a table gives at most 256
-// partitions, a chain of logical partitions at most 128, and a signature is looked for at fixed places.
+// Everything read from a disk or from its hardware is hostile. Parsers have limits: a table has at most 256 partitions,
+// a chain of logical partitions at most 128, and signatures are read only at fixed places.
 //
 // Sources: UEFI 2.10 chapter 5 (GPT); the kernel's block/partitions/msdos.c, include/uapi/linux/blkpg.h,
 // Documentation/ABI/stable/sysfs-block; SPC-4 section 7.8 (VPD); and, for the signatures, each format's own
 // description as named in signature.go.
 package disk
 
-// Disk is one whole disk, as Scanner finds it. Its strings are the hardware's own, made valid UTF-8 without control
+// Disk is one whole disk that Scanner found. Its strings come from the hardware, as valid UTF-8 without control
 // characters and trimmed.
 type Disk struct {
 	Name       string // the kernel's: "vda", "nvme0n1"
@@ -46,7 +47,7 @@ type Disk struct {
 	Content
 }
 
-// Content is what a disk holds. The zero value is not blank: nothing is known of it.
+// Content is the content of a disk. The zero value means that nothing is known, so it is not blank.
 type Content struct {
 	Table     string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
 	Damaged   string // what is wrong with the table, in words, "" for nothing
@@ -58,7 +59,7 @@ type Content struct {
 	Partitions []Partition
 }
 
-// Partition is one entry of a partition table, with what it was found to hold.
+// Partition is one entry of a partition table, with what was found in it.
 type Partition struct {
 	Number    int
 	Start     int64  // bytes
@@ -68,22 +69,22 @@ type Partition struct {
 	Signature Signature
 }
 
-// Recognised says whether anything on the disk has a name: a table, a signature, or the mark of a job.
+// Recognised says whether something on the disk is recognised: a table, a signature, or the mark of a job.
 func (c Content) Recognised() bool {
 	return c.Table != "" || c.Signature.Type != "" || c.Begun != "" || len(c.Partitions) > 0
 }
 
-// Blank says whether it was proved that the disk is blank: nothing is recognised, and all that Sample read is
-// 0x00, or all is 0xff.
+// Blank says whether the disk is proved to be blank: nothing is recognised, and all bytes that Sample read are 0x00, or
+// all are 0xff.
 func (c Content) Blank() bool { return !c.Recognised() && (c.Sampled == Zeros || c.Sampled == Ones) }
 
-// The names of the pool's partition, before and after everything is in its place.
+// The names of the pool's partition: during an install and after it.
 const (
 	NameUnfinished = "griddle-unfinished"
 	NameFinished   = "griddle-pool"
 )
 
-// Unfinished is the ID of the job whose install was begun on the disk and not ended, or "".
+// Unfinished is the ID of the job that started to install on this disk and did not finish, or "".
 func (c Content) Unfinished() string {
 	if c.Begun != "" {
 		return c.Begun
@@ -91,7 +92,7 @@ func (c Content) Unfinished() string {
 	return c.marked(NameUnfinished)
 }
 
-// Finished is the ID of the job whose install was ended on the disk, or "".
+// Finished is the ID of the job that finished an install on this disk, or "".
 func (c Content) Finished() string {
 	if c.Begun != "" {
 		return ""

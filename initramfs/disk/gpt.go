@@ -41,7 +41,7 @@ func readGPT(r io.ReaderAt, size int64, sectorSize int) (c Content, found bool) 
 			primary.Damaged = "it has no backup copy at the end of the disk"
 			return primary, true
 		case ok2 && seen1:
-			backup.Damaged = "its first copy is damaged, the backup is whole"
+			backup.Damaged = "its first copy is damaged, the backup is intact"
 			return backup, true
 		case ok2:
 			backup.Damaged = "only its backup copy is left"

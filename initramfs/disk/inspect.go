@@ -8,11 +8,11 @@ import (
 	"unicode"
 )
 
-// Inspect reads what is on a disk of size bytes: its partition table, and the signatures on the whole disk and on
-// each partition. It fails only where the disk cannot be read at all; what cannot be understood is not an error.
-// Where some of it cannot be read and the rest says nothing, the signature is Unreadable.
+// Inspect reads the content of a disk of size bytes: its partition table, and the signatures of the whole disk and of
+// each partition. It fails only if the disk cannot be read at all; unknown content is not an error. If a part cannot be
+// read and nothing is recognised in the rest, the signature is Unreadable.
 //
-// It reads at fixed places. A disk on which it recognises nothing is not blank because of that: ask Sample.
+// It reads at fixed places. If it recognises nothing, the disk may still have content: call Sample.
 func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	if n, err := dev.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
 		return Content{}, fmt.Errorf("reading boot sector: %w", err)

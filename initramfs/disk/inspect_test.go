@@ -170,7 +170,7 @@ func TestDamagedGPT(t *testing.T) {
 		{"primary header gone", map[int64]string{512: zeros(512)}, "only its backup copy is left", 2},
 		{"primary header and MBR gone", map[int64]string{0: zeros(1024)}, "only its backup copy is left", 2},
 		{"primary entry changed", map[int64]string{1024 + 60: "x"},
-			"its first copy is damaged, the backup is whole", 2},
+			"its first copy is damaged, the backup is intact", 2},
 		{"backup header gone", map[int64]string{size - 512: zeros(512)},
 			"it has no backup copy at the end of the disk", 2},
 		{"backup header changed", map[int64]string{size - 512 + 30: "x"}, "its backup copy is damaged", 2},

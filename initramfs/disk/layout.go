@@ -24,7 +24,7 @@ type Part struct {
 	kind   gpt.Type
 }
 
-// Layout is what is to be on a disk.
+// Layout is the partitions that a disk will have.
 type Layout struct {
 	GUID       string // of the disk: the ID of the job that begins it
 	Size       int64  // bytes of the disk
@@ -34,19 +34,19 @@ type Layout struct {
 	Pool       Part
 }
 
-// Overhead is how much of a disk the layout takes besides the pool, in bytes; rounding takes up to 1 MiB more.
+// Overhead is the size of the layout without the pool, in bytes; rounding can add up to 1 MiB.
 const Overhead = (1 + 1 + 260 + 1) * mib
 
-// WholeDisk places the partitions of the package's picture on a disk of size bytes. It fails where the disk is too
-// small to hold any pool, or its sectors are neither 512 nor 4096 bytes.
+// WholeDisk makes the layout of the package doc for a disk of size bytes. It fails if the disk is too small for a pool,
+// or if its sectors are neither 512 nor 4096 bytes.
 func WholeDisk(id string, size int64, sectorSize int) (Layout, error) {
 	if sectorSize != 512 && sectorSize != 4096 {
-		return Layout{}, fmt.Errorf("laying out disk: sectors of %d bytes; only 512 and 4096 are known", sectorSize)
+		return Layout{}, fmt.Errorf("laying out disk: sectors of %d bytes; only 512 and 4096 are supported", sectorSize)
 	}
 	// The last MiB is left to the backup table, which needs 33 sectors of 512 bytes or 5 of 4096.
 	pool := size/mib*mib - (1+1+260)*mib - mib
 	if pool < 128*mib { // mkfs.btrfs makes nothing smaller than about 109 MiB
-		return Layout{}, fmt.Errorf("laying out disk: %d bytes are too few, %d are needed at least",
+		return Layout{}, fmt.Errorf("laying out disk: it has %d bytes and needs at least %d",
 			size, Overhead+128*mib)
 	}
 	return Layout{
@@ -71,8 +71,8 @@ type Writable interface {
 	Sync() error
 }
 
-// Write puts the layout on the disk, marked unfinished, and takes what old says off it. It is durable on return, and a
-// power cut before leaves the disk as the package doc says: the mark of the job is on it before anything else
+// Write writes the layout to the disk, marked as unfinished, and wipes the content that old describes. It is durable on
+// return. After a power cut the disk is as the package doc says: the mark of the job is written before anything else
 // changes, and stays there.
 func (l Layout) Write(f Writable, old Content) error {
 	mark, err := begunSector(l.GUID, l.SectorSize)
@@ -155,8 +155,8 @@ func wipe(f Writable, l Layout, old Content) error {
 	return f.Sync()
 }
 
-// Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is
-// durable on return, and fails where the disk is not the unfinished one of job id.
+// Mark renames the pool's partition from NameUnfinished to NameFinished, as the last step of an install. It is durable
+// on return. It fails if the disk does not have the unfinished mark of job id.
 func Mark(f Writable, size int64, sectorSize int, id string) error {
 	c, err := Inspect(f, size, sectorSize)
 	if err != nil {

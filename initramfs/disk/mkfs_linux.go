@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// MakeBtrfs makes a btrfs filesystem with the given label and UUID on a partition, whatever was there.
+// MakeBtrfs makes a btrfs filesystem with the given label and UUID on a partition, and overwrites its content.
 func MakeBtrfs(ctx context.Context, node, label, uuid string) error {
 	return run(ctx, "mkfs.btrfs", "--quiet", "--force", "--label", label, "--uuid", uuid, node)
 }

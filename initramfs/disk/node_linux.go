@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Claim opens the disk at path for writing, and fails where anything on it is in use: a mounted partition, an
-// array, a logical volume.
+// Claim opens the disk at path for writing. It fails if anything on it is in use: a mounted partition, an array, a
+// logical volume.
 func Claim(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_EXCL|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EBUSY) {
@@ -62,9 +62,9 @@ const (
 	blkpgDelete = 2
 )
 
-// Announce tells the kernel about the partitions of a layout, in place of those that it knew. It does not ask the
-// kernel to read the table, so that it works with kernels built without a GPT parser. On return the partitions
-// exist, and Node finds them: both the ioctl and devtmpfs are synchronous.
+// Announce replaces the kernel's partitions of a disk by those of a layout. It does not ask the kernel to read the
+// table, so it also works with kernels without a GPT parser. On return the partitions exist, and Node finds them: both
+// the ioctl and devtmpfs are synchronous.
 func Announce(f *os.File, sys string, parts []Part) error {
 	known, err := numbers(f.Name(), sys)
 	if err != nil {
@@ -109,8 +109,9 @@ func numbers(path, sys string) ([]int, error) {
 	return found, nil
 }
 
-// Node returns the device file of a partition of the disk at path. Where nobody has made it, as without devtmpfs,
-// Node makes it from the numbers in sysfs, beside the disk's.
+// Node returns the device file of a partition of the disk at path. If the file does not exist, as without devtmpfs,
+// Node
+// makes it next to the disk's, from the numbers in sysfs.
 func Node(path, sys string, number int) (string, error) {
 	name := filepath.Base(path)
 	part := name + strconv.Itoa(number)

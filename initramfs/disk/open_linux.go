@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open opens a disk for reading, and for asking its hardware who it is.
+// Open opens a disk for reading. The Device also has the method Identify.
 func Open(path string) (Device, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -20,8 +20,9 @@ func Open(path string) (Device, error) {
 
 type file struct{ *os.File }
 
-// Identify asks an ATA disk (ACS-3 section 7.12.7: serial in words 10 to 19, model in words 27 to 46, the kernel
-// has put the bytes right), then any SCSI disk for its VPD page 80h. Empty strings mean that it does not tell.
+// Identify asks an ATA disk for its model and serial (ACS-3 section 7.12.7: serial in words 10 to 19, model in words 27
+// to 46; the kernel has corrected the byte order), then any SCSI disk for its VPD page 80h. It returns empty strings if
+// the disk does not answer.
 func (f file) Identify() (model, serial string) {
 	var id [512]byte
 	if ioctl(f.Fd(), unix.HDIO_GET_IDENTITY, unsafe.Pointer(&id)) == nil {

@@ -44,9 +44,9 @@ func chs(sector int64) [3]byte {
 	return [3]byte{byte(h), byte(s | c>>8<<6), byte(c)}
 }
 
-// Activate sets the active flag of the protective MBR, without which some BIOSes start nothing from the disk. It is
-// durable on return. Call it where the machine runs BIOS and nowhere else: the UEFI specification wants the flag to be
-// zero, and older UEFI firmware does not take a table with the flag for a GPT.
+// Activate sets the active flag of the protective MBR: some BIOSes do not start from a disk without it. It is durable
+// on return. Call it only on a machine with BIOS: the UEFI specification requires zero, and older UEFI firmware does
+// not accept a GPT with the flag.
 func Activate(f Writable) error {
 	if _, err := f.WriteAt([]byte{0x80}, pmbrEntry); err != nil {
 		return fmt.Errorf("writing protective MBR: %w", err)

@@ -20,19 +20,19 @@ const (
 	sampleChunk = mib / 4  // bytes of one read of the ends; many disks are read at once
 )
 
-// SampleTime bounds how long Scanner and an install let Sample read one disk.
+// SampleTime is how long Scanner and an install let Sample read one disk.
 const SampleTime = 15 * time.Second
 
-// The two results of Sample that a blank disk has.
+// The two results of Sample for a blank disk.
 const (
 	Zeros = "zeros" // every byte that was read is 0x00
 	Ones  = "ones"  // every byte that was read is 0xff
 )
 
 // Sample reads the first and the last 16 MiB of a disk of size bytes, 4 KiB at a random place in each 1/1024 of it, and
-// where filesystems keep copies of their superblocks, in ascending order. It says what it found: Zeros, Ones, or in
+// the places where filesystems keep copies of their superblocks, in ascending order. It returns Zeros, Ones, or in
 // words why the disk is neither. It ends at the first byte that differs, at the first read that fails, and when ctx
-// ends; what was not read in time is not known to be blank.
+// ends; a disk that was not read in time does not count as blank.
 //
 // Data that fills the share p of a disk is missed with a chance of (1-p)^1024: 3e-5 for one percent. On a hard disk
 // with 12 ms a seek it takes 8 to 12 seconds, on flash memory a tenth of a second.
@@ -42,7 +42,7 @@ func Sample(ctx context.Context, r io.ReaderAt, size int64) string {
 	for i, p := range places {
 		for at := p.from; at < p.to; at += sampleChunk {
 			if ctx.Err() != nil {
-				return fmt.Sprintf("it was not read in time: %d of %d places were", i, len(places))
+				return fmt.Sprintf("it was not read in time: only %d of %d places", i, len(places))
 			}
 			if why := s.read(at, min(sampleChunk, p.to-at)); why != "" {
 				return why

@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// Device is an opened disk. Where it also has a method Identify() (model, serial string), as what Open returns
-// has, the hardware is asked for what sysfs does not tell.
+// Device is an opened disk. If it also has a method Identify() (model, serial string), as the result of Open has,
+// Scanner
+// asks the hardware for what sysfs does not have.
 type Device interface {
 	io.ReaderAt
 	io.Closer
 }
 
-// Find looks at the one disk whose device file is path, as Scanner does, and reads no samples: a name goes from disk to
-// disk when one is unplugged, and a list is as old as it is.
+// Find looks at the disk whose device file is path, as Scanner does, but reads no samples. A list of disks may be old,
+// and a name can belong to another disk after one was unplugged.
 func Find(sys fs.FS, open func(path string) (Device, error), path string) (Disk, error) {
 	d, ok := fromSysfs(sys, strings.ReplaceAll(strings.TrimPrefix(path, "/dev/"), "/", "!"))
 	if !ok {

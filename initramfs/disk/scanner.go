@@ -11,11 +11,10 @@ import (
 	"time"
 )
 
-// Scanner lists the disks that could be installed on. Its zero value needs Sys and Open. It may be used by several
-// goroutines.
+// Scanner lists the disks of a machine. Sys and Open are required. It may be used by several goroutines.
 //
-// It remembers what the samples of a disk showed for as long as the kernel has counted no write to it, so that a list
-// which is made every few seconds does not keep hard disks busy.
+// It keeps the result of the samples of a disk until the kernel counts a write to the disk, so that a list every few
+// seconds does not keep hard disks busy.
 type Scanner struct {
 	Sys  fs.FS                                // /sys: block/* and what it links to
 	Open func(path string) (Device, error)    // Open, but for tests
@@ -45,13 +44,13 @@ const lookTime = SampleTime + 10*time.Second
 // errSilent is why a disk is not known.
 var errSilent = errors.New("it does not answer")
 
-// Scan lists the disks, ordered by name, and looks at all of them at the same time. RAM disks, loops, optical and
-// floppy drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe and readers without a
-// medium are left out. It takes at most 25 seconds.
+// Scan lists the disks, sorted by name, and reads all of them at the same time. It leaves out RAM disks, loop devices,
+// optical and floppy drives, device-mapper and md arrays, boot areas of eMMC, hidden paths of multipath NVMe, and
+// readers without a medium. It takes at most 25 seconds.
 //
-// A disk on which nothing is recognised is sampled, unless it is removable or read-only: then no rule that chooses by
-// itself takes it. A disk that cannot be opened or read, or does not answer, is still listed, without content and
-// read-only; the error says which.
+// A disk on which nothing is recognised is sampled, unless it is removable or read-only: largest and smallest do not
+// pick such a disk. A disk that cannot be opened or read, or does not answer, is still listed, without content and as
+// read-only; the error names it.
 func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 	entries, err := fs.ReadDir(s.Sys, "block")
 	if err != nil {

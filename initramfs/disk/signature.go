@@ -6,10 +6,10 @@ import (
 	"io"
 )
 
-// Signature is what a disk or a partition was found to hold, in the words of blkid.
+// Signature is the format that was recognised on a disk or a partition, in the words of blkid.
 type Signature struct {
 	Type  string // "btrfs", "ext4", "LVM2_member"…, "" if nothing is recognised
-	Label string // hostile; "" where there is none or the format has none
+	Label string // hostile; "" if the filesystem or the format has no label
 }
 
 // magic is a format that is known by some bytes at one place.
@@ -81,7 +81,8 @@ func magics() []magic {
 	}
 }
 
-// Identify says what a disk or partition of size bytes holds. It reads at fixed places, less than 2 MiB in all.
+// Identify recognises the format of a disk or partition of size bytes. It reads at fixed places, less than 2 MiB in
+// all.
 func Identify(r io.ReaderAt, size int64) Signature {
 	head := make([]byte, min(size, 0x11000))
 	n, _ := r.ReadAt(head, 0)

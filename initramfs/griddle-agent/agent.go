@@ -28,7 +28,7 @@ type station struct {
 	screen *screen
 	dev    *devices
 	disks  *disk.Scanner
-	api    *appliance
+	api    *client
 	events *journal
 
 	chosen chan job.Choice
@@ -36,7 +36,7 @@ type station struct {
 	retry  chan struct{}
 }
 
-// agent runs until the machine goes down or something is broken that no retry mends.
+// agent runs until the machine goes down or until something fails that a retry cannot fix.
 func agent(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := context.WithCancel(ctx)
@@ -117,7 +117,7 @@ func (s *station) run(ctx context.Context) error {
 		s.log.Warn("clock", "error", err)
 	}
 	go l.renew(ctx, s.log)
-	s.api, err = newAppliance(s.site)
+	s.api, err = newClient(s.site)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (s *station) readSite() bool {
 	return false
 }
 
-// hello introduces the machine until the appliance answers, and sets the clock by the answer.
+// hello introduces the machine until the server answers, and sets the clock by the answer.
 func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 	for {
 		list, err := nics(l.nic.mac)
@@ -188,7 +188,7 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 	}
 }
 
-// serve acts on one welcome: the job, or what is chosen on the screen. It returns when the appliance is to be asked
+// serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
 // again.
 func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why error) {
 	// What was confirmed until now was confirmed on another page than the next one.
@@ -216,7 +216,7 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why err
 	s.attend(ctx, l, found)
 }
 
-// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the appliance,
+// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the server,
 // its job, the disks.
 func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
 	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
@@ -250,7 +250,7 @@ func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
 	}
 }
 
-// watchLink has the screen say what is new of the way to the appliance.
+// watchLink has the screen say what is new of the way to the server.
 func (s *station) watchLink(w *watch, failed error) {
 	list, err := nics(w.mac)
 	if err != nil {
@@ -258,7 +258,7 @@ func (s *station) watchLink(w *watch, failed error) {
 		return
 	}
 	if news, ok := w.look(list, failed); ok {
-		s.log.Info("way to the appliance", "lost", news.Lost)
+		s.log.Info("connection to the server", "lost", news.Lost)
 		s.screen.send(news)
 	}
 }
@@ -283,7 +283,7 @@ func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, f
 	}
 }
 
-// look asks once more, quietly, and says whether there is something new. The error is how the question to the appliance
+// look asks once more, quietly, and says whether there is something new. The error is how the question to the server
 // ended.
 func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
 	list, err := nics(l.nic.mac)
@@ -327,13 +327,13 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 		return err
 	}
 	if !reflect.DeepEqual(was, is) {
-		return fmt.Errorf("%w: it was %s, and is %s", errChanged, was, is)
+		return fmt.Errorf("%w: it was %s and is now %s", errChanged, was, is)
 	}
 	return nil
 }
 
 // carryOut runs a job and stays until the machine goes down, somebody asks for another try or, after a failure, the
-// appliance has another job.
+// server has another job.
 func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
 	var err error
@@ -345,7 +345,7 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 	if ctx.Err() != nil {
 		return
 	}
-	// Rebooting before the appliance knows would make it start the job again.
+	// Rebooting before the server knows would make it start the job again.
 	if err == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		_ = s.events.flush(wait)

@@ -27,8 +27,8 @@ func trusted(at site.Site) (*document.Trust, error) {
 // headPatience is the longest pause between two attempts to get the head of the catalog.
 const headPatience = 10 * time.Second
 
-// catalog gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired or
-// older than this boot image knows. The zero value where the site signs none.
+// catalog gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired
+// or older than this boot image knows. The zero value where the site signs none.
 func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error) {
 	if s.site.Catalog.Key == "" {
 		return head.Seen{}, nil

@@ -149,7 +149,7 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 			r.boot(t)
 			err := r.install(t.Context(), &leased{}, r.spec, tui.Found{})
 			e := r.last.Load()
-			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing was touched") {
+			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing was written to disk") {
 				t.Errorf("install = %v, last event %+v, want %q", err, e, c.want)
 			}
 		})
@@ -202,7 +202,7 @@ func TestRolledBackCatalog(t *testing.T) {
 	}
 }
 
-// TestPrivateImageIsOpened has the job's source be the appliance's https URL, which takes the token of the boot: the
+// TestPrivateImageIsOpened has the job's source be the server's https URL, which takes the token of the boot: the
 // catalog and all documents come from there.
 func TestPrivateImageIsOpened(t *testing.T) {
 	r := newRoom(t)
@@ -224,7 +224,7 @@ func TestPrivateImageIsOpened(t *testing.T) {
 	r.spec.Sources = []string{srv.URL}
 	r.private(srv)
 	var err error
-	if r.api, err = newAppliance(r.station.site); err != nil {
+	if r.api, err = newClient(r.station.site); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.api.hello(t.Context(), job.Hello{Boot: "b"}); err != nil {

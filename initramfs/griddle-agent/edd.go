@@ -9,9 +9,9 @@ import (
 // maxEDD is how many drives the kernel asks the BIOS for, and no more (EDDMAXNR, include/uapi/linux/edd.h).
 const maxEDD = 6
 
-// biosDrives are the sizes, in sectors of 512 bytes, of the drives that the BIOS offered at boot, which the module edd shows
-// (drivers/firmware/edd.c). It is nil where that is not known: no module, a BIOS without the
-// extensions, or so many drives that some are missing.
+// biosDrives are the sizes, in sectors of 512 bytes, of the drives that the BIOS offered at boot, which the module edd
+// shows (drivers/firmware/edd.c). It is nil where that is not known: no module, a BIOS without the extensions, or so
+// many drives that some are missing.
 func biosDrives(sys fs.FS) []int64 {
 	const dir = "firmware/edd"
 	entries, err := fs.ReadDir(sys, dir)

@@ -22,7 +22,7 @@ type homeFiles struct {
 	etc    string
 }
 
-// phoneHome tells the appliance once that this system is up, and then takes away what it needed for that. It tries
+// phoneHome tells the server once that this system is up, and then takes away what it needed for that. It tries
 // until it gets through; a refusal ends it too, because the token is worth nothing any more.
 func phoneHome(ctx context.Context, files homeFiles) error {
 	var conf install.PhoneHome
@@ -82,7 +82,7 @@ func forget(files homeFiles) error {
 		filepath.Join(files.etc, "systemd/system/multi-user.target.wants/griddle-phone-home.service"), files.config,
 	} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("removing what is done with: %w", err))
+			errs = append(errs, fmt.Errorf("removing the token: %w", err))
 		}
 	}
 	return errors.Join(errs...)

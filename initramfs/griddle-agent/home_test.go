@@ -20,7 +20,7 @@ func TestPhoneHome(t *testing.T) {
 		fails   bool
 	}{
 		{"at once", []int{204}, false},
-		{"the appliance starts late", []int{503, 204}, false},
+		{"the server starts late", []int{503, 204}, false},
 		{"the token was used", []int{401}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -95,7 +95,7 @@ func waitFor(pids ...int) string {
 
 // shells shows why on every console with a shell below it, and returns when one of them is left.
 func shells(why string) {
-	text := strings.ReplaceAll("\n"+why+"\nThis is a shell; leave it with \"exit\" to start the agent again.\n\n", "\n", "\r\n")
+	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n\n", "\n", "\r\n")
 	var pids []int
 	for _, path := range consolePaths() {
 		f, err := openConsole(path, 0)

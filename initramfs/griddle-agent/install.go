@@ -15,9 +15,9 @@ import (
 	"griddle/tui"
 )
 
-// errCancelled ends a job that is over for the appliance: an operator took it back or deleted it, or the appliance refused what this machine
-// reported of it. The agent is not told which.
-var errCancelled = errors.New("the appliance has ended this job; `griddle machine log` there says why")
+// errCancelled ends a job that is over on the server: an operator cancelled or deleted it, or the server refused a
+// report of this machine on it. The agent does not know which.
+var errCancelled = errors.New("the server has ended this job; `griddle machine log` on the server says why")
 
 // install carries out a job: documents first, then the disk.
 func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {
@@ -44,7 +44,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 			err = cause
 		}
 		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseCheck, Level: job.Error, State: job.Failed,
-			Message: job.Sentence(err.Error() + "; nothing was touched")})
+			Message: job.Sentence(err.Error() + "; nothing was written to disk")})
 		return err
 	}
 	bios := found.Inventory.Firmware == "bios"

@@ -11,7 +11,7 @@ import (
 	"griddle/tui"
 )
 
-// journal numbers events, shows them, and delivers each to the appliance: in order, once, however long it takes. It is
+// journal numbers events, shows them, and delivers each to the server: in order, once, however long it takes. It is
 // the install's Reporter.
 type journal struct {
 	log  *slog.Logger
@@ -41,7 +41,7 @@ func (j *journal) add(e job.Event) uint64 {
 	e.Time = time.Now().UTC()
 	last := len(j.queue) - 1
 	if last >= 0 && j.queue[last].Seq > j.flying && replaces(e, j.queue[last]) {
-		// The appliance is slow or away: of a run of progress only the newest matters.
+		// The server is slow or away: of a run of progress only the newest matters.
 		e.Seq = j.queue[last].Seq
 		j.queue[last] = e
 	} else {
@@ -81,7 +81,7 @@ func (j *journal) Started(ctx context.Context, disk string) error {
 	return context.Cause(ctx)
 }
 
-// delivered waits until the appliance has event seq, or ctx ends.
+// delivered waits until the server has event seq, or ctx ends.
 func (j *journal) delivered(ctx context.Context, seq uint64) error {
 	for {
 		j.mu.Lock()
@@ -126,13 +126,13 @@ func (j *journal) run(ctx context.Context) {
 		}
 		ack, err := j.send(ctx, job.Events{Boot: j.boot, Events: batch})
 		if err == nil && ack.Seq < batch[0].Seq {
-			err = fmt.Errorf("the appliance has only %d reports of this boot, and was told %d", ack.Seq, batch[0].Seq)
+			err = fmt.Errorf("the server has only %d reports of this boot and does not accept report %d", ack.Seq, batch[0].Seq)
 		}
 		if err != nil {
 			j.log.Warn("events not delivered", "error", err)
 			// Work may be waiting for this, without end and with nothing else to show. It is of no job and no phase, so
 			// that it stays one line of the log.
-			j.show(job.Event{Time: time.Now().UTC(), Level: job.Warning, Message: job.Sentence(fmt.Sprintf("the appliance does not take reports: %v; trying again", err))})
+			j.show(job.Event{Time: time.Now().UTC(), Level: job.Warning, Message: job.Sentence(fmt.Sprintf("the server does not accept reports: %v; trying again", err))})
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -145,7 +145,7 @@ func (j *journal) run(ctx context.Context) {
 	}
 }
 
-// acknowledge drops what the appliance has.
+// acknowledge drops what the server has.
 func (j *journal) acknowledge(ack job.Acknowledged) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

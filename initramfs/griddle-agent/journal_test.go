@@ -130,7 +130,7 @@ func TestStartedIsHeldUp(t *testing.T) {
 		"refused": func(context.Context, job.Events) (job.Acknowledged, error) {
 			return job.Acknowledged{}, errors.New("token is not valid")
 		},
-		// As from an appliance whose state was restored from a copy. Asking again at once would only flood it.
+		// As from a server whose state was restored from a copy. Asking again at once would only flood it.
 		"not taken": func(context.Context, job.Events) (job.Acknowledged, error) { return job.Acknowledged{Seq: 0}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func read(n nic, lease *nclient4.Lease) (*leased, error) {
 	ip := ack.YourIPAddr.To4()
 	mask := ack.SubnetMask()
 	if ip == nil || ip.IsUnspecified() || ip.IsMulticast() {
-		return nil, fmt.Errorf("asking for an address on %s: the answer has none", n.name)
+		return nil, fmt.Errorf("asking for an address on %s: the answer has no address", n.name)
 	}
 	if ones, bits := mask.Size(); bits != 32 || ones == 0 {
 		mask = ip.DefaultMask() // RFC 2132 section 3.3 makes the option optional

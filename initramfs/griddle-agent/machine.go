@@ -52,8 +52,8 @@ func firmwareText(s string) string {
 	return s
 }
 
-// inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank take
-// some seconds to read, and at most 25.
+// inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank
+// take some seconds to read, and at most 25.
 func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []nic, l *leased) job.Inventory {
 	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {

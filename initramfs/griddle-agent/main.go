@@ -1,11 +1,11 @@
-// Griddle-agent is the only program of the boot image that was written for it. It is four programs in one file:
+// Griddle-agent is Griddle's own program in the boot image. It is four programs in one file:
 //
 //	/init                      process 1: mounts, starts the agent, reaps, and offers a shell if the agent dies
-//	griddle-agent agent        finds network and appliance, draws the screen, installs
+//	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
-//	griddle-agent phone-home   in an installed system: tells the appliance once that the system is up
+//	griddle-agent phone-home   in an installed system: reports once to the server that the system is up
 //
-// Everything that a person should know is on the screen. What a developer should know is in /run/agent.log.
+// The screen shows what users need to know. /run/agent.log has the details for developers.
 package main
 
 import (

@@ -18,16 +18,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The names of the steps on the way to the appliance, as the screen lists them.
+// The names of the steps on the way to the server, as the screen lists them.
 const (
 	stepMemory  = "Memory"
 	stepDevices = "Devices"
 	stepNICs    = "Network interfaces"
 	stepAddress = "Address"
-	stepServer  = "Appliance"
+	stepServer  = "Server"
 )
 
-// network finds the way to the appliance: an interface, an address, an answer over plain HTTP. It goes on until it
+// network finds the way to the server: an interface, an address, an answer over plain HTTP. It goes on until it
 // has one or ctx ends, and says at each step what it is doing and what would help.
 type network struct {
 	site  site.Site
@@ -57,7 +57,7 @@ func (w *network) find(ctx context.Context) (*leased, time.Time, error) {
 			if ctx.Err() != nil {
 				break
 			}
-			w.dev.log.Warn("interface gave no way to the appliance", "nic", n.name, "error", err)
+			w.dev.log.Warn("the server cannot be reached over this interface", "nic", n.name, "error", err)
 		}
 		w.pause(ctx)
 	}
@@ -84,7 +84,7 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 	for {
 		var err error
 		if list, err = nics(w.first); err != nil {
-			w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: "they could not be listed: " + job.Sentence(err.Error()), Hint: "Trying again."})
+			w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: "cannot list them: " + job.Sentence(err.Error()), Hint: "Trying again."})
 			return nil, fmt.Errorf("listing network interfaces: %w", err)
 		}
 		var ready []nic
@@ -116,15 +116,15 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 	}
 	if len(list) == 0 {
 		w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: noDriver(driverless(os.DirFS("/sys"))),
-			Hint: "This Linux has no driver for the network card, or it is switched off in the firmware's setup. Another card, or a USB adapter plugged in now, is taken at once."})
+			Hint: "The boot image has no driver for the network card, or the card is disabled in the firmware setup. You can plug in another card or a USB adapter now."})
 		return nil, errors.New("no network interface")
 	}
 	w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: describe(list),
-		Hint: "No interface has a link: plug in the cable of the provisioning network, or look at the switch port."})
+		Hint: "No interface has a link: plug in the cable of the provisioning network, or check the switch port."})
 	return nil, errNoCable
 }
 
-// try asks for an address on one interface and for the appliance over it.
+// try asks for an address on one interface and for the server over it.
 func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 	w.tell(tui.Step{Name: stepAddress, State: tui.StepRunning, Detail: n.name + ": asking for an address (DHCP)"})
 	l, err := request(ctx, n)
@@ -169,11 +169,11 @@ func serverDate(ctx context.Context, base string) (time.Time, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, base, nil)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("asking the appliance for the time: %w", err)
+		return time.Time{}, fmt.Errorf("asking the server for the time: %w", err)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("asking the appliance for the time: %w", err)
+		return time.Time{}, fmt.Errorf("asking the server for the time: %w", err)
 	}
 	res.Body.Close()
 	t, _ := http.ParseTime(res.Header.Get("Date"))

@@ -21,8 +21,8 @@ import (
 // memoryDir is where a machine that only relays keeps what it fetched: in memory, for it touches no disk.
 const memoryDir = "/run/griddle-relay"
 
-// relay carries out a job that relays an image: it fetches every stream of it once and gives it to the neighbours, until the operator
-// takes the job back. Only a job that cannot be done ends it otherwise.
+// relay carries out a job that relays an image: it fetches every stream of it once and gives it to the neighbours,
+// until the operator takes the job back. Only a job that cannot be done ends it otherwise.
 func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -36,7 +36,7 @@ func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 		err = cause
 	}
 	if err != nil && !errors.Is(err, errCancelled) {
-		say(job.Error, job.Failed, "%v; no disk was touched", err)
+		say(job.Error, job.Failed, "%v; nothing was written to disk", err)
 	}
 	return err
 }
@@ -86,7 +86,7 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 		var a multicast.Answer
 		err := s.api.stream(ctx, multicast.Ask{Encoding: encoding, Size: size, Networks: nets}, &a)
 		if err == nil && a.Relay == nil {
-			err = errors.New("the appliance gives no order to relay: " + a.Why)
+			err = errors.New("the server does not order to relay: " + a.Why)
 		}
 		if err == nil && spool == nil {
 			if spool, err = relay.NewSpool(ctx, memoryDir, a.Relay.Session, sources); err == nil {
@@ -119,7 +119,7 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 	return ctx.Err()
 }
 
-// reportRelay tells the appliance; one that knows no such session says so by 404.
+// reportRelay tells the server; one that knows no such session says so by 404.
 func (s *station) reportRelay(ctx context.Context, r multicast.RelayReport) (c multicast.RelayCommand, err error) {
 	err = s.api.relay(ctx, r, &c)
 	var p *job.Problem
@@ -157,7 +157,7 @@ func mountMemory(need int64) error {
 	}
 	free := int64(info.Freeram+info.Bufferram) * int64(info.Unit)
 	if room := need + need/8; room > free-256<<20 {
-		return fmt.Errorf("this machine has %s of free memory, and relaying takes %s besides 256 MiB for itself; let one with more memory relay", job.Bytes(free), job.Bytes(room))
+		return fmt.Errorf("this machine has %s of free memory, and to relay it needs %s and 256 MiB for itself; use a machine with more memory to relay", job.Bytes(free), job.Bytes(room))
 	}
 	if err := os.MkdirAll(memoryDir, 0o700); err != nil {
 		return err
@@ -173,7 +173,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retr
 	return func(ctx context.Context, o multicast.RelayOrder, n multicast.Network) (io.ReadCloser, error) {
 		dir := w.spoolDir()
 		if dir == "" {
-			return nil, errors.New("it has nowhere to keep the image")
+			return nil, errors.New("there is no place to store the image")
 		}
 		spool, err := relay.NewSpool(ctx, dir, o.Session, sources)
 		if err != nil {
@@ -189,7 +189,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retr
 				s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Warning, Message: job.Sentence("relaying ended: " + err.Error())})
 			}
 		})
-		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info, Message: "this machine fetches the image for its neighbours too"})
+		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info, Message: "this machine also fetches the image for its neighbours"})
 		return r, nil
 	}
 }

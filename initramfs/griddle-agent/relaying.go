@@ -53,7 +53,8 @@ func (r *relaying) changed() {
 	}
 }
 
-// Close waits until no neighbour receives any more, for a while, and ends the session: what they miss then they get from the appliance.
+// Close waits until no neighbour receives any more, for a while, and ends the session: what they miss then they get
+// from the server.
 func (r *relaying) Close() error {
 	limit := time.NewTimer(relayPatience)
 	defer limit.Stop()

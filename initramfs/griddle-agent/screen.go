@@ -186,8 +186,8 @@ func unfinished(b []byte) bool {
 }
 
 // greeting is what a person needs to know to repair an installed system.
-const greeting = "\r\nThis is a shell; \"exit\" leads back to the screen. The log is " + agentLog + ".\r\n" +
-	"ls /bbin lists the commands; blkid the disks. To get into an installed system:\r\n" +
+const greeting = "\r\nThis is a shell. \"exit\" returns to the screen. The log is " + agentLog + ".\r\n" +
+	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\r\n" +
 	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\r\n" +
 	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\r\n" +
 	"  chroot . /bin/bash\r\n" +
@@ -200,7 +200,7 @@ func (s *screen) shell() error {
 	t := s.last
 	s.mu.Unlock()
 	if t == nil {
-		return errors.New("no console to start a shell on")
+		return errors.New("there is no console for a shell")
 	}
 	t.mu.Lock()
 	if t.away {

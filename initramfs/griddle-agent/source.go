@@ -17,8 +17,8 @@ func (s *station) sources(spec job.Spec) []blob.Reader {
 	return out
 }
 
-// source reads blobs at base. The appliance's own https URL takes the token of this boot, whichever it is at the time; no other
-// server is shown it.
+// source reads blobs at base. The server's own https URL takes the token of this boot, whichever it is at the time;
+// no other server is shown it.
 func (s *station) source(base string) blob.Reader {
 	if base != s.site.HTTPS {
 		return &blob.HTTP{Base: base}
@@ -35,7 +35,7 @@ func (s *station) headSource(spec job.Spec) (string, *http.Client) {
 }
 
 // reader is a client for what takes long: it has no limit on the time of a whole request.
-func (a *appliance) reader() *http.Client {
+func (a *client) reader() *http.Client {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.blobs == nil {
@@ -50,7 +50,7 @@ func (a *appliance) reader() *http.Client {
 
 // bearer puts the token of the present hello into each request.
 type bearer struct {
-	a    *appliance
+	a    *client
 	next http.RoundTripper
 }
 

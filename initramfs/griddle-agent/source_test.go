@@ -15,8 +15,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// TestSourcesTakeTheToken reads a blob of the appliance with the token of the present hello, whichever that is, and shows it to no other
-// source, nor to a server that it is redirected to.
+// TestSourcesTakeTheToken reads a blob of the server with the token of the present hello, whichever that is, and
+// shows it to no other source, nor to a server that it is redirected to.
 func TestSourcesTakeTheToken(t *testing.T) {
 	content := []byte("a blob")
 	d := blob.Sum(content)
@@ -47,7 +47,7 @@ func TestSourcesTakeTheToken(t *testing.T) {
 	defer srv.Close()
 	s := &station{site: site.Site{HTTPS: srv.URL, HTTP: other.URL, CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
 	var err error
-	if s.api, err = newAppliance(s.site); err != nil {
+	if s.api, err = newClient(s.site); err != nil {
 		t.Fatal(err)
 	}
 	sources := s.sources(job.Spec{Sources: []string{srv.URL, other.URL}})

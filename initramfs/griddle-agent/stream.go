@@ -12,7 +12,7 @@ import (
 	"griddle/imagestore/multicast/receiver"
 )
 
-// fetcher gets the image's encodings: with other machines at once where the appliance says so, from sources otherwise.
+// fetcher gets the image's encodings: with other machines at once where the server says so, from sources otherwise.
 func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *fetcher.Fetcher {
 	return fetcher.New(fetcher.Options{
 		HTTP:   sources,

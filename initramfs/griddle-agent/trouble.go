@@ -16,13 +16,13 @@ import (
 
 // Why a choice that was confirmed is not carried out.
 var (
-	errChanged  = errors.New("the disks of this machine changed while you chose; nothing was touched, choose again")
-	errOrdered  = errors.New("an operator gave this machine a job while you chose, and it goes first; your choice is dropped")
-	errAsked    = errors.New("the appliance was asked again while you chose; nothing was touched, choose again")
-	errLinkLost = errors.New("nothing was touched; try again when the link is back")
+	errChanged  = errors.New("the disks of this machine changed while you chose; nothing was written to disk, choose again")
+	errOrdered  = errors.New("an operator gave this machine a job while you chose; that job runs, and your choice is dropped")
+	errAsked    = errors.New("the agent asked the server again while you chose; nothing was written to disk, choose again")
+	errLinkLost = errors.New("nothing was written to disk; try again when the link is back")
 )
 
-// lostLink says what is wrong with the interface that leads to the appliance, "" where it has a link.
+// lostLink says what is wrong with the interface that leads to the server, "" where it has a link.
 func lostLink(list []nic, name, mac string) string {
 	for _, n := range list {
 		if n.mac != mac {
@@ -36,29 +36,30 @@ func lostLink(list []nic, name, mac string) string {
 	return name + " is gone. Plug the adapter in again, then reboot (r on the first page)."
 }
 
-// choiceTrouble is why the appliance did not make a job of a choice.
+// choiceTrouble is why the server did not make a job of a choice.
 func choiceTrouble(err error) error {
 	var p *job.Problem
 	switch {
 	case errors.As(err, &p):
-		return fmt.Errorf("the appliance refused: %w; nothing was touched", err)
+		return fmt.Errorf("the server refused: %w; nothing was written to disk", err)
 	case isCertificate(err):
-		return fmt.Errorf("the appliance could not prove who it is: %w; nothing was touched", err)
+		return fmt.Errorf("the server could not prove its identity: %w; nothing was written to disk", err)
 	}
-	return fmt.Errorf("the appliance did not answer (%s); nothing was touched. Try again when it can be reached", reason(err))
+	return fmt.Errorf("the server did not answer (%s); nothing was written to disk. Try again when it can be reached", reason(err))
 }
 
-// hintFor says what helps where hello failed. lost is what lostLink says.
+// hintFor says what helps after hello failed. lost is the result of lostLink.
 func hintFor(err error, lost string) string {
 	var p *job.Problem
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &p):
-		return "The appliance refused; its log says more. Trying again."
+		return "The server refused; its log says why. Trying again."
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "The appliance's certificate is not valid at this machine's time. Compare the appliance's clock with a right one. Trying again."
+		return "The server's certificate is not valid at this machine's time. Check the server's clock. Trying again."
 	case isCertificate(err):
-		return "The appliance's certificate is not signed by the CA in this boot image: the appliance has a new CA, or another one answers. Boot again through the appliance."
+		return "The server's certificate is not signed by the CA in this boot image: the server has a new CA, or another server " +
+			"answers. Boot again from the network."
 	case lost != "":
 		return lost + " Trying again."
 	}
@@ -74,26 +75,30 @@ func addressTrouble(n nic, err error) (detail, hint string) {
 		return name + ": no link", "Plug in the cable, or check the switch port. Trying again."
 	case errors.Is(err, nclient4.ErrNoResponse):
 		return name + ": no DHCP server answers",
-			"Is the cable in the right socket, and is the appliance or the network's own DHCP server running? Trying again."
+			"Is the cable in the right socket? Is the Griddle server or the network's own DHCP server running? Trying again."
 	case errors.As(err, &nak):
-		return name + ": the DHCP server refused the address that it had offered", "Look at the DHCP server's log: two servers, or a full pool. Trying again."
+		return name + ": the DHCP server refused the address that it had offered",
+			"Check the DHCP server's log: there may be two servers, or no free address. Trying again."
 	}
 	return name + ": " + job.Sentence(err.Error()), "Trying again."
 }
 
-// lowMemory says that a machine has less memory than the agent is made for, total being what the kernel has of it in bytes. 0 is not known.
+// lowMemory warns if the machine has less memory than the agent needs. total is the kernel's memory in bytes, 0 if not
+// known.
 func lowMemory(total int64) (tui.Step, bool) {
 	if total == 0 || total >= job.MemoryNeeds {
 		return tui.Step{}, false
 	}
 	return tui.Step{Name: stepMemory, State: tui.StepFailed, Detail: job.Bytes(total) + " of memory",
-		Hint: "The agent needs a machine with 512 MiB. An install may end in the middle: add memory first."}, true
+		Hint: "The agent needs a machine with 512 MiB. An install may fail before its end: add memory first."}, true
 }
 
-// siteTrouble says what helps where the site's part of the boot image could not be read.
+// siteTrouble says what helps if the site's part of the boot image cannot be read.
 func siteTrouble(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
-		return "This boot image was loaded without its site part, which \"griddle serve\" hands out as the second initrd. Boot it through the appliance."
+		return "This boot image was loaded without its site part, which \"griddle serve\" sends as the second initrd. " +
+			"Boot the machine from the Griddle server."
 	}
-	return "The site part of this boot image is damaged, or of another version of griddle. Boot again through the appliance; its log says whether it could make the site part."
+	return "The site part of this boot image is damaged, or from another version of griddle. Boot again from the network; " +
+		"the server's log says whether it could make the site part."
 }

@@ -33,13 +33,13 @@ func TestSentences(t *testing.T) {
 		{"link", lostLink([]nic{other, wired}, "enp1s0", mac), "", nil},
 		{"no link", lostLink([]nic{other, loose}, "enp1s0", mac), "enp1s0 has no link", nil},
 		{"adapter gone", lostLink([]nic{other}, "enp1s0", mac), "enp1s0 is gone", nil},
-		{"choice refused", choiceTrouble(refused).Error(), "the appliance refused: asking for web:1: machine has a job already", []string{"changed"}},
+		{"choice refused", choiceTrouble(refused).Error(), "the server refused: asking for web:1: machine has a job already", []string{"changed"}},
 		{"choice unanswered", choiceTrouble(unreachable).Error(), "did not answer (network is unreachable)", []string{"changed", "refused"}},
-		{"choice to another appliance", choiceTrouble(unknown).Error(), "could not prove who it is", []string{"did not answer"}},
+		{"choice to another server", choiceTrouble(unknown).Error(), "could not prove its identity", []string{"did not answer"}},
 		{"hello refused", hintFor(refused, ""), "refused", []string{"griddle serve"}},
 		{"hello without a link", hintFor(unreachable, "enp1s0 has no link."), "enp1s0 has no link", []string{"griddle serve"}},
 		{"hello unanswered", hintFor(unreachable, ""), "griddle serve", nil},
-		{"hello to another appliance", hintFor(unknown, ""), "not signed by the CA", nil},
+		{"hello to another server", hintFor(unknown, ""), "not signed by the CA", nil},
 		{"hello at a wrong time", hintFor(expired, ""), "not valid at this machine's time", []string{"not signed"}},
 		{"no DHCP", both(addressTrouble(wired, noAnswer)), "no DHCP server answers", nil},
 		{"no DHCP without a link", both(addressTrouble(loose, noAnswer)), "no link", []string{"DHCP server"}},
@@ -59,7 +59,7 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-// A link that goes and comes is told once each time, and so is an appliance that does not answer.
+// A link that goes and comes is told once each time, and so is a server that does not answer.
 func TestWatch(t *testing.T) {
 	const mac = "52:54:00:00:00:01"
 	up, down := []nic{{name: "e0", mac: mac, carrier: true}}, []nic{{name: "e0", mac: mac}}
@@ -75,13 +75,13 @@ func TestWatch(t *testing.T) {
 		{down, nil, true, true, "e0 has no link"},
 		{down, nil, false, true, ""},
 		{up, nil, true, false, ""},
-		{up, syscall.ECONNREFUSED, true, false, "the appliance does not answer (connection refused)"},
+		{up, syscall.ECONNREFUSED, true, false, "the server does not answer (connection refused)"},
 		{up, syscall.ECONNREFUSED, false, false, ""},
 		{down, syscall.ECONNREFUSED, true, true, "e0 has no link"},
-		{up, syscall.ECONNREFUSED, true, false, "the appliance does not answer"},
+		{up, syscall.ECONNREFUSED, true, false, "the server does not answer"},
 		{up, nil, true, false, ""},
 		{nil, nil, true, true, "e0 is gone"},
-		{up, job.NewProblem(503, "busy"), true, false, "the appliance refused: busy"},
+		{up, job.NewProblem(503, "busy"), true, false, "the server refused: busy"},
 	} {
 		link, news := w.look(step.list, step.failed)
 		if news != step.news || news && (link.Down != step.down || !strings.Contains(link.Lost, step.lost) || step.lost == "" && link.Lost != "") {

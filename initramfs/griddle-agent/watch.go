@@ -12,18 +12,18 @@ import (
 // lookEvery is how often the link is looked at while a person reads or chooses.
 const lookEvery = time.Second
 
-// watch notices what changes on the way to the appliance, and what a person should read of it.
+// watch notices what changes on the way to the server, and what a person should read of it.
 type watch struct {
-	name, mac string    // of the interface that leads to the appliance
+	name, mac string    // of the interface that leads to the server
 	nics      []job.NIC // as they were told last
 
 	told   string
 	down   bool
-	failed error // how the last question to the appliance ended
+	failed error // how the last question to the server ended
 }
 
-// look compares list, the interfaces now, and failed, how the last question to the appliance ended, with what was told last. It says
-// whether there is news.
+// look compares list, the interfaces now, and failed, how the last question to the server ended, with what was told
+// last. It says whether there is news.
 func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
 	lost := lostLink(list, w.name, w.mac)
 	down := lost != ""
@@ -31,9 +31,9 @@ func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
 	switch {
 	case down || failed == nil:
 	case errors.As(failed, &p):
-		lost = "the appliance refused: " + job.Printable(p.Error())
+		lost = "the server refused: " + job.Printable(p.Error())
 	default:
-		lost = "the appliance does not answer (" + reason(failed) + "); it is asked again"
+		lost = "the server does not answer (" + reason(failed) + "); trying again"
 	}
 	w.failed = failed
 	now := slices.Clone(w.nics)

@@ -11,15 +11,15 @@ import (
 	"griddle/initramfs/disk"
 )
 
-// Check picks the disk that spec is to be carried out on, and refuses where it must not be: the rule picks none or
-// several, a started job picks another disk than it was begun on, the disk is too small for the image, or it holds
-// something that no one allowed to destroy. It touches nothing, and an error says what would be lost.
+// Check picks the disk for spec. It returns an error that wraps ErrRefused if the rule picks no disk or several, if a
+// started job picks another disk than before, if the disk is too small for the image, or if the disk has data that no
+// one allowed to destroy; the error then says what would be lost. Check changes nothing.
 //
-// A disk may be written that was proved to be blank, or that spec.Erase names and no other disk, or that has the
-// unfinished mark of this job. A disk on which this job was ended passes too: its Installed is the job's ID.
+// A disk may be overwritten if it is proved to be blank, if it is the only disk that spec.Erase names, or if it has the
+// unfinished mark of this job. A disk on which this job was finished passes too: its Installed is the job's ID.
 func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	if spec.Kind != job.Install {
-		return job.Disk{}, fmt.Errorf("%w: job of kind %q is not known", ErrRefused, job.Printable(string(spec.Kind)))
+		return job.Disk{}, fmt.Errorf("%w: unknown kind of job %q", ErrRefused, job.Printable(string(spec.Kind)))
 	}
 	if !isUUID(spec.ID) {
 		return job.Disk{}, fmt.Errorf("%w: job ID %q is not a UUID", ErrRefused, job.Printable(spec.ID))
@@ -33,7 +33,7 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return job.Disk{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if spec.Started != "" && !d.Named(spec.Started) {
-		return job.Disk{}, fmt.Errorf("%w: this job was begun on disk %s, and its rule %q now picks %s", ErrRefused,
+		return job.Disk{}, fmt.Errorf("%w: this job was started on disk %s, but its rule %q now picks %s", ErrRefused,
 			job.Printable(spec.Started), rule, d)
 	}
 	if err := begunOn(spec, d, disks); err != nil {
@@ -43,11 +43,11 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return d, nil
 	}
 	if d.SectorSize != 512 && d.SectorSize != 4096 {
-		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are known",
+		return job.Disk{}, fmt.Errorf("%w: %s has sectors of %d bytes; only 512 and 4096 are supported",
 			ErrRefused, d, d.SectorSize)
 	}
 	if streams := img.Streams(); len(streams) == 0 || streams[0].Parent != nil {
-		return job.Disk{}, fmt.Errorf("%w: the streams of %s do not begin with a full one", ErrRefused, img.Ref())
+		return job.Disk{}, fmt.Errorf("%w: the first stream of %s is not a full stream", ErrRefused, img.Ref())
 	}
 	if need := job.DiskNeeds(img.Size()); d.Size < need {
 		return job.Disk{}, fmt.Errorf("%w: disk too small: %s has %s (%d bytes), %s needs %s (%d bytes)",
@@ -69,7 +69,7 @@ func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 			continue
 		}
 		if other.Unfinished == spec.ID || other.Installed == spec.ID {
-			return fmt.Errorf("%w: this job was begun on %s, which has its mark, and its rule %q now picks %s",
+			return fmt.Errorf("%w: this job was started on %s, which has its mark, but its rule %q now picks %s",
 				ErrRefused, other, spec.Disk, d)
 		}
 		unique = unique && !other.Named(spec.Started)
@@ -77,8 +77,8 @@ func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if unique || d.Blank() {
 		return nil
 	}
-	return fmt.Errorf("%w: this job was begun on a disk that was called %s, and nothing tells whether it is %s, "+
-		"which holds: %s; give the machine a new job",
+	return fmt.Errorf("%w: this job was started on a disk with the name %s, and it is not certain that this is %s, "+
+		"which has: %s; give the machine a new job",
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
 }
 
@@ -91,7 +91,7 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		for _, other := range disks {
 			if other.Path != d.Path && other.Named(spec.Erase) {
 				_, name := d.NameAmong(disks)
-				return fmt.Errorf("%w: %q names %s and %s; to overwrite the first of them, say --erase %s", ErrRefused,
+				return fmt.Errorf("%w: %q names both %s and %s; to overwrite the first one, use --erase %s", ErrRefused,
 					job.Sentence(spec.Erase), d, other, name)
 			}
 		}
@@ -102,7 +102,7 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		holds = fmt.Sprintf("the unfinished install of another job, %s; %s", job.Printable(d.Unfinished), holds)
 	}
 	if spec.Erase != "" {
-		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk holds: %s", ErrRefused,
+		return fmt.Errorf("%w: the job may erase %q, which is not %s; this disk has: %s", ErrRefused,
 			job.Sentence(spec.Erase), d, holds)
 	}
 	_, name := d.NameAmong(disks)
@@ -157,13 +157,13 @@ func isUUID(s string) bool {
 func advice(p job.Phase, err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
-		return "the job was stopped; it begins again when the machine boots from the network"
+		return "the job was stopped; it starts again when the machine boots from the network"
 	case errors.Is(err, ErrRefused):
-		return "nothing was touched"
+		return "nothing was written to disk"
 	}
 	switch p {
 	case job.PhaseCheck:
-		return "nothing was touched"
+		return "nothing was written to disk"
 	case job.PhasePartition:
 		return "check the disk, then start the job again"
 	case job.PhaseReceive:
@@ -171,11 +171,11 @@ func advice(p job.Phase, err error) string {
 	case job.PhaseVerify:
 		return "the disk or memory of this machine may be faulty: test them, then start the job again"
 	}
-	return "the disk is marked unfinished: start the job again, or mend the template where the message " +
-		"names a file of it"
+	return "the disk is marked as unfinished: start the job again; if the message names a file of the template, " +
+		"correct the template first"
 }
 
-// Disks turns what was found into what goes over the wire.
+// Disks converts disks to the form that the agent sends to the server.
 func Disks(found []disk.Disk) []job.Disk {
 	var out []job.Disk
 	for _, d := range found {

@@ -30,7 +30,7 @@ func (w *work) clock(disks []job.Disk) {
 		return
 	}
 	if d, ok := keepsLocalTime(disks, w.target.Path); ok {
-		w.say("the hardware clock is left alone: %s has a Windows, which keeps local time there", d)
+		w.say("the hardware clock was not set: %s has Windows, which keeps it in local time", d)
 		return
 	}
 	now := time.Now()
@@ -38,7 +38,7 @@ func (w *work) clock(disks []job.Disk) {
 		w.warn("%v; check the date after the restart", err)
 		return
 	}
-	w.say("the hardware clock is set to %s", now.UTC().Format("2006-01-02 15:04:05 UTC"))
+	w.say("the hardware clock was set to %s", now.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
 // keepsLocalTime finds a disk beside the installed one that a Windows may boot from: then the hardware clock has local

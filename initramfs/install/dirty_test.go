@@ -38,8 +38,8 @@ func TestDirtyDisks(t *testing.T) {
 				t.Errorf("Run = %v, want ErrRefused with %q", err, c.want)
 			}
 			if e := j.last(); e.State != job.Failed || e.Level != job.Error || e.Phase != job.PhaseCheck ||
-				!strings.Contains(e.Message, "nothing was touched") {
-				t.Errorf("last event = %+v, want a failure that says that nothing was touched", e)
+				!strings.Contains(e.Message, "nothing was written to disk") {
+				t.Errorf("last event = %+v, want a failure that says that nothing was written to disk", e)
 			}
 			// A list of disks that is out of date, or of a liar, changes nothing.
 			stale := found(t, dev, "D1")

@@ -19,8 +19,8 @@ func (w *work) hostname() string {
 	return Hostname(w.o.Machine)
 }
 
-// Hostname is the name of a machine that nobody named: its serial number as far as that makes a host name (RFC 1123
-// section 2.1), else "m" and its first MAC address, else "griddle".
+// Hostname is the hostname of a machine without a name: its serial number, reduced to the characters of a hostname (RFC
+// 1123 section 2.1), else "m" and its first MAC address, else "griddle".
 func Hostname(m job.Identity) string {
 	if s := label(m.Serial); s != "" && !filler(m.Serial) {
 		if strings.Trim(s, "0123456789") == "" {
@@ -68,7 +68,7 @@ func (s system) identity(hostname string) error {
 	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '/' || r == '#'
 	}) >= 0 {
-		return fmt.Errorf("naming the system: %q is no host name", job.Printable(hostname))
+		return fmt.Errorf("naming the system: %q is not a valid hostname", job.Printable(hostname))
 	}
 	if err := s.write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
 		return err

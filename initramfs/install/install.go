@@ -1,29 +1,28 @@
-// Package install puts an image onto a disk: job.Spec in, a machine that boots out.
+// Package install writes an image to a disk and makes it bootable, as a job.Spec says.
 //
-// Check comes first: it is pure, and refuses what must not be begun. Run does it all:
+// Call Check first: it is pure, and refuses a job that must not start. Run calls it too and does everything:
 //
-//	check      disk rule, erase rule, sizes, a kernel in the image      nothing is touched
-//	           the server acknowledges which disk it is going to be     Reporter.Started
+//	check      disk rule, erase rule, sizes, a kernel in the image      nothing is written
+//	           the server acknowledges which disk will be written       Reporter.Started
 //	partition  table with the unfinished mark, FAT32, btrfs
-//	receive    each stream into @images, deltas upon their parents
+//	receive    each stream into @images, a delta on its parent
 //	verify     the received tree against the image's content manifest
 //	bootable   a writable root, its identity, GRUB for BIOS and UEFI
-//	finish     everything unmounted, then the mark is taken off         the last durable step
+//	finish     everything is unmounted, then the mark is removed        the last durable step
 //	           the hardware clock is set
 //
-// The pool afterwards, a btrfs filesystem of its own UUID. All of it is new: an earlier install's /home and
-// /persistent are lost.
+// The result is a pool: a btrfs filesystem with a new UUID. An earlier install's /home and /persistent are lost.
 //
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
-//	@home          on /home; begins with what the image has there
-//	@persistent    on /persistent; empty but for griddle/seen, how far the catalog of images had come
+//	@home          mounted on /home; at first it has what the image has there
+//	@persistent    mounted on /persistent; has only griddle/seen, the newest head of the catalog
 //
-// Whatever stops Run before its last step, an error or the power, leaves a disk that bears the unfinished mark of
-// this job, which Check takes as leave to begin again; every other disk of the machine is only ever read.
+// If an error or a power cut stops Run before its last step, the disk has the unfinished mark of this job, and Check
+// lets the job start again on it. Run only reads every other disk of the machine.
 //
-// The image is signed, its publisher is still not trusted with this machine's other files: all that is written into
-// the new root goes through os.Root, so that a symlink in it leads nowhere else.
+// The image is signed, but its publisher is not trusted with this machine's other files. Everything that Run writes
+// into the new root goes through os.Root, so that a symlink in it cannot lead outside.
 package install
 
 import (
@@ -43,7 +42,7 @@ import (
 	"griddle/initramfs/disk"
 )
 
-// Image is where the bytes come from. What it gives is verified; fetch.Opened is one.
+// Image is the source of the bytes, which it has verified. fetch.Opened implements it.
 type Image interface {
 	Ref() string // "web:20261120.1@amd64"
 	Size() int64 // bytes of the files' contents
@@ -52,48 +51,49 @@ type Image interface {
 	Content(ctx context.Context) (*content.Manifest, error)
 }
 
-// Reporter is told what happens. It numbers and dates the events itself.
+// Reporter receives the events of Run. It adds their numbers and times itself.
 type Reporter interface {
 	// Event must not block for long: it is called between two steps of the work.
 	Event(job.Event)
-	// Started returns nil when the server has durably recorded that this job was begun on disk, a serial or a
-	// path; until then nothing is written to it.
+	// Started returns nil when the server has durably recorded that this job was started on disk, a serial or a path.
+	// Run
+	// writes nothing to the disk before that.
 	Started(ctx context.Context, disk string) error
 }
 
-// Options says what Run needs besides the job.
+// Options is what Run needs in addition to the job.
 type Options struct {
-	Machine job.Identity // for the hostname, where the job gives none
-	Agent   string       // path of the static agent, copied to the system to phone home with; "" leaves that out
-	CA      []byte       // PEM of the certificate authority that phoning home trusts
-	// the firmware that runs now is a BIOS: the disk gets the active flag that some of them want
+	Machine job.Identity // for the hostname, if the job has none
+	Agent   string       // path of the static agent, copied to the system for its report; "" leaves that out
+	CA      []byte       // PEM of the certificate authority for the report
+	// BIOS says that the machine runs a BIOS now: the disk gets the active flag, which some BIOSes need.
 	BIOS bool
-	// the sizes of the drives that the BIOS offers, in sectors of 512 bytes; nil where that is not known
+	// Drives are the sizes of the BIOS drives, in sectors of 512 bytes; nil if not known.
 	Drives   []int64
 	GRUB     string           // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
 	Mount    string           // folder to mount below; "" means "/mnt"
 	Sys      string           // "" means "/sys"
-	Wire     func() int64     // encoded bytes that have come over the network so far; nil where nobody counts
-	Ways     func() *job.Ways // which ways they came; nil where nobody knows
-	MountESP MountFunc        // nil mounts it as vfat by the kernel
+	Wire     func() int64     // encoded bytes received over the network so far; nil if no one counts them
+	Ways     func() *job.Ways // how they were received; nil if no one knows
+	MountESP MountFunc        // nil mounts it as vfat
 
-	// Spool is told of a folder on the new filesystem where files without a name may be kept while the streams come,
-	// before the first of them is opened, and of "" when none is left. nil where nobody needs one.
+	// Spool is called, before the first stream is opened, with a folder on the new filesystem for temporary files
+	// without a name, and with "" after the last stream. It may be nil.
 	Spool func(dir string)
 
-	// Seen is how far the catalog of the site had come; it is left on /persistent, in SeenDir, for whoever updates this
-	// system later. The zero value leaves nothing.
+	// Seen is the newest head of the site's catalog. Run writes it to SeenDir on /persistent, for later updates of this
+	// system. The zero value writes nothing.
 	Seen head.Seen
 
-	// SetClock sets the hardware clock to a time, in UTC. It is called once, when the install is ended on the disk; nil
-	// leaves the clock alone. So does another system that keeps local time there (see keepsLocalTime).
+	// SetClock sets the hardware clock to a time, in UTC. It is called once, after the install is finished on the disk,
+	// but not if another system keeps local time there (see keepsLocalTime). nil leaves the clock alone.
 	SetClock func(time.Time) error
 
-	// Serial asks the disk at a path for its serial once more, when it has been claimed; nil asks as disk.Scan does.
+	// Serial reads the serial of the disk at a path again, after the disk was claimed; nil asks as disk.Find does.
 	Serial func(path string) (string, error)
 }
 
-// MountFunc mounts the device node at dir and returns what takes it off again, durably.
+// MountFunc mounts the device node at dir and returns a function that unmounts it durably.
 type MountFunc func(node, dir string) (unmount func() error, err error)
 
 func (o Options) defaults() Options {
@@ -127,14 +127,14 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// ErrRefused is wrapped by every error of Check: nothing was touched.
+// ErrRefused is wrapped by every error of Check: nothing was written to disk.
 var ErrRefused = errors.New("refused")
 
-// Run carries out spec with img on the disk that the rule picks among disks. Every step, and the error that it
-// returns, has gone to r as an event; the last event has state done or failed.
+// Run installs img on the disk that the rule of spec picks among disks. It reports every step, and the error that it
+// returns, to r as an event; the last event has the state done or failed.
 //
-// Where the disk shows that this very job was ended on it, as after a power cut before the server heard of it,
-// Run only says so.
+// If the disk shows that this job is already finished on it (a power cut came before the report), Run only reports
+// that.
 func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Reporter, o Options) error {
 	w := &work{spec: spec, img: img, disks: disks, report: r, o: o.defaults(), phase: job.PhaseCheck}
 	err := w.run(ctx, disks)
@@ -160,10 +160,10 @@ func Run(ctx context.Context, spec job.Spec, img Image, disks []job.Disk, r Repo
 				message += "; " + a
 			}
 		case w.written:
-			message += fmt.Sprintf("; what %s held is lost and there is no system on it: give the machine another job",
+			message += fmt.Sprintf("; the data on %s is lost and it has no system: give the machine another job",
 				w.target.Path)
 		default:
-			message += "; nothing was touched"
+			message += "; nothing was written to disk"
 		}
 		r.Event(job.Event{Job: spec.ID, Phase: w.phase, Level: job.Error, State: job.Failed,
 			Message: job.Sentence(message)})
@@ -197,7 +197,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	}
 	if w.target.Installed == w.spec.ID {
 		w.already = true
-		w.say("this job was already ended on %s", w.target.Path)
+		w.say("this job is already finished on %s", w.target.Path)
 		return nil
 	}
 	w.foresee()
@@ -227,9 +227,8 @@ func (w *work) foresee() {
 		slices.Contains(w.o.Drives, w.target.Size/512) {
 		return
 	}
-	w.warn("the BIOS of this machine offers no drive as large as %s, so it may not start from it: "+
-		"switch that disk on in the BIOS setup "+
-		"(SATA mode, RAID, NVMe boot)", w.target.Path)
+	w.warn("the BIOS of this machine has no drive as large as %s, so it may not start from it: "+
+		"enable that disk in the BIOS setup (SATA mode, RAID, NVMe boot)", w.target.Path)
 }
 
 func (w *work) enter(p job.Phase, format string, args ...any) {

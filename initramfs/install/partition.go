@@ -48,7 +48,7 @@ func (w *work) partition(ctx context.Context) error {
 	case err != nil:
 		return err
 	case serial != w.target.Serial:
-		return fmt.Errorf("%w: %s is another disk by now: it says that its serial is %q", ErrRefused, w.target,
+		return fmt.Errorf("%w: %s is now another disk: its serial is %q", ErrRefused, w.target,
 			job.Printable(serial))
 	}
 	old, err := disk.Inspect(f, size, sectorSize)
@@ -57,7 +57,7 @@ func (w *work) partition(ctx context.Context) error {
 	}
 	// What a server or a screen said of the disk is never believed: blank is what is read now.
 	if !old.Recognised() {
-		w.say("reading samples of %s to see whether it is blank", w.target.Path)
+		w.say("sampling %s to check that it is blank", w.target.Path)
 		limited, cancel := context.WithTimeout(ctx, disk.SampleTime)
 		old.Sampled = disk.Sample(limited, f, size)
 		cancel()
@@ -70,7 +70,7 @@ func (w *work) partition(ctx context.Context) error {
 		return err
 	}
 	if err := w.report.Started(ctx, recorded(w.spec, w.target, w.disks)); err != nil {
-		return fmt.Errorf("reporting the disk before touching it: %w", err)
+		return fmt.Errorf("reporting the disk before writing to it: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (w *work) clear() error {
 		// EINVAL: nothing is mounted there.
 		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
 			!errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("unmounting what an earlier install left on %s: %w", dir, err)
+			return fmt.Errorf("unmounting %s of an earlier install: %w", dir, err)
 		}
 	}
 	return nil
@@ -161,7 +161,7 @@ func (w *work) open() (*os.File, error) {
 	}
 	c, err := disk.Inspect(f, w.target.Size, w.target.SectorSize)
 	if err == nil && c.Unfinished() != w.spec.ID {
-		err = fmt.Errorf("opening disk: %s does not have the mark of this job any more", w.target.Path)
+		err = fmt.Errorf("opening disk: %s no longer has the mark of this job", w.target.Path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -171,7 +171,7 @@ func (w *work) open() (*os.File, error) {
 
 // finish takes the unfinished mark off: nothing is mounted any more, and all that was written is durable.
 func (w *work) finish() (err error) {
-	w.enter(job.PhaseFinish, "taking the unfinished mark off %s", w.target.Path)
+	w.enter(job.PhaseFinish, "removing the unfinished mark from %s", w.target.Path)
 	f, err := w.open()
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	}
 	if ways := w.o.Ways(); ways != nil {
 		ways.Now = ""
-		w.say("%s came over the network: %s", job.Bytes(w.o.Wire()), ways)
+		w.say("%s received over the network: %s", job.Bytes(w.o.Wire()), ways)
 	}
 	last := len(parents) - 1
 	for _, p := range parents[:last] {
@@ -95,7 +95,7 @@ func (w *work) roomForSpool(dir string, streams []fetch.StreamInfo) bool {
 
 // verify compares the tree with its manifest as it is on the disk: mounted anew, nothing of it is left in memory.
 func (w *work) verify(ctx context.Context, image string, m *content.Manifest) error {
-	w.enter(job.PhaseVerify, "comparing what was written with the content manifest of %s", w.img.Ref())
+	w.enter(job.PhaseVerify, "comparing the written files with the content manifest of %s", w.img.Ref())
 	if err := unmount(w.parts.poolDir); err != nil {
 		return err
 	}

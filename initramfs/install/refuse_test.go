@@ -99,8 +99,8 @@ func TestTakenBack(t *testing.T) {
 	img, o := small(t, nil), options(t)
 	dev := loop(t, 1<<30, 512)
 	back := errors.New("taken back")
-	wants := map[job.Phase]string{job.PhaseCheck: "taken back; nothing was touched",
-		job.PhaseReceive: "taken back; what " + dev + " held is lost"}
+	wants := map[job.Phase]string{job.PhaseCheck: "taken back; nothing was written to disk",
+		job.PhaseReceive: "taken back; the data on " + dev + " is lost"}
 	for _, phase := range []job.Phase{job.PhaseCheck, job.PhaseReceive} { // in this order: the second one writes
 		want := wants[phase]
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -6,8 +6,8 @@ import (
 	"path"
 )
 
-// SeenDir is the folder below /persistent that remembers how far the site's catalog had come, as
-// imagestore.SeenDir does.
+// SeenDir is the folder below /persistent with the newest head of the site's catalog, in the form of
+// imagestore.SeenDir.
 const SeenDir = "griddle/seen"
 
 // remember leaves Options.Seen in the new, empty subvolume. It is durable when the pool is unmounted.

@@ -19,8 +19,8 @@ import (
 	"griddle/initramfs/disk"
 )
 
-// HomeFile is where the installed system keeps what it needs to report once that it is up: a PhoneHome as JSON,
-// mode 0600. AgentFile is the program that does it.
+// HomeFile is what the installed system needs to report once that it is up: a PhoneHome as JSON, mode 0600. AgentFile
+// is the program that reports.
 const (
 	HomeFile  = "/etc/griddle/phone-home.json"
 	AgentFile = "/usr/lib/griddle/griddle-agent"
@@ -30,13 +30,13 @@ const (
 type PhoneHome struct {
 	job.Home
 	CA   string `json:"ca"`   // PEM of the certificates that URL is trusted by
-	Root string `json:"root"` // the subvolume that the system was installed as: "@roots/web-20261120.1@amd64"
+	Root string `json:"root"` // the subvolume of the system: "@roots/web-20261120.1@amd64"
 }
 
 // homeUnit starts the report when the network is said to be up; the program itself tries again until it gets
 // through, and takes HomeFile away, with which the unit ends for good.
 const homeUnit = `[Unit]
-Description=Tell the Griddle appliance that this system is up
+Description=Report to the Griddle server that this system is up
 ConditionPathExists=` + HomeFile + `
 Wants=network-online.target
 After=network-online.target
@@ -52,7 +52,7 @@ WantedBy=multi-user.target
 
 // bootable makes the image at dir a system: root, homes, identity, bootloader.
 func (w *work) bootable(ctx context.Context, dir string) error {
-	w.enter(job.PhaseBootable, "making the system and its bootloader")
+	w.enter(job.PhaseBootable, "creating the system and its bootloader")
 	name := filepath.Base(dir)
 	roots := filepath.Join(w.parts.poolDir, "@roots")
 	if err := os.MkdirAll(roots, 0o700); err != nil {
@@ -182,7 +182,7 @@ func (w *work) bootloader(root string) error {
 	l := w.parts.layout
 	err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}, l.SectorSize)
 	if errors.Is(err, bootloader.ErrSectorSize) {
-		w.warn("%v: this disk boots by UEFI only", err)
+		w.warn("%v: this disk boots only on UEFI", err)
 		return nil
 	}
 	if err == nil && w.o.BIOS {

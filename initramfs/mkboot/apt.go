@@ -31,8 +31,8 @@ func (b *builder) apt(ctx context.Context) (aptFunc, error) {
 	}
 	list := sources(string(out), "/usr/share/keyrings/debian-archive-keyring.gpg")
 	if list == "" {
-		return nil, fmt.Errorf("listing this machine's package sources: no Debian mirror among them; " +
-			"run apt-get update, then try again")
+		return nil, fmt.Errorf("listing this machine's package sources: there is no Debian mirror; " +
+			"run `apt-get update`, then try again")
 	}
 	file := filepath.Join(dir, "sources.list")
 	if err := os.WriteFile(file, []byte(list), 0o644); err != nil {

@@ -83,7 +83,7 @@ func (b *builder) download(ctx context.Context, current string) error {
 		}
 	}
 	if len(packages) == len(wanted()) {
-		return fmt.Errorf("looking for a kernel: linux-image-amd64 depends on none:\n%s", depends)
+		return fmt.Errorf("looking for a kernel: linux-image-amd64 does not depend on a kernel package:\n%s", depends)
 	}
 	versions, err := apt(ctx, "apt-get", append([]string{"download", "--print-uris"}, packages...)...)
 	if err != nil {
@@ -117,7 +117,7 @@ func (b *builder) unpack(ctx context.Context, apt aptFunc, packages []string, na
 	}
 	debs, err := filepath.Glob(filepath.Join(b.cache, "apt", "*.deb"))
 	if err != nil || len(debs) == 0 {
-		return fmt.Errorf("unpacking packages: none was downloaded")
+		return fmt.Errorf("unpacking packages: no package was downloaded")
 	}
 	root := filepath.Join(dir, "root")
 	for _, deb := range debs {

@@ -80,7 +80,7 @@ func (b *builder) cached(kind string, inputs [][]byte, build func() ([]byte, err
 		return nil, err
 	}
 	if failed == nil && !bytes.Equal(before, data) {
-		return nil, fmt.Errorf("%s is not reproducible: the same inputs gave %d other bytes before",
+		return nil, fmt.Errorf("%s is not reproducible: the same inputs gave %d different bytes before",
 			filepath.Base(path), len(before))
 	}
 	return data, replace(path, data)

@@ -80,14 +80,14 @@ func (b *builder) again(ctx context.Context, files map[string][]byte) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !bytes.Equal(files[name], more[name]) {
-			return fmt.Errorf("%s is not reproducible: it has %d bytes, and made again %d", name,
+			return fmt.Errorf("%s is not reproducible: it has %d bytes, and the second time %d", name,
 				len(files[name]), len(more[name]))
 		}
 	}
 	if len(files) != len(more) {
-		return fmt.Errorf("made %d files, and made again %d", len(files), len(more))
+		return fmt.Errorf("made %d files, and the second time %d", len(files), len(more))
 	}
-	b.printf("%d files are the same, byte for byte", len(files))
+	b.printf("%d files are identical", len(files))
 	return nil
 }
 
@@ -135,8 +135,8 @@ func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
 	b.printf("kernel %d + initramfs %d = %d bytes, %d below the limit", kernelSize, len(image), total,
 		initramfs.MaxSize-total)
 	if total > initramfs.MaxSize {
-		return nil, fmt.Errorf("kernel and initramfs are %d bytes, at most %d are allowed: "+
-			"take modules out of initramfs.DefaultChoice", total, initramfs.MaxSize)
+		return nil, fmt.Errorf("kernel and initramfs have %d bytes, the limit is %d: "+
+			"remove modules from initramfs.DefaultChoice", total, initramfs.MaxSize)
 	}
 	for _, name := range []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"} {
 		if files[name], err = os.ReadFile(filepath.Join("/usr/lib/ipxe", name)); err != nil {

@@ -1,13 +1,15 @@
-// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps that a site may choose from,
-// GRUB's images and the network loaders.
+// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps, GRUB's images and the network
+// loaders.
 //
 //	go run ./initramfs/mkboot -o build/boot
 //
-// Kernel, modules and firmware come from Debian's packages, which are downloaded and unpacked, never installed.
-// u-root's own builder makes the commands of the rescue shell. What takes long (packages, u-root's commands,
-// compression) is kept under ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of what it was made from;
-// equal inputs give equal bytes, which -verify proves. Builds at the same time wait for each other. The build fails if
-// kernel and initramfs exceed initramfs.MaxSize.
+// Kernel, modules and firmware come from Debian's packages. Mkboot downloads and unpacks them and installs nothing.
+// u-root's
+// own builder makes the commands of the rescue shell. Results that take long (packages, u-root's commands, compression)
+// are
+// kept in ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of its inputs. Equal inputs give equal bytes;
+// -verify
+// proves it. Several builds wait for each other. The build fails if kernel and initramfs exceed initramfs.MaxSize.
 package main
 
 import (
@@ -36,9 +38,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("mkboot", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	out := flags.String("o", "build/boot", "`directory` to fill")
-	refresh := flags.Bool("refresh", false, "ask for newer Debian packages even if those in the cache are recent")
+	refresh := flags.Bool("refresh", false, "look for newer Debian packages even if those in the cache are recent")
 	verify := flags.Bool("verify", false,
-		"make everything a second time, without what is in the caches, and fail where the bytes differ")
+		"make everything a second time, without the caches, and fail if the bytes differ")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0

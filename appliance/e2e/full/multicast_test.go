@@ -148,7 +148,7 @@ func (s *suite) ways(ctx context.Context, t *testing.T, m *e2e.Machine) (came st
 		t.Fatal(err)
 	}
 	for _, e := range all {
-		if strings.Contains(e.Event.Message, "came over the network") {
+		if strings.Contains(e.Event.Message, "received over the network") {
 			came = e.Event.Message
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"griddle/appliance/site"
 )
 
-// appliance is the client of the present hello: each hello makes the former token void, and events may be on their
+// client makes the calls of the present hello: each hello makes the earlier token invalid, and events may be on their
 // way meanwhile.
-type appliance struct {
+type client struct {
 	base string
 	tls  *tls.Config
 
@@ -23,15 +23,15 @@ type appliance struct {
 	blobs  *http.Client // see reader
 }
 
-func newAppliance(at site.Site) (*appliance, error) {
+func newClient(at site.Site) (*client, error) {
 	conf, err := job.PinnedTLS([]byte(at.CA))
 	if err != nil {
 		return nil, err
 	}
-	return &appliance{base: at.HTTPS, tls: conf}, nil
+	return &client{base: at.HTTPS, tls: conf}, nil
 }
 
-func (a *appliance) hello(ctx context.Context, h job.Hello) (job.Welcome, error) {
+func (a *client) hello(ctx context.Context, h job.Hello) (job.Welcome, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := job.NewClient(a.base, a.tls)
@@ -42,11 +42,11 @@ func (a *appliance) hello(ctx context.Context, h job.Hello) (job.Welcome, error)
 	return w, err
 }
 
-func (a *appliance) choose(ctx context.Context, c job.Choice) (job.Spec, error) {
+func (a *client) choose(ctx context.Context, c job.Choice) (job.Spec, error) {
 	return a.current().Choose(ctx, c)
 }
 
-func (a *appliance) events(ctx context.Context, e job.Events) (job.Acknowledged, error) {
+func (a *client) events(ctx context.Context, e job.Events) (job.Acknowledged, error) {
 	c := a.current()
 	if c == nil {
 		return job.Acknowledged{}, errors.New("not introduced yet")
@@ -54,7 +54,7 @@ func (a *appliance) events(ctx context.Context, e job.Events) (job.Acknowledged,
 	return c.Events(ctx, e)
 }
 
-func (a *appliance) stream(ctx context.Context, ask, answer any) error {
+func (a *client) stream(ctx context.Context, ask, answer any) error {
 	c := a.current()
 	if c == nil {
 		return errors.New("not introduced yet")
@@ -62,7 +62,7 @@ func (a *appliance) stream(ctx context.Context, ask, answer any) error {
 	return c.Stream(ctx, ask, answer)
 }
 
-func (a *appliance) relay(ctx context.Context, report, command any) error {
+func (a *client) relay(ctx context.Context, report, command any) error {
 	c := a.current()
 	if c == nil {
 		return errors.New("not introduced yet")
@@ -70,7 +70,7 @@ func (a *appliance) relay(ctx context.Context, report, command any) error {
 	return c.Relay(ctx, report, command)
 }
 
-func (a *appliance) current() *job.Client {
+func (a *client) current() *job.Client {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.client
