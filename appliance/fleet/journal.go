@@ -197,8 +197,8 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 	return f.weigh(ctx, tx, len(data))
 }
 
-// Log returns up to limit entries of the machine that key names, with numbers above after, in order. If there is none,
-// it waits until there is one or ctx is done; the latter is not an error.
+// Log returns up to limit entries of the machine that key names, with numbers above after, in order. If there are no
+// such entries, it waits until there is one or ctx is done; the latter is not an error.
 func (f *Fleet) Log(ctx context.Context, key string, after int64, limit int) ([]Entry, error) {
 	for {
 		grown := f.growth()
