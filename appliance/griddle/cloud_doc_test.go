@@ -103,7 +103,7 @@ func TestCloudDocStack(t *testing.T) {
 	if err := servable("root"); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"publish", "dir:" + home + "/root", "web:1", "--store", "store"}, {"image", "channel", "web:stable", "1", "--store", "store"}} {
+	for _, args := range [][]string{{"publish", "dir:" + home + "/root", "web:1", "--store", "store"}, {"image", "channel", "set", "web:stable", "1", "--store", "store"}} {
 		if code, out := docRun(home, more, args...); code != 0 {
 			t.Fatalf("griddle %v ended with %d: %s", args, code, out)
 		}

@@ -116,7 +116,7 @@ func (r *stackRun) publish(version string) {
 		r.t.Fatal(err)
 	}
 	r.run(0, "publish", "tar:"+tarball, "guest:"+version, "--store", "store")
-	r.run(0, "image", "channel", "guest:stable", version, "--store", "store")
+	r.run(0, "image", "channel", "set", "guest:stable", version, "--store", "store")
 }
 
 // demoStack has three servers of two roles.

@@ -1,9 +1,9 @@
 // Command griddle is the provisioning server, the publisher's tool and the operator's command line.
 //
-// run is the whole program; main gives it the process. A command is a plain function in the file of its group
-// that takes an env and returns a cobra.Command, and it is listed in root.go.
+// run is the whole program; main gives it the process. Each group of commands is a package with a function Command, which takes a
+// cli.Env and returns a cobra.Command; root.go lists them. Package cli has what they share.
 //
-// Exit codes: 0 done, 1 failed, 2 the command line was wrong.
+// Exit codes: 0 done, 1 failed, 2 the command line is wrong, 130 interrupted by a signal.
 package main
 
 import (

@@ -58,7 +58,7 @@ func TestImageScripts(t *testing.T) {
 // nothing is a standard input at its end.
 type nothing struct{}
 
-func (nothing) Read([]byte) (int, error) { return 0, errors.New("nobody is there to be asked") }
+func (nothing) Read([]byte) (int, error) { return 0, errors.New("there is no more input") }
 
 // serveStore puts a store behind TLS.
 func serveStore(t *testing.T, e *testscript.Env) error {

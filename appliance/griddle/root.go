@@ -31,9 +31,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // rootCommand lists the command groups.
 func rootCommand(e *cli.Env) *cobra.Command {
 	root := cli.Group("griddle", "Turn bare metal into working machines",
-		"Griddle answers machines that boot from the network, installs signed images onto their disks, and\n"+
-			"publishes images from LXC containers and btrfs subvolumes.\n\n"+
-			"Start with `griddle serve --interface IFACE` on the provisioning network.",
+		"Griddle installs signed images on machines that boot from the network, and publishes such images from LXC containers,\n"+
+			"btrfs subvolumes and directories.\n\n"+
+			"Start with `griddle serve --interface IFACE` on the provisioning network.\n\n"+
+			"Exit codes: 0 done; 1 failed; 2 the command line is wrong, and nothing was done; 130 interrupted by a signal.\n"+
+			"`griddle cloud ssh` ends with the exit code of the command that it ran.",
 		serve.Command(e),
 		serve.ConfigCommand(e),
 		machine.Command(e),
@@ -45,8 +47,10 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		catalog.Command(e),
 		store.Command(e),
 		bench.Command(e),
+		versionCommand(e),
+		docsCommand(e),
 	)
-	root.Version = version()
+	root.Version = readBuild().Version
 	root.SetVersionTemplate("griddle {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(e.Stdin)
@@ -55,6 +59,9 @@ func rootCommand(e *cli.Env) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return cli.WithHint(cli.Usage(err), "See `%s --help`.", c.CommandPath())
 	})
+	e.OutputFlags(root)
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	cli.MarkUsage(root)
 	return root
 }

@@ -16,9 +16,10 @@ import (
 	"griddle/imagestore/multicast/trial"
 )
 
+// Command is `griddle bench`.
 func Command(e *cli.Env) *cobra.Command {
 	return cli.Group("bench", "Measure on this computer",
-		"Measure on this computer, in network namespaces that are made for it and taken away again. It needs root.",
+		"Measure on this computer, in network namespaces that exist only meanwhile. This needs root.",
 		multicastCommand(e))
 }
 
@@ -30,14 +31,13 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 	var mbit, slow float64
 	var size int64
 	var tools []string
-	var asJSON bool
 	c := &cobra.Command{
 		Use:   "multicast",
-		Short: "Bring a file to virtual receivers over a lossy network, and see what it costs",
-		Long: "Multicast a file of random bytes to virtual receivers in network namespaces, whose wires lose, delay and hold back\n" +
-			"what is told here, and print how long it took, the share of the link that it used, the bytes that were sent for each\n" +
-			"byte of the file, and the processor time. Every file is compared with what was sent.\n\n" +
-			"With --tool other programs do the same on the same network: udpcast, uftp (apt-get install them) and http.",
+		Short: "Measure multicast to virtual receivers over a lossy network",
+		Long: "Send a file of random bytes by multicast to virtual receivers in network namespaces. Flags set what their wires lose and\n" +
+			"delay. The result has the time, the share of the link that was used, the bytes that were sent for each byte of the file,\n" +
+			"and the processor time. Every received file is compared with what was sent.\n\n" +
+			"--tool does the same with other programs on the same network: udpcast, uftp (apt-get install them) and http.",
 		Example: "  griddle bench multicast --receivers 8 --loss 5\n" +
 			"  griddle bench multicast --receivers 4 --loss 1 --tool griddle,udpcast,uftp,http\n" +
 			"  griddle bench multicast --receivers 4 --late 0.5\n" +
@@ -65,10 +65,9 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 				}
 				all = append(all, r)
 			}
-			if asJSON {
-				return cli.WriteJSON(e.Stdout, all)
+			if err := e.Print(all, func(w io.Writer) error { return benchTable(w, all) }); err != nil {
+				return err
 			}
-			benchTable(e.Stdout, all)
 			if slices.ContainsFunc(all, func(r trial.Result) bool { return r.Options.Tool == "griddle" && !r.Whole() }) {
 				return fmt.Errorf("not every receiver got the file")
 			}
@@ -76,21 +75,20 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.IntVarP(&o.Receivers, "receivers", "n", 4, "how many")
+	f.IntVarP(&o.Receivers, "receivers", "n", 4, "`NUMBER` of receivers")
 	f.Int64Var(&size, "size", 100, "`MiB` of the file")
 	f.Float64Var(&mbit, "link", 100, "the sender's link, `MBIT`/s")
 	f.Float64Var(&o.Wire.Loss, "loss", 0, "`PERCENT` of packets that each receiver loses")
 	f.IntVar(&o.Wire.Burst, "burst", 0, "`PACKETS` in a row that are lost in every --every")
 	f.IntVar(&o.Wire.Every, "every", 4000, "`PACKETS` from one burst to the next")
-	f.DurationVar(&o.Wire.Delay, "delay", 0, "of each packet")
+	f.DurationVar(&o.Wire.Delay, "delay", 0, "delay of each packet")
 	f.DurationVar(&o.Wire.Jitter, "jitter", 0, "more delay at random, which changes the order")
-	f.Float64Var(&o.Wire.Duplicate, "duplicate", 0, "`PERCENT` of packets that come twice")
+	f.Float64Var(&o.Wire.Duplicate, "duplicate", 0, "`PERCENT` of packets that arrive twice")
 	f.Float64Var(&slow, "slow", 0, "`MBIT`/s of the last receiver's port")
-	f.Float64Var(&o.Late, "late", 0, "the last receiver starts when so much of the file's time has passed, 0 to 1")
+	f.Float64Var(&o.Late, "late", 0, "start the last receiver after this part of the transfer time, 0 to 1")
 	f.BoolVar(&o.Spool, "spool", true, "give Griddle's receivers a spool on the disk")
-	f.DurationVar(&o.Limit, "limit", 5*time.Minute, "after which a run is ended")
-	f.StringSliceVar(&tools, "tool", []string{"griddle"}, "griddle, udpcast, uftp and http")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.DurationVar(&o.Limit, "limit", 5*time.Minute, "maximum duration of a run")
+	f.StringSliceVar(&tools, "tool", []string{"griddle"}, "`TOOLS` to measure: griddle, udpcast, uftp and http")
 	c.AddCommand(&cobra.Command{
 		Use: benchChild, Hidden: true, Short: "One sender or receiver", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return trial.Child(c.Context(), e.Stdin, e.Stdout) },
@@ -98,8 +96,8 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-// benchTable prints a line for each tool, and one for each receiver that is not like the others.
-func benchTable(out io.Writer, all []trial.Result) {
+// benchTable prints a line for each tool, and one for each receiver that differs from the others.
+func benchTable(out io.Writer, all []trial.Result) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "tool\treceivers\tloss\ttotal\tof ideal\tlink\tsent/file\tCPU sender\tCPU receiver\t")
 	for _, r := range all {
@@ -110,12 +108,14 @@ func benchTable(out io.Writer, all []trial.Result) {
 		}
 		verdict := ""
 		if !r.Whole() {
-			verdict = "NOT WHOLE"
+			verdict = "INCOMPLETE"
 		}
 		fmt.Fprintf(w, "%s\t%d\t%g %%\t%.2f s\t%.2f\t%.0f %%\t%.3f\t%.2f s\t%.2f s\t%s\n", o.Tool, o.Receivers, o.Wire.Loss*100, took.Seconds(), float64(took)/float64(r.Ideal()),
 			100*float64(o.Size)*8/took.Seconds()/float64(o.Link), r.Overhead(), r.Sender.Seconds(), r.Receiver.Seconds(), verdict)
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	for _, r := range all {
 		if r.Options.Slow == 0 && r.Options.Late == 0 && r.Whole() {
 			continue
@@ -128,4 +128,5 @@ func benchTable(out io.Writer, all []trial.Result) {
 			fmt.Fprintf(out, "%s, receiver %d: %.2f s  %s\n", r.Options.Tool, i+1, took.Seconds(), strings.TrimSpace(x.Way+"  "+x.Err))
 		}
 	}
+	return nil
 }

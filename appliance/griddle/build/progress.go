@@ -11,7 +11,7 @@ import (
 	"griddle/cloud/definition"
 )
 
-// buildProgress tells a person what a build does: a line when something begins or ends, and one every few seconds while it lasts.
+// buildProgress shows a person what a build does: a line when something begins or ends, and one every few seconds while it lasts.
 type buildProgress struct {
 	w io.Writer
 
@@ -21,7 +21,7 @@ type buildProgress struct {
 	said  time.Time
 }
 
-// step says what a definition's step came to.
+// definition reports how a definition's step ended.
 func (p *buildProgress) definition(s definition.Step) {
 	what := string(s.Kind) + " " + s.What
 	if s.Output != "" {
@@ -42,7 +42,7 @@ func (p *buildProgress) definition(s definition.Step) {
 	}
 }
 
-// part says what a step has come to.
+// part reports what a step does now.
 func (p *buildProgress) part(step string) { p.set(step) }
 
 func (p *buildProgress) say(line string) {

@@ -3,6 +3,7 @@ package catalog
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ import (
 
 // Command is `griddle catalog`.
 func Command(e *cli.Env) *cobra.Command {
-	return cli.Group("catalog", "Look at and sign the catalog of a store", "Look at and sign the catalog of a store: the list of its images, which the site's key signs as a whole.",
+	return cli.Group("catalog", "Show and sign the catalog of a store",
+		"Show and sign the catalog of a store: the list of its images, which the site's key signs as a whole.",
 		showCommand(e),
 		signCommand(e),
 	)
@@ -27,15 +29,14 @@ func Command(e *cli.Env) *cobra.Command {
 
 func showCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	c := &cobra.Command{
-		Use:   "show",
-		Short: "Show what the signed head of a catalog says",
-		Long:  "Show what the signed head of a catalog says, after its signature was checked.",
-		Args:  cobra.NoArgs,
+		Use:     "show",
+		Short:   "Show the signed head of a catalog",
+		Long:    "Show the signed head of a catalog, after its signature was checked: how long the catalog is, and when it expires.",
+		Example: "  griddle catalog show\n  griddle catalog show --server https://10.0.0.1:8443 --ca ca.pem -o yaml",
+		Args:    cobra.NoArgs,
 	}
 	store.Add(c)
-	out.Add(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
@@ -53,41 +54,36 @@ func showCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, h)
-		}
-		return showHead(e, h)
+		return e.Print(h, func(w io.Writer) error { return showHead(w, h) })
 	}
 	return c
 }
 
-func showHead(e *cli.Env, h head.Head) error {
+func showHead(w io.Writer, h head.Head) error {
 	expires := "never"
 	if !h.Expires.IsZero() {
 		expires = h.Expires.Format(time.DateTime) + " UTC"
 	}
-	_, err := fmt.Fprintf(e.Stdout, "site         %s\nentries      %d\nsha256       %s\nsigned       %s UTC\nexpires      %s\n",
+	_, err := fmt.Fprintf(w, "site         %s\nentries      %d\nsha256       %s\nsigned       %s UTC\nexpires      %s\n",
 		h.Site, h.Seq, h.SHA256, h.Time.Format(time.DateTime), expires)
 	return err
 }
 
 func signCommand(e *cli.Env) *cobra.Command {
-	var out cli.Output
 	var stateDir, dir, expires string
 	c := &cobra.Command{
 		Use:   "sign",
-		Short: "Sign the catalog anew, with another date of expiry",
-		Long: "Sign the catalog anew with the site's key, on the machine that has it. It needs no network and no running server, which\n" +
-			"does the same by itself at each change and long before the catalog expires. Copy DIR/catalog.head of the store to\n" +
-			"wherever copies of the store are served from.",
+		Short: "Sign the catalog again, with another date of expiry",
+		Long: "Sign the catalog again with the site's key, on the computer that has it. This needs no network and no running server. A\n" +
+			"server does it by itself, at each change and long before the catalog expires. Copy DIR/catalog.head of the store to\n" +
+			"all places that serve copies of the store.",
 		Example: "  griddle catalog sign --expires 90d",
 		Args:    cobra.NoArgs,
 	}
 	d := config.Default()
-	out.Add(c)
-	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "the appliance's state `DIR`, which has "+appliance.SiteKeyFile)
-	c.Flags().StringVar(&dir, "store", "", "the image store's `DIR` (default: store in the state directory)")
-	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "how `LONG` it is good for: days or hours, such as 90d or 36h; 0 for ever")
+	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "appliance's state `DIR`, which has "+appliance.SiteKeyFile)
+	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
+	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "`VALIDITY`, for example 90d or 36h; 0 means that it never expires")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		lifetime, err := parseDays(expires)
 		if err != nil {
@@ -98,7 +94,7 @@ func signCommand(e *cli.Env) *cobra.Command {
 		}
 		key, err := minisign.ReadKey(filepath.Join(stateDir, appliance.SiteKeyFile), nil)
 		if err != nil {
-			return cli.WithHint(err, "Run this where the site's key is, the host of `griddle serve`, or name its --state-dir.")
+			return cli.WithHint(err, "Run this on the host of `griddle serve`, which has the site's key, or give its --state-dir.")
 		}
 		st, err := cli.OpenStore(e, cli.StoreFlags{Dir: dir}, false)
 		if err != nil {
@@ -113,10 +109,7 @@ func signCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, h)
-		}
-		return showHead(e, h)
+		return e.Print(h, func(w io.Writer) error { return showHead(w, h) })
 	}
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -28,4 +29,9 @@ func Confirm(e *Env, yes bool, doing, question string) error {
 		fmt.Fprintln(e.Stderr)
 	}
 	return fmt.Errorf("%s: cancelled, nothing was changed", doing)
+}
+
+// YesFlag adds -y, the answer to the questions of Confirm.
+func YesFlag(c *cobra.Command, yes *bool) {
+	c.Flags().BoolVarP(yes, "yes", "y", false, "answer yes to the question, and do not ask")
 }

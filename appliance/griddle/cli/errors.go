@@ -1,22 +1,24 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 )
 
-// ExitError ends the program with the exit code of what it ran, and without a word.
+// ExitError ends the program with the exit code of what it ran. Nothing is printed.
 type ExitError int
 
 // Error gives the code.
 func (e ExitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// The exit codes.
+// The exit codes. A command that runs another program, such as `griddle cloud ssh`, ends with that one's.
 const (
 	ExitDone   = 0
 	exitFailed = 1
-	exitUsage  = 2
+	exitUsage  = 2   // the command line is wrong, and nothing was done
+	exitEnded  = 130 // by a signal, as shells have it for SIGINT
 )
 
 // usageError is an error in how the program was called; it gives exit code 2.
@@ -38,7 +40,7 @@ type hintError struct {
 
 func (e hintError) Unwrap() error { return e.error }
 
-// HintOf is what a person should do about err; empty where no one said that.
+// HintOf returns what a person should do about err; empty if that is not known.
 func HintOf(err error) string {
 	var hint hintError
 	errors.As(err, &hint)
@@ -53,7 +55,14 @@ func WithHint(err error, format string, args ...any) error {
 	return hintError{err, fmt.Sprintf(format, args...)}
 }
 
-// Exit writes err for a person and turns it into an exit code.
+// failure is an error for programs.
+type failure struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+	Exit  int    `json:"exit"` // the exit code
+}
+
+// Exit writes err to standard error, as text or in the format of --output, and returns the exit code.
 func (e *Env) Exit(err error) int {
 	if err == nil {
 		return ExitDone
@@ -63,13 +72,28 @@ func (e *Env) Exit(err error) int {
 		return int(code)
 	}
 	err = explainStore(explainCatalog(err))
-	fmt.Fprintf(e.Stderr, "griddle: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
-	if hint := HintOf(err); hint != "" {
-		fmt.Fprintf(e.Stderr, "  %s\n", hint)
-	}
+	f := failure{Error: err.Error(), Hint: HintOf(err), Exit: exitFailed}
 	var called usageError
-	if errors.As(err, &called) {
-		return exitUsage
+	switch {
+	case errors.As(err, &called):
+		f.Exit = exitUsage
+	case errors.Is(err, context.Canceled):
+		f.Exit = exitEnded
 	}
-	return exitFailed
+	switch e.Out.format {
+	case JSON:
+		_ = writeJSON(e.Stderr, f)
+	case YAML:
+		_ = writeYAML(e.Stderr, f)
+	default:
+		name := "griddle:"
+		if e.Colors(e.Stderr) {
+			name = colors[Bad] + name + noColors
+		}
+		fmt.Fprintf(e.Stderr, "%s %s\n", name, strings.ReplaceAll(f.Error, "\n", "\n  "))
+		if f.Hint != "" {
+			fmt.Fprintf(e.Stderr, "  %s\n", f.Hint)
+		}
+	}
+	return f.Exit
 }

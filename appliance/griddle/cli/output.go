@@ -1,79 +1,201 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 )
 
-// Output is -o: for people or for programs.
-type Output struct{ format string }
+// The formats of --output.
+const (
+	Table = "table" // for people
+	JSON  = "json"
+	YAML  = "yaml" // the same values and keys as JSON
+	CSV   = "csv"  // a line of names, then a line for each value
+)
 
-// Add adds the flag to c.
-func (o *Output) Add(c *cobra.Command) {
-	c.Flags().StringVarP(&o.format, "output", "o", "table", outputUsage)
-	check := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
-		if err := o.check(); err != nil || check == nil {
-			return err
+var formats = []string{Table, JSON, YAML, CSV}
+
+// Output says how commands print. The zero value prints tables, with notes and progress.
+type Output struct {
+	format  string
+	Quiet   bool // nothing but the result: no notes, warnings and progress; of lists the names alone
+	noColor bool
+}
+
+// rawOutput marks commands that write bytes of another format.
+const rawOutput = "raw output"
+
+// Raw marks a command that writes something that has a format of its own, such as a stream. It takes no --output.
+func Raw(c *cobra.Command) *cobra.Command {
+	c.Annotations = map[string]string{rawOutput: ""}
+	return c
+}
+
+// OutputFlags adds --output, --quiet and --no-color to root and all commands below it.
+func (e *Env) OutputFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVarP(&e.Out.format, "output", "o", Table, "`FORMAT` of the result and of errors: "+alternatives(formats))
+	f.BoolVarP(&e.Out.Quiet, "quiet", "q", false, "print only the result: no notes, warnings or progress; of a list only the names")
+	f.BoolVar(&e.Out.noColor, "no-color", false, "use no colors, as with the environment variable NO_COLOR")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if !slices.Contains(formats, e.Out.format) {
+			bad := e.Out.format
+			e.Out.format = Table
+			return OneOf("--output", bad, formats...)
 		}
-		return check(c, args)
+		if _, raw := c.Annotations[rawOutput]; raw && e.Out.format != Table {
+			return Usagef("--output: `%s` has only one format", c.CommandPath())
+		}
+		return nil
 	}
 }
 
-// AddBelow adds the flag to all commands of a group.
-func (o *Output) AddBelow(group *cobra.Command) {
-	group.PersistentFlags().StringVarP(&o.format, "output", "o", "table", outputUsage)
-	group.PersistentPreRunE = func(*cobra.Command, []string) error { return o.check() }
-}
+// ForPeople says whether the result is for a person, and not for a program.
+func (e *Env) ForPeople() bool { return e.Out.format == Table || e.Out.format == "" }
 
-const outputUsage = "`FORMAT` of the result: table or json"
+// Notes says whether a person wants to know how work proceeds.
+func (e *Env) Notes() bool { return e.ForPeople() && !e.Out.Quiet }
 
-func (o *Output) check() error {
-	if o.format != "table" && o.format != "json" {
-		return Usagef("--output %q: the format is table or json", o.format)
+// Print writes the result of a command: v in one of the formats for programs, or what text writes for people. The fields of v
+// have JSON tags; YAML and CSV use the same names.
+func (e *Env) Print(v any, text func(w io.Writer) error) error {
+	var err error
+	switch e.Out.format {
+	case JSON:
+		err = writeJSON(e.Stdout, v)
+	case YAML:
+		err = writeYAML(e.Stdout, v)
+	case CSV:
+		err = writeCSV(e.Stdout, v)
+	default:
+		err = text(e.Stdout)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil
 }
 
-// Print writes v as JSON, or has text write it for people.
-func (o *Output) Print(e *Env, v any, text func()) error {
-	if o.JSON() {
-		return WriteJSON(e.Stdout, v)
-	}
-	text()
-	return nil
+// Printf is Print with a line for people.
+func (e *Env) Printf(v any, format string, args ...any) error {
+	return e.Print(v, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, format+"\n", args...)
+		return err
+	})
 }
 
-func (o *Output) JSON() bool { return o.format == "json" }
-
-// WriteJSON writes v as indented JSON.
-func WriteJSON(w io.Writer, v any) error {
+func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("writing result: %w", err)
-	}
-	return nil
+	return e.Encode(v)
 }
 
-// WriteTable writes rows under a head in columns. Trailing spaces are left out.
-func WriteTable(w io.Writer, head []string, rows [][]string) error {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{head}, rows...) {
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+func writeYAML(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err == nil {
+		b, err = yaml.JSONToYAML(b)
 	}
-	t.Flush() // a strings.Builder never fails
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return fmt.Errorf("writing result: %w", err)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	return err
+}
+
+// writeCSV writes a struct as one line, and a slice of structs as one line each. Values inside of values are written as JSON.
+func writeCSV(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if len(b) > 0 && b[0] != '[' {
+		b = slices.Concat([]byte("["), b, []byte("]"))
+	}
+	var all []json.RawMessage
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	var names []string
+	var lines []map[string]string
+	for _, one := range all {
+		line, err := fields(one, &names)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line)
+	}
+	out := csv.NewWriter(w)
+	_ = out.Write(names) // Flush and Error say it
+	for _, line := range lines {
+		var cells []string
+		for _, n := range names {
+			cells = append(cells, line[n])
+		}
+		_ = out.Write(cells)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// fields takes a JSON object apart, and adds its names to those in the order in which they were seen.
+func fields(b []byte, names *[]string) (map[string]string, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	note := func(name string) {
+		if !slices.Contains(*names, name) {
+			*names = append(*names, name)
 		}
 	}
-	return nil
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		note("value")
+		return map[string]string{"value": cell(b)}, err
+	}
+	line := map[string]string{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, err
+		}
+		note(name.(string))
+		line[name.(string)] = cell(value)
+	}
+	return line, nil
+}
+
+// cell is a JSON value as text: strings without quotes, nothing for null.
+func cell(b json.RawMessage) string {
+	var s *string
+	if json.Unmarshal(b, &s) == nil {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	return string(b)
+}
+
+// alternatives lists words for a sentence: "a, b or c".
+func alternatives(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// OneOf is the error of a flag or an argument that takes some words alone.
+func OneOf(name, got string, words ...string) error {
+	return Usagef("%s %q is not one of %s", name, got, strings.Join(words, ", "))
 }

@@ -3,77 +3,78 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
 	"griddle/appliance/job"
 )
 
-// Phases shows a bar for each phase of some work. done ends the last one.
-func Phases(e *Env) (progressed func(phase string, done, total int64), done func()) {
+// Phases shows a Progress for each phase of some work. done ends the last one.
+func (e *Env) Phases() (progressed func(phase string, done, total int64), done func()) {
 	var bar *Progress
 	var now string
 	progressed = func(phase string, done, total int64) {
 		if phase != now {
 			bar.End()
-			bar, now = NewProgress(e.Stderr, phase), phase
+			bar, now = e.Progress(phase), phase
 		}
 		bar.Update(done, total)
 	}
 	return progressed, func() { bar.End() }
 }
 
-// Progress tells a person how far something is: on a terminal one line that is drawn anew, elsewhere a line now and
-// then. A nil progress tells nothing.
+// Progress shows a person how work proceeds: on a terminal as one line with a bar, elsewhere as a line every few seconds. A nil Progress
+// shows nothing.
 type Progress struct {
 	w     io.Writer
-	live  bool
 	meter meter
 
 	mu    sync.Mutex
+	live  *Live
 	drawn time.Time
-	width int // of the line on the terminal
 }
 
 const (
 	redraw      = 100 * time.Millisecond // between two drawings on a terminal
-	ReportEvery = 5 * time.Second        // between two lines elsewhere
+	ReportEvery = 5 * time.Second        // ReportEvery is the time between two lines elsewhere
 )
 
-func NewProgress(w io.Writer, what string) *Progress {
+// Progress starts one. It is nil, and shows nothing, where the result is for a program or --quiet is given.
+func (e *Env) Progress(what string) *Progress {
+	if !e.Notes() {
+		return nil
+	}
 	now := time.Now()
-	return &Progress{w: w, live: IsTerminal(w), meter: meter{what: what, samples: []sample{{now, 0}}}, drawn: now}
+	return &Progress{w: e.Stderr, live: NewLive(e.Stderr), meter: meter{what: what, samples: []sample{{now, 0}}}, drawn: now}
 }
 
-// Update tells of done bytes out of total, which is zero while it is not known.
+// Update reports that done bytes of total are done; total is zero while it is not known.
 func (p *Progress) Update(done, total int64) {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	p.meter.add(now, done, total)
 	switch since := now.Sub(p.drawn); {
-	case p.live && since >= redraw:
-		line := p.meter.bar()
-		fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", max(0, p.width-len(line))))
-		p.width, p.drawn = len(line), now
-	case !p.live && since >= ReportEvery:
+	case p.live.On() && since >= redraw:
+		p.live.Draw(p.meter.bar())
+		p.drawn = now
+	case !p.live.On() && since >= ReportEvery:
 		fmt.Fprintln(p.w, p.meter.words())
 		p.drawn = now
 	}
 }
 
-// End clears the line.
+// End removes the line.
 func (p *Progress) End() {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.width > 0 {
-		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.width))
-		p.width = 0
-	}
+	p.live.Clear()
 }
 
 // meter computes rate and time left.
@@ -93,7 +94,7 @@ const rateSpan = 5 * time.Second
 
 func (m *meter) add(now time.Time, done, total int64) {
 	if last := m.samples[len(m.samples)-1]; done < last.done {
-		m.samples = m.samples[:0] // it was begun again, as the copy of a directory that changed meanwhile
+		m.samples = m.samples[:0] // it started again, as the copy of a directory does that changed meanwhile
 	}
 	m.done, m.total = done, total
 	m.samples = append(m.samples, sample{now, done})
@@ -140,11 +141,8 @@ func (m *meter) bar() string {
 	if share < 0 {
 		return m.words()
 	}
-	const width = 20
-	full := int(share * width)
 	r := m.rate()
-	s := fmt.Sprintf("%s [%s%s] %2d %%  %s  %s/s", m.what, strings.Repeat("#", full), strings.Repeat("-", width-full),
-		int(share*100), job.Bytes(m.done), job.Bytes(int64(r)))
+	s := fmt.Sprintf("%s %s %2d %%  %s  %s/s", m.what, Bar(share), int(share*100), job.Bytes(m.done), job.Bytes(int64(r)))
 	if r > 0 {
 		s += "  " + left(time.Duration(float64(max(0, m.total-m.done))/r*float64(time.Second))) + " left"
 	}

@@ -19,14 +19,17 @@ type StoreFlags struct {
 	Dir, Server, TokenFile, CA string
 }
 
+// Add adds --store and --server, with what it takes to reach a server, to c.
 func (f *StoreFlags) Add(c *cobra.Command) {
 	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+config.Default().StoreDir()+")")
-	c.Flags().StringVar(&f.Server, "server", "", "image store of the appliance at `URL`, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with a token of the server, the administrator's or a publisher's; reading takes none (env GRIDDLE_TOKEN_FILE)")
-	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the appliance whose store to use, https://HOST:8443 (env GRIDDLE_SERVER)")
+	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with the administrator's or a publisher's token; only changes need one (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+	_ = c.MarkFlagDirname("store")
+	_ = c.MarkFlagFilename("ca", "pem")
 }
 
-// Where is the server, or the directory, that the flags, or else the environment, name.
+// Where returns the server or the directory that the flags or the environment name.
 func (f *StoreFlags) Where(e *Env) string {
 	switch {
 	case f.Dir != "":
@@ -39,8 +42,7 @@ func (f *StoreFlags) Where(e *Env) string {
 	return config.Default().StoreDir()
 }
 
-// OpenStore opens the store that the flags, or else the environment, name. Where create is false a local store must be
-// there already.
+// OpenStore opens the store that the flags or the environment name. If create is false, a local store must exist.
 func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
 	if f.Dir != "" && f.Server != "" {
 		return nil, Usagef("--store and --server exclude each other")
@@ -66,7 +68,7 @@ func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
 	if err != nil {
 		return nil, explainStore(err)
 	}
-	// What the store derives is signed by whoever works on it. Without a key it derives nothing, and says so then.
+	// What the store derives is signed by its user. Without a key it derives nothing, and says so then.
 	if path, err := PublisherPath(e, ""); err == nil {
 		k, err := minisign.ReadKey(path, nil)
 		if err == nil {
@@ -79,11 +81,11 @@ func OpenStore(e *Env, f StoreFlags, create bool) (*imagestore.Store, error) {
 	return st, nil
 }
 
-// ExistingStore opens a local store that must be there already.
+// ExistingStore opens a local store that must exist.
 func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
 	st, err := imagestore.OpenExisting(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, WithHint(fmt.Errorf("opening store: there is none in %s", dir),
+		return nil, WithHint(fmt.Errorf("opening store: there is no store in %s", dir),
 			"Name one with --store DIR or --server URL, or make one with `griddle publish`.")
 	}
 	if err != nil {
@@ -93,10 +95,14 @@ func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
 	return st, nil
 }
 
-// OpenServer opens the store of an appliance. Only where it is to be written a token must be there; without one the server
-// refuses what changes something.
+// OpenServer opens the store of an appliance. A token is required only to write; without one the server refuses changes.
 func OpenServer(e *Env, f StoreFlags, server string, write bool) (*imagestore.Store, error) {
-	r := &Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir, reads: !write}
+	return (&Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir, reads: !write}).store()
+}
+
+// store opens the store of the appliance.
+func (r *Remote) store() (*imagestore.Store, error) {
+	e := r.e
 	base, token, conf, err := r.Access()
 	if err != nil {
 		return nil, err

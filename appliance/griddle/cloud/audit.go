@@ -3,7 +3,6 @@ package cloud
 import (
 	"fmt"
 	"net/netip"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -15,19 +14,34 @@ import (
 	"griddle/cloud/userdata/secure"
 )
 
+var auditColumns = []cli.Column[audit.Point]{
+	{Name: "result", Text: func(p audit.Point) string {
+		if p.OK {
+			return "ok"
+		}
+		return "FAILED"
+	}, Tone: func(p audit.Point) cli.Tone {
+		if p.OK {
+			return cli.Good
+		}
+		return cli.Bad
+	}},
+	{Name: "point", Text: func(p audit.Point) string { return p.Name }},
+	{Name: "found", Text: func(p audit.Point) string { return p.Seen }},
+}
+
 func (g *Commands) auditCommand() *cobra.Command {
-	var out cli.Output
 	var from, to uint16
 	c := &cobra.Command{
 		Use:   "audit SERVER",
-		Short: "Probe whether a server is as secure as declared",
-		Long: "Try a running server's ports and logins from here, look at its settings over ssh, and say of each point whether it is\n" +
-			"as declared. The exit code is 1 where one is not.",
-		Args: cobra.ExactArgs(1),
+		Short: "Check that a server is as secure as declared",
+		Long: "Try the ports and logins of a running server from this computer, look at its settings over ssh, and report for each point\n" +
+			"whether it is as declared. The exit code is 1 if one is not.",
+		Example: "  griddle cloud audit web-1\n  griddle cloud audit web-1 --to 65535 -o json",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: g.one(),
 	}
-	out.Add(c)
-	c.Flags().Uint16Var(&from, "from", 1, "first `PORT` that is tried")
-	c.Flags().Uint16Var(&to, "to", 10000, "last `PORT` that is tried")
+	c.Flags().Uint16Var(&from, "from", 1, "first `PORT` to try")
+	c.Flags().Uint16Var(&to, "to", 10000, "last `PORT` to try")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		x, err := g.open(c.Context(), "audit")
 		if err != nil {
@@ -54,19 +68,8 @@ func (g *Commands) auditCommand() *cobra.Command {
 			return err
 		}
 		failed := len(audit.Failed(points))
-		if out.JSON() {
-			err = cli.WriteJSON(g.E.Stdout, points)
-		} else {
-			w := tabwriter.NewWriter(g.E.Stdout, 0, 0, 2, ' ', 0)
-			for _, p := range points {
-				verdict := "ok"
-				if !p.OK {
-					verdict = "FAILED"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, p.Name, p.Seen)
-			}
-			err = w.Flush()
-		}
+		list := cli.List[audit.Point]{Columns: auditColumns}
+		err = list.Print(g.E, points)
 		if err == nil && failed > 0 {
 			err = fmt.Errorf("%d of %d points of %s are not as declared", failed, len(points), args[0])
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
-	"griddle/appliance/griddle/cli"
 	"griddle/cloud"
 	"griddle/cloud/firstboot"
 	"griddle/cloud/preflight"
@@ -24,19 +23,18 @@ import (
 )
 
 func (g *Commands) checkCommand() *cobra.Command {
-	var out cli.Output
 	var online bool
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Tell every fault of a stack file",
-		Long: "Read the stack file and all that it names on this computer (keys, user-data, secrets, certificates, credentials), and tell\n" +
-			"all that is wrong, each with its line and column. `griddle cloud up` begins with the same. No one is asked over a network;\n" +
-			"with --online the provider is asked for its sizes, and the catalog for the images and what they hold.",
-		Args: cobra.NoArgs,
+		Short: "Report all faults of a stack file",
+		Long: "Read the stack file and everything that it names on this computer (keys, user-data, secrets, certificates, credentials), and\n" +
+			"report all faults, each with its line and column. `griddle cloud up` starts with the same check. It does not use the network;\n" +
+			"with --online it also asks the provider for its sizes, and the catalog for the images and their content.",
+		Example: "  griddle cloud check\n  griddle cloud check --file shop.yaml --online",
+		Args:    cobra.NoArgs,
 	}
-	out.Add(c)
 	g.buildFlags(c)
-	c.Flags().BoolVar(&online, "online", false, "ask the provider and the catalog too")
+	c.Flags().BoolVar(&online, "online", false, "also ask the provider and the catalog")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := g.Read()
 		if err == nil {
@@ -46,8 +44,8 @@ func (g *Commands) checkCommand() *cobra.Command {
 			err = g.online(c.Context(), s)
 		}
 		var faults yamltree.Faults
-		if errors.As(err, &faults) && out.JSON() {
-			if err := cli.WriteJSON(g.E.Stdout, faults); err != nil {
+		if errors.As(err, &faults) && !g.E.ForPeople() {
+			if err := g.E.Print(faults, nil); err != nil {
 				return err
 			}
 			return fmt.Errorf("%s has %d faults", g.File, len(faults))
@@ -55,11 +53,7 @@ func (g *Commands) checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(g.E.Stdout, s)
-		}
-		_, err = fmt.Fprintf(g.E.Stdout, "%s: stack %s on %s, %d servers, no faults\n", g.File, s.Name, s.Provider, len(s.Servers))
-		return err
+		return g.E.Printf(s, "%s: stack %s on %s, %d servers, no faults", g.File, s.Name, s.Provider, len(s.Servers))
 	}
 	return c
 }

@@ -23,20 +23,22 @@ import (
 )
 
 func Command(e *cli.Env) *cobra.Command {
-	c := cli.Group("cloud", "Declare a stack of servers, and it stands",
-		"Bring up the servers that a file declares: as QEMU processes of this machine, as containers of LXD, or in a cloud,\n"+
-			"from images of the catalog, secured at their first boot.\n\n"+
+	c := cli.Group("cloud", "Create and manage the servers of a stack file",
+		"Create and manage the servers of a stack file: as QEMU processes on this computer, as LXD containers, or in a cloud, from\n"+
+			"images of the catalog, secured at their first boot.\n\n"+
 			"Start with `griddle cloud init`, then `plan`, then `up`.")
 	g := &Commands{E: e}
-	c.PersistentFlags().StringVarP(&g.File, "file", "f", "stack.yaml", "the stack's `FILE`")
-	c.PersistentFlags().StringVar(&g.state, "state", "", "`DIR` of all stacks' states (default ~/.local/state/griddle/cloud)")
+	c.PersistentFlags().StringVar(&g.File, "file", "stack.yaml", "stack `FILE`")
+	c.PersistentFlags().StringVar(&g.state, "stacks", "", "`DIR` with the state of all stacks (default ~/.local/state/griddle/cloud)")
+	_ = c.MarkPersistentFlagFilename("file", "yaml", "yml")
+	_ = c.MarkPersistentFlagDirname("stacks")
 	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
 		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop, "Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
 		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.cacheCommand(), g.schemaCommand())
 	return c
 }
 
-// Commands is what the commands of the group have in common.
+// Commands is what the commands of the group share.
 type Commands struct {
 	E           *cli.Env
 	File, state string
@@ -54,7 +56,7 @@ func (g *Commands) buildFlags(c *cobra.Command) {
 func (g *Commands) Read() (*stack.Stack, error) {
 	b, err := readFile(g.File, yamltree.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.WithHint(fmt.Errorf("reading the stack: %s is not there", g.File), "Name the file with --file, or run `griddle cloud init`.")
+		return nil, cli.WithHint(fmt.Errorf("reading the stack: there is no file %s", g.File), "Give the file with --file, or make one with `griddle cloud init`.")
 	}
 	if err != nil {
 		return nil, err
@@ -175,12 +177,14 @@ func (g *Commands) userDataCommand() *cobra.Command {
 	var conflicts bool
 	c := &cobra.Command{
 		Use:   "userdata SERVER",
-		Short: "Print what a server is told at its first boot",
-		Long: "Print the user-data of a server as its parts give it. References are printed as they are written, so that no secret\n" +
-			"shows; with --conflicts print what parts disagree about, and which one wins.",
-		Args: cobra.ExactArgs(1),
+		Short: "Print the user-data of a server",
+		Long: "Print the user-data that a server gets for its first boot, merged from its parts. References are printed as they are in the\n" +
+			"stack file, so that no secret is shown. With --conflicts, print the values on which parts conflict, and the one that wins.",
+		Example: "  griddle cloud userdata head-1\n  griddle cloud userdata head-1 --conflicts",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: g.one(),
 	}
-	c.Flags().BoolVar(&conflicts, "conflicts", false, "print the conflicts alone")
+	c.Flags().BoolVar(&conflicts, "conflicts", false, "print only the conflicts")
+	cli.Raw(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		s, err := g.Read()
 		if err != nil {
@@ -214,9 +218,9 @@ func (g *Commands) userDataCommand() *cobra.Command {
 }
 
 func (g *Commands) schemaCommand() *cobra.Command {
-	return &cobra.Command{Use: "schema", Short: "Print the JSON Schema of stack files", Args: cobra.NoArgs, Hidden: true,
+	return cli.Raw(&cobra.Command{Use: "schema", Short: "Print the JSON Schema of stack files", Example: "  griddle cloud schema >stack.schema.json", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := g.E.Stdout.Write(stack.Schema())
 			return err
-		}}
+		}})
 }

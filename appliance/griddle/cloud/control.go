@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"griddle/appliance/griddle/cli"
 	"griddle/cloud"
 	"griddle/cloud/provider"
 )
@@ -13,7 +14,7 @@ import (
 // pickFlags choose servers.
 func pickFlags(c *cobra.Command, p *cloud.Pick) {
 	c.Flags().StringVar(&p.Role, "role", "", "the servers of `ROLE`")
-	c.Flags().BoolVar(&p.Minimum, "minimum", false, "as many of each role as the stack needs at the least")
+	c.Flags().BoolVar(&p.Minimum, "minimum", false, "the smallest number of servers of each role that the stack needs")
 	c.Flags().BoolVar(&p.All, "all", false, "all servers")
 }
 
@@ -23,12 +24,14 @@ func (g *Commands) controlCommand(a provider.Action, short string) *cobra.Comman
 	c := &cobra.Command{
 		Use:   string(a) + " [SERVER...]",
 		Short: short,
-		Long: short + ", named or picked by a flag, and wait until they are so. Roles are started in their order and stopped in the opposite one." +
-			map[bool]string{true: "\nA server that is started or rebooted is waited for until one can log in to the system that it booted."}[a != provider.Stop],
+		Long: short + ", by name or chosen by a flag, and wait until that is done. Roles start in their order and stop in reverse." +
+			map[bool]string{true: "\nThe command waits until one can log in to the system that each server booted."}[a != provider.Stop],
+		Example:           fmt.Sprintf("  griddle cloud %s web-1 web-2\n  griddle cloud %s --role worker", a, a),
+		ValidArgsFunction: cli.Each(g.servers),
 	}
 	pickFlags(c, &p)
 	if a != provider.Stop {
-		c.Flags().BoolVar(&o.NoWait, "no-wait", false, "end as soon as the provider says that the servers run")
+		c.Flags().BoolVar(&o.NoWait, "no-wait", false, "do not wait until one can log in")
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		x, err := g.open(c.Context(), string(a))
@@ -43,10 +46,11 @@ func (g *Commands) controlCommand(a provider.Action, short string) *cobra.Comman
 }
 
 func (g *Commands) consoleCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "console SERVER",
-		Short: "Print what a server wrote to its console",
-		Args:  cobra.ExactArgs(1),
+	return cli.Raw(&cobra.Command{
+		Use:     "console SERVER",
+		Short:   "Print what a server wrote to its console",
+		Example: "  griddle cloud console web-1",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: g.one(),
 		RunE: func(c *cobra.Command, args []string) error {
 			x, err := g.open(c.Context(), "console")
 			if err != nil {
@@ -54,7 +58,7 @@ func (g *Commands) consoleCommand() *cobra.Command {
 			}
 			p, ok := x.Provider.(provider.Consoler)
 			if !ok {
-				return fmt.Errorf("%s shows no consoles", x.Provider.Features().Name)
+				return fmt.Errorf("the provider %s has no consoles", x.Provider.Features().Name)
 			}
 			all, err := x.Provider.List(c.Context(), x.s.Name)
 			if err != nil {
@@ -71,5 +75,5 @@ func (g *Commands) consoleCommand() *cobra.Command {
 			}
 			return fmt.Errorf("the stack %s has no server %q: %w", x.s.Name, args[0], os.ErrNotExist)
 		},
-	}
+	})
 }

@@ -1,7 +1,9 @@
 package cloud
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -10,19 +12,26 @@ import (
 	"griddle/cloud/provider"
 )
 
+// deletedStack is the result of `griddle cloud delete -o json`.
+type deletedStack struct {
+	Stack string   `json:"stack"`
+	Kept  []string `json:"kept,omitempty"` // volumes
+}
+
 func (g *Commands) deleteCommand() *cobra.Command {
 	var o cloud.DeleteOptions
 	var yes bool
 	c := &cobra.Command{
-		Use:   "delete",
-		Short: "Remove a stack",
-		Long: "Remove all that a stack has at its provider, volumes and their data included unless --keep-disk says otherwise. What goes is\n" +
-			"listed and asked for first; what griddle did not make stays.",
-		Args: cobra.NoArgs,
+		Use: "delete", Aliases: []string{"rm"},
+		Short: "Delete a stack",
+		Long: "Delete everything that a stack has at its provider, with the volumes and their data unless --keep-disk is given. The command\n" +
+			"lists what it deletes, and asks first. It never deletes what griddle did not create.",
+		Example: "  griddle cloud delete\n  griddle cloud delete --keep-disk --yes",
+		Args:    cobra.NoArgs,
 	}
-	c.Flags().BoolVar(&o.KeepDisk, "keep-disk", false, "leave the volumes with their data")
-	c.Flags().BoolVar(&o.Force, "force", false, "go on where something cannot be removed")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&o.KeepDisk, "keep-disk", false, "keep the volumes with their data")
+	c.Flags().BoolVar(&o.Force, "force", false, "continue if something cannot be deleted")
+	cli.YesFlag(c, &yes)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		x, err := g.open(c.Context(), "delete")
 		if err != nil {
@@ -32,7 +41,7 @@ func (g *Commands) deleteCommand() *cobra.Command {
 		o.Confirm = func(d *cloud.Deletion) error {
 			data := 0
 			for _, r := range d.Goes {
-				fmt.Fprintf(g.E.Stderr, "remove  %s %s\n", r.Kind, r.Name)
+				fmt.Fprintf(g.E.Stderr, "delete  %s %s\n", r.Kind, r.Name)
 				if r.Kind == provider.KindVolume {
 					data++
 				}
@@ -40,9 +49,9 @@ func (g *Commands) deleteCommand() *cobra.Command {
 			for _, r := range d.Stays {
 				fmt.Fprintf(g.E.Stderr, "keep    %s %s\n", r.Kind, r.Name)
 			}
-			question := fmt.Sprintf("Remove these %d?", len(d.Goes))
+			question := fmt.Sprintf("Delete these %d?", len(d.Goes))
 			if data > 0 {
-				question = fmt.Sprintf("Remove these %d, and all data of %d volumes?", len(d.Goes), data)
+				question = fmt.Sprintf("Delete these %d, and all data of %d volumes?", len(d.Goes), data)
 			}
 			return cli.Confirm(g.E, yes, "deleting stack "+d.Stack, question)
 		}
@@ -50,11 +59,9 @@ func (g *Commands) deleteCommand() *cobra.Command {
 			return advise(err)
 		}
 		if left, err := x.State.Load(x.s.Name); err == nil {
-			_, err = fmt.Fprintf(g.E.Stdout, "stack %s: %s; `griddle cloud up` makes servers with them again, `griddle cloud delete` removes them\n", x.s.Name, left.Summary())
-			return err
+			return g.E.Printf(deletedStack{x.s.Name, left.Volumes()}, "stack %s: %s; `griddle cloud up` creates servers with them again, `griddle cloud delete` deletes them", x.s.Name, left.Summary())
 		}
-		_, err = fmt.Fprintf(g.E.Stdout, "stack %s is gone\n", x.s.Name)
-		return err
+		return g.E.Printf(deletedStack{Stack: x.s.Name}, "stack %s is deleted", x.s.Name)
 	}
 	return c
 }
@@ -62,10 +69,11 @@ func (g *Commands) deleteCommand() *cobra.Command {
 func (g *Commands) adoptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "adopt",
-		Short: "Take a stack over whose state was lost",
-		Long: "Make the state of a stack anew from what bears its labels at the provider. Its servers stay as they are; secrets that had been\n" +
-			"generated are lost with the state.",
-		Args: cobra.NoArgs,
+		Short: "Rebuild the lost state of a stack",
+		Long: "Rebuild lost state from the resources at the provider that are labelled with this stack. The servers do not change. Secrets\n" +
+			"that were generated are lost with the state.",
+		Example: "  griddle cloud adopt --file shop.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			x, err := g.open(c.Context(), "adopt")
 			if err != nil {
@@ -73,10 +81,12 @@ func (g *Commands) adoptCommand() *cobra.Command {
 			}
 			x.Report = cloud.Printer(g.E.Stderr)
 			found, err := x.Adopt(c.Context(), x.s)
-			for _, r := range found {
-				fmt.Fprintf(g.E.Stdout, "%s %s\n", r.Kind, r.Name)
-			}
-			return err
+			return errors.Join(err, g.E.Print(found, func(w io.Writer) error {
+				for _, r := range found {
+					fmt.Fprintf(w, "%s %s\n", r.Kind, r.Name)
+				}
+				return nil
+			}))
 		},
 	}
 }
@@ -86,28 +96,36 @@ func (g *Commands) collectCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "collect",
-		Short: "Remove old images from the provider",
-		Long:  "Remove the images that no stack known here uses from the provider of the stack file, the newest of each template excepted.",
-		Args:  cobra.NoArgs,
+		Short: "Delete old images from the provider",
+		Long: "Delete images from the provider of the stack file if no stack of this computer uses them. The newest of each template are\n" +
+			"kept.",
+		Example: "  griddle cloud collect --keep 3",
+		Args:    cobra.NoArgs,
 	}
-	c.Flags().IntVar(&keep, "keep", 2, "`N` newest versions of each template that stay")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().IntVar(&keep, "keep", 2, "keep the `N` newest versions of each template")
+	cli.YesFlag(c, &yes)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		x, err := g.open(c.Context(), "collect")
 		if err != nil {
 			return err
 		}
 		images, err := x.Superfluous(c.Context(), keep)
-		if err != nil || len(images) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(images) == 0 {
+			return g.E.Printf([]string{}, "There are no images to delete.")
 		}
 		for _, i := range images {
-			fmt.Fprintf(g.E.Stderr, "remove  image %s\n", i.Name)
+			fmt.Fprintf(g.E.Stderr, "delete  image %s\n", i.Name)
 		}
-		if err := cli.Confirm(g.E, yes, "removing images", fmt.Sprintf("Remove these %d?", len(images))); err != nil {
+		if err := cli.Confirm(g.E, yes, "deleting images", fmt.Sprintf("Delete these %d?", len(images))); err != nil {
 			return err
 		}
-		return x.Collect(c.Context(), images)
+		if err := x.Collect(c.Context(), images); err != nil {
+			return err
+		}
+		return g.E.Printf(images, "%d images are deleted", len(images))
 	}
 	return c
 }

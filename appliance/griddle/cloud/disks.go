@@ -24,10 +24,10 @@ type DiskFlags struct {
 }
 
 func (d *DiskFlags) Add(c *cobra.Command) {
-	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` where disk images are kept (default ~/.cache/griddle/disks)")
+	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` of the cache of disk images (default ~/.cache/griddle/disks)")
 	d.most = defaultCache
-	c.Flags().Var(&d.most, "cache-size", "most `SIZE` of the disk images that are kept, such as 20GiB; the ones used longest ago are removed")
-	c.Flags().StringVar(&d.kernel, "kernel", "", "Debian package `FILE` of a kernel for images that have none, or a directory with one unpacked")
+	c.Flags().Var(&d.most, "cache-size", "maximum `SIZE` of the cache, such as 20GiB; the least recently used disk images are removed")
+	c.Flags().StringVar(&d.kernel, "kernel", "", "`FILE` of a Debian kernel package for images without a kernel, or a directory with such a package unpacked")
 }
 
 // Of kernels that were unpacked for images without one, the last few stay, below the cache's directory.
@@ -58,7 +58,7 @@ func (d *DiskFlags) Shrink(ctx context.Context, e *cli.Env, c *diskimage.Cache, 
 		for _, k := range gone {
 			sum += k.Bytes
 		}
-		e.Say(fmt.Sprintf("%d disk images that were used longest ago (%s) are removed from %s, which keeps %s", len(gone), job.Bytes(sum), c.Dir, &d.most))
+		e.Say(fmt.Sprintf("removed the %d least recently used disk images (%s) from %s, which keeps %s", len(gone), job.Bytes(sum), c.Dir, &d.most))
 	}
 	return err
 }

@@ -21,16 +21,22 @@ import (
 	"griddle/cloud/stack"
 )
 
+// initialized is the result of `griddle cloud init -o json`.
+type initialized struct {
+	File    string `json:"file"`
+	Written bool   `json:"written"` // false if it existed
+}
+
 func (g *Commands) initCommand() *cobra.Command {
 	var answers string
 	c := &cobra.Command{
 		Use:   "init",
-		Short: "Ask what the stack is to be, and write its file",
-		Long: "Look which providers can be used from here, ask what the stack is to be, and write its file. The provider is asked for its\n" +
-			"regions and sizes, the catalog for its images, and what they have is offered by number; where one cannot be asked, that is\n" +
-			"said, and the answer is typed. A file that is there is never touched: then nothing is asked. With --answers nothing is asked\n" +
-			"of a person.",
-		Args: cobra.NoArgs,
+		Short: "Ask some questions and write a stack file",
+		Long: "Find the providers that this computer can use, ask some questions, and write a stack file. Regions and sizes come from the\n" +
+			"provider and images from the catalog, as numbered lists; if one of them does not answer, you type the value. A file that\n" +
+			"exists is never changed, and then nothing is asked. With --answers the answers come from a file.",
+		Example: "  griddle cloud init\n  griddle cloud init --file shop.yaml --answers answers.yaml",
+		Args:    cobra.NoArgs,
 	}
 	g.store.Add(c)
 	c.Flags().StringVar(&answers, "answers", "", "YAML `FILE` with the answers: name, provider, account, region, image, size, count, admin, key")
@@ -66,11 +72,10 @@ func (g *Commands) initCommand() *cobra.Command {
 			return err
 		}
 		if !made {
-			_, err = fmt.Fprintf(g.E.Stdout, "%s is there already, and stays as it is\n", path)
-			return err
+			return g.E.Printf(initialized{path, false}, "%s exists already, and is not changed", path)
 		}
-		_, err = fmt.Fprintf(g.E.Stdout, "%s\n", path)
-		return cli.WithHint(err, "Go on with `griddle cloud check`.")
+		g.E.Say("next: `griddle cloud check`")
+		return g.E.Printf(initialized{path, true}, "%s", path)
 	}
 	return c
 }

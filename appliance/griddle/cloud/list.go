@@ -18,14 +18,20 @@ type listedStack struct {
 }
 
 func (g *Commands) listCommand() *cobra.Command {
-	var out cli.Output
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short: "List the stacks that were brought up from here",
-		Long:  "List the stacks that were brought up from here, with their providers and servers. Nobody is asked.",
-		Args:  cobra.NoArgs,
+		Short:   "List the stacks that were created on this computer",
+		Long:    "List the stacks that were created on this computer, with their providers and servers. No provider is asked.",
+		Example: "  griddle cloud list\n  griddle cloud list --filter provider=ec2 -o json",
+		Args:    cobra.NoArgs,
 	}
-	out.Add(c)
+	list := cli.List[listedStack]{Columns: []cli.Column[listedStack]{
+		{Name: "stack", Text: func(s listedStack) string { return s.Stack }},
+		{Name: "provider", Text: func(s listedStack) string { return s.Provider }},
+		{Name: "servers", Text: func(s listedStack) string { return strconv.Itoa(s.Made) }},
+		{Name: "note", Text: func(s listedStack) string { return s.Summary }},
+	}}
+	list.Flags(c)
 	c.RunE = func(*cobra.Command, []string) error {
 		dir, err := g.Folder()
 		if err != nil {
@@ -44,14 +50,7 @@ func (g *Commands) listCommand() *cobra.Command {
 			}
 			states = append(states, listedStack{s, s.CountServers(), s.Volumes(), s.Summary()})
 		}
-		if out.JSON() {
-			return cli.WriteJSON(g.E.Stdout, states)
-		}
-		var rows [][]string
-		for _, s := range states {
-			rows = append(rows, []string{s.Stack, s.Provider, strconv.Itoa(s.Made), s.Summary})
-		}
-		return cli.WriteTable(g.E.Stdout, []string{"STACK", "PROVIDER", "SERVERS", "NOTE"}, rows)
+		return list.Print(g.E, states)
 	}
 	return c
 }

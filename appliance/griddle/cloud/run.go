@@ -21,12 +21,14 @@ func (g *Commands) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run COMMAND...",
 		Short: "Run a command on several servers",
-		Long: "Run a command on the servers that flags pick, side by side, and print what each writes as it comes, with its name before each\n" +
-			"line. The exit code is 0 where it was that everywhere.",
-		Args: cobra.MinimumNArgs(1),
+		Long: "Run a command on the servers that flags choose, in parallel, and print their output as it comes, each line after the server's\n" +
+			"name. The exit code is 0 if it was 0 on all servers.",
+		Example: "  griddle cloud run --all uptime\n  griddle cloud run --on web-1,web-2 sudo systemctl restart nginx",
+		Args:    cobra.MinimumNArgs(1),
 	}
 	pickFlags(c, &p)
-	c.Flags().StringSliceVar(&names, "server", nil, "these `SERVERS`")
+	c.Flags().StringSliceVar(&names, "on", nil, "the servers with these `NAMES`")
+	cli.CompleteFlag(c, "on", g.servers)
 	c.Flags().SetInterspersed(false)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		x, err := g.open(c.Context(), "run")
@@ -40,7 +42,7 @@ func (g *Commands) runCommand() *cobra.Command {
 		}
 		return runOn(c.Context(), g.E, x, targets, strings.Join(args, " "))
 	}
-	return c
+	return cli.Raw(c)
 }
 
 // runOn runs a command on all targets, at most sixteen at a time, and prints their output as it comes.

@@ -29,11 +29,11 @@ func (g *Commands) sshCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ssh SERVER [--] [COMMAND...]",
 		Short: "Log in to a server, or run a command there",
-		Long: "Log in to a server as the stack's admin, or run a command there; its exit code becomes this program's. The server's\n" +
-			"host key is known from before it was made. As with ssh itself, the words of the command are joined by spaces, and the server's\n" +
-			"shell reads the result: quote what it is not to take apart.",
+		Long: "Log in to a server as the stack's admin, or run a command there; the exit code is that of the command. The server's host\n" +
+			"key is known since before the server was created. As with ssh itself, the words of the command are joined with spaces and\n" +
+			"read by the server's shell: quote what it must not split.",
 		Example: "  griddle cloud ssh head-1\n  griddle cloud ssh head-1 -- sudo journalctl -b",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: g.one(),
 	}
 	c.Flags().SetInterspersed(false)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -65,11 +65,11 @@ func (g *Commands) sshCommand() *cobra.Command {
 		var ended *exec.ExitError
 		switch {
 		case errors.Is(err, exec.ErrNotFound):
-			return cli.WithHint(err, "Debian has it in openssh-client.")
+			return cli.WithHint(err, "Install it: apt-get install openssh-client.")
 		case errors.As(err, &ended) && ended.ExitCode() > 0:
 			return cli.ExitError(ended.ExitCode())
 		}
 		return err
 	}
-	return c
+	return cli.Raw(c)
 }

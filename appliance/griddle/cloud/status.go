@@ -1,20 +1,19 @@
 package cloud
 
 import (
-	"github.com/spf13/cobra"
+	"io"
 
-	"griddle/appliance/griddle/cli"
+	"github.com/spf13/cobra"
 )
 
 func (g *Commands) statusCommand() *cobra.Command {
-	var out cli.Output
 	c := &cobra.Command{
-		Use:   "status",
-		Short: "Show what a stack is now",
-		Long:  "Ask the provider what the stack has, and show it.",
-		Args:  cobra.NoArgs,
+		Use: "status", Aliases: []string{"show"},
+		Short:   "Show the servers of a stack as they are now",
+		Long:    "Ask the provider which servers and disks the stack has now, and show them.",
+		Example: "  griddle cloud status\n  griddle cloud status --file shop.yaml -o json",
+		Args:    cobra.NoArgs,
 	}
-	out.Add(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		x, err := g.open(c.Context(), "status")
 		if err != nil {
@@ -24,10 +23,7 @@ func (g *Commands) statusCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(g.E.Stdout, s)
-		}
-		return writeStatus(g.E.Stdout, s)
+		return g.E.Print(s, func(w io.Writer) error { return writeStatus(g.E, w, s) })
 	}
 	return c
 }

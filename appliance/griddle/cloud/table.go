@@ -13,7 +13,7 @@ import (
 )
 
 // writeStatus writes what a stack is now, for people.
-func writeStatus(w io.Writer, s *cloud.Status) error {
+func writeStatus(e *cli.Env, w io.Writer, s *cloud.Status) error {
 	var rows [][]string
 	for _, v := range s.Servers {
 		state := string(v.State)
@@ -22,7 +22,7 @@ func writeStatus(w io.Writer, s *cloud.Status) error {
 		}
 		rows = append(rows, []string{v.Name, v.Role, state, v.Image, address(v.Private), address(v.Public), portsText(v)})
 	}
-	if err := cli.WriteTable(w, []string{"SERVER", "ROLE", "STATE", "IMAGE", "PRIVATE", "PUBLIC", "PORTS"}, rows); err != nil {
+	if err := e.WriteTable(w, []string{"SERVER", "ROLE", "STATE", "IMAGE", "PRIVATE", "PUBLIC", "PORTS"}, rows); err != nil {
 		return err
 	}
 	var disks []string
@@ -34,18 +34,18 @@ func writeStatus(w io.Writer, s *cloud.Status) error {
 	made := slices.ContainsFunc(s.Servers, func(v cloud.ServerStatus) bool { return v.State != cloud.NotMade })
 	switch {
 	case len(disks) > 0 && !made:
-		fmt.Fprintf(w, "no servers; these disks are kept: %s\n`griddle cloud up` makes servers with them again, `griddle cloud delete` removes them\n", strings.Join(disks, ", "))
+		fmt.Fprintf(w, "no servers; these disks are kept: %s\n`griddle cloud up` creates servers with them again, `griddle cloud delete` deletes them\n", strings.Join(disks, ", "))
 	case len(disks) > 0:
 		fmt.Fprintf(w, "disks without a server: %s\n", strings.Join(disks, ", "))
 	}
 	if h := s.Holder; h != nil {
-		fmt.Fprintf(w, "%s works with it now, on %s\n", h.User, h.Host)
+		fmt.Fprintf(w, "in use by %s on %s\n", h.User, h.Host)
 	}
 	return nil
 }
 
-// writeReach writes where the servers of a stack are reached from here, those that have an address here or at the provider.
-func writeReach(w io.Writer, s *cloud.Status) error {
+// writeReach writes the addresses at which the servers of a stack can be reached.
+func writeReach(e *cli.Env, w io.Writer, s *cloud.Status) error {
 	var rows [][]string
 	for _, v := range s.Servers {
 		if v.Public.IsValid() {
@@ -55,7 +55,7 @@ func writeReach(w io.Writer, s *cloud.Status) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return cli.WriteTable(w, []string{"SERVER", "ADDRESS", "PORTS"}, rows)
+	return e.WriteTable(w, []string{"SERVER", "ADDRESS", "PORTS"}, rows)
 }
 
 func address(a netip.Addr) string {

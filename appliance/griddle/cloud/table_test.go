@@ -6,9 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/appliance/griddle/cli"
 	"griddle/cloud"
 	"griddle/cloud/provider"
 )
+
+var testEnv = &cli.Env{Getenv: func(string) string { return "" }}
 
 // TestForwardedPortsAreShown has a server whose ports are reached under other numbers, as QEMU's user network has them.
 func TestForwardedPortsAreShown(t *testing.T) {
@@ -18,10 +21,10 @@ func TestForwardedPortsAreShown(t *testing.T) {
 	}}
 	const want = "ssh at 20022, tcp 443 at 21443, udp 53 at 20053"
 	var status, reach strings.Builder
-	if err := writeStatus(&status, s); err != nil {
+	if err := writeStatus(testEnv, &status, s); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeReach(&reach, s); err != nil {
+	if err := writeReach(testEnv, &reach, s); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(status.String(), want) || !strings.Contains(reach.String(), want) || strings.Contains(reach.String(), "web-2") {

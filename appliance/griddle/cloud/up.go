@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -12,22 +13,20 @@ import (
 	"griddle/cloud/plan"
 )
 
-// changing is what commands that change a stack have in common.
+// changing is what commands that change a stack share.
 type changing struct {
 	yes bool
-	out cli.Output
 }
 
 func (g *Commands) changeFlags(c *cobra.Command, f *changing) {
 	g.buildFlags(c)
-	f.out.Add(c)
 	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask before anything is replaced or removed")
 }
 
-// options shows the plan, and asks where it takes anything away.
+// options shows the plan, and asks if it replaces or removes anything.
 func (f *changing) options(e *cli.Env) cloud.Options {
 	return cloud.Options{Confirm: func(p *plan.Plan) error {
-		if p.Empty() || f.out.JSON() && f.yes {
+		if p.Empty() || !e.Notes() && f.yes {
 			return nil
 		}
 		if err := p.Print(e.Stderr, false); err != nil || p.Count(plan.Replace)+p.Count(plan.Remove) == 0 {
@@ -37,19 +36,18 @@ func (f *changing) options(e *cli.Env) cloud.Options {
 	}}
 }
 
-// end prints what came of it.
+// end prints the result.
 func (f *changing) end(e *cli.Env, p *plan.Plan, err error) error {
 	if err != nil {
 		return advise(err)
 	}
-	if f.out.JSON() {
-		return cli.WriteJSON(e.Stdout, p)
-	}
-	if p.Empty() {
-		return p.Print(e.Stdout, false)
-	}
-	_, err = fmt.Fprintf(e.Stdout, "stack %s is up\n", p.Stack)
-	return err
+	return e.Print(p, func(w io.Writer) error {
+		if p.Empty() {
+			return p.Print(w, false)
+		}
+		_, err := fmt.Fprintf(w, "stack %s is up\n", p.Stack)
+		return err
+	})
 }
 
 // advise adds what a person does about a failure.
@@ -61,17 +59,16 @@ func advise(err error) error {
 }
 
 func (g *Commands) planCommand() *cobra.Command {
-	var out cli.Output
 	var all bool
 	c := &cobra.Command{
-		Use:   "plan",
-		Short: "Show what up would change, and why",
-		Long:  "Show what `griddle cloud up` would change, and why. The provider is asked what there is; nothing is changed.",
-		Args:  cobra.NoArgs,
+		Use:     "plan",
+		Short:   "Show what up would change, and why",
+		Long:    "Show what `griddle cloud up` would change, and why. This asks the provider what exists, and changes nothing.",
+		Example: "  griddle cloud plan\n  griddle cloud plan --all -o yaml",
+		Args:    cobra.NoArgs,
 	}
 	g.buildFlags(c)
-	out.Add(c)
-	c.Flags().BoolVar(&all, "all", false, "show what stays as it is, too")
+	c.Flags().BoolVar(&all, "all", false, "also show what does not change")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		x, err := g.openChecked(c.Context(), "plan")
 		if err != nil {
@@ -82,15 +79,12 @@ func (g *Commands) planCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(g.E.Stdout, p)
-		}
-		return p.Print(g.E.Stdout, all)
+		return g.E.Print(p, func(w io.Writer) error { return p.Print(w, all) })
 	}
 	return c
 }
 
-// openChecked is open for commands that make what is declared: all that is wrong with it is said first.
+// openChecked is open for commands that create what the file declares: all its faults are reported first.
 func (g *Commands) openChecked(ctx context.Context, command string) (*session, error) {
 	s, err := g.Read()
 	if err == nil {
@@ -119,14 +113,14 @@ func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *ses
 		x.Report = cloud.Printer(g.E.Stderr)
 		o.Confirm = f.options(g.E).Confirm
 		p, err := do(c.Context(), x, args, o)
-		if err := f.end(g.E, p, err); err != nil || f.out.JSON() {
+		if err := f.end(g.E, p, err); err != nil || !g.E.ForPeople() {
 			return err
 		}
 		s, err := x.Status(c.Context(), x.s.Name)
 		if err != nil {
 			return err
 		}
-		return writeReach(g.E.Stdout, s)
+		return writeReach(g.E, g.E.Stdout, s)
 	}
 	return c
 }
@@ -134,42 +128,46 @@ func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *ses
 func (g *Commands) upCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
 		Use:   "up",
-		Short: "Make the stack as its file declares it",
-		Long: "Make the stack as its file declares it, in numbered stages; what is so already is left alone, so that a second run\n" +
-			"does nothing. A run that was ended anywhere is taken up again by the next one, and nothing is made twice.",
-		Args: cobra.NoArgs,
+		Short: "Create or change the stack as its file declares it",
+		Long: "Create or change the stack as its file declares it, in numbered stages. What is right already is not changed, so that a\n" +
+			"second run does nothing. Run it again after an interruption to resume; nothing is created twice.",
+		Example: "  griddle cloud up\n  griddle cloud up --file shop.yaml --yes\n  griddle cloud up --rebuild web-1",
+		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
 		return x.Up(ctx, x.s, o)
 	}, func(c *cobra.Command, o *cloud.Options) {
-		c.Flags().StringSliceVar(&o.Rebuild, "rebuild", nil, "make these `SERVERS` anew; their volumes and addresses stay")
-		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "`N` servers that may be replaced at the same time")
+		c.Flags().StringSliceVar(&o.Rebuild, "rebuild", nil, "replace these `SERVERS`; their volumes and addresses are kept")
+		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "replace up to `N` servers at the same time")
+		cli.CompleteFlag(c, "rebuild", g.servers)
 	})
 }
 
 func (g *Commands) upgradeCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
 		Use:   "upgrade",
-		Short: "Move the servers to the versions that their images have now",
-		Long: "Make every server anew whose image has another version now, role by role. Addresses and volumes stay; the root disk\n" +
-			"does not. The first server that fails stops it.",
-		Args: cobra.NoArgs,
+		Short: "Replace the servers whose image has a new version",
+		Long: "Replace every server whose image has a new version, role by role. Addresses and volumes are kept; the root disk is not.\n" +
+			"The command stops at the first server that fails.",
+		Example: "  griddle cloud upgrade\n  griddle cloud upgrade --at-once 2 --yes",
+		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
 		return x.Upgrade(ctx, x.s, nil, o)
 	}, func(c *cobra.Command, o *cloud.Options) {
-		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "`N` servers that may be replaced at the same time")
+		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "replace up to `N` servers at the same time")
 	})
 }
 
 func (g *Commands) scaleCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
-		Use:   "scale ROLE N",
-		Short: "Have N servers in a role",
-		Long:  "Have N servers in a role, within the bounds that the file gives it. The number is kept until the file's own is asked for again.",
-		Args:  cobra.ExactArgs(2),
+		Use:     "scale ROLE N",
+		Short:   "Change the number of servers in a role",
+		Long:    "Change the number of servers in a role, within the limits of the stack file. The number is kept for later runs of `up`.",
+		Example: "  griddle cloud scale worker 5",
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(g.roles),
 	}, func(ctx context.Context, x *session, args []string, o cloud.Options) (*plan.Plan, error) {
 		n, err := strconv.Atoi(args[1])
 		if err != nil {
-			return nil, cli.Usagef("%q is no number", args[1])
+			return nil, cli.Usagef("%q is not a number", args[1])
 		}
 		return x.Scale(ctx, x.s, args[0], n, o)
 	}, nil)

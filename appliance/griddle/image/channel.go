@@ -3,6 +3,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,56 +13,104 @@ import (
 	"griddle/imagestore/ref"
 )
 
+// channelCommand is `griddle image channel`.
 func channelCommand(e *cli.Env) *cobra.Command {
+	return cli.Group("channel", "List, set and delete channels: names for versions",
+		"List, set and delete channels. A channel is a name for a version that you can move to another one, such as web:stable. You\n"+
+			"can use it wherever an image is named. A job keeps the version that the channel meant when the job was made.",
+		channelListCommand(e),
+		channelSetCommand(e),
+		channelDeleteCommand(e),
+	)
+}
+
+var channelColumns = []cli.Column[imagestore.ListedChannel]{
+	{Name: "channel", Text: func(ch imagestore.ListedChannel) string { return ch.Template + ":" + ch.Name }},
+	{Name: "version", Text: func(ch imagestore.ListedChannel) string { return ch.Version }},
+	{Name: "images", Text: func(ch imagestore.ListedChannel) string {
+		if len(ch.Images) == 0 {
+			return "NONE: the version was deleted"
+		}
+		return strings.Join(ch.Images, ", ")
+	}, Raw: func(ch imagestore.ListedChannel) string { return strings.Join(ch.Images, " ") },
+		Tone: func(ch imagestore.ListedChannel) cli.Tone {
+			if len(ch.Images) == 0 {
+				return cli.Bad
+			}
+			return cli.Plain
+		}},
+}
+
+func channelListCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
-	var remove bool
+	list := cli.List[imagestore.ListedChannel]{Columns: channelColumns}
 	c := &cobra.Command{
-		Use:   "channel [NAME:CHANNEL VERSION]",
-		Short: "List channels, or make one mean a version: a name that moves",
-		Long: "List channels, or make one mean a version. Wherever an image is named a channel can stand for a version: web:stable.\n" +
-			"Jobs that were ordered keep the version that it meant then. VERSION can be latest: the newest one now.",
-		Example: "  griddle image channel\n  griddle image channel 'web*'\n  griddle image channel web:stable 20261121.1\n  griddle image channel web:stable --remove",
-		Args:    cobra.MaximumNArgs(2),
+		Use: "list [NAME...]", Aliases: []string{"ls"},
+		Short:   "List channels",
+		Long:    "List channels. NAME chooses templates or channels; in it * stands for any characters.",
+		Example: "  griddle image channel list\n  griddle image channel list 'web*' -o json",
+		Args:    cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Channels(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().BoolVar(&remove, "remove", false, "remove the channel; its version stays")
+	list.Flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if remove && len(args) != 1 {
-			return cli.Usagef("--remove needs NAME:CHANNEL and nothing else")
-		}
-		if len(args) < 2 && !remove {
-			return listChannels(c, e, store, out, args)
-		}
-		ref, err := parseRef(args[0])
-		if err != nil {
-			return err
-		}
-		if ref.Version == "" || ref.Arch != "" {
-			return cli.Usagef("%q is not NAME:CHANNEL", args[0])
+		for _, f := range args {
+			if _, err := ref.ParseFilter(f); err != nil {
+				return cli.Usage(err)
+			}
 		}
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
 			return err
 		}
-		ch := imagestore.Channel{Template: ref.Template(), Name: ref.Version}
-		if remove {
-			if err := st.RemoveChannel(c.Context(), ch.Template, ch.Name); err != nil {
-				return err
-			}
-		} else if ch, err = setChannel(c, st, ch, args[1]); err != nil {
+		all, err := st.Channels(c.Context(), args...)
+		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, ch)
+		return list.Print(e, all)
+	}
+	return c
+}
+
+// parseChannel reads NAME:CHANNEL.
+func parseChannel(arg string) (imagestore.Channel, error) {
+	ref, err := parseRef(arg)
+	if err != nil {
+		return imagestore.Channel{}, err
+	}
+	if ref.Version == "" || ref.Arch != "" {
+		return imagestore.Channel{}, cli.Usagef("%q is not of the form NAME:CHANNEL", arg)
+	}
+	return imagestore.Channel{Template: ref.Template(), Name: ref.Version}, nil
+}
+
+func channelSetCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	c := &cobra.Command{
+		Use:   "set NAME:CHANNEL VERSION",
+		Short: "Make a channel mean a version",
+		Long: "Make a channel mean a version, from now on. The channel is created if it does not exist. VERSION can be latest: the newest\n" +
+			"one now.",
+		Example: "  griddle image channel set web:stable 20261121.1\n  griddle image channel set web:testing latest",
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Channels(e, &store), cli.Words("latest")),
+	}
+	store.Add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ch, err := parseChannel(args[0])
+		if err != nil {
+			return err
 		}
-		if remove {
-			_, err = fmt.Fprintf(e.Stdout, "%s removed\n", ref)
-		} else {
-			_, err = fmt.Fprintf(e.Stdout, "%s now means %s:%s\n", ref, ch.Template, ch.Version)
+		st, err := cli.OpenStore(e, store, false)
+		if err != nil {
+			return err
 		}
-		return err
+		if ch, err = setChannel(c, st, ch, args[1]); err != nil {
+			return err
+		}
+		return e.Print(ch, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s now means %s:%s\n", args[0], ch.Template, ch.Version)
+			return err
+		})
 	}
 	return c
 }
@@ -84,35 +133,33 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, v
 	}
 	err = st.SetChannel(c.Context(), ch)
 	if errors.Is(err, imagestore.ErrNotFound) {
-		err = cli.WithHint(err, "griddle image list '%s' shows the versions.", ch.Template)
+		err = cli.WithHint(err, "`griddle image list '%s'` shows the versions.", ch.Template)
 	}
 	return ch, err
 }
 
-func listChannels(c *cobra.Command, e *cli.Env, store cli.StoreFlags, out cli.Output, filters []string) error {
-	for _, f := range filters {
-		if _, err := ref.ParseFilter(f); err != nil {
-			return cli.Usage(err)
+func channelDeleteCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	c := &cobra.Command{
+		Use: "delete NAME:CHANNEL", Aliases: []string{"rm"},
+		Short:   "Delete a channel; its version stays",
+		Example: "  griddle image channel delete web:testing",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Channels(e, &store)),
+	}
+	store.Add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ch, err := parseChannel(args[0])
+		if err != nil {
+			return err
 		}
-	}
-	st, err := cli.OpenStore(e, store, false)
-	if err != nil {
-		return err
-	}
-	list, err := st.Channels(c.Context(), filters...)
-	if err != nil {
-		return err
-	}
-	if out.JSON() {
-		return cli.WriteJSON(e.Stdout, list)
-	}
-	var rows [][]string
-	for _, ch := range list {
-		images := strings.Join(ch.Images, ", ")
-		if images == "" {
-			images = "THERE IS NO SUCH VERSION ANY MORE"
+		st, err := cli.OpenStore(e, store, false)
+		if err != nil {
+			return err
 		}
-		rows = append(rows, []string{ch.Template + ":" + ch.Name, ch.Version, images})
+		if err := st.RemoveChannel(c.Context(), ch.Template, ch.Name); err != nil {
+			return err
+		}
+		return e.Printf(ch, "channel %s is deleted", args[0])
 	}
-	return cli.WriteTable(e.Stdout, []string{"CHANNEL", "VERSION", "IMAGES"}, rows)
+	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-const whereHelp = "A store is a local directory, an appliance at https://HOST:8443 or, to read from, http://HOST:8080, or a directory on\n" +
-	"another host with griddle: ssh://[USER@]HOST[:PORT]/DIR, by the ssh program or the command in GRIDDLE_SSH."
+const whereHelp = "STORE is a local directory, an appliance at https://HOST:8443 (or http://HOST:8080, to read only), or a directory on another\n" +
+	"host that has griddle: ssh://[USER@]HOST[:PORT]/DIR. GRIDDLE_SSH names another command than ssh."
 
 func pullCommand(e *cli.Env) *cobra.Command {
 	var f copyFlags
@@ -24,13 +25,13 @@ func pullCommand(e *cli.Env) *cobra.Command {
 		Use:   "pull IMAGE... --from STORE",
 		Short: "Fetch images from another store",
 		Long: "Fetch images from another store, with all deltas between them: only what is missing, several blobs at once. IMAGE is a\n" +
-			"name, whose newest version is meant where it has none, or a filter such as 'web:*'. What broke off goes on where it was\n" +
-			"when the command is repeated. Every byte is verified, and the keys that signed must be trusted here. Reading needs no\n" +
-			"token, but from a server whose images are private: give --from-token-file and --ca.\n\n" + whereHelp,
+			"name, without a version for the newest one, or a pattern such as 'web:*'. If the command is interrupted, run it again to\n" +
+			"resume. Every byte is verified, and this store must trust the keys that signed. A token is only needed for a server whose\n" +
+			"images are private: give --from-token-file and --ca.\n\n" + whereHelp,
 		Example: "  griddle image pull 'web:*' --from https://10.0.0.1:8443 --ca ca.pem\n  griddle image pull web:stable --channels --from /mnt/usb/store",
 		Args:    cobra.MinimumNArgs(1),
 	}
-	f.add(c, "from", "fetch from this `STORE`")
+	f.add(e, c, "from", "fetch from this `STORE`")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		from, close, err := openOther(c.Context(), e, f, false)
 		if err != nil {
@@ -50,13 +51,13 @@ func pushCommand(e *cli.Env) *cobra.Command {
 	var f copyFlags
 	c := &cobra.Command{
 		Use:   "push IMAGE... --to STORE",
-		Short: "Bring images to another store",
-		Long: "Bring images to another store, as `griddle image pull` there would fetch them. An appliance asks for its\n" +
-			"administrator's token.\n\n" + whereHelp,
+		Short: "Send images to another store",
+		Long: "Send images to another store, as `griddle image pull` there would fetch them. An appliance requires its administrator's\n" +
+			"token.\n\n" + whereHelp,
 		Example: "  griddle image push web --to https://10.0.0.1:8443 --ca ca.pem --token-file token\n  griddle image push 'web:*' '*/*' --to /mnt/usb/store",
 		Args:    cobra.MinimumNArgs(1),
 	}
-	f.add(c, "to", "bring them to this `STORE`")
+	f.add(e, c, "to", "send to this `STORE`")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		from, err := cli.OpenStore(e, f.store, false)
 		if err != nil {
@@ -85,23 +86,22 @@ type copyFlags struct {
 	fromToken string // file of a token of the other store; never the one of the command's own server
 }
 
-func (f *copyFlags) add(c *cobra.Command, flag, usage string) {
+func (f *copyFlags) add(e *cli.Env, c *cobra.Command, flag, usage string) {
 	f.store.Add(c)
-	f.out.Add(c)
 	f.pulls = flag == "from"
 	c.Flags().StringVar(&f.other, flag, "", usage)
-	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "how many blobs to fetch at once")
-	c.Flags().BoolVar(&f.channels, "channels", false, "also set the channels that mean the copied versions")
+	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "copy this `NUMBER` of blobs at the same time")
+	c.Flags().BoolVar(&f.channels, "channels", false, "also copy the channels that mean these versions")
 	if f.pulls {
-		c.Flags().StringVar(&f.fromToken, "from-token-file", "", "`FILE` with a token of the server that is fetched from, where its images are private")
-		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "also from a server that signs no catalog, although signed ones of other servers were seen")
+		c.Flags().StringVar(&f.fromToken, "from-token-file", "", "`FILE` with a token of the other server, if its images are private")
+		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "accept a server that does not sign its catalog, although signed catalogs were seen")
 	}
-	check := c.PreRunE
-	c.PreRunE = func(c *cobra.Command, args []string) error {
+	c.ValidArgsFunction = cli.Each(cli.Images(e, &f.store))
+	c.PreRunE = func(*cobra.Command, []string) error {
 		if f.other == "" {
-			return cli.Usagef("--%s must say which store", flag)
+			return cli.Usagef("--%s is required", flag)
 		}
-		return check(c, args)
+		return nil
 	}
 }
 
@@ -119,18 +119,12 @@ func (f *copyFlags) copy(ctx context.Context, e *cli.Env, to, from *imagestore.S
 	if strings.HasPrefix(f.other, "ssh://") && f.pulls {
 		o.From = f.other
 	}
-	var bar *cli.Progress
-	if !f.out.JSON() {
-		bar = cli.NewProgress(e.Stderr, "copying")
-		o.Progress = bar.Update
-	}
+	bar := e.Progress("copying")
+	o.Progress = bar.Update
 	done, err := to.Copy(ctx, from, o)
 	bar.End()
-	switch {
-	case f.out.JSON():
-		err = errors.Join(err, cli.WriteJSON(e.Stdout, done))
-	case err == nil || len(done.Images) > 0:
-		err = errors.Join(err, showCopied(e, done))
+	if err == nil || len(done.Images) > 0 || !e.ForPeople() {
+		err = errors.Join(err, e.Print(done, func(w io.Writer) error { return showCopied(e, w, done) }))
 	}
 	receiving := f.other
 	if f.pulls {
@@ -139,29 +133,29 @@ func (f *copyFlags) copy(ctx context.Context, e *cli.Env, to, from *imagestore.S
 	return explainCopy(err, receiving)
 }
 
-func showCopied(e *cli.Env, d imagestore.Copied) error {
+func showCopied(e *cli.Env, w io.Writer, d imagestore.Copied) error {
 	for _, s := range d.Skipped {
-		fmt.Fprintf(e.Stderr, "%s was deleted there, and does not come back\n", s)
+		e.Say(fmt.Sprintf("%s was deleted from the receiving store before, and is not copied", s))
 	}
 	for _, i := range d.Images {
 		what := "copied"
 		if !i.New {
-			what = "was there, has more streams now"
+			what = "existed, and has more streams now"
 		}
-		if _, err := fmt.Fprintf(e.Stdout, "%s %s\n", i.Ref, what); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s\n", i.Ref, what); err != nil {
 			return err
 		}
 	}
 	for _, c := range d.Channels {
-		if _, err := fmt.Fprintf(e.Stdout, "%s:%s is %s now\n", c.Template, c.Name, c.Version); err != nil {
+		if _, err := fmt.Fprintf(w, "%s:%s now means %s\n", c.Template, c.Name, c.Version); err != nil {
 			return err
 		}
 	}
 	resumed := ""
 	if d.Resumed > 0 {
-		resumed = fmt.Sprintf(", and %s were there from an earlier attempt", job.Bytes(d.Resumed))
+		resumed = fmt.Sprintf(", and %s are from an earlier attempt", job.Bytes(d.Resumed))
 	}
-	_, err := fmt.Fprintf(e.Stdout, "%d images, %s copied%s\n", len(d.Images), job.Bytes(d.Bytes), resumed)
+	_, err := fmt.Fprintf(w, "%d images, %s copied%s\n", len(d.Images), job.Bytes(d.Bytes), resumed)
 	return err
 }
 
@@ -174,13 +168,13 @@ func explainCopy(err error, to string) error {
 		if untrusted.Line != "" {
 			key = untrusted.Line
 		}
-		return cli.WithHint(err, "If you know that key %s is the publisher's: `griddle key trust %s` in the receiving store, and again.", untrusted.Key, key)
+		return cli.WithHint(err, "If key %s is the publisher's, trust it with `griddle key trust %s` in the receiving store, and run this again.", untrusted.Key, key)
 	case errors.Is(err, head.ErrUnsigned):
-		return cli.WithHint(err, "Every server of this version signs: was the head taken away on the way, or is it an old copy? Only if the server is known to sign none: --unsigned.")
+		return cli.WithHint(err, "Every server of this version signs its catalog. The signature was removed on the way, or this is an old copy. Add --unsigned only if you know that the server does not sign.")
 	case cli.NoRoom(err):
 		return cli.WithHint(err, cli.StoreFull, to)
 	case errors.Is(err, context.Canceled):
-		return cli.WithHint(err, "What came is kept: the same command goes on there.")
+		return cli.WithHint(err, "What was copied is kept. Run it again to resume.")
 	}
 	return cli.ExplainRemote(err)
 }

@@ -14,18 +14,17 @@ import (
 
 func deleteCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var yes bool
 	c := &cobra.Command{
-		Use:   "delete IMAGE",
-		Short: "Delete an image, and what no other image needs",
-		Long: "Delete an image, and the data that no other image needs. Its version cannot be used again. An image on which the\n" +
-			"only way to another one stands is not deleted.",
-		Args: cobra.ExactArgs(1),
+		Use: "delete IMAGE", Aliases: []string{"rm"},
+		Short: "Delete an image",
+		Long: "Delete an image, and the data that no other image needs. Its version number is never reused. An image that another\n" +
+			"image needs is not deleted; `griddle image derive` makes the other one independent.",
+		Example: "  griddle image delete web:20261120.1\n  griddle image delete web:20261120.1 --yes -o json",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cli.YesFlag(c, &yes)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		name, err := parseRef(args[0])
 		if err != nil {
@@ -51,11 +50,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, d)
-		}
-		_, err = fmt.Fprintf(e.Stdout, "%s deleted, %s freed\n", d.Ref, job.Bytes(d.Bytes))
-		return err
+		return e.Printf(d, "%s is deleted, %s freed", d.Ref, job.Bytes(d.Bytes))
 	}
 	return c
 }

@@ -14,20 +14,19 @@ import (
 
 func deriveCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var from string
 	c := &cobra.Command{
 		Use:   "derive IMAGE",
-		Short: "Make a stream to an image, from another or from nothing, and keep it",
-		Long: "Make the stream that leads to IMAGE from another image of the store, whatever the two were published from, or from\n" +
-			"nothing. It is signed by the site, on a server, or by the publisher's key, and kept: machines that hold the one image\n" +
-			"then fetch the difference alone.",
+		Short: "Make a delta from another image, or a full stream, and keep it",
+		Long: "Make the delta from another image of the store to IMAGE, or without --from a full stream, and keep it. The two images\n" +
+			"need not be versions of the same template. A server signs with the site's key, a local store with the publisher's.\n" +
+			"Machines that have the other image then fetch only the difference.",
 		Example: "  griddle image derive web:3 --from web:1\n  griddle image derive web:3",
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().StringVar(&from, "from", "", "start from this `IMAGE`")
+	c.Flags().StringVar(&from, "from", "", "make a delta from this `IMAGE`")
+	cli.CompleteFlag(c, "from", cli.Images(e, &store))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		o := imagestore.DeriveOptions{}
 		var err error
@@ -45,28 +44,22 @@ func deriveCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		done := func() {}
-		if !out.JSON() {
-			o.Progress, done = cli.Phases(e)
-		}
+		var done func()
+		o.Progress, done = e.Phases()
 		d, err := derive(c, st, o)
 		done()
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, d)
-		}
-		how := "is there already"
+		how := "exists already"
 		if d.Made {
 			how = fmt.Sprintf("made in %.1f s", d.Seconds)
 		}
-		whence := "from nothing"
+		which := "full stream"
 		if d.Parent != "" {
-			whence = "from " + d.Parent
+			which = "delta from " + d.Parent
 		}
-		_, err = fmt.Fprintf(e.Stdout, "%s %s: stream %s, %s to fetch, %s\n", d.Ref, whence, job.Bytes(d.Raw), job.Bytes(d.Wire), how)
-		return err
+		return e.Printf(d, "%s %s: %s, %s to fetch, %s", d.Ref, which, job.Bytes(d.Raw), job.Bytes(d.Wire), how)
 	}
 	return c
 }

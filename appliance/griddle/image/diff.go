@@ -15,24 +15,22 @@ import (
 
 func diffCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var onlyPackages, onlyFiles bool
 	var o imagestore.DiffOptions
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
-		Short: "Tell how one image differs from another: packages, then files",
-		Long: "Tell how one image differs from another: first the packages, in the package manager's own order of versions, then the\n" +
-			"files. The images need no common past. A file whose bytes were elsewhere before and are not there any more was moved.\n" +
-			"Modification times count only with --times.\n\n" +
-			"A line of a package or a path begins with + (added), - (removed), ~ (changed), and > (moved), ^ (newer) or v (older).",
+		Short: "Compare two images: packages, then files",
+		Long: "Compare two images: first the packages, in the package manager's own order of versions, then the files. The images can be\n" +
+			"of different templates. A file is shown as moved if its content was at another path that does not exist any more.\n" +
+			"Modification times are ignored without --times.\n\n" +
+			"A line for a package or a path begins with + (added), - (removed), ~ (changed), and > (moved), ^ (newer) or v (older).",
 		Example: "  griddle image diff web:20261120.1 web\n  griddle image diff web:stable web --packages",
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Images(e, &store), cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
 	c.Flags().BoolVar(&onlyPackages, "packages", false, "compare only the packages")
 	c.Flags().BoolVar(&onlyFiles, "files", false, "compare only the files")
-	c.Flags().BoolVar(&o.Times, "times", false, "also tell of paths whose modification time alone is different")
+	c.Flags().BoolVar(&o.Times, "times", false, "also show paths of which only the modification time differs")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var err error
 		if o.Old, err = parseRef(args[0]); err != nil {
@@ -51,15 +49,7 @@ func diffCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, d)
-		}
-		for _, line := range diffText(d) {
-			if _, err := fmt.Fprintln(e.Stdout, line); err != nil {
-				return fmt.Errorf("writing result: %w", err)
-			}
-		}
-		return nil
+		return e.Printf(d, "%s", strings.Join(diffText(d), "\n"))
 	}
 	return c
 }

@@ -15,22 +15,21 @@ import (
 
 func gcCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var dry, yes bool
 	c := &cobra.Command{
 		Use:   "gc",
-		Short: "Delete the versions that no rule keeps, and data that nothing needs",
-		Long: "Delete the versions that no rule of `griddle image keep` keeps, and data that no image needs: what a killed publication or\n" +
-			"copy left too, unless it is still at work, and what a copy that broke off would go on with. Where another version can\n" +
-			"only be reached through one of them, a full stream of it is made first; without a key to sign it, what leads to it\n" +
-			"stays. The versions cannot be used again. --dry-run says what would go, to the byte, and changes nothing.",
+		Short: "Delete the versions that no rule keeps, and unused data",
+		Long: "Delete the versions that no rule of `griddle image keep` keeps, and the data that no image needs. This includes what\n" +
+			"interrupted publications and copies left: a copy that you want to resume starts again from the beginning.\n\n" +
+			"If another version needs a version that is to be deleted, a full stream of it is made first. Without a signing key, the\n" +
+			"versions it depends on are kept. Deleted version numbers are never reused. --dry-run lists what would be deleted, to\n" +
+			"the byte, and changes nothing.",
 		Example: "  griddle image gc --dry-run\n  griddle image gc --yes",
 		Args:    cobra.NoArgs,
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would go")
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only list what would be deleted")
+	cli.YesFlag(c, &yes)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
@@ -55,29 +54,23 @@ func gcCommand(e *cli.Env) *cobra.Command {
 			}
 		}
 		o := imagestore.GCOptions{DryRun: dry, Parts: true}
-		done := func() {}
-		if !out.JSON() {
-			o.Progress, done = cli.Phases(e)
-		}
+		var done func()
+		o.Progress, done = e.Phases()
 		d, failed := st.GC(c.Context(), o)
 		done()
 		if failed != nil && d.Versions == nil { // nothing was done
 			return failed
 		}
-		if out.JSON() {
-			return errors.Join(failed, cli.WriteJSON(e.Stdout, d))
-		}
-		_, err = fmt.Fprintln(e.Stdout, gcText(d))
-		return errors.Join(failed, err)
+		return errors.Join(failed, e.Printf(d, "%s", gcText(d)))
 	}
 	return c
 }
 
 // gcText is a line for each version, then for each blob of a dry run, then the sum.
 func gcText(d imagestore.Collected) string {
-	goes, made, stays := "deleted", "got a full stream", "stays: only it leads to others"
+	goes, made, stays := "deleted", "got a full stream", "is kept: other versions need it"
 	if d.DryRun {
-		goes, made, stays = "would be deleted", "would get a full stream", "would stay: only it leads to others"
+		goes, made, stays = "would be deleted", "would get a full stream", "would be kept: other versions need it"
 	}
 	var lines []string
 	for _, r := range d.Derived {

@@ -18,7 +18,6 @@ func Command(e *cli.Env) *cobra.Command {
 		streamCommand(e),
 		receiveCommand(e),
 		simplestreamsCommand(e),
-		simplestreamsServeCommand(e),
 		build.Command(e),
 		build.ListCommand(e),
 		deriveCommand(e),

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,29 +11,80 @@ import (
 	"griddle/imagestore"
 )
 
+// keepCommand is `griddle image keep`.
 func keepCommand(e *cli.Env) *cobra.Command {
+	return cli.Group("keep", "List, set and delete the rules of which versions to keep",
+		"List, set and delete the rules of which versions to keep. `griddle image gc` applies them, and a server does so every day.\n\n"+
+			"A version is kept if any rule for its template keeps it, if it is the newest of its architecture, or if a channel means\n"+
+			"it. Of a template without a rule all versions are kept.",
+		keepListCommand(e),
+		keepSetCommand(e),
+		keepDeleteCommand(e),
+	)
+}
+
+var keepColumns = []cli.Column[imagestore.Keep]{
+	{Name: "templates", Text: func(k imagestore.Keep) string { return k.Pattern }},
+	{Name: "last", Text: func(k imagestore.Keep) string {
+		if k.Last == 0 {
+			return "-"
+		}
+		return strconv.Itoa(k.Last)
+	}},
+	{Name: "newer", Text: func(k imagestore.Keep) string {
+		if k.Newer == 0 {
+			return "-"
+		}
+		return formatAge(time.Duration(k.Newer) * time.Second)
+	}},
+}
+
+func keepListCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
-	var last int
-	var newer string
-	var none bool
+	list := cli.List[imagestore.Keep]{Columns: keepColumns}
 	c := &cobra.Command{
-		Use:   "keep [PATTERN (--last N | --newer AGE | --none)]",
-		Short: "List or set the rules of which versions stay",
-		Long: "List the rules of which versions stay, or set the one for the templates that PATTERN names, in which * stands for any\n" +
-			"characters. A version stays if any rule for its template keeps it, if it is the newest of its architecture, or if a\n" +
-			"channel means it. Templates without a rule keep everything. `griddle image gc` applies the rules, and an appliance does\n" +
-			"every day.",
-		Example: "  griddle image keep web --last 3 --newer 90d\n  griddle image keep '*/*' --last 10\n  griddle image keep web --none",
-		Args:    cobra.MaximumNArgs(1),
+		Use: "list", Aliases: []string{"ls"},
+		Short:   "List the rules",
+		Example: "  griddle image keep list",
+		Args:    cobra.NoArgs,
 	}
 	store.Add(c)
-	out.Add(c)
+	list.Flags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return printRules(c, e, store, &list)
+	}
+	return c
+}
+
+// printRules prints the rules of the store.
+func printRules(c *cobra.Command, e *cli.Env, store cli.StoreFlags, list *cli.List[imagestore.Keep]) error {
+	st, err := cli.OpenStore(e, store, false)
+	if err != nil {
+		return err
+	}
+	rules, err := st.Keeps(c.Context())
+	if err != nil {
+		return err
+	}
+	return list.Print(e, rules)
+}
+
+func keepSetCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	var last int
+	var newer string
+	c := &cobra.Command{
+		Use:     "set PATTERN {--last N | --newer AGE}",
+		Short:   "Set the rule for some templates",
+		Long:    "Set the rule for the templates that PATTERN names, in which * stands for any characters, and list all rules.",
+		Example: "  griddle image keep set web --last 3 --newer 90d\n  griddle image keep set '*/*' --last 10",
+		Args:    cobra.ExactArgs(1),
+	}
+	store.Add(c)
 	c.Flags().IntVar(&last, "last", 0, "keep the newest `N` versions of each architecture")
 	c.Flags().StringVar(&newer, "newer", "", "keep versions that were published within `AGE`, such as 90d or 36h")
-	c.Flags().BoolVar(&none, "none", false, "take the rule back")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		k := imagestore.Keep{Last: last}
+		k := imagestore.Keep{Pattern: args[0], Last: last}
 		if newer != "" {
 			age, err := parseAge(newer)
 			if err != nil {
@@ -42,51 +92,39 @@ func keepCommand(e *cli.Env) *cobra.Command {
 			}
 			k.Newer = int64(age / time.Second)
 		}
-		sets := none || c.Flags().Changed("last") || newer != ""
-		switch {
-		case sets && len(args) == 0:
-			return cli.Usagef("a rule needs the PATTERN that it is for")
-		case !sets && len(args) > 0:
-			return cli.Usagef("the rule for %q is not said: want --last, --newer or --none", args[0])
-		case none && (last != 0 || newer != ""):
-			return cli.Usagef("--none excludes --last and --newer")
-		case sets && !none && (last < 0 || last == 0 && k.Newer == 0):
-			return cli.WithHint(cli.Usagef("a rule that keeps nothing is none"), "To take it back: --none.")
+		if last < 0 || last == 0 && k.Newer == 0 {
+			return cli.WithHint(cli.Usagef("a rule needs --last with at least 1, --newer, or both"), "To delete a rule: `griddle image keep delete PATTERN`.")
 		}
-		st, err := cli.OpenStore(e, store, false)
-		if err != nil {
-			return err
-		}
-		if sets {
-			k.Pattern = args[0]
-			if err := st.SetKeep(c.Context(), k); err != nil {
-				return err
-			}
-		}
-		rules, err := st.Keeps(c.Context())
-		if err != nil {
-			return err
-		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, append([]imagestore.Keep{}, rules...))
-		}
-		return cli.WriteTable(e.Stdout, []string{"TEMPLATES", "LAST", "NEWER"}, keepRows(rules))
+		return setRule(c, e, store, k)
 	}
 	return c
 }
 
-func keepRows(rules []imagestore.Keep) (rows [][]string) {
-	for _, r := range rules {
-		last, newer := "-", "-"
-		if r.Last > 0 {
-			last = strconv.Itoa(r.Last)
-		}
-		if r.Newer > 0 {
-			newer = formatAge(time.Duration(r.Newer) * time.Second)
-		}
-		rows = append(rows, []string{r.Pattern, last, newer})
+func setRule(c *cobra.Command, e *cli.Env, store cli.StoreFlags, k imagestore.Keep) error {
+	st, err := cli.OpenStore(e, store, false)
+	if err != nil {
+		return err
 	}
-	return rows
+	if err := st.SetKeep(c.Context(), k); err != nil {
+		return err
+	}
+	return printRules(c, e, store, &cli.List[imagestore.Keep]{Columns: keepColumns})
+}
+
+func keepDeleteCommand(e *cli.Env) *cobra.Command {
+	var store cli.StoreFlags
+	c := &cobra.Command{
+		Use: "delete PATTERN", Aliases: []string{"rm"},
+		Short:   "Delete the rule for some templates",
+		Long:    "Delete the rule that was set for PATTERN, and list all rules.",
+		Example: "  griddle image keep delete web",
+		Args:    cobra.ExactArgs(1),
+	}
+	store.Add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return setRule(c, e, store, imagestore.Keep{Pattern: args[0]})
+	}
+	return c
 }
 
 // parseAge reads a positive duration, in days too.
@@ -98,13 +136,13 @@ func parseAge(s string) (time.Duration, error) {
 	} else if d, err := time.ParseDuration(s); err == nil && d >= time.Second {
 		return d, nil
 	}
-	return 0, cli.WithHint(cli.Usagef("%q is no age", s), "Say it in days or hours: 90d, 36h.")
+	return 0, cli.WithHint(cli.Usagef("%q is not an age", s), "Give it in days or hours: 90d, 36h.")
 }
 
 // formatAge writes what parseAge reads.
 func formatAge(d time.Duration) string {
 	if day := 24 * time.Hour; d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
+		return strconv.FormatInt(int64(d/day), 10) + "d"
 	}
 	return d.String()
 }

@@ -1,27 +1,60 @@
 package image
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
+	"griddle/imagestore"
 	"griddle/imagestore/ref"
 )
 
+var listColumns = []cli.Column[imagestore.Listed]{
+	{Name: "image", Text: func(l imagestore.Listed) string { return l.Ref }},
+	{Name: "published", Text: func(l imagestore.Listed) string { return l.Published.Format(time.DateTime) },
+		Raw: func(l imagestore.Listed) string { return l.Published.Format(time.RFC3339) }},
+	{Name: "size", Text: func(l imagestore.Listed) string { return job.Bytes(l.Size) },
+		Raw: func(l imagestore.Listed) string { return strconv.FormatInt(l.Size, 10) }},
+	{Name: "download", Text: func(l imagestore.Listed) string { return job.Bytes(l.Wire) },
+		Raw: func(l imagestore.Listed) string { return strconv.FormatInt(l.Wire, 10) }},
+	{Name: "description", Text: description, Tone: func(l imagestore.Listed) cli.Tone {
+		if l.Installable() != nil {
+			return cli.Bad
+		}
+		return cli.Plain
+	}},
+	{Name: "channels", Hidden: true, Text: func(l imagestore.Listed) string { return strings.Join(l.Channels, " ") }},
+	{Name: "template", Hidden: true, Text: func(l imagestore.Listed) string { return l.Template }},
+	{Name: "version", Hidden: true, Text: func(l imagestore.Listed) string { return l.Version }},
+	{Name: "arch", Hidden: true, Text: func(l imagestore.Listed) string { return l.Arch }},
+	{Name: "comment", Hidden: true, Text: func(l imagestore.Listed) string { return job.Sentence(l.Comment) }},
+}
+
+func description(l imagestore.Listed) string {
+	if err := l.Installable(); err != nil {
+		return "CANNOT BE INSTALLED: " + job.Sentence(err.Error())
+	}
+	return job.Sentence(l.Description)
+}
+
 func listCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
+	list := cli.List[imagestore.Listed]{Columns: listColumns}
 	c := &cobra.Command{
-		Use:     "list [FILTER...]",
-		Short:   "List images, the newest version of each first",
-		Long:    "List images, the newest version of each first. A FILTER is an image's name in which * stands for any characters.",
-		Example: "  griddle image list\n  griddle image list 'web:2026*' '*/*' -o json",
-		Args:    cobra.ArbitraryArgs,
+		Use: "list [NAME...]", Aliases: []string{"ls"},
+		Short: "List images, the newest version of each first",
+		Long: "List images, the newest version of each first. NAME chooses images; in it * stands for any characters. Times are UTC.\n" +
+			"DOWNLOAD is what a machine without any version of the image has to fetch.",
+		Example: "  griddle image list\n  griddle image list 'web:2026*' '*/*' -o json\n  griddle image list --filter channels='*stable*' --columns image,channels",
+		Args:    cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
+	list.Flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, a := range args {
 			if _, err := ref.ParseFilter(a); err != nil {
@@ -32,21 +65,11 @@ func listCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := st.List(c.Context(), args...)
+		all, err := st.List(c.Context(), args...)
 		if err != nil {
-			return err
+			return fmt.Errorf("listing images: %w", err)
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, list)
-		}
-		var rows [][]string
-		for _, l := range list {
-			if err := l.Installable(); err != nil {
-				l.Description = "CANNOT BE INSTALLED: " + err.Error()
-			}
-			rows = append(rows, []string{l.Ref, l.Published.Format(time.DateTime), job.Bytes(l.Size), job.Bytes(l.Wire), job.Sentence(l.Description)})
-		}
-		return cli.WriteTable(e.Stdout, []string{"IMAGE", "PUBLISHED (UTC)", "SIZE", "TO FETCH", "DESCRIPTION"}, rows)
+		return list.Print(e, all)
 	}
 	return c
 }

@@ -34,7 +34,7 @@ func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *im
 	case scheme == "https":
 		st, err = openReader(e, f)
 	default:
-		return nil, nil, cli.WithHint(cli.Usagef("%q is no store that this can be done with", f.other), whereHelp)
+		return nil, nil, cli.WithHint(cli.Usagef("%q is not a store that this command can use", f.other), whereHelp)
 	}
 	return st, close, err
 }

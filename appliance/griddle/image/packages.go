@@ -4,19 +4,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
+	"griddle/imagestore/packages"
 )
+
+var packageColumns = []cli.Column[packages.Package]{
+	{Name: "package", Text: func(p packages.Package) string { return p.Name }},
+	{Name: "version", Text: func(p packages.Package) string { return p.Version }},
+	{Name: "arch", Text: func(p packages.Package) string { return p.Arch }},
+}
 
 func packagesCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
+	list := cli.List[packages.Package]{Columns: packageColumns}
 	c := &cobra.Command{
-		Use:   "packages IMAGE",
-		Short: "List the packages that are installed in an image",
-		Long:  "List the packages that dpkg, rpm, pacman or apk has installed in an image, as they were recorded when it was published.",
-		Args:  cobra.ExactArgs(1),
+		Use:     "packages IMAGE",
+		Short:   "List the packages that are installed in an image",
+		Long:    "List the packages that dpkg, rpm, pacman or apk has installed in an image, as recorded when it was published.",
+		Example: "  griddle image packages web\n  griddle image packages web --filter 'package=openssl*' -o csv",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
+	list.Flags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseRef(args[0])
 		if err != nil {
@@ -30,14 +38,8 @@ func packagesCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, l)
-		}
-		var rows [][]string
-		for _, p := range l.Packages {
-			rows = append(rows, []string{p.Name, p.Version, p.Arch})
-		}
-		return cli.WriteTable(e.Stdout, []string{"PACKAGE", "VERSION", "ARCH"}, rows)
+		l.Packages = list.Pick(l.Packages)
+		return list.PrintOf(e, l, l.Packages)
 	}
 	return c
 }

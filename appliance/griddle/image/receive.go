@@ -1,7 +1,6 @@
 package image
 
 import (
-	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -12,20 +11,18 @@ import (
 
 func receiveCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var o imagestore.ReceiveOptions
 	c := &cobra.Command{
 		Use:   "receive IMAGE DIR",
-		Short: "Make an image's tree below a directory",
-		Long: "Make an image's tree below DIR, and print its path. On btrfs it becomes a read-only subvolume, on any other\n" +
-			"filesystem a directory. It gets its name only when the whole tree was compared with the image's signed content.",
+		Short: "Unpack an image below a directory",
+		Long: "Unpack an image's tree below DIR, and print its path. On btrfs it becomes a read-only subvolume, on any other filesystem\n" +
+			"a directory. It gets its name only after the whole tree was compared with the image's signed manifest.",
 		Example: "  griddle image receive web:latest /srv/images",
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Images(e, &store), cli.Files),
 	}
 	store.Add(c)
-	out.Add(c)
 	c.Flags().StringVar(&o.Name, "name", "", "`NAME` of the tree in DIR (default: the image's, such as web@20261120.1@amd64)")
-	c.Flags().BoolVar(&o.Plain, "plain", false, "make an ordinary directory on btrfs, too")
+	c.Flags().BoolVar(&o.Plain, "plain", false, "make an ordinary directory on btrfs too")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseRef(args[0])
 		if err != nil {
@@ -42,20 +39,14 @@ func receiveCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		done := func() {}
-		if !out.JSON() {
-			o.Progress, done = cli.Phases(e)
-		}
+		var done func()
+		o.Progress, done = e.Phases()
 		r, err := st.Receive(c.Context(), ref, dir, o)
 		done()
 		if err != nil {
 			return cli.AsRoot(err, cli.WhyTree)
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, r)
-		}
-		_, err = fmt.Fprintln(e.Stdout, r.Path)
-		return err
+		return e.Printf(r, "%s", r.Path)
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -13,21 +14,19 @@ import (
 
 func recompressCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	o := imagestore.RecompressOptions{}
 	c := &cobra.Command{
 		Use:   "recompress [IMAGE...]",
-		Short: "Make images smaller to fetch, at zstd's level 19",
-		Long: "Encode images, or all that there are, at zstd's level 19 with a long window. Deltas are encoded a second time with the\n" +
-			"parent's files as dictionaries, for machines that hold the parent. The images stay what they are, signatures\n" +
-			"included; who fetches one at the moment goes on undisturbed. A server does it by itself, in the background; over --server\n" +
-			"this command does the work here, and leaves the dictionaries to the server, which has the trees. What is damaged does not\n" +
-			"stop the rest.",
+		Short: "Compress images better, so that there is less to fetch",
+		Long: "Compress images, or all images of the store, at zstd's level 19 with a long window. Deltas get a second encoding with the\n" +
+			"parent's files as dictionaries, for machines that have the parent. Images and signatures do not change, and downloads in\n" +
+			"progress continue.\n\n" +
+			"A server does this by itself, in the background. With --server this command does the work on this computer, but leaves\n" +
+			"the dictionaries to the server, which has the trees. A damaged image does not stop the others.",
 		Example: "  griddle image recompress web:latest\n  griddle image recompress",
-		Args:    cobra.ArbitraryArgs,
+		Args:    cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
 	c.Flags().IntVar(&o.Level, "level", 19, "zstd's `LEVEL`, 10 to 19")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, a := range args {
@@ -44,10 +43,8 @@ func recompressCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		done := func() {}
-		if !out.JSON() {
-			o.Progress, done = cli.Phases(e)
-		}
+		var done func()
+		o.Progress, done = e.Phases()
 		all := []imagestore.Recompressed{}
 		err = st.Recompress(c.Context(), o, func(r imagestore.Recompressed) { all = append(all, r) })
 		done()
@@ -56,26 +53,28 @@ func recompressCommand(e *cli.Env) *cobra.Command {
 		}
 		err = cli.ExplainTree(err, st)
 		// What was done before or beside a failure is done, and shown.
-		if out.JSON() {
-			return errors.Join(cli.WriteJSON(e.Stdout, all), err)
-		}
-		for _, r := range all {
-			from := "whole"
-			if r.Parent != "" {
-				from = "from " + r.Parent
-			}
-			also := ""
-			if r.Dictionary > 0 {
-				also = fmt.Sprintf(", or %s with the parent's files", job.Bytes(r.Dictionary))
-			}
-			if _, err := fmt.Fprintf(e.Stdout, "%s %s: %s to fetch, %s before%s\n", r.Ref, from, job.Bytes(r.After), job.Bytes(r.Before), also); err != nil {
-				return err
-			}
-		}
-		if len(all) == 0 && err == nil {
-			_, err = fmt.Fprintln(e.Stdout, "All of it is as small as that already.")
-		}
-		return err
+		return errors.Join(e.Print(all, func(w io.Writer) error { return showRecompressed(w, all, err == nil) }), err)
 	}
 	return c
+}
+
+func showRecompressed(w io.Writer, all []imagestore.Recompressed, whole bool) error {
+	for _, r := range all {
+		which := "full stream"
+		if r.Parent != "" {
+			which = "delta from " + r.Parent
+		}
+		also := ""
+		if r.Dictionary > 0 {
+			also = fmt.Sprintf(", or %s with the parent's files", job.Bytes(r.Dictionary))
+		}
+		if _, err := fmt.Fprintf(w, "%s %s: %s to fetch, %s before%s\n", r.Ref, which, job.Bytes(r.After), job.Bytes(r.Before), also); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 && whole {
+		_, err := fmt.Fprintln(w, "All images are compressed that way already.")
+		return err
+	}
+	return nil
 }

@@ -17,15 +17,14 @@ import (
 
 func showCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var documents string
 	c := &cobra.Command{
-		Use:   "show IMAGE",
-		Short: "Show what is known of an image and the streams that make it",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show IMAGE",
+		Short:   "Show one image and the streams that make it",
+		Example: "  griddle image show web:stable\n  griddle image show web:20261120.1 --documents /tmp/documents",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
 	c.Flags().StringVar(&documents, "documents", "", "also write the signed documents into `DIR`, for minisign -V")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseRef(args[0])
@@ -46,13 +45,10 @@ func showCommand(e *cli.Env) *cobra.Command {
 				return err
 			}
 			for _, p := range paths {
-				fmt.Fprintf(e.Stderr, "wrote %s and %s.minisig\n", p, p)
+				e.Say(fmt.Sprintf("wrote %s and %s.minisig", p, p))
 			}
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, s)
-		}
-		return showImage(e.Stdout, s)
+		return e.Print(s, func(w io.Writer) error { return showImage(w, s) })
 	}
 	return c
 }
@@ -73,7 +69,7 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
 	}
 	for _, l := range s.StreamDocs {
-		from := "whole"
+		from := "full"
 		if l.Parent != "" {
 			from = "from " + l.Parent
 		}
@@ -93,7 +89,7 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 	return nil
 }
 
-// kernelText is empty where there is one, or where the publisher did not look.
+// kernelText is empty if the image has a kernel, or if the publisher did not look.
 func kernelText(m document.Image) string {
 	if m.NoKernel {
 		return "none" + strings.TrimPrefix(publish.NoKernelText, "no kernel")

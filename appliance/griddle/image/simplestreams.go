@@ -17,15 +17,23 @@ import (
 	"griddle/imagestore/ref"
 )
 
+// simplestreamsCommand is `griddle image simplestreams`.
 func simplestreamsCommand(e *cli.Env) *cobra.Command {
+	return cli.Group("simplestreams", "Make images available to LXD's own client",
+		"Make images available to LXD's own client, lxc, which lists and launches images from simplestreams servers.",
+		simplestreamsWrite(e), simplestreamsServe(e))
+}
+
+func simplestreamsWrite(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
 	c := &cobra.Command{
-		Use:   "simplestreams DIR [FILTER...]",
-		Short: "Publish images for LXD's stock client",
-		Long: "Write images into DIR as a simplestreams server has them, so that a stock lxc lists them and launches from them. Serve DIR by any\n" +
-			"web server over HTTPS, or by `griddle image simplestreams-serve`. What is in DIR and is named again stays.",
-		Example: "  griddle image simplestreams /srv/www/images 'web*'\n  lxc remote add house https://images.example --protocol=simplestreams",
-		Args:    cobra.MinimumNArgs(1),
+		Use:   "write DIR [NAME...]",
+		Short: "Write images into a directory that LXD can use",
+		Long: "Write images into DIR in the layout of a simplestreams server. Serve DIR with any web server over HTTPS, or with\n" +
+			"`griddle image simplestreams serve`. Images that are in DIR already are not written again. NAME chooses images; in it *\n" +
+			"stands for any characters.",
+		Example: "  griddle image simplestreams write /srv/www/images 'web*'\n  lxc remote add house https://images.example --protocol=simplestreams",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Files, cli.Images(e, &store)),
 	}
 	store.Add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -44,8 +52,7 @@ func simplestreamsCommand(e *cli.Env) *cobra.Command {
 		if err := simplestreams.Publish(c.Context(), args[0], sources); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(e.Stdout, "%d images are in %s\n", len(sources), args[0])
-		return err
+		return e.Printf(map[string]any{"dir": args[0], "images": len(sources)}, "%d images are in %s", len(sources), args[0])
 	}
 	return c
 }
@@ -72,12 +79,13 @@ func simplestreamsSource(ctx context.Context, st *imagestore.Store, l imagestore
 	return s
 }
 
-func simplestreamsServeCommand(e *cli.Env) *cobra.Command {
+func simplestreamsServe(e *cli.Env) *cobra.Command {
 	var cert, key, listen string
 	c := &cobra.Command{
-		Use:   "simplestreams-serve DIR",
-		Short: "Serve what simplestreams wrote, over HTTPS",
-		Args:  cobra.ExactArgs(1),
+		Use:     "serve DIR --cert FILE --key FILE",
+		Short:   "Serve such a directory over HTTPS",
+		Example: "  griddle image simplestreams serve /srv/www/images --cert web.pem --key web.key --listen :8444",
+		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&cert, "cert", "", "`FILE` with the certificate, PEM")
 	c.Flags().StringVar(&key, "key", "", "`FILE` with its private key, PEM")
@@ -92,7 +100,7 @@ func simplestreamsServeCommand(e *cli.Env) *cobra.Command {
 		s := &http.Server{Addr: listen, Handler: h, ReadHeaderTimeout: 10 * time.Second}
 		stop := context.AfterFunc(c.Context(), func() { s.Close() })
 		defer stop()
-		fmt.Fprintf(e.Stderr, "serving %s at https://%s\n", args[0], listen)
+		e.Say(fmt.Sprintf("serving %s at https://%s", args[0], listen))
 		if err := s.ListenAndServeTLS(cert, key); err != nil && c.Context().Err() == nil {
 			return fmt.Errorf("serving %s: %w", args[0], err)
 		}

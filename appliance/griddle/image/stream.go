@@ -17,17 +17,18 @@ func streamCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stream IMAGE",
 		Short: "Write an image as a btrfs send stream to standard output",
-		Long: "Write an image as a btrfs send stream to standard output, compressed by zstd unless --raw is given. Every byte\n" +
-			"is verified before it is written. Without --from the stream makes the image from nothing; where the store has it as\n" +
-			"a delta only, several streams follow one another, and `btrfs receive` makes each of them. With --from a delta that\n" +
-			"there is not yet is made first.",
+		Long: "Write an image as a btrfs send stream to standard output, compressed with zstd unless --raw is given. Every byte is\n" +
+			"verified before it is written. Without --from the output makes the image from nothing; if the store has the image only\n" +
+			"as a delta, the output is several streams one after the other, and `btrfs receive` makes each of them. With --from, a\n" +
+			"delta that does not exist is made first.",
 		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
 			"  griddle image stream web:2 --from web:1 > update.zst\n" +
 			"  griddle image stream web --tar | tar -x --acls --xattrs --xattrs-include='*' -C /srv/web",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
 	c.Flags().StringVar(&from, "from", "", "write the delta from this `IMAGE`")
+	cli.CompleteFlag(c, "from", cli.Images(e, &store))
 	c.Flags().BoolVar(&raw, "raw", false, "do not compress")
 	c.Flags().BoolVar(&tar, "tar", false, "write the image's tree as a tar archive (PAX) instead")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -44,11 +45,11 @@ func streamCommand(e *cli.Env) *cobra.Command {
 			base = &b
 		}
 		if tar && (raw || base != nil) {
-			return cli.Usagef("--tar is of a whole image, and not compressed: neither --raw nor --from goes with it")
+			return cli.Usagef("--tar excludes --raw and --from: a tar archive has the whole image, without compression")
 		}
 		if cli.IsTerminal(e.Stdout) {
-			return cli.WithHint(cli.Usagef("standard output is a terminal, and a stream is not for reading"),
-				"Redirect it: griddle image stream %s > FILE", args[0])
+			return cli.WithHint(cli.Usagef("standard output is a terminal, and a stream is binary data"),
+				"Redirect it: `griddle image stream %s > FILE`.", args[0])
 		}
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
@@ -67,5 +68,5 @@ func streamCommand(e *cli.Env) *cobra.Command {
 		}
 		return st.Stream(c.Context(), name, base, raw, e.Stdout)
 	}
-	return c
+	return cli.Raw(c)
 }

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -14,21 +15,19 @@ import (
 
 func verifyCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var tree, repairFrom string
 	var all bool
 	c := &cobra.Command{
 		Use:   "verify [IMAGE]",
-		Short: "Check every byte of the store or of an image, or a tree against one",
-		Long: "Check the signatures and every byte that the store has of an image, or without IMAGE of everything; each fault is told\n" +
-			"with the images that it hits. --repair-from STORE fetches what is damaged or missing again, from another store as\n" +
-			"`griddle image pull` takes one. With --tree DIR check instead that DIR holds exactly what the image's content manifest\n" +
-			"says: every path, owner, mode, time, attribute and byte. Only sockets may be missing.",
+		Short: "Check the store, an image, or a tree against an image",
+		Long: "Check the signatures and every byte that the store has of an image, or without IMAGE of everything; each problem is listed\n" +
+			"with the affected images. --repair-from STORE fetches damaged and missing data again from another store, named as for\n" +
+			"`griddle image pull`. With --tree DIR check instead that DIR has exactly what the image's manifest says: every path,\n" +
+			"owner, mode, time, attribute and byte. Only sockets may be missing.",
 		Example: "  griddle image verify\n  griddle image verify --repair-from https://10.0.0.1:8443 --ca ca.pem\n  griddle image verify web:1 --tree /srv/web",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
 	c.Flags().StringVar(&tree, "tree", "", "compare the tree in `DIR` with the image")
 	c.Flags().BoolVar(&all, "all", false, "check the whole store, as without IMAGE")
 	c.Flags().StringVar(&repairFrom, "repair-from", "", "fetch damaged and missing blobs again from this `STORE`")
@@ -41,7 +40,7 @@ func verifyCommand(e *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return verifyAll(c, e, st, store, out, repairFrom)
+			return verifyAll(c, e, st, store, repairFrom)
 		}
 		if all || repairFrom != "" {
 			return cli.Usagef("--all and --repair-from are for the whole store, without an IMAGE")
@@ -54,21 +53,20 @@ func verifyCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var bar *cli.Progress
-		if !out.JSON() {
-			bar = cli.NewProgress(e.Stderr, "reading")
-		}
+		bar := e.Progress("reading")
 		v, err := verify(c.Context(), st, ref, tree, bar)
 		bar.End()
 		if err != nil {
 			return err
 		}
-		tellRevoked(e, v.Revoked, out.JSON())
-		if out.JSON() {
-			err = cli.WriteJSON(e.Stdout, v)
-		} else if v.OK {
-			_, err = fmt.Fprintf(e.Stdout, "%s is whole (%s read)\n", v.Ref, job.Bytes(v.Bytes))
-		}
+		warnRevoked(e, v.Revoked)
+		err = e.Print(v, func(w io.Writer) error {
+			if !v.OK {
+				return nil // the error has it all
+			}
+			_, err := fmt.Fprintf(w, "%s is complete and correct (%s read)\n", v.Ref, job.Bytes(v.Bytes))
+			return err
+		})
 		if err == nil && !v.OK {
 			err = notWhole(v.Ref, v.Problems, v.Unchecked)
 		}
@@ -81,7 +79,7 @@ func verifyCommand(e *cli.Env) *cobra.Command {
 // was seen to be wrong.
 func notWhole(what string, wrong, unchecked []string) error {
 	if len(wrong) == 0 {
-		return fmt.Errorf("%s could not be checked as a whole, and nothing wrong was found so far:\n%s", what, strings.Join(unchecked, "\n"))
+		return fmt.Errorf("%s could not be checked completely, and nothing wrong was found so far:\n%s", what, strings.Join(unchecked, "\n"))
 	}
 	lines := slices.Clone(wrong)
 	for _, u := range unchecked {
@@ -91,7 +89,7 @@ func notWhole(what string, wrong, unchecked []string) error {
 }
 
 // verifyAll checks the whole store, and repairs it where repairFrom names another one.
-func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.StoreFlags, out cli.Output, repairFrom string) error {
+func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.StoreFlags, repairFrom string) error {
 	var o imagestore.VerifyStoreOptions
 	if repairFrom != "" {
 		from, close, err := openOther(c.Context(), e, copyFlags{store: store, other: repairFrom}, false)
@@ -101,38 +99,32 @@ func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.Sto
 		defer close()
 		o.RepairFrom = from
 	}
-	var bar *cli.Progress
-	if !out.JSON() {
-		bar = cli.NewProgress(e.Stderr, "reading")
-		o.Progress = bar.Update
-	}
+	bar := e.Progress("reading")
+	o.Progress = bar.Update
 	v, err := st.VerifyStore(c.Context(), o)
 	bar.End()
 	if err != nil && v.Images == 0 {
 		return cli.ExplainRemote(err)
 	}
-	tellRevoked(e, v.Revoked, out.JSON())
-	if out.JSON() {
-		if werr := cli.WriteJSON(e.Stdout, v); werr != nil {
-			return werr
-		}
-	} else {
+	warnRevoked(e, v.Revoked)
+	printed := e.Print(v, func(w io.Writer) error {
 		for _, d := range v.Repaired {
-			fmt.Fprintf(e.Stdout, "%s was fetched again\n", d)
+			fmt.Fprintf(w, "%s was fetched again\n", d)
 		}
-		if v.OK {
-			_, werr := fmt.Fprintf(e.Stdout, "%d images and %d blobs are whole (%s read)\n", v.Images, v.Blobs, job.Bytes(v.Bytes))
-			return werr
+		if !v.OK {
+			return nil // the error has it all
 		}
-	}
-	if v.OK {
-		return nil
+		_, err := fmt.Fprintf(w, "%d images and %d blobs are complete and correct (%s read)\n", v.Images, v.Blobs, job.Bytes(v.Bytes))
+		return err
+	})
+	if printed != nil || v.OK {
+		return printed
 	}
 	var wrong, unchecked []string
 	for _, f := range v.Faults {
 		hits := "no image needs it"
 		if len(f.Images) > 0 {
-			hits = "hits " + strings.Join(f.Images, ", ")
+			hits = "affects " + strings.Join(f.Images, ", ")
 		}
 		line := job.Sentence(f.Problem) + " (" + hits + ")"
 		if f.Unchecked {
@@ -146,22 +138,22 @@ func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.Sto
 	}
 	err = notWhole("the store", wrong, unchecked)
 	if repairFrom == "" && len(wrong) > 0 {
-		return cli.WithHint(err, "Another store that has the images can lend what is damaged: --repair-from STORE.")
+		return cli.WithHint(err, "Another store that has the images can repair this one: --repair-from STORE.")
 	}
 	return err
 }
 
-// tellRevoked says of streams that a revoked key signed what to do about them.
-func tellRevoked(e *cli.Env, all []imagestore.RevokedStream, json bool) {
-	if json {
+// warnRevoked says what to do about streams that a revoked key signed.
+func warnRevoked(e *cli.Env, all []imagestore.RevokedStream) {
+	if !e.ForPeople() {
 		return
 	}
 	for _, r := range all {
 		what, from := "full stream", ""
 		if r.Parent != "" {
-			what, from = "stream from "+r.Parent, " --from "+r.Parent
+			what, from = "delta from "+r.Parent, " --from "+r.Parent
 		}
-		e.Warn(fmt.Sprintf("the %s to %s is not used: %s; it is not damaged, and `griddle image derive %s%s` makes it anew by a key that counts",
+		e.Warn(fmt.Sprintf("the %s to %s is not used: %s; it is not damaged: `griddle image derive %s%s` makes one with a trusted signature",
 			what, r.Ref, job.Sentence(r.Problem), r.Ref, from))
 	}
 }

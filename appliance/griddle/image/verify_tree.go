@@ -19,11 +19,7 @@ import (
 // verify checks the store's blobs or, where tree is not empty, that tree.
 func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string, bar *cli.Progress) (imagestore.Verified, error) {
 	if tree == "" {
-		return st.Verify(ctx, name, func(done, total int64) {
-			if bar != nil {
-				bar.Update(done, total)
-			}
-		})
+		return st.Verify(ctx, name, bar.Update)
 	}
 	l, err := st.Resolve(ctx, name)
 	if err != nil {
@@ -41,9 +37,7 @@ func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string
 	v := imagestore.Verified{Ref: l.Ref, OK: true}
 	err = content.Verify(ctx, tree, m, func(n int64) {
 		v.Bytes = n
-		if bar != nil {
-			bar.Update(n, m.Size())
-		}
+		bar.Update(n, m.Size())
 	})
 	var differs *content.MismatchError
 	if errors.As(err, &differs) {

@@ -16,7 +16,8 @@ import (
 
 // Command is `griddle key`.
 func Command(e *cli.Env) *cobra.Command {
-	return cli.Group("key", "Make keys, and say whose signatures count", "Make keys, and say whose signatures count in a store and for which images.",
+	return cli.Group("key", "Make keys, and choose which keys a store trusts",
+		"Make keys, and choose which keys a store trusts, for all images or for some.",
 		newCommand(e),
 		listCommand(e),
 		trustCommand(e),
@@ -34,19 +35,17 @@ type NewKey struct {
 }
 
 func newCommand(e *cli.Env) *cobra.Command {
-	var out cli.Output
 	var password bool
 	c := &cobra.Command{
 		Use:   "new [FILE]",
 		Short: "Make a pair of keys, and print the public one",
-		Long: "Make a pair of keys that sign and check images, and print the public one. FILE becomes the secret key, with mode 0600, and\n" +
-			"the same name with .pub the public one; what is there already is not replaced. Both are in minisign's format, so\n" +
-			"that `minisign` can use them. FILE is the publisher's key, ~/.config/griddle/publisher.key, unless it is said.",
+		Long: "Make a pair of keys to sign and verify images, and print the public one. The secret key is written to FILE, with mode 0600,\n" +
+			"and the public one beside it with .pub added to the name; existing files are not replaced. Both are in minisign's format,\n" +
+			"so that `minisign` can use them. The default FILE is the publisher's key, ~/.config/griddle/publisher.key.",
 		Example: "  griddle key new\n  griddle key new team.key --password",
 		Args:    cobra.MaximumNArgs(1),
 	}
-	out.Add(c)
-	c.Flags().BoolVar(&password, "password", false, "ask, twice, for a password that encrypts the secret key")
+	c.Flags().BoolVar(&password, "password", false, "ask for a password that encrypts the secret key")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		path, err := cli.PublisherPath(e, append(args, "")[0])
 		if err != nil {
@@ -60,26 +59,22 @@ func newCommand(e *cli.Env) *cobra.Command {
 		}
 		k, public, err := minisign.MakeKey(path, secret)
 		if errors.Is(err, fs.ErrExist) {
-			return cli.WithHint(err, "Name another file, or move that one away: what it signed needs it no more, but what comes next may.")
+			return cli.WithHint(err, "Name another file, or move the old key away. Signed images do not need the secret key any more; new versions do.")
 		}
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, NewKey{k.Public().ID(), k.Public().String(), path, public})
-		}
-		fmt.Fprintf(e.Stderr, "key %s: secret in %s, public in %s\n", k.Public().ID(), path, public)
-		_, err = fmt.Fprintln(e.Stdout, k.Public())
-		return err
+		e.Say(fmt.Sprintf("key %s: secret in %s, public in %s", k.Public().ID(), path, public))
+		return e.Printf(NewKey{k.Public().ID(), k.Public().String(), path, public}, "%s", k.Public())
 	}
 	return c
 }
 
-// newPassword asks twice, so that a slip of the finger does not lock anybody out.
+// newPassword asks twice, so that a typing mistake locks no one out.
 func newPassword(e *cli.Env) (string, error) {
 	f, ok := e.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return "", cli.WithHint(cli.Usagef("nobody is there to be asked for a password"), "Run it on a terminal, or make the key with `minisign -G`.")
+		return "", cli.WithHint(cli.Usagef("--password asks for one, and standard input is not a terminal"), "Run it on a terminal, or make the key with `minisign -G`.")
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(e.Stderr, prompt)

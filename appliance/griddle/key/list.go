@@ -12,16 +12,35 @@ import (
 	"griddle/imagestore"
 )
 
+var listColumns = []cli.Column[imagestore.ListedKey]{
+	{Name: "key", Text: func(k imagestore.ListedKey) string { return k.ID }},
+	{Name: "may-sign", Text: maySign},
+	{Name: "trusted", Text: func(k imagestore.ListedKey) string {
+		if k.Revoked != nil {
+			return "revoked " + k.Revoked.Format(time.DateOnly)
+		}
+		return "since " + k.Since.Format(time.DateOnly)
+	}, Tone: func(k imagestore.ListedKey) cli.Tone {
+		if k.Revoked != nil {
+			return cli.Bad
+		}
+		return cli.Plain
+	}},
+	{Name: "images", Text: func(k imagestore.ListedKey) string { return fmt.Sprint(k.Images) }},
+	{Name: "comment", Text: func(k imagestore.ListedKey) string { return job.Sentence(k.Comment) }},
+}
+
 func listCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
+	list := cli.List[imagestore.ListedKey]{Columns: listColumns}
 	c := &cobra.Command{
-		Use:   "list",
-		Short: "List the keys that a store trusts, and those that it revoked",
-		Args:  cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"},
+		Short:   "List the keys that a store trusts or revoked",
+		Example: "  griddle key list\n  griddle key list --filter 'trusted=revoked*' -q",
+		Args:    cobra.NoArgs,
 	}
 	store.Add(c)
-	out.Add(c)
+	list.Flags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
@@ -31,23 +50,12 @@ func listCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, keys)
-		}
-		var rows [][]string
-		for _, k := range keys {
-			since := k.Since.Format(time.DateOnly)
-			if k.Revoked != nil {
-				since = "revoked " + k.Revoked.Format(time.DateOnly)
-			}
-			rows = append(rows, []string{k.ID, maySign(k), since, fmt.Sprint(k.Images), job.Sentence(k.Comment)})
-		}
-		return cli.WriteTable(e.Stdout, []string{"KEY", "MAY SIGN", "TRUSTED SINCE", "IMAGES", "COMMENT"}, rows)
+		return list.Print(e, keys)
 	}
 	return c
 }
 
-// maySign says for people what a key's signatures count for.
+// maySign says what a key's signatures are trusted for.
 func maySign(k imagestore.ListedKey) string {
 	switch {
 	case k.Revoked != nil:

@@ -3,6 +3,7 @@ package key
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,18 +21,17 @@ type RevokedKey struct {
 
 func revokeCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var yes bool
 	c := &cobra.Command{
 		Use:   "revoke KEYID|PUBKEY|FILE",
-		Short: "Make a key's signatures count no more",
-		Long: "Make a key's signatures count no more, old ones included. The images that cannot be installed any more are listed\n" +
-			"first. They stay in the catalog, marked; publish them again, as new versions, with another key.",
-		Args: cobra.ExactArgs(1),
+		Short: "Stop trusting a key",
+		Long: "Stop trusting a key, for what it signed before too. The images that cannot be installed any more are listed first. They\n" +
+			"stay in the catalog with a mark; publish them again, as new versions, with another key.",
+		Example: "  griddle key revoke 5BF6E7D4B9EA1B6A",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Keys(e, &store)),
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cli.YesFlag(c, &yes)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		st, err := cli.OpenStore(e, store, false)
 		if err != nil {
@@ -57,14 +57,13 @@ func revokeCommand(e *cli.Env) *cobra.Command {
 		if err := st.Revoke(c.Context(), k); err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, r)
-		}
-		_, err = fmt.Fprintf(e.Stdout, "key %s is revoked; %d images cannot be installed any more\n", r.ID, len(r.Images))
-		for _, ref := range r.Images {
-			fmt.Fprintln(e.Stdout, "  "+ref)
-		}
-		return err
+		return e.Print(r, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "key %s is revoked; %d images cannot be installed any more\n", r.ID, len(r.Images))
+			for _, ref := range r.Images {
+				fmt.Fprintln(w, "  "+ref)
+			}
+			return err
+		})
 	}
 	return c
 }

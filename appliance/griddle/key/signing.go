@@ -70,7 +70,7 @@ func publisherKey(e *cli.Env, path string, mayMake bool) (*minisign.SecretKey, e
 	if !errors.Is(err, fs.ErrNotExist) {
 		return askedKey(e, path, k, err)
 	}
-	return nil, cli.WithHint(err, "`griddle key new` makes one. The store must trust it too: `griddle key trust` with the .pub file, or publish with --trust-key.")
+	return nil, cli.WithHint(err, "Make one with `griddle key new`. The store must trust it too: `griddle key trust` with the .pub file, or publish with --trust-key.")
 }
 
 // CheckFile returns an error where --key names a file that does not exist. What is expensive comes after it.
@@ -108,16 +108,16 @@ func trustKey(ctx context.Context, e *cli.Env, st *imagestore.Store, k *minisign
 	}
 	if !asked {
 		return cli.WithHint(fmt.Errorf("the store does not trust the publisher's key %s", public.ID()),
-			"`griddle key trust` makes it trusted, for all images or for some; publish with --trust-key does so for all.")
+			"Trust it with `griddle key trust`, for all images or for some, or add --trust-key to trust it for all.")
 	}
 	err = st.TrustKey(ctx, public)
 	if errors.Is(err, imagestore.ErrRevoked) {
-		return cli.WithHint(err, "If it is safe after all, see `griddle key trust --again`.")
+		return cli.WithHint(err, "If the key is safe, trust it again with `griddle key trust --again`.")
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.Stderr, "The store now trusts the publisher's key %s.\n", public.ID())
+	e.Say(fmt.Sprintf("the store now trusts the publisher's key %s", public.ID()))
 	return nil
 }
 

@@ -22,34 +22,32 @@ import (
 // KeyToken is the result of `griddle key token -o json`.
 type KeyToken struct {
 	ID      string `json:"id"`
-	Token   string `json:"token,omitempty"`   // told this once
-	Revoked int    `json:"revoked,omitempty"` // tokens that are worthless now
+	Token   string `json:"token,omitempty"`   // shown this one time
+	Revoked int    `json:"revoked,omitempty"` // how many tokens were revoked
 }
 
 func tokenCommand(e *cli.Env) *cobra.Command {
-	var out cli.Output
 	var stateDir, dir string
 	var revoke bool
 	c := &cobra.Command{
 		Use:   "token KEYID|PUBKEY|FILE|COMMENT",
-		Short: "Make the token by which a publisher publishes over HTTPS",
-		Long: "Make the token by which a publisher publishes over HTTPS, and print it, this once. With it the publisher does what the key may: upload, and\n" +
-			"publish what the key signed, of the images that `griddle key trust` lets it sign. The token can neither change what keys may, nor\n" +
-			"delete, nor order machines. An earlier token of the key stops being valid; all of them do when the key is revoked.\n" +
-			"Run it on the server's host. The publisher puts the token into a file of mode 0600 and names that with --token-file.",
+		Short: "Make the token with which a publisher uses a server",
+		Long: "Make the token with which a publisher publishes over HTTPS, and print it, this one time. It allows what the key may: to\n" +
+			"upload, and to publish images that the key may sign by `griddle key trust`. It does not allow to trust keys, to delete, or\n" +
+			"to give machines jobs. An earlier token of the key stops working, and all of them do when the key is revoked.\n\n" +
+			"Run it on the server's host. The publisher saves the token in a file with mode 0600 and names it with --token-file.",
 		Example: "  griddle key trust ada.pub --prefix 'web*' --comment Ada\n  griddle key token Ada >ada.token\n  griddle key token Ada --revoke",
 		Args:    cobra.ExactArgs(1),
 	}
-	out.Add(c)
-	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the appliance's state `DIR`")
-	c.Flags().StringVar(&dir, "store", "", "the image store's `DIR` (default: store in the state directory)")
-	c.Flags().BoolVar(&revoke, "revoke", false, "make the key's token worthless, and no other")
+	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "appliance's state `DIR`")
+	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
+	c.Flags().BoolVar(&revoke, "revoke", false, "revoke the key's token instead of making one")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if dir == "" {
 			dir = filepath.Join(stateDir, "store")
 		}
 		if _, err := os.Stat(filepath.Join(stateDir, appliance.TokenFile)); errors.Is(err, fs.ErrNotExist) {
-			return cli.WithHint(fmt.Errorf("%s is not an appliance's state directory", stateDir), "Run this on the host of `griddle serve`, or name its --state-dir.")
+			return cli.WithHint(fmt.Errorf("%s is not an appliance's state directory", stateDir), "Run this on the host of `griddle serve`, or give its --state-dir.")
 		}
 		st, err := cli.OpenStore(e, cli.StoreFlags{Dir: dir}, false)
 		if err != nil {
@@ -68,16 +66,11 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, r)
-		}
 		if revoke {
-			_, err = fmt.Fprintf(e.Stdout, "key %s: %d tokens revoked\n", r.ID, r.Revoked)
-			return err
+			return e.Printf(r, "key %s: %d tokens revoked", r.ID, r.Revoked)
 		}
-		fmt.Fprintf(e.Stderr, "The token of key %s, which is shown this once:\n", r.ID)
-		_, err = fmt.Fprintln(e.Stdout, r.Token)
-		return err
+		e.Say(fmt.Sprintf("the token of key %s, which is shown only this time:", r.ID))
+		return e.Printf(r, "%s", r.Token)
 	}
 	return c
 }
@@ -114,5 +107,5 @@ func publishes(ctx context.Context, st *imagestore.Store, k minisign.PublicKey) 
 			return nil
 		}
 	}
-	return cli.WithHint(fmt.Errorf("key %s is not trusted here as a publisher's", k.ID()), "`griddle key trust` says what it may sign; the site's own key takes no token.")
+	return cli.WithHint(fmt.Errorf("key %s is not trusted here as a publisher's", k.ID()), "Trust it first, with `griddle key trust`. The site's own key has no token.")
 }

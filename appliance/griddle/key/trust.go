@@ -14,6 +14,16 @@ import (
 	"griddle/imagestore/minisign"
 )
 
+// TrustedKey is the result of `griddle key trust -o json`.
+type TrustedKey struct {
+	ID       string   `json:"id"`
+	Key      string   `json:"key"` // base64
+	Comment  string   `json:"comment,omitempty"`
+	Prefixes []string `json:"prefixes,omitempty"` // of the images that it may sign; none for all
+	Site     bool     `json:"site,omitempty"`
+	Streams  bool     `json:"streams,omitempty"`
+}
+
 func trustCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
 	var prefixes []string
@@ -22,19 +32,19 @@ func trustCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trust PUBKEY|FILE",
 		Short: "Trust a publisher's key, for all images or for some",
-		Long: "Trust a publisher's key, from now on: the base64 line that minisign prints, or its file. With --prefix only for images whose\n" +
-			"name any of the patterns admits: web is that name alone, web* every name that begins so, team/* all of a\n" +
-			"namespace, */* everything. A key that is trusted already is trusted for what is said now, and no more for what was said before.",
+		Long: "Trust a publisher's key from now on: the base64 line that minisign prints, or the file that has it. With --prefix, only\n" +
+			"for images whose name matches a pattern: web is that name alone, web* is every name that begins with web, team/* is all of\n" +
+			"a namespace, */* is everything. If the key is trusted already, the new patterns replace the old ones.",
 		Example: "  griddle key trust RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 --comment 'Ada'\n" +
 			"  griddle key trust ada.pub --prefix 'web*' --prefix 'team/*'",
 		Args: cobra.ExactArgs(1),
 	}
 	store.Add(c)
-	c.Flags().StringArrayVar(&prefixes, "prefix", nil, "`PATTERN` of the images that it may sign; can be given several times")
-	c.Flags().StringVar(&comment, "comment", "", "whose key it is, one line")
-	c.Flags().BoolVar(&streams, "streams", false, "for streams to any image, and no images: what another site derived")
-	c.Flags().BoolVar(&site, "site", false, "as this site's own key, for streams and the signed catalog")
-	c.Flags().BoolVar(&again, "again", false, "though it was revoked")
+	c.Flags().StringArrayVar(&prefixes, "prefix", nil, "`PATTERN` of the images that it may sign; can be repeated")
+	c.Flags().StringVar(&comment, "comment", "", "`TEXT` of one line that says whose key it is")
+	c.Flags().BoolVar(&streams, "streams", false, "trust it for streams to any image and for no images: deltas that another site derived")
+	c.Flags().BoolVar(&site, "site", false, "trust it as this site's own key, for streams and the signed catalog")
+	c.Flags().BoolVar(&again, "again", false, "trust the key even if it was revoked")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if site && streams || (site || streams) && len(prefixes) > 0 {
 			return cli.Usagef("--prefix, --streams and --site exclude each other")
@@ -59,13 +69,13 @@ func trustCommand(e *cli.Env) *cobra.Command {
 		}
 		err = st.Grant(c.Context(), imagestore.Granting{Key: g.String(), Comment: comment, Again: again})
 		if errors.Is(err, imagestore.ErrRevoked) {
-			return cli.WithHint(err, "If it is safe after all, trust it with --again; images that it signed can be installed again then.")
+			return cli.WithHint(err, "If the key is safe, add --again to trust it; the images that it signed can then be installed again.")
 		}
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(e.Stdout, "key %s is trusted for %s\n", k.ID(), maySign(imagestore.ListedKey{Site: g.Site(), Streams: g.Streams(), Prefixes: g.Patterns()}))
-		return err
+		listed := imagestore.ListedKey{ID: k.ID(), Key: k.String(), Comment: comment, Site: g.Site(), Streams: g.Streams(), Prefixes: g.Patterns()}
+		return e.Printf(TrustedKey{listed.ID, listed.Key, comment, g.Patterns(), g.Site(), g.Streams()}, "key %s is trusted for %s", listed.ID, maySign(listed))
 	}
 	return c
 }

@@ -2,85 +2,154 @@ package machine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"griddle/appliance/api"
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 )
 
-// listTable writes the list as a table, with what an operator should know above it.
-func (m *machines) listTable(ctx context.Context, client *api.Client) error {
-	t := tabwriter.NewWriter(m.e.Stdout, 0, 8, 2, ' ', 0)
-	first, strangers := true, false
-	err := client.EachPage(ctx, func(page api.Machines) error {
-		if first {
-			notices(m.e.Stdout, page.Notices)
-			fmt.Fprintln(t, "NAME\tSTATUS\tMAC\tHARDWARE\tIMAGE\tLAST SEEN")
-			first = false
-		}
-		rowsOf(t, page.Machines)
-		for _, one := range page.Machines {
-			strangers = strangers || one.Claimed
-		}
-		return nil
-	})
-	if err != nil {
-		return cli.ExplainRemote(err)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if strangers {
-		fmt.Fprintln(m.e.Stderr, "* no operator named this machine: what is shown is what was said on the network")
-	}
-	return nil
+// columns are those of the list. What machines say of themselves is made printable.
+var columns = []cli.Column[api.Machine]{
+	{Name: "name", Text: func(m api.Machine) string { return m.Name }},
+	{Name: "status", Text: status, Raw: func(m api.Machine) string { return m.Status }, Tone: tone},
+	{Name: "mac", Text: func(m api.Machine) string { return first(m.Identity.MACs) },
+		Raw: func(m api.Machine) string { return strings.Join(m.Identity.MACs, " ") }},
+	{Name: "hardware", Text: func(m api.Machine) string { return or(hardware(m), "-") }, Raw: hardware},
+	{Name: "image", Text: func(m api.Machine) string { return or(imageOf(m), "-") }, Raw: imageOf},
+	{Name: "seen", Text: func(m api.Machine) string { return seen(m.LastSeen) + claimed(m) },
+		Raw: func(m api.Machine) string { return stamp(m.LastSeen) }},
+	{Name: "uuid", Hidden: true, Text: func(m api.Machine) string { return m.Identity.UUID }},
+	{Name: "serial", Hidden: true, Text: func(m api.Machine) string { return job.Printable(m.Identity.Serial) }},
+	{Name: "id", Hidden: true, Text: func(m api.Machine) string { return m.ID }},
 }
 
-func notices(w io.Writer, all []string) {
-	for _, n := range all {
-		fmt.Fprintf(w, "! %s\n", job.Sentence(n))
-	}
-}
-
-// listJSON writes the list as one JSON array, page by page, and what an operator should know to stderr.
-func (m *machines) listJSON(ctx context.Context, client *api.Client) error {
-	n := 0
-	open := func() {
-		if n == 0 {
-			fmt.Fprint(m.e.Stdout, "[")
-		}
-	}
-	err := client.EachPage(ctx, func(page api.Machines) error {
-		if n == 0 {
-			notices(m.e.Stderr, page.Notices)
-		}
-		for _, one := range page.Machines {
-			b, err := json.MarshalIndent(one, "  ", "  ")
+func (m *machines) listCommand() *cobra.Command {
+	list := cli.List[api.Machine]{Columns: columns}
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"},
+		Short: "List all machines",
+		Example: "  griddle machine list\n  griddle machine list --filter status=failed -q\n" +
+			"  griddle machine list --columns name,image,serial -o csv",
+		Args: cobra.NoArgs,
+		RunE: m.with(func(ctx context.Context, client *api.Client, _ []string) error {
+			var all []api.Machine
+			err := client.EachPage(ctx, func(page api.Machines) error {
+				if len(all) == 0 {
+					m.notices(page.Notices)
+				}
+				all = append(all, page.Machines...)
+				return nil
+			})
 			if err != nil {
 				return err
 			}
-			open()
-			if n++; n > 1 {
-				fmt.Fprint(m.e.Stdout, ",")
-			}
-			if _, err := fmt.Fprintf(m.e.Stdout, "\n  %s", b); err != nil {
+			if err := list.Print(m.e, all); err != nil {
 				return err
 			}
+			for _, one := range list.Pick(all) {
+				if one.Claimed && m.e.Notes() {
+					fmt.Fprintln(m.e.Stderr, "* no operator named this machine: what is shown was received from the network")
+					break
+				}
+			}
+			return nil
+		}),
+	}
+	list.Flags(c)
+	return c
+}
+
+// notices are what an operator should know before anything else.
+func (m *machines) notices(all []string) {
+	for _, n := range all {
+		if !m.e.Out.Quiet {
+			fmt.Fprintf(m.e.Stderr, "! %s\n", job.Sentence(n))
 		}
-		return nil
-	})
-	if err != nil {
-		return cli.ExplainRemote(err)
 	}
-	open()
-	end := "]\n"
-	if n > 0 {
-		end = "\n]\n"
+}
+
+func imageOf(m api.Machine) string {
+	switch {
+	case m.Job != nil && m.Status != "deployed":
+		return m.Job.Spec.Image.Ref
+	case m.Deployed != nil:
+		return m.Deployed.Image
 	}
-	_, err = fmt.Fprint(m.e.Stdout, end)
-	return err
+	return ""
+}
+
+// claimed marks a machine that no operator named.
+func claimed(m api.Machine) string {
+	if m.Claimed {
+		return " *"
+	}
+	return ""
+}
+
+// status is the machine's, with the progress of an install.
+func status(m api.Machine) string {
+	if m.Job == nil || m.Status != "installing" {
+		text := m.Status
+		if m.Refused != nil {
+			text = strings.TrimPrefix(text+", refused: ", "refused, ") + job.Sentence(m.Refused.Why)
+		}
+		if len(m.Conflicts) > 0 {
+			text += ", conflicts (see show)"
+		}
+		return text
+	}
+	if p := m.Job.Progress; p != nil && p.Total > 0 {
+		return fmt.Sprintf("%s %d%%", job.Printable(string(m.Job.Phase)), p.Percent())
+	}
+	return or(job.Printable(string(m.Job.Phase)), m.Status)
+}
+
+func tone(m api.Machine) cli.Tone {
+	switch {
+	case m.Status == "failed" || m.Status == "interrupted":
+		return cli.Bad
+	case m.Refused != nil || len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):
+		return cli.Notice
+	case m.Status == "deployed":
+		return cli.Good
+	}
+	return cli.Plain
+}
+
+func hardware(m api.Machine) string {
+	return strings.TrimSpace(job.Printable(m.Identity.Vendor) + " " + job.Printable(m.Identity.Product))
+}
+
+func first(s []string) string {
+	if len(s) == 0 {
+		return "-"
+	}
+	return s[0]
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func seen(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// stamp is a time for programs; empty for none.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }

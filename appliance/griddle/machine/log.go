@@ -2,13 +2,14 @@ package machine
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/api"
+	"griddle/appliance/fleet"
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 )
@@ -18,18 +19,15 @@ func (m *machines) logCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log MACHINE",
 		Short: "Show what happened on a machine",
-		Long: "Show what happened on a machine, the oldest first. With -f, go on until interrupted.\n" +
-			"With -o json each entry is one JSON value on a line of its own.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := m.remote.Client()
-			if err != nil {
-				return err
-			}
-			return m.log(c.Context(), client, args[0], follow)
-		},
+		Long: "Show what happened on a machine, the oldest first. With --follow, continue until you interrupt it; on a terminal the\n" +
+			"progress of an install is one line with a bar. With -o json each entry is one JSON value on a line of its own.",
+		Example: "  griddle machine log node7\n  griddle machine log node7 -f",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
+		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
+			return m.log(ctx, client, args[0], follow)
+		}),
 	}
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for what happens next")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for new entries")
 	return c
 }
 
@@ -37,6 +35,8 @@ func (m *machines) logCommand() *cobra.Command {
 func (m *machines) log(ctx context.Context, client *api.Client, key string, follow bool) error {
 	const retryAfter = 2 * time.Second
 	after, wait, lost := int64(0), time.Duration(0), false
+	out := journal{stream: cli.Stream{Env: m.e}, live: cli.NewLive(m.e.Stdout), bars: follow && m.e.ForPeople()}
+	defer out.live.Clear()
 	for {
 		got, err := client.Log(ctx, key, after, wait)
 		switch {
@@ -45,7 +45,8 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 		case err != nil && follow && after > 0 && job.Retryable(err):
 			// The appliance may be restarting; what it has written down is not lost.
 			if !lost {
-				fmt.Fprintf(m.e.Stderr, "griddle: waiting for the appliance: %v\n", err)
+				out.live.Clear()
+				m.e.Say(fmt.Sprintf("waiting for the server: %v", err))
 			}
 			lost = true
 			select {
@@ -55,17 +56,12 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 			}
 			continue
 		case err != nil:
-			return cli.ExplainMachine(err)
+			return err
 		}
 		lost = false
 		for _, entry := range got.Entries {
-			if m.out.JSON() {
-				err = json.NewEncoder(m.e.Stdout).Encode(entry)
-			} else {
-				_, err = fmt.Fprintln(m.e.Stdout, logLine(entry))
-			}
-			if err != nil {
-				return fmt.Errorf("writing the log: %w", err)
+			if err := out.print(entry); err != nil {
+				return err
 			}
 		}
 		after = got.Next
@@ -76,4 +72,39 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 			wait = 30 * time.Second
 		}
 	}
+}
+
+// journal prints entries: progress as a bar where that is wanted and the output is a terminal.
+type journal struct {
+	stream cli.Stream
+	live   *cli.Live
+	bars   bool
+}
+
+func (j *journal) print(entry fleet.Entry) error {
+	if p := entry.Event.Progress; j.bars && j.live.On() && p != nil && p.Total > 0 && entry.Event.Message == "" && entry.Event.State == "" {
+		j.live.Draw(barOf(entry))
+		return nil
+	}
+	j.live.Clear()
+	return j.stream.Print(entry, logLine(entry))
+}
+
+// barOf is an entry with progress as a line of at most 80 characters.
+func barOf(e fleet.Entry) string {
+	p := e.Event.Progress
+	line := fmt.Sprintf("%-9s %s %3d%%  %s  %s", or(job.Printable(string(e.Event.Phase)), "-"), cli.Bar(float64(p.Done)/float64(p.Total)),
+		p.Percent(), job.Bytes(p.Done), rateText(p))
+	return strings.TrimRight(line[:min(len(line), 80)], " ")
+}
+
+func rateText(p *job.Progress) string {
+	if p.Stalled {
+		return "stalled"
+	}
+	s := job.Bytes(int64(p.WireBps)) + "/s"
+	if p.Left > 0 {
+		s += "  " + p.Left.Round(time.Second).String() + " left"
+	}
+	return s
 }

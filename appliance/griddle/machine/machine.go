@@ -1,8 +1,10 @@
-// Package machine is `griddle machine`: it shows the machines that the appliance knows, and installs them.
+// Package machine is `griddle machine`: it shows the machines that the server knows, and installs images on them.
 package machine
 
 import (
+	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,58 +13,51 @@ import (
 	"griddle/appliance/job"
 )
 
+// Command is `griddle machine`.
 func Command(e *cli.Env) *cobra.Command {
-	c := cli.Group("machine", "See machines and install them",
-		"See the machines that the appliance knows, install images onto them, and watch.\n\n"+
-			"A machine is named by its name, a MAC address or its UUID. Machines that no operator named are what strangers on the\n"+
-			"network say: `list` marks them with a *, and the server forgets the oldest of them when there are too many.")
+	c := cli.Group("machine", "Show machines and install them",
+		"Show the machines that the server knows, install images on them, and watch.\n\n"+
+			"MACHINE is a name, a MAC address or a UUID. `list` marks with * each machine that no operator named: all that is known\n"+
+			"of it was received from the network, and the server forgets the oldest of them when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
-	m.out.AddBelow(c)
-	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(), m.renameCommand(),
+		m.mergeCommand(), m.deleteCommand())
 	return c
 }
 
-// machines is what the commands of the group have in common.
+// machines is what the commands of the group share.
 type machines struct {
 	e      *cli.Env
 	remote *cli.Remote
-	out    cli.Output
 }
 
-func (m *machines) listCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"},
-		Short: "List all machines",
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := m.remote.Client()
-			if err != nil {
-				return err
-			}
-			if m.out.JSON() {
-				return m.listJSON(c.Context(), client)
-			}
-			return m.listTable(c.Context(), client)
-		},
+// with makes the RunE of a command that asks the server about a machine: it connects, calls do, and explains its error.
+func (m *machines) with(do func(ctx context.Context, client *api.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		client, err := m.remote.Client()
+		if err != nil {
+			return err
+		}
+		return cli.ExplainMachine(do(c.Context(), client, args))
 	}
 }
 
+// one completes the command's first argument, a machine.
+func (m *machines) one() cobra.CompletionFunc { return cli.Arguments(cli.Machines(m.remote)) }
+
 func (m *machines) showCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show MACHINE",
-		Short: "Show one machine: what it is, its disks and its jobs",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := m.remote.Client()
+		Use:     "show MACHINE",
+		Short:   "Show one machine: its hardware, disks and jobs",
+		Example: "  griddle machine show node7\n  griddle machine show 52:54:00:12:34:56 -o yaml",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
+		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
+			got, err := client.Machine(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			got, err := client.Machine(c.Context(), args[0])
-			if err != nil {
-				return cli.ExplainMachine(err)
-			}
-			return m.out.Print(m.e, got, func() { pageOf(m.e.Stdout, got) })
-		},
+			return m.e.Print(got, func(w io.Writer) error { return pageOf(w, got) })
+		}),
 	}
 }
 
@@ -71,69 +66,69 @@ func (m *machines) installCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "install MACHINE --image IMAGE --disk RULE",
 		Short: "Install an image at the machine's next boot, with no key pressed",
-		Long: "Install an image onto a machine at its next boot from the network, with no key pressed.\n\n" +
+		Long: "Install an image on a machine at its next boot from the network. No one has to press a key.\n\n" +
 			"A MAC address or UUID that was never seen is fine: the job waits for that machine.\n" +
-			"The order goes to the machine that says the address, UUID or name that you give, whatever UUID it says beside it.\n" +
+			"The job goes to the machine that reports the address, UUID or name that you give, whatever else it reports.\n\n" +
 			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path). largest and\n" +
-			"smallest never take what people plug in: SD cards, USB sticks, disks in a box. A disk that is not blank is left\n" +
-			"alone, and the job fails with the list of what would be lost, unless --erase names that disk. Blank means that\n" +
-			"all that is read of the disk is zeros, or all is 0xff; what is not recognised is not blank.",
+			"smallest never choose removable disks: SD cards, USB sticks, disks in a USB enclosure. A disk that is not blank\n" +
+			"is overwritten only if --erase names it; without that the job fails and lists what would be lost. Blank means that\n" +
+			"all that is read of the disk is 0x00, or all is 0xff; content that is not recognized is not blank.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
 			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if in.Image == "" || in.Disk == "" {
-				return cli.Usagef("--image and --disk are needed")
+		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
+	}
+	run := m.with(func(ctx context.Context, client *api.Client, args []string) error {
+		got, err := client.Install(ctx, args[0], in)
+		if err != nil {
+			return err
+		}
+		return m.e.Print(got, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
+				got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
+			if err == nil && in.Erase == "" && m.e.Notes() {
+				_, err = fmt.Fprintln(w, "A disk that is not blank is not touched; --erase DISK names one that may be overwritten.")
 			}
-			if _, err := job.ParseDiskRule(in.Disk); err != nil {
-				return cli.Usage(err)
-			}
-			client, err := m.remote.Client()
-			if err != nil {
-				return err
-			}
-			got, err := client.Install(c.Context(), args[0], in)
-			if err != nil {
-				return cli.ExplainMachine(err)
-			}
-			return m.out.Print(m.e, got, func() {
-				fmt.Fprintf(m.e.Stdout, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
-					got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
-				if in.Erase == "" {
-					fmt.Fprintln(m.e.Stdout, "A disk that is not blank will be left alone; --erase DISK names one that may be destroyed.")
-				}
-			})
-		},
+			return err
+		})
+	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if in.Image == "" || in.Disk == "" {
+			return cli.Usagef("--image and --disk are required")
+		}
+		if _, err := job.ParseDiskRule(in.Disk); err != nil {
+			return cli.Usage(err)
+		}
+		return run(c, args)
 	}
 	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to install, NAME[:VERSION|:CHANNEL]")
 	c.Flags().StringVar(&in.Disk, "disk", "", "`RULE` that chooses the disk")
-	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be destroyed")
+	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be overwritten")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
-	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; may be given again")
-	c.Flags().BoolVar(&in.Replace, "replace", false, "take back the job that waits or runs on the machine, in the same step")
+	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; can be repeated")
+	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the same step")
+	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))
+	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/"))
 	return c
 }
 
 func (m *machines) cancelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "cancel MACHINE",
-		Short: "Take back the job that waits for a machine or runs on it",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := m.remote.Client()
+		Use:     "cancel MACHINE",
+		Short:   "Cancel the job that waits for a machine or runs on it",
+		Example: "  griddle machine cancel node7",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
+		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
+			got, err := client.Cancel(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			got, err := client.Cancel(c.Context(), args[0])
-			if err != nil {
-				return cli.ExplainMachine(err)
-			}
-			return m.out.Print(m.e, got, func() {
-				fmt.Fprintf(m.e.Stdout, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
-				if disk := got.Job.Spec.Started; disk != "" {
-					fmt.Fprintf(m.e.Stdout, "It had begun to write on disk %s, which holds nothing usable now.\n", job.Printable(disk))
+			return m.e.Print(got, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
+				if disk := got.Job.Spec.Started; err == nil && disk != "" {
+					_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content now.\n", job.Printable(disk))
 				}
+				return err
 			})
-		},
+		}),
 	}
 }

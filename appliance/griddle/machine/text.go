@@ -12,73 +12,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// rowsOf writes one line for each machine to the table t. What machines say of themselves is made printable.
-func rowsOf(t io.Writer, all []api.Machine) {
-	for _, m := range all {
-		image := "-"
-		switch {
-		case m.Job != nil && m.Status != "deployed":
-			image = m.Job.Spec.Image.Ref
-		case m.Deployed != nil:
-			image = m.Deployed.Image
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, status(m), first(m.Identity.MACs), or(hardware(m), "-"), image, seen(m.LastSeen)+claimed(m))
-	}
-}
-
-// claimed marks a machine that no operator named.
-func claimed(m api.Machine) string {
-	if m.Claimed {
-		return " *"
-	}
-	return ""
-}
-
-// status is the machine's, with how far an install is.
-func status(m api.Machine) string {
-	if m.Job == nil || m.Status != "installing" {
-		text := m.Status
-		if m.Refused != nil {
-			text = strings.TrimPrefix(text+", refused: ", "refused, ") + job.Sentence(m.Refused.Why)
-		}
-		if len(m.Conflicts) > 0 {
-			text += ", conflicts (see show)"
-		}
-		return text
-	}
-	if p := m.Job.Progress; p != nil && p.Total > 0 {
-		return fmt.Sprintf("%s %d%%", job.Printable(string(m.Job.Phase)), p.Percent())
-	}
-	return or(job.Printable(string(m.Job.Phase)), m.Status)
-}
-
-func hardware(m api.Machine) string {
-	return strings.TrimSpace(job.Printable(m.Identity.Vendor) + " " + job.Printable(m.Identity.Product))
-}
-
-func first(s []string) string {
-	if len(s) == 0 {
-		return "-"
-	}
-	return s[0]
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func seen(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
-}
-
 // pageOf writes all that is known of a machine.
-func pageOf(w io.Writer, m api.Machine) {
+func pageOf(w io.Writer, m api.Machine) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
@@ -91,7 +26,7 @@ func pageOf(w io.Writer, m api.Machine) {
 		line("", "  "+job.Sentence(l))
 	}
 	if m.Claimed {
-		line("claimed", "no operator named this machine; all of this is what it said, or a stranger in its name")
+		line("claimed", "no operator named this machine; all of this was received from the network, from it or from another machine")
 	}
 	if r := m.Refused; r != nil {
 		line("refused", fmt.Sprintf("it asked to boot %s and got no answer: %s", seen(r.Time), job.Sentence(r.Why)))
@@ -100,7 +35,7 @@ func pageOf(w io.Writer, m api.Machine) {
 		line("conflict", fmt.Sprintf("%s  %s", seen(c.Time), job.Sentence(c.What)))
 	}
 	if len(m.Conflicts) > 0 {
-		line("", "  To settle it: `griddle machine merge` where two are one machine, `griddle machine delete` for what is false.")
+		line("", "  To resolve it: `griddle machine merge` if both are the same machine, `griddle machine delete` for a wrong one.")
 	}
 	line("uuid", m.Identity.UUID)
 	line("serial", job.Printable(m.Identity.Serial))
@@ -116,7 +51,7 @@ func pageOf(w io.Writer, m api.Machine) {
 	for _, j := range m.Jobs {
 		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State, or(job.Sentence(j.Message), "-")))
 	}
-	t.Flush()
+	return t.Flush()
 }
 
 func inventoryLines(line func(name, value string), v *job.Inventory) {
@@ -135,7 +70,7 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 		}
 	}
 	if v.Cut {
-		line("", "  There is more than is kept here; the machine's own screen shows all of it.")
+		line("", "  This list is shortened; the machine's own screen shows all of it.")
 	}
 }
 

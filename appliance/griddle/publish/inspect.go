@@ -12,7 +12,7 @@ import (
 	"griddle/imagestore/template"
 )
 
-// NoKernelText says what an image without a kernel is good for.
+// NoKernelText says what an image without a kernel can not be used for.
 const NoKernelText = "no kernel (neither /vmlinuz nor /boot/vmlinuz-*): no machine can be installed with it"
 
 // Inspect looks at the copy of a source: imagestore.PublishOptions.Inspect.
@@ -31,19 +31,19 @@ func Inspect(ctx context.Context, dir, arch string) (imagestore.Inspected, error
 	return out, nil
 }
 
-// WarnAccounts tells who can log in on every machine that gets an image.
+// WarnAccounts warns of the accounts with which people can log in on every machine that gets an image.
 func WarnAccounts(e *cli.Env, ref string, all []document.Account) {
-	if len(all) == 0 {
+	if len(all) == 0 || e.Out.Quiet {
 		return
 	}
-	fmt.Fprintf(e.Stderr, "griddle: warning: every machine that gets %s has these accounts, and who knows the password or has the key can log in:\n", ref)
+	fmt.Fprintf(e.Stderr, "griddle: warning: every machine that gets %s has these accounts, and anyone who has the password or the key can log in:\n", ref)
 	for _, a := range all {
 		fmt.Fprintf(e.Stderr, "  %-16s %s\n", job.Sentence(a.Name), accountText(a))
 	}
-	fmt.Fprintln(e.Stderr, "  To change that, `passwd --lock NAME` and remove .ssh/authorized_keys in the template, or in the copy by a hook.")
+	fmt.Fprintln(e.Stderr, "  To change that, run `passwd --lock NAME` and remove .ssh/authorized_keys in the template, or in the copy by a hook.")
 }
 
-// accountText says what lets somebody in.
+// accountText says with what one can log in.
 func accountText(a document.Account) string {
 	var by []string
 	switch {

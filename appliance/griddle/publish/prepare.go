@@ -23,13 +23,12 @@ type preparation struct {
 	clean string
 	steps []string
 	hooks template.HookOptions
-	quiet bool
 	done  []document.Prepared
 }
 
 func (p *preparation) add(c *cobra.Command) {
-	c.Flags().StringVar(&p.clean, "clean", "all", "`STEPS` that remove things from the copy, parted by commas; or all, or none")
-	c.Flags().StringVar(&p.hooks.Dir, "hooks", "", "`DIR` of executables that are run on the copy (default "+defaultHooks+", where it is there)")
+	c.Flags().StringVar(&p.clean, "clean", "all", "comma-separated cleanup `STEPS`, or all, or none")
+	c.Flags().StringVar(&p.hooks.Dir, "hooks", "", "`DIR` of executables that run on the copy (default "+defaultHooks+", if it exists)")
 }
 
 // settle reads the flags of a publication of args, SOURCE and IMAGE.
@@ -50,7 +49,7 @@ func (p *preparation) settle(args []string) error {
 // run prepares the copy at dir: source.Options.Prepare.
 func (p *preparation) run(ctx context.Context, dir string) error {
 	p.done = nil
-	steps, err := template.Clean(ctx, dir, template.Options{Steps: p.steps, Warn: p.warn})
+	steps, err := template.Clean(ctx, dir, template.Options{Steps: p.steps, Warn: p.env.Warn})
 	if err != nil {
 		return err
 	}
@@ -66,13 +65,7 @@ func (p *preparation) run(ctx context.Context, dir string) error {
 
 func (p *preparation) prepared() []document.Prepared { return p.done }
 
-func (p *preparation) warn(sentence string) {
-	if !p.quiet {
-		p.env.Warn(sentence)
-	}
-}
-
-// PreparedText tells in one line what was done to a copy: steps that found nothing are named last.
+// PreparedText says in one line what was done to a copy; steps that found nothing come last.
 func PreparedText(all []document.Prepared) string {
 	var did, idle []string
 	for _, p := range all {

@@ -4,6 +4,8 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,13 +23,12 @@ import (
 // Command is `griddle publish`.
 func Command(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	var out cli.Output
 	var lxcpath, description, comment, keyFile string
-	var trust, quiet, allowEmpty bool
+	var trust, allowEmpty bool
 	prep := preparation{env: e}
 	c := &cobra.Command{
 		Use:   "publish SOURCE IMAGE[:VERSION]",
-		Short: "Publish a container, a directory or an archive as the next version of an image",
+		Short: "Publish a container, directory or archive as the next version of an image",
 		Long: `Publish a container, a directory or an archive as the next version of an image.
 
 SOURCE is
@@ -40,40 +41,43 @@ SOURCE is
   tar:-               the same, from standard input
   oci:LAYOUT[:TAG]    a container image in an OCI image layout, a directory or a tar archive
 
-What lies in btrfs subvolumes is copied at one moment. Other directories must hold still while they are copied:
-stop a container that is not on btrfs, or a file that it changes ends the publication. The owners of an unprivileged
-container's files become what they are inside of it. Copies of what is not on btrfs lie in griddle-spool in TMPDIR
-(default /var/tmp) for as long as it takes.
+Btrfs subvolumes are copied atomically. Stop a container that is not on btrfs, and anything else that writes to the
+source: publishing fails if a file changes while it is copied. Files of an unprivileged container get the owners that
+they have inside the container. The copy of a source that is not on btrfs is in griddle-spool in TMPDIR (default
+/var/tmp) until the command ends.
 
-IMAGE is [namespace/]name, with :VERSION and @ARCH where the defaults will not do: today's date (UTC) with a
-counter, and the container's architecture.
+IMAGE is [namespace/]name. The default :VERSION is today's date (UTC) with a counter, and the default @ARCH is the
+container's architecture.
 
-An image is for many machines. So what belongs to one, and what is of no use to another, is removed from the copy;
-the source is left alone. --clean names the steps: ` + strings.Join(template.Steps(), ", ") + `. Then the executables in --hooks are run, in the order of their
-names, with the copy's path as argument and in GRIDDLE_ROOT, SOURCE in GRIDDLE_SOURCE and IMAGE in GRIDDLE_IMAGE. Beside
-those their environment has PATH, HOME and LANG=C.UTF-8, and nothing of the publisher's own.
+An image is for many machines. So the command removes from the copy what belongs to one machine only, and what no
+other machine needs; it does not change the source. --clean names the steps:
 
-The first version is sent whole. A read-only copy of a subvolume stays in LXCPATH/.griddle (or .griddle beside the
-subvolume), and the next version is sent as what changed since. The images are signed with the publisher's key,
-` + "`~/.config/griddle/publisher.key`" + `. The first publish to a new local store makes that key, if there is none, and
-has the store trust it. In all other cases ` + "`griddle key new`" + ` makes keys and ` + "`griddle key trust`" + ` has a store trust them.`,
+` + stepsText() + `
+
+Then it runs the executables in --hooks, in the order of their names, with the copy's path as argument. Their environment
+has GRIDDLE_ROOT (the copy's path), GRIDDLE_SOURCE (SOURCE), GRIDDLE_IMAGE (IMAGE), PATH, HOME and LANG=C.UTF-8, and
+nothing of the publisher's own environment.
+
+The first version is sent as a full stream. A read-only copy of a subvolume is kept in LXCPATH/.griddle (or in .griddle
+beside the subvolume), and the next version is sent as a delta. The images are signed with the publisher's key,
+` + "`~/.config/griddle/publisher.key`" + `. The first publish to a new local store makes that key if it does not
+exist, and makes the store trust it. In all other cases, make keys with ` + "`griddle key new`" + ` and trust them with
+` + "`griddle key trust`" + `.`,
 		Example: `  griddle publish lxc:web web
   griddle publish lxc:web/snap0 web:1.0 --description "nginx on Debian 12"
   griddle publish btrfs:/srv/templates/web shop/web --server https://192.168.1.1:8443
   ssh build tar -C /srv/web --xattrs --acls --sparse --numeric-owner -cz . | griddle publish tar:- web
   skopeo copy docker://debian:12 oci:/tmp/debian:12 && griddle publish oci:/tmp/debian:12 debian
-  griddle image stream web --tar --server https://10.0.0.1:8443 | griddle publish tar:- shop/web   # another appliance's image, as one's own`,
+  griddle image stream web --tar --server https://10.0.0.1:8443 | griddle publish tar:- shop/web`,
 		Args: cobra.ExactArgs(2),
 	}
 	store.Add(c)
-	out.Add(c)
-	c.Flags().StringVar(&description, "description", "", "one line about the image, for menus")
-	c.Flags().StringVar(&comment, "comment", "", "what is new in this version")
-	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default: what lxc-config says)")
-	c.Flags().StringVar(&keyFile, "key", "", "minisign secret key `FILE` that signs; it must exist (default ~/.config/griddle/publisher.key)")
+	c.Flags().StringVar(&description, "description", "", "`TEXT` of one line about the image, for menus")
+	c.Flags().StringVar(&comment, "comment", "", "`TEXT` that says what is new in this version")
+	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default from lxc-config)")
+	c.Flags().StringVar(&keyFile, "key", "", "`FILE` of the minisign secret key that signs; it must exist (default ~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
-	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing but the result: no progress and no warnings")
-	c.Flags().BoolVar(&allowEmpty, "allow-empty", false, "publish a tree with nothing in it, too")
+	c.Flags().BoolVar(&allowEmpty, "allow-empty", false, "publish the tree even if it is empty")
 	prep.add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
@@ -87,16 +91,12 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		if err := key.CheckFile(keyFile); err != nil {
 			return err
 		}
-		warn := e.Warn
-		if prep.quiet = quiet; quiet {
-			warn = func(string) {}
-		}
 		find := source.Options{LXCPath: lxcpath, Arch: name.Arch, Stdin: e.Stdin, Prepare: prep.run, Spool: cli.SpoolDir(e)}
 		if err := prep.settle(args); err != nil {
 			return err
 		}
-		progressed, done := cli.Phases(e)
-		if !out.JSON() && !quiet {
+		progressed, done := e.Phases()
+		if e.Notes() {
 			find.Progress = func(done, total int64) { progressed("copying", done, total) }
 		}
 		src, err := source.Find(ctx, args[0], find)
@@ -117,9 +117,9 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: name, Description: description, Comment: comment, Key: key,
-			Warn: warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: Inspect, AllowEmpty: allowEmpty,
+			Warn: e.Warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: Inspect, AllowEmpty: allowEmpty,
 		}
-		if !out.JSON() && !quiet {
+		if e.Notes() {
 			o.Progress = func(p imagestore.PublishedSoFar) { progressed("sending", p.Raw, p.Total) }
 		}
 		p, err := st.Publish(ctx, o)
@@ -127,25 +127,34 @@ has the store trust it. In all other cases ` + "`griddle key new`" + ` makes key
 		if err != nil {
 			return cli.AsRoot(Explain(err, store.Where(e)), cli.WhyPublish)
 		}
-		if !quiet {
-			WarnAccounts(e, p.Ref, p.Accounts)
-		}
-		if out.JSON() {
-			return cli.WriteJSON(e.Stdout, p)
-		}
-		how := "whole"
-		if p.Parent != "" {
-			how = "as what changed since " + p.Parent
-		}
-		_, err = fmt.Fprintf(e.Stdout, "%s published, sent %s\n  %d paths with %s; stream %s, stored in %s, %.1f s\n",
-			p.Ref, how, p.Files, job.Bytes(p.Size), job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
-		if err == nil && p.NoKernel {
-			_, err = fmt.Fprintln(e.Stdout, "  it has "+NoKernelText)
-		}
-		if told := PreparedText(p.Prepared); err == nil && told != "" {
-			_, err = fmt.Fprintf(e.Stdout, "  prepared: %s\n", told)
-		}
-		return err
+		WarnAccounts(e, p.Ref, p.Accounts)
+		return e.Print(p, func(w io.Writer) error { return show(w, p) })
 	}
 	return c
+}
+
+// stepsText lists the clean-up steps, a few on each line.
+func stepsText() string {
+	const perLine = 5
+	var lines []string
+	for some := range slices.Chunk(template.Steps(), perLine) {
+		lines = append(lines, "  "+strings.Join(some, ", "))
+	}
+	return strings.Join(lines, ",\n")
+}
+
+func show(w io.Writer, p imagestore.Published) error {
+	how := "as a full stream"
+	if p.Parent != "" {
+		how = "as a delta from " + p.Parent
+	}
+	_, err := fmt.Fprintf(w, "%s published, sent %s\n  %d paths with %s; stream %s, stored in %s, %.1f s\n",
+		p.Ref, how, p.Files, job.Bytes(p.Size), job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
+	if err == nil && p.NoKernel {
+		_, err = fmt.Fprintln(w, "  it has "+NoKernelText)
+	}
+	if done := PreparedText(p.Prepared); err == nil && done != "" {
+		_, err = fmt.Fprintf(w, "  prepared: %s\n", done)
+	}
+	return err
 }

@@ -11,27 +11,38 @@ import (
 	"griddle/appliance/griddle/cli"
 )
 
+// ConfigCommand is `griddle config`.
 func ConfigCommand(e *cli.Env) *cobra.Command {
-	return cli.Group("config", "Look at the configuration", "Look at the configuration of `griddle serve`.",
+	return cli.Group("config", "Check and explain the configuration",
+		"Check and explain the configuration of `griddle serve`.",
 		configCheckCommand(e),
-		&cobra.Command{
-			Use:   "example",
-			Short: "Print every key with its default and what it means",
-			Args:  cobra.NoArgs,
+		cli.Raw(&cobra.Command{
+			Use:     "example",
+			Short:   "Print a configuration file with all keys, defaults and explanations",
+			Example: "  griddle config example >/etc/griddle/griddle.yaml",
+			Args:    cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				_, err := io.WriteString(e.Stdout, config.Example)
 				return err
 			},
-		},
+		}),
 	)
+}
+
+// checked is the result of `griddle config check -o json`.
+type checked struct {
+	File  string `json:"file"`
+	Valid bool   `json:"valid"`
 }
 
 func configCheckCommand(e *cli.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Say what is wrong with a configuration file, all of it",
-		Long:  "Say what is wrong with a configuration file (default: " + config.Path + "), with line, column and the nearest known key.",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Check a configuration file",
+		Long: "Check a configuration file (default " + config.Path + ") and report all mistakes,\n" +
+			"with line, column and the nearest known key.",
+		Example: "  griddle config check\n  griddle config check new.yaml",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := config.Path
 			if len(args) == 1 {
@@ -44,11 +55,10 @@ func configCheckCommand(e *cli.Env) *cobra.Command {
 			if err := appliance.CheckKeymap(conf); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			fmt.Fprintf(e.Stdout, "%s is good\n", path)
 			if conf.Interface == "" {
-				fmt.Fprintln(e.Stdout, "it names no interface: `griddle serve` needs --interface then")
+				e.Say("note: the file does not name an interface: `griddle serve` needs --interface")
 			}
-			return nil
+			return e.Printf(checked{path, true}, "%s is valid", path)
 		},
 	}
 }

@@ -28,19 +28,20 @@ type serveFlags struct {
 	unknown, logLevel, logFormat       string
 }
 
+// Command is `griddle serve`.
 func Command(e *cli.Env) *cobra.Command {
 	var f serveFlags
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Answer machines that boot from the network",
+		Short: "Run the server that machines boot from",
 		Long: "Serve DHCP or proxyDHCP, TFTP, HTTP and HTTPS on one interface until SIGTERM or SIGINT.\n\n" +
-			"The configuration is read from --config, else from " + config.Path + " if that is there; flags\n" +
-			"override it. `griddle config example` prints every key with its default and what it means.\n" +
-			"SIGHUP makes it read the configuration again: a bad one changes nothing, and the log says what is wrong with it.\n" +
-			"It also says which of the changes need a restart, such as the interface, the ports and the DHCP mode. Flags stay as\n" +
-			"they are.\n" +
-			"The first start makes a CA, a site key and an administrator's token in the state directory.",
-		Args: cobra.NoArgs,
+			"The server reads its configuration from --config or, if it exists, from " + config.Path + ". Flags override\n" +
+			"the file. `griddle config example` prints all keys with their defaults and explanations.\n\n" +
+			"On SIGHUP it reads the file again. A file with mistakes changes nothing, and the log lists the mistakes. The log also\n" +
+			"says which changes need a restart, such as the interface, the ports and the DHCP mode. Flags stay the same.\n\n" +
+			"The first start creates a CA, a site key and an administrator's token in the state directory.",
+		Example: "  griddle serve --interface eth1\n  griddle serve --interface eth1 --mode dhcp --pool 10.0.0.100-10.0.0.200",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// Before anything else: the default action of SIGHUP is to end the process.
 			reload := make(chan os.Signal, 1)
@@ -67,18 +68,23 @@ func Command(e *cli.Env) *cobra.Command {
 	d := config.Default()
 	c.Flags().StringVar(&f.config, "config", "", "configuration `FILE`")
 	c.Flags().StringVarP(&f.iface, "interface", "i", "", "provisioning network's `IFACE`")
-	c.Flags().StringVar(&f.address, "address", "", "our IPv4 `ADDRESS` there (default: its first)")
-	c.Flags().StringVar(&f.mode, "mode", d.DHCP.Mode, "proxy, beside another DHCP server; or dhcp, as the only one")
+	c.Flags().StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the server there (default: the first of the interface)")
+	c.Flags().StringVar(&f.mode, "mode", d.DHCP.Mode, "`MODE`: proxy, beside another DHCP server; or dhcp, as the only one")
 	c.Flags().StringVar(&f.pool, "pool", "", "addresses to lease in mode dhcp, `FIRST-LAST`")
 	c.Flags().IntVar(&f.http, "http", d.HTTP, "`PORT` for boot files and images")
 	c.Flags().IntVar(&f.https, "https", d.HTTPS, "`PORT` for agents, operators and publishers")
-	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "`DIR` of keys, machines, jobs and leases")
-	c.Flags().StringVar(&f.store, "store", "", "image store's `DIR` (default: store in the state directory)")
+	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "appliance's state `DIR`: keys, machines, jobs and leases")
+	c.Flags().StringVar(&f.store, "store", "", "local image store `DIR` (default: store in the state directory)")
 	c.Flags().StringVar(&f.bootDir, "boot-dir", "", "`DIR` of kernel, initramfs and loaders (default: build/boot, then /usr/lib/griddle/boot)")
-	c.Flags().StringVar(&f.unknown, "unknown-machines", string(d.Unknown), "what a machine without job or installed system boots: menu, agent or local")
-	c.Flags().StringVar(&f.logLevel, "log-level", d.Log.Level, "debug, info, warn or error")
-	c.Flags().StringVar(&f.logFormat, "log-format", d.Log.Format, "text or json")
-	return c
+	c.Flags().StringVar(&f.unknown, "unknown-machines", string(d.Unknown), "`WHAT` a machine without a job or an installed system boots: menu, agent or local")
+	c.Flags().StringVar(&f.logLevel, "log-level", d.Log.Level, "`LEVEL` of the log: debug, info, warn or error")
+	c.Flags().StringVar(&f.logFormat, "log-format", d.Log.Format, "`FORMAT` of the log: text or json")
+	for flag, words := range map[string][]string{
+		"mode": {"proxy", "dhcp"}, "unknown-machines": {"menu", "agent", "local"}, "log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"},
+	} {
+		cli.CompleteFlag(c, flag, cli.Words(words...))
+	}
+	return cli.Raw(c)
 }
 
 // read makes the configuration of the file and the flags.
@@ -128,7 +134,7 @@ func (f *serveFlags) readFile() (config.Config, error) {
 	return conf, err
 }
 
-// advised gives an error of the appliance its hint.
+// advised adds the hint that an error of the server has.
 func advised(err error) error {
 	var a appliance.Advice
 	if errors.As(err, &a) {

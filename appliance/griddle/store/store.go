@@ -12,8 +12,10 @@ import (
 )
 
 // Command is `griddle store`.
+// Command is `griddle store`.
 func Command(e *cli.Env) *cobra.Command {
-	return cli.Group("store", "Serve an image store", "Serve an image store to another host.", serveCommand(e))
+	return cli.Group("store", "Serve an image store to another host",
+		"Serve an image store to another host.", serveCommand(e))
 }
 
 func serveCommand(e *cli.Env) *cobra.Command {
@@ -22,19 +24,20 @@ func serveCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve --stdio",
 		Short: "Serve an image store over standard input and output",
-		Long: "Serve an image store over standard input and output, to read and to write: what `griddle image pull|push` run over ssh\n" +
-			"on the other host. Whoever may run this command may change the store.",
-		Args: cobra.NoArgs,
+		Long: "Serve an image store over standard input and output, for reading and writing. `griddle image pull` and `push` run this on\n" +
+			"the other host over ssh. Anyone who may run this command may change the store.",
+		Example: "  ssh host griddle store serve --stdio --store /srv/store",
+		Args:    cobra.NoArgs,
 	}
 	store.Add(c)
-	c.Flags().BoolVar(&stdio, "stdio", false, "over standard input and output, which is the only way there is")
-	c.Flags().BoolVar(&create, "create", false, "make the store where there is none")
+	c.Flags().BoolVar(&stdio, "stdio", false, "use standard input and output; required")
+	c.Flags().BoolVar(&create, "create", false, "create the store if it does not exist")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !stdio {
-			return cli.WithHint(cli.Usagef("it is not said where to serve"), "Give --stdio; `griddle serve` serves the appliance's store.")
+			return cli.WithHint(cli.Usagef("--stdio is required"), "To serve a store to a network, run `griddle serve`.")
 		}
 		if cli.IsTerminal(e.Stdout) {
-			return cli.Usagef("standard output is a terminal, and this is not for reading")
+			return cli.Usagef("standard output is a terminal, and this is binary data")
 		}
 		st, err := cli.OpenStore(e, store, create)
 		if err != nil {
@@ -43,9 +46,9 @@ func serveCommand(e *cli.Env) *cobra.Command {
 		in, ok := e.Stdin.(io.ReadCloser)
 		out, ok2 := e.Stdout.(io.WriteCloser)
 		if !ok || !ok2 {
-			return errors.New("serving store: standard input and output are no files")
+			return errors.New("serving store: standard input and output are not files")
 		}
 		return imagestore.ServeConn(c.Context(), st, imagestore.NewConn(in, out))
 	}
-	return c
+	return cli.Raw(c)
 }
