@@ -12,6 +12,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"griddle/appliance/e2e/machinetest"
+
 	"github.com/hinshun/vt10x"
 )
 
@@ -32,7 +34,7 @@ const screenColumns, screenRows = 80, 24
 // Console is a machine's serial line with a terminal of 80 columns and 24 rows at its other end. The terminal answers
 // what the machine asks it (cursor position, device attributes), as a person's would.
 type Console struct {
-	*Transcript // everything, for lines that scroll by
+	*machinetest.Transcript // everything, for lines that scroll by
 
 	conn   net.Conn
 	log    *os.File
@@ -49,7 +51,7 @@ func openConsole(name string, conn net.Conn, logfile string) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the console of %s: %w", name, err)
 	}
-	c := &Console{Transcript: newTranscript(name), conn: conn, log: log, changed: make(chan struct{})}
+	c := &Console{Transcript: machinetest.NewTranscript(name), conn: conn, log: log, changed: make(chan struct{})}
 	c.screen = vt10x.New(vt10x.WithSize(screenColumns, screenRows), vt10x.WithWriter(conn))
 	go c.pump()
 	return c, nil
@@ -62,7 +64,7 @@ func (c *Console) pump() {
 	for {
 		n, err := c.conn.Read(buf[have:])
 		if err != nil {
-			c.Transcript.end(fmt.Errorf("the machine is off: %w", err))
+			c.Transcript.End(fmt.Errorf("the machine is off: %w", err))
 		}
 		fresh := buf[have : have+n]
 		_, _ = c.log.Write(fresh)
@@ -145,16 +147,13 @@ func (c *Console) WaitScreenFunc(ctx context.Context, what string, ok func(scree
 		if ok(screen) {
 			return screen, nil
 		}
-		c.Transcript.mu.Lock()
-		ended := c.Transcript.ended
-		c.Transcript.mu.Unlock()
-		if ended != nil {
-			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it showed last:\n%s", what, c.name, ended, screen)
+		if ended := c.Transcript.Ended(); ended != nil {
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it showed last:\n%s", what, c.Name, ended, screen)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it shows:\n%s", what, c.name, ctx.Err(), screen)
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it shows:\n%s", what, c.Name, ctx.Err(), screen)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // ContainerName is the name of the room's LXC container.
@@ -47,7 +49,7 @@ func (r *Room) Container(ctx context.Context) (*Container, error) {
 	if err := os.WriteFile(config, []byte("lxc.net.0.type = empty\n"), 0o644); err != nil {
 		return nil, fmt.Errorf("making the container: %w", err)
 	}
-	if err := output(ctx, "lxc-create", "--lxcpath", pool, "--name", c.Name, "--bdev", "btrfs", "--config", config,
+	if _, err := machinetest.Run(ctx, "lxc-create", "--lxcpath", pool, "--name", c.Name, "--bdev", "btrfs", "--config", config,
 		"--template", script, "--", tarball); err != nil {
 		return nil, fmt.Errorf("making the container: %w", err)
 	}
@@ -61,7 +63,7 @@ func (r *Room) mountPool(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := output(ctx, "mkfs.btrfs", "-q", file); err != nil {
+	if _, err := machinetest.Run(ctx, "mkfs.btrfs", "-q", file); err != nil {
 		return "", err
 	}
 	dir := r.path("lxc")
@@ -69,7 +71,7 @@ func (r *Room) mountPool(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// mount(8) takes a free loop device, and the kernel gives it back at the unmounting.
-	if err := output(ctx, "mount", "-o", "loop,noatime", file, dir); err != nil {
+	if _, err := machinetest.Run(ctx, "mount", "-o", "loop,noatime", file, dir); err != nil {
 		return "", err
 	}
 	r.onClose(func() error {
@@ -93,7 +95,7 @@ func (c *Container) Install(ctx context.Context, name string) error {
 		return fmt.Errorf("installing %s into container %s: %w", name, c.Name, err)
 	}
 	for _, args := range [][]string{{"dpkg", "--install", inside}, {"rm", inside}} {
-		if err := output(ctx, "chroot", append([]string{c.Root}, args...)...); err != nil {
+		if _, err := machinetest.Run(ctx, "chroot", append([]string{c.Root}, args...)...); err != nil {
 			return fmt.Errorf("installing %s into container %s: %w", name, c.Name, err)
 		}
 	}
@@ -120,12 +122,12 @@ func fetchPackage(ctx context.Context, dir, name string) (string, error) {
 		// _apt, as which apt downloads, may not write where root's cache is.
 		cmd := exec.CommandContext(ctx, "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", name)
 		cmd.Dir = dir
-		_, err := capture(cmd, "apt-get", cmd.Args[1:])
+		_, err := machinetest.Capture(cmd, "apt-get", cmd.Args[1:])
 		return err
 	}
 	if err := download(); err != nil {
 		// The list of packages is missing, or older than the mirror.
-		if err := output(ctx, "apt-get", "-q", "update"); err != nil {
+		if _, err := machinetest.Run(ctx, "apt-get", "-q", "update"); err != nil {
 			return "", err
 		}
 		if err := download(); err != nil {

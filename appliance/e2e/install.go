@@ -96,7 +96,7 @@ func (m *Machine) Run(ctx context.Context, command string) (string, error) {
 	if _, err := m.console.Wait(ctx, `^begin$`); err != nil {
 		return "", err
 	}
-	out, err := m.console.collect(ctx, `^end$`)
+	out, err := m.console.Collect(ctx, `^end$`)
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // namePrefix starts the name of every namespace and directory that a room makes; the process ID follows, so that rooms of
@@ -28,7 +30,7 @@ func sweep() {
 	left, _ := filepath.Glob("/run/netns/" + namePrefix + "*")
 	for _, f := range left {
 		if ofTheDead(filepath.Base(f)) {
-			_ = output(context.Background(), "ip", "netns", "delete", filepath.Base(f))
+			_, _ = machinetest.Run(context.Background(), "ip", "netns", "delete", filepath.Base(f))
 		}
 	}
 	mounts, _ := os.ReadFile("/proc/self/mounts")
@@ -94,10 +96,13 @@ func (r *Room) makeTap(ctx context.Context, name string) error {
 
 func (r *Room) makeNamespace(ctx context.Context, name string) error {
 	ns := r.namespace(name)
-	if err := output(ctx, "ip", "netns", "add", ns); err != nil {
+	if _, err := machinetest.Run(ctx, "ip", "netns", "add", ns); err != nil {
 		return err
 	}
-	r.onClose(func() error { return output(context.Background(), "ip", "netns", "delete", ns) })
+	r.onClose(func() error {
+		_, err := machinetest.Run(context.Background(), "ip", "netns", "delete", ns)
+		return err
+	})
 	return r.ip(ctx, name, "link", "set", "lo", "up")
 }
 
@@ -105,7 +110,8 @@ func (r *Room) namespace(name string) string { return r.prefix + "-" + name }
 
 // ip runs ip(8) inside a namespace of the room.
 func (r *Room) ip(ctx context.Context, name string, args ...string) error {
-	return output(ctx, "ip", append([]string{"-n", r.namespace(name)}, args...)...)
+	_, err := machinetest.Run(ctx, "ip", append([]string{"-n", r.namespace(name)}, args...)...)
+	return err
 }
 
 // startLANServer starts dnsmasq as the DHCP server that was on the LAN before griddle came.

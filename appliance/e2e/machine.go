@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // Firmware is how a machine starts.
@@ -163,7 +165,7 @@ func (m *Machine) SwitchFirmware(to Firmware) error {
 }
 
 // WaitReset waits until the machine has restarted itself, from the last WaitReset on.
-func (m *Machine) WaitReset(ctx context.Context) (Line, error) {
+func (m *Machine) WaitReset(ctx context.Context) (machinetest.Line, error) {
 	return m.monitor.events.Wait(ctx, `^RESET$`)
 }
 

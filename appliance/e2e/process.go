@@ -1,25 +1,25 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // process is a program of the room that goes on running.
 type process struct {
-	Output *Transcript // standard output and error together
+	Output *machinetest.Transcript // standard output and error together
 
 	name string
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 	err  error // of Wait; to be read after done
 }
 
@@ -29,29 +29,21 @@ func (r *Room) start(name, namespace, program string, args ...string) (*process,
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	p := &process{name: name, Output: newTranscript(name), done: make(chan struct{})}
+	p := &process{name: name, Output: machinetest.NewTranscript(name)}
 	fmt.Fprintf(logfile, "# %s %s\n", program, strings.Join(args, " "))
 	// ip-netns execs the program: the process ID stays the same.
 	p.cmd = exec.Command("ip", append([]string{"netns", "exec", r.namespace(namespace), program}, args...)...)
 	p.cmd.Dir = r.Dir
 	out := io.MultiWriter(logfile, p.Output)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	started := make(chan error)
-	go func() {
-		// The kernel sends Pdeathsig when the thread ends that started the process, so the thread stays.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer logfile.Close()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-			p.Output.end(fmt.Errorf("%s ended: %v", name, p.cmd.ProcessState))
-			close(p.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.done, err = machinetest.Hold(p.cmd, func(err error) {
+		p.err = err
+		p.Output.End(fmt.Errorf("%s ended: %v", name, p.cmd.ProcessState))
+		logfile.Close()
+	})
+	if err != nil {
+		logfile.Close()
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	r.onClose(func() error { p.Kill(); return nil })
@@ -86,28 +78,5 @@ func (p *process) Stop(ctx context.Context) error {
 func (r *Room) run(ctx context.Context, namespace, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", r.namespace(namespace), program}, args...)...)
 	cmd.Dir = r.Dir
-	return capture(cmd, program, args)
-}
-
-// output runs a program of the host to its end.
-func output(ctx context.Context, program string, args ...string) error {
-	_, err := capture(exec.CommandContext(ctx, program, args...), program, args)
-	return err
-}
-
-func capture(cmd *exec.Cmd, program string, args []string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Run()
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return "", fmt.Errorf("running %s: it is missing; run make deps", program)
-	case err != nil:
-		return stdout.String(), fmt.Errorf("running %s %s: %w: %s", program, strings.Join(args, " "), err,
-			strings.TrimSpace(stderr.String()))
-	}
-	return stdout.String(), nil
+	return machinetest.Capture(cmd, program, args)
 }

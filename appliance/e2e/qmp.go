@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // monitor is QEMU's machine protocol (docs/interop/qmp-spec of QEMU): JSON commands and answers, one a line, with
@@ -18,7 +20,7 @@ type monitor struct {
 
 	mu      sync.Mutex // one command at a time
 	answers chan qmpAnswer
-	events  *Transcript // names of events, one a line
+	events  *machinetest.Transcript // names of events, one a line
 }
 
 type qmpAnswer struct {
@@ -30,7 +32,7 @@ type qmpAnswer struct {
 }
 
 func openMonitor(ctx context.Context, name string, conn net.Conn) (*monitor, error) {
-	m := &monitor{conn: conn, enc: json.NewEncoder(conn), answers: make(chan qmpAnswer, 1), events: newTranscript(name + " (events)")}
+	m := &monitor{conn: conn, enc: json.NewEncoder(conn), answers: make(chan qmpAnswer, 1), events: machinetest.NewTranscript(name + " (events)")}
 	go m.read()
 	if err := m.command(ctx, "qmp_capabilities", nil); err != nil {
 		return nil, err
@@ -54,7 +56,7 @@ func (m *monitor) read() {
 		}
 	}
 	close(m.answers)
-	m.events.end(errors.New("the machine is off"))
+	m.events.End(errors.New("the machine is off"))
 }
 
 func (m *monitor) command(ctx context.Context, name string, args any) error {

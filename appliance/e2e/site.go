@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"griddle/appliance/api"
+	"griddle/appliance/e2e/machinetest"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/imagestore"
@@ -29,7 +30,7 @@ const (
 // Site is griddle in its namespace: what it serves, and the command line of its operator. It may be stopped and
 // started again; what it knows stays in the room.
 type Site struct {
-	Log *Transcript // what serve says, since it was started last
+	Log *machinetest.Transcript // what serve says, since it was started last
 
 	room    *Room
 	mode    Mode

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"testing"
 
-	"griddle/cloud/guesttest"
+	"griddle/appliance/e2e/machinetest"
 )
 
 // TestTemplateForReal runs every command of docs/TEMPLATE.md, with a Debian that it downloads.
 func TestTemplateForReal(t *testing.T) {
-	mirror, err := guesttest.DebianMirror(t.Context(), "bookworm")
+	mirror, err := machinetest.Mirror(t.Context(), "bookworm")
 	if err != nil {
 		t.Fatal(err)
 	}

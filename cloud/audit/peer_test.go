@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"griddle/appliance/e2e/machinetest"
 	"griddle/cloud/audit"
 	"griddle/cloud/guesttest"
 	"griddle/cloud/userdata/secure"
@@ -115,7 +116,7 @@ func server(t *testing.T, config, shadow string) audit.Target {
 	cmd := lan.Command(ctx, "unshare", "--mount", "sh", "-c", rig, "sh", dir, config, shadow)
 	stderr, writer := io.Pipe()
 	cmd.Stderr = writer
-	done, err := guesttest.Hold(cmd)
+	done, err := machinetest.Hold(cmd, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

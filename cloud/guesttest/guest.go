@@ -1,7 +1,6 @@
 package guesttest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
-	"sync"
+
+	"griddle/appliance/e2e/machinetest"
 )
 
 // Config is a guest's hardware.
@@ -24,13 +25,9 @@ type Config struct {
 
 // Guest is a virtual machine.
 type Guest struct {
-	cmd  *exec.Cmd
-	done <-chan struct{}
-
-	mu      sync.Mutex
-	changed chan struct{} // closed, and made anew, when a line came
-	lines   []string
-	next    int // where Wait goes on
+	cmd     *exec.Cmd
+	done    <-chan struct{}
+	console *machinetest.Transcript
 }
 
 // Start boots a guest from an image's kernel on the LAN's wire. The first disk has the root.
@@ -55,67 +52,31 @@ func Start(ctx context.Context, lan *LAN, image *Image, c Config) (*Guest, error
 		}
 		args = append(args, "-drive", drive)
 	}
-	g := &Guest{cmd: exec.CommandContext(ctx, "ip", args...), changed: make(chan struct{})}
-	reader, writer := io.Pipe()
-	g.cmd.Stdout, g.cmd.Stderr = io.MultiWriter(log, writer), io.MultiWriter(log, writer)
-	if g.done, err = Hold(g.cmd); err != nil {
+	g := &Guest{cmd: exec.CommandContext(ctx, "ip", args...), console: machinetest.NewTranscript(c.Name)}
+	g.cmd.Stdout = io.MultiWriter(log, g.console)
+	g.cmd.Stderr = g.cmd.Stdout
+	g.done, err = machinetest.Hold(g.cmd, func(error) {
+		g.console.End(errors.New("the guest ended"))
+		_ = log.Close()
+	})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", c.Name, err), log.Close())
 	}
-	go func() {
-		<-g.done
-		_ = writer.Close()
-		_ = log.Close()
-	}()
-	go g.read(reader)
 	return g, nil
-}
-
-func (g *Guest) read(r io.Reader) {
-	s := bufio.NewReader(r)
-	for {
-		line, err := s.ReadString('\n')
-		g.mu.Lock()
-		g.lines = append(g.lines, strings.TrimRight(line, "\r\n"))
-		close(g.changed)
-		g.changed = make(chan struct{})
-		g.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
 }
 
 // Wait returns the next line of the console that contains one of the texts.
 func (g *Guest) Wait(ctx context.Context, texts ...string) (string, error) {
-	for {
-		g.mu.Lock()
-		for ; g.next < len(g.lines); g.next++ {
-			for _, text := range texts {
-				if line := g.lines[g.next]; strings.Contains(line, text) {
-					g.next++
-					g.mu.Unlock()
-					return line, nil
-				}
-			}
-		}
-		changed, tail := g.changed, strings.Join(g.lines[max(0, len(g.lines)-25):], "\n")
-		g.mu.Unlock()
-		select {
-		case <-changed:
-		case <-g.done:
-			return "", errors.New("the guest ended; its console's last lines:\n" + tail)
-		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for %q on the console: %w; its last lines:\n%s", texts, ctx.Err(), tail)
-		}
+	var any []string
+	for _, text := range texts {
+		any = append(any, regexp.QuoteMeta(text))
 	}
+	line, err := g.console.WaitWhole(ctx, strings.Join(any, "|"))
+	return line.Text, err
 }
 
 // Console returns all lines until now.
-func (g *Guest) Console() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return strings.Join(g.lines, "\n")
-}
+func (g *Guest) Console() string { return g.console.Text() }
 
 // Kill takes the guest's power and waits until it is gone.
 func (g *Guest) Kill() {

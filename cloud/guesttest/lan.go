@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"runtime"
 
+	"griddle/appliance/e2e/machinetest"
+
 	"github.com/vishvananda/netns"
 )
 
@@ -40,7 +42,7 @@ func NewLAN(ctx context.Context) (*LAN, error) {
 		append(in, "address", "add", l.Host.String(), "dev", tap),
 		append(in, "address", "add", l.Host6.String(), "dev", tap, "nodad"),
 	} {
-		if _, err := output(ctx, "ip", args...); err != nil {
+		if _, err := machinetest.Run(ctx, "ip", args...); err != nil {
 			return nil, errors.Join(err, l.Close())
 		}
 	}
@@ -57,7 +59,7 @@ func (l *LAN) Close() error {
 	if l.ns.IsOpen() {
 		_ = l.ns.Close()
 	}
-	_, err := output(context.Background(), "ip", "netns", "delete", l.name)
+	_, err := machinetest.Run(context.Background(), "ip", "netns", "delete", l.name)
 	return err
 }
 

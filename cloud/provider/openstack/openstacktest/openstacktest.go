@@ -26,7 +26,7 @@ import (
 	"syscall"
 	"time"
 
-	"griddle/cloud/guesttest"
+	"griddle/appliance/e2e/machinetest"
 )
 
 // What it is reached by, inside.
@@ -155,47 +155,24 @@ func makeRoot(ctx context.Context, cache string, log io.Writer) (string, error) 
 	for _, recipe := range [][]byte{rootRecipe, configureRecipe, upRecipe} {
 		sum.Write(recipe)
 	}
-	root := filepath.Join(cache, fmt.Sprintf("openstack-%x", sum.Sum(nil)[:6]))
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.OpenFile(filepath.Join(cache, "openstack.lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(root); err == nil {
-		return root, nil
-	}
-	fmt.Fprintln(log, "making the root of OpenStack with mmdebstrap (once; it is kept in", cache+")")
-	begun := time.Now()
-	if err := build(ctx, cache, root); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(log, "it is made, in %.0f s\n", time.Since(begun).Seconds())
-	return root, nil
+	return machinetest.Cached(cache, fmt.Sprintf("openstack-%x", sum.Sum(nil)[:6]), "openstack", log, func(work string) (string, error) {
+		return build(ctx, cache, work)
+	})
 }
 
-func build(ctx context.Context, cache, root string) error {
-	mirror, err := guesttest.DebianMirror(ctx, "bookworm")
+// build makes the root in work, with logs in cache.
+func build(ctx context.Context, cache, work string) (string, error) {
+	mirror, err := machinetest.Mirror(ctx, "bookworm")
 	if err != nil {
-		return err
+		return "", err
 	}
-	security, err := guesttest.DebianMirror(ctx, "bookworm-security")
+	security, err := machinetest.Mirror(ctx, "bookworm-security")
 	if err != nil {
-		return err
+		return "", err
 	}
-	work, err := os.MkdirTemp(cache, "making-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
 	logs := filepath.Join(cache, "openstack-logs")
 	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return err
+		return "", err
 	}
 	unfinished := filepath.Join(work, "root")
 	for _, step := range []struct {
@@ -208,27 +185,27 @@ func build(ctx context.Context, cache, root string) error {
 	} {
 		script := filepath.Join(work, step.name)
 		if err := os.WriteFile(script, step.script, 0o755); err != nil {
-			return err
+			return "", err
 		}
 		out, err := os.Create(filepath.Join(logs, step.name+".log"))
 		if err != nil {
-			return err
+			return "", err
 		}
 		cmd := exec.CommandContext(ctx, "bash", append([]string{script}, step.args...)...)
 		cmd.Stdout, cmd.Stderr = out, out
 		err = cmd.Run()
 		out.Close()
 		if err != nil {
-			return fmt.Errorf("running %s: %w; its output is in %s", step.name, err, out.Name())
+			return "", fmt.Errorf("running %s: %w; its output is in %s", step.name, err, out.Name())
 		}
 	}
 	c, err := up(ctx, work, unfinished, "-", logs)
 	if err != nil {
-		return fmt.Errorf("making the databases: %w; the logs are in %s", err, logs)
+		return "", fmt.Errorf("making the databases: %w; the logs are in %s", err, logs)
 	}
 	c.stdin.Close()
 	if err := c.cmd.Wait(); err != nil {
-		return fmt.Errorf("ending what made the databases: %w", err)
+		return "", fmt.Errorf("ending what made the databases: %w", err)
 	}
-	return os.Rename(unfinished, root)
+	return unfinished, nil
 }

@@ -1,4 +1,4 @@
-package e2e
+package machinetest
 
 import (
 	"context"
@@ -21,7 +21,7 @@ func TestTranscriptWait(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := newTranscript("test")
+			tr := NewTranscript("test")
 			fmt.Fprint(tr, tt.said)
 			got, err := tr.Wait(t.Context(), tt.pattern)
 			if err != nil || got.Text != tt.want {
@@ -33,7 +33,7 @@ func TestTranscriptWait(t *testing.T) {
 
 func TestTranscriptWaitsForWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTranscript("test")
+		tr := NewTranscript("test")
 		go func() {
 			time.Sleep(3 * time.Second)
 			fmt.Fprint(tr, "log")
@@ -49,7 +49,7 @@ func TestTranscriptWaitsForWhatComes(t *testing.T) {
 
 func TestTranscriptGoesOnBehindTheLastFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTranscript("test")
+		tr := NewTranscript("test")
 		fmt.Fprint(tr, "boot\nready\nboot\nlogin: ")
 		for _, pattern := range []string{"boot", "boot", "login"} {
 			if _, err := tr.Wait(t.Context(), pattern); err != nil {
@@ -65,10 +65,10 @@ func TestTranscriptGoesOnBehindTheLastFound(t *testing.T) {
 }
 
 func TestTranscriptEnds(t *testing.T) {
-	tr := newTranscript("test")
+	tr := NewTranscript("test")
 	fmt.Fprint(tr, "panic: out of luck\n")
 	gone := errors.New("the machine is off")
-	tr.end(gone)
+	tr.End(gone)
 	_, err := tr.Wait(t.Context(), "login:")
 	if !errors.Is(err, gone) || !strings.Contains(err.Error(), "out of luck") {
 		t.Errorf("Wait = %v, want an error that wraps %q and shows the last line", err, gone)

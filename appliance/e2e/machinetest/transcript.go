@@ -1,4 +1,4 @@
-package e2e
+package machinetest
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type Line struct {
 
 // Transcript is what a program, or a machine on its serial line, said, line by line.
 type Transcript struct {
-	name  string
+	Name  string
 	begun time.Time
 
 	mu      sync.Mutex
@@ -30,8 +30,9 @@ type Transcript struct {
 	ended   error         // why nothing more will come
 }
 
-func newTranscript(name string) *Transcript {
-	return &Transcript{name: name, begun: time.Now(), changed: make(chan struct{}), lines: make([]Line, 1)}
+// NewTranscript returns an empty transcript; errors call the program by name.
+func NewTranscript(name string) *Transcript {
+	return &Transcript{Name: name, begun: time.Now(), changed: make(chan struct{}), lines: make([]Line, 1)}
 }
 
 // Write adds to the transcript. It never fails.
@@ -59,11 +60,19 @@ func (t *Transcript) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *Transcript) end(why error) {
+// End says why nothing more will come.
+func (t *Transcript) End(why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = why
 	t.wake()
+}
+
+// Ended returns why nothing more will come; nil while the output goes on.
+func (t *Transcript) Ended() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended
 }
 
 func (t *Transcript) wake() {
@@ -75,6 +84,16 @@ func (t *Transcript) wake() {
 // A line counts while it still grows, so that prompts are found. When ctx or the output ends first, the error ends
 // with the last lines.
 func (t *Transcript) Wait(ctx context.Context, pattern string) (Line, error) {
+	return t.wait(ctx, pattern, 0)
+}
+
+// WaitWhole is Wait for a line that has ended: for one whose rest matters too.
+func (t *Transcript) WaitWhole(ctx context.Context, pattern string) (Line, error) {
+	return t.wait(ctx, pattern, 1)
+}
+
+// wait looks at all lines but the last ones, which grow; once the output has ended, at all.
+func (t *Transcript) wait(ctx context.Context, pattern string, growing int) (Line, error) {
 	re := regexp.MustCompile(pattern)
 	next := -1
 	for {
@@ -82,7 +101,10 @@ func (t *Transcript) Wait(ctx context.Context, pattern string) (Line, error) {
 		if next < 0 {
 			next = t.from
 		}
-		for ; next < len(t.lines); next++ {
+		if t.ended != nil {
+			growing = 0
+		}
+		for ; next < len(t.lines)-growing; next++ {
 			if l := t.lines[next]; re.MatchString(l.Text) {
 				t.from = next + 1
 				t.mu.Unlock()
@@ -94,12 +116,12 @@ func (t *Transcript) Wait(ctx context.Context, pattern string) (Line, error) {
 		changed, ended := t.changed, t.ended
 		t.mu.Unlock()
 		if ended != nil {
-			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ended, t.Tail(15))
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.Name, ended, t.Tail(15))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.name, ctx.Err(), t.Tail(15))
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.Name, ctx.Err(), t.Tail(15))
 		}
 	}
 }
@@ -115,8 +137,19 @@ func (t *Transcript) Tail(n int) string {
 	return b.String()
 }
 
-// collect returns the lines from behind the last Wait to before the first one that matches.
-func (t *Transcript) collect(ctx context.Context, pattern string) (string, error) {
+// Text returns all lines until now.
+func (t *Transcript) Text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	for _, l := range t.lines {
+		fmt.Fprintln(&b, l.Text)
+	}
+	return b.String()
+}
+
+// Collect returns the lines from behind the last Wait to before the first one that matches.
+func (t *Transcript) Collect(ctx context.Context, pattern string) (string, error) {
 	t.mu.Lock()
 	from := t.from
 	t.mu.Unlock()
@@ -156,12 +189,12 @@ func (t *Transcript) WaitCount(ctx context.Context, pattern string, n int) error
 			return nil
 		}
 		if ended != nil {
-			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.name, n, ended, t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name, n, ended, t.Tail(15))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.name, n, ctx.Err(), t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name, n, ctx.Err(), t.Tail(15))
 		}
 	}
 }
