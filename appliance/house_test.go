@@ -66,6 +66,8 @@ var house = []rule{
 	{from: "griddle/initramfs/disk", never: []string{"griddle/..."}, why: "disks are what the kernel says"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."}, why: "a limit knows no one, so that all can use it"},
 	{from: "griddle/appliance/glossary", never: []string{"griddle/..."}, why: "words are found in text, whatever it describes"},
+	{from: "griddle/appliance/httpserver", never: []string{"griddle/appliance", "griddle/appliance/api",
+		"griddle/appliance/fleet", "griddle/imagestore/..."}, why: "slow clients are the same whatever is served"},
 	{from: "griddle/appliance/job", never: []string{"griddle/..."}, why: "the contract is what both sides can know"},
 	{from: "griddle/appliance/site", never: []string{"griddle/..."}, why: "the contract is what both sides can know"},
 	{from: "griddle/appliance", itself: true, never: []string{"griddle/initramfs/..."},

@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"griddle/appliance/config"
@@ -141,52 +138,3 @@ func TestUnfinishedBodies(t *testing.T) {
 		t.Errorf("%d of 60 unfinished requests were refused, want most", refused)
 	}
 }
-
-// TestReaderThatWasFast takes much quickly and then next to nothing: what it took before does not keep it.
-func TestReaderThatWasFast(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		rate   int64 // bytes per second
-		pause  time.Duration
-		served bool
-	}{
-		{"no less than a stream must be read", 80 << 10, time.Second, true},
-		{"a few bytes a minute", 1 << 10, 30 * time.Second, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				const size = 64 << 20
-				ended := make(chan error, 1)
-				mux := http.NewServeMux()
-				mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
-					w.(interface{ AtLeast(int64) }).AtLeast(64 << 10)
-					_, err := io.Copy(w, io.LimitReader(zeros{}, size))
-					ended <- err
-				})
-				l := newPipes()
-				srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
-				go srv.Serve(l)
-				conn := l.dial()
-				fmt.Fprint(conn, "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-				if _, err := io.CopyN(io.Discard, conn, size-8<<20); err != nil {
-					t.Fatal(err)
-				}
-				var err error
-				for err == nil {
-					time.Sleep(c.pause)
-					_, err = io.CopyN(io.Discard, conn, c.rate*int64(c.pause/time.Second))
-				}
-				if werr := <-ended; (werr == nil) != c.served {
-					t.Errorf("the server ended with %v, want it served %v", werr, c.served)
-				}
-				conn.Close()
-				srv.Close()
-				synctest.Wait()
-			})
-		})
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) { return len(b), nil }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/appliance/httpserver"
 )
 
 // network is the interface that is served.
@@ -77,7 +79,7 @@ func (s *server) listen(ctx context.Context, port int, what, flag string) (net.L
 	if err != nil {
 		return nil, portAdvice(err, what, port, flag)
 	}
-	return &crowdListener{Listener: l, room: s.limits.conns, known: s.callers.acquainted}, nil
+	return httpserver.Limit(l, s.limits.conns, s.callers.acquainted), nil
 }
 
 // portAdvice explains why a TCP port could not be opened. flag is the one that takes another port.

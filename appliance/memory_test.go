@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"griddle/appliance/config"
+	"griddle/appliance/httpserver"
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
@@ -120,7 +121,7 @@ func serveStreams(t *testing.T) string {
 			http.Error(w, err.Error(), http.StatusForbidden)
 		}
 	})
-	srv := newHTTPServer(s.limits.inTurn(s.callers.acquainted, mux), s.log)
+	srv := httpserver.New(s.limits.inTurn(s.callers.acquainted, mux), s.log)
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	return "http://" + l.Addr().String()

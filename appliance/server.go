@@ -21,6 +21,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
+	"griddle/appliance/httpserver"
 	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/head"
@@ -254,7 +255,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 // serveHTTP serves h on l in g. When ctx ends, requests that wait are ended at once by their contexts, and those that
 // move bytes have shutdownTime.
 func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
-	srv := newHTTPServer(s.limits.inTurn(s.callers.acquainted, h), s.log)
+	srv := httpserver.New(s.limits.inTurn(s.callers.acquainted, h), s.log)
 	srv.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

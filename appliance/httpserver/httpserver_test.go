@@ -1,4 +1,4 @@
-package appliance
+package httpserver
 
 import (
 	"bytes"
@@ -10,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"griddle/appliance/quota"
 )
 
 // pipes is a listener of in-memory connections, so that a bubble's clock rules their deadlines.
@@ -112,7 +112,7 @@ func TestSlowClients(t *testing.T) {
 					}
 				})
 				l := newPipes()
-				srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
+				srv := New(mux, slog.New(slog.DiscardHandler))
 				go srv.Serve(l)
 				conn := l.dial()
 				if err := c.client(conn); (err == nil) != c.served {
@@ -126,7 +126,7 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// TestLongRequestsOverHTTP2 has the same patience where a deadline that passes ends the stream at once, not only the
+// TestLongRequestsOverHTTP2 has the same limits where a deadline that passes ends the stream at once, not only the
 // next write.
 func TestLongRequestsOverHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -146,10 +146,11 @@ func TestLongRequestsOverHTTP2(t *testing.T) {
 		var h2 http.Protocols
 		h2.SetUnencryptedHTTP2(true)
 		l := newPipes()
-		srv := newHTTPServer(mux, slog.New(slog.DiscardHandler))
+		srv := New(mux, slog.New(slog.DiscardHandler))
 		srv.Protocols = &h2
 		go srv.Serve(l)
-		tr := &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }}
+		tr := &http.Transport{Protocols: &h2,
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return l.dial(), nil }}
 		for _, c := range []struct{ method, path, want string }{
 			{"GET", "/wait", "news"},
 			{"PUT", "/blob", "20971520 <nil>"},
@@ -191,22 +192,28 @@ func TestLongRequestsOverHTTP2(t *testing.T) {
 
 func TestPanicIsContained(t *testing.T) {
 	var logged bytes.Buffer
-	h := contain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }), slog.New(slog.NewTextHandler(&logged, nil)))
+	h := contain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic("oops")
+	}), slog.New(slog.NewTextHandler(&logged, nil)))
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequest("GET", "/x", nil))
-	if rec.Code != http.StatusInternalServerError || !strings.Contains(logged.String(), "oops") || strings.Contains(rec.Body.String(), "oops") {
+	if rec.Code != http.StatusInternalServerError || !strings.Contains(logged.String(), "oops") ||
+		strings.Contains(rec.Body.String(), "oops") {
 		t.Errorf("a handler that panics gives %d %q and logs %q", rec.Code, rec.Body, logged.String())
 	}
 }
 
-func TestCrowd(t *testing.T) {
+func TestLimit(t *testing.T) {
 	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &crowdListener{Listener: inner, room: newLimits().conns, known: func(string) bool { return false }}
+	const most = 256
+	conns := quota.New(quota.Options{What: "connections", Total: quota.Amount{Slots: 2 * most},
+		Each: quota.Amount{Slots: most}})
+	l := Limit(inner, conns, func(string) bool { return false })
 	defer l.Close()
-	accepted := make(chan net.Conn, maxPerAddress+1)
+	accepted := make(chan net.Conn, most+1)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -226,7 +233,7 @@ func TestCrowd(t *testing.T) {
 		return c
 	}
 	var theirs []net.Conn
-	for range maxPerAddress {
+	for range most {
 		dial()
 		theirs = append(theirs, <-accepted)
 	}
@@ -242,44 +249,51 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-func TestServeFiles(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{"boot/vmlinuz": "kernel", "boot/snponly.efi": "MZ", "boot/grub/x": "y", "secret": "s"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink("../secret", filepath.Join(dir, "boot/link")); err != nil {
-		t.Fatal(err)
-	}
-	root, err := os.OpenRoot(filepath.Join(dir, "boot"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	h := serveFiles(root.FS())
+// TestReaderThatWasFast takes much quickly and then next to nothing: what it took before does not keep it.
+func TestReaderThatWasFast(t *testing.T) {
 	for _, c := range []struct {
-		path, ranged, want string
-		code               int
+		name   string
+		rate   int64 // bytes per second
+		pause  time.Duration
+		served bool
 	}{
-		{"/vmlinuz", "", "kernel", 200},
-		{"/vmlinuz", "bytes=1-2", "er", 206},
-		{"/snponly.efi", "", "MZ", 200},
-		{"/", "", "", 404}, {"/grub", "", "", 404}, {"/grub/", "", "", 404}, {"/link", "", "", 404},
-		{"/../secret", "", "", 404}, {"//vmlinuz", "", "", 404}, {"/index.html", "", "", 404}, {"/\x00", "", "", 404},
+		{"no less than a stream must be read", 80 << 10, time.Second, true},
+		{"a few bytes a minute", 1 << 10, 30 * time.Second, false},
 	} {
-		req := httptest.NewRequest("GET", "/", nil)
-		req.URL.Path = c.path
-		if c.ranged != "" {
-			req.Header.Set("Range", c.ranged)
-		}
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, req)
-		if rec.Code != c.code || c.want != "" && rec.Body.String() != c.want {
-			t.Errorf("GET %q (%s) = %d %q, want %d %q", c.path, c.ranged, rec.Code, rec.Body, c.code, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 64 << 20
+				ended := make(chan error, 1)
+				mux := http.NewServeMux()
+				mux.HandleFunc("/stream", func(w http.ResponseWriter, _ *http.Request) {
+					w.(interface{ AtLeast(int64) }).AtLeast(64 << 10)
+					_, err := io.Copy(w, io.LimitReader(zeros{}, size))
+					ended <- err
+				})
+				l := newPipes()
+				srv := New(mux, slog.New(slog.DiscardHandler))
+				go srv.Serve(l)
+				conn := l.dial()
+				fmt.Fprint(conn, "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+				if _, err := io.CopyN(io.Discard, conn, size-8<<20); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				for err == nil {
+					time.Sleep(c.pause)
+					_, err = io.CopyN(io.Discard, conn, c.rate*int64(c.pause/time.Second))
+				}
+				if werr := <-ended; (werr == nil) != c.served {
+					t.Errorf("the server ended with %v, want it served %v", werr, c.served)
+				}
+				conn.Close()
+				srv.Close()
+				synctest.Wait()
+			})
+		})
 	}
 }
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
