@@ -185,24 +185,24 @@ func (c Config) dhcp(mine netip.Prefix) dhcp.Config {
 	}
 }
 
-// leaser is a lease.Pool as the DHCP server wants it. While noNew gives a reason, only machines that hold a lease keep
-// it.
+// leaser is a lease.Pool as the DHCP server wants it. While pausedError gives a reason, only machines that hold a lease
+// keep it.
 type leaser struct {
 	*lease.Pool
-	noNew func() error
+	pausedError func() error
 }
 
-// Offer asks noNew first.
+// Offer asks pausedError first.
 func (l leaser) Offer(mac [6]byte, want netip.Addr) (netip.Addr, time.Duration, error) {
-	if err := l.noNew(); err != nil && !l.Holds(mac) {
+	if err := l.pausedError(); err != nil && !l.Holds(mac) {
 		return netip.Addr{}, 0, err
 	}
 	return l.Pool.Offer(mac, want)
 }
 
-// Commit asks noNew first, and translates the outcome.
+// Commit asks pausedError first, and translates the outcome.
 func (l leaser) Commit(mac [6]byte, a netip.Addr) (time.Duration, dhcp.Verdict, error) {
-	if l.noNew() != nil && !l.Holds(mac) {
+	if l.pausedError() != nil && !l.Holds(mac) {
 		// A machine that chose an earlier offer of ours gets a refusal and asks again. One that has its address from
 		// another server gets no answer.
 		return 0, dhcp.Unknown, nil

@@ -130,7 +130,7 @@ func (s *Server) untilRenewed(ctx context.Context, d *device) error {
 			return errRenew
 		}
 		switch trouble := linkTrouble(now, os.DirFS("/sys")); {
-		case trouble != "" && up && s.holding.Load() == nil: // begin says it itself
+		case trouble != "" && up && s.paused.Load() == nil: // begin says it itself
 			up = false
 			s.log.Warn("the link is down", "interface", d.ifi.Name, "why", trouble)
 			s.notices.set(noticeLink, trouble, time.Time{}, 0)

@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// helperEnv makes the test binary a server instead: the sockets of TFTP transfers are opened while it runs, so the whole
-// process has to be in the network namespace.
+// helperEnv makes the test binary a server instead: the sockets of TFTP transfers are opened while it runs, so the
+// whole process has to be in the network namespace.
 const helperEnv = "GRIDDLE_NETBOOT_HELPER"
 
 func TestMain(m *testing.M) {
@@ -260,8 +260,8 @@ func (l *lan) runIn(ns string, args ...string) string {
 	return string(out)
 }
 
-// dnsmasq starts the LAN's DHCP server on host ns and waits until it serves. Without first and last it leases nothing. The
-// function that it returns ends it.
+// dnsmasq starts the LAN's DHCP server on host ns and waits until it serves. Without first and last it leases nothing.
+// The function that it returns ends it.
 func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) (end func()) {
 	l.t.Helper()
 	if _, err := exec.LookPath("dnsmasq"); err != nil {

@@ -16,8 +16,8 @@ const (
 	// heardFor is how long another server counts as present after its last packet. While one is present we ask every
 	// minute, so a server that answers stays so.
 	heardFor = 5 * time.Minute
-	// proven is how many questions of ours a server must have answered before we step down for it: an offer that someone
-	// throws onto the network, knowing no question, does not do that.
+	// proven is how many questions of ours a server must have answered before we step down for it: an offer that
+	// someone throws onto the network, knowing no question, does not do that.
 	proven     = 2
 	maxServers = 16
 )

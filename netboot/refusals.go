@@ -7,16 +7,17 @@ import (
 
 // Limits of the reports on machines that get no answer.
 const (
-	tellEvery = time.Minute
-	maxTold   = 1024 // machines of one minute; further ones are counted
+	tellEvery   = time.Minute
+	maxReported = 1024 // machines of one minute; further ones are counted
 )
 
-// refusals decides which refusals are reported: each machine's once a minute, and those of at most maxTold machines a
-// minute, so that forged requests fill neither the log nor the list of machines. It may be used by several goroutines.
+// refusals decides which refusals are reported: each machine's once a minute, and those of at most maxReported machines
+// a minute, so that forged requests fill neither the log nor the list of machines. It may be used by several
+// goroutines.
 type refusals struct {
 	mu    sync.Mutex
 	told  map[[6]byte]time.Time
-	more  int       // refusals of machines beyond maxTold since...
+	more  int       // refusals of machines beyond maxReported since...
 	since time.Time // ...then
 }
 
@@ -31,14 +32,14 @@ func (r *refusals) due(mac [6]byte, now time.Time) (tell bool, more int) {
 	if at, ok := r.told[mac]; ok && now.Sub(at) < tellEvery {
 		return false, 0
 	}
-	if len(r.told) >= maxTold {
+	if len(r.told) >= maxReported {
 		for m, at := range r.told {
 			if now.Sub(at) >= tellEvery {
 				delete(r.told, m)
 			}
 		}
 	}
-	if len(r.told) >= maxTold {
+	if len(r.told) >= maxReported {
 		if r.more++; r.more == 1 {
 			r.since = now
 		}

@@ -87,8 +87,8 @@ func (r *routes) routerHeard() bool {
 	return news
 }
 
-// parseSolicitation reads an ICMPv6 message from from, and gives the sender's Ethernet address: that of its option, else
-// the one that its link-local address is made from. Solicitations from :: cannot be answered.
+// parseSolicitation reads an ICMPv6 message from from, and gives the sender's Ethernet address: that of its option,
+// else the one that its link-local address is made from. Solicitations from :: cannot be answered.
 func parseSolicitation(b []byte, from netip.Addr) ([6]byte, bool) {
 	if len(b) < 8 || b[0] != solicitation || b[1] != 0 || !from.IsLinkLocalUnicast() {
 		return [6]byte{}, false

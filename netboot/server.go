@@ -52,12 +52,12 @@ type Server struct {
 	renew      chan struct{} // asks for another device
 	advertiser atomic.Pointer[solicitationConn]
 
-	refusals refusals
-	notices  notices
-	others   others
-	holding  atomic.Pointer[held] // why no new leases are given, nil if they are
-	doubt    chan struct{}        // a server was heard that answered no question of ours
-	forwards chan struct{}        // a machine was heard while none gets a lease: the link passes packets on
+	refusals  refusals
+	notices   notices
+	others    others
+	paused    atomic.Pointer[pauseReason] // why no new leases are given, nil if they are
+	suspected chan struct{}               // a server was heard that answered no question of ours
+	forwards  chan struct{}               // a machine was heard while none gets a lease: the link passes packets on
 
 	scripts, scriptErr, badScripts counter
 	closing                        sync.Once
@@ -92,7 +92,7 @@ func Listen(ctx context.Context, c Config, b Booter, observe Observer, log *slog
 		return nil, err
 	}
 	s := &Server{conf: c, mine: mine, booter: b, observe: observe, log: log, routes: newRoutes(), links: newLinks(),
-		renew: make(chan struct{}, 1), doubt: make(chan struct{}, 1), forwards: make(chan struct{}, 1)}
+		renew: make(chan struct{}, 1), suspected: make(chan struct{}, 1), forwards: make(chan struct{}, 1)}
 	s.loaders.set.Store(set)
 	s.dhcp.Config, s.dhcp.Log, s.dhcp.Observe = c.dhcp(mine), log, s.sawRequest
 	s.tftp.Files, s.tftp.Log = &s.loaders, log
@@ -143,7 +143,7 @@ func (s *Server) probe(ctx context.Context) error {
 		}
 	}
 	var said time.Time
-	s.hold(noticeLink, why, &said)
+	s.pause(noticeLink, why, &said)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (s *Server) openPool() error {
 		s.log.Error("the disk is full: machines get no leases until there is room", "err", err)
 		s.leasesTrouble(err)
 	}
-	s.dhcp.Leases = leaser{s.pool, s.noNew}
+	s.dhcp.Leases = leaser{s.pool, s.pausedError}
 	return nil
 }
 
@@ -229,7 +229,7 @@ func (s *Server) sawRequest(r *dhcp.Request, a dhcp.Answer) {
 	if r.IPXE {
 		asked += " by iPXE"
 	}
-	if s.holding.Load() != nil {
+	if s.paused.Load() != nil {
 		select {
 		case s.forwards <- struct{}{}:
 		default:

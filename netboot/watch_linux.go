@@ -16,29 +16,29 @@ import (
 	"griddle/netboot/lease"
 )
 
-// held is why new machines get no lease now.
-type held string
+// pauseReason is why new machines get no lease now.
+type pauseReason string
 
-func (h held) Error() string { return string(h) }
+func (h pauseReason) Error() string { return string(h) }
 
-// noNew is why new machines get no lease now, nil if they do.
-func (s *Server) noNew() error {
-	if why := s.holding.Load(); why != nil {
+// pausedError is why new machines get no lease now, nil if they do.
+func (s *Server) pausedError() error {
+	if why := s.paused.Load(); why != nil {
 		return *why
 	}
 	if !s.config().StepDown {
 		return nil
 	}
 	if sure := s.others.present(time.Now(), true); len(sure) > 0 {
-		return held("stepped down: another DHCP server (" + join(sure) + ") leases addresses here")
+		return pauseReason("stepped down: another DHCP server (" + join(sure) + ") leases addresses here")
 	}
 	return nil
 }
 
-// hold ends leases to new machines, and says why: at once, and then every minute. said is when that was last.
-func (s *Server) hold(kind notice, why string, said *time.Time) {
-	h := held(why)
-	before := s.holding.Swap(&h)
+// pause ends leases to new machines, and says why: at once, and then every minute. said is when that was last.
+func (s *Server) pause(kind notice, why string, said *time.Time) {
+	h := pauseReason(why)
+	before := s.paused.Swap(&h)
 	s.notices.set(kind, why+"; until then this server gives no addresses to new machines", time.Time{}, 0)
 	if now := time.Now(); before == nil || *before != h || now.Sub(*said) >= tellEvery {
 		*said = now
@@ -52,7 +52,7 @@ func (s *Server) hold(kind notice, why string, said *time.Time) {
 
 // watchServers looks for other DHCP servers until ctx ends, and before the first lease makes sure that there are none.
 func (s *Server) watchServers(ctx context.Context, d *device) error {
-	if s.holding.Load() != nil {
+	if s.paused.Load() != nil {
 		s.begin(ctx, d)
 	}
 	if ctx.Err() != nil {
@@ -75,7 +75,7 @@ func (s *Server) begin(ctx context.Context, d *device) {
 		why, kind, wait := s.linkTrouble(), noticeLink, time.Second
 		if why == "" {
 			if !found {
-				s.hold(noticeLink, "the link of "+d.ifi.Name+" has just come up; looking for other DHCP servers first", &said)
+				s.pause(noticeLink, "the link of "+d.ifi.Name+" has just come up; looking for other DHCP servers first", &said)
 			}
 			select {
 			case <-s.forwards: // of before the link was up
@@ -95,11 +95,11 @@ func (s *Server) begin(ctx context.Context, d *device) {
 				s.log.Info("no other DHCP server answers: leasing addresses", "interface", d.ifi.Name)
 				s.notices.clear(noticeLink)
 				s.notices.clear(noticeOther)
-				s.holding.Store(nil)
+				s.paused.Store(nil)
 				return
 			}
 		}
-		s.hold(kind, why, &said)
+		s.pause(kind, why, &said)
 		select {
 		case <-ctx.Done():
 		case <-change:
@@ -149,7 +149,7 @@ func (s *Server) askServers(ctx context.Context, d *device) error {
 		case <-ctx.Done():
 			return nil
 		case <-change:
-		case <-s.doubt:
+		case <-s.suspected:
 			if again := last.Add(askAgain); again.Before(next) {
 				next = again
 			}
@@ -191,7 +191,7 @@ func (s *Server) heardServer(h dhcp.Heard) {
 	say := s.others.heard(h, now)
 	who := join(s.others.present(now, false))
 	text := fmt.Sprintf("another DHCP server answers on %s: %s; stop it, or use proxy mode", s.conf.Interface, who)
-	if err := s.noNew(); err != nil {
+	if err := s.pausedError(); err != nil {
 		text += "; until then this server gives no addresses to new machines"
 	}
 	s.notices.set(noticeOther, text, now, heardFor)
@@ -200,7 +200,7 @@ func (s *Server) heardServer(h dhcp.Heard) {
 	}
 	if !h.Asked && !slices.Contains(s.others.present(now, true), h.Server) {
 		select {
-		case s.doubt <- struct{}{}:
+		case s.suspected <- struct{}{}:
 		default:
 		}
 	}
@@ -208,7 +208,7 @@ func (s *Server) heardServer(h dhcp.Heard) {
 
 // leasesTrouble makes a notice of why the pool refused a machine.
 func (s *Server) leasesTrouble(err error) {
-	var h held
+	var h pauseReason
 	switch now := time.Now(); {
 	case err == nil, errors.As(err, &h): // that has a notice of its own
 	case errors.Is(err, lease.ErrFull):

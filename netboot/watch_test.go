@@ -31,19 +31,19 @@ func TestRefusals(t *testing.T) {
 	}
 	now = now.Add(time.Hour)
 	told, others := 0, 0
-	for n := range 5 * maxTold {
+	for n := range 5 * maxReported {
 		tell, more := r.due(mac(n), now)
 		if tell {
 			told++
 		}
 		others += more
 	}
-	if told > maxTold || len(r.told) > maxTold || others != 0 {
-		t.Errorf("of %d machines in one second %d are told, %d are remembered, %d are counted already", 5*maxTold, told, len(r.told), others)
+	if told > maxReported || len(r.told) > maxReported || others != 0 {
+		t.Errorf("of %d machines in one second %d are told, %d are remembered, %d are counted already", 5*maxReported, told, len(r.told), others)
 	}
 	tell, more := r.due(mac(1), now.Add(tellEvery))
-	if !tell || more != 5*maxTold-told {
-		t.Errorf("a minute later: told %v, with %d more, want %d", tell, more, 5*maxTold-told)
+	if !tell || more != 5*maxReported-told {
+		t.Errorf("a minute later: told %v, with %d more, want %d", tell, more, 5*maxReported-told)
 	}
 	if _, more := r.due(mac(2), now.Add(tellEvery)); more != 0 {
 		t.Errorf("the others are told again: %d", more)
@@ -101,7 +101,7 @@ func TestStepDown(t *testing.T) {
 	}
 	defer pool.Close()
 	s := &Server{conf: Config{}}
-	l := leaser{pool, s.noNew}
+	l := leaser{pool, s.pausedError}
 	old, other := [6]byte{2, 1}, [6]byte{2, 2}
 	a, _, err := l.Offer(old, netip.Addr{})
 	if err != nil {
@@ -124,7 +124,7 @@ func TestStepDown(t *testing.T) {
 	}
 	s.newer.Store(&Config{StepDown: true})
 	third := [6]byte{2, 3}
-	var h held
+	var h pauseReason
 	if _, _, err := l.Offer(third, netip.Addr{}); !errors.As(err, &h) || !strings.Contains(err.Error(), "10.0.0.2") {
 		t.Errorf("stepped down, and offers: %v", err)
 	}
@@ -174,7 +174,7 @@ func TestLinkTrouble(t *testing.T) {
 
 func TestNotices(t *testing.T) {
 	s := &Server{}
-	for _, err := range []error{nil, held("stepped down"), fmt.Errorf("x: %w", lease.ErrFull), errors.New("disk full"), errors.New("disk still full")} {
+	for _, err := range []error{nil, pauseReason("stepped down"), fmt.Errorf("x: %w", lease.ErrFull), errors.New("disk full"), errors.New("disk still full")} {
 		s.leasesTrouble(err)
 	}
 	s.notices.set(noticeLink, "no cable", time.Time{}, 0)

@@ -92,7 +92,7 @@ func (m Model) continuing() (out []choice) {
 			if u.Job == "" || u.Job != d.Unfinished || len(out) == maxContinuing {
 				continue
 			}
-			c, ref, name := m.choice(d, ""), u.Image, called(d, 66)
+			c, ref, name := m.choice(d, ""), u.Image, diskName(d, 66)
 			c.Continue, c.Erase = u.Job, ""
 			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) + "): " + printable(ref, 20)
 			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
@@ -216,7 +216,7 @@ func (m Model) onConfirm(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 // names are what may be typed to confirm d: its bare name, its path, and its serial as the screen shows it. A serial
 // that another disk has too names neither of them.
 func (m Model) names(d job.Disk) []string {
-	names := []string{bare(d), job.Printable(d.Path)}
+	names := []string{deviceName(d), job.Printable(d.Path)}
 	if m.unique(d) {
 		names = append(names, job.Sentence(d.Serial))
 	}
@@ -256,7 +256,7 @@ func (m Model) confirm() (tea.Model, tea.Cmd) {
 			return m.notStarted(), nil
 		}
 		img := m.found.Welcome.Images[m.image]
-		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), called(d, 66)
+		m.page, m.progress, m.target = pageProgress, newProgress(img.Ref), diskName(d, 66)
 		return m, m.choose(m.choice(d, img.Ref))
 	}
 	switch {

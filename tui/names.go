@@ -9,8 +9,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// middle shortens a text that is too long in its middle: names differ at their ends, by a version or a number.
-func middle(s string, width int) string {
+// cutMiddle shortens a text that is too long in its middle: names differ at their ends, by a version or a number.
+func cutMiddle(s string, width int) string {
 	if ansi.StringWidth(s) <= width {
 		return s
 	}
@@ -41,7 +41,7 @@ func distinct(names []string, width int) []string {
 	for _, n := range names {
 		if !seen[n] {
 			seen[n] = true
-			s := middle(visible(n), width)
+			s := cutMiddle(visible(n), width)
 			alike[s] = append(alike[s], n)
 		}
 	}
@@ -53,14 +53,14 @@ func distinct(names []string, width int) []string {
 		}
 	}
 	for _, n := range names {
-		group := alike[middle(visible(n), width)]
+		group := alike[cutMiddle(visible(n), width)]
 		if shown[n] != "" || len(group) < 2 {
 			continue
 		}
-		s := where(visible(n), group, width)
+		s := showDifference(visible(n), group, width)
 		for i := 1; used[s]; i++ {
 			number := fmt.Sprintf(" #%d", i)
-			s = middle(visible(n), width-len(number)) + number
+			s = cutMiddle(visible(n), width-len(number)) + number
 		}
 		shown[n], used[s] = s, true
 	}
@@ -86,9 +86,9 @@ func visible(s string) string {
 	return s
 }
 
-// where shows the beginning of a name and, after two dots, the part from the first place on where the names of the
-// group differ.
-func where(s string, group []string, width int) string {
+// showDifference shows the beginning of a name and, after two dots, the part from the first place on where the names of
+// the group differ.
+func showDifference(s string, group []string, width int) string {
 	common := []rune(s)
 	for _, g := range group {
 		other := []rune(visible(g))
@@ -123,15 +123,15 @@ func blank(d job.Disk) string {
 	return "blank: all sampled bytes are zero"
 }
 
-// called names a disk in one line of width cells. Its model is cut first, its serial only in the middle.
-func called(d job.Disk, width int) string {
+// diskName names a disk in one line of width cells. Its model is cut first, its serial only in the middle.
+func diskName(d job.Disk, width int) string {
 	known := d
 	known.Model = ""
 	if ansi.StringWidth(known.String()) > width {
-		return middle(known.String(), width)
+		return cutMiddle(known.String(), width)
 	}
 	return cut(d.String(), width)
 }
 
-// bare is the name of a disk's device file without its folder.
-func bare(d job.Disk) string { return strings.TrimPrefix(job.Printable(d.Path), "/dev/") }
+// deviceName is the name of a disk's device file without its folder.
+func deviceName(d job.Disk) string { return strings.TrimPrefix(job.Printable(d.Path), "/dev/") }

@@ -149,7 +149,7 @@ func (m Model) diskPage() []string {
 			pad(job.Printable(d.Bus), 6), pad(models[i], 22), serials[i])))
 	}
 	d := disks[m.cursor]
-	out = append(out, scrolled(from, to, len(disks)), " "+middle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
+	out = append(out, scrolled(from, to, len(disks)), " "+cutMiddle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
 	holds := d.Holds()
 	if len(holds) == 0 {
 		holds = []string{blank(d)}
@@ -185,7 +185,7 @@ func (m Model) methodPage() []string {
 
 func (m Model) confirmPage() []string {
 	d, img := m.found.Inventory.Disks[m.disk], m.found.Welcome.Images[m.image]
-	out := []string{" Install  " + middle(job.Sentence(img.Ref), 68), " onto     " + called(d, 68), ""}
+	out := []string{" Install  " + cutMiddle(job.Sentence(img.Ref), 68), " onto     " + diskName(d, 68), ""}
 	holds := d.Holds()
 	if len(holds) == 0 {
 		out = append(out, wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1)...)
@@ -210,7 +210,7 @@ func (m Model) confirmPage() []string {
 
 func (m Model) progressPage() []string {
 	p := m.progress
-	out := []string{" Image  " + middle(job.Sentence(p.ref), 70), " Disk   " + middle(job.Sentence(m.target), 70), ""}
+	out := []string{" Image  " + cutMiddle(job.Sentence(p.ref), 70), " Disk   " + cutMiddle(job.Sentence(m.target), 70), ""}
 	out = append(append(out, m.phaseList()...), "")
 	meter := p.meter()
 	out = append(append(out, meter...), "")
@@ -229,7 +229,7 @@ func (m Model) resultPage() []string {
 	p := m.progress
 	var out []string
 	if m.err == nil {
-		out = append(out, " Installed: "+middle(job.Sentence(p.ref), 66), " on         "+middle(job.Sentence(m.target), 66))
+		out = append(out, " Installed: "+cutMiddle(job.Sentence(p.ref), 66), " on         "+cutMiddle(job.Sentence(m.target), 66))
 		if !p.began.IsZero() {
 			out = append(out, " in         "+duration(p.now.Sub(p.began)))
 		}

@@ -209,7 +209,7 @@ func (m Model) happened(e job.Event) Model {
 			}
 		}
 		if len(named) == 1 { // with several, the screen must not name one
-			m.target = called(named[0], 66)
+			m.target = diskName(named[0], 66)
 		}
 	}
 	m.progress = m.progress.add(e)

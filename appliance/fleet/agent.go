@@ -66,23 +66,23 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello)
 	now, id := f.o.Now().UTC(), h.Identity
 	m, others, err := recognise(ctx, tx, id)
 	if errors.Is(err, ErrUnknown) {
-		m, err = f.introduce(ctx, tx, id, Sighting, from)
+		m, err = f.addMachine(ctx, tx, id, Sighting, from)
 	}
 	if err != nil {
 		return m, err
 	}
 	if len(others) > 0 {
-		m.conflict(now, fmt.Sprintf("%s said hello as this machine and as %s", place(from), few(others)))
+		m.conflict(now, fmt.Sprintf("%s said hello as this machine and as %s", place(from), abbreviate(others)))
 	}
 	if have := m.Identity.UUID; have != "" && id.UUID != "" && !sameUUID(have, id.UUID) {
 		m.conflict(now, fmt.Sprintf("%s said hello as this machine with the UUID %s instead of %s", place(from), id.UUID, have))
 	}
-	taken, err := elsewhere(ctx, tx, m, &id)
+	taken, err := claimedByOthers(ctx, tx, m, &id)
 	if err != nil {
 		return m, err
 	}
 	if len(taken) > 0 {
-		m.conflict(now, fmt.Sprintf("%s said hello as this machine with addresses of %s", place(from), few(taken)))
+		m.conflict(now, fmt.Sprintf("%s said hello as this machine with addresses of %s", place(from), abbreviate(taken)))
 	}
 	m.LastSeen, m.Refused = now, nil
 	if m.Rank != Sighting && len(others)+len(taken) > 0 {
@@ -98,17 +98,17 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello)
 	if err := save(ctx, tx, m); err != nil {
 		return m, err
 	}
-	if err := absorb(ctx, tx, m, id); err != nil {
+	if err := endSightings(ctx, tx, m, id); err != nil {
 		return m, err
 	}
 	m.Inventory = h.Inventory
 	return m, f.saveInventory(ctx, tx, m, h.Inventory)
 }
 
-// elsewhere takes the addresses out of id that machines above a sighting have, m excepted, and returns the names of
-// those machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial
+// claimedByOthers takes the addresses out of id that machines above a sighting have, m excepted, and returns the names
+// of those machines. The first address stays: a docking station's has several machines. A machine whose UUID and serial
 // number a machine above a sighting has is named too: perhaps its network card was changed.
-func elsewhere(ctx context.Context, tx *sql.Tx, m Machine, id *job.Identity) (names []string, err error) {
+func claimedByOthers(ctx context.Context, tx *sql.Tx, m Machine, id *job.Identity) (names []string, err error) {
 	found, err := queryMachines(ctx, tx, `WHERE rank > 0 AND id <> ?1 AND (id IN (SELECT machine FROM macs WHERE mac IN (SELECT value FROM json_each(?2))) OR ?3 <> '' AND uuid IN (?3, ?4))
 		ORDER BY name LIMIT 256`, m.ID, encode(id.MACs), id.UUID, swapUUID(id.UUID))
 	if err != nil {
@@ -143,8 +143,8 @@ func place(from string) string {
 	return job.Printable(from)
 }
 
-// few names some of the machines that names lists.
-func few(names []string) string {
+// abbreviate names some of the machines that names lists.
+func abbreviate(names []string) string {
 	if len(names) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 	}

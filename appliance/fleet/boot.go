@@ -19,14 +19,14 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	if len(id.MACs) == 0 {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w MAC address %q", ErrInvalid, m.MAC.String())
 	}
-	jobs, err := f.sight(ctx, id, true, func(known *Machine, jobs []Job) {
+	jobs, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
 		known.Refused = nil
 		if j := lastDone(jobs); j != nil && ordered(jobs) == nil && (known.Handed == nil || known.Handed.Job != j.Spec.ID) {
 			known.Handed = &Handing{Job: j.Spec.ID, Time: f.o.Now().UTC()}
 		}
 	})
 	if errors.Is(err, ErrFull) || errors.Is(err, ErrDiskFull) {
-		jobs, err = f.sight(ctx, id, false, nil)
+		jobs, err = f.findBooting(ctx, id, false, nil)
 	}
 	if err != nil {
 		return netboot.Spec{}, fmt.Errorf("deciding what to boot: %w", err)
@@ -44,13 +44,13 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	return spec, nil
 }
 
-// sight finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing is
-// written, and a machine that is not known has no jobs.
-func (f *Fleet) sight(ctx context.Context, id job.Identity, remember bool, note func(*Machine, []Job)) (jobs []Job, err error) {
+// findBooting finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing
+// is written, and a machine that is not known has no jobs.
+func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool, note func(*Machine, []Job)) (jobs []Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		known, _, err := recognise(ctx, tx, id)
 		if errors.Is(err, ErrUnknown) && remember {
-			known, err = f.introduce(ctx, tx, id, Sighting, netbootSource)
+			known, err = f.addMachine(ctx, tx, id, Sighting, netbootSource)
 		}
 		if errors.Is(err, ErrUnknown) {
 			return nil
@@ -89,7 +89,7 @@ func (f *Fleet) Refused(m netboot.Machine, why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	r := &Refusal{Time: f.o.Now().UTC(), Why: job.Sentence(why)}
-	_, err := f.sight(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
+	_, err := f.findBooting(ctx, id, true, func(known *Machine, _ []Job) { known.Refused = r })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
@@ -120,8 +120,8 @@ func (f *Fleet) Notices() []string {
 	return out
 }
 
-// wrote is the newest job of origin that wrote to a disk, nil where none did.
-func wrote(jobs []Job, by Origin) *Job {
+// lastWriter is the newest job of origin that wrote to a disk, nil where none did.
+func lastWriter(jobs []Job, by Origin) *Job {
 	for i, j := range jobs {
 		if j.Origin == by && j.Spec.Started != "" {
 			return &jobs[i]
@@ -143,7 +143,7 @@ func lastDone(jobs []Job) *Job {
 // system is the job whose system the machine's disk is started for, nil where none is known. A screen's job counts only
 // on a machine that no operator's job left with a system.
 func system(jobs []Job) *Job {
-	if j := wrote(jobs, Operator); j != nil && j.State == job.Done {
+	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {
 		return j
 	}
 	return lastDone(jobs)
@@ -158,7 +158,7 @@ func decide(unknown Policy, jobs []Job) netboot.Action {
 	if ordered(jobs) != nil {
 		return netboot.Agent
 	}
-	if j := wrote(jobs, Operator); j != nil && j.State == job.Done {
+	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {
 		return netboot.Local
 	}
 	switch unknown {

@@ -72,8 +72,8 @@ const (
 // netbootSource is the source of machines that were seen at network boot.
 const netbootSource = "netboot"
 
-// room makes room for one more machine of rank, or says why there is none.
-func (f *Fleet) room(ctx context.Context, tx *sql.Tx, rank Rank, source string) error {
+// makeRoom makes room for one more machine of rank, or says why there is none.
+func (f *Fleet) makeRoom(ctx context.Context, tx *sql.Tx, rank Rank, source string) error {
 	if rank == Ordered {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines WHERE rank = 2").Scan(&n); err != nil {
@@ -85,7 +85,7 @@ func (f *Fleet) room(ctx context.Context, tx *sql.Tx, rank Rank, source string) 
 		}
 		return nil
 	}
-	if err := f.spare(); err != nil {
+	if err := f.checkSpace(); err != nil {
 		return err
 	}
 	if rank == Sighting {
@@ -101,8 +101,8 @@ func (f *Fleet) room(ctx context.Context, tx *sql.Tx, rank Rank, source string) 
 	return f.evict(ctx, tx, rank, "", f.max.touched)
 }
 
-// spare says whether the file system has room for strangers.
-func (f *Fleet) spare() error {
+// checkSpace says whether the file system has room for strangers.
+func (f *Fleet) checkSpace() error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(f.file), &st); err != nil {
 		return fmt.Errorf("checking the free space of the state disk: %w", err)
@@ -149,9 +149,9 @@ func forget(ctx context.Context, tx *sql.Tx, id string) error {
 	return err
 }
 
-// weigh counts n bytes that were stored, and now and then brings inventories and journals below their totals: the
+// trimTotals counts n bytes that were stored, and now and then brings inventories and journals below their totals: the
 // oldest go first, strangers' before others'.
-func (f *Fleet) weigh(ctx context.Context, tx *sql.Tx, n int) error {
+func (f *Fleet) trimTotals(ctx context.Context, tx *sql.Tx, n int) error {
 	if f.stored += int64(n); f.stored < checkEvery {
 		return nil
 	}
@@ -190,9 +190,9 @@ func trimJournal(ctx context.Context, tx *sql.Tx, machine string) error {
 	return err
 }
 
-// fit brings an inventory to at most limit bytes of JSON: without partitions first, then with fewer disks and cards.
-// What was cut is said in Cut.
-func fit(v job.Inventory, limit int) job.Inventory {
+// shrinkInventory brings an inventory to at most limit bytes of JSON: without partitions first, then with fewer disks
+// and cards. What was cut is said in Cut.
+func shrinkInventory(v job.Inventory, limit int) job.Inventory {
 	for len(encode(v)) > limit {
 		v.Cut = true
 		bare := false

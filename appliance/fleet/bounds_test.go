@@ -109,7 +109,7 @@ func TestInventoriesAreBounded(t *testing.T) {
 	c := newClock()
 	f := open(t, Options{Now: c.now})
 	f.max.strangerInventories = 4 << 20
-	v := fit(hoard(), 60<<10)
+	v := shrinkInventory(hoard(), 60<<10)
 	const n = 210 // of 60 KiB: more than all strangers may have here
 	for i := range n {
 		c.pass(time.Second)
@@ -144,11 +144,11 @@ func TestInventoriesAreBounded(t *testing.T) {
 
 func TestFit(t *testing.T) {
 	small := job.Inventory{Memory: 1, Disks: []job.Disk{{Path: "/dev/vda", Partitions: []job.Partition{{Number: 1}}}}}
-	if got := fit(small, strangerInventory); got.Cut || len(got.Disks[0].Partitions) != 1 {
+	if got := shrinkInventory(small, strangerInventory); got.Cut || len(got.Disks[0].Partitions) != 1 {
 		t.Errorf("fit() of a small one = %+v", got)
 	}
 	for _, limit := range []int{orderedInventory, strangerInventory, 4096, 200} {
-		if got := fit(hoard(), limit); !got.Cut || len(encode(got)) > limit {
+		if got := shrinkInventory(hoard(), limit); !got.Cut || len(encode(got)) > limit {
 			t.Errorf("fit(%d) has %d bytes", limit, len(encode(got)))
 		}
 	}

@@ -27,7 +27,7 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 			return j, err
 		}
 		if m.Rank == Sighting {
-			if err := f.room(ctx, tx, Touched, m.source); err != nil {
+			if err := f.makeRoom(ctx, tx, Touched, m.source); err != nil {
 				return j, err
 			}
 			m.Rank = Touched

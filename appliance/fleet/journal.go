@@ -41,7 +41,7 @@ func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job
 				continue
 			}
 			seq = ev.Seq
-			if err := f.take(ctx, tx, s, f.tame(ev)); err != nil {
+			if err := f.addEvent(ctx, tx, s, f.sanitize(ev)); err != nil {
 				return err
 			}
 		}
@@ -79,8 +79,8 @@ func cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, 
 	return err == nil && (len(jobs) == 0 || jobs[0].foreign(s.Boot) || !jobs[0].Live() && jobs[0].State != job.Done), err
 }
 
-// take puts one event into the journal and applies it to its job.
-func (f *Fleet) take(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) error {
+// addEvent puts one event into the journal and applies it to its job.
+func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Event) error {
 	if err := f.journal(ctx, tx, s.Machine, s.Boot, ev); err != nil {
 		return err
 	}
@@ -150,8 +150,8 @@ func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) err
 	return err
 }
 
-// tame makes an event fit for the journal: printable, and with a time that can be written down.
-func (f *Fleet) tame(ev job.Event) job.Event {
+// sanitize makes an event fit for the journal: printable, and with a time that can be written down.
+func (f *Fleet) sanitize(ev job.Event) job.Event {
 	ev.Job, ev.Phase, ev.Level, ev.State = job.Printable(ev.Job), job.Phase(job.Printable(string(ev.Phase))), job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
 	ev.Message, ev.Disk = job.Sentence(ev.Message), job.Sentence(ev.Disk)
 	ev.Time = ev.Time.UTC()
@@ -194,7 +194,7 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 			return err
 		}
 	}
-	return f.weigh(ctx, tx, len(data))
+	return f.trimTotals(ctx, tx, len(data))
 }
 
 // Log returns up to limit entries of the machine that key names, with numbers above after, in order. If there are no

@@ -71,9 +71,9 @@ func (f *Fleet) named(ctx context.Context, tx *sql.Tx, key string) (m Machine, e
 		m, err = oneMachine(ctx, tx, "WHERE uuid IN (?, ?) AND (firm = 1 OR rank < 2) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 1", id.UUID, swapUUID(id.UUID))
 	}
 	if errors.Is(err, ErrUnknown) {
-		m, err = f.introduce(ctx, tx, id, Ordered, "")
+		m, err = f.addMachine(ctx, tx, id, Ordered, "")
 	} else if err == nil && m.Rank != Ordered {
-		err = f.room(ctx, tx, Ordered, "")
+		err = f.makeRoom(ctx, tx, Ordered, "")
 	}
 	if err != nil {
 		return m, err

@@ -21,7 +21,7 @@ func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 		if err != nil {
 			return err
 		}
-		if err := f.makeWay(ctx, tx, m, jobs, false); err != nil {
+		if err := f.endLiveJobs(ctx, tx, m, jobs, false); err != nil {
 			return err
 		}
 		return forget(ctx, tx, m.ID)
@@ -53,7 +53,7 @@ func (f *Fleet) Rename(ctx context.Context, key, name string) (m Machine, err er
 // promote makes m one that an operator named, by its name, and saves it.
 func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 	if m.Rank != Ordered {
-		if err := f.room(ctx, tx, Ordered, ""); err != nil {
+		if err := f.makeRoom(ctx, tx, Ordered, ""); err != nil {
 			return err
 		}
 		m.Rank = Ordered

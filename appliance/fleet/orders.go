@@ -70,7 +70,7 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 		if err != nil {
 			return err
 		}
-		if err := f.makeWay(ctx, tx, m, jobs, o.Replace); err != nil {
+		if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
 			return err
 		}
 		j, err = f.order(ctx, tx, &m, o, Operator, "")
@@ -82,9 +82,9 @@ func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j 
 	return m, j, err
 }
 
-// makeWay ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only
+// endLiveJobs ends the live jobs of m for what an operator wants of it. One that waits for m or is under way ends only
 // where replace says so.
-func (f *Fleet) makeWay(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
+func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job, replace bool) error {
 	now := f.o.Now().UTC()
 	for _, l := range jobs {
 		if !l.Live() {

@@ -18,15 +18,15 @@ import (
 // station carries its address from one to the next): a foreign UUID keeps no machine from its order. Otherwise only
 // machines that no operator named are compared, as Machine.is has it.
 func recognise(ctx context.Context, tx *sql.Tx, id job.Identity) (m Machine, others []string, err error) {
-	const waits = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND jobs.state IN ('pending', 'started')) DESC"
+	const liveFirst = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND jobs.state IN ('pending', 'started')) DESC"
 	macs := encode(id.MACs)
 	firm, err := queryMachines(ctx, tx, "JOIN macs ON macs.machine = machines.id JOIN json_each(?1) AS said ON said.value = macs.mac WHERE macs.firm = 1 AND ("+
-		strings.TrimSuffix(waits, " DESC")+" OR ?2 = '' OR uuid IN ('', ?2, ?3)) ORDER BY "+waits+", said.key", macs, id.UUID, swapUUID(id.UUID))
+		strings.TrimSuffix(liveFirst, " DESC")+" OR ?2 = '' OR uuid IN ('', ?2, ?3)) ORDER BY "+liveFirst+", said.key", macs, id.UUID, swapUUID(id.UUID))
 	if err != nil {
 		return m, nil, err
 	}
 	if id.UUID != "" {
-		named, err := queryMachines(ctx, tx, "WHERE firm = 1 AND uuid IN (?, ?) ORDER BY "+waits+", seen DESC, id LIMIT 2", id.UUID, swapUUID(id.UUID))
+		named, err := queryMachines(ctx, tx, "WHERE firm = 1 AND uuid IN (?, ?) ORDER BY "+liveFirst+", seen DESC, id LIMIT 2", id.UUID, swapUUID(id.UUID))
 		if err != nil {
 			return m, nil, err
 		}
@@ -77,9 +77,9 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// absorb ends the sightings that are m by another of its addresses: those that were only seen at network boot, by the
-// address that id booted from.
-func absorb(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) error {
+// endSightings ends the sightings that are m by another of its addresses: those that were only seen at network boot, by
+// the address that id booted from.
+func endSightings(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) error {
 	if len(id.MACs) == 0 {
 		return nil
 	}
@@ -97,8 +97,8 @@ func absorb(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) error {
 	return nil
 }
 
-// introduce makes a machine of an identity.
-func (f *Fleet) introduce(ctx context.Context, tx *sql.Tx, id job.Identity, rank Rank, source string) (Machine, error) {
+// addMachine makes a machine of an identity.
+func (f *Fleet) addMachine(ctx context.Context, tx *sql.Tx, id job.Identity, rank Rank, source string) (Machine, error) {
 	if rank == Sighting && len(id.MACs) > 0 {
 		// One address with many UUIDs: the oldest of those sightings go.
 		_, err := tx.ExecContext(ctx, `DELETE FROM machines WHERE id IN (SELECT id FROM machines JOIN macs ON machine = id
@@ -107,7 +107,7 @@ func (f *Fleet) introduce(ctx context.Context, tx *sql.Tx, id job.Identity, rank
 			return Machine{}, err
 		}
 	}
-	if err := f.room(ctx, tx, rank, source); err != nil {
+	if err := f.makeRoom(ctx, tx, rank, source); err != nil {
 		return Machine{}, err
 	}
 	var count int

@@ -121,7 +121,7 @@ func (f *Fleet) saveInventory(ctx context.Context, tx *sql.Tx, m Machine, v job.
 	if m.Rank == Ordered {
 		limit = orderedInventory
 	}
-	data := encode(fit(v, limit))
+	data := encode(shrinkInventory(v, limit))
 	res, err := tx.ExecContext(ctx, `INSERT INTO inventories (machine, updated, size, data) VALUES (?, ?, ?, ?)
 		ON CONFLICT (machine) DO UPDATE SET updated = excluded.updated, size = excluded.size, data = excluded.data WHERE data <> excluded.data`,
 		m.ID, f.o.Now().UnixNano(), len(data), data)
@@ -131,7 +131,7 @@ func (f *Fleet) saveInventory(ctx context.Context, tx *sql.Tx, m Machine, v job.
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	return f.weigh(ctx, tx, len(data))
+	return f.trimTotals(ctx, tx, len(data))
 }
 
 // queryJobs returns the jobs that tail, what follows FROM jobs, selects.

@@ -17,13 +17,13 @@ type Answer struct {
 // maxAsked bounds the partitions of one disk that another program is asked about.
 const maxAsked = 24
 
-// ask adds to what Inspect recognised what another program does: what Inspect has no name for, and labels.
-func ask(ctx context.Context, question func(context.Context, Region) Answer, d *Disk) {
+// addAnswers adds to what Inspect recognised what another program does: what Inspect has no name for, and labels.
+func addAnswers(ctx context.Context, question func(context.Context, Region) Answer, d *Disk) {
 	whole := question(ctx, Region{Path: d.Path})
 	if d.Table == "" {
 		d.Table = whole.Table
 	}
-	d.Signature = d.Signature.or(whole.Signature)
+	d.Signature = d.Signature.mergedWith(whole.Signature)
 	asked := 0
 	for i := range d.Partitions {
 		p := &d.Partitions[i]
@@ -33,13 +33,13 @@ func ask(ctx context.Context, question func(context.Context, Region) Answer, d *
 		if asked++; asked > maxAsked {
 			return
 		}
-		p.Signature = p.Signature.or(question(ctx, Region{d.Path, p.Start, p.Size}).Signature)
+		p.Signature = p.Signature.mergedWith(question(ctx, Region{d.Path, p.Start, p.Size}).Signature)
 	}
 }
 
-// or is s, completed by another opinion: by all of it where s is empty or unreadable, by its label
+// mergedWith is s, completed by another opinion: by all of it where s is empty or unreadable, by its label
 // where both are of a type.
-func (s Signature) or(other Signature) Signature {
+func (s Signature) mergedWith(other Signature) Signature {
 	switch {
 	case s.Type == "", s.Type == Unreadable && other.Type != "":
 		return other

@@ -17,7 +17,7 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 	if n, err := dev.ReadAt(make([]byte, 512), 0); n < 512 && err != nil && !errors.Is(err, io.EOF) {
 		return Content{}, fmt.Errorf("reading boot sector: %w", err)
 	}
-	r := &watched{ReaderAt: dev}
+	r := &failRecorder{ReaderAt: dev}
 	c, found := readGPT(r, size, sectorSize)
 	if !found {
 		c, found = readMBR(r, size, sectorSize)
@@ -43,13 +43,13 @@ func Inspect(dev io.ReaderAt, size int64, sectorSize int) (Content, error) {
 // Unreadable is the signature of a disk with bad sectors where a table or a signature may be.
 const Unreadable = "unreadable sectors"
 
-// watched remembers whether reading failed.
-type watched struct {
+// failRecorder remembers whether reading failed.
+type failRecorder struct {
 	io.ReaderAt
 	failed bool
 }
 
-func (w *watched) ReadAt(b []byte, off int64) (int, error) {
+func (w *failRecorder) ReadAt(b []byte, off int64) (int, error) {
 	n, err := w.ReaderAt.ReadAt(b, off)
 	if n < len(b) && err != nil && !errors.Is(err, io.EOF) {
 		w.failed = true

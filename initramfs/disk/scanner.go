@@ -21,13 +21,13 @@ type Scanner struct {
 	Ask  func(context.Context, Region) Answer // asks another program what it recognises; nil: nothing is asked
 	Dev  string                               // folder of the device files; "" means "/dev"
 
-	mu     sync.Mutex
-	busy   map[string]*look   // by Disk.Name, the newest one
-	proofs map[string]sampled // by Disk.Name
+	mu      sync.Mutex
+	busy    map[string]*scanning // by Disk.Name, the newest one
+	samples map[string]sampled   // by Disk.Name
 }
 
-// look is one look at one disk.
-type look struct {
+// scanning is one look at one disk.
+type scanning struct {
 	began time.Time
 	done  chan struct{} // closed at the end; then disk and err are set
 	disk  Disk
@@ -37,9 +37,9 @@ type look struct {
 // sampled is what Sample said of a disk that was in state.
 type sampled struct{ state, result string }
 
-// lookTime is how long Scan waits for one disk. A disk that fails may hold up a read for minutes, and nothing can break
-// that off.
-const lookTime = SampleTime + 10*time.Second
+// scanTimeout is how long Scan waits for one disk. A disk that fails may hold up a read for minutes, and nothing can
+// break that off.
+const scanTimeout = SampleTime + 10*time.Second
 
 // errSilent is why a disk is not known.
 var errSilent = errors.New("it does not answer")
@@ -57,7 +57,7 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 		return nil, fmt.Errorf("listing disks: %w", err)
 	}
 	var disks []Disk
-	var looks []*look
+	var looks []*scanning
 	for _, e := range entries {
 		name := e.Name()
 		if !whole(name) {
@@ -85,9 +85,9 @@ func (s *Scanner) Scan(ctx context.Context) ([]Disk, error) {
 	return disks, bad
 }
 
-// wait waits for the end of a look, though not beyond lookTime after its beginning.
-func (l *look) wait(ctx context.Context) error {
-	limit := time.NewTimer(time.Until(l.began.Add(lookTime)))
+// wait waits for the end of a look, though not beyond scanTimeout after its beginning.
+func (l *scanning) wait(ctx context.Context) error {
+	limit := time.NewTimer(time.Until(l.began.Add(scanTimeout)))
 	defer limit.Stop()
 	select {
 	case <-l.done:
@@ -114,16 +114,16 @@ func orDev(dev string) string {
 }
 
 // begin looks at d in a goroutine of its own, or joins a look at the same disk that has not ended.
-func (s *Scanner) begin(ctx context.Context, d Disk) *look {
+func (s *Scanner) begin(ctx context.Context, d Disk) *scanning {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy == nil {
-		s.busy, s.proofs = map[string]*look{}, map[string]sampled{}
+		s.busy, s.samples = map[string]*scanning{}, map[string]sampled{}
 	}
 	if l := s.busy[d.Name]; l != nil {
 		return l
 	}
-	l := &look{began: time.Now(), done: make(chan struct{}), disk: d}
+	l := &scanning{began: time.Now(), done: make(chan struct{}), disk: d}
 	s.busy[d.Name] = l
 	go func() {
 		l.err = s.examine(ctx, &l.disk)
@@ -148,13 +148,13 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 		return err
 	}
 	if s.Ask != nil {
-		ask(ctx, s.Ask, d)
+		addAnswers(ctx, s.Ask, d)
 	}
 	if d.Recognised() || d.Removable || d.ReadOnly {
 		return nil
 	}
 	s.mu.Lock()
-	known, ok := s.proofs[d.Name]
+	known, ok := s.samples[d.Name]
 	s.mu.Unlock()
 	if ok && state != "" && known.state == state {
 		d.Sampled = known.result
@@ -165,7 +165,7 @@ func (s *Scanner) examine(ctx context.Context, d *Disk) error {
 	d.Sampled = Sample(limited, dev, d.Size)
 	if ctx.Err() == nil {
 		s.mu.Lock()
-		s.proofs[d.Name] = sampled{state, d.Sampled}
+		s.samples[d.Name] = sampled{state, d.Sampled}
 		s.mu.Unlock()
 	}
 	return nil

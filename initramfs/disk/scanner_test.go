@@ -114,7 +114,7 @@ func TestScanReadsDisksTogether(t *testing.T) {
 			var opened atomic.Int32
 			began := time.Now()
 			disks, err := (&Scanner{Sys: sys, Open: open(tib, wait, &opened)}).Scan(t.Context())
-			if took := time.Since(began); err != nil || len(disks) != 10 || took > lookTime {
+			if took := time.Since(began); err != nil || len(disks) != 10 || took > scanTimeout {
 				t.Errorf("Scan = %d disks, %v, after %s", len(disks), err, took)
 			}
 			for _, d := range disks {

@@ -50,9 +50,9 @@ func agent(ctx context.Context) error {
 		log.Error("keymap", "error", err)
 	}
 	s.screen = newScreen(log, s.build.Version, tui.Actions{
-		Choose: func(c job.Choice) { offer(s.chosen, c) },
-		Power:  func(p tui.Power) { offer(s.power, p) },
-		Retry:  func() { offer(s.retry, struct{}{}) },
+		Choose: func(c job.Choice) { trySend(s.chosen, c) },
+		Power:  func(p tui.Power) { trySend(s.power, p) },
+		Retry:  func() { trySend(s.retry, struct{}{}) },
 	})
 	dev, err := newDevices(log)
 	if err != nil {
@@ -63,15 +63,15 @@ func agent(ctx context.Context) error {
 	go func() { failed <- s.screen.run(ctx) }()
 	go func() { failed <- dev.run(ctx) }()
 	go func() { failed <- s.run(ctx) }()
-	go s.obey(ctx)
+	go s.handlePower(ctx)
 	err = <-failed
 	stop()
 	s.screen.leave()
 	return err
 }
 
-// offer gives v to whoever waits for it; a second one before the first was taken is dropped.
-func offer[T any](c chan T, v T) {
+// trySend gives v to the goroutine that waits for it; a second one before the first was taken is dropped.
+func trySend[T any](c chan T, v T) {
 	select {
 	case c <- v:
 	default:
@@ -213,12 +213,12 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why err
 		s.carryOut(ctx, l, *found.Welcome.Job, found)
 		return
 	}
-	s.attend(ctx, l, found)
+	s.watchWhileChoosing(ctx, l, found)
 }
 
-// attend is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the server,
-// its job, the disks.
-func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
+// watchWhileChoosing is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the
+// server, its job, the disks.
+func (s *station) watchWhileChoosing(ctx context.Context, l *leased, found tui.Found) {
 	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
 	again, link := time.NewTicker(10*time.Second), time.NewTicker(lookEvery)
 	defer again.Stop()
@@ -240,7 +240,7 @@ func (s *station) attend(ctx context.Context, l *leased, found tui.Found) {
 			}
 			// An operator may have given this machine a job, or somebody plugged in a disk. Nothing else takes the
 			// page away that a person is reading.
-			next, ok, err := s.look(ctx, l, found)
+			next, ok, err := s.refresh(ctx, l, found)
 			if ok {
 				s.serve(ctx, l, next, errChanged)
 				return
@@ -283,9 +283,9 @@ func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, f
 	}
 }
 
-// look asks once more, quietly, and says whether there is something new. The error is how the question to the server
+// refresh asks once more, quietly, and says whether there is something new. The error is how the question to the server
 // ended.
-func (s *station) look(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
+func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
 		s.log.Warn("listing network interfaces", "error", err)
@@ -361,7 +361,7 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 			case <-time.After(time.Second):
 			}
 		}
-		offer(s.power, tui.Reboot)
+		trySend(s.power, tui.Reboot)
 	}
 	if err == nil {
 		select {
@@ -370,8 +370,8 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 		}
 		return
 	}
-	untilAnother(ctx, s.retry, spec.ID, func() string {
-		next, _, _ := s.look(ctx, l, found)
+	waitForAnother(ctx, s.retry, spec.ID, func() string {
+		next, _, _ := s.refresh(ctx, l, found)
 		if next.Welcome.Job == nil {
 			return ""
 		}
@@ -379,9 +379,9 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 	})
 }
 
-// untilAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed:
+// waitForAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed:
 // nobody may be in front of the machine. The same job is left alone, for it would fail and begin again without end.
-func untilAnother(ctx context.Context, retry <-chan struct{}, failed string, look func() string) {
+func waitForAnother(ctx context.Context, retry <-chan struct{}, failed string, look func() string) {
 	again := time.NewTicker(10 * time.Second)
 	defer again.Stop()
 	for {
@@ -398,8 +398,8 @@ func untilAnother(ctx context.Context, retry <-chan struct{}, failed string, loo
 	}
 }
 
-// obey does what is asked of the machine's power, at any time.
-func (s *station) obey(ctx context.Context) {
+// handlePower does what is asked of the machine's power, at any time.
+func (s *station) handlePower(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -413,16 +413,16 @@ func (s *station) obey(ctx context.Context) {
 					}
 				}()
 			case tui.Off:
-				s.down(unix.LINUX_REBOOT_CMD_POWER_OFF)
+				s.shutDown(unix.LINUX_REBOOT_CMD_POWER_OFF)
 			default:
-				s.down(unix.LINUX_REBOOT_CMD_RESTART)
+				s.shutDown(unix.LINUX_REBOOT_CMD_RESTART)
 			}
 		}
 	}
 }
 
-// down ends the machine's run. What was installed has been unmounted long before.
-func (s *station) down(how int) {
+// shutDown ends the machine's run. What was installed has been unmounted long before.
+func (s *station) shutDown(how int) {
 	s.screen.leave()
 	unix.Sync()
 	if err := unix.Reboot(how); err != nil {

@@ -40,7 +40,7 @@ func TestSameDisk(t *testing.T) {
 func TestUntilAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, began := 0, time.Now()
-		untilAnother(t.Context(), nil, "failed", func() string {
+		waitForAnother(t.Context(), nil, "failed", func() string {
 			asked++
 			return []string{"failed", "", "failed", "another"}[asked-1]
 		})
@@ -49,9 +49,9 @@ func TestUntilAnother(t *testing.T) {
 		}
 		retry := make(chan struct{}, 1)
 		retry <- struct{}{}
-		untilAnother(t.Context(), retry, "failed", func() string { t.Error("asked though somebody wants another try"); return "" })
+		waitForAnother(t.Context(), retry, "failed", func() string { t.Error("asked though somebody wants another try"); return "" })
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		untilAnother(ctx, nil, "failed", func() string { return "" })
+		waitForAnother(ctx, nil, "failed", func() string { return "" })
 	})
 }

@@ -24,8 +24,8 @@ func trusted(at site.Site) (*document.Trust, error) {
 	return t, nil
 }
 
-// headPatience is the longest pause between two attempts to get the head of the catalog.
-const headPatience = 10 * time.Second
+// headRetryMax is the longest pause between two attempts to get the head of the catalog.
+const headRetryMax = 10 * time.Second
 
 // catalog gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired
 // or older than this boot image knows. The zero value where the site signs none.
@@ -33,7 +33,7 @@ func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error)
 	if s.site.Catalog.Key == "" {
 		return head.Seen{}, nil
 	}
-	for pause, attempt := time.Second/4, 1; ; pause, attempt = min(2*pause, headPatience), attempt+1 {
+	for pause, attempt := time.Second/4, 1; ; pause, attempt = min(2*pause, headRetryMax), attempt+1 {
 		base, client := s.headSource(spec)
 		b, err := fetchHead(ctx, client, base)
 		if err == nil {
@@ -53,7 +53,7 @@ func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error)
 }
 
 func fetchHead(ctx context.Context, client *http.Client, base string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, headPatience)
+	ctx, cancel := context.WithTimeout(ctx, headRetryMax)
 	defer cancel()
 	return head.Fetch(ctx, client, base)
 }

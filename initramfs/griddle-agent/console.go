@@ -55,8 +55,8 @@ func control(f *os.File, do func(fd int)) {
 	}
 }
 
-// cook puts a terminal into the state that a shell expects, whatever was done to it before.
-func cook(f *os.File) {
+// resetTerminal puts a terminal into the state that a shell expects, whatever was done to it before.
+func resetTerminal(f *os.File) {
 	control(f, func(fd int) {
 		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 		if err != nil {

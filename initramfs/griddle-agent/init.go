@@ -29,9 +29,9 @@ func supervise() {
 	_ = os.WriteFile("/proc/sys/kernel/printk", []byte("3 4 1 3\n"), 0)
 	for {
 		why := runAgent()
-		endAll()
+		killAll()
 		shells(why)
-		endAll()
+		killAll()
 	}
 }
 
@@ -63,15 +63,15 @@ func runAgent() string {
 	if err := cmd.Start(); err != nil {
 		return fmt.Sprintf("starting the agent: %v", err)
 	}
-	status := waitFor(cmd.Process.Pid)
+	status := reapUntil(cmd.Process.Pid)
 	b, _ := os.ReadFile(agentLog)
 	said := strings.Split(strings.TrimSpace(string(b)), "\n")
 	said = said[max(0, len(said)-16):]
 	return fmt.Sprintf("%s\n\nThe agent ended (%s).", strings.Join(said, "\n"), status)
 }
 
-// waitFor reaps every child, ours or adopted, until pid is among them.
-func waitFor(pids ...int) string {
+// reapUntil reaps every child, ours or adopted, until pid is among them.
+func reapUntil(pids ...int) string {
 	for {
 		var ws unix.WaitStatus
 		pid, err := unix.Wait4(-1, &ws, 0, nil)
@@ -102,7 +102,7 @@ func shells(why string) {
 		if err != nil {
 			continue
 		}
-		cook(f)
+		resetTerminal(f)
 		fmt.Fprintf(f, "\x1bc%s", text)
 		cmd := shellCommand(f, path)
 		if cmd.Start() == nil {
@@ -113,12 +113,12 @@ func shells(why string) {
 	if len(pids) == 0 {
 		select {} // no console at all: there is nobody to ask, and ending would be a panic
 	}
-	waitFor(pids...)
+	reapUntil(pids...)
 }
 
-// endAll ends every process but this one. A shell that outlived the agent would share its terminal with the next.
+// killAll ends every process but this one. A shell that outlived the agent would share its terminal with the next.
 // What is stuck in the kernel, with a broken disk for example, is left behind after a while.
-func endAll() {
+func killAll() {
 	_ = unix.Kill(-1, unix.SIGKILL)
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)

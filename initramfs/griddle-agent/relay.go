@@ -41,10 +41,10 @@ func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 	return err
 }
 
-// saying is an event for people.
-type saying func(level job.Level, state job.State, format string, args ...any)
+// reportFunc reports an event for people.
+type reportFunc func(level job.Level, state job.State, format string, args ...any)
 
-func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say saying) error {
+func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say reportFunc) error {
 	var need int64
 	for _, st := range spec.Image.Streams {
 		need += st.Wire
@@ -71,7 +71,7 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say sa
 }
 
 // relayOne holds one session of an encoding after the other.
-func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways, say saying) error {
+func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways, say reportFunc) error {
 	sources := s.sources(spec)
 	nets := networks(l)
 	var spool *relay.Spool

@@ -23,8 +23,9 @@ type relaying struct {
 	ended bool // the session is over
 }
 
-// patience is how long this machine's own install waits, when it has read everything, for neighbours that have not.
-const relayPatience = 5 * time.Minute
+// neighbourWait is how long this machine's own install waits, when it has read everything, for neighbours that have
+// not.
+const neighbourWait = 5 * time.Minute
 
 func (r *relaying) hear(st multicast.SessionStatus) {
 	busy := 0
@@ -56,7 +57,7 @@ func (r *relaying) changed() {
 // Close waits until no neighbour receives any more, for a while, and ends the session: what they miss then they get
 // from the server.
 func (r *relaying) Close() error {
-	limit := time.NewTimer(relayPatience)
+	limit := time.NewTimer(neighbourWait)
 	defer limit.Stop()
 	for waiting := true; waiting; {
 		r.mu.Lock()

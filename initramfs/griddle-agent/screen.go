@@ -212,17 +212,17 @@ func (s *screen) shell() error {
 	_ = t.tty().SetReadDeadline(time.Unix(1, 0))
 	tty, err := openConsole(t.path, 0)
 	if err == nil {
-		cook(tty)
+		resetTerminal(tty)
 		_, _ = tty.WriteString("\x1bc" + greeting)
 		err = shellCommand(tty, t.path).Run()
 		_ = tty.Close()
 	}
-	return errors.Join(err, s.comeBack(t))
+	return errors.Join(err, s.takeBack(t))
 }
 
-// comeBack takes a console from a shell that has ended. The kernel hangs a terminal up when the session on it ends
+// takeBack takes a console from a shell that has ended. The kernel hangs a terminal up when the session on it ends
 // (disassociate_ctty in drivers/tty/tty_jobctrl.c), which makes every open file of it useless, ours too.
-func (s *screen) comeBack(t *terminal) error {
+func (s *screen) takeBack(t *terminal) error {
 	file, err := openConsole(t.path, unix.O_NONBLOCK)
 	if err == nil {
 		raw(file)
@@ -246,6 +246,6 @@ func (s *screen) leave() {
 	for _, t := range s.consoles {
 		file := t.tty()
 		_, _ = file.WriteString("\x1b[?1049l\x1b[?25h\x1b[2J\x1b[H")
-		cook(file)
+		resetTerminal(file)
 	}
 }

@@ -36,7 +36,7 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 		return job.Disk{}, fmt.Errorf("%w: this job was started on disk %s, but its rule %q now picks %s", ErrRefused,
 			job.Printable(spec.Started), rule, d)
 	}
-	if err := begunOn(spec, d, disks); err != nil {
+	if err := checkSameDisk(spec, d, disks); err != nil {
 		return job.Disk{}, err
 	}
 	if d.Installed == spec.ID {
@@ -56,10 +56,10 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	return d, mayWrite(spec, d, disks)
 }
 
-// begunOn refuses for a started job what may be another disk than the one that it was begun on, though it has the name
-// that was recorded: a path, or a serial that two disks share, may belong to another disk after a reboot. Then the
+// checkSameDisk refuses for a started job what may be another disk than the one that it was begun on, though it has the
+// name that was recorded: a path, or a serial that two disks share, may belong to another disk after a reboot. Then the
 // job's own mark decides; a blank disk cannot lose anything.
-func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
+func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if spec.Started == "" || d.Unfinished == spec.ID || d.Installed == spec.ID {
 		return nil
 	}
@@ -84,7 +84,7 @@ func begunOn(spec job.Spec, d job.Disk, disks []job.Disk) error {
 
 // mayWrite is the erase rule.
 func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
-	if d.Blank() || begun(spec, d) {
+	if d.Blank() || hasMark(spec, d) {
 		return nil
 	}
 	if d.Named(spec.Erase) {
@@ -109,9 +109,9 @@ func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	return fmt.Errorf("%w: disk %s is not blank: %s; to overwrite it, add --erase %s", ErrRefused, d, holds, name)
 }
 
-// begun says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet
+// hasMark says whether the disk has the unfinished mark of this very job. The mark of a job that wrote no table yet
 // counts only where nothing else is recognised: what was put there later is not the job's.
-func begun(spec job.Spec, d job.Disk) bool {
+func hasMark(spec job.Spec, d job.Disk) bool {
 	if d.Unfinished == "" || d.Unfinished != spec.ID {
 		return false
 	}

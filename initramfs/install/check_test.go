@@ -180,7 +180,7 @@ func TestSafe(t *testing.T) {
 		"web:20261120.1@amd64": "web-20261120.1@amd64", "a/b:1@amd64": "a_b-1@amd64",
 		"../x": "image.._x", "": "image", "a b,c": "a_b_c",
 	} {
-		if got := safe(in); got != want {
+		if got := pathName(in); got != want {
 			t.Errorf("safe(%q) = %q, want %q", in, got, want)
 		}
 	}
@@ -192,7 +192,7 @@ func TestNamed(t *testing.T) {
 		{"127.0.0.1 localhost\n127.0.1.1 x\n127.0.1.1 y", "a.b.c", "127.0.0.1 localhost\n127.0.1.1\ta.b.c a\n"},
 		{"::1 localhost", "a", "127.0.0.1\tlocalhost\n127.0.1.1\ta\n::1 localhost\n"},
 	} {
-		if got := string(named([]byte(c.in), c.host)); got != c.want {
+		if got := string(setHostLine([]byte(c.in), c.host)); got != c.want {
 			t.Errorf("named(%q, %q) = %q, want %q", c.in, c.host, got, c.want)
 		}
 	}

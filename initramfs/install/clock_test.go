@@ -56,7 +56,7 @@ func TestForesee(t *testing.T) {
 		j := &journal{}
 		w := &work{report: j, phase: job.PhaseCheck, target: job.Disk{Path: "/dev/sdb", Size: 1 << 20,
 			SectorSize: c.sector}, o: Options{BIOS: c.bios, Drives: c.drives}}
-		w.foresee()
+		w.warnOfBIOS()
 		warned := slices.ContainsFunc(j.events, func(e job.Event) bool {
 			return e.Level == job.Warning && e.Phase == job.PhaseCheck && strings.Contains(e.Message, "/dev/sdb") &&
 				strings.Contains(e.Message, "BIOS setup")

@@ -77,7 +77,7 @@ func (s system) identity(hostname string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.write("etc/hosts", named(hosts, hostname), 0o644); err != nil {
+	if err := s.write("etc/hosts", setHostLine(hosts, hostname), 0o644); err != nil {
 		return err
 	}
 	id := []byte(strings.ReplaceAll(newUUID(), "-", "") + "\n")
@@ -103,8 +103,8 @@ func (s system) identity(hostname string) error {
 	return s.hostKeys(hostname)
 }
 
-// named replaces the line of 127.0.1.1, where Debian keeps a host's own name (Debian reference section 5.1.1).
-func named(hosts []byte, hostname string) []byte {
+// setHostLine replaces the line of 127.0.1.1, where Debian keeps a host's own name (Debian reference section 5.1.1).
+func setHostLine(hosts []byte, hostname string) []byte {
 	var out strings.Builder
 	mine := "127.0.1.1\t" + hostname
 	if short, _, full := strings.Cut(hostname, "."); full {

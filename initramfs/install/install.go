@@ -200,7 +200,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		w.say("this job is already finished on %s", w.target.Path)
 		return nil
 	}
-	w.foresee()
+	w.warnOfBIOS()
 	manifest, err := w.img.Content(ctx)
 	if err != nil {
 		return err
@@ -221,8 +221,8 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	return w.bootable(ctx, image)
 }
 
-// foresee warns, before anything is touched, of a disk that the BIOS will not start.
-func (w *work) foresee() {
+// warnOfBIOS warns, before anything is touched, of a disk that the BIOS will not start.
+func (w *work) warnOfBIOS() {
 	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 ||
 		slices.Contains(w.o.Drives, w.target.Size/512) {
 		return

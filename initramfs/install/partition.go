@@ -27,7 +27,7 @@ type partitions struct {
 
 // partition looks at the disk once more, has its choice acknowledged, and makes and mounts the filesystems.
 func (w *work) partition(ctx context.Context) error {
-	if err := w.clear(); err != nil {
+	if err := w.unmountLeftovers(); err != nil {
 		return err
 	}
 	f, err := disk.Claim(w.target.Path)
@@ -110,8 +110,9 @@ func (w *work) partition(ctx context.Context) error {
 	return w.mount()
 }
 
-// clear takes off what an agent that died in an install left mounted: it would keep the disk from being claimed.
-func (w *work) clear() error {
+// unmountLeftovers takes off what an agent that died in an install left mounted: it would keep the disk from being
+// claimed.
+func (w *work) unmountLeftovers() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	for _, dir := range []string{w.parts.poolDir, w.parts.espDir} {
 		// EINVAL: nothing is mounted there.

@@ -39,7 +39,7 @@ func (w *work) receive(ctx context.Context) (string, error) {
 	var parents []receive.Parent
 	var base int64
 	for i, s := range streams {
-		name := safe(s.Ref)
+		name := pathName(s.Ref)
 		parent := ""
 		if i > 0 {
 			parent = parents[i-1].Dir
@@ -108,8 +108,8 @@ func (w *work) verify(ctx context.Context, image string, m *content.Manifest) er
 	return content.Verify(ctx, image, m, done.Store)
 }
 
-// safe makes an image's name fit for a folder and for a kernel command line.
-func safe(ref string) string {
+// pathName makes an image's name fit for a folder and for a kernel command line.
+func pathName(ref string) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
 		case r == ':':

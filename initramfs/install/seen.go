@@ -10,8 +10,8 @@ import (
 // imagestore.SeenDir.
 const SeenDir = "griddle/seen"
 
-// remember leaves Options.Seen in the new, empty subvolume. It is durable when the pool is unmounted.
-func (w *work) remember(persistent string) error {
+// writeSeen leaves Options.Seen in the new, empty subvolume. It is durable when the pool is unmounted.
+func (w *work) writeSeen(persistent string) error {
 	if w.o.Seen.Key == "" {
 		return nil
 	}

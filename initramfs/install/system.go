@@ -95,7 +95,7 @@ func (w *work) volumes(sys system, image string) error {
 	if err := createSubvolume(pool, "@persistent"); err != nil {
 		return err
 	}
-	if err := w.remember(filepath.Join(pool, "@persistent")); err != nil {
+	if err := w.writeSeen(filepath.Join(pool, "@persistent")); err != nil {
 		return err
 	}
 	if err := sys.mkdir("persistent", 0o755); err != nil {

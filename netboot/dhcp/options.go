@@ -16,9 +16,9 @@ const (
 
 // tidy returns b with its options as the library wants them: all in the options field, each of them whole, and with the
 // END option behind them. Clients differ: some leave END out, some cut the last option short, and some put options into
-// the file and sname fields (option 52). dnsmasq and ISC dhcpd read all of them up to the first byte that they cannot use,
-// and so do we. b stays as it is. A packet without room for options is returned as it came; the library says what is
-// wrong with it.
+// the file and sname fields (option 52). dnsmasq and ISC dhcpd read all of them up to the first byte that they cannot
+// use, and so do we. b stays as it is. A packet without room for options is returned as it came; the library says what
+// is wrong with it.
 func tidy(b []byte) []byte {
 	if len(b) < optionsAt {
 		return b
@@ -39,7 +39,8 @@ func tidy(b []byte) []byte {
 	return append(out, optEnd)
 }
 
-// wholeOptions returns the bytes of b up to END, or up to the first option that does not fit, and the value of option 52.
+// wholeOptions returns the bytes of b up to END, or up to the first option that does not fit, and the value of option
+// 52.
 func wholeOptions(b []byte) (whole []byte, overload byte) {
 	at := 0
 	for at < len(b) && b[at] != optEnd {

@@ -115,8 +115,8 @@ func (j *journal) commit(b *batch) error {
 	return nil
 }
 
-// write appends buf. Where only a part of it fits on the disk that is cut off again, so that the journal ends with a whole
-// record and the next one may fit.
+// write appends buf. Where only a part of it fits on the disk that is cut off again, so that the journal ends with a
+// whole record and the next one may fit.
 func (j *journal) write(buf []byte) error {
 	n, err := j.f.Write(buf)
 	if err == nil {
@@ -164,8 +164,8 @@ func (j *journal) rewrite(records []record) error {
 	return nil
 }
 
-// keep goes on with the journal as it is, which has lines whole records and nothing else. Where that cannot be opened the
-// first record to come replaces it.
+// keep goes on with the journal as it is, which has lines whole records and nothing else. Where that cannot be opened
+// the first record to come replaces it.
 func (j *journal) keep(lines int) {
 	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 //   - the oldest transfer whose client never answered: it may have gone, or its address may be forged;
 //   - else, if one address has at least two transfers more than the new client's, the one of it that was silent longest.
 //
-// Else there is no place. So a client that answers is never refused because of what others abandoned, machines behind one
-// address (NAT) may all boot at once, and one address alone cannot keep all others out.
+// Else there is no place. So a client that answers is never refused because of what others abandoned, machines behind
+// one address (NAT) may all boot at once, and one address alone cannot keep all others out.
 type table struct {
 	max int
 
@@ -34,7 +34,8 @@ func newTable(max int) *table {
 	return &table{max: max, by: map[netip.AddrPort]*place{}, from: map[netip.Addr]int{}}
 }
 
-// repeated says whether this very request is being answered already and waits for its client: the client repeats itself.
+// repeated says whether this very request is being answered already and waits for its client: the client repeats
+// itself.
 func (t *table) repeated(client netip.AddrPort, r request) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,7 +43,8 @@ func (t *table) repeated(client netip.AddrPort, r request) bool {
 	return old != nil && !old.answered && old.request == r
 }
 
-// enter gives a request a place, or returns nil. end ends its transfer when another takes the place over; it must not block.
+// enter gives a request a place, or returns nil. end ends its transfer when another takes the place over; it must not
+// block.
 func (t *table) enter(client netip.AddrPort, r request, now time.Time, end func()) *place {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -96,7 +96,8 @@ func TestTransferWraps(t *testing.T) {
 	}
 }
 
-// A repeated acknowledgement sends nothing again (the sorcerer's apprentice), one from outside the window changes nothing.
+// A repeated acknowledgement sends nothing again (the sorcerer's apprentice), one from outside the window changes
+// nothing.
 func TestAcknowledge(t *testing.T) {
 	tr := newTransfer(bytes.NewReader(content(5000)), request{}, 1468)
 	for _, c := range []struct {

@@ -113,8 +113,8 @@ func TestAbandonedMakeRoom(t *testing.T) {
 	}
 }
 
-// Every place is held by a client that answers, and its address has no more than others: a request is dropped without a word,
-// and counted once.
+// Every place is held by a client that answers, and its address has no more than others: a request is dropped without a
+// word, and counted once.
 func TestFull(t *testing.T) {
 	s := &Server{Files: files{"f": content(3000)}, MaxTransfers: 1}
 	addr := start(t, s)
