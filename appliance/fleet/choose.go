@@ -21,7 +21,7 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 				j = *l
 				return j, nil
 			}
-			return j, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		if err := f.endSilent(ctx, tx, *m, jobs); err != nil {
 			return j, err
@@ -63,7 +63,7 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 			return j, err
 		}
 		if l := chosenBy(jobs, s.Boot); l != nil && l.Spec.ID != id {
-			return j, fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		now := f.o.Now().UTC()
 		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending, true, now, "", nil, ""
@@ -99,7 +99,7 @@ func (f *Fleet) atScreen(ctx context.Context, token string, home *string, do fun
 			return err
 		}
 		if l := ordered(jobs); l != nil {
-			return fmt.Errorf("%w: an operator's job for %s with %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+			return fmt.Errorf("%w: the operator's job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		j, err := do(tx, s, &m, jobs)
 		if err != nil {

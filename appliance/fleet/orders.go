@@ -92,7 +92,7 @@ func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []J
 		}
 		over := l.interrupt(now)
 		if l.Origin == Operator && !replace {
-			return fmt.Errorf("%w: %s is %s with %s", ErrBusy, m.Name, l.State, l.Spec.Image.Ref)
+			return fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		heard, err := heardSince(ctx, tx, l.Boot, now.Add(-silence).UnixNano())
 		if err != nil {
