@@ -22,7 +22,7 @@ type Identity struct {
 	Serial  string   `json:"serial,omitempty"`  // SMBIOS type 1 serial number
 	Vendor  string   `json:"vendor,omitempty"`  // SMBIOS type 1 manufacturer
 	Product string   `json:"product,omitempty"` // SMBIOS type 1 product name
-	MACs    []string `json:"macs"`              // lower case, colon separated; the one the lease came over is first
+	MACs    []string `json:"macs"`              // lower case, colon separated; the interface with the lease is first
 }
 
 // Inventory is what the agent found in a machine.

@@ -42,7 +42,7 @@ type Disk struct {
 	Bus        string // "virtio", "sata", "nvme", "mmc", "usb", "firewire", "scsi" or ""
 	Size       int64  // bytes
 	SectorSize int    // logical, bytes
-	Removable  bool   // also a card in a reader and whatever is behind a port that people plug things into
+	Removable  bool   // also a card in a reader, and a disk behind an external port
 	ReadOnly   bool
 	Content
 }
@@ -52,7 +52,7 @@ type Content struct {
 	Table     string // "gpt", "mbr", "mac", "sun", "sgi", "bsd", "amiga", "atari", what blkid calls it, or ""
 	Damaged   string // what is wrong with the table, in words, "" for nothing
 	GUID      string // of a GPT, lower case
-	Begun     string // ID of the job whose mark the last sector has (see begun.go), or ""
+	Begun     string // ID of the job with a mark in the last sector (see begun.go), or ""
 	Signature Signature
 	// what Sample returned, "" where it was not asked: something was recognised, or the disk is not to be read
 	Sampled    string

@@ -17,7 +17,7 @@ import (
 // seconds does not keep hard disks busy.
 type Scanner struct {
 	Sys  fs.FS                                // /sys: block/* and what it links to
-	Open func(path string) (Device, error)    // Open, but for tests
+	Open func(path string) (Device, error)    // Open, except in tests
 	Ask  func(context.Context, Region) Answer // asks another program what it recognises; nil: nothing is asked
 	Dev  string                               // folder of the device files; "" means "/dev"
 

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// station is one run of the agent: what it found, and who it talks to. One goroutine, run, owns its fields.
+// station is one run of the agent: what it found, and its connections. One goroutine, run, owns its fields.
 type station struct {
 	log    *slog.Logger
 	site   site.Site
@@ -70,7 +70,7 @@ func agent(ctx context.Context) error {
 	return err
 }
 
-// trySend gives v to the goroutine that waits for it; a second one before the first was taken is dropped.
+// trySend sends v to the goroutine that waits for it. A second value is dropped if the first is still waiting.
 func trySend[T any](c chan T, v T) {
 	select {
 	case c <- v:
@@ -136,8 +136,8 @@ func (s *station) run(ctx context.Context) error {
 	return nil
 }
 
-// readSite reads the site's part of the image. Without it nothing can be asked; that is a mistake of whoever
-// loaded this image, so it is said and left at that.
+// readSite reads the site's part of the image. Without it the agent cannot ask the server. The image was then loaded in
+// the wrong way, so the screen only says that.
 func (s *station) readSite() bool {
 	b, err := os.ReadFile("/" + site.Path)
 	if err == nil {
@@ -216,8 +216,8 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why err
 	s.watchWhileChoosing(ctx, l, found)
 }
 
-// watchWhileChoosing is there for the person who reads and chooses, and tells of what changes meanwhile: the link, the
-// server, its job, the disks.
+// watchWhileChoosing updates the screen while the user reads and chooses, when something changes: the link, the server,
+// its job, the disks.
 func (s *station) watchWhileChoosing(ctx context.Context, l *leased, found tui.Found) {
 	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
 	again, link := time.NewTicker(10*time.Second), time.NewTicker(lookEvery)
@@ -250,7 +250,7 @@ func (s *station) watchWhileChoosing(ctx context.Context, l *leased, found tui.F
 	}
 }
 
-// watchLink has the screen say what is new of the way to the server.
+// watchLink shows changes of the connection to the server on the screen.
 func (s *station) watchLink(w *watch, failed error) {
 	list, err := nics(w.mac)
 	if err != nil {
@@ -283,8 +283,7 @@ func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, f
 	}
 }
 
-// refresh asks once more, quietly, and says whether there is something new. The error is how the question to the server
-// ended.
+// refresh asks the server again without showing it, and says whether something is new. The error is the server's.
 func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
 	list, err := nics(l.nic.mac)
 	if err != nil {
@@ -332,7 +331,7 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 	return nil
 }
 
-// carryOut runs a job and stays until the machine goes down, somebody asks for another try or, after a failure, the
+// carryOut runs a job. It returns when the machine goes down, when the user tries again, or, after a failure, when the
 // server has another job.
 func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
@@ -379,8 +378,8 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 	})
 }
 
-// waitForAnother returns when somebody asks for another try, or look tells of a job that is not the one that failed:
-// nobody may be in front of the machine. The same job is left alone, for it would fail and begin again without end.
+// waitForAnother returns when the user tries again, or when look returns another job than the failed one: there may be
+// no user at the machine. It ignores the failed job, which would fail and start again without end.
 func waitForAnother(ctx context.Context, retry <-chan struct{}, failed string, look func() string) {
 	again := time.NewTicker(10 * time.Second)
 	defer again.Stop()
@@ -398,7 +397,7 @@ func waitForAnother(ctx context.Context, retry <-chan struct{}, failed string, l
 	}
 }
 
-// handlePower does what is asked of the machine's power, at any time.
+// handlePower reboots, switches off or starts a shell when the user asks for it, at any time.
 func (s *station) handlePower(ctx context.Context) {
 	for {
 		select {
@@ -421,7 +420,7 @@ func (s *station) handlePower(ctx context.Context) {
 	}
 }
 
-// shutDown ends the machine's run. What was installed has been unmounted long before.
+// shutDown reboots the machine or switches it off. The installed system was unmounted before.
 func (s *station) shutDown(how int) {
 	s.screen.leave()
 	unix.Sync()

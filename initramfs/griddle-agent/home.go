@@ -22,8 +22,8 @@ type homeFiles struct {
 	etc    string
 }
 
-// phoneHome tells the server once that this system is up, and then takes away what it needed for that. It tries
-// until it gets through; a refusal ends it too, because the token is worth nothing any more.
+// phoneHome reports once to the server that this system is up, and then removes the token. It tries until the report
+// succeeds. A refusal ends it too, because the token is then invalid.
 func phoneHome(ctx context.Context, files homeFiles) error {
 	var conf install.PhoneHome
 	if err := readJSON(files.config, &conf); err != nil {

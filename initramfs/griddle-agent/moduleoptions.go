@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// moduleOptions is what the kernel's command line says to modules. The kernel itself reads it only for what is built in;
-// for the rest it is modprobe's work (modprobe(8), "--config"; kmod's libkmod-config.c).
+// moduleOptions is what the kernel's command line says to modules. The kernel itself reads it only for what is built
+// in; for the rest it is modprobe's work (modprobe(8), "--config"; kmod's libkmod-config.c).
 type moduleOptions struct {
 	params    map[string]string // module -> "name=value name2=value2"
 	blacklist map[string]bool   // modules that no alias loads; their own names still do
 }
 
-// parseModuleOptions reads "module.parameter=value" and "modprobe.blacklist=a,b" from a kernel command line. Values with
-// spaces are in double quotes, as in "nvme_core.x=\"a b\"" (kernel/params.c, next_arg).
+// parseModuleOptions reads "module.parameter=value" and "modprobe.blacklist=a,b" from a kernel command line. Values
+// with spaces are in double quotes, as in "nvme_core.x=\"a b\"" (kernel/params.c, next_arg).
 func parseModuleOptions(cmdline string) moduleOptions {
 	o := moduleOptions{params: map[string]string{}, blacklist: map[string]bool{}}
 	quoted := false

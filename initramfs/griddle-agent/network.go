@@ -27,8 +27,8 @@ const (
 	stepServer  = "Server"
 )
 
-// network finds the way to the server: an interface, an address, an answer over plain HTTP. It goes on until it
-// has one or ctx ends, and says at each step what it is doing and what would help.
+// network finds a connection to the server: an interface, an address, an answer over plain HTTP. It tries until it has
+// one or ctx ends, and shows at each step what it does and what would help.
 type network struct {
 	site  site.Site
 	first string // MAC address of the interface to try before the others

@@ -12,7 +12,7 @@ import (
 // lookEvery is how often the link is looked at while a person reads or chooses.
 const lookEvery = time.Second
 
-// watch notices what changes on the way to the server, and what a person should read of it.
+// watch notices changes of the connection to the server, and words them for the user.
 type watch struct {
 	name, mac string    // of the interface that leads to the server
 	nics      []job.NIC // as they were told last

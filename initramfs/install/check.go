@@ -56,9 +56,9 @@ func Check(spec job.Spec, img Image, disks []job.Disk) (job.Disk, error) {
 	return d, mayWrite(spec, d, disks)
 }
 
-// checkSameDisk refuses for a started job what may be another disk than the one that it was begun on, though it has the
-// name that was recorded: a path, or a serial that two disks share, may belong to another disk after a reboot. Then the
-// job's own mark decides; a blank disk cannot lose anything.
+// checkSameDisk refuses a disk that may not be the one on which the job was started, although it has the recorded name:
+// after a reboot a path, or a serial that two disks share, may belong to another disk. Then the job's own mark decides.
+// A blank disk cannot lose anything.
 func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if spec.Started == "" || d.Unfinished == spec.ID || d.Installed == spec.ID {
 		return nil
@@ -82,7 +82,7 @@ func checkSameDisk(spec job.Spec, d job.Disk, disks []job.Disk) error {
 		ErrRefused, job.Sentence(spec.Started), d, d.Loss())
 }
 
-// mayWrite is the erase rule.
+// mayWrite is the erase rule: a disk with data is overwritten only if the job names it or has its mark on it.
 func mayWrite(spec job.Spec, d job.Disk, disks []job.Disk) error {
 	if d.Blank() || hasMark(spec, d) {
 		return nil

@@ -221,7 +221,7 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	return w.bootable(ctx, image)
 }
 
-// warnOfBIOS warns, before anything is touched, of a disk that the BIOS will not start.
+// warnOfBIOS warns, before anything is written, of a disk that the BIOS will not start.
 func (w *work) warnOfBIOS() {
 	if !w.o.BIOS || len(w.o.Drives) == 0 || w.target.SectorSize != 512 ||
 		slices.Contains(w.o.Drives, w.target.Size/512) {

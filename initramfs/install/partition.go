@@ -110,8 +110,7 @@ func (w *work) partition(ctx context.Context) error {
 	return w.mount()
 }
 
-// unmountLeftovers takes off what an agent that died in an install left mounted: it would keep the disk from being
-// claimed.
+// unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed.
 func (w *work) unmountLeftovers() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
 	for _, dir := range []string{w.parts.poolDir, w.parts.espDir} {
@@ -170,7 +169,7 @@ func (w *work) open() (*os.File, error) {
 	return f, nil
 }
 
-// finish takes the unfinished mark off: nothing is mounted any more, and all that was written is durable.
+// finish removes the unfinished mark: nothing is mounted, and everything that was written is durable.
 func (w *work) finish() (err error) {
 	w.enter(job.PhaseFinish, "removing the unfinished mark from %s", w.target.Path)
 	f, err := w.open()

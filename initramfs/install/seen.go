@@ -10,7 +10,7 @@ import (
 // imagestore.SeenDir.
 const SeenDir = "griddle/seen"
 
-// writeSeen leaves Options.Seen in the new, empty subvolume. It is durable when the pool is unmounted.
+// writeSeen writes Options.Seen to the new, empty subvolume. It is durable when the pool is unmounted.
 func (w *work) writeSeen(persistent string) error {
 	if w.o.Seen.Key == "" {
 		return nil

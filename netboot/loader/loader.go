@@ -25,7 +25,7 @@ const (
 	// UEFI drives the network card through the firmware's driver: small, and it works wherever the firmware could
 	// load it at all.
 	UEFI = "snponly.efi"
-	// UEFIFallback has drivers of its own, for firmware whose network driver does not work after the load.
+	// UEFIFallback has its own network drivers, for firmware whose driver does not work after the load.
 	UEFIFallback = "ipxe.efi"
 )
 
