@@ -18,7 +18,7 @@ type Machine struct {
 	FirstSeen time.Time     `json:"firstSeen"`
 	LastSeen  time.Time     `json:"lastSeen"`            // zero for a machine that only an operator has named
 	Deployed  *Deployment   `json:"deployed,omitempty"`  // the system that runs on it, after it has reported
-	Handed    *Handing      `json:"handed,omitempty"`    // when it first booted from its disk after an install
+	Handed    *Handing      `json:"handed,omitempty"`    // when the server first let it boot from its disk after an install
 	Refused   *Refusal      `json:"refused,omitempty"`   // why its last request to boot got no answer
 	Conflicts []Conflict    `json:"conflicts,omitempty"` // claims that contradict, the newest last
 
@@ -37,7 +37,7 @@ const (
 	Ordered              // an operator named it
 )
 
-// Handing is when a machine first booted from the disk that a job had installed.
+// Handing is when the server first let a machine boot from the disk that a job had installed.
 type Handing struct {
 	Job  string    `json:"job"`
 	Time time.Time `json:"time"`

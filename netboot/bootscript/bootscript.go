@@ -36,8 +36,7 @@ const InstalledTimeout = 4 * time.Second
 type Options struct {
 	// Server is the HTTP server with scheme and without a final slash, "http://10.77.0.1:8080".
 	Server string
-	// UEFI says that the script runs on UEFI: the local disk and the initrds are started in the way of UEFI, else of
-	// BIOS.
+	// UEFI says that the script is for UEFI; false means BIOS. The two start the local disk and the initrds differently.
 	UEFI bool
 	// Title is the title of the menu; any text.
 	Title string
