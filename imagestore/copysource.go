@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"time"
 
 	"griddle/imagestore/blob"
@@ -18,21 +15,6 @@ import (
 // SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
 const SitePath = CatalogPath + "/site"
 
-// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. head.ErrMissing where there is
-// no head. The head's signature is checked, and whether the key belongs to whom one thinks is for the caller to know.
-func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
-	signed, err := s.Head(ctx)
-	if err != nil {
-		return minisign.PublicKey{}, err
-	}
-	t, err := s.Trusted(ctx)
-	if err != nil {
-		return minisign.PublicKey{}, err
-	}
-	_, k, err := head.Open(signed, t)
-	return k, err
-}
-
 // signedLog is what a source says of its whole catalog.
 type signedLog struct {
 	head    head.Head
@@ -40,6 +22,17 @@ type signedLog struct {
 	sumAt   func(seq int64) (string, error) // of the log that came with it; nil where none came
 	entries []Entry                         // of the log, where nothing is signed
 	shown   bool                            // the log came without a token
+	server  string                          // that has it, as in Seen.Servers; "" for a store that no server has
+}
+
+// logged is a catalog whose log can be copied with its signed head.
+type logged interface {
+	SignedLog(ctx context.Context) (SignedLog, error)
+}
+
+// sited is a catalog that names the key of its site.
+type sited interface {
+	SiteKey(ctx context.Context) (minisign.PublicKey, error)
 }
 
 // source finds out what the other store offers, and refuses it where its catalog is older than one of the same site that
@@ -66,52 +59,35 @@ func (c *copier) source(ctx context.Context, here *view) (*view, error) {
 
 // signed gets and checks the head. The view is nil where the log itself cannot be had.
 func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, error) {
-	switch cat := c.from.Catalog.(type) {
-	case *localCatalog:
-		v, err := c.from.view(ctx)
-		if err != nil {
-			return nil, signedLog{}, err
-		}
-		var entries []Entry
-		signed, err := cat.head.read() // of a keeper too: what is on the disk is what others can see
-		if errors.Is(err, head.ErrMissing) {
-			entries, err = cat.log.read()
-			return v, signedLog{entries: entries}, err
-		}
-		if err == nil {
-			entries, err = cat.log.read() // after the head: what was added meanwhile does no harm
-		}
-		if err != nil {
-			return nil, signedLog{}, err
-		}
-		log, err := openLogHead(signed, entries, cat.log.sumAt)
-		return v, log, err
-	case *remoteCatalog:
-		signed, entries, sums, err := cat.fetch(ctx)
-		if cat.public && errors.Is(err, blob.ErrDenied) {
-			log, err := c.peek(ctx, cat, here) // a server of an earlier version
-			return nil, log, err
-		}
-		if err != nil {
-			return nil, signedLog{}, err
-		}
-		log := signedLog{entries: entries}
-		if signed != nil {
-			log, err = openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
-			if err != nil {
-				return nil, signedLog{}, err
-			}
-			if log.shown = cat.public; cat.name != "" {
-				entries = entries[:log.head.Seq] // what follows is not signed
-			}
-		}
-		v, err := replay(entries)
-		if err != nil {
-			return nil, signedLog{}, err
-		}
-		return v.with(c.from.Trust), log, nil
+	cat, ok := c.from.Catalog.(logged)
+	if !ok {
+		return nil, signedLog{}, nil
 	}
-	return nil, signedLog{}, nil
+	whole, err := cat.SignedLog(ctx)
+	if whole.Public && errors.Is(err, blob.ErrDenied) {
+		log, err := c.peek(ctx, here) // a server of an earlier version
+		log.server = whole.Server
+		return nil, log, err
+	}
+	if err != nil {
+		return nil, signedLog{}, err
+	}
+	entries := whole.Entries
+	log := signedLog{entries: entries}
+	if whole.Head != nil {
+		if log, err = openLogHead(whole.Head, entries, whole.SumAt); err != nil {
+			return nil, signedLog{}, err
+		}
+		if log.shown = whole.Public; whole.Server != "" {
+			entries = entries[:log.head.Seq] // what follows is not signed
+		}
+	}
+	log.server = whole.Server
+	v, err := replay(entries)
+	if err != nil {
+		return nil, signedLog{}, err
+	}
+	return v.with(c.from.Trust), log, nil
 }
 
 // openLogHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
@@ -141,8 +117,8 @@ func openLogHead(signed []byte, entries []Entry, sumAt func(int64) (string, erro
 
 // peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
 // or that the receiving store trusts as a site's; else by the one that the server names.
-func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (signedLog, error) {
-	signed, err := cat.Head(ctx)
+func (c *copier) peek(ctx context.Context, here *view) (signedLog, error) {
+	signed, err := c.from.Head(ctx)
 	if errors.Is(err, head.ErrMissing) {
 		return signedLog{}, nil
 	}
@@ -172,7 +148,11 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 		}
 	}
 	if len(t.Grants()) == 0 {
-		k, err := fetchSiteKey(ctx, cat)
+		cat, ok := c.from.Catalog.(sited)
+		if !ok {
+			return signedLog{}, fmt.Errorf("fetching the site's key: %w", errors.ErrUnsupported)
+		}
+		k, err := cat.SiteKey(ctx)
 		if err != nil {
 			return signedLog{}, err
 		}
@@ -180,24 +160,6 @@ func (c *copier) peek(ctx context.Context, cat *remoteCatalog, here *view) (sign
 	}
 	head, key, err := head.Open(signed, t)
 	return signedLog{head: head, key: key}, err
-}
-
-// fetchSiteKey asks a server for its site's key.
-func fetchSiteKey(ctx context.Context, cat *remoteCatalog) (minisign.PublicKey, error) {
-	resp, err := cat.do(ctx, http.MethodGet, SitePath, nil)
-	if err != nil {
-		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	if err != nil {
-		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
-	}
-	k, err := minisign.ParsePublicKey(strings.TrimSpace(string(b)))
-	if err != nil {
-		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
-	}
-	return k, nil
 }
 
 // unrevoked refuses a site whose key was revoked in the receiving store.
@@ -224,9 +186,8 @@ func (c *copier) seen() (out []*head.SeenDir) {
 // compare holds the head against all that was seen, and only then remembers it.
 func (c *copier) compare(ctx context.Context, log signedLog) error {
 	name := c.o.From
-	cat, remote := c.from.Catalog.(*remoteCatalog)
-	if remote && name == "" {
-		name = cat.name
+	if name == "" {
+		name = log.server
 	}
 	isSigned := log.key != minisign.PublicKey{}
 	if isSigned {
@@ -249,7 +210,7 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 		if err := stripped(d, log.entries); err != nil {
 			return err
 		}
-		if err := c.unsigned(d, remote && cat.name != ""); err != nil {
+		if err := c.unsigned(d, log.server != ""); err != nil {
 			return err
 		}
 	}

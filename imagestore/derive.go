@@ -35,6 +35,12 @@ type Derived struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// deriver is a catalog whose server derives streams itself.
+type deriver interface {
+	Derive(ctx context.Context, o DeriveOptions) (Derived, error)
+	Derives() bool // the server may: it was given a token
+}
+
 // ErrNoKey is wrapped by Derive where nobody can sign what it makes.
 var ErrNoKey = errors.New("there is no key that signs for this store")
 
@@ -45,8 +51,8 @@ func (s *Store) Derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	if c, ok := s.Catalog.(*remoteCatalog); ok {
-		return c.derive(ctx, o)
+	if c, ok := s.Catalog.(deriver); ok {
+		return c.Derive(ctx, o)
 	}
 	d, err := s.derive(ctx, o)
 	if err != nil {

@@ -58,7 +58,7 @@ func (s *Store) GC(ctx context.Context, o GCOptions) (Collected, error) {
 }
 
 func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
-	remote, ok := s.Catalog.(*remoteCatalog)
+	server, ok := s.Catalog.(deriver)
 	refused := false // to derive
 	var derived []string
 	failed := map[string]error{} // by what could not get a full stream
@@ -67,7 +67,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		if err != nil {
 			return Collected{}, err
 		}
-		canDerive := !refused && ok && !remote.public // what its server can is not known
+		canDerive := !refused && ok && server.Derives() // what its server can is not known
 		if s.Key != nil && !ok {
 			canDerive = !refused && slices.Contains(v.trust(s.Trust).Keys(), s.Key.Public())
 		}

@@ -159,43 +159,38 @@ func (c *localCatalog) Head(ctx context.Context) ([]byte, error) {
 	return c.head.read()
 }
 
-// headed is a catalog that may have a signed head.
-type headed interface {
-	Head(ctx context.Context) ([]byte, error)
+// SignedLog is the log of a catalog and its signed head.
+type SignedLog struct {
+	Head    []byte // as it was signed; nil for none
+	Entries []Entry
+	SumAt   func(seq int64) (string, error) // SHA-256 of the log's bytes up to an entry, in hex
+	Server  string                          // that has the log, as in head.Seen.Servers; "" for a local store, or a connection
+	Public  bool                            // the server shows the log without a token
 }
 
-// Head returns the signed head of the store's catalog, head.ErrMissing where it has none. Where this process keeps the
-// head, it speaks of every entry; else it may be older than the catalog. Nothing is checked: see head.Open.
-func (s *Store) Head(ctx context.Context) ([]byte, error) {
-	c, ok := s.Catalog.(headed)
-	if !ok {
-		return nil, head.ErrMissing
+// SignedLog returns the log and its signed head as they are on the disk, which is what others can see. Nothing is checked.
+func (c *localCatalog) SignedLog(context.Context) (SignedLog, error) {
+	signed, err := c.head.read()
+	if err != nil && !errors.Is(err, head.ErrMissing) {
+		return SignedLog{}, err
 	}
-	return c.Head(ctx)
+	entries, err := c.log.read() // after the head: what was added meanwhile does no harm
+	if err != nil {
+		return SignedLog{}, err
+	}
+	return SignedLog{Head: signed, Entries: entries, SumAt: c.log.sumAt}, nil
 }
 
-// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
-// through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
-// catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several goroutines. head.ErrLost where
-// the catalog has lost entries that a head of this key speaks of.
-func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
-	c, ok := s.Catalog.(*localCatalog)
-	if !ok {
-		return errors.New("signing catalog: only a local store can be signed")
-	}
+// KeepHead makes this process keep the head: see Store.KeepHead.
+func (c *localCatalog) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c.head.key, c.head.lifetime = k, lifetime
 	c.log.before, c.log.after = c.head.before, c.head.write
 	_, err := c.Head(ctx)
 	return err
 }
 
-// SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero. It
-// is durable when it returns.
-func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
-	c, ok := s.Catalog.(*localCatalog)
-	if !ok {
-		return head.Head{}, errors.New("signing catalog: only a local store can be signed")
-	}
+// SignHead signs the log once, as it is now.
+func (c *localCatalog) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	h := *c.head
 	h.key = k
 	var out head.Head

@@ -112,15 +112,15 @@ func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
 		return err
 	}
 	kept := keptCopy{Dir: dir, UUID: c.UUID, Ctransid: c.Ctransid}
-	if local, ok := s.Catalog.(*localCatalog); ok {
-		return local.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, local.kept.add(kept) })
+	if c, ok := s.Catalog.(locker); ok {
+		return c.Locked(ctx, func() error { return s.copies.add(kept) })
 	}
 	return s.copies.locked(ctx, func() error { return s.copies.add(kept) })
 }
 
 // pruneCopies removes the copies on this host of what a server has deleted. A local store does so by itself.
 func (s *Store) pruneCopies(ctx context.Context) error {
-	if _, local := s.Catalog.(*localCatalog); local || s.copies.path == "" {
+	if _, local := s.Catalog.(locker); local || s.copies.path == "" {
 		return nil
 	}
 	v, err := s.view(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -25,13 +26,29 @@ type localCatalog struct {
 	now   func() time.Time
 
 	leases string // directory
-	kept   keptCopies
-	shelf  shelf
+	// What goes with images that are gone. collected is called with the log locked, cleared after it, since to remove a large tree takes
+	// a while: keep admits the documents of the images that are there, in hex.
+	collected func(ctx context.Context, v *view) error
+	cleared   func(ctx context.Context, keep func(hex string) bool) error
 }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
 // which puts its blobs first and its line last.
 const orphanAge = 24 * time.Hour
+
+// Dir is the directory of the store.
+func (c *localCatalog) Dir() string { return filepath.Dir(c.log.path) }
+
+// Locked calls f while no other process or goroutine changes the catalog. What was read of it is durable then.
+func (c *localCatalog) Locked(ctx context.Context, f func() error) error {
+	return c.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, f() })
+}
+
+// Lines are the whole lines of the log, as they are on the disk.
+func (c *localCatalog) Lines() ([]byte, error) { return c.log.lines() }
+
+// Size is the length of the log as it was read last, in bytes.
+func (c *localCatalog) Size() int64 { return c.log.size() }
 
 // Read implements Catalog.
 func (c *localCatalog) Read(context.Context) ([]Entry, error) { return c.log.read() }
@@ -93,11 +110,11 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		for _, l := range v.images {
 			live[l.Document.Hex()] = true
 		}
-		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.kept.prune(ctx, v))
+		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.collected(ctx, v))
 	})
 	if err == nil {
 		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes too, and comes again.
-		err = c.shelf.sweep(ctx, func(hex string) bool { return live[hex] })
+		err = c.cleared(ctx, func(hex string) bool { return live[hex] })
 	}
 	return out, err
 }

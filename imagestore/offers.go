@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
@@ -17,14 +18,13 @@ import (
 // maxOffers bounds the list of a server's images, in bytes: some 100,000 of them.
 const maxOffers = 256 << 20
 
-// offered is what a store has for everybody: its images and channels. Of a server over https that is its log, held against its
+// Public says whether only what needs no token can be asked for.
+func (c *remoteCatalog) Public() bool { return c.public }
+
+// Offered is what the server has for everyone: its images and channels. Of a server over https that is its log, held against its
 // signed head and what was seen of that. Of one over http, and of one of an earlier version, it is the list of its API, which
-// is not signed: who copies from it checks the head beside it.
-func (s *Store) offered(ctx context.Context) (*view, error) {
-	c, ok := s.Catalog.(*remoteCatalog)
-	if !ok {
-		return s.view(ctx)
-	}
+// is not signed: a program that copies from it checks the head beside it. The keys of others count too.
+func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*view, error) {
 	if c.https() {
 		entries, err := c.Read(ctx)
 		if err == nil {
@@ -32,7 +32,7 @@ func (s *Store) offered(ctx context.Context) (*view, error) {
 			if err != nil {
 				return nil, err
 			}
-			return v.with(s.Trust), nil
+			return v.with(others), nil
 		}
 		if !errors.Is(err, blob.ErrDenied) {
 			return nil, err

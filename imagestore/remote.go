@@ -151,8 +151,11 @@ func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) 
 	return out, nil
 }
 
-// derive has the server derive a stream.
-func (c *remoteCatalog) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
+// Derives says whether the server is asked with a token, which it takes to derive.
+func (c *remoteCatalog) Derives() bool { return !c.public }
+
+// Derive has the server derive a stream.
+func (c *remoteCatalog) Derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	req := deriveRequest{Ref: o.Ref.String()}
 	if o.Parent != nil {
 		req.Parent = o.Parent.String()

@@ -12,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"griddle/imagestore/blob"
@@ -35,6 +36,35 @@ func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
 		return nil, fmt.Errorf("reading catalog: %w", err)
 	}
 	return entries, nil
+}
+
+// SiteKey asks the server for its site's key.
+func (c *remoteCatalog) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
+	resp, err := c.do(ctx, http.MethodGet, SitePath, nil)
+	if err != nil {
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	if err != nil {
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	k, err := minisign.ParsePublicKey(strings.TrimSpace(string(b)))
+	if err != nil {
+		return minisign.PublicKey{}, fmt.Errorf("fetching the site's key: %w", err)
+	}
+	return k, nil
+}
+
+// SignedLog returns the log and its signed head, as the server has them: nothing is checked.
+func (c *remoteCatalog) SignedLog(ctx context.Context) (SignedLog, error) {
+	out := SignedLog{Server: c.name, Public: c.public}
+	signed, entries, sums, err := c.fetch(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Head, out.Entries, out.SumAt = signed, entries, func(seq int64) (string, error) { return sums[seq], nil }
+	return out, nil
 }
 
 // fetch gets the head, nil where there is none, and then the entries with what readLines says of them. Nothing is checked.

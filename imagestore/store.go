@@ -67,31 +67,42 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
 	trust := &document.Trust{}
 	h := &headFile{path: log.path + ".head", log: log, now: time.Now}
-	s := &Store{Blobs: blobs, Trust: trust, disk: disk, trees: filepath.Join(dir, "trees"), seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
+	copies := keptCopies{disk: disk, path: filepath.Join(dir, "copies")}
+	trees := shelf{disk, filepath.Join(dir, "trees"), shelfSize}
+	s := &Store{Blobs: blobs, Trust: trust, disk: disk, copies: copies, trees: filepath.Join(dir, "trees"), seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
 	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: h, now: time.Now, leases: filepath.Join(dir, "leases"),
-		kept: keptCopies{disk: disk, path: filepath.Join(dir, "copies")}, shelf: shelf{disk, s.trees, shelfSize}}
+		collected: copies.prune, cleared: trees.sweep}
 	return s
 }
 
 // Dir is the directory of a local store, "" for a store behind a server.
 func (s *Store) Dir() string {
-	if c, ok := s.Catalog.(*localCatalog); ok {
-		return filepath.Dir(c.log.path)
+	if c, ok := s.Catalog.(located); ok {
+		return c.Dir()
 	}
 	return ""
+}
+
+// located is a catalog in a local directory.
+type located interface{ Dir() string }
+
+// locker is a catalog that this process can lock: a local one.
+type locker interface {
+	// Locked calls f while no other process or goroutine changes the catalog, and what was read of it is durable.
+	Locked(ctx context.Context, f func() error) error
 }
 
 // settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
 // nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
 func (s *Store) settle(ctx context.Context) error {
-	if c, ok := s.Catalog.(*localCatalog); ok {
-		return c.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, nil })
+	if c, ok := s.Catalog.(locker); ok {
+		return c.Locked(ctx, func() error { return nil })
 	}
 	return nil
 }
 
 func (s *Store) view(ctx context.Context) (*view, error) {
-	if c, ok := s.Catalog.(*remoteCatalog); ok && c.public {
+	if c, ok := s.Catalog.(offerer); ok && c.Public() {
 		return s.offered(ctx) // without what only a token shows: tombstones and keys
 	}
 	entries, err := s.Catalog.Read(ctx)
@@ -103,6 +114,20 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	return v.with(s.Trust), nil
+}
+
+// offerer is a catalog behind a server, which shows less to those without a token.
+type offerer interface {
+	Public() bool // there is no token
+	Offered(ctx context.Context, others *document.Trust) (*view, error)
+}
+
+// offered is what the store has for everyone: its images and channels.
+func (s *Store) offered(ctx context.Context) (*view, error) {
+	if c, ok := s.Catalog.(offerer); ok {
+		return c.Offered(ctx, s.Trust)
+	}
+	return s.view(ctx)
 }
 
 // Trusted is every key whose signatures count: those of the catalog and those of s.Trust.

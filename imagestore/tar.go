@@ -32,8 +32,8 @@ func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
-	if c, ok := s.Catalog.(*remoteCatalog); ok {
-		return c.streamTar(ctx, ref, w)
+	if c, ok := s.Catalog.(tarrer); ok {
+		return c.Tar(ctx, ref, w)
 	}
 	t, err := s.tree(ctx, ref, progress)
 	if err != nil {
@@ -44,6 +44,11 @@ func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func
 		return fmt.Errorf("archiving %s: %w", t.Ref, err)
 	}
 	return nil
+}
+
+// tarrer is a catalog whose server makes archives itself.
+type tarrer interface {
+	Tar(ctx context.Context, ref ref.Ref, w io.Writer) error
 }
 
 func writeTar(ctx context.Context, w io.Writer, t *shelved, progress func(int64)) error {

@@ -194,11 +194,11 @@ func limited(err error) error { return fmt.Errorf("%w: %w; try again a little la
 // listCost is what a list of the whole catalog takes: the entries as they were read are shared, and the view of them, the list and its
 // text are each about as long as the log.
 func (h server) listCost() int64 {
-	c, ok := h.s.Catalog.(*localCatalog)
+	c, ok := h.s.Catalog.(lined)
 	if !ok {
 		return 1 << 20
 	}
-	return 64<<10 + 4*c.log.size()
+	return 64<<10 + 4*c.Size()
 }
 
 // refuseBlob answers a request for a blob as package blob does.

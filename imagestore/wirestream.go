@@ -125,8 +125,8 @@ func (s *streamWriter) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// streamTar has the server write the archive of an image.
-func (c *remoteCatalog) streamTar(ctx context.Context, ref ref.Ref, w io.Writer) error {
+// Tar has the server write the archive of an image.
+func (c *remoteCatalog) Tar(ctx context.Context, ref ref.Ref, w io.Writer) error {
 	resp, err := c.do(ctx, http.MethodGet, ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
 	if err != nil {
 		return fmt.Errorf("archiving %s: %w", ref, err)
