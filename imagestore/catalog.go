@@ -165,19 +165,6 @@ func (l *Listed) blobs(f func(blob.Digest)) {
 	}
 }
 
-// view is what the log amounts to.
-type view struct {
-	images   map[string]*Listed           // live ones by full reference
-	gone     map[string]*Listed           // deleted ones
-	keys     keyring                      // who may sign
-	others   *document.Trust              // who may sign beside them; nil for nobody
-	channels map[string]map[string]string // template -> channel -> version
-	keeps    []Keep
-	entries  int64
-	retired  map[blob.Digest]time.Time // blobs of encodings that others replaced, and when
-	dicts    bool                      // plans may have streams with dictionaries
-}
-
 // replay computes the view. An entry of a kind that is not known is an error: a log written by a newer program
 // must not be misread.
 func replay(entries []Entry) (*view, error) {
@@ -273,24 +260,6 @@ func (v *view) complete() {
 	}
 }
 
-// sorted lists the live images by template, then newest version first, then architecture.
-func (v *view) sorted() []*Listed {
-	out := make([]*Listed, 0, len(v.images))
-	for _, l := range v.images {
-		out = append(out, l)
-	}
-	slices.SortFunc(out, func(a, b *Listed) int {
-		if c := strings.Compare(a.Template, b.Template); c != 0 {
-			return c
-		}
-		if c := ref.CompareVersions(b.Version, a.Version); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Ref, b.Ref)
-	})
-	return out
-}
-
 // needed is every blob of every live image.
 func (v *view) needed() map[blob.Digest]bool {
 	out := map[blob.Digest]bool{}
@@ -298,16 +267,4 @@ func (v *view) needed() map[blob.Digest]bool {
 		l.blobs(func(d blob.Digest) { out[d] = true })
 	}
 	return out
-}
-
-// trust is every key that counts: those of extra, and those of the log.
-func (v *view) trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
-
-// with makes the signatures of others' keys count too.
-func (v *view) with(others *document.Trust) *view {
-	if len(others.Grants()) > 0 {
-		v.others = others
-		v.complete()
-	}
-	return v
 }

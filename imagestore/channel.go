@@ -48,23 +48,21 @@ func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChanne
 		return nil, err
 	}
 	out := []ListedChannel{}
-	for template, channels := range v.channels {
-		for name, version := range channels {
-			r, err := ref.Parse(template + ":" + name)
-			if err != nil {
-				return nil, err
-			}
-			if len(fs) > 0 && !slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(r) }) {
-				continue
-			}
-			c := ListedChannel{Channel: Channel{Template: template, Name: name, Version: version}, Images: []string{}}
-			for _, l := range v.sorted() {
-				if l.Template == template && l.Version == version {
-					c.Images = append(c.Images, l.Ref)
-				}
-			}
-			out = append(out, c)
+	for _, ch := range v.Channels() {
+		r, err := ref.Parse(ch.Template + ":" + ch.Name)
+		if err != nil {
+			return nil, err
 		}
+		if len(fs) > 0 && !slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(r) }) {
+			continue
+		}
+		c := ListedChannel{Channel: ch, Images: []string{}}
+		for _, l := range v.Sorted() {
+			if l.Template == ch.Template && l.Version == ch.Version {
+				c.Images = append(c.Images, l.Ref)
+			}
+		}
+		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b ListedChannel) int {
 		return strings.Compare(a.Template+"\x00"+a.Name, b.Template+"\x00"+b.Name)

@@ -135,7 +135,7 @@ func (c *copier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.trust = here.trust(c.to.Trust)
+	c.trust = here.Trust(c.to.Trust)
 	if c.plan, c.out.Skipped, err = planCopy(there, here, want); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (c *copier) run(ctx context.Context) error {
 // publish adds the images in the order of the plan, each when its encodings are there.
 func (c *copier) publish(ctx context.Context, here *view) error {
 	known := map[string]bool{}
-	for ref := range here.images {
+	for ref := range here.Images() {
 		known[ref] = true
 	}
 	var late []copying
@@ -232,7 +232,7 @@ func (c *copier) channels(ctx context.Context, here *view, want []*Listed) error
 	for _, l := range want {
 		for _, name := range l.Channels {
 			ch := Channel{l.Template, name, l.Version}
-			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) || here.channels[l.Template][name] == l.Version {
+			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) || here.Channel(l.Template, name) == l.Version {
 				continue
 			}
 			if err := c.to.SetChannel(ctx, ch); err != nil {

@@ -31,7 +31,7 @@ func (v *view) wanted(args []string) ([]*Listed, error) {
 			if err != nil {
 				return nil, err
 			}
-			for _, l := range v.sorted() {
+			for _, l := range v.Sorted() {
 				if f.Match(l.ref()) {
 					add(l)
 					n++
@@ -51,7 +51,7 @@ func (v *view) wanted(args []string) ([]*Listed, error) {
 			add(l)
 			continue
 		}
-		for _, l := range v.images {
+		for _, l := range v.Images() {
 			one := ref
 			one.Arch = l.Arch
 			if l.Template != ref.Template() || ref.Arch != "" {
@@ -76,12 +76,12 @@ func (v *view) wanted(args []string) ([]*Listed, error) {
 // left out and named in skipped. The result begins with parents wherever there is no circle.
 func planCopy(from, to *view, want []*Listed) (plan []copying, skipped []string, err error) {
 	for _, l := range want {
-		if old := to.images[l.Ref]; old != nil && old.Document != l.Document {
+		if old := to.Image(l.Ref); old != nil && old.Document != l.Document {
 			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", ErrExists, l.Ref)
 		}
 	}
 	want = slices.DeleteFunc(slices.Clone(want), func(l *Listed) bool {
-		gone := to.gone[l.Ref] != nil && to.images[l.Ref] == nil
+		gone := to.Gone(l.Ref) != nil && to.Image(l.Ref) == nil
 		if gone {
 			skipped = append(skipped, l.Ref)
 		}
@@ -101,34 +101,36 @@ func planCopy(from, to *view, want []*Listed) (plan []copying, skipped []string,
 // choice is a copy while it is planned.
 type choice struct {
 	from, to *view
-	both     *view           // both stores' images; a stream that is there or chosen costs nothing
-	come     map[string]bool // images that come or were asked for
+	images   map[string]*Listed // of both stores; a stream that is there or chosen costs nothing
+	both     *view              // of these images
+	come     map[string]bool    // images that come or were asked for
 	chosen   map[string][]ListedStream
 }
 
 func newChoice(from, to *view) *choice {
-	c := &choice{from: from, to: to, both: &view{images: map[string]*Listed{}}, come: map[string]bool{}, chosen: map[string][]ListedStream{}}
-	for ref, l := range to.images {
+	c := &choice{from: from, to: to, images: map[string]*Listed{}, come: map[string]bool{}, chosen: map[string][]ListedStream{}}
+	c.both = viewOf(c.images)
+	for ref, l := range to.Images() {
 		n := *l
 		n.Streams = slices.Clone(l.Streams)
 		for i := range n.Streams {
 			n.Streams[i].Wire = 0
 		}
-		c.both.images[ref] = &n
+		c.images[ref] = &n
 	}
-	for ref, l := range from.images {
-		n := c.both.images[ref]
-		if n == nil && to.gone[ref] != nil || n != nil && n.Document != l.Document {
+	for ref, l := range from.Images() {
+		n := c.images[ref]
+		if n == nil && to.Gone(ref) != nil || n != nil && n.Document != l.Document {
 			continue // it cannot come
 		}
 		if n == nil {
 			n = &Listed{}
 			*n = *l
 			n.Streams = nil
-			c.both.images[ref] = n
+			c.images[ref] = n
 		}
 		for _, s := range cheapest(l.Streams) {
-			if a, b := from.images[s.Parent], to.images[s.Parent]; a != nil && b != nil && a.Document != b.Document {
+			if a, b := from.Image(s.Parent), to.Image(s.Parent); a != nil && b != nil && a.Document != b.Document {
 				continue // the name of its parent means another image there
 			}
 			if !slices.ContainsFunc(n.Streams, func(o ListedStream) bool { return o.Parent == s.Parent }) {
@@ -150,11 +152,11 @@ func cheapest(streams []ListedStream) []ListedStream {
 }
 
 // here says whether an image is in the receiving store or comes.
-func (c *choice) here(ref string) bool { return c.come[ref] || c.to.images[ref] != nil }
+func (c *choice) here(ref string) bool { return c.come[ref] || c.to.Image(ref) != nil }
 
 // choose takes the stream of an image that begins at parent, if it is not there already.
 func (c *choice) choose(ref, parent string) {
-	n := c.both.images[ref]
+	n := c.images[ref]
 	for i := range n.Streams {
 		if s := &n.Streams[i]; s.Parent == parent && s.Wire > 0 {
 			c.chosen[ref] = append(c.chosen[ref], *s)
@@ -165,12 +167,12 @@ func (c *choice) choose(ref, parent string) {
 
 // deltas takes every delta between two images of which at least one comes.
 func (c *choice) deltas() {
-	for ref, l := range c.both.images {
+	for ref, l := range c.images {
 		if !c.here(ref) {
 			continue
 		}
 		for _, s := range l.Streams {
-			if p := c.both.images[s.Parent]; p != nil && c.here(s.Parent) && (c.come[ref] || c.come[s.Parent]) {
+			if p := c.images[s.Parent]; p != nil && c.here(s.Parent) && (c.come[ref] || c.come[s.Parent]) {
 				c.choose(ref, s.Parent)
 			}
 		}
@@ -207,18 +209,18 @@ func (c *choice) reachAll(want []*Listed) error {
 // result lists what comes, parents first.
 func (c *choice) result() []copying {
 	done := map[string]bool{}
-	for ref := range c.to.images {
+	for ref := range c.to.Images() {
 		done[ref] = true
 	}
 	var left, out []copying
 	for ref := range c.come {
 		if len(c.chosen[ref]) > 0 {
-			left = append(left, copying{c.from.images[ref], c.chosen[ref]})
+			left = append(left, copying{c.from.Image(ref), c.chosen[ref]})
 		}
 	}
 	for ref := range c.chosen { // a delta to an image that is there
 		if !c.come[ref] {
-			left = append(left, copying{c.from.images[ref], c.chosen[ref]})
+			left = append(left, copying{c.from.Image(ref), c.chosen[ref]})
 		}
 	}
 	slices.SortFunc(left, func(a, b copying) int {

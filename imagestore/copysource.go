@@ -87,7 +87,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 	if err != nil {
 		return nil, signedLog{}, err
 	}
-	return v.with(c.from.Trust), log, nil
+	return v.With(c.from.Trust), log, nil
 }
 
 // openLogHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
@@ -142,7 +142,7 @@ func (c *copier) peek(ctx context.Context, here *view) (signedLog, error) {
 			t.Allow(document.SiteGrant(k))
 		}
 	}
-	for _, g := range here.trust(c.to.Trust).Grants() {
+	for _, g := range here.Trust(c.to.Trust).Grants() {
 		if g.Site() && g.Key().ID() == claim.Site {
 			t.Allow(g)
 		}
@@ -164,12 +164,7 @@ func (c *copier) peek(ctx context.Context, here *view) (signedLog, error) {
 
 // unrevoked refuses a site whose key was revoked in the receiving store.
 func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
-	for _, r := range here.keys {
-		if r.grant.Key() == key && !r.revoked.IsZero() {
-			return document.RevokedError(key.ID(), r.revoked)
-		}
-	}
-	return nil
+	return here.Revoked(key)
 }
 
 // seen lists the memories of the receiving store and of whoever copies.

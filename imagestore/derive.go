@@ -84,7 +84,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if err := l.trusted(); err != nil {
 		return Derived{}, err
 	}
-	for _, have := range v.usable().images[l.Ref].Streams {
+	for _, have := range v.usable().Image(l.Ref).Streams {
 		if have.Parent == out.Parent {
 			out.Raw, out.Wire = have.Raw, have.Wire
 			return out, s.settle(ctx)

@@ -96,7 +96,7 @@ func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 		return fetch.Plan{}, err
 	}
 	if from == nil {
-		return v.plan(l.Ref, nil)
+		return v.plan(l.Ref, nil, false)
 	}
 	have, err := v.resolve(*from)
 	if err != nil {
@@ -122,7 +122,7 @@ func (v *view) deltaPlan(ref, from string) (fetch.Plan, error) {
 		}
 		only.images[r] = &c
 	}
-	p, err := only.plan(ref, []string{from})
+	p, err := only.plan(ref, []string{from}, false)
 	if err != nil {
 		return fetch.Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
 	}

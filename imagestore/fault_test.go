@@ -303,7 +303,7 @@ func cleanShelf(t *testing.T, what string, s *Store, v *view) {
 		t.Fatal(err)
 	}
 	images := map[string]*Listed{}
-	for _, l := range v.images {
+	for _, l := range v.Images() {
 		images[l.Document.Hex()] = l
 	}
 	for _, e := range entries {

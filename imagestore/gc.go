@@ -69,7 +69,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		}
 		canDerive := !refused && ok && server.Derives() // what its server can is not known
 		if s.Key != nil && !ok {
-			canDerive = !refused && slices.Contains(v.trust(s.Trust).Keys(), s.Key.Public())
+			canDerive = !refused && slices.Contains(v.Trust(s.Trust).Keys(), s.Key.Public())
 		}
 		p := v.planGC(v.fallOut(time.Now()), func(ref string) bool { return canDerive && failed[ref] == nil })
 		if len(p.derive) > 0 && !o.DryRun {

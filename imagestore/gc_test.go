@@ -39,7 +39,7 @@ func listedView(t *testing.T, images map[string][]string) *view {
 			t.Fatal(err)
 		}
 	}
-	return v.with(document.NewTrust(key))
+	return v.With(document.NewTrust(key))
 }
 
 func short(refs []string) string {
@@ -125,7 +125,7 @@ func TestPlanGCOrder(t *testing.T) {
 		}
 		v := listedView(t, images)
 		var out []*Listed
-		for _, l := range v.sorted()[1:] {
+		for _, l := range v.Sorted()[1:] {
 			if r.IntN(2) == 0 {
 				out = append(out, l)
 			}

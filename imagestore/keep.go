@@ -50,7 +50,7 @@ func (s *Store) Keeps(ctx context.Context) ([]Keep, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := slices.Clone(v.keeps)
+	out := v.Keeps()
 	slices.SortFunc(out, func(a, b Keep) int { return strings.Compare(a.Pattern, b.Pattern) })
 	return out, nil
 }
@@ -95,7 +95,7 @@ func (v *view) fallOut(now time.Time) []*Listed {
 	}
 	rank := map[string]int{} // how many newer versions of its template and architecture there are
 	var out []*Listed
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		key := l.Template + "@" + l.Arch
 		n := rank[key]
 		rank[key]++

@@ -91,7 +91,7 @@ func (k keptCopies) prune(ctx context.Context, v *view) error {
 	}
 	var errs []error
 	left := slices.DeleteFunc(slices.Clone(all), func(c keptCopy) bool {
-		if c.Server != k.server || v.byIdentity(c.UUID, c.Ctransid) != nil {
+		if c.Server != k.server || v.ByIdentity(c.UUID, c.Ctransid) != nil {
 			return false
 		}
 		gone, err := source.Prune(ctx, c.Dir, c.UUID, c.Ctransid)

@@ -203,21 +203,7 @@ func (s *Store) Keys(ctx context.Context) ([]ListedKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed := map[string]int{}
-	for _, l := range v.images {
-		signed[l.Signer]++
-	}
-	out := []ListedKey{}
-	for _, k := range v.keys {
-		id := k.grant.Key().ID()
-		l := ListedKey{ID: id, Key: k.grant.Key().String(), Comment: k.comment, Prefixes: k.grant.Patterns(), Streams: k.grant.Streams(), Site: k.grant.Site(), Since: k.since, Images: signed[id]}
-		if !k.revoked.IsZero() {
-			at := k.revoked
-			l.Revoked = &at
-		}
-		out = append(out, l)
-	}
-	return out, nil
+	return v.Keys(), nil
 }
 
 // WithoutKey lists the images that can be installed now, and could not be were k revoked.
@@ -226,15 +212,14 @@ func (s *Store) WithoutKey(ctx context.Context, k minisign.PublicKey) ([]Listed,
 	if err != nil {
 		return nil, err
 	}
-	before := v.usable().ways(nil)
-	then := *v
-	then.keys = slices.Clone(v.keys)
-	if err := then.keys.revoke(&Entry{Key: k.String(), Time: time.Unix(1, 0)}); err != nil {
+	then, err := v.WithoutKey(k)
+	if err != nil {
 		return nil, err
 	}
+	before := v.usable().ways(nil)
 	after := then.usable().ways(nil)
 	out := []Listed{}
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		_, could := before[l.Ref]
 		if _, can := after[l.Ref]; could && !can {
 			out = append(out, *l)

@@ -62,7 +62,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.with(c.trust)
+		v.With(c.trust)
 		switch {
 		case ch.Publish != nil:
 			return c.publish(ctx, v, *ch.Publish, &out)
@@ -174,7 +174,7 @@ func (c *localCatalog) settle(l *Listed) error {
 
 // examine reads all documents of a publication and holds them against one another and against what the store has.
 func (c *localCatalog) examine(ctx context.Context, v *view, p Publication) (Listed, error) {
-	trust := v.trust(c.trust)
+	trust := v.Trust(c.trust)
 	b, err := blob.ReadAll(ctx, c.blobs, p.Image, document.MaxSize)
 	if err != nil {
 		return Listed{}, err
@@ -258,7 +258,7 @@ func (c *localCatalog) reencode(ctx context.Context, v *view, r Reencoding) ([]E
 	if err != nil {
 		return nil, err
 	}
-	trust := v.trust(c.trust)
+	trust := v.Trust(c.trust)
 	m, _, err := document.OpenImage(b, trust)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*v
 			if err != nil {
 				return nil, err
 			}
-			return v.with(others), nil
+			return v.With(others), nil
 		}
 		if !errors.Is(err, blob.ErrDenied) {
 			return nil, err
@@ -50,7 +50,7 @@ func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*v
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxOffers)).Decode(&list); err != nil {
 		return nil, fmt.Errorf("listing the server's images: %w", err)
 	}
-	v, err := viewOf(list)
+	v, err := offersOf(list)
 	if err != nil {
 		return nil, fmt.Errorf("listing the server's images: %w", err)
 	}
@@ -81,8 +81,8 @@ func (c *remoteCatalog) headless(ctx context.Context) error {
 // https says whether the server proves who it is.
 func (c *remoteCatalog) https() bool { return strings.HasPrefix(c.base, "https:") }
 
-// viewOf turns the list that List gives back into what it was made of.
-func viewOf(list []Listed) (*view, error) {
+// offersOf turns the list that List gives back into what it was made of.
+func offersOf(list []Listed) (*view, error) {
 	v, err := replay(nil)
 	if err != nil {
 		return nil, err

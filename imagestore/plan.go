@@ -110,8 +110,10 @@ func (v *view) way(ref string, have []string) ([]*ListedStream, error) {
 	return out, nil
 }
 
-func (v *view) plan(ref string, have []string) (fetch.Plan, error) {
-	way, err := v.way(ref, have)
+func (v *view) plan(ref string, have []string, dictionaries bool) (fetch.Plan, error) {
+	planned := *v
+	planned.dicts = dictionaries
+	way, err := planned.way(ref, have)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
@@ -141,12 +143,11 @@ func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	v.dicts = o.Dictionaries
 	l, err := v.resolve(ref)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	return v.plan(l.Ref, v.resolveAll(o.Have))
+	return v.plan(l.Ref, v.resolveAll(o.Have), o.Dictionaries)
 }
 
 // resolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.

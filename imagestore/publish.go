@@ -102,7 +102,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	if err != nil {
 		return Published{}, err
 	}
-	isPublished := func(u sendstream.UUID, ctransid uint64) bool { return v.byIdentity(u, ctransid) != nil }
+	isPublished := func(u sendstream.UUID, ctransid uint64) bool { return v.ByIdentity(u, ctransid) != nil }
 	if err := o.Source.Collect(ctx, isPublished); err != nil {
 		return Published{}, err
 	}
@@ -229,15 +229,6 @@ func increment(version string) (string, error) {
 	return date + "." + strconv.Itoa(n+1), nil
 }
 
-func (v *view) byIdentity(u sendstream.UUID, ctransid uint64) *Listed {
-	for _, l := range v.images {
-		if l.Identity.UUID == u && l.Identity.Ctransid == ctransid {
-			return l
-		}
-	}
-	return nil
-}
-
 // retire removes the copies of the other versions of the template.
 func (o PublishOptions) retire(ctx context.Context, keep string) error {
 	template := ref.Ref{Namespace: o.Ref.Namespace, Name: o.Ref.Name}.FileName()
@@ -263,7 +254,7 @@ type base struct {
 // copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
 // nil where a full stream is all that there can be.
 func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *source.Copy) (*base, error) {
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
 			continue
 		}

@@ -61,7 +61,7 @@ func (s *Store) signedImage(ctx context.Context, own *document.Trust, d blob.Dig
 	if verr != nil {
 		return verr
 	}
-	for _, l := range v.images {
+	for _, l := range v.Images() {
 		if l.Document == d {
 			return nil // its streams must be signed by the key
 		}

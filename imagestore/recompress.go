@@ -97,7 +97,7 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 		return nil, err
 	}
 	usable := v.usable()
-	images := usable.sorted()
+	images := usable.Sorted()
 	if len(o.Refs) > 0 {
 		images = nil
 		for _, r := range o.Refs {
@@ -108,7 +108,7 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 			if err := l.trusted(); err != nil {
 				return nil, fmt.Errorf("%s: %w", l.Ref, err)
 			}
-			if l = usable.images[l.Ref]; !slices.Contains(images, l) {
+			if l = usable.Image(l.Ref); !slices.Contains(images, l) {
 				images = append(images, l)
 			}
 		}
@@ -131,7 +131,7 @@ func (w *recompression) needed(v *view) bool {
 	}
 	w.plain = w.stream.Level < w.o.Level
 	// A store without trees, one behind a server, cannot make dictionaries. Nor can anybody of a deleted parent.
-	w.dict = w.s.trees != "" && v.images[w.stream.Parent] != nil && !w.stream.NoDictionary &&
+	w.dict = w.s.trees != "" && v.Image(w.stream.Parent) != nil && !w.stream.NoDictionary &&
 		!slices.ContainsFunc(w.listed.Streams, func(s ListedStream) bool { return s.Dictionary && s.Document == w.stream.Document })
 	return w.plain || w.dict
 }
@@ -143,7 +143,7 @@ func (w *recompression) look(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	v = v.usable()
-	l := v.images[w.listed.Ref]
+	l := v.Image(w.listed.Ref)
 	if l == nil {
 		return false, nil
 	}

@@ -23,7 +23,7 @@ type RevokedStream struct {
 func (v *view) revokedStreams(t *document.Trust) []RevokedStream {
 	out := []RevokedStream{}
 	ways := v.usable().ways(nil)
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		if _, ok := ways[l.Ref]; !ok {
 			continue
 		}

@@ -105,7 +105,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 		return t, err
 	}
 	o := ReceiveOptions{Name: l.Document.Hex(), Progress: progress}
-	for _, other := range v.images {
+	for _, other := range v.Images() {
 		dir := filepath.Join(shelf.dir, other.Document.Hex())
 		if _, err := os.Lstat(dir); err == nil { // nobody removes it: we have the lock
 			o.Have = append(o.Have, Tree{other.Ref, other.Identity, dir})

@@ -39,11 +39,11 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	if u := v.usable().images[l.Ref]; u != nil {
+	if u := v.usable().Image(l.Ref); u != nil {
 		l = u
 	}
 	out := Shown{Listed: *l}
-	trust := v.trust(s.Trust)
+	trust := v.Trust(s.Trust)
 	b, err := blob.ReadAll(ctx, s.Blobs, l.Document, document.MaxSize)
 	if err == nil {
 		out.Image, _, err = document.OpenImage(b, trust)
@@ -67,9 +67,9 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 		ss.Frames = len(x.Frames)
 		out.StreamDocs = append(out.StreamDocs, ss)
 	}
-	delete(v.images, l.Ref)
-	ways := v.ways(nil)
-	for _, other := range v.sorted() {
+	rest := v.Without(l.Ref)
+	ways := rest.ways(nil)
+	for _, other := range rest.Sorted() {
 		if _, ok := ways[other.Ref]; !ok {
 			out.Needed = append(out.Needed, other.Ref)
 		}

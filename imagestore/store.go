@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -113,7 +112,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.with(s.Trust), nil
+	return v.With(s.Trust), nil
 }
 
 // offerer is a catalog behind a server, which shows less to those without a token.
@@ -136,7 +135,7 @@ func (s *Store) Trusted(ctx context.Context) (*document.Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.trust(s.Trust), nil
+	return v.Trust(s.Trust), nil
 }
 
 // List returns the images that any of the filters admits, all without filters: by template, the newest version
@@ -151,7 +150,7 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
 		return nil, err
 	}
 	out := []Listed{}
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.ref()) }) {
 			out = append(out, *l)
 		}
@@ -173,64 +172,6 @@ func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (Listed, error) {
 	return *l, nil
 }
 
-func (v *view) resolve(name ref.Ref) (*Listed, error) {
-	find := func(version string) (found []*Listed) {
-		for _, l := range v.sorted() {
-			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch || version != "" && l.Version != version {
-				continue
-			}
-			if len(found) > 0 && ref.CompareVersions(found[0].Version, l.Version) != 0 {
-				break // sorted: only older ones follow
-			}
-			found = append(found, l)
-		}
-		return found
-	}
-	version := name.Version
-	if version == ref.Latest {
-		version = ""
-	}
-	found := find(version)
-	if len(found) == 0 && version != "" {
-		if to := v.channels[name.Template()][version]; to != "" {
-			found = find(to)
-		}
-	}
-	switch {
-	case len(found) == 0:
-		return nil, fmt.Errorf("%w: %s%s", ErrNotFound, name, v.whatThereIs(name))
-	case len(found) > 1:
-		var names []string
-		for _, l := range found {
-			names = append(names, l.Ref)
-		}
-		return nil, fmt.Errorf("%w: %s is more than one: %s", ref.ErrInvalid, name, strings.Join(names, ", "))
-	}
-	return found[0], nil
-}
-
-// whatThereIs helps with a name that was not found: other versions of the template, or the templates.
-func (v *view) whatThereIs(ref ref.Ref) string {
-	var versions, templates []string
-	for _, l := range v.sorted() {
-		if l.Template == ref.Template() {
-			versions = append(versions, l.Version+"@"+l.Arch)
-		}
-		if !slices.Contains(templates, l.Template) {
-			templates = append(templates, l.Template)
-		}
-	}
-	switch {
-	case v.gone[ref.String()] != nil:
-		return " (it was deleted)"
-	case len(versions) > 0:
-		return fmt.Sprintf(" (there is %s)", strings.Join(versions[:min(len(versions), 10)], ", "))
-	case len(templates) > 0:
-		return fmt.Sprintf(" (there is %s)", strings.Join(templates[:min(len(templates), 10)], ", "))
-	}
-	return " (the store is empty)"
-}
-
 // NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
 // above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
 // fails with ErrExists, and it asks, and signs its documents, again.
@@ -239,15 +180,7 @@ func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (s
 	if err != nil {
 		return "", err
 	}
-	var taken []string
-	for _, m := range []map[string]*Listed{v.images, v.gone} {
-		for _, l := range m {
-			if l.Template == name.Template() {
-				taken = append(taken, l.Version)
-			}
-		}
-	}
-	return ref.NextVersion(now, taken), nil
+	return ref.NextVersion(now, v.Versions(name.Template())), nil
 }
 
 // PutContent compresses a content manifest and stores it.

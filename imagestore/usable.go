@@ -38,7 +38,7 @@ func (j *judge) check(l *Listed, signer string, stream bool) error {
 }
 
 func (v *view) judge() *judge {
-	return &judge{trust: v.trust(v.others), known: map[judgement]error{}}
+	return &judge{trust: v.Trust(v.others), known: map[judgement]error{}}
 }
 
 // usable is the view without the images and streams whose signatures do not count (any more): what may be planned. It

@@ -40,7 +40,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 	if err != nil {
 		return Verified{}, err
 	}
-	c := check{store: s, trust: v.trust(s.Trust), progress: progress, out: Verified{Ref: l.Ref}}
+	c := check{store: s, trust: v.Trust(s.Trust), progress: progress, out: Verified{Ref: l.Ref}}
 	for _, ls := range l.Streams {
 		c.total += ls.Wire
 	}
@@ -65,7 +65,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 		if err := read(); err != nil {
 			c.problem(what, err)
 		}
-		if ls.Parent != "" && v.images[ls.Parent] == nil && v.gone[ls.Parent] == nil {
+		if ls.Parent != "" && v.Image(ls.Parent) == nil && v.Gone(ls.Parent) == nil {
 			c.problem(what, fmt.Errorf("parent: %w", ErrNotFound))
 		}
 	}

@@ -111,7 +111,7 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 	if err != nil {
 		return VerifiedStore{}, err
 	}
-	c := storeCheck{s: s, v: v, trust: v.trust(s.Trust), progress: progress, seen: map[blob.Digest]error{}}
+	c := storeCheck{s: s, v: v, trust: v.Trust(s.Trust), progress: progress, seen: map[blob.Digest]error{}}
 	c.out.Faults = []Fault{}
 	c.out.Revoked = v.revokedStreams(c.trust)
 	var there []blob.Digest
@@ -123,7 +123,7 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 	if err != nil {
 		return VerifiedStore{}, err
 	}
-	for _, l := range v.sorted() {
+	for _, l := range v.Sorted() {
 		c.image(ctx, l)
 	}
 	for _, d := range there {
@@ -159,7 +159,7 @@ func (c *storeCheck) image(ctx context.Context, l *Listed) {
 		}
 	}
 	for _, ls := range l.Streams {
-		if ls.Parent != "" && c.v.images[ls.Parent] == nil && c.v.gone[ls.Parent] == nil {
+		if ls.Parent != "" && c.v.Image(ls.Parent) == nil && c.v.Gone(ls.Parent) == nil {
 			c.fault(ls.Document, fmt.Errorf("parent %s: %w", ls.Parent, ErrNotFound))
 		}
 		whole := c.sound(ctx, ls.Document)
@@ -235,7 +235,7 @@ func (c *storeCheck) fault(d blob.Digest, err error) {
 
 // direct lists the images that name a blob.
 func (c *storeCheck) direct(d blob.Digest) (out []string) {
-	for _, l := range c.v.sorted() {
+	for _, l := range c.v.Sorted() {
 		named := false
 		l.blobs(func(o blob.Digest) { named = named || o == d })
 		if named {
@@ -248,15 +248,8 @@ func (c *storeCheck) direct(d blob.Digest) (out []string) {
 // hit lists these, and the images that cannot be made without the streams that need the blob.
 func (c *storeCheck) hit(d blob.Digest) []string {
 	out := append([]string{}, c.direct(d)...)
-	without := c.v.promising(nil)
-	for ref, l := range without.images {
-		n := *l
-		n.Streams = slices.DeleteFunc(slices.Clone(l.Streams), func(s ListedStream) bool {
-			return s.Document == d || s.Index == d || s.Encoding == d
-		})
-		without.images[ref] = &n
-	}
-	for _, l := range c.v.keptWays().cut(without) {
+	needs := func(s ListedStream) bool { return s.Document == d || s.Index == d || s.Encoding == d }
+	for _, l := range c.v.CutWithout(needs) {
 		out = append(out, l.Ref)
 	}
 	slices.Sort(out)

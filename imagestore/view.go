@@ -1,0 +1,223 @@
+package imagestore
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
+	"griddle/imagestore/minisign"
+	"griddle/imagestore/ref"
+	"griddle/imagestore/sendstream"
+)
+
+// view is what a log amounts to. Its methods give values that callers must not change.
+type view struct {
+	images   map[string]*Listed           // live ones by full reference
+	gone     map[string]*Listed           // deleted ones
+	keys     keyring                      // who may sign
+	others   *document.Trust              // who may sign beside them; nil for no one
+	channels map[string]map[string]string // template -> channel -> version
+	keeps    []Keep
+	entries  int64
+	retired  map[blob.Digest]time.Time // blobs of encodings that others replaced, and when
+	dicts    bool                      // plans may have streams with dictionaries
+}
+
+// viewOf is a view of some images, such as those that two stores would have together: nothing else is in it.
+func viewOf(images map[string]*Listed) *view { return &view{images: images} }
+
+// Image is the live image of that full reference; nil for none.
+func (v *view) Image(ref string) *Listed { return v.images[ref] }
+
+// Gone is the deleted image of that full reference; nil for none.
+func (v *view) Gone(ref string) *Listed { return v.gone[ref] }
+
+// Images are the live images by full reference, in no order.
+func (v *view) Images() iter.Seq2[string, *Listed] { return maps.All(v.images) }
+
+// Sorted lists the live images by template, then newest version first, then architecture.
+func (v *view) Sorted() []*Listed {
+	out := slices.Collect(maps.Values(v.images))
+	slices.SortFunc(out, func(a, b *Listed) int {
+		if c := strings.Compare(a.Template, b.Template); c != 0 {
+			return c
+		}
+		if c := ref.CompareVersions(b.Version, a.Version); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Ref, b.Ref)
+	})
+	return out
+}
+
+// ByIdentity is the live image of that tree; nil for none.
+func (v *view) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
+	for _, l := range v.images {
+		if l.Identity.UUID == u && l.Identity.Ctransid == ctransid {
+			return l
+		}
+	}
+	return nil
+}
+
+// Versions lists the versions of a template that are or were there, in no order; one for several architectures is there several times.
+func (v *view) Versions(template string) []string {
+	var out []string
+	for _, m := range []map[string]*Listed{v.images, v.gone} {
+		for _, l := range m {
+			if l.Template == template {
+				out = append(out, l.Version)
+			}
+		}
+	}
+	return out
+}
+
+// Channel is the version that a channel of a template means; "" for none.
+func (v *view) Channel(template, name string) string { return v.channels[template][name] }
+
+// Channels lists the channels of all templates, in no order.
+func (v *view) Channels() []Channel {
+	var out []Channel
+	for template, channels := range v.channels {
+		for name, version := range channels {
+			out = append(out, Channel{Template: template, Name: name, Version: version})
+		}
+	}
+	return out
+}
+
+// Keeps lists the keep rules in the order in which they were set.
+func (v *view) Keeps() []Keep { return slices.Clone(v.keeps) }
+
+// Trust is every key whose signatures count: those of extra, and those that the log trusts. A key that the log revokes does not count.
+func (v *view) Trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
+
+// With makes the signatures of others' keys count too. It returns v.
+func (v *view) With(others *document.Trust) *view {
+	if len(others.Grants()) > 0 {
+		v.others = others
+		v.complete()
+	}
+	return v
+}
+
+// Keys lists every key that the log trusts or once trusted, the oldest first.
+func (v *view) Keys() []ListedKey {
+	signed := map[string]int{}
+	for _, l := range v.images {
+		signed[l.Signer]++
+	}
+	out := []ListedKey{}
+	for _, k := range v.keys {
+		g := k.grant
+		l := ListedKey{ID: g.Key().ID(), Key: g.Key().String(), Comment: k.comment, Prefixes: g.Patterns(), Streams: g.Streams(),
+			Site: g.Site(), Since: k.since, Images: signed[g.Key().ID()]}
+		if !k.revoked.IsZero() {
+			at := k.revoked
+			l.Revoked = &at
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// Revoked returns nil where the log does not revoke k, and else an error that says when it did.
+func (v *view) Revoked(k minisign.PublicKey) error {
+	if i := v.keys.find(k); i >= 0 && !v.keys[i].revoked.IsZero() {
+		return document.RevokedError(k.ID(), v.keys[i].revoked)
+	}
+	return nil
+}
+
+// WithoutKey is a copy of the view as it would be were k revoked.
+func (v *view) WithoutKey(k minisign.PublicKey) (*view, error) {
+	then := *v
+	then.keys = slices.Clone(v.keys)
+	if err := then.keys.revoke(&Entry{Key: k.String(), Time: time.Unix(1, 0)}); err != nil {
+		return nil, err
+	}
+	return &then, nil
+}
+
+// Without is a copy of the view in which an image is not there.
+func (v *view) Without(ref string) *view {
+	then := v.promising(nil)
+	delete(then.images, ref)
+	return then
+}
+
+// CutWithout lists the images that could not be made without the streams that lack admits.
+func (v *view) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
+	without := v.promising(nil)
+	for name, l := range without.images {
+		n := *l
+		n.Streams = slices.DeleteFunc(slices.Clone(l.Streams), lack)
+		without.images[name] = &n
+	}
+	return v.keptWays().cut(without)
+}
+
+// resolve finds the one image that a name means: see Store.Resolve.
+func (v *view) resolve(name ref.Ref) (*Listed, error) {
+	find := func(version string) (found []*Listed) {
+		for _, l := range v.Sorted() {
+			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch || version != "" && l.Version != version {
+				continue
+			}
+			if len(found) > 0 && ref.CompareVersions(found[0].Version, l.Version) != 0 {
+				break // sorted: only older ones follow
+			}
+			found = append(found, l)
+		}
+		return found
+	}
+	version := name.Version
+	if version == ref.Latest {
+		version = ""
+	}
+	found := find(version)
+	if len(found) == 0 && version != "" {
+		if to := v.channels[name.Template()][version]; to != "" {
+			found = find(to)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, fmt.Errorf("%w: %s%s", ErrNotFound, name, v.whatThereIs(name))
+	case len(found) > 1:
+		var names []string
+		for _, l := range found {
+			names = append(names, l.Ref)
+		}
+		return nil, fmt.Errorf("%w: %s is more than one: %s", ref.ErrInvalid, name, strings.Join(names, ", "))
+	}
+	return found[0], nil
+}
+
+// whatThereIs helps with a name that was not found: other versions of the template, or the templates.
+func (v *view) whatThereIs(ref ref.Ref) string {
+	var versions, templates []string
+	for _, l := range v.Sorted() {
+		if l.Template == ref.Template() {
+			versions = append(versions, l.Version+"@"+l.Arch)
+		}
+		if !slices.Contains(templates, l.Template) {
+			templates = append(templates, l.Template)
+		}
+	}
+	switch {
+	case v.gone[ref.String()] != nil:
+		return " (it was deleted)"
+	case len(versions) > 0:
+		return fmt.Sprintf(" (there is %s)", strings.Join(versions[:min(len(versions), 10)], ", "))
+	case len(templates) > 0:
+		return fmt.Sprintf(" (there is %s)", strings.Join(templates[:min(len(templates), 10)], ", "))
+	}
+	return " (the store is empty)"
+}
