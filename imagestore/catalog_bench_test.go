@@ -3,6 +3,8 @@ package imagestore
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -51,8 +53,25 @@ func BenchmarkCatalog(b *testing.B) {
 			entries = append(entries, Entry{Kind: KindPublish, Image: l})
 		}
 	}
-	if err := st.Catalog.(*localCatalog).log.update(b.Context(), func([]Entry) ([]Entry, error) { return entries, nil }); err != nil {
+	before, err := st.Catalog.Read(b.Context())
+	if err != nil {
 		b.Fatal(err)
+	}
+	log, err := os.OpenFile(filepath.Join(st.Dir(), "catalog"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer log.Close()
+	for i, e := range entries {
+		e.Seq, e.Time = int64(len(before)+i+1), time.Now().UTC()
+		js, err := document.MarshalLine(e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		js = js[:len(js)-1]
+		if _, err := fmt.Fprintf(log, "%s %s\n", blob.Sum(js).Hex(), js); err != nil {
+			b.Fatal(err)
+		}
 	}
 	ctx := context.Background()
 	newest, oldest := ref.Ref{Name: "t3"}, ref.Ref{Name: "t3", Version: "20260101.0"}

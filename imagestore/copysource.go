@@ -75,10 +75,12 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 	entries := whole.Entries
 	log := signedLog{entries: entries}
 	if whole.Head != nil {
-		if log, err = openLogHead(whole.Head, entries, whole.SumAt); err != nil {
+		h, key, err := openHead(whole.Head, entries, whole.SumAt)
+		if err != nil {
 			return nil, signedLog{}, err
 		}
-		if log.shown = whole.Public; whole.Server != "" {
+		log = signedLog{head: h, key: key, sumAt: whole.SumAt, shown: whole.Public}
+		if whole.Server != "" {
 			entries = entries[:log.head.Seq] // what follows is not signed
 		}
 	}
@@ -88,31 +90,6 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 		return nil, signedLog{}, err
 	}
 	return v.With(c.from.Trust), log, nil
-}
-
-// openLogHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
-// the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
-func openLogHead(signed []byte, entries []Entry, sumAt func(int64) (string, error)) (signedLog, error) {
-	claim, err := head.Peek(signed)
-	if err != nil {
-		return signedLog{}, err
-	}
-	if claim.Seq > int64(len(entries)) {
-		return signedLog{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", head.ErrRollback, len(entries), claim.Seq)
-	}
-	keys, err := keysOf(entries[:claim.Seq])
-	if err != nil {
-		return signedLog{}, err
-	}
-	h, key, err := head.Open(signed, keys.trust(nil))
-	if err != nil {
-		return signedLog{}, err
-	}
-	sum, err := sumAt(h.Seq)
-	if err == nil && sum != h.SHA256 {
-		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", head.ErrRollback, h.Seq)
-	}
-	return signedLog{head: h, key: key, sumAt: sumAt}, err
 }
 
 // peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
@@ -202,7 +179,11 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 			}
 			continue
 		}
-		if err := stripped(d, log.entries); err != nil {
+		sites, err := sitesOf(log.entries)
+		if err == nil {
+			err = d.Stripped(sites)
+		}
+		if err != nil {
 			return err
 		}
 		if err := c.unsigned(d, log.server != ""); err != nil {

@@ -256,7 +256,7 @@ func clean(t *testing.T, what, dir string) {
 	age(t, dir)
 	s, err := Open(dir)
 	if err == nil {
-		s.Catalog.(*localCatalog).now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
+		s.Catalog.(*localCatalog).Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
 		_, err = s.Collect(t.Context())
 	}
 	if err != nil {

@@ -1,13 +1,11 @@
 package imagestore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"griddle/imagestore/blob"
@@ -23,13 +21,6 @@ type GCOptions struct {
 	Parts    bool
 	Encoder  encoding.Encoder
 	Progress func(phase string, done, total int64) // may be nil
-}
-
-// Expiry asks a catalog for tombstones of versions that no keep rule keeps, and then for a collection.
-type Expiry struct {
-	Refs    []string `json:"refs"`              // in full, in the order in which the tombstones are written
-	DryRun  bool     `json:"dryRun,omitempty"`  // change nothing, and say what would go
-	Derived []string `json:"derived,omitempty"` // with DryRun: images that will have got full streams by then
 }
 
 // Collected is what GC did, or with DryRun would do.
@@ -125,169 +116,4 @@ func underived(failed map[string]error) error {
 		errs = append(errs, fmt.Errorf("%s got no full stream, and what leads to it stays: %w", ref, failed[ref]))
 	}
 	return errors.Join(errs...)
-}
-
-// gcPlan is what to do about versions that fall out.
-type gcPlan struct {
-	remove []string // in an order in which nothing is cut off
-	derive []string // that need a full stream first
-	kept   []string
-}
-
-func (v *view) planGC(out []*Listed, canDerive func(ref string) bool) gcPlan {
-	p := gcPlan{remove: []string{}}
-	ways := v.keptWays()
-	stay := v.promising(nil)
-	falls := map[string]bool{}
-	for _, l := range out {
-		falls[l.Ref] = true
-		delete(stay.images, l.Ref)
-	}
-	for {
-		cut := ways.cut(stay)
-		if len(cut) == 0 {
-			break
-		}
-		// The oldest first: later ones are deltas to it.
-		l := cut[0]
-		if _, ok := ways.counting[l.Ref]; ok && canDerive(l.Ref) {
-			p.derive = append(p.derive, l.Ref)
-			stay.promise(l.Ref)
-			continue
-		}
-		for at := l.Ref; at != ""; {
-			if falls[at] {
-				delete(falls, at)
-				p.kept = append(p.kept, at)
-				stay.images[at] = v.images[at]
-			}
-			r, ok := ways.to(at)
-			if !ok {
-				break
-			}
-			at = r.stream.Parent
-		}
-	}
-	for ref := range falls {
-		p.remove = append(p.remove, ref)
-	}
-	// The farthest first: no cheapest way to another one leads through it, but to those that went before it.
-	slices.SortFunc(p.remove, func(a, b string) int {
-		x, _ := ways.to(a)
-		y, _ := ways.to(b)
-		return cmp.Or(cmp.Compare(y.cost, x.cost), cmp.Compare(a, b))
-	})
-	slices.Sort(p.kept)
-	return p
-}
-
-// promising is a copy of the view whose images can be changed; those of full get a full stream.
-func (v *view) promising(full []string) *view {
-	n := *v
-	n.images = make(map[string]*Listed, len(v.images))
-	for ref, l := range v.images {
-		n.images[ref] = l
-	}
-	for _, ref := range full {
-		n.promise(ref)
-	}
-	return &n
-}
-
-// promise gives an image a full stream that is not there yet, and that counts where the image does.
-func (v *view) promise(ref string) {
-	if l := v.images[ref]; l != nil {
-		c := *l
-		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1, Signer: l.Signer})
-		v.images[ref] = &c
-	}
-}
-
-// keptWays are the ways that deletions must leave.
-type keptWays struct{ any, counting map[string]reach }
-
-// keptWays finds, beside the cheapest ways, those of images and streams whose signatures count: a machine is given no others.
-func (v *view) keptWays() keptWays { return keptWays{v.ways(nil), v.usable().ways(nil)} }
-
-// to is the way to an image, one that counts where there is one.
-func (k keptWays) to(ref string) (reach, bool) {
-	if r, ok := k.counting[ref]; ok {
-		return r, true
-	}
-	r, ok := k.any[ref]
-	return r, ok
-}
-
-// cut lists the images of after to which a way led, and to which none leads there any more, or none that counts where one
-// did; by template and the oldest first.
-func (k keptWays) cut(after *view) (out []*Listed) {
-	left := after.keptWays()
-	for ref, l := range after.images {
-		lost := func(before, now map[string]reach) bool {
-			_, was := before[ref]
-			_, is := now[ref]
-			return was && !is
-		}
-		if lost(k.any, left.any) || lost(k.counting, left.counting) {
-			out = append(out, l)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Listed) int {
-		return cmp.Or(cmp.Compare(a.Template, b.Template), ref.CompareVersions(a.Version, b.Version), cmp.Compare(a.Ref, b.Ref))
-	})
-	return out
-}
-
-// cutBy names the images that are cut off once those of refs are gone and those of derived have a full stream.
-func (v *view) cutBy(refs, derived []string) (out []string) {
-	after := v.promising(derived)
-	for _, ref := range refs {
-		delete(after.images, ref)
-	}
-	for _, l := range v.keptWays().cut(after) {
-		out = append(out, l.Ref)
-	}
-	return out
-}
-
-// expire checks an Expiry against what there is now, under the lock of the log, and returns the tombstones.
-func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error) {
-	falls := map[string]bool{}
-	for _, l := range v.fallOut(now) {
-		falls[l.Ref] = true
-	}
-	var derived []string
-	if e.DryRun {
-		derived = e.Derived
-	}
-	var out []Entry
-	for _, ref := range e.Refs {
-		if !falls[ref] {
-			return nil, fmt.Errorf("%w: %s is kept by a rule now", ErrInUse, ref)
-		}
-		out = append(out, Entry{Kind: KindDelete, Ref: ref})
-	}
-	if cut := v.cutBy(e.Refs, derived); len(cut) > 0 {
-		return nil, fmt.Errorf("%w: they lead to %s", ErrInUse, strings.Join(cut, ", "))
-	}
-	return out, nil
-}
-
-// rehearse says what the tombstones and a collection would remove.
-func (c *localCatalog) rehearse(ctx context.Context, old []Entry, e Expiry) (*Deleted, error) {
-	v, err := replay(old)
-	if err != nil {
-		return nil, err
-	}
-	tombs, err := c.expire(v, e, c.now())
-	if err != nil {
-		return nil, err
-	}
-	for i := range tombs {
-		if err := v.apply(&tombs[i]); err != nil {
-			return nil, err
-		}
-	}
-	done := &Deleted{}
-	return done, c.sweep(ctx, old, v, e.Refs, true, done)
 }

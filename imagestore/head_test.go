@@ -216,8 +216,7 @@ func TestHeadExpiry(t *testing.T) {
 	f := newFixture(t)
 	k := f.keepHead(100 * time.Hour)
 	now := time.Now()
-	keeper := f.s.Catalog.(*localCatalog).head
-	keeper.now = func() time.Time { return now }
+	f.s.Catalog.(*localCatalog).Now = func() time.Time { return now }
 	ask := func() head.Head {
 		t.Helper()
 		if _, err := f.s.Head(t.Context()); err != nil {

@@ -209,3 +209,43 @@ func (c *localCatalog) SignHead(ctx context.Context, k *minisign.SecretKey, now,
 	})
 	return out, err
 }
+
+// openHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
+// the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
+func openHead(signed []byte, entries []Entry, sumAt func(int64) (string, error)) (head.Head, minisign.PublicKey, error) {
+	claim, err := head.Peek(signed)
+	if err != nil {
+		return head.Head{}, minisign.PublicKey{}, err
+	}
+	if claim.Seq > int64(len(entries)) {
+		return head.Head{}, minisign.PublicKey{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", head.ErrRollback, len(entries), claim.Seq)
+	}
+	keys, err := keysOf(entries[:claim.Seq])
+	if err != nil {
+		return head.Head{}, minisign.PublicKey{}, err
+	}
+	h, key, err := head.Open(signed, keys.trust(nil))
+	if err != nil {
+		return head.Head{}, minisign.PublicKey{}, err
+	}
+	sum, err := sumAt(h.Seq)
+	if err == nil && sum != h.SHA256 {
+		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", head.ErrRollback, h.Seq)
+	}
+	return h, key, err
+}
+
+// sitesOf lists the keys that a log trusts, or once trusted, as sites'.
+func sitesOf(entries []Entry) ([]minisign.PublicKey, error) {
+	keys, err := keysOf(entries)
+	if err != nil {
+		return nil, err
+	}
+	var sites []minisign.PublicKey
+	for _, k := range keys {
+		if k.grant.Site() {
+			sites = append(sites, k.grant.Key())
+		}
+	}
+	return sites, nil
+}

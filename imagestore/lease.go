@@ -30,7 +30,7 @@ type LeaseRequest struct {
 	Refs    []string `json:"refs,omitempty"` // in full; those that are not there are passed over
 	Seconds int64    `json:"seconds"`        // from now, at most an hour; a stranger gets ten minutes of it, and renews
 
-	by leaseHolder // set by a server; the zero value is a program on the store's own host
+	By leaseHolder `json:"-"` // set by a server; the zero value is a program on the store's own host
 }
 
 // Bounds of leases: anybody may ask for one.
@@ -135,13 +135,13 @@ func (c *localCatalog) lease(ctx context.Context, r LeaseRequest) (out Lease, er
 		if r.ID != "" {
 			f, err = c.readLease(r.ID)
 		} else {
-			f, err = c.newLease(old, r.Refs, r.by, now)
+			f, err = c.newLease(old, r.Refs, r.By, now)
 		}
 		if err != nil {
 			return nil, err
 		}
-		f.leaseHolder = r.by
-		most, life := r.by.times()
+		f.leaseHolder = r.By
+		most, life := r.By.times()
 		if f.Expires = now.Add(min(span, most)); f.Expires.Sub(f.Made) > life {
 			f.Expires = f.Made.Add(life)
 		}

@@ -26,7 +26,7 @@ func (h server) lease(w http.ResponseWriter, r *http.Request) {
 	}
 	defer held.Release()
 	client, known := h.client(r)
-	req.by = leaseHolder{Client: client, Stranger: !known}
+	req.By = leaseHolder{Client: client, Stranger: !known}
 	l, err := h.s.Lease(r.Context(), req)
 	if err != nil {
 		refuse(w, err)

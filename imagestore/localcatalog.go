@@ -12,6 +12,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/durable"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
@@ -19,18 +20,45 @@ import (
 
 // localCatalog is the log of a local directory together with the blobs that it speaks of.
 type localCatalog struct {
-	log   *logFile
-	blobs blob.Store
-	trust *document.Trust
-	head  *headFile
-	now   func() time.Time
-
+	log    *logFile
+	blobs  blob.Store
+	trust  *document.Trust
+	head   *headFile
 	leases string // directory
-	// What goes with images that are gone. collected is called with the log locked, cleared after it, since to remove a large tree takes
-	// a while: keep admits the documents of the images that are there, in hex.
-	collected func(ctx context.Context, v *view) error
-	cleared   func(ctx context.Context, keep func(hex string) bool) error
+
+	// Now is the clock; tests set another one.
+	Now func() time.Time
+
+	// Collected and Cleared remove what else goes with images that are gone. Collected is called with the log locked; Cleared after
+	// it, since to remove a large tree takes a while. keep admits the documents of the images that are there, in hex.
+	Collected func(ctx context.Context, v *view) error
+	Cleared   func(ctx context.Context, keep func(hex string) bool) error
 }
+
+// openLocal opens the catalog of the store in dir, and makes it where there is none. blobs are the store's.
+func openLocal(disk durable.Disk, dir string, blobs blob.Store) (*localCatalog, error) {
+	log, err := openLog(disk, filepath.Join(dir, "catalog"))
+	if err != nil {
+		return nil, err
+	}
+	return newLocal(log, dir, blobs), nil
+}
+
+// openReadOnly opens a catalog to which nothing can be added; why says why, and is wrapped in ErrReadOnly.
+func openReadOnly(disk durable.Disk, dir string, blobs blob.Store, why error) *localCatalog {
+	return newLocal(&logFile{disk: disk, path: filepath.Join(dir, "catalog"), readOnly: why}, dir, blobs)
+}
+
+func newLocal(log *logFile, dir string, blobs blob.Store) *localCatalog {
+	c := &localCatalog{log: log, blobs: blobs, trust: &document.Trust{}, leases: filepath.Join(dir, "leases"), Now: time.Now,
+		Collected: func(context.Context, *view) error { return nil },
+		Cleared:   func(context.Context, func(string) bool) error { return nil }}
+	c.head = &headFile{path: log.path + ".head", log: log, now: func() time.Time { return c.Now() }}
+	return c
+}
+
+// Trust is the set of keys that count beside those that the log trusts. It is empty at first.
+func (c *localCatalog) Trust() *document.Trust { return c.trust }
 
 // orphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
 // which puts its blobs first and its line last.
@@ -86,7 +114,7 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 			return nil, err
 		case ch.Expire != nil:
 			gone = ch.Expire.Refs
-			return c.expire(v, *ch.Expire, c.now())
+			return c.expire(v, *ch.Expire, c.Now())
 		case ch.Collect:
 			return nil, nil
 		}
@@ -110,11 +138,11 @@ func (c *localCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
 		for _, l := range v.images {
 			live[l.Document.Hex()] = true
 		}
-		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.collected(ctx, v))
+		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.Collected(ctx, v))
 	})
 	if err == nil {
 		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes too, and comes again.
-		err = c.cleared(ctx, func(hex string) bool { return live[hex] })
+		err = c.Cleared(ctx, func(hex string) bool { return live[hex] })
 	}
 	return out, err
 }
@@ -333,7 +361,7 @@ func (c *localCatalog) channel(v *view, ch Channel) ([]Entry, error) {
 // publication that has not come to its own entry yet may count on them, unless its process is dead.
 func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []string, dry bool, done *Deleted) error {
 	keep, named := v.needed(), lastNamed(log)
-	err := c.eachLease(c.now(), func(l leaseFile) {
+	err := c.eachLease(c.Now(), func(l leaseFile) {
 		for _, d := range l.Blobs {
 			keep[d] = true
 		}
@@ -345,7 +373,7 @@ func (c *localCatalog) sweep(ctx context.Context, log []Entry, v *view, refs []s
 	for _, ref := range refs {
 		v.gone[ref].blobs(func(d blob.Digest) { deleted[d] = true })
 	}
-	old := c.now().Add(-orphanAge)
+	old := c.Now().Add(-orphanAge)
 	var errs []error
 	var left blob.Abandoned
 	if dir, ok := c.blobs.(*blob.Dir); ok {

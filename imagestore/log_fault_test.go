@@ -13,14 +13,15 @@ import (
 
 // TestLogTakenBack has a reader see a line that could not be synced and was cut off again; others come in its place.
 func TestLogTakenBack(t *testing.T) {
-	f := newFixture(t)
-	path := filepath.Join(f.dir, "catalog")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "catalog")
+	writtenLog(t, path, Entry{Kind: KindTrust, Key: newKey(t).Public().String()})
 	reader := &logFile{path: path}
 	add := func(ref string) func([]Entry) ([]Entry, error) {
 		return func([]Entry) ([]Entry, error) { return []Entry{{Kind: KindDelete, Ref: ref}}, nil }
 	}
 	wrote, failed := false, false
-	tape := &durabletest.Tape{Root: f.dir, Fault: func(_ int, o *durable.Op) error {
+	tape := &durabletest.Tape{Root: dir, Fault: func(_ int, o *durable.Op) error {
 		switch {
 		case o.Kind == durable.Write:
 			wrote = true

@@ -50,8 +50,7 @@ func readOnly(dir string) error {
 // openReadable opens a store of which nothing can be written, and why says why. Its trees lie in Spool.
 func openReadable(disk durable.Disk, dir string, why error) *Store {
 	blobs := blob.ReadDirOn(disk, filepath.Join(dir, "blobs"))
-	log := &logFile{disk: disk, path: filepath.Join(dir, "catalog"), readOnly: why}
-	s := openParts(disk, dir, blobs, log)
+	s := openParts(disk, dir, blobs, openReadOnly(disk, dir, blobs, why))
 	s.readOnly = true
 	return s
 }

@@ -91,14 +91,18 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if err := c.seen.Pinned(c.name, minisign.PublicKey{}, false); err != nil {
 			return nil, err
 		}
-		return entries, stripped(c.seen, entries)
+		sites, err := sitesOf(entries)
+		if err == nil {
+			err = c.seen.Stripped(sites)
+		}
+		return entries, err
 	}
-	log, err := openLogHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
+	h, key, err := openHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 	if err != nil {
 		return nil, err
 	}
-	head, key, entries := log.head, log.key, entries[:log.head.Seq]
-	if err := head.Check(time.Now()); err != nil {
+	entries = entries[:h.Seq]
+	if err := h.Check(time.Now()); err != nil {
 		return nil, err
 	}
 	if c.seen == nil {
@@ -107,23 +111,7 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 	if err := c.seen.Pinned(c.name, key, true); err != nil {
 		return nil, err
 	}
-	return entries, c.seen.AcceptFrom(ctx, c.name, key, head, func(seq int64) string { return sums[seq] }, c.public)
-}
-
-// stripped returns head.ErrRollback where a log without a signed head is one of a site whose head d saw: the log itself says which
-// keys are sites'.
-func stripped(d *head.SeenDir, entries []Entry) error {
-	keys, err := keysOf(entries)
-	if err != nil {
-		return err
-	}
-	var sites []minisign.PublicKey
-	for _, k := range keys {
-		if k.grant.Site() {
-			sites = append(sites, k.grant.Key())
-		}
-	}
-	return d.Stripped(sites)
+	return entries, c.seen.AcceptFrom(ctx, c.name, key, h, func(seq int64) string { return sums[seq] }, c.public)
 }
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first

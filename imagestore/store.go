@@ -56,22 +56,19 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	log, err := openLog(disk, filepath.Join(dir, "catalog"))
+	c, err := openLocal(disk, dir, blobs)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	return openParts(disk, dir, blobs, log), nil
+	return openParts(disk, dir, blobs, c), nil
 }
 
-func openParts(disk durable.Disk, dir string, blobs blob.Store, log *logFile) *Store {
-	trust := &document.Trust{}
-	h := &headFile{path: log.path + ".head", log: log, now: time.Now}
+func openParts(disk durable.Disk, dir string, blobs blob.Store, c *localCatalog) *Store {
 	copies := keptCopies{disk: disk, path: filepath.Join(dir, "copies")}
 	trees := shelf{disk, filepath.Join(dir, "trees"), shelfSize}
-	s := &Store{Blobs: blobs, Trust: trust, disk: disk, copies: copies, trees: filepath.Join(dir, "trees"), seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
-	s.Catalog = &localCatalog{log: log, blobs: blobs, trust: trust, head: h, now: time.Now, leases: filepath.Join(dir, "leases"),
-		collected: copies.prune, cleared: trees.sweep}
-	return s
+	c.Collected, c.Cleared = copies.prune, trees.sweep
+	return &Store{Blobs: blobs, Catalog: c, Trust: c.Trust(), disk: disk, copies: copies, trees: trees.dir,
+		seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
 }
 
 // Dir is the directory of a local store, "" for a store behind a server.

@@ -221,3 +221,32 @@ func (v *view) whatThereIs(ref ref.Ref) string {
 	}
 	return " (the store is empty)"
 }
+
+// offersOf turns the list that List gives back into what it was made of.
+func offersOf(list []Listed) (*view, error) {
+	v, err := replay(nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		l := &list[i]
+		if v.images[l.Ref] != nil {
+			return nil, fmt.Errorf("%q is there twice", l.Ref)
+		}
+		for _, s := range l.Streams {
+			if s.Wire <= 0 || s.Raw <= 0 || s.Wire > 1<<50 {
+				return nil, fmt.Errorf("%q has a stream of %d bytes", l.Ref, s.Wire)
+			}
+		}
+		if err := v.apply(&Entry{Seq: int64(i + 1), Kind: KindPublish, Image: l}); err != nil {
+			return nil, err
+		}
+		for _, c := range l.Channels {
+			if err := v.apply(&Entry{Seq: int64(i + 1), Kind: KindChannel, Ref: l.Template, Channel: c, Version: l.Version}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	v.complete()
+	return v, nil
+}
