@@ -131,7 +131,7 @@ func (c *copier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	want, err := there.wanted(c.o.Images)
+	want, err := wanted(there, c.o.Images)
 	if err != nil {
 		return err
 	}

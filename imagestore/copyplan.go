@@ -17,7 +17,7 @@ type copying struct {
 
 // wanted finds the images that args mean: a name with "*" is a filter, which must admit something; any other is
 // a reference, and without an architecture means every one.
-func (v *view) wanted(args []string) ([]*Listed, error) {
+func wanted(v *view, args []string) ([]*Listed, error) {
 	var out []*Listed
 	add := func(l *Listed) {
 		if !slices.Contains(out, l) {

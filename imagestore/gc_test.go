@@ -42,14 +42,6 @@ func listedView(t *testing.T, images map[string][]string) *view {
 	return v.With(document.NewTrust(key))
 }
 
-func short(refs []string) string {
-	var out []string
-	for _, r := range refs {
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(r, "web:"), "@amd64"))
-	}
-	return strings.Join(out, " ")
-}
-
 func TestFallOut(t *testing.T) {
 	now := time.Unix(1.7e9, 0).Add(100 * time.Hour)
 	for _, c := range []struct {

@@ -75,6 +75,15 @@ func someImage() document.Image {
 		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
 }
 
+// short is the versions of web among refs.
+func short(refs []string) string {
+	var out []string
+	for _, r := range refs {
+		out = append(out, strings.TrimSuffix(strings.TrimPrefix(r, "web:"), "@amd64"))
+	}
+	return strings.Join(out, " ")
+}
+
 // someBytes is n bytes that compress to about half and are the same for the same seed.
 func someBytes(seed byte, n int) []byte {
 	b := make([]byte, n)
