@@ -8,6 +8,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -47,7 +48,7 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 		return job.Image{}, absent{err}
 	}
 	p, err := i.store.PlanWith(ctx, name, imagestore.PlanOptions{Dictionaries: true})
-	if errors.Is(err, imagestore.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
+	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
 		return job.Image{}, absent{err}
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
@@ -106,8 +107,8 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*minisign
 	if err != nil {
 		return nil, fmt.Errorf("reading the site's key: %w", err)
 	}
-	err = store.Grant(ctx, imagestore.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"})
-	if errors.Is(err, imagestore.ErrRevoked) {
+	err = store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"})
+	if errors.Is(err, catalog.ErrRevoked) {
 		return nil, Advice{fmt.Errorf("trusting the site's key: %w", err),
 			fmt.Sprintf("Move %s and its .pub away; the next start makes another. Or trust it again on purpose with `griddle key trust --again --site`.", s.path(SiteKeyFile))}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
@@ -29,17 +30,17 @@ func BenchmarkCatalog(b *testing.B) {
 		b.Fatal(err)
 	}
 	digest := func(what string, i int) blob.Digest { return blob.Sum(fmt.Appendf(nil, "%s %d", what, i)) }
-	var entries []Entry
+	var entries []catalog.Entry
 	for t := range templates {
 		for v := range versions {
 			i := t*versions + v
 			ref := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
-			l := &Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
+			l := &catalog.Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
 				Size: 1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
 				Identity: document.Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
 					Content: document.Content{Digest: digest("content", i), Size: 1 << 20, Blob: digest("content blob", i)}}}
 			stream := func(parent string, wire int64) {
-				l.Streams = append(l.Streams, ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire, Signer: l.Signer, Document: digest("s"+parent, i),
+				l.Streams = append(l.Streams, catalog.ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire, Signer: l.Signer, Document: digest("s"+parent, i),
 					Index: digest("x"+parent, i), Encoding: digest("e"+parent, i)})
 			}
 			if v > 0 {
@@ -50,7 +51,7 @@ func BenchmarkCatalog(b *testing.B) {
 			if v%20 == 0 {
 				stream("", 300<<20)
 			}
-			entries = append(entries, Entry{Kind: KindPublish, Image: l})
+			entries = append(entries, catalog.Entry{Kind: catalog.KindPublish, Image: l})
 		}
 	}
 	before, err := st.Catalog.Read(b.Context())

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -41,7 +42,7 @@ func TestListAndResolve(t *testing.T) {
 		if _, err := f.s.List(t.Context(), "UP*"); !errors.Is(err, ref.ErrInvalid) {
 			t.Errorf("List with a bad filter = %v, want %v", err, ref.ErrInvalid)
 		}
-		if err := f.s.SetChannel(t.Context(), Channel{"web", "stable", "9"}); err != nil {
+		if err := f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: "9"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range []struct {
@@ -52,16 +53,16 @@ func TestListAndResolve(t *testing.T) {
 			{"web", "web:10@amd64", nil, ""}, {"web:latest", "web:10@amd64", nil, ""}, {"web@arm64", "web:9@arm64", nil, ""},
 			{"web:2", "web:2@amd64", nil, ""}, {"web:stable@amd64", "web:9@amd64", nil, ""}, {"lab/web", "lab/web:1@amd64", nil, ""},
 			{"web:9", "", ref.ErrInvalid, "is more than one: web:9@amd64, web:9@arm64"},
-			{"web:3", "", ErrNotFound, "there is 10@amd64, 9@amd64"},
-			{"wep", "", ErrNotFound, "there is db, lab/web, web"},
-			{"web:stable@riscv64", "", ErrNotFound, "web:stable@riscv64"},
+			{"web:3", "", catalog.ErrNotFound, "there is 10@amd64, 9@amd64"},
+			{"wep", "", catalog.ErrNotFound, "there is db, lab/web, web"},
+			{"web:stable@riscv64", "", catalog.ErrNotFound, "web:stable@riscv64"},
 		} {
 			l, err := f.s.Resolve(t.Context(), refOf(t, c.in))
 			if l.Ref != c.want || !errors.Is(err, c.err) || c.err != nil && !strings.Contains(err.Error(), c.words) {
 				t.Errorf("Resolve(%s) = %q, %v, want %q, %v with %q", c.in, l.Ref, err, c.want, c.err, c.words)
 			}
 		}
-		for _, c := range []Channel{{"web", "latest", "9"}, {"web", "9", "10"}, {"web", "x y", "9"}, {"web", "beta", "77"}} {
+		for _, c := range []catalog.Channel{{Template: "web", Name: "latest", Version: "9"}, {Template: "web", Name: "9", Version: "10"}, {Template: "web", Name: "x y", Version: "9"}, {Template: "web", Name: "beta", Version: "77"}} {
 			if err := f.s.SetChannel(t.Context(), c); err == nil {
 				t.Errorf("SetChannel(%+v) gave no error", c)
 			}
@@ -82,20 +83,20 @@ func TestAddRefuses(t *testing.T) {
 		one, two := f.image("web:2@amd64", way{"", raw}), f.image("web:3@amd64", way{"", someBytes(2, 2000)})
 		for _, c := range []struct {
 			name string
-			p    Publication
+			p    catalog.Publication
 			is   error
 		}{
-			{"the same version", f.image("web:1@amd64", way{"", raw}), ErrExists},
+			{"the same version", f.image("web:1@amd64", way{"", raw}), catalog.ErrExists},
 			{"another key", other.image("web:4@amd64", way{"", raw}), minisign.ErrSignature},
-			{"a stream by another key", Publication{one.Image, other.image("web:2@amd64", way{"", raw}).Streams}, minisign.ErrSignature},
-			{"no stream", Publication{Image: one.Image}, ErrNoWay},
-			{"the stream of another image", Publication{one.Image, two.Streams}, nil},
-			{"the index of another stream", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, two.Streams[0].Index}}}, nil},
-			{"no document", Publication{missing, one.Streams}, blob.ErrNotExist},
-			{"no index", Publication{one.Image, []StreamBlobs{{one.Streams[0].Document, missing}}}, blob.ErrNotExist},
-			{"a parent that is not there", f.image("web:5@amd64", way{"web:4@amd64", raw}), ErrNotFound},
-			{"documents the wrong way round", Publication{one.Streams[0].Document, []StreamBlobs{{one.Image, one.Streams[0].Index}}}, nil},
-			{"an index for a document", Publication{one.Streams[0].Index, one.Streams}, minisign.ErrSignature},
+			{"a stream by another key", catalog.Publication{Image: one.Image, Streams: other.image("web:2@amd64", way{"", raw}).Streams}, minisign.ErrSignature},
+			{"no stream", catalog.Publication{Image: one.Image}, catalog.ErrNoWay},
+			{"the stream of another image", catalog.Publication{Image: one.Image, Streams: two.Streams}, nil},
+			{"the index of another stream", catalog.Publication{Image: one.Image, Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: two.Streams[0].Index}}}, nil},
+			{"no document", catalog.Publication{Image: missing, Streams: one.Streams}, blob.ErrNotExist},
+			{"no index", catalog.Publication{Image: one.Image, Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: missing}}}, blob.ErrNotExist},
+			{"a parent that is not there", f.image("web:5@amd64", way{"web:4@amd64", raw}), catalog.ErrNotFound},
+			{"documents the wrong way round", catalog.Publication{Image: one.Streams[0].Document, Streams: []catalog.StreamBlobs{{Document: one.Image, Index: one.Streams[0].Index}}}, nil},
+			{"an index for a document", catalog.Publication{Image: one.Streams[0].Index, Streams: one.Streams}, minisign.ErrSignature},
 		} {
 			if _, err := f.s.Add(t.Context(), c.p); err == nil || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("Add with %s = %v, want %v", c.name, err, c.is)
@@ -109,7 +110,7 @@ func TestAddRefuses(t *testing.T) {
 			t.Errorf("Add = %+v, %v", l, err)
 		}
 		// Publishing it again with one more way adds the way, and only once.
-		again := Publication{one.Image, append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
+		again := catalog.Publication{Image: one.Image, Streams: append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
 		for range 2 {
 			if l, err = f.s.Add(t.Context(), again); err != nil || len(l.Streams) != 2 || l.Streams[1].Parent != "web:1@amd64" {
 				t.Errorf("Add of a further stream = %+v, %v", l, err)
@@ -165,8 +166,8 @@ func TestDelete(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
 		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
 		_, err := f.s.Delete(t.Context(), refOf(t, "web:1"))
-		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") || strings.Contains(err.Error(), "web:3") {
-			t.Errorf("Delete(web:1) = %v, want %v", err, ErrInUse)
+		if !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") || strings.Contains(err.Error(), "web:3") {
+			t.Errorf("Delete(web:1) = %v, want %v", err, catalog.ErrInUse)
 		}
 		if shown, err := f.s.Show(t.Context(), refOf(t, "web:1")); err != nil || fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
 			t.Errorf("Show(web:1) says that %v need it, %v", shown.Needed, err)
@@ -182,13 +183,13 @@ func TestDelete(t *testing.T) {
 				}
 			}
 		}
-		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Resolve of a deleted image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Delete of a deleted image = %v", err)
 		}
-		if _, err := f.s.Add(t.Context(), f.image("web:1@amd64", way{"", one})); !errors.Is(err, ErrExists) {
+		if _, err := f.s.Add(t.Context(), f.image("web:1@amd64", way{"", one})); !errors.Is(err, catalog.ErrExists) {
 			t.Errorf("Add of a deleted version = %v", err)
 		}
 		for _, r := range []string{"web:3", "db:1"} {
@@ -245,7 +246,7 @@ func TestCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	past := f.timeOf(orphan).Add(-2 * orphanAge)
+	past := f.timeOf(orphan).Add(-2 * catalog.OrphanAge)
 	for _, d := range f.blobs() {
 		if err := os.Chtimes(f.blobFile(d), past, past); err != nil {
 			t.Fatal(err)
@@ -277,10 +278,10 @@ func TestStoresOpenedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	stores := []*Store{f.s, second, f.overServer().s}
-	var pubs [][]Publication
+	var pubs [][]catalog.Publication
 	const each = 8
 	for i := range stores {
-		var ps []Publication
+		var ps []catalog.Publication
 		for n := range each {
 			ps = append(ps, f.image(fmt.Sprintf("t%d:%d@amd64", i, n), way{"", someBytes(byte(n+1), 500)}))
 		}
@@ -303,8 +304,8 @@ func TestStoresOpenedTwice(t *testing.T) {
 					mu.Lock()
 					won++
 					mu.Unlock()
-				case n == each && !errors.Is(err, ErrExists):
-					t.Errorf("publisher %d of the same version: %v, want %v", i, err, ErrExists)
+				case n == each && !errors.Is(err, catalog.ErrExists):
+					t.Errorf("publisher %d of the same version: %v, want %v", i, err, catalog.ErrExists)
 				}
 			}
 		}()

@@ -6,25 +6,26 @@ import (
 	"slices"
 	"strings"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
 // SetChannel makes the channel name of a template mean version. It is durable when SetChannel returns without an error;
-// ErrNotFound where the template has no such version, ErrExists where the name is a version.
-func (s *Store) SetChannel(ctx context.Context, c Channel) error {
+// catalog.ErrNotFound where the template has no such version, catalog.ErrExists where the name is a version.
+func (s *Store) SetChannel(ctx context.Context, c catalog.Channel) error {
 	if c.Version == "" {
 		return fmt.Errorf("setting channel %s:%s: %w: there is no version", c.Template, c.Name, ref.ErrInvalid)
 	}
-	if _, err := s.Catalog.Change(ctx, Change{Channel: &c}); err != nil {
+	if _, err := s.Catalog.Change(ctx, catalog.Change{Channel: &c}); err != nil {
 		return fmt.Errorf("setting channel %s:%s: %w", c.Template, c.Name, err)
 	}
 	return nil
 }
 
-// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. ErrNotFound where there is no
+// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. catalog.ErrNotFound where there is no
 // such channel.
 func (s *Store) RemoveChannel(ctx context.Context, template, name string) error {
-	if _, err := s.Catalog.Change(ctx, Change{Channel: &Channel{Template: template, Name: name}}); err != nil {
+	if _, err := s.Catalog.Change(ctx, catalog.Change{Channel: &catalog.Channel{Template: template, Name: name}}); err != nil {
 		return fmt.Errorf("removing channel %s:%s: %w", template, name, err)
 	}
 	return nil
@@ -32,7 +33,7 @@ func (s *Store) RemoveChannel(ctx context.Context, template, name string) error 
 
 // ListedChannel is a channel and the images that it means.
 type ListedChannel struct {
-	Channel
+	catalog.Channel
 	Images []string `json:"images"` // full references, one an architecture; none where the version was deleted
 }
 

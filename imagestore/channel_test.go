@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -17,7 +18,7 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 		for _, r := range []string{"web:1@amd64", "web:1@arm64", "web:2@amd64", "team/db:1@amd64"} {
 			f.publish(r, way{"", someBytes(1, 1000)})
 		}
-		for _, c := range []Channel{{"web", "stable", "1"}, {"web", "testing", "2"}, {"team/db", "stable", "1"}, {"web", "testing", "1"}} {
+		for _, c := range []catalog.Channel{{Template: "web", Name: "stable", Version: "1"}, {Template: "web", Name: "testing", Version: "2"}, {Template: "team/db", Name: "stable", Version: "1"}, {Template: "web", Name: "testing", Version: "1"}} {
 			if err := f.s.SetChannel(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
@@ -36,7 +37,7 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		list("[{{web stable 1} [web:1@amd64 web:1@arm64]}]", "web")
-		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:testing")); !errors.Is(err, ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:testing")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Resolve of a channel that was removed = %v, want ErrNotFound", err)
 		}
 		if l, err := f.s.Resolve(t.Context(), refOf(t, "web:stable@amd64")); err != nil || len(l.Channels) != 1 || l.Channels[0] != "stable" {
@@ -46,12 +47,12 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			err  error
 			want error
 		}{
-			{f.s.RemoveChannel(t.Context(), "web", "testing"), ErrNotFound},
+			{f.s.RemoveChannel(t.Context(), "web", "testing"), catalog.ErrNotFound},
 			{f.s.RemoveChannel(t.Context(), "web", "a b"), ref.ErrInvalid},
-			{f.s.SetChannel(t.Context(), Channel{"web", "stable", ""}), ref.ErrInvalid},
-			{f.s.SetChannel(t.Context(), Channel{"web", "stable", "3"}), ErrNotFound},
-			{f.s.SetChannel(t.Context(), Channel{"web", "2", "1"}), ErrExists},
-			{f.s.SetChannel(t.Context(), Channel{"web", "latest", "1"}), ref.ErrInvalid},
+			{f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: ""}), ref.ErrInvalid},
+			{f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: "3"}), catalog.ErrNotFound},
+			{f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "2", Version: "1"}), catalog.ErrExists},
+			{f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "latest", Version: "1"}), ref.ErrInvalid},
 		} {
 			if !errors.Is(tt.err, tt.want) {
 				t.Errorf("got %v, want %v", tt.err, tt.want)

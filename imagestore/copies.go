@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/head"
@@ -39,12 +40,12 @@ type CopyOptions struct {
 
 // Copied is what Copy did.
 type Copied struct {
-	Images   []CopiedImage `json:"images"`             // in the order in which they were published; those that lacked nothing are left out
-	Skipped  []string      `json:"skipped,omitempty"`  // that were deleted in the receiving store, and never come back
-	Channels []Channel     `json:"channels,omitempty"` // that were set
-	Blobs    int           `json:"blobs"`              // that were missing
-	Bytes    int64         `json:"bytes"`              // that were fetched
-	Resumed  int64         `json:"resumed"`            // bytes of earlier attempts that were used
+	Images   []CopiedImage     `json:"images"`             // in the order in which they were published; those that lacked nothing are left out
+	Skipped  []string          `json:"skipped,omitempty"`  // that were deleted in the receiving store, and never come back
+	Channels []catalog.Channel `json:"channels,omitempty"` // that were set
+	Blobs    int               `json:"blobs"`              // that were missing
+	Bytes    int64             `json:"bytes"`              // that were fetched
+	Resumed  int64             `json:"resumed"`            // bytes of earlier attempts that were used
 }
 
 // CopiedImage is one image of a Copied.
@@ -170,7 +171,7 @@ func (c *copier) run(ctx context.Context) error {
 }
 
 // publish adds the images in the order of the plan, each when its encodings are there.
-func (c *copier) publish(ctx context.Context, here *view) error {
+func (c *copier) publish(ctx context.Context, here *catalog.View) error {
 	known := map[string]bool{}
 	for ref := range here.Images() {
 		known[ref] = true
@@ -203,7 +204,7 @@ func (c *copier) publish(ctx context.Context, here *view) error {
 }
 
 func (c *copier) add(ctx context.Context, p copying, isNew bool) error {
-	pub := Publication{Image: p.image.Document}
+	pub := catalog.Publication{Image: p.image.Document}
 	for _, s := range p.streams {
 		if done := c.done[s.Encoding]; done != nil {
 			select {
@@ -212,7 +213,7 @@ func (c *copier) add(ctx context.Context, p copying, isNew bool) error {
 				return context.Cause(ctx)
 			}
 		}
-		pub.Streams = append(pub.Streams, StreamBlobs{s.Document, s.Index})
+		pub.Streams = append(pub.Streams, catalog.StreamBlobs{Document: s.Document, Index: s.Index})
 	}
 	if _, err := c.to.Add(ctx, pub); err != nil {
 		return fmt.Errorf("%s: %w", p.image.Ref, err)
@@ -228,10 +229,10 @@ func (c *copier) add(ctx context.Context, p copying, isNew bool) error {
 }
 
 // channels sets those that mean a version that was asked for, and that mean another one here or nothing.
-func (c *copier) channels(ctx context.Context, here *view, want []*Listed) error {
+func (c *copier) channels(ctx context.Context, here *catalog.View, want []*catalog.Listed) error {
 	for _, l := range want {
 		for _, name := range l.Channels {
-			ch := Channel{l.Template, name, l.Version}
+			ch := catalog.Channel{Template: l.Template, Name: name, Version: l.Version}
 			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) || here.Channel(l.Template, name) == l.Version {
 				continue
 			}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
@@ -95,7 +96,7 @@ func (f *fixture) versions() {
 func TestCopyOnwards(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
-	if err := a.s.SetChannel(t.Context(), Channel{"web", "stable", "2"}); err != nil {
+	if err := a.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: "2"}); err != nil {
 		t.Fatal(err)
 	}
 	b, c := a.another(), a.another()
@@ -103,7 +104,7 @@ func TestCopyOnwards(t *testing.T) {
 	if want := "web:1@amd64+1 web:2@amd64+1 web:3@amd64+2"; names(got) != want {
 		t.Errorf("copied %s, want %s", names(got), want)
 	}
-	if len(got.Channels) != 1 || got.Channels[0] != (Channel{"web", "stable", "2"}) {
+	if len(got.Channels) != 1 || got.Channels[0] != (catalog.Channel{Template: "web", Name: "stable", Version: "2"}) {
 		t.Errorf("channels %v", got.Channels)
 	}
 	c.pull(b.reader(plain), "web:*")
@@ -164,12 +165,12 @@ func TestCopyRefused(t *testing.T) {
 	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("copying what a stranger signed: %v", err)
 	}
-	if _, err := stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, ErrNotFound) {
+	if _, err := stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("copying nothing: %v", err)
 	}
 	b := a.another()
 	b.publish("web:1@amd64", way{"", someBytes(9, 1000)})
-	if _, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, ErrExists) {
+	if _, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
 	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
@@ -201,7 +202,7 @@ func TestCopyLyingIndex(t *testing.T) {
 	liar := http.NewServeMux()
 	liar.Handle("/", Handler(a.s, nil))
 	liar.HandleFunc("GET "+CatalogPath, deniesLog)
-	liar.HandleFunc("GET "+ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]Listed{l}) })
+	liar.HandleFunc("GET "+ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
 	b := a.another()
 	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
 		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)

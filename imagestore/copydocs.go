@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
@@ -55,7 +56,7 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 	return b, true, err
 }
 
-func (c *copier) image(ctx context.Context, l *Listed) error {
+func (c *copier) image(ctx context.Context, l *catalog.Listed) error {
 	b, missing, err := c.small(ctx, l.Document, document.MaxSize)
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func (c *copier) packages(ctx context.Context, p *document.Packages) error {
 	return c.put(ctx, p.Blob, z, missing)
 }
 
-func (c *copier) stream(ctx context.Context, l *Listed, s ListedStream) error {
+func (c *copier) stream(ctx context.Context, l *catalog.Listed, s catalog.ListedStream) error {
 	b, missing, err := c.small(ctx, s.Document, document.MaxSize)
 	if err != nil {
 		return err

@@ -6,20 +6,21 @@ import (
 	"slices"
 	"strings"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
 // copying is one image of a copy: what comes of it. Its streams are in no order.
 type copying struct {
-	image   *Listed // as the source has it
-	streams []ListedStream
+	image   *catalog.Listed // as the source has it
+	streams []catalog.ListedStream
 }
 
 // wanted finds the images that args mean: a name with "*" is a filter, which must admit something; any other is
 // a reference, and without an architecture means every one.
-func wanted(v *view, args []string) ([]*Listed, error) {
-	var out []*Listed
-	add := func(l *Listed) {
+func wanted(v *catalog.View, args []string) ([]*catalog.Listed, error) {
+	var out []*catalog.Listed
+	add := func(l *catalog.Listed) {
 		if !slices.Contains(out, l) {
 			out = append(out, l)
 		}
@@ -32,13 +33,13 @@ func wanted(v *view, args []string) ([]*Listed, error) {
 				return nil, err
 			}
 			for _, l := range v.Sorted() {
-				if f.Match(l.ref()) {
+				if f.Match(l.Parsed()) {
 					add(l)
 					n++
 				}
 			}
 			if n == 0 {
-				return nil, fmt.Errorf("%w: %s admits none", ErrNotFound, a)
+				return nil, fmt.Errorf("%w: %s admits none", catalog.ErrNotFound, a)
 			}
 			continue
 		}
@@ -46,7 +47,7 @@ func wanted(v *view, args []string) ([]*Listed, error) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := v.resolve(ref)
+		l, err := v.Resolve(ref)
 		if err == nil {
 			add(l)
 			continue
@@ -57,7 +58,7 @@ func wanted(v *view, args []string) ([]*Listed, error) {
 			if l.Template != ref.Template() || ref.Arch != "" {
 				continue
 			}
-			if l, err := v.resolve(one); err == nil {
+			if l, err := v.Resolve(one); err == nil {
 				add(l)
 				n++
 			}
@@ -66,7 +67,7 @@ func wanted(v *view, args []string) ([]*Listed, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(out, func(a, b *Listed) int { return cmp.Compare(a.Ref, b.Ref) })
+	slices.SortFunc(out, func(a, b *catalog.Listed) int { return cmp.Compare(a.Ref, b.Ref) })
 	return out, nil
 }
 
@@ -74,13 +75,13 @@ func wanted(v *view, args []string) ([]*Listed, error) {
 // can be made there: the cheapest streams by which each is reached, every delta between two images that are there or
 // come, and the images between, where a chain is cheaper than a full stream. Images that were deleted in the receiving store are
 // left out and named in skipped. The result begins with parents wherever there is no circle.
-func planCopy(from, to *view, want []*Listed) (plan []copying, skipped []string, err error) {
+func planCopy(from, to *catalog.View, want []*catalog.Listed) (plan []copying, skipped []string, err error) {
 	for _, l := range want {
 		if old := to.Image(l.Ref); old != nil && old.Document != l.Document {
-			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", ErrExists, l.Ref)
+			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", catalog.ErrExists, l.Ref)
 		}
 	}
-	want = slices.DeleteFunc(slices.Clone(want), func(l *Listed) bool {
+	want = slices.DeleteFunc(slices.Clone(want), func(l *catalog.Listed) bool {
 		gone := to.Gone(l.Ref) != nil && to.Image(l.Ref) == nil
 		if gone {
 			skipped = append(skipped, l.Ref)
@@ -100,16 +101,16 @@ func planCopy(from, to *view, want []*Listed) (plan []copying, skipped []string,
 
 // choice is a copy while it is planned.
 type choice struct {
-	from, to *view
-	images   map[string]*Listed // of both stores; a stream that is there or chosen costs nothing
-	both     *view              // of these images
-	come     map[string]bool    // images that come or were asked for
-	chosen   map[string][]ListedStream
+	from, to *catalog.View
+	images   map[string]*catalog.Listed // of both stores; a stream that is there or chosen costs nothing
+	both     *catalog.View              // of these images
+	come     map[string]bool            // images that come or were asked for
+	chosen   map[string][]catalog.ListedStream
 }
 
-func newChoice(from, to *view) *choice {
-	c := &choice{from: from, to: to, images: map[string]*Listed{}, come: map[string]bool{}, chosen: map[string][]ListedStream{}}
-	c.both = viewOf(c.images)
+func newChoice(from, to *catalog.View) *choice {
+	c := &choice{from: from, to: to, images: map[string]*catalog.Listed{}, come: map[string]bool{}, chosen: map[string][]catalog.ListedStream{}}
+	c.both = catalog.ViewOf(c.images)
 	for ref, l := range to.Images() {
 		n := *l
 		n.Streams = slices.Clone(l.Streams)
@@ -124,7 +125,7 @@ func newChoice(from, to *view) *choice {
 			continue // it cannot come
 		}
 		if n == nil {
-			n = &Listed{}
+			n = &catalog.Listed{}
 			*n = *l
 			n.Streams = nil
 			c.images[ref] = n
@@ -133,7 +134,7 @@ func newChoice(from, to *view) *choice {
 			if a, b := from.Image(s.Parent), to.Image(s.Parent); a != nil && b != nil && a.Document != b.Document {
 				continue // the name of its parent means another image there
 			}
-			if !slices.ContainsFunc(n.Streams, func(o ListedStream) bool { return o.Parent == s.Parent }) {
+			if !slices.ContainsFunc(n.Streams, func(o catalog.ListedStream) bool { return o.Parent == s.Parent }) {
 				n.Streams = append(n.Streams, s)
 			}
 		}
@@ -143,12 +144,12 @@ func newChoice(from, to *view) *choice {
 
 // cheapest leaves of several encodings that start from the same the smallest one. Those with dictionaries stay behind: a
 // copy checks what it fetches, and would need the trees. Who receives makes them anew.
-func cheapest(streams []ListedStream) []ListedStream {
-	out := slices.DeleteFunc(slices.Clone(streams), func(s ListedStream) bool { return s.Dictionary })
-	slices.SortStableFunc(out, func(a, b ListedStream) int {
+func cheapest(streams []catalog.ListedStream) []catalog.ListedStream {
+	out := slices.DeleteFunc(slices.Clone(streams), func(s catalog.ListedStream) bool { return s.Dictionary })
+	slices.SortStableFunc(out, func(a, b catalog.ListedStream) int {
 		return cmp.Or(cmp.Compare(a.Parent, b.Parent), cmp.Compare(a.Wire, b.Wire))
 	})
-	return slices.CompactFunc(out, func(a, b ListedStream) bool { return a.Parent == b.Parent })
+	return slices.CompactFunc(out, func(a, b catalog.ListedStream) bool { return a.Parent == b.Parent })
 }
 
 // here says whether an image is in the receiving store or comes.
@@ -180,16 +181,16 @@ func (c *choice) deltas() {
 }
 
 // reachAll adds, as long as some image cannot be made, what the cheapest of the ways to these lacks.
-func (c *choice) reachAll(want []*Listed) error {
+func (c *choice) reachAll(want []*catalog.Listed) error {
 	for {
-		ways := c.both.ways(nil)
-		var next *Listed
+		ways := c.both.Ways(nil)
+		var next *catalog.Listed
 		for _, l := range want {
 			r, ok := ways[l.Ref]
 			if !ok {
-				return fmt.Errorf("%w: to %s, without what the receiving store has deleted", ErrNoWay, l.Ref)
+				return fmt.Errorf("%w: to %s, without what the receiving store has deleted", catalog.ErrNoWay, l.Ref)
 			}
-			if r.cost > 0 && (next == nil || r.cost < ways[next.Ref].cost) {
+			if r.Cost > 0 && (next == nil || r.Cost < ways[next.Ref].Cost) {
 				next = l
 			}
 		}
@@ -197,7 +198,7 @@ func (c *choice) reachAll(want []*Listed) error {
 			return nil
 		}
 		for at := next.Ref; at != ""; {
-			s := ways[at].stream
+			s := ways[at].Stream
 			parent := s.Parent
 			c.choose(at, parent)
 			c.come[at] = true

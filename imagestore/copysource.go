@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -20,14 +21,14 @@ type signedLog struct {
 	head    head.Head
 	key     minisign.PublicKey              // that signed it; zero where nothing is signed
 	sumAt   func(seq int64) (string, error) // of the log that came with it; nil where none came
-	entries []Entry                         // of the log, where nothing is signed
+	entries []catalog.Entry                 // of the log, where nothing is signed
 	shown   bool                            // the log came without a token
 	server  string                          // that has it, as in Seen.Servers; "" for a store that no server has
 }
 
 // logged is a catalog whose log can be copied with its signed head.
 type logged interface {
-	SignedLog(ctx context.Context) (SignedLog, error)
+	SignedLog(ctx context.Context) (catalog.SignedLog, error)
 }
 
 // sited is a catalog that names the key of its site.
@@ -40,7 +41,7 @@ type sited interface {
 //
 // A site that nobody here has seen is believed the first time, as by whoever reads its catalog: its images count
 // by their own signatures alone, and what it may sign is said by the receiving store. From then on it must be that site.
-func (c *copier) source(ctx context.Context, here *view) (*view, error) {
+func (c *copier) source(ctx context.Context, here *catalog.View) (*catalog.View, error) {
 	there, log, err := c.signed(ctx, here)
 	if err == nil {
 		err = c.unrevoked(here, log.key)
@@ -58,7 +59,7 @@ func (c *copier) source(ctx context.Context, here *view) (*view, error) {
 }
 
 // signed gets and checks the head. The view is nil where the log itself cannot be had.
-func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, error) {
+func (c *copier) signed(ctx context.Context, here *catalog.View) (*catalog.View, signedLog, error) {
 	cat, ok := c.from.Catalog.(logged)
 	if !ok {
 		return nil, signedLog{}, nil
@@ -75,7 +76,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 	entries := whole.Entries
 	log := signedLog{entries: entries}
 	if whole.Head != nil {
-		h, key, err := openHead(whole.Head, entries, whole.SumAt)
+		h, key, err := catalog.OpenHead(whole.Head, entries, whole.SumAt)
 		if err != nil {
 			return nil, signedLog{}, err
 		}
@@ -85,7 +86,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 		}
 	}
 	log.server = whole.Server
-	v, err := replay(entries)
+	v, err := catalog.Replay(entries)
 	if err != nil {
 		return nil, signedLog{}, err
 	}
@@ -94,7 +95,7 @@ func (c *copier) signed(ctx context.Context, here *view) (*view, signedLog, erro
 
 // peek checks the head of a server that shows its log to nobody without a token: by the key that was seen of the site,
 // or that the receiving store trusts as a site's; else by the one that the server names.
-func (c *copier) peek(ctx context.Context, here *view) (signedLog, error) {
+func (c *copier) peek(ctx context.Context, here *catalog.View) (signedLog, error) {
 	signed, err := c.from.Head(ctx)
 	if errors.Is(err, head.ErrMissing) {
 		return signedLog{}, nil
@@ -140,7 +141,7 @@ func (c *copier) peek(ctx context.Context, here *view) (signedLog, error) {
 }
 
 // unrevoked refuses a site whose key was revoked in the receiving store.
-func (c *copier) unrevoked(here *view, key minisign.PublicKey) error {
+func (c *copier) unrevoked(here *catalog.View, key minisign.PublicKey) error {
 	return here.Revoked(key)
 }
 
@@ -179,7 +180,7 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 			}
 			continue
 		}
-		sites, err := sitesOf(log.entries)
+		sites, err := catalog.SitesOf(log.entries)
 		if err == nil {
 			err = d.Stripped(sites)
 		}

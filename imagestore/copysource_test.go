@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -324,7 +325,7 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	if list, err := st.List(t.Context()); err != nil || len(list) != 1 || list[0].Untrusted != "" {
 		t.Errorf("List = %s, %v", refs(list), err)
 	}
-	s.instead[ImagesPath] = mustJSON(t, []Listed{})
+	s.instead[ImagesPath] = mustJSON(t, []catalog.Listed{})
 	s.old = true
 	if _, err := st.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("a list in place of the log = %v, want %v", err, head.ErrRollback)

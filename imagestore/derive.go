@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
 	"griddle/imagestore/document"
@@ -67,24 +68,24 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if err != nil {
 		return Derived{}, err
 	}
-	l, err := v.resolve(o.Ref)
+	l, err := v.Resolve(o.Ref)
 	if err != nil {
 		return Derived{}, err
 	}
 	out := Derived{Ref: l.Ref}
-	var p *Listed
+	var p *catalog.Listed
 	if o.Parent != nil {
-		if p, err = v.resolve(*o.Parent); err != nil {
+		if p, err = v.Resolve(*o.Parent); err != nil {
 			return Derived{}, err
 		}
 		if out.Parent = p.Ref; p == l {
-			return Derived{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
+			return Derived{}, fmt.Errorf("%w: from %s to itself", catalog.ErrNoWay, l.Ref)
 		}
 	}
-	if err := l.trusted(); err != nil {
+	if err := l.Trusted(); err != nil {
 		return Derived{}, err
 	}
-	for _, have := range v.usable().Image(l.Ref).Streams {
+	for _, have := range v.Usable().Image(l.Ref).Streams {
 		if have.Parent == out.Parent {
 			out.Raw, out.Wire = have.Raw, have.Wire
 			return out, s.settle(ctx)
@@ -105,7 +106,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if err != nil {
 		return Derived{}, err
 	}
-	if _, err := s.Add(ctx, Publication{Image: l.Document, Streams: []StreamBlobs{{Document: d, Index: e.Index}}}); err != nil {
+	if _, err := s.Add(ctx, catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{{Document: d, Index: e.Index}}}); err != nil {
 		return Derived{}, err
 	}
 	out.Raw, out.Wire, out.Made, out.Seconds = e.Raw, e.Wire, true, time.Since(start).Seconds()
@@ -113,16 +114,16 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 }
 
 // deriveStream makes and stores the encoding.
-func (s *Store) deriveStream(ctx context.Context, o DeriveOptions, l, p *Listed) (encoding.Encoded, error) {
-	to, err := s.tree(ctx, l.ref(), o.Progress)
+func (s *Store) deriveStream(ctx context.Context, o DeriveOptions, l, p *catalog.Listed) (encoding.Encoded, error) {
+	to, err := s.tree(ctx, l.Parsed(), o.Progress)
 	if err != nil {
 		return encoding.Encoded{}, err
 	}
 	defer to.release()
-	m := making{s: s, encoder: o.Encoder, to: to.side(), name: l.ref().FileName()}
+	m := making{s: s, encoder: o.Encoder, to: to.side(), name: l.Parsed().FileName()}
 	m.encoder.Progress = func(raw, _ int64) { o.Progress("encoding", raw, 0) }
 	if p != nil {
-		from, err := s.tree(ctx, p.ref(), o.Progress)
+		from, err := s.tree(ctx, p.Parsed(), o.Progress)
 		if err != nil {
 			return encoding.Encoded{}, err
 		}

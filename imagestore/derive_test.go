@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -116,11 +117,11 @@ func TestDeriveRefuses(t *testing.T) {
 	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive with a key that nobody trusts = %v, want ErrSignature", err)
 	}
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, ErrNoWay) {
+	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
 		t.Errorf("Derive from itself = %v, want ErrNoWay", err)
 	}
 	missing := mustRef(t, "nobody:1")
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, ErrNotFound) {
+	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("Derive from what is not there = %v, want ErrNotFound", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
@@ -31,7 +32,7 @@ func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch
 // bytes are zstd frames, which `zstd -d` decodes to the same.
 //
 // Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
-// stream, which no receiver takes for a whole one. With from, ErrNoWay where only a full stream leads to ref.
+// stream, which no receiver takes for a whole one. With from, catalog.ErrNoWay where only a full stream leads to ref.
 func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
 	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
 }
@@ -91,40 +92,19 @@ func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
 	if from == nil {
-		return v.plan(l.Ref, nil, false)
+		return v.Plan(l.Ref, nil, false)
 	}
-	have, err := v.resolve(*from)
+	have, err := v.Resolve(*from)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
 	if have.Ref == l.Ref {
-		return fetch.Plan{}, fmt.Errorf("%w: from %s to itself", ErrNoWay, l.Ref)
+		return fetch.Plan{}, fmt.Errorf("%w: from %s to itself", catalog.ErrNoWay, l.Ref)
 	}
-	return v.deltaPlan(l.Ref, have.Ref)
-}
-
-// deltaPlan is the cheapest way that begins at from, however cheap a full stream may be.
-func (v *view) deltaPlan(ref, from string) (fetch.Plan, error) {
-	only := *v
-	only.images = make(map[string]*Listed, len(v.images))
-	for r, l := range v.images {
-		c := *l
-		c.Streams = nil
-		for _, s := range l.Streams {
-			if s.Parent != "" {
-				c.Streams = append(c.Streams, s)
-			}
-		}
-		only.images[r] = &c
-	}
-	p, err := only.plan(ref, []string{from}, false)
-	if err != nil {
-		return fetch.Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
-	}
-	return p, nil
+	return v.DeltaPlan(l.Ref, have.Ref)
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
@@ -189,7 +190,7 @@ func (c *crash) images(root string) string {
 }
 
 // describe lists images and the ways to each.
-func describe(list []Listed) string {
+func describe(list []catalog.Listed) string {
 	var out []string
 	for _, l := range list {
 		for _, s := range l.Streams {
@@ -234,7 +235,7 @@ func (c *crash) whole(what string, f *fixture) string {
 		c.Fatalf("%s: %v", what, err)
 	}
 	for _, l := range list {
-		if v, err := f.s.Verify(c.Context(), l.ref(), nil); err != nil || !v.OK {
+		if v, err := f.s.Verify(c.Context(), l.Parsed(), nil); err != nil || !v.OK {
 			c.Errorf("%s: %s has %v, %v", what, l.Ref, v.Problems, err)
 		}
 	}
@@ -256,7 +257,7 @@ func clean(t *testing.T, what, dir string) {
 	age(t, dir)
 	s, err := Open(dir)
 	if err == nil {
-		s.Catalog.(*localCatalog).Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
+		s.Catalog.(*catalog.Local).Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
 		_, err = s.Collect(t.Context())
 	}
 	if err != nil {
@@ -270,7 +271,7 @@ func clean(t *testing.T, what, dir string) {
 	if _, err := os.Stat(filepath.Join(dir, "catalog.head")); err == nil {
 		want = append(want, "catalog.head")
 	}
-	for d := range v.needed() {
+	for d := range v.Needed() {
 		want = append(want, filepath.Join("blobs", "sha256", d.Hex()[:2], d.Hex()))
 	}
 	var got []string
@@ -296,13 +297,13 @@ func clean(t *testing.T, what, dir string) {
 }
 
 // cleanShelf looks at the trees: each is one of an image, and whole.
-func cleanShelf(t *testing.T, what string, s *Store, v *view) {
+func cleanShelf(t *testing.T, what string, s *Store, v *catalog.View) {
 	t.Helper()
 	entries, err := os.ReadDir(s.trees)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
-	images := map[string]*Listed{}
+	images := map[string]*catalog.Listed{}
 	for _, l := range v.Images() {
 		images[l.Document.Hex()] = l
 	}
@@ -447,7 +448,7 @@ func (c *crash) killedThen(n int, name string, next func(*fixture) error, seed u
 	if err != nil && !slices.ContainsFunc(c.done, func(e error) bool { return errors.Is(err, e) }) {
 		c.Errorf("killed after operation %d and %s: %v", n, name, err)
 	}
-	reported := name == "done again" && (err == nil || errors.Is(err, ErrExists))
+	reported := name == "done again" && (err == nil || errors.Is(err, catalog.ErrExists))
 	r := rand.New(rand.NewPCG(seed, uint64(n)))
 	ops := tape.Ops()
 	for _, m := range []int{len(ops), r.IntN(len(ops))} {

@@ -33,7 +33,7 @@ func TestBitAtRest(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	tried := 0
-	l.blobs(func(d blob.Digest) {
+	l.EachBlob(func(d blob.Digest) {
 		good, err := os.ReadFile(f.blobFile(d))
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestBitAtRest(t *testing.T) {
 				t.Fatal(err)
 			}
 			tried++
-			v, err := f.s.Verify(t.Context(), l.ref(), nil)
+			v, err := f.s.Verify(t.Context(), l.Parsed(), nil)
 			if err != nil || v.OK || !strings.Contains(strings.Join(v.Problems, "\n"), string(d)) {
 				t.Errorf("seed %d, bit %d of %s: Verify = %+v, %v, want a problem that names the blob", seed, at, d, v, err)
 			}
@@ -64,7 +64,7 @@ func TestBitAtRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if v, err := f.s.Verify(t.Context(), l.ref(), nil); err != nil || !v.OK {
+	if v, err := f.s.Verify(t.Context(), l.Parsed(), nil); err != nil || !v.OK {
 		t.Errorf("with every bit in its place again: %+v, %v", v, err)
 	}
 	t.Logf("%d bits", tried)

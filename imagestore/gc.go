@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -62,9 +63,9 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		if s.Key != nil && !ok {
 			canDerive = !refused && slices.Contains(v.Trust(s.Trust).Keys(), s.Key.Public())
 		}
-		p := v.planGC(v.fallOut(time.Now()), func(ref string) bool { return canDerive && failed[ref] == nil })
-		if len(p.derive) > 0 && !o.DryRun {
-			made, at, err := s.deriveAll(ctx, o, p.derive)
+		p := v.PlanRemoval(v.FallOut(time.Now()), func(ref string) bool { return canDerive && failed[ref] == nil })
+		if len(p.Derive) > 0 && !o.DryRun {
+			made, at, err := s.deriveAll(ctx, o, p.Derive)
 			switch {
 			case ctx.Err() != nil:
 				return Collected{}, context.Cause(ctx)
@@ -76,8 +77,8 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			derived = append(derived, made...)
 			continue
 		}
-		out := Collected{DryRun: o.DryRun, Versions: p.remove, Derived: append(derived, p.derive...), Kept: p.kept}
-		ch, err := s.Catalog.Change(ctx, Change{Expire: &Expiry{p.remove, o.DryRun, p.derive}})
+		out := Collected{DryRun: o.DryRun, Versions: p.Remove, Derived: append(derived, p.Derive...), Kept: p.Kept}
+		ch, err := s.Catalog.Change(ctx, catalog.Change{Expire: &catalog.Expiry{Refs: p.Remove, DryRun: o.DryRun, Derived: p.Derive}})
 		if err != nil {
 			return Collected{}, err
 		}

@@ -2,8 +2,6 @@ package imagestore
 
 import (
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -11,128 +9,11 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
-
-// listed is a view with images of web: version, and the parents of its streams ("" for none).
-func listedView(t *testing.T, images map[string][]string) *view {
-	t.Helper()
-	v, err := replay(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := newKey(t).Public()
-	for version, parents := range images {
-		l := Listed{Signer: key.ID(), Ref: "web:" + version + "@amd64", Template: "web", Version: version, Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
-		for _, p := range parents {
-			s := ListedStream{Raw: 1, Wire: 10, Signer: key.ID()}
-			if p == "" {
-				s.Wire = 100
-			} else {
-				s.Parent = "web:" + p + "@amd64"
-			}
-			l.Streams = append(l.Streams, s)
-		}
-		if err := v.apply(&Entry{Seq: 1, Kind: KindPublish, Image: &l}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return v.With(document.NewTrust(key))
-}
-
-func TestFallOut(t *testing.T) {
-	now := time.Unix(1.7e9, 0).Add(100 * time.Hour)
-	for _, c := range []struct {
-		name  string
-		rules []Keep
-		want  string
-	}{
-		{"no rule", nil, ""},
-		{"another template's", []Keep{{Pattern: "db", Last: 1}}, ""},
-		{"last", []Keep{{Pattern: "web", Last: 2}}, "3 1"},
-		{"all newer", []Keep{{Pattern: "w*", Newer: 101 * 3600}}, ""},
-		{"none newer", []Keep{{Pattern: "w*", Newer: 99 * 3600}}, "4 3 1"},
-		{"either", []Keep{{Pattern: "*", Last: 1}, {Pattern: "web", Last: 4}}, "1"},
-		{"another namespace", []Keep{{Pattern: "shop*/*", Last: 1}}, ""},
-	} {
-		v := listedView(t, map[string][]string{"1": {""}, "2": {""}, "3": {""}, "4": {""}, "5": {""}})
-		v.channels["web"] = map[string]string{"stable": "2"}
-		v.complete()
-		v.keeps = c.rules
-		var got []string
-		for _, l := range v.fallOut(now) {
-			got = append(got, l.Ref)
-		}
-		if short(got) != c.want {
-			t.Errorf("%s: %q falls out, want %q", c.name, short(got), c.want)
-		}
-	}
-}
-
-func TestPlanGC(t *testing.T) {
-	for _, c := range []struct {
-		name                  string
-		images                map[string][]string
-		out                   []string
-		derive                bool
-		remove, derives, kept string
-	}{
-		{"chain, with a key", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"}, true, "2 1", "3", ""},
-		{"chain, without", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"}, false, "", "", "1 2"},
-		{"another way", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2", ""}}, []string{"1", "2"}, false, "2 1", "", ""},
-		{"backwards", map[string][]string{"1": {"2"}, "2": {"3"}, "3": {""}}, []string{"1", "2"}, false, "1 2", "", ""},
-		{"a branch", map[string][]string{"1": {""}, "2": {"1"}, "3": {"1"}}, []string{"1", "2"}, false, "2", "", "1"},
-		{"broken before", map[string][]string{"1": {"0"}, "2": {""}}, []string{}, false, "", "", ""},
-	} {
-		v := listedView(t, c.images)
-		var out []*Listed
-		for _, o := range c.out {
-			out = append(out, v.images["web:"+o+"@amd64"])
-		}
-		p := v.planGC(out, func(string) bool { return c.derive })
-		if short(p.remove) != c.remove || short(p.derive) != c.derives || short(p.kept) != c.kept {
-			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name, short(p.remove), short(p.derive), short(p.kept), c.remove, c.derives, c.kept)
-		}
-	}
-}
-
-// TestPlanGCOrder makes random graphs: at no point of the plan is an image cut off that was not.
-func TestPlanGCOrder(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
-		images := map[string][]string{}
-		n := 2 + r.IntN(8)
-		for i := range n {
-			var parents []string
-			for range 1 + r.IntN(3) {
-				if p := r.IntN(n + 2); p >= n {
-					parents = append(parents, "")
-				} else if p != i {
-					parents = append(parents, fmt.Sprint(p))
-				}
-			}
-			images[fmt.Sprint(i)] = parents
-		}
-		v := listedView(t, images)
-		var out []*Listed
-		for _, l := range v.Sorted()[1:] {
-			if r.IntN(2) == 0 {
-				out = append(out, l)
-			}
-		}
-		can := r.IntN(1 << 10) // a bit for each version
-		p := v.planGC(out, func(ref string) bool { return can>>(v.images[ref].Version[0]-'0')&1 == 1 })
-		left := v.promising(p.derive)
-		for _, ref := range p.remove {
-			delete(left.images, ref)
-			for _, l := range v.keptWays().cut(left) {
-				t.Fatalf("%v: removing %s of %s cuts off %s", images, ref, short(p.remove), l.Ref)
-			}
-		}
-	}
-}
 
 // TestRevokedWayIsNoWay revokes the key of one way to an image: the other way, through an older image, must not be deleted
 // then, neither on command nor by a rule.
@@ -147,16 +28,16 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Add(t.Context(), Publication{l.Document, []StreamBlobs{full}}); err != nil {
+	if _, err := f.s.Add(t.Context(), catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "web:2") {
+	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "web:2") {
 		t.Errorf("Delete of the only way that counts = %v, want ErrInUse", err)
 	}
-	if err := f.s.SetKeep(t.Context(), Keep{Pattern: "web", Last: 1}); err != nil {
+	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "web", Last: 1}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := f.s.GC(t.Context(), GCOptions{})
@@ -177,7 +58,7 @@ func TestGCUnderived(t *testing.T) {
 	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
 	f.publish("db:1@amd64", way{"", someBytes(3, 4000)})
 	f.publish("db:2@amd64", way{"", someBytes(4, 4000)})
-	if err := f.s.SetKeep(t.Context(), Keep{Pattern: "*", Last: 1}); err != nil {
+	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "*", Last: 1}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := f.s.GC(t.Context(), GCOptions{})
@@ -194,7 +75,7 @@ func TestGCUnderived(t *testing.T) {
 
 func (f *fixture) old() {
 	f.t.Helper()
-	past := time.Now().Add(-2 * orphanAge)
+	past := time.Now().Add(-2 * catalog.OrphanAge)
 	for _, d := range f.blobs() {
 		if err := os.Chtimes(f.blobFile(d), past, past); err != nil {
 			f.t.Fatal(err)
@@ -217,7 +98,7 @@ func TestGC(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.old()
-		if err := s.SetKeep(t.Context(), Keep{Pattern: "web", Last: 2}); err != nil {
+		if err := s.SetKeep(t.Context(), catalog.Keep{Pattern: "web", Last: 2}); err != nil {
 			t.Fatal(err)
 		}
 		before := f.blobs()
@@ -271,21 +152,21 @@ func missing(before, after []blob.Digest) (out []blob.Digest) {
 func TestKeepRules(t *testing.T) {
 	f := newFixture(t)
 	s := f.overServer().s
-	for _, bad := range []Keep{{Pattern: "", Last: 1}, {Pattern: "web:1", Last: 1}, {Pattern: "web@amd64", Last: 1}, {Pattern: "web", Last: -1}, {Pattern: "web", Newer: -1}} {
+	for _, bad := range []catalog.Keep{{Pattern: "", Last: 1}, {Pattern: "web:1", Last: 1}, {Pattern: "web@amd64", Last: 1}, {Pattern: "web", Last: -1}, {Pattern: "web", Newer: -1}} {
 		if err := s.SetKeep(t.Context(), bad); !errors.Is(err, ref.ErrInvalid) {
 			t.Errorf("SetKeep(%+v) = %v, want %v", bad, err, ref.ErrInvalid)
 		}
 	}
-	for _, k := range []Keep{{Pattern: "web", Last: 3}, {Pattern: "*/*", Newer: 60}, {Pattern: "web", Last: 4}, {Pattern: "web", Last: 4}, {Pattern: "*/*"}, {Pattern: "db"}} {
+	for _, k := range []catalog.Keep{{Pattern: "web", Last: 3}, {Pattern: "*/*", Newer: 60}, {Pattern: "web", Last: 4}, {Pattern: "web", Last: 4}, {Pattern: "*/*"}, {Pattern: "db"}} {
 		if err := s.SetKeep(t.Context(), k); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := s.Keeps(t.Context())
-	if err != nil || !slices.Equal(got, []Keep{{Pattern: "web", Last: 4}}) {
+	if err != nil || !slices.Equal(got, []catalog.Keep{{Pattern: "web", Last: 4}}) {
 		t.Errorf("rules %v (%v)", got, err)
 	}
-	if _, err := f.s.Catalog.Change(t.Context(), Change{Expire: &Expiry{Refs: []string{"web:1@amd64"}}}); !errors.Is(err, ErrInUse) {
+	if _, err := f.s.Catalog.Change(t.Context(), catalog.Change{Expire: &catalog.Expiry{Refs: []string{"web:1@amd64"}}}); !errors.Is(err, catalog.ErrInUse) {
 		t.Errorf("a tombstone for what no rule lets fall: %v", err)
 	}
 }

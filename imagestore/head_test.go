@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -216,7 +217,7 @@ func TestHeadExpiry(t *testing.T) {
 	f := newFixture(t)
 	k := f.keepHead(100 * time.Hour)
 	now := time.Now()
-	f.s.Catalog.(*localCatalog).Now = func() time.Time { return now }
+	f.s.Catalog.(*catalog.Local).Now = func() time.Time { return now }
 	ask := func() head.Head {
 		t.Helper()
 		if _, err := f.s.Head(t.Context()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
@@ -89,7 +90,7 @@ func signForEver(t *testing.T, dir string) {
 	}
 	fmt.Println("signing")
 	for n := 0; ; n++ {
-		if err := s.Grant(t.Context(), Granting{Key: document.SiteGrant(k.Public()).String(), Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
+		if err := s.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(k.Public()).String(), Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
 			t.Fatal(err)
 		}
 	}

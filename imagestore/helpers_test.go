@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -151,7 +152,7 @@ func (f *fixture) identity(ref string) document.Identity {
 }
 
 // stream encodes raw and stores a signed document for it.
-func (f *fixture) stream(id document.Identity, parent string, raw []byte) StreamBlobs {
+func (f *fixture) stream(id document.Identity, parent string, raw []byte) catalog.StreamBlobs {
 	f.t.Helper()
 	e, err := encoding.Encoder{}.Encode(f.t.Context(), bytes.NewReader(raw), f.s.Blobs)
 	if err != nil {
@@ -166,7 +167,7 @@ func (f *fixture) stream(id document.Identity, parent string, raw []byte) Stream
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return StreamBlobs{d, e.Index}
+	return catalog.StreamBlobs{Document: d, Index: e.Index}
 }
 
 // image stores everything of an image and returns what Add takes. Each way is a parent, "" for none, and its bytes.
@@ -175,21 +176,21 @@ type way struct {
 	raw    []byte
 }
 
-func (f *fixture) image(ref string, ways ...way) Publication {
+func (f *fixture) image(ref string, ways ...way) catalog.Publication {
 	f.t.Helper()
 	id := f.identity(ref)
 	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + ref, Comment: crand.Text(), Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p := Publication{Image: d}
+	p := catalog.Publication{Image: d}
 	for _, w := range ways {
 		p.Streams = append(p.Streams, f.stream(id, w.parent, w.raw))
 	}
 	return p
 }
 
-func (f *fixture) publish(ref string, ways ...way) Listed {
+func (f *fixture) publish(ref string, ways ...way) catalog.Listed {
 	f.t.Helper()
 	l, err := f.s.Add(f.t.Context(), f.image(ref, ways...))
 	if err != nil {
@@ -236,7 +237,7 @@ func (f *fixture) blobs() (out []blob.Digest) {
 	return out
 }
 
-func refs(list []Listed) string {
+func refs(list []catalog.Listed) string {
 	var out []string
 	for _, l := range list {
 		name := l.Ref

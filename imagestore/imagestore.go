@@ -29,17 +29,3 @@
 // that reach a reader of document.OpenStream are verified against a signed document first. Everything read from outside is
 // bounded: documents, frames, windows and counts.
 package imagestore
-
-import "errors"
-
-// Errors on which callers branch.
-var (
-	// ErrNotFound is wrapped where a reference names no image.
-	ErrNotFound = errors.New("no such image")
-	// ErrExists is wrapped where a version is, or once was, in the catalog: versions are never used twice.
-	ErrExists = errors.New("version exists")
-	// ErrInUse is wrapped by Delete where other images can only be reached through the one to be deleted.
-	ErrInUse = errors.New("image is needed by others")
-	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
-	ErrNoWay = errors.New("no stream leads there")
-)

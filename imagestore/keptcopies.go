@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/sendstream"
@@ -84,7 +85,7 @@ func (k keptCopies) add(c keptCopy) error {
 
 // prune removes the copies of images that are gone, as far as this process may and can: the rest stays noted. The caller
 // has the file's lock.
-func (k keptCopies) prune(ctx context.Context, v *view) error {
+func (k keptCopies) prune(ctx context.Context, v *catalog.View) error {
 	all, err := k.read()
 	if err != nil || len(all) == 0 {
 		return err

@@ -39,7 +39,7 @@ func TestCopiesGoWithTheirImages(t *testing.T) {
 	}
 	list, err := other.List(ctx)
 	p.must(err)
-	_, err = other.Delete(ctx, list[0].ref())
+	_, err = other.Delete(ctx, list[0].Parsed())
 	p.must(err)
 	if got := p.copies(); len(got) != 0 {
 		t.Errorf("after both deletions %v are kept", got)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
@@ -14,7 +15,7 @@ import (
 
 func (f *fixture) grant(g document.Grant) {
 	f.t.Helper()
-	if err := f.s.Grant(f.t.Context(), Granting{Key: g.String()}); err != nil {
+	if err := f.s.Grant(f.t.Context(), catalog.Granting{Key: g.String()}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -49,7 +50,7 @@ func TestPrefixes(t *testing.T) {
 			ok bool
 		}{"the team": {team, false}, "the site": {site, true}, "the publisher": {f, true}} {
 			s := c.by.stream(f.identity("shop:1@amd64"), "", someBytes(2, 3000))
-			_, err := f.s.Add(t.Context(), Publication{image, []StreamBlobs{s}})
+			_, err := f.s.Add(t.Context(), catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{s}})
 			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("Add of a stream by %s = %v, want it accepted: %v", who, err, c.ok)
 			}
@@ -84,8 +85,8 @@ func TestRevoke(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", someBytes(3, 300)})
 		// The publisher's own image, of which one stream is the lost key's.
 		own := f.image("db:1@amd64").Image
-		for _, s := range []StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", someBytes(4, 100)), site.stream(f.identity("db:1@amd64"), "", someBytes(4, 9000))} {
-			if _, err := f.s.Add(t.Context(), Publication{own, []StreamBlobs{s}}); err != nil {
+		for _, s := range []catalog.StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", someBytes(4, 100)), site.stream(f.identity("db:1@amd64"), "", someBytes(4, 9000))} {
+			if _, err := f.s.Add(t.Context(), catalog.Publication{Image: own, Streams: []catalog.StreamBlobs{s}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -110,7 +111,7 @@ func TestRevoke(t *testing.T) {
 			list[1].Untrusted != "" || list[3].Untrusted != "" || list[2].Wire != 0 {
 			t.Errorf("List = %+v, %v", list, err)
 		}
-		for i, want := range []error{nil, ErrNoWay, minisign.ErrSignature, nil} {
+		for i, want := range []error{nil, catalog.ErrNoWay, minisign.ErrSignature, nil} {
 			if err := list[i].Installable(); !errors.Is(err, want) {
 				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
 			}
@@ -118,7 +119,7 @@ func TestRevoke(t *testing.T) {
 		if _, err := f.s.Plan(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web:3")); !errors.Is(err, ErrNoWay) {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web:3")); !errors.Is(err, catalog.ErrNoWay) {
 			t.Errorf("Plan of an image that only a revoked one leads to = %v", err)
 		}
 		if p, err := f.s.Plan(t.Context(), refOf(t, "web:3"), refOf(t, "web:2")); err != nil || len(p.Streams) != 1 {
@@ -151,10 +152,10 @@ func TestRevoke(t *testing.T) {
 		if _, err := f.s.Add(t.Context(), lost.image("web:4@amd64", way{"", raw})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Add by a revoked key = %v", err)
 		}
-		if err := f.s.TrustKey(t.Context(), lost.key.Public()); !errors.Is(err, ErrRevoked) {
+		if err := f.s.TrustKey(t.Context(), lost.key.Public()); !errors.Is(err, catalog.ErrRevoked) {
 			t.Errorf("TrustKey of a revoked key = %v", err)
 		}
-		if err := f.s.Grant(t.Context(), Granting{Key: lost.key.Public().String() + " web"}); !errors.Is(err, ErrRevoked) {
+		if err := f.s.Grant(t.Context(), catalog.Granting{Key: lost.key.Public().String() + " web"}); !errors.Is(err, catalog.ErrRevoked) {
 			t.Errorf("Grant of a revoked key = %v", err)
 		}
 		keys, err := f.s.Keys(t.Context())
@@ -165,10 +166,10 @@ func TestRevoke(t *testing.T) {
 		if _, err := f.s.Delete(t.Context(), refOf(t, "db")); err != nil {
 			t.Errorf("Delete beside a revoked image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); !errors.Is(err, ErrInUse) {
+		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); !errors.Is(err, catalog.ErrInUse) {
 			t.Errorf("Delete of what others stand on = %v", err)
 		}
-		if err := f.s.Grant(t.Context(), Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
+		if err := f.s.Grant(t.Context(), catalog.Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || fmt.Sprint(p) != fmt.Sprint(before) {
@@ -210,7 +211,7 @@ func TestOthersTrust(t *testing.T) {
 func TestGrantRefuses(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
 		twin := twinOf(t, f.key.Public(), newKey(t).Public())
-		for name, g := range map[string]Granting{
+		for name, g := range map[string]catalog.Granting{
 			"no key": {}, "a bad pattern": {Key: newKey(t).Public().String() + " Web"}, "a taken ID": {Key: twin.String()},
 			"a comment of two lines": {Key: newKey(t).Public().String(), Comment: "a\nb"},
 		} {

@@ -67,7 +67,7 @@ func TestKilledWriter(t *testing.T) {
 		there := map[string]bool{}
 		for _, l := range list {
 			there[l.Ref] = true
-			if v, err := s.Verify(t.Context(), l.ref(), nil); err != nil || !v.OK {
+			if v, err := s.Verify(t.Context(), l.Parsed(), nil); err != nil || !v.OK {
 				t.Errorf("%s: %s has %v, %v", what, l.Ref, v.Problems, err)
 			}
 		}
@@ -155,7 +155,7 @@ func writeForEver(t *testing.T, dir string) {
 			oldest := list[len(list)-1]
 			list = list[:len(list)-1]
 			fmt.Printf("\ndeleting %s.\n", oldest.Ref)
-			if _, err := s.Delete(t.Context(), oldest.ref()); err != nil {
+			if _, err := s.Delete(t.Context(), oldest.Parsed()); err != nil {
 				t.Fatal(err)
 			}
 			fmt.Printf("\ndeleted %s.\n", oldest.Ref)

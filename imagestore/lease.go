@@ -2,74 +2,29 @@ package imagestore
 
 import (
 	"context"
-	crand "crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
-	"griddle/imagestore/blob"
-	"griddle/imagestore/document"
+	"griddle/imagestore/catalog"
 )
-
-// Lease keeps blobs of images from being collected while somebody reads them, even when the images are deleted meanwhile. It is
-// a file, DIR/leases/ID.json, and holds across restarts until it expires.
-type Lease struct {
-	ID      string    `json:"id"`
-	Expires time.Time `json:"expires"`
-}
-
-// LeaseRequest asks for a lease or, with ID, for more time.
-type LeaseRequest struct {
-	ID      string   `json:"id,omitempty"`
-	Refs    []string `json:"refs,omitempty"` // in full; those that are not there are passed over
-	Seconds int64    `json:"seconds"`        // from now, at most an hour; a stranger gets ten minutes of it, and renews
-
-	By leaseHolder `json:"-"` // set by a server; the zero value is a program on the store's own host
-}
-
-// Bounds of leases: anybody may ask for one.
-const (
-	maxLeases     = 256            // see leasequota.go for whose
-	maxLeaseTime  = time.Hour      // that one request gives
-	maxLeaseLife  = 24 * time.Hour // that renewing can reach
-	maxLeaseRefs  = 10_000
-	maxLeaseBlobs = 40_000
-	maxLeaseFile  = 4 << 20 // bytes
-)
-
-// ErrTooMany is wrapped where a lease is refused because of its size, or since there are too many.
-var ErrTooMany = errors.New("too many leases or too large a one")
-
-// leaseFile is what lies on the disk.
-type leaseFile struct {
-	Lease
-	Made  time.Time     `json:"made"`
-	Blobs []blob.Digest `json:"blobs"`
-	leaseHolder
-}
 
 // leaser is a catalog that gives leases.
 type leaser interface {
-	lease(ctx context.Context, r LeaseRequest) (Lease, error)
+	lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error)
 	release(ctx context.Context, id string) error
 }
 
-// Lease gives or prolongs a lease; it is durable when Lease returns. ErrNotFound where the store has none of the images, or no
+// Lease gives or prolongs a lease; it is durable when Lease returns. catalog.ErrNotFound where the store has none of the images, or no
 // such lease any more.
-func (s *Store) Lease(ctx context.Context, r LeaseRequest) (Lease, error) {
+func (s *Store) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
 	l, ok := s.Catalog.(leaser)
 	if !ok {
-		return Lease{}, fmt.Errorf("leasing images: %w", errors.ErrUnsupported)
+		return catalog.Lease{}, fmt.Errorf("leasing images: %w", errors.ErrUnsupported)
 	}
 	out, err := l.lease(ctx, r)
 	if err != nil {
-		return Lease{}, fmt.Errorf("leasing images: %w", err)
+		return catalog.Lease{}, fmt.Errorf("leasing images: %w", err)
 	}
 	return out, nil
 }
@@ -90,7 +45,7 @@ const holdTime = 10 * time.Minute
 // hold has a lease on images until end is called. It does without where the store gives none: a directory that cannot be written,
 // a server that has enough of them. Readers then find out, as ever, when something goes away.
 func (s *Store) hold(ctx context.Context, refs []string) (end func()) {
-	l, err := s.Lease(ctx, LeaseRequest{Refs: refs, Seconds: int64(holdTime / time.Second)})
+	l, err := s.Lease(ctx, catalog.LeaseRequest{Refs: refs, Seconds: int64(holdTime / time.Second)})
 	if err != nil {
 		return func() {}
 	}
@@ -103,7 +58,7 @@ func (s *Store) hold(ctx context.Context, refs []string) (end func()) {
 		for {
 			select {
 			case <-t.C:
-				s.Lease(rctx, LeaseRequest{ID: l.ID, Seconds: int64(holdTime / time.Second)}) // the next one may succeed
+				s.Lease(rctx, catalog.LeaseRequest{ID: l.ID, Seconds: int64(holdTime / time.Second)}) // the next one may succeed
 			case <-rctx.Done():
 				return
 			}
@@ -117,174 +72,4 @@ func (s *Store) hold(ctx context.Context, refs []string) (end func()) {
 		defer cancel()
 		s.Release(ctx, l.ID)
 	}
-}
-
-// lease implements leaser. It holds the lock of the catalog, as sweep does.
-func (c *localCatalog) lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
-	span := time.Duration(r.Seconds) * time.Second
-	if r.Seconds < 1 || r.Seconds > int64(maxLeaseTime/time.Second) {
-		return out, fmt.Errorf("%w: %d seconds, 1 to %d can be had", ErrTooMany, r.Seconds, int64(maxLeaseTime/time.Second))
-	}
-	if len(r.Refs) > maxLeaseRefs {
-		return out, fmt.Errorf("%w: %d images, at most %d", ErrTooMany, len(r.Refs), maxLeaseRefs)
-	}
-	err = c.log.update(ctx, func(old []Entry) ([]Entry, error) {
-		now := time.Now().UTC()
-		var f leaseFile
-		var err error
-		if r.ID != "" {
-			f, err = c.readLease(r.ID)
-		} else {
-			f, err = c.newLease(old, r.Refs, r.By, now)
-		}
-		if err != nil {
-			return nil, err
-		}
-		f.leaseHolder = r.By
-		most, life := r.By.times()
-		if f.Expires = now.Add(min(span, most)); f.Expires.Sub(f.Made) > life {
-			f.Expires = f.Made.Add(life)
-		}
-		if !f.Expires.After(now) {
-			return nil, fmt.Errorf("%w: the lease is too old", ErrNotFound)
-		}
-		out = f.Lease
-		return nil, c.writeLease(f)
-	})
-	return out, err
-}
-
-func (c *localCatalog) newLease(old []Entry, refs []string, by leaseHolder, now time.Time) (leaseFile, error) {
-	v, err := replay(old)
-	if err != nil {
-		return leaseFile{}, err
-	}
-	f := leaseFile{Lease: Lease{ID: strings.ToLower(crand.Text())}, Made: now, Blobs: []blob.Digest{}}
-	for _, ref := range refs {
-		if l := v.images[ref]; l != nil {
-			l.blobs(func(d blob.Digest) { f.Blobs = append(f.Blobs, d) })
-		}
-	}
-	slices.Sort(f.Blobs)
-	f.Blobs = slices.Compact(f.Blobs)
-	if len(f.Blobs) == 0 {
-		return leaseFile{}, fmt.Errorf("%w: the lease would be of nothing", ErrNotFound)
-	}
-	if len(f.Blobs) > maxLeaseBlobs {
-		return leaseFile{}, fmt.Errorf("%w: %d blobs, at most %d", ErrTooMany, len(f.Blobs), maxLeaseBlobs)
-	}
-	var all heldLeases
-	if err := c.eachLease(now, func(l leaseFile) {
-		all = append(all, heldLease{l.ID, l.leaseHolder, l.Expires, len(l.Blobs)})
-	}); err != nil {
-		return leaseFile{}, err
-	}
-	evict, err := all.room(by, len(f.Blobs))
-	if err != nil {
-		return leaseFile{}, err
-	}
-	for _, id := range evict {
-		if err := c.release(context.Background(), id); err != nil {
-			return leaseFile{}, err
-		}
-	}
-	return f, nil
-}
-
-// release implements leaser.
-func (c *localCatalog) release(_ context.Context, id string) error {
-	path, err := c.leasePath(id)
-	if err != nil {
-		return err
-	}
-	if err := c.log.disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// leasePath is where a lease lies. An ID is 26 characters of base32, and no path.
-func (c *localCatalog) leasePath(id string) (string, error) {
-	if len(id) != 26 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return "", fmt.Errorf("%w: %.40q is no lease", ErrNotFound, id)
-	}
-	return filepath.Join(c.leases, id+".json"), nil
-}
-
-func (c *localCatalog) readLease(id string) (leaseFile, error) {
-	var f leaseFile
-	path, err := c.leasePath(id)
-	if err != nil {
-		return f, err
-	}
-	st, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f, fmt.Errorf("%w: the lease is over", ErrNotFound)
-	}
-	if err != nil {
-		return f, err
-	}
-	if st.Size() > maxLeaseFile {
-		return f, fmt.Errorf("lease %s: %d bytes are too many", id, st.Size())
-	}
-	b, err := c.log.disk.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(b, &f)
-	}
-	if err == nil && f.ID != id {
-		err = errors.New("it has another name than it says")
-	}
-	if err != nil {
-		return f, fmt.Errorf("lease %s: %w", id, err)
-	}
-	return f, nil
-}
-
-// writeLease makes the lease durable (durable.Disk.Replace).
-func (c *localCatalog) writeLease(f leaseFile) error {
-	path, err := c.leasePath(f.ID)
-	if err != nil {
-		return err
-	}
-	b, err := document.MarshalLine(f)
-	if err != nil {
-		return err
-	}
-	if err := c.log.disk.MkdirAll(c.leases, 0o755); err != nil {
-		return err
-	}
-	return c.log.disk.Replace(path, b, 0o644)
-}
-
-// eachLease calls f for each lease that holds at the time now, and removes what is over. A file that cannot be read is an
-// error: it may protect anything.
-func (c *localCatalog) eachLease(now time.Time, f func(leaseFile)) error {
-	names, err := os.ReadDir(c.leases)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading leases: %w", err)
-	}
-	for _, n := range names {
-		id, ok := strings.CutSuffix(n.Name(), ".json")
-		if !ok {
-			// What a killed writer left: nobody else writes here while the lock is held.
-			c.log.disk.Remove(filepath.Join(c.leases, n.Name()))
-			continue
-		}
-		l, err := c.readLease(id)
-		switch {
-		case errors.Is(err, ErrNotFound): // released meanwhile
-		case err != nil:
-			return fmt.Errorf("reading leases: %w", err)
-		case l.Expires.After(now):
-			f(l)
-		default:
-			if err := c.log.disk.Remove(filepath.Join(c.leases, n.Name())); err != nil {
-				return fmt.Errorf("reading leases: %w", err)
-			}
-		}
-	}
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"griddle/imagestore/catalog"
 )
 
 // TestLease deletes an image while it is leased: its blobs stay until the lease is over.
@@ -22,7 +24,7 @@ func TestLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	anybody := f.reader(plain)
-	lease, err := anybody.Lease(t.Context(), LeaseRequest{Refs: []string{l.Ref, "web:9@amd64"}, Seconds: 60})
+	lease, err := anybody.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{l.Ref, "web:9@amd64"}, Seconds: 60})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +36,7 @@ func TestLease(t *testing.T) {
 	if d, err := f.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil || d.Blobs != 0 {
 		t.Errorf("deleting removed %d blobs that are leased (%v)", d.Blobs, err)
 	}
-	if _, err := anybody.Lease(t.Context(), LeaseRequest{ID: lease.ID, Seconds: 3600}); err != nil {
+	if _, err := anybody.Lease(t.Context(), catalog.LeaseRequest{ID: lease.ID, Seconds: 3600}); err != nil {
 		t.Errorf("renewing: %v", err)
 	}
 	if d, err := f.s.Collect(t.Context()); err != nil || d.Blobs != 0 {
@@ -57,17 +59,17 @@ func TestLeaseBounds(t *testing.T) {
 	s := f.reader(plain)
 	for _, c := range []struct {
 		name string
-		r    LeaseRequest
+		r    catalog.LeaseRequest
 		want error
 	}{
-		{"nothing", LeaseRequest{Seconds: 1}, ErrNotFound},
-		{"no such image", LeaseRequest{Refs: []string{"db:1@amd64"}, Seconds: 1}, ErrNotFound},
-		{"no time", LeaseRequest{Refs: []string{"web:1@amd64"}}, ErrTooMany},
-		{"too long", LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3601}, ErrTooMany},
-		{"far too long", LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 1 << 62}, ErrTooMany},
-		{"too many images", LeaseRequest{Refs: make([]string, maxLeaseRefs+1), Seconds: 1}, ErrTooMany},
-		{"a path", LeaseRequest{ID: "../../../../etc/passwd", Seconds: 1}, ErrNotFound},
-		{"not there", LeaseRequest{ID: "abcdefghijklmnopqrstuvwxyz", Seconds: 1}, ErrNotFound},
+		{"nothing", catalog.LeaseRequest{Seconds: 1}, catalog.ErrNotFound},
+		{"no such image", catalog.LeaseRequest{Refs: []string{"db:1@amd64"}, Seconds: 1}, catalog.ErrNotFound},
+		{"no time", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}}, catalog.ErrTooMany},
+		{"too long", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3601}, catalog.ErrTooMany},
+		{"far too long", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 1 << 62}, catalog.ErrTooMany},
+		{"too many images", catalog.LeaseRequest{Refs: make([]string, catalog.MaxLeaseRefs+1), Seconds: 1}, catalog.ErrTooMany},
+		{"a path", catalog.LeaseRequest{ID: "../../../../etc/passwd", Seconds: 1}, catalog.ErrNotFound},
+		{"not there", catalog.LeaseRequest{ID: "abcdefghijklmnopqrstuvwxyz", Seconds: 1}, catalog.ErrNotFound},
 	} {
 		if _, err := s.Lease(t.Context(), c.r); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
@@ -75,10 +77,10 @@ func TestLeaseBounds(t *testing.T) {
 	}
 	var err error
 	n := 0
-	for ; n <= maxLeases && err == nil; n++ {
-		_, err = f.s.Lease(t.Context(), LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600})
+	for ; n <= catalog.MaxLeases && err == nil; n++ {
+		_, err = f.s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600})
 	}
-	if !errors.Is(err, ErrTooMany) || n != maxLeases+1 {
+	if !errors.Is(err, catalog.ErrTooMany) || n != catalog.MaxLeases+1 {
 		t.Errorf("after %d leases: %v", n, err)
 	}
 	// Those that are over make room, and so does what a killed writer left; a file that cannot be read stops a collection.
@@ -104,7 +106,7 @@ func TestLeaseBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Lease(t.Context(), LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 1}); err != nil {
+	if _, err := s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 1}); err != nil {
 		t.Errorf("one is over: %v", err)
 	}
 	if err := os.WriteFile(file, []byte("torn"), 0o644); err != nil {
@@ -144,8 +146,8 @@ func TestCopyHolds(t *testing.T) {
 func TestLeaseShares(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	ask := func(client string, stranger bool) (Lease, error) {
-		return f.s.Lease(t.Context(), LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600, By: leaseHolder{Client: client, Stranger: stranger}})
+	ask := func(client string, stranger bool) (catalog.Lease, error) {
+		return f.s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600, By: catalog.LeaseHolder{Client: client, Stranger: stranger}})
 	}
 	held := func() (strangers, known int) {
 		files, err := filepath.Glob(filepath.Join(f.dir, "leases", "*.json"))
@@ -153,7 +155,7 @@ func TestLeaseShares(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range files {
-			var l leaseHolder
+			var l catalog.LeaseHolder
 			b, err := os.ReadFile(name)
 			if err == nil {
 				err = json.Unmarshal(b, &l)
@@ -170,73 +172,40 @@ func TestLeaseShares(t *testing.T) {
 		return strangers, known
 	}
 	first, err := ask("10.0.0.1", true)
-	if err != nil || time.Until(first.Expires) > strangerLeaseTime {
+	if err != nil || time.Until(first.Expires) > catalog.StrangerLeaseTime {
 		t.Fatalf("a stranger's lease is good for %v, %v", time.Until(first.Expires), err)
 	}
-	for i := 1; i < leasesEach; i++ {
+	for i := 1; i < catalog.LeasesEach; i++ {
 		if _, err := ask("10.0.0.1", true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := ask("10.0.0.1", true); !errors.Is(err, ErrTooMany) {
-		t.Errorf("lease %d of one address: %v, want %v", leasesEach+1, err, ErrTooMany)
+	if _, err := ask("10.0.0.1", true); !errors.Is(err, catalog.ErrTooMany) {
+		t.Errorf("lease %d of one address: %v, want %v", catalog.LeasesEach+1, err, catalog.ErrTooMany)
 	}
-	for i := range 2 * strangerLeases / leasesEach {
-		for range leasesEach {
+	for i := range 2 * catalog.StrangerLeases / catalog.LeasesEach {
+		for range catalog.LeasesEach {
 			ask(fmt.Sprintf("10.0.1.%d", i), true)
 		}
 	}
-	if s, k := held(); s != strangerLeases || k != 0 {
-		t.Errorf("strangers hold %d leases and others %d, want %d and 0", s, k, strangerLeases)
+	if s, k := held(); s != catalog.StrangerLeases || k != 0 {
+		t.Errorf("strangers hold %d leases and others %d, want %d and 0", s, k, catalog.StrangerLeases)
 	}
 	if _, err := ask("10.0.2.1", true); err != nil {
 		t.Errorf("an address that has none, where others have many: %v", err)
 	}
-	if s, _ := held(); s != strangerLeases {
-		t.Errorf("strangers hold %d leases, want %d", s, strangerLeases)
+	if s, _ := held(); s != catalog.StrangerLeases {
+		t.Errorf("strangers hold %d leases, want %d", s, catalog.StrangerLeases)
 	}
-	for i := range maxLeases {
-		if _, err := ask(fmt.Sprintf("machine %d", i/knownEach), false); err != nil {
+	for i := range catalog.MaxLeases {
+		if _, err := ask(fmt.Sprintf("machine %d", i/catalog.KnownEach), false); err != nil {
 			t.Fatalf("lease %d of those who are known: %v", i, err)
 		}
 	}
-	if s, k := held(); s != 0 || k != maxLeases {
-		t.Errorf("strangers hold %d leases and others %d, want 0 and %d", s, k, maxLeases)
+	if s, k := held(); s != 0 || k != catalog.MaxLeases {
+		t.Errorf("strangers hold %d leases and others %d, want 0 and %d", s, k, catalog.MaxLeases)
 	}
-	if _, err := ask("10.0.2.2", true); !errors.Is(err, ErrTooMany) {
+	if _, err := ask("10.0.2.2", true); !errors.Is(err, catalog.ErrTooMany) {
 		t.Errorf("a stranger where all is taken by those who are known: %v", err)
-	}
-}
-
-// TestLeaseRoom is about the bytes of leases: files are small together, however many blobs each names.
-func TestLeaseRoom(t *testing.T) {
-	at := func(m int) time.Time { return time.Unix(int64(60*m), 0) }
-	a, b, known := leaseHolder{"a", true}, leaseHolder{"b", true}, leaseHolder{"k", false}
-	many := func(h leaseHolder, n, blobs int) (out heldLeases) {
-		for i := range n {
-			out = append(out, heldLease{fmt.Sprint(h.Client, i), h, at(n - i), blobs})
-		}
-		return out
-	}
-	for _, c := range []struct {
-		name  string
-		all   heldLeases
-		by    leaseHolder
-		blobs int
-		want  []string
-		err   error
-	}{
-		{"nothing is held", nil, a, maxLeaseBlobs, nil, nil},
-		{"a stranger's large ones", many(a, 10, maxLeaseBlobs), b, maxLeaseBlobs, []string{"a9"}, nil},
-		{"its own", many(a, 10, maxLeaseBlobs), a, 1, nil, ErrTooMany},
-		{"its own, but small", many(a, 10, 1), a, 1, nil, nil},
-		{"known ones take from strangers", append(many(a, 10, maxLeaseBlobs), many(known, 15, maxLeaseBlobs)...), known, maxLeaseBlobs, []string{"a9"}, nil},
-		{"strangers do not take from known ones", many(known, 25, maxLeaseBlobs), a, 1, nil, ErrTooMany},
-		{"as much as the other", many(a, 1, strangerBlobs), b, 1, nil, ErrTooMany},
-	} {
-		got, err := c.all.room(c.by, c.blobs)
-		if !slices.Equal(got, c.want) || !errors.Is(err, c.err) {
-			t.Errorf("%s: room() = %v, %v, want %v, %v", c.name, got, err, c.want, c.err)
-		}
 	}
 }

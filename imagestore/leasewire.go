@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 )
 
@@ -15,7 +16,7 @@ import (
 const LeasesPath = "/v1/leases"
 
 func (h server) lease(w http.ResponseWriter, r *http.Request) {
-	var req LeaseRequest
+	var req catalog.LeaseRequest
 	if !h.decodeBody(w, r, &req) {
 		return
 	}
@@ -26,7 +27,7 @@ func (h server) lease(w http.ResponseWriter, r *http.Request) {
 	}
 	defer held.Release()
 	client, known := h.client(r)
-	req.By = leaseHolder{Client: client, Stranger: !known}
+	req.By = catalog.LeaseHolder{Client: client, Stranger: !known}
 	l, err := h.s.Lease(r.Context(), req)
 	if err != nil {
 		refuse(w, err)
@@ -44,19 +45,19 @@ func (h server) release(w http.ResponseWriter, r *http.Request) {
 }
 
 // lease implements leaser.
-func (c *remoteCatalog) lease(ctx context.Context, r LeaseRequest) (Lease, error) {
+func (c *remoteCatalog) lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
 	b, err := document.MarshalLine(r)
 	if err != nil {
-		return Lease{}, err
+		return catalog.Lease{}, err
 	}
 	resp, err := c.do(ctx, http.MethodPost, LeasesPath, bytes.NewReader(b))
 	if err != nil {
-		return Lease{}, err
+		return catalog.Lease{}, err
 	}
 	defer resp.Body.Close()
-	var out Lease
+	var out catalog.Lease
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&out); err != nil {
-		return Lease{}, fmt.Errorf("reading the answer: %w", err)
+		return catalog.Lease{}, fmt.Errorf("reading the answer: %w", err)
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -24,11 +25,11 @@ func (c *remoteCatalog) Public() bool { return c.public }
 // Offered is what the server has for everyone: its images and channels. Of a server over https that is its log, held against its
 // signed head and what was seen of that. Of one over http, and of one of an earlier version, it is the list of its API, which
 // is not signed: a program that copies from it checks the head beside it. The keys of others count too.
-func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*view, error) {
+func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*catalog.View, error) {
 	if c.https() {
 		entries, err := c.Read(ctx)
 		if err == nil {
-			v, err := replay(entries)
+			v, err := catalog.Replay(entries)
 			if err != nil {
 				return nil, err
 			}
@@ -46,11 +47,11 @@ func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*v
 		return nil, fmt.Errorf("listing the server's images: %w", err)
 	}
 	defer resp.Body.Close()
-	var list []Listed
+	var list []catalog.Listed
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxOffers)).Decode(&list); err != nil {
 		return nil, fmt.Errorf("listing the server's images: %w", err)
 	}
-	v, err := offersOf(list)
+	v, err := catalog.OffersOf(list)
 	if err != nil {
 		return nil, fmt.Errorf("listing the server's images: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
@@ -77,7 +78,7 @@ func readStream(f *fixture, p fetch.Plan, o fetch.Options, sources ...blob.Reade
 	return io.ReadAll(r)
 }
 
-func threeFrames(t *testing.T) (*fixture, []byte, Listed, fetch.Plan) {
+func threeFrames(t *testing.T) (*fixture, []byte, catalog.Listed, fetch.Plan) {
 	f := newFixture(t)
 	raw := someBytes(9, 2*document.PieceSize+12345)
 	l := f.publish("web:1@amd64", way{"", raw})
@@ -198,13 +199,13 @@ func (s silence) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, s.ctx.Err
 func TestChangedByte(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		blob  func(Listed) blob.Digest
+		blob  func(catalog.Listed) blob.Digest
 		words string // of the error of fetch.Open; "" where the stream fails
 	}{
-		{"image document", func(l Listed) blob.Digest { return l.Document }, "content does not match its digest"},
-		{"stream document", func(l Listed) blob.Digest { return l.Streams[0].Document }, "stream 1: content is damaged"},
-		{"index", func(l Listed) blob.Digest { return l.Streams[0].Index }, "stream 1: content is damaged"},
-		{"encoding", func(l Listed) blob.Digest { return l.Streams[0].Encoding }, ""},
+		{"image document", func(l catalog.Listed) blob.Digest { return l.Document }, "content does not match its digest"},
+		{"stream document", func(l catalog.Listed) blob.Digest { return l.Streams[0].Document }, "stream 1: content is damaged"},
+		{"index", func(l catalog.Listed) blob.Digest { return l.Streams[0].Index }, "stream 1: content is damaged"},
+		{"encoding", func(l catalog.Listed) blob.Digest { return l.Streams[0].Encoding }, ""},
 	} {
 		f, raw, l, p := threeFrames(t)
 		good, err := Open(t.TempDir())
@@ -358,7 +359,7 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	a := f.publish("web:1@amd64", way{"", one})
 	b := f.publish("web:2@amd64", way{"", one}, way{"web:1@amd64", two})
 	trust := document.NewTrust(f.key.Public())
-	st := func(s ListedStream) fetch.PlanStream {
+	st := func(s catalog.ListedStream) fetch.PlanStream {
 		return fetch.PlanStream{Document: s.Document, Index: s.Index, Raw: s.Raw, Wire: s.Wire}
 	}
 	for name, p := range map[string]fetch.Plan{
@@ -405,11 +406,11 @@ func TestStream(t *testing.T) {
 			{"web:2", "web:1", two, nil},
 			{"web:3", "web:1", append(bytes.Clone(two), three...), nil},
 			{"web:3", "", append(append(bytes.Clone(one), two...), three...), nil},
-			{"web:4", "web:1", nil, ErrNoWay},
-			{"web:1", "web:2", nil, ErrNoWay},
-			{"web:1", "web:1", nil, ErrNoWay},
-			{"web:1", "web:9", nil, ErrNotFound},
-			{"nothing", "", nil, ErrNotFound},
+			{"web:4", "web:1", nil, catalog.ErrNoWay},
+			{"web:1", "web:2", nil, catalog.ErrNoWay},
+			{"web:1", "web:1", nil, catalog.ErrNoWay},
+			{"web:1", "web:9", nil, catalog.ErrNotFound},
+			{"nothing", "", nil, catalog.ErrNotFound},
 		} {
 			var from *ref.Ref
 			if c.from != "" {

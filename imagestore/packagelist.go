@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/packages"
@@ -50,7 +51,7 @@ func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, e
 }
 
 // openDocuments finds an image and checks its signed document.
-func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *fetch.Opened, error) {
+func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (catalog.Listed, *fetch.Opened, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
 		return l, nil, err
@@ -60,6 +61,6 @@ func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (Listed, *fetch.
 }
 
 // document.Open checks the signed document of an image that is listed; no stream comes with it.
-func (s *Store) openDocument(ctx context.Context, l *Listed) (*fetch.Opened, error) {
+func (s *Store) openDocument(ctx context.Context, l *catalog.Listed) (*fetch.Opened, error) {
 	return s.Open(ctx, fetch.Plan{Ref: l.Ref, Document: l.Document}, fetch.Options{})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/packages"
@@ -24,7 +25,7 @@ func somePackages() packages.List {
 }
 
 // publishDir publishes a small directory with the package list that read gives.
-func (f *fixture) publishDir(version string, read func(context.Context, string) (packages.List, error)) (Listed, []string, error) {
+func (f *fixture) publishDir(version string, read func(context.Context, string) (packages.List, error)) (catalog.Listed, []string, error) {
 	f.t.Helper()
 	dir := filepath.Join(f.t.TempDir(), "tree")
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "file"), []byte(version), 0o644)); err != nil {
@@ -38,7 +39,7 @@ func (f *fixture) publishDir(version string, read func(context.Context, string) 
 	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
 		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []document.Prepared { return []document.Prepared{{Step: "logs", Removed: 3}} }})
 	if err != nil {
-		return Listed{}, warned, err
+		return catalog.Listed{}, warned, err
 	}
 	l, err := f.s.Resolve(f.t.Context(), refOf(f.t, p.Ref))
 	return l, warned, err

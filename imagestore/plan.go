@@ -1,129 +1,11 @@
 package imagestore
 
 import (
-	"container/heap"
 	"context"
-	"fmt"
-	"slices"
 
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
 )
-
-// reach is how an image is best come by.
-type reach struct {
-	cost   int64         // encoded bytes to fetch
-	hops   int           // streams
-	stream *ListedStream // the last of them; nil where the receiver has the image
-}
-
-func (r reach) better(than reach) bool {
-	return r.cost < than.cost || r.cost == than.cost && r.hops < than.hops
-}
-
-// waiting is the images that are reached and not done with, a heap whose first is the best.
-type waiting []waits
-
-type waits struct {
-	ref string
-	reach
-}
-
-// Len, Less, Swap, Push and Pop are heap.Interface's.
-func (w waiting) Len() int           { return len(w) }
-func (w waiting) Less(i, j int) bool { return w[i].better(w[j].reach) }
-func (w waiting) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *waiting) Push(x any)        { *w = append(*w, x.(waits)) }
-func (w *waiting) Pop() any {
-	last := (*w)[len(*w)-1]
-	*w = (*w)[:len(*w)-1]
-	return last
-}
-
-// ways finds, for every live image that can be made from nothing or from one of have, the way with the fewest
-// encoded bytes and, among equals, the fewest streams (Dijkstra: images are the nodes, a stream leads from its
-// parent to its image).
-func (v *view) ways(have []string) map[string]reach {
-	type edge struct {
-		to     string
-		stream *ListedStream
-	}
-	const nothing = ""
-	from := map[string][]edge{}
-	for ref, l := range v.images {
-		for i := range l.Streams {
-			s := &l.Streams[i]
-			if s.Dictionary && !v.dicts {
-				continue
-			}
-			from[s.Parent] = append(from[s.Parent], edge{ref, s})
-		}
-	}
-	done, best := map[string]reach{}, map[string]reach{nothing: {}}
-	front := &waiting{{ref: nothing}}
-	for _, h := range have {
-		if _, ok := best[h]; !ok {
-			best[h] = reach{}
-			heap.Push(front, waits{ref: h})
-		}
-	}
-	for front.Len() > 0 {
-		at := heap.Pop(front).(waits)
-		if _, ok := done[at.ref]; ok {
-			continue // a better way to it came later
-		}
-		done[at.ref] = at.reach
-		for _, e := range from[at.ref] {
-			r := reach{at.cost + e.stream.Wire, at.hops + 1, e.stream}
-			if old, ok := best[e.to]; !ok || r.better(old) {
-				best[e.to] = r
-				heap.Push(front, waits{e.to, r})
-			}
-		}
-	}
-	delete(done, nothing)
-	return done
-}
-
-// way lists the streams that lead from nothing, or from one of have, to ref.
-func (v *view) way(ref string, have []string) ([]*ListedStream, error) {
-	if v.images[ref] == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
-	}
-	if err := v.images[ref].trusted(); err != nil {
-		return nil, fmt.Errorf("planning %s: %w", ref, err)
-	}
-	ways := v.usable().ways(have)
-	var out []*ListedStream
-	for at := ref; at != ""; {
-		r, ok := ways[at]
-		if !ok {
-			return nil, fmt.Errorf("%w: to %s", ErrNoWay, ref)
-		}
-		if r.stream == nil {
-			break
-		}
-		out = append(out, r.stream)
-		at = r.stream.Parent
-	}
-	slices.Reverse(out)
-	return out, nil
-}
-
-func (v *view) plan(ref string, have []string, dictionaries bool) (fetch.Plan, error) {
-	planned := *v
-	planned.dicts = dictionaries
-	way, err := planned.way(ref, have)
-	if err != nil {
-		return fetch.Plan{}, err
-	}
-	l := v.images[ref]
-	p := fetch.Plan{Ref: l.Ref, Document: l.Document, Size: l.Size, Streams: []fetch.PlanStream{}}
-	for _, s := range way {
-		p.Streams = append(p.Streams, fetch.PlanStream{Document: s.Document, Index: s.Index, Raw: s.Raw, Wire: s.Wire})
-	}
-	return p, nil
-}
 
 // PlanOptions says what a receiver has and can do.
 type PlanOptions struct {
@@ -137,28 +19,15 @@ func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.P
 }
 
 // PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
-// somewhere else. ErrNotFound, or ErrNoWay where nothing leads there.
+// somewhere else. catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
 func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.view(ctx)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	return v.plan(l.Ref, v.resolveAll(o.Have), o.Dictionaries)
-}
-
-// resolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.
-func (v *view) resolveAll(refs []ref.Ref) []string {
-	var out []string
-	for _, r := range refs {
-		if l, err := v.resolve(r); err == nil {
-			out = append(out, l.Ref)
-		} else if r.Exact() {
-			out = append(out, r.String())
-		}
-	}
-	return out
+	return v.Plan(l.Ref, v.ResolveAll(o.Have), o.Dictionaries)
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/delta"
 	"griddle/imagestore/document"
@@ -75,7 +76,7 @@ type Published struct {
 // from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
 // from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
 // included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse what
-// no one can mean; ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
+// no one can mean; catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
@@ -196,7 +197,7 @@ func (s *Store) take(ctx context.Context, o PublishOptions) (ref.Ref, *source.Co
 	}
 	if name.Version != "" {
 		if l, err := s.Resolve(ctx, name); err == nil && l.Ref == name.String() {
-			err = fmt.Errorf("%w: %s was published %s", ErrExists, l.Ref, l.Published.Format(time.RFC3339))
+			err = fmt.Errorf("%w: %s was published %s", catalog.ErrExists, l.Ref, l.Published.Format(time.RFC3339))
 			return name, nil, errors.Join(err, s.settle(ctx))
 		}
 		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
@@ -244,7 +245,7 @@ func (o PublishOptions) retire(ctx context.Context, keep string) error {
 
 // base is what a delta starts from.
 type base struct {
-	listed  *Listed
+	listed  *catalog.Listed
 	tree    delta.Tree
 	kept    *source.Copy // that the tree is, beside the source; nil where it is on the shelf
 	release func()
@@ -253,13 +254,13 @@ type base struct {
 // findBase finds what the publication's delta can start from: the newest image of the same template and architecture whose
 // copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
 // nil where a full stream is all that there can be.
-func (s *Store) findBase(ctx context.Context, v *view, o PublishOptions, c *source.Copy) (*base, error) {
+func (s *Store) findBase(ctx context.Context, v *catalog.View, o PublishOptions, c *source.Copy) (*base, error) {
 	for _, l := range v.Sorted() {
 		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
 			continue
 		}
 		if !c.Snapshot {
-			t, err := s.tree(ctx, l.ref(), nil)
+			t, err := s.tree(ctx, l.Parsed(), nil)
 			if errors.Is(err, ErrNoShelf) {
 				return nil, nil // the server may derive a delta
 			}
@@ -378,6 +379,6 @@ func (s *Store) commit(ctx context.Context, image document.Image, stream documen
 	if err != nil {
 		return err
 	}
-	_, err = s.Add(ctx, Publication{Image: imageDoc, Streams: []StreamBlobs{{Document: streamDoc, Index: e.Index}}})
+	_, err = s.Add(ctx, catalog.Publication{Image: imageDoc, Streams: []catalog.StreamBlobs{{Document: streamDoc, Index: e.Index}}})
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
@@ -199,7 +200,7 @@ func TestPublishAgain(t *testing.T) {
 	p := newPublisher(t)
 	p.o.Ref.Version = "1"
 	p.publish()
-	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, ErrExists) {
+	if _, err := p.store.Publish(context.Background(), p.o); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("Publish of a version that is there = %v, want ErrExists", err)
 	}
 	p.o.Ref.Version = ref.Latest
@@ -243,7 +244,7 @@ func TestTwoPublishersAtOnce(t *testing.T) {
 	}
 	p.o.Ref.Version = "mine"
 	out, errs = run()
-	if len(out) != 1 || len(errs) != 1 || !errors.Is(errs[0], source.ErrBusy) && !errors.Is(errs[0], ErrExists) {
+	if len(out) != 1 || len(errs) != 1 || !errors.Is(errs[0], source.ErrBusy) && !errors.Is(errs[0], catalog.ErrExists) {
 		t.Errorf("two of one version gave %+v and %v, want one image and one refusal", out, errs)
 	}
 	if got := p.refs(); len(got) != 3 {

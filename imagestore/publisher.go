@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
@@ -13,10 +14,10 @@ import (
 // mayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
 // key signed, of images that the store lets that key sign, and streams that it signed to images that are there. What the
 // catalog checks of every publication it checks afterwards.
-func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c Change) error {
+func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c catalog.Change) error {
 	rest := c
 	rest.Publish = nil
-	if c.Publish == nil || rest != (Change{}) {
+	if c.Publish == nil || rest != (catalog.Change{}) {
 		return fmt.Errorf("%w: a publisher's token publishes what its key signs, and changes nothing else", blob.ErrDenied)
 	}
 	all, err := s.Trusted(ctx)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
 )
 
@@ -54,7 +55,7 @@ func TestPublishDeleteDownload(t *testing.T) {
 				switch {
 				case err == nil:
 					won[v].Add(1)
-				case !errors.Is(err, ErrExists):
+				case !errors.Is(err, catalog.ErrExists):
 					t.Errorf("publishing %s: %v", name, err)
 				}
 				changed <- struct{}{}
@@ -76,7 +77,7 @@ func TestPublishDeleteDownload(t *testing.T) {
 				return
 			}
 			for _, l := range list[min(2, len(list)):] {
-				if _, err := deleter.s.Delete(t.Context(), l.ref()); err != nil {
+				if _, err := deleter.s.Delete(t.Context(), l.Parsed()); err != nil {
 					t.Errorf("deleting %s: %v", l.Ref, err)
 				}
 				deleted[l.Ref] = true
@@ -116,7 +117,7 @@ func TestPublishDeleteDownload(t *testing.T) {
 		t.Errorf("%d images are there and %d were deleted, %v; %d were published", len(list), len(deleted), err, versions+1)
 	}
 	for _, l := range list {
-		if v, err := f.s.Verify(t.Context(), l.ref(), nil); err != nil || !v.OK {
+		if v, err := f.s.Verify(t.Context(), l.Parsed(), nil); err != nil || !v.OK {
 			t.Errorf("%s has %v, %v", l.Ref, v.Problems, err)
 		}
 	}

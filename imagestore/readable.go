@@ -1,7 +1,6 @@
 package imagestore
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,13 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/source"
 )
-
-// ErrReadOnly is wrapped where a change was asked of a store that can only be read here: one on a read-only filesystem, or
-// one of another user. The error has the cause as well, EROFS or EACCES.
-var ErrReadOnly = errors.New("the store can only be read here")
 
 // OpenExisting opens the store in dir, as Open does, and makes none: the error is fs.ErrNotExist where dir holds no store.
 func OpenExisting(dir string) (*Store, error) {
@@ -50,7 +46,7 @@ func readOnly(dir string) error {
 // openReadable opens a store of which nothing can be written, and why says why. Its trees lie in Spool.
 func openReadable(disk durable.Disk, dir string, why error) *Store {
 	blobs := blob.ReadDirOn(disk, filepath.Join(dir, "blobs"))
-	s := openParts(disk, dir, blobs, openReadOnly(disk, dir, blobs, why))
+	s := openParts(disk, dir, blobs, catalog.OpenReadOnly(disk, dir, blobs, why))
 	s.readOnly = true
 	return s
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -30,13 +31,13 @@ func readAll(t *testing.T, s *Store, images int) {
 		t.Fatalf("List = %d images, %v, want %d", len(list), err, images)
 	}
 	for _, l := range list {
-		if _, err := s.Show(ctx, l.ref()); err != nil {
+		if _, err := s.Show(ctx, l.Parsed()); err != nil {
 			t.Errorf("Show(%s): %v", l.Ref, err)
 		}
-		if err := s.Stream(ctx, l.ref(), nil, true, io.Discard); err != nil {
+		if err := s.Stream(ctx, l.Parsed(), nil, true, io.Discard); err != nil {
 			t.Errorf("Stream(%s): %v", l.Ref, err)
 		}
-		if v, err := s.Verify(ctx, l.ref(), nil); err != nil || !v.OK {
+		if v, err := s.Verify(ctx, l.Parsed(), nil); err != nil || !v.OK {
 			t.Errorf("Verify(%s) = %+v, %v", l.Ref, v, err)
 		}
 	}
@@ -69,10 +70,10 @@ func unchangeable(t *testing.T, s *Store, why error) {
 	if err != nil || len(list) == 0 {
 		t.Fatalf("List = %v, %v", list, err)
 	}
-	_, deleted := s.Delete(ctx, list[0].ref())
+	_, deleted := s.Delete(ctx, list[0].Parsed())
 	_, collected := s.Collect(ctx)
-	for what, err := range map[string]error{"Delete": deleted, "Collect": collected, "SetKeep": s.SetKeep(ctx, Keep{Pattern: "web", Last: 1})} {
-		if !errors.Is(err, ErrReadOnly) || !errors.Is(err, why) {
+	for what, err := range map[string]error{"Delete": deleted, "Collect": collected, "SetKeep": s.SetKeep(ctx, catalog.Keep{Pattern: "web", Last: 1})} {
+		if !errors.Is(err, catalog.ErrReadOnly) || !errors.Is(err, why) {
 			t.Errorf("%s = %v, want one that is ErrReadOnly and %v", what, err, why)
 		}
 	}

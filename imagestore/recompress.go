@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
 )
@@ -85,8 +86,8 @@ func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(R
 type recompression struct {
 	s      *Store
 	o      RecompressOptions
-	listed *Listed
-	stream ListedStream
+	listed *catalog.Listed
+	stream catalog.ListedStream
 	plain  bool // it is to be encoded anew
 	dict   bool // an encoding with dictionaries is to be made
 }
@@ -96,16 +97,16 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 	if err != nil {
 		return nil, err
 	}
-	usable := v.usable()
+	usable := v.Usable()
 	images := usable.Sorted()
 	if len(o.Refs) > 0 {
 		images = nil
 		for _, r := range o.Refs {
-			l, err := v.resolve(r)
+			l, err := v.Resolve(r)
 			if err != nil {
 				return nil, err
 			}
-			if err := l.trusted(); err != nil {
+			if err := l.Trusted(); err != nil {
 				return nil, fmt.Errorf("%s: %w", l.Ref, err)
 			}
 			if l = usable.Image(l.Ref); !slices.Contains(images, l) {
@@ -125,14 +126,14 @@ func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recomp
 }
 
 // needed says whether anything is to be done about the stream, and notes what.
-func (w *recompression) needed(v *view) bool {
+func (w *recompression) needed(v *catalog.View) bool {
 	if w.stream.Dictionary {
 		return false
 	}
 	w.plain = w.stream.Level < w.o.Level
 	// A store without trees, one behind a server, cannot make dictionaries. Nor can anybody of a deleted parent.
 	w.dict = w.s.trees != "" && v.Image(w.stream.Parent) != nil && !w.stream.NoDictionary &&
-		!slices.ContainsFunc(w.listed.Streams, func(s ListedStream) bool { return s.Dictionary && s.Document == w.stream.Document })
+		!slices.ContainsFunc(w.listed.Streams, func(s catalog.ListedStream) bool { return s.Dictionary && s.Document == w.stream.Document })
 	return w.plain || w.dict
 }
 
@@ -142,12 +143,12 @@ func (w *recompression) look(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	v = v.usable()
+	v = v.Usable()
 	l := v.Image(w.listed.Ref)
 	if l == nil {
 		return false, nil
 	}
-	i := slices.IndexFunc(l.Streams, func(s ListedStream) bool { return s.Index == w.stream.Index && s.Document == w.stream.Document })
+	i := slices.IndexFunc(l.Streams, func(s catalog.ListedStream) bool { return s.Index == w.stream.Index && s.Document == w.stream.Document })
 	if i < 0 {
 		return false, nil
 	}
@@ -184,7 +185,7 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 	if w.plain {
 		plain, err := w.encode(ctx, e, nil)
 		if err == nil {
-			err = w.swap(ctx, Reencoding{New: []blob.Digest{plain.Index}})
+			err = w.swap(ctx, catalog.Reencoding{New: []blob.Digest{plain.Index}})
 		}
 		if err != nil {
 			return out, err
@@ -198,7 +199,7 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 		if err != nil {
 			return out, err
 		}
-		change := Reencoding{New: []blob.Digest{w.stream.Index}, NoDictionary: true}
+		change := catalog.Reencoding{New: []blob.Digest{w.stream.Index}, NoDictionary: true}
 		// Who has the files fetches fewer bytes, or it was for nothing.
 		if with.Wire < w.stream.Wire {
 			change.New, change.NoDictionary = append(change.New, with.Index), false
@@ -213,8 +214,8 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 	return out, nil
 }
 
-func (w recompression) swap(ctx context.Context, r Reencoding) error {
+func (w recompression) swap(ctx context.Context, r catalog.Reencoding) error {
 	r.Ref, r.Stream, r.Old = w.listed.Ref, w.stream.Document, w.stream.Index
-	_, err := w.s.Catalog.Change(ctx, Change{Reencode: &r})
+	_, err := w.s.Catalog.Change(ctx, catalog.Change{Reencode: &r})
 	return err
 }

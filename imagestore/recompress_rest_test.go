@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -168,7 +169,7 @@ func TestRecompressTogether(t *testing.T) {
 	}
 	replaced := map[blob.Digest]int{}
 	for _, e := range entries {
-		if e.Kind == KindEncoding {
+		if e.Kind == catalog.KindEncoding {
 			replaced[e.Replaces]++
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
@@ -137,7 +138,7 @@ func TestRecompressRetires(t *testing.T) {
 	old, err := p.store.Plan(ctx, mustRef(t, one))
 	p.must(err)
 	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
-	long := time.Now().Add(-2 * orphanAge)
+	long := time.Now().Add(-2 * catalog.OrphanAge)
 	p.must(filepath.Walk(filepath.Join(p.store.trees, "../blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
 		if err != nil || fi.IsDir() {
 			return err

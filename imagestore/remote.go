@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 )
@@ -134,19 +135,19 @@ func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Rea
 }
 
 // Change implements Catalog.
-func (c *remoteCatalog) Change(ctx context.Context, ch Change) (Changed, error) {
+func (c *remoteCatalog) Change(ctx context.Context, ch catalog.Change) (catalog.Changed, error) {
 	b, err := document.MarshalLine(ch)
 	if err != nil {
-		return Changed{}, fmt.Errorf("changing catalog: %w", err)
+		return catalog.Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
 	resp, err := c.do(ctx, http.MethodPost, CatalogPath, bytes.NewReader(b))
 	if err != nil {
-		return Changed{}, fmt.Errorf("changing catalog: %w", err)
+		return catalog.Changed{}, fmt.Errorf("changing catalog: %w", err)
 	}
 	defer resp.Body.Close()
-	var out Changed
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&out); err != nil {
-		return Changed{}, fmt.Errorf("changing catalog: reading the answer: %w", err)
+	var out catalog.Changed
+	if err := json.NewDecoder(io.LimitReader(resp.Body, catalog.MaxLine)).Decode(&out); err != nil {
+		return catalog.Changed{}, fmt.Errorf("changing catalog: reading the answer: %w", err)
 	}
 	return out, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
@@ -27,7 +28,7 @@ func (c *remoteCatalog) Head(ctx context.Context) ([]byte, error) {
 
 // Read implements Catalog. Where the server has a signed head, the entries are those that it speaks of and no more, and
 // they are what was signed; the head was got first, so that a change between the two requests does no harm.
-func (c *remoteCatalog) Read(ctx context.Context) ([]Entry, error) {
+func (c *remoteCatalog) Read(ctx context.Context) ([]catalog.Entry, error) {
 	head, entries, sums, err := c.fetch(ctx)
 	if err == nil {
 		entries, err = c.accept(ctx, head, entries, sums)
@@ -56,9 +57,9 @@ func (c *remoteCatalog) SiteKey(ctx context.Context) (minisign.PublicKey, error)
 	return k, nil
 }
 
-// SignedLog returns the log and its signed head, as the server has them: nothing is checked.
-func (c *remoteCatalog) SignedLog(ctx context.Context) (SignedLog, error) {
-	out := SignedLog{Server: c.name, Public: c.public}
+// catalog.SignedLog returns the log and its signed head, as the server has them: nothing is checked.
+func (c *remoteCatalog) SignedLog(ctx context.Context) (catalog.SignedLog, error) {
+	out := catalog.SignedLog{Server: c.name, Public: c.public}
 	signed, entries, sums, err := c.fetch(ctx)
 	if err != nil {
 		return out, err
@@ -68,7 +69,7 @@ func (c *remoteCatalog) SignedLog(ctx context.Context) (SignedLog, error) {
 }
 
 // fetch gets the head, nil where there is none, and then the entries with what readLines says of them. Nothing is checked.
-func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []Entry, sums []string, err error) {
+func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []catalog.Entry, sums []string, err error) {
 	signed, err = c.Head(ctx)
 	if err != nil && !errors.Is(err, head.ErrMissing) {
 		return nil, nil, nil, err
@@ -83,7 +84,7 @@ func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []Ent
 }
 
 // accept holds the entries against the head, and the head against what was seen before.
-func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Entry, sums []string) ([]Entry, error) {
+func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []catalog.Entry, sums []string) ([]catalog.Entry, error) {
 	if signed == nil {
 		if c.seen == nil {
 			return entries, nil
@@ -91,13 +92,13 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 		if err := c.seen.Pinned(c.name, minisign.PublicKey{}, false); err != nil {
 			return nil, err
 		}
-		sites, err := sitesOf(entries)
+		sites, err := catalog.SitesOf(entries)
 		if err == nil {
 			err = c.seen.Stripped(sites)
 		}
 		return entries, err
 	}
-	h, key, err := openHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
+	h, key, err := catalog.OpenHead(signed, entries, func(seq int64) (string, error) { return sums[seq], nil })
 	if err != nil {
 		return nil, err
 	}
@@ -116,14 +117,14 @@ func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []Ent
 
 // readLines reads the JSON of a log, a line for each entry, and computes what the log's SHA-256 is before the first
 // and after each.
-func readLines(r io.Reader) ([]Entry, []string, error) {
+func readLines(r io.Reader) ([]catalog.Entry, []string, error) {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
+	lines.Buffer(nil, catalog.MaxLine)
 	log := sha256.New()
-	var entries []Entry
+	var entries []catalog.Entry
 	sums := []string{sumOf(log)}
 	for lines.Scan() {
-		var e Entry
+		var e catalog.Entry
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return nil, nil, cmp.Or(lines.Err(), err) // a line that broke off is no damage
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
@@ -17,7 +18,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	site := newKey(t)
-	p.must(p.store.Grant(ctx, Granting{Key: document.SiteGrant(site.Public()).String()}))
+	p.must(p.store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(site.Public()).String()}))
 	p.store.Key = site
 	p.o.Ref.Version = "1"
 	one := p.publish()
@@ -42,7 +43,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	}
 	// A stream that another site derived, until that site's key is lost: ours makes it anew.
 	mirror := newKey(t)
-	p.must(p.store.Grant(ctx, Granting{Key: document.StreamsGrant(mirror.Public()).String()}))
+	p.must(p.store.Grant(ctx, catalog.Granting{Key: document.StreamsGrant(mirror.Public()).String()}))
 	derive := func(k *minisign.SecretKey) Derived {
 		t.Helper()
 		p.store.Key = k
@@ -78,7 +79,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
-	if _, err := f.s.Add(t.Context(), Publication{l.Document, []StreamBlobs{full}}); err != nil {
+	if _, err := f.s.Add(t.Context(), catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {

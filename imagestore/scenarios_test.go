@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
@@ -58,14 +59,14 @@ func scenarios() []scenario {
 				}
 				f.publish("web:1@amd64", way{"", parent})
 			})
-		}, done: []error{ErrExists}},
+		}, done: []error{catalog.ErrExists}},
 		{name: "publish", base: base, act: func(f *fixture) error {
 			return f.attempt(func(f *fixture) { f.publish("web:2@amd64", way{"", second}) })
-		}, done: []error{ErrExists}},
+		}, done: []error{catalog.ErrExists}},
 		{name: "delete", base: two, act: func(f *fixture) error {
 			_, err := f.s.Delete(context.Background(), refOf(f.t, "web:1@amd64"))
 			return err
-		}, done: []error{ErrNotFound}},
+		}, done: []error{catalog.ErrNotFound}},
 		{name: "collect", base: func(f *fixture) {
 			base(f)
 			f.image("web:9@amd64", way{"", second}) // never added
@@ -79,7 +80,7 @@ func scenarios() []scenario {
 		}},
 		{name: "gc", base: func(f *fixture) {
 			two(f)
-			f.must(f.s.SetKeep(context.Background(), Keep{Pattern: "web", Last: 1}))
+			f.must(f.s.SetKeep(context.Background(), catalog.Keep{Pattern: "web", Last: 1}))
 		}, act: func(f *fixture) error {
 			_, err := f.s.GC(context.Background(), GCOptions{})
 			return err
@@ -116,7 +117,7 @@ func signing(parent, second []byte) scenario {
 			return err
 		}
 		return f.attempt(func(f *fixture) { f.publish("web:2@amd64", way{"", second}) })
-	}, done: []error{ErrExists}}
+	}, done: []error{catalog.ErrExists}}
 }
 
 // treeScenarios are those with real trees: what is copied from a source, lies on the shelf, and is compared.
@@ -132,7 +133,7 @@ func treeScenarios() []scenario {
 			f.plant(1)
 			f.must(f.publishTree("1"))
 			f.plant(2)
-		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{ErrExists}},
+		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{catalog.ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
 			from := refOf(f.t, "web:2@amd64")
 			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
@@ -140,7 +141,7 @@ func treeScenarios() []scenario {
 		}},
 		{name: "expire", costly: true, states: 3, base: func(f *fixture) {
 			two(f)
-			f.must(f.s.SetKeep(context.Background(), Keep{Pattern: "web", Last: 1}))
+			f.must(f.s.SetKeep(context.Background(), catalog.Keep{Pattern: "web", Last: 1}))
 		}, act: func(f *fixture) error {
 			_, err := f.s.GC(context.Background(), GCOptions{Encoder: encoding.Encoder{Workers: 1}})
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/receive"
@@ -89,7 +90,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 	if err != nil {
 		return nil, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 			o.Have = append(o.Have, Tree{other.Ref, other.Identity, dir})
 		}
 	}
-	if _, err := s.Receive(ctx, l.ref(), shelf.dir, o); err != nil {
+	if _, err := s.Receive(ctx, l.Parsed(), shelf.dir, o); err != nil {
 		return nil, err
 	}
 	t, err := s.onShelf(ctx, shelf, l, unix.LOCK_SH)
@@ -130,7 +131,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 
 // onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes trees then,
 // but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
-func (s *Store) onShelf(ctx context.Context, shelf shelf, l *Listed, how int) (*shelved, error) {
+func (s *Store) onShelf(ctx context.Context, shelf shelf, l *catalog.Listed, how int) (*shelved, error) {
 	dir := filepath.Join(shelf.dir, l.Document.Hex())
 	f, err := hold(dir, how)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EWOULDBLOCK) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/ref"
@@ -15,7 +16,7 @@ import (
 
 // Shown is everything that the store knows of one image, as -o json shows it.
 type Shown struct {
-	Listed
+	catalog.Listed
 	Image      document.Image `json:"image"` // the signed document
 	StreamDocs []ShownStream  `json:"streamDocuments"`
 	Needed     []string       `json:"neededBy,omitempty"` // images that can only be reached through this one
@@ -23,7 +24,7 @@ type Shown struct {
 
 // ShownStream is one way to an image, with its documents.
 type ShownStream struct {
-	ListedStream
+	catalog.ListedStream
 	Stream document.Stream `json:"stream"` // the signed document
 	Frames int             `json:"frames"` // how many frames the encoding has
 }
@@ -35,11 +36,11 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
 		return Shown{}, err
 	}
-	if u := v.usable().Image(l.Ref); u != nil {
+	if u := v.Usable().Image(l.Ref); u != nil {
 		l = u
 	}
 	out := Shown{Listed: *l}
@@ -68,7 +69,7 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 		out.StreamDocs = append(out.StreamDocs, ss)
 	}
 	rest := v.Without(l.Ref)
-	ways := rest.ways(nil)
+	ways := rest.Ways(nil)
 	for _, other := range rest.Sorted() {
 		if _, ok := ways[other.Ref]; !ok {
 			out.Needed = append(out.Needed, other.Ref)

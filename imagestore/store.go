@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/head"
@@ -23,7 +24,7 @@ import (
 // goroutines, and several processes may have the same directory open.
 type Store struct {
 	Blobs   blob.Store
-	Catalog Catalog
+	Catalog catalog.Catalog
 	Trust   *document.Trust // keys that count beside those that the catalog trusts; never nil after Open
 
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
@@ -41,7 +42,7 @@ type Store struct {
 }
 
 // Open opens the store in dir, and makes it where there is none. A store on a read-only filesystem, or one of another
-// user, is opened for reading: what would change it fails with ErrReadOnly.
+// user, is opened for reading: what would change it fails with catalog.ErrReadOnly.
 func Open(dir string) (*Store, error) { return openOn(durable.Disk{}, dir) }
 
 func openOn(disk durable.Disk, dir string) (*Store, error) {
@@ -56,14 +57,14 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	c, err := openLocal(disk, dir, blobs)
+	c, err := catalog.OpenLocal(disk, dir, blobs)
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
 	return openParts(disk, dir, blobs, c), nil
 }
 
-func openParts(disk durable.Disk, dir string, blobs blob.Store, c *localCatalog) *Store {
+func openParts(disk durable.Disk, dir string, blobs blob.Store, c *catalog.Local) *Store {
 	copies := keptCopies{disk: disk, path: filepath.Join(dir, "copies")}
 	trees := shelf{disk, filepath.Join(dir, "trees"), shelfSize}
 	c.Collected, c.Cleared = copies.prune, trees.sweep
@@ -97,7 +98,7 @@ func (s *Store) settle(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) view(ctx context.Context) (*view, error) {
+func (s *Store) view(ctx context.Context) (*catalog.View, error) {
 	if c, ok := s.Catalog.(offerer); ok && c.Public() {
 		return s.offered(ctx) // without what only a token shows: tombstones and keys
 	}
@@ -105,7 +106,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := replay(entries)
+	v, err := catalog.Replay(entries)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +116,11 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 // offerer is a catalog behind a server, which shows less to those without a token.
 type offerer interface {
 	Public() bool // there is no token
-	Offered(ctx context.Context, others *document.Trust) (*view, error)
+	Offered(ctx context.Context, others *document.Trust) (*catalog.View, error)
 }
 
 // offered is what the store has for everyone: its images and channels.
-func (s *Store) offered(ctx context.Context) (*view, error) {
+func (s *Store) offered(ctx context.Context) (*catalog.View, error) {
 	if c, ok := s.Catalog.(offerer); ok {
 		return c.Offered(ctx, s.Trust)
 	}
@@ -137,7 +138,7 @@ func (s *Store) Trusted(ctx context.Context) (*document.Trust, error) {
 
 // List returns the images that any of the filters admits, all without filters: by template, the newest version
 // first. See ref.ParseFilter for what a filter is.
-func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
+func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, error) {
 	fs, err := ref.ParseFilters(filters)
 	if err != nil {
 		return nil, err
@@ -146,9 +147,9 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []Listed{}
+	out := []catalog.Listed{}
 	for _, l := range v.Sorted() {
-		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.ref()) }) {
+		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.Parsed()) }) {
 			out = append(out, *l)
 		}
 	}
@@ -157,21 +158,21 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]Listed, error) {
 
 // Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
 // channel of the same name. Where ref says no architecture and several have that version, the error names them.
-func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (Listed, error) {
+func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
 	v, err := s.view(ctx)
 	if err != nil {
-		return Listed{}, err
+		return catalog.Listed{}, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
-		return Listed{}, err
+		return catalog.Listed{}, err
 	}
 	return *l, nil
 }
 
 // NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
 // above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
-// fails with ErrExists, and it asks, and signs its documents, again.
+// fails with catalog.ErrExists, and it asks, and signs its documents, again.
 func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
 	v, err := s.view(ctx)
 	if err != nil {
@@ -225,51 +226,41 @@ func (s *Store) putDocument(ctx context.Context, doc any, k *minisign.SecretKey)
 
 // Add publishes: it checks that all documents bear trusted signatures and speak of one another, that every blob is there, and
 // that each parent is, and then makes the image known by one durable line of the catalog. Until then nothing of it is
-// seen. ErrExists where the version is, or once was, there.
-func (s *Store) Add(ctx context.Context, p Publication) (Listed, error) {
-	c, err := s.Catalog.Change(ctx, Change{Publish: &p})
+// seen. catalog.ErrExists where the version is, or once was, there.
+func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed, error) {
+	c, err := s.Catalog.Change(ctx, catalog.Change{Publish: &p})
 	if err != nil {
-		return Listed{}, fmt.Errorf("publishing: %w", err)
+		return catalog.Listed{}, fmt.Errorf("publishing: %w", err)
 	}
 	if c.Image == nil {
-		return Listed{}, fmt.Errorf("publishing: the catalog did not say what came of it")
+		return catalog.Listed{}, fmt.Errorf("publishing: the catalog did not say what came of it")
 	}
 	return *c.Image, nil
 }
 
 // TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has; see
-// Grant for others. ErrRevoked where it was revoked.
+// Grant for others. catalog.ErrRevoked where it was revoked.
 func (s *Store) TrustKey(ctx context.Context, k minisign.PublicKey) error {
-	if _, err := s.Catalog.Change(ctx, Change{Trust: k.String()}); err != nil {
+	if _, err := s.Catalog.Change(ctx, catalog.Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)
 	}
 	return nil
 }
 
-// Deleted says what a deletion removed.
-type Deleted struct {
-	Ref   string `json:"ref,omitempty"`   // in full
-	Blobs int    `json:"blobs"`           // how many blobs went
-	Files int    `json:"files,omitempty"` // and how many files of blobs that never came whole
-	Bytes int64  `json:"bytes"`           // and what they all took
-
-	Digests []blob.Digest `json:"digests,omitempty"` // which, of a rehearsal
-}
-
-// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with ErrInUse and
+// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with catalog.ErrInUse and
 // their names, where other images can only be reached through this one.
-func (s *Store) Delete(ctx context.Context, ref ref.Ref) (Deleted, error) {
+func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
-		return Deleted{}, fmt.Errorf("deleting: %w", err)
+		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
 	}
-	return s.deletion(ctx, Change{Delete: l.Ref})
+	return s.deletion(ctx, catalog.Change{Delete: l.Ref})
 }
 
 // Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead: what
 // failed publications left.
-func (s *Store) Collect(ctx context.Context) (Deleted, error) {
-	return s.deletion(ctx, Change{Collect: true})
+func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
+	return s.deletion(ctx, catalog.Change{Collect: true})
 }
 
 // giveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
@@ -281,13 +272,13 @@ func (s *Store) giveUp(ctx context.Context, all ...blob.Digest) {
 	}
 }
 
-func (s *Store) deletion(ctx context.Context, ch Change) (Deleted, error) {
+func (s *Store) deletion(ctx context.Context, ch catalog.Change) (catalog.Deleted, error) {
 	c, err := s.Catalog.Change(ctx, ch)
 	if err != nil {
-		return Deleted{}, fmt.Errorf("deleting: %w", err)
+		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
 	}
 	if c.Deleted == nil {
-		return Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
+		return catalog.Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
 	}
 	// The deletion is done: what fails here waits for the next one.
 	_ = s.pruneCopies(ctx)

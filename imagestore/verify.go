@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -25,7 +26,7 @@ type Verified struct {
 	// Unchecked is what could not be looked at, and why: a full disk, an error of the disk, missing rights. It may be right or wrong.
 	Unchecked []string `json:"unchecked,omitempty"`
 	// Revoked are streams that a revoked key signed, where another way leads to the image: no problems.
-	Revoked []RevokedStream `json:"revoked,omitempty"`
+	Revoked []catalog.RevokedStream `json:"revoked,omitempty"`
 }
 
 // Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the content
@@ -36,7 +37,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 	if err != nil {
 		return Verified{}, err
 	}
-	l, err := v.resolve(ref)
+	l, err := v.Resolve(ref)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -44,7 +45,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 	for _, ls := range l.Streams {
 		c.total += ls.Wire
 	}
-	for _, r := range v.revokedStreams(c.trust) {
+	for _, r := range v.RevokedStreams(c.trust) {
 		if r.Ref == l.Ref {
 			c.out.Revoked = append(c.out.Revoked, r)
 		}
@@ -66,7 +67,7 @@ func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, tot
 			c.problem(what, err)
 		}
 		if ls.Parent != "" && v.Image(ls.Parent) == nil && v.Gone(ls.Parent) == nil {
-			c.problem(what, fmt.Errorf("parent: %w", ErrNotFound))
+			c.problem(what, fmt.Errorf("parent: %w", catalog.ErrNotFound))
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -94,7 +95,7 @@ func (c *check) problem(what string, err error) {
 	c.out.Problems = append(c.out.Problems, fmt.Sprintf("%s: %v", what, err))
 }
 
-func (c *check) image(ctx context.Context, l *Listed) {
+func (c *check) image(ctx context.Context, l *catalog.Listed) {
 	c.out.Blobs += 2
 	b, err := blob.ReadAll(ctx, c.store.Blobs, l.Document, document.MaxSize)
 	var m document.Image
@@ -123,7 +124,7 @@ func (c *check) image(ctx context.Context, l *Listed) {
 	}
 }
 
-func (c *check) stream(ctx context.Context, l *Listed, ls ListedStream) error {
+func (c *check) stream(ctx context.Context, l *catalog.Listed, ls catalog.ListedStream) error {
 	c.out.Blobs += 3
 	b, err := blob.ReadAll(ctx, c.store.Blobs, ls.Document, document.MaxSize)
 	if err != nil {

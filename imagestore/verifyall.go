@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 )
 
@@ -34,7 +35,7 @@ type VerifiedStore struct {
 	Faults   []Fault       `json:"faults"`
 	Repaired []blob.Digest `json:"repaired,omitempty"`
 	// Revoked are streams that a revoked key signed, where another way leads to the image: no faults.
-	Revoked []RevokedStream `json:"revoked,omitempty"`
+	Revoked []catalog.RevokedStream `json:"revoked,omitempty"`
 }
 
 // VerifyStoreOptions is how VerifyStore works. The zero value works.
@@ -98,7 +99,7 @@ func (s *Store) repair(ctx context.Context, from *Store, faults []Fault) (done [
 // storeCheck is one VerifyStore.
 type storeCheck struct {
 	s        *Store
-	v        *view
+	v        *catalog.View
 	trust    *document.Trust
 	progress func(done, total int64)
 	total    int64
@@ -113,7 +114,7 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 	}
 	c := storeCheck{s: s, v: v, trust: v.Trust(s.Trust), progress: progress, seen: map[blob.Digest]error{}}
 	c.out.Faults = []Fault{}
-	c.out.Revoked = v.revokedStreams(c.trust)
+	c.out.Revoked = v.RevokedStreams(c.trust)
 	var there []blob.Digest
 	err = s.Blobs.List(ctx, func(i blob.Info) error {
 		there = append(there, i.Digest)
@@ -141,7 +142,7 @@ func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64
 	return c.out, nil
 }
 
-func (c *storeCheck) image(ctx context.Context, l *Listed) {
+func (c *storeCheck) image(ctx context.Context, l *catalog.Listed) {
 	c.out.Images++
 	whole := true
 	documents := []blob.Digest{l.Document, l.Identity.Content.Blob}
@@ -160,7 +161,7 @@ func (c *storeCheck) image(ctx context.Context, l *Listed) {
 	}
 	for _, ls := range l.Streams {
 		if ls.Parent != "" && c.v.Image(ls.Parent) == nil && c.v.Gone(ls.Parent) == nil {
-			c.fault(ls.Document, fmt.Errorf("parent %s: %w", ls.Parent, ErrNotFound))
+			c.fault(ls.Document, fmt.Errorf("parent %s: %w", ls.Parent, catalog.ErrNotFound))
 		}
 		whole := c.sound(ctx, ls.Document)
 		if whole = c.sound(ctx, ls.Index) && whole; !whole || isRevoked(c.out.Revoked, l.Ref, ls) {
@@ -237,7 +238,7 @@ func (c *storeCheck) fault(d blob.Digest, err error) {
 func (c *storeCheck) direct(d blob.Digest) (out []string) {
 	for _, l := range c.v.Sorted() {
 		named := false
-		l.blobs(func(o blob.Digest) { named = named || o == d })
+		l.EachBlob(func(o blob.Digest) { named = named || o == d })
 		if named {
 			out = append(out, l.Ref)
 		}
@@ -248,7 +249,7 @@ func (c *storeCheck) direct(d blob.Digest) (out []string) {
 // hit lists these, and the images that cannot be made without the streams that need the blob.
 func (c *storeCheck) hit(d blob.Digest) []string {
 	out := append([]string{}, c.direct(d)...)
-	needs := func(s ListedStream) bool { return s.Document == d || s.Index == d || s.Encoding == d }
+	needs := func(s catalog.ListedStream) bool { return s.Document == d || s.Index == d || s.Encoding == d }
 	for _, l := range c.v.CutWithout(needs) {
 		out = append(out, l.Ref)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
@@ -33,8 +34,8 @@ type Problem struct {
 // code and sentinel are the two directions of one table.
 func problems() map[string]error {
 	return map[string]error{
-		"not-found": ErrNotFound, "exists": ErrExists, "in-use": ErrInUse, "corrupt": fetch.ErrCorrupt, "no-way": ErrNoWay,
-		"no-key": ErrNoKey, "too-many": ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"not-found": catalog.ErrNotFound, "exists": catalog.ErrExists, "in-use": catalog.ErrInUse, "corrupt": fetch.ErrCorrupt, "no-way": catalog.ErrNoWay,
+		"no-key": ErrNoKey, "too-many": catalog.ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": catalog.ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -242,7 +243,7 @@ func (h server) decodeBody(w http.ResponseWriter, r *http.Request, v any) bool {
 }
 
 func (h server) change(w http.ResponseWriter, r *http.Request) {
-	var c Change
+	var c catalog.Change
 	if !h.decodeBody(w, r, &c) {
 		return
 	}

@@ -53,7 +53,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 //	GET  /v1/images/show?ref=R  Shown
 //	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is an administrator's
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived
-//	POST /v1/leases             LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
+//	POST /v1/leases             catalog.LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
 //	GET  /v1/catalog            every Entry, one JSON value to a line
 //	GET  /v1/catalog/head       the signed head, brought up to date where this process keeps it
 //	GET  /v1/catalog/site       the public key that signed it, one base64 line

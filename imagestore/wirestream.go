@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -93,7 +94,7 @@ type streaming struct {
 func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format string) error {
 	if format != formatTar {
 		_, err := h.s.streamPlan(r.Context(), ref, from)
-		if !errors.Is(err, ErrNoWay) || from == nil {
+		if !errors.Is(err, catalog.ErrNoWay) || from == nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/source/sourcetest"
@@ -51,7 +52,7 @@ func serveSite(t *testing.T, e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := st.Grant(t.Context(), imagestore.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"}); err != nil {
+	if err := st.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"}); err != nil {
 		return err
 	}
 	if err := st.KeepHead(t.Context(), key, 1000*time.Hour); err != nil {

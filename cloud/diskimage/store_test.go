@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -53,7 +54,7 @@ func TestFromStore(t *testing.T) {
 	if list := output(t, "tar", "-tvf", d.Path); !bytes.Contains([]byte(list), []byte("./etc/secret")) {
 		t.Errorf("the tree has no ./etc/secret:\n%s", list)
 	}
-	if _, err := FromStore(ctx, store, ref.Ref{Name: "none"}); !errors.Is(err, imagestore.ErrNotFound) {
+	if _, err := FromStore(ctx, store, ref.Ref{Name: "none"}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("FromStore of nothing = %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/site"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -57,7 +58,7 @@ func newRoom(t *testing.T) *room {
 	r.publisher, err = minisign.GenerateKey()
 	must(err)
 	must(r.store.TrustKey(ctx, r.publisher.Public()))
-	must(r.store.Grant(ctx, imagestore.Granting{Key: document.SiteGrant(r.site.Public()).String()}))
+	must(r.store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(r.site.Public()).String()}))
 	must(r.store.KeepHead(ctx, r.site, 0))
 
 	var text bytes.Buffer
@@ -72,7 +73,7 @@ func newRoom(t *testing.T) *room {
 	must(err)
 	stream, err := r.store.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, r.publisher)
 	must(err)
-	_, err = r.store.Add(ctx, imagestore.Publication{Image: image, Streams: []imagestore.StreamBlobs{{Document: stream, Index: e.Index}}})
+	_, err = r.store.Add(ctx, catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}})
 	must(err)
 
 	h := imagestore.Handler(r.store, nil)
@@ -128,10 +129,10 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 		{"the server is away for a while", func(r *room) error { r.away.Store(2); return nil }, "this machine has no disk"},
 		{"the key is revoked", func(r *room) error { return r.store.Revoke(t.Context(), r.publisher.Public()) }, "is not trusted here"},
 		{"the key may sign other names", func(r *room) error {
-			return r.store.Grant(t.Context(), imagestore.Granting{Key: r.publisher.Public().String() + " webx web/*"})
+			return r.store.Grant(t.Context(), catalog.Granting{Key: r.publisher.Public().String() + " webx web/*"})
 		}, "may sign webx web/*, and not web"},
 		{"the key may sign its name", func(r *room) error {
-			return r.store.Grant(t.Context(), imagestore.Granting{Key: r.publisher.Public().String() + " web"})
+			return r.store.Grant(t.Context(), catalog.Granting{Key: r.publisher.Public().String() + " web"})
 		}, "this machine has no disk"},
 		{"the catalog has expired", func(r *room) error {
 			_, err := r.store.SignHead(t.Context(), r.site, time.Now(), time.Now().Add(-time.Hour))

@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/head"
 )
 
@@ -43,7 +44,7 @@ func NoRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is
 
 // needsRoot says, where an ordinary user lacked rights, that and why it takes root.
 func needsRoot(err error, uid int, why string) error {
-	if uid == 0 || HintOf(err) != "" || !errors.Is(err, fs.ErrPermission) || errors.Is(err, imagestore.ErrReadOnly) {
+	if uid == 0 || HintOf(err) != "" || !errors.Is(err, fs.ErrPermission) || errors.Is(err, catalog.ErrReadOnly) {
 		return err
 	}
 	return WithHint(err, "This takes root, and this is user %d: %s.", uid, why)
@@ -110,11 +111,11 @@ func explainStore(err error) error {
 	switch {
 	case HintOf(err) != "":
 		return err
-	case errors.Is(err, imagestore.ErrReadOnly) && errors.Is(err, syscall.EROFS):
+	case errors.Is(err, catalog.ErrReadOnly) && errors.Is(err, syscall.EROFS):
 		return WithHint(err, "It is on a filesystem that is mounted read-only: work on another store, or mount it for writing.")
 	case errors.Is(err, blob.ErrDenied):
 		return WithHint(err, "Give the administrator's token with --token-file FILE, or in GRIDDLE_TOKEN_FILE; it is in the state directory of `griddle serve`.")
-	case errors.Is(err, imagestore.ErrReadOnly):
+	case errors.Is(err, catalog.ErrReadOnly):
 		return WithHint(err, "Run this as the store's owner or as root.")
 	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 && strings.HasPrefix(err.Error(), "opening store: "):
 		return WithHint(err, "The directory belongs to another user: run this as root, or name a store of your own with --store DIR.")

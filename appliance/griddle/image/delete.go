@@ -8,7 +8,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -56,7 +56,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 }
 
 // askDelete shows what will go and asks whether it may.
-func askDelete(e *cli.Env, l imagestore.Listed) error {
+func askDelete(e *cli.Env, l catalog.Listed) error {
 	fmt.Fprintf(e.Stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files, job.Bytes(l.Size))
 	return cli.Confirm(e, false, "deleting "+l.Ref, "Delete it?")
 }

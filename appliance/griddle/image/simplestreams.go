@@ -14,6 +14,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/cloud/simplestreams"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -58,7 +59,7 @@ func simplestreamsWrite(e *cli.Env) *cobra.Command {
 }
 
 // simplestreamsSource is an image of the store.
-func simplestreamsSource(ctx context.Context, st *imagestore.Store, l imagestore.Listed) simplestreams.Source {
+func simplestreamsSource(ctx context.Context, st *imagestore.Store, l catalog.Listed) simplestreams.Source {
 	other := regexp.MustCompile(`[^a-z0-9.-]+`)
 	name := strings.Trim(other.ReplaceAllString(l.Template, "-"), "-.")
 	version := l.Published.UTC().Format("20060102") + "_" + strings.ToLower(regexp.MustCompile(`[^0-9A-Za-z._-]+`).ReplaceAllString(l.Version, "-"))

@@ -7,6 +7,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -59,7 +60,7 @@ func streamCommand(e *cli.Env) *cobra.Command {
 			return cli.ExplainTree(st.Tar(c.Context(), name, e.Stdout, nil), st)
 		}
 		err = st.Stream(c.Context(), name, base, raw, e.Stdout)
-		if base == nil || !errors.Is(err, imagestore.ErrNoWay) {
+		if base == nil || !errors.Is(err, catalog.ErrNoWay) {
 			return err
 		}
 		// Nothing is written yet: the way is found before the first byte.

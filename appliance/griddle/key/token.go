@@ -16,6 +16,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 )
 
@@ -81,7 +82,7 @@ func publishersKey(ctx context.Context, st *imagestore.Store, arg string) (minis
 	if err != nil {
 		return minisign.PublicKey{}, err
 	}
-	var found []imagestore.ListedKey
+	var found []catalog.ListedKey
 	for _, k := range keys {
 		if k.Comment != "" && strings.EqualFold(k.Comment, arg) {
 			found = append(found, k)

@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ type logFile struct {
 	last    []byte    // the last of them: another where this one was put in the place of that, or a line that could not be synced was cut off
 }
 
-const maxLine = 4 << 20
+const MaxLine = 4 << 20
 
 // openLog makes the log where it does not exist.
 func openLog(disk durable.Disk, path string) (*logFile, error) {
@@ -212,7 +212,7 @@ func parseLog(b []byte, seq int64) (entries []Entry, good int64, err error) {
 }
 
 func checkLine(line []byte) (js []byte, ok bool) {
-	if len(line) < 2*sha256.Size+2 || len(line) > maxLine || line[2*sha256.Size] != ' ' {
+	if len(line) < 2*sha256.Size+2 || len(line) > MaxLine || line[2*sha256.Size] != ' ' {
 		return nil, false
 	}
 	js = line[2*sha256.Size+1:]
@@ -226,8 +226,8 @@ func formatLine(e Entry) ([]byte, error) {
 	}
 	sum := sha256.Sum256(js[:len(js)-1])
 	line := append(hex.AppendEncode(nil, sum[:]), ' ')
-	if line = append(line, js...); len(line) > maxLine {
-		return nil, fmt.Errorf("an entry of %d bytes is longer than the %d that a line may have", len(line), maxLine)
+	if line = append(line, js...); len(line) > MaxLine {
+		return nil, fmt.Errorf("an entry of %d bytes is longer than the %d that a line may have", len(line), MaxLine)
 	}
 	return line, nil
 }

@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"fmt"
@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// leaseHolder is who has a lease, as the server that gave it knows it.
-type leaseHolder struct {
+// LeaseHolder is who has a lease, as the server that gave it knows it.
+type LeaseHolder struct {
 	Client   string `json:"client,omitempty"`   // "" for a program on the store's own host
 	Stranger bool   `json:"stranger,omitempty"` // it did not prove its identity
 }
 
-// Shares of maxLeases, and of the blobs that all leases together name: a file takes 72 bytes for each.
+// Shares of MaxLeases, and of the blobs that all leases together name: a file takes 72 bytes for each.
 const (
-	strangerLeases = 192       // of all strangers
-	leasesEach     = 16        // of one stranger
-	knownEach      = 64        // of one client that is known
+	StrangerLeases = 192       // of all strangers
+	LeasesEach     = 16        // of one stranger
+	KnownEach      = 64        // of one client that is known
 	leasedBlobs    = 1_000_000 // of all leases
 	strangerBlobs  = 400_000   // of those of strangers
 
-	strangerLeaseTime = 10 * time.Minute // that one request gives
+	StrangerLeaseTime = 10 * time.Minute // that one request gives
 	strangerLeaseLife = 6 * time.Hour    // that renewing can reach
 )
 
 // times are how long a request makes a lease last, and how long renewing can.
-func (h leaseHolder) times() (most, life time.Duration) {
+func (h LeaseHolder) times() (most, life time.Duration) {
 	if h.Stranger {
-		return strangerLeaseTime, strangerLeaseLife
+		return StrangerLeaseTime, strangerLeaseLife
 	}
 	return maxLeaseTime, maxLeaseLife
 }
@@ -35,7 +35,7 @@ func (h leaseHolder) times() (most, life time.Duration) {
 // heldLease is what is known of a lease that holds.
 type heldLease struct {
 	id string
-	leaseHolder
+	LeaseHolder
 	expires time.Time
 	blobs   int
 }
@@ -56,12 +56,12 @@ func (all heldLeases) count(f func(heldLease) bool) (leases, blobs int) {
 // room returns the leases that must go so that by can have one more of so many blobs, or ErrTooMany. Strangers' leases go first, and of
 // those the ones of the stranger that has most, the next to expire first. A stranger gets room only from one that has more than it
 // then has; so many addresses share what there is.
-func (all heldLeases) room(by leaseHolder, blobs int) (evict []string, err error) {
+func (all heldLeases) room(by LeaseHolder, blobs int) (evict []string, err error) {
 	all = slices.Clone(all)
-	own, _ := all.count(func(l heldLease) bool { return l.leaseHolder == by })
-	each := knownEach
+	own, _ := all.count(func(l heldLease) bool { return l.LeaseHolder == by })
+	each := KnownEach
 	if by.Stranger {
-		each = leasesEach
+		each = LeasesEach
 	}
 	if by.Client != "" && own >= each {
 		return nil, fmt.Errorf("%w: %s has %d, and may have no more", ErrTooMany, by.Client, own)
@@ -69,9 +69,9 @@ func (all heldLeases) room(by leaseHolder, blobs int) (evict []string, err error
 	for {
 		n, b := all.count(func(heldLease) bool { return true })
 		sn, sb := all.count(func(l heldLease) bool { return l.Stranger })
-		full := n >= maxLeases || b+blobs > leasedBlobs
+		full := n >= MaxLeases || b+blobs > leasedBlobs
 		if by.Stranger {
-			full = full || sn >= strangerLeases || sb+blobs > strangerBlobs
+			full = full || sn >= StrangerLeases || sb+blobs > strangerBlobs
 		}
 		if !full {
 			return evict, nil
@@ -86,7 +86,7 @@ func (all heldLeases) room(by leaseHolder, blobs int) (evict []string, err error
 }
 
 // first is the lease that goes first for by, who has own; -1 for none.
-func (all heldLeases) first(by leaseHolder, own int) int {
+func (all heldLeases) first(by LeaseHolder, own int) int {
 	has := map[string]int{}
 	for _, l := range all {
 		if l.Stranger {

@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"cmp"
@@ -18,15 +18,17 @@ type Expiry struct {
 	Derived []string `json:"derived,omitempty"` // with DryRun: images that will have got full streams by then
 }
 
-// gcPlan is what to do about versions that fall out.
-type gcPlan struct {
-	remove []string // in an order in which nothing is cut off
-	derive []string // that need a full stream first
-	kept   []string
+// Removal is what to do about versions that no rule keeps: see View.PlanRemoval.
+type Removal struct {
+	Remove []string // in an order in which nothing is cut off
+	Derive []string // that need a full stream first
+	Kept   []string // through which alone others can be reached
 }
 
-func (v *view) planGC(out []*Listed, canDerive func(ref string) bool) gcPlan {
-	p := gcPlan{remove: []string{}}
+// PlanRemoval says how the images of out can be removed so that every other one can still be made: by which tombstones, in which order, and
+// which images need a full stream first. canDerive says whether an image can get one; where it cannot, what leads to it stays.
+func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Removal {
+	p := Removal{Remove: []string{}}
 	ways := v.keptWays()
 	stay := v.promising(nil)
 	falls := map[string]bool{}
@@ -42,38 +44,38 @@ func (v *view) planGC(out []*Listed, canDerive func(ref string) bool) gcPlan {
 		// The oldest first: later ones are deltas to it.
 		l := cut[0]
 		if _, ok := ways.counting[l.Ref]; ok && canDerive(l.Ref) {
-			p.derive = append(p.derive, l.Ref)
+			p.Derive = append(p.Derive, l.Ref)
 			stay.promise(l.Ref)
 			continue
 		}
 		for at := l.Ref; at != ""; {
 			if falls[at] {
 				delete(falls, at)
-				p.kept = append(p.kept, at)
+				p.Kept = append(p.Kept, at)
 				stay.images[at] = v.images[at]
 			}
 			r, ok := ways.to(at)
 			if !ok {
 				break
 			}
-			at = r.stream.Parent
+			at = r.Stream.Parent
 		}
 	}
 	for ref := range falls {
-		p.remove = append(p.remove, ref)
+		p.Remove = append(p.Remove, ref)
 	}
 	// The farthest first: no cheapest way to another one leads through it, but to those that went before it.
-	slices.SortFunc(p.remove, func(a, b string) int {
+	slices.SortFunc(p.Remove, func(a, b string) int {
 		x, _ := ways.to(a)
 		y, _ := ways.to(b)
-		return cmp.Or(cmp.Compare(y.cost, x.cost), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(y.Cost, x.Cost), cmp.Compare(a, b))
 	})
-	slices.Sort(p.kept)
+	slices.Sort(p.Kept)
 	return p
 }
 
 // promising is a copy of the view whose images can be changed; those of full get a full stream.
-func (v *view) promising(full []string) *view {
+func (v *View) promising(full []string) *View {
 	n := *v
 	n.images = make(map[string]*Listed, len(v.images))
 	for ref, l := range v.images {
@@ -86,7 +88,7 @@ func (v *view) promising(full []string) *view {
 }
 
 // promise gives an image a full stream that is not there yet, and that counts where the image does.
-func (v *view) promise(ref string) {
+func (v *View) promise(ref string) {
 	if l := v.images[ref]; l != nil {
 		c := *l
 		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1, Signer: l.Signer})
@@ -98,7 +100,7 @@ func (v *view) promise(ref string) {
 type keptWays struct{ any, counting map[string]reach }
 
 // keptWays finds, beside the cheapest ways, those of images and streams whose signatures count: a machine is given no others.
-func (v *view) keptWays() keptWays { return keptWays{v.ways(nil), v.usable().ways(nil)} }
+func (v *View) keptWays() keptWays { return keptWays{v.Ways(nil), v.Usable().Ways(nil)} }
 
 // to is the way to an image, one that counts where there is one.
 func (k keptWays) to(ref string) (reach, bool) {
@@ -111,7 +113,7 @@ func (k keptWays) to(ref string) (reach, bool) {
 
 // cut lists the images of after to which a way led, and to which none leads there any more, or none that counts where one
 // did; by template and the oldest first.
-func (k keptWays) cut(after *view) (out []*Listed) {
+func (k keptWays) cut(after *View) (out []*Listed) {
 	left := after.keptWays()
 	for ref, l := range after.images {
 		lost := func(before, now map[string]reach) bool {
@@ -130,7 +132,7 @@ func (k keptWays) cut(after *view) (out []*Listed) {
 }
 
 // cutBy names the images that are cut off once those of refs are gone and those of derived have a full stream.
-func (v *view) cutBy(refs, derived []string) (out []string) {
+func (v *View) cutBy(refs, derived []string) (out []string) {
 	after := v.promising(derived)
 	for _, ref := range refs {
 		delete(after.images, ref)
@@ -142,9 +144,9 @@ func (v *view) cutBy(refs, derived []string) (out []string) {
 }
 
 // expire checks an Expiry against what there is now, under the lock of the log, and returns the tombstones.
-func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error) {
+func (c *Local) expire(v *View, e Expiry, now time.Time) ([]Entry, error) {
 	falls := map[string]bool{}
-	for _, l := range v.fallOut(now) {
+	for _, l := range v.FallOut(now) {
 		falls[l.Ref] = true
 	}
 	var derived []string
@@ -165,8 +167,8 @@ func (c *localCatalog) expire(v *view, e Expiry, now time.Time) ([]Entry, error)
 }
 
 // rehearse says what the tombstones and a collection would remove.
-func (c *localCatalog) rehearse(ctx context.Context, old []Entry, e Expiry) (*Deleted, error) {
-	v, err := replay(old)
+func (c *Local) rehearse(ctx context.Context, old []Entry, e Expiry) (*Deleted, error) {
+	v, err := Replay(old)
 	if err != nil {
 		return nil, err
 	}

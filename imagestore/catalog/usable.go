@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"fmt"
@@ -28,22 +28,22 @@ func (j *judge) check(l *Listed, signer string, stream bool) error {
 	if err = minisign.CheckID(signer); err == nil {
 		var g document.Grant
 		if g, err = j.trust.Find(signer); err == nil && stream {
-			err = g.Stream(l.ref())
+			err = g.Stream(l.Parsed())
 		} else if err == nil {
-			err = g.Image(l.ref())
+			err = g.Image(l.Parsed())
 		}
 	}
 	j.known[q] = err
 	return err
 }
 
-func (v *view) judge() *judge {
+func (v *View) judge() *judge {
 	return &judge{trust: v.Trust(v.others), known: map[judgement]error{}}
 }
 
-// usable is the view without the images and streams whose signatures do not count (any more): what may be planned. It
+// Usable is the view without the images and streams whose signatures do not count (any more): what may be planned. It
 // is v itself where all count.
-func (v *view) usable() *view {
+func (v *View) Usable() *View {
 	j := v.judge()
 	only := *v
 	only.images = make(map[string]*Listed, len(v.images))
@@ -74,7 +74,7 @@ func (v *view) usable() *view {
 }
 
 // mark fills in which images' signatures do not count.
-func (v *view) mark() {
+func (v *View) mark() {
 	j := v.judge()
 	for _, l := range v.images {
 		l.Untrusted = ""
@@ -84,8 +84,8 @@ func (v *view) mark() {
 	}
 }
 
-// trusted returns nil where the signature of an image counts, and else why it does not.
-func (l *Listed) trusted() error {
+// Trusted returns nil where the signature of an image counts, and else why it does not.
+func (l *Listed) Trusted() error {
 	if l.Untrusted == "" {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (l *Listed) trusted() error {
 // Installable returns nil where a machine that has nothing can get the image, as List and Show give it, and else why
 // not: minisign.ErrSignature or ErrNoWay.
 func (l Listed) Installable() error {
-	if err := l.trusted(); err != nil {
+	if err := l.Trusted(); err != nil {
 		return err
 	}
 	if l.Wire == 0 {

@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"path/filepath"

@@ -1,4 +1,4 @@
-package imagestore
+package catalog
 
 import (
 	"fmt"
@@ -15,8 +15,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// view is what a log amounts to. Its methods give values that callers must not change.
-type view struct {
+// View is what a log amounts to. Its methods give values that callers must not change.
+type View struct {
 	images   map[string]*Listed           // live ones by full reference
 	gone     map[string]*Listed           // deleted ones
 	keys     keyring                      // who may sign
@@ -28,20 +28,20 @@ type view struct {
 	dicts    bool                      // plans may have streams with dictionaries
 }
 
-// viewOf is a view of some images, such as those that two stores would have together: nothing else is in it.
-func viewOf(images map[string]*Listed) *view { return &view{images: images} }
+// ViewOf is a view of some images, such as those that two stores would have together: nothing else is in it.
+func ViewOf(images map[string]*Listed) *View { return &View{images: images} }
 
 // Image is the live image of that full reference; nil for none.
-func (v *view) Image(ref string) *Listed { return v.images[ref] }
+func (v *View) Image(ref string) *Listed { return v.images[ref] }
 
 // Gone is the deleted image of that full reference; nil for none.
-func (v *view) Gone(ref string) *Listed { return v.gone[ref] }
+func (v *View) Gone(ref string) *Listed { return v.gone[ref] }
 
 // Images are the live images by full reference, in no order.
-func (v *view) Images() iter.Seq2[string, *Listed] { return maps.All(v.images) }
+func (v *View) Images() iter.Seq2[string, *Listed] { return maps.All(v.images) }
 
 // Sorted lists the live images by template, then newest version first, then architecture.
-func (v *view) Sorted() []*Listed {
+func (v *View) Sorted() []*Listed {
 	out := slices.Collect(maps.Values(v.images))
 	slices.SortFunc(out, func(a, b *Listed) int {
 		if c := strings.Compare(a.Template, b.Template); c != 0 {
@@ -56,7 +56,7 @@ func (v *view) Sorted() []*Listed {
 }
 
 // ByIdentity is the live image of that tree; nil for none.
-func (v *view) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
+func (v *View) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 	for _, l := range v.images {
 		if l.Identity.UUID == u && l.Identity.Ctransid == ctransid {
 			return l
@@ -66,7 +66,7 @@ func (v *view) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 }
 
 // Versions lists the versions of a template that are or were there, in no order; one for several architectures is there several times.
-func (v *view) Versions(template string) []string {
+func (v *View) Versions(template string) []string {
 	var out []string
 	for _, m := range []map[string]*Listed{v.images, v.gone} {
 		for _, l := range m {
@@ -79,10 +79,10 @@ func (v *view) Versions(template string) []string {
 }
 
 // Channel is the version that a channel of a template means; "" for none.
-func (v *view) Channel(template, name string) string { return v.channels[template][name] }
+func (v *View) Channel(template, name string) string { return v.channels[template][name] }
 
 // Channels lists the channels of all templates, in no order.
-func (v *view) Channels() []Channel {
+func (v *View) Channels() []Channel {
 	var out []Channel
 	for template, channels := range v.channels {
 		for name, version := range channels {
@@ -93,13 +93,13 @@ func (v *view) Channels() []Channel {
 }
 
 // Keeps lists the keep rules in the order in which they were set.
-func (v *view) Keeps() []Keep { return slices.Clone(v.keeps) }
+func (v *View) Keeps() []Keep { return slices.Clone(v.keeps) }
 
 // Trust is every key whose signatures count: those of extra, and those that the log trusts. A key that the log revokes does not count.
-func (v *view) Trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
+func (v *View) Trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
 
 // With makes the signatures of others' keys count too. It returns v.
-func (v *view) With(others *document.Trust) *view {
+func (v *View) With(others *document.Trust) *View {
 	if len(others.Grants()) > 0 {
 		v.others = others
 		v.complete()
@@ -108,7 +108,7 @@ func (v *view) With(others *document.Trust) *view {
 }
 
 // Keys lists every key that the log trusts or once trusted, the oldest first.
-func (v *view) Keys() []ListedKey {
+func (v *View) Keys() []ListedKey {
 	signed := map[string]int{}
 	for _, l := range v.images {
 		signed[l.Signer]++
@@ -128,7 +128,7 @@ func (v *view) Keys() []ListedKey {
 }
 
 // Revoked returns nil where the log does not revoke k, and else an error that says when it did.
-func (v *view) Revoked(k minisign.PublicKey) error {
+func (v *View) Revoked(k minisign.PublicKey) error {
 	if i := v.keys.find(k); i >= 0 && !v.keys[i].revoked.IsZero() {
 		return document.RevokedError(k.ID(), v.keys[i].revoked)
 	}
@@ -136,7 +136,7 @@ func (v *view) Revoked(k minisign.PublicKey) error {
 }
 
 // WithoutKey is a copy of the view as it would be were k revoked.
-func (v *view) WithoutKey(k minisign.PublicKey) (*view, error) {
+func (v *View) WithoutKey(k minisign.PublicKey) (*View, error) {
 	then := *v
 	then.keys = slices.Clone(v.keys)
 	if err := then.keys.revoke(&Entry{Key: k.String(), Time: time.Unix(1, 0)}); err != nil {
@@ -146,14 +146,14 @@ func (v *view) WithoutKey(k minisign.PublicKey) (*view, error) {
 }
 
 // Without is a copy of the view in which an image is not there.
-func (v *view) Without(ref string) *view {
+func (v *View) Without(ref string) *View {
 	then := v.promising(nil)
 	delete(then.images, ref)
 	return then
 }
 
 // CutWithout lists the images that could not be made without the streams that lack admits.
-func (v *view) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
+func (v *View) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
 	without := v.promising(nil)
 	for name, l := range without.images {
 		n := *l
@@ -163,8 +163,9 @@ func (v *view) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
 	return v.keptWays().cut(without)
 }
 
-// resolve finds the one image that a name means: see Store.Resolve.
-func (v *view) resolve(name ref.Ref) (*Listed, error) {
+// Resolve finds the one image that a name means. Without a version, or with "latest", that is the newest; a version wins over a channel
+// of the same name. Where the name says no architecture and several have that version, the error names them.
+func (v *View) Resolve(name ref.Ref) (*Listed, error) {
 	find := func(version string) (found []*Listed) {
 		for _, l := range v.Sorted() {
 			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch || version != "" && l.Version != version {
@@ -201,7 +202,7 @@ func (v *view) resolve(name ref.Ref) (*Listed, error) {
 }
 
 // whatThereIs helps with a name that was not found: other versions of the template, or the templates.
-func (v *view) whatThereIs(ref ref.Ref) string {
+func (v *View) whatThereIs(ref ref.Ref) string {
 	var versions, templates []string
 	for _, l := range v.Sorted() {
 		if l.Template == ref.Template() {
@@ -222,9 +223,9 @@ func (v *view) whatThereIs(ref ref.Ref) string {
 	return " (the store is empty)"
 }
 
-// offersOf turns the list that List gives back into what it was made of.
-func offersOf(list []Listed) (*view, error) {
-	v, err := replay(nil)
+// OffersOf turns the list that List gives back into what it was made of.
+func OffersOf(list []Listed) (*View, error) {
+	v, err := Replay(nil)
 	if err != nil {
 		return nil, err
 	}
