@@ -44,7 +44,7 @@ func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChanne
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -91,8 +91,8 @@ func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, e
 	c := copier{to: s, from: from, o: o, done: map[blob.Digest]chan struct{}{}}
 	c.out.Images = []CopiedImage{}
 	err := c.run(ctx)
-	if isFull(err) {
-		s.giveUp(ctx, c.putting...)
+	if IsFull(err) {
+		s.GiveUp(ctx, c.putting...)
 	}
 	if err != nil {
 		err = fmt.Errorf("copying images: %w", err)
@@ -124,7 +124,7 @@ type fetching struct {
 }
 
 func (c *copier) run(ctx context.Context) error {
-	here, err := c.to.view(ctx)
+	here, err := c.to.View(ctx)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (c *copier) run(ctx context.Context) error {
 		for _, p := range c.plan {
 			refs = append(refs, p.image.Ref)
 		}
-		defer c.from.hold(ctx, refs)()
+		defer c.from.Hold(ctx, refs)()
 	}
 	if err := c.documents(ctx); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (c *copier) run(ctx context.Context) error {
 		}
 	}
 	if len(c.out.Images) == 0 && len(c.out.Channels) == 0 {
-		return c.to.settle(ctx)
+		return c.to.Settle(ctx)
 	}
 	return nil
 }

@@ -82,14 +82,14 @@ func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
 		c.claim(f.index.Encoding)
 		err = p.Commit(blob.FromSum(h.Sum(nil)))
 	}
-	if isFull(err) {
+	if IsFull(err) {
 		return errors.Join(err, p.Discard()) // the room is worth more than what came
 	}
 	return err
 }
 
-// isFull says whether an error is that of a disk, or a quota, without room.
-func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// IsFull says whether an error is that of a disk, or a quota, without room.
+func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // wholeFrames counts the frames that r begins with, and gives their bytes to h.
 func wholeFrames(r io.Reader, x encoding.Index, h hash.Hash) int {

@@ -53,7 +53,7 @@ func (c *copier) source(ctx context.Context, here *catalog.View) (*catalog.View,
 		return nil, fmt.Errorf("reading the catalog of the other store: %w", err)
 	}
 	if there == nil {
-		return c.from.offered(ctx)
+		return c.from.Offered(ctx)
 	}
 	return there, nil
 }
@@ -147,8 +147,8 @@ func (c *copier) unrevoked(here *catalog.View, key minisign.PublicKey) error {
 
 // seen lists the memories of the receiving store and of whoever copies.
 func (c *copier) seen() (out []*head.SeenDir) {
-	if c.to.seen != nil {
-		out = append(out, c.to.seen)
+	if d := c.to.Seen(); d != nil {
+		out = append(out, d)
 	}
 	if c.o.Seen != nil {
 		out = append(out, c.o.Seen)

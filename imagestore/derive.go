@@ -64,7 +64,7 @@ func (s *Store) Derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 
 func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	start := time.Now()
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return Derived{}, err
 	}
@@ -88,7 +88,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	for _, have := range v.Usable().Image(l.Ref).Streams {
 		if have.Parent == out.Parent {
 			out.Raw, out.Wire = have.Raw, have.Wire
-			return out, s.settle(ctx)
+			return out, s.Settle(ctx)
 		}
 	}
 	if s.Key == nil {

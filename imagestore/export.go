@@ -37,8 +37,20 @@ func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool
 	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
 }
 
+// StreamWithin is Stream for a reader that may be slow: it decodes nothing before it is asked for, and takes the bytes of memory that it
+// needs from a budget first. The error of reserve ends it.
+func (s *Store) StreamWithin(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, reserve func(int64) error) error {
+	return s.writeStream(ctx, ref, from, raw, w, streaming{reserve: reserve})
+}
+
+// streaming is how a stream is written.
+type streaming struct {
+	ahead   int               // frames that are decoded before they are wanted; 0 means 1, which is none
+	reserve func(int64) error // takes bytes of memory from a budget; nil has none
+}
+
 func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, how streaming) error {
-	p, err := s.streamPlan(ctx, ref, from)
+	p, err := s.StreamPlan(ctx, ref, from)
 	if err == nil {
 		err = how.take(planMemory(p))
 	}
@@ -52,7 +64,7 @@ func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw
 	if err != nil {
 		return fmt.Errorf("streaming %s: %w", ref, err)
 	}
-	defer s.hold(ctx, o.Refs())()
+	defer s.Hold(ctx, o.Refs())()
 	for i, st := range o.Streams() {
 		if st.NeedsParent {
 			return fmt.Errorf("streaming %s: %w", ref, encoding.ErrNeedsParent)
@@ -72,10 +84,7 @@ func (h streaming) take(n int64) error {
 	if h.reserve == nil {
 		return nil
 	}
-	if err := h.reserve(n); err != nil {
-		return limited(err)
-	}
-	return nil
+	return h.reserve(n)
 }
 
 // planMemory is what the documents and indexes of a plan take, decoded: some 500 bytes for each piece of a stream.
@@ -87,8 +96,8 @@ func planMemory(p fetch.Plan) int64 {
 	return n
 }
 
-func (s *Store) streamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fetch.Plan, error) {
-	v, err := s.view(ctx)
+func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fetch.Plan, error) {
+	v, err := s.View(ctx)
 	if err != nil {
 		return fetch.Plan{}, err
 	}

@@ -263,7 +263,7 @@ func clean(t *testing.T, what, dir string) {
 	if err != nil {
 		t.Fatalf("%s: collecting: %v", what, err)
 	}
-	v, err := s.view(t.Context())
+	v, err := s.View(t.Context())
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}

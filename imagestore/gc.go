@@ -55,7 +55,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 	var derived []string
 	failed := map[string]error{} // by what could not get a full stream
 	for {
-		v, err := s.view(ctx)
+		v, err := s.View(ctx)
 		if err != nil {
 			return Collected{}, err
 		}

@@ -19,7 +19,7 @@ func (s *Store) SetKeep(ctx context.Context, k catalog.Keep) error {
 
 // Keeps lists the rules by pattern.
 func (s *Store) Keeps(ctx context.Context) ([]catalog.Keep, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func (s *Store) pruneCopies(ctx context.Context) error {
 	if _, local := s.Catalog.(locker); local || s.copies.path == "" {
 		return nil
 	}
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) 
 
 // Keys lists every key that the catalog trusts or once trusted, the oldest first.
 func (s *Store) Keys(ctx context.Context) ([]catalog.ListedKey, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (s *Store) Keys(ctx context.Context) ([]catalog.ListedKey, error) {
 
 // WithoutKey lists the images that can be installed now, and could not be were k revoked.
 func (s *Store) WithoutKey(ctx context.Context, k minisign.PublicKey) ([]catalog.Listed, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,8 +11,8 @@ import (
 
 // leaser is a catalog that gives leases.
 type leaser interface {
-	lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error)
-	release(ctx context.Context, id string) error
+	Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error)
+	Release(ctx context.Context, id string) error
 }
 
 // Lease gives or prolongs a lease; it is durable when Lease returns. catalog.ErrNotFound where the store has none of the images, or no
@@ -22,7 +22,7 @@ func (s *Store) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Leas
 	if !ok {
 		return catalog.Lease{}, fmt.Errorf("leasing images: %w", errors.ErrUnsupported)
 	}
-	out, err := l.lease(ctx, r)
+	out, err := l.Lease(ctx, r)
 	if err != nil {
 		return catalog.Lease{}, fmt.Errorf("leasing images: %w", err)
 	}
@@ -32,7 +32,7 @@ func (s *Store) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Leas
 // Release ends a lease before its time.
 func (s *Store) Release(ctx context.Context, id string) error {
 	if l, ok := s.Catalog.(leaser); ok {
-		if err := l.release(ctx, id); err != nil {
+		if err := l.Release(ctx, id); err != nil {
 			return fmt.Errorf("releasing lease: %w", err)
 		}
 	}
@@ -42,9 +42,9 @@ func (s *Store) Release(ctx context.Context, id string) error {
 // holdTime is what hold asks for; it renews at a third of it.
 const holdTime = 10 * time.Minute
 
-// hold has a lease on images until end is called. It does without where the store gives none: a directory that cannot be written,
+// Hold has a lease on images until end is called. It does without where the store gives none: a directory that cannot be written,
 // a server that has enough of them. Readers then find out, as ever, when something goes away.
-func (s *Store) hold(ctx context.Context, refs []string) (end func()) {
+func (s *Store) Hold(ctx context.Context, refs []string) (end func()) {
 	l, err := s.Lease(ctx, catalog.LeaseRequest{Refs: refs, Seconds: int64(holdTime / time.Second)})
 	if err != nil {
 		return func() {}

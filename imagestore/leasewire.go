@@ -44,8 +44,8 @@ func (h server) release(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, struct{}{})
 }
 
-// lease implements leaser.
-func (c *remoteCatalog) lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
+// Lease has the server give or prolong a lease.
+func (c *remoteCatalog) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
 	b, err := document.MarshalLine(r)
 	if err != nil {
 		return catalog.Lease{}, err
@@ -62,8 +62,8 @@ func (c *remoteCatalog) lease(ctx context.Context, r catalog.LeaseRequest) (cata
 	return out, nil
 }
 
-// release implements leaser.
-func (c *remoteCatalog) release(ctx context.Context, id string) error {
+// Release has the server end a lease.
+func (c *remoteCatalog) Release(ctx context.Context, id string) error {
 	resp, err := c.do(ctx, http.MethodDelete, LeasesPath+"/"+id, nil)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func TestPullIntoFullDisk(t *testing.T) {
 	}
 	_, before := inStore(t, filepath.Join(dir, "store"))
 	_, err = to.Copy(t.Context(), f.s, CopyOptions{Images: []string{"web:2"}})
-	if !isFull(err) {
+	if !IsFull(err) {
 		t.Fatalf("Copy = %v, want %v", err, unix.ENOSPC)
 	}
 	if names, after := inStore(t, filepath.Join(dir, "store")); after != before {

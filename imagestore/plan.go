@@ -21,7 +21,7 @@ func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.P
 // PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
 // somewhere else. catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
 func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return fetch.Plan{}, err
 	}

@@ -99,7 +99,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	if err := CheckArch(o.Ref.Arch); err != nil {
 		return Published{}, err
 	}
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return Published{}, err
 	}
@@ -134,7 +134,7 @@ func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err
 	}
 	defer func() {
 		if !added {
-			s.giveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob)
+			s.GiveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob)
 		}
 	}()
 	id.Ref = ref.String()
@@ -198,7 +198,7 @@ func (s *Store) take(ctx context.Context, o PublishOptions) (ref.Ref, *source.Co
 	if name.Version != "" {
 		if l, err := s.Resolve(ctx, name); err == nil && l.Ref == name.String() {
 			err = fmt.Errorf("%w: %s was published %s", catalog.ErrExists, l.Ref, l.Published.Format(time.RFC3339))
-			return name, nil, errors.Join(err, s.settle(ctx))
+			return name, nil, errors.Join(err, s.Settle(ctx))
 		}
 		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
 		return name, c, err

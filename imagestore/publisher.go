@@ -11,10 +11,10 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// mayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
+// MayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
 // key signed, of images that the store lets that key sign, and streams that it signed to images that are there. What the
 // catalog checks of every publication it checks afterwards.
-func (s *Store) mayChange(ctx context.Context, k minisign.PublicKey, c catalog.Change) error {
+func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.Change) error {
 	rest := c
 	rest.Publish = nil
 	if c.Publish == nil || rest != (catalog.Change{}) {
@@ -58,7 +58,7 @@ func (s *Store) signedImage(ctx context.Context, own *document.Trust, d blob.Dig
 	if err == nil {
 		return nil
 	}
-	v, verr := s.view(ctx)
+	v, verr := s.View(ctx)
 	if verr != nil {
 		return verr
 	}

@@ -46,7 +46,7 @@ func readOnly(dir string) error {
 // openReadable opens a store of which nothing can be written, and why says why. Its trees lie in Spool.
 func openReadable(disk durable.Disk, dir string, why error) *Store {
 	blobs := blob.ReadDirOn(disk, filepath.Join(dir, "blobs"))
-	s := openParts(disk, dir, blobs, catalog.OpenReadOnly(disk, dir, blobs, why))
+	s := openLocal(disk, dir, blobs, catalog.OpenReadOnly(disk, dir, blobs, why))
 	s.readOnly = true
 	return s
 }

@@ -116,7 +116,7 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 	if err != nil {
 		return r, err
 	}
-	defer t.s.hold(ctx, opened.Refs())()
+	defer t.s.Hold(ctx, opened.Refs())()
 	manifest, err := opened.Content(ctx)
 	if err != nil {
 		return r, err

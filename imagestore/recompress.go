@@ -75,7 +75,7 @@ func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(R
 		}
 	}
 	if len(work) == 0 {
-		if err := s.settle(ctx); err != nil {
+		if err := s.Settle(ctx); err != nil {
 			return fmt.Errorf("recompressing: %w", err)
 		}
 	}
@@ -93,7 +93,7 @@ type recompression struct {
 }
 
 func (s *Store) toRecompress(ctx context.Context, o RecompressOptions) ([]recompression, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (w *recompression) needed(v *catalog.View) bool {
 
 // look finds the stream again as the catalog has it now: what was to be done may be done, or the image deleted.
 func (w *recompression) look(ctx context.Context) (bool, error) {
-	v, err := w.s.view(ctx)
+	v, err := w.s.View(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -176,7 +176,7 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure. But it may be
 			// our own line that was found, and what failed its sync.
 			if needed, lerr := w.look(ctx); lerr == nil && !needed {
-				err = w.s.settle(ctx)
+				err = w.s.Settle(ctx)
 			}
 		}
 		out.Seconds = time.Since(start).Seconds()

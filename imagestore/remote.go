@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,16 +78,10 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	watched := *o.Client
 	watched.Transport = &blob.Idle{Base: o.Client.Transport, Patience: patience(o.Idle)}
 	o.Client = &watched
-	return &Store{
-		Blobs:   &blob.HTTP{Base: base, Client: o.Client, Token: o.Token},
-		Catalog: &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""},
-		Trust:   &document.Trust{},
-		copies:  keptCopies{path: o.Copies, server: base},
-	}, nil
+	blobs := &blob.HTTP{Base: base, Client: o.Client, Token: o.Token}
+	cat := &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""}
+	return OpenParts(blobs, cat, o.Copies, base), nil
 }
-
-// errRefused is what a server's error is whose kind it does not say.
-var errRefused = errors.New("refused")
 
 // remoteCatalog is a catalog behind Handler.
 type remoteCatalog struct {
@@ -126,7 +119,7 @@ func (c *remoteCatalog) do(ctx context.Context, method, path string, body io.Rea
 	}
 	is := problems()[p.Code]
 	if is == nil {
-		is = errRefused
+		is = catalog.ErrRefused
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
 		is = blob.ErrDenied

@@ -86,7 +86,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ type ShownStream struct {
 // Show reads the documents of an image and checks their signatures. Streams whose signatures do not count any more are
 // left out.
 func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return Shown{}, err
 	}

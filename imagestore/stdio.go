@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
-	"griddle/imagestore/document"
 )
 
 // ServeConn serves a store, with everything that Handler guards, to whoever is at the other end of one connection: HTTP/2
@@ -44,11 +43,7 @@ func OpenConn(conn net.Conn) *Store {
 		return 10 * answer, body // the program that makes the connection may be asking for a password
 	}}}
 	const base = "http://store.invalid" // no name is looked up: there is one connection
-	return &Store{
-		Blobs:   &blob.HTTP{Base: base, Client: client, Private: true},
-		Catalog: &remoteCatalog{base: base, client: client},
-		Trust:   &document.Trust{},
-	}
+	return OpenParts(&blob.HTTP{Base: base, Client: client, Private: true}, &remoteCatalog{base: base, client: client}, "", "")
 }
 
 func h2c() *http.Protocols {

@@ -61,10 +61,16 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
 	}
-	return openParts(disk, dir, blobs, c), nil
+	return openLocal(disk, dir, blobs, c), nil
 }
 
-func openParts(disk durable.Disk, dir string, blobs blob.Store, c *catalog.Local) *Store {
+// OpenParts returns the store of these blobs and this catalog, which a server has. copies is a file of this user that remembers the copies of
+// images of that server that lie beside their sources on this host; "" remembers none.
+func OpenParts(blobs blob.Store, c catalog.Catalog, copies, server string) *Store {
+	return &Store{Blobs: blobs, Catalog: c, Trust: &document.Trust{}, copies: keptCopies{path: copies, server: server}}
+}
+
+func openLocal(disk durable.Disk, dir string, blobs blob.Store, c *catalog.Local) *Store {
 	copies := keptCopies{disk: disk, path: filepath.Join(dir, "copies")}
 	trees := shelf{disk, filepath.Join(dir, "trees"), shelfSize}
 	c.Collected, c.Cleared = copies.prune, trees.sweep
@@ -80,6 +86,18 @@ func (s *Store) Dir() string {
 	return ""
 }
 
+// Seen remembers the catalogs that were copied from; nil behind a server.
+func (s *Store) Seen() *head.SeenDir { return s.seen }
+
+// What the catalog of a local store can do. Without this, a method of another name would be missed only by what it does.
+var (
+	_ located = (*catalog.Local)(nil)
+	_ locker  = (*catalog.Local)(nil)
+	_ leaser  = (*catalog.Local)(nil)
+	_ headed  = (*catalog.Local)(nil)
+	_ signer  = (*catalog.Local)(nil)
+)
+
 // located is a catalog in a local directory.
 type located interface{ Dir() string }
 
@@ -89,18 +107,19 @@ type locker interface {
 	Locked(ctx context.Context, f func() error) error
 }
 
-// settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
+// Settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
 // nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
-func (s *Store) settle(ctx context.Context) error {
+func (s *Store) Settle(ctx context.Context) error {
 	if c, ok := s.Catalog.(locker); ok {
 		return c.Locked(ctx, func() error { return nil })
 	}
 	return nil
 }
 
-func (s *Store) view(ctx context.Context) (*catalog.View, error) {
+// View is what the catalog amounts to now.
+func (s *Store) View(ctx context.Context) (*catalog.View, error) {
 	if c, ok := s.Catalog.(offerer); ok && c.Public() {
-		return s.offered(ctx) // without what only a token shows: tombstones and keys
+		return s.Offered(ctx) // without what only a token shows: tombstones and keys
 	}
 	entries, err := s.Catalog.Read(ctx)
 	if err != nil {
@@ -119,17 +138,17 @@ type offerer interface {
 	Offered(ctx context.Context, others *document.Trust) (*catalog.View, error)
 }
 
-// offered is what the store has for everyone: its images and channels.
-func (s *Store) offered(ctx context.Context) (*catalog.View, error) {
+// Offered is what the store has for everyone: its images and channels.
+func (s *Store) Offered(ctx context.Context) (*catalog.View, error) {
 	if c, ok := s.Catalog.(offerer); ok {
 		return c.Offered(ctx, s.Trust)
 	}
-	return s.view(ctx)
+	return s.View(ctx)
 }
 
 // Trusted is every key whose signatures count: those of the catalog and those of s.Trust.
 func (s *Store) Trusted(ctx context.Context) (*document.Trust, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +162,7 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, 
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +178,7 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, 
 // Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
 // channel of the same name. Where ref says no architecture and several have that version, the error names them.
 func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return catalog.Listed{}, err
 	}
@@ -174,7 +193,7 @@ func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error
 // above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
 // fails with catalog.ErrExists, and it asks, and signs its documents, again.
 func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -263,9 +282,9 @@ func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
 	return s.deletion(ctx, catalog.Change{Collect: true})
 }
 
-// giveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
+// GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
 // removes them when they are old. What fails of it the next collection sees to: the caller has another error to tell.
-func (s *Store) giveUp(ctx context.Context, all ...blob.Digest) {
+func (s *Store) GiveUp(ctx context.Context, all ...blob.Digest) {
 	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
 		dir.Drop(all...)
 		_, _ = s.Collect(context.WithoutCancel(ctx))

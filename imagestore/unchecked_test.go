@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
@@ -72,12 +73,12 @@ func TestPrevented(t *testing.T) {
 	srv.Close()
 	_, gone := http.Get(srv.URL)
 	for _, err := range []error{unix.ENOSPC, unix.EIO, fmt.Errorf("x: %w", unix.EACCES), gone, &net.OpError{Op: "read", Err: errors.New("reset")},
-		blob.ErrDenied, blob.ErrServer, &remoteError{errRefused, "out of order"}, ErrNoShelf} {
+		blob.ErrDenied, blob.ErrServer, fmt.Errorf("%w: out of order", catalog.ErrRefused), ErrNoShelf} {
 		if !prevented(err) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
-	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, &remoteError{fetch.ErrCorrupt, "gone"}, unix.ENOENT} {
+	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, fmt.Errorf("%w: gone", fetch.ErrCorrupt), unix.ENOENT} {
 		if prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}

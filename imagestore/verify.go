@@ -33,7 +33,7 @@ type Verified struct {
 // manifest. It goes on after a problem, so that all are found; an error means that the check itself could not be
 // made. progress, which may be nil, is told of encoded bytes done and in all.
 func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, total int64)) (Verified, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return Verified{}, err
 	}

@@ -108,7 +108,7 @@ type storeCheck struct {
 }
 
 func (s *Store) verifyStore(ctx context.Context, progress func(done, total int64)) (VerifiedStore, error) {
-	v, err := s.view(ctx)
+	v, err := s.View(ctx)
 	if err != nil {
 		return VerifiedStore{}, err
 	}

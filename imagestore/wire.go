@@ -248,7 +248,7 @@ func (h server) change(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if by := callerOf(r); by.Role == Publisher {
-		if err := h.s.mayChange(r.Context(), by.Key, c); err != nil {
+		if err := h.s.MayChange(r.Context(), by.Key, c); err != nil {
 			refuse(w, err)
 			return
 		}

@@ -68,7 +68,12 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	if format == formatTar {
 		err = h.s.Tar(r.Context(), name, out, nil)
 	} else {
-		err = h.s.writeStream(r.Context(), name, from, format == formatRaw, out, streaming{reserve: held.Grow})
+		err = h.s.StreamWithin(r.Context(), name, from, format == formatRaw, out, func(n int64) error {
+			if err := held.Grow(n); err != nil {
+				return limited(err)
+			}
+			return nil
+		})
 	}
 	switch {
 	case err == nil:
@@ -84,16 +89,10 @@ const (
 	streamBase = 256 << 10 // bytes of memory that a stream takes before its documents are known
 )
 
-// streaming is how a stream is written for a client that may be slow.
-type streaming struct {
-	ahead   int               // frames that are decoded before they are wanted; 0 means 1, which is none
-	reserve func(int64) error // takes bytes of memory from a budget; nil has none
-}
-
 // mayStream sees to it that there is something to stream, and that who asks may ask for the work.
 func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format string) error {
 	if format != formatTar {
-		_, err := h.s.streamPlan(r.Context(), ref, from)
+		_, err := h.s.StreamPlan(r.Context(), ref, from)
 		if !errors.Is(err, catalog.ErrNoWay) || from == nil {
 			return err
 		}

@@ -31,6 +31,8 @@ var (
 	ErrExists = errors.New("version exists")
 	// ErrInUse is wrapped by a Change where other images can only be reached through the one to be deleted.
 	ErrInUse = errors.New("image is needed by others")
+	// ErrRefused is wrapped where a server refused something and did not say what kind of error it is.
+	ErrRefused = errors.New("refused")
 	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
 	ErrNoWay = errors.New("no stream leads there")
 )

@@ -54,8 +54,9 @@ type leaseFile struct {
 	LeaseHolder
 }
 
-// lease implements leaser. It holds the lock of the catalog, as sweep does.
-func (c *Local) lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
+// Lease gives or prolongs a lease; it is durable when Lease returns. ErrNotFound where there is none of the images, or no such lease any
+// more. It holds the lock of the catalog, as a collection does.
+func (c *Local) Lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
 	span := time.Duration(r.Seconds) * time.Second
 	if r.Seconds < 1 || r.Seconds > int64(maxLeaseTime/time.Second) {
 		return out, fmt.Errorf("%w: %d seconds, 1 to %d can be had", ErrTooMany, r.Seconds, int64(maxLeaseTime/time.Second))
@@ -119,15 +120,15 @@ func (c *Local) newLease(old []Entry, refs []string, by LeaseHolder, now time.Ti
 		return leaseFile{}, err
 	}
 	for _, id := range evict {
-		if err := c.release(context.Background(), id); err != nil {
+		if err := c.Release(context.Background(), id); err != nil {
 			return leaseFile{}, err
 		}
 	}
 	return f, nil
 }
 
-// release implements leaser.
-func (c *Local) release(_ context.Context, id string) error {
+// Release ends a lease before its time.
+func (c *Local) Release(_ context.Context, id string) error {
 	path, err := c.leasePath(id)
 	if err != nil {
 		return err
