@@ -324,10 +324,8 @@ func TestStoresOpenedTwice(t *testing.T) {
 func TestServerRefusesStrangers(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	remote := f.overServer().s
-	c := remote.Catalog.(*remoteCatalog)
 	for _, token := range []string{"", "wrong"} {
-		c.token = token
+		remote := f.overServerWith(token).s
 		if _, err := remote.List(t.Context()); errors.Is(err, blob.ErrDenied) != (token != "") {
 			t.Errorf("List with token %q = %v; everybody may read, but not with a token that is wrong", token, err)
 		}

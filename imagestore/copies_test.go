@@ -34,7 +34,7 @@ func (f *fixture) another() *fixture {
 	if err := s.TrustKey(f.t.Context(), f.key.Public()); err != nil {
 		f.t.Fatal(err)
 	}
-	return &fixture{f.t, filepath.Dir(s.trees), s, f.key}
+	return &fixture{f.t, s.Dir(), s, f.key}
 }
 
 func (f *fixture) pull(from *Store, images ...string) Copied {
@@ -66,13 +66,19 @@ func (f *fixture) whole(image string) {
 // reader is the store of f as a client without a token sees it.
 func (f *fixture) reader(wrap func(http.Handler) http.Handler) *Store {
 	f.t.Helper()
-	srv := httptest.NewServer(wrap(Handler(f.s, nil)))
-	f.t.Cleanup(srv.Close)
-	s, err := OpenServer(ServerOptions{URL: srv.URL})
+	s, err := OpenServer(ServerOptions{URL: f.served(wrap)})
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	return s
+}
+
+// served is the URL of a server of the store.
+func (f *fixture) served(wrap func(http.Handler) http.Handler) string {
+	f.t.Helper()
+	srv := httptest.NewServer(wrap(Handler(f.s, nil)))
+	f.t.Cleanup(srv.Close)
+	return srv.URL
 }
 
 func plain(h http.Handler) http.Handler { return h }
@@ -310,9 +316,13 @@ func TestCopyResumed(t *testing.T) {
 	b := a.another()
 	c := &counted{full: make(chan struct{})}
 	c.limit.Store((want + l.Wire) / 2)
-	from := a.reader(c.wrap)
+	url := a.served(c.wrap)
+	from, err := OpenServer(ServerOptions{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCopyResumed$")
-	cmd.Env = append(os.Environ(), copyDir+"="+b.dir, "GRIDDLE_TEST_COPY_FROM="+from.Catalog.(*remoteCatalog).base)
+	cmd.Env = append(os.Environ(), copyDir+"="+b.dir, "GRIDDLE_TEST_COPY_FROM="+url)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

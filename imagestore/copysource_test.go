@@ -194,13 +194,20 @@ func TestCopyFromStranger(t *testing.T) {
 // elsewhere serves the site's store at another address, and without TLS where plain is set.
 func (s *site) elsewhere(plain bool, h http.HandlerFunc) *Store {
 	s.t.Helper()
+	return s.elsewhereAs(plain, h, ServerOptions{})
+}
+
+// elsewhereAs is the same for a client with a token, or one that remembers.
+func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o ServerOptions) *Store {
+	s.t.Helper()
 	start := httptest.NewTLSServer
 	if plain {
 		start = httptest.NewServer
 	}
 	srv := start(h)
 	s.t.Cleanup(srv.Close)
-	st, err := OpenServer(ServerOptions{URL: srv.URL, Client: srv.Client()})
+	o.URL, o.Client = srv.URL, srv.Client()
+	st, err := OpenServer(o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -288,15 +295,11 @@ func TestCopyFromStripped(t *testing.T) {
 		t.Errorf("no head, with a token: %v, want %v", err, head.ErrRollback)
 	}
 	s.instead = map[string][]byte{head.Path: nil}
-	elsewhere := s.elsewhere(false, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog}))
-	c := elsewhere.Catalog.(*remoteCatalog)
-	c.seen = memory
-	if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
-		t.Errorf("listing without a head: %v, want %v", err, head.ErrRollback)
-	}
-	c.public, c.token = false, "x"
-	if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
-		t.Errorf("listing without a head, with a token: %v, want %v", err, head.ErrRollback)
+	for _, token := range []string{"", "x"} {
+		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog}), ServerOptions{Seen: memory, Token: token})
+		if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
+			t.Errorf("listing without a head, with the token %q: %v, want %v", token, err, head.ErrRollback)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func TestDerive(t *testing.T) {
 		}
 	}
 	receiveAll(p, two.Ref, one.Ref)
-	trees, err := os.ReadDir(p.store.trees)
+	trees, err := os.ReadDir(filepath.Join(p.store.Dir(), "trees"))
 	p.must(err)
 	n := 0
 	for _, e := range trees {
@@ -85,8 +85,8 @@ func TestDerive(t *testing.T) {
 			n++
 		}
 	}
-	if n == 0 || n > shelfSize+1 {
-		t.Errorf("%d trees are on the shelf, want at most %d", n, shelfSize+1)
+	if n == 0 || n > ShelfSize+1 {
+		t.Errorf("%d trees are on the shelf, want at most %d", n, ShelfSize+1)
 	}
 	v, err := p.store.Verify(ctx, mustRef(t, two.Ref), nil)
 	if err != nil || !v.OK {

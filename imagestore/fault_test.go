@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
@@ -165,7 +163,7 @@ func (c *crash) copied() string {
 
 func (c *crash) open(disk durable.Disk, root string) *fixture {
 	dir := filepath.Join(root, "store")
-	s, err := openOn(disk, dir)
+	s, err := OpenOn(disk, dir)
 	c.must(err)
 	s.Key = c.key
 	return &fixture{c.T, dir, s, c.key}
@@ -174,7 +172,7 @@ func (c *crash) open(disk durable.Disk, root string) *fixture {
 // run opens the store and does what the scenario does.
 func (c *crash) run(root string, tape *durabletest.Tape) error {
 	dir := filepath.Join(root, "store")
-	s, err := openOn(tape.Disk(), dir)
+	s, err := OpenOn(tape.Disk(), dir)
 	if err != nil {
 		return err
 	}
@@ -299,7 +297,7 @@ func clean(t *testing.T, what, dir string) {
 // cleanShelf looks at the trees: each is one of an image, and whole.
 func cleanShelf(t *testing.T, what string, s *Store, v *catalog.View) {
 	t.Helper()
-	entries, err := os.ReadDir(s.trees)
+	entries, err := os.ReadDir(filepath.Join(s.Dir(), "trees"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -308,21 +306,21 @@ func cleanShelf(t *testing.T, what string, s *Store, v *catalog.View) {
 		images[l.Document.Hex()] = l
 	}
 	for _, e := range entries {
-		name, mark := strings.CutSuffix(e.Name(), usedMark)
+		name, mark := strings.CutSuffix(e.Name(), UsedMark)
 		l := images[name]
 		switch {
-		case name == shelfLock:
+		case name == ShelfLock:
 		case l == nil:
 			t.Errorf("%s: after collection %s is on the shelf", what, e.Name())
 		case !mark:
-			tree, err := s.onShelf(t.Context(), shelf{s.disk, s.trees, shelfSize}, l, unix.LOCK_SH)
+			tree, err := s.HeldTree(t.Context(), l)
 			if err != nil || tree == nil {
 				t.Fatalf("%s: the tree of %s: %v, %v", what, l.Ref, tree, err)
 			}
 			if err := content.Verify(t.Context(), tree.Dir, tree.Content, nil); err != nil {
 				t.Errorf("%s: the tree of %s: %v", what, l.Ref, err)
 			}
-			tree.release()
+			tree.Release()
 		}
 	}
 }

@@ -116,7 +116,10 @@ func newFixture(t testing.TB) *fixture {
 }
 
 // overServer is the same store as a client of a server sees it.
-func (f *fixture) overServer() *fixture {
+func (f *fixture) overServer() *fixture { return f.overServerWith("right") }
+
+// overServerWith is the same for a client with some token; "right" is the one that the server takes.
+func (f *fixture) overServerWith(token string) *fixture {
 	f.t.Helper()
 	srv := httptest.NewTLSServer(Handler(f.s, func(r *http.Request) error {
 		if r.Header.Get("Authorization") != "Bearer right" {
@@ -125,7 +128,7 @@ func (f *fixture) overServer() *fixture {
 		return nil
 	}))
 	f.t.Cleanup(srv.Close)
-	s, err := OpenServer(ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
+	s, err := OpenServer(ServerOptions{URL: srv.URL, Token: token, Client: srv.Client()})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -135,7 +135,7 @@ func writeForEver(t *testing.T, dir string) {
 			return nil
 		}
 	}
-	s, err := openOn(disk, dir)
+	s, err := OpenOn(disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func beKilled(t *testing.T, s scenario) {
 	}}
 	dir := filepath.Join(os.Getenv(killRoot), "store")
 	fmt.Println("begin")
-	st, err := openOn(disk, dir)
+	st, err := OpenOn(disk, dir)
 	if err == nil {
 		st.Key = k
 		err = s.act(&fixture{t, dir, st, k})

@@ -46,7 +46,7 @@ func TestReceiveMemory(t *testing.T) {
 	_, err := p.store.Receive(ctx, mustRef(t, one), dir, ReceiveOptions{Name: "one"})
 	p.must(err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestReceiveMemory$", "-test.v")
-	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+filepath.Dir(p.store.trees), "GRIDDLE_TEST_ONE="+one, "GRIDDLE_TEST_TWO="+two.Ref)
+	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+p.store.Dir(), "GRIDDLE_TEST_ONE="+one, "GRIDDLE_TEST_TWO="+two.Ref)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -119,11 +119,11 @@ func TestPackagesLive(t *testing.T) {
 // TestAddChecksPackages has documents that name lists which are not there, or are none.
 func TestAddChecksPackages(t *testing.T) {
 	f := newFixture(t)
-	good, err := f.s.putPackages(t.Context(), somePackages())
+	good, err := f.s.PutPackages(t.Context(), somePackages())
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := f.s.putText(t.Context(), "text", []byte("hello\n"))
+	text, err := f.s.PutText(t.Context(), "text", []byte("hello\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

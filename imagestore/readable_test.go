@@ -86,7 +86,7 @@ func TestReadOnlyMount(t *testing.T) {
 	p.publish()
 	p.write("file3", 5000)
 	two := mustRef(t, p.publish().Ref)
-	dir := filepath.Dir(p.store.trees)
+	dir := p.store.Dir()
 	at := filepath.Join(t.TempDir(), "mounted")
 	p.must(os.Mkdir(at, 0o755))
 	sourcetest.Run(t, "mount", "--bind", dir, at)

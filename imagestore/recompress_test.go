@@ -92,9 +92,9 @@ func TestRecompress(t *testing.T) {
 	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, encoding.ErrNeedsParent) {
 		t.Errorf("opening it without the parent = %v, want ErrNeedsParent", err)
 	}
-	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
+	tree, err := p.store.HoldTree(ctx, mustRef(t, one))
 	p.must(err)
-	defer tree.release()
+	defer tree.Release()
 	with, plan, err := rawStream(t, p.store, two, tree.Dir, have)
 	if err != nil || !bytes.Equal(with, before) || plan.Wire() != got[i].Dictionary {
 		t.Errorf("with dictionaries it gives %d bytes, %v, of %+v", len(with), err, plan)
@@ -139,7 +139,7 @@ func TestRecompressRetires(t *testing.T) {
 	p.must(err)
 	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
 	long := time.Now().Add(-2 * catalog.OrphanAge)
-	p.must(filepath.Walk(filepath.Join(p.store.trees, "../blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
+	p.must(filepath.Walk(filepath.Join(p.store.Dir(), "blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
 		if err != nil || fi.IsDir() {
 			return err
 		}
@@ -157,9 +157,9 @@ func TestDictionaryRefuses(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
 	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
-	tree, err := p.store.tree(ctx, mustRef(t, one), nil)
+	tree, err := p.store.HoldTree(ctx, mustRef(t, one))
 	p.must(err)
-	defer tree.release()
+	defer tree.Release()
 	have := PlanOptions{Have: []ref.Ref{mustRef(t, one)}, Dictionaries: true}
 	big, err := os.ReadFile(filepath.Join(tree.Dir, "big"))
 	p.must(err)

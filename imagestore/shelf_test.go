@@ -26,23 +26,23 @@ func treesOf(t *testing.T) (f *fixture, one, two ref.Ref) {
 // TestShelfWaits has a tree locked for a moment by nobody who removes it, as the start of a program does.
 func TestShelfWaits(t *testing.T) {
 	f, one, _ := treesOf(t)
-	held, err := f.s.tree(t.Context(), one, nil)
+	held, err := f.s.HoldTree(t.Context(), one)
 	f.must(err)
-	held.release()
-	lock, err := hold(held.Dir, unix.LOCK_EX)
+	held.Release()
+	lock, err := HoldTree(held.Dir, unix.LOCK_EX)
 	f.must(err)
 	done := make(chan error)
 	go func() {
-		tree, err := f.s.tree(t.Context(), one, nil)
+		tree, err := f.s.HoldTree(t.Context(), one)
 		if err == nil {
-			tree.release()
+			tree.Release()
 		}
 		done <- err
 	}()
 	atOnce, cancel := context.WithCancel(t.Context())
 	cancel()
 	for { // until the other one has come to wait
-		unlock, err := held.shelf.lock(atOnce)
+		unlock, err := held.LockShelf(atOnce)
 		if errors.Is(err, context.Canceled) {
 			break
 		}
@@ -59,16 +59,16 @@ func TestShelfIsCleared(t *testing.T) {
 	f.s.Key = f.key
 	_, err := f.s.Derive(t.Context(), DeriveOptions{Ref: two})
 	f.must(err)
-	used, err := f.s.tree(t.Context(), one, nil)
+	used, err := f.s.HoldTree(t.Context(), one)
 	f.must(err)
-	for _, name := range []string{unverified + "x", ".griddle-incoming-x"} {
-		f.must(os.MkdirAll(filepath.Join(f.s.trees, name, "usr"), 0o700))
+	for _, name := range []string{Unverified + "x", ".griddle-incoming-x"} {
+		f.must(os.MkdirAll(filepath.Join(f.s.Dir(), "trees", name, "usr"), 0o700))
 	}
 	_, err = f.s.Delete(t.Context(), one)
 	f.must(err)
 	left := func(want int) {
 		t.Helper()
-		dirs, err := filepath.Glob(filepath.Join(f.s.trees, "*/"))
+		dirs, err := filepath.Glob(filepath.Join(f.s.Dir(), "trees", "*/"))
 		f.must(err)
 		n := 0
 		for _, d := range dirs {
@@ -76,14 +76,14 @@ func TestShelfIsCleared(t *testing.T) {
 				n++
 			}
 		}
-		hidden, err := filepath.Glob(filepath.Join(f.s.trees, ".*"))
+		hidden, err := filepath.Glob(filepath.Join(f.s.Dir(), "trees", ".*"))
 		f.must(err)
 		if n != want || len(hidden) > 0 {
 			t.Errorf("on the shelf are %q and %q, want %d trees", dirs, hidden, want)
 		}
 	}
 	left(2) // one of them is in use
-	used.release()
+	used.Release()
 	_, err = f.s.Collect(t.Context())
 	f.must(err)
 	left(1)

@@ -96,28 +96,3 @@ func TestStalledServer(t *testing.T) {
 		})
 	}
 }
-
-// TestPatience says for which requests a server is waited for.
-func TestPatience(t *testing.T) {
-	const forever, minute, longer = time.Duration(0), time.Minute, 10 * time.Minute
-	for _, c := range []struct {
-		method, path string
-		answer, body time.Duration
-	}{
-		{"GET", ImagesPath, minute, minute},
-		{"GET", ImagesPath + "/show", minute, minute},
-		{"GET", ImagesPath + "/stream", forever, longer},
-		{"POST", ImagesPath + "/derive", forever, minute},
-		{"GET", CatalogPath, minute, minute},
-		{"POST", CatalogPath, forever, minute},
-		{"POST", LeasesPath, minute, minute},
-		{"GET", blob.Path + "/sha256:00", minute, minute},
-		{"GET", blob.Path + "/sha256:00/partial", longer, minute},
-		{"PUT", blob.Path + "/sha256:00", longer, minute},
-	} {
-		r := httptest.NewRequest(c.method, "https://server"+c.path, nil)
-		if answer, body := patience(time.Minute)(r); answer != c.answer || body != c.body {
-			t.Errorf("patience(%s %s) = %v, %v, want %v, %v", c.method, c.path, answer, body, c.answer, c.body)
-		}
-	}
-}

@@ -44,9 +44,9 @@ func TestTar(t *testing.T) {
 	image := mustRef(t, p.publish().Ref)
 	var archive bytes.Buffer
 	p.must(p.store.Tar(ctx, image, &archive, nil))
-	tree, err := p.store.tree(ctx, image, nil)
+	tree, err := p.store.HoldTree(ctx, image)
 	p.must(err)
-	defer tree.release()
+	defer tree.Release()
 	want := &content.Manifest{}
 	for _, e := range tree.Content.Entries {
 		if e.Type != content.Socket {
@@ -82,9 +82,9 @@ func TestTar(t *testing.T) {
 	p.must(err)
 	again, err := p.store.Publish(ctx, o)
 	p.must(err)
-	second, err := p.store.tree(ctx, mustRef(t, again.Ref), nil)
+	second, err := p.store.HoldTree(ctx, mustRef(t, again.Ref))
 	p.must(err)
-	defer second.release()
+	defer second.Release()
 	sameContent(t, "publishing the archive made", second.Content, want)
 }
 

@@ -26,7 +26,7 @@ func TestNotDamaged(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
 	for _, errno := range []error{unix.EIO, unix.EACCES, unix.ENOSPC} {
-		s, err := openOn(durable.Disk{Reading: func(path string) error {
+		s, err := OpenOn(durable.Disk{Reading: func(path string) error {
 			if filepath.Base(path) == l.Streams[0].Encoding.Hex() {
 				return errno
 			}
@@ -58,7 +58,8 @@ func TestFullSpoolIsNotDamage(t *testing.T) {
 	p, _, two := changing(t)
 	p.must(p.store.Recompress(t.Context(), RecompressOptions{Level: 12}, func(Recompressed) {}))
 	s := *p.store
-	s.readOnly, s.Spool = true, t.TempDir()
+	s.BeReadOnly()
+	s.Spool = t.TempDir()
 	sourcetest.Run(t, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", s.Spool)
 	t.Cleanup(func() { sourcetest.Run(t, "umount", s.Spool) })
 	v, err := s.Verify(t.Context(), mustRef(t, two), nil)
@@ -74,12 +75,12 @@ func TestPrevented(t *testing.T) {
 	_, gone := http.Get(srv.URL)
 	for _, err := range []error{unix.ENOSPC, unix.EIO, fmt.Errorf("x: %w", unix.EACCES), gone, &net.OpError{Op: "read", Err: errors.New("reset")},
 		blob.ErrDenied, blob.ErrServer, fmt.Errorf("%w: out of order", catalog.ErrRefused), ErrNoShelf} {
-		if !prevented(err) {
+		if !Prevented(err) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
 	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, fmt.Errorf("%w: gone", fetch.ErrCorrupt), unix.ENOENT} {
-		if prevented(err) {
+		if Prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}
 	}
