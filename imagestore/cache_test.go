@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestCacheHeaders(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
-	srv := httptest.NewServer(Handler(f.s, nil))
+	srv := httptest.NewServer(imagestore.Handler(f.s, nil))
 	defer srv.Close()
 	d := l.Streams[0].Encoding
 	for _, c := range []struct {
@@ -80,7 +81,7 @@ http {
 `
 
 // behindNginx is the store of f behind a cache; blobs counts the requests for blobs that go through it.
-func (f *fixture) behindNginx(slice string) (s *Store, blobs *atomic.Int64) {
+func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.Int64) {
 	f.t.Helper()
 	need(f.t, "nginx")
 	dir, err := os.MkdirTemp("", "griddle-nginx-") // a short path: a socket's has at most 107 bytes
@@ -89,7 +90,7 @@ func (f *fixture) behindNginx(slice string) (s *Store, blobs *atomic.Int64) {
 	}
 	f.t.Cleanup(func() { os.RemoveAll(dir) })
 	blobs = &atomic.Int64{}
-	h := Handler(f.s, nil)
+	h := imagestore.Handler(f.s, nil)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, blob.Path) {
 			blobs.Add(1)
@@ -114,7 +115,7 @@ func (f *fixture) behindNginx(slice string) (s *Store, blobs *atomic.Int64) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "socket"))
 	}}}
 	f.t.Cleanup(client.CloseIdleConnections)
-	if s, err = OpenServer(ServerOptions{URL: "http://cache.invalid", Client: client}); err != nil {
+	if s, err = imagestore.OpenServer(imagestore.ServerOptions{URL: "http://cache.invalid", Client: client}); err != nil {
 		f.t.Fatal(err)
 	}
 	return s, blobs

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -21,7 +22,7 @@ import (
 func BenchmarkCatalog(b *testing.B) {
 	const templates, versions = 10, 1000
 	dir := b.TempDir()
-	st, err := Open(dir)
+	st, err := imagestore.Open(dir)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -76,12 +77,12 @@ func BenchmarkCatalog(b *testing.B) {
 	}
 	ctx := context.Background()
 	newest, oldest := ref.Ref{Name: "t3"}, ref.Ref{Name: "t3", Version: "20260101.0"}
-	for name, f := range map[string]func(*Store) error{
-		"list":     func(s *Store) error { _, err := s.List(ctx); return err },
-		"plan":     func(s *Store) error { _, err := s.Plan(ctx, newest); return err },
-		"plan-far": func(s *Store) error { _, err := s.Plan(ctx, newest, oldest); return err },
-		"open": func(*Store) error {
-			s, err := Open(dir)
+	for name, f := range map[string]func(*imagestore.Store) error{
+		"list":     func(s *imagestore.Store) error { _, err := s.List(ctx); return err },
+		"plan":     func(s *imagestore.Store) error { _, err := s.Plan(ctx, newest); return err },
+		"plan-far": func(s *imagestore.Store) error { _, err := s.Plan(ctx, newest, oldest); return err },
+		"open": func(*imagestore.Store) error {
+			s, err := imagestore.Open(dir)
 			if err == nil {
 				_, err = s.Catalog.Read(ctx)
 			}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
@@ -273,11 +274,11 @@ func TestCollect(t *testing.T) {
 
 func TestStoresOpenedTwice(t *testing.T) {
 	f := newFixture(t)
-	second, err := Open(f.dir) // as another process has it
+	second, err := imagestore.Open(f.dir) // as another process has it
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores := []*Store{f.s, second, f.overServer().s}
+	stores := []*imagestore.Store{f.s, second, f.overServer().s}
 	var pubs [][]catalog.Publication
 	const each = 8
 	for i := range stores {
@@ -333,11 +334,11 @@ func TestServerRefusesStrangers(t *testing.T) {
 			t.Errorf("TrustKey with token %q = %v, want %v", token, err, blob.ErrDenied)
 		}
 	}
-	if _, err := OpenServer(ServerOptions{URL: "http://192.0.2.1:8080", Token: "right"}); err == nil {
+	if _, err := imagestore.OpenServer(imagestore.ServerOptions{URL: "http://192.0.2.1:8080", Token: "right"}); err == nil {
 		t.Error("a token would go over http")
 	}
 	for _, u := range []string{"ftp://192.0.2.1:8080", "https://", "nowhere", "https://host/path", "https://u:p@host"} {
-		if _, err := OpenServer(ServerOptions{URL: u}); err == nil {
+		if _, err := imagestore.OpenServer(imagestore.ServerOptions{URL: u}); err == nil {
 			t.Errorf("OpenServer(%q) gave no error", u)
 		}
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/encoding"
@@ -27,7 +28,7 @@ import (
 // another is an empty store that trusts the key of f.
 func (f *fixture) another() *fixture {
 	f.t.Helper()
-	s, err := Open(filepath.Join(f.t.TempDir(), "store"))
+	s, err := imagestore.Open(filepath.Join(f.t.TempDir(), "store"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -37,9 +38,9 @@ func (f *fixture) another() *fixture {
 	return &fixture{f.t, s.Dir(), s, f.key}
 }
 
-func (f *fixture) pull(from *Store, images ...string) Copied {
+func (f *fixture) pull(from *imagestore.Store, images ...string) imagestore.Copied {
 	f.t.Helper()
-	c, err := f.s.Copy(f.t.Context(), from, CopyOptions{Images: images, Channels: true})
+	c, err := f.s.Copy(f.t.Context(), from, imagestore.CopyOptions{Images: images, Channels: true})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -64,9 +65,9 @@ func (f *fixture) whole(image string) {
 }
 
 // reader is the store of f as a client without a token sees it.
-func (f *fixture) reader(wrap func(http.Handler) http.Handler) *Store {
+func (f *fixture) reader(wrap func(http.Handler) http.Handler) *imagestore.Store {
 	f.t.Helper()
-	s, err := OpenServer(ServerOptions{URL: f.served(wrap)})
+	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.served(wrap)})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -76,14 +77,14 @@ func (f *fixture) reader(wrap func(http.Handler) http.Handler) *Store {
 // served is the URL of a server of the store.
 func (f *fixture) served(wrap func(http.Handler) http.Handler) string {
 	f.t.Helper()
-	srv := httptest.NewServer(wrap(Handler(f.s, nil)))
+	srv := httptest.NewServer(wrap(imagestore.Handler(f.s, nil)))
 	f.t.Cleanup(srv.Close)
 	return srv.URL
 }
 
 func plain(h http.Handler) http.Handler { return h }
 
-func names(c Copied) string {
+func names(c imagestore.Copied) string {
 	var out []string
 	for _, i := range c.Images {
 		out = append(out, fmt.Sprintf("%s+%d", i.Ref, i.Streams))
@@ -162,27 +163,27 @@ func TestCopyMissing(t *testing.T) {
 func TestCopyRefused(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
-	stranger, err := Open(t.TempDir())
+	stranger, err := imagestore.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}})
-	var untrusted *UntrustedError
+	_, err = stranger.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
+	var untrusted *imagestore.UntrustedError
 	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("copying what a stranger signed: %v", err)
 	}
-	if _, err := stranger.Copy(t.Context(), a.s, CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := stranger.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("copying nothing: %v", err)
 	}
 	b := a.another()
 	b.publish("web:1@amd64", way{"", someBytes(9, 1000)})
-	if _, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
+	if _, err := b.s.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
 	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:1"}})
+	got, err := b.s.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web:1"}})
 	if err != nil || len(got.Skipped) != 1 || len(got.Images) != 0 {
 		t.Errorf("copying what was deleted: %+v, %v", got, err)
 	}
@@ -206,11 +207,11 @@ func TestCopyLyingIndex(t *testing.T) {
 	}
 	l.Streams[0].Index, l.Streams[0].Encoding, l.Streams[0].Wire = e.Index, x.Encoding, x.Size
 	liar := http.NewServeMux()
-	liar.Handle("/", Handler(a.s, nil))
-	liar.HandleFunc("GET "+CatalogPath, deniesLog)
-	liar.HandleFunc("GET "+ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
+	liar.Handle("/", imagestore.Handler(a.s, nil))
+	liar.HandleFunc("GET "+imagestore.CatalogPath, deniesLog)
+	liar.HandleFunc("GET "+imagestore.ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
 	b := a.another()
-	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
+	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), imagestore.CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
 		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {
@@ -222,7 +223,7 @@ func TestPush(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := b.overServer().s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:*"}}); err != nil {
+	if _, err := b.overServer().s.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []string{"web:1", "web:2", "web:3"} {
@@ -238,9 +239,9 @@ func TestCopyTogether(t *testing.T) {
 	var g errgroup.Group
 	for range 4 {
 		g.Go(func() error {
-			s, err := Open(b.dir)
+			s, err := imagestore.Open(b.dir)
 			if err == nil {
-				_, err = s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web:*"}})
+				_, err = s.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web:*"}})
 			}
 			return err
 		})
@@ -295,15 +296,15 @@ const copyDir = "GRIDDLE_TEST_COPY_DIR"
 // TestCopyResumed kills a copy between two frames of a long encoding, and has another one finish it.
 func TestCopyResumed(t *testing.T) {
 	if dir := os.Getenv(copyDir); dir != "" {
-		to, err := Open(dir)
+		to, err := imagestore.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		from, err := OpenServer(ServerOptions{URL: os.Getenv("GRIDDLE_TEST_COPY_FROM")})
+		from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: os.Getenv("GRIDDLE_TEST_COPY_FROM")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		to.Copy(t.Context(), from, CopyOptions{Images: []string{"web"}})
+		to.Copy(t.Context(), from, imagestore.CopyOptions{Images: []string{"web"}})
 		t.Fatal("the copy ended")
 	}
 	a := newFixture(t)
@@ -317,7 +318,7 @@ func TestCopyResumed(t *testing.T) {
 	c := &counted{full: make(chan struct{})}
 	c.limit.Store((want + l.Wire) / 2)
 	url := a.served(c.wrap)
-	from, err := OpenServer(ServerOptions{URL: url})
+	from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +356,7 @@ func TestCopyStopped(t *testing.T) {
 	a.versions()
 	b := a.another()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := b.s.Copy(ctx, a.s, CopyOptions{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
+	_, err := b.s.Copy(ctx, a.s, imagestore.CopyOptions{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("Copy = %v, want %v", err, context.Canceled)
 	}
@@ -373,7 +374,7 @@ func TestCopyDamaged(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
 	a.damage(l.Streams[0].Encoding, 1000)
 	b := a.another()
-	if _, err := b.s.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
+	if _, err := b.s.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
 		t.Errorf("Copy = %v, want %v", err, blob.ErrMismatch)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 )
 
@@ -49,11 +50,11 @@ func (b *countedBody) Read(p []byte) (int, error) {
 }
 
 // pushed is the store of f as somebody sees it who may write, behind a server that counts.
-func (f *fixture) pushed(c *countedPut) *Store {
+func (f *fixture) pushed(c *countedPut) *imagestore.Store {
 	f.t.Helper()
-	srv := httptest.NewTLSServer(c.wrap(Handler(f.s, func(*http.Request) error { return nil })))
+	srv := httptest.NewTLSServer(c.wrap(imagestore.Handler(f.s, func(*http.Request) error { return nil })))
 	f.t.Cleanup(srv.Close)
-	s, err := OpenServer(ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
+	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -61,25 +62,25 @@ func (f *fixture) pushed(c *countedPut) *Store {
 }
 
 // overConn is the store of f at the other end of one connection, which cut breaks.
-func (f *fixture) overConn() (s *Store, cut func()) {
+func (f *fixture) overConn() (s *imagestore.Store, cut func()) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
 	a, b := net.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- ServeConn(ctx, f.s, b) }()
+	go func() { ended <- imagestore.ServeConn(ctx, f.s, b) }()
 	f.t.Cleanup(func() {
 		a.Close()
 		<-ended
 		cancel()
 	})
-	return OpenConn(a), func() { a.Close() }
+	return imagestore.OpenConn(a), func() { a.Close() }
 }
 
 // TestPushResumed breaks the connection in the middle of a blob; the next push sends what is missing.
 func TestPushResumed(t *testing.T) {
 	a := newFixture(t)
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
-	o := CopyOptions{Images: []string{"web"}}
+	o := imagestore.CopyOptions{Images: []string{"web"}}
 	b := a.another()
 	d := l.Streams[0].Encoding
 	c := &countedPut{d: d, limit: l.Wire / 2}
@@ -112,7 +113,7 @@ func TestPushOverConn(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
 	b := a.another()
 	to, cut := b.overConn()
-	_, err := to.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}, Progress: func(done, _ int64) {
+	_, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}, Progress: func(done, _ int64) {
 		if done > l.Wire/2 {
 			cut()
 		}
@@ -121,7 +122,7 @@ func TestPushOverConn(t *testing.T) {
 		t.Fatal("the connection was cut, and the push ended well")
 	}
 	to, _ = b.overConn()
-	out, err := to.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}})
+	out, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestPushPoisoned(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Close()
-		out, err := b.pushed(&countedPut{}).Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}})
+		out, err := b.pushed(&countedPut{}).Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
 		if err != nil || out.Resumed != 0 {
 			t.Errorf("%s: resumed after %d bytes, %v", name, out.Resumed, err)
 		}
@@ -164,7 +165,7 @@ func TestPushTogether(t *testing.T) {
 	var g errgroup.Group
 	for range 3 {
 		g.Go(func() error {
-			_, err := to.Copy(t.Context(), a.s, CopyOptions{Images: []string{"web"}})
+			_, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
 			return err
 		})
 	}

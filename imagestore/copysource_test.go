@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -20,32 +21,32 @@ import (
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
-func (s *site) ways() map[string]func() (*Store, CopyOptions) {
-	return map[string]func() (*Store, CopyOptions){
-		"http": func() (*Store, CopyOptions) {
-			c, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
+func (s *site) ways() map[string]func() (*imagestore.Store, imagestore.CopyOptions) {
+	return map[string]func() (*imagestore.Store, imagestore.CopyOptions){
+		"http": func() (*imagestore.Store, imagestore.CopyOptions) {
+			c, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			return c, CopyOptions{}
+			return c, imagestore.CopyOptions{}
 		},
-		"stdio": func() (*Store, CopyOptions) {
+		"stdio": func() (*imagestore.Store, imagestore.CopyOptions) {
 			there, here := net.Pipe()
-			st, err := Open(s.dir) // as another process, which keeps no head
+			st, err := imagestore.Open(s.dir) // as another process, which keeps no head
 			if err != nil {
 				s.t.Fatal(err)
 			}
 			done := make(chan error, 1)
-			go func() { done <- ServeConn(s.t.Context(), st, there) }()
+			go func() { done <- imagestore.ServeConn(s.t.Context(), st, there) }()
 			s.t.Cleanup(func() { here.Close(); <-done })
-			return OpenConn(here), CopyOptions{From: "ssh://there/store"}
+			return imagestore.OpenConn(here), imagestore.CopyOptions{From: "ssh://there/store"}
 		},
-		"directory": func() (*Store, CopyOptions) {
-			st, err := Open(s.dir)
+		"directory": func() (*imagestore.Store, imagestore.CopyOptions) {
+			st, err := imagestore.Open(s.dir)
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			return st, CopyOptions{}
+			return st, imagestore.CopyOptions{}
 		},
 	}
 }
@@ -164,19 +165,19 @@ func TestCopyFromStranger(t *testing.T) {
 		return err
 	}
 	other := newKey(t)
-	s.instead[SitePath] = []byte(other.Public().String())
+	s.instead[imagestore.SitePath] = []byte(other.Public().String())
 	if err := pull(); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("a head that is not by the key which is named: %v", err)
 	}
-	s.instead[SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
+	s.instead[imagestore.SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
 	if err := pull(); err == nil {
 		t.Error("a key that is none is taken")
 	}
-	delete(s.instead, SitePath)
+	delete(s.instead, imagestore.SitePath)
 	if err := pull(); err != nil {
 		t.Fatal(err)
 	}
-	s.instead[SitePath] = []byte(other.Public().String())
+	s.instead[imagestore.SitePath] = []byte(other.Public().String())
 	s.instead[head.Path] = s.sign(head.Head{Seq: 50, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}, other)
 	if err := pull(); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("another site at the same URL: %v", err)
@@ -192,13 +193,13 @@ func TestCopyFromStranger(t *testing.T) {
 }
 
 // elsewhere serves the site's store at another address, and without TLS where plain is set.
-func (s *site) elsewhere(plain bool, h http.HandlerFunc) *Store {
+func (s *site) elsewhere(plain bool, h http.HandlerFunc) *imagestore.Store {
 	s.t.Helper()
-	return s.elsewhereAs(plain, h, ServerOptions{})
+	return s.elsewhereAs(plain, h, imagestore.ServerOptions{})
 }
 
 // elsewhereAs is the same for a client with a token, or one that remembers.
-func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o ServerOptions) *Store {
+func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o imagestore.ServerOptions) *imagestore.Store {
 	s.t.Helper()
 	start := httptest.NewTLSServer
 	if plain {
@@ -207,7 +208,7 @@ func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o ServerOptions) *Sto
 	srv := start(h)
 	s.t.Cleanup(srv.Close)
 	o.URL, o.Client = srv.URL, srv.Client()
-	st, err := OpenServer(o)
+	st, err := imagestore.OpenServer(o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -219,11 +220,11 @@ func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o ServerOptions) *Sto
 func TestCopyFromStripped(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
-	oldLog := s.get(CatalogPath)
-	oldList := s.get(ImagesPath)
+	oldLog := s.get(imagestore.CatalogPath)
+	oldList := s.get(imagestore.ImagesPath)
 	s.publish("web:2@amd64", oneWay(2))
 	memory := head.OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
-	pull := func(from *Store, o CopyOptions) (*fixture, error) {
+	pull := func(from *imagestore.Store, o imagestore.CopyOptions) (*fixture, error) {
 		to := s.another()
 		o.Images, o.Seen = []string{"web"}, memory
 		_, err := to.s.Copy(t.Context(), from, o)
@@ -233,7 +234,7 @@ func TestCopyFromStripped(t *testing.T) {
 	if _, err := pull(from, o); err != nil {
 		t.Fatal(err)
 	}
-	h := Handler(s.s, nil)
+	h := imagestore.Handler(s.s, nil)
 	instead := func(what map[string][]byte, denied ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			for _, d := range denied {
@@ -253,35 +254,35 @@ func TestCopyFromStripped(t *testing.T) {
 			}
 		}
 	}
-	unsigned, err := Open(t.TempDir())
+	unsigned, err := imagestore.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(unsigned.Dir(), "catalog"), logOf(t, s), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	tokened, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Token: "x"})
+	tokened, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Token: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		name     string
-		from     *Store
+		from     *imagestore.Store
 		unsigned bool
 		want     error
 	}{
 		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{head.Path: nil})), false, head.ErrRollback},
-		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog, ImagesPath: oldList})), false, head.ErrRollback},
-		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), false, head.ErrUnsigned},
-		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, ImagesPath: oldList}, CatalogPath)), true, nil},
+		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.CatalogPath: oldLog, imagestore.ImagesPath: oldList})), false, head.ErrRollback},
+		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), false, head.ErrUnsigned},
+		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), true, nil},
 		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{head.Path: nil})), true, head.ErrRollback},
-		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{ImagesPath: oldList}, CatalogPath)), false, head.ErrRollback},
-		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{CatalogPath: oldLog})), false, head.ErrRollback},
-		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, SitePath: nil, CatalogPath: {}, ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
+		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), false, head.ErrRollback},
+		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{imagestore.CatalogPath: oldLog})), false, head.ErrRollback},
+		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.CatalogPath: {}, imagestore.ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
 		{"a directory without its head", unsigned, false, head.ErrRollback},
 		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
 	} {
-		to, err := pull(c.from, CopyOptions{Unsigned: c.unsigned})
+		to, err := pull(c.from, imagestore.CopyOptions{Unsigned: c.unsigned})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -291,12 +292,12 @@ func TestCopyFromStripped(t *testing.T) {
 	}
 	// The holder of a token is asked for no less.
 	s.instead = map[string][]byte{head.Path: nil}
-	if _, err := pull(tokened, CopyOptions{}); !errors.Is(err, head.ErrRollback) {
+	if _, err := pull(tokened, imagestore.CopyOptions{}); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("no head, with a token: %v, want %v", err, head.ErrRollback)
 	}
 	s.instead = map[string][]byte{head.Path: nil}
 	for _, token := range []string{"", "x"} {
-		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, CatalogPath: oldLog}), ServerOptions{Seen: memory, Token: token})
+		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, imagestore.CatalogPath: oldLog}), imagestore.ServerOptions{Seen: memory, Token: token})
 		if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 			t.Errorf("listing without a head, with the token %q: %v, want %v", token, err, head.ErrRollback)
 		}
@@ -317,8 +318,8 @@ func logOf(t *testing.T, s *site) []byte {
 func TestListIsHeldAgainstHead(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
-	open := func() *Store {
-		st, err := OpenServer(ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
+	open := func() *imagestore.Store {
+		st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,7 +329,7 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	if list, err := st.List(t.Context()); err != nil || len(list) != 1 || list[0].Untrusted != "" {
 		t.Errorf("List = %s, %v", refs(list), err)
 	}
-	s.instead[ImagesPath] = mustJSON(t, []catalog.Listed{})
+	s.instead[imagestore.ImagesPath] = mustJSON(t, []catalog.Listed{})
 	s.old = true
 	if _, err := st.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("a list in place of the log = %v, want %v", err, head.ErrRollback)
@@ -358,7 +359,7 @@ func TestTokenFollowsNoRedirection(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
 	defer srv.Close()
-	st, err := OpenServer(ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
+	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"crypto/sha256"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -91,8 +92,8 @@ func BenchmarkRecompress(b *testing.B) {
 }
 
 // benchStore publishes subvolumes as versions of one template, and gives the last one's reference.
-func benchStore(b *testing.B, dirs ...string) (*Store, ref.Ref) {
-	st, err := Open(b.TempDir())
+func benchStore(b *testing.B, dirs ...string) (*imagestore.Store, ref.Ref) {
+	st, err := imagestore.Open(b.TempDir())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func benchStore(b *testing.B, dirs ...string) (*Store, ref.Ref) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := st.Publish(b.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
+		p, err := st.Publish(b.Context(), imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -122,8 +123,8 @@ func benchStore(b *testing.B, dirs ...string) (*Store, ref.Ref) {
 	return st, name
 }
 
-func recompress(b *testing.B, st *Store) {
-	if err := st.Recompress(b.Context(), RecompressOptions{}, nil); err != nil {
+func recompress(b *testing.B, st *imagestore.Store) {
+	if err := st.Recompress(b.Context(), imagestore.RecompressOptions{}, nil); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -133,7 +134,7 @@ func deltaBytes(b *testing.B, from, to string) (ours, plain int64) {
 	st, name := benchStore(b, from, to)
 	recompress(b, st)
 	first := ref.Ref{Name: "t", Version: "1", Arch: name.Arch}
-	with, err := st.PlanWith(b.Context(), name, PlanOptions{Have: []ref.Ref{first}, Dictionaries: true})
+	with, err := st.PlanWith(b.Context(), name, imagestore.PlanOptions{Have: []ref.Ref{first}, Dictionaries: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -46,9 +47,9 @@ func TestDerive(t *testing.T) {
 	two := p.publish()
 	other := p.another()
 
-	derive := func(ref, parent string) Derived {
+	derive := func(ref, parent string) imagestore.Derived {
 		t.Helper()
-		o := DeriveOptions{Ref: mustRef(t, ref)}
+		o := imagestore.DeriveOptions{Ref: mustRef(t, ref)}
 		if parent != "" {
 			r := mustRef(t, parent)
 			o.Parent = &r
@@ -85,8 +86,8 @@ func TestDerive(t *testing.T) {
 			n++
 		}
 	}
-	if n == 0 || n > ShelfSize+1 {
-		t.Errorf("%d trees are on the shelf, want at most %d", n, ShelfSize+1)
+	if n == 0 || n > imagestore.ShelfSize+1 {
+		t.Errorf("%d trees are on the shelf, want at most %d", n, imagestore.ShelfSize+1)
 	}
 	v, err := p.store.Verify(ctx, mustRef(t, two.Ref), nil)
 	if err != nil || !v.OK {
@@ -110,18 +111,18 @@ func TestDeriveRefuses(t *testing.T) {
 	p.write("file7", 7)
 	p.o.Ref.Version = "2"
 	two := mustRef(t, p.publish().Ref)
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: two}); !errors.Is(err, ErrNoKey) {
+	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: two}); !errors.Is(err, imagestore.ErrNoKey) {
 		t.Errorf("Derive without a key = %v, want ErrNoKey", err)
 	}
 	p.store.Key = newKey(t)
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive with a key that nobody trusts = %v, want ErrSignature", err)
 	}
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
+	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
 		t.Errorf("Derive from itself = %v, want ErrNoWay", err)
 	}
 	missing := mustRef(t, "nobody:1")
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("Derive from what is not there = %v, want ErrNotFound", err)
 	}
 }

@@ -66,3 +66,6 @@ func (s *Store) PutPackages(ctx context.Context, l packages.List) (*document.Pac
 func (s *Store) PutText(ctx context.Context, what string, text []byte) (document.Content, error) {
 	return s.putText(ctx, what, text)
 }
+
+// ReceivedTree is the tree that was received.
+func ReceivedTree(r Received) Tree { return r.tree }

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
@@ -163,7 +164,7 @@ func (c *crash) copied() string {
 
 func (c *crash) open(disk durable.Disk, root string) *fixture {
 	dir := filepath.Join(root, "store")
-	s, err := OpenOn(disk, dir)
+	s, err := imagestore.OpenOn(disk, dir)
 	c.must(err)
 	s.Key = c.key
 	return &fixture{c.T, dir, s, c.key}
@@ -172,7 +173,7 @@ func (c *crash) open(disk durable.Disk, root string) *fixture {
 // run opens the store and does what the scenario does.
 func (c *crash) run(root string, tape *durabletest.Tape) error {
 	dir := filepath.Join(root, "store")
-	s, err := OpenOn(tape.Disk(), dir)
+	s, err := imagestore.OpenOn(tape.Disk(), dir)
 	if err != nil {
 		return err
 	}
@@ -253,7 +254,7 @@ func (c *crash) clean(what, root string) {
 func clean(t *testing.T, what, dir string) {
 	t.Helper()
 	age(t, dir)
-	s, err := Open(dir)
+	s, err := imagestore.Open(dir)
 	if err == nil {
 		s.Catalog.(*catalog.Local).Now = func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
 		_, err = s.Collect(t.Context())
@@ -295,7 +296,7 @@ func clean(t *testing.T, what, dir string) {
 }
 
 // cleanShelf looks at the trees: each is one of an image, and whole.
-func cleanShelf(t *testing.T, what string, s *Store, v *catalog.View) {
+func cleanShelf(t *testing.T, what string, s *imagestore.Store, v *catalog.View) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(s.Dir(), "trees"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -306,10 +307,10 @@ func cleanShelf(t *testing.T, what string, s *Store, v *catalog.View) {
 		images[l.Document.Hex()] = l
 	}
 	for _, e := range entries {
-		name, mark := strings.CutSuffix(e.Name(), UsedMark)
+		name, mark := strings.CutSuffix(e.Name(), imagestore.UsedMark)
 		l := images[name]
 		switch {
-		case name == ShelfLock:
+		case name == imagestore.ShelfLock:
 		case l == nil:
 			t.Errorf("%s: after collection %s is on the shelf", what, e.Name())
 		case !mark:

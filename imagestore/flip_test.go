@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/fetch"
 )
@@ -108,7 +109,7 @@ func (b *flippedBody) Read(p []byte) (int, error) {
 // what was published; where nothing else comes it gives up, and in no case does a wrong byte come out.
 func TestBitInFlight(t *testing.T) {
 	f, raw, _, p := threeFrames(t)
-	server := httptest.NewServer(Handler(f.s, nil))
+	server := httptest.NewServer(imagestore.Handler(f.s, nil))
 	defer server.Close()
 	u, err := url.Parse(server.URL)
 	if err != nil {

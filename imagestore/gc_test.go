@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -40,7 +41,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "web", Last: 1}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := f.s.GC(t.Context(), GCOptions{})
+	c, err := f.s.GC(t.Context(), imagestore.GCOptions{})
 	if err != nil || len(c.Versions) != 0 || short(c.Kept) != "1" {
 		t.Errorf("GC = %+v, %v, want web:1 kept", c, err)
 	}
@@ -61,7 +62,7 @@ func TestGCUnderived(t *testing.T) {
 	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "*", Last: 1}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := f.s.GC(t.Context(), GCOptions{})
+	c, err := f.s.GC(t.Context(), imagestore.GCOptions{})
 	if err == nil || errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
 		t.Errorf("GC ended with %v, want an error that names web:2@amd64", err)
 	}
@@ -106,7 +107,7 @@ func TestGC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		would, err := s.GC(t.Context(), GCOptions{DryRun: true})
+		would, err := s.GC(t.Context(), imagestore.GCOptions{DryRun: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +122,7 @@ func TestGC(t *testing.T) {
 		} else if short(would.Kept) != "1" || short(would.Versions) != "2" || !slices.Contains(would.Digests, orphan) {
 			t.Errorf("rehearsed %+v", would)
 		}
-		got, err := s.GC(t.Context(), GCOptions{})
+		got, err := s.GC(t.Context(), imagestore.GCOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,7 @@ func TestGC(t *testing.T) {
 		for _, i := range []string{"web:1", "web:3", "web:4"} {
 			f.whole(i)
 		}
-		if _, err := s.GC(t.Context(), GCOptions{}); err != nil {
+		if _, err := s.GC(t.Context(), imagestore.GCOptions{}); err != nil {
 			t.Error(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -72,7 +73,7 @@ func TestHeadFollowsCatalog(t *testing.T) {
 		t.Errorf("after a publication the head is %+v", h)
 	}
 	// Somebody without the key changes the catalog: the head stays true, and is repaired when it is asked for.
-	other, err := Open(f.dir)
+	other, err := imagestore.Open(f.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestHeadAfterCrash(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(f.dir)
+		s, err := imagestore.Open(f.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +196,7 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 			if _, err := f.s.Head(t.Context()); !errors.Is(err, head.ErrLost) {
 				t.Errorf("Head = %v, want %v", err, head.ErrLost)
 			}
-			s, err := Open(f.dir)
+			s, err := imagestore.Open(f.dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,7 +236,7 @@ func TestHeadExpiry(t *testing.T) {
 	if got := renewed.Expires.Sub(first.Expires).Round(time.Hour); got != 60*time.Hour {
 		t.Errorf("after 60 of 100 hours the head was renewed by %s", got)
 	}
-	s, err := Open(f.dir) // another process, on a machine without a server
+	s, err := imagestore.Open(f.dir) // another process, on a machine without a server
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
@@ -56,7 +57,7 @@ func TestKilledSigner(t *testing.T) {
 				t.Errorf("after kill %d the head speaks of %d entries, and spoke of %d", round, h.Seq, signed)
 			}
 		}
-		s, err := Open(f.dir)
+		s, err := imagestore.Open(f.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +78,7 @@ func TestKilledSigner(t *testing.T) {
 }
 
 func signForEver(t *testing.T, dir string) {
-	s, err := Open(dir)
+	s, err := imagestore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

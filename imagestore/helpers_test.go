@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
@@ -97,14 +98,14 @@ func someBytes(seed byte, n int) []byte {
 type fixture struct {
 	t   testing.TB
 	dir string
-	s   *Store
+	s   *imagestore.Store
 	key *minisign.SecretKey
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
-	s, err := Open(dir)
+	s, err := imagestore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +122,14 @@ func (f *fixture) overServer() *fixture { return f.overServerWith("right") }
 // overServerWith is the same for a client with some token; "right" is the one that the server takes.
 func (f *fixture) overServerWith(token string) *fixture {
 	f.t.Helper()
-	srv := httptest.NewTLSServer(Handler(f.s, func(r *http.Request) error {
+	srv := httptest.NewTLSServer(imagestore.Handler(f.s, func(r *http.Request) error {
 		if r.Header.Get("Authorization") != "Bearer right" {
 			return errors.New("wrong token")
 		}
 		return nil
 	}))
 	f.t.Cleanup(srv.Close)
-	s, err := OpenServer(ServerOptions{URL: srv.URL, Token: token, Client: srv.Client()})
+	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: token, Client: srv.Client()})
 	if err != nil {
 		f.t.Fatal(err)
 	}

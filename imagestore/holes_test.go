@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
@@ -43,7 +44,7 @@ func TestHolesSurvive(t *testing.T) {
 		p.must(err)
 		p.o.Ref.Name, p.o.Ref.Arch = "from-"+name[:3], "amd64"
 		var copying int64
-		p.o.Progress = func(f PublishedSoFar) { copying = max(copying, f.Total) }
+		p.o.Progress = func(f imagestore.PublishedSoFar) { copying = max(copying, f.Total) }
 		out := p.publish()
 		if out.Size > want+1<<20 || copying > want+1<<20 {
 			t.Errorf("the image of %s has %d bytes and its progress goes to %d, and its source takes %d", name, out.Size, copying, want)
@@ -59,7 +60,7 @@ func TestHolesSurvive(t *testing.T) {
 	refs = append(refs, publish("tar:"+file, source.Options{Spool: spool}))
 	for name, dir := range map[string]string{"btrfs": sourcetest.Btrfs(t), "ext4": sourcetest.Filesystem(t, "ext4", 1<<30)} {
 		for _, r := range refs {
-			got, err := p.store.Receive(ctx, r, dir, ReceiveOptions{})
+			got, err := p.store.Receive(ctx, r, dir, imagestore.ReceiveOptions{})
 			p.must(err)
 			if n := taken(t, got.Path); n > want+1<<20 {
 				t.Errorf("%s on %s takes %d bytes, and its source %d", r, name, n, want)

@@ -1,6 +1,6 @@
 //go:build torture
 
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
@@ -54,7 +55,7 @@ func TestHuge(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &publisher{T: t, dir: dir}
-	p.store, err = Open(filepath.Join(t.TempDir(), "store"))
+	p.store, err = imagestore.Open(filepath.Join(t.TempDir(), "store"))
 	p.must(err)
 	p.o.Key, err = minisign.GenerateKey()
 	p.must(err)
@@ -64,7 +65,7 @@ func TestHuge(t *testing.T) {
 	p.o.Ref = ref.Ref{Name: "huge", Version: "1"}
 	p.o.Warn = func(w string) { t.Errorf("warned: %s", w) }
 
-	var first, second Published
+	var first, second imagestore.Published
 	p.measure("publish 200,000 files and 5 GiB of holes", func() { first = p.publish() })
 	if first.Files < files || first.Size < 5<<30 {
 		t.Errorf("published %+v", first)

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
@@ -20,7 +21,7 @@ func TestCopiesGoWithTheirImages(t *testing.T) {
 	if got := len(p.copies()); got != 1 {
 		t.Fatalf("%d copies are kept, want 1", got)
 	}
-	other, err := Open(t.TempDir())
+	other, err := imagestore.Open(t.TempDir())
 	p.must(err)
 	p.must(other.TrustKey(ctx, p.o.Key.Public()))
 	o := p.o
@@ -55,10 +56,10 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	served := p.store
-	srv := httptest.NewTLSServer(Handler(served, func(*http.Request) error { return nil }))
+	srv := httptest.NewTLSServer(imagestore.Handler(served, func(*http.Request) error { return nil }))
 	defer srv.Close()
 	var err error
-	p.store, err = OpenServer(ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
+	p.store, err = imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
 	p.must(err)
 	ref := mustRef(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {

@@ -1,9 +1,11 @@
-package imagestore
+package imagestore_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"griddle/imagestore"
 )
 
 // TestReaders says who can read a store, by the modes of its directory and of those above it.
@@ -29,7 +31,7 @@ func TestReaders(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if who, fix := Readers(store); who != c.want || who != "" && fix != "chmod 700 "+store {
+		if who, fix := imagestore.Readers(store); who != c.want || who != "" && fix != "chmod 700 "+store {
 			t.Errorf("Readers with modes %04o and %04o = %q, %q, want %q", c.top, c.store, who, fix, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -190,7 +191,7 @@ func TestOthersTrust(t *testing.T) {
 	if list, err := f.s.List(t.Context()); err != nil || list[0].Untrusted != "" || list[0].Wire == 0 {
 		t.Errorf("List = %+v, %v", list, err)
 	}
-	s, err := Open(f.dir)
+	s, err := imagestore.Open(f.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
 )
@@ -56,7 +57,7 @@ func TestKilledWriter(t *testing.T) {
 		if strings.Contains(out, "FAIL") {
 			t.Fatalf("%s: the writer failed:\n%s", what, out)
 		}
-		s, err := Open(f.dir) // as after a restart, without anything in memory
+		s, err := imagestore.Open(f.dir) // as after a restart, without anything in memory
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,7 @@ func writeForEver(t *testing.T, dir string) {
 			return nil
 		}
 	}
-	s, err := OpenOn(disk, dir)
+	s, err := imagestore.OpenOn(disk, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
 )
@@ -137,7 +138,7 @@ func beKilled(t *testing.T, s scenario) {
 	}}
 	dir := filepath.Join(os.Getenv(killRoot), "store")
 	fmt.Println("begin")
-	st, err := OpenOn(disk, dir)
+	st, err := imagestore.OpenOn(disk, dir)
 	if err == nil {
 		st.Key = k
 		err = s.act(&fixture{t, dir, st, k})

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 )
 
@@ -29,7 +30,7 @@ func TestLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := f.blobs()
-	f.s, err = Open(f.dir) // as after a restart
+	f.s, err = imagestore.Open(f.dir) // as after a restart
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestCopyHolds(t *testing.T) {
 	a.old()
 	b := a.another()
 	deleted := false
-	_, err := b.s.Copy(context.WithoutCancel(t.Context()), a.reader(plain), CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
+	_, err := b.s.Copy(context.WithoutCancel(t.Context()), a.reader(plain), imagestore.CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
 		if !deleted {
 			if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
 				t.Error(err)

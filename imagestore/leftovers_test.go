@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -57,25 +58,25 @@ func TestPullIntoFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	sourcetest.Run(t, "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir)
 	t.Cleanup(func() { sourcetest.Run(t, "umount", "-l", dir) }) // the store has its list of blobs open
-	to, err := Open(filepath.Join(dir, "store"))
+	to, err := imagestore.Open(filepath.Join(dir, "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := to.TrustKey(t.Context(), f.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := to.Copy(t.Context(), f.s, CopyOptions{Images: []string{"web:1"}}); err != nil {
+	if _, err := to.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	_, before := inStore(t, filepath.Join(dir, "store"))
-	_, err = to.Copy(t.Context(), f.s, CopyOptions{Images: []string{"web:2"}})
-	if !IsFull(err) {
+	_, err = to.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web:2"}})
+	if !imagestore.IsFull(err) {
 		t.Fatalf("Copy = %v, want %v", err, unix.ENOSPC)
 	}
 	if names, after := inStore(t, filepath.Join(dir, "store")); after != before {
 		t.Errorf("after it the blobs take %d bytes, %d before:\n%s", after, before, strings.Join(names, "\n"))
 	}
-	if v, err := to.VerifyStore(t.Context(), VerifyStoreOptions{}); err != nil || !v.OK || v.Images != 1 {
+	if v, err := to.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{}); err != nil || !v.OK || v.Images != 1 {
 		t.Errorf("VerifyStore = %+v, %v", v, err)
 	}
 }
@@ -112,7 +113,7 @@ func TestKilledLeavesNothingToGC(t *testing.T) {
 	}
 	// While it lives all stays.
 	all, _ := inStore(t, f.dir)
-	if _, err := f.s.GC(t.Context(), GCOptions{Parts: true}); err != nil {
+	if _, err := f.s.GC(t.Context(), imagestore.GCOptions{Parts: true}); err != nil {
 		t.Fatal(err)
 	}
 	if now, _ := inStore(t, f.dir); len(now) != len(all) || len(all) != len(before)+3 {
@@ -120,11 +121,11 @@ func TestKilledLeavesNothingToGC(t *testing.T) {
 	}
 	cmd.Process.Signal(syscall.SIGKILL)
 	cmd.Wait()
-	would, err := f.s.GC(t.Context(), GCOptions{Parts: true, DryRun: true})
+	would, err := f.s.GC(t.Context(), imagestore.GCOptions{Parts: true, DryRun: true})
 	if err != nil || would.Blobs != 1 || would.Files != 2 {
 		t.Errorf("GC would remove %+v, %v; want a blob and two files", would, err)
 	}
-	c, err := f.s.GC(t.Context(), GCOptions{Parts: true})
+	c, err := f.s.GC(t.Context(), imagestore.GCOptions{Parts: true})
 	if err != nil || c.Blobs != 1 || c.Files != 2 || c.Bytes != would.Bytes || c.Bytes < 3<<20 {
 		t.Errorf("GC removed %+v, %v; want what it said, %+v", c, err, would)
 	}
@@ -139,7 +140,7 @@ func TestKilledLeavesNothingToGC(t *testing.T) {
 }
 
 func beginPuts(t *testing.T, dir string) {
-	s, err := Open(dir)
+	s, err := imagestore.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

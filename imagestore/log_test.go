@@ -1,10 +1,12 @@
-package imagestore
+package imagestore_test
 
 import (
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"griddle/imagestore"
 )
 
 func TestLogDamage(t *testing.T) {
@@ -26,7 +28,7 @@ func TestLogDamage(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(f.dir)
+		s, err := imagestore.Open(f.dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/ref"
 )
 
@@ -41,9 +42,9 @@ func TestReceiveMemory(t *testing.T) {
 	if two.Raw < size {
 		t.Fatalf("the delta has %d bytes, want all of the file", two.Raw)
 	}
-	p.must(p.store.Recompress(ctx, RecompressOptions{Refs: []ref.Ref{mustRef(t, two.Ref)}, Level: 10}, nil))
+	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Refs: []ref.Ref{mustRef(t, two.Ref)}, Level: 10}, nil))
 	dir := t.TempDir()
-	_, err := p.store.Receive(ctx, mustRef(t, one), dir, ReceiveOptions{Name: "one"})
+	_, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{Name: "one"})
 	p.must(err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestReceiveMemory$", "-test.v")
 	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+p.store.Dir(), "GRIDDLE_TEST_ONE="+one, "GRIDDLE_TEST_TWO="+two.Ref)
@@ -74,7 +75,7 @@ func words(seed uint64, n int) []byte {
 
 // receiveForMemory is the other process.
 func receiveForMemory(t *testing.T, dir string) {
-	st, err := Open(os.Getenv("GRIDDLE_TEST_STORE"))
+	st, err := imagestore.Open(os.Getenv("GRIDDLE_TEST_STORE"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +84,8 @@ func receiveForMemory(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := []Tree{{Ref: one.String(), Identity: l.Identity, Dir: filepath.Join(dir, "one")}}
-	r, err := st.Receive(t.Context(), two, dir, ReceiveOptions{Name: "two", Have: have})
+	have := []imagestore.Tree{{Ref: one.String(), Identity: l.Identity, Dir: filepath.Join(dir, "one")}}
+	r, err := st.Receive(t.Context(), two, dir, imagestore.ReceiveOptions{Name: "two", Have: have})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -208,7 +209,7 @@ func TestChangedByte(t *testing.T) {
 		{"encoding", func(l catalog.Listed) blob.Digest { return l.Streams[0].Encoding }, ""},
 	} {
 		f, raw, l, p := threeFrames(t)
-		good, err := Open(t.TempDir())
+		good, err := imagestore.Open(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -36,7 +37,7 @@ func (f *fixture) publishDir(version string, read func(context.Context, string) 
 		f.t.Fatal(err)
 	}
 	var warned []string
-	p, err := f.s.Publish(f.t.Context(), PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
+	p, err := f.s.Publish(f.t.Context(), imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
 		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []document.Prepared { return []document.Prepared{{Step: "logs", Removed: 3}} }})
 	if err != nil {
 		return catalog.Listed{}, warned, err
@@ -76,7 +77,7 @@ func TestPublishWithoutPackages(t *testing.T) {
 	if err != nil || l.Packages != nil || len(warned) > 0 {
 		t.Errorf("without packages: %+v, %v, %v", l.Packages, warned, err)
 	}
-	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, ErrNoPackages) {
+	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, imagestore.ErrNoPackages) {
 		t.Errorf("ReadPackages = %v, want ErrNoPackages", err)
 	}
 	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) { return packages.List{}, errors.New("damaged") })
@@ -180,10 +181,10 @@ func TestCopyPackages(t *testing.T) {
 	}
 	f.damage(l.Packages.Blob, -3)
 	third := f.another()
-	if _, err := third.s.Copy(t.Context(), f.s, CopyOptions{Images: []string{"web"}}); err == nil {
+	if _, err := third.s.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web"}}); err == nil {
 		t.Errorf("Copy of a damaged list = %v", err)
 	}
-	v, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{})
+	v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})
 	if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != l.Packages.Blob {
 		t.Errorf("VerifyStore = %+v, %v, want the package list %s named", v, err, l.Packages.Blob)
 	}

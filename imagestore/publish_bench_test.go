@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -102,7 +103,7 @@ func benchTree(b *testing.B) string {
 
 func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Source, e encoding.Encoder) int64 {
 	defer os.RemoveAll(dir)
-	st, err := Open(dir)
+	st, err := imagestore.Open(dir)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func benchPublish(b *testing.B, ctx context.Context, dir string, src *source.Sou
 	if err := st.TrustKey(ctx, key.Public()); err != nil {
 		b.Fatal(err)
 	}
-	p, err := st.Publish(ctx, PublishOptions{Source: src, Ref: ref.Ref{Name: "bench"}, Key: key, Encoder: e})
+	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "bench"}, Key: key, Encoder: e})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
@@ -27,8 +28,8 @@ import (
 type publisher struct {
 	*testing.T
 	dir   string // the template
-	store *Store
-	o     PublishOptions
+	store *imagestore.Store
+	o     imagestore.PublishOptions
 }
 
 func newPublisher(t *testing.T) *publisher {
@@ -41,7 +42,7 @@ func newPublisher(t *testing.T) *publisher {
 	}
 	p.write("big", 9<<20)
 	var err error
-	p.store, err = Open(t.TempDir())
+	p.store, err = imagestore.Open(t.TempDir())
 	p.must(err)
 	p.o.Key, err = minisign.GenerateKey()
 	p.must(err)
@@ -71,7 +72,7 @@ func (p *publisher) write(name string, size int) {
 	p.must(os.WriteFile(filepath.Join(p.dir, name), b.Bytes()[:size], 0o644))
 }
 
-func (p *publisher) publish() Published {
+func (p *publisher) publish() imagestore.Published {
 	p.Helper()
 	out, err := p.store.Publish(context.Background(), p.o)
 	p.must(err)
@@ -114,8 +115,8 @@ func TestPublishFullThenDelta(t *testing.T) {
 	p.write("file7", 7)
 	p.must(os.Rename(filepath.Join(p.dir, "file8"), filepath.Join(p.dir, "moved")))
 	p.o.Ref.Version = "2"
-	var last PublishedSoFar
-	p.o.Progress = func(s PublishedSoFar) { last = s }
+	var last imagestore.PublishedSoFar
+	p.o.Progress = func(s imagestore.PublishedSoFar) { last = s }
 	second := p.publish()
 	if second.Kind != "delta" || second.Parent != first.Ref || second.Raw > 100_000 {
 		t.Errorf("the second publication is %+v, want a small delta", second)
@@ -185,7 +186,7 @@ func receiveAll(p *publisher, refs ...string) {
 func TestPublishInterrupted(t *testing.T) {
 	p := newPublisher(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	p.o.Progress = func(PublishedSoFar) { cancel() }
+	p.o.Progress = func(imagestore.PublishedSoFar) { cancel() }
 	if _, err := p.store.Publish(ctx, p.o); !errors.Is(err, context.Canceled) {
 		t.Errorf("Publish = %v, want context.Canceled", err)
 	}
@@ -220,7 +221,7 @@ func TestPublishAgain(t *testing.T) {
 
 func TestTwoPublishersAtOnce(t *testing.T) {
 	p := newPublisher(t)
-	run := func() (out []Published, errs []error) {
+	run := func() (out []imagestore.Published, errs []error) {
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		for range 2 {

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
@@ -20,7 +21,7 @@ import (
 func TestPublishDeleteDownload(t *testing.T) {
 	f := newFixture(t)
 	f.dir = filepath.Join(memoryDir(t), "store")
-	s, err := Open(f.dir)
+	s, err := imagestore.Open(f.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func TestPublishDeleteDownload(t *testing.T) {
 	versions := 20 * thorough
 	changed := make(chan struct{}, publishers*versions) // something was published: time for the others
 	open := func() *fixture {
-		s, err := Open(f.dir)
+		s, err := imagestore.Open(f.dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -23,7 +24,7 @@ import (
 const readStoreDir = "GRIDDLE_TEST_READ_STORE"
 
 // readAll does with a store what needs no right to write: list, show, verify, stream, pull.
-func readAll(t *testing.T, s *Store, images int) {
+func readAll(t *testing.T, s *imagestore.Store, images int) {
 	t.Helper()
 	ctx := context.Background()
 	list, err := s.List(ctx)
@@ -41,10 +42,10 @@ func readAll(t *testing.T, s *Store, images int) {
 			t.Errorf("Verify(%s) = %+v, %v", l.Ref, v, err)
 		}
 	}
-	if v, err := s.VerifyStore(ctx, VerifyStoreOptions{}); err != nil || !v.OK {
+	if v, err := s.VerifyStore(ctx, imagestore.VerifyStoreOptions{}); err != nil || !v.OK {
 		t.Errorf("VerifyStore = %+v, %v", v, err)
 	}
-	to, err := Open(t.TempDir())
+	to, err := imagestore.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +58,13 @@ func readAll(t *testing.T, s *Store, images int) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := to.Copy(ctx, s, CopyOptions{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
+	if c, err := to.Copy(ctx, s, imagestore.CopyOptions{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
 		t.Errorf("Copy from it = %d images, %v, want %d", len(c.Images), err, images)
 	}
 }
 
 // unchangeable checks that what would change a store says that it cannot, and why.
-func unchangeable(t *testing.T, s *Store, why error) {
+func unchangeable(t *testing.T, s *imagestore.Store, why error) {
 	t.Helper()
 	ctx := context.Background()
 	list, err := s.List(ctx)
@@ -93,7 +94,7 @@ func TestReadOnlyMount(t *testing.T) {
 	t.Cleanup(func() { sourcetest.Run(t, "umount", at) })
 	sourcetest.Run(t, "mount", "-o", "remount,bind,ro", at)
 
-	s, err := OpenExisting(at)
+	s, err := imagestore.OpenExisting(at)
 	p.must(err)
 	s.Spool = t.TempDir()
 	readAll(t, s, 2)
@@ -111,7 +112,7 @@ func TestReadOnlyMount(t *testing.T) {
 	if len(left)+len(trees) > 0 {
 		t.Errorf("the spool still has %v %v", left, trees)
 	}
-	if _, err := OpenExisting(filepath.Dir(at)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := imagestore.OpenExisting(filepath.Dir(at)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("opening a directory without a store = %v, want %v", err, fs.ErrNotExist)
 	}
 }
@@ -119,7 +120,7 @@ func TestReadOnlyMount(t *testing.T) {
 // TestSomebodyElsesStore reads a store as a user who may read its files and write none.
 func TestSomebodyElsesStore(t *testing.T) {
 	if dir := os.Getenv(readStoreDir); dir != "" {
-		s, err := OpenExisting(dir)
+		s, err := imagestore.OpenExisting(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

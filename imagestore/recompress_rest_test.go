@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
@@ -44,7 +45,7 @@ func TestRecompressGoesOn(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
 	f.damage(bad.Streams[0].Encoding, -1)
 	var done []string
-	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, func(r Recompressed) { done = append(done, r.Ref) })
+	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) { done = append(done, r.Ref) })
 	if !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), bad.Ref) {
 		t.Errorf("Recompress = %v, want ErrCorrupt of %s", err, bad.Ref)
 	}
@@ -66,13 +67,13 @@ func TestRecompressUntrusted(t *testing.T) {
 	if err := f.s.Revoke(t.Context(), key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, nil); err != nil {
+	if err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, nil); err != nil {
 		t.Error(err)
 	}
 	if got, _ := f.level("web:1@amd64", ""); got != 10 {
 		t.Errorf("it is at level %d, want 10", got)
 	}
-	err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
+	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
 	if !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Recompress of an image by a revoked key = %v, want ErrSignature", err)
 	}
@@ -87,7 +88,7 @@ func TestRecompressOrphan(t *testing.T) {
 	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1@amd64")); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, nil); err != nil {
+	if err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, nil); err != nil {
 		t.Error(err)
 	}
 	full, _ := f.level("web:2@amd64", "")
@@ -104,16 +105,16 @@ func TestRecompressOrphan(t *testing.T) {
 func TestRecompressOverServer(t *testing.T) {
 	p, one, two := changing(t)
 	f := &fixture{t: t, s: p.store, key: p.o.Key}
-	var done []Recompressed
-	note := func(r Recompressed) { done = append(done, r) }
-	if err := f.overServer().s.Recompress(t.Context(), RecompressOptions{Level: 12}, note); err != nil {
+	var done []imagestore.Recompressed
+	note := func(r imagestore.Recompressed) { done = append(done, r) }
+	if err := f.overServer().s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 12}, note); err != nil {
 		t.Fatal(err)
 	}
 	if level, dict := f.level(two, one); level != 12 || dict || len(done) != 2 {
 		t.Errorf("over a server: level %d, dictionaries %v, done %+v; want 12 and none", level, dict, done)
 	}
 	done = nil
-	if err := f.s.Recompress(t.Context(), RecompressOptions{Level: 12}, note); err != nil {
+	if err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 12}, note); err != nil {
 		t.Fatal(err)
 	}
 	if _, dict := f.level(two, one); !dict || len(done) != 1 || done[0].Dictionary == 0 || done[0].Before != done[0].After {
@@ -132,8 +133,8 @@ func TestRecompressInVain(t *testing.T) {
 	two := p.publish().Ref
 	f := &fixture{t: t, s: p.store}
 	for i := range 2 {
-		var done []Recompressed
-		p.must(p.store.Recompress(t.Context(), RecompressOptions{Level: 10}, func(r Recompressed) { done = append(done, r) }))
+		var done []imagestore.Recompressed
+		p.must(p.store.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) { done = append(done, r) }))
 		if level, dict := f.level(two, one); level != 10 || dict || len(done) != 2*(1-i) {
 			t.Errorf("run %d: level %d, dictionaries %v, done %+v", i+1, level, dict, done)
 		}
@@ -148,7 +149,7 @@ func TestRecompressTogether(t *testing.T) {
 	f.publish("web:3@amd64", way{"", bytes.Repeat(someBytes(3, 1<<20), 9)})
 	var g errgroup.Group
 	for range 3 {
-		g.Go(func() error { return f.s.Recompress(t.Context(), RecompressOptions{Level: 10}, nil) })
+		g.Go(func() error { return f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, nil) })
 	}
 	g.Go(func() error {
 		_, err := f.s.Delete(context.WithoutCancel(t.Context()), refOf(t, "web:2@amd64"))

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -20,7 +21,7 @@ import (
 )
 
 // rawStream gives the bytes of the one stream from parent to ref, by plan options o.
-func rawStream(t *testing.T, s *Store, ref string, parentDir string, o PlanOptions) ([]byte, fetch.Plan, error) {
+func rawStream(t *testing.T, s *imagestore.Store, ref string, parentDir string, o imagestore.PlanOptions) ([]byte, fetch.Plan, error) {
 	t.Helper()
 	plan, err := s.PlanWith(t.Context(), mustRef(t, ref), o)
 	if err != nil {
@@ -61,19 +62,19 @@ func changing(t *testing.T) (p *publisher, one, two string) {
 func TestRecompress(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
-	have := PlanOptions{Have: []ref.Ref{mustRef(t, one)}}
+	have := imagestore.PlanOptions{Have: []ref.Ref{mustRef(t, one)}}
 	before, oldPlan, err := rawStream(t, p.store, two, "", have)
 	p.must(err)
-	var got []Recompressed
+	var got []imagestore.Recompressed
 	recompress := func() {
 		got = nil
-		p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, func(r Recompressed) { got = append(got, r) }))
+		p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, func(r imagestore.Recompressed) { got = append(got, r) }))
 	}
 	recompress()
 	if len(got) != 2 {
 		t.Fatalf("Recompress = %+v, want two streams", got)
 	}
-	i := slices.IndexFunc(got, func(r Recompressed) bool { return r.Ref == two })
+	i := slices.IndexFunc(got, func(r imagestore.Recompressed) bool { return r.Ref == two })
 	if got[i].Parent != one || got[i].Dictionary == 0 || got[i].Dictionary > got[i].After/20 {
 		t.Errorf("of the delta it says %+v, want a dictionary encoding of few bytes", got[i])
 	}
@@ -85,7 +86,7 @@ func TestRecompress(t *testing.T) {
 		t.Errorf("the way is %+v, want the same document and another index than %+v", plan, oldPlan)
 	}
 	// The old encoding stays for who is reading it.
-	if err := p.store.fetchAll(ctx, oldPlan); err != nil {
+	if err := fetchAll(ctx, p.store, oldPlan); err != nil {
 		t.Errorf("the old encoding: %v", err)
 	}
 	have.Dictionaries = true
@@ -109,16 +110,16 @@ func TestRecompress(t *testing.T) {
 	receiveAll(p, one, two)
 	// A receiver that has the parent as a tree takes the small one by itself.
 	dir := t.TempDir()
-	first, err := p.store.Receive(ctx, mustRef(t, one), dir, ReceiveOptions{})
+	first, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{})
 	p.must(err)
-	second, err := p.store.Receive(ctx, mustRef(t, two), dir, ReceiveOptions{Have: []Tree{first.tree}})
+	second, err := p.store.Receive(ctx, mustRef(t, two), dir, imagestore.ReceiveOptions{Have: []imagestore.Tree{imagestore.ReceivedTree(first)}})
 	if err != nil || second.Wire > plan.Wire()+64<<10 { // documents and the index come to it
 		t.Errorf("Receive on the parent = %+v, %v, want %d bytes fetched", second, err, plan.Wire())
 	}
 }
 
 // fetchAll reads what a plan names, as somebody does who got the plan earlier.
-func (s *Store) fetchAll(ctx context.Context, p fetch.Plan) error {
+func fetchAll(ctx context.Context, s *imagestore.Store, p fetch.Plan) error {
 	o, err := s.Open(ctx, p, fetch.Options{})
 	if err != nil {
 		return err
@@ -137,7 +138,7 @@ func TestRecompressRetires(t *testing.T) {
 	p, one, _ := changing(t)
 	old, err := p.store.Plan(ctx, mustRef(t, one))
 	p.must(err)
-	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
+	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, nil))
 	long := time.Now().Add(-2 * catalog.OrphanAge)
 	p.must(filepath.Walk(filepath.Join(p.store.Dir(), "blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
 		if err != nil || fi.IsDir() {
@@ -148,7 +149,7 @@ func TestRecompressRetires(t *testing.T) {
 	if _, err := p.store.Collect(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := p.store.fetchAll(ctx, old); err != nil {
+	if err := fetchAll(ctx, p.store, old); err != nil {
 		t.Errorf("after Collect an encoding that was just replaced is gone: %v", err)
 	}
 }
@@ -156,11 +157,11 @@ func TestRecompressRetires(t *testing.T) {
 func TestDictionaryRefuses(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
-	p.must(p.store.Recompress(ctx, RecompressOptions{Level: 12}, nil))
+	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, nil))
 	tree, err := p.store.HoldTree(ctx, mustRef(t, one))
 	p.must(err)
 	defer tree.Release()
-	have := PlanOptions{Have: []ref.Ref{mustRef(t, one)}, Dictionaries: true}
+	have := imagestore.PlanOptions{Have: []ref.Ref{mustRef(t, one)}, Dictionaries: true}
 	big, err := os.ReadFile(filepath.Join(tree.Dir, "big"))
 	p.must(err)
 	for name, make := range map[string]func(dir string) error{

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -26,7 +27,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	p.o.Key = newKey(t)
 	p.must(p.store.TrustKey(ctx, p.o.Key.Public()))
 	p.must(p.store.Revoke(ctx, lost.Public()))
-	if _, err := p.store.Derive(ctx, DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive of a revoked image = %v", err)
 	}
 	p.write("file7", 7)
@@ -44,10 +45,10 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	// A stream that another site derived, until that site's key is lost: ours makes it anew.
 	mirror := newKey(t)
 	p.must(p.store.Grant(ctx, catalog.Granting{Key: document.StreamsGrant(mirror.Public()).String()}))
-	derive := func(k *minisign.SecretKey) Derived {
+	derive := func(k *minisign.SecretKey) imagestore.Derived {
 		t.Helper()
 		p.store.Key = k
-		d, err := p.store.Derive(ctx, DeriveOptions{Ref: mustRef(t, three.Ref)})
+		d, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: mustRef(t, three.Ref)})
 		p.must(err)
 		return d
 	}
@@ -91,7 +92,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 		if err != nil || one.OK != ok || len(one.Revoked) != revoked {
 			t.Errorf("Verify = %+v, %v; want OK %v and %d streams by a revoked key", one, err, ok, revoked)
 		}
-		all, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{})
+		all, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})
 		if err != nil || all.OK != ok || len(all.Revoked) != revoked {
 			t.Errorf("VerifyStore = %+v, %v; want OK %v and %d streams by a revoked key", all, err, ok, revoked)
 		}

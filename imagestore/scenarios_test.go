@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -76,27 +77,27 @@ func scenarios() []scenario {
 			return err
 		}},
 		{name: "recompress", base: base, act: func(f *fixture) error {
-			return f.s.Recompress(context.Background(), RecompressOptions{Level: 10, Workers: 1}, nil)
+			return f.s.Recompress(context.Background(), imagestore.RecompressOptions{Level: 10, Workers: 1}, nil)
 		}},
 		{name: "gc", base: func(f *fixture) {
 			two(f)
 			f.must(f.s.SetKeep(context.Background(), catalog.Keep{Pattern: "web", Last: 1}))
 		}, act: func(f *fixture) error {
-			_, err := f.s.GC(context.Background(), GCOptions{})
+			_, err := f.s.GC(context.Background(), imagestore.GCOptions{})
 			return err
 		}},
 		{name: "pull", base: func(f *fixture) {
 			f.publish("other:1@amd64", way{"", second})
 			g := &fixture{t: f.t, dir: f.beside("from"), key: f.key}
 			var err error
-			g.s, err = Open(g.dir)
+			g.s, err = imagestore.Open(g.dir)
 			f.must(err)
 			f.must(g.s.TrustKey(context.Background(), g.key.Public()))
 			g.publish("web:1@amd64", way{"", parent})
 		}, act: func(f *fixture) error {
-			from, err := Open(f.beside("from"))
+			from, err := imagestore.Open(f.beside("from"))
 			if err == nil {
-				_, err = f.s.Copy(context.Background(), from, CopyOptions{Images: []string{"web"}, Jobs: 1})
+				_, err = f.s.Copy(context.Background(), from, imagestore.CopyOptions{Images: []string{"web"}, Jobs: 1})
 			}
 			return err
 		}},
@@ -136,18 +137,18 @@ func treeScenarios() []scenario {
 		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{catalog.ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
 			from := refOf(f.t, "web:2@amd64")
-			_, err := f.s.Derive(context.Background(), DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
+			_, err := f.s.Derive(context.Background(), imagestore.DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "expire", costly: true, states: 3, base: func(f *fixture) {
 			two(f)
 			f.must(f.s.SetKeep(context.Background(), catalog.Keep{Pattern: "web", Last: 1}))
 		}, act: func(f *fixture) error {
-			_, err := f.s.GC(context.Background(), GCOptions{Encoder: encoding.Encoder{Workers: 1}})
+			_, err := f.s.GC(context.Background(), imagestore.GCOptions{Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "dictionary", costly: true, states: 3, base: two, act: func(f *fixture) error {
-			o := RecompressOptions{Level: 10, Workers: 1, Refs: []ref.Ref{refOf(f.t, "web:2@amd64")}}
+			o := imagestore.RecompressOptions{Level: 10, Workers: 1, Refs: []ref.Ref{refOf(f.t, "web:2@amd64")}}
 			return f.s.Recompress(context.Background(), o, nil)
 		}},
 	}
@@ -181,7 +182,7 @@ func (f *fixture) plant(n int) {
 func (f *fixture) publishTree(version string) error {
 	src, err := source.Find(context.Background(), "dir:"+f.beside("template"), source.Options{Spool: f.beside("spool")})
 	if err == nil {
-		_, err = f.s.Publish(context.Background(), PublishOptions{Source: src, Key: f.key, Encoder: encoding.Encoder{Workers: 1},
+		_, err = f.s.Publish(context.Background(), imagestore.PublishOptions{Source: src, Key: f.key, Encoder: encoding.Encoder{Workers: 1},
 			Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}})
 	}
 	return err

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
@@ -34,10 +35,10 @@ func deniesLog(w http.ResponseWriter, _ *http.Request) {
 func newSite(t *testing.T, lifetime time.Duration) *site {
 	s := &site{fixture: newFixture(t), instead: map[string][]byte{}}
 	s.site = s.keepHead(lifetime)
-	h := Handler(s.s, func(*http.Request) error { return nil })
+	h := imagestore.Handler(s.s, func(*http.Request) error { return nil })
 	s.srv = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch b, ok := s.instead[r.URL.Path]; {
-		case s.old && r.URL.Path == CatalogPath && r.Header.Get("Authorization") == "":
+		case s.old && r.URL.Path == imagestore.CatalogPath && r.Header.Get("Authorization") == "":
 			deniesLog(w, r)
 		case !ok:
 			h.ServeHTTP(w, r)
@@ -52,13 +53,13 @@ func newSite(t *testing.T, lifetime time.Duration) *site {
 }
 
 // client is somebody who remembers in dir.
-func (s *site) client(dir string) *Store {
+func (s *site) client(dir string) *imagestore.Store {
 	s.t.Helper()
-	o := ServerOptions{URL: s.srv.URL, Token: "x", Client: s.srv.Client()}
+	o := imagestore.ServerOptions{URL: s.srv.URL, Token: "x", Client: s.srv.Client()}
 	if dir != "" {
 		o.Seen = head.OpenSeenDir(dir)
 	}
-	c, err := OpenServer(o)
+	c, err := imagestore.OpenServer(o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func (s *site) client(dir string) *Store {
 func (s *site) get(path string) []byte {
 	s.t.Helper()
 	w := httptest.NewRecorder()
-	Handler(s.s, func(*http.Request) error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	imagestore.Handler(s.s, func(*http.Request) error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	if w.Code != http.StatusOK {
 		s.t.Fatalf("GET %s = %d %s", path, w.Code, w.Body)
 	}
@@ -88,9 +89,9 @@ func (s *site) sign(h head.Head, k *minisign.SecretKey) []byte {
 func TestClientRefuses(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	oldHead, oldLog := s.get(head.Path), s.get(CatalogPath)
+	oldHead, oldLog := s.get(head.Path), s.get(imagestore.CatalogPath)
 	s.publish("web:2@amd64", way{"", someBytes(2, 1000)})
-	newHead, newLog := s.get(head.Path), s.get(CatalogPath)
+	newHead, newLog := s.get(head.Path), s.get(imagestore.CatalogPath)
 	now, err := head.Peek(newHead)
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +136,8 @@ func TestClientRefuses(t *testing.T) {
 		{"a head that is no head", []byte("hello\n"), newLog, nil, nil, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.instead = map[string][]byte{head.Path: c.head, CatalogPath: c.log}
-			check := func(who string, st *Store, want error) {
+			s.instead = map[string][]byte{head.Path: c.head, imagestore.CatalogPath: c.log}
+			check := func(who string, st *imagestore.Store, want error) {
 				t.Helper()
 				list, err := st.List(t.Context())
 				switch {

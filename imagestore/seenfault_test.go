@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"

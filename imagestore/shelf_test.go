@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/ref"
 )
 
@@ -29,7 +30,7 @@ func TestShelfWaits(t *testing.T) {
 	held, err := f.s.HoldTree(t.Context(), one)
 	f.must(err)
 	held.Release()
-	lock, err := HoldTree(held.Dir, unix.LOCK_EX)
+	lock, err := imagestore.HoldTree(held.Dir, unix.LOCK_EX)
 	f.must(err)
 	done := make(chan error)
 	go func() {
@@ -57,11 +58,11 @@ func TestShelfWaits(t *testing.T) {
 func TestShelfIsCleared(t *testing.T) {
 	f, one, two := treesOf(t)
 	f.s.Key = f.key
-	_, err := f.s.Derive(t.Context(), DeriveOptions{Ref: two})
+	_, err := f.s.Derive(t.Context(), imagestore.DeriveOptions{Ref: two})
 	f.must(err)
 	used, err := f.s.HoldTree(t.Context(), one)
 	f.must(err)
-	for _, name := range []string{Unverified + "x", ".griddle-incoming-x"} {
+	for _, name := range []string{imagestore.Unverified + "x", ".griddle-incoming-x"} {
 		f.must(os.MkdirAll(filepath.Join(f.s.Dir(), "trees", name, "usr"), 0o700))
 	}
 	_, err = f.s.Delete(t.Context(), one)

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
 )
@@ -22,7 +23,7 @@ type stalling struct {
 }
 
 func (s *stalling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	meant := strings.HasPrefix(r.URL.Path, s.begins) && (s.begins != CatalogPath || r.URL.Path == CatalogPath)
+	meant := strings.HasPrefix(r.URL.Path, s.begins) && (s.begins != imagestore.CatalogPath || r.URL.Path == imagestore.CatalogPath)
 	if !meant || r.Method != http.MethodGet || s.n.Add(-1) < 0 {
 		s.Handler.ServeHTTP(w, r)
 		return
@@ -61,8 +62,8 @@ func TestStalledServer(t *testing.T) {
 		times        int64
 		ok           bool
 	}{
-		{"before the log", CatalogPath, 0, 100, false},
-		{"in the log", CatalogPath, 20, 100, false},
+		{"before the log", imagestore.CatalogPath, 0, 100, false},
+		{"in the log", imagestore.CatalogPath, 20, 100, false},
 		{"before the head", head.Path, 0, 100, false},
 		{"before blobs, twice", blob.Path, 0, 2, true},
 		{"in blobs, always", blob.Path, 100, 10_000, false},
@@ -71,22 +72,22 @@ func TestStalledServer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := &stalling{Handler: Handler(f.s, nil), begins: c.begins, after: c.after}
+			h := &stalling{Handler: imagestore.Handler(f.s, nil), begins: c.begins, after: c.after}
 			h.n.Store(c.times)
 			srv := httptest.NewServer(h)
 			defer srv.Close()
-			from, err := OpenServer(ServerOptions{URL: srv.URL, Idle: 200 * time.Millisecond})
+			from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Idle: 200 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
-			to, err := Open(t.TempDir())
+			to, err := imagestore.Open(t.TempDir())
 			if err == nil {
 				err = to.TrustKey(t.Context(), f.key.Public())
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = to.Copy(t.Context(), from, CopyOptions{Images: []string{"web"}, Stall: 100 * time.Millisecond})
+			_, err = to.Copy(t.Context(), from, imagestore.CopyOptions{Images: []string{"web"}, Stall: 100 * time.Millisecond})
 			switch {
 			case c.ok && err != nil:
 				t.Errorf("Copy = %v, want that it goes on", err)

@@ -1,21 +1,22 @@
-package imagestore
+package imagestore_test
 
 import (
 	"context"
 	"net"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/blob/blobtest"
 )
 
 // TestConn runs the suite of blob stores over one connection, and a copy.
 func TestConn(t *testing.T) {
-	serve := func(t *testing.T, s *Store) *Store {
+	serve := func(t *testing.T, s *imagestore.Store) *imagestore.Store {
 		ctx, cancel := context.WithCancel(t.Context())
 		a, b := net.Pipe()
 		ended := make(chan error, 1)
-		go func() { ended <- ServeConn(ctx, s, b) }()
+		go func() { ended <- imagestore.ServeConn(ctx, s, b) }()
 		t.Cleanup(func() {
 			a.Close()
 			if err := <-ended; err != nil && ctx.Err() == nil {
@@ -23,10 +24,10 @@ func TestConn(t *testing.T) {
 			}
 			cancel()
 		})
-		return OpenConn(a)
+		return imagestore.OpenConn(a)
 	}
 	blobtest.Run(t, func(t *testing.T) blob.Store {
-		s, err := Open(t.TempDir())
+		s, err := imagestore.Open(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +36,7 @@ func TestConn(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := serve(t, b.s).Copy(t.Context(), serve(t, a.s), CopyOptions{Images: []string{"web:*"}}); err != nil {
+	if _, err := serve(t, b.s).Copy(t.Context(), serve(t, a.s), imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	b.whole("web:3")

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -123,7 +124,7 @@ func sameContent(t *testing.T, what string, got, want *content.Manifest) {
 func TestStreamOverHTTP(t *testing.T) {
 	p, one, two := changing(t)
 	allow := false
-	srv := httptest.NewServer(Handler(p.store, func(*http.Request) error {
+	srv := httptest.NewServer(imagestore.Handler(p.store, func(*http.Request) error {
 		if allow {
 			return nil
 		}
@@ -136,7 +137,7 @@ func TestStreamOverHTTP(t *testing.T) {
 		if from != "" {
 			q.Set("from", from)
 		}
-		resp, err := http.Get(srv.URL + ImagesPath + "/stream?" + q.Encode())
+		resp, err := http.Get(srv.URL + imagestore.ImagesPath + "/stream?" + q.Encode())
 		p.must(err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)

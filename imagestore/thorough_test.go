@@ -1,6 +1,6 @@
 //go:build !torture
 
-package imagestore
+package imagestore_test
 
 // How much the tests of crashes and faults try in `make test`; see thorough_torture_test.go.
 const (

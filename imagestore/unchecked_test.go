@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/durable"
@@ -26,7 +27,7 @@ func TestNotDamaged(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
 	for _, errno := range []error{unix.EIO, unix.EACCES, unix.ENOSPC} {
-		s, err := OpenOn(durable.Disk{Reading: func(path string) error {
+		s, err := imagestore.OpenOn(durable.Disk{Reading: func(path string) error {
 			if filepath.Base(path) == l.Streams[0].Encoding.Hex() {
 				return errno
 			}
@@ -42,7 +43,7 @@ func TestNotDamaged(t *testing.T) {
 		if v.OK || strings.Contains(fmt.Sprint(v), fetch.ErrCorrupt.Error()) {
 			t.Errorf("Verify with %v calls it damaged: %+v", errno, v)
 		}
-		all, err := s.VerifyStore(t.Context(), VerifyStoreOptions{})
+		all, err := s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})
 		if err != nil || all.OK || len(all.Faults) != 1 || !all.Faults[0].Unchecked {
 			t.Errorf("VerifyStore with %v = %+v, %v, want one fault that was not checked", errno, all, err)
 		}
@@ -56,7 +57,7 @@ func TestNotDamaged(t *testing.T) {
 // TestFullSpoolIsNotDamage checks a stream whose frames need its parent's tree, with no room for the tree.
 func TestFullSpoolIsNotDamage(t *testing.T) {
 	p, _, two := changing(t)
-	p.must(p.store.Recompress(t.Context(), RecompressOptions{Level: 12}, func(Recompressed) {}))
+	p.must(p.store.Recompress(t.Context(), imagestore.RecompressOptions{Level: 12}, func(imagestore.Recompressed) {}))
 	s := *p.store
 	s.BeReadOnly()
 	s.Spool = t.TempDir()
@@ -74,13 +75,13 @@ func TestPrevented(t *testing.T) {
 	srv.Close()
 	_, gone := http.Get(srv.URL)
 	for _, err := range []error{unix.ENOSPC, unix.EIO, fmt.Errorf("x: %w", unix.EACCES), gone, &net.OpError{Op: "read", Err: errors.New("reset")},
-		blob.ErrDenied, blob.ErrServer, fmt.Errorf("%w: out of order", catalog.ErrRefused), ErrNoShelf} {
-		if !Prevented(err) {
+		blob.ErrDenied, blob.ErrServer, fmt.Errorf("%w: out of order", catalog.ErrRefused), imagestore.ErrNoShelf} {
+		if !imagestore.Prevented(err) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
 	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, fmt.Errorf("%w: gone", fetch.ErrCorrupt), unix.ENOENT} {
-		if Prevented(err) {
+		if imagestore.Prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 )
 
@@ -50,11 +51,11 @@ func TestVerifyStore(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{})
+			v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})
 			if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != c.blob || strings.Join(v.Faults[0].Images, " ") != c.hits {
 				t.Errorf("%s %s: %+v, %v; want %s with %s", c.name, how, v, err, c.blob, c.hits)
 			}
-			v, err = f.s.VerifyStore(t.Context(), VerifyStoreOptions{RepairFrom: copied.reader(plain)})
+			v, err = f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.reader(plain)})
 			if err != nil || !v.OK || !slices.Equal(v.Repaired, []blob.Digest{c.blob}) {
 				t.Errorf("repairing the %s that is %s: %+v, %v", c.name, how, v, err)
 			}
@@ -66,7 +67,7 @@ func TestVerifyStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.damage(d, 3)
-	v, err := f.overServer().s.VerifyStore(t.Context(), VerifyStoreOptions{RepairFrom: copied.s})
+	v, err := f.overServer().s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.s})
 	if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != d || len(v.Faults[0].Images) != 0 || v.Images != 4 || v.Blobs != len(f.blobs()) {
 		t.Errorf("%+v, %v", v, err)
 	}
@@ -80,10 +81,10 @@ func TestRepairFromNothing(t *testing.T) {
 	copied.pull(f.s, "web")
 	f.damage(l.Streams[0].Encoding, 20)
 	copied.damage(l.Streams[0].Encoding, 20)
-	if v, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{RepairFrom: copied.s}); err == nil || v.OK {
+	if v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.s}); err == nil || v.OK {
 		t.Errorf("%+v, %v", v, err)
 	}
-	if v, err := f.s.VerifyStore(t.Context(), VerifyStoreOptions{RepairFrom: f.another().s}); err != nil || v.OK {
+	if v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: f.another().s}); err != nil || v.OK {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -1,4 +1,4 @@
-package imagestore
+package imagestore_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"griddle/imagestore"
 	"griddle/imagestore/document"
 )
 
@@ -23,14 +24,16 @@ func TestWorkHasBudgets(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
 	f.keepHead(0)
-	var asked []Work
-	var refuses Work
+	var asked []imagestore.Work
+	var refuses imagestore.Work
 	var held atomic.Int32
-	h := NewHandler(f.s, HandlerOptions{
-		Who: func(*http.Request) (Caller, error) { return Caller{Role: Administrator}, nil },
-		Admit: func(w Work, client string, known bool, bytes int64) (Held, error) {
+	h := imagestore.NewHandler(f.s, imagestore.HandlerOptions{
+		Who: func(*http.Request) (imagestore.Caller, error) {
+			return imagestore.Caller{Role: imagestore.Administrator}, nil
+		},
+		Admit: func(w imagestore.Work, client string, known bool, bytes int64) (imagestore.Held, error) {
 			asked = append(asked, w)
-			if client != "192.0.2.1" || !known || w != Leases && bytes <= 0 {
+			if client != "192.0.2.1" || !known || w != imagestore.Leases && bytes <= 0 {
 				t.Errorf("%s of %q, known %v, takes %d bytes", w, client, known, bytes)
 			}
 			if w == refuses {
@@ -42,17 +45,17 @@ func TestWorkHasBudgets(t *testing.T) {
 	})
 	for _, c := range []struct {
 		method, path, body string
-		want               []Work
+		want               []imagestore.Work
 	}{
-		{"GET", ImagesPath, "", []Work{Lists}},
-		{"GET", ImagesPath + "/show?ref=web", "", []Work{Lists}},
-		{"GET", CatalogPath, "", []Work{Lists}},
-		{"GET", SitePath, "", []Work{Lists}},
-		{"GET", ImagesPath + "/stream?ref=web", "", []Work{Streams, Lists}},
-		{"GET", ImagesPath + "/stream?ref=web&format=raw", "", []Work{Streams, Lists}},
-		{"POST", LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []Work{Bodies, Leases}},
-		{"POST", CatalogPath, `{"collect":true}`, []Work{Bodies}},
-		{"POST", ImagesPath + "/derive", `{"ref":"web"}`, []Work{Bodies}},
+		{"GET", imagestore.ImagesPath, "", []imagestore.Work{imagestore.Lists}},
+		{"GET", imagestore.ImagesPath + "/show?ref=web", "", []imagestore.Work{imagestore.Lists}},
+		{"GET", imagestore.CatalogPath, "", []imagestore.Work{imagestore.Lists}},
+		{"GET", imagestore.SitePath, "", []imagestore.Work{imagestore.Lists}},
+		{"GET", imagestore.ImagesPath + "/stream?ref=web", "", []imagestore.Work{imagestore.Streams, imagestore.Lists}},
+		{"GET", imagestore.ImagesPath + "/stream?ref=web&format=raw", "", []imagestore.Work{imagestore.Streams, imagestore.Lists}},
+		{"POST", imagestore.LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []imagestore.Work{imagestore.Bodies, imagestore.Leases}},
+		{"POST", imagestore.CatalogPath, `{"collect":true}`, []imagestore.Work{imagestore.Bodies}},
+		{"POST", imagestore.ImagesPath + "/derive", `{"ref":"web"}`, []imagestore.Work{imagestore.Bodies}},
 	} {
 		for _, refuses = range append(slices.Clone(c.want), "") {
 			asked = nil
@@ -81,15 +84,15 @@ func TestStreamGrows(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
 	for _, limit := range []int64{1 << 20, 64 << 20} {
 		var most int64
-		h := NewHandler(f.s, HandlerOptions{Admit: func(w Work, _ string, _ bool, bytes int64) (Held, error) {
-			if w == Streams {
+		h := imagestore.NewHandler(f.s, imagestore.HandlerOptions{Admit: func(w imagestore.Work, _ string, _ bool, bytes int64) (imagestore.Held, error) {
+			if w == imagestore.Streams {
 				most = bytes
 			}
 			return &growing{limit: limit, n: &most}, nil
 		}})
 		for _, format := range []string{"raw", "zstd"} {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", ImagesPath+"/stream?ref=web&format="+format, nil))
+			h.ServeHTTP(w, httptest.NewRequest("GET", imagestore.ImagesPath+"/stream?ref=web&format="+format, nil))
 			if ok := w.Code == http.StatusOK; ok != (limit > 32<<20) || !ok && w.Code != http.StatusServiceUnavailable {
 				t.Errorf("%s with room for %d bytes = %d %.200s", format, limit, w.Code, w.Body)
 			}
