@@ -16,6 +16,7 @@ import (
 	"griddle/appliance/quota"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // errBadToken is the answer to an unknown token.
@@ -42,10 +43,10 @@ const (
 	maxKnown     = 4096             // of each
 )
 
-// who says who sends r (imagestore.HandlerOptions), and notes the address of those who are no strangers.
-func (c *callers) who(r *http.Request) (imagestore.Caller, error) {
+// who says who sends r (remote.HandlerOptions), and notes the address of those who are no strangers.
+func (c *callers) who(r *http.Request) (remote.Caller, error) {
 	by, err := c.bearer(r)
-	if err == nil && (by.Role > imagestore.Reader || by.Role == imagestore.Reader && c.ordered(r.Context(), api.Bearer(r))) {
+	if err == nil && (by.Role > remote.Reader || by.Role == remote.Reader && c.ordered(r.Context(), api.Bearer(r))) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
@@ -54,29 +55,29 @@ func (c *callers) who(r *http.Request) (imagestore.Caller, error) {
 }
 
 // bearer says whose token r has.
-func (c *callers) bearer(r *http.Request) (imagestore.Caller, error) {
+func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	token := api.Bearer(r)
 	if token == "" {
-		return imagestore.Caller{}, nil
+		return remote.Caller{}, nil
 	}
 	if c.admin(r) == nil {
-		return imagestore.Caller{Role: imagestore.Administrator}, nil
+		return remote.Caller{Role: remote.Administrator}, nil
 	}
 	k, err := publisherOf(c.state, token)
 	if err == nil {
 		if err := c.trusted(r.Context(), k); err != nil {
-			return imagestore.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may not publish any more: %w", k.ID(), err)
+			return remote.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may not publish any more: %w", k.ID(), err)
 		}
-		return imagestore.Caller{Role: imagestore.Publisher, Key: k}, nil
+		return remote.Caller{Role: remote.Publisher, Key: k}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return imagestore.Caller{}, fmt.Errorf("%w: %w", imagestore.ErrLimit, err)
+		return remote.Caller{}, fmt.Errorf("%w: %w", remote.ErrLimit, err)
 	}
 	return c.boot(r, token)
 }
 
 // boot tells a boot whose machine has a job from others.
-func (c *callers) boot(r *http.Request, token string) (imagestore.Caller, error) {
+func (c *callers) boot(r *http.Request, token string) (remote.Caller, error) {
 	sum, now := sha256.Sum256([]byte(token)), c.now()
 	c.mu.Lock()
 	fresh := now.Before(c.boots[sum])
@@ -84,20 +85,20 @@ func (c *callers) boot(r *http.Request, token string) (imagestore.Caller, error)
 	if !fresh {
 		switch err := c.job(r.Context(), token); {
 		case errors.Is(err, fleet.ErrToken):
-			return imagestore.Caller{}, errBadToken
+			return remote.Caller{}, errBadToken
 		case errors.Is(err, fleet.ErrOver):
 			if c.private {
-				return imagestore.Caller{}, errors.New("this machine has no job, and images are private")
+				return remote.Caller{}, errors.New("this machine has no job, and images are private")
 			}
-			return imagestore.Caller{}, nil
+			return remote.Caller{}, nil
 		case err != nil:
-			return imagestore.Caller{}, fmt.Errorf("%w: %w", imagestore.ErrLimit, err)
+			return remote.Caller{}, fmt.Errorf("%w: %w", remote.ErrLimit, err)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	remember(c.boots, sum, now, bootTrust)
-	return imagestore.Caller{Role: imagestore.Reader}, nil
+	return remote.Caller{Role: remote.Reader}, nil
 }
 
 // remember notes k for a while. Where there are too many, what is over goes; if nothing is, k is not noted.
@@ -122,10 +123,10 @@ func (c *callers) acquainted(address string) bool {
 	return c.now().Before(c.known[address])
 }
 
-// client names who holds what r takes (imagestore.HandlerOptions).
-func (c *callers) client(r *http.Request, by imagestore.Caller) (client string, known bool) {
+// client names who holds what r takes (remote.HandlerOptions).
+func (c *callers) client(r *http.Request, by remote.Caller) (client string, known bool) {
 	address := quota.Key(r.RemoteAddr)
-	return address, by.Role > imagestore.Reader || c.acquainted(address)
+	return address, by.Role > remote.Reader || c.acquainted(address)
 }
 
 // meet notes addresses from what agents and operators send.

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"griddle/appliance/quota"
-	"griddle/imagestore"
+	"griddle/imagestore/remote"
 )
 
 // What clients of the two HTTP listeners can hold together. docs/SECURITY.md has these numbers. A client is an address; known is
@@ -35,8 +35,8 @@ const (
 // limits are the budgets of the two HTTP listeners.
 type limits struct {
 	conns, turns *quota.Quota
-	work         map[imagestore.Work]*quota.Quota
-	most         map[imagestore.Work]int64 // bytes that are asked for at once at the most: what takes more takes all of its share
+	work         map[remote.Work]*quota.Quota
+	most         map[remote.Work]int64 // bytes that are asked for at once at the most: what takes more takes all of its share
 }
 
 func newLimits() *limits {
@@ -44,18 +44,18 @@ func newLimits() *limits {
 	return &limits{
 		conns: quota.New(quota.Options{What: "connections", Total: amount{Slots: maxConns}, Each: amount{Slots: maxPerAddress}, Reserve: amount{Slots: reservedConns}}),
 		turns: quota.New(quota.Options{What: "requests", Total: amount{Slots: maxTurns}, Each: amount{Slots: turnsEach}, Reserve: amount{Slots: reservedTurns}}),
-		work: map[imagestore.Work]*quota.Quota{
-			imagestore.Streams: quota.New(quota.Options{What: string(imagestore.Streams), Total: amount{Slots: streamSlots, Bytes: maxStreams}, Each: amount{Slots: slotsEach, Bytes: streamEach}, Reserve: amount{Slots: slotsEach, Bytes: reservedStream}}),
-			imagestore.Lists:   quota.New(quota.Options{What: string(imagestore.Lists), Total: amount{Bytes: maxLists}, Each: amount{Bytes: listsEach}, Reserve: amount{Bytes: reservedLists}}),
-			imagestore.Bodies:  quota.New(quota.Options{What: string(imagestore.Bodies), Total: amount{Bytes: maxBodies}, Each: amount{Bytes: bodiesEach}, Reserve: amount{Bytes: reservedBodies}}),
-			imagestore.Leases:  quota.New(quota.Options{What: string(imagestore.Leases), Total: amount{Slots: maxLeasing}, Each: amount{Slots: leasingEach}, Reserve: amount{Slots: maxLeasing / 4}}),
+		work: map[remote.Work]*quota.Quota{
+			remote.Streams: quota.New(quota.Options{What: string(remote.Streams), Total: amount{Slots: streamSlots, Bytes: maxStreams}, Each: amount{Slots: slotsEach, Bytes: streamEach}, Reserve: amount{Slots: slotsEach, Bytes: reservedStream}}),
+			remote.Lists:   quota.New(quota.Options{What: string(remote.Lists), Total: amount{Bytes: maxLists}, Each: amount{Bytes: listsEach}, Reserve: amount{Bytes: reservedLists}}),
+			remote.Bodies:  quota.New(quota.Options{What: string(remote.Bodies), Total: amount{Bytes: maxBodies}, Each: amount{Bytes: bodiesEach}, Reserve: amount{Bytes: reservedBodies}}),
+			remote.Leases:  quota.New(quota.Options{What: string(remote.Leases), Total: amount{Slots: maxLeasing}, Each: amount{Slots: leasingEach}, Reserve: amount{Slots: maxLeasing / 4}}),
 		},
-		most: map[imagestore.Work]int64{imagestore.Streams: streamEach, imagestore.Lists: listsEach, imagestore.Bodies: bodiesEach},
+		most: map[remote.Work]int64{remote.Streams: streamEach, remote.Lists: listsEach, remote.Bodies: bodiesEach},
 	}
 }
 
-// admit takes from a budget (imagestore.HandlerOptions).
-func (l *limits) admit(what imagestore.Work, client string, known bool, bytes int64) (imagestore.Held, error) {
+// admit takes from a budget (remote.HandlerOptions).
+func (l *limits) admit(what remote.Work, client string, known bool, bytes int64) (remote.Held, error) {
 	q := l.work[what]
 	if q == nil {
 		return nil, fmt.Errorf("%w: %s have no budget", quota.ErrFull, what)

@@ -13,25 +13,25 @@ import (
 
 	"griddle/appliance/config"
 	"griddle/appliance/quota"
-	"griddle/imagestore"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/remote"
 )
 
 // TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
 // reserve, and a known client gets as much as it needs.
 func TestBudgets(t *testing.T) {
 	l := newLimits()
-	take := map[string]func(client string, known bool) (imagestore.Held, error){
-		"connections": func(c string, k bool) (imagestore.Held, error) { return l.conns.Take(c, k, 0) },
-		"requests":    func(c string, k bool) (imagestore.Held, error) { return l.turns.Take(c, k, 0) },
+	take := map[string]func(client string, known bool) (remote.Held, error){
+		"connections": func(c string, k bool) (remote.Held, error) { return l.conns.Take(c, k, 0) },
+		"requests":    func(c string, k bool) (remote.Held, error) { return l.turns.Take(c, k, 0) },
 	}
-	most := map[imagestore.Work]int64{imagestore.Streams: 20 << 20, imagestore.Lists: 1 << 40, imagestore.Bodies: 2 << 20}
-	for _, w := range []imagestore.Work{imagestore.Streams, imagestore.Lists, imagestore.Bodies, imagestore.Leases} {
-		take[string(w)] = func(c string, k bool) (imagestore.Held, error) { return l.admit(w, c, k, most[w]) }
+	most := map[remote.Work]int64{remote.Streams: 20 << 20, remote.Lists: 1 << 40, remote.Bodies: 2 << 20}
+	for _, w := range []remote.Work{remote.Streams, remote.Lists, remote.Bodies, remote.Leases} {
+		take[string(w)] = func(c string, k bool) (remote.Held, error) { return l.admit(w, c, k, most[w]) }
 	}
 	for name, take := range take {
-		var held []imagestore.Held
+		var held []remote.Held
 		for a := range 1000 {
 			before := len(held)
 			for range 10_000 {
@@ -73,7 +73,7 @@ func TestBudgets(t *testing.T) {
 	if _, err := l.admit("something else", "10.0.0.1", true, 1); err == nil {
 		t.Error("work without a budget was let through")
 	}
-	if h, err := l.admit(imagestore.Streams, "10.0.0.1", false, streamBytes()); err != nil {
+	if h, err := l.admit(remote.Streams, "10.0.0.1", false, streamBytes()); err != nil {
 		t.Errorf("the largest stream there can be does not fit: %v", err)
 	} else {
 		h.Release()
@@ -88,11 +88,11 @@ func streamBytes() int64 { return 3*encoding.MaxFramePieces*document.PieceSize +
 func TestUnfinishedBodies(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	mux := http.NewServeMux()
-	mux.Handle("/", r.images(func(req *http.Request) (imagestore.Caller, error) {
+	mux.Handle("/", r.images(func(req *http.Request) (remote.Caller, error) {
 		if req.Header.Get("Authorization") != "" {
-			return imagestore.Caller{Role: imagestore.Publisher}, nil
+			return remote.Caller{Role: remote.Publisher}, nil
 		}
-		return imagestore.Caller{}, nil
+		return remote.Caller{}, nil
 	}))
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
@@ -104,13 +104,13 @@ func TestUnfinishedBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		held = append(held, c)
-		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n{", imagestore.LeasesPath, 1<<20-1)
+		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n{", remote.LeasesPath, 1<<20-1)
 	}
-	for l := r.limits.work[imagestore.Bodies]; l.Held().Bytes < maxBodies-reservedBodies-4<<20; {
+	for l := r.limits.work[remote.Bodies]; l.Held().Bytes < maxBodies-reservedBodies-4<<20; {
 		time.Sleep(time.Millisecond)
 	}
 	for known, want := range map[string]int{"": http.StatusServiceUnavailable, "Bearer x": http.StatusOK} {
-		req, err := http.NewRequest(http.MethodPost, srv.URL+imagestore.LeasesPath, strings.NewReader(`{"refs":["web:1@amd64"],"seconds":60}`+strings.Repeat(" ", 1<<20-100)))
+		req, err := http.NewRequest(http.MethodPost, srv.URL+remote.LeasesPath, strings.NewReader(`{"refs":["web:1@amd64"],"seconds":60}`+strings.Repeat(" ", 1<<20-100)))
 		if err != nil {
 			t.Fatal(err)
 		}

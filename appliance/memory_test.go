@@ -22,6 +22,7 @@ import (
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // streamMemory is what a server may take while strangers hold all the streams that they can, in bytes. Without bounds 250 slow
@@ -46,7 +47,7 @@ func slowStreams(t *testing.T) {
 		}
 		defer c.Close()
 		c.(*net.TCPConn).SetReadBuffer(4 << 10)
-		fmt.Fprintf(c, "GET %s/stream?ref=web&format=raw HTTP/1.1\r\nHost: a\r\n\r\n", imagestore.ImagesPath)
+		fmt.Fprintf(c, "GET %s/stream?ref=web&format=raw HTTP/1.1\r\nHost: a\r\n\r\n", remote.ImagesPath)
 		line, err := bufio.NewReaderSize(c, 64).ReadString('\n')
 		switch {
 		case err != nil:
@@ -69,7 +70,7 @@ func slowStreams(t *testing.T) {
 		t.Fatalf("making the machine known: %v, %v", resp, err)
 	}
 	resp.Body.Close()
-	resp, err = known.Get(base + imagestore.ImagesPath + "/stream?ref=web&format=raw")
+	resp, err = known.Get(base + remote.ImagesPath + "/stream?ref=web&format=raw")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/remote"
 )
 
 // TestCacheHeaders checks what caches go by: a strong ETag, which holds slices of a blob together, and that a blob never
@@ -21,7 +22,7 @@ import (
 func TestCacheHeaders(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
-	srv := httptest.NewServer(imagestore.Handler(f.s, nil))
+	srv := httptest.NewServer(remote.Handler(f.s, nil))
 	defer srv.Close()
 	d := l.Streams[0].Encoding
 	for _, c := range []struct {
@@ -90,7 +91,7 @@ func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.
 	}
 	f.t.Cleanup(func() { os.RemoveAll(dir) })
 	blobs = &atomic.Int64{}
-	h := imagestore.Handler(f.s, nil)
+	h := remote.Handler(f.s, nil)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, blob.Path) {
 			blobs.Add(1)
@@ -115,7 +116,7 @@ func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.
 		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "socket"))
 	}}}
 	f.t.Cleanup(client.CloseIdleConnections)
-	if s, err = imagestore.OpenServer(imagestore.ServerOptions{URL: "http://cache.invalid", Client: client}); err != nil {
+	if s, err = remote.Open(remote.ServerOptions{URL: "http://cache.invalid", Client: client}); err != nil {
 		f.t.Fatal(err)
 	}
 	return s, blobs

@@ -13,6 +13,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
+	"griddle/imagestore/remote"
 )
 
 // both runs a test on a local store and on the same kind of store behind a server.
@@ -334,11 +335,11 @@ func TestServerRefusesStrangers(t *testing.T) {
 			t.Errorf("TrustKey with token %q = %v, want %v", token, err, blob.ErrDenied)
 		}
 	}
-	if _, err := imagestore.OpenServer(imagestore.ServerOptions{URL: "http://192.0.2.1:8080", Token: "right"}); err == nil {
+	if _, err := remote.Open(remote.ServerOptions{URL: "http://192.0.2.1:8080", Token: "right"}); err == nil {
 		t.Error("a token would go over http")
 	}
 	for _, u := range []string{"ftp://192.0.2.1:8080", "https://", "nowhere", "https://host/path", "https://u:p@host"} {
-		if _, err := imagestore.OpenServer(imagestore.ServerOptions{URL: u}); err == nil {
+		if _, err := remote.Open(remote.ServerOptions{URL: u}); err == nil {
 			t.Errorf("OpenServer(%q) gave no error", u)
 		}
 	}

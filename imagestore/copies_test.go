@@ -23,6 +23,7 @@ import (
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // another is an empty store that trusts the key of f.
@@ -67,7 +68,7 @@ func (f *fixture) whole(image string) {
 // reader is the store of f as a client without a token sees it.
 func (f *fixture) reader(wrap func(http.Handler) http.Handler) *imagestore.Store {
 	f.t.Helper()
-	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: f.served(wrap)})
+	s, err := remote.Open(remote.ServerOptions{URL: f.served(wrap)})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (f *fixture) reader(wrap func(http.Handler) http.Handler) *imagestore.Store
 // served is the URL of a server of the store.
 func (f *fixture) served(wrap func(http.Handler) http.Handler) string {
 	f.t.Helper()
-	srv := httptest.NewServer(wrap(imagestore.Handler(f.s, nil)))
+	srv := httptest.NewServer(wrap(remote.Handler(f.s, nil)))
 	f.t.Cleanup(srv.Close)
 	return srv.URL
 }
@@ -207,9 +208,9 @@ func TestCopyLyingIndex(t *testing.T) {
 	}
 	l.Streams[0].Index, l.Streams[0].Encoding, l.Streams[0].Wire = e.Index, x.Encoding, x.Size
 	liar := http.NewServeMux()
-	liar.Handle("/", imagestore.Handler(a.s, nil))
-	liar.HandleFunc("GET "+imagestore.CatalogPath, deniesLog)
-	liar.HandleFunc("GET "+imagestore.ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
+	liar.Handle("/", remote.Handler(a.s, nil))
+	liar.HandleFunc("GET "+remote.CatalogPath, deniesLog)
+	liar.HandleFunc("GET "+remote.ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
 	b := a.another()
 	if _, err := b.s.Copy(t.Context(), a.reader(func(http.Handler) http.Handler { return liar }), imagestore.CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
 		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)
@@ -300,7 +301,7 @@ func TestCopyResumed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: os.Getenv("GRIDDLE_TEST_COPY_FROM")})
+		from, err := remote.Open(remote.ServerOptions{URL: os.Getenv("GRIDDLE_TEST_COPY_FROM")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -318,7 +319,7 @@ func TestCopyResumed(t *testing.T) {
 	c := &counted{full: make(chan struct{})}
 	c.limit.Store((want + l.Wire) / 2)
 	url := a.served(c.wrap)
-	from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: url})
+	from, err := remote.Open(remote.ServerOptions{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}

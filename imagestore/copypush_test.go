@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/remote"
 )
 
 // countedPut is a server that counts the bytes of bodies that it reads for one blob, and breaks the connection after limit.
@@ -52,9 +53,9 @@ func (b *countedBody) Read(p []byte) (int, error) {
 // pushed is the store of f as somebody sees it who may write, behind a server that counts.
 func (f *fixture) pushed(c *countedPut) *imagestore.Store {
 	f.t.Helper()
-	srv := httptest.NewTLSServer(c.wrap(imagestore.Handler(f.s, func(*http.Request) error { return nil })))
+	srv := httptest.NewTLSServer(c.wrap(remote.Handler(f.s, func(*http.Request) error { return nil })))
 	f.t.Cleanup(srv.Close)
-	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
+	s, err := remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client()})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -67,13 +68,13 @@ func (f *fixture) overConn() (s *imagestore.Store, cut func()) {
 	ctx, cancel := context.WithCancel(f.t.Context())
 	a, b := net.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- imagestore.ServeConn(ctx, f.s, b) }()
+	go func() { ended <- remote.ServeConn(ctx, f.s, b) }()
 	f.t.Cleanup(func() {
 		a.Close()
 		<-ended
 		cancel()
 	})
-	return imagestore.OpenConn(a), func() { a.Close() }
+	return remote.OpenConn(a), func() { a.Close() }
 }
 
 // TestPushResumed breaks the connection in the middle of a blob; the next push sends what is missing.

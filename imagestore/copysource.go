@@ -13,9 +13,6 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// SitePath is where a server's Handler serves the public key by which its catalog's head was signed.
-const SitePath = CatalogPath + "/site"
-
 // signedLog is what a source says of its whole catalog.
 type signedLog struct {
 	head    head.Head

@@ -18,13 +18,14 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
 func (s *site) ways() map[string]func() (*imagestore.Store, imagestore.CopyOptions) {
 	return map[string]func() (*imagestore.Store, imagestore.CopyOptions){
 		"http": func() (*imagestore.Store, imagestore.CopyOptions) {
-			c, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
+			c, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -37,9 +38,9 @@ func (s *site) ways() map[string]func() (*imagestore.Store, imagestore.CopyOptio
 				s.t.Fatal(err)
 			}
 			done := make(chan error, 1)
-			go func() { done <- imagestore.ServeConn(s.t.Context(), st, there) }()
+			go func() { done <- remote.ServeConn(s.t.Context(), st, there) }()
 			s.t.Cleanup(func() { here.Close(); <-done })
-			return imagestore.OpenConn(here), imagestore.CopyOptions{From: "ssh://there/store"}
+			return remote.OpenConn(here), imagestore.CopyOptions{From: "ssh://there/store"}
 		},
 		"directory": func() (*imagestore.Store, imagestore.CopyOptions) {
 			st, err := imagestore.Open(s.dir)
@@ -165,19 +166,19 @@ func TestCopyFromStranger(t *testing.T) {
 		return err
 	}
 	other := newKey(t)
-	s.instead[imagestore.SitePath] = []byte(other.Public().String())
+	s.instead[remote.SitePath] = []byte(other.Public().String())
 	if err := pull(); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("a head that is not by the key which is named: %v", err)
 	}
-	s.instead[imagestore.SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
+	s.instead[remote.SitePath] = bytes.Repeat([]byte("RW"), 1<<20)
 	if err := pull(); err == nil {
 		t.Error("a key that is none is taken")
 	}
-	delete(s.instead, imagestore.SitePath)
+	delete(s.instead, remote.SitePath)
 	if err := pull(); err != nil {
 		t.Fatal(err)
 	}
-	s.instead[imagestore.SitePath] = []byte(other.Public().String())
+	s.instead[remote.SitePath] = []byte(other.Public().String())
 	s.instead[head.Path] = s.sign(head.Head{Seq: 50, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}, other)
 	if err := pull(); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("another site at the same URL: %v", err)
@@ -195,11 +196,11 @@ func TestCopyFromStranger(t *testing.T) {
 // elsewhere serves the site's store at another address, and without TLS where plain is set.
 func (s *site) elsewhere(plain bool, h http.HandlerFunc) *imagestore.Store {
 	s.t.Helper()
-	return s.elsewhereAs(plain, h, imagestore.ServerOptions{})
+	return s.elsewhereAs(plain, h, remote.ServerOptions{})
 }
 
 // elsewhereAs is the same for a client with a token, or one that remembers.
-func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o imagestore.ServerOptions) *imagestore.Store {
+func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o remote.ServerOptions) *imagestore.Store {
 	s.t.Helper()
 	start := httptest.NewTLSServer
 	if plain {
@@ -208,7 +209,7 @@ func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o imagestore.ServerOp
 	srv := start(h)
 	s.t.Cleanup(srv.Close)
 	o.URL, o.Client = srv.URL, srv.Client()
-	st, err := imagestore.OpenServer(o)
+	st, err := remote.Open(o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -220,8 +221,8 @@ func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o imagestore.ServerOp
 func TestCopyFromStripped(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
-	oldLog := s.get(imagestore.CatalogPath)
-	oldList := s.get(imagestore.ImagesPath)
+	oldLog := s.get(remote.CatalogPath)
+	oldList := s.get(remote.ImagesPath)
 	s.publish("web:2@amd64", oneWay(2))
 	memory := head.OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
 	pull := func(from *imagestore.Store, o imagestore.CopyOptions) (*fixture, error) {
@@ -234,7 +235,7 @@ func TestCopyFromStripped(t *testing.T) {
 	if _, err := pull(from, o); err != nil {
 		t.Fatal(err)
 	}
-	h := imagestore.Handler(s.s, nil)
+	h := remote.Handler(s.s, nil)
 	instead := func(what map[string][]byte, denied ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			for _, d := range denied {
@@ -261,7 +262,7 @@ func TestCopyFromStripped(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(unsigned.Dir(), "catalog"), logOf(t, s), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	tokened, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Token: "x"})
+	tokened, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Token: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,13 +273,13 @@ func TestCopyFromStripped(t *testing.T) {
 		want     error
 	}{
 		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{head.Path: nil})), false, head.ErrRollback},
-		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.CatalogPath: oldLog, imagestore.ImagesPath: oldList})), false, head.ErrRollback},
-		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), false, head.ErrUnsigned},
-		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), true, nil},
+		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog, remote.ImagesPath: oldList})), false, head.ErrRollback},
+		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrUnsigned},
+		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.ImagesPath: oldList}, remote.CatalogPath)), true, nil},
 		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{head.Path: nil})), true, head.ErrRollback},
-		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{imagestore.ImagesPath: oldList}, imagestore.CatalogPath)), false, head.ErrRollback},
-		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{imagestore.CatalogPath: oldLog})), false, head.ErrRollback},
-		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, imagestore.SitePath: nil, imagestore.CatalogPath: {}, imagestore.ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
+		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrRollback},
+		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{remote.CatalogPath: oldLog})), false, head.ErrRollback},
+		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.CatalogPath: {}, remote.ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
 		{"a directory without its head", unsigned, false, head.ErrRollback},
 		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
 	} {
@@ -297,7 +298,7 @@ func TestCopyFromStripped(t *testing.T) {
 	}
 	s.instead = map[string][]byte{head.Path: nil}
 	for _, token := range []string{"", "x"} {
-		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, imagestore.CatalogPath: oldLog}), imagestore.ServerOptions{Seen: memory, Token: token})
+		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog}), remote.ServerOptions{Seen: memory, Token: token})
 		if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 			t.Errorf("listing without a head, with the token %q: %v, want %v", token, err, head.ErrRollback)
 		}
@@ -319,7 +320,7 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
 	open := func() *imagestore.Store {
-		st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
+		st, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +330,7 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	if list, err := st.List(t.Context()); err != nil || len(list) != 1 || list[0].Untrusted != "" {
 		t.Errorf("List = %s, %v", refs(list), err)
 	}
-	s.instead[imagestore.ImagesPath] = mustJSON(t, []catalog.Listed{})
+	s.instead[remote.ImagesPath] = mustJSON(t, []catalog.Listed{})
 	s.old = true
 	if _, err := st.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("a list in place of the log = %v, want %v", err, head.ErrRollback)
@@ -359,7 +360,7 @@ func TestTokenFollowsNoRedirection(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
 	defer srv.Close()
-	st, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
+	st, err := remote.Open(remote.ServerOptions{URL: srv.URL, Client: srv.Client(), Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}

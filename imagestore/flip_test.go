@@ -15,9 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/remote"
 )
 
 // TestBitAtRest flips bits of every blob of an image, one at a time. Verify names the blob, no byte that is not right can be
@@ -109,7 +109,7 @@ func (b *flippedBody) Read(p []byte) (int, error) {
 // what was published; where nothing else comes it gives up, and in no case does a wrong byte come out.
 func TestBitInFlight(t *testing.T) {
 	f, raw, _, p := threeFrames(t)
-	server := httptest.NewServer(imagestore.Handler(f.s, nil))
+	server := httptest.NewServer(remote.Handler(f.s, nil))
 	defer server.Close()
 	u, err := url.Parse(server.URL)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
 )
 
@@ -122,14 +123,14 @@ func (f *fixture) overServer() *fixture { return f.overServerWith("right") }
 // overServerWith is the same for a client with some token; "right" is the one that the server takes.
 func (f *fixture) overServerWith(token string) *fixture {
 	f.t.Helper()
-	srv := httptest.NewTLSServer(imagestore.Handler(f.s, func(r *http.Request) error {
+	srv := httptest.NewTLSServer(remote.Handler(f.s, func(r *http.Request) error {
 		if r.Header.Get("Authorization") != "Bearer right" {
 			return errors.New("wrong token")
 		}
 		return nil
 	}))
 	f.t.Cleanup(srv.Close)
-	s, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: token, Client: srv.Client()})
+	s, err := remote.Open(remote.ServerOptions{URL: srv.URL, Token: token, Client: srv.Client()})
 	if err != nil {
 		f.t.Fatal(err)
 	}

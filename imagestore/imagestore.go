@@ -1,8 +1,11 @@
-// Package imagestore keeps published images and finds the cheapest way to one of them: names (Ref), signed documents
-// (Image, Stream), their encodings (Index, Encoder), the catalog of what there is (Catalog), and plans (Plan).
+// Package imagestore keeps published images: it publishes, finds, derives, verifies, receives and collects them.
 //
-// Call Open for a store in a local directory, or OpenServer for one behind an appliance; both give the same Store. Whoever
-// only fetches an image (the agent) calls fetch.Open with a Plan and the keys that it trusts.
+// Call Open for a store in a local directory, or remote.Open for one behind an appliance; both give the same Store. A program that only
+// fetches an image (the agent) calls fetch.Open with a Plan and the keys that it trusts.
+//
+// The rooms below it: minisign has keys and signatures, ref names and versions, document what is signed, head the signed head of a
+// catalog, encoding the compressed streams, fetch verified bytes from any source, catalog the log of what there is and the way to it,
+// remote the store over HTTP, and mirror copies from store to store.
 //
 // A Store is blobs and a catalog:
 //

@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/ref"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/source"
 )
 
@@ -56,10 +57,10 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	served := p.store
-	srv := httptest.NewTLSServer(imagestore.Handler(served, func(*http.Request) error { return nil }))
+	srv := httptest.NewTLSServer(remote.Handler(served, func(*http.Request) error { return nil }))
 	defer srv.Close()
 	var err error
-	p.store, err = imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
+	p.store, err = remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
 	p.must(err)
 	ref := mustRef(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {

@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // site is a store that a site signs, behind a server that can be told to serve something else instead.
@@ -35,10 +36,10 @@ func deniesLog(w http.ResponseWriter, _ *http.Request) {
 func newSite(t *testing.T, lifetime time.Duration) *site {
 	s := &site{fixture: newFixture(t), instead: map[string][]byte{}}
 	s.site = s.keepHead(lifetime)
-	h := imagestore.Handler(s.s, func(*http.Request) error { return nil })
+	h := remote.Handler(s.s, func(*http.Request) error { return nil })
 	s.srv = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch b, ok := s.instead[r.URL.Path]; {
-		case s.old && r.URL.Path == imagestore.CatalogPath && r.Header.Get("Authorization") == "":
+		case s.old && r.URL.Path == remote.CatalogPath && r.Header.Get("Authorization") == "":
 			deniesLog(w, r)
 		case !ok:
 			h.ServeHTTP(w, r)
@@ -55,11 +56,11 @@ func newSite(t *testing.T, lifetime time.Duration) *site {
 // client is somebody who remembers in dir.
 func (s *site) client(dir string) *imagestore.Store {
 	s.t.Helper()
-	o := imagestore.ServerOptions{URL: s.srv.URL, Token: "x", Client: s.srv.Client()}
+	o := remote.ServerOptions{URL: s.srv.URL, Token: "x", Client: s.srv.Client()}
 	if dir != "" {
 		o.Seen = head.OpenSeenDir(dir)
 	}
-	c, err := imagestore.OpenServer(o)
+	c, err := remote.Open(o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func (s *site) client(dir string) *imagestore.Store {
 func (s *site) get(path string) []byte {
 	s.t.Helper()
 	w := httptest.NewRecorder()
-	imagestore.Handler(s.s, func(*http.Request) error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	remote.Handler(s.s, func(*http.Request) error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	if w.Code != http.StatusOK {
 		s.t.Fatalf("GET %s = %d %s", path, w.Code, w.Body)
 	}
@@ -89,9 +90,9 @@ func (s *site) sign(h head.Head, k *minisign.SecretKey) []byte {
 func TestClientRefuses(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	oldHead, oldLog := s.get(head.Path), s.get(imagestore.CatalogPath)
+	oldHead, oldLog := s.get(head.Path), s.get(remote.CatalogPath)
 	s.publish("web:2@amd64", way{"", someBytes(2, 1000)})
-	newHead, newLog := s.get(head.Path), s.get(imagestore.CatalogPath)
+	newHead, newLog := s.get(head.Path), s.get(remote.CatalogPath)
 	now, err := head.Peek(newHead)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +137,7 @@ func TestClientRefuses(t *testing.T) {
 		{"a head that is no head", []byte("hello\n"), newLog, nil, nil, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.instead = map[string][]byte{head.Path: c.head, imagestore.CatalogPath: c.log}
+			s.instead = map[string][]byte{head.Path: c.head, remote.CatalogPath: c.log}
 			check := func(who string, st *imagestore.Store, want error) {
 				t.Helper()
 				list, err := st.List(t.Context())

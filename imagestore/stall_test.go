@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
+	"griddle/imagestore/remote"
 )
 
 // stalling is a server that stops in the middle of every answer to a path with which begins, until n is used up.
@@ -23,7 +24,7 @@ type stalling struct {
 }
 
 func (s *stalling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	meant := strings.HasPrefix(r.URL.Path, s.begins) && (s.begins != imagestore.CatalogPath || r.URL.Path == imagestore.CatalogPath)
+	meant := strings.HasPrefix(r.URL.Path, s.begins) && (s.begins != remote.CatalogPath || r.URL.Path == remote.CatalogPath)
 	if !meant || r.Method != http.MethodGet || s.n.Add(-1) < 0 {
 		s.Handler.ServeHTTP(w, r)
 		return
@@ -62,8 +63,8 @@ func TestStalledServer(t *testing.T) {
 		times        int64
 		ok           bool
 	}{
-		{"before the log", imagestore.CatalogPath, 0, 100, false},
-		{"in the log", imagestore.CatalogPath, 20, 100, false},
+		{"before the log", remote.CatalogPath, 0, 100, false},
+		{"in the log", remote.CatalogPath, 20, 100, false},
 		{"before the head", head.Path, 0, 100, false},
 		{"before blobs, twice", blob.Path, 0, 2, true},
 		{"in blobs, always", blob.Path, 100, 10_000, false},
@@ -72,11 +73,11 @@ func TestStalledServer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := &stalling{Handler: imagestore.Handler(f.s, nil), begins: c.begins, after: c.after}
+			h := &stalling{Handler: remote.Handler(f.s, nil), begins: c.begins, after: c.after}
 			h.n.Store(c.times)
 			srv := httptest.NewServer(h)
 			defer srv.Close()
-			from, err := imagestore.OpenServer(imagestore.ServerOptions{URL: srv.URL, Idle: 200 * time.Millisecond})
+			from, err := remote.Open(remote.ServerOptions{URL: srv.URL, Idle: 200 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

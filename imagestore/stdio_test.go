@@ -8,6 +8,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/blob/blobtest"
+	"griddle/imagestore/remote"
 )
 
 // TestConn runs the suite of blob stores over one connection, and a copy.
@@ -16,7 +17,7 @@ func TestConn(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a, b := net.Pipe()
 		ended := make(chan error, 1)
-		go func() { ended <- imagestore.ServeConn(ctx, s, b) }()
+		go func() { ended <- remote.ServeConn(ctx, s, b) }()
 		t.Cleanup(func() {
 			a.Close()
 			if err := <-ended; err != nil && ctx.Err() == nil {
@@ -24,7 +25,7 @@ func TestConn(t *testing.T) {
 			}
 			cancel()
 		})
-		return imagestore.OpenConn(a)
+		return remote.OpenConn(a)
 	}
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		s, err := imagestore.Open(t.TempDir())

@@ -19,9 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/ref"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -124,7 +124,7 @@ func sameContent(t *testing.T, what string, got, want *content.Manifest) {
 func TestStreamOverHTTP(t *testing.T) {
 	p, one, two := changing(t)
 	allow := false
-	srv := httptest.NewServer(imagestore.Handler(p.store, func(*http.Request) error {
+	srv := httptest.NewServer(remote.Handler(p.store, func(*http.Request) error {
 		if allow {
 			return nil
 		}
@@ -137,7 +137,7 @@ func TestStreamOverHTTP(t *testing.T) {
 		if from != "" {
 			q.Set("from", from)
 		}
-		resp, err := http.Get(srv.URL + imagestore.ImagesPath + "/stream?" + q.Encode())
+		resp, err := http.Get(srv.URL + remote.ImagesPath + "/stream?" + q.Encode())
 		p.must(err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"griddle/imagestore"
 	"griddle/imagestore/document"
+	"griddle/imagestore/remote"
 )
 
 type slotOf struct{ n *atomic.Int32 }
@@ -24,16 +24,16 @@ func TestWorkHasBudgets(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
 	f.keepHead(0)
-	var asked []imagestore.Work
-	var refuses imagestore.Work
+	var asked []remote.Work
+	var refuses remote.Work
 	var held atomic.Int32
-	h := imagestore.NewHandler(f.s, imagestore.HandlerOptions{
-		Who: func(*http.Request) (imagestore.Caller, error) {
-			return imagestore.Caller{Role: imagestore.Administrator}, nil
+	h := remote.NewHandler(f.s, remote.HandlerOptions{
+		Who: func(*http.Request) (remote.Caller, error) {
+			return remote.Caller{Role: remote.Administrator}, nil
 		},
-		Admit: func(w imagestore.Work, client string, known bool, bytes int64) (imagestore.Held, error) {
+		Admit: func(w remote.Work, client string, known bool, bytes int64) (remote.Held, error) {
 			asked = append(asked, w)
-			if client != "192.0.2.1" || !known || w != imagestore.Leases && bytes <= 0 {
+			if client != "192.0.2.1" || !known || w != remote.Leases && bytes <= 0 {
 				t.Errorf("%s of %q, known %v, takes %d bytes", w, client, known, bytes)
 			}
 			if w == refuses {
@@ -45,17 +45,17 @@ func TestWorkHasBudgets(t *testing.T) {
 	})
 	for _, c := range []struct {
 		method, path, body string
-		want               []imagestore.Work
+		want               []remote.Work
 	}{
-		{"GET", imagestore.ImagesPath, "", []imagestore.Work{imagestore.Lists}},
-		{"GET", imagestore.ImagesPath + "/show?ref=web", "", []imagestore.Work{imagestore.Lists}},
-		{"GET", imagestore.CatalogPath, "", []imagestore.Work{imagestore.Lists}},
-		{"GET", imagestore.SitePath, "", []imagestore.Work{imagestore.Lists}},
-		{"GET", imagestore.ImagesPath + "/stream?ref=web", "", []imagestore.Work{imagestore.Streams, imagestore.Lists}},
-		{"GET", imagestore.ImagesPath + "/stream?ref=web&format=raw", "", []imagestore.Work{imagestore.Streams, imagestore.Lists}},
-		{"POST", imagestore.LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []imagestore.Work{imagestore.Bodies, imagestore.Leases}},
-		{"POST", imagestore.CatalogPath, `{"collect":true}`, []imagestore.Work{imagestore.Bodies}},
-		{"POST", imagestore.ImagesPath + "/derive", `{"ref":"web"}`, []imagestore.Work{imagestore.Bodies}},
+		{"GET", remote.ImagesPath, "", []remote.Work{remote.Lists}},
+		{"GET", remote.ImagesPath + "/show?ref=web", "", []remote.Work{remote.Lists}},
+		{"GET", remote.CatalogPath, "", []remote.Work{remote.Lists}},
+		{"GET", remote.SitePath, "", []remote.Work{remote.Lists}},
+		{"GET", remote.ImagesPath + "/stream?ref=web", "", []remote.Work{remote.Streams, remote.Lists}},
+		{"GET", remote.ImagesPath + "/stream?ref=web&format=raw", "", []remote.Work{remote.Streams, remote.Lists}},
+		{"POST", remote.LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []remote.Work{remote.Bodies, remote.Leases}},
+		{"POST", remote.CatalogPath, `{"collect":true}`, []remote.Work{remote.Bodies}},
+		{"POST", remote.ImagesPath + "/derive", `{"ref":"web"}`, []remote.Work{remote.Bodies}},
 	} {
 		for _, refuses = range append(slices.Clone(c.want), "") {
 			asked = nil
@@ -84,15 +84,15 @@ func TestStreamGrows(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
 	for _, limit := range []int64{1 << 20, 64 << 20} {
 		var most int64
-		h := imagestore.NewHandler(f.s, imagestore.HandlerOptions{Admit: func(w imagestore.Work, _ string, _ bool, bytes int64) (imagestore.Held, error) {
-			if w == imagestore.Streams {
+		h := remote.NewHandler(f.s, remote.HandlerOptions{Admit: func(w remote.Work, _ string, _ bool, bytes int64) (remote.Held, error) {
+			if w == remote.Streams {
 				most = bytes
 			}
 			return &growing{limit: limit, n: &most}, nil
 		}})
 		for _, format := range []string{"raw", "zstd"} {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", imagestore.ImagesPath+"/stream?ref=web&format="+format, nil))
+			h.ServeHTTP(w, httptest.NewRequest("GET", remote.ImagesPath+"/stream?ref=web&format="+format, nil))
 			if ok := w.Code == http.StatusOK; ok != (limit > 32<<20) || !ok && w.Code != http.StatusServiceUnavailable {
 				t.Errorf("%s with room for %d bytes = %d %.200s", format, limit, w.Code, w.Body)
 			}

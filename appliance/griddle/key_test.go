@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -78,7 +79,7 @@ func serveSite(t *testing.T, e *testscript.Env) error {
 }
 
 func serveTLS(t *testing.T, st *imagestore.Store) *httptest.Server {
-	srv := httptest.NewTLSServer(imagestore.Handler(st, func(r *http.Request) error {
+	srv := httptest.NewTLSServer(remote.Handler(st, func(r *http.Request) error {
 		if r.Header.Get("Authorization") != "Bearer secret" {
 			return errors.New("the token is wrong")
 		}

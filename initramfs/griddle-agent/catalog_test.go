@@ -24,6 +24,7 @@ import (
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
 	"griddle/tui"
 )
@@ -76,7 +77,7 @@ func newRoom(t *testing.T) *room {
 	_, err = r.store.Add(ctx, catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}})
 	must(err)
 
-	h := imagestore.Handler(r.store, nil)
+	h := remote.Handler(r.store, nil)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == head.Path && r.away.Add(-1) >= 0 {
 			http.Error(w, "busy", http.StatusServiceUnavailable)
@@ -159,7 +160,7 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 
 // serve puts the store as it is now where the agent looks.
 func (r *room) serve(t *testing.T) error {
-	srv := httptest.NewServer(imagestore.Handler(r.store, nil))
+	srv := httptest.NewServer(remote.Handler(r.store, nil))
 	t.Cleanup(srv.Close)
 	r.station.site.HTTP, r.spec.Sources = srv.URL, []string{srv.URL}
 	return nil
@@ -208,11 +209,11 @@ func TestRolledBackCatalog(t *testing.T) {
 func TestPrivateImageIsOpened(t *testing.T) {
 	r := newRoom(t)
 	const token = "the token of this boot"
-	h := imagestore.NewHandler(r.store, imagestore.HandlerOptions{Private: true, Who: func(req *http.Request) (imagestore.Caller, error) {
+	h := remote.NewHandler(r.store, remote.HandlerOptions{Private: true, Who: func(req *http.Request) (remote.Caller, error) {
 		if req.Header.Get("Authorization") != "Bearer "+token {
-			return imagestore.Caller{}, errors.New("wrong token")
+			return remote.Caller{}, errors.New("wrong token")
 		}
-		return imagestore.Caller{Role: imagestore.Reader}, nil
+		return remote.Caller{Role: remote.Reader}, nil
 	}})
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == job.HelloPath {

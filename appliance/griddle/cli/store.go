@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/remote"
 )
 
 // StoreFlags say which image store a command works on.
@@ -109,14 +110,14 @@ func (r *Remote) store() (*imagestore.Store, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = conf
-	o := imagestore.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
+	o := remote.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
 	if o.Seen, err = SeenDir(e); err != nil {
 		return nil, err
 	}
 	if state, err := HomeDir(e, "XDG_STATE_HOME", filepath.Join(".local", "state")); err == nil && state != "" {
 		o.Copies = filepath.Join(state, "griddle", "copies")
 	}
-	st, err := imagestore.OpenServer(o)
+	st, err := remote.Open(o)
 	if err != nil {
 		return nil, Usage(err)
 	}

@@ -10,14 +10,15 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/remote"
 )
 
 // openOther opens the store that --from or --to names; close ends what it took to reach it.
 func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *imagestore.Store, close func(), err error) {
 	close = func() {}
-	scheme, _, remote := strings.Cut(f.other, "://")
+	scheme, _, server := strings.Cut(f.other, "://")
 	switch {
-	case !remote:
+	case !server:
 		if write {
 			st, err = imagestore.Open(f.other)
 		} else {
@@ -30,7 +31,7 @@ func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *im
 	case scheme == "http" && f.fromToken != "":
 		return nil, nil, cli.Usagef("--from-token-file: a token is only sent over https")
 	case scheme == "http" && !write:
-		st, err = imagestore.OpenServer(imagestore.ServerOptions{URL: f.other})
+		st, err = remote.Open(remote.ServerOptions{URL: f.other})
 	case scheme == "https":
 		st, err = openReader(e, f)
 	default:
@@ -61,13 +62,13 @@ func openReader(e *cli.Env, f copyFlags) (_ *imagestore.Store, err error) {
 		transport.TLSClientConfig = conf
 		client.Transport = transport
 	}
-	o := imagestore.ServerOptions{URL: f.other, Client: client, Pin: pin}
+	o := remote.ServerOptions{URL: f.other, Client: client, Pin: pin}
 	if f.fromToken != "" {
 		if o.Token, err = e.ReadToken("the token of the other server", f.fromToken); err != nil {
 			return nil, err
 		}
 	}
-	st, err := imagestore.OpenServer(o)
+	st, err := remote.Open(o)
 	if err != nil {
 		return nil, cli.Usage(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/remote"
 )
 
 // openSSH runs `griddle store serve --stdio` on another host, and opens the store that it serves.
@@ -32,8 +33,8 @@ func openSSH(ctx context.Context, e *cli.Env, where string, create bool) (st *im
 	if err := cmd.Start(); err != nil {
 		return nil, nil, cli.WithHint(fmt.Errorf("running ssh: %w", err), "Install openssh-client, or name another command in GRIDDLE_SSH.")
 	}
-	conn := imagestore.NewConn(out, in)
-	return imagestore.OpenConn(conn), func() {
+	conn := remote.NewConn(out, in)
+	return remote.OpenConn(conn), func() {
 		conn.Close()
 		cmd.Wait() // how it ended tells nothing: what matters came over the connection
 	}, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/remote"
 )
 
 // Command is `griddle store`.
@@ -48,7 +48,7 @@ func serveCommand(e *cli.Env) *cobra.Command {
 		if !ok || !ok2 {
 			return errors.New("serving store: standard input and output are not files")
 		}
-		return imagestore.ServeConn(c.Context(), st, imagestore.NewConn(in, out))
+		return remote.ServeConn(c.Context(), st, remote.NewConn(in, out))
 	}
 	return cli.Raw(c)
 }

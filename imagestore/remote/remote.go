@@ -1,4 +1,12 @@
-package imagestore
+// Package remote is the store over HTTP: the handler that a server has, and the client of it.
+//
+// Call NewHandler to serve a store, and Open for the store that a server serves: it has all of a Store's methods. ServeConn and OpenConn do
+// the same over one connection, such as a process's standard input and output.
+//
+// The calls are listed at NewHandler, and in docs/FORMAT.md; Routes says who may make which. Errors are a Problem as JSON, so that a client
+// has the same errors to branch on as the server. The client checks signatures itself, and refuses a catalog that is older than what it
+// has seen (package head). What a client without a token makes the server hold is bounded by HandlerOptions.Admit.
+package remote
 
 import (
 	"bytes"
@@ -11,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -50,11 +59,11 @@ func patience(idle time.Duration) func(*http.Request) (answer, body time.Duratio
 	}
 }
 
-// OpenServer returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
+// Open returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
 // what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
 // catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
 // expired, or is not what Seen remembers, or its continuation, is refused: head.ErrRollback, head.ErrExpired, minisign.ErrSignature.
-func OpenServer(o ServerOptions) (*Store, error) {
+func Open(o ServerOptions) (*imagestore.Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("opening store on a server: %w", err)
@@ -80,7 +89,7 @@ func OpenServer(o ServerOptions) (*Store, error) {
 	o.Client = &watched
 	blobs := &blob.HTTP{Base: base, Client: o.Client, Token: o.Token}
 	cat := &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""}
-	return OpenParts(blobs, cat, o.Copies, base), nil
+	return imagestore.OpenParts(blobs, cat, o.Copies, base), nil
 }
 
 // remoteCatalog is a catalog behind Handler.
@@ -149,23 +158,23 @@ func (c *remoteCatalog) Change(ctx context.Context, ch catalog.Change) (catalog.
 func (c *remoteCatalog) Derives() bool { return !c.public }
 
 // Derive has the server derive a stream.
-func (c *remoteCatalog) Derive(ctx context.Context, o DeriveOptions) (Derived, error) {
+func (c *remoteCatalog) Derive(ctx context.Context, o imagestore.DeriveOptions) (imagestore.Derived, error) {
 	req := deriveRequest{Ref: o.Ref.String()}
 	if o.Parent != nil {
 		req.Parent = o.Parent.String()
 	}
 	b, err := document.MarshalLine(req)
 	if err != nil {
-		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+		return imagestore.Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
 	}
 	resp, err := c.do(ctx, http.MethodPost, ImagesPath+"/derive", bytes.NewReader(b))
 	if err != nil {
-		return Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
+		return imagestore.Derived{}, fmt.Errorf("deriving %s: %w", o.Ref, err)
 	}
 	defer resp.Body.Close()
-	var out Derived
+	var out imagestore.Derived
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxChange)).Decode(&out); err != nil {
-		return Derived{}, fmt.Errorf("deriving %s: reading the answer: %w", o.Ref, err)
+		return imagestore.Derived{}, fmt.Errorf("deriving %s: reading the answer: %w", o.Ref, err)
 	}
 	return out, nil
 }

@@ -1,4 +1,4 @@
-package imagestore
+package remote
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
@@ -21,6 +22,8 @@ import (
 const (
 	ImagesPath  = "/v1/images"
 	CatalogPath = "/v1/catalog"
+	// SitePath is where the public key is by which the catalog's head was signed.
+	SitePath = CatalogPath + "/site"
 )
 
 const maxChange = 1 << 20 // bytes of a Change
@@ -35,7 +38,7 @@ type Problem struct {
 func problems() map[string]error {
 	return map[string]error{
 		"not-found": catalog.ErrNotFound, "exists": catalog.ErrExists, "in-use": catalog.ErrInUse, "corrupt": fetch.ErrCorrupt, "no-way": catalog.ErrNoWay,
-		"no-key": ErrNoKey, "too-many": catalog.ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": catalog.ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"no-key": imagestore.ErrNoKey, "too-many": catalog.ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": catalog.ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 
@@ -49,7 +52,7 @@ func (e *remoteError) Error() string { return "the server says: " + e.message }
 func (e *remoteError) Unwrap() error { return e.is }
 
 type server struct {
-	s *Store
+	s *imagestore.Store
 	o HandlerOptions
 }
 
@@ -198,7 +201,7 @@ func (h server) derive(w http.ResponseWriter, r *http.Request) {
 	if !h.decodeBody(w, r, &req) {
 		return
 	}
-	var o DeriveOptions
+	var o imagestore.DeriveOptions
 	var err error
 	if o.Ref, err = ref.Parse(req.Ref); err == nil && req.Parent != "" {
 		var p ref.Ref

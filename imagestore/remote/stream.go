@@ -1,4 +1,4 @@
-package imagestore
+package remote
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
@@ -104,7 +105,7 @@ func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format st
 		_, err := h.s.Resolve(r.Context(), ref)
 		return err
 	}
-	_, err := h.s.Derive(r.Context(), DeriveOptions{Ref: ref, Parent: from})
+	_, err := h.s.Derive(r.Context(), imagestore.DeriveOptions{Ref: ref, Parent: from})
 	return err
 }
 

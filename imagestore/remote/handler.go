@@ -1,4 +1,4 @@
-package imagestore
+package remote
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
 )
@@ -31,7 +32,7 @@ type HandlerOptions struct {
 
 // Handler serves a store to those whom allow admits: they are administrators. With a nil allow everybody reads and no one
 // changes. NewHandler tells more callers apart.
-func Handler(s *Store, allow func(*http.Request) error) http.Handler {
+func Handler(s *imagestore.Store, allow func(*http.Request) error) http.Handler {
 	if allow == nil {
 		return NewHandler(s, HandlerOptions{})
 	}
@@ -61,7 +62,7 @@ func Handler(s *Store, allow func(*http.Request) error) http.Handler {
 //	     /v1/blobs…             as blob.Handler
 //
 // Routes says who may call which. Errors are a Problem as JSON (of blobs: text), with status 403, 404, 409, 422, 400 or 503, or 500.
-func NewHandler(s *Store, o HandlerOptions) http.Handler {
+func NewHandler(s *imagestore.Store, o HandlerOptions) http.Handler {
 	h := server{s, o}
 	blobs := blob.Handler(s.Blobs, func(*http.Request) error { return nil }).ServeHTTP // the guard below was there first
 	calls := map[string]http.HandlerFunc{

@@ -1,4 +1,4 @@
-package imagestore
+package remote
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package imagestore
+package remote
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 )
 
 // ServeConn serves a store, with everything that Handler guards, to whoever is at the other end of one connection: HTTP/2
 // without TLS, so that several requests are under way at once. It returns when the other end closes or ctx ends.
-func ServeConn(ctx context.Context, s *Store, conn net.Conn) error {
+func ServeConn(ctx context.Context, s *imagestore.Store, conn net.Conn) error {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
 	srv := &http.Server{
 		Handler:     Handler(s, func(*http.Request) error { return nil }),
@@ -35,7 +36,7 @@ func ServeConn(ctx context.Context, s *Store, conn net.Conn) error {
 }
 
 // OpenConn returns the store that ServeConn serves at the other end. Closing conn ends it.
-func OpenConn(conn net.Conn) *Store {
+func OpenConn(conn net.Conn) *imagestore.Store {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
 	transport := &http.Transport{Protocols: h2c(), DialContext: l.dial}
 	client := &http.Client{Transport: &blob.Idle{Base: transport, Patience: func(r *http.Request) (answer, body time.Duration) {
@@ -43,7 +44,7 @@ func OpenConn(conn net.Conn) *Store {
 		return 10 * answer, body // the program that makes the connection may be asking for a password
 	}}}
 	const base = "http://store.invalid" // no name is looked up: there is one connection
-	return OpenParts(&blob.HTTP{Base: base, Client: client, Private: true}, &remoteCatalog{base: base, client: client}, "", "")
+	return imagestore.OpenParts(&blob.HTTP{Base: base, Client: client, Private: true}, &remoteCatalog{base: base, client: client}, "", "")
 }
 
 func h2c() *http.Protocols {
