@@ -73,9 +73,9 @@ func (e *UntrustedError) Error() string {
 // Unwrap returns minisign.ErrSignature.
 func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 
-// Copy fetches images from another store: only blobs that are missing, documents as they were signed, and of the streams
+// Copy fetches images from another store into to: only blobs that are missing, documents as they were signed, and of the streams
 // the cheapest that make each image here and every delta between images that are here or come. All is verified before it
-// is kept: documents against the keys that s trusts, encodings frame by frame and piece by piece. Each image is
+// is kept: documents against the keys that to trusts, encodings frame by frame and piece by piece. Each image is
 // published, parents first, by one durable line of the catalog as soon as it is whole, so that a copy that breaks off
 // leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
 // frame. Only where the disk is full it leaves whole images alone. Of a store behind a server without a token Copy reads only what needs none.
@@ -84,15 +84,15 @@ func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 // minisign.ErrSignature refuse the whole source, and nothing is written. So does head.ErrUnsigned, where an http or https server has no head and
 // the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
 // only to a token; of two histories only the one with the same number of entries, or less, is found out then.
-func (s *Store) Copy(ctx context.Context, from *Store, o CopyOptions) (Copied, error) {
+func Copy(ctx context.Context, to, from *Store, o CopyOptions) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4
 	}
-	c := copier{to: s, from: from, o: o, done: map[blob.Digest]chan struct{}{}}
+	c := copier{to: to, from: from, o: o, done: map[blob.Digest]chan struct{}{}}
 	c.out.Images = []CopiedImage{}
 	err := c.run(ctx)
 	if IsFull(err) {
-		s.GiveUp(ctx, c.putting...)
+		to.GiveUp(ctx, c.putting...)
 	}
 	if err != nil {
 		err = fmt.Errorf("copying images: %w", err)

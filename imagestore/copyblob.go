@@ -19,11 +19,8 @@ import (
 	"griddle/imagestore/fetch"
 )
 
-// copyAttempts is how often in a row a frame is asked for before a copy gives up: it can be repeated, and goes on then.
-const copyAttempts = 6
-
-// partials is a blob store that keeps parts for later.
-type partials interface {
+// partStore is a blob store that keeps parts for later.
+type partStore interface {
 	Partial(ctx context.Context, d blob.Digest) (*blob.Partial, error)
 }
 
@@ -35,9 +32,9 @@ func (c *copier) encodings(ctx context.Context) error {
 		g.Go(func() error {
 			var err error
 			switch to := c.to.Blobs.(type) {
-			case partials:
+			case partStore:
 				err = c.resume(gctx, to, f)
-			case rests:
+			case partReceiver:
 				err = c.push(gctx, to, f)
 			default:
 				err = c.send(gctx, f)
@@ -56,7 +53,7 @@ func (c *copier) encodings(ctx context.Context) error {
 }
 
 // resume goes on with the part that there is, or begins one.
-func (c *copier) resume(ctx context.Context, store partials, f fetching) error {
+func (c *copier) resume(ctx context.Context, store partStore, f fetching) error {
 	c.puts(f.index.Encoding)
 	p, err := store.Partial(ctx, f.index.Encoding)
 	if err != nil {
@@ -151,7 +148,7 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 				body = nil
 			}
 			failed++
-			if failed >= copyAttempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
+			if failed >= Attempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
 				return errors.Join(context.Cause(ctx), fmt.Errorf("frame %d at %d: %w", i, fr.Offset, err))
 			}
 			select {

@@ -51,7 +51,7 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 	} else if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Attempts: copyAttempts})
+	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Attempts: Attempts})
 	b, err := src.Whole(ctx, d, max)
 	return b, true, err
 }

@@ -12,8 +12,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// rests is a blob store elsewhere that keeps what came of a blob, and takes the rest of it.
-type rests interface {
+// partReceiver is a blob store elsewhere that keeps what came of a blob, and takes the rest of it.
+type partReceiver interface {
 	Part(ctx context.Context, d blob.Digest) (blob.Part, error)
 	DropPart(ctx context.Context, d blob.Digest) error
 	PutRest(ctx context.Context, d blob.Digest, r io.Reader, at, total int64) error
@@ -24,7 +24,7 @@ const pushPause = time.Second
 
 // push sends what the other side does not have of an encoding. While somebody else sends it, this waits: that one finishes
 // it, or leaves more of it.
-func (c *copier) push(ctx context.Context, store rests, f fetching) error {
+func (c *copier) push(ctx context.Context, store partReceiver, f fetching) error {
 	for {
 		part, err := store.Part(ctx, f.index.Encoding)
 		if errors.Is(err, blob.ErrNotExist) {
@@ -45,7 +45,7 @@ func (c *copier) push(ctx context.Context, store rests, f fetching) error {
 }
 
 // pushOnto goes on after the part that the other side has, or begins anew.
-func (c *copier) pushOnto(ctx context.Context, store rests, f fetching, part blob.Part) error {
+func (c *copier) pushOnto(ctx context.Context, store partReceiver, f fetching, part blob.Part) error {
 	d, total := f.index.Encoding, f.index.Size
 	if size, err := c.to.Blobs.Stat(ctx, d); err == nil && size == total {
 		c.advance(size, 0, 0)
@@ -83,7 +83,7 @@ func (c *copier) begins(ctx context.Context, d blob.Digest, part blob.Part, tota
 }
 
 // rest sends what follows the first at bytes. The frame that at is in is read and checked whole.
-func (c *copier) rest(ctx context.Context, store rests, f fetching, at int64) error {
+func (c *copier) rest(ctx context.Context, store partReceiver, f fetching, at int64) error {
 	frames := f.index.Frames
 	first := sort.Search(len(frames), func(i int) bool { return frames[i].Offset+frames[i].Length > at })
 	done := f.index.Size

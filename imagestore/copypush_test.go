@@ -85,7 +85,7 @@ func TestPushResumed(t *testing.T) {
 	b := a.another()
 	d := l.Streams[0].Encoding
 	c := &countedPut{d: d, limit: l.Wire / 2}
-	if _, err := b.pushed(c).Copy(t.Context(), a.s, o); err == nil {
+	if _, err := imagestore.Copy(t.Context(), b.pushed(c), a.s, o); err == nil {
 		t.Fatal("the connection was cut, and the push ended well")
 	}
 	if _, err := b.s.Blobs.Stat(t.Context(), d); !errors.Is(err, blob.ErrNotExist) {
@@ -95,7 +95,7 @@ func TestPushResumed(t *testing.T) {
 	c = &countedPut{d: d}
 	var last int64
 	o.Progress = func(done, total int64) { last = done }
-	out, err := b.pushed(c).Copy(t.Context(), a.s, o)
+	out, err := imagestore.Copy(t.Context(), b.pushed(c), a.s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestPushOverConn(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
 	b := a.another()
 	to, cut := b.overConn()
-	_, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}, Progress: func(done, _ int64) {
+	_, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}, Progress: func(done, _ int64) {
 		if done > l.Wire/2 {
 			cut()
 		}
@@ -123,7 +123,7 @@ func TestPushOverConn(t *testing.T) {
 		t.Fatal("the connection was cut, and the push ended well")
 	}
 	to, _ = b.overConn()
-	out, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
+	out, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestPushPoisoned(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Close()
-		out, err := b.pushed(&countedPut{}).Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
+		out, err := imagestore.Copy(t.Context(), b.pushed(&countedPut{}), a.s, imagestore.CopyOptions{Images: []string{"web"}})
 		if err != nil || out.Resumed != 0 {
 			t.Errorf("%s: resumed after %d bytes, %v", name, out.Resumed, err)
 		}
@@ -166,7 +166,7 @@ func TestPushTogether(t *testing.T) {
 	var g errgroup.Group
 	for range 3 {
 		g.Go(func() error {
-			_, err := to.Copy(t.Context(), a.s, imagestore.CopyOptions{Images: []string{"web"}})
+			_, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}})
 			return err
 		})
 	}

@@ -85,7 +85,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 				pull := func(to *fixture) error {
 					from, o := s.ways()[way]()
 					o.Images, o.Seen = []string{"web:1"}, head.OpenSeenDir(userDir)
-					_, err := to.s.Copy(t.Context(), from, o)
+					_, err := imagestore.Copy(t.Context(), to.s, from, o)
 					return err
 				}
 				if err := pull(to); err != nil {
@@ -162,7 +162,7 @@ func TestCopyFromStranger(t *testing.T) {
 	pull := func() error {
 		from, o := s.ways()["http"]()
 		o.Images = []string{"web"}
-		_, err := to.s.Copy(t.Context(), from, o)
+		_, err := imagestore.Copy(t.Context(), to.s, from, o)
 		return err
 	}
 	other := newKey(t)
@@ -228,7 +228,7 @@ func TestCopyFromStripped(t *testing.T) {
 	pull := func(from *imagestore.Store, o imagestore.CopyOptions) (*fixture, error) {
 		to := s.another()
 		o.Images, o.Seen = []string{"web"}, memory
-		_, err := to.s.Copy(t.Context(), from, o)
+		_, err := imagestore.Copy(t.Context(), to.s, from, o)
 		return to, err
 	}
 	from, o := s.ways()["http"]()

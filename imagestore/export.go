@@ -13,15 +13,18 @@ import (
 	"griddle/imagestore/ref"
 )
 
+// Attempts is how often in a row the same is asked of a store that is gone, before work on it is given up: it can be repeated.
+const Attempts = 6
+
 // Open checks the documents of a plan against the keys that the store trusts, as fetch.Open does, and reads from the
-// store's own blobs. Where o does not say how often it is tried, a server that is gone is given up after copyAttempts.
+// store's own blobs. Where o does not say how often it is tried, a server that is gone is given up after Attempts.
 func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch.Opened, error) {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.Attempts == 0 {
-		o.Attempts = copyAttempts
+		o.Attempts = Attempts
 	}
 	return fetch.Open(ctx, []blob.Reader{s.Blobs}, t, p, o)
 }

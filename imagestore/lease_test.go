@@ -125,7 +125,7 @@ func TestCopyHolds(t *testing.T) {
 	a.old()
 	b := a.another()
 	deleted := false
-	_, err := b.s.Copy(context.WithoutCancel(t.Context()), a.reader(plain), imagestore.CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
+	_, err := imagestore.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain), imagestore.CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
 		if !deleted {
 			if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
 				t.Error(err)

@@ -65,11 +65,11 @@ func TestPullIntoFullDisk(t *testing.T) {
 	if err := to.TrustKey(t.Context(), f.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := to.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web:1"}}); err != nil {
+	if _, err := imagestore.Copy(t.Context(), to, f.s, imagestore.CopyOptions{Images: []string{"web:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	_, before := inStore(t, filepath.Join(dir, "store"))
-	_, err = to.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web:2"}})
+	_, err = imagestore.Copy(t.Context(), to, f.s, imagestore.CopyOptions{Images: []string{"web:2"}})
 	if !imagestore.IsFull(err) {
 		t.Fatalf("Copy = %v, want %v", err, unix.ENOSPC)
 	}

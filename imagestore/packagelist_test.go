@@ -181,7 +181,7 @@ func TestCopyPackages(t *testing.T) {
 	}
 	f.damage(l.Packages.Blob, -3)
 	third := f.another()
-	if _, err := third.s.Copy(t.Context(), f.s, imagestore.CopyOptions{Images: []string{"web"}}); err == nil {
+	if _, err := imagestore.Copy(t.Context(), third.s, f.s, imagestore.CopyOptions{Images: []string{"web"}}); err == nil {
 		t.Errorf("Copy of a damaged list = %v", err)
 	}
 	v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})

@@ -58,7 +58,7 @@ func readAll(t *testing.T, s *imagestore.Store, images int) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := to.Copy(ctx, s, imagestore.CopyOptions{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
+	if c, err := imagestore.Copy(ctx, to, s, imagestore.CopyOptions{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
 		t.Errorf("Copy from it = %d images, %v, want %d", len(c.Images), err, images)
 	}
 }

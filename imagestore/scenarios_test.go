@@ -97,7 +97,7 @@ func scenarios() []scenario {
 		}, act: func(f *fixture) error {
 			from, err := imagestore.Open(f.beside("from"))
 			if err == nil {
-				_, err = f.s.Copy(context.Background(), from, imagestore.CopyOptions{Images: []string{"web"}, Jobs: 1})
+				_, err = imagestore.Copy(context.Background(), f.s, from, imagestore.CopyOptions{Images: []string{"web"}, Jobs: 1})
 			}
 			return err
 		}},

@@ -88,7 +88,7 @@ func TestStalledServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = to.Copy(t.Context(), from, imagestore.CopyOptions{Images: []string{"web"}, Stall: 100 * time.Millisecond})
+			_, err = imagestore.Copy(t.Context(), to, from, imagestore.CopyOptions{Images: []string{"web"}, Stall: 100 * time.Millisecond})
 			switch {
 			case c.ok && err != nil:
 				t.Errorf("Copy = %v, want that it goes on", err)

@@ -37,7 +37,7 @@ func TestConn(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := serve(t, b.s).Copy(t.Context(), serve(t, a.s), imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
+	if _, err := imagestore.Copy(t.Context(), serve(t, b.s), serve(t, a.s), imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	b.whole("web:3")
