@@ -23,6 +23,7 @@ import (
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
 
@@ -39,9 +40,9 @@ func (f *fixture) another() *fixture {
 	return &fixture{f.t, s.Dir(), s, f.key}
 }
 
-func (f *fixture) pull(from *imagestore.Store, images ...string) imagestore.Copied {
+func (f *fixture) pull(from *imagestore.Store, images ...string) mirror.Copied {
 	f.t.Helper()
-	c, err := imagestore.Copy(f.t.Context(), f.s, from, imagestore.CopyOptions{Images: images, Channels: true})
+	c, err := mirror.Copy(f.t.Context(), f.s, from, mirror.Options{Images: images, Channels: true})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func (f *fixture) served(wrap func(http.Handler) http.Handler) string {
 
 func plain(h http.Handler) http.Handler { return h }
 
-func names(c imagestore.Copied) string {
+func names(c mirror.Copied) string {
 	var out []string
 	for _, i := range c.Images {
 		out = append(out, fmt.Sprintf("%s+%d", i.Ref, i.Streams))
@@ -168,23 +169,23 @@ func TestCopyRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = imagestore.Copy(t.Context(), stranger, a.s, imagestore.CopyOptions{Images: []string{"web"}})
-	var untrusted *imagestore.UntrustedError
+	_, err = mirror.Copy(t.Context(), stranger, a.s, mirror.Options{Images: []string{"web"}})
+	var untrusted *mirror.UntrustedError
 	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("copying what a stranger signed: %v", err)
 	}
-	if _, err := imagestore.Copy(t.Context(), stranger, a.s, imagestore.CopyOptions{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := mirror.Copy(t.Context(), stranger, a.s, mirror.Options{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("copying nothing: %v", err)
 	}
 	b := a.another()
 	b.publish("web:1@amd64", way{"", someBytes(9, 1000)})
-	if _, err := imagestore.Copy(t.Context(), b.s, a.s, imagestore.CopyOptions{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
 	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := imagestore.Copy(t.Context(), b.s, a.s, imagestore.CopyOptions{Images: []string{"web:1"}})
+	got, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web:1"}})
 	if err != nil || len(got.Skipped) != 1 || len(got.Images) != 0 {
 		t.Errorf("copying what was deleted: %+v, %v", got, err)
 	}
@@ -212,7 +213,7 @@ func TestCopyLyingIndex(t *testing.T) {
 	liar.HandleFunc("GET "+remote.CatalogPath, deniesLog)
 	liar.HandleFunc("GET "+remote.ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
 	b := a.another()
-	if _, err := imagestore.Copy(t.Context(), b.s, a.reader(func(http.Handler) http.Handler { return liar }), imagestore.CopyOptions{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.reader(func(http.Handler) http.Handler { return liar }), mirror.Options{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
 		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {
@@ -224,7 +225,7 @@ func TestPush(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := imagestore.Copy(t.Context(), b.overServer().s, a.s, imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
+	if _, err := mirror.Copy(t.Context(), b.overServer().s, a.s, mirror.Options{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []string{"web:1", "web:2", "web:3"} {
@@ -242,7 +243,7 @@ func TestCopyTogether(t *testing.T) {
 		g.Go(func() error {
 			s, err := imagestore.Open(b.dir)
 			if err == nil {
-				_, err = imagestore.Copy(t.Context(), s, a.s, imagestore.CopyOptions{Images: []string{"web:*"}})
+				_, err = mirror.Copy(t.Context(), s, a.s, mirror.Options{Images: []string{"web:*"}})
 			}
 			return err
 		})
@@ -305,7 +306,7 @@ func TestCopyResumed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		imagestore.Copy(t.Context(), to, from, imagestore.CopyOptions{Images: []string{"web"}})
+		mirror.Copy(t.Context(), to, from, mirror.Options{Images: []string{"web"}})
 		t.Fatal("the copy ended")
 	}
 	a := newFixture(t)
@@ -357,7 +358,7 @@ func TestCopyStopped(t *testing.T) {
 	a.versions()
 	b := a.another()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := imagestore.Copy(ctx, b.s, a.s, imagestore.CopyOptions{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
+	_, err := mirror.Copy(ctx, b.s, a.s, mirror.Options{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("Copy = %v, want %v", err, context.Canceled)
 	}
@@ -375,7 +376,7 @@ func TestCopyDamaged(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
 	a.damage(l.Streams[0].Encoding, 1000)
 	b := a.another()
-	if _, err := imagestore.Copy(t.Context(), b.s, a.s, imagestore.CopyOptions{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
 		t.Errorf("Copy = %v, want %v", err, blob.ErrMismatch)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
 
@@ -81,11 +82,11 @@ func (f *fixture) overConn() (s *imagestore.Store, cut func()) {
 func TestPushResumed(t *testing.T) {
 	a := newFixture(t)
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
-	o := imagestore.CopyOptions{Images: []string{"web"}}
+	o := mirror.Options{Images: []string{"web"}}
 	b := a.another()
 	d := l.Streams[0].Encoding
 	c := &countedPut{d: d, limit: l.Wire / 2}
-	if _, err := imagestore.Copy(t.Context(), b.pushed(c), a.s, o); err == nil {
+	if _, err := mirror.Copy(t.Context(), b.pushed(c), a.s, o); err == nil {
 		t.Fatal("the connection was cut, and the push ended well")
 	}
 	if _, err := b.s.Blobs.Stat(t.Context(), d); !errors.Is(err, blob.ErrNotExist) {
@@ -95,7 +96,7 @@ func TestPushResumed(t *testing.T) {
 	c = &countedPut{d: d}
 	var last int64
 	o.Progress = func(done, total int64) { last = done }
-	out, err := imagestore.Copy(t.Context(), b.pushed(c), a.s, o)
+	out, err := mirror.Copy(t.Context(), b.pushed(c), a.s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestPushOverConn(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
 	b := a.another()
 	to, cut := b.overConn()
-	_, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}, Progress: func(done, _ int64) {
+	_, err := mirror.Copy(t.Context(), to, a.s, mirror.Options{Images: []string{"web"}, Progress: func(done, _ int64) {
 		if done > l.Wire/2 {
 			cut()
 		}
@@ -123,7 +124,7 @@ func TestPushOverConn(t *testing.T) {
 		t.Fatal("the connection was cut, and the push ended well")
 	}
 	to, _ = b.overConn()
-	out, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}})
+	out, err := mirror.Copy(t.Context(), to, a.s, mirror.Options{Images: []string{"web"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestPushPoisoned(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Close()
-		out, err := imagestore.Copy(t.Context(), b.pushed(&countedPut{}), a.s, imagestore.CopyOptions{Images: []string{"web"}})
+		out, err := mirror.Copy(t.Context(), b.pushed(&countedPut{}), a.s, mirror.Options{Images: []string{"web"}})
 		if err != nil || out.Resumed != 0 {
 			t.Errorf("%s: resumed after %d bytes, %v", name, out.Resumed, err)
 		}
@@ -166,7 +167,7 @@ func TestPushTogether(t *testing.T) {
 	var g errgroup.Group
 	for range 3 {
 		g.Go(func() error {
-			_, err := imagestore.Copy(t.Context(), to, a.s, imagestore.CopyOptions{Images: []string{"web"}})
+			_, err := mirror.Copy(t.Context(), to, a.s, mirror.Options{Images: []string{"web"}})
 			return err
 		})
 	}

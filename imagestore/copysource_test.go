@@ -18,20 +18,21 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
 
 // ways is how a store is reached that is copied from: all must refuse the same.
-func (s *site) ways() map[string]func() (*imagestore.Store, imagestore.CopyOptions) {
-	return map[string]func() (*imagestore.Store, imagestore.CopyOptions){
-		"http": func() (*imagestore.Store, imagestore.CopyOptions) {
+func (s *site) ways() map[string]func() (*imagestore.Store, mirror.Options) {
+	return map[string]func() (*imagestore.Store, mirror.Options){
+		"http": func() (*imagestore.Store, mirror.Options) {
 			c, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client()})
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			return c, imagestore.CopyOptions{}
+			return c, mirror.Options{}
 		},
-		"stdio": func() (*imagestore.Store, imagestore.CopyOptions) {
+		"stdio": func() (*imagestore.Store, mirror.Options) {
 			there, here := net.Pipe()
 			st, err := imagestore.Open(s.dir) // as another process, which keeps no head
 			if err != nil {
@@ -40,14 +41,14 @@ func (s *site) ways() map[string]func() (*imagestore.Store, imagestore.CopyOptio
 			done := make(chan error, 1)
 			go func() { done <- remote.ServeConn(s.t.Context(), st, there) }()
 			s.t.Cleanup(func() { here.Close(); <-done })
-			return remote.OpenConn(here), imagestore.CopyOptions{From: "ssh://there/store"}
+			return remote.OpenConn(here), mirror.Options{From: "ssh://there/store"}
 		},
-		"directory": func() (*imagestore.Store, imagestore.CopyOptions) {
+		"directory": func() (*imagestore.Store, mirror.Options) {
 			st, err := imagestore.Open(s.dir)
 			if err != nil {
 				s.t.Fatal(err)
 			}
-			return st, imagestore.CopyOptions{}
+			return st, mirror.Options{}
 		},
 	}
 }
@@ -85,7 +86,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 				pull := func(to *fixture) error {
 					from, o := s.ways()[way]()
 					o.Images, o.Seen = []string{"web:1"}, head.OpenSeenDir(userDir)
-					_, err := imagestore.Copy(t.Context(), to.s, from, o)
+					_, err := mirror.Copy(t.Context(), to.s, from, o)
 					return err
 				}
 				if err := pull(to); err != nil {
@@ -162,7 +163,7 @@ func TestCopyFromStranger(t *testing.T) {
 	pull := func() error {
 		from, o := s.ways()["http"]()
 		o.Images = []string{"web"}
-		_, err := imagestore.Copy(t.Context(), to.s, from, o)
+		_, err := mirror.Copy(t.Context(), to.s, from, o)
 		return err
 	}
 	other := newKey(t)
@@ -225,10 +226,10 @@ func TestCopyFromStripped(t *testing.T) {
 	oldList := s.get(remote.ImagesPath)
 	s.publish("web:2@amd64", oneWay(2))
 	memory := head.OpenSeenDir(filepath.Join(t.TempDir(), "seen"))
-	pull := func(from *imagestore.Store, o imagestore.CopyOptions) (*fixture, error) {
+	pull := func(from *imagestore.Store, o mirror.Options) (*fixture, error) {
 		to := s.another()
 		o.Images, o.Seen = []string{"web"}, memory
-		_, err := imagestore.Copy(t.Context(), to.s, from, o)
+		_, err := mirror.Copy(t.Context(), to.s, from, o)
 		return to, err
 	}
 	from, o := s.ways()["http"]()
@@ -283,7 +284,7 @@ func TestCopyFromStripped(t *testing.T) {
 		{"a directory without its head", unsigned, false, head.ErrRollback},
 		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
 	} {
-		to, err := pull(c.from, imagestore.CopyOptions{Unsigned: c.unsigned})
+		to, err := pull(c.from, mirror.Options{Unsigned: c.unsigned})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -293,7 +294,7 @@ func TestCopyFromStripped(t *testing.T) {
 	}
 	// The holder of a token is asked for no less.
 	s.instead = map[string][]byte{head.Path: nil}
-	if _, err := pull(tokened, imagestore.CopyOptions{}); !errors.Is(err, head.ErrRollback) {
+	if _, err := pull(tokened, mirror.Options{}); !errors.Is(err, head.ErrRollback) {
 		t.Errorf("no head, with a token: %v, want %v", err, head.ErrRollback)
 	}
 	s.instead = map[string][]byte{head.Path: nil}

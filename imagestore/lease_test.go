@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/mirror"
 )
 
 // TestLease deletes an image while it is leased: its blobs stay until the lease is over.
@@ -125,7 +126,7 @@ func TestCopyHolds(t *testing.T) {
 	a.old()
 	b := a.another()
 	deleted := false
-	_, err := imagestore.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain), imagestore.CopyOptions{Images: []string{"web"}, Progress: func(int64, int64) {
+	_, err := mirror.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain), mirror.Options{Images: []string{"web"}, Progress: func(int64, int64) {
 		if !deleted {
 			if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
 				t.Error(err)

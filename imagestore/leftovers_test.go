@@ -18,6 +18,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -65,12 +66,12 @@ func TestPullIntoFullDisk(t *testing.T) {
 	if err := to.TrustKey(t.Context(), f.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := imagestore.Copy(t.Context(), to, f.s, imagestore.CopyOptions{Images: []string{"web:1"}}); err != nil {
+	if _, err := mirror.Copy(t.Context(), to, f.s, mirror.Options{Images: []string{"web:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	_, before := inStore(t, filepath.Join(dir, "store"))
-	_, err = imagestore.Copy(t.Context(), to, f.s, imagestore.CopyOptions{Images: []string{"web:2"}})
-	if !imagestore.IsFull(err) {
+	_, err = mirror.Copy(t.Context(), to, f.s, mirror.Options{Images: []string{"web:2"}})
+	if !mirror.IsFull(err) {
 		t.Fatalf("Copy = %v, want %v", err, unix.ENOSPC)
 	}
 	if names, after := inStore(t, filepath.Join(dir, "store")); after != before {

@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -181,7 +182,7 @@ func TestCopyPackages(t *testing.T) {
 	}
 	f.damage(l.Packages.Blob, -3)
 	third := f.another()
-	if _, err := imagestore.Copy(t.Context(), third.s, f.s, imagestore.CopyOptions{Images: []string{"web"}}); err == nil {
+	if _, err := mirror.Copy(t.Context(), third.s, f.s, mirror.Options{Images: []string{"web"}}); err == nil {
 		t.Errorf("Copy of a damaged list = %v", err)
 	}
 	v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/source/sourcetest"
 )
 
@@ -58,7 +59,7 @@ func readAll(t *testing.T, s *imagestore.Store, images int) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := imagestore.Copy(ctx, to, s, imagestore.CopyOptions{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
+	if c, err := mirror.Copy(ctx, to, s, mirror.Options{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
 		t.Errorf("Copy from it = %d images, %v, want %d", len(c.Images), err, images)
 	}
 }

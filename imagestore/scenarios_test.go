@@ -14,6 +14,7 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 )
@@ -97,7 +98,7 @@ func scenarios() []scenario {
 		}, act: func(f *fixture) error {
 			from, err := imagestore.Open(f.beside("from"))
 			if err == nil {
-				_, err = imagestore.Copy(context.Background(), f.s, from, imagestore.CopyOptions{Images: []string{"web"}, Jobs: 1})
+				_, err = mirror.Copy(context.Background(), f.s, from, mirror.Options{Images: []string{"web"}, Jobs: 1})
 			}
 			return err
 		}},

@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
 
@@ -88,7 +89,7 @@ func TestStalledServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = imagestore.Copy(t.Context(), to, from, imagestore.CopyOptions{Images: []string{"web"}, Stall: 100 * time.Millisecond})
+			_, err = mirror.Copy(t.Context(), to, from, mirror.Options{Images: []string{"web"}, Stall: 100 * time.Millisecond})
 			switch {
 			case c.ok && err != nil:
 				t.Errorf("Copy = %v, want that it goes on", err)

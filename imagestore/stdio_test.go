@@ -8,6 +8,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/blob/blobtest"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
 
@@ -37,7 +38,7 @@ func TestConn(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := imagestore.Copy(t.Context(), serve(t, b.s), serve(t, a.s), imagestore.CopyOptions{Images: []string{"web:*"}}); err != nil {
+	if _, err := mirror.Copy(t.Context(), serve(t, b.s), serve(t, a.s), mirror.Options{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	b.whole("web:3")

@@ -1,4 +1,4 @@
-package imagestore
+package mirror
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -51,7 +52,7 @@ func (c *copier) small(ctx context.Context, d blob.Digest, max int64) ([]byte, b
 	} else if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
-	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Attempts: Attempts})
+	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Attempts: imagestore.Attempts})
 	b, err := src.Whole(ctx, d, max)
 	return b, true, err
 }

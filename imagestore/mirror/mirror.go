@@ -1,4 +1,12 @@
-package imagestore
+// Package mirror copies images from store to store.
+//
+// Call Copy: it fetches what the receiving store lacks, by the fewest bytes, and publishes each image there, parents first, as soon as it is
+// whole. Either store may be a local one or one behind a server (package remote).
+//
+// All is verified before it is kept, against the keys that the receiving store trusts. A source whose signed catalog is older than one that was
+// seen, or has lost its signature on the way, is refused. A copy that breaks off leaves whole images, and the next one resumes after the last
+// whole frame. Four encodings are fetched at once; memory is about three frames for each.
+package mirror
 
 import (
 	"context"
@@ -9,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -17,8 +26,8 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// CopyOptions says what Copy copies.
-type CopyOptions struct {
+// Options says what Copy copies.
+type Options struct {
 	// Images are references, such as "web" (its newest version) or "web:stable", and filters, such as "web:*". Without an
 	// architecture every one is meant.
 	Images   []string
@@ -84,7 +93,7 @@ func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 // minisign.ErrSignature refuse the whole source, and nothing is written. So does head.ErrUnsigned, where an http or https server has no head and
 // the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
 // only to a token; of two histories only the one with the same number of entries, or less, is found out then.
-func Copy(ctx context.Context, to, from *Store, o CopyOptions) (Copied, error) {
+func Copy(ctx context.Context, to, from *imagestore.Store, o Options) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4
 	}
@@ -102,8 +111,8 @@ func Copy(ctx context.Context, to, from *Store, o CopyOptions) (Copied, error) {
 
 // copier is one Copy.
 type copier struct {
-	to, from *Store
-	o        CopyOptions
+	to, from *imagestore.Store
+	o        Options
 	trust    *document.Trust
 	plan     []copying
 

@@ -1,4 +1,4 @@
-package imagestore
+package mirror
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
@@ -148,7 +149,7 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 				body = nil
 			}
 			failed++
-			if failed >= Attempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
+			if failed >= imagestore.Attempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
 				return errors.Join(context.Cause(ctx), fmt.Errorf("frame %d at %d: %w", i, fr.Offset, err))
 			}
 			select {
