@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
@@ -75,8 +72,8 @@ type Published struct {
 // stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a delta
 // from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
 // from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
-// included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse what
-// no one can mean; catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
+// included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse a
+// mistake; catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
@@ -87,135 +84,94 @@ func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error
 	if o.Ref.Arch == "" {
 		o.Ref.Arch = o.Source.Arch
 	}
-	p, err := s.publish(ctx, o)
-	if err != nil {
+	p := publication{store: s, o: o, start: o.Now()}
+	if err := p.run(ctx); err != nil {
 		return Published{}, fmt.Errorf("publishing %s: %w", o.Ref, err)
 	}
-	return p, nil
+	return p.published(), nil
 }
 
-func (s *Store) publish(ctx context.Context, o PublishOptions) (_ Published, err error) {
-	start := o.Now()
-	if err := CheckArch(o.Ref.Arch); err != nil {
-		return Published{}, err
-	}
-	v, err := s.View(ctx)
-	if err != nil {
-		return Published{}, err
-	}
-	isPublished := func(u sendstream.UUID, ctransid uint64) bool { return v.ByIdentity(u, ctransid) != nil }
-	if err := o.Source.Collect(ctx, isPublished); err != nil {
-		return Published{}, err
-	}
-	ref, copied, err := s.take(ctx, o)
-	if err != nil {
-		return Published{}, err
-	}
-	added := false
-	defer func() {
-		if !added {
-			err = errors.Join(err, copied.Discard())
-		}
-	}()
-	in, err := o.inspect(ctx, copied.Dir)
-	if err != nil {
-		return Published{}, err
-	}
-	from, err := s.findBase(ctx, v, o, copied)
-	if err != nil {
-		return Published{}, err
-	}
-	if from != nil {
-		defer from.release()
-	}
-	e, m, id, err := s.send(ctx, o, copied, from)
-	if err != nil {
-		return Published{}, err
-	}
-	defer func() {
-		if !added {
-			s.GiveUp(ctx, e.Index, e.Frames.Encoding, id.Content.Blob)
-		}
-	}()
-	id.Ref = ref.String()
-	stored, err := content.Stored(ctx, copied.Dir, m)
-	if err != nil {
-		return Published{}, err
-	}
-	image := document.Image{Identity: id, Description: o.Description, Comment: o.Comment, Published: start, Size: stored, Files: int64(len(m.Entries)),
-		NoKernel: !hasKernel(m), Accounts: in.Accounts}
-	if o.Prepared != nil {
-		image.Prepared = o.Prepared()
-	}
-	if image.Packages, err = s.listPackages(ctx, o, copied.Dir); err != nil {
-		return Published{}, err
-	}
-	out := Published{Prepared: image.Prepared, Ref: id.Ref, Source: o.Source.Name, Kind: "full", Raw: e.Raw, Wire: e.Wire, Size: image.Size, Files: image.Files,
-		NoKernel: image.NoKernel, Accounts: image.Accounts}
-	stream := document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}
-	if from != nil {
-		stream.Parent = &from.listed.Identity
-		out.Kind, out.Parent = "delta", from.listed.Ref
-	}
-	if err := s.commit(ctx, image, stream, e, o.Key); err != nil {
-		return Published{}, err
-	}
-	added = true
-	if from != nil {
-		from.release()
-	}
-	// What follows cannot take the publication back, and what fails of it the next Collect sees to.
-	if err := errors.Join(copied.Keep(), s.noteCopy(ctx, copied), o.retire(ctx, copied.Name)); err != nil {
-		o.Warn(err.Error())
-	}
-	out.Seconds = o.Now().Sub(start).Seconds()
-	return out, nil
+// publication is one image on its way from a source into the catalog. Its steps fill it in, from top to bottom.
+type publication struct {
+	store *Store
+	o     PublishOptions
+	start time.Time
+
+	view      *catalog.View // of the catalog as it was at the start
+	ref       ref.Ref       // with its version
+	copied    *source.Copy
+	inspected Inspected
+	base      *base // what the stream is a delta from; nil where it is full
+	encoded   encoding.Encoded
+	manifest  *content.Manifest
+	image     document.Image
+	stream    document.Stream
 }
 
-// listPackages stores the list of what is installed in the copy. That nobody can read it is no reason not to publish.
-func (s *Store) listPackages(ctx context.Context, o PublishOptions, dir string) (*document.Packages, error) {
-	if o.Packages == nil {
-		return nil, nil
+// run makes the steps, and undoes them where one fails.
+func (p *publication) run(ctx context.Context) error {
+	steps := []func(context.Context) error{p.look, p.take, p.inspect, p.choose, p.send, p.describe, p.commit}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return errors.Join(err, p.undo(ctx))
+		}
 	}
-	l, err := o.Packages(ctx, dir)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	p.tidy(ctx)
+	return nil
+}
+
+// undo gives back what the steps took: blobs, the base, the copy.
+func (p *publication) undo(ctx context.Context) error {
+	if p.manifest != nil {
+		p.store.GiveUp(ctx, p.encoded.Index, p.encoded.Frames.Encoding, p.image.Content.Blob)
 	}
-	if err != nil {
-		o.Warn(fmt.Sprintf("the image will have no list of packages: %v", err))
-		return nil, nil
+	if p.base != nil {
+		p.base.release()
 	}
-	return s.putPackages(ctx, l)
+	if p.copied != nil {
+		return p.copied.Discard()
+	}
+	return nil
+}
+
+// look reads the catalog, and removes what earlier publications left beside the source.
+func (p *publication) look(ctx context.Context) (err error) {
+	if err := CheckArch(p.o.Ref.Arch); err != nil {
+		return err
+	}
+	if p.view, err = p.store.View(ctx); err != nil {
+		return err
+	}
+	isPublished := func(u sendstream.UUID, ctransid uint64) bool { return p.view.ByIdentity(u, ctransid) != nil }
+	return p.o.Source.Collect(ctx, isPublished)
 }
 
 // take settles the version and makes the copy, whose name it is part of: a receiver of several streams back to back
 // needs different names.
-func (s *Store) take(ctx context.Context, o PublishOptions) (ref.Ref, *source.Copy, error) {
-	name := o.Ref
-	if name.Version == ref.Latest {
-		return name, nil, fmt.Errorf("%w: the version %q is reserved", ref.ErrInvalid, ref.Latest)
+func (p *publication) take(ctx context.Context) (err error) {
+	p.ref = p.o.Ref
+	if p.ref.Version == ref.Latest {
+		return fmt.Errorf("%w: the version %q is reserved", ref.ErrInvalid, ref.Latest)
 	}
-	if name.Version != "" {
-		if l, err := s.Resolve(ctx, name); err == nil && l.Ref == name.String() {
+	if p.ref.Version != "" {
+		if l, err := p.store.Resolve(ctx, p.ref); err == nil && l.Ref == p.ref.String() {
 			err = fmt.Errorf("%w: %s was published %s", catalog.ErrExists, l.Ref, l.Published.Format(time.RFC3339))
-			return name, nil, errors.Join(err, s.Settle(ctx))
+			return errors.Join(err, p.store.Settle(ctx))
 		}
-		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
-		return name, c, err
+		p.copied, err = p.o.Source.Take(ctx, p.ref.FileName(), p.o.Warn)
+		return err
 	}
-	version, err := s.NextVersion(ctx, name, o.Now())
-	if err != nil {
-		return name, nil, err
+	if p.ref.Version, err = p.store.NextVersion(ctx, p.ref, p.o.Now()); err != nil {
+		return err
 	}
 	for {
-		name.Version = version
-		c, err := o.Source.Take(ctx, name.FileName(), o.Warn)
+		p.copied, err = p.o.Source.Take(ctx, p.ref.FileName(), p.o.Warn)
 		if !errors.Is(err, source.ErrBusy) {
-			return name, c, err
+			return err
 		}
-		// Somebody beside us will have this version.
-		if version, err = increment(version); err != nil {
-			return name, nil, err
+		// Another process will have this version.
+		if p.ref.Version, err = increment(p.ref.Version); err != nil {
+			return err
 		}
 	}
 }
@@ -230,155 +186,141 @@ func increment(version string) (string, error) {
 	return date + "." + strconv.Itoa(n+1), nil
 }
 
-// retire removes the copies of the other versions of the template.
-func (o PublishOptions) retire(ctx context.Context, keep string) error {
-	template := ref.Ref{Namespace: o.Ref.Namespace, Name: o.Ref.Name}.FileName()
-	return o.Source.Retire(ctx, func(name string) bool {
-		parts := strings.Split(name, "@")
-		if name == keep || len(parts) != 3 || parts[0] != template {
-			return false
-		}
-		arch, _, _ := strings.Cut(parts[2], "+") // Take may have put a number behind it
-		return arch == o.Ref.Arch
-	})
+// inspect looks at the copy before anything is sent.
+func (p *publication) inspect(ctx context.Context) (err error) {
+	p.inspected, err = p.o.inspect(ctx, p.copied.Dir)
+	return err
 }
 
-// base is what a delta starts from.
-type base struct {
-	listed  *catalog.Listed
-	tree    delta.Tree
-	kept    *source.Copy // that the tree is, beside the source; nil where it is on the shelf
-	release func()
+// choose finds what the stream can be a delta from.
+func (p *publication) choose(ctx context.Context) (err error) {
+	p.base, err = p.findBase(ctx)
+	return err
 }
 
-// findBase finds what the publication's delta can start from: the newest image of the same template and architecture whose
-// copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
-// nil where a full stream is all that there can be.
-func (s *Store) findBase(ctx context.Context, v *catalog.View, o PublishOptions, c *source.Copy) (*base, error) {
-	for _, l := range v.Sorted() {
-		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
-			continue
-		}
-		if !c.Snapshot {
-			t, err := s.tree(ctx, l.Parsed(), nil)
-			if errors.Is(err, ErrNoShelf) {
-				return nil, nil // the server may derive a delta
-			}
-			if err != nil {
-				return nil, fmt.Errorf("opening the parent: %w", err)
-			}
-			return &base{listed: l, tree: t.side(), release: t.release}, nil
-		}
-		kept, err := o.Source.Kept(l.Identity.UUID, l.Identity.Ctransid)
-		if kept == nil && err == nil {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		opened, err := s.openDocument(ctx, l)
-		var m *content.Manifest
-		if err == nil {
-			m, err = opened.Content(ctx)
-		}
-		if err != nil {
-			kept.Release()
-			return nil, fmt.Errorf("opening the parent: %w", err)
-		}
-		t := delta.Tree{Dir: kept.Dir, Content: m, UUID: kept.UUID, Ctransid: kept.Ctransid}
-		return &base{listed: l, tree: t, kept: kept, release: kept.Release}, nil
-	}
-	return nil, nil
-}
-
-// send makes the stream of the copy, from nothing or from a base, and gives the encoding, the manifest and the
-// identity, still without a name.
-func (s *Store) send(ctx context.Context, o PublishOptions, c *source.Copy, from *base) (encoding.Encoded, *content.Manifest, document.Identity, error) {
-	fail := func(err error) (encoding.Encoded, *content.Manifest, document.Identity, error) {
-		return encoding.Encoded{}, nil, document.Identity{}, err
-	}
-	total := c.Bytes
-	m := making{s: s, encoder: o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
-	if from != nil {
+// send makes and stores the stream of the copy, from nothing or from the base, and its manifest.
+func (p *publication) send(ctx context.Context) error {
+	c, total := p.copied, p.copied.Bytes
+	m := streamMaker{s: p.store, encoder: p.o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
+	if p.base != nil {
 		var err error
-		if m.to.Content, total, err = compared(ctx, c, from); err != nil {
-			return fail(err)
+		if m.to.Content, total, err = compared(ctx, c, p.base); err != nil {
+			return err
 		}
-		m.from = &from.tree
+		m.from = &p.base.tree
 	}
 	m.encoder.Progress = nil
-	if o.Progress != nil {
-		m.encoder.Progress = func(raw, wire int64) { o.Progress(PublishedSoFar{raw, wire, max(total, raw)}) }
+	if p.o.Progress != nil {
+		m.encoder.Progress = func(raw, wire int64) { p.o.Progress(PublishedSoFar{raw, wire, max(total, raw)}) }
 	}
-	var e encoding.Encoded
 	var err error
-	if from != nil {
-		e, err = m.encode(ctx)
+	if p.base != nil {
+		p.encoded, err = m.encode(ctx)
 	} else {
-		e, m.to.Content, err = m.encodeWhole(ctx)
+		p.encoded, m.to.Content, err = m.encodeWhole(ctx)
 	}
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	var text bytes.Buffer
 	if _, err := m.to.Content.WriteTo(&text); err != nil {
-		return fail(err)
-	}
-	ct, err := s.PutContent(ctx, text.Bytes())
-	if err != nil {
-		return fail(err)
-	}
-	return e, m.to.Content, document.Identity{UUID: c.UUID, Ctransid: c.Ctransid, Content: ct}, nil
-}
-
-// compared gives the manifest of a copy, and about how many bytes of content a delta has. Of a snapshot the kernel says
-// what is different, so that only that is read.
-func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifest, int64, error) {
-	if from.kept == nil {
-		m, err := content.Walk(ctx, c.Dir)
-		return m, 0, err
-	}
-	changes, err := c.Changes(ctx, from.kept)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer changes.Close()
-	b := content.NewBuilder(from.tree.Content, c.Dir)
-	if err := b.Read(changes); err != nil {
-		return nil, 0, err
-	}
-	if st := b.Stream; st.UUID != c.UUID || st.ParentUUID != from.tree.UUID || st.ParentCtransid != from.tree.Ctransid {
-		return nil, 0, fmt.Errorf("what has changed was told of %v from %v, not of the copy from its parent", st.UUID, st.ParentUUID)
-	}
-	m, err := b.Finish(ctx)
-	return m, b.Touched(), err
-}
-
-// encodeWhole makes the full stream of a tree of which nothing is known yet, in one pass.
-func (m making) encodeWhole(ctx context.Context) (encoding.Encoded, *content.Manifest, error) {
-	g, gctx := errgroup.WithContext(ctx)
-	var e encoding.Encoded
-	var found *content.Manifest
-	m.start(gctx, g, nil, &e, func(w io.Writer, o delta.Options) (err error) {
-		found, err = delta.WriteFull(gctx, w, m.to.Dir, m.to.UUID, m.to.Ctransid, o)
 		return err
-	})
-	if err := g.Wait(); err != nil {
-		return encoding.Encoded{}, nil, errors.Join(ctx.Err(), err)
 	}
-	return e, found, nil
+	stored, err := p.store.PutContent(ctx, text.Bytes())
+	if err != nil {
+		return err
+	}
+	p.manifest = m.to.Content
+	p.image.Identity = document.Identity{Ref: p.ref.String(), UUID: c.UUID, Ctransid: c.Ctransid, Content: stored}
+	return nil
+}
+
+// describe fills in the two documents.
+func (p *publication) describe(ctx context.Context) error {
+	size, err := content.Stored(ctx, p.copied.Dir, p.manifest)
+	if err != nil {
+		return err
+	}
+	m := &p.image
+	m.Description, m.Comment, m.Published = p.o.Description, p.o.Comment, p.start
+	m.Size, m.Files = size, int64(len(p.manifest.Entries))
+	m.NoKernel, m.Accounts = !hasKernel(p.manifest), p.inspected.Accounts
+	if p.o.Prepared != nil {
+		m.Prepared = p.o.Prepared()
+	}
+	if m.Packages, err = p.listPackages(ctx); err != nil {
+		return err
+	}
+	p.stream = document.Stream{Image: m.Identity, Raw: p.encoded.Raw, Pieces: p.encoded.Pieces}
+	if p.base != nil {
+		p.stream.Parent = &p.base.listed.Identity
+	}
+	return nil
+}
+
+// listPackages stores the list of what is installed in the copy. An image is published without one where it cannot be read.
+func (p *publication) listPackages(ctx context.Context) (*document.Packages, error) {
+	o := p.o
+	if o.Packages == nil {
+		return nil, nil
+	}
+	l, err := o.Packages(ctx, p.copied.Dir)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		o.Warn(fmt.Sprintf("the image will have no list of packages: %v", err))
+		return nil, nil
+	}
+	return p.store.putPackages(ctx, l)
 }
 
 // commit signs and stores the documents and adds them to the catalog.
-func (s *Store) commit(ctx context.Context, image document.Image, stream document.Stream, e encoding.Encoded, k *minisign.SecretKey) error {
-	imageDoc, err := s.PutImage(ctx, image, k)
+func (p *publication) commit(ctx context.Context) error {
+	imageDoc, err := p.store.PutImage(ctx, p.image, p.o.Key)
 	if err != nil {
 		return err
 	}
-	streamDoc, err := s.PutStream(ctx, stream, k)
+	streamDoc, err := p.store.PutStream(ctx, p.stream, p.o.Key)
 	if err != nil {
 		return err
 	}
-	_, err = s.Add(ctx, catalog.Publication{Image: imageDoc, Streams: []catalog.StreamBlobs{{Document: streamDoc, Index: e.Index}}})
+	blobs := catalog.StreamBlobs{Document: streamDoc, Index: p.encoded.Index}
+	_, err = p.store.Add(ctx, catalog.Publication{Image: imageDoc, Streams: []catalog.StreamBlobs{blobs}})
 	return err
+}
+
+// tidy keeps the copy for the next version, and removes those of earlier ones. It cannot take the publication back: what fails of it the
+// next Collect sees to.
+func (p *publication) tidy(ctx context.Context) {
+	if p.base != nil {
+		p.base.release()
+	}
+	if err := errors.Join(p.copied.Keep(), p.store.noteCopy(ctx, p.copied), p.retire(ctx)); err != nil {
+		p.o.Warn(err.Error())
+	}
+}
+
+// retire removes the copies of the other versions of the template.
+func (p *publication) retire(ctx context.Context) error {
+	template := ref.Ref{Namespace: p.ref.Namespace, Name: p.ref.Name}.FileName()
+	return p.o.Source.Retire(ctx, func(name string) bool {
+		parts := strings.Split(name, "@")
+		if name == p.copied.Name || len(parts) != 3 || parts[0] != template {
+			return false
+		}
+		arch, _, _ := strings.Cut(parts[2], "+") // Take may have put a number behind it
+		return arch == p.ref.Arch
+	})
+}
+
+// published says what came of it.
+func (p *publication) published() Published {
+	out := Published{Ref: p.image.Ref, Source: p.o.Source.Name, Kind: "full", Raw: p.encoded.Raw, Wire: p.encoded.Wire,
+		Size: p.image.Size, Files: p.image.Files, Prepared: p.image.Prepared, NoKernel: p.image.NoKernel, Accounts: p.image.Accounts}
+	if p.base != nil {
+		out.Kind, out.Parent = "delta", p.base.listed.Ref
+	}
+	out.Seconds = p.o.Now().Sub(p.start).Seconds()
+	return out
 }

@@ -1,0 +1,84 @@
+package imagestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"griddle/imagestore/catalog"
+	"griddle/imagestore/content"
+	"griddle/imagestore/delta"
+	"griddle/imagestore/source"
+)
+
+// base is what a delta starts from.
+type base struct {
+	listed  *catalog.Listed
+	tree    delta.Tree
+	kept    *source.Copy // that the tree is, beside the source; nil where it is on the shelf
+	release func()
+}
+
+// findBase finds what the delta can start from: the newest image of the same template and architecture whose
+// copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
+// nil where a full stream is all that there can be.
+func (p *publication) findBase(ctx context.Context) (*base, error) {
+	s, o, c := p.store, p.o, p.copied
+	for _, l := range p.view.Sorted() {
+		if l.Template != o.Ref.Template() || l.Arch != o.Ref.Arch || l.Installable() != nil {
+			continue
+		}
+		if !c.Snapshot {
+			t, err := s.tree(ctx, l.Parsed(), nil)
+			if errors.Is(err, ErrNoShelf) {
+				return nil, nil // the server may derive a delta
+			}
+			if err != nil {
+				return nil, fmt.Errorf("opening the parent: %w", err)
+			}
+			return &base{listed: l, tree: t.side(), release: t.release}, nil
+		}
+		kept, err := o.Source.Kept(l.Identity.UUID, l.Identity.Ctransid)
+		if kept == nil && err == nil {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		opened, err := s.openDocument(ctx, l)
+		var m *content.Manifest
+		if err == nil {
+			m, err = opened.Content(ctx)
+		}
+		if err != nil {
+			kept.Release()
+			return nil, fmt.Errorf("opening the parent: %w", err)
+		}
+		t := delta.Tree{Dir: kept.Dir, Content: m, UUID: kept.UUID, Ctransid: kept.Ctransid}
+		return &base{listed: l, tree: t, kept: kept, release: kept.Release}, nil
+	}
+	return nil, nil
+}
+
+// compared gives the manifest of a copy, and about how many bytes of content a delta has. Of a snapshot the kernel says
+// what is different, so that only that is read.
+func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifest, int64, error) {
+	if from.kept == nil {
+		m, err := content.Walk(ctx, c.Dir)
+		return m, 0, err
+	}
+	changes, err := c.Changes(ctx, from.kept)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer changes.Close()
+	b := content.NewBuilder(from.tree.Content, c.Dir)
+	if err := b.Read(changes); err != nil {
+		return nil, 0, err
+	}
+	if st := b.Stream; st.UUID != c.UUID || st.ParentUUID != from.tree.UUID || st.ParentCtransid != from.tree.Ctransid {
+		return nil, 0, fmt.Errorf("what has changed was told of %v from %v, not of the copy from its parent", st.UUID, st.ParentUUID)
+	}
+	m, err := b.Finish(ctx)
+	return m, b.Touched(), err
+}
