@@ -40,7 +40,7 @@ func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func
 		return fmt.Errorf("archiving %s: %w", ref, err)
 	}
 	defer t.release()
-	if err := writeTar(ctx, w, t, func(n int64) { progress("writing", n, t.Content.Size()) }); err != nil {
+	if err := writeTar(ctx, w, t.Dir, t.Content, func(n int64) { progress("writing", n, t.Content.Size()) }); err != nil {
 		return fmt.Errorf("archiving %s: %w", t.Ref, err)
 	}
 	return nil
@@ -51,8 +51,9 @@ type tarrer interface {
 	Tar(ctx context.Context, ref ref.Ref, w io.Writer) error
 }
 
-func writeTar(ctx context.Context, w io.Writer, t *shelved, progress func(int64)) error {
-	root, err := content.OpenRoot(t.Dir)
+// writeTar writes the tree in dir, of which m is the manifest.
+func writeTar(ctx context.Context, w io.Writer, dir string, m *content.Manifest, progress func(int64)) error {
+	root, err := content.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
@@ -60,13 +61,13 @@ func writeTar(ctx context.Context, w io.Writer, t *shelved, progress func(int64)
 	out := &tarWriter{raw: w, tar: tar.NewWriter(w), root: root}
 	inodes := map[string]*content.Entry{} // by the path that the manifest knows an inode by: its first name in the archive
 	var done int64
-	for _, e := range tarOrder(t.Content.Entries) {
+	for _, e := range tarOrder(m.Entries) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		top := e
 		if e.Type == content.HardLink {
-			top = t.Content.Find(e.Target)
+			top = m.Find(e.Target)
 		}
 		if top == nil || top.Type == content.Socket {
 			continue
