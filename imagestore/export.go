@@ -11,6 +11,7 @@ import (
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/ref"
+	"griddle/imagestore/tarball"
 )
 
 // Attempts is how often in a row the same is asked of a store that is gone, before work on it is given up: it can be repeated.
@@ -119,4 +120,34 @@ func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 		return fetch.Plan{}, fmt.Errorf("%w: from %s to itself", catalog.ErrNoWay, l.Ref)
 	}
 	return v.DeltaPlan(l.Ref, have.Ref)
+}
+
+// Tar writes the tree of an image as a tar archive in the PAX format (POSIX.1-2001), which GNU tar, bsdtar and Go
+// read: each directory right before all that is in it, since GNU tar sets a directory's time when it meets the first path outside
+// of it; times with nanoseconds; extended attributes, capabilities among them, as SCHILY.xattr records
+// (`tar -x --acls --xattrs --xattrs-include='*'`), ACLs as SCHILY.acl records too. A file with a mebibyte of holes or more is
+// a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image gives the same bytes.
+// Each file is compared with the image's signed manifest as it is written; an error leaves w with a part of an archive
+// without its end. A store behind a server has the server make it.
+func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func(phase string, done, total int64)) error {
+	if progress == nil {
+		progress = func(string, int64, int64) {}
+	}
+	if c, ok := s.Catalog.(tarrer); ok {
+		return c.Tar(ctx, ref, w)
+	}
+	t, err := s.tree(ctx, ref, progress)
+	if err != nil {
+		return fmt.Errorf("archiving %s: %w", ref, err)
+	}
+	defer t.release()
+	if err := tarball.Write(ctx, w, t.Dir, t.Content, func(n int64) { progress("writing", n, t.Content.Size()) }); err != nil {
+		return fmt.Errorf("archiving %s: %w", t.Ref, err)
+	}
+	return nil
+}
+
+// tarrer is a catalog whose server makes archives itself.
+type tarrer interface {
+	Tar(ctx context.Context, ref ref.Ref, w io.Writer) error
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"griddle/imagestore/blob"
@@ -117,4 +118,61 @@ func underived(failed map[string]error) error {
 		errs = append(errs, fmt.Errorf("%s got no full stream, and what leads to it stays: %w", ref, failed[ref]))
 	}
 	return errors.Join(errs...)
+}
+
+// SetKeep adds a rule, or replaces the one that has its pattern; a rule that keeps nothing takes that one back.
+func (s *Store) SetKeep(ctx context.Context, k catalog.Keep) error {
+	if _, err := s.Catalog.Change(ctx, catalog.Change{Keep: &k}); err != nil {
+		return fmt.Errorf("setting keep rule %s: %w", k.Pattern, err)
+	}
+	return nil
+}
+
+// Keeps lists the rules by pattern.
+func (s *Store) Keeps(ctx context.Context) ([]catalog.Keep, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := v.Keeps()
+	slices.SortFunc(out, func(a, b catalog.Keep) int { return strings.Compare(a.Pattern, b.Pattern) })
+	return out, nil
+}
+
+// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with catalog.ErrInUse and
+// their names, where other images can only be reached through this one.
+func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
+	l, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
+	}
+	return s.deletion(ctx, catalog.Change{Delete: l.Ref})
+}
+
+// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead: what
+// failed publications left.
+func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
+	return s.deletion(ctx, catalog.Change{Collect: true})
+}
+
+// GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
+// removes them when they are old. What fails of it the next collection sees to: the caller has another error to tell.
+func (s *Store) GiveUp(ctx context.Context, all ...blob.Digest) {
+	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
+		dir.Drop(all...)
+		_, _ = s.Collect(context.WithoutCancel(ctx))
+	}
+}
+
+func (s *Store) deletion(ctx context.Context, ch catalog.Change) (catalog.Deleted, error) {
+	c, err := s.Catalog.Change(ctx, ch)
+	if err != nil {
+		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
+	}
+	if c.Deleted == nil {
+		return catalog.Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
+	}
+	// The deletion is done: what fails here waits for the next one.
+	_ = s.pruneCopies(ctx)
+	return *c.Deleted, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/bits"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,7 +16,6 @@ import (
 	"griddle/imagestore/durable"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
-	"griddle/imagestore/ref"
 )
 
 // Store is what there is, and everything that is done with it. Its methods may be called from any number of
@@ -155,51 +153,6 @@ func (s *Store) Trusted(ctx context.Context) (*document.Trust, error) {
 	return v.Trust(s.Trust), nil
 }
 
-// List returns the images that any of the filters admits, all without filters: by template, the newest version
-// first. See ref.ParseFilter for what a filter is.
-func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, error) {
-	fs, err := ref.ParseFilters(filters)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.View(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := []catalog.Listed{}
-	for _, l := range v.Sorted() {
-		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.Parsed()) }) {
-			out = append(out, *l)
-		}
-	}
-	return out, nil
-}
-
-// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
-// channel of the same name. Where ref says no architecture and several have that version, the error names them.
-func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
-	v, err := s.View(ctx)
-	if err != nil {
-		return catalog.Listed{}, err
-	}
-	l, err := v.Resolve(ref)
-	if err != nil {
-		return catalog.Listed{}, err
-	}
-	return *l, nil
-}
-
-// NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
-// above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
-// fails with catalog.ErrExists, and it asks, and signs its documents, again.
-func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
-	v, err := s.View(ctx)
-	if err != nil {
-		return "", err
-	}
-	return ref.NextVersion(now, v.Versions(name.Template())), nil
-}
-
 // PutContent compresses a content manifest and stores it.
 func (s *Store) PutContent(ctx context.Context, manifest []byte) (document.Content, error) {
 	return s.putText(ctx, "content manifest", manifest)
@@ -264,42 +217,4 @@ func (s *Store) TrustKey(ctx context.Context, k minisign.PublicKey) error {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)
 	}
 	return nil
-}
-
-// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with catalog.ErrInUse and
-// their names, where other images can only be reached through this one.
-func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
-	l, err := s.Resolve(ctx, ref)
-	if err != nil {
-		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
-	}
-	return s.deletion(ctx, catalog.Change{Delete: l.Ref})
-}
-
-// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead: what
-// failed publications left.
-func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
-	return s.deletion(ctx, catalog.Change{Collect: true})
-}
-
-// GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
-// removes them when they are old. What fails of it the next collection sees to: the caller has another error to tell.
-func (s *Store) GiveUp(ctx context.Context, all ...blob.Digest) {
-	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
-		dir.Drop(all...)
-		_, _ = s.Collect(context.WithoutCancel(ctx))
-	}
-}
-
-func (s *Store) deletion(ctx context.Context, ch catalog.Change) (catalog.Deleted, error) {
-	c, err := s.Catalog.Change(ctx, ch)
-	if err != nil {
-		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
-	}
-	if c.Deleted == nil {
-		return catalog.Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
-	}
-	// The deletion is done: what fails here waits for the next one.
-	_ = s.pruneCopies(ctx)
-	return *c.Deleted, nil
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
@@ -184,6 +186,30 @@ func (c *check) stream(ctx context.Context, l *catalog.Listed, ls catalog.Listed
 	}
 	if got := blob.FromSum(h.Sum(nil)); size != x.Size || got != x.Encoding {
 		return fmt.Errorf("encoding %s: %w: %d bytes, %s", x.Encoding, blob.ErrMismatch, size, got)
+	}
+	return nil
+}
+
+// prevented says whether err tells of what kept the reader from looking, and nothing of the content: a full disk, a disk
+// or a network that fails, missing rights. Content that is wrong or gone is something else.
+func prevented(err error) bool {
+	return fetch.SourceFailed(err) || errors.Is(err, catalog.ErrRefused) || errors.Is(err, ErrNoShelf)
+}
+
+// isRevoked says whether a stream is among those.
+func isRevoked(all []catalog.RevokedStream, ref string, s catalog.ListedStream) bool {
+	return slices.ContainsFunc(all, func(r catalog.RevokedStream) bool { return r.Ref == ref && r.Document == s.Document })
+}
+
+// bytesOf reads the blobs of a stream whose signature counts for nothing: they must be what their names say, no more.
+func (c *check) bytesOf(ctx context.Context, ls catalog.ListedStream) error {
+	for _, d := range []blob.Digest{ls.Document, ls.Index, ls.Encoding} {
+		c.out.Blobs++
+		n, err := compare(ctx, c.store.Blobs, d)
+		c.out.Bytes += n
+		if err != nil {
+			return fmt.Errorf("blob %s: %w", d, err)
+		}
 	}
 	return nil
 }

@@ -1,4 +1,10 @@
-package imagestore
+// Package tarball writes the tree of an image as a tar archive.
+//
+// Call Write. The format is PAX (POSIX.1-2001), which GNU tar, bsdtar and Go read: each directory right before all that is in it; times with
+// nanoseconds; extended attributes as SCHILY.xattr records, ACLs as SCHILY.acl records too; files with a mebibyte of holes or more as sparse
+// ones in the GNU format 1.0; no sockets. Each file is compared with the manifest as it is written, and the same tree gives the same bytes. An
+// error leaves the writer with a part of an archive without its end. Sources: tar(5), POSIX pax, the GNU tar manual ("Sparse Formats").
+package tarball
 
 import (
 	"archive/tar"
@@ -18,50 +24,19 @@ import (
 
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
-	"griddle/imagestore/ref"
 )
 
-// Tar writes the tree of an image as a tar archive in the PAX format (POSIX.1-2001), which GNU tar, bsdtar and Go
-// read: each directory right before all that is in it, since GNU tar sets a directory's time when it meets the first path outside
-// of it; times with nanoseconds; extended attributes, capabilities among them, as SCHILY.xattr records
-// (`tar -x --acls --xattrs --xattrs-include='*'`), ACLs as SCHILY.acl records too. A file with a mebibyte of holes or more is
-// a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image gives the same bytes.
-// Each file is compared with the image's signed manifest as it is written; an error leaves w with a part of an archive
-// without its end. A store behind a server has the server make it.
-func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func(phase string, done, total int64)) error {
-	if progress == nil {
-		progress = func(string, int64, int64) {}
-	}
-	if c, ok := s.Catalog.(tarrer); ok {
-		return c.Tar(ctx, ref, w)
-	}
-	t, err := s.tree(ctx, ref, progress)
-	if err != nil {
-		return fmt.Errorf("archiving %s: %w", ref, err)
-	}
-	defer t.release()
-	if err := writeTar(ctx, w, t.Dir, t.Content, func(n int64) { progress("writing", n, t.Content.Size()) }); err != nil {
-		return fmt.Errorf("archiving %s: %w", t.Ref, err)
-	}
-	return nil
-}
-
-// tarrer is a catalog whose server makes archives itself.
-type tarrer interface {
-	Tar(ctx context.Context, ref ref.Ref, w io.Writer) error
-}
-
-// writeTar writes the tree in dir, of which m is the manifest.
-func writeTar(ctx context.Context, w io.Writer, dir string, m *content.Manifest, progress func(int64)) error {
+// Write writes the tree in dir, of which m is the manifest.
+func Write(ctx context.Context, w io.Writer, dir string, m *content.Manifest, progress func(int64)) error {
 	root, err := content.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	out := &tarWriter{raw: w, tar: tar.NewWriter(w), root: root}
+	out := &writer{raw: w, tar: tar.NewWriter(w), root: root}
 	inodes := map[string]*content.Entry{} // by the path that the manifest knows an inode by: its first name in the archive
 	var done int64
-	for _, e := range tarOrder(m.Entries) {
+	for _, e := range ordered(m.Entries) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -72,7 +47,7 @@ func writeTar(ctx context.Context, w io.Writer, dir string, m *content.Manifest,
 		if top == nil || top.Type == content.Socket {
 			continue
 		}
-		h, err := tarHeader(top)
+		h, err := header(top)
 		if err != nil {
 			return err
 		}
@@ -97,9 +72,9 @@ func writeTar(ctx context.Context, w io.Writer, dir string, m *content.Manifest,
 	return out.tar.Close()
 }
 
-// tarOrder sorts paths so that all below a directory follows it at once: "a", "a/b", "a-b". The manifest has them by their
+// ordered sorts paths so that all below a directory follows it at once: "a", "a/b", "a-b". The manifest has them by their
 // bytes, "a", "a-b", "a/b".
-func tarOrder(entries []content.Entry) []*content.Entry {
+func ordered(entries []content.Entry) []*content.Entry {
 	out := make([]*content.Entry, len(entries))
 	for i := range entries {
 		out[i] = &entries[i]
@@ -130,15 +105,15 @@ func orderOf(c byte) int {
 	return int(c)
 }
 
-// tarWriter writes an archive: most of it by package tar.
-type tarWriter struct {
+// writer writes an archive: most of it by package tar.
+type writer struct {
 	raw  io.Writer
 	tar  *tar.Writer
 	root *content.Root
 }
 
-// tarHeader says of an entry what a tar archive says.
-func tarHeader(e *content.Entry) (*tar.Header, error) {
+// header says of an entry what a tar archive says.
+func header(e *content.Entry) (*tar.Header, error) {
 	h := &tar.Header{Format: tar.FormatPAX, Mode: int64(e.Mode), Uid: int(e.UID), Gid: int(e.GID),
 		ModTime: time.Unix(e.Mtime.Sec, int64(e.Mtime.Nsec)), PAXRecords: map[string]string{}}
 	switch e.Type {
@@ -184,7 +159,7 @@ func named(h *tar.Header, path string) {
 }
 
 // first writes the first name of an inode, with its content.
-func (t *tarWriter) first(h *tar.Header, e *content.Entry) error {
+func (t *writer) first(h *tar.Header, e *content.Entry) error {
 	if e.Type != content.Regular {
 		return t.tar.WriteHeader(h)
 	}
@@ -214,7 +189,7 @@ func (t *tarWriter) first(h *tar.Header, e *content.Entry) error {
 	return err
 }
 
-func (t *tarWriter) whole(h *tar.Header, f *os.File, sum hash.Hash) error {
+func (t *writer) whole(h *tar.Header, f *os.File, sum hash.Hash) error {
 	if err := t.tar.WriteHeader(h); err != nil {
 		return err
 	}
@@ -226,7 +201,7 @@ func (t *tarWriter) whole(h *tar.Header, f *os.File, sum hash.Hash) error {
 }
 
 // sparse writes the file's data and leaves out its holes, which count as zeros in its sum.
-func (t *tarWriter) sparse(h *tar.Header, f *os.File, all []extent, sum hash.Hash) error {
+func (t *writer) sparse(h *tar.Header, f *os.File, all []extent, sum hash.Hash) error {
 	if err := t.tar.Flush(); err != nil { // the padding of the file before
 		return err
 	}

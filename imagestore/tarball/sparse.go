@@ -1,4 +1,4 @@
-package imagestore
+package tarball
 
 import (
 	"archive/tar"

@@ -1,0 +1,81 @@
+package imagestore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"griddle/imagestore/catalog"
+	"griddle/imagestore/fetch"
+	"griddle/imagestore/ref"
+)
+
+// List returns the images that any of the filters admits, all without filters: by template, the newest version
+// first. See ref.ParseFilter for what a filter is.
+func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, error) {
+	fs, err := ref.ParseFilters(filters)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := []catalog.Listed{}
+	for _, l := range v.Sorted() {
+		if len(fs) == 0 || slices.ContainsFunc(fs, func(f ref.Filter) bool { return f.Match(l.Parsed()) }) {
+			out = append(out, *l)
+		}
+	}
+	return out, nil
+}
+
+// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
+// channel of the same name. Where ref says no architecture and several have that version, the error names them.
+func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return catalog.Listed{}, err
+	}
+	l, err := v.Resolve(ref)
+	if err != nil {
+		return catalog.Listed{}, err
+	}
+	return *l, nil
+}
+
+// NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
+// above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
+// fails with catalog.ErrExists, and it asks, and signs its documents, again.
+func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return "", err
+	}
+	return ref.NextVersion(now, v.Versions(name.Template())), nil
+}
+
+// PlanOptions says what a receiver has and can do.
+type PlanOptions struct {
+	Have         []ref.Ref // images that it holds
+	Dictionaries bool      // it decodes with the files of what it holds (Opened.document.OpenStream's parent)
+}
+
+// Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
+func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.Plan, error) {
+	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
+}
+
+// PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
+// somewhere else. catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
+func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return fetch.Plan{}, err
+	}
+	l, err := v.Resolve(ref)
+	if err != nil {
+		return fetch.Plan{}, err
+	}
+	return v.Plan(l.Ref, v.ResolveAll(o.Have), o.Dictionaries)
+}
