@@ -36,6 +36,7 @@ var house = []rule{
 	{from: "griddle/imagestore", never: []string{"griddle/imagestore/remote", "griddle/imagestore/mirror"}, why: "a store does not know who serves it"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/imagestore/remote", "griddle/imagestore/mirror"}, why: "a machine fetches a plan, and no store"},
 	{from: "griddle/imagestore/remote", never: []string{"griddle/imagestore/mirror"}, why: "a server and its client know no other store"},
+	{from: "griddle/imagestore/tarball", never: []string{"griddle/imagestore", "griddle/imagestore/catalog"}, why: "an archive is of a tree, whatever image that is"},
 	{from: "griddle/imagestore/ref", only: []string{"griddle/imagestore/packages"}, why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"}, why: "minisign's formats know nothing of images"},
 	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},

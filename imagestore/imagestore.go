@@ -5,7 +5,8 @@
 //
 // The rooms below it: minisign has keys and signatures, ref names and versions, document what is signed, head the signed head of a
 // catalog, encoding the compressed streams, fetch verified bytes from any source, catalog the log of what there is and the way to it,
-// remote the store over HTTP, and mirror copies from store to store.
+// remote the store over HTTP, mirror copies from store to store, copies what lies beside sources, and tarball archives. The folder has
+// more than twenty files because its tests, which are outside of the package, share one fixture: a store, and a server of it.
 //
 // A Store is blobs and a catalog:
 //

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
+	"griddle/imagestore/copies"
 	"griddle/imagestore/delta"
 	"griddle/imagestore/document"
 	"griddle/imagestore/source"
@@ -136,4 +138,30 @@ func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifes
 	}
 	m, err := b.Finish(ctx)
 	return m, b.Touched(), err
+}
+
+// noteCopy has the store, or of one behind a server this user's file, remember a copy that stays, so that it goes when its
+// image does.
+func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil || !c.Snapshot {
+		return err
+	}
+	kept := copies.Copy{Dir: dir, UUID: c.UUID, Ctransid: c.Ctransid}
+	if c, ok := s.Catalog.(locker); ok {
+		return c.Locked(ctx, func() error { return s.copies.Add(kept) })
+	}
+	return s.copies.Locked(ctx, func() error { return s.copies.Add(kept) })
+}
+
+// pruneCopies removes the copies on this host of what a server has deleted. A local store does so by itself.
+func (s *Store) pruneCopies(ctx context.Context) error {
+	if _, local := s.Catalog.(locker); local || s.copies.Path == "" {
+		return nil
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		return err
+	}
+	return s.copies.Locked(ctx, func() error { return s.copies.Prune(ctx, v) })
 }

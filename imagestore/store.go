@@ -12,6 +12,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/copies"
 	"griddle/imagestore/document"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/head"
@@ -35,7 +36,7 @@ type Store struct {
 	disk     durable.Disk
 	trees    string        // directory of the shelf; "" for none
 	readOnly bool          // nothing of it can be written
-	copies   keptCopies    // of images of a server, on this host
+	copies   copies.File   // of images of a server, on this host
 	seen     *head.SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
@@ -64,14 +65,14 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 
 // OpenParts returns the store of these blobs and this catalog, which a server has. copies is a file of this user that remembers the copies of
 // images of that server that lie beside their sources on this host; "" remembers none.
-func OpenParts(blobs blob.Store, c catalog.Catalog, copies, server string) *Store {
-	return &Store{Blobs: blobs, Catalog: c, Trust: &document.Trust{}, copies: keptCopies{path: copies, server: server}}
+func OpenParts(blobs blob.Store, c catalog.Catalog, all, server string) *Store {
+	return &Store{Blobs: blobs, Catalog: c, Trust: &document.Trust{}, copies: copies.File{Path: all, Server: server}}
 }
 
 func openLocal(disk durable.Disk, dir string, blobs blob.Store, c *catalog.Local) *Store {
-	copies := keptCopies{disk: disk, path: filepath.Join(dir, "copies")}
+	copies := copies.File{Disk: disk, Path: filepath.Join(dir, "copies")}
 	trees := shelf{disk, filepath.Join(dir, "trees"), shelfSize}
-	c.Collected, c.Cleared = copies.prune, trees.sweep
+	c.Collected, c.Cleared = copies.Prune, trees.sweep
 	return &Store{Blobs: blobs, Catalog: c, Trust: c.Trust(), disk: disk, copies: copies, trees: trees.dir,
 		seen: head.OpenSeenDirOn(disk, filepath.Join(dir, "seen"))}
 }
