@@ -21,11 +21,13 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/multicast/coordinator"
+	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
 )
 
@@ -36,7 +38,7 @@ type running struct {
 	plain, secure *httptest.Server
 	key           *minisign.SecretKey // of a publisher of web*
 	tokens        map[string]string   // by who has it: "", wrong, idle, boot, publisher, administrator
-	image         imagestore.Publication
+	image         catalog.Publication
 }
 
 // newRunning starts one with an image, a publisher and two machines, of which one has a job.
@@ -74,7 +76,7 @@ func newRunning(t testing.TB, images string) *running {
 	must(err)
 	grant, err := document.NewGrant(r.key.Public(), "web*")
 	must(err)
-	must(s.store.Grant(ctx, imagestore.Granting{Key: grant.String()}))
+	must(s.store.Grant(ctx, catalog.Granting{Key: grant.String()}))
 	r.image = publishRaw(t, s.store, r.key, "web:1@amd64", []byte("a stream"))
 	mux := http.NewServeMux()
 	r.secure = httptest.NewTLSServer(mux)
@@ -107,7 +109,7 @@ func newRunning(t testing.TB, images string) *running {
 func storeImages(st *imagestore.Store) api.Images { return images{st} }
 
 // publishRaw publishes an image whose one stream is raw, which is none that could be received.
-func publishRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) imagestore.Publication {
+func publishRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) catalog.Publication {
 	t.Helper()
 	p := putRaw(t, st, k, ref, raw)
 	if _, err := st.Add(t.Context(), p); err != nil {
@@ -117,7 +119,7 @@ func publishRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref s
 }
 
 // putRaw stores all of such an image but for the line of the catalog.
-func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) imagestore.Publication {
+func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) catalog.Publication {
 	t.Helper()
 	ctx := t.Context()
 	must := func(err error) {
@@ -138,7 +140,7 @@ func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref strin
 	must(err)
 	stream, err := st.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, k)
 	must(err)
-	return imagestore.Publication{Image: image, Streams: []imagestore.StreamBlobs{{Document: stream, Index: e.Index}}}
+	return catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}}
 }
 
 // callersInOrder lists who calls, the least trusted first.
@@ -168,17 +170,17 @@ func (r *running) ask(base, method, path, token, body string) (int, string) {
 }
 
 // allowed says who may use a route of the store.
-func allowed(a imagestore.Access, plain, private bool) []string {
+func allowed(a remote.Access, plain, private bool) []string {
 	switch {
-	case a == imagestore.Reads && !private && plain:
+	case a == remote.Reads && !private && plain:
 		return callersInOrder() // tokens are not looked at
-	case a == imagestore.Reads && !private:
+	case a == remote.Reads && !private:
 		return []string{"", "idle", "boot", "publisher", "administrator"}
 	case plain:
 		return nil
-	case a == imagestore.Reads:
+	case a == remote.Reads:
 		return []string{"boot", "publisher", "administrator"}
-	case a == imagestore.Publishes:
+	case a == remote.Publishes:
 		return []string{"publisher", "administrator"}
 	}
 	return []string{"administrator"}
@@ -190,7 +192,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 	for _, images := range []string{config.ImagesPublic, config.ImagesPrivate} {
 		r := newRunning(t, images)
 		private := images == config.ImagesPrivate
-		change, err := json.Marshal(imagestore.Change{Publish: &r.image})
+		change, err := json.Marshal(catalog.Change{Publish: &r.image})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,21 +205,21 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 				digest = r.image.Image
 			}
 			path = strings.NewReplacer("{digest}", string(digest), "{id}", "abcdefghijklmnopqrstuvwxyz", "{key}", "52:54:00:00:00:09", "{action}", "stop").Replace(path)
-			body := map[string]string{"POST " + imagestore.CatalogPath: string(change), "PUT " + blob.Path + "/{digest}": "x", "POST " + blob.Path: "y",
-				"POST " + imagestore.LeasesPath: `{"refs":["web:1@amd64"],"seconds":60}`}[pattern]
+			body := map[string]string{"POST " + remote.CatalogPath: string(change), "PUT " + blob.Path + "/{digest}": "x", "POST " + blob.Path: "y",
+				"POST " + remote.LeasesPath: `{"refs":["web:1@amd64"],"seconds":60}`}[pattern]
 			for _, who := range callersInOrder() {
 				if body == "" || strings.HasPrefix(body, `{"boot"`) {
 					n := map[string]int{"boot": 1, "idle": 2}[who] // a boot speaks for itself alone
 					body = fmt.Sprintf(`{"boot":"7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f0%d","sources":["https"]}`, n)
 				}
-				status, said := r.ask(base, method, path+map[bool]string{true: "?ref=web", false: ""}[strings.HasPrefix(path, imagestore.ImagesPath)], r.tokens[who], body)
+				status, said := r.ask(base, method, path+map[bool]string{true: "?ref=web", false: ""}[strings.HasPrefix(path, remote.ImagesPath)], r.tokens[who], body)
 				ok := status != http.StatusUnauthorized && status != http.StatusForbidden && (base != r.plain.URL || status != http.StatusNotFound && status != http.StatusMethodNotAllowed || slices.Contains(may, who))
 				if ok != slices.Contains(may, who) || status >= 500 {
 					t.Errorf("%s images, %s, %s by %q = %d %.200s, want it for %q", images, where, pattern, who, status, said, may)
 				}
 			}
 		}
-		for _, route := range imagestore.Routes() {
+		for _, route := range remote.Routes() {
 			check("plain", r.plain.URL, route.Pattern, allowed(route.Access, true, private))
 			check("TLS", r.secure.URL, route.Pattern, allowed(route.Access, false, private))
 		}
@@ -232,7 +234,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 		publishRaw(t, r.store, r.key, "web:2@amd64", []byte("another stream"))
 		for _, who := range callersInOrder() { // an archive, and a delta that is made first
 			for _, query := range []string{"format=tar&ref=web", "ref=web:2&from=web:1"} {
-				if status, said := r.ask(r.secure.URL, "GET", imagestore.ImagesPath+"/stream?"+query, r.tokens[who], ""); (status != http.StatusForbidden) != (who == "administrator") {
+				if status, said := r.ask(r.secure.URL, "GET", remote.ImagesPath+"/stream?"+query, r.tokens[who], ""); (status != http.StatusForbidden) != (who == "administrator") {
 					t.Errorf("%s images: %s by %q = %d %s", images, query, who, status, said)
 				}
 			}
@@ -257,34 +259,34 @@ func TestPublisherPublishes(t *testing.T) {
 	revoke := other.Public().String()
 	for _, c := range []struct {
 		name   string
-		change imagestore.Change
+		change catalog.Change
 		ok     bool
 	}{
-		{"his own", imagestore.Change{Publish: &r.image}, true},
-		{"a new one", imagestore.Change{Publish: new(putRaw(t, r.store, r.key, "web2:1@amd64", []byte("new")))}, true},
-		{"a name that his key may not sign", imagestore.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, false},
-		{"one that another signed", imagestore.Change{Publish: new(putRaw(t, r.store, other, "web:3@amd64", []byte("3")))}, false},
-		{"another's, as it is", imagestore.Change{Publish: &theirs}, false},
-		{"his stream to another's image", imagestore.Change{Publish: &imagestore.Publication{Image: theirs.Image, Streams: mine.Streams}}, true},
-		{"a stream that another signed, to his image", imagestore.Change{Publish: &mixed}, false},
-		{"no such document", imagestore.Change{Publish: &imagestore.Publication{Image: blob.Sum([]byte("nothing"))}}, false},
-		{"trust", imagestore.Change{Trust: other.Public().String()}, false},
-		{"a grant", imagestore.Change{Grant: &imagestore.Granting{Key: r.key.Public().String()}}, false},
-		{"a revocation", imagestore.Change{Revoke: revoke}, false},
-		{"a deletion", imagestore.Change{Delete: "web:1@amd64"}, false},
-		{"a channel", imagestore.Change{Channel: &imagestore.Channel{Template: "web", Name: "stable", Version: "1"}}, false},
-		{"a collection", imagestore.Change{Collect: true}, false},
-		{"a rule", imagestore.Change{Keep: &imagestore.Keep{}}, false},
-		{"an expiry", imagestore.Change{Expire: &imagestore.Expiry{}}, false},
-		{"an encoding", imagestore.Change{Reencode: &imagestore.Reencoding{}}, false},
-		{"nothing", imagestore.Change{}, false},
-		{"a publication and more", imagestore.Change{Publish: &r.image, Delete: "web:9@amd64"}, false},
+		{"his own", catalog.Change{Publish: &r.image}, true},
+		{"a new one", catalog.Change{Publish: new(putRaw(t, r.store, r.key, "web2:1@amd64", []byte("new")))}, true},
+		{"a name that his key may not sign", catalog.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, false},
+		{"one that another signed", catalog.Change{Publish: new(putRaw(t, r.store, other, "web:3@amd64", []byte("3")))}, false},
+		{"another's, as it is", catalog.Change{Publish: &theirs}, false},
+		{"his stream to another's image", catalog.Change{Publish: &catalog.Publication{Image: theirs.Image, Streams: mine.Streams}}, true},
+		{"a stream that another signed, to his image", catalog.Change{Publish: &mixed}, false},
+		{"no such document", catalog.Change{Publish: &catalog.Publication{Image: blob.Sum([]byte("nothing"))}}, false},
+		{"trust", catalog.Change{Trust: other.Public().String()}, false},
+		{"a grant", catalog.Change{Grant: &catalog.Granting{Key: r.key.Public().String()}}, false},
+		{"a revocation", catalog.Change{Revoke: revoke}, false},
+		{"a deletion", catalog.Change{Delete: "web:1@amd64"}, false},
+		{"a channel", catalog.Change{Channel: &catalog.Channel{Template: "web", Name: "stable", Version: "1"}}, false},
+		{"a collection", catalog.Change{Collect: true}, false},
+		{"a rule", catalog.Change{Keep: &catalog.Keep{}}, false},
+		{"an expiry", catalog.Change{Expire: &catalog.Expiry{}}, false},
+		{"an encoding", catalog.Change{Reencode: &catalog.Reencoding{}}, false},
+		{"nothing", catalog.Change{}, false},
+		{"a publication and more", catalog.Change{Publish: &r.image, Delete: "web:9@amd64"}, false},
 	} {
 		b, err := json.Marshal(c.change)
 		if err != nil {
 			t.Fatal(err)
 		}
-		status, said := r.ask(r.secure.URL, "POST", imagestore.CatalogPath, r.tokens["publisher"], string(b))
+		status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens["publisher"], string(b))
 		if (status == http.StatusOK) != c.ok || !c.ok && status != http.StatusForbidden && status != http.StatusUnprocessableEntity {
 			t.Errorf("%s = %d %s, want it done %v", c.name, status, said, c.ok)
 		}
@@ -295,7 +297,7 @@ func TestPublisherPublishes(t *testing.T) {
 func TestRevokedKeyVoidsItsToken(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	read := func() int {
-		status, _ := r.ask(r.secure.URL, "GET", imagestore.ImagesPath, r.tokens["publisher"], "")
+		status, _ := r.ask(r.secure.URL, "GET", remote.ImagesPath, r.tokens["publisher"], "")
 		return status
 	}
 	if got := read(); got != http.StatusOK {
@@ -346,7 +348,7 @@ func TestMulticastKeysAreForJobs(t *testing.T) {
 func TestTokensMakeAddressesKnown(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	for i, who := range callersInOrder() {
-		for _, path := range []string{imagestore.ImagesPath, "/v1/machines", job.EventsPath} {
+		for _, path := range []string{remote.ImagesPath, "/v1/machines", job.EventsPath} {
 			address := fmt.Sprintf("10.0.%d.%d", len(path), i)
 			req := httptest.NewRequest(http.MethodGet, path, nil)
 			req.RemoteAddr = address + ":1000"

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"griddle/appliance/config"
-	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/remote"
 )
 
 // plainHandler serves what needs no secrecy: every byte of it is public, or signed, or both.
@@ -21,8 +21,8 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 	mux.HandleFunc("GET /boot/site.cpio", s.serveSite)
 	mux.Handle("GET /boot/", http.StripPrefix("/boot", serveFiles(files.FS())))
 	store := s.images(nil)
-	for _, r := range imagestore.Routes() {
-		if r.Access == imagestore.Reads {
+	for _, r := range remote.Routes() {
+		if r.Access == remote.Reads {
 			mux.Handle(r.Pattern, store)
 		}
 	}
@@ -34,7 +34,7 @@ func (s *server) plainHandler(boot http.Handler, files *os.Root) http.Handler {
 func (s *server) secureHandler() http.Handler {
 	mux := http.NewServeMux()
 	store := s.images(s.callers.who)
-	for _, r := range imagestore.Routes() {
+	for _, r := range remote.Routes() {
 		mux.Handle(r.Pattern, store)
 	}
 	mux.Handle("/", s.callers.meet(s.api))
@@ -42,8 +42,8 @@ func (s *server) secureHandler() http.Handler {
 }
 
 // images serves the store. Without who everybody is a stranger.
-func (s *server) images(who func(*http.Request) (imagestore.Caller, error)) http.Handler {
-	return imagestore.NewHandler(s.store, imagestore.HandlerOptions{
+func (s *server) images(who func(*http.Request) (remote.Caller, error)) http.Handler {
+	return remote.NewHandler(s.store, remote.HandlerOptions{
 		Who: who, Private: s.config.Images == config.ImagesPrivate, Client: s.callers.client, Admit: s.limits.admit,
 		Beside: func(d blob.Digest) ([]byte, bool) { // what multicast compares blocks with
 			list, ok := s.streams.Hashes(d)

@@ -134,7 +134,7 @@ func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifes
 		return nil, 0, err
 	}
 	if st := b.Stream; st.UUID != c.UUID || st.ParentUUID != from.tree.UUID || st.ParentCtransid != from.tree.Ctransid {
-		return nil, 0, fmt.Errorf("what has changed was told of %v from %v, not of the copy from its parent", st.UUID, st.ParentUUID)
+		return nil, 0, fmt.Errorf("the kernel listed changes of %v from %v, and not those of the copy from its parent", st.UUID, st.ParentUUID)
 	}
 	m, err := b.Finish(ctx)
 	return m, b.Touched(), err

@@ -142,7 +142,7 @@ func (c *Local) Release(_ context.Context, id string) error {
 // leasePath is where a lease lies. An ID is 26 characters of base32, and no path.
 func (c *Local) leasePath(id string) (string, error) {
 	if len(id) != 26 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") != "" {
-		return "", fmt.Errorf("%w: %.40q is no lease", ErrNotFound, id)
+		return "", fmt.Errorf("%w: %.40q is not the ID of a lease", ErrNotFound, id)
 	}
 	return filepath.Join(c.leases, id+".json"), nil
 }

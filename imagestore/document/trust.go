@@ -11,7 +11,7 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// Trust is a set of public keys whose signatures count, each for what its Grant says. The zero value trusts nobody. It
+// Trust is a set of public keys whose signatures count, each for what its Grant says. The zero value trusts no key. It
 // may be used by any number of goroutines.
 type Trust struct {
 	mu      sync.RWMutex
@@ -123,6 +123,7 @@ func (t *Trust) Find(id string) (Grant, error) {
 	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 }
 
+// RevokedError is the error that the key of that ID was revoked, and when. It is a minisign.ErrSignature.
 func RevokedError(id string, at time.Time) error {
 	return fmt.Errorf("%w: key %s was revoked here on %s", minisign.ErrSignature, id, at.UTC().Format(time.DateOnly))
 }

@@ -13,7 +13,7 @@ import (
 	"griddle/imagestore/document"
 )
 
-// ErrNeedsParent is wrapped where frames have dictionaries and nobody said where the parent's files are.
+// ErrNeedsParent is wrapped where frames have dictionaries and the caller named no directory with the parent's files.
 var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
 
 // readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot be

@@ -34,7 +34,7 @@ const maxHead = 4096 // bytes of a signed head
 
 // Errors of heads on which callers branch.
 var (
-	// ErrMissing is wrapped where a catalog has no signed head: nobody with a site's key keeps it.
+	// ErrMissing is wrapped where a catalog has no signed head: no process with a site's key keeps one.
 	ErrMissing = errors.New("catalog is not signed")
 	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of theirs without
 	// its head.

@@ -16,7 +16,7 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// Seen is what somebody remembers of a site's catalog: the newest head that was accepted.
+// Seen is what a user or machine remembers of a site's catalog: the newest head that was accepted.
 type Seen struct {
 	Key     string    `json:"key"`               // the site's key, base64
 	Seq     int64     `json:"seq"`               // of the head

@@ -10,6 +10,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
@@ -73,15 +74,15 @@ func channelListCommand(e *cli.Env) *cobra.Command {
 }
 
 // parseChannel reads NAME:CHANNEL.
-func parseChannel(arg string) (imagestore.Channel, error) {
+func parseChannel(arg string) (catalog.Channel, error) {
 	ref, err := parseRef(arg)
 	if err != nil {
-		return imagestore.Channel{}, err
+		return catalog.Channel{}, err
 	}
 	if ref.Version == "" || ref.Arch != "" {
-		return imagestore.Channel{}, cli.Usagef("%q is not of the form NAME:CHANNEL", arg)
+		return catalog.Channel{}, cli.Usagef("%q is not of the form NAME:CHANNEL", arg)
 	}
-	return imagestore.Channel{Template: ref.Template(), Name: ref.Version}, nil
+	return catalog.Channel{Template: ref.Template(), Name: ref.Version}, nil
 }
 
 func channelSetCommand(e *cli.Env) *cobra.Command {
@@ -115,7 +116,7 @@ func channelSetCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, version string) (imagestore.Channel, error) {
+func setChannel(c *cobra.Command, st *imagestore.Store, ch catalog.Channel, version string) (catalog.Channel, error) {
 	r, err := parseRef(ch.Template + ":" + version)
 	if err != nil {
 		return ch, err
@@ -127,12 +128,12 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch imagestore.Channel, v
 			return ch, err
 		}
 		if len(list) == 0 {
-			return ch, fmt.Errorf("setting channel %s:%s: %w: %s", ch.Template, ch.Name, imagestore.ErrNotFound, ch.Template)
+			return ch, fmt.Errorf("setting channel %s:%s: %w: %s", ch.Template, ch.Name, catalog.ErrNotFound, ch.Template)
 		}
 		ch.Version = list[0].Version
 	}
 	err = st.SetChannel(c.Context(), ch)
-	if errors.Is(err, imagestore.ErrNotFound) {
+	if errors.Is(err, catalog.ErrNotFound) {
 		err = cli.WithHint(err, "`griddle image list '%s'` shows the versions.", ch.Template)
 	}
 	return ch, err

@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore"
 	"griddle/imagestore/head"
+	"griddle/imagestore/mirror"
 	"griddle/imagestore/ref"
 )
 
@@ -115,13 +116,13 @@ func (f *copyFlags) copy(ctx context.Context, e *cli.Env, to, from *imagestore.S
 	if err != nil {
 		return err
 	}
-	o := imagestore.CopyOptions{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen, Unsigned: f.unsigned}
+	o := mirror.Options{Images: images, Jobs: f.jobs, Channels: f.channels, Seen: seen, Unsigned: f.unsigned}
 	if strings.HasPrefix(f.other, "ssh://") && f.pulls {
 		o.From = f.other
 	}
 	bar := e.Progress("copying")
 	o.Progress = bar.Update
-	done, err := to.Copy(ctx, from, o)
+	done, err := mirror.Copy(ctx, to, from, o)
 	bar.End()
 	if err == nil || len(done.Images) > 0 || !e.ForPeople() {
 		err = errors.Join(err, e.Print(done, func(w io.Writer) error { return showCopied(e, w, done) }))
@@ -133,7 +134,7 @@ func (f *copyFlags) copy(ctx context.Context, e *cli.Env, to, from *imagestore.S
 	return explainCopy(err, receiving)
 }
 
-func showCopied(e *cli.Env, w io.Writer, d imagestore.Copied) error {
+func showCopied(e *cli.Env, w io.Writer, d mirror.Copied) error {
 	for _, s := range d.Skipped {
 		e.Say(fmt.Sprintf("%s was deleted from the receiving store before, and is not copied", s))
 	}
@@ -161,7 +162,7 @@ func showCopied(e *cli.Env, w io.Writer, d imagestore.Copied) error {
 
 // explainCopy says what to do about the errors of a copy into the store to.
 func explainCopy(err error, to string) error {
-	var untrusted *imagestore.UntrustedError
+	var untrusted *mirror.UntrustedError
 	switch {
 	case errors.As(err, &untrusted):
 		key := "RWS..."

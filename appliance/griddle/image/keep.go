@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 )
 
 // keepCommand is `griddle image keep`.
@@ -23,15 +23,15 @@ func keepCommand(e *cli.Env) *cobra.Command {
 	)
 }
 
-var keepColumns = []cli.Column[imagestore.Keep]{
-	{Name: "templates", Text: func(k imagestore.Keep) string { return k.Pattern }},
-	{Name: "last", Text: func(k imagestore.Keep) string {
+var keepColumns = []cli.Column[catalog.Keep]{
+	{Name: "templates", Text: func(k catalog.Keep) string { return k.Pattern }},
+	{Name: "last", Text: func(k catalog.Keep) string {
 		if k.Last == 0 {
 			return "-"
 		}
 		return strconv.Itoa(k.Last)
 	}},
-	{Name: "newer", Text: func(k imagestore.Keep) string {
+	{Name: "newer", Text: func(k catalog.Keep) string {
 		if k.Newer == 0 {
 			return "-"
 		}
@@ -41,7 +41,7 @@ var keepColumns = []cli.Column[imagestore.Keep]{
 
 func keepListCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	list := cli.List[imagestore.Keep]{Columns: keepColumns}
+	list := cli.List[catalog.Keep]{Columns: keepColumns}
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short:   "List the rules",
@@ -57,7 +57,7 @@ func keepListCommand(e *cli.Env) *cobra.Command {
 }
 
 // printRules prints the rules of the store.
-func printRules(c *cobra.Command, e *cli.Env, store cli.StoreFlags, list *cli.List[imagestore.Keep]) error {
+func printRules(c *cobra.Command, e *cli.Env, store cli.StoreFlags, list *cli.List[catalog.Keep]) error {
 	st, err := cli.OpenStore(e, store, false)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func keepSetCommand(e *cli.Env) *cobra.Command {
 	c.Flags().IntVar(&last, "last", 0, "keep the newest `N` versions of each architecture")
 	c.Flags().StringVar(&newer, "newer", "", "keep versions that were published within `AGE`, such as 90d or 36h")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		k := imagestore.Keep{Pattern: args[0], Last: last}
+		k := catalog.Keep{Pattern: args[0], Last: last}
 		if newer != "" {
 			age, err := parseAge(newer)
 			if err != nil {
@@ -100,7 +100,7 @@ func keepSetCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-func setRule(c *cobra.Command, e *cli.Env, store cli.StoreFlags, k imagestore.Keep) error {
+func setRule(c *cobra.Command, e *cli.Env, store cli.StoreFlags, k catalog.Keep) error {
 	st, err := cli.OpenStore(e, store, false)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func setRule(c *cobra.Command, e *cli.Env, store cli.StoreFlags, k imagestore.Ke
 	if err := st.SetKeep(c.Context(), k); err != nil {
 		return err
 	}
-	return printRules(c, e, store, &cli.List[imagestore.Keep]{Columns: keepColumns})
+	return printRules(c, e, store, &cli.List[catalog.Keep]{Columns: keepColumns})
 }
 
 func keepDeleteCommand(e *cli.Env) *cobra.Command {
@@ -122,7 +122,7 @@ func keepDeleteCommand(e *cli.Env) *cobra.Command {
 	}
 	store.Add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return setRule(c, e, store, imagestore.Keep{Pattern: args[0]})
+		return setRule(c, e, store, catalog.Keep{Pattern: args[0]})
 	}
 	return c
 }

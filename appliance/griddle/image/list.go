@@ -10,32 +10,32 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/ref"
 )
 
-var listColumns = []cli.Column[imagestore.Listed]{
-	{Name: "image", Text: func(l imagestore.Listed) string { return l.Ref }},
-	{Name: "published", Text: func(l imagestore.Listed) string { return l.Published.Format(time.DateTime) },
-		Raw: func(l imagestore.Listed) string { return l.Published.Format(time.RFC3339) }},
-	{Name: "size", Text: func(l imagestore.Listed) string { return job.Bytes(l.Size) },
-		Raw: func(l imagestore.Listed) string { return strconv.FormatInt(l.Size, 10) }},
-	{Name: "download", Text: func(l imagestore.Listed) string { return job.Bytes(l.Wire) },
-		Raw: func(l imagestore.Listed) string { return strconv.FormatInt(l.Wire, 10) }},
-	{Name: "description", Text: description, Tone: func(l imagestore.Listed) cli.Tone {
+var listColumns = []cli.Column[catalog.Listed]{
+	{Name: "image", Text: func(l catalog.Listed) string { return l.Ref }},
+	{Name: "published", Text: func(l catalog.Listed) string { return l.Published.Format(time.DateTime) },
+		Raw: func(l catalog.Listed) string { return l.Published.Format(time.RFC3339) }},
+	{Name: "size", Text: func(l catalog.Listed) string { return job.Bytes(l.Size) },
+		Raw: func(l catalog.Listed) string { return strconv.FormatInt(l.Size, 10) }},
+	{Name: "download", Text: func(l catalog.Listed) string { return job.Bytes(l.Wire) },
+		Raw: func(l catalog.Listed) string { return strconv.FormatInt(l.Wire, 10) }},
+	{Name: "description", Text: description, Tone: func(l catalog.Listed) cli.Tone {
 		if l.Installable() != nil {
 			return cli.Bad
 		}
 		return cli.Plain
 	}},
-	{Name: "channels", Hidden: true, Text: func(l imagestore.Listed) string { return strings.Join(l.Channels, " ") }},
-	{Name: "template", Hidden: true, Text: func(l imagestore.Listed) string { return l.Template }},
-	{Name: "version", Hidden: true, Text: func(l imagestore.Listed) string { return l.Version }},
-	{Name: "arch", Hidden: true, Text: func(l imagestore.Listed) string { return l.Arch }},
-	{Name: "comment", Hidden: true, Text: func(l imagestore.Listed) string { return job.Sentence(l.Comment) }},
+	{Name: "channels", Hidden: true, Text: func(l catalog.Listed) string { return strings.Join(l.Channels, " ") }},
+	{Name: "template", Hidden: true, Text: func(l catalog.Listed) string { return l.Template }},
+	{Name: "version", Hidden: true, Text: func(l catalog.Listed) string { return l.Version }},
+	{Name: "arch", Hidden: true, Text: func(l catalog.Listed) string { return l.Arch }},
+	{Name: "comment", Hidden: true, Text: func(l catalog.Listed) string { return job.Sentence(l.Comment) }},
 }
 
-func description(l imagestore.Listed) string {
+func description(l catalog.Listed) string {
 	if err := l.Installable(); err != nil {
 		return "CANNOT BE INSTALLED: " + job.Sentence(err.Error())
 	}
@@ -44,7 +44,7 @@ func description(l imagestore.Listed) string {
 
 func listCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	list := cli.List[imagestore.Listed]{Columns: listColumns}
+	list := cli.List[catalog.Listed]{Columns: listColumns}
 	c := &cobra.Command{
 		Use: "list [NAME...]", Aliases: []string{"ls"},
 		Short: "List images, the newest version of each first",

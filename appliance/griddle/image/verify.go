@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 )
 
 func verifyCommand(e *cli.Env) *cobra.Command {
@@ -144,7 +145,7 @@ func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.Sto
 }
 
 // warnRevoked says what to do about streams that a revoked key signed.
-func warnRevoked(e *cli.Env, all []imagestore.RevokedStream) {
+func warnRevoked(e *cli.Env, all []catalog.RevokedStream) {
 	if !e.ForPeople() {
 		return
 	}

@@ -9,30 +9,30 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/appliance/job"
-	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 )
 
-var listColumns = []cli.Column[imagestore.ListedKey]{
-	{Name: "key", Text: func(k imagestore.ListedKey) string { return k.ID }},
+var listColumns = []cli.Column[catalog.ListedKey]{
+	{Name: "key", Text: func(k catalog.ListedKey) string { return k.ID }},
 	{Name: "may-sign", Text: maySign},
-	{Name: "trusted", Text: func(k imagestore.ListedKey) string {
+	{Name: "trusted", Text: func(k catalog.ListedKey) string {
 		if k.Revoked != nil {
 			return "revoked " + k.Revoked.Format(time.DateOnly)
 		}
 		return "since " + k.Since.Format(time.DateOnly)
-	}, Tone: func(k imagestore.ListedKey) cli.Tone {
+	}, Tone: func(k catalog.ListedKey) cli.Tone {
 		if k.Revoked != nil {
 			return cli.Bad
 		}
 		return cli.Plain
 	}},
-	{Name: "images", Text: func(k imagestore.ListedKey) string { return fmt.Sprint(k.Images) }},
-	{Name: "comment", Text: func(k imagestore.ListedKey) string { return job.Sentence(k.Comment) }},
+	{Name: "images", Text: func(k catalog.ListedKey) string { return fmt.Sprint(k.Images) }},
+	{Name: "comment", Text: func(k catalog.ListedKey) string { return job.Sentence(k.Comment) }},
 }
 
 func listCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
-	list := cli.List[imagestore.ListedKey]{Columns: listColumns}
+	list := cli.List[catalog.ListedKey]{Columns: listColumns}
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short:   "List the keys that a store trusts or revoked",
@@ -56,7 +56,7 @@ func listCommand(e *cli.Env) *cobra.Command {
 }
 
 // maySign says what a key's signatures are trusted for.
-func maySign(k imagestore.ListedKey) string {
+func maySign(k catalog.ListedKey) string {
 	switch {
 	case k.Revoked != nil:
 		return "nothing"

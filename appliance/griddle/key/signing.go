@@ -12,6 +12,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -47,7 +48,7 @@ func firstPublication(ctx context.Context, st *imagestore.Store) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !slices.ContainsFunc(keys, func(k imagestore.ListedKey) bool { return !k.Site && !k.Streams }), nil
+	return !slices.ContainsFunc(keys, func(k catalog.ListedKey) bool { return !k.Site && !k.Streams }), nil
 }
 
 // publisherKey reads the key that signs. Where mayMake is set and path is "", it makes the publisher's own if there is none.
@@ -111,7 +112,7 @@ func trustKey(ctx context.Context, e *cli.Env, st *imagestore.Store, k *minisign
 			"Trust it with `griddle key trust`, for all images or for some, or add --trust-key to trust it for all.")
 	}
 	err = st.TrustKey(ctx, public)
-	if errors.Is(err, imagestore.ErrRevoked) {
+	if errors.Is(err, catalog.ErrRevoked) {
 		return cli.WithHint(err, "If the key is safe, trust it again with `griddle key trust --again`.")
 	}
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"griddle/appliance/griddle/cli"
-	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/minisign"
 )
@@ -67,14 +67,14 @@ func trustCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = st.Grant(c.Context(), imagestore.Granting{Key: g.String(), Comment: comment, Again: again})
-		if errors.Is(err, imagestore.ErrRevoked) {
+		err = st.Grant(c.Context(), catalog.Granting{Key: g.String(), Comment: comment, Again: again})
+		if errors.Is(err, catalog.ErrRevoked) {
 			return cli.WithHint(err, "If the key is safe, add --again to trust it; the images that it signed can then be installed again.")
 		}
 		if err != nil {
 			return err
 		}
-		listed := imagestore.ListedKey{ID: k.ID(), Key: k.String(), Comment: comment, Site: g.Site(), Streams: g.Streams(), Prefixes: g.Patterns()}
+		listed := catalog.ListedKey{ID: k.ID(), Key: k.String(), Comment: comment, Site: g.Site(), Streams: g.Streams(), Prefixes: g.Patterns()}
 		return e.Printf(TrustedKey{listed.ID, listed.Key, comment, g.Patterns(), g.Site(), g.Streams()}, "key %s is trusted for %s", listed.ID, maySign(listed))
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 
 	"griddle/appliance/griddle/cli"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/source"
 )
 
@@ -12,7 +13,7 @@ import (
 func Explain(err error, store string) error {
 	var room *source.RoomError
 	switch {
-	case errors.Is(err, imagestore.ErrExists):
+	case errors.Is(err, catalog.ErrExists):
 		return cli.WithHint(err, "A version number is never used twice, even after the version was deleted. Give another one, or none.")
 	case errors.Is(err, imagestore.ErrEmpty):
 		return cli.WithHint(err, "Check that SOURCE is right, or add --allow-empty to publish it.")
