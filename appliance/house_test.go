@@ -99,6 +99,7 @@ var house = []rule{
 	{from: "griddle/...", except: []string{"griddle/appliance/griddle/..."}, never: []string{"griddle/appliance/griddle/..."},
 		why: "commands are for people: a program calls what is behind them"},
 	{from: "griddle/cloud/userdata", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/cloud/userdata/seed", never: []string{"griddle/..."}, why: "a disk for cloud-init is the same, whoever makes the server"},
 	{from: "griddle/cloud/audit", never: []string{"griddle/..."}, why: "an audit knows what it sees, not how it came about"},
 	{from: "griddle/cloud/userdata/secure", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "it says what a server is told, whoever makes it"},
 	{from: "griddle/cloud/diskimage", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/provider"}, why: "a disk is made of an image, whoever boots it"},

@@ -23,6 +23,7 @@ import (
 	"griddle/cloud/guesttest"
 	"griddle/cloud/userdata"
 	"griddle/cloud/userdata/secure"
+	"griddle/cloud/userdata/seed"
 )
 
 const guestMAC = "52:54:00:99:00:02"
@@ -72,10 +73,10 @@ func newWorld(t *testing.T) *world {
 // seed renders the server's user-data and makes a NoCloud disk of it.
 func (w *world) seed(instance string, more ...userdata.Part) string {
 	w.t.Helper()
-	return w.source(userdata.NoCloud, userdata.LabelNoCloud, instance, more...)
+	return w.source(seed.NoCloud, seed.Label, instance, more...)
 }
 
-func (w *world) source(files func(userdata.Seed) ([]userdata.SeedFile, error), label, instance string, more ...userdata.Part) string {
+func (w *world) source(files func(seed.Seed) ([]seed.File, error), label, instance string, more ...userdata.Part) string {
 	w.t.Helper()
 	parts, err := w.server.Parts()
 	if err != nil {
@@ -94,14 +95,14 @@ func (w *world) source(files func(userdata.Seed) ([]userdata.SeedFile, error), l
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	laid, err := files(userdata.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
-		Network: &userdata.Network{Interfaces: []userdata.Interface{{MAC: mac, Addresses: []netip.Prefix{
+	laid, err := files(seed.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
+		Network: &seed.Network{Interfaces: []seed.Interface{{MAC: mac, Addresses: []netip.Prefix{
 			netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("fd00:99::2/64")}, Gateways: []netip.Addr{w.lan.Host.Addr()}}}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var iso bytes.Buffer
-	if err := userdata.ISO(&iso, label, laid); err != nil {
+	if err := seed.ISO(&iso, label, laid); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.file(instance+".iso", iso.Bytes())
@@ -312,7 +313,7 @@ func TestServer(t *testing.T) {
 func TestLacking(t *testing.T) {
 	w := newWorld(t)
 	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}),
-		w.source(userdata.ConfigDrive, userdata.LabelConfigDrive, "i-1"))
+		w.source(configDrive, "config-2", "i-1"))
 	if !strings.Contains(line, secure.Marker+"failed: web-1") {
 		t.Fatalf("the first boot: %s", line)
 	}

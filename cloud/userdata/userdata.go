@@ -1,8 +1,7 @@
-// Package userdata makes the user-data of a server out of parts, and the seeds in which cloud-init finds it.
+// Package userdata makes the user-data of a server out of parts.
 //
-// Call Read for files, Merge with all parts of one server in the order in which later ones win, and
-// Render with the provider's limit. NoCloud and ConfigDrive lay the result out as files, ISO makes a disk of them, and
-// Handler serves them over HTTP.
+// Call Read for files, Merge with all parts of one server in the order in which later ones win, and Render with the provider's
+// limit. Package seed makes the disk in which a server finds the result.
 //
 // # How parts are merged
 //

@@ -41,7 +41,7 @@ func (q *QEMU) fillServer(ctx context.Context, dir string, r *record, w *provide
 	if err != nil {
 		return err
 	}
-	if err := seed.write(dir); err != nil {
+	if err := writeSeed(dir, seed); err != nil {
 		return err
 	}
 	if r.Server.UEFI {

@@ -3,17 +3,18 @@ package qemu
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/diskfs/go-diskfs/backend/file"
-	"github.com/diskfs/go-diskfs/filesystem/iso9660"
+	"github.com/kdomanski/iso9660"
 
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
+	"griddle/cloud/userdata/seed"
 	"griddle/imagestore/durable"
 )
 
@@ -44,9 +45,12 @@ func TestArgvAndModes(t *testing.T) {
 // TestSeedDisk reads the seed back, and has blkid find it as cloud-init does.
 func TestSeedDisk(t *testing.T) {
 	dir := t.TempDir()
-	user := bytes.Repeat([]byte("#cloud-config\n"), 20000)
-	want := map[string][]byte{"meta-data": []byte("{}\n"), "network-config": []byte("{\"version\": 2}\n"), "user-data": user}
-	if err := (seed{want["meta-data"], want["network-config"], user}).write(dir); err != nil {
+	made := seed.Seed{InstanceID: "i-1", Hostname: "web-1", UserData: bytes.Repeat([]byte("#cloud-config\n"), 20000), Network: &seed.Network{}}
+	want, err := seed.NoCloud(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeSeed(dir, made); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.CommandContext(t.Context(), "blkid", "-p", "-o", "export", filepath.Join(dir, seedFile)).Output()
@@ -62,14 +66,32 @@ func TestSeedDisk(t *testing.T) {
 	if err != nil || i.Mode().Perm() != 0o600 || i.Size()%2048 != 0 {
 		t.Errorf("the seed is %v of %d bytes, %v", i.Mode(), i.Size(), err)
 	}
-	iso, err := iso9660.Read(file.New(f, true), 0, 0, 0)
+	iso, err := iso9660.OpenImage(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range want {
-		got, err := iso.ReadFile(name)
-		if err != nil || !bytes.Equal(got, b) {
-			t.Errorf("%s has %d bytes, %v, want %d", name, len(got), err, len(b))
+	root, err := iso.RootDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]byte{}
+	children, err := root.GetChildren()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range children {
+		b, err := io.ReadAll(c.Reader())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[strings.TrimSuffix(strings.TrimSuffix(c.Name(), ";1"), ".")] = b
+	}
+	if len(got) != len(want) {
+		t.Errorf("the disk has %d files, want %d", len(got), len(want))
+	}
+	for _, w := range want {
+		if !bytes.Equal(got[w.Name], w.Content) {
+			t.Errorf("%s has %d bytes, want %d", w.Name, len(got[w.Name]), len(w.Content))
 		}
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/userdata/seed"
 )
 
 func update() bool { return flag.Lookup("update").Value.String() == "true" }
@@ -92,7 +93,11 @@ func TestSeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "== bridge %q, meta-data\n%s\n== network-config\n%s\n", bridge, s.meta, s.network)
+		files, err := seed.NoCloud(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "== bridge %q, meta-data\n%s\n== network-config\n%s\n", bridge, files[0].Content, files[1].Content)
 		m.network.Network.DNS = []netip.Addr{netip.MustParseAddr("192.0.2.53")}
 		key = nil
 	}

@@ -1,4 +1,4 @@
-package userdata
+package seed
 
 import (
 	"bytes"
@@ -9,15 +9,12 @@ import (
 	"github.com/kdomanski/iso9660"
 )
 
-// The volume labels by which cloud-init finds a disk with a seed.
-const (
-	LabelNoCloud     = "cidata"
-	LabelConfigDrive = "config-2"
-)
+// Label is the volume label by which cloud-init finds a disk with a NoCloud seed.
+const Label = "cidata"
 
 // ISO writes an ISO 9660 image with files to w. The same files give the same bytes. Until it returns, the library keeps
-// copies in a directory below os.TempDir that nobody else can enter.
-func ISO(w io.Writer, label string, files []SeedFile) (err error) {
+// copies in a directory below os.TempDir that no other user can enter.
+func ISO(w io.Writer, label string, files []File) (err error) {
 	image, err := iso9660.NewWriter()
 	if err != nil {
 		return fmt.Errorf("writing a seed's image: %w", err)
