@@ -19,6 +19,7 @@ import (
 	"griddle/cloud/plan"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata"
+	"griddle/cloud/userdata/pyyaml"
 	"griddle/cloud/userdata/secure"
 )
 
@@ -203,7 +204,7 @@ func Parts(p stack.Part, o Options, lookup plan.Lookup) ([]userdata.Part, error)
 		if err != nil {
 			return nil, err
 		}
-		return userdata.Read(p.Path, b) // a file is what it is: shell's ${VAR} in it is no reference
+		return userdata.Read(p.Path, b, pyyaml.Read) // a file is what it is: shell's ${VAR} in it is no reference
 	case p.Script != "":
 		out.Script, err = stack.Expand(p.Script, lookup)
 	case p.Write != nil:

@@ -173,11 +173,8 @@ func plain(s string) bool {
 	if s == "" || s[0] != '/' && !letter(s[0]) {
 		return false
 	}
-	if _, ok := bool11(s); ok {
-		return false
-	}
 	switch strings.ToLower(s) {
-	case "y", "n", "null", "nan", "inf":
+	case "yes", "on", "true", "no", "off", "false", "y", "n", "null", "nan", "inf":
 		return false
 	}
 	for i := range len(s) {

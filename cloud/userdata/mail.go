@@ -139,13 +139,13 @@ func (r *forms) archive(b []byte, depth int) error {
 	if depth >= maxPacked {
 		return fmt.Errorf("it is packed more than %d times", maxPacked)
 	}
-	v, body, err := parseDocument(withoutMark(b))
+	v, err := r.yaml(withoutMark(b))
 	if err != nil || v == nil {
 		return err
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return fault(body, "#cloud-config-archive must be a list")
+		return errors.New("#cloud-config-archive must be a list")
 	}
 	for i, e := range list {
 		if err := r.archived(e, depth+1); err != nil {
@@ -164,8 +164,8 @@ func (r *forms) archived(e any, depth int) error {
 	switch c := m["content"].(type) {
 	case string:
 		content = []byte(c)
-	case blob:
-		content = c.b
+	case binary:
+		content = c.Bytes()
 	case nil:
 		return errors.New("it has no content")
 	default:
@@ -184,7 +184,7 @@ func (r *forms) archived(e any, depth int) error {
 	}
 	if kind = typeOf(content); kind == "" {
 		kind = cloudType // as cloud-init has it
-		if _, binary := m["content"].(blob); binary {
+		if _, binary := m["content"].(binary); binary {
 			kind = "application/octet-stream"
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"griddle/cloud/userdata/pyyaml"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -37,7 +39,7 @@ func golden(t *testing.T, name string, got []byte) {
 // config is a Part from YAML.
 func config(t *testing.T, from, yaml string) Part {
 	t.Helper()
-	m, err := ParseConfig([]byte(yaml))
+	m, err := parseConfig([]byte(yaml), pyyaml.Read)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := ParseConfig(b)
+		m, err := parseConfig(b, pyyaml.Read)
 		if err != nil {
 			return
 		}
@@ -149,9 +151,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		text := encode(normal)
-		again, err := ParseConfig(text)
+		again, err := parseConfig(text, pyyaml.Read)
 		if err != nil {
-			t.Fatalf("ParseConfig of what was written: %v\n%s", err, text)
+			t.Fatalf("parseConfig of what was written: %v\n%s", err, text)
 		}
 		n = normalizer{left: MaxValues}
 		if again, err = n.mapping(place{}, again, 0); err != nil {
@@ -173,7 +175,7 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b string) {
 		var parts []Part
 		for _, s := range []string{a, b} {
-			m, err := ParseConfig([]byte(s))
+			m, err := parseConfig([]byte(s), pyyaml.Read)
 			if err != nil {
 				return
 			}

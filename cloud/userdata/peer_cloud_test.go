@@ -20,6 +20,7 @@ import (
 
 	"griddle/cloud/guesttest"
 	"griddle/cloud/userdata"
+	"griddle/cloud/userdata/pyyaml"
 )
 
 // inGuest runs a program of the guest's tree, with files that are at /tmp there.
@@ -157,7 +158,7 @@ func TestPeerForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, in := range userdata.Forms(t) {
-		parts, err := userdata.Read("x", []byte(in))
+		parts, err := userdata.Read("x", []byte(in), pyyaml.Read)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -22,9 +22,9 @@ const (
 // compressed by gzip, and base64 of any of them. Like cloud-init it passes over blanks and empty lines before the first line; unlike it, also
 // over a byte order mark and over comments before #cloud-config. from becomes Part.From, with the number of the part where there are several.
 // What could not come through is an error that says why: JSON patches, upstart jobs, parts for one server of many (Launch-Index) and
-// types that nothing handles.
-func Read(from string, b []byte) ([]Part, error) {
-	r := forms{left: maxTotal}
+// types that nothing handles. yaml reads the YAML in it.
+func Read(from string, b []byte, yaml YAML) ([]Part, error) {
+	r := forms{left: maxTotal, yaml: yaml}
 	if len(b) > MaxInput {
 		return nil, fmt.Errorf("reading user-data %s: it has %d bytes, %d are allowed", from, len(b), MaxInput)
 	}
@@ -54,6 +54,7 @@ func Read(from string, b []byte) ([]Part, error) {
 type forms struct {
 	parts []Part
 	left  int // bytes that may still come
+	yaml  YAML
 }
 
 // prefixes are the beginnings by which cloud-init knows a type, in small letters; the longer ones come first where one begins
@@ -164,7 +165,7 @@ func (r *forms) part(kind, name string, b []byte, depth int) error {
 		if !utf8.Valid(text) {
 			return errors.New("it is not UTF-8")
 		}
-		config, err := ParseConfig(withoutMark(b))
+		config, err := parseConfig(withoutMark(b), r.yaml)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"griddle/cloud/userdata/pyyaml"
 )
 
 // packed compresses, for tests.
@@ -112,7 +114,7 @@ func every(t *testing.T) []form {
 func TestRead(t *testing.T) {
 	for _, c := range every(t) {
 		t.Run(c.name, func(t *testing.T) {
-			parts, err := Read("x", []byte(c.in))
+			parts, err := Read("x", []byte(c.in), pyyaml.Read)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +159,7 @@ func TestReadRefuses(t *testing.T) {
 		{"script", forMail("Content-Type: text/x-shellscript\n\necho"), "a script must start with #!"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Read("x", []byte(c.in))
+			_, err := Read("x", []byte(c.in), pyyaml.Read)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "reading user-data x") {
 				t.Errorf("Read = %v, want %q", err, c.want)
 			}
@@ -225,7 +227,7 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		parts, err := Read("x", b)
+		parts, err := Read("x", b, pyyaml.Read)
 		if err != nil {
 			return
 		}
@@ -237,7 +239,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		more, err := Read("x", out)
+		more, err := Read("x", out, pyyaml.Read)
 		if err != nil && len(m.Opaque) == 0 && len(m.Scripts) < maxParts && len(out) <= MaxInput {
 			t.Fatalf("what was written is refused: %v\n%s", err, out)
 		}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"encoding/base64"
+
+	"griddle/cloud/userdata/pyyaml"
 )
 
 // everything are parts with one of each.
@@ -107,7 +109,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, err := ParseConfig(encode(e))
+		read, err := parseConfig(encode(e), pyyaml.Read)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +132,7 @@ func FuzzFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := ParseConfig(encode(map[string]any{"write_files": []any{e}}))
+		m, err := parseConfig(encode(map[string]any{"write_files": []any{e}}), pyyaml.Read)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,27 +185,30 @@ func TestReadOne(t *testing.T) {
 		{"#cloud-boothook\n#!/bin/sh\n", ""},
 		{"a: b\n", "it must start with"},
 		{"# web\n\n#cloud-config\na: b\n", ""},
-		{"#cloud-config\na: b\na: c\n", "3:1"},
+		{"#cloud-config\na: b\na: c\n", "3:1: a: the key is already defined on line 2"},
 		{"#cloud-config\n- a\n", "must be a mapping"},
-		{"#cloud-config\na: *x\n", "2:4: the alias \"x\" has no anchor"},
-		{"#cloud-config\na: &x [*x]\n", "2:8: the alias \"x\" is within its own anchor"},
-		{"#cloud-config\na: !!set {b}\n", "2:4: the tag !!set is not taken"},
-		{"#cloud-config\na: !!binary /w==\n", "2:4: bytes that are not text belong into a file"},
-		{"#cloud-config\na: !!int x\n", "2:4: \"x\" is not what the tag !!int says"},
+		{"#cloud-config\na: *x\n", "2:4: a: the anchor &x is not defined before here"},
+		{"#cloud-config\na: &x [*x]\n", "2:8: a[0]: the anchor &x is inside itself"},
+		{"#cloud-config\na: !!set {b}\n", "2:4: a: the tag \"!!set\" is not allowed here"},
+		{"#cloud-config\na: !!binary /w==\n", "2:4: bytes that are not text belong in a file"},
+		{"#cloud-config\na: !!int x\n", "2:4: a: \"x\" is not what the tag !!int says"},
 		{"#cloud-config\na: {<<: b}\n", "a merge key needs a mapping"},
-		{"#cloud-config\na: " + strings.Repeat("&x ", 100) + "b\n", "levels"},
-		{"#cloud-config\na:\n" + strings.Repeat(" !!str\n", 100) + " b\n", "levels"},
+		{"#cloud-config\na: " + strings.Repeat("&x ", 100) + "b\n", "more than 32 mappings and lists are inside one another"},
+		{"#cloud-config\na:\n" + strings.Repeat(" !!str\n", 100) + " b\n", "more than 32 mappings and lists are inside one another"},
 		{"#cloud-config\na: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
-			"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "too many values"},
+			"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "more than 50000 values"},
 		{"#cloud-config\na: &a " + strings.Repeat("x", 500_000) + "\nb: [*a, *a, *a, *a, *a]\n", "has more than 2097152 bytes"},
 		{"#cloud-config\na: [b\n", "2:"},
-		{"#cloud-config\na: .nan\n", "2:4: a nan is not taken"},
-		{"#cloud-config\na: " + strings.Repeat("[", 100), "levels"},
-		{"#cloud-config\n" + strings.Repeat("- ", 100), "levels"},
-		{"#cloud-config\na: b\n---\nc: d\n", "second document"},
+		{"#cloud-config\na: *x\nb: *y\n", "2:4: a: the anchor &x is not defined before here; 3:4: b: the anchor &y is not defined before here"},
+		{"#cloud-config\na: \"\\0\"\n", "2:4: a: this is not text"},
+		{"#cloud-config\n? a\n: b\n", "2:1: a key must be one word"},
+		{"#cloud-config\na: .nan\n", "2:4: a: .nan is not allowed as a number"},
+		{"#cloud-config\na: " + strings.Repeat("[", 100), "more than 32 mappings and lists are inside one another"},
+		{"#cloud-config\n" + strings.Repeat("- ", 100), "more than 32 mappings and lists are inside one another"},
+		{"#cloud-config\na: b\n---\nc: d\n", "4:1: there is a second document"},
 		{"#!" + strings.Repeat("x", MaxInput), "bytes"},
 	} {
-		_, err := Read("x", []byte(c.in))
+		_, err := Read("x", []byte(c.in), pyyaml.Read)
 		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("Read(%.40q) = %v, want %q", c.in, err, c.err)
 		}
