@@ -31,13 +31,13 @@ type Builder struct {
 	// Image finds an image in the catalog.
 	Image    func(ctx context.Context, ref, arch string) (diskimage.Image, error)
 	Targets  map[string]Target // by the names that Output.Register gives
-	Progress func(Step)        // is told of each step when it begins and when it has ended; may be nil
+	Progress func(Step)        // is called when a step begins and when it ends; may be nil
 	Now      func() time.Time  // nil: time.Now
 }
 
 // Build makes every output of d and registers those that say so. A step that was done before, and whose result is still there, is
-// skipped: a run that failed or was killed is taken up where it was. The failure of one output does not keep the
-// others from being made; each is in the error. It returns the steps of this run, done or not, in order.
+// skipped: a run that failed or was killed resumes. If one output fails the others are still built; each failure is in
+// the error. It returns the steps of this run, done or not, in order.
 func (b *Builder) Build(ctx context.Context, d *Definition) ([]Step, error) {
 	for _, o := range d.Outputs {
 		if _, ok := b.Targets[o.Register]; o.Register != "" && !ok {

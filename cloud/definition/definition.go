@@ -30,7 +30,7 @@
 // How they merge. The order is: the files that a file includes, the file itself, the profiles that are used (each after those that
 // it inherits), and for one output what the output says of disk and files. Later wins: mappings are merged key by key, anything
 // else is replaced. A list replaces an earlier list; under its key with a "+" behind it, it is put behind the earlier one. A
-// null takes away what was there. A file that says anew where its content comes from does not keep the earlier
+// null takes away what was there. A file with a new source of its content does not keep the earlier
 // content. Wherever a value takes the place of another one, that is a Conflict, which Preview shows.
 //
 // What is merged is bounded and strict: unknown keys, repeated keys, anchors, aliases and tags are faults, and all faults are

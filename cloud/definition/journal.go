@@ -28,7 +28,7 @@ const (
 	KindRegister Kind = "register" // registers it with a target
 )
 
-// State is how far a step has come.
+// State is the progress of a step.
 type State string
 
 // The states.
@@ -65,7 +65,7 @@ const maxJournal = 16 << 20
 
 func (b *Builder) open(ctx context.Context, name string) (*journal, error) {
 	if !isName(name) {
-		return nil, fmt.Errorf("%s is no name of a definition", yamltree.Short(name))
+		return nil, fmt.Errorf("%s is not the name of a definition", yamltree.Short(name))
 	}
 	var d durable.Disk
 	if err := d.MkdirAll(b.Dir, 0o700); err != nil {

@@ -125,7 +125,7 @@ func (l *loader) profile(d *Definition, root, all, name *yamltree.Node, above []
 		if all != nil {
 			have = all.Names()
 		}
-		l.wrong(name.At, "there is no profile %s; there are: %s", yamltree.Short(name.Raw), strings.Join(have, ", "))
+		l.wrong(name.At, "the profile %s does not exist; there are %s", yamltree.Short(name.Raw), strings.Join(have, ", "))
 		return root
 	case p.Kind != yamltree.Mapping:
 		l.wrong(p.At, "a profile is a mapping, not %s", p.Is())
@@ -136,7 +136,7 @@ func (l *loader) profile(d *Definition, root, all, name *yamltree.Node, above []
 	}
 	for _, k := range []string{"name", "include", "use", "profiles"} {
 		if v := p.Find(k); v != nil {
-			l.wrong(v.At, "a profile has no %s", k)
+			l.wrong(v.At, "a profile cannot have the key %s", k)
 		}
 	}
 	d.Profiles = append(d.Profiles, name.Raw)
@@ -155,13 +155,13 @@ func (l *loader) texts(n *yamltree.Node, key string) []*yamltree.Node {
 		return []*yamltree.Node{v}
 	}
 	if v.Kind != yamltree.List {
-		l.wrong(v.At, "%s must be a list of texts, not %s", key, v.Is())
+		l.wrong(v.At, "%s must be a list of text, not %s", key, v.Is())
 		return nil
 	}
 	var out []*yamltree.Node
 	for _, e := range v.Items {
 		if e.Kind != yamltree.Text && e.Kind != yamltree.Int {
-			l.wrong(e.At, "%s must be a list of texts; this is %s", key, e.Is())
+			l.wrong(e.At, "%s must be a list of text; this is %s", key, e.Is())
 			continue
 		}
 		out = append(out, e)

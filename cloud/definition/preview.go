@@ -9,7 +9,7 @@ import (
 	"griddle/cloud/diskimage"
 )
 
-// Preview writes what would be made, for people, and asks nobody: neither the catalog nor a provider.
+// Preview writes what would be made, for people, and asks neither the catalog nor a provider.
 func (d *Definition) Preview(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: from %s (%s)\n", d.Name, d.Image, d.Arch)
@@ -46,7 +46,7 @@ func (d *Definition) Preview(w io.Writer) error {
 		}
 	}
 	if len(d.Conflicts) > 0 {
-		b.WriteString("\nconflicts, the later ones having won:\n")
+		b.WriteString("\nconflicts (the later value won):\n")
 		for _, c := range d.Conflicts {
 			fmt.Fprintf(&b, "  %s\n", c)
 		}

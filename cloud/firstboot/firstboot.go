@@ -102,7 +102,7 @@ func declaredParts(x stack.Server, o Options, lookup plan.Lookup) ([]userdata.Pa
 	return parts, nil
 }
 
-// Declared gives digests of what servers are told, 64 hex digits, as the stack file and the files that it names declare it: a later
+// Declared gives digests of what servers get, 64 hex digits, as the stack file and the files that it names declare it: a later
 // version of this program, which secures servers in another way, changes none of them, and neither does another line of the file.
 func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 	return func(x stack.Server) (string, error) {

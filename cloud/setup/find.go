@@ -18,8 +18,8 @@ const maxFile = 64 << 10
 // Found is a provider that can be used from here.
 type Found struct {
 	Provider string // qemu, lxd, openstack, ec2
-	Account  string // a cloud of clouds.yaml or a profile of AWS; empty for what the environment says, and where there are none
-	Region   string // where that is said beside the credentials
+	Account  string // a cloud of clouds.yaml or a profile of AWS; empty for the environment's, and for a provider without accounts
+	Region   string // if the file with the credentials has one
 	From     string // where it was found: a path or a variable, never what it holds
 	Socket   string // of LXD, where it is not DefaultLXDSocket: the stack file then names it
 }
@@ -32,8 +32,8 @@ type Computer struct {
 	Work   string              // the current directory, absolute; may be empty
 }
 
-// Find looks for credentials and for what runs servers on this computer: QEMU, LXD's socket, OpenStack's variables and
-// clouds.yaml, AWS's variables and files. Nothing is asked over a network, and what cannot be read is not there.
+// Find looks for credentials and for what can run servers on this computer: QEMU, LXD's socket, OpenStack's variables and
+// clouds.yaml, AWS's variables and files. Nothing is asked over a network, and a file that cannot be read is skipped.
 func Find(c Computer) []Found {
 	return slices.Concat(c.qemu(), c.lxd(), c.openstack(), c.aws())
 }
@@ -99,8 +99,8 @@ const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
 
 const snapSocket = "/var/snap/lxd/common/lxd/unix.socket"
 
-// LXDSocket is the socket that a stack file means which names none: the one that LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else
-// that of Debian, of the snap or of Incus, the first that is there; DefaultLXDSocket where there is none.
+// LXDSocket is the socket of a stack file without one: what LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else the first
+// that exists of Debian, of the snap and of Incus, else DefaultLXDSocket.
 func LXDSocket(c Computer) string {
 	if s := c.socket(DefaultLXDSocket, snapSocket); s != "" {
 		return s
@@ -166,7 +166,7 @@ func (c Computer) openstack() []Found {
 	return out
 }
 
-// parseClouds reads the names and regions of clouds.yaml, by name; nil where it is none.
+// parseClouds reads the names and regions of clouds.yaml, by name; nil if it has a fault.
 func parseClouds(b []byte) (out []Found) {
 	r := yamltree.NewReader("")
 	n := r.Read(b, yamltree.Options{Bytes: maxFile, All: true})

@@ -26,12 +26,12 @@ type Options struct {
 	Found   []Found           // by Find
 	Offers  Offers            // may be empty
 	Answers map[string]string // by ParseAnswers; what it has is not asked
-	Ask     Asker             // nil: what Answers has not takes its default, or is an error
+	Ask     Asker             // nil: a missing answer takes its default, or is an error
 	Disk    durable.Disk
 }
 
-// Run writes a stack file where there is none. made is false where Path is there already, whatever it is: then
-// nothing was asked and nothing was changed. A file that appears meanwhile is left alone, and an fs.ErrExist.
+// Run writes a stack file if Path does not exist. If it does, whatever it is, made is false, nothing is asked and nothing changes.
+// A file that appears meanwhile is left alone, and is an fs.ErrExist.
 func Run(ctx context.Context, o Options) (made bool, err error) {
 	if _, err := os.Lstat(o.Path); err == nil {
 		return false, nil
@@ -78,7 +78,7 @@ func answer(ctx context.Context, v *Interview, o Options) error {
 	}
 	for _, k := range keys() {
 		if _, given := o.Answers[k]; given && !slices.Contains(asked, k) {
-			return fmt.Errorf("answering %s: that is not asked of this provider", k)
+			return fmt.Errorf("answering %s: this provider does not need it", k)
 		}
 	}
 	return nil
@@ -107,10 +107,10 @@ func (p Prompt) Ask(ctx context.Context, q Question, why error) (string, error) 
 			fmt.Fprintf(p.Out, "  %2d  %-20s %s\n", i+1, c.Name, c.Note)
 		}
 		if n := len(q.Choices) - len(shown); n > 0 {
-			fmt.Fprintf(p.Out, "  and %d more, which can be typed\n", n)
+			fmt.Fprintf(p.Out, "  and %d more; type a name\n", n)
 		}
 		if q.Why != nil {
-			fmt.Fprintf(p.Out, "  (they cannot be listed, so type one: %v)\n", q.Why)
+			fmt.Fprintf(p.Out, "  (listing them failed, type a name: %v)\n", q.Why)
 		}
 	}
 	if q.Default != "" {

@@ -52,7 +52,7 @@ type Interview struct {
 	current *Question
 }
 
-// NewInterview begins with what Find found. name is the stack's name by default; what of it is no DNS label is left out.
+// NewInterview begins with what Find found. name is the stack's name by default; characters that a DNS label cannot have are left out.
 func NewInterview(name string, found []Found, offers Offers) *Interview {
 	return &Interview{found: found, offers: offers, answers: map[string]string{"": defaultName(name)}}
 }
@@ -100,11 +100,11 @@ func (v *Interview) Next() (q Question, ok bool) {
 	return Question{}, false
 }
 
-// Answer answers the question of Next; empty text means its default. An error says why that is no answer.
+// Answer answers the question of Next; empty text means its default. An error says why that is not an answer.
 func (v *Interview) Answer(s string) error {
 	q, ok := v.Next()
 	if !ok {
-		return errors.New("answering: nothing is asked any more")
+		return errors.New("answering: there are no more questions")
 	}
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -125,13 +125,13 @@ func named(choices []Choice, s string) bool {
 	return slices.ContainsFunc(choices, func(c Choice) bool { return c.Name == s })
 }
 
-// check tries the answer in a stack file: what Parse would not take is no answer.
+// check tries the answer in a stack file: what Parse would refuse is not an answer.
 func (v *Interview) check(q Question, s string) error {
 	if s == "" && q.Key != "external" && !named(q.Choices, "") {
-		return errors.New("nothing is said")
+		return errors.New("an answer is needed")
 	}
 	if len(q.Choices) > 0 && !q.Free && !named(q.Choices, s) {
-		return fmt.Errorf("%.100q is not among those offered: answer with a number or a name", s)
+		return fmt.Errorf("%.100q is not one of the choices: answer with a number or a name", s)
 	}
 	if n, err := strconv.Atoi(s); q.Key == "count" && (err != nil || n < 1 || n > stack.MaxServers) {
 		return fmt.Errorf("%.100q is not a number from 1 to %d", s, stack.MaxServers)
@@ -168,9 +168,9 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 	}
 	switch key {
 	case "name":
-		return Question{Text: "What is the stack called?", Default: v.answers[""]}, true
+		return Question{Text: "What is the name of the stack?", Default: v.answers[""]}, true
 	case "provider":
-		q.Text = "Where are its servers to run?"
+		q.Text = "Where should its servers run?"
 		var c []Choice
 		for _, x := range v.found {
 			if !named(c, x.Provider) {
@@ -202,7 +202,7 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 		}
 		return q, true
 	case "external":
-		q.Text = "Which network leads out? (empty: the provider's own)"
+		q.Text = "Which network leads to the internet? (empty: the provider's default)"
 		return q, f.Provider == "openstack"
 	case "image":
 		q.Text, q.Free = "Which image of the catalog?", true // by a version of it, too, or before it is published

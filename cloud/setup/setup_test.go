@@ -117,8 +117,8 @@ func TestRunFails(t *testing.T) {
 		want    string
 	}{
 		{"bad answer", map[string]string{"name": "No"}, nil, `answering name: "No" is not a DNS label`},
-		{"unanswered", map[string]string{"name": "x", "provider": "qemu"}, nil, "answering image: nothing is said"},
-		{"not asked", map[string]string{"name": "x", "provider": "qemu", "region": "r", "image": "a", "size": "b", "key": "k"}, nil, "answering region: that is not asked of this provider"},
+		{"unanswered", map[string]string{"name": "x", "provider": "qemu"}, nil, "answering image: an answer is needed"},
+		{"not asked", map[string]string{"name": "x", "provider": "qemu", "region": "r", "image": "a", "size": "b", "key": "k"}, nil, "answering region: this provider does not need it"},
 		{"end", nil, Prompt{bufio.NewReader(strings.NewReader("")), io.Discard}, "asking for name: unexpected EOF"},
 		{"count", map[string]string{"name": "x", "provider": "qemu", "image": "a", "size": "b", "count": "0"}, nil, `answering count: "0" is not a number from 1 to 1000`},
 		{"a line more", map[string]string{"name": "x", "provider": "qemu", "image": "a", "size": "b\nroles: {}"}, nil, "answering size: it must be one line"},

@@ -250,7 +250,7 @@ func (p *parsing) circles(path, key string, all []knot) {
 				continue
 			}
 			circle := append(slices.Clone(way[slices.Index(way, to):]), to)
-			p.Wrong(all[j].at, yamltree.Below(yamltree.Below(path, to), key), "", "it leads back to itself: %s", strings.Join(circle, " -> "))
+			p.Wrong(all[j].at, yamltree.Below(yamltree.Below(path, to), key), "", "it forms a circle: %s", strings.Join(circle, " -> "))
 		}
 		way = way[:len(way)-1]
 		state[i] = done

@@ -73,7 +73,7 @@ func (p *parsing) file() {
 	p.Object(p.root, "", "stack", []yamltree.Field{
 		yamltree.Key("version", func(n *yamltree.Node, path string) {
 			if p.Want(n, path, yamltree.Int, "the number 1") && n.Raw != "1" {
-				p.Wrong(n.At, path, "", "%s is not a version of the stack file that is known, which is 1", n.Raw)
+				p.Wrong(n.At, path, "", "%s is not a known version of the stack file; 1 is", n.Raw)
 			}
 		}),
 		yamltree.Key("name", func(n *yamltree.Node, path string) {
@@ -117,7 +117,7 @@ func (p *parsing) file() {
 		s.UserData = append(s.UserData, x.Part)
 	}
 	if len(p.roles) == 0 && len(p.servers) == 0 {
-		p.Wrong(p.root.At, "", "", "no role and no server is declared")
+		p.Wrong(p.root.At, "", "", "the file declares no role and no server")
 	}
 	p.resolve()
 }

@@ -42,7 +42,7 @@ func (p *parsing) userData(n *yamltree.Node, path string) []*piece {
 				}
 				x.Script = n.Value.(string)
 				if !strings.HasPrefix(x.Script, "#!") {
-					p.Wrong(n.At, path, "such as #!/bin/sh", "a script starts with #!")
+					p.Wrong(n.At, path, "such as #!/bin/sh", "a script must start with #!")
 				}
 				p.used(x, n.At, path, x.Script)
 			}),
@@ -110,7 +110,7 @@ func (p *parsing) mode(n *yamltree.Node, path string) uint32 {
 func (p *parsing) used(x *piece, at yamltree.Place, path, s string) {
 	refs, err := References(s)
 	if err != nil {
-		p.Wrong(at, path, "write $${ for ${ itself", "%s", err)
+		p.Wrong(at, path, "for a plain ${ write $${", "%s", err)
 	}
 	for _, ref := range refs {
 		x.uses = append(x.uses, use{ref, at, path})

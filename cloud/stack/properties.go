@@ -150,9 +150,9 @@ func (p *parsing) volumes(n *yamltree.Node, path string) []Volume {
 		}, "size")
 		for _, o := range out {
 			if o.Name == v.Name && v.Name != "" {
-				p.Wrong(n.At, path, "give it a name", "a volume %s is there already", v.Name)
+				p.Wrong(n.At, path, "give it a name", "another volume has the name %s", v.Name)
 			} else if o.Mount == v.Mount && v.Mount != "" {
-				p.Wrong(n.At, path, "give it a mount", "a volume is mounted at %s already", v.Mount)
+				p.Wrong(n.At, path, "give it a mount", "another volume is mounted at %s", v.Mount)
 			}
 		}
 		out = append(out, v)
@@ -182,12 +182,12 @@ func (p *parsing) ports(n *yamltree.Node, path string) []Port {
 		}
 		for _, o := range out {
 			if o.Protocol == x.Protocol && o.From <= x.To && x.From <= o.To {
-				p.Wrong(at.At, where, "say it once, with all sources in from", "%s and %s overlap", x, o)
+				p.Wrong(at.At, where, "write one entry, with all sources in from", "%s and %s overlap", x, o)
 				break
 			}
 		}
 		if ssh := p.stack.SSH.Port; x.Protocol == "tcp" && x.From <= ssh && ssh <= x.To {
-			p.Wrong(at.At, where, "ssh: {from: […]} says who may", "%s holds the port %d of ssh", x, ssh)
+			p.Wrong(at.At, where, "set who may log in with ssh: {from: […]}", "%s contains port %d, which is for ssh", x, ssh)
 		}
 		out = append(out, x)
 	})
@@ -257,7 +257,7 @@ func (p *parsing) wanted(n *yamltree.Node, path string) netip.Addr {
 	case a == net.Addr() || a == last(net):
 		p.Wrong(n.At, path, "", "%s is the first or last address of the network, which no server can have", a)
 	case a == net.Addr().Next():
-		p.Wrong(n.At, path, "", "%s is the gateway's", a)
+		p.Wrong(n.At, path, "", "%s is the address of the gateway", a)
 	default:
 		return a
 	}

@@ -18,8 +18,8 @@ import (
 //	${self.name|role|number|address}   Kind self,  Field
 //	${stack.name}                 Kind stack,  Field
 //
-// What a shell or another program would make of ${…} is no reference and stays as it is: a word without a dot, and
-// what begins with none of these kinds and is no words with dots. $${ stands for ${ itself.
+// What a shell or another program would make of ${…} is not a reference and stays as it is: a word without a dot, and
+// what begins with none of these kinds and is not words with dots. $${ stands for ${ itself.
 type Reference struct {
 	Kind, Name, Field, Output string
 }
@@ -33,7 +33,7 @@ func (r Reference) String() string {
 func referenceKinds() []string { return []string{"secret", "role", "server", "self", "stack"} }
 
 // References finds the references in a text, each once and in order of their first place. The error names the first one
-// that is none of those; what it refers to need not be there.
+// that is not one of those; what it refers to need not exist.
 func References(s string) ([]Reference, error) {
 	var out []Reference
 	seen := map[Reference]bool{}

@@ -149,9 +149,9 @@ func (p *parsing) missing(s *resolved, key string, said func(*properties) bool, 
 		levels = append(levels, &x.properties)
 	}
 	if !slices.ContainsFunc(levels, said) {
-		p.Wrong(s.At, s.path, "say it here or in defaults", "no %s is said", key)
+		p.Wrong(s.At, s.path, "set it here or in defaults", "the %s is missing", key)
 	} else if len(chosen) == 0 && !slices.ContainsFunc(levels[:len(levels)-len(p.profiles)], said) {
-		p.Wrong(s.At, s.path, "a profile says it, and none is chosen here", "no %s is said", key)
+		p.Wrong(s.At, s.path, "a profile sets it, but this uses no profile", "the %s is missing", key)
 	}
 }
 
@@ -181,7 +181,7 @@ func (p *parsing) distinct(all []resolved) {
 			if i := strings.LastIndexByte(s.Name, '-'); i > 0 {
 				r, n := roles[s.Name[:i]], number(s.Name[i+1:])
 				if r != nil && n > 0 && n <= r.Max {
-					p.Wrong(s.At, s.path, "", "this is the name of server %d of the role %s", n, r.Name)
+					p.Wrong(s.At, s.path, "", "server %d of the role %s has this name", n, r.Name)
 				}
 			}
 		}
@@ -189,7 +189,7 @@ func (p *parsing) distinct(all []resolved) {
 			continue
 		}
 		if other, ok := address[s.Address]; ok {
-			p.Wrong(s.At, s.path, "", "the address %s is that of %s already", s.Address, other)
+			p.Wrong(s.At, s.path, "", "%[2]s already has the address %[1]s", s.Address, other)
 		}
 		address[s.Address] = s.Name
 	}
@@ -239,7 +239,7 @@ func (s *Stack) Scaled(counts map[string]int) (*Stack, error) {
 			case known:
 				out.Servers = append(out.Servers, like.numbered(n))
 			default:
-				return nil, fmt.Errorf("scaling role %s: there is no server of it that another could be like", r.Name)
+				return nil, fmt.Errorf("scaling role %s: it has no server to copy", r.Name)
 			}
 		}
 		out.Servers = append(out.Servers, s.own(r.Name)...)

@@ -36,13 +36,13 @@ func (p *parsing) provider(n *yamltree.Node, path string) {
 		case !identifier(e.Name):
 			p.Wrong(e.At, at, "", "the name of an option must be letters, digits, hyphens and underlines")
 		case secretive(e.Name):
-			p.Wrong(e.At, at, "credentials come from the provider's own files and variables", "a secret does not belong into this file")
+			p.Wrong(e.At, at, "put credentials in the provider's own files or variables", "a secret must not be in this file")
 		case e.Value.Kind == yamltree.Bool || e.Value.Kind == yamltree.Int:
 			p.stack.Options[e.Name] = e.Value.Raw
 		default:
 			if s, ok := p.Line(e.Value, at, "text, a number, true or false", 1024); ok {
 				if u, err := url.Parse(s); err == nil && u.User != nil {
-					p.Wrong(e.Value.At, at, "credentials come from the provider's own files and variables", "a URL with a user name or password does not belong into this file")
+					p.Wrong(e.Value.At, at, "put credentials in the provider's own files or variables", "a URL with a user name or password must not be in this file")
 					continue
 				}
 				p.stack.Options[e.Name] = s
@@ -66,7 +66,7 @@ func (p *parsing) settings(n *yamltree.Node, path string) {
 				return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 			})
 			if u, err := url.Parse(v); err == nil && u.User != nil {
-				p.Wrong(n.At, path, "", "a user name or password does not belong into this file")
+				p.Wrong(n.At, path, "", "a user name or password must not be in this file")
 				return
 			}
 			s.Proxy = v
@@ -164,12 +164,12 @@ func (p *parsing) sources(n *yamltree.Node, path string) []netip.Prefix {
 	p.List(n, path, 64, func(n *yamltree.Node, path string) {
 		x := p.prefix(n, path)
 		if x.IsValid() && slices.Contains(out, x) {
-			p.Wrong(n.At, path, "", "%s is there already", x)
+			p.Wrong(n.At, path, "", "%s is in the list twice", x)
 		}
 		out = append(out, x)
 	})
 	if n.Kind == yamltree.List && len(n.Items) == 0 {
-		p.Wrong(n.At, path, "leave the key out where everybody may", "nobody is named")
+		p.Wrong(n.At, path, "to allow everyone, leave the key out", "the list is empty")
 	}
 	return out
 }

@@ -1,11 +1,10 @@
-// Package stack reads the file that declares a stack: which servers there are to be, from which images, and how they
-// are reached.
+// Package stack reads the file that declares a stack: the servers that should exist, their images, and how to reach them.
 //
 // Call Parse. What it returns is resolved: defaults, profiles and roles are merged into each server, counts are
 // expanded to names, and every reference was found. References to secrets and to other servers' values stay as they
 // are written, ${secret.NAME} and ${role.NAME.…}; what they stand for is only known while the stack is brought up.
 //
-// Of what is said of one server at several places, the later in this list counts:
+// If several places describe the same server, the last of these wins:
 //
 //	defaults
 //	profiles    in the order in which role, group and server name them, those they inherit from first, each once
@@ -19,8 +18,7 @@
 // A file has at most 1 MiB, 60,000 words and signs and a depth of 32; aliases repeat at most 50,000 values; merge keys
 // and tags are not taken.
 //
-// Parse opens no file and asks nobody: the same bytes give the same Stack, with every fault listed at once, each with
-// its line and column.
+// Parse does no I/O: the same bytes give the same Stack, with every fault listed at once, each with its line and column.
 package stack
 
 import (
@@ -87,14 +85,14 @@ type User struct {
 // SSH is how servers are logged in to.
 type SSH struct {
 	Port uint16         // default 22
-	From []netip.Prefix // who may; default everybody
+	From []netip.Prefix // who may; default everyone
 }
 
 // Secret is where a secret value is found: exactly one of its sources is set.
 type Secret struct {
 	Name     string
 	Env      string // a variable of griddle's environment
-	File     string // a file whose mode lets nobody else read it; decrypted by Identity where it is an age file
+	File     string // a file that no one else can read by its mode; decrypted by Identity where it is an age file
 	Identity string // an age identity file
 	Generate int    // this many random characters of [A-Za-z0-9], made once and kept, encrypted, with the state
 }
@@ -140,7 +138,7 @@ type Output struct {
 type Port struct {
 	Protocol string         // tcp, udp or icmp
 	From, To uint16         // both 0 for icmp
-	Source   []netip.Prefix // empty: everybody
+	Source   []netip.Prefix // empty: everyone
 }
 
 // Volume is a data disk that outlives its server.

@@ -21,7 +21,7 @@ func (p *parsing) keys(n *yamltree.Node, path string) []Key {
 			k = p.key(n, path)
 		}
 		if k != (Key{}) && slices.Contains(out, k) {
-			p.Wrong(n.At, path, "", "this key is there already")
+			p.Wrong(n.At, path, "", "the key is in the list twice")
 			return
 		}
 		out = append(out, k)
@@ -31,7 +31,7 @@ func (p *parsing) keys(n *yamltree.Node, path string) []Key {
 
 func (p *parsing) key(n *yamltree.Node, path string) Key {
 	if n.Kind == yamltree.Text && strings.Contains(n.Value.(string), "PRIVATE KEY") {
-		p.Wrong(n.At, path, "name the file that ends in .pub", "this is a private key, which belongs nowhere but into a file of its own")
+		p.Wrong(n.At, path, "name the file that ends in .pub", "this is a private key, which must not be in this file")
 		return Key{}
 	}
 	s, ok := p.Line(n, path, "an ssh public key, or the path of a file with some", 16<<10)
@@ -44,11 +44,11 @@ func (p *parsing) key(n *yamltree.Node, path string) Key {
 	public, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(s))
 	switch {
 	case err != nil:
-		p.Wrong(n.At, path, "write {file: …} where it is the path of a file", "%s is not an ssh public key", yamltree.Short(s))
+		p.Wrong(n.At, path, "if it is the path of a file, write {file: …}", "%s is not an ssh public key", yamltree.Short(s))
 	case len(options) > 0 || len(bytes.TrimSpace(rest)) > 0:
-		p.Wrong(n.At, path, "", "nothing may be before the type of a key")
+		p.Wrong(n.At, path, "", "a key must start with its type")
 	case public.Type() == "ssh-dss":
-		p.Wrong(n.At, path, "make an ed25519 key", "servers take no DSA keys any more")
+		p.Wrong(n.At, path, "make an ed25519 key", "servers no longer accept DSA keys")
 	default:
 		return Key{Line: s}
 	}
@@ -70,12 +70,12 @@ func (p *parsing) users(n *yamltree.Node, path string) {
 			}),
 		}, "name")
 		if u.Name != "" && slices.ContainsFunc(p.stack.Users, func(o User) bool { return o.Name == u.Name }) {
-			p.Wrong(n.At, path, "", "the user %s is there already", u.Name)
+			p.Wrong(n.At, path, "", "the user %s is in the list twice", u.Name)
 			return
 		}
 		if u.Name == p.stack.Admin && u.Name != "" {
 			if sudo != nil && sudo.Kind == yamltree.Bool && !u.Sudo {
-				p.Wrong(sudo.At, yamltree.Below(path, "sudo"), "", "%s is the user that griddle logs in as, who must be able to become root", u.Name)
+				p.Wrong(sudo.At, yamltree.Below(path, "sudo"), "", "griddle logs in as %s, who must be able to become root", u.Name)
 			}
 			u.Sudo = true
 		}
@@ -87,7 +87,7 @@ func (p *parsing) users(n *yamltree.Node, path string) {
 func (p *parsing) login(n *yamltree.Node, path string) string {
 	s := p.Checked(n, path, "the name of a user", 32, account)
 	if s == "root" {
-		p.Wrong(n.At, path, "users with sudo: true become root", "nobody logs in as root")
+		p.Wrong(n.At, path, "users with sudo: true become root", "no one can log in as root")
 		return ""
 	}
 	return s
@@ -122,7 +122,7 @@ func (p *parsing) secrets(n *yamltree.Node, path string) {
 		})
 		p.oneOf(e.Value, path, "env", "file", "generate")
 		if identity != nil && e.Value.Find("file") == nil {
-			p.Wrong(identity.At, yamltree.Below(path, "identity"), "", "only a file is decrypted")
+			p.Wrong(identity.At, yamltree.Below(path, "identity"), "", "identity needs file: only a file is decrypted")
 		}
 		p.stack.Secrets = append(p.stack.Secrets, s)
 	})
@@ -142,9 +142,9 @@ func (p *parsing) oneOf(n *yamltree.Node, path string, keys ...string) {
 	}
 	switch len(there) {
 	case 0:
-		p.Wrong(n.At, path, "", "one of %s must be said", strings.Join(keys, ", "))
+		p.Wrong(n.At, path, "", "one of %s is missing", strings.Join(keys, ", "))
 	case 1:
 	default:
-		p.Wrong(n.At, path, "", "only one of %s can be said, not %s", strings.Join(keys, ", "), strings.Join(there, " and "))
+		p.Wrong(n.At, path, "", "only one of %s is allowed, not %s", strings.Join(keys, ", "), strings.Join(there, " and "))
 	}
 }

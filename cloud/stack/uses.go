@@ -121,12 +121,12 @@ func (u *users) check(x use, user string) {
 		s := u.servers[x.Name]
 		of, fixed = s.Role, s.Address.IsValid()
 		if of == "" && !fixed {
-			u.Wrong(x.at, x.path, "give "+x.Name+" an address", "%s is not known before %s is up, which has no role that could be before", x.Reference, x.Name)
+			u.Wrong(x.at, x.path, "give "+x.Name+" an address", "%s is known only after %s is up, and a server without a role comes last", x.Reference, x.Name)
 			return
 		}
 	case "self":
 		if x.Field == "role" && user == "" {
-			u.Wrong(x.at, x.path, "", "%s: there is a server without a role that gets this", x.Reference)
+			u.Wrong(x.at, x.path, "", "%s: a server without a role gets this", x.Reference)
 		}
 		return
 	default:
@@ -135,8 +135,8 @@ func (u *users) check(x use, user string) {
 	switch {
 	case fixed || u.before[user][of]:
 	case of == user:
-		u.Wrong(x.at, x.path, "only roles after "+of+" can use it", "%s is not known before %s is up, and a server of it gets this", x.Reference, of)
+		u.Wrong(x.at, x.path, "only roles after "+of+" can use it", "%s is known only after %s is up, and its own servers get this", x.Reference, of)
 	default:
-		u.Wrong(x.at, x.path, "say after: ["+of+"] in roles."+user, "%s is not known yet: the role %s is not before %s", x.Reference, of, user)
+		u.Wrong(x.at, x.path, "write after: ["+of+"] in roles."+user, "%s is not known yet: the role %s is not before %s", x.Reference, of, user)
 	}
 }

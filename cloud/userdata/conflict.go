@@ -12,7 +12,7 @@ type Conflict struct {
 	Won  Said
 }
 
-// Said is what a part said. What may be secret, or is long, is told by its size alone.
+// Said is what a part said. A value that may be secret, or is long, is shown as its size.
 type Said struct {
 	From  string // Part.From
 	Value string

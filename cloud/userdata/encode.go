@@ -228,9 +228,9 @@ func printable(r rune) bool {
 func carried(s string) error {
 	switch {
 	case !utf8.ValidString(s):
-		return errors.New("text that is no UTF-8; bytes belong into a file")
+		return errors.New("text that is not UTF-8; bytes belong in a file")
 	case strings.ContainsRune(s, 0):
-		return errors.New("a NUL character; bytes belong into a file")
+		return errors.New("a NUL character; bytes belong in a file")
 	}
 	return nil
 }
@@ -238,7 +238,7 @@ func carried(s string) error {
 // number refuses floats that YAML's readers do not agree about.
 func number(f float64) error {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return errors.New("a number that is none")
+		return errors.New("a number that is infinite or not a number")
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (f *File) entry() (map[string]any, error) {
 	}
 	switch {
 	case !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || f.Path == "/" || carried(f.Path) != nil:
-		return nil, fmt.Errorf("%q is no absolute, clean path of a file", f.Path)
+		return nil, fmt.Errorf("%q is not an absolute path in its shortest form", f.Path)
 	case !regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$`).MatchString(owner):
 		return nil, fmt.Errorf("%s: the owner %q is not user:group", f.Path, owner)
 	case mode > 0o7777:
@@ -88,7 +88,7 @@ func pack(b []byte) ([]byte, error) {
 }
 
 // Decode returns the bytes that an entry of write_files leaves on the server. It is the opposite of what Merge does with
-// a Part's File, for whoever shows or checks user-data; limit bounds them.
+// a Part's File, to show or check user-data; limit bounds them.
 func Decode(entry map[string]any, limit int) ([]byte, error) {
 	content, _ := entry["content"].(string)
 	encoding, _ := entry["encoding"].(string)

@@ -94,7 +94,7 @@ func (r *forms) typed(kind, name string, b []byte, depth int) error {
 		}
 	}
 	if kind == "text/plain" || kind == "text/x-not-multipart" {
-		return fmt.Errorf("a part of type %s begins with nothing by which cloud-init knows what it is", kind)
+		return fmt.Errorf("a part of type %s has no first line that says what it is, such as #cloud-config", kind)
 	}
 	return r.part(kind, name, b, depth)
 }

@@ -18,13 +18,13 @@ type Merged struct {
 	origin map[string]string // which part a path of Config is from
 }
 
-// Script is a script with where it stands.
+// Script is a script with the part it is from.
 type Script struct {
 	From string
 	Text string
 }
 
-// Piece is an opaque part with where it is from.
+// Piece is an opaque part with the part it is from.
 type Piece struct {
 	From string
 	Opaque

@@ -116,9 +116,9 @@ func TestMergeRefuses(t *testing.T) {
 	if err == nil {
 		t.Fatal("Merge has no error")
 	}
-	for _, want := range []string{"p1: it must be one of", "p2: a script must start", "p3: users[0]: a user needs a name", "p4: runcmd: it must be a list",
-		"p5: write_files[0]: a file needs an absolute path", "p6: a.a", "p7: x: a value of Go's type struct {}", `p8: "/a/../b" is no absolute`,
-		`p9: /a: the owner "root"`, "p10: /a: the mode", "p11: x: text that is no UTF-8"} {
+	for _, want := range []string{"p1: it must be a mapping, a script or a file", "p2: a script must start", "p3: users[0]: a user needs a name", "p4: runcmd: it must be a list",
+		"p5: write_files[0]: a file needs an absolute path", "p6: a.a", "p7: x: a value of Go's type struct {}", `p8: "/a/../b" is not an absolute`,
+		`p9: /a: the owner "root"`, "p10: /a: the mode", "p11: x: text that is not UTF-8"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q: %v", want, err)
 		}

@@ -38,7 +38,7 @@ func Read(from string, b []byte, yaml YAML) ([]Part, error) {
 			p.From = fmt.Sprintf("%s, part %d", from, i+1)
 		}
 		if p.Opaque != nil && !handled && !known(p.Opaque.Type) {
-			return nil, fmt.Errorf("reading user-data %s: nothing handles the type %s; a #part-handler would have to be among the parts", p.From, p.Opaque.Type)
+			return nil, fmt.Errorf("reading user-data %s: nothing handles the type %s; add a #part-handler for it", p.From, p.Opaque.Type)
 		}
 		if err := p.check(); err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func (r *forms) any(b []byte, depth int) error {
 	if plain, ok := unarmored(b); ok {
 		return r.any(plain, depth+1)
 	}
-	return errors.New("it must start with #cloud-config, #!, or another line by which cloud-init knows what it is (docs, User data formats)")
+	return errors.New("it must start with #cloud-config, #!, or another first line that says what it is (cloud-init docs, User data formats)")
 }
 
 // looksLikeMail is how cloud-init tells mail from anything else.
@@ -183,9 +183,9 @@ func (r *forms) part(kind, name string, b []byte, depth int) error {
 	case "text/cloud-config-archive":
 		return r.archive(b, depth)
 	case "text/cloud-config-jsonp":
-		return errors.New("#cloud-config-jsonp: a JSON patch changes a document that is complete only on the server; write what it changes as #cloud-config")
+		return errors.New("#cloud-config-jsonp: a JSON patch needs the whole document, which only the server has; write what it changes as #cloud-config")
 	case "text/upstart-job":
-		return errors.New("#upstart-job: no system that cloud-init supports has upstart; write a systemd unit with write_files")
+		return errors.New("#upstart-job: no supported system has upstart; write a systemd unit with write_files")
 	default:
 		if !isName(name) {
 			name = ""
@@ -199,5 +199,5 @@ func (r *forms) part(kind, name string, b []byte, depth int) error {
 func withoutMark(b []byte) []byte { return bytes.TrimPrefix(b, []byte("\ufeff")) }
 
 func errLaunchIndex() error {
-	return errors.New("Launch-Index gives a part to one of several servers that are launched together; give the part to the server itself")
+	return errors.New("Launch-Index chooses one of several servers; give the part to the server itself")
 }

@@ -141,7 +141,7 @@ func TestReadRefuses(t *testing.T) {
 		{"launch index", "#cloud-config\nlaunch-index: 1\n", "give the part to the server itself"},
 		{"launch index of mail", forMail("Content-Type: text/cloud-config\nLaunch-Index: 1\n\na: b"), "part 1: Launch-Index"},
 		{"type", forMail("Content-Type: text/html\n\n<p>"), "nothing handles the type text/html"},
-		{"text", forMail("Content-Type: text/plain\n\nhello"), "part 1: a part of type text/plain begins with nothing"},
+		{"text", forMail("Content-Type: text/plain\n\nhello"), "part 1: a part of type text/plain has no first line that says what it is"},
 		{"cut off", strings.TrimSuffix(forMail("Content-Type: text/cloud-config\n\na: b"), "--==B==--\n"), "is the file cut off?"},
 		{"boundary", "MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n", "multipart without a boundary"},
 		{"charset", forMail("Content-Type: text/cloud-config; charset=utf-16\n\na: b"), `the charset "utf-16" is not known`},

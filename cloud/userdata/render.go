@@ -16,7 +16,7 @@ import (
 // Options are what a provider allows. The zero value has no limit.
 type Options struct {
 	Limit int  // most bytes, before any encoding of the provider's; 0 for no limit
-	Gzip  bool // gzip what is larger than Limit: not every provider hands bytes on that are no text
+	Gzip  bool // gzip what is larger than Limit: not every provider passes on bytes that are not text
 }
 
 // Render returns the user-data as cloud-init takes it: #cloud-config, or MIME multipart where there are other parts.

@@ -51,7 +51,7 @@ const (
 
 // Part is one piece of user-data: exactly one of Config, Script, File and Opaque is set.
 type Part struct {
-	// From says to people where the part stands, such as "role web, stack.yaml:12:3". Conflicts and errors name it.
+	// From is where the part comes from, for people, such as "role web, stack.yaml:12:3". Conflicts and errors name it.
 	From string
 
 	// Config is a cloud-config mapping: of map[string]any, []any, string, bool, int, int64, uint64, float64 and nil.
@@ -88,7 +88,7 @@ func (p *Part) check() error {
 	}
 	switch {
 	case kinds != 1:
-		return fmt.Errorf("reading user-data %s: it must be one of a mapping, a script and a file", p.From)
+		return fmt.Errorf("reading user-data %s: it must be a mapping, a script or a file", p.From)
 	case p.Opaque != nil:
 		if err := p.Opaque.check(); err != nil {
 			return fmt.Errorf("reading user-data %s: %w", p.From, err)

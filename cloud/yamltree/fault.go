@@ -83,7 +83,7 @@ func (f Faults) Sorted() Faults {
 	return f
 }
 
-// Err is f as an error; nil where there is none.
+// Err is f as an error; nil without faults.
 func (f Faults) Err() error {
 	if len(f) == 0 {
 		return nil

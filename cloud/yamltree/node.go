@@ -63,7 +63,7 @@ func (n *Node) shown() string {
 	return n.Raw
 }
 
-// Find returns the value of a key; nil where there is none, or no n.
+// Find returns the value of a key; nil if n or the key does not exist.
 func (n *Node) Find(key string) *Node {
 	if n == nil {
 		return nil

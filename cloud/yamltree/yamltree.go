@@ -1,7 +1,7 @@
 // Package yamltree reads a YAML file into a tree of values, each with its place, and reports every fault at once.
 //
 // Make a Reader for the file and call Read. Then take the tree apart with Object, Named, List, Text, Number and the others:
-// each adds a fault where the file does not have what the format wants, and goes on. Faults returns all of them, by place.
+// each adds a fault where the file does not have what the format wants, and continues. Faults returns all of them, by place.
 //
 // A file is one document of UTF-8 text. These are faults in every format: a key that is repeated or unknown, a key that is not
 // one word, a value of another type, a key without a value, tags, merge keys (<<), directives (%YAML), a second document and

@@ -94,7 +94,7 @@ func (c *catalogImages) Check(ctx context.Context, version, arch string, servers
 	}
 	mend := "install it in the template"
 	if l, e := st.ReadPackages(ctx, name); e == nil {
-		if command := secure.Mend(missing, l.Manager); command != "" {
+		if command := secure.Install(missing, l.Manager); command != "" {
 			mend = "run this in the template: " + command
 		}
 	}

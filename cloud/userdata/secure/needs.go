@@ -53,8 +53,8 @@ func Missing(needs []Need, has func(path string) bool) []Need {
 	return slices.DeleteFunc(slices.Clone(needs), func(n Need) bool { return slices.ContainsFunc(n.Paths, has) })
 }
 
-// Mend is the command that gives a template what is missing, for its package manager; empty for one that is not known.
-func Mend(missing []Need, manager string) string {
+// Install is the command that installs in a template what is missing, by its package manager; empty for an unknown one.
+func Install(missing []Need, manager string) string {
 	command := map[string]string{"dpkg": "apt-get install --no-install-recommends", "rpm": "dnf install", "pacman": "pacman -S"}[manager]
 	if command == "" {
 		return ""

@@ -29,13 +29,13 @@ func TestMissing(t *testing.T) {
 		}
 		got := strings.Join(names, ", ")
 		if len(missing) > 0 {
-			got += ": " + Mend(missing, "dpkg")
+			got += ": " + Install(missing, "dpkg")
 		}
 		if got != c.want {
 			t.Errorf("%s: missing is %q, want %q", c.name, got, c.want)
 		}
 	}
-	if got := Mend([]Need{{Name: "x"}}, "apk"); got != "" {
+	if got := Install([]Need{{Name: "x"}}, "apk"); got != "" {
 		t.Errorf("Mend for an unknown manager = %q", got)
 	}
 }

@@ -3,7 +3,7 @@
 // Call Server.Parts, and merge what it returns before all other parts. After first boot:
 //
 //   - ssh takes keys only, from the declared users and Guests, at the declared port, be sshd a service or socket-activated; root
-//     cannot log in, nobody by a password, and every password in /etc/shadow is locked;
+//     cannot log in, no one by a password, and every password in /etc/shadow is locked;
 //   - nftables drops what is not declared, IPv4 and IPv6 alike: loaded before anything of the system but cloud-init itself
 //     at first boot, and before the network at each boot after it;
 //   - the users are there with their keys, and those with Sudo may become root without a password;
@@ -25,7 +25,7 @@ import (
 const (
 	// Report is a file: done or failed in its first line, then one reason a line. It is there when cloud-init is done.
 	Report = "/var/lib/griddle/first-boot"
-	// Marker begins the console's line, which goes on with done or failed, a colon and the host name.
+	// Marker begins the console's line, which continues with done or failed, a colon and the host name.
 	Marker = "griddle: first boot "
 )
 
@@ -36,7 +36,7 @@ type Server struct {
 	Users    []User
 	Guests   []string `json:"-"` // users that later parts of the user-data make, with keys: sshd lets them in too
 	SSH      SSH
-	HostKey  string // sshd's ed25519 private key, PEM; empty: made on the server. Whoever reads the user-data can read it
+	HostKey  string // sshd's ed25519 private key, PEM; empty: made on the server. Anyone who reads the user-data can read it
 
 	Ports   []Port         // what is let in besides ssh
 	Inside  []netip.Prefix // networks from which everything is let in
@@ -48,7 +48,7 @@ type Server struct {
 	DNS    []netip.Addr
 	Zone   string // such as Europe/Berlin; empty: the image's
 	Locale string // such as de_DE.UTF-8; empty: the image's
-	Proxy  string // URL of an HTTP proxy, without a password: everybody on the server can read it
+	Proxy  string // URL of an HTTP proxy, without a password: everyone on the server can read it
 	CA     string // PEM certificates that are trusted besides the system's
 }
 
@@ -63,14 +63,14 @@ type User struct {
 // SSH is how the server is logged in to.
 type SSH struct {
 	Port uint16         // 0: 22
-	From []netip.Prefix // who may; empty: everybody
+	From []netip.Prefix // who may; empty: everyone
 }
 
 // Port is a port that lets packets in.
 type Port struct {
 	Protocol string         // tcp, udp or icmp; icmp is the echo request of both families
 	From, To uint16         // inclusive; both 0 for icmp
-	Source   []netip.Prefix // empty: everybody
+	Source   []netip.Prefix // empty: everyone
 }
 
 // Volume is a data disk.

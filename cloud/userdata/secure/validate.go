@@ -24,42 +24,42 @@ func (s *Server) check() error {
 	}
 
 	if !match(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`, s.Hostname) {
-		bad("the host name %q is no DNS label", s.Hostname)
+		bad("the hostname %q is not a DNS label", s.Hostname)
 	}
 	if i := slices.IndexFunc(s.Users, func(u User) bool { return u.Name == s.Admin }); i < 0 || !s.Users[i].Sudo {
-		bad("the admin %q is no user with sudo", s.Admin)
+		bad("the admin %q is not a user with sudo", s.Admin)
 	}
 	seen := map[string]bool{}
 	for _, u := range s.Users {
 		switch {
 		case !match(`[a-z_][a-z0-9_-]{0,31}`, u.Name), u.Name == "root":
-			bad("%q is no name for a user", u.Name)
+			bad("%q is not a name for a user", u.Name)
 		case seen[u.Name]:
-			bad("the user %s is there twice", u.Name)
+			bad("the user %s is in the list twice", u.Name)
 		case len(u.Keys) == 0:
 			bad("the user %s has no key", u.Name)
 		}
 		seen[u.Name] = true
 		for _, k := range u.Keys {
 			if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(k)); err != nil || len(rest) > 0 || strings.ContainsAny(strings.TrimSpace(k), "\r\n") {
-				bad("a key of the user %s is no line of authorized_keys", u.Name)
+				bad("a key of the user %s is not a line of authorized_keys", u.Name)
 			}
 		}
 		for _, g := range u.Groups {
 			if !match(`[a-z_][a-z0-9_-]{0,31}`, g) {
-				bad("%q is no name for a group", g)
+				bad("%q is not a name for a group", g)
 			}
 		}
 	}
 	for _, g := range s.Guests {
 		if !match(`[a-z_][a-z0-9_-]{0,31}`, g) || g == "root" || seen[g] {
-			bad("%q cannot be the name of a user, or is there twice", g)
+			bad("%q cannot be the name of a user, or is in the list twice", g)
 		}
 		seen[g] = true
 	}
 	if s.HostKey != "" {
 		if k, err := ssh.ParsePrivateKey([]byte(s.HostKey)); err != nil || k.PublicKey().Type() != ssh.KeyAlgoED25519 {
-			bad("the host key is no ed25519 key without a passphrase")
+			bad("the host key is not an ed25519 key without a passphrase")
 		}
 	}
 	for _, p := range s.Ports {
@@ -68,7 +68,7 @@ func (s *Server) check() error {
 		case p.Protocol != "tcp" && p.Protocol != "udp":
 			bad("the protocol %q is not tcp, udp or icmp with ports", p.Protocol)
 		case p.From == 0 || p.To < p.From:
-			bad("the ports %d to %d are no range", p.From, p.To)
+			bad("the ports %d to %d are not a range", p.From, p.To)
 		}
 		errs = append(errs, prefixes(p.Source))
 	}
@@ -76,11 +76,11 @@ func (s *Server) check() error {
 	labels := map[string]bool{}
 	for _, v := range s.Volumes {
 		if !match(`[a-z0-9][a-z0-9-]{0,62}`, v.Name) || labels[v.Name] {
-			bad("the volume's name %q is no DNS label, or is there twice", v.Name)
+			bad("the volume's name %q is not a DNS label, or is in the list twice", v.Name)
 		}
 		labels[v.Name] = true
 		if !match(`(/[A-Za-z0-9_.-]+)+`, v.Mount) || path.Clean(v.Mount) != v.Mount || labels[v.Mount] {
-			bad("the mount point %q is no clean path of plain letters, or is there twice", v.Mount)
+			bad("the mount point %q is not a path of letters, digits and _.- in its shortest form, or is in the list twice", v.Mount)
 		}
 		labels[v.Mount] = true
 		if v.Size < 0 {
@@ -89,19 +89,19 @@ func (s *Server) check() error {
 	}
 	for _, n := range s.NTP {
 		if !match(`[A-Za-z0-9][A-Za-z0-9.:-]{0,252}`, n) {
-			bad("the time server %q is no host name or address", n)
+			bad("the time server %q is not a hostname or address", n)
 		}
 	}
 	for _, d := range s.DNS {
 		if !d.IsValid() || d.Zone() != "" {
-			bad("the name server %q is no address", d)
+			bad("the name server %q is not an address", d)
 		}
 	}
 	if s.Zone != "" && (!match(`[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*`, s.Zone)) {
-		bad("%q is no time zone", s.Zone)
+		bad("%q is not a time zone", s.Zone)
 	}
 	if s.Locale != "" && !match(`[A-Za-z0-9_.@-]+`, s.Locale) {
-		bad("%q is no locale", s.Locale)
+		bad("%q is not a locale", s.Locale)
 	}
 	errs = append(errs, proxy(s.Proxy), Authorities(s.CA))
 	if err := errors.Join(errs...); err != nil {
@@ -113,7 +113,7 @@ func (s *Server) check() error {
 func prefixes(list []netip.Prefix) error {
 	for _, p := range list {
 		if !p.IsValid() || p.Addr().Is4In6() {
-			return fmt.Errorf("%q is no network", p)
+			return fmt.Errorf("%q is not a network", p)
 		}
 	}
 	return nil
@@ -126,11 +126,11 @@ func proxy(s string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return errors.New("the proxy is no http or https URL") // without quoting what may have a password in it
+		return errors.New("the proxy is not an http or https URL") // without quoting what may have a password in it
 	case u.User != nil:
-		return errors.New("the proxy's URL has a user in it, which everybody on the server could read")
+		return errors.New("the proxy's URL has a user in it, which everyone on the server could read")
 	case strings.ContainsAny(s, " \t\r\n'\"\\;`$"):
-		return errors.New("the proxy's URL has characters in it that shells or apt would take for something else")
+		return errors.New("the proxy's URL has characters in it that have another meaning in shells or apt")
 	}
 	return nil
 }

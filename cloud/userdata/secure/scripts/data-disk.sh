@@ -34,7 +34,7 @@ why() {
 	size=$(blockdev --getsize64 "$1" 2>/dev/null) || { echo "cannot be read"; return; }
 	[ "$size" -ge 67108864 ] || { echo "is smaller than 64 MiB"; return; }
 	found=$(blkid -p -s TYPE -s PTTYPE -o value "$1" 2>/dev/null)
-	# 2 means that nothing was found; all else, that something was or could not be told.
+	# 2 means that nothing was found; anything else, that there is something or that it could not tell.
 	[ $? = 2 ] || { echo "holds $(echo ${found:-data})"; return; }
 	found=$(wipefs --no-act --parsable "$1" 2>&1) && [ -z "$found" ] || { echo "has a signature"; return; }
 	zero "$1" 0 16777216 || { echo "has data in its first 16 MiB"; return; }

@@ -34,7 +34,7 @@ effective() { # USER: what sshd will demand of him
 sshd() {
 	command -v /usr/sbin/sshd >/dev/null || { echo "this image has no sshd"; return 1; }
 	grep -qi '^include /etc/ssh/sshd_config.d/\*.conf' /etc/ssh/sshd_config || {
-		# What stands first wins.
+		# The first one wins.
 		{ echo 'Include /etc/ssh/sshd_config.d/*.conf' && cat /etc/ssh/sshd_config; } >/etc/ssh/sshd_config.new &&
 			mv /etc/ssh/sshd_config.new /etc/ssh/sshd_config || return
 	}
