@@ -26,6 +26,7 @@ func bootDir(c config.Config) (string, error) {
 			return filepath.Abs(dir)
 		}
 	}
-	return "", Advice{fmt.Errorf("finding the boot files: no vmlinuz and initramfs in %s", strings.Join(dirs, " nor in ")),
+	return "", Advice{fmt.Errorf("finding the boot files: no vmlinuz and initramfs in %s",
+		strings.Join(dirs, " nor in ")),
 		"Make them with `make boot`, or name their directory with --boot-dir."}
 }

@@ -45,13 +45,15 @@ func keymap(c config.Config, bootDir string) ([]byte, error) {
 		for _, f := range found {
 			names = append(names, strings.TrimSuffix(filepath.Base(f), ".bmap"))
 		}
-		return nil, wrongKeymap("there is no %q%s; %s holds all %d", c.Keymap, nearKeymaps(c.Keymap, names), dir, len(names))
+		return nil, wrongKeymap("there is no %q%s; %s holds all %d", c.Keymap, nearKeymaps(c.Keymap, names), dir,
+			len(names))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the keymap: %w", err)
 	}
 	if _, err := site.ParseKeymap(b); err != nil {
-		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err), "Make the boot files again with `make boot`."}
+		return nil, Advice{fmt.Errorf("%s: %w", filepath.Join(dir, c.Keymap+".bmap"), err),
+			"Make the boot files again with `make boot`."}
 	}
 	return b, nil
 }

@@ -85,13 +85,16 @@ func (c Config) mistakes() []Mistake {
 	if c.StateDir == "" {
 		wrong("state_dir", "it is empty")
 	}
-	oneOf("unknown_machines", string(c.Unknown), string(fleet.OfferMenu), string(fleet.StartAgent), string(fleet.BootLocal))
+	oneOf("unknown_machines", string(c.Unknown), string(fleet.OfferMenu), string(fleet.StartAgent),
+		string(fleet.BootLocal))
 	if c.MenuTimeout < time.Second {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}
 	for _, a := range c.KernelArgs {
 		if !bootscript.ValidArg(a) {
-			wrong("kernel_args", "%q is not a kernel argument that iPXE can pass on: letters, digits and _.,:;/@+=%%()[]*!?~^-, 256 at most", a)
+			wrong("kernel_args",
+				"%q is not a kernel argument that iPXE can pass on: letters, digits and "+
+					"_.,:;/@+=%%()[]*!?~^-, 256 at most", a)
 		}
 	}
 	if !ValidKeymap(c.Keymap) {
@@ -124,8 +127,11 @@ func (m Multicast) mistakes(wrong func(key, format string, args ...any)) {
 	if m.Machines < 0 || m.Machines > 65535 {
 		wrong("multicast.machines", "%d is not a number of machines; 0 means none", m.Machines)
 	}
-	if a := m.Groups.Addr(); !a.Is4() || !a.IsMulticast() || m.Groups.Bits() < 4 || m.Groups.Bits() > 24 || a.As4()[0] == 224 {
-		wrong("multicast.groups", "%s is not a network of 256 IPv4 multicast addresses or more, such as 239.255.0.0/16; 224.0.0.0/8 belongs to other protocols", m.Groups)
+	if a := m.Groups.Addr(); !a.Is4() || !a.IsMulticast() || m.Groups.Bits() < 4 || m.Groups.Bits() > 24 ||
+		a.As4()[0] == 224 {
+		wrong("multicast.groups",
+			"%s is not a network of 256 IPv4 multicast addresses or more, such as 239.255.0.0/16; "+
+				"224.0.0.0/8 belongs to other protocols", m.Groups)
 	}
 	if m.Port < 1 || m.Port > 65535 {
 		wrong("multicast.port", "%d is not a port, 1 to 65535", m.Port)

@@ -109,7 +109,8 @@ func Default() Config {
 		Recompress:     true,
 		Images:         ImagesPublic,
 
-		Multicast: Multicast{Enabled: true, Gather: 10 * time.Second, Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, TTL: 1},
+		Multicast: Multicast{Enabled: true, Gather: 10 * time.Second,
+			Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, TTL: 1},
 
 		Log: Log{Level: "info", Format: "text"},
 	}

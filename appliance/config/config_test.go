@@ -15,7 +15,8 @@ func TestExampleIsTheDefault(t *testing.T) {
 	want := Default()
 	// An empty list and none mean the same.
 	want.DHCP.DNS, want.DHCP.Relays, want.KernelArgs = got.DHCP.DNS, got.DHCP.Relays, got.KernelArgs
-	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.DHCP.Relays) != 0 || len(got.KernelArgs) != 0 {
+	if !reflect.DeepEqual(got, want) || len(got.DHCP.DNS) != 0 || len(got.DHCP.Relays) != 0 ||
+		len(got.KernelArgs) != 0 {
 		t.Errorf("Parse(Example) = %+v, want %+v", got, want)
 	}
 	lines := strings.Split(Example, "\n")
@@ -39,12 +40,17 @@ func TestParse(t *testing.T) {
 		name, in string
 		want     []string // the lines of the error
 	}{
-		{"good", "interface: eth1\ndhcp: {mode: dhcp, pool: 10.0.0.10-10.0.0.20, dns: [10.0.0.1]}\nlog:\n  level: debug\n", nil},
+		{"good",
+			"interface: eth1\ndhcp: {mode: dhcp, pool: 10.0.0.10-10.0.0.20, dns: [10.0.0.1]}\nlog:\n  level: debug\n", nil},
 		{"nothing after a key", "interface:\nhttp:\n", nil},
-		{"unknown key", "interfce: eth1\n", []string{"f:1:1: the key \"interfce\" is unknown; did you mean interface?"}},
-		{"unknown key below", "dhcp:\n  mod: proxy\n", []string{"f:2:3: dhcp: the key \"mod\" is unknown; did you mean dhcp.mode?"}},
-		{"key at another place", "pool: 10.0.0.1-10.0.0.2\n", []string{"f:1:1: the key \"pool\" is unknown; did you mean dhcp.pool?"}},
-		{"nothing near", "zzzzzzzzzzzz: 1\n", []string{"f:1:1: the key \"zzzzzzzzzzzz\" is unknown; known are interface, address, dhcp, http,"}},
+		{"unknown key", "interfce: eth1\n",
+			[]string{"f:1:1: the key \"interfce\" is unknown; did you mean interface?"}},
+		{"unknown key below", "dhcp:\n  mod: proxy\n",
+			[]string{"f:2:3: dhcp: the key \"mod\" is unknown; did you mean dhcp.mode?"}},
+		{"key at another place", "pool: 10.0.0.1-10.0.0.2\n",
+			[]string{"f:1:1: the key \"pool\" is unknown; did you mean dhcp.pool?"}},
+		{"nothing near", "zzzzzzzzzzzz: 1\n",
+			[]string{"f:1:1: the key \"zzzzzzzzzzzz\" is unknown; known are interface, address, dhcp, http,"}},
 		{"all at once", "http: x\nhttps: 99999\nlog: {level: loud}\nmenu_timeout: 5\nfoo: 1\n", []string{
 			"f:1:7: http: it must be a whole number, not text",
 			"f:2:8: https: 99999 is not a port, 1 to 65535",
@@ -52,21 +58,27 @@ func TestParse(t *testing.T) {
 			"f:4:15: menu_timeout: 5 is not a time such as 30s, 10m or 12h",
 			"f:5:1: the key \"foo\" is unknown",
 		}},
-		{"keys where a value is due", "http: {a: 1}\n", []string{"f:1:7: http: it must be a whole number, not a mapping of keys"}},
+		{"keys where a value is due", "http: {a: 1}\n",
+			[]string{"f:1:7: http: it must be a whole number, not a mapping of keys"}},
 		{"a value where keys are due", "dhcp: on\n", []string{"f:1:7: dhcp: it must be a mapping of keys, not text"}},
 		{"no list", "kernel_args: x\n", []string{"f:1:14: kernel_args: it must be a list such as [a, b], not text"}},
 		{"address", "address: 10.0.0.300\n", []string{"f:1:10: address: ParseAddr"}},
 		{"pool missing", "dhcp:\n  mode: dhcp\n", []string{"f: dhcp.pool: mode dhcp needs the addresses to lease"}},
-		{"pool backwards", "dhcp: {pool: 10.0.0.9-10.0.0.1}\n", []string{`f:1:14: dhcp.pool: "10.0.0.9-10.0.0.1" is not FIRST-LAST`}},
+		{"pool backwards", "dhcp: {pool: 10.0.0.9-10.0.0.1}\n",
+			[]string{`f:1:14: dhcp.pool: "10.0.0.9-10.0.0.1" is not FIRST-LAST`}},
 		{"relay networks", "dhcp: {relay_networks: [10.1.0.0/16, 0.0.0.0/0, 127.0.0.0/8]}\n", []string{
 			"f:1:24: dhcp.relay_networks: 0.0.0.0/0 is not an IPv4 network of hosts", "f:1:24: dhcp.relay_networks: 127.0.0.0/8 is not"}},
-		{"other server", "dhcp:\n  other_server: fight\n", []string{`f:2:17: dhcp.other_server: "fight" is not one of warn, step-down`}},
+		{"other server", "dhcp:\n  other_server: fight\n",
+			[]string{`f:2:17: dhcp.other_server: "fight" is not one of warn, step-down`}},
 		{"probe", "dhcp: {probe: 0s}\n", []string{"f:1:15: dhcp.probe: 0s is not between a second and five minutes"}},
-		{"hostile argument", "kernel_args: [\"a b\"]\n", []string{"f:1:14: kernel_args: \"a b\" is not a kernel argument"}},
+		{"hostile argument", "kernel_args: [\"a b\"]\n",
+			[]string{"f:1:14: kernel_args: \"a b\" is not a kernel argument"}},
 		{"syntax", "a: [1\n", []string{"f:1:4: "}},
 		{"key twice", "http: 1\nhttp: 2\n", []string{"f:2:1: "}},
-		{"every fault of one list", "dhcp: {dns: [1, x, 10.0.0.1]}\n", []string{"f:1:14: dhcp.dns[0]: it must be text, not 1", "f:1:17: dhcp.dns[1]: ParseAddr"}},
-		{"a number that is text", "store: 5\n", []string{"f:1:8: store: it must be text, not 5; put it in quotes: \"5\""}},
+		{"every fault of one list", "dhcp: {dns: [1, x, 10.0.0.1]}\n",
+			[]string{"f:1:14: dhcp.dns[0]: it must be text, not 1", "f:1:17: dhcp.dns[1]: ParseAddr"}},
+		{"a number that is text", "store: 5\n",
+			[]string{"f:1:8: store: it must be text, not 5; put it in quotes: \"5\""}},
 		{"a large number", "http: 99999999999\n", []string{"f:1:7: http: 99999999999 is not between"}},
 		{"an anchor", "http: &a 80\nhttps: *a\n", []string{"f:1:7: http: anchors (&)", "f:2:8: https: anchors (&)"}},
 		{"a tag", "store: !!str x\n", []string{"f:1:8: store: tags such as"}},

@@ -11,8 +11,8 @@ import (
 	"griddle/cloud/yamltree"
 )
 
-// Read reads a file over the defaults. The error lists every mistake, as "FILE:LINE:COLUMN: KEY: what is wrong"; it is of type
-// yamltree.Faults where the file could be opened.
+// Read reads a file over the defaults. The error lists every mistake, as "FILE:LINE:COLUMN: KEY: what is wrong"; it is
+// of type yamltree.Faults where the file could be opened.
 func Read(path string) (Config, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 // Target is where disks are registered: a provider of clouds.
 type Target interface {
-	// Register makes the disk known under name and returns the target's own ID. Called again after an error or a kill it
-	// makes nothing twice.
+	// Register makes the disk known under name and returns the target's own ID. Called again after an error or a kill
+	// it makes nothing twice.
 	Register(ctx context.Context, name string, d diskimage.Disk) (id string, err error)
 	// Remove takes away what Register made, or began to make, under name; nil where there is nothing.
 	Remove(ctx context.Context, name string) error
@@ -27,7 +27,7 @@ type Target interface {
 type Builder struct {
 	Dir   string           // keeps what was done: NAME.json, for each definition
 	Cache *diskimage.Cache // keeps the disks
-	Out   string           // where outputs that are not registered are put, with names for people; "" leaves them in the cache
+	Out   string           // for outputs that are not registered, with names for people; "" leaves them in the cache
 	// Image finds an image in the catalog.
 	Image    func(ctx context.Context, ref, arch string) (diskimage.Image, error)
 	Targets  map[string]Target // by the names that Output.Register gives
@@ -35,13 +35,14 @@ type Builder struct {
 	Now      func() time.Time  // nil: time.Now
 }
 
-// Build makes every output of d and registers those that say so. A step that was done before, and whose result is still there, is
-// skipped: a run that failed or was killed resumes. If one output fails the others are still built; each failure is in
-// the error. It returns the steps of this run, done or not, in order.
+// Build makes every output of d and registers those that say so. A step that was done before, and whose result is still
+// there, is skipped: a run that failed or was killed resumes. If one output fails the others are still built; each
+// failure is in the error. It returns the steps of this run, done or not, in order.
 func (b *Builder) Build(ctx context.Context, d *Definition) ([]Step, error) {
 	for _, o := range d.Outputs {
 		if _, ok := b.Targets[o.Register]; o.Register != "" && !ok {
-			return nil, fmt.Errorf("building %s: output %s: there is no target %s to register with", d.Name, o.Name, yamltree.Short(o.Register))
+			return nil, fmt.Errorf("building %s: output %s: there is no target %s to register with", d.Name, o.Name,
+				yamltree.Short(o.Register))
 		}
 	}
 	j, err := b.open(ctx, d.Name)
@@ -76,9 +77,11 @@ func (b *Builder) Build(ctx context.Context, d *Definition) ([]Step, error) {
 	return run, errors.Join(errs...)
 }
 
-func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Output, image diskimage.Image) (run []Step, err error) {
+func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Output,
+	image diskimage.Image) (run []Step, err error) {
 	var disk diskimage.Disk
-	s := Step{Kind: KindDisk, Output: o.Name, ID: stepID(KindDisk, o.Name, image.Digest, o.Options), What: string(o.Options.Format)}
+	s := Step{Kind: KindDisk, Output: o.Name, ID: stepID(KindDisk, o.Name, image.Digest, o.Options),
+		What: string(o.Options.Format)}
 	old, done := j.done(s.ID)
 	if done {
 		disk, err = b.Cache.Find(old.Result)
@@ -100,7 +103,8 @@ func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Outpu
 		s, err = b.put(ctx, j, d, o, disk, image)
 		return append(run, s), err
 	}
-	s = Step{Kind: KindRegister, Output: o.Name, ID: stepID(KindRegister, o.Name, disk.Digest, o.Register), What: o.Register}
+	s = Step{Kind: KindRegister, Output: o.Name, ID: stepID(KindRegister, o.Name, disk.Digest, o.Register),
+		What: o.Register}
 	s.Name = fmt.Sprintf("%s-%s-%s", d.Name, o.Name, disk.Digest[len("sha256:"):][:12])
 	_, done = j.done(s.ID)
 	s, err = j.do(s, !done, func(s *Step) (err error) {
@@ -111,7 +115,8 @@ func (b *Builder) output(ctx context.Context, j *journal, d *Definition, o Outpu
 }
 
 // put copies an output to where people look for it.
-func (b *Builder) put(ctx context.Context, j *journal, d *Definition, o Output, disk diskimage.Disk, image diskimage.Image) (Step, error) {
+func (b *Builder) put(ctx context.Context, j *journal, d *Definition, o Output, disk diskimage.Disk,
+	image diskimage.Image) (Step, error) {
 	dir, err := filepath.Abs(b.Out)
 	if err != nil {
 		return Step{}, err
@@ -139,7 +144,8 @@ func fileName(d *Definition, o Output, image diskimage.Image) string {
 
 // isFileName reports whether a version can be a part of a file's name as it is.
 func isFileName(s string) bool {
-	return s != "" && len(s) <= 100 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+~_-") == ""
+	return s != "" && len(s) <= 100 &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+~_-") == ""
 }
 
 // stepID names a step and everything that its result depends on.

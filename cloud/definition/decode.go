@@ -110,7 +110,8 @@ func (l *loader) layOver(o *diskimage.Options, name string, n *yamltree.Node) {
 		}
 	}
 	if given != 1 {
-		l.wrong(n.At, "the file %s needs one of %s, and has %d of them", yamltree.Short(name), strings.Join(contents[:], ", "), given)
+		l.wrong(n.At, "the file %s needs one of %s, and has %d of them", yamltree.Short(name),
+			strings.Join(contents[:], ", "), given)
 	}
 	switch {
 	case n.Find("content") != nil:

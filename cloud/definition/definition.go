@@ -1,8 +1,8 @@
 // Package definition reads what images for clouds are made from, and makes them: one definition gives several outputs,
 // such as a qcow2 for QEMU and OpenStack, a raw disk for EC2, and a tree for containers or to publish for bare metal.
 //
-// Call Load; Definition.Preview tells what would be made, and Builder.Build makes it, and puts what is not registered in a directory
-// under names such as web-kvm-20261120.1-amd64.qcow2. A definition is a YAML file:
+// Call Load; Definition.Preview tells what would be made, and Builder.Build makes it, and puts what is not registered
+// in a directory under names such as web-kvm-20261120.1-amd64.qcow2. A definition is a YAML file:
 //
 //	name: web
 //	include: [base.yaml]          # these first, in this order; relative to this file
@@ -27,15 +27,15 @@
 //	  small: {inherit: [lean], disk: {size: 2GiB}}
 //	  lean:  {files: {/etc/issue: {content: ""}}}
 //
-// How they merge. The order is: the files that a file includes, the file itself, the profiles that are used (each after those that
-// it inherits), and for one output what the output says of disk and files. Later wins: mappings are merged key by key, anything
-// else is replaced. A list replaces an earlier list; under its key with a "+" behind it, it is put behind the earlier one. A
-// null takes away what was there. A file with a new source of its content does not keep the earlier
-// content. Wherever a value takes the place of another one, that is a Conflict, which Preview shows.
+// How they merge. The order is: the files that a file includes, the file itself, the profiles that are used (each after
+// those that it inherits), and for one output what the output says of disk and files. Later wins: mappings are merged
+// key by key, anything else is replaced. A list replaces an earlier list; under its key with a "+" behind it, it is put
+// behind the earlier one. A null takes away what was there. A file with a new source of its content does not keep the
+// earlier content. Wherever a value takes the place of another one, that is a Conflict, which Preview shows.
 //
-// What is merged is bounded and strict: unknown keys, repeated keys, anchors, aliases and tags are faults, and all faults are
-// reported at once, each with file, line and column. The content of files is taken byte for byte. Files are read
-// through an fs.FS, and nothing outside of it. The same files give the same Definition.
+// What is merged is bounded and strict: unknown keys, repeated keys, anchors, aliases and tags are faults, and all
+// faults are reported at once, each with file, line and column. The content of files is taken byte for byte. Files are
+// read through an fs.FS, and nothing outside of it. The same files give the same Definition.
 package definition
 
 import (

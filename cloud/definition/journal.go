@@ -173,7 +173,8 @@ func (j *journal) now() time.Time {
 	return time.Now().UTC()
 }
 
-// Artefacts returns every step that was ever taken for a definition and is not removed, in the order in which they were first taken.
+// Artefacts returns every step that was ever taken for a definition and is not removed, in the order in which they were
+// first taken.
 func (b *Builder) Artefacts(ctx context.Context, name string) ([]Step, error) {
 	j, err := b.open(ctx, name)
 	if err != nil {
@@ -196,8 +197,8 @@ func (b *Builder) Names() ([]string, error) {
 	return names, nil
 }
 
-// RemoveFailed takes away what steps that failed, or were killed, have left with targets and on disk, and forgets the steps. It
-// returns those. What cannot be removed stays listed.
+// RemoveFailed takes away what steps that failed, or were killed, have left with targets and on disk, and forgets the
+// steps. It returns those. What cannot be removed stays listed.
 func (b *Builder) RemoveFailed(ctx context.Context, name string) ([]Step, error) {
 	j, err := b.open(ctx, name)
 	if err != nil {

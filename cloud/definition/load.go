@@ -12,8 +12,8 @@ import (
 	"griddle/cloud/yamltree"
 )
 
-// Load reads the definition in the file name of fsys, with all that it includes, and uses the named profiles behind its own. A
-// definition that cannot be used gives an error that lists every fault (yamltree.Faults).
+// Load reads the definition in the file name of fsys, with all that it includes, and uses the named profiles behind its
+// own. A definition that cannot be used gives an error that lists every fault (yamltree.Faults).
 func Load(fsys fs.FS, name string, profiles ...string) (*Definition, error) {
 	l := loader{fsys: fsys}
 	root := l.file(name, yamltree.Place{File: name, Line: 1, Column: 1}, nil)
@@ -118,14 +118,16 @@ func (l *loader) profile(d *Definition, root, all, name *yamltree.Node, above []
 	p := all.Find(name.Raw)
 	switch {
 	case slices.Contains(above, name.Raw):
-		l.wrong(name.At, "profile %s inherits itself, by way of %s", yamltree.Short(name.Raw), strings.Join(above, ", "))
+		l.wrong(name.At, "profile %s inherits itself, by way of %s", yamltree.Short(name.Raw),
+			strings.Join(above, ", "))
 		return root
 	case p == nil:
 		var have []string
 		if all != nil {
 			have = all.Names()
 		}
-		l.wrong(name.At, "the profile %s does not exist; there are %s", yamltree.Short(name.Raw), strings.Join(have, ", "))
+		l.wrong(name.At, "the profile %s does not exist; there are %s", yamltree.Short(name.Raw),
+			strings.Join(have, ", "))
 		return root
 	case p.Kind != yamltree.Mapping:
 		l.wrong(p.At, "a profile is a mapping, not %s", p.Is())

@@ -33,7 +33,8 @@ func (m *merger) over(base, add *yamltree.Node, path []string) *yamltree.Node {
 
 // content takes the content of a file away where add says anew where it comes from.
 func (m *merger) content(base, add *yamltree.Node, path []string) {
-	i := slices.IndexFunc(contents[:], func(k string) bool { return add.Find(k) != nil && add.Find(k).Kind != yamltree.Null })
+	i := slices.IndexFunc(contents[:],
+		func(k string) bool { return add.Find(k) != nil && add.Find(k).Kind != yamltree.Null })
 	if i < 0 {
 		return
 	}
@@ -96,7 +97,9 @@ func behind(old, more *yamltree.Node) *yamltree.Node {
 }
 
 func (m *merger) note(path []string, old, new *yamltree.Node) {
-	m.conflicts = append(m.conflicts, Conflict{Path: m.prefix + strings.Join(path, "."), Old: told(old), New: told(new), OldAt: old.At, NewAt: new.At})
+	m.conflicts = append(m.conflicts,
+		Conflict{Path: m.prefix + strings.Join(path, "."), Old: told(old), New: told(new), OldAt: old.At,
+			NewAt: new.At})
 }
 
 func same(a, b *yamltree.Node) bool {

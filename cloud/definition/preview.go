@@ -41,7 +41,8 @@ func (d *Definition) Preview(w io.Writer) error {
 				fmt.Fprintf(&b, "  %s/ %04o %d:%d\n", f.Path, f.Mode, f.UID, f.GID)
 			default:
 				sum := sha256.Sum256(f.Content)
-				fmt.Fprintf(&b, "  %s %04o %d:%d, %d bytes, sha256 %x\n", f.Path, f.Mode, f.UID, f.GID, len(f.Content), sum[:6])
+				fmt.Fprintf(&b, "  %s %04o %d:%d, %d bytes, sha256 %x\n", f.Path, f.Mode, f.UID, f.GID,
+					len(f.Content), sum[:6])
 			}
 		}
 	}

@@ -24,8 +24,8 @@ func (l *loader) parse(file string, b []byte) *yamltree.Node {
 	return n
 }
 
-// settle gives mappings, lists and nothing the place of their key, where a person looks for them, and makes numbers that are not
-// whole text: versions and owners look like them.
+// settle gives mappings, lists and nothing the place of their key, where a person looks for them, and makes numbers
+// that are not whole text: versions and owners look like them.
 func settle(n *yamltree.Node) {
 	if n.Kind == yamltree.Float {
 		n.Kind, n.Value = yamltree.Text, n.Raw

@@ -5,8 +5,8 @@ import "griddle/cloud/yamltree"
 // maxAnswers bounds a file of answers, in bytes.
 const maxAnswers = 8 << 10
 
-// ParseAnswers reads a file of answers: a mapping of the keys of Question to text or whole numbers. Every fault is listed with its
-// place, as yamltree.Faults.
+// ParseAnswers reads a file of answers: a mapping of the keys of Question to text or whole numbers. Every fault is
+// listed with its place, as yamltree.Faults.
 func ParseAnswers(file string, b []byte) (map[string]string, error) {
 	r := yamltree.NewReader(file)
 	answers := map[string]string{}

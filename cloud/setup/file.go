@@ -13,7 +13,8 @@ const socketAnswer = ".socket"
 func render(a map[string]string) []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# The servers of the stack %s. griddle cloud check finds mistakes in this file, griddle cloud plan shows", a["name"])
+	line("# The servers of the stack %s. griddle cloud check finds mistakes in this file, griddle cloud plan shows",
+		a["name"])
 	line("# what would change, and griddle cloud up does it. Do not put secrets in this file.")
 	line("version: 1")
 	line("name: %s", quote(a["name"]))

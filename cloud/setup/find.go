@@ -18,7 +18,7 @@ const maxFile = 64 << 10
 // Found is a provider that can be used from here.
 type Found struct {
 	Provider string // qemu, lxd, openstack, ec2
-	Account  string // a cloud of clouds.yaml or a profile of AWS; empty for the environment's, and for a provider without accounts
+	Account  string // a cloud of clouds.yaml or a profile of AWS; else empty
 	Region   string // if the file with the credentials has one
 	From     string // where it was found: a path or a variable, never what it holds
 	Socket   string // of LXD, where it is not DefaultLXDSocket: the stack file then names it
@@ -32,8 +32,9 @@ type Computer struct {
 	Work   string              // the current directory, absolute; may be empty
 }
 
-// Find looks for credentials and for what can run servers on this computer: QEMU, LXD's socket, OpenStack's variables and
-// clouds.yaml, AWS's variables and files. Nothing is asked over a network, and a file that cannot be read is skipped.
+// Find looks for credentials and for what can run servers on this computer: QEMU, LXD's socket, OpenStack's variables
+// and clouds.yaml, AWS's variables and files. Nothing is asked over a network, and a file that cannot be read is
+// skipped.
 func Find(c Computer) []Found {
 	return slices.Concat(c.qemu(), c.lxd(), c.openstack(), c.aws())
 }
@@ -99,8 +100,8 @@ const DefaultLXDSocket = "/var/lib/lxd/unix.socket"
 
 const snapSocket = "/var/snap/lxd/common/lxd/unix.socket"
 
-// LXDSocket is the socket of a stack file without one: what LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else the first
-// that exists of Debian, of the snap and of Incus, else DefaultLXDSocket.
+// LXDSocket is the socket of a stack file without one: what LXD_SOCKET, LXD_DIR, INCUS_SOCKET or INCUS_DIR names, else
+// the first that exists of Debian, of the snap and of Incus, else DefaultLXDSocket.
 func LXDSocket(c Computer) string {
 	if s := c.socket(DefaultLXDSocket, snapSocket); s != "" {
 		return s
@@ -111,7 +112,8 @@ func LXDSocket(c Computer) string {
 // socket is the first of what variables name, of places, and of Incus's places that is there; empty for none.
 func (c Computer) socket(places ...string) string {
 	var all []string
-	for _, v := range []struct{ variable, below string }{{"LXD_SOCKET", ""}, {"LXD_DIR", "unix.socket"}, {"INCUS_SOCKET", ""}, {"INCUS_DIR", "unix.socket"}} {
+	for _, v := range []struct{ variable, below string }{{"LXD_SOCKET", ""}, {"LXD_DIR", "unix.socket"},
+		{"INCUS_SOCKET", ""}, {"INCUS_DIR", "unix.socket"}} {
 		if s := c.Getenv(v.variable); s != "" {
 			all = append(all, path.Join(s, v.below))
 		}
@@ -138,7 +140,9 @@ func (c Computer) lxd() []Found {
 // openstack looks where OpenStack's own clients do (openstacksdk, "Configuring OpenStack SDK Applications").
 func (c Computer) openstack() []Found {
 	var out []Found
-	if c.Getenv("OS_AUTH_URL") != "" && (c.Getenv("OS_USERNAME")+c.Getenv("OS_USER_ID")+c.Getenv("OS_APPLICATION_CREDENTIAL_ID")+c.Getenv("OS_TOKEN") != "") {
+	if c.Getenv("OS_AUTH_URL") != "" &&
+		(c.Getenv("OS_USERNAME")+c.Getenv("OS_USER_ID")+
+			c.Getenv("OS_APPLICATION_CREDENTIAL_ID")+c.Getenv("OS_TOKEN") != "") {
 		out = append(out, Found{Provider: "openstack", Region: c.Getenv("OS_REGION_NAME"), From: "OS_AUTH_URL"})
 	}
 	files := []string{path.Join(c.Home, ".config/openstack/clouds.yaml"), "/etc/openstack/clouds.yaml"}
@@ -257,8 +261,8 @@ func (c Computer) aws() []Found {
 	return out
 }
 
-// parseProfiles reads the sections of a file of AWS: the region of each profile, which may be empty. In the file "config"
-// the names of all but default begin with prefix; other sections are no profiles.
+// parseProfiles reads the sections of a file of AWS: the region of each profile, which may be empty. In the file
+// "config" the names of all but default begin with prefix; other sections are no profiles.
 func parseProfiles(b []byte, prefix string) map[string]string {
 	out := map[string]string{}
 	section := ""

@@ -30,8 +30,8 @@ type Options struct {
 	Disk    durable.Disk
 }
 
-// Run writes a stack file if Path does not exist. If it does, whatever it is, made is false, nothing is asked and nothing changes.
-// A file that appears meanwhile is left alone, and is an fs.ErrExist.
+// Run writes a stack file if Path does not exist. If it does, whatever it is, made is false, nothing is asked and
+// nothing changes. A file that appears meanwhile is left alone, and is an fs.ErrExist.
 func Run(ctx context.Context, o Options) (made bool, err error) {
 	if _, err := os.Lstat(o.Path); err == nil {
 		return false, nil

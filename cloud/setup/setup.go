@@ -52,7 +52,8 @@ type Interview struct {
 	current *Question
 }
 
-// NewInterview begins with what Find found. name is the stack's name by default; characters that a DNS label cannot have are left out.
+// NewInterview begins with what Find found. name is the stack's name by default; characters that a DNS label cannot
+// have are left out.
 func NewInterview(name string, found []Found, offers Offers) *Interview {
 	return &Interview{found: found, offers: offers, answers: map[string]string{"": defaultName(name)}}
 }
@@ -79,7 +80,8 @@ func keys() []string {
 	return []string{"name", "provider", "account", "region", "external", "image", "size", "count", "admin", "key"}
 }
 
-// Next returns the question to ask now; ok is false when all are answered. The same one comes again until Answer took it.
+// Next returns the question to ask now; ok is false when all are answered. The same one comes again until Answer took
+// it.
 func (v *Interview) Next() (q Question, ok bool) {
 	if v.current != nil {
 		return *v.current, true
@@ -136,7 +138,8 @@ func (v *Interview) check(q Question, s string) error {
 	if n, err := strconv.Atoi(s); q.Key == "count" && (err != nil || n < 1 || n > stack.MaxServers) {
 		return fmt.Errorf("%.100q is not a number from 1 to %d", s, stack.MaxServers)
 	}
-	trial := map[string]string{"name": "trial", "provider": "qemu", "image": "web", "size": "small", "count": "1", "admin": "ops", "key": "key.pub"}
+	trial := map[string]string{"name": "trial", "provider": "qemu", "image": "web", "size": "small", "count": "1",
+		"admin": "ops", "key": "key.pub"}
 	trial[q.Key] = s
 	_, err := stack.Parse("", render(trial))
 	var faults yamltree.Faults
@@ -221,7 +224,8 @@ func (v *Interview) question(key string) (q Question, ask bool) {
 	case "admin":
 		return Question{Text: "Which user logs in?", Default: "ops"}, true
 	}
-	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)", Default: cmp.Or(v.offers.Key, usualKey)}, true
+	return Question{Text: "Which ssh public key may log in? (a file, or the key itself)",
+		Default: cmp.Or(v.offers.Key, usualKey)}, true
 }
 
 // File is the stack file for the answers, once Next has no more question.

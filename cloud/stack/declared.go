@@ -69,7 +69,10 @@ func (p *parsing) declareProfiles(n *yamltree.Node, path string) {
 		x := &profile{name: e.Name, at: e.At}
 		p.label(e, path, "profile", 63)
 		p.Object(e.Value, path, "profile", append([]yamltree.Field{
-			yamltree.Key("inherits", func(n *yamltree.Node, path string) { x.inherits = p.References(n, path, "profile", maxProfiles, all) }),
+			yamltree.Key("inherits",
+				func(n *yamltree.Node, path string) {
+					x.inherits = p.References(n, path, "profile", maxProfiles, all)
+				}),
 		}, p.fields(&x.properties)...))
 		p.profiles = append(p.profiles, x)
 	})
@@ -88,7 +91,8 @@ func (p *parsing) declareRoles(n *yamltree.Node, path string) {
 			yamltree.Key("profile", func(n *yamltree.Node, path string) {
 				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
 			}),
-			yamltree.Key("after", func(n *yamltree.Node, path string) { x.After = p.References(n, path, "role", maxProfiles, all) }),
+			yamltree.Key("after",
+				func(n *yamltree.Node, path string) { x.After = p.References(n, path, "role", maxProfiles, all) }),
 			yamltree.Key("count", bound(&x.Count)),
 			yamltree.Key("min", bound(&x.Min)),
 			yamltree.Key("max", bound(&x.Max)),
@@ -142,7 +146,8 @@ func (p *parsing) bounds(x *role, e yamltree.Entry) {
 	case alone && x.Max > 1:
 		at, path := place("address")
 		x.address = netip.Addr{}
-		p.Wrong(at, path, "declare servers by their own names", "a role of up to %d servers cannot have one address", x.Max)
+		p.Wrong(at, path, "declare servers by their own names", "a role of up to %d servers cannot have one address",
+			x.Max)
 	}
 }
 
@@ -171,7 +176,8 @@ func (p *parsing) outputs(n *yamltree.Node, path string) []Output {
 	p.Named(n, path, 100, func(e yamltree.Entry, path string) {
 		o := Output{Name: e.Name}
 		if !identifier(e.Name) {
-			p.Wrong(e.At, path, "", "the name of an output must be letters, digits, hyphens and underlines, a letter first")
+			p.Wrong(e.At, path, "",
+				"the name of an output must be letters, digits, hyphens and underlines, a letter first")
 		}
 		if e.Value.Kind == yamltree.Text {
 			o.File = p.remote(e.Value, path)
@@ -191,7 +197,8 @@ func (p *parsing) declareGroups(n *yamltree.Node, path string) {
 		x := &group{name: e.Name}
 		p.label(e, path, "group", 63)
 		p.Object(e.Value, path, "group", append([]yamltree.Field{
-			yamltree.Key("role", func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
+			yamltree.Key("role",
+				func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
 			yamltree.Key("profile", func(n *yamltree.Node, path string) {
 				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
 			}),
@@ -206,11 +213,13 @@ func (p *parsing) declareServers(n *yamltree.Node, path string) {
 		x := &server{name: e.Name, path: path, at: e.At}
 		p.label(e, path, "server", 63)
 		p.Object(e.Value, path, "server", append([]yamltree.Field{
-			yamltree.Key("role", func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
+			yamltree.Key("role",
+				func(n *yamltree.Node, path string) { x.role = p.Reference(n, path, "role", p.roleNames()) }),
 			yamltree.Key("profile", func(n *yamltree.Node, path string) {
 				x.profiles = p.References(n, path, "profile", maxProfiles, p.profileNames())
 			}),
-			yamltree.Key("group", func(n *yamltree.Node, path string) { x.group = p.Reference(n, path, "group", groups) }),
+			yamltree.Key("group",
+				func(n *yamltree.Node, path string) { x.group = p.Reference(n, path, "group", groups) }),
 			yamltree.Key("address", func(n *yamltree.Node, path string) { x.address = p.wanted(n, path) }),
 		}, p.fields(&x.properties)...))
 		p.servers = append(p.servers, x)
@@ -250,7 +259,8 @@ func (p *parsing) circles(path, key string, all []knot) {
 				continue
 			}
 			circle := append(slices.Clone(way[slices.Index(way, to):]), to)
-			p.Wrong(all[j].at, yamltree.Below(yamltree.Below(path, to), key), "", "it forms a circle: %s", strings.Join(circle, " -> "))
+			p.Wrong(all[j].at, yamltree.Below(yamltree.Below(path, to), key), "", "it forms a circle: %s",
+				strings.Join(circle, " -> "))
 		}
 		way = way[:len(way)-1]
 		state[i] = done

@@ -1,6 +1,7 @@
 package stack
 
-// ExpandValue is Expand for every string within a parsed value (map[string]any, []any and scalars), keys excepted; it returns a copy.
+// ExpandValue is Expand for every string within a parsed value (map[string]any, []any and scalars), keys excepted; it
+// returns a copy.
 func ExpandValue(v any, lookup func(Reference) (string, error)) (any, error) {
 	switch v := v.(type) {
 	case string:

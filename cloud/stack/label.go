@@ -25,7 +25,8 @@ func (p *parsing) label(e yamltree.Entry, path, what string, most int) {
 		if lower := strings.ReplaceAll(strings.ToLower(e.Name), "_", "-"); label(lower) {
 			hint = "such as " + lower
 		}
-		p.Wrong(e.At, path, hint, "the name of a %s must be a DNS label: lower-case letters, digits and inner hyphens", what)
+		p.Wrong(e.At, path, hint,
+			"the name of a %s must be a DNS label: lower-case letters, digits and inner hyphens", what)
 	case len(e.Name) > most:
 		p.Wrong(e.At, path, "", "the name of a %s has %d characters, %d are allowed", what, len(e.Name), most)
 	}

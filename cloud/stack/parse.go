@@ -28,8 +28,8 @@ type parsing struct {
 	servers  []*server
 }
 
-// Parse reads a stack file; file is what faults call it. The error is of type yamltree.Faults: everything that is wrong, by line
-// and column.
+// Parse reads a stack file; file is what faults call it. The error is of type yamltree.Faults: everything that is
+// wrong, by line and column.
 func Parse(file string, b []byte) (*Stack, error) {
 	p := parse(yamltree.NewReader(file), b)
 	if err := p.Faults().Err(); err != nil {
@@ -77,7 +77,8 @@ func (p *parsing) file() {
 			}
 		}),
 		yamltree.Key("name", func(n *yamltree.Node, path string) {
-			s.Name = p.Checked(n, path, "a DNS label (lower-case letters, digits and inner hyphens) of at most 30 characters", 30, label)
+			s.Name = p.Checked(n, path,
+				"a DNS label (lower-case letters, digits and inner hyphens) of at most 30 characters", 30, label)
 		}),
 		yamltree.Key("provider", p.provider),
 		yamltree.Key("settings", p.settings),
@@ -97,7 +98,8 @@ func (p *parsing) file() {
 	for _, later := range []yamltree.Field{
 		yamltree.Key("users", p.users),
 		yamltree.Key("userData", func(n *yamltree.Node, path string) { p.parts = p.userData(n, path) }),
-		yamltree.Key("defaults", func(n *yamltree.Node, path string) { p.Object(n, path, "defaults", p.fields(&p.common)) }),
+		yamltree.Key("defaults",
+			func(n *yamltree.Node, path string) { p.Object(n, path, "defaults", p.fields(&p.common)) }),
 		yamltree.Key("profiles", p.declareProfiles),
 		yamltree.Key("roles", p.declareRoles),
 		yamltree.Key("groups", p.declareGroups),

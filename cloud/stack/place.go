@@ -7,10 +7,11 @@ import (
 	"griddle/cloud/yamltree"
 )
 
-// Fault makes a fault of the value at a path, such as "users[1].keys[0]", for those who find what Parse cannot: its place is that of the
-// value, or of what it is in. hint may be empty.
+// Fault makes a fault of the value at a path, such as "users[1].keys[0]", for those who find what Parse cannot: its
+// place is that of the value, or of what it is in. hint may be empty.
 func (s *Stack) Fault(path, hint, format string, args ...any) yamltree.Fault {
-	f := yamltree.Fault{Place: yamltree.Place{File: s.file, Line: 1, Column: 1}, Path: path, Text: fmt.Sprintf(format, args...), Hint: hint}
+	f := yamltree.Fault{Place: yamltree.Place{File: s.file, Line: 1, Column: 1}, Path: path,
+		Text: fmt.Sprintf(format, args...), Hint: hint}
 	for p := path; p != ""; p = p[:max(0, strings.LastIndexAny(p, ".["))] {
 		if at, ok := s.places[p]; ok {
 			f.Line, f.Column = at.Line, at.Column

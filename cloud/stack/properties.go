@@ -51,8 +51,10 @@ func (p *parsing) fields(x *properties) []yamltree.Field {
 		yamltree.Key("image", func(n *yamltree.Node, path string) {
 			var s string
 			x.image = &s
-			if name, arch, ok := strings.Cut(n.Raw, "@"); ok && n.Kind == yamltree.Text && image(name) && word(arch, false) {
-				p.Wrong(n.At, path, "the architecture has a key of its own: arch: "+arch, "%s is not "+anImage, yamltree.Short(n.Raw))
+			if name, arch, ok := strings.Cut(n.Raw, "@"); ok && n.Kind == yamltree.Text && image(name) &&
+				word(arch, false) {
+				p.Wrong(n.At, path, "the architecture has a key of its own: arch: "+arch, "%s is not "+anImage,
+					yamltree.Short(n.Raw))
 				return
 			}
 			s = p.Checked(n, path, anImage, 200, image)
@@ -138,10 +140,14 @@ func (p *parsing) volumes(n *yamltree.Node, path string) []Volume {
 				v.Name = p.Checked(n, path, "a DNS label of at most 20 characters", 20, label)
 			}),
 			yamltree.Key("size", func(n *yamltree.Node, path string) { v.Size = p.bytes(n, path) }),
-			yamltree.Key("type", func(n *yamltree.Node, path string) { v.Type, _ = p.Line(n, path, "the provider's name of a type", 255) }),
+			yamltree.Key("type",
+				func(n *yamltree.Node, path string) {
+					v.Type, _ = p.Line(n, path, "the provider's name of a type", 255)
+				}),
 			yamltree.Key("mount", func(n *yamltree.Node, path string) {
 				v.Mount = p.remote(n, path)
-				if taken := []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"}; slices.ContainsFunc(taken, func(t string) bool {
+				taken := []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"}
+				if slices.ContainsFunc(taken, func(t string) bool {
 					return v.Mount == t || strings.HasPrefix(v.Mount, t+"/")
 				}) {
 					p.Wrong(n.At, path, "such as /srv", "the system itself is at %s", v.Mount)
@@ -187,7 +193,8 @@ func (p *parsing) ports(n *yamltree.Node, path string) []Port {
 			}
 		}
 		if ssh := p.stack.SSH.Port; x.Protocol == "tcp" && x.From <= ssh && ssh <= x.To {
-			p.Wrong(at.At, where, "set who may log in with ssh: {from: […]}", "%s contains port %d, which is for ssh", x, ssh)
+			p.Wrong(at.At, where, "set who may log in with ssh: {from: […]}",
+				"%s contains port %d, which is for ssh", x, ssh)
 		}
 		out = append(out, x)
 	})

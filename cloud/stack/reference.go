@@ -90,7 +90,8 @@ func expand(s string, lookup func(Reference) (string, error)) (string, error) {
 func parseReference(s string) (r Reference, length int, err error) {
 	body := s[2:]
 	end := strings.IndexFunc(body, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.')
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' ||
+			c == '.')
 	})
 	if end < 0 {
 		end = len(body)
@@ -98,7 +99,8 @@ func parseReference(s string) (r Reference, length int, err error) {
 	closed := end < len(body) && body[end] == '}'
 	parts := strings.Split(body[:end], ".")
 	known := slices.Contains(referenceKinds(), parts[0])
-	if len(parts) == 1 || !known && (!closed || slices.ContainsFunc(parts, func(p string) bool { return p == "" }) || !identifier(parts[0])) {
+	empty := slices.Contains(parts, "")
+	if len(parts) == 1 || !known && (!closed || empty || !identifier(parts[0])) {
 		return r, 0, nil
 	}
 	text := yamltree.Short(s[:2+end])
@@ -107,7 +109,8 @@ func parseReference(s string) (r Reference, length int, err error) {
 	}
 	text = yamltree.Short(s[:2+end+1])
 	if !known {
-		return r, 0, fmt.Errorf("the reference %s is unknown: %s", text, orElse(yamltree.Nearest(parts[0], referenceKinds()), "known are "+strings.Join(referenceKinds(), ", ")))
+		return r, 0, fmt.Errorf("the reference %s is unknown: %s", text,
+			orElse(yamltree.Nearest(parts[0], referenceKinds()), "known are "+strings.Join(referenceKinds(), ", ")))
 	}
 	r.Kind = parts[0]
 	var fields []string

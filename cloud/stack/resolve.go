@@ -124,7 +124,8 @@ func (p *parsing) merge(start Server, path string, r *role, g *group, s *server)
 		l.over(&out)
 	}
 	if len(out.parts) > maxParts {
-		p.Wrong(out.At, path, "", "%d parts of user-data are more than the %d that a server can have", len(out.parts), maxParts)
+		p.Wrong(out.At, path, "", "%d parts of user-data are more than the %d that a server can have",
+			len(out.parts), maxParts)
 	}
 	for _, x := range out.parts {
 		out.UserData = append(out.UserData, x.Part)
@@ -195,7 +196,8 @@ func (p *parsing) distinct(all []resolved) {
 	}
 	net := p.stack.Network.Prefix
 	if room := 1<<(32-net.Bits()) - 3; len(all) > room {
-		p.Wrong(p.root.At, "", "choose a larger network: {prefix: …}", "%s has room for %d servers, not %d", net, room, len(all))
+		p.Wrong(p.root.At, "", "choose a larger network: {prefix: …}", "%s has room for %d servers, not %d", net,
+			room, len(all))
 	}
 }
 
@@ -222,7 +224,8 @@ func (s *Stack) Scaled(counts map[string]int) (*Stack, error) {
 			return nil, fmt.Errorf("scaling role %s: the stack has no such role", name)
 		}
 		if r := out.Roles[i]; n < r.Min || n > r.Max {
-			return nil, fmt.Errorf("scaling role %s: %d is not between its minimum %d and its maximum %d", name, n, r.Min, r.Max)
+			return nil, fmt.Errorf("scaling role %s: %d is not between its minimum %d and its maximum %d", name, n,
+				r.Min, r.Max)
 		}
 		out.Roles[i].Count = n
 	}
@@ -246,7 +249,8 @@ func (s *Stack) Scaled(counts map[string]int) (*Stack, error) {
 	}
 	out.Servers = append(out.Servers, s.own("")...)
 	if room := min(MaxServers, 1<<(32-s.Network.Prefix.Bits())-3); len(out.Servers) > room {
-		return nil, fmt.Errorf("scaling: %d servers are more than the %d that the stack and its network %s can have", len(out.Servers), room, s.Network.Prefix)
+		return nil, fmt.Errorf("scaling: %d servers are more than the %d that the stack and its network %s can have",
+			len(out.Servers), room, s.Network.Prefix)
 	}
 	return &out, nil
 }

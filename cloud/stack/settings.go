@@ -36,13 +36,15 @@ func (p *parsing) provider(n *yamltree.Node, path string) {
 		case !identifier(e.Name):
 			p.Wrong(e.At, at, "", "the name of an option must be letters, digits, hyphens and underlines")
 		case secretive(e.Name):
-			p.Wrong(e.At, at, "put credentials in the provider's own files or variables", "a secret must not be in this file")
+			p.Wrong(e.At, at, "put credentials in the provider's own files or variables",
+				"a secret must not be in this file")
 		case e.Value.Kind == yamltree.Bool || e.Value.Kind == yamltree.Int:
 			p.stack.Options[e.Name] = e.Value.Raw
 		default:
 			if s, ok := p.Line(e.Value, at, "text, a number, true or false", 1024); ok {
 				if u, err := url.Parse(s); err == nil && u.User != nil {
-					p.Wrong(e.Value.At, at, "put credentials in the provider's own files or variables", "a URL with a user name or password must not be in this file")
+					p.Wrong(e.Value.At, at, "put credentials in the provider's own files or variables",
+						"a URL with a user name or password must not be in this file")
 					continue
 				}
 				p.stack.Options[e.Name] = s
@@ -54,7 +56,8 @@ func (p *parsing) provider(n *yamltree.Node, path string) {
 // secretive says whether an option is called like one that holds a secret.
 func secretive(name string) bool {
 	name = strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
-	return slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "accesskey", "privatekey", "apikey"}, func(s string) bool { return strings.Contains(name, s) })
+	return slices.ContainsFunc([]string{"password", "passwd", "secret", "token", "accesskey", "privatekey",
+		"apikey"}, func(s string) bool { return strings.Contains(name, s) })
 }
 
 func (p *parsing) settings(n *yamltree.Node, path string) {
@@ -89,8 +92,10 @@ func (p *parsing) settings(n *yamltree.Node, path string) {
 		yamltree.Key("parallel", func(n *yamltree.Node, path string) { s.Parallel = p.Number(n, path, 1, 64) }),
 		yamltree.Key("timeouts", func(n *yamltree.Node, path string) {
 			p.Object(n, path, "timeouts", []yamltree.Field{
-				yamltree.Key("server", func(n *yamltree.Node, path string) { s.Server = p.Duration(n, path, time.Second, 24*time.Hour) }),
-				yamltree.Key("call", func(n *yamltree.Node, path string) { s.Call = p.Duration(n, path, time.Second, time.Hour) }),
+				yamltree.Key("server",
+					func(n *yamltree.Node, path string) { s.Server = p.Duration(n, path, time.Second, 24*time.Hour) }),
+				yamltree.Key("call",
+					func(n *yamltree.Node, path string) { s.Call = p.Duration(n, path, time.Second, time.Hour) }),
 			})
 		}),
 	})
@@ -200,7 +205,8 @@ func (p *parsing) local(n *yamltree.Node, path string) string {
 func (p *parsing) remote(n *yamltree.Node, at string) string {
 	s, ok := p.Line(n, at, "a path", 4096)
 	if ok && (!strings.HasPrefix(s, "/") || path.Clean(s) != s || s == "/") {
-		p.Wrong(n.At, at, "", "%s is not an absolute path without . and .. and without a / at its end", yamltree.Short(s))
+		p.Wrong(n.At, at, "", "%s is not an absolute path without . and .. and without a / at its end",
+			yamltree.Short(s))
 		return ""
 	}
 	return s

@@ -1,4 +1,5 @@
-// Package stack reads the file that declares a stack: the servers that should exist, their images, and how to reach them.
+// Package stack reads the file that declares a stack: the servers that should exist, their images, and how to reach
+// them.
 //
 // Call Parse. What it returns is resolved: defaults, profiles and roles are merged into each server, counts are
 // expanded to names, and every reference was found. References to secrets and to other servers' values stay as they
@@ -15,10 +16,10 @@
 // A list, such as ports, replaces the one before as a whole; userData alone is added, that of the stack itself first.
 // References in config and script of userData are always replaced, those in the content of write where expand is true.
 //
-// A file has at most 1 MiB, 60,000 words and signs and a depth of 32; aliases repeat at most 50,000 values; merge keys
-// and tags are not taken.
+// A file is YAML with anchors and aliases, within the bounds of package yamltree.
 //
-// Parse does no I/O: the same bytes give the same Stack, with every fault listed at once, each with its line and column.
+// Parse does no I/O: the same bytes give the same Stack, with every fault listed at once, each with its line and
+// column.
 package stack
 
 import (
@@ -52,7 +53,7 @@ type Stack struct {
 // Settings are how servers and griddle itself find their way.
 type Settings struct {
 	Proxy    string   // URL for HTTP and HTTPS of servers; griddle itself takes it from its environment
-	CA       string   // path, relative to the stack file, of PEM certificates that servers and griddle trust besides the system's
+	CA       string   // path, relative to the stack file, of PEM certificates that servers and griddle trust too
 	NTP      []string // host names or addresses
 	DNS      []netip.Addr
 	Zone     string // time zone of the servers, such as Europe/Berlin
@@ -99,7 +100,7 @@ type Secret struct {
 
 // Part is one piece of user-data: exactly one of its contents is set.
 type Part struct {
-	Config any        // a cloud-config mapping as parsed (map[string]any, []any, string, int64, uint64, float64, bool, nil)
+	Config any        // a cloud-config mapping: map[string]any, []any, string, int64, uint64, float64, bool, nil
 	Script string     // a shell script, starting with #!
 	Path   string     // a file with one of these; relative to the stack file
 	Write  *WriteFile // a file on the server

@@ -16,7 +16,9 @@ func (p *parsing) keys(n *yamltree.Node, path string) []Key {
 	p.List(n, path, 100, func(n *yamltree.Node, path string) {
 		var k Key
 		if n.Kind == yamltree.Mapping {
-			p.Object(n, path, "key", []yamltree.Field{yamltree.Key("file", func(n *yamltree.Node, path string) { k.File = p.local(n, path) })}, "file")
+			p.Object(n, path, "key",
+				[]yamltree.Field{yamltree.Key("file",
+					func(n *yamltree.Node, path string) { k.File = p.local(n, path) })}, "file")
 		} else {
 			k = p.key(n, path)
 		}
@@ -44,7 +46,8 @@ func (p *parsing) key(n *yamltree.Node, path string) Key {
 	public, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(s))
 	switch {
 	case err != nil:
-		p.Wrong(n.At, path, "if it is the path of a file, write {file: …}", "%s is not an ssh public key", yamltree.Short(s))
+		p.Wrong(n.At, path, "if it is the path of a file, write {file: …}", "%s is not an ssh public key",
+			yamltree.Short(s))
 	case len(options) > 0 || len(bytes.TrimSpace(rest)) > 0:
 		p.Wrong(n.At, path, "", "a key must start with its type")
 	case public.Type() == "ssh-dss":
@@ -75,7 +78,8 @@ func (p *parsing) users(n *yamltree.Node, path string) {
 		}
 		if u.Name == p.stack.Admin && u.Name != "" {
 			if sudo != nil && sudo.Kind == yamltree.Bool && !u.Sudo {
-				p.Wrong(sudo.At, yamltree.Below(path, "sudo"), "", "griddle logs in as %s, who must be able to become root", u.Name)
+				p.Wrong(sudo.At, yamltree.Below(path, "sudo"), "",
+					"griddle logs in as %s, who must be able to become root", u.Name)
 			}
 			u.Sudo = true
 		}
@@ -100,7 +104,8 @@ func account(s string) bool {
 
 func (p *parsing) ssh(n *yamltree.Node, path string) {
 	p.Object(n, path, "ssh", []yamltree.Field{
-		yamltree.Key("port", func(n *yamltree.Node, path string) { p.stack.SSH.Port = uint16(p.Number(n, path, 1, 65535)) }),
+		yamltree.Key("port",
+			func(n *yamltree.Node, path string) { p.stack.SSH.Port = uint16(p.Number(n, path, 1, 65535)) }),
 		yamltree.Key("from", func(n *yamltree.Node, path string) { p.stack.SSH.From = p.sources(n, path) }),
 	})
 }
@@ -109,15 +114,21 @@ func (p *parsing) secrets(n *yamltree.Node, path string) {
 	p.Named(n, path, 1000, func(e yamltree.Entry, path string) {
 		s := Secret{Name: e.Name}
 		if !identifier(e.Name) {
-			p.Wrong(e.At, path, "", "the name of a secret must be letters, digits, hyphens and underlines, a letter first")
+			p.Wrong(e.At, path, "",
+				"the name of a secret must be letters, digits, hyphens and underlines, a letter first")
 		}
 		var identity *yamltree.Node
 		p.Object(e.Value, path, "secret", []yamltree.Field{
 			yamltree.Key("env", func(n *yamltree.Node, path string) {
-				s.Env = p.Checked(n, path, "the name of a variable", 255, func(s string) bool { return identifier(s) && !strings.Contains(s, "-") || strings.HasPrefix(s, "_") })
+				s.Env = p.Checked(n, path, "the name of a variable", 255,
+					func(s string) bool {
+						return identifier(s) && !strings.Contains(s, "-") ||
+							strings.HasPrefix(s, "_")
+					})
 			}),
 			yamltree.Key("file", func(n *yamltree.Node, path string) { s.File = p.local(n, path) }),
-			yamltree.Key("identity", func(n *yamltree.Node, path string) { s.Identity, identity = p.local(n, path), n }),
+			yamltree.Key("identity",
+				func(n *yamltree.Node, path string) { s.Identity, identity = p.local(n, path), n }),
 			yamltree.Key("generate", func(n *yamltree.Node, path string) { s.Generate = p.Number(n, path, 8, 1024) }),
 		})
 		p.oneOf(e.Value, path, "env", "file", "generate")
@@ -145,6 +156,7 @@ func (p *parsing) oneOf(n *yamltree.Node, path string, keys ...string) {
 		p.Wrong(n.At, path, "", "one of %s is missing", strings.Join(keys, ", "))
 	case 1:
 	default:
-		p.Wrong(n.At, path, "", "only one of %s is allowed, not %s", strings.Join(keys, ", "), strings.Join(there, " and "))
+		p.Wrong(n.At, path, "", "only one of %s is allowed, not %s", strings.Join(keys, ", "),
+			strings.Join(there, " and "))
 	}
 }

@@ -8,7 +8,8 @@ import (
 
 // uses finds references to what is not declared, or not there yet when the user needs it.
 func (p *parsing) uses(order []*role, all []resolved) {
-	u := users{parsing: p, before: map[string]map[string]bool{}, servers: map[string]*resolved{}, ofRole: map[string][]*resolved{}, roles: map[string]*role{}}
+	u := users{parsing: p, before: map[string]map[string]bool{}, servers: map[string]*resolved{},
+		ofRole: map[string][]*resolved{}, roles: map[string]*role{}}
 	for i := range all {
 		s := &all[i]
 		u.servers[s.Name] = s
@@ -97,7 +98,8 @@ func (u *users) there(x use) bool {
 		if r == nil {
 			return unknown("role", x.Name, u.roleNames())
 		}
-		if known := names(r.Outputs, func(o Output) string { return o.Name }); x.Output != "" && !slices.Contains(known, x.Output) {
+		if known := names(r.Outputs, func(o Output) string { return o.Name }); x.Output != "" &&
+			!slices.Contains(known, x.Output) {
 			return unknown("output of "+x.Name, x.Output, known)
 		}
 		if x.Field != "addresses" && len(u.ofRole[x.Name]) == 0 {
@@ -116,12 +118,14 @@ func (u *users) check(x use, user string) {
 	of, fixed := x.Name, false
 	switch x.Kind {
 	case "role":
-		fixed = x.Field != "outputs" && !slices.ContainsFunc(u.ofRole[of], func(s *resolved) bool { return !s.Address.IsValid() })
+		fixed = x.Field != "outputs" &&
+			!slices.ContainsFunc(u.ofRole[of], func(s *resolved) bool { return !s.Address.IsValid() })
 	case "server":
 		s := u.servers[x.Name]
 		of, fixed = s.Role, s.Address.IsValid()
 		if of == "" && !fixed {
-			u.Wrong(x.at, x.path, "give "+x.Name+" an address", "%s is known only after %s is up, and a server without a role comes last", x.Reference, x.Name)
+			u.Wrong(x.at, x.path, "give "+x.Name+" an address",
+				"%s is known only after %s is up, and a server without a role comes last", x.Reference, x.Name)
 			return
 		}
 	case "self":
@@ -135,8 +139,10 @@ func (u *users) check(x use, user string) {
 	switch {
 	case fixed || u.before[user][of]:
 	case of == user:
-		u.Wrong(x.at, x.path, "only roles after "+of+" can use it", "%s is known only after %s is up, and its own servers get this", x.Reference, of)
+		u.Wrong(x.at, x.path, "only roles after "+of+" can use it",
+			"%s is known only after %s is up, and its own servers get this", x.Reference, of)
 	default:
-		u.Wrong(x.at, x.path, "write after: ["+of+"] in roles."+user, "%s is not known yet: the role %s is not before %s", x.Reference, of, user)
+		u.Wrong(x.at, x.path, "write after: ["+of+"] in roles."+user,
+			"%s is not known yet: the role %s is not before %s", x.Reference, of, user)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// YAML reads one document as cloud-init does: pyyaml.Read. The value is nil where it is empty, else of map[string]any, []any, string,
-// bool, int64, uint64, float64, nil and, for bytes that are not text, what has the methods Bytes() []byte and Place() string. Errors
-// have the line and column.
+// YAML reads one document as cloud-init does: pyyaml.Read. The value is nil where it is empty, else of map[string]any,
+// []any, string, bool, int64, uint64, float64, nil and, for bytes that are not text, what has the methods Bytes()
+// []byte and Place() string. Errors have the line and column.
 type YAML func(b []byte) (any, error)
 
 // binary is a value of the tag !!binary that is not text.
@@ -20,8 +20,8 @@ type binary interface {
 	Place() string // LINE:COLUMN
 }
 
-// parseConfig reads a cloud-config document, which must be a mapping. Bytes are taken only as the content of a file. What merge_how and
-// merge_type say is left out: documents are merged by the rules of this package.
+// parseConfig reads a cloud-config document, which must be a mapping. Bytes are taken only as the content of a file.
+// What merge_how and merge_type say is left out: documents are merged by the rules of this package.
 func parseConfig(b []byte, yaml YAML) (map[string]any, error) {
 	v, err := yaml(b)
 	if err != nil || v == nil {
@@ -40,7 +40,8 @@ func parseConfig(b []byte, yaml YAML) (map[string]any, error) {
 	return m, nil
 }
 
-// fileContents writes the bytes that files hold as cloud-init takes them in any YAML: in base64, with the encoding that says so.
+// fileContents writes the bytes that files hold as cloud-init takes them in any YAML: in base64, with the encoding that
+// says so.
 func fileContents(m map[string]any) {
 	files, _ := m["write_files"].([]any)
 	for _, f := range files {

@@ -66,7 +66,8 @@ func told(at place, v any) string {
 // secretive reports whether the name of a value says that it may be a secret, wherever in the path that is said.
 func secretive(shown string) bool {
 	shown = strings.ToLower(shown)
-	for _, word := range []string{"pass", "pwd", "secret", "token", "key", "content", "cred", "cert", "hash", "auth", "cmd"} {
+	for _, word := range []string{"pass", "pwd", "secret", "token", "key", "content", "cred", "cert", "hash", "auth",
+		"cmd"} {
 		if strings.Contains(shown, word) {
 			return true
 		}

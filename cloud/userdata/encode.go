@@ -110,7 +110,8 @@ func flow(l []any) string {
 
 // literal reports whether s can stand as a block of its own lines, in which every byte means itself.
 func literal(s string) bool {
-	if !strings.Contains(strings.TrimRight(s, "\n"), "\n") || s[0] == ' ' || s[0] == '\n' || s[0] == '\t' || len(s)-len(strings.TrimRight(s, "\n")) > 1 {
+	if !strings.Contains(strings.TrimRight(s, "\n"), "\n") || s[0] == ' ' || s[0] == '\n' || s[0] == '\t' ||
+		len(s)-len(strings.TrimRight(s, "\n")) > 1 {
 		return false
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(s, "\n"), "\n") {
@@ -221,7 +222,8 @@ func quote(s string) string {
 
 // printable is what YAML 1.1 lets stand unescaped, less what some readers take for a line break or a mark.
 func printable(r rune) bool {
-	return r >= ' ' && r <= '~' || r >= 0xa0 && r <= 0xd7ff && r != 0x2028 && r != 0x2029 || r >= 0xe000 && r <= 0xfffd && r != 0xfeff
+	return r >= ' ' && r <= '~' || r >= 0xa0 && r <= 0xd7ff && r != 0x2028 && r != 0x2029 ||
+		r >= 0xe000 && r <= 0xfffd && r != 0xfeff
 }
 
 // carried reports whether a string can be told to cloud-init in YAML at all.

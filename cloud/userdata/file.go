@@ -87,8 +87,8 @@ func pack(b []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Decode returns the bytes that an entry of write_files leaves on the server. It is the opposite of what Merge does with
-// a Part's File, to show or check user-data; limit bounds them.
+// Decode returns the bytes that an entry of write_files leaves on the server. It is the opposite of what Merge does
+// with a Part's File, to show or check user-data; limit bounds them.
 func Decode(entry map[string]any, limit int) ([]byte, error) {
 	content, _ := entry["content"].(string)
 	encoding, _ := entry["encoding"].(string)

@@ -77,8 +77,8 @@ func (r *forms) multipart(boundary string, body io.Reader, depth int) error {
 	}
 }
 
-// typed reads a part whose type was declared, as cloud-init does: what is declared as text or as a script is what it begins with,
-// and what is compressed is looked at again.
+// typed reads a part whose type was declared, as cloud-init does: what is declared as text or as a script is what it
+// begins with, and what is compressed is looked at again.
 func (r *forms) typed(kind, name string, b []byte, depth int) error {
 	switch kind {
 	case "application/gzip", "application/gzip-compressed", "application/gzipped", "application/x-compress", "application/x-compressed",

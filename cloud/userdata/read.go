@@ -17,12 +17,13 @@ const (
 	maxTotal  = 4 * MaxInput // bytes of all parts, unpacked
 )
 
-// Read reads what a file holds, in any form that cloud-init takes: #cloud-config, a script (#! or #cloud-boothook), a template
-// (## template: jinja), #include and #include-once, #part-handler, #cloud-config-archive, MIME with one part or many, any of them
-// compressed by gzip, and base64 of any of them. Like cloud-init it passes over blanks and empty lines before the first line; unlike it, also
-// over a byte order mark and over comments before #cloud-config. from becomes Part.From, with the number of the part where there are several.
-// What could not come through is an error that says why: JSON patches, upstart jobs, parts for one server of many (Launch-Index) and
-// types that nothing handles. yaml reads the YAML in it.
+// Read reads what a file holds, in any form that cloud-init takes: #cloud-config, a script (#! or #cloud-boothook), a
+// template (## template: jinja), #include and #include-once, #part-handler, #cloud-config-archive, MIME with one part
+// or many, any of them compressed by gzip, and base64 of any of them. Like cloud-init it passes over blanks and empty
+// lines before the first line; unlike it, also over a byte order mark and over comments before #cloud-config. from
+// becomes Part.From, with the number of the part where there are several. What could not come through is an error that
+// says why: JSON patches, upstart jobs, parts for one server of many (Launch-Index) and types that nothing handles.
+// yaml reads the YAML in it.
 func Read(from string, b []byte, yaml YAML) ([]Part, error) {
 	r := forms{left: maxTotal, yaml: yaml}
 	if len(b) > MaxInput {
@@ -31,14 +32,16 @@ func Read(from string, b []byte, yaml YAML) ([]Part, error) {
 	if err := r.any(b, 0); err != nil {
 		return nil, fmt.Errorf("reading user-data %s: %w", from, err)
 	}
-	handled := slices.ContainsFunc(r.parts, func(p Part) bool { return p.Opaque != nil && p.Opaque.Type == "text/part-handler" })
+	handled := slices.ContainsFunc(r.parts,
+		func(p Part) bool { return p.Opaque != nil && p.Opaque.Type == "text/part-handler" })
 	for i := range r.parts {
 		p := &r.parts[i]
 		if p.From = from; len(r.parts) > 1 {
 			p.From = fmt.Sprintf("%s, part %d", from, i+1)
 		}
 		if p.Opaque != nil && !handled && !known(p.Opaque.Type) {
-			return nil, fmt.Errorf("reading user-data %s: nothing handles the type %s; add a #part-handler for it", p.From, p.Opaque.Type)
+			return nil, fmt.Errorf("reading user-data %s: nothing handles the type %s; add a #part-handler for it",
+				p.From, p.Opaque.Type)
 		}
 		if err := p.check(); err != nil {
 			return nil, err
@@ -57,8 +60,8 @@ type forms struct {
 	yaml  YAML
 }
 
-// prefixes are the beginnings by which cloud-init knows a type, in small letters; the longer ones come first where one begins
-// with another.
+// prefixes are the beginnings by which cloud-init knows a type, in small letters; the longer ones come first where one
+// begins with another.
 func prefixes() [][2]string {
 	return [][2]string{
 		{"#cloud-config-archive", "text/cloud-config-archive"},
@@ -76,7 +79,8 @@ func prefixes() [][2]string {
 
 // known reports whether cloud-init itself handles an opaque type.
 func known(kind string) bool {
-	return slices.ContainsFunc(prefixes(), func(p [2]string) bool { return p[1] == kind }) || strings.HasPrefix(kind, scriptType+"-per-")
+	return slices.ContainsFunc(prefixes(), func(p [2]string) bool { return p[1] == kind }) ||
+		strings.HasPrefix(kind, scriptType+"-per-")
 }
 
 // typeOf is the type that the beginning of a part says, or "".
@@ -122,7 +126,8 @@ func (r *forms) any(b []byte, depth int) error {
 	if plain, ok := unarmored(b); ok {
 		return r.any(plain, depth+1)
 	}
-	return errors.New("it must start with #cloud-config, #!, or another first line that says what it is (cloud-init docs, User data formats)")
+	return errors.New("it must start with #cloud-config, #!, or another first line that " +
+		"says what it is (cloud-init docs, User data formats)")
 }
 
 // looksLikeMail is how cloud-init tells mail from anything else.
@@ -183,7 +188,8 @@ func (r *forms) part(kind, name string, b []byte, depth int) error {
 	case "text/cloud-config-archive":
 		return r.archive(b, depth)
 	case "text/cloud-config-jsonp":
-		return errors.New("#cloud-config-jsonp: a JSON patch needs the whole document, which only the server has; write what it changes as #cloud-config")
+		return errors.New("#cloud-config-jsonp: a JSON patch needs the whole document, which only the server has; " +
+			"write what it changes as #cloud-config")
 	case "text/upstart-job":
 		return errors.New("#upstart-job: no supported system has upstart; write a systemd unit with write_files")
 	default:

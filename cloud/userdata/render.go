@@ -80,7 +80,8 @@ func (m *Merged) pieces() []piece {
 		config.merge = ours
 		all = append(all, config)
 		if last := withoutLists(m.Config); len(last) > 0 {
-			all = append(all, piece{kind: cloudType, name: "cloud-config-last.yaml", merge: oursLast, body: document(last)})
+			all = append(all,
+				piece{kind: cloudType, name: "cloud-config-last.yaml", merge: oursLast, body: document(last)})
 		}
 	}
 	for i, s := range m.Scripts {
@@ -182,7 +183,8 @@ func (t *TooLarge) Error() string {
 	if t.Gzip {
 		packed = " compressed"
 	}
-	fmt.Fprintf(&b, "rendering user-data: it has %d bytes%s, the provider takes %d; the largest parts are", t.Size, packed, t.Limit)
+	fmt.Fprintf(&b, "rendering user-data: it has %d bytes%s, the provider takes %d; the largest parts are", t.Size,
+		packed, t.Limit)
 	for i, l := range t.Largest {
 		if i > 0 {
 			b.WriteByte(',')

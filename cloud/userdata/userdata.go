@@ -1,7 +1,7 @@
 // Package userdata makes the user-data of a server out of parts.
 //
-// Call Read for files, Merge with all parts of one server in the order in which later ones win, and Render with the provider's
-// limit. Package seed makes the disk in which a server finds the result.
+// Call Read for files, Merge with all parts of one server in the order in which later ones win, and Render with the
+// provider's limit. Package seed makes the disk in which a server finds the result.
 //
 // # How parts are merged
 //
@@ -21,9 +21,10 @@
 //
 // Scripts run in their order, after runcmd.
 //
-// What only the server can make sense of (an Opaque part: templates, includes, handlers, scripts for each boot) goes to it as it
-// is, in multipart. cloud-init merges what comes of that before our document and by its own rules; our document then follows in two
-// parts, whose Merge-Type makes cloud-init put our lists before theirs and let our other values win.
+// What only the server can make sense of (an Opaque part: templates, includes, handlers, scripts for each boot) goes to
+// it as it is, in multipart. cloud-init merges what comes of that before our document and by its own rules; our
+// document then follows in two parts, whose Merge-Type makes cloud-init put our lists before theirs and let our other
+// values win.
 //
 // # What it guarantees
 //
@@ -31,8 +32,9 @@
 // bytes, and Merge of what Merge returned is the same again. Input may be hostile: it is bounded by MaxInput, MaxDepth
 // and MaxValues, and a fault is an error that names the part and the place.
 //
-// Sources: cloud-init 22.4, docs "User data formats", "Merging User-Data Sections", "Module reference", "NoCloud", "Config drive";
-// cloudinit/handlers/__init__.py, handlers/cloud_config.py, mergers/m_dict.py, m_list.py, user_data.py, config/cc_write_files.py. It reads YAML 1.1 (PyYAML), so 1.1 is what is written.
+// Sources: cloud-init 22.4, docs "User data formats", "Merging User-Data Sections", "Module reference", "NoCloud",
+// "Config drive"; cloudinit/handlers/__init__.py, handlers/cloud_config.py, mergers/m_dict.py, m_list.py, user_data.py,
+// config/cc_write_files.py. It reads YAML 1.1 (PyYAML), so 1.1 is what is written.
 package userdata
 
 import (
@@ -97,7 +99,8 @@ func (p *Part) check() error {
 	case p.Script == "":
 		return nil
 	case len(p.Script) > MaxInput:
-		return fmt.Errorf("reading user-data %s: the script has %d bytes, %d are allowed", p.From, len(p.Script), MaxInput)
+		return fmt.Errorf("reading user-data %s: the script has %d bytes, %d are allowed", p.From, len(p.Script),
+			MaxInput)
 	case !strings.HasPrefix(p.Script, "#!") && !strings.HasPrefix(p.Script, boothook):
 		return fmt.Errorf("reading user-data %s: a script must start with #! or %s", p.From, boothook)
 	}

@@ -13,7 +13,8 @@ func undecodable(file string, b []byte) (Place, bool) {
 	at := first
 	for len(b) > 0 {
 		c, n := utf8.DecodeRune(b)
-		if c == utf8.RuneError && n == 1 || c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f || c == 0xfeff && at != first {
+		if c == utf8.RuneError && n == 1 || c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f ||
+			c == 0xfeff && at != first {
 			return at, false
 		}
 		if at.Column++; c == '\n' {
@@ -41,7 +42,8 @@ type budget struct {
 	marks                    int // anchors and tags with nothing else since: the parser recurses for each
 }
 
-// unbounded finds what would have the parser recurse deeply or take long, before it does. It is one pass in linear time.
+// unbounded finds what would have the parser recurse deeply or take long, before it does. It is one pass in linear
+// time.
 func unbounded(file string, tokens token.Tokens, depth int) (Place, string) {
 	b := budget{depth: depth}
 	var words token.Tokens
@@ -167,7 +169,8 @@ func (b *budget) key(before, t, after *token.Token) {
 			(after.Position.Column < column || after.Position.Column == column && after.Type != token.SequenceEntryType)
 	} else {
 		top.colon = true
-		missing = missing || after.Type == token.CollectEntryType || after.Type == token.MappingEndType || after.Type == token.SequenceEndType
+		missing = missing || after.Type == token.CollectEntryType || after.Type == token.MappingEndType ||
+			after.Type == token.SequenceEndType
 	}
 	if missing {
 		b.empty++

@@ -132,7 +132,8 @@ func (r *Reader) Line(n *Node, path, what string, most int) (string, bool) {
 		r.Wrong(n.At, path, "", "it is empty")
 	case len(s) > most:
 		r.Wrong(n.At, path, "", "it has %d bytes, %d are allowed", len(s), most)
-	case strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\u0085' || c == '\u2028' || c == '\u2029' }):
+	case strings.ContainsFunc(s,
+		func(c rune) bool { return c < ' ' || c == 0x7f || c == '\u0085' || c == '\u2028' || c == '\u2029' }):
 		r.Wrong(n.At, path, "", "it must be one line without control characters")
 	default:
 		return s, true
@@ -140,7 +141,8 @@ func (r *Reader) Line(n *Node, path, what string, most int) (string, bool) {
 	return "", false
 }
 
-// Checked is Line for text that check takes; what describes it, such as "a host name". It is empty where there is a fault.
+// Checked is Line for text that check takes; what describes it, such as "a host name". It is empty where there is a
+// fault.
 func (r *Reader) Checked(n *Node, path, what string, most int, check func(string) bool) string {
 	s, ok := r.Line(n, path, what, most)
 	if ok && !check(s) {

@@ -30,8 +30,8 @@ func (r *Reader) Wrong(at Place, path, hint, format string, args ...any) {
 // Faults returns all faults so far, by place.
 func (r *Reader) Faults() Faults { return r.faults.Sorted() }
 
-// Read reads the file's one document. It is nil where a fault leaves nothing to look at, and a Null at the first line where the
-// file is empty.
+// Read reads the file's one document. It is nil where a fault leaves nothing to look at, and a Null at the first line
+// where the file is empty.
 func (r *Reader) Read(b []byte, o Options) *Node {
 	top := Place{r.file, 1, 1}
 	if len(b) > o.bytes() {

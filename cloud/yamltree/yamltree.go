@@ -1,12 +1,13 @@
 // Package yamltree reads a YAML file into a tree of values, each with its place, and reports every fault at once.
 //
-// Make a Reader for the file and call Read. Then take the tree apart with Object, Named, List, Text, Number and the others:
-// each adds a fault where the file does not have what the format wants, and continues. Faults returns all of them, by place.
+// Make a Reader for the file and call Read. Then take the tree apart with Object, Named, List, Text, Number and the
+// others: each adds a fault where the file does not have what the format wants, and continues. Faults returns all of
+// them, by place.
 //
-// A file is one document of UTF-8 text. These are faults in every format: a key that is repeated or unknown, a key that is not
-// one word, a value of another type, a key without a value, tags, merge keys (<<), directives (%YAML), a second document and
-// control characters. Anchors and aliases are for formats that ask for them (Options.Aliases). What aliases repeat is shared
-// in the tree, and counted as if it were copied.
+// A file is one document of UTF-8 text. These are faults in every format: a key that is repeated or unknown, a key that
+// is not one word, a value of another type, a key without a value, tags, merge keys (<<), directives (%YAML), a second
+// document and control characters. Anchors and aliases are for formats that ask for them (Options.Aliases). What
+// aliases repeat is shared in the tree, and counted as if it were copied.
 //
 // Reading takes time and memory in proportion to the file, and stops at these bounds:
 //
@@ -19,8 +20,9 @@
 //	keys and list entries without a value      1,000
 //	documents, before the second is refused    16
 //
-// The last four are there because the parser (github.com/goccy/go-yaml) takes time in proportion to the square of each of
-// them: 389 kB of keys in one mapping would take it ten seconds. They are checked on the tokens, which come in linear time.
+// The last four are there because the parser (github.com/goccy/go-yaml) takes time in proportion to the square of each
+// of them: 389 kB of keys in one mapping would take it ten seconds. They are checked on the tokens, which come in
+// linear time.
 //
 // The package does no I/O. The same bytes give the same tree and the same faults, and no input makes it panic.
 //
@@ -46,8 +48,9 @@ type Options struct {
 	Aliases bool   // anchors and aliases are taken
 	Instead string // what the format has in place of anchors and merge keys: the hint of their faults
 
-	// All is for documents that another program reads too. It takes what that program may take and leaves it to the caller:
-	// anchors and aliases, also of keys; an anchor that is defined again; tags (Node.Tag); merge keys (Entry.Merge).
+	// All is for documents that another program reads too. It takes what that program may take and leaves it to the
+	// caller: anchors and aliases, also of keys; an anchor that is defined again; tags (Node.Tag); merge keys
+	// (Entry.Merge).
 	All bool
 }
 

@@ -21,8 +21,9 @@ func numbered(format string, size int) string {
 	return b.String()
 }
 
-// TestWork reads files of every shape that could take the parser long: what is allocated is in proportion to the size. The work
-// is counted in bytes, since seconds depend on the computer: a mapping of 389 kB once took 11 GB, and ten seconds.
+// TestWork reads files of every shape that could take the parser long: what is allocated is in proportion to the size.
+// The work is counted in bytes, since seconds depend on the computer: a mapping of 389 kB once took 11 GB, and ten
+// seconds.
 func TestWork(t *testing.T) {
 	const size = 128 << 10
 	long := strings.Repeat("k", 5000)
@@ -53,7 +54,10 @@ func TestWork(t *testing.T) {
 		"literals":                func(n int) string { return numbered("k%d: |\n  x\n", n) },
 		"entries of literals":     func(n int) string { return numbered("- |\n  x\n", n) },
 		"long keys":               func(n int) string { return numbered(long+"%d: 1\n", n) },
-		"a long key":              func(n int) string { return strings.Repeat("k", n/2) + ":\n" + numbered("- %d\n", n/2) },
+		"a long key": func(n int) string {
+			return strings.Repeat("k", n/2) + ":\n" + numbered("- %d\n",
+				n/2)
+		},
 		"long keys in one another": func(n int) string {
 			return long + ":\n " + long + ":\n" + numbered(" - %d\n", n)
 		},
@@ -90,11 +94,15 @@ func TestBounds(t *testing.T) {
 		{"bytes", strings.Repeat("#", MaxBytes+1), "f:1:1: the file has 1048577 bytes, 1048576 are allowed"},
 		{"tokens", strings.Repeat("- a\n", 1<<17), "f:30001:1: the file has more than 60000 words and signs"},
 		{"keys", numbered("k%d: 1\n", 389_000), "f:4097:6: the mapping has more than 4096 keys"},
-		{"keys in one another", "a:\n  b:\n" + numbered("    k%d: 1\n", 389_000), "f:4099:10: the mapping has more than 4096 keys"},
+		{"keys in one another", "a:\n  b:\n" + numbered("    k%d: 1\n", 389_000),
+			"f:4099:10: the mapping has more than 4096 keys"},
 		{"keys in braces", "{" + numbered("k%d: 1, ", 389_000) + "}", "f:1:39857: the mapping has more than 4096 keys"},
-		{"keys without values", numbered("k%d:\n", 389_000), "f:1001:6: more than 1000 keys and list entries have no value"},
-		{"braces without values", "{" + numbered("k%d, ", 389_000) + "}", "f:1:5897: more than 1000 keys and list entries have no value"},
-		{"entries without values", strings.Repeat("-\n", 2000), "f:1001:1: more than 1000 keys and list entries have no value"},
+		{"keys without values", numbered("k%d:\n", 389_000),
+			"f:1001:6: more than 1000 keys and list entries have no value"},
+		{"braces without values", "{" + numbered("k%d, ", 389_000) + "}",
+			"f:1:5897: more than 1000 keys and list entries have no value"},
+		{"entries without values", strings.Repeat("-\n", 2000),
+			"f:1001:1: more than 1000 keys and list entries have no value"},
 		{"path", strings.Repeat("k", 9000) + ":\n- 1\n", "f:1:9001: the keys that lead here have more than 8192 bytes"},
 		{"documents", strings.Repeat("---\na: 1\n", 20), "f:33:1: the file has more than 16 documents"},
 		{"anchors", strings.Repeat("&a ", 100) + "x", "f:1:97: more than 32 mappings and lists are inside one another"},
@@ -105,7 +113,8 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	// What a mapping can have is not refused as the sum of many.
-	for _, in := range []string{numbered("- a: 1\n  b: 2\n", 60_000), numbered("- {a: 1}\n", 60_000), numbered("k%d:\n  a: 1\n  b: 2\n", 40_000)} {
+	for _, in := range []string{numbered("- a: 1\n  b: 2\n", 60_000), numbered("- {a: 1}\n", 60_000),
+		numbered("k%d:\n  a: 1\n  b: 2\n", 40_000)} {
 		r := NewReader("f")
 		if n := r.Read([]byte(in), Options{}); n == nil || len(r.Faults()) > 0 {
 			t.Errorf("Read of %.20q… = %v", in, r.Faults())
@@ -146,31 +155,43 @@ func TestRead(t *testing.T) {
 		{"scalars", "a: 1\nb: 1.5\nc: true\nd: text\ne: '1'\nf: null\ng:\nh: |\n  x\n", Options{},
 			`@1:1{a@1:1=@1:4 1 b@2:1=@2:4 1.5 c@3:1=@3:4 true d@4:1=@4:4"text" e@5:1=@5:4"1" f@6:1=@6:1 <nil> g@7:1=@7:1 <nil> h@8:1=@8:4"x\n"}`},
 		{"columns count characters", "ä: é\n", Options{}, `@1:1{ä@1:1=@1:4"é"}`},
-		{"words of YAML 1.1 are text", "[yes, no, on, off, 0o17, 12:30]", Options{}, `@1:1[@1:2"yes" @1:7"no" @1:11"on" @1:15"off" @1:20 15 @1:26"12:30"]`},
-		{"inside one another", "a:\n- b: [1, {c: 2}]\n", Options{}, `@1:1{a@1:1=@2:1[@2:3{b@2:3=@2:6[@2:7 1 @2:10{c@2:11=@2:14 2}]}]}`},
+		{"words of YAML 1.1 are text", "[yes, no, on, off, 0o17, 12:30]", Options{},
+			`@1:1[@1:2"yes" @1:7"no" @1:11"on" @1:15"off" @1:20 15 @1:26"12:30"]`},
+		{"inside one another", "a:\n- b: [1, {c: 2}]\n", Options{},
+			`@1:1{a@1:1=@2:1[@2:3{b@2:3=@2:6[@2:7 1 @2:10{c@2:11=@2:14 2}]}]}`},
 		{"aliases", "a: &x [1]\nb: *x\n", Options{Aliases: true}, `@1:1{a@1:1=@1:7[@1:8 1] b@2:1=@1:7[@1:8 1]}`},
 		{"aliases of nothing", "a: &x\nb: *x\n", Options{Aliases: true}, `@1:1{a@1:1=@1:1 <nil> b@2:1=@1:1 <nil>}`},
-		{"aliases refused", "a: &x 1\nb: *x\n", Options{Instead: "use c"}, "f:1:4: a: anchors (&) and aliases (*) are not allowed; use c\nf:2:4: b: anchors (&) and aliases (*) are not allowed; use c"},
+		{"aliases refused", "a: &x 1\nb: *x\n", Options{Instead: "use c"},
+			"f:1:4: a: anchors (&) and aliases (*) are not allowed; use c\nf:2:4: b: anchors (&) and aliases (*) are not allowed; use c"},
 		{"an anchor twice", "a: &x 1\nb: &x 2\n", Options{Aliases: true}, "f:2:4: b: the anchor &x is already defined"},
-		{"an anchor below", "a: *x\nb: &x 1\n", Options{Aliases: true}, "f:1:4: a: the anchor &x is not defined before here"},
+		{"an anchor below", "a: *x\nb: &x 1\n", Options{Aliases: true},
+			"f:1:4: a: the anchor &x is not defined before here"},
 		{"an anchor in itself", "a: &x [*x]\n", Options{Aliases: true}, "f:1:8: a[0]: the anchor &x is inside itself"},
 		{"a key twice", "a: 1\nb: 2\na: 3\n", Options{}, "f:3:1: a: the key is already defined on line 1"},
 		{"merge key", "a: {<<: {b: 1}}\n", Options{}, "f:1:5: a: merge keys (<<) are not allowed"},
 		{"tag", "a: !!str 1\n", Options{}, `f:1:4: a: tags such as "!!str" are not allowed; put text in quotes`},
-		{"keys that are no words", "[1]: 2\n? a\n: b\nnull: 1\n.inf: 2\n&x c: d\n", Options{Aliases: true}, "f:1:4: this is not YAML: found an invalid key for this map"},
+		{"keys that are no words", "[1]: 2\n? a\n: b\nnull: 1\n.inf: 2\n&x c: d\n", Options{Aliases: true},
+			"f:1:4: this is not YAML: found an invalid key for this map"},
 		{"an explicit key", "? a\n: b\n", Options{}, "f:1:1: a key must be one word"},
-		{"a key of nothing", "null: 1\n~: 2\n.inf: 3\n", Options{}, "f:1:1: a key must be one word\nf:2:1: a key must be one word\nf:3:1: a key must be one word"},
+		{"a key of nothing", "null: 1\n~: 2\n.inf: 3\n", Options{},
+			"f:1:1: a key must be one word\nf:2:1: a key must be one word\nf:3:1: a key must be one word"},
 		{"an anchor of a key", "&x a: 1\n", Options{Aliases: true}, "f:1:1: a key must be one word"},
-		{"directive", "%YAML 1.2\n---\na: 1\n", Options{}, "f:1:1: directives such as %YAML are not allowed; leave it out"},
-		{"numbers that are none", "[.inf, .nan]", Options{}, "f:1:2: [0]: .inf is not allowed as a number; put text in quotes\nf:1:8: [1]: .nan is not allowed as a number; put text in quotes"},
-		{"two documents", "a: 1\n---\nb: 1\n", Options{}, "f:3:1: there is a second document; write one document per file"},
-		{"control characters", "a: \x01\n", Options{}, "f:1:4: this is not text; save it as UTF-8 without control characters"},
+		{"directive", "%YAML 1.2\n---\na: 1\n", Options{},
+			"f:1:1: directives such as %YAML are not allowed; leave it out"},
+		{"numbers that are none", "[.inf, .nan]", Options{},
+			"f:1:2: [0]: .inf is not allowed as a number; put text in quotes\nf:1:8: [1]: .nan is not allowed as a number; put text in quotes"},
+		{"two documents", "a: 1\n---\nb: 1\n", Options{},
+			"f:3:1: there is a second document; write one document per file"},
+		{"control characters", "a: \x01\n", Options{},
+			"f:1:4: this is not text; save it as UTF-8 without control characters"},
 		{"a bound of its own", "abc", Options{Bytes: 2}, "f:1:1: the file has 3 bytes, 2 are allowed"},
-		{"a depth of its own", "[[[1]]]", Options{Depth: 2}, "f:1:4: [0][0][0]: more than 2 mappings and lists are inside one another"},
+		{"a depth of its own", "[[[1]]]", Options{Depth: 2},
+			"f:1:4: [0][0][0]: more than 2 mappings and lists are inside one another"},
 		{"all: tags and anchors", "a: &x !!str 1\nb: *x\nc: &x 2\nd: *x\n&k e: *k\n", Options{All: true},
 			`@1:1{a@1:1=@1:7!!str 1 b@2:1=@1:7!!str 1 c@3:1=@3:7 2 d@4:1=@3:7 2 e@5:1=@5:4"e"}`},
 		{"all: a merge key", "a: {<<: {b: 1}}\n", Options{All: true}, `@1:1{a@1:1=@1:4{<<@1:5=@1:9{b@1:10=@1:13 1}}}`},
-		{"all: a tag of an alias", "a: &x 1\nb: !!str *x\n", Options{All: true}, `f:2:4: b: the tag "!!str" is not before a value`},
+		{"all: a tag of an alias", "a: &x 1\nb: !!str *x\n", Options{All: true},
+			`f:2:4: b: the tag "!!str" is not before a value`},
 	} {
 		r := NewReader("f")
 		n := r.Read([]byte(c.in), c.options)
@@ -184,10 +205,11 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// FuzzRead has any bytes be a file: reading never panics, gives the same twice, and every fault and every value has a place in the
-// file. What is read without a fault is the same as what the library makes of it.
+// FuzzRead has any bytes be a file: reading never panics, gives the same twice, and every fault and every value has a
+// place in the file. What is read without a fault is the same as what the library makes of it.
 func FuzzRead(f *testing.F) {
-	for _, s := range []string{"a: 1\nb: [x, {y: 'z'}]\n", "a: &x [1]\nb: *x\n", "&a [*a]", "x: &x {y: *x}", "a: |\n x\n", "%YAML 1.2\n---\n", "? a\n: b\n", "!!str &a b", "a: {<<: *b}", "{a, b: , c}", "- -\n-", "\ufeffa: 1\r\n"} {
+	for _, s := range []string{"a: 1\nb: [x, {y: 'z'}]\n", "a: &x [1]\nb: *x\n", "&a [*a]", "x: &x {y: *x}",
+		"a: |\n x\n", "%YAML 1.2\n---\n", "? a\n: b\n", "!!str &a b", "a: {<<: *b}", "{a, b: , c}", "- -\n-", "\ufeffa: 1\r\n"} {
 		f.Add([]byte(s), uint8(0))
 		f.Add([]byte(strings.Repeat(s, 40)), uint8(1))
 		f.Add([]byte(s), uint8(2))

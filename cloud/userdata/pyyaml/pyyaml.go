@@ -1,8 +1,9 @@
 // Package pyyaml reads a YAML document as PyYAML does, and so cloud-init.
 //
-// Read is what userdata.Read asks for. It takes what PyYAML takes, which is YAML 1.1: plain yes, no, on and off are booleans; aliases
-// are copies of what their anchors hold; merge keys bring in other mappings. Of tags it takes those of YAML's own scalars. Keys that
-// repeat and keys that are not scalars are faults, as in every file (package yamltree, which has the bounds too).
+// Read is what userdata.Read asks for. It takes what PyYAML takes, which is YAML 1.1: plain yes, no, on and off are
+// booleans; aliases are copies of what their anchors hold; merge keys bring in other mappings. Of tags it takes those
+// of YAML's own scalars. Keys that repeat and keys that are not scalars are faults, as in every file (package yamltree,
+// which has the bounds too).
 //
 // Sources: PyYAML 6.0 (yaml.safe_load), yaml.org/type/merge.html, yaml.org/type/binary.html.
 package pyyaml
@@ -22,8 +23,9 @@ import (
 // maxText bounds the text of a document with what its aliases repeat, in bytes.
 const maxText = 2 * yamltree.MaxBytes
 
-// Read reads one document. The value is nil where it is empty, else of map[string]any, []any, string, bool, int64, uint64, float64,
-// nil and, for bytes that are not text, Bytes. The error is one line with the places of all faults, five at most: LINE:COLUMN.
+// Read reads one document. The value is nil where it is empty, else of map[string]any, []any, string, bool, int64,
+// uint64, float64, nil and, for bytes that are not text, Bytes. The error is one line with the places of all faults,
+// five at most: LINE:COLUMN.
 func Read(b []byte) (any, error) {
 	r := reader{Reader: yamltree.NewReader(""), left: maxText}
 	n := r.Read(b, yamltree.Options{All: true})

@@ -19,9 +19,11 @@ func (s *Server) Needs(tree bool) []Need {
 		return map[string]string{"dpkg": name, "rpm": name, "pacman": name}
 	}
 	needs := []Need{
-		{"systemd", []string{"usr/lib/systemd/systemd", "lib/systemd/systemd"}, map[string]string{"dpkg": "systemd-sysv", "rpm": "systemd", "pacman": "systemd"}},
+		{"systemd", []string{"usr/lib/systemd/systemd", "lib/systemd/systemd"},
+			map[string]string{"dpkg": "systemd-sysv", "rpm": "systemd", "pacman": "systemd"}},
 		{"cloud-init", program("cloud-init"), same("cloud-init")},
-		{"an ssh server", program("sshd"), map[string]string{"dpkg": "openssh-server", "rpm": "openssh-server", "pacman": "openssh"}},
+		{"an ssh server", program("sshd"),
+			map[string]string{"dpkg": "openssh-server", "rpm": "openssh-server", "pacman": "openssh"}},
 		{"sudo", program("sudo"), same("sudo")},
 		{"nftables", program("nft"), same("nftables")},
 		{"dbus", append(program("dbus-daemon"), program("dbus-broker")...), same("dbus")},
@@ -30,11 +32,15 @@ func (s *Server) Needs(tree bool) []Need {
 		needs = append(needs, Need{"mkfs.ext4 for the volumes", program("mkfs.ext4"), same("e2fsprogs")})
 	}
 	if len(s.NTP) > 0 {
-		needs = append(needs, Need{"a time service", append(program("chronyd"), "usr/lib/systemd/systemd-timesyncd", "lib/systemd/systemd-timesyncd"),
-			map[string]string{"dpkg": "systemd-timesyncd", "rpm": "chrony", "pacman": "systemd"}})
+		needs = append(needs,
+			Need{"a time service",
+				append(program("chronyd"), "usr/lib/systemd/systemd-timesyncd", "lib/systemd/systemd-timesyncd"),
+				map[string]string{"dpkg": "systemd-timesyncd", "rpm": "chrony", "pacman": "systemd"}})
 	}
 	if strings.TrimSpace(s.CA) != "" {
-		needs = append(needs, Need{"ca-certificates", append(program("update-ca-certificates"), program("update-ca-trust")...), same("ca-certificates")})
+		needs = append(needs,
+			Need{"ca-certificates", append(program("update-ca-certificates"), program("update-ca-trust")...),
+				same("ca-certificates")})
 	}
 	return needs
 }
@@ -55,7 +61,8 @@ func Missing(needs []Need, has func(path string) bool) []Need {
 
 // Install is the command that installs in a template what is missing, by its package manager; empty for an unknown one.
 func Install(missing []Need, manager string) string {
-	command := map[string]string{"dpkg": "apt-get install --no-install-recommends", "rpm": "dnf install", "pacman": "pacman -S"}[manager]
+	command := map[string]string{"dpkg": "apt-get install --no-install-recommends", "rpm": "dnf install",
+		"pacman": "pacman -S"}[manager]
 	if command == "" {
 		return ""
 	}

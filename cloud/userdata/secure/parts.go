@@ -45,7 +45,8 @@ func Label(volume string) string {
 func (s *Server) config() map[string]any {
 	var users []any
 	for _, u := range s.Users {
-		e := map[string]any{"name": u.Name, "lock_passwd": true, "shell": "/bin/bash", "ssh_authorized_keys": trimmed(u.Keys)}
+		e := map[string]any{"name": u.Name, "lock_passwd": true, "shell": "/bin/bash",
+			"ssh_authorized_keys": trimmed(u.Keys)}
 		if u.Sudo {
 			e["sudo"] = "ALL=(ALL) NOPASSWD:ALL"
 		}
@@ -136,7 +137,8 @@ ExecStart=` + library + `first-boot report
 	if s.Proxy != "" {
 		files = append(files,
 			userdata.File{Path: "/etc/apt/apt.conf.d/90griddle-proxy",
-				Content: fmt.Appendf(nil, "Acquire::http::Proxy \"%s\";\nAcquire::https::Proxy \"%s\";\n", s.Proxy, s.Proxy)},
+				Content: fmt.Appendf(nil, "Acquire::http::Proxy \"%s\";\nAcquire::https::Proxy \"%s\";\n", s.Proxy,
+					s.Proxy)},
 			userdata.File{Path: "/etc/systemd/system.conf.d/50-griddle-proxy.conf",
 				// A percent sign is systemd's own.
 				Content: []byte(strings.ReplaceAll(fmt.Sprintf("[Manager]\nDefaultEnvironment=\"http_proxy=%s\" \"https_proxy=%s\" \"no_proxy=%s\"\n",

@@ -11,8 +11,9 @@
 //     system of the server formatted, and disks with data are as they were (scripts/data-disk.sh has the rules);
 //   - Report has "done" or "failed" and the reasons, and the console a line that starts with Marker.
 //
-// The system must have systemd, cloud-init 22.4 or later, OpenSSH, sudo, dbus and nftables; locales, ca-certificates, e2fsprogs and
-// a time service where they are needed. Needs says what to look for before; what is missing is among the reasons of a failure.
+// The system must have systemd, cloud-init 22.4 or later, OpenSSH, sudo, dbus and nftables; locales, ca-certificates,
+// e2fsprogs and a time service where they are needed. Needs says what to look for before; what is missing is among the
+// reasons of a failure.
 //
 // What user-data parts after these say wins, as everywhere. The report still checks sshd, passwords and firewall.
 package secure

@@ -41,7 +41,8 @@ func (s *Server) check() error {
 		}
 		seen[u.Name] = true
 		for _, k := range u.Keys {
-			if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(k)); err != nil || len(rest) > 0 || strings.ContainsAny(strings.TrimSpace(k), "\r\n") {
+			if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(k)); err != nil || len(rest) > 0 ||
+				strings.ContainsAny(strings.TrimSpace(k), "\r\n") {
 				bad("a key of the user %s is not a line of authorized_keys", u.Name)
 			}
 		}

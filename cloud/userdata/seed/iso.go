@@ -38,8 +38,8 @@ func ISO(w io.Writer, label string, files []File) (err error) {
 	return nil
 }
 
-// timeless replaces the times in the primary volume descriptor (ECMA-119 8.4.26 to 8.4.29), which the library takes from
-// the clock, by "not specified": sixteen digits 0 and an offset of 0.
+// timeless replaces the times in the primary volume descriptor (ECMA-119 8.4.26 to 8.4.29), which the library takes
+// from the clock, by "not specified": sixteen digits 0 and an offset of 0.
 func timeless(image []byte) error {
 	const (
 		sector = 2048

@@ -60,7 +60,8 @@ func (f *Interface) name(i int) string {
 	return fmt.Sprintf("eth%d", i)
 }
 
-// config is version 2 of the network configuration, a part of netplan's language that cloud-init renders for ifupdown and networkd.
+// config is version 2 of the network configuration, a part of netplan's language that cloud-init renders for ifupdown
+// and networkd.
 func (n *Network) config() any {
 	type object map[string]any
 	ethernets := object{}

@@ -51,7 +51,8 @@ func NoCloud(s Seed) ([]File, error) {
 func (s *Seed) check() error {
 	var errs []error
 	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`).MatchString(s.InstanceID) {
-		errs = append(errs, fmt.Errorf("the instance ID %q is not up to 128 letters, digits, dots and dashes", s.InstanceID))
+		errs = append(errs,
+			fmt.Errorf("the instance ID %q is not up to 128 letters, digits, dots and dashes", s.InstanceID))
 	}
 	if !regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`).MatchString(s.Hostname) {
 		errs = append(errs, fmt.Errorf("the hostname %q is not a DNS label", s.Hostname))

@@ -42,11 +42,14 @@ func example(t *testing.T) Seed {
 		}
 		return m
 	}
-	return Seed{InstanceID: "i-0001", Hostname: "web-1", Keys: []string{"ssh-ed25519 AAAA test"}, UserData: []byte("#cloud-config\n{}\n"), Network: &Network{Interfaces: []Interface{
-		{MAC: mac("52:54:00:00:00:01"), DHCP: true, DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, MTU: 1450},
-		{Name: "inner", MAC: mac("52:54:00:00:00:02"), Addresses: []netip.Prefix{netip.MustParsePrefix("10.77.0.5/24"), netip.MustParsePrefix("fd00::5/64")},
-			Gateways: []netip.Addr{netip.MustParseAddr("10.77.0.1"), netip.MustParseAddr("fd00::1")}, DNS: []netip.Addr{netip.MustParseAddr("10.77.0.1")}},
-	}}}
+	return Seed{InstanceID: "i-0001", Hostname: "web-1", Keys: []string{"ssh-ed25519 AAAA test"},
+		UserData: []byte("#cloud-config\n{}\n"), Network: &Network{Interfaces: []Interface{
+			{MAC: mac("52:54:00:00:00:01"), DHCP: true, DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, MTU: 1450},
+			{Name: "inner", MAC: mac("52:54:00:00:00:02"),
+				Addresses: []netip.Prefix{netip.MustParsePrefix("10.77.0.5/24"), netip.MustParsePrefix("fd00::5/64")},
+				Gateways: []netip.Addr{netip.MustParseAddr("10.77.0.1"),
+					netip.MustParseAddr("fd00::1")}, DNS: []netip.Addr{netip.MustParseAddr("10.77.0.1")}},
+		}}}
 }
 
 func TestNoCloud(t *testing.T) {
@@ -125,7 +128,8 @@ func TestSeedRefuses(t *testing.T) {
 		{func(s *Seed) { s.Network.Interfaces[0].Name = strings.Repeat("x", 16) }, "not a name"},
 		{func(s *Seed) { s.Network.Interfaces[0].Addresses = make([]netip.Prefix, 1) }, "invalid address"},
 		{func(s *Seed) {
-			s.Network.Interfaces[0].Gateways = []netip.Addr{netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("1.1.1.2")}
+			s.Network.Interfaces[0].Gateways = []netip.Addr{netip.MustParseAddr("1.1.1.1"),
+				netip.MustParseAddr("1.1.1.2")}
 		}, "more than one gateway"},
 	} {
 		s := example(t)
