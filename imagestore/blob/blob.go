@@ -1,7 +1,7 @@
 // Package blob keeps immutable byte strings, each named by its SHA-256.
 //
-// Call OpenDir for a local directory, or fill in an HTTP for a server's; both are a Store, and what only reads
-// takes a Reader. Handler serves any Store to HTTP clients.
+// Call OpenDir for a local directory, or fill in an HTTP for a server; both are a Store. Code that only reads takes a
+// Reader. Handler serves any Store to HTTP clients.
 //
 // A blob's name is
 //
@@ -9,11 +9,11 @@
 //
 // and a Dir keeps it in the file sha256/01/0123456789abcdef… (the two digits keep directories small).
 //
-// Guarantees. When Put returns without an error the blob is whole, has the returned digest and, in a Dir, survives
-// a power cut (see Dir.Put for the order of system calls). A Put that fails or is killed leaves no blob of that
-// name, at most a temporary file which OpenDir removes when it is a day old. Putting a blob that is there already
-// changes nothing but its time. All methods may be called from any number of goroutines and processes. Reading
-// checks nothing, since a range cannot be checked by itself: whoever reads verifies (ReadAll does).
+// Guarantees. When Put returns without an error the blob is whole, has the returned digest and, in a Dir, survives a
+// power cut (see Dir.Put for the order of system calls). A Put that fails or is killed leaves no blob of that name,
+// at most a temporary file which OpenDir removes when it is a day old. Putting a blob that exists changes only its
+// time. All methods may be called from any number of goroutines and processes. Reading does not verify, since a range
+// cannot be verified alone: the caller does that, or calls ReadAll.
 package blob
 
 import (
@@ -27,22 +27,22 @@ import (
 	"time"
 )
 
-// ErrNotExist is wrapped by the errors of Open, Stat and Delete for a blob that is not there.
+// ErrNotExist is wrapped by the errors of Open, Stat and Delete if there is no such blob.
 var ErrNotExist = errors.New("no such blob")
 
-// ErrMismatch is wrapped where bytes have another digest or length than their name promises.
+// ErrMismatch is wrapped if bytes do not have the digest or the length that their name says.
 var ErrMismatch = errors.New("content does not match its digest")
 
-// ErrRange is wrapped where a blob ends before the offset that was asked for.
+// ErrRange is wrapped if a blob ends before the offset to read from.
 var ErrRange = errors.New("offset is past the end")
 
 // ErrTooLong is wrapped by ReadAll for a blob that is longer than the caller allows.
 var ErrTooLong = errors.New("too long")
 
-// ErrDenied is wrapped where a server refuses a write, or a read of the list, for want of a valid token.
+// ErrDenied is wrapped if a server refuses a write, or the list, without a valid token.
 var ErrDenied = errors.New("not allowed")
 
-// ErrServer is wrapped where a server failed, or answered what no server of blobs does: it tells nothing of the blob.
+// ErrServer is wrapped if a server failed, or is not a server of blobs: the answer says nothing about the blob.
 var ErrServer = errors.New("the server failed")
 
 // Digest names a blob: "sha256:" and 64 lower-case hex digits. The empty Digest names none.
@@ -59,7 +59,7 @@ func Sum(b []byte) Digest {
 // FromSum returns the digest with the given 32 bytes of SHA-256.
 func FromSum(sum []byte) Digest { return Digest(prefix + hex.EncodeToString(sum)) }
 
-// ParseDigest checks that s has the one form that a digest has.
+// ParseDigest checks that s is a digest: "sha256:" and 64 lower-case hex digits.
 func ParseDigest(s string) (Digest, error) {
 	h, ok := strings.CutPrefix(s, prefix)
 	if !ok || len(h) != 2*sha256.Size {
@@ -67,7 +67,7 @@ func ParseDigest(s string) (Digest, error) {
 	}
 	for _, c := range []byte(h) {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", fmt.Errorf("parsing digest %.80q: %q is no lower-case hex digit", s, c)
+			return "", fmt.Errorf("parsing digest %.80q: %q is not a lower-case hex digit", s, c)
 		}
 	}
 	return Digest(s), nil
@@ -88,8 +88,8 @@ func (d *Digest) UnmarshalText(b []byte) (err error) {
 
 // Reader reads blobs.
 type Reader interface {
-	// Open reads n bytes of d from offset off, or all that follow where n is negative. A range that goes past the
-	// end is cut there; an offset past the end is an error. The caller closes the result. ErrNotExist if d is absent.
+	// Open reads n bytes of d from offset off, or all that follow if n is negative. A range that goes past the end is
+	// cut there; an offset past the end gives ErrRange. The caller closes the result. ErrNotExist if there is no d.
 	Open(ctx context.Context, d Digest, off, n int64) (io.ReadCloser, error)
 	// Stat returns the length of d in bytes, or ErrNotExist.
 	Stat(ctx context.Context, d Digest) (int64, error)
@@ -98,12 +98,12 @@ type Reader interface {
 // Store keeps blobs.
 type Store interface {
 	Reader
-	// Put stores what r yields and returns its digest and length. Where want is not empty, bytes with any other
-	// digest are refused with ErrMismatch and not kept.
+	// Put stores the bytes of r and returns their digest and length. If want is not empty, bytes with another digest
+	// are not kept, and give ErrMismatch.
 	Put(ctx context.Context, r io.Reader, want Digest) (Digest, int64, error)
 	// List calls f for every blob, in the order of digests, until f fails.
 	List(ctx context.Context, f func(Info) error) error
-	// Delete removes d; ErrNotExist where there is none.
+	// Delete removes d; ErrNotExist if there is no d.
 	Delete(ctx context.Context, d Digest) error
 }
 
@@ -114,8 +114,8 @@ type Info struct {
 	Time   time.Time `json:"time"` // of the last Put
 }
 
-// ReadAll returns the whole of d, verified. It fails before reading where d is longer than max bytes, and with
-// ErrMismatch where the bytes are others than the name promises.
+// ReadAll returns all of d, verified. It gives ErrTooLong, before it reads, if d is longer than max bytes, and
+// ErrMismatch if the bytes do not match the name.
 func ReadAll(ctx context.Context, r Reader, d Digest, max int64) ([]byte, error) {
 	rc, err := r.Open(ctx, d, 0, -1)
 	if err != nil {

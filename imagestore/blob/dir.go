@@ -25,10 +25,11 @@ type Dir struct {
 // abandoned is the age at which a temporary file is taken to belong to a process that died.
 const abandoned = 24 * time.Hour
 
-// OpenDir makes path a Store, creating it where it does not exist, and clears away what killed writers left there.
+// OpenDir opens the directory path as a Store. It makes the directory if it does not exist, and removes what killed
+// writers left there.
 func OpenDir(path string) (*Dir, error) { return OpenDirOn(durable.Disk{}, path) }
 
-// OpenDirOn is OpenDir with a disk of the caller's.
+// OpenDirOn is OpenDir on the given disk.
 func OpenDirOn(disk durable.Disk, path string) (*Dir, error) {
 	for _, p := range []string{path, filepath.Join(path, "sha256"), filepath.Join(path, "tmp")} {
 		if err := disk.MkdirAll(p, 0o755); err != nil {
@@ -50,7 +51,7 @@ func OpenDirOn(disk durable.Disk, path string) (*Dir, error) {
 	return s, nil
 }
 
-// ReadDirOn is a Store in a directory of which nothing is made, cleared away or tried: it fits one that can only be read.
+// ReadDirOn opens a directory as a Store and changes nothing in it: for one that can only be read.
 func ReadDirOn(disk durable.Disk, path string) *Dir { return &Dir{disk: disk, path: path} }
 
 func (s *Dir) file(d Digest) (string, error) {
@@ -199,8 +200,8 @@ func (s *Dir) commit(f *durable.File, d Digest) error {
 	return s.disk.SyncDir(filepath.Dir(name))
 }
 
-// Settle makes a blob that is there durable: one that was found there may be of a Put that was killed before it was.
-// ErrNotExist where there is none.
+// Settle makes an existing blob durable: the Put that made it may have been killed before it was. ErrNotExist if
+// there is no d.
 func (s *Dir) Settle(d Digest) error {
 	name, err := s.file(d)
 	if err != nil {

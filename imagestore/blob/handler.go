@@ -22,16 +22,17 @@ import (
 //
 // A Dir, and any store that has Partial as it does, also takes a blob in parts:
 //
-//	GET    /v1/blobs/DIGEST/partial   -> Part, what there is of it
-//	DELETE /v1/blobs/DIGEST/partial   throw that away -> 204
+//	GET    /v1/blobs/DIGEST/partial   -> Part, the part of it that arrived
+//	DELETE /v1/blobs/DIGEST/partial   delete that part -> 204
 //	PUT    /v1/blobs/DIGEST           with Content-Range "bytes A-B/T", A being the length of that and B being T-1, or
 //	                                  "bytes */T" when there are T: append the body -> 201 Info
 //
-// What came of such a body that breaks off is kept. 409 says that somebody else is sending, or that A is another number.
+// If such a body is interrupted, what arrived is kept. 409 says that another client is sending, or that A is not the
+// length.
 //
-// Reading a blob by its digest is free for all. The rest asks allow, whose error is the answer, with status 403; with a
-// nil allow nothing but reading is there. A body that has another digest, or breaks off without a Content-Range, leaves nothing
-// behind.
+// Reading a blob by its digest is free for all. The rest asks allow, whose error is the answer, with status 403; with
+// a nil allow there is only reading. A body that has another digest, or is interrupted without a Content-Range,
+// leaves nothing behind.
 func Handler(s Store, allow func(*http.Request) error) http.Handler {
 	mux := http.NewServeMux()
 	h := handler{s}

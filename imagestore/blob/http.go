@@ -15,15 +15,15 @@ import (
 // Path is where Handler serves blobs, below the base URL of a server.
 const Path = "/v1/blobs"
 
-// HTTP is a Store behind a server's Handler. Reading needs only Base; what writes, and List, needs a Token and a Base
+// HTTP is a Store on a server, behind its Handler. Reading needs only Base. Writing and List need a Token and a Base
 // that begins with https, so that a token never travels in the clear.
 type HTTP struct {
 	Base   string       // URL of the server without a path: "http://192.0.2.1:8080"
 	Client *http.Client // nil means http.DefaultClient
 	Token  string       // bearer token
 
-	// Private says that nobody else is on the connections that Client makes, and that whoever made them may write: no token
-	// is needed then.
+	// Private says that the connections that Client makes are private, and that their owner may write: no token is
+	// needed then.
 	Private bool
 }
 
@@ -97,7 +97,7 @@ func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body i
 	return nil, fmt.Errorf("%w: it says %s: %s", ErrServer, resp.Status, msg)
 }
 
-// Open implements Reader, with a Range request where not the whole blob is asked for.
+// Open implements Reader, with a Range request unless the whole blob is asked for.
 func (h *HTTP) Open(ctx context.Context, d Digest, off, n int64) (io.ReadCloser, error) {
 	if _, err := ParseDigest(string(d)); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (h *HTTP) Open(ctx context.Context, d Digest, off, n int64) (io.ReadCloser,
 	}
 	if header.Get("Range") != "" && resp.StatusCode != http.StatusPartialContent {
 		resp.Body.Close()
-		return nil, fmt.Errorf("reading blob %s: the server does not know Range requests", d)
+		return nil, fmt.Errorf("reading blob %s: the server does not support Range requests", d)
 	}
 	return resp.Body, nil
 }
@@ -153,7 +153,7 @@ func (h *HTTP) Stat(ctx context.Context, d Digest) (int64, error) {
 	}
 	resp.Body.Close()
 	if resp.ContentLength < 0 {
-		return 0, fmt.Errorf("looking up blob %s: the server does not say its length", d)
+		return 0, fmt.Errorf("looking up blob %s: the server does not report its length", d)
 	}
 	return resp.ContentLength, nil
 }

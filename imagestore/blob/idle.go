@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// ErrStalled is wrapped where a server sends nothing, and takes nothing, for too long.
+// ErrStalled is wrapped if a server sends nothing, and takes nothing, for too long.
 var ErrStalled = errors.New("the server is silent")
 
-// Idle ends requests in which nothing moves for a time: neither a byte of the request's body, nor the answer, nor a byte of it.
-// However long a transfer takes in all, it goes on as long as something comes.
+// Idle ends requests in which no byte is sent or received for a time. A transfer may take any time as long as bytes
+// come.
 type Idle struct {
 	Base http.RoundTripper // nil means http.DefaultTransport
 
-	// Patience is how long nothing may move: before the answer comes, for which the server may have to work, and
-	// while its body is read. Zero means for ever.
+	// Patience is how long no byte may be sent or received: before the answer comes, for which the server may have to
+	// work, and while its body is read. Zero means without a limit.
 	Patience func(*http.Request) (answer, body time.Duration)
 }
 

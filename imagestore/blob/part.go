@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// ErrBusy is wrapped where somebody else sends the rest of a blob, or has sent some of it meanwhile: ask for its Part again.
-var ErrBusy = errors.New("somebody else sends it")
+// ErrBusy is wrapped if another client sends the rest of a blob, or sent some of it meanwhile: ask for its Part again.
+var ErrBusy = errors.New("another client sends it")
 
 // maxPart is the longest blob that may come in parts, in bytes.
 const maxPart = 1 << 40
@@ -25,9 +25,9 @@ const (
 	partIdle = time.Minute     // without a byte of the body; then whoever else wants to send may
 )
 
-// Part is what a server holds of a blob that has not come whole.
+// Part is what a server has of a blob that did not come completely.
 type Part struct {
-	Size   int64  `json:"size"`   // bytes from the beginning; 0 where there are none
+	Size   int64  `json:"size"`   // bytes from the beginning; 0 if there are none
 	Digest Digest `json:"digest"` // of these bytes
 }
 
@@ -90,8 +90,8 @@ func (h handler) dropPart(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// putRest appends the body to what there is, and makes it the blob when it is whole. What came of a body that breaks off
-// stays.
+// putRest appends the body to what there is, and makes it the blob when it is whole. What came of a body that breaks
+// off stays.
 func (h handler) putRest(w http.ResponseWriter, r *http.Request) {
 	at, total, err := parseContentRange(r.Header.Get("Content-Range"))
 	if err != nil {
@@ -155,8 +155,8 @@ func (h handler) already(w http.ResponseWriter, p *Partial, size int64) {
 	created(w, p.d, size)
 }
 
-// parseContentRange reads "bytes A-B/T", B being T-1, or "bytes */T" for the nothing that follows T bytes: at is then -1
-// (RFC 9110, section 14.4).
+// parseContentRange reads "bytes A-B/T", B being T-1, or "bytes */T" for the nothing that follows T bytes: at is then
+// -1 (RFC 9110, section 14.4).
 func parseContentRange(s string) (at, total int64, err error) {
 	span, length, found := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
 	total, err = strconv.ParseInt(length, 10, 64)
@@ -193,7 +193,7 @@ func (p patient) Read(b []byte) (int, error) {
 	return p.r.Read(b)
 }
 
-// Part asks what the server holds of d. ErrNotExist says that it keeps no parts, ErrBusy that somebody else is sending.
+// Part asks what the server has of d. ErrNotExist says that it keeps no parts, ErrBusy that another client is sending.
 func (h *HTTP) Part(ctx context.Context, d Digest) (Part, error) {
 	var out Part
 	b, err := h.partRequest(ctx, http.MethodGet, d)
@@ -209,7 +209,7 @@ func (h *HTTP) Part(ctx context.Context, d Digest) (Part, error) {
 	return out, nil
 }
 
-// DropPart has the server throw away what it holds of d.
+// DropPart has the server delete what it has of d.
 func (h *HTTP) DropPart(ctx context.Context, d Digest) error {
 	if _, err := h.partRequest(ctx, http.MethodDelete, d); err != nil {
 		return fmt.Errorf("removing the part of blob %s: %w", d, err)
@@ -217,9 +217,9 @@ func (h *HTTP) DropPart(ctx context.Context, d Digest) error {
 	return nil
 }
 
-// PutRest sends what of d follows the at bytes that the server holds; d has total bytes. The server has the blob durably
-// when this returns. What arrived before an error is kept; ErrBusy where the server holds other than at bytes, and after
-// ErrMismatch it holds none.
+// PutRest sends the bytes of d after the first at, which the server has; d has total bytes. The server has the blob
+// durably when this returns. What arrived before an error is kept. ErrBusy if the server does not have at bytes;
+// after ErrMismatch it has none.
 func (h *HTTP) PutRest(ctx context.Context, d Digest, r io.Reader, at, total int64) error {
 	if at < 0 || at > total {
 		return fmt.Errorf("putting the rest of blob %s: %w: %d of %d bytes", d, ErrRange, at, total)

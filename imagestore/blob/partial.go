@@ -18,8 +18,8 @@ import (
 // partialAge is how long a partial file that nobody touched is kept for somebody to go on with.
 const partialAge = 7 * 24 * time.Hour
 
-// Partial is a blob that comes in parts, over more than one run of a program: DIR/partial/HEX, locked while it is open. What
-// it holds is unchecked, also what was written before a crash: whoever goes on with it reads and verifies it first.
+// Partial is a blob that comes in parts, over more than one run of a program: DIR/partial/HEX, locked while it is
+// open. Its bytes are not verified, also those written before a crash: to continue it, read and verify it first.
 type Partial struct {
 	*durable.File
 	lock *os.File // the same file; committing closes the other one
@@ -38,24 +38,24 @@ func (p *Partial) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements io.Writer, from where reading or Cut has come to.
+// Write implements io.Writer, from where the last Read or Cut ended.
 func (p *Partial) Write(b []byte) (int, error) {
 	n, err := p.WriteAt(b, p.at)
 	p.at += int64(n)
 	return n, err
 }
 
-// Cut leaves the first n bytes, and writing goes on there.
+// Cut keeps the first n bytes; the next Write continues there.
 func (p *Partial) Cut(n int64) error {
 	p.at = n
 	return p.Truncate(n)
 }
 
-// Close ends the work on the file, which stays for the next time.
+// Close closes the file, which stays for the next time.
 func (p *Partial) Close() error { return errors.Join(p.File.Close(), p.lock.Close()) }
 
-// Partial opens what there is of d, or an empty file. It waits, until ctx ends, for another process that has it open; where
-// that one finished the blob, what is returned is empty and the blob is there.
+// Partial opens the part of d, or an empty file. It waits, until ctx ends, for another process that has it open; if
+// that one finished the blob, the result is empty and the blob exists.
 func (s *Dir) Partial(ctx context.Context, d Digest) (*Partial, error) {
 	if _, err := ParseDigest(string(d)); err != nil {
 		return nil, err

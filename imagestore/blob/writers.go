@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A blob that no image needs may be one that a publication is about to name, and so stays for a day. But where its writer is
-// dead, no one is about to name it. So each process that puts blobs keeps a list of them,
+// A blob that no image needs may be one that a publication is about to name, and so stays for a day. But where its
+// writer is dead, no one is about to name it. So each process that puts blobs keeps a list of them,
 //
 //	DIR/writers/NAME    flock(2)ed while its process lives; a line for each blob, "sha256:…", and each temporary file, "put-…"
 //
-// What a server puts for a client is not on it: the client lives on, and counts on it, when the server is started again.
+// What a server puts for a client is not on it: the client lives on, and counts on it, when the server is started
+// again.
 //
 // The list is a help and no more: it is not synced, and where it cannot be written the day counts.
 type writers struct {
@@ -34,10 +35,11 @@ type forOthers struct{}
 
 func (s *Dir) writersDir() string { return filepath.Join(s.path, "writers") }
 
-// Claim says that this process counts on a blob that it found: until the process ends, no other one takes it for abandoned.
+// Claim says that this process needs a blob that it found: until the process ends, no other process takes the blob
+// for abandoned.
 func (s *Dir) Claim(d Digest) { s.note(string(d)) }
 
-// Drop says that this process does not count any more on blobs that it has put or claimed.
+// Drop says that this process no longer needs blobs that it put or claimed.
 func (s *Dir) Drop(all ...Digest) {
 	s.writers.mu.Lock()
 	defer s.writers.mu.Unlock()
@@ -97,15 +99,16 @@ func (s *Dir) openList() (*os.File, error) {
 	return f, nil
 }
 
-// Abandoned is what writers left that are dead, or have dropped it.
+// Abandoned is what dead writers left, and what writers dropped.
 type Abandoned struct {
-	Blobs map[Digest]bool // that no living writer counts on
+	Blobs map[Digest]bool // that no living writer needs
 	temps []string        // names in tmp
 	lists []string        // names in writers
 	dir   *Dir
 }
 
-// Abandoned reads the lists of all writers. What cannot be read counts as if it were not there: nothing is abandoned then.
+// Abandoned reads the lists of all writers. What cannot be read counts as if it were not there: nothing is abandoned
+// then.
 func (s *Dir) Abandoned() Abandoned {
 	a := Abandoned{Blobs: map[Digest]bool{}, dir: s}
 	entries, err := os.ReadDir(s.writersDir())
@@ -151,7 +154,7 @@ func (s *Dir) Abandoned() Abandoned {
 	return a
 }
 
-// Clear removes the temporary files and the lists of the dead, or with dry only counts the files and their bytes.
+// Clear removes the temporary files and the lists of dead writers; with dry it only counts the files and their bytes.
 func (a Abandoned) Clear(dry bool) (files int, bytes int64, err error) {
 	var errs []error
 	remove := func(path string) {
@@ -178,7 +181,7 @@ func (a Abandoned) Clear(dry bool) (files int, bytes int64, err error) {
 	return files, bytes, errors.Join(errs...)
 }
 
-// ClearParts removes what there is of blobs that did not come whole and that no one is fetching now, or with dry only counts it.
+// ClearParts removes the parts of blobs that no process is fetching now; with dry it only counts them.
 func (s *Dir) ClearParts(dry bool) (files int, bytes int64) {
 	dir := filepath.Join(s.path, "partial")
 	parts, err := os.ReadDir(dir)

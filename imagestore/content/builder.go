@@ -14,17 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrStream is what the Builder's errors wrap when the commands of a stream do not fit together.
+// ErrStream is wrapped by the Builder's errors about commands that do not fit together.
 var ErrStream = errors.New("the stream does not fit the tree")
 
-// Builder computes the manifest of a tree from the send stream that makes it: Apply every command in turn, or hand
+// Builder computes the manifest of a tree from the send stream that makes it: Apply every command in turn, or give
 // the whole stream to Read, then call Finish.
 //
-// A file that is written from its beginning to its end, with or without holes, as the kernel's sender does it, is hashed
-// as its bytes pass. Whatever else a stream may do to a file (clones, overlapping and backward writes, encoded writes,
-// holes punched, a delta's partial overwrites) makes Finish read that one file from the snapshot that is being sent.
+// A file that is written from its beginning to its end, with or without holes, as the kernel's sender does it, is
+// hashed as its bytes pass. If a stream does anything else to a file (clones, overlapping and backward writes,
+// encoded writes, punched holes, a delta's partial overwrites), Finish reads that file from the snapshot that is
+// sent.
 type Builder struct {
-	// Stream says what the first command told: the names of this tree and of the one that the stream stands on.
+	// Stream is what the first command says: the identity of this tree and of the stream's parent.
 	Stream struct {
 		UUID           sendstream.UUID
 		Ctransid       uint64
@@ -45,11 +46,11 @@ type Builder struct {
 	touched int64
 }
 
-// Touched is how many bytes of content a stream without data has spoken of so far.
+// Touched is how many bytes of content a stream without data named so far.
 func (b *Builder) Touched() int64 { return b.touched }
 
 // NewBuilder returns a Builder of a tree that is being sent from the read-only snapshot at the directory tree. parent
-// is the manifest of what a delta stands on, and nil for a full stream.
+// is the manifest of a delta's parent, and nil for a full stream.
 func NewBuilder(parent *Manifest, tree string) *Builder {
 	return &Builder{parent: parent, tree: tree}
 }
@@ -85,10 +86,10 @@ func (b *Builder) Apply(c *sendstream.Command) error {
 
 func (b *Builder) apply(c *sendstream.Command) error {
 	if b.ended {
-		return fmt.Errorf("%w: there is more than one stream", ErrStream)
+		return fmt.Errorf("%w: a second stream follows", ErrStream)
 	}
 	if first := c.Op == sendstream.OpSubvol || c.Op == sendstream.OpSnapshot; first == b.began {
-		return fmt.Errorf("%w: the command has no place here", ErrStream)
+		return fmt.Errorf("%w: the command is not allowed here", ErrStream)
 	}
 	switch c.Op {
 	case sendstream.OpSubvol, sendstream.OpSnapshot:
@@ -104,7 +105,7 @@ func (b *Builder) apply(c *sendstream.Command) error {
 			n.major, n.minor = unix.Major(c.Rdev), unix.Minor(c.Rdev)
 		case Fifo, Socket:
 		default:
-			return fmt.Errorf("%w: mode %o makes no node", ErrStream, c.Mode)
+			return fmt.Errorf("%w: mode %o is not that of a node", ErrStream, c.Mode)
 		}
 		return b.create(c.Path, n)
 	case sendstream.OpMkfifo:
@@ -230,7 +231,7 @@ func (b *Builder) create(path string, n *inode) error {
 		return err
 	}
 	if dir.children[name] != nil {
-		return fmt.Errorf("%w: it is there already", ErrStream)
+		return fmt.Errorf("%w: it exists already", ErrStream)
 	}
 	dir.children[name] = n
 	return nil
@@ -273,14 +274,15 @@ func (b *Builder) remove(path string, directory bool) error {
 	}
 	n := dir.children[name]
 	if n == nil || (n.typ == Directory) != directory || len(n.children) > 0 {
-		return fmt.Errorf("%w: there is nothing of the kind that can be removed", ErrStream)
+		return fmt.Errorf("%w: nothing of that kind is there to remove", ErrStream)
 	}
 	b.last.node = nil
 	delete(dir.children, name)
 	return nil
 }
 
-// Finish reads from the snapshot what the stream alone did not tell, and gives the manifest. The Builder is used up.
+// Finish reads from the snapshot what the stream did not say, and returns the manifest. The Builder cannot be used
+// after that.
 func (b *Builder) Finish(ctx context.Context) (*Manifest, error) {
 	if !b.ended {
 		return nil, fmt.Errorf("building content manifest: %w: it has no end", ErrStream)

@@ -1,8 +1,8 @@
-// Package content is the content manifest of an image: what every path of the tree is, so that an installed
-// tree can be checked, listed and compared without the stream that made it.
+// Package content has the content manifest of an image: what every path of the tree is. With it an installed tree can
+// be checked, listed and compared without the stream that made it.
 //
-// A publisher feeds the commands of a send stream to a Builder and gets a Manifest; everybody else calls Parse on
-// the bytes that a signed image document names by their SHA-256, and Verify to compare a tree with it.
+// A publisher gives the commands of a send stream to a Builder and gets a Manifest. All others call Parse with the
+// bytes that a signed image document names by their SHA-256, and Verify to compare a tree with it.
 //
 // # Format
 //
@@ -18,7 +18,7 @@
 //	h usr/bin/perl5.36.0 to=usr/bin/perl
 //	c dev/null 0666 0 0 1700000001.000000000 dev=1:3
 //
-// The fields are parted by one space: type, path, mode (permission bits with setuid, setgid and sticky, four octal
+// The fields are separated by one space: type, path, mode (permission bits with setuid, setgid and sticky, four octal
 // digits), owner, group, modification time (seconds since 1970 and nine digits of nanoseconds; the seconds may
 // be negative, the nanoseconds always count forward), then by type:
 //
@@ -27,17 +27,18 @@
 //	l symlink      to=TARGET; the mode is always 0777
 //	b c device     dev=MAJOR:MINOR
 //	p s            fifo, socket: nothing more
-//	h hard link    only to=PATH, the first path in order that names the same inode, on which the rest stands
+//	h hard link    only to=PATH, the first path in order that names the same inode, which has the other fields
 //
 // and then the extended attributes, x:NAME=VALUE, ordered by name, the value in standard base64 with padding. POSIX
 // ACLs (system.posix_acl_access, system.posix_acl_default) and capabilities (security.capability) are extended
-// attributes. The namespace btrfs. and XFS's trusted.SGI_ACL_ names are left out: they describe storage. Change times, access times,
-// creation times, inode numbers, inode flags and the sizes of directories are not part of the content.
+// attributes. The namespace btrfs. and XFS's trusted.SGI_ACL_ names are left out: they describe storage. Change
+// times, access times, creation times, inode numbers, inode flags and the sizes of directories are not part of the
+// content.
 //
 // Paths are relative, without a leading "./"; the root is ".". In paths, targets and attribute names every byte
-// outside 0x21…0x7e, and "\" and "=", stands as \xHH with lower-case digits. The root comes first, then all paths in
-// the order of their unescaped bytes. There is exactly one spelling of a manifest, and Parse refuses any other: its
-// SHA-256 is a name for the tree.
+// outside 0x21…0x7e, and "\" and "=", is written as \xHH with lower-case digits. The root comes first, then all paths
+// in the order of their unescaped bytes. A manifest can be written in one way only, and Parse refuses any other, so
+// its SHA-256 names the tree.
 //
 // # Limits
 //
@@ -53,7 +54,7 @@ import (
 )
 
 const (
-	// MaxPath is the longest path and the longest symlink target, in bytes: Linux's PATH_MAX less its NUL.
+	// MaxPath is the longest path and the longest symlink target, in bytes: Linux's PATH_MAX without its NUL.
 	MaxPath = 4095
 	// MaxLine is the longest line in bytes, newline included. It leaves room for the 64 KiB of one large
 	// attribute (XATTR_SIZE_MAX) many times over.
@@ -65,7 +66,7 @@ const (
 // Type is the first byte of an entry's line.
 type Type byte
 
-// The types of entries. HardLink stands for any further name of an inode that is not a directory.
+// The types of entries. HardLink is any further name of an inode that is not a directory.
 const (
 	Directory   Type = 'd'
 	Regular     Type = 'f'
@@ -111,8 +112,7 @@ type Xattr struct {
 	Value []byte
 }
 
-// Entry is one path of a tree. Which fields count depends on Type, as the package comment has it; the others are
-// zero.
+// Entry is one path of a tree. Type says which fields count, see the package comment; the others are zero.
 type Entry struct {
 	Path         string // relative, unescaped; "." is the root
 	Type         Type
@@ -121,7 +121,7 @@ type Entry struct {
 	Mtime        Time
 	Size         int64    // bytes, of regular files
 	SHA256       [32]byte // of a regular file's content
-	Target       string   // of a symlink: what it says; of a hard link: the path that has the inode's entry
+	Target       string   // of a symlink: its text; of a hard link: the path that has the inode's entry
 	Major, Minor uint32   // of devices
 	Xattrs       []Xattr  // ordered by name
 }
@@ -140,7 +140,7 @@ func (m *Manifest) Size() int64 {
 	return n
 }
 
-// Find gives the entry of a path, nil where there is none.
+// Find returns the entry of a path, or nil.
 func (m *Manifest) Find(path string) *Entry {
 	i, found := slices.BinarySearchFunc(m.Entries, path, func(e Entry, path string) int {
 		switch {

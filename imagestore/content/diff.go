@@ -19,12 +19,12 @@ type Change struct {
 	Path string   // in the new tree; of what was removed: in the old one
 	From string   // of what was moved: the path in the old tree
 	What []string // of what was changed or moved: "type", "content", "target", "device", "mode", "owner", "xattrs", "links", "time"
-	Old  *Entry   // the inode's own entry, also of a further name; nil of what was added
-	New  *Entry   // likewise; nil of what was removed
+	Old  *Entry   // the inode's own entry, also for a further name; nil for what was added
+	New  *Entry   // likewise; nil for what was removed
 }
 
-// Diff tells how the tree of b differs from that of a, ordered by path. A regular file that is gone and whose bytes lie at a path
-// that is new was moved there. With times a modification time alone is a difference too.
+// Diff returns how the tree of b differs from that of a, ordered by path. A regular file that is gone and whose bytes
+// are at a new path was moved there. With times, another modification time alone is a difference too.
 func Diff(a, b *Manifest, times bool) []Change {
 	d := diffing{inodes: [2]map[string]*inodeOf{inodesOf(a), inodesOf(b)}, times: times}
 	i, j := 0, 0
@@ -106,8 +106,8 @@ func (d *diffing) compare(x, y *inodeOf) (what []string) {
 	return what
 }
 
-// findMoves makes one change of a removal and an addition of the same bytes. Of several removals one of the same file name is
-// taken, else the first.
+// findMoves makes one change of a removal and an addition of the same bytes. Of several removals one of the same file
+// name is taken, else the first.
 func (d *diffing) findMoves() {
 	gone := map[[32]byte][]int{}
 	movable := func(e *Entry) bool { return e != nil && e.Type == Regular && e.Size > 0 }
@@ -147,5 +147,5 @@ func (d *diffing) findMoves() {
 	d.changes = kept
 }
 
-// Escape writes a path or target as the format spells it, in printable ASCII without spaces.
+// Escape returns a path or target as the format writes it, in printable ASCII without spaces.
 func Escape(path string) string { return escape(path) }

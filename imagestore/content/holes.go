@@ -13,8 +13,8 @@ import (
 // sparseFrom is the size in bytes from which on it is asked whether a file has holes: below it they save nothing.
 const sparseFrom = 64 << 10
 
-// NextData gives the next bytes of a file, from at on, that are no hole: lseek(2), SEEK_DATA and SEEK_HOLE. Both are size
-// where only a hole follows. On a filesystem that knows no holes all is data.
+// NextData returns the next range of a file, from at on, that is not a hole (lseek(2), SEEK_DATA and SEEK_HOLE). Both
+// ends are size if only a hole follows. On a filesystem without holes all is data.
 func NextData(fd int, at, size int64) (from, to int64, err error) {
 	from, err = unix.Seek(fd, at, unix.SEEK_DATA)
 	if err == unix.ENXIO {
@@ -32,8 +32,8 @@ func NextData(fd int, at, size int64) (from, to int64, err error) {
 	return min(from, size), min(to, size), nil
 }
 
-// Stored is how many bytes the files of the tree below dir take that m is the manifest of: of each inode once, its data
-// without its holes.
+// Stored is how many bytes the files of the tree below dir take, whose manifest is m: each inode once, without its
+// holes.
 func Stored(ctx context.Context, dir string, m *Manifest) (int64, error) {
 	root, err := OpenRoot(dir)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// ErrFormat is what Parse's errors wrap when the bytes are not a manifest.
+// ErrFormat is wrapped by Parse's errors about bytes that are not a manifest.
 var ErrFormat = errors.New("not a content manifest")
 
-// Parse reads a manifest. It takes only the one spelling that WriteTo gives, with paths that stay below the root
-// and whose directories come before them, and hard links that name an entry above them. Errors name the line.
+// Parse reads a manifest. It accepts only what WriteTo writes, with paths below the root whose directories come
+// before them, and hard links that name an entry above them. Errors name the line.
 func Parse(r io.Reader) (*Manifest, error) {
 	br := bufio.NewReaderSize(r, 1<<16)
 	var buf []byte
@@ -83,7 +83,7 @@ func (p *parser) line(line []byte) error {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if p.again = e.appendLine(p.again[:0]); !bytes.Equal(p.again, line) {
-		return fmt.Errorf("%w: %.200q is not spelled as it must be: %.200q", ErrFormat, line, p.again)
+		return fmt.Errorf("%w: %.200q must be written as %.200q", ErrFormat, line, p.again)
 	}
 	if err := p.place(&e); err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
@@ -206,7 +206,7 @@ func (e *Entry) parseSpecial(rest *string) error {
 			return err
 		}
 		if e.Target == "" || len(e.Target) > MaxPath || strings.IndexByte(e.Target, 0) >= 0 {
-			return errors.New("no symbolic link has such a target")
+			return errors.New("not a possible target of a symbolic link")
 		}
 		if e.Mode != 0o777 {
 			return errors.New("the mode of a symbolic link is 0777")
@@ -287,7 +287,7 @@ func checkPath(p string) error {
 		return nil
 	}
 	if len(p) > MaxPath || strings.IndexByte(p, 0) >= 0 {
-		return fmt.Errorf("no path has such a form: %.60q", p)
+		return fmt.Errorf("not a possible path: %.60q", p)
 	}
 	for c := range strings.SplitSeq(p, "/") {
 		if c == "" || c == "." || c == ".." || len(c) > 255 {

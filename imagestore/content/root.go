@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Root opens what lies below a directory and never leaves it: no symbolic link is followed, neither a mount nor a nested
-// subvolume is entered (ErrForeign), and no device or fifo is opened. It keeps the directory that was last used open, so that
-// it is quickest in the order of a manifest. It is for one goroutine; several Roots may share a tree.
+// Root opens files below a directory and never leaves it: no symbolic link is followed, neither a mount nor a nested
+// subvolume is entered (ErrForeign), and no device or fifo is opened. It keeps the last directory open, so it is
+// fastest in the order of a manifest. It is for one goroutine; several Roots may share a tree.
 type Root struct {
 	root int
 	dev  uint64
@@ -21,7 +21,7 @@ type Root struct {
 	buf  []byte // of attributes
 }
 
-// OpenRoot opens the directory. Close the Root in the end.
+// OpenRoot opens the directory. Close the Root after use.
 func OpenRoot(dir string) (*Root, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -35,7 +35,7 @@ func OpenRoot(dir string) (*Root, error) {
 	return &Root{root: fd, dev: st.Dev, dir: fd}, nil
 }
 
-// Close gives back what is open.
+// Close closes the directories.
 func (r *Root) Close() error {
 	if r.dir != r.root {
 		unix.Close(r.dir)
@@ -43,8 +43,8 @@ func (r *Root) Close() error {
 	return unix.Close(r.root)
 }
 
-// Open opens the regular file at path for reading and tells about it. The descriptor is the caller's. The path is one of
-// a manifest.
+// Open opens the regular file at path, which is one of a manifest, for reading, and returns its stat. The caller
+// closes the descriptor.
 func (r *Root) Open(path string, st *unix.Stat_t) (int, error) {
 	dir, name, err := r.place(path)
 	if err != nil {
@@ -116,7 +116,8 @@ func (r *Root) directory(path string) (int, error) {
 	}
 }
 
-// Xattrs reads the extended attributes that are part of the content, ordered by name, of what is at path, whatever it is.
+// Xattrs reads the extended attributes that are part of the content, ordered by name, of what is at path, whatever it
+// is.
 func (r *Root) Xattrs(path string) ([]Xattr, error) {
 	name := "/proc/self/fd/" + strconv.Itoa(r.root)
 	if path != "." {

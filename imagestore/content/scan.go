@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrForeign is what the errors of Scan, Walk and Root wrap when a part of the tree belongs to another filesystem or
+// ErrForeign is wrapped by the errors of Scan, Walk and Root if a part of the tree is on another filesystem or
 // subvolume, which a manifest cannot describe.
 var ErrForeign = errors.New("it is another filesystem or subvolume")
 
@@ -19,10 +19,10 @@ var ErrForeign = errors.New("it is another filesystem or subvolume")
 // source (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID). A send stream leaves it out.
 const emptySubvolume = 2
 
-// Scan calls visit for every path of the tree below dir, in the order of a manifest, with its entry as far as the names
-// tell it: all but the contents' SHA256 and the Xattrs, for which there is Root. The entries are visit's to keep. It follows
-// no symbolic link; a mount or a nested subvolume ends it with ErrForeign and the name of the thing, a path longer than
-// MaxPath with an error, too. The tree must hold still. One directory for each level of the tree is open at a time.
+// Scan calls visit for every path of the tree below dir, in the order of a manifest, with its entry without SHA256
+// and Xattrs, for which there is Root. The entries are visit's to keep. It follows no symbolic link; a mount or a
+// nested subvolume ends it with ErrForeign and the name of the thing, a path longer than MaxPath with an error, too.
+// The tree must not change meanwhile. One directory for each level of the tree is open at a time.
 func Scan(ctx context.Context, dir string, visit func(*Entry) error) error {
 	root, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -131,7 +131,8 @@ func (s *scanner) into(fd int, name, path string) error {
 	return s.directory(sub, path)
 }
 
-// list gives an entry for each name in the directory, in no order, and the inode numbers of those that have several names.
+// list gives an entry for each name in the directory, in no order, and the inode numbers of those that have several
+// names.
 func (s *scanner) list(fd int, dir string) ([]*Entry, map[int]uint64, error) {
 	var entries []*Entry
 	var links map[int]uint64

@@ -18,7 +18,7 @@ import (
 // shown is how many differences an error spells out.
 const shown = 20
 
-// MismatchError says how a tree differs from its manifest.
+// MismatchError is how a tree differs from its manifest.
 type MismatchError struct {
 	Dir         string
 	Differences []string // the first of them by path, at most 20, each a sentence that begins with the escaped path
@@ -42,8 +42,8 @@ func (e *MismatchError) Error() string {
 }
 
 // Verify compares the tree below dir with m: every path, and that there is no other. A difference gives a
-// *MismatchError, anything that kept it from looking another error. It never leaves dir, follows no symbolic link and
-// reads files on all processors. progress, if not nil, is called from one goroutine at a time with the bytes of
+// *MismatchError; if something cannot be read, that is another error. It never leaves dir, follows no symbolic link
+// and reads files on all processors. progress, if not nil, is called from one goroutine at a time with the bytes of
 // file content read so far.
 //
 // Extended attributes of the namespace btrfs. are not compared, and a security.selinux that the manifest does not

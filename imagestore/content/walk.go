@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Walk makes the manifest of the tree below dir by reading all of it, on all processors. It is contained and ends with the
-// same errors as Scan. The tree must hold still: a file that becomes shorter or longer while it is read is an error.
+// Walk makes the manifest of the tree below dir by reading all of it, on all processors. It stays below dir and gives
+// the same errors as Scan. The tree must not change meanwhile: a file that becomes shorter or longer while it is read
+// is an error.
 func Walk(ctx context.Context, dir string) (*Manifest, error) {
 	m := &Manifest{}
 	err := Scan(ctx, dir, func(e *Entry) error {

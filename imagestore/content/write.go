@@ -11,8 +11,8 @@ import (
 // header is the first line of every manifest of this version.
 const header = "griddle-content 1"
 
-// WriteTo writes the manifest in its one spelling. The entries must be valid and in order, as Parse and Builder
-// give them.
+// WriteTo writes the manifest in its only form. The entries must be valid and in order, as Parse and Builder return
+// them.
 func (m *Manifest) WriteTo(w io.Writer) (int64, error) {
 	bw := bufio.NewWriterSize(w, 1<<16)
 	n := int64(len(header) + 1)

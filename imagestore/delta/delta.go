@@ -1,22 +1,22 @@
-// Package delta makes btrfs send streams from directory trees: full ones, and deltas between any two trees that somebody
-// has manifests of, whatever filesystem they lie on and however they came to be.
+// Package delta makes btrfs send streams from directory trees: full ones, and deltas between any two trees with
+// manifests, on any filesystem.
 //
-// WriteFull makes the stream of a tree and its manifest in one pass; WriteTree makes the same stream where the manifest
-// is known; Write makes a delta. All give the canonical form of docs/FORMAT.md: version 1, final names, fixed
-// order. The same trees, names and holes make the same bytes.
+// WriteFull makes the stream of a tree and its manifest in one pass; WriteTree makes the same stream if the manifest
+// is known; Write makes a delta. All write the canonical form of docs/FORMAT.md: version 1, final names, fixed order.
+// The same trees, names and holes make the same bytes.
 //
 //	full    subvol, then for each path in the manifest's order: a creation, for a file its data and metadata;
 //	        then for each directory: its metadata; end
 //	delta   snapshot, removals with the deepest first, then for each path in the manifest's order: what changes there;
 //	        then for each directory: what changes of its metadata; end
 //
-// Streams are read, hashed and encoded on all processors and written in order by one goroutine. Memory is some 10 MiB for
-// each processor, the manifests, and for WriteFull one manifest that grows. Nothing is written to the trees, and nothing
-// is followed out of them (see content.Root). They must hold still meanwhile: each file that is read is compared
-// with its manifest, and a difference is ErrChanged. What is not read is not compared: of a delta, files whose manifest entries
-// are equal, the sources of clones, and all metadata.
+// Streams are read, hashed and encoded on all processors and written in order by one goroutine. Memory is some 10 MiB
+// for each processor, the manifests, and for WriteFull one manifest that grows. Nothing is written to the trees, and
+// no link leads out of them (see content.Root). They must not change meanwhile: each file that is read is compared
+// with its manifest, and a difference gives ErrChanged. What is not read is not compared: in a delta, files whose
+// manifest entries are equal, the sources of clones, and all metadata.
 //
-// Access and change times are no content. A stream gives the modification time for them.
+// Access and change times are not content. A stream has the modification time in their place.
 //
 // Sources: Linux fs/btrfs/send.c; btrfs-progs cmds/receive.c.
 package delta
@@ -32,26 +32,26 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Tree is one side of a delta: a directory that holds still, and what is in it.
+// Tree is one side of a delta: a directory that does not change, and its manifest.
 type Tree struct {
 	Dir      string            // its root
-	Content  *content.Manifest // valid, as Parse, Walk and Builder give it
-	UUID     sendstream.UUID   // of the stream that makes it: what receivers know it by
+	Content  *content.Manifest // valid, as Parse, Walk and Builder return it
+	UUID     sendstream.UUID   // of the stream that makes it: receivers know the tree by it
 	Ctransid uint64            // of that stream
 }
 
-// Options may all be left out but Name.
+// Options of a stream. Only Name must be given.
 type Options struct {
-	// Name is what the stream calls the subvolume: a single file name.
+	// Name is the subvolume's name in the stream: a single file name.
 	Name string
 	// Progress is called after every write, from the same goroutine, with the bytes written so far.
 	Progress func(raw int64)
-	// Unsummed leaves the SHA256 of the manifest that WriteFull gives zero, for what is read again in any case: a tree with
-	// little in large holes then takes no longer than the little.
+	// Unsummed leaves SHA256 zero in the manifest that WriteFull returns, if all is read again anyway: then large
+	// holes take no time.
 	Unsummed bool
 }
 
-// ErrChanged is wrapped by the error of a file that is not what its manifest says; the error names the path.
+// ErrChanged is wrapped if a file is not what its manifest says; the error names the path.
 var ErrChanged = errors.New("the file is not what its manifest says")
 
 func (o Options) validate() error {
@@ -61,9 +61,9 @@ func (o Options) validate() error {
 	return nil
 }
 
-// WriteFull writes the full stream of the tree below dir, under the given identity, and gives the tree's manifest, which is
-// the one that content.Walk would make. Errors are those of content.Scan and of w. A file that is found
-// shorter or longer than it was listed gives ErrChanged; other changes are not noticed.
+// WriteFull writes the full stream of the tree below dir, with the given identity, and returns the tree's manifest,
+// which is the one that content.Walk makes. Errors are those of content.Scan and of w. A file whose length changed
+// meanwhile gives ErrChanged; other changes are not noticed.
 func WriteFull(ctx context.Context, w io.Writer, dir string, uuid sendstream.UUID, ctransid uint64, o Options) (*content.Manifest, error) {
 	var entries []*content.Entry
 	_, err := pipeline{new: dir, out: w, o: o}.run(ctx, func(ctx context.Context, add adder) error {
@@ -95,8 +95,8 @@ func WriteFull(ctx context.Context, w io.Writer, dir string, uuid sendstream.UUI
 	return m, nil
 }
 
-// WriteTree writes the full stream of a tree whose manifest is known, and gives its length in bytes. It is the stream that
-// WriteFull writes.
+// WriteTree writes the full stream of a tree whose manifest is known, and returns its length in bytes. It is the
+// stream that WriteFull writes.
 func WriteTree(ctx context.Context, w io.Writer, to Tree, o Options) (raw int64, err error) {
 	raw, err = pipeline{new: to.Dir, out: w, o: o}.run(ctx, func(_ context.Context, add adder) error {
 		add(&command{Op: sendstream.OpSubvol, Path: o.Name, UUID: to.UUID, Ctransid: to.Ctransid})

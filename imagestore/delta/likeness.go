@@ -20,7 +20,7 @@ type Range struct {
 	Offset, Length int64 // bytes
 }
 
-// Likeness finds files of a tree whose content may be like that of a new one, by their names and sizes.
+// Likeness finds files of a tree whose content may be similar to that of a new file, by their names and sizes.
 type Likeness struct {
 	byPath map[string]*content.Entry      // regular files, by all their paths
 	byKey  [3]map[string][]*content.Entry // by keys
@@ -54,8 +54,8 @@ func NewLikeness(m *content.Manifest) *Likeness {
 	return l
 }
 
-// keys gives the ways in which a path can be like another, the closest first: but for versions; in its last part but for
-// versions; in its directory and suffix.
+// keys gives the ways in which a path can be like another, the closest first: but for versions; in its last part but
+// for versions; in its directory and suffix.
 func keys(path string) [3]string {
 	f := form(path)
 	name := f[strings.LastIndexByte(f, '/')+1:]
@@ -66,8 +66,8 @@ func keys(path string) [3]string {
 	return [3]string{f, name, parent(f) + "/" + suffix}
 }
 
-// Find gives parts of at most three files of the tree, best first, that may be like the bytes of the regular file e at
-// offset and behind it: whole files, or 4 MiB of longer ones. Where the tree has a file at the same path, that is the first.
+// Find returns parts of at most three files of the tree, best first, that may be similar to the bytes of the regular
+// file e from offset on: whole files, or 4 MiB of longer ones. A file at the same path comes first.
 func (l *Likeness) Find(e *content.Entry, offset int64) []Range { return near(l.find(e), offset) }
 
 // find gives at most maxLike whole files, best first.

@@ -10,12 +10,12 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// minClone is the size in bytes from which on a file that the parent has elsewhere is cloned from there. A command to clone
-// is some 150 bytes before compression.
+// minClone is the size in bytes from which on a file that the parent has elsewhere is cloned from there. A command to
+// clone is some 150 bytes before compression.
 const minClone = 512
 
-// Write writes a delta that makes to of from, and gives its length in bytes. from.Dir may be empty: then changed files are
-// written whole. Both manifests must be valid.
+// Write writes a delta that makes to from from, and returns its length in bytes. from.Dir may be empty: then changed
+// files are written whole. Both manifests must be valid.
 func Write(ctx context.Context, w io.Writer, from, to Tree, o Options) (raw int64, err error) {
 	raw, err = pipeline{new: to.Dir, old: from.Dir, out: w, o: o}.run(ctx, func(_ context.Context, add adder) error {
 		p := newPlan(from, to)

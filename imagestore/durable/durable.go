@@ -1,8 +1,9 @@
-// Package durable is how the store writes to disk: the few file operations on whose order it depends that a power cut
-// leaves the old or the new, whole.
+// Package durable has the file operations of the store, whose order makes sure that a power cut leaves the old or the
+// new content, whole.
 //
-// Call Create for a small file that must not exist yet, Replace for one that may, MkdirAll for directories; what streams to a
-// file uses CreateTemp, File.Sync, Disk.Rename and Disk.SyncDir, in this order. The zero Disk is the computer's own.
+// Call Create for a small file that must not exist yet, Replace for one that may, and MkdirAll for directories. To
+// stream into a file use CreateTemp, File.Sync, Disk.Rename and Disk.SyncDir, in this order. The zero Disk is the
+// real one.
 //
 // What is durable after which call, on the file systems of Linux (fsync(2), and the worst of what POSIX allows):
 //
@@ -13,9 +14,9 @@
 //	| Rename, Link, Remove      | after SyncDir of each directory that they change           |
 //	+---------------------------+------------------------------------------------------------+
 //
-// Every operation is announced to Disk.Before, where it is set: a test writes down the trace, works out what a
-// power cut at any of its points may leave, or has the operation fail. Reading of a file's content is announced to
-// Disk.Reading, so that it can fail too; it is no part of a trace.
+// Every operation calls Disk.Before first, if it is set: a test records the trace, works out what a power cut at any
+// point may leave, or has the operation fail. Reading a file's content calls Disk.Reading, so that it can fail too;
+// it is not part of a trace.
 package durable
 
 import (
@@ -31,7 +32,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind is what an operation does.
+// Kind is the kind of an operation.
 type Kind string
 
 // The kinds of Op.
@@ -65,7 +66,8 @@ type Disk struct {
 	// not carried out; but where it made Op.Data shorter first, that much is written: what a full disk does.
 	Before func(*Op) error
 
-	// Reading, if any, is called with a file's path before each read of its content. An error that it returns becomes the read's.
+	// Reading, if any, is called with a file's path before each read of its content. An error that it returns becomes
+	// the read's.
 	Reading func(path string) error
 }
 
@@ -106,9 +108,9 @@ func (d Disk) Mkdir(path string, mode fs.FileMode) error {
 	return os.Mkdir(path, mode)
 }
 
-// MkdirAll makes a directory and those above it that are missing, durably when it returns. The name of path itself is
-// synced even where it is there already, since the process that made it may not have come to that; only where nobody
-// but its owner may read the directory above is that left to the owner.
+// MkdirAll makes a directory and missing ones above it, durably when it returns. The name of path is synced even if
+// it exists, since the process that made it may have died before that; only if the directory above can be read by its
+// owner alone, that is left to the owner.
 func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
 	path = filepath.Clean(path)
 	up := filepath.Dir(path)
@@ -138,7 +140,7 @@ func (d Disk) MkdirAll(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// Rename gives a file another name, in place of what bears it.
+// Rename gives a file another name, and replaces a file that has it.
 func (d Disk) Rename(from, to string) error {
 	if err := d.before(&Op{Kind: Rename, Path: from, To: to}); err != nil {
 		return err
@@ -146,7 +148,7 @@ func (d Disk) Rename(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// Link gives a file a further name, and fs.ErrExist where that is taken.
+// Link gives a file a further name; fs.ErrExist if that name is taken.
 func (d Disk) Link(from, to string) error {
 	if err := d.before(&Op{Kind: Link, Path: from, To: to}); err != nil {
 		return err
@@ -162,7 +164,7 @@ func (d Disk) Remove(path string) error {
 	return os.Remove(path)
 }
 
-// Chtimes sets when a file's content was changed.
+// Chtimes sets a file's modification time.
 func (d Disk) Chtimes(path string, t time.Time) error {
 	if err := d.before(&Op{Kind: Chtimes, Path: path}); err != nil {
 		return err
@@ -186,8 +188,8 @@ func (d Disk) SyncDir(path string) error {
 	return nil
 }
 
-// Lock takes the lock (flock) of the file path, which it makes where it is missing, and waits for it until ctx ends. The
-// lock goes with unlock, and with the process.
+// Lock takes the lock (flock) of the file path, which it makes if it is missing, and waits for it until ctx ends. The
+// lock ends with unlock, or with the process.
 func (d Disk) Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := d.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

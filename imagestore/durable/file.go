@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// File is an open file whose changes are announced.
+// File is an open file whose changes go through its Disk.
 type File struct {
 	d   Disk
 	f   *os.File
@@ -58,7 +58,7 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 // Close closes the file; what was not synced may be lost.
 func (f *File) Close() error { return f.f.Close() }
 
-// Write implements io.Writer, behind the last Write.
+// Write implements io.Writer, after the last Write.
 func (f *File) Write(b []byte) (int, error) {
 	n, err := f.WriteAt(b, f.end)
 	f.end += int64(n)
@@ -78,7 +78,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 	return f.f.WriteAt(b, off)
 }
 
-// Truncate cuts the file, or lengthens it by zeros.
+// Truncate cuts the file, or extends it with zeros.
 func (f *File) Truncate(size int64) error {
 	if err := f.d.before(&Op{Kind: Truncate, Path: f.Name(), Offset: size}); err != nil {
 		return err

@@ -16,8 +16,8 @@ const temporary = ".durable-"
 // abandoned is the age at which a temporary file is taken to belong to a process that died.
 const abandoned = 24 * time.Hour
 
-// Create makes a file that must not exist yet appear whole: a synced temporary one gets a second name by link, which
-// never replaces (fs.ErrExist), and loses its first. Durable when it returns, by the fsync of the directory.
+// Create makes a file that must not exist yet (fs.ErrExist). It appears whole: a synced temporary file gets its name
+// by link, which never replaces one. The fsync of the directory makes it durable when Create returns.
 func (d Disk) Create(path string, b []byte, mode fs.FileMode) error {
 	return d.whole(path, b, mode, func(from, to string) error {
 		if err := d.Link(from, to); err != nil {
@@ -27,8 +27,8 @@ func (d Disk) Create(path string, b []byte, mode fs.FileMode) error {
 	})
 }
 
-// Replace writes a file that may exist so that it is the old or the new one, whole, at any time. The fsync of the directory at
-// the end makes it durable. A file that has these bytes and this mode is only synced.
+// Replace writes a file that may exist. At any time it is the old or the new one, whole. The fsync of the directory
+// at the end makes it durable. A file that has these bytes and this mode already is only synced.
 func (d Disk) Replace(path string, b []byte, mode fs.FileMode) error {
 	if i, err := os.Lstat(path); err == nil && i.Mode() == mode && i.Size() == int64(len(b)) {
 		if old, err := d.ReadFile(path); err == nil && bytes.Equal(old, b) {
@@ -83,8 +83,8 @@ func (f *File) fill(b []byte, mode fs.FileMode) error {
 	return f.Sync()
 }
 
-// Sweep removes the temporary files that processes that died have left in dir, as far as it can, when they are a day old.
-// Create and Replace do that first.
+// Sweep removes temporary files in dir that dead processes left, if they are a day old. Create and Replace call it
+// first. It ignores errors.
 func (d Disk) Sweep(dir string) {
 	all, err := os.ReadDir(dir)
 	if err != nil {

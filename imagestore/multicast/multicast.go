@@ -1,23 +1,23 @@
 // Package multicast is what all sides of a multicast session share: the session, how an encoding is cut up, its
 // hashes and keys, the rate of an interface, and what machines ask and are answered.
 //
-// One sender brings an encoding, a blob, to many machines at once. Parity mends losses, and HTTP brings the rest. On
+// One sender brings an encoding, a blob, to many machines at once. Parity repairs losses, and HTTP brings the rest. On
 // the server start with package coordinator, on a machine with package fetcher, which ask each other in Ask and
 // Answer. Package sender and package receiver are the two sides of a session, package relay is both, and package
 // datagram has the wire format.
 //
 // The encoding is cut into blocks of Layout.K symbols. The sender sends each block's own symbols once, in order, and
-// then what receivers ask for: parity symbols that were not sent before. Any parity symbol mends any loss, so a block
-// gets as many as the receiver needs that lost most. Receivers report ten times a second. A receiver that came late
-// gets whole blocks again after everything was sent once. A receiver that cannot keep up is told to leave, so that
-// the others do not wait for it.
+// then what receivers ask for: parity symbols that were not sent before. Any parity symbol repairs any loss, so a
+// block gets as many as the receiver needs that lost most. Receivers report ten times a second. A receiver that came
+// late gets whole blocks again after everything was sent once. A receiver that cannot keep up must leave, so that the
+// others do not wait for it.
 //
 // What a receiver must know of a session comes from the control plane over TLS, never from the network: a lost
 // datagram makes no machine wait.
 //
 // Guarantees. Bytes leave a receiver only after the SHA-256 of their block matched Session.Hashes; the signatures of
 // the pieces, which package imagestore checks, decide in the end. Whatever happens to the sender or the network, a
-// machine goes on by HTTP after Silence. No datagram is fragmented. Sessions of one interface together never send
+// machine continues by HTTP after Silence. No datagram is fragmented. Sessions of one interface together never send
 // faster than its Budget.
 //
 // The tests in this folder run sender and receivers against each other on a test bed of network namespaces.

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// Change is a package that both trees have, but not in the same version and architecture.
+// Change is a package that both trees have in different versions or architectures.
 type Change struct {
 	Name    string `json:"name"`
 	Arch    string `json:"arch"`
 	Old     string `json:"old"` // version
 	New     string `json:"new"`
-	OldArch string `json:"oldArch,omitempty"` // where it is another
+	OldArch string `json:"oldArch,omitempty"` // if it is another one
 }
 
-// Difference is what leads from one list to another, each part ordered by name.
+// Difference is the difference between two lists, each part ordered by name.
 type Difference struct {
 	Added      []Package `json:"added"`
 	Removed    []Package `json:"removed"`
 	Upgraded   []Change  `json:"upgraded"`
 	Downgraded []Change  `json:"downgraded"`
-	Changed    []Change  `json:"changed"` // neither version is newer: another spelling, or another architecture alone
+	Changed    []Change  `json:"changed"` // neither version is newer: it is written differently, or only the architecture differs
 }
 
 // Empty says whether the two lists are equal.
@@ -29,9 +29,9 @@ func (d Difference) Empty() bool {
 	return len(d.Added)+len(d.Removed)+len(d.Upgraded)+len(d.Downgraded)+len(d.Changed) == 0
 }
 
-// Diff compares two lists that are in order. Packages are the same where name and architecture are, or else where the name is
-// and only one of that name is left on each side. Of several versions side by side, the newest are held against each
-// other first. Where the two are of different managers, all is removed and all is added.
+// Diff compares two lists that are in order. Packages match if name and architecture are equal, or if the name is
+// equal and only one of that name is left on each side. Of several versions side by side, the newest are compared
+// first. If the managers differ, everything is removed and everything is added.
 func Diff(a, b List) (Difference, error) {
 	d := Difference{Added: []Package{}, Removed: []Package{}, Upgraded: []Change{}, Downgraded: []Change{}, Changed: []Change{}}
 	for _, m := range []string{a.Manager, b.Manager} {

@@ -1,27 +1,28 @@
-// Package packages says which packages a tree has installed, and how two trees differ in them.
+// Package packages has lists of the packages that trees have installed, and compares them.
 //
 // Package installed reads a List from a tree. Write it with List.WriteTo, read it with Parse, compare two with Diff.
 //
 // # Format
 //
 // Text, each line ended by one newline. The first names the package manager, the others have the fields name, version
-// and architecture, parted by one tab:
+// and architecture, separated by one tab:
 //
 //	griddle-packages 1 dpkg
 //	adduser	3.134	all
 //	libc6	2.36-9+deb12u10	amd64
 //	libc6	2.36-9+deb12u10	i386
 //
-// The manager is dpkg, rpm, pacman or apk. A version is the manager's own, in full: with an epoch where there is one, and the
-// release: "1:2.30.2-1". Fields are 1 to 255 bytes of 0x21…0x7e; an architecture that is not known is "-". Lines are ordered by the bytes of
-// name, architecture, version, and no two are equal: there is exactly one spelling of a list, and Parse refuses any other.
+// The manager is dpkg, rpm, pacman or apk. A version is the manager's own, in full: with an epoch where there is one,
+// and the release: "1:2.30.2-1". Fields are 1 to 255 bytes of 0x21…0x7e; an architecture that is not known is "-".
+// Lines are ordered by the bytes of name, architecture, version, and no two are equal: a list can be written in one
+// way only, and Parse refuses any other.
 //
 // # Limits
 //
 // A list has at most MaxPackages packages and MaxSize bytes.
 //
-// Sources of the orders of versions: deb-version(7); rpm's rpmio/rpmvercmp.c; pacman's lib/libalpm/version.c; apk-tools' src/version.c
-// and test/version.data.
+// Sources for the order of versions: deb-version(7); rpm's rpmio/rpmvercmp.c; pacman's lib/libalpm/version.c;
+// apk-tools' src/version.c and test/version.data.
 package packages
 
 import (
@@ -42,9 +43,9 @@ const (
 )
 
 const (
-	// MaxPackages is how many packages a list has at most.
+	// MaxPackages is the most packages of a list.
 	MaxPackages = 1 << 17
-	// MaxSize is how long the text of a list is at most, in bytes.
+	// MaxSize is the longest text of a list, in bytes.
 	MaxSize  = 16 << 20
 	maxField = 255
 	header   = "griddle-packages 1 "
@@ -53,8 +54,8 @@ const (
 // Errors on which callers branch.
 var (
 	// ErrFormat is wrapped by every error of Parse.
-	ErrFormat = errors.New("no list of packages")
-	// ErrManager is wrapped where a package manager is not known.
+	ErrFormat = errors.New("not a list of packages")
+	// ErrManager is wrapped if a package manager is not known.
 	ErrManager = errors.New("unknown package manager")
 )
 
@@ -62,10 +63,10 @@ var (
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Arch    string `json:"arch"` // as the manager spells it; "-" where it is not known
+	Arch    string `json:"arch"` // as the manager writes it; "-" if it is not known
 }
 
-// List is what a tree has installed, in the order of the format after Sort.
+// List is the packages of a tree, in the order of the format after Sort.
 type List struct {
 	Manager  string    `json:"manager"`
 	Packages []Package `json:"packages"`
@@ -80,20 +81,20 @@ func compare(a, b Package) int {
 	return 0
 }
 
-// Sort brings the list into the order of the format, without doubles.
+// Sort sorts the list into the order of the format, and removes duplicates.
 func (l *List) Sort() {
 	slices.SortFunc(l.Packages, compare)
 	l.Packages = slices.Compact(l.Packages)
 }
 
-// Check says what is wrong with a package, if anything.
+// Check returns an error if a field of the package is not valid.
 func (p Package) Check() error {
 	for _, f := range []struct{ what, s string }{{"name", p.Name}, {"version", p.Version}, {"architecture", p.Arch}} {
 		if f.s == "" || len(f.s) > maxField {
-			return fmt.Errorf("the %s of package %.80q has %d bytes, and may have 1 to %d", f.what, p.Name, len(f.s), maxField)
+			return fmt.Errorf("the %s of package %.80q has %d bytes, not 1 to %d", f.what, p.Name, len(f.s), maxField)
 		}
 		if i := strings.IndexFunc(f.s, func(r rune) bool { return r < 0x21 || r > 0x7e }); i >= 0 {
-			return fmt.Errorf("the %s of package %.80q has a byte that it cannot have: %.80q", f.what, p.Name, f.s)
+			return fmt.Errorf("the %s of package %.80q has a byte that is not allowed: %.80q", f.what, p.Name, f.s)
 		}
 	}
 	return nil

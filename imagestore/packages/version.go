@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Compare orders two versions as the package manager does. It returns a number below, equal to or above zero; ErrManager
-// where it does not know the manager.
+// Compare orders two versions as the package manager does. It returns a number below, equal to or above zero;
+// ErrManager if the manager is not known.
 func Compare(manager, a, b string) (int, error) {
 	if err := known(manager); err != nil {
 		return 0, fmt.Errorf("comparing versions: %w", err)
@@ -27,8 +27,8 @@ func order(manager, a, b string) int {
 	return CompareDpkg(a, b)
 }
 
-// orderParts orders EPOCH:VERSION-RELEASE by epoch, then by version, then by release; a missing epoch is 0, and a missing
-// release empty.
+// orderParts orders EPOCH:VERSION-RELEASE by epoch, then by version, then by release; a missing epoch is 0, and a
+// missing release empty.
 func orderParts(a, b string, part func(a, b string) int) int {
 	ea, a := cutEpoch(a)
 	eb, b := cutEpoch(b)

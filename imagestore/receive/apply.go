@@ -22,8 +22,8 @@ type applier struct {
 	noDevices, noSetID bool // see Options
 
 	// What the root's times must be in the end: the parent's, or those of the last command for them; nil in a full
-	// stream before that. The sender gives what it moves, and what it cannot name yet, a name in the root for a moment, and
-	// says nothing of the root's times where the two trees do not differ there.
+	// stream before that. The sender gives what it moves, and what it cannot name yet, a name in the root for a
+	// moment, and says nothing of the root's times where the two trees do not differ there.
 	rootTimes []unix.Timespec
 
 	// The file that was made or written last stays open: what comes next is mostly about it.
@@ -77,7 +77,7 @@ func (a *applier) apply(s *step) error {
 	case sendstream.OpEnableVerity:
 		return errors.New("fs-verity is not supported")
 	}
-	return errors.New("the command does not belong here")
+	return errors.New("the command is not allowed here")
 }
 
 // release closes the file that is kept open.
@@ -156,7 +156,7 @@ func (a *applier) create(s *step, path string) error {
 		err = unix.Mkdirat(d.fd, name, 0o700)
 	case sendstream.OpMknod:
 		if kind := s.Mode & unix.S_IFMT; kind != unix.S_IFCHR && kind != unix.S_IFBLK {
-			return fmt.Errorf("making device %q: mode %#o is of no device", path, s.Mode)
+			return fmt.Errorf("making device %q: mode %#o is not that of a device", path, s.Mode)
 		}
 		if a.noDevices {
 			return fmt.Errorf("making device %q: %w", path, ErrForbidden)
@@ -226,8 +226,8 @@ func (a *applier) chmod(s *step) error {
 	return at("changing mode of", s.Path, err)
 }
 
-// mayHaveSetID lets directories have what ErrForbidden keeps from all else: there the bits only say whose group a new file
-// has.
+// mayHaveSetID lets directories have what ErrForbidden keeps from all else: there the bits only say whose group a new
+// file has.
 func (a *applier) mayHaveSetID(path string) error {
 	d, name, err := a.tree.parent(path)
 	if err != nil {
@@ -348,8 +348,8 @@ func (a *applier) xattr(s *step) error {
 	return at("setting attribute "+strconv.Quote(s.XattrName)+" of", s.Path, set(path, s.XattrName, s.Data, 0))
 }
 
-// isProperty reports whether an attribute speaks of how one file system stores a file, and means nothing elsewhere: a property
-// of btrfs, such as its compression, or an ACL as XFS has it on disk, which it lists beside the ACL itself.
+// isProperty reports whether an attribute speaks of how one file system stores a file, and means nothing elsewhere: a
+// property of btrfs, such as its compression, or an ACL as XFS has it on disk, which it lists beside the ACL itself.
 func isProperty(xattr string) bool {
 	return strings.HasPrefix(xattr, "btrfs.") || xattr == "trusted.SGI_ACL_FILE" || xattr == "trusted.SGI_ACL_DEFAULT"
 }

@@ -16,7 +16,7 @@ import (
 // span checks that offset and length fit what the system calls take.
 func span(offset, length uint64) error {
 	if offset > math.MaxInt64 || length > math.MaxInt64-offset {
-		return fmt.Errorf("bytes %d and %d more are beyond any file", offset, length)
+		return fmt.Errorf("bytes %d and %d more are beyond the largest file", offset, length)
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func (a *applier) write(path string, offset uint64, data []byte) error {
 // encodedWrite gives btrfs the data as they are, where it takes them; else it decompresses them.
 func (a *applier) encodedWrite(s *step) error {
 	if s.Encryption != 0 {
-		return fmt.Errorf("encryption %d is not known", s.Encryption)
+		return fmt.Errorf("encryption %d is not supported", s.Encryption)
 	}
 	if err := span(s.FileOffset, s.UnencodedFileLen); err != nil {
 		return err
@@ -114,7 +114,8 @@ func (a *applier) cloneRange(s *step) error {
 	return at("cloning to", s.Path, err)
 }
 
-// copyable refuses what a clone can never be: beyond the end of its source, or from a file to a place of it that overlaps.
+// copyable refuses what a clone can never be: beyond the end of its source, or from a file to a place of it that
+// overlaps.
 func copyable(to, from int, s *step) error {
 	var a, b unix.Stat_t
 	if err := errors.Join(unix.Fstat(from, &a), unix.Fstat(to, &b)); err != nil {
@@ -180,7 +181,7 @@ func (a *applier) fallocate(s *step) error {
 	}
 	const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
 	if m := s.FallocateMode; m != 0 && m != unix.FALLOC_FL_KEEP_SIZE && m != punch {
-		return fmt.Errorf("fallocate mode %#x is not known", m)
+		return fmt.Errorf("fallocate mode %#x is not supported", m)
 	}
 	fd, err := a.file(s.Path)
 	if err != nil {

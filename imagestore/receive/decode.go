@@ -49,7 +49,7 @@ func (d *decoder) decode(c *sendstream.Command) ([]byte, error) {
 		sendstream.CompressionLZO32K, sendstream.CompressionLZO64K:
 		n, err = unlzo(out, c.Data, 4096<<(c.Compression-sendstream.CompressionLZO4K))
 	default:
-		err = errEncoded("compression %d is not known", c.Compression)
+		err = errEncoded("compression %d is not supported", c.Compression)
 	}
 	if err != nil {
 		return nil, err
@@ -131,8 +131,9 @@ func zstdFrame(b []byte) ([]byte, error) {
 	return b[:end], nil
 }
 
-// unlzo decodes the format of fs/btrfs/lzo.c: the total length, then segments of one sector each when decompressed, every
-// one behind its length. No length crosses the border of a sector of compressed data; zeros fill the sector instead.
+// unlzo decodes the format of fs/btrfs/lzo.c: the total length, then segments of one sector each when decompressed,
+// every one behind its length. No length crosses the border of a sector of compressed data; zeros fill the sector
+// instead.
 func unlzo(out, in []byte, sector int) (int, error) {
 	const lengthSize = 4
 	if len(in) < lengthSize {

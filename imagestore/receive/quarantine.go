@@ -152,8 +152,8 @@ func (q *quarantine) remove() (err error) {
 	return err
 }
 
-// RemoveLeftovers removes from dir what receives that were killed have left there. Trees that a living process is
-// making are let be. It goes on after an error and returns all of them.
+// RemoveLeftovers removes what killed receives left in dir. It leaves trees alone that a living process is making. It
+// continues after an error, and returns all errors.
 func RemoveLeftovers(dir string) error {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

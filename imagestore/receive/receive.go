@@ -1,33 +1,34 @@
 // Package receive applies a btrfs send stream below a directory, and nowhere else.
 //
-// Receive does it all: it reads the stream, makes the tree and gives it its name when it is whole. RemoveLeftovers
-// clears away what receives that were killed have left.
+// Call Receive: it reads the stream, makes the tree, and names it when it is complete. RemoveLeftovers removes what
+// killed receives left.
 //
-// Where the directory lies on btrfs the tree becomes a read-only subvolume that bears the stream's UUID and transaction
-// as its received ones, so that `btrfs send -p` and `btrfs receive` know it; compressed data are stored as they come. On
-// any other file system, and where Options.Plain asks for it, it becomes an ordinary directory. A delta starts from a
-// snapshot of its parent, or from a copy of it where that is no subvolume of the same file system; the copy shares the
-// parent's blocks where the file system can do that.
+// On btrfs the tree becomes a read-only subvolume with the stream's UUID and transaction as its received ones, so
+// that `btrfs send -p` and `btrfs receive` know it; compressed data is stored as it comes. On any other file system,
+// and with Options.Plain, it becomes an ordinary directory. A delta starts from a snapshot of its parent, or from a
+// copy if the parent is not a subvolume of the same file system; the copy shares the parent's blocks if the file
+// system can do that.
 //
-// What holds when Receive returns:
+// When Receive returns:
 //
 //   - Without an error the tree is at Name and on disk: the file system was synced before it got its name, and the
 //     directory after.
-//   - With an error there is nothing at Name, and what was there of the tree is removed.
+//   - With an error there is nothing at Name, and the incomplete tree is removed.
 //   - Nothing outside of the tree was changed, whatever the stream says. Paths are looked up with openat2 and
 //     RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV, and since the last lets btrfs subvolumes pass, device
 //     numbers are compared. Devices that the stream made are never opened. Clones come from this tree or a parent that
-//     the caller gave. A command that wants more gives an error that names its place in the stream.
+//     the caller gave. A command that needs more gives an error that names its place in the stream.
 //
-// Owners, permissions (set-user-ID bits and file capabilities too), times and attributes are as the stream has them; the
-// caller decides what to trust, and may refuse some (Options). What `btrfs receive` cannot set either is left alone: inode flags, times of change and
-// of creation. Properties of btrfs (attributes "btrfs.*") are dropped elsewhere. fs-verity (version 3) and streams made
-// without data are refused.
+// Owners, permissions (set-user-ID bits and file capabilities too), times and attributes are as the stream has them;
+// the caller decides what to trust, and may refuse some (Options). What `btrfs receive` cannot set either is left
+// alone: inode flags, times of change and of creation. Properties of btrfs (attributes "btrfs.*") are dropped
+// elsewhere. fs-verity (version 3) and streams made without data are refused.
 //
 // It needs root (device nodes, owners, ioctls), Linux 5.8, and /proc. It holds about 4 MiB of the stream in memory, and
 // up to 64 directories open. Several receives may work side by side, also in one directory.
 //
-// Sources: btrfs-progs cmds/receive.c; Linux fs/btrfs/send.c, ioctl.c, lzo.c and include/uapi/linux/btrfs.h; openat2(2).
+// Sources: btrfs-progs cmds/receive.c; Linux fs/btrfs/send.c, ioctl.c, lzo.c and include/uapi/linux/btrfs.h;
+// openat2(2).
 package receive
 
 import (
@@ -41,16 +42,16 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Parent is a tree that was received before, from which a delta may start and clones may come.
+// Parent is a tree that was received before. Deltas may start from it, and clones may come from it.
 type Parent struct {
 	UUID     sendstream.UUID // of the stream that made it
-	Ctransid uint64          // of that stream; zero fits any
+	Ctransid uint64          // of that stream; zero matches any
 	Dir      string          // its root, unchanged since it was received or sent; it is only read
 }
 
-// Options say what becomes of the stream.
+// Options of Receive. Only Name must be given.
 type Options struct {
-	// Name is what the tree is called in the directory. It is required, is a single name, and must not exist.
+	// Name is the tree's name in the directory: a single name that does not exist there.
 	Name string
 
 	// Parents may be empty for a full stream.
@@ -59,12 +60,12 @@ type Options struct {
 	// Plain makes an ordinary directory on btrfs too.
 	Plain bool
 
-	// NoDevices refuses streams that make device nodes, and NoSetID ones that give a file a set-user-ID or set-group-ID
-	// bit or capabilities (ErrForbidden). A system's image needs both; what holds somebody's data does not. What a delta's
-	// parent has of them stays.
+	// NoDevices refuses streams that make device nodes, and NoSetID ones that give a file a set-user-ID or
+	// set-group-ID bit or capabilities (ErrForbidden). A system's image needs both; a user's data does not. What a
+	// delta's parent has of them stays.
 	NoDevices, NoSetID bool
 
-	// Progress, if any, is called from time to time, and at the end, with the bytes of the stream that are applied.
+	// Progress, if not nil, is called now and then, and at the end, with the bytes of the stream that were applied.
 	Progress func(raw int64)
 }
 
@@ -76,18 +77,18 @@ type Result struct {
 	Raw      int64           // the stream's bytes
 }
 
-// ErrNoParent is what a delta gives whose parent is not among Options.Parents, and a clone from a tree that is not.
-var ErrNoParent = errors.New("parent is not here")
+// ErrNoParent is wrapped if the parent of a delta, or the source of a clone, is not one of Options.Parents.
+var ErrNoParent = errors.New("the parent is missing")
 
-// ErrForbidden is what a command gives that Options.NoDevices or NoSetID refuses.
+// ErrForbidden is wrapped if Options.NoDevices or NoSetID refuses a command.
 var ErrForbidden = errors.New("not allowed here")
 
 // progressStep is how many bytes lie between two calls of Options.Progress, at the least.
 const progressStep = 256 << 10
 
-// Receive reads one stream, full or delta, from r to its end and makes the tree that it describes in dir. Bytes behind
-// the stream's END are an error, and so is its absence (io.ErrUnexpectedEOF, wrapped). Errors in the stream, and of
-// commands that cannot be carried out, hold a *sendstream.Error that says where.
+// Receive reads one stream, full or delta, from r to its end and makes the tree that it describes in dir. Bytes after
+// the stream's END are an error, and so is a missing END (io.ErrUnexpectedEOF, wrapped). Errors in the stream, and of
+// commands that fail, wrap a *sendstream.Error that says where.
 //
 // r is read by a goroutine ahead of the work. When Receive returns early, that goroutine may still be in r.Read, and
 // ends with it: do not use r again, and close what is below it.

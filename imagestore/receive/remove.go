@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove removes a tree that Receive made, subvolume or directory, with all that is in it. No link is followed, the last
-// part of path included.
+// Remove removes a tree that Receive made, subvolume or directory, with everything in it. It follows no link, not
+// even in the last part of path.
 func Remove(path string) error {
 	dir, err := unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// ErrOutside is what a command that would leave the tree gives: through a symbolic link, into another file system or
-// subvolume, or to the content of a device. A path that says so itself gives sendstream.ErrPath.
+// ErrOutside is wrapped if a command would leave the tree: through a symbolic link, into another file system or
+// subvolume, or to the content of a device. A path such as "../x" gives sendstream.ErrPath.
 var ErrOutside = errors.New("leads out of the received tree")
 
 // maxDirs bounds the directories that a tree keeps open.
@@ -190,7 +190,7 @@ func (t *tree) openFile(path string, flags int) (int, error) {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFLNK, unix.S_IFBLK, unix.S_IFCHR:
-		return -1, fmt.Errorf("opening %q: %w: it is no regular file", path, ErrOutside)
+		return -1, fmt.Errorf("opening %q: %w: it is not a regular file", path, ErrOutside)
 	default:
 		return -1, &os.PathError{Op: "opening", Path: path, Err: unix.EINVAL}
 	}

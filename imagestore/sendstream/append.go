@@ -6,13 +6,13 @@ import (
 	"hash/crc32"
 )
 
-// Appender puts commands of a version 1 stream behind one another in memory, and lets the data of writes be read straight
-// to where they belong. What it makes is what a Writer would write. It is for one goroutine.
+// Appender appends commands of a version 1 stream in memory; the data of writes can be read directly into place. It
+// makes the bytes that a Writer would write. It is for one goroutine.
 type Appender struct {
 	w Writer
 }
 
-// NewAppender returns an Appender.
+// NewAppender returns an empty Appender.
 func NewAppender() *Appender {
 	return &Appender{Writer{version: 1, table: crc32.MakeTable(crc32.Castagnoli)}}
 }
@@ -42,8 +42,8 @@ func WriteOverhead(path string) int {
 	return commandHeader + 4 + len(path) + 4 + 8 + 4
 }
 
-// AppendWrite adds an OpWrite with n bytes of data that are still to be filled in: they are the last n bytes of what it
-// returns. Call Seal then. The error is ErrTooLong, wrapped, where path and data do not fit into one command.
+// AppendWrite adds an OpWrite with n bytes of data, the last n bytes of the result, which the caller fills in before
+// it calls Seal. ErrTooLong, wrapped, if path and data do not fit into one command.
 func (a *Appender) AppendWrite(b []byte, path string, offset uint64, n int) ([]byte, error) {
 	if size := WriteOverhead(path) + n; size > MaxCommandV1 || n < 0 {
 		return b, fmt.Errorf("writing send stream: command %v: %w: %d bytes, limit %d", OpWrite, ErrTooLong, size, MaxCommandV1)
@@ -65,5 +65,5 @@ func (a *Appender) AppendWrite(b []byte, path string, offset uint64, n int) ([]b
 	return b, nil
 }
 
-// Seal gives the OpWrite command that is b from its first to its last byte its header, when its data are filled in.
+// Seal writes the header of the OpWrite command b after its data were filled in.
 func (a *Appender) Seal(b []byte) { seal(b, OpWrite, a.w.table) }

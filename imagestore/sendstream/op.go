@@ -42,7 +42,7 @@ const (
 	OpEnableVerity Op = 26 // version 3: Path, Verity*
 )
 
-// String gives the name that `btrfs receive --dump` uses, or the number of one that is not known.
+// String returns the name that `btrfs receive --dump` uses, or the number if the Op is not known.
 func (o Op) String() string {
 	if l := layoutOf(o); l.name != "" {
 		return l.name
@@ -91,7 +91,7 @@ const (
 	aVeritySignature  attr = 35
 )
 
-// String gives the name as the kernel's header has it, in lower case.
+// String returns the name as the kernel's header has it, in lower case.
 func (a attr) String() string {
 	names := [...]string{"", "uuid", "ctransid", "ino", "size", "mode", "uid", "gid", "rdev", "ctime", "mtime", "atime",
 		"otime", "xattr_name", "xattr_data", "path", "path_to", "path_link", "file_offset", "data", "clone_uuid",

@@ -9,9 +9,9 @@ import (
 // ErrPath is what CheckPath wraps.
 var ErrPath = errors.New("path leads out of the subvolume")
 
-// CheckPath reports whether a path of a command stays below the subvolume as far as its letters tell: "" is the root,
+// CheckPath checks by its text that a path of a command stays below the subvolume: "" is the root,
 // and all others are names separated by single slashes. An absolute path, a part that is empty, "." or "..", and a
-// NUL byte give ErrPath, wrapped. What symbolic links make of a path only the file system can tell.
+// NUL byte give ErrPath, wrapped. Where symbolic links lead, only the file system knows.
 func CheckPath(p string) error {
 	if p == "" {
 		return nil

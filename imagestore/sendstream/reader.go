@@ -23,9 +23,9 @@ type Reader struct {
 	path    string // the last path: a file's commands come together, and so share one string
 }
 
-// NewReader reads a stream's header from r and returns a Reader for the commands behind it. The error is an *Error
-// that wraps io.ErrUnexpectedEOF where r ends within the header, ErrMalformed where r is no send stream, and
-// ErrVersion where it is one of a version that is not known. It reads ahead; give it no bufio.Reader.
+// NewReader reads a stream's header from r and returns a Reader for the commands after it. The error is an *Error
+// that wraps io.ErrUnexpectedEOF if r ends within the header, ErrMalformed if r is not a send stream, and ErrVersion
+// if its version is not known. It reads ahead, so r needs no bufio.Reader.
 func NewReader(r io.Reader) (*Reader, error) {
 	d := &Reader{r: r, table: crc32.MakeTable(crc32.Castagnoli), buf: make([]byte, 256<<10)}
 	if err := d.header(); err != nil {
@@ -34,16 +34,16 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return d, nil
 }
 
-// Version gives the version of the format in which the current stream is written, 1 to MaxVersion.
+// Version returns the format's version of the current stream, 1 to MaxVersion.
 func (d *Reader) Version() int { return d.version }
 
-// Offset is how many bytes of the input are behind the commands returned so far, the last one included.
+// Offset is how many bytes of the input were read for the commands returned so far.
 func (d *Reader) Offset() int64 { return d.offset + int64(d.used) }
 
 // Next returns the next command. It is the Reader's own, and it and its Data are valid until the next call; its
-// strings stay valid. END is returned as a command too; behind it the commands of a further stream follow, or io.EOF
-// where the input is at its end. An input that ends anywhere else gives io.ErrUnexpectedEOF, wrapped. Every error but
-// io.EOF is an *Error, and once there was one Next returns it for ever.
+// strings stay valid. END is returned as a command too; after it come the commands of another stream, or io.EOF at
+// the end of the input. An input that ends anywhere else gives io.ErrUnexpectedEOF, wrapped. Every error but io.EOF
+// is an *Error, and Next returns it again at each later call.
 func (d *Reader) Next() (*Command, error) {
 	if d.err != nil {
 		return nil, d.err

@@ -1,8 +1,8 @@
-// Package sendstream reads and writes btrfs send streams, versions 1 and 2 (and version 3's one command as far as
-// it is known): the bytes that `btrfs send` makes and `btrfs receive` takes.
+// Package sendstream reads and writes btrfs send streams, versions 1 and 2, and version 3's one command: the bytes
+// that `btrfs send` makes and `btrfs receive` takes.
 //
-// Start with NewReader and call Next until io.EOF; or with NewWriter, Write and End. Both are pure: they touch no
-// file but the reader or writer that they are given.
+// Call NewReader and then Next until io.EOF; or NewWriter, Write and End. Both are pure: they use only the reader or
+// writer that they get.
 //
 // A stream is a header and commands; the last command is END. Several streams may follow one another, each with its
 // own header. All integers are little endian.
@@ -30,7 +30,7 @@
 //
 // Limits: a command, header included, is at most MaxCommandV1 bytes in version 1, and MaxCommand in later ones. A
 // Reader holds one command in memory, in a buffer that it uses again, and never trusts a length before it is checked
-// against those limits. Every error that the bytes cause is an *Error and says at which byte its command begins. A
+// against those limits. Every error in the bytes is an *Error and says at which byte its command begins. A
 // Reader and a Writer are for one goroutine each.
 //
 // What is not checked here: whether the commands make sense in their order, and where paths lead. CheckPath does the
@@ -65,10 +65,10 @@ const (
 	commandHeader = 10
 )
 
-// UUID names a subvolume: the uuid of its snapshot when it was sent, or its received uuid when it was itself received.
+// UUID names a subvolume: the uuid of the snapshot that was sent, or its received uuid if it was itself received.
 type UUID [16]byte
 
-// String gives the usual form, 8-4-4-4-12 lower case hexadecimal digits.
+// String returns the usual form, 8-4-4-4-12 lower case hexadecimal digits.
 func (u UUID) String() string {
 	h := hex.EncodeToString(u[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
@@ -77,7 +77,7 @@ func (u UUID) String() string {
 // IsZero reports whether every byte is zero, which names nothing.
 func (u UUID) IsZero() bool { return u == UUID{} }
 
-// ParseUUID reads the form that String gives.
+// ParseUUID reads the form of String.
 func ParseUUID(s string) (UUID, error) {
 	var u UUID
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
@@ -89,7 +89,7 @@ func ParseUUID(s string) (UUID, error) {
 	return u, nil
 }
 
-// MarshalText gives the form of String.
+// MarshalText writes the form of String.
 func (u UUID) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // UnmarshalText reads the form of String.
@@ -101,7 +101,7 @@ func (u *UUID) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Command is one command of a stream. Op says which of the other fields mean anything: see the constants of Op.
+// Command is one command of a stream. Op says which of the other fields count: see the constants of Op.
 type Command struct {
 	Op     Op
 	Offset int64 // of the command's first byte in the input of the Reader; the Writer does not look at it
@@ -117,7 +117,7 @@ type Command struct {
 	CloneUUID     UUID   // OpSnapshot: of the parent; OpClone: of the source's subvolume
 	CloneCtransid uint64 // OpSnapshot, OpClone: that of CloneUUID
 
-	Ino  uint64 // of the sender; zero where the stream does not say
+	Ino  uint64 // of the sender; zero if the stream has none
 	Mode uint64 // OpMknod: type and permissions as stat(2) has them; OpChmod: permissions
 	Rdev uint64 // OpMknod: as mknod(2) takes it
 	UID  uint64
@@ -156,11 +156,11 @@ type Command struct {
 	Data []byte
 }
 
-// Compression says how the data of an encoded write is compressed (enum btrfs_encoded_io_compression in
+// Compression is how the data of an encoded write is compressed (enum btrfs_encoded_io_compression in
 // include/uapi/linux/btrfs.h).
 type Compression uint32
 
-// The LZO ones differ in the sector size of the file system that made them.
+// The LZO kinds differ in the sector size of the sender's file system.
 const (
 	CompressionNone   Compression = 0
 	CompressionZlib   Compression = 1
@@ -180,10 +180,10 @@ var (
 	ErrMalformed = errors.New("malformed")
 )
 
-// Error is what is wrong with a stream, and where. Package receive uses it too, for commands that cannot be carried out.
+// Error is what is wrong with a stream, and where. Package receive uses it too, for commands that fail.
 type Error struct {
 	Offset int64 // of the first byte of the command, or of the stream's header where Op is zero
-	Op     Op    // zero where it is not known yet
+	Op     Op    // zero if it is not known yet
 	Err    error
 }
 

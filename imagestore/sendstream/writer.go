@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Writer writes a stream, or several one behind the other.
+// Writer writes a stream, or several one after the other.
 type Writer struct {
 	w       io.Writer
 	table   *crc32.Table
@@ -19,7 +19,7 @@ type Writer struct {
 }
 
 // NewWriter returns a Writer of streams of the given version, 1 to MaxVersion; any other gives ErrVersion. Nothing is
-// written before the first command. Each command is one call of w.Write: give it a bufio.Writer where that is dear.
+// written before the first command. Each command is one call of w.Write: use a bufio.Writer if calls are expensive.
 func NewWriter(w io.Writer, version int) (*Writer, error) {
 	if version < 1 || version > MaxVersion {
 		return nil, fmt.Errorf("writing send stream: %w: %d, want 1 to %d", ErrVersion, version, MaxVersion)
@@ -27,11 +27,12 @@ func NewWriter(w io.Writer, version int) (*Writer, error) {
 	return &Writer{w: w, table: crc32.MakeTable(crc32.Castagnoli), version: version}, nil
 }
 
-// Write writes one command, with the attributes of its Op in the order in which the kernel's sender has them. A Reader's
-// commands can be handed on as they are: what the kernel sent comes out byte for byte, but that OpEncodedWrite always
-// names the encryption, which the kernel leaves out for inline extents. A command after OpEnd begins a new stream. Paths are written as they are, sensible or not. The error is ErrTooLong where the command does not fit,
-// ErrMalformed where the version has no such command, or that of the writer below; nothing of a command that does not
-// fit is written.
+// Write writes one command, with the attributes of its Op in the order in which the kernel's sender has them. A
+// Reader's commands can be written as they are: what the kernel sent comes out byte for byte, but that OpEncodedWrite
+// always names the encryption, which the kernel leaves out for inline extents. A command after OpEnd begins a new
+// stream. Paths are written as they are, sensible or not. The error is ErrTooLong if the command does not fit,
+// ErrMalformed if the version has no such command, or the underlying writer's; nothing of a command that does not fit
+// is written.
 func (e *Writer) Write(c *Command) error {
 	if err := e.encode(c); err != nil {
 		return fmt.Errorf("writing send stream: command %v: %w", c.Op, err)

@@ -92,7 +92,7 @@ func assemble(w io.Writer, c *Copy, limit, free int64, add func(*archive.Tree) e
 		err = tree.Finish()
 	}
 	if errors.Is(err, archive.ErrLimit) && limit == free {
-		err = fmt.Errorf("%w; that is the room there is for the copy", err)
+		err = fmt.Errorf("%w; there is not more room for the copy", err)
 	}
 	return err
 }

@@ -20,34 +20,34 @@ import (
 // publishing ends the name of the file that says that a copy is not published yet.
 const publishing = ".publishing"
 
-// Copy is a private copy of a source, which nobody else changes.
+// Copy is a private copy of a source, which does not change.
 type Copy struct {
 	Name     string // of the subvolume, which is also its name in the stream
 	Dir      string
-	Snapshot bool            // a read-only btrfs subvolume, which can be sent and kept; else a plain directory, which goes away at the end
+	Snapshot bool            // a read-only btrfs subvolume, which can be sent and kept; else a plain directory, which is removed at the end
 	UUID     sendstream.UUID // of a plain directory: drawn at random
 	Ctransid uint64          // of a plain directory: 1
-	Bytes    int64           // about how many a full stream of it has, for a progress bar; zero for kept copies
+	Bytes    int64           // about the size of a full stream, for a progress bar; zero for kept copies
 
 	lock *os.File // of an own copy its marker, of a kept one itself; holds a flock
 }
 
-// RoomError says that there was no room for the copy.
+// RoomError says that there was not enough room for the copy.
 type RoomError struct {
-	Dir   string // where copies lie
-	Spool bool   // it is Options.Spool, and not beside the source
+	Dir   string // the directory of the copies
+	Spool bool   // Dir is Options.Spool, and not beside the source
 	err   error
 }
 
 // Error implements error.
 func (e *RoomError) Error() string { return e.err.Error() }
 
-// Unwrap returns what happened: ENOSPC or EDQUOT.
+// Unwrap returns the cause, ENOSPC or EDQUOT.
 func (e *RoomError) Unwrap() error { return e.err }
 
-// Take makes a copy of the source and names it name, or name with a number behind it where an older copy has that
-// name. warn gets a sentence for each nested subvolume that becomes a directory. The copy must be ended with Keep or
-// Discard; when the process dies before that, the next Collect removes it.
+// Take makes a copy of the source. Its name is name, with a number after it if an older copy has that name. warn gets
+// a sentence for each nested subvolume that becomes a directory. End the copy with Keep or Discard; if the process
+// dies before, the next Collect removes it.
 func (s *Source) Take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
 	c, err := s.take(ctx, name, warn)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
@@ -61,7 +61,7 @@ func (s *Source) Take(ctx context.Context, name string, warn func(string)) (*Cop
 
 func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, publishing) {
-		return nil, fmt.Errorf("%q cannot be the name of a copy", name)
+		return nil, fmt.Errorf("%q cannot be a copy's name", name)
 	}
 	if err := os.MkdirAll(s.keep, 0o700); err != nil {
 		return nil, err
@@ -147,8 +147,8 @@ func (c *Copy) discard() error {
 	return nil
 }
 
-// Kept finds the copy with the given identity among those that are kept, and holds it until Release: nobody removes
-// it meanwhile. It is nil where there is none, or where it was changed since.
+// Kept finds the kept copy with the given identity, and holds it until Release, so that it is not removed meanwhile.
+// It is nil if there is none, or if it was changed since.
 func (s *Source) Kept(uuid sendstream.UUID, ctransid uint64) (*Copy, error) {
 	all, err := s.kept()
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Source) Kept(uuid sendstream.UUID, ctransid uint64) (*Copy, error) {
 	return nil, nil
 }
 
-// Release lets go of what Kept gave.
+// Release ends the hold of Kept.
 func (c *Copy) Release() { c.lock.Close() }
 
 // kept lists the copies that no publisher is at work on.
@@ -194,8 +194,8 @@ func (s *Source) kept() ([]Copy, error) {
 	return out, nil
 }
 
-// Collect removes the copies of publications that ended without Keep or Discard. A copy that published admits was published
-// all the same, in the moment before its publisher died, and is kept.
+// Collect removes the copies of publications that ended without Keep or Discard. A copy for which published is true
+// was published just before its publisher died, and is kept.
 func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUID, ctransid uint64) bool) error {
 	if !exists(s.keep) {
 		return nil
@@ -235,8 +235,8 @@ func (s *Source) Collect(ctx context.Context, published func(uuid sendstream.UUI
 	return nil
 }
 
-// CollectSpool removes the plain copies in a spool, "" for the default one, whose publishers are dead; Collect does so before a
-// publication from there. It changes nothing where there is no spool or it belongs to another user.
+// CollectSpool removes the plain copies of dead publishers in a spool, "" for the default one; Collect does so before
+// a publication from there. It changes nothing if there is no spool, or if it belongs to another user.
 func CollectSpool(ctx context.Context, spool string) error {
 	s := &Source{keep: Options{Spool: spool}.spool(), make: &directory{}}
 	if !exists(s.keep) || Private(s.keep) != nil {
@@ -245,7 +245,7 @@ func CollectSpool(ctx context.Context, spool string) error {
 	return s.Collect(ctx, func(sendstream.UUID, uint64) bool { return false })
 }
 
-// Retire removes the kept copies that old admits by their name, but for those that somebody holds.
+// Retire removes the kept copies for whose name old is true, except those that are held.
 func (s *Source) Retire(ctx context.Context, old func(name string) bool) error {
 	all, err := s.kept()
 	if err != nil {
@@ -299,7 +299,8 @@ func flock(f *os.File, how int) error {
 	return err
 }
 
-// flockSoon tries some times: where a program is just being started, a descriptor of ours, and its lock, live on in it for a moment.
+// flockSoon tries some times: where a program is just being started, a descriptor of ours, and its lock, live on in
+// it for a moment.
 func flockSoon(f *os.File, how int) error {
 	err := flock(f, how)
 	for i := 0; i < 10 && errors.Is(err, ErrBusy); i++ {

@@ -243,7 +243,7 @@ func TestNestedSubvolumes(t *testing.T) {
 	must(t, c.Discard())
 
 	must(t, os.WriteFile(filepath.Join(machines, "guest"), nil, 0o644))
-	if _, err := s.Take(ctx, "b", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), machines+" is a subvolume of its own") {
+	if _, err := s.Take(ctx, "b", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), machines+" is a nested subvolume") {
 		t.Errorf("Take with a nested subvolume that holds something = %v", err)
 	}
 	if got := listing(t, s.keep); len(got) > 0 {

@@ -13,8 +13,8 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestHostileArchives unpacks archives that want to reach what is beside their copy. Nothing there changes, and what is not
-// refused lies inside of it.
+// TestHostileArchives unpacks archives that want to reach what is beside their copy. Nothing there changes, and what
+// is not refused lies inside of it.
 func TestHostileArchives(t *testing.T) {
 	base := t.TempDir()
 	outside, spool := filepath.Join(base, "outside"), filepath.Join(base, "spool")
@@ -46,11 +46,11 @@ func TestHostileArchives(t *testing.T) {
 		{"a directory over a link", []*tar.Header{link("a", outside), dir("a"), file("a/new")}, "", "a/new"},
 		{"a link over a directory with files", []*tar.Header{dir("a"), file("a/b"), link("a", outside), file("a/etc/passwd")}, "", passwd},
 		{"a hard link to a link", []*tar.Header{link("a", passwd), hard("b", "a"), file("b/x")}, "", filepath.Join(passwd, "x")},
-		{"a hard link out", []*tar.Header{hard("a", passwd)}, "which is not there", ""},
-		{"a hard link through a link", []*tar.Header{link("a", outside), hard("b", "a/etc/passwd")}, "which is not there", ""},
+		{"a hard link out", []*tar.Header{hard("a", passwd)}, "which does not exist", ""},
+		{"a hard link through a link", []*tar.Header{link("a", outside), hard("b", "a/etc/passwd")}, "which does not exist", ""},
 		{"a hard link upwards", []*tar.Header{hard("a", "../outside/etc/passwd")}, "leads upwards", ""},
 		{"a file where the copy's end is marked", []*tar.Header{file("../x.publishing")}, "leads upwards", ""},
-		{"below a device", []*tar.Header{{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3}, file("null/x")}, "is no directory", ""},
+		{"below a device", []*tar.Header{{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3}, file("null/x")}, "is not a directory", ""},
 		{"attributes that are none", []*tar.Header{{Typeflag: tar.TypeDir, Name: "a", PAXRecords: map[string]string{"SCHILY.xattr.nonsense": "x"}}}, `setting attribute "nonsense" of "a"`, ""},
 	} {
 		var packed bytes.Buffer

@@ -17,7 +17,7 @@ func (s *Source) findContainer(ctx context.Context, name string, o Options) erro
 	container, snapshot, isSnapshot := strings.Cut(name, "/")
 	for _, part := range []string{container, snapshot} {
 		if strings.ContainsAny(part, "/\x00") || part == "." || part == ".." || part == "" && (isSnapshot || part == container) {
-			return fmt.Errorf("%w: %q is no name of a container or of its snapshot", ErrName, name)
+			return fmt.Errorf("%w: %q is not the name of a container or of its snapshot", ErrName, name)
 		}
 	}
 	lxcpath := o.LXCPath
@@ -81,7 +81,7 @@ func notThere(lxcpath, container, snapshot string) error {
 	}
 	in := filepath.Dir(filepath.Dir(pattern))
 	if len(names) == 0 {
-		return fmt.Errorf("there is no %s, nor any other, in %s", what, in)
+		return fmt.Errorf("there is no %s in %s, and no other one", what, in)
 	}
 	return fmt.Errorf("there is no %s in %s, only %s", what, in, strings.Join(names[:min(len(names), 10)], ", "))
 }
@@ -188,10 +188,10 @@ func (c *config) root() (rootFS, error) {
 		dirs := strings.Split(path, ":")
 		r.dir, r.lower = dirs[len(dirs)-1], dirs[:len(dirs)-1]
 		if len(r.lower) == 0 {
-			return r, fmt.Errorf("%w: its root filesystem %q is an overlay of nothing", ErrUnsuitable, c.rootfs)
+			return r, fmt.Errorf("%w: its root filesystem %q is an overlay without directories", ErrUnsuitable, c.rootfs)
 		}
 	default:
-		return r, fmt.Errorf("%w: its root filesystem is %q; only a directory, a btrfs subvolume or an overlay can be (lxc-copy -B btrfs, or -B dir, makes one)", ErrUnsuitable, c.rootfs)
+		return r, fmt.Errorf("%w: its root filesystem is %q; only a directory, a btrfs subvolume or an overlay can be published (lxc-copy -B btrfs, or -B dir, makes one)", ErrUnsuitable, c.rootfs)
 	}
 	for _, dir := range append([]string{r.dir}, r.lower...) {
 		if !filepath.IsAbs(dir) {

@@ -52,7 +52,7 @@ func (s *Source) settleNested(ctx context.Context, c *Copy, warn func(string)) e
 			return err
 		}
 		if err := makeDirectory(stub, filepath.Join(s.Dir, rel)); err != nil {
-			return fmt.Errorf("%s is a subvolume of its own: %w", filepath.Join(s.Dir, rel), err)
+			return fmt.Errorf("%s is a nested subvolume: %w", filepath.Join(s.Dir, rel), err)
 		}
 		warn(fmt.Sprintf("%s is an empty subvolume; the image has an ordinary directory there", filepath.Join(s.Dir, rel)))
 	}

@@ -15,7 +15,7 @@ const shiftUnit = 1 << 16
 // findMachine fills in s for a machine of systemd-nspawn: a subvolume or a directory.
 func (s *Source) findMachine(name string, o Options) error {
 	if strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") {
-		return fmt.Errorf("%w: %q is no name of a machine", ErrName, name)
+		return fmt.Errorf("%w: %q is not the name of a machine", ErrName, name)
 	}
 	machines := o.Machines
 	if machines == "" {
@@ -23,7 +23,7 @@ func (s *Source) findMachine(name string, o Options) error {
 	}
 	s.Dir = filepath.Join(machines, name)
 	if !exists(s.Dir) && exists(s.Dir+".raw") {
-		return fmt.Errorf("%w: the machine is the disk image %s.raw; only a directory or a subvolume can be", ErrUnsuitable, s.Dir)
+		return fmt.Errorf("%w: the machine is the disk image %s.raw; only a directory or a subvolume can be published", ErrUnsuitable, s.Dir)
 	}
 	if err := s.settle(&directory{}, o); err != nil {
 		return err

@@ -34,7 +34,8 @@ func (o Options) spool() string {
 	return defaultSpool
 }
 
-// Private makes sure that nobody else has made a directory, in a place where everybody may, or can change what is in it.
+// Private checks that a directory in a place where any user may make one belongs to this user, and that no other user
+// can change what is in it.
 func Private(dir string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil {
@@ -58,7 +59,7 @@ func (s *Source) fillPlain(ctx context.Context, c *Copy, warn func(string)) erro
 		return err
 	}
 	if need > free {
-		return fmt.Errorf("%w: the copy takes at least %s, and %s has %s free",
+		return fmt.Errorf("%w: the copy needs at least %s, and %s has %s free",
 			unix.ENOSPC, inUnits(need), s.keep, inUnits(free))
 	}
 	rand.Read(c.UUID[:])
@@ -113,8 +114,9 @@ func (t *told) Read(b []byte) (int, error) {
 // errPoured is what a writer gets whose reader has ended.
 var errPoured = errors.New("the reader has ended")
 
-// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo. Where the reader
-// fails, the writer is not waited for: it may wait for standard input itself, and nobody sees what it does then.
+// pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo. Where the
+// reader fails, the writer is not waited for: it may wait for standard input itself, and nobody sees what it does
+// then.
 func pour(ctx context.Context, write func(context.Context, io.Writer) error, read func(context.Context, io.Reader) (receive.Result, error)) (receive.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -134,7 +134,7 @@ func TestPlainOnBtrfs(t *testing.T) {
 	sourcetest.Run(t, "btrfs", "-q", "subvolume", "create", filepath.Join(tree, "etc/nested"))
 	s, err = Find(context.Background(), "dir:"+tree, Options{Spool: t.TempDir()})
 	must(t, err)
-	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), tree+"/etc/nested is a subvolume") {
+	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), tree+"/etc/nested is a nested subvolume") {
 		t.Errorf("Take with a nested subvolume = %v", err)
 	}
 }
@@ -258,7 +258,7 @@ func TestPlainRefuses(t *testing.T) {
 	must(t, os.Mkdir(open, 0o777), os.Chmod(open, 0o777))
 	for _, tt := range []struct{ spec, spool, want string }{
 		{"dir:" + tree, small, " KiB, and " + small + " has 4096 KiB free"},
-		{"tar:" + filepath.Join(base, "bomb.tgz"), small, "come out of it; that is the room there is for the copy"},
+		{"tar:" + filepath.Join(base, "bomb.tgz"), small, "bytes; there is not more room for the copy"},
 		{"dir:" + tree, open, "is not a directory that only its owner, user 0, can write"},
 	} {
 		s, err := Find(ctx, tt.spec, Options{Spool: tt.spool})

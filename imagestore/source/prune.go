@@ -12,9 +12,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Prune removes a copy that Keep has left at dir and that has the given identity, once no image is left that it is of. It
-// leaves alone what has another identity by now, what somebody holds and what is being published, and says whether
-// nothing of the copy is left there. Where the whole directory of the copies is missing, its disk may not be mounted, and gone is false.
+// Prune removes the kept copy at dir with the given identity, after its last image was deleted. It leaves a copy
+// alone that has another identity by now, is held, or is being published, and says whether nothing of the copy is
+// left. If the whole directory of the copies is missing, its disk may not be mounted, and gone is false.
 func Prune(ctx context.Context, dir string, uuid sendstream.UUID, ctransid uint64) (gone bool, err error) {
 	if filepath.Base(filepath.Dir(dir)) != keepName {
 		return true, nil // not a place for copies

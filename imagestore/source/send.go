@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stream is the output of btrfs send. Read it to its end: the end is io.EOF only where the program succeeded, and otherwise
-// the error that it gave.
+// Stream is the output of btrfs send. Read it to its end: that is io.EOF only if the program succeeded, and its error
+// otherwise.
 type Stream struct {
 	cmd       *exec.Cmd
 	out       io.ReadCloser
@@ -20,8 +20,8 @@ type Stream struct {
 	ended     error
 }
 
-// Changes is what btrfs send says of a copy that is a subvolume, beside parent, without the content of files: of each range
-// that differs it has only the place. A content.Builder makes the copy's manifest of it and the parent's.
+// Changes is what btrfs send writes without data for a copy that is a subvolume, with parent: for each range that
+// differs, only its place. A content.Builder makes the copy's manifest from it and the parent's.
 func (c *Copy) Changes(ctx context.Context, parent *Copy) (*Stream, error) {
 	return c.send(ctx, parent, "--quiet", "--no-data")
 }

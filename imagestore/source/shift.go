@@ -33,7 +33,7 @@ func parseIDMap(lines []string) (*idMap, error) {
 			}
 		}
 		if !ok || r.count == 0 || uint64(r.inside)+uint64(r.count) > noID || uint64(r.host)+uint64(r.count) > noID {
-			return nil, fmt.Errorf("%w: lxc.idmap = %s cannot be read", ErrUnsuitable, line)
+			return nil, fmt.Errorf("%w: lxc.idmap = %s is not valid", ErrUnsuitable, line)
 		}
 		switch fields[0] {
 		case "u":
@@ -43,7 +43,7 @@ func parseIDMap(lines []string) (*idMap, error) {
 		case "b":
 			m.users, m.groups = append(m.users, r), append(m.groups, r)
 		default:
-			return nil, fmt.Errorf("%w: lxc.idmap = %s cannot be read", ErrUnsuitable, line)
+			return nil, fmt.Errorf("%w: lxc.idmap = %s is not valid", ErrUnsuitable, line)
 		}
 	}
 	return m, nil
@@ -58,7 +58,7 @@ func back(ranges []idRange, what string, id uint32) (uint32, error) {
 			return id - r.host + r.inside, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: the %s %d is none of the container's own", ErrUnsuitable, what, id)
+	return 0, fmt.Errorf("%w: the %s %d is not one of the container's", ErrUnsuitable, what, id)
 }
 
 // apply shifts the owners of everything below dir back, those in ACLs and in capabilities too. Nothing else must work
@@ -135,8 +135,8 @@ func (w *shifter) directory(dir *os.File, path string) error {
 	return nil
 }
 
-// inode shifts what is at name in a directory, or the directory itself where name is "". What a change of the owner takes
-// away, set-user-ID bits and capabilities, is put back.
+// inode shifts what is at name in a directory, or the directory itself where name is "". What a change of the owner
+// takes away, set-user-ID bits and capabilities, is put back.
 func (w *shifter) inode(dir int, name, path string) error {
 	var st unix.Stat_t
 	flags := unix.AT_SYMLINK_NOFOLLOW
@@ -200,7 +200,7 @@ func (w *shifter) inode(dir int, name, path string) error {
 // permissions u16, id u32).
 func (m *idMap) acl(b []byte) ([]byte, error) {
 	if len(b) < 4 || len(b)%8 != 4 || binary.LittleEndian.Uint32(b) != 2 {
-		return nil, fmt.Errorf("%w: %d bytes are no ACL", ErrUnsuitable, len(b))
+		return nil, fmt.Errorf("%w: %d bytes are not an ACL", ErrUnsuitable, len(b))
 	}
 	for e := b[4:]; len(e) > 0; e = e[8:] {
 		var err error
@@ -234,11 +234,11 @@ const (
 // capability makes a capability of the container's root one of root, which is version 2.
 func (m *idMap) capability(b []byte) ([]byte, error) {
 	if len(b) < capV2Bytes {
-		return nil, fmt.Errorf("%w: %d bytes are no capabilities", ErrUnsuitable, len(b))
+		return nil, fmt.Errorf("%w: %d bytes are not capabilities", ErrUnsuitable, len(b))
 	}
 	magic := binary.LittleEndian.Uint32(b)
 	if magic&capMask != capV3 || len(b) != capV3Bytes {
-		return nil, fmt.Errorf("%w: the capabilities are for the host's root, and none inside of the container", ErrUnsuitable)
+		return nil, fmt.Errorf("%w: the capabilities are for the host's root, and not valid in the container", ErrUnsuitable)
 	}
 	root, err := back(m.users, "user", binary.LittleEndian.Uint32(b[capV2Bytes:]))
 	if err != nil {

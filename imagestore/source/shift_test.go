@@ -82,11 +82,11 @@ func TestShiftedOwners(t *testing.T) {
 			t.Errorf("%s: %s", tt.spec, got)
 		}
 	}
-	// What is none of the container's own has no place on a machine.
+	// What is not one of the container's has no place on a machine.
 	must(t, os.Chown(filepath.Join(elsewhere, "rootfs/fifo"), 0, 100000))
 	s, err := Find(context.Background(), "lxc:dir", Options{LXCPath: filepath.Join(mnt, "lxc"), Spool: t.TempDir()})
 	must(t, err)
-	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "/fifo: cannot be published: the user 0 is none of the container's own") {
+	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "/fifo: cannot be published: the user 0 is not one of the container's") {
 		t.Errorf("Take with a stranger = %v", err)
 	}
 }

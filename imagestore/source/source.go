@@ -1,4 +1,4 @@
-// Package source finds what a publisher names, and takes a private copy of it that holds still.
+// Package source finds what a publisher names, and makes a private copy of it that does not change.
 //
 // Call Find, then Take, then package delta on Copy.Dir; end with Copy.Keep or Copy.Discard. Find takes
 //
@@ -6,35 +6,35 @@
 //	lxc:NAME/SNAPSHOT  a snapshot of it, as lxc-snapshot made it
 //	nspawn:NAME        a machine of systemd-nspawn: a subvolume or a directory
 //	btrfs:SUBVOLUME    a btrfs subvolume
-//	dir:DIRECTORY      a directory; where it is a subvolume, as btrfs: does
-//	tar:FILE, tar:-    a tar archive (package archive), a file or what comes in
+//	dir:DIRECTORY      a directory; a subvolume is treated as by btrfs:
+//	tar:FILE, tar:-    a tar archive (package archive), a file or the standard input
 //	oci:LAYOUT[:TAG]   a container image in an OCI image layout (package oci)
 //
 // # The copy
 //
-// Of a btrfs subvolume Take makes a snapshot, which is atomic: it holds the tree as it was at one moment, as a power cut
-// at that moment would have left it. A running container is neither stopped nor frozen, and nothing below its directory
-// changes: for `lxc:NAME` no lxc-snapshot is made either.
+// Of a btrfs subvolume Take makes a snapshot, which is atomic: it holds the tree as a power cut would have left it. A
+// running container is neither stopped nor frozen, and nothing below its directory changes: for `lxc:NAME` no
+// lxc-snapshot is made either.
 //
-// Of all else it makes a plain directory, by a send stream that package receive applies: whatever an archive or a
-// directory holds, nothing but that directory is written. A directory is read through a mount of its own filesystem that
-// nobody else sees, so that what is mounted below is left out, with a warning, and what that covers is not. An overlay
-// is read through a read-only overlay of the same directories, so that whiteouts and opaque directories mean what they mean
-// to the container. Neither holds still by itself: a survey before and one after, of every path's inode, size and time of
-// change, tell whether anything changed meanwhile; then the copy is made anew, three times in all, and then ErrChanged
-// names the path. Hard links, holes, attributes, ACLs, capabilities, devices, fifos, sockets, times and names of any bytes
-// come out as they are. Access times do not, and attributes "btrfs.*" neither.
+// Of everything else it makes a plain directory, by a send stream that package receive applies: whatever an archive
+// or a directory holds, only that directory is written. A directory is read through a private mount of its
+// filesystem, so that filesystems mounted below it are left out, with a warning, and what they cover is not. An
+// overlay is read through a read-only overlay of the same directories, so that whiteouts and opaque directories mean
+// what they mean to the container. Both may change meanwhile: a survey of every path's inode, size and change time,
+// before and after, shows that. Then the copy is made again, three times in all; after that ErrChanged names the
+// path. Hard links, holes, attributes, ACLs, capabilities, devices, fifos, sockets, times and names of any bytes are
+// copied as they are. Access times and attributes "btrfs.*" are not.
 //
-// Then, in the copy, owners that a user namespace has shifted are brought back (lxc.idmap, unless lxc.rootfs.options says
-// idmap=container; of a machine of systemd-nspawn the 65536 ids from its root's owner on, where that is a multiple of
-// 65536): owners and groups, those in ACLs, and those of capabilities, which become root's. An owner that is none of the
-// container's own is an error with its path. Then Options.Prepare runs. Then a snapshot is made read-only; its UUID and
-// transaction number are the identity of the image from then on, because every stream to it or from it bears them. A
-// plain directory's identity is a random UUID (RFC 9562, version 4) and transaction 1.
+// Then, in the copy, owners that a user namespace has shifted are brought back (lxc.idmap, unless lxc.rootfs.options
+// says idmap=container; of a machine of systemd-nspawn the 65536 ids from its root's owner on, where that is a
+// multiple of 65536): owners and groups, those in ACLs, and those of capabilities, which become root's. An owner that
+// is not one of the container's is an error with its path. Then Options.Prepare runs. Then a snapshot is made
+// read-only; its UUID and transaction number are the identity of the image from then on, because every stream to it
+// or from it has them. A plain directory's identity is a random UUID (RFC 9562, version 4) and transaction 1.
 //
-// A nested subvolume is not part of a snapshot, and btrfs send drops even its directory. systemd makes such subvolumes
-// (/var/lib/machines, /var/lib/portables), so an empty one becomes an ordinary directory in the copy, with a warning; one that
-// holds anything makes Take fail with its name, and so does any in a plain directory.
+// A nested subvolume is not part of a snapshot, and btrfs send drops even its directory. systemd makes such
+// subvolumes (/var/lib/machines, /var/lib/portables), so an empty one becomes an ordinary directory in the copy, with
+// a warning; one that is not empty makes Take fail with its name, and so does any in a plain directory.
 //
 // # Where copies are kept
 //
@@ -47,13 +47,13 @@
 //	….publishing                      a file, flock(2)ed by the publisher at work: the copy beside it is not published
 //
 // REF is the image's name made safe. Copies without a living publisher are removed by Collect. Before a plain copy is
-// made the room that it takes, as far as it can be told, is compared with the room there is.
+// made, the room that it needs, if that is known, is compared with the free space.
 //
 // Limits: the programs `btrfs` and, for the default LXCPATH, `lxc-config` are called; root and Linux 5.8 are needed. An
 // archive may become as large as Options.Limit and the room in SPOOL allow; packages archive and oci have more limits.
 //
-// Sources: lxc.container.conf(5); systemd-nspawn(1); open_tree(2), fsopen(2); Linux Documentation/filesystems/overlayfs.rst,
-// include/uapi/linux/{capability,posix_acl_xattr}.h.
+// Sources: lxc.container.conf(5); systemd-nspawn(1); open_tree(2), fsopen(2); Linux
+// Documentation/filesystems/overlayfs.rst, include/uapi/linux/{capability,posix_acl_xattr}.h.
 package source
 
 import (
@@ -69,45 +69,45 @@ import (
 
 // Errors on which callers branch.
 var (
-	// ErrName is wrapped where the source's name is of no known form.
+	// ErrName is wrapped if the source's name has no known form.
 	ErrName = errors.New("unknown kind of source")
-	// ErrUnsuitable is wrapped where the source is there and cannot be published as it is.
+	// ErrUnsuitable is wrapped if the source exists and cannot be published as it is.
 	ErrUnsuitable = errors.New("cannot be published")
-	// ErrBusy is wrapped by Take where another publisher is at work on a copy of that name.
+	// ErrBusy is wrapped by Take if another publisher is working on a copy of that name.
 	ErrBusy = errors.New("is being published by another process")
-	// ErrChanged is wrapped by Take, with a path, where a file that no snapshot can be taken of changed while it was copied.
+	// ErrChanged is wrapped by Take, with a path, if a file that is not on btrfs changed while it was copied.
 	ErrChanged = errors.New("changed while it was read")
 )
 
-// Options says where Find looks, and what Take does.
+// Options say where Find looks, and what Take does.
 type Options struct {
 	LXCPath  string    // directory of the containers; "" means what `lxc-config lxc.lxcpath` says, or /var/lib/lxc
 	Machines string    // directory of systemd-nspawn's machines; "" means /var/lib/machines
-	Arch     string    // as Debian spells it: which image of a layout for several; "" means this machine's
+	Arch     string    // as Debian names it: which image of a layout for several; "" means this machine's
 	Stdin    io.Reader // what "tar:-" reads; nil means os.Stdin
 
-	// Spool is the directory of plain copies; "" means /var/tmp/griddle-spool. It is made where it is missing, and nobody
-	// but its owner may be able to write in it.
+	// Spool is the directory of plain copies; "" means /var/tmp/griddle-spool. It is made if it is missing, and only
+	// its owner may be able to write in it.
 	Spool string
 
-	// Limit is how many bytes may come out of an archive's decompression; zero, and whatever is more, means as many as
-	// there is room in Spool.
+	// Limit is how many bytes an archive may decompress to; zero, and more than there is room for in Spool, means as
+	// many as there is room for.
 	Limit int64
 
-	// Progress, if any, is told how many bytes of a plain copy were written, and of how many about: zero where nobody knows,
-	// as of archives. A copy that is begun again, because its source changed, counts from zero.
+	// Progress, if not nil, is called with how many bytes of a plain copy were written, and of how many about: zero
+	// if that is not known, as for archives. A copy that is made again because its source changed counts from zero.
 	Progress func(done, total int64)
 
-	// Prepare, if any, changes the copy at dir, which is writable, and whose owners are shifted back, before anybody
-	// else sees it. Its error ends Take.
+	// Prepare, if not nil, changes the copy at dir, which is writable, after its owners were shifted back and before
+	// anything else reads it. Its error ends Take.
 	Prepare func(ctx context.Context, dir string) error
 }
 
-// Source is what can be published.
+// Source is a tree or archive that can be published.
 type Source struct {
-	Name string // as it was given: "lxc:web"
+	Name string // as given: "lxc:web"
 	Dir  string // the subvolume or directory; "" for archives
-	Arch string // as Debian spells it: the container's, or this machine's
+	Arch string // as Debian names it: the container's, or this machine's
 
 	keep    string // directory of the copies
 	inside  bool   // keep is in Dir itself
@@ -117,7 +117,7 @@ type Source struct {
 	tell    func(done, total int64) // may be nil
 }
 
-// Find looks for what spec names and checks that it can be published. Nothing is changed.
+// Find looks for what spec names, and checks that it can be published. It changes nothing.
 func Find(ctx context.Context, spec string, o Options) (*Source, error) {
 	kind, name, _ := strings.Cut(spec, ":")
 	s := &Source{Name: spec, Arch: arch(runtime.GOARCH), prepare: o.Prepare, tell: o.Progress}

@@ -74,7 +74,7 @@ func (s *survey) directory(ctx context.Context, dir *os.File, path, top string) 
 		}
 		f := os.NewFile(uintptr(fd), below)
 		if st.Ino == rootInode && isBtrfs(f) {
-			err = fmt.Errorf("%w: %s/%s is a subvolume of its own; move it elsewhere, or make it an ordinary directory", ErrUnsuitable, top, below)
+			err = fmt.Errorf("%w: %s/%s is a nested subvolume; move it elsewhere, or make it an ordinary directory", ErrUnsuitable, top, below)
 		} else {
 			err = s.directory(ctx, f, below, top)
 		}
@@ -91,8 +91,8 @@ func isBtrfs(f *os.File) bool {
 	return unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.BTRFS_SUPER_MAGIC
 }
 
-// changed gives the first path that is not in b as it is in s, or the reverse, and the number of them. Of a file and its
-// directory that is the file.
+// changed gives the first path that is not in b as it is in s, or the reverse, and the number of them. Of a file and
+// its directory that is the file.
 func (s *survey) changed(b *survey) (path string, n int) {
 	was := make(map[string]stamp, len(s.stamps))
 	for _, st := range s.stamps {

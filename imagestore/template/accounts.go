@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Account is a user of the tree as whom somebody can log in wherever the tree goes.
+// Account is a user of the tree with a password or keys, who can log in wherever the tree is installed.
 type Account struct {
 	Name     string
 	Password bool // /etc/shadow, or /etc/passwd, has a password for it
-	Empty    bool // that password is the empty one
+	Empty    bool // that password is empty
 	Keys     int  // that its authorized_keys have
 }
 
@@ -23,8 +23,9 @@ const (
 	maxName     = 255
 )
 
-// accounts finds the users that have a password or keys (passwd(5), shadow(5), sshd(8) "AUTHORIZED_KEYS FILE FORMAT"). Keys are
-// looked for where sshd does by default, in .ssh/authorized_keys and .ssh/authorized_keys2 of the home directory.
+// accounts finds the users that have a password or keys (passwd(5), shadow(5), sshd(8) "AUTHORIZED_KEYS FILE
+// FORMAT"). Keys are looked for where sshd does by default, in .ssh/authorized_keys and .ssh/authorized_keys2 of the
+// home directory.
 func (t tree) accounts(ctx context.Context) ([]Account, error) {
 	shadow := map[string]string{}
 	for fields := range lines(t.read("/etc/shadow", maxUsers), 2) {

@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// HookOptions says which programs RunHooks runs, and what they are told.
+// HookOptions say which programs RunHooks runs, and with which environment.
 type HookOptions struct {
-	Dir    string // of the programs; none where it does not exist
+	Dir    string // of the programs; none run if it does not exist
 	Source string // GRIDDLE_SOURCE: what is published
 	Image  string // GRIDDLE_IMAGE: as what
 	Say    func(sentence string)
 }
 
-// Hook is a site's program that was run.
+// Hook is a site's program that ran.
 type Hook struct {
 	Name   string // of its file
 	SHA256 string // of its bytes, 64 lower-case hex digits
@@ -33,16 +33,16 @@ type Hook struct {
 // maxHookOutput is how much of a hook's output is kept: the end.
 const maxHookOutput = 16 << 10
 
-// RunHooks runs every executable file in o.Dir, ordered by name, with the copy at dir as its argument and in GRIDDLE_ROOT.
-// Files without an x bit are passed over, with a word to o.Say; those whose names begin with "." or end in "~" without one.
-// A program that does not end with 0 ends it all, with what it wrote last in the error. The end of ctx kills the
+// RunHooks runs every executable file in o.Dir, ordered by name, with the copy at dir as its argument and in
+// GRIDDLE_ROOT. Files without an x bit are skipped, with a line to o.Say; those whose names begin with "." or end in
+// "~" without one. A program that fails ends the run, with its last output in the error. The end of ctx kills the
 // program and what it started.
 //
-// Its environment is PATH (the system's six directories), LANG=C.UTF-8, HOME as the publisher has it, GRIDDLE_ROOT, GRIDDLE_SOURCE and
-// GRIDDLE_IMAGE, and nothing else; its directory is /.
+// Its environment is PATH (the system's six directories), LANG=C.UTF-8, HOME as the publisher has it, GRIDDLE_ROOT,
+// GRIDDLE_SOURCE and GRIDDLE_IMAGE, and nothing else; its directory is /.
 //
-// A hook has all rights of the publisher, and the copy may be hostile: it should not follow symbolic links in there, and
-// start programs of it by chroot(8) at most.
+// A hook has all rights of the publisher, and the copy may be hostile: it should not follow symbolic links in there,
+// and start programs of it by chroot(8) at most.
 func RunHooks(ctx context.Context, dir string, o HookOptions) ([]Hook, error) {
 	entries, err := os.ReadDir(o.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,8 +116,8 @@ func (o HookOptions) run(ctx context.Context, path, dir string) error {
 	return err
 }
 
-// environment is all that a hook is told. What else the publisher's own holds, tokens and passwords among it, is not for it, and
-// would make images depend on who publishes them.
+// environment is all that a hook is told. What else the publisher's own holds, tokens and passwords among it, is not
+// for it, and would make images depend on who publishes them.
 func (o HookOptions) environment(dir string) []string {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
 	if home, err := os.UserHomeDir(); err == nil {

@@ -179,7 +179,7 @@ func TestMounted(t *testing.T) {
 	if _, err := Clean(context.Background(), dir, Options{Warn: func(s string) { warned = append(warned, s) }}); err != nil {
 		t.Fatal(err)
 	}
-	if want := `temporary-files: "/tmp" is left as it is: something is mounted there`; !slices.Equal(warned, []string{want}) {
+	if want := `temporary-files: "/tmp" is not touched: a filesystem is mounted there`; !slices.Equal(warned, []string{want}) {
 		t.Errorf("warned of %q, want %q", warned, want)
 	}
 	if got := names(t, dir); !slices.Contains(got, "tmp/kept") {

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Traits is what a tree is like, as far as it matters to those who make an image of it.
+// Traits is what a publisher should know of a tree.
 type Traits struct {
 	Empty    bool   // there is nothing below its root
-	Arch     string // of its programs, as Debian spells it; "" where none of the usual ones is there
-	Program  string // by which Arch was told
+	Arch     string // of its programs, as Debian names it; "" if none of the usual programs is there
+	Program  string // the program that showed Arch
 	Accounts []Account
 }
 
-// Inspect looks at the tree at dir. It follows symbolic links as the tree's own system would, and never out of it; of a hostile
-// tree it reads regular files alone, each up to a bound. What is not there, or has another form, is passed over.
+// Inspect looks at the tree at dir. It follows symbolic links as the tree's own system would, and never out of it; of
+// a hostile tree it reads regular files alone, each up to a bound. What is missing, or has another form, is skipped.
 func Inspect(ctx context.Context, dir string) (Traits, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -88,8 +88,8 @@ func (t tree) arch() (arch, program string) {
 	return "", ""
 }
 
-// elfArch reads the header of an ELF file (elf(5)), and spells the architecture as Debian does; "" for anything else. Of ARM the
-// header does not always tell one ABI from the other: "arm" is any of them.
+// elfArch reads the header of an ELF file (elf(5)), and spells the architecture as Debian does; "" for anything else.
+// Of ARM the header does not always tell one ABI from the other: "arm" is any of them.
 func elfArch(b []byte) string {
 	const header = 52 // of the 32-bit form, the shorter one
 	if len(b) < header || !bytes.Equal(b[:4], []byte(elf.ELFMAG)) {
@@ -123,7 +123,7 @@ func elfArch(b []byte) string {
 	}[kind{elf.Machine(order.Uint16(b[18:])), wide, little}]
 }
 
-// Fits says whether programs of the tree run on machines of an architecture, as far as that can be told.
+// Fits says whether programs of the tree run on machines of an architecture; true if that is not known.
 func (t Traits) Fits(arch string) bool {
 	switch {
 	case t.Arch == "" || t.Arch == arch:

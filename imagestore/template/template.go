@@ -1,12 +1,12 @@
-// Package template makes an image for many machines of the copy of one machine's tree: it removes what belongs to that one
-// machine, and what is of no use to another.
+// Package template prepares the copy of one machine's tree for many machines: it removes what belongs to that machine
+// only, and what others cannot use.
 //
-// Clean does the built-in steps, RunHooks a site's own programs after them. Both work on a private, writable copy, never on
-// what it was copied from.
+// Call Clean for the built-in steps, and then RunHooks for a site's own programs. Both work on a private, writable
+// copy, never on the original. Inspect says what the tree is like.
 //
 // # Steps
 //
-// They run in this order, whatever order they are asked for in:
+// They run in this order, whatever order the caller names:
 //
 //	package-caches   lists and archives of apt, dnf, yum, zypper, pacman and apk; directories stay
 //	logs             rotated files and journals below /var/log are removed, the others emptied
@@ -19,16 +19,16 @@
 //	cloud-init       /var/lib/cloud but for seed, which a site puts there
 //	temporary-files  /tmp and /var/tmp
 //
-// What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one name, and
-// removed where it has several, since the others may be programs. An emptied file, and a directory out of which
-// something was removed, keep their times, so that the copy of an unchanged tree comes out unchanged. What chattr(1) made
-// immutable or append-only loses that where it is in the way.
+// What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one
+// name, and removed where it has several, since the others may be programs. An emptied file, and a directory out of
+// which something was removed, keep their times, so that the copy of an unchanged tree comes out unchanged. What
+// chattr(1) made immutable or append-only loses that where it is in the way.
 //
 // # A hostile copy
 //
-// The tree may be made to lead its cleaner astray. Directories are opened by openat2(2) beneath the copy without following
-// any symbolic link or entering a mount, and all work is done relative to them, without following the last part either: a
-// step whose directory is a symbolic link leaves it alone, and says so. Nothing is executed.
+// The tree may be made to lead its cleaner astray. Directories are opened by openat2(2) beneath the copy without
+// following any symbolic link or entering a mount, and all work is done relative to them, without following the last
+// part either: a step whose directory is a symbolic link leaves it alone, and says so. Nothing is executed.
 //
 // Sources: machine-id(5), virt-sysprep(1), `cloud-init clean`, systemd-random-seed.service(8), dhclient(8).
 package template
@@ -43,20 +43,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrStep is wrapped where a step's name is not known.
+// ErrStep is wrapped if a step's name is not known.
 var ErrStep = errors.New("unknown clean-up step")
 
-// Options says what Clean does.
+// Options of Clean.
 type Options struct {
 	Steps []string              // names of the steps; nil means all
-	Warn  func(sentence string) // what a person should know though it does not stop anything; may be nil
+	Warn  func(sentence string) // gets sentences that a person should read, though nothing failed; may be nil
 }
 
 // Step is what one clean-up step did.
 type Step struct {
 	Name    string
 	Removed int64 // files and directories that were removed or emptied
-	Bytes   int64 // of regular files among them; one with several names counts with the last
+	Bytes   int64 // of regular files among them; a file with several names counts with the last one
 }
 
 // Steps are the names of all steps in their order.
@@ -68,7 +68,7 @@ func Steps() []string {
 	return out
 }
 
-// ParseSteps reads "all", "none", or names parted by commas.
+// ParseSteps reads "all", "none", or names separated by commas.
 func ParseSteps(s string) ([]string, error) {
 	switch s {
 	case "all":
@@ -84,14 +84,14 @@ func known(names []string) error {
 	all := Steps()
 	for _, n := range names {
 		if !slices.Contains(all, n) {
-			return fmt.Errorf("%w %.40q: there are all, none, %s", ErrStep, n, strings.Join(all, ", "))
+			return fmt.Errorf("%w %.40q: use all, none, or some of %s", ErrStep, n, strings.Join(all, ", "))
 		}
 	}
 	return nil
 }
 
-// Clean carries out steps on the copy at dir, which nobody else uses, and tells what each did, those that found nothing
-// included. After an error, or the end of ctx, the copy is of no use: some of it may have been done.
+// Clean runs the steps on the copy at dir, which nothing else uses, and returns what each did, also those that found
+// nothing. After an error, or the end of ctx, discard the copy: some of the steps may have run.
 func Clean(ctx context.Context, dir string, o Options) ([]Step, error) {
 	if err := known(o.Steps); err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func (w *work) use(at int, name, path string, depth int, f func(*directory)) {
 		return
 	case unix.ELOOP, unix.ENOTDIR, unix.EXDEV:
 		if why := linked(at, name); why != "" {
-			w.warn(fmt.Sprintf("%s: %s is left as it is: %s", w.step.Name, strconv.Quote("/"+path), why))
+			w.warn(fmt.Sprintf("%s: %s is not touched: %s", w.step.Name, strconv.Quote("/"+path), why))
 		}
 		return
 	default:
@@ -105,7 +105,7 @@ func linked(at int, name string) string {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(at, name, &how)
 	if err == unix.ELOOP {
-		return "a symbolic link leads to it"
+		return "its path leads through a symbolic link"
 	}
 	if err != nil {
 		return ""
@@ -119,7 +119,7 @@ func linked(at int, name string) string {
 	case unix.S_IFLNK:
 		return "it is a symbolic link"
 	case unix.S_IFDIR:
-		return "something is mounted there"
+		return "a filesystem is mounted there"
 	}
 	return ""
 }

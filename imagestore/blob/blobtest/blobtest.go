@@ -141,7 +141,7 @@ func mismatch(t *testing.T, s blob.Store) {
 
 func brokenReader(t *testing.T, s blob.Store) {
 	b := data(300_000)
-	broken := errors.New("the source broke off")
+	broken := errors.New("the source was interrupted")
 	for _, want := range []blob.Digest{"", blob.Sum(b)} {
 		r := io.MultiReader(bytes.NewReader(b[:200_000]), iotest.ErrReader(broken))
 		if _, _, err := s.Put(t.Context(), r, want); !errors.Is(err, broken) {
@@ -149,7 +149,7 @@ func brokenReader(t *testing.T, s blob.Store) {
 		}
 	}
 	if got := list(t, s); len(got) != 0 {
-		t.Errorf("a Put that broke off left %v", got)
+		t.Errorf("an interrupted Put left %v", got)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package durabletest finds out what a program leaves behind that ends at any of its file operations.
+// Package durabletest finds out what a program leaves behind if it ends at any of its file operations.
 //
-// A Tape is a disk that writes down what is done with it, and fails where the test wants it to. A Disk, made by Load
+// A Tape is a disk that records what is done with it, and fails where a test says so. A Disk, made by Load
 // of a directory's state before and fed with the operations of a Tape, knows what is on disk for sure and what is
 // only in memory; PowerCut writes down what a power cut may have left.
 package durabletest
@@ -41,7 +41,7 @@ type Tape struct {
 // Disk is what to give to the program.
 func (t *Tape) Disk() durable.Disk { return durable.Disk{Before: t.before, Reading: t.reading} }
 
-// Ops is what was done so far. What failed is not there, but for the part of a Write that was done.
+// Ops returns the operations so far. Failed ones are missing, except the part of a Write that was done.
 func (t *Tape) Ops() []Did {
 	t.mu.Lock()
 	defer t.mu.Unlock()

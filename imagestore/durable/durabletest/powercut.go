@@ -167,8 +167,8 @@ func write(b []byte, o Did) []byte {
 	return out
 }
 
-// Seen writes what programs see to the empty directory to: what is there when the program is killed and the computer
-// goes on.
+// Seen writes what programs see to the empty directory to: what the files are after the program was killed and the
+// computer was not.
 func (d *Disk) Seen(to string) error {
 	return d.root.save(to, func(n *inode) ([]byte, map[string]*inode) { return n.data, n.names })
 }

@@ -17,7 +17,7 @@ type Asker struct {
 	// Expected is how many machines want this stream about now, the asker included; 0 if that is not known. A machine
 	// alone gets HTTP at once.
 	Expected int
-	// Relay says that an operator told this machine to relay: it gets an order to hold a session.
+	// Relay says that an operator made this machine a relay: it gets an order to hold a session.
 	Relay bool
 }
 

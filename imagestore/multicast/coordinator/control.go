@@ -57,7 +57,7 @@ func (c *Coordinator) Cap(id multicast.ID, rate int64) error {
 	return c.control(id, func(s *sender.Sender) { s.Cap(rate) }, func(r *multicast.RelayCommand) { r.Cap = &rate })
 }
 
-// Stop ends a session. Its receivers go on by HTTP.
+// Stop ends a session. Its receivers continue by HTTP.
 func (c *Coordinator) Stop(id multicast.ID) error {
 	return c.control(id, func(s *sender.Sender) { s.Stop() }, func(r *multicast.RelayCommand) { r.Stop = true })
 }

@@ -7,9 +7,9 @@
 //	    --> an order to relay                               on a network behind a router
 //	    --> HTTP                                            alone, on wireless networks, or for small encodings
 //
-// State is in memory only. After a restart its sessions are gone: machines notice that within multicast.Silence, go
-// on by HTTP, and ask again. What one machine can hold is bounded: 64 receivers of a session, and one relayed session
-// of an encoding; relays are 256 over all machines.
+// State is in memory only. After a restart its sessions are gone: machines notice that within multicast.Silence,
+// continue by HTTP, and ask again. What one machine can hold is bounded: 64 receivers of a session, and one relayed
+// session of an encoding; relays are 256 over all machines.
 //
 // Sources: RFC 1112 section 6.4 and RFC 4541 section 2.1.2 for the choice of groups.
 package coordinator

@@ -15,7 +15,7 @@
 //	esi      encoding symbol: 0 to k-1 are the block's own bytes, k and above parity; of a report and a verdict the receiver's number
 //	session  its lower half
 //	seq      of everything that was sealed with this key in this direction, from 1; losses are gaps in it
-//	block    of the encoding, from 0; a report's is the first block that is not there yet
+//	block    of the encoding, from 0; a report's is the first block that is missing
 //	pos      blocks that were sent once, whole: receivers may ask for what they lack of them; a report's is the highest
 //	         seq that was seen
 //	time     milliseconds of the sender's clock since the session began; a report's is the count of datagrams that came
@@ -61,7 +61,7 @@ func (t Type) String() string {
 const (
 	Ready   uint8 = 1 << iota // everything is set up, and the group was joined
 	Done                      // every block came
-	Leaving                   // this receiver goes on without the group
+	Leaving                   // this receiver continues without the group
 )
 
 const (

@@ -16,7 +16,7 @@ const (
 	Lingering                  // no receiver asks for anything; late ones still may
 	Held                       // by an operator: nothing is sent for a while
 	Closed                     // over; what is missing comes by HTTP
-	Demoted                    // of one receiver, in a Verdict: it leaves the group now and goes on by HTTP
+	Demoted                    // of one receiver, in a Verdict: it leaves the group now and continues by HTTP
 )
 
 func (s State) String() string {

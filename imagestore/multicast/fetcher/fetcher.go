@@ -1,7 +1,7 @@
 // Package fetcher gets large blobs the way that the control plane says: in a multicast session, as a relay, or by HTTP.
 //
 // New makes a Fetcher, which is a blob.Reader. It asks the control plane for blobs that are read from their beginning
-// to their end. When a session is over for a machine, it goes on by HTTP, and asks for another session every ten
+// to their end. When a session is over for a machine, it continues by HTTP, and asks for another session every ten
 // seconds.
 //
 // Nothing here needs trust: the reader of a blob verifies its bytes. A source that sends nothing is given up for the

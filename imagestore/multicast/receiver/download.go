@@ -9,7 +9,7 @@
 //	HTTP   --> Fill -----------------------------------------------------+
 //
 // A block leaves a Download only after its SHA-256 matched the session's list. Whatever happens to the sender or the
-// network, a Download goes on by HTTP. Its memory is bounded below 128 MB, whatever a sender does (see Download).
+// network, a Download continues by HTTP. Its memory is bounded below 128 MB, whatever a sender does (see Download).
 //
 // Sources: RFC 5740 (NORM) section 5.2 for what a receiver reports and when; ip(7) for multicast sockets.
 package receiver

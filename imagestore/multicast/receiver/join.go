@@ -16,7 +16,7 @@ type Outcome int
 const (
 	Complete Outcome = iota + 1 // every block came
 	Ended                       // the session is over
-	Demoted                     // the sender told this receiver to leave, because it holds up the others
+	Demoted                     // the sender made this receiver leave, because it holds up the others
 	Unheard                     // nothing came for multicast.UnheardAfter: multicast is not delivered here
 	Silent                      // nothing came for multicast.Silence
 	Polluted                    // three blocks had wrong bytes: a machine in the group sends them on purpose

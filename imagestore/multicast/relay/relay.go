@@ -36,7 +36,7 @@ type HoldOptions struct {
 
 // Hold sends what the spool has to the neighbours, by multicast and, unless the order is private, by HTTP, until the
 // session is over or ctx ends. It reports every multicast.RelayInterval. If the control plane cannot be reached, the
-// session goes on; if it does not know the session (multicast.ErrNoSession), the session ends.
+// session continues; if it does not know the session (multicast.ErrNoSession), the session ends.
 func (s *Spool) Hold(ctx context.Context, o HoldOptions) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

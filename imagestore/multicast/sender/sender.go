@@ -13,7 +13,7 @@
 //
 // A session gathers receivers, sends each block's own symbols once, repairs what is lost with parity, and lingers for
 // receivers that come late. It always ends: no receiver can keep it open, and no receiver can slow down the others. A
-// receiver that loses far more than most is told to leave, and gets the rest by HTTP.
+// receiver that loses far more than most must leave, and gets the rest by HTTP.
 //
 // The schedule, the receivers, the rate and the lifecycle are pure: no sockets and no clock. The tests simulate whole
 // sessions with them in no time.
@@ -182,7 +182,7 @@ func (s *Sender) Hold(d time.Duration) { s.order(func() { s.lifecycle.hold(s.now
 // Cap limits the session to rate payload bytes a second; 0 means no limit but its budget's.
 func (s *Sender) Cap(rate int64) { s.order(func() { s.maxRate = max(rate, 0) }) }
 
-// Stop ends the session. Its receivers are told, and get the rest by HTTP.
+// Stop ends the session, and its receivers get the rest by HTTP.
 func (s *Sender) Stop() { s.order(func() { s.stop = true }) }
 
 func (s *Sender) order(what func()) {

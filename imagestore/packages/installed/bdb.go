@@ -25,8 +25,8 @@ type bdb struct {
 	spare int64 // bytes that values may still have: together no more than the file, lest one be named a million times
 }
 
-// parseBDB reads rpm's Berkeley DB, a hash from the number of a package to its header; number 0 has the highest number instead.
-// Pages are of one size, with a header of 26 bytes:
+// parseBDB reads rpm's Berkeley DB, a hash from the number of a package to its header; number 0 has the highest
+// number instead. Pages are of one size, with a header of 26 bytes:
 //
 //	LSN u64 | page u32 | previous u32 | next u32 | items u16 | free space at, or bytes of an overflow page u16 | level u8 | type u8
 //
@@ -80,7 +80,7 @@ func (d *bdb) open() error {
 	d.size, d.last = int64(d.order.Uint32(d.b[20:])), int64(d.order.Uint32(d.b[32:]))
 	switch {
 	case d.order.Uint32(d.b[12:]) != bdbHashMagic || d.b[25] != pageHashMeta:
-		return d.damaged(0, "is not that of a Berkeley DB hash")
+		return d.damaged(0, "is not a Berkeley DB hash")
 	case d.b[24] != 0:
 		return d.damaged(0, "says that it is encrypted")
 	case d.size < 512 || d.size > 64<<10 || d.size&(d.size-1) != 0:
@@ -114,7 +114,7 @@ func (d *bdb) pair(n int64, page []byte, i int) (packages.Package, bool, error) 
 		return none, false, err
 	}
 	if len(key) != 5 || key[0] != itemInline {
-		return none, false, d.damaged(n, "has a key that is no number of a package")
+		return none, false, d.damaged(n, "has a key that is not a package's number")
 	}
 	if d.order.Uint32(key[1:]) == 0 {
 		return none, false, nil
@@ -150,7 +150,7 @@ func (d *bdb) overflow(n, length int64) ([]byte, error) {
 		page := d.page(n)
 		used := int64(d.order.Uint16(page[22:]))
 		if page[25] != pageOverflow || used == 0 || bdbHeader+used > d.size || int64(len(out))+used > length {
-			return nil, d.damaged(n, "is no page of the value that names it")
+			return nil, d.damaged(n, "is not a page of the value that names it")
 		}
 		out = append(out, page[bdbHeader:][:used]...)
 		n = int64(d.order.Uint32(page[16:]))

@@ -1,4 +1,4 @@
-// Package installed reads which packages a tree has installed, out of the package manager's own records. Call Read.
+// Package installed reads which packages a tree has installed, from the package manager's own records. Call Read.
 //
 //	dpkg    var/lib/dpkg/status and var/lib/dpkg/status.d/*: what is installed, or was when something went wrong meanwhile
 //	rpm     rpmdb.sqlite (and its -wal), Packages.db (ndb) or Packages (Berkeley DB, of RHEL 8 and older) in usr/lib/sysimage/rpm
@@ -6,14 +6,16 @@
 //	pacman  var/lib/pacman/local/*/desc
 //	apk     lib/apk/db/installed, usr/lib/apk/db/installed
 //
-// Of several managers the one counts that has the most packages. Records that are damaged make Read fail.
+// If there are several managers, the one with the most packages counts. Read fails on damaged records.
 //
-// The tree may be hostile and must hold still: files are opened through content.Root, which follows no symbolic link and
-// leaves neither the tree nor its filesystem; no program of the tree is run. What is read is bounded: 64 MiB of
-// dpkg's or apk's text, 256 KiB a file of which there are many, 512 MiB of an rpm database, packages.MaxPackages packages.
+// The tree may be hostile, and must not change meanwhile: files are opened through content.Root, which follows no
+// symbolic link and leaves neither the tree nor its filesystem; no program of the tree is run. What is read is
+// bounded: 64 MiB of dpkg's or apk's text, 256 KiB a file of which there are many, 512 MiB of an rpm database,
+// packages.MaxPackages packages.
 //
-// Sources: deb-control(5), dpkg's lib/dpkg/parse.c; rpm's lib/header.c, lib/backend/ndb/rpmpkg.c, lib/backend/sqlite.c; Berkeley DB's
-// src/dbinc/db_page.h; pacman's lib/libalpm/be_local.c; apk-tools' doc/apk-package.5.
+// Sources: deb-control(5), dpkg's lib/dpkg/parse.c; rpm's lib/header.c, lib/backend/ndb/rpmpkg.c,
+// lib/backend/sqlite.c; Berkeley DB's src/dbinc/db_page.h; pacman's lib/libalpm/be_local.c; apk-tools'
+// doc/apk-package.5.
 package installed
 
 import (
@@ -37,11 +39,11 @@ const (
 	maxRPM  = 512 << 20 // bytes of an rpm database
 )
 
-// ErrDamaged is wrapped where the records of a package manager cannot be read.
-var ErrDamaged = errors.New("damaged records of packages")
+// ErrDamaged is wrapped if the records of a package manager cannot be read.
+var ErrDamaged = errors.New("damaged package records")
 
-// Read lists the packages of the tree at dir, in the order of packages.List. A tree without any has an empty list with the
-// Manager "".
+// Read lists the packages of the tree at dir, in the order of packages.List. A tree without any has an empty list
+// with the Manager "".
 func Read(ctx context.Context, dir string) (packages.List, error) {
 	root, err := content.OpenRoot(dir)
 	if err != nil {

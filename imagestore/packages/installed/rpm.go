@@ -43,8 +43,8 @@ func readRPM(t *tree) ([]packages.Package, error) {
 	return nil, nil
 }
 
-// readSQLite reads a copy of the database, with what its journal adds to it: SQLite wants to write beside it, and opens files
-// by name.
+// readSQLite reads a copy of the database, with what its journal adds to it: SQLite wants to write beside it, and
+// opens files by name.
 func (t *tree) readSQLite(path string) ([]packages.Package, bool, error) {
 	dir, err := os.MkdirTemp("", "griddle-rpm-")
 	if err != nil {
@@ -85,8 +85,8 @@ func copyTo(path string, from io.Reader) error {
 	return err
 }
 
-// querySQLite reads the headers of a database that may be forged: its schema may call no function, and the query is given
-// a minute.
+// querySQLite reads the headers of a database that may be forged: its schema may call no function, and the query is
+// given a minute.
 func querySQLite(ctx context.Context, path string) ([]packages.Package, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxQuery)
 	defer cancel()
@@ -133,7 +133,7 @@ func parseNDB(b []byte) ([]packages.Package, error) {
 	}
 	word := func(at int64) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
 	if len(b) < 32 || string(b[:4]) != "RpmP" || word(4) != 0 {
-		return fail("is of no known version")
+		return fail("has an unknown version")
 	}
 	slots := int64(word(12)) * page
 	if slots == 0 || slots > int64(len(b)) {
@@ -150,7 +150,7 @@ func parseNDB(b []byte) ([]packages.Package, error) {
 			continue
 		}
 		if from+16 > int64(len(b)) || string(b[from:from+4]) != "BlbS" || word(from+4) != index {
-			return fail("has a slot that leads to no blob")
+			return fail("has a slot without a blob")
 		}
 		length := int64(word(from + 12))
 		if spare -= length; from+16+length > int64(len(b)) || spare < 0 {

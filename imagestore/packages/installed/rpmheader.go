@@ -22,8 +22,8 @@ const (
 //
 //	entries u32 | bytes of data u32 | entries × (tag u32 | type u32 | offset u32 | count u32) | data
 //
-// all big-endian, offsets from the start of the data. False where it is no package but a key, which rpm keeps in the same
-// place under the name "gpg-pubkey".
+// all big-endian, offsets from the start of the data. False where it is no package but a key, which rpm keeps in the
+// same place under the name "gpg-pubkey".
 func parseHeader(b []byte) (packages.Package, bool, error) {
 	fail := func(why string) (packages.Package, bool, error) {
 		return packages.Package{}, false, fmt.Errorf("%w: a header %s", ErrDamaged, why)
@@ -43,7 +43,7 @@ func parseHeader(b []byte) (packages.Package, bool, error) {
 		switch tag {
 		case tagName, tagVersion, tagRelease, tagArch:
 			if kind != typeString && kind != typeI18N || offset >= size {
-				return fail(fmt.Sprintf("has a tag %d that is no text", tag))
+				return fail(fmt.Sprintf("has a tag %d that is not text", tag))
 			}
 			// No further than a text may reach: a header can name one of millions of bytes a million times.
 			s, _, ok := bytes.Cut(data[offset:min(size, offset+maxTag)], []byte{0})
@@ -53,7 +53,7 @@ func parseHeader(b []byte) (packages.Package, bool, error) {
 			text[tag] = string(s)
 		case tagEpoch:
 			if kind != typeInt32 || offset+4 > size {
-				return fail("has an epoch that is no number")
+				return fail("has an epoch that is not a number")
 			}
 			text[tag] = strconv.FormatUint(uint64(binary.BigEndian.Uint32(data[offset:])), 10) + ":"
 		}

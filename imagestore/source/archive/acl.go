@@ -32,7 +32,7 @@ const (
 )
 
 // errUnknown is what a name gives that has no number yet.
-var errUnknown = errors.New("nobody knows the number of")
+var errUnknown = errors.New("no number is known for")
 
 // owners are the numbers of names.
 type owners struct{ users, groups map[string]uint32 }
@@ -91,7 +91,7 @@ func parseACL(text string, id lookup) ([]byte, error) {
 	count := map[uint16]int{}
 	for i, e := range all {
 		if i > 0 && all[i-1].tag == e.tag && all[i-1].id == e.id {
-			return nil, fmt.Errorf("%w: an ACL names one twice: %.200q", ErrMalformed, text)
+			return nil, fmt.Errorf("%w: an ACL with two entries for one user or group: %.200q", ErrMalformed, text)
 		}
 		count[e.tag]++
 		out = binary.LittleEndian.AppendUint16(out, e.tag)
@@ -99,7 +99,7 @@ func parseACL(text string, id lookup) ([]byte, error) {
 		out = binary.LittleEndian.AppendUint32(out, e.id)
 	}
 	if count[tagOwner] != 1 || count[tagGroup] != 1 || count[tagOther] != 1 || count[tagMask] == 0 && count[tagUser]+count[tagNamed] > 0 {
-		return nil, fmt.Errorf("%w: an ACL that is not whole: %.200q", ErrMalformed, text)
+		return nil, fmt.Errorf("%w: an incomplete ACL: %.200q", ErrMalformed, text)
 	}
 	return out, nil
 }

@@ -1,8 +1,8 @@
-// Package archive makes a btrfs send stream of tar archives: of one, or of several that lie over one another as the layers
-// of a container image do.
+// Package archive makes a btrfs send stream from tar archives: from one, or from several that are layers of a
+// container image.
 //
 // Call New, then Tree.Tar for an archive or Tree.Layer for each layer, the lowest first, then Tree.Finish. Decompress
-// takes gzip, bzip2, xz, zstd and lz4 off whatever comes, by their magic numbers.
+// decompresses gzip, bzip2, xz, zstd and lz4, by their magic numbers.
 //
 // No file is touched here. A Tree knows what paths there are so far and of which type, and translates each entry
 // into the commands that lead from there to what the entry wants; the stream is made for a receiver that keeps to its
@@ -30,9 +30,10 @@
 //
 // # Limits
 //
-// Limits.Bytes bounds what comes out of decompression, Limits.Entries the entries; the names, attributes and times that have to
-// be remembered until the end take at most 1 GiB, and the files' sizes, holes included, 16 TiB together. A name has at most 255
-// bytes, a path and a link's target 4095, the headers of one entry 16 MiB. Decompress takes no window above 256 MiB.
+// Limits.Bytes bounds what comes out of decompression, Limits.Entries the entries; the names, attributes and times
+// that have to be remembered until the end take at most 1 GiB, and the files' sizes, holes included, 16 TiB together.
+// A name has at most 255 bytes, a path and a link's target 4095, the headers of one entry 16 MiB. Decompress takes no
+// window above 256 MiB.
 //
 // Sources: POSIX.1-2017 pax; the GNU tar manual, "Storing Sparse Files"; star(4); OCI image-spec layer.md; acl(5),
 // Linux include/uapi/linux/posix_acl_xattr.h.
@@ -49,9 +50,9 @@ import (
 
 // Errors on which callers branch. Both come with the entry's name and place.
 var (
-	// ErrMalformed is wrapped for what is no archive, or says what cannot be.
+	// ErrMalformed is wrapped if the input is not an archive, or says what is not possible.
 	ErrMalformed = errors.New("malformed archive")
-	// ErrLimit is wrapped where one of the Limits is reached.
+	// ErrLimit is wrapped if one of the Limits is reached.
 	ErrLimit = errors.New("archive is larger than allowed")
 )
 
@@ -72,18 +73,18 @@ const (
 	maxLinks       = 40 // symbolic links in one path, as in the kernel
 )
 
-// Options say what the stream calls its tree.
+// Options of the stream.
 type Options struct {
 	Name     string // of the subvolume
 	UUID     sendstream.UUID
 	Ctransid uint64
 	Limits   Limits
 
-	// Owner gives the number of a user, or of a group, that an ACL names and the archive says nothing of; nil knows none.
+	// Owner returns the number of a user or group that an ACL names and the archive does not; nil knows none.
 	Owner func(name string, group bool) (id uint32, ok bool)
 }
 
-// Tree is what the archives so far amount to.
+// Tree is the tree that the archives so far make.
 type Tree struct {
 	out         *sendstream.Writer
 	root        *node
@@ -124,8 +125,7 @@ func New(w io.Writer, o Options) (*Tree, error) {
 	return t, err
 }
 
-// Finish writes what had to wait until everything is there, the times and default ACLs of directories, and ends the
-// stream.
+// Finish writes what comes last, the times and default ACLs of directories, and ends the stream.
 func (t *Tree) Finish() error {
 	if err := t.finish(t.root, ""); err != nil {
 		return fmt.Errorf("finishing archive: %w", err)

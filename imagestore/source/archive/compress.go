@@ -16,9 +16,8 @@ import (
 // maxWindow is how far back a compressed stream may refer: `xz -9` takes 64 MiB, `zstd --long` 128 MiB.
 const maxWindow = 256 << 20
 
-// Decompress gives what r holds when its compression, if it is one of gzip, bzip2, xz, zstd and lz4, is taken off. The
-// magic number at its beginning tells which; a file may have several such streams behind one another. Close ends the
-// work and does not close r.
+// Decompress decompresses r if it is gzip, bzip2, xz, zstd or lz4, by its magic number; else it returns the bytes of
+// r. Several such streams may follow one another. Close does not close r.
 func Decompress(r io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, 256<<10)
 	start, err := in.Peek(6)

@@ -13,10 +13,10 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Tar adds what an archive, already decompressed, holds, and reads r to its end.
+// Tar adds the entries of a decompressed archive, and reads r to its end.
 func (t *Tree) Tar(ctx context.Context, r io.Reader) error { return t.read(ctx, r, false) }
 
-// Layer lays an archive over what is there, as the next layer of a container image, and reads r to its end.
+// Layer adds an archive as the next layer of a container image, and reads r to its end.
 func (t *Tree) Layer(ctx context.Context, r io.Reader) error { return t.read(ctx, r, true) }
 
 func (t *Tree) read(ctx context.Context, r io.Reader, layer bool) error {
@@ -77,7 +77,7 @@ func (t *Tree) entry(in *input, h *header, layer bool) error {
 	t.owners.learn(h)
 	if len(parts) == 0 {
 		if h.Typeflag != tar.TypeDir {
-			return fmt.Errorf("%w: the root is no directory", ErrMalformed)
+			return fmt.Errorf("%w: the root is not a directory", ErrMalformed)
 		}
 		return t.directory(t.root, h)
 	}
@@ -145,7 +145,7 @@ func creation(h *header) (sendstream.Command, error) {
 	case tar.TypeFifo:
 		return sendstream.Command{Op: sendstream.OpMkfifo, Mode: unix.S_IFIFO}, nil
 	}
-	return sendstream.Command{}, fmt.Errorf("%w: type %q is not known", ErrMalformed, h.Typeflag)
+	return sendstream.Command{}, fmt.Errorf("%w: type %q is not supported", ErrMalformed, h.Typeflag)
 }
 
 // replace puts n where old, if anything, was.
@@ -193,7 +193,7 @@ func (t *Tree) link(up *node, name string, old *node, h *header) error {
 	}
 	switch {
 	case target == nil:
-		return fmt.Errorf("%w: it is a hard link to %q, which is not there", ErrMalformed, h.Linkname)
+		return fmt.Errorf("%w: it is a hard link to %q, which does not exist", ErrMalformed, h.Linkname)
 	case target.dir != nil:
 		return fmt.Errorf("%w: it is a hard link to the directory %q", ErrMalformed, h.Linkname)
 	case target == old:

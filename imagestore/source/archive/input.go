@@ -59,7 +59,7 @@ func (in *input) Read(p []byte) (int, error) {
 	}
 	in.offset += int64(n)
 	if *in.left -= int64(n); *in.left < 0 {
-		return 0, fmt.Errorf("%w: more than %d bytes come out of it", ErrLimit, in.limit)
+		return 0, fmt.Errorf("%w: it decompresses to more than %d bytes", ErrLimit, in.limit)
 	}
 	if in.record != nil {
 		if in.record.Len()+n > maxHeaders {

@@ -44,7 +44,7 @@ func sparseMap(h *tar.Header, record []byte) ([]extent, error) {
 	case version == "0.0" || version == "0.1" || version == "." && h.PAXRecords["GNU.sparse.map"] != "":
 		return textMap(strings.Split(h.PAXRecords["GNU.sparse.map"], ","), false)
 	case version != ".":
-		return nil, fmt.Errorf("%w: sparse files of version %s are not known", ErrMalformed, version)
+		return nil, fmt.Errorf("%w: sparse files of version %s are not supported", ErrMalformed, version)
 	}
 	return nil, nil
 }

@@ -104,8 +104,8 @@ func clean(name string) ([]string, error) {
 	return parts, nil
 }
 
-// lookup walks to the directory that the parts name, through symbolic links of the tree. Where create is set, what is missing
-// is made; else the result is nil.
+// lookup walks to the directory that the parts name, through symbolic links of the tree. Where create is set, what is
+// missing is made; else the result is nil.
 func (t *Tree) lookup(parts []string, create bool) (*node, error) {
 	at, links := t.root, 0
 	rest := slices.Clone(parts)
@@ -148,7 +148,7 @@ func (t *Tree) lookup(parts []string, create bool) (*node, error) {
 			if !create {
 				return nil, nil
 			}
-			return nil, fmt.Errorf("%w: %q is no directory", ErrMalformed, next.path())
+			return nil, fmt.Errorf("%w: %q is not a directory", ErrMalformed, next.path())
 		}
 		at = next
 	}

@@ -67,7 +67,7 @@ func explain(tag string, tags map[string]bool) string {
 	case tag == "":
 		return "say which: " + list
 	case list == "":
-		return fmt.Sprintf("the layout has no tag %s, nor any other", tag)
+		return fmt.Sprintf("the layout has no tag %s, and no other one", tag)
 	}
 	return fmt.Sprintf("the layout has no tag %s, only %s", tag, list)
 }
@@ -84,7 +84,7 @@ func (l *Layout) expand(all []descriptor, depth int, budget *int) ([]descriptor,
 			out = append(out, d)
 		case isIndex:
 			if depth == 0 {
-				return nil, fmt.Errorf("%w: indexes lie more than %d deep", ErrMalformed, maxDepth)
+				return nil, fmt.Errorf("%w: indexes are more than %d deep", ErrMalformed, maxDepth)
 			}
 			var i index
 			if err := l.document("", &d, &i); err != nil {
@@ -137,9 +137,9 @@ func forPlatform(all []descriptor, arch string) (descriptor, error) {
 	case len(rest) == 1:
 		return rest[0], nil
 	case len(others) > 0:
-		return descriptor{}, fmt.Errorf("%w: it is there for %s, not for %s", ErrNoImage, strings.Join(others[:min(len(others), 20)], ", "), arch)
+		return descriptor{}, fmt.Errorf("%w: it exists for %s, not for %s", ErrNoImage, strings.Join(others[:min(len(others), 20)], ", "), arch)
 	case len(rest) > 1:
-		return descriptor{}, fmt.Errorf("%w: %d images bear that name, and none says for which architecture", ErrNoImage, len(rest))
+		return descriptor{}, fmt.Errorf("%w: %d images have that name, and none names its architecture", ErrNoImage, len(rest))
 	}
 	return descriptor{}, fmt.Errorf("%w: the index names no image", ErrNoImage)
 }

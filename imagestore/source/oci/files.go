@@ -60,7 +60,7 @@ func (d folder) open(name string) (io.ReadCloser, int64, error) {
 	}
 	fi, err := f.Stat()
 	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is no file", ErrMalformed, name)
+		err = fmt.Errorf("%w: %s is not a file", ErrMalformed, name)
 	}
 	if err != nil {
 		f.Close()
@@ -94,7 +94,7 @@ func newPacked(r io.ReaderAt, size int64) (*packed, error) {
 			return p, nil
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
-			return nil, fmt.Errorf("%w: no tar archive: %w", ErrMalformed, err)
+			return nil, fmt.Errorf("%w: not a tar archive: %w", ErrMalformed, err)
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
@@ -133,7 +133,7 @@ func (p *packed) close() error {
 func (p *packed) open(name string) (io.ReadCloser, int64, error) {
 	f, ok := p.at[name]
 	if !ok {
-		return nil, 0, fmt.Errorf("%w: %s is not there", ErrMalformed, name)
+		return nil, 0, fmt.Errorf("%w: %s is missing", ErrMalformed, name)
 	}
 	return io.NopCloser(io.NewSectionReader(p.r, f.offset, f.size)), f.size, nil
 }
@@ -166,7 +166,7 @@ func parseDigest(s string) (algorithm, digest string, err error) {
 	sizes := map[string]int{"sha256": sha256.Size, "sha512": sha512.Size}
 	raw, err := hex.DecodeString(digest)
 	if err != nil || len(raw) != sizes[algorithm] || len(raw) == 0 || strings.ToLower(digest) != digest {
-		return "", "", fmt.Errorf("%w: %.200q is no digest, want sha256:HEX or sha512:HEX", ErrMalformed, s)
+		return "", "", fmt.Errorf("%w: %.200q is not a digest, want sha256:HEX or sha512:HEX", ErrMalformed, s)
 	}
 	return algorithm, digest, nil
 }

@@ -1,27 +1,27 @@
 // Package oci reads container images from an OCI image layout: a directory, or a tar archive of one, as skopeo, umoci,
 // buildah and docker write it.
 //
-// Open the layout, choose an image with Layout.Image, and let Image.Apply lay its layers over one another in an
-// archive.Tree, lowest first. Close the layout when that is done.
+// Open the layout, choose an image with Layout.Image, and add its layers to an archive.Tree with Image.Apply. Then
+// close the layout.
 //
 //	oci-layout                 {"imageLayoutVersion":"1.0.0"}
 //	index.json                 descriptors of manifests, and of indexes of manifests; a tag is an annotation of one
 //	blobs/sha256/HEX           manifest -> configuration (architecture, digests of the layers' content)
 //	                                    -> layers (tar, bare or compressed)
 //
-// A descriptor is a digest and a size, and what it names is refused where it has another: manifests before they are
-// believed, layers when they were read, which is too late for the tree that they are part of but before its stream's
-// end, without which nobody takes it. A layer's content must also have the digest that the configuration says. So the
-// image is exactly the one that index.json names; who may write index.json is not checked.
+// A descriptor is a digest and a size, and its content is refused if it has others: manifests before they are used,
+// and layers after they were read, which is too late for the tree but before the end of its stream, without which
+// receivers refuse it. A layer's content must also have the digest that the configuration says. So the image is
+// exactly the one that index.json names; who may write index.json is not checked.
 //
 // What the configuration says beside (commands, environment, ports, volumes) is not part of the tree.
 //
 // Limits: JSON documents have at most 4 MiB, indexes lie at most 4 deep, a layout has at most a million files, and an
-// image 1000 layers. A directory is read through os.Root: no link leads out of it. A tar archive of a layout must not be
-// compressed, because its files are read in another order than they lie. sha256 and sha512 are known.
+// image 1000 layers. A directory is read through os.Root: no link leads out of it. A tar archive of a layout must not
+// be compressed, because its files are read in another order than they lie. sha256 and sha512 are known.
 //
-// Sources: OCI image-spec 1.1, image-layout.md, image-index.md, manifest.md, descriptor.md, layer.md; Docker's media types
-// (distribution's manifest-v2-2).
+// Sources: OCI image-spec 1.1, image-layout.md, image-index.md, manifest.md, descriptor.md, layer.md; Docker's media
+// types (distribution's manifest-v2-2).
 package oci
 
 import (
@@ -37,9 +37,9 @@ import (
 
 // Errors on which callers branch.
 var (
-	// ErrMalformed is wrapped where the layout is none, or what it holds is not what its digests say.
+	// ErrMalformed is wrapped if the directory or archive is not a layout, or its content does not match its digests.
 	ErrMalformed = errors.New("malformed image layout")
-	// ErrNoImage is wrapped where the layout has no such image, or several.
+	// ErrNoImage is wrapped if the layout has no such image, or several.
 	ErrNoImage = errors.New("no such image")
 )
 
@@ -50,7 +50,7 @@ const (
 	maxFiles    = 1 << 20
 )
 
-// Layout is an image layout that is open.
+// Layout is an open image layout.
 type Layout struct {
 	files files
 	index index
@@ -175,8 +175,8 @@ type Image struct {
 	diffIDs []string
 }
 
-// Image finds the image with the tag, "" where the layout has only one, for the architecture, spelled as GOARCH does.
-// Where the layout has the image for other architectures alone, but for one only, that is it.
+// Image finds the image with the tag ("" if the layout has only one) for the architecture, as GOARCH names it. If the
+// layout has the image for one other architecture only, it returns that.
 func (l *Layout) Image(tag, arch string) (*Image, error) {
 	i, err := l.image(tag, arch)
 	if err != nil {
@@ -202,7 +202,7 @@ func (l *Layout) image(tag, arch string) (*Image, error) {
 	case len(m.Layers) > maxLayers:
 		return nil, fmt.Errorf("%w: %d layers, limit %d", ErrMalformed, len(m.Layers), maxLayers)
 	case len(c.RootFS.DiffIDs) != len(m.Layers) || len(m.Layers) == 0:
-		return nil, fmt.Errorf("%w: %s has %d layers, and its configuration %d: it is no image of a file system", ErrMalformed, d.Digest, len(m.Layers), len(c.RootFS.DiffIDs))
+		return nil, fmt.Errorf("%w: %s has %d layers, and its configuration %d: it is not an image of a file system", ErrMalformed, d.Digest, len(m.Layers), len(c.RootFS.DiffIDs))
 	case c.OS != "" && c.OS != "linux":
 		return nil, fmt.Errorf("%w: it is for %s", ErrNoImage, c.OS)
 	}
@@ -231,8 +231,7 @@ func isLayer(mediaType string) bool {
 	return false
 }
 
-// Apply lays the layers over one another in t, and checks their digests on the way. Where it gives an error, do not
-// finish t.
+// Apply adds the layers to t, lowest first, and checks their digests on the way. After an error, do not finish t.
 func (i *Image) Apply(ctx context.Context, t *archive.Tree) error {
 	for n, d := range i.layers {
 		if err := i.apply(ctx, t, d, i.diffIDs[n]); err != nil {

@@ -74,7 +74,7 @@ func (c composed) close() error { return nil }
 func (c composed) open(name string) (io.ReadCloser, int64, error) {
 	b, ok := c[name]
 	if !ok {
-		return nil, 0, fmt.Errorf("%w: %s is not there", ErrMalformed, name)
+		return nil, 0, fmt.Errorf("%w: %s is missing", ErrMalformed, name)
 	}
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 }
@@ -209,7 +209,7 @@ func TestImages(t *testing.T) {
 		{"nested index", lists, "all", "amd64", "amd", "amd64"},
 		{"the only image", lists, "", "amd64", "amd", "amd64"},
 		{"variant", lists, "", "arm", "arm", "arm"},
-		{"not for this machine", lists, "all", "riscv64", "it is there for arm, arm, amd64, windows/s390x, not for riscv64", ""},
+		{"not for this machine", lists, "all", "riscv64", "it exists for arm, arm, amd64, windows/s390x, not for riscv64", ""},
 		{"no image", newComposed().index(), "", "amd64", "the layout has no image", ""},
 	} {
 		l, err := open(tt.layout)
@@ -253,7 +253,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{dir: "", dir + ".tar": "", dir + ".tgz": "compressed; decompress it first", dir + "/../cut.tar": "malformed image layout",
-		dir + "/../text": "no tar archive", dir + "/blobs": "oci-layout", "/dev/null": "neither a directory nor a file", dir + "/../gone": "no such file"} {
+		dir + "/../text": "not a tar archive", dir + "/blobs": "oci-layout", "/dev/null": "neither a directory nor a file", dir + "/../gone": "no such file"} {
 		l, err := Open(path)
 		if err != nil {
 			if want == "" || !strings.Contains(err.Error(), want) {
@@ -309,7 +309,7 @@ func TestRefuses(t *testing.T) {
 		want   string
 	}{
 		{"a manifest with a flipped bit", spoilt.index(sd), "and the digest"},
-		{"no manifest", newComposed().index(sd), "is not there"},
+		{"no manifest", newComposed().index(sd), "is missing"},
 		{"a layer with a flipped bit", with(func(c composed, m *manifest) { c[blob(m.Layers[1].Digest)] = flip(c[blob(m.Layers[1].Digest)]) }), "layer 2 of 2"},
 		{"a layer with bytes behind", with(func(c composed, m *manifest) {
 			c[blob(m.Layers[1].Digest)] = append(bytes.Clone(c[blob(m.Layers[1].Digest)]), 0)
@@ -319,14 +319,14 @@ func TestRefuses(t *testing.T) {
 		{"a layer without a type", with(func(c composed, m *manifest) { m.Layers[0].MediaType = "" }), `a layer of type ""`},
 		{"an encrypted layer", with(func(c composed, m *manifest) { m.Layers[0].MediaType += "+encrypted" }), "+encrypted"},
 		{"a size that lies", with(func(c composed, m *manifest) { m.Layers[0].Size++ }), "bytes, want"},
-		{"a digest that is a path", with(func(c composed, m *manifest) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }), "is no digest"},
-		{"an unknown digest", with(func(c composed, m *manifest) { m.Layers[0].Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" }), "is no digest"},
-		{"an empty digest", with(func(c composed, m *manifest) { m.Config.Digest = "" }), "is no digest"},
+		{"a digest that is a path", with(func(c composed, m *manifest) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }), "is not a digest"},
+		{"an unknown digest", with(func(c composed, m *manifest) { m.Layers[0].Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" }), "is not a digest"},
+		{"an empty digest", with(func(c composed, m *manifest) { m.Config.Digest = "" }), "is not a digest"},
 		{"a layer that is no archive", with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, []byte(strings.Repeat("x", 600))) }), "malformed archive"},
 		{"a layer that leads out", with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, layer(t, "../x")) }), "leads upwards"},
 		{"indexes too deep", deep, "deep"},
 		{"indexes too wide", wide.index(d), "too many manifests"},
-		{"no index", newComposed(), "index.json is not there"},
+		{"no index", newComposed(), "index.json is missing"},
 		{"an index that is no JSON", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`), "index.json": []byte("{")}, "index.json: unexpected end"},
 		{"another version", composed{"oci-layout": []byte(`{"imageLayoutVersion":"2.0.0"}`)}, `version "2.0.0"`},
 		{"a huge index", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`), "index.json": make([]byte, maxDocument+1)}, "limit 4194304"},
@@ -345,8 +345,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// FuzzOCI reads layouts whose index, manifest, configuration and layer are any bytes; @manifest, @config and @layer in them
-// become true digests. What is not refused must be a stream that applies.
+// FuzzOCI reads layouts whose index, manifest, configuration and layer are any bytes; @manifest, @config and @layer
+// in them become true digests. What is not refused must be a stream that applies.
 func FuzzOCI(f *testing.F) {
 	const (
 		i = `{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@manifest","size":@size,"platform":{"os":"linux","architecture":"amd64"}}]}`

@@ -1,5 +1,5 @@
-// Package sourcetest gives tests a place where snapshots can be made: Btrfs mounts a new filesystem, Run calls the
-// programs that fill it. Both need root, and end the test with the missing program's name where there is none.
+// Package sourcetest gives tests a filesystem with snapshots: Btrfs mounts a new one, and Run runs the programs that
+// fill it. Both need root, and fail the test with the name of a missing program.
 package sourcetest
 
 import (
@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// Btrfs mounts an empty btrfs of 1 GiB, backed by a sparse file, and gives its directory. It is gone when the test
-// ends.
+// Btrfs mounts an empty btrfs of 1 GiB on a sparse file, and returns its directory. It is unmounted when the test ends.
 func Btrfs(t testing.TB) string {
 	t.Helper()
 	return BtrfsOf(t, 1<<30)
@@ -47,7 +46,7 @@ func Filesystem(t testing.TB, kind string, size int64) string {
 	return dir
 }
 
-// Run runs a program that must succeed and gives its standard output without the final newline.
+// Run runs a program that must succeed, and returns its standard output without the final newline.
 func Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {

@@ -2,7 +2,7 @@ package sourcetest
 
 import "testing"
 
-// Tmpfs mounts an empty tmpfs and gives its directory. It is gone when the test ends.
+// Tmpfs mounts an empty tmpfs and returns its directory. It is unmounted when the test ends.
 func Tmpfs(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
