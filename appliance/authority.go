@@ -121,12 +121,14 @@ func makeCA(now time.Time) (cert, key []byte, err error) {
 	t := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: fmt.Sprintf("Griddle site %x", serial.Bytes()[:4])},
 		NotBefore: validFrom(), NotAfter: now.AddDate(caYears, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	return sign(t, t, k, k)
 }
 
-// certificate returns the server's certificate, read from the state directory while it is good and made anew when it is not.
+// certificate returns the server's certificate, read from the state directory while it is good and
+// made anew when it is not.
 func (a *authority) certificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,7 +146,8 @@ func (a *authority) certificate() (*tls.Certificate, error) {
 		return a.leaf, nil
 	}
 	pair, err := a.issue(now)
-	if err != nil && a.leaf != nil && now.Before(a.leaf.Leaf.NotAfter) && a.leaf.Leaf.VerifyHostname(a.hosts[0]) == nil {
+	if err != nil && a.leaf != nil && now.Before(a.leaf.Leaf.NotAfter) &&
+		a.leaf.Leaf.VerifyHostname(a.hosts[0]) == nil {
 		return a.leaf, nil // the disk is full, perhaps: the old one still has a year
 	}
 	if err != nil {
@@ -188,7 +191,8 @@ func (a *authority) issue(now time.Time) (*tls.Certificate, error) {
 	t := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "Griddle"},
 		NotBefore: validFrom(), NotAfter: now.AddDate(serverYears, 0, 1),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
 	}
 	for _, h := range a.hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -221,7 +225,8 @@ func sign(t, parent *x509.Certificate, k, parentKey *ecdsa.PrivateKey) (cert, ke
 	if err != nil {
 		return nil, nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: certificatePEM, Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: keyPEM, Bytes: keyDER}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: certificatePEM, Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: keyPEM, Bytes: keyDER}), nil
 }
 
 func validFrom() time.Time { return time.Date(validFromYear, 1, 1, 0, 0, 0, 0, time.UTC) }

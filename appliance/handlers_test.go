@@ -9,7 +9,8 @@ import (
 
 func TestServeFiles(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"boot/vmlinuz": "kernel", "boot/snponly.efi": "MZ", "boot/grub/x": "y", "secret": "s"} {
+	for name, text := range map[string]string{"boot/vmlinuz": "kernel", "boot/snponly.efi": "MZ",
+		"boot/grub/x": "y", "secret": "s"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}

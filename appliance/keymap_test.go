@@ -14,10 +14,12 @@ func TestKeymap(t *testing.T) {
 	boot := t.TempDir()
 	bytes := append([]byte("bkeymap\x01"), make([]byte, 255+256)...)
 	for name, data := range map[string][]byte{
-		"vmlinuz": nil, "initramfs": nil, "keymaps/de.bmap": bytes, "keymaps/de-nodeadkeys.bmap": bytes, "keymaps/dk.bmap": bytes,
-		"keymaps/gb.bmap": bytes, "keymaps/us-dvorak.bmap": bytes, "keymaps/cut.bmap": bytes[:300],
+		"vmlinuz": nil, "initramfs": nil, "keymaps/de.bmap": bytes, "keymaps/de-nodeadkeys.bmap": bytes,
+		"keymaps/dk.bmap": bytes, "keymaps/gb.bmap": bytes, "keymaps/us-dvorak.bmap": bytes,
+		"keymaps/cut.bmap": bytes[:300],
 	} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(boot, name)), 0o755), os.WriteFile(filepath.Join(boot, name), data, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(boot, name)), 0o755),
+			os.WriteFile(filepath.Join(boot, name), data, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +41,8 @@ func TestKeymap(t *testing.T) {
 	} {
 		c.Keymap = k.name
 		got, err := keymap(c, boot)
-		if len(got) != k.size || (err == nil) != (k.want == "") || err != nil && !strings.Contains(err.Error(), k.want) {
+		if len(got) != k.size || (err == nil) != (k.want == "") ||
+			err != nil && !strings.Contains(err.Error(), k.want) {
 			t.Errorf("keymap %q = %d bytes, %v; want %d and an error with %q", k.name, len(got), err, k.size, k.want)
 		}
 		if again := CheckKeymap(c); (again == nil) != (err == nil) {

@@ -36,7 +36,8 @@ func TestMakeBootNeedsItsPackages(t *testing.T) {
 		t.Fatal("make boot checks no packages")
 	}
 	packages := strings.Fields(found[1])
-	used := map[string]bool{"ipxe": true, "grub-pc-bin": true, "grub-efi-amd64-bin": true} // whose files are read by their directories
+	// whose files are read by their directories
+	used := map[string]bool{"ipxe": true, "grub-pc-bin": true, "grub-efi-amd64-bin": true}
 	for _, name := range mkbootPrograms(t) {
 		pkg := packageOf(t, name)
 		used[pkg] = true

@@ -11,7 +11,8 @@ import (
 	"griddle/netboot"
 )
 
-// live is the part of the configuration that reloading changes, with the keymap that it names (nil for the kernel's own).
+// live is the part of the configuration that reloading changes, with the keymap that it names (nil
+// for the kernel's own).
 type live struct {
 	config config.Config
 	keymap []byte
@@ -29,7 +30,8 @@ func (s *server) reloads(ctx context.Context, nb *netboot.Server, o Options) err
 		s.tell(reloading())
 		if err := s.reload(nb, o); err != nil {
 			for line := range strings.Lines(err.Error()) {
-				s.log.Error("the configuration has mistakes; the old one stays in effect", "error", strings.TrimSpace(line))
+				s.log.Error("the configuration has mistakes; the old one stays in effect",
+					"error", strings.TrimSpace(line))
 			}
 		}
 		s.tell("READY=1")

@@ -13,9 +13,9 @@ import (
 	"griddle/appliance/job"
 )
 
-// TestStartOnFullDisk fills the state directory's file system to its last byte: the next start gives up its reserve, knows
-// every machine and order, takes another order, and lets no stranger fill what is left. A start after that works too,
-// and the reserve comes back with the room.
+// TestStartOnFullDisk fills the state directory's file system to its last byte: the next start gives up its reserve,
+// knows every machine and order, takes another order, and lets no stranger fill what is left. A start after that works
+// too, and the reserve comes back with the room.
 func TestStartOnFullDisk(t *testing.T) {
 	mount := t.TempDir()
 	if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m"); err != nil {
@@ -68,7 +68,8 @@ func TestStartOnFullDisk(t *testing.T) {
 			if _, _, err := f.Install(ctx, "52:54:00:00:00:0a", order); err != nil {
 				t.Errorf("Install() = %v", err)
 			}
-			hello := job.Hello{Boot: "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01", Identity: job.Identity{MACs: []string{"52:54:00:00:00:0b"}}}
+			hello := job.Hello{Boot: "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01",
+				Identity: job.Identity{MACs: []string{"52:54:00:00:00:0b"}}}
 			if _, err := f.Hello(ctx, "10.66.6.6", hello); !errors.Is(err, fleet.ErrDiskFull) {
 				t.Errorf("a stranger's Hello() = %v, want ErrDiskFull", err)
 			}

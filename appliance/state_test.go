@@ -142,7 +142,8 @@ func TestAuthorityAfterPowerCut(t *testing.T) {
 	}
 }
 
-// TestSiteKeyIsNotReplaced starts with the wrong state directory, or one whose key was lost: the store stays its site's.
+// TestSiteKeyIsNotReplaced starts with the wrong state directory, or one whose key was lost: the
+// store stays its site's.
 func TestSiteKeyIsNotReplaced(t *testing.T) {
 	ctx, right, wrong := t.Context(), held(t), held(t)
 	store, err := imagestore.Open(filepath.Join(t.TempDir(), "store"))
@@ -157,8 +158,10 @@ func TestSiteKeyIsNotReplaced(t *testing.T) {
 		t.Errorf("siteKey() again = %v, want the same key", err)
 	}
 	var advice Advice
-	if _, err := wrong.siteKey(ctx, store); !errors.As(err, &advice) || !strings.Contains(err.Error(), key.Public().ID()) {
-		t.Errorf("siteKey() of another state directory = %v, want an Advice that names the key %s", err, key.Public().ID())
+	if _, err := wrong.siteKey(ctx, store); !errors.As(err, &advice) ||
+		!strings.Contains(err.Error(), key.Public().ID()) {
+		t.Errorf("siteKey() of another state directory = %v, want an Advice that names the key %s",
+			err, key.Public().ID())
 	}
 	if _, err := os.Stat(wrong.path(SiteKeyFile)); err == nil {
 		t.Error("a refusal left a key")

@@ -22,24 +22,31 @@ func TestFirstBootFailed(t *testing.T) {
 		said []string
 	}{
 		{"its own report", func(b *bench) {
-			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no sshd\nscript: key of API_KEY\n"
-			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of API_KEY' TOKEN=tok-en\n"
+			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no " +
+				"sshd\nscript: key of API_KEY\n"
+			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of " +
+				"API_KEY' TOKEN=tok-en\n"
 		}, func(b *bench) { b.sh.files["worker-1 "+BootReport] = "done\n" },
-			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: this image has no sshd; script: ***"},
-			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
+			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: " +
+				"this image has no sshd; script: ***"},
+			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n" +
+				"        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
 		{"cloud-init's result", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ["('users_groups', ProcessExecutionError())"]}}`
+			b.sh.files["worker-1 "+bootResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ` +
+				`["('users_groups', ProcessExecutionError())"]}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 },
 			[]string{"cloud-init status: exit 1", "cloud-init: ('users_groups', ProcessExecutionError())"}, nil},
 		{"cloud-init's status, by stage", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": 1.5}, "stage": null}}`
+			b.sh.files["worker-1 "+bootStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": ` +
+				`1.5}, "stage": null}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 }, []string{"cloud-init: no datasource"}, nil},
 		{"its console, while ssh does not answer", func(b *bench) {
 			b.sh.boot["worker-1"] = 1000
 			b.m.Print("demo", "worker-1", "[  OK  ] Started ssh\r\n")
-		}, func(b *bench) { b.sh.boot["worker-1"] = 0 }, []string{"its first boot failed: sshd: this image has no sshd"},
+		}, func(b *bench) { b.sh.boot["worker-1"] = 0 },
+			[]string{"its first boot failed: sshd: this image has no sshd"},
 			[]string{"server worker-1: the end of its console:\n        | griddle: first boot failed: worker-1\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -50,7 +57,8 @@ func TestFirstBootFailed(t *testing.T) {
 				if b.sh.boot["worker-1"] > 0 {
 					b.sh.hook = func(to Target, _ string) (bool, error) {
 						if to.Server == "worker-1" && b.sh.boot["worker-1"] == 990 {
-							b.m.Print("demo", "worker-1", "griddle: first boot failed: worker-1\r\ngriddle: sshd: this image has no sshd\r\n")
+							b.m.Print("demo", "worker-1",
+								"griddle: first boot failed: worker-1\r\ngriddle: sshd: this image has no sshd\r\n")
 						}
 						return false, nil
 					}
@@ -93,7 +101,8 @@ func TestFirstBootFailed(t *testing.T) {
 
 // TestFirstBootDisabled has cloud-init end without having done anything.
 func TestFirstBootDisabled(t *testing.T) {
-	for text, want := range map[string]string{"status: done\n": "done", "\nstatus: disabled\ndetail: x": "disabled", "status: not run": "not run", "nothing": ""} {
+	for text, want := range map[string]string{"status: done\n": "done", "\nstatus: disabled\ndetail: x": "disabled",
+		"status: not run": "not run", "nothing": ""} {
 		if got := statusOf(text); got != want {
 			t.Errorf("statusOf(%q) = %q, want %q", text, got, want)
 		}
@@ -102,7 +111,8 @@ func TestFirstBootDisabled(t *testing.T) {
 
 // TestAdviceNamesServers has several servers fail at once.
 func TestAdviceNamesServers(t *testing.T) {
-	err := &StageError{Err: errors.Join(errors.New("x"), &BootError{Server: "a", Reasons: []string{"r"}}, &StageError{Err: &BootError{Server: "b", Reasons: []string{"r"}}})}
+	err := &StageError{Err: errors.Join(errors.New("x"), &BootError{Server: "a", Reasons: []string{"r"}},
+		&StageError{Err: &BootError{Server: "b", Reasons: []string{"r"}}})}
 	if got := Advice(err); !strings.Contains(got, "--rebuild a,b`") {
 		t.Errorf("Advice = %s", got)
 	}

@@ -18,8 +18,9 @@ var ErrFirstBoot = errors.New("its first boot failed")
 // lookAtConsole is how long to wait between two looks at the console of a server that does not answer.
 const lookAtConsole = 30 * time.Second
 
-// firstBoot waits until the first boot has ended, and fails where the server says that it failed: in cloud-init's status, in the
-// report that cloud/userdata/secure has it write, or, while its ssh server does not answer, on its console.
+// firstBoot waits until the first boot has ended, and fails where the server says that it failed: in
+// cloud-init's status, in the report that cloud/userdata/secure has it write, or, while its ssh server does not
+// answer, on its console.
 func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resource) error {
 	r.say("server %s runs at %s; its first boot is waited for", v.Name, where(at))
 	out, exit, err := r.knockUntil(ctx, v.Name, at, "cloud-init status --wait --long", r.consoleLook(v.Name, at))
@@ -57,12 +58,14 @@ func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resourc
 	return nil
 }
 
-// reportCommand prints the report, which the server writes after cloud-init's last stage: so it may have to be waited for.
-const reportCommand = "n=0; while [ -e " + bootScript + " ] && [ ! -e " + BootReport + " ] && [ $n -lt 120 ]; do sleep 1; n=$((n+1)); done; " +
+// reportCommand prints the report, which the server writes after cloud-init's last stage: so it may
+// have to be waited for.
+const reportCommand = "n=0; while [ -e " + bootScript + " ] && [ ! -e " + BootReport +
+	" ] && [ $n -lt 120 ]; do sleep 1; n=$((n+1)); done; " +
 	"if [ -e " + BootReport + " ]; then cat " + BootReport + "; elif [ -e " + bootScript + " ]; then exit 3; fi"
 
-// bootReport reads the reasons of a failure from the server's own report; none where it says that all is done, or where user-data
-// without such a report made the server.
+// bootReport reads the reasons of a failure from the server's own report; none where it says that all is done, or where
+// user-data without such a report made the server.
 func (r *run) bootReport(ctx context.Context, v string, at provider.Resource) ([]string, error) {
 	out, exit, err := r.knock(ctx, v, at, reportCommand)
 	if err != nil {
@@ -105,7 +108,8 @@ func (r *run) bootError(v string, reasons []string) error {
 // showLog shows the end of what the first boot printed.
 func (r *run) showLog(ctx context.Context, v string, at provider.Resource) {
 	tail := fmt.Sprintf("tail -n %d %s", shownLines, bootLog)
-	out, exit, err := r.c.Shell.Run(ctx, r.reach(v, at), "sudo -n "+tail+" 2>/dev/null || "+tail) // Debian gives it to root and adm
+	// Debian gives it to root and adm
+	out, exit, err := r.c.Shell.Run(ctx, r.reach(v, at), "sudo -n "+tail+" 2>/dev/null || "+tail)
 	if err != nil || exit != 0 {
 		r.log.Warn("the log of the first boot cannot be read", "server", v, "exit", exit, "err", err)
 		return
@@ -161,7 +165,8 @@ func (r *run) hidden() *strings.Replacer {
 	return strings.NewReplacer(values...)
 }
 
-// consoleLook looks now and then at the console of a server that does not answer: where its first boot failed it may never answer.
+// consoleLook looks now and then at the console of a server that does not answer: where its first boot
+// failed it may never answer.
 func (r *run) consoleLook(v string, at provider.Resource) func(context.Context) error {
 	last := time.Now()
 	return func(ctx context.Context) error {
@@ -186,7 +191,8 @@ func (r *run) showConsole(v string, at provider.Resource) {
 	b := r.readConsole(ctx, at)
 	r.show(v, "its console", consoleLines(b))
 	if failed, _, said := parseConsole(b); said && !failed {
-		r.say("server %s: its console says that the first boot is done; something between here and its ssh port is in the way", v)
+		r.say("server %s: its console says that the first boot is done; something between here and its ssh "+
+			"port is in the way", v)
 	}
 }
 

@@ -154,13 +154,16 @@ func newBench(t testing.TB) *bench {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &providertest.Memory{Steps: 1}
-	b := &bench{m: m, cat: &images{stable: "web:1"}, sh: &shell{m: m, boot: map[string]int{}, exits: map[string]int{}}, said: new(strings.Builder)}
+	b := &bench{m: m, cat: &images{stable: "web:1"}, sh: &shell{m: m, boot: map[string]int{}, exits: map[string]int{}},
+		said: new(strings.Builder)}
 	b.files = filepath.Join(dir, "stacks", "demo")
 	b.Cloud = &Cloud{
-		State: state.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity")}, Provider: m, Images: b.cat, Shell: b.sh, Render: plantest.Render,
-		Key: plantest.Key, Command: "griddle cloud test", Jitter: func() float64 { return 0.5 },
-		Secrets: state.Secrets{Base: dir, Env: func(name string) (string, bool) { return "key of " + name, name == "API_KEY" }},
-		Report:  Printer(b.said),
+		State: state.Stacks{Dir: filepath.Join(dir, "stacks"), Identity: filepath.Join(dir, "identity")}, Provider: m,
+		Images: b.cat, Shell: b.sh, Render: plantest.Render, Key: plantest.Key, Command: "griddle cloud test",
+		Jitter: func() float64 { return 0.5 },
+		Secrets: state.Secrets{Base: dir,
+			Env: func(name string) (string, bool) { return "key of " + name, name == "API_KEY" }},
+		Report: Printer(b.said),
 	}
 	return b
 }

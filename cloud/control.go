@@ -15,9 +15,9 @@ type ControlOptions struct {
 	NoWait bool // return as soon as the provider says that the servers run; their ssh servers are not waited for
 }
 
-// Control starts, stops or reboots servers, and waits until they are so: until one can log in, after a reboot to a system that was
-// booted since. Roles are started in the order in which they are brought up, and stopped in the opposite one; the servers of one side
-// by side.
+// Control starts, stops or reboots servers, and waits until they are so: until one can log in, after a reboot to a
+// system that was booted since. Roles are started in the order in which they are brought up, and stopped in the
+// opposite one; the servers of one side by side.
 func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Action, o ControlOptions) error {
 	if _, _, err := c.inspect(ctx, name); err != nil {
 		return err
@@ -59,14 +59,15 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 	r.stage.Of = len(groups)
 	for _, g := range groups {
 		err := r.do(ctx, string(a)+" "+groupTitle(g.role), func(ctx context.Context) error {
-			return each(ctx, r.settings.Parallel, false, g.servers, func(ctx context.Context, v provider.Resource) error {
-				within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
-				defer stop()
-				if err := r.controlled(within, v, a, o.NoWait); err != nil {
-					return fmt.Errorf("server %s: %w", v.Name, err)
-				}
-				return nil
-			})
+			return each(ctx, r.settings.Parallel, false, g.servers,
+				func(ctx context.Context, v provider.Resource) error {
+					within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
+					defer stop()
+					if err := r.controlled(within, v, a, o.NoWait); err != nil {
+						return fmt.Errorf("server %s: %w", v.Name, err)
+					}
+					return nil
+				})
 		})
 		if err != nil {
 			return err
@@ -75,8 +76,9 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 	return nil
 }
 
-// bootedCommand prints what differs from boot to boot: the kernel's boot ID (Documentation/admin-guide/sysctl/kernel.rst, which LXC
-// gives each container a new one of), and when the first process was started, for containers that have their host's.
+// bootedCommand prints what differs from boot to boot: the kernel's boot ID
+// (Documentation/admin-guide/sysctl/kernel.rst, which LXC gives each container a new one of), and when the first
+// process was started, for containers that have their host's.
 const bootedCommand = "cat /proc/sys/kernel/random/boot_id && { cut -d ' ' -f 22 /proc/1/stat 2>/dev/null; true; }"
 
 // askTime is how long a server that is to be rebooted may take to say which boot it runs.

@@ -41,8 +41,8 @@ func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, er
 	return r.settled(within, w, got)
 }
 
-// settled waits until what was made is no longer pending. What is not listed for a while is asked for again: a list can lag
-// behind, and somebody may have deleted it.
+// settled waits until what was made is no longer pending. What is not listed for a while is asked for again: a list can
+// lag behind, and somebody may have deleted it.
 func (r *run) settled(ctx context.Context, w provider.Want, got provider.Resource) (provider.Resource, error) {
 	absent := 0
 	err := r.watch.until(ctx, got.KindName(), func(v provider.Resource, there bool) (bool, error) {

@@ -20,7 +20,8 @@ func on(text string) func(providertest.Call) bool {
 	return func(c providertest.Call) bool { return c.String() == text }
 }
 
-// TestFaults has the provider misbehave, and compares what is said with a golden. Where Up fails, it must work once the cause is gone.
+// TestFaults has the provider misbehave, and compares what is said with a golden. Where Up fails, it must work
+// once the cause is gone.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -48,15 +49,21 @@ func TestFaults(t *testing.T) {
 			}
 		}},
 		{name: "asks to wait", do: func(b *bench) {
-			b.m.Before = providertest.FailOn(on("ensure network demo/net"), 2, &provider.Retry{After: 20 * time.Second, Err: errors.New("429 Too Many Requests")})
+			b.m.Before = providertest.FailOn(on("ensure network demo/net"), 2,
+				&provider.Retry{After: 20 * time.Second, Err: errors.New("429 Too Many Requests")})
 		}},
 		{name: "asks to wait too long", do: func(b *bench) {
-			b.m.Before = providertest.FailOn(on("ensure network demo/net"), 1, &provider.Retry{After: 20 * time.Minute, Err: errors.New("429 Too Many Requests")})
+			b.m.Before = providertest.FailOn(on("ensure network demo/net"), 1,
+				&provider.Retry{After: 20 * time.Minute, Err: errors.New("429 Too Many Requests")})
 		}, want: provider.ErrTemporary},
-		{name: "does not answer", do: func(b *bench) { b.m.Before = providertest.Hang(on("ensure server demo/head-1")) },
+		{name: "does not answer",
+			do:   func(b *bench) { b.m.Before = providertest.Hang(on("ensure server demo/head-1")) },
 			mend: func(b *bench) { b.m.Before = nil }, want: ErrLate},
 		{name: "credentials expire", do: func(b *bench) {
-			b.m.Before = providertest.FailOn(func(c providertest.Call) bool { return strings.HasPrefix(c.String(), "ensure server demo/worker") }, 9, fmt.Errorf("401 Unauthorized: %w", provider.ErrCredentials))
+			b.m.Before = providertest.FailOn(func(c providertest.Call) bool {
+				return strings.HasPrefix(c.String(),
+					"ensure server demo/worker")
+			}, 9, fmt.Errorf("401 Unauthorized: %w", provider.ErrCredentials))
 		}, mend: func(b *bench) { b.m.Before = nil }, want: provider.ErrCredentials},
 		{name: "quota", do: func(b *bench) { b.m.Quota = map[provider.Kind]int{provider.KindServer: 2} },
 			mend: func(b *bench) { b.m.Quota = nil }, want: provider.ErrQuota},
@@ -103,14 +110,18 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestUnreachable has the provider not be there. Where it never was, that is said within a minute; where it was, it is waited for.
+// TestUnreachable has the provider not be there. Where it never was, that is said within a minute; where it
+// was, it is waited for.
 func TestUnreachable(t *testing.T) {
 	gone := func(ctx context.Context, _ providertest.Call) error {
 		time.Sleep(provider.DialTimeout)
 		return fmt.Errorf("dial tcp 192.0.2.1:443: i/o timeout: %w: %w", provider.ErrUnreachable, provider.ErrTemporary)
 	}
 	for name, do := range map[string]func(context.Context, *bench) error{
-		"Up":     func(ctx context.Context, b *bench) error { _, err := b.Up(ctx, plantest.Demo(), Options{}); return err },
+		"Up": func(ctx context.Context, b *bench) error {
+			_, err := b.Up(ctx, plantest.Demo(), Options{})
+			return err
+		},
 		"Adopt":  func(ctx context.Context, b *bench) error { _, err := b.Adopt(ctx, plantest.Demo()); return err },
 		"Plan":   func(ctx context.Context, b *bench) error { _, err := b.Plan(ctx, plantest.Demo()); return err },
 		"Status": func(ctx context.Context, b *bench) error { _, err := b.Status(ctx, "demo"); return err },
@@ -200,7 +211,8 @@ func TestPauses(t *testing.T) {
 		got = append(got, pause(try+1, func() float64 { return 0.5 }))
 	}
 	s := time.Second
-	want := []time.Duration{375 * time.Millisecond, 750 * time.Millisecond, 1500 * time.Millisecond, 3 * s, 6 * s, 12 * s, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond}
+	want := []time.Duration{375 * time.Millisecond, 750 * time.Millisecond, 1500 * time.Millisecond, 3 * s, 6 * s,
+		12 * s, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond}
 	if !slices.Equal(got, want) {
 		t.Errorf("pauses are %v, want %v", got, want)
 	}

@@ -34,8 +34,8 @@ func (d *doom) die() error {
 	return errKilled
 }
 
-// run calls work with b's provider and disk failing for good from call number call (before it does its work, or after), or from disk
-// operation number op; negative ones never come. It says whether it was killed.
+// run calls work with b's provider and disk failing for good from call number call (before it does its work, or after),
+// or from disk operation number op; negative ones never come. It says whether it was killed.
 func (b *bench) killed(t *testing.T, call, op int, after bool, work func(context.Context, *Cloud) error) bool {
 	ctx, kill := context.WithCancel(t.Context())
 	defer kill()
@@ -59,7 +59,8 @@ func (b *bench) killed(t *testing.T, call, op int, after bool, work func(context
 			return errKilled
 		}
 		if o.Kind == durable.Remove && filepath.Base(o.Path) == "holder.json" {
-			return nil // the very last, when all is done and nobody is told of its error: the lock itself says who holds it
+			// the very last, when all is done and nobody is told of its error: the lock itself says who holds it
+			return nil
 		}
 		if d.n.Add(1)-1 == int64(op) {
 			return d.die()
@@ -70,13 +71,14 @@ func (b *bench) killed(t *testing.T, call, op int, after bool, work func(context
 	b.m.Before, b.m.After = nil, nil
 	if d.dead.Load() != (err != nil) {
 		calls := b.m.Calls()
-		t.Fatalf("killed at call %d (after: %v) or operation %d: %v, and the result is %v; the last calls were %v", call, after, op, d.dead.Load(), err, calls[max(0, len(calls)-4):])
+		t.Fatalf("killed at call %d (after: %v) or operation %d: %v, and the result is %v; the last calls were %v",
+			call, after, op, d.dead.Load(), err, calls[max(0, len(calls)-4):])
 	}
 	return d.dead.Load()
 }
 
-// TestKilledAnywhere ends Up and what follows at every call of the provider, before and after its work, and at every operation on disk. The
-// same again must end as if nothing had been, with nothing made twice.
+// TestKilledAnywhere ends Up and what follows at every call of the provider, before and after its work, and at every
+// operation on disk. The same again must end as if nothing had been, with nothing made twice.
 func TestKilledAnywhere(t *testing.T) {
 	up := func(ctx context.Context, c *Cloud) error {
 		_, err := c.Up(ctx, plantest.Demo(), Options{})
@@ -90,27 +92,31 @@ func TestKilledAnywhere(t *testing.T) {
 		stride int            // every so many operations on disk are tried
 	}{
 		{"up", nil, up, nil, 7},
-		{"upgrade", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()); b.cat.stable = "web:2" }, func(ctx context.Context, c *Cloud) error {
-			_, err := c.Upgrade(ctx, plantest.Demo(), nil, Options{})
-			return err
-		}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2}, 11},
+		{"upgrade", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()); b.cat.stable = "web:2" },
+			func(ctx context.Context, c *Cloud) error {
+				_, err := c.Upgrade(ctx, plantest.Demo(), nil, Options{})
+				return err
+			}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2}, 11},
 		{"scale", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
 			_, err := c.Scale(ctx, plantest.Demo(), "worker", 3, Options{})
 			return err
 		}, nil, 11},
-		{"network", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
-			s := plantest.Demo()
-			s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24")
-			_, err := c.Up(ctx, s, Options{})
-			return err
-		}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2, "network net": 2, "firewall role.head": 2, "firewall role.worker": 2}, 11},
-		{"delete", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) }, func(ctx context.Context, c *Cloud) error {
-			err := c.Delete(ctx, "demo", DeleteOptions{})
-			if errors.Is(err, provider.ErrNotFound) {
-				return nil // the run that was killed had come to the end
-			}
-			return err
-		}, nil, 3},
+		{"network", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) },
+			func(ctx context.Context, c *Cloud) error {
+				s := plantest.Demo()
+				s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24")
+				_, err := c.Up(ctx, s, Options{})
+				return err
+			}, map[string]int{"server head-1": 2, "server worker-1": 2, "server worker-2": 2, "network net": 2,
+				"firewall role.head": 2, "firewall role.worker": 2}, 11},
+		{"delete", func(t *testing.T, b *bench) { b.up(t, plantest.Demo()) },
+			func(ctx context.Context, c *Cloud) error {
+				err := c.Delete(ctx, "demo", DeleteOptions{})
+				if errors.Is(err, provider.ErrNotFound) {
+					return nil // the run that was killed had come to the end
+				}
+				return err
+			}, nil, 3},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			want := ""
@@ -126,15 +132,18 @@ func TestKilledAnywhere(t *testing.T) {
 						return
 					}
 					if err := s.work(t.Context(), b.Cloud); err != nil {
-						t.Fatalf("killed at call %d (after: %v) or operation %d, the same again = %v\n%s", call, after, op, err, b.said)
+						t.Fatalf("killed at call %d (after: %v) or operation %d, the same again = %v\n%s", call,
+							after, op, err, b.said)
 					}
 					if got := standing(b.m); got != want {
-						t.Fatalf("killed at call %d (after: %v) or operation %d, the same again leaves\n%s, want\n%s", call, after, op, got, want)
+						t.Fatalf("killed at call %d (after: %v) or operation %d, the same again leaves\n%s, want\n%s",
+							call, after, op, got, want)
 					}
 					for _, r := range b.m.All() {
 						most := max(s.made[string(r.Kind)+" "+r.Name], 1)
 						if n := b.m.Made(r.Kind, r.Stack, r.Name); n != most {
-							t.Errorf("killed at call %d (after: %v) or operation %d: %s %s was made %d times, want %d", call, after, op, r.Kind, r.Name, n, most)
+							t.Errorf("killed at call %d (after: %v) or operation %d: %s %s was made %d times, want %d",
+								call, after, op, r.Kind, r.Name, n, most)
 						}
 					}
 					if s.name == "delete" {
@@ -174,7 +183,8 @@ func TestHeld(t *testing.T) {
 	second := *b.Cloud
 	_, err = second.Up(t.Context(), plantest.Demo(), Options{})
 	var held *state.HeldError
-	if !errors.As(err, &held) || held.Holder.PID != os.Getpid() || held.Holder.Command != "griddle cloud test" || held.Holder.User == "" {
+	if !errors.As(err, &held) || held.Holder.PID != os.Getpid() || held.Holder.Command != "griddle cloud test" ||
+		held.Holder.User == "" {
 		t.Errorf("a second run = %v, want one that names this process", err)
 	}
 	if want := fmt.Sprintf("process %d of", os.Getpid()); !strings.Contains(fmt.Sprint(err), want) {

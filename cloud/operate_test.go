@@ -54,12 +54,14 @@ func TestUpgrade(t *testing.T) {
 			now := find(b.m, old.Kind, old.Name)
 			if now == nil || old.Kind != provider.KindServer && old.Kind != provider.KindImage && now.ID != old.ID {
 				t.Errorf("%s %s is another one after the upgrade: %+v", old.Kind, old.Name, now)
-			} else if old.Kind == provider.KindServer && (now.Private != old.Private || now.Public != old.Public || now.ID == old.ID || now.Image == old.Image) {
+			} else if old.Kind == provider.KindServer &&
+				(now.Private != old.Private || now.Public != old.Public || now.ID == old.ID || now.Image == old.Image) {
 				t.Errorf("server %s was %+v and is %+v", old.Name, old, *now)
 			}
 		}
 		// And back.
-		if _, err := b.Upgrade(t.Context(), s, map[string]string{"web:stable": "web:1"}, Options{AtOnce: 2}); err != nil {
+		if _, err := b.Upgrade(t.Context(), s, map[string]string{"web:stable": "web:1"},
+			Options{AtOnce: 2}); err != nil {
 			t.Fatal(err)
 		}
 		if st, err := b.Status(t.Context(), "demo"); err != nil || st.Servers[2].Image != "web:1" {
@@ -78,7 +80,8 @@ func TestUpgradeStops(t *testing.T) {
 		_, err := b.Upgrade(t.Context(), plantest.Demo(), nil, Options{})
 		var stage *StageError
 		if !errors.As(err, &stage) || stage.Stage != 6 || b.m.Made(provider.KindServer, "demo", "worker-2") != 1 {
-			t.Fatalf("Upgrade = %v, and worker-2 was made %d times", err, b.m.Made(provider.KindServer, "demo", "worker-2"))
+			t.Fatalf("Upgrade = %v, and worker-2 was made %d times", err,
+				b.m.Made(provider.KindServer, "demo", "worker-2"))
 		}
 		if _, err := os.Stat(stage.Log); err != nil {
 			t.Errorf("the log of the stage: %v", err)
@@ -150,21 +153,25 @@ func TestChanged(t *testing.T) {
 			s.Servers[0].Ports = append(s.Servers[0].Ports, stack.Port{Protocol: "udp", From: 1194, To: 1194})
 		}, true},
 		{"port of one worker", func(s *stack.Stack) {
-			s.Servers[2].Ports = []stack.Port{{Protocol: "icmp", Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+			s.Servers[2].Ports = []stack.Port{
+				{Protocol: "icmp", Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
 		}, true},
 		{"volume grows", func(s *stack.Stack) { s.Servers[0].Volumes[0].Size = 5 << 30 }, true},
 		{"volume shrinks", func(s *stack.Stack) { s.Servers[0].Volumes[0].Size = 1 << 30 }, true},
 		{"volume goes", func(s *stack.Stack) { s.Servers[0].Volumes = nil }, true},
-		{"volume comes", func(s *stack.Stack) { s.Servers[1].Volumes = []stack.Volume{{Name: "data", Size: 1 << 30}} }, true},
+		{"volume comes", func(s *stack.Stack) { s.Servers[1].Volumes = []stack.Volume{{Name: "data", Size: 1 << 30}} },
+			true},
 		{"public address goes", func(s *stack.Stack) { s.Servers[0].Public = false }, true},
 		{"public address comes", func(s *stack.Stack) { s.Servers[2].Public = true }, true},
 		{"server goes", func(s *stack.Stack) { s.Servers, s.Roles[1].Count = s.Servers[:2], 1 }, true},
 		{"network", func(s *stack.Stack) { s.Network.Prefix = netip.MustParsePrefix("10.78.0.0/24") }, false},
 		{"address", func(s *stack.Stack) { s.Servers[2].Address = netip.MustParseAddr("10.77.0.11") }, false},
 		{"address of another", func(s *stack.Stack) {
-			s.Servers[1].Address, s.Servers[2].Address = netip.MustParseAddr("10.77.0.12"), netip.MustParseAddr("10.77.0.11")
+			s.Servers[1].Address, s.Servers[2].Address = netip.MustParseAddr("10.77.0.12"),
+				netip.MustParseAddr("10.77.0.11")
 		}, false},
-		{"secret of the environment", func(s *stack.Stack) { s.Secrets[1] = stack.Secret{Name: "api", Generate: 8} }, true},
+		{"secret of the environment",
+			func(s *stack.Stack) { s.Secrets[1] = stack.Secret{Name: "api", Generate: 8} }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -229,20 +236,23 @@ func TestControl(t *testing.T) {
 				t.Errorf("Control(%+v) worked", p)
 			}
 		}
-		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop, ControlOptions{}); !errors.Is(err, provider.ErrNotFound) {
+		if err := b.Control(t.Context(), "other", Pick{All: true}, provider.Stop,
+			ControlOptions{}); !errors.Is(err, provider.ErrNotFound) {
 			t.Errorf("Control of a stack that is not there = %v", err)
 		}
 		if all, err := os.ReadDir(b.State.Dir); err != nil || len(all) != 1 {
 			t.Errorf("then the directory of stacks has %v, %v", all, err)
 		}
 		targets, err := b.Targets(t.Context(), "demo", Pick{Role: "worker"})
-		if err != nil || len(targets) != 2 || targets[0].Address.String() != "10.77.0.11" || targets[0].User != "ops" || targets[0].Port != 22 {
+		if err != nil || len(targets) != 2 || targets[0].Address.String() != "10.77.0.11" || targets[0].User != "ops" ||
+			targets[0].Port != 22 {
 			t.Errorf("Targets = %+v, %v", targets, err)
 		}
 	})
 }
 
-// TestControlWaitsForLogin has servers take their time: a reboot ends with another boot that answers, a start with an answer.
+// TestControlWaitsForLogin has servers take their time: a reboot ends with another boot that answers, a
+// start with an answer.
 func TestControlWaitsForLogin(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -252,13 +262,21 @@ func TestControlWaitsForLogin(t *testing.T) {
 		want   error
 		after  int // "worker-1" was asked at least so often since
 	}{
-		{name: "reboot", do: provider.Reboot, before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 3} }, after: 5},
-		{name: "reboot without an answer before", do: provider.Reboot, before: func(b *bench) { b.sh.boot["worker-1"] = 3 }, after: 4},
-		{name: "reboot that never happens", do: provider.Reboot, before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 1 << 20} }, want: ErrLate},
-		{name: "reboot, not waited for", do: provider.Reboot, before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }, o: ControlOptions{NoWait: true}},
-		{name: "start", do: provider.Start, before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 4 }, after: 5},
-		{name: "start of one that runs", do: provider.Start, before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }},
-		{name: "start without an answer", do: provider.Start, before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 1 << 20 }, want: ErrLate},
+		{name: "reboot", do: provider.Reboot,
+			before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 3} }, after: 5},
+		{name: "reboot without an answer before", do: provider.Reboot,
+			before: func(b *bench) { b.sh.boot["worker-1"] = 3 }, after: 4},
+		{name: "reboot that never happens", do: provider.Reboot,
+			before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 1 << 20} }, want: ErrLate},
+		{name: "reboot, not waited for", do: provider.Reboot,
+			before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }, o: ControlOptions{NoWait: true}},
+		{name: "start", do: provider.Start,
+			before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 4 }, after: 5},
+		{name: "start of one that runs", do: provider.Start,
+			before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }},
+		{name: "start without an answer", do: provider.Start,
+			before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 1 << 20 },
+			want:   ErrLate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -315,15 +333,19 @@ func TestDelete(t *testing.T) {
 					return
 				}
 				state, err := b.State.Load("demo")
-				if err != nil || state.CountServers() != 0 || state.Summary() != "no servers, 1 disk is kept" || !slices.Equal(state.Volumes(), []string{"head-1.data"}) {
-					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.CountServers(), state.Volumes(), err)
+				if err != nil || state.CountServers() != 0 || state.Summary() != "no servers, 1 disk is kept" ||
+					!slices.Equal(state.Volumes(), []string{"head-1.data"}) {
+					t.Errorf("the state says %q of %d servers and %q, %v", state.Summary(), state.CountServers(),
+						state.Volumes(), err)
 				}
 				st, err := b.Status(t.Context(), "demo")
-				if err != nil || len(st.Servers) != 3 || st.Servers[0].State != NotMade || len(st.Others) != 1 || st.Others[0].Name != "head-1.data" {
+				if err != nil || len(st.Servers) != 3 || st.Servers[0].State != NotMade || len(st.Others) != 1 ||
+					st.Others[0].Name != "head-1.data" {
 					t.Errorf("Status = %+v, %v", st, err)
 				}
 				b.up(t, s)
-				if state, err := b.State.Load("demo"); err != nil || state.CountServers() != 3 || state.Summary() != "" {
+				if state, err := b.State.Load("demo"); err != nil || state.CountServers() != 3 ||
+					state.Summary() != "" {
 					t.Errorf("after Up the state says %q of %d servers, %v", state.Summary(), state.CountServers(), err)
 				}
 				if got := find(b.m, provider.KindVolume, "head-1.data"); got.ID != volume || got.Bound == "" {
@@ -435,7 +457,8 @@ func TestCollect(t *testing.T) {
 func TestUserData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} ${role.head.outputs.id} 10.77.0.11 10.77.0.12\n"
+		want := "#cloud-config\n# worker-1 ${secret.db} 10.77.0.10\n# ${secret.api} ${role.head.outputs.token} " +
+			"${role.head.outputs.id} 10.77.0.11 10.77.0.12\n"
 		for range 2 {
 			got, err := b.UserData(t.Context(), plantest.Demo(), "worker-1")
 			if err != nil || string(got) != want {

@@ -27,12 +27,13 @@ type repeater struct {
 	tell  func(format string, a ...any) // tells a person what is waited for; may be nil
 }
 
-// firstTries is how often a provider that cannot be reached, and never was, is asked: with provider.DialTimeout for each and the
-// pauses between them that is less than a minute.
+// firstTries is how often a provider that cannot be reached, and never was, is asked: with provider.DialTimeout for
+// each and the pauses between them that is less than a minute.
 const firstTries = 3
 
-// do calls f until its error is none that passes (provider.ErrTemporary), or limit is over. Pauses are drawn from the upper half of
-// what the number of tries allows, so that many do not come back at once, and are never shorter than the provider asks for.
+// do calls f until its error is none that passes (provider.ErrTemporary), or limit is over. Pauses are drawn from the
+// upper half of what the number of tries allows, so that many do not come back at once, and are never shorter than
+// the provider asks for.
 func (r repeater) do(ctx context.Context, what string, f func(context.Context) error) error {
 	within, stop := context.WithTimeout(ctx, r.limit)
 	defer stop()

@@ -10,8 +10,8 @@ import (
 	"griddle/cloud/state"
 )
 
-// UserData is what a server of the stack gets, as it would be made now; references to secrets and secret outputs, and to outputs that were
-// not read yet, stay as they are written.
+// UserData is what a server of the stack gets, as it would be made now; references to secrets and secret outputs, and
+// to outputs that were not read yet, stay as they are written.
 func (c *Cloud) UserData(ctx context.Context, s *stack.Stack, server string) ([]byte, error) {
 	st, err := c.stateOrNew(s.Name)
 	if err != nil {

@@ -25,7 +25,8 @@ func (c *Cloud) stateOrNew(name string) (*state.State, error) {
 
 // survey asks for all that a plan is made from.
 func (c *Cloud) survey(ctx context.Context, s *stack.Stack, st *state.State) (plan.Input, error) {
-	in := plan.Input{Stack: s, State: st, Features: c.Provider.Features(), Key: c.Key, Render: c.Render, Declared: c.Declared, Versions: make(map[string]string)}
+	in := plan.Input{Stack: s, State: st, Features: c.Provider.Features(), Key: c.Key, Render: c.Render,
+		Declared: c.Declared, Versions: make(map[string]string)}
 	r := &run{c: c, settings: patience(s.Settings), log: discard()}
 	call := r.call()
 	call.first, call.tell = true, c.tell
@@ -43,8 +44,10 @@ func (c *Cloud) survey(ctx context.Context, s *stack.Stack, st *state.State) (pl
 	if in.Images, err = list("looking at the images", ""); err != nil {
 		return in, err
 	}
-	if len(in.Have) == 0 && !maps.Equal(st.Options, s.Options) && slices.ContainsFunc(slices.Collect(maps.Values(st.Servers)), func(v *state.Server) bool { return v.Origin != nil }) {
-		return in, fmt.Errorf("stack %s was made with other options of the provider (%s), and nothing of it is found with these: delete it there first, or give the new one another name", s.Name, optionsText(st.Options))
+	if len(in.Have) == 0 && !maps.Equal(st.Options, s.Options) && slices.ContainsFunc(
+		slices.Collect(maps.Values(st.Servers)), func(v *state.Server) bool { return v.Origin != nil }) {
+		return in, fmt.Errorf("stack %s was made with other options of the provider (%s), and nothing of it is found "+
+			"with these: delete it there first, or give the new one another name", s.Name, optionsText(st.Options))
 	}
 	var faults []error
 	for _, v := range s.Servers {
@@ -77,8 +80,8 @@ func optionsText(o map[string]string) string {
 	return strings.Join(out, ", ")
 }
 
-// Check asks the provider and the catalog whether a stack can be made as it is declared: the credentials, the sizes, the images and what they
-// hold. It takes no lock and changes nothing; every fault is in the error.
+// Check asks the provider and the catalog whether a stack can be made as it is declared: the credentials, the sizes,
+// the images and what they hold. It takes no lock and changes nothing; every fault is in the error.
 func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
 	st, err := c.stateOrNew(s.Name)
 	if err != nil {
@@ -112,7 +115,8 @@ func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 	var faults []error
 	for _, v := range s.Servers {
 		if !slices.ContainsFunc(all, func(z provider.Size) bool { return z.Name == v.Size }) {
-			faults = append(faults, fmt.Errorf("server %s: the provider has no size %q: %w", v.Name, v.Size, provider.ErrInvalid))
+			faults = append(faults,
+				fmt.Errorf("server %s: the provider has no size %q: %w", v.Name, v.Size, provider.ErrInvalid))
 		}
 	}
 	return errors.Join(faults...)

@@ -28,7 +28,8 @@ func TestUp(t *testing.T) {
 			t.Errorf("worker-2 has user-data %q", text)
 		}
 		head, _ := b.m.Server("demo", "head-1")
-		if string(head.UserData[:40]) != text[:len("#cloud-config\n# ")]+"head-1 "+strings.Fields(text)[3][:40-len("#cloud-config\n# head-1 ")] {
+		if string(head.UserData[:40]) != text[:len("#cloud-config\n# ")]+"head-1 "+
+			strings.Fields(text)[3][:40-len("#cloud-config\n# head-1 ")] {
 			t.Errorf("head-1 and worker-2 have other secrets: %q, %q", head.UserData, text)
 		}
 
@@ -109,7 +110,8 @@ func TestDrift(t *testing.T) {
 	}{
 		{"server deleted", func(t *testing.T, b *bench) { b.m.Delete(provider.KindServer, "demo", "worker-1") }},
 		{"image deleted", func(t *testing.T, b *bench) { b.m.Delete(provider.KindImage, "", "web-1-amd64") }},
-		{"server failed", func(t *testing.T, b *bench) { b.m.Fail(provider.KindServer, "demo", "head-1", "its host died") }},
+		{"server failed",
+			func(t *testing.T, b *bench) { b.m.Fail(provider.KindServer, "demo", "head-1", "its host died") }},
 		{"server stopped", func(t *testing.T, b *bench) { b.m.PowerOff("demo", "worker-2") }},
 		{"address deleted", func(t *testing.T, b *bench) { b.m.Delete(provider.KindAddress, "demo", "head-1") }},
 		{"firewall deleted", func(t *testing.T, b *bench) { b.m.Delete(provider.KindFirewall, "demo", "role.worker") }},

@@ -12,13 +12,14 @@ import (
 // An upload gets a minute for each uploadMinute bytes, beyond what a call gets.
 const uploadMinute = 64 << 20
 
-// Upload has a provider take an image that no stack needs yet, and waits until servers can be made of it. One with its digest that
-// is there already is returned as it is. Called again after an error or a kill it makes nothing twice.
+// Upload has a provider take an image that no stack needs yet, and waits until servers can be made of it. One with its
+// digest that is there already is returned as it is. Called again after an error or a kill it makes nothing twice.
 func Upload(ctx context.Context, p provider.Provider, i *provider.Image) (provider.Resource, error) {
 	return upload(ctx, p, i, calls(nil))
 }
 
-func upload(ctx context.Context, p provider.Provider, i *provider.Image, call repeater) (got provider.Resource, err error) {
+func upload(ctx context.Context, p provider.Provider, i *provider.Image,
+	call repeater) (got provider.Resource, err error) {
 	call.limit += time.Duration(i.Size/uploadMinute) * time.Minute
 	err = call.do(ctx, "making image "+i.Name, func(ctx context.Context) (err error) {
 		got, err = p.Ensure(ctx, i)
@@ -30,20 +31,21 @@ func upload(ctx context.Context, p provider.Provider, i *provider.Image, call re
 	call.first = false // it has answered
 	within, stop := context.WithTimeoutCause(ctx, call.limit, late(call.limit))
 	defer stop()
-	err = newWatch(p, "", call).until(within, provider.KindImage.Named(got.Name), func(v provider.Resource, there bool) (bool, error) {
-		if there && v.State == provider.Failed {
-			return true, &failure{v}
-		}
-		if there {
-			got = v
-		}
-		return there && v.State == provider.Ready, nil
-	})
+	err = newWatch(p, "", call).until(within, provider.KindImage.Named(got.Name),
+		func(v provider.Resource, there bool) (bool, error) {
+			if there && v.State == provider.Failed {
+				return true, &failure{v}
+			}
+			if there {
+				got = v
+			}
+			return there && v.State == provider.Ready, nil
+		})
 	return got, err
 }
 
-// Withdraw removes the image of that name, which Upload made or began to make, from a provider; nil where there is none. Servers
-// that were made of it must be gone before.
+// Withdraw removes the image of that name, which Upload made or began to make, from a provider; nil where there is
+// none. Servers that were made of it must be gone before.
 func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 	call := calls(nil)
 	var all []provider.Resource

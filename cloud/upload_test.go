@@ -46,7 +46,8 @@ func TestUpload(t *testing.T) {
 		})
 	}
 	m := &providertest.Memory{Before: func(context.Context, providertest.Call) error { return provider.ErrQuota }}
-	if _, err := Upload(t.Context(), m, providertest.Blank(m.Features().Format, 1)); !errors.Is(err, provider.ErrQuota) {
+	if _, err := Upload(t.Context(), m,
+		providertest.Blank(m.Features().Format, 1)); !errors.Is(err, provider.ErrQuota) {
 		t.Errorf("beyond the quota Upload = %v", err)
 	}
 	if err := Withdraw(t.Context(), m, "blank"); !errors.Is(err, provider.ErrQuota) {

@@ -63,7 +63,8 @@ func (w *watch) look(ctx context.Context) (map[provider.KindName]provider.Resour
 }
 
 // until looks until done says so. done gets the resource of that name, and whether there is one.
-func (w *watch) until(ctx context.Context, t provider.KindName, done func(r provider.Resource, there bool) (bool, error)) error {
+func (w *watch) until(ctx context.Context, t provider.KindName,
+	done func(r provider.Resource, there bool) (bool, error)) error {
 	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
 		all, err := w.look(ctx)
 		if err != nil {

@@ -27,6 +27,7 @@ func (s *Server) Counters() Counters {
 		TFTPSent: t.Sent.Load(), TFTPBytes: t.Bytes.Load(), TFTPAborted: t.Aborted.Load(), TFTPFailed: t.Failed.Load(),
 		TFTPRefused: t.Refused.Load(), TFTPNotFound: t.NotFound.Load(), TFTPMalformed: t.Malformed.Load(),
 		Scripts: s.scripts.Load(), ScriptErrors: s.scriptErr.Load(), ScriptsMalformed: s.badScripts.Load(),
-		Solicitations: s.routes.heard.Load(), SolicitationsMalformed: s.routes.malformed.Load(), Advertisements: s.routes.answered.Load(),
+		Solicitations: s.routes.heard.Load(), SolicitationsMalformed: s.routes.malformed.Load(),
+		Advertisements: s.routes.answered.Load(),
 	}
 }

@@ -37,7 +37,8 @@ func explain(err error, iface string, port int) error {
 		if port == 0 || port > 1023 {
 			capability = "CAP_NET_RAW"
 		}
-		return fmt.Errorf("%s: the capability %s is missing; run as root, or add it with setcap or AmbientCapabilities=: %w",
+		return fmt.Errorf("%s: the capability %s is missing; run as root, "+
+			"or add it with setcap or AmbientCapabilities=: %w",
 			what, capability, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -42,7 +42,8 @@ func TestExplain(t *testing.T) {
 		{syscall.ENODEV, 67, "opening UDP port 67 on eth7: wrapped: no such device"},
 	}
 	for _, tt := range tests {
-		if got := explain(fmt.Errorf("wrapped: %w", tt.err), "eth7", tt.port).Error(); !strings.HasPrefix(got, tt.want) {
+		if got := explain(fmt.Errorf("wrapped: %w", tt.err), "eth7",
+			tt.port).Error(); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("explain(%v, %d) = %q, want %q...", tt.err, tt.port, got, tt.want)
 		}
 	}

@@ -124,7 +124,8 @@ func (a Action) String() string {
 
 func (s *Server) options(m Machine) bootscript.Options {
 	return bootscript.Options{
-		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.config().MenuTimeout, Disk: diskPath + anyDisk, Memory: memoryPath,
+		Server: s.BaseURL(), UEFI: m.Arch.UEFI(), Title: m.MAC.String(), Timeout: s.config().MenuTimeout,
+		Disk: diskPath + anyDisk, Memory: memoryPath,
 	}
 }
 

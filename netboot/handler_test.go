@@ -72,19 +72,29 @@ func TestScript(t *testing.T) {
 	}{
 		{"agent", "mac=52:54:00:00:00:01&uuid=" + uuid + "&arch=0", spec, nil, 200,
 			[]string{"#!ipxe\n", "kernel http://10.77.0.1:8080/boot/vmlinuz quiet griddle.mac=52:54:00:00:00:01 ||"}},
-		{"agent on UEFI", "mac=52-54-00-00-00-01&uuid=&arch=7", spec, nil, 200, []string{"vmlinuz initrd=initramfs quiet"}},
-		{"little memory", "mac=52:54:00:00:00:01&arch=0", spec, nil, 200, []string{"http://10.77.0.1:8080/boot/bios/memory || goto failed\nimgexec memory || goto small\n", "\n:small\n"}},
+		{"agent on UEFI", "mac=52-54-00-00-00-01&uuid=&arch=7", spec, nil, 200,
+			[]string{"vmlinuz initrd=initramfs quiet"}},
+		{"little memory", "mac=52:54:00:00:00:01&arch=0", spec, nil, 200, []string{
+			"http://10.77.0.1:8080/boot/bios/memory || goto failed\nimgexec memory || goto small\n", "\n:small\n"}},
 		{"platform names", "mac=52:54:00:00:00:01&arch=efi", spec, nil, 200, []string{"initrd=initramfs"}},
-		{"local disk", "mac=52:54:00:00:00:01&arch=pcbios", Spec{Action: Local}, nil, 200, []string{"http://10.77.0.1:8080/boot/bios/disk/any ||", "imgexec disk"}},
-		{"installed disk", "mac=52:54:00:00:00:01&arch=0", Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
-			[]string{"http://10.77.0.1:8080/boot/bios/disk/" + uuid + " ||", "item --key a agent", "--default local --timeout 4000"}},
-		{"installed disk on UEFI", "mac=52:54:00:00:00:01&arch=7", Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
-			[]string{"chain file://GR-11223344/EFI/BOOT/BOOTX64.EFI ||", "item --key a agent", "--default local --timeout 4000"}},
-		{"menu", "mac=52:54:00:00:00:01&arch=7", Spec{Action: Menu, Kernel: "/k"}, nil, 200, []string{"choose --default local", "menu Griddle 52:54:00:00:00:01"}},
+		{"local disk", "mac=52:54:00:00:00:01&arch=pcbios", Spec{Action: Local}, nil, 200,
+			[]string{"http://10.77.0.1:8080/boot/bios/disk/any ||", "imgexec disk"}},
+		{"installed disk", "mac=52:54:00:00:00:01&arch=0",
+			Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
+			[]string{"http://10.77.0.1:8080/boot/bios/disk/" + uuid + " ||", "item --key a agent",
+				"--default local --timeout 4000"}},
+		{"installed disk on UEFI", "mac=52:54:00:00:00:01&arch=7",
+			Spec{Action: Local, Disk: uuid, Volume: "GR-11223344", Kernel: "/k"}, nil, 200,
+			[]string{"chain file://GR-11223344/EFI/BOOT/BOOTX64.EFI ||", "item --key a agent",
+				"--default local --timeout 4000"}},
+		{"menu", "mac=52:54:00:00:00:01&arch=7", Spec{Action: Menu, Kernel: "/k"}, nil, 200,
+			[]string{"choose --default local", "menu Griddle 52:54:00:00:00:01"}},
 		{"booter fails", "mac=52:54:00:00:00:01&arch=7", Spec{}, errors.New("no table ${x}\nshell"), 200,
 			[]string{"echo Griddle: no table ??x? shell\n", "exit 1"}},
-		{"booter gives nonsense", "mac=52:54:00:00:00:01&arch=0", Spec{Action: 9}, nil, 200, []string{"echo Griddle: unknown boot action 9"}},
-		{"booter gives a hostile path", "mac=52:54:00:00:00:01&arch=0", Spec{Action: Agent, Kernel: "/x\nshell"}, nil, 200, []string{"echo Griddle: writing a boot script"}},
+		{"booter gives nonsense", "mac=52:54:00:00:00:01&arch=0", Spec{Action: 9}, nil, 200,
+			[]string{"echo Griddle: unknown boot action 9"}},
+		{"booter gives a hostile path", "mac=52:54:00:00:00:01&arch=0", Spec{Action: Agent, Kernel: "/x\nshell"}, nil,
+			200, []string{"echo Griddle: writing a boot script"}},
 		{"no mac", "arch=0", spec, nil, 400, []string{"mac"}},
 		{"short mac", "mac=52:54&arch=0", spec, nil, 400, []string{"mac"}},
 		{"long mac", "mac=52:54:00:00:00:01:02:03&arch=0", spec, nil, 400, []string{"mac"}},
@@ -114,7 +124,8 @@ func TestScript(t *testing.T) {
 // What the Booter is told of the machine.
 func TestMachine(t *testing.T) {
 	tests := []struct{ query, want string }{
-		{"mac=52:54:00:AB:00:01&uuid=11223344-5566-7788-99AA-BBCCDDEEFF01&arch=7", "52:54:00:ab:00:01 11223344-5566-7788-99aa-bbccddeeff01 7"},
+		{"mac=52:54:00:AB:00:01&uuid=11223344-5566-7788-99AA-BBCCDDEEFF01&arch=7",
+			"52:54:00:ab:00:01 11223344-5566-7788-99aa-bbccddeeff01 7"},
 		{"mac=52:54:00:ab:00:01&uuid=00000000-0000-0000-0000-000000000000&arch=pcbios", "52:54:00:ab:00:01  0"},
 		{"mac=52:54:00:ab:00:01&arch=16", "52:54:00:ab:00:01  16"},
 	}
@@ -156,7 +167,8 @@ func TestOverHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, body := get(t, s, "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff01"); code != 200 || body != string(want) {
+	if code, body := get(t, s, "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff01"); code != 200 ||
+		body != string(want) {
 		t.Errorf("program that starts a disk: %d, %x", code, body)
 	}
 	if code, body := get(t, s, "/boot/bios/disk/any"); code != 200 || len(body) != len(want) {
@@ -165,7 +177,9 @@ func TestOverHTTP(t *testing.T) {
 	if code, body := get(t, s, "/boot/bios/memory"); code != 200 || len(body) != 47 {
 		t.Errorf("program that checks the memory: %d, %x", code, body)
 	}
-	for _, path := range []string{"/boot/bios/", "/boot/bios/disk/", "/boot/bios/disk/x", "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff0x", "/", "/boot/", "/boot/x", "/boot/..%2f..%2fetc%2fpasswd", "/etc/passwd"} {
+	for _, path := range []string{"/boot/bios/", "/boot/bios/disk/",
+		"/boot/bios/disk/x", "/boot/bios/disk/11223344-5566-7788-99aa-bbccddeeff0x", "/", "/boot/", "/boot/x",
+		"/boot/..%2f..%2fetc%2fpasswd", "/etc/passwd"} {
 		if code, _ := get(t, s, path); code != 404 {
 			t.Errorf("%s: %d, want 404", path, code)
 		}

@@ -102,7 +102,8 @@ func (l *links) take(ctx context.Context, updates <-chan netlink.LinkUpdate) {
 			if !ok {
 				return
 			}
-			if u.Header.Type == unix.RTM_DELLINK && u.IfInfomsg.Family == unix.AF_UNSPEC { // AF_BRIDGE: it left its bridge
+			if u.Header.Type == unix.RTM_DELLINK && u.IfInfomsg.Family == unix.AF_UNSPEC {
+				// AF_BRIDGE: it left its bridge
 				l.remove(int(u.IfInfomsg.Index))
 			}
 			if due == nil {

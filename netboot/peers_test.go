@@ -47,9 +47,11 @@ func TestFull(t *testing.T) {
 exit 0
 `)
 	dir := t.TempDir()
-	out := l.runIn(one, "dhclient", "-1", "-v", "-sf", setAddr, "-lf", filepath.Join(dir, "leases"), "-pf", filepath.Join(dir, "pid"), "eth0")
+	out := l.runIn(one, "dhclient", "-1", "-v", "-sf", setAddr, "-lf", filepath.Join(dir, "leases"),
+		"-pf", filepath.Join(dir, "pid"), "eth0")
 	t.Cleanup(func() {
-		l.runIn(one, "dhclient", "-x", "-sf", setAddr, "-lf", filepath.Join(dir, "leases"), "-pf", filepath.Join(dir, "pid"), "eth0")
+		l.runIn(one, "dhclient", "-x", "-sf", setAddr, "-lf", filepath.Join(dir, "leases"),
+			"-pf", filepath.Join(dir, "pid"), "eth0")
 	})
 	for _, want := range []string{"bound to 10.97.0.100 ", "routers 10.97.0.1 dns 10.97.0.1"} {
 		if !strings.Contains(out, want) {
@@ -70,7 +72,8 @@ exit 0
 		t.Errorf("the loader has %d bytes (%v)", len(b), err)
 	}
 	out = l.runIn(one, "curl", "-sS", "http://10.97.0.1:8080/boot.ipxe?mac=52:54:00:97:00:01&uuid=&arch=0")
-	if !strings.HasPrefix(out, "#!ipxe\n") || !strings.Contains(out, "kernel http://10.97.0.1:8080/boot/vmlinuz griddle.mac=52:54:00:97:00:01") {
+	if !strings.HasPrefix(out, "#!ipxe\n") ||
+		!strings.Contains(out, "kernel http://10.97.0.1:8080/boot/vmlinuz griddle.mac=52:54:00:97:00:01") {
 		t.Errorf("script %q", out)
 	}
 
@@ -122,21 +125,25 @@ func TestProxy(t *testing.T) {
 	if p := offers["10.97.0.2"]; p == nil || p.YourIPAddr.Equal(net.IPv4zero) {
 		t.Errorf("dnsmasq's offer: %v", p)
 	}
-	if p := offers["10.97.0.1"]; p == nil || !p.YourIPAddr.Equal(net.IPv4zero) || p.BootFileName != loader.UEFI || p.ClassIdentifier() != "PXEClient" {
+	if p := offers["10.97.0.1"]; p == nil || !p.YourIPAddr.Equal(net.IPv4zero) || p.BootFileName != loader.UEFI ||
+		p.ClassIdentifier() != "PXEClient" {
 		t.Errorf("our offer: %v", p)
 	}
 	offers = exchange(t, conn, discover("bios-rom-discover", 0x12), 2)
-	if p := offers["10.97.0.1"]; p == nil || !strings.HasPrefix(p.BootFileName, "http://10.97.0.1:8080/boot.ipxe?mac=52:54:00:97:00:12&") {
+	if p := offers["10.97.0.1"]; p == nil ||
+		!strings.HasPrefix(p.BootFileName, "http://10.97.0.1:8080/boot.ipxe?mac=52:54:00:97:00:12&") {
 		t.Errorf("our offer to iPXE: %v", p)
 	}
 	// An operating system hears dnsmasq alone, whose lease proves that nobody else spoke before.
 	udhcpc := script(t, "#!/bin/sh\n[ \"$1\" = bound ] && echo got $ip from $serverid\nexit 0\n")
-	if out := l.runIn(l.host(3, ""), "udhcpc", "-n", "-q", "-f", "-s", udhcpc, "-i", "eth0"); !strings.Contains(out, "from 10.97.0.2") {
+	if out := l.runIn(l.host(3, ""), "udhcpc", "-n", "-q", "-f", "-s", udhcpc,
+		"-i", "eth0"); !strings.Contains(out, "from 10.97.0.2") {
 		t.Errorf("udhcpc:\n%s", out)
 	}
 	// Malformed packets do no harm.
 	for n := range 300 {
-		if _, err := conn.WriteToUDP(discover("ovmf-discover", 0x13).ToBytes()[:n], &net.UDPAddr{IP: net.IPv4bcast, Port: dhcp.ServerPort}); err != nil {
+		if _, err := conn.WriteToUDP(discover("ovmf-discover", 0x13).ToBytes()[:n],
+			&net.UDPAddr{IP: net.IPv4bcast, Port: dhcp.ServerPort}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -216,7 +223,8 @@ func exchange(t *testing.T, conn *net.UDPConn, p *dhcpv4.DHCPv4, n int) map[stri
 }
 
 // exchangeBytes is exchange for a packet that the library would not write so.
-func exchangeBytes(t *testing.T, conn *net.UDPConn, packet []byte, id dhcpv4.TransactionID, n int) map[string]*dhcpv4.DHCPv4 {
+func exchangeBytes(t *testing.T, conn *net.UDPConn, packet []byte, id dhcpv4.TransactionID,
+	n int) map[string]*dhcpv4.DHCPv4 {
 	t.Helper()
 	got := map[string]*dhcpv4.DHCPv4{}
 	end := time.Now().Add(30 * time.Second)

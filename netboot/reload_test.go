@@ -16,7 +16,8 @@ func TestReload(t *testing.T) {
 	s := httpServer(t, booterFunc(func(Machine) (Spec, error) { return Spec{Action: Menu, Kernel: "/k"}, nil }))
 	dir := bootDir(t)
 	s.conf = Config{Interface: "lo", BootDir: dir, Mode: Full, Pool: Pool{
-		First: netip.MustParseAddr("10.77.0.10"), Last: netip.MustParseAddr("10.77.0.20"), Journal: filepath.Join(t.TempDir(), "leases")}}.withDefaults()
+		First: netip.MustParseAddr("10.77.0.10"), Last: netip.MustParseAddr("10.77.0.20"),
+		Journal: filepath.Join(t.TempDir(), "leases")}}.withDefaults()
 	s.dhcp.Config = s.conf.dhcp(s.mine)
 	if err := s.openPool(); err != nil {
 		t.Fatal(err)
@@ -26,7 +27,8 @@ func TestReload(t *testing.T) {
 	next := s.conf
 	next.MenuTimeout = 7 * time.Second
 	next.StepDown = true
-	next.Pool.First, next.Pool.Last, next.Pool.Journal = netip.MustParseAddr("10.77.0.30"), netip.MustParseAddr("10.77.0.31"), "/elsewhere"
+	next.Pool.First, next.Pool.Last, next.Pool.Journal = netip.MustParseAddr("10.77.0.30"),
+		netip.MustParseAddr("10.77.0.31"), "/elsewhere"
 	next.Relays = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	bad := next
 	bad.Pool.Last = netip.MustParseAddr("10.9.0.1")

@@ -87,11 +87,13 @@ func (s *solicitationConn) serve(ctx context.Context, r *routes, log *slog.Logge
 		switch {
 		case !ok:
 			r.malformed.Add(1)
-			log.Debug("dropped a router solicitation that names no Ethernet address, or an advertisement of no router", "from", from)
+			log.Debug("dropped a router solicitation that names no Ethernet address, or an advertisement of no router",
+				"from", from)
 		case r.solicited(mac, from, time.Now()):
 			s.advertise(from, r, log)
 		default:
-			log.Debug("no answer to a router solicitation: its machine does not boot from the network, or the network has a router", "from", from)
+			log.Debug("no answer to a router solicitation: its machine does not boot from the network, "+
+				"or the network has a router", "from", from)
 		}
 	}
 }

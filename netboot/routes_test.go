@@ -20,15 +20,21 @@ func TestParseSolicitation(t *testing.T) {
 		ok   bool
 	}{
 		// Captured from snponly.efi of ipxe 1.0.0+git-20190125.
-		{"iPXE", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x01\x52\x54\x00\x78\x00\x02", linkLocal, [6]byte{0x52, 0x54, 0, 0x78, 0, 2}, true},
+		{"iPXE", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x01\x52\x54\x00\x78\x00\x02", linkLocal,
+			[6]byte{0x52, 0x54, 0, 0x78, 0, 2}, true},
 		{"no option", "\x85\x00\x00\x00\x00\x00\x00\x00", linkLocal, testMAC, true},
-		{"no option, random address", "\x85\x00\x00\x00\x00\x00\x00\x00", netip.MustParseAddr("fe80::1"), [6]byte{}, false},
+		{"no option, random address", "\x85\x00\x00\x00\x00\x00\x00\x00",
+			netip.MustParseAddr("fe80::1"), [6]byte{}, false},
 		{"unspecified sender", "\x85\x00\x00\x00\x00\x00\x00\x00", netip.IPv6Unspecified(), [6]byte{}, false},
-		{"global sender", "\x85\x00\x00\x00\x00\x00\x00\x00", netip.MustParseAddr("2001:db8::5054:ff:fe78:1"), [6]byte{}, false},
-		{"option of length zero", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x00\x52\x54\x00\x78\x00\x02", linkLocal, [6]byte{}, false},
-		{"option longer than the message", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x09\x52\x54\x00\x78\x00\x02", linkLocal, [6]byte{}, false},
+		{"global sender", "\x85\x00\x00\x00\x00\x00\x00\x00",
+			netip.MustParseAddr("2001:db8::5054:ff:fe78:1"), [6]byte{}, false},
+		{"option of length zero", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x00\x52\x54\x00\x78\x00\x02",
+			linkLocal, [6]byte{}, false},
+		{"option longer than the message", "\x85\x00\x00\x00\x00\x00\x00\x00\x01\x09\x52\x54\x00\x78\x00\x02",
+			linkLocal, [6]byte{}, false},
 		{"short", "\x85\x00", linkLocal, [6]byte{}, false},
-		{"advertisement", "\x86\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", linkLocal, [6]byte{}, false},
+		{"advertisement", "\x86\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+			linkLocal, [6]byte{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

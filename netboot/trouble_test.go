@@ -40,7 +40,8 @@ func (l *lan) noCarrier() {
 func message(t *testing.T, mac byte, kind dhcpv4.MessageType, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	t.Helper()
 	p, err := dhcpv4.NewDiscovery(net.HardwareAddr{0x52, 0x54, 0, 0x97, 1, mac}, append([]dhcpv4.Modifier{
-		dhcpv4.WithBroadcast(true), dhcpv4.WithMessageType(kind), dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000:UNDI:002001")),
+		dhcpv4.WithBroadcast(true), dhcpv4.WithMessageType(kind),
+		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000:UNDI:002001")),
 	}, more...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,8 @@ func TestFirstMachineBringsLink(t *testing.T) {
 	s := startHelper(t, l.name, c, "")
 	s.logged(t, "br0 has no carrier", 1)
 	l.run("ip", "-n", l.name, "link", "set", "p1", "up")
-	if out := l.runIn(host, "udhcpc", "-n", "-q", "-f", "-t", "60", "-T", "1", "-s", script(t, gotScript), "-i", "eth0"); !strings.Contains(out, "from 10.97.0.1") {
+	if out := l.runIn(host, "udhcpc", "-n", "-q", "-f", "-t", "60", "-T", "1", "-s", script(t, gotScript),
+		"-i", "eth0"); !strings.Contains(out, "from 10.97.0.1") {
 		t.Errorf("udhcpc:\n%s", out)
 	}
 	if got := s.stop(t); len(got.Notices) != 0 {
@@ -114,7 +116,8 @@ func TestOtherServerComesLater(t *testing.T) {
 		t.Fatalf("a forged offer silences the server: %v", offers)
 	}
 	forger.Close()
-	request := message(t, 1, dhcpv4.MessageTypeRequest, dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IP{10, 97, 0, 1})),
+	request := message(t, 1, dhcpv4.MessageTypeRequest,
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IP{10, 97, 0, 1})),
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(p.YourIPAddr)))
 	if a := exchange(t, conn, request, 1)["10.97.0.1"]; a == nil || a.MessageType() != dhcpv4.MessageTypeAck {
 		t.Fatalf("no lease: %v", a)
@@ -123,7 +126,8 @@ func TestOtherServerComesLater(t *testing.T) {
 	l.dnsmasq(other, "eth0", "10.97.0.50", "10.97.0.60", "--no-ping")
 	for n := 0; ; n++ { // until dnsmasq has proved to be a server
 		offers = exchange(t, conn, message(t, 2, dhcpv4.MessageTypeDiscover), 1)
-		if offers["10.97.0.1"] == nil && offers["10.97.0.2"] != nil && strings.Contains(s.text(t), "stepped down: another DHCP server (10.97.0.2)") {
+		if offers["10.97.0.1"] == nil && offers["10.97.0.2"] != nil &&
+			strings.Contains(s.text(t), "stepped down: another DHCP server (10.97.0.2)") {
 			break
 		}
 		if n > 500 {
@@ -168,7 +172,8 @@ func TestInterfaceMadeAgain(t *testing.T) {
 	s := startHelper(t, l.name, c, "")
 	udhcpc := script(t, gotScript)
 	for round := range 3 {
-		if out := l.runIn(host, "udhcpc", "-n", "-q", "-f", "-s", udhcpc, "-i", "eth0"); !strings.Contains(out, "from 10.97.0.1") {
+		if out := l.runIn(host, "udhcpc", "-n", "-q", "-f", "-s", udhcpc,
+			"-i", "eth0"); !strings.Contains(out, "from 10.97.0.1") {
 			t.Fatalf("round %d: udhcpc:\n%s", round, out)
 		}
 		if round == 2 {
@@ -214,7 +219,8 @@ func TestRefused(t *testing.T) {
 	conn := l.client(host)
 	send := func(p *dhcpv4.DHCPv4) {
 		s.after(t, "type=DISCOVER", strings.Count(s.text(t), "type=DISCOVER")+3, func() {
-			if _, err := conn.WriteToUDP(p.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: dhcp.ServerPort}); err != nil {
+			if _, err := conn.WriteToUDP(p.ToBytes(),
+				&net.UDPAddr{IP: net.IPv4bcast, Port: dhcp.ServerPort}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -222,7 +228,8 @@ func TestRefused(t *testing.T) {
 	pi := message(t, 1, dhcpv4.MessageTypeDiscover)
 	pi.ClientHWAddr = net.HardwareAddr{0xdc, 0xa6, 0x32, 0, 0, 1}
 	send(pi)
-	arm := message(t, 2, dhcpv4.MessageTypeDiscover, dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{0, 11})))
+	arm := message(t, 2, dhcpv4.MessageTypeDiscover,
+		dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{0, 11})))
 	send(arm)
 	send(message(t, 3, dhcpv4.MessageTypeDiscover))
 	far := message(t, 4, dhcpv4.MessageTypeDiscover)
@@ -232,8 +239,10 @@ func TestRefused(t *testing.T) {
 	want := []string{
 		"dc:a6:32:00:00:01: no loader for a Raspberry Pi",
 		"52:54:00:97:01:02: no loader for the architecture 11 (EFI ARM64)",
-		"52:54:00:97:01:03: no address to offer: offering an address between 10.97.0.100 and 10.97.0.101: no free address in the pool",
-		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a served network; to add its network, set dhcp.relay_networks",
+		"52:54:00:97:01:03: no address to offer: offering an address between 10.97.0.100 and 10.97.0.101: " +
+			"no free address in the pool",
+		"52:54:00:97:01:04: relayed from 8.8.8.8, which is not in a served network; to add its network, " +
+			"set dhcp.relay_networks",
 	}
 	slices.Sort(want)
 	slices.Sort(got.Refused)
@@ -259,7 +268,8 @@ func TestRelayAgent(t *testing.T) {
 	l.run("ip", "-n", agent, "link", "set", "eth1", "up")
 	l.run("ip", "-n", far, "link", "set", "eth0", "up")
 	l.run("ip", "-n", l.name, "route", "add", "10.98.0.0/24", "via", "10.97.0.2")
-	s := startHelper(t, l.name, Config{Interface: "br0", Relays: []netip.Prefix{netip.MustParsePrefix("10.98.0.0/24")}}, "")
+	s := startHelper(t, l.name,
+		Config{Interface: "br0", Relays: []netip.Prefix{netip.MustParsePrefix("10.98.0.0/24")}}, "")
 	// In proxy mode too a link that is down is said.
 	l.run("ip", "-n", l.name, "link", "set", "p2", "down")
 	l.noCarrier()
@@ -278,7 +288,8 @@ func TestRelayAgent(t *testing.T) {
 func TestAnswersAsDnsmasq(t *testing.T) {
 	l := newLAN(t)
 	l.dnsmasq(l.host(2, "10.97.0.2/24"), "eth0", "10.97.0.50", "10.97.0.90", "--no-ping", "--dhcp-no-override",
-		"--dhcp-match=set:bios,option:client-arch,0", "--dhcp-match=set:efi,option:client-arch,7", "--dhcp-match=set:efi,option:client-arch,9",
+		"--dhcp-match=set:bios,option:client-arch,0", "--dhcp-match=set:efi,option:client-arch,7",
+		"--dhcp-match=set:efi,option:client-arch,9",
 		"--dhcp-boot=tag:bios,undionly.kpxe", "--dhcp-boot=tag:efi,snponly.efi")
 	startHelper(t, l.name, Config{Interface: "br0"}, "")
 	conn := l.client(l.host(1, ""))
@@ -294,7 +305,8 @@ func TestAnswersAsDnsmasq(t *testing.T) {
 	end := func(b []byte) []byte { return b[:strings.LastIndexByte(string(b), 255)] }
 	overload := func(b []byte) []byte {
 		b = end(b)
-		at := strings.Index(string(b), "\x5d") // option 93: the library writes options in order, so 93 and 97 are the last
+		// option 93: the library writes options in order, so 93 and 97 are the last
+		at := strings.Index(string(b), "\x5d")
 		for at >= 0 && !(at+3 < len(b) && b[at+1] == 2 && b[at+4] == 94) {
 			next := strings.Index(string(b[at+1:]), "\x5d")
 			if next < 0 {

@@ -51,7 +51,8 @@ func checkDistinct(t *testing.T, names []string, width int) {
 		}
 		for j := range i {
 			if (shown[i] == shown[j]) != (names[i] == names[j]) {
-				t.Errorf("distinct(%q, %d): %q and %q are %q and %q", names, width, names[j], names[i], shown[j], shown[i])
+				t.Errorf("distinct(%q, %d): %q and %q are %q and %q", names, width, names[j],
+					names[i], shown[j], shown[i])
 			}
 		}
 	}
@@ -72,9 +73,11 @@ func TestLookAlikes(t *testing.T) {
 	name := strings.Repeat("very-long-name", 4)
 	l.Welcome.Images, l.Inventory.Disks = nil, nil
 	for i := range 5 {
-		l.Welcome.Images = append(l.Welcome.Images, job.ImageChoice{Ref: fmt.Sprintf("lab/%s%d:20261120.1@amd64", name, i), Size: 1e6, Wire: 1e6})
-		l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: fmt.Sprintf("/dev/cciss/c0d1000%d", i), Model: fmt.Sprint("Model ", name, i),
-			Serial: fmt.Sprintf("%s%d%s", name, i, name), Size: 20e9, Sampled: job.Zeros})
+		l.Welcome.Images = append(l.Welcome.Images,
+			job.ImageChoice{Ref: fmt.Sprintf("lab/%s%d:20261120.1@amd64", name, i), Size: 1e6, Wire: 1e6})
+		l.Inventory.Disks = append(l.Inventory.Disks,
+			job.Disk{Path: fmt.Sprintf("/dev/cciss/c0d1000%d", i), Model: fmt.Sprint("Model ", name, i),
+				Serial: fmt.Sprintf("%s%d%s", name, i, name), Size: 20e9, Sampled: job.Zeros})
 	}
 	m := send(New("1.0", false, Actions{}), l)
 	images := press(t, m, "i")

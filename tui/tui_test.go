@@ -22,17 +22,22 @@ var update = flag.Bool("update", false, "rewrite the golden frames")
 func lab() Found {
 	return Found{
 		Welcome: job.Welcome{Machine: "lab-07", Images: []job.ImageChoice{
-			{Ref: "web:20261121.2@amd64", Description: "Debian 12 with nginx", Size: 301e6, Wire: 96e6, Published: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)},
-			{Ref: "lab/desktop:20261120.1@amd64", Size: 4200e6, Wire: 1500e6, Published: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
+			{Ref: "web:20261121.2@amd64", Description: "Debian 12 with nginx", Size: 301e6, Wire: 96e6,
+				Published: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)},
+			{Ref: "lab/desktop:20261120.1@amd64", Size: 4200e6, Wire: 1500e6,
+				Published: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
 		}},
-		Identity: job.Identity{Vendor: "Dell Inc.", Product: "OptiPlex 7050", Serial: "5XK2LQ2", MACs: []string{"52:54:00:12:34:56"}},
+		Identity: job.Identity{Vendor: "Dell Inc.", Product: "OptiPlex 7050", Serial: "5XK2LQ2",
+			MACs: []string{"52:54:00:12:34:56"}},
 		Inventory: job.Inventory{CPU: "Intel(R) Core(TM) i5-7500 CPU @ 3.40GHz", CPUs: 4, Memory: 8e9, Firmware: "uefi",
-			NICs: []job.NIC{{Name: "enp1s0", MAC: "52:54:00:12:34:56", Carrier: true, Address: "10.77.0.21/24"}, {Name: "enp2s0", MAC: "52:54:00:12:34:57"}},
+			NICs: []job.NIC{{Name: "enp1s0", MAC: "52:54:00:12:34:56", Carrier: true, Address: "10.77.0.21/24"},
+				{Name: "enp2s0", MAC: "52:54:00:12:34:57"}},
 			Disks: []job.Disk{
-				{Path: "/dev/nvme0n1", Model: "Samsung SSD 970 EVO", Serial: "S4EWNF0M", Bus: "nvme", Size: 500e9, Table: "gpt", Partitions: []job.Partition{
-					{Number: 1, Size: 512 << 20, Type: "EFI system", Filesystem: "vfat", Label: "SYSTEM"},
-					{Number: 2, Size: 400e9, Filesystem: "ntfs", Label: "Windows"},
-					{Number: 3, Size: 99e9, Filesystem: "ext4"}}},
+				{Path: "/dev/nvme0n1", Model: "Samsung SSD 970 EVO", Serial: "S4EWNF0M", Bus: "nvme", Size: 500e9,
+					Table: "gpt", Partitions: []job.Partition{
+						{Number: 1, Size: 512 << 20, Type: "EFI system", Filesystem: "vfat", Label: "SYSTEM"},
+						{Number: 2, Size: 400e9, Filesystem: "ntfs", Label: "Windows"},
+						{Number: 3, Size: 99e9, Filesystem: "ext4"}}},
 				{Path: "/dev/sda", Model: "Tiny", Serial: "T1", Bus: "sata", Size: 200e6, Sampled: job.Ones},
 				{Path: "/dev/vda", Serial: "blank-1", Bus: "virtio", Size: 20e9, Sampled: job.Zeros},
 			}},
@@ -43,7 +48,8 @@ func press(t *testing.T, m Model, keys ...string) Model {
 	t.Helper()
 	for _, k := range keys {
 		msg := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
-		for _, known := range []tea.KeyType{tea.KeyEnter, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace, tea.KeyCtrlU, tea.KeyCtrlC, tea.KeyHome, tea.KeyEnd} {
+		for _, known := range []tea.KeyType{tea.KeyEnter, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace,
+			tea.KeyCtrlU, tea.KeyCtrlC, tea.KeyHome, tea.KeyEnd} {
 			if (tea.KeyMsg{Type: known}).String() == k {
 				msg = tea.KeyMsg{Type: known}
 			}
@@ -74,10 +80,13 @@ func running() []tea.Msg {
 	}
 	return []tea.Msg{
 		ev(0, job.Event{Phase: job.PhaseCheck, Message: "signed by RWQf6LRC; the disk is large enough"}),
-		ev(1, job.Event{Phase: job.PhasePartition, State: job.Started, Disk: "blank-1", Message: "partitioning /dev/vda"}),
+		ev(1, job.Event{Phase: job.PhasePartition, State: job.Started, Disk: "blank-1",
+			Message: "partitioning /dev/vda"}),
 		ev(4, job.Event{Phase: job.PhaseReceive, Message: "receiving stream 1 of 2"}),
-		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning, Message: "the server does not answer (connection refused); trying again in 4 s, from frame 7"}),
-		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6, WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second,
+		ev(30, job.Event{Phase: job.PhaseReceive, Level: job.Warning,
+			Message: "the server does not answer (connection refused); trying again in 4 s, from frame 7"}),
+		ev(40, job.Event{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 120e6, Total: 301e6, Wire: 40e6,
+			WireBps: 11.5e6, DiskBps: 34e6, Left: 65 * time.Second,
 			Ways: &job.Ways{Now: "multicast", Multicast: 36e6, Repair: 1e6, HTTP: 4e6, Machines: 12, Loss: 0.011}}}),
 	}
 }
@@ -87,8 +96,10 @@ func TestFrames(t *testing.T) {
 	welcome := send(fresh, lab())
 	confirm := press(t, welcome, "enter", "enter", "enter", "enter")
 	begun := lab()
-	begun.Inventory.Disks[2].Unfinished, begun.Inventory.Disks[1].Unfinished = "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "another job's"
-	begun.Welcome.Unfinished = []job.Unfinished{{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
+	begun.Inventory.Disks[2].Unfinished, begun.Inventory.Disks[1].Unfinished = "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+		"another job's"
+	begun.Welcome.Unfinished = []job.Unfinished{
+		{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427", Image: "web:20261121.2@amd64"}, {Job: "on no disk"}}
 	unasked := lab()
 	unasked.Welcome.Job = &job.Spec{Disk: "largest", Image: job.Image{Ref: "web:20261121.2@amd64"}}
 	small := lab()
@@ -99,7 +110,8 @@ func TestFrames(t *testing.T) {
 	evil.Inventory.Disks[0].Model = "\u202egnp.exe" + strings.Repeat("漢", 50)
 	evil.Inventory.Disks[0].Serial = "S\x00\x1b[31m1\xff"
 	for i := range 40 {
-		evil.Inventory.Disks[0].Partitions = append(evil.Inventory.Disks[0].Partitions, job.Partition{Number: 4 + i, Size: 1, Label: "\x1b[H\n"})
+		evil.Inventory.Disks[0].Partitions = append(evil.Inventory.Disks[0].Partitions,
+			job.Partition{Number: 4 + i, Size: 1, Label: "\x1b[H\n"})
 		evil.Inventory.NICs = append(evil.Inventory.NICs, job.NIC{Name: fmt.Sprint("e", i)})
 	}
 	unknown := lab()
@@ -110,7 +122,9 @@ func TestFrames(t *testing.T) {
 		name string
 		m    Model
 	}{
-		{"start", send(fresh, Step{"Network interfaces", StepDone, "enp1s0 (e1000e), link up", ""}, Step{"Address", StepFailed, "enp1s0: no answer from a DHCP server for 20 s", "Check the cable and that a DHCP server serves this network; trying again."})},
+		{"start", send(fresh, Step{"Network interfaces", StepDone, "enp1s0 (e1000e), link up", ""},
+			Step{"Address", StepFailed, "enp1s0: no answer from a DHCP server for 20 s",
+				"Check the cable and that a DHCP server serves this network; trying again."})},
 		{"welcome", welcome},
 		{"welcome-continue", send(fresh, begun)},
 		{"continued", press(t, send(fresh, begun), "c")},
@@ -126,7 +140,10 @@ func TestFrames(t *testing.T) {
 		{"confirm-damaged", press(t, send(fresh, unknown), "i", "enter", "enter", "enter")},
 		{"progress", send(send(fresh, unasked), running()...)},
 		{"done", send(send(fresh, unasked), append(running(), Ended{}, Countdown{5})...)},
-		{"failed", send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: digest differs: the bytes on the server are damaged\nrun `griddle image verify web` on the server")})...)},
+		{"failed",
+			send(send(fresh, unasked), append(running(), Ended{errors.New("receiving image: frame 7 at offset 12345: " +
+				"digest differs: the bytes on the server are damaged\n" +
+				"run `griddle image verify web` on the server")})...)},
 		{"little-memory", send(fresh, small)},
 		{"link-lost", send(welcome, noLink())},
 		{"link-lost-confirm", press(t, send(press(t, confirm, "n", "v", "m", "e", "0", "n", "1"), noLink()), "enter")},
@@ -169,7 +186,8 @@ func TestLinkLost(t *testing.T) {
 	m := send(New("1.0", false, Actions{Choose: func(job.Choice) { chosen++ }}), lab())
 	m = press(t, m, "i", "enter", "enter", "enter", "n", "v", "m", "e", "0", "n", "1")
 	m = press(t, send(m, noLink()), "enter")
-	if view := m.View(); chosen != 0 || !strings.Contains(view, "Not started. enp1s0 has no link") || !strings.Contains(view, "> nvme0n1") {
+	if view := m.View(); chosen != 0 || !strings.Contains(view, "Not started. enp1s0 has no link") ||
+		!strings.Contains(view, "> nvme0n1") {
 		t.Errorf("confirmed %d times without a link:\n%s", chosen, view)
 	}
 	back := send(m, Link{NICs: lab().Inventory.NICs})
@@ -180,7 +198,8 @@ func TestLinkLost(t *testing.T) {
 	if chosen != 1 {
 		t.Errorf("with the link back it was confirmed %d times, want once", chosen)
 	}
-	silent := send(m, Link{NICs: lab().Inventory.NICs, Lost: "the server does not answer (connection refused); trying again"})
+	silent := send(m,
+		Link{NICs: lab().Inventory.NICs, Lost: "the server does not answer (connection refused); trying again"})
 	if view := press(t, silent, "x").View(); !strings.Contains(view, "does not answer (connection refused)") {
 		t.Errorf("the server does not answer, and the page says:\n%s", view)
 	}
@@ -236,8 +255,10 @@ func TestConfirmNamesTheDisk(t *testing.T) {
 		name, typed string
 		want        *job.Choice
 	}{
-		{"bare name", "nvme0n1", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
-		{"path", "/dev/nvme0n1", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
+		{"bare name", "nvme0n1",
+			&job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
+		{"path", "/dev/nvme0n1",
+			&job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
 		{"serial", "S4EWNF0M", &job.Choice{Image: "web:20261121.2@amd64", Disk: "serial:S4EWNF0M", Erase: "S4EWNF0M"}},
 		{"another disk", "vda", nil},
 		{"nothing", "", nil},
@@ -292,7 +313,8 @@ func TestNothingInterruptsAnInstall(t *testing.T) {
 
 func TestPowerAndRetry(t *testing.T) {
 	var did []string
-	a := Actions{Power: func(p Power) { did = append(did, fmt.Sprint("power ", p)) }, Retry: func() { did = append(did, "retry") }}
+	a := Actions{Power: func(p Power) { did = append(did, fmt.Sprint("power ", p)) },
+		Retry: func() { did = append(did, "retry") }}
 	press(t, New("1.0", false, a), "s")
 	press(t, send(New("1.0", false, a), lab()), "a", "r", "p")
 	press(t, send(New("1.0", false, a), lab(), Ended{errors.New("x")}), "enter")
@@ -315,7 +337,8 @@ func TestContinue(t *testing.T) {
 	}
 	l.Welcome.Unfinished = []job.Unfinished{{Job: "j1", Image: "web:1"}}
 	got := press(t, send(New("1.0", false, a), l), "c")
-	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 || chosen[0] != want || got.page != pageProgress {
+	if want := (job.Choice{Continue: "j1", Disk: "serial:blank-1"}); len(chosen) != 1 || chosen[0] != want ||
+		got.page != pageProgress {
 		t.Errorf("chosen %+v, want %+v", chosen, want)
 	}
 	got = press(t, send(New("1.0", false, a), l, noLink()), "c")
@@ -339,22 +362,28 @@ func FuzzScreen(f *testing.F) {
 		l.Inventory.NICs[0] = job.NIC{Name: model, MAC: serial, Address: message}
 		l.Welcome.Unfinished = []job.Unfinished{{Job: serial, Image: ref}}
 		for i := range n {
-			l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, WWN: message, Place: fs, Bus: fs,
-				Size: size, Signature: fs, Label: message, Table: model, Damaged: message, Unfinished: serial,
-				Partitions: []job.Partition{{Number: int(i), Size: size, Label: serial, Name: model, Type: message}}})
+			l.Inventory.Disks = append(l.Inventory.Disks,
+				job.Disk{Path: "/dev/" + model, Model: model, Serial: serial, WWN: message, Place: fs, Bus: fs,
+					Size: size, Signature: fs, Label: message, Table: model, Damaged: message, Unfinished: serial,
+					Partitions: []job.Partition{
+						{Number: int(i), Size: size, Label: serial, Name: model, Type: message}}})
 		}
-		l.Inventory.Disks = append(l.Inventory.Disks, job.Disk{Path: model, Serial: model, Size: 1e15, Sampled: message})
+		l.Inventory.Disks = append(l.Inventory.Disks,
+			job.Disk{Path: model, Serial: model, Size: 1e15, Sampled: message})
 		fresh := send(New("1.0", false, Actions{}), Step{model, StepFailed, message, message})
 		checkFrame(t, fresh.View())
 		m := send(fresh, l)
-		checkFrame(t, send(m, Link{NICs: []job.NIC{{Name: model, MAC: serial, Address: fs}}, Lost: message, Down: size%2 == 0}).View())
-		for _, k := range []string{"x", "i", "down", "up", "enter", "end", "up", "down", "enter", "enter", serial, "enter", model, "enter"} {
+		checkFrame(t, send(m,
+			Link{NICs: []job.NIC{{Name: model, MAC: serial, Address: fs}}, Lost: message, Down: size%2 == 0}).View())
+		for _, k := range []string{"x", "i", "down", "up", "enter", "end", "up", "down", "enter", "enter", serial,
+			"enter", model, "enter"} {
 			checkFrame(t, m.View())
 			m = press(t, m, k)
 		}
 		checkFrame(t, m.View())
 		m = send(m, Happened{job.Event{Job: ref, State: job.Started, Disk: serial, Level: job.Level(fs)}},
-			Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message, Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
+			Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message,
+				Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
 		checkFrame(t, m.View())
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
 		asked := l

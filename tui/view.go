@@ -39,7 +39,8 @@ func (m Model) View() string {
 	for len(lines) < Rows-3 {
 		lines = append(lines, "")
 	}
-	lines = append(lines, m.theme.warn.Render(cut(" "+m.warning(), Columns)), strings.Repeat("─", Columns), m.theme.faint.Render(cut(" "+keys, Columns)))
+	lines = append(lines, m.theme.warn.Render(cut(" "+m.warning(), Columns)), strings.Repeat("─", Columns),
+		m.theme.faint.Render(cut(" "+keys, Columns)))
 	for i := range lines {
 		lines[i] = strings.TrimRight(cut(lines[i], Columns), " ")
 	}

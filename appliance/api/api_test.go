@@ -76,7 +76,8 @@ func newSite(t testing.TB) *site {
 	}
 	t.Cleanup(func() { f.Close() })
 	room := &air{}
-	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: room, Sources: []string{"http://a"}, Home: "https://a", Admin: adminToken})
+	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: room, Sources: []string{"http://a"},
+		Home: "https://a", Admin: adminToken})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,8 @@ func newSite(t testing.TB) *site {
 func TestInstall(t *testing.T) {
 	ctx, s := t.Context(), newSite(t)
 	operator := NewClient(s.URL, adminToken, s.tls)
-	m, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest", Hostname: "web1", Args: []string{"quiet"}})
+	m, err := operator.Install(ctx, mac,
+		Install{Image: "web", Disk: "largest", Hostname: "web1", Args: []string{"quiet"}})
 	if err != nil || m.Name != "web1" || m.Status != "pending" {
 		t.Fatalf("Install() = %+v, %v", m, err)
 	}
@@ -102,7 +104,8 @@ func TestInstall(t *testing.T) {
 	if err != nil || w.Job == nil || w.Machine != "web1" {
 		t.Fatalf("Hello() = %+v, %v", w, err)
 	}
-	if w.Job.Sources[0] != "http://a" || w.Job.Home.URL != "https://a"+job.HomePath || w.Job.Home.Token == "" || w.Job.Hostname != "web1" {
+	if w.Job.Sources[0] != "http://a" || w.Job.Home.URL != "https://a"+job.HomePath || w.Job.Home.Token == "" ||
+		w.Job.Hostname != "web1" {
 		t.Errorf("Hello() gives the job %+v", w.Job)
 	}
 	ack, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{
@@ -112,10 +115,12 @@ func TestInstall(t *testing.T) {
 	if err != nil || ack.Seq != 2 || ack.Cancelled {
 		t.Fatalf("Events() = %+v, %v", ack, err)
 	}
-	if m, err = operator.Machine(ctx, "web1"); err != nil || m.Status != "installing" || m.Job.Progress.Percent() != 43 {
+	if m, err = operator.Machine(ctx, "web1"); err != nil || m.Status != "installing" ||
+		m.Job.Progress.Percent() != 43 {
 		t.Errorf("Machine() = %+v, %v, want it installing at 43 %%", m, err)
 	}
-	if _, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{{Seq: 3, Job: w.Job.ID, State: job.Done}}}); err != nil {
+	if _, err := agent.Events(ctx,
+		job.Events{Boot: bootID, Events: []job.Event{{Seq: 3, Job: w.Job.ID, State: job.Done}}}); err != nil {
 		t.Fatal(err)
 	}
 	home := job.Home{URL: s.URL + job.HomePath, Token: w.Job.Home.Token}
@@ -144,7 +149,8 @@ func TestChoose(t *testing.T) {
 	if err != nil || w.Job != nil || len(w.Images) != 1 {
 		t.Fatalf("Hello() = %+v, %v, want images and no job", w, err)
 	}
-	if _, err := agent.Choose(ctx, job.Choice{Image: "nothing", Disk: "tallest"}); err == nil || !strings.Contains(err.Error(), "no such image") || !strings.Contains(err.Error(), "disk rule") {
+	if _, err := agent.Choose(ctx, job.Choice{Image: "nothing", Disk: "tallest"}); err == nil ||
+		!strings.Contains(err.Error(), "no such image") || !strings.Contains(err.Error(), "disk rule") {
 		t.Errorf("Choose() of nonsense = %v, want both mistakes", err)
 	}
 	spec, err := agent.Choose(ctx, job.Choice{Image: "web", Disk: "path:/dev/vda", Erase: "vda"})
@@ -152,29 +158,34 @@ func TestChoose(t *testing.T) {
 		t.Fatalf("Choose() = %+v, %v", spec, err)
 	}
 	operator := NewClient(s.URL, adminToken, s.tls)
-	if _, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest"}); err == nil || !strings.Contains(err.Error(), "machine cancel") {
+	if _, err := operator.Install(ctx, mac, Install{Image: "web", Disk: "largest"}); err == nil ||
+		!strings.Contains(err.Error(), "machine cancel") {
 		t.Errorf("Install() over it = %v, want to be told how to cancel", err)
 	}
 	if m, err := operator.Cancel(ctx, mac); err != nil || m.Job.State != job.Cancelled {
 		t.Fatalf("Cancel() = %+v, %v", m, err)
 	}
-	ack, err := agent.Events(ctx, job.Events{Boot: bootID, Events: []job.Event{{Seq: 1, Job: spec.ID, State: job.Started, Disk: "vda"}}})
+	ack, err := agent.Events(ctx,
+		job.Events{Boot: bootID, Events: []job.Event{{Seq: 1, Job: spec.ID, State: job.Started, Disk: "vda"}}})
 	if err != nil || !ack.Cancelled {
 		t.Errorf("Events() after Cancel = %+v, %v, want cancelled", ack, err)
 	}
 }
 
-// TestGuard asks every route that there is with no token and with those of others: a new route is tested by being there.
+// TestGuard asks every route that there is with no token and with those of others: a new route is
+// tested by being there.
 func TestGuard(t *testing.T) {
 	s := newSite(t)
-	w, err := job.NewClient(s.URL, s.tls).Hello(t.Context(), job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
+	w, err := job.NewClient(s.URL, s.tls).Hello(t.Context(),
+		job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range s.handler.Routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		path = strings.NewReplacer("{key}", mac, "{id}", "one", "{action}", "stop").Replace(path)
-		tokens := map[string]bool{"": r.Who == Anybody, "wrong": r.Who == Anybody, w.Token: r.Who == Agent || r.Who == Anybody, adminToken: r.Who == Admin || r.Who == Anybody}
+		tokens := map[string]bool{"": r.Who == Anybody, "wrong": r.Who == Anybody,
+			w.Token: r.Who == Agent || r.Who == Anybody, adminToken: r.Who == Admin || r.Who == Anybody}
 		for token, allowed := range tokens {
 			req := httptest.NewRequest(method, path, strings.NewReader(`{"boot":"`+bootID+`"}`))
 			req.Header.Set("Content-Type", "application/json")
@@ -200,9 +211,12 @@ func TestRefusals(t *testing.T) {
 		{"broken JSON", "POST", job.HelloPath, "application/json", "{", 400},
 		{"two values", "POST", job.HelloPath, "application/json", "{}{}", 400},
 		{"no identity", "POST", job.HelloPath, "application/json", `{"boot":"` + bootID + `"}`, 400},
-		{"too large", "POST", job.HelloPath, "application/json", `{"agent":"` + strings.Repeat("x", job.MaxBody) + `"}`, 413},
-		{"unknown key of an operator", "POST", "/v1/machines/" + mac + "/install", "application/json", `{"imagge":"web"}`, 400},
-		{"no such image", "POST", "/v1/machines/" + mac + "/install", "application/json", `{"image":"x","disk":"largest"}`, 422},
+		{"too large", "POST", job.HelloPath, "application/json",
+			`{"agent":"` + strings.Repeat("x", job.MaxBody) + `"}`, 413},
+		{"unknown key of an operator", "POST", "/v1/machines/" + mac + "/install", "application/json",
+			`{"imagge":"web"}`, 400},
+		{"no such image", "POST", "/v1/machines/" + mac + "/install", "application/json",
+			`{"image":"x","disk":"largest"}`, 422},
 		{"no such machine", "GET", "/v1/machines/nobody", "", "", 404},
 		{"no such path", "GET", "/v1/secrets", "", "", 404},
 		{"bad number", "GET", "/v1/machines/nobody/log?after=-1", "", "", 400},
@@ -214,7 +228,8 @@ func TestRefusals(t *testing.T) {
 			rec := httptest.NewRecorder()
 			s.handler.ServeHTTP(rec, req)
 			var p job.Problem
-			if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || rec.Code != c.want || p.Status != c.want || p.Detail == "" || rec.Header().Get("Content-Type") != job.ProblemType {
+			if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || rec.Code != c.want || p.Status != c.want ||
+				p.Detail == "" || rec.Header().Get("Content-Type") != job.ProblemType {
 				t.Errorf("%s %s = %d %s, want a problem with status %d", c.method, c.path, rec.Code, rec.Body, c.want)
 			}
 		})
@@ -253,12 +268,15 @@ func TestShortAdminToken(t *testing.T) {
 // FuzzBodies throws bodies at every call that takes one.
 func FuzzBodies(f *testing.F) {
 	s := newSite(f)
-	w, err := job.NewClient(s.URL, s.tls).Hello(context.Background(), job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
+	w, err := job.NewClient(s.URL, s.tls).Hello(context.Background(),
+		job.Hello{Boot: bootID, Identity: job.Identity{MACs: []string{mac}}})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(`{"boot":"` + bootID + `","identity":{"macs":["52:54:00:00:00:0B"]},"inventory":{"disks":[{"model":"\u202e\u0000"}]}}`)
-	f.Add(`{"boot":"` + bootID + `","events":[{"seq":1,"state":"started","time":"9999-12-31T23:59:59-23:59","progress":{"left":-1}}]}`)
+	f.Add(`{"boot":"` + bootID +
+		`","identity":{"macs":["52:54:00:00:00:0B"]},"inventory":{"disks":[{"model":"\u202e\u0000"}]}}`)
+	f.Add(`{"boot":"` + bootID +
+		`","events":[{"seq":1,"state":"started","time":"9999-12-31T23:59:59-23:59","progress":{"left":-1}}]}`)
 	f.Add(`{"image":"web","disk":"largest","args":["a b"],"hostname":"-"}`)
 	f.Add(`{"hostname":"\u001b[2J","kernel":"6"}`)
 	f.Fuzz(func(t *testing.T, body string) {
@@ -269,7 +287,8 @@ func FuzzBodies(f *testing.F) {
 			}
 			req := httptest.NewRequest(method, strings.ReplaceAll(path, "{key}", mac), strings.NewReader(body))
 			req.Header.Set("Content-Type", "application/json")
-			req.Header.Set("Authorization", "Bearer "+map[Who]string{Agent: w.Token, Admin: adminToken, HomeToken: "x"}[r.Who])
+			req.Header.Set("Authorization",
+				"Bearer "+map[Who]string{Agent: w.Token, Admin: adminToken, HomeToken: "x"}[r.Who])
 			rec := httptest.NewRecorder()
 			s.handler.ServeHTTP(rec, req)
 			if rec.Code >= 500 {
@@ -284,7 +303,9 @@ func FuzzBodies(f *testing.F) {
 
 func TestClientKeepsItsToken(t *testing.T) {
 	var leaked string
-	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = r.Header.Get("Authorization") }))
+	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		leaked = r.Header.Get("Authorization")
+	}))
 	defer thief.Close()
 	lure := httptest.NewTLSServer(http.RedirectHandler(thief.URL, http.StatusTemporaryRedirect))
 	defer lure.Close()

@@ -34,7 +34,8 @@ func plainSite(t *testing.T, log *slog.Logger) (*httptest.Server, *fleet.Fleet) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: &air{}, Admin: adminToken, Log: log, Notices: func() []string { return []string{"another DHCP server answers"} }})
+	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: &air{}, Admin: adminToken, Log: log,
+		Notices: func() []string { return []string{"another DHCP server answers"} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,8 @@ func plainSite(t *testing.T, log *slog.Logger) (*httptest.Server, *fleet.Fleet) 
 
 // from returns a client with a source address on the loopback network.
 func from(t *testing.T, last byte) *http.Client {
-	tr := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)}}).DialContext}
+	tr := &http.Transport{
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)}}).DialContext}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
@@ -84,7 +86,8 @@ func TestUnfinishedHellos(t *testing.T) {
 	const limit = 192 << 20
 	peak := quotatest.Confined(t, limit, func(t *testing.T) {
 		s, f := plainSite(t, nil)
-		if _, _, err := f.Install(t.Context(), mac, fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest"}); err != nil {
+		if _, _, err := f.Install(t.Context(), mac,
+			fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest"}); err != nil {
 			t.Fatal(err)
 		}
 		known := from(t, 200)
@@ -93,7 +96,8 @@ func TestUnfinishedHellos(t *testing.T) {
 		if _, b := post(t, known, s.URL+job.HelloPath, "", h); json.Unmarshal(b, &w) != nil || w.Token == "" {
 			t.Fatalf("the first hello: %s", b)
 		}
-		if status, b := post(t, known, s.URL+job.EventsPath, w.Token, job.Events{Boot: h.Boot, Events: []job.Event{{Seq: 1}}}); status != 200 {
+		if status, b := post(t, known, s.URL+job.EventsPath, w.Token,
+			job.Events{Boot: h.Boot, Events: []job.Event{{Seq: 1}}}); status != 200 {
 			t.Fatalf("the first report: %d %s", status, b)
 		}
 		text := bytes.Repeat([]byte("x"), job.MaxBody-100)
@@ -103,7 +107,8 @@ func TestUnfinishedHellos(t *testing.T) {
 		for i := range 256 {
 			sent.Add(1)
 			once := sync.OnceFunc(sent.Done)
-			body := io.MultiReader(strings.NewReader(`{"agent":"`), bytes.NewReader(text), &stuck{ctx: ctx, reached: once})
+			body := io.MultiReader(strings.NewReader(`{"agent":"`), bytes.NewReader(text),
+				&stuck{ctx: ctx, reached: once})
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+job.HelloPath, body)
 			if err != nil {
 				t.Fatal(err)
@@ -152,7 +157,8 @@ func TestDecodedBodies(t *testing.T) {
 	peak := quotatest.Confined(t, limit, func(t *testing.T) {
 		s, _ := plainSite(t, nil)
 		for name, unit := range map[string]string{"disks": "{},", "nics": "{},"} {
-			body := `{"boot":"` + bootID + `","inventory":{"` + name + `":[` + strings.Repeat(unit, (job.MaxBody-200)/len(unit)) + `{}]}}`
+			body := `{"boot":"` + bootID + `","inventory":{"` + name + `":[` +
+				strings.Repeat(unit, (job.MaxBody-200)/len(unit)) + `{}]}}`
 			res, err := http.Post(s.URL+job.HelloPath, "application/json", strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
@@ -174,7 +180,8 @@ func TestMaximalHellosLeaveTheList(t *testing.T) {
 		var inv job.Inventory
 		long := strings.Repeat("<", 128)
 		for range 128 {
-			inv.Disks = append(inv.Disks, job.Disk{Path: long, Model: long, Serial: long, Label: long, Partitions: []job.Partition{{Name: long, Type: long, Label: long}}})
+			inv.Disks = append(inv.Disks, job.Disk{Path: long, Model: long, Serial: long, Label: long,
+				Partitions: []job.Partition{{Name: long, Type: long, Label: long}}})
 		}
 		const n = 205
 		for i := range n {
@@ -222,7 +229,8 @@ func TestSlowBody(t *testing.T) {
 		began = time.Now()
 		_, err = read(w, httptest.NewRequest(http.MethodPost, "/", w), hold)
 		if !errors.As(err, &p) || p.Status != http.StatusRequestTimeout || time.Since(began) != bodyTime {
-			t.Errorf("read() of a body that does not come = %v after %s, want 408 after %s", err, time.Since(began), bodyTime)
+			t.Errorf("read() of a body that does not come = %v after %s, want 408 after %s", err,
+				time.Since(began), bodyTime)
 		}
 		synctest.Wait()
 	})
@@ -255,8 +263,8 @@ func (d *deadlined) Read([]byte) (int, error) {
 	return 0, errors.New("deadline passed")
 }
 
-// TestLogNamesTheMachine: a failed install is an error with the machine's name, each job event names it, and an agent that
-// waits for a job is logged once.
+// TestLogNamesTheMachine: a failed install is an error with the machine's name, each job event names it, and an agent
+// that waits for a job is logged once.
 func TestLogNamesTheMachine(t *testing.T) {
 	var log bytes.Buffer
 	s, f := plainSite(t, slog.New(slog.NewTextHandler(&log, nil)))
@@ -270,7 +278,8 @@ func TestLogNamesTheMachine(t *testing.T) {
 		t.Errorf("an agent that waits makes %d lines, want 1:\n%s", n, log.String())
 	}
 	log.Reset()
-	_, j, err := f.Install(t.Context(), mac, fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest", Hostname: "web1"})
+	_, j, err := f.Install(t.Context(), mac,
+		fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest", Hostname: "web1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +326,9 @@ func TestContinue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.Events(ctx, job.Events{Boot: h.Boot, Events: []job.Event{{Seq: 1, Job: spec.ID, State: job.Started, Disk: "S1"}, {Seq: 2, Job: spec.ID, State: job.Failed, Message: "the cable"}}}); err != nil {
+	if _, err := first.Events(ctx,
+		job.Events{Boot: h.Boot, Events: []job.Event{{Seq: 1, Job: spec.ID, State: job.Started, Disk: "S1"},
+			{Seq: 2, Job: spec.ID, State: job.Failed, Message: "the cable"}}}); err != nil {
 		t.Fatal(err)
 	}
 	next := job.NewClient(s.URL, s.tls)
@@ -328,7 +339,9 @@ func TestContinue(t *testing.T) {
 		t.Fatalf("Hello() = %+v, %v, want the offer", w, err)
 	}
 	got, err := next.Choose(ctx, job.Choice{Continue: spec.ID, Disk: "path:/dev/vdb"})
-	if err != nil || got.ID != spec.ID || got.Image.Ref != spec.Image.Ref || got.Image.Document != spec.Image.Document || got.Disk != "path:/dev/vdb" || got.Erase != "" || got.Home.Token == "" {
+	if err != nil || got.ID != spec.ID || got.Image.Ref != spec.Image.Ref ||
+		got.Image.Document != spec.Image.Document || got.Disk != "path:/dev/vdb" || got.Erase != "" ||
+		got.Home.Token == "" {
 		t.Errorf("Choose() to continue = %+v, %v, want the same job with nothing to erase", got, err)
 	}
 }

@@ -25,7 +25,8 @@ func TestStream(t *testing.T) {
 		Report  map[string]string
 	}
 	var p *job.Problem
-	if err := agent.Stream(ctx, map[string]string{"a": "b"}, &got); !errors.As(err, &p) || p.Status != http.StatusConflict {
+	if err := agent.Stream(ctx, map[string]string{"a": "b"}, &got); !errors.As(err, &p) ||
+		p.Status != http.StatusConflict {
 		t.Errorf("asking without a job: %v, want a conflict", err)
 	}
 	for _, m := range []string{mac, "52:54:00:00:00:0b", "52:54:00:00:00:0c"} {
@@ -34,21 +35,25 @@ func TestStream(t *testing.T) {
 		}
 	}
 	relay := "52:54:00:00:00:0d"
-	if m, err := operator.Relay(ctx, relay, Relay{Image: "web"}); err != nil || m.Job.Spec.Kind != job.Relay || m.Job.Spec.Disk != "" {
+	if m, err := operator.Relay(ctx, relay, Relay{Image: "web"}); err != nil || m.Job.Spec.Kind != job.Relay ||
+		m.Job.Spec.Disk != "" {
 		t.Fatalf("Relay() = %+v, %v", m, err)
 	}
-	if err := agent.Stream(ctx, map[string]string{"a": "b"}, &got); err != nil || got.Who.Expected != 3 || got.Who.Relay || got.Who.Machine == "" || !reflect.DeepEqual(got.Ask, map[string]string{"a": "b"}) {
+	if err := agent.Stream(ctx, map[string]string{"a": "b"}, &got); err != nil || got.Who.Expected != 3 ||
+		got.Who.Relay || got.Who.Machine == "" || !reflect.DeepEqual(got.Ask, map[string]string{"a": "b"}) {
 		t.Errorf("Stream() = %+v, %v", got, err)
 	}
 	other := job.NewClient(s.URL, s.tls)
-	w, err := other.Hello(ctx, job.Hello{Boot: "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02", Identity: job.Identity{MACs: []string{relay}}})
+	w, err := other.Hello(ctx,
+		job.Hello{Boot: "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02", Identity: job.Identity{MACs: []string{relay}}})
 	if err != nil || w.Job == nil || w.Job.Kind != job.Relay {
 		t.Fatalf("the relay's hello = %+v, %v", w, err)
 	}
 	if err := other.Stream(ctx, map[string]string{}, &got); err != nil || !got.Who.Relay || got.Who.Expected != 3 {
 		t.Errorf("the relay's Stream() = %+v, %v", got, err)
 	}
-	if err := other.Relay(ctx, map[string]string{"c": "d"}, &got); err != nil || got.Machine != w.Machine || got.Report["c"] != "d" {
+	if err := other.Relay(ctx, map[string]string{"c": "d"}, &got); err != nil || got.Machine != w.Machine ||
+		got.Report["c"] != "d" {
 		t.Errorf("Relay() = %+v, %v", got, err)
 	}
 	// A relay begins, and ends, without a disk.
@@ -58,7 +63,8 @@ func TestStream(t *testing.T) {
 		if err != nil || ack.Cancelled {
 			t.Fatalf("event %d: %+v, %v", i, ack, err)
 		}
-		if m, err := operator.Machine(ctx, relay); err != nil || m.Status != []string{"relaying", "known"}[i] && m.Status != []string{"relaying", "new"}[i] {
+		if m, err := operator.Machine(ctx, relay); err != nil ||
+			m.Status != []string{"relaying", "known"}[i] && m.Status != []string{"relaying", "new"}[i] {
 			t.Errorf("after event %d the machine is %s, %v", i, m.Status, err)
 		}
 	}
@@ -81,11 +87,13 @@ func TestControl(t *testing.T) {
 		t.Errorf("controlled %q, want %q", s.air.control, want)
 	}
 	var p *job.Problem
-	if err := operator.Control(ctx, "two", "stop", StreamControl{}); !errors.As(err, &p) || p.Status != http.StatusNotFound {
+	if err := operator.Control(ctx, "two", "stop", StreamControl{}); !errors.As(err, &p) ||
+		p.Status != http.StatusNotFound {
 		t.Errorf("Control() of another = %v, want not found", err)
 	}
 	var none json.RawMessage
-	if err := NewClient(s.URL, "wrong", s.tls).Multicast(ctx, &none); !errors.As(err, &p) || p.Status != http.StatusUnauthorized {
+	if err := NewClient(s.URL, "wrong", s.tls).Multicast(ctx, &none); !errors.As(err, &p) ||
+		p.Status != http.StatusUnauthorized {
 		t.Errorf("Multicast() with a wrong token = %v", err)
 	}
 }

@@ -59,7 +59,8 @@ func TestReadPPM(t *testing.T) {
 	if got, want := img.At(1, 0), (color.RGBA{255, 0, 128, 255}); got != want {
 		t.Errorf("the second pixel is %v, want %v", got, want)
 	}
-	for _, bad := range []string{"", "P5\n1 1\n255\nx", "P6\n2 2\n255\nxxx", "P6\n-1 4\n255\n", "P6\n9999999 9999999\n255\n"} {
+	for _, bad := range []string{"", "P5\n1 1\n255\nx", "P6\n2 2\n255\nxxx", "P6\n-1 4\n255\n",
+		"P6\n9999999 9999999\n255\n"} {
 		if _, err := readPPM(bytes.NewReader([]byte(bad))); err == nil {
 			t.Errorf("readPPM(%q) took it", bad)
 		}

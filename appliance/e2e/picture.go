@@ -49,7 +49,8 @@ func readPPM(in io.Reader) (image.Image, error) {
 		return nil, fmt.Errorf("reading a pixmap's header: %w", err)
 	}
 	if width <= 0 || height <= 0 || depth != 255 || width > maxPicture/height {
-		return nil, fmt.Errorf("reading a pixmap's header: %d x %d with %d levels is not one of ours", width, height, depth)
+		return nil, fmt.Errorf("reading a pixmap's header: %d x %d with %d levels is not one of ours",
+			width, height, depth)
 	}
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	row := make([]byte, 3*width)

@@ -60,7 +60,8 @@ func deploy(t *testing.T, f *Fleet, mac, id string) Job {
 	}
 	boot := uuid.NewString()
 	g := say(t, f, "10.0.0.9", id, boot, mac)
-	send(t, f, g, boot, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
+	send(t, f, g, boot, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"},
+		job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
 	if _, err := f.Home(t.Context(), g.Home, job.HomeReport{Hostname: "h"}); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,8 @@ func TestStrangerErasesNothing(t *testing.T) {
 				// and another one has at most the menu, whose default is the disk.
 				g = say(t, f, stranger, uuidA, boot, victim)
 				send(t, f, g, boot, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
-				if got := bootsSpec(t, f, victim); prepared == "deployed" && got != before || strings.HasPrefix(got, "agent") {
+				if got := bootsSpec(t, f, victim); prepared == "deployed" && got != before ||
+					strings.HasPrefix(got, "agent") {
 					t.Errorf("after the end it boots %s, before %s", got, before)
 				}
 			})
@@ -140,23 +142,28 @@ func TestChoiceEndsWithItsBoot(t *testing.T) {
 	}
 	next := uuid.NewString()
 	h := hello(uuidA, next, victim)
-	h.Inventory.Disks = []job.Disk{{Path: "/dev/vdb", Serial: "S1", Unfinished: j.Spec.ID}, {Path: "/dev/vda", Serial: "S2", Unfinished: uuid.NewString()}}
+	h.Inventory.Disks = []job.Disk{{Path: "/dev/vdb", Serial: "S1", Unfinished: j.Spec.ID},
+		{Path: "/dev/vda", Serial: "S2", Unfinished: uuid.NewString()}}
 	g2, err := f.Hello(ctx, "10.0.0.9", h)
-	if err != nil || g2.Job != nil || len(g2.Unfinished) != 1 || g2.Unfinished[0] != (job.Unfinished{Job: j.Spec.ID, Image: "web:1@amd64"}) {
+	if err != nil || g2.Job != nil || len(g2.Unfinished) != 1 ||
+		g2.Unfinished[0] != (job.Unfinished{Job: j.Spec.ID, Image: "web:1@amd64"}) {
 		t.Fatalf("Hello() = %+v, %v, want no job and the offer to continue", g2, err)
 	}
 	j2, home2, err := f.Continue(ctx, g2.Token, j.Spec.ID, "serial:S1")
-	if err != nil || j2.Spec.ID != j.Spec.ID || j2.Spec.Image.Ref != j.Spec.Image.Ref || j2.Spec.Disk != "serial:S1" || home2 == "" || home2 == home {
+	if err != nil || j2.Spec.ID != j.Spec.ID || j2.Spec.Image.Ref != j.Spec.Image.Ref || j2.Spec.Disk != "serial:S1" ||
+		home2 == "" || home2 == home {
 		t.Fatalf("Continue() = %+v, %v, want the same job on the marked disk", j2.Spec, err)
 	}
 	if j2.Spec.Erase != "" || j2.Spec.Started != "" {
-		t.Errorf("the continued job may erase %q and was begun on %q: its mark alone may be written over", j2.Spec.Erase, j2.Spec.Started)
+		t.Errorf("the continued job may erase %q and was begun on %q: its mark alone may be written over",
+			j2.Spec.Erase, j2.Spec.Started)
 	}
 	// What the first boot still says counts for nothing; the second one ends the job.
 	if ack := send(t, f, g, first, job.Event{Seq: 2, Job: j.Spec.ID, Message: "on"}); !ack.Cancelled {
 		t.Error("the boot before is not told to stop")
 	}
-	send(t, f, g2, next, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
+	send(t, f, g2, next, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"},
+		job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
 	v, _, err := f.Show(ctx, victim)
 	if err != nil || v.Status() != "installed" {
 		t.Errorf("the machine is %q, %v", v.Status(), err)
@@ -294,7 +301,8 @@ func TestForeignUUID(t *testing.T) {
 			}
 			if name == "after the order" {
 				v, _, err := f.Show(ctx, victim)
-				if err != nil || len(v.Machine.Conflicts) == 0 || !strings.Contains(v.Machine.Conflicts[0].What, stranger) {
+				if err != nil || len(v.Machine.Conflicts) == 0 ||
+					!strings.Contains(v.Machine.Conflicts[0].What, stranger) {
 					t.Errorf("Show() has the conflicts %+v, %v, want the stranger's", v.Machine.Conflicts, err)
 				}
 			}
@@ -378,7 +386,8 @@ func TestStrangerEndsNoInstall(t *testing.T) {
 	s := say(t, f, stranger, uuidA, other, victim)
 	for _, state := range []job.State{job.Failed, job.Cancelled, job.Done, job.Started} {
 		c.pass(time.Second)
-		_, err := f.Append(ctx, s.Token, job.Events{Boot: other, Events: []job.Event{{Seq: 1, Job: id, State: state, Disk: "S2"}}})
+		_, err := f.Append(ctx, s.Token,
+			job.Events{Boot: other, Events: []job.Event{{Seq: 1, Job: id, State: state, Disk: "S2"}}})
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("a stranger's %s = %v, want ErrBusy", state, err)
 		}
@@ -461,7 +470,8 @@ func TestMainboard(t *testing.T) {
 	c.pass(time.Hour)
 	board := say(t, f, "10.0.0.9", uuidB, uuid.NewString(), victim)
 	v, _, err := f.Show(ctx, victim)
-	if err != nil || v.Status() != "deployed" || len(v.Machine.Conflicts) != 1 || !strings.Contains(v.Machine.Conflicts[0].What, board.Machine.Name) {
+	if err != nil || v.Status() != "deployed" || len(v.Machine.Conflicts) != 1 ||
+		!strings.Contains(v.Machine.Conflicts[0].What, board.Machine.Name) {
 		t.Fatalf("Show() = %+v, %v, want the machine that was deployed, and the conflict", v.Machine, err)
 	}
 	m, err := f.Merge(ctx, victim, board.Machine.Name)
@@ -490,7 +500,8 @@ func TestMainboard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err = f.Show(ctx, shared); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "machine merge") {
+	if _, _, err = f.Show(ctx, shared); !errors.Is(err, ErrAmbiguous) ||
+		!strings.Contains(err.Error(), "machine merge") {
 		t.Fatalf("Show() of a shared address = %v, want ErrAmbiguous with what to do", err)
 	}
 	names := slices.DeleteFunc(list(t, f), func(v View) bool { return !v.Machine.has(shared) })

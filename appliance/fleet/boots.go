@@ -10,7 +10,8 @@ import (
 )
 
 // boot writes down the boot that says hello, with its token, and says whether it is new.
-func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h job.Hello, token string) (first bool, err error) {
+func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h job.Hello,
+	token string) (first bool, err error) {
 	now := f.o.Now()
 	mac := ""
 	if len(h.Identity.MACs) > 0 {
@@ -45,7 +46,8 @@ func (f *Fleet) evictBoots(ctx context.Context, tx *sql.Tx, m Machine, present s
 		keep = maxSeenBoots
 	}
 	now := f.o.Now()
-	if _, err := tx.ExecContext(ctx, "DELETE FROM boots WHERE machine = ? AND used < ?", m.ID, now.Add(-tokenLife).UnixNano()); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM boots WHERE machine = ? AND used < ?", m.ID,
+		now.Add(-tokenLife).UnixNano()); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM boots WHERE boot IN (SELECT boot FROM boots AS b WHERE machine = ?1 AND boot <> ?2
@@ -76,7 +78,8 @@ func (f *Fleet) Session(ctx context.Context, token string) (s Session, err error
 func (f *Fleet) session(ctx context.Context, tx *sql.Tx, token string) (s Session, seq uint64, err error) {
 	now := f.o.Now()
 	var rank Rank
-	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, machines.name, machines.rank FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND used >= ?",
+	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, machines.name, "+
+		"machines.rank FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND used >= ?",
 		hash(token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &s.Name, &rank)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, 0, ErrToken
@@ -86,20 +89,23 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, token string) (s Sessio
 	}
 	s.Ordered = rank == Ordered
 	const every = 5 * time.Second // each note is a flush
-	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2 AND acted < ?3", now.UnixNano(), s.Boot, now.Add(-every).UnixNano())
+	_, err = tx.ExecContext(ctx, "UPDATE boots SET used = ?1, acted = ?1 WHERE boot = ?2 AND acted < ?3",
+		now.UnixNano(), s.Boot, now.Add(-every).UnixNano())
 	return s, seq, err
 }
 
 // heardSince says whether the boot was heard of after since, in Unix nanoseconds.
 func heardSince(ctx context.Context, tx *sql.Tx, boot string, since int64) (heard bool, err error) {
-	return heard, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots WHERE boot = ? AND used > ?)", boot, since).Scan(&heard)
+	return heard, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots WHERE boot = ? AND used > ?)",
+		boot, since).Scan(&heard)
 }
 
 // KnownAddress says whether a boot of a machine that an operator named used its token from this address, a quota.Key,
 // within the last day. The rate limiter keeps a reserve for such addresses.
 func (f *Fleet) KnownAddress(ctx context.Context, from string) (known bool) {
 	err := f.change(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots JOIN machines ON machines.id = boots.machine WHERE boots.source = ? AND boots.acted > ? AND machines.rank = 2)",
+		return tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM boots JOIN machines ON machines.id = "+
+			"boots.machine WHERE boots.source = ? AND boots.acted > ? AND machines.rank = 2)",
 			from, f.o.Now().Add(-tokenLife).UnixNano()).Scan(&known)
 	})
 	return err == nil && known

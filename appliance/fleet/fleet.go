@@ -152,13 +152,15 @@ func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
 	q := url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("busy_timeout(%d)", busyMillis),
 	}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: q.Encode()}).String())
+	db, err := sql.Open("sqlite",
+		(&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", file, err)
 	}
 	// One connection: SQLite has one writer anyway, so calls wait here and not in busy_timeout.
 	db.SetMaxOpenConns(1)
-	f := &Fleet{db: db, file: file, o: o, max: defaultTotals(), changed: make(chan struct{}), unwritten: map[string]Refusal{}}
+	f := &Fleet{db: db, file: file, o: o, max: defaultTotals(), changed: make(chan struct{}),
+		unwritten: map[string]Refusal{}}
 	if err := f.migrate(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening %s: %w", file, diskFull(err))

@@ -33,7 +33,8 @@ func open(t *testing.T, o Options) *Fleet {
 }
 
 func hello(uuid, boot string, macs ...string) job.Hello {
-	return job.Hello{Boot: boot, Identity: job.Identity{UUID: uuid, MACs: macs}, Inventory: job.Inventory{Memory: 1 << 30}}
+	return job.Hello{Boot: boot, Identity: job.Identity{UUID: uuid, MACs: macs},
+		Inventory: job.Inventory{Memory: 1 << 30}}
 }
 
 func order() Order {
@@ -115,7 +116,8 @@ func TestDeploy(t *testing.T) {
 		return ack
 	}
 	id := j.Spec.ID
-	if ack := send(job.Event{Seq: 1, Job: id, Phase: job.PhasePartition, State: job.Started, Disk: "S1"}); ack.Seq != 1 || ack.Cancelled {
+	if ack := send(job.Event{Seq: 1, Job: id, Phase: job.PhasePartition, State: job.Started,
+		Disk: "S1"}); ack.Seq != 1 || ack.Cancelled {
 		t.Fatalf("Append() = %+v", ack)
 	}
 	// The power is cut: the next boot gets the same job, with its disk, and the old token is still this boot's.
@@ -127,13 +129,15 @@ func TestDeploy(t *testing.T) {
 	g, boot = g2, boot2
 	c.pass(2 * carrying)
 	send(job.Event{Seq: 1, Job: id, State: job.Started, Disk: "S1"}, job.Event{Seq: 2, Job: id, State: job.Done})
-	if spec, err := f.Boot(ctx, netboot.Machine{MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0x0a}}); err != nil || spec.Volume != job.ESPLabel(id) || spec.Disk != id {
+	if spec, err := f.Boot(ctx, netboot.Machine{MAC: net.HardwareAddr{0x52, 0x54, 0, 0, 0, 0x0a}}); err != nil ||
+		spec.Volume != job.ESPLabel(id) || spec.Disk != id {
 		t.Errorf("Boot() = %+v, %v, want the disk and the volume that job %s made", spec, err, id)
 	}
 	if got := boots(t, f, macA); got != netboot.Local {
 		t.Errorf("with its job done it boots %d, want its disk", got)
 	}
-	if m, err = f.Home(ctx, g.Home, job.HomeReport{Hostname: "h\x1b[31m", Kernel: "6.1"}); err != nil || m.Deployed == nil || m.Deployed.Report.Hostname != "h [31m" && m.Deployed.Report.Hostname != "h[31m" {
+	if m, err = f.Home(ctx, g.Home, job.HomeReport{Hostname: "h\x1b[31m", Kernel: "6.1"}); err != nil ||
+		m.Deployed == nil || m.Deployed.Report.Hostname != "h [31m" && m.Deployed.Report.Hostname != "h[31m" {
 		t.Fatalf("Home() = %+v, %v", m.Deployed, err)
 	}
 	for _, token := range []string{g.Home, g2.Home, "", "x"} {
@@ -212,7 +216,8 @@ func TestCancelReachesAgent(t *testing.T) {
 	if _, err := f.Cancel(ctx, macA); err != nil {
 		t.Fatal(err)
 	}
-	ack, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: []job.Event{{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}}})
+	ack, err := f.Append(ctx, g.Token,
+		job.Events{Boot: boot, Events: []job.Event{{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}}})
 	if err != nil || !ack.Cancelled || ack.Seq != 1 {
 		t.Errorf("Append() after Cancel = %+v, %v, want cancelled", ack, err)
 	}
@@ -450,7 +455,8 @@ func TestLogWaits(t *testing.T) {
 
 // FuzzAgent feeds what agents send into an open fleet; nothing may panic, and what was taken in must come out again.
 func FuzzAgent(f *testing.F) {
-	f.Add([]byte(`{"boot":"7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52:54:00:00:00:0A"]},"inventory":{"disks":[{"path":"/dev/vda","model":"\u001b[31m","size":-1}]}}`),
+	f.Add([]byte(
+		`{"boot":"7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52:54:00:00:00:0A"]},"inventory":{"disks":[{"path":"/dev/vda","model":"\u001b[31m","size":-1}]}}`),
 		[]byte(`{"events":[{"seq":1,"job":"x","phase":"\u202e","level":"error","state":"started","disk":"S","time":"0000-01-01T00:00:00+23:59"},{"seq":2,"progress":{"done":-1,"total":0}}]}`))
 	f.Add([]byte(`{}`), []byte(`{"events":[{"seq":18446744073709551615}]}`))
 	fl, err := Open(f.Context(), filepath.Join(f.TempDir(), "fleet.db"), Options{})
@@ -472,7 +478,8 @@ func FuzzAgent(f *testing.F) {
 			return
 		}
 		events.Boot = hello.Boot
-		if _, err := fl.Append(t.Context(), g.Token, events); err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrToken) {
+		if _, err := fl.Append(t.Context(), g.Token, events); err != nil && !errors.Is(err, ErrInvalid) &&
+			!errors.Is(err, ErrToken) {
 			t.Fatalf("Append() = %v", err)
 		}
 		if _, _, err := fl.Show(t.Context(), g.Machine.ID); err != nil {

@@ -11,10 +11,11 @@ import (
 
 // Job is one job of one machine, with its state.
 type Job struct {
-	Spec     job.Spec      `json:"spec"` // without Sources and Home, which are new for each hello
-	Machine  string        `json:"machine"`
-	Origin   Origin        `json:"origin"`
-	Boot     string        `json:"boot,omitempty"`    // the boot on whose screen it was chosen; no other may carry it out
+	Spec    job.Spec `json:"spec"` // without Sources and Home, which are new for each hello
+	Machine string   `json:"machine"`
+	Origin  Origin   `json:"origin"`
+	// the boot on whose screen it was chosen; no other may carry it out
+	Boot     string        `json:"boot,omitempty"`
 	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that started it last
 	Begun    bool          `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
 	State    job.State     `json:"state"`
@@ -52,7 +53,8 @@ func (j Job) carrier() string {
 
 // continues says whether another boot may take the job up, by a key press and with the mark that it left on a disk.
 func (j Job) continues() bool {
-	return j.Origin == Screen && j.Spec.Kind == job.Install && (j.Begun || j.Spec.Started != "") && j.State != job.Done && j.State != job.Cancelled
+	return j.Origin == Screen && j.Spec.Kind == job.Install && (j.Begun || j.Spec.Started != "") &&
+		j.State != job.Done && j.State != job.Cancelled
 }
 
 // Live says whether the job is pending or started.
@@ -99,16 +101,19 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		}
 		disk := strings.TrimSpace(ev.Disk)
 		if disk == "" {
-			return j.fail("the machine started without naming its disk"), fmt.Errorf("%w: the machine named no disk", ErrOtherDisk)
+			return j.fail("the machine started without naming its disk"),
+				fmt.Errorf("%w: the machine named no disk", ErrOtherDisk)
 		}
 		if j.Spec.Started != "" && j.Spec.Started != disk {
-			why := fmt.Sprintf("it was started on %s, and the machine now uses %s", job.Printable(j.Spec.Started), job.Printable(disk))
+			why := fmt.Sprintf("it was started on %s, and the machine now uses %s", job.Printable(j.Spec.Started),
+				job.Printable(disk))
 			return j.fail(why), fmt.Errorf("%w: %s", ErrOtherDisk, why)
 		}
 		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
 	case job.Done:
 		if j.State != job.Started {
-			return j.fail("the machine reports that it is done, but it never started"), fmt.Errorf("%w: it never started", ErrOtherDisk)
+			return j.fail("the machine reports that it is done, but it never started"),
+				fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
 		j.State, j.Message = job.Done, ev.Message
 	case job.Failed:

@@ -63,7 +63,8 @@ func TestHostname(t *testing.T) {
 }
 
 func TestValidHostname(t *testing.T) {
-	for name, want := range map[string]bool{"web1": true, "web1.example.org": true, "": false, "-a": false, "a-": false, "a..b": false, "a b": false, "a_b": false, "é": false} {
+	for name, want := range map[string]bool{"web1": true, "web1.example.org": true, "": false, "-a": false, "a-": false,
+		"a..b": false, "a b": false, "a_b": false, "é": false} {
 		if got := ValidHostname(name); got != want {
 			t.Errorf("ValidHostname(%q) = %v, want %v", name, got, want)
 		}

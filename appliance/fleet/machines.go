@@ -130,7 +130,8 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 		}
 		v.Unheard = v.Job.State == job.Done && v.Job.Spec.Kind != job.Relay && !v.home() && now.Sub(since) > homeWithin
 	}
-	return v, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM inventories WHERE machine = ?)", m.ID).Scan(&v.Known)
+	return v, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM inventories WHERE machine = ?)",
+		m.ID).Scan(&v.Known)
 }
 
 // Show returns the machine that key names with its inventory, and all its jobs, the newest first. A key is a name, a
@@ -159,7 +160,8 @@ func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err e
 
 // sharing adds a conflict for each other machine that has an address of m.
 func (f *Fleet) sharing(ctx context.Context, tx *sql.Tx, m *Machine) error {
-	others, err := queryMachines(ctx, tx, "WHERE id <> ?1 AND id IN (SELECT machine FROM macs WHERE mac IN (SELECT mac FROM macs WHERE machine = ?1)) ORDER BY rank DESC, seen DESC LIMIT ?2", m.ID, maxConflicts)
+	others, err := queryMachines(ctx, tx, "WHERE id <> ?1 AND id IN (SELECT machine FROM macs WHERE mac IN (SELECT "+
+		"mac FROM macs WHERE machine = ?1)) ORDER BY rank DESC, seen DESC LIMIT ?2", m.ID, maxConflicts)
 	for _, o := range others {
 		var both []string
 		for _, mac := range m.Identity.MACs {
@@ -167,7 +169,8 @@ func (f *Fleet) sharing(ctx context.Context, tx *sql.Tx, m *Machine) error {
 				both = append(both, mac)
 			}
 		}
-		m.Conflicts = append(m.Conflicts, Conflict{Time: o.LastSeen, What: fmt.Sprintf("%s (UUID %s) has the address %s too", o.Name, orNone(o.Identity.UUID), strings.Join(both, ", "))})
+		m.Conflicts = append(m.Conflicts, Conflict{Time: o.LastSeen, What: fmt.Sprintf(
+			"%s (UUID %s) has the address %s too", o.Name, orNone(o.Identity.UUID), strings.Join(both, ", "))})
 	}
 	return err
 }
@@ -185,9 +188,11 @@ func (v View) LookAt() []string {
 		return nil
 	}
 	return []string{
-		fmt.Sprintf("The install ended %s UTC; the system has not reported since.", v.Job.Changed.UTC().Format(time.DateTime)),
+		fmt.Sprintf("The install ended %s UTC; the system has not reported since.",
+			v.Job.Changed.UTC().Format(time.DateTime)),
 		"Look at its console: does it show a login prompt, or does the firmware start another disk?",
-		"Does the template match its network interface by type (Type=ether, en*)? This machine may have no interface with a name such as eth0.",
+		"Does the template match its network interface by type (Type=ether, en*)? This machine may have no interface " +
+			"with a name such as eth0.",
 		"On the machine, `journalctl -u griddle-phone-home` shows why it does not reach this server.",
 	}
 }

@@ -24,7 +24,8 @@ func (f *Fleet) migrate(ctx context.Context) error {
 		return err
 	}
 	if have > schemaVersion {
-		return fmt.Errorf("it has version %d, and this program can read versions up to %d: use the program that wrote it", have, schemaVersion)
+		return fmt.Errorf("it has version %d, and this program can read versions up to %d: "+
+			"use the program that wrote it", have, schemaVersion)
 	}
 	if have == schemaVersion {
 		return nil
@@ -33,7 +34,8 @@ func (f *Fleet) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, f.db, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	p, err := goose.NewProvider(goose.DialectSQLite3, f.db, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,8 @@ func openVersion(t *testing.T, dir string) {
 	}
 	defer f.Close()
 	// What is under way goes on: an install, and the systems that call home.
-	ack, err := f.Append(ctx, want.Tokens["installing2"], job.Events{Boot: want.Tokens["installing2.boot"], Events: []job.Event{{Seq: 3, Message: "x"}}})
+	ack, err := f.Append(ctx, want.Tokens["installing2"],
+		job.Events{Boot: want.Tokens["installing2.boot"], Events: []job.Event{{Seq: 3, Message: "x"}}})
 	if err != nil || ack.Seq != 3 {
 		t.Errorf("Append() of a boot under way = %+v, %v", ack, err)
 	}
@@ -89,7 +90,8 @@ func openVersion(t *testing.T, dir string) {
 		t.Errorf("the inventory of deployed1 is %+v, %v", v.Machine.Inventory, err)
 	}
 	// What operators had ordered decides what boots; what screens had does not any more.
-	for mac, action := range map[string]netboot.Action{"52:54:00:00:01:01": netboot.Local, "52:54:00:00:01:03": netboot.Agent, "52:54:00:00:01:06": netboot.Menu} {
+	for mac, action := range map[string]netboot.Action{"52:54:00:00:01:01": netboot.Local,
+		"52:54:00:00:01:03": netboot.Agent, "52:54:00:00:01:06": netboot.Menu} {
 		if got := boots(t, f, mac); got != action {
 			t.Errorf("%s boots %v, want %v", mac, got, action)
 		}
@@ -114,7 +116,8 @@ func TestOpenRefusesNewer(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(), "it has version 3, and this program can read versions up to 2: use the program that wrote it") {
+	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
+		"it has version 3, and this program can read versions up to 2: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

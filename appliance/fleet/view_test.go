@@ -17,7 +17,8 @@ func TestRefused(t *testing.T) {
 	hw := netboot.Machine{MAC: []byte{0x52, 0x54, 0, 0, 0, 0x0a}}
 	f.Refused(hw, "no address is free in the pool\x1b[31m")
 	all := list(t, f)
-	if len(all) != 1 || all[0].Status() != "refused" || all[0].Machine.Refused.Why != "no address is free in the pool [31m" {
+	if len(all) != 1 || all[0].Status() != "refused" ||
+		all[0].Machine.Refused.Why != "no address is free in the pool [31m" {
 		t.Fatalf("List() = %+v, want the machine with the reason", all)
 	}
 	f.Refused(hw, "the state disk is full")
@@ -46,7 +47,8 @@ func TestNotHeardOf(t *testing.T) {
 			}
 			boot := uuid.NewString()
 			g := say(t, f, "10.0.0.9", "", boot, macA)
-			send(t, f, g, boot, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}, job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
+			send(t, f, g, boot, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"},
+				job.Event{Seq: 2, Job: j.Spec.ID, State: job.Done})
 			if asks {
 				c.pass(5 * time.Minute) // its firmware takes its time
 				boots(t, f, macA)
@@ -61,7 +63,8 @@ func TestNotHeardOf(t *testing.T) {
 				t.Errorf("after ten minutes it is %q", got)
 			}
 			v, _, err := f.Show(ctx, macA)
-			if look := strings.Join(v.LookAt(), "\n"); err != nil || !strings.Contains(look, "eth0") || !strings.Contains(look, "console") || !strings.Contains(look, "journalctl -u griddle-phone-home") {
+			if look := strings.Join(v.LookAt(), "\n"); err != nil || !strings.Contains(look, "eth0") ||
+				!strings.Contains(look, "console") || !strings.Contains(look, "journalctl -u griddle-phone-home") {
 				t.Errorf("LookAt() = %q, %v", look, err)
 			}
 			if _, err := f.Home(ctx, g.Home, job.HomeReport{}); err != nil || status() != "deployed" {

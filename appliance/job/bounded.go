@@ -55,7 +55,8 @@ func (v Inventory) Bounded() Inventory {
 	left := maxPartitions
 	for i := range v.Disks {
 		d := &v.Disks[i]
-		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.WWN, &d.Place, &d.Bus, &d.Table, &d.Damaged, &d.Signature, &d.Label, &d.Sampled, &d.Unfinished, &d.Installed} {
+		for _, s := range []*string{&d.Path, &d.Model, &d.Serial, &d.WWN, &d.Place, &d.Bus, &d.Table, &d.Damaged,
+			&d.Signature, &d.Label, &d.Sampled, &d.Unfinished, &d.Installed} {
 			*s = clip(*s)
 		}
 		d.Partitions = append([]Partition(nil), d.Partitions[:min(len(d.Partitions), left)]...)

@@ -40,14 +40,16 @@ func TestClient(t *testing.T) {
 			io.WriteString(w, `{"seq":7}`)
 		}
 	})
-	if w, err := c.Hello(t.Context(), Hello{Boot: "b", Identity: Identity{MACs: []string{"52:54:00:00:00:0A", "junk"}}}); err != nil || w.Machine != "m" {
+	if w, err := c.Hello(t.Context(), Hello{Boot: "b",
+		Identity: Identity{MACs: []string{"52:54:00:00:00:0A", "junk"}}}); err != nil || w.Machine != "m" {
 		t.Fatalf("Hello() = %+v, %v", w, err)
 	}
 	if a, err := c.Events(t.Context(), Events{Boot: "b"}); err != nil || a.Seq != 7 {
 		t.Fatalf("Events() = %+v, %v", a, err)
 	}
 	want := []string{
-		`POST /v1/agent/hello [] {"boot":"b","agent":"","identity":{"macs":["52:54:00:00:00:0a"]},"inventory":{"disks":null}}`,
+		`POST /v1/agent/hello [] ` +
+			`{"boot":"b","agent":"","identity":{"macs":["52:54:00:00:00:0a"]},"inventory":{"disks":null}}`,
 		`POST /v1/agent/events [Bearer T] {"boot":"b","events":null}`,
 	}
 	if strings.Join(calls, "\n") != strings.Join(want, "\n") {
@@ -108,7 +110,8 @@ func TestRetryable(t *testing.T) {
 // FuzzBounded checks that what a machine says of itself fits into a request, whatever it is, and stays as it is when
 // it is bounded twice.
 func FuzzBounded(f *testing.F) {
-	f.Add([]byte(`{"boot":"b","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52-54-00-00-00-0a","x"]},"inventory":{"disks":[{"model":"ü\ud800","partitions":[{}]}],"nics":[{}]}}`))
+	f.Add([]byte(
+		`{"boot":"b","identity":{"uuid":"4C4C4544-0042-3510-8052-B4C04F4E4E32","macs":["52-54-00-00-00-0a","x"]},"inventory":{"disks":[{"model":"ü\ud800","partitions":[{}]}],"nics":[{}]}}`))
 	f.Add([]byte(`{"inventory":{"cpu":"` + strings.Repeat("ü", 200) + `"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h Hello
@@ -131,7 +134,8 @@ func TestBoundedFits(t *testing.T) {
 	long := strings.Repeat("<", 1000) // six bytes each in JSON
 	var h Hello
 	for range 1000 {
-		d := Disk{Path: long, Model: long, Serial: long, Bus: long, Table: long, Signature: long, Unfinished: long, Installed: long}
+		d := Disk{Path: long, Model: long, Serial: long, Bus: long, Table: long, Signature: long,
+			Unfinished: long, Installed: long}
 		for range 10 {
 			d.Partitions = append(d.Partitions, Partition{Name: long, Type: long, Filesystem: long, Label: long})
 		}
@@ -140,6 +144,7 @@ func TestBoundedFits(t *testing.T) {
 	}
 	b, err := json.Marshal(h.Bounded())
 	if err != nil || len(b) > MaxBody || len(h.Bounded().Inventory.Disks) != maxDisks {
-		t.Errorf("Bounded() has %d disks and %d bytes, %v, want %d and at most %d", len(h.Bounded().Inventory.Disks), len(b), err, maxDisks, MaxBody)
+		t.Errorf("Bounded() has %d disks and %d bytes, %v, want %d and at most %d", len(h.Bounded().Inventory.Disks),
+			len(b), err, maxDisks, MaxBody)
 	}
 }

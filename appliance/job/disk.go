@@ -24,9 +24,10 @@ type Disk struct {
 	Signature  string `json:"signature,omitempty"` // of a disk without partitions: "btrfs", "ext4", "LVM2_member"…
 	Label      string `json:"label,omitempty"`     // of Signature
 	// Sampled is Zeros, Ones, or in words why the disk is not blank; "" if it was not read.
-	Sampled    string      `json:"sampled,omitempty"`
-	Unfinished string      `json:"unfinished,omitempty"` // ID of the job that started to install on this disk and did not finish
-	Installed  string      `json:"installed,omitempty"`  // ID of the job that finished an install on this disk
+	Sampled string `json:"sampled,omitempty"`
+	// ID of the job that started to install on this disk and did not finish
+	Unfinished string      `json:"unfinished,omitempty"`
+	Installed  string      `json:"installed,omitempty"` // ID of the job that finished an install on this disk
 	Partitions []Partition `json:"partitions,omitempty"`
 }
 

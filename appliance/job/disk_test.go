@@ -22,7 +22,8 @@ func TestBlankIsProved(t *testing.T) {
 		{"data", Disk{Sampled: "data at byte 4096 (0x41)"}, "unknown content: data at byte 4096 (0x41)"},
 		{"hostile words", Disk{Sampled: "\x1b[2Jzeros"}, "unknown content: [2Jzeros"},
 		{"zeros with a table", Disk{Sampled: Zeros, Table: "mac"}, "an empty mac partition table"},
-		{"damaged table", Disk{Table: "gpt", Damaged: "only its backup copy is left"}, "a damaged gpt partition table: only its backup copy is left"},
+		{"damaged table", Disk{Table: "gpt", Damaged: "only its backup copy is left"},
+			"a damaged gpt partition table: only its backup copy is left"},
 		{"zeros with a signature", Disk{Sampled: Zeros, Signature: "drbd"}, "whole disk: drbd"},
 		{"zeros with a mark", Disk{Sampled: Zeros, Unfinished: "x"}, "an unfinished install"},
 	} {
@@ -52,11 +53,15 @@ func TestRulesThatAreAdvisedWork(t *testing.T) {
 	}{
 		{"two serials", []Disk{disk(0, "A", "", ""), disk(1, "B", "", "")}, "serial:A, serial:B"},
 		{"one serial, two WWNs", []Disk{disk(0, "A", "eui.1", ""), disk(1, "A", "eui.2", "")}, "wwn:eui.1, wwn:eui.2"},
-		{"two places", []Disk{disk(0, "A", "eui.1", "pci-1"), disk(1, "A", "eui.1", "pci-2")}, "path:/dev/disk/by-path/pci-1, path:/dev/disk/by-path/pci-2"},
+		{"two places", []Disk{disk(0, "A", "eui.1", "pci-1"), disk(1, "A", "eui.1", "pci-2")},
+			"path:/dev/disk/by-path/pci-1, path:/dev/disk/by-path/pci-2"},
 		{"all the same", []Disk{disk(0, "A", "", ""), disk(1, "A", "", "")}, "path:/dev/sda, path:/dev/sdb"},
-		{"a serial that is another's path", []Disk{disk(0, "sdb", "", ""), disk(1, "B", "", "")}, "path:/dev/sda, serial:B"},
-		{"a serial that does not survive the wire", []Disk{disk(0, "A  B", "", ""), disk(1, "C\x01", "", "")}, "path:/dev/sda, path:/dev/sdb"},
-		{"a serial that would be cut", []Disk{disk(0, strings.Repeat("x", 200), "", ""), disk(1, "", "", "")}, "path:/dev/sda, path:/dev/sdb"},
+		{"a serial that is another's path", []Disk{disk(0, "sdb", "", ""), disk(1, "B", "", "")},
+			"path:/dev/sda, serial:B"},
+		{"a serial that does not survive the wire", []Disk{disk(0, "A  B", "", ""), disk(1, "C\x01", "", "")},
+			"path:/dev/sda, path:/dev/sdb"},
+		{"a serial that would be cut", []Disk{disk(0, strings.Repeat("x", 200), "", ""), disk(1, "", "", "")},
+			"path:/dev/sda, path:/dev/sdb"},
 	} {
 		_, err := DiskRule("largest").Pick(c.disks)
 		if !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), "name one: "+c.want+";") {
@@ -78,7 +83,8 @@ func TestRulesThatAreAdvisedWork(t *testing.T) {
 			}
 		}
 	}
-	if _, err := DiskRule("serial:A").Pick([]Disk{disk(0, "A", "", ""), disk(1, "A", "", "")}); err == nil || strings.Contains(err.Error(), "by serial") {
+	if _, err := DiskRule("serial:A").Pick([]Disk{disk(0, "A", "", ""), disk(1, "A", "", "")}); err == nil ||
+		strings.Contains(err.Error(), "by serial") {
 		t.Errorf("Pick of a shared serial = %v, want advice other than the serial", err)
 	}
 }
@@ -87,7 +93,8 @@ func TestRulesThatAreAdvisedWork(t *testing.T) {
 func TestLargestLeavesWhatIsPluggedIn(t *testing.T) {
 	emmc := Disk{Path: "/dev/mmcblk0", Bus: "mmc", Size: 10}
 	out := []Disk{
-		{Path: "/dev/mmcblk1", Bus: "mmc", Size: 40, Removable: true}, {Path: "/dev/sda", Bus: "usb", Size: 50}, {Path: "/dev/sdb", Bus: "firewire", Size: 5},
+		{Path: "/dev/mmcblk1", Bus: "mmc", Size: 40, Removable: true}, {Path: "/dev/sda", Bus: "usb", Size: 50},
+		{Path: "/dev/sdb", Bus: "firewire", Size: 5},
 	}
 	for _, rule := range []DiskRule{"largest", "smallest"} {
 		if d, err := rule.Pick(append(out, emmc)); err != nil || d.Path != emmc.Path {

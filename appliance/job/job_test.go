@@ -8,8 +8,9 @@ import (
 
 func TestParseDiskRule(t *testing.T) {
 	for in, want := range map[string]DiskRule{
-		"largest": "largest", "smallest": "smallest", "serial:S 1": "serial:S 1", "/dev/vda": "path:/dev/vda", "path:/dev/vda": "path:/dev/vda",
-		"": "", "biggest": "", "serial:": "", "/dev/": "", "path:/etc/passwd": "", "vda": "",
+		"largest": "largest", "smallest": "smallest", "serial:S 1": "serial:S 1", "/dev/vda": "path:/dev/vda",
+		"path:/dev/vda": "path:/dev/vda", "": "", "biggest": "", "serial:": "", "/dev/": "",
+		"path:/etc/passwd": "", "vda": "",
 	} {
 		got, err := ParseDiskRule(in)
 		if got != want || (want == "") != errors.Is(err, ErrRule) {
@@ -55,7 +56,8 @@ func TestPick(t *testing.T) {
 
 func TestNamed(t *testing.T) {
 	d := Disk{Path: "/dev/vda", Serial: "S1"}
-	for name, want := range map[string]bool{"S1": true, " S1 ": true, "/dev/vda": true, "vda": true, "": false, "s1": false, "vd": false} {
+	for name, want := range map[string]bool{"S1": true, " S1 ": true, "/dev/vda": true, "vda": true, "": false,
+		"s1": false, "vd": false} {
 		if got := d.Named(name); got != want {
 			t.Errorf("Named(%q) = %v, want %v", name, got, want)
 		}
@@ -67,8 +69,9 @@ func TestNamed(t *testing.T) {
 
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
-		"Samsung SSD": "Samsung SSD", "  a \t\n b ": "a b", "\x1b[31mred": "[31mred", "a\u202eb": "a b", "\xff\xfe": "", "ü": "ü",
-		strings.Repeat("x", 100): strings.Repeat("x", 64), strings.Repeat("x", 63) + " y": strings.Repeat("x", 63),
+		"Samsung SSD": "Samsung SSD", "  a \t\n b ": "a b", "\x1b[31mred": "[31mred", "a\u202eb": "a b",
+		"\xff\xfe": "", "ü": "ü", strings.Repeat("x", 100): strings.Repeat("x", 64),
+		strings.Repeat("x", 63) + " y": strings.Repeat("x", 63),
 	} {
 		if got := Printable(in); got != want {
 			t.Errorf("Printable(%q) = %q, want %q", in, got, want)
@@ -78,8 +81,9 @@ func TestPrintable(t *testing.T) {
 
 func TestNormal(t *testing.T) {
 	for in, want := range map[string]string{
-		"52:54:00:12:34:AB": "52:54:00:12:34:ab", "52-54-00-12-34-ab": "52:54:00:12:34:ab", "5254.0012.34ab": "52:54:00:12:34:ab",
-		"": "", "00:00:00:00:00:00": "", "ff:ff:ff:ff:ff:ff": "", "01:00:5e:00:00:01": "", "02:00:5e:10:00:00:00:01": "", "x": "",
+		"52:54:00:12:34:AB": "52:54:00:12:34:ab", "52-54-00-12-34-ab": "52:54:00:12:34:ab",
+		"5254.0012.34ab": "52:54:00:12:34:ab", "": "", "00:00:00:00:00:00": "", "ff:ff:ff:ff:ff:ff": "",
+		"01:00:5e:00:00:01": "", "02:00:5e:10:00:00:00:01": "", "x": "",
 	} {
 		if got, ok := NormalMAC(in); got != want || ok != (want != "") {
 			t.Errorf("NormalMAC(%q) = %q, %v, want %q", in, got, ok, want)
@@ -87,8 +91,9 @@ func TestNormal(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"4C4C4544-0042-3510-8052-B4C04F4E4E32": "4c4c4544-0042-3510-8052-b4c04f4e4e32",
-		"":                                     "", "00000000-0000-0000-0000-000000000000": "", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF": "",
-		"03000200-0400-0500-0006-000700080009": "", "4c4c4544004235108052b4c04f4e4e32": "", "4c4c4544-0042-3510-8052-b4c04f4e4e3g": "",
+		"":                                     "", "00000000-0000-0000-0000-000000000000": "",
+		"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF": "", "03000200-0400-0500-0006-000700080009": "",
+		"4c4c4544004235108052b4c04f4e4e32": "", "4c4c4544-0042-3510-8052-b4c04f4e4e3g": "",
 	} {
 		if got := NormalUUID(in); got != want {
 			t.Errorf("NormalUUID(%q) = %q, want %q", in, got, want)
@@ -97,7 +102,8 @@ func TestNormal(t *testing.T) {
 }
 
 func TestESPLabel(t *testing.T) {
-	for id, want := range map[string]string{"1b4e28ba-2fa1-11d2-883f-0016d3cca427": "GR-1B4E28BA", "": "GRIDDLE-ESP", "x/../y": "GRIDDLE-ESP"} {
+	for id, want := range map[string]string{"1b4e28ba-2fa1-11d2-883f-0016d3cca427": "GR-1B4E28BA", "": "GRIDDLE-ESP",
+		"x/../y": "GRIDDLE-ESP"} {
 		if got := ESPLabel(id); got != want || len(got) != 11 {
 			t.Errorf("ESPLabel(%q) = %q, want %q", id, got, want)
 		}

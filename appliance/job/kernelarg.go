@@ -24,7 +24,8 @@ func KernelArgs(args []string) error {
 		total += len(a) + 1
 	}
 	if total > MaxKernelArgs {
-		errs = append(errs, fmt.Errorf("%w: together they have %d bytes, the limit is %d", ErrKernelArg, total, MaxKernelArgs))
+		errs = append(errs,
+			fmt.Errorf("%w: together they have %d bytes, the limit is %d", ErrKernelArg, total, MaxKernelArgs))
 	}
 	return errors.Join(errs...)
 }

@@ -42,7 +42,8 @@ func TestKernelArg(t *testing.T) {
 		{`"a="b""`, "", "double quotes"},
 	} {
 		word, err := KernelArg(c.arg)
-		if word != c.word || (err == nil) != (c.why == "") || err != nil && (!errors.Is(err, ErrKernelArg) || !strings.Contains(err.Error(), c.why)) {
+		if word != c.word || (err == nil) != (c.why == "") ||
+			err != nil && (!errors.Is(err, ErrKernelArg) || !strings.Contains(err.Error(), c.why)) {
 			t.Errorf("KernelArg(%q) = %q, %v, want %q, an error with %q", c.arg, word, err, c.word, c.why)
 		}
 	}
@@ -74,7 +75,8 @@ func TestKernelArgs(t *testing.T) {
 // Whatever is accepted reaches the kernel as one argument with the same name and value: through GRUB, which quotes and
 // escapes, and the kernel's parser.
 func FuzzKernelArg(f *testing.F) {
-	for _, s := range []string{"quiet", `a="b c"`, `"a=b c"`, "a=b c", `a="`, `""`, "a=$b;c!", "a'b", `\x41`, "à", "a=\"b\" c\"", `ac ="b c"`} {
+	for _, s := range []string{"quiet", `a="b c"`, `"a=b c"`, "a=b c", `a="`, `""`, "a=$b;c!", "a'b", `\x41`, "à",
+		"a=\"b\" c\"", `ac ="b c"`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -89,7 +91,8 @@ func FuzzKernelArg(f *testing.F) {
 		}
 		name, value, after := nextArg(grubLine(word))
 		if name != wantName || value != wantValue || after != "" || rest != "" {
-			t.Errorf("KernelArg(%q) = %q reaches the kernel as %q = %q and %q, want %q = %q", s, word, name, value, after, wantName, wantValue)
+			t.Errorf("KernelArg(%q) = %q reaches the kernel as %q = %q and %q, want %q = %q", s, word, name, value,
+				after, wantName, wantValue)
 		}
 	})
 }

@@ -144,5 +144,6 @@ func (d Disk) placePath() string {
 // allow the loss of its data. The empty string names no disk.
 func (d Disk) Named(name string) bool {
 	name = strings.TrimSpace(name)
-	return name != "" && (name == d.Serial || name == d.WWN || name == d.Path || name == d.placePath() || "/dev/"+name == d.Path)
+	return name != "" &&
+		(name == d.Serial || name == d.WWN || name == d.Path || name == d.placePath() || "/dev/"+name == d.Path)
 }

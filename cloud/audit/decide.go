@@ -65,7 +65,8 @@ func sshd(out, user string, w Want) []Point {
 func sudo(out string, u User) []Point {
 	name := "sudo of " + u.Name
 	may := strings.Contains(out, "NOPASSWD: ALL")
-	// Sudo that wants a password is none: there are no passwords. A single command without one is more than was declared.
+	// Sudo that wants a password is none: there are no passwords. A single command without one is
+	// more than was declared.
 	some := strings.Contains(out, "NOPASSWD:")
 	switch {
 	case u.Sudo && !may:

@@ -163,7 +163,8 @@ func probe(ctx context.Context, t Target, port uint16) (bool, error) {
 		return false, fmt.Errorf("trying port %d: %w", port, ctx.Err())
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES):
 		return false, nil
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
 		return false, nil
 	}
 	return false, fmt.Errorf("trying port %d: %w", port, err)

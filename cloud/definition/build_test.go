@@ -46,7 +46,8 @@ func (s *shop) Remove(_ context.Context, name string) error {
 	return nil
 }
 
-const twoTrees = "name: web\nimage: web:stable\noutputs:\n  a: {format: tree, register: shop}\n  b: {format: tree, files: {/etc/b: {content: b}}}\n"
+const twoTrees = "name: web\nimage: web:stable\noutputs:\n  a: {format: tree, register: shop}\n  b: {format: tree, " +
+	"files: {/etc/b: {content: b}}}\n"
 
 // world is a builder over a catalog of one image, whose content can be changed.
 type world struct {
@@ -59,13 +60,15 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{shop: &shop{has: map[string]string{}}, content: "one"}
 	w.Builder = &Builder{
-		Dir: filepath.Join(t.TempDir(), "builds"), Cache: &diskimage.Cache{Dir: t.TempDir()}, Targets: map[string]Target{"shop": w.shop},
+		Dir: filepath.Join(t.TempDir(), "builds"), Cache: &diskimage.Cache{Dir: t.TempDir()},
+		Targets: map[string]Target{"shop": w.shop},
 		Image: func(_ context.Context, ref, arch string) (diskimage.Image, error) {
 			if w.content == "" {
 				return diskimage.Image{}, fmt.Errorf("no such image: %s", ref)
 			}
 			content := w.content
-			return diskimage.Image{Ref: ref, Arch: arch, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content))), Tar: func(_ context.Context, out io.Writer) error {
+			return diskimage.Image{Ref: ref, Arch: arch, Digest: fmt.Sprintf("sha256:%x",
+				sha256.Sum256([]byte(content))), Tar: func(_ context.Context, out io.Writer) error {
 				w.reads++
 				var b bytes.Buffer
 				a := tar.NewWriter(&b)
@@ -150,7 +153,8 @@ func TestBuild(t *testing.T) {
 		t.Errorf("RemoveFailed = %s, %v", short(gone), err)
 	}
 	all, err := w.Artefacts(t.Context(), "web")
-	if err != nil || short(all) != "disk a done, register a done, disk b done, disk a done, register a done, disk b done" {
+	if err != nil ||
+		short(all) != "disk a done, register a done, disk b done, disk a done, register a done, disk b done" {
 		t.Errorf("Artefacts = %s, %v", short(all), err)
 	}
 	if st, err := os.Stat(filepath.Join(w.Dir, "web.json")); err != nil || st.Mode().Perm() != 0o600 {
@@ -202,11 +206,13 @@ func TestRemoveKilled(t *testing.T) {
 	if len(w.shop.has) != 1 {
 		t.Fatalf("the shop has %v", w.shop.has)
 	}
-	if gone, err := w.RemoveFailed(t.Context(), "web"); err != nil || short(gone) != "register a failed" || len(w.shop.has) != 0 {
+	if gone, err := w.RemoveFailed(t.Context(), "web"); err != nil || short(gone) != "register a failed" ||
+		len(w.shop.has) != 0 {
 		t.Errorf("RemoveFailed = %s, %v; the shop has %v", short(gone), err, w.shop.has)
 	}
 	delete(w.Targets, "shop")
-	if _, err := w.Build(t.Context(), d); err == nil || !strings.Contains(err.Error(), `output a: there is no target "shop"`) {
+	if _, err := w.Build(t.Context(), d); err == nil ||
+		!strings.Contains(err.Error(), `output a: there is no target "shop"`) {
 		t.Errorf("Build without its target = %v", err)
 	}
 	if _, err := w.Artefacts(t.Context(), "../x"); err == nil {
@@ -223,7 +229,8 @@ func TestFileName(t *testing.T) {
 		"web:a b@amd64":            "web-kvm-0123456789ab-amd64.qcow2",
 		"web":                      "web-kvm-0123456789ab-amd64.qcow2",
 	} {
-		got := fileName(&Definition{Name: "web", Arch: "amd64"}, Output{Name: "kvm", Options: diskimage.Options{Format: diskimage.QCOW2}},
+		got := fileName(&Definition{Name: "web", Arch: "amd64"},
+			Output{Name: "kvm", Options: diskimage.Options{Format: diskimage.QCOW2}},
 			diskimage.Image{Ref: ref, Digest: "sha256:0123456789abcdef"})
 		if got != want {
 			t.Errorf("fileName of %s = %s, want %s", ref, got, want)

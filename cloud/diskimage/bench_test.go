@@ -15,9 +15,9 @@ import (
 	"griddle/initramfs/bootloader"
 )
 
-// BenchmarkDiskImage makes a qcow2 of the Debian template, beside `mke2fs -d` and `qemu-img convert` of the same tree, which lies
-// unpacked there already. The cpu-ratio is that of the processor's time, which is
-// worth more on a busy computer. Memory is that of the largest process, disk what lies in the working directory at most, the
+// BenchmarkDiskImage makes a qcow2 of the Debian template, beside `mke2fs -d` and `qemu-img convert` of the same
+// tree, which lies unpacked there already. The cpu-ratio is that of the processor's time, which is worth more on a
+// busy computer. Memory is that of the largest process, disk what lies in the working directory at most, the
 // peer's tree not counted.
 func BenchmarkDiskImage(b *testing.B) {
 	caches, err := os.UserCacheDir()
@@ -30,7 +30,9 @@ func BenchmarkDiskImage(b *testing.B) {
 	}
 	base := b.TempDir()
 	archive, tree := filepath.Join(base, "image.tar"), filepath.Join(base, "tree")
-	if out, err := exec.Command("sh", "-ec", `mkdir "$2"; zstd -dqc "$0" >"$1"; tar --xattrs --xattrs-include='*' --numeric-owner -C "$2" -xf "$1"`, tarball, archive, tree).CombinedOutput(); err != nil {
+	if out, err := exec.Command("sh",
+		"-ec", `mkdir "$2"; zstd -dqc "$0" >"$1"; tar --xattrs --xattrs-include='*' --numeric-owner -C "$2" -xf "$1"`,
+		tarball, archive, tree).CombinedOutput(); err != nil {
 		b.Fatalf("unpacking the template: %v\n%s", err, out)
 	}
 	grub := filepath.Join(base, "grub") // as `make boot` leaves them
@@ -41,7 +43,8 @@ func BenchmarkDiskImage(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		dir := filepath.Join(base, fmt.Sprint("ours", n))
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "GRUB="+grub, "DIGEST="+strings.Repeat("0", 64), "FORMAT=qcow2")
+		cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "GRUB="+grub,
+			"DIGEST="+strings.Repeat("0", 64), "FORMAT=qcow2")
 		ours.add(b, cmd, dir)
 		made, err := (&Cache{Dir: dir}).List()
 		if err != nil || len(made) != 1 {
@@ -51,7 +54,8 @@ func BenchmarkDiskImage(b *testing.B) {
 		if err := os.Mkdir(other, 0o700); err != nil {
 			b.Fatal(err)
 		}
-		peer.add(b, exec.Command("sh", "-ec", `mke2fs -q -F -t ext4 -d "$0" "$1/raw" "$2k"; qemu-img convert -f raw -O qcow2 -c "$1/raw" "$1/qcow2"; sync -f "$1/qcow2"`,
+		peer.add(b, exec.Command("sh", "-ec", `mke2fs -q -F -t ext4 -d "$0" "$1/raw" "$2k"; `+
+			`qemu-img convert -f raw -O qcow2 -c "$1/raw" "$1/qcow2"; sync -f "$1/qcow2"`,
 			tree, other, fmt.Sprint(rootSize(made[0].Virtual)/1024)), other)
 		for _, d := range []string{dir, other} {
 			if err := os.RemoveAll(d); err != nil {

@@ -50,11 +50,14 @@ func TestBoots(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cache := &diskimage.Cache{Dir: t.TempDir(), Kernel: kernel}
-			d, err := cache.Make(t.Context(), c.image, diskimage.Options{Format: c.f, Filesystem: c.fs, Files: files, Args: []string{"net.ifnames=0"}})
+			d, err := cache.Make(t.Context(), c.image,
+				diskimage.Options{Format: c.f, Filesystem: c.fs, Files: files, Args: []string{"net.ifnames=0"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := map[bool]string{true: "image", false: filepath.Base(kernel.Dir)}[c.image.Ref == full.Ref]; c.image.Ref == full.Ref && d.Kernel != want {
+			if want := map[bool]string{true: "image",
+				false: filepath.Base(kernel.Dir)}[c.image.Ref == full.Ref]; c.image.Ref == full.Ref &&
+				d.Kernel != want {
 				t.Errorf("its kernel is %s, want %s", d.Kernel, want)
 			}
 			const larger = 3 << 30
@@ -65,8 +68,10 @@ func TestBoots(t *testing.T) {
 			if len(f) == 7 {
 				fmt.Sscan(f[2], &size)
 			}
-			if len(f) != 7 || f[1] != string(c.fs) || size < 2600 || f[3] != firmware || f[5] == "failed" || f[6] != "vfat," {
-				t.Errorf("the machine says %q, want %s of 2600 MiB or more, by %s, and vfat at /boot/efi", line, c.fs, firmware)
+			if len(f) != 7 || f[1] != string(c.fs) || size < 2600 || f[3] != firmware ||
+				f[5] == "failed" || f[6] != "vfat," {
+				t.Errorf("the machine says %q, want %s of 2600 MiB or more, by %s, and vfat at /boot/efi",
+					line, c.fs, firmware)
 			}
 			t.Log(line)
 		})
@@ -110,7 +115,8 @@ func sh(t testing.TB, script string, args ...string) {
 	}
 }
 
-// boot runs a machine on a copy of the disk that has size bytes until it takes its own power, and returns the line of probe.
+// boot runs a machine on a copy of the disk that has size bytes until it takes its own power, and
+// returns the line of probe.
 func boot(t *testing.T, d diskimage.Disk, size int64, uefi bool) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
@@ -123,13 +129,14 @@ func boot(t *testing.T, d diskimage.Disk, size int64, uefi bool) string {
 	}
 	sh(t, `qemu-img create -q -f qcow2 -b "$0" -F "$1" "$2" "$3"`, d.Path, format, layer, fmt.Sprint(size))
 	args := []string{
-		"-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "768", "-display", "none", "-nodefaults", "-no-reboot",
-		"-serial", "stdio", "-drive", "file=" + layer + ",if=virtio",
+		"-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "768", "-display", "none",
+		"-nodefaults", "-no-reboot", "-serial", "stdio", "-drive", "file=" + layer + ",if=virtio",
 	}
 	if uefi {
 		vars := filepath.Join(dir, "vars.fd")
 		sh(t, `cp /usr/share/OVMF/OVMF_VARS_4M.fd "$0"`, vars)
-		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive", "if=pflash,format=raw,file="+vars)
+		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+			"-drive", "if=pflash,format=raw,file="+vars)
 	}
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	var console bytes.Buffer
@@ -140,7 +147,8 @@ func boot(t *testing.T, d diskimage.Disk, size int64, uefi bool) string {
 			return "PROBE " + strings.TrimSpace(after)
 		}
 	}
-	t.Fatalf("the machine never said how it came up: %v (Debian packages qemu-system-x86 and ovmf, run make deps)\n%s", err, lastBytes(&console, 3000))
+	t.Fatalf("the machine never said how it came up: %v (Debian packages qemu-system-x86 and ovmf, run make deps)\n%s",
+		err, lastBytes(&console, 3000))
 	return ""
 }
 

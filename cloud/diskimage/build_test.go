@@ -41,13 +41,15 @@ func small(t testing.TB, nodes bool) Image {
 		entries = append(entries, tar.Header{Name: fmt.Sprintf("./many/%d", i*7919%1000), Size: int64(i), Uid: i})
 	}
 	if nodes {
-		entries = append(entries, tar.Header{Typeflag: tar.TypeChar, Name: "./dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3})
+		entries = append(entries,
+			tar.Header{Typeflag: tar.TypeChar, Name: "./dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3})
 	}
 	b := treetest.Archive(t, entries...)
-	return Image{Ref: "small:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
-		_, err := w.Write(b)
-		return err
-	}}
+	return Image{Ref: "small:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64",
+		Tar: func(_ context.Context, w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		}}
 }
 
 const smallDisk = 256 * mib
@@ -65,7 +67,8 @@ func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("running %s %q (Debian package %s, run make deps): %v\n%s", name, args, program.PackageOf(name), err, out)
+		t.Fatalf("running %s %q (Debian package %s, run make deps): %v\n%s", name, args,
+			program.PackageOf(name), err, out)
 	}
 	return string(out)
 }
@@ -107,7 +110,8 @@ func partition(t *testing.T, disk string) string {
 
 // TestExt4 makes a disk twice, an hour of the files' access times apart, and looks at what is in it.
 func TestExt4(t *testing.T) {
-	i, o := small(t, true), Options{Format: Raw, Size: smallDisk, Files: []File{{Path: "/etc/motd", Mode: 0o600, UID: 7, Content: []byte("hello")}}}
+	i, o := small(t, true), Options{Format: Raw, Size: smallDisk,
+		Files: []File{{Path: "/etc/motd", Mode: 0o600, UID: 7, Content: []byte("hello")}}}
 	one, two := make1(t, &Cache{Dir: t.TempDir()}, i, o), make1(t, &Cache{Dir: t.TempDir()}, i, o)
 	if one.Digest != two.Digest {
 		t.Errorf("two disks of the same image differ: %s, %s", one.Path, two.Path)
@@ -119,8 +123,10 @@ func TestExt4(t *testing.T) {
 	output(t, "e2fsck", "-fn", root)
 	stat := func(name string) string { return output(t, "debugfs", "-R", "stat "+name, root) }
 	for name, want := range map[string][]string{
-		"/":             {"Mode:  0751", "User:     3   Group:     4", "mtime: 0x5f5e1000", "atime: 0x6553f100", "ctime: 0x6553f100"},
-		"/etc/secret":   {"Mode:  0640", "User:  1000   Group:  1001", "Size: 5000", "Links: 2", "mtime: 0x6553f100", "atime: 0x6553f100", "ctime: 0x6553f100", "crtime: 0x6553f100"},
+		"/": {"Mode:  0751", "User:     3   Group:     4", "mtime: 0x5f5e1000", "atime: 0x6553f100",
+			"ctime: 0x6553f100"},
+		"/etc/secret": {"Mode:  0640", "User:  1000   Group:  1001", "Size: 5000", "Links: 2", "mtime: 0x6553f100",
+			"atime: 0x6553f100", "ctime: 0x6553f100", "crtime: 0x6553f100"},
 		"/usr/bin/ping": {"Mode:  04755", "security.capability (20) = 01 00 00 02 00 20"},
 		"/etc/motd":     {"Mode:  0600", "User:     7", "Size: 5"},
 		"/dev/null":     {"Device major/minor number: 01:03"},
@@ -169,7 +175,8 @@ func TestBtrfs(t *testing.T) {
 	d := make1(t, &Cache{Dir: t.TempDir()}, small(t, true), Options{Format: Raw, Filesystem: Btrfs, Size: 512 * mib})
 	root := partition(t, d.Path)
 	output(t, "btrfs", "check", root)
-	if got := output(t, "btrfs", "inspect-internal", "dump-tree", "-t", "5", root); !strings.Contains(got, "name: vmlinuz-1") {
+	if got := output(t, "btrfs", "inspect-internal", "dump-tree", "-t", "5",
+		root); !strings.Contains(got, "name: vmlinuz-1") {
 		t.Error("the filesystem has no vmlinuz-1 in its top")
 	}
 }
@@ -198,9 +205,11 @@ func TestFormats(t *testing.T) {
 }
 
 func TestTree(t *testing.T) {
-	d := make1(t, &Cache{Dir: t.TempDir()}, small(t, true), Options{Format: Tree, DropDevices: true, Files: []File{{Path: "/etc/motd", Content: []byte("x")}}})
+	d := make1(t, &Cache{Dir: t.TempDir()}, small(t, true),
+		Options{Format: Tree, DropDevices: true, Files: []File{{Path: "/etc/motd", Content: []byte("x")}}})
 	list := output(t, "tar", "-tf", d.Path)
-	if !strings.Contains(list, "./etc/motd\n") || !strings.Contains(list, "./etc/fstab\n") || strings.Contains(list, "dev/null") || d.Virtual != 0 || d.BIOS {
+	if !strings.Contains(list, "./etc/motd\n") || !strings.Contains(list, "./etc/fstab\n") ||
+		strings.Contains(list, "dev/null") || d.Virtual != 0 || d.BIOS {
 		t.Errorf("the tree is %+v:\n%s", d, list)
 	}
 }
@@ -214,9 +223,11 @@ func TestRefused(t *testing.T) {
 		want  string
 		is    error
 	}{
-		{name: "digest", spoil: func(i *Image, _ *Options, _ *Cache) { i.Digest = "md5:1" }, want: `making a disk of small:1@amd64: digest "md5:1"`},
+		{name: "digest", spoil: func(i *Image, _ *Options, _ *Cache) { i.Digest = "md5:1" },
+			want: `making a disk of small:1@amd64: digest "md5:1"`},
 		{name: "arch", spoil: func(i *Image, _ *Options, _ *Cache) { i.Arch = "arm64" }, want: "only amd64 boots yet"},
-		{name: "too small", spoil: func(_ *Image, o *Options, _ *Cache) { o.Size = 64 * mib }, want: "a disk of 64 MiB is too small"},
+		{name: "too small", spoil: func(_ *Image, o *Options, _ *Cache) { o.Size = 64 * mib },
+			want: "a disk of 64 MiB is too small"},
 		{name: "no kernel", spoil: func(i *Image, _ *Options, _ *Cache) {
 			i.Tar = func(_ context.Context, w io.Writer) error {
 				_, err := w.Write(treetest.Archive(t, tar.Header{Name: "etc/x"}))
@@ -242,8 +253,10 @@ func TestRefused(t *testing.T) {
 				return err
 			}
 		}, want: "reading archive after 0 entries"},
-		{name: "no GRUB", spoil: func(_ *Image, _ *Options, c *Cache) { c.GRUB = os.DirFS(t.TempDir()) }, want: "reading GRUB's images"},
-		{name: "argument", spoil: func(_ *Image, o *Options, _ *Cache) { o.Args = []string{"a\nb"} }, want: "control character"},
+		{name: "no GRUB", spoil: func(_ *Image, _ *Options, c *Cache) { c.GRUB = os.DirFS(t.TempDir()) },
+			want: "reading GRUB's images"},
+		{name: "argument", spoil: func(_ *Image, o *Options, _ *Cache) { o.Args = []string{"a\nb"} },
+			want: "control character"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i, o, cache := good, Options{Format: Raw, Size: smallDisk}, &Cache{Dir: t.TempDir()}
@@ -290,7 +303,8 @@ func TestCollect(t *testing.T) {
 	c, i := &Cache{Dir: t.TempDir()}, small(t, true)
 	var disks []Disk
 	for n := range 4 {
-		disks = append(disks, make1(t, c, i, Options{Format: Tree, Files: []File{{Path: "/n", Content: []byte{byte(n)}}}}))
+		disks = append(disks,
+			make1(t, c, i, Options{Format: Tree, Files: []File{{Path: "/n", Content: []byte{byte(n)}}}}))
 	}
 	// Used again: the first is the newest now.
 	make1(t, c, i, Options{Format: Tree, Files: []File{{Path: "/n", Content: []byte{0}}}})

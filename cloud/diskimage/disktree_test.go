@@ -39,7 +39,8 @@ func TestDiskTree(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeDir, Name: "./etc/", Mode: 0o750, Gid: 7},
 		tar.Header{Name: "./etc/fstab", Size: 3},
 		tar.Header{Name: "./etc/issue", Size: 3, Uid: 5},
-		tar.Header{Name: "boot/vmlinuz-6.1", Size: 4, PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b", "SCHILY.dev": "1"}},
+		tar.Header{Name: "boot/vmlinuz-6.1", Size: 4,
+			PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b", "SCHILY.dev": "1"}},
 		tar.Header{Typeflag: tar.TypeLink, Name: "./boot/again", Linkname: "./boot/vmlinuz-6.1"},
 		tar.Header{Name: "./usr/lib/systemd/systemd-growfs", Mode: 0o755},
 		tar.Header{Name: "./usr/bin/systemd-repart", Mode: 0o755},
@@ -70,7 +71,8 @@ func TestDiskTree(t *testing.T) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if f := v.Found; !f.Kernel || f.Growfs != "/usr/lib/systemd/systemd-growfs" || !f.Repart || string(f.Fstab) != "xxx" || f.Newest.Unix() != 1700000000 {
+	if f := v.Found; !f.Kernel || f.Growfs != "/usr/lib/systemd/systemd-growfs" || !f.Repart ||
+		string(f.Fstab) != "xxx" || f.Newest.Unix() != 1700000000 {
 		t.Errorf("found %+v", f)
 	}
 	golden(t, "tree.txt", []byte(treetest.Listing(t, out.Bytes())))

@@ -15,7 +15,8 @@ func (b *build) ext4(ctx context.Context, disk, dir string, size int64, f tree.S
 	p, s := b.p, b.s
 	// As many inodes as mke2fs gives by default, and in any case a quarter more than there are.
 	inodes := max(size/16384, f.Entries+f.Entries/4+4096)
-	err := p.Run(ctx, program.Call{Inside: true}, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "griddle-root", "-U", s.id("root"), "-b", strconv.Itoa(tree.BlockSize),
+	err := p.Run(ctx, program.Call{Inside: true}, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "griddle-root",
+		"-U", s.id("root"), "-b", strconv.Itoa(tree.BlockSize),
 		"-I", "256", // with room for times after 2038
 		"-N", strconv.FormatInt(inodes, 10), "-m", "1", "-e", "remount-ro",
 		// GRUB 2.06 reads neither of the two, which younger versions of mke2fs would take.

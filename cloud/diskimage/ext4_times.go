@@ -19,20 +19,21 @@ import (
 	"griddle/cloud/diskimage/tree"
 )
 
-// What an inode of 256 bytes holds, seconds since 1970: 32 bits with a sign, and two more that count epochs of 2^32 seconds
-// (Linux, Documentation/filesystems/ext4/inodes.rst, "Inode Timestamps").
+// What an inode of 256 bytes holds, seconds since 1970: 32 bits with a sign, and two more that count epochs of 2^32
+// seconds (Linux, Documentation/filesystems/ext4/inodes.rst, "Inode Timestamps").
 const (
 	firstTime = -1 << 31
 	lastTime  = 1<<34 - 1<<31 - 1
 )
 
 // setTimes replaces the times of access, change and creation of every inode, which mke2fs takes from the files that it
-// copied and which say when that copy was made, sets the times of modification that it cuts off (it writes 32 bits of seconds), and
-// gives the root folder what the image says of it.
+// copied and which say when that copy was made, sets the times of modification that it cuts off (it writes 32 bits of
+// seconds), and gives the root folder what the image says of it.
 func (b *build) setTimes(ctx context.Context, disk string, f tree.Summary) error {
 	at := fmt.Sprintf("%s?offset=%d", disk, rootStart)
 	var state bytes.Buffer
-	if err := b.p.Run(ctx, program.Call{Stdout: &state}, "dumpe2fs", "-o", "blocksize="+strconv.Itoa(tree.BlockSize), at); err != nil {
+	if err := b.p.Run(ctx, program.Call{Stdout: &state}, "dumpe2fs",
+		"-o", "blocksize="+strconv.Itoa(tree.BlockSize), at); err != nil {
 		return err
 	}
 	used, err := usedInodes(state.Bytes())
@@ -66,7 +67,8 @@ func (b *build) setTimes(ctx context.Context, disk string, f tree.Summary) error
 		mtime(inodes[name], f.Times[name])
 	}
 	if h := f.Root; h != nil {
-		fmt.Fprintf(&script, "sif <2> mode 04%04o\nsif <2> uid %d\nsif <2> gid %d\n", h.Mode&0o7777, uint32(h.Uid), uint32(h.Gid))
+		fmt.Fprintf(&script, "sif <2> mode 04%04o\nsif <2> uid %d\nsif <2> gid %d\n", h.Mode&0o7777,
+			uint32(h.Uid), uint32(h.Gid))
 		mtime(2, h.ModTime)
 	}
 	b.warnTimes(f.Times)
@@ -108,7 +110,8 @@ func (b *build) warnTimes(times map[string]time.Time) {
 		}
 	}
 	if n > 0 {
-		b.c.warn("%d files were modified before 1901 or after 2446, which ext4 cannot hold; they get the nearest time. The first is %s", n, first)
+		b.c.warn("%d files were modified before 1901 or after 2446, which ext4 cannot hold; "+
+			"they get the nearest time. The first is %s", n, first)
 	}
 }
 

@@ -19,9 +19,12 @@ func bootFiles(f tree.Summary, s spec) []File {
 	}
 	if growsBySystemd(f) {
 		files = append(files,
-			File{Path: "/etc/repart.d/50-griddle-root.conf", Mode: 0o644, Content: []byte("# The root partition takes what is free behind it.\n[Partition]\nType=root-x86-64\n")},
-			File{Path: "/etc/systemd/system/griddle-grow.service", Mode: 0o644, Content: []byte(fmt.Sprintf(growUnit, f.Growfs, f.Growfs))},
-			File{Path: "/etc/systemd/system/sysinit.target.wants/griddle-grow.service", Link: "../griddle-grow.service"},
+			File{Path: "/etc/repart.d/50-griddle-root.conf", Mode: 0o644,
+				Content: []byte("# The root partition takes what is free behind it.\n[Partition]\nType=root-x86-64\n")},
+			File{Path: "/etc/systemd/system/griddle-grow.service", Mode: 0o644,
+				Content: []byte(fmt.Sprintf(growUnit, f.Growfs, f.Growfs))},
+			File{Path: "/etc/systemd/system/sysinit.target.wants/griddle-grow.service",
+				Link: "../griddle-grow.service"},
 		)
 	}
 	return files
@@ -46,7 +49,8 @@ Type=oneshot
 ExecStart=%s /
 `
 
-// fstab names the partitions of the disk. The boot does not wait for the second one (nofail), so it may come as late as it does in a slow guest. Of the image's own lines those stay that name no block device and none of our folders.
+// fstab names the partitions of the disk. The boot does not wait for the second one (nofail), so it may come as late as
+// it does in a slow guest. Of the image's own lines those stay that name no block device and none of our folders.
 func fstab(old []byte, s spec) []byte {
 	pass := "1"
 	if s.Filesystem == Btrfs {
@@ -59,7 +63,8 @@ func fstab(old []byte, s spec) []byte {
 	}
 	for line := range strings.Lines(string(old)) {
 		f := strings.Fields(line)
-		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") || strings.Contains(f[0], "=") || f[2] == "swap" ||
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") ||
+			strings.Contains(f[0], "=") || f[2] == "swap" ||
 			f[1] == "/" || f[1] == "/boot/efi" {
 			continue
 		}

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(child(dir))
 }
 
-// child makes a disk of the archive that TAR names, with the loaders below GRUB, if that is set. With STEPS it tells each step on a line, and goes on when it is answered
-// by one on file 3.
+// child makes a disk of the archive that TAR names, with the loaders below GRUB, if that is set. With STEPS it tells
+// each step on a line, and goes on when it is answered by one on file 3.
 func child(dir string) int {
 	c := &Cache{Dir: dir}
 	if grub := os.Getenv("GRUB"); grub != "" {
@@ -42,15 +42,16 @@ func child(dir string) int {
 			}
 		}
 	}
-	i := Image{Ref: "small:1@amd64", Digest: "sha256:" + os.Getenv("DIGEST"), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
-		f, err := os.Open(os.Getenv("TAR"))
-		if err != nil {
+	i := Image{Ref: "small:1@amd64", Digest: "sha256:" + os.Getenv("DIGEST"), Arch: "amd64",
+		Tar: func(_ context.Context, w io.Writer) error {
+			f, err := os.Open(os.Getenv("TAR"))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = io.Copy(w, f)
 			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(w, f)
-		return err
-	}}
+		}}
 	size, _ := strconv.ParseInt(os.Getenv("SIZE"), 10, 64)
 	d, err := c.Make(context.Background(), i, Options{Format: Format(os.Getenv("FORMAT")), Size: size})
 	if err != nil {
@@ -62,13 +63,15 @@ func child(dir string) int {
 }
 
 // process starts a child that is told to go on by answer.
-func process(t *testing.T, cmd *exec.Cmd, dir, archive string, i Image, f Format) (lines *bufio.Scanner, answer func()) {
+func process(t *testing.T, cmd *exec.Cmd, dir, archive string, i Image,
+	f Format) (lines *bufio.Scanner, answer func()) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "DIGEST="+strings.TrimPrefix(i.Digest, "sha256:"), "FORMAT="+string(f), "STEPS=1", fmt.Sprint("SIZE=", smallDisk))
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, "TAR="+archive, "DIGEST="+strings.TrimPrefix(i.Digest, "sha256:"),
+		"FORMAT="+string(f), "STEPS=1", fmt.Sprint("SIZE=", smallDisk))
 	cmd.ExtraFiles, cmd.Stderr = []*os.File{r}, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -120,7 +123,8 @@ func TestKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := cmd.Wait(); err != nil && (done || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL) {
+		if err := cmd.Wait(); err != nil &&
+			(done || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL) {
 			t.Fatalf("run %d: %v", n, err)
 		}
 		disks, err := (&Cache{Dir: dir}).List()
@@ -128,7 +132,8 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("run %d: the cache has %+v, %v", n, disks, err)
 		}
 		if len(disks) == 1 {
-			if got, _, err := fileDigest(t.Context(), disks[0].Path); err != nil || got != want.Digest || disks[0].Digest != want.Digest {
+			if got, _, err := fileDigest(t.Context(), disks[0].Path); err != nil || got != want.Digest ||
+				disks[0].Digest != want.Digest {
 				t.Errorf("run %d: the disk has digest %s, %v, want %s", n, got, err, want.Digest)
 			}
 			break
@@ -142,7 +147,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestOrdinaryUser makes a disk as a user who has nothing but a range of others' numbers, and gets the bytes that root gets.
+// TestOrdinaryUser makes a disk as a user who has nothing but a range of others' numbers, and gets the
+// bytes that root gets.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("run as root")
@@ -154,7 +160,8 @@ func TestOrdinaryUser(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	const uid = 65534 // nobody: unshare looks the name up
 	ids, program, cache := filepath.Join(dir, "ids"), filepath.Join(dir, "program"), filepath.Join(dir, "cache")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(ids, []byte("nobody:700000:65536\n"), 0o644), os.Mkdir(cache, 0o755), os.Chown(cache, uid, uid)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(ids, []byte("nobody:700000:65536\n"), 0o644),
+		os.Mkdir(cache, 0o755), os.Chown(cache, uid, uid)); err != nil {
 		t.Fatal(err)
 	}
 	self, err := os.ReadFile(os.Args[0])
@@ -168,7 +175,8 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Helper()
 		// In a mount namespace of its own the computer's /etc/subuid is another.
 		cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec",
-			`mount --bind "$0" /etc/subuid; mount --bind "$0" /etc/subgid; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$1"`, ids, program)
+			`mount --bind "$0" /etc/subuid; mount --bind "$0" /etc/subgid; exec setpriv --reuid 65534 --regid 65534 `+
+				`--clear-groups "$1"`, ids, program)
 		lines, answer := process(t, cmd, cache, saved(t, dir, name, i), i, Raw)
 		last := ""
 		for lines.Scan() {
@@ -183,7 +191,8 @@ func TestOrdinaryUser(t *testing.T) {
 	if got := run("plain", i); got != "made "+want.Digest {
 		t.Errorf("an ordinary user got %q, want what root got, %s", got, want.Digest)
 	}
-	if got := run("node", small(t, true)); !strings.Contains(got, `"./dev/null": a device node, which only root can make`) {
+	if got := run("node", small(t, true)); !strings.Contains(got,
+		`"./dev/null": a device node, which only root can make`) {
 		t.Errorf("an ordinary user with a device node got %q", got)
 	}
 	if left, _ := filepath.Glob(filepath.Join(cache, ".build-*")); len(left) > 0 {

@@ -44,7 +44,8 @@ func rootSize(disk int64) int64 { return disk - endSize - rootStart }
 
 // writeTable puts the partition table on a disk of zeros.
 func writeTable(f *os.File, size int64, s spec) error {
-	t := &gpt.Table{LogicalSectorSize: sector, PhysicalSectorSize: sector, GUID: strings.ToUpper(s.id("disk")), ProtectiveMBR: true}
+	t := &gpt.Table{LogicalSectorSize: sector, PhysicalSectorSize: sector, GUID: strings.ToUpper(s.id("disk")),
+		ProtectiveMBR: true}
 	for i, p := range []struct {
 		name        string
 		kind        gpt.Type

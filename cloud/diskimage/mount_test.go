@@ -28,13 +28,14 @@ func qemuName(f Format) string {
 	return string(f)
 }
 
-// TestGuestMounts reads the fstab of a disk in every format, and looks for each UUID in it among the disk's partitions, as the
-// guest does.
+// TestGuestMounts reads the fstab of a disk in every format, and looks for each UUID in it among the disk's
+// partitions, as the guest does.
 func TestGuestMounts(t *testing.T) {
 	c, i := &Cache{Dir: t.TempDir()}, small(t, true)
 	for _, fs := range []Filesystem{Ext4, Btrfs} {
 		// The sectors are the same in every format (TestFormats).
-		fstab := readRoot(t, fs, partition(t, make1(t, c, i, Options{Format: Raw, Filesystem: fs, Size: smallDisk}).Path), "/etc/fstab")
+		fstab := readRoot(t, fs,
+			partition(t, make1(t, c, i, Options{Format: Raw, Filesystem: fs, Size: smallDisk}).Path), "/etc/fstab")
 		for _, f := range []Format{Raw, QCOW2, VHD, VMDK} {
 			t.Run(string(fs)+" "+string(f), func(t *testing.T) {
 				d := make1(t, c, i, Options{Format: f, Filesystem: fs, Size: smallDisk})
@@ -46,7 +47,8 @@ func TestGuestMounts(t *testing.T) {
 				kinds := map[string]string{}
 				for start, size := range map[int64]int64{espStart: espSize, rootStart: rootSize(d.Virtual)} {
 					ask := func(what string) string {
-						return strings.TrimSpace(output(t, "blkid", "-p", "-O", fmt.Sprint(start), "-S", fmt.Sprint(size), "-o", "value", "-s", what, raw))
+						return strings.TrimSpace(output(t, "blkid", "-p", "-O", fmt.Sprint(start),
+							"-S", fmt.Sprint(size), "-o", "value", "-s", what, raw))
 					}
 					kinds["UUID="+ask("UUID")] = ask("TYPE")
 				}
@@ -78,7 +80,8 @@ func readRoot(t *testing.T, fs Filesystem, partition, name string) string {
 	}
 	dir := t.TempDir()
 	up := strings.Split(strings.Trim(name, "/"), "/")
-	output(t, "btrfs", "restore", "--path-regex", "^/(|"+strings.Join(up, "(|/")+strings.Repeat(")", len(up))+"$", partition, dir)
+	output(t, "btrfs", "restore", "--path-regex", "^/(|"+strings.Join(up, "(|/")+strings.Repeat(")", len(up))+"$",
+		partition, dir)
 	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +89,8 @@ func readRoot(t *testing.T, fs Filesystem, partition, name string) string {
 	return string(b)
 }
 
-// TestVHD reads the footer of a vhd as Azure does: of fixed size, a whole number of MiB, nothing but the sectors before it.
+// TestVHD reads the footer of a vhd as Azure does: of fixed size, a whole number of MiB, nothing but
+// the sectors before it.
 func TestVHD(t *testing.T) {
 	d := make1(t, &Cache{Dir: t.TempDir()}, small(t, false), Options{Format: VHD, Size: smallDisk + 3*mib})
 	b, err := os.ReadFile(d.Path)
@@ -99,7 +103,8 @@ func TestVHD(t *testing.T) {
 	footer := [footerSize]byte(b[d.Virtual:])
 	size := binary.BigEndian.Uint64(footer[48:])
 	kind := binary.BigEndian.Uint32(footer[60:])
-	if string(footer[:8]) != "conectix" || kind != 2 || int64(size) != d.Virtual || size%mib != 0 || binary.BigEndian.Uint64(footer[16:]) != ^uint64(0) {
+	if string(footer[:8]) != "conectix" || kind != 2 || int64(size) != d.Virtual || size%mib != 0 ||
+		binary.BigEndian.Uint64(footer[16:]) != ^uint64(0) {
 		t.Errorf("the footer says %d bytes of type %d, want %d of type 2: %x", size, kind, d.Virtual, footer[:84])
 	}
 	if sum := binary.BigEndian.Uint32(footer[footerSum:]); sum != footerChecksum(footer) {
@@ -109,7 +114,8 @@ func TestVHD(t *testing.T) {
 		Size   int64 `json:"virtual-size"`
 		Format string
 	}
-	if err := json.Unmarshal([]byte(output(t, "qemu-img", "info", "--output=json", "-f", "vpc", d.Path)), &info); err != nil || info.Size != d.Virtual {
+	if err := json.Unmarshal([]byte(output(t, "qemu-img", "info", "--output=json", "-f", "vpc", d.Path)),
+		&info); err != nil || info.Size != d.Virtual {
 		t.Errorf("qemu-img says %+v (%v), want %d bytes", info, err, d.Virtual)
 	}
 }
@@ -120,30 +126,35 @@ func dated(t *testing.T, times []time.Time) Image {
 	entries := []tar.Header{{Name: "./boot/vmlinuz-1", Size: 4}}
 	for i, at := range times {
 		dir := fmt.Sprintf("./d%d\n/", i)
-		entries = append(entries, tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: at, Format: tar.FormatPAX},
+		entries = append(entries,
+			tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: at, Format: tar.FormatPAX},
 			tar.Header{Name: dir + "f", Size: 1, ModTime: at, Format: tar.FormatPAX},
 			tar.Header{Typeflag: tar.TypeSymlink, Name: dir + "l", Linkname: "f", ModTime: at, Format: tar.FormatPAX},
-			tar.Header{Typeflag: tar.TypeLink, Name: dir + "h", Linkname: dir + "f", ModTime: time.Unix(1, 0), Format: tar.FormatPAX})
+			tar.Header{Typeflag: tar.TypeLink, Name: dir + "h", Linkname: dir + "f", ModTime: time.Unix(1, 0),
+				Format: tar.FormatPAX})
 	}
 	b := treetest.Archive(t, entries...)
-	return Image{Ref: "dated:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
-		_, err := w.Write(b)
-		return err
-	}}
+	return Image{Ref: "dated:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64",
+		Tar: func(_ context.Context, w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		}}
 }
 
-// TestTimes mounts disks whose files are of times that 32 bits of seconds do not hold. Those of the host's filesystem may have no
-// room for them either.
+// TestTimes mounts disks whose files are of times that 32 bits of seconds do not hold. Those of the host's filesystem
+// may have no room for them either.
 func TestTimes(t *testing.T) {
 	times := []time.Time{
-		time.Unix(1600000000, 123456789), time.Unix(1<<31-1, 0), time.Unix(1<<31, 0), time.Unix(1<<32, 1), time.Unix(5000000000, 999999999), time.Unix(-1, 0),
-		time.Unix(firstTime, 5), time.Unix(lastTime, 7), time.Unix(firstTime-1, 5), time.Unix(lastTime+1, 5), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Unix(1600000000, 123456789), time.Unix(1<<31-1, 0), time.Unix(1<<31, 0), time.Unix(1<<32, 1),
+		time.Unix(5000000000, 999999999), time.Unix(-1, 0), time.Unix(firstTime, 5), time.Unix(lastTime, 7),
+		time.Unix(firstTime-1, 5), time.Unix(lastTime+1, 5), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	for _, fs := range []Filesystem{Ext4, Btrfs} {
 		t.Run(string(fs), func(t *testing.T) {
 			var warned []string
 			c := &Cache{Dir: t.TempDir(), Warn: func(s string) { warned = append(warned, s) }}
-			root := partition(t, make1(t, c, dated(t, times), Options{Format: Raw, Filesystem: fs, Size: smallDisk}).Path)
+			root := partition(t,
+				make1(t, c, dated(t, times), Options{Format: Raw, Filesystem: fs, Size: smallDisk}).Path)
 			if fs == Btrfs {
 				output(t, "btrfs", "check", root)
 			} else {
@@ -173,7 +184,8 @@ func TestTimes(t *testing.T) {
 				}
 				return
 			}
-			if len(warned) != 1 || !strings.Contains(warned[0], "11 files were modified before 1901 or after 2446") || !strings.Contains(warned[0], `"/boot/efi" (9999-01-01T00:00:00Z)`) {
+			if len(warned) != 1 || !strings.Contains(warned[0], "11 files were modified before 1901 or after 2446") ||
+				!strings.Contains(warned[0], `"/boot/efi" (9999-01-01T00:00:00Z)`) {
 				t.Errorf("it warned %q", warned)
 			}
 			said := output(t, "debugfs", "-R", "stat /boot/vmlinuz-1", root)
@@ -205,7 +217,9 @@ func FuzzFolder(f *testing.F) {
 	f.Add([]byte("debugfs: ls -p <2>\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
-		if err := readFolder(bufio.NewReader(bytes.NewReader(b)), func(string, int64) { n++ }); err == nil && bytes.Count(b, []byte("/")) < 7*n {
+		if err := readFolder(bufio.NewReader(bytes.NewReader(b)), func(string, int64) {
+			n++
+		}); err == nil && bytes.Count(b, []byte("/")) < 7*n {
 			t.Errorf("%d entries of %q", n, b)
 		}
 	})

@@ -22,10 +22,11 @@ func (f Format) Extension() string {
 	return "." + string(f)
 }
 
-// Put copies the disk to a file outside of the cache, so that writing to it does not change what the cache has, and reports
-// whether it had to: a file with the same content stays as it is. Holes stay holes. Under its name the file is the old
-// one or the new one, whole, at any time, and durable when Put returns: the copy is .NAME.partial in the same
-// directory, synced before it is renamed. A run that is killed leaves that, and the next one writes it from the beginning.
+// Put copies the disk to a file outside of the cache, so that writing to it does not change what the cache has,
+// and reports whether it had to: a file with the same content stays as it is. Holes stay holes. Under its name
+// the file is the old one or the new one, whole, at any time, and durable when Put returns: the copy is
+// .NAME.partial in the same directory, synced before it is renamed. A run that is killed leaves that, and the
+// next one writes it from the beginning.
 func (d Disk) Put(ctx context.Context, name string) (copied bool, err error) {
 	if same, err := d.isAt(ctx, name); same || err != nil {
 		return false, err
@@ -117,7 +118,8 @@ func (d Disk) isAt(ctx context.Context, name string) (bool, error) {
 	case err != nil:
 		return false, err
 	case !st.Mode().IsRegular():
-		return false, fmt.Errorf("writing %s: it is there and is not a plain file; remove it, or choose another directory", name)
+		return false,
+			fmt.Errorf("writing %s: it is there and is not a plain file; remove it, or choose another directory", name)
 	case st.Size() != d.Size:
 		return false, nil
 	}

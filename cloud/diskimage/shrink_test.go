@@ -27,7 +27,8 @@ func TestShrink(t *testing.T) {
 		t.Fatal(err)
 	}
 	used, err := c.Usage()
-	if err != nil || len(used) != 4 || used[0].Key != disks[3].Key || !used[3].InUse || used[2].InUse || used[0].Bytes <= 0 {
+	if err != nil || len(used) != 4 || used[0].Key != disks[3].Key || !used[3].InUse || used[2].InUse ||
+		used[0].Bytes <= 0 {
 		t.Fatalf("Usage = %+v, %v", used, err)
 	}
 	one := used[0].Bytes

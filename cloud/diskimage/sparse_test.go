@@ -18,22 +18,24 @@ import (
 )
 
 func sparseImage(files map[string]string) Image {
-	return Image{Ref: "sparse:1@amd64", Digest: "sha256:" + strings.Repeat("0", 64), Arch: "amd64", Tar: func(_ context.Context, w io.Writer) error {
-		a := tar.NewWriter(w)
-		put := func(h *tar.Header, b []byte) error {
-			h.Mode, h.Size, h.Format = 0o644, int64(len(b)), tar.FormatPAX
-			err := a.WriteHeader(h)
-			if err == nil {
-				_, err = a.Write(b)
+	return Image{Ref: "sparse:1@amd64", Digest: "sha256:" + strings.Repeat("0", 64), Arch: "amd64",
+		Tar: func(_ context.Context, w io.Writer) error {
+			a := tar.NewWriter(w)
+			put := func(h *tar.Header, b []byte) error {
+				h.Mode, h.Size, h.Format = 0o644, int64(len(b)), tar.FormatPAX
+				err := a.WriteHeader(h)
+				if err == nil {
+					_, err = a.Write(b)
+				}
+				return err
 			}
-			return err
-		}
-		err := put(&tar.Header{Name: "boot/vmlinuz-1"}, []byte("kern"))
-		for name, s := range files {
-			err = errors.Join(err, put(&tar.Header{Name: name}, treetest.Spelled(s)))
-		}
-		return errors.Join(err, put(&tar.Header{Name: "link", Typeflag: tar.TypeLink, Linkname: "middle"}, nil), a.Close())
-	}}
+			err := put(&tar.Header{Name: "boot/vmlinuz-1"}, []byte("kern"))
+			for name, s := range files {
+				err = errors.Join(err, put(&tar.Header{Name: name}, treetest.Spelled(s)))
+			}
+			return errors.Join(err, put(&tar.Header{Name: "link", Typeflag: tar.TypeLink, Linkname: "middle"}, nil),
+				a.Close())
+		}}
 }
 
 // TestSparse mounts disks of files with holes: what is in the files is the same, and holes take no room.

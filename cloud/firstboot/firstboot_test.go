@@ -61,7 +61,8 @@ func TestRender(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"multipart", publicKey("eve"), publicKey("griddle"), "<secret db>", "tcp dport 443", "griddle-data"} {
+	for _, want := range []string{"multipart", publicKey("eve"), publicKey("griddle"), "<secret db>",
+		"tcp dport 443", "griddle-data"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("there is no %q in\n%s", want, b)
 		}
@@ -111,6 +112,7 @@ func TestPrivateKeysAreRefused(t *testing.T) {
 // TestReportIsWhereUpLooks compares what the user-data has a server write with what the cloud's up reads.
 func TestReportIsWhereUpLooks(t *testing.T) {
 	if cloud.BootReport != secure.Report || cloud.BootMarker != secure.Marker {
-		t.Errorf("servers write %s and %q, up reads %s and %q", secure.Report, secure.Marker, cloud.BootReport, cloud.BootMarker)
+		t.Errorf("servers write %s and %q, up reads %s and %q", secure.Report, secure.Marker,
+			cloud.BootReport, cloud.BootMarker)
 	}
 }

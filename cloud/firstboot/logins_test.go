@@ -27,7 +27,8 @@ func TestUsersOfUserDataAreLetIn(t *testing.T) {
 			"- {name: deploy, ssh_authorized_keys: ['" + publicKey("deploy") + "'], sudo: 'ALL=(ALL) NOPASSWD:ALL'}\n" +
 			"- {name: imported, ssh_import_id: [gh:someone]}\n" +
 			"- {name: eve, shell: /bin/sh, ssh_authorized_keys: ['" + publicKey("eve2") + "']}\n" +
-			"- {name: service, system: true}\n- {name: locked, passwd: $6$x}\n- {name: root, ssh_authorized_keys: ['" + publicKey("root") + "']}\n" +
+			"- {name: service, system: true}\n- {name: locked, passwd: $6$x}\n" +
+			"- {name: root, ssh_authorized_keys: ['" + publicKey("root") + "']}\n" +
 			"- {name: 'a*', ssh_authorized_keys: ['" + publicKey("star") + "']}\n- default\n"), nil
 	}}
 	s := parse(t, text)
@@ -39,14 +40,16 @@ func TestUsersOfUserDataAreLetIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "AllowUsers ops eve deploy imported\n"; !strings.Contains(string(b), want) && !strings.Contains(flat(m), want) {
+	if want := "AllowUsers ops eve deploy imported\n"; !strings.Contains(string(b), want) &&
+		!strings.Contains(flat(m), want) {
 		t.Errorf("there is no %q in\n%s", want, flat(m))
 	}
 	got, notes := Logins(s, s.Servers[0], o)
 	if want := []Login{{"deploy", true}, {"imported", false}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("Logins = %+v, want %+v", got, want)
 	}
-	for _, want := range []string{"default user", `"locked" of user-data has a password`, "ssh keys to root", `"a*" of user-data is not let in`} {
+	for _, want := range []string{"default user", `"locked" of user-data has a password`, "ssh keys to root",
+		`"a*" of user-data is not let in`} {
 		if !strings.Contains(strings.Join(notes, "\n"), want) {
 			t.Errorf("notes are %q, want %q among them", notes, want)
 		}
@@ -68,7 +71,8 @@ func flat(m *userdata.Merged) string {
 	return out.String()
 }
 
-// TestUsersOfSeveralParts has one file hold several parts: users of a document in it are let in, and those of a template are said not to be.
+// TestUsersOfSeveralParts has one file hold several parts: users of a document in it are let in, and those of a
+// template are said not to be.
 func TestUsersOfSeveralParts(t *testing.T) {
 	text := strings.Replace(file, "{path: more.sh}", `{path: parts.yaml}`, 1)
 	o := Options{ReadFile: func(name string) ([]byte, error) {
@@ -80,7 +84,8 @@ func TestUsersOfSeveralParts(t *testing.T) {
 			"- |\n  ## template: jinja\n  #cloud-config\n  users: [{name: late}]\n"), nil
 	}}
 	s := parse(t, text)
-	if _, err := Merge(s, s.Servers[0], o, asWritten); err == nil || !strings.Contains(err.Error(), "parts.yaml: entry 2: it has no content") {
+	if _, err := Merge(s, s.Servers[0], o, asWritten); err == nil ||
+		!strings.Contains(err.Error(), "parts.yaml: entry 2: it has no content") {
 		t.Errorf("Merge of an entry that is not one = %v", err)
 	}
 	whole := o.ReadFile

@@ -86,7 +86,8 @@ func TestOpenSSHReadsHostKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.TrimSpace(string(out)), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))); got != want {
+	if got, want := strings.TrimSpace(string(out)),
+		strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public))); got != want {
 		t.Errorf("ssh-keygen says %s, want %s", got, want)
 	}
 }
@@ -188,11 +189,13 @@ func TestShell(t *testing.T) {
 	web := cloud.Target{Stack: "demo", Server: "web-1", User: "ops", Address: at.Addr(), Port: at.Port()}
 	db := cloud.Target{Stack: "demo", Server: "db-1", User: "ops", Address: inner.Addr(), Port: inner.Port(), Via: &web}
 	for _, target := range []cloud.Target{web, db} {
-		if out, exit, err := sh.Run(t.Context(), target, "echo hello; exit 3"); string(out) != "hello\n" || exit != 3 || err != nil {
+		if out, exit, err := sh.Run(t.Context(), target, "echo hello; exit 3"); string(out) != "hello\n" ||
+			exit != 3 || err != nil {
 			t.Errorf("%s: %q, %d, %v", target.Server, out, exit, err)
 		}
 	}
-	if _, _, err := sh.Run(t.Context(), web, "head -c 2000000 /dev/zero"); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, _, err := sh.Run(t.Context(), web, "head -c 2000000 /dev/zero"); err == nil ||
+		!strings.Contains(err.Error(), "more than") {
 		t.Errorf("two megabytes are kept: %v", err)
 	}
 	// Somebody else's server, which has another key.
@@ -222,7 +225,8 @@ func TestArguments(t *testing.T) {
 		if err := os.WriteFile(known, []byte(lines), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "ssh", append(append([]string{"-T", "-n"}, k.Arguments(target, known)...), "echo hello")...).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "ssh",
+			append(append([]string{"-T", "-n"}, k.Arguments(target, known)...), "echo hello")...).CombinedOutput()
 		if err != nil || string(out) != "hello\n" {
 			t.Errorf("%s: %v: %s", target.Server, err, out)
 		}

@@ -50,7 +50,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // Stream is Run with the command's input and output as they come. in may be nil.
-func (s *Shell) Stream(ctx context.Context, t cloud.Target, command string, in io.Reader, out, errs io.Writer) (exit int, err error) {
+func (s *Shell) Stream(ctx context.Context, t cloud.Target, command string, in io.Reader, out,
+	errs io.Writer) (exit int, err error) {
 	client, err := s.dial(ctx, t)
 	if err != nil {
 		return 0, fmt.Errorf("logging in to %s: %w", t.Server, err)
@@ -110,7 +111,8 @@ func (s *Shell) dial(ctx context.Context, t cloud.Target) (*ssh.Client, error) {
 	// A server that takes the connection and says nothing must not hold this up.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	c, chans, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
-		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(s.Keys.signer)}, HostKeyCallback: ssh.FixedHostKey(key), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+		User: t.User, Auth: []ssh.AuthMethod{ssh.PublicKeys(s.Keys.signer)}, HostKeyCallback: ssh.FixedHostKey(key),
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
 	})
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -132,11 +134,13 @@ func (s *Shell) dial(ctx context.Context, t cloud.Target) (*ssh.Client, error) {
 	return client, nil
 }
 
-// Arguments are those of OpenSSH's ssh for t: it checks the same host keys, which knownHosts holds, and asks no question. A command
-// follows after them.
+// Arguments are those of OpenSSH's ssh for t: it checks the same host keys, which knownHosts holds, and asks no
+// question. A command follows after them.
 func (k *Keys) Arguments(t cloud.Target, knownHosts string) []string {
-	args := []string{"-i", k.Identity(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + knownHosts, "-o", "GlobalKnownHostsFile=/dev/null",
-		"-o", "StrictHostKeyChecking=yes", "-o", "PasswordAuthentication=no", "-o", "HostKeyAlias=" + alias(t), "-p", strconv.Itoa(int(t.Port)), "-l", t.User}
+	args := []string{"-i", k.Identity(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + knownHosts,
+		"-o", "GlobalKnownHostsFile=/dev/null",
+		"-o", "StrictHostKeyChecking=yes", "-o", "PasswordAuthentication=no", "-o", "HostKeyAlias=" + alias(t),
+		"-p", strconv.Itoa(int(t.Port)), "-l", t.User}
 	if t.Via != nil {
 		proxy := "ssh"
 		for _, a := range k.Arguments(*t.Via, knownHosts) {

@@ -19,7 +19,8 @@ const (
 
 // Addresses gives each server of s its private address: the declared one, the one it has in old, or the first free one.
 // taken are those of other things. The same arguments give the same addresses, and one more server changes no other's.
-func Addresses(s *stack.Stack, old map[string]*state.Server, taken map[netip.Addr]string) (map[string]netip.Addr, error) {
+func Addresses(s *stack.Stack, old map[string]*state.Server,
+	taken map[netip.Addr]string) (map[string]netip.Addr, error) {
 	out := make(map[string]netip.Addr, len(s.Servers))
 	owner := make(map[netip.Addr]string, len(s.Servers))
 	for _, v := range s.Servers {
@@ -36,7 +37,8 @@ func Addresses(s *stack.Stack, old map[string]*state.Server, taken map[netip.Add
 	}
 	for _, v := range s.Servers {
 		had := old[v.Name]
-		if out[v.Name].IsValid() || had == nil || owner[had.Private] != "" || provider.CheckPrivate(s.Network.Prefix, had.Private) != nil || !had.Private.IsValid() {
+		if out[v.Name].IsValid() || had == nil || owner[had.Private] != "" ||
+			provider.CheckPrivate(s.Network.Prefix, had.Private) != nil || !had.Private.IsValid() {
 			continue
 		}
 		out[v.Name], owner[had.Private] = had.Private, v.Name

@@ -13,7 +13,8 @@ const (
 	NetworkName = "net"
 )
 
-// VolumeName names a server's volume within the stack. Servers' names have no dots, so two servers cannot have a volume of one name.
+// VolumeName names a server's volume within the stack. Servers' names have no dots, so two servers cannot have
+// a volume of one name.
 func VolumeName(server, volume string) string { return server + "." + volume }
 
 // ImageKey is the key of a server's image in Plan.Versions and state.State.Images: the reference and the architecture.

@@ -8,7 +8,8 @@ import (
 	"griddle/cloud/provider"
 )
 
-// Print writes the plan for people: a line for each step that does something, then what it comes to. all adds those that do nothing.
+// Print writes the plan for people: a line for each step that does something, then what it comes to. all adds
+// those that do nothing.
 func (p *Plan) Print(w io.Writer, all bool) error {
 	var b strings.Builder
 	wide := 0

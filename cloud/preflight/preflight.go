@@ -1,8 +1,9 @@
 // Package preflight finds what is wrong with a stack before anything of it is made.
 //
-// Fill in a Check and call Run. stack.Parse has read the stack file; Run opens the files that it names, looks for the secrets, reads the
-// user-data by cloud-init's rules, and compares what is declared with what the provider takes, without a network. `griddle cloud check`
-// prints what it finds, and `griddle cloud up` begins with it: what Run finds, no stage of up finds later.
+// Fill in a Check and call Run. stack.Parse has read the stack file; Run opens the files that it names, looks for the
+// secrets, reads the user-data by cloud-init's rules, and compares what is declared with what the provider takes,
+// without a network. `griddle cloud check` prints what it finds, and `griddle cloud up` begins with it: what Run finds,
+// no stage of up finds later.
 //
 // Files are read by Check.Boot.ReadFile, which bounds them; nothing is written.
 package preflight
@@ -72,7 +73,8 @@ func (c *Check) keys() {
 		}
 		c.keysOf(path+".keys", u.Keys)
 		if len(u.Keys) == 0 && len(c.Stack.Keys) == 0 && u.Name != c.Stack.Admin {
-			c.fault(path, "give it keys, or write keys for all users at the top of the file", "the user %s has no ssh key, and no one logs in by password", u.Name)
+			c.fault(path, "give it keys, or write keys for all users at the top of the file",
+				"the user %s has no ssh key, and no one logs in by password", u.Name)
 		}
 	}
 }
@@ -93,7 +95,8 @@ func (c *Check) keysOf(path string, all []stack.Key) {
 		}
 		for _, l := range lines {
 			if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(l)); err != nil {
-				c.fault(at, "a line has the type of a key and the key itself, as in id_ed25519.pub", "%s has a line that is not an ssh public key: %.40q", k.File, l)
+				c.fault(at, "a line has the type of a key and the key itself, as in id_ed25519.pub",
+					"%s has a line that is not an ssh public key: %.40q", k.File, l)
 			}
 		}
 	}
@@ -214,7 +217,8 @@ func (c *Check) plan() {
 		versions[v.Image+"@"+v.Arch] = v.Image
 	}
 	boot := c.Boot
-	in := plan.Input{Stack: c.Stack, State: &state.State{Stack: c.Stack.Name}, Features: c.Features, Versions: versions, Render: firstboot.New(c.Stack, boot), Declared: firstboot.Declared(c.Stack, boot)}
+	in := plan.Input{Stack: c.Stack, State: &state.State{Stack: c.Stack.Name}, Features: c.Features, Versions: versions,
+		Render: firstboot.New(c.Stack, boot), Declared: firstboot.Declared(c.Stack, boot)}
 	_, err := plan.Make(in)
 	for _, err := range separate(err) {
 		path, text := "", strings.TrimPrefix(err.Error(), "planning stack "+c.Stack.Name+": ")

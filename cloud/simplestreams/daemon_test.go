@@ -33,14 +33,16 @@ func certificate(t *testing.T) (tls.Certificate, []byte) {
 		t.Fatal(err)
 	}
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "images"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "images"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign |
+			x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // TestStockClient has Debian's lxc list the images over HTTPS, and launch from them: a tar and a squashfs.
@@ -58,7 +60,8 @@ func TestStockClient(t *testing.T) {
 		}
 		return c.(*os.File), nil
 	}
-	flat := Source{Image: Image{Name: "plain", Version: "20261121.1", Arch: "amd64", Title: "bookworm"}, Digest: root.Digest, Open: contents}
+	flat := Source{Image: Image{Name: "plain", Version: "20261121.1", Arch: "amd64", Title: "bookworm"},
+		Digest: root.Digest, Open: contents}
 	packed := flat
 	packed.Name, packed.Format, packed.Digest = "packed", Squashfs, ""
 	packed.Open = func() (io.ReadCloser, error) { return os.Open(squashfs) }
@@ -86,11 +89,14 @@ func TestStockClient(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"plain", "packed"} {
-		d.Lxc("launch", "griddle:"+name, "from-"+name, "--storage", "test", "-c", "user.user-data=#cloud-config\npackages: []")
-		if got := d.Lxc("exec", "from-"+name, "--", "cat", "/etc/griddle-image", "/etc/hostname"); got != "1\nfrom-"+name+"\n" {
+		d.Lxc("launch", "griddle:"+name, "from-"+name, "--storage", "test",
+			"-c", "user.user-data=#cloud-config\npackages: []")
+		if got := d.Lxc("exec", "from-"+name, "--", "cat", "/etc/griddle-image",
+			"/etc/hostname"); got != "1\nfrom-"+name+"\n" {
 			t.Errorf("in the container of %s there is %q", name, got)
 		}
-		if got := d.Lxc("exec", "from-"+name, "--", "cat", "/var/lib/cloud/seed/nocloud-net/user-data"); got != "#cloud-config\npackages: []\n" {
+		if got := d.Lxc("exec", "from-"+name, "--", "cat",
+			"/var/lib/cloud/seed/nocloud-net/user-data"); got != "#cloud-config\npackages: []\n" {
 			t.Errorf("its user-data is %q", got)
 		}
 	}

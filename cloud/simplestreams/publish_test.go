@@ -187,9 +187,9 @@ func TestHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]int{
-		"": 404, "images": 404, "images/": 404, "secret": 404, "streams/v1": 404, "streams/v1/../../secret": 404, ".lock": 404,
-		"images/" + strings.Repeat("0", 64) + ".squashfs": 404, "images/" + strings.Repeat("1", 64) + ".lxd.tar": 404,
-		IndexPath: 200, ImagesPath: 200,
+		"": 404, "images": 404, "images/": 404, "secret": 404, "streams/v1": 404,
+		"streams/v1/../../secret": 404, ".lock": 404, "images/" + strings.Repeat("0", 64) + ".squashfs": 404,
+		"images/" + strings.Repeat("1", 64) + ".lxd.tar": 404, IndexPath: 200, ImagesPath: 200,
 	} {
 		if code, b := get(t, h, path); code != want {
 			t.Errorf("GET %q = %d %s, want %d", path, code, b, want)

@@ -8,15 +8,16 @@ import (
 	"strings"
 )
 
-// Handler serves what Publish wrote to a directory, and nothing else in it. Files that are replaced meanwhile are served
-// as they were when a request came. It is to be mounted where its paths begin with streams/ or images/
+// Handler serves what Publish wrote to a directory, and nothing else in it. Files that are replaced meanwhile are
+// served as they were when a request came. It is to be mounted where its paths begin with streams/ or images/
 // (http.StripPrefix), behind TLS.
 func Handler(dir string) (http.Handler, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &handler{root: root, image: regexp.MustCompile(`^images/[0-9a-f]{64}\.(lxd\.tar|root\.tar\.gz|squashfs)$`)}, nil
+	return &handler{root: root,
+		image: regexp.MustCompile(`^images/[0-9a-f]{64}\.(lxd\.tar|root\.tar\.gz|squashfs)$`)}, nil
 }
 
 type handler struct {

@@ -12,7 +12,8 @@ import (
 func TestBounds(t *testing.T) {
 	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := range 12 {
-		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
+		bomb += fmt.Sprintf("a%d: &a%d [%s]\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
 	}
 	deep := "a0: &a0 [x]\n"
 	for i := range 40 {
@@ -48,7 +49,8 @@ func staircase(n int) string {
 }
 
 func TestManyFaults(t *testing.T) {
-	_, err := Parse("f", []byte("version: 1\nname: x\nprovider: qemu\nroles: {a: {image: x, size: y}}\nkeys: ["+strings.Repeat("'', ", 99)+"'']\nusers:\n"+strings.Repeat("- {a: 1, b: 2, c: 3, d: 4, e: 5}\n", 100)))
+	_, err := Parse("f", []byte("version: 1\nname: x\nprovider: qemu\nroles: {a: {image: x, size: y}}\nkeys: ["+
+		strings.Repeat("'', ", 99)+"'']\nusers:\n"+strings.Repeat("- {a: 1, b: 2, c: 3, d: 4, e: 5}\n", 100)))
 	faults, ok := err.(yamltree.Faults)
 	if !ok || len(faults) != 500+1 || faults[500].Text != "there are 200 more faults from here on" {
 		t.Errorf("Parse = %d faults, the last %v", len(faults), faults[len(faults)-1])
@@ -56,7 +58,8 @@ func TestManyFaults(t *testing.T) {
 }
 
 func TestScaled(t *testing.T) {
-	s, err := Parse("f", []byte("version: 1\nname: x\nprovider: qemu\ndefaults: {image: x, size: y}\nroles: {head: {}, worker: {after: head, count: 2, max: 4}}\nservers: {alone: {}, extra: {role: worker}}\n"))
+	s, err := Parse("f", []byte("version: 1\nname: x\nprovider: qemu\ndefaults: {image: x, size: y}\n"+
+		"roles: {head: {}, worker: {after: head, count: 2, max: 4}}\nservers: {alone: {}, extra: {role: worker}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +69,10 @@ func TestScaled(t *testing.T) {
 	if got, want := hosts(s), "head-1 worker-1 worker-2 extra alone"; got != want {
 		t.Errorf("servers = %s, want %s", got, want)
 	}
-	for n, want := range map[int]string{4: "head-1 worker-1 worker-2 worker-3 worker-4 extra alone", 1: "head-1 worker-1 extra alone"} {
-		if got, err := s.Scaled(map[string]int{"worker": n}); err != nil || hosts(got) != want || got.Roles[1].Count != n {
+	for n, want := range map[int]string{4: "head-1 worker-1 worker-2 worker-3 worker-4 extra alone",
+		1: "head-1 worker-1 extra alone"} {
+		if got, err := s.Scaled(map[string]int{"worker": n}); err != nil || hosts(got) != want ||
+			got.Roles[1].Count != n {
 			t.Errorf("Scaled(%d) = %v, want %s", n, err, want)
 		}
 	}

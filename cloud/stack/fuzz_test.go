@@ -18,7 +18,8 @@ func FuzzParse(f *testing.F) {
 	for _, c := range faultTests {
 		f.Add([]byte(c.file))
 	}
-	for _, s := range []string{"[", "{", "- ", "? ", "a: &a [", "a: *a\n", "&a [*a]", "x: &x {y: *x}", "a: |\n x", "%YAML 1.2\n---\n"} {
+	for _, s := range []string{"[", "{", "- ", "? ", "a: &a [", "a: *a\n", "&a [*a]", "x: &x {y: *x}", "a: |\n x",
+		"%YAML 1.2\n---\n"} {
 		f.Add([]byte(s))
 		f.Add([]byte(strings.Repeat(s, 40)))
 	}

@@ -11,12 +11,14 @@ var expandTests = []struct{ in, want, err string }{
 	{in: "plain $x $ {", want: "plain $x $ {"},
 	{in: "${secret.db}", want: "<secret.db>"},
 	{in: "a${stack.name}b${self.number}", want: "a<stack.name>b<self.number>"},
-	{in: "${role.head.addresses} ${role.head.address} ${role.head.outputs.t_1}", want: "<role.head.addresses> <role.head.address> <role.head.outputs.t_1>"},
+	{in: "${role.head.addresses} ${role.head.address} ${role.head.outputs.t_1}",
+		want: "<role.head.addresses> <role.head.address> <role.head.outputs.t_1>"},
 	{in: "${server.db-1.address}", want: "<server.db-1.address>"},
 	{in: "$${secret.db}", want: "${secret.db}"},
 	{in: "$$${secret.db}", want: "$${secret.db}"},
 	{in: "${HOME} ${x:-y} ${#a} ${} ${", want: "${HOME} ${x:-y} ${#a} ${} ${"},
-	{in: "${secret} ${a.b-} ${.x} ${x..y} ${x.", want: "${secret} ${a.b-} ${.x} ${x..y} ${x.", err: `the reference "${a.b-}" is unknown`},
+	{in: "${secret} ${a.b-} ${.x} ${x..y} ${x.", want: "${secret} ${a.b-} ${.x} ${x..y} ${x.",
+		err: `the reference "${a.b-}" is unknown`},
 	{in: "${x..y} ${.x} ${x.", want: "${x..y} ${.x} ${x."},
 	{in: "${secret.db", err: `the reference "${secret.db" is not closed by }`},
 	{in: "${secret.db:-x}", err: `the reference "${secret.db" is not closed by }`},
@@ -24,7 +26,8 @@ var expandTests = []struct{ in, want, err string }{
 	{in: "${secret.}", err: `the reference "${secret.}" is not ${secret.NAME}`},
 	{in: "${role.head}", err: `the reference "${role.head}" is not ${role.NAME.…}`},
 	{in: "${role.Head.address}", err: `the reference "${role.Head.address}" is not ${role.NAME.…}`},
-	{in: "${role.head.output.x}", err: `the reference "${role.head.output.x}" is unknown: role has address, addresses, outputs`},
+	{in: "${role.head.output.x}",
+		err: `the reference "${role.head.output.x}" is unknown: role has address, addresses, outputs`},
 	{in: "${role.head.outputs}", err: `the reference "${role.head.outputs}" is not ${role.ROLE.outputs.NAME}`},
 	{in: "${server.a.addresses}", err: `the reference "${server.a.addresses}" is unknown: server has address`},
 	{in: "${self.name.x}", err: `the reference "${self.name.x}" is unknown: nothing is below name`},
@@ -48,7 +51,9 @@ func TestExpand(t *testing.T) {
 		}
 	}
 	// What a reference stands for is not looked at again.
-	if got, err := Expand("${secret.a}", func(Reference) (string, error) { return "${secret.a} $${", nil }); got != "${secret.a} $${" || err != nil {
+	if got, err := Expand("${secret.a}", func(Reference) (string, error) {
+		return "${secret.a} $${", nil
+	}); got != "${secret.a} $${" || err != nil {
 		t.Errorf("Expand = %q, %v", got, err)
 	}
 	no := errors.New("not yet")
@@ -59,7 +64,8 @@ func TestExpand(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	refs, err := References("${secret.b} ${secret.a} ${secret.b} $${secret.c} ${role.r.outputs.o}")
-	if err != nil || len(refs) != 3 || refs[0].Name != "b" || refs[1].Name != "a" || refs[2] != (Reference{"role", "r", "outputs", "o"}) {
+	if err != nil || len(refs) != 3 || refs[0].Name != "b" || refs[1].Name != "a" ||
+		refs[2] != (Reference{"role", "r", "outputs", "o"}) {
 		t.Errorf("References = %+v, %v", refs, err)
 	}
 }

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Record is a stack's state while goroutines work on its servers in parallel. All its methods may be called by several of them.
+// Record is a stack's state while goroutines work on its servers in parallel. All its methods may be
+// called by several of them.
 type Record struct {
 	dir Directory
 
@@ -20,8 +21,8 @@ type Record struct {
 // NewRecord returns a record of s. Change saves it in d, which may be the zero value for a record that is only read.
 func NewRecord(d Directory, s *State) *Record { return &Record{dir: d, s: s} }
 
-// Change changes the state and saves it; it returns when that is durable. Changes that arrive while the file is written are saved
-// together. After an error the caller must stop: the state would not know of anything that it creates next.
+// Change changes the state and saves it; it returns when that is durable. Changes that arrive while the file is written
+// are saved together. After an error the caller must stop: the state would not know of anything that it creates next.
 func (r *Record) Change(f func(*State)) error {
 	r.mu.Lock()
 	f(r.s)

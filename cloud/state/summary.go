@@ -47,13 +47,15 @@ func (s *State) Summary() string {
 
 // Settings returns the settings that the stack file had last, for operations that need no stack file.
 func (s *State) Settings() stack.Settings {
-	return stack.Settings{Parallel: s.Parallel, Server: time.Duration(s.Server) * time.Second, Call: time.Duration(s.Call) * time.Second}
+	return stack.Settings{Parallel: s.Parallel, Server: time.Duration(s.Server) * time.Second,
+		Call: time.Duration(s.Call) * time.Second}
 }
 
 // Clone returns a copy that can be changed.
 func (s *State) Clone() *State {
 	c := *s
-	c.Options, c.Scale, c.Images, c.Firewalls = maps.Clone(s.Options), maps.Clone(s.Scale), maps.Clone(s.Images), maps.Clone(s.Firewalls)
+	c.Options, c.Scale, c.Images, c.Firewalls = maps.Clone(s.Options), maps.Clone(s.Scale), maps.Clone(s.Images),
+		maps.Clone(s.Firewalls)
 	c.Servers, c.Outputs = make(map[string]*Server, len(s.Servers)), make(map[string]map[string]string, len(s.Outputs))
 	for name, v := range s.Servers {
 		w := *v

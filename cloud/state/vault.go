@@ -94,7 +94,8 @@ func (v *Vault) Get(name string) (string, bool) {
 	return s, ok
 }
 
-// Put keeps a value, which is durable when Put returns. It calls fill if there is no value yet, or always if again is set.
+// Put keeps a value, which is durable when Put returns. It calls fill if there is no value yet, or
+// always if again is set.
 func (v *Vault) Put(name string, again bool, fill func() string) (string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

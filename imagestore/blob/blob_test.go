@@ -106,11 +106,13 @@ func TestHandlerSpeaksHTTP(t *testing.T) {
 		{"head", "HEAD", nil, 200, ""},
 		{"range", "GET", map[string]string{"Range": "bytes=2-4"}, 206, "234"},
 		{"tail", "GET", map[string]string{"Range": "bytes=-3"}, 206, "789"},
-		{"if-range holds", "GET", map[string]string{"Range": "bytes=2-4", "If-Range": `"` + string(d) + `"`}, 206, "234"},
+		{"if-range holds", "GET", map[string]string{"Range": "bytes=2-4", "If-Range": `"` + string(d) + `"`},
+			206, "234"},
 		{"if-range fails", "GET", map[string]string{"Range": "bytes=2-4", "If-Range": `"x"`}, 200, "0123456789"},
 		{"not modified", "GET", map[string]string{"If-None-Match": `"` + string(d) + `"`}, 304, ""},
 		{"past the end", "GET", map[string]string{"Range": "bytes=10-"}, 416, "invalid range: failed to overlap\n"},
-		{"range bomb", "GET", map[string]string{"Range": "bytes=" + strings.Repeat("0-0,", 1000) + "0-0"}, 200, "0123456789"},
+		{"range bomb", "GET", map[string]string{"Range": "bytes=" + strings.Repeat("0-0,", 1000) + "0-0"},
+			200, "0123456789"},
 	} {
 		req, err := http.NewRequest(c.method, srv.URL+blob.Path+"/"+string(d), nil)
 		if err != nil {

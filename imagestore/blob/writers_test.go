@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAbandoned has writers that live, die and change their minds: only what no living one counts on is abandoned, and never
-// what was put for a client.
+// TestAbandoned has writers that live, die and change their minds: only what no living one counts on is abandoned, and
+// never what was put for a client.
 func TestAbandoned(t *testing.T) {
 	path := t.TempDir()
 	open := func() *Dir {
@@ -46,7 +46,8 @@ func TestAbandoned(t *testing.T) {
 		t.Errorf("after the death of one %v are abandoned, want %s", got, alone)
 	}
 	a := living.Abandoned()
-	for d, want := range map[Digest]bool{alone: true, dropped: true, both: false, served: false, own: false, again: false} {
+	for d, want := range map[Digest]bool{alone: true, dropped: true, both: false, served: false,
+		own: false, again: false} {
 		if a.Blobs[d] != want {
 			t.Errorf("to the living one %s is abandoned: %v, want %v", d, a.Blobs[d], want)
 		}

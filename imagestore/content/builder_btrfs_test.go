@@ -182,7 +182,8 @@ func walkText(t *testing.T, dir string) string {
 			}
 			more += " x:" + quote(name) + "=" + base64.StdEncoding.EncodeToString(value[:k])
 		}
-		out += fmt.Sprintf("%s %s %04o %d %d %d.%09d%s\n", kind, quote(rel), st.Mode&0o7777, st.Uid, st.Gid, st.Mtim.Sec, st.Mtim.Nsec, more)
+		out += fmt.Sprintf("%s %s %04o %d %d %d.%09d%s\n", kind, quote(rel), st.Mode&0o7777, st.Uid, st.Gid,
+			st.Mtim.Sec, st.Mtim.Nsec, more)
 	}
 	return out
 }
@@ -228,7 +229,8 @@ func (g *gardener) fresh() string {
 		dir = g.root
 	}
 	g.next++
-	return filepath.Join(dir, fmt.Sprintf([]string{"f%d", "name with space %d", "ümläut%d", "=%d\\", "-%d"}[g.IntN(5)], g.next))
+	return filepath.Join(dir,
+		fmt.Sprintf([]string{"f%d", "name with space %d", "ümläut%d", "=%d\\", "-%d"}[g.IntN(5)], g.next))
 }
 
 func (g *gardener) bytes(n int) []byte {
@@ -276,7 +278,8 @@ func (g *gardener) step() {
 		file(g.pick(isFile), func(f *os.File) { f.Seek(0, 2); f.Write(g.bytes(size)) })
 	case 10:
 		file(g.pick(isFile), func(f *os.File) {
-			unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(g.IntN(50_000)), int64(1+g.IntN(100_000)))
+			unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(g.IntN(50_000)),
+				int64(1+g.IntN(100_000)))
 		})
 	case 11: // share extents, within a file and between files
 		if from := g.pick(isFile); from != "" {
@@ -290,7 +293,8 @@ func (g *gardener) step() {
 			file(to, func(f *os.File) {
 				fi, _ := src.Stat()
 				if n := uint64(fi.Size()) &^ 4095; n > 0 {
-					unix.IoctlFileCloneRange(int(f.Fd()), &unix.FileCloneRange{Src_fd: int64(src.Fd()), Src_length: n, Dest_offset: uint64(g.IntN(4)) * 4096})
+					unix.IoctlFileCloneRange(int(f.Fd()), &unix.FileCloneRange{Src_fd: int64(src.Fd()), Src_length: n,
+						Dest_offset: uint64(g.IntN(4)) * 4096})
 				}
 			})
 		}
@@ -342,10 +346,12 @@ func (g *gardener) step() {
 		}
 	case 20: // cap_net_raw+ep, as setcap writes it
 		if p := g.pick(isFile); p != "" {
-			g.must(unix.Lsetxattr(p, "security.capability", []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0))
+			g.must(unix.Lsetxattr(p, "security.capability",
+				[]byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0))
 		}
 	case 21: // u::rw- u:1000:r-- g::r-- m::r-- o::---, as setfacl writes it
-		acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+		acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0, 4, 0, 4,
+			0, 255, 255, 255, 255,
 			16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
 		if p := g.pick(func(d fs.DirEntry) bool { return isDir(d) || isFile(d) }); p != "" {
 			g.must(unix.Lsetxattr(p, "system.posix_acl_access", acl, 0))

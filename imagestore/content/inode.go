@@ -84,7 +84,9 @@ func (n *inode) setXattr(name string, value []byte) {
 	if !wanted(name) {
 		return
 	}
-	i, found := slices.BinarySearchFunc(n.xattrs, name, func(x Xattr, name string) int { return strings.Compare(x.Name, name) })
+	i, found := slices.BinarySearchFunc(n.xattrs, name, func(x Xattr, name string) int {
+		return strings.Compare(x.Name, name)
+	})
 	out := slices.Clone(n.xattrs)
 	x := Xattr{name, bytes.Clone(value)}
 	if found {

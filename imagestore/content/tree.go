@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wanted says whether an extended attribute is part of the content. XFS lists the ACLs a second time, under the names by which
-// it stores them (fs/xfs/xfs_xattr.c).
+// wanted says whether an extended attribute is part of the content. XFS lists the ACLs a second time, under the names
+// by which it stores them (fs/xfs/xfs_xattr.c).
 func wanted(name string) bool {
 	return !strings.HasPrefix(name, "btrfs.") && name != "trusted.SGI_ACL_FILE" && name != "trusted.SGI_ACL_DEFAULT"
 }

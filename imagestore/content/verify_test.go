@@ -53,19 +53,27 @@ func TestVerifyFindsDifferences(t *testing.T) {
 		{"access time", func(d string) error {
 			return os.Chtimes(d+"/a", time.Unix(5, 0), time.Unix(1700000000, 123456789))
 		}, nil},
-		{"content", func(d string) error { return rewrite(d+"/d/file", "hellO") }, []string{"d/file has other content"}},
-		{"size", func(d string) error { return rewrite(d+"/d/file", "hello!") }, []string{"d/file has 6 bytes, want 5"}},
-		{"mode", func(d string) error { return os.Chmod(d+"/d/file", 0o600) }, []string{"d/file has mode 0600, want 0644"}},
-		{"mode of the root", func(d string) error { return os.Chmod(d, 0o700) }, []string{". has mode 0700, want 0755"}},
-		{"owner", func(d string) error { return os.Lchown(d+"/d/file", 7, 8) }, []string{"d/file belongs to 7:8, want 0:0"}},
+		{"content", func(d string) error { return rewrite(d+"/d/file", "hellO") },
+			[]string{"d/file has other content"}},
+		{"size", func(d string) error { return rewrite(d+"/d/file", "hello!") },
+			[]string{"d/file has 6 bytes, want 5"}},
+		{"mode", func(d string) error { return os.Chmod(d+"/d/file", 0o600) },
+			[]string{"d/file has mode 0600, want 0644"}},
+		{"mode of the root", func(d string) error { return os.Chmod(d, 0o700) },
+			[]string{". has mode 0700, want 0755"}},
+		{"owner", func(d string) error { return os.Lchown(d+"/d/file", 7, 8) },
+			[]string{"d/file belongs to 7:8, want 0:0"}},
 		{"time", func(d string) error {
 			return os.Chtimes(d+"/d", time.Time{}, time.Unix(1700000000, 123456788))
 		}, []string{"d was modified at 1700000000.123456788, want 1700000000.123456789"}},
 		{"attributes", func(d string) error {
-			return errors.Join(unix.Setxattr(d+"/d/e", "trusted.x", []byte("2"), 0), unix.Setxattr(d+"/d/e", "trusted.y", nil, 0),
+			return errors.Join(unix.Setxattr(d+"/d/e", "trusted.x", []byte("2"), 0),
+				unix.Setxattr(d+"/d/e", "trusted.y", nil, 0),
 				unix.Setxattr(d+"/d/e", "security.selinux", []byte("system_u:object_r:etc_t:s0"), 0))
-		}, []string{"d/e has an attribute trusted.y that should not be there", "d/e has another value in its attribute trusted.x"}},
-		{"lost attribute", func(d string) error { return unix.Removexattr(d+"/d/e", "trusted.x") }, []string{"d/e lacks its attribute trusted.x"}},
+		}, []string{"d/e has an attribute trusted.y that should not be there",
+			"d/e has another value in its attribute trusted.x"}},
+		{"lost attribute", func(d string) error { return unix.Removexattr(d+"/d/e", "trusted.x") },
+			[]string{"d/e lacks its attribute trusted.x"}},
 		{"missing and extra", func(d string) error {
 			return keepTimes(d, func() error { return os.Rename(d+"/null", d+"/new\nname") })
 		}, []string{`new\x0aname is a character device that should not be there`, "null is missing"}},
@@ -76,7 +84,8 @@ func TestVerifyFindsDifferences(t *testing.T) {
 		}, []string{"null is a symbolic link, want a character device"}},
 		{"a link in the way of a directory", func(d string) error {
 			return keepTimes(d, func() error { return errors.Join(os.Rename(d+"/d", d+"/x"), os.Symlink("x", d+"/d")) })
-		}, []string{"d is a symbolic link, want a directory", "d/e is missing", "d/file is missing", "d/other is missing", "x is a directory that should not be there"}},
+		}, []string{"d is a symbolic link, want a directory", "d/e is missing", "d/file is missing",
+			"d/other is missing", "x is a directory that should not be there"}},
 		{"link target", func(d string) error {
 			return keepTimes(d, func() error {
 				ts := lstat(d + "/link").Mtim
@@ -88,7 +97,8 @@ func TestVerifyFindsDifferences(t *testing.T) {
 			return keepTimes(d, func() error {
 				return errors.Join(os.Remove(d+"/b"), os.WriteFile(d+"/b", make([]byte, 1<<20), 0o644))
 			})
-		}, []string{"a has one name only, want a to be the same file", "b has one name only, want a to be the same file"}},
+		}, []string{"a has one name only, want a to be the same file",
+			"b has one name only, want a to be the same file"}},
 		{"new hard link", func(d string) error {
 			return keepTimes(d+"/d", func() error {
 				return errors.Join(os.Remove(d+"/d/other"), os.Link(d+"/d/file", d+"/d/other"))
@@ -97,7 +107,8 @@ func TestVerifyFindsDifferences(t *testing.T) {
 		{"device", func(d string) error {
 			return keepTimes(d, func() error {
 				ts := lstat(d + "/null").Mtim
-				return errors.Join(os.Remove(d+"/null"), unix.Mknod(d+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))),
+				return errors.Join(os.Remove(d+"/null"),
+					unix.Mknod(d+"/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))),
 					unix.UtimesNanoAt(unix.AT_FDCWD, d+"/null", []unix.Timespec{ts, ts}, 0))
 			})
 		}, []string{"null is device 1:5, want 1:3"}},
@@ -146,7 +157,8 @@ func TestVerifyShowsTheFirst(t *testing.T) {
 	if err := Verify(context.Background(), dir, m, nil); !errors.As(err, &got) {
 		t.Fatalf("Verify = %v, want a MismatchError", err)
 	}
-	if got.Total != 30 || len(got.Differences) != 20 || !strings.HasSuffix(got.Error(), "extra19 is a regular file that should not be there\n  and 10 more") {
+	if got.Total != 30 || len(got.Differences) != 20 ||
+		!strings.HasSuffix(got.Error(), "extra19 is a regular file that should not be there\n  and 10 more") {
 		t.Errorf("Verify = %v", got)
 	}
 }

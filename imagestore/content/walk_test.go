@@ -67,7 +67,8 @@ func TestRootStays(t *testing.T) {
 	}
 	defer root.Close()
 	for _, st := range []struct{ path, want string }{
-		{"link", "symbolic link"}, {"null", "character device"}, {"d", "directory"}, {"link/x", "opening"}, {"none", "no such file"},
+		{"link", "symbolic link"}, {"null", "character device"}, {"d", "directory"}, {"link/x", "opening"},
+		{"none", "no such file"},
 		{"../" + filepath.Base(dir) + "/a", "opening"},
 	} {
 		fd, err := open(root, st.path)

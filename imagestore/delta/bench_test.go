@@ -18,15 +18,17 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// BenchmarkWriteFull makes the full stream of a snapshot with a copy of /usr/share and more in turns by `btrfs send` and by
-// WriteFull, and reports the medians and their ratio, ours by theirs. Ours hashes all content, theirs does not. GRIDDLE_BENCH_TREE names another tree to copy.
+// BenchmarkWriteFull makes the full stream of a snapshot with a copy of /usr/share and more in turns by `btrfs send`
+// and by WriteFull, and reports the medians and their ratio, ours by theirs. Ours hashes all content, theirs does not.
+// GRIDDLE_BENCH_TREE names another tree to copy.
 //
 //	go test -run '^$' -bench BenchmarkWriteFull -benchtime 7x ./imagestore/delta
 func BenchmarkWriteFull(b *testing.B) {
 	mnt := sourcetest.Btrfs(b)
 	work, snap := filepath.Join(mnt, "work"), filepath.Join(mnt, "snap")
 	sourcetest.Run(b, "btrfs", "-q", "subvolume", "create", work)
-	from := []string{"/usr/share/doc", "/usr/share/zoneinfo", "/usr/share/perl", "/usr/lib/python3", "/usr/lib/x86_64-linux-gnu/perl", "/usr/bin"}
+	from := []string{"/usr/share/doc", "/usr/share/zoneinfo", "/usr/share/perl", "/usr/lib/python3",
+		"/usr/lib/x86_64-linux-gnu/perl", "/usr/bin"}
 	if tree := os.Getenv("GRIDDLE_BENCH_TREE"); tree != "" {
 		from = []string{tree}
 	}
@@ -63,7 +65,8 @@ func BenchmarkWriteFull(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := cmd.ProcessState
-		theirs, theirsCPU = append(theirs, time.Since(start).Seconds()), append(theirsCPU, (s.SystemTime()+s.UserTime()).Seconds())
+		theirs, theirsCPU = append(theirs, time.Since(start).Seconds()),
+			append(theirsCPU, (s.SystemTime()+s.UserTime()).Seconds())
 	}
 	turn(true) // warms the cache
 	turn(false)

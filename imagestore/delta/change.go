@@ -140,8 +140,8 @@ func part(f *file, b []byte, offset int64) (int, error) {
 	return n, f.read(b[:n], offset)
 }
 
-// runs writes the runs of blocks in which a and b, parts at offset, differ. data is what of a is in the file. It gives the
-// new size of the file.
+// runs writes the runs of blocks in which a and b, parts at offset, differ. data is what of a is in the file. It gives
+// the new size of the file.
 func (c *change) runs(w *worker, data, a, b []byte, offset, size int64) (int64, error) {
 	for i := 0; i < len(data); {
 		if bytes.Equal(a[i:i+block], b[i:i+block]) {

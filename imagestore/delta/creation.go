@@ -106,7 +106,8 @@ func (c *creation) file(w *worker) error {
 // set-user-ID bits and capabilities; permissions before attributes, since they change an ACL; times last.
 func (w *worker) dress(e *content.Entry) error {
 	path := raw(e.Path)
-	if err := w.put(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(e.UID), GID: uint64(e.GID)}); err != nil {
+	if err := w.put(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(e.UID),
+		GID: uint64(e.GID)}); err != nil {
 		return err
 	}
 	if e.Type != content.Symlink {
@@ -115,7 +116,8 @@ func (w *worker) dress(e *content.Entry) error {
 		}
 	}
 	for _, x := range e.Xattrs {
-		if err := w.put(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: x.Name, Data: x.Value}); err != nil {
+		if err := w.put(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: x.Name,
+			Data: x.Value}); err != nil {
 			return err
 		}
 	}

@@ -170,7 +170,8 @@ func dump(t testing.TB, stream []byte) string {
 		case sendstream.OpWrite:
 			fmt.Fprintf(&b, " at %d %d bytes %.12q", c.FileOffset, len(c.Data), c.Data)
 		case sendstream.OpClone:
-			fmt.Fprintf(&b, " at %d %d bytes from %v %d %q at %d", c.FileOffset, c.CloneLen, c.CloneUUID, c.CloneCtransid, c.ClonePath, c.CloneOffset)
+			fmt.Fprintf(&b, " at %d %d bytes from %v %d %q at %d", c.FileOffset, c.CloneLen, c.CloneUUID,
+				c.CloneCtransid, c.ClonePath, c.CloneOffset)
 		case sendstream.OpTruncate:
 			fmt.Fprintf(&b, " to %d", c.Size)
 		case sendstream.OpChmod:
@@ -210,7 +211,8 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "delta.txt", dump(t, d.Bytes()))
-	if _, err := delta.WriteFull(t.Context(), &full, new.Dir, new.UUID, new.Ctransid, delta.Options{Name: "new"}); err != nil {
+	if _, err := delta.WriteFull(t.Context(), &full, new.Dir, new.UUID, new.Ctransid,
+		delta.Options{Name: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "full.txt", dump(t, full.Bytes()))
@@ -265,7 +267,8 @@ func TestChangedFiles(t *testing.T) {
 		if err := errors.Join(os.Remove(p), unix.Mkfifo(p, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := delta.Write(t.Context(), io.Discard, old, new, delta.Options{Name: "new"}); err == nil || !strings.Contains(err.Error(), "link2") {
+		if _, err := delta.Write(t.Context(), io.Discard, old, new, delta.Options{Name: "new"}); err == nil ||
+			!strings.Contains(err.Error(), "link2") {
 			t.Errorf("Write = %v, want an error with link2", err)
 		}
 	})
@@ -295,18 +298,21 @@ func TestStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &limited{3 << 20, func() error { cancel(); return nil }}
-	if _, err := delta.WriteFull(ctx, w, dir, identity(0, 0), 1, delta.Options{Name: "n"}); !errors.Is(err, context.Canceled) {
+	if _, err := delta.WriteFull(ctx, w, dir, identity(0, 0), 1,
+		delta.Options{Name: "n"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("WriteFull = %v, want context.Canceled", err)
 	}
 	w = &limited{3 << 20, func() error { return unix.ENOSPC }}
-	if _, err := delta.WriteFull(t.Context(), w, dir, identity(0, 0), 1, delta.Options{Name: "n"}); !errors.Is(err, unix.ENOSPC) {
+	if _, err := delta.WriteFull(t.Context(), w, dir, identity(0, 0), 1,
+		delta.Options{Name: "n"}); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("WriteFull = %v, want ENOSPC", err)
 	}
 }
 
 func TestRefuses(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "a/b", "a\x00", strings.Repeat("n", 256)} {
-		if _, err := delta.WriteFull(t.Context(), io.Discard, t.TempDir(), identity(0, 0), 1, delta.Options{Name: name}); err == nil {
+		if _, err := delta.WriteFull(t.Context(), io.Discard, t.TempDir(), identity(0, 0), 1,
+			delta.Options{Name: name}); err == nil {
 			t.Errorf("WriteFull with name %q gives no error", name)
 		}
 	}

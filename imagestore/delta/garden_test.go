@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A garden makes and changes a tree with one of everything that a filesystem knows. It looks for what is there each time, so
-// that any change may follow any other.
+// A garden makes and changes a tree with one of everything that a filesystem knows. It looks for what is there each
+// time, so that any change may follow any other.
 type garden struct {
 	testing.TB
 	*rand.Rand
@@ -65,7 +65,8 @@ func (g *garden) pick(keep func(uint32) bool) string {
 // fresh invents a name, now and then an odd one.
 func (g *garden) fresh() string {
 	dirs := append(g.found(directories), g.root)
-	odd := []string{" with space", "\nline", "\xff\xfe", "-b", "=\\x", "ü", strings.Repeat("l", 247), "*", ".so.1.2", "!"}
+	odd := []string{" with space", "\nline", "\xff\xfe", "-b", "=\\x", "ü", strings.Repeat("l", 247),
+		"*", ".so.1.2", "!"}
 	g.n++
 	name := fmt.Sprintf("n%d", g.n)
 	if g.IntN(3) == 0 {
@@ -120,7 +121,8 @@ func (g *garden) dress(p string) {
 
 func (g *garden) attribute(p string, kind uint32) {
 	// u::rw- u:1000:rN- g::r-- m::r-- o::---, as setfacl writes it
-	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, byte(4 + g.IntN(4)), 0, 0xe8, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
+	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, byte(4 + g.IntN(4)), 0, 0xe8, 3, 0, 0, 4, 0, 4,
+		0, 255, 255, 255, 255,
 		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255}
 	// cap_net_raw or another, as setcap writes it
 	caps := []byte{1, 0, 0, 2, byte(g.IntN(2)), 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -138,7 +140,8 @@ func (g *garden) attribute(p string, kind uint32) {
 			g.must(unix.Lsetxattr(p, "security.capability", caps, 0))
 		}
 	case 5, 6:
-		for _, name := range []string{"user.note", "security.capability", "system.posix_acl_access", "system.posix_acl_default"} {
+		for _, name := range []string{"user.note", "security.capability", "system.posix_acl_access",
+			"system.posix_acl_default"} {
 			if err := unix.Lremovexattr(p, name); err != nil && err != unix.ENODATA && err != unix.EOPNOTSUPP {
 				g.must(err)
 			}
@@ -229,7 +232,8 @@ func (g *garden) changeOne() {
 		})
 	case 5:
 		open(func(f *os.File, size int64) {
-			g.must(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(g.IntN(int(size)+1)), int64(1+g.IntN(1<<18))))
+			g.must(unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE,
+				int64(g.IntN(int(size)+1)), int64(1+g.IntN(1<<18))))
 		})
 	case 6, 7:
 		g.dress(g.pick(anything))

@@ -9,8 +9,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Attributes that other commands change: chmod the mask of the ACL; chown, write and truncate take away capabilities. What
-// is created in a directory with a default ACL gets ACLs of its own.
+// Attributes that other commands change: chmod the mask of the ACL; chown, write and truncate take away capabilities.
+// What is created in a directory with a default ACL gets ACLs of its own.
 const (
 	accessACL  = "system.posix_acl_access"
 	defaultACL = "system.posix_acl_default"
@@ -18,7 +18,9 @@ const (
 )
 
 func xattr(list []content.Xattr, name string) (content.Xattr, bool) {
-	i, ok := slices.BinarySearchFunc(list, name, func(x content.Xattr, name string) int { return strings.Compare(x.Name, name) })
+	i, ok := slices.BinarySearchFunc(list, name, func(x content.Xattr, name string) int {
+		return strings.Compare(x.Name, name)
+	})
 	if !ok {
 		return content.Xattr{}, false
 	}
@@ -26,7 +28,9 @@ func xattr(list []content.Xattr, name string) (content.Xattr, bool) {
 }
 
 func sameXattrs(a, b []content.Xattr) bool {
-	return slices.EqualFunc(a, b, func(x, y content.Xattr) bool { return x.Name == y.Name && bytes.Equal(x.Value, y.Value) })
+	return slices.EqualFunc(a, b, func(x, y content.Xattr) bool {
+		return x.Name == y.Name && bytes.Equal(x.Value, y.Value)
+	})
 }
 
 // sameMetadata says whether two entries of one type differ in nothing that alter sends.
@@ -40,21 +44,23 @@ func (w *worker) undress(e *content.Entry, was []content.Xattr) error {
 		if _, ok := xattr(e.Xattrs, x.Name); ok {
 			continue
 		}
-		if err := w.put(&sendstream.Command{Op: sendstream.OpRemoveXattr, Path: raw(e.Path), XattrName: x.Name}); err != nil {
+		if err := w.put(&sendstream.Command{Op: sendstream.OpRemoveXattr, Path: raw(e.Path),
+			XattrName: x.Name}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// alter sends the metadata in which e differs from was, which has the attributes xattrs still, in the order of dress, and
-// what the commands before it and its own have undone. written says that data were, touched that the modification time is
-// not what it was.
+// alter sends the metadata in which e differs from was, which has the attributes xattrs still, in the order of dress,
+// and what the commands before it and its own have undone. written says that data were, touched that the modification
+// time is not what it was.
 func (w *worker) alter(e, was *content.Entry, xattrs []content.Xattr, written, touched bool) error {
 	path := raw(e.Path)
 	owner := e.UID != was.UID || e.GID != was.GID
 	if owner {
-		if err := w.put(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(e.UID), GID: uint64(e.GID)}); err != nil {
+		if err := w.put(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(e.UID),
+			GID: uint64(e.GID)}); err != nil {
 			return err
 		}
 	}
@@ -70,7 +76,8 @@ func (w *worker) alter(e, was *content.Entry, xattrs []content.Xattr, written, t
 		if ok && !undone && bytes.Equal(before.Value, x.Value) {
 			continue
 		}
-		if err := w.put(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: x.Name, Data: x.Value}); err != nil {
+		if err := w.put(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: x.Name,
+			Data: x.Value}); err != nil {
 			return err
 		}
 	}

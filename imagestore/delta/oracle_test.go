@@ -83,8 +83,9 @@ func identity(seed uint64, step int) sendstream.UUID {
 	return sendstream.UUID{0x67, 0x72, byte(seed), byte(step + 1)}
 }
 
-// TestAgainstReceivers grows a tree, changes it several times, and makes a full stream of each state and a delta to it from
-// the one before. `btrfs receive` and we, on btrfs, plainly on btrfs, and on tmpfs, ext4 and xfs, must make the same of it.
+// TestAgainstReceivers grows a tree, changes it several times, and makes a full stream of each state and a delta
+// to it from the one before. `btrfs receive` and we, on btrfs, plainly on btrfs, and on tmpfs, ext4 and xfs,
+// must make the same of it.
 func TestAgainstReceivers(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { againstReceivers(t, seed) })
@@ -94,8 +95,10 @@ func TestAgainstReceivers(t *testing.T) {
 func againstReceivers(t *testing.T, seed uint64) {
 	mnt := sourcetest.Btrfs(t)
 	ctx := context.Background()
-	places := []place{{"ours on btrfs", filepath.Join(mnt, "ours"), false}, {"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false},
-		{"ext4", sourcetest.Filesystem(t, "ext4", 1<<30), false}, {"xfs", sourcetest.Filesystem(t, "xfs", 1<<30), false}}
+	places := []place{{"ours on btrfs", filepath.Join(mnt, "ours"), false},
+		{"plain on btrfs", filepath.Join(mnt, "plain"), true}, {"tmpfs", sourcetest.Tmpfs(t), false},
+		{"ext4", sourcetest.Filesystem(t, "ext4", 1<<30), false},
+		{"xfs", sourcetest.Filesystem(t, "xfs", 1<<30), false}}
 	peers := filepath.Join(mnt, "peers")
 	for _, d := range []string{peers, places[0].dir, places[1].dir} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -128,7 +131,8 @@ func againstReceivers(t *testing.T, seed uint64) {
 		peer(t, full, peers)
 		same(t, name+" in full by btrfs receive", walk(t, filepath.Join(peers, name)), now.Content)
 		for i, p := range places {
-			r, err := receive.Receive(ctx, bytes.NewReader(stream), p.dir, receive.Options{Name: name, Parents: parents[i], Plain: p.plain})
+			r, err := receive.Receive(ctx, bytes.NewReader(stream), p.dir,
+				receive.Options{Name: name, Parents: parents[i], Plain: p.plain})
 			if err != nil {
 				t.Fatalf("%s: %s: %v", name, p.name, err)
 			}
@@ -154,7 +158,8 @@ func fullBothWays(t *testing.T, now delta.Tree, name string) []byte {
 		t.Fatal(err)
 	}
 	same(t, name+": manifest of WriteFull", m, now.Content)
-	if n, err := delta.WriteTree(t.Context(), &again, now, delta.Options{Name: name}); err != nil || n != int64(again.Len()) {
+	if n, err := delta.WriteTree(t.Context(), &again, now, delta.Options{Name: name}); err != nil ||
+		n != int64(again.Len()) {
 		t.Fatalf("WriteTree = %d, %v, want %d", n, err, again.Len())
 	}
 	if !bytes.Equal(full.Bytes(), again.Bytes()) {
@@ -187,8 +192,8 @@ func deltaAllWays(t *testing.T, before, now delta.Tree, name string) []byte {
 	return streams[0]
 }
 
-// TestPairByReceive has `btrfs receive` apply the streams of the goldens, in which what one command sets another one takes
-// away: capabilities, modes, ACLs.
+// TestPairByReceive has `btrfs receive` apply the streams of the goldens, in which what one command sets another one
+// takes away: capabilities, modes, ACLs.
 func TestPairByReceive(t *testing.T) {
 	mnt := sourcetest.Btrfs(t)
 	old, new := pair(t)

@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/content"
 )
 
-// A step is a part of the stream. Steps are thought of in the order of the stream, worked on side by side and written in
-// order again.
+// A step is a part of the stream. Steps are thought of in the order of the stream, worked on side by side and
+// written in order again.
 type step interface {
 	write(*worker) error
 	weight() int64 // about the bytes that the step reads

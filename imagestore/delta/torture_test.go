@@ -17,7 +17,8 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestManyFiles makes streams of a tree with 200,000 files, some of them hard links, and looks at the memory that lives.
+// TestManyFiles makes streams of a tree with 200,000 files, some of them hard links, and looks at
+// the memory that lives.
 func TestManyFiles(t *testing.T) {
 	dir := sourcetest.Tmpfs(t)
 	for d := range 400 {
@@ -63,7 +64,8 @@ func TestManyFiles(t *testing.T) {
 		t.Error("WriteTree and WriteFull make different streams")
 	}
 	var none bytes.Buffer
-	if _, err := delta.Write(t.Context(), &none, tree, tree, delta.Options{Name: "many"}); err != nil || none.Len() > 1000 {
+	if _, err := delta.Write(t.Context(), &none, tree, tree, delta.Options{Name: "many"}); err != nil ||
+		none.Len() > 1000 {
 		t.Errorf("Write = %v with %d bytes, want a short delta", err, none.Len())
 	}
 }

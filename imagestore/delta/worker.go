@@ -25,7 +25,8 @@ type worker struct {
 }
 
 func newWorker(ctx context.Context) *worker {
-	w := &worker{ctx: ctx, enc: sendstream.NewAppender(), free: make(chan *chunk, chunks), hash: sha256.New(), oldHash: sha256.New()}
+	w := &worker{ctx: ctx, enc: sendstream.NewAppender(), free: make(chan *chunk, chunks), hash: sha256.New(),
+		oldHash: sha256.New()}
 	for range chunks {
 		w.free <- nil
 	}

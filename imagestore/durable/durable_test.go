@@ -60,7 +60,9 @@ func TestWholeFiles(t *testing.T) {
 		file string
 		old  string
 	}{
-		{"create", func(d durable.Disk, dir string) error { return d.Create(filepath.Join(dir, "f"), []byte("new"), 0o600) }, "f", ""},
+		{"create", func(d durable.Disk, dir string) error {
+			return d.Create(filepath.Join(dir, "f"), []byte("new"), 0o600)
+		}, "f", ""},
 		{"replace", func(d durable.Disk, dir string) error {
 			return d.Replace(filepath.Join(dir, "old"), []byte("new"), 0o600)
 		}, "old", "old"},
@@ -108,7 +110,8 @@ func TestWholeFiles(t *testing.T) {
 				disk.Apply(tape.Ops()...)
 				for i := range 5 {
 					after := t.TempDir()
-					if err := disk.PowerCut(after, rand.New(rand.NewPCG(uint64(n), uint64(i))), float64(i)/4); err != nil {
+					if err := disk.PowerCut(after, rand.New(rand.NewPCG(uint64(n), uint64(i))),
+						float64(i)/4); err != nil {
 						t.Fatal(err)
 					}
 					check(fmt.Sprintf("operation %d failed, power cut %d", n, i), after, err == nil)

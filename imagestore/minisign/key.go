@@ -26,8 +26,8 @@ import (
 //	+--------+--------+--------+---------+----------+----------+--------+-----------+----------+
 //
 // kdf is "Sc" (the last three fields are XORed with scrypt of the password) or two zero bytes (in the clear, as
-// `minisign -G -W` writes it). check is BLAKE2b-256 of "Ed", id and secret, which minisign leaves zero in the clear. Numbers
-// are little-endian.
+// `minisign -G -W` writes it). check is BLAKE2b-256 of "Ed", id and secret, which minisign leaves zero in the clear.
+// Numbers are little-endian.
 const (
 	keyFileSize  = 2 + 2 + 2 + 32 + 8 + 8 + keyFieldSize
 	keyFieldSize = 8 + ed25519.PrivateKeySize + 32
@@ -67,7 +67,8 @@ func readSecret(path string) ([]byte, error) {
 		return nil, err
 	}
 	if mode := st.Mode(); mode.IsRegular() && mode.Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o: %w; `chmod 600 %s` keeps them out", path, mode.Perm(), ErrExposed, path)
+		return nil, fmt.Errorf("%s has mode %04o: %w; `chmod 600 %s` keeps them out", path,
+			mode.Perm(), ErrExposed, path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(b) > maxKeyFile {
@@ -96,7 +97,8 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("asking for the password: %w", err)
 		}
-		if err := decryptKey(field, p, b[6:38], binary.LittleEndian.Uint64(b[38:]), binary.LittleEndian.Uint64(b[46:])); err != nil {
+		if err := decryptKey(field, p, b[6:38], binary.LittleEndian.Uint64(b[38:]),
+			binary.LittleEndian.Uint64(b[46:])); err != nil {
 			return nil, err
 		}
 	default:
@@ -151,12 +153,13 @@ func (k *SecretKey) File() []byte {
 	b := make([]byte, keyFieldAt, keyFileSize)
 	copy(b, "Ed\x00\x00B2")
 	b = append(append(append(b, k.id[:]...), k.key...), keyCheck(k)...)
-	return fmt.Appendf(nil, "%sgriddle secret key %s\n%s\n", CommentPrefix, k.Public().ID(), base64.StdEncoding.EncodeToString(b))
+	return fmt.Appendf(nil, "%sgriddle secret key %s\n%s\n", CommentPrefix, k.Public().ID(),
+		base64.StdEncoding.EncodeToString(b))
 }
 
-// LoadOrMakeKey reads the secret key in path. Where there is none it makes one, mode 0600, and writes the public key beside it,
-// in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key has no password. Of
-// two callers at once one makes the key and the other gets it.
+// LoadOrMakeKey reads the secret key in path. Where there is none it makes one, mode 0600, and writes the public key
+// beside it, in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key
+// has no password. Of two callers at once one makes the key and the other gets it.
 func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	return loadOrMakeKey(durable.Disk{}, path)
 }
@@ -182,7 +185,8 @@ func loadOrMakeKey(disk durable.Disk, path string) (k *SecretKey, made bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
-	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().File(), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.Create(strings.TrimSuffix(path, filepath.Ext(path))+".pub", k.Public().File(), 0o644); err != nil &&
+		!errors.Is(err, fs.ErrExist) {
 		return nil, false, fmt.Errorf("making key: %w", err)
 	}
 	return k, true, nil

@@ -15,16 +15,16 @@ import (
 	"griddle/imagestore/durable"
 )
 
-// What guessing a password costs: scrypt with N = 2^18, r = 8 and p = 1, which takes 256 MiB, so that a key made here can
-// be used on a small computer. The files say it, and minisign takes any.
+// What guessing a password costs: scrypt with N = 2^18, r = 8 and p = 1, which takes 256 MiB, so that a key made here
+// can be used on a small computer. The files say it, and minisign takes any.
 const (
 	passwordOps = 1 << 23
 	passwordMem = 1 << 28
 )
 
 // MakeKey makes a key in path, mode 0600, and its public half in the same name with ".pub" for its extension, both in
-// minisign's format, encrypted where password is not empty. fs.ErrExist, and nothing is changed, where either is there. When it
-// returns both are durable; a crash before that may leave a secret key alone.
+// minisign's format, encrypted where password is not empty. fs.ErrExist, and nothing is changed, where either is there.
+// When it returns both are durable; a crash before that may leave a secret key alone.
 func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	public = strings.TrimSuffix(path, filepath.Ext(path)) + ".pub"
 	if public == path {

@@ -66,12 +66,14 @@ func TestReadKeyMode(t *testing.T) {
 	if _, _, err := MakeKey(path, ""); err != nil {
 		t.Fatal(err)
 	}
-	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o700: true, 0o640: false, 0o604: false, 0o620: false, 0o644: false, 0o666: false} {
+	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o700: true, 0o640: false, 0o604: false,
+		0o620: false, 0o644: false, 0o666: false} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		_, err := ReadKey(path, nil)
-		if (err == nil) != ok || !ok && (!errors.Is(err, ErrExposed) || !strings.Contains(err.Error(), "chmod 600 "+path)) {
+		if (err == nil) != ok || !ok &&
+			(!errors.Is(err, ErrExposed) || !strings.Contains(err.Error(), "chmod 600 "+path)) {
 			t.Errorf("ReadKey of a file with mode %04o = %v", mode, err)
 		}
 	}

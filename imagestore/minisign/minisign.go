@@ -1,8 +1,8 @@
-// Package minisign makes and reads keys and signatures in the formats of minisign, so that `minisign -V` checks what we sign and
-// `minisign -S` signs what we check.
+// Package minisign makes and reads keys and signatures in the formats of minisign, so that `minisign -V` checks what we
+// sign and `minisign -S` signs what we check.
 //
-// Call LoadOrMakeKey or ReadKey for a secret key and SecretKey.Sign for a signature; ParsePublicKey and Verify check one.
-// A signature is four lines:
+// Call LoadOrMakeKey or ReadKey for a secret key and SecretKey.Sign for a signature; ParsePublicKey and Verify check
+// one. A signature is four lines:
 //
 //	+------------------------------------------------------+
 //	| untrusted comment: …                              \n |
@@ -11,8 +11,8 @@
 //	| base64: global signature 64                       \n | Ed25519, of the signature and the trusted comment
 //	+------------------------------------------------------+
 //
-// A secret key's file is refused where other users have access to it. Key files are durable before the functions that make them
-// return. Sources: minisign(1), and its format description at https://jedisct1.github.io/minisign/.
+// A secret key's file is refused where other users have access to it. Key files are durable before the functions that
+// make them return. Sources: minisign(1), and its format description at https://jedisct1.github.io/minisign/.
 package minisign
 
 import (
@@ -47,7 +47,8 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(line))
 	if err != nil || len(b) != 2+8+ed25519.PublicKeySize || string(b[:2]) != "Ed" {
-		return k, fmt.Errorf("parsing public key %.80q: want the base64 line that minisign prints, beginning with RW", line)
+		return k, fmt.Errorf("parsing public key %.80q: want the base64 line that minisign prints, beginning with RW",
+			line)
 	}
 	copy(k.id[:], b[2:])
 	copy(k.key[:], b[10:])
@@ -114,9 +115,9 @@ func (k *SecretKey) Sign(message []byte, comment string) []byte {
 		trusted, comment, base64.StdEncoding.EncodeToString(global))
 }
 
-// Verify checks the four lines sig over message. find gets the ID of the key that signed, as PublicKey.ID writes it, and
-// returns that key, or the error why it does not count. Legacy signatures ("Ed", not prehashed) are refused: minisign has
-// written none since 0.11.
+// Verify checks the four lines sig over message. find gets the ID of the key that signed, as PublicKey.ID writes it,
+// and returns that key, or the error why it does not count. Legacy signatures ("Ed", not prehashed) are refused:
+// minisign has written none since 0.11.
 func Verify(message, sig []byte, find func(id string) (PublicKey, error)) error {
 	bad := func(why string) error { return fmt.Errorf("%w: %s", ErrSignature, why) }
 	lines := strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(sig), "\r\n", "\n"), "\n"), "\n")

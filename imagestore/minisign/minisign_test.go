@@ -31,7 +31,8 @@ func newKey(t testing.TB) *SecretKey {
 func TestEncryptedKey(t *testing.T) {
 	minisign := need(t, "minisign")
 	k := newKey(t)
-	for name, cost := range map[string]struct{ ops, mem uint64 }{"much memory": {32768, 4 << 20}, "many operations": {1 << 20, 2 << 20}} {
+	for name, cost := range map[string]struct{ ops, mem uint64 }{"much memory": {32768, 4 << 20},
+		"many operations": {1 << 20, 2 << 20}} {
 		text, err := k.formatEncrypted("secret", cost.ops, cost.mem)
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +71,8 @@ func TestLoadOrMakeKey(t *testing.T) {
 	if i, err := os.Stat(path); err != nil || i.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the key is %v, %v, want 0600", i.Mode(), err)
 	}
-	for name, text := range map[string]string{"empty": "", "garbage": "untrusted comment: x\nAAAA\n", "cut": string(first.File()[:100])} {
+	for name, text := range map[string]string{"empty": "", "garbage": "untrusted comment: x\nAAAA\n",
+		"cut": string(first.File()[:100])} {
 		p := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

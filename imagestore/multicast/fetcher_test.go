@@ -213,7 +213,8 @@ func TestFetcher(t *testing.T) {
 			if by != c.way || !strings.Contains(strings.Join(got.Whys, "\n"), c.why) {
 				t.Errorf("by %s (%+v, said %q), want %s because of %q", by, got.Last, got.Whys, c.way, c.why)
 			}
-			if a := got.Asked[0]; a.Size != int64(len(r.data)) || a.Encoding != blob.Sum(r.data) || len(a.Networks) != 1 {
+			if a := got.Asked[0]; a.Size != int64(len(r.data)) || a.Encoding != blob.Sum(r.data) ||
+				len(a.Networks) != 1 {
 				t.Errorf("it asked %+v", a)
 			}
 		})

@@ -43,7 +43,8 @@ func ReceiverKey(secret Key, id ID, n uint16) (Key, error) {
 
 func derive(secret Key, id ID, what string) (Key, error) {
 	if len(secret) != datagram.KeySize {
-		return nil, fmt.Errorf("making a session's keys: the secret has %d bytes, not %d", len(secret), datagram.KeySize)
+		return nil, fmt.Errorf("making a session's keys: the secret has %d bytes, not %d",
+			len(secret), datagram.KeySize)
 	}
 	k, err := hkdf.Key(sha256.New, secret, binary.BigEndian.AppendUint64(nil, uint64(id)), what, datagram.KeySize)
 	if err != nil {

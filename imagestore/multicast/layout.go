@@ -42,7 +42,8 @@ func (l Layout) Validate() error {
 		return fmt.Errorf("%w: its code is %.40q, and this program knows %s", ErrSession, l.Code, parity.Name)
 	case l.K < 1 || l.R < 1 || l.K+l.R > 65535 || l.Symbol < parity.Align || l.Symbol%parity.Align != 0 ||
 		l.Symbol > datagram.MaxPayload || l.Block() > 8<<20 || int64(l.R)*int64(l.Symbol) > 16<<20:
-		return fmt.Errorf("%w: blocks of %d and %d symbols of %d bytes are not possible", ErrSession, l.K, l.R, l.Symbol)
+		return fmt.Errorf("%w: blocks of %d and %d symbols of %d bytes are not possible",
+			ErrSession, l.K, l.R, l.Symbol)
 	}
 	return nil
 }

@@ -69,7 +69,8 @@ func TestRelay(t *testing.T) {
 	wg.Go(func() {
 		err := r.bed.Sender.Do(func() error {
 			return spool.Hold(ctx, relay.HoldOptions{
-				Order:   multicast.RelayOrder{Session: info, Secret: secret, Gather: time.Minute, Machines: 2, Rate: 20_000_000},
+				Order: multicast.RelayOrder{Session: info, Secret: secret, Gather: time.Minute,
+					Machines: 2, Rate: 20_000_000},
 				Network: multicast.Network{Interface: "eth0", Prefix: r.bed.Sender.Address},
 				Report: func(_ context.Context, x multicast.RelayReport) (multicast.RelayCommand, error) {
 					reports <- x

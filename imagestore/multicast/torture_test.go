@@ -64,7 +64,8 @@ func TestNetworkGoneLong(t *testing.T) {
 	for i := range 2 {
 		s := r.invite()
 		go func() {
-			done <- r.fetch(i, errand{HTTP: base, Answers: []multicast.Answer{{Session: &s}, {Why: "no other machine"}}})
+			done <- r.fetch(i,
+				errand{HTTP: base, Answers: []multicast.Answer{{Session: &s}, {Why: "no other machine"}}})
 		}()
 	}
 	r.until("a third of it", func(s multicast.SessionStatus) bool { return s.Percent() >= 33 })

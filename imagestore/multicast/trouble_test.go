@@ -51,7 +51,8 @@ func TestLate(t *testing.T) {
 			wg.Wait()
 			for i, g := range first {
 				if g.outcome != receiver.Complete || g.p.HTTP > 0 {
-					t.Errorf("receiver %d, which was there from the beginning: %v, %d bytes by HTTP", i+1, g.outcome, g.p.HTTP)
+					t.Errorf("receiver %d, which was there from the beginning: %v, %d bytes by HTTP", i+1,
+						g.outcome, g.p.HTTP)
 				}
 			}
 			if g := late[0]; g.p.Multicast < int64(len(r.data))/4 {

@@ -26,8 +26,8 @@ type apkPart struct {
 	rest string
 }
 
-// orderAPK orders as apk does since version 3. Of two versions that are equal up to the end of one, the longer is newer, unless it
-// goes on with the suffix of a pre-release.
+// orderAPK orders as apk does since version 3. Of two versions that are equal up to the end of one, the longer is
+// newer, unless it goes on with the suffix of a pre-release.
 func orderAPK(a, b string) int {
 	x, y := firstAPK(a), firstAPK(b)
 	for x.kind == y.kind && x.kind < apkEnd {

@@ -1,8 +1,8 @@
 package packages
 
-// CompareDpkg orders two versions as dpkg does (deb-version(7)): the epoch first, runs of digits by value, letters before all
-// else, and "~" before even the end of a part, so that 1.0~rc1 < 1.0 < 1.0a < 1.0+1 and 2 < 10. It returns a number
-// below, equal to or above zero.
+// CompareDpkg orders two versions as dpkg does (deb-version(7)): the epoch first, runs of digits by value, letters
+// before all else, and "~" before even the end of a part, so that 1.0~rc1 < 1.0 < 1.0a < 1.0+1 and 2 < 10. It returns a
+// number below, equal to or above zero.
 func CompareDpkg(a, b string) int { return orderParts(a, b, dpkgPart) }
 
 // dpkgWeight is dpkg's order of a byte outside digits; the end of the string, and a digit, weigh 0.

@@ -2,8 +2,8 @@ package packages
 
 import "strings"
 
-// rpmvercmp is rpm's function of that name: runs of digits and of letters are compared one by one, "~" comes before the end
-// and "^" just after it.
+// rpmvercmp is rpm's function of that name: runs of digits and of letters are compared one by one, "~" comes before the
+// end and "^" just after it.
 func rpmvercmp(a, b string) int {
 	separator := func(s string) bool { return s != "" && !digit(s) && !letter(s) && s[0] != '~' && s[0] != '^' }
 	for a != "" || b != "" {
@@ -44,7 +44,8 @@ func rpmvercmp(a, b string) int {
 	return truth(a != "") - truth(b != "")
 }
 
-// runs compares the runs of digits, or of letters, as the one of a is, with which a and b begin. A number is newer than letters.
+// runs compares the runs of digits, or of letters, as the one of a is, with which a and b begin. A number
+// is newer than letters.
 func runs(a, b string) (c, na, nb int) {
 	if digit(a) {
 		x, y := number(a), number(b)

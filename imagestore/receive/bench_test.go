@@ -13,9 +13,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// BenchmarkReceive has a full stream and a delta, of copies of what is below /usr, received by `btrfs receive` and by us in
-// turns, on one btrfs on a loop device in memory, both up to the end of a sync. It reports the medians and their ratio,
-// ours by theirs.
+// BenchmarkReceive has a full stream and a delta, of copies of what is below /usr, received by `btrfs receive` and by
+// us in turns, on one btrfs on a loop device in memory, both up to the end of a sync. It reports the medians and their
+// ratio, ours by theirs.
 //
 //	go test -run '^$' -bench BenchmarkReceive -benchtime 5x ./imagestore/receive
 func BenchmarkReceive(b *testing.B) {
@@ -40,7 +40,8 @@ func BenchmarkReceive(b *testing.B) {
 	}{{"full", nil}, {"delta", []string{"-p", parent}}} {
 		b.Run(c.name, func(b *testing.B) {
 			stream := filepath.Join(memory, "stream")
-			run(b, "btrfs", append(append([]string{"send", "-q"}, c.args...), "-f", stream, filepath.Join(dir, "sent"))...)
+			run(b,
+				"btrfs", append(append([]string{"send", "-q"}, c.args...), "-f", stream, filepath.Join(dir, "sent"))...)
 			parents := []receive.Parent{{UUID: uuidOf(b, parent), Dir: parent}}
 			var theirs, ours []float64
 			b.ResetTimer()

@@ -69,7 +69,8 @@ func TestCancelled(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
-	good := write(t, 1, sendstream.Command{Op: sendstream.OpUtimes, Atime: time.Unix(1, 0), Mtime: time.Unix(2, 0), Ctime: time.Unix(3, 0)})
+	good := write(t, 1, sendstream.Command{Op: sendstream.OpUtimes, Atime: time.Unix(1, 0), Mtime: time.Unix(2, 0),
+		Ctime: time.Unix(3, 0)})
 	for _, name := range []string{"", ".", "..", "a/b", "/a", ".griddle-incoming-x", "a\x00"} {
 		if _, err := receive.Receive(t.Context(), bytes.NewReader(good), dir, receive.Options{Name: name}); err == nil {
 			t.Errorf("Name %q: no error", name)
@@ -80,7 +81,8 @@ func TestNames(t *testing.T) {
 	if res.Path != filepath.Join(dir, "x") || res.UUID != mine() || res.Ctransid != 5 || res.Raw != int64(len(good)) {
 		t.Errorf("Result = %+v", res)
 	}
-	if _, err := receive.Receive(t.Context(), bytes.NewReader(good), dir, receive.Options{Name: "x"}); !errors.Is(err, unix.EEXIST) {
+	if _, err := receive.Receive(t.Context(), bytes.NewReader(good), dir,
+		receive.Options{Name: "x"}); !errors.Is(err, unix.EEXIST) {
 		t.Errorf("a name that exists: %v, want EEXIST", err)
 	}
 }

@@ -21,7 +21,8 @@ const (
 	iocEncodedWrite   = 0x40809440 // _IOW(0x94, 64, encodedArgs)
 
 	subvolReadOnly = 1 << 1 // BTRFS_SUBVOL_RDONLY
-	subvolRootIno  = 256    // BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root, and of no other directory
+	// BTRFS_FIRST_FREE_OBJECTID: the inode number of every subvolume's root, and of no other directory
+	subvolRootIno = 256
 )
 
 type volArgs struct {

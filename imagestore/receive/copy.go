@@ -19,8 +19,8 @@ type copier struct {
 	share  bool              // sharing blocks has not failed yet
 }
 
-// copyTree copies what is in the directory from, and its own attributes, to the empty directory to. A mount or subvolume
-// in it is an error.
+// copyTree copies what is in the directory from, and its own attributes, to the empty directory to. A mount or
+// subvolume in it is an error.
 func copyTree(from, to int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(from, &st); err != nil {
@@ -149,8 +149,8 @@ func copySparse(to, from int, size int64) error {
 	return unix.Ftruncate(to, size)
 }
 
-// copyAttributes copies owner, attributes, permissions and times, in the order in which none undoes another: a change of
-// owner clears capabilities and set-user-ID bits.
+// copyAttributes copies owner, attributes, permissions and times, in the order in which none undoes another: a change
+// of owner clears capabilities and set-user-ID bits.
 func copyAttributes(from int, fromName string, to int, toName string, st *unix.Stat_t) error {
 	if err := unix.Fchownat(to, toName, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err

@@ -61,7 +61,8 @@ func TestDecode(t *testing.T) {
 	} {
 		var d decoder
 		n := uint64(len(c.want))
-		got, err := d.decode(&sendstream.Command{Compression: c.kind, Data: c.data, UnencodedLen: n, UnencodedFileLen: n - 5, UnencodedOffset: 3})
+		got, err := d.decode(&sendstream.Command{Compression: c.kind, Data: c.data, UnencodedLen: n,
+			UnencodedFileLen: n - 5, UnencodedOffset: 3})
 		if err != nil || !bytes.Equal(got, c.want[3:n-2]) {
 			t.Errorf("%s: %q, %v", c.name, got, err)
 		}
@@ -69,11 +70,13 @@ func TestDecode(t *testing.T) {
 			continue
 		}
 		// More room than data: zeros.
-		got, err = d.decode(&sendstream.Command{Compression: c.kind, Data: c.data, UnencodedLen: n + 9, UnencodedFileLen: n + 9})
+		got, err = d.decode(&sendstream.Command{Compression: c.kind, Data: c.data, UnencodedLen: n + 9,
+			UnencodedFileLen: n + 9})
 		if err != nil || !bytes.Equal(got, append(bytes.Clone(c.want), make([]byte, 9)...)) {
 			t.Errorf("%s with zeros behind: %q, %v", c.name, got, err)
 		}
-		if _, err = d.decode(&sendstream.Command{Compression: c.kind, Data: c.data[:5], UnencodedLen: n, UnencodedFileLen: n}); !errors.Is(err, sendstream.ErrMalformed) {
+		if _, err = d.decode(&sendstream.Command{Compression: c.kind, Data: c.data[:5], UnencodedLen: n,
+			UnencodedFileLen: n}); !errors.Is(err, sendstream.ErrMalformed) {
 			t.Errorf("%s cut off: %v, want ErrMalformed", c.name, err)
 		}
 	}
@@ -87,7 +90,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint32(sendstream.CompressionLZO4K), uint16(22), lzoed([]byte("twenty-two bytes of it")))
 	f.Fuzz(func(t *testing.T, kind uint32, n uint16, data []byte) {
 		var d decoder
-		got, err := d.decode(&sendstream.Command{Compression: sendstream.Compression(kind), Data: data, UnencodedLen: uint64(n), UnencodedFileLen: uint64(n)})
+		got, err := d.decode(&sendstream.Command{Compression: sendstream.Compression(kind), Data: data,
+			UnencodedLen: uint64(n), UnencodedFileLen: uint64(n)})
 		if err == nil && len(got) != int(n) {
 			t.Fatalf("%d bytes, want %d", len(got), n)
 		}

@@ -20,7 +20,8 @@ func deep(levels int) []sendstream.Command {
 	for range levels {
 		commands = append(commands, sendstream.Command{Op: sendstream.OpMkdir, Path: "t"},
 			sendstream.Command{Op: sendstream.OpUtimes, Path: "t"},
-			sendstream.Command{Op: sendstream.OpRename, Path: "d", To: "t/d"}, sendstream.Command{Op: sendstream.OpRename, Path: "t", To: "d"})
+			sendstream.Command{Op: sendstream.OpRename, Path: "d", To: "t/d"},
+			sendstream.Command{Op: sendstream.OpRename, Path: "t", To: "d"})
 	}
 	return commands
 }
@@ -48,7 +49,8 @@ func TestDeepNesting(t *testing.T) {
 			tower := deep(10_000)
 			broken := write(t, 1, append(tower, sendstream.Command{Op: sendstream.OpMkfile, Path: "../x"})...)
 			for _, plain := range []bool{false, true} {
-				if _, err := receive.Receive(t.Context(), bytes.NewReader(broken), target, receive.Options{Name: "x", Plain: plain}); err == nil {
+				if _, err := receive.Receive(t.Context(), bytes.NewReader(broken), target,
+					receive.Options{Name: "x", Plain: plain}); err == nil {
 					t.Error("the broken stream was received")
 				}
 				empty(t, "the broken stream", target)
@@ -69,7 +71,8 @@ func TestDeepNesting(t *testing.T) {
 			delta := snapshot(t, sendstream.Command{Op: sendstream.OpMkfile, Path: "new"})
 			parents := []receive.Parent{{UUID: got.UUID, Ctransid: got.Ctransid, Dir: got.Path}}
 			// Copying goes down the tree with open directories: this one is too deep for it, and nothing is left.
-			if _, err := receive.Receive(t.Context(), bytes.NewReader(delta), target, receive.Options{Name: "x", Plain: true, Parents: parents}); !errors.Is(err, unix.EMFILE) {
+			if _, err := receive.Receive(t.Context(), bytes.NewReader(delta), target,
+				receive.Options{Name: "x", Plain: true, Parents: parents}); !errors.Is(err, unix.EMFILE) {
 				t.Errorf("a delta on the deep tree: %v, want EMFILE", err)
 			}
 			if n := entries(t, target); n != 1 {
@@ -87,7 +90,8 @@ func snapshot(t *testing.T, commands ...sendstream.Command) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := append([]sendstream.Command{{Op: sendstream.OpSnapshot, Path: "w", UUID: sendstream.UUID{0xbb}, Ctransid: 9, CloneUUID: mine(), CloneCtransid: 5}}, commands...)
+	all := append([]sendstream.Command{{Op: sendstream.OpSnapshot, Path: "w", UUID: sendstream.UUID{0xbb}, Ctransid: 9,
+		CloneUUID: mine(), CloneCtransid: 5}}, commands...)
 	for _, c := range append(all, sendstream.Command{Op: sendstream.OpEnd}) {
 		if err := w.Write(&c); err != nil {
 			t.Fatal(err)

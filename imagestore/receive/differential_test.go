@@ -19,7 +19,8 @@ import (
 func TestDifferential(t *testing.T) {
 	needs(t, "btrfs", "setfacl", "setcap")
 	btrfs := loopMount(t, t.TempDir(), "btrfs", "", 4<<30)
-	fields := map[string]string{"btrfs": btrfs, "ext4": loopMount(t, t.TempDir(), "ext4", "", 4<<30), "xfs": loopMount(t, t.TempDir(), "xfs", "", 4<<30)}
+	fields := map[string]string{"btrfs": btrfs, "ext4": loopMount(t, t.TempDir(), "ext4", "", 4<<30),
+		"xfs": loopMount(t, t.TempDir(), "xfs", "", 4<<30)}
 	variants := []struct {
 		compress string
 		send     []string
@@ -39,7 +40,8 @@ func TestDifferential(t *testing.T) {
 			return
 		}
 	}
-	t.Logf("figure: %d random trees, each with %d random states, received by btrfs receive and by us on btrfs, ext4 and xfs: equal; seeds from %d", differentialRounds, states, start)
+	t.Logf("figure: %d random trees, each with %d random states, received by btrfs receive and by us on btrfs, "+
+		"ext4 and xfs: equal; seeds from %d", differentialRounds, states, start)
 }
 
 // states of each tree: one full stream and deltas.
@@ -118,9 +120,9 @@ func differ(t *testing.T, btrfs string, fields map[string]string, seed uint64, h
 	}
 }
 
-// sentWrong finds where `btrfs receive` makes something else than was sent, which is then the sender's mistake (Linux 6.18: an
-// inline extent at the start of a file that was made longer since; what is behind it in the first block is not sent, and
-// stays as it was in the parent). It is what we must make of the stream, too, so it goes into want.
+// sentWrong finds where `btrfs receive` makes something else than was sent, which is then the sender's mistake (Linux
+// 6.18: an inline extent at the start of a file that was made longer since; what is behind it in the first block is not
+// sent, and stays as it was in the parent). It is what we must make of the stream, too, so it goes into want.
 func sentWrong(t *testing.T, state int, theirs, masked, want map[string]string) (wrong bool) {
 	content := regexp.MustCompile(`sha256 \S+`)
 	for path, l := range masked {
@@ -143,8 +145,8 @@ func sentWrong(t *testing.T, state int, theirs, masked, want map[string]string) 
 	return wrong
 }
 
-// peerLike leaves out what `btrfs receive` does not get right: set-ID bits, see withoutSetID, and the times of the root, which the
-// temporary names of a delta change and which the sender then says nothing of.
+// peerLike leaves out what `btrfs receive` does not get right: set-ID bits, see withoutSetID, and the times of the
+// root, which the temporary names of a delta change and which the sender then says nothing of.
 func peerLike(lines map[string]string) map[string]string {
 	masked := withoutSetID(lines)
 	masked["."] = regexp.MustCompile(`[am]time \S+`).ReplaceAllString(masked["."], "")

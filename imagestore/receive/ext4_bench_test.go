@@ -12,8 +12,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// BenchmarkReceiveExt4 has the full stream of a tree, as `griddle publish` writes it, received onto ext4, in turns with `cp -a`
-// of that tree onto it, both up to the end of a sync. It reports the medians and their ratio, ours by theirs. The goal is 1.
+// BenchmarkReceiveExt4 has the full stream of a tree, as `griddle publish` writes it, received onto ext4, in turns
+// with `cp -a` of that tree onto it, both up to the end of a sync. It reports the medians and their ratio, ours by
+// theirs. The goal is 1.
 func BenchmarkReceiveExt4(b *testing.B) {
 	needs(b, "cp", "sync")
 	memory, err := os.MkdirTemp("/dev/shm", "griddle-bench-")
@@ -32,7 +33,8 @@ func BenchmarkReceiveExt4(b *testing.B) {
 		b.Fatal(err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	if _, err := delta.WriteFull(b.Context(), w, source, sendstream.UUID{1}, 1, delta.Options{Name: "tree"}); err != nil {
+	if _, err := delta.WriteFull(b.Context(), w, source, sendstream.UUID{1}, 1,
+		delta.Options{Name: "tree"}); err != nil {
 		b.Fatal(err)
 	}
 	if err := w.Flush(); err != nil {

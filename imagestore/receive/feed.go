@@ -129,7 +129,8 @@ func joins(last *step, c *sendstream.Command) bool {
 		return false
 	}
 	switch last.Op {
-	case sendstream.OpMkfile, sendstream.OpMkdir, sendstream.OpMknod, sendstream.OpMkfifo, sendstream.OpMksock, sendstream.OpSymlink:
+	case sendstream.OpMkfile, sendstream.OpMkdir, sendstream.OpMknod, sendstream.OpMkfifo, sendstream.OpMksock,
+		sendstream.OpSymlink:
 		// The temporary names stand in the root. Others are left alone, so that what the directory passes on to
 		// what is created in it is what the sender's receiver would see.
 		return !strings.Contains(c.Path, "/")

@@ -13,8 +13,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// FuzzReceive turns bytes into commands on a few names, with valid checksums, and has them received as a plain directory
-// on tmpfs. Whatever they are, the neighbour of the tree stays as it was, and either the tree is there or nothing is.
+// FuzzReceive turns bytes into commands on a few names, with valid checksums, and has them received as a
+// plain directory on tmpfs. Whatever they are, the neighbour of the tree stays as it was, and either the tree
+// is there or nothing is.
 //
 // The first byte of each command is its Op; then come two paths, a number and the data, a byte each.
 func FuzzReceive(f *testing.F) {
@@ -42,7 +43,8 @@ func FuzzReceive(f *testing.F) {
 		if err := os.Mkdir(target, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_, rerr := receive.Receive(context.Background(), bytes.NewReader(assemble(t, program)), target, receive.Options{Name: "x", Plain: true})
+		_, rerr := receive.Receive(context.Background(), bytes.NewReader(assemble(t, program)), target,
+			receive.Options{Name: "x", Plain: true})
 		if err := unix.Stat(outside, &after); err != nil {
 			t.Fatal(err)
 		}
@@ -63,8 +65,10 @@ func FuzzReceive(f *testing.F) {
 
 // assemble makes the stream of a program.
 func assemble(t *testing.T, program []byte) []byte {
-	paths := []string{"", "a", "b", "a/f", "b/g", "l", "../outside", "l/x", "/dev/shm", "..", "a/../b", "a/l/outside", "f"}
-	numbers := []uint64{0, 1, 4096, 65536, 1 << 40, 1<<63 - 1, 1 << 63, 1<<64 - 1, unix.S_IFCHR | 0o777, unix.S_IFBLK, 0o4755}
+	paths := []string{"", "a", "b", "a/f", "b/g", "l", "../outside", "l/x", "/dev/shm", "..",
+		"a/../b", "a/l/outside", "f"}
+	numbers := []uint64{0, 1, 4096, 65536, 1 << 40, 1<<63 - 1, 1 << 63, 1<<64 - 1, unix.S_IFCHR | 0o777,
+		unix.S_IFBLK, 0o4755}
 	var commands []sendstream.Command
 	for ; len(program) >= 5; program = program[5:] {
 		p, q := paths[int(program[1])%len(paths)], paths[int(program[2])%len(paths)]
@@ -76,8 +80,9 @@ func assemble(t *testing.T, program []byte) []byte {
 		commands = append(commands, sendstream.Command{
 			Op: op, Path: p, To: q, Link: q, ClonePath: q, CloneUUID: mine(), Mode: n, UID: n, GID: n, Rdev: n & 0x1ff,
 			XattrName: "user." + q, FileOffset: min(n, 1<<50), Size: n, CloneOffset: 0, CloneLen: min(n, 1<<20),
-			UnencodedFileLen: uint64(program[4]), UnencodedLen: min(n, 1<<17), Compression: sendstream.Compression(program[4] % 9),
-			Data: program[4 : 4+min(len(program)-4, int(program[4]))],
+			UnencodedFileLen: uint64(program[4]), UnencodedLen: min(n, 1<<17),
+			Compression: sendstream.Compression(program[4] % 9),
+			Data:        program[4 : 4+min(len(program)-4, int(program[4]))],
 		})
 		// Reserving room in memory for real would take the machine's.
 		if last := &commands[len(commands)-1]; op == sendstream.OpFallocate {

@@ -38,7 +38,8 @@ func (g *garden) path(rel string) string { return filepath.Join(g.root, rel) }
 
 // name invents one below a directory of the tree, now and then an odd one.
 func (g *garden) name() string {
-	odd := []string{"with space", "new\nline", "\xff\xfe", "...", "-rf", "ü", strings.Repeat("l", 240), "*", "o257-7-0x"}
+	odd := []string{"with space", "new\nline", "\xff\xfe", "...", "-rf", "ü",
+		strings.Repeat("l", 240), "*", "o257-7-0x"}
 	g.n++
 	n := fmt.Sprintf("n%d", g.n)
 	if g.r.IntN(5) == 0 {
@@ -152,7 +153,8 @@ func (g *garden) cloneTo(from, p string) {
 	defer out.Close()
 	_, err = out.Write(g.bytes(4096))
 	g.check(err)
-	g.check(unix.IoctlFileCloneRange(int(out.Fd()), &unix.FileCloneRange{Src_fd: int64(in.Fd()), Src_length: 8192, Dest_offset: 4096}))
+	g.check(unix.IoctlFileCloneRange(int(out.Fd()),
+		&unix.FileCloneRange{Src_fd: int64(in.Fd()), Src_length: 8192, Dest_offset: 4096}))
 }
 
 func (g *garden) pick() string { return g.all[g.r.IntN(len(g.all))] }
@@ -187,7 +189,8 @@ func (g *garden) change(n int) {
 		case 2: // two change places
 			j := g.r.IntN(len(g.all))
 			if i != j {
-				g.check(unix.Renameat2(unix.AT_FDCWD, g.path(rel), unix.AT_FDCWD, g.path(g.all[j]), unix.RENAME_EXCHANGE))
+				g.check(unix.Renameat2(unix.AT_FDCWD, g.path(rel), unix.AT_FDCWD, g.path(g.all[j]),
+					unix.RENAME_EXCHANGE))
 			}
 		case 3:
 			if f := g.pickFile(100); f != "" {
@@ -311,5 +314,6 @@ func (g *garden) cloneInto() {
 	if a.Ino == b.Ino {
 		return
 	}
-	g.check(unix.IoctlFileCloneRange(int(out.Fd()), &unix.FileCloneRange{Src_fd: int64(in.Fd()), Src_offset: 4096, Src_length: 4096, Dest_offset: uint64(g.r.IntN(4)) * 4096}))
+	g.check(unix.IoctlFileCloneRange(int(out.Fd()), &unix.FileCloneRange{Src_fd: int64(in.Fd()), Src_offset: 4096,
+		Src_length: 4096, Dest_offset: uint64(g.r.IntN(4)) * 4096}))
 }

@@ -17,7 +17,8 @@ import (
 // TestKilledReceive kills a process in the middle of a receive. What it leaves is removed; what a living one is making,
 // and what only looks alike, is not.
 func TestKilledReceive(t *testing.T) {
-	stream := write(t, 1, sendstream.Command{Op: sendstream.OpMkdir, Path: "d"}, sendstream.Command{Op: sendstream.OpMkfile, Path: "d/f"},
+	stream := write(t, 1, sendstream.Command{Op: sendstream.OpMkdir, Path: "d"},
+		sendstream.Command{Op: sendstream.OpMkfile, Path: "d/f"},
 		sendstream.Command{Op: sendstream.OpWrite, Path: "d/f", Data: make([]byte, 40000)})
 	if dir := os.Getenv("GRIDDLE_TEST_RECEIVE_INTO"); dir != "" { // the process that is killed
 		receive.Receive(t.Context(), os.Stdin, dir, receive.Options{Name: "x"})
@@ -107,7 +108,8 @@ func long(t *testing.T, stream []byte) []byte {
 		t.Fatal(err)
 	}
 	for range 100 {
-		if err := w.Write(&sendstream.Command{Op: sendstream.OpWrite, Path: "d/f", Data: make([]byte, 40000)}); err != nil {
+		if err := w.Write(&sendstream.Command{Op: sendstream.OpWrite, Path: "d/f",
+			Data: make([]byte, 40000)}); err != nil {
 			t.Fatal(err)
 		}
 	}

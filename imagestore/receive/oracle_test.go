@@ -53,7 +53,8 @@ func TestAgainstBtrfsReceive(t *testing.T) {
 			}
 			parents := make([][]receive.Parent, len(targets))
 			for i, g := range generations {
-				// In version 2 the kernel leaves out the encryption of extents that lie in the metadata; the Writer does not.
+				// In version 2 the kernel leaves out the encryption of extents that lie in the
+				// metadata; the Writer does not.
 				again := rewrite(t, g.stream)
 				if c.compress != "" {
 					g.stream, again = again, rewrite(t, again)
@@ -66,11 +67,13 @@ func TestAgainstBtrfsReceive(t *testing.T) {
 				theirs := survey(t, filepath.Join(received, filepath.Base(g.dir)))
 				same(t, fmt.Sprintf("generation %d by btrfs receive", i), withoutSetID(theirs), withoutSetID(want))
 				for j, target := range targets {
-					res := ours(t, g.stream, target.dir, receive.Options{Name: fmt.Sprint("g", i), Parents: parents[j], Plain: target.plain})
+					res := ours(t, g.stream, target.dir,
+						receive.Options{Name: fmt.Sprint("g", i), Parents: parents[j], Plain: target.plain})
 					if res.Raw != int64(len(g.stream)) {
 						t.Errorf("generation %d on %s: Raw = %d, want %d", i, target.name, res.Raw, len(g.stream))
 					}
-					parents[j] = append(parents[j], receive.Parent{UUID: res.UUID, Ctransid: res.Ctransid, Dir: res.Path})
+					parents[j] = append(parents[j],
+						receive.Parent{UUID: res.UUID, Ctransid: res.Ctransid, Dir: res.Path})
 					same(t, fmt.Sprintf("generation %d on %s", i, target.name), survey(t, res.Path), want)
 				}
 			}

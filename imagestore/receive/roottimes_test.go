@@ -36,7 +36,8 @@ func TestRootTimes(t *testing.T) {
 		g.check(os.Mkdir(dir, 0o755))
 		one := ours(t, send(t, first), dir, receive.Options{Name: "one"})
 		same(t, "the first in "+dir, survey(t, one.Path), survey(t, first))
-		two := ours(t, send(t, "-p", first, second), dir, receive.Options{Name: "two", Parents: []receive.Parent{{UUID: one.UUID, Dir: one.Path}}})
+		two := ours(t, send(t, "-p", first, second), dir,
+			receive.Options{Name: "two", Parents: []receive.Parent{{UUID: one.UUID, Dir: one.Path}}})
 		same(t, "the second in "+dir, survey(t, two.Path), survey(t, second))
 	}
 }

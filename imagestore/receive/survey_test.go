@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// survey describes everything in a tree, a line for each path: type, permissions, owner, size, times of access and change
-// of content, device, target, attributes, content, and which other path is the same file.
+// survey describes everything in a tree, a line for each path: type, permissions, owner, size, times of access and
+// change of content, device, target, attributes, content, and which other path is the same file.
 func survey(t testing.TB, root string) map[string]string {
 	t.Helper()
 	lines := map[string]string{}

@@ -14,8 +14,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// FuzzReader: any bytes give commands and then io.EOF or an *Error; the commands survive a Writer and another Reader. The
-// checksums are put right first, or the fuzzer would see little but ErrChecksum.
+// FuzzReader: any bytes give commands and then io.EOF or an *Error; the commands survive a Writer and another Reader.
+// The checksums are put right first, or the fuzzer would see little but ErrChecksum.
 func FuzzReader(f *testing.F) {
 	for version := 1; version <= sendstream.MaxVersion; version++ {
 		all := everything(version)

@@ -72,7 +72,8 @@ func dump(t *testing.T, raw []byte) string {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&b, "%6d %v %q", c.Offset, c.Op, c.Path)
-		for _, s := range []struct{ name, value string }{{"to", c.To}, {"link", c.Link}, {"clone_path", c.ClonePath}, {"xattr", c.XattrName}} {
+		for _, s := range []struct{ name, value string }{{"to", c.To}, {"link", c.Link}, {"clone_path", c.ClonePath},
+			{"xattr", c.XattrName}} {
 			if s.value != "" {
 				fmt.Fprintf(&b, " %s=%q", s.name, s.value)
 			}
@@ -88,10 +89,12 @@ func dump(t *testing.T, raw []byte) string {
 		for _, n := range []struct {
 			name  string
 			value uint64
-		}{{"ctransid", c.Ctransid}, {"clone_ctransid", c.CloneCtransid}, {"ino", c.Ino}, {"mode", c.Mode}, {"rdev", c.Rdev},
+		}{{"ctransid", c.Ctransid}, {"clone_ctransid", c.CloneCtransid}, {"ino", c.Ino},
+			{"mode", c.Mode}, {"rdev", c.Rdev},
 			{"uid", c.UID}, {"gid", c.GID}, {"offset", c.FileOffset}, {"size", c.Size}, {"clone_offset", c.CloneOffset},
 			{"clone_len", c.CloneLen}, {"file_len", c.UnencodedFileLen}, {"unencoded_len", c.UnencodedLen},
-			{"unencoded_offset", c.UnencodedOffset}, {"compression", uint64(c.Compression)}, {"data", uint64(len(c.Data))}} {
+			{"unencoded_offset", c.UnencodedOffset}, {"compression", uint64(c.Compression)},
+			{"data", uint64(len(c.Data))}} {
 			if n.value != 0 {
 				fmt.Fprintf(&b, " %s=%d", n.name, n.value)
 			}

@@ -50,8 +50,10 @@ func TestMalformed(t *testing.T) {
 		{"attribute beyond the command, the longest", command(1, 12, 15, 0, 255, 255, 'p'), sendstream.ErrMalformed},
 		{"attribute twice", command(1, 12, append(path, path...)...), sendstream.ErrMalformed},
 		{"size of 3 bytes", command(1, 17, append(path, 4, 0, 3, 0, 1, 2, 3)...), sendstream.ErrMalformed},
-		{"UUID of 17 bytes", command(1, 1, append(path, append([]byte{1, 0, 17, 0}, make([]byte, 17)...)...)...), sendstream.ErrMalformed},
-		{"nanoseconds beyond a second", command(1, 20, append(path, append([]byte{11, 0, 12, 0}, bytes.Repeat([]byte{255}, 12)...)...)...), sendstream.ErrMalformed},
+		{"UUID of 17 bytes", command(1, 1, append(path, append([]byte{1, 0, 17, 0}, make([]byte, 17)...)...)...),
+			sendstream.ErrMalformed},
+		{"nanoseconds beyond a second", command(1, 20, append(path,
+			append([]byte{11, 0, 12, 0}, bytes.Repeat([]byte{255}, 12)...)...)...), sendstream.ErrMalformed},
 	} {
 		_, err := decode(bytes.NewReader(c.raw))
 		if !errors.Is(err, c.want) {
@@ -83,9 +85,12 @@ func TestWriterRefuses(t *testing.T) {
 	}{
 		{"unknown", sendstream.Command{Op: 99}, sendstream.ErrMalformed},
 		{"version 2 in version 1", sendstream.Command{Op: sendstream.OpFallocate}, sendstream.ErrMalformed},
-		{"64 KiB of data", sendstream.Command{Op: sendstream.OpWrite, Data: make([]byte, 64<<10)}, sendstream.ErrTooLong},
-		{"a command over 64 KiB", sendstream.Command{Op: sendstream.OpWrite, Data: make([]byte, 64<<10-20)}, sendstream.ErrTooLong},
-		{"a long path", sendstream.Command{Op: sendstream.OpUnlink, Path: string(make([]byte, 70000))}, sendstream.ErrTooLong},
+		{"64 KiB of data", sendstream.Command{Op: sendstream.OpWrite, Data: make([]byte, 64<<10)},
+			sendstream.ErrTooLong},
+		{"a command over 64 KiB", sendstream.Command{Op: sendstream.OpWrite, Data: make([]byte, 64<<10-20)},
+			sendstream.ErrTooLong},
+		{"a long path", sendstream.Command{Op: sendstream.OpUnlink, Path: string(make([]byte, 70000))},
+			sendstream.ErrTooLong},
 	} {
 		if err := w.Write(&c.c); !errors.Is(err, c.want) || b.Len() != 0 {
 			t.Errorf("%s: %v and %d bytes, want %v and none", c.name, err, b.Len(), c.want)

@@ -33,7 +33,8 @@ func everything(version int) []sendstream.Command {
 		{Op: sendstream.OpSetXattr, Path: "d/file", XattrName: "user.x", Data: []byte("v\x00")},
 		{Op: sendstream.OpRemoveXattr, Path: "d/file", XattrName: "user.y"},
 		{Op: sendstream.OpWrite, Path: "d/file", FileOffset: 1 << 40, Data: []byte("content")},
-		{Op: sendstream.OpClone, Path: "d/file", FileOffset: 4096, CloneLen: 8192, CloneUUID: u, CloneCtransid: 7, ClonePath: "d/other", CloneOffset: 1},
+		{Op: sendstream.OpClone, Path: "d/file", FileOffset: 4096, CloneLen: 8192, CloneUUID: u, CloneCtransid: 7,
+			ClonePath: "d/other", CloneOffset: 1},
 		{Op: sendstream.OpTruncate, Path: "d/file", Size: 5},
 		{Op: sendstream.OpChmod, Path: "d/file", Mode: 0o4755},
 		{Op: sendstream.OpChown, Path: "d/file", UID: 100000, GID: 1<<32 - 2},
@@ -46,12 +47,14 @@ func everything(version int) []sendstream.Command {
 			sendstream.Command{Op: sendstream.OpFallocate, Path: "d/file", FallocateMode: 3, FileOffset: 1, Size: 2},
 			sendstream.Command{Op: sendstream.OpFileAttr, Path: "d/file", FileAttr: 1 << 3},
 			sendstream.Command{Op: sendstream.OpWrite, Path: "d/file", Data: bytes.Repeat([]byte("x"), 100<<10)},
-			sendstream.Command{Op: sendstream.OpEncodedWrite, Path: "d/file", UnencodedFileLen: 4096, UnencodedLen: 8192,
+			sendstream.Command{Op: sendstream.OpEncodedWrite, Path: "d/file",
+				UnencodedFileLen: 4096, UnencodedLen: 8192,
 				UnencodedOffset: 1, Compression: sendstream.CompressionZstd, Data: []byte{1, 2, 3}})
 	}
 	if version >= 3 {
-		cs = append(cs, sendstream.Command{Op: sendstream.OpEnableVerity, Path: "d/file", VerityAlgorithm: 1, VerityBlockSize: 4096,
-			VeritySalt: []byte("salt"), VeritySignature: []byte("sig")})
+		cs = append(cs,
+			sendstream.Command{Op: sendstream.OpEnableVerity, Path: "d/file", VerityAlgorithm: 1, VerityBlockSize: 4096,
+				VeritySalt: []byte("salt"), VeritySignature: []byte("sig")})
 	}
 	return append(cs, sendstream.Command{Op: sendstream.OpEnd})
 }
@@ -88,7 +91,8 @@ func decode(r io.Reader) ([]sendstream.Command, error) {
 		}
 		k := *c
 		k.Offset, k.Length = 0, 0
-		k.Data, k.VeritySalt, k.VeritySignature = bytes.Clone(k.Data), bytes.Clone(k.VeritySalt), bytes.Clone(k.VeritySignature)
+		k.Data, k.VeritySalt, k.VeritySignature = bytes.Clone(k.Data), bytes.Clone(k.VeritySalt),
+			bytes.Clone(k.VeritySignature)
 		cs = append(cs, k)
 	}
 }
@@ -209,7 +213,8 @@ func TestCheckPath(t *testing.T) {
 			t.Errorf("CheckPath(%q) = %v", good, err)
 		}
 	}
-	for _, bad := range []string{"/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/../b", "a/./b", "a\x00b", "./a"} {
+	for _, bad := range []string{"/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/../b",
+		"a/./b", "a\x00b", "./a"} {
 		if err := sendstream.CheckPath(bad); !errors.Is(err, sendstream.ErrPath) {
 			t.Errorf("CheckPath(%q) = %v, want ErrPath", bad, err)
 		}

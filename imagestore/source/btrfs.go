@@ -61,7 +61,8 @@ func infoOf(dir string) (info, error) {
 	if err := ioctl(f, iocGetFlags, unsafe.Pointer(&flags)); err != nil {
 		return info{}, fmt.Errorf("asking for the subvolume %s: %w", dir, err)
 	}
-	i := info{uuid: sendstream.UUID(args[296:312]), ctransid: binary.NativeEndian.Uint64(args[344:]), readOnly: flags&flagReadOnly != 0}
+	i := info{uuid: sendstream.UUID(args[296:312]), ctransid: binary.NativeEndian.Uint64(args[344:]),
+		readOnly: flags&flagReadOnly != 0}
 	if received := sendstream.UUID(args[328:344]); !received.IsZero() {
 		i.uuid = received
 	}

@@ -81,8 +81,8 @@ END
 	return template
 }
 
-// TestOtherContainers publishes from containers that lxc keeps in directories and in overlays, as they are, running, and as
-// snapshots of them.
+// TestOtherContainers publishes from containers that lxc keeps in directories and in overlays, as they are, running,
+// and as snapshots of them.
 func TestOtherContainers(t *testing.T) {
 	base := t.TempDir()
 	lxc, template := filepath.Join(base, "lxc"), containerTemplate(t)
@@ -94,12 +94,14 @@ func TestOtherContainers(t *testing.T) {
 	plain, top := id+"dir", id+"overlay"
 	lxcRun("lxc-create", plain, "-t", template, "-B", "dir")
 	lxcRun("lxc-snapshot", plain)
-	must(t, os.WriteFile(filepath.Join(lxc, plain, "rootfs/etc/old/file"), []byte("x"), 0o644), os.WriteFile(filepath.Join(lxc, plain, "rootfs/etc/gone"), nil, 0o644))
+	must(t, os.WriteFile(filepath.Join(lxc, plain, "rootfs/etc/old/file"), []byte("x"), 0o644),
+		os.WriteFile(filepath.Join(lxc, plain, "rootfs/etc/gone"), nil, 0o644))
 	lxcRun("lxc-copy", plain, "-s", "-B", "overlay", "-N", top)
 	lxcRun("lxc-start", top)
 	t.Cleanup(func() { lxcRun("lxc-stop", top, "-k") })
 	inside := func(script string) { lxcRun("lxc-attach", top, "--clear-env", "--", "/bin/sh", "-c", script) }
-	inside("/bin/busybox rm /etc/gone; echo two >/etc/version; /bin/busybox rm -r /etc/old; /bin/busybox mkdir /etc/old; echo y >/etc/old/new")
+	inside("/bin/busybox rm /etc/gone; echo two >/etc/version; /bin/busybox rm -r /etc/old; " +
+		"/bin/busybox mkdir /etc/old; echo y >/etc/old/new")
 	lxcRun("lxc-stop", top, "-k")
 	lxcRun("lxc-snapshot", top)
 	lxcRun("lxc-start", top)
@@ -114,7 +116,8 @@ func TestOtherContainers(t *testing.T) {
 		version, err := os.ReadFile(filepath.Join(c.Dir, "etc/version"))
 		got := fmt.Sprint(listing(t, filepath.Join(c.Dir, "etc")), listing(t, filepath.Join(c.Dir, "etc/old")))
 		if string(version) != tt.version+"\n" || got != tt.etc || err != nil || c.Snapshot {
-			t.Errorf("the copy of %s has version %q, %v, and etc holds %s, want %s %s", tt.spec, version, err, got, tt.version, tt.etc)
+			t.Errorf("the copy of %s has version %q, %v, and etc holds %s, want %s %s", tt.spec, version, err,
+				got, tt.version, tt.etc)
 		}
 	}
 	if mounts := sourcetest.Run(t, "cat", "/proc/self/mounts"); strings.Contains(mounts, lxc) {

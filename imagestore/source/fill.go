@@ -40,8 +40,8 @@ func (s *Source) fill(ctx context.Context, c *Copy, warn func(string)) error {
 	return err
 }
 
-// snapshot makes the copy of a subvolume. It is writable until its nested subvolumes are seen to, and so never inherits the
-// identity of a source that was itself received.
+// snapshot makes the copy of a subvolume. It is writable until its nested subvolumes are seen to, and so never inherits
+// the identity of a source that was itself received.
 func (s *Source) snapshot(ctx context.Context, c *Copy, warn func(string)) error {
 	if err := run(ctx, "subvolume", "snapshot", s.Dir, c.Dir); err != nil {
 		return err

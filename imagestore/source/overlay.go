@@ -16,8 +16,8 @@ type overlay struct {
 	lower []string // what it only reads, the highest first
 }
 
-// open lays the directories over one another as the container's kernel does, read-only. The mount is one that nobody else
-// sees, and goes away when it is closed. What lies in the way of a name (":" parts them) is no matter: the kernel
+// open lays the directories over one another as the container's kernel does, read-only. The mount is one that nobody
+// else sees, and goes away when it is closed. What lies in the way of a name (":" parts them) is no matter: the kernel
 // gets open directories.
 func (o *overlay) open() (*os.File, error) {
 	var names []string

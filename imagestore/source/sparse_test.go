@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestHugeHole copies a directory with a file of 4 TiB that has 8 KiB of data, as a lastlog may. To read the hole, or to hash
-// it, would take hours.
+// TestHugeHole copies a directory with a file of 4 TiB that has 8 KiB of data, as a lastlog may. To read the hole, or
+// to hash it, would take hours.
 func TestHugeHole(t *testing.T) {
 	dir := filepath.Join(sourcetest.Tmpfs(t), "tree")
 	f := func() *os.File {

@@ -20,8 +20,10 @@ func (d *directory) loosen(name string, st *unix.Stat_t) bool {
 
 func takeAttributes(fd int) bool {
 	flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil || flags&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) == 0 { // the same bits as FS_IMMUTABLE_FL, FS_APPEND_FL
+	if err != nil || flags&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) == 0 {
+		// the same bits as FS_IMMUTABLE_FL, FS_APPEND_FL
 		return false
 	}
-	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags&^(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND)) == nil
+	return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS,
+		flags&^(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND)) == nil
 }

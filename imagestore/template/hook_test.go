@@ -43,23 +43,28 @@ func TestHooks(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(copied, "log")); string(b) != "1\n2 lxc:web shop/web\n" || err != nil {
 		t.Errorf("the hooks wrote %q, %v", b, err)
 	}
-	if want := []string{"hook " + hooks + "/10-first says: loud", "hook " + hooks + "/15-off is skipped: it is not executable"}; !slices.Equal(said, want) {
+	if want := []string{"hook " + hooks + "/10-first says: loud",
+		"hook " + hooks + "/15-off is skipped: it is not executable"}; !slices.Equal(said, want) {
 		t.Errorf("said %q, want %q", said, want)
 	}
 
 	t.Setenv("GRIDDLE_TOKEN", "secret")
 	t.Setenv("HOME", "/home/ada")
-	hook("20-second", `env | cut -d= -f1 | grep -v -e '^PWD$' -e '^SHLVL$' -e '^_$' -e '^OLDPWD$' | sort | tr '\n' ' ' >"$1/log"; echo "$HOME $LANG $PATH" >>"$1/log"`, 0o755)
+	hook("20-second", `env | cut -d= -f1 | grep -v -e '^PWD$' -e '^SHLVL$' -e '^_$' -e '^OLDPWD$' | sort | tr '\n' ' `+
+		`' >"$1/log"; echo "$HOME $LANG $PATH" >>"$1/log"`, 0o755)
 	if _, err := RunHooks(context.Background(), copied, o); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(filepath.Join(copied, "log")); err != nil || string(b) != "GRIDDLE_IMAGE GRIDDLE_ROOT GRIDDLE_SOURCE HOME LANG PATH /home/ada C.UTF-8 /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" {
+	if b, err := os.ReadFile(filepath.Join(copied, "log")); err != nil ||
+		string(b) != "GRIDDLE_IMAGE GRIDDLE_ROOT GRIDDLE_SOURCE HOME LANG PATH /home/ada C.UTF-8 "+
+			"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" {
 		t.Errorf("a hook's environment is %q, %v", b, err)
 	}
 
 	hook("17-fails", `echo "no room" >&2; exit 3`, 0o755)
 	var exit *exec.ExitError
-	if _, err := RunHooks(context.Background(), copied, o); !errors.As(err, &exit) || !strings.Contains(err.Error(), "17-fails: exit status 3:\nno room") {
+	if _, err := RunHooks(context.Background(), copied, o); !errors.As(err, &exit) ||
+		!strings.Contains(err.Error(), "17-fails: exit status 3:\nno room") {
 		t.Errorf("RunHooks with one that fails = %v, want its status and words", err)
 	}
 	o.Dir = filepath.Join(base, "absent")
@@ -83,7 +88,8 @@ func TestHookInterrupted(t *testing.T) {
 		os.ReadFile(filepath.Join(base, "copy/ready"))
 		cancel()
 	}()
-	if _, err := RunHooks(ctx, filepath.Join(base, "copy"), HookOptions{Dir: filepath.Join(base, "hooks")}); !errors.Is(err, context.Canceled) {
+	if _, err := RunHooks(ctx, filepath.Join(base, "copy"),
+		HookOptions{Dir: filepath.Join(base, "hooks")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("RunHooks = %v, want context.Canceled", err)
 	}
 }

@@ -56,22 +56,32 @@ func TestInspect(t *testing.T) {
 		{"nothing", nil, Traits{Empty: true}},
 		{"a file", map[string]string{"a": "b"}, Traits{}},
 		{"a system", map[string]string{
-			"bin": "-> usr/bin", "usr/bin/sh": "-> /usr/bin/dash", "usr/bin/dash": header(elf.ELFCLASS64, elf.ELFDATA2LSB, elf.EM_AARCH64),
-			"etc/passwd": passwd, "etc/shadow": "root:$y$j9T$salt$hash:1::::::\ndaemon:*:1::::::\nada:!:1::::::\nbob:!$6$x$y:1::::::\n",
-			"home/ada/.ssh/authorized_keys": "# mine\n\nssh-ed25519 AAAA ada\nssh-rsa BBBB ada\n", "root/.ssh/authorized_keys": "",
-		}, Traits{Arch: "arm64", Program: "/bin/sh", Accounts: []Account{{Name: "root", Password: true}, {Name: "ada", Keys: 2}}}},
-		{"no password at all, and one in passwd", map[string]string{"etc/passwd": "root::0:0::/root:/bin/sh\nold:abJnggxhB/yWI:1:1::/:/bin/sh\nx:x:2:2::/:/bin/sh\n", "etc/shadow": "root:*:::\n"},
+			"bin": "-> usr/bin", "usr/bin/sh": "-> /usr/bin/dash",
+			"usr/bin/dash": header(elf.ELFCLASS64, elf.ELFDATA2LSB, elf.EM_AARCH64), "etc/passwd": passwd,
+			"etc/shadow": "root:$y$j9T$salt$hash:1::::::\ndaemon:*:1::::::\nada:!:1::::::\n" +
+				"bob:!$6$x$y:1::::::\n",
+			"home/ada/.ssh/authorized_keys": "# mine\n\nssh-ed25519 AAAA ada\nssh-rsa BBBB ada\n",
+			"root/.ssh/authorized_keys":     "",
+		}, Traits{Arch: "arm64", Program: "/bin/sh",
+			Accounts: []Account{{Name: "root", Password: true}, {Name: "ada", Keys: 2}}}},
+		{"no password at all, and one in passwd", map[string]string{"etc/passwd": "root::0:0::/root:/bin/sh\n" +
+			"old:abJnggxhB/yWI:1:1::/:/bin/sh\nx:x:2:2::/:/bin/sh\n", "etc/shadow": "root:*:::\n"},
 			Traits{Accounts: []Account{{Name: "root", Password: true, Empty: true}, {Name: "old", Password: true}}}},
-		{"links out of it", map[string]string{"etc": "-> /../../../../etc", "sbin/init": "-> /proc/self/exe", "bin/sh": "-> ../../../../../bin/sh"}, Traits{}},
-		{"keys by way of a link", map[string]string{"etc/passwd": "a:x:1:1::/home/a:/bin/sh\n", "home/a/.ssh/authorized_keys": "-> /keys", "keys": "ssh-ed25519 A a"},
+		{"links out of it", map[string]string{"etc": "-> /../../../../etc", "sbin/init": "-> /proc/self/exe",
+			"bin/sh": "-> ../../../../../bin/sh"}, Traits{}},
+		{"keys by way of a link", map[string]string{"etc/passwd": "a:x:1:1::/home/a:/bin/sh\n",
+			"home/a/.ssh/authorized_keys": "-> /keys", "keys": "ssh-ed25519 A a"},
 			Traits{Accounts: []Account{{Name: "a", Keys: 1}}}},
-		{"odd names", map[string]string{"etc/passwd": "\x1b[31m::0:0::/:/\n::0:0::/:/\n+::::::\n" + strings.Repeat("n", 300) + "::0:0::/:/\nfew::\n"}, Traits{}},
-		{"sparc", map[string]string{"sbin/init": header(elf.ELFCLASS32, elf.ELFDATA2MSB, elf.EM_SPARC)}, Traits{Arch: "sparc", Program: "/sbin/init"}},
+		{"odd names", map[string]string{"etc/passwd": "\x1b[31m::0:0::/:/\n::0:0::/:/\n+::::::\n" +
+			strings.Repeat("n", 300) + "::0:0::/:/\nfew::\n"}, Traits{}},
+		{"sparc", map[string]string{"sbin/init": header(elf.ELFCLASS32, elf.ELFDATA2MSB, elf.EM_SPARC)},
+			Traits{Arch: "sparc", Program: "/sbin/init"}},
 		{"no ELF", map[string]string{"bin/sh": "#!/bin/true\n"}, Traits{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Inspect(t.Context(), grow(t, c.files))
-			if err != nil || got.Empty != c.want.Empty || got.Arch != c.want.Arch || got.Program != c.want.Program || !slices.Equal(got.Accounts, c.want.Accounts) {
+			if err != nil || got.Empty != c.want.Empty || got.Arch != c.want.Arch || got.Program != c.want.Program ||
+				!slices.Equal(got.Accounts, c.want.Accounts) {
 				t.Errorf("Inspect = %+v, %v, want %+v", got, err, c.want)
 			}
 		})
@@ -81,16 +91,20 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// TestInspectBounds looks at a tree whose files are endless, or no files: what is looked for is not found, and nothing hangs.
+// TestInspectBounds looks at a tree whose files are endless, or no files: what is looked for is not
+// found, and nothing hangs.
 func TestInspectBounds(t *testing.T) {
 	dir := grow(t, map[string]string{"etc/passwd": strings.Repeat("a:x:1:1::/h:/bin/sh\n", 10), "h/.ssh/x": ""})
 	users := ""
 	for i := range 5000 {
-		users += "u" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + strings.Repeat("y", i%200) + "::1:1::/h:/bin/sh\n"
+		users += "u" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + strings.Repeat("y", i%200) +
+			"::1:1::/h:/bin/sh\n"
 	}
 	for _, err := range []error{os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte(users), 0o644),
-		unix.Mkfifo(filepath.Join(dir, "h/.ssh/authorized_keys"), 0o644), unix.Mkfifo(filepath.Join(dir, "etc/shadow"), 0o644),
-		os.MkdirAll(filepath.Join(dir, "bin/sh"), 0o755), os.Mkdir(filepath.Join(dir, "sbin"), 0o755), unix.Mknod(filepath.Join(dir, "sbin/init"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5)))} {
+		unix.Mkfifo(filepath.Join(dir, "h/.ssh/authorized_keys"), 0o644),
+		unix.Mkfifo(filepath.Join(dir, "etc/shadow"), 0o644),
+		os.MkdirAll(filepath.Join(dir, "bin/sh"), 0o755), os.Mkdir(filepath.Join(dir, "sbin"), 0o755),
+		unix.Mknod(filepath.Join(dir, "sbin/init"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5)))} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,9 +120,11 @@ func TestInspectBounds(t *testing.T) {
 
 // FuzzInspect gives it passwd, shadow, keys and a program of any bytes.
 func FuzzInspect(f *testing.F) {
-	f.Add([]byte("root:x:0:0::/:/bin/sh\n"), []byte("root:$6$a$b:::\n"), []byte("ssh-rsa A\n"), []byte(header(elf.ELFCLASS64, elf.ELFDATA2LSB, elf.EM_X86_64)))
+	f.Add([]byte("root:x:0:0::/:/bin/sh\n"), []byte("root:$6$a$b:::\n"), []byte("ssh-rsa A\n"),
+		[]byte(header(elf.ELFCLASS64, elf.ELFDATA2LSB, elf.EM_X86_64)))
 	f.Fuzz(func(t *testing.T, passwd, shadow, keys, program []byte) {
-		dir := grow(t, map[string]string{"etc/passwd": string(passwd), ".ssh/authorized_keys": string(keys), "bin/sh": "#" + string(program)})
+		dir := grow(t, map[string]string{"etc/passwd": string(passwd), ".ssh/authorized_keys": string(keys),
+			"bin/sh": "#" + string(program)})
 		if err := os.WriteFile(filepath.Join(dir, "etc/shadow"), shadow, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,8 @@ func (d *directory) count(st *unix.Stat_t) {
 	}
 }
 
-// empty makes the regular file at name empty, which keeps owner, mode, attributes and times. Everything else stays as it is.
+// empty makes the regular file at name empty, which keeps owner, mode, attributes and times.
+// Everything else stays as it is.
 func (d *directory) empty(name string) {
 	var st unix.Stat_t
 	if !d.stat(name, &st) || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size == 0 {

@@ -29,13 +29,15 @@ func steps() []step {
 func packageCaches(w *work) {
 	for _, dir := range []string{
 		"var/lib/apt/lists", "var/cache/apt", // their directories "partial" belong to a user of apt's own
-		"var/cache/dnf", "var/cache/yum", "var/cache/libdnf5", "var/cache/zypp", "var/lib/pacman/sync", "var/cache/pacman", "var/cache/apk",
+		"var/cache/dnf", "var/cache/yum", "var/cache/libdnf5", "var/cache/zypp", "var/lib/pacman/sync",
+		"var/cache/pacman", "var/cache/apk",
 	} {
 		w.within(dir, func(d *directory) { d.files() })
 	}
 }
 
-// logs empties files that are written to, because some programs do not make theirs anew, and for their owners and modes.
+// logs empties files that are written to, because some programs do not make theirs anew, and for
+// their owners and modes.
 func logs(w *work) {
 	rotated := regexp.MustCompile(`(\.[0-9]+|[-.][0-9]{8}(-?[0-9]+)?|\.old)?(\.(gz|bz2|xz|lzma|lz4|zst))?$`)
 	w.within("var/log", func(d *directory) {
@@ -52,7 +54,9 @@ func logs(w *work) {
 }
 
 func leases(w *work) {
-	w.within("var/lib/dhcp", func(d *directory) { d.remove(matching("dhclient*.leases", "dhclient*.leases~", "dhclient*.lease")) })
+	w.within("var/lib/dhcp", func(d *directory) {
+		d.remove(matching("dhclient*.leases", "dhclient*.leases~", "dhclient*.lease"))
+	})
 	w.within("var/lib/dhclient", func(d *directory) { d.remove(matching("*.leases", "*.lease", "*.leases~")) })
 	for _, dir := range []string{"var/lib/dhcpcd", "var/lib/dhcpcd5", "var/db/dhcpcd"} {
 		w.within(dir, func(d *directory) { d.remove(matching("*.lease", "*.lease6", "duid", "secret")) })
@@ -82,7 +86,8 @@ func machineID(w *work) {
 }
 
 func randomSeeds(w *work) {
-	for _, dir := range []string{"var/lib/systemd", "var/lib/urandom", "var/lib", "var/lib/misc", "boot/loader", "boot/efi/loader", "efi/loader"} {
+	for _, dir := range []string{"var/lib/systemd", "var/lib/urandom", "var/lib", "var/lib/misc", "boot/loader",
+		"boot/efi/loader", "efi/loader"} {
 		w.within(dir, func(d *directory) { d.remove(matching("random-seed")) })
 	}
 	w.within("var/lib/systemd", func(d *directory) { d.remove(matching("credential.secret")) })

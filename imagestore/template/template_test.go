@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plant makes files ("path" or "path=content"), symbolic links ("path->target"), directories ("path/") and further names
-// ("path==other") below dir, all with old times.
+// plant makes files ("path" or "path=content"), symbolic links ("path->target"), directories ("path/") and further
+// names ("path==other") below dir, all with old times.
 func plant(t testing.TB, dir string, what ...string) {
 	t.Helper()
 	must := func(err error) {
@@ -101,50 +101,70 @@ func TestSteps(t *testing.T) {
 		bytes   int64
 	}{
 		{"package-caches",
-			[]string{"var/lib/apt/lists/deb_Packages=12345", "var/lib/apt/lists/partial/half", "var/cache/apt/archives/vim.deb", "var/cache/apt/pkgcache.bin",
-				"var/cache/dnf/base/x.rpm", "var/cache/apk/a.apk", "var/cache/pacman/pkg/b.zst", "var/lib/pacman/local/vim/desc", "var/lib/dpkg/status"},
-			[]string{"var/cache/apk/", "var/cache/apt/archives/", "var/cache/dnf/base/", "var/cache/pacman/pkg/", "var/lib/apt/lists/partial/", "var/lib/dpkg/status", "var/lib/pacman/local/vim/desc"}, 7, 11},
+			[]string{"var/lib/apt/lists/deb_Packages=12345", "var/lib/apt/lists/partial/half",
+				"var/cache/apt/archives/vim.deb", "var/cache/apt/pkgcache.bin",
+				"var/cache/dnf/base/x.rpm", "var/cache/apk/a.apk", "var/cache/pacman/pkg/b.zst",
+				"var/lib/pacman/local/vim/desc", "var/lib/dpkg/status"},
+			[]string{"var/cache/apk/", "var/cache/apt/archives/", "var/cache/dnf/base/", "var/cache/pacman/pkg/",
+				"var/lib/apt/lists/partial/", "var/lib/dpkg/status", "var/lib/pacman/local/vim/desc"}, 7, 11},
 		{"logs",
-			[]string{"var/log/syslog=lines", "var/log/syslog.1", "var/log/syslog.2.gz", "var/log/dpkg.log-20240131", "var/log/app/err.log=x", "var/log/app/err.log.old",
-				"var/log/Xorg.0.log", "var/log/empty=", "var/log/journal/0123/system.journal=jjj", "var/log/link->../../etc/passwd", "etc/passwd", "usr/bin/p", "var/log/p.log==usr/bin/p"},
-			[]string{"etc/passwd", "usr/bin/p", "var/log/Xorg.0.log=", "var/log/app/err.log=", "var/log/empty=", "var/log/journal/", "var/log/link", "var/log/syslog="}, 10, 14},
+			[]string{"var/log/syslog=lines", "var/log/syslog.1", "var/log/syslog.2.gz", "var/log/dpkg.log-20240131",
+				"var/log/app/err.log=x", "var/log/app/err.log.old",
+				"var/log/Xorg.0.log", "var/log/empty=", "var/log/journal/0123/system.journal=jjj",
+				"var/log/link->../../etc/passwd", "etc/passwd", "usr/bin/p", "var/log/p.log==usr/bin/p"},
+			[]string{"etc/passwd", "usr/bin/p", "var/log/Xorg.0.log=", "var/log/app/err.log=", "var/log/empty=",
+				"var/log/journal/", "var/log/link", "var/log/syslog="}, 10, 14},
 		{"leases",
-			[]string{"var/lib/dhcp/dhclient.eth0.leases", "var/lib/dhcp/dhclient.leases", "var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/eth0.lease", "var/lib/dhcpcd/duid",
+			[]string{"var/lib/dhcp/dhclient.eth0.leases", "var/lib/dhcp/dhclient.leases", "var/lib/dhcp/dhcpd.leases",
+				"var/lib/dhcpcd/eth0.lease", "var/lib/dhcpcd/duid",
 				"var/lib/NetworkManager/internal-1-eth0.lease", "var/lib/NetworkManager/NetworkManager.state",
 				"run/systemd/netif/leases/2", "var/lib/wicked/lease-eth0-dhcp-ipv4.xml", "var/lib/wicked/duid.xml"},
-			[]string{"run/systemd/netif/leases/", "var/lib/NetworkManager/NetworkManager.state", "var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/", "var/lib/wicked/"}, 8, 8},
+			[]string{"run/systemd/netif/leases/", "var/lib/NetworkManager/NetworkManager.state",
+				"var/lib/dhcp/dhcpd.leases", "var/lib/dhcpcd/", "var/lib/wicked/"}, 8, 8},
 		{"ssh-host-keys",
-			[]string{"etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub", "etc/ssh/ssh_host_ed25519_key-cert.pub", "etc/ssh/sshd_config", "etc/dropbear/dropbear_rsa_host_key"},
+			[]string{"etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub",
+				"etc/ssh/ssh_host_ed25519_key-cert.pub", "etc/ssh/sshd_config", "etc/dropbear/dropbear_rsa_host_key"},
 			[]string{"etc/dropbear/", "etc/ssh/sshd_config"}, 4, 4},
-		{"machine-id", []string{"etc/machine-id=0123\n", "var/lib/dbus/machine-id"}, []string{"etc/machine-id=", "var/lib/dbus/"}, 2, 6},
-		{"machine-id", []string{"etc/machine-id=", "var/lib/dbus/machine-id->/etc/machine-id"}, []string{"etc/machine-id=", "var/lib/dbus/machine-id"}, 0, 0},
-		{"random-seeds", []string{"var/lib/systemd/random-seed", "var/lib/systemd/credential.secret", "var/lib/systemd/timers/x", "boot/loader/random-seed", "var/lib/seedrng/seed.credit"},
+		{"machine-id", []string{"etc/machine-id=0123\n", "var/lib/dbus/machine-id"},
+			[]string{"etc/machine-id=", "var/lib/dbus/"}, 2, 6},
+		{"machine-id", []string{"etc/machine-id=", "var/lib/dbus/machine-id->/etc/machine-id"},
+			[]string{"etc/machine-id=", "var/lib/dbus/machine-id"}, 0, 0},
+		{"random-seeds", []string{"var/lib/systemd/random-seed", "var/lib/systemd/credential.secret",
+			"var/lib/systemd/timers/x", "boot/loader/random-seed", "var/lib/seedrng/seed.credit"},
 			[]string{"boot/loader/", "var/lib/seedrng/", "var/lib/systemd/timers/x"}, 4, 4},
-		{"histories", []string{"root/.bash_history", "root/.bashrc", "home/ada/.zsh_history", "home/ada/.local/share/fish/fish_history", "home/bob->../root2", "root2/.bash_history"},
+		{"histories", []string{"root/.bash_history", "root/.bashrc", "home/ada/.zsh_history",
+			"home/ada/.local/share/fish/fish_history", "home/bob->../root2", "root2/.bash_history"},
 			[]string{"home/ada/.local/share/fish/", "home/bob", "root/.bashrc", "root2/.bash_history"}, 3, 3},
-		{"udev-rules", []string{"etc/udev/rules.d/70-persistent-net.rules", "etc/udev/rules.d/70-persistent-cd.rules", "etc/udev/rules.d/99-mine.rules", "lib/udev/rules.d/75-persistent-net-generator.rules"},
+		{"udev-rules", []string{"etc/udev/rules.d/70-persistent-net.rules", "etc/udev/rules.d/70-persistent-cd.rules",
+			"etc/udev/rules.d/99-mine.rules", "lib/udev/rules.d/75-persistent-net-generator.rules"},
 			[]string{"etc/udev/rules.d/99-mine.rules", "lib/udev/rules.d/75-persistent-net-generator.rules"}, 2, 2},
-		{"cloud-init", []string{"var/lib/cloud/instance->instances/i-1", "var/lib/cloud/instances/i-1/sem/x", "var/lib/cloud/seed/nocloud/user-data"},
+		{"cloud-init", []string{"var/lib/cloud/instance->instances/i-1", "var/lib/cloud/instances/i-1/sem/x",
+			"var/lib/cloud/seed/nocloud/user-data"},
 			[]string{"var/lib/cloud/seed/nocloud/user-data"}, 5, 1},
-		{"temporary-files", []string{"tmp/a", "tmp/.X11-unix/X0", "var/tmp/deep/deeper/file=123", "srv/tmp/kept"}, []string{"srv/tmp/kept", "tmp/", "var/tmp/"}, 6, 5},
+		{"temporary-files", []string{"tmp/a", "tmp/.X11-unix/X0", "var/tmp/deep/deeper/file=123", "srv/tmp/kept"},
+			[]string{"srv/tmp/kept", "tmp/", "var/tmp/"}, 6, 5},
 	}
 	for _, tt := range tests {
 		t.Run(tt.step, func(t *testing.T) {
 			dir := t.TempDir()
 			plant(t, dir, tt.tree...)
-			got, err := Clean(context.Background(), dir, Options{Steps: []string{tt.step}, Warn: func(w string) { t.Error(w) }})
+			got, err := Clean(context.Background(), dir,
+				Options{Steps: []string{tt.step}, Warn: func(w string) { t.Error(w) }})
 			if want := []Step{{tt.step, tt.removed, tt.bytes}}; err != nil || !slices.Equal(got, want) {
 				t.Errorf("Clean = %+v, %v, want %+v", got, err, want)
 			}
 			left := names(t, dir)
 			left = slices.DeleteFunc(left, func(n string) bool {
-				return strings.HasSuffix(n, "/") && slices.ContainsFunc(left, func(o string) bool { return o != n && strings.HasPrefix(o, n) })
+				return strings.HasSuffix(n, "/") && slices.ContainsFunc(left, func(o string) bool {
+					return o != n && strings.HasPrefix(o, n)
+				})
 			})
 			if !slices.Equal(left, tt.want) {
 				t.Errorf("left is\n%s\nwant\n%s", strings.Join(left, "\n"), strings.Join(tt.want, "\n"))
 			}
 			for line := range strings.Lines(survey(t, dir)) {
-				if line != "\n" && !strings.HasPrefix(line, "l ") && !strings.Contains(line, " 1000000000.0000000000 ") {
+				if line != "\n" && !strings.HasPrefix(line, "l ") &&
+					!strings.Contains(line, " 1000000000.0000000000 ") {
 					t.Errorf("times changed: %s", line)
 				}
 			}
@@ -160,7 +180,8 @@ func TestLogsKeepOwnerAndMode(t *testing.T) {
 	dir := t.TempDir()
 	plant(t, dir, "var/log/auth.log=secret")
 	path := filepath.Join(dir, "var/log/auth.log")
-	if err := errors.Join(os.Chown(path, 7, 4), os.Chmod(path, 0o604), unix.Setxattr(path, "user.x", []byte("v"), 0)); err != nil {
+	if err := errors.Join(os.Chown(path, 7, 4), os.Chmod(path, 0o604),
+		unix.Setxattr(path, "user.x", []byte("v"), 0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Clean(context.Background(), dir, Options{}); err != nil {
@@ -175,7 +196,8 @@ func TestLogsKeepOwnerAndMode(t *testing.T) {
 }
 
 func TestCleanRefuses(t *testing.T) {
-	if _, err := Clean(context.Background(), t.TempDir(), Options{Steps: []string{"logs", "everything"}}); !errors.Is(err, ErrStep) {
+	if _, err := Clean(context.Background(), t.TempDir(),
+		Options{Steps: []string{"logs", "everything"}}); !errors.Is(err, ErrStep) {
 		t.Errorf("Clean of an unknown step = %v, want ErrStep", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -68,7 +68,8 @@ func (d *devices) settled(ctx context.Context, quiet, limit time.Duration) {
 // controller's driver makes devices of its own), then for each device that the kernel announces.
 func (d *devices) run(ctx context.Context) error {
 	// The socket is opened before the first walk, so that nothing falls between the two.
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
+		unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return fmt.Errorf("listening for devices: %w", err)
 	}
@@ -156,7 +157,8 @@ func modaliases(sys fs.FS) []string {
 func networkFirst(aliases []string) []string {
 	var first, rest []string
 	for _, a := range aliases {
-		if strings.HasPrefix(a, "pci:") && (strings.Contains(a, "bc02sc") || strings.Contains(a, "v00001AF4")) || strings.HasPrefix(a, "virtio:d00000001") {
+		if strings.HasPrefix(a, "pci:") && (strings.Contains(a, "bc02sc") || strings.Contains(a, "v00001AF4")) ||
+			strings.HasPrefix(a, "virtio:d00000001") {
 			first = append(first, a)
 		} else {
 			rest = append(rest, a)

@@ -41,11 +41,13 @@ func TestPhoneHome(t *testing.T) {
 			files := homeFiles{config: filepath.Join(etc, "griddle", "phone-home.json"), etc: etc}
 			link := filepath.Join(etc, "systemd/system/multi-user.target.wants/griddle-phone-home.service")
 			ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-			conf, err := json.Marshal(install.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"}, CA: ca, Root: "@roots/web"})
+			conf, err := json.Marshal(install.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"},
+				CA: ca, Root: "@roots/web"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for path, data := range map[string]string{files.config: string(conf), filepath.Join(etc, "machine-id"): "0123\n", link: ""} {
+			for path, data := range map[string]string{files.config: string(conf),
+				filepath.Join(etc, "machine-id"): "0123\n", link: ""} {
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}

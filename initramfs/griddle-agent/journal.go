@@ -29,7 +29,8 @@ type journal struct {
 	cancel func()        // called once if the operator takes the job back
 }
 
-func newJournal(log *slog.Logger, boot string, show func(job.Event), send func(context.Context, job.Events) (job.Acknowledged, error)) *journal {
+func newJournal(log *slog.Logger, boot string, show func(job.Event),
+	send func(context.Context, job.Events) (job.Acknowledged, error)) *journal {
 	return &journal{log: log, boot: boot, show: show, send: send, wake: make(chan struct{})}
 }
 
@@ -73,7 +74,8 @@ func (j *journal) Started(ctx context.Context, disk string) error {
 	j.mu.Lock()
 	id := j.job
 	j.mu.Unlock()
-	seq := j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk, Message: "the disk is " + disk})
+	seq := j.add(job.Event{Job: id, Phase: job.PhasePartition, Level: job.Info, State: job.Started, Disk: disk,
+		Message: "the disk is " + disk})
 	if err := j.delivered(ctx, seq); err != nil {
 		return err
 	}
@@ -126,13 +128,15 @@ func (j *journal) run(ctx context.Context) {
 		}
 		ack, err := j.send(ctx, job.Events{Boot: j.boot, Events: batch})
 		if err == nil && ack.Seq < batch[0].Seq {
-			err = fmt.Errorf("the server has only %d reports of this boot and does not accept report %d", ack.Seq, batch[0].Seq)
+			err = fmt.Errorf("the server has only %d reports of this boot and does not accept report %d",
+				ack.Seq, batch[0].Seq)
 		}
 		if err != nil {
 			j.log.Warn("events not delivered", "error", err)
 			// Work may be waiting for this, without end and with nothing else to show. It is of no job and no phase, so
 			// that it stays one line of the log.
-			j.show(job.Event{Time: time.Now().UTC(), Level: job.Warning, Message: job.Sentence(fmt.Sprintf("the server does not accept reports: %v; trying again", err))})
+			j.show(job.Event{Time: time.Now().UTC(), Level: job.Warning,
+				Message: job.Sentence(fmt.Sprintf("the server does not accept reports: %v; trying again", err))})
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):

@@ -55,7 +55,8 @@ func TestJournalDelivers(t *testing.T) {
 		if err := j.Started(ctx, "serial-1"); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(s.got); n != 2 || s.got[1].State != job.Started || s.got[1].Disk != "serial-1" || s.got[1].Job != "j" {
+		if n := len(s.got); n != 2 || s.got[1].State != job.Started || s.got[1].Disk != "serial-1" ||
+			s.got[1].Job != "j" {
 			t.Fatalf("when Started returned the server had %+v", s.got)
 		}
 		s.away = 3
@@ -131,7 +132,9 @@ func TestStartedIsHeldUp(t *testing.T) {
 			return job.Acknowledged{}, errors.New("token is not valid")
 		},
 		// As from a server whose state was restored from a copy. Asking again at once would only flood it.
-		"not taken": func(context.Context, job.Events) (job.Acknowledged, error) { return job.Acknowledged{Seq: 0}, nil },
+		"not taken": func(context.Context, job.Events) (job.Acknowledged, error) {
+			return job.Acknowledged{Seq: 0}, nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,8 @@ func identity(log *slog.Logger, list []nic, first string) job.Identity {
 		return id
 	}
 	id.UUID = job.NormalUUID(s.UUID.String())
-	id.Serial, id.Vendor, id.Product = firmwareText(s.SerialNumber), firmwareText(s.Manufacturer), firmwareText(s.ProductName)
+	id.Serial, id.Vendor, id.Product = firmwareText(s.SerialNumber), firmwareText(s.Manufacturer),
+		firmwareText(s.ProductName)
 	return id
 }
 

@@ -20,7 +20,8 @@ func TestBootMAC(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	list := []nic{{name: "eth0", mac: "a"}, {name: "eth1", mac: "b", carrier: true}, {name: "eth2", mac: "c", carrier: true}, {name: "eth3", mac: "d"}}
+	list := []nic{{name: "eth0", mac: "a"}, {name: "eth1", mac: "b", carrier: true},
+		{name: "eth2", mac: "c", carrier: true}, {name: "eth3", mac: "d"}}
 	order(list, "d")
 	got := ""
 	for _, n := range list {
@@ -68,7 +69,8 @@ func TestUnfinished(t *testing.T) {
 
 func TestFirmwareText(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{"  ABC\x1b[2J 123 ", "ABC [2J 123"}, {"To Be Filled By O.E.M.", ""}, {"Default string", ""}, {"PowerEdge R640", "PowerEdge R640"},
+		{"  ABC\x1b[2J 123 ", "ABC [2J 123"}, {"To Be Filled By O.E.M.", ""}, {"Default string", ""},
+		{"PowerEdge R640", "PowerEdge R640"},
 	} {
 		if got := firmwareText(c.in); got != c.want {
 			t.Errorf("firmwareText(%q) = %q, want %q", c.in, got, c.want)

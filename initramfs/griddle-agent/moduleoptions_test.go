@@ -10,7 +10,8 @@ import (
 func TestModuleOptions(t *testing.T) {
 	o := parseModuleOptions(`quiet console=ttyS0,115200 nvme-core.io_timeout=600 nvme_core.multipath=N "i915.x=a b" ` +
 		"ath9k.nohwcrypt modprobe.blacklist=nouveau,snd-hda-intel .x=1 y.=2 e1000.name=\"c d\" -- late.x=1\n")
-	want := map[string]string{"nvme_core": "io_timeout=600 multipath=N", "i915": `x="a b"`, "ath9k": "nohwcrypt", "e1000": `name="c d"`}
+	want := map[string]string{"nvme_core": "io_timeout=600 multipath=N", "i915": `x="a b"`, "ath9k": "nohwcrypt",
+		"e1000": `name="c d"`}
 	if diff := cmp.Diff(want, o.params); diff != "" {
 		t.Errorf("parameters (-want +got):\n%s", diff)
 	}
@@ -21,7 +22,8 @@ func TestModuleOptions(t *testing.T) {
 
 // TestLoadPassesOptions loads nvme, whose options are those of nvme_core, which it links to.
 func TestLoadPassesOptions(t *testing.T) {
-	deps, err := parseDependencies(strings.NewReader("kernel/drivers/nvme/host/nvme.ko.xz: kernel/drivers/nvme/host/nvme-core.ko.xz kernel/lib/t10.ko\n" +
+	deps, err := parseDependencies(strings.NewReader("kernel/drivers/nvme/host/nvme.ko.xz: " +
+		"kernel/drivers/nvme/host/nvme-core.ko.xz kernel/lib/t10.ko\n" +
 		"kernel/drivers/nvme/host/nvme-core.ko.xz: kernel/lib/t10.ko\nkernel/lib/t10.ko:\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,8 @@ func TestLoadPassesOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	l := &loader{aliases: a, options: parseModuleOptions("nvme_core.io_timeout=600 modprobe.blacklist=nouveau"), deps: deps, tried: map[string]bool{},
+	l := &loader{aliases: a, options: parseModuleOptions("nvme_core.io_timeout=600 modprobe.blacklist=nouveau"),
+		deps: deps, tried: map[string]bool{},
 		probe: func(name, params string) error { got = append(got, strings.TrimSpace(name+" "+params)); return nil }}
 	loaded, err := l.loadAlias("pci:nvme1")
 	if err != nil {

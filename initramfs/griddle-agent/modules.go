@@ -133,7 +133,8 @@ func newLoader() (*loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading module tables: %w", err)
 	}
-	return &loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe, tried: map[string]bool{}}, nil
+	return &loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe,
+		tried: map[string]bool{}}, nil
 }
 
 // load loads the module called name, with its options from the kernel's command line. Before it come what it asks for
@@ -198,7 +199,8 @@ func modprobe(args []string) error {
 	if len(serving) > 0 {
 		serving = slices.DeleteFunc(serving, func(m string) bool { return l.options.blacklist[m] })
 		if len(serving) == 0 {
-			return fmt.Errorf("loading %s: modprobe.blacklist on the kernel's command line forbids all its modules", names[0])
+			return fmt.Errorf("loading %s: modprobe.blacklist on the kernel's command line forbids all its modules",
+				names[0])
 		}
 	}
 	if len(serving) == 0 {

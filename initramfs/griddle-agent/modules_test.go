@@ -22,7 +22,8 @@ alias fs-vfat vfat
 
 func testTables(t *testing.T) *aliases {
 	t.Helper()
-	a, err := parseAliases(strings.NewReader(testAliases), strings.NewReader("softdep btrfs pre: blake2b-256 xxhash64 post: after\nsoftdep cifs gcm\nsoftdep x\n"))
+	a, err := parseAliases(strings.NewReader(testAliases),
+		strings.NewReader("softdep btrfs pre: blake2b-256 xxhash64 post: after\nsoftdep cifs gcm\nsoftdep x\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestAliases(t *testing.T) {
 			t.Errorf("modules(%q) = %q, want %q", c.alias, got, c.want)
 		}
 	}
-	if diff := cmp.Diff(map[string][]string{"btrfs": {"blake2b-256", "xxhash64"}, "cifs": {"gcm"}}, a.soft); diff != "" {
+	if diff := cmp.Diff(map[string][]string{"btrfs": {"blake2b-256", "xxhash64"}, "cifs": {"gcm"}},
+		a.soft); diff != "" {
 		t.Errorf("soft dependencies (-want +got):\n%s", diff)
 	}
 }
@@ -74,9 +76,10 @@ func TestModaliases(t *testing.T) {
 		"devices/pci0000:00/0000:00:1f.2/modalias": {Data: []byte(disk + "\n")},
 		"devices/pci0000:00/0000:00:02.0/modalias": {Data: []byte(net + "\n")},
 		"devices/pci0000:00/0000:00:03.0/modalias": {Data: []byte(net + "\n")},
-		"devices/system/cpu/modalias":              {Data: []byte("cpu:type:x86,ven0000fam0006mod0000:feature:,0000\n")},
-		"devices/platform/empty/modalias":          {Data: []byte("\n")},
-		"devices/platform/empty/uevent":            {Data: []byte("MODALIAS=platform:no\n")},
+		"devices/system/cpu/modalias": {Data: []byte(
+			"cpu:type:x86,ven0000fam0006mod0000:feature:,0000\n")},
+		"devices/platform/empty/modalias": {Data: []byte("\n")},
+		"devices/platform/empty/uevent":   {Data: []byte("MODALIAS=platform:no\n")},
 	}
 	got := networkFirst(modaliases(sys))
 	want := []string{net, disk, "cpu:type:x86,ven0000fam0006mod0000:feature:,0000"}
@@ -87,7 +90,8 @@ func TestModaliases(t *testing.T) {
 
 func TestParseUevent(t *testing.T) {
 	for _, c := range []struct{ in, action, alias string }{
-		{"add@/devices/x\x00ACTION=add\x00DEVPATH=/devices/x\x00MODALIAS=usb:v0B95p7720\x00SEQNUM=7\x00", "add", "usb:v0B95p7720"},
+		{"add@/devices/x\x00ACTION=add\x00DEVPATH=/devices/x\x00MODALIAS=usb:v0B95p7720\x00SEQNUM=7\x00",
+			"add", "usb:v0B95p7720"},
 		{"remove@/devices/x\x00ACTION=remove\x00", "remove", ""},
 		{"libudev\x00\xfe\xed", "", ""},
 		{"", "", ""},

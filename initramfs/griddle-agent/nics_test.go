@@ -38,7 +38,8 @@ func TestReason(t *testing.T) {
 		err  error
 		want string
 	}{
-		{fmt.Errorf("asking: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), "connection refused"},
+		{fmt.Errorf("asking: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
+			"connection refused"},
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "no route to host"},
 		{fmt.Errorf("asking: %w", context.DeadlineExceeded), "no answer in time"},
 		{errors.New("something else"), "no answer"},

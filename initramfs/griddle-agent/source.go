@@ -40,9 +40,11 @@ func (a *client) reader() *http.Client {
 	defer a.mu.Unlock()
 	if a.blobs == nil {
 		a.blobs = &http.Client{
-			Transport: bearer{a, &http.Transport{TLSClientConfig: a.tls, TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute,
-				IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 8, ForceAttemptHTTP2: true}},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token must not follow one
+			Transport: bearer{a, &http.Transport{TLSClientConfig: a.tls, TLSHandshakeTimeout: 10 * time.Second,
+				ResponseHeaderTimeout: time.Minute,
+				IdleConnTimeout:       time.Minute, MaxIdleConnsPerHost: 8, ForceAttemptHTTP2: true}},
+			// a token must not follow one
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
 	return a.blobs

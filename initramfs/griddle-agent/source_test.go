@@ -32,7 +32,8 @@ func TestSourcesTakeTheToken(t *testing.T) {
 		switch {
 		case r.URL.Path == job.HelloPath:
 			var h job.Hello
-			if err := json.NewDecoder(r.Body).Decode(&h); err != nil || len(h.Sources) != 1 || h.Sources[0] != job.SourceHTTPS {
+			if err := json.NewDecoder(r.Body).Decode(&h); err != nil || len(h.Sources) != 1 ||
+				h.Sources[0] != job.SourceHTTPS {
 				t.Errorf("it says hello as %+v, %v", h, err)
 			}
 			json.NewEncoder(w).Encode(job.Welcome{Token: fmt.Sprint("token ", hellos.Add(1))})
@@ -45,7 +46,8 @@ func TestSourcesTakeTheToken(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	s := &station{site: site.Site{HTTPS: srv.URL, HTTP: other.URL, CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
+	s := &station{site: site.Site{HTTPS: srv.URL, HTTP: other.URL,
+		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
 	var err error
 	if s.api, err = newClient(s.site); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,8 @@ import (
 )
 
 // fetcher gets the image's encodings: with other machines at once where the server says so, from sources otherwise.
-func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways, retry func(error, int)) *fetcher.Fetcher {
+func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways,
+	retry func(error, int)) *fetcher.Fetcher {
 	return fetcher.New(fetcher.Options{
 		HTTP:   sources,
 		Source: s.source,
@@ -34,7 +35,8 @@ func networks(l *leased) []multicast.Network {
 	out := []multicast.Network{}
 	if addr, ok := netip.AddrFromSlice(l.prefix.IP.To4()); ok {
 		ones, _ := l.prefix.Mask.Size()
-		n := multicast.Network{Interface: l.nic.name, Prefix: netip.PrefixFrom(addr, ones), Wireless: multicast.Wireless("/sys", l.nic.name)}
+		n := multicast.Network{Interface: l.nic.name, Prefix: netip.PrefixFrom(addr, ones),
+			Wireless: multicast.Wireless("/sys", l.nic.name)}
 		if r, ok := netip.AddrFromSlice(l.router.To4()); ok {
 			n.Gateway = r
 		}
@@ -78,8 +80,9 @@ func (w *ways) now() *job.Ways {
 	}
 	l := w.last
 	return &job.Ways{
-		Now: l.Way, Multicast: w.base.Multicast + l.Multicast, Repair: w.base.Repair + l.Repair, Relay: w.base.Relay + l.Relay, HTTP: w.base.HTTP + l.HTTP,
-		Machines: l.Receivers, Loss: l.Loss, Wait: l.Wait, Why: job.Sentence(l.Why),
+		Now: l.Way, Multicast: w.base.Multicast + l.Multicast, Repair: w.base.Repair + l.Repair,
+		Relay: w.base.Relay + l.Relay, HTTP: w.base.HTTP + l.HTTP, Machines: l.Receivers, Loss: l.Loss, Wait: l.Wait,
+		Why: job.Sentence(l.Why),
 	}
 }
 

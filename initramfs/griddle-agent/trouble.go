@@ -16,9 +16,12 @@ import (
 
 // Why a choice that was confirmed is not carried out.
 var (
-	errChanged  = errors.New("the disks of this machine changed while you chose; nothing was written to disk, choose again")
-	errOrdered  = errors.New("an operator gave this machine a job while you chose; that job runs, and your choice is dropped")
-	errAsked    = errors.New("the agent asked the server again while you chose; nothing was written to disk, choose again")
+	errChanged = errors.New("the disks of this machine changed while you chose; " +
+		"nothing was written to disk, choose again")
+	errOrdered = errors.New("an operator gave this machine a job while you chose; that job runs, " +
+		"and your choice is dropped")
+	errAsked = errors.New("the agent asked the server again while you chose; " +
+		"nothing was written to disk, choose again")
 	errLinkLost = errors.New("nothing was written to disk; try again when the link is back")
 )
 
@@ -45,7 +48,8 @@ func choiceTrouble(err error) error {
 	case isCertificate(err):
 		return fmt.Errorf("the server could not prove its identity: %w; nothing was written to disk", err)
 	}
-	return fmt.Errorf("the server did not answer (%s); nothing was written to disk. Try again when it can be reached", reason(err))
+	return fmt.Errorf("the server did not answer (%s); nothing was written to disk. Try again when it can be reached",
+		reason(err))
 }
 
 // hintFor says what helps after hello failed. lost is the result of lostLink.
@@ -58,7 +62,8 @@ func hintFor(err error, lost string) string {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "The server's certificate is not valid at this machine's time. Check the server's clock. Trying again."
 	case isCertificate(err):
-		return "The server's certificate is not signed by the CA in this boot image: the server has a new CA, or another server " +
+		return "The server's certificate is not signed by the CA in this boot image: the server has a new CA, " +
+			"or another server " +
 			"answers. Boot again from the network."
 	case lost != "":
 		return lost + " Trying again."
@@ -75,7 +80,8 @@ func addressTrouble(n nic, err error) (detail, hint string) {
 		return name + ": no link", "Plug in the cable, or check the switch port. Trying again."
 	case errors.Is(err, nclient4.ErrNoResponse):
 		return name + ": no DHCP server answers",
-			"Is the cable in the right socket? Is the Griddle server or the network's own DHCP server running? Trying again."
+			"Is the cable in the right socket? Is the Griddle server or the network's own DHCP server " +
+				"running? Trying again."
 	case errors.As(err, &nak):
 		return name + ": the DHCP server refused the address that it had offered",
 			"Check the DHCP server's log: there may be two servers, or no free address. Trying again."
@@ -96,9 +102,11 @@ func lowMemory(total int64) (tui.Step, bool) {
 // siteTrouble says what helps if the site's part of the boot image cannot be read.
 func siteTrouble(err error) string {
 	if errors.Is(err, fs.ErrNotExist) {
-		return "This boot image was loaded without its site part, which \"griddle serve\" sends as the second initrd. " +
+		return "This boot image was loaded without its site part, which \"griddle serve\" sends as " +
+			"the second initrd. " +
 			"Boot the machine from the Griddle server."
 	}
-	return "The site part of this boot image is damaged, or from another version of griddle. Boot again from the network; " +
+	return "The site part of this boot image is damaged, or from another version of griddle. " +
+		"Boot again from the network; " +
 		"the server's log says whether it could make the site part."
 }

@@ -33,18 +33,24 @@ func TestSentences(t *testing.T) {
 		{"link", lostLink([]nic{other, wired}, "enp1s0", mac), "", nil},
 		{"no link", lostLink([]nic{other, loose}, "enp1s0", mac), "enp1s0 has no link", nil},
 		{"adapter gone", lostLink([]nic{other}, "enp1s0", mac), "enp1s0 is gone", nil},
-		{"choice refused", choiceTrouble(refused).Error(), "the server refused: asking for web:1: machine has a job already", []string{"changed"}},
-		{"choice unanswered", choiceTrouble(unreachable).Error(), "did not answer (network is unreachable)", []string{"changed", "refused"}},
-		{"choice to another server", choiceTrouble(unknown).Error(), "could not prove its identity", []string{"did not answer"}},
+		{"choice refused", choiceTrouble(refused).Error(),
+			"the server refused: asking for web:1: machine has a job already", []string{"changed"}},
+		{"choice unanswered", choiceTrouble(unreachable).Error(), "did not answer (network is unreachable)",
+			[]string{"changed", "refused"}},
+		{"choice to another server", choiceTrouble(unknown).Error(), "could not prove its identity",
+			[]string{"did not answer"}},
 		{"hello refused", hintFor(refused, ""), "refused", []string{"griddle serve"}},
-		{"hello without a link", hintFor(unreachable, "enp1s0 has no link."), "enp1s0 has no link", []string{"griddle serve"}},
+		{"hello without a link", hintFor(unreachable, "enp1s0 has no link."), "enp1s0 has no link",
+			[]string{"griddle serve"}},
 		{"hello unanswered", hintFor(unreachable, ""), "griddle serve", nil},
 		{"hello to another server", hintFor(unknown, ""), "not signed by the CA", nil},
 		{"hello at a wrong time", hintFor(expired, ""), "not valid at this machine's time", []string{"not signed"}},
 		{"no DHCP", both(addressTrouble(wired, noAnswer)), "no DHCP server answers", nil},
 		{"no DHCP without a link", both(addressTrouble(loose, noAnswer)), "no link", []string{"DHCP server"}},
-		{"DHCP says no", both(addressTrouble(wired, fmt.Errorf("asking: %w", &nclient4.ErrNak{}))), "refused the address", []string{"no DHCP server"}},
-		{"address not set", both(addressTrouble(wired, errors.New("setting 10.0.0.2/24 on enp1s0: no such device"))), "no such device", []string{"DHCP server"}},
+		{"DHCP says no", both(addressTrouble(wired, fmt.Errorf("asking: %w", &nclient4.ErrNak{}))),
+			"refused the address", []string{"no DHCP server"}},
+		{"address not set", both(addressTrouble(wired, errors.New("setting 10.0.0.2/24 on enp1s0: no such device"))),
+			"no such device", []string{"DHCP server"}},
 		{"no site part", siteTrouble(fmt.Errorf("opening: %w", fs.ErrNotExist)), "without its site part", nil},
 		{"damaged site part", siteTrouble(errors.New("invalid character")), "damaged", []string{"without"}},
 	} {
@@ -84,7 +90,8 @@ func TestWatch(t *testing.T) {
 		{up, job.NewProblem(503, "busy"), true, false, "the server refused: busy"},
 	} {
 		link, news := w.look(step.list, step.failed)
-		if news != step.news || news && (link.Down != step.down || !strings.Contains(link.Lost, step.lost) || step.lost == "" && link.Lost != "") {
+		if news != step.news || news &&
+			(link.Down != step.down || !strings.Contains(link.Lost, step.lost) || step.lost == "" && link.Lost != "") {
 			t.Errorf("step %d: %+v, %v, want news %v, down %v and %q", i, link, news, step.news, step.down, step.lost)
 		}
 		if news && (len(link.NICs) != 1 || link.NICs[0].Carrier == step.down || link.NICs[0].Address == "") {

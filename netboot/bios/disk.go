@@ -21,7 +21,8 @@ func StartDisk(guid string) ([]byte, error) {
 		return append([]byte(disk), append([]byte{1}, make([]byte, 16)...)...), nil
 	}
 	raw, err := hex.DecodeString(strings.ReplaceAll(guid, "-", ""))
-	if err != nil || len(raw) != 16 || len(guid) != 36 || guid[8] != '-' || guid[13] != '-' || guid[18] != '-' || guid[23] != '-' {
+	if err != nil || len(raw) != 16 || len(guid) != 36 || guid[8] != '-' || guid[13] != '-' ||
+		guid[18] != '-' || guid[23] != '-' {
 		return nil, fmt.Errorf("making the program that starts a disk: %q is not a GUID", guid)
 	}
 	// The first three fields are little endian.

@@ -15,8 +15,9 @@ func options(uefi bool) Options {
 	return Options{
 		Server: "http://10.77.0.1:8080", UEFI: uefi, Title: "52:54:00:12:34:56",
 		Kernel: "/boot/vmlinuz", Initrds: []string{"/boot/initramfs", "/boot/site.cpio"},
-		Volume: "GR-1B4E28BA", Disk: "/boot/bios/disk/1b4e28ba-2fa1-11d2-883f-0016d3cca427", Memory: "/boot/bios/memory",
-		Args: []string{"console=tty0", "console=ttyS0,115200", "quiet"},
+		Volume: "GR-1B4E28BA", Disk: "/boot/bios/disk/1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+		Memory: "/boot/bios/memory",
+		Args:   []string{"console=tty0", "console=ttyS0,115200", "quiet"},
 	}
 }
 
@@ -96,7 +97,8 @@ func TestRefused(t *testing.T) {
 
 // A path that could add a command starts nothing, and leaves the disk to the firmware.
 func TestHostileDisk(t *testing.T) {
-	for _, p := range []string{"/boot/bios/disk/x\nshell", "/boot/bios/disk/${uuid}", "disk", "/boot/bios/disk/--name", ""} {
+	for _, p := range []string{"/boot/bios/disk/x\nshell", "/boot/bios/disk/${uuid}", "disk",
+		"/boot/bios/disk/--name", ""} {
 		o := options(false)
 		o.Disk = p
 		if got, want := string(Local(o)), "#!ipxe\necho Griddle: starting the local disk\nexit 1\n"; got != want {
@@ -107,7 +109,8 @@ func TestHostileDisk(t *testing.T) {
 
 // Whatever the text, the script has the same lines.
 func FuzzText(f *testing.F) {
-	for _, s := range []string{"", "x", "${net0/mac}", "a\nshell\n", "a || shell", `"\`, "#", "\x00\x1b[31m", "-n", strings.Repeat("ä", 999)} {
+	for _, s := range []string{"", "x", "${net0/mac}", "a\nshell\n", "a || shell", `"\`, "#", "\x00\x1b[31m",
+		"-n", strings.Repeat("ä", 999)} {
 		f.Add(s)
 	}
 	o := options(false)

@@ -44,7 +44,8 @@ func loaderOf(a iana.Arch, class Class) loaderKind {
 // for without an architecture; those who do are PCs.
 func runsPC(a iana.Arch) bool {
 	switch a {
-	case ArchUnknown, iana.INTEL_X86PC, iana.EFI_IA32, iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_HTTP, iana.EFI_X86_64_HTTP,
+	case ArchUnknown, iana.INTEL_X86PC, iana.EFI_IA32, iana.EFI_X86_64, iana.EFI_BC, iana.EFI_X86_HTTP,
+		iana.EFI_X86_64_HTTP,
 		iana.EFI_BC_HTTP, iana.INTEL_X86PC_HTTP:
 		return true
 	}

@@ -140,7 +140,9 @@ func (c *Config) serves(a netip.Addr) bool {
 
 // relayed says whether a is in a network behind a relay agent that the configuration names.
 func (c *Config) relayed(a netip.Addr) bool {
-	return !c.Network.Contains(a) && slices.ContainsFunc(c.Relays, func(p netip.Prefix) bool { return p.Contains(a) && (a != Broadcast(p) || p.Bits() > 30) })
+	return !c.Network.Contains(a) && slices.ContainsFunc(c.Relays, func(p netip.Prefix) bool {
+		return p.Contains(a) && (a != Broadcast(p) || p.Bits() > 30)
+	})
 }
 
 // Broadcast is the broadcast address of an IPv4 network.

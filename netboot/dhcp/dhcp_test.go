@@ -69,13 +69,16 @@ func TestBootFile(t *testing.T) {
 		{"UEFI, architecture 9", "ovmf-discover", set(93, "\x00\x09"), "snponly.efi"},
 		{"UEFI, several architectures", "ovmf-discover", set(93, "\x00\x07\x00\x09"), "snponly.efi"},
 		{"several architectures, the second has a loader", "ovmf-discover", set(93, "\x00\x0b\x00\x07"), "snponly.efi"},
-		{"several architectures, the last is BIOS", "ovmf-discover", set(93, "\x00\x06\x00\x0b\x00\x00"), "undionly.kpxe"},
+		{"several architectures, the last is BIOS",
+			"ovmf-discover", set(93, "\x00\x06\x00\x0b\x00\x00"), "undionly.kpxe"},
 		{"several architectures, none with a loader", "ovmf-discover", set(93, "\x00\x0b\x00\x06"), ""},
 		{"an architecture and a half", "ovmf-discover", set(93, "\x00\x07\x00"), "snponly.efi"},
 		{"half an architecture", "ovmf-discover", set(93, "\x00"), "snponly.efi"}, // option 60 has it too
 		{"Raspberry Pi 4 by its Ethernet address", "bios-rom-discover", both(del(77, 175), from(0xdc, 0xa6, 0x32)), ""},
-		{"Raspberry Pi 3 by its Ethernet address", "bios-rom-discover", both(del(77, 175, 97), from(0xb8, 0x27, 0xeb)), ""},
-		{"Raspberry Pi 5 by option 97", "bios-rom-discover", both(del(77, 175), set(97, "\x00RPi5\x10\x41\xd0\x04\x01\x02\x03\x04\x05\x06\x07\x08")), ""},
+		{"Raspberry Pi 3 by its Ethernet address", "bios-rom-discover",
+			both(del(77, 175, 97), from(0xb8, 0x27, 0xeb)), ""},
+		{"Raspberry Pi 5 by option 97", "bios-rom-discover",
+			both(del(77, 175), set(97, "\x00RPi5\x10\x41\xd0\x04\x01\x02\x03\x04\x05\x06\x07\x08")), ""},
 		{"a PC with a network card of Raspberry Pi that runs iPXE", "bios-rom-discover", from(0xdc, 0xa6, 0x32),
 			"http://10.78.0.1:8080/boot.ipxe?mac=dc:a6:32:78:00:01&uuid=${uuid}&arch=0"},
 		{"iPXE on arm64", "bios-rom-discover", set(93, "\x00\x0b"), ""},
@@ -120,20 +123,26 @@ func TestFull(t *testing.T) {
 		{"pool empty", "dhclient-discover", del(), always{err: errors.New("full")}, 0, "no address to offer: full", ""},
 		{"granted", "dhclient-request", del(), always{}, dhcpv4.MessageTypeAck, "leased", "255.255.255.255:68"},
 		{"not on the disk", "dhclient-request", del(), always{err: errors.New("disk full")}, 0, "disk full", ""},
-		{"another's", "dhclient-request", del(), always{verdict: Refused}, dhcpv4.MessageTypeNak, "does not belong to this machine", "255.255.255.255:68"},
-		{"never offered", "dhclient-request", del(), always{verdict: Unknown}, dhcpv4.MessageTypeNak, "was not offered", "255.255.255.255:68"},
-		{"another server chosen", "dhclient-request", set(54, "\x0a\x50\x00\x02"), always{}, 0, "chose the server at 10.80.0.2", ""},
+		{"another's", "dhclient-request", del(), always{verdict: Refused}, dhcpv4.MessageTypeNak,
+			"does not belong to this machine", "255.255.255.255:68"},
+		{"never offered", "dhclient-request", del(), always{verdict: Unknown}, dhcpv4.MessageTypeNak, "was not offered",
+			"255.255.255.255:68"},
+		{"another server chosen", "dhclient-request", set(54, "\x0a\x50\x00\x02"), always{}, 0,
+			"chose the server at 10.80.0.2", ""},
 		{"reboot, unknown", "dhclient-request", del(54), always{verdict: Unknown}, 0, "are not known", ""},
 		{"reboot, known", "dhclient-request", del(54), always{}, dhcpv4.MessageTypeAck, "leased", "255.255.255.255:68"},
 		{"reboot, from another network", "dhclient-request", both(del(54), set(50, "\xc0\xa8\x01\x02")), always{},
 			dhcpv4.MessageTypeNak, "not in this network", "255.255.255.255:68"},
 		{"renewal", "dhclient-request", renew, always{}, dhcpv4.MessageTypeAck, "leased", "10.80.0.78:68"},
 		{"request for nothing", "dhclient-request", del(50), always{}, 0, "without an address", ""},
-		{"relayed from elsewhere", "dhclient-discover", func(p *dhcpv4.DHCPv4) { p.GatewayIPAddr = net.IP{192, 168, 9, 1} }, always{},
+		{"relayed from elsewhere", "dhclient-discover",
+			func(p *dhcpv4.DHCPv4) { p.GatewayIPAddr = net.IP{192, 168, 9, 1} }, always{},
 			0, "relayed from 192.168.9.1", ""},
-		{"inform", "dhclient-request", both(set(53, "\x08"), func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = addr.AsSlice() }), always{},
+		{"inform", "dhclient-request",
+			both(set(53, "\x08"), func(p *dhcpv4.DHCPv4) { p.ClientIPAddr = addr.AsSlice() }), always{},
 			dhcpv4.MessageTypeAck, "informed", "10.80.0.78:68"},
-		{"an offer is not a request", "dhclient-request", set(53, "\x02"), always{}, 0, "not a message for a server", ""},
+		{"an offer is not a request", "dhclient-request", set(53, "\x02"), always{}, 0,
+			"not a message for a server", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,22 +166,29 @@ func TestRelay(t *testing.T) {
 	c := testConfig("10.78.0.1")
 	c.Relays = []netip.Prefix{netip.MustParsePrefix("192.168.8.0/22")}
 	by := func(a string) *Request {
-		return edit(t, "ovmf-discover", both(set(82, "\x01\x02ab"), func(p *dhcpv4.DHCPv4) { p.GatewayIPAddr = net.ParseIP(a).To4() }))
+		return edit(t, "ovmf-discover", both(set(82, "\x01\x02ab"), func(p *dhcpv4.DHCPv4) {
+			p.GatewayIPAddr = net.ParseIP(a).To4()
+		}))
 	}
 	r := by("192.168.9.1")
-	for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
-		if a.Reply == nil || a.To.String() != "192.168.9.1:67" || string(a.Reply.Options[82]) != "\x01\x02ab" || a.Refused != "" {
+	for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}),
+		"full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
+		if a.Reply == nil || a.To.String() != "192.168.9.1:67" ||
+			string(a.Reply.Options[82]) != "\x01\x02ab" || a.Refused != "" {
 			t.Errorf("%s: got %s", how, text(a))
 		} else if !a.Reply.YourIPAddr.IsUnspecified() {
 			t.Errorf("%s: an address of our pool, %s, goes to another network", how, a.Reply.YourIPAddr)
 		}
 	}
-	if a := c.Full(by("10.78.0.7"), always{addr: netip.MustParseAddr("10.78.0.9")}, ServerPort, netip.AddrPort{}); a.Reply == nil || a.To.String() != "10.78.0.7:67" {
+	if a := c.Full(by("10.78.0.7"), always{addr: netip.MustParseAddr("10.78.0.9")}, ServerPort,
+		netip.AddrPort{}); a.Reply == nil || a.To.String() != "10.78.0.7:67" {
 		t.Errorf("relayed within our network: %s", text(a))
 	}
-	for _, agent := range []string{"8.8.8.8", "127.0.0.1", "192.168.7.255", "192.168.12.1", "224.0.0.1", "255.255.255.255", "10.78.0.1", "10.78.0.255", "192.168.11.255", "0.0.0.7"} {
+	for _, agent := range []string{"8.8.8.8", "127.0.0.1", "192.168.7.255", "192.168.12.1", "224.0.0.1",
+		"255.255.255.255", "10.78.0.1", "10.78.0.255", "192.168.11.255", "0.0.0.7"} {
 		r := by(agent)
-		for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}), "full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
+		for how, a := range map[string]Answer{"proxy": c.Proxy(r, ServerPort, netip.AddrPort{}),
+			"full": c.Full(r, always{}, ServerPort, netip.AddrPort{})} {
 			if a.Reply != nil || a.Refused == "" || !strings.Contains(a.Reason, "relayed from "+agent) {
 				t.Errorf("%s, relayed from %s: %s", how, agent, text(a))
 			}
@@ -192,7 +208,8 @@ func TestBootServerAnswersOurNetworks(t *testing.T) {
 			"proxy": c.Proxy(edit(t, "ovmf-request", del()), PXEPort, netip.MustParseAddrPort(from)),
 			"full":  c.Full(edit(t, "ovmf-request", del()), always{}, PXEPort, netip.MustParseAddrPort(from)),
 		} {
-			if (a.Reply != nil) != (want != "") || (a.Refused == "") != (want != "") || a.Reply != nil && a.To.String() != want {
+			if (a.Reply != nil) != (want != "") || (a.Refused == "") != (want != "") ||
+				a.Reply != nil && a.To.String() != want {
 				t.Errorf("%s, from %s: %s, want it to go to %q", how, from, text(a), want)
 			}
 		}
@@ -251,8 +268,10 @@ func TestTidy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Type != want.Type || got.Arch != want.Arch || got.Class != want.Class || name != "options in name" && got.UUID != want.UUID {
-				t.Errorf("got %v %v %v %s, want %v %v %v %s", got.Type, got.Arch, got.Class, got.UUID, want.Type, want.Arch, want.Class, want.UUID)
+			if got.Type != want.Type || got.Arch != want.Arch || got.Class != want.Class ||
+				name != "options in name" && got.UUID != want.UUID {
+				t.Errorf("got %v %v %v %s, want %v %v %v %s", got.Type, got.Arch, got.Class, got.UUID, want.Type,
+					want.Arch, want.Class, want.UUID)
 			}
 		})
 	}
@@ -263,7 +282,8 @@ func TestBootItem(t *testing.T) {
 	c := testConfig("10.78.0.1")
 	r := edit(t, "ovmf-request", set(43, "\x06\x01\x08\x47\x04\x00\x00\x00\x00\xff"))
 	a := c.Proxy(r, PXEPort, netip.MustParseAddrPort("10.78.0.9:4011"))
-	if got := string(a.Reply.Options[43]); got != "\x06\x01\x08\x47\x04\x00\x00\x00\x00\xff" || a.To.String() != "10.78.0.9:4011" {
+	if got := string(a.Reply.Options[43]); got != "\x06\x01\x08\x47\x04\x00\x00\x00\x00\xff" ||
+		a.To.String() != "10.78.0.9:4011" {
 		t.Errorf("option 43 = %x to %s", got, a.To)
 	}
 }
@@ -317,7 +337,8 @@ func FuzzDecide(f *testing.F) {
 		from := netip.MustParseAddrPort("10.78.0.9:68")
 		for _, a := range []Answer{
 			c.Proxy(r, ServerPort, from), c.Proxy(r, PXEPort, from),
-			c.Full(r, always{addr: from.Addr()}, ServerPort, from), c.Full(r, always{verdict: Refused}, ServerPort, from),
+			c.Full(r, always{addr: from.Addr()}, ServerPort, from),
+			c.Full(r, always{verdict: Refused}, ServerPort, from),
 		} {
 			if a.Reason == "" {
 				t.Error("an answer without a reason")

@@ -84,7 +84,8 @@ func TestCaptured(t *testing.T) {
 				t.Fatal(err)
 			}
 			var b bytes.Buffer
-			fmt.Fprintf(&b, "%s mac=%x uuid=%s arch=%d class=%d ipxe=%v\n", r.Type, r.MAC, r.UUID, r.Arch, r.Class, r.IPXE)
+			fmt.Fprintf(&b, "%s mac=%x uuid=%s arch=%d class=%d ipxe=%v\n", r.Type, r.MAC, r.UUID,
+				r.Arch, r.Class, r.IPXE)
 			server := "10.78.0.1"
 			if id := r.Packet.ServerIdentifier(); id != nil {
 				server = id.String()
@@ -132,7 +133,8 @@ func text(a Answer) string {
 		return err.Error()
 	}
 	fmt.Fprintf(&b, "  to %s, %d bytes\n", a.To, len(wire))
-	fmt.Fprintf(&b, "  flags=%#04x ciaddr=%s yiaddr=%s siaddr=%s giaddr=%s file=%q\n", p.Flags, p.ClientIPAddr, p.YourIPAddr,
+	fmt.Fprintf(&b, "  flags=%#04x ciaddr=%s yiaddr=%s siaddr=%s giaddr=%s file=%q\n", p.Flags,
+		p.ClientIPAddr, p.YourIPAddr,
 		p.ServerIPAddr, p.GatewayIPAddr, p.BootFileName)
 	var codes []int
 	for code := range p.Options {
@@ -141,7 +143,9 @@ func text(a Answer) string {
 	slices.Sort(codes)
 	for _, code := range codes {
 		v := p.Options[uint8(code)]
-		printable := len(v) > 4 && !bytes.ContainsFunc(bytes.TrimSuffix(v, []byte{0}), func(r rune) bool { return r < ' ' || r > '~' })
+		printable := len(v) > 4 && !bytes.ContainsFunc(bytes.TrimSuffix(v, []byte{0}), func(r rune) bool {
+			return r < ' ' || r > '~'
+		})
 		if printable {
 			fmt.Fprintf(&b, "  option %d %q\n", code, v)
 		} else {

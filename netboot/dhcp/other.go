@@ -92,7 +92,8 @@ func (q *questions) hear(b []byte, mine netip.Addr, now time.Time) (Heard, bool)
 		return Heard{}, false
 	}
 	h := Heard{Server: s}
-	if k, ok := q.all[p.TransactionID]; ok && now.Sub(k.last) <= rememberTime && string(p.ClientHWAddr) == string(k.packet.ClientHWAddr) {
+	if k, ok := q.all[p.TransactionID]; ok && now.Sub(k.last) <= rememberTime &&
+		string(p.ClientHWAddr) == string(k.packet.ClientHWAddr) {
 		h.Asked, h.ID = true, p.TransactionID
 	}
 	return h, true

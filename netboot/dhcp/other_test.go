@@ -29,7 +29,8 @@ func TestQuestions(t *testing.T) {
 		if same := p.TransactionID == asked[n^1].TransactionID; !same {
 			t.Errorf("question %d is asked once", n)
 		}
-		if own := p.ClientHWAddr.String() == q.own.String(); own != (n/2%2 == 0) || p.ClientHWAddr[0]&1 != 0 || !p.IsBroadcast() {
+		if own := p.ClientHWAddr.String() == q.own.String(); own != (n/2%2 == 0) ||
+			p.ClientHWAddr[0]&1 != 0 || !p.IsBroadcast() {
 			t.Errorf("question %d comes from %s, broadcast %v", n, p.ClientHWAddr, p.IsBroadcast())
 		}
 	}
@@ -54,20 +55,25 @@ func TestHear(t *testing.T) {
 		ok     bool
 	}{
 		{"an answer", func(*dhcpv4.DHCPv4) {}, time.Second, Heard{theirs, true, asked.TransactionID}, true},
-		{"an acknowledgement", func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeAck)) }, 0, Heard{theirs, true, asked.TransactionID}, true},
+		{"an acknowledgement", func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeAck)) },
+			0, Heard{theirs, true, asked.TransactionID}, true},
 		{"an answer to a question of long ago", func(*dhcpv4.DHCPv4) {}, time.Hour, Heard{Server: theirs}, true},
 		{"another transaction", func(p *dhcpv4.DHCPv4) { p.TransactionID[0]++ }, 0, Heard{Server: theirs}, true},
-		{"another machine", func(p *dhcpv4.DHCPv4) { p.ClientHWAddr = net.HardwareAddr{2, 0, 0, 0, 0, 9} }, 0, Heard{Server: theirs}, true},
-		{"no option 54", func(p *dhcpv4.DHCPv4) { delete(p.Options, 54); p.ServerIPAddr = theirs.AsSlice() }, 0, Heard{theirs, true, asked.TransactionID}, true},
+		{"another machine", func(p *dhcpv4.DHCPv4) { p.ClientHWAddr = net.HardwareAddr{2, 0, 0, 0, 0, 9} }, 0,
+			Heard{Server: theirs}, true},
+		{"no option 54", func(p *dhcpv4.DHCPv4) { delete(p.Options, 54); p.ServerIPAddr = theirs.AsSlice() }, 0,
+			Heard{theirs, true, asked.TransactionID}, true},
 		{"no server at all", del(54), 0, Heard{}, false},
 		{"ourselves", set(54, "\x0a\x00\x00\x01"), 0, Heard{}, false},
 		{"a proxy", func(p *dhcpv4.DHCPv4) { p.YourIPAddr = net.IPv4zero }, 0, Heard{}, false},
-		{"a refusal", func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeNak)) }, 0, Heard{}, false},
+		{"a refusal", func(p *dhcpv4.DHCPv4) { p.UpdateOption(dhcpv4.OptMessageType(dhcpv4.MessageTypeNak)) },
+			0, Heard{}, false},
 		{"a request", func(p *dhcpv4.DHCPv4) { p.OpCode = dhcpv4.OpcodeBootRequest }, 0, Heard{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := dhcpv4.NewReplyFromRequest(asked, dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IP{10, 0, 0, 9}),
+			p, err := dhcpv4.NewReplyFromRequest(asked, dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer),
+				dhcpv4.WithYourIP(net.IP{10, 0, 0, 9}),
 				dhcpv4.WithOption(dhcpv4.OptServerIdentifier(theirs.AsSlice())))
 			if err != nil {
 				t.Fatal(err)
@@ -85,7 +91,8 @@ func FuzzHear(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	offer, err := dhcpv4.NewReplyFromRequest(asked, dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IP{10, 0, 0, 9}),
+	offer, err := dhcpv4.NewReplyFromRequest(asked, dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer),
+		dhcpv4.WithYourIP(net.IP{10, 0, 0, 9}),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IP{10, 0, 0, 2})))
 	if err != nil {
 		f.Fatal(err)

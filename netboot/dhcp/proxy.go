@@ -33,7 +33,8 @@ func (c *Config) Proxy(r *Request, port int, from netip.AddrPort) Answer {
 
 // foreign refuses what came by way of a relay agent in a network that the configuration does not name.
 func foreign(agent netip.Addr) Answer {
-	return refuse("relayed from %s, which is not in a served network; to add its network, set dhcp.relay_networks", agent)
+	return refuse("relayed from %s, which is not in a served network; to add its network, set dhcp.relay_networks",
+		agent)
 }
 
 // bootServer answers at port 4011, in both modes: a machine that has its address asks there for the boot file.
@@ -53,7 +54,8 @@ func (c *Config) bootServer(r *Request, from netip.AddrPort) Answer {
 	c.addBoot(p, r, file)
 	if item := r.Packet.Options.Get(dhcpv4.OptionVendorSpecificInformation); len(item) > 0 {
 		if echo := bootItem(item); echo != nil {
-			p.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionVendorSpecificInformation, append([]byte{6, 1, 8}, append(echo, 255)...)))
+			p.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionVendorSpecificInformation,
+				append([]byte{6, 1, 8}, append(echo, 255)...)))
 		}
 	}
 	to := from

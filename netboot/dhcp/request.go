@@ -72,7 +72,8 @@ func Parse(b []byte) (*Request, error) {
 	case p.OpCode != dhcpv4.OpcodeBootRequest:
 		return nil, fmt.Errorf("%w: op %d is not a request", ErrMalformed, p.OpCode)
 	case p.HWType != 1 || len(p.ClientHWAddr) != 6:
-		return nil, fmt.Errorf("%w: hardware type %d with %d address bytes is not Ethernet", ErrMalformed, p.HWType, len(p.ClientHWAddr))
+		return nil, fmt.Errorf("%w: hardware type %d with %d address bytes is not Ethernet", ErrMalformed, p.HWType,
+			len(p.ClientHWAddr))
 	case r.Type == dhcpv4.MessageTypeNone:
 		return nil, fmt.Errorf("%w: no message type", ErrMalformed)
 	}
@@ -94,7 +95,8 @@ func Parse(b []byte) (*Request, error) {
 		r.Arch = classArch(class)
 	}
 	r.IPXE, r.NoHTTP = ipxe(p)
-	r.Pi = !r.IPXE && r.Class == PXE && r.Arch == iana.INTEL_X86PC && raspberry(r.MAC, p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
+	r.Pi = !r.IPXE && r.Class == PXE && r.Arch == iana.INTEL_X86PC &&
+		raspberry(r.MAC, p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
 	return r, nil
 }
 

@@ -50,7 +50,9 @@ func OpenWatch(ifi *net.Interface, mine netip.Addr) (*Watch, error) {
 	// What we send ourselves does not come back. Kernels before 4.20 do not know the option, and then the filter and
 	// the comparison with mine serve.
 	if rc, err := raw.SyscallConn(); err == nil {
-		_ = rc.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
+		_ = rc.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+		})
 	}
 	w := &Watch{iface: ifi.Name, mine: mine, conn: nclient4.NewBroadcastUDPConn(raw, &net.UDPAddr{Port: ClientPort})}
 	w.q = questions{own: ifi.HardwareAddr, all: map[dhcpv4.TransactionID]*question{}}

@@ -49,7 +49,8 @@ func take(t *testing.T, p *Pool, m MAC) netip.Addr {
 }
 
 func TestPool(t *testing.T) {
-	a10, a11, a12 := netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("10.0.0.11"), netip.MustParseAddr("10.0.0.12")
+	a10, a11, a12 := netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("10.0.0.11"),
+		netip.MustParseAddr("10.0.0.12")
 	tests := []struct {
 		name string
 		run  func(t *testing.T, c Config)
@@ -231,7 +232,8 @@ func TestPool(t *testing.T) {
 			if !p.Holds(mac(1)) || p.Holds(mac(2)) || p.Holds(MAC{}) {
 				t.Error("Holds is wrong")
 			}
-			moved := Config{First: netip.MustParseAddr("10.0.1.1"), Last: netip.MustParseAddr("10.0.1.2"), Time: time.Minute,
+			moved := Config{First: netip.MustParseAddr("10.0.1.1"),
+				Last: netip.MustParseAddr("10.0.1.2"), Time: time.Minute,
 				Reserved: map[MAC]netip.Addr{mac(3): netip.MustParseAddr("10.0.1.1")}}
 			if err := p.Reconfigure(Config{First: moved.Last, Last: moved.First}); err == nil {
 				t.Error("a range that runs backwards is taken")
@@ -363,7 +365,8 @@ func TestFullDisk(t *testing.T) {
 }
 
 func FuzzJournal(f *testing.F) {
-	good := record{verb: verbLease, Lease: Lease{MAC: mac(1), Addr: netip.MustParseAddr("10.0.0.10"), End: time.Unix(1e9, 0)}}
+	good := record{verb: verbLease,
+		Lease: Lease{MAC: mac(1), Addr: netip.MustParseAddr("10.0.0.10"), End: time.Unix(1e9, 0)}}
 	f.Add(good.line())
 	f.Add([]byte("00000000 \n\n"))
 	f.Add(append(good.line(), good.line()[:20]...))

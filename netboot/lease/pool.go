@@ -179,7 +179,8 @@ func (p *Pool) Offer(mac MAC, want netip.Addr) (netip.Addr, time.Duration, error
 	now := time.Now()
 	a, ok := p.choose(mac, want, now)
 	if !ok {
-		return netip.Addr{}, 0, fmt.Errorf("offering an address between %s and %s: %w", p.conf.First, p.conf.Last, ErrFull)
+		return netip.Addr{}, 0, fmt.Errorf("offering an address between %s and %s: %w", p.conf.First,
+			p.conf.Last, ErrFull)
 	}
 	if old, ok := p.offered[mac]; ok {
 		delete(p.offers, old)

@@ -54,7 +54,8 @@ func parseRequest(p []byte) (request, error) {
 	if len(fields) < 2 || fields[0] == "" {
 		return request{}, fmt.Errorf("%w: it has no file name or no mode", errNoRequest)
 	}
-	r := request{write: binary.BigEndian.Uint16(p) == opWrite, name: cleanName(fields[0]), mode: strings.ToLower(fields[1])}
+	r := request{write: binary.BigEndian.Uint16(p) == opWrite, name: cleanName(fields[0]),
+		mode: strings.ToLower(fields[1])}
 	seen := map[string]bool{}
 	for f := fields[2:]; len(f) >= 2; f = f[2:] {
 		option := strings.ToLower(f[0])

@@ -16,13 +16,17 @@ func TestParseRequest(t *testing.T) {
 		{"plain", "\x00\x01f\x00octet\x00", request{name: "f", mode: "octet"}, nil},
 		{"no last zero", "\x00\x01f\x00octet", request{name: "f", mode: "octet"}, nil},
 		{"write", "\x00\x02f\x00octet\x00", request{write: true, name: "f", mode: "octet"}, nil},
-		{"capitals", "\x00\x01f\x00OCTET\x00BLKSIZE\x001408\x00TSize\x000\x00", request{name: "f", mode: "octet", block: 1408, size: true}, nil},
+		{"capitals", "\x00\x01f\x00OCTET\x00BLKSIZE\x001408\x00TSize\x000\x00",
+			request{name: "f", mode: "octet", block: 1408, size: true}, nil},
 		{"every option", "\x00\x01f\x00octet\x00tsize\x000\x00blksize\x001468\x00windowsize\x004\x00timeout\x003\x00",
 			request{name: "f", mode: "octet", block: 1468, window: 4, timeout: 3 * time.Second, size: true}, nil},
-		{"bad values", "\x00\x01f\x00octet\x00blksize\x007\x00windowsize\x000\x00timeout\x00256\x00", request{name: "f", mode: "octet"}, nil},
+		{"bad values", "\x00\x01f\x00octet\x00blksize\x007\x00windowsize\x000\x00timeout\x00256\x00",
+			request{name: "f", mode: "octet"}, nil},
 		{"value missing", "\x00\x01f\x00octet\x00blksize\x00", request{name: "f", mode: "octet"}, nil},
-		{"twice", "\x00\x01f\x00octet\x00blksize\x00600\x00blksize\x00700\x00", request{name: "f", mode: "octet", block: 600}, nil},
-		{"unknown option", "\x00\x01f\x00octet\x00multicast\x00\x00blksize\x00600\x00", request{name: "f", mode: "octet", block: 600}, nil},
+		{"twice", "\x00\x01f\x00octet\x00blksize\x00600\x00blksize\x00700\x00",
+			request{name: "f", mode: "octet", block: 600}, nil},
+		{"unknown option", "\x00\x01f\x00octet\x00multicast\x00\x00blksize\x00600\x00",
+			request{name: "f", mode: "octet", block: 600}, nil},
 		{"slash", "\x00\x01/f\x00octet\x00", request{name: "f", mode: "octet"}, nil},
 		{"two slashes", "\x00\x01//f\x00octet\x00", request{name: "f", mode: "octet"}, nil},
 		{"dot", "\x00\x01./f\x00octet\x00", request{name: "f", mode: "octet"}, nil},
@@ -55,7 +59,8 @@ func FuzzParseRequest(f *testing.F) {
 		if strings.HasPrefix(r.name, "/") || strings.ContainsAny(r.name, "\x00\\") {
 			t.Errorf("name %q", r.name)
 		}
-		if r.block != 0 && (r.block < 8 || r.block > 65464) || r.window < 0 || r.window > 65535 || r.timeout < 0 || r.timeout > 255*time.Second {
+		if r.block != 0 && (r.block < 8 || r.block > 65464) || r.window < 0 || r.window > 65535 || r.timeout < 0 ||
+			r.timeout > 255*time.Second {
 			t.Errorf("options %+v", r)
 		}
 	})

@@ -12,7 +12,9 @@ func TestTable(t *testing.T) {
 	var ended []string
 	tb := newTable(3)
 	enter := func(client string, second int) *place {
-		return tb.enter(at(client), request{name: "f"}, start.Add(time.Duration(second)*time.Second), func() { ended = append(ended, client) })
+		return tb.enter(at(client), request{name: "f"}, start.Add(time.Duration(second)*time.Second), func() {
+			ended = append(ended, client)
+		})
 	}
 	expect := func(want ...string) {
 		t.Helper()
@@ -59,7 +61,9 @@ func TestTableShares(t *testing.T) {
 	tb := newTable(10)
 	ended := 0
 	for i := range 10 {
-		p := tb.enter(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), uint16(i+1)), request{}, start, func() { ended++ })
+		p := tb.enter(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), uint16(i+1)), request{}, start, func() {
+			ended++
+		})
 		tb.answer(p, start)
 	}
 	if p := tb.enter(netip.MustParseAddrPort("10.0.0.9:99"), request{}, start, nil); p != nil {

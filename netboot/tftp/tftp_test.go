@@ -68,7 +68,8 @@ func TestStockClient(t *testing.T) {
 	dir := t.TempDir()
 	for name, want := range fs {
 		got := filepath.Join(dir, name)
-		cmd := exec.Command(client, "-m", "binary", addr.IP.String(), strconv.Itoa(addr.Port), "-c", "get", "/"+name, got)
+		cmd := exec.Command(client, "-m", "binary", addr.IP.String(), strconv.Itoa(addr.Port),
+			"-c", "get", "/"+name, got)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("tftp: %v\n%s", err, out)
 		}
@@ -79,7 +80,8 @@ func TestStockClient(t *testing.T) {
 	for range fs { // the last acknowledgement may still be under way
 		<-complete
 	}
-	out, _ := exec.Command(client, "-m", "binary", addr.IP.String(), strconv.Itoa(addr.Port), "-c", "get", "../loader", filepath.Join(dir, "x")).CombinedOutput()
+	out, _ := exec.Command(client, "-m", "binary", addr.IP.String(), strconv.Itoa(addr.Port), "-c", "get", "../loader",
+		filepath.Join(dir, "x")).CombinedOutput()
 	if !strings.Contains(string(out), "file not found") {
 		t.Errorf("asking for ../loader: %q", out)
 	}
@@ -129,7 +131,8 @@ func TestProtocol(t *testing.T) {
 
 	// EDK2: ask for the size, abort with error 8.
 	c, from, got := ask(t, addr, "\x00\x01f\x00octet\x00tsize\x000\x00blksize\x001468\x00")
-	if got[1] != 6 || !strings.Contains(string(got), "tsize\x003000\x00") || !strings.Contains(string(got), "blksize\x001468\x00") {
+	if got[1] != 6 || !strings.Contains(string(got), "tsize\x003000\x00") ||
+		!strings.Contains(string(got), "blksize\x001468\x00") {
 		t.Errorf("OACK = %q", got)
 	}
 	if _, err := c.WriteToUDP([]byte("\x00\x05\x00\x08no\x00"), from); err != nil {
@@ -159,8 +162,10 @@ func TestProtocol(t *testing.T) {
 
 // FuzzPacket sends what the fuzzer makes and then sees that the server still answers.
 func FuzzPacket(f *testing.F) {
-	for _, p := range []string{"", "\x00", "\x00\x01", "\x00\x01\x00\x00", "\x00\x01f", "\x00\x01f\x00octet", "\x00\x02f\x00octet\x00", "\x00\x03\x00\x01x",
-		"\x00\x04\x00\x01", "\x00\x05\x00\x08", "\x00\x06a\x00", "\xff\xff\xff\xff", "\x00\x01f\x00octet\x00blksize\x00" + strings.Repeat("9", 480),
+	for _, p := range []string{"", "\x00", "\x00\x01", "\x00\x01\x00\x00", "\x00\x01f", "\x00\x01f\x00octet",
+		"\x00\x02f\x00octet\x00", "\x00\x03\x00\x01x",
+		"\x00\x04\x00\x01", "\x00\x05\x00\x08", "\x00\x06a\x00", "\xff\xff\xff\xff",
+		"\x00\x01f\x00octet\x00blksize\x00" + strings.Repeat("9", 480),
 		"\x00\x01\x00\x00tsize\x00" + strings.Repeat("1", 506), "\x00\x01f\x00netascii\x00tsize\x00-1\x00"} {
 		f.Add([]byte(p))
 	}

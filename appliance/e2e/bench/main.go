@@ -69,7 +69,8 @@ func powerOn(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdout 
 	if err != nil {
 		return err
 	}
-	m, err := room.Machine(ctx, e2e.Hardware{Name: string(firmware), Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "BENCH"}}})
+	m, err := room.Machine(ctx,
+		e2e.Hardware{Name: string(firmware), Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "BENCH"}}})
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,8 @@ func powerOn(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdout 
 	if _, err := m.Console().WaitScreen(ctx, `Install an image`); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "figure: %s: power-on to the agent's first screen %.1f s, to its menu %.1f s (software emulation)\n",
+	fmt.Fprintf(stdout,
+		"figure: %s: power-on to the agent's first screen %.1f s, to its menu %.1f s (software emulation)\n",
 		firmware, first.Seconds(), time.Since(begun).Seconds())
 	return nil
 }

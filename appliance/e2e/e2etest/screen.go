@@ -73,7 +73,8 @@ func Screen(ctx context.Context, t *testing.T, update bool, m *e2e.Machine, name
 	}
 }
 
-// still returns the screen once it has not changed for a while. It is for writing goldens alone, which a person then reads.
+// still returns the screen once it has not changed for a while. It is for writing goldens alone,
+// which a person then reads.
 func still(ctx context.Context, m *e2e.Machine) string {
 	for {
 		before := m.Console().Screen()

@@ -73,13 +73,15 @@ func (s *suite) start(t *testing.T) {
 }
 
 // machine has one disk, on bus; its serial is the machine's name.
-func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Firmware, bus e2e.Bus, more ...e2e.Disk) *e2e.Machine {
+func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Firmware, bus e2e.Bus,
+	more ...e2e.Disk) *e2e.Machine {
 	t.Helper()
 	disk, err := s.room.MakeDisk(name, diskSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := s.room.Machine(ctx, e2e.Hardware{Name: name, Firmware: f, Disks: append([]e2e.Disk{{File: disk, Bus: bus, Serial: name}}, more...)})
+	m, err := s.room.Machine(ctx,
+		e2e.Hardware{Name: name, Firmware: f, Disks: append([]e2e.Disk{{File: disk, Bus: bus, Serial: name}}, more...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +90,8 @@ func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Fi
 
 func (s *suite) order(ctx context.Context, t *testing.T, m *e2e.Machine, more ...string) {
 	t.Helper()
-	if err := s.site.Install(ctx, m, s.image, append([]string{"--disk", "serial:" + m.Disks[0].Serial, "--hostname", m.Name}, more...)...); err != nil {
+	if err := s.site.Install(ctx, m, s.image,
+		append([]string{"--disk", "serial:" + m.Disks[0].Serial, "--hostname", m.Name}, more...)...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -110,8 +113,8 @@ func (s *suite) watch(ctx context.Context, t *testing.T, m *e2e.Machine) e2e.Tim
 }
 
 // TestCombinations installs every combination of DHCP mode, firmware and kind of disk, two machines at a time, and then
-// starts what was installed under the other firmware too. Where Griddle is the DHCP server the image is recompressed, and
-// images are private.
+// starts what was installed under the other firmware too. Where Griddle is the DHCP server the image is recompressed,
+// and images are private.
 func TestCombinations(t *testing.T) {
 	for _, mode := range []e2e.Mode{e2e.Proxy, e2e.DHCP} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -144,11 +147,14 @@ func (s *suite) recompress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i := slices.IndexFunc(made, func(r imagestore.Recompressed) bool { return r.Dictionary > 0 }); len(made) != 2 || i < 0 {
+	if i := slices.IndexFunc(made, func(r imagestore.Recompressed) bool {
+		return r.Dictionary > 0
+	}); len(made) != 2 || i < 0 {
 		t.Fatalf("recompressing made %+v, want two encodings, one with dictionaries", made)
 	}
 	for _, r := range made {
-		t.Logf("figure: %s: %s from %q: %d bytes to fetch, %d before, %d with dictionaries", t.Name(), r.Ref, r.Parent, r.After, r.Before, r.Dictionary)
+		t.Logf("figure: %s: %s from %q: %d bytes to fetch, %d before, %d with dictionaries", t.Name(), r.Ref, r.Parent,
+			r.After, r.Before, r.Dictionary)
 	}
 }
 

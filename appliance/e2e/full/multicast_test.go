@@ -19,8 +19,9 @@ import (
 	"griddle/imagestore/multicast"
 )
 
-// TestTogether has three machines install from one session, which a fourth holds that has a disk and does not touch it. Two are switched on
-// together and one ten seconds later; the session starts with the two that are ready first, and is slow enough for the third.
+// TestTogether has three machines install from one session, which a fourth holds that has a disk and does not touch it.
+// Two are switched on together and one ten seconds later; the session starts with the two that are ready first, and is
+// slow enough for the third.
 func TestTogether(t *testing.T) {
 	room := e2etest.Open(t)
 	container, err := room.Container(t.Context())
@@ -96,7 +97,8 @@ func TestTogether(t *testing.T) {
 		}
 		e2etest.CheckSystem(ctx, t, m, container, m.Name)
 	}
-	t.Logf("figure: session %v of %s, held by %s: %d receivers, %d bytes of parity, %d sent again", session.ID, published.Ref, session.Relay, len(session.Status.Receivers),
+	t.Logf("figure: session %v of %s, held by %s: %d receivers, %d bytes of parity, %d sent again", session.ID,
+		published.Ref, session.Relay, len(session.Status.Receivers),
 		session.Status.Parity, session.Status.Again)
 	relay.PowerCut()
 	if after := e2etest.Hash(t, relay.Disks[0].File); after != before {

@@ -21,8 +21,8 @@ import (
 // receiving matches the agent's screen while a fair part of the image has come and a fair part has not.
 var receiving = []string{`\[ >> \] Receive image`, `[2-6]\d %`}
 
-// TestTrouble has one room; each machine in it has trouble of its own. A server that is killed is everybody's trouble, so
-// it comes when the others are done.
+// TestTrouble has one room; each machine in it has trouble of its own. A server that is killed is everybody's trouble,
+// so it comes when the others are done.
 func TestTrouble(t *testing.T) {
 	s := open(t, e2e.Proxy)
 	run := func(t *testing.T, name string, together bool, trouble func(ctx context.Context, t *testing.T, s *suite)) {
@@ -69,7 +69,8 @@ func powerCut(ctx context.Context, t *testing.T, s *suite) {
 	untouched()
 }
 
-// serverKilled kills the server in the middle of the stream. The agent says so, tries until the server is back, and goes on.
+// serverKilled kills the server in the middle of the stream. The agent says so, tries until the server
+// is back, and goes on.
 func serverKilled(ctx context.Context, t *testing.T, s *suite) {
 	m := s.machine(ctx, t, "orphan", e2e.UEFI, e2e.Virtio)
 	s.order(ctx, t, m)
@@ -99,11 +100,12 @@ func serverKilled(ctx context.Context, t *testing.T, s *suite) {
 	}
 }
 
-// dirtyDisk has a filesystem on it: it is refused with what would be lost, and taken when the operator names it. Its bus is
-// one that the template's kernel does not drive, so it ends with the install.
+// dirtyDisk has a filesystem on it: it is refused with what would be lost, and taken when the operator names it. Its
+// bus is one that the template's kernel does not drive, so it ends with the install.
 func dirtyDisk(ctx context.Context, t *testing.T, s *suite) {
 	m := s.machine(ctx, t, "dirty", e2e.UEFI, e2e.SATA)
-	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-L", "thesis", m.Disks[0].File).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q",
+		"-L", "thesis", m.Disks[0].File).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
 	before := e2etest.Hash(t, m.Disks[0].File)
@@ -125,7 +127,9 @@ func dirtyDisk(ctx context.Context, t *testing.T, s *suite) {
 	}
 	s.order(ctx, t, m, "--erase", "dirty")
 	on(ctx, t, m)
-	if _, err := s.site.WaitJournal(ctx, m, "the end of the install", func(e fleet.Entry) bool { return e.Event.State == job.Done }); err != nil {
+	if _, err := s.site.WaitJournal(ctx, m, "the end of the install", func(e fleet.Entry) bool {
+		return e.Event.State == job.Done
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

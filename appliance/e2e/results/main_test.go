@@ -16,7 +16,8 @@ BenchmarkReceive/ours-2         	       3	 401230000 ns/op
 ok  	griddle/imagestore	3.1s
 `
 	got, err := figures(strings.NewReader(said), io.Discard)
-	want := []string{"bios: agent 29.3 s", "BenchmarkReceive/ours-2         \t       3\t 401230000 ns/op", "ok  \tgriddle/imagestore\t3.1s"}
+	want := []string{"bios: agent 29.3 s", "BenchmarkReceive/ours-2         \t       3\t 401230000 ns/op",
+		"ok  \tgriddle/imagestore\t3.1s"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("figures = %q, %v, want %q", got, err, want)
 	}

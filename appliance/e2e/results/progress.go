@@ -22,7 +22,8 @@ type progress struct {
 	file string // "" keeps nothing: the tree differs from its commit
 }
 
-// load reads the progress of command at commit. Where files differ from the commit, nothing is known and nothing is kept.
+// load reads the progress of command at commit. Where files differ from the commit, nothing is
+// known and nothing is kept.
 func load(command, commit string) (*progress, error) {
 	p := &progress{Version: 1, Tests: map[string][]string{}}
 	if commit == "" || strings.HasSuffix(commit, "-dirty") {
@@ -32,7 +33,8 @@ func load(command, commit string) (*progress, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the cache: %w", err)
 	}
-	p.file = filepath.Join(cache, "griddle", "progress", strings.NewReplacer(" ", "-", "/", "_").Replace(command)+"-"+commit+".json")
+	p.file = filepath.Join(cache, "griddle",
+		"progress", strings.NewReplacer(" ", "-", "/", "_").Replace(command)+"-"+commit+".json")
 	b, err := os.ReadFile(p.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil

@@ -25,13 +25,14 @@ import (
 // hardArgs are kernel arguments that a careless quoting would lose.
 var hardArgs = []string{"a=$HOME;b!{c}", `d="two words"`, "e=x|y&z#`*", "f=<(1)>"}
 
-// speaker is a boot sector that prints what follows it, up to a zero byte, on the serial line: lodsb, out to port 3f8, again.
+// speaker is a boot sector that prints what follows it, up to a zero byte, on the serial line: lodsb,
+// out to port 3f8, again.
 const speaker = "\x31\xc0\x8e\xd8\xbe\x15\x7c\xba\xf8\x03\xac\x08\xc0\x74\x03\xee\xeb\xf8\xf4\xeb\xfd"
 
-// TestSecondDrive boots a BIOS machine whose installed system is on the second drive. The first one has a table and no program, at
-// which a BIOS and iPXE hang. The disk is laid out and made bootable by the installer's own packages; the system on it is a kernel whose
-// only program prints its command line. A second machine has lost the disk that was installed: its script says so and leaves it to
-// the BIOS, which starts the disk that is left.
+// TestSecondDrive boots a BIOS machine whose installed system is on the second drive. The first one has a table and no
+// program, at which a BIOS and iPXE hang. The disk is laid out and made bootable by the installer's own packages; the
+// system on it is a kernel whose only program prints its command line. A second machine has lost the disk that was
+// installed: its script says so and leaves it to the BIOS, which starts the disk that is left.
 func TestSecondDrive(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -67,7 +68,8 @@ func TestSecondDrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost, err := room.Machine(ctx, e2e.Hardware{Name: "lost", Firmware: e2e.BIOS, MAC: bereft, Memory: 256, Disks: []e2e.Disk{{File: left, Serial: "LEFT"}}})
+	lost, err := room.Machine(ctx, e2e.Hardware{Name: "lost", Firmware: e2e.BIOS, MAC: bereft, Memory: 256,
+		Disks: []e2e.Disk{{File: left, Serial: "LEFT"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +112,8 @@ func installedBefore(ctx context.Context, t *testing.T, state, mac string) strin
 		t.Fatal(err)
 	}
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.77.0.9", job.Hello{Boot: boot, Agent: "test", Identity: job.Identity{MACs: []string{mac}}})
+	g, err := f.Hello(ctx, "10.77.0.9",
+		job.Hello{Boot: boot, Agent: "test", Identity: job.Identity{MACs: []string{mac}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,11 +146,14 @@ func makeSystem(ctx context.Context, t *testing.T, file string, size int64, id s
 	if err := l.Write(f, disk.Content{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size}, 512); err != nil {
+	if err := bootloader.InstallBIOS(f, images, bootloader.Extent{Start: l.BIOS.Start, Size: l.BIOS.Size},
+		512); err != nil {
 		t.Fatal(err)
 	}
-	esp, pool, tree, top := filepath.Join(dir, "esp"), filepath.Join(dir, "pool"), filepath.Join(dir, "tree"), filepath.Join(dir, "top")
-	if err := bootloader.InstallESP(tree, images, bootloader.Config{ESP: job.ESPLabel(id), PoolID: poolID, Flat: true, Args: hardArgs}); err != nil {
+	esp, pool, tree, top := filepath.Join(dir, "esp"), filepath.Join(dir, "pool"), filepath.Join(dir, "tree"),
+		filepath.Join(dir, "top")
+	if err := bootloader.InstallESP(tree, images,
+		bootloader.Config{ESP: job.ESPLabel(id), PoolID: poolID, Flat: true, Args: hardArgs}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(top, 0o755); err != nil {
@@ -193,8 +199,9 @@ echo "started with $(/bin/busybox cat /proc/cmdline) and nothing else" >/dev/tty
 `
 	var b bytes.Buffer
 	if err := site.WriteCPIO(&b, []cpio.Record{
-		cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/ttyS0", 0o600, 4, 64), cpio.Directory("proc", 0o555),
-		cpio.StaticFile("bin/busybox", string(busybox), 0o755), cpio.StaticFile("init", init, 0o755),
+		cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/ttyS0", 0o600, 4, 64),
+		cpio.Directory("proc", 0o555), cpio.StaticFile("bin/busybox", string(busybox), 0o755),
+		cpio.StaticFile("init", init, 0o755),
 	}); err != nil {
 		t.Fatal(err)
 	}

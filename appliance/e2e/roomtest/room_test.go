@@ -136,38 +136,43 @@ func (s *suite) byKeys(t *testing.T) {
 }
 
 // machine has a blank disk and one that must stay as it is.
-func (s *suite) machine(ctx context.Context, t *testing.T, name string, f e2e.Firmware) (m *e2e.Machine, otherIsUntouched func()) {
+func (s *suite) machine(ctx context.Context, t *testing.T, name string,
+	f e2e.Firmware) (m *e2e.Machine, otherIsUntouched func()) {
 	t.Helper()
 	disk, err := s.room.MakeDisk(name, diskSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other, check := e2etest.OtherDisk(t, s.room, "OTHER-"+name)
-	m, err = s.room.Machine(ctx, e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
-		Clock:  map[e2e.Firmware]string{e2e.BIOS: "2001-01-01T00:00:00"}[f],
-		Memory: map[e2e.Firmware]int{e2e.BIOS: 512}[f], // the least that is supported
-		MAC:    map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
+	m, err = s.room.Machine(ctx,
+		e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
+			Clock:  map[e2e.Firmware]string{e2e.BIOS: "2001-01-01T00:00:00"}[f],
+			Memory: map[e2e.Firmware]int{e2e.BIOS: 512}[f], // the least that is supported
+			MAC:    map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m, check
 }
 
-// after checks what must hold once the machine has reported itself: the journal is complete, the system is the right one,
-// and a restart, with the network first, ends at the same system because the server says so.
+// after checks what must hold once the machine has reported itself: the journal is complete, the system is the right
+// one, and a restart, with the network first, ends at the same system because the server says so.
 func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostname string) {
 	t.Helper()
 	known, err := s.site.Machine(ctx, m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known.Status != "deployed" || known.Deployed == nil || known.Deployed.Image != s.image || known.Deployed.Report.Hostname != hostname {
-		t.Errorf("the server knows %s as %q with %+v, want it deployed with %s as %s", m.Name, known.Status, known.Deployed, s.image, hostname)
+	if known.Status != "deployed" || known.Deployed == nil || known.Deployed.Image != s.image ||
+		known.Deployed.Report.Hostname != hostname {
+		t.Errorf("the server knows %s as %q with %+v, want it deployed with %s as %s", m.Name, known.Status,
+			known.Deployed, s.image, hostname)
 	}
 	e2etest.CheckJournal(t, s.site, m)
 	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
 	// The BIOS machine was switched on in 2001 by its clock. The install set it.
-	clock, err := m.Run(ctx, `[ $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 ] && [ /usr/lib/clock-epoch -nt /etc/debian_version ] && echo right`)
+	clock, err := m.Run(ctx, `[ $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 ] && [ /usr/lib/clock-epoch `+
+		`-nt /etc/debian_version ] && echo right`)
 	if err != nil || strings.TrimSpace(clock) != "right" {
 		t.Errorf("the hardware clock of %s, or /usr/lib/clock-epoch: %q, %v", m.Name, clock, err)
 	}

@@ -29,8 +29,8 @@ func main() {
 	os.Exit(run(ctx, 10*time.Second, os.Args[1:], os.Stdout))
 }
 
-// run starts one command for each NAME=SCRIPT and returns the exit code. When ctx ends, grace is the time between SIGINT
-// and SIGKILL.
+// run starts one command for each NAME=SCRIPT and returns the exit code. When ctx ends, grace is the time
+// between SIGINT and SIGKILL.
 func run(ctx context.Context, grace time.Duration, args []string, out io.Writer) int {
 	var all []*command
 	wide := 0

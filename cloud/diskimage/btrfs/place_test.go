@@ -14,8 +14,9 @@ func TestPackedPlace(t *testing.T) {
 		offset, length, want uint64
 		bad                  bool
 	}{
-		{0, tree.PieceSize, 2 * tree.PieceSize, false}, {tree.PieceSize + 4096, 4096, 5*tree.PieceSize + 4096, false}, {2 * tree.PieceSize, 4096, 8 * tree.PieceSize, false},
-		{0, 2 * tree.PieceSize, 0, true}, {4096, tree.PieceSize, 0, true}, {3 * tree.PieceSize, 4096, 0, true},
+		{0, tree.PieceSize, 2 * tree.PieceSize, false}, {tree.PieceSize + 4096, 4096, 5*tree.PieceSize + 4096, false},
+		{2 * tree.PieceSize, 4096, 8 * tree.PieceSize, false}, {0, 2 * tree.PieceSize, 0, true},
+		{4096, tree.PieceSize, 0, true}, {3 * tree.PieceSize, 4096, 0, true},
 	} {
 		got, err := place(p, c.offset, c.length)
 		if got != c.want || errors.Is(err, ErrLayout) != c.bad {

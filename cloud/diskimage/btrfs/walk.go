@@ -8,7 +8,8 @@ import (
 	"os"
 )
 
-// filesystem is one whose trees are read and changed in place (Linux, Documentation/filesystems/btrfs, fs/btrfs/accessors.h):
+// filesystem is one whose trees are read and changed in place (Linux, Documentation/filesystems/btrfs,
+// fs/btrfs/accessors.h):
 //
 //	superblock, at 64 KiB:  … 64 magic "_BHRfS_M"  80 root tree  88 chunk tree  148 node size  160 size of 811  196 kind of checksum
 //	                        811 chunks of the chunk tree: a key, then the item
@@ -92,7 +93,8 @@ func (fs *filesystem) chunk(key itemKey, item []byte) (int, error) {
 	}
 	stripes := int(le.Uint16(item[44:]))
 	size := 48 + 32*stripes
-	// One device, whose chunks are there once (single) or twice (DUP, bit 5): with others an address would be shared out.
+	// One device, whose chunks are there once (single) or twice (DUP, bit 5): with others an
+	// address would be shared out.
 	if len(item) < size || stripes < 1 || stripes > 2 || le.Uint64(item[24:])&^uint64(1|2|4|1<<5) != 0 {
 		return 0, fmt.Errorf("%w: a chunk of %d stripes", ErrLayout, stripes)
 	}
@@ -118,9 +120,10 @@ func (fs *filesystem) places(address uint64) ([]int64, error) {
 	return nil, fmt.Errorf("%w: nothing is at the address %d", ErrLayout, address)
 }
 
-// change walks over the items of the tree at an address, in order. What each changes of an item and its key is written, to every copy
-// and with its checksum, where write says so. It returns the tree's first key.
-func (fs *filesystem) change(address uint64, write bool, each func(*itemKey, []byte) error, depth int) (first itemKey, err error) {
+// change walks over the items of the tree at an address, in order. What each changes of an item and its key is written,
+// to every copy and with its checksum, where write says so. It returns the tree's first key.
+func (fs *filesystem) change(address uint64, write bool, each func(*itemKey, []byte) error,
+	depth int) (first itemKey, err error) {
 	le := binary.LittleEndian
 	places, err := fs.places(address)
 	if err != nil {
@@ -135,7 +138,8 @@ func (fs *filesystem) change(address uint64, write bool, each func(*itemKey, []b
 	if level > 0 {
 		width = 33
 	}
-	if le.Uint64(b[48:]) != address || le.Uint32(b) != checksum(b) || depth > maxLevel || items > (fs.node-nodeHead)/width {
+	if le.Uint64(b[48:]) != address || le.Uint32(b) != checksum(b) || depth > maxLevel ||
+		items > (fs.node-nodeHead)/width {
 		return first, fmt.Errorf("reading a node at %d: it is damaged", address)
 	}
 	before := checksum(b)

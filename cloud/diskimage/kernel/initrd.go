@@ -59,8 +59,9 @@ func (u *Opened) initrd(root string) ([]byte, error) {
 		return nil, fmt.Errorf("making the initrd: %w", err)
 	}
 	records := []cpio.Record{
-		cpio.Directory("bin", 0o755), cpio.Directory("dev", 0o755), cpio.Directory("proc", 0o555), cpio.Directory("sys", 0o555),
-		cpio.Directory("root", 0o755), cpio.Directory("lib", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1),
+		cpio.Directory("bin", 0o755), cpio.Directory("dev", 0o755), cpio.Directory("proc", 0o555),
+		cpio.Directory("sys", 0o555), cpio.Directory("root", 0o755), cpio.Directory("lib", 0o755),
+		cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.StaticFile("bin/busybox", string(u.busybox), 0o755),
 		cpio.StaticFile("init", strings.Replace(bootScript, "@FS@", root, 1), 0o755),
 	}

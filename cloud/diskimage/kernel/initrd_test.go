@@ -13,10 +13,13 @@ func TestInitrd(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"boot/vmlinuz-6.1-x": "kernel", "busybox": "box",
-		"lib/modules/6.1-x/modules.dep": "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko\nkernel/fs/jbd2/jbd2.ko:\nkernel/lib/crc16.ko:\n" +
-			"kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko\nkernel/drivers/virtio/virtio.ko:\nkernel/drivers/other.ko:\n",
-		"lib/modules/6.1-x/kernel/fs/ext4/ext4.ko": "E", "lib/modules/6.1-x/kernel/fs/jbd2/jbd2.ko": "J", "lib/modules/6.1-x/kernel/lib/crc16.ko": "C",
-		"lib/modules/6.1-x/kernel/drivers/block/virtio_blk.ko": "V", "lib/modules/6.1-x/kernel/drivers/virtio/virtio.ko": "W",
+		"lib/modules/6.1-x/modules.dep": "kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko\n" +
+			"kernel/fs/jbd2/jbd2.ko:\nkernel/lib/crc16.ko:\n" +
+			"kernel/drivers/block/virtio_blk.ko: kernel/drivers/virtio/virtio.ko\nkernel/drivers/virtio/virtio.ko:\n" +
+			"kernel/drivers/other.ko:\n",
+		"lib/modules/6.1-x/kernel/fs/ext4/ext4.ko": "E", "lib/modules/6.1-x/kernel/fs/jbd2/jbd2.ko": "J",
+		"lib/modules/6.1-x/kernel/lib/crc16.ko": "C", "lib/modules/6.1-x/kernel/drivers/block/virtio_blk.ko": "V",
+		"lib/modules/6.1-x/kernel/drivers/virtio/virtio.ko": "W",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -33,7 +36,8 @@ func TestInitrd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "kernel/drivers/virtio/virtio.ko kernel/drivers/block/virtio_blk.ko kernel/lib/crc16.ko kernel/fs/jbd2/jbd2.ko kernel/fs/ext4/ext4.ko"
+	want := "kernel/drivers/virtio/virtio.ko kernel/drivers/block/virtio_blk.ko kernel/lib/crc16.ko " +
+		"kernel/fs/jbd2/jbd2.ko kernel/fs/ext4/ext4.ko"
 	dep, err := os.ReadFile(filepath.Join(u.modules, "modules.dep"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +63,8 @@ func TestInitrd(t *testing.T) {
 			names = append(names, f.Path)
 		}
 	}
-	if got := strings.Join(names, " "); strings.Contains(got, "build") || !strings.Contains(got, "/boot/vmlinuz-6.1-x /boot/initrd.img-6.1-x") || len(names) != 8 {
+	if got := strings.Join(names, " "); strings.Contains(got, "build") ||
+		!strings.Contains(got, "/boot/vmlinuz-6.1-x /boot/initrd.img-6.1-x") || len(names) != 8 {
 		t.Errorf("files = %s", got)
 	}
 	if err := os.Remove(k.Busybox); err != nil {
@@ -68,7 +73,8 @@ func TestInitrd(t *testing.T) {
 	if _, err := k.Open(); err == nil || !strings.Contains(err.Error(), "busybox-static") {
 		t.Errorf("without busybox: %v", err)
 	}
-	if _, err := (&Kernel{Dir: t.TempDir()}).Open(); err == nil || !strings.Contains(err.Error(), "found 0 of boot/vmlinuz-*") {
+	if _, err := (&Kernel{Dir: t.TempDir()}).Open(); err == nil ||
+		!strings.Contains(err.Error(), "found 0 of boot/vmlinuz-*") {
 		t.Errorf("without a kernel: %v", err)
 	}
 }

@@ -1,7 +1,8 @@
-// Package kernel puts a kernel into an image that has none: the kernel, its modules and a small initrd that finds the root.
+// Package kernel puts a kernel into an image that has none: the kernel, its modules and a small
+// initrd that finds the root.
 //
-// Call Unpack with a Debian package, Kernel.Open and Opened.Files with the kind of root filesystem. The same package and busybox give
-// the same bytes. Shrink removes kernels that were not used lately.
+// Call Unpack with a Debian package, Kernel.Open and Opened.Files with the kind of root filesystem. The same package
+// and busybox give the same bytes. Shrink removes kernels that were not used lately.
 //
 // Sources: modules.dep(5); Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 package kernel
@@ -21,8 +22,8 @@ import (
 	"griddle/cloud/diskimage/tree"
 )
 
-// Kernel is what is put into an image that has none: a kernel package, unpacked (dpkg-deb -x), with the tables that depmod
-// makes, and a static busybox for the initrd.
+// Kernel is what is put into an image that has none: a kernel package, unpacked (dpkg-deb -x), with the tables that
+// depmod makes, and a static busybox for the initrd.
 type Kernel struct {
 	Dir     string // holds boot/vmlinuz-RELEASE and lib/modules/RELEASE
 	Busybox string // "" means /bin/busybox (Debian package busybox-static)
@@ -95,7 +96,8 @@ func kernelRelease(dir string) (string, error) {
 	return found[0], nil
 }
 
-// Files returns the kernel, its modules and an initrd for a root filesystem ("ext4" or "btrfs"), as they are added to an image.
+// Files returns the kernel, its modules and an initrd for a root filesystem ("ext4" or "btrfs"), as they
+// are added to an image.
 func (u *Opened) Files(root string) ([]tree.File, error) {
 	var files []tree.File
 	err := filepath.WalkDir(u.modules, func(p string, d fs.DirEntry, err error) error {
@@ -148,12 +150,12 @@ func readBounded(name string, limit int64) ([]byte, error) {
 	return b, err
 }
 
-// drivers are the modules by which a virtual machine's root is reached: those of QEMU, Xen (EC2), NVMe (EC2), Hyper-V and VMware. A
-// kernel may have some built in, and lack others.
+// drivers are the modules by which a virtual machine's root is reached: those of QEMU, Xen (EC2), NVMe (EC2), Hyper-V
+// and VMware. A kernel may have some built in, and lack others.
 func drivers(root string) []string {
 	d := []string{
-		"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "xen_blkfront", "hv_vmbus", "hv_storvsc", "vmw_pvscsi", "mptspi",
-		"ahci", "ata_piix", "sd_mod", "crc32c_generic", "crc32c_intel",
+		"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "xen_blkfront", "hv_vmbus", "hv_storvsc",
+		"vmw_pvscsi", "mptspi", "ahci", "ata_piix", "sd_mod", "crc32c_generic", "crc32c_intel",
 	}
 	if root == "btrfs" {
 		return append(d, "xxhash_generic", "blake2b_generic", "btrfs")
@@ -161,8 +163,8 @@ func drivers(root string) []string {
 	return append(d, "ext4")
 }
 
-// chosen returns the paths below the modules' directory of the named modules and of all that they need, what is needed first;
-// modules.dep(5) lists that behind each, the first needed last.
+// chosen returns the paths below the modules' directory of the named modules and of all that they need, what is needed
+// first; modules.dep(5) lists that behind each, the first needed last.
 func chosen(dep string, names []string) (order []string) {
 	needs, byName := map[string][]string{}, map[string]string{}
 	for line := range strings.Lines(dep) {

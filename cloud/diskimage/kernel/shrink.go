@@ -16,8 +16,8 @@ import (
 // usedLately is for how long a kernel is taken for one that a build may be reading.
 const usedLately = 24 * time.Hour
 
-// Shrink removes kernels that Unpack left in dir, but for the keep that were used last and those that were used within a
-// day: a build may read them. It returns the directories that are gone.
+// Shrink removes kernels that Unpack left in dir, but for the keep that were used last and those that were used within
+// a day: a build may read them. It returns the directories that are gone.
 func Shrink(ctx context.Context, dir string, keep int) ([]string, error) {
 	var d durable.Disk
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +47,8 @@ func Shrink(ctx context.Context, dir string, keep int) ([]string, error) {
 			continue
 		}
 		aside := filepath.Join(dir, ".unpacking") // which the next Unpack empties, where this is killed
-		if err := errors.Join(os.RemoveAll(aside), os.Rename(filepath.Join(dir, name), aside), os.RemoveAll(aside)); err != nil {
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(filepath.Join(dir, name), aside),
+			os.RemoveAll(aside)); err != nil {
 			return gone, fmt.Errorf("shrinking the cache of kernels: %w", err)
 		}
 		gone = append(gone, filepath.Join(dir, name))

@@ -18,7 +18,8 @@ type Packed struct {
 	Blocks int64   // how many blocks in them are not zero
 }
 
-// packer copies the pieces of a file that are not zero to a file of its own, since a tar archive wants their number first.
+// packer copies the pieces of a file that are not zero to a file of its own, since a tar archive
+// wants their number first.
 type packer struct {
 	spool  *os.File
 	buffer []byte
@@ -35,7 +36,8 @@ func newPacker(dir string) (*packer, error) {
 
 func (p *packer) Close() error { return p.spool.Close() }
 
-// pack reads a file of size bytes, and returns what it kept and how many bytes that is; the spool is at its beginning then.
+// pack reads a file of size bytes, and returns what it kept and how many bytes that is; the spool is
+// at its beginning then.
 func (p *packer) pack(from io.Reader, size int64) (Packed, int64, error) {
 	kept := Packed{Size: size}
 	if err := errors.Join(p.spool.Truncate(0), seek(p.spool)); err != nil {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// writeSparse writes an entry of a file with holes as GNU tar does (tar's manual, "PAX Format, Version 1.0"), which tar.Writer cannot:
+// writeSparse writes an entry of a file with holes as GNU tar does (tar's manual, "PAX Format, Version 1.0"),
+// which tar.Writer cannot:
 //
 //	pax header   GNU.sparse.major=1, minor=0, name, realsize; the file's owner, time and attributes
 //	ustar header size of all that follows
@@ -29,8 +30,9 @@ func writeSparse(to io.Writer, h *tar.Header, kept Packed, pieces io.Reader, len
 
 	records := maps.Clone(h.PAXRecords)
 	maps.Copy(records, map[string]string{
-		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name, "GNU.sparse.realsize": fmt.Sprint(kept.Size),
-		"uid": fmt.Sprint(h.Uid), "gid": fmt.Sprint(h.Gid), "mtime": seconds(h.ModTime), "size": fmt.Sprint(int64(list.Len()) + length),
+		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name,
+		"GNU.sparse.realsize": fmt.Sprint(kept.Size), "uid": fmt.Sprint(h.Uid), "gid": fmt.Sprint(h.Gid),
+		"mtime": seconds(h.ModTime), "size": fmt.Sprint(int64(list.Len()) + length),
 	})
 	var extended strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(records)) {

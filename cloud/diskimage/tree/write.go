@@ -10,11 +10,13 @@ import (
 	"strings"
 )
 
-// write writes one entry in plain form. A folder can come again, with other attributes: the last ones count, as with tar(1).
+// write writes one entry in plain form. A folder can come again, with other attributes: the last ones
+// count, as with tar(1).
 func (v *Copier) write(name string, h *tar.Header, content io.Reader) error {
 	out := &tar.Header{
-		Format: tar.FormatPAX, Typeflag: h.Typeflag, Name: "./" + name, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode & 0o7777,
-		Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime, Devmajor: h.Devmajor, Devminor: h.Devminor, PAXRecords: map[string]string{},
+		Format: tar.FormatPAX, Typeflag: h.Typeflag, Name: "./" + name, Linkname: h.Linkname, Size: h.Size,
+		Mode: h.Mode & 0o7777, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime, Devmajor: h.Devmajor, Devminor: h.Devminor,
+		PAXRecords: map[string]string{},
 	}
 	switch {
 	case name == ".":
@@ -78,8 +80,8 @@ func (v *Copier) wrote(name string, h *tar.Header, attributes int) {
 	}
 }
 
-// content copies the content of a file, and counts the blocks that it will take: those that are zero become holes, except where
-// the filesystem's maker knows none.
+// content copies the content of a file, and counts the blocks that it will take: those that are zero become holes,
+// except where the filesystem's maker knows none.
 func (v *Copier) content(from io.Reader) error {
 	for {
 		n, err := io.ReadFull(from, v.buffer)
@@ -116,8 +118,8 @@ func IsZero(b []byte) bool {
 	return true
 }
 
-// noteTime keeps the times that a plain inode does not hold. Of a folder that comes again the last one counts, and a further
-// name of a file has none of its own.
+// noteTime keeps the times that a plain inode does not hold. Of a folder that comes again the last one counts, and a
+// further name of a file has none of its own.
 func (v *Copier) noteTime(name string, h *tar.Header) {
 	if v.Found.Times == nil || h.Typeflag == tar.TypeLink {
 		return

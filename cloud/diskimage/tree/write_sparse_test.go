@@ -27,7 +27,8 @@ func TestWriteSparse(t *testing.T) {
 	defer p.Close()
 	var b bytes.Buffer
 	out := tar.NewWriter(&b)
-	times := []time.Time{time.Unix(1600000000, 5), time.Unix(-1, 500000000), time.Unix(-100, 1), time.Unix(-100, 0), time.Unix(0, 7), time.Unix(5000000000, 0)}
+	times := []time.Time{time.Unix(1600000000, 5), time.Unix(-1, 500000000), time.Unix(-100, 1), time.Unix(-100, 0),
+		time.Unix(0, 7), time.Unix(5000000000, 0)}
 	files := treetest.SparseFiles()
 	names := []string{"front", "middle", "behind", "short end", "all", "alternate"}
 	for i, name := range names {
@@ -36,12 +37,14 @@ func TestWriteSparse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &tar.Header{Name: "./dir " + name, Mode: 0o4711, Uid: 3000000, Gid: 7, ModTime: times[i], PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b\n"}}
+		h := &tar.Header{Name: "./dir " + name, Mode: 0o4711, Uid: 3000000, Gid: 7, ModTime: times[i],
+			PAXRecords: map[string]string{"SCHILY.xattr.user.a": "b\n"}}
 		if err := writeSparse(&b, h, kept, p.spool, size); err != nil {
 			t.Fatal(err)
 		}
 		// What comes behind is found.
-		if err := errors.Join(out.WriteHeader(&tar.Header{Name: fmt.Sprintf("after%d", i), Size: 3, Mode: 0o600}), second(out.Write([]byte("abc"))), out.Flush()); err != nil {
+		if err := errors.Join(out.WriteHeader(&tar.Header{Name: fmt.Sprintf("after%d", i), Size: 3, Mode: 0o600}),
+			second(out.Write([]byte("abc"))), out.Flush()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +56,8 @@ func TestWriteSparse(t *testing.T) {
 	if err := os.WriteFile(archive, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("tar", "-x", "-C", dir, "--same-owner", "--same-permissions", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-f", archive)
+	cmd := exec.Command("tar", "-x", "-C", dir, "--same-owner", "--same-permissions", "--numeric-owner", "--xattrs",
+		"--xattrs-include=*", "-f", archive)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking: %v\n%s", err, out)
 	}
@@ -65,7 +69,8 @@ func TestWriteSparse(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(r)
-		if err != nil || !bytes.Equal(got, want) || h.Size != int64(len(want)) || h.Uid != 3000000 || !h.ModTime.Equal(times[i]) {
+		if err != nil || !bytes.Equal(got, want) || h.Size != int64(len(want)) || h.Uid != 3000000 ||
+			!h.ModTime.Equal(times[i]) {
 			t.Errorf("Go reads %s of %d bytes, owner %d, %v (%v)", h.Name, len(got), h.Uid, h.ModTime, err)
 		}
 		var st unix.Stat_t
@@ -79,7 +84,8 @@ func TestWriteSparse(t *testing.T) {
 		if !time.Unix(st.Mtim.Unix()).Equal(times[i]) || st.Uid != 3000000 || st.Mode&0o7777 != 0o4711 {
 			t.Errorf("tar makes %s of %v, owner %d, mode %o", name, time.Unix(st.Mtim.Unix()), st.Uid, st.Mode)
 		}
-		if most := int64(strings.Count(files[name], "")-strings.Count(files[name], ".")+1) * PieceSize; st.Blocks*512 > most {
+		if most := int64(strings.Count(files[name], "")-strings.Count(files[name], ".")+
+			1) * PieceSize; st.Blocks*512 > most {
 			t.Errorf("%s takes %d bytes, want at most %d", name, st.Blocks*512, most)
 		}
 		attribute := make([]byte, 10)

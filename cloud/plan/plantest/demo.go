@@ -23,12 +23,14 @@ func Demo() *stack.Stack {
 		},
 		Secrets: []stack.Secret{{Name: "db", Generate: 24}, {Name: "api", Env: "API_KEY"}},
 		Roles: []stack.Role{
-			{Name: "head", Min: 1, Max: 1, Count: 1, Outputs: []stack.Output{{Name: "token", File: "/etc/token", Secret: true}, {Name: "id", File: "/etc/cluster id"}}},
+			{Name: "head", Min: 1, Max: 1, Count: 1, Outputs: []stack.Output{
+				{Name: "token", File: "/etc/token", Secret: true}, {Name: "id", File: "/etc/cluster id"}}},
 			{Name: "worker", After: []string{"head"}, Min: 1, Max: 5, Count: 2},
 		},
 	}
 	server := func(role string, n int) stack.Server {
-		return stack.Server{Name: fmt.Sprintf("%s-%d", role, n), Role: role, Number: n, Image: "web:stable", Arch: "amd64", Size: "small"}
+		return stack.Server{Name: fmt.Sprintf("%s-%d", role, n), Role: role, Number: n, Image: "web:stable",
+			Arch: "amd64", Size: "small"}
 	}
 	head := server("head", 1)
 	head.Public = true

@@ -91,9 +91,12 @@ func (p *Provider) console(ctx context.Context, r provider.Resource) ([]byte, er
 // Sizes implements provider.Provider: the region's types of the current generation, the smallest memory first.
 func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 	g := api.NewDescribeInstanceTypesPaginator(p.ec2, &api.DescribeInstanceTypesInput{
-		Filters: []types.Filter{filter("current-generation", "true"), filter("supported-virtualization-type", "hvm")}, MaxResults: aws.Int32(100),
+		Filters: []types.Filter{filter("current-generation", "true"),
+			filter("supported-virtualization-type", "hvm")},
+		MaxResults: aws.Int32(100),
 	})
-	found, err := pages(ctx, g.HasMorePages, g.NextPage, func(o *api.DescribeInstanceTypesOutput) []types.InstanceTypeInfo { return o.InstanceTypes })
+	found, err := pages(ctx, g.HasMorePages, g.NextPage,
+		func(o *api.DescribeInstanceTypesOutput) []types.InstanceTypeInfo { return o.InstanceTypes })
 	if err != nil {
 		return nil, p.explain(ctx, "listing sizes", err)
 	}
@@ -103,7 +106,8 @@ func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 			continue
 		}
 		all = append(all, provider.Size{
-			Name: string(t.InstanceType), CPUs: int(aws.ToInt32(t.VCpuInfo.DefaultVCpus)), Memory: aws.ToInt64(t.MemoryInfo.SizeInMiB) << 20,
+			Name: string(t.InstanceType), CPUs: int(aws.ToInt32(t.VCpuInfo.DefaultVCpus)),
+			Memory: aws.ToInt64(t.MemoryInfo.SizeInMiB) << 20,
 		})
 	}
 	slices.SortFunc(all, func(a, b provider.Size) int {

@@ -82,7 +82,8 @@ func (p *Provider) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %s: %w", what, op.OperationName, certificate)
 	}
 	if provider.Unreachable(err) {
-		return fmt.Errorf("%s: EC2 in region %s%s: %w: %s: %w", what, p.region, p.at(err), provider.ErrUnreachable, clip(innermost(err)), provider.ErrTemporary)
+		return fmt.Errorf("%s: EC2 in region %s%s: %w: %s: %w", what, p.region, p.at(err), provider.ErrUnreachable,
+			clip(innermost(err)), provider.ErrTemporary)
 	}
 	status, after := answer(err)
 	var e smithy.APIError
@@ -157,22 +158,32 @@ func answer(err error) (status int, after time.Duration) {
 // Errors); nil for nothing.
 func classify(code string, status int) error {
 	switch code {
-	case "AuthFailure", "UnauthorizedOperation", "ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId",
-		"MissingAuthenticationToken", "SignatureDoesNotMatch", "UnrecognizedClientException", "AccessDenied", "AccessDeniedException",
-		"OptInRequired", "Blocked", "PendingVerification", "IncompleteSignature", "InvalidSignatureException", "NotAuthorized":
+	case "AuthFailure", "UnauthorizedOperation", "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+		"InvalidClientTokenId",
+		"MissingAuthenticationToken", "SignatureDoesNotMatch", "UnrecognizedClientException", "AccessDenied",
+		"AccessDeniedException",
+		"OptInRequired", "Blocked", "PendingVerification", "IncompleteSignature",
+		"InvalidSignatureException", "NotAuthorized":
 		return provider.ErrCredentials
-	case "RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "RequestThrottledException", "EC2ThrottledException",
-		"Unavailable", "ServiceUnavailable", "InternalError", "InternalFailure", "InternalServerException", "RequestTimeout",
-		"IncorrectState", "IncorrectInstanceState", "IncorrectModificationState", "InvalidInstanceID.NotLinkable", "InvalidInstanceID",
-		"DependencyViolation", "VolumeInUse", "InvalidIPAddress.InUse", "InvalidSnapshot.InUse", "Resource.AlreadyAssociated",
-		"VolumeModificationRateExceeded", "InvalidAMIID.Unavailable", "ConcurrentTagAccess", "SnapshotCreationPerVolumeRateExceeded":
+	case "RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled", "RequestThrottledException",
+		"EC2ThrottledException",
+		"Unavailable", "ServiceUnavailable", "InternalError", "InternalFailure",
+		"InternalServerException", "RequestTimeout", "IncorrectState", "IncorrectInstanceState",
+		"IncorrectModificationState", "InvalidInstanceID.NotLinkable", "InvalidInstanceID", "DependencyViolation",
+		"VolumeInUse", "InvalidIPAddress.InUse", "InvalidSnapshot.InUse",
+		"Resource.AlreadyAssociated",
+		"VolumeModificationRateExceeded", "InvalidAMIID.Unavailable", "ConcurrentTagAccess",
+		"SnapshotCreationPerVolumeRateExceeded":
 		return provider.ErrTemporary
-	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientVolumeCapacity",
-		"InsufficientAddressCapacity", "InsufficientFreeAddressesInSubnet", "ServiceQuotaExceededException", "TooManyTags":
+	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity",
+		"InsufficientVolumeCapacity",
+		"InsufficientAddressCapacity", "InsufficientFreeAddressesInSubnet",
+		"ServiceQuotaExceededException", "TooManyTags":
 		return provider.ErrQuota
 	case "ResourceNotFoundException":
 		return provider.ErrNotFound
-	case "MissingParameter", "ValidationError", "ValidationException", "Unsupported", "UnsupportedOperation", "OperationNotPermitted",
+	case "MissingParameter", "ValidationError", "ValidationException", "Unsupported", "UnsupportedOperation",
+		"OperationNotPermitted",
 		"UnknownParameter", "ConflictException", "IdempotentParameterMismatch":
 		return provider.ErrInvalid
 	}

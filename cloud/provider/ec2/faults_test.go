@@ -22,16 +22,20 @@ func isTemporary(err error) bool { return errors.Is(err, provider.ErrTemporary) 
 // life makes a stack with one of each, as build does, until ctx ends.
 func life(ctx context.Context, p *ec2.Provider, image *provider.Image) error {
 	prefix := netip.MustParsePrefix("10.77.0.0/24")
-	w := &provider.Server{Stack: "demo", Name: "web-1", Size: "t3.small", UserData: []byte("#!/bin/sh\n"), Private: netip.MustParseAddr("10.77.0.11")}
+	w := &provider.Server{Stack: "demo", Name: "web-1", Size: "t3.small", UserData: []byte("#!/bin/sh\n"),
+		Private: netip.MustParseAddr("10.77.0.11")}
 	volume := ""
 	for _, step := range []struct {
 		want provider.Want
 		id   *string
 	}{
 		{image, &w.Image}, {&provider.Key{Stack: "demo", Name: "admin", Public: key}, &w.Key},
-		{&provider.Network{Stack: "demo", Name: "net", Prefix: prefix, DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}, &w.Network},
-		{&provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: prefix}}}, &w.Firewall},
-		{&provider.Address{Stack: "demo", Name: "ip"}, &w.Address}, {&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30}, &volume},
+		{&provider.Network{Stack: "demo", Name: "net", Prefix: prefix,
+			DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}, &w.Network},
+		{&provider.Firewall{Stack: "demo", Name: "web",
+			Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: prefix}}}, &w.Firewall},
+		{&provider.Address{Stack: "demo", Name: "ip"}, &w.Address},
+		{&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30}, &volume},
 	} {
 		r, err := p.Ensure(ctx, step.want)
 		if err != nil {
@@ -62,8 +66,8 @@ func census(t *testing.T, f *ec2fake.Fake) map[string]int {
 	return n
 }
 
-// TestKilled has the program die at each request that changes something, with the work done and the answer lost, and then
-// at each with nothing done; and start anew.
+// TestKilled has the program die at each request that changes something, with the work done and the answer lost, and
+// then at each with nothing done; and start anew.
 func TestKilled(t *testing.T) {
 	image, _ := disk(6, 0, 1, 4)
 	whole := ec2fake.New()
@@ -156,7 +160,8 @@ func TestRemoveKilled(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	wants := []provider.Want{&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30}, &provider.Address{Stack: "demo", Name: "ip"}}
+	wants := []provider.Want{&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30},
+		&provider.Address{Stack: "demo", Name: "ip"}}
 	for _, c := range []struct {
 		name  string
 		fault ec2fake.Fault
@@ -165,8 +170,10 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"unavailable", ec2fake.Fault{Status: 503, Code: "Unavailable"}, provider.ErrTemporary, 0},
 		{"broken", ec2fake.Fault{Status: 500, Code: "InternalError"}, provider.ErrTemporary, 0},
-		{"throttled", ec2fake.Fault{Status: 503, Code: "RequestLimitExceeded", RetryAfter: 7}, provider.ErrTemporary, 7 * time.Second},
-		{"throttled for a year", ec2fake.Fault{Status: 429, Code: "Throttling", RetryAfter: 31e6}, provider.ErrTemporary, 5 * time.Minute},
+		{"throttled", ec2fake.Fault{Status: 503, Code: "RequestLimitExceeded", RetryAfter: 7},
+			provider.ErrTemporary, 7 * time.Second},
+		{"throttled for a year", ec2fake.Fault{Status: 429, Code: "Throttling", RetryAfter: 31e6},
+			provider.ErrTemporary, 5 * time.Minute},
 		{"in transition", ec2fake.Fault{Status: 409, Code: "IncorrectState"}, provider.ErrTemporary, 0},
 		{"no answer", ec2fake.Fault{Drop: true}, provider.ErrTemporary, 0},
 		{"not allowed", ec2fake.Fault{Status: 403, Code: "UnauthorizedOperation"}, provider.ErrCredentials, 0},
@@ -186,7 +193,8 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("%s = %v, want %v", what, err, c.want)
 					return
 				}
-				for _, other := range []error{provider.ErrCredentials, provider.ErrQuota, provider.ErrTaken, provider.ErrNotFound, provider.ErrInvalid, provider.ErrTemporary} {
+				for _, other := range []error{provider.ErrCredentials, provider.ErrQuota, provider.ErrTaken,
+					provider.ErrNotFound, provider.ErrInvalid, provider.ErrTemporary} {
 					if other != c.want && errors.Is(err, other) {
 						t.Errorf("%s = %v, which is %v too", what, err, other)
 					}
@@ -310,7 +318,8 @@ func TestOptions(t *testing.T) {
 	} {
 		o := good
 		c.change(&o)
-		if _, err := ec2.Open(t.Context(), o); !errors.Is(err, provider.ErrInvalid) || !strings.Contains(fmt.Sprint(err), c.want) {
+		if _, err := ec2.Open(t.Context(), o); !errors.Is(err, provider.ErrInvalid) ||
+			!strings.Contains(fmt.Sprint(err), c.want) {
 			t.Errorf("%s: %v, want ErrInvalid with %q", c.name, err, c.want)
 		}
 	}
@@ -320,7 +329,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestUnreachable has nothing listen at the endpoint: one call makes one connection, and the error names the endpoint and the region.
+// TestUnreachable has nothing listen at the endpoint: one call makes one connection, and the error names the
+// endpoint and the region.
 func TestUnreachable(t *testing.T) {
 	o := world(t, ec2fake.New())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -334,12 +344,14 @@ func TestUnreachable(t *testing.T) {
 		"List":  func() error { _, err := p.List(t.Context(), "demo"); return err },
 		"Sizes": func() error { _, err := p.Sizes(t.Context()); return err },
 		"Ensure": func() error {
-			_, err := p.Ensure(t.Context(), &provider.Key{Stack: "demo", Name: "admin", Public: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0XgL1KG8PQO0aSQ7pC5M test"})
+			_, err := p.Ensure(t.Context(), &provider.Key{Stack: "demo", Name: "admin",
+				Public: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0XgL1KG8PQO0aSQ7pC5M test"})
 			return err
 		},
 	} {
 		err := call()
-		if !errors.Is(err, provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "EC2 in region xx-test-1 at "+o.Endpoint) ||
+		if !errors.Is(err, provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) ||
+			!strings.Contains(err.Error(), "EC2 in region xx-test-1 at "+o.Endpoint) ||
 			strings.Contains(err.Error(), "attempts") {
 			t.Errorf("%s = %v", name, err)
 		}

@@ -37,9 +37,12 @@ func FuzzAnswers(f *testing.F) {
 		image, _ := disk(2, 0)
 		prefix := netip.MustParsePrefix("10.77.0.0/24")
 		for _, w := range []provider.Want{
-			image, &provider.Key{Stack: "demo", Name: "k", Public: key}, &provider.Network{Stack: "demo", Name: "n", Prefix: prefix, DNS: []netip.Addr{prefix.Addr()}},
-			&provider.Firewall{Stack: "demo", Name: "f"}, &provider.Address{Stack: "demo", Name: "a"}, &provider.Volume{Stack: "demo", Name: "v", Size: 1 << 30},
-			&provider.Server{Stack: "demo", Name: "s", Image: "ami-1", Size: "t3.small", Network: "vpc-1", Key: "key-1", Firewall: "sg-1", Address: "eipalloc-1", Volumes: []string{"vol-1"}},
+			image, &provider.Key{Stack: "demo", Name: "k", Public: key},
+			&provider.Network{Stack: "demo", Name: "n", Prefix: prefix, DNS: []netip.Addr{prefix.Addr()}},
+			&provider.Firewall{Stack: "demo", Name: "f"}, &provider.Address{Stack: "demo", Name: "a"},
+			&provider.Volume{Stack: "demo", Name: "v", Size: 1 << 30},
+			&provider.Server{Stack: "demo", Name: "s", Image: "ami-1", Size: "t3.small", Network: "vpc-1", Key: "key-1",
+				Firewall: "sg-1", Address: "eipalloc-1", Volumes: []string{"vol-1"}},
 		} {
 			if r, err := p.Ensure(ctx, w); err == nil {
 				t.Logf("Ensure made %+v", r)

@@ -36,8 +36,8 @@ func disk(n int, full ...int) (*provider.Image, []byte) {
 func imageOf(b []byte) *provider.Image {
 	sum := sha256.Sum256(b)
 	return &provider.Image{
-		Name: "web-20261120.1-amd64", Digest: "sha256:" + hex.EncodeToString(sum[:]), Format: provider.Raw, Arch: "amd64",
-		Size: int64(len(b)), Virtual: int64(len(b)), BIOS: true, UEFI: true,
+		Name: "web-20261120.1-amd64", Digest: "sha256:" + hex.EncodeToString(sum[:]),
+		Format: provider.Raw, Arch: "amd64", Size: int64(len(b)), Virtual: int64(len(b)), BIOS: true, UEFI: true,
 		Open: func() (provider.Contents, error) { return contents{bytes.NewReader(b)}, nil },
 	}
 }
@@ -71,21 +71,24 @@ func build(t *testing.T, p *ec2.Provider) *provider.Server {
 	t.Helper()
 	image, _ := disk(4, 0, 3)
 	w := &provider.Server{
-		Stack: "demo", Name: "web-1", Role: "web", Size: "t3.small", Disk: 8 << 30, Private: netip.MustParseAddr("10.77.0.11"),
-		UserData: []byte("#cloud-config\n{}\n"), UEFI: true,
+		Stack: "demo", Name: "web-1", Role: "web", Size: "t3.small", Disk: 8 << 30,
+		Private: netip.MustParseAddr("10.77.0.11"), UserData: []byte("#cloud-config\n{}\n"), UEFI: true,
 	}
 	w.Image = ensure(t, p, image).ID
 	w.Key = ensure(t, p, &provider.Key{Stack: "demo", Name: "admin", Public: key}).ID
 	w.Network = ensure(t, p, &provider.Network{
-		Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24"), DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+		Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24"),
+		DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 	}).ID
 	all := netip.MustParsePrefix("0.0.0.0/0")
 	w.Firewall = ensure(t, p, &provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{
-		{Protocol: "tcp", From: 22, To: 22, Source: all}, {Protocol: "icmp", Source: all}, {Protocol: "icmp", Source: netip.MustParsePrefix("::/0")},
+		{Protocol: "tcp", From: 22, To: 22, Source: all}, {Protocol: "icmp", Source: all},
+		{Protocol: "icmp", Source: netip.MustParsePrefix("::/0")},
 		{Protocol: "udp", From: 5000, To: 5010, Source: netip.MustParsePrefix("2001:db8::/32")},
 	}}).ID
 	w.Address = ensure(t, p, &provider.Address{Stack: "demo", Name: "ip"}).ID
-	w.Volumes = []string{ensure(t, p, &provider.Volume{Stack: "demo", Name: "data", Size: 10 << 30}).ID, ensure(t, p, &provider.Volume{Stack: "demo", Name: "logs", Size: 1 << 30, Type: "st1"}).ID}
+	w.Volumes = []string{ensure(t, p, &provider.Volume{Stack: "demo", Name: "data", Size: 10 << 30}).ID,
+		ensure(t, p, &provider.Volume{Stack: "demo", Name: "logs", Size: 1 << 30, Type: "st1"}).ID}
 	return w
 }
 

@@ -28,13 +28,15 @@ func (p *Provider) join(ctx context.Context, l *links, id string) (provider.Reso
 	if err != nil {
 		return provider.Resource{}, err
 	}
-	for _, step := range []func(context.Context, *links, *types.Instance) error{p.joinGroups, p.joinAddress, p.joinVolumes} {
+	for _, step := range []func(context.Context, *links, *types.Instance) error{p.joinGroups,
+		p.joinAddress, p.joinVolumes} {
 		if err := step(ctx, l, i); err != nil {
 			return provider.Resource{}, err
 		}
 	}
 	if value(i.Tags, tagJoin) == joinWaits {
-		_, err := p.ec2.CreateTags(ctx, &api.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{tag(tagJoin, joinDone)}})
+		_, err := p.ec2.CreateTags(ctx,
+			&api.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{tag(tagJoin, joinDone)}})
 		if err != nil {
 			return provider.Resource{}, err
 		}
@@ -92,12 +94,14 @@ func (p *Provider) joinGroups(ctx context.Context, l *links, i *types.Instance) 
 	if !l.inside || slices.Equal(has, want) {
 		return nil
 	}
-	_, err = p.ec2.ModifyNetworkInterfaceAttribute(ctx, &api.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: end.NetworkInterfaceId, Groups: want})
+	_, err = p.ec2.ModifyNetworkInterfaceAttribute(ctx,
+		&api.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: end.NetworkInterfaceId, Groups: want})
 	return err
 }
 
 func (p *Provider) joinAddress(ctx context.Context, l *links, i *types.Instance) error {
-	all, err := p.addresses(ctx, append(ofStack(provider.KindAddress, l.stack), filter("instance-id", aws.ToString(i.InstanceId)))...)
+	all, err := p.addresses(ctx,
+		append(ofStack(provider.KindAddress, l.stack), filter("instance-id", aws.ToString(i.InstanceId)))...)
 	if err != nil {
 		return err
 	}
@@ -118,7 +122,8 @@ func (p *Provider) joinAddress(ctx context.Context, l *links, i *types.Instance)
 		return err
 	}
 	_, err = p.ec2.AssociateAddress(ctx, &api.AssociateAddressInput{
-		AllocationId: aws.String(l.address), NetworkInterfaceId: end.NetworkInterfaceId, AllowReassociation: aws.Bool(false),
+		AllocationId: aws.String(l.address), NetworkInterfaceId: end.NetworkInterfaceId,
+		AllowReassociation: aws.Bool(false),
 	})
 	if code(err) == "Resource.AlreadyAssociated" {
 		all, err2 := p.addresses(ctx, filter("allocation-id", l.address))
@@ -132,7 +137,8 @@ func (p *Provider) joinAddress(ctx context.Context, l *links, i *types.Instance)
 // joinVolumes detaches what is not wanted, then attaches one after the other: the system counts disks as they come.
 func (p *Provider) joinVolumes(ctx context.Context, l *links, i *types.Instance) error {
 	id := aws.ToString(i.InstanceId)
-	ours, err := p.ourVolumes(ctx, append(ofStack(provider.KindVolume, l.stack), filter("attachment.instance-id", id))...)
+	ours, err := p.ourVolumes(ctx,
+		append(ofStack(provider.KindVolume, l.stack), filter("attachment.instance-id", id))...)
 	if err != nil {
 		return err
 	}
@@ -168,7 +174,8 @@ func (p *Provider) attach(ctx context.Context, id, volume string) error {
 			switch {
 			case a.State == types.VolumeAttachmentStateDetached:
 			case aws.ToString(a.InstanceId) != id:
-				return false, fmt.Errorf("volume %s belongs to %s: %w", volume, aws.ToString(a.InstanceId), provider.ErrTemporary)
+				return false, fmt.Errorf("volume %s belongs to %s: %w", volume, aws.ToString(a.InstanceId),
+					provider.ErrTemporary)
 			default:
 				return a.State == types.VolumeAttachmentStateAttached, nil
 			}
@@ -180,8 +187,10 @@ func (p *Provider) attach(ctx context.Context, id, volume string) error {
 		if err != nil {
 			return false, err
 		}
-		_, err = p.ec2.AttachVolume(ctx, &api.AttachVolumeInput{VolumeId: aws.String(volume), InstanceId: aws.String(id), Device: aws.String(device)})
-		if code(err) == "VolumeInUse" || code(err) == "InvalidParameterValue" && strings.Contains(err.Error(), "already in use") {
+		_, err = p.ec2.AttachVolume(ctx, &api.AttachVolumeInput{VolumeId: aws.String(volume),
+			InstanceId: aws.String(id), Device: aws.String(device)})
+		if code(err) == "VolumeInUse" || code(err) == "InvalidParameterValue" &&
+			strings.Contains(err.Error(), "already in use") {
 			return false, nil // another process was faster, with this volume or this name: look again
 		}
 		return false, err
@@ -198,7 +207,9 @@ func (p *Provider) freeDevice(ctx context.Context, id string) (string, error) {
 		return "", gone(provider.KindServer, id)
 	}
 	for _, d := range devices() {
-		if !slices.ContainsFunc(all[0].BlockDeviceMappings, func(m types.InstanceBlockDeviceMapping) bool { return aws.ToString(m.DeviceName) == d }) {
+		if !slices.ContainsFunc(all[0].BlockDeviceMappings, func(m types.InstanceBlockDeviceMapping) bool {
+			return aws.ToString(m.DeviceName) == d
+		}) {
 			return d, nil
 		}
 	}

@@ -82,7 +82,8 @@ func (p *Provider) links(ctx context.Context, w *provider.Server, i *types.Insta
 		if v == nil || v.State == types.VolumeStateDeleting {
 			return nil, gone(provider.KindVolume, id)
 		}
-		if err := errors.Join(use(v.Tags, provider.KindVolume, id, w.Stack), taken(provider.KindVolume, id, holder(v))); err != nil {
+		if err := errors.Join(use(v.Tags, provider.KindVolume, id, w.Stack),
+			taken(provider.KindVolume, id, holder(v))); err != nil {
 			return nil, err
 		}
 	}

@@ -50,6 +50,7 @@ func (p *Provider) List(ctx context.Context, stack string) ([]provider.Resource,
 func sort(all []provider.Resource) {
 	kinds := provider.Kinds()
 	slices.SortFunc(all, func(a, b provider.Resource) int {
-		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 }

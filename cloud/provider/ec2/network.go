@@ -16,8 +16,8 @@ import (
 // rules then are as many as EC2 allows.
 const insideName = "griddle-inside"
 
-// listNetworks lists VPCs. One is ready when its main route table bears our labels too, which it gets last. What is left of a
-// network whose VPC is gone is listed as failed, so that it can be removed.
+// listNetworks lists VPCs. One is ready when its main route table bears our labels too, which it gets last. What is
+// left of a network whose VPC is gone is listed as failed, so that it can be removed.
 func (p *Provider) listNetworks(ctx context.Context, f ...types.Filter) ([]provider.Resource, error) {
 	found, err := p.vpcs(ctx, f...)
 	if err != nil {
@@ -81,7 +81,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 		return labelled(vpc.VpcId, vpc.Tags), nil
 	}
 	n := &network{p: p, w: w, tags: labels(w)}
-	for _, step := range []func(context.Context) error{n.makeVPC, n.makeDHCP, n.makeGateway, n.makeRoute, n.makeSubnet, n.makeInside, n.finish} {
+	for _, step := range []func(context.Context) error{n.makeVPC, n.makeDHCP, n.makeGateway, n.makeRoute, n.makeSubnet,
+		n.makeInside, n.finish} {
 		if err := step(ctx); err != nil {
 			return provider.Resource{}, err
 		}
@@ -159,7 +160,8 @@ func (n *network) makeDHCP(ctx context.Context) error {
 	if aws.ToString(options.DhcpOptionsId) == aws.ToString(n.vpc.DhcpOptionsId) {
 		return nil
 	}
-	_, err = n.p.ec2.AssociateDhcpOptions(ctx, &api.AssociateDhcpOptionsInput{DhcpOptionsId: options.DhcpOptionsId, VpcId: n.vpc.VpcId})
+	_, err = n.p.ec2.AssociateDhcpOptions(ctx,
+		&api.AssociateDhcpOptionsInput{DhcpOptionsId: options.DhcpOptionsId, VpcId: n.vpc.VpcId})
 	return err
 }
 
@@ -170,7 +172,8 @@ func (n *network) makeGateway(ctx context.Context) error {
 	}
 	gateway := first(all, func(g *types.InternetGateway) *string { return g.InternetGatewayId })
 	if gateway == nil {
-		o, err := n.p.ec2.CreateInternetGateway(ctx, &api.CreateInternetGatewayInput{TagSpecifications: specs(n.tags, types.ResourceTypeInternetGateway)}, once)
+		o, err := n.p.ec2.CreateInternetGateway(ctx,
+			&api.CreateInternetGatewayInput{TagSpecifications: specs(n.tags, types.ResourceTypeInternetGateway)}, once)
 		if err != nil {
 			return err
 		}
@@ -187,7 +190,8 @@ func (n *network) makeGateway(ctx context.Context) error {
 	}) {
 		return nil
 	}
-	_, err = n.p.ec2.AttachInternetGateway(ctx, &api.AttachInternetGatewayInput{InternetGatewayId: gateway.InternetGatewayId, VpcId: n.vpc.VpcId})
+	_, err = n.p.ec2.AttachInternetGateway(ctx,
+		&api.AttachInternetGatewayInput{InternetGatewayId: gateway.InternetGatewayId, VpcId: n.vpc.VpcId})
 	if code(err) == "Resource.AlreadyAssociated" {
 		// An attempt before this one did it, or another process did; if with another VPC, the route will be refused.
 		return nil
@@ -198,7 +202,8 @@ func (n *network) makeGateway(ctx context.Context) error {
 // makeRoute has the main route table, which the VPC has from its start, lead out by the gateway.
 func (n *network) makeRoute(ctx context.Context) error {
 	err := n.p.until(ctx, visible, func() (bool, error) {
-		all, err := n.p.routeTables(ctx, filter("vpc-id", aws.ToString(n.vpc.VpcId)), filter("association.main", "true"))
+		all, err := n.p.routeTables(ctx, filter("vpc-id", aws.ToString(n.vpc.VpcId)),
+			filter("association.main", "true"))
 		if len(all) > 0 {
 			n.table = all[0]
 		}
@@ -216,12 +221,14 @@ func (n *network) makeRoute(ctx context.Context) error {
 			return nil
 		}
 		_, err := n.p.ec2.ReplaceRoute(ctx, &api.ReplaceRouteInput{
-			RouteTableId: n.table.RouteTableId, DestinationCidrBlock: aws.String(everywhere), GatewayId: aws.String(n.gateway),
+			RouteTableId: n.table.RouteTableId, DestinationCidrBlock: aws.String(everywhere),
+			GatewayId: aws.String(n.gateway),
 		})
 		return err
 	}
 	_, err = n.p.ec2.CreateRoute(ctx, &api.CreateRouteInput{
-		RouteTableId: n.table.RouteTableId, DestinationCidrBlock: aws.String(everywhere), GatewayId: aws.String(n.gateway),
+		RouteTableId: n.table.RouteTableId, DestinationCidrBlock: aws.String(everywhere),
+		GatewayId: aws.String(n.gateway),
 	})
 	if code(err) == "RouteAlreadyExists" {
 		return nil
@@ -264,6 +271,7 @@ func (n *network) finish(ctx context.Context) error {
 	if value(n.table.Tags, provider.LabelWant) == n.w.Fingerprint() {
 		return nil
 	}
-	_, err := n.p.ec2.CreateTags(ctx, &api.CreateTagsInput{Resources: []string{aws.ToString(n.table.RouteTableId)}, Tags: n.tags})
+	_, err := n.p.ec2.CreateTags(ctx,
+		&api.CreateTagsInput{Resources: []string{aws.ToString(n.table.RouteTableId)}, Tags: n.tags})
 	return err
 }

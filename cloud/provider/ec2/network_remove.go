@@ -53,12 +53,14 @@ func (p *Provider) removeNetwork(ctx context.Context, r provider.Resource) error
 	}
 	for i, o := range options {
 		if len(vpcs) > 0 && i == 0 {
-			_, err := p.ec2.AssociateDhcpOptions(ctx, &api.AssociateDhcpOptionsInput{DhcpOptionsId: aws.String("default"), VpcId: vpcs[0].VpcId})
+			_, err := p.ec2.AssociateDhcpOptions(ctx,
+				&api.AssociateDhcpOptionsInput{DhcpOptionsId: aws.String("default"), VpcId: vpcs[0].VpcId})
 			if err != nil {
 				return err
 			}
 		}
-		if _, err := p.ec2.DeleteDhcpOptions(ctx, &api.DeleteDhcpOptionsInput{DhcpOptionsId: o.DhcpOptionsId}); err != nil && !isGone(err) {
+		if _, err := p.ec2.DeleteDhcpOptions(ctx,
+			&api.DeleteDhcpOptionsInput{DhcpOptionsId: o.DhcpOptionsId}); err != nil && !isGone(err) {
 			return err
 		}
 	}
@@ -87,7 +89,8 @@ func (p *Provider) inUse(ctx context.Context, r provider.Resource) error {
 		return err
 	}
 	for _, g := range groups {
-		if name := aws.ToString(g.GroupName); name != "default" && value(g.Tags, provider.LabelKind) != string(provider.KindNetwork) {
+		if name := aws.ToString(g.GroupName); name != "default" &&
+			value(g.Tags, provider.LabelKind) != string(provider.KindNetwork) {
 			return fmt.Errorf("security group %q uses it: %w", name, provider.ErrTemporary)
 		}
 	}
@@ -96,7 +99,8 @@ func (p *Provider) inUse(ctx context.Context, r provider.Resource) error {
 
 func (p *Provider) removeGateway(ctx context.Context, g *types.InternetGateway) error {
 	for _, a := range g.Attachments {
-		_, err := p.ec2.DetachInternetGateway(ctx, &api.DetachInternetGatewayInput{InternetGatewayId: g.InternetGatewayId, VpcId: a.VpcId})
+		_, err := p.ec2.DetachInternetGateway(ctx,
+			&api.DetachInternetGatewayInput{InternetGatewayId: g.InternetGatewayId, VpcId: a.VpcId})
 		if err != nil && code(err) != "Gateway.NotAttached" && !isGone(err) {
 			return err
 		}
@@ -127,7 +131,8 @@ func (p *Provider) removeVPC(ctx context.Context, r provider.Resource) error {
 		return err
 	}
 	for _, g := range groups {
-		if _, err := p.ec2.DeleteSecurityGroup(ctx, &api.DeleteSecurityGroupInput{GroupId: g.GroupId}); err != nil && !isGone(err) {
+		if _, err := p.ec2.DeleteSecurityGroup(ctx, &api.DeleteSecurityGroupInput{GroupId: g.GroupId}); err != nil &&
+			!isGone(err) {
 			return err
 		}
 	}

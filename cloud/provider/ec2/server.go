@@ -44,7 +44,8 @@ func serverResource(i *types.Instance) provider.Resource {
 
 // living leaves out instances that are terminated.
 func (p *Provider) living(ctx context.Context, f ...types.Filter) ([]types.Instance, error) {
-	return p.instances(ctx, append(f, filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))...)
+	return p.instances(ctx,
+		append(f, filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))...)
 }
 
 func (p *Provider) listServers(ctx context.Context, f ...types.Filter) ([]provider.Resource, error) {
@@ -58,7 +59,8 @@ func (p *Provider) listServers(ctx context.Context, f ...types.Filter) ([]provid
 
 func (p *Provider) ensureServer(ctx context.Context, w *provider.Server) (provider.Resource, error) {
 	if most := len(devices()); len(w.Volumes) > most {
-		return provider.Resource{}, fmt.Errorf("%d volumes, more than %d: %w", len(w.Volumes), most, provider.ErrInvalid)
+		return provider.Resource{}, fmt.Errorf("%d volumes, more than %d: %w", len(w.Volumes), most,
+			provider.ErrInvalid)
 	}
 	all, err := p.living(ctx, named(w)...)
 	if err != nil {
@@ -93,7 +95,8 @@ func (p *Provider) request(ctx context.Context, w *provider.Server, l *links) (*
 		return nil, gone(provider.KindImage, w.Image)
 	}
 	if s := images[0].State; s != provider.Ready {
-		return nil, fmt.Errorf("image %s is %s: %w", w.Image, s, map[bool]error{true: provider.ErrTemporary, false: provider.ErrInvalid}[s == provider.Pending])
+		return nil, fmt.Errorf("image %s is %s: %w", w.Image, s,
+			map[bool]error{true: provider.ErrTemporary, false: provider.ErrInvalid}[s == provider.Pending])
 	}
 	subnet, err := p.subnetOf(ctx, w)
 	if err != nil {
@@ -103,9 +106,11 @@ func (p *Provider) request(ctx context.Context, w *provider.Server, l *links) (*
 		return nil, fmt.Errorf("network %s is not whole yet: %w", w.Network, provider.ErrTemporary)
 	}
 	in := &api.RunInstancesInput{
-		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: aws.String(w.Image), InstanceType: types.InstanceType(w.Size),
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: aws.String(w.Image),
+		InstanceType:                      types.InstanceType(w.Size),
 		InstanceInitiatedShutdownBehavior: types.ShutdownBehaviorStop,
-		MetadataOptions:                   &types.InstanceMetadataOptionsRequest{HttpEndpoint: types.InstanceMetadataEndpointStateEnabled, HttpTokens: types.HttpTokensStateRequired},
+		MetadataOptions: &types.InstanceMetadataOptionsRequest{
+			HttpEndpoint: types.InstanceMetadataEndpointStateEnabled, HttpTokens: types.HttpTokensStateRequired},
 		NetworkInterfaces: []types.InstanceNetworkInterfaceSpecification{{
 			DeviceIndex: aws.Int32(0), SubnetId: aws.String(subnet), Groups: l.groups,
 			AssociatePublicIpAddress: aws.Bool(true), DeleteOnTermination: aws.Bool(true),
@@ -137,7 +142,8 @@ func (p *Provider) request(ctx context.Context, w *provider.Server, l *links) (*
 		in.KeyName = all[0].KeyName
 	}
 	tags := labels(w)
-	in.TagSpecifications = append(specs(append(tags[:len(tags):len(tags)], tag(tagJoin, joinWaits)), types.ResourceTypeInstance),
+	in.TagSpecifications = append(specs(append(tags[:len(tags):len(tags)], tag(tagJoin, joinWaits)),
+		types.ResourceTypeInstance),
 		specs(tags, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface)...)
 	return in, nil
 }
@@ -196,8 +202,8 @@ func (p *Provider) run(ctx context.Context, w *provider.Server, l *links) (*type
 			}
 			return len(all) > 0, err
 		})
-		// A repeated request is answered with how the instance is now (EC2 developer guide): if it is over already, the token is
-		// that of a server of this name that was removed or failed since.
+		// A repeated request is answered with how the instance is now (EC2 developer guide): if it is over already, the
+		// token is that of a server of this name that was removed or failed since.
 		if errors.Is(err, errLate) || isOver(&o.Instances[0]) {
 			continue
 		}

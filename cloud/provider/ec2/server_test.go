@@ -28,7 +28,8 @@ func TestServer(t *testing.T) {
 	w := build(t, p)
 	r := ensure(t, p, w)
 	i := only(t, f)
-	if i.About["tokens"] != "required" || i.About["disk"] != "8" || i.About["data"] != string(w.UserData) || i.About["type"] != w.Size || i.Tags["griddle-role"] != "web" {
+	if i.About["tokens"] != "required" || i.About["disk"] != "8" || i.About["data"] != string(w.UserData) ||
+		i.About["type"] != w.Size || i.Tags["griddle-role"] != "web" {
 		t.Errorf("the instance is %+v", i)
 	}
 	if r.State != provider.Ready || r.Private != w.Private || r.Public.String() != "203.0.113.2" {
@@ -127,7 +128,8 @@ func TestServerGivenUp(t *testing.T) {
 			return nil
 		}
 		_, err := p.Ensure(t.Context(), w)
-		if err == nil || !strings.Contains(err.Error(), c.reason) || c.want != nil && !errors.Is(err, c.want) || c.want == nil && isTemporary(err) {
+		if err == nil || !strings.Contains(err.Error(), c.reason) || c.want != nil && !errors.Is(err, c.want) ||
+			c.want == nil && isTemporary(err) {
 			t.Errorf("given up for %s: %v, want %v", c.reason, err, c.want)
 		}
 		ensure(t, p, w)
@@ -142,7 +144,8 @@ func TestRulesFull(t *testing.T) {
 	ensure(t, p, &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24")})
 	rules := func(from uint16) (all []provider.Rule) {
 		for n := range uint16(provider.MaxRules) {
-			all = append(all, provider.Rule{Protocol: "tcp", From: from + n, To: from + n, Source: netip.MustParsePrefix("192.0.2.0/24")})
+			all = append(all, provider.Rule{Protocol: "tcp", From: from + n, To: from + n,
+				Source: netip.MustParsePrefix("192.0.2.0/24")})
 		}
 		return all
 	}
@@ -158,7 +161,8 @@ func TestRulesFull(t *testing.T) {
 			}
 		}
 	}
-	if _, err := p.Ensure(t.Context(), &provider.Firewall{Stack: "other", Name: "web"}); !errors.Is(err, provider.ErrInvalid) {
+	if _, err := p.Ensure(t.Context(),
+		&provider.Firewall{Stack: "other", Name: "web"}); !errors.Is(err, provider.ErrInvalid) {
 		t.Errorf("a firewall without a network: %v, want ErrInvalid", err)
 	}
 }

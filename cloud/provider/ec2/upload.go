@@ -25,12 +25,14 @@ import (
 
 const (
 	blockSize = 512 << 10 // the only one that EBS direct takes
-	wave      = 256       // blocks that are sent before the snapshot's tag says so: 128 MiB are sent twice after a kill at worst
-	keepFor   = 24 * 60   // minutes without a block after which EBS drops a snapshot that was begun
-	allBlocks = "all"     // value of tagBlocks when only CompleteSnapshot is missing
+	// blocks that are sent before the snapshot's tag says so: 128 MiB are sent twice after a kill at worst
+	wave      = 256
+	keepFor   = 24 * 60 // minutes without a block after which EBS drops a snapshot that was begun
+	allBlocks = "all"   // value of tagBlocks when only CompleteSnapshot is missing
 )
 
-// token is a client token: the same for the same request, and another for each time that a resource made by it was lost.
+// token is a client token: the same for the same request, and another for each time that a
+// resource made by it was lost.
 func token(request any, lost int) string {
 	b, err := json.Marshal(request)
 	if err != nil {
@@ -69,7 +71,8 @@ func (p *Provider) ensureSnapshot(ctx context.Context, w *provider.Image) (strin
 			return false, fmt.Errorf("snapshot %s is gone: %w", id, provider.ErrTemporary)
 		case all[0].State == types.SnapshotStateError:
 			return false, errors.Join(p.deleteSnapshot(ctx, id),
-				fmt.Errorf("snapshot %s failed: %s: %w", id, clip(aws.ToString(all[0].StateMessage)), provider.ErrTemporary))
+				fmt.Errorf("snapshot %s failed: %s: %w", id, clip(aws.ToString(all[0].StateMessage)),
+					provider.ErrTemporary))
 		}
 		return all[0].State == types.SnapshotStateCompleted, nil
 	})
@@ -98,7 +101,8 @@ func (p *Provider) findSnapshot(ctx context.Context, digest string) (*types.Snap
 // startSnapshot begins a snapshot.
 func (p *Provider) startSnapshot(ctx context.Context, w *provider.Image) (*types.Snapshot, error) {
 	in := &ebs.StartSnapshotInput{
-		VolumeSize: aws.Int64(max(1, (max(w.Size, w.Virtual)+1<<30-1)>>30)), Description: aws.String(w.Name), Timeout: aws.Int32(keepFor),
+		VolumeSize: aws.Int64(max(1, (max(w.Size, w.Virtual)+1<<30-1)>>30)), Description: aws.String(w.Name),
+		Timeout: aws.Int32(keepFor),
 	}
 	for _, t := range labels(w) {
 		in.Tags = append(in.Tags, ebstypes.Tag{Key: t.Key, Value: t.Value})
@@ -156,7 +160,8 @@ func (p *Provider) send(ctx context.Context, w *provider.Image, id, there string
 		return err
 	}
 	if got := "sha256:" + hex.EncodeToString(u.whole.Sum(nil)); got != w.Digest {
-		return errors.Join(p.deleteSnapshot(ctx, id), fmt.Errorf("its bytes are %s and not %s: %w", got, w.Digest, provider.ErrInvalid))
+		return errors.Join(p.deleteSnapshot(ctx, id),
+			fmt.Errorf("its bytes are %s and not %s: %w", got, w.Digest, provider.ErrInvalid))
 	}
 	if there != allBlocks {
 		if err := u.mark(ctx, allBlocks); err != nil {
@@ -164,8 +169,10 @@ func (p *Provider) send(ctx context.Context, w *provider.Image, id, there string
 		}
 	}
 	_, err = p.ebs.CompleteSnapshot(ctx, &ebs.CompleteSnapshotInput{
-		SnapshotId: aws.String(id), ChangedBlocksCount: aws.Int32(u.count), Checksum: aws.String(base64.StdEncoding.EncodeToString(u.linear.Sum(nil))),
-		ChecksumAlgorithm: ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256, ChecksumAggregationMethod: ebstypes.ChecksumAggregationMethodChecksumAggregationLinear,
+		SnapshotId: aws.String(id), ChangedBlocksCount: aws.Int32(u.count),
+		Checksum:                  aws.String(base64.StdEncoding.EncodeToString(u.linear.Sum(nil))),
+		ChecksumAlgorithm:         ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256,
+		ChecksumAggregationMethod: ebstypes.ChecksumAggregationMethodChecksumAggregationLinear,
 	})
 	var refused *ebstypes.ValidationException
 	if !errors.As(err, &refused) {
@@ -179,7 +186,8 @@ func (p *Provider) send(ctx context.Context, w *provider.Image, id, there string
 	if !errors.Is(err2, errLate) {
 		return err2
 	}
-	return errors.Join(p.deleteSnapshot(ctx, id), fmt.Errorf("completing snapshot %s: %s: %w", id, clip(refused.ErrorMessage()), provider.ErrTemporary))
+	return errors.Join(p.deleteSnapshot(ctx, id),
+		fmt.Errorf("completing snapshot %s: %s: %w", id, clip(refused.ErrorMessage()), provider.ErrTemporary))
 }
 
 // upload is one pass over an image's bytes.
@@ -213,7 +221,8 @@ func (u *upload) read(ctx context.Context, contents io.ReaderAt, size int64) err
 			err = nil
 		}
 		if err != nil {
-			return errors.Join(g.Wait(), fmt.Errorf("reading its bytes at %d: %w", int64(index)*blockSize+int64(n), err))
+			return errors.Join(g.Wait(),
+				fmt.Errorf("reading its bytes at %d: %w", int64(index)*blockSize+int64(n), err))
 		}
 		u.whole.Write(b[:n])
 		clear(b[n:])
@@ -252,8 +261,9 @@ func (u *upload) read(ctx context.Context, contents io.ReaderAt, size int64) err
 
 func (u *upload) put(ctx context.Context, index int, b []byte, sum [32]byte) error {
 	_, err := u.p.ebs.PutSnapshotBlock(ctx, &ebs.PutSnapshotBlockInput{
-		SnapshotId: aws.String(u.snapshot), BlockIndex: aws.Int32(int32(index)), BlockData: bytes.NewReader(b), DataLength: aws.Int32(blockSize),
-		Checksum: aws.String(base64.StdEncoding.EncodeToString(sum[:])), ChecksumAlgorithm: ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256,
+		SnapshotId: aws.String(u.snapshot), BlockIndex: aws.Int32(int32(index)), BlockData: bytes.NewReader(b),
+		DataLength: aws.Int32(blockSize), Checksum: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		ChecksumAlgorithm: ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256,
 	})
 	if isGone(err) {
 		return fmt.Errorf("snapshot %s is gone: %w", u.snapshot, provider.ErrTemporary)
@@ -264,6 +274,7 @@ func (u *upload) put(ctx context.Context, index int, b []byte, sum [32]byte) err
 // mark writes down at EC2 how far the upload is: another process, on another machine perhaps, takes it up from there.
 // EBS direct lists the blocks of completed snapshots only.
 func (u *upload) mark(ctx context.Context, blocks string) error {
-	_, err := u.p.ec2.CreateTags(ctx, &api.CreateTagsInput{Resources: []string{u.snapshot}, Tags: []types.Tag{tag(tagBlocks, blocks)}})
+	_, err := u.p.ec2.CreateTags(ctx,
+		&api.CreateTagsInput{Resources: []string{u.snapshot}, Tags: []types.Tag{tag(tagBlocks, blocks)}})
 	return err
 }

@@ -44,7 +44,8 @@ func TestUpload(t *testing.T) {
 		c.change(&w)
 		r := ensure(t, p, &w)
 		ami := f.Of("image")
-		if len(ami) != 1 || ami[0].ID != r.ID || ami[0].About["boot"] != c.boot || ami[0].About["arch"] != c.arch || ami[0].About["ena"] != "true" {
+		if len(ami) != 1 || ami[0].ID != r.ID || ami[0].About["boot"] != c.boot || ami[0].About["arch"] != c.arch ||
+			ami[0].About["ena"] != "true" {
 			t.Fatalf("%s: %+v", c.name, ami)
 		}
 		if got := puts(f); len(got) != 4 {
@@ -190,7 +191,8 @@ func TestImageGone(t *testing.T) {
 		name string
 		gone []string // types
 		sent int      // blocks so far
-	}{{"nothing", nil, 2}, {"AMI", []string{"image"}, 2}, {"both", []string{"image", "snapshot"}, 4}, {"both again", []string{"image", "snapshot"}, 6}} {
+	}{{"nothing", nil, 2}, {"AMI", []string{"image"}, 2}, {"both", []string{"image", "snapshot"}, 4},
+		{"both again", []string{"image", "snapshot"}, 6}} {
 		for _, kind := range c.gone {
 			for _, thing := range f.Of(kind) {
 				f.Delete(thing.ID)

@@ -70,7 +70,8 @@ func (p *Provider) ensureVolume(ctx context.Context, w *provider.Volume) (provid
 		return provider.Resource{}, err
 	}
 	in := &api.CreateVolumeInput{
-		AvailabilityZone: aws.String(zone), Size: aws.Int32(int32(w.Size >> 30)), VolumeType: types.VolumeTypeGp3, Encrypted: aws.Bool(true),
+		AvailabilityZone: aws.String(zone), Size: aws.Int32(int32(w.Size >> 30)), VolumeType: types.VolumeTypeGp3,
+		Encrypted:         aws.Bool(true),
 		TagSpecifications: specs(labels(w), types.ResourceTypeVolume),
 	}
 	if w.Type != "" {

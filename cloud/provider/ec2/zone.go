@@ -44,8 +44,8 @@ func (p *Provider) zone(ctx context.Context, stack string) (string, error) {
 	return aws.ToString(z.ZoneName), nil
 }
 
-// checkPrivate says whether a server can have the address: EC2 keeps two more than others do (VPC user guide, "Subnet CIDR
-// blocks").
+// checkPrivate says whether a server can have the address: EC2 keeps two more than others do (VPC user guide,
+// "Subnet CIDR blocks").
 func checkPrivate(prefix netip.Prefix, a netip.Addr) error {
 	if err := provider.CheckPrivate(prefix, a); err != nil || !a.IsValid() {
 		return err

@@ -55,7 +55,8 @@ func (p *Provider) forward(ctx context.Context, id string) (forward, error) {
 // ensureAddress takes the first free one. Two processes cannot get the same: LXD refuses the second.
 func (p *Provider) ensureAddress(ctx context.Context, w *provider.Address) (provider.Resource, error) {
 	if w.External != "" {
-		return provider.Resource{}, fmt.Errorf("addresses are those of the configuration, and not of %q: %w", w.External, provider.ErrUnsupported)
+		return provider.Resource{}, fmt.Errorf("addresses are those of the configuration, and not of %q: %w",
+			w.External, provider.ErrUnsupported)
 	}
 	unlock, err := p.locks.lock(ctx, "addresses")
 	if err != nil {
@@ -90,7 +91,8 @@ func (p *Provider) ensureAddress(ctx context.Context, w *provider.Address) (prov
 		}
 	}
 	if home == "" {
-		return provider.Resource{}, fmt.Errorf("stack %q has no network, which forwards belong to: %w", w.Stack, provider.ErrNotFound)
+		return provider.Resource{}, fmt.Errorf("stack %q has no network, which forwards belong to: %w", w.Stack,
+			provider.ErrNotFound)
 	}
 	for _, pool := range p.config.Addresses {
 		for a := pool.Addr(); pool.Contains(a); a = a.Next() {
@@ -160,7 +162,8 @@ func (p *Provider) removeAddress(ctx context.Context, r provider.Resource) error
 		return err
 	}
 	for _, i := range all {
-		if s, ok := i.resource(); ok && i.network() == f.network && s.Private.IsValid() && s.Private.String() == f.Config[keyTarget] {
+		if s, ok := i.resource(); ok && i.network() == f.network && s.Private.IsValid() &&
+			s.Private.String() == f.Config[keyTarget] {
 			return fmt.Errorf("server %q of stack %q is reached by it: %w", s.Name, s.Stack, provider.ErrTemporary)
 		}
 	}

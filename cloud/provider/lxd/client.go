@@ -63,7 +63,8 @@ func (c *client) address(p string, query ...string) string {
 
 // call asks, and reads the answer's metadata into out, where that is not nil. A tag makes it fail where what is there
 // has changed since.
-func (c *client) call(ctx context.Context, method, p string, in, out any, tag string, query ...string) (*answer, error) {
+func (c *client) call(ctx context.Context, method, p string, in, out any, tag string,
+	query ...string) (*answer, error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)

@@ -64,7 +64,8 @@ func (p *Provider) state(ctx context.Context, name string, w power) error {
 // gently gives the system its time, and then does without it.
 func (p *Provider) gently(ctx context.Context, name, action string) error {
 	err := p.state(ctx, name, power{Action: action, Timeout: max(1, int(p.config.Patience/time.Second))})
-	if err == nil || ctx.Err() != nil || errors.Is(err, provider.ErrNotFound) || errors.Is(err, provider.ErrCredentials) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, provider.ErrNotFound) ||
+		errors.Is(err, provider.ErrCredentials) {
 		return err
 	}
 	var i instance
@@ -114,7 +115,8 @@ func (p *Provider) removeServer(ctx context.Context, r provider.Resource) error 
 		}
 	}
 	if i.Code != stopped && i.Code != failed {
-		if err := p.state(ctx, i.Name, power{Action: "stop", Timeout: -1, Force: true}); err != nil && !p.isStopped(ctx, i.Name) {
+		if err := p.state(ctx, i.Name, power{Action: "stop", Timeout: -1, Force: true}); err != nil &&
+			!p.isStopped(ctx, i.Name) {
 			return err
 		}
 	}

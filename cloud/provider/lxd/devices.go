@@ -10,7 +10,8 @@ import (
 
 // reserve finds an address in a network for a new instance, or sees that the wanted one is free, and keeps it until
 // release: LXD does so from the time when the instance is there. LXD itself would take two instances with one address.
-func (p *Provider) reserve(ctx context.Context, n network, name string, wanted netip.Addr) (a netip.Addr, release func(), err error) {
+func (p *Provider) reserve(ctx context.Context, n network, name string,
+	wanted netip.Addr) (a netip.Addr, release func(), err error) {
 	first := n.prefix().Addr().Next().Next()
 	if wanted.IsValid() {
 		first = wanted

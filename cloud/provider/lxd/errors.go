@@ -32,7 +32,8 @@ func unreached(ctx context.Context, err error) error {
 	case errors.As(err, &cert), errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %w", provider.ErrCredentials, err)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("LXD does not run here, or its socket is elsewhere (socket: in the stack file's provider, or LXD_SOCKET): %w", err)
+		return fmt.Errorf("LXD does not run here, or its socket is elsewhere (socket: in the stack file's provider, "+
+			"or LXD_SOCKET): %w", err)
 	}
 	if provider.Unreachable(err) {
 		return fmt.Errorf("%w: %w: %w", provider.ErrTemporary, provider.ErrUnreachable, err)
@@ -44,7 +45,8 @@ func unreached(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", provider.ErrTemporary, err)
 }
 
-// refusal is the error of an answer. LXD 5.0 has few codes, and gives 400 and 500 for much; what its text says goes first.
+// refusal is the error of an answer. LXD 5.0 has few codes, and gives 400 and 500 for much; what its
+// text says goes first.
 func refusal(res *http.Response, text string) error {
 	if res.StatusCode == http.StatusPreconditionFailed {
 		return changed{}
@@ -68,7 +70,8 @@ func meaning(code int, text string) error {
 			kind = provider.ErrCredentials
 		case code == http.StatusNotFound:
 			kind = provider.ErrNotFound
-		case code == http.StatusConflict, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
+		case code == http.StatusConflict, code == http.StatusTooManyRequests,
+			code == http.StatusRequestTimeout, code >= 500:
 			kind = provider.ErrTemporary
 		default:
 			kind = provider.ErrInvalid
@@ -84,9 +87,11 @@ func byText(text string) error {
 		words []string
 		err   error
 	}{
-		{[]string{"no space left", "quota exceeded", "reached maximum", "reached limit", "reached the limit"}, provider.ErrQuota},
+		{[]string{"no space left", "quota exceeded", "reached maximum", "reached limit", "reached the limit"},
+			provider.ErrQuota},
 		{[]string{"already exists", "overlaps with another", "same fingerprint"}, provider.ErrTaken},
-		{[]string{"in use", "is busy", "instance is running", "already running", "database is locked", "dqlite", "leader"}, provider.ErrTemporary},
+		{[]string{"in use", "is busy", "instance is running", "already running", "database is locked", "dqlite",
+			"leader"}, provider.ErrTemporary},
 		{[]string{"image not provided", "not found", "no such object"}, provider.ErrNotFound},
 		{[]string{"not authorized", "certificate is restricted"}, provider.ErrCredentials},
 	} {

@@ -82,7 +82,8 @@ func put(f *lxdtest.Fake, kind provider.Kind, stack, name string) (string, func(
 		return "", nil
 	}
 	at += id
-	f.Put(at, map[string]any{"name": id, "config": map[string]any{"volatile.uuid": "other"}, "status_code": 103, "last_used_at": "2026-01-01T00:00:00Z"})
+	f.Put(at, map[string]any{"name": id, "config": map[string]any{"volatile.uuid": "other"}, "status_code": 103,
+		"last_used_at": "2026-01-01T00:00:00Z"})
 	before := f.Get(at)
 	switch kind {
 	case provider.KindVolume:

@@ -31,9 +31,11 @@ func bringUp(ctx context.Context, p *lxd.Provider) error {
 	}
 	i := providertest.Blank(provider.Tree, 0)
 	n := &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24")}
-	f := &provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: netip.MustParsePrefix("0.0.0.0/0")}}}
+	f := &provider.Firewall{Stack: "demo", Name: "web",
+		Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: netip.MustParsePrefix("0.0.0.0/0")}}}
 	ids := make(map[provider.Kind]string)
-	for _, w := range []provider.Want{i, n, f, &provider.Address{Stack: "demo", Name: "ip"}, &provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30}} {
+	for _, w := range []provider.Want{i, n, f, &provider.Address{Stack: "demo", Name: "ip"},
+		&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30}} {
 		r, err := again(w)
 		if err != nil {
 			return err
@@ -41,8 +43,9 @@ func bringUp(ctx context.Context, p *lxd.Provider) error {
 		ids[r.Kind] = r.ID
 	}
 	r, err := again(&provider.Server{
-		Stack: "demo", Name: "web-1", Image: ids[provider.KindImage], Size: "small", Network: ids[provider.KindNetwork], Firewall: ids[provider.KindFirewall],
-		Address: ids[provider.KindAddress], Volumes: []string{ids[provider.KindVolume]}, UserData: []byte("#cloud-config\n{}\n"),
+		Stack: "demo", Name: "web-1", Image: ids[provider.KindImage], Size: "small", Network: ids[provider.KindNetwork],
+		Firewall: ids[provider.KindFirewall], Address: ids[provider.KindAddress],
+		Volumes: []string{ids[provider.KindVolume]}, UserData: []byte("#cloud-config\n{}\n"),
 	})
 	if err == nil && r.State != provider.Ready {
 		err = fmt.Errorf("the server is %s: %s", r.State, r.Reason)
@@ -66,8 +69,8 @@ func takeDown(ctx context.Context, p *lxd.Provider) error {
 	return errors.New("asked 40 times, and something is left")
 }
 
-// TestFaultsEverywhere has each request fail once: by an answer before LXD did anything, and by none after it did all; the same stack stands then, and
-// the same is gone.
+// TestFaultsEverywhere has each request fail once: by an answer before LXD did anything, and by none after it did all;
+// the same stack stands then, and the same is gone.
 func TestFaultsEverywhere(t *testing.T) {
 	plain := lxdtest.NewFake()
 	p := open(t, serve(t, plain))
@@ -157,7 +160,8 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	p := open(t, lxd.Config{Socket: t.TempDir() + "/none"})
-	if _, err := p.List(t.Context(), "demo"); err == nil || errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "does not run here") {
+	if _, err := p.List(t.Context(), "demo"); err == nil || errors.Is(err, provider.ErrTemporary) ||
+		!strings.Contains(err.Error(), "does not run here") {
 		t.Errorf("without a socket List = %v", err)
 	}
 }
@@ -197,7 +201,12 @@ func TestBadImage(t *testing.T) {
 	for name, change := range map[string]func(*provider.Image){
 		"digest": func(i *provider.Image) { i.Digest = "sha256:" + strings.Repeat("0", 64) },
 		"size":   func(i *provider.Image) { i.Size += 4096 },
-		"open":   func(i *provider.Image) { i.Open = func() (provider.Contents, error) { return nil, errors.New("gone") } },
+		"open": func(i *provider.Image) {
+			i.Open = func() (provider.Contents, error) {
+				return nil,
+					errors.New("gone")
+			}
+		},
 	} {
 		i := providertest.Blank(provider.Tree, 0)
 		change(i)
@@ -249,7 +258,8 @@ func TestFailedStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := all[len(all)-1]
-	if r.Kind != provider.KindServer || r.State != provider.Failed || !strings.Contains(r.Reason, "a fault of the test") {
+	if r.Kind != provider.KindServer || r.State != provider.Failed ||
+		!strings.Contains(r.Reason, "a fault of the test") {
 		t.Errorf("listed is %+v", r)
 	}
 	if err := p.Remove(t.Context(), r); err != nil {
@@ -260,7 +270,8 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
-// TestUnreachable has nothing listen at the socket, no socket, and nothing at a URL: the error names where it was looked for.
+// TestUnreachable has nothing listen at the socket, no socket, and nothing at a URL: the error names
+// where it was looked for.
 func TestUnreachable(t *testing.T) {
 	socket := t.TempDir() + "/unix.socket"
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket})
@@ -269,10 +280,13 @@ func TestUnreachable(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if _, err := open(t, lxd.Config{Socket: socket}).List(t.Context(), "demo"); !errors.Is(err, provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), socket) {
+	if _, err := open(t, lxd.Config{Socket: socket}).List(t.Context(), "demo"); !errors.Is(err,
+		provider.ErrUnreachable) || !errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), socket) {
 		t.Errorf("List of a daemon that is down = %v", err)
 	}
-	if _, err := open(t, lxd.Config{Socket: socket + "2"}).List(t.Context(), "demo"); errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "LXD_SOCKET") || !strings.Contains(err.Error(), socket+"2") {
+	if _, err := open(t, lxd.Config{Socket: socket + "2"}).List(t.Context(), "demo"); errors.Is(err,
+		provider.ErrTemporary) || !strings.Contains(err.Error(), "LXD_SOCKET") ||
+		!strings.Contains(err.Error(), socket+"2") {
 		t.Errorf("List without a socket = %v", err)
 	}
 }

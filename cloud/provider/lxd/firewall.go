@@ -76,8 +76,8 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 	return r, nil
 }
 
-// letIn brings the rules of all firewalls of a stack to what its servers are now. The instances are read after the ACL, so that
-// whoever makes or removes an instance, and calls this then, is seen by this call or sees its write.
+// letIn brings the rules of all firewalls of a stack to what its servers are now. The instances are read after the ACL,
+// so that whoever makes or removes an instance, and calls this then, is seen by this call or sees its write.
 func (p *Provider) letIn(ctx context.Context, stack string) error {
 	all, err := p.acls(ctx)
 	if err != nil {
@@ -123,8 +123,8 @@ func (p *Provider) behind(ctx context.Context, stack, firewall string) ([]netip.
 	return slices.Compact(found), nil
 }
 
-// ingress is the rules of a firewall for its servers, in LXD's form; none where there are no servers, since a rule without a
-// destination would hold for the whole bridge.
+// ingress is the rules of a firewall for its servers, in LXD's form; none where there are no servers, since a rule
+// without a destination would hold for the whole bridge.
 func ingress(text string, servers []netip.Addr) ([]aclRule, error) {
 	var rules []provider.Rule
 	if err := json.Unmarshal([]byte(text), &rules); err != nil {
@@ -203,7 +203,9 @@ func (p *Provider) removeFirewall(ctx context.Context, r provider.Resource) erro
 			continue
 		}
 		err := change(ctx, p.client, endpoint("networks", n.Name), func(n *network) (bool, error) {
-			n.Config["security.acls"] = strings.Join(slices.DeleteFunc(acls(n), func(s string) bool { return s == r.ID }), ",")
+			n.Config["security.acls"] = strings.Join(slices.DeleteFunc(acls(n), func(s string) bool {
+				return s == r.ID
+			}), ",")
 			return true, nil
 		})
 		if err != nil && !errors.Is(err, provider.ErrNotFound) {

@@ -40,7 +40,8 @@ func (i *instance) id() string {
 
 func (i *instance) network() string { return i.Devices[card]["network"] }
 
-// unused says whether it was never started: making it is not done. LXD's own time of the last use is also that of a start that failed.
+// unused says whether it was never started: making it is not done. LXD's own time of the last use is also that
+// of a start that failed.
 func (i *instance) unused() bool { return i.Config[keyNew] != "" }
 
 // resource is the server without what others know of it: its public address, and what LXD does with it now.
@@ -95,7 +96,8 @@ func see(r provider.Resource, name string, busy map[string]work, forwards []forw
 		r.State = w.state
 	}
 	for _, f := range forwards {
-		if a, ok := f.resource(); ok && a.Stack == r.Stack && r.Private.IsValid() && f.Config[keyTarget] == r.Private.String() {
+		if a, ok := f.resource(); ok && a.Stack == r.Stack && r.Private.IsValid() &&
+			f.Config[keyTarget] == r.Private.String() {
 			r.Public = a.Public
 		}
 	}

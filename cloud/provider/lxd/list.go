@@ -22,7 +22,8 @@ func (p *Provider) List(ctx context.Context, stack string) ([]provider.Resource,
 	}
 	kinds := provider.Kinds()
 	slices.SortFunc(all, func(a, b provider.Resource) int {
-		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+			cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return all, nil
 }
@@ -82,7 +83,9 @@ func (p *Provider) list(ctx context.Context, stack string) ([]provider.Resource,
 		byName[i.Name] = i.id()
 		if r, ok := i.resource(); ok && r.Stack == stack {
 			byTarget[i.network()+"/"+i.Devices[card]["ipv4.address"]] = r.ID
-			mine(see(r, i.Name, busy, slices.DeleteFunc(slices.Clone(forwards), func(f forward) bool { return f.network != i.network() })), true)
+			mine(see(r, i.Name, busy, slices.DeleteFunc(slices.Clone(forwards), func(f forward) bool {
+				return f.network != i.network()
+			})), true)
 		}
 	}
 	for _, f := range forwards {

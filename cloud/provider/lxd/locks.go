@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// locks are named locks that a context ends the waiting for. A lock of a resource (kind/stack/name) is taken before those of what
-// belongs to several (pool, network), and of these never two.
+// locks are named locks that a context ends the waiting for. A lock of a resource (kind/stack/name) is taken before
+// those of what belongs to several (pool, network), and of these never two.
 type locks struct {
 	mu   sync.Mutex
 	held map[string]chan struct{}

@@ -28,16 +28,19 @@ func TestMeaning(t *testing.T) {
 		text string
 		want error
 	}{
-		{400, "Failed creating instance record: Add instance info to the database: This \"instances\" entry already exists", provider.ErrTaken},
+		{400, "Failed creating instance record: Add instance info to the database: " +
+			"This \"instances\" entry already exists", provider.ErrTaken},
 		{400, "The network already exists", provider.ErrTaken},
-		{500, `Failed creating forward: Forward listen address "192.0.2.10/32" overlaps with another network or NIC`, provider.ErrTaken},
+		{500, `Failed creating forward: Forward listen address "192.0.2.10/32" overlaps with another network or NIC`,
+			provider.ErrTaken},
 		{400, "Image not provided for instance creation", provider.ErrNotFound},
 		{404, "Network not found", provider.ErrNotFound},
 		{400, "The network is currently in use", provider.ErrTemporary},
 		{500, "Cannot delete an ACL that is in use", provider.ErrTemporary},
 		{400, "Instance is busy running a stop operation", provider.ErrTemporary},
 		{500, "write /var/lib/lxd/images/x: no space left on device", provider.ErrQuota},
-		{400, `Failed creating instance: Reached maximum number of instances of type "container" in project "small"`, provider.ErrQuota},
+		{400, `Failed creating instance: Reached maximum number of instances of type "container" in project "small"`,
+			provider.ErrQuota},
 		{403, "not authorized", provider.ErrCredentials},
 		{401, "", provider.ErrCredentials},
 		{429, "", provider.ErrTemporary},
@@ -51,7 +54,8 @@ func TestMeaning(t *testing.T) {
 	}
 	res := &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"7"}}}
 	var r *provider.Retry
-	if err := refusal(res, "slow down"); !errors.As(err, &r) || r.After != 7*time.Second || !errors.Is(err, provider.ErrTemporary) {
+	if err := refusal(res, "slow down"); !errors.As(err, &r) || r.After != 7*time.Second ||
+		!errors.Is(err, provider.ErrTemporary) {
 		t.Errorf("refusal = %v", err)
 	}
 	if err := meaning(400, strings.Repeat("x", 10000)); len(err.Error()) > 600 {
@@ -63,7 +67,8 @@ func TestJoined(t *testing.T) {
 	seen := make(map[string][2]string)
 	long := strings.Repeat("s", 30)
 	for _, stack := range []string{"a", "a-b", "a--b", "1a", "g-1a", "b", long} {
-		for _, name := range []string{"c", "b-c", "b--c", "c.d", "c-d", "1", strings.Repeat("n", 63), strings.Repeat("n", 94), "web-" + strings.Repeat("1", 40)} {
+		for _, name := range []string{"c", "b-c", "b--c", "c.d", "c-d", "1", strings.Repeat("n", 63),
+			strings.Repeat("n", 94), "web-" + strings.Repeat("1", 40)} {
 			got := joined(stack, name)
 			if old, twice := seen[got]; twice {
 				t.Errorf("%s/%s and %v are both %s", stack, name, old, got)
@@ -98,7 +103,9 @@ func TestIngress(t *testing.T) {
 			{Action: "allow", State: "enabled", Protocol: "udp", Source: "192.0.2.0/24", Destination: to, Port: "5-9"},
 			{Action: "allow", State: "enabled", Protocol: "icmp4", Destination: to},
 		}},
-		{"twice", `[{"Protocol":"tcp","From":22,"To":22,"Source":"0.0.0.0/0"},{"Protocol":"tcp","From":22,"To":22,"Source":"0.0.0.0/0"}]`, servers,
+		{"twice",
+			`[{"Protocol":"tcp","From":22,"To":22,"Source":"0.0.0.0/0"},{"Protocol":"tcp","From":22,"To":22,"Source":"0.0.0.0/0"}]`,
+			servers,
 			[]aclRule{{Action: "allow", State: "enabled", Protocol: "tcp", Destination: to, Port: "22"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -113,9 +120,11 @@ func TestIngress(t *testing.T) {
 }
 
 func TestNetworkConfig(t *testing.T) {
-	w := &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24"), DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("192.0.2.54")}}
+	w := &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24"),
+		DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("192.0.2.54")}}
 	got, err := networkConfig(w)
-	if err != nil || got["ipv4.address"] != "10.77.0.1/24" || got["raw.dnsmasq"] != "dhcp-option=option:dns-server,192.0.2.53,192.0.2.54" {
+	if err != nil || got["ipv4.address"] != "10.77.0.1/24" ||
+		got["raw.dnsmasq"] != "dhcp-option=option:dns-server,192.0.2.53,192.0.2.54" {
 		t.Errorf("networkConfig = %v, %v", got, err)
 	}
 	w.DNS = []netip.Addr{netip.MustParseAddr("2001:db8::1")}
@@ -150,8 +159,9 @@ func selfSigned(t *testing.T, name string) (tls.Certificate, []byte, []byte) {
 		t.Fatal(err)
 	}
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
@@ -163,7 +173,8 @@ func selfSigned(t *testing.T, name string) (tls.Certificate, []byte, []byte) {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k})
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k})
 }
 
 // TestPinned has only the daemon with the pinned certificate get a request.
@@ -190,13 +201,15 @@ func TestPinned(t *testing.T) {
 		name   string
 		server []byte
 		want   error
-	}{{"pinned", text, nil}, {"another's", other, provider.ErrCredentials}, {"the system's", nil, provider.ErrCredentials}} {
+	}{{"pinned", text, nil}, {"another's", other, provider.ErrCredentials},
+		{"the system's", nil, provider.ErrCredentials}} {
 		p, err := New(Config{URL: "https://127.0.0.1:" + port, Cert: own, Key: key, Server: c.server})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := asked
-		if _, err = p.List(t.Context(), ""); !errors.Is(err, c.want) || err != nil && strings.Contains(err.Error(), "PRIVATE") {
+		if _, err = p.List(t.Context(), ""); !errors.Is(err, c.want) ||
+			err != nil && strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%s: List = %v, want %v", c.name, err, c.want)
 		}
 		if c.want != nil && asked != before {
@@ -208,8 +221,10 @@ func TestPinned(t *testing.T) {
 
 // FuzzAnswers has LXD answer whatever it likes.
 func FuzzAnswers(f *testing.F) {
-	f.Add([]byte(`{"type":"sync","metadata":[{"name":"a","config":{"user.griddle-kind":"server","user.griddle-stack":"s","user.griddle-name":"n"},"status_code":103}]}`))
-	f.Add([]byte(`{"type":"sync","metadata":{"running":[{"class":"task","description":"Creating instance","resources":{"instances":["/1.0/instances/a"]}}]}}`))
+	f.Add([]byte(
+		`{"type":"sync","metadata":[{"name":"a","config":{"user.griddle-kind":"server","user.griddle-stack":"s","user.griddle-name":"n"},"status_code":103}]}`))
+	f.Add([]byte(`{"type":"sync","metadata":{"running":[{"class":"task","description":"Creating ` +
+		`instance","resources":{"instances":["/1.0/instances/a"]}}]}}`))
 	f.Add([]byte(`{"type":"async","operation":"/1.0/operations/x","metadata":null}`))
 	f.Add([]byte(`{"type":"error","error_code":500,"error":"no"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -220,7 +235,8 @@ func FuzzAnswers(f *testing.F) {
 		p.client.http.Transport = canned(b)
 		p.List(t.Context(), "s")
 		p.List(t.Context(), "")
-		p.Ensure(t.Context(), &provider.Server{Stack: "s", Name: "n", Image: strings.Repeat("a", 64), Size: "tiny", Network: "a"})
+		p.Ensure(t.Context(),
+			&provider.Server{Stack: "s", Name: "n", Image: strings.Repeat("a", 64), Size: "tiny", Network: "a"})
 	})
 }
 

@@ -49,8 +49,8 @@ func (c *client) do(ctx context.Context, method, p string, in any, tag string, q
 	return err
 }
 
-// await waits until the operation of an answer is done, and returns it as it was then. LXD goes on with what is not waited
-// for; whoever asks again finds what it did.
+// await waits until the operation of an answer is done, and returns it as it was then. LXD goes on with what is not
+// waited for; whoever asks again finds what it did.
 func (c *client) await(ctx context.Context, a *answer) (operation, error) {
 	var op operation
 	if a.Type != "async" {
@@ -65,7 +65,8 @@ func (c *client) await(ctx context.Context, a *answer) (operation, error) {
 		case ctx.Err() != nil:
 			return op, fmt.Errorf("waiting for an operation of LXD: %w", ctx.Err())
 		case limited.Err() != nil:
-			return op, fmt.Errorf("waiting for %q of LXD: not done after %v: %w", op.Description, c.wait, provider.ErrTemporary)
+			return op, fmt.Errorf("waiting for %q of LXD: not done after %v: %w", op.Description, c.wait,
+				provider.ErrTemporary)
 		case errors.Is(err, provider.ErrNotFound):
 			return op, fmt.Errorf("waiting for an operation of LXD: how it ended is lost: %w", provider.ErrTemporary)
 		case err != nil:
@@ -85,8 +86,9 @@ func (c *client) busy(ctx context.Context) (map[string]work, error) {
 		return nil, err
 	}
 	states := map[string]provider.State{
-		"Creating instance": provider.Pending, "Starting instance": provider.Pending, "Stopping instance": provider.Pending,
-		"Restarting instance": provider.Pending, "Deleting instance": provider.Removing,
+		"Creating instance": provider.Pending, "Starting instance": provider.Pending,
+		"Stopping instance": provider.Pending, "Restarting instance": provider.Pending,
+		"Deleting instance": provider.Removing,
 	}
 	found := make(map[string]work)
 	for _, op := range slices.Concat(all["running"], all["pending"]) {
@@ -110,7 +112,8 @@ type work struct {
 
 // change reads something, has edit change it, and writes it back unless edit says there is nothing to write; all over
 // again where somebody else changed it in between.
-func change[T any](ctx context.Context, c *client, p string, edit func(*T) (write bool, err error), query ...string) error {
+func change[T any](ctx context.Context, c *client, p string, edit func(*T) (write bool, err error),
+	query ...string) error {
 	for try := 0; ; try++ {
 		var v T
 		tag, err := c.get(ctx, p, &v, query...)

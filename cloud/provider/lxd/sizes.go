@@ -32,7 +32,8 @@ func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 func limits(name string) (map[string]string, error) {
 	for _, s := range Sizes() {
 		if s.Name == name {
-			return map[string]string{"limits.cpu": strconv.Itoa(s.CPUs), "limits.memory": strconv.FormatInt(s.Memory>>20, 10) + "MiB"}, nil
+			return map[string]string{"limits.cpu": strconv.Itoa(s.CPUs),
+				"limits.memory": strconv.FormatInt(s.Memory>>20, 10) + "MiB"}, nil
 		}
 	}
 	return nil, fmt.Errorf("there is no size %q: %w", name, provider.ErrInvalid)

@@ -18,7 +18,8 @@ import (
 // dialer is how the daemon is reached, and the base of its URLs.
 func dialer(c Config) (*http.Transport, string, error) {
 	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 20 * time.Second,
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+		TLSHandshakeTimeout: 20 * time.Second,
 	}
 	dial := &net.Dialer{Timeout: provider.DialTimeout}
 	if c.Socket != "" {
@@ -45,8 +46,8 @@ func dialer(c Config) (*http.Transport, string, error) {
 	return t, strings.TrimSuffix(c.URL, "/"), nil
 }
 
-// trust reads what the server is checked by. The certificates that LXD makes for itself are no CA's, and their names are
-// those of the computer when LXD was installed, seldom the one it is reached by. One of these is its own root: only
+// trust reads what the server is checked by. The certificates that LXD makes for itself are no CA's, and their names
+// are those of the computer when LXD was installed, seldom the one it is reached by. One of these is its own root: only
 // the holder of its key passes, and the name that is checked is the certificate's own. For a CA the name is the URL's.
 func trust(text []byte) (roots *x509.CertPool, name string, err error) {
 	roots = x509.NewCertPool()

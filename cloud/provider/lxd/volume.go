@@ -60,7 +60,8 @@ func (p *Provider) pool(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if len(all) != 1 {
-		return "", fmt.Errorf("LXD has %d storage pools, and the configuration names none: %w", len(all), provider.ErrInvalid)
+		return "", fmt.Errorf("LXD has %d storage pools, and the configuration names none: %w", len(all),
+			provider.ErrInvalid)
 	}
 	return all[0].Name, nil
 }
@@ -74,7 +75,8 @@ func (p *Provider) volumes(ctx context.Context) ([]volume, error) {
 	var found []volume
 	for _, pool := range pools {
 		var all []volume
-		if _, err := p.client.get(ctx, endpoint("storage-pools", pool.Name, "volumes", "custom"), &all, "recursion", "1"); err != nil {
+		if _, err := p.client.get(ctx, endpoint("storage-pools", pool.Name, "volumes", "custom"), &all,
+			"recursion", "1"); err != nil {
 			return nil, err
 		}
 		for _, v := range all {
@@ -114,7 +116,8 @@ func (p *Provider) ensureVolume(ctx context.Context, w *provider.Volume) (provid
 		mount = "/srv"
 	}
 	if mount == "/" || !path.IsAbs(mount) || path.Clean(mount) != mount || strings.ContainsAny(mount, "\x00\n") {
-		return provider.Resource{}, fmt.Errorf("%q is not a path where a container can find it: %w", mount, provider.ErrInvalid)
+		return provider.Resource{}, fmt.Errorf("%q is not a path where a container can find it: %w", mount,
+			provider.ErrInvalid)
 	}
 	all, err := p.volumes(ctx)
 	if err != nil {
@@ -133,9 +136,10 @@ func (p *Provider) ensureVolume(ctx context.Context, w *provider.Volume) (provid
 				return provider.Resource{}, err
 			}
 		}
-		v := volume{Name: joined(w.Stack, w.Name), ContentType: "filesystem", Description: about(w), Config: with(w, map[string]string{
-			"size": strconv.FormatInt(w.Size, 10), keyMount: mount,
-		})}
+		v := volume{Name: joined(w.Stack, w.Name), ContentType: "filesystem", Description: about(w),
+			Config: with(w, map[string]string{
+				"size": strconv.FormatInt(w.Size, 10), keyMount: mount,
+			})}
 		id = pool + "/" + v.Name
 		err := p.client.do(ctx, http.MethodPost, endpoint("storage-pools", pool, "volumes", "custom"), v, "")
 		if err != nil && !errors.Is(err, provider.ErrTaken) {

@@ -95,7 +95,8 @@ func (p *Provider) ensureAddress(ctx context.Context, w *provider.Address) (prov
 		if out == "" {
 			return provider.Resource{}, fmt.Errorf("the cloud has no external network: %w", provider.ErrUnsupported)
 		}
-		mine, err := floatingips.Create(ctx, p.network, floatingips.CreateOpts{FloatingNetworkID: out, Description: l.describe()}).Extract()
+		mine, err := floatingips.Create(ctx, p.network,
+			floatingips.CreateOpts{FloatingNetworkID: out, Description: l.describe()}).Extract()
 		if err != nil {
 			return provider.Resource{}, err
 		}
@@ -150,7 +151,8 @@ func (p *Provider) bindAddress(ctx context.Context, stack string, port ports.Por
 		_, err := floatingips.Update(ctx, p.network, id, floatingips.UpdateOpts{PortID: &port.ID}).Extract()
 		if isNotFound(err) {
 			// Neutron's 404 here says that no router leads from the port's network to the address's.
-			return fmt.Errorf("address %s cannot lead to network %s: %w: %v", a.name, port.NetworkID, provider.ErrInvalid, err)
+			return fmt.Errorf("address %s cannot lead to network %s: %w: %v", a.name, port.NetworkID,
+				provider.ErrInvalid, err)
 		}
 		if err != nil {
 			return fmt.Errorf("binding its address %s: %w", a.name, err)

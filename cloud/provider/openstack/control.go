@@ -12,7 +12,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 )
 
-// Control implements provider.Provider. Nova gives a server that is stopped the cloud's shutdown_timeout, a minute by default.
+// Control implements provider.Provider. Nova gives a server that is stopped the cloud's
+// shutdown_timeout, a minute by default.
 func (p *Provider) Control(ctx context.Context, r provider.Resource, a provider.Action) error {
 	if err := p.control(ctx, r, a); err != nil {
 		return fmt.Errorf("%s of server %q: %w", a, r.Name, classify(ctx, err))
@@ -92,10 +93,12 @@ func (p *Provider) Sizes(ctx context.Context) ([]provider.Size, error) {
 	}
 	var sizes []provider.Size
 	for _, f := range all {
-		sizes = append(sizes, provider.Size{Name: f.Name, CPUs: f.VCPUs, Memory: int64(f.RAM) << 20, Disk: int64(f.Disk) << 30})
+		sizes = append(sizes,
+			provider.Size{Name: f.Name, CPUs: f.VCPUs, Memory: int64(f.RAM) << 20, Disk: int64(f.Disk) << 30})
 	}
 	slices.SortFunc(sizes, func(a, b provider.Size) int {
-		return cmp.Or(cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.CPUs, b.CPUs), cmp.Compare(a.Disk, b.Disk), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.CPUs, b.CPUs), cmp.Compare(a.Disk, b.Disk),
+			cmp.Compare(a.Name, b.Name))
 	})
 	return sizes, nil
 }

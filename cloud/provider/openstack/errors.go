@@ -91,8 +91,8 @@ func answerOf(err error) (answer, bool) {
 	return answer{}, false
 }
 
-// classify says what an answer means. Services say that a quota is used up by 403 (nova), 409 (neutron) and 413 (cinder,
-// glance), and by words alone.
+// classify says what an answer means. Services say that a quota is used up by 403 (nova), 409 (neutron) and 413
+// (cinder, glance), and by words alone.
 func (a answer) classify(now time.Time) error {
 	path := a.url
 	if u, err := url.Parse(a.url); err == nil {
@@ -159,8 +159,9 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return time.Second, false
 }
 
-// message finds the words for people in the body of an answer, at most 300 characters in one line. Each service wraps them in
-// another name: {"badRequest": {"message": …}}, {"NeutronError": {"message": …}}, {"error": {…}}; glance sends HTML.
+// message finds the words for people in the body of an answer, at most 300 characters in one line. Each
+// service wraps them in another name: {"badRequest": {"message": …}}, {"NeutronError": {"message": …}},
+// {"error": {…}}; glance sends HTML.
 func message(body []byte) string {
 	var wrapped map[string]json.RawMessage
 	text := string(body)

@@ -24,13 +24,16 @@ const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0
 func upTo(t *testing.T, p *openstack.Provider, last provider.Kind) provider.Want {
 	t.Helper()
 	image := providertest.Blank(p.Features().Format, 0)
-	server := &provider.Server{Stack: "demo", Name: "web-1", Role: "web", Size: "m1.small", Private: netip.MustParseAddr("10.5.0.20"), UserData: []byte("abcd")}
+	server := &provider.Server{Stack: "demo", Name: "web-1", Role: "web", Size: "m1.small",
+		Private: netip.MustParseAddr("10.5.0.20"), UserData: []byte("abcd")}
 	for _, w := range []provider.Want{
 		image,
 		&provider.Key{Stack: "demo", Name: "admin", Public: publicKey},
-		&provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.5.0.0/24"), DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}},
+		&provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.5.0.0/24"),
+			DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}},
 		&provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{
-			{Protocol: "tcp", From: 22, To: 22, Source: netip.MustParsePrefix("0.0.0.0/0")}, {Protocol: "icmp", Source: netip.MustParsePrefix("::/0")}}},
+			{Protocol: "tcp", From: 22, To: 22, Source: netip.MustParsePrefix("0.0.0.0/0")},
+			{Protocol: "icmp", Source: netip.MustParsePrefix("::/0")}}},
 		&provider.Address{Stack: "demo", Name: "ip"},
 		&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30},
 		server,
@@ -125,8 +128,8 @@ func meet(t *testing.T, kind provider.Kind, n int64, fault openstackfake.Fault) 
 func once(t *testing.T, cloud *openstackfake.Cloud, when string) {
 	t.Helper()
 	for collection, most := range map[string]int{
-		"networks": 2, "subnets": 1, "routers": 1, "ports": 2, "floatingips": 1, "security-groups": 1, "servers": 1, "keypairs": 1,
-		"images": 1, "volumes": 1, "security-group-rules": 5,
+		"networks": 2, "subnets": 1, "routers": 1, "ports": 2, "floatingips": 1, "security-groups": 1,
+		"servers": 1, "keypairs": 1, "images": 1, "volumes": 1, "security-group-rules": 5,
 	} {
 		if rows := cloud.Rows(collection); len(rows) > most {
 			t.Errorf("%s: there are %d %s, want at most %d: %v", when, len(rows), collection, most, rows)
@@ -136,8 +139,8 @@ func once(t *testing.T, cloud *openstackfake.Cloud, when string) {
 
 func TestQuota(t *testing.T) {
 	for kind, collection := range map[provider.Kind]string{
-		provider.KindImage: "images", provider.KindKey: "keypairs", provider.KindFirewall: "security-groups", provider.KindAddress: "floatingips",
-		provider.KindVolume: "volumes", provider.KindServer: "servers",
+		provider.KindImage: "images", provider.KindKey: "keypairs", provider.KindFirewall: "security-groups",
+		provider.KindAddress: "floatingips", provider.KindVolume: "volumes", provider.KindServer: "servers",
 	} {
 		cloud := openstackfake.New()
 		p := open(t, serve(t, cloud), openstack.Options{})
@@ -211,9 +214,11 @@ func TestCredentials(t *testing.T) {
 	}
 	// Somebody who may log in, and not do that.
 	cloud.Hook(func(*http.Request) *openstackfake.Fault {
-		return &openstackfake.Fault{Status: 403, Body: `{"forbidden": {"message": "Policy doesn't allow it to be performed."}}`}
+		return &openstackfake.Fault{Status: 403,
+			Body: `{"forbidden": {"message": "Policy doesn't allow it to be performed."}}`}
 	})
-	if _, err := p.Ensure(t.Context(), &provider.Key{Stack: "demo", Name: "k", Public: publicKey}); !errors.Is(err, provider.ErrCredentials) {
+	if _, err := p.Ensure(t.Context(),
+		&provider.Key{Stack: "demo", Name: "k", Public: publicKey}); !errors.Is(err, provider.ErrCredentials) {
 		t.Errorf("what is forbidden = %v, want ErrCredentials", err)
 	}
 }
@@ -222,7 +227,8 @@ func TestImageBytes(t *testing.T) {
 	cloud := openstackfake.New()
 	p := open(t, serve(t, cloud), openstack.Options{})
 	cloud.Corrupt = true
-	if _, err := p.Ensure(t.Context(), providertest.Blank(provider.QCOW2, 0)); !errors.Is(err, provider.ErrTemporary) || len(cloud.Rows("images")) != 0 {
+	if _, err := p.Ensure(t.Context(), providertest.Blank(provider.QCOW2, 0)); !errors.Is(err, provider.ErrTemporary) ||
+		len(cloud.Rows("images")) != 0 {
 		t.Errorf("an image that arrived with other bytes: %v, and there is %v", err, cloud.Rows("images"))
 	}
 	cloud.Corrupt = false
@@ -273,7 +279,8 @@ func TestServerRequest(t *testing.T) {
 			t.Errorf("%s is %q, want %q", c.name, c.got, c.want)
 		}
 	}
-	// The size's disk of 20 GiB is too small: the root is a volume, and goes with the server; the data disk comes after it.
+	// The size's disk of 20 GiB is too small: the root is a volume, and goes with the server; the
+	// data disk comes after it.
 	root, data := strings.Index(devices, "volume_size:30"), strings.Index(devices, w.Volumes[0])
 	if root < 0 || data < root || !strings.Contains(devices[:root], "delete_on_termination:true") {
 		t.Errorf("the devices are %s", devices)
@@ -297,7 +304,8 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = openstack.New(t.Context(), o)
-	if want := fmt.Sprintf("opening OpenStack at %s/identity/v3, region %q", url, openstackfake.Region); !errors.Is(err, provider.ErrUnreachable) || !strings.HasPrefix(err.Error(), want) {
+	if want := fmt.Sprintf("opening OpenStack at %s/identity/v3, region %q", url,
+		openstackfake.Region); !errors.Is(err, provider.ErrUnreachable) || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("New = %v, want %s", err, want)
 	}
 }

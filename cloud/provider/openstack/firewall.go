@@ -24,9 +24,11 @@ type groupRule struct {
 	group     string // a security group instead of a prefix
 }
 
-// groupRuleOf reads a rule of neutron's, which writes everybody as no prefix at all or as 0.0.0.0/0, and ICMPv6 by three names.
+// groupRuleOf reads a rule of neutron's, which writes everybody as no prefix at all or as 0.0.0.0/0, and
+// ICMPv6 by three names.
 func groupRuleOf(r rules.SecGroupRule) groupRule {
-	g := groupRule{r.Direction, r.EtherType == "IPv6", r.Protocol, r.PortRangeMin, r.PortRangeMax, r.RemoteIPPrefix, r.RemoteGroupID}
+	g := groupRule{r.Direction, r.EtherType == "IPv6", r.Protocol, r.PortRangeMin, r.PortRangeMax,
+		r.RemoteIPPrefix, r.RemoteGroupID}
 	if prefix, err := netip.ParsePrefix(g.prefix); err == nil && prefix.Bits() == 0 {
 		g.prefix = ""
 	}
@@ -43,7 +45,8 @@ func wantedRules(all []provider.Rule, within []netip.Prefix) []groupRule {
 		want = append(want, groupRule{direction: "ingress", prefix: prefix.String()})
 	}
 	for _, r := range all {
-		g := groupRule{direction: "ingress", v6: r.Source.Addr().Is6(), protocol: r.Protocol, from: int(r.From), to: int(r.To)}
+		g := groupRule{direction: "ingress", v6: r.Source.Addr().Is6(), protocol: r.Protocol,
+			from: int(r.From), to: int(r.To)}
 		if r.Source.Bits() > 0 {
 			g.prefix = r.Source.String()
 		}
@@ -77,7 +80,8 @@ func converge(has []rules.SecGroupRule, want []groupRule) (missing []groupRule, 
 }
 
 func firewallResource(g groups.SecGroup, l labels) provider.Resource {
-	return provider.Resource{Kind: provider.KindFirewall, Stack: l.stack, Name: l.name, ID: g.ID, State: provider.Ready, Want: l.want}
+	return provider.Resource{Kind: provider.KindFirewall, Stack: l.stack, Name: l.name, ID: g.ID,
+		State: provider.Ready, Want: l.want}
 }
 
 func (p *Provider) ourGroups(ctx context.Context, stack string) (map[string]groups.SecGroup, error) {
@@ -123,7 +127,8 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 	}
 	g, there := ours[w.Name]
 	if !there {
-		mine, err := groups.Create(ctx, p.network, groups.CreateOpts{Name: l.title(), Description: l.describe()}).Extract()
+		mine, err := groups.Create(ctx, p.network,
+			groups.CreateOpts{Name: l.title(), Description: l.describe()}).Extract()
 		if err != nil {
 			return provider.Resource{}, err
 		}
@@ -159,8 +164,9 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 // options are how a rule is made.
 func (g groupRule) options(group string) rules.CreateOpts {
 	o := rules.CreateOpts{
-		Direction: rules.RuleDirection(g.direction), EtherType: rules.EtherType4, SecGroupID: group, Protocol: rules.RuleProtocol(g.protocol),
-		PortRangeMin: g.from, PortRangeMax: g.to, RemoteIPPrefix: g.prefix, RemoteGroupID: g.group,
+		Direction: rules.RuleDirection(g.direction), EtherType: rules.EtherType4, SecGroupID: group,
+		Protocol: rules.RuleProtocol(g.protocol), PortRangeMin: g.from, PortRangeMax: g.to, RemoteIPPrefix: g.prefix,
+		RemoteGroupID: g.group,
 	}
 	if g.v6 {
 		o.EtherType = rules.EtherType6

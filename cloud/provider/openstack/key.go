@@ -12,8 +12,8 @@ import (
 
 const keyPrefix = "griddle_"
 
-// keyName is the name of a key pair. Nova takes letters, digits, spaces, dashes and underscores alone (dots since 2.92); a
-// stack's name has no dot and neither name has an underscore, so what this gives can be read back.
+// keyName is the name of a key pair. Nova takes letters, digits, spaces, dashes and underscores alone (dots since
+// 2.92); a stack's name has no dot and neither name has an underscore, so what this gives can be read back.
 func keyName(stack, name string) string {
 	return keyPrefix + stack + "_" + strings.ReplaceAll(name, ".", "_")
 }
@@ -31,7 +31,8 @@ func parseKeyName(s string) (stack, name string, ok bool) {
 func keyResource(k keypairs.KeyPair) (provider.Resource, bool) {
 	stack, name, ok := parseKeyName(k.Name)
 	want := (&provider.Key{Public: k.PublicKey}).Fingerprint()
-	return provider.Resource{Kind: provider.KindKey, Stack: stack, Name: name, ID: k.Name, State: provider.Ready, Want: want}, ok
+	return provider.Resource{Kind: provider.KindKey, Stack: stack, Name: name, ID: k.Name,
+		State: provider.Ready, Want: want}, ok
 }
 
 func (p *Provider) ensureKey(ctx context.Context, w *provider.Key) (provider.Resource, error) {

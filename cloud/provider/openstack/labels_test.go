@@ -26,7 +26,8 @@ func TestLabels(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"", "griddle ", "griddle stack=a", "griddle kind=port name=n", "griddle stack=a kind=b name=c x", "Griddle stack=a kind=b name=c",
+	for _, s := range []string{"", "griddle ", "griddle stack=a", "griddle kind=port name=n",
+		"griddle stack=a kind=b name=c x", "Griddle stack=a kind=b name=c",
 		"griddle stack=a stack=b kind=port name=c"} {
 		if got, ok := parseDescription(s); ok {
 			t.Errorf("parseDescription(%q) = %+v, want none", s, got)
@@ -83,7 +84,8 @@ func TestClassify(t *testing.T) {
 		{status: 409, text: "Quota exceeded for resources: ['floatingip'].", want: provider.ErrQuota},
 		{status: 409, text: "No more IP addresses available on network x.", want: provider.ErrQuota},
 		{status: 413, text: "VolumeSizeExceedsAvailableQuota", after: "0", want: provider.ErrQuota},
-		{status: 413, text: "This request was rate-limited", after: "30", want: provider.ErrTemporary, wait: 30 * time.Second},
+		{status: 413, text: "This request was rate-limited", after: "30", want: provider.ErrTemporary,
+			wait: 30 * time.Second},
 		{status: 413, text: "too large", want: provider.ErrInvalid},
 		{status: 429, want: provider.ErrTemporary, wait: time.Second},
 		{status: 429, after: "Sat, 21 Nov 2026 12:00:09 GMT", want: provider.ErrTemporary, wait: 9 * time.Second},
@@ -119,8 +121,10 @@ func TestConverge(t *testing.T) {
 	has := []rules.SecGroupRule{
 		{ID: "1", Direction: "egress", EtherType: "IPv4"},
 		{ID: "2", Direction: "egress", EtherType: "IPv6", RemoteIPPrefix: "::/0"},
-		{ID: "3", Direction: "ingress", EtherType: "IPv4", Protocol: "tcp", PortRangeMin: 22, PortRangeMax: 22, RemoteIPPrefix: "0.0.0.0/0"},
-		{ID: "4", Direction: "ingress", EtherType: "IPv4", Protocol: "tcp", PortRangeMin: 22, PortRangeMax: 22}, // the same once more
+		{ID: "3", Direction: "ingress", EtherType: "IPv4", Protocol: "tcp", PortRangeMin: 22, PortRangeMax: 22,
+			RemoteIPPrefix: "0.0.0.0/0"},
+		// the same once more
+		{ID: "4", Direction: "ingress", EtherType: "IPv4", Protocol: "tcp", PortRangeMin: 22, PortRangeMax: 22},
 		{ID: "5", Direction: "ingress", EtherType: "IPv4", RemoteGroupID: "g"},
 		{ID: "6", Direction: "ingress", EtherType: "IPv6", Protocol: "icmpv6"},
 		{ID: "7", Direction: "ingress", EtherType: "IPv4", Protocol: "udp", PortRangeMin: 53, PortRangeMax: 53},

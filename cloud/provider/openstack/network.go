@@ -24,7 +24,8 @@ func (p *Provider) external(ctx context.Context, name string) (string, error) {
 		name = p.options.External
 	}
 	yes := true
-	pages, err := networks.List(p.network, external.ListOptsExt{ListOptsBuilder: networks.ListOpts{}, External: &yes}).AllPages(ctx)
+	pages, err := networks.List(p.network,
+		external.ListOptsExt{ListOptsBuilder: networks.ListOpts{}, External: &yes}).AllPages(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -41,13 +42,15 @@ func (p *Provider) external(ctx context.Context, name string) (string, error) {
 	case name != "":
 		return "", fmt.Errorf("%d external networks are called %q: %w", len(all), name, provider.ErrInvalid)
 	case len(all) > 1:
-		return "", fmt.Errorf("the cloud has %d external networks, and none is named: %w", len(all), provider.ErrInvalid)
+		return "", fmt.Errorf("the cloud has %d external networks, and none is named: %w", len(all),
+			provider.ErrInvalid)
 	}
 	return "", nil
 }
 
 func networkResource(n networks.Network, l labels) provider.Resource {
-	r := provider.Resource{Kind: provider.KindNetwork, Stack: l.stack, Name: l.name, ID: n.ID, State: provider.Pending, Want: l.want}
+	r := provider.Resource{Kind: provider.KindNetwork, Stack: l.stack, Name: l.name, ID: n.ID,
+		State: provider.Pending, Want: l.want}
 	switch {
 	case n.Status == "ERROR":
 		r.State, r.Reason = provider.Failed, "the network service says ERROR"
@@ -92,8 +95,8 @@ func (p *Provider) listNetworks(ctx context.Context, stack string) ([]provider.R
 	return some, err
 }
 
-// ensureNetwork makes what of network, subnet, router and interface is not there, and says so in the network's description
-// when all is.
+// ensureNetwork makes what of network, subnet, router and interface is not there, and says so in the network's
+// description when all is.
 func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (provider.Resource, error) {
 	l := labelsOf(w)
 	ours, err := p.ourNetworks(ctx, w.Stack)
@@ -112,7 +115,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 		return provider.Resource{}, err
 	}
 	if !there {
-		mine, err := networks.Create(ctx, p.network, networks.CreateOpts{Name: l.title(), Description: l.describe()}).Extract()
+		mine, err := networks.Create(ctx, p.network,
+			networks.CreateOpts{Name: l.title(), Description: l.describe()}).Extract()
 		if err != nil {
 			return provider.Resource{}, err
 		}
@@ -120,7 +124,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 			return provider.Resource{}, err
 		}
 		if n = ours[w.Name]; n.ID != mine.ID {
-			networks.Delete(ctx, p.network, mine.ID) // it has no parts; where this fails, List shows it when the other is gone
+			// it has no parts; where this fails, List shows it when the other is gone
+			networks.Delete(ctx, p.network, mine.ID)
 			return provider.Resource{}, fmt.Errorf("another program makes it: %w", provider.ErrTemporary)
 		}
 		p.tag(ctx, "networks", n.ID, l)
@@ -159,8 +164,8 @@ func (p *Provider) ensureSubnet(ctx context.Context, network string, w *provider
 		dns = append(dns, a.String())
 	}
 	s, err := subnets.Create(ctx, p.network, subnets.CreateOpts{
-		NetworkID: network, CIDR: w.Prefix.Masked().String(), IPVersion: gophercloud.IPv4, GatewayIP: &gateway, DNSNameservers: dns,
-		Name: l.title(), Description: l.describe(),
+		NetworkID: network, CIDR: w.Prefix.Masked().String(), IPVersion: gophercloud.IPv4, GatewayIP: &gateway,
+		DNSNameservers: dns, Name: l.title(), Description: l.describe(),
 	}).Extract()
 	if err != nil {
 		return "", err

@@ -84,15 +84,20 @@ func TestConformance(t *testing.T) {
 			url := serve(t, cloud)
 			t.Run("suite", func(t *testing.T) {
 				providertest.Run(t, providertest.Options{
-					Open: func(t *testing.T) provider.Provider { return open(t, url, openstack.Options{Format: c.format}) },
+					Open: func(t *testing.T) provider.Provider {
+						return open(t, url, openstack.Options{Format: c.format})
+					},
 					Size: "m1.small", Network: openstackfake.External, Processes: true,
-					Rules: func(_ *testing.T, r provider.Resource) []provider.Rule { return firewallRules(cloud, r.ID) },
+					Rules: func(_ *testing.T, r provider.Resource) []provider.Rule {
+						return firewallRules(cloud, r.ID)
+					},
 					Foreign: func(_ *testing.T, kind provider.Kind, stack, name string) (string, func() bool) {
 						return foreign(cloud, kind, stack, name)
 					},
 				})
 			})
-			for _, collection := range []string{"networks", "subnets", "routers", "ports", "floatingips", "security-groups", "servers", "keypairs", "images", "volumes"} {
+			for _, collection := range []string{"networks", "subnets", "routers", "ports", "floatingips",
+				"security-groups", "servers", "keypairs", "images", "volumes"} {
 				for _, row := range cloud.Rows(collection) {
 					if s := fmt.Sprint(row["id"]); !strings.HasPrefix(s, "foreign") && s != "ext-1" {
 						t.Errorf("left over in %s: %v", collection, row)
@@ -118,8 +123,9 @@ func foreign(c *openstackfake.Cloud, kind provider.Kind, stack, name string) (st
 		title = name
 	}
 	id := c.Put(collection, map[string]any{
-		"id": "foreign-" + string(kind) + "-" + title, "name": title, "description": "somebody's", "status": "ACTIVE", "subnets": []any{},
-		"metadata": map[string]any{}, "attachments": []any{}, "size": 1.0, "tags": []any{},
+		"id": "foreign-" + string(kind) + "-" + title, "name": title, "description": "somebody's",
+		"status": "ACTIVE", "subnets": []any{}, "metadata": map[string]any{}, "attachments": []any{},
+		"size": 1.0, "tags": []any{},
 	})
 	return id, func() bool {
 		for _, row := range c.Rows(collection) {

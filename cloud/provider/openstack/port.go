@@ -47,8 +47,8 @@ func portAddress(o ports.Port) netip.Addr {
 	return netip.Addr{}
 }
 
-// ensurePort returns the port of a server that is not there yet. One that is left from an earlier call is used again where it
-// fits, and otherwise deleted: no server has it.
+// ensurePort returns the port of a server that is not there yet. One that is left from an earlier call is used again
+// where it fits, and otherwise deleted: no server has it.
 func (p *Provider) ensurePort(ctx context.Context, w *provider.Server) (ports.Port, error) {
 	subnet, err := p.checkNetwork(ctx, w)
 	if err != nil {
@@ -60,7 +60,8 @@ func (p *Provider) ensurePort(ctx context.Context, w *provider.Server) (ports.Po
 	}
 	if o, there := ours[w.Name]; there {
 		if o.DeviceID != "" {
-			return ports.Port{}, fmt.Errorf("its port still belongs to server %s: %w", o.DeviceID, provider.ErrTemporary)
+			return ports.Port{}, fmt.Errorf("its port still belongs to server %s: %w", o.DeviceID,
+				provider.ErrTemporary)
 		}
 		if o.NetworkID == w.Network && (!w.Private.IsValid() || portAddress(o) == w.Private) {
 			return p.protect(ctx, o, w.Firewall)
@@ -74,7 +75,8 @@ func (p *Provider) ensurePort(ctx context.Context, w *provider.Server) (ports.Po
 	if w.Private.IsValid() {
 		ip.IPAddress = w.Private.String()
 	}
-	options := ports.CreateOpts{NetworkID: w.Network, Name: l.title(), Description: l.describe(), FixedIPs: []ports.IP{ip}}
+	options := ports.CreateOpts{NetworkID: w.Network, Name: l.title(), Description: l.describe(),
+		FixedIPs: []ports.IP{ip}}
 	if w.Firewall != "" {
 		options.SecurityGroups = &[]string{w.Firewall}
 	}
@@ -101,7 +103,8 @@ func (p *Provider) ensurePort(ctx context.Context, w *provider.Server) (ports.Po
 // whoHas says whose the wanted address is: another program's that makes the same server, or somebody else's.
 func (p *Provider) whoHas(ctx context.Context, w *provider.Server, cause error) error {
 	address := ports.FixedIPOpts{IPAddress: w.Private.String()}
-	pages, err := ports.List(p.network, ports.ListOpts{NetworkID: w.Network, FixedIPs: []ports.FixedIPOpts{address}}).AllPages(ctx)
+	pages, err := ports.List(p.network,
+		ports.ListOpts{NetworkID: w.Network, FixedIPs: []ports.FixedIPOpts{address}}).AllPages(ctx)
 	if err != nil {
 		return err
 	}

@@ -12,15 +12,18 @@ import (
 func Regions(ctx context.Context, c Credentials) ([]string, error) {
 	client, err := c.client(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the regions of OpenStack at %s: %w", c.auth.IdentityEndpoint, classify(ctx, err))
+		return nil, fmt.Errorf("listing the regions of OpenStack at %s: %w",
+			c.auth.IdentityEndpoint, classify(ctx, err))
 	}
 	r, ok := client.GetAuthResult().(tokens.CreateResult)
 	if !ok {
-		return nil, fmt.Errorf("listing the regions of OpenStack at %s: the token came without a catalogue", c.auth.IdentityEndpoint)
+		return nil, fmt.Errorf("listing the regions of OpenStack at %s: the token came without a catalogue",
+			c.auth.IdentityEndpoint)
 	}
 	catalog, err := r.ExtractServiceCatalog()
 	if err != nil {
-		return nil, fmt.Errorf("listing the regions of OpenStack at %s: %w", c.auth.IdentityEndpoint, classify(ctx, err))
+		return nil, fmt.Errorf("listing the regions of OpenStack at %s: %w",
+			c.auth.IdentityEndpoint, classify(ctx, err))
 	}
 	var names []string
 	for _, e := range catalog.Entries {

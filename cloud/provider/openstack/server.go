@@ -34,7 +34,8 @@ func serverState(s servers.Server) (provider.State, string) {
 		return provider.Pending, ""
 	case s.Status == "ACTIVE":
 		return provider.Ready, ""
-	case s.Status == "SHUTOFF" || s.Status == "PAUSED" || s.Status == "SUSPENDED" || strings.HasPrefix(s.Status, "SHELVED"):
+	case s.Status == "SHUTOFF" || s.Status == "PAUSED" || s.Status == "SUSPENDED" ||
+		strings.HasPrefix(s.Status, "SHELVED"):
 		return provider.Stopped, ""
 	}
 	return provider.Pending, ""
@@ -42,8 +43,8 @@ func serverState(s servers.Server) (provider.State, string) {
 
 func serverAge(s servers.Server) made { return made{s.ID, s.Created} }
 
-// ourServers lists the servers of a stack by name. Where two have the same one, the older is in it, and one that failed only if
-// there is no other.
+// ourServers lists the servers of a stack by name. Where two have the same one, the older is in it, and one that failed
+// only if there is no other.
 func (p *Provider) ourServers(ctx context.Context, stack string) (map[string]servers.Server, error) {
 	pages, err := servers.List(p.compute, servers.ListOpts{}).AllPages(ctx)
 	if err != nil {
@@ -70,7 +71,8 @@ func (p *Provider) ourServers(ctx context.Context, stack string) (map[string]ser
 
 func serverResource(s servers.Server) provider.Resource {
 	l, _ := parseMetadata(s.Metadata)
-	r := provider.Resource{Kind: provider.KindServer, Stack: l.stack, Name: l.name, ID: s.ID, Want: l.want, Image: s.Metadata[labelImage]}
+	r := provider.Resource{Kind: provider.KindServer, Stack: l.stack, Name: l.name, ID: s.ID, Want: l.want,
+		Image: s.Metadata[labelImage]}
 	r.State, r.Reason = serverState(s)
 	return r
 }
@@ -147,7 +149,8 @@ func (p *Provider) makeServer(ctx context.Context, w *provider.Server) (servers.
 		return servers.Server{}, err
 	}
 	options.Networks = []servers.Network{{Port: port.ID}}
-	mine, err := servers.Create(ctx, p.compute, keypairs.CreateOptsExt{CreateOptsBuilder: options, KeyName: w.Key}, nil).Extract()
+	mine, err := servers.Create(ctx, p.compute,
+		keypairs.CreateOptsExt{CreateOptsBuilder: options, KeyName: w.Key}, nil).Extract()
 	if err != nil {
 		return servers.Server{}, p.whyNot(ctx, w, err)
 	}
@@ -167,8 +170,8 @@ func (p *Provider) makeServer(ctx context.Context, w *provider.Server) (servers.
 	return s, nil
 }
 
-// whyNot is the error for a server that nova refused to make: another program can have made it since its volumes and its port
-// were looked at.
+// whyNot is the error for a server that nova refused to make: another program can have made it since its volumes and
+// its port were looked at.
 func (p *Provider) whyNot(ctx context.Context, w *provider.Server, cause error) error {
 	if a, ok := answerOf(cause); !ok || a.status != http.StatusBadRequest {
 		return cause
@@ -191,12 +194,14 @@ func (p *Provider) serverOptions(ctx context.Context, w *provider.Server) (serve
 		return servers.CreateOpts{}, fmt.Errorf("its image %s: %w", w.Image, err)
 	}
 	if w.UEFI && property(i, "hw_firmware_type") == "bios" {
-		return servers.CreateOpts{}, fmt.Errorf("its image boots by BIOS here, which is the image's property and not the server's: %w", provider.ErrUnsupported)
+		return servers.CreateOpts{}, fmt.Errorf("its image boots by BIOS here, which is the image's property and not "+
+			"the server's: %w", provider.ErrUnsupported)
 	}
 	l := labelsOf(w)
 	drive := !p.options.NoConfigDrive
 	o := servers.CreateOpts{
-		Name: w.Name, FlavorRef: flavor.ID, ImageRef: w.Image, Metadata: l.metadata(), ConfigDrive: &drive, AvailabilityZone: p.options.Zone,
+		Name: w.Name, FlavorRef: flavor.ID, ImageRef: w.Image, Metadata: l.metadata(), ConfigDrive: &drive,
+		AvailabilityZone: p.options.Zone,
 	}
 	o.Metadata[labelImage] = w.Image
 	if w.Role != "" {
@@ -207,7 +212,8 @@ func (p *Provider) serverOptions(ctx context.Context, w *provider.Server) (serve
 		o.UserData = []byte(base64.StdEncoding.EncodeToString(w.UserData))
 	}
 	root := servers.BlockDevice{
-		SourceType: servers.SourceImage, DestinationType: servers.DestinationLocal, UUID: w.Image, DeleteOnTermination: true,
+		SourceType: servers.SourceImage, DestinationType: servers.DestinationLocal, UUID: w.Image,
+		DeleteOnTermination: true,
 	}
 	if wanted := int((w.Disk + 1<<30 - 1) >> 30); wanted > flavor.Disk {
 		if p.volume == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 )
 
-// changeServer brings firewall, address and volumes of a server that is there to what is wanted. One that is being made or was
-// made from something else is left as it is.
+// changeServer brings firewall, address and volumes of a server that is there to what is wanted. One that is being made
+// or was made from something else is left as it is.
 func (p *Provider) changeServer(ctx context.Context, s servers.Server, w *provider.Server) error {
 	r := serverResource(s)
 	switch {
@@ -43,8 +43,8 @@ func (p *Provider) changeServer(ctx context.Context, s servers.Server, w *provid
 	return p.changeVolumes(ctx, s, w)
 }
 
-// changeVolumes takes away the stack's volumes that are not wanted, and attaches the missing ones one after the other, so that
-// the server sees them in that order. What somebody else attached stays.
+// changeVolumes takes away the stack's volumes that are not wanted, and attaches the missing ones one after the other,
+// so that the server sees them in that order. What somebody else attached stays.
 func (p *Provider) changeVolumes(ctx context.Context, s servers.Server, w *provider.Server) error {
 	if p.volume == nil && len(w.Volumes) == 0 {
 		return nil
@@ -70,7 +70,8 @@ func (p *Provider) changeVolumes(ctx context.Context, s servers.Server, w *provi
 		if has(id) {
 			continue
 		}
-		if _, err := volumeattach.Create(ctx, p.compute, s.ID, volumeattach.CreateOpts{VolumeID: id}).Extract(); err != nil {
+		if _, err := volumeattach.Create(ctx, p.compute, s.ID,
+			volumeattach.CreateOpts{VolumeID: id}).Extract(); err != nil {
 			return fmt.Errorf("attaching volume %s: %w", id, err)
 		}
 	}

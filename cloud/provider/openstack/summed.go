@@ -91,13 +91,16 @@ func sumOf(ctx context.Context, w *provider.Image) (sums, error) {
 	return s.sums(), nil
 }
 
-// compare says where what was read is not the image that was wanted (final), or glance has other bytes (to be sent again).
+// compare says where what was read is not the image that was wanted (final), or glance has other
+// bytes (to be sent again).
 func (s sums) compare(i *images.Image, w *provider.Image) error {
 	if "sha256:"+s.sha256 != w.Digest {
-		return fmt.Errorf("its bytes have the digest sha256:%s, and not %s: %w", s.sha256, w.Digest, provider.ErrInvalid)
+		return fmt.Errorf("its bytes have the digest sha256:%s, and not %s: %w", s.sha256, w.Digest,
+			provider.ErrInvalid)
 	}
 	if i.SizeBytes != s.size {
-		return fmt.Errorf("the image service has %d bytes, and %d were sent: %w", i.SizeBytes, s.size, provider.ErrTemporary)
+		return fmt.Errorf("the image service has %d bytes, and %d were sent: %w", i.SizeBytes, s.size,
+			provider.ErrTemporary)
 	}
 	algorithm, has, want := property(i, "os_hash_algo"), property(i, "os_hash_value"), ""
 	switch {
@@ -109,7 +112,8 @@ func (s sums) compare(i *images.Image, w *provider.Image) error {
 		algorithm, has, want = "md5", i.Checksum, s.md5
 	}
 	if has != want {
-		return fmt.Errorf("the image service has %s %q, and %q was sent: %w", algorithm, has, want, provider.ErrTemporary)
+		return fmt.Errorf("the image service has %s %q, and %q was sent: %w", algorithm, has, want,
+			provider.ErrTemporary)
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 
 func volumeResource(v volumes.Volume, l labels) provider.Resource {
 	r := provider.Resource{
-		Kind: provider.KindVolume, Stack: l.stack, Name: l.name, ID: v.ID, State: provider.Pending, Want: l.want, Size: int64(v.Size) << 30,
+		Kind: provider.KindVolume, Stack: l.stack, Name: l.name, ID: v.ID, State: provider.Pending, Want: l.want,
+		Size: int64(v.Size) << 30,
 	}
 	if len(v.Attachments) > 0 {
 		r.Bound = v.Attachments[0].ServerID
@@ -119,8 +120,8 @@ func (p *Provider) ensureVolume(ctx context.Context, w *provider.Volume) (provid
 	return r, nil
 }
 
-// wantVolumes says whether a server can have the volumes: each is there, and no other server's. An empty server is one that
-// is to be made.
+// wantVolumes says whether a server can have the volumes: each is there, and no other server's. An empty server is
+// one that is to be made.
 func (p *Provider) wantVolumes(ctx context.Context, ids []string, server string) error {
 	if len(ids) > 0 && p.volume == nil {
 		return fmt.Errorf("%s: %w", p.features.Lacks[provider.KindVolume], provider.ErrUnsupported)

@@ -24,8 +24,8 @@ func blankTree(n int) []byte {
 	return b.Bytes()
 }
 
-// blankQCOW2 is a QCOW2 file of version 2 (docs/interop/qcow2.txt of QEMU) with one cluster of data. Each of its clusters, 64
-// KiB:
+// blankQCOW2 is a QCOW2 file of version 2 (docs/interop/qcow2.txt of QEMU) with one cluster of data. Each of
+// its clusters, 64 KiB:
 //
 //	+--------+----------------+----------------+----------+----------+------+
 //	| header | refcount table | refcount block | L1 table | L2 table | data |

@@ -14,9 +14,9 @@ import (
 	"griddle/cloud/provider"
 )
 
-// Memory is a provider whose resources are values in this process. The zero Memory works; fields are set before the first
-// call. What a person or another program does at the provider, and what the provider does by itself, are methods of
-// memory_hand.go.
+// Memory is a provider whose resources are values in this process. The zero Memory works; fields are set before the
+// first call. What a person or another program does at the provider, and what the provider does by itself, are
+// methods of memory_hand.go.
 type Memory struct {
 	// About is what Features gives; the zero one is that of a provider "memory" that takes raw images, 16 KiB of
 	// user-data, and lacks nothing.
@@ -29,7 +29,8 @@ type Memory struct {
 	Quota map[provider.Kind]int
 
 	// Before is called before each call does its work, After when it is done. An error becomes the call's: after Before
-	// nothing was done, after After all was, and only its answer is lost. Both may block, and should give ctx's error then.
+	// nothing was done, after After all was, and only its answer is lost. Both may block, and should
+	// give ctx's error then.
 	Before, After func(ctx context.Context, c Call) error
 
 	mu     sync.Mutex
@@ -132,7 +133,8 @@ func (m *Memory) List(ctx context.Context, stack string) ([]provider.Resource, e
 	m.mu.Unlock()
 	kinds := provider.Kinds()
 	slices.SortFunc(all, func(a, b provider.Resource) int {
-		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+			cmp.Compare(a.Name, b.Name))
 	})
 	if err := m.end(ctx, c, nil); err != nil {
 		return nil, err
@@ -200,7 +202,9 @@ func (m *Memory) Ensure(ctx context.Context, w provider.Want) (provider.Resource
 func (m *Memory) has(digest string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.things, func(t *thing) bool { return t.Kind == provider.KindImage && t.Digest == digest })
+	return slices.ContainsFunc(m.things, func(t *thing) bool {
+		return t.Kind == provider.KindImage && t.Digest == digest
+	})
 }
 
 // readImage does what an upload does.
@@ -238,7 +242,8 @@ func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 	if old != nil && old.State == provider.Removing {
 		m.step(old)
 		if !old.gone {
-			return provider.Resource{}, fmt.Errorf("making %s %q: the old one is still being removed: %w", kind, name, provider.ErrTemporary)
+			return provider.Resource{}, fmt.Errorf("making %s %q: the old one is still being removed: %w", kind, name,
+				provider.ErrTemporary)
 		}
 		old = nil
 	}
@@ -253,7 +258,8 @@ func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 	}
 	if most, limited := m.Quota[kind]; limited && m.count(kind) >= most {
 		m.unbind(t)
-		return provider.Resource{}, fmt.Errorf("making %s %q: there are %d already: %w", kind, name, most, provider.ErrQuota)
+		return provider.Resource{}, fmt.Errorf("making %s %q: there are %d already: %w", kind, name,
+			most, provider.ErrQuota)
 	}
 	m.serial++
 	t.ID = fmt.Sprintf("%s-%d", kind, m.serial)

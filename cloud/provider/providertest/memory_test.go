@@ -16,8 +16,10 @@ func TestMemory(t *testing.T) {
 	}{
 		{"at once", &providertest.Memory{}},
 		{"in steps", &providertest.Memory{Steps: 2}},
-		{"tree", &providertest.Memory{About: provider.Features{Name: "m", Format: provider.Tree, UserData: 1 << 16, Lacks: map[provider.Kind]string{
-			provider.KindAddress: "it has none", provider.KindVolume: "it has none", provider.KindKey: "cloud-init does that", provider.KindFirewall: "it has none"}}}},
+		{"tree", &providertest.Memory{About: provider.Features{Name: "m", Format: provider.Tree, UserData: 1 << 16,
+			Lacks: map[provider.Kind]string{
+				provider.KindAddress: "it has none", provider.KindVolume: "it has none",
+				provider.KindKey: "cloud-init does that", provider.KindFirewall: "it has none"}}}},
 		{"qcow2", &providertest.Memory{About: provider.Features{Name: "m", Format: provider.QCOW2, UserData: 1 << 16}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -51,7 +53,8 @@ func TestMemoryFaults(t *testing.T) {
 		if _, err := m.Ensure(ctx, w); !errors.Is(err, provider.ErrTemporary) {
 			t.Errorf("a lost answer = %v, want ErrTemporary", err)
 		}
-		if r, err := m.Ensure(ctx, w); err != nil || r.State != provider.Ready || m.Made(provider.KindVolume, "demo", "data") != 1 {
+		if r, err := m.Ensure(ctx, w); err != nil || r.State != provider.Ready ||
+			m.Made(provider.KindVolume, "demo", "data") != 1 {
 			t.Errorf("after a lost answer %+v, %v, made %d times", r, err, m.Made(provider.KindVolume, "demo", "data"))
 		}
 		m.Quota = map[provider.Kind]int{provider.KindVolume: 1}

@@ -157,7 +157,9 @@ func (s *suite) remove(t *testing.T, r provider.Resource) {
 		t.Fatalf("Remove of %s %s: %v", r.Kind, r.Name, err)
 	}
 	for end := time.Now().Add(s.Patience); ; time.Sleep(s.Poll) {
-		there := slices.ContainsFunc(s.list(t, r.Stack), func(o provider.Resource) bool { return o.Kind == r.Kind && o.ID == r.ID })
+		there := slices.ContainsFunc(s.list(t, r.Stack), func(o provider.Resource) bool {
+			return o.Kind == r.Kind && o.ID == r.ID
+		})
 		if !there {
 			return
 		}
@@ -180,7 +182,8 @@ func (s *suite) list(t *testing.T, stack string) []provider.Resource {
 	}
 	kinds := provider.Kinds()
 	if !slices.IsSortedFunc(all, func(a, b provider.Resource) int {
-		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Kind), slices.Index(kinds, b.Kind)),
+			cmp.Compare(a.Name, b.Name))
 	}) {
 		t.Errorf("List(%q) is not in the order of kinds and names: %v", stack, all)
 	}

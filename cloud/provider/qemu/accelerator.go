@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// trial is the first sector of a disk that counts to 2²⁸ and ends QEMU. On a computer whose KVM opens its device and then cannot
-// run a guest, or runs it slower than emulation does (inside other virtual machines that is common), this shows it:
+// trial is the first sector of a disk that counts to 2²⁸ and ends QEMU. On a computer whose KVM opens its device
+// and then cannot run a guest, or runs it slower than emulation does (inside other virtual machines that is
+// common), this shows it:
 //
 //	66 b9 00 00 00 10   mov ecx, 0x10000000
 //	66 49               dec ecx
@@ -33,8 +34,8 @@ type accelRecord struct {
 	Accel   string    `json:"accel"`
 }
 
-// accelerator is kvm or tcg: what Config says, or what was the faster one when it was tried, which is once for each start of
-// this machine. The state is locked.
+// accelerator is kvm or tcg: what Config says, or what was the faster one when it was tried, which is once for each
+// start of this machine. The state is locked.
 func (q *QEMU) accelerator(ctx context.Context) (string, error) {
 	if q.Accel != "" {
 		return q.Accel, nil
@@ -54,7 +55,8 @@ func (q *QEMU) accelerator(ctx context.Context) (string, error) {
 	}
 	known := q.path("accel.json")
 	var was accelRecord
-	if b, err := readBounded(known, 1<<12); err == nil && json.Unmarshal(b, &was) == nil && was.Boot == now.Boot && was.Program.Equal(now.Program) && was.Accel != "" {
+	if b, err := readBounded(known, 1<<12); err == nil && json.Unmarshal(b, &was) == nil && was.Boot == now.Boot &&
+		was.Program.Equal(now.Program) && was.Accel != "" {
 		return was.Accel, nil
 	}
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
@@ -95,8 +97,10 @@ func (q *QEMU) try(ctx context.Context, accel string, most time.Duration) (time.
 		return 0, err
 	}
 	cpu := map[string]string{"kvm": "host", "tcg": "max"}[accel]
-	cmd := exec.CommandContext(ctx, program, "-machine", "pc", "-accel", accel, "-cpu", cpu, "-m", "64", "-nodefaults", "-no-user-config",
-		"-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "if=ide,format=raw,file="+imageDisk)
+	cmd := exec.CommandContext(ctx, program, "-machine", "pc", "-accel", accel, "-cpu", cpu, "-m", "64",
+		"-nodefaults", "-no-user-config",
+		"-display", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+		"-drive", "if=ide,format=raw,file="+imageDisk)
 	cmd.Dir = dir
 	start := time.Now()
 	err = cmd.Run()

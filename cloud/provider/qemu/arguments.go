@@ -36,7 +36,8 @@ type machine struct {
 	firmware string // directory
 }
 
-// arguments is QEMU's command line. Files are named from the server's directory, in which QEMU starts; nothing in it is a secret.
+// arguments is QEMU's command line. Files are named from the server's directory, in which QEMU starts;
+// nothing in it is a secret.
 func (m machine) arguments() []string {
 	s, n := m.record.Server, m.network.Network
 	cpu, accel := "max", "tcg,thread=multi"
@@ -56,7 +57,8 @@ func (m machine) arguments() []string {
 	}
 	if s.UEFI {
 		args = append(args,
-			"-drive", "if=pflash,format=raw,readonly=on,file="+strings.ReplaceAll(filepath.Join(m.firmware, "OVMF_CODE_4M.fd"), ",", ",,"),
+			"-drive", "if=pflash,format=raw,readonly=on,file="+
+				strings.ReplaceAll(filepath.Join(m.firmware, "OVMF_CODE_4M.fd"), ",", ",,"),
 			"-drive", "if=pflash,format=raw,file="+variables)
 	}
 	args = append(args,

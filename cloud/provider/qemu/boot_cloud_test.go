@@ -63,8 +63,10 @@ func bootDisk(t *testing.T, dir string) string {
 	if err := os.WriteFile(filepath.Join(dir, "grub.cfg"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run("grub-mkimage", "-O", "i386-pc", "-o", "core.img", "-p", "/boot/grub", "-c", "grub.cfg", "biosdisk", "part_msdos", "ext2", "linux", "serial", "terminal", "boot", "minicmd")
-	run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-E", fmt.Sprintf("offset=%d", start), "-d", "tree", "disk.img", fmt.Sprintf("%dk", (size-start)>>10))
+	run("grub-mkimage", "-O", "i386-pc", "-o", "core.img", "-p", "/boot/grub", "-c", "grub.cfg", "biosdisk",
+		"part_msdos", "ext2", "linux", "serial", "terminal", "boot", "minicmd")
+	run("mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-E", fmt.Sprintf("offset=%d", start), "-d", "tree",
+		"disk.img", fmt.Sprintf("%dk", (size-start)>>10))
 	os.RemoveAll(filepath.Join(dir, "tree"))
 	// boot.img loads sector 1, whose blocks follow it: the defaults of grub-mkimage.
 	mbr, err := os.ReadFile("/usr/lib/grub/i386-pc/boot.img")
@@ -88,7 +90,8 @@ func bootDisk(t *testing.T, dir string) string {
 	return disk
 }
 
-// TestBoot has a system boot, find its seed, its volume and its networks, be reached at its ssh port, shut down and start again.
+// TestBoot has a system boot, find its seed, its volume and its networks, be reached at its ssh port, shut
+// down and start again.
 func TestBoot(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer stop()
@@ -122,16 +125,19 @@ func TestBoot(t *testing.T) {
 		return r
 	}
 	image := ensure(&provider.Image{
-		Name: "debian", Digest: "sha256:" + hex.EncodeToString(sum[:]), Format: provider.Raw, Arch: "amd64", Size: size, Virtual: size, BIOS: true,
+		Name: "debian", Digest: "sha256:" + hex.EncodeToString(sum[:]), Format: provider.Raw, Arch: "amd64", Size: size,
+		Virtual: size, BIOS: true,
 		Open: func() (provider.Contents, error) { return os.Open(disk) },
 	})
 	all := netip.MustParsePrefix("0.0.0.0/0")
 	server := &provider.Server{
-		Stack: "demo", Name: "web-1", Size: "small", Disk: 3 << 30, Image: image.ID, Private: netip.MustParseAddr("10.77.0.11"),
-		Key:      ensure(&provider.Key{Stack: "demo", Name: "admin", Public: testKey}).ID,
-		Network:  ensure(&provider.Network{Stack: "demo", Name: "net", Prefix: prefix()}).ID,
-		Firewall: ensure(&provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}}).ID,
-		Volumes:  []string{ensure(&provider.Volume{Stack: "demo", Name: "web-1.data", Size: 1 << 30}).ID},
+		Stack: "demo", Name: "web-1", Size: "small", Disk: 3 << 30, Image: image.ID,
+		Private: netip.MustParseAddr("10.77.0.11"),
+		Key:     ensure(&provider.Key{Stack: "demo", Name: "admin", Public: testKey}).ID,
+		Network: ensure(&provider.Network{Stack: "demo", Name: "net", Prefix: prefix()}).ID,
+		Firewall: ensure(&provider.Firewall{Stack: "demo", Name: "web",
+			Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}}).ID,
+		Volumes: []string{ensure(&provider.Volume{Stack: "demo", Name: "web-1.data", Size: 1 << 30}).ID},
 		UserData: []byte(`#cloud-config
 locale: C.UTF-8
 runcmd:
@@ -140,7 +146,8 @@ runcmd:
 	}
 	r := ensure(server)
 	console := waitConsole(t, ctx, q, r, "SEEN all")
-	for _, part := range []string{"SEEN host=web-1", "eth0    inet 10.0.2.15/24", "eth1    inet 10.77.0.11/24", "HARDDISK_web-1.data", "SEEN root=3221225472", "AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs"} {
+	for _, part := range []string{"SEEN host=web-1", "eth0    inet 10.0.2.15/24", "eth1    inet 10.77.0.11/24",
+		"HARDDISK_web-1.data", "SEEN root=3221225472", "AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs"} {
 		if !strings.Contains(console, part) {
 			t.Errorf("the console has no %q in\n%s", part, seen(console))
 		}
@@ -167,7 +174,9 @@ runcmd:
 	if err := q.Control(ctx, r, provider.Stop); err != nil {
 		t.Fatal(err)
 	}
-	if err := until(ctx, q, func(all []provider.Resource) bool { return all[len(all)-1].State == provider.Stopped }); err != nil {
+	if err := until(ctx, q, func(all []provider.Resource) bool {
+		return all[len(all)-1].State == provider.Stopped
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if last := waitConsole(t, ctx, q, r, "Power down"); !strings.Contains(last, "Power down") {
@@ -250,7 +259,8 @@ func neighbour(t *testing.T, q *QEMU, r provider.Resource) {
 			t.Fatalf("waiting for the answer of %v on its network: %v", r.Private, err)
 		}
 		b := buf[:n]
-		if n >= 42 && bytes.Equal(b[:6], me) && bytes.Equal(b[12:14], []byte{8, 6}) && bytes.Equal(b[28:32], []byte{10, 77, 0, 11}) {
+		if n >= 42 && bytes.Equal(b[:6], me) && bytes.Equal(b[12:14], []byte{8, 6}) &&
+			bytes.Equal(b[28:32], []byte{10, 77, 0, 11}) {
 			return
 		}
 	}

@@ -56,10 +56,12 @@ func bridged(dir string) int {
 }
 
 func onBridge(ctx context.Context, q *QEMU) error {
-	if _, err := q.Ensure(ctx, &provider.Network{Stack: "demo", Name: "bad", Prefix: prefix(), External: "lo"}); !errors.Is(err, provider.ErrInvalid) {
+	if _, err := q.Ensure(ctx, &provider.Network{Stack: "demo", Name: "bad", Prefix: prefix(),
+		External: "lo"}); !errors.Is(err, provider.ErrInvalid) {
 		return fmt.Errorf("a network on lo = %v, want ErrInvalid", err)
 	}
-	if _, err := q.Ensure(ctx, &provider.Address{Stack: "demo", Name: "ip", External: "br0"}); !errors.Is(err, provider.ErrUnsupported) {
+	if _, err := q.Ensure(ctx,
+		&provider.Address{Stack: "demo", Name: "ip", External: "br0"}); !errors.Is(err, provider.ErrUnsupported) {
 		return fmt.Errorf("an address on a bridge = %v, want ErrUnsupported", err)
 	}
 	network, err := q.Ensure(ctx, &provider.Network{Stack: "demo", Name: "net", Prefix: prefix(), External: "br0"})
@@ -71,7 +73,8 @@ func onBridge(ctx context.Context, q *QEMU) error {
 		return err
 	}
 	for n := range 2 {
-		r, err := q.Ensure(ctx, &provider.Server{Stack: "demo", Name: fmt.Sprintf("web-%d", n), Size: "tiny", Image: image.ID, Network: network.ID})
+		r, err := q.Ensure(ctx, &provider.Server{Stack: "demo", Name: fmt.Sprintf("web-%d", n), Size: "tiny",
+			Image: image.ID, Network: network.ID})
 		if err != nil {
 			return err
 		}

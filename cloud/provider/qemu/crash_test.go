@@ -36,12 +36,14 @@ func up(ctx context.Context, q *QEMU) (provider.Resource, error) {
 	if err != nil {
 		return image, err
 	}
-	s := &provider.Server{Stack: "demo", Name: "web-1", Size: "tiny", Image: image.ID, UserData: []byte("#cloud-config\n{}\n")}
+	s := &provider.Server{Stack: "demo", Name: "web-1", Size: "tiny", Image: image.ID,
+		UserData: []byte("#cloud-config\n{}\n")}
 	ids := []*string{&s.Key, &s.Network, &s.Firewall, &s.Address}
 	for n, w := range []provider.Want{
 		&provider.Key{Stack: "demo", Name: "admin", Public: testKey},
 		&provider.Network{Stack: "demo", Name: "net", Prefix: prefix()},
-		&provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 2222, To: 2223, Source: prefix()}}},
+		&provider.Firewall{Stack: "demo", Name: "web",
+			Rules: []provider.Rule{{Protocol: "tcp", From: 2222, To: 2223, Source: prefix()}}},
 		&provider.Address{Stack: "demo", Name: "ip"},
 		&provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30},
 	} {
@@ -137,8 +139,8 @@ func processes(t *testing.T, dir string) (pids []string) {
 	return pids
 }
 
-// TestFaults has operations on the disk fail, of those that bringing a stack up and taking it down makes. What is left then is
-// brought up, with one process, and taken down whole.
+// TestFaults has operations on the disk fail, of those that bringing a stack up and taking it down makes. What is left
+// then is brought up, with one process, and taken down whole.
 func TestFaults(t *testing.T) {
 	for n, hit := rand.IntN(faultStep), true; hit; n += faultStep {
 		hit = false

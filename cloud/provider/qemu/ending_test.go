@@ -12,7 +12,8 @@ import (
 	"griddle/imagestore/durable"
 )
 
-// TestRunningOneThatEnds asks a QEMU that ends: its socket refuses, and its process is gone a little later. That is no fault.
+// TestRunningOneThatEnds asks a QEMU that ends: its socket refuses, and its process is gone a little
+// later. That is no fault.
 func TestRunningOneThatEnds(t *testing.T) {
 	q, err := crashed(t.TempDir(), durable.Disk{})
 	if err != nil {

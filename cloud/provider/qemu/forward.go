@@ -42,7 +42,8 @@ func forwardsOf(rules []provider.Rule) ([]provider.Forward, error) {
 				continue
 			}
 			if all = append(all, f); len(all) > mostForwards {
-				return nil, fmt.Errorf("more than %d ports for one server on QEMU's user network; one on a bridge has no such limit: %w", mostForwards, provider.ErrInvalid)
+				return nil, fmt.Errorf("more than %d ports for one server on QEMU's user network; "+
+					"one on a bridge has no such limit: %w", mostForwards, provider.ErrInvalid)
 			}
 		}
 	}
@@ -51,10 +52,13 @@ func forwardsOf(rules []provider.Rule) ([]provider.Forward, error) {
 
 // assign gives each wanted port one at address public that is free: where it was so far, the same number on an address
 // of the server's own, one that its name always gives on 127.0.0.1, or any.
-func assign(wanted, old []provider.Forward, seed string, own bool, free func(protocol string, port uint16) uint16) ([]provider.Forward, error) {
+func assign(wanted, old []provider.Forward, seed string, own bool,
+	free func(protocol string, port uint16) uint16) ([]provider.Forward, error) {
 	var all []provider.Forward
 	used := func(protocol string, port uint16) bool {
-		return slices.ContainsFunc(all, func(f provider.Forward) bool { return f.Protocol == protocol && f.Public == port })
+		return slices.ContainsFunc(all, func(f provider.Forward) bool {
+			return f.Protocol == protocol && f.Public == port
+		})
 	}
 	for _, w := range wanted {
 		h := fnv.New32a()
@@ -135,7 +139,8 @@ func parseUsernet(text string) []forwarded {
 		if err != nil || err2 != nil || err3 != nil {
 			continue
 		}
-		all = append(all, forwarded{a, provider.Forward{Protocol: strings.ToLower(m[1]), Port: uint16(port), Public: uint16(public)}})
+		all = append(all,
+			forwarded{a, provider.Forward{Protocol: strings.ToLower(m[1]), Port: uint16(port), Public: uint16(public)}})
 	}
 	return all
 }

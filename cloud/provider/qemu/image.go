@@ -17,7 +17,8 @@ import (
 // image copies an image, unless one with its bytes is there. Others go on with all else meanwhile.
 func (q *QEMU) image(ctx context.Context, w *provider.Image) (*record, error) {
 	if w.Arch != "amd64" {
-		return nil, fmt.Errorf("making image %q: QEMU runs amd64 here, and not %s: %w", w.Name, w.Arch, provider.ErrInvalid)
+		return nil, fmt.Errorf("making image %q: QEMU runs amd64 here, and not %s: %w", w.Name, w.Arch,
+			provider.ErrInvalid)
 	}
 	unlock, err := q.Disk.Lock(ctx, q.path("upload.lock"))
 	if err != nil {
@@ -38,7 +39,8 @@ func (q *QEMU) image(ctx context.Context, w *provider.Image) (*record, error) {
 	defer from.Close()
 	r := &record{
 		Labels: map[string]string{
-			provider.LabelKind: string(provider.KindImage), provider.LabelName: w.Name, provider.LabelDigest: w.Digest, provider.LabelWant: w.Fingerprint(),
+			provider.LabelKind: string(provider.KindImage), provider.LabelName: w.Name, provider.LabelDigest: w.Digest,
+			provider.LabelWant: w.Fingerprint(),
 		},
 		Serial: serial(),
 		Image:  &imageRecord{Arch: w.Arch, Size: w.Size, Virtual: w.Virtual, BIOS: w.BIOS, UEFI: w.UEFI},

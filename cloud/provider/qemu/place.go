@@ -63,7 +63,8 @@ func (q *QEMU) read(dir string) (*record, error) {
 		want = q.path("images", r.digest())
 	}
 	if want != dir {
-		return nil, fmt.Errorf("%s has the labels of %s %q of stack %q: %w", dir, r.kind(), r.name(), r.stack(), provider.ErrTaken)
+		return nil, fmt.Errorf("%s has the labels of %s %q of stack %q: %w", dir, r.kind(), r.name(),
+			r.stack(), provider.ErrTaken)
 	}
 	return r, nil
 }

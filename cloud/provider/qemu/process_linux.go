@@ -33,7 +33,8 @@ const (
 )
 
 // whole is the lock that a server's process holds on its file alive: one of the open file and not of a process
-// (fcntl(2), open file description locks), so that it passes to the child and goes when the last that has the file open ends.
+// (fcntl(2), open file description locks), so that it passes to the child and goes when the last that
+// has the file open ends.
 func whole() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // alive says whether the process of the server in dir runs.
@@ -56,15 +57,16 @@ func alive(dir string) (bool, error) {
 // errRuns says that a process was not started because one runs.
 var errRuns = errors.New("the server runs already")
 
-// spawn starts QEMU in dir, and returns when its monitor answers. The process belongs to nobody then: it has a session of
-// its own, and goes on when this program ends.
+// spawn starts QEMU in dir, and returns when its monitor answers. The process belongs to nobody then: it has a session
+// of its own, and goes on when this program ends.
 func spawn(ctx context.Context, dir string, arguments []string, more ...*os.File) error {
 	held, err := os.OpenFile(filepath.Join(dir, aliveFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	if err := unix.FcntlFlock(held.Fd(), unix.F_OFD_SETLK, whole()); errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+	if err := unix.FcntlFlock(held.Fd(), unix.F_OFD_SETLK, whole()); errors.Is(err, unix.EAGAIN) ||
+		errors.Is(err, unix.EACCES) {
 		return errRuns
 	} else if err != nil {
 		return err
@@ -115,7 +117,8 @@ func lastLine(file string) string {
 	return strings.TrimPrefix(lines[len(lines)-1], program+": ")
 }
 
-// within opens a directory, and returns the path of a file in it that fits into a socket's address, which has 107 bytes.
+// within opens a directory, and returns the path of a file in it that fits into a socket's
+// address, which has 107 bytes.
 func within(dir, file string) (path string, done func(), err error) {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -200,8 +203,8 @@ func gone(ctx context.Context, dir string) error {
 	}
 }
 
-// kill ends each process that has the server's file alive as descriptor fdAlive. It looks again when it holds on to the process:
-// an ID that passed to another one in between has another file there.
+// kill ends each process that has the server's file alive as descriptor fdAlive. It looks again when it holds on to the
+// process: an ID that passed to another one in between has another file there.
 func kill(dir string) error {
 	want, err := os.Stat(filepath.Join(dir, aliveFile))
 	if err != nil {

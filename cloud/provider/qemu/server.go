@@ -54,7 +54,8 @@ func (q *QEMU) parts(w *provider.Server) (parts, error) {
 		p.volumes = append(p.volumes, v)
 	}
 	if p.address != nil && p.network.Network.Bridge != "" {
-		return parts{}, fmt.Errorf("a server on bridge %q is reached at its own address: %w", p.network.Network.Bridge, provider.ErrInvalid)
+		return parts{}, fmt.Errorf("a server on bridge %q is reached at its own address: %w", p.network.Network.Bridge,
+			provider.ErrInvalid)
 	}
 	return p, nil
 }
@@ -70,7 +71,8 @@ func (q *QEMU) ensureServer(ctx context.Context, r *record, isNew bool, w *provi
 		}
 		if s := r.Server; s.Power == powerGone {
 			if there, err := q.read(q.serverDir(r)); err != nil || there != nil {
-				return fail(errors.Join(err, fmt.Errorf("the old one is still being removed: %w", provider.ErrTemporary)))
+				return fail(errors.Join(err,
+					fmt.Errorf("the old one is still being removed: %w", provider.ErrTemporary)))
 			}
 			r.Serial, isNew = serial(), true
 			r.Labels[provider.LabelWant] = w.Fingerprint()
@@ -212,10 +214,11 @@ func (q *QEMU) running(ctx context.Context, r *record, do func(*monitor) error) 
 	return err
 }
 
-// endsWithin is how long a process may still take to end after its monitor gave err: the socket was there before QEMU was
-// (listen), so one that refuses or breaks off is of a process that ends.
+// endsWithin is how long a process may still take to end after its monitor gave err: the socket was there before QEMU
+// was (listen), so one that refuses or breaks off is of a process that ends.
 func endsWithin(err error) time.Duration {
-	for _, closed := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+	for _, closed := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF,
+		io.ErrUnexpectedEOF} {
 		if errors.Is(err, closed) {
 			return answers
 		}

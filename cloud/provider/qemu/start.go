@@ -93,7 +93,8 @@ func (q *QEMU) choosePorts(r *record) error {
 	return err
 }
 
-// follow has a running server forward what its firewall and its address say. Ports that it has already are not free, and kept.
+// follow has a running server forward what its firewall and its address say. Ports that it has already
+// are not free, and kept.
 func (q *QEMU) follow(ctx context.Context, r *record, m *monitor) error {
 	s := r.Server
 	text, err := m.human(ctx, "info usernet")
@@ -116,12 +117,15 @@ func (q *QEMU) follow(ctx context.Context, r *record, m *monitor) error {
 		}
 	}
 	free := freePort(s.Public)
-	s.Forwards, err = assign(wanted, kept, r.stack()+"/"+r.name(), s.Address != "", func(protocol string, port uint16) uint16 {
-		if port != 0 && slices.ContainsFunc(kept, func(f provider.Forward) bool { return f.Protocol == protocol && f.Public == port }) {
-			return port
-		}
-		return free(protocol, port)
-	})
+	s.Forwards, err = assign(wanted, kept, r.stack()+"/"+r.name(), s.Address != "",
+		func(protocol string, port uint16) uint16 {
+			if port != 0 && slices.ContainsFunc(kept, func(f provider.Forward) bool {
+				return f.Protocol == protocol && f.Public == port
+			}) {
+				return port
+			}
+			return free(protocol, port)
+		})
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,8 @@ func (m *monitor) attach(ctx context.Context, volumes []*record) error {
 		if _, err := m.do(ctx, "blockdev-add", blockNode(node, "raw", volumePath(v), false)); err != nil {
 			return err
 		}
-		_, err := m.do(ctx, "device_add", map[string]string{"driver": "scsi-hd", "bus": "scsi.0", "id": node, "drive": node, "serial": diskSerial(v)})
+		_, err := m.do(ctx, "device_add",
+			map[string]string{"driver": "scsi-hd", "bus": "scsi.0", "id": node, "drive": node, "serial": diskSerial(v)})
 		if err != nil {
 			return err
 		}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTap makes a tap device on a bridge, for which one must be allowed to change the network (CAP_NET_ADMIN). The device is there
-// as long as somebody has the file open: it goes with QEMU, whatever ends that.
+// openTap makes a tap device on a bridge, for which one must be allowed to change the network (CAP_NET_ADMIN). The
+// device is there as long as somebody has the file open: it goes with QEMU, whatever ends that.
 func openTap(bridge string) (*os.File, error) {
 	on, err := netlink.LinkByName(bridge)
 	if err != nil {

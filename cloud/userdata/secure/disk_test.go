@@ -74,18 +74,30 @@ func TestDataDisk(t *testing.T) {
 		return `printf x | dd of="$1" bs=1 conv=notrunc status=none seek=$((` + offset + `))`
 	}
 	used := map[string]string{
-		image(t, dir, "ext4", 70, `mke2fs -q -F -t ext4 "$1"`):                                                                   "holds ext4",
-		image(t, dir, "btrfs", 130, `mkfs.btrfs -q "$1"`):                                                                        "holds btrfs",
-		image(t, dir, "gpt", 70, `sgdisk -n 1 "$1" >/dev/null`):                                                                  "holds gpt",
-		image(t, dir, "gptonly", 70, `sgdisk -o "$1" >/dev/null`):                                                                "holds gpt",
-		image(t, dir, "backup", 70, `sgdisk -o "$1" >/dev/null; dd if=/dev/zero of="$1" bs=1M count=1 conv=notrunc status=none`): "has a",
-		image(t, dir, "swap", 70, `mkswap "$1" >/dev/null 2>&1`):                                                                 "holds swap",
-		image(t, dir, "first", 70, at("1<<20 - 1")):                                                                              "has data in its first 16 MiB",
-		image(t, dir, "last", 70, at("(69<<20) + 5")):                                                                            "has data in its last 16 MiB",
-		image(t, dir, "middle", 80, at("(40<<20) + 9")):                                                                          "has data",
-		image(t, dir, "between", 210, `yes | dd of="$1" bs=1M count=11 seek=106 iflag=fullblock conv=notrunc status=none`):       "has data",
-		image(t, dir, "super", 130, at("(128<<20) + 1024")):                                                                      "has data",
-		image(t, dir, "small", 63):                                                                                               "is smaller than 64 MiB",
+		image(t, dir, "ext4", 70,
+			`mke2fs -q -F -t ext4 "$1"`): "holds ext4",
+		image(t, dir, "btrfs", 130,
+			`mkfs.btrfs -q "$1"`): "holds btrfs",
+		image(t, dir, "gpt", 70,
+			`sgdisk -n 1 "$1" >/dev/null`): "holds gpt",
+		image(t, dir, "gptonly", 70,
+			`sgdisk -o "$1" >/dev/null`): "holds gpt",
+		image(t, dir, "backup", 70,
+			`sgdisk -o "$1" >/dev/null; dd if=/dev/zero of="$1" bs=1M count=1 conv=notrunc status=none`): "has a",
+		image(t, dir, "swap", 70,
+			`mkswap "$1" >/dev/null 2>&1`): "holds swap",
+		image(t, dir, "first", 70,
+			at("1<<20 - 1")): "has data in its first 16 MiB",
+		image(t, dir, "last", 70,
+			at("(69<<20) + 5")): "has data in its last 16 MiB",
+		image(t, dir, "middle", 80,
+			at("(40<<20) + 9")): "has data",
+		image(t, dir, "between", 210,
+			`yes | dd of="$1" bs=1M count=11 seek=106 iflag=fullblock conv=notrunc status=none`): "has data",
+		image(t, dir, "super", 130,
+			at("(128<<20) + 1024")): "has data",
+		image(t, dir, "small",
+			63): "is smaller than 64 MiB",
 	}
 	var images []string
 	before := map[string]string{}
@@ -140,7 +152,8 @@ func TestDataDisk(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", large, twin).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if out, err = mount(t, label+"1", 0, append(all, twin)...); err == nil || !strings.Contains(out, "more than one disk has the label") {
+	if out, err = mount(t, label+"1", 0, append(all, twin)...); err == nil ||
+		!strings.Contains(out, "more than one disk has the label") {
 		t.Errorf("with two disks of before: %v: %s", err, out)
 	}
 }

@@ -48,7 +48,8 @@ func newTestCoordinator(t *testing.T, change func(*Options)) *testCoordinator {
 		t.Fatal(err)
 	}
 	o := Options{
-		Links:  []Link{{Interface: lo, Address: netip.MustParsePrefix("127.0.0.1/8"), Budget: multicast.NewBudget(1 << 20)}},
+		Links: []Link{{Interface: lo, Address: netip.MustParsePrefix("127.0.0.1/8"),
+			Budget: multicast.NewBudget(1 << 20)}},
 		Groups: netip.MustParsePrefix("239.255.0.0/16"), Port: 7469, Gather: time.Hour, Min: 1 << 20, Rate: 123456,
 		Open: testBlobs{d.big: big, d.two: two}.open, Sources: []string{"http://origin"},
 		Now: func() time.Time { return d.now },
@@ -90,7 +91,8 @@ func TestAskForHTTP(t *testing.T) {
 		nets   []multicast.Network
 		why    string
 	}{
-		{"switched off", func(o *Options) { o.Off = true }, Asker{}, 3 << 20, []multicast.Network{near127}, "switched off"},
+		{"switched off", func(o *Options) { o.Off = true }, Asker{}, 3 << 20,
+			[]multicast.Network{near127}, "switched off"},
 		{"small", nil, Asker{Expected: 9}, 1000, []multicast.Network{near127}, "too few"},
 		{"wireless", nil, Asker{Expected: 9}, 3 << 20, []multicast.Network{radio}, "wireless"},
 		{"no network", nil, Asker{Expected: 9}, 3 << 20, nil, "wireless"},
@@ -212,7 +214,8 @@ func TestAskForRelay(t *testing.T) {
 		t.Errorf("the relay is told %+v again, %v", c, err)
 	}
 	d.now = d.now.Add(7 * multicast.RelayInterval)
-	if a := d.ask(Asker{Machine: "neighbour", Expected: 3}, d.big, 3<<20, afar); a.Session != nil && a.Session.ID == id {
+	if a := d.ask(Asker{Machine: "neighbour", Expected: 3}, d.big, 3<<20, afar); a.Session != nil &&
+		a.Session.ID == id {
 		t.Errorf("a neighbour is sent to a relay that is silent: %+v", a)
 	}
 	report.Status.State = datagram.Closed
@@ -223,7 +226,8 @@ func TestAskForRelay(t *testing.T) {
 		t.Errorf("after its end the session is still there: %v", err)
 	}
 	for _, bad := range []string{"0.0.0.0:1", "239.1.1.1:4", "10.0.0.1:0", "[::1]:5"} {
-		if _, err := d.Report("relay", multicast.RelayReport{Session: id, Sender: netip.MustParseAddrPort(bad)}); err == nil {
+		if _, err := d.Report("relay",
+			multicast.RelayReport{Session: id, Sender: netip.MustParseAddrPort(bad)}); err == nil {
 			t.Errorf("a relay at %s is taken", bad)
 		}
 	}

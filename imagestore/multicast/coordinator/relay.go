@@ -114,8 +114,9 @@ func (c *Coordinator) orderRelay(
 func (c *Coordinator) Report(machine string, r multicast.RelayReport) (multicast.RelayCommand, error) {
 	a := r.Sender.Addr()
 	if !a.Is4() || a.IsMulticast() || a.IsUnspecified() || r.Sender.Port() == 0 || len(r.Sources) > 4 {
-		return multicast.RelayCommand{}, fmt.Errorf("reporting a relay: %v is not a sender's IPv4 address with a port, "+
-			"or it names more than 4 sources", r.Sender)
+		return multicast.RelayCommand{},
+			fmt.Errorf("reporting a relay: %v is not a sender's IPv4 address with a port, "+
+				"or it names more than 4 sources", r.Sender)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -114,7 +114,8 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%v: %+v, %v", s, got, err)
 		}
 	}
-	for _, bad := range [][]byte{nil, make([]byte, 11), make([]byte, 12), bytes.Repeat([]byte{9}, 12), make([]byte, 13)} {
+	for _, bad := range [][]byte{nil, make([]byte, 11), make([]byte, 12), bytes.Repeat([]byte{9}, 12),
+		make([]byte, 13)} {
 		if _, err := ParseStatus(bad); !errors.Is(err, ErrMalformed) {
 			t.Errorf("ParseStatus(%x) = %v, want ErrMalformed", bad, err)
 		}

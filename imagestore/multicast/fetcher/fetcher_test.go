@@ -39,14 +39,16 @@ func TestFetcherSourceHangs(t *testing.T) {
 		want    string // of the error
 	}{
 		{"alone", []blob.Reader{sourcetest.Hung{}, sourcetest.Memory(data)}, nil, ""},
-		{"when it is asked how long the encoding is", []blob.Reader{sourcetest.Hung{}, sourcetest.Memory(data)}, none, ""},
+		{"when it is asked how long the encoding is",
+			[]blob.Reader{sourcetest.Hung{}, sourcetest.Memory(data)}, none, ""},
 		{"both", []blob.Reader{sourcetest.Hung{}, sourcetest.Hung{}}, none, "nothing came for"},
 		{"in the middle", []blob.Reader{sourcetest.Stuck(data)}, none, "nothing came for"},
 		{"control plane", []blob.Reader{sourcetest.Memory(data)}, hangs, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := New(Options{HTTP: c.sources, Ask: c.ask, Min: 1, Networks: func() []multicast.Network { return nil }})
+				f := New(Options{HTTP: c.sources, Ask: c.ask, Min: 1,
+					Networks: func() []multicast.Network { return nil }})
 				var b []byte
 				rc, err := f.Open(t.Context(), blob.Sum(data), 0, -1)
 				if err == nil {
@@ -70,7 +72,8 @@ func TestHashesFromTheNextSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := multicast.Session{Layout: smallLayout, Size: int64(len(data)), Encoding: blob.Sum(data), Hashes: blob.Sum(list)}
+	s := multicast.Session{Layout: smallLayout, Size: int64(len(data)), Encoding: blob.Sum(data),
+		Hashes: blob.Sum(list)}
 	for _, c := range []struct {
 		name  string
 		first blob.Reader

@@ -16,7 +16,8 @@ type Block struct {
 // is k symbols, and at most k more for parity.
 func (c *Code) Block(size int) (*Block, error) {
 	if size < 1 || size > c.k*c.symbol || size <= (c.k-1)*c.symbol {
-		return nil, fmt.Errorf("collecting a block of %d bytes: %w: %d symbols of %d bytes", size, ErrSize, c.k, c.symbol)
+		return nil, fmt.Errorf("collecting a block of %d bytes: %w: %d symbols of %d bytes", size,
+			ErrSize, c.k, c.symbol)
 	}
 	return &Block{code: c, size: size, source: make([]byte, c.k*c.symbol), shards: make([][]byte, c.k+c.r)}, nil
 }

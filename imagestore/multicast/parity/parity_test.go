@@ -109,7 +109,8 @@ func TestAnyKOfThem(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for _, c := range [][3]int{{0, 1, 64}, {1, 0, 64}, {65000, 1000, 64}, {1, 1, 63}, {1, 1, 0}, {-1, 5, 64}, {1, 1, 96}} {
+	for _, c := range [][3]int{{0, 1, 64}, {1, 0, 64}, {65000, 1000, 64}, {1, 1, 63}, {1, 1, 0},
+		{-1, 5, 64}, {1, 1, 96}} {
 		if _, err := New(c[0], c[1], c[2]); !errors.Is(err, ErrSize) {
 			t.Errorf("New(%v) = %v, want ErrSize", c, err)
 		}

@@ -274,7 +274,8 @@ func TestCollectLayouts(t *testing.T) {
 	}{
 		{1, 1, 64, false}, {1, 1024, 64, false}, {2, 1, 64, false}, {1024, 1, 64, false}, {3, 5, 8896, false},
 		{30000, 30000, 64, false}, {32768, 32767, 64, false}, {65534, 1, 64, false},
-		{1, 65534, 64, true}, {20000, 40000, 64, true}, {65000, 535, 64, true}, {32769, 32766, 64, true}, // the code cannot
+		// the code cannot
+		{1, 65534, 64, true}, {20000, 40000, 64, true}, {65000, 535, 64, true}, {32769, 32766, 64, true},
 		{1024, 1024, 8896, true}, {0, 1, 64, true}, {1, 0, 64, true}, {8, 8, 63, true}, {8, 8, 65472, true},
 		{65535, 1, 64, true}, {-1, 8, 64, true},
 	} {

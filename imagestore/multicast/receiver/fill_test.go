@@ -130,7 +130,8 @@ func TestFillTrouble(t *testing.T) {
 			return nil, nil
 		}, fails(away), nil, 101},
 		{"the second has it", fails(away), nil, nil, 1},
-		{"the first is silent", func(int, int64, int64) (io.Reader, error) { return sourcetest.Silent, nil }, nil, nil, 1},
+		{"the first is silent", func(int, int64, int64) (io.Reader, error) { return sourcetest.Silent, nil },
+			nil, nil, 1},
 		{"wrong at the first", from(wrong), nil, nil, 2},
 		{"broken off, and whole the next time", func(i int, off, _ int64) (io.Reader, error) {
 			if i == 0 {

@@ -117,9 +117,12 @@ func TestInsiderTellsLies(t *testing.T) {
 			i.say(datagram.Header{Type: datagram.End}, datagram.Status{State: datagram.Closed}.Append(nil))
 		},
 		"position": func(i *insider) {
-			i.say(datagram.Header{Type: datagram.Heartbeat, Pos: 1 << 31}, datagram.Status{State: datagram.Running}.Append(nil))
+			i.say(datagram.Header{Type: datagram.Heartbeat, Pos: 1 << 31},
+				datagram.Status{State: datagram.Running}.Append(nil))
 		},
-		"another block": func(i *insider) { i.say(datagram.Header{Type: datagram.Data, Block: 1 << 30}, make([]byte, 64)) },
+		"another block": func(i *insider) {
+			i.say(datagram.Header{Type: datagram.Data, Block: 1 << 30}, make([]byte, 64))
+		},
 		"symbol": func(i *insider) {
 			i.say(datagram.Header{Type: datagram.Data, Block: 1, ESI: 60000}, make([]byte, 64))
 			i.say(datagram.Header{Type: datagram.Data, Block: 1, ESI: 1}, make([]byte, 63))
@@ -177,7 +180,8 @@ func TestOutsider(t *testing.T) {
 	}
 	i.m.handle(nil, other.Seal(nil, datagram.Header{Type: datagram.End, Seq: 100},
 		datagram.Status{State: datagram.Closed}.Append(nil)), later)
-	if i.m.seqs.received != received || !i.m.silence.heard.Equal(i.at) || i.m.announced.ended != 0 || i.d.Missing() != 3 {
+	if i.m.seqs.received != received || !i.m.silence.heard.Equal(i.at) || i.m.announced.ended != 0 ||
+		i.d.Missing() != 3 {
 		t.Errorf("received %d, heard at %v, ended %v, %d missing", i.m.seqs.received, i.m.silence.heard,
 			i.m.announced.ended, i.d.Missing())
 	}

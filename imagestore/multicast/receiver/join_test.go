@@ -31,20 +31,24 @@ func TestLeftToHTTP(t *testing.T) {
 		{"repairing without end", 5, []heard{{datagram.Repairing, 0}}, 25 * time.Second, []int{0, 1, 2, 3, 4}},
 		// A sender that sends has no time for heartbeats.
 		{"it lingered, and sends again", 5, []heard{{datagram.Lingering, 0}, {0, time.Second}}, time.Second, nil},
-		{"it was held, and sends again", 5, []heard{{datagram.Held, 0}, {0, time.Second}}, time.Minute, []int{0, 1, 2, 3, 4}},
+		{"it was held, and sends again", 5, []heard{{datagram.Held, 0}, {0, time.Second}}, time.Minute,
+			[]int{0, 1, 2, 3, 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := newInsider(t, 5*512)
 			for _, h := range c.first {
 				i.at = i.at.Add(h.after)
 				if h.what == 0 {
-					i.say(datagram.Header{Type: datagram.Data, Block: 4, ESI: 3, Pos: c.pos}, i.data[4*512+3*64:4*512+4*64])
+					i.say(datagram.Header{Type: datagram.Data, Block: 4, ESI: 3, Pos: c.pos},
+						i.data[4*512+3*64:4*512+4*64])
 					continue
 				}
 				i.say(datagram.Header{Type: datagram.Heartbeat, Pos: c.pos}, datagram.Status{State: h.what}.Append(nil))
 			}
 			for end := i.at.Add(c.ask); i.at.Before(end); i.at = i.at.Add(multicast.ReportInterval) {
-				i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool { return !i.m.fallback.has(n) }), i.at)
+				i.m.watch(i.m.collector.missing(nil, 0, i.m.announced.pos, func(n int) bool {
+					return !i.m.fallback.has(n)
+				}), i.at)
 			}
 			var got []int
 			for n := range 5 {
@@ -80,7 +84,8 @@ func TestLimitStartsAgain(t *testing.T) {
 			func(n int) bool { return n == 0 && !i.m.fallback.has(0) }), i.at)
 	}
 	if !i.m.fallback.has(0) || i.m.collector.symbols(0) != 0 {
-		t.Errorf("a block that does not grow: byHTTP %v, %d symbols kept", i.m.fallback.has(0), i.m.collector.symbols(0))
+		t.Errorf("a block that does not grow: byHTTP %v, %d symbols kept", i.m.fallback.has(0),
+			i.m.collector.symbols(0))
 	}
 }
 
@@ -164,7 +169,8 @@ func TestSequence(t *testing.T) {
 		{"gap", []uint32{5, 8}, []bool{true, true}, 2},
 		{"repeated", []uint32{5, 5, 6, 5, 6}, []bool{true, false, true, false, false}, 0},
 		{"none", []uint32{0, 0, 1, 0}, []bool{false, false, true, false}, 0},
-		{"long past", []uint32{1 << 20, 1<<20 - seqWindow, 1<<20 - seqWindow + 1}, []bool{true, false, true}, seqWindow - 2},
+		{"long past", []uint32{1 << 20, 1<<20 - seqWindow, 1<<20 - seqWindow + 1},
+			[]bool{true, false, true}, seqWindow - 2},
 		{"a jump forgets", []uint32{1, 1 + seqWindow, 1, 2, 2}, []bool{true, true, false, true, false}, seqWindow - 2},
 		{"to the end", []uint32{1<<32 - 2, 1<<32 - 1, 1<<32 - 1, 1}, []bool{true, true, false, false}, 0},
 		{"around", []uint32{seqWindow - 1, seqWindow, seqWindow + 1, 2}, []bool{true, true, true, true}, seqWindow - 4},

@@ -35,7 +35,8 @@ func TestReceiverMemory(t *testing.T) {
 	before := used()
 	s := multicast.Session{ID: 7, Layout: l, Size: size, Encoding: blob.Sum(block), Hashes: blob.Sum(list),
 		Key: multicast.Key("0123456789abcdef"), ReceiverKey: multicast.Key("0123456789abcdef")}
-	d, err := New(Options{Encoding: s.Encoding, Size: size, HTTP: []blob.Reader{sourcetest.Memory(nil)}, Memory: 1 << 40})
+	d, err := New(Options{Encoding: s.Encoding, Size: size,
+		HTTP: []blob.Reader{sourcetest.Memory(nil)}, Memory: 1 << 40})
 	if err != nil {
 		t.Fatal(err)
 	}

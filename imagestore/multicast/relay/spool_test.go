@@ -104,7 +104,8 @@ func TestSpoolFollows(t *testing.T) {
 					return nil, away
 				}
 				return nil, nil
-			}}, &sourcetest.Scripted{Data: data, Script: func(int, int64, int64) (io.Reader, error) { return nil, away }}, nil},
+			}}, &sourcetest.Scripted{Data: data,
+			Script: func(int, int64, int64) (io.Reader, error) { return nil, away }}, nil},
 		{"one that is wrong", &sourcetest.Scripted{Data: wrong}, &sourcetest.Scripted{Data: data}, nil},
 		{"all are", &sourcetest.Scripted{Data: wrong}, &sourcetest.Scripted{Data: wrong}, blob.ErrMismatch},
 	} {
@@ -115,7 +116,8 @@ func TestSpoolFollows(t *testing.T) {
 				for range 3 {
 					wg.Go(func() {
 						b, err := io.ReadAll(sp.Reader(t.Context()))
-						if !errors.Is(err, c.want) || !bytes.Equal(b, data[:len(b)]) || c.want == nil && len(b) != len(data) {
+						if !errors.Is(err, c.want) || !bytes.Equal(b, data[:len(b)]) ||
+							c.want == nil && len(b) != len(data) {
 							t.Errorf("a reader got %d bytes, %v", len(b), err)
 						}
 					})

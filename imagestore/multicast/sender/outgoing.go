@@ -165,7 +165,8 @@ func (s *Sender) pick(symbols []symbol, heads []datagram.Header, verified int64)
 // announcement is the session's state for receivers.
 func (s *Sender) announcement() datagram.Status {
 	return datagram.Status{State: s.lifecycle.state, Receivers: uint16(min(s.receivers.counts.heard, math.MaxUint16)),
-		Rate: uint32(min(s.receivers.rate.rate, math.MaxUint32)), Wait: uint32(min(s.wait.Milliseconds(), math.MaxUint32))}
+		Rate: uint32(min(s.receivers.rate.rate, math.MaxUint32)),
+		Wait: uint32(min(s.wait.Milliseconds(), math.MaxUint32))}
 }
 
 // sendEnd tells the group that the session is over, five times, as datagrams may be lost.

@@ -38,7 +38,8 @@ func (a *rateControl) update(now time.Duration, m sample) bool {
 		a.triedLoss, a.rateBefore, a.knownRate = m.loss, a.rate, m.delivered
 		a.rate = max(0.97*m.delivered, a.ceiling/64, multicast.MinRate)
 	case a.triedLoss > 0 && a.knownRate < a.rateBefore/64:
-		// Nothing came at all before, and now something does: the network was gone and is back. The rate was not the cause.
+		// Nothing came at all before, and now something does: the network was gone and is back. The
+		// rate was not the cause.
 		a.rate, a.triedLoss = min(a.rateBefore, a.ceiling), 0
 	default:
 		a.triedLoss = 0

@@ -119,7 +119,8 @@ func (m *receiver) progress(now time.Duration, hi, count uint32) {
 		m.lost += passed - got
 		lost := float64(passed-got) / float64(passed)
 		weight := float64(min(passed, 1024))
-		if m.highest-m.joined > 1024 { // one gap says little about the next seconds, so it counts only twice the loss so far
+		if m.highest-m.joined > 1024 {
+			// one gap says little about the next seconds, so it counts only twice the loss so far
 			lost = min(lost, 2*m.loss+0.02)
 		}
 		m.loss += (lost - m.loss) * max(weight/float64(hi-m.joined), weight/8192)
@@ -140,7 +141,8 @@ func (c *receivers) request(m *receiver, missing []datagram.Missing, sent uint32
 		n := min(uint32(w.Blocks), s.closed()-w.First)
 		m.missing += int(n)
 		if s.resendIsCheaper(w.First, int(w.Symbols)) {
-			m.wholeBlocks = append(m.wholeBlocks, datagram.Missing{First: w.First, Blocks: uint16(n), Symbols: w.Symbols})
+			m.wholeBlocks = append(m.wholeBlocks,
+				datagram.Missing{First: w.First, Blocks: uint16(n), Symbols: w.Symbols})
 			continue
 		}
 		for b := w.First; b < w.First+n && partial < maxAsked; b++ {

@@ -44,8 +44,10 @@ func TestReportsMean(t *testing.T) {
 			lacks: 5, none: true},
 		{name: "much", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: 600}}}},
 			late: []uint32{3, 4}, lacks: 600, none: true},
-		{name: "all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: datagram.All}}}}, whole: 3},
-		{name: "nearly all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 4, Blocks: 1, Symbols: 1000}}}}, whole: 4},
+		{name: "all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 3, Blocks: 2, Symbols: datagram.All}}}},
+			whole: 3},
+		{name: "nearly all", told: []told{{1, 1, 5000, []datagram.Missing{{First: 4, Blocks: 1, Symbols: 1000}}}},
+			whole: 4},
 		{name: "what is not closed", told: []told{{1, 1, 5000, []datagram.Missing{{First: 9, Blocks: 1, Symbols: 5},
 			{First: 10, Blocks: 1, Symbols: datagram.All}}}}, soon: []uint32{9}, none: true},
 		{name: "what does not exist", told: []told{{1, 1, 5000,
@@ -63,7 +65,8 @@ func TestReportsMean(t *testing.T) {
 				}
 			}
 			for _, r := range c.told {
-				crowd.report(r.n, 100*ms, datagram.Header{Flags: datagram.Ready, Seq: r.seq, Pos: r.hi}, r.missing, 6000, s)
+				crowd.report(r.n, 100*ms, datagram.Header{Flags: datagram.Ready, Seq: r.seq, Pos: r.hi},
+					r.missing, 6000, s)
 			}
 			if !slices.Equal(s.urgent, c.soon) || !slices.Equal(s.deferred, c.late) {
 				t.Errorf("mended are %v and later %v, want %v and %v", s.urgent, s.deferred, c.soon, c.late)

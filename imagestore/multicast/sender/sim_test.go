@@ -39,10 +39,11 @@ type waiting struct {
 
 // virtual is a receiver.
 type virtual struct {
-	n       uint16
-	joins   time.Duration
-	drop    func(seq uint32, now time.Duration) bool
-	speaks  bool                                                                    // its reports arrive, whatever it hears
+	n     uint16
+	joins time.Duration
+	drop  func(seq uint32, now time.Duration) bool
+	// its reports arrive, whatever it hears
+	speaks  bool
 	lie     func(h *datagram.Header, missing []datagram.Missing) []datagram.Missing // may be nil
 	own     []map[uint16]bool
 	have    []int
@@ -109,7 +110,9 @@ func (r *room) run() {
 		}
 		sending := r.course.state == datagram.Running || r.course.state == datagram.Repairing
 		if sending && more {
-			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) { return r.crowd.nextWanted(r.plan, from) })
+			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) {
+				return r.crowd.nextWanted(r.plan, from)
+			})
 			if ok {
 				r.seq++
 				r.send(sym)
@@ -208,7 +211,8 @@ func (v *virtual) report(r *room) {
 		missing = v.lie(&h, missing)
 	}
 	if v.speaks || !v.drop(r.seq, r.now) { // reports are lost as data is
-		r.queue = append(r.queue, waiting{r.now + time.Millisecond, v.n, h, missing[:min(len(missing), datagram.MaxMissing)]})
+		r.queue = append(r.queue,
+			waiting{r.now + time.Millisecond, v.n, h, missing[:min(len(missing), datagram.MaxMissing)]})
 	}
 }
 
@@ -230,7 +234,8 @@ func TestSimulatedLoss(t *testing.T) {
 		loss  float64
 		bytes float64 // on the wire, as a share of the file
 	}{
-		{2, 0, 1.066}, {4, 0.01, 1.10}, {8, 0.01, 1.10}, {4, 0.05, 1.15}, {8, 0.05, 1.15}, {4, 0.20, 1.5}, {64, 0.05, 1.18},
+		{2, 0, 1.066}, {4, 0.01, 1.10}, {8, 0.01, 1.10}, {4, 0.05, 1.15}, {8, 0.05, 1.15},
+		{4, 0.20, 1.5}, {64, 0.05, 1.18},
 	} {
 		t.Run(fmt.Sprintf("%d receivers lose %v", c.n, c.loss), func(t *testing.T) {
 			r := newRoom(t, size, rate, 7)

@@ -65,7 +65,9 @@ func TestSimulatedTrouble(t *testing.T) {
 			return r.add(0, func(_ uint32, now time.Duration) bool { return now > 4*time.Second })
 		}, others: 1.05, total: 1.1},
 		{name: "hears nothing for three seconds", fourth: func(r *room) *virtual {
-			return r.add(0, func(_ uint32, now time.Duration) bool { return now > 4*time.Second && now < 7*time.Second })
+			return r.add(0, func(_ uint32, now time.Duration) bool {
+				return now > 4*time.Second && now < 7*time.Second
+			})
 		}, others: 1.05, total: 1.5, done: true},
 		{name: "comes half-way", fourth: func(r *room) *virtual { return r.add(6*time.Second, r.lossy(0.01)) },
 			others: 1.05, total: 1.6, done: true},
@@ -95,7 +97,8 @@ func TestSimulatedTrouble(t *testing.T) {
 			v.lie = func(h *datagram.Header, _ []datagram.Missing) []datagram.Missing {
 				h.Flags &^= datagram.Done
 				h.Pos, h.Time = 1<<32-1, 0
-				return []datagram.Missing{{First: 0, Blocks: 65535, Symbols: 1}, {First: 1 << 31, Blocks: 3, Symbols: 9}}
+				return []datagram.Missing{{First: 0, Blocks: 65535, Symbols: 1},
+					{First: 1 << 31, Blocks: 3, Symbols: 9}}
 			}
 			return v
 		}, demoted: true, others: 1.05, total: 2.2},
@@ -108,7 +111,8 @@ func TestSimulatedTrouble(t *testing.T) {
 			v := c.fourth(r)
 			r.run()
 			last := r.last(3)
-			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; %.3f of the file sent, %v; closed at %v: %s",
+			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; "+
+				"%.3f of the file sent, %v; closed at %v: %s",
 				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left,
 				r.times(), r.ways, r.now, r.course.why)
 			if got := last.Seconds() / before.Seconds(); got > c.others {
@@ -139,7 +143,8 @@ func TestSimulatedRate(t *testing.T) {
 	}{
 		{"ports of half the rate", func(r *room) func(uint32, time.Duration) bool { return r.port(rate / 2) }, 1.25,
 			rate / 2, 1.25},
-		{"a loss of a fifth", func(r *room) func(uint32, time.Duration) bool { return r.lossy(0.2) }, 1.15, rate * 0.8, 1.4},
+		{"a loss of a fifth", func(r *room) func(uint32, time.Duration) bool { return r.lossy(0.2) },
+			1.15, rate * 0.8, 1.4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRoom(t, size, rate, 5)
@@ -151,7 +156,8 @@ func TestSimulatedRate(t *testing.T) {
 			t.Logf("done after %v, %.3f of the limit; %.3f of the file sent; rates %.0f", last,
 				last.Seconds()*c.limit/size, r.times(), every(r.rates, 10))
 			if got := last.Seconds() * c.limit / size; got > c.time || r.times() > c.total {
-				t.Errorf("it takes %.3f of the limit and %.3f of the file, want at most %v and %v", got, r.times(), c.time, c.total)
+				t.Errorf("it takes %.3f of the limit and %.3f of the file, want at most %v and %v", got,
+					r.times(), c.time, c.total)
 			}
 		})
 	}
@@ -174,7 +180,8 @@ func BenchmarkReports(b *testing.B) {
 			r.plan.pass = r.plan.walk(5000)
 			var missing []datagram.Missing
 			for i := range lists {
-				missing = append(missing, datagram.Missing{First: uint32(4000 + 2*i), Blocks: 1, Symbols: uint16(i%50 + 1)})
+				missing = append(missing,
+					datagram.Missing{First: uint32(4000 + 2*i), Blocks: 1, Symbols: uint16(i%50 + 1)})
 			}
 			seq := uint32(0)
 			for i := 0; b.Loop(); i++ {
@@ -184,7 +191,9 @@ func BenchmarkReports(b *testing.B) {
 					r.crowd.evaluate(r.now, r.seq, r.plan)
 					for range 800 {
 						r.seq++
-						r.plan.pick(r.seq, r.size, func(from uint32) (uint32, bool) { return r.crowd.nextWanted(r.plan, from) })
+						r.plan.pick(r.seq, r.size, func(from uint32) (uint32, bool) {
+							return r.crowd.nextWanted(r.plan, from)
+						})
 					}
 				}
 				h := datagram.Header{Flags: datagram.Ready, Seq: seq, Pos: r.seq, Time: r.seq - r.seq/20}

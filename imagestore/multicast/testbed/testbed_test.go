@@ -139,14 +139,16 @@ func packetSockets(t *testing.T) (n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil && domain == unix.AF_PACKET {
+		if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil &&
+			domain == unix.AF_PACKET {
 			n++
 		}
 	}
 	return n
 }
 
-// A wire that is replaced lets go of its sockets, and only then: a frame that is written later would go to another file.
+// A wire that is replaced lets go of its sockets, and only then: a frame that is written later
+// would go to another file.
 func TestWireLetsGo(t *testing.T) {
 	b, err := Open(t.Context(), Options{Receivers: 1})
 	if err != nil {

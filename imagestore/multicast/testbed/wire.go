@@ -34,7 +34,8 @@ func (h *Host) Wire(ctx context.Context, w Wire) error {
 	var rules strings.Builder
 	rules.WriteString("table netdev wire\ndelete table netdev wire\n")
 	if w.Loss > 0 || w.Burst > 0 && w.Every > 0 {
-		rules.WriteString("table netdev wire {\n chain in {\n  type filter hook ingress device eth0 priority 0;\n  meta protocol != ip accept\n")
+		rules.WriteString("table netdev wire {\n chain in {\n  type filter hook ingress device eth0 priority 0;\n" +
+			"  meta protocol != ip accept\n")
 		switch {
 		case w.Loss >= 1:
 			rules.WriteString("  drop\n")

@@ -75,7 +75,9 @@ func BenchmarkMulticast(b *testing.B) {
 							all := point(b, o, times)
 							b.ReportMetric(seconds(all), tool+"-s")
 							b.ReportMetric(median(all, Result.Overhead), tool+"-bytes")
-							b.ReportMetric(median(all, func(r Result) float64 { return r.Receiver.Seconds() }), tool+"-cpu")
+							b.ReportMetric(median(all, func(r Result) float64 {
+								return r.Receiver.Seconds()
+							}), tool+"-cpu")
 							if tool == "griddle" {
 								b.ReportMetric(seconds(all)/all[0].Ideal().Seconds(), "of-ideal")
 							}
@@ -93,7 +95,8 @@ func BenchmarkMulticast(b *testing.B) {
 // once in a program.
 func BenchmarkMulticastImage(b *testing.B) {
 	for range b.N {
-		o := Options{Receivers: 4, Link: 200_000_000, Size: 256 << 20, Wire: testbed.Wire{Loss: 0.01}, Limit: 2 * time.Minute}
+		o := Options{Receivers: 4, Link: 200_000_000, Size: 256 << 20, Wire: testbed.Wire{Loss: 0.01},
+			Limit: 2 * time.Minute}
 		cpu := map[string]float64{}
 		for _, tool := range []string{"griddle", "udpcast"} {
 			o.Tool = tool

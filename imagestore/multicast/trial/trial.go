@@ -72,7 +72,8 @@ type Result struct {
 type Received struct {
 	OK   bool          // its file is the one that was sent, byte for byte
 	Took time.Duration // from the sender's start, or its own if it came late, to its end
-	Data time.Duration // of griddle: from the first datagram of data, or its own start if it came late, to its last byte
+	// of griddle: from the first datagram of data, or its own start if it came late, to its last byte
+	Data time.Duration
 	CPU  time.Duration
 	Way  string // of griddle: which ways the bytes came
 	Err  string
@@ -88,7 +89,8 @@ func (r Result) Overhead() float64 { return float64(r.Sent) / float64(r.Options.
 
 // Ideal is the shortest possible time at the rate, if every lost datagram is sent once more.
 func (r Result) Ideal() time.Duration {
-	return time.Duration(float64(r.Options.Size) * 8 / float64(r.Options.Rate) / (1 - r.Options.Wire.Loss) * float64(time.Second))
+	return time.Duration(
+		float64(r.Options.Size) * 8 / float64(r.Options.Rate) / (1 - r.Options.Wire.Loss) * float64(time.Second))
 }
 
 // tool is one way to send a file to many.

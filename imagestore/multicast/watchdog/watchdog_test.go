@@ -49,7 +49,8 @@ func TestSourceHangs(t *testing.T) {
 	}{
 		{"at its Open", source{}, "", "nothing came for 15s", Silence},
 		{"at once", source{opens: true}, "", "nothing came for 15s", time.Hour + Silence},
-		{"in the middle", source{opens: true, first: "griddle"}, "griddle", "nothing came for 15s", time.Hour + Silence},
+		{"in the middle", source{opens: true, first: "griddle"}, "griddle", "nothing came for 15s",
+			time.Hour + Silence},
 		{"refuses", source{fails: away}, "", "no route to host", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

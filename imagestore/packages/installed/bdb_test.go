@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/packages"
 )
 
-// berkeley has Berkeley DB itself make a hash of values by number, with pages of 512 bytes. option is one of db5.3_load's -c,
-// or "--".
+// berkeley has Berkeley DB itself make a hash of values by number, with pages of 512 bytes. option is one of
+// db5.3_load's -c, or "--".
 func berkeley(t testing.TB, option string, values map[uint32][]byte) []byte {
 	t.Helper()
 	var order binary.AppendByteOrder = binary.LittleEndian
@@ -76,7 +76,8 @@ func TestBerkeleyDB(t *testing.T) {
 	}
 }
 
-// TestBerkeleyDBForms has values on the page of their key and on several pages, more than one bucket, and either byte order.
+// TestBerkeleyDBForms has values on the page of their key and on several pages, more than one bucket,
+// and either byte order.
 func TestBerkeleyDBForms(t *testing.T) {
 	values := map[uint32][]byte{0: {200, 0, 0, 0}, 201: header("gpg-pubkey", "1", "2", "", -1)}
 	want := packages.List{Manager: packages.RPM}
@@ -91,7 +92,8 @@ func TestBerkeleyDBForms(t *testing.T) {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "var/lib/rpm/Packages"), string(b))
 		if got := read(t, dir); !reflect.DeepEqual(got, want) {
-			t.Errorf("with %s Read finds %d packages, or others, want %d", option, len(got.Packages), len(want.Packages))
+			t.Errorf("with %s Read finds %d packages, or others, want %d", option,
+				len(got.Packages), len(want.Packages))
 		}
 	}
 }
@@ -138,21 +140,28 @@ func TestBerkeleyDBHostile(t *testing.T) {
 		{"pages of an odd size", func(b []byte) []byte { word.PutUint32(b[20:], 513); return b }},
 		{"more pages than bytes", func(b []byte) []byte { word.PutUint32(b[32:], 1<<32-1); return b }},
 		{"an odd number of items", func(b []byte) []byte { first(b, pageHash)[20]++; return b }},
-		{"more items than a page has", func(b []byte) []byte { word.PutUint16(first(b, pageHash)[20:], 1<<15); return b }},
-		{"an item in the header", func(b []byte) []byte { word.PutUint16(first(b, pageHash)[bdbHeader:], 3); return b }},
-		{"an item beyond the page", func(b []byte) []byte { word.PutUint16(first(b, pageHash)[bdbHeader:], 600); return b }},
+		{"more items than a page has",
+			func(b []byte) []byte { word.PutUint16(first(b, pageHash)[20:], 1<<15); return b }},
+		{"an item in the header",
+			func(b []byte) []byte { word.PutUint16(first(b, pageHash)[bdbHeader:], 3); return b }},
+		{"an item beyond the page",
+			func(b []byte) []byte { word.PutUint16(first(b, pageHash)[bdbHeader:], 600); return b }},
 		{"a value of an unknown kind", func(b []byte) []byte { value(b)[0] = 4; return b }},
-		{"a value on a page that is not there", func(b []byte) []byte { word.PutUint32(value(b)[4:], 1<<31); return b }},
+		{"a value on a page that is not there",
+			func(b []byte) []byte { word.PutUint32(value(b)[4:], 1<<31); return b }},
 		{"a value on a page of a bucket", func(b []byte) []byte { word.PutUint32(value(b)[4:], 1); return b }},
 		{"a value without end", func(b []byte) []byte { word.PutUint32(value(b)[8:], 1<<32-1); return b }},
-		{"a value that is shorter than its pages", func(b []byte) []byte { word.PutUint32(value(b)[8:], 10); return b }},
+		{"a value that is shorter than its pages",
+			func(b []byte) []byte { word.PutUint32(value(b)[8:], 10); return b }},
 		{"a value in a circle", func(b []byte) []byte {
 			p := first(b, pageOverflow)
 			copy(p[16:20], p[8:12]) // next is itself
 			return b
 		}},
-		{"an empty page of a value", func(b []byte) []byte { word.PutUint16(first(b, pageOverflow)[22:], 0); return b }},
-		{"a page of a value that is too full", func(b []byte) []byte { word.PutUint16(first(b, pageOverflow)[22:], 60000); return b }},
+		{"an empty page of a value",
+			func(b []byte) []byte { word.PutUint16(first(b, pageOverflow)[22:], 0); return b }},
+		{"a page of a value that is too full",
+			func(b []byte) []byte { word.PutUint16(first(b, pageOverflow)[22:], 60000); return b }},
 	} {
 		if l, err := parseBDB(c.do(slices.Clone(good))); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: parseBDB = %+v, %v, want ErrDamaged", c.name, l, err)

@@ -63,12 +63,16 @@ func TestThisMachine(t *testing.T) {
 
 func TestDpkg(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "var/lib/dpkg/status"), "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1:2-3\nDescription: x\n Package: no\n\n"+
-		"Package: removed\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: half\nStatus: install reinstreq half-installed\nVersion: 1\n\n\n"+
-		"Package: broken\nStatus: install ok half-configured\nVersion: 2\nArchitecture: amd64\nVersion: 3\n")
+	write(t, filepath.Join(dir, "var/lib/dpkg/status"),
+		"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1:2-3\nDescription: x\n Package: no\n\n"+
+			"Package: removed\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: half\n"+
+			"Status: install reinstreq half-installed\nVersion: 1\n\n\n"+
+			"Package: broken\nStatus: install ok half-configured\nVersion: 2\nArchitecture: amd64\nVersion: 3\n")
 	write(t, filepath.Join(dir, "var/lib/dpkg/status.d/tzdata"), "Package: tzdata\nVersion: 2024a\nArchitecture: all\n")
-	write(t, filepath.Join(dir, "var/lib/dpkg/status.d/tzdata.md5sums"), "Package: no\nVersion: 2024a\nArchitecture: all\n")
-	want := packages.List{Manager: "dpkg", Packages: []packages.Package{{Name: "a", Version: "1:2-3", Arch: "all"}, {Name: "broken", Version: "2", Arch: "amd64"}, {Name: "tzdata", Version: "2024a", Arch: "all"}}}
+	write(t, filepath.Join(dir, "var/lib/dpkg/status.d/tzdata.md5sums"),
+		"Package: no\nVersion: 2024a\nArchitecture: all\n")
+	want := packages.List{Manager: "dpkg", Packages: []packages.Package{{Name: "a", Version: "1:2-3", Arch: "all"},
+		{Name: "broken", Version: "2", Arch: "amd64"}, {Name: "tzdata", Version: "2024a", Arch: "all"}}}
 	if got := read(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("Read = %+v, want %+v", got, want)
 	}
@@ -80,9 +84,11 @@ func rpmTree(t *testing.T) (dir string) {
 	base := t.TempDir()
 	dir = filepath.Join(base, "tree")
 	for i, p := range []struct{ name, epoch, version, release, arch string }{
-		{"alpha", "", "1.2~rc1", "3.el9", "noarch"}, {"beta", "2", "10^git1", "1", "noarch"}, {"gamma", "", "0.1", "1", "noarch"},
+		{"alpha", "", "1.2~rc1", "3.el9", "noarch"}, {"beta", "2", "10^git1", "1", "noarch"},
+		{"gamma", "", "0.1", "1", "noarch"},
 	} {
-		spec := fmt.Sprintf("Name: %s\nVersion: %s\nRelease: %s\nSummary: x\nLicense: x\nBuildArch: %s\n", p.name, p.version, p.release, p.arch)
+		spec := fmt.Sprintf("Name: %s\nVersion: %s\nRelease: %s\nSummary: x\nLicense: x\nBuildArch: %s\n", p.name,
+			p.version, p.release, p.arch)
 		if p.epoch != "" {
 			spec += "Epoch: " + p.epoch + "\n"
 		}
@@ -100,7 +106,8 @@ const rpmPath = "/usr/lib/sysimage/rpm"
 // rpmSays is what rpm has to say of a tree.
 func rpmSays(t *testing.T, dir string) packages.List {
 	t.Helper()
-	out := run(t, "rpm", "--root", dir, "--dbpath", rpmPath, "-qa", "--qf", "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} %{ARCH}\n")
+	out := run(t, "rpm", "--root", dir, "--dbpath", rpmPath, "-qa",
+		"--qf", "%{NAME} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE} %{ARCH}\n")
 	l := packages.List{Manager: packages.RPM}
 	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); len(f) == 3 {
@@ -164,34 +171,42 @@ func ndb(headers ...[]byte) []byte {
 
 func TestNDB(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "usr/lib/sysimage/rpm/Packages.db"), string(ndb(header("a", "1", "2", "x86_64", -1), header("gpg-pubkey", "1", "2", "", -1), header("b", "1", "2", "noarch", 3))))
-	want := packages.List{Manager: "rpm", Packages: []packages.Package{{Name: "a", Version: "1-2", Arch: "x86_64"}, {Name: "b", Version: "3:1-2", Arch: "noarch"}}}
+	write(t, filepath.Join(dir, "usr/lib/sysimage/rpm/Packages.db"), string(ndb(header("a", "1", "2", "x86_64", -1),
+		header("gpg-pubkey", "1", "2", "", -1), header("b", "1", "2", "noarch", 3))))
+	want := packages.List{Manager: "rpm", Packages: []packages.Package{{Name: "a", Version: "1-2", Arch: "x86_64"},
+		{Name: "b", Version: "3:1-2", Arch: "noarch"}}}
 	if got := read(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("Read = %+v, want %+v", got, want)
 	}
 }
 
-// The fixtures of pacman and apk are composed by their documentation: neither program can enter packages here without its
-// repositories.
+// The fixtures of pacman and apk are composed by their documentation: neither program can enter packages here
+// without its repositories.
 func TestPacman(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "var/lib/pacman/local/ALPM_DB_VERSION"), "9\n")
-	write(t, filepath.Join(dir, "var/lib/pacman/local/bash-5.2.026-2/desc"), "%NAME%\nbash\n\n%VERSION%\n5.2.026-2\n\n%DESC%\n%VERSION%\n\n%ARCH%\nx86_64\n\n%DEPENDS%\nreadline\nglibc\n\n")
+	write(t, filepath.Join(dir, "var/lib/pacman/local/bash-5.2.026-2/desc"),
+		"%NAME%\nbash\n\n%VERSION%\n5.2.026-2\n\n%DESC%\n%VERSION%\n\n%ARCH%\nx86_64\n\n%DEPENDS%\nreadline\nglibc\n\n")
 	write(t, filepath.Join(dir, "var/lib/pacman/local/bash-5.2.026-2/files"), "%FILES%\netc/\n")
-	write(t, filepath.Join(dir, "var/lib/pacman/local/filesystem-1:2-3/desc"), "%NAME%\nfilesystem\n\n%VERSION%\n1:2-3\n\n%ARCH%\nany\n")
-	want := packages.List{Manager: "pacman", Packages: []packages.Package{{Name: "bash", Version: "5.2.026-2", Arch: "x86_64"}, {Name: "filesystem", Version: "1:2-3", Arch: "any"}}}
+	write(t, filepath.Join(dir, "var/lib/pacman/local/filesystem-1:2-3/desc"),
+		"%NAME%\nfilesystem\n\n%VERSION%\n1:2-3\n\n%ARCH%\nany\n")
+	want := packages.List{Manager: "pacman", Packages: []packages.Package{
+		{Name: "bash", Version: "5.2.026-2", Arch: "x86_64"}, {Name: "filesystem", Version: "1:2-3", Arch: "any"}}}
 	if got := read(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("Read = %+v, want %+v", got, want)
 	}
-	if out := run(t, "pacman", "--dbpath", filepath.Join(dir, "var/lib/pacman"), "-Q"); out != "bash 5.2.026-2\nfilesystem 1:2-3\n" {
+	if out := run(t, "pacman", "--dbpath", filepath.Join(dir, "var/lib/pacman"),
+		"-Q"); out != "bash 5.2.026-2\nfilesystem 1:2-3\n" {
 		t.Errorf("pacman -Q reads the same as %q", out)
 	}
 }
 
 func TestAPK(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "lib/apk/db/installed"), "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\nS:1\nF:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\nC:Q1x=\nP:busybox\nV:1.36.1-r5\nA:x86_64\n\n")
-	want := packages.List{Manager: "apk", Packages: []packages.Package{{Name: "busybox", Version: "1.36.1-r5", Arch: "x86_64"}, {Name: "musl", Version: "1.2.4-r2", Arch: "x86_64"}}}
+	write(t, filepath.Join(dir, "lib/apk/db/installed"), "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\nS:1\nF:lib\n"+
+		"R:ld-musl-x86_64.so.1\na:0:0:755\n\nC:Q1x=\nP:busybox\nV:1.36.1-r5\nA:x86_64\n\n")
+	want := packages.List{Manager: "apk", Packages: []packages.Package{
+		{Name: "busybox", Version: "1.36.1-r5", Arch: "x86_64"}, {Name: "musl", Version: "1.2.4-r2", Arch: "x86_64"}}}
 	if got := read(t, dir); !reflect.DeepEqual(got, want) {
 		t.Errorf("Read = %+v, want %+v", got, want)
 	}
@@ -210,7 +225,8 @@ func TestHostile(t *testing.T) {
 	for _, path := range []string{"status", "lib/dpkg/status", "var/lib/dpkg/status"} {
 		write(t, filepath.Join(outside, path), status)
 	}
-	for _, way := range []string{"var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status", "var/lib/dpkg/status.d", "var/lib/pacman/local", "lib/apk/db/installed", "usr/lib/sysimage/rpm/rpmdb.sqlite"} {
+	for _, way := range []string{"var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/status", "var/lib/dpkg/status.d",
+		"var/lib/pacman/local", "lib/apk/db/installed", "usr/lib/sysimage/rpm/rpmdb.sqlite"} {
 		dir := t.TempDir()
 		link := filepath.Join(dir, way)
 		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
@@ -233,7 +249,8 @@ func TestHostile(t *testing.T) {
 
 	good := header("a", "1", "2", "x86_64", -1)
 	for name, text := range map[string]string{
-		"var/lib/dpkg/status/x": "a directory", "var/lib/rpm/rpmdb.sqlite": "no database at all", "var/lib/rpm/Packages.db": "RpmP", "var/lib/rpm/Packages": "no database at all",
+		"var/lib/dpkg/status/x": "a directory", "var/lib/rpm/rpmdb.sqlite": "no database at all",
+		"var/lib/rpm/Packages.db": "RpmP", "var/lib/rpm/Packages": "no database at all",
 		"usr/lib/sysimage/rpm/Packages.db": string(ndb(good)[:4096+40]),
 	} {
 		dir := t.TempDir()
@@ -263,7 +280,8 @@ func TestForgedSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "var/lib/rpm/rpmdb.sqlite")
 	write(t, path, "")
-	run(t, "sqlite3", path, "CREATE VIEW Packages AS WITH RECURSIVE r(blob) AS (SELECT x'00' UNION ALL SELECT blob FROM r) SELECT blob FROM r")
+	run(t, "sqlite3", path, "CREATE VIEW Packages AS WITH RECURSIVE r(blob) AS (SELECT x'00' UNION ALL SELECT blob "+
+		"FROM r) SELECT blob FROM r")
 	if got, err := Read(t.Context(), dir); !errors.Is(err, ErrDamaged) {
 		t.Errorf("Read = %+v, %v, want ErrDamaged", got, err)
 	}
@@ -275,7 +293,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("%NAME%\na\n\n%VERSION%\n1\n"))
 	f.Add(header("a", "1", "2", "x86_64", 3))
 	f.Add(ndb(header("a", "1", "2", "x86_64", 3)))
-	f.Add(berkeley(f, "--", map[uint32][]byte{0: {1, 0, 0, 0}, 1: header("a", "1", "2", "x86_64", 3), 2: header("b", strings.Repeat("1", 200), strings.Repeat("2", 200), "noarch", -1)}))
+	f.Add(berkeley(f, "--", map[uint32][]byte{0: {1, 0, 0, 0}, 1: header("a", "1", "2", "x86_64", 3),
+		2: header("b", strings.Repeat("1", 200), strings.Repeat("2", 200), "noarch", -1)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, list := range [][]packages.Package{parseDpkg(b, false), parseDpkg(b, true), parseAPK(b)} {
 			if len(list) > len(b) {

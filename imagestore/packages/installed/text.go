@@ -26,8 +26,8 @@ func readDpkg(t *tree) ([]packages.Package, error) {
 	return out, err
 }
 
-// parseDpkg reads stanzas. A stanza without a Status counts where all is true. Of the others those count whose files are
-// there, whatever came of their configuration: state "installed", "unpacked", "half-configured", "triggers-…".
+// parseDpkg reads stanzas. A stanza without a Status counts where all is true. Of the others those count whose files
+// are there, whatever came of their configuration: state "installed", "unpacked", "half-configured", "triggers-…".
 func parseDpkg(b []byte, all bool) []packages.Package {
 	var out []packages.Package
 	stanzas(b, func(fields map[string]string) {
@@ -40,7 +40,8 @@ func parseDpkg(b []byte, all bool) []packages.Package {
 			}
 		}
 		if is && fields["package"] != "" && len(out) <= packages.MaxPackages {
-			out = append(out, packages.Package{Name: fields["package"], Version: fields["version"], Arch: or(fields["architecture"])})
+			out = append(out,
+				packages.Package{Name: fields["package"], Version: fields["version"], Arch: or(fields["architecture"])})
 		}
 	}, func(line string) (string, string, bool) {
 		key, value, ok := strings.Cut(line, ":")
@@ -56,8 +57,8 @@ func or(arch string) string {
 	return arch
 }
 
-// stanzas calls f for each block of lines between empty ones, with its fields; cut finds key and value of a line. The first
-// of a key counts.
+// stanzas calls f for each block of lines between empty ones, with its fields; cut finds key and value of a line. The
+// first of a key counts.
 func stanzas(b []byte, f func(map[string]string), cut func(line string) (key, value string, ok bool)) {
 	fields := map[string]string{}
 	end := func() {

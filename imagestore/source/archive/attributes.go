@@ -15,11 +15,13 @@ func (t *Tree) metadata(n *node, path string, h *header, hasMode bool) error {
 	if h.Uid < 0 || int64(h.Uid) >= math.MaxUint32 || h.Gid < 0 || int64(h.Gid) >= math.MaxUint32 {
 		return fmt.Errorf("%w: owner %d:%d", ErrMalformed, h.Uid, h.Gid)
 	}
-	if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(h.Uid), GID: uint64(h.Gid)}); err != nil {
+	if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(h.Uid),
+		GID: uint64(h.Gid)}); err != nil {
 		return err
 	}
 	if hasMode {
-		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChmod, Path: path, Mode: uint64(h.Mode & 0o7777)}); err != nil {
+		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChmod, Path: path,
+			Mode: uint64(h.Mode & 0o7777)}); err != nil {
 			return err
 		}
 	}
@@ -46,7 +48,8 @@ func (t *Tree) metadata(n *node, path string, h *header, hasMode bool) error {
 				return err
 			}
 		}
-		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: name, Data: []byte(xattrs[name])}); err != nil {
+		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: name,
+			Data: []byte(xattrs[name])}); err != nil {
 			return err
 		}
 	}

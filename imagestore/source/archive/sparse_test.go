@@ -65,8 +65,10 @@ func TestSparse(t *testing.T) {
 		}
 		f.Close()
 	}
-	for _, format := range [][]string{{"--format=gnu"}, {"--format=pax", "--sparse-version=0.0"}, {"--format=pax", "--sparse-version=0.1"}, {"--format=pax", "--sparse-version=1.0"}} {
-		cmd := exec.Command("tar", append(format, "--sparse", "-c", "-C", dir, "few", "none", "start", "many", "huge")...)
+	for _, format := range [][]string{{"--format=gnu"}, {"--format=pax", "--sparse-version=0.0"},
+		{"--format=pax", "--sparse-version=0.1"}, {"--format=pax", "--sparse-version=1.0"}} {
+		cmd := exec.Command("tar",
+			append(format, "--sparse", "-c", "-C", dir, "few", "none", "start", "many", "huge")...)
 		archive, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%v: %v", cmd, err)
@@ -129,10 +131,14 @@ func TestSparseRefuses(t *testing.T) {
 		archive []byte
 		is      error
 	}{
-		{"exabytes", pax("9000000000000000000", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "0", "GNU.sparse.map", ""), ErrLimit},
-		{"more than there is", pax("1000", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "1", "GNU.sparse.map", "0,10"), ErrMalformed},
-		{"beyond the end", pax("5", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "1", "GNU.sparse.map", "10,10"), ErrMalformed},
-		{"backwards", pax("100", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "2", "GNU.sparse.map", "10,10,0,5"), ErrMalformed},
+		{"exabytes", pax("9000000000000000000", "GNU.sparse.major", "0", "GNU.sparse.minor", "1",
+			"GNU.sparse.numblocks", "0", "GNU.sparse.map", ""), ErrLimit},
+		{"more than there is", pax("1000", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks",
+			"1", "GNU.sparse.map", "0,10"), ErrMalformed},
+		{"beyond the end", pax("5", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "1",
+			"GNU.sparse.map", "10,10"), ErrMalformed},
+		{"backwards", pax("100", "GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.numblocks", "2",
+			"GNU.sparse.map", "10,10,0,5"), ErrMalformed},
 		{"a later version", pax("100", "GNU.sparse.major", "2", "GNU.sparse.minor", "0"), ErrMalformed},
 		{"no map", pax("100", "GNU.sparse.major", "1", "GNU.sparse.minor", "0"), ErrMalformed},
 	} {
@@ -144,12 +150,16 @@ func TestSparseRefuses(t *testing.T) {
 
 // FuzzTar translates any bytes, as one archive and as two layers. What is not refused must be a stream that applies.
 func FuzzTar(f *testing.F) {
-	f.Add(packed(f, dir("./"), file("etc/passwd", "root"), symlink("lib", "usr/lib"), file("lib/x", "y"), hardLink("h", "etc/passwd")))
+	f.Add(packed(f, dir("./"), file("etc/passwd", "root"), symlink("lib", "usr/lib"), file("lib/x", "y"),
+		hardLink("h", "etc/passwd")))
 	f.Add(packed(f, file("a/old", "x"), dir("a"), file("a/.wh..wh..opq", ""), file(".wh.b", ""), dir("a/d")))
-	f.Add(packed(f, tar.Header{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3}, file("z", string(make([]byte, 2*holeSize)))))
-	f.Add(packed(f, tar.Header{Typeflag: tar.TypeDir, Name: "a", PAXRecords: map[string]string{"SCHILY.acl.default": "u::rwx,g::r--,g:0:r--,m::r--,o::---",
-		"SCHILY.xattr.user.x": "y", "mtime": "-1.5"}}))
-	f.Add(append(header512L(10), append(append([]byte("long/name\x00"), make([]byte, 502)...), packed(f, symlink("x", "y"))...)...))
+	f.Add(packed(f, tar.Header{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 3},
+		file("z", string(make([]byte, 2*holeSize)))))
+	f.Add(packed(f, tar.Header{Typeflag: tar.TypeDir, Name: "a",
+		PAXRecords: map[string]string{"SCHILY.acl.default": "u::rwx,g::r--,g:0:r--,m::r--,o::---",
+			"SCHILY.xattr.user.x": "y", "mtime": "-1.5"}}))
+	f.Add(append(header512L(10),
+		append(append([]byte("long/name\x00"), make([]byte, 502)...), packed(f, symlink("x", "y"))...)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := Options{Name: "x", Limits: Limits{Bytes: 1 << 20, Entries: 1000}}
 		for _, archives := range [][][]byte{{data}, {data, data}} {
@@ -202,7 +212,8 @@ func TestDecompress(t *testing.T) {
 	if err := os.WriteFile(path, plain, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range [][]string{{"cat"}, {"gzip"}, {"bzip2"}, {"xz", "-T1"}, {"xz", "-9e", "--check=sha256"}, {"zstd", "-q", "--long=27"}, {"lz4", "-q"}} {
+	for _, program := range [][]string{{"cat"}, {"gzip"}, {"bzip2"}, {"xz", "-T1"}, {"xz", "-9e", "--check=sha256"},
+		{"zstd", "-q", "--long=27"}, {"lz4", "-q"}} {
 		cmd := exec.Command(program[0], append(program[1:], "-c", path)...)
 		if program[0] == "cat" {
 			cmd = exec.Command("cat", path)
@@ -211,7 +222,8 @@ func TestDecompress(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v; run make deps", program, err)
 		}
-		for name, in := range map[string][]byte{"whole": packed, "cut off": packed[:len(packed)-1], "spoilt": append(bytes.Clone(packed[:20]), 'x')} {
+		for name, in := range map[string][]byte{"whole": packed, "cut off": packed[:len(packed)-1],
+			"spoilt": append(bytes.Clone(packed[:20]), 'x')} {
 			r, err := Decompress(bytes.NewReader(in))
 			var got []byte
 			if err == nil {

@@ -70,11 +70,13 @@ func Listing(t testing.TB, b []byte) string {
 	}
 }
 
-// SparseFiles are files with zeros in them, by name. A letter is a MiB of it, "." one of zeros, "'" and "," are 100 bytes of x and of zeros.
+// SparseFiles are files with zeros in them, by name. A letter is a MiB of it, "." one of zeros, "'" and "," are 100
+// bytes of x and of zeros.
 func SparseFiles() map[string]string {
 	files := map[string]string{
-		"front": "...a", "middle": "a....b", "behind": "ab....", "all": "......", "none": "abc", "short end": "......'", "zero end": "a.....,",
-		"end after data": ".a....'", "two": ".'", "alternate": "a.b.c.d.e", "long": strings.Repeat(".", 20) + "z", "deep/er/file": "..a..",
+		"front": "...a", "middle": "a....b", "behind": "ab....", "all": "......", "none": "abc", "short end": "......'",
+		"zero end": "a.....,", "end after data": ".a....'", "two": ".'", "alternate": "a.b.c.d.e",
+		"long": strings.Repeat(".", 20) + "z", "deep/er/file": "..a..",
 	}
 	for i := range 400 { // so that the trees have inner nodes
 		files[fmt.Sprintf("many/%03d", i)] = "'"

@@ -57,7 +57,8 @@ func (f *Fake) describeAddresses(q query) (string, error) {
 		}
 		return nil
 	}, func(o *object) string {
-		return text("allocationId", o.id) + text("publicIp", o.a["public"]) + text("domain", "vpc") + text("instanceId", o.a["instance"]) +
+		return text("allocationId", o.id) + text("publicIp", o.a["public"]) + text("domain", "vpc") +
+			text("instanceId", o.a["instance"]) +
 			text("associationId", o.a["association"]) + o.tagSet()
 	})
 }
@@ -88,10 +89,12 @@ func (f *Fake) associateAddress(q query) (string, error) {
 		return "", err
 	}
 	if i.state != "running" && i.state != "stopped" {
-		return "", refuse("InvalidInstanceID", "The %s instance '%s' is not in a valid state for this operation.", i.state, i.id)
+		return "", refuse("InvalidInstanceID",
+			"The %s instance '%s' is not in a valid state for this operation.", i.state, i.id)
 	}
 	if o.a["instance"] != "" && q.get("AllowReassociation") != "true" {
-		return "", refuse("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s", o.id, o.a["association"])
+		return "", refuse("Resource.AlreadyAssociated", "resource %s is already associated with associate-id %s",
+			o.id, o.a["association"])
 	}
 	for _, other := range f.of("elastic-ip", with("instance", i.id)) {
 		f.unbind(other)
@@ -125,7 +128,8 @@ func (f *Fake) givePublic(i *object) {
 func (f *Fake) disassociateAddress(q query) (string, error) {
 	some := f.of("elastic-ip", with("association", q.get("AssociationId")))
 	if q.get("AssociationId") == "" || len(some) == 0 {
-		return "", refuse("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", q.get("AssociationId"))
+		return "", refuse("InvalidAssociationID.NotFound", "The association ID '%s' does not exist",
+			q.get("AssociationId"))
 	}
 	f.unbind(some[0])
 	return done(), nil

@@ -58,7 +58,8 @@ func (f *Fake) serveDirect(h http.Header, r *http.Request, action string, body [
 	defer f.mu.Unlock()
 	err := f.allowed(r)
 	if err != nil && f.expired {
-		err = &failed{http.StatusForbidden, "ExpiredTokenException", "The security token included in the request is expired"}
+		err = &failed{http.StatusForbidden, "ExpiredTokenException",
+			"The security token included in the request is expired"}
 	}
 	status, answer := 0, any(nil)
 	if err == nil {
@@ -102,7 +103,8 @@ func (f *Fake) startSnapshot(body []byte) (int, any, error) {
 	f.trace = append(f.trace, "StartSnapshot\n  "+string(body))
 	old, id, err := f.again("snapshot", in.ClientToken, string(body))
 	if err != nil {
-		return 0, nil, &failed{http.StatusServiceUnavailable, "ConflictException", "The request uses the same client token as a previous, but non-identical request."}
+		return 0, nil, &failed{http.StatusServiceUnavailable, "ConflictException",
+			"The request uses the same client token as a previous, but non-identical request."}
 	}
 	answer := func(id, status string) any {
 		return map[string]any{"SnapshotId": id, "BlockSize": blockSize, "VolumeSize": in.VolumeSize, "Status": status}
@@ -169,9 +171,11 @@ func (f *Fake) completeSnapshot(r *http.Request) (int, any, error) {
 		linear.Write([]byte(o.blocks[n]))
 	}
 	if r.Header.Get("x-amz-ChangedBlocksCount") != strconv.Itoa(len(o.blocks)) {
-		return 0, nil, invalid("%s blocks were written, not %d", r.Header.Get("x-amz-ChangedBlocksCount"), len(o.blocks))
+		return 0, nil, invalid("%s blocks were written, not %d",
+			r.Header.Get("x-amz-ChangedBlocksCount"), len(o.blocks))
 	}
-	if r.Header.Get("x-amz-Checksum") != base64.StdEncoding.EncodeToString(linear.Sum(nil)) || r.Header.Get("x-amz-Checksum-Aggregation-Method") != "LINEAR" ||
+	if r.Header.Get("x-amz-Checksum") != base64.StdEncoding.EncodeToString(linear.Sum(nil)) ||
+		r.Header.Get("x-amz-Checksum-Aggregation-Method") != "LINEAR" ||
 		r.Header.Get("x-amz-Checksum-Algorithm") != "SHA256" {
 		return 0, nil, invalid("the checksum is not that of the blocks")
 	}

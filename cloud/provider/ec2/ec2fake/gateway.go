@@ -64,7 +64,8 @@ func (f *Fake) deleteGateway(q query) (string, error) {
 		return "", err
 	}
 	if o.a["vpc"] != "" {
-		return "", refuse("DependencyViolation", "The internetGateway '%s' has dependencies and cannot be deleted.", o.id)
+		return "", refuse("DependencyViolation",
+			"The internetGateway '%s' has dependencies and cannot be deleted.", o.id)
 	}
 	f.drop(o)
 	return done(), nil
@@ -83,7 +84,8 @@ func (f *Fake) describeRouteTables(q query) (string, error) {
 			if g, err := f.find("internet-gateway", o.a["gateway"], ""); err != nil || g.a["vpc"] != o.a["vpc"] {
 				state = "blackhole"
 			}
-			routes = el("item", text("destinationCidrBlock", "0.0.0.0/0"), text("gatewayId", o.a["gateway"]), text("state", state))
+			routes = el("item", text("destinationCidrBlock", "0.0.0.0/0"), text("gatewayId", o.a["gateway"]),
+				text("state", state))
 		}
 		return text("routeTableId", o.id) + text("vpcId", o.a["vpc"]) + el("routeSet", routes) + o.tagSet()
 	})
@@ -105,7 +107,8 @@ func (f *Fake) setRoute(q query, fresh bool) (string, error) {
 	case q.get("DestinationCidrBlock") != "0.0.0.0/0":
 		return "", refuse("InvalidParameterValue", "the fake knows the default route alone")
 	case g.a["vpc"] != o.a["vpc"]:
-		return "", refuse("InvalidParameterValue", "route table %s and network gateway %s belong to different networks", o.id, g.id)
+		return "", refuse("InvalidParameterValue",
+			"route table %s and network gateway %s belong to different networks", o.id, g.id)
 	case fresh && o.a["gateway"] != "":
 		return "", refuse("RouteAlreadyExists", "The route identified by 0.0.0.0/0 already exists.")
 	}
@@ -118,7 +121,8 @@ func (f *Fake) dhcp(o *object) string {
 	for _, v := range o.list {
 		values += el("item", text("value", v))
 	}
-	return text("dhcpOptionsId", o.id) + el("dhcpConfigurationSet", el("item", el("key", "domain-name-servers"), el("valueSet", values))) + o.tagSet()
+	return text("dhcpOptionsId", o.id) + el("dhcpConfigurationSet",
+		el("item", el("key", "domain-name-servers"), el("valueSet", values))) + o.tagSet()
 }
 
 func (f *Fake) describeDhcp(q query) (string, error) {
@@ -180,7 +184,8 @@ func (f *Fake) describeRegions(query) (string, error) {
 
 func (f *Fake) describeZones(query) (string, error) {
 	zone := func(name string) string {
-		return el("item", text("zoneName", name), text("zoneState", "available"), text("zoneType", "availability-zone"), text("regionName", "xx-test-1"))
+		return el("item", text("zoneName", name), text("zoneState", "available"), text("zoneType", "availability-zone"),
+			text("regionName", "xx-test-1"))
 	}
 	return el("availabilityZoneInfo", zone("xx-test-1b"), zone("xx-test-1a")), nil
 }

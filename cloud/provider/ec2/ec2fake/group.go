@@ -23,7 +23,8 @@ func (f *Fake) describeGroups(q query) (string, error) {
 		}
 		return inVPC("group-id")(o, name)
 	}, func(o *object) string {
-		return text("groupId", o.id) + text("groupName", o.a["name"]) + text("groupDescription", o.a["description"]) + text("vpcId", o.a["vpc"]) + o.tagSet()
+		return text("groupId", o.id) + text("groupName", o.a["name"]) + text("groupDescription", o.a["description"]) +
+			text("vpcId", o.a["vpc"]) + o.tagSet()
 	})
 }
 
@@ -39,7 +40,8 @@ func (f *Fake) createGroup(q query) (string, error) {
 	if len(f.of("security-group", func(o *object) bool { return o.a["vpc"] == vpc.id && o.a["name"] == name })) > 0 {
 		return "", refuse("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc.id)
 	}
-	o, err := f.add("security-group", q.tags("security-group"), map[string]string{"vpc": vpc.id, "name": name, "description": q.get("GroupDescription")})
+	o, err := f.add("security-group", q.tags("security-group"),
+		map[string]string{"vpc": vpc.id, "name": name, "description": q.get("GroupDescription")})
 	if err != nil {
 		return "", err
 	}
@@ -80,8 +82,10 @@ func (f *Fake) describeRules(q query) (string, error) {
 			if r.source.Addr().Is6() {
 				cidr = "cidrIpv6"
 			}
-			return el("item", text("securityGroupRuleId", r.id), text("groupId", id), text("isEgress", fmt.Sprint(egress)), text("ipProtocol", r.protocol),
-				text("fromPort", strconv.Itoa(r.from)), text("toPort", strconv.Itoa(r.to)), text(cidr, r.source.String()))
+			return el("item", text("securityGroupRuleId", r.id), text("groupId", id),
+				text("isEgress", fmt.Sprint(egress)), text("ipProtocol", r.protocol),
+				text("fromPort", strconv.Itoa(r.from)), text("toPort", strconv.Itoa(r.to)),
+				text(cidr, r.source.String()))
 		}
 		items = append(items, rule(true, &groupRule{"sgr-out-" + id, "-1", -1, -1, netip.MustParsePrefix("0.0.0.0/0")}))
 		for _, r := range o.rules {
@@ -121,7 +125,8 @@ func (f *Fake) authorize(q query) (string, error) {
 		return "", refuse("MissingParameter", "no permission")
 	}
 	if len(o.rules)+len(fresh) > 60 {
-		return "", refuse("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
+		return "", refuse("RulesPerSecurityGroupLimitExceeded",
+			"The maximum number of rules per security group has been reached.")
 	}
 	o.rules = append(o.rules, fresh...)
 	return done(), nil
@@ -143,10 +148,11 @@ func (f *Fake) revoke(q query) (string, error) {
 }
 
 func (f *Fake) describeInterfaces(q query) (string, error) {
-	return f.describe(q, "network-interface", "networkInterfaceSet", inVPC("network-interface-id"), func(o *object) string {
-		return text("networkInterfaceId", o.id) + text("vpcId", o.a["vpc"]) + text("subnetId", o.a["subnet"]) +
-			el("attachment", text("instanceId", o.a["instance"]), el("deviceIndex", "0")) + o.tagSet()
-	})
+	return f.describe(q, "network-interface", "networkInterfaceSet", inVPC("network-interface-id"),
+		func(o *object) string {
+			return text("networkInterfaceId", o.id) + text("vpcId", o.a["vpc"]) + text("subnetId", o.a["subnet"]) +
+				el("attachment", text("instanceId", o.a["instance"]), el("deviceIndex", "0")) + o.tagSet()
+		})
 }
 
 func (f *Fake) modifyInterface(q query) (string, error) {

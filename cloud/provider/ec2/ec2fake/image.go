@@ -15,7 +15,8 @@ func (f *Fake) describeSnapshots(q query) (string, error) {
 		}
 		return nil
 	}, func(o *object) string {
-		return text("snapshotId", o.id) + text("status", o.state) + text("volumeSize", o.a["size"]) + text("startTime", began()) +
+		return text("snapshotId", o.id) + text("status", o.state) + text("volumeSize", o.a["size"]) +
+			text("startTime", began()) +
 			text("statusMessage", o.a["message"]) + o.tagSet()
 	})
 }
@@ -47,9 +48,11 @@ func (f *Fake) describeImages(q query) (string, error) {
 		}
 		return nil
 	}, func(o *object) string {
-		return text("imageId", o.id) + text("imageState", o.state) + text("name", o.a["name"]) + text("bootMode", o.a["boot"]) +
-			text("architecture", o.a["arch"]) + text("rootDeviceName", "/dev/xvda") + el("blockDeviceMapping", el("item", el("deviceName", "/dev/xvda"),
-			el("ebs", text("snapshotId", o.a["snapshot"]), text("volumeSize", o.a["size"])))) + o.tagSet()
+		return text("imageId", o.id) + text("imageState", o.state) + text("name", o.a["name"]) +
+			text("bootMode", o.a["boot"]) +
+			text("architecture", o.a["arch"]) + text("rootDeviceName", "/dev/xvda") +
+			el("blockDeviceMapping", el("item", el("deviceName", "/dev/xvda"),
+				el("ebs", text("snapshotId", o.a["snapshot"]), text("volumeSize", o.a["size"])))) + o.tagSet()
 	})
 }
 
@@ -63,7 +66,8 @@ func (f *Fake) registerImage(q query) (string, error) {
 	}
 	boots := map[string][]string{"x86_64": {"uefi-preferred", "uefi", "legacy-bios"}, "arm64": {"uefi"}}
 	if !slices.Contains(boots[q.get("Architecture")], q.get("BootMode")) {
-		return "", refuse("InvalidParameterValue", "The boot mode %s is not supported for the architecture %s", q.get("BootMode"), q.get("Architecture"))
+		return "", refuse("InvalidParameterValue", "The boot mode %s is not supported for the architecture %s",
+			q.get("BootMode"), q.get("Architecture"))
 	}
 	s, err := f.find("snapshot", q.get("BlockDeviceMapping.1.Ebs.SnapshotId"), "InvalidSnapshot.NotFound")
 	if err != nil {
@@ -76,7 +80,8 @@ func (f *Fake) registerImage(q query) (string, error) {
 		return "", refuse("InvalidBlockDeviceMapping", "no root device")
 	}
 	o, err := f.add("image", q.tags("image"), map[string]string{
-		"name": name, "snapshot": s.id, "size": s.a["size"], "boot": q.get("BootMode"), "arch": q.get("Architecture"), "ena": q.get("EnaSupport"),
+		"name": name, "snapshot": s.id, "size": s.a["size"], "boot": q.get("BootMode"), "arch": q.get("Architecture"),
+		"ena":  q.get("EnaSupport"),
 		"imds": q.get("ImdsSupport"),
 	})
 	if err != nil {

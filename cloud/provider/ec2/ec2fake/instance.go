@@ -9,7 +9,8 @@ import (
 
 // stateCode is a state's number.
 func stateCode(s string) string {
-	return map[string]string{"pending": "0", "running": "16", "shutting-down": "32", "terminated": "48", "stopping": "64", "stopped": "80"}[s]
+	return map[string]string{"pending": "0", "running": "16", "shutting-down": "32", "terminated": "48",
+		"stopping": "64", "stopped": "80"}[s]
 }
 
 func (f *Fake) describeInstances(q query) (string, error) {
@@ -34,19 +35,24 @@ func (f *Fake) instance(o *object) string {
 		for _, g := range e.list {
 			groups += el("item", text("groupId", g))
 		}
-		ends += el("item", text("networkInterfaceId", e.id), text("privateIpAddress", e.a["private"]), el("groupSet", groups),
+		ends += el("item", text("networkInterfaceId", e.id), text("privateIpAddress", e.a["private"]),
+			el("groupSet", groups),
 			el("attachment", el("deviceIndex", "0"), el("status", "attached")))
 	}
 	for _, v := range f.of("volume", with("instance", o.id)) {
-		disks += el("item", text("deviceName", v.a["device"]), el("ebs", text("volumeId", v.id), text("status", attachState(v))))
+		disks += el("item", text("deviceName", v.a["device"]),
+			el("ebs", text("volumeId", v.id), text("status", attachState(v))))
 	}
 	reason := ""
 	if o.a["reason"] != "" {
 		reason = el("stateReason", text("code", o.a["reason"]), text("message", o.a["reason"]+": as the test wants it"))
 	}
-	return text("instanceId", o.id) + text("imageId", o.a["image"]) + el("instanceState", text("code", stateCode(o.state)), text("name", o.state)) +
-		text("instanceType", o.a["type"]) + text("keyName", o.a["key"]) + text("vpcId", o.a["vpc"]) + text("subnetId", o.a["subnet"]) +
-		text("privateIpAddress", o.a["private"]) + text("ipAddress", o.a["public"]) + text("rootDeviceName", "/dev/xvda") +
+	return text("instanceId", o.id) + text("imageId", o.a["image"]) +
+		el("instanceState", text("code", stateCode(o.state)), text("name", o.state)) +
+		text("instanceType", o.a["type"]) + text("keyName", o.a["key"]) + text("vpcId", o.a["vpc"]) +
+		text("subnetId", o.a["subnet"]) +
+		text("privateIpAddress", o.a["private"]) + text("ipAddress", o.a["public"]) +
+		text("rootDeviceName", "/dev/xvda") +
 		el("placement", text("availabilityZone", o.a["zone"])) + reason +
 		el("networkInterfaceSet", ends) + el("blockDeviceMapping", disks) + o.tagSet()
 }
@@ -61,7 +67,8 @@ func (f *Fake) runInstances(q query) (string, error) {
 		return answer(old), nil
 	}
 	if id != "" {
-		return el("instancesSet", el("item", text("instanceId", id), el("instanceState", el("name", "terminated")))), nil
+		return el("instancesSet",
+			el("item", text("instanceId", id), el("instanceState", el("name", "terminated")))), nil
 	}
 	a, end, err := f.checkRun(q)
 	if err != nil {
@@ -80,7 +87,8 @@ func (f *Fake) runInstances(q query) (string, error) {
 	}
 	e.list = groups
 	root, err := f.add("volume", q.tags("volume"), map[string]string{
-		"size": a["disk"], "zone": a["zone"], "type": "gp3", "instance": o.id, "device": "/dev/xvda", "root": "true", "encrypted": q.get("BlockDeviceMapping.1.Ebs.Encrypted"),
+		"size": a["disk"], "zone": a["zone"], "type": "gp3", "instance": o.id, "device": "/dev/xvda", "root": "true",
+		"encrypted": q.get("BlockDeviceMapping.1.Ebs.Encrypted"),
 	})
 	if err != nil {
 		return "", err
@@ -131,7 +139,8 @@ func (f *Fake) checkRun(q query) (map[string]string, *object, error) {
 	if s := q.get("BlockDeviceMapping.1.Ebs.VolumeSize"); s != "" {
 		has, _ := strconv.Atoi(disk)
 		if n, err := strconv.Atoi(s); err != nil || n < has {
-			return nil, nil, refuse("InvalidBlockDeviceMapping", "Volume of size %sGB is smaller than snapshot, expect size >= %dGB", s, has)
+			return nil, nil, refuse("InvalidBlockDeviceMapping",
+				"Volume of size %sGB is smaller than snapshot, expect size >= %dGB", s, has)
 		}
 		disk = s
 	}
@@ -139,8 +148,9 @@ func (f *Fake) checkRun(q query) (map[string]string, *object, error) {
 		return nil, nil, refuse("InvalidParameterValue", "the fake makes one instance at a time")
 	}
 	return map[string]string{
-		"image": image.id, "type": q.get("InstanceType"), "key": q.get("KeyName"), "vpc": subnet.a["vpc"], "subnet": subnet.id, "zone": subnet.a["zone"],
-		"private": private, "data": string(data), "disk": disk, "wants public": q.get(at + "AssociatePublicIpAddress"), "tokens": q.get("MetadataOptions.HttpTokens"),
+		"image": image.id, "type": q.get("InstanceType"), "key": q.get("KeyName"), "vpc": subnet.a["vpc"],
+		"subnet": subnet.id, "zone": subnet.a["zone"], "private": private, "data": string(data), "disk": disk,
+		"wants public": q.get(at + "AssociatePublicIpAddress"), "tokens": q.get("MetadataOptions.HttpTokens"),
 	}, &object{list: groups}, nil
 }
 
@@ -160,7 +170,8 @@ func (f *Fake) privateAddress(subnet *object, want string) (string, error) {
 	if want != "" {
 		w, err := netip.ParseAddr(want)
 		if err != nil || !prefix.Contains(w) || !prefix.Contains(w.Next()) || !a.Less(w) {
-			return "", refuse("InvalidParameterValue", "Address %s does not fall within the subnet's address range", want)
+			return "", refuse("InvalidParameterValue",
+				"Address %s does not fall within the subnet's address range", want)
 		}
 		if used[want] {
 			return "", refuse("InvalidIPAddress.InUse", "Address %s is in use.", want)
@@ -208,14 +219,16 @@ func (f *Fake) each(q query, do func(*object) error) (string, error) {
 		if err := do(o); err != nil {
 			return "", err
 		}
-		items += el("item", text("instanceId", o.id), el("currentState", text("code", stateCode(o.state)), text("name", o.state)),
+		items += el("item", text("instanceId", o.id),
+			el("currentState", text("code", stateCode(o.state)), text("name", o.state)),
 			el("previousState", text("code", stateCode(was)), text("name", was)))
 	}
 	return el("instancesSet", items), nil
 }
 
 func incorrect(o *object) error {
-	return refuse("IncorrectInstanceState", "The instance '%s' is not in a state from which this can be done (%s).", o.id, o.state)
+	return refuse("IncorrectInstanceState",
+		"The instance '%s' is not in a state from which this can be done (%s).", o.id, o.state)
 }
 
 func (f *Fake) terminateInstances(q query) (string, error) {
@@ -270,7 +283,8 @@ func (f *Fake) consoleOutput(q query) (string, error) {
 		return "", err
 	}
 	if q.get("Latest") == "true" && o.a["type"] == "t1.fake" {
-		return "", refuse("UnsupportedOperation", "This instance type does not support retrieving the latest console logs.")
+		return "", refuse("UnsupportedOperation",
+			"This instance type does not support retrieving the latest console logs.")
 	}
 	return text("instanceId", o.id) + text("output", base64.StdEncoding.EncodeToString([]byte(o.a["console"]))), nil
 }
@@ -283,8 +297,8 @@ type instanceType struct {
 
 func types() []instanceType {
 	return []instanceType{
-		{"m7i.large", 2, 8192}, {"t3.micro", 2, 1024}, {"c7g.medium", 1, 2048}, {"t3.nano", 2, 512}, {"m7i.xlarge", 4, 16384},
-		{"t3.small", 2, 2048}, {"t1.fake", 1, 768},
+		{"m7i.large", 2, 8192}, {"t3.micro", 2, 1024}, {"c7g.medium", 1, 2048}, {"t3.nano", 2, 512},
+		{"m7i.xlarge", 4, 16384}, {"t3.small", 2, 2048}, {"t1.fake", 1, 768},
 	}
 }
 

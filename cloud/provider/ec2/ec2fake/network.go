@@ -20,7 +20,8 @@ func vpcFilters(o *object, name string) []string {
 }
 
 func (f *Fake) vpc(o *object) string {
-	return text("vpcId", o.id) + text("state", o.state) + text("cidrBlock", o.a["cidr"]) + text("dhcpOptionsId", o.a["dhcp"]) + o.tagSet()
+	return text("vpcId", o.id) + text("state", o.state) + text("cidrBlock", o.a["cidr"]) +
+		text("dhcpOptionsId", o.a["dhcp"]) + o.tagSet()
 }
 
 func (f *Fake) describeVpcs(q query) (string, error) {
@@ -40,7 +41,8 @@ func (f *Fake) createVpc(q query) (string, error) {
 	f.become(o, "pending", "available")
 	table, _ := f.add("route-table", nil, map[string]string{"vpc": o.id, "main": "true"})
 	table.lag = 0
-	if _, err := f.add("security-group", nil, map[string]string{"vpc": o.id, "name": "default", "description": "default VPC security group"}); err != nil {
+	if _, err := f.add("security-group", nil,
+		map[string]string{"vpc": o.id, "name": "default", "description": "default VPC security group"}); err != nil {
 		return "", err
 	}
 	return el("vpc", f.vpc(o)), nil
@@ -80,7 +82,8 @@ func inVPC(id string) filters {
 }
 
 func (f *Fake) subnet(o *object) string {
-	return text("subnetId", o.id) + text("state", "available") + text("vpcId", o.a["vpc"]) + text("cidrBlock", o.a["cidr"]) +
+	return text("subnetId", o.id) + text("state", "available") + text("vpcId", o.a["vpc"]) +
+		text("cidrBlock", o.a["cidr"]) +
 		text("availabilityZone", o.a["zone"]) + o.tagSet()
 }
 
@@ -106,9 +109,11 @@ func (f *Fake) createSubnet(q query) (string, error) {
 		}
 	}
 	if !strings.HasPrefix(q.get("AvailabilityZone"), "xx-test-1") {
-		return "", refuse("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid.", q.get("AvailabilityZone"))
+		return "", refuse("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid.",
+			q.get("AvailabilityZone"))
 	}
-	o, err := f.add("subnet", q.tags("subnet"), map[string]string{"vpc": vpc.id, "cidr": cidr.String(), "zone": q.get("AvailabilityZone")})
+	o, err := f.add("subnet", q.tags("subnet"),
+		map[string]string{"vpc": vpc.id, "cidr": cidr.String(), "zone": q.get("AvailabilityZone")})
 	if err != nil {
 		return "", err
 	}

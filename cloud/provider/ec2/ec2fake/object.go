@@ -28,9 +28,9 @@ type object struct {
 // prefixes are those of IDs.
 func prefix(kind string) string {
 	return map[string]string{
-		"vpc": "vpc", "subnet": "subnet", "internet-gateway": "igw", "route-table": "rtb", "dhcp-options": "dopt", "security-group": "sg",
-		"network-interface": "eni", "elastic-ip": "eipalloc", "volume": "vol", "instance": "i", "image": "ami", "snapshot": "snap", "key-pair": "key",
-		"association": "eipassoc", "security-group-rule": "sgr",
+		"vpc": "vpc", "subnet": "subnet", "internet-gateway": "igw", "route-table": "rtb", "dhcp-options": "dopt",
+		"security-group": "sg", "network-interface": "eni", "elastic-ip": "eipalloc", "volume": "vol", "instance": "i",
+		"image": "ami", "snapshot": "snap", "key-pair": "key", "association": "eipassoc", "security-group-rule": "sgr",
 	}[kind]
 }
 
@@ -42,8 +42,9 @@ func (f *Fake) newID(kind string) string {
 // quotaCode is the error for one too many.
 func quotaCode(kind string) string {
 	return map[string]string{
-		"vpc": "VpcLimitExceeded", "internet-gateway": "InternetGatewayLimitExceeded", "security-group": "SecurityGroupLimitExceeded",
-		"elastic-ip": "AddressLimitExceeded", "volume": "VolumeLimitExceeded", "instance": "VcpuLimitExceeded", "subnet": "SubnetLimitExceeded",
+		"vpc": "VpcLimitExceeded", "internet-gateway": "InternetGatewayLimitExceeded",
+		"security-group": "SecurityGroupLimitExceeded", "elastic-ip": "AddressLimitExceeded",
+		"volume": "VolumeLimitExceeded", "instance": "VcpuLimitExceeded", "subnet": "SubnetLimitExceeded",
 	}[kind]
 }
 
@@ -275,7 +276,8 @@ func (f *Fake) again(kind, token, request string) (*object, string, error) {
 		return nil, "", nil
 	}
 	if before.request != request {
-		return nil, "", refuse("IdempotentParameterMismatch", "The client token has already been used with other parameters")
+		return nil, "", refuse("IdempotentParameterMismatch",
+			"The client token has already been used with other parameters")
 	}
 	for _, o := range f.all {
 		if o.id == before.id {

@@ -7,7 +7,8 @@ func attachment(o *object) string {
 	if o.a["instance"] == "" {
 		return ""
 	}
-	return text("volumeId", o.id) + text("instanceId", o.a["instance"]) + text("device", o.a["device"]) + text("status", attachState(o)) +
+	return text("volumeId", o.id) + text("instanceId", o.a["instance"]) + text("device", o.a["device"]) +
+		text("status", attachState(o)) +
 		text("deleteOnTermination", o.a["root"])
 }
 
@@ -34,8 +35,10 @@ func (f *Fake) volume(o *object) string {
 	if a := attachment(o); a != "" {
 		attached = el("item", a)
 	}
-	return text("volumeId", o.id) + text("size", o.a["size"]) + text("availabilityZone", o.a["zone"]) + text("status", volumeState(o)) +
-		text("volumeType", o.a["type"]) + text("encrypted", o.a["encrypted"]) + el("attachmentSet", attached) + o.tagSet()
+	return text("volumeId", o.id) + text("size", o.a["size"]) + text("availabilityZone", o.a["zone"]) +
+		text("status", volumeState(o)) +
+		text("volumeType", o.a["type"]) + text("encrypted", o.a["encrypted"]) +
+		el("attachmentSet", attached) + o.tagSet()
 }
 
 func (f *Fake) describeVolumes(q query) (string, error) {
@@ -73,7 +76,8 @@ func (f *Fake) createVolume(q query) (string, error) {
 		return "", refuse("InvalidParameterValue", "Volume type '%s' is invalid", q.get("VolumeType"))
 	}
 	o, err := f.add("volume", q.tags("volume"), map[string]string{
-		"size": strconv.Itoa(size), "zone": q.get("AvailabilityZone"), "type": q.get("VolumeType"), "encrypted": q.get("Encrypted"),
+		"size": strconv.Itoa(size), "zone": q.get("AvailabilityZone"), "type": q.get("VolumeType"),
+		"encrypted": q.get("Encrypted"),
 	})
 	if err != nil {
 		return "", err
@@ -116,11 +120,13 @@ func (f *Fake) attachVolume(q query) (string, error) {
 	case i.state != "running" && i.state != "stopped":
 		return "", refuse("IncorrectState", "Instance '%s' is not 'running'.", i.id)
 	case o.a["zone"] != i.a["zone"]:
-		return "", refuse("InvalidVolume.ZoneMismatch", "The volume '%s' is not in the same availability zone as instance '%s'", o.id, i.id)
+		return "", refuse("InvalidVolume.ZoneMismatch",
+			"The volume '%s' is not in the same availability zone as instance '%s'", o.id, i.id)
 	}
 	for _, other := range f.of("volume", with("instance", i.id)) {
 		if other.a["device"] == q.get("Device") {
-			return "", refuse("InvalidParameterValue", "Invalid value '%s' for unixDevice. Attachment point %s is already in use", q.get("Device"), q.get("Device"))
+			return "", refuse("InvalidParameterValue", "Invalid value '%s' for unixDevice. "+
+				"Attachment point %s is already in use", q.get("Device"), q.get("Device"))
 		}
 	}
 	o.a["instance"], o.a["device"] = i.id, q.get("Device")

@@ -18,8 +18,8 @@ import (
 //go:embed cloudroot.sh
 var cloudRoot []byte
 
-// CloudRoot is the template of Root with cloud-init. It is made by apt once, in a minute or two, and kept beside the template,
-// under a name that changes with both.
+// CloudRoot is the template of Root with cloud-init. It is made by apt once, in a minute or two, and kept beside the
+// template, under a name that changes with both.
 func CloudRoot(t testing.TB) *provider.Image {
 	t.Helper()
 	from := template(t)
@@ -50,7 +50,8 @@ func CloudRoot(t testing.TB) *provider.Image {
 		t.Fatal(err)
 	}
 	return &provider.Image{
-		Name: "cloud-root", Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Format: provider.Tree, Arch: "amd64", Size: size,
+		Name: "cloud-root", Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Format: provider.Tree,
+		Arch: "amd64", Size: size,
 		Open: func() (provider.Contents, error) { return os.Open(name) },
 	}
 }

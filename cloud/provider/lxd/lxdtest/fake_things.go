@@ -90,7 +90,8 @@ func (f *Fake) create(at string, body []byte) (int, object, string) {
 		}
 		for p := range f.items {
 			if strings.HasSuffix(p, "/forwards/"+name) {
-				return no(http.StatusInternalServerError, fmt.Sprintf("Failed creating forward: Forward listen address %q overlaps with another network or NIC", name+"/32"))
+				return no(http.StatusInternalServerError, fmt.Sprintf("Failed creating forward: "+
+					"Forward listen address %q overlaps with another network or NIC", name+"/32"))
 			}
 		}
 	case "custom":
@@ -129,7 +130,8 @@ func (f *Fake) instance(to string, o object, there bool) (int, object, string) {
 	fail := ""
 	switch {
 	case there:
-		fail = `Failed creating instance record: Add instance info to the database: This "instances" entry already exists`
+		fail = `Failed creating instance record: Add instance info to the database: This "instances" ` +
+			`entry already exists`
 	case !known:
 		fail = "Image not provided for instance creation"
 	case twice(o):
@@ -230,7 +232,8 @@ func (f *Fake) power(name string, body []byte) (int, object, string) {
 	if err := json.Unmarshal(body, &w); err != nil || !there {
 		return no(http.StatusNotFound, "Instance not found")
 	}
-	what, fail, to := map[string]string{"start": "Starting instance", "stop": "Stopping instance", "restart": "Restarting instance"}[w.Action], "", 103
+	what, fail, to := map[string]string{"start": "Starting instance", "stop": "Stopping instance",
+		"restart": "Restarting instance"}[w.Action], "", 103
 	switch {
 	case what == "":
 		return no(http.StatusBadRequest, "Unknown action")
@@ -281,7 +284,8 @@ func (f *Fake) upload(r *http.Request, body []byte) (int, object, string) {
 		Properties   object
 	}
 	t := tar.NewReader(bytes.NewReader(files["metadata"]))
-	if h, err := t.Next(); err != nil || h.Name != "metadata.yaml" || json.NewDecoder(t).Decode(&about) != nil || about.Architecture == "" {
+	if h, err := t.Next(); err != nil || h.Name != "metadata.yaml" || json.NewDecoder(t).Decode(&about) != nil ||
+		about.Architecture == "" {
 		return no(http.StatusBadRequest, "Could not extract image metadata")
 	}
 	code, a := f.begin("Downloading image", "", func() string {

@@ -1,8 +1,8 @@
 // Package lxdtest runs an LXD daemon for tests: its own directory, network namespace and mounts, and nothing of the
 // system's LXD.
 //
-// Call Start. The daemon and all that it has end with the test. What a test that was killed left is taken away by the next Start. It
-// needs root and Debian's packages lxd and dnsmasq-base.
+// Call Start. The daemon and all that it has end with the test. What a test that was killed left is taken away by the
+// next Start. It needs root and Debian's packages lxd and dnsmasq-base.
 //
 //	test                             network namespace grlxd-PID
 //	+--------+  unix socket         +------+   bridges   +------------+
@@ -93,7 +93,8 @@ func Start(t testing.TB, ca []byte) *Daemon {
 // Namespace is the name of the daemon's network namespace.
 func (d *Daemon) Namespace() string { return inside + strconv.Itoa(os.Getpid()) }
 
-// Outside is the name of a network namespace from which 192.0.2.0/24 is reached through the daemon's. Its own address is 203.0.113.2.
+// Outside is the name of a network namespace from which 192.0.2.0/24 is reached through the daemon's. Its own
+// address is 203.0.113.2.
 func (d *Daemon) Outside() string { return outside + strconv.Itoa(os.Getpid()) }
 
 // Socket is the path of the daemon's unix socket.
@@ -126,7 +127,8 @@ func (d *Daemon) Try(args ...string) (string, error) {
 
 // env is what the daemon and the client find each other by.
 func (d *Daemon) env() []string {
-	env := append(os.Environ(), "LXD_DIR="+d.Dir, "LXD_CONF="+filepath.Join(filepath.Dir(d.Dir), "conf"), "HOME="+filepath.Dir(d.Dir))
+	env := append(os.Environ(), "LXD_DIR="+d.Dir, "LXD_CONF="+filepath.Join(filepath.Dir(d.Dir), "conf"),
+		"HOME="+filepath.Dir(d.Dir))
 	if d.ca != "" {
 		env = append(env, "SSL_CERT_FILE="+d.ca)
 	}
@@ -233,7 +235,8 @@ func sweep(t testing.TB) {
 	}
 }
 
-// Serve opens the daemon's HTTPS, and a way to it from the test's own network. It returns the URL and the daemon's certificate.
+// Serve opens the daemon's HTTPS, and a way to it from the test's own network. It returns the URL and the
+// daemon's certificate.
 func (d *Daemon) Serve() (url string, certificate []byte) {
 	d.t.Helper()
 	d.Lxc("config", "set", "core.https_address", "127.0.0.1:8443")

@@ -20,8 +20,8 @@ import (
 	"griddle/cloud/provider"
 )
 
-// Root is image n of a small Debian that starts as a container: the tests' template without kernel and modules, and a file
-// /etc/griddle-image that says n. The template is what the virtual machines of make test are installed from.
+// Root is image n of a small Debian that starts as a container: the tests' template without kernel and modules, and a
+// file /etc/griddle-image that says n. The template is what the virtual machines of make test are installed from.
 func Root(t testing.TB, n int) *provider.Image {
 	t.Helper()
 	from := template(t)
@@ -83,7 +83,8 @@ func shrink(from, to string, n int) (digest string, size int64, err error) {
 			return "", 0, err
 		}
 		name := path.Clean("/" + h.Name)
-		if strings.HasPrefix(name, "/boot/") || strings.HasPrefix(name, "/usr/lib/modules/") || strings.HasPrefix(name, "/usr/share/doc/") {
+		if strings.HasPrefix(name, "/boot/") || strings.HasPrefix(name, "/usr/lib/modules/") ||
+			strings.HasPrefix(name, "/usr/share/doc/") {
 			continue
 		}
 		if err := w.WriteHeader(h); err != nil {
@@ -94,7 +95,8 @@ func shrink(from, to string, n int) (digest string, size int64, err error) {
 		}
 	}
 	text := fmt.Appendf(nil, "%d\n", n)
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "./etc/griddle-image", Mode: 0o644, Size: int64(len(text))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "./etc/griddle-image", Mode: 0o644,
+		Size: int64(len(text))}); err != nil {
 		return "", 0, err
 	}
 	if _, err := io.Copy(w, bytes.NewReader(text)); err != nil {

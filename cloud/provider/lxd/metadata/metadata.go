@@ -1,5 +1,5 @@
-// Package metadata makes the tarball that tells LXD about an image: what it is, and which files each container made from
-// it gets.
+// Package metadata makes the tarball that tells LXD about an image: what it is, and which files each
+// container made from it gets.
 //
 // Call Tar. With it goes the root filesystem, as a second file ("split image"), in any form that LXD unpacks.
 //
@@ -9,9 +9,9 @@
 //	templates/network.tpl      -> /var/lib/cloud/seed/nocloud-net/network-config
 //	templates/hostname.tpl     -> /etc/hostname
 //
-// cloud-init finds its user-data in the seed directory of NoCloud, which every cloud-init knows, whether or not it knows LXD;
-// an image without cloud-init has a few small files more. LXD trims line breaks from the end of a value, so that user-data
-// always ends in exactly one.
+// cloud-init finds its user-data in the seed directory of NoCloud, which every cloud-init knows, whether or not it
+// knows LXD; an image without cloud-init has a few small files more. LXD trims line breaks from the end of a value, so
+// that user-data always ends in exactly one.
 //
 // The same image gives the same bytes. Source: https://documentation.ubuntu.com/lxd/en/stable-5.0/image-handling/ and,
 // for the templates' language, pongo2.
@@ -56,9 +56,12 @@ func files() []file {
 			`instance-id: {{ container.name }}-{{ config_get("volatile.uuid", "1") }}`,
 			`local-hostname: {{ config_get("` + KeyName + `", container.name) }}`, "",
 		}, "\n"), true},
-		{"network.tpl", seed + "network-config", `{{ config_get("` + keyNetwork + `", properties.network) }}` + "\n", true},
-		{"user-data.tpl", seed + "user-data", `{{ config_get("` + KeyUserData + `", properties.default) }}` + "\n", true},
-		{"vendor-data.tpl", seed + "vendor-data", `{{ config_get("` + KeyVendor + `", properties.default) }}` + "\n", true},
+		{"network.tpl", seed + "network-config",
+			`{{ config_get("` + keyNetwork + `", properties.network) }}` + "\n", true},
+		{"user-data.tpl", seed + "user-data",
+			`{{ config_get("` + KeyUserData + `", properties.default) }}` + "\n", true},
+		{"vendor-data.tpl", seed + "vendor-data",
+			`{{ config_get("` + KeyVendor + `", properties.default) }}` + "\n", true},
 	}
 }
 
@@ -87,14 +90,15 @@ func Tar(i Image) ([]byte, error) {
 	}
 	templates := make(map[string]template)
 	for _, f := range files() {
-		t := template{When: []string{"create", "copy"}, Template: f.name, Properties: map[string]string{"default": nothing, "network": dhcp}}
+		t := template{When: []string{"create", "copy"}, Template: f.name,
+			Properties: map[string]string{"default": nothing, "network": dhcp}}
 		if !f.once {
 			t = template{When: []string{"create", "copy", "rename"}, Template: f.name}
 		}
 		templates[f.path] = t
 	}
-	// JSON is YAML, and its order of keys is fixed. LXD takes an image without a date for one of 1970, and so do we: the
-	// bytes say nothing of when they were made.
+	// JSON is YAML, and its order of keys is fixed. LXD takes an image without a date for one of 1970, and so do we:
+	// the bytes say nothing of when they were made.
 	y, err := json.MarshalIndent(struct {
 		Architecture string              `json:"architecture"`
 		Created      int64               `json:"creation_date"`

@@ -16,7 +16,8 @@ var update = flag.Bool("update", false, "write the goldens anew")
 
 // TestTar compares the tarball, told as text, with testdata.
 func TestTar(t *testing.T) {
-	i := Image{Arch: "amd64", Properties: map[string]string{"description": "web", "griddle-digest": "sha256:00", "a": `"<&>`}}
+	i := Image{Arch: "amd64",
+		Properties: map[string]string{"description": "web", "griddle-digest": "sha256:00", "a": `"<&>`}}
 	b, err := Tar(i)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +35,8 @@ func TestTar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "--- %s %v %d %d:%d %d\n", h.Name, h.FileInfo().Mode(), h.Size, h.Uid, h.Gid, h.ModTime.Unix())
+		fmt.Fprintf(&text, "--- %s %v %d %d:%d %d\n", h.Name, h.FileInfo().Mode(), h.Size, h.Uid,
+			h.Gid, h.ModTime.Unix())
 		if _, err := io.Copy(&text, r); err != nil {
 			t.Fatal(err)
 		}

@@ -10,10 +10,12 @@ import (
 // identity is keystone: tokens, and the catalogue.
 func (c *Cloud) identity() {
 	for path, id := range map[string]string{
-		"/identity/": "v3.14", "/identity/v3/": "v3.14", "/compute/v2.1/": "v2.1", "/network/": "v2.0", "/image/": "v2.9", "/volume/v3/": "v3.0",
+		"/identity/": "v3.14", "/identity/v3/": "v3.14", "/compute/v2.1/": "v2.1", "/network/": "v2.0",
+		"/image/": "v2.9", "/volume/v3/": "v3.0",
 	} {
 		c.mux.HandleFunc("GET "+path+"{$}", func(w http.ResponseWriter, r *http.Request) {
-			write(w, 200, object{"versions": []object{{"id": id, "status": "CURRENT", "links": []object{{"rel": "self", "href": "http://" + r.Host + path}}}}})
+			write(w, 200, object{"versions": []object{{"id": id, "status": "CURRENT",
+				"links": []object{{"rel": "self", "href": "http://" + r.Host + path}}}}})
 		})
 	}
 	c.mux.HandleFunc("POST /identity/v3/auth/tokens", func(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +52,8 @@ func (c *Cloud) identity() {
 }
 
 func (c *Cloud) catalog(base string) []object {
-	paths := map[string]string{"compute": "/compute/v2.1", "network": "/network", "image": "/image", "block-storage": "/volume/v3/" + Project}
+	paths := map[string]string{"compute": "/compute/v2.1", "network": "/network", "image": "/image",
+		"block-storage": "/volume/v3/" + Project}
 	var all []object
 	for kind, path := range paths {
 		if kind == "block-storage" && c.NoVolumes {

@@ -17,8 +17,8 @@ func one(collection string) string {
 func (c *Cloud) network() {
 	const base = "/network/v2.0/"
 	for collection, make := range map[string]func(object) *problem{
-		"networks": c.makeNetwork, "subnets": c.makeSubnet, "routers": c.makeRouter, "ports": c.makePort, "floatingips": c.makeAddress,
-		"security-groups": c.makeGroup, "security-group-rules": c.makeRule,
+		"networks": c.makeNetwork, "subnets": c.makeSubnet, "routers": c.makeRouter, "ports": c.makePort,
+		"floatingips": c.makeAddress, "security-groups": c.makeGroup, "security-group-rules": c.makeRule,
 	} {
 		single, missing := one(collection), func(r *http.Request) problem {
 			return problem{404, "NeutronError", collection + " " + r.PathValue("id") + " could not be found."}
@@ -247,7 +247,8 @@ func (c *Cloud) reachable(address object, port string) *problem {
 			return nil
 		}
 	}
-	return &problem{404, "NeutronError", fmt.Sprintf("External network %s is not reachable from subnet.", address["floating_network_id"])}
+	return &problem{404, "NeutronError",
+		fmt.Sprintf("External network %s is not reachable from subnet.", address["floating_network_id"])}
 }
 
 func (c *Cloud) makeGroup(g object) *problem {
@@ -264,7 +265,8 @@ func (c *Cloud) makeRule(r object) *problem {
 	}
 	for _, o := range c.rows("security-group-rules") {
 		same := true
-		for _, key := range []string{"security_group_id", "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix"} {
+		for _, key := range []string{"security_group_id", "direction", "ethertype", "protocol", "port_range_min",
+			"port_range_max", "remote_ip_prefix"} {
 			same = same && o[key] == r[key]
 		}
 		if same {
@@ -294,7 +296,8 @@ func (c *Cloud) drop(collection, id string) *problem {
 		}
 	case "ports":
 		if c.get("ports", id)["device_owner"] == "network:router_interface" {
-			return conflict("Port %s cannot be deleted directly via the port API: has device owner network:router_interface.", id)
+			return conflict("Port %s cannot be deleted directly via the port API: "+
+				"has device owner network:router_interface.", id)
 		}
 		c.free(id)
 	case "security-groups":
@@ -339,7 +342,8 @@ func (c *Cloud) removeInterface(r *http.Request, body object) (int, any) {
 	}
 	for _, a := range c.rows("floatingips") {
 		if o := c.get("ports", text(a, "port_id")); o != nil && o["network_id"] == p["network_id"] {
-			return 0, *conflict("Router interface for subnet cannot be deleted, as it is required by one or more floating IPs.")
+			return 0, *conflict("Router interface for subnet cannot be deleted, " +
+				"as it is required by one or more floating IPs.")
 		}
 	}
 	c.remove("ports", text(p, "id"))

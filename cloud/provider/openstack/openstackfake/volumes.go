@@ -13,7 +13,8 @@ func (c *Cloud) volumes() {
 	})
 	c.handle("POST "+base, func(_ *http.Request, body object) (int, any) {
 		if c.full("volumes") {
-			return 0, problem{413, "overLimit", "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."}
+			return 0, problem{413, "overLimit",
+				"VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."}
 		}
 		v := inner(body, "volume")
 		v["status"], v["created_at"], v["attachments"] = "creating", now()+".000000", []any{}
@@ -72,7 +73,8 @@ func (c *Cloud) attach(volume, server string) bool {
 	if v == nil || v["status"] != "available" {
 		return false
 	}
-	v["status"], v["attachments"] = "in-use", []any{object{"server_id": server, "volume_id": volume, "device": "/dev/vdb"}}
+	v["status"], v["attachments"] = "in-use",
+		[]any{object{"server_id": server, "volume_id": volume, "device": "/dev/vdb"}}
 	return true
 }
 

@@ -102,7 +102,8 @@ func TestConformance(t *testing.T) {
 	}
 	providertest.Run(t, providertest.Options{
 		Open: func(t *testing.T) provider.Provider { return open(t, provider.QCOW2) },
-		Size: openstacktest.Size, Network: openstacktest.External, Patience: 4 * time.Minute, Poll: time.Second, Processes: true,
+		Size: openstacktest.Size, Network: openstacktest.External, Patience: 4 * time.Minute,
+		Poll: time.Second, Processes: true,
 	})
 }
 
@@ -119,7 +120,8 @@ func TestUpload(t *testing.T) {
 	sum := sha256.Sum256(b)
 	p := open(t, provider.Raw)
 	w := &provider.Image{
-		Name: "noise-1-amd64", Digest: "sha256:" + hex.EncodeToString(sum[:]), Format: provider.Raw, Arch: "amd64", Size: size, Virtual: size, UEFI: true,
+		Name: "noise-1-amd64", Digest: "sha256:" + hex.EncodeToString(sum[:]), Format: provider.Raw, Arch: "amd64",
+		Size: size, Virtual: size, UEFI: true,
 		Open: func() (provider.Contents, error) { return noise{bytes.NewReader(b)}, nil },
 	}
 	r, err := p.Ensure(t.Context(), w)
