@@ -20,7 +20,7 @@ import (
 )
 
 // errBadToken is the answer to an unknown token.
-var errBadToken = errors.New("the token is not valid: it is neither the administrator's, nor that of a trusted publisher, nor that of a machine which has started here")
+var errBadToken = errors.New("the token is not valid: it is not the administrator's, a trusted publisher's, or the token of a machine that booted from this server")
 
 // callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
@@ -66,7 +66,7 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	k, err := publisherOf(c.state, token)
 	if err == nil {
 		if err := c.trusted(r.Context(), k); err != nil {
-			return remote.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may not publish any more: %w", k.ID(), err)
+			return remote.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may no longer publish: %w", k.ID(), err)
 		}
 		return remote.Caller{Role: remote.Publisher, Key: k}, nil
 	}

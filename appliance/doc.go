@@ -13,16 +13,16 @@
 //
 // The state directory holds
 //
-//	ca.pem, ca.key            the CA that agents pin; made once
-//	server.pem, server.key    its certificate for this server; made anew when an address changes or it grows old
+//	ca.pem, ca.key            the CA that agents pin; created once
+//	server.pem, server.key    its certificate for this server; replaced when an address changes or before it expires
 //	site.key, site.pub        the key that signs what this store derives (minisign)
 //	admin.token               the administrator's bearer token
 //	server.url                where the last serve listened, for the command line on the same host
 //	fleet.db                  machines, jobs and the journal
 //	leases                    the DHCP journal, in mode dhcp
-//	reserve                   8 MiB that a start on a full file system gives up to have room to write
-//	lock                      held by the one serve that uses the directory
+//	reserve                   8 MiB that a start on a full filesystem frees to have space
+//	lock                      locked by the one serve that uses the directory
 //
-// Everything in it that is made once is written durably: to a temporary file, flushed, renamed, and the directory
+// Everything in it that is created once is written durably: to a temporary file, flushed, renamed, and the directory
 // flushed. Files with secrets have mode 0600.
 package appliance

@@ -56,7 +56,7 @@ func (s *server) serveSite(w http.ResponseWriter, r *http.Request) {
 	b, err := s.siteNow(r.Context())
 	if err != nil {
 		s.log.Error("making the site's part of the boot image failed", "error", err)
-		http.Error(w, "the appliance could not make it; its log says why", http.StatusInternalServerError)
+		http.Error(w, "the server could not make it; its log says why", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")

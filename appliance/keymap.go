@@ -14,8 +14,8 @@ import (
 	"griddle/cloud/yamltree"
 )
 
-// CheckKeymap says what is wrong with the configured keymap. Where there are no boot files yet nothing can be said,
-// and that is no error.
+// CheckKeymap says what is wrong with the configured keymap. Without boot files it cannot be checked,
+// which is not an error.
 func CheckKeymap(c config.Config) error {
 	dir, err := bootDir(c)
 	if err != nil {

@@ -24,7 +24,7 @@ type network struct {
 // findNetwork looks up the interface and our address on it; want is the zero Addr for the first one.
 func findNetwork(name string, want netip.Addr) (network, error) {
 	if name == "" {
-		return network{}, Advice{errors.New("no network interface is named"), "Name the provisioning network's with --interface IFACE; this host has " + interfaces() + "."}
+		return network{}, Advice{errors.New("no network interface is set"), "Give the provisioning network's interface with --interface IFACE; this host has " + interfaces() + "."}
 	}
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -49,7 +49,7 @@ func findNetwork(name string, want netip.Addr) (network, error) {
 		}
 	}
 	if want.IsValid() {
-		return network{}, Advice{fmt.Errorf("%s is not an address of %s, which has %s", want, name, orNone(have)), "Correct the key address, or leave it out."}
+		return network{}, Advice{fmt.Errorf("%s is not an address of %s, which has %s", want, name, orNone(have)), "Correct the key address, or omit it."}
 	}
 	return network{}, Advice{fmt.Errorf("the interface %s has no IPv4 address", name), "Give it one with `ip address add 10.0.0.1/24 dev " + name + "`."}
 }
@@ -58,7 +58,7 @@ func interfaces() string {
 	var names []string
 	all, err := net.Interfaces()
 	if err != nil {
-		return "interfaces that cannot be listed: " + err.Error()
+		return "unknown interfaces, because listing them failed: " + err.Error()
 	}
 	for _, i := range all {
 		names = append(names, i.Name)
@@ -91,9 +91,9 @@ func portAdvice(err error, what string, port int, flag string) error {
 		if who == "" {
 			who = fmt.Sprintf("another program (`ss -lntp sport = :%d` says which)", port)
 		}
-		return Advice{err, fmt.Sprintf("The port is held by %s. Stop it, or take another port with --%s PORT.", who, flag)}
+		return Advice{err, fmt.Sprintf("%s uses the port. Stop it, or choose another port with --%s PORT.", who, flag)}
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return Advice{err, fmt.Sprintf("The capability CAP_NET_BIND_SERVICE is missing: run as root, give it with setcap or AmbientCapabilities=, or take a port above 1023 with --%s PORT.", flag)}
+		return Advice{err, fmt.Sprintf("The capability CAP_NET_BIND_SERVICE is missing: run as root, grant it with setcap or AmbientCapabilities=, or choose a port above 1023 with --%s PORT.", flag)}
 	}
 	return err
 }

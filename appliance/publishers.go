@@ -37,7 +37,7 @@ func publisherFile(stateDir, token string) string {
 }
 
 // MakePublisherToken makes the token of a publisher's key, and revokes those that the key had. The token is durable when it
-// returns (durable.Disk.Create syncs the file and its directory), and is told this once. A crash before the old ones are removed
+// returns (durable.Disk.Create syncs the file and its directory), and cannot be read again later. A crash before the old ones are removed
 // leaves both.
 func MakePublisherToken(stateDir string, k minisign.PublicKey, now time.Time) (string, error) {
 	owner, err := os.Stat(stateDir)

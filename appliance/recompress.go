@@ -25,16 +25,16 @@ func (s *server) recompress(ctx context.Context) error {
 			continue
 		}
 		err := s.store.Recompress(ctx, imagestore.RecompressOptions{Workers: 1, Nice: 19}, func(r imagestore.Recompressed) {
-			s.log.Info("made an image smaller", "image", r.Ref, "parent", r.Parent, "before", r.Before, "after", r.After, "dictionary", r.Dictionary)
+			s.log.Info("compressed an image further", "image", r.Ref, "parent", r.Parent, "before", r.Before, "after", r.After, "dictionary", r.Dictionary)
 		})
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, imagestore.ErrNoProgram):
-			s.log.Warn("images are not made smaller: the zstd program is missing; apt-get install zstd, or set recompress: false")
+			s.log.Warn("images are not compressed further: the zstd program is missing; run apt-get install zstd, or set recompress: false")
 			return nil
 		case err != nil:
-			s.log.Warn("an image cannot be made smaller", "error", err)
+			s.log.Warn("compressing an image further failed", "error", err)
 		}
 	}
 }

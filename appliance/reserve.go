@@ -27,7 +27,7 @@ const (
 func (s *state) reserve() (freed bool, err error) {
 	var at unix.Statfs_t
 	if err := unix.Statfs(s.dir, &at); err != nil {
-		return false, fmt.Errorf("looking how full the state directory's file system is: %w", err)
+		return false, fmt.Errorf("reading the free space of the state directory's filesystem: %w", err)
 	}
 	free := int64(at.Bavail) * at.Bsize
 	st, err := os.Stat(s.path(reserveFile))
@@ -36,7 +36,7 @@ func (s *state) reserve() (freed bool, err error) {
 		return false, err
 	case err == nil && free < reserveSize:
 		if err := os.Remove(s.path(reserveFile)); err != nil {
-			return false, fmt.Errorf("giving up the reserve of a full file system: %w", err)
+			return false, fmt.Errorf("freeing the reserve of a full filesystem: %w", err)
 		}
 		return true, nil
 	case (err != nil || st.Size() < reserveSize) && free >= reserveFrom:
@@ -49,14 +49,14 @@ func (s *state) reserve() (freed bool, err error) {
 func (s *state) makeReserve() error {
 	f, err := os.OpenFile(s.path(reserveFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("holding room back: %w", err)
+		return fmt.Errorf("creating the reserve: %w", err)
 	}
 	err = unix.Fallocate(int(f.Fd()), 0, 0, reserveSize)
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		_, err = io.CopyN(f, rand.Reader, reserveSize)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("holding room back: %w", err)
+		return fmt.Errorf("creating the reserve: %w", err)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (s *state) makeReserve() error {
 // fullDisk says what to do where a start failed because nothing more can be written.
 func fullDisk(err error, dir string) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, fleet.ErrDiskFull) {
-		return Advice{err, fmt.Sprintf("Make room on the file system of %s (`df %s` shows it, `griddle image gc` removes old versions), and start again.", dir, dir)}
+		return Advice{err, fmt.Sprintf("Free space on the filesystem of %s (`df %s` shows it, `griddle image gc` removes old versions), and start again.", dir, dir)}
 	}
 	return err
 }

@@ -52,7 +52,7 @@ type Started struct {
 	StateDir    string
 }
 
-// Serve serves until ctx ends, which is no error. Everything that can be wrong is found before the first packet is
+// Serve serves until ctx ends, which is not an error. Everything that can be wrong is found before the first packet is
 // answered; an Advice among its errors says what to do.
 func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	if o.Log == nil {
@@ -95,9 +95,9 @@ func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 func (s *server) keepReserve() {
 	switch freed, err := s.state.reserve(); {
 	case err != nil:
-		s.log.Warn("no room is held back for a start on a full disk", "error", err)
+		s.log.Warn("the reserve for a start on a full disk could not be created", "error", err)
 	case freed:
-		s.log.Error("the state disk is full: the room that was held back is given up, and machines that are not known are not remembered", "state", s.state.dir)
+		s.log.Error("the state disk is full: the server freed its reserve and does not store unknown machines", "state", s.state.dir)
 	}
 }
 
@@ -153,7 +153,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return err
 	}
 	if len(open) > 0 {
-		s.log.Warn("other users of this host could read secrets of this site until now; replace them if any could have been copied", "files", strings.Join(open, ", "), "state", s.state.dir)
+		s.log.Warn("other users of this host could read secrets of this site until now; replace the secrets if someone could have copied them", "files", strings.Join(open, ", "), "state", s.state.dir)
 	}
 	token, err := s.state.adminToken()
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	}
 	hostname, err := os.Hostname()
 	if err != nil {
-		s.log.Warn("the host's name cannot be read; the certificate goes without it", "error", err)
+		s.log.Warn("reading the host's name failed; the certificate does not have it", "error", err)
 	}
 	if s.authority, err = openAuthority(s.state, s.addr, []string{hostname}, s.now); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	nb, err := netboot.Listen(ctx, s.netboot(s.config), s.fleet, s.fleet, s.log)
 	var other *netboot.OtherServerError
 	if errors.As(err, &other) {
-		return Advice{err, "Start with --mode proxy, which goes along with that server."}
+		return Advice{err, "Start with --mode proxy, which works together with that server."}
 	}
 	if err != nil && ctx.Err() != nil {
 		return nil // it was told to end while it still asked for other DHCP servers
@@ -229,7 +229,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	defer files.Close()
 	s.watched.Store(nb)
 	if err := s.state.write(URLFile, []byte(s.httpsURL()+"\n"), 0o644); err != nil {
-		return errors.Join(fmt.Errorf("writing down where the server is: %w", err), nb.Close())
+		return errors.Join(fmt.Errorf("saving the server's addresses: %w", err), nb.Close())
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -242,7 +242,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),
 		"state", s.state.dir, "boot", s.bootDir, "unknown", string(s.config.Unknown))
 	if err := notify("READY=1"); err != nil {
-		s.log.Warn("the service manager could not be told", "error", err)
+		s.log.Warn("notifying the service manager failed", "error", err)
 	}
 	if o.Ready != nil {
 		o.Ready(Started{HTTP: s.httpURL(), HTTPS: s.httpsURL(), Interface: s.config.Interface, StateDir: s.state.dir})
@@ -295,8 +295,8 @@ func fleetOptions(c config.Config) fleet.Options {
 }
 
 // LostEntries is what to do about head.ErrLost.
-const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost for good, remove `catalog.head` beside it; " +
-	"then clients that have seen them refuse this catalog until they are told to forget."
+const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost, remove `catalog.head` next to it; " +
+	"then clients that have seen these entries refuse this catalog until you delete what they remember of the site."
 
 // lostEntries says what to do where the catalog is not what this site signed.
 func lostEntries(err error) error {

@@ -60,7 +60,7 @@ func openState(dir string) (*state, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, Advice{fmt.Errorf("locking the state directory: another griddle serve uses %s", dir), "End that one, or give this one a directory of its own with --state-dir."}
+			return nil, Advice{fmt.Errorf("locking the state directory: another griddle serve uses %s", dir), "Stop that one, or give this one another directory with --state-dir."}
 		}
 		return nil, fmt.Errorf("locking the state directory: %w", err)
 	}
@@ -88,7 +88,7 @@ func (s *state) adminToken() (string, error) {
 	}
 	token := strings.TrimSpace(string(b))
 	if len(token) < 16 {
-		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(TokenFile)), "Remove the file; the next start makes a new one."}
+		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(TokenFile)), "Remove the file; the next start creates a new one."}
 	}
 	return token, nil
 }
@@ -110,7 +110,7 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*minisign
 	err = store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"})
 	if errors.Is(err, catalog.ErrRevoked) {
 		return nil, Advice{fmt.Errorf("trusting the site's key: %w", err),
-			fmt.Sprintf("Move %s and its .pub away; the next start makes another. Or trust it again on purpose with `griddle key trust --again --site`.", s.path(SiteKeyFile))}
+			fmt.Sprintf("Move %s and its .pub away; the next start creates another. Or trust it again with `griddle key trust --again --site`.", s.path(SiteKeyFile))}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("trusting the site's key: %w", err)
@@ -128,8 +128,8 @@ func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
 	for _, k := range keys {
 		if k.Site && k.Revoked == nil {
 			return Advice{fmt.Errorf("reading the site's key %s: no such file, and the store trusts the site's key %s already", s.path(SiteKeyFile), k.ID),
-				fmt.Sprintf("Is this the right --state-dir? Restore %s from the backup. If the key is lost, `griddle key revoke %s --store DIR` makes room for a new site; "+
-					"machines need new boot images then, and clients must forget the old one.", SiteKeyFile, k.ID)}
+				fmt.Sprintf("Is this the right --state-dir? Restore %s from the backup. If the key is lost, `griddle key revoke %s --store DIR` allows a new site; "+
+					"then machines need new boot images, and clients must forget the old site.", SiteKeyFile, k.ID)}
 		}
 	}
 	return nil

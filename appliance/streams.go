@@ -27,10 +27,10 @@ type streams struct{ c *coordinator.Coordinator }
 func (s streams) Ask(ctx context.Context, who api.StreamAsker, body json.RawMessage) (any, error) {
 	var ask multicast.Ask
 	if err := json.Unmarshal(body, &ask); err != nil {
-		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
+		return nil, job.NewProblem(http.StatusBadRequest, "reading the question: "+job.Sentence(err.Error()))
 	}
 	if _, err := blob.ParseDigest(string(ask.Encoding)); err != nil {
-		return nil, job.NewProblem(http.StatusBadRequest, "reading what is asked: "+job.Sentence(err.Error()))
+		return nil, job.NewProblem(http.StatusBadRequest, "reading the question: "+job.Sentence(err.Error()))
 	}
 	a, err := s.c.Ask(ctx, coordinator.Asker{Machine: who.Machine, Expected: who.Expected, Relay: who.Relay}, ask)
 	if errors.Is(err, blob.ErrNotExist) {
@@ -72,7 +72,7 @@ func (s streams) Control(session, action string, c api.StreamControl) error {
 	case "stop":
 		err = s.c.Stop(id)
 	default:
-		return job.NewProblem(http.StatusNotFound, fmt.Sprintf("a session can be told start, hold, cap and stop, and not %q", job.Printable(action)))
+		return job.NewProblem(http.StatusNotFound, fmt.Sprintf("a session knows start, hold, cap and stop, but not %q", job.Printable(action)))
 	}
 	if err = noSession(err); err != nil && !errors.Is(err, api.ErrNoSession) {
 		return job.NewProblem(http.StatusBadRequest, err.Error())
@@ -150,7 +150,7 @@ func (s *server) encoding(_ context.Context, d blob.Digest) (coordinator.Encodin
 		File(blob.Digest) (*os.File, error)
 	})
 	if !ok {
-		return nil, fmt.Errorf("opening encoding %s: the store is no directory: %w", d, errors.ErrUnsupported)
+		return nil, fmt.Errorf("opening encoding %s: the store is not a local directory: %w", d, errors.ErrUnsupported)
 	}
 	f, err := dir.File(d)
 	if err != nil {

@@ -20,14 +20,14 @@ func (s *server) tidy(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			s.log.Warn("not all old versions, and what failed publications left, can be removed", "error", err)
+			s.log.Warn("removing old versions and what failed publications left was not complete", "error", err)
 		}
 		if d.Blobs > 0 || len(d.Versions) > 0 {
 			s.log.Info("removed old versions and what failed publications left", "images", d.Versions, "blobs", d.Blobs, "bytes", d.Bytes)
 		}
 		// Signed anew where half of its life is over, though nobody asks for it.
 		if _, err := s.store.Head(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("the catalog cannot be signed", "error", err)
+			s.log.Error("signing the catalog failed", "error", err)
 		}
 		select {
 		case <-time.After(tidyEvery):

@@ -31,9 +31,9 @@ type Machine struct {
 	LastSeen  time.Time         `json:"lastSeen"` // the zero time: not yet
 	Deployed  *fleet.Deployment `json:"deployed,omitempty"`
 	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
-	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what was said of it that does not fit
-	LookAt    []string          `json:"lookAt,omitempty"`    // what to look at where it should have called home
-	Job       *fleet.Job        `json:"job,omitempty"`       // the one that says most of it, see fleet.View
+	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what machines claimed about it that contradicts
+	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
+	Job       *fleet.Job        `json:"job,omitempty"`       // the most important one, see fleet.View
 	Jobs      []fleet.Job       `json:"jobs,omitempty"`      // all, the newest first; not in the list
 }
 
@@ -161,7 +161,7 @@ func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ string) error 
 // busy says how to end the job that is in the way.
 func busy(err error, machine string) error {
 	if errors.Is(err, fleet.ErrBusy) {
-		return job.NewProblem(http.StatusConflict, err.Error()+"; `griddle machine cancel "+job.Printable(machine)+"` takes it back")
+		return job.NewProblem(http.StatusConflict, err.Error()+"; `griddle machine cancel "+job.Printable(machine)+"` cancels it")
 	}
 	return err
 }
@@ -185,7 +185,7 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	if err != nil {
 		return busy(err, m.Name)
 	}
-	h.o.Log.Info("job asked for", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
+	h.o.Log.Info("job created", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
 	return reply(w, http.StatusCreated, show(fleet.View{Machine: m, Job: &j}))
 }
 
@@ -195,7 +195,7 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("job taken back", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID, "remote", r.RemoteAddr)
+	h.o.Log.Info("job cancelled", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID, "remote", r.RemoteAddr)
 	return h.reply(w, r, key)
 }
 

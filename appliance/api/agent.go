@@ -19,7 +19,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 		return err
 	}
 	if h.o.Private && !slices.Contains(in.Sources, job.SourceHTTPS) {
-		return job.NewProblem(http.StatusUpgradeRequired, "images are private here, and the boot image of this machine is too old to fetch them: make a new one with `make boot`, and copy it to the server's boot_dir")
+		return job.NewProblem(http.StatusUpgradeRequired, "images on this server are private, and this machine's boot image is too old to fetch them: make a new one with `make boot`, and copy it to the server's boot_dir")
 	}
 	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), in)
 	if err != nil {

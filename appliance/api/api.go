@@ -2,7 +2,7 @@
 // side of it. Start with Routes in this file, which is the whole of it; the agents' side is job.Client.
 //
 //	who       call                                 body -> reply
-//	anybody   POST /v1/agent/hello                 job.Hello -> job.Welcome
+//	anyone    POST /v1/agent/hello                 job.Hello -> job.Welcome
 //	agent     POST /v1/agent/choose                job.Choice -> job.Spec
 //	agent     POST /v1/agent/events                job.Events -> job.Acknowledged
 //	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
@@ -24,7 +24,8 @@
 // Welcome, the one-time token of the job, or the administrator's. A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
-// unasked. All that are under way share one budget, see body.go; a full one answers 503. Strings from machines are made printable before they are logged.
+// by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from machines are
+// made printable before they are logged.
 package api
 
 import (
@@ -47,7 +48,7 @@ import (
 // ErrNoImage is wrapped by Images where a reference names nothing.
 var ErrNoImage = errors.New("no such image")
 
-// ErrNoSession is wrapped by Streams where a multicast session is not there.
+// ErrNoSession is wrapped by Streams if a multicast session does not exist.
 var ErrNoSession = errors.New("no such multicast session")
 
 // Images is what the API asks of the image store.
@@ -97,7 +98,7 @@ func New(o Options) (*Handler, error) {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.refuse(w, r, job.NewProblem(http.StatusNotFound, "there is nothing at this path"))
+		h.refuse(w, r, job.NewProblem(http.StatusNotFound, "this path does not exist"))
 	})
 	return h, nil
 }
@@ -145,7 +146,7 @@ func (h *Handler) Routes() []Route {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// Allow says whether r bears the administrator's token. Its error is a *job.Problem with status 401.
+// Allow reports whether r has the administrator's token. Its error is a *job.Problem with status 401.
 func (h *Handler) Allow(r *http.Request) error {
 	sum := sha256.Sum256([]byte(bearer(r)))
 	if subtle.ConstantTimeCompare(sum[:], h.admin[:]) != 1 {
@@ -224,16 +225,16 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, fleet.ErrToken):
 		p = job.NewProblem(http.StatusUnauthorized, err.Error())
 	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull):
-		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; ask again later")
+		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; try again later")
 		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, fleet.ErrDiskFull):
 		h.o.Log.Error("the state disk is full", "method", r.Method, "path", r.URL.Path, "error", err)
-		p = job.NewProblem(http.StatusInsufficientStorage, fleet.ErrDiskFull.Error()+"; make room on the file system of the server's state directory")
+		p = job.NewProblem(http.StatusInsufficientStorage, fleet.ErrDiskFull.Error()+"; free space on the filesystem of the server's state directory")
 	case r.Context().Err() != nil:
 		return
 	default:
 		h.o.Log.Error("answering a request failed", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "error", err)
-		p = job.NewProblem(http.StatusInternalServerError, "the appliance could not do it; its log says why")
+		p = job.NewProblem(http.StatusInternalServerError, "the server could not do it; its log says why")
 	}
 	if p.Status == http.StatusUnauthorized {
 		h.o.Log.Warn("request without a valid token", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
@@ -252,7 +253,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 func write(w http.ResponseWriter, status int, kind string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		status, kind, body = http.StatusInternalServerError, "text/plain", []byte("the reply cannot be written as JSON")
+		status, kind, body = http.StatusInternalServerError, "text/plain", []byte("writing the reply as JSON failed")
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")

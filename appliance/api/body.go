@@ -74,7 +74,7 @@ func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
 		return job.NewProblem(http.StatusBadRequest, "reading the body: "+job.Sentence(err.Error()))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return job.NewProblem(http.StatusBadRequest, "reading the body: there is more than one value in it")
+		return job.NewProblem(http.StatusBadRequest, "reading the body: it has more than one value")
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func read(w http.ResponseWriter, r *http.Request, hold *quota.Hold) ([]byte, err
 		case errors.Is(err, io.EOF):
 			return b, nil
 		case !time.Now().Before(end):
-			return nil, job.NewProblem(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %s", bodyTime))
+			return nil, job.NewProblem(http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %s", bodyTime))
 		case err != nil:
 			var large *http.MaxBytesError
 			if errors.As(err, &large) {

@@ -132,16 +132,16 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("asking the appliance: %w", err)
+		return fmt.Errorf("asking the server: %w", err)
 	}
 	defer res.Body.Close()
 	const limit = 64 << 20
 	reply, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err != nil {
-		return fmt.Errorf("reading the appliance's answer: %w", err)
+		return fmt.Errorf("reading the server's answer: %w", err)
 	}
 	if len(reply) > limit {
-		return fmt.Errorf("reading the appliance's answer: it has more than %d bytes", limit)
+		return fmt.Errorf("reading the server's answer: it has more than %d bytes", limit)
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return job.ReadProblem(res.StatusCode, reply)
@@ -150,7 +150,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.Unmarshal(reply, out); err != nil {
-		return fmt.Errorf("reading the appliance's answer: %w", err)
+		return fmt.Errorf("reading the server's answer: %w", err)
 	}
 	return nil
 }

@@ -29,9 +29,9 @@ type StreamAsker struct {
 	Expected int    // machines whose jobs want the same image, itself included
 }
 
-// StreamControl is what an action needs besides its name.
+// StreamControl is what an action needs in addition to its name.
 type StreamControl struct {
-	Seconds int64 `json:"seconds,omitempty"` // hold: for how long; 0 goes on
+	Seconds int64 `json:"seconds,omitempty"` // hold: for how long; 0 continues
 	Rate    int64 `json:"rate,omitempty"`    // cap: payload bytes per second; 0 lifts it
 }
 

@@ -22,10 +22,10 @@ const poolSize = 4 << 30
 //go:embed recipe/lxc.sh
 var lxcTemplate []byte
 
-// Container is an LXC container, on btrfs, that has the template in it: what a publisher prepares.
+// Container is an LXC container, on btrfs, with the template in it: what a publisher prepares.
 type Container struct {
 	Name    string
-	LXCPath string // what lxc-ls -P and griddle publish are told
+	LXCPath string // the argument of lxc-ls -P and griddle publish --lxcpath
 	Root    string
 
 	room *Room

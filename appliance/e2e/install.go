@@ -36,8 +36,8 @@ func (s *Site) Watch(ctx context.Context, m *Machine) (Times, error) {
 		at   *time.Duration
 	}{
 		{"the agent", func(e fleet.Entry) bool { return e.Boot != "" }, &t.Agent},
-		{"the install's begin", InState(job.Started), &t.Begun},
-		{"the install's end", InState(job.Done), &t.Done},
+		{"the start of the install", InState(job.Started), &t.Begun},
+		{"the end of the install", InState(job.Done), &t.Done},
 	} {
 		e, err := s.WaitJournal(ctx, m, step.what, step.ok)
 		if err != nil {
@@ -54,7 +54,7 @@ func (s *Site) Watch(ctx context.Context, m *Machine) (Times, error) {
 	if t.Login, err = m.WaitLogin(ctx); err != nil {
 		return t, err
 	}
-	s.room.logf("%s asks for a login", m.Name)
+	s.room.logf("%s shows its login prompt", m.Name)
 	e, err := s.WaitJournal(ctx, m, "the report of the installed system", Deployed)
 	if err != nil {
 		return t, err

@@ -136,6 +136,6 @@ func (r *Room) LANServer(ctx context.Context) error {
 	if err := r.startLANServer(ctx); err != nil {
 		return fmt.Errorf("starting the LAN's DHCP server: %w", err)
 	}
-	r.logf("dnsmasq gives the LAN its addresses")
+	r.logf("dnsmasq is the DHCP server of the LAN")
 	return nil
 }

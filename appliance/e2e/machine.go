@@ -175,7 +175,7 @@ func (m *Machine) WaitOff(ctx context.Context) error {
 	case <-m.process.done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for %s to switch itself off: %w", m.Name, ctx.Err())
+		return fmt.Errorf("waiting for %s to power off: %w", m.Name, ctx.Err())
 	}
 }
 

@@ -1,18 +1,18 @@
 // Package e2e is a private LAN on one computer, with everything in it that an install needs: network namespaces,
-// a DHCP server that is somebody else's, QEMU machines with their serial consoles, an LXC container to publish
+// a DHCP server of another program, QEMU machines with their serial consoles, an LXC container to publish
 // from, and griddle itself. The tests in roomtest and full run in it, and so does the demo.
 //
-// Start with Open, which gives a Room; Room.Container, Room.LANServer, Room.Serve and Room.Machine furnish it. Nothing
-// in here waits for a time: everything waits for a line, a screen or an event, until its context ends.
+// Start with Open, which returns a Room. Room.Container, Room.LANServer, Room.Serve and Room.Machine put things into
+// it. Nothing in here waits for a time: everything waits for a line, a screen or an event, until its context ends.
 //
 //	namespace PREFIX-lan        bridge br0 --- taps of the machines
 //	                                 |
 //	namespace PREFIX-server     eth0 10.77.0.1/24: griddle serve
 //	namespace PREFIX-dhcp       eth0 10.77.0.2/24: dnsmasq, in rooms that have another DHCP server
 //
-// A Room leaves nothing behind: Close ends its processes by their process IDs and takes away its namespaces,
-// mounts and loop devices. Should the program die without Close, the kernel ends its processes, and the next Open
-// takes away the rest. What is kept, when Options.Keep says so, is Room.Dir with every log.
+// A Room leaves only Room.Dir with every log, until Remove: Close ends its processes by their process IDs and removes
+// its namespaces, mounts and loop devices. If the program dies without Close, the kernel ends its processes, and the
+// next Open removes the rest.
 package e2e
 
 import (
@@ -35,15 +35,15 @@ const (
 	lastLease     = "10.77.0.199"
 )
 
-// Options say how a Room is made. Binary is required.
+// Options describe a Room. Binary is required.
 type Options struct {
 	Binary  string    // the griddle program
 	BootDir string    // what `make boot` wrote
 	Cache   string    // where the template's tarball is kept between runs; "" means CacheDir
-	Log     io.Writer // gets one line for each thing that is done; nil means nowhere
+	Log     io.Writer // gets one line for each step; nil means no log
 }
 
-// Room is a private LAN and what stands in it. Its methods may be called from several goroutines.
+// Room is a private LAN with everything in it. Its methods may be called from several goroutines.
 type Room struct {
 	Dir string // everything of this room: logs, disks, the store, the containers
 
@@ -99,7 +99,7 @@ func (r *Room) Close() error {
 	return errors.Join(errs...)
 }
 
-// Remove deletes Dir. Call it after Close, when nobody wants the logs.
+// Remove deletes Dir. Call it after Close, when no one needs the logs.
 func (r *Room) Remove() error { return os.RemoveAll(r.Dir) }
 
 // onClose has f run by Close.

@@ -18,17 +18,17 @@ import (
 	"griddle/imagestore/multicast"
 )
 
-// Mode is how griddle stands to the LAN's DHCP.
+// Mode is what griddle does for DHCP on the LAN.
 type Mode string
 
 // The modes, as the configuration calls them.
 const (
-	Proxy Mode = "proxy" // beside Room.LANServer
+	Proxy Mode = "proxy" // next to Room.LANServer
 	DHCP  Mode = "dhcp"  // alone
 )
 
 // Site is griddle in its namespace: what it serves, and the command line of its operator. It may be stopped and
-// started again; what it knows stays in the room.
+// started again; its state stays in the room.
 type Site struct {
 	Log *machinetest.Transcript // what serve says, since it was started last
 
@@ -93,7 +93,7 @@ func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagest
 	return p, nil
 }
 
-// Recompress encodes all images anew, as a server does in the background: long frames, and deltas with dictionaries too.
+// Recompress encodes all images again, as a server does in the background: long frames, and deltas with dictionaries too.
 func (s *Site) Recompress(ctx context.Context) ([]imagestore.Recompressed, error) {
 	out, err := s.Griddle(ctx, "image", "recompress", "--level", "12", "--store", filepath.Join(s.state(), "store"), "--output", "json")
 	if err != nil {

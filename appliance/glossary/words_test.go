@@ -17,16 +17,14 @@ var pending = flag.Bool("pending", false, "also check the folders that are not d
 // notYet are folders, with all below, and documents whose words are not all replaced yet. Remove a line when it is
 // clean; never add one.
 var notYet = []string{
-	"appliance",
-	"appliance/api",
-	"appliance/e2e",
 	"appliance/griddle",
 	"cloud",
 	"imagestore",
 }
 
-// elsewhere has no words of ours, or words that stay as they were released or measured.
-var elsewhere = []string{".git", "bin", "build", "testdata", "migrations"}
+// elsewhere has no words of ours, or words that stay as they were released or measured. The name of what a recipe
+// makes changes with every word in it.
+var elsewhere = []string{".git", "bin", "build", "testdata", "migrations", "recipe"}
 
 const root = "../.."
 

@@ -28,7 +28,7 @@ import (
 )
 
 // ErrFull is wrapped by every refusal.
-var ErrFull = errors.New("too much is under way")
+var ErrFull = errors.New("the server has too much work")
 
 // Amount is a number of slots and of bytes. In Options, zero slots or bytes mean that they are not limited.
 type Amount struct {
@@ -110,14 +110,14 @@ func (q *Quota) add(h *Hold, more Amount) error {
 		panic("quota: a Hold grows that was released")
 	}
 	if what := q.o.Each.passed(q.clients[h.key], more); what != "" {
-		return fmt.Errorf("%w: %s: %s holds all %s that one client may", ErrFull, q.o.What, h.key, what)
+		return fmt.Errorf("%w: %s: %s has all %s that one client may have", ErrFull, q.o.What, h.key, what)
 	}
 	if what := q.o.Total.passed(q.held, more); what != "" {
-		return fmt.Errorf("%w: %s: all %s are taken", ErrFull, q.o.What, what)
+		return fmt.Errorf("%w: %s: all %s are in use", ErrFull, q.o.What, what)
 	}
 	if !h.known {
 		if what := q.o.open().passed(q.strangers, more); what != "" {
-			return fmt.Errorf("%w: %s: clients that are not known hold all %s that are not reserved",
+			return fmt.Errorf("%w: %s: unknown clients have all %s that are not reserved",
 				ErrFull, q.o.What, what)
 		}
 	}

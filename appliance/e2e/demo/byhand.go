@@ -18,7 +18,7 @@ const escape = 0x1d
 // byHand switches a machine on that has no job, and hands its serial console to the terminal.
 func byHand(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdin *os.File, stdout io.Writer) error {
 	if !term.IsTerminal(int(stdin.Fd())) {
-		return errors.New("attaching this terminal to a machine: standard input is no terminal")
+		return errors.New("attaching this terminal to a machine: standard input is not a terminal")
 	}
 	container, err := room.Container(ctx)
 	if err != nil {
@@ -45,8 +45,8 @@ func byHand(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdin *o
 	if err := m.PowerOn(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "\nThis is the serial console of a blank machine. Its screen comes in a minute or so; make the terminal\n"+
-		"80x24 or larger. Log in to the installed system as root, password "+e2e.RootPassword+". Ctrl-] switches it off and ends the demo.")
+	fmt.Fprintln(stdout, "\nThis is the serial console of a blank machine. Its screen appears in about a minute. Make the terminal\n"+
+		"80x24 or larger. Log in to the installed system as root, password "+e2e.RootPassword+". Press Ctrl-] to switch the machine off and end the demo.")
 	return attach(ctx, m, stdin, stdout)
 }
 

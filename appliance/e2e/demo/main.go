@@ -36,10 +36,10 @@ const limit = time.Hour
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	ui := flags.Bool("ui", false, "install a machine by hand, on its serial console")
+	ui := flags.Bool("ui", false, "install a machine yourself, on its serial console")
 	uefi := flags.Bool("uefi", false, "with -ui: a machine with UEFI rather than BIOS")
 	binary := flags.String("griddle", "bin/griddle", "the griddle program")
-	boot := flags.String("boot-dir", "build/boot", "what make boot wrote")
+	boot := flags.String("boot-dir", "build/boot", "the directory with the files of make boot")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -124,6 +124,6 @@ func unattended(ctx context.Context, room *e2e.Room, stdout io.Writer) error {
 	for _, l := range lines {
 		fmt.Fprintln(stdout, l)
 	}
-	fmt.Fprintln(stdout, "times are from power-on, under software emulation on this computer; both machines ran at once")
+	fmt.Fprintln(stdout, "times are from power-on, under software emulation on this computer; both machines ran at the same time")
 	return nil
 }

@@ -86,7 +86,7 @@ func (l *testLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// OtherDisk makes a disk that is full of things that nobody may touch; check fails the test where somebody did.
+// OtherDisk makes a disk that is full of data that no install may change; check fails the test if one did.
 func OtherDisk(t *testing.T, r *e2e.Room, name string) (d e2e.Disk, check func()) {
 	t.Helper()
 	const size = 64 << 20
@@ -99,7 +99,7 @@ func OtherDisk(t *testing.T, r *e2e.Room, name string) (d e2e.Disk, check func()
 		t.Fatal(err)
 	}
 	defer f.Close()
-	block := []byte(strings.Repeat("somebody's only copy of their thesis\n", 1<<20/37+1))[:1<<20]
+	block := []byte(strings.Repeat("someone's only copy of their thesis\n", 1<<20/36+1))[:1<<20]
 	for range size / len(block) {
 		if _, err := f.Write(block); err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func OtherDisk(t *testing.T, r *e2e.Room, name string) (d e2e.Disk, check func()
 	return e2e.Disk{File: file, Serial: name}, func() {
 		t.Helper()
 		if after := Hash(t, file); after != before {
-			t.Errorf("disk %s, which the install had nothing to do with, was changed", name)
+			t.Errorf("disk %s, which is not the install's disk, was changed", name)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func CheckJournal(t *testing.T, s *e2e.Site, m *e2e.Machine) {
 	for _, e := range all {
 		if e.Event.Seq > 0 {
 			if e.Event.Seq < seq {
-				t.Errorf("event %d of %s comes behind event %d", e.Event.Seq, m.Name, seq)
+				t.Errorf("event %d of %s comes after event %d", e.Event.Seq, m.Name, seq)
 			}
 			seq = e.Event.Seq
 		}
@@ -206,7 +206,7 @@ func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Conta
 		t.Errorf("the hostname of %s is %q, want %q", m.Name, got, hostname)
 	}
 	if got := ask("dpkg-query -W -f '${Status}' " + e2e.ExtraPackage); got != "install ok installed" {
-		t.Errorf("package %s, of the second version alone, is %q on %s", e2e.ExtraPackage, got, m.Name)
+		t.Errorf("package %s, only in the second version, is %q on %s", e2e.ExtraPackage, got, m.Name)
 	}
 	if got := ask("findmnt -no FSTYPE,FSROOT /"); !strings.HasPrefix(got, "btrfs") || !strings.Contains(got, "/@roots/") {
 		t.Errorf("the root of %s is %q, want a btrfs subvolume below @roots", m.Name, got)
@@ -220,7 +220,7 @@ func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Conta
 			t.Error(err)
 		}
 		if got := ask("cat " + file); got == "" || got == strings.TrimSpace(string(template)) {
-			t.Errorf("%s of %s is %q, which is the template's or none", file, m.Name, got)
+			t.Errorf("%s of %s is %q, which is empty or the template's", file, m.Name, got)
 		}
 	}
 }

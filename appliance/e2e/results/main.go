@@ -1,13 +1,14 @@
-// Results adds a run to docs/RESULTS.md: the date, the commit, the computer, and the lines that hold figures or verdicts.
+// Results adds a run to docs/RESULTS.md: the date, the commit, the computer, and the lines with figures or verdicts.
 //
-//	go test -v … | results 'make bench'                        reads what a test or benchmark prints, and passes it on
+//	go test -v … | results 'make bench'                        reads what a test or benchmark prints, and copies it
 //	results -suite [-depth N] 'make e2e' GO-TEST-ARGS -- PACKAGES   runs a long suite itself
 //
-// A long suite goes on where an earlier run of the same commit ended: what passed is not run again, and the result is
-// written when all has passed. Subtests count by themselves down to depth N. Where the tree differs from its commit,
-// nothing is kept.
+// A long suite resumes where an earlier run of the same commit ended: a test that passed does not run again, and the
+// result is written when all have passed. Subtests count separately down to depth N. If the tree differs from its
+// commit, nothing is kept.
 //
-// A figure is a line with "figure: " in it, or one of go test's own benchmark lines. What passed is told by the package, what failed test by test.
+// A figure is a line with "figure: " in it, or a benchmark line of go test. Passed tests are counted for each package,
+// failed tests are listed.
 package main
 
 import (
@@ -33,8 +34,8 @@ const file = "docs/RESULTS.md"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	long := flag.Bool("suite", false, "run the tests, and go on where an earlier run ended")
-	depth := flag.Int("depth", 1, "with -suite: how deep subtests count by themselves")
+	long := flag.Bool("suite", false, "run the tests that have not passed yet at this commit")
+	depth := flag.Int("depth", 1, "with -suite: the depth to which subtests count separately")
 	flag.Parse()
 	args := flag.Args()
 	var err error

@@ -46,7 +46,7 @@ func (s *suite) run(ctx context.Context, packages []string) error {
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("%s did not pass; the same command goes on with what has not passed:\n%s", s.command, strings.Join(failed, "\n"))
+		return fmt.Errorf("%s did not pass; run the same command again to run only what has not passed:\n%s", s.command, strings.Join(failed, "\n"))
 	}
 	return nil
 }
