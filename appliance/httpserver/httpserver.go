@@ -49,9 +49,9 @@ func contain(h http.Handler, log *slog.Logger) http.Handler {
 			if p == http.ErrAbortHandler { // how a handler hangs up on purpose
 				panic(p)
 			}
-			log.Error("a request broke its handler", "method", r.Method, "path", r.URL.Path, "panic", p,
+			log.Error("a request crashed its handler", "method", r.Method, "path", r.URL.Path, "panic", p,
 				"stack", string(debug.Stack()))
-			http.Error(w, "the appliance could not do it; its log says why", http.StatusInternalServerError)
+			http.Error(w, "the server could not do it; its log says why", http.StatusInternalServerError)
 		}()
 		h.ServeHTTP(w, r)
 	})
