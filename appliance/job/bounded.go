@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // Limits of what a machine may say about itself. Real machines stay far below. All of it together is less than MaxBody
@@ -88,15 +90,8 @@ func NormalMAC(s string) (string, bool) {
 // ones, or a default of a mainboard vendor, which thousands of machines share.
 func NormalUUID(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
-	if len(s) != 36 {
+	if len(s) != 36 || uuid.Validate(s) != nil { // there are forms of other lengths
 		return ""
-	}
-	for i := range len(s) {
-		c := s[i]
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (c == '-') || !dash && !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
-			return ""
-		}
 	}
 	switch s {
 	case "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",

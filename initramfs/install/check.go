@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"griddle/appliance/job"
 	"griddle/imagestore/content"
 	"griddle/initramfs/disk"
@@ -134,23 +136,9 @@ func checkContent(ref string, m *content.Manifest) error {
 		ErrRefused, ref)
 }
 
+// isUUID reports whether s is a UUID in lower case with dashes.
 func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i, r := range s {
-		switch i {
-		case 8, 13, 18, 23:
-			if r != '-' {
-				return false
-			}
-		default:
-			if !strings.ContainsRune("0123456789abcdef", r) {
-				return false
-			}
-		}
-	}
-	return true
+	return len(s) == 36 && s == strings.ToLower(s) && uuid.Validate(s) == nil
 }
 
 // advice says what a person should do about an error.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"griddle/appliance/job"
 )
 
@@ -80,7 +82,7 @@ func (s system) identity(hostname string) error {
 	if err := s.write("etc/hosts", setHostLine(hosts, hostname), 0o644); err != nil {
 		return err
 	}
-	id := []byte(strings.ReplaceAll(newUUID(), "-", "") + "\n")
+	id := []byte(strings.ReplaceAll(uuid.NewString(), "-", "") + "\n")
 	if err := s.write("etc/machine-id", id, 0o444); err != nil {
 		return err
 	}

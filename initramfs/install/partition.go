@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
@@ -100,7 +101,7 @@ func (w *work) partition(ctx context.Context) error {
 	rand.Read(id)
 	volume := hex.EncodeToString(id)
 	p.espID = fmt.Sprintf("%X-%X", id[:2], id[2:])
-	p.poolID = newUUID()
+	p.poolID = uuid.NewString()
 	if err := disk.MakeFAT(ctx, p.esp, job.ESPLabel(w.spec.ID), volume, sectorSize); err != nil {
 		return err
 	}
@@ -181,12 +182,4 @@ func (w *work) finish() (err error) {
 		return fmt.Errorf("syncing %s: %w", w.target.Path, err)
 	}
 	return disk.Mark(f, w.target.Size, w.target.SectorSize, w.spec.ID)
-}
-
-// newUUID is a random UUID of version 4.
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
 )
@@ -135,7 +137,7 @@ func TestNameGoesToAnotherDisk(t *testing.T) {
 	if err := w.parts.layout.Write(f, disk.Content{}); err != nil {
 		t.Fatal(err)
 	}
-	w.parts.espDir, w.parts.poolID = t.TempDir(), newUUID()
+	w.parts.espDir, w.parts.poolID = t.TempDir(), uuid.NewString()
 	before := sum(t, dev)
 	for name, step := range map[string]func() error{"bootloader": func() error { return w.bootloader("x") },
 		"finish": w.finish} {

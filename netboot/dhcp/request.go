@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 )
@@ -81,7 +83,7 @@ func Parse(b []byte) (*Request, error) {
 	if r.MAC == (MAC{}) || r.MAC[0]&1 != 0 {
 		return nil, fmt.Errorf("%w: %s is not the address of one machine", ErrMalformed, p.ClientHWAddr)
 	}
-	r.UUID = uuid(p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
+	r.UUID = clientUUID(p.Options.Get(dhcpv4.OptionClientMachineIdentifier))
 	class := string(p.Options.Get(dhcpv4.OptionClassIdentifier))
 	switch {
 	case strings.HasPrefix(class, classPXE):
@@ -100,18 +102,20 @@ func Parse(b []byte) (*Request, error) {
 	return r, nil
 }
 
-// uuid prints option 97: a zero byte, then the 16 bytes of SMBIOS, whose first three fields are little-endian
+// clientUUID prints option 97: a zero byte, then the 16 bytes of SMBIOS, whose first three fields are little-endian
 // (RFC 4578 section 2.3, DMTF DSP0134 section 7.2.1). EDK2 and iPXE send them in that order.
-func uuid(b []byte) string {
+func clientUUID(b []byte) string {
 	if len(b) != 17 || b[0] != 0 {
 		return ""
 	}
-	b = b[1:]
-	if bytes.Count(b, []byte{0}) == 16 || bytes.Count(b, []byte{0xff}) == 16 {
+	u := uuid.UUID(b[1:])
+	if u == uuid.Nil || u == uuid.Max {
 		return ""
 	}
-	return fmt.Sprintf("%08x-%04x-%04x-%x-%x", binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:]),
-		binary.LittleEndian.Uint16(b[6:]), b[8:10], b[10:])
+	slices.Reverse(u[0:4])
+	slices.Reverse(u[4:6])
+	slices.Reverse(u[6:8])
+	return u.String()
 }
 
 // pickArch chooses among the architectures of option 93, of which a machine may list several (RFC 4578 section 2.1):
