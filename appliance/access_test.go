@@ -66,7 +66,8 @@ func newRunning(t testing.TB, images string) *running {
 	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{})
 	must(err)
 	t.Cleanup(func() { s.fleet.Close() })
-	s.streams, err = coordinator.New(coordinator.Options{Off: true, Groups: conf.Multicast.Groups, Port: 7469, Open: s.encoding})
+	s.streams, err = coordinator.New(coordinator.Options{Off: true, Groups: conf.Multicast.Groups,
+		Port: 7469, Open: s.encoding})
 	must(err)
 	t.Cleanup(func() { s.streams.Close() })
 	admin, err := st.adminToken()
@@ -81,7 +82,8 @@ func newRunning(t testing.TB, images string) *running {
 	mux := http.NewServeMux()
 	r.secure = httptest.NewTLSServer(mux)
 	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams}, Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams},
+		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)
 	s.callers, s.limits = s.newCallers(), newLimits()
 	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
@@ -98,8 +100,10 @@ func newRunning(t testing.TB, images string) *running {
 	_, err = operator.Install(ctx, "52:54:00:00:00:01", api.Install{Image: "web", Disk: "largest"})
 	must(err)
 	for who, mac := range map[string]string{"boot": "52:54:00:00:00:01", "idle": "52:54:00:00:00:02"} {
-		boot := map[string]string{"boot": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01", "idle": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"}[who]
-		w, err := job.NewClient(r.secure.URL, conf2).Hello(ctx, job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
+		boot := map[string]string{"boot": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01",
+			"idle": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"}[who]
+		w, err := job.NewClient(r.secure.URL, conf2).Hello(ctx,
+			job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
 		must(err)
 		r.tokens[who] = w.Token
 	}
@@ -186,8 +190,8 @@ func allowed(a remote.Access, plain, private bool) []string {
 	return []string{"administrator"}
 }
 
-// TestEveryRouteAsksWhoCalls asks every route of both listeners, with public and with private images, with each identity. A new route is
-// tested by being there.
+// TestEveryRouteAsksWhoCalls asks every route of both listeners, with public and with private images, with each
+// identity. A new route is tested by being there.
 func TestEveryRouteAsksWhoCalls(t *testing.T) {
 	for _, images := range []string{config.ImagesPublic, config.ImagesPrivate} {
 		r := newRunning(t, images)
@@ -204,18 +208,23 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 			if pattern == "GET "+blob.Path+"/{digest}" {
 				digest = r.image.Image
 			}
-			path = strings.NewReplacer("{digest}", string(digest), "{id}", "abcdefghijklmnopqrstuvwxyz", "{key}", "52:54:00:00:00:09", "{action}", "stop").Replace(path)
-			body := map[string]string{"POST " + remote.CatalogPath: string(change), "PUT " + blob.Path + "/{digest}": "x", "POST " + blob.Path: "y",
+			path = strings.NewReplacer("{digest}", string(digest), "{id}", "abcdefghijklmnopqrstuvwxyz", "{key}",
+				"52:54:00:00:00:09", "{action}", "stop").Replace(path)
+			body := map[string]string{"POST " + remote.CatalogPath: string(change),
+				"PUT " + blob.Path + "/{digest}": "x", "POST " + blob.Path: "y",
 				"POST " + remote.LeasesPath: `{"refs":["web:1@amd64"],"seconds":60}`}[pattern]
 			for _, who := range callersInOrder() {
 				if body == "" || strings.HasPrefix(body, `{"boot"`) {
 					n := map[string]int{"boot": 1, "idle": 2}[who] // a boot speaks for itself alone
 					body = fmt.Sprintf(`{"boot":"7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f0%d","sources":["https"]}`, n)
 				}
-				status, said := r.ask(base, method, path+map[bool]string{true: "?ref=web", false: ""}[strings.HasPrefix(path, remote.ImagesPath)], r.tokens[who], body)
-				ok := status != http.StatusUnauthorized && status != http.StatusForbidden && (base != r.plain.URL || status != http.StatusNotFound && status != http.StatusMethodNotAllowed || slices.Contains(may, who))
+				status, said := r.ask(base, method, path+map[bool]string{true: "?ref=web",
+					false: ""}[strings.HasPrefix(path, remote.ImagesPath)], r.tokens[who], body)
+				ok := status != http.StatusUnauthorized && status != http.StatusForbidden && (base != r.plain.URL ||
+					status != http.StatusNotFound && status != http.StatusMethodNotAllowed || slices.Contains(may, who))
 				if ok != slices.Contains(may, who) || status >= 500 {
-					t.Errorf("%s images, %s, %s by %q = %d %.200s, want it for %q", images, where, pattern, who, status, said, may)
+					t.Errorf("%s images, %s, %s by %q = %d %.200s, want it for %q", images, where, pattern,
+						who, status, said, may)
 				}
 			}
 		}
@@ -224,7 +233,8 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 			check("TLS", r.secure.URL, route.Pattern, allowed(route.Access, false, private))
 		}
 		for _, route := range r.api.Routes() {
-			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil, api.Anybody: callersInOrder()}[route.Who]
+			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil,
+				api.Anybody: callersInOrder()}[route.Who]
 			check("plain", r.plain.URL, route.Pattern, nil)
 			if route.Pattern == "POST "+job.HelloPath && private {
 				continue // private.txtar has what it answers
@@ -234,7 +244,8 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 		publishRaw(t, r.store, r.key, "web:2@amd64", []byte("another stream"))
 		for _, who := range callersInOrder() { // an archive, and a delta that is made first
 			for _, query := range []string{"format=tar&ref=web", "ref=web:2&from=web:1"} {
-				if status, said := r.ask(r.secure.URL, "GET", remote.ImagesPath+"/stream?"+query, r.tokens[who], ""); (status != http.StatusForbidden) != (who == "administrator") {
+				if status, said := r.ask(r.secure.URL, "GET", remote.ImagesPath+"/stream?"+query, r.tokens[who],
+					""); (status != http.StatusForbidden) != (who == "administrator") {
 					t.Errorf("%s images: %s by %q = %d %s", images, query, who, status, said)
 				}
 			}
@@ -264,10 +275,13 @@ func TestPublisherPublishes(t *testing.T) {
 	}{
 		{"his own", catalog.Change{Publish: &r.image}, true},
 		{"a new one", catalog.Change{Publish: new(putRaw(t, r.store, r.key, "web2:1@amd64", []byte("new")))}, true},
-		{"a name that his key may not sign", catalog.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, false},
-		{"one that another signed", catalog.Change{Publish: new(putRaw(t, r.store, other, "web:3@amd64", []byte("3")))}, false},
+		{"a name that his key may not sign",
+			catalog.Change{Publish: new(putRaw(t, r.store, r.key, "db:1@amd64", []byte("db")))}, false},
+		{"one that another signed",
+			catalog.Change{Publish: new(putRaw(t, r.store, other, "web:3@amd64", []byte("3")))}, false},
 		{"another's, as it is", catalog.Change{Publish: &theirs}, false},
-		{"his stream to another's image", catalog.Change{Publish: &catalog.Publication{Image: theirs.Image, Streams: mine.Streams}}, true},
+		{"his stream to another's image",
+			catalog.Change{Publish: &catalog.Publication{Image: theirs.Image, Streams: mine.Streams}}, true},
 		{"a stream that another signed, to his image", catalog.Change{Publish: &mixed}, false},
 		{"no such document", catalog.Change{Publish: &catalog.Publication{Image: blob.Sum([]byte("nothing"))}}, false},
 		{"trust", catalog.Change{Trust: other.Public().String()}, false},
@@ -287,7 +301,8 @@ func TestPublisherPublishes(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, said := r.ask(r.secure.URL, "POST", remote.CatalogPath, r.tokens["publisher"], string(b))
-		if (status == http.StatusOK) != c.ok || !c.ok && status != http.StatusForbidden && status != http.StatusUnprocessableEntity {
+		if (status == http.StatusOK) != c.ok || !c.ok && status != http.StatusForbidden &&
+			status != http.StatusUnprocessableEntity {
 			t.Errorf("%s = %d %s, want it done %v", c.name, status, said, c.ok)
 		}
 	}
@@ -337,14 +352,15 @@ func TestMulticastKeysAreForJobs(t *testing.T) {
 		if (status == http.StatusOK) != (who == "boot") {
 			t.Errorf("asking for a stream by %q = %d %s", who, status, said)
 		}
-		if status, _ := r.ask(r.plain.URL, "POST", job.StreamPath, r.tokens[who], body); status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+		if status, _ := r.ask(r.plain.URL, "POST", job.StreamPath, r.tokens[who],
+			body); status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
 			t.Errorf("asking for a stream over plain HTTP by %q = %d", who, status)
 		}
 	}
 }
 
-// TestTokensMakeAddressesKnown sends each identity's token from an address of its own: those who have a valid one open the reserve to
-// their address, over the plain listener too, and a stranger's boot does not.
+// TestTokensMakeAddressesKnown sends each identity's token from an address of its own: those who have a valid one open
+// the reserve to their address, over the plain listener too, and a stranger's boot does not.
 func TestTokensMakeAddressesKnown(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	for i, who := range callersInOrder() {
@@ -356,7 +372,8 @@ func TestTokensMakeAddressesKnown(t *testing.T) {
 				req.Header.Set("Authorization", "Bearer "+token)
 			}
 			r.secureHandler().ServeHTTP(httptest.NewRecorder(), req)
-			if got, want := r.callers.acquainted(address), slices.Contains([]string{"boot", "publisher", "administrator"}, who); got != want {
+			if got, want := r.callers.acquainted(address),
+				slices.Contains([]string{"boot", "publisher", "administrator"}, who); got != want {
 				t.Errorf("after %s by %q its address is known: %v, want %v", path, who, got, want)
 			}
 		}

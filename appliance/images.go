@@ -36,7 +36,8 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 		if l.Installable() != nil {
 			continue
 		}
-		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire, Published: l.Published, NoKernel: l.NoKernel})
+		out = append(out, job.ImageChoice{Ref: l.Ref, Description: l.Description, Size: l.Size, Wire: l.Wire,
+			Published: l.Published, NoKernel: l.NoKernel})
 	}
 	return out, nil
 }
@@ -55,11 +56,13 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)
 	}
 	if l, err := i.store.Resolve(ctx, name); err == nil && l.Ref == p.Ref && l.NoKernel {
-		return job.Image{}, absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), and no machine can be installed with it: install one in its template, and publish it again", p.Ref)}
+		return job.Image{}, absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), "+
+			"and no machine can be installed with it: install one in its template, and publish it again", p.Ref)}
 	}
 	out := job.Image{Ref: p.Ref, Document: string(p.Document), Size: p.Size}
 	for _, s := range p.Streams {
-		out.Streams = append(out.Streams, job.Stream{Document: string(s.Document), Index: string(s.Index), Raw: s.Raw, Wire: s.Wire})
+		out.Streams = append(out.Streams,
+			job.Stream{Document: string(s.Document), Index: string(s.Index), Raw: s.Raw, Wire: s.Wire})
 	}
 	return out, nil
 }

@@ -28,7 +28,8 @@ func TestImageWithoutKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree := filepath.Join(t.TempDir(), "tree")
-	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "boot"), 0o755), os.WriteFile(filepath.Join(tree, "boot", "grub.cfg"), nil, 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "boot"), 0o755),
+		os.WriteFile(filepath.Join(tree, "boot", "grub.cfg"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range []string{"1", "2"} {
@@ -49,7 +50,8 @@ func TestImageWithoutKernel(t *testing.T) {
 	if err != nil || len(choices) != 2 || choices[0].NoKernel || !choices[1].NoKernel {
 		t.Errorf("Choices = %+v, %v; want web:2 with a kernel and web:1 without", choices, err)
 	}
-	if _, err := i.Plan(t.Context(), "web:1"); !errors.Is(err, api.ErrNoImage) || !strings.Contains(err.Error(), "has no kernel") {
+	if _, err := i.Plan(t.Context(), "web:1"); !errors.Is(err, api.ErrNoImage) ||
+		!strings.Contains(err.Error(), "has no kernel") {
 		t.Errorf("Plan of an image without a kernel = %v", err)
 	}
 	if _, err := i.Plan(t.Context(), "web:2"); err != nil {

@@ -8,8 +8,8 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// What clients of the two HTTP listeners can hold together. docs/SECURITY.md has these numbers. A client is an address; known is
-// who has a valid token, and the address of a machine with a job.
+// What clients of the two HTTP listeners can hold together. docs/SECURITY.md has these numbers. A client is an address;
+// known is who has a valid token, and the address of a machine with a job.
 const (
 	maxConns       = 2048 // connections
 	reservedConns  = 512
@@ -36,19 +36,27 @@ const (
 type limits struct {
 	conns, turns *quota.Quota
 	work         map[remote.Work]*quota.Quota
-	most         map[remote.Work]int64 // bytes that are asked for at once at the most: what takes more takes all of its share
+	// bytes that are asked for at once at the most: what takes more takes all of its share
+	most map[remote.Work]int64
 }
 
 func newLimits() *limits {
 	type amount = quota.Amount
 	return &limits{
-		conns: quota.New(quota.Options{What: "connections", Total: amount{Slots: maxConns}, Each: amount{Slots: maxPerAddress}, Reserve: amount{Slots: reservedConns}}),
-		turns: quota.New(quota.Options{What: "requests", Total: amount{Slots: maxTurns}, Each: amount{Slots: turnsEach}, Reserve: amount{Slots: reservedTurns}}),
+		conns: quota.New(quota.Options{What: "connections", Total: amount{Slots: maxConns},
+			Each: amount{Slots: maxPerAddress}, Reserve: amount{Slots: reservedConns}}),
+		turns: quota.New(quota.Options{What: "requests", Total: amount{Slots: maxTurns}, Each: amount{Slots: turnsEach},
+			Reserve: amount{Slots: reservedTurns}}),
 		work: map[remote.Work]*quota.Quota{
-			remote.Streams: quota.New(quota.Options{What: string(remote.Streams), Total: amount{Slots: streamSlots, Bytes: maxStreams}, Each: amount{Slots: slotsEach, Bytes: streamEach}, Reserve: amount{Slots: slotsEach, Bytes: reservedStream}}),
-			remote.Lists:   quota.New(quota.Options{What: string(remote.Lists), Total: amount{Bytes: maxLists}, Each: amount{Bytes: listsEach}, Reserve: amount{Bytes: reservedLists}}),
-			remote.Bodies:  quota.New(quota.Options{What: string(remote.Bodies), Total: amount{Bytes: maxBodies}, Each: amount{Bytes: bodiesEach}, Reserve: amount{Bytes: reservedBodies}}),
-			remote.Leases:  quota.New(quota.Options{What: string(remote.Leases), Total: amount{Slots: maxLeasing}, Each: amount{Slots: leasingEach}, Reserve: amount{Slots: maxLeasing / 4}}),
+			remote.Streams: quota.New(quota.Options{What: string(remote.Streams),
+				Total: amount{Slots: streamSlots, Bytes: maxStreams}, Each: amount{Slots: slotsEach, Bytes: streamEach},
+				Reserve: amount{Slots: slotsEach, Bytes: reservedStream}}),
+			remote.Lists: quota.New(quota.Options{What: string(remote.Lists), Total: amount{Bytes: maxLists},
+				Each: amount{Bytes: listsEach}, Reserve: amount{Bytes: reservedLists}}),
+			remote.Bodies: quota.New(quota.Options{What: string(remote.Bodies), Total: amount{Bytes: maxBodies},
+				Each: amount{Bytes: bodiesEach}, Reserve: amount{Bytes: reservedBodies}}),
+			remote.Leases: quota.New(quota.Options{What: string(remote.Leases), Total: amount{Slots: maxLeasing},
+				Each: amount{Slots: leasingEach}, Reserve: amount{Slots: maxLeasing / 4}}),
 		},
 		most: map[remote.Work]int64{remote.Streams: streamEach, remote.Lists: listsEach, remote.Bodies: bodiesEach},
 	}

@@ -18,8 +18,8 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all together leave the
-// reserve, and a known client gets as much as it needs.
+// TestBudgets has strangers at many addresses take all that they get of each resource: one address has its share, all
+// together leave the reserve, and a known client gets as much as it needs.
 func TestBudgets(t *testing.T) {
 	l := newLimits()
 	take := map[string]func(client string, known bool) (remote.Held, error){
@@ -83,8 +83,8 @@ func TestBudgets(t *testing.T) {
 // streamBytes is what a stream with the longest frames takes, of bytes that do not compress.
 func streamBytes() int64 { return 3*encoding.MaxFramePieces*document.PieceSize + 2<<20 }
 
-// TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are bounded, and
-// somebody who is known is served meanwhile.
+// TestUnfinishedBodies has strangers begin requests and not end them: the bytes that they can announce together are
+// bounded, and somebody who is known is served meanwhile.
 func TestUnfinishedBodies(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	mux := http.NewServeMux()
@@ -99,7 +99,8 @@ func TestUnfinishedBodies(t *testing.T) {
 	var refused int
 	var held []net.Conn
 	for i := range 60 {
-		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i+1))}}).Dial("tcp", srv.Listener.Addr().String())
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(i+1))}}).Dial("tcp",
+			srv.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,14 +111,16 @@ func TestUnfinishedBodies(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for known, want := range map[string]int{"": http.StatusServiceUnavailable, "Bearer x": http.StatusOK} {
-		req, err := http.NewRequest(http.MethodPost, srv.URL+remote.LeasesPath, strings.NewReader(`{"refs":["web:1@amd64"],"seconds":60}`+strings.Repeat(" ", 1<<20-100)))
+		req, err := http.NewRequest(http.MethodPost, srv.URL+remote.LeasesPath,
+			strings.NewReader(`{"refs":["web:1@amd64"],"seconds":60}`+strings.Repeat(" ", 1<<20-100)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if known != "" {
 			req.Header.Set("Authorization", known)
 		}
-		client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 3, 1)}}).DialContext}}
+		client := http.Client{Transport: &http.Transport{
+			DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 3, 1)}}).DialContext}}
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)

@@ -25,12 +25,13 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// streamMemory is what a server may take while strangers hold all the streams that they can, in bytes. Without bounds 250 slow
-// readers of raw streams made it take 2.9 GB.
+// streamMemory is what a server may take while strangers hold all the streams that they can, in bytes. Without bounds
+// 250 slow readers of raw streams made it take 2.9 GB.
 const streamMemory = 640 << 20
 
-// TestSlowStreamsAreBounded has 250 strangers at 20 addresses ask for raw streams and read nothing, of a server that a memory cgroup holds to
-// streamMemory. It lives, refuses those that do not fit, and gives a machine with a job its stream meanwhile.
+// TestSlowStreamsAreBounded has 250 strangers at 20 addresses ask for raw streams and read nothing, of a server
+// that a memory cgroup holds to streamMemory. It lives, refuses those that do not fit, and gives a machine with a
+// job its stream meanwhile.
 func TestSlowStreamsAreBounded(t *testing.T) {
 	peak := quotatest.Confined(t, streamMemory, slowStreams)
 	t.Logf("figure: 250 slow readers of raw streams, and a machine with a job, take %d MB", peak>>20)
@@ -61,10 +62,12 @@ func slowStreams(t *testing.T) {
 		}
 	}
 	if taken < 3 || refused < 100 {
-		t.Errorf("%d strangers have a stream and %d were refused, want some to be served and most refused", taken, refused)
+		t.Errorf("%d strangers have a stream and %d were refused, want some to be served and most refused",
+			taken, refused)
 	}
 	// The machine says who it is over TLS; here its token does so, and its address is known from then on.
-	known := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, 1)}}).DialContext}}
+	known := &http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, 1)}}).DialContext}}
 	resp, err := known.Post(base+"/test/known", "text/plain", nil)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("making the machine known: %v, %v", resp, err)
@@ -106,8 +109,10 @@ func serveStreams(t *testing.T) string {
 	raw = nil
 	conf := config.Default()
 	conf.HTTP = 0
-	s := &server{config: conf, log: slog.New(slog.DiscardHandler), now: time.Now, state: st, store: store, addr: netip.MustParseAddr("127.0.0.1"), limits: newLimits()}
-	s.callers = &callers{state: st.dir, now: time.Now, admin: func(*http.Request) error { return errors.New("no") }, boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{}}
+	s := &server{config: conf, log: slog.New(slog.DiscardHandler), now: time.Now, state: st, store: store,
+		addr: netip.MustParseAddr("127.0.0.1"), limits: newLimits()}
+	s.callers = &callers{state: st.dir, now: time.Now, admin: func(*http.Request) error { return errors.New("no") },
+		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{}}
 	s.callers.job = func(context.Context, string) error { return nil }
 	s.callers.ordered = func(context.Context, string) bool { return true }
 	l, err := s.listen(t.Context(), 0, "a test", "http")

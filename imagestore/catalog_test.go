@@ -24,7 +24,8 @@ func both(t *testing.T, test func(t *testing.T, f *fixture)) {
 
 func TestListAndResolve(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		for _, r := range []string{"web:2@amd64", "web:10@amd64", "web:9@amd64", "web:9@arm64", "lab/web:1@amd64", "db:1@arm64"} {
+		for _, r := range []string{"web:2@amd64", "web:10@amd64", "web:9@amd64", "web:9@arm64",
+			"lab/web:1@amd64", "db:1@arm64"} {
 			f.publish(r, way{"", someBytes(1, 1000)})
 		}
 		for _, c := range []struct {
@@ -44,7 +45,8 @@ func TestListAndResolve(t *testing.T) {
 		if _, err := f.s.List(t.Context(), "UP*"); !errors.Is(err, ref.ErrInvalid) {
 			t.Errorf("List with a bad filter = %v, want %v", err, ref.ErrInvalid)
 		}
-		if err := f.s.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: "9"}); err != nil {
+		if err := f.s.SetChannel(t.Context(),
+			catalog.Channel{Template: "web", Name: "stable", Version: "9"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range []struct {
@@ -52,8 +54,9 @@ func TestListAndResolve(t *testing.T) {
 			err      error
 			words    string
 		}{
-			{"web", "web:10@amd64", nil, ""}, {"web:latest", "web:10@amd64", nil, ""}, {"web@arm64", "web:9@arm64", nil, ""},
-			{"web:2", "web:2@amd64", nil, ""}, {"web:stable@amd64", "web:9@amd64", nil, ""}, {"lab/web", "lab/web:1@amd64", nil, ""},
+			{"web", "web:10@amd64", nil, ""}, {"web:latest", "web:10@amd64", nil, ""},
+			{"web@arm64", "web:9@arm64", nil, ""}, {"web:2", "web:2@amd64", nil, ""},
+			{"web:stable@amd64", "web:9@amd64", nil, ""}, {"lab/web", "lab/web:1@amd64", nil, ""},
 			{"web:9", "", ref.ErrInvalid, "is more than one: web:9@amd64, web:9@arm64"},
 			{"web:3", "", catalog.ErrNotFound, "there is 10@amd64, 9@amd64"},
 			{"wep", "", catalog.ErrNotFound, "there is db, lab/web, web"},
@@ -64,13 +67,16 @@ func TestListAndResolve(t *testing.T) {
 				t.Errorf("Resolve(%s) = %q, %v, want %q, %v with %q", c.in, l.Ref, err, c.want, c.err, c.words)
 			}
 		}
-		for _, c := range []catalog.Channel{{Template: "web", Name: "latest", Version: "9"}, {Template: "web", Name: "9", Version: "10"}, {Template: "web", Name: "x y", Version: "9"}, {Template: "web", Name: "beta", Version: "77"}} {
+		for _, c := range []catalog.Channel{{Template: "web", Name: "latest", Version: "9"},
+			{Template: "web", Name: "9", Version: "10"}, {Template: "web", Name: "x y", Version: "9"},
+			{Template: "web", Name: "beta", Version: "77"}} {
 			if err := f.s.SetChannel(t.Context(), c); err == nil {
 				t.Errorf("SetChannel(%+v) gave no error", c)
 			}
 		}
 		list, err := f.s.List(t.Context(), "web:9@amd64")
-		if err != nil || len(list) != 1 || list[0].Latest || fmt.Sprint(list[0].Channels) != "[stable]" || list[0].Wire != list[0].Streams[0].Wire || list[0].Description == "" {
+		if err != nil || len(list) != 1 || list[0].Latest || fmt.Sprint(list[0].Channels) != "[stable]" ||
+			list[0].Wire != list[0].Streams[0].Wire || list[0].Description == "" {
 			t.Errorf("List(web:9@amd64) = %+v, %v", list, err)
 		}
 	})
@@ -90,15 +96,20 @@ func TestAddRefuses(t *testing.T) {
 		}{
 			{"the same version", f.image("web:1@amd64", way{"", raw}), catalog.ErrExists},
 			{"another key", other.image("web:4@amd64", way{"", raw}), minisign.ErrSignature},
-			{"a stream by another key", catalog.Publication{Image: one.Image, Streams: other.image("web:2@amd64", way{"", raw}).Streams}, minisign.ErrSignature},
+			{"a stream by another key", catalog.Publication{Image: one.Image,
+				Streams: other.image("web:2@amd64", way{"", raw}).Streams}, minisign.ErrSignature},
 			{"no stream", catalog.Publication{Image: one.Image}, catalog.ErrNoWay},
 			{"the stream of another image", catalog.Publication{Image: one.Image, Streams: two.Streams}, nil},
-			{"the index of another stream", catalog.Publication{Image: one.Image, Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: two.Streams[0].Index}}}, nil},
+			{"the index of another stream", catalog.Publication{Image: one.Image,
+				Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: two.Streams[0].Index}}}, nil},
 			{"no document", catalog.Publication{Image: missing, Streams: one.Streams}, blob.ErrNotExist},
-			{"no index", catalog.Publication{Image: one.Image, Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: missing}}}, blob.ErrNotExist},
+			{"no index", catalog.Publication{Image: one.Image,
+				Streams: []catalog.StreamBlobs{{Document: one.Streams[0].Document, Index: missing}}}, blob.ErrNotExist},
 			{"a parent that is not there", f.image("web:5@amd64", way{"web:4@amd64", raw}), catalog.ErrNotFound},
-			{"documents the wrong way round", catalog.Publication{Image: one.Streams[0].Document, Streams: []catalog.StreamBlobs{{Document: one.Image, Index: one.Streams[0].Index}}}, nil},
-			{"an index for a document", catalog.Publication{Image: one.Streams[0].Index, Streams: one.Streams}, minisign.ErrSignature},
+			{"documents the wrong way round", catalog.Publication{Image: one.Streams[0].Document,
+				Streams: []catalog.StreamBlobs{{Document: one.Image, Index: one.Streams[0].Index}}}, nil},
+			{"an index for a document", catalog.Publication{Image: one.Streams[0].Index, Streams: one.Streams},
+				minisign.ErrSignature},
 		} {
 			if _, err := f.s.Add(t.Context(), c.p); err == nil || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("Add with %s = %v, want %v", c.name, err, c.is)
@@ -112,9 +123,11 @@ func TestAddRefuses(t *testing.T) {
 			t.Errorf("Add = %+v, %v", l, err)
 		}
 		// Publishing it again with one more way adds the way, and only once.
-		again := catalog.Publication{Image: one.Image, Streams: append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
+		again := catalog.Publication{Image: one.Image,
+			Streams: append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
 		for range 2 {
-			if l, err = f.s.Add(t.Context(), again); err != nil || len(l.Streams) != 2 || l.Streams[1].Parent != "web:1@amd64" {
+			if l, err = f.s.Add(t.Context(), again); err != nil || len(l.Streams) != 2 ||
+				l.Streams[1].Parent != "web:1@amd64" {
 				t.Errorf("Add of a further stream = %+v, %v", l, err)
 			}
 		}
@@ -153,7 +166,8 @@ func TestPlan(t *testing.T) {
 			}
 			p, err := f.s.Plan(t.Context(), refOf(t, c.to), have...)
 			if err != nil || len(p.Streams) != c.want || p.Wire() > c.wire || p.Streams == nil {
-				t.Errorf("Plan(%s, %s) = %d streams of %d bytes, %v, want %d of at most %d", c.to, c.have, len(p.Streams), p.Wire(), err, c.want, c.wire)
+				t.Errorf("Plan(%s, %s) = %d streams of %d bytes, %v, want %d of at most %d", c.to, c.have,
+					len(p.Streams), p.Wire(), err, c.want, c.wire)
 			}
 		}
 	})
@@ -168,10 +182,12 @@ func TestDelete(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
 		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
 		_, err := f.s.Delete(t.Context(), refOf(t, "web:1"))
-		if !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") || strings.Contains(err.Error(), "web:3") {
+		if !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "web:1@amd64 leads to web:2@amd64") ||
+			strings.Contains(err.Error(), "web:3") {
 			t.Errorf("Delete(web:1) = %v, want %v", err, catalog.ErrInUse)
 		}
-		if shown, err := f.s.Show(t.Context(), refOf(t, "web:1")); err != nil || fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
+		if shown, err := f.s.Show(t.Context(), refOf(t, "web:1")); err != nil ||
+			fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
 			t.Errorf("Show(web:1) says that %v need it, %v", shown.Needed, err)
 		}
 		for _, r := range []string{"web:2", "web:1"} {
@@ -227,7 +243,8 @@ func TestDeleteDuringPublication(t *testing.T) {
 			t.Fatalf("Add(web:2) = %v", err)
 		}
 		if first.Streams[0].Encoding != second.Streams[0].Encoding {
-			t.Errorf("the encodings are %s and %s, the test wants one", first.Streams[0].Encoding, second.Streams[0].Encoding)
+			t.Errorf("the encodings are %s and %s, the test wants one", first.Streams[0].Encoding,
+				second.Streams[0].Encoding)
 		}
 		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || !v.OK {
 			t.Errorf("web:2 has %v, %v", v.Problems, err)

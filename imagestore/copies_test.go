@@ -171,15 +171,18 @@ func TestCopyRefused(t *testing.T) {
 	}
 	_, err = mirror.Copy(t.Context(), stranger, a.s, mirror.Options{Images: []string{"web"}})
 	var untrusted *mirror.UntrustedError
-	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() || untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
+	if !errors.As(err, &untrusted) || untrusted.Key != a.key.Public().ID() ||
+		untrusted.Line != a.key.Public().String() || !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("copying what a stranger signed: %v", err)
 	}
-	if _, err := mirror.Copy(t.Context(), stranger, a.s, mirror.Options{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := mirror.Copy(t.Context(), stranger, a.s,
+		mirror.Options{Images: []string{"nothing:*"}}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("copying nothing: %v", err)
 	}
 	b := a.another()
 	b.publish("web:1@amd64", way{"", someBytes(9, 1000)})
-	if _, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.s,
+		mirror.Options{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
 	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
@@ -211,9 +214,13 @@ func TestCopyLyingIndex(t *testing.T) {
 	liar := http.NewServeMux()
 	liar.Handle("/", remote.Handler(a.s, nil))
 	liar.HandleFunc("GET "+remote.CatalogPath, deniesLog)
-	liar.HandleFunc("GET "+remote.ImagesPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode([]catalog.Listed{l}) })
+	liar.HandleFunc("GET "+remote.ImagesPath, func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode([]catalog.Listed{l})
+	})
 	b := a.another()
-	if _, err := mirror.Copy(t.Context(), b.s, a.reader(func(http.Handler) http.Handler { return liar }), mirror.Options{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.reader(func(http.Handler) http.Handler {
+		return liar
+	}), mirror.Options{Images: []string{"web"}}); !errors.Is(err, fetch.ErrCorrupt) {
 		t.Errorf("copying: %v, want %v", err, fetch.ErrCorrupt)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {
@@ -225,7 +232,8 @@ func TestPush(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := mirror.Copy(t.Context(), b.overServer().s, a.s, mirror.Options{Images: []string{"web:*"}}); err != nil {
+	if _, err := mirror.Copy(t.Context(), b.overServer().s, a.s,
+		mirror.Options{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []string{"web:1", "web:2", "web:3"} {
@@ -358,7 +366,8 @@ func TestCopyStopped(t *testing.T) {
 	a.versions()
 	b := a.another()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := mirror.Copy(ctx, b.s, a.s, mirror.Options{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
+	_, err := mirror.Copy(ctx, b.s, a.s,
+		mirror.Options{Images: []string{"web:*"}, Jobs: 1, Progress: func(int64, int64) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("Copy = %v, want %v", err, context.Canceled)
 	}
@@ -376,7 +385,8 @@ func TestCopyDamaged(t *testing.T) {
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
 	a.damage(l.Streams[0].Encoding, 1000)
 	b := a.another()
-	if _, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
+	if _, err := mirror.Copy(t.Context(), b.s, a.s,
+		mirror.Options{Images: []string{"web"}}); !errors.Is(err, blob.ErrMismatch) {
 		t.Errorf("Copy = %v, want %v", err, blob.ErrMismatch)
 	}
 	if list, err := b.s.List(t.Context()); err != nil || len(list) != 0 {

@@ -106,7 +106,8 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if err != nil {
 		return Derived{}, err
 	}
-	if _, err := s.Add(ctx, catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{{Document: d, Index: e.Index}}}); err != nil {
+	if _, err := s.Add(ctx, catalog.Publication{Image: l.Document,
+		Streams: []catalog.StreamBlobs{{Document: d, Index: e.Index}}}); err != nil {
 		return Derived{}, err
 	}
 	out.Raw, out.Wire, out.Made, out.Seconds = e.Raw, e.Wire, true, time.Since(start).Seconds()
@@ -172,10 +173,13 @@ func (m streamMaker) encode(ctx context.Context) (encoding.Encoded, error) {
 }
 
 // start has write make the stream, and encodes it as it comes, beside each other.
-func (m streamMaker) start(ctx context.Context, g *errgroup.Group, raw *encoding.Tap, e *encoding.Encoded, write func(io.Writer, delta.Options) error) {
+func (m streamMaker) start(ctx context.Context, g *errgroup.Group, raw *encoding.Tap, e *encoding.Encoded,
+	write func(io.Writer, delta.Options) error) {
 	encoder := m.encoder
 	encoder.Tap = raw
-	encoder.EncodeWritten(ctx, g, m.s.Blobs, e, func(w io.Writer) error { return write(w, delta.Options{Name: m.name}) })
+	encoder.EncodeWritten(ctx, g, m.s.Blobs, e, func(w io.Writer) error {
+		return write(w, delta.Options{Name: m.name})
+	})
 }
 
 // check reads the stream and compares the manifest of what it makes with the tree's own.

@@ -118,11 +118,13 @@ func TestDeriveRefuses(t *testing.T) {
 	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive with a key that nobody trusts = %v, want ErrSignature", err)
 	}
-	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
+	if _, err := p.store.Derive(ctx,
+		imagestore.DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
 		t.Errorf("Derive from itself = %v, want ErrNoWay", err)
 	}
 	missing := mustRef(t, "nobody:1")
-	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
+	if _, err := p.store.Derive(ctx,
+		imagestore.DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("Derive from what is not there = %v, want ErrNotFound", err)
 	}
 }

@@ -54,7 +54,8 @@ func TestChainIntoBtrfsReceive(t *testing.T) {
 	f := newFixture(t)
 	var parent string
 	for i, text := range []string{"one", "two", "three"} {
-		if err := os.WriteFile(filepath.Join(src, "file-"+text), []byte(strings.Repeat(text, 5000)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(src, "file-"+text), []byte(strings.Repeat(text, 5000)),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		snap := filepath.Join(dir, "web@"+text)
@@ -103,7 +104,8 @@ func TestChainIntoBtrfsReceive(t *testing.T) {
 			}
 			receive(into, out.Bytes())
 		}
-		if out, err := exec.Command("diff", "-r", filepath.Join(dir, "web@three"), filepath.Join(into, "web@three")).CombinedOutput(); err != nil {
+		if out, err := exec.Command("diff", "-r", filepath.Join(dir, "web@three"),
+			filepath.Join(into, "web@three")).CombinedOutput(); err != nil {
 			t.Errorf("%s: the received tree differs: %s", name, out)
 		}
 	}

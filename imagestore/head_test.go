@@ -140,7 +140,8 @@ func TestHeadAfterCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"old": old, "torn": old[:len(old)/2], "empty": nil, "another key's": foreign} {
+	for name, b := range map[string][]byte{"old": old, "torn": old[:len(old)/2], "empty": nil,
+		"another key's": foreign} {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +191,8 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 			if err := os.WriteFile(path, changed, 0o644); err != nil { // the same file, as cp writes it
 				t.Fatal(err)
 			}
-			if _, err := f.s.Add(t.Context(), f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, head.ErrLost) {
+			if _, err := f.s.Add(t.Context(),
+				f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, head.ErrLost) {
 				t.Errorf("Add = %v, want %v", err, head.ErrLost)
 			}
 			if _, err := f.s.Head(t.Context()); !errors.Is(err, head.ErrLost) {
@@ -252,7 +254,8 @@ func TestHeadExpiry(t *testing.T) {
 	if _, err := s.SignHead(t.Context(), newKey(t), now, far); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("SignHead with a foreign key = %v", err)
 	}
-	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil, h.Expires.Add(time.Second): head.ErrExpired, time.Unix(0, 0): nil} {
+	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil,
+		h.Expires.Add(time.Second): head.ErrExpired, time.Unix(0, 0): nil} {
 		if err := h.Check(at); !errors.Is(err, want) {
 			t.Errorf("Check at %s = %v, want %v", at, err, want)
 		}

@@ -91,7 +91,8 @@ func signForEver(t *testing.T, dir string) {
 	}
 	fmt.Println("signing")
 	for n := 0; ; n++ {
-		if err := s.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(k.Public()).String(), Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
+		if err := s.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(k.Public()).String(),
+			Comment: fmt.Sprint(os.Getpid(), n)}); err != nil {
 			t.Fatal(err)
 		}
 	}

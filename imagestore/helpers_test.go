@@ -74,7 +74,8 @@ func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) document.G
 
 func someImage() document.Image {
 	c := document.Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
-	return document.Image{Identity: document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 9, Content: c},
+	return document.Image{Identity: document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1},
+		Ctransid: 9, Content: c},
 		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
 }
 
@@ -184,7 +185,8 @@ type way struct {
 func (f *fixture) image(ref string, ways ...way) catalog.Publication {
 	f.t.Helper()
 	id := f.identity(ref)
-	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + ref, Comment: crand.Text(), Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
+	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + ref, Comment: crand.Text(),
+		Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -236,7 +238,10 @@ func (f *fixture) damage(d blob.Digest, off int) {
 
 func (f *fixture) blobs() (out []blob.Digest) {
 	f.t.Helper()
-	if err := f.s.Blobs.List(f.t.Context(), func(i blob.Info) error { out = append(out, i.Digest); return nil }); err != nil {
+	if err := f.s.Blobs.List(f.t.Context(), func(i blob.Info) error {
+		out = append(out, i.Digest)
+		return nil
+	}); err != nil {
 		f.t.Fatal(err)
 	}
 	return out

@@ -25,7 +25,8 @@ func TestReaders(t *testing.T) {
 	for _, c := range []struct {
 		top, store os.FileMode
 		want       string
-	}{{0o700, 0o755, ""}, {0o755, 0o755, "every user"}, {0o755, 0o700, ""}, {0o755, 0o750, "the group daemon"}, {0o750, 0o755, ""}, {0o711, 0o711, "every user"}, {0o755, 0o744, ""}} {
+	}{{0o700, 0o755, ""}, {0o755, 0o755, "every user"}, {0o755, 0o700, ""}, {0o755, 0o750, "the group daemon"},
+		{0o750, 0o755, ""}, {0o711, 0o711, "every user"}, {0o755, 0o744, ""}} {
 		for path, mode := range map[string]os.FileMode{top: c.top, store: c.store} {
 			if err := os.Chmod(path, mode); err != nil {
 				t.Fatal(err)

@@ -36,8 +36,9 @@ func TestPrefixes(t *testing.T) {
 			by  *fixture
 			ok  bool
 		}{
-			{"web:1@amd64", team, true}, {"team/x:1@amd64", team, true}, {"webx:1@amd64", team, false}, {"team:1@amd64", team, false},
-			{"team2/x:1@amd64", team, false}, {"lab/web:1@amd64", team, false}, {"other:1@amd64", site, false}, {"other:2@amd64", f, true},
+			{"web:1@amd64", team, true}, {"team/x:1@amd64", team, true}, {"webx:1@amd64", team, false},
+			{"team:1@amd64", team, false}, {"team2/x:1@amd64", team, false}, {"lab/web:1@amd64", team, false},
+			{"other:1@amd64", site, false}, {"other:2@amd64", f, true},
 		} {
 			_, err := f.s.Add(t.Context(), c.by.image(c.ref, way{"", raw}))
 			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
@@ -58,7 +59,8 @@ func TestPrefixes(t *testing.T) {
 		}
 		// Less than before: what is signed already does not count any more.
 		f.grant(grantOf(t, team.key, "team/*"))
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "may sign team/*, and not web") {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) ||
+			!strings.Contains(err.Error(), "may sign team/*, and not web") {
 			t.Errorf("Plan of an image whose key may not sign it any more = %v", err)
 		}
 		if _, err := f.s.Plan(t.Context(), refOf(t, "team/x")); err != nil {
@@ -86,8 +88,10 @@ func TestRevoke(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", someBytes(3, 300)})
 		// The publisher's own image, of which one stream is the lost key's.
 		own := f.image("db:1@amd64").Image
-		for _, s := range []catalog.StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", someBytes(4, 100)), site.stream(f.identity("db:1@amd64"), "", someBytes(4, 9000))} {
-			if _, err := f.s.Add(t.Context(), catalog.Publication{Image: own, Streams: []catalog.StreamBlobs{s}}); err != nil {
+		for _, s := range []catalog.StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", someBytes(4, 100)),
+			site.stream(f.identity("db:1@amd64"), "", someBytes(4, 9000))} {
+			if _, err := f.s.Add(t.Context(),
+				catalog.Publication{Image: own, Streams: []catalog.StreamBlobs{s}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -108,7 +112,8 @@ func TestRevoke(t *testing.T) {
 			t.Error("Revoke of a key that nobody trusted gave no error")
 		}
 		list, err := f.s.List(t.Context())
-		if err != nil || refs(list) != "[db:1@amd64 web:3@amd64 web:2@amd64 web:1@amd64]" || !strings.Contains(list[2].Untrusted, "was revoked here") ||
+		if err != nil || refs(list) != "[db:1@amd64 web:3@amd64 web:2@amd64 web:1@amd64]" ||
+			!strings.Contains(list[2].Untrusted, "was revoked here") ||
 			list[1].Untrusted != "" || list[3].Untrusted != "" || list[2].Wire != 0 {
 			t.Errorf("List = %+v, %v", list, err)
 		}
@@ -117,7 +122,8 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
 			}
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
+		if _, err := f.s.Plan(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) ||
+			!strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}
 		if _, err := f.s.Plan(t.Context(), refOf(t, "web:3")); !errors.Is(err, catalog.ErrNoWay) {
@@ -129,7 +135,8 @@ func TestRevoke(t *testing.T) {
 		if p, err := f.s.Plan(t.Context(), refOf(t, "db")); err != nil || p.Wire() < 4000 {
 			t.Errorf("Plan took %d bytes of a revoked stream, %v", p.Wire(), err)
 		}
-		if shown, err := f.s.Show(t.Context(), refOf(t, "db")); err != nil || len(shown.StreamDocs) != 1 || shown.Streams[0].Signer != site.key.Public().ID() {
+		if shown, err := f.s.Show(t.Context(), refOf(t, "db")); err != nil || len(shown.StreamDocs) != 1 ||
+			shown.Streams[0].Signer != site.key.Public().ID() {
 			t.Errorf("Show of an image of which one stream is revoked = %+v, %v", shown, err)
 		}
 		if _, err := f.s.Show(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
@@ -143,24 +150,28 @@ func TestRevoke(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before, quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trusted, before,
+			quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenPlan with the keys that an agent would have = %v", err)
 		}
 		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || v.OK {
 			t.Errorf("Verify of a revoked image = %+v, %v", v, err)
 		}
 		// Nothing else comes in by that key, and it is not trusted again by accident.
-		if _, err := f.s.Add(t.Context(), lost.image("web:4@amd64", way{"", raw})); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Add(t.Context(),
+			lost.image("web:4@amd64", way{"", raw})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Add by a revoked key = %v", err)
 		}
 		if err := f.s.TrustKey(t.Context(), lost.key.Public()); !errors.Is(err, catalog.ErrRevoked) {
 			t.Errorf("TrustKey of a revoked key = %v", err)
 		}
-		if err := f.s.Grant(t.Context(), catalog.Granting{Key: lost.key.Public().String() + " web"}); !errors.Is(err, catalog.ErrRevoked) {
+		if err := f.s.Grant(t.Context(),
+			catalog.Granting{Key: lost.key.Public().String() + " web"}); !errors.Is(err, catalog.ErrRevoked) {
 			t.Errorf("Grant of a revoked key = %v", err)
 		}
 		keys, err := f.s.Keys(t.Context())
-		if err != nil || len(keys) != 3 || keys[1].Revoked == nil || keys[1].Images != 1 || keys[0].Images != 3 || keys[0].Revoked != nil || !keys[2].Site || keys[2].Since.IsZero() {
+		if err != nil || len(keys) != 3 || keys[1].Revoked == nil || keys[1].Images != 1 || keys[0].Images != 3 ||
+			keys[0].Revoked != nil || !keys[2].Site || keys[2].Since.IsZero() {
 			t.Errorf("Keys = %+v, %v", keys, err)
 		}
 		// What is kept of it can be deleted, and keeps nothing from being deleted.
@@ -170,13 +181,15 @@ func TestRevoke(t *testing.T) {
 		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); !errors.Is(err, catalog.ErrInUse) {
 			t.Errorf("Delete of what others stand on = %v", err)
 		}
-		if err := f.s.Grant(t.Context(), catalog.Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
+		if err := f.s.Grant(t.Context(),
+			catalog.Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || fmt.Sprint(p) != fmt.Sprint(before) {
 			t.Errorf("Plan after the key was trusted again = %+v, %v, want %+v", p, err, before)
 		}
-		if keys, err := f.s.Keys(t.Context()); err != nil || keys[1].Revoked != nil || keys[1].Comment != "found in a drawer" {
+		if keys, err := f.s.Keys(t.Context()); err != nil || keys[1].Revoked != nil ||
+			keys[1].Comment != "found in a drawer" {
 			t.Errorf("Keys after that = %+v, %v", keys, err)
 		}
 	})
@@ -213,7 +226,8 @@ func TestGrantRefuses(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
 		twin := twinOf(t, f.key.Public(), newKey(t).Public())
 		for name, g := range map[string]catalog.Granting{
-			"no key": {}, "a bad pattern": {Key: newKey(t).Public().String() + " Web"}, "a taken ID": {Key: twin.String()},
+			"no key": {}, "a bad pattern": {Key: newKey(t).Public().String() + " Web"},
+			"a taken ID":             {Key: twin.String()},
 			"a comment of two lines": {Key: newKey(t).Public().String(), Comment: "a\nb"},
 		} {
 			if err := f.s.Grant(t.Context(), g); err == nil {

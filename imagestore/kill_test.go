@@ -88,7 +88,8 @@ func TestKilledWriter(t *testing.T) {
 	if n["published"]+n["deleted"] == 0 || n["deleted"] == 0 {
 		t.Error("no publication or no deletion came to its end in any round: the kills come too early to show anything")
 	}
-	t.Logf("figure: %d kills, seed %d: %d publications were reported, %d deletions too, %d deletions were under way", killRounds, seed, len(reported), n["deleted"], n["deleting"])
+	t.Logf("figure: %d kills, seed %d: %d publications were reported, %d deletions too, %d deletions were under way",
+		killRounds, seed, len(reported), n["deleted"], n["deleting"])
 }
 
 // reports is what became of each image as far as the writers came to say: published, deleting or deleted.
@@ -97,7 +98,8 @@ type reports map[string]string
 func (r reports) read(out string) {
 	for _, line := range strings.Split(out, "\n") {
 		is, ref, ok := strings.Cut(line, " ")
-		if ref, whole := strings.CutSuffix(ref, "."); ok && whole && (is == "published" || is == "deleting" || is == "deleted") {
+		if ref, whole := strings.CutSuffix(ref, "."); ok && whole &&
+			(is == "published" || is == "deleting" || is == "deleted") {
 			r[ref] = is
 		}
 	}
@@ -107,7 +109,8 @@ func (r reports) read(out string) {
 func killed(t *testing.T, dir, key string, round int, at string, after time.Duration) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWriter$", "-test.v")
-	cmd.Env = append(os.Environ(), killDir+"="+dir, "GRIDDLE_TEST_KEY="+key, killRound+"="+strconv.Itoa(round), killAt+"="+at)
+	cmd.Env = append(os.Environ(), killDir+"="+dir, "GRIDDLE_TEST_KEY="+key,
+		killRound+"="+strconv.Itoa(round), killAt+"="+at)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

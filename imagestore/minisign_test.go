@@ -21,12 +21,14 @@ func TestMinisignVerifiesOurs(t *testing.T) {
 		if err != nil || !strings.Contains(string(out), "Trusted comment: griddle ") {
 			t.Errorf("minisign -V: %v\n%s", err, out)
 		}
-		if out, err := exec.Command(minisign, "-Vm", name, "-P", newKey(t).Public().String()).CombinedOutput(); err == nil {
+		if out, err := exec.Command(minisign, "-Vm", name,
+			"-P", newKey(t).Public().String()).CombinedOutput(); err == nil {
 			t.Errorf("minisign -V with another key is content:\n%s", out)
 		}
 	}
 	script := `head -n1 "$1" >"$2/m" && tail -n+2 "$1" >"$2/m.minisig" && minisign -QVm "$2/m" -P "$3"`
-	out, err := exec.Command("sh", "-c", script, "sh", f.blobFile(l.Document), dir, f.key.Public().String()).CombinedOutput()
+	out, err := exec.Command("sh", "-c", script, "sh", f.blobFile(l.Document), dir,
+		f.key.Public().String()).CombinedOutput()
 	if err != nil {
 		t.Errorf("the commands of the package doc: %v\n%s", err, out)
 	}

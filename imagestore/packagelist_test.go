@@ -23,14 +23,17 @@ import (
 )
 
 func somePackages() packages.List {
-	return packages.List{Manager: packages.Dpkg, Packages: []packages.Package{{Name: "a", Version: "1", Arch: "all"}, {Name: "b", Version: "2:1-1", Arch: "amd64"}}}
+	return packages.List{Manager: packages.Dpkg, Packages: []packages.Package{{Name: "a", Version: "1", Arch: "all"},
+		{Name: "b", Version: "2:1-1", Arch: "amd64"}}}
 }
 
 // publishDir publishes a small directory with the package list that read gives.
-func (f *fixture) publishDir(version string, read func(context.Context, string) (packages.List, error)) (catalog.Listed, []string, error) {
+func (f *fixture) publishDir(version string,
+	read func(context.Context, string) (packages.List, error)) (catalog.Listed, []string, error) {
 	f.t.Helper()
 	dir := filepath.Join(f.t.TempDir(), "tree")
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "file"), []byte(version), 0o644)); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "file"), []byte(version), 0o644)); err != nil {
 		f.t.Fatal(err)
 	}
 	src, err := source.Find(f.t.Context(), "dir:"+dir, source.Options{Spool: filepath.Join(f.t.TempDir(), "spool")})
@@ -38,8 +41,10 @@ func (f *fixture) publishDir(version string, read func(context.Context, string) 
 		f.t.Fatal(err)
 	}
 	var warned []string
-	p, err := f.s.Publish(f.t.Context(), imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
-		Warn: func(w string) { warned = append(warned, w) }, Prepared: func() []document.Prepared { return []document.Prepared{{Step: "logs", Removed: 3}} }})
+	p, err := f.s.Publish(f.t.Context(), imagestore.PublishOptions{Source: src,
+		Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}, Key: f.key, Packages: read,
+		Warn:     func(w string) { warned = append(warned, w) },
+		Prepared: func() []document.Prepared { return []document.Prepared{{Step: "logs", Removed: 3}} }})
 	if err != nil {
 		return catalog.Listed{}, warned, err
 	}
@@ -66,7 +71,8 @@ func TestPublishPackages(t *testing.T) {
 			t.Errorf("ReadPackages = %+v, %v, want %+v", got, err, want)
 		}
 		s, err := f.s.Show(t.Context(), refOf(t, "web"))
-		if err != nil || !s.Image.Packages.Equal(l.Packages) || !slices.Equal(s.Image.Prepared, []document.Prepared{{Step: "logs", Removed: 3}}) {
+		if err != nil || !s.Image.Packages.Equal(l.Packages) ||
+			!slices.Equal(s.Image.Prepared, []document.Prepared{{Step: "logs", Removed: 3}}) {
 			t.Errorf("Show = %+v, %v", s.Image, err)
 		}
 	}
@@ -74,15 +80,20 @@ func TestPublishPackages(t *testing.T) {
 
 func TestPublishWithoutPackages(t *testing.T) {
 	f := newFixture(t)
-	l, warned, err := f.publishDir("1", func(context.Context, string) (packages.List, error) { return packages.List{}, nil })
+	l, warned, err := f.publishDir("1", func(context.Context, string) (packages.List, error) {
+		return packages.List{}, nil
+	})
 	if err != nil || l.Packages != nil || len(warned) > 0 {
 		t.Errorf("without packages: %+v, %v, %v", l.Packages, warned, err)
 	}
 	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, imagestore.ErrNoPackages) {
 		t.Errorf("ReadPackages = %v, want ErrNoPackages", err)
 	}
-	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) { return packages.List{}, errors.New("damaged") })
-	if err != nil || l.Packages != nil || len(warned) != 1 || !strings.Contains(warned[0], "no list of packages: damaged") {
+	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) {
+		return packages.List{}, errors.New("damaged")
+	})
+	if err != nil || l.Packages != nil || len(warned) != 1 ||
+		!strings.Contains(warned[0], "no list of packages: damaged") {
 		t.Errorf("with damaged records: %+v, %q, %v", l.Packages, warned, err)
 	}
 }

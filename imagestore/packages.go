@@ -130,7 +130,8 @@ func diffFiles(ctx context.Context, opened [2]*fetch.Opened, times bool) (*FileD
 		case content.Moved:
 			d.Moved++
 		}
-		f := FileChange{Kind: c.Kind, Path: content.Escape(c.Path), What: c.What, Old: stateOf(c.Old), New: stateOf(c.New)}
+		f := FileChange{Kind: c.Kind, Path: content.Escape(c.Path), What: c.What, Old: stateOf(c.Old),
+			New: stateOf(c.New)}
 		if c.From != "" {
 			f.From = content.Escape(c.From)
 		}

@@ -109,7 +109,8 @@ func TestPublishFullThenDelta(t *testing.T) {
 	p := newPublisher(t)
 	p.o.Ref.Version, p.o.Description = "1", "a web server"
 	first := p.publish()
-	if first.Kind != "full" || first.Ref != "ns/web:1@"+p.o.Source.Arch || first.Size < 9<<20 || first.Files != 42 || first.Raw < first.Size || first.Wire > first.Raw {
+	if first.Kind != "full" || first.Ref != "ns/web:1@"+p.o.Source.Arch || first.Size < 9<<20 || first.Files != 42 ||
+		first.Raw < first.Size || first.Wire > first.Raw {
 		t.Errorf("the first publication is %+v", first)
 	}
 	p.write("file7", 7)
@@ -245,7 +246,8 @@ func TestTwoPublishersAtOnce(t *testing.T) {
 	}
 	p.o.Ref.Version = "mine"
 	out, errs = run()
-	if len(out) != 1 || len(errs) != 1 || !errors.Is(errs[0], source.ErrBusy) && !errors.Is(errs[0], catalog.ErrExists) {
+	if len(out) != 1 || len(errs) != 1 || !errors.Is(errs[0], source.ErrBusy) &&
+		!errors.Is(errs[0], catalog.ErrExists) {
 		t.Errorf("two of one version gave %+v and %v, want one image and one refusal", out, errs)
 	}
 	if got := p.refs(); len(got) != 3 {

@@ -59,7 +59,8 @@ func readAll(t *testing.T, s *imagestore.Store, images int) {
 			t.Fatal(err)
 		}
 	}
-	if c, err := mirror.Copy(ctx, to, s, mirror.Options{Images: []string{"*/*"}}); err != nil || len(c.Images) != images {
+	if c, err := mirror.Copy(ctx, to, s, mirror.Options{Images: []string{"*/*"}}); err != nil ||
+		len(c.Images) != images {
 		t.Errorf("Copy from it = %d images, %v, want %d", len(c.Images), err, images)
 	}
 }
@@ -74,7 +75,8 @@ func unchangeable(t *testing.T, s *imagestore.Store, why error) {
 	}
 	_, deleted := s.Delete(ctx, list[0].Parsed())
 	_, collected := s.Collect(ctx)
-	for what, err := range map[string]error{"Delete": deleted, "Collect": collected, "SetKeep": s.SetKeep(ctx, catalog.Keep{Pattern: "web", Last: 1})} {
+	for what, err := range map[string]error{"Delete": deleted, "Collect": collected,
+		"SetKeep": s.SetKeep(ctx, catalog.Keep{Pattern: "web", Last: 1})} {
 		if !errors.Is(err, catalog.ErrReadOnly) || !errors.Is(err, why) {
 			t.Errorf("%s = %v, want one that is ErrReadOnly and %v", what, err, why)
 		}

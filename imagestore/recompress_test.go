@@ -21,7 +21,8 @@ import (
 )
 
 // rawStream gives the bytes of the one stream from parent to ref, by plan options o.
-func rawStream(t *testing.T, s *imagestore.Store, ref string, parentDir string, o imagestore.PlanOptions) ([]byte, fetch.Plan, error) {
+func rawStream(t *testing.T, s *imagestore.Store, ref string, parentDir string,
+	o imagestore.PlanOptions) ([]byte, fetch.Plan, error) {
 	t.Helper()
 	plan, err := s.PlanWith(t.Context(), mustRef(t, ref), o)
 	if err != nil {
@@ -68,7 +69,9 @@ func TestRecompress(t *testing.T) {
 	var got []imagestore.Recompressed
 	recompress := func() {
 		got = nil
-		p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, func(r imagestore.Recompressed) { got = append(got, r) }))
+		p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, func(r imagestore.Recompressed) {
+			got = append(got, r)
+		}))
 	}
 	recompress()
 	if len(got) != 2 {
@@ -112,7 +115,8 @@ func TestRecompress(t *testing.T) {
 	dir := t.TempDir()
 	first, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{})
 	p.must(err)
-	second, err := p.store.Receive(ctx, mustRef(t, two), dir, imagestore.ReceiveOptions{Have: []imagestore.Tree{imagestore.ReceivedTree(first)}})
+	second, err := p.store.Receive(ctx, mustRef(t, two), dir,
+		imagestore.ReceiveOptions{Have: []imagestore.Tree{imagestore.ReceivedTree(first)}})
 	if err != nil || second.Wire > plan.Wire()+64<<10 { // documents and the index come to it
 		t.Errorf("Receive on the parent = %+v, %v, want %d bytes fetched", second, err, plan.Wire())
 	}
@@ -140,12 +144,13 @@ func TestRecompressRetires(t *testing.T) {
 	p.must(err)
 	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, nil))
 	long := time.Now().Add(-2 * catalog.OrphanAge)
-	p.must(filepath.Walk(filepath.Join(p.store.Dir(), "blobs/sha256"), func(path string, fi os.FileInfo, err error) error {
-		if err != nil || fi.IsDir() {
-			return err
-		}
-		return os.Chtimes(path, long, long)
-	}))
+	p.must(filepath.Walk(filepath.Join(p.store.Dir(), "blobs/sha256"),
+		func(path string, fi os.FileInfo, err error) error {
+			if err != nil || fi.IsDir() {
+				return err
+			}
+			return os.Chtimes(path, long, long)
+		}))
 	if _, err := p.store.Collect(ctx); err != nil {
 		t.Error(err)
 	}
@@ -170,7 +175,9 @@ func TestDictionaryRefuses(t *testing.T) {
 		"another file": func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat([]byte("x"), len(big)), 0o644)
 		},
-		"a link out": func(dir string) error { return os.Symlink(filepath.Join(tree.Dir, "big"), filepath.Join(dir, "big")) },
+		"a link out": func(dir string) error {
+			return os.Symlink(filepath.Join(tree.Dir, "big"), filepath.Join(dir, "big"))
+		},
 	} {
 		dir := t.TempDir()
 		p.must(make(dir))
@@ -181,8 +188,10 @@ func TestDictionaryRefuses(t *testing.T) {
 }
 
 func TestDictionariesInIndex(t *testing.T) {
-	good := encoding.Index{Format: encoding.FormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10, PieceSize: document.PieceSize,
-		Frames: []encoding.Frame{{Length: 10, Pieces: 1, SHA256: blob.Sum(nil).Hex(), Dictionary: []encoding.Extract{{Path: "a/b", Offset: 1, Length: 2}}}}}
+	good := encoding.Index{Format: encoding.FormatDictionary, Encoding: "sha256:" + "00", Size: 10, Raw: 10,
+		PieceSize: document.PieceSize,
+		Frames: []encoding.Frame{{Length: 10, Pieces: 1, SHA256: blob.Sum(nil).Hex(),
+			Dictionary: []encoding.Extract{{Path: "a/b", Offset: 1, Length: 2}}}}}
 	if err := good.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,10 +203,12 @@ func TestDictionariesInIndex(t *testing.T) {
 		"nothing":         func(x *encoding.Index) { x.Frames[0].Dictionary[0].Length = 0 },
 		"too long":        func(x *encoding.Index) { x.Frames[0].Dictionary[0].Length = encoding.MaxDictionary + 1 },
 		"too much": func(x *encoding.Index) {
-			x.Frames[0].Dictionary = []encoding.Extract{{Path: "a", Offset: 0, Length: encoding.MaxDictionary}, {Path: "b", Offset: 0, Length: 1}}
+			x.Frames[0].Dictionary = []encoding.Extract{{Path: "a", Offset: 0, Length: encoding.MaxDictionary},
+				{Path: "b", Offset: 0, Length: 1}}
 		},
 		"too many": func(x *encoding.Index) {
-			x.Frames[0].Dictionary = slices.Repeat([]encoding.Extract{{Path: "a", Offset: 0, Length: 1}}, encoding.MaxExtracts+1)
+			x.Frames[0].Dictionary = slices.Repeat([]encoding.Extract{{Path: "a", Offset: 0, Length: 1}},
+				encoding.MaxExtracts+1)
 		},
 		"level": func(x *encoding.Index) { x.Level = 23 },
 	} {

@@ -70,7 +70,9 @@ func (s *site) client(dir string) *imagestore.Store {
 func (s *site) get(path string) []byte {
 	s.t.Helper()
 	w := httptest.NewRecorder()
-	remote.Handler(s.s, func(*http.Request) error { return nil }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	remote.Handler(s.s, func(*http.Request) error {
+		return nil
+	}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	if w.Code != http.StatusOK {
 		s.t.Fatalf("GET %s = %d %s", path, w.Code, w.Body)
 	}
@@ -103,14 +105,16 @@ func TestClientRefuses(t *testing.T) {
 	}
 	lines := bytes.SplitAfter(newLog, []byte("\n"))
 	fork := bytes.Replace(newLog, []byte("of web:2"), []byte("ov web:2"), 1)
-	extra := append(bytes.Clone(newLog), fmt.Sprintf(`{"seq":%d,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", now.Seq+1, newKey(t).Public())...)
+	extra := append(bytes.Clone(newLog), fmt.Sprintf(`{"seq":%d,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+
+		"\n", now.Seq+1, newKey(t).Public())...)
 	expired := now
 	expired.Expires = time.Now().Add(-time.Minute)
 	next := head.Head{Seq: now.Seq + 1, SHA256: logSum(t, extra), Time: time.Now()}
 	forkHead := head.Head{Seq: now.Seq, SHA256: logSum(t, fork), Time: time.Now()}
 	forkNext := append(bytes.Clone(fork), extra[len(newLog):]...)
 	stranger := newKey(t)
-	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n", document.SiteGrant(stranger.Public())))
+	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n",
+		document.SiteGrant(stranger.Public())))
 	for _, c := range []struct {
 		name      string
 		head, log []byte
@@ -125,15 +129,18 @@ func TestClientRefuses(t *testing.T) {
 		{"an entry less", newHead, bytes.Join(lines[:len(lines)-2], nil), head.ErrRollback, head.ErrRollback, 0},
 		{"another history", newHead, fork, head.ErrRollback, head.ErrRollback, 0},
 		{"another history, signed", s.sign(forkHead, s.site), fork, nil, head.ErrRollback, 2},
-		{"another history that goes on", s.sign(head.Head{Seq: now.Seq + 1, SHA256: logSum(t, forkNext), Time: time.Now()}, s.site), forkNext, nil, head.ErrRollback, 2},
+		{"another history that goes on", s.sign(head.Head{Seq: now.Seq + 1, SHA256: logSum(t, forkNext),
+			Time: time.Now()}, s.site), forkNext, nil, head.ErrRollback, 2},
 		{"an entry more that nobody signed", newHead, extra, nil, nil, 2},
 		{"an entry more", s.sign(next, s.site), extra, nil, nil, 2},
 		{"a head by a publisher", s.sign(next, s.key), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"a head by a stranger", s.sign(next, newKey(t)), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
-		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog, minisign.ErrSignature, minisign.ErrSignature, 0},
+		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog,
+			minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"an expired head", s.sign(expired, s.site), newLog, head.ErrExpired, head.ErrExpired, 0},
 		{"no head", nil, newLog, nil, head.ErrRollback, 2},
-		{"another site", s.sign(head.Head{Seq: 1, SHA256: logSum(t, strange), Time: time.Now()}, stranger), strange, nil, head.ErrRollback, 0},
+		{"another site", s.sign(head.Head{Seq: 1, SHA256: logSum(t, strange), Time: time.Now()}, stranger), strange,
+			nil, head.ErrRollback, 0},
 		{"a head that is no head", []byte("hello\n"), newLog, nil, nil, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +149,8 @@ func TestClientRefuses(t *testing.T) {
 				t.Helper()
 				list, err := st.List(t.Context())
 				switch {
-				case c.images < 0 && err == nil, c.images >= 0 && !errors.Is(err, want), want == nil && c.images >= 0 && len(list) != c.images:
+				case c.images < 0 && err == nil, c.images >= 0 && !errors.Is(err, want),
+					want == nil && c.images >= 0 && len(list) != c.images:
 					t.Errorf("List by %s = %s, %v, want %d images, %v", who, refs(list), err, c.images, want)
 				}
 			}
@@ -154,7 +162,8 @@ func TestClientRefuses(t *testing.T) {
 			}
 			check("somebody who has seen the newest", s.client(dir), c.want)
 			b, err := os.ReadFile(filepath.Join(dir, s.site.Public().ID()))
-			if c.want != nil && (err != nil || !strings.Contains(string(b), fmt.Sprintf(`"seq":%d,"sha256":%q`, now.Seq, now.SHA256))) {
+			if c.want != nil &&
+				(err != nil || !strings.Contains(string(b), fmt.Sprintf(`"seq":%d,"sha256":%q`, now.Seq, now.SHA256))) {
 				t.Errorf("after a refusal it remembers %s, %v", b, err)
 			}
 		})
@@ -183,7 +192,8 @@ func TestSeenFollows(t *testing.T) {
 			t.Errorf("List = %s, %v", refs(list), err)
 		}
 		seen, path, err := head.OpenSeenDir(dir).At(s.srv.URL)
-		if err != nil || path != filepath.Join(dir, s.site.Public().ID()) || seen.Key != s.site.Public().String() || seen.Seq != int64(i+3) {
+		if err != nil || path != filepath.Join(dir, s.site.Public().ID()) || seen.Key != s.site.Public().String() ||
+			seen.Seq != int64(i+3) {
 			t.Errorf("after publication %d it remembers %+v in %s, %v", i, seen, path, err)
 		}
 	}

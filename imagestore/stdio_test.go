@@ -38,7 +38,8 @@ func TestConn(t *testing.T) {
 	a := newFixture(t)
 	a.versions()
 	b := a.another()
-	if _, err := mirror.Copy(t.Context(), serve(t, b.s), serve(t, a.s), mirror.Options{Images: []string{"web:*"}}); err != nil {
+	if _, err := mirror.Copy(t.Context(), serve(t, b.s), serve(t, a.s),
+		mirror.Options{Images: []string{"web:*"}}); err != nil {
 		t.Fatal(err)
 	}
 	b.whole("web:3")

@@ -43,7 +43,8 @@ func (s *Server) openDevice(ctx context.Context, ifi *net.Interface) (d *device,
 		return d, explain(err, ifi.Name, dhcp.ServerPort)
 	}
 	if !full && len(c.Relays) > 0 {
-		if d.relayed, err = dhcp.ListenUnicast(ctx, ifi.Name, netip.AddrPortFrom(s.mine.Addr(), dhcp.ServerPort)); err != nil {
+		if d.relayed, err = dhcp.ListenUnicast(ctx, ifi.Name,
+			netip.AddrPortFrom(s.mine.Addr(), dhcp.ServerPort)); err != nil {
 			return d, explain(err, ifi.Name, dhcp.ServerPort)
 		}
 	}
@@ -53,7 +54,8 @@ func (s *Server) openDevice(ctx context.Context, ifi *net.Interface) (d *device,
 	d.solicitations, err = listenSolicitations(ctx, ifi)
 	switch {
 	case errors.Is(err, errNoIPv6):
-		s.log.Warn("the interface has no IPv6: iPXE will wait 16 seconds for a router in each stage", "interface", ifi.Name)
+		s.log.Warn("the interface has no IPv6: iPXE will wait 16 seconds for a router in each stage",
+			"interface", ifi.Name)
 	case err != nil:
 		return d, explain(err, ifi.Name, 0)
 	}
@@ -126,7 +128,8 @@ func (s *Server) untilRenewed(ctx context.Context, d *device) error {
 		now, err := net.InterfaceByName(d.ifi.Name)
 		if s.links.gone(d.ifi.Index) || err != nil || now.Index != d.ifi.Index {
 			s.log.Warn("the interface is gone: DHCP waits for it", "interface", d.ifi.Name, "index", d.ifi.Index)
-			s.notices.set(noticeLink, fmt.Sprintf("the interface %s is gone: DHCP waits for it", d.ifi.Name), time.Time{}, 0)
+			s.notices.set(noticeLink, fmt.Sprintf("the interface %s is gone: DHCP waits for it", d.ifi.Name),
+				time.Time{}, 0)
 			return errRenew
 		}
 		switch trouble := linkTrouble(now, os.DirFS("/sys")); {

@@ -52,7 +52,8 @@ func serveHelper(ctx context.Context, conf string) error {
 	}
 	b := booterFunc(func(Machine) (Spec, error) { return Spec{Action: Agent, Kernel: "/boot/vmlinuz"}, nil })
 	var seen refused
-	s, err := Listen(ctx, c, b, &seen, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s, err := Listen(ctx, c, b, &seen,
+		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,8 @@ func (l *lan) host(number int, addr string) string {
 	name := fmt.Sprintf("%s-%d", l.name, number)
 	port := fmt.Sprintf("p%d", number)
 	l.namespace(name)
-	l.run("ip", "-n", name, "link", "add", "eth0", "address", fmt.Sprintf("52:54:00:97:00:%02x", number), "type", "veth", "peer", "name", port, "netns", l.name)
+	l.run("ip", "-n", name, "link", "add", "eth0", "address", fmt.Sprintf("52:54:00:97:00:%02x", number), "type",
+		"veth", "peer", "name", port, "netns", l.name)
 	l.run("ip", "-n", l.name, "link", "set", port, "master", "br0", "up")
 	if addr != "" {
 		l.run("ip", "-n", name, "addr", "add", addr, "dev", "eth0")
@@ -268,7 +270,8 @@ func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) (end func()
 		l.t.Fatalf("%v: run make deps", err)
 	}
 	args := append([]string{"netns", "exec", ns, "dnsmasq", "-C", "/dev/null", "-k", "-p", "0", "--user=root",
-		"--interface=" + iface, "--log-facility=-", "--log-dhcp", "--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases")}, more...)
+		"--interface=" + iface, "--log-facility=-", "--log-dhcp",
+		"--dhcp-leasefile=" + filepath.Join(l.t.TempDir(), "leases")}, more...)
 	if first != "" {
 		args = append(args, "--dhcp-range="+first+","+last+",1h")
 	}
@@ -287,7 +290,8 @@ func (l *lan) dnsmasq(ns, iface, first, last string, more ...string) (end func()
 	l.t.Cleanup(end)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "DHCP, sockets bound") || strings.Contains(lines.Text(), "DHCP, IP range") || strings.Contains(lines.Text(), "DHCP relay") {
+		if strings.Contains(lines.Text(), "DHCP, sockets bound") || strings.Contains(lines.Text(), "DHCP, IP range") ||
+			strings.Contains(lines.Text(), "DHCP relay") {
 			go io.Copy(io.Discard, out)
 			return end
 		}

@@ -65,7 +65,8 @@ func (o *others) evict() {
 	var worst netip.Addr
 	for a, s := range o.servers {
 		w := o.servers[worst]
-		if w == nil || len(s.answered) < len(w.answered) || len(s.answered) == len(w.answered) && s.last.Before(w.last) {
+		if w == nil || len(s.answered) < len(w.answered) ||
+			len(s.answered) == len(w.answered) && s.last.Before(w.last) {
 			worst = a
 		}
 	}

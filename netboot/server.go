@@ -156,7 +156,8 @@ func (s *Server) openPool() error {
 		return err
 	}
 	if n := s.pool.Dropped(); n > 0 {
-		s.log.Warn("the lease journal had damaged lines; the old file is kept", "lines", n, "file", s.conf.Pool.Journal+".damaged")
+		s.log.Warn("the lease journal had damaged lines; the old file is kept", "lines", n,
+			"file", s.conf.Pool.Journal+".damaged")
 	}
 	if err := s.pool.Trouble(); err != nil {
 		s.log.Error("the disk is full: machines get no leases until there is room", "err", err)
@@ -186,7 +187,8 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.links.follow(ctx, s.log) })
 	g.Go(func() error { return s.keepDevice(ctx) })
 	g.Go(func() error { return s.tftp.Serve(ctx, s.port69) })
-	s.log.Info("network boot ready", "interface", s.conf.Interface, "address", s.mine, "mode", s.conf.Mode, "loaders", s.loaders.set.Load().Names())
+	s.log.Info("network boot ready", "interface", s.conf.Interface, "address", s.mine, "mode", s.conf.Mode,
+		"loaders", s.loaders.set.Load().Names())
 	err := g.Wait()
 	return errors.Join(err, s.Close())
 }
@@ -260,7 +262,8 @@ func (s *Server) refuse(m Machine, boots bool, asked, why string) {
 	if !tell {
 		return
 	}
-	s.log.Warn("a machine does not get what it asked for", "mac", m.MAC.String(), "uuid", m.UUID, "arch", iana.Arch(m.Arch), "asked", asked, "why", why)
+	s.log.Warn("a machine does not get what it asked for", "mac", m.MAC.String(), "uuid", m.UUID,
+		"arch", iana.Arch(m.Arch), "asked", asked, "why", why)
 	if boots && s.observe != nil {
 		s.observe.Refused(m, why)
 	}

@@ -75,7 +75,8 @@ func (s *Server) begin(ctx context.Context, d *device) {
 		why, kind, wait := s.linkTrouble(), noticeLink, time.Second
 		if why == "" {
 			if !found {
-				s.pause(noticeLink, "the link of "+d.ifi.Name+" has just come up; looking for other DHCP servers first", &said)
+				s.pause(noticeLink,
+					"the link of "+d.ifi.Name+" has just come up; looking for other DHCP servers first", &said)
 			}
 			select {
 			case <-s.forwards: // of before the link was up
@@ -89,7 +90,8 @@ func (s *Server) begin(ctx context.Context, d *device) {
 			case err != nil: // the link is down again, most likely
 				why = err.Error()
 			case len(others) > 0:
-				why, kind, wait = (&OtherServerError{d.ifi.Name, others}).Error(), noticeOther, min(tellEvery, c.WatchEvery)
+				why, kind, wait = (&OtherServerError{d.ifi.Name, others}).Error(), noticeOther,
+					min(tellEvery, c.WatchEvery)
 				change, found = nil, true
 			default:
 				s.log.Info("no other DHCP server answers: leasing addresses", "interface", d.ifi.Name)
@@ -212,7 +214,8 @@ func (s *Server) leasesTrouble(err error) {
 	switch now := time.Now(); {
 	case err == nil, errors.As(err, &h): // that has a notice of its own
 	case errors.Is(err, lease.ErrFull):
-		s.notices.set(noticePool, fmt.Sprintf("machines get no addresses: %v; make dhcp.pool larger or dhcp.lease shorter", err), now, 2*tellEvery)
+		s.notices.set(noticePool, fmt.Sprintf("machines get no addresses: %v; "+
+			"make dhcp.pool larger or dhcp.lease shorter", err), now, 2*tellEvery)
 	default:
 		s.notices.set(noticeLeases, fmt.Sprintf("machines get no addresses: %v", err), now, 2*tellEvery)
 	}

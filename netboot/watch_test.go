@@ -39,7 +39,8 @@ func TestRefusals(t *testing.T) {
 		others += more
 	}
 	if told > maxReported || len(r.told) > maxReported || others != 0 {
-		t.Errorf("of %d machines in one second %d are told, %d are remembered, %d are counted already", 5*maxReported, told, len(r.told), others)
+		t.Errorf("of %d machines in one second %d are told, %d are remembered, %d are counted already", 5*maxReported,
+			told, len(r.told), others)
 	}
 	tell, more := r.due(mac(1), now.Add(tellEvery))
 	if !tell || more != 5*maxReported-told {
@@ -58,7 +59,8 @@ func TestOthers(t *testing.T) {
 		return dhcp.Heard{Server: s, Asked: true, ID: dhcpv4.TransactionID{id}}
 	}
 	var o others
-	if !o.heard(dhcp.Heard{Server: a}, now) || o.heard(dhcp.Heard{Server: b}, at(30*time.Second)) || !o.heard(dhcp.Heard{Server: a}, at(time.Minute)) {
+	if !o.heard(dhcp.Heard{Server: a}, now) || o.heard(dhcp.Heard{Server: b}, at(30*time.Second)) ||
+		!o.heard(dhcp.Heard{Server: a}, at(time.Minute)) {
 		t.Error("another server is said other than once a minute")
 	}
 	// Forged offers make a notice, and no more.
@@ -95,7 +97,8 @@ func TestOthers(t *testing.T) {
 
 // A server that steps down renews what it gave, and gives nothing else.
 func TestStepDown(t *testing.T) {
-	pool, err := lease.Open(lease.Config{Path: t.TempDir() + "/leases", First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.20")})
+	pool, err := lease.Open(lease.Config{Path: t.TempDir() + "/leases", First: netip.MustParseAddr("10.0.0.10"),
+		Last: netip.MustParseAddr("10.0.0.20")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,13 +155,18 @@ func TestLinkTrouble(t *testing.T) {
 		{"no sysfs of this namespace", up, fstest.MapFS{}, ""},
 		{"down", 0, nil, "eth0 is down"},
 		{"no carrier", net.FlagUp, nil, "eth0 has no carrier: "},
-		{"a bridge whose port listens", up, fstest.MapFS{"class/net/eth0/brif/p1/state": state("1"), "class/net/eth0/brif/p0/state": state("3")},
+		{"a bridge whose port listens", up,
+			fstest.MapFS{"class/net/eth0/brif/p1/state": state("1"), "class/net/eth0/brif/p0/state": state("3")},
 			"p1 does not forward yet (spanning tree)"},
-		{"a bridge without running ports", net.FlagUp, fstest.MapFS{"class/net/eth0/brif/p0/state": state("2")}, "p0 does not forward yet (spanning tree)"},
+		{"a bridge without running ports", net.FlagUp, fstest.MapFS{"class/net/eth0/brif/p0/state": state("2")},
+			"p0 does not forward yet (spanning tree)"},
 		{"a bridge with a port that is off and one that is blocked", up,
-			fstest.MapFS{"class/net/eth0/brif/p0/state": state("0"), "class/net/eth0/brif/p1/state": state("4"), "class/net/eth0/brif/p2/state": state("3")}, ""},
-		{"a port", up, fstest.MapFS{"class/net/eth0/brport/state": state("2")}, "eth0 does not forward yet (spanning tree)"},
-		{"a VLAN of a bridge", up, fstest.MapFS{"class/net/eth0/lower_br0/x": state(""), "class/net/br0/brif/p0/state": state("1")},
+			fstest.MapFS{"class/net/eth0/brif/p0/state": state("0"), "class/net/eth0/brif/p1/state": state("4"),
+				"class/net/eth0/brif/p2/state": state("3")}, ""},
+		{"a port", up, fstest.MapFS{"class/net/eth0/brport/state": state("2")},
+			"eth0 does not forward yet (spanning tree)"},
+		{"a VLAN of a bridge", up,
+			fstest.MapFS{"class/net/eth0/lower_br0/x": state(""), "class/net/br0/brif/p0/state": state("1")},
 			"p0 does not forward yet (spanning tree)"},
 		{"interfaces that are below each other", up, fstest.MapFS{"class/net/eth0/lower_eth0/x": state("")}, ""},
 	}
@@ -174,12 +182,14 @@ func TestLinkTrouble(t *testing.T) {
 
 func TestNotices(t *testing.T) {
 	s := &Server{}
-	for _, err := range []error{nil, pauseReason("stepped down"), fmt.Errorf("x: %w", lease.ErrFull), errors.New("disk full"), errors.New("disk still full")} {
+	for _, err := range []error{nil, pauseReason("stepped down"), fmt.Errorf("x: %w", lease.ErrFull),
+		errors.New("disk full"), errors.New("disk still full")} {
 		s.leasesTrouble(err)
 	}
 	s.notices.set(noticeLink, "no cable", time.Time{}, 0)
 	got := s.notices.list(time.Now())
-	if len(got) != 3 || got[0] != "no cable" || !strings.Contains(got[1], "dhcp.pool larger") || !strings.Contains(got[2], "disk still full") {
+	if len(got) != 3 || got[0] != "no cable" || !strings.Contains(got[1], "dhcp.pool larger") ||
+		!strings.Contains(got[2], "disk still full") {
 		t.Errorf("notices %q", got)
 	}
 	if got := s.notices.list(time.Now().Add(time.Hour)); len(got) != 1 {

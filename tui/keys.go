@@ -94,7 +94,8 @@ func (m Model) continuing() (out []choice) {
 			}
 			c, ref, name := m.choice(d, ""), u.Image, diskName(d, 66)
 			c.Continue, c.Erase = u.Job, ""
-			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) + "): " + printable(ref, 20)
+			label := "Continue the install on " + printable(d.Path, 16) + " (" + job.Bytes(d.Size) +
+				"): " + printable(ref, 20)
 			out = append(out, choice{string("cd"[len(out)]), label, func(m Model) (Model, tea.Cmd) {
 				if m.down {
 					return m.notStarted(), nil

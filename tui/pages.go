@@ -14,7 +14,8 @@ func (m Model) startPage() []string {
 	out := []string{" This machine booted from the network. It is looking for the Griddle server.", ""}
 	mark := map[StepState]string{StepRunning: " .. ", StepDone: " ok ", StepFailed: "FAIL"}
 	for _, s := range m.steps {
-		out = append(out, cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
+		out = append(out,
+			cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
 		if s.State == StepFailed && s.Hint != "" {
 			for _, l := range wrap(clean(s.Hint), 7) {
 				out = append(out, m.theme.warn.Render(l))
@@ -70,7 +71,8 @@ func (m Model) facts() []string {
 	if len(inv.Disks) == 0 {
 		disks = "none found"
 	}
-	return append(out, fact("Disks", disks), fact("Images", fmt.Sprintf("%d on the server", len(m.found.Welcome.Images))))
+	return append(out, fact("Disks", disks),
+		fact("Images", fmt.Sprintf("%d on the server", len(m.found.Welcome.Images))))
 }
 
 func (m Model) menu() []string {
@@ -149,7 +151,8 @@ func (m Model) diskPage() []string {
 			pad(job.Printable(d.Bus), 6), pad(models[i], 22), serials[i])))
 	}
 	d := disks[m.cursor]
-	out = append(out, scrolled(from, to, len(disks)), " "+cutMiddle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
+	out = append(out, scrolled(from, to, len(disks)),
+		" "+cutMiddle("On "+job.Printable(d.Path)+full(d.Serial, serials[m.cursor])+":", Columns-2))
 	holds := d.Holds()
 	if len(holds) == 0 {
 		holds = []string{blank(d)}
@@ -210,7 +213,8 @@ func (m Model) confirmPage() []string {
 
 func (m Model) progressPage() []string {
 	p := m.progress
-	out := []string{" Image  " + cutMiddle(job.Sentence(p.ref), 70), " Disk   " + cutMiddle(job.Sentence(m.target), 70), ""}
+	out := []string{" Image  " + cutMiddle(job.Sentence(p.ref), 70),
+		" Disk   " + cutMiddle(job.Sentence(m.target), 70), ""}
 	out = append(append(out, m.phaseList()...), "")
 	meter := p.meter()
 	out = append(append(out, meter...), "")
@@ -218,7 +222,8 @@ func (m Model) progressPage() []string {
 	for _, l := range p.log[max(0, len(p.log)-(room-len(meter))):] {
 		text := cut(" "+l.at.UTC().Format("15:04:05")+"  "+l.text, Columns)
 		if l.level == job.Warning || l.level == job.Error {
-			text = m.theme.warn.Render(cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))
+			text = m.theme.warn.Render(
+				cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))
 		}
 		out = append(out, text)
 	}
@@ -229,7 +234,8 @@ func (m Model) resultPage() []string {
 	p := m.progress
 	var out []string
 	if m.err == nil {
-		out = append(out, " Installed: "+cutMiddle(job.Sentence(p.ref), 66), " on         "+cutMiddle(job.Sentence(m.target), 66))
+		out = append(out, " Installed: "+cutMiddle(job.Sentence(p.ref), 66),
+			" on         "+cutMiddle(job.Sentence(m.target), 66))
 		if !p.began.IsZero() {
 			out = append(out, " in         "+duration(p.now.Sub(p.began)))
 		}

@@ -41,7 +41,8 @@ func TestParse(t *testing.T) {
 		want     []string // the lines of the error
 	}{
 		{"good",
-			"interface: eth1\ndhcp: {mode: dhcp, pool: 10.0.0.10-10.0.0.20, dns: [10.0.0.1]}\nlog:\n  level: debug\n", nil},
+			"interface: eth1\ndhcp: {mode: dhcp, pool: 10.0.0.10-10.0.0.20, dns: [10.0.0.1]}\nlog:\n  level: debug\n",
+			nil},
 		{"nothing after a key", "interface:\nhttp:\n", nil},
 		{"unknown key", "interfce: eth1\n",
 			[]string{"f:1:1: the key \"interfce\" is unknown; did you mean interface?"}},
@@ -67,7 +68,8 @@ func TestParse(t *testing.T) {
 		{"pool backwards", "dhcp: {pool: 10.0.0.9-10.0.0.1}\n",
 			[]string{`f:1:14: dhcp.pool: "10.0.0.9-10.0.0.1" is not FIRST-LAST`}},
 		{"relay networks", "dhcp: {relay_networks: [10.1.0.0/16, 0.0.0.0/0, 127.0.0.0/8]}\n", []string{
-			"f:1:24: dhcp.relay_networks: 0.0.0.0/0 is not an IPv4 network of hosts", "f:1:24: dhcp.relay_networks: 127.0.0.0/8 is not"}},
+			"f:1:24: dhcp.relay_networks: 0.0.0.0/0 is not an IPv4 network of hosts",
+			"f:1:24: dhcp.relay_networks: 127.0.0.0/8 is not"}},
 		{"other server", "dhcp:\n  other_server: fight\n",
 			[]string{`f:2:17: dhcp.other_server: "fight" is not one of warn, step-down`}},
 		{"probe", "dhcp: {probe: 0s}\n", []string{"f:1:15: dhcp.probe: 0s is not between a second and five minutes"}},

@@ -148,12 +148,14 @@ func (c *Console) WaitScreenFunc(ctx context.Context, what string, ok func(scree
 			return screen, nil
 		}
 		if ended := c.Transcript.Ended(); ended != nil {
-			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it showed last:\n%s", what, c.Name, ended, screen)
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it showed last:\n%s", what,
+				c.Name, ended, screen)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it shows:\n%s", what, c.Name, ctx.Err(), screen)
+			return screen, fmt.Errorf("waiting for %s on the screen of %s: %w; it shows:\n%s", what,
+				c.Name, ctx.Err(), screen)
 		}
 	}
 }

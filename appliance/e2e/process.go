@@ -76,7 +76,8 @@ func (p *process) Stop(ctx context.Context) error {
 // run runs a program in a namespace of the room to its end and returns its standard output; its error holds what
 // it said on standard error.
 func (r *Room) run(ctx context.Context, namespace, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", r.namespace(namespace), program}, args...)...)
+	cmd := exec.CommandContext(ctx,
+		"ip", append([]string{"netns", "exec", r.namespace(namespace), program}, args...)...)
 	cmd.Dir = r.Dir
 	return machinetest.Capture(cmd, program, args)
 }

@@ -32,7 +32,8 @@ type qmpAnswer struct {
 }
 
 func openMonitor(ctx context.Context, name string, conn net.Conn) (*monitor, error) {
-	m := &monitor{conn: conn, enc: json.NewEncoder(conn), answers: make(chan qmpAnswer, 1), events: machinetest.NewTranscript(name + " (events)")}
+	m := &monitor{conn: conn, enc: json.NewEncoder(conn), answers: make(chan qmpAnswer, 1),
+		events: machinetest.NewTranscript(name + " (events)")}
 	go m.read()
 	if err := m.command(ctx, "qmp_capabilities", nil); err != nil {
 		return nil, err

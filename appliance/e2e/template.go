@@ -25,9 +25,10 @@ var templateRecipe []byte
 // a name that changes with its recipe. Programs that want it at the same time wait for one another.
 func Template(ctx context.Context, cache string, log io.Writer) (string, error) {
 	recipe := sha256.Sum256(templateRecipe)
-	return machinetest.Cached(cache, fmt.Sprintf("template-%s-%x.tar.zst", suite, recipe[:6]), "template", log, func(work string) (string, error) {
-		return makeTemplate(ctx, cache, work)
-	})
+	return machinetest.Cached(cache, fmt.Sprintf("template-%s-%x.tar.zst", suite, recipe[:6]), "template", log,
+		func(work string) (string, error) {
+			return makeTemplate(ctx, cache, work)
+		})
 }
 
 // makeTemplate makes it in work, with a log and the packages in cache.
@@ -51,7 +52,8 @@ func makeTemplate(ctx context.Context, cache, work string) (string, error) {
 		return "", fmt.Errorf("running its recipe: %w; its output is in %s", err, logfile.Name())
 	}
 	unfinished := filepath.Join(work, "root.tar.zst")
-	if _, err := machinetest.Run(ctx, "tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner", "--one-file-system",
+	if _, err := machinetest.Run(ctx, "tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner",
+		"--one-file-system",
 		"-C", root, "-I", "zstd -3 -T0", "-cf", unfinished, "."); err != nil {
 		return "", err
 	}

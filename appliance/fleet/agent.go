@@ -75,14 +75,16 @@ func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello)
 		m.conflict(now, fmt.Sprintf("%s said hello as this machine and as %s", place(from), abbreviate(others)))
 	}
 	if have := m.Identity.UUID; have != "" && id.UUID != "" && !sameUUID(have, id.UUID) {
-		m.conflict(now, fmt.Sprintf("%s said hello as this machine with the UUID %s instead of %s", place(from), id.UUID, have))
+		m.conflict(now,
+			fmt.Sprintf("%s said hello as this machine with the UUID %s instead of %s", place(from), id.UUID, have))
 	}
 	taken, err := claimedByOthers(ctx, tx, m, &id)
 	if err != nil {
 		return m, err
 	}
 	if len(taken) > 0 {
-		m.conflict(now, fmt.Sprintf("%s said hello as this machine with addresses of %s", place(from), abbreviate(taken)))
+		m.conflict(now,
+			fmt.Sprintf("%s said hello as this machine with addresses of %s", place(from), abbreviate(taken)))
 	}
 	m.LastSeen, m.Refused = now, nil
 	if m.Rank != Sighting && len(others)+len(taken) > 0 {
@@ -169,12 +171,15 @@ func unfinished(jobs []Job, disks []job.Disk) (out []job.Unfinished) {
 // first that is used voids them all. Those of the boot that carries the job out are never the ones that go.
 func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, j Job, boot string) (string, error) {
 	token := rand.Text() + rand.Text()
-	if _, err := tx.ExecContext(ctx, "INSERT INTO homes (token, job, boot, created) VALUES (?, ?, ?, ?)", hash(token), j.Spec.ID, boot, f.o.Now().UnixNano()); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO homes (token, job, boot, created) VALUES (?, ?, ?, ?)", hash(token),
+		j.Spec.ID, boot, f.o.Now().UnixNano()); err != nil {
 		return "", err
 	}
-	const newest = "token NOT IN (SELECT token FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 ORDER BY created DESC, rowid DESC LIMIT ?4)"
+	const newest = "token NOT IN (SELECT token FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 ORDER BY created DESC, " +
+		"rowid DESC LIMIT ?4)"
 	for _, own := range []bool{true, false} {
-		_, err := tx.ExecContext(ctx, "DELETE FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 AND "+newest, j.Spec.ID, j.carrier(), own, maxHomes)
+		_, err := tx.ExecContext(ctx, "DELETE FROM homes WHERE job = ?1 AND (boot = ?2) = ?3 AND "+newest, j.Spec.ID,
+			j.carrier(), own, maxHomes)
 		if err != nil {
 			return "", err
 		}
@@ -186,7 +191,8 @@ func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, j Job, boot string) (st
 // invalid.
 // The machine is then deployed.
 func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Machine, err error) {
-	r = job.HomeReport{Hostname: job.Printable(r.Hostname), MachineID: job.Printable(r.MachineID), Kernel: job.Printable(r.Kernel), Root: job.Sentence(r.Root)}
+	r = job.HomeReport{Hostname: job.Printable(r.Hostname), MachineID: job.Printable(r.MachineID),
+		Kernel: job.Printable(r.Kernel), Root: job.Sentence(r.Root)}
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		jobs, err := queryJobs(ctx, tx, "WHERE id = (SELECT job FROM homes WHERE token = ?)", hash(token))
 		if err != nil {
@@ -214,7 +220,8 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 		if err := save(ctx, tx, m); err != nil {
 			return err
 		}
-		return f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s is up as %s, kernel %s: deployed", j.Spec.Image.Ref, r.Hostname, r.Kernel))
+		return f.note(ctx, tx, j, job.Info,
+			fmt.Sprintf("%s is up as %s, kernel %s: deployed", j.Spec.Image.Ref, r.Hostname, r.Kernel))
 	})
 	if err != nil {
 		return Machine{}, fmt.Errorf("recording that an installed system is up: %w", err)

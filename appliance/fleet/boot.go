@@ -21,7 +21,8 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 	}
 	jobs, err := f.findBooting(ctx, id, true, func(known *Machine, jobs []Job) {
 		known.Refused = nil
-		if j := lastDone(jobs); j != nil && ordered(jobs) == nil && (known.Handed == nil || known.Handed.Job != j.Spec.ID) {
+		if j := lastDone(jobs); j != nil && ordered(jobs) == nil &&
+			(known.Handed == nil || known.Handed.Job != j.Spec.ID) {
 			known.Handed = &Handing{Job: j.Spec.ID, Time: f.o.Now().UTC()}
 		}
 	})
@@ -35,7 +36,8 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 		Action:  decide(f.options().Unknown, jobs),
 		Kernel:  f.o.Kernel,
 		Initrds: f.o.Initrds,
-		Args:    append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3", "griddle.mac=" + id.MACs[0]}, f.options().Args...),
+		Args: append([]string{"console=tty0", "console=ttyS0,115200", "quiet", "loglevel=3",
+			"griddle.mac=" + id.MACs[0]}, f.options().Args...),
 	}
 	if j := system(jobs); j != nil {
 		// The GUID of the disk's table is the ID of the job that made it.
@@ -46,7 +48,8 @@ func (f *Fleet) Boot(ctx context.Context, m netboot.Machine) (netboot.Spec, erro
 
 // findBooting finds the machine that asked to boot, lets note change it, and returns its jobs. Without remember nothing
 // is written, and a machine that is not known has no jobs.
-func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool, note func(*Machine, []Job)) (jobs []Job, err error) {
+func (f *Fleet) findBooting(ctx context.Context, id job.Identity, remember bool,
+	note func(*Machine, []Job)) (jobs []Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		known, _, err := recognise(ctx, tx, id)
 		if errors.Is(err, ErrUnknown) && remember {

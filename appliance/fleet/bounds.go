@@ -62,9 +62,10 @@ func defaultTotals() totals {
 
 // Time limits. They are compared with stored times when a call needs them; no timer runs.
 const (
-	tokenLife  = 24 * time.Hour   // after the last use of a boot's token it is void
-	silence    = 10 * time.Minute // a boot that has not been heard of for so long has ended
-	carrying   = time.Minute      // how long a boot that carries out a job may be silent before another may report on it
+	tokenLife = 24 * time.Hour   // after the last use of a boot's token it is void
+	silence   = 10 * time.Minute // a boot that has not been heard of for so long has ended
+	// how long a boot that carries out a job may be silent before another may report on it
+	carrying   = time.Minute
 	underWay   = time.Hour        // a boot whose token was used so lately is not evicted by hellos, see evictBoots
 	homeWithin = 10 * time.Minute // an installed system calls home within it
 )
@@ -80,7 +81,8 @@ func (f *Fleet) makeRoom(ctx context.Context, tx *sql.Tx, rank Rank, source stri
 			return err
 		}
 		if n >= maxMachines {
-			return fmt.Errorf("%w: operators have named %d machines, which is the limit; delete one with `griddle machine delete`",
+			return fmt.Errorf("%w: operators have named %d machines, which is the limit; "+
+				"delete one with `griddle machine delete`",
 				ErrInvalid, n)
 		}
 		return nil
@@ -118,7 +120,8 @@ func (f *Fleet) checkSpace() error {
 // the most. A touched machine on which a boot is under way is never forgotten for a stranger.
 func (f *Fleet) evict(ctx context.Context, tx *sql.Tx, rank Rank, source string, limit int) error {
 	var n int
-	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines WHERE rank = ?1 AND (?2 = '' OR source = ?2)", rank, source).Scan(&n); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM machines WHERE rank = ?1 AND (?2 = '' OR source = ?2)",
+		rank, source).Scan(&n); err != nil {
 		return err
 	}
 	for ; n >= limit; n-- {

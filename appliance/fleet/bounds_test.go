@@ -32,13 +32,15 @@ func TestStrangersLeaveRoom(t *testing.T) {
 	for source := range f.max.sightings/f.max.perSource + 2 {
 		for range f.max.perSource + 1 {
 			n++
-			say(t, f, fmt.Sprintf("10.66.0.%d", source), "", uuid.NewString(), fmt.Sprintf("52:54:01:%02x:%02x:%02x", n>>16, n>>8&255, n&255))
+			say(t, f, fmt.Sprintf("10.66.0.%d", source), "", uuid.NewString(),
+				fmt.Sprintf("52:54:01:%02x:%02x:%02x", n>>16, n>>8&255, n&255))
 		}
 	}
 	if got := count(t, f, "SELECT count(*) FROM machines WHERE rank = 0"); int(got) > f.max.sightings {
 		t.Errorf("%d sightings, more than %d", got, f.max.sightings)
 	}
-	if got := count(t, f, "SELECT max(n) FROM (SELECT count(*) AS n FROM machines WHERE rank = 0 GROUP BY source)"); int(got) > f.max.perSource {
+	if got := count(t, f, "SELECT max(n) FROM (SELECT count(*) AS n FROM machines WHERE rank = 0 "+
+		"GROUP BY source)"); int(got) > f.max.perSource {
 		t.Errorf("%d sightings of one address, more than %d", got, f.max.perSource)
 	}
 	if _, err := f.Session(ctx, honest.Token); err != nil {
@@ -95,7 +97,8 @@ func hoard() job.Inventory {
 	var v job.Inventory
 	long := strings.Repeat("<", 128) // six bytes each in JSON
 	for range 128 {
-		d := job.Disk{Path: long, Model: long, Serial: long, Bus: long, Table: long, Signature: long, Label: long, Size: 1}
+		d := job.Disk{Path: long, Model: long, Serial: long, Bus: long, Table: long, Signature: long,
+			Label: long, Size: 1}
 		for range 4 {
 			d.Partitions = append(d.Partitions, job.Partition{Name: long, Type: long, Filesystem: long, Label: long})
 		}
@@ -161,7 +164,8 @@ func TestJournalsAreBounded(t *testing.T) {
 	long := strings.Repeat("<", 400)
 	var evs []job.Event
 	for i := range job.MaxEvents {
-		evs = append(evs, job.Event{Seq: uint64(i + 1), Message: long, Disk: long, Progress: &job.Progress{Ways: &job.Ways{Why: strings.Repeat("<", 100_000)}}})
+		evs = append(evs, job.Event{Seq: uint64(i + 1), Message: long, Disk: long,
+			Progress: &job.Progress{Ways: &job.Ways{Why: strings.Repeat("<", 100_000)}}})
 	}
 	for i := range 12 {
 		boot := uuid.NewString()

@@ -56,7 +56,8 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 			}
 		}
 		if j.Spec.ID == "" {
-			return j, fmt.Errorf("%w: no install with the mark %s was started on this machine's screen and is unfinished; install the image again",
+			return j, fmt.Errorf("%w: no install with the mark %s was started on this machine's screen and is "+
+				"unfinished; install the image again",
 				ErrOver, job.Printable(id))
 		}
 		if err := f.carries(ctx, tx, j, s.Boot); err != nil {
@@ -66,7 +67,8 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 			return j, fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
 		}
 		now := f.o.Now().UTC()
-		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending, true, now, "", nil, ""
+		j.Boot, j.State, j.Begun, j.Changed, j.Message, j.Progress, j.Phase = s.Boot, job.Pending,
+			true, now, "", nil, ""
 		// The disk may have another name now; the mark identifies it.
 		j.Spec.Disk, j.Spec.Erase, j.Spec.Started = rule, "", ""
 		if err := saveJob(ctx, tx, j); err != nil {
@@ -84,7 +86,8 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 
 // atScreen looks up whose screen the token is, lets do make a job for it, and makes the token of what will be
 // installed. An operator's live job goes first.
-func (f *Fleet) atScreen(ctx context.Context, token string, home *string, do func(*sql.Tx, Session, *Machine, []Job) (Job, error)) error {
+func (f *Fleet) atScreen(ctx context.Context, token string, home *string,
+	do func(*sql.Tx, Session, *Machine, []Job) (Job, error)) error {
 	return f.change(ctx, func(tx *sql.Tx) error {
 		s, _, err := f.session(ctx, tx, token)
 		if err != nil {
@@ -129,7 +132,8 @@ func (f *Fleet) endSilent(ctx context.Context, tx *sql.Tx, m Machine, jobs []Job
 		}
 	}
 	if running >= maxChoosing {
-		return fmt.Errorf("%w: %d installs were already chosen on screens that claim to be %s", ErrBusy, running, m.Name)
+		return fmt.Errorf("%w: %d installs were already chosen on screens that claim to be %s",
+			ErrBusy, running, m.Name)
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ func cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, 
 		return false, nil
 	}
 	jobs, err := queryJobs(ctx, tx, "WHERE id = ? AND machine = ?", id, s.Machine)
-	return err == nil && (len(jobs) == 0 || jobs[0].foreign(s.Boot) || !jobs[0].Live() && jobs[0].State != job.Done), err
+	return err == nil &&
+		(len(jobs) == 0 || jobs[0].foreign(s.Boot) || !jobs[0].Live() && jobs[0].State != job.Done), err
 }
 
 // addEvent puts one event into the journal and applies it to its job.
@@ -92,7 +93,8 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 		return err
 	}
 	if len(jobs) == 0 || jobs[0].foreign(s.Boot) {
-		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: "the machine reports on a job that is not its own"})
+		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning,
+			Message: "the machine reports on a job that is not its own"})
 	}
 	if err := f.carries(ctx, tx, jobs[0], s.Boot); err != nil {
 		return err
@@ -121,7 +123,8 @@ func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 		return err
 	}
 	var mac, id string
-	if err := tx.QueryRowContext(ctx, "SELECT mac, uuid FROM boots WHERE boot = ?", s.Boot).Scan(&mac, &id); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT mac, uuid FROM boots WHERE boot = ?",
+		s.Boot).Scan(&mac, &id); err != nil {
 		return err
 	}
 	if err := makeFirm(ctx, tx, m.ID, mac); err != nil {
@@ -145,14 +148,16 @@ func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) err
 	}
 	heard, err := heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
 	if err == nil && heard {
-		err = fmt.Errorf("%w: another boot of this machine carries out the job and reported within the last minute; try again in a minute", ErrBusy)
+		err = fmt.Errorf("%w: another boot of this machine carries out the job and reported within the last minute; "+
+			"try again in a minute", ErrBusy)
 	}
 	return err
 }
 
 // sanitize makes an event fit for the journal: printable, and with a time that can be written down.
 func (f *Fleet) sanitize(ev job.Event) job.Event {
-	ev.Job, ev.Phase, ev.Level, ev.State = job.Printable(ev.Job), job.Phase(job.Printable(string(ev.Phase))), job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
+	ev.Job, ev.Phase, ev.Level, ev.State = job.Printable(ev.Job), job.Phase(job.Printable(string(ev.Phase))),
+		job.Level(job.Printable(string(ev.Level))), job.State(job.Printable(string(ev.State)))
 	ev.Message, ev.Disk = job.Sentence(ev.Message), job.Sentence(ev.Disk)
 	ev.Time = ev.Time.UTC()
 	if ev.Progress != nil && ev.Progress.Ways != nil {
@@ -181,7 +186,8 @@ func (f *Fleet) journal(ctx context.Context, tx *sql.Tx, machine, boot string, e
 		}
 	}
 	data := encode(ev)
-	res, err := tx.ExecContext(ctx, "INSERT INTO events (machine, job, boot, seq, progress, received, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+	res, err := tx.ExecContext(ctx,
+		"INSERT INTO events (machine, job, boot, seq, progress, received, size, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		machine, ev.Job, boot, int64(ev.Seq), progress, f.o.Now().UnixNano(), len(data), data)
 	if err != nil {
 		return err
@@ -220,7 +226,8 @@ func (f *Fleet) read(ctx context.Context, key string, after int64, limit int) (o
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, "SELECT id, boot, received, data FROM events WHERE machine = ? AND id > ? ORDER BY id LIMIT ?", m.ID, after, limit)
+		rows, err := tx.QueryContext(ctx, "SELECT id, boot, received, data FROM events WHERE machine = ? AND id > ? "+
+			"ORDER BY id LIMIT ?", m.ID, after, limit)
 		if err != nil {
 			return err
 		}

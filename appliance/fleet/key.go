@@ -17,7 +17,8 @@ func byKey(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 	var found []Machine
 	var err error
 	if mac, ok := job.NormalMAC(key); ok {
-		found, err = queryMachines(ctx, tx, "JOIN macs ON machine = id WHERE mac = ? ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 9", mac)
+		found, err = queryMachines(ctx, tx,
+			"JOIN macs ON machine = id WHERE mac = ? ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 9", mac)
 		if len(found) > 0 {
 			firm, ferr := firmMACs(ctx, tx, found[0])
 			if err = errors.Join(err, ferr); contains(firm, mac) {
@@ -27,7 +28,8 @@ func byKey(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 	} else {
 		found, err = queryMachines(ctx, tx, "WHERE name = ?1 OR id = ?1", key)
 		if id := job.NormalUUID(key); err == nil && id != "" && len(found) == 0 {
-			found, err = queryMachines(ctx, tx, "WHERE uuid IN (?, ?) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 9", id, swapUUID(id))
+			found, err = queryMachines(ctx, tx,
+				"WHERE uuid IN (?, ?) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 9", id, swapUUID(id))
 			if len(found) > 0 && found[0].firm {
 				found = found[:1]
 			}
@@ -46,7 +48,8 @@ func byKey(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 	for _, m := range found {
 		names = append(names, m.Name)
 	}
-	return Machine{}, fmt.Errorf("%w %s: %s; use one of these names, or resolve it with `griddle machine merge` or `griddle machine delete`",
+	return Machine{}, fmt.Errorf("%w %s: %s; use one of these names, or resolve it with `griddle machine merge` or "+
+		"`griddle machine delete`",
 		ErrAmbiguous, job.Printable(key), strings.Join(names, ", "))
 }
 
@@ -59,7 +62,8 @@ func (f *Fleet) named(ctx context.Context, tx *sql.Tx, key string) (m Machine, e
 	switch {
 	case isMAC:
 		id.MACs = []string{mac}
-		m, err = oneMachine(ctx, tx, "JOIN macs ON machine = id WHERE mac = ?1 AND (macs.firm = 1 OR rank < 2 AND data ->> '$.identity.macs[0]' = ?1) ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 1", mac)
+		m, err = oneMachine(ctx, tx, "JOIN macs ON machine = id WHERE mac = ?1 AND (macs.firm = 1 OR rank < 2 AND "+
+			"data ->> '$.identity.macs[0]' = ?1) ORDER BY macs.firm DESC, rank DESC, seen DESC, id LIMIT 1", mac)
 	default:
 		m, err = oneMachine(ctx, tx, "WHERE name = ?1 OR id = ?1", key)
 		if !errors.Is(err, ErrUnknown) {
@@ -68,7 +72,8 @@ func (f *Fleet) named(ctx context.Context, tx *sql.Tx, key string) (m Machine, e
 		if id.UUID = job.NormalUUID(key); id.UUID == "" {
 			return m, fmt.Errorf("%w: %s", ErrUnknown, job.Printable(key))
 		}
-		m, err = oneMachine(ctx, tx, "WHERE uuid IN (?, ?) AND (firm = 1 OR rank < 2) ORDER BY firm DESC, rank DESC, seen DESC, id LIMIT 1", id.UUID, swapUUID(id.UUID))
+		m, err = oneMachine(ctx, tx, "WHERE uuid IN (?, ?) AND (firm = 1 OR rank < 2) ORDER BY firm DESC, rank DESC, "+
+			"seen DESC, id LIMIT 1", id.UUID, swapUUID(id.UUID))
 	}
 	if errors.Is(err, ErrUnknown) {
 		m, err = f.addMachine(ctx, tx, id, Ordered, "")
@@ -100,7 +105,8 @@ func pin(ctx context.Context, tx *sql.Tx, m *Machine) error {
 	}
 	shared := false
 	if len(m.Identity.MACs) > 0 {
-		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM macs JOIN machines ON id = machine WHERE mac = ?1 AND machine <> ?2 AND (macs.firm = 1 OR data ->> '$.identity.macs[0]' = ?1))",
+		err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM macs JOIN machines ON id = machine WHERE mac = "+
+			"?1 AND machine <> ?2 AND (macs.firm = 1 OR data ->> '$.identity.macs[0]' = ?1))",
 			m.Identity.MACs[0], m.ID).Scan(&shared)
 		if err != nil {
 			return err

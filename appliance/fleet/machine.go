@@ -11,16 +11,18 @@ import (
 
 // Machine is a computer that the server knows.
 type Machine struct {
-	ID        string        `json:"id"`   // random UUID, made by the server
-	Name      string        `json:"name"` // unique; also the hostname of the installed system, unless the job has another
+	ID string `json:"id"` // random UUID, made by the server
+	// unique; also the hostname of the installed system, unless the job has another
+	Name      string        `json:"name"`
 	Identity  job.Identity  `json:"identity"`
 	Inventory job.Inventory `json:"-"` // kept apart; Show and Hello fill it in, List does not
 	FirstSeen time.Time     `json:"firstSeen"`
-	LastSeen  time.Time     `json:"lastSeen"`            // zero for a machine that only an operator has named
-	Deployed  *Deployment   `json:"deployed,omitempty"`  // the system that runs on it, after it has reported
-	Handed    *Handing      `json:"handed,omitempty"`    // when the server first let it boot from its disk after an install
-	Refused   *Refusal      `json:"refused,omitempty"`   // why its last request to boot got no answer
-	Conflicts []Conflict    `json:"conflicts,omitempty"` // claims that contradict, the newest last
+	LastSeen  time.Time     `json:"lastSeen"`           // zero for a machine that only an operator has named
+	Deployed  *Deployment   `json:"deployed,omitempty"` // the system that runs on it, after it has reported
+	// when the server first let it boot from its disk after an install
+	Handed    *Handing   `json:"handed,omitempty"`
+	Refused   *Refusal   `json:"refused,omitempty"`   // why its last request to boot got no answer
+	Conflicts []Conflict `json:"conflicts,omitempty"` // claims that contradict, the newest last
 
 	Rank   Rank   `json:"-"`
 	source string // quota.Key of the address that introduced it, or netbootSource

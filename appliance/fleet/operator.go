@@ -35,7 +35,8 @@ func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 // Rename gives the machine that key names another name. An installed system keeps its hostname.
 func (f *Fleet) Rename(ctx context.Context, key, name string) (m Machine, err error) {
 	if !ValidHostname(name) {
-		return m, fmt.Errorf("%w name %q: use letters, digits and hyphens, at most 63 between dots", ErrInvalid, job.Printable(name))
+		return m, fmt.Errorf("%w name %q: use letters, digits and hyphens, at most 63 between dots", ErrInvalid,
+			job.Printable(name))
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -77,7 +78,8 @@ func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err er
 			return err
 		}
 		if from.ID == m.ID {
-			return fmt.Errorf("%w: %s and %s are already the same machine", ErrInvalid, job.Printable(key), job.Printable(other))
+			return fmt.Errorf("%w: %s and %s are already the same machine", ErrInvalid, job.Printable(key),
+				job.Printable(other))
 		}
 		if err := f.bothOrdered(ctx, tx, m, from); err != nil {
 			return err
@@ -92,9 +94,11 @@ func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err er
 
 func (f *Fleet) bothOrdered(ctx context.Context, tx *sql.Tx, m, from Machine) error {
 	var n int
-	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE machine IN (?, ?) AND origin = 'operator' AND state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM jobs WHERE machine IN (?, ?) AND origin = 'operator' AND "+
+		"state IN ('pending', 'started')", m.ID, from.ID).Scan(&n)
 	if err == nil && n > 1 {
-		err = fmt.Errorf("%w: %s and %s both have an install that waits or runs; cancel one first", ErrBusy, m.Name, from.Name)
+		err = fmt.Errorf("%w: %s and %s both have an install that waits or runs; cancel one first",
+			ErrBusy, m.Name, from.Name)
 	}
 	return err
 }
@@ -121,12 +125,14 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 		m.FirstSeen = from.FirstSeen
 	}
 	for _, table := range []string{"boots", "events"} {
-		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET machine = ? WHERE machine = ?", m.ID, from.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE "+table+" SET machine = ? WHERE machine = ?", m.ID,
+			from.ID); err != nil {
 			return err
 		}
 	}
 	// A job also says in its document whose it is.
-	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET machine = ?1, data = json_set(data, '$.machine', ?1) WHERE machine = ?2", m.ID, from.ID); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET machine = ?1, data = json_set(data, '$.machine', "+
+		"?1) WHERE machine = ?2", m.ID, from.ID); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO inventories (machine, updated, size, data) SELECT ?, updated, size, data FROM inventories WHERE machine = ?

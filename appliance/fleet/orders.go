@@ -129,7 +129,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 		m.Name = o.Hostname
 	}
-	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Erase: o.Erase, Hostname: m.Name, Args: o.Args}
+	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Erase: o.Erase,
+		Hostname: m.Name, Args: o.Args}
 	what := fmt.Sprintf("job: relay %s to the network of this machine", o.Image.Ref)
 	if o.Kind == job.Relay {
 		spec.Kind = job.Relay
@@ -148,7 +149,8 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if err := save(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO jobs (id, machine, origin, state, created, data) VALUES (?, ?, ?, ?, ?, ?)",
+	_, err := tx.ExecContext(ctx,
+		"INSERT INTO jobs (id, machine, origin, state, created, data) VALUES (?, ?, ?, ?, ?, ?)",
 		j.Spec.ID, m.ID, string(by), string(j.State), now.UnixNano(), encode(j))
 	if err != nil {
 		return Job{}, err
@@ -168,7 +170,8 @@ func forgetJobs(ctx context.Context, tx *sql.Tx, m Machine) error {
 	if m.Rank != Ordered {
 		keep = maxScreenJobs
 	}
-	const last = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin = '%s' AND data ->> '$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)"
+	const last = "AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 AND origin = '%s' AND data ->> " +
+		"'$.spec.started' <> '' ORDER BY rowid DESC LIMIT 1)"
 	_, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE machine = ?1 AND state NOT IN ('pending', 'started')
 		AND rowid NOT IN (SELECT rowid FROM jobs WHERE machine = ?1 ORDER BY rowid DESC LIMIT ?2) `+fmt.Sprintf(last, Operator)+fmt.Sprintf(last, Screen), m.ID, keep)
 	return err

@@ -18,15 +18,19 @@ import (
 // station carries its address from one to the next): a foreign UUID keeps no machine from its order. Otherwise only
 // machines that no operator named are compared, as Machine.is has it.
 func recognise(ctx context.Context, tx *sql.Tx, id job.Identity) (m Machine, others []string, err error) {
-	const liveFirst = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND jobs.state IN ('pending', 'started')) DESC"
+	const liveFirst = "EXISTS (SELECT 1 FROM jobs WHERE jobs.machine = machines.id AND jobs.origin = 'operator' AND " +
+		"jobs.state IN ('pending', 'started')) DESC"
 	macs := encode(id.MACs)
-	firm, err := queryMachines(ctx, tx, "JOIN macs ON macs.machine = machines.id JOIN json_each(?1) AS said ON said.value = macs.mac WHERE macs.firm = 1 AND ("+
-		strings.TrimSuffix(liveFirst, " DESC")+" OR ?2 = '' OR uuid IN ('', ?2, ?3)) ORDER BY "+liveFirst+", said.key", macs, id.UUID, swapUUID(id.UUID))
+	firm, err := queryMachines(ctx, tx, "JOIN macs ON macs.machine = machines.id JOIN json_each(?1) AS said ON "+
+		"said.value = macs.mac WHERE macs.firm = 1 AND ("+
+		strings.TrimSuffix(liveFirst, " DESC")+" OR ?2 = '' OR uuid IN ('', ?2, ?3)) ORDER BY "+liveFirst+", said.key",
+		macs, id.UUID, swapUUID(id.UUID))
 	if err != nil {
 		return m, nil, err
 	}
 	if id.UUID != "" {
-		named, err := queryMachines(ctx, tx, "WHERE firm = 1 AND uuid IN (?, ?) ORDER BY "+liveFirst+", seen DESC, id LIMIT 2", id.UUID, swapUUID(id.UUID))
+		named, err := queryMachines(ctx, tx, "WHERE firm = 1 AND uuid IN (?, ?) ORDER BY "+liveFirst+
+			", seen DESC, id LIMIT 2", id.UUID, swapUUID(id.UUID))
 		if err != nil {
 			return m, nil, err
 		}
@@ -58,7 +62,8 @@ func recognise(ctx context.Context, tx *sql.Tx, id job.Identity) (m Machine, oth
 			score++
 		}
 		// Equal ones are told apart by age and ID, so that the choice never depends on an order.
-		if score > best || score == best && (c.FirstSeen.Before(m.FirstSeen) || c.FirstSeen.Equal(m.FirstSeen) && c.ID < m.ID) {
+		if score > best || score == best &&
+			(c.FirstSeen.Before(m.FirstSeen) || c.FirstSeen.Equal(m.FirstSeen) && c.ID < m.ID) {
 			m, best = c, score
 		}
 	}
@@ -83,7 +88,8 @@ func endSightings(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) e
 	if len(id.MACs) == 0 {
 		return nil
 	}
-	found, err := queryMachines(ctx, tx, "WHERE rank = 0 AND source = ? AND id IN (SELECT machine FROM macs WHERE mac = ?)", netbootSource, id.MACs[0])
+	found, err := queryMachines(ctx, tx,
+		"WHERE rank = 0 AND source = ? AND id IN (SELECT machine FROM macs WHERE mac = ?)", netbootSource, id.MACs[0])
 	if err != nil {
 		return err
 	}
@@ -98,7 +104,8 @@ func endSightings(ctx context.Context, tx *sql.Tx, m Machine, id job.Identity) e
 }
 
 // addMachine makes a machine of an identity.
-func (f *Fleet) addMachine(ctx context.Context, tx *sql.Tx, id job.Identity, rank Rank, source string) (Machine, error) {
+func (f *Fleet) addMachine(ctx context.Context, tx *sql.Tx, id job.Identity, rank Rank,
+	source string) (Machine, error) {
 	if rank == Sighting && len(id.MACs) > 0 {
 		// One address with many UUIDs: the oldest of those sightings go.
 		_, err := tx.ExecContext(ctx, `DELETE FROM machines WHERE id IN (SELECT id FROM machines JOIN macs ON machine = id
@@ -149,7 +156,8 @@ func takeName(ctx context.Context, tx *sql.Tx, name, id string) error {
 		return err
 	}
 	if other.Rank == Ordered {
-		return fmt.Errorf("%w hostname %q: another machine has this name (%s)", ErrInvalid, name, strings.Join(other.Identity.MACs, ", "))
+		return fmt.Errorf("%w hostname %q: another machine has this name (%s)", ErrInvalid, name,
+			strings.Join(other.Identity.MACs, ", "))
 	}
 	if other.Name, err = freeName(ctx, tx, name+"-claimed"); err != nil {
 		return err

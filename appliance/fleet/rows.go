@@ -13,7 +13,8 @@ import (
 
 // queryMachines returns the machines that tail, what follows FROM machines, selects; without their inventories.
 func queryMachines(ctx context.Context, tx *sql.Tx, tail string, args ...any) ([]Machine, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT machines.data, machines.rank, machines.source, machines.firm FROM machines "+tail, args...)
+	rows, err := tx.QueryContext(ctx,
+		"SELECT machines.data, machines.rank, machines.source, machines.firm FROM machines "+tail, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +63,12 @@ func save(ctx context.Context, tx *sql.Tx, m Machine) error {
 		return err
 	}
 	macs := encode(m.Identity.MACs)
-	if _, err := tx.ExecContext(ctx, "DELETE FROM macs WHERE machine = ? AND firm = 0 AND mac NOT IN (SELECT value FROM json_each(?))", m.ID, macs); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM macs WHERE machine = ? AND firm = 0 AND mac NOT IN (SELECT value "+
+		"FROM json_each(?))", m.ID, macs); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO macs (mac, machine) SELECT value, ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING", m.ID, macs)
+	_, err = tx.ExecContext(ctx, "INSERT INTO macs (mac, machine) SELECT value, ? FROM json_each(?) WHERE true ON "+
+		"CONFLICT DO NOTHING", m.ID, macs)
 	return err
 }
 
@@ -162,7 +165,8 @@ func jobsOf(ctx context.Context, tx *sql.Tx, machine string) ([]Job, error) {
 }
 
 func saveJob(ctx context.Context, tx *sql.Tx, j Job) error {
-	_, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State), encode(j), j.Spec.ID)
+	_, err := tx.ExecContext(ctx, "UPDATE jobs SET state = ?, data = ? WHERE id = ?", string(j.State),
+		encode(j), j.Spec.ID)
 	return err
 }
 

@@ -136,14 +136,15 @@ const (
 // Event is one thing that happened on a machine. The same value goes to the machine's screen, the server's
 // journal and the operator's terminal.
 type Event struct {
-	Seq      uint64    `json:"seq"` // from 1, gapless within a boot
-	Time     time.Time `json:"time"`
-	Job      string    `json:"job,omitempty"`
-	Phase    Phase     `json:"phase"`
-	Level    Level     `json:"level"`
-	Message  string    `json:"message,omitempty"` // one line for people
-	State    State     `json:"state,omitempty"`   // set where the job's state changes
-	Disk     string    `json:"disk,omitempty"`    // with state started: serial, or path, of the disk that is about to be written
+	Seq     uint64    `json:"seq"` // from 1, gapless within a boot
+	Time    time.Time `json:"time"`
+	Job     string    `json:"job,omitempty"`
+	Phase   Phase     `json:"phase"`
+	Level   Level     `json:"level"`
+	Message string    `json:"message,omitempty"` // one line for people
+	State   State     `json:"state,omitempty"`   // set where the job's state changes
+	// with state started: serial, or path, of the disk that is about to be written
+	Disk     string    `json:"disk,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
 }
 
@@ -178,7 +179,8 @@ func printable(s string, limit int) string {
 	var b strings.Builder
 	space, n := false, 0
 	for _, r := range s {
-		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) || !unicode.IsPrint(r) {
+		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) ||
+			!unicode.IsPrint(r) {
 			space = n > 0
 			continue
 		}

@@ -11,8 +11,8 @@ import (
 	"griddle/cloud/userdata/seed"
 )
 
-// configDrive returns the files of OpenStack's config drive (nova, "Metadata service", network_data schema). Only tests make one:
-// OpenStack makes those of its own servers.
+// configDrive returns the files of OpenStack's config drive (nova, "Metadata service", network_data schema). Only tests
+// make one: OpenStack makes those of its own servers.
 func configDrive(s seed.Seed) ([]seed.File, error) {
 	meta, err := json.Marshal(map[string]any{"uuid": s.InstanceID, "hostname": s.Hostname, "name": s.Hostname})
 	if err != nil {

@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 	if err := syscall.Setuid(0); err != nil {
 		panic(err)
 	}
-	if err := syscall.Exec("/bin/sh", append([]string{"sh", "-c", `PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec "$@"`, "sh"}, args...), os.Environ()); err != nil {
+	if err := syscall.Exec("/bin/sh", append([]string{"sh", "-c", `PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec "$@"`,
+		"sh"}, args...), os.Environ()); err != nil {
 		panic(err)
 	}
 }
@@ -108,8 +109,10 @@ func server(t *testing.T, config, shadow string) audit.Target {
 	sudo := filepath.Join(dir, "bin", "sudo")
 	line := string(ssh.MarshalAuthorizedKey(admin.PublicKey()))
 	rules := ruleset(t, line)
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Dir(sudo), 0o755), os.WriteFile(sudo, self, 0o755), os.Chmod(sudo, 0o755|os.ModeSetuid),
-		os.WriteFile(filepath.Join(dir, "hostkey"), []byte(hostkey), 0o600), os.WriteFile(filepath.Join(dir, "rules"), []byte(rules), 0o600),
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Dir(sudo), 0o755), os.WriteFile(sudo, self, 0o755),
+		os.Chmod(sudo, 0o755|os.ModeSetuid),
+		os.WriteFile(filepath.Join(dir, "hostkey"), []byte(hostkey), 0o600),
+		os.WriteFile(filepath.Join(dir, "rules"), []byte(rules), 0o600),
 		os.WriteFile(filepath.Join(dir, "authorized_keys"), []byte(line), 0o644)); err != nil {
 		t.Fatal(err)
 	}
@@ -150,14 +153,16 @@ func server(t *testing.T, config, shadow string) audit.Target {
 		<-ended
 		t.Fatalf("sshd does not start: %s; run make deps", strings.Join(said, "\n"))
 	}
-	return audit.Target{SSH: netip.MustParseAddrPort("127.0.0.1:2222"), HostKey: host.PublicKey(), Signer: admin, Dial: lan.DialContext,
+	return audit.Target{SSH: netip.MustParseAddrPort("127.0.0.1:2222"), HostKey: host.PublicKey(), Signer: admin,
+		Dial: lan.DialContext,
 		Scan: lan.Host.Addr(), From: 2200, To: 2230, Wait: 2 * time.Second}
 }
 
 // ruleset is what the secure state loads.
 func ruleset(t *testing.T, key string) string {
 	t.Helper()
-	s := secure.Server{Hostname: "web-1", Admin: "ops", Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true}}, SSH: secure.SSH{Port: 2222},
+	s := secure.Server{Hostname: "web-1", Admin: "ops",
+		Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true}}, SSH: secure.SSH{Port: 2222},
 		Ports: []secure.Port{{Protocol: "tcp", From: 80, To: 90}, {Protocol: "icmp"}}}
 	parts, err := s.Parts()
 	if err != nil {
@@ -176,7 +181,8 @@ func want() audit.Want {
 
 // TestSecureSSHD audits a server that is as it should be: OpenSSH, nft and awk are the real ones.
 func TestSecureSSHD(t *testing.T) {
-	target := server(t, "Port 2222\nPermitRootLogin no\nAuthenticationMethods publickey\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nAllowUsers ops dev",
+	target := server(t, "Port 2222\nPermitRootLogin no\nAuthenticationMethods publickey\nPasswordAuthentication no\n"+
+		"KbdInteractiveAuthentication no\nAllowUsers ops dev",
 		"root:!:1::::::\nops:*:1::::::\ndev:!*:1::::::")
 	points, err := audit.Run(t.Context(), target, want())
 	if err != nil {
@@ -202,7 +208,8 @@ func TestSecureSSHD(t *testing.T) {
 
 // TestOpenSSHD audits one that is not.
 func TestOpenSSHD(t *testing.T) {
-	target := server(t, "Port 2222\nPort 2223\nPermitRootLogin yes\nPasswordAuthentication yes\nAuthorizedKeysFile /home/ops/.ssh/authorized_keys\nStrictModes no",
+	target := server(t, "Port 2222\nPort 2223\nPermitRootLogin yes\nPasswordAuthentication yes\n"+
+		"AuthorizedKeysFile /home/ops/.ssh/authorized_keys\nStrictModes no",
 		"root:$6$x$y:1::::::\nops:*:1::::::\ndev::1::::::")
 	points, err := audit.Run(t.Context(), target, want())
 	if err != nil {

@@ -60,10 +60,13 @@ func newWorld(t *testing.T) *world {
 	line := string(ssh.MarshalAuthorizedKey(w.admin.PublicKey()))
 	w.server = secure.Server{
 		Hostname: "web-1", Admin: "ops", HostKey: w.host,
-		Users: []secure.User{{Name: "ops", Keys: []string{line}, Sudo: true, Groups: []string{"adm"}}, {Name: "dev", Keys: []string{line}}},
-		SSH:   secure.SSH{Port: 2222, From: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/24"), netip.MustParsePrefix("fd00:99::/64")}},
-		Ports: []secure.Port{{Protocol: "tcp", From: 8080, To: 8090}, {Protocol: "udp", From: 53, To: 53}, {Protocol: "icmp"}},
-		NTP:   []string{"ntp.example.net", "192.0.2.7"}, DNS: []netip.Addr{netip.MustParseAddr("10.99.0.1")},
+		Users: []secure.User{{Name: "ops", Keys: []string{line}, Sudo: true, Groups: []string{"adm"}},
+			{Name: "dev", Keys: []string{line}}},
+		SSH: secure.SSH{Port: 2222,
+			From: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/24"), netip.MustParsePrefix("fd00:99::/64")}},
+		Ports: []secure.Port{{Protocol: "tcp", From: 8080, To: 8090}, {Protocol: "udp", From: 53, To: 53},
+			{Protocol: "icmp"}},
+		NTP: []string{"ntp.example.net", "192.0.2.7"}, DNS: []netip.Addr{netip.MustParseAddr("10.99.0.1")},
 		Zone: "Europe/Berlin", Proxy: "http://10.99.0.1:3128",
 		Volumes: []secure.Volume{{Name: "data", Size: 1 << 30, Mount: "/srv"}},
 	}
@@ -76,7 +79,8 @@ func (w *world) seed(instance string, more ...userdata.Part) string {
 	return w.source(seed.NoCloud, seed.Label, instance, more...)
 }
 
-func (w *world) source(files func(seed.Seed) ([]seed.File, error), label, instance string, more ...userdata.Part) string {
+func (w *world) source(files func(seed.Seed) ([]seed.File, error), label, instance string,
+	more ...userdata.Part) string {
 	w.t.Helper()
 	parts, err := w.server.Parts()
 	if err != nil {
@@ -97,7 +101,8 @@ func (w *world) source(files func(seed.Seed) ([]seed.File, error), label, instan
 	}
 	laid, err := files(seed.Seed{InstanceID: instance, Hostname: w.server.Hostname, UserData: b,
 		Network: &seed.Network{Interfaces: []seed.Interface{{MAC: mac, Addresses: []netip.Prefix{
-			netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("fd00:99::2/64")}, Gateways: []netip.Addr{w.lan.Host.Addr()}}}}})
+			netip.MustParsePrefix("10.99.0.2/24"), netip.MustParsePrefix("fd00:99::2/64")},
+			Gateways: []netip.Addr{w.lan.Host.Addr()}}}}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -150,7 +155,8 @@ func (w *world) root(name string, commands ...string) string {
 func (w *world) boot(name string, disks ...string) (*guesttest.Guest, string) {
 	w.t.Helper()
 	began := time.Now()
-	g, err := guesttest.Start(w.t.Context(), w.lan, w.image, guesttest.Config{Name: name, Dir: w.dir, Disks: disks, MAC: guestMAC})
+	g, err := guesttest.Start(w.t.Context(), w.lan, w.image,
+		guesttest.Config{Name: name, Dir: w.dir, Disks: disks, MAC: guestMAC})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -171,14 +177,17 @@ func (w *world) boot(name string, disks ...string) (*guesttest.Guest, string) {
 }
 
 func (w *world) target() audit.Target {
-	return audit.Target{SSH: netip.MustParseAddrPort("10.99.0.2:2222"), HostKey: w.pinned, Signer: w.admin, Dial: w.lan.DialContext,
+	return audit.Target{SSH: netip.MustParseAddrPort("10.99.0.2:2222"), HostKey: w.pinned, Signer: w.admin,
+		Dial: w.lan.DialContext,
 		Scan: netip.MustParseAddr("10.99.0.2"), From: 1, To: 2300, Wait: 3 * time.Second}
 }
 
 func (w *world) want() audit.Want {
 	return audit.Want{Admin: "ops", Users: []audit.User{{Name: "ops", Sudo: true}, {Name: "dev"}}, SSHPort: 2222,
-		Ports:  []audit.Port{{Protocol: "tcp", From: 8080, To: 8090}, {Protocol: "udp", From: 53, To: 53}, {Protocol: "icmp"}},
-		Mounts: []audit.Mount{{Path: "/srv", Label: secure.Label("data")}}, Zone: "Europe/Berlin", NTP: []string{"ntp.example.net", "192.0.2.7"}}
+		Ports: []audit.Port{{Protocol: "tcp", From: 8080, To: 8090}, {Protocol: "udp", From: 53, To: 53},
+			{Protocol: "icmp"}},
+		Mounts: []audit.Mount{{Path: "/srv", Label: secure.Label("data")}}, Zone: "Europe/Berlin",
+		NTP: []string{"ntp.example.net", "192.0.2.7"}}
 }
 
 // audit demands that every point holds, over IPv4 and IPv6.
@@ -195,7 +204,8 @@ func (w *world) audit() {
 		w.t.Errorf("%s: %s", p.Name, p.Seen)
 	}
 	six := w.target()
-	six.SSH, six.Scan, six.From, six.To = netip.MustParseAddrPort("[fd00:99::2]:2222"), netip.MustParseAddr("fd00:99::2"), 2200, 2300
+	six.SSH, six.Scan, six.From, six.To = netip.MustParseAddrPort("[fd00:99::2]:2222"),
+		netip.MustParseAddr("fd00:99::2"), 2200, 2300
 	points, err = audit.Run(w.t.Context(), six, w.want())
 	if err != nil {
 		w.t.Error(err)
@@ -212,8 +222,9 @@ func (w *world) run(command string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c, channels, requests, err := ssh.NewClientConn(conn, "guest", &ssh.ClientConfig{User: "ops", Auth: []ssh.AuthMethod{ssh.PublicKeys(w.admin)},
-		HostKeyCallback: ssh.FixedHostKey(w.pinned), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}})
+	c, channels, requests, err := ssh.NewClientConn(conn,
+		"guest", &ssh.ClientConfig{User: "ops", Auth: []ssh.AuthMethod{ssh.PublicKeys(w.admin)},
+			HostKeyCallback: ssh.FixedHostKey(w.pinned), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -251,7 +262,8 @@ func TestServer(t *testing.T) {
 	if _, err := rand.Read(content); err != nil {
 		t.Fatal(err)
 	}
-	seed := w.seed("i-1", userdata.Part{From: "a test", File: &userdata.File{Path: "/etc/exact", Content: content, Owner: "dev:dev", Mode: 0o640}},
+	seed := w.seed("i-1", userdata.Part{From: "a test",
+		File: &userdata.File{Path: "/etc/exact", Content: content, Owner: "dev:dev", Mode: 0o640}},
 		userdata.Part{From: "a test", Script: "#!/bin/sh\nls /var/lib/griddle >/srv/seen-by-script\n"})
 	disks := append([]string{w.root("one")}, foreign...)
 	g, line := w.boot("one", append(disks, data, seed)...)
@@ -259,10 +271,12 @@ func TestServer(t *testing.T) {
 		t.Fatalf("the first boot: %s", line)
 	}
 	w.audit()
-	if got := w.run("sudo sha256sum /etc/exact; sudo stat -c '%U:%G %a' /etc/exact"); !strings.HasPrefix(got, fmt.Sprintf("%x", sha256.Sum256(content))) || !strings.Contains(got, "dev:dev 640") {
+	if got := w.run("sudo sha256sum /etc/exact; sudo stat -c '%U:%G %a' /etc/exact"); !strings.HasPrefix(got,
+		fmt.Sprintf("%x", sha256.Sum256(content))) || !strings.Contains(got, "dev:dev 640") {
 		t.Errorf("the file is %s", got)
 	}
-	if got := w.run("cat " + secure.Report + " /srv/seen-by-script; hostname; df --output=size -B1M / | tail -1; cat /etc/environment"); !strings.HasPrefix(got, "done\n") ||
+	if got := w.run("cat " + secure.Report + " /srv/seen-by-script; hostname; df --output=size -B1M / | tail -1; " +
+		"cat /etc/environment"); !strings.HasPrefix(got, "done\n") ||
 		!strings.Contains(got, "web-1") || !strings.Contains(got, "http_proxy=http://10.99.0.1:3128") {
 		t.Errorf("the server says %s", got)
 	} else {
@@ -279,7 +293,8 @@ func TestServer(t *testing.T) {
 	}
 	w.audit()
 	// Before the network: systemd says so itself.
-	if got := w.run("systemctl show -p ActiveEnterTimestampMonotonic --value nftables.service networking.service"); got != "" {
+	if got := w.run("systemctl show -p ActiveEnterTimestampMonotonic --value nftables.service " +
+		"networking.service"); got != "" {
 		var nft, network int64
 		if _, err := fmt.Sscan(got, &nft, &network); err != nil || nft == 0 || nft > network {
 			t.Errorf("nftables began at %d, the network at %d (%v)", nft, network, err)
@@ -291,14 +306,16 @@ func TestServer(t *testing.T) {
 	if err := os.Truncate(data, 3<<29); err != nil { // as if the provider had made the volume larger
 		t.Fatal(err)
 	}
-	socket := w.root("two", "mkdir /etc/systemd/system/sockets.target.wants", "symlink /etc/systemd/system/sockets.target.wants/ssh.socket /lib/systemd/system/ssh.socket",
+	socket := w.root("two", "mkdir /etc/systemd/system/sockets.target.wants",
+		"symlink /etc/systemd/system/sockets.target.wants/ssh.socket /lib/systemd/system/ssh.socket",
 		"rm /etc/systemd/system/multi-user.target.wants/ssh.service", "rm /etc/systemd/system/sshd.service")
 	g, line = w.boot("two", append(append([]string{socket}, foreign...), data, w.seed("i-2"))...)
 	if !strings.Contains(line, secure.Marker+"done: web-1") {
 		t.Fatalf("the first boot of the new system: %s", line)
 	}
 	w.audit()
-	if got := w.run("cat /srv/kept; systemctl is-active ssh.socket; test $(df --output=size -BM /srv | tail -1 | tr -d M) -gt 1300 && echo grown"); got != "kept\nactive\ngrown\n" {
+	if got := w.run("cat /srv/kept; systemctl is-active ssh.socket; test $(df --output=size -BM /srv | tail -1 | tr " +
+		"-d M) -gt 1300 && echo grown"); got != "kept\nactive\ngrown\n" {
 		t.Errorf("the new system has %q", got)
 	}
 	g.Kill()
@@ -312,13 +329,15 @@ func TestServer(t *testing.T) {
 // TestLacking boots an image without nftables, and without a disk that is blank, from a config drive.
 func TestLacking(t *testing.T) {
 	w := newWorld(t)
-	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"), w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}),
+	_, line := w.boot("bare", w.root("bare", "rm /usr/sbin/nft"),
+		w.disk("used.raw", 1<<30, map[int64][]byte{512 << 20: []byte("data")}),
 		w.source(configDrive, "config-2", "i-1"))
 	if !strings.Contains(line, secure.Marker+"failed: web-1") {
 		t.Fatalf("the first boot: %s", line)
 	}
 	got := w.run("cat " + secure.Report)
-	for _, want := range []string{"failed\n", "firewall: this image has no nftables", "disk: /srv: no blank disk; ", "; /dev/vdb has data"} {
+	for _, want := range []string{"failed\n", "firewall: this image has no nftables", "disk: /srv: no blank disk; ",
+		"; /dev/vdb has data"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the report lacks %q: %s", want, got)
 		}

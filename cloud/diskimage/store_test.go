@@ -34,7 +34,8 @@ func TestFromStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	published, err := store.Publish(ctx, imagestore.PublishOptions{Source: from, Ref: ref.Ref{Name: "web", Version: "1", Arch: "amd64"}, Key: key})
+	published, err := store.Publish(ctx,
+		imagestore.PublishOptions{Source: from, Ref: ref.Ref{Name: "web", Version: "1", Arch: "amd64"}, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}

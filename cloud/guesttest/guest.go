@@ -36,10 +36,12 @@ func Start(ctx context.Context, lan *LAN, image *Image, c Config) (*Guest, error
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", c.Name, err)
 	}
-	args := []string{"netns", "exec", lan.name, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2",
-		"-m", "1024", "-display", "none", "-nodefaults", "-serial", "stdio", "-kernel", image.Kernel, "-initrd", image.Initrd,
-		"-append", "root=LABEL=root rw console=ttyS0 net.ifnames=0 " + c.Args,
-		"-netdev", "tap,id=n0,ifname=" + tap + ",script=no,downscript=no", "-device", "virtio-net-pci,netdev=n0,romfile=,mac=" + c.MAC,
+	args := []string{"netns", "exec", lan.name, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35",
+		"-cpu", "max", "-smp", "2",
+		"-m", "1024", "-display", "none", "-nodefaults", "-serial", "stdio", "-kernel", image.Kernel,
+		"-initrd", image.Initrd, "-append", "root=LABEL=root rw console=ttyS0 net.ifnames=0 " + c.Args,
+		"-netdev", "tap,id=n0,ifname=" + tap + ",script=no,downscript=no",
+		"-device", "virtio-net-pci,netdev=n0,romfile=,mac=" + c.MAC,
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"}
 	for _, d := range c.Disks {
 		drive := "if=virtio,file=" + d

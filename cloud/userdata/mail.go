@@ -81,7 +81,8 @@ func (r *forms) multipart(boundary string, body io.Reader, depth int) error {
 // begins with, and what is compressed is looked at again.
 func (r *forms) typed(kind, name string, b []byte, depth int) error {
 	switch kind {
-	case "application/gzip", "application/gzip-compressed", "application/gzipped", "application/x-compress", "application/x-compressed",
+	case "application/gzip", "application/gzip-compressed", "application/gzipped", "application/x-compress",
+		"application/x-compressed",
 		"application/x-gunzip", "application/x-gzip", "application/x-gzip-compressed":
 		plain, err := unpack(b, MaxInput)
 		if err != nil {

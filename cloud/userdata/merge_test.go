@@ -48,28 +48,38 @@ func config(t *testing.T, from, yaml string) Part {
 
 func TestMerge(t *testing.T) {
 	for _, c := range []struct{ name, a, b, want, conflicts string }{
-		{"mappings", "apt: {proxy: x, conf: k}", "apt: {proxy: z}", "apt:\n  conf: k\n  proxy: z\n", "apt.proxy: \"z\" (b) instead of \"x\" (a)"},
+		{"mappings", "apt: {proxy: x, conf: k}", "apt: {proxy: z}", "apt:\n  conf: k\n  proxy: z\n",
+			"apt.proxy: \"z\" (b) instead of \"x\" (a)"},
 		{"the same twice", "timezone: UTC", "timezone: UTC", "timezone: UTC\n", ""},
-		{"null takes away", "timezone: UTC\nlocale: C", "timezone: null", "locale: C\n", "timezone: nothing (b) instead of \"UTC\" (a)"},
+		{"null takes away", "timezone: UTC\nlocale: C", "timezone: null", "locale: C\n",
+			"timezone: nothing (b) instead of \"UTC\" (a)"},
 		{"null of nothing", "{}", "timezone: null", "", ""},
 		{"users by name", "users: [default, {name: ops, groups: 'adm, sudo', shell: /bin/sh}]",
 			"users: [{name: ops, groups: [sudo, docker], shell: /bin/bash}, {name: dev}]",
-			"users:\n  - default\n  - groups:\n      - adm\n      - sudo\n      - docker\n    name: ops\n    shell: /bin/bash\n  - name: dev\n",
+			"users:\n  - default\n  - groups:\n      - adm\n      - sudo\n      - docker\n    name: ops\n" +
+				"    shell: /bin/bash\n  - name: dev\n",
 			`users[ops].shell: "/bin/bash" (b) instead of "/bin/sh" (a)`},
-		{"groups by name", "groups: [{docker: [a]}, adm]", "groups: [{docker: [b, a]}]", "groups:\n  - docker:\n      - a\n      - b\n  - adm\n", ""},
+		{"groups by name", "groups: [{docker: [a]}, adm]", "groups: [{docker: [b, a]}]",
+			"groups:\n  - docker:\n      - a\n      - b\n  - adm\n", ""},
 		{"files by path", "write_files: [{path: /etc/a, content: x}, {path: /b, content: y, append: true}]",
 			"write_files: [{path: /etc/../etc/a, content: z}, {path: /b, content: y, append: true}]",
-			"write_files:\n  - content: z\n    path: /etc/../etc/a\n  - append: true\n    content: \"y\"\n    path: /b\n  - append: true\n    content: \"y\"\n    path: /b\n",
+			"write_files:\n  - content: z\n    path: /etc/../etc/a\n  - append: true\n    content: \"y\"\n" +
+				"    path: /b\n  - append: true\n    content: \"y\"\n    path: /b\n",
 			"write_files[/etc/a]: a mapping of 2 (b) instead of a mapping of 2 (a)"},
-		{"packages as a set", "packages: [curl, [nginx, '1']]", "packages: [curl, [nginx, '2'], jq]", "packages:\n  - curl\n  - [nginx, \"2\"]\n  - jq\n",
+		{"packages as a set", "packages: [curl, [nginx, '1']]", "packages: [curl, [nginx, '2'], jq]",
+			"packages:\n  - curl\n  - [nginx, \"2\"]\n  - jq\n",
 			"packages[nginx]: a list of 2 (b) instead of a list of 2 (a)"},
 		{"commands appended", "runcmd: [a, [b, c]]", "runcmd: [a]", "runcmd:\n  - a\n  - [b, c]\n  - a\n", ""},
-		{"mounts by place", "mounts: [[/dev/vdb, /srv], [swap, none]]", "mounts: [[/dev/vdc, /srv]]", "mounts:\n  - [/dev/vdc, /srv]\n  - [swap, none]\n",
+		{"mounts by place", "mounts: [[/dev/vdb, /srv], [swap, none]]", "mounts: [[/dev/vdc, /srv]]",
+			"mounts:\n  - [/dev/vdc, /srv]\n  - [swap, none]\n",
 			"mounts[/srv]: a list of 2 (b) instead of a list of 2 (a)"},
-		{"time servers once", "ntp: {servers: [a, b]}", "ntp: {servers: [b, c]}", "ntp:\n  servers:\n    - a\n    - b\n    - c\n", ""},
-		{"other lists replaced", "swap: {x: [a]}", "swap: {x: [b, c]}", "swap:\n  x:\n    - b\n    - c\n", "swap.x: a list of 2 (b) instead of a list of 1 (a)"},
+		{"time servers once", "ntp: {servers: [a, b]}", "ntp: {servers: [b, c]}",
+			"ntp:\n  servers:\n    - a\n    - b\n    - c\n", ""},
+		{"other lists replaced", "swap: {x: [a]}", "swap: {x: [b, c]}", "swap:\n  x:\n    - b\n    - c\n",
+			"swap.x: a list of 2 (b) instead of a list of 1 (a)"},
 		{"other kinds", "x: [1]", "x: {y: 1}", "x:\n  \"y\": 1\n", "x: a mapping of 1 (b) instead of a list of 1 (a)"},
-		{"secrets are not told", "password: hunter2", "password: swordfish", "password: swordfish\n", "password: 9 bytes (b) instead of 7 bytes (a)"},
+		{"secrets are not told", "password: hunter2", "password: swordfish", "password: swordfish\n",
+			"password: 9 bytes (b) instead of 7 bytes (a)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, err := Merge([]Part{config(t, "a", c.a), config(t, "b", c.b)})
@@ -116,8 +126,10 @@ func TestMergeRefuses(t *testing.T) {
 	if err == nil {
 		t.Fatal("Merge has no error")
 	}
-	for _, want := range []string{"p1: it must be a mapping, a script or a file", "p2: a script must start", "p3: users[0]: a user needs a name", "p4: runcmd: it must be a list",
-		"p5: write_files[0]: a file needs an absolute path", "p6: a.a", "p7: x: a value of Go's type struct {}", `p8: "/a/../b" is not an absolute`,
+	for _, want := range []string{"p1: it must be a mapping, a script or a file", "p2: a script must start",
+		"p3: users[0]: a user needs a name", "p4: runcmd: it must be a list",
+		"p5: write_files[0]: a file needs an absolute path", "p6: a.a", "p7: x: a value of Go's type struct {}",
+		`p8: "/a/../b" is not an absolute`,
 		`p9: /a: the owner "root"`, "p10: /a: the mode", "p11: x: text that is not UTF-8"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q: %v", want, err)
@@ -128,10 +140,12 @@ func TestMergeRefuses(t *testing.T) {
 // fuzzed are documents with all that the rules know.
 func fuzzed() []string {
 	return []string{
-		"", "a: b", "users: [default, {name: a, groups: x}]\nruncmd: [ls, [a, 'b c']]\n", "write_files:\n- {path: /a, content: \"x\\ny\"}\n",
-		"packages: [a, [b, 1]]\nmounts: [[a, /b], [swap]]\n", "groups: [a, {b: [c]}]\nntp: {servers: [a]}\n", "x: !!binary aGk=", "a: &b c\nd: *b", "- a", "a: [[[[[[",
-		"a: |\n  b\n   c\n", "a: >-\n  b\n  c\n", "yes: no\nn: 0o17\nm: 017\nz: 1e3\nt: 12:30", "users: a, b", "a: \"\\u2028 \\x07\"", "a: null\nb: ~\nc:\n",
-		"ssh_authorized_keys: [a, a]\nbootcmd: [null, a]\n", "#cloud-config\n{}\n---\n{}", "? a\n: b\n", "a: '\t'\nb: ' x'\nc: 'x '\n",
+		"", "a: b", "users: [default, {name: a, groups: x}]\nruncmd: [ls, [a, 'b c']]\n",
+		"write_files:\n- {path: /a, content: \"x\\ny\"}\n", "packages: [a, [b, 1]]\nmounts: [[a, /b], [swap]]\n",
+		"groups: [a, {b: [c]}]\nntp: {servers: [a]}\n", "x: !!binary aGk=", "a: &b c\nd: *b", "- a", "a: [[[[[[",
+		"a: |\n  b\n   c\n", "a: >-\n  b\n  c\n", "yes: no\nn: 0o17\nm: 017\nz: 1e3\nt: 12:30", "users: a, b",
+		"a: \"\\u2028 \\x07\"", "a: null\nb: ~\nc:\n", "ssh_authorized_keys: [a, a]\nbootcmd: [null, a]\n",
+		"#cloud-config\n{}\n---\n{}", "? a\n: b\n", "a: '\t'\nb: ' x'\nc: 'x '\n",
 	}
 }
 

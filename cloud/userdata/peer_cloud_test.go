@@ -45,9 +45,12 @@ func inGuest(t *testing.T, tree string, files map[string][]byte, args ...string)
 // strange are strings that some YAML reader takes for something else.
 func strange() []any {
 	var list []any
-	for _, s := range []string{"yes", "No", "on", "y", "N", "true", "~", "null", "012", "0o17", "0x1f", "1e3", "1_000", "1:30", ".5", "-.inf", ".nan", "+1", "=", "<<",
-		"2001-01-01", "- a", "a: b", "a:", ":a", "a #b", "#a", " a", "a ", "\ta", "a\t", "", "é", "\u2028", "\u0085", "\ufeff", "\x07", "\x7f", "😀", "%a", "@a", "`a", "!a", "&a",
-		"*a", "|", ">", "'", `"`, `\`, "[a", "{a", "a, b", "?", "? a", "---", "...", "/x: y", "a\nb", "a\n", "a\n\n", "\n", "\na", "a\n\nb\n", " a\nb", "a\n  b\n", "a\n \nb", "a \nb",
+	for _, s := range []string{"yes", "No", "on", "y", "N", "true", "~", "null", "012", "0o17", "0x1f", "1e3", "1_000",
+		"1:30", ".5", "-.inf", ".nan", "+1", "=", "<<",
+		"2001-01-01", "- a", "a: b", "a:", ":a", "a #b", "#a", " a", "a ", "\ta", "a\t", "", "é", "\u2028", "\u0085",
+		"\ufeff", "\x07", "\x7f", "😀", "%a", "@a", "`a", "!a", "&a", "*a", "|", ">", "'", `"`, `\`, "[a",
+		"{a", "a, b", "?", "? a", "---", "...", "/x: y", "a\nb", "a\n", "a\n\n", "\n", "\na", "a\n\nb\n", " a\nb",
+		"a\n  b\n", "a\n \nb", "a \nb",
 		"a\r\nb", "a\n# b\n", "a\n---\nb\n", "\t\na", "a\n\tb\n", strings.Repeat("long ", 300)} {
 		list = append(list, s)
 	}
@@ -75,7 +78,8 @@ func TestPeer(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, _, _ = bytes.Cut(b, []byte("\n=== "))
-		out := inGuest(t, tree, map[string][]byte{"config.yaml": append(b, '\n')}, "cloud-init", "schema", "--config-file", "/tmp/config.yaml")
+		out := inGuest(t, tree, map[string][]byte{"config.yaml": append(b, '\n')}, "cloud-init", "schema",
+			"--config-file", "/tmp/config.yaml")
 		if !bytes.Contains(out, []byte("Valid cloud-config")) {
 			t.Errorf("%s: %s", g, out)
 		}
@@ -87,8 +91,10 @@ func TestPeer(t *testing.T) {
 			keys[s.(string)] = "value"
 		}
 	}
-	config := map[string]any{"strings": strange(), "inner": map[string]any{"strings": []any{strange()}}, "keys": keys, "numbers": []any{int64(-1), uint64(1 << 63), 1.5, true, 1e300}}
-	m, err := userdata.Merge([]userdata.Part{{From: "a test", Config: config}, {From: "a test", Script: "#!/bin/sh\necho grüß\r\n"}, {From: "a test", Script: "#!/bin/sh\ntrue\n\n"}})
+	config := map[string]any{"strings": strange(), "inner": map[string]any{"strings": []any{strange()}}, "keys": keys,
+		"numbers": []any{int64(-1), uint64(1 << 63), 1.5, true, 1e300}}
+	m, err := userdata.Merge([]userdata.Part{{From: "a test", Config: config},
+		{From: "a test", Script: "#!/bin/sh\necho grüß\r\n"}, {From: "a test", Script: "#!/bin/sh\ntrue\n\n"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +140,8 @@ print(json.dumps(out))
 			t.Fatal(err)
 		}
 		for i, s := range m.Scripts {
-			want.Scripts = append(want.Scripts, []string{fmt.Sprintf("script-%03d", i+1), "text/x-shellscript", fmt.Sprintf("%x", sha256.Sum256([]byte(s.Text)))})
+			want.Scripts = append(want.Scripts, []string{fmt.Sprintf("script-%03d", i+1), "text/x-shellscript",
+				fmt.Sprintf("%x", sha256.Sum256([]byte(s.Text)))})
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("cloud-init reads, compressed %v (-want +got):\n%s", packed, d)
@@ -151,7 +158,8 @@ type handled struct {
 	Scripts [][]string
 }
 
-// TestPeerForms has cloud-init read user-data in every form, as it is and as we write it, and compares what comes of it.
+// TestPeerForms has cloud-init read user-data in every form, as it is and as we write it, and
+// compares what comes of it.
 func TestPeerForms(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
 	if err := guesttest.Tree(t.Context(), tree, os.Stderr); err != nil {
@@ -172,7 +180,8 @@ func TestPeerForms(t *testing.T) {
 		}
 		var got [2]handled
 		for i, b := range [][]byte{[]byte(in), b} {
-			out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3", "/tmp/handle.py", "/tmp/user-data")
+			out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3",
+				"/tmp/handle.py", "/tmp/user-data")
 			if err := json.Unmarshal(out, &got[i]); err != nil {
 				t.Fatalf("%s: %v: %s", name, err, out)
 			}
@@ -185,7 +194,8 @@ func TestPeerForms(t *testing.T) {
 	}
 }
 
-// TestPeerOpaque has cloud-init merge a template with what secures a server: its lists come behind ours, and what both say is ours.
+// TestPeerOpaque has cloud-init merge a template with what secures a server: its lists come behind ours, and
+// what both say is ours.
 func TestPeerOpaque(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
 	if err := guesttest.Tree(t.Context(), tree, os.Stderr); err != nil {
@@ -196,11 +206,13 @@ func TestPeerOpaque(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got handled
-	out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3", "/tmp/handle.py", "/tmp/user-data")
+	out := inGuest(t, tree, map[string][]byte{"user-data": b, "handle.py": handle}, "python3",
+		"/tmp/handle.py", "/tmp/user-data")
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	want := map[string]any{"runcmd": []any{"ours", "theirs"}, "ssh_pwauth": false, "ntp": map[string]any{"servers": []any{"a"}}, "ssh_keys": map[string]any{"x": "y"}}
+	want := map[string]any{"runcmd": []any{"ours", "theirs"}, "ssh_pwauth": false,
+		"ntp": map[string]any{"servers": []any{"a"}}, "ssh_keys": map[string]any{"x": "y"}}
 	if d := cmp.Diff(want, got.Config); d != "" || len(got.Scripts) != 1 {
 		t.Errorf("cloud-init makes of it %d scripts and (-want +got):\n%s", len(got.Scripts), d)
 	}

@@ -24,7 +24,8 @@ func packed(t testing.TB, s string) string {
 
 // forMail is a multipart message.
 func forMail(parts ...string) string {
-	return "Content-Type: multipart/mixed; boundary=\"==B==\"\nMIME-Version: 1.0\n\n--==B==\n" + strings.Join(parts, "\n--==B==\n") + "\n--==B==--\n"
+	return "Content-Type: multipart/mixed; boundary=\"==B==\"\n" +
+		"MIME-Version: 1.0\n\n--==B==\n" + strings.Join(parts, "\n--==B==\n") + "\n--==B==--\n"
 }
 
 // shown is what parts hold, one a line.
@@ -80,33 +81,51 @@ func every(t *testing.T) []form {
 		{"script behind an empty line", "\n" + script, wantScript, true},
 		{"boothook", "#cloud-boothook\n" + script, `script "#cloud-boothook\n#!/bin/sh\ntrue\n"` + "\n", false},
 		{"jinja", jinja, fmt.Sprintf("text/jinja2  %q\n", jinja), true},
-		{"include", "#include\nhttps://a.example/x\n", `text/x-include-url  "#include\nhttps://a.example/x\n"` + "\n", true},
-		{"include-once", "#include-once\nhttps://a.example/x\n", `text/x-include-once-url  "#include-once\nhttps://a.example/x\n"` + "\n", true},
-		{"part-handler", "#part-handler\ndef list_types(): return []\n", `text/part-handler  "#part-handler\ndef list_types(): return []\n"` + "\n", true},
+		{"include", "#include\nhttps://a.example/x\n",
+			`text/x-include-url  "#include\nhttps://a.example/x\n"` + "\n", true},
+		{"include-once", "#include-once\nhttps://a.example/x\n",
+			`text/x-include-once-url  "#include-once\nhttps://a.example/x\n"` + "\n", true},
+		{"part-handler", "#part-handler\ndef list_types(): return []\n",
+			`text/part-handler  "#part-handler\ndef list_types(): return []\n"` + "\n", true},
 		{"gzip", packed(t, config), wantConfig, false},
 		{"gzip of gzip", packed(t, packed(t, script)), wantScript, true},
 		{"base64", base64.StdEncoding.EncodeToString([]byte(config)), wantConfig, true},
-		{"base64 of gzip", base64.StdEncoding.EncodeToString([]byte(packed(t, config)))[:40] + "\n" + base64.StdEncoding.EncodeToString([]byte(packed(t, config)))[40:], wantConfig, true},
-		{"archive", "#cloud-config-archive\n- type: text/cloud-config\n  content: |\n    a: b\n- |\n  #!/bin/sh\n  true\n- {type: text/jinja2, filename: j, content: \"## template: jinja\\n#!/bin/sh\\n\"}\n- 'a: b'\n",
+		{"base64 of gzip", base64.StdEncoding.EncodeToString([]byte(packed(t, config)))[:40] + "\n" +
+			base64.StdEncoding.EncodeToString([]byte(packed(t, config)))[40:], wantConfig, true},
+		{"archive", "#cloud-config-archive\n- type: text/cloud-config\n  content: |\n    a: b\n- |\n  #!/bin/sh\n" +
+			"  true\n- {type: text/jinja2, filename: j, content: \"## template: jinja\\n#!/bin/sh\\n\"}\n- 'a: b'\n",
 			wantConfig + wantScript + `text/jinja2 j "## template: jinja\n#!/bin/sh\n"` + "\n" + wantConfig, false},
-		{"mail", forMail("Content-Type: text/cloud-config; charset=\"utf-8\"\n\na: b", "Content-Type: text/x-shellscript\nContent-Transfer-Encoding: base64\n\nIyEvYmluL3NoCnRydWUK"),
+		{"mail", forMail("Content-Type: text/cloud-config; charset=\"utf-8\"\n\na: b",
+			"Content-Type: text/x-shellscript\nContent-Transfer-Encoding: base64\n\nIyEvYmluL3NoCnRydWUK"),
 			wantConfig + wantScript, false},
-		{"mail in CRLF", strings.ReplaceAll(forMail("Content-Type: text/plain\n\n"+config), "\n", "\r\n"), wantConfig, false},
+		{"mail in CRLF", strings.ReplaceAll(forMail("Content-Type: text/plain\n\n"+config), "\n", "\r\n"),
+			wantConfig, false},
 		{"mail of one part", "MIME-Version: 1.0\nContent-Type: text/x-shellscript\n\n" + script, wantScript, false},
-		{"mail in mail", forMail("Content-Type: multipart/mixed; boundary=C\n\n--C\nContent-Type: text/plain\n\n" + config + "\n--C--"), wantConfig, false},
-		{"mail with gzip", forMail("Content-Type: application/x-gzip\nContent-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte(packed(t, config)))), wantConfig, false},
-		{"mail with gzip of mail", packed(t, forMail("Content-Type: text/x-shellscript\n\n"+config)), wantConfig, false},
-		{"quoted-printable latin1", forMail("Content-Type: text/cloud-config; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\na: b=FC"), "config \"a: \\\"bü\\\"\\n\"\n", true},
-		{"script for each boot", forMail("Content-Type: text/x-shellscript-per-boot\nContent-Disposition: attachment; filename=\"each.sh\"\n\n#!/bin/sh"),
+		{"mail in mail", forMail("Content-Type: multipart/mixed; boundary=C\n\n--C\n" +
+			"Content-Type: text/plain\n\n" + config + "\n--C--"), wantConfig, false},
+		{"mail with gzip", forMail("Content-Type: application/x-gzip\nContent-Transfer-Encoding: base64\n\n" +
+			base64.StdEncoding.EncodeToString([]byte(packed(t, config)))), wantConfig, false},
+		{"mail with gzip of mail", packed(t, forMail("Content-Type: text/x-shellscript\n\n"+config)),
+			wantConfig, false},
+		{"quoted-printable latin1", forMail("Content-Type: text/cloud-config; charset=iso-8859-1\n" +
+			"Content-Transfer-Encoding: quoted-printable\n\na: b=FC"), "config \"a: \\\"bü\\\"\\n\"\n", true},
+		{"script for each boot", forMail("Content-Type: text/x-shellscript-per-boot\n" +
+			"Content-Disposition: attachment; filename=\"each.sh\"\n\n#!/bin/sh"),
 			`text/x-shellscript-per-boot each.sh "#!/bin/sh"` + "\n", false},
-		{"a handler's own type", forMail("Content-Type: text/part-handler\n\n#part-handler", "Content-Type: text/x-mine\nContent-Disposition: attachment; filename=\"../x\"\n\n1"),
+		{"a handler's own type", forMail("Content-Type: text/part-handler\n\n#part-handler",
+			"Content-Type: text/x-mine\nContent-Disposition: attachment; filename=\"../x\"\n\n1"),
 			"text/part-handler  \"#part-handler\"\ntext/x-mine  \"1\"\n", true},
-		{"anchors and merge keys", "#cloud-config\nx: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [{a: 9}, *x]}\nw: &w yes\nv: [*w, !!str yes, !!str 1, !!int '2']\n&k key: *x\n",
-			`config "key:\n  a: 1\n  b: 2\nv:\n  - true\n  - \"yes\"\n  - \"1\"\n  - 2\nw: true\nx:\n  a: 1\n  b: 2\n\"y\":\n  a: 1\n  b: 3\nz:\n  a: 9\n  b: 2\n"` + "\n", false},
-		{"binary", "#cloud-config\nwrite_files:\n- {path: /a, content: !!binary /wA=}\n- {path: /b, encoding: gzip, content: !!binary H4sI}\n- {path: /c, content: !!binary aGk=}\n",
-			`config "write_files:\n  - content: /wA=\n    encoding: b64\n    path: /a\n  - content: H4sI\n    encoding: gz+b64\n    path: /b\n  - content: hi\n    path: /c\n"` + "\n", true},
+		{"anchors and merge keys", "#cloud-config\nx: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\nz: {<<: [{a: 9}, *x]}\n" +
+			"w: &w yes\nv: [*w, !!str yes, !!str 1, !!int '2']\n&k key: *x\n",
+			`config "key:\n  a: 1\n  b: 2\nv:\n  - true\n  - \"yes\"\n  - \"1\"\n  - 2\nw: true\nx:\n  a: 1\n  b: ` +
+				`2\n\"y\":\n  a: 1\n  b: 3\nz:\n  a: 9\n  b: 2\n"` + "\n", false},
+		{"binary", "#cloud-config\nwrite_files:\n- {path: /a, content: !!binary /wA=}\n" +
+			"- {path: /b, encoding: gzip, content: !!binary H4sI}\n- {path: /c, content: !!binary aGk=}\n",
+			`config "write_files:\n  - content: /wA=\n    encoding: b64\n    path: /a\n  - content: ` +
+				`H4sI\n    encoding: gz+b64\n    path: /b\n  - content: hi\n    path: /c\n"` + "\n", true},
 		{"merge_how is ours", "#cloud-config\nmerge_how: dict(replace)\nmerge_type: x\na: b\n", wantConfig, true},
-		{"mail in a document", "#cloud-config\na: \"MIME-Version: 1.0\"\n", "config \"a: \\\"MIME-Version: 1.0\\\"\\n\"\n", true},
+		{"mail in a document", "#cloud-config\na: \"MIME-Version: 1.0\"\n",
+			"config \"a: \\\"MIME-Version: 1.0\\\"\\n\"\n", true},
 	}
 }
 
@@ -139,28 +158,38 @@ func TestReadRefuses(t *testing.T) {
 		{"patch", "#cloud-config-jsonp\n[]\n", "write what it changes as #cloud-config"},
 		{"upstart", "#upstart-job\n", "write a systemd unit"},
 		{"launch index", "#cloud-config\nlaunch-index: 1\n", "give the part to the server itself"},
-		{"launch index of mail", forMail("Content-Type: text/cloud-config\nLaunch-Index: 1\n\na: b"), "part 1: Launch-Index"},
+		{"launch index of mail", forMail("Content-Type: text/cloud-config\nLaunch-Index: 1\n\na: b"),
+			"part 1: Launch-Index"},
 		{"type", forMail("Content-Type: text/html\n\n<p>"), "nothing handles the type text/html"},
-		{"text", forMail("Content-Type: text/plain\n\nhello"), "part 1: a part of type text/plain has no first line that says what it is"},
-		{"cut off", strings.TrimSuffix(forMail("Content-Type: text/cloud-config\n\na: b"), "--==B==--\n"), "is the file cut off?"},
+		{"text", forMail("Content-Type: text/plain\n\nhello"),
+			"part 1: a part of type text/plain has no first line that says what it is"},
+		{"cut off", strings.TrimSuffix(forMail("Content-Type: text/cloud-config\n\na: b"), "--==B==--\n"),
+			"is the file cut off?"},
 		{"boundary", "MIME-Version: 1.0\nContent-Type: multipart/mixed\n\n", "multipart without a boundary"},
-		{"charset", forMail("Content-Type: text/cloud-config; charset=utf-16\n\na: b"), `the charset "utf-16" is not known`},
-		{"transfer", forMail("Content-Type: text/cloud-config\nContent-Transfer-Encoding: uuencode\n\na: b"), `"uuencode" is not known`},
-		{"base64 in mail", forMail("Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n!!!!"), "reading MIME: illegal base64"},
+		{"charset", forMail("Content-Type: text/cloud-config; charset=utf-16\n\na: b"),
+			`the charset "utf-16" is not known`},
+		{"transfer", forMail("Content-Type: text/cloud-config\nContent-Transfer-Encoding: uuencode\n\na: b"),
+			`"uuencode" is not known`},
+		{"base64 in mail", forMail("Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n!!!!"),
+			"reading MIME: illegal base64"},
 		{"many parts", many, "more than 64 parts"},
 		{"packed often", nested, "it is packed more than 4 times"},
 		{"bomb", packed(t, "#cloud-config\n"+strings.Repeat("#", 2*MaxInput)), "it is too large"},
-		{"bombs", "#cloud-config-archive\n- &a '#!" + strings.Repeat("x", 400_000) + "'\n- *a\n- *a\n- *a\n- *a\n- *a\n", "has more than"},
-		{"archive of archives", "#cloud-config-archive\n" + "- type: text/cloud-config-archive\n  content: \"#cloud-config-archive\\n- x\"\n", "entry 1: entry 1:"},
+		{"bombs", "#cloud-config-archive\n- &a '#!" + strings.Repeat("x", 400_000) +
+			"'\n- *a\n- *a\n- *a\n- *a\n- *a\n", "has more than"},
+		{"archive of archives", "#cloud-config-archive\n" + "- type: text/cloud-config-archive\n" +
+			"  content: \"#cloud-config-archive\\n- x\"\n", "entry 1: entry 1:"},
 		{"archive of numbers", "#cloud-config-archive\n- 1\n", "entry 1: its content is not text"},
 		{"archive", "#cloud-config-archive\na: b\n", "must be a list"},
 		{"no text", "#cloud-config\na: \xff\n", "it is not UTF-8"},
-		{"second part", forMail("Content-Type: text/cloud-config\n\na: b", "Content-Type: text/cloud-config\n\na: [b"), "part 2: 1:"},
+		{"second part", forMail("Content-Type: text/cloud-config\n\na: b", "Content-Type: text/cloud-config\n\na: [b"),
+			"part 2: 1:"},
 		{"script", forMail("Content-Type: text/x-shellscript\n\necho"), "a script must start with #!"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Read("x", []byte(c.in), pyyaml.Read)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "reading user-data x") {
+			if err == nil || !strings.Contains(err.Error(), c.want) ||
+				!strings.HasPrefix(err.Error(), "reading user-data x") {
 				t.Errorf("Read = %v, want %q", err, c.want)
 			}
 		})
@@ -170,8 +199,10 @@ func TestReadRefuses(t *testing.T) {
 // TestOpaque: what cannot be merged goes before our document, which is told to cloud-init in two parts.
 func TestOpaque(t *testing.T) {
 	parts := []Part{
-		{From: "ours", Config: map[string]any{"runcmd": []any{"ours"}, "ssh_pwauth": false, "ntp": map[string]any{"servers": []any{"a"}}, "ssh_keys": map[string]any{"x": "y"}}},
-		{From: "theirs", Opaque: &Opaque{Type: "text/jinja2", Content: []byte("## template: jinja\n#cloud-config\nssh_pwauth: true\nruncmd: [theirs]\n")}},
+		{From: "ours", Config: map[string]any{"runcmd": []any{"ours"}, "ssh_pwauth": false,
+			"ntp": map[string]any{"servers": []any{"a"}}, "ssh_keys": map[string]any{"x": "y"}}},
+		{From: "theirs", Opaque: &Opaque{Type: "text/jinja2",
+			Content: []byte("## template: jinja\n#cloud-config\nssh_pwauth: true\nruncmd: [theirs]\n")}},
 		{From: "theirs", Script: "#!/bin/sh\n"},
 	}
 	m, err := Merge(parts)
@@ -195,7 +226,8 @@ func TestOpaque(t *testing.T) {
 	}
 }
 
-// TestMailInADocument: cloud-init takes a document for mail where "MIME-Version:" is near its beginning, and finds nothing in it.
+// TestMailInADocument: cloud-init takes a document for mail where "MIME-Version:" is near its beginning,
+// and finds nothing in it.
 func TestMailInADocument(t *testing.T) {
 	m, err := Merge([]Part{{From: "x", Config: map[string]any{"a": "mime-version: 1.0"}}})
 	if err != nil {
@@ -221,8 +253,10 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte("#cloud-config\n" + s))
 	}
 	for _, s := range []string{
-		"#cloud-config-archive\n- 'a: b'\n- {type: text/x-shellscript, content: '#!x'}\n", forMail("Content-Type: text/cloud-config\n\na: b"), "#!/bin/sh\n", "\n\n#include x\n",
-		packed(f, "#cloud-config\n"), "I2Nsb3VkLWNvbmZpZwphOiBiCg==", "#cloud-config\na: &a {b: c}\nd: {<<: *a}\ne: !!binary aGk=\n", "## template: jinja\n#!/bin/sh\n", "#cloud-boothook\nx",
+		"#cloud-config-archive\n- 'a: b'\n- {type: text/x-shellscript, content: '#!x'}\n",
+		forMail("Content-Type: text/cloud-config\n\na: b"), "#!/bin/sh\n", "\n\n#include x\n",
+		packed(f, "#cloud-config\n"), "I2Nsb3VkLWNvbmZpZwphOiBiCg==", "#cloud-config\na: &a {b: c}\nd: {<<: *a}\n" +
+			"e: !!binary aGk=\n", "## template: jinja\n#!/bin/sh\n", "#cloud-boothook\nx",
 	} {
 		f.Add([]byte(s))
 	}

@@ -30,12 +30,16 @@ runcmd: [[systemctl, enable, web], 'echo "hello: world" >/dev/console']
 timezone: Europe/Berlin
 ssh_pwauth: no
 `),
-		{From: "stack, stack.yaml:9:1", File: &File{Path: "/etc/motd", Content: []byte("Welcome.\n\n\tIndented: yes\n")}},
-		{From: "role web, stack.yaml:12:5", File: &File{Path: "/etc/web/key.bin", Content: binary, Owner: "ops:ops", Mode: 0o600}},
-		{From: "role web, stack.yaml:15:5", File: &File{Path: "/etc/web/large", Content: []byte(strings.Repeat("the same line\n", 400))}},
+		{From: "stack, stack.yaml:9:1",
+			File: &File{Path: "/etc/motd", Content: []byte("Welcome.\n\n\tIndented: yes\n")}},
+		{From: "role web, stack.yaml:12:5",
+			File: &File{Path: "/etc/web/key.bin", Content: binary, Owner: "ops:ops", Mode: 0o600}},
+		{From: "role web, stack.yaml:15:5",
+			File: &File{Path: "/etc/web/large", Content: []byte(strings.Repeat("the same line\n", 400))}},
 		{From: "role web, stack.yaml:16:5", File: &File{Path: "/etc/web/crlf", Content: []byte("a\r\nb")}},
 		{From: "role web, stack.yaml:17:5", File: &File{Path: "/etc/web/empty"}},
-		config(t, "server web-1, stack.yaml:20:5", "packages: [jq, nginx]\ntimezone: UTC\nruncmd: [[sh, -c, \"echo one\\necho two\\n\"]]\n"),
+		config(t, "server web-1, stack.yaml:20:5",
+			"packages: [jq, nginx]\ntimezone: UTC\nruncmd: [[sh, -c, \"echo one\\necho two\\n\"]]\n"),
 	}
 }
 
@@ -56,7 +60,8 @@ func TestRender(t *testing.T) {
 	}
 	golden(t, "conflicts.txt", []byte(conflicts.String()))
 
-	m, err = Merge(append(parts, Part{From: "role web", Script: "#!/bin/sh\necho hello\n"}, Part{From: "role web", Script: "#!/bin/sh\necho grüß\r\n"},
+	m, err = Merge(append(parts, Part{From: "role web", Script: "#!/bin/sh\necho hello\n"},
+		Part{From: "role web", Script: "#!/bin/sh\necho grüß\r\n"},
 		Part{From: "role web", Script: "#cloud-boothook\n#!/bin/sh\ntrue\n"}))
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +126,8 @@ func TestFiles(t *testing.T) {
 }
 
 func FuzzFile(f *testing.F) {
-	for _, s := range []string{"", "a", "a\n", "\n a", "a\n \nb", "\ta\nb\n\n", "\r", "\x00", "\xff", "a: b\n- c", strings.Repeat("x\n", 2000)} {
+	for _, s := range []string{"", "a", "a\n", "\n a", "a\n \nb", "\ta\nb\n\n", "\r", "\x00", "\xff", "a: b\n- c",
+		strings.Repeat("x\n", 2000)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -159,7 +165,8 @@ func TestTooLarge(t *testing.T) {
 	for _, gz := range []bool{false, true} {
 		_, err = m.Render(Options{Limit: 700, Gzip: gz})
 		var large *TooLarge
-		if !errors.As(err, &large) || large.Limit != 700 || large.Largest[0].What != "write_files[/large]" || large.Largest[0].From != "role a" ||
+		if !errors.As(err, &large) || large.Limit != 700 || large.Largest[0].What != "write_files[/large]" ||
+			large.Largest[0].From != "role a" ||
 			large.Largest[1].What != "script 1" {
 			t.Errorf("Render(gzip %v) = %v", gz, err)
 		}
@@ -193,13 +200,19 @@ func TestReadOne(t *testing.T) {
 		{"#cloud-config\na: !!binary /w==\n", "2:4: bytes that are not text belong in a file"},
 		{"#cloud-config\na: !!int x\n", "2:4: a: \"x\" is not what the tag !!int says"},
 		{"#cloud-config\na: {<<: b}\n", "a merge key needs a mapping"},
-		{"#cloud-config\na: " + strings.Repeat("&x ", 100) + "b\n", "more than 32 mappings and lists are inside one another"},
-		{"#cloud-config\na:\n" + strings.Repeat(" !!str\n", 100) + " b\n", "more than 32 mappings and lists are inside one another"},
-		{"#cloud-config\na: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
-			"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n", "more than 50000 values"},
-		{"#cloud-config\na: &a " + strings.Repeat("x", 500_000) + "\nb: [*a, *a, *a, *a, *a]\n", "has more than 2097152 bytes"},
+		{"#cloud-config\na: " + strings.Repeat("&x ", 100) + "b\n",
+			"more than 32 mappings and lists are inside one another"},
+		{"#cloud-config\na:\n" + strings.Repeat(" !!str\n", 100) + " b\n",
+			"more than 32 mappings and lists are inside one another"},
+		{"#cloud-config\na: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n" +
+			"c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n" +
+			"d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]\n",
+			"more than 50000 values"},
+		{"#cloud-config\na: &a " + strings.Repeat("x", 500_000) + "\nb: [*a, *a, *a, *a, *a]\n",
+			"has more than 2097152 bytes"},
 		{"#cloud-config\na: [b\n", "2:"},
-		{"#cloud-config\na: *x\nb: *y\n", "2:4: a: the anchor &x is not defined before here; 3:4: b: the anchor &y is not defined before here"},
+		{"#cloud-config\na: *x\nb: *y\n",
+			"2:4: a: the anchor &x is not defined before here; 3:4: b: the anchor &y is not defined before here"},
 		{"#cloud-config\na: \"\\0\"\n", "2:4: a: this is not text"},
 		{"#cloud-config\n? a\n: b\n", "2:1: a key must be one word"},
 		{"#cloud-config\na: .nan\n", "2:4: a: .nan is not allowed as a number"},

@@ -66,7 +66,8 @@ text: "two\nlines"
 	if name != "a" || !slices.Equal(list, []string{"a", "c"}) || !slices.Equal(pick, []string{"red"}) {
 		t.Errorf("name, list and pick are %q, %q and %q", name, list, pick)
 	}
-	if r.Places["list[2]"] != (Place{"f", 5, 16}) || !slices.Equal(r.Shapes["size"], nil) || len(r.Shapes["top"]) != 10 {
+	if r.Places["list[2]"] != (Place{"f", 5, 16}) || !slices.Equal(r.Shapes["size"], nil) ||
+		len(r.Shapes["top"]) != 10 {
 		t.Errorf("places are %v, shapes %v", r.Places, r.Shapes)
 	}
 }
@@ -75,7 +76,8 @@ text: "two\nlines"
 func TestSorted(t *testing.T) {
 	var all Faults
 	for i := range 700 {
-		all = append(all, Fault{Place: Place{"f", 700 - i, 1}, Text: "x"}, Fault{Place: Place{"f", 700 - i, 1}, Text: "x"})
+		all = append(all, Fault{Place: Place{"f", 700 - i, 1}, Text: "x"},
+			Fault{Place: Place{"f", 700 - i, 1}, Text: "x"})
 	}
 	got := all.Sorted()
 	if len(got) != 501 || got[0].Line != 1 || got[500].Error() != "f:501:1: there are 200 more faults from here on" {

@@ -13,7 +13,8 @@ import (
 // place in the file. What is read without a fault is the same as what the library makes of it.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"a: 1\nb: [x, {y: 'z'}]\n", "a: &x [1]\nb: *x\n", "&a [*a]", "x: &x {y: *x}",
-		"a: |\n x\n", "%YAML 1.2\n---\n", "? a\n: b\n", "!!str &a b", "a: {<<: *b}", "{a, b: , c}", "- -\n-", "\ufeffa: 1\r\n"} {
+		"a: |\n x\n", "%YAML 1.2\n---\n", "? a\n: b\n", "!!str &a b", "a: {<<: *b}", "{a, b: , c}",
+		"- -\n-", "\ufeffa: 1\r\n"} {
 		f.Add([]byte(s), uint8(0))
 		f.Add([]byte(strings.Repeat(s, 40)), uint8(1))
 		f.Add([]byte(s), uint8(2))

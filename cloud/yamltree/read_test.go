@@ -38,7 +38,8 @@ func TestRead(t *testing.T) {
 		{"nothing", "", Options{}, "@1:1 <nil>"},
 		{"a comment", "# x\n---\n", Options{}, "@1:1 <nil>"},
 		{"scalars", "a: 1\nb: 1.5\nc: true\nd: text\ne: '1'\nf: null\ng:\nh: |\n  x\n", Options{},
-			`@1:1{a@1:1=@1:4 1 b@2:1=@2:4 1.5 c@3:1=@3:4 true d@4:1=@4:4"text" e@5:1=@5:4"1" f@6:1=@6:1 <nil> g@7:1=@7:1 <nil> h@8:1=@8:4"x\n"}`},
+			`@1:1{a@1:1=@1:4 1 b@2:1=@2:4 1.5 c@3:1=@3:4 true d@4:1=@4:4"text" e@5:1=@5:4"1" f@6:1=@6:1 <nil> ` +
+				`g@7:1=@7:1 <nil> h@8:1=@8:4"x\n"}`},
 		{"columns count characters", "ä: é\n", Options{}, `@1:1{ä@1:1=@1:4"é"}`},
 		{"words of YAML 1.1 are text", "[yes, no, on, off, 0o17, 12:30]", Options{},
 			`@1:1[@1:2"yes" @1:7"no" @1:11"on" @1:15"off" @1:20 15 @1:26"12:30"]`},
@@ -47,7 +48,8 @@ func TestRead(t *testing.T) {
 		{"aliases", "a: &x [1]\nb: *x\n", Options{Aliases: true}, `@1:1{a@1:1=@1:7[@1:8 1] b@2:1=@1:7[@1:8 1]}`},
 		{"aliases of nothing", "a: &x\nb: *x\n", Options{Aliases: true}, `@1:1{a@1:1=@1:1 <nil> b@2:1=@1:1 <nil>}`},
 		{"aliases refused", "a: &x 1\nb: *x\n", Options{Instead: "use c"},
-			"f:1:4: a: anchors (&) and aliases (*) are not allowed; use c\nf:2:4: b: anchors (&) and aliases (*) are not allowed; use c"},
+			"f:1:4: a: anchors (&) and aliases (*) are not allowed; use c\n" +
+				"f:2:4: b: anchors (&) and aliases (*) are not allowed; use c"},
 		{"an anchor twice", "a: &x 1\nb: &x 2\n", Options{Aliases: true}, "f:2:4: b: the anchor &x is already defined"},
 		{"an anchor below", "a: *x\nb: &x 1\n", Options{Aliases: true},
 			"f:1:4: a: the anchor &x is not defined before here"},
@@ -64,7 +66,8 @@ func TestRead(t *testing.T) {
 		{"directive", "%YAML 1.2\n---\na: 1\n", Options{},
 			"f:1:1: directives such as %YAML are not allowed; leave it out"},
 		{"numbers that are none", "[.inf, .nan]", Options{},
-			"f:1:2: [0]: .inf is not allowed as a number; put text in quotes\nf:1:8: [1]: .nan is not allowed as a number; put text in quotes"},
+			"f:1:2: [0]: .inf is not allowed as a number; put text in quotes\n" +
+				"f:1:8: [1]: .nan is not allowed as a number; put text in quotes"},
 		{"two documents", "a: 1\n---\nb: 1\n", Options{},
 			"f:3:1: there is a second document; write one document per file"},
 		{"control characters", "a: \x01\n", Options{},

@@ -215,7 +215,8 @@ func (s *Dir) Settle(d Digest) error {
 		return fmt.Errorf("settling blob %s: %w", d, err)
 	}
 	defer f.Close()
-	if err := errors.Join(f.Sync(), s.disk.SyncDir(filepath.Dir(name)), s.disk.SyncDir(filepath.Dir(filepath.Dir(name)))); err != nil {
+	if err := errors.Join(f.Sync(), s.disk.SyncDir(filepath.Dir(name)),
+		s.disk.SyncDir(filepath.Dir(filepath.Dir(name)))); err != nil {
 		return fmt.Errorf("settling blob %s: %w", d, err)
 	}
 	return nil

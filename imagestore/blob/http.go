@@ -36,13 +36,15 @@ func (h *HTTP) url(d Digest) string {
 }
 
 // do sends a request and turns any status that is not in the 200s into an error.
-func (h *HTTP) do(ctx context.Context, method string, d Digest, body io.Reader, header http.Header) (*http.Response, error) {
+func (h *HTTP) do(ctx context.Context, method string, d Digest, body io.Reader,
+	header http.Header) (*http.Response, error) {
 	guarded := method != http.MethodGet && method != http.MethodHead || d == ""
 	return h.send(ctx, method, h.url(d), guarded, body, header)
 }
 
 // send is do for any URL, at; what is guarded takes the token along.
-func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body io.Reader, header http.Header) (*http.Response, error) {
+func (h *HTTP) send(ctx context.Context, method, at string, guarded bool, body io.Reader,
+	header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at, body)
 	if err != nil {
 		return nil, err
@@ -169,7 +171,8 @@ func (h *HTTP) Put(ctx context.Context, r io.Reader, want Digest) (Digest, int64
 		method = http.MethodPut
 	}
 	// The plain reader hides its length and its Close: net/http would close it and, where it is empty, guess.
-	resp, err := h.do(ctx, method, want, struct{ io.Reader }{r}, http.Header{"Content-Type": {"application/octet-stream"}})
+	resp, err := h.do(ctx, method, want, struct{ io.Reader }{r},
+		http.Header{"Content-Type": {"application/octet-stream"}})
 	if err != nil {
 		return "", 0, fmt.Errorf("putting blob: %w", err)
 	}

@@ -161,7 +161,8 @@ func parseContentRange(s string) (at, total int64, err error) {
 	span, length, found := strings.Cut(strings.TrimPrefix(s, "bytes "), "/")
 	total, err = strconv.ParseInt(length, 10, 64)
 	if !found || err != nil || !strings.HasPrefix(s, "bytes ") || total < 0 || total > maxPart {
-		return 0, 0, fmt.Errorf("parsing Content-Range %.80q: want bytes A-B/T, and at most %d bytes", s, int64(maxPart))
+		return 0, 0, fmt.Errorf("parsing Content-Range %.80q: want bytes A-B/T, and at most %d bytes",
+			s, int64(maxPart))
 	}
 	if span == "*" {
 		return -1, total, nil
@@ -241,7 +242,8 @@ func (h *HTTP) PutRest(ctx context.Context, d Digest, r io.Reader, at, total int
 		return fmt.Errorf("putting the rest of blob %s: reading the answer: %w", d, err)
 	}
 	if i.Digest != d || i.Size != total {
-		return fmt.Errorf("putting the rest of blob %s: %w: the server got %d bytes of %q", d, ErrMismatch, i.Size, i.Digest)
+		return fmt.Errorf("putting the rest of blob %s: %w: the server got %d bytes of %q", d,
+			ErrMismatch, i.Size, i.Digest)
 	}
 	return nil
 }

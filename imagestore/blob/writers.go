@@ -137,7 +137,8 @@ func (s *Dir) Abandoned() Abandoned {
 		for lines := bufio.NewScanner(f); lines.Scan(); {
 			d, err := ParseDigest(lines.Text())
 			switch {
-			case err != nil && dead && strings.HasPrefix(lines.Text(), "put-") && filepath.Base(lines.Text()) == lines.Text():
+			case err != nil && dead && strings.HasPrefix(lines.Text(), "put-") &&
+				filepath.Base(lines.Text()) == lines.Text():
 				a.temps = append(a.temps, lines.Text())
 			case err != nil:
 			case dead || e.Name() == own && s.writers.dropped[d]:

@@ -19,7 +19,8 @@ func listedView(t *testing.T, images map[string][]string) *View {
 	}
 	key := newKey(t).Public()
 	for version, parents := range images {
-		l := Listed{Signer: key.ID(), Ref: "web:" + version + "@amd64", Template: "web", Version: version, Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
+		l := Listed{Signer: key.ID(), Ref: "web:" + version + "@amd64", Template: "web", Version: version,
+			Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
 		for _, p := range parents {
 			s := ListedStream{Raw: 1, Wire: 10, Signer: key.ID()}
 			if p == "" {
@@ -73,9 +74,12 @@ func TestPlanGC(t *testing.T) {
 		derive                bool
 		remove, derives, kept string
 	}{
-		{"chain, with a key", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"}, true, "2 1", "3", ""},
-		{"chain, without", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"}, false, "", "", "1 2"},
-		{"another way", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2", ""}}, []string{"1", "2"}, false, "2 1", "", ""},
+		{"chain, with a key", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"},
+			true, "2 1", "3", ""},
+		{"chain, without", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2"}, "4": {"3"}}, []string{"1", "2"},
+			false, "", "", "1 2"},
+		{"another way", map[string][]string{"1": {""}, "2": {"1"}, "3": {"2", ""}}, []string{"1", "2"},
+			false, "2 1", "", ""},
 		{"backwards", map[string][]string{"1": {"2"}, "2": {"3"}, "3": {""}}, []string{"1", "2"}, false, "1 2", "", ""},
 		{"a branch", map[string][]string{"1": {""}, "2": {"1"}, "3": {"1"}}, []string{"1", "2"}, false, "2", "", "1"},
 		{"broken before", map[string][]string{"1": {"0"}, "2": {""}}, []string{}, false, "", "", ""},
@@ -87,7 +91,8 @@ func TestPlanGC(t *testing.T) {
 		}
 		p := v.PlanRemoval(out, func(string) bool { return c.derive })
 		if short(p.Remove) != c.remove || short(p.Derive) != c.derives || short(p.Kept) != c.kept {
-			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name, short(p.Remove), short(p.Derive), short(p.Kept), c.remove, c.derives, c.kept)
+			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name, short(p.Remove), short(p.Derive),
+				short(p.Kept), c.remove, c.derives, c.kept)
 		}
 	}
 }

@@ -12,9 +12,11 @@ import (
 // Keep is a rule that says which versions of templates stay: whatever any rule keeps, the newest version for each
 // architecture, and every version that a channel means. Templates without a rule keep everything.
 type Keep struct {
-	Pattern string `json:"pattern"`         // of [namespace/]name, in which "*" stands for any characters; a later rule for it replaces it
-	Last    int    `json:"last,omitempty"`  // how many of the newest versions of each architecture stay
-	Newer   int64  `json:"newer,omitempty"` // those that were published in this many last seconds stay; a rule with neither is none
+	// of [namespace/]name, in which "*" stands for any characters; a later rule for it replaces it
+	Pattern string `json:"pattern"`
+	Last    int    `json:"last,omitempty"` // how many of the newest versions of each architecture stay
+	// those that were published in this many last seconds stay; a rule with neither is none
+	Newer int64 `json:"newer,omitempty"`
 }
 
 const maxRules = 1000

@@ -23,13 +23,14 @@ type Granting struct {
 
 // ListedKey is one key that is or was trusted, as `griddle key list -o json` shows it.
 type ListedKey struct {
-	ID       string     `json:"id"`
-	Key      string     `json:"key"` // the base64 line
-	Comment  string     `json:"comment,omitempty"`
-	Prefixes []string   `json:"prefixes,omitempty"` // patterns of the templates that it may sign; none mean any, unless Streams
-	Streams  bool       `json:"streams,omitempty"`  // it may sign streams to any image, and no images
-	Site     bool       `json:"site,omitempty"`     // it is the site's own key, which signs the catalog's head
-	Since    time.Time  `json:"since"`              // when it was first trusted
+	ID      string `json:"id"`
+	Key     string `json:"key"` // the base64 line
+	Comment string `json:"comment,omitempty"`
+	// patterns of the templates that it may sign; none mean any, unless Streams
+	Prefixes []string   `json:"prefixes,omitempty"`
+	Streams  bool       `json:"streams,omitempty"` // it may sign streams to any image, and no images
+	Site     bool       `json:"site,omitempty"`    // it is the site's own key, which signs the catalog's head
+	Since    time.Time  `json:"since"`             // when it was first trusted
 	Revoked  *time.Time `json:"revoked,omitempty"`
 	Images   int        `json:"images"` // images there are whose document it signed
 }

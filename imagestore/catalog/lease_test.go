@@ -30,7 +30,8 @@ func TestLeaseRoom(t *testing.T) {
 		{"a stranger's large ones", many(a, 10, maxLeaseBlobs), b, maxLeaseBlobs, []string{"a9"}, nil},
 		{"its own", many(a, 10, maxLeaseBlobs), a, 1, nil, ErrTooMany},
 		{"its own, but small", many(a, 10, 1), a, 1, nil, nil},
-		{"known ones take from strangers", append(many(a, 10, maxLeaseBlobs), many(known, 15, maxLeaseBlobs)...), known, maxLeaseBlobs, []string{"a9"}, nil},
+		{"known ones take from strangers", append(many(a, 10, maxLeaseBlobs), many(known, 15, maxLeaseBlobs)...), known,
+			maxLeaseBlobs, []string{"a9"}, nil},
 		{"strangers do not take from known ones", many(known, 25, maxLeaseBlobs), a, 1, nil, ErrTooMany},
 		{"as much as the other", many(a, 1, strangerBlobs), b, 1, nil, ErrTooMany},
 	} {

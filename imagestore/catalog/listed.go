@@ -11,25 +11,29 @@ import (
 
 // Listed is one image as lists, menus and -o json show it, and as the log keeps it.
 type Listed struct {
-	Ref         string             `json:"ref"` // in full
-	Template    string             `json:"template"`
-	Version     string             `json:"version"`
-	Arch        string             `json:"arch"`
-	Description string             `json:"description,omitempty"`
-	Comment     string             `json:"comment,omitempty"`
-	Published   time.Time          `json:"published"`
-	Size        int64              `json:"size"`                // bytes of file contents, without holes
-	Files       int64              `json:"files"`               // entries of the tree
-	Wire        int64              `json:"wire"`                // bytes that the cheapest way from nothing fetches; not in the log
-	Latest      bool               `json:"latest,omitempty"`    // the newest version of its template and architecture; not in the log
-	Channels    []string           `json:"channels,omitempty"`  // that mean this version; not in the log
-	Signer      string             `json:"signer"`              // ID of the key that signed the image document
-	Untrusted   string             `json:"untrusted,omitempty"` // why that signature does not count, "" where it does; not in the log
-	Document    blob.Digest        `json:"document"`
-	Identity    document.Identity  `json:"identity"`
-	Packages    *document.Packages `json:"packages,omitempty"`
-	NoKernel    bool               `json:"noKernel,omitempty"` // no machine can be installed with it; false too where its publisher did not look
-	Streams     []ListedStream     `json:"streams"`
+	Ref         string    `json:"ref"` // in full
+	Template    string    `json:"template"`
+	Version     string    `json:"version"`
+	Arch        string    `json:"arch"`
+	Description string    `json:"description,omitempty"`
+	Comment     string    `json:"comment,omitempty"`
+	Published   time.Time `json:"published"`
+	Size        int64     `json:"size"`  // bytes of file contents, without holes
+	Files       int64     `json:"files"` // entries of the tree
+	// bytes that the cheapest way from nothing fetches; not in the log
+	Wire int64 `json:"wire"`
+	// the newest version of its template and architecture; not in the log
+	Latest   bool     `json:"latest,omitempty"`
+	Channels []string `json:"channels,omitempty"` // that mean this version; not in the log
+	Signer   string   `json:"signer"`             // ID of the key that signed the image document
+	// why that signature does not count, "" where it does; not in the log
+	Untrusted string             `json:"untrusted,omitempty"`
+	Document  blob.Digest        `json:"document"`
+	Identity  document.Identity  `json:"identity"`
+	Packages  *document.Packages `json:"packages,omitempty"`
+	// no machine can be installed with it; false too where its publisher did not look
+	NoKernel bool           `json:"noKernel,omitempty"`
+	Streams  []ListedStream `json:"streams"`
 }
 
 // ListedStream is one way to an image.

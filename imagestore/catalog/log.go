@@ -45,7 +45,9 @@ type logFile struct {
 	good    int64 // length of the whole lines
 	entries []Entry
 	sum     hash.Hash // SHA-256 of the whole lines
-	last    []byte    // the last of them: another where this one was put in the place of that, or a line that could not be synced was cut off
+	// the last of them: another where this one was put in the place of that, or a line that could not
+	// be synced was cut off
+	last []byte
 }
 
 const MaxLine = 4 << 20
@@ -193,7 +195,8 @@ func parseLog(b []byte, seq int64) (entries []Entry, good int64, err error) {
 		if !ok {
 			for _, line := range bytes.Split(rest[i+1:], []byte("\n")) {
 				if _, ok := checkLine(line); ok {
-					return nil, 0, fmt.Errorf("entry %d is damaged, and others follow it: restore the file from a copy", seq+int64(len(entries))+1)
+					return nil, 0, fmt.Errorf("entry %d is damaged, and others follow it: restore the file from a copy",
+						seq+int64(len(entries))+1)
 				}
 			}
 			return entries, good, nil

@@ -32,13 +32,15 @@ func TestLogTornTail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog")
 	key := newKey(t).Public().String()
 	whole := writtenLog(t, path, Entry{Kind: KindTrust, Key: key})
-	two := writtenLog(t, path, Entry{Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64",
-		Description: strings.Repeat("words ", 200)}})
+	two := writtenLog(t, path,
+		Entry{Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64",
+			Description: strings.Repeat("words ", 200)}})
 	for n := len(whole); n <= len(two); n++ {
 		if n > len(whole)+70 && n < len(two)-3 && n%31 != 0 {
 			continue // within the JSON one byte is like another
 		}
-		for name, tail := range map[string]string{"cut": "", "zeros": strings.Repeat("\x00", 700), "garbage": "xx\nyy\n\nzz"} {
+		for name, tail := range map[string]string{"cut": "", "zeros": strings.Repeat("\x00", 700),
+			"garbage": "xx\nyy\n\nzz"} {
 			if err := os.WriteFile(path, append(two[:n:n], tail...), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +66,8 @@ func TestLogTornTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			fresh := &logFile{path: path}
-			if entries, err := fresh.read(); err != nil || len(entries) != want+2 || entries[want+1].Seq != int64(want+2) {
+			if entries, err := fresh.read(); err != nil || len(entries) != want+2 ||
+				entries[want+1].Seq != int64(want+2) {
 				t.Fatalf("%s after %d bytes, appended: %d entries, %v, want %d", name, n, len(entries), err, want+2)
 			}
 		}
@@ -76,7 +79,8 @@ func FuzzLog(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b, err := formatLine(Entry{Seq: 2, Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64"}})
+	b, err := formatLine(Entry{Seq: 2, Kind: KindPublish,
+		Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64"}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -96,7 +100,8 @@ func FuzzLog(f *testing.F) {
 
 // FuzzReplay looks behind the checksums.
 func FuzzReplay(f *testing.F) {
-	f.Add([]byte(`{"seq":1,"kind":"publish","image":{"ref":"web:1@amd64","template":"web","version":"1","arch":"amd64","streams":[{"wire":1},{"parent":"web:1@amd64","wire":-5}]}}`))
+	f.Add([]byte(
+		`{"seq":1,"kind":"publish","image":{"ref":"web:1@amd64","template":"web","version":"1","arch":"amd64","streams":[{"wire":1},{"parent":"web:1@amd64","wire":-5}]}}`))
 	f.Add([]byte(`{"seq":1,"kind":"delete","ref":"x"}`))
 	f.Fuzz(func(t *testing.T, js []byte) {
 		b := fmt.Appendf(nil, "%s %s\n", blob.Sum(js).Hex(), js)

@@ -12,7 +12,8 @@ import (
 // Replay computes the view. An entry of a kind that is not known is an error: a log written by a newer program
 // must not be misread.
 func Replay(entries []Entry) (*View, error) {
-	v := &View{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{}, retired: map[blob.Digest]time.Time{}}
+	v := &View{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{},
+		retired: map[blob.Digest]time.Time{}}
 	for i := range entries {
 		if err := v.apply(&entries[i]); err != nil {
 			return nil, fmt.Errorf("reading catalog entry %d: %w", entries[i].Seq, err)

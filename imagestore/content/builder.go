@@ -308,7 +308,8 @@ func (b *Builder) Finish(ctx context.Context) (*Manifest, error) {
 	}
 	walk(b.root, ".")
 	if long != "" || len(m.Entries) > MaxEntries {
-		return nil, fmt.Errorf("building content manifest: %w: %d paths, the longest %.60q", ErrStream, len(m.Entries), long)
+		return nil, fmt.Errorf("building content manifest: %w: %d paths, the longest %.60q", ErrStream,
+			len(m.Entries), long)
 	}
 	order := make([]int, len(inodes))
 	for i := range order {

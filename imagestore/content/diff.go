@@ -16,11 +16,12 @@ const (
 // Change is one path by which two trees differ.
 type Change struct {
 	Kind string
-	Path string   // in the new tree; of what was removed: in the old one
-	From string   // of what was moved: the path in the old tree
-	What []string // of what was changed or moved: "type", "content", "target", "device", "mode", "owner", "xattrs", "links", "time"
-	Old  *Entry   // the inode's own entry, also for a further name; nil for what was added
-	New  *Entry   // likewise; nil for what was removed
+	Path string // in the new tree; of what was removed: in the old one
+	From string // of what was moved: the path in the old tree
+	// of what was changed or moved: "type", "content", "target", "device", "mode", "owner", "xattrs", "links", "time"
+	What []string
+	Old  *Entry // the inode's own entry, also for a further name; nil for what was added
+	New  *Entry // likewise; nil for what was removed
 }
 
 // Diff returns how the tree of b differs from that of a, ordered by path. A regular file that is gone and whose bytes
@@ -95,7 +96,8 @@ func (d *diffing) compare(x, y *inodeOf) (what []string) {
 		{a.Major != b.Major || a.Minor != b.Minor, "device"},
 		{a.Mode != b.Mode, "mode"},
 		{a.UID != b.UID || a.GID != b.GID, "owner"},
-		{!slices.EqualFunc(a.Xattrs, b.Xattrs, func(v, w Xattr) bool { return v.Name == w.Name && string(v.Value) == string(w.Value) }), "xattrs"},
+		{!slices.EqualFunc(a.Xattrs, b.Xattrs,
+			func(v, w Xattr) bool { return v.Name == w.Name && string(v.Value) == string(w.Value) }), "xattrs"},
 		{x.names != y.names, "links"},
 		{d.times && a.Mtime != b.Mtime, "time"},
 	} {

@@ -25,7 +25,8 @@ func Parse(r io.Reader) (*Manifest, error) {
 		return nil, fmt.Errorf("reading content manifest: %w", err)
 	}
 	if string(line) != header {
-		return nil, fmt.Errorf("reading content manifest: line 1: %w: it begins with %.40q, want %q", ErrFormat, line, header)
+		return nil, fmt.Errorf("reading content manifest: line 1: %w: it begins with %.40q, want %q",
+			ErrFormat, line, header)
 	}
 	p := parser{types: map[string]Type{}}
 	for n := 2; ; n++ {
@@ -113,7 +114,8 @@ func (p *parser) place(e *Entry) error {
 		case 0:
 			return fmt.Errorf("%s is a hard link to %s, which is not above it", escape(e.Path), escape(e.Target))
 		case Directory, HardLink:
-			return fmt.Errorf("%s is a hard link to %s, which is %s", escape(e.Path), escape(e.Target), p.types[e.Target].words())
+			return fmt.Errorf("%s is a hard link to %s, which is %s", escape(e.Path), escape(e.Target),
+				p.types[e.Target].words())
 		}
 	}
 	return nil

@@ -186,7 +186,8 @@ func (s *scanner) entry(fd int, dir, name string) (e *Entry, ino uint64, err err
 		return nil, 0, fmt.Errorf("looking at %s: mode %o is of no known type", escape(path), st.Mode)
 	}
 	if made.Type == Symlink {
-		n, err := unix.Readlinkat(fd, name, s.buf[len(s.buf)-MaxPath-1:]) // the names in buf are strings of their own by now
+		// the names in buf are strings of their own by now
+		n, err := unix.Readlinkat(fd, name, s.buf[len(s.buf)-MaxPath-1:])
 		if err != nil {
 			return nil, 0, fmt.Errorf("reading the link %s: %w", escape(path), err)
 		}

@@ -64,7 +64,8 @@ func (o Options) validate() error {
 // WriteFull writes the full stream of the tree below dir, with the given identity, and returns the tree's manifest,
 // which is the one that content.Walk makes. Errors are those of content.Scan and of w. A file whose length changed
 // meanwhile gives ErrChanged; other changes are not noticed.
-func WriteFull(ctx context.Context, w io.Writer, dir string, uuid sendstream.UUID, ctransid uint64, o Options) (*content.Manifest, error) {
+func WriteFull(ctx context.Context, w io.Writer, dir string, uuid sendstream.UUID, ctransid uint64,
+	o Options) (*content.Manifest, error) {
 	var entries []*content.Entry
 	_, err := pipeline{new: dir, out: w, o: o}.run(ctx, func(ctx context.Context, add adder) error {
 		add(&command{Op: sendstream.OpSubvol, Path: o.Name, UUID: uuid, Ctransid: ctransid})

@@ -83,7 +83,9 @@ func (l *Likeness) find(e *content.Entry) []Range {
 	}
 	for k, key := range keys(e.Path) {
 		bucket := l.byKey[k][key]
-		at, _ := slices.BinarySearchFunc(bucket, e.Size, func(o *content.Entry, size int64) int { return cmp.Compare(o.Size, size) })
+		at, _ := slices.BinarySearchFunc(bucket, e.Size, func(o *content.Entry, size int64) int {
+			return cmp.Compare(o.Size, size)
+		})
 		bucket = slices.Clone(bucket[max(at-maxBucket/2, 0):min(at+maxBucket/2, len(bucket))])
 		slices.SortStableFunc(bucket, func(a, b *content.Entry) int { return cmp.Compare(apart(a, e), apart(b, e)) })
 		for _, o := range bucket {
@@ -123,7 +125,8 @@ func form(path string) string {
 			continue
 		}
 		b.WriteByte('#')
-		for i < len(path) && (digit(path[i]) || i+1 < len(path) && digit(path[i+1]) && strings.IndexByte(".-+~_:", path[i]) >= 0) {
+		for i < len(path) &&
+			(digit(path[i]) || i+1 < len(path) && digit(path[i+1]) && strings.IndexByte(".-+~_:", path[i]) >= 0) {
 			i++
 		}
 	}

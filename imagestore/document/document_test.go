@@ -20,7 +20,8 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 	tool := need(t, "minisign")
 	dir := t.TempDir()
 	theirs, ours := filepath.Join(dir, "their.key"), filepath.Join(dir, "our.key")
-	if out, err := exec.Command(tool, "-G", "-W", "-s", theirs, "-p", filepath.Join(dir, "their.pub")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(tool, "-G", "-W", "-s", theirs,
+		"-p", filepath.Join(dir, "their.pub")).CombinedOutput(); err != nil {
 		t.Fatalf("minisign -G: %v\n%s", err, out)
 	}
 	if _, made, err := minisign.LoadOrMakeKey(ours); err != nil || !made {
@@ -35,7 +36,8 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 		if err := os.WriteFile(doc, line, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command(tool, "-S", "-W", "-s", key, "-m", doc, "-t", "a comment").CombinedOutput(); err != nil {
+		if out, err := exec.Command(tool, "-S", "-W", "-s", key, "-m", doc,
+			"-t", "a comment").CombinedOutput(); err != nil {
 			t.Fatalf("minisign -S: %v\n%s", err, out)
 		}
 		sig, err := os.ReadFile(doc + ".minisig")
@@ -71,7 +73,8 @@ func TestSignatureIsRefused(t *testing.T) {
 	if _, _, err := OpenImage(good, trust); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
+	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, minisign.ErrSignature) ||
+		!strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
 		t.Errorf("OpenImage with another key = %v", err)
 	}
 	if _, _, err := OpenImage(good, nil); !errors.Is(err, minisign.ErrSignature) {
@@ -90,7 +93,8 @@ func TestSignatureIsRefused(t *testing.T) {
 			t.Errorf("byte %d of the document, %q made %q, went unnoticed", i, good[i], bad[i])
 		}
 	}
-	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}}, key, time.Unix(1.7e9, 0))
+	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}}, key,
+		time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,10 +112,12 @@ func TestSignRefusesNonsense(t *testing.T) {
 		"no uuid":    image(func(m *Image) { m.UUID = sendstream.UUID{} }),
 		"no content": image(func(m *Image) { m.Content = Content{} }),
 		"long text":  image(func(m *Image) { m.Comment = strings.Repeat("x", 5000) }),
-		"own parent": Stream{Image: someImage().Identity, Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}},
-		"pieces":     Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{blob.Sum(nil).Hex()}},
-		"bad sum":    Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{"XY"}},
-		"a string":   "text",
+		"own parent": Stream{Image: someImage().Identity,
+			Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1,
+			Pieces: []string{blob.Sum(nil).Hex()}},
+		"pieces":   Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{blob.Sum(nil).Hex()}},
+		"bad sum":  Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{"XY"}},
+		"a string": "text",
 	} {
 		if _, err := Sign(doc, key, time.Unix(0, 0)); err == nil {
 			t.Errorf("Sign of a document with %s gave no error", name)
@@ -145,7 +151,8 @@ func FuzzDocument(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, s := range []string{`{}`, `{"format":"griddle-image/1","ref":"web:1@amd64"}`, `{"format":"griddle-stream/1","raw":9223372036854775807,"pieceSize":8388608}`, `[]`, `null`} {
+	for _, s := range []string{`{}`, `{"format":"griddle-image/1","ref":"web:1@amd64"}`,
+		`{"format":"griddle-stream/1","raw":9223372036854775807,"pieceSize":8388608}`, `[]`, `null`} {
 		f.Add([]byte(s))
 	}
 	trust := NewTrust(key.Public())

@@ -21,15 +21,17 @@ func TestGrantAdmits(t *testing.T) {
 		{"web", "web:1@amd64", true}, {"web", "web:9.9@arm64", true},
 		{"web", "webx:1@amd64", false}, {"web", "we:1@amd64", false}, {"web", "xweb:1@amd64", false},
 		{"web", "lab/web:1@amd64", false}, {"web", "web/web:1@amd64", false}, {"web", "web/x:1@amd64", false},
-		{"web*", "web:1@amd64", true}, {"web*", "webx:1@amd64", true}, {"web*", "web/x:1@amd64", false}, {"web*", "aweb:1@amd64", false},
-		{"*", "web:1@amd64", true}, {"*", "lab/web:1@amd64", false},
+		{"web*", "web:1@amd64", true}, {"web*", "webx:1@amd64", true}, {"web*", "web/x:1@amd64", false},
+		{"web*", "aweb:1@amd64", false}, {"*", "web:1@amd64", true}, {"*", "lab/web:1@amd64", false},
 		{"*/*", "web:1@amd64", true}, {"*/*", "lab/web:1@amd64", true},
-		{"team/*", "team/x:1@amd64", true}, {"team/*", "team2/x:1@amd64", false}, {"team/*", "team:1@amd64", false}, {"team/*", "x/team:1@amd64", false},
-		{"team*/web", "team2/web:1@amd64", true}, {"team*/web", "web:1@amd64", false},
-		{"db web", "web:1@amd64", true}, {"db web", "dbweb:1@amd64", false}, {"a.b", "axb:1@amd64", false},
+		{"team/*", "team/x:1@amd64", true}, {"team/*", "team2/x:1@amd64", false}, {"team/*", "team:1@amd64", false},
+		{"team/*", "x/team:1@amd64", false}, {"team*/web", "team2/web:1@amd64", true},
+		{"team*/web", "web:1@amd64", false}, {"db web", "web:1@amd64", true}, {"db web", "dbweb:1@amd64", false},
+		{"a.b", "axb:1@amd64", false},
 	} {
 		g := grantOf(t, k, strings.Fields(c.patterns)...)
-		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.ref)), "Stream": g.Stream(refOf(t, c.ref))} {
+		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.ref)),
+			"Stream": g.Stream(refOf(t, c.ref))} {
 			if (err == nil) != c.want || err != nil && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.ref, c.patterns, err, c.want)
 			}
@@ -39,7 +41,8 @@ func TestGrantAdmits(t *testing.T) {
 			t.Errorf("ParseGrant(%q) = %q, %v", g, again, err)
 		}
 	}
-	for _, bad := range []string{"web/../x", "../web", "web/x/y", "Web", "WEB*", "web:1", "web@amd64", "@streams", "/", "web/", "/web", "", "wéb", "web x", "web\n", strings.Repeat("a", 65)} {
+	for _, bad := range []string{"web/../x", "../web", "web/x/y", "Web", "WEB*", "web:1", "web@amd64", "@streams", "/",
+		"web/", "/web", "", "wéb", "web x", "web\n", strings.Repeat("a", 65)} {
 		if _, err := NewGrant(k.Public(), bad); err == nil {
 			t.Errorf("NewGrant with the pattern %q gave no error", bad)
 		}
@@ -60,8 +63,9 @@ func TestParseGrant(t *testing.T) {
 		{line: k.String() + " web team/*", limited: true},
 		{line: k.String() + " @streams", streams: true, limited: true},
 		{line: k.String() + " @site", site: true, streams: true, limited: true},
-		{line: k.String() + " @site web", bad: true}, {line: k.String() + " @Site", bad: true}, {line: k.String() + " @", bad: true},
-		{line: "", bad: true}, {line: "web " + k.String(), bad: true}, {line: k.String()[1:], bad: true},
+		{line: k.String() + " @site web", bad: true}, {line: k.String() + " @Site", bad: true},
+		{line: k.String() + " @", bad: true}, {line: "", bad: true}, {line: "web " + k.String(), bad: true},
+		{line: k.String()[1:], bad: true},
 	} {
 		g, err := ParseGrant(c.line)
 		if (err != nil) != c.bad || g.Site() != c.site || g.Streams() != c.streams || g.Limited() != c.limited {
@@ -89,7 +93,8 @@ func TestTrustRevoke(t *testing.T) {
 	}
 	trust.Revoke(k.Public(), time.Unix(1.7e9, 0))
 	trust.Add(k.Public())
-	if _, err := trust.Find(k.Public().ID()); !errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "revoked here on 2023-11-14") {
+	if _, err := trust.Find(k.Public().ID()); !errors.Is(err, minisign.ErrSignature) ||
+		!strings.Contains(err.Error(), "revoked here on 2023-11-14") {
 		t.Errorf("find of a revoked key = %v", err)
 	}
 	if n := len(trust.Grants()) + len(trust.Keys()); n != 0 {
@@ -110,7 +115,8 @@ func FuzzParseGrant(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := ParseGrant(g.String()); err != nil || again.String() != g.String() || again.Site() != g.Site() {
+		if again, err := ParseGrant(g.String()); err != nil || again.String() != g.String() ||
+			again.Site() != g.Site() {
 			t.Errorf("ParseGrant(%q) = %q, read again %q, %v", line, g, again, err)
 		}
 	})

@@ -28,7 +28,8 @@ func DecodePackages(z []byte, p *document.Packages) (packages.List, error) {
 		return packages.List{}, fmt.Errorf("package list %s: %w: %w", p.Blob, ErrCorrupt, err)
 	}
 	if l.Manager != p.Manager || int64(len(l.Packages)) != p.Count {
-		return packages.List{}, fmt.Errorf("package list %s: %w: it has %d packages of %s, not %d of %s", p.Blob, ErrCorrupt, len(l.Packages), l.Manager, p.Count, p.Manager)
+		return packages.List{}, fmt.Errorf("package list %s: %w: it has %d packages of %s, not %d of %s", p.Blob,
+			ErrCorrupt, len(l.Packages), l.Manager, p.Count, p.Manager)
 	}
 	return l, nil
 }

@@ -38,19 +38,24 @@ func TestOpenRefuses(t *testing.T) {
 	limited.Allow(grantOf(t, site, "*/*"))
 	streams.Allow(document.StreamsGrant(site.Public()))
 	for name, trust := range map[string]*document.Trust{
-		"nobody": nil, "another site": siteTrust(other), "a publisher": document.NewTrust(site.Public()), "a publisher of some": limited, "another site's streams": streams,
+		"nobody": nil, "another site": siteTrust(other), "a publisher": document.NewTrust(site.Public()),
+		"a publisher of some": limited, "another site's streams": streams,
 	} {
 		if _, _, err := Open(b, trust); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenHead where its key is that of %s = %v", name, err)
 		}
 	}
 	for name, line := range map[string]string{
-		"of another site": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q}`, other.Public().ID(), blob.Sum(nil).Hex()),
-		"another format":  fmt.Sprintf(`{"format":"griddle-catalog/2","site":%q,"seq":7,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
-		"negative":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":-1,"sha256":%q}`, site.Public().ID(), blob.Sum(nil).Hex()),
-		"without a sum":   fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7}`, site.Public().ID()),
-		"too long":        fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`, site.Public().ID(), blob.Sum(nil).Hex(), strings.Repeat("x", maxHead)),
-		"no JSON":         "{",
+		"of another site": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q}`,
+			other.Public().ID(), blob.Sum(nil).Hex()),
+		"another format": fmt.Sprintf(`{"format":"griddle-catalog/2","site":%q,"seq":7,"sha256":%q}`,
+			site.Public().ID(), blob.Sum(nil).Hex()),
+		"negative": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":-1,"sha256":%q}`,
+			site.Public().ID(), blob.Sum(nil).Hex()),
+		"without a sum": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7}`, site.Public().ID()),
+		"too long": fmt.Sprintf(`{"format":"griddle-catalog/1","site":%q,"seq":7,"sha256":%q,"x":%q}`,
+			site.Public().ID(), blob.Sum(nil).Hex(), strings.Repeat("x", maxHead)),
+		"no JSON": "{",
 	} {
 		signed := append([]byte(line+"\n"), site.Sign([]byte(line+"\n"), "x")...)
 		if _, _, err := Open(signed, siteTrust(site)); err == nil {
@@ -73,7 +78,8 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	trust := siteTrust(k)
-	good, err := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0), Expires: time.Unix(1.8e9, 0)}.Sign(k)
+	good, err := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0),
+		Expires: time.Unix(1.8e9, 0)}.Sign(k)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -123,7 +123,8 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 	for _, fr := range f.index.Frames[:first] {
 		v.piece += fr.Pieces
 	}
-	src := fetch.NewSources([]blob.Reader{c.from.Blobs}, fetch.Options{Stall: c.o.Stall, Wire: func(n int64) { c.advance(0, n, 0) }})
+	src := fetch.NewSources([]blob.Reader{c.from.Blobs},
+		fetch.Options{Stall: c.o.Stall, Wire: func(n int64) { c.advance(0, n, 0) }})
 	var body *fetch.Body
 	defer func() {
 		if body != nil {
@@ -149,7 +150,8 @@ func (c *copier) frames(ctx context.Context, f fetching, first int, w io.Writer)
 				body = nil
 			}
 			failed++
-			if failed >= imagestore.Attempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts || errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
+			if failed >= imagestore.Attempts || fetch.Lasting(err) && failed >= fetch.ContentAttempts ||
+				errors.Is(err, blob.ErrNotExist) || ctx.Err() != nil {
 				return errors.Join(context.Cause(ctx), fmt.Errorf("frame %d at %d: %w", i, fr.Offset, err))
 			}
 			select {

@@ -33,7 +33,8 @@ import (
 const (
 	// HeartbeatInterval is how often a sender with nothing else to send is heard at least.
 	HeartbeatInterval = 250 * time.Millisecond
-	// ReportInterval is how often a receiver reports while there is something to report; a tenth of it at random is added.
+	// ReportInterval is how often a receiver reports while there is something to report; a tenth of
+	// it at random is added.
 	ReportInterval = 100 * time.Millisecond
 	// Silence is how long a receiver waits for a sender that was heard before: then HTTP has the rest.
 	Silence = 2 * time.Second

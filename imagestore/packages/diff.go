@@ -21,7 +21,8 @@ type Difference struct {
 	Removed    []Package `json:"removed"`
 	Upgraded   []Change  `json:"upgraded"`
 	Downgraded []Change  `json:"downgraded"`
-	Changed    []Change  `json:"changed"` // neither version is newer: it is written differently, or only the architecture differs
+	// neither version is newer: it is written differently, or only the architecture differs
+	Changed []Change `json:"changed"`
 }
 
 // Empty says whether the two lists are equal.
@@ -33,7 +34,8 @@ func (d Difference) Empty() bool {
 // equal and only one of that name is left on each side. Of several versions side by side, the newest are compared
 // first. If the managers differ, everything is removed and everything is added.
 func Diff(a, b List) (Difference, error) {
-	d := Difference{Added: []Package{}, Removed: []Package{}, Upgraded: []Change{}, Downgraded: []Change{}, Changed: []Change{}}
+	d := Difference{Added: []Package{}, Removed: []Package{}, Upgraded: []Change{}, Downgraded: []Change{},
+		Changed: []Change{}}
 	for _, m := range []string{a.Manager, b.Manager} {
 		if err := known(m); err != nil {
 			return d, fmt.Errorf("comparing package lists: %w", err)
@@ -48,7 +50,9 @@ func Diff(a, b List) (Difference, error) {
 	gone, come = m.pair(gone, come, func(p Package) string { return p.Name + "\x00" + p.Arch }, false)
 	d.Removed, d.Added = m.pair(gone, come, func(p Package) string { return p.Name }, true)
 	for _, changes := range [][]Change{d.Upgraded, d.Downgraded, d.Changed} {
-		slices.SortFunc(changes, func(x, y Change) int { return strings.Compare(x.Name+"\x00"+x.Arch, y.Name+"\x00"+y.Arch) })
+		slices.SortFunc(changes, func(x, y Change) int {
+			return strings.Compare(x.Name+"\x00"+x.Arch, y.Name+"\x00"+y.Arch)
+		})
 	}
 	slices.SortFunc(d.Removed, compare)
 	slices.SortFunc(d.Added, compare)

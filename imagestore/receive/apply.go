@@ -40,7 +40,8 @@ func newApplier(t *tree, btrfs bool, clone func(*step) (*tree, error)) *applier 
 // apply carries out one step, which is none of SUBVOL, SNAPSHOT and END.
 func (a *applier) apply(s *step) error {
 	switch s.Op {
-	case sendstream.OpMkfile, sendstream.OpMkdir, sendstream.OpMknod, sendstream.OpMkfifo, sendstream.OpMksock, sendstream.OpSymlink:
+	case sendstream.OpMkfile, sendstream.OpMkdir, sendstream.OpMknod, sendstream.OpMkfifo, sendstream.OpMksock,
+		sendstream.OpSymlink:
 		return a.make(s)
 	case sendstream.OpRename:
 		return a.rename(s.Path, s.To)

@@ -124,7 +124,8 @@ func copyable(to, from int, s *step) error {
 	if s.CloneOffset+s.CloneLen > uint64(a.Size) {
 		return fmt.Errorf("bytes %d and %d more are beyond the %d of the source", s.CloneOffset, s.CloneLen, a.Size)
 	}
-	if a.Ino == b.Ino && a.Dev == b.Dev && s.CloneOffset < s.FileOffset+s.CloneLen && s.FileOffset < s.CloneOffset+s.CloneLen {
+	if a.Ino == b.Ino && a.Dev == b.Dev && s.CloneOffset < s.FileOffset+s.CloneLen &&
+		s.FileOffset < s.CloneOffset+s.CloneLen {
 		return errors.New("source and target overlap")
 	}
 	return nil

@@ -23,7 +23,8 @@ type decoder struct {
 // than they announce, the rest is zeros, as it is in btrfs.
 func (d *decoder) decode(c *sendstream.Command) ([]byte, error) {
 	if c.UnencodedOffset > c.UnencodedLen || c.UnencodedFileLen > c.UnencodedLen-c.UnencodedOffset {
-		return nil, errEncoded("%d bytes from %d are not within %d", c.UnencodedFileLen, c.UnencodedOffset, c.UnencodedLen)
+		return nil, errEncoded("%d bytes from %d are not within %d", c.UnencodedFileLen,
+			c.UnencodedOffset, c.UnencodedLen)
 	}
 	if c.Compression == sendstream.CompressionNone {
 		if c.UnencodedLen != uint64(len(c.Data)) {

@@ -109,7 +109,8 @@ func (t *tree) directory(path string) (*directory, error) {
 		return nil, fmt.Errorf("opening %q: %w: it is on another device", path, ErrOutside)
 	}
 	d.fd = fd
-	d.ordinary = st.Mode&unix.S_ISGID == 0 && !hasXattr(fd, "system.posix_acl_default") && !hasXattr(fd, "btrfs.compression") && inheritedFlags(fd) == t.flags
+	d.ordinary = st.Mode&unix.S_ISGID == 0 && !hasXattr(fd, "system.posix_acl_default") &&
+		!hasXattr(fd, "btrfs.compression") && inheritedFlags(fd) == t.flags
 	if len(t.order) == maxDirs {
 		t.drop(t.order[0])
 		t.order = t.order[1:]

@@ -37,8 +37,11 @@ type Problem struct {
 // code and sentinel are the two directions of one table.
 func problems() map[string]error {
 	return map[string]error{
-		"not-found": catalog.ErrNotFound, "exists": catalog.ErrExists, "in-use": catalog.ErrInUse, "corrupt": fetch.ErrCorrupt, "no-way": catalog.ErrNoWay,
-		"no-key": imagestore.ErrNoKey, "too-many": catalog.ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature, "revoked": catalog.ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit, "no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
+		"not-found": catalog.ErrNotFound, "exists": catalog.ErrExists, "in-use": catalog.ErrInUse,
+		"corrupt": fetch.ErrCorrupt, "no-way": catalog.ErrNoWay, "no-key": imagestore.ErrNoKey,
+		"too-many": catalog.ErrTooMany, "bad-name": ref.ErrInvalid, "bad-signature": minisign.ErrSignature,
+		"revoked": catalog.ErrRevoked, "no-head": head.ErrMissing, "lost": head.ErrLost, "busy": ErrLimit,
+		"no-blob": blob.ErrNotExist, "bad-blob": blob.ErrMismatch, "denied": blob.ErrDenied,
 	}
 }
 

@@ -46,7 +46,8 @@ func WriteOverhead(path string) int {
 // it calls Seal. ErrTooLong, wrapped, if path and data do not fit into one command.
 func (a *Appender) AppendWrite(b []byte, path string, offset uint64, n int) ([]byte, error) {
 	if size := WriteOverhead(path) + n; size > MaxCommandV1 || n < 0 {
-		return b, fmt.Errorf("writing send stream: command %v: %w: %d bytes, limit %d", OpWrite, ErrTooLong, size, MaxCommandV1)
+		return b, fmt.Errorf("writing send stream: command %v: %w: %d bytes, limit %d", OpWrite,
+			ErrTooLong, size, MaxCommandV1)
 	}
 	b = append(b, make([]byte, commandHeader)...)
 	b = binary.LittleEndian.AppendUint16(b, uint16(aPath))

@@ -153,7 +153,8 @@ func layoutOf(op Op) layout {
 	case OpWrite:
 		return layout{"write", 1, [8]attr{aPath, aFileOffset, aData}}
 	case OpClone:
-		return layout{"clone", 1, [8]attr{aFileOffset, aCloneLen, aPath, aCloneUUID, aCloneCtransid, aClonePath, aCloneOffset}}
+		return layout{"clone", 1,
+			[8]attr{aFileOffset, aCloneLen, aPath, aCloneUUID, aCloneCtransid, aClonePath, aCloneOffset}}
 	case OpTruncate:
 		return layout{"truncate", 1, [8]attr{aPath, aSize}}
 	case OpChmod:
@@ -171,11 +172,13 @@ func layoutOf(op Op) layout {
 	case OpFileAttr:
 		return layout{"fileattr", 2, [8]attr{aPath, aFileAttr}}
 	case OpEncodedWrite:
-		return layout{"encoded_write", 2, [8]attr{aPath, aFileOffset, aUnencodedFileLen, aUnencodedLen, aUnencodedOffset,
-			aCompression, aEncryption, aData}}
+		return layout{"encoded_write", 2,
+			[8]attr{aPath, aFileOffset, aUnencodedFileLen, aUnencodedLen, aUnencodedOffset,
+				aCompression, aEncryption, aData}}
 	case OpEnableVerity:
 		// Number 26 was TOTAL_DATA_SIZE in patches to version 2 that were never merged: `since` keeps them apart.
-		return layout{"enable_verity", 3, [8]attr{aPath, aVerityAlgorithm, aVerityBlockSize, aVeritySalt, aVeritySignature}}
+		return layout{"enable_verity", 3,
+			[8]attr{aPath, aVerityAlgorithm, aVerityBlockSize, aVeritySalt, aVeritySignature}}
 	}
 	return layout{}
 }

@@ -107,7 +107,8 @@ type Command struct {
 	Offset int64 // of the command's first byte in the input of the Reader; the Writer does not look at it
 	Length int   // in the stream, header included, in bytes; the Writer does not look at it
 
-	Path      string // below the subvolume, "" for its root, parts separated by "/"; for OpSubvol and OpSnapshot its name
+	// below the subvolume, "" for its root, parts separated by "/"; for OpSubvol and OpSnapshot its name
+	Path      string
 	To        string // OpRename: the new path
 	Link      string // OpSymlink: the target, any bytes; OpLink: the existing path
 	ClonePath string // OpClone: the source, below the subvolume of CloneUUID

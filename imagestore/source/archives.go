@@ -64,7 +64,8 @@ func (t *tarball) write(ctx context.Context, w io.Writer, c *Copy, free int64) (
 			return err
 		}
 		defer func() {
-			if after, serr := f.Stat(); serr == nil && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
+			if after, serr := f.Stat(); serr == nil &&
+				(after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {
 				err = fmt.Errorf("%w: %s", ErrChanged, t.path)
 			}
 		}()

@@ -22,9 +22,10 @@ const publishing = ".publishing"
 
 // Copy is a private copy of a source, which does not change.
 type Copy struct {
-	Name     string // of the subvolume, which is also its name in the stream
-	Dir      string
-	Snapshot bool            // a read-only btrfs subvolume, which can be sent and kept; else a plain directory, which is removed at the end
+	Name string // of the subvolume, which is also its name in the stream
+	Dir  string
+	// a read-only btrfs subvolume, which can be sent and kept; else a plain directory, which is removed at the end
+	Snapshot bool
 	UUID     sendstream.UUID // of a plain directory: drawn at random
 	Ctransid uint64          // of a plain directory: 1
 	Bytes    int64           // about the size of a full stream, for a progress bar; zero for kept copies
@@ -60,7 +61,8 @@ func (s *Source) Take(ctx context.Context, name string, warn func(string)) (*Cop
 }
 
 func (s *Source) take(ctx context.Context, name string, warn func(string)) (*Copy, error) {
-	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, publishing) {
+	if name == "" || strings.ContainsAny(name, "/\x00") || strings.HasPrefix(name, ".") ||
+		strings.HasSuffix(name, publishing) {
 		return nil, fmt.Errorf("%q cannot be a copy's name", name)
 	}
 	if err := os.MkdirAll(s.keep, 0o700); err != nil {

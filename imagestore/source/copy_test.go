@@ -80,7 +80,8 @@ func TestCopyIsKeptAndRetired(t *testing.T) {
 	if full.Op != sendstream.OpSubvol || full.UUID != second.UUID || full.Ctransid != second.Ctransid {
 		t.Errorf("the full stream begins with %+v, want %v %d", full, second.UUID, second.Ctransid)
 	}
-	if delta.Op != sendstream.OpSnapshot || delta.UUID != second.UUID || delta.Ctransid != second.Ctransid || delta.CloneUUID != first.UUID || delta.CloneCtransid != first.Ctransid {
+	if delta.Op != sendstream.OpSnapshot || delta.UUID != second.UUID || delta.Ctransid != second.Ctransid ||
+		delta.CloneUUID != first.UUID || delta.CloneCtransid != first.Ctransid {
 		t.Errorf("the delta begins with %+v, want %v on %v", delta, second.UUID, first.UUID)
 	}
 	must(t, second.Keep())
@@ -233,7 +234,8 @@ func TestNestedSubvolumes(t *testing.T) {
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("btrfs receive: %v: %s", err, msg)
 	}
-	got := sourcetest.Run(t, "sh", "-c", "cd "+in+"/a/var/lib && stat -c '%n %F %a %u %g' machines && getfattr --only-values -n user.x machines")
+	got := sourcetest.Run(t, "sh",
+		"-c", "cd "+in+"/a/var/lib && stat -c '%n %F %a %u %g' machines && getfattr --only-values -n user.x machines")
 	if want := "machines directory 700 3 4\ny"; got != want {
 		t.Errorf("the image has %q, want %q", got, want)
 	}
@@ -243,7 +245,8 @@ func TestNestedSubvolumes(t *testing.T) {
 	must(t, c.Discard())
 
 	must(t, os.WriteFile(filepath.Join(machines, "guest"), nil, 0o644))
-	if _, err := s.Take(ctx, "b", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), machines+" is a nested subvolume") {
+	if _, err := s.Take(ctx, "b", quiet); !errors.Is(err, ErrUnsuitable) ||
+		!strings.Contains(err.Error(), machines+" is a nested subvolume") {
 		t.Errorf("Take with a nested subvolume that holds something = %v", err)
 	}
 	if got := listing(t, s.keep); len(got) > 0 {

@@ -16,7 +16,8 @@ import (
 func (s *Source) findContainer(ctx context.Context, name string, o Options) error {
 	container, snapshot, isSnapshot := strings.Cut(name, "/")
 	for _, part := range []string{container, snapshot} {
-		if strings.ContainsAny(part, "/\x00") || part == "." || part == ".." || part == "" && (isSnapshot || part == container) {
+		if strings.ContainsAny(part, "/\x00") || part == "." || part == ".." ||
+			part == "" && (isSnapshot || part == container) {
 			return fmt.Errorf("%w: %q is not the name of a container or of its snapshot", ErrName, name)
 		}
 	}
@@ -123,7 +124,8 @@ func (c *config) readFile(path string, budget *int) error {
 		if !fi.IsDir() {
 			return c.readFile(include, budget)
 		}
-		files, _ := filepath.Glob(filepath.Join(include, "*.conf")) // a directory's name may hold metacharacters: it then has no files
+		// a directory's name may hold metacharacters: it then has no files
+		files, _ := filepath.Glob(filepath.Join(include, "*.conf"))
 		slices.Sort(files)
 		for _, f := range files {
 			if err := c.readFile(f, budget); err != nil {
@@ -188,10 +190,12 @@ func (c *config) root() (rootFS, error) {
 		dirs := strings.Split(path, ":")
 		r.dir, r.lower = dirs[len(dirs)-1], dirs[:len(dirs)-1]
 		if len(r.lower) == 0 {
-			return r, fmt.Errorf("%w: its root filesystem %q is an overlay without directories", ErrUnsuitable, c.rootfs)
+			return r, fmt.Errorf("%w: its root filesystem %q is an overlay without directories",
+				ErrUnsuitable, c.rootfs)
 		}
 	default:
-		return r, fmt.Errorf("%w: its root filesystem is %q; only a directory, a btrfs subvolume or an overlay can be published (lxc-copy -B btrfs, or -B dir, makes one)", ErrUnsuitable, c.rootfs)
+		return r, fmt.Errorf("%w: its root filesystem is %q; only a directory, a btrfs subvolume or an overlay can "+
+			"be published (lxc-copy -B btrfs, or -B dir, makes one)", ErrUnsuitable, c.rootfs)
 	}
 	for _, dir := range append([]string{r.dir}, r.lower...) {
 		if !filepath.IsAbs(dir) {

@@ -15,7 +15,8 @@ import (
 func TestReadConfig(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
-		"config":        "# lxc.rootfs.path = /no\nlxc.include = DIR/common.conf\nlxc.include=DIR/conf.d\n lxc.rootfs.path = btrfs:/var/lib/lxc/a=b/rootfs \nlxc.arch = aarch64\nnonsense\n",
+		"config": "# lxc.rootfs.path = /no\nlxc.include = DIR/common.conf\nlxc.include=DIR/conf.d\n" +
+			" lxc.rootfs.path = btrfs:/var/lib/lxc/a=b/rootfs \nlxc.arch = aarch64\nnonsense\n",
 		"common.conf":   "lxc.rootfs.path = dir:/other\nlxc.idmap = u 0 100000 65536\n",
 		"conf.d/1.conf": "lxc.idmap =\n",
 		"conf.d/2.conf": "lxc.idmap = g 0 100000 65536\nlxc.rootfs.options = idmap=container,ro\n",
@@ -27,13 +28,16 @@ func TestReadConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, "DIR", dir)),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := readConfig(filepath.Join(dir, "config"))
-	want := config{rootfs: "btrfs:/var/lib/lxc/a=b/rootfs", option: "idmap=container,ro", arch: "aarch64", idmap: []string{"g 0 100000 65536"}}
-	if err != nil || got.rootfs != want.rootfs || got.option != want.option || got.arch != want.arch || !slices.Equal(got.idmap, want.idmap) {
+	want := config{rootfs: "btrfs:/var/lib/lxc/a=b/rootfs", option: "idmap=container,ro", arch: "aarch64",
+		idmap: []string{"g 0 100000 65536"}}
+	if err != nil || got.rootfs != want.rootfs || got.option != want.option || got.arch != want.arch ||
+		!slices.Equal(got.idmap, want.idmap) {
 		t.Errorf("readConfig(config) = %+v, %v, want %+v", got, err, want)
 	}
 	if _, err := readConfig(filepath.Join(dir, "loop")); err == nil || !strings.Contains(err.Error(), "more than 100") {
@@ -75,8 +79,9 @@ func TestRootOfConfig(t *testing.T) {
 
 func TestFindRefuses(t *testing.T) {
 	lxc := t.TempDir()
-	for name, text := range map[string]string{"web": "lxc.rootfs.path = dir:" + lxc + "/web/rootfs\n", "web/snaps/snap0": "lxc.rootfs.path = /gone\n",
-		"odd": "lxc.rootfs.path = " + lxc + "/web/rootfs\nlxc.idmap = u 0 x 65536\n"} {
+	for name, text := range map[string]string{"web": "lxc.rootfs.path = dir:" + lxc + "/web/rootfs\n",
+		"web/snaps/snap0": "lxc.rootfs.path = /gone\n",
+		"odd":             "lxc.rootfs.path = " + lxc + "/web/rootfs\nlxc.idmap = u 0 x 65536\n"} {
 		if err := os.MkdirAll(filepath.Join(lxc, name, "rootfs"), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -110,14 +115,16 @@ func TestFindRefuses(t *testing.T) {
 		{"btrfs:" + lxc, "is not on btrfs"},
 		{"btrfs:/proc/version", "not a directory"},
 	} {
-		if _, err := Find(context.Background(), tt.spec, Options{LXCPath: lxc, Machines: lxc}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Find(context.Background(), tt.spec, Options{LXCPath: lxc, Machines: lxc}); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("Find(%q) = %v, want %q", tt.spec, err, tt.want)
 		}
 	}
 }
 
 func TestArch(t *testing.T) {
-	for in, want := range map[string]string{"x86_64": "amd64", "amd64": "amd64", "linux64": arch(runtime.GOARCH), "i686": "i386", "linux32": "i386", "aarch64": "arm64", "riscv64": "riscv64"} {
+	for in, want := range map[string]string{"x86_64": "amd64", "amd64": "amd64", "linux64": arch(runtime.GOARCH),
+		"i686": "i386", "linux32": "i386", "aarch64": "arm64", "riscv64": "riscv64"} {
 		if got := arch(in); got != want {
 			t.Errorf("arch(%q) = %q, want %q", in, got, want)
 		}

@@ -54,7 +54,8 @@ func (s *Source) settleNested(ctx context.Context, c *Copy, warn func(string)) e
 		if err := makeDirectory(stub, filepath.Join(s.Dir, rel)); err != nil {
 			return fmt.Errorf("%s is a nested subvolume: %w", filepath.Join(s.Dir, rel), err)
 		}
-		warn(fmt.Sprintf("%s is an empty subvolume; the image has an ordinary directory there", filepath.Join(s.Dir, rel)))
+		warn(fmt.Sprintf("%s is an empty subvolume; the image has an ordinary directory there",
+			filepath.Join(s.Dir, rel)))
 	}
 	return nil
 }
@@ -67,7 +68,8 @@ func makeDirectory(stub, subvolume string) error {
 	}
 	defer from.Close()
 	if _, err := from.ReadDir(1); err == nil {
-		return fmt.Errorf("%w: it is not empty, and btrfs send leaves it out; move it elsewhere, or make it an ordinary directory", ErrUnsuitable)
+		return fmt.Errorf("%w: it is not empty, and btrfs send leaves it out; move it elsewhere, "+
+			"or make it an ordinary directory", ErrUnsuitable)
 	} else if err != io.EOF {
 		return err
 	}
@@ -76,7 +78,8 @@ func makeDirectory(stub, subvolume string) error {
 		return err
 	}
 	err = keepMtime(filepath.Dir(stub), func() error {
-		return errors.Join(unix.Rmdir(stub), unix.Mkdir(stub, 0o700), unix.Lchown(stub, int(st.Uid), int(st.Gid)), unix.Chmod(stub, st.Mode&0o7777))
+		return errors.Join(unix.Rmdir(stub), unix.Mkdir(stub, 0o700), unix.Lchown(stub, int(st.Uid), int(st.Gid)),
+			unix.Chmod(stub, st.Mode&0o7777))
 	})
 	if err != nil {
 		return err
@@ -123,5 +126,6 @@ func keepMtime(dir string, do func() error) error {
 	if err := unix.Lstat(dir, &st); err != nil {
 		return err
 	}
-	return errors.Join(do(), unix.UtimesNanoAt(unix.AT_FDCWD, dir, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
+	return errors.Join(do(),
+		unix.UtimesNanoAt(unix.AT_FDCWD, dir, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW))
 }

@@ -23,7 +23,8 @@ func (s *Source) findMachine(name string, o Options) error {
 	}
 	s.Dir = filepath.Join(machines, name)
 	if !exists(s.Dir) && exists(s.Dir+".raw") {
-		return fmt.Errorf("%w: the machine is the disk image %s.raw; only a directory or a subvolume can be published", ErrUnsuitable, s.Dir)
+		return fmt.Errorf("%w: the machine is the disk image %s.raw; only a directory or a subvolume can be published",
+			ErrUnsuitable, s.Dir)
 	}
 	if err := s.settle(&directory{}, o); err != nil {
 		return err

@@ -17,7 +17,8 @@ import (
 
 // maker makes the plain copy of a source that no snapshot can be taken of.
 type maker interface {
-	// need says how many bytes the copy takes at the least; zero where nothing is known. warn gets what will not be in it.
+	// need says how many bytes the copy takes at the least; zero where nothing is known. warn gets
+	// what will not be in it.
 	need(ctx context.Context, warn func(string)) (int64, error)
 	// write writes the copy as a full stream of the name and identity of c.
 	write(ctx context.Context, w io.Writer, c *Copy, free int64) error
@@ -117,7 +118,8 @@ var errPoured = errors.New("the reader has ended")
 // pour runs two sides of a pipe. Of two errors it gives the one that came first: the other is its echo. Where the
 // reader fails, the writer is not waited for: it may wait for standard input itself, and nobody sees what it does
 // then.
-func pour(ctx context.Context, write func(context.Context, io.Writer) error, read func(context.Context, io.Reader) (receive.Result, error)) (receive.Result, error) {
+func pour(ctx context.Context, write func(context.Context, io.Writer) error,
+	read func(context.Context, io.Reader) (receive.Result, error)) (receive.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pr, pw := io.Pipe()

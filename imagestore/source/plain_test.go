@@ -90,7 +90,8 @@ func TestPlainCopiesAreExact(t *testing.T) {
 	sourcetest.Plant(t, tree)
 	want := walked(t, tree)
 	archive := filepath.Join(base, "tree.tar")
-	sourcetest.Run(t, "tar", "-C", tree, "--format=pax", "--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--numeric-owner", "-cf", archive, ".")
+	sourcetest.Run(t, "tar", "-C", tree, "--format=pax", "--xattrs", "--xattrs-include=*", "--acls", "--sparse",
+		"--numeric-owner", "-cf", archive, ".")
 	sourcetest.Run(t, "zstd", "-q", archive)
 	incoming, err := os.Open(archive + ".zst")
 	must(t, err)
@@ -127,14 +128,16 @@ func TestPlainOnBtrfs(t *testing.T) {
 		t.Errorf("a subvolume became %+v", snapshot)
 	}
 	sameText(t, "of a subvolume", walked(t, snapshot.Dir), walked(t, filepath.Join(mnt, "sub")))
-	s, err := Find(context.Background(), "dir:"+filepath.Join(mnt), Options{Spool: t.TempDir()}) // the root of a mount is a subvolume too
+	// the root of a mount is a subvolume too
+	s, err := Find(context.Background(), "dir:"+filepath.Join(mnt), Options{Spool: t.TempDir()})
 	if err != nil || s.make != nil {
 		t.Errorf("Find of a mount's root = %+v, %v", s, err)
 	}
 	sourcetest.Run(t, "btrfs", "-q", "subvolume", "create", filepath.Join(tree, "etc/nested"))
 	s, err = Find(context.Background(), "dir:"+tree, Options{Spool: t.TempDir()})
 	must(t, err)
-	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), tree+"/etc/nested is a nested subvolume") {
+	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) ||
+		!strings.Contains(err.Error(), tree+"/etc/nested is a nested subvolume") {
 		t.Errorf("Take with a nested subvolume = %v", err)
 	}
 }
@@ -142,7 +145,8 @@ func TestPlainOnBtrfs(t *testing.T) {
 // TestMountsAreLeftOut copies a directory with another file system in it: what that covers is copied.
 func TestMountsAreLeftOut(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree with a blank")
-	must(t, os.MkdirAll(filepath.Join(tree, "proc"), 0o555), os.WriteFile(filepath.Join(tree, "proc/covered"), []byte("x"), 0o644))
+	must(t, os.MkdirAll(filepath.Join(tree, "proc"), 0o555),
+		os.WriteFile(filepath.Join(tree, "proc/covered"), []byte("x"), 0o644))
 	sourcetest.Run(t, "mount", "-t", "tmpfs", "-o", "mode=700", "none", filepath.Join(tree, "proc"))
 	t.Cleanup(func() { sourcetest.Run(t, "umount", filepath.Join(tree, "proc")) })
 	must(t, os.WriteFile(filepath.Join(tree, "proc/secret"), nil, 0o644))
@@ -152,7 +156,8 @@ func TestMountsAreLeftOut(t *testing.T) {
 	c, err := s.Take(context.Background(), "x", func(w string) { warned = append(warned, w) })
 	must(t, err)
 	defer c.Discard()
-	if want := tree + "/proc is another filesystem, and is not part of the image"; len(warned) != 1 || warned[0] != want {
+	if want := tree + "/proc is another filesystem, and is not part of the image"; len(warned) != 1 ||
+		warned[0] != want {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
 	if got := listing(t, filepath.Join(c.Dir, "proc")); fmt.Sprint(got) != "[covered]" {
@@ -166,7 +171,8 @@ func TestMountsAreLeftOut(t *testing.T) {
 // changing is a file system's view that changes a file once it was looked at.
 func TestChangesAreNoticed(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
-	must(t, os.MkdirAll(filepath.Join(tree, "a"), 0o755), os.WriteFile(filepath.Join(tree, "a/log"), []byte("one"), 0o644))
+	must(t, os.MkdirAll(filepath.Join(tree, "a"), 0o755),
+		os.WriteFile(filepath.Join(tree, "a/log"), []byte("one"), 0o644))
 	open := (&directory{dir: tree}).open
 	c := &Copy{Name: "x", UUID: sendstream.UUID{1}, Ctransid: 1}
 	for name, change := range map[string]func() error{
@@ -183,7 +189,8 @@ func TestChangesAreNoticed(t *testing.T) {
 			}
 			return len(p), nil
 		})
-		if err := writeTree(context.Background(), w, c, open); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), filepath.Join(tree, name)) {
+		if err := writeTree(context.Background(), w, c, open); !errors.Is(err, ErrChanged) ||
+			!strings.Contains(err.Error(), filepath.Join(tree, name)) {
 			t.Errorf("%s changes: %v", name, err)
 		}
 	}
@@ -284,10 +291,11 @@ func TestCancelledInput(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := Find(ctx, "tar:-", Options{Spool: filepath.Join(t.TempDir(), "spool"), Stdin: readerFunc(func(p []byte) (int, error) {
-		cancel()
-		return r.Read(p)
-	})})
+	s, err := Find(ctx, "tar:-",
+		Options{Spool: filepath.Join(t.TempDir(), "spool"), Stdin: readerFunc(func(p []byte) (int, error) {
+			cancel()
+			return r.Read(p)
+		})})
 	must(t, err)
 	if _, err := s.Take(ctx, "x", quiet); !errors.Is(err, context.Canceled) {
 		t.Errorf("Take = %v, want %v", err, context.Canceled)
@@ -311,7 +319,8 @@ func TestNamesInACLs(t *testing.T) {
 		t.Fatal("tar writes no names in ACLs")
 	}
 	c := taken(t, "tar:-", Options{Stdin: bytes.NewReader(archive)})
-	got, want := sourcetest.Run(t, "getfacl", "-cn", filepath.Join(c.Dir, "log")), sourcetest.Run(t, "getfacl", "-cn", filepath.Join(tree, "log"))
+	got, want := sourcetest.Run(t, "getfacl", "-cn", filepath.Join(c.Dir, "log")),
+		sourcetest.Run(t, "getfacl", "-cn", filepath.Join(tree, "log"))
 	if got != want {
 		t.Errorf("the ACL is %s, want %s", got, want)
 	}

@@ -69,7 +69,8 @@ func (m *idMap) apply(ctx context.Context, dir string) error {
 		return err
 	}
 	defer root.Close()
-	w := &shifter{ctx: ctx, m: m, done: map[inode]bool{}, names: make([]byte, xattrListMax), value: make([]byte, xattrSizeMax)}
+	w := &shifter{ctx: ctx, m: m, done: map[inode]bool{}, names: make([]byte, xattrListMax),
+		value: make([]byte, xattrSizeMax)}
 	err = w.inode(int(root.Fd()), "", "/")
 	if err == nil {
 		err = w.directory(root, "")
@@ -121,7 +122,8 @@ func (w *shifter) directory(dir *os.File, path string) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
-		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NOATIME|unix.O_CLOEXEC, 0)
+		fd, err := unix.Openat(int(dir.Fd()), name,
+			unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NOATIME|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fmt.Errorf("opening %s: %w", below, err)
 		}
@@ -238,7 +240,8 @@ func (m *idMap) capability(b []byte) ([]byte, error) {
 	}
 	magic := binary.LittleEndian.Uint32(b)
 	if magic&capMask != capV3 || len(b) != capV3Bytes {
-		return nil, fmt.Errorf("%w: the capabilities are for the host's root, and not valid in the container", ErrUnsuitable)
+		return nil, fmt.Errorf("%w: the capabilities are for the host's root, and not valid in the container",
+			ErrUnsuitable)
 	}
 	root, err := back(m.users, "user", binary.LittleEndian.Uint32(b[capV2Bytes:]))
 	if err != nil {

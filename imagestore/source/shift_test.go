@@ -35,13 +35,14 @@ func plantShifted(t *testing.T, dir string, base int) {
 		return err
 	}))
 	id := func(n int) string { return fmt.Sprint(n + base) }
-	sourcetest.Run(t, "setfacl", "-x", "u:1234,g:4321", "-m", "u:"+id(1234)+":rw,g:"+id(4321)+":r", filepath.Join(dir, "etc/passwd"))
+	sourcetest.Run(t, "setfacl", "-x", "u:1234,g:4321", "-m", "u:"+id(1234)+":rw,g:"+id(4321)+":r",
+		filepath.Join(dir, "etc/passwd"))
 	sourcetest.Run(t, "setfacl", "-x", "d:u:1234", "-m", "d:u:"+id(1234)+":rwx,d:g::r-x", filepath.Join(dir, "shared"))
 	sourcetest.Run(t, "setcap", "-n", fmt.Sprint(base), "cap_net_raw+ep", filepath.Join(dir, "ping"))
 }
 
-// TestShiftedOwners takes copies of what an unprivileged container has: as a directory and as a subvolume, of lxc and of
-// systemd-nspawn. The copy is like the tree that was never shifted.
+// TestShiftedOwners takes copies of what an unprivileged container has: as a directory and as a subvolume, of lxc and
+// of systemd-nspawn. The copy is like the tree that was never shifted.
 func TestShiftedOwners(t *testing.T) {
 	mnt := sourcetest.Btrfs(t)
 	plain := filepath.Join(t.TempDir(), "plain")
@@ -72,13 +73,15 @@ func TestShiftedOwners(t *testing.T) {
 	for _, tt := range []struct {
 		spec     string
 		snapshot bool
-	}{{"lxc:dir", false}, {"lxc:sub", true}, {"lxc:over", false}, {"nspawn:sub", true}, {"nspawn:dir", false}, {"nspawn:own", false}} {
+	}{{"lxc:dir", false}, {"lxc:sub", true}, {"lxc:over", false}, {"nspawn:sub", true}, {"nspawn:dir", false},
+		{"nspawn:own", false}} {
 		c := taken(t, tt.spec, Options{LXCPath: filepath.Join(mnt, "lxc"), Machines: filepath.Join(mnt, "machines")})
 		if c.Snapshot != tt.snapshot {
 			t.Errorf("%s became %+v", tt.spec, c)
 		}
 		sameText(t, tt.spec, walked(t, c.Dir), want)
-		if got := sourcetest.Run(t, "getcap", "-n", filepath.Join(c.Dir, "ping")); strings.Contains(got, "rootid") || !strings.Contains(got, "cap_net_raw=ep") {
+		if got := sourcetest.Run(t, "getcap", "-n", filepath.Join(c.Dir, "ping")); strings.Contains(got, "rootid") ||
+			!strings.Contains(got, "cap_net_raw=ep") {
 			t.Errorf("%s: %s", tt.spec, got)
 		}
 	}
@@ -86,7 +89,8 @@ func TestShiftedOwners(t *testing.T) {
 	must(t, os.Chown(filepath.Join(elsewhere, "rootfs/fifo"), 0, 100000))
 	s, err := Find(context.Background(), "lxc:dir", Options{LXCPath: filepath.Join(mnt, "lxc"), Spool: t.TempDir()})
 	must(t, err)
-	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) || !strings.Contains(err.Error(), "/fifo: cannot be published: the user 0 is not one of the container's") {
+	if _, err := s.Take(context.Background(), "x", quiet); !errors.Is(err, ErrUnsuitable) ||
+		!strings.Contains(err.Error(), "/fifo: cannot be published: the user 0 is not one of the container's") {
 		t.Errorf("Take with a stranger = %v", err)
 	}
 }
@@ -99,13 +103,15 @@ func TestParseIDMap(t *testing.T) {
 		host   uint32
 		want   uint32
 		ok     bool
-	}{{m.users, 100000, 0, true}, {m.users, 1000, 1000, true}, {m.users, 101001, 1001, true}, {m.users, 101000, 0, false},
+	}{{m.users, 100000, 0, true}, {m.users, 1000, 1000, true}, {m.users, 101001, 1001, true},
+		{m.users, 101000, 0, false},
 		{m.users, 0, 0, false}, {m.groups, 265535, 65535, true}, {m.groups, 265536, 0, false}} {
 		if got, err := back(tt.ranges, "user", tt.host); got != tt.want || (err == nil) != tt.ok {
 			t.Errorf("back(%d) = %d, %v, want %d", tt.host, got, err, tt.want)
 		}
 	}
-	for _, bad := range []string{"", "u 0 1", "x 0 1 1", "u 0 1 0", "u 0 4294967295 1", "u 4294967000 0 400", "u -1 0 1"} {
+	for _, bad := range []string{"", "u 0 1", "x 0 1 1", "u 0 1 0", "u 0 4294967295 1",
+		"u 4294967000 0 400", "u -1 0 1"} {
 		if _, err := parseIDMap([]string{bad}); !errors.Is(err, ErrUnsuitable) {
 			t.Errorf("parseIDMap(%q) = %v, want ErrUnsuitable", bad, err)
 		}
@@ -115,12 +121,16 @@ func TestParseIDMap(t *testing.T) {
 func TestShiftRefuses(t *testing.T) {
 	m := &idMap{users: []idRange{{0, 100000, 65536}}, groups: []idRange{{0, 100000, 65536}}}
 	for name, f := range map[string]func() ([]byte, error){
-		"no ACL":            func() ([]byte, error) { return m.acl([]byte{2, 0, 0, 0, 1}) },
-		"ACL of version 1":  func() ([]byte, error) { return m.acl([]byte{1, 0, 0, 0}) },
-		"stranger's ACL":    func() ([]byte, error) { return m.acl([]byte{2, 0, 0, 0, 2, 0, 7, 0, 5, 0, 0, 0}) },
-		"no capability":     func() ([]byte, error) { return m.capability(nil) },
-		"host's capability": func() ([]byte, error) { return m.capability(append([]byte{1, 0, 0, 2}, make([]byte, 16)...)) },
-		"cut capability":    func() ([]byte, error) { return m.capability(append([]byte{1, 0, 0, 3}, make([]byte, 16)...)) },
+		"no ACL":           func() ([]byte, error) { return m.acl([]byte{2, 0, 0, 0, 1}) },
+		"ACL of version 1": func() ([]byte, error) { return m.acl([]byte{1, 0, 0, 0}) },
+		"stranger's ACL":   func() ([]byte, error) { return m.acl([]byte{2, 0, 0, 0, 2, 0, 7, 0, 5, 0, 0, 0}) },
+		"no capability":    func() ([]byte, error) { return m.capability(nil) },
+		"host's capability": func() ([]byte, error) {
+			return m.capability(append([]byte{1, 0, 0, 2}, make([]byte, 16)...))
+		},
+		"cut capability": func() ([]byte, error) {
+			return m.capability(append([]byte{1, 0, 0, 3}, make([]byte, 16)...))
+		},
 	} {
 		if b, err := f(); !errors.Is(err, ErrUnsuitable) {
 			t.Errorf("%s: %v, %v, want ErrUnsuitable", name, b, err)

@@ -144,7 +144,8 @@ func Find(ctx context.Context, spec string, o Options) (*Source, error) {
 	case "oci":
 		err = s.findLayout(name, o)
 	default:
-		err = fmt.Errorf("%w: want lxc:NAME, lxc:NAME/SNAPSHOT, nspawn:NAME, btrfs:SUBVOLUME, dir:DIRECTORY, tar:FILE, tar:- or oci:LAYOUT[:TAG]", ErrName)
+		err = fmt.Errorf("%w: want lxc:NAME, lxc:NAME/SNAPSHOT, nspawn:NAME, btrfs:SUBVOLUME, dir:DIRECTORY, "+
+			"tar:FILE, tar:- or oci:LAYOUT[:TAG]", ErrName)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("finding source %s: %w", spec, err)

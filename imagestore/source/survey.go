@@ -32,7 +32,8 @@ func take(ctx context.Context, root *os.File) (*survey, error) {
 		return nil, fmt.Errorf("looking at %s: %w", root.Name(), err)
 	}
 	s.add("", &st)
-	fd, err := unix.Openat(int(root.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // root may be open as a path alone
+	// root may be open as a path alone
+	fd, err := unix.Openat(int(root.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", root.Name(), err)
 	}
@@ -74,7 +75,8 @@ func (s *survey) directory(ctx context.Context, dir *os.File, path, top string) 
 		}
 		f := os.NewFile(uintptr(fd), below)
 		if st.Ino == rootInode && isBtrfs(f) {
-			err = fmt.Errorf("%w: %s/%s is a nested subvolume; move it elsewhere, or make it an ordinary directory", ErrUnsuitable, top, below)
+			err = fmt.Errorf("%w: %s/%s is a nested subvolume; move it elsewhere, or make it an ordinary directory",
+				ErrUnsuitable, top, below)
 		} else {
 			err = s.directory(ctx, f, below, top)
 		}

@@ -12,7 +12,8 @@ func FuzzACLText(f *testing.F) {
 		b = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(b, tag), perm)
 		return binary.LittleEndian.AppendUint32(b, id)
 	}
-	good := entry(entry(entry([]byte{2, 0, 0, 0}, aclUserObj, 7, 0xffffffff), aclUser, 5, 1234), aclOther, 0, 0xffffffff)
+	good := entry(entry(entry([]byte{2, 0, 0, 0}, aclUserObj, 7, 0xffffffff), aclUser, 5, 1234),
+		aclOther, 0, 0xffffffff)
 	if text, ok := aclText(good); !ok || text != "user::rwx\nuser:1234:r-x\nother::---" {
 		f.Errorf("aclText = %q, %v", text, ok)
 	}

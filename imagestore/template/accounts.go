@@ -70,7 +70,8 @@ func lines(b []byte, least int) func(func([]string) bool) {
 	return func(yield func([]string) bool) {
 		for line := range bytes.Lines(b) {
 			fields := strings.Split(strings.TrimRight(string(line), "\n"), ":")
-			if len(fields) < least || fields[0] == "" || len(fields[0]) > maxName || strings.ContainsAny(fields[0][:1], "#+-") || strconv.Quote(fields[0]) != `"`+fields[0]+`"` {
+			if len(fields) < least || fields[0] == "" || len(fields[0]) > maxName ||
+				strings.ContainsAny(fields[0][:1], "#+-") || strconv.Quote(fields[0]) != `"`+fields[0]+`"` {
 				continue
 			}
 			if !yield(fields) {

@@ -15,17 +15,23 @@ import (
 
 // TestHostile has every way of the steps led out of the tree, to where each would find what it removes.
 func TestHostile(t *testing.T) {
-	bait := []string{"log", "log/journal/1", "syslog", "syslog.1", "machine-id", "ssh_host_rsa_key", "random-seed", ".bash_history", "dhclient.leases", "70-persistent-net.rules",
-		"x.lease", "tmp/x", "lib/apt/lists/x", "lib/random-seed", "lib/systemd/random-seed", "cache/apt/x", "cloud/x", "ssh/ssh_host_rsa_key", "udev/rules.d/70-persistent-net.rules", "ada/.bash_history"}
-	ways := []string{"var", "var/log", "var/lib", "var/lib/apt", "var/lib/apt/lists", "var/cache", "var/cache/apt", "var/lib/dhcp", "var/lib/dbus", "var/lib/systemd", "var/lib/cloud",
-		"var/lib/NetworkManager", "var/tmp", "tmp", "etc", "etc/ssh", "etc/machine-id", "etc/udev", "etc/udev/rules.d", "root", "home", "home/ada", "var/log/sub", "var/log/journal",
-		"var/log/syslog", "var/log/syslog.1", "tmp/x", "var/lib/dbus/machine-id", "root/.bash_history", "root/.local", "root/.local/share"}
+	bait := []string{"log", "log/journal/1", "syslog", "syslog.1", "machine-id", "ssh_host_rsa_key", "random-seed",
+		".bash_history", "dhclient.leases", "70-persistent-net.rules",
+		"x.lease", "tmp/x", "lib/apt/lists/x", "lib/random-seed", "lib/systemd/random-seed", "cache/apt/x", "cloud/x",
+		"ssh/ssh_host_rsa_key", "udev/rules.d/70-persistent-net.rules", "ada/.bash_history"}
+	ways := []string{"var", "var/log", "var/lib", "var/lib/apt", "var/lib/apt/lists", "var/cache", "var/cache/apt",
+		"var/lib/dhcp", "var/lib/dbus", "var/lib/systemd", "var/lib/cloud",
+		"var/lib/NetworkManager", "var/tmp", "tmp", "etc", "etc/ssh", "etc/machine-id", "etc/udev", "etc/udev/rules.d",
+		"root", "home", "home/ada", "var/log/sub", "var/log/journal",
+		"var/log/syslog", "var/log/syslog.1", "tmp/x", "var/lib/dbus/machine-id", "root/.bash_history", "root/.local",
+		"root/.local/share"}
 	for _, way := range ways {
 		for _, target := range []string{"absolute", "relative", "inside"} {
 			t.Run(way+" "+target, func(t *testing.T) {
 				base := t.TempDir()
 				outside, dir := filepath.Join(base, "outside"), filepath.Join(base, "copy")
-				if slices.Contains([]string{"etc/machine-id", "var/log/syslog", "var/log/syslog.1", "tmp/x", "var/lib/dbus/machine-id", "root/.bash_history"}, way) {
+				if slices.Contains([]string{"etc/machine-id", "var/log/syslog", "var/log/syslog.1", "tmp/x",
+					"var/lib/dbus/machine-id", "root/.bash_history"}, way) {
 					plant(t, outside, "victim")
 					outside = filepath.Join(outside, "victim")
 				} else {
@@ -79,7 +85,8 @@ func sum(t testing.TB, path string) string {
 func TestHostileNames(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "copy")
-	plant(t, dir, "etc/machine-id/inner", "var/log=a file", "tmp/ \n\x01", "tmp/...", "tmp/-rf", "root=a file", "etc/ssh/ssh_host_x_key/file", "outside")
+	plant(t, dir, "etc/machine-id/inner", "var/log=a file", "tmp/ \n\x01", "tmp/...", "tmp/-rf", "root=a file",
+		"etc/ssh/ssh_host_x_key/file", "outside")
 	deep := filepath.Join(dir, "var/tmp", strings.Repeat("d/", 1500))
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
@@ -99,7 +106,8 @@ func TestHostileNames(t *testing.T) {
 	if _, err := Clean(context.Background(), dir, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"etc/", "etc/machine-id/", "etc/machine-id/inner", "etc/ssh/", "outside", "root", "tmp/", "var/", "var/cache/", "var/cache/apt/", "var/log", "var/tmp/"}
+	want := []string{"etc/", "etc/machine-id/", "etc/machine-id/inner", "etc/ssh/", "outside", "root", "tmp/", "var/",
+		"var/cache/", "var/cache/apt/", "var/log", "var/tmp/"}
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("left is %q, want %q", got, want)
 	}
@@ -132,17 +140,22 @@ func run(t *testing.T, program string, args ...string) {
 // TestAttributes has files and directories that may not be changed.
 func TestAttributes(t *testing.T) {
 	dir := ext4(t, "filetype")
-	plant(t, dir, "var/log/secure", "var/log/old.1", "etc/ssh/ssh_host_rsa_key", "etc/machine-id", "etc/resolv.conf", "tmp/a/b")
-	run(t, "chattr", "+a", filepath.Join(dir, "var/log/secure"), filepath.Join(dir, "var/log"), filepath.Join(dir, "tmp/a"))
-	run(t, "chattr", "+i", filepath.Join(dir, "etc/ssh/ssh_host_rsa_key"), filepath.Join(dir, "etc/ssh"), filepath.Join(dir, "etc/machine-id"), filepath.Join(dir, "etc/resolv.conf"))
+	plant(t, dir, "var/log/secure", "var/log/old.1", "etc/ssh/ssh_host_rsa_key", "etc/machine-id",
+		"etc/resolv.conf", "tmp/a/b")
+	run(t, "chattr", "+a", filepath.Join(dir, "var/log/secure"), filepath.Join(dir, "var/log"),
+		filepath.Join(dir, "tmp/a"))
+	run(t, "chattr", "+i", filepath.Join(dir, "etc/ssh/ssh_host_rsa_key"), filepath.Join(dir, "etc/ssh"),
+		filepath.Join(dir, "etc/machine-id"), filepath.Join(dir, "etc/resolv.conf"))
 	if _, err := Clean(context.Background(), dir, Options{Warn: func(w string) { t.Error(w) }}); err != nil {
 		t.Fatal(err)
 	}
 	got := slices.DeleteFunc(names(t, dir), func(n string) bool { return n == "lost+found/" })
-	if want := []string{"etc/", "etc/machine-id=", "etc/resolv.conf", "etc/ssh/", "tmp/", "var/", "var/log/", "var/log/secure="}; !slices.Equal(got, want) {
+	if want := []string{"etc/", "etc/machine-id=", "etc/resolv.conf", "etc/ssh/", "tmp/", "var/", "var/log/",
+		"var/log/secure="}; !slices.Equal(got, want) {
 		t.Errorf("left is %q, want %q", got, want)
 	}
-	if out, err := exec.Command("lsattr", filepath.Join(dir, "etc/resolv.conf")).Output(); err != nil || !strings.Contains(strings.Fields(string(out))[0], "i") {
+	if out, err := exec.Command("lsattr", filepath.Join(dir, "etc/resolv.conf")).Output(); err != nil ||
+		!strings.Contains(strings.Fields(string(out))[0], "i") {
 		t.Errorf("lsattr of resolv.conf = %s, %v, want it immutable still", out, err)
 	}
 	for line := range strings.Lines(survey(t, dir)) {
@@ -156,11 +169,13 @@ func TestAttributes(t *testing.T) {
 func TestNoTypes(t *testing.T) {
 	dir := ext4(t, "^filetype")
 	tree := filepath.Join(dir, "tree")
-	plant(t, tree, "etc/ssh/ssh_host_rsa_key", "home/ada/.bash_history", "var/log/app/log.1", "var/log/journal/0123/x", "var/log/link->app", "tmp/a/b")
+	plant(t, tree, "etc/ssh/ssh_host_rsa_key", "home/ada/.bash_history", "var/log/app/log.1", "var/log/journal/0123/x",
+		"var/log/link->app", "tmp/a/b")
 	if _, err := Clean(context.Background(), tree, Options{Warn: func(w string) { t.Error(w) }}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"etc/", "etc/ssh/", "home/", "home/ada/", "tmp/", "var/", "var/log/", "var/log/app/", "var/log/journal/", "var/log/link"}
+	want := []string{"etc/", "etc/ssh/", "home/", "home/ada/", "tmp/", "var/", "var/log/", "var/log/app/",
+		"var/log/journal/", "var/log/link"}
 	if got := names(t, tree); !slices.Equal(got, want) {
 		t.Errorf("left is %q, want %q", got, want)
 	}
@@ -176,10 +191,12 @@ func TestMounted(t *testing.T) {
 	t.Cleanup(func() { unix.Unmount(filepath.Join(dir, "tmp"), unix.MNT_DETACH) })
 	plant(t, dir, "tmp/kept")
 	var warned []string
-	if _, err := Clean(context.Background(), dir, Options{Warn: func(s string) { warned = append(warned, s) }}); err != nil {
+	if _, err := Clean(context.Background(), dir,
+		Options{Warn: func(s string) { warned = append(warned, s) }}); err != nil {
 		t.Fatal(err)
 	}
-	if want := `temporary-files: "/tmp" is not touched: a filesystem is mounted there`; !slices.Equal(warned, []string{want}) {
+	if want := `temporary-files: "/tmp" is not touched: a filesystem is mounted there`; !slices.Equal(warned,
+		[]string{want}) {
 		t.Errorf("warned of %q, want %q", warned, want)
 	}
 	if got := names(t, dir); !slices.Contains(got, "tmp/kept") {

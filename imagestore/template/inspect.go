@@ -80,7 +80,8 @@ func (t tree) read(path string, max int64) []byte {
 
 // arch finds out for which machines the tree's programs are, by those that every system has.
 func (t tree) arch() (arch, program string) {
-	for _, p := range []string{"/bin/sh", "/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/bin/busybox", "/usr/bin/env"} {
+	for _, p := range []string{"/bin/sh", "/sbin/init", "/usr/lib/systemd/systemd", "/lib/systemd/systemd",
+		"/bin/busybox", "/usr/bin/env"} {
 		if a := elfArch(t.read(p, 64)); a != "" {
 			return a, p
 		}

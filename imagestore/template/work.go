@@ -102,7 +102,8 @@ func tooDeep(depth int) error {
 
 // linked says why a directory could not be opened, "" where there is no directory and nothing that leads to one.
 func linked(at int, name string) string {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(at, name, &how)
 	if err == unix.ELOOP {
 		return "its path leads through a symbolic link"

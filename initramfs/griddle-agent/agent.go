@@ -41,7 +41,8 @@ func agent(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s := &station{log: log, boot: uuid.NewString(), disks: &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: disk.Blkid},
+	s := &station{log: log, boot: uuid.NewString(),
+		disks:  &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: disk.Blkid},
 		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
@@ -159,9 +160,11 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 			s.log.Warn("listing network interfaces", "error", err)
 		}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "reading disks"})
-		found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
+		found := tui.Found{Identity: identity(s.log, list, l.nic.mac),
+			Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
-		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
+		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity,
+			Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -178,7 +181,8 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 			lost = lostLink(now, l.nic.name, l.nic.mac)
 		}
 		s.screen.send(tui.Asking{})
-		s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()), Hint: hintFor(err, lost)})
+		s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()),
+			Hint: hintFor(err, lost)})
 		select {
 		case <-ctx.Done():
 			return found, ctx.Err()
@@ -293,7 +297,8 @@ func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Fo
 	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
+	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity,
+		Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

@@ -49,7 +49,10 @@ func TestUntilAnother(t *testing.T) {
 		}
 		retry := make(chan struct{}, 1)
 		retry <- struct{}{}
-		waitForAnother(t.Context(), retry, "failed", func() string { t.Error("asked though somebody wants another try"); return "" })
+		waitForAnother(t.Context(), retry, "failed", func() string {
+			t.Error("asked though somebody wants another try")
+			return ""
+		})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		waitForAnother(ctx, nil, "failed", func() string { return "" })

@@ -70,11 +70,13 @@ func newRoom(t *testing.T) *room {
 	id := document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
 	e, err := encoding.Encoder{}.Encode(ctx, strings.NewReader("a stream"), r.store.Blobs)
 	must(err)
-	image, err := r.store.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, r.publisher)
+	image, err := r.store.PutImage(ctx,
+		document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, r.publisher)
 	must(err)
 	stream, err := r.store.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, r.publisher)
 	must(err)
-	_, err = r.store.Add(ctx, catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}})
+	_, err = r.store.Add(ctx,
+		catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}})
 	must(err)
 
 	h := remote.Handler(r.store, nil)
@@ -86,8 +88,10 @@ func newRoom(t *testing.T) *room {
 		h.ServeHTTP(w, req)
 	}))
 	t.Cleanup(srv.Close)
-	r.spec = job.Spec{ID: "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", Kind: job.Install, Sources: []string{srv.URL}, Disk: "largest",
-		Image: job.Image{Ref: id.Ref, Document: string(image), Streams: []job.Stream{{Document: string(stream), Index: string(e.Index), Raw: e.Raw, Wire: e.Wire}}}}
+	r.spec = job.Spec{ID: "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab", Kind: job.Install,
+		Sources: []string{srv.URL}, Disk: "largest",
+		Image: job.Image{Ref: id.Ref, Document: string(image),
+			Streams: []job.Stream{{Document: string(stream), Index: string(e.Index), Raw: e.Raw, Wire: e.Wire}}}}
 	r.station = &station{site: site.Site{HTTP: srv.URL}}
 	r.events = newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { r.last.Store(&e) },
 		func(context.Context, job.Events) (job.Acknowledged, error) {
@@ -127,8 +131,10 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 		want   string
 	}{
 		{"as it was", func(*room) error { return nil }, "this machine has no disk"},
-		{"the server is away for a while", func(r *room) error { r.away.Store(2); return nil }, "this machine has no disk"},
-		{"the key is revoked", func(r *room) error { return r.store.Revoke(t.Context(), r.publisher.Public()) }, "is not trusted here"},
+		{"the server is away for a while", func(r *room) error { r.away.Store(2); return nil },
+			"this machine has no disk"},
+		{"the key is revoked", func(r *room) error { return r.store.Revoke(t.Context(), r.publisher.Public()) },
+			"is not trusted here"},
 		{"the key may sign other names", func(r *room) error {
 			return r.store.Grant(t.Context(), catalog.Granting{Key: r.publisher.Public().String() + " webx web/*"})
 		}, "may sign webx web/*, and not web"},
@@ -151,7 +157,8 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 			r.boot(t)
 			err := r.install(t.Context(), &leased{}, r.spec, tui.Found{})
 			e := r.last.Load()
-			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) || !strings.Contains(e.Message, "nothing was written to disk") {
+			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) ||
+				!strings.Contains(e.Message, "nothing was written to disk") {
 				t.Errorf("install = %v, last event %+v, want %q", err, e, c.want)
 			}
 		})
@@ -209,12 +216,13 @@ func TestRolledBackCatalog(t *testing.T) {
 func TestPrivateImageIsOpened(t *testing.T) {
 	r := newRoom(t)
 	const token = "the token of this boot"
-	h := remote.NewHandler(r.store, remote.HandlerOptions{Private: true, Who: func(req *http.Request) (remote.Caller, error) {
-		if req.Header.Get("Authorization") != "Bearer "+token {
-			return remote.Caller{}, errors.New("wrong token")
-		}
-		return remote.Caller{Role: remote.Reader}, nil
-	}})
+	h := remote.NewHandler(r.store,
+		remote.HandlerOptions{Private: true, Who: func(req *http.Request) (remote.Caller, error) {
+			if req.Header.Get("Authorization") != "Bearer "+token {
+				return remote.Caller{}, errors.New("wrong token")
+			}
+			return remote.Caller{Role: remote.Reader}, nil
+		}})
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == job.HelloPath {
 			json.NewEncoder(w).Encode(job.Welcome{Token: token})

@@ -64,7 +64,8 @@ func resetTerminal(f *os.File) {
 		}
 		t.Iflag |= unix.ICRNL | unix.IXON | unix.IUTF8
 		t.Oflag |= unix.OPOST | unix.ONLCR
-		t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL | unix.ECHOKE | unix.IEXTEN
+		t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ECHOCTL |
+			unix.ECHOKE | unix.IEXTEN
 		t.Cc[unix.VINTR], t.Cc[unix.VEOF], t.Cc[unix.VERASE], t.Cc[unix.VSUSP] = 3, 4, 0x7f, 0x1a
 		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
 	})

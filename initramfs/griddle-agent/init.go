@@ -22,7 +22,8 @@ const (
 func supervise() {
 	mount()
 	// What Debian's packages gave goes before u-root's commands of the same name, which know less (blkid).
-	for _, kv := range [][2]string{{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/bbin"}, {"HOME", "/root"}, {"TERM", "linux"}} {
+	for _, kv := range [][2]string{{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/bbin"}, {"HOME", "/root"},
+		{"TERM", "linux"}} {
 		os.Setenv(kv[0], kv[1])
 	}
 	// Drivers talk over the screen otherwise; "dmesg" still has it all.
@@ -95,7 +96,8 @@ func reapUntil(pids ...int) string {
 
 // shells shows why on every console with a shell below it, and returns when one of them is left.
 func shells(why string) {
-	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n\n", "\n", "\r\n")
+	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n\n",
+		"\n", "\r\n")
 	var pids []int
 	for _, path := range consolePaths() {
 		f, err := openConsole(path, 0)

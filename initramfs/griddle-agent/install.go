@@ -74,7 +74,8 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 }
 
 // open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways, wire *atomic.Int64) (*fetch.Opened, error) {
+func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways,
+	wire *atomic.Int64) (*fetch.Opened, error) {
 	trust, err := trusted(s.site)
 	if err != nil {
 		return nil, err

@@ -84,7 +84,8 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 	for {
 		var err error
 		if list, err = nics(w.first); err != nil {
-			w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: "cannot list them: " + job.Sentence(err.Error()), Hint: "Trying again."})
+			w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed,
+				Detail: "cannot list them: " + job.Sentence(err.Error()), Hint: "Trying again."})
 			return nil, fmt.Errorf("listing network interfaces: %w", err)
 		}
 		var ready []nic
@@ -116,7 +117,8 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 	}
 	if len(list) == 0 {
 		w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: noDriver(driverless(os.DirFS("/sys"))),
-			Hint: "The boot image has no driver for the network card, or the card is disabled in the firmware setup. You can plug in another card or a USB adapter now."})
+			Hint: "The boot image has no driver for the network card, or the card is disabled in the firmware setup. " +
+				"You can plug in another card or a USB adapter now."})
 		return nil, errors.New("no network interface")
 	}
 	w.tell(tui.Step{Name: stepNICs, State: tui.StepFailed, Detail: describe(list),
@@ -144,8 +146,10 @@ func (w *network) try(ctx context.Context, n nic) (*leased, time.Time, error) {
 	w.tell(tui.Step{Name: stepServer, State: tui.StepRunning, Detail: "asking " + w.site.HTTP + " over " + n.name})
 	date, err := serverDate(ctx, w.site.HTTP)
 	if err != nil {
-		w.tell(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: n.name + " to " + strings.TrimPrefix(w.site.HTTP, "http://") + ": " + reason(err),
-			Hint: "Is \"griddle serve\" running, and is its address reachable from this network (route, firewall)? Trying again."})
+		w.tell(tui.Step{Name: stepServer, State: tui.StepFailed,
+			Detail: n.name + " to " + strings.TrimPrefix(w.site.HTTP, "http://") + ": " + reason(err),
+			Hint: "Is \"griddle serve\" running, and is its address reachable from this network (route, " +
+				"firewall)? Trying again."})
 		l.drop()
 		return nil, time.Time{}, err
 	}

@@ -29,7 +29,8 @@ func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 	s.events.begin(spec.ID, func() { cancel(errCancelled) })
 	defer s.events.begin("", nil)
 	say := func(level job.Level, state job.State, format string, args ...any) {
-		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: level, State: state, Message: job.Sentence(fmt.Sprintf(format, args...))})
+		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: level, State: state,
+			Message: job.Sentence(fmt.Sprintf(format, args...))})
 	}
 	err := s.relayAll(ctx, l, spec, say)
 	if cause := context.Cause(ctx); cause != nil {
@@ -58,7 +59,8 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say re
 	if err != nil {
 		return err
 	}
-	say(job.Info, job.Started, "relaying %s to %s: %d streams, %s", img.Ref(), l.prefix.String(), len(img.Streams()), job.Bytes(need))
+	say(job.Info, job.Started, "relaying %s to %s: %d streams, %s", img.Ref(), l.prefix.String(),
+		len(img.Streams()), job.Bytes(need))
 	ended := make(chan error)
 	for _, st := range img.Streams() {
 		go func() { ended <- s.relayOne(ctx, l, spec, st.Encoding, st.Wire, w, say) }()
@@ -71,7 +73,8 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say re
 }
 
 // relayOne holds one session of an encoding after the other.
-func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways, say reportFunc) error {
+func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways,
+	say reportFunc) error {
 	sources := s.sources(spec)
 	nets := networks(l)
 	var spool *relay.Spool
@@ -95,7 +98,8 @@ func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encodi
 		}
 		if err == nil {
 			pause = time.Second
-			err = spool.Hold(ctx, relay.HoldOptions{Order: *a.Relay, Network: nets[0], Report: s.reportRelay, Log: s.log, Status: s.showRelay(spec, spool, size, w)})
+			err = spool.Hold(ctx, relay.HoldOptions{Order: *a.Relay, Network: nets[0], Report: s.reportRelay,
+				Log: s.log, Status: s.showRelay(spec, spool, size, w)})
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -157,19 +161,22 @@ func mountMemory(need int64) error {
 	}
 	free := int64(info.Freeram+info.Bufferram) * int64(info.Unit)
 	if room := need + need/8; room > free-256<<20 {
-		return fmt.Errorf("this machine has %s of free memory, and to relay it needs %s and 256 MiB for itself; use a machine with more memory to relay", job.Bytes(free), job.Bytes(room))
+		return fmt.Errorf("this machine has %s of free memory, and to relay it needs %s and 256 MiB for itself; "+
+			"use a machine with more memory to relay", job.Bytes(free), job.Bytes(room))
 	}
 	if err := os.MkdirAll(memoryDir, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount("griddle-relay", memoryDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("mode=0700,size=%d", need+need/8+1<<20)); err != nil {
+	if err := unix.Mount("griddle-relay", memoryDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		fmt.Sprintf("mode=0700,size=%d", need+need/8+1<<20)); err != nil {
 		return fmt.Errorf("making room in memory: %w", err)
 	}
 	return nil
 }
 
 // relayWhile fetches a stream for this machine's install and for its neighbours at once.
-func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retry func(error, int)) func(context.Context, multicast.RelayOrder, multicast.Network) (io.ReadCloser, error) {
+func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways,
+	retry func(error, int)) func(context.Context, multicast.RelayOrder, multicast.Network) (io.ReadCloser, error) {
 	return func(ctx context.Context, o multicast.RelayOrder, n multicast.Network) (io.ReadCloser, error) {
 		dir := w.spoolDir()
 		if dir == "" {
@@ -184,12 +191,15 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways, retr
 		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.tell, retry) }) // the reader gets its error
 		r.wg.Go(func() {
 			defer r.over()
-			err := spool.Hold(ctx, relay.HoldOptions{Order: o, Network: n, Report: s.reportRelay, Log: s.log, Status: r.hear})
+			err := spool.Hold(ctx,
+				relay.HoldOptions{Order: o, Network: n, Report: s.reportRelay, Log: s.log, Status: r.hear})
 			if err != nil && ctx.Err() == nil {
-				s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Warning, Message: job.Sentence("relaying ended: " + err.Error())})
+				s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Warning,
+					Message: job.Sentence("relaying ended: " + err.Error())})
 			}
 		})
-		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info, Message: "this machine also fetches the image for its neighbours"})
+		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info,
+			Message: "this machine also fetches the image for its neighbours"})
 		return r, nil
 	}
 }

@@ -36,7 +36,8 @@ const InstalledTimeout = 4 * time.Second
 type Options struct {
 	// Server is the HTTP server with scheme and without a final slash, "http://10.77.0.1:8080".
 	Server string
-	// UEFI says that the script is for UEFI; false means BIOS. The two start the local disk and the initrds differently.
+	// UEFI says that the script is for UEFI; false means BIOS. The two start the local disk and
+	// the initrds differently.
 	UEFI bool
 	// Title is the title of the menu; any text.
 	Title string
@@ -98,7 +99,8 @@ func ask(o Options, item string) ([]byte, error) {
 	fmt.Fprintf(&b, "#!ipxe\nmenu Griddle %s\n", Text(o.Title))
 	b.WriteString("item --key l local Local disk\n")
 	b.WriteString(item)
-	fmt.Fprintf(&b, "choose --default local --timeout %d target || goto local\ngoto ${target}\n", o.Timeout.Milliseconds())
+	fmt.Fprintf(&b, "choose --default local --timeout %d target || goto local\ngoto ${target}\n",
+		o.Timeout.Milliseconds())
 	b.WriteString("\n:agent\n")
 	if err := agent(&b, o); err != nil {
 		return nil, err
@@ -132,14 +134,16 @@ func local(b *bytes.Buffer, o Options) {
 			b.WriteString("echo Griddle: the disk with the installed system is not among the BIOS drives.\n" +
 				"echo If the disk is in this machine, enable it in the BIOS setup (SATA mode, RAID, NVMe boot).\n")
 		}
-		b.WriteString("prompt --timeout 10000 Press a key to continue with the next entry of the boot order ||\n:firmware\n")
+		b.WriteString("prompt --timeout 10000 Press a key to continue with the next entry of the boot " +
+			"order ||\n:firmware\n")
 	}
 	b.WriteString("exit 1\n")
 }
 
 func failed(b *bytes.Buffer, o Options) {
 	if !o.UEFI && o.Memory != "" {
-		b.WriteString("\n:small\necho Griddle: this machine has too little memory. The agent needs 512 MiB. Add memory.\n" +
+		b.WriteString("\n:small\necho Griddle: this machine has too little memory. " +
+			"The agent needs 512 MiB. Add memory.\n" +
 			"prompt --timeout 30000 Press a key to start the local disk ||\ngoto local\n")
 	}
 	b.WriteString("\n:failed\necho Griddle: cannot start the agent, starting the local disk\nsleep 5\n\n:local\n")
@@ -151,7 +155,8 @@ func agent(b *bytes.Buffer, o Options) error {
 		return fmt.Errorf("writing a boot script: %w", err)
 	}
 	if !o.UEFI && o.Memory != "" {
-		fmt.Fprintf(b, "imgfetch --name memory %s%s || goto failed\nimgexec memory || goto small\nimgfree\n", o.Server, o.Memory)
+		fmt.Fprintf(b, "imgfetch --name memory %s%s || goto failed\nimgexec memory || goto small\nimgfree\n",
+			o.Server, o.Memory)
 	}
 	fmt.Fprintf(b, "kernel %s%s", o.Server, o.Kernel)
 	if o.UEFI {
@@ -201,7 +206,8 @@ func check(o Options) error {
 }
 
 func checkPath(p string) error {
-	if base := path.Base(p); !safe(p) || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?,") || base == "/" || base[0] == '-' {
+	if base := path.Base(p); !safe(p) || !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?,") ||
+		base == "/" || base[0] == '-' {
 		return fmt.Errorf("path %q", p)
 	}
 	return nil

@@ -58,7 +58,8 @@ func openJournal(path string) (j *journal, records []record, dropped int, err er
 	if dropped > 0 {
 		os.Remove(path + ".damaged")
 		// On a full disk the bad lines are given up rather than the good ones.
-		if err := os.Link(path, path+".damaged"); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		if err := os.Link(path, path+".damaged"); err != nil && !errors.Is(err, unix.ENOSPC) &&
+			!errors.Is(err, unix.EDQUOT) {
 			lock.Close()
 			return nil, nil, 0, fmt.Errorf("keeping the damaged lease journal: %w", err)
 		}

@@ -51,7 +51,8 @@ func Load(dir string, names ...string) (*Set, error) {
 		s.files[name] = b
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("loading the boot loaders from %s (`make boot` makes them): %w", dir, errors.Join(errs...))
+		return nil, fmt.Errorf("loading the boot loaders from %s (`make boot` makes them): %w", dir,
+			errors.Join(errs...))
 	}
 	return s, nil
 }

@@ -57,7 +57,8 @@ func fetch(addr *net.UDPAddr, name string) ([]byte, error) {
 func TestThousandAtOnce(t *testing.T) {
 	want := content(74_000)
 	complete := make(chan string, 1000)
-	addr := start(t, &Server{Files: files{"undionly.kpxe": want}, Observe: func(_ net.IP, name string) { complete <- name }})
+	addr := start(t,
+		&Server{Files: files{"undionly.kpxe": want}, Observe: func(_ net.IP, name string) { complete <- name }})
 	abandon(t, addr, 300)
 	var all sync.WaitGroup
 	failed := make(chan error, 1000)
@@ -194,12 +195,14 @@ func TestOtherClients(t *testing.T) {
 		}
 	}
 	url := fmt.Sprintf("tftp://%s//undionly.kpxe", addr)
-	out, err := exec.Command("curl", "-sS", "--max-time", "60", "--tftp-blksize", "1400", "-o", filepath.Join(t.TempDir(), "x"), "-w", "%{size_download}", url).CombinedOutput()
+	out, err := exec.Command("curl", "-sS", "--max-time", "60", "--tftp-blksize", "1400",
+		"-o", filepath.Join(t.TempDir(), "x"), "-w", "%{size_download}", url).CombinedOutput()
 	if err != nil || string(out) != "74000" {
 		t.Errorf("curl (make deps installs it): %v, %s", err, out)
 	}
 	got := filepath.Join(t.TempDir(), "y")
-	out, err = exec.Command("busybox", "tftp", "-g", "-b", "1400", "-r", "undionly.kpxe", "-l", got, addr.IP.String(), fmt.Sprint(addr.Port)).CombinedOutput()
+	out, err = exec.Command("busybox", "tftp", "-g", "-b", "1400", "-r", "undionly.kpxe", "-l", got, addr.IP.String(),
+		fmt.Sprint(addr.Port)).CombinedOutput()
 	if err != nil {
 		t.Errorf("busybox tftp (make deps installs it): %v, %s", err, out)
 	}

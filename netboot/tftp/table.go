@@ -9,7 +9,8 @@ import (
 // table holds the transfers that are under way: at most max. Where it is full, a new one takes the place of
 //
 //   - the oldest transfer whose client never answered: it may have gone, or its address may be forged;
-//   - else, if one address has at least two transfers more than the new client's, the one of it that was silent longest.
+//   - else, if one address has at least two transfers more than the new client's, the one of it that
+//     was silent longest.
 //
 // Else there is no place. So a client that answers is never refused because of what others abandoned, machines behind
 // one address (NAT) may all boot at once, and one address alone cannot keep all others out.

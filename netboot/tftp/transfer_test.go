@@ -114,9 +114,11 @@ func TestAcknowledge(t *testing.T) {
 		number uint16
 		send   bool
 		acked  int64
-	}{{0xffff, false, -1}, {1, false, -1}, {0, true, 0}, {2, true, 2}, {2, true, 2}, {2, false, 2}, {7, false, 2}, {6, true, 6}} {
+	}{{0xffff, false, -1}, {1, false, -1}, {0, true, 0}, {2, true, 2}, {2, true, 2}, {2, false, 2},
+		{7, false, 2}, {6, true, 6}} {
 		if send := windowed.acknowledge(c.number); send != c.send || windowed.acked != c.acked {
-			t.Errorf("window 4: acknowledge(%d) = %v with block %d, want %v with %d", c.number, send, windowed.acked, c.send, c.acked)
+			t.Errorf("window 4: acknowledge(%d) = %v with block %d, want %v with %d", c.number, send,
+				windowed.acked, c.send, c.acked)
 		}
 	}
 }

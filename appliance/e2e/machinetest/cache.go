@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// Mirror is the base URL from which apt of this computer gets the packages of a suite, such as bookworm or bookworm-security
-// (apt-get(8), indextargets). It is an error if apt has none.
+// Mirror is the base URL from which apt of this computer gets the packages of a suite, such as bookworm or
+// bookworm-security (apt-get(8), indextargets). It is an error if apt has none.
 func Mirror(ctx context.Context, suite string) (string, error) {
-	out, err := Run(ctx, "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Component: main", "Codename: "+suite)
+	out, err := Run(ctx, "apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages",
+		"Component: main", "Codename: "+suite)
 	if err != nil {
 		return "", err
 	}
@@ -25,9 +26,9 @@ func Mirror(ctx context.Context, suite string) (string, error) {
 	return first, nil
 }
 
-// Cached returns a file or directory of a cache. Where it is missing, build makes it in work, an empty directory of the same
-// filesystem, and returns its path there. what names it in messages, and its lock: programs that want it at the same time wait for
-// one another.
+// Cached returns a file or directory of a cache. Where it is missing, build makes it in work, an empty directory of the
+// same filesystem, and returns its path there. what names it in messages, and its lock: programs that want it at the
+// same time wait for one another.
 func Cached(cache, name, what string, log io.Writer, build func(work string) (made string, err error)) (string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("making the %s: %w", what, err)

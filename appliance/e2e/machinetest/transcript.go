@@ -121,7 +121,8 @@ func (t *Transcript) wait(ctx context.Context, pattern string, growing int) (Lin
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.Name, ctx.Err(), t.Tail(15))
+			return Line{}, fmt.Errorf("waiting for %q of %s: %w; it said last:\n%s", pattern, t.Name,
+				ctx.Err(), t.Tail(15))
 		}
 	}
 }
@@ -189,12 +190,14 @@ func (t *Transcript) WaitCount(ctx context.Context, pattern string, n int) error
 			return nil
 		}
 		if ended != nil {
-			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name, n, ended, t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name,
+				n, ended, t.Tail(15))
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name, n, ctx.Err(), t.Tail(15))
+			return fmt.Errorf("waiting for %q of %s, for the %d. time: %w; it said last:\n%s", pattern, t.Name, n,
+				ctx.Err(), t.Tail(15))
 		}
 	}
 }

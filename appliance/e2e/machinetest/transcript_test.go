@@ -16,7 +16,8 @@ func TestTranscriptWait(t *testing.T) {
 	}{
 		{"a whole line", "one\r\ntwo\r\n", `^two$`, "two"},
 		{"a prompt without its end", "Debian\r\n\r\nweb login: ", `login: $`, "web login: "},
-		{"control sequences are not seen", "\x1b[0;32m  OK  \x1b[0m] Started\n", `^  OK  \] Started$`, "  OK  ] Started"},
+		{"control sequences are not seen", "\x1b[0;32m  OK  \x1b[0m] Started\n",
+			`^  OK  \] Started$`, "  OK  ] Started"},
 		{"the first of two", "line 1\nline 2\n", `^line`, "line 1"},
 	}
 	for _, tt := range tests {

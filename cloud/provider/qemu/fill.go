@@ -26,7 +26,8 @@ func (q *QEMU) fillServer(ctx context.Context, dir string, r *record, w *provide
 	}
 	// Seen from where the server will be: the whole state can be moved to another place while nothing runs.
 	backing := filepath.Join("..", "..", "..", "..", "images", p.image.digest(), imageDisk)
-	cmd := exec.CommandContext(ctx, imageTool, "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing, serverDisk, strconv.FormatInt(virtual, 10))
+	cmd := exec.CommandContext(ctx, imageTool, "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing,
+		serverDisk, strconv.FormatInt(virtual, 10))
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {

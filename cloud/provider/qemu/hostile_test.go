@@ -33,7 +33,8 @@ func TestArgvAndModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range all {
-		if i, err := e.Info(); err != nil || e.Type().IsRegular() && i.Mode().Perm()&0o077 != 0 && e.Name() != consoleFile {
+		if i, err := e.Info(); err != nil || e.Type().IsRegular() && i.Mode().Perm()&0o077 != 0 &&
+			e.Name() != consoleFile {
 			t.Errorf("%s has mode %v, %v", e.Name(), i.Mode(), err)
 		}
 	}
@@ -45,7 +46,8 @@ func TestArgvAndModes(t *testing.T) {
 // TestSeedDisk reads the seed back, and has blkid find it as cloud-init does.
 func TestSeedDisk(t *testing.T) {
 	dir := t.TempDir()
-	made := seed.Seed{InstanceID: "i-1", Hostname: "web-1", UserData: bytes.Repeat([]byte("#cloud-config\n"), 20000), Network: &seed.Network{}}
+	made := seed.Seed{InstanceID: "i-1", Hostname: "web-1", UserData: bytes.Repeat([]byte("#cloud-config\n"), 20000),
+		Network: &seed.Network{}}
 	want, err := seed.NoCloud(made)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +56,8 @@ func TestSeedDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := exec.CommandContext(t.Context(), "blkid", "-p", "-o", "export", filepath.Join(dir, seedFile)).Output()
-	if err != nil || !strings.Contains(string(out), "LABEL=cidata\n") || !strings.Contains(string(out), "TYPE=iso9660\n") {
+	if err != nil || !strings.Contains(string(out), "LABEL=cidata\n") ||
+		!strings.Contains(string(out), "TYPE=iso9660\n") {
 		t.Errorf("blkid says %s, %v; want an ISO named cidata", out, err)
 	}
 	f, err := os.Open(filepath.Join(dir, seedFile))
@@ -136,8 +139,9 @@ func TestBadState(t *testing.T) {
 	}
 	defer os.WriteFile(file, good, 0o600)
 	for name, b := range map[string][]byte{
-		"nothing": nil, "half": good[:len(good)/2], "more": append(bytes.Clone(good), "{}"...), "another field": bytes.Replace(good, []byte(`"serial"`), []byte(`"cereal"`), 1),
-		"huge": append(bytes.Clone(good), make([]byte, mostRecord)...),
+		"nothing": nil, "half": good[:len(good)/2], "more": append(bytes.Clone(good), "{}"...),
+		"another field": bytes.Replace(good, []byte(`"serial"`), []byte(`"cereal"`), 1),
+		"huge":          append(bytes.Clone(good), make([]byte, mostRecord)...),
 	} {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
@@ -160,8 +164,9 @@ func TestBadState(t *testing.T) {
 func TestHostileIDs(t *testing.T) {
 	q, r := one(t)
 	for _, x := range []provider.Resource{
-		{Kind: provider.KindServer, ID: "../../../etc"}, {Kind: provider.KindServer, ID: "demo/../00000000"}, {Kind: "..", ID: r.id()}, {Kind: "", ID: r.id()},
-		{Kind: provider.KindImage, ID: ".."}, {Kind: provider.KindVolume, ID: "demo//x"}, {Kind: provider.KindVolume, ID: r.id()}, {},
+		{Kind: provider.KindServer, ID: "../../../etc"}, {Kind: provider.KindServer, ID: "demo/../00000000"},
+		{Kind: "..", ID: r.id()}, {Kind: "", ID: r.id()}, {Kind: provider.KindImage, ID: ".."},
+		{Kind: provider.KindVolume, ID: "demo//x"}, {Kind: provider.KindVolume, ID: r.id()}, {},
 	} {
 		x.Stack, x.Name = "demo", "web-1"
 		if err := q.Remove(t.Context(), x); err != nil {

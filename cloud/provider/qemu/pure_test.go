@@ -57,13 +57,15 @@ func example() machine {
 	return machine{
 		record: &record{Labels: labels(provider.KindServer, "web-1"), Serial: "0a0b0c0d", Server: &serverRecord{
 			CPUs: 2, Memory: 2 << 30, SSH: 22, Private: netip.MustParseAddr("10.77.0.11"), Public: publicAddress(),
-			Forwards: []provider.Forward{{Protocol: "tcp", Port: 22, Public: 20022}, {Protocol: "udp", Port: 53, Public: 20053}},
+			Forwards: []provider.Forward{{Protocol: "tcp", Port: 22, Public: 20022},
+				{Protocol: "udp", Port: 53, Public: 20053}},
 		}},
 		network: &record{Labels: labels(provider.KindNetwork, "net"), Serial: "11111111", Network: &networkRecord{
 			Prefix: netip.MustParsePrefix("10.77.0.0/24"), Group: "239.193.2.3:16400"}},
 		volumes: []*record{
 			{Labels: labels(provider.KindVolume, "web-1.data"), Serial: "22222222", Size: 1 << 30},
-			{Labels: labels(provider.KindVolume, "web-1."+strings.Repeat("long", 12)), Serial: "33333333", Size: 1 << 30},
+			{Labels: labels(provider.KindVolume, "web-1."+strings.Repeat("long", 12)),
+				Serial: "33333333", Size: 1 << 30},
 		},
 		accel: "tcg", firmware: "/usr/share/OVMF,x",
 	}
@@ -97,7 +99,8 @@ func TestSeed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "== bridge %q, meta-data\n%s\n== network-config\n%s\n", bridge, files[0].Content, files[1].Content)
+		fmt.Fprintf(&b, "== bridge %q, meta-data\n%s\n== network-config\n%s\n", bridge,
+			files[0].Content, files[1].Content)
 		m.network.Network.DNS = []netip.Addr{netip.MustParseAddr("192.0.2.53")}
 		key = nil
 	}
@@ -146,7 +149,8 @@ func TestNext(t *testing.T) {
 
 func TestAdmitted(t *testing.T) {
 	all := netip.MustParsePrefix("0.0.0.0/0")
-	wall := &record{Rules: []provider.Rule{{Protocol: "tcp", From: 80, To: 81, Source: all}, {Protocol: "tcp", From: 81, To: 81, Source: all}, {Protocol: "icmp", Source: all}}}
+	wall := &record{Rules: []provider.Rule{{Protocol: "tcp", From: 80, To: 81, Source: all},
+		{Protocol: "tcp", From: 81, To: 81, Source: all}, {Protocol: "icmp", Source: all}}}
 	got, err := admitted(wall, 22)
 	if err != nil || fmt.Sprint(got) != "[{tcp 80 0} {tcp 81 0}]" {
 		t.Errorf("admitted = %v, %v, want ports 80 and 81", got, err)
@@ -229,8 +233,9 @@ func FuzzParseUsernet(f *testing.F) {
 
 func FuzzParseReply(f *testing.F) {
 	for _, s := range []string{
-		`{"QMP":{"version":{},"capabilities":["oob"]}}`, `{"return":{},"id":1}`, `{"error":{"class":"GenericError","desc":"no"}}`,
-		`{"event":"POWERDOWN","timestamp":{}}`, `{"return":{},"event":"X"}`, `{}`, `[`,
+		`{"QMP":{"version":{},"capabilities":["oob"]}}`, `{"return":{},"id":1}`,
+		`{"error":{"class":"GenericError","desc":"no"}}`, `{"event":"POWERDOWN","timestamp":{}}`,
+		`{"return":{},"event":"X"}`, `{}`, `[`,
 	} {
 		f.Add([]byte(s))
 	}

@@ -141,8 +141,9 @@ ExecStart=` + library + `first-boot report
 					s.Proxy)},
 			userdata.File{Path: "/etc/systemd/system.conf.d/50-griddle-proxy.conf",
 				// A percent sign is systemd's own.
-				Content: []byte(strings.ReplaceAll(fmt.Sprintf("[Manager]\nDefaultEnvironment=\"http_proxy=%s\" \"https_proxy=%s\" \"no_proxy=%s\"\n",
-					s.Proxy, s.Proxy, s.direct()), "%", "%%"))})
+				Content: []byte(strings.ReplaceAll(
+					fmt.Sprintf("[Manager]\nDefaultEnvironment=\"http_proxy=%s\" \"https_proxy=%s\" \"no_proxy=%s\"\n",
+						s.Proxy, s.Proxy, s.direct()), "%", "%%"))})
 	}
 	return files
 }

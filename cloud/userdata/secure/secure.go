@@ -2,10 +2,10 @@
 //
 // Call Server.Parts, and merge what it returns before all other parts. After first boot:
 //
-//   - ssh takes keys only, from the declared users and Guests, at the declared port, be sshd a service or socket-activated; root
-//     cannot log in, no one by a password, and every password in /etc/shadow is locked;
-//   - nftables drops what is not declared, IPv4 and IPv6 alike: loaded before anything of the system but cloud-init itself
-//     at first boot, and before the network at each boot after it;
+//   - ssh takes keys only, from the declared users and Guests, at the declared port, be sshd a service or
+//     socket-activated; root cannot log in, no one by a password, and every password in /etc/shadow is locked;
+//   - nftables drops what is not declared, IPv4 and IPv6 alike: loaded before anything of the system but cloud-init
+//     itself at first boot, and before the network at each boot after it;
 //   - the users are there with their keys, and those with Sudo may become root without a password;
 //   - the root filesystem fills its disk; each volume is a blank disk that was formatted, or the disk that an earlier
 //     system of the server formatted, and disks with data are as they were (scripts/data-disk.sh has the rules);
@@ -37,7 +37,8 @@ type Server struct {
 	Users    []User
 	Guests   []string `json:"-"` // users that later parts of the user-data make, with keys: sshd lets them in too
 	SSH      SSH
-	HostKey  string // sshd's ed25519 private key, PEM; empty: made on the server. Anyone who reads the user-data can read it
+	// sshd's ed25519 private key, PEM; empty: made on the server. Anyone who reads the user-data can read it
+	HostKey string
 
 	Ports   []Port         // what is let in besides ssh
 	Inside  []netip.Prefix // networks from which everything is let in

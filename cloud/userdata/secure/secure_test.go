@@ -24,13 +24,19 @@ const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPxAAX5qmNVv1n2a6jVdbMwVN4vhjZt
 func full() secure.Server {
 	return secure.Server{
 		Hostname: "web-1", Admin: "ops",
-		Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true, Groups: []string{"adm"}}, {Name: "dev", Keys: []string{key + "\n", key}}},
-		SSH:   secure.SSH{Port: 2222, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}},
-		Ports: []secure.Port{{Protocol: "tcp", From: 80, To: 80}, {Protocol: "tcp", From: 8000, To: 8100, Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-			{Protocol: "udp", From: 53, To: 53}, {Protocol: "icmp"}, {Protocol: "icmp", Source: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}}},
-		Inside:  []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")},
-		Volumes: []secure.Volume{{Name: "data", Size: 10 << 30, Mount: "/srv"}, {Name: "a-longer-name", Size: 20 << 30, Mount: "/var/lib/web"}},
-		NTP:     []string{"ntp.example.net"}, DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
+		Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true, Groups: []string{"adm"}},
+			{Name: "dev", Keys: []string{key + "\n", key}}},
+		SSH: secure.SSH{Port: 2222,
+			From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}},
+		Ports: []secure.Port{{Protocol: "tcp", From: 80, To: 80},
+			{Protocol: "tcp", From: 8000, To: 8100, Source: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+			{Protocol: "udp", From: 53, To: 53}, {Protocol: "icmp"},
+			{Protocol: "icmp", Source: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}}},
+		Inside: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24")},
+		Volumes: []secure.Volume{{Name: "data", Size: 10 << 30, Mount: "/srv"},
+			{Name: "a-longer-name", Size: 20 << 30, Mount: "/var/lib/web"}},
+		NTP:  []string{"ntp.example.net"},
+		DNS:  []netip.Addr{netip.MustParseAddr("192.0.2.53"), netip.MustParseAddr("2001:db8::53")},
 		Zone: "Europe/Berlin", Locale: "de_DE.UTF-8", Proxy: "http://proxy.example.net:3128",
 	}
 }
@@ -57,8 +63,9 @@ func render(t *testing.T, s secure.Server) (*userdata.Merged, []byte) {
 
 func TestParts(t *testing.T) {
 	for name, s := range map[string]secure.Server{
-		"full":  full(),
-		"least": {Hostname: "a", Admin: "ops", Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true}}, Forward: true},
+		"full": full(),
+		"least": {Hostname: "a", Admin: "ops",
+			Users: []secure.User{{Name: "ops", Keys: []string{key}, Sudo: true}}, Forward: true},
 	} {
 		m, b := render(t, s)
 		t.Logf("%s: %d bytes of user-data", name, len(b))
@@ -67,7 +74,8 @@ func TestParts(t *testing.T) {
 		// The files that are packed can be read here.
 		for _, f := range m.Config["write_files"].([]any) {
 			entry := f.(map[string]any)
-			if entry["encoding"] == nil || strings.HasPrefix(entry["path"].(string), "/usr/local/lib/griddle/") && !strings.HasSuffix(entry["path"].(string), ".conf") {
+			if entry["encoding"] == nil || strings.HasPrefix(entry["path"].(string), "/usr/local/lib/griddle/") &&
+				!strings.HasSuffix(entry["path"].(string), ".conf") {
 				continue
 			}
 			content, err := userdata.Decode(entry, userdata.MaxInput)
@@ -145,7 +153,8 @@ func TestRuleset(t *testing.T) {
 		if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-ec", `nft -f "$1"; nft -f "$1"; nft -s list ruleset`, "sh", file).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "unshare", "--net", "sh",
+			"-ec", `nft -f "$1"; nft -f "$1"; nft -s list ruleset`, "sh", file).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s; run make deps", err, out)
 		}
@@ -156,7 +165,8 @@ func TestRuleset(t *testing.T) {
 }
 
 func TestLabel(t *testing.T) {
-	for volume, want := range map[string]string{"data": "griddle-data", "eight-ch": "griddle-eight-ch", "nine-char": "griddle-"} {
+	for volume, want := range map[string]string{"data": "griddle-data", "eight-ch": "griddle-eight-ch",
+		"nine-char": "griddle-"} {
 		if got := secure.Label(volume); !strings.HasPrefix(got, want) || len(got) > 16 {
 			t.Errorf("Label(%q) = %q, want %q", volume, got, want)
 		}

@@ -81,7 +81,8 @@ func (s *Server) check() error {
 		}
 		labels[v.Name] = true
 		if !match(`(/[A-Za-z0-9_.-]+)+`, v.Mount) || path.Clean(v.Mount) != v.Mount || labels[v.Mount] {
-			bad("the mount point %q is not a path of letters, digits and _.- in its shortest form, or is in the list twice", v.Mount)
+			bad("the mount point %q is not a path of letters, digits and _.- in its shortest form, "+
+				"or is in the list twice", v.Mount)
 		}
 		labels[v.Mount] = true
 		if v.Size < 0 {

@@ -44,7 +44,8 @@ func example(t *testing.T) Seed {
 	}
 	return Seed{InstanceID: "i-0001", Hostname: "web-1", Keys: []string{"ssh-ed25519 AAAA test"},
 		UserData: []byte("#cloud-config\n{}\n"), Network: &Network{Interfaces: []Interface{
-			{MAC: mac("52:54:00:00:00:01"), DHCP: true, DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, MTU: 1450},
+			{MAC: mac("52:54:00:00:00:01"), DHCP: true,
+				DNS: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, MTU: 1450},
 			{Name: "inner", MAC: mac("52:54:00:00:00:02"),
 				Addresses: []netip.Prefix{netip.MustParsePrefix("10.77.0.5/24"), netip.MustParsePrefix("fd00::5/64")},
 				Gateways: []netip.Addr{netip.MustParseAddr("10.77.0.1"),

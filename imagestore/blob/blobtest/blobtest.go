@@ -188,7 +188,8 @@ func listAndDelete(t *testing.T, s blob.Store) {
 }
 
 func badDigest(t *testing.T, s blob.Store) {
-	for _, d := range []blob.Digest{"sha256:", "x", "../../etc/passwd", blob.Digest("sha256:" + strings.Repeat("A", 64)),
+	for _, d := range []blob.Digest{"sha256:", "x", "../../etc/passwd",
+		blob.Digest("sha256:" + strings.Repeat("A", 64)),
 		blob.Digest("sha256:../" + strings.Repeat("a", 61))} {
 		if _, err := s.Open(t.Context(), d, 0, -1); err == nil {
 			t.Errorf("Open(%q) gave no error", d)
@@ -235,7 +236,10 @@ func manyAtOnce(t *testing.T, s blob.Store) {
 
 func cancelled(t *testing.T, s blob.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
-	r := io.MultiReader(bytes.NewReader(data(100_000)), readerFunc(func([]byte) (int, error) { cancel(); return 1, nil }))
+	r := io.MultiReader(bytes.NewReader(data(100_000)), readerFunc(func([]byte) (int, error) {
+		cancel()
+		return 1, nil
+	}))
 	if _, _, err := s.Put(ctx, r, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put with a cancelled context = %v, want %v", err, context.Canceled)
 	}

@@ -119,7 +119,8 @@ func (d *Disk) apply(o Did) {
 		}
 	case durable.Mkdir:
 		if n == nil && dir != nil {
-			dir.set(name, &inode{dir: true, mode: 0o755, time: o.At, names: map[string]*inode{}, syncedNames: map[string]*inode{}})
+			dir.set(name, &inode{dir: true, mode: 0o755, time: o.At, names: map[string]*inode{},
+				syncedNames: map[string]*inode{}})
 		}
 	case durable.Write, durable.Truncate:
 		if n != nil && !n.dir {

@@ -86,7 +86,9 @@ func (c *Coordinator) Ask(ctx context.Context, who Asker, ask multicast.Ask) (mu
 // link is the first of this host's links that the machine is on.
 func (c *Coordinator) link(nets []multicast.Network) (Link, bool) {
 	for _, l := range c.o.Links {
-		if slices.ContainsFunc(nets, func(n multicast.Network) bool { return n.Prefix.Masked() == l.Address.Masked() }) {
+		if slices.ContainsFunc(nets, func(n multicast.Network) bool {
+			return n.Prefix.Masked() == l.Address.Masked()
+		}) {
 			return l, true
 		}
 	}
@@ -138,7 +140,8 @@ func (c *Coordinator) join(who Asker, ask multicast.Ask, nets []multicast.Networ
 			continue
 		}
 		switch {
-		case s.relay != nil && s.relay.ready() && s.relay.machine != who.Machine && slices.ContainsFunc(nets, s.relay.near):
+		case s.relay != nil && s.relay.ready() && s.relay.machine != who.Machine &&
+			slices.ContainsFunc(nets, s.relay.near):
 			found = s
 		case s.local != nil && found == nil:
 			if l, ok := c.link(nets); ok && l.Interface.Name == s.target.link {

@@ -58,8 +58,9 @@ func New(o Options) (*Coordinator, error) {
 		return nil, errors.New("making a multicast coordinator: Open and Port are needed")
 	}
 	if !o.Groups.Addr().Is4() || !o.Groups.Addr().IsMulticast() || o.Groups.Bits() < 4 || o.Groups.Bits() > 24 {
-		return nil, fmt.Errorf("making a multicast coordinator: %v is not a network of at least 256 IPv4 multicast groups",
-			o.Groups)
+		return nil,
+			fmt.Errorf("making a multicast coordinator: %v is not a network of at least 256 IPv4 multicast groups",
+				o.Groups)
 	}
 	if b := o.Groups.Masked().Addr().As4(); o.Groups.Bits() == 24 && b[1]&0x7f == 0 && b[2] == 0 {
 		return nil, fmt.Errorf("making a multicast coordinator: a switch takes the groups of %v for 224.0.0.0/24, and "+

@@ -176,8 +176,9 @@ func parse(b []byte) (h Header, err error) {
 		return h, fmt.Errorf("%w: it has %d bytes, fewer than the %d of an empty one", ErrMalformed, len(b), Overhead)
 	}
 	h = Header{
-		Type: Type(b[1] >> 4), Flags: b[1] & 0xf, ESI: binary.BigEndian.Uint16(b[2:]), Seq: binary.BigEndian.Uint32(b[8:]),
-		Block: binary.BigEndian.Uint32(b[12:]), Pos: binary.BigEndian.Uint32(b[16:]), Time: binary.BigEndian.Uint32(b[20:]),
+		Type: Type(b[1] >> 4), Flags: b[1] & 0xf, ESI: binary.BigEndian.Uint16(b[2:]),
+		Seq: binary.BigEndian.Uint32(b[8:]), Block: binary.BigEndian.Uint32(b[12:]),
+		Pos: binary.BigEndian.Uint32(b[16:]), Time: binary.BigEndian.Uint32(b[20:]),
 	}
 	switch {
 	case b[0] != magic:

@@ -91,7 +91,8 @@ func (o *Options) validate() error {
 		errs = append(errs, errors.New("no source is given"))
 	}
 	if !o.Group.Addr().Is4() || !o.Group.Addr().IsMulticast() || o.Group.Port() == 0 {
-		errs = append(errs, fmt.Errorf("%w: %v is not an IPv4 multicast group with a port", multicast.ErrSession, o.Group))
+		errs = append(errs,
+			fmt.Errorf("%w: %v is not an IPv4 multicast group with a port", multicast.ErrSession, o.Group))
 	}
 	if !o.Address.Is4() || o.Address.IsMulticast() || o.Address.IsUnspecified() {
 		errs = append(errs, fmt.Errorf("%w: %v is not an IPv4 address to send from", multicast.ErrSession, o.Address))

@@ -30,9 +30,10 @@ type bdb struct {
 //
 //	LSN u64 | page u32 | previous u32 | next u32 | items u16 | free space at, or bytes of an overflow page u16 | level u8 | type u8
 //
-// Page 0 has its own: LSN u64 | page u32 | magic u32 | version u32 | page size u32 | encryption u8 | type u8 | flags u8 | pad u8 | free u32 |
-// last page u32. A page of a bucket has u16 offsets of its items after the header, key and value in turn, each item up to
-// where the one before it begins: type u8 | bytes, or type u8 | 3 bytes | first page u32 | length u32 of a value on overflow pages.
+// Page 0 has its own: LSN u64 | page u32 | magic u32 | version u32 | page size u32 | encryption u8 | type u8 | flags u8
+// | pad u8 | free u32 | last page u32. A page of a bucket has u16 offsets of its items after the header, key and value
+// in turn, each item up to where the one before it begins: type u8 | bytes, or type u8 | 3 bytes | first page u32 |
+// length u32 of a value on overflow pages.
 //
 // The buckets are not followed: all pages that hold any are read, in their order in the file.
 func parseBDB(b []byte) ([]packages.Package, error) {

@@ -90,12 +90,14 @@ func copyTo(path string, from io.Reader) error {
 func querySQLite(ctx context.Context, path string) ([]packages.Package, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxQuery)
 	defer cancel()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite",
+		"file:"+path+"?_pragma=trusted_schema(0)&_pragma=cell_size_check(1)&_pragma=query_only(1)")
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	rows, err := db.QueryContext(ctx, fmt.Sprintf("SELECT blob FROM Packages WHERE length(blob) <= %d LIMIT %d", maxHeader, packages.MaxPackages+1))
+	rows, err := db.QueryContext(ctx,
+		fmt.Sprintf("SELECT blob FROM Packages WHERE length(blob) <= %d LIMIT %d", maxHeader, packages.MaxPackages+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -124,8 +126,8 @@ func querySQLite(ctx context.Context, path string) ([]packages.Package, error) {
 //
 //	"RpmP" | version 0 | generation | pages of slots | …
 //
-// then slots of 16 bytes, from the third of the first page on: "Slot" | package | offset in units of 16 bytes | length likewise. A blob is
-// "BlbS" | package | generation | length in bytes | the header.
+// then slots of 16 bytes, from the third of the first page on: "Slot" | package | offset in units of 16 bytes | length
+// likewise. A blob is "BlbS" | package | generation | length in bytes | the header.
 func parseNDB(b []byte) ([]packages.Package, error) {
 	const page = 4096
 	fail := func(why string) ([]packages.Package, error) {
@@ -140,7 +142,8 @@ func parseNDB(b []byte) ([]packages.Package, error) {
 		return fail("is cut off")
 	}
 	var out []packages.Package
-	spare := int64(len(b)) // bytes that headers may still have: together no more than the file, lest one be named a million times
+	// bytes that headers may still have: together no more than the file, lest one be named a million times
+	spare := int64(len(b))
 	for at := int64(32); at < slots; at += 16 {
 		if string(b[at:at+4]) != "Slot" {
 			return fail("has something else in place of a slot")

@@ -39,7 +39,8 @@ func parseHeader(b []byte) (packages.Package, bool, error) {
 	text := map[uint32]string{}
 	for i := range entries {
 		e := b[8+16*i:]
-		tag, kind, offset := binary.BigEndian.Uint32(e), binary.BigEndian.Uint32(e[4:]), int64(binary.BigEndian.Uint32(e[8:]))
+		tag, kind, offset := binary.BigEndian.Uint32(e), binary.BigEndian.Uint32(e[4:]),
+			int64(binary.BigEndian.Uint32(e[8:]))
 		switch tag {
 		case tagName, tagVersion, tagRelease, tagArch:
 			if kind != typeString && kind != typeI18N || offset >= size {
@@ -58,7 +59,8 @@ func parseHeader(b []byte) (packages.Package, bool, error) {
 			text[tag] = strconv.FormatUint(uint64(binary.BigEndian.Uint32(data[offset:])), 10) + ":"
 		}
 	}
-	p := packages.Package{Name: text[tagName], Version: text[tagEpoch] + text[tagVersion] + "-" + text[tagRelease], Arch: or(text[tagArch])}
+	p := packages.Package{Name: text[tagName], Version: text[tagEpoch] + text[tagVersion] + "-" + text[tagRelease],
+		Arch: or(text[tagArch])}
 	if text[tagName] == "" || text[tagVersion] == "" || text[tagRelease] == "" {
 		return fail("has no name, version or release")
 	}

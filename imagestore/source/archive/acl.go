@@ -98,7 +98,8 @@ func parseACL(text string, id lookup) ([]byte, error) {
 		out = binary.LittleEndian.AppendUint16(out, e.perm)
 		out = binary.LittleEndian.AppendUint32(out, e.id)
 	}
-	if count[tagOwner] != 1 || count[tagGroup] != 1 || count[tagOther] != 1 || count[tagMask] == 0 && count[tagUser]+count[tagNamed] > 0 {
+	if count[tagOwner] != 1 || count[tagGroup] != 1 || count[tagOther] != 1 ||
+		count[tagMask] == 0 && count[tagUser]+count[tagNamed] > 0 {
 		return nil, fmt.Errorf("%w: an incomplete ACL: %.200q", ErrMalformed, text)
 	}
 	return out, nil

@@ -10,11 +10,11 @@
 //
 // # What an entry means
 //
-//   - Leading "/" and "./" are dropped; a name with ".." is refused. A directory that is not named is made, with mode 0755,
-//     owner 0 and time 0. A path that leads through a symbolic link goes where the link leads in the tree, which is the
-//     root of absolute links: nothing outside of the tree can be named.
-//   - An entry replaces what is at its path, with all that is below it, but for a directory in place of a directory, whose
-//     owner, mode, time and attributes are replaced and whose content stays.
+//   - Leading "/" and "./" are dropped; a name with ".." is refused. A directory that is not named is made, with mode
+//     0755, owner 0 and time 0. A path that leads through a symbolic link goes where the link leads in the tree, which
+//     is the root of absolute links: nothing outside of the tree can be named.
+//   - An entry replaces what is at its path, with all that is below it, but for a directory in place of a directory,
+//     whose owner, mode, time and attributes are replaced and whose content stays.
 //   - A hard link must name what is there by then. A hard link's own metadata are ignored: they are the file's.
 //   - PAX times have nanoseconds; SCHILY.xattr.* are extended attributes ("%3D" and "%25" in names as GNU tar writes
 //     them), SCHILY.acl.access and .default are POSIX ACLs as text. Names in them become numbers by a fourth field as star
@@ -22,7 +22,8 @@
 //     "btrfs.*" are left out.
 //   - GNU sparse files, in all four forms, get the holes that the archive says. In other files runs of zeros of
 //     64 KiB, aligned, become holes: the content is the same and takes less room.
-//   - An archive ends with a block of zeros, which is missing from one that is cut off; behind it only zeros may follow.
+//   - An archive ends with a block of zeros, which is missing from one that is cut off; behind it only
+//     zeros may follow.
 //
 // Of a layer, ".wh.NAME" removes NAME and ".wh..wh..opq" the content of its directory as far as they come from lower
 // layers; other names with ".wh..wh." are aufs's own and are left out. A layer needs no end: its digest says that it
@@ -154,7 +155,8 @@ func (t *Tree) finish(n *node, path string) error {
 		}
 	}
 	if len(n.dir.preset) > 0 {
-		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: aclDefault, Data: n.dir.preset}); err != nil {
+		if err := t.out.Write(&sendstream.Command{Op: sendstream.OpSetXattr, Path: path, XattrName: aclDefault,
+			Data: n.dir.preset}); err != nil {
 			return err
 		}
 	}
@@ -165,11 +167,13 @@ func (t *Tree) times(path string, atime, mtime time.Time) error {
 	if atime.IsZero() {
 		atime = mtime
 	}
-	return t.out.Write(&sendstream.Command{Op: sendstream.OpUtimes, Path: path, Atime: atime, Mtime: mtime, Ctime: mtime})
+	return t.out.Write(&sendstream.Command{Op: sendstream.OpUtimes, Path: path, Atime: atime,
+		Mtime: mtime, Ctime: mtime})
 }
 
 func (t *Tree) own(path string, uid, gid uint32, mode uint64) error {
-	if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(uid), GID: uint64(gid)}); err != nil {
+	if err := t.out.Write(&sendstream.Command{Op: sendstream.OpChown, Path: path, UID: uint64(uid),
+		GID: uint64(gid)}); err != nil {
 		return err
 	}
 	return t.out.Write(&sendstream.Command{Op: sendstream.OpChmod, Path: path, Mode: mode})

@@ -117,23 +117,36 @@ func TestTrees(t *testing.T) {
 		{"twice", [][]tar.Header{{file("a", "x"), file("a", "y"), dir("d"), dir("d")}}, "f a\nd d"},
 		{"file for directory", [][]tar.Header{{file("a/b/c", "x"), file("a", "y")}}, "f a"},
 		{"directory for file", [][]tar.Header{{file("a", "x"), dir("a"), file("a/b", "y")}}, "d a\nf a/b"},
-		{"directory for link", [][]tar.Header{{dir("b"), symlink("a", "b"), dir("a"), file("a/c", "y")}}, "d a\nf a/c\nd b"},
-		{"through a link", [][]tar.Header{{dir("usr/lib"), symlink("lib", "usr/lib"), file("lib/x", "y")}}, "l lib>usr/lib\nd usr\nd usr/lib\nf usr/lib/x"},
-		{"through an absolute link", [][]tar.Header{{symlink("a/link", "/etc"), file("a/link/passwd", "y")}}, "d a\nl a/link>/etc\nd etc\nf etc/passwd"},
-		{"through a link upwards", [][]tar.Header{{symlink("a/link", "../../../../tmp"), file("a/link/x", "y")}}, "d a\nl a/link>../../../../tmp\nd tmp\nf tmp/x"},
-		{"through links of links", [][]tar.Header{{symlink("a", "b/../c"), symlink("c", "./d"), dir("b"), file("a/x", "y")}}, "l a>b/../c\nd b\nl c>./d\nd d\nf d/x"},
-		{"hard links", [][]tar.Header{{file("b", "x"), hardLink("./a", "/b"), hardLink("b", "b"), symlink("s", "gone"), hardLink("t", "s")}}, "f a\nh b>a\nl s>gone\nh t>s"},
-		{"hard link to what is replaced", [][]tar.Header{{file("b", "x"), hardLink("a", "b"), file("b", "new")}}, "f a\nf b"},
+		{"directory for link", [][]tar.Header{{dir("b"), symlink("a", "b"), dir("a"), file("a/c", "y")}},
+			"d a\nf a/c\nd b"},
+		{"through a link", [][]tar.Header{{dir("usr/lib"), symlink("lib", "usr/lib"), file("lib/x", "y")}},
+			"l lib>usr/lib\nd usr\nd usr/lib\nf usr/lib/x"},
+		{"through an absolute link", [][]tar.Header{{symlink("a/link", "/etc"), file("a/link/passwd", "y")}},
+			"d a\nl a/link>/etc\nd etc\nf etc/passwd"},
+		{"through a link upwards", [][]tar.Header{{symlink("a/link", "../../../../tmp"), file("a/link/x", "y")}},
+			"d a\nl a/link>../../../../tmp\nd tmp\nf tmp/x"},
+		{"through links of links", [][]tar.Header{{symlink("a", "b/../c"), symlink("c", "./d"), dir("b"),
+			file("a/x", "y")}}, "l a>b/../c\nd b\nl c>./d\nd d\nf d/x"},
+		{"hard links", [][]tar.Header{{file("b", "x"), hardLink("./a", "/b"), hardLink("b", "b"), symlink("s", "gone"),
+			hardLink("t", "s")}}, "f a\nh b>a\nl s>gone\nh t>s"},
+		{"hard link to what is replaced",
+			[][]tar.Header{{file("b", "x"), hardLink("a", "b"), file("b", "new")}}, "f a\nf b"},
 		{"no whiteouts in an archive", [][]tar.Header{{file("a", "x"), file(".wh.a", "")}}, "f .wh.a\nf a"},
-		{"whiteout", [][]tar.Header{{file("a/x", "x"), file("a/y", "x"), file("b", "")}, {file("a/.wh.x", ""), file(".wh.b", ""), file(".wh.gone", ""), file("gone/.wh.x", "")}}, "d a\nf a/y"},
+		{"whiteout", [][]tar.Header{{file("a/x", "x"), file("a/y", "x"), file("b", "")},
+			{file("a/.wh.x", ""), file(".wh.b", ""), file(".wh.gone", ""), file("gone/.wh.x", "")}}, "d a\nf a/y"},
 		{"whiteout of a directory", [][]tar.Header{{file("a/b/c", "x")}, {file(".wh.a", "")}}, ""},
-		{"whiteout spares its layer", [][]tar.Header{{file("a/old", "x"), file("a/d/old", "")}, {file("a/d/new", ""), file(".wh.a", ""), file("b", ""), file(".wh.b", "")}}, "d a\nd a/d\nf a/d/new\nf b"},
-		{"opaque, before what is new", [][]tar.Header{{file("a/old", "x"), file("a/d/e", "x")}, {dir("a"), file("a/.wh..wh..opq", ""), file("a/new", "")}}, "d a\nf a/new"},
-		{"opaque, behind what is new", [][]tar.Header{{file("a/old", "x"), file("a/d/old", "")}, {dir("a"), file("a/d/new", ""), file("a/.wh..wh..opq", "")}}, "d a\nd a/d\nf a/d/new"},
+		{"whiteout spares its layer", [][]tar.Header{{file("a/old", "x"), file("a/d/old", "")},
+			{file("a/d/new", ""), file(".wh.a", ""), file("b", ""), file(".wh.b", "")}}, "d a\nd a/d\nf a/d/new\nf b"},
+		{"opaque, before what is new", [][]tar.Header{{file("a/old", "x"), file("a/d/e", "x")},
+			{dir("a"), file("a/.wh..wh..opq", ""), file("a/new", "")}}, "d a\nf a/new"},
+		{"opaque, behind what is new", [][]tar.Header{{file("a/old", "x"), file("a/d/old", "")},
+			{dir("a"), file("a/d/new", ""), file("a/.wh..wh..opq", "")}}, "d a\nd a/d\nf a/d/new"},
 		{"aufs", [][]tar.Header{{file("plnk", "x")}, {dir(".wh..wh.plnk"), file(".wh..wh.aufs", "")}}, "f plnk"},
-		{"file over a lower directory", [][]tar.Header{{file("a/b", "x")}, {file("a", "y")}, {dir("a"), file("a/c", "z")}}, "d a\nf a/c"},
+		{"file over a lower directory",
+			[][]tar.Header{{file("a/b", "x")}, {file("a", "y")}, {dir("a"), file("a/c", "z")}}, "d a\nf a/c"},
 		{"hard link to a lower layer", [][]tar.Header{{file("a", "x")}, {hardLink("b", "a")}}, "f a\nh b>a"},
-		{"odd names", [][]tar.Header{{file("a\nb", ""), file("c\\d", ""), file("\xff\xfe", "")}}, "f a\nb\nf c\\d\nf \xff\xfe"},
+		{"odd names", [][]tar.Header{{file("a\nb", ""), file("c\\d", ""), file("\xff\xfe", "")}},
+			"f a\nb\nf c\\d\nf \xff\xfe"},
 	} {
 		var archives [][]byte
 		for _, l := range tt.layers {
@@ -164,14 +177,21 @@ func TestMetadata(t *testing.T) {
 		}
 		return h
 	}
-	owned := pax(file("z", "x"), "SCHILY.acl.access", "user::rw-,user:lisa:r--,group:staff:rw-,group::r--,mask::rw-,other::---\n")
-	learned := tar.Header{Typeflag: tar.TypeFifo, Name: "y", Uid: 502, Uname: "lisa", Gid: 50, Gname: "wheel", Mode: 0o600}
-	stream, err := layers(Options{Name: "x", Owner: func(name string, group bool) (uint32, bool) { return 777, group && name == "staff" }}, packed(t,
+	owned := pax(file("z", "x"), "SCHILY.acl.access",
+		"user::rw-,user:lisa:r--,group:staff:rw-,group::r--,mask::rw-,other::---\n")
+	learned := tar.Header{Typeflag: tar.TypeFifo, Name: "y", Uid: 502, Uname: "lisa", Gid: 50,
+		Gname: "wheel", Mode: 0o600}
+	stream, err := layers(Options{Name: "x",
+		Owner: func(name string, group bool) (uint32, bool) { return 777, group && name == "staff" }}, packed(t,
 		owned, learned,
-		pax(dir("d"), "SCHILY.xattr.user.a%3Db", "\x00\xff=", "SCHILY.acl.access", "user::rwx\nuser:5:r-x\t#effective:r--\ngroup::r-x\nmask::r--\nother::---",
+		pax(dir("d"), "SCHILY.xattr.user.a%3Db", "\x00\xff=", "SCHILY.acl.access",
+			"user::rwx\nuser:5:r-x\t#effective:r--\ngroup::r-x\nmask::r--\nother::---",
 			"SCHILY.acl.default", "user::rwx,user:lisa:rwx:9,group::---,mask:rwx,other:---"),
-		pax(file("d/s", "x"), "SCHILY.xattr.security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "SCHILY.xattr.btrfs.compression", "zstd"),
-		tar.Header{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 300, Mode: 0o4755, Uid: 1 << 31, Gid: 7},
+		pax(file("d/s", "x"), "SCHILY.xattr.security.capability",
+			"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+			"SCHILY.xattr.btrfs.compression", "zstd"),
+		tar.Header{Typeflag: tar.TypeChar, Name: "null", Devmajor: 1, Devminor: 300, Mode: 0o4755,
+			Uid: 1 << 31, Gid: 7},
 	))
 	if err != nil {
 		t.Fatal(err)
@@ -187,12 +207,15 @@ func TestMetadata(t *testing.T) {
 	const x = "size=1 sha256=2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 	want := "griddle-content 1\n" +
 		"d . 0755 0 0 0.000000000\n" +
-		"d d 0755 0 0 1700000000.123456789 x:system.posix_acl_access=AgAAAAEABwD/////AgAFAAUAAAAEAAUA/////xAABAD/////IAAAAP////8=" +
-		" x:system.posix_acl_default=AgAAAAEABwD/////AgAHAAkAAAAEAAAA/////xAABwD/////IAAAAP////8= x:user.a\\x3db=AP89\n" +
+		"d d 0755 0 0 1700000000.123456789 " +
+		"x:system.posix_acl_access=AgAAAAEABwD/////AgAFAAUAAAAEAAUA/////xAABAD/////IAAAAP////8=" +
+		" x:system.posix_acl_default=AgAAAAEABwD/////AgAHAAkAAAAEAAAA/////xAABwD/////IAAAAP////8= " +
+		"x:user.a\\x3db=AP89\n" +
 		"f d/s 0644 0 0 1700000000.123456789 " + x + " x:security.capability=AQAAAgAgAAAAAAAAAAAAAAAAAAA=\n" +
 		"c null 4755 2147483648 7 1.000000000 dev=1:300\n" +
 		"p y 0600 502 50 1.000000000\n" +
-		"f z 0644 0 0 1700000000.123456789 " + x + " x:system.posix_acl_access=AgAAAAEABgD/////AgAEAPYBAAAEAAQA/////wgABgAJAwAAEAAGAP////8gAAAA/////w==\n"
+		"f z 0644 0 0 1700000000.123456789 " + x +
+		" x:system.posix_acl_access=AgAAAAEABgD/////AgAEAPYBAAAEAAQA/////wgABgAJAwAAEAAGAP////8gAAAA/////w==\n"
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}
@@ -208,29 +231,42 @@ func TestRefuses(t *testing.T) {
 		is      error
 		want    string
 	}{
-		{"upwards", packed(t, file("a/../../x", "")), Options{}, ErrMalformed, `entry "a/../../x" at byte 0: malformed archive: "a/../../x" leads upwards`},
-		{"hard link out", packed(t, file("a", ""), hardLink("b", "../../etc/passwd")), Options{}, ErrMalformed, "leads upwards"},
-		{"hard link to nothing", packed(t, file("a", ""), hardLink("b", "c")), Options{}, ErrMalformed, `entry "b" at byte 512: malformed archive: it is a hard link to "c", which does not exist`},
-		{"hard link to a directory", packed(t, dir("a"), hardLink("b", "a")), Options{}, ErrMalformed, "to the directory"},
-		{"hard link to what it replaces", packed(t, file("a/b", ""), hardLink("a", "a/b")), Options{}, ErrMalformed, "which it replaces"},
+		{"upwards", packed(t, file("a/../../x", "")), Options{}, ErrMalformed,
+			`entry "a/../../x" at byte 0: malformed archive: "a/../../x" leads upwards`},
+		{"hard link out", packed(t, file("a", ""), hardLink("b", "../../etc/passwd")), Options{},
+			ErrMalformed, "leads upwards"},
+		{"hard link to nothing", packed(t, file("a", ""), hardLink("b", "c")), Options{}, ErrMalformed,
+			`entry "b" at byte 512: malformed archive: it is a hard link to "c", which does not exist`},
+		{"hard link to a directory", packed(t, dir("a"), hardLink("b", "a")), Options{}, ErrMalformed,
+			"to the directory"},
+		{"hard link to what it replaces", packed(t, file("a/b", ""), hardLink("a", "a/b")), Options{}, ErrMalformed,
+			"which it replaces"},
 		{"below a file", packed(t, file("a", ""), file("a/b", "")), Options{}, ErrMalformed, `"a" is not a directory`},
 		{"links in a circle", packed(t, loop...), Options{}, ErrMalformed, "more than 40 symbolic links"},
 		{"long name", packed(t, file(strings.Repeat("n", 256), "")), Options{}, ErrMalformed, "name of 256 bytes"},
 		{"long path", packed(t, file(strings.Repeat("n/", 2048)+"x", "")), Options{}, ErrMalformed, "limit 4095"},
 		{"root as a file", packed(t, file("./.", "")), Options{}, ErrMalformed, "the root is not a directory"},
 		{"empty link", packed(t, symlink("a", "")), Options{}, ErrMalformed, "a symbolic link to"},
-		{"device number", packed(t, tar.Header{Typeflag: tar.TypeBlock, Name: "a", Devmajor: 1 << 20}), Options{}, ErrMalformed, "device 1048576:0"},
-		{"owner", packed(t, tar.Header{Typeflag: tar.TypeFifo, Name: "a", Uid: 1 << 32}), Options{}, ErrMalformed, "owner 4294967296:0"},
-		{"ACL", packed(t, tar.Header{Typeflag: tar.TypeFifo, Name: "a", PAXRecords: map[string]string{"SCHILY.acl.access": "user::rwx"}}), Options{}, ErrMalformed, "incomplete"},
-		{"ACL with a stranger", packed(t, tar.Header{Typeflag: tar.TypeDir, Name: "a", PAXRecords: map[string]string{"SCHILY.acl.access": "u::rwx,g::r--,g:who:r--,m::r--,o::---"}}), Options{}, errUnknown, `ACL of "a": no number is known for "who"`},
-		{"entries", good, Options{Limits: Limits{Entries: 1}}, ErrLimit, `entry "b" at byte 3584: archive is larger than allowed: more than 1 entries`},
+		{"device number", packed(t, tar.Header{Typeflag: tar.TypeBlock, Name: "a", Devmajor: 1 << 20}), Options{},
+			ErrMalformed, "device 1048576:0"},
+		{"owner", packed(t, tar.Header{Typeflag: tar.TypeFifo, Name: "a", Uid: 1 << 32}), Options{}, ErrMalformed,
+			"owner 4294967296:0"},
+		{"ACL", packed(t, tar.Header{Typeflag: tar.TypeFifo, Name: "a",
+			PAXRecords: map[string]string{"SCHILY.acl.access": "user::rwx"}}), Options{}, ErrMalformed, "incomplete"},
+		{"ACL with a stranger", packed(t, tar.Header{Typeflag: tar.TypeDir, Name: "a",
+			PAXRecords: map[string]string{"SCHILY.acl.access": "u::rwx,g::r--,g:who:r--,m::r--,o::---"}}), Options{},
+			errUnknown, `ACL of "a": no number is known for "who"`},
+		{"entries", good, Options{Limits: Limits{Entries: 1}}, ErrLimit,
+			`entry "b" at byte 3584: archive is larger than allowed: more than 1 entries`},
 		{"bytes", good, Options{Limits: Limits{Bytes: 2000}}, ErrLimit, "decompresses to more than 2000 bytes"},
 		{"no archive", []byte(strings.Repeat("hello world ", 100)), Options{}, ErrMalformed, "header at byte 0"},
 		{"cut off between entries", good[:3584], Options{}, ErrMalformed, "without its end marker"},
-		{"cut off in an entry", good[:2000], Options{}, ErrMalformed, `entry "a" at byte 0: malformed archive: it is cut off`},
+		{"cut off in an entry", good[:2000], Options{}, ErrMalformed,
+			`entry "a" at byte 0: malformed archive: it is cut off`},
 		{"cut off in a header", good[:3600], Options{}, ErrMalformed, "header at byte 3584"},
 		{"half an end", good[:len(good)-512], Options{}, ErrMalformed, "without its end marker"},
-		{"something behind", append(bytes.Clone(good), append(make([]byte, 9000), 'x')...), Options{}, ErrMalformed, "something follows its end"},
+		{"something behind", append(bytes.Clone(good), append(make([]byte, 9000), 'x')...), Options{}, ErrMalformed,
+			"something follows its end"},
 	} {
 		_, err := layers(tt.o, tt.archive)
 		if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) {
@@ -242,8 +278,9 @@ func TestRefuses(t *testing.T) {
 // TestEndlessInput gives archives that would never end.
 func TestEndlessInput(t *testing.T) {
 	for name, r := range map[string]io.Reader{
-		"zeros":         io.MultiReader(bytes.NewReader(packed(t, file("a", ""))), zeroes{}),
-		"a file":        io.MultiReader(bytes.NewReader(packed(t, tar.Header{Typeflag: tar.TypeReg, Name: "a"})[:0]), bytes.NewReader(header512("a", 1<<60)), zeroes{}),
+		"zeros": io.MultiReader(bytes.NewReader(packed(t, file("a", ""))), zeroes{}),
+		"a file": io.MultiReader(bytes.NewReader(packed(t, tar.Header{Typeflag: tar.TypeReg, Name: "a"})[:0]),
+			bytes.NewReader(header512("a", 1<<60)), zeroes{}),
 		"long names":    repeated{header512L(1 << 19)},
 		"no such bytes": repeated{header512L(1 << 40)},
 	} {

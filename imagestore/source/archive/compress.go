@@ -38,10 +38,12 @@ func Decompress(r io.Reader) (io.ReadCloser, error) {
 		kind = "xz"
 		out, err = xz.NewReader(in, maxWindow)
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}), // RFC 8878: a frame
-		len(start) >= 4 && start[0]&0xf0 == 0x50 && bytes.Equal(start[1:4], []byte{0x2a, 0x4d, 0x18}): // or one to skip, of lz4 too
+		// or one to skip, of lz4 too
+		len(start) >= 4 && start[0]&0xf0 == 0x50 && bytes.Equal(start[1:4], []byte{0x2a, 0x4d, 0x18}):
 		kind = "zstd"
 		var z *zstd.Decoder
-		if z, err = zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow)); err == nil {
+		if z, err = zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow),
+			zstd.WithDecoderMaxMemory(maxWindow)); err == nil {
 			out, close = z, z.Close
 		}
 	case bytes.HasPrefix(start, []byte{0x04, 0x22, 0x4d, 0x18}):

@@ -179,7 +179,8 @@ func (t *Tree) write(path string, offset int64, data []byte) (end int64, err err
 			return nil
 		}
 		end = offset + int64(to)
-		return t.out.Write(&sendstream.Command{Op: sendstream.OpWrite, Path: path, FileOffset: uint64(offset) + uint64(start), Data: data[start:to]})
+		return t.out.Write(&sendstream.Command{Op: sendstream.OpWrite, Path: path,
+			FileOffset: uint64(offset) + uint64(start), Data: data[start:to]})
 	}
 	for at := 0; at < len(data); {
 		n := min(len(data)-at, holeSize-int((offset+int64(at))%holeSize))

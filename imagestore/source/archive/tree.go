@@ -133,7 +133,8 @@ func (t *Tree) lookup(parts []string, create bool) (*node, error) {
 			}
 		case next.link != "":
 			if links++; links > maxLinks {
-				return nil, fmt.Errorf("%w: %q leads through more than %d symbolic links", ErrMalformed, strings.Join(parts, "/"), maxLinks)
+				return nil, fmt.Errorf("%w: %q leads through more than %d symbolic links", ErrMalformed,
+					strings.Join(parts, "/"), maxLinks)
 			}
 			if next.link[0] == '/' {
 				at = t.root

@@ -137,9 +137,11 @@ func forPlatform(all []descriptor, arch string) (descriptor, error) {
 	case len(rest) == 1:
 		return rest[0], nil
 	case len(others) > 0:
-		return descriptor{}, fmt.Errorf("%w: it exists for %s, not for %s", ErrNoImage, strings.Join(others[:min(len(others), 20)], ", "), arch)
+		return descriptor{}, fmt.Errorf("%w: it exists for %s, not for %s", ErrNoImage,
+			strings.Join(others[:min(len(others), 20)], ", "), arch)
 	case len(rest) > 1:
-		return descriptor{}, fmt.Errorf("%w: %d images have that name, and none names its architecture", ErrNoImage, len(rest))
+		return descriptor{}, fmt.Errorf("%w: %d images have that name, and none names its architecture",
+			ErrNoImage, len(rest))
 	}
 	return descriptor{}, fmt.Errorf("%w: the index names no image", ErrNoImage)
 }

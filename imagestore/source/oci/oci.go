@@ -202,7 +202,8 @@ func (l *Layout) image(tag, arch string) (*Image, error) {
 	case len(m.Layers) > maxLayers:
 		return nil, fmt.Errorf("%w: %d layers, limit %d", ErrMalformed, len(m.Layers), maxLayers)
 	case len(c.RootFS.DiffIDs) != len(m.Layers) || len(m.Layers) == 0:
-		return nil, fmt.Errorf("%w: %s has %d layers, and its configuration %d: it is not an image of a file system", ErrMalformed, d.Digest, len(m.Layers), len(c.RootFS.DiffIDs))
+		return nil, fmt.Errorf("%w: %s has %d layers, and its configuration %d: it is not an image of a file system",
+			ErrMalformed, d.Digest, len(m.Layers), len(c.RootFS.DiffIDs))
 	case c.OS != "" && c.OS != "linux":
 		return nil, fmt.Errorf("%w: it is for %s", ErrNoImage, c.OS)
 	}
@@ -222,7 +223,8 @@ func (l *Layout) image(tag, arch string) (*Image, error) {
 // isLayer says whether a media type is one of a layer that can be read. Which compression it has, the layer itself
 // tells.
 func isLayer(mediaType string) bool {
-	for _, prefix := range []string{"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar",
+	for _, prefix := range []string{"application/vnd.oci.image.layer.v1.tar",
+		"application/vnd.oci.image.layer.nondistributable.v1.tar",
 		"application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.foreign.diff.tar"} {
 		if rest, ok := strings.CutPrefix(mediaType, prefix); ok {
 			return rest == "" || rest == "+gzip" || rest == "+zstd" || rest == ".gzip" || rest == ".zstd"

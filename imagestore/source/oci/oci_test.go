@@ -31,7 +31,8 @@ func layer(t testing.TB, files ...string) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, name := range files {
-		h := tar.Header{Name: name, Mode: 0o644, Size: int64(len(name)), Typeflag: tar.TypeReg, ModTime: time.Unix(1, 0)}
+		h := tar.Header{Name: name, Mode: 0o644, Size: int64(len(name)), Typeflag: tar.TypeReg,
+			ModTime: time.Unix(1, 0)}
 		if strings.HasSuffix(name, "/") {
 			h.Typeflag, h.Mode, h.Size = tar.TypeDir, 0o755, 0
 		}
@@ -140,7 +141,8 @@ func paths(l *Layout, tag, arch string) (string, *Image, error) {
 		return "", nil, err
 	}
 	var out bytes.Buffer
-	tree, err := archive.New(&out, archive.Options{Name: "x", UUID: sendstream.UUID{1}, Ctransid: 1, Limits: archive.Limits{Bytes: 1 << 24, Entries: 1000}})
+	tree, err := archive.New(&out, archive.Options{Name: "x", UUID: sendstream.UUID{1}, Ctransid: 1,
+		Limits: archive.Limits{Bytes: 1 << 24, Entries: 1000}})
 	if err == nil {
 		err = i.Apply(context.Background(), tree)
 	}
@@ -181,17 +183,20 @@ func huge(stream []byte) bool {
 }
 
 func TestImages(t *testing.T) {
-	base, top := layer(t, "etc/", "etc/a", "etc/b", "bin/sh"), layer(t, "etc/.wh.a", "etc/c", "bin/.wh..wh..opq", "bin/new")
+	base, top := layer(t, "etc/", "etc/a", "etc/b", "bin/sh"),
+		layer(t, "etc/.wh.a", "etc/c", "bin/.wh..wh..opq", "bin/new")
 	const want = "bin bin/new etc etc/b etc/c"
 	one := newComposed()
 	one.index(one.image("amd64", gzipped, "+gzip", base, top))
 	bare := newComposed()
-	bare.index(tagged(bare.image("arm64", same, "", base), "1.0"), tagged(bare.image("arm64", zstded, "+zstd", base, top), "2.0"))
+	bare.index(tagged(bare.image("arm64", same, "", base), "1.0"),
+		tagged(bare.image("arm64", zstded, "+zstd", base, top), "2.0"))
 	lists := newComposed()
 	arm, amd := lists.image("arm", same, "", layer(t, "arm")), lists.image("amd64", same, "", layer(t, "amd"))
 	v6, attest := lists.image("arm", same, "", layer(t, "v6")), lists.add(manifestType, []byte(`{}`))
-	inner := lists.add(indexType, asJSON(index{Manifests: []descriptor{on(attest, "unknown", "unknown", ""), on(v6, "linux", "arm", "v6"),
-		on(arm, "linux", "arm", "v7"), on(amd, "linux", "amd64", ""), on(amd, "windows", "s390x", "")}}))
+	inner := lists.add(indexType,
+		asJSON(index{Manifests: []descriptor{on(attest, "unknown", "unknown", ""), on(v6, "linux", "arm", "v6"),
+			on(arm, "linux", "arm", "v7"), on(amd, "linux", "amd64", ""), on(amd, "windows", "s390x", "")}}))
 	lists.index(tagged(inner, "all"), tagged(lists.add("application/vnd.cncf.helm", []byte("x")), "chart"))
 	for _, tt := range []struct {
 		name      string
@@ -209,7 +214,8 @@ func TestImages(t *testing.T) {
 		{"nested index", lists, "all", "amd64", "amd", "amd64"},
 		{"the only image", lists, "", "amd64", "amd", "amd64"},
 		{"variant", lists, "", "arm", "arm", "arm"},
-		{"not for this machine", lists, "all", "riscv64", "it exists for arm, arm, amd64, windows/s390x, not for riscv64", ""},
+		{"not for this machine", lists, "all", "riscv64",
+			"it exists for arm, arm, amd64, windows/s390x, not for riscv64", ""},
 		{"no image", newComposed().index(), "", "amd64", "the layout has no image", ""},
 	} {
 		l, err := open(tt.layout)
@@ -247,13 +253,16 @@ func TestOpen(t *testing.T) {
 		w.Write(b)
 	}
 	w.Close()
-	for name, b := range map[string][]byte{"layout.tar": packed.Bytes(), "layout.tgz": gzipped(packed.Bytes()), "cut.tar": packed.Bytes()[:packed.Len()-1600], "text": []byte("hello")} {
+	for name, b := range map[string][]byte{"layout.tar": packed.Bytes(), "layout.tgz": gzipped(packed.Bytes()),
+		"cut.tar": packed.Bytes()[:packed.Len()-1600], "text": []byte("hello")} {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(dir), name), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for path, want := range map[string]string{dir: "", dir + ".tar": "", dir + ".tgz": "compressed; decompress it first", dir + "/../cut.tar": "malformed image layout",
-		dir + "/../text": "not a tar archive", dir + "/blobs": "oci-layout", "/dev/null": "neither a directory nor a file", dir + "/../gone": "no such file"} {
+	for path, want := range map[string]string{dir: "", dir + ".tar": "",
+		dir + ".tgz": "compressed; decompress it first", dir + "/../cut.tar": "malformed image layout",
+		dir + "/../text": "not a tar archive", dir + "/blobs": "oci-layout",
+		"/dev/null": "neither a directory nor a file", dir + "/../gone": "no such file"} {
 		l, err := Open(path)
 		if err != nil {
 			if want == "" || !strings.Contains(err.Error(), want) {
@@ -310,32 +319,48 @@ func TestRefuses(t *testing.T) {
 	}{
 		{"a manifest with a flipped bit", spoilt.index(sd), "and the digest"},
 		{"no manifest", newComposed().index(sd), "is missing"},
-		{"a layer with a flipped bit", with(func(c composed, m *manifest) { c[blob(m.Layers[1].Digest)] = flip(c[blob(m.Layers[1].Digest)]) }), "layer 2 of 2"},
+		{"a layer with a flipped bit",
+			with(func(c composed, m *manifest) { c[blob(m.Layers[1].Digest)] = flip(c[blob(m.Layers[1].Digest)]) }),
+			"layer 2 of 2"},
 		{"a layer with bytes behind", with(func(c composed, m *manifest) {
 			c[blob(m.Layers[1].Digest)] = append(bytes.Clone(c[blob(m.Layers[1].Digest)]), 0)
 		}), "bytes, want"},
-		{"another layer's content", with(func(c composed, m *manifest) { m.Layers[1] = m.Layers[0] }), "its content: malformed image layout"},
-		{"a layer less", with(func(c composed, m *manifest) { m.Layers = m.Layers[:1] }), "1 layers, and its configuration 2"},
-		{"a layer without a type", with(func(c composed, m *manifest) { m.Layers[0].MediaType = "" }), `a layer of type ""`},
-		{"an encrypted layer", with(func(c composed, m *manifest) { m.Layers[0].MediaType += "+encrypted" }), "+encrypted"},
+		{"another layer's content", with(func(c composed, m *manifest) { m.Layers[1] = m.Layers[0] }),
+			"its content: malformed image layout"},
+		{"a layer less", with(func(c composed, m *manifest) { m.Layers = m.Layers[:1] }),
+			"1 layers, and its configuration 2"},
+		{"a layer without a type", with(func(c composed, m *manifest) { m.Layers[0].MediaType = "" }),
+			`a layer of type ""`},
+		{"an encrypted layer", with(func(c composed, m *manifest) { m.Layers[0].MediaType += "+encrypted" }),
+			"+encrypted"},
 		{"a size that lies", with(func(c composed, m *manifest) { m.Layers[0].Size++ }), "bytes, want"},
-		{"a digest that is a path", with(func(c composed, m *manifest) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }), "is not a digest"},
-		{"an unknown digest", with(func(c composed, m *manifest) { m.Layers[0].Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" }), "is not a digest"},
+		{"a digest that is a path",
+			with(func(c composed, m *manifest) { m.Layers[0].Digest = "sha256:../../../etc/passwd" }),
+			"is not a digest"},
+		{"an unknown digest",
+			with(func(c composed, m *manifest) { m.Layers[0].Digest = "md5:d41d8cd98f00b204e9800998ecf8427e" }),
+			"is not a digest"},
 		{"an empty digest", with(func(c composed, m *manifest) { m.Config.Digest = "" }), "is not a digest"},
-		{"a layer that is no archive", with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, []byte(strings.Repeat("x", 600))) }), "malformed archive"},
-		{"a layer that leads out", with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, layer(t, "../x")) }), "leads upwards"},
+		{"a layer that is no archive",
+			with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, []byte(strings.Repeat("x", 600))) }),
+			"malformed archive"},
+		{"a layer that leads out",
+			with(func(c composed, m *manifest) { m.Layers[0] = c.add(layerType, layer(t, "../x")) }), "leads upwards"},
 		{"indexes too deep", deep, "deep"},
 		{"indexes too wide", wide.index(d), "too many manifests"},
 		{"no index", newComposed(), "index.json is missing"},
-		{"an index that is no JSON", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`), "index.json": []byte("{")}, "index.json: unexpected end"},
+		{"an index that is no JSON", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`),
+			"index.json": []byte("{")}, "index.json: unexpected end"},
 		{"another version", composed{"oci-layout": []byte(`{"imageLayoutVersion":"2.0.0"}`)}, `version "2.0.0"`},
-		{"a huge index", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`), "index.json": make([]byte, maxDocument+1)}, "limit 4194304"},
+		{"a huge index", composed{"oci-layout": []byte(`{"imageLayoutVersion":"1.0.0"}`),
+			"index.json": make([]byte, maxDocument+1)}, "limit 4194304"},
 	} {
 		l, err := open(tt.layout)
 		if err == nil {
 			_, _, err = paths(l, "", "amd64")
 		}
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !errors.Is(err, ErrMalformed) && !errors.Is(err, archive.ErrMalformed) {
+		if err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!errors.Is(err, ErrMalformed) && !errors.Is(err, archive.ErrMalformed) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -354,7 +379,9 @@ func FuzzOCI(f *testing.F) {
 		c = `{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":["@layer"]}}`
 	)
 	f.Add(i, m, c, layer(f, "a/", "a/b", "c"))
-	f.Add(i, strings.Replace(m, `"layers":[`, `"layers":[{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","digest":"@layer","size":@size},`, 1),
+	f.Add(i, strings.Replace(m, `"layers":[`,
+		`"layers":[{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","digest":"@layer","size":@size},`,
+		1),
 		strings.Replace(c, `["@layer"`, `["@layer","@layer"`, 1), layer(f, "a/", "a/.wh..wh..opq", ".wh.b", "a/c", "b"))
 	f.Fuzz(func(t *testing.T, index, manifest, config string, layer []byte) {
 		files := newComposed()
@@ -371,7 +398,8 @@ func FuzzOCI(f *testing.F) {
 		}
 		l := files.add("", layer)
 		c := files.add("", fill(config, "@layer", l.Digest, fmt.Sprint(l.Size)))
-		m := files.add("", fill(manifest, "@config", c.Digest, fmt.Sprint(c.Size), "@layer", l.Digest, fmt.Sprint(l.Size)))
+		m := files.add("",
+			fill(manifest, "@config", c.Digest, fmt.Sprint(c.Size), "@layer", l.Digest, fmt.Sprint(l.Size)))
 		files["index.json"] = fill(index, "@manifest", m.Digest, fmt.Sprint(m.Size))
 		opened, err := open(files)
 		if err != nil {
