@@ -8,7 +8,7 @@ import (
 )
 
 // Each state ends, and as what.
-func TestCourse(t *testing.T) {
+func TestLifecycle(t *testing.T) {
 	const s = time.Second
 	ready := func(n int) conditions {
 		return conditions{counts: counts{heard: n, ready: n, waiting: n}, first: s, idle: true}

@@ -58,14 +58,14 @@ func TestReportsMean(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSchedule(l, 20*l.Block(), func() float64 { return 0 })
 			s.pass = s.walk(10)
-			crowd := newReceivers(l)
+			all := newReceivers(l)
 			for _, r := range c.sent {
 				for i := range r.n {
 					s.noteSent(3, r.seq+i)
 				}
 			}
 			for _, r := range c.told {
-				crowd.report(r.n, 100*ms, datagram.Header{Flags: datagram.Ready, Seq: r.seq, Pos: r.hi},
+				all.report(r.n, 100*ms, datagram.Header{Flags: datagram.Ready, Seq: r.seq, Pos: r.hi},
 					r.missing, 6000, s)
 			}
 			if !slices.Equal(s.urgent, c.soon) || !slices.Equal(s.deferred, c.late) {
@@ -74,7 +74,7 @@ func TestReportsMean(t *testing.T) {
 			if w := s.requests[3]; c.lacks > 0 && w.urgent+w.deferred != c.lacks {
 				t.Errorf("block 3 gets %d and later %d symbols, want %d", w.urgent, w.deferred, c.lacks)
 			}
-			if b, ok := crowd.nextWanted(s, 0); ok == c.none || b != c.whole {
+			if b, ok := all.nextWanted(s, 0); ok == c.none || b != c.whole {
 				t.Errorf("block %d is sent again (%v), want %d", b, ok, c.whole)
 			}
 		})

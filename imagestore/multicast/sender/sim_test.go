@@ -10,19 +10,19 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// room is a session without sockets and in no time: the schedule, the crowd and the course as Run drives them, and
+// room is a session without sockets and in no time: the schedule, the receivers and the lifecycle as Run drives them, and
 // receivers that lose what they are told to.
 type room struct {
 	t         testing.TB
 	layout    multicast.Layout
 	size      int64
-	plan      *schedule
-	crowd     *receivers
-	course    lifecycle
+	schedule  *schedule
+	receivers *receivers
+	lifecycle lifecycle
 	seq       uint32
 	now       time.Duration
 	rand      *rand.Rand
-	receivers []*virtual
+	machines  []*machine
 	ways      [reasons]int
 	esis      map[symbol]bool
 	queue     []waiting // reports under way
@@ -37,8 +37,8 @@ type waiting struct {
 	missing []datagram.Missing
 }
 
-// virtual is a receiver.
-type virtual struct {
+// machine is a receiver.
+type machine struct {
 	n     uint16
 	joins time.Duration
 	drop  func(seq uint32, now time.Duration) bool
@@ -61,17 +61,17 @@ type virtual struct {
 func newRoom(t testing.TB, size int64, rate float64, seed uint64) *room {
 	l := multicast.DefaultLayout()
 	r := &room{t: t, layout: l, size: size, rand: rand.New(rand.NewPCG(seed, 1)), esis: map[symbol]bool{}}
-	r.crowd = newReceivers(l)
-	r.crowd.rate.ceiling, r.crowd.rate.rate = rate, rate
-	r.plan = newSchedule(l, size, func() float64 { return r.crowd.worstLoss / (1 - r.crowd.worstLoss) })
-	r.course = lifecycle{gather: time.Second, linger: 5 * time.Second, state: datagram.Gathering}
+	r.receivers = newReceivers(l)
+	r.receivers.rate.ceiling, r.receivers.rate.rate = rate, rate
+	r.schedule = newSchedule(l, size, func() float64 { return r.receivers.worstLoss / (1 - r.receivers.worstLoss) })
+	r.lifecycle = lifecycle{gather: time.Second, linger: 5 * time.Second, state: datagram.Gathering}
 	return r
 }
 
-func (r *room) add(joins time.Duration, drop func(seq uint32, now time.Duration) bool) *virtual {
-	v := &virtual{n: uint16(len(r.receivers) + 1), joins: joins, next: joins, drop: drop, left: r.layout.Blocks(r.size)}
+func (r *room) add(joins time.Duration, drop func(seq uint32, now time.Duration) bool) *machine {
+	v := &machine{n: uint16(len(r.machines) + 1), joins: joins, next: joins, drop: drop, left: r.layout.Blocks(r.size)}
 	v.own, v.have = make([]map[uint16]bool, v.left), make([]int, v.left)
-	r.receivers = append(r.receivers, v)
+	r.machines = append(r.machines, v)
 	return v
 }
 
@@ -83,40 +83,40 @@ func (r *room) lossy(p float64) func(uint32, time.Duration) bool {
 // run goes on until the session is closed.
 func (r *room) run() {
 	var tick, beat time.Duration
-	for r.course.state != datagram.Closed {
+	for r.lifecycle.state != datagram.Closed {
 		if r.now > 20*time.Minute {
-			r.t.Fatalf("the session does not end: %v, %+v", r.course.state, r.crowd.counts)
+			r.t.Fatalf("the session does not end: %v, %+v", r.lifecycle.state, r.receivers.counts)
 		}
 		for len(r.queue) > 0 && r.queue[0].at <= r.now {
 			q := r.queue[0]
 			r.queue = r.queue[1:]
-			m := r.crowd.report(q.n, r.now, q.h, q.missing, r.seq, r.plan)
-			if v := r.receivers[q.n-1]; m != nil && m.demoted != "" && v.demoted == 0 {
+			m := r.receivers.report(q.n, r.now, q.h, q.missing, r.seq, r.schedule)
+			if v := r.machines[q.n-1]; m != nil && m.demoted != "" && v.demoted == 0 {
 				v.demoted, v.over = r.now, true
 			}
 		}
 		if r.now >= tick {
 			tick = r.now + tickInterval
-			r.crowd.evaluate(r.now, r.seq, r.plan)
-			r.plan.sweep(r.seq - min(r.seq, 65536))
-			r.rates = append(r.rates, r.crowd.rate.rate)
+			r.receivers.evaluate(r.now, r.seq, r.schedule)
+			r.schedule.sweep(r.seq - min(r.seq, 65536))
+			r.rates = append(r.rates, r.receivers.rate.rate)
 		}
-		_, more := r.crowd.findWanted(r.plan, r.plan.repeatFrom)
-		more = more || len(r.plan.urgent)+len(r.plan.deferred) > 0 || r.plan.repeating || r.plan.mayContinue(r.size)
-		was := r.course.state
-		r.course.step(r.now, conditions{r.crowd.counts, r.crowd.firstReady, r.plan.sentOnce(), !more})
-		if r.course.state != was {
-			r.crowd.resetWindows()
+		_, more := r.receivers.findWanted(r.schedule, r.schedule.repeatFrom)
+		more = more || len(r.schedule.urgent)+len(r.schedule.deferred) > 0 || r.schedule.repeating || r.schedule.mayContinue(r.size)
+		was := r.lifecycle.state
+		r.lifecycle.step(r.now, conditions{r.receivers.counts, r.receivers.firstReady, r.schedule.sentOnce(), !more})
+		if r.lifecycle.state != was {
+			r.receivers.resetWindows()
 		}
-		sending := r.course.state == datagram.Running || r.course.state == datagram.Repairing
+		sending := r.lifecycle.state == datagram.Running || r.lifecycle.state == datagram.Repairing
 		if sending && more {
-			sym, ok := r.plan.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) {
-				return r.crowd.nextWanted(r.plan, from)
+			sym, ok := r.schedule.pick(r.seq+1, r.size, func(from uint32) (uint32, bool) {
+				return r.receivers.nextWanted(r.schedule, from)
 			})
 			if ok {
 				r.seq++
 				r.send(sym)
-				r.now += time.Duration(float64(r.layout.Symbol) / r.crowd.rate.rate * float64(time.Second))
+				r.now += time.Duration(float64(r.layout.Symbol) / r.receivers.rate.rate * float64(time.Second))
 				r.data = r.now
 			}
 		} else {
@@ -129,11 +129,11 @@ func (r *room) run() {
 		if r.now-max(beat, r.data) >= every {
 			beat = r.now
 			r.seq++
-			for _, v := range r.receivers {
+			for _, v := range r.machines {
 				v.take(r, nil)
 			}
 		}
-		for _, v := range r.receivers {
+		for _, v := range r.machines {
 			v.report(r)
 		}
 	}
@@ -145,25 +145,25 @@ func (r *room) send(sym symbol) {
 	if r.esis[key] && sym.reason != resend {
 		r.t.Fatalf("symbol %d of block %d is sent twice (%d)", sym.esi, sym.block, sym.reason)
 	}
-	if k := r.plan.k(sym.block); int(sym.esi) >= k+r.layout.R || (sym.reason == repair) != (int(sym.esi) >= k) {
+	if k := r.schedule.k(sym.block); int(sym.esi) >= k+r.layout.R || (sym.reason == repair) != (int(sym.esi) >= k) {
 		r.t.Fatalf("symbol %d of block %d, of %d, is sent as %d", sym.esi, sym.block, k, sym.reason)
 	}
 	r.esis[key] = true
-	for _, v := range r.receivers {
+	for _, v := range r.machines {
 		v.take(r, &sym)
 	}
 }
 
-func (v *virtual) take(r *room, sym *symbol) {
+func (v *machine) take(r *room, sym *symbol) {
 	if v.over || r.now < v.joins || v.drop(r.seq, r.now) {
 		return
 	}
-	v.hi, v.pos = r.seq, r.plan.closed()
+	v.hi, v.pos = r.seq, r.schedule.closed()
 	v.count++
-	if sym == nil || v.have[sym.block] == r.plan.k(sym.block) {
+	if sym == nil || v.have[sym.block] == r.schedule.k(sym.block) {
 		return
 	}
-	if k := r.plan.k(sym.block); int(sym.esi) < k {
+	if k := r.schedule.k(sym.block); int(sym.esi) < k {
 		if v.own[sym.block] == nil {
 			v.own[sym.block] = map[uint16]bool{}
 		}
@@ -173,7 +173,7 @@ func (v *virtual) take(r *room, sym *symbol) {
 		v.own[sym.block][sym.esi] = true
 	}
 	v.have[sym.block]++
-	if v.have[sym.block] == r.plan.k(sym.block) {
+	if v.have[sym.block] == r.schedule.k(sym.block) {
 		v.own[sym.block] = nil
 		if v.left--; v.left == 0 {
 			v.done = r.now
@@ -181,7 +181,7 @@ func (v *virtual) take(r *room, sym *symbol) {
 	}
 }
 
-func (v *virtual) report(r *room) {
+func (v *machine) report(r *room) {
 	if r.now < v.next || v.over {
 		return
 	}
@@ -193,7 +193,7 @@ func (v *virtual) report(r *room) {
 	}
 	var missing []datagram.Missing
 	for b := range v.pos {
-		lacks := r.plan.k(b) - v.have[b]
+		lacks := r.schedule.k(b) - v.have[b]
 		if lacks == 0 {
 			continue
 		}
@@ -244,16 +244,16 @@ func TestSimulatedLoss(t *testing.T) {
 			}
 			r.run()
 			last := time.Duration(0)
-			for _, v := range r.receivers {
+			for _, v := range r.machines {
 				if v.left > 0 {
 					t.Errorf("receiver %d: %d blocks are missing; demoted %v", v.n, v.left, v.demoted)
 				}
-				last = max(last, v.done-r.course.began)
+				last = max(last, v.done-r.lifecycle.began)
 			}
 			got := r.times() * framing
 			limit := time.Duration((1.05*size/rate/(1-c.loss) + 1) * float64(time.Second))
 			t.Logf("%.3f of the file on the wire, last done after %v (limit %v), closed %v later; %v", got, last,
-				limit, r.now-last-r.course.began, r.ways)
+				limit, r.now-last-r.lifecycle.began, r.ways)
 			if got > c.bytes {
 				t.Errorf("%.3f of the file on the wire, want at most %v", got, c.bytes)
 			}

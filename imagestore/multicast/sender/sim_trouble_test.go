@@ -36,11 +36,11 @@ func alone(t *testing.T, size int64, rate, loss float64) time.Duration {
 // last is when the last of the first n receivers was done, after the session began.
 func (r *room) last(n int) time.Duration {
 	var last time.Duration
-	for _, v := range r.receivers[:n] {
+	for _, v := range r.machines[:n] {
 		if v.left > 0 {
 			r.t.Errorf("receiver %d: %d blocks are missing; demoted %v", v.n, v.left, v.demoted)
 		}
-		last = max(last, v.done-r.course.began)
+		last = max(last, v.done-r.lifecycle.began)
 	}
 	return last
 }
@@ -51,32 +51,32 @@ func TestSimulatedTrouble(t *testing.T) {
 	before := alone(t, size, rate, 0.01)
 	for _, c := range []struct {
 		name    string
-		fourth  func(r *room) *virtual
+		fourth  func(r *room) *machine
 		demoted bool
 		others  float64 // of the time without the fourth
 		total   float64 // of the file, at most
 		done    bool
 	}{
-		{name: "a port of a fifth of the rate", fourth: func(r *room) *virtual { return r.add(0, r.port(rate/5)) },
+		{name: "a port of a fifth of the rate", fourth: func(r *room) *machine { return r.add(0, r.port(rate/5)) },
 			demoted: true, others: 1.05, total: 1.2},
-		{name: "loses a quarter", fourth: func(r *room) *virtual { return r.add(0, r.lossy(0.25)) }, others: 1.45,
+		{name: "loses a quarter", fourth: func(r *room) *machine { return r.add(0, r.lossy(0.25)) }, others: 1.45,
 			total: 1.5, done: true},
-		{name: "dies", fourth: func(r *room) *virtual {
+		{name: "dies", fourth: func(r *room) *machine {
 			return r.add(0, func(_ uint32, now time.Duration) bool { return now > 4*time.Second })
 		}, others: 1.05, total: 1.1},
-		{name: "hears nothing for three seconds", fourth: func(r *room) *virtual {
+		{name: "hears nothing for three seconds", fourth: func(r *room) *machine {
 			return r.add(0, func(_ uint32, now time.Duration) bool {
 				return now > 4*time.Second && now < 7*time.Second
 			})
 		}, others: 1.05, total: 1.5, done: true},
-		{name: "comes half-way", fourth: func(r *room) *virtual { return r.add(6*time.Second, r.lossy(0.01)) },
+		{name: "comes half-way", fourth: func(r *room) *machine { return r.add(6*time.Second, r.lossy(0.01)) },
 			others: 1.05, total: 1.6, done: true},
-		{name: "hears nothing but reports", fourth: func(r *room) *virtual {
+		{name: "hears nothing but reports", fourth: func(r *room) *machine {
 			v := r.add(0, r.lossy(1))
 			v.speaks = true
 			return v
 		}, demoted: true, others: 1.05, total: 2.2},
-		{name: "asks for half of each block", fourth: func(r *room) *virtual {
+		{name: "asks for half of each block", fourth: func(r *room) *machine {
 			v := r.add(0, r.lossy(0))
 			v.lie = func(h *datagram.Header, _ []datagram.Missing) []datagram.Missing {
 				h.Flags &^= datagram.Done
@@ -84,7 +84,7 @@ func TestSimulatedTrouble(t *testing.T) {
 			}
 			return v
 		}, demoted: true, others: 1.05, total: 2.2},
-		{name: "has nothing of anything, ever", fourth: func(r *room) *virtual {
+		{name: "has nothing of anything, ever", fourth: func(r *room) *machine {
 			v := r.add(0, r.lossy(0))
 			v.lie = func(h *datagram.Header, _ []datagram.Missing) []datagram.Missing {
 				h.Flags &^= datagram.Done
@@ -92,7 +92,7 @@ func TestSimulatedTrouble(t *testing.T) {
 			}
 			return v
 		}, others: 1.05, total: 3.0},
-		{name: "is ahead of its time", fourth: func(r *room) *virtual {
+		{name: "is ahead of its time", fourth: func(r *room) *machine {
 			v := r.add(0, r.lossy(0))
 			v.lie = func(h *datagram.Header, _ []datagram.Missing) []datagram.Missing {
 				h.Flags &^= datagram.Done
@@ -113,8 +113,8 @@ func TestSimulatedTrouble(t *testing.T) {
 			last := r.last(3)
 			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; "+
 				"%.3f of the file sent, %v; closed at %v: %s",
-				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.course.began), v.demoted, v.left,
-				r.times(), r.ways, r.now, r.course.why)
+				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.lifecycle.began), v.demoted, v.left,
+				r.times(), r.ways, r.now, r.lifecycle.why)
 			if got := last.Seconds() / before.Seconds(); got > c.others {
 				t.Errorf("the others take %.3f of their time, want at most %v", got, c.others)
 			}
@@ -177,7 +177,7 @@ func BenchmarkReports(b *testing.B) {
 	for _, lists := range []int{0, 3, datagram.MaxMissing} {
 		b.Run(fmt.Sprintf("%d entries", lists), func(b *testing.B) {
 			r := newRoom(b, 10_000*testMB, 10e6, 1)
-			r.plan.pass = r.plan.walk(5000)
+			r.schedule.pass = r.schedule.walk(5000)
 			var missing []datagram.Missing
 			for i := range lists {
 				missing = append(missing,
@@ -188,16 +188,16 @@ func BenchmarkReports(b *testing.B) {
 				if i%1000 == 0 {
 					seq++
 					r.now += 100 * time.Millisecond
-					r.crowd.evaluate(r.now, r.seq, r.plan)
+					r.receivers.evaluate(r.now, r.seq, r.schedule)
 					for range 800 {
 						r.seq++
-						r.plan.pick(r.seq, r.size, func(from uint32) (uint32, bool) {
-							return r.crowd.nextWanted(r.plan, from)
+						r.schedule.pick(r.seq, r.size, func(from uint32) (uint32, bool) {
+							return r.receivers.nextWanted(r.schedule, from)
 						})
 					}
 				}
 				h := datagram.Header{Flags: datagram.Ready, Seq: seq, Pos: r.seq, Time: r.seq - r.seq/20}
-				r.crowd.report(uint16(i%1000), r.now, h, missing, r.seq, r.plan)
+				r.receivers.report(uint16(i%1000), r.now, h, missing, r.seq, r.schedule)
 			}
 		})
 	}
