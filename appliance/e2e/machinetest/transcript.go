@@ -68,7 +68,7 @@ func (t *Transcript) End(why error) {
 	t.wake()
 }
 
-// Ended returns why nothing more will come; nil while the output goes on.
+// Ended returns why nothing more will come; nil while the output continues.
 func (t *Transcript) Ended() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
