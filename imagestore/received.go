@@ -79,7 +79,7 @@ func (s *Store) Receive(ctx context.Context, name ref.Ref, dir string, o Receive
 		}
 		o.Name = r.FileName()
 	}
-	t := taking{s: s, plan: plan, dir: dir, o: o}
+	t := reception{s: s, plan: plan, dir: dir, o: o}
 	r, err := t.receive(ctx)
 	if err != nil {
 		return Received{}, fmt.Errorf("receiving %s: %w", plan.Ref, err)
@@ -87,8 +87,8 @@ func (s *Store) Receive(ctx context.Context, name ref.Ref, dir string, o Receive
 	return r, nil
 }
 
-// taking is one Receive.
-type taking struct {
+// reception is one Receive.
+type reception struct {
 	s    *Store
 	plan fetch.Plan
 	dir  string
@@ -98,7 +98,7 @@ type taking struct {
 // unverified begins the names of trees that are not known to be right yet.
 const unverified = ".griddle-unverified-"
 
-func (t taking) receive(ctx context.Context) (r Received, err error) {
+func (t reception) receive(ctx context.Context) (r Received, err error) {
 	final := filepath.Join(t.dir, t.o.Name)
 	if _, err := os.Lstat(final); err == nil {
 		return r, fmt.Errorf("%s is there already", final)
@@ -141,7 +141,7 @@ func (t taking) receive(ctx context.Context) (r Received, err error) {
 
 // apply receives the streams, each on what the one before made, and gives the last tree. done removes every tree that
 // still has the name that it got here.
-func (t taking) apply(ctx context.Context, opened *fetch.Opened) (last string, raw int64, done func() error, err error) {
+func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string, raw int64, done func() error, err error) {
 	var made []string
 	var held []*os.File
 	done = func() error {
@@ -189,7 +189,7 @@ func (t taking) apply(ctx context.Context, opened *fetch.Opened) (last string, r
 }
 
 // applyOne receives one stream and checks that it made what it should.
-func (t taking) applyOne(ctx context.Context, opened *fetch.Opened, i int, s fetch.StreamInfo, o receive.Options) (receive.Result, error) {
+func (t reception) applyOne(ctx context.Context, opened *fetch.Opened, i int, s fetch.StreamInfo, o receive.Options) (receive.Result, error) {
 	parent := ""
 	for _, p := range o.Parents {
 		if s.Parent != nil && p.UUID == s.Parent.UUID && p.Ctransid == s.Parent.Ctransid {

@@ -41,24 +41,24 @@ func (r reach) better(than reach) bool {
 	return r.Cost < than.Cost || r.Cost == than.Cost && r.hops < than.hops
 }
 
-// waiting is the images that are reached and not done with, a heap whose first is the best.
-type waiting []waits
+// frontier is the images that are reached and not done with, a heap whose first is the best.
+type frontier []candidate
 
-type waits struct {
+type candidate struct {
 	ref string
 	reach
 }
 
 // Len, Less, Swap, Push and Pop are heap.Interface's.
-func (w waiting) Len() int { return len(w) }
+func (w frontier) Len() int { return len(w) }
 
-func (w waiting) Less(i, j int) bool { return w[i].better(w[j].reach) }
+func (w frontier) Less(i, j int) bool { return w[i].better(w[j].reach) }
 
-func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w frontier) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
 
-func (w *waiting) Push(x any) { *w = append(*w, x.(waits)) }
+func (w *frontier) Push(x any) { *w = append(*w, x.(candidate)) }
 
-func (w *waiting) Pop() any {
+func (w *frontier) Pop() any {
 	last := (*w)[len(*w)-1]
 	*w = (*w)[:len(*w)-1]
 	return last
@@ -84,15 +84,15 @@ func (v *View) Ways(have []string) map[string]reach {
 		}
 	}
 	done, best := map[string]reach{}, map[string]reach{nothing: {}}
-	front := &waiting{{ref: nothing}}
+	front := &frontier{{ref: nothing}}
 	for _, h := range have {
 		if _, ok := best[h]; !ok {
 			best[h] = reach{}
-			heap.Push(front, waits{ref: h})
+			heap.Push(front, candidate{ref: h})
 		}
 	}
 	for front.Len() > 0 {
-		at := heap.Pop(front).(waits)
+		at := heap.Pop(front).(candidate)
 		if _, ok := done[at.ref]; ok {
 			continue // a better way to it came later
 		}
@@ -101,7 +101,7 @@ func (v *View) Ways(have []string) map[string]reach {
 			r := reach{at.Cost + e.stream.Wire, at.hops + 1, e.stream}
 			if old, ok := best[e.to]; !ok || r.better(old) {
 				best[e.to] = r
-				heap.Push(front, waits{e.to, r})
+				heap.Push(front, candidate{e.to, r})
 			}
 		}
 	}

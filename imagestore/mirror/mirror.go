@@ -114,7 +114,7 @@ type copier struct {
 	to, from *imagestore.Store
 	o        Options
 	trust    *document.Trust
-	plan     []copying
+	plan     []plannedImage
 
 	mu       sync.Mutex
 	out      Copied
@@ -185,9 +185,9 @@ func (c *copier) publish(ctx context.Context, here *catalog.View) error {
 	for ref := range here.Images() {
 		known[ref] = true
 	}
-	var late []copying
+	var late []plannedImage
 	for _, p := range c.plan {
-		now := copying{image: p.image}
+		now := plannedImage{image: p.image}
 		rest := now
 		for _, s := range p.streams {
 			if s.Parent == "" || known[s.Parent] {
@@ -212,7 +212,7 @@ func (c *copier) publish(ctx context.Context, here *catalog.View) error {
 	return nil
 }
 
-func (c *copier) add(ctx context.Context, p copying, isNew bool) error {
+func (c *copier) add(ctx context.Context, p plannedImage, isNew bool) error {
 	pub := catalog.Publication{Image: p.image.Document}
 	for _, s := range p.streams {
 		if done := c.done[s.Encoding]; done != nil {

@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// copying is one image of a copy: what comes of it. Its streams are in no order.
-type copying struct {
+// plannedImage is one image of a copy: what comes of it. Its streams are in no order.
+type plannedImage struct {
 	image   *catalog.Listed // as the source has it
 	streams []catalog.ListedStream
 }
@@ -75,7 +75,7 @@ func wanted(v *catalog.View, args []string) ([]*catalog.Listed, error) {
 // can be made there: the cheapest streams by which each is reached, every delta between two images that are there or
 // come, and the images between, where a chain is cheaper than a full stream. Images that were deleted in the receiving store are
 // left out and named in skipped. The result begins with parents wherever there is no circle.
-func planCopy(from, to *catalog.View, want []*catalog.Listed) (plan []copying, skipped []string, err error) {
+func planCopy(from, to *catalog.View, want []*catalog.Listed) (plan []plannedImage, skipped []string, err error) {
 	for _, l := range want {
 		if old := to.Image(l.Ref); old != nil && old.Document != l.Document {
 			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", catalog.ErrExists, l.Ref)
@@ -208,27 +208,27 @@ func (c *choice) reachAll(want []*catalog.Listed) error {
 }
 
 // result lists what comes, parents first.
-func (c *choice) result() []copying {
+func (c *choice) result() []plannedImage {
 	done := map[string]bool{}
 	for ref := range c.to.Images() {
 		done[ref] = true
 	}
-	var left, out []copying
+	var left, out []plannedImage
 	for ref := range c.come {
 		if len(c.chosen[ref]) > 0 {
-			left = append(left, copying{c.from.Image(ref), c.chosen[ref]})
+			left = append(left, plannedImage{c.from.Image(ref), c.chosen[ref]})
 		}
 	}
 	for ref := range c.chosen { // a delta to an image that is there
 		if !c.come[ref] {
-			left = append(left, copying{c.from.Image(ref), c.chosen[ref]})
+			left = append(left, plannedImage{c.from.Image(ref), c.chosen[ref]})
 		}
 	}
-	slices.SortFunc(left, func(a, b copying) int {
+	slices.SortFunc(left, func(a, b plannedImage) int {
 		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template), ref.CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
 	})
-	ready := func(all bool) func(copying) bool {
-		return func(p copying) bool {
+	ready := func(all bool) func(plannedImage) bool {
+		return func(p plannedImage) bool {
 			n := 0
 			for _, s := range p.streams {
 				if s.Parent == "" || done[s.Parent] {

@@ -40,7 +40,7 @@ func OpenConn(conn net.Conn) *imagestore.Store {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
 	transport := &http.Transport{Protocols: h2c(), DialContext: l.dial}
 	client := &http.Client{Transport: &blob.Idle{Base: transport, Patience: func(r *http.Request) (answer, body time.Duration) {
-		answer, body = patience(time.Minute)(r)
+		answer, body = idleLimits(time.Minute)(r)
 		return 10 * answer, body // the program that makes the connection may be asking for a password
 	}}}
 	const base = "http://store.invalid" // no name is looked up: there is one connection

@@ -44,8 +44,8 @@ type ServerOptions struct {
 	Idle time.Duration
 }
 
-// patience says how long nothing may move in a request to a server.
-func patience(idle time.Duration) func(*http.Request) (answer, body time.Duration) {
+// idleLimits says how long nothing may move in a request to a server.
+func idleLimits(idle time.Duration) func(*http.Request) (answer, body time.Duration) {
 	return func(r *http.Request) (answer, body time.Duration) {
 		switch {
 		case r.Method == http.MethodPost && (r.URL.Path == CatalogPath || r.URL.Path == ImagesPath+"/derive"):
@@ -85,7 +85,7 @@ func Open(o ServerOptions) (*imagestore.Store, error) {
 		o.Idle = time.Minute
 	}
 	watched := *o.Client
-	watched.Transport = &blob.Idle{Base: o.Client.Transport, Patience: patience(o.Idle)}
+	watched.Transport = &blob.Idle{Base: o.Client.Transport, Patience: idleLimits(o.Idle)}
 	o.Client = &watched
 	blobs := &blob.HTTP{Base: base, Client: o.Client, Token: o.Token}
 	cat := &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""}

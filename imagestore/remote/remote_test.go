@@ -9,8 +9,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// TestPatience says for which requests a server is waited for.
-func TestPatience(t *testing.T) {
+// TestIdleLimits says for which requests a server is waited for.
+func TestIdleLimits(t *testing.T) {
 	const forever, minute, longer = time.Duration(0), time.Minute, 10 * time.Minute
 	for _, c := range []struct {
 		method, path string
@@ -28,8 +28,8 @@ func TestPatience(t *testing.T) {
 		{"PUT", blob.Path + "/sha256:00", longer, minute},
 	} {
 		r := httptest.NewRequest(c.method, "https://server"+c.path, nil)
-		if answer, body := patience(time.Minute)(r); answer != c.answer || body != c.body {
-			t.Errorf("patience(%s %s) = %v, %v, want %v, %v", c.method, c.path, answer, body, c.answer, c.body)
+		if answer, body := idleLimits(time.Minute)(r); answer != c.answer || body != c.body {
+			t.Errorf("idleLimits(%s %s) = %v, %v, want %v, %v", c.method, c.path, answer, body, c.answer, c.body)
 		}
 	}
 }
