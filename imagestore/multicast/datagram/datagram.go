@@ -12,7 +12,8 @@
 //	+------+------+-------+-----+---------+-----+-------+-----+------+-----------+--------+
 //	   1     4 bit  4 bit    2       4       4      4      4     4
 //
-//	esi      encoding symbol: 0 to k-1 are the block's own bytes, k and above parity; of a report and a verdict the receiver's number
+//	esi      encoding symbol: 0 to k-1 are the block's own bytes, k and above parity; of a report and a verdict the
+//	         receiver's number
 //	session  its lower half
 //	seq      of everything that was sealed with this key in this direction, from 1; losses are gaps in it
 //	block    of the encoding, from 0; a report's is the first block that is missing

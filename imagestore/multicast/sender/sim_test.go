@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/multicast/datagram"
 )
 
-// room is a session without sockets and in no time: the schedule, the receivers and the lifecycle as Run drives them, and
-// receivers that lose what they are told to.
+// room is a session without sockets and in no time: the schedule, the receivers and the lifecycle as Run drives them,
+// and receivers that lose what they are told to.
 type room struct {
 	t         testing.TB
 	layout    multicast.Layout
@@ -102,7 +102,8 @@ func (r *room) run() {
 			r.rates = append(r.rates, r.receivers.rate.rate)
 		}
 		_, more := r.receivers.findWanted(r.schedule, r.schedule.repeatFrom)
-		more = more || len(r.schedule.urgent)+len(r.schedule.deferred) > 0 || r.schedule.repeating || r.schedule.mayContinue(r.size)
+		more = more || len(r.schedule.urgent)+len(r.schedule.deferred) > 0 || r.schedule.repeating ||
+			r.schedule.mayContinue(r.size)
 		was := r.lifecycle.state
 		r.lifecycle.step(r.now, conditions{r.receivers.counts, r.receivers.firstReady, r.schedule.sentOnce(), !more})
 		if r.lifecycle.state != was {
