@@ -38,7 +38,10 @@ require (
 	modernc.org/sqlite v1.61.1
 )
 
-require golang.org/x/time v0.16.0
+require (
+	github.com/creack/pty v1.1.24
+	golang.org/x/time v0.16.0
+)
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect

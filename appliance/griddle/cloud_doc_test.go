@@ -62,8 +62,9 @@ func docHome(t *testing.T) string {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	for name, text := range map[string]string{
-		".ssh/id_ed25519.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7RmVVqkPZ0Ph7yVqX3b6HqQ0b8n2q4Wl3eJ9sYk1Zz ops@desk\n",
-		"head.yaml":           "#cloud-config\npackages: [jq]\n",
+		".ssh/id_ed25519.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7RmVVqkPZ0Ph7yVqX3b6HqQ0b8n2q4Wl3eJ9sYk1Zz " +
+			"ops@desk\n",
+		"head.yaml": "#cloud-config\npackages: [jq]\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
@@ -103,7 +104,8 @@ func TestCloudDocStack(t *testing.T) {
 	if err := servable("root"); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"publish", "dir:" + home + "/root", "web:1", "--store", "store"}, {"image", "channel", "set", "web:stable", "1", "--store", "store"}} {
+	for _, args := range [][]string{{"publish", "dir:" + home + "/root", "web:1", "--store", "store"}, {"image",
+		"channel", "set", "web:stable", "1", "--store", "store"}} {
 		if code, out := docRun(home, more, args...); code != 0 {
 			t.Fatalf("griddle %v ended with %d: %s", args, code, out)
 		}
@@ -112,10 +114,12 @@ func TestCloudDocStack(t *testing.T) {
 	if err := os.WriteFile("stack.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := docRun(home, more, "cloud", "check"); code != 0 || !strings.Contains(out, "stack shop on lxd, 3 servers, no faults") {
+	if code, out := docRun(home, more, "cloud", "check"); code != 0 || !strings.Contains(out,
+		"stack shop on lxd, 3 servers, no faults") {
 		t.Fatalf("griddle cloud check ended with %d: %s", code, out)
 	}
-	mended := strings.Replace(strings.Replace(text, "192.0.2.16/28", f.prefix.String(), 1), "ssh: {from", fmt.Sprintf("ssh: {port: %d, from", f.port), 1)
+	mended := strings.Replace(strings.Replace(text, "192.0.2.16/28", f.prefix.String(), 1), "ssh: {from",
+		fmt.Sprintf("ssh: {port: %d, from", f.port), 1)
 	if mended == text {
 		t.Fatal("the stack file has other addresses than the test knows")
 	}
@@ -161,7 +165,10 @@ func TestCloudDocStack(t *testing.T) {
 	if code, out := docRun(home, more, "cloud", "delete", "--yes"); code != 0 {
 		t.Errorf("griddle cloud delete ended with %d: %s", code, out)
 	}
-	if left := f.lxd.Paths(); slices.ContainsFunc(left, func(p string) bool { return strings.Contains(p, "/instances/") }) {
+	if left := f.lxd.Paths(); slices.ContainsFunc(left, func(p string) bool {
+		return strings.Contains(p,
+			"/instances/")
+	}) {
 		t.Errorf("left over: %v", left)
 	}
 }
@@ -212,8 +219,10 @@ func TestCloudFullStack(t *testing.T) {
 	config := "#cloud-config\npackages: [jq]\n"
 	for name, content := range map[string][]byte{
 		"stack.yaml": text, "ca.pem": cert, "keys of all": key, "guest.pub": key,
-		"cert.age": sealed.Bytes(), "key.txt": []byte(identity.String() + "\n"), "common.yaml": []byte(config), "log.yaml": []byte(config), "rack-a": []byte("a\n"),
-		"clouds.yaml": []byte("clouds: {site: {auth: {auth_url: 'https://keystone.example/v3', username: me, password: x, project_name: p, user_domain_name: d, project_domain_name: d}}}\n"),
+		"cert.age": sealed.Bytes(), "key.txt": []byte(identity.String() + "\n"), "common.yaml": []byte(config),
+		"log.yaml": []byte(config), "rack-a": []byte("a\n"),
+		"clouds.yaml": []byte("clouds: {site: {auth: {auth_url: 'https://keystone.example/v3', username: me, " +
+			"password: x, project_name: p, user_domain_name: d, project_domain_name: d}}}\n"),
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 			t.Fatal(err)

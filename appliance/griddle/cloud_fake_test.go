@@ -46,7 +46,8 @@ type fakes struct{ n atomic.Uint32 }
 func newFakeCloud(t testing.TB, n *fakes, dir, state string) *fakeCloud {
 	t.Helper()
 	k := n.n.Add(1)
-	f := &fakeCloud{lxd: lxdtest.NewFake(), socket: filepath.Join(dir, "lxd.socket"), state: state, reports: map[string]string{}, down: map[string]bool{}, boots: map[string]int{},
+	f := &fakeCloud{lxd: lxdtest.NewFake(), socket: filepath.Join(dir, "lxd.socket"), state: state,
+		reports: map[string]string{}, down: map[string]bool{}, boots: map[string]int{},
 		prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 66, byte(os.Getpid()), byte(k * 8)}), 29)}
 	l, err := net.Listen("unix", f.socket)
 	if err != nil {
@@ -186,8 +187,9 @@ func (f *fakeCloud) run(name, command string) (out string, exit int) {
 	return string(b), 0
 }
 
-// command is the script command fakecloud: "fakecloud FILE..." starts one, has LXD_SOCKET name it, and writes its networks into the stack
-// files, in place of ADDRESSES and SSHPORT; "fakecloud report SERVER TEXT" sets a server's report.
+// command is the script command fakecloud: "fakecloud FILE..." starts one, has LXD_SOCKET name it, and writes its
+// networks into the stack files, in place of ADDRESSES and SSHPORT; "fakecloud report SERVER TEXT" sets a server's
+// report.
 func (n *fakes) command(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 3 && args[0] == "report" {
 		f := ts.Value("fakecloud").(*fakeCloud)
@@ -215,7 +217,8 @@ func (f *fakeCloud) fill(path string) error {
 
 // servable is a tree with what a server's image must hold.
 func servable(dir string, without ...string) error {
-	for _, p := range []string{"usr/bin/cloud-init", "usr/bin/sudo", "usr/bin/dbus-daemon", "usr/sbin/sshd", "usr/sbin/nft", "usr/lib/systemd/systemd"} {
+	for _, p := range []string{"usr/bin/cloud-init", "usr/bin/sudo", "usr/bin/dbus-daemon", "usr/sbin/sshd",
+		"usr/sbin/nft", "usr/lib/systemd/systemd"} {
 		if slices.Contains(without, filepath.Base(p)) {
 			continue
 		}

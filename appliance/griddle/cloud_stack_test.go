@@ -39,7 +39,8 @@ func newStackRun(t *testing.T, provider string, within ...string) *stackRun {
 	if err := os.MkdirAll(filepath.Join(r.dir, ".ssh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"stack.yaml": file, ".ssh/key.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB7RmVVqkPZ0Ph7yVqX3b6HqQ0b8n2q4Wl3eJ9sYk1Zz ops@desk\n"} {
+	for name, text := range map[string]string{"stack.yaml": file, ".ssh/key.pub": "ssh-ed25519 " +
+		"AAAAC3NzaC1lZDI1NTE5AAAAIB7RmVVqkPZ0Ph7yVqX3b6HqQ0b8n2q4Wl3eJ9sYk1Zz ops@desk\n"} {
 		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,8 @@ func (r *stackRun) run(want int, args ...string) string {
 		r.t.Fatal(err)
 	}
 	if code != want {
-		r.t.Fatalf("griddle %s ended with %d, want %d\n%s%s", strings.Join(args, " "), code, want, out.String(), errs.String())
+		r.t.Fatalf("griddle %s ended with %d, want "+
+			"%d\n%s%s", strings.Join(args, " "), code, want, out.String(), errs.String())
 	}
 	return out.String()
 }
@@ -158,9 +160,11 @@ func TestStackOnQEMU(t *testing.T) {
 // TestStackOnLXD has the stack stand on a real LXD, and reaches it from outside the computer that LXD runs on.
 func TestStackOnLXD(t *testing.T) {
 	d := lxdtest.Start(t, nil)
-	r := newStackRun(t, "kind: lxd, socket: "+d.Socket()+", pool: test, addresses: 192.0.2.16/28", "ip", "netns", "exec", d.Outside())
+	r := newStackRun(t, "kind: lxd, socket: "+d.Socket()+", pool: test, addresses: 192.0.2.16/28", "ip", "netns",
+		"exec", d.Outside())
 	r.live()
-	for _, what := range [][]string{{"list", "-f", "csv"}, {"network", "list", "-f", "csv"}, {"network", "acl", "list", "-f", "csv"}, {"storage", "volume", "list", "test", "type=custom", "-f", "csv"}} {
+	for _, what := range [][]string{{"list", "-f", "csv"}, {"network", "list", "-f", "csv"}, {"network", "acl", "list",
+		"-f", "csv"}, {"storage", "volume", "list", "test", "type=custom", "-f", "csv"}} {
 		if out := d.Lxc(what...); strings.Contains(out, "demo") {
 			t.Errorf("lxc %s: left over: %s", strings.Join(what, " "), out)
 		}
@@ -195,7 +199,8 @@ func (r *stackRun) live() {
 	r.run(7, "cloud", "ssh", "head-1", "exit 7")
 	r.run(0, "cloud", "ssh", "head-1", "echo precious | sudo tee /srv/data/file && sync")
 	token := strings.TrimSpace(r.run(0, "cloud", "ssh", "head-1", "cat /run/token"))
-	if got := r.run(0, "cloud", "run", "--role", "worker", "--", "sudo cat /etc/head; echo"); strings.Count(got, token) != 2 || len(token) != 16 {
+	if got := r.run(0, "cloud", "run", "--role", "worker", "--", "sudo cat /etc/head; echo"); strings.Count(got,
+		token) != 2 || len(token) != 16 {
 		t.Errorf("workers have %q, and the head's token is %q", got, token)
 	}
 	for _, name := range []string{"head-1", "worker-2"} {

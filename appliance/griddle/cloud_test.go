@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestCloudScripts runs testdata/cloud/*.txtar with the commands of programCommands, each in a home of its own, and two more: fakecloud,
-// and "servable DIR [WITHOUT...]", which makes a tree that servers can be made from. What a
+// TestCloudScripts runs testdata/cloud/*.txtar with the commands of programCommands, each in a home of its own, and
+// two more: fakecloud, and "servable DIR [WITHOUT...]", which makes a tree that servers can be made from. What a
 // script's file "typed" has is standard input.
 func TestCloudScripts(t *testing.T) {
 	var n fakes

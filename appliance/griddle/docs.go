@@ -18,9 +18,10 @@ func docsCommand(e *cli.Env) *cobra.Command {
 
 func manCommand(e *cli.Env) *cobra.Command {
 	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "Write a man page for each command",
-		Long:    "Write a man page for each command into DIR, such as griddle-image-list.1. DIR is created if it does not exist.",
+		Use:   "man DIR",
+		Short: "Write a man page for each command",
+		Long: "Write a man page for each command into DIR, such as griddle-image-list.1. DIR is created if it " +
+			"does not exist.",
 		Example: "  griddle docs man /usr/local/share/man/man1",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Files),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -33,7 +34,8 @@ func manCommand(e *cli.Env) *cobra.Command {
 			if t, err := time.Parse(time.RFC3339, readBuild().Time); err == nil {
 				date = t
 			}
-			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "griddle", Manual: "Griddle", Date: &date}, args[0]); err != nil {
+			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "griddle", Manual: "Griddle",
+				Date: &date}, args[0]); err != nil {
 				return fmt.Errorf("writing man pages: %w", err)
 			}
 			return e.Printf(map[string]string{"dir": args[0]}, "the man pages are in %s", args[0])

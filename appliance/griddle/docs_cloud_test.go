@@ -16,5 +16,6 @@ func TestTemplateForReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The document takes the default mirror, which this computer may not reach.
-	t.Log(sandbox(t, "../../docs/TEMPLATE.md", true, withProgram+fmt.Sprintf("mmdebstrap() { command mmdebstrap \"$@\" %q; }", mirror), ""))
+	t.Log(sandbox(t, "../../docs/TEMPLATE.md", true, withProgram+fmt.Sprintf("mmdebstrap() { command mmdebstrap "+
+		"\"$@\" %q; }", mirror), ""))
 }

@@ -22,9 +22,10 @@ type block struct {
 	real   bool   // it needs a Debian, which is downloaded
 }
 
-// blocks finds the commands of a document: fenced blocks that begin with ```sh. A comment <!-- not run: WHY --> on the line before
-// the fence, which readers do not see, takes one out; every other block is run. <!-- on the desk --> is before one whose variables
-// are not the server's, and <!-- real: WHY --> before one that is run by `make cloud` alone.
+// blocks finds the commands of a document: fenced blocks that begin with ```sh. A comment <!-- not run: WHY --> on
+// the line before the fence, which readers do not see, takes one out; every other block is run. <!-- on the desk -->
+// is before one whose variables are not the server's, and <!-- real: WHY --> before one that is run by `make cloud`
+// alone.
 func blocks(t *testing.T, file string) []block {
 	t.Helper()
 	b, err := os.ReadFile(file)
@@ -61,8 +62,9 @@ func blocks(t *testing.T, file string) []block {
 	return found
 }
 
-// sandbox runs the blocks of a document in order, in one shell that stops at the first command that fails, and then more. It returns
-// what was printed. With real, blocks that need a Debian are run too, and the network is this computer's.
+// sandbox runs the blocks of a document in order, in one shell that stops at the first command that fails, and then
+// more. It returns what was printed. With real, blocks that need a Debian are run too, and the network is this
+// computer's.
 func sandbox(t *testing.T, file string, real bool, prepare, more string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -104,7 +106,8 @@ func sandbox(t *testing.T, file string, real bool, prepare, more string) string 
 	if !real {
 		args = append(args, "--net")
 	}
-	cmd := exec.CommandContext(t.Context(), "unshare", append(args, "bash", script, dir, filepath.Join(dir, "script"))...)
+	args = append(args, "bash", script, dir, filepath.Join(dir, "script"))
+	cmd := exec.CommandContext(t.Context(), "unshare", args...)
 	if real {
 		cmd.Env = append(os.Environ(), "NETWORK=host")
 	}
@@ -118,9 +121,12 @@ func sandbox(t *testing.T, file string, real bool, prepare, more string) string 
 // smallTemplate is a tree that can be published, and that no machine could boot.
 func smallTemplate(dir string) error {
 	for name, text := range map[string]string{
-		"boot/vmlinuz-6.1": "kernel", "boot/initrd.img-6.1": "initrd", "etc/hostname": "template\n", "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
-		"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/shadow": "root:*:1::::::\n", "etc/os-release": "ID=debian\nPRETTY_NAME=\"Debian\"\n", "etc/ssh/ssh_host_ed25519_key": "key\n",
-		"var/lib/dpkg/status": "Package: base-files\nStatus: install ok installed\nVersion: 12\nArchitecture: amd64\n\n",
+		"boot/vmlinuz-6.1": "kernel", "boot/initrd.img-6.1": "initrd", "etc/hostname": "template\n",
+		"etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+		"etc/passwd":     "root:x:0:0::/root:/bin/sh\n", "etc/shadow": "root:*:1::::::\n",
+		"etc/os-release": "ID=debian\nPRETTY_NAME=\"Debian\"\n", "etc/ssh/ssh_host_ed25519_key": "key\n",
+		"var/lib/dpkg/status": "Package: base-files\nStatus: install ok installed\nVersion: 12\nArchitecture: " +
+			"amd64\n\n",
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
 			return err
@@ -132,8 +138,8 @@ func smallTemplate(dir string) error {
 	return os.MkdirAll(filepath.Join(dir, "usr/bin"), 0o755)
 }
 
-// TestOperating runs every command of docs/OPERATING.md on a computer of its own, in order, and compares its table of ports with
-// those on which the server listens.
+// TestOperating runs every command of docs/OPERATING.md on a computer of its own, in order, and compares its table of
+// ports with those on which the server listens.
 func TestOperating(t *testing.T) {
 	const file = "../../docs/OPERATING.md"
 	out := sandbox(t, file, false, "", `ss -Hlntu | awk '{print "LISTENS " $1 " " $5}'`)
@@ -147,7 +153,8 @@ func TestOperating(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^\| ((?:UDP|TCP) \d+) \| from the machines`).FindAllStringSubmatch(string(b), -1) {
+	ports := regexp.MustCompile(`(?m)^\| ((?:UDP|TCP) \d+) \| from the machines`)
+	for _, m := range ports.FindAllStringSubmatch(string(b), -1) {
 		if !strings.Contains(m[1], "32768") {
 			want = append(want, m[1])
 		}
@@ -163,10 +170,11 @@ func TestOperating(t *testing.T) {
 // withProgram is what docs/OPERATING.md did before.
 const withProgram = "install /usr/src/griddle/bin/griddle /usr/local/sbin/griddle\n"
 
-// TestTemplate runs the commands of docs/TEMPLATE.md that need no Debian, on a tree that is as small as can be; TestTemplateForReal
-// runs them all.
+// TestTemplate runs the commands of docs/TEMPLATE.md that need no Debian, on a tree that is as small as can be;
+// TestTemplateForReal runs them all.
 func TestTemplate(t *testing.T) {
-	out := sandbox(t, "../../docs/TEMPLATE.md", false, withProgram+"cp -a /srv/template /srv/web; install -D /dev/null /srv/web/etc/wireguard/key", "ls -d /srv/check/web@*/etc/wireguard || echo GONE")
+	out := sandbox(t, "../../docs/TEMPLATE.md", false, withProgram+"cp -a /srv/template /srv/web; install -D "+
+		"/dev/null /srv/web/etc/wireguard/key", "ls -d /srv/check/web@*/etc/wireguard || echo GONE")
 	if !strings.Contains(out, "GONE") {
 		t.Errorf("the hook left what it removes:\n%s", out)
 	}

@@ -21,9 +21,9 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestKeyScripts runs testdata/key/*.txtar with the commands of programCommands. A script has an empty btrfs at $BTRFS, and a
-// server behind $SERVER, with $GRIDDLE_TOKEN_FILE and $GRIDDLE_CA, whose store is $WORK/site/store and whose
-// site's key, of ID $SITE, is in $WORK/site. $MIRROR serves the same store and has no key.
+// TestKeyScripts runs testdata/key/*.txtar with the commands of programCommands. A script has an empty btrfs at
+// $BTRFS, and a server behind $SERVER, with $GRIDDLE_TOKEN_FILE and $GRIDDLE_CA, whose store is $WORK/site/store and
+// whose site's key, of ID $SITE, is in $WORK/site. $MIRROR serves the same store and has no key.
 func TestKeyScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/key",
@@ -53,7 +53,8 @@ func serveSite(t *testing.T, e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := st.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"}); err != nil {
+	if err := st.Grant(t.Context(), catalog.Granting{Key: document.SiteGrant(key.Public()).String(),
+		Comment: "this site"}); err != nil {
 		return err
 	}
 	if err := st.KeepHead(t.Context(), key, 1000*time.Hour); err != nil {
@@ -69,10 +70,12 @@ func serveSite(t *testing.T, e *testscript.Env) error {
 	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
+		0o644); err != nil {
 		return err
 	}
-	for name, value := range map[string]string{"SERVER": srv.URL, "MIRROR": mirror.URL, "GRIDDLE_TOKEN_FILE": token, "GRIDDLE_CA": ca, "SITE": key.Public().ID()} {
+	for name, value := range map[string]string{"SERVER": srv.URL, "MIRROR": mirror.URL, "GRIDDLE_TOKEN_FILE": token,
+		"GRIDDLE_CA": ca, "SITE": key.Public().ID()} {
 		e.Setenv(name, value)
 	}
 	return nil

@@ -77,7 +77,8 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	srv := httptest.NewTLSServer(h)
 	t.Cleanup(srv.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
-	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: token, appliance.CAFile: string(ca)} {
+	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: token,
+		appliance.CAFile: string(ca)} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text+"\n"), 0o600); err != nil {
 			return nil, err
 		}
@@ -99,7 +100,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 	ctx := context.Background()
 	switch args[0] {
 	case "hello":
-		h := job.Hello{Boot: uuid.NewString(), Identity: job.Identity{MACs: args[1:2]}, Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
+		h := job.Hello{Boot: uuid.NewString(), Identity: job.Identity{MACs: args[1:2]},
+			Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
 		if len(args) > 2 {
 			h.Identity.Product = args[2]
 		}
@@ -117,7 +119,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 		}
 		_, err = a.client.Events(ctx, job.Events{Boot: a.boot, Events: []job.Event{ev}})
 	case "home":
-		err = a.client.Home(ctx, job.Home{URL: a.url + job.HomePath, Token: a.welcome.Job.Home.Token}, job.HomeReport{Hostname: a.welcome.Job.Hostname, Kernel: "6.1.0"})
+		err = a.client.Home(ctx, job.Home{URL: a.url + job.HomePath, Token: a.welcome.Job.Home.Token},
+			job.HomeReport{Hostname: a.welcome.Job.Hostname, Kernel: "6.1.0"})
 	default:
 		err = fmt.Errorf("unknown command %q", args[0])
 	}

@@ -17,9 +17,9 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestImageScripts runs testdata/image/*.txtar. A script has an empty btrfs at $BTRFS, and a server's store
-// behind $SERVER with $TOKEN and $CA. Beside testscript's own commands there are: griddle ARGS, which is the program, in this
-// process, and reads FILE where the first of ARGS is <FILE; status CODE, which checks how the last one ended.
+// TestImageScripts runs testdata/image/*.txtar. A script has an empty btrfs at $BTRFS, and a server's store behind
+// $SERVER with $TOKEN and $CA. Beside testscript's own commands there are: griddle ARGS, which is the program, in
+// this process, and reads FILE where the first of ARGS is <FILE; status CODE, which checks how the last one ended.
 func TestImageScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/image",

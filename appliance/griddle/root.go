@@ -31,10 +31,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // rootCommand lists the command groups.
 func rootCommand(e *cli.Env) *cobra.Command {
 	root := cli.Group("griddle", "Turn bare metal into working machines",
-		"Griddle installs signed images on machines that boot from the network, and publishes such images from LXC containers,\n"+
+		"Griddle installs signed images on machines that boot from the network, and publishes such images from LXC "+
+			"containers,\n"+
 			"btrfs subvolumes and directories.\n\n"+
 			"Start with `griddle serve --interface IFACE` on the provisioning network.\n\n"+
-			"Exit codes: 0 done; 1 failed; 2 the command line is wrong, and nothing was done; 130 interrupted by a signal.\n"+
+			"Exit codes: 0 done; 1 failed; 2 the command line is wrong, and nothing was done; 130 interrupted by a "+
+			"signal.\n"+
 			"`griddle cloud ssh` ends with the exit code of the command that it ran.",
 		serve.Command(e),
 		serve.ConfigCommand(e),

@@ -30,7 +30,8 @@ func programCommands() map[string]func(*testscript.TestScript, bool, []string) {
 }
 
 // commandsReading is programCommands with another standard input.
-func commandsReading(stdin func(*testscript.TestScript) io.Reader) map[string]func(*testscript.TestScript, bool, []string) {
+func commandsReading(stdin func(*testscript.TestScript) io.Reader) map[string]func(*testscript.TestScript, bool,
+	[]string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"griddle": func(ts *testscript.TestScript, neg bool, args []string) {
 			e := &cli.Env{Stdin: stdin(ts), Stdout: ts.Stdout(), Stderr: ts.Stderr(), Getenv: ts.Getenv}

@@ -16,7 +16,8 @@ import (
 
 // TestServeScripts runs testdata/serve/*.txtar. Each script has a network namespace $NS with the interfaces net0
 // (10.91.0.1/24, and one end of a cable) and net1 (the other end), and boot files in $BOOT. Beside the commands of
-// programCommands there is: ready, which waits until a server has told its service manager so, after a start or a reload.
+// programCommands there is: ready, which waits until a server has told its service manager so, after a start or a
+// reload.
 func TestServeScripts(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("network namespaces need root: run this test as root")
@@ -28,7 +29,8 @@ func TestServeScripts(t *testing.T) {
 		b := make([]byte, 100)
 		ts.Check(c.SetReadDeadline(time.Now().Add(time.Minute)))
 		n, err := c.Read(b)
-		for err == nil && (string(b[:n]) == "STOPPING=1" || strings.HasPrefix(string(b[:n]), "RELOADING=1\n")) { // of the server before
+		// of the server before
+		for err == nil && (string(b[:n]) == "STOPPING=1" || strings.HasPrefix(string(b[:n]), "RELOADING=1\n")) {
 			n, err = c.Read(b)
 		}
 		if err != nil || string(b[:n]) != "READY=1" {

@@ -33,7 +33,8 @@ func startSSHD(t *testing.T, e *testscript.Env) error {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	for _, k := range []string{"host", "user"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file(k)).CombinedOutput(); err != nil {
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f",
+			file(k)).CombinedOutput(); err != nil {
 			return fmt.Errorf("making a key: %w: %s", err, out)
 		}
 	}
@@ -49,12 +50,15 @@ func startSSHD(t *testing.T, e *testscript.Env) error {
 	if err := os.MkdirAll(file("bin"), 0o755); err != nil {
 		return err
 	}
-	program := fmt.Sprintf("#!/bin/sh\nPATH='%s'\nexport PATH\nHOME='%s' exec griddle-process \"$@\"\n", e.Getenv("PATH"), e.WorkDir)
+	program := fmt.Sprintf("#!/bin/sh\nPATH='%s'\nexport PATH\nHOME='%s' exec griddle-process "+
+		"\"$@\"\n", e.Getenv("PATH"), e.WorkDir)
 	if err := os.WriteFile(file("bin/griddle"), []byte(program), 0o755); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nUsePAM no\nStrictModes no\n"+
-		"PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv PATH=%s:/usr/bin:/bin\n",
+	config := fmt.Sprintf("ListenAddress 127.0.0.1\nPort %s\nHostKey %s\nAuthorizedKeysFile %s\nPidFile "+
+		"none\nUsePAM no\nStrictModes no\n"+
+		"PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nSetEnv "+
+		"PATH=%s:/usr/bin:/bin\n",
 		port, file("host"), file("user.pub"), file("bin"))
 	if err := os.WriteFile(file("config"), []byte(config), 0o600); err != nil {
 		return err
@@ -82,7 +86,8 @@ func startSSHD(t *testing.T, e *testscript.Env) error {
 		}()
 		e.Setenv("SSHD", "127.0.0.1:"+port)
 		e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
-		e.Setenv("GRIDDLE_SSH", fmt.Sprintf("ssh -T -F none -i %s -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=%s -o IdentitiesOnly=yes", file("user"), file("known")))
+		e.Setenv("GRIDDLE_SSH", fmt.Sprintf("ssh -T -F none -i %s -o StrictHostKeyChecking=accept-new -o "+
+			"UserKnownHostsFile=%s -o IdentitiesOnly=yes", file("user"), file("known")))
 		return nil
 	}
 	return fmt.Errorf("sshd does not listen: %s", lines.Text())

@@ -50,7 +50,8 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	walk(root, func(c *cobra.Command) {
 		name := c.CommandPath()
 		if c.Short == "" || strings.HasSuffix(c.Short, ".") || len(c.Short) > 75 {
-			t.Errorf("%s: the short text %q is not one line of at most 75 characters without a full stop", name, c.Short)
+			t.Errorf("%s: the short text %q is not one line of at most 75 characters without a full "+
+				"stop", name, c.Short)
 		}
 		for _, text := range []string{c.Short, c.Long, c.Example} {
 			plain(name, text)
@@ -93,7 +94,8 @@ func TestFlagsMeanTheSame(t *testing.T) {
 			if f.Name == "yes" && f.Shorthand != "y" || f.Name == "follow" && f.Shorthand != "f" {
 				t.Errorf("%s: --%s has no short form", c.CommandPath(), f.Name)
 			}
-			if slices.Contains([]string{"server", "state-dir", "store", "token-file", "ca", "columns", "filter"}, f.Name) {
+			if slices.Contains([]string{"server", "state-dir", "store", "token-file", "ca", "columns", "filter"},
+				f.Name) {
 				name, usage := pflag.UnquoteUsage(f)
 				kind, _, _ := strings.Cut(usage, " (")
 				kind = name + ": " + strings.Join(strings.Fields(kind)[:2], " ")

@@ -34,18 +34,22 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "multicast",
 		Short: "Measure multicast to virtual receivers over a lossy network",
-		Long: "Send a file of random bytes by multicast to virtual receivers in network namespaces. Flags set what their wires lose and\n" +
-			"delay. The result has the time, the share of the link that was used, the bytes that were sent for each byte of the file,\n" +
-			"and the processor time. Every received file is compared with what was sent.\n\n" +
-			"--tool does the same with other programs on the same network: udpcast, uftp (apt-get install them) and http.",
+		Long: "Send a file of random bytes by multicast to virtual receivers in network namespaces. Flags set what\n" +
+			"their wires lose and delay. The result has the time, the share of the link that was used, the bytes\n" +
+			"that were sent for each byte of the file, and the processor time. Every received file is compared\n" +
+			"with what was sent.\n\n" +
+			"--tool does the same with other programs on the same network: udpcast, uftp (apt-get install them)\n" +
+			"and http.",
 		Example: "  griddle bench multicast --receivers 8 --loss 5\n" +
 			"  griddle bench multicast --receivers 4 --loss 1 --tool griddle,udpcast,uftp,http\n" +
 			"  griddle bench multicast --receivers 4 --late 0.5\n" +
 			"  griddle bench multicast --receivers 4 --slow 20",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.Wire.Loss < 0 || o.Wire.Loss >= 100 || o.Wire.Duplicate < 0 || o.Wire.Duplicate > 100 || o.Late < 0 || o.Late >= 1 || mbit < 1 || slow < 0 || size < 1 {
-				return cli.Usagef("--loss is 0 to 99, --duplicate 0 to 100, --late 0 to 0.99, --link 1 or more, --size 1 or more")
+			if o.Wire.Loss < 0 || o.Wire.Loss >= 100 || o.Wire.Duplicate < 0 || o.Wire.Duplicate > 100 || o.Late < 0 ||
+				o.Late >= 1 || mbit < 1 || slow < 0 || size < 1 {
+				return cli.Usagef("--loss is 0 to 99, --duplicate 0 to 100, --late 0 to 0.99, --link 1 or more, " +
+					"--size 1 or more")
 			}
 			if os.Geteuid() != 0 {
 				return cli.WithHint(fmt.Errorf("making network namespaces: %w", os.ErrPermission), "Run it as root.")
@@ -68,7 +72,10 @@ func multicastCommand(e *cli.Env) *cobra.Command {
 			if err := e.Print(all, func(w io.Writer) error { return benchTable(w, all) }); err != nil {
 				return err
 			}
-			if slices.ContainsFunc(all, func(r trial.Result) bool { return r.Options.Tool == "griddle" && !r.Whole() }) {
+			if slices.ContainsFunc(all, func(r trial.Result) bool {
+				return r.Options.Tool == "griddle" &&
+					!r.Whole()
+			}) {
 				return fmt.Errorf("not every receiver got the file")
 			}
 			return nil
@@ -110,8 +117,10 @@ func benchTable(out io.Writer, all []trial.Result) error {
 		if !r.Whole() {
 			verdict = "INCOMPLETE"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%g %%\t%.2f s\t%.2f\t%.0f %%\t%.3f\t%.2f s\t%.2f s\t%s\n", o.Tool, o.Receivers, o.Wire.Loss*100, took.Seconds(), float64(took)/float64(r.Ideal()),
-			100*float64(o.Size)*8/took.Seconds()/float64(o.Link), r.Overhead(), r.Sender.Seconds(), r.Receiver.Seconds(), verdict)
+		fmt.Fprintf(w, "%s\t%d\t%g %%\t%.2f s\t%.2f\t%.0f %%\t%.3f\t%.2f s\t%.2f s\t%s\n",
+			o.Tool, o.Receivers, o.Wire.Loss*100, took.Seconds(), float64(took)/float64(r.Ideal()),
+			100*float64(o.Size)*8/took.Seconds()/float64(o.Link), r.Overhead(), r.Sender.Seconds(),
+			r.Receiver.Seconds(), verdict)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -125,7 +134,8 @@ func benchTable(out io.Writer, all []trial.Result) error {
 			if x.Data > 0 {
 				took = x.Data
 			}
-			fmt.Fprintf(out, "%s, receiver %d: %.2f s  %s\n", r.Options.Tool, i+1, took.Seconds(), strings.TrimSpace(x.Way+"  "+x.Err))
+			fmt.Fprintf(out, "%s, receiver %d: %.2f s  %s\n", r.Options.Tool, i+1, took.Seconds(),
+				strings.TrimSpace(x.Way+"  "+x.Err))
 		}
 	}
 	return nil

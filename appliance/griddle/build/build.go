@@ -1,4 +1,5 @@
-// Package build is `griddle image build` and `griddle image builds`: it makes the disks and trees that a definition asks for.
+// Package build is `griddle image build` and `griddle image builds`: it makes the disks and trees that a definition
+// asks for.
 package build
 
 import (
@@ -29,7 +30,8 @@ type builds struct {
 func (b *builds) add(c *cobra.Command) {
 	b.store.Add(c)
 	b.disks.Add(c)
-	c.Flags().StringToStringVar(&b.targets, "target", nil, "add the target `NAME=FILE`: the provider of the stack file FILE")
+	c.Flags().StringToStringVar(&b.targets, "target", nil, "add the target `NAME=FILE`: the provider of the stack "+
+		"file FILE")
 }
 
 // builder is what makes images, and remembers what it made.
@@ -45,7 +47,8 @@ func (b *builds) builder(ctx context.Context) (*definition.Builder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &definition.Builder{Dir: filepath.Join(state, "griddle", "builds"), Cache: cache, Targets: make(map[string]definition.Target)}
+	d := &definition.Builder{Dir: filepath.Join(state, "griddle", "builds"), Cache: cache,
+		Targets: make(map[string]definition.Target)}
 	d.Image = func(ctx context.Context, name, arch string) (diskimage.Image, error) {
 		image, err := ref.Parse(name)
 		if err != nil {
@@ -93,15 +96,19 @@ Each output becomes a file in the directory that --dir names, here web-kvm-20261
 the end. With "register" it goes to a target instead: "catalog" publishes it, and qemu, lxd, openstack and ec2 take it with
 the credentials that they find; --target NAME=stack.yaml adds others, with the provider of that stack file. Finished steps
 are not repeated: run the command again to resume.`,
-		Example: "  griddle image build web.yaml --preview\n  griddle image build web.yaml --dir /srv/disks\n  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
-		Args:    cobra.ExactArgs(1),
+		Example: "  griddle image build web.yaml --preview\n" +
+			"  griddle image build web.yaml --dir /srv/disks\n" +
+			"  griddle image build web.yaml --profile small --target ec2=frankfurt.yaml",
+		Args: cobra.ExactArgs(1),
 	}
 	b.add(c)
 	c.Flags().StringVarP(&dir, "dir", "d", ".", "`DIR` for the files; it is created if it does not exist")
 	_ = c.MarkFlagDirname("dir")
 	c.Flags().StringSliceVar(&profiles, "profile", nil, "also use these `PROFILES` of the definition")
-	c.Flags().StringVar(&root, "root", "", "`DIR` that all files must be below (default: the current one, or that of DEFINITION if it is elsewhere)")
-	c.Flags().BoolVar(&preview, "preview", false, "print what would be made and which parts of the definition conflict, and make nothing")
+	c.Flags().StringVar(&root, "root", "", "`DIR` that all files must be below (default: the current one, or that "+
+		"of DEFINITION if it is elsewhere)")
+	c.Flags().BoolVar(&preview, "preview", false, "print what would be made and which parts of the definition "+
+		"conflict, and make nothing")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		d, err := loadDefinition(args[0], root, profiles)
 		if err != nil {
@@ -138,8 +145,8 @@ are not repeated: run the command again to resume.`,
 	return c
 }
 
-// loadDefinition reads a definition and what it includes, all of it below dir. The default is the current directory or, if the
-// definition is elsewhere, its own.
+// loadDefinition reads a definition and what it includes, all of it below dir. The default is the current directory
+// or, if the definition is elsewhere, its own.
 func loadDefinition(name, dir string, profiles []string) (*definition.Definition, error) {
 	if dir == "" {
 		if dir = "."; !filepath.IsLocal(name) {

@@ -16,7 +16,8 @@ import (
 // ListCommand is `griddle image builds`.
 func ListCommand(e *cli.Env) *cobra.Command {
 	return cli.Group("builds", "List what was built on this computer, and remove failed steps",
-		"List what `griddle image build` made on this computer, and remove what failed or interrupted steps left with their targets.",
+		"List what `griddle image build` made on this computer, and remove what failed or interrupted steps left "+
+			"with their targets.",
 		buildsList(e), buildsShow(e), buildsClean(e))
 }
 
@@ -24,19 +25,21 @@ func ListCommand(e *cli.Env) *cobra.Command {
 func (b *builds) print(steps []definition.Step, cache *diskimage.Cache) error {
 	list := cli.List[definition.Step]{Columns: []cli.Column[definition.Step]{
 		{Name: "output", Text: func(s definition.Step) string { return s.Output }},
-		{Name: "state", Text: func(s definition.Step) string { return string(s.State) }, Tone: func(s definition.Step) cli.Tone {
-			if s.State == definition.Failed {
-				return cli.Bad
-			}
-			return cli.Plain
-		}},
+		{Name: "state", Text: func(s definition.Step) string { return string(s.State) },
+			Tone: func(s definition.Step) cli.Tone {
+				if s.State == definition.Failed {
+					return cli.Bad
+				}
+				return cli.Plain
+			}},
 		{Name: "what", Text: func(s definition.Step) string {
 			if s.Kind == definition.KindFile {
 				return string(s.Kind)
 			}
 			return string(s.Kind) + " " + s.What
 		}},
-		{Name: "result", Text: func(s definition.Step) string { return result(s, cache) }, Raw: func(s definition.Step) string { return s.Result }},
+		{Name: "result", Text: func(s definition.Step) string { return result(s, cache) },
+			Raw: func(s definition.Step) string { return s.Result }},
 	}}
 	if steps == nil {
 		steps = []definition.Step{}
@@ -117,9 +120,10 @@ func buildsShow(e *cli.Env) *cobra.Command {
 func buildsClean(e *cli.Env) *cobra.Command {
 	b := &builds{e: e}
 	c := &cobra.Command{
-		Use:     "clean NAME",
-		Short:   "Remove what failed steps of a definition left",
-		Long:    "Remove what failed or interrupted steps of a definition left with their targets, and show the steps that remain.",
+		Use:   "clean NAME",
+		Short: "Remove what failed steps of a definition left",
+		Long: "Remove what failed or interrupted steps of a definition left with their targets, and show the " +
+			"steps that remain.",
 		Example: "  griddle image builds clean web",
 		Args:    cobra.ExactArgs(1),
 	}

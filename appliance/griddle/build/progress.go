@@ -11,7 +11,8 @@ import (
 	"griddle/cloud/definition"
 )
 
-// buildProgress shows a person what a build does: a line when something begins or ends, and one every few seconds while it lasts.
+// buildProgress shows a person what a build does: a line when something begins or ends, and one every few seconds
+// while it lasts.
 type buildProgress struct {
 	w io.Writer
 

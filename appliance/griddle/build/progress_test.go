@@ -18,7 +18,8 @@ func TestBuildProgress(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go p.run(ctx)
 		begun := time.Now()
-		s := definition.Step{Kind: definition.KindDisk, Output: "kvm", What: "qcow2", State: definition.Started, Begun: begun}
+		s := definition.Step{Kind: definition.KindDisk, Output: "kvm", What: "qcow2", State: definition.Started,
+			Begun: begun}
 		p.definition(s)
 		p.part("unpacking the image")
 		time.Sleep(11 * time.Second)

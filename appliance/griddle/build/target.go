@@ -21,7 +21,8 @@ import (
 // catalogTarget publishes trees in the store, where machines and stacks find them. It implements definition.Target.
 type catalogTarget struct{ b *builds }
 
-// Register publishes web-pxe-0123456789ab as the next version of web-pxe, unless a version with the same content is there.
+// Register publishes web-pxe-0123456789ab as the next version of web-pxe, unless a version with the same content is
+// there.
 func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.Disk) (string, error) {
 	if d.Format != diskimage.Tree {
 		return "", fmt.Errorf("the catalog takes trees, and this is %s: write \"format: tree\"", d.Format)
@@ -53,7 +54,8 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 	if err != nil {
 		return "", err
 	}
-	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: image, Comment: comment, Key: key, Warn: e.Warn, Inspect: publish.Inspect})
+	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: image, Comment: comment, Key: key,
+		Warn: e.Warn, Inspect: publish.Inspect})
 	if err != nil {
 		return "", publish.Explain(err, t.b.store.Where(e))
 	}

@@ -30,9 +30,10 @@ func Command(e *cli.Env) *cobra.Command {
 func showCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
 	c := &cobra.Command{
-		Use:     "show",
-		Short:   "Show the signed head of a catalog",
-		Long:    "Show the signed head of a catalog, after its signature was checked: how long the catalog is, and when it expires.",
+		Use:   "show",
+		Short: "Show the signed head of a catalog",
+		Long: "Show the signed head of a catalog, after its signature was checked: how long the catalog is, and " +
+			"when it expires.",
 		Example: "  griddle catalog show\n  griddle catalog show --server https://10.0.0.1:8443 --ca ca.pem -o yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -64,7 +65,8 @@ func showHead(w io.Writer, h head.Head) error {
 	if !h.Expires.IsZero() {
 		expires = h.Expires.Format(time.DateTime) + " UTC"
 	}
-	_, err := fmt.Fprintf(w, "site         %s\nentries      %d\nsha256       %s\nsigned       %s UTC\nexpires      %s\n",
+	_, err := fmt.Fprintf(w, "site         %s\nentries      %d\nsha256       %s\nsigned       %s UTC\nexpires      "+
+		"%s\n",
 		h.Site, h.Seq, h.SHA256, h.Time.Format(time.DateTime), expires)
 	return err
 }
@@ -74,16 +76,17 @@ func signCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sign",
 		Short: "Sign the catalog again, with another date of expiry",
-		Long: "Sign the catalog again with the site's key, on the computer that has it. This needs no network and no running server. A\n" +
-			"server does it by itself, at each change and long before the catalog expires. Copy DIR/catalog.head of the store to\n" +
-			"all places that serve copies of the store.",
+		Long: "Sign the catalog again with the site's key, on the computer that has it. This needs no network and\n" +
+			"no running server. A server does it by itself, at each change and long before the catalog expires.\n" +
+			"Copy DIR/catalog.head of the store to all places that serve copies of the store.",
 		Example: "  griddle catalog sign --expires 90d",
 		Args:    cobra.NoArgs,
 	}
 	d := config.Default()
 	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "appliance's state `DIR`, which has "+appliance.SiteKeyFile)
 	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
-	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "`VALIDITY`, for example 90d or 36h; 0 means that it never expires")
+	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "`VALIDITY`, for example 90d or 36h; 0 means "+
+		"that it never expires")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		lifetime, err := parseDays(expires)
 		if err != nil {
@@ -94,7 +97,8 @@ func signCommand(e *cli.Env) *cobra.Command {
 		}
 		key, err := minisign.ReadKey(filepath.Join(stateDir, appliance.SiteKeyFile), nil)
 		if err != nil {
-			return cli.WithHint(err, "Run this on the host of `griddle serve`, which has the site's key, or give its --state-dir.")
+			return cli.WithHint(err, "Run this on the host of `griddle serve`, which has the site's key, or give "+
+				"its --state-dir.")
 		}
 		st, err := cli.OpenStore(e, cli.StoreFlags{Dir: dir}, false)
 		if err != nil {

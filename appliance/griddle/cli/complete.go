@@ -15,7 +15,8 @@ import (
 // completeTime is how long a person waits at most for words after a press of the tab key.
 const completeTime = 3 * time.Second
 
-// Completer lists the words that are possible as an argument or a flag's value. A tab and a description may follow a word.
+// Completer lists the words that are possible as an argument or a flag's value. A tab and a description may follow a
+// word.
 type Completer func(ctx context.Context) ([]string, error)
 
 // Arguments completes a command's arguments, each by its own completer. Further arguments have none.

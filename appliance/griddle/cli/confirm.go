@@ -10,15 +10,16 @@ import (
 	"golang.org/x/term"
 )
 
-// Confirm asks a person on the terminal whether what doing says may be done. It returns nil where yes does, the answer to all such
-// questions, or the person; without a terminal nothing is done either.
+// Confirm asks the user on the terminal before a change. It returns nil if the answer is yes, or if yes is set. doing
+// names the change in errors: "deleting web:1".
 func Confirm(e *Env, yes bool, doing, question string) error {
 	if yes {
 		return nil
 	}
 	f, ok := e.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return WithHint(Usagef("%s: this asks before it goes on, and standard input is not a terminal", doing), "Give --yes to do it without a question.")
+		return WithHint(Usagef("%s: this asks a question first, and standard input is not a "+
+			"terminal", doing), "Give --yes to do it without a question.")
 	}
 	fmt.Fprintf(e.Stderr, "%s [y/N] ", question)
 	line, err := bufio.NewReader(f).ReadString('\n')

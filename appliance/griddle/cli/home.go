@@ -23,7 +23,8 @@ func PublisherPath(e *Env, path string) (string, error) {
 	return filepath.Join(dir, "griddle", "publisher.key"), nil
 }
 
-// HomeDir is a directory of the XDG base directory specification: what the variable says, else the one below HOME, else "".
+// HomeDir is a directory of the XDG base directory specification: what the variable says, else the one below HOME,
+// else "".
 func HomeDir(e *Env, variable, below string) (string, error) {
 	if dir := e.Getenv(variable); dir != "" {
 		if !filepath.IsAbs(dir) {

@@ -30,14 +30,17 @@ type List[T any] struct {
 // Flags adds --columns and --filter to c.
 func (l *List[T]) Flags(c *cobra.Command) {
 	names := l.names()
-	c.Flags().StringSliceVar(&l.columns, "columns", nil, "`NAMES` of the columns, in this order: "+strings.Join(names, ", "))
-	c.Flags().StringArrayVar(&l.filters, "filter", nil, "only what matches `COLUMN=PATTERN`, in which * means any characters; several must all match")
+	c.Flags().StringSliceVar(&l.columns, "columns", nil, "`NAMES` of the columns, in this order: "+
+		strings.Join(names, ", "))
+	c.Flags().StringArrayVar(&l.filters, "filter", nil, "only what matches `COLUMN=PATTERN`, in which * means any "+
+		"characters; several must all match")
 	_ = c.RegisterFlagCompletionFunc("columns", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	var filters []string
 	for _, n := range names {
 		filters = append(filters, n+"=")
 	}
-	_ = c.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(filters, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	_ = c.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(filters,
+		cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	check := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		if err := l.check(); err != nil || check == nil {

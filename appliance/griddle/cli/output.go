@@ -43,7 +43,8 @@ func Raw(c *cobra.Command) *cobra.Command {
 func (e *Env) OutputFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVarP(&e.Out.format, "output", "o", Table, "`FORMAT` of the result and of errors: "+alternatives(formats))
-	f.BoolVarP(&e.Out.Quiet, "quiet", "q", false, "print only the result: no notes, warnings or progress; of a list only the names")
+	f.BoolVarP(&e.Out.Quiet, "quiet", "q", false, "print only the result: no notes, warnings or progress; of a "+
+		"list only the names")
 	f.BoolVar(&e.Out.noColor, "no-color", false, "use no colors, as with the environment variable NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
@@ -65,8 +66,8 @@ func (e *Env) ForPeople() bool { return e.Out.format == Table || e.Out.format ==
 // Notes says whether a person wants to know how work proceeds.
 func (e *Env) Notes() bool { return e.ForPeople() && !e.Out.Quiet }
 
-// Print writes the result of a command: v in one of the formats for programs, or what text writes for people. The fields of v
-// have JSON tags; YAML and CSV use the same names.
+// Print writes the result of a command: v in one of the formats for programs, or what text writes for people. The
+// fields of v have JSON tags; YAML and CSV use the same names.
 func (e *Env) Print(v any, text func(w io.Writer) error) error {
 	var err error
 	switch e.Out.format {
@@ -111,7 +112,8 @@ func writeYAML(w io.Writer, v any) error {
 	return err
 }
 
-// writeCSV writes a struct as one line, and a slice of structs as one line each. Values inside of values are written as JSON.
+// writeCSV writes a struct as one line, and a slice of structs as one line each. Values inside of values are written
+// as JSON.
 func writeCSV(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -23,8 +23,8 @@ func (e *Env) Phases() (progressed func(phase string, done, total int64), done f
 	return progressed, func() { bar.End() }
 }
 
-// Progress shows a person how work proceeds: on a terminal as one line with a bar, elsewhere as a line every few seconds. A nil Progress
-// shows nothing.
+// Progress shows a person how work proceeds: on a terminal as one line with a bar, elsewhere as a line every few
+// seconds. A nil Progress shows nothing.
 type Progress struct {
 	w     io.Writer
 	meter meter
@@ -45,7 +45,8 @@ func (e *Env) Progress(what string) *Progress {
 		return nil
 	}
 	now := time.Now()
-	return &Progress{w: e.Stderr, live: NewLive(e.Stderr), meter: meter{what: what, samples: []sample{{now, 0}}}, drawn: now}
+	return &Progress{w: e.Stderr, live: NewLive(e.Stderr), meter: meter{what: what, samples: []sample{{now, 0}}},
+		drawn: now}
 }
 
 // Update reports that done bytes of total are done; total is zero while it is not known.
@@ -142,7 +143,8 @@ func (m *meter) bar() string {
 		return m.words()
 	}
 	r := m.rate()
-	s := fmt.Sprintf("%s %s %2d %%  %s  %s/s", m.what, Bar(share), int(share*100), job.Bytes(m.done), job.Bytes(int64(r)))
+	s := fmt.Sprintf("%s %s %2d %%  %s  %s/s", m.what, Bar(share), int(share*100), job.Bytes(m.done),
+		job.Bytes(int64(r)))
 	if r > 0 {
 		s += "  " + left(time.Duration(float64(max(0, m.total-m.done))/r*float64(time.Second))) + " left"
 	}

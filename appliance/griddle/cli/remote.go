@@ -19,7 +19,7 @@ import (
 	"griddle/appliance/job"
 )
 
-// Remote is where the appliance is and how it is spoken to. On the appliance's own host its state directory says it all.
+// Remote says where the server is, and how to reach it. On the server's own host its state directory has everything.
 type Remote struct {
 	e                           *Env
 	server, token, ca, stateDir string
@@ -30,10 +30,14 @@ type Remote struct {
 // RemoteFlags adds the flags that find the appliance to c and the commands below it.
 func RemoteFlags(e *Env, c *cobra.Command) *Remote {
 	r := &Remote{e: e}
-	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the appliance, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.PersistentFlags().StringVar(&r.token, "token-file", "", "`FILE` with the administrator's token (env GRIDDLE_TOKEN_FILE)")
-	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
-	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", config.Default().StateDir, "appliance's state `DIR`, where this is its host")
+	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the appliance, https://HOST:8443 (env "+
+		"GRIDDLE_SERVER)")
+	c.PersistentFlags().StringVar(&r.token, "token-file", "", "`FILE` with the administrator's token (env "+
+		"GRIDDLE_TOKEN_FILE)")
+	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env "+
+		"GRIDDLE_CA)")
+	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", config.Default().StateDir,
+		"appliance's state `DIR`, where this is its host")
 	return r
 }
 
@@ -59,7 +63,8 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 		base = strings.TrimSpace(string(b))
 	}
 	if !strings.HasPrefix(base, "https://") {
-		return "", "", nil, Usagef("the server %q is not an https:// URL, and the token must not travel in the clear", base)
+		return "", "", nil, Usagef("the server %q is not an https:// URL, and the token must not be sent "+
+			"unencrypted", base)
 	}
 	ca := pick(r.ca, "GRIDDLE_CA", appliance.CAFile)
 	b, err := ReadSmall(ca)
@@ -77,7 +82,8 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 			if r.reads {
 				return base, "", conf, nil
 			}
-			return "", "", nil, WithHint(Usagef("no token is given for %s: the one in %s is another server's", base, r.stateDir), "Give --token-file FILE with a token of that server.")
+			return "", "", nil, WithHint(Usagef("no token is given for %s: the one in %s is another "+
+				"server's", base, r.stateDir), "Give --token-file FILE with a token of that server.")
 		}
 	}
 	token, err = r.e.ReadToken("the administrator's token", tokenFile)
@@ -115,7 +121,8 @@ func (e *Env) ReadToken(what, path string) (string, error) {
 func notHere(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return WithHint(err, "Run this on the host of a running `griddle serve` (with its --state-dir, if it has one), or give --server URL, --token-file FILE and --ca FILE.")
+		return WithHint(err, "Run this on the host of a running `griddle serve` (with its --state-dir, if it has "+
+			"one), or give --server URL, --token-file FILE and --ca FILE.")
 	case errors.Is(err, fs.ErrPermission):
 		return WithHint(err, "Run this as the user of `griddle serve`, or give a copy with --token-file.")
 	}

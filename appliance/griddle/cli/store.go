@@ -23,8 +23,10 @@ type StoreFlags struct {
 // Add adds --store and --server, with what it takes to reach a server, to c.
 func (f *StoreFlags) Add(c *cobra.Command) {
 	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+config.Default().StoreDir()+")")
-	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the appliance whose store to use, https://HOST:8443 (env GRIDDLE_SERVER)")
-	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with the administrator's or a publisher's token; only changes need one (env GRIDDLE_TOKEN_FILE)")
+	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the appliance whose store to use, https://HOST:8443 "+
+		"(env GRIDDLE_SERVER)")
+	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with the administrator's or a publisher's token; "+
+		"only changes need one (env GRIDDLE_TOKEN_FILE)")
 	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 	_ = c.MarkFlagDirname("store")
 	_ = c.MarkFlagFilename("ca", "pem")
@@ -96,9 +98,11 @@ func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
 	return st, nil
 }
 
-// OpenServer opens the store of an appliance. A token is required only to write; without one the server refuses changes.
+// OpenServer opens the store of an appliance. A token is required only to write; without one the server refuses
+// changes.
 func OpenServer(e *Env, f StoreFlags, server string, write bool) (*imagestore.Store, error) {
-	return (&Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir, reads: !write}).store()
+	return (&Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir,
+		reads: !write}).store()
 }
 
 // store opens the store of the appliance.
@@ -110,7 +114,8 @@ func (r *Remote) store() (*imagestore.Store, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = conf
-	o := remote.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " + r.caDigest}
+	o := remote.ServerOptions{URL: base, Token: token, Client: &http.Client{Transport: transport}, Pin: "ca " +
+		r.caDigest}
 	if o.Seen, err = SeenDir(e); err != nil {
 		return nil, err
 	}

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Stream prints values as they come: lines for people, and for programs one JSON value a line, YAML documents, or CSV lines with the
-// names of the first value's.
+// Stream prints values as they come: lines for people, and for programs one JSON value a line, YAML documents, or CSV
+// lines with the names of the first value's.
 type Stream struct {
 	Env *Env
 

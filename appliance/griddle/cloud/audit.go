@@ -35,8 +35,8 @@ func (g *Commands) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit SERVER",
 		Short: "Check that a server is as secure as declared",
-		Long: "Try the ports and logins of a running server from this computer, look at its settings over ssh, and report for each point\n" +
-			"whether it is as declared. The exit code is 1 if one is not.",
+		Long: "Try the ports and logins of a running server from this computer, look at its settings over ssh, and\n" +
+			"report for each point whether it is as declared. The exit code is 1 if one is not.",
 		Example: "  griddle cloud audit web-1\n  griddle cloud audit web-1 --to 65535 -o json",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: g.one(),
 	}
@@ -59,11 +59,13 @@ func (g *Commands) auditCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		target := audit.Target{SSH: netip.AddrPortFrom(t.Address, t.Port), HostKey: key, Signer: x.keys.Signer(), From: from, To: to}
+		target := audit.Target{SSH: netip.AddrPortFrom(t.Address, t.Port), HostKey: key, Signer: x.keys.Signer(),
+			From: from, To: to}
 		if t.Port == x.s.SSH.Port && !t.Address.IsLoopback() {
 			target.Scan = t.Address // a loopback address shows this machine's own ports beside those that are forwarded
 		}
-		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree", firstboot.Options{ReadFile: g.readLocal}))
+		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree",
+			firstboot.Options{ReadFile: g.readLocal}))
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,8 @@ import (
 var cacheColumns = []cli.Column[diskimage.Kept]{
 	{Name: "image", Text: func(k diskimage.Kept) string { return k.Ref }},
 	{Name: "format", Text: func(k diskimage.Kept) string { return string(k.Format) }},
-	{Name: "size", Text: func(k diskimage.Kept) string { return job.Bytes(k.Bytes) }, Raw: func(k diskimage.Kept) string { return strconv.FormatInt(k.Bytes, 10) }},
+	{Name: "size", Text: func(k diskimage.Kept) string { return job.Bytes(k.Bytes) },
+		Raw: func(k diskimage.Kept) string { return strconv.FormatInt(k.Bytes, 10) }},
 	{Name: "used", Text: func(k diskimage.Kept) string { return k.Last.Format("2006-01-02 15:04") },
 		Raw: func(k diskimage.Kept) string { return k.Last.UTC().Format(time.RFC3339) }},
 	{Name: "note", Text: func(k diskimage.Kept) string {
@@ -28,16 +29,18 @@ var cacheColumns = []cli.Column[diskimage.Kept]{
 func (g *Commands) cacheCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short:   "List the disk images in the cache",
-		Long:    "List the disk images that were made from images of the catalog and are kept for the next time, last used first.",
+		Short: "List the disk images in the cache",
+		Long: "List the disk images that were made from images of the catalog and are kept for the next time, " +
+			"last used first.",
 		Example: "  griddle cloud cache list",
 		Args:    cobra.NoArgs,
 	}
 	clean := &cobra.Command{
 		Use:   "clean",
 		Short: "Remove disk images from the cache",
-		Long: "Remove the least recently used disk images until the others take no more than --cache-size, and the files that interrupted\n" +
-			"builds left. Disk images in use are kept. Each can be made again; servers and providers have their own copies.",
+		Long: "Remove the least recently used disk images until the others take no more than --cache-size, and the\n" +
+			"files that interrupted builds left. Disk images in use are kept. Each can be made again; servers and\n" +
+			"providers have their own copies.",
 		Example: "  griddle cloud cache clean --cache-size 10GiB\n  griddle cloud cache clean --all",
 		Args:    cobra.NoArgs,
 	}

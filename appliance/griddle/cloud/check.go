@@ -27,9 +27,10 @@ func (g *Commands) checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Report all faults of a stack file",
-		Long: "Read the stack file and everything that it names on this computer (keys, user-data, secrets, certificates, credentials), and\n" +
-			"report all faults, each with its line and column. `griddle cloud up` starts with the same check. It does not use the network;\n" +
-			"with --online it also asks the provider for its sizes, and the catalog for the images and their content.",
+		Long: "Read the stack file and everything that it names on this computer (keys, user-data, secrets,\n" +
+			"certificates, credentials), and report all faults, each with its line and column. `griddle cloud up`\n" +
+			"starts with the same check. It does not use the network; with --online it also asks the provider for\n" +
+			"its sizes, and the catalog for the images and their content.",
 		Example: "  griddle cloud check\n  griddle cloud check --file shop.yaml --online",
 		Args:    cobra.NoArgs,
 	}
@@ -69,7 +70,8 @@ func (g *Commands) preflight(ctx context.Context, s *stack.Stack, notes bool) er
 	if err != nil && !errors.As(err, &faults) {
 		return err
 	}
-	boot := firstboot.Options{ReadFile: g.readLocal, Limit: k.features.UserData, Tree: k.features.Format == provider.Tree, Gzip: k.features.Name == "ec2"}
+	boot := firstboot.Options{ReadFile: g.readLocal, Limit: k.features.UserData,
+		Tree: k.features.Format == provider.Tree, Gzip: k.features.Name == "ec2"}
 	if boot.Login, boot.HostKey, err = sampleKeys(); err != nil {
 		return err
 	}
@@ -90,7 +92,8 @@ func (g *Commands) preflight(ctx context.Context, s *stack.Stack, notes bool) er
 	return nil
 }
 
-// sampleKeys are a login and a host key as long as those that servers are given: user-data is checked with them for its size.
+// sampleKeys are a login and a host key as long as those that servers are given: user-data is checked with them for
+// its size.
 func sampleKeys() (public string, host func(string) (string, error), err error) {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	block, err := ssh.MarshalPrivateKey(key, "griddle")
@@ -102,7 +105,10 @@ func sampleKeys() (public string, host func(string) (string, error), err error) 
 		return "", nil, err
 	}
 	text := string(pem.EncodeToMemory(block))
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p))) + " griddle", func(string) (string, error) { return text, nil }, nil
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p))) + " griddle", func(string) (string,
+		error) {
+		return text, nil
+	}, nil
 }
 
 // online asks the provider and the catalog for what a stack needs of them.

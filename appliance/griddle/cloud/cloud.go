@@ -24,17 +24,21 @@ import (
 
 func Command(e *cli.Env) *cobra.Command {
 	c := cli.Group("cloud", "Create and manage the servers of a stack file",
-		"Create and manage the servers of a stack file: as QEMU processes on this computer, as LXD containers, or in a cloud, from\n"+
-			"images of the catalog, secured at their first boot.\n\n"+
+		"Create and manage the servers of a stack file: as QEMU processes on this computer, as LXD\n"+
+			"containers, or in a cloud, from images of the catalog, secured at their first boot.\n\n"+
 			"Start with `griddle cloud init`, then `plan`, then `up`.")
 	g := &Commands{E: e}
 	c.PersistentFlags().StringVar(&g.File, "file", "stack.yaml", "stack `FILE`")
-	c.PersistentFlags().StringVar(&g.state, "stacks", "", "`DIR` with the state of all stacks (default ~/.local/state/griddle/cloud)")
+	c.PersistentFlags().StringVar(&g.state, "stacks", "", "`DIR` with the state of all stacks (default "+
+		"~/.local/state/griddle/cloud)")
 	_ = c.MarkPersistentFlagFilename("file", "yaml", "yml")
 	_ = c.MarkPersistentFlagDirname("stacks")
-	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(), g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
-		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop, "Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
-		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(), g.collectCommand(), g.cacheCommand(), g.schemaCommand())
+	c.AddCommand(g.initCommand(), g.checkCommand(), g.planCommand(), g.upCommand(), g.upgradeCommand(),
+		g.scaleCommand(), g.listCommand(), g.statusCommand(), g.sshCommand(),
+		g.runCommand(), g.controlCommand(provider.Start, "Start servers"), g.controlCommand(provider.Stop,
+			"Shut servers down"), g.controlCommand(provider.Reboot, "Reboot servers"),
+		g.consoleCommand(), g.userDataCommand(), g.auditCommand(), g.deleteCommand(), g.adoptCommand(),
+		g.collectCommand(), g.cacheCommand(), g.schemaCommand())
 	return c
 }
 
@@ -56,7 +60,8 @@ func (g *Commands) buildFlags(c *cobra.Command) {
 func (g *Commands) Read() (*stack.Stack, error) {
 	b, err := readFile(g.File, yamltree.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.WithHint(fmt.Errorf("reading the stack: there is no file %s", g.File), "Give the file with --file, or make one with `griddle cloud init`.")
+		return nil, cli.WithHint(fmt.Errorf("reading the stack: there is no file %s", g.File),
+			"Give the file with --file, or make one with `griddle cloud init`.")
 	}
 	if err != nil {
 		return nil, err
@@ -168,7 +173,8 @@ func (g *Commands) open(ctx context.Context, command string) (*session, error) {
 
 // firstBoot are the options of the user-data of s.
 func (g *Commands) firstBoot(s *stack.Stack, keys *login.Keys, f provider.Features) firstboot.Options {
-	return firstboot.Options{ReadFile: g.readLocal, Login: keys.Public(), Limit: f.UserData, Tree: f.Format == provider.Tree,
+	return firstboot.Options{ReadFile: g.readLocal, Login: keys.Public(), Limit: f.UserData,
+		Tree:    f.Format == provider.Tree,
 		Gzip:    f.Name == "ec2", // has the smallest limit, and hands bytes on as they are
 		HostKey: func(server string) (string, error) { return keys.HostPrivate(s.Name, server) }}
 }
@@ -178,8 +184,9 @@ func (g *Commands) userDataCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "userdata SERVER",
 		Short: "Print the user-data of a server",
-		Long: "Print the user-data that a server gets for its first boot, merged from its parts. References are printed as they are in the\n" +
-			"stack file, so that no secret is shown. With --conflicts, print the values on which parts conflict, and the one that wins.",
+		Long: "Print the user-data that a server gets for its first boot, merged from its parts. References are\n" +
+			"printed as they are in the stack file, so that no secret is shown. With --conflicts, print the\n" +
+			"values on which parts conflict, and the one that wins.",
 		Example: "  griddle cloud userdata head-1\n  griddle cloud userdata head-1 --conflicts",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: g.one(),
 	}
@@ -218,7 +225,8 @@ func (g *Commands) userDataCommand() *cobra.Command {
 }
 
 func (g *Commands) schemaCommand() *cobra.Command {
-	return cli.Raw(&cobra.Command{Use: "schema", Short: "Print the JSON Schema of stack files", Example: "  griddle cloud schema >stack.schema.json", Args: cobra.NoArgs,
+	return cli.Raw(&cobra.Command{Use: "schema", Short: "Print the JSON Schema of stack files",
+		Example: "  griddle cloud schema >stack.schema.json", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := g.E.Stdout.Write(stack.Schema())
 			return err

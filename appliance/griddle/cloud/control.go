@@ -24,8 +24,10 @@ func (g *Commands) controlCommand(a provider.Action, short string) *cobra.Comman
 	c := &cobra.Command{
 		Use:   string(a) + " [SERVER...]",
 		Short: short,
-		Long: short + ", by name or chosen by a flag, and wait until that is done. Roles start in their order and stop in reverse." +
-			map[bool]string{true: "\nThe command waits until one can log in to the system that each server booted."}[a != provider.Stop],
+		Long: short + ", by name or chosen by a flag, and wait until that is done. Roles start in their order and " +
+			"stop in reverse." +
+			map[bool]string{true: "\nThe command waits until one can log in to the system that each server " +
+				"booted."}[a != provider.Stop],
 		Example:           fmt.Sprintf("  griddle cloud %s web-1 web-2\n  griddle cloud %s --role worker", a, a),
 		ValidArgsFunction: cli.Each(g.servers),
 	}

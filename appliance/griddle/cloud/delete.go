@@ -24,8 +24,9 @@ func (g *Commands) deleteCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "delete", Aliases: []string{"rm"},
 		Short: "Delete a stack",
-		Long: "Delete everything that a stack has at its provider, with the volumes and their data unless --keep-disk is given. The command\n" +
-			"lists what it deletes, and asks first. It never deletes what griddle did not create.",
+		Long: "Delete everything that a stack has at its provider, with the volumes and their data unless\n" +
+			"--keep-disk is given. The command lists what it deletes, and asks first. It never deletes what\n" +
+			"griddle did not create.",
 		Example: "  griddle cloud delete\n  griddle cloud delete --keep-disk --yes",
 		Args:    cobra.NoArgs,
 	}
@@ -59,7 +60,8 @@ func (g *Commands) deleteCommand() *cobra.Command {
 			return advise(err)
 		}
 		if left, err := x.State.Load(x.s.Name); err == nil {
-			return g.E.Printf(deletedStack{x.s.Name, left.Volumes()}, "stack %s: %s; `griddle cloud up` creates servers with them again, `griddle cloud delete` deletes them", x.s.Name, left.Summary())
+			return g.E.Printf(deletedStack{x.s.Name, left.Volumes()}, "stack %s: %s; `griddle cloud up` creates "+
+				"servers with them again, `griddle cloud delete` deletes them", x.s.Name, left.Summary())
 		}
 		return g.E.Printf(deletedStack{Stack: x.s.Name}, "stack %s is deleted", x.s.Name)
 	}
@@ -70,8 +72,8 @@ func (g *Commands) adoptCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "adopt",
 		Short: "Rebuild the lost state of a stack",
-		Long: "Rebuild lost state from the resources at the provider that are labelled with this stack. The servers do not change. Secrets\n" +
-			"that were generated are lost with the state.",
+		Long: "Rebuild lost state from the resources at the provider that are labelled with this stack. The servers\n" +
+			"do not change. Secrets that were generated are lost with the state.",
 		Example: "  griddle cloud adopt --file shop.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -97,8 +99,8 @@ func (g *Commands) collectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "collect",
 		Short: "Delete old images from the provider",
-		Long: "Delete images from the provider of the stack file if no stack of this computer uses them. The newest of each template are\n" +
-			"kept.",
+		Long: "Delete images from the provider of the stack file if no stack of this computer uses them. The newest\n" +
+			"of each template are kept.",
 		Example: "  griddle cloud collect --keep 3",
 		Args:    cobra.NoArgs,
 	}

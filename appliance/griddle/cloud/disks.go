@@ -26,8 +26,10 @@ type DiskFlags struct {
 func (d *DiskFlags) Add(c *cobra.Command) {
 	c.Flags().StringVar(&d.cache, "cache", "", "`DIR` of the cache of disk images (default ~/.cache/griddle/disks)")
 	d.most = defaultCache
-	c.Flags().Var(&d.most, "cache-size", "maximum `SIZE` of the cache, such as 20GiB; the least recently used disk images are removed")
-	c.Flags().StringVar(&d.kernel, "kernel", "", "`FILE` of a Debian kernel package for images without a kernel, or a directory with such a package unpacked")
+	c.Flags().Var(&d.most, "cache-size", "maximum `SIZE` of the cache, such as 20GiB; the least recently used disk "+
+		"images are removed")
+	c.Flags().StringVar(&d.kernel, "kernel", "", "`FILE` of a Debian kernel package for images without a kernel, "+
+		"or a directory with such a package unpacked")
 }
 
 // Of kernels that were unpacked for images without one, the last few stay, below the cache's directory.
@@ -58,7 +60,8 @@ func (d *DiskFlags) Shrink(ctx context.Context, e *cli.Env, c *diskimage.Cache, 
 		for _, k := range gone {
 			sum += k.Bytes
 		}
-		e.Say(fmt.Sprintf("removed the %d least recently used disk images (%s) from %s, which keeps %s", len(gone), job.Bytes(sum), c.Dir, &d.most))
+		e.Say(fmt.Sprintf("removed the %d least recently used disk images (%s) from %s, which keeps "+
+			"%s", len(gone), job.Bytes(sum), c.Dir, &d.most))
 	}
 	return err
 }
@@ -70,7 +73,8 @@ type byteSize int64
 func (s *byteSize) Set(text string) error {
 	digits := strings.TrimRight(text, "KMGTiB")
 	n, err := strconv.ParseInt(digits, 10, 64)
-	unit, known := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}[text[len(digits):]]
+	unit, known := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+		"TiB": 1 << 40}[text[len(digits):]]
 	if err != nil || !known || n < 0 || n > 1<<62/unit {
 		return fmt.Errorf("%.40q is not a size such as 20GiB", text)
 	}

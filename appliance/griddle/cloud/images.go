@@ -58,7 +58,8 @@ func (c *catalogImages) Resolve(ctx context.Context, name, arch string) (string,
 }
 
 // Check implements cloud.Images: it looks at the content manifest and the package list, and unpacks nothing.
-func (c *catalogImages) Check(ctx context.Context, version, arch string, servers []stack.Server, format provider.Format) error {
+func (c *catalogImages) Check(ctx context.Context, version, arch string, servers []stack.Server,
+	format provider.Format) error {
 	name, err := ref.Parse(version)
 	if err != nil {
 		return err
@@ -98,13 +99,15 @@ func (c *catalogImages) Check(ctx context.Context, version, arch string, servers
 			mend = "run this in the template: " + command
 		}
 	}
-	return fmt.Errorf("image %s cannot become a server: it has no %s; %s; then publish it again", listed.Ref, strings.Join(names, ", no "), mend)
+	return fmt.Errorf("image %s cannot become a server: it has no %s; %s; then publish it "+
+		"again", listed.Ref, strings.Join(names, ", no "), mend)
 }
 
 // hasKernel says whether a tree has a kernel where disks are made bootable with it: /vmlinuz or /boot/vmlinuz-*.
 func hasKernel(m *content.Manifest) bool {
 	return slices.ContainsFunc(m.Entries, func(e content.Entry) bool {
-		return e.Type != content.Directory && (e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") || e.Path == "boot/vmlinuz")
+		return e.Type != content.Directory && (e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") ||
+			e.Path == "boot/vmlinuz")
 	})
 }
 
@@ -132,7 +135,8 @@ func missingFrom(m *content.Manifest, s *stack.Stack, servers []stack.Server, tr
 }
 
 // Build implements cloud.Images.
-func (c *catalogImages) Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image, error) {
+func (c *catalogImages) Build(ctx context.Context, version, arch string, format provider.Format) (provider.Image,
+	error) {
 	name, err := ref.Parse(version)
 	if err != nil {
 		return provider.Image{}, err
@@ -167,7 +171,8 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 
 // ProviderImage is a disk as providers take it.
 func ProviderImage(name, arch string, d diskimage.Disk) provider.Image {
-	return provider.Image{Name: name, Digest: d.Digest, Format: provider.Format(d.Format), Arch: arch, Size: d.Size, Virtual: d.Virtual, BIOS: d.BIOS, UEFI: d.UEFI,
+	return provider.Image{Name: name, Digest: d.Digest, Format: provider.Format(d.Format), Arch: arch, Size: d.Size,
+		Virtual: d.Virtual, BIOS: d.BIOS, UEFI: d.UEFI,
 		Open: func() (provider.Contents, error) { return os.Open(d.Path) }}
 }
 
@@ -177,7 +182,8 @@ func imageName(version, digest string) string {
 	return Shortened(strings.Trim(name, ".-") + "-" + strings.TrimPrefix(digest, "sha256:")[:12])
 }
 
-// Shortened is a name that ends in 12 digits of a digest, as providers allow it: at most 60 characters, those digits among them.
+// Shortened is a name that ends in 12 digits of a digest, as providers allow it: at most 60 characters, those digits
+// among them.
 func Shortened(name string) string {
 	const digits = len("-0123456789ab")
 	front := name[:len(name)-digits]

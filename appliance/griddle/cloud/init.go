@@ -32,14 +32,16 @@ func (g *Commands) initCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Ask some questions and write a stack file",
-		Long: "Find the providers that this computer can use, ask some questions, and write a stack file. Regions and sizes come from the\n" +
-			"provider and images from the catalog, as numbered lists; if one of them does not answer, you type the value. A file that\n" +
-			"exists is never changed, and then nothing is asked. With --answers the answers come from a file.",
+		Long: "Find the providers that this computer can use, ask some questions, and write a stack file. Regions\n" +
+			"and sizes come from the provider and images from the catalog, as numbered lists; if one of them does\n" +
+			"not answer, you type the value. A file that exists is never changed, and then nothing is asked. With\n" +
+			"--answers the answers come from a file.",
 		Example: "  griddle cloud init\n  griddle cloud init --file shop.yaml --answers answers.yaml",
 		Args:    cobra.NoArgs,
 	}
 	g.store.Add(c)
-	c.Flags().StringVar(&answers, "answers", "", "YAML `FILE` with the answers: name, provider, account, region, image, size, count, admin, key")
+	c.Flags().StringVar(&answers, "answers", "", "YAML `FILE` with the answers: name, provider, account, region, "+
+		"image, size, count, admin, key")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		home, err := userHome(g.E)
 		if err != nil {
@@ -183,7 +185,8 @@ func (g *Commands) imageChoices(ctx context.Context) ([]setup.Choice, error) {
 		}
 		for _, n := range names {
 			if !slices.ContainsFunc(out, func(c setup.Choice) bool { return c.Name == n }) {
-				out = append(out, setup.Choice{Name: n, Note: strings.TrimSpace("now " + l.Version + ", " + l.Arch + " " + l.Description)})
+				out = append(out, setup.Choice{Name: n, Note: strings.TrimSpace("now " + l.Version + ", " + l.Arch +
+					" " + l.Description)})
 			}
 		}
 	}

@@ -20,8 +20,9 @@ type listedStack struct {
 func (g *Commands) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
-		Short:   "List the stacks that were created on this computer",
-		Long:    "List the stacks that were created on this computer, with their providers and servers. No provider is asked.",
+		Short: "List the stacks that were created on this computer",
+		Long: "List the stacks that were created on this computer, with their providers and servers. No " +
+			"provider is asked.",
 		Example: "  griddle cloud list\n  griddle cloud list --filter provider=ec2 -o json",
 		Args:    cobra.NoArgs,
 	}

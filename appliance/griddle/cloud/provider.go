@@ -37,11 +37,12 @@ type known struct {
 	open     func(context.Context) (provider.Provider, error)
 }
 
-// knowProvider reads a stack file's options for its provider, with the files and credentials that they name, and asks no one. The
-// error is yamltree.Faults, all of them.
+// knowProvider reads a stack file's options for its provider, with the files and credentials that they name, and asks
+// no one. The error is yamltree.Faults, all of them.
 func knowProvider(ctx context.Context, g *Commands, s *stack.Stack, dir string) (known, error) {
 	o := options{s: s, g: g}
-	read := map[string]func(context.Context, *options, string) known{"qemu": knowQEMU, "lxd": knowLXD, "openstack": knowOpenStack, "ec2": knowEC2}[s.Provider]
+	read := map[string]func(context.Context, *options, string) known{"qemu": knowQEMU, "lxd": knowLXD,
+		"openstack": knowOpenStack, "ec2": knowEC2}[s.Provider]
 	if read == nil {
 		return known{}, yamltree.Faults{s.Fault("provider", "", "the provider %s is not in this program", s.Provider)}
 	}
@@ -84,7 +85,8 @@ func knowLXD(_ context.Context, o *options, _ string) known {
 		c.Addresses = append(c.Addresses, prefix)
 	}
 	c.Cert, c.Key, c.Server = o.file("cert"), o.file("key"), o.file("server")
-	k := known{features: provider.Features{Name: "lxd", Format: provider.Tree, UserData: lxd.MaxUserData}, sizes: lxd.Sizes()}
+	k := known{features: provider.Features{Name: "lxd", Format: provider.Tree, UserData: lxd.MaxUserData},
+		sizes: lxd.Sizes()}
 	if len(o.faults) > 0 {
 		return k
 	}
@@ -99,17 +101,23 @@ func knowLXD(_ context.Context, o *options, _ string) known {
 }
 
 func knowOpenStack(_ context.Context, o *options, _ string) known {
-	src := openstack.Source{Cloud: o.text("cloud"), Region: o.text("region"), Getenv: o.g.E.Getenv, CA: o.path("ca", "")}
-	c := openstack.Options{Format: provider.Format(o.oneOf("format", "qcow2", "raw")), UEFI: o.oneOf("uefi", "true", "false") == "true", External: o.text("external"), Zone: o.text("zone")}
+	src := openstack.Source{Cloud: o.text("cloud"), Region: o.text("region"), Getenv: o.g.E.Getenv, CA: o.path("ca",
+		"")}
+	c := openstack.Options{Format: provider.Format(o.oneOf("format", "qcow2", "raw")), UEFI: o.oneOf("uefi", "true",
+		"false") == "true", External: o.text("external"), Zone: o.text("zone")}
 	var err error
 	if c.Credentials, err = openstack.ReadCredentials(src); err != nil {
 		o.bad("", "", "%v", err)
 	}
-	return known{features: openstack.Features(c), open: func(ctx context.Context) (provider.Provider, error) { return openstack.New(ctx, c) }}
+	return known{features: openstack.Features(c), open: func(ctx context.Context) (provider.Provider,
+		error) {
+		return openstack.New(ctx, c)
+	}}
 }
 
 func knowEC2(ctx context.Context, o *options, _ string) known {
-	c := ec2.Options{Region: o.text("region"), Profile: o.text("profile"), Zone: o.text("zone"), Endpoint: o.text("endpoint"), CA: o.file("ca")}
+	c := ec2.Options{Region: o.text("region"), Profile: o.text("profile"), Zone: o.text("zone"),
+		Endpoint: o.text("endpoint"), CA: o.file("ca")}
 	if c.Endpoint != "" {
 		if u, err := url.Parse(c.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
 			o.bad("endpoint", "write one such as https://ec2.example", "%q is not an https URL", c.Endpoint)

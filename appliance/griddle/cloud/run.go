@@ -21,10 +21,11 @@ func (g *Commands) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run COMMAND...",
 		Short: "Run a command on several servers",
-		Long: "Run a command on the servers that flags choose, in parallel, and print their output as it comes, each line after the server's\n" +
-			"name. The exit code is 0 if it was 0 on all servers.",
-		Example: "  griddle cloud run --all uptime\n  griddle cloud run --on web-1,web-2 sudo systemctl restart nginx",
-		Args:    cobra.MinimumNArgs(1),
+		Long: "Run a command on the servers that flags choose, in parallel, and print their output as it comes,\n" +
+			"each line after the server's name. The exit code is 0 if it was 0 on all servers.",
+		Example: "  griddle cloud run --all uptime\n" +
+			"  griddle cloud run --on web-1,web-2 sudo systemctl restart nginx",
+		Args: cobra.MinimumNArgs(1),
 	}
 	pickFlags(c, &p)
 	c.Flags().StringSliceVar(&names, "on", nil, "the servers with these `NAMES`")

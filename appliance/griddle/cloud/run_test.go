@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestPrefixed writes in pieces, from several servers at once, lines that end and one that does not, and one without end.
+// TestPrefixed writes in pieces, from several servers at once, lines that end and one that does not, and one without
+// end.
 func TestPrefixed(t *testing.T) {
 	var out bytes.Buffer
 	var mu sync.Mutex

@@ -13,8 +13,8 @@ import (
 	"griddle/cloud"
 )
 
-// remoteCommand is what ssh is to run: nothing, or one word. A "--" before it is this program's and not the command's: since the
-// flags end at the server's name, the parser of the command line leaves it where it is.
+// remoteCommand is what ssh is to run: nothing, or one word. A "--" before it is this program's and not the
+// command's: since the flags end at the server's name, the parser of the command line leaves it where it is.
 func remoteCommand(words []string) []string {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
@@ -29,9 +29,10 @@ func (g *Commands) sshCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ssh SERVER [--] [COMMAND...]",
 		Short: "Log in to a server, or run a command there",
-		Long: "Log in to a server as the stack's admin, or run a command there; the exit code is that of the command. The server's host\n" +
-			"key is known since before the server was created. As with ssh itself, the words of the command are joined with spaces and\n" +
-			"read by the server's shell: quote what it must not split.",
+		Long: "Log in to a server as the stack's admin, or run a command there; the exit code is that of the\n" +
+			"command. The server's host key is known since before the server was created. As with ssh itself, the\n" +
+			"words of the command are joined with spaces and read by the server's shell: quote what it must not\n" +
+			"split.",
 		Example: "  griddle cloud ssh head-1\n  griddle cloud ssh head-1 -- sudo journalctl -b",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: g.one(),
 	}
@@ -59,7 +60,8 @@ func (g *Commands) sshCommand() *cobra.Command {
 		if err := os.WriteFile(known, []byte(lines), 0o600); err != nil {
 			return err
 		}
-		run := exec.CommandContext(c.Context(), "ssh", append(x.keys.Arguments(t, known), remoteCommand(args[1:])...)...)
+		run := exec.CommandContext(c.Context(), "ssh", append(x.keys.Arguments(t, known),
+			remoteCommand(args[1:])...)...)
 		run.Stdin, run.Stdout, run.Stderr = g.E.Stdin, g.E.Stdout, g.E.Stderr
 		err = run.Run()
 		var ended *exec.ExitError

@@ -20,9 +20,11 @@ func writeStatus(e *cli.Env, w io.Writer, s *cloud.Status) error {
 		if v.Reason != "" {
 			state += ": " + v.Reason
 		}
-		rows = append(rows, []string{v.Name, v.Role, state, v.Image, address(v.Private), address(v.Public), portsText(v)})
+		rows = append(rows, []string{v.Name, v.Role, state, v.Image, address(v.Private), address(v.Public),
+			portsText(v)})
 	}
-	if err := e.WriteTable(w, []string{"SERVER", "ROLE", "STATE", "IMAGE", "PRIVATE", "PUBLIC", "PORTS"}, rows); err != nil {
+	if err := e.WriteTable(w, []string{"SERVER", "ROLE", "STATE", "IMAGE", "PRIVATE", "PUBLIC", "PORTS"},
+		rows); err != nil {
 		return err
 	}
 	var disks []string
@@ -34,7 +36,8 @@ func writeStatus(e *cli.Env, w io.Writer, s *cloud.Status) error {
 	made := slices.ContainsFunc(s.Servers, func(v cloud.ServerStatus) bool { return v.State != cloud.NotMade })
 	switch {
 	case len(disks) > 0 && !made:
-		fmt.Fprintf(w, "no servers; these disks are kept: %s\n`griddle cloud up` creates servers with them again, `griddle cloud delete` deletes them\n", strings.Join(disks, ", "))
+		fmt.Fprintf(w, "no servers; these disks are kept: %s\n`griddle cloud up` creates servers with them again, "+
+			"`griddle cloud delete` deletes them\n", strings.Join(disks, ", "))
 	case len(disks) > 0:
 		fmt.Fprintf(w, "disks without a server: %s\n", strings.Join(disks, ", "))
 	}
@@ -65,8 +68,8 @@ func address(a netip.Addr) string {
 	return a.String()
 }
 
-// portsText says under which numbers ports of a server are reached at its public address, such as "ssh at 20022, tcp 443 at 21443"; nothing
-// where they are the server's own.
+// portsText says under which numbers ports of a server are reached at its public address, such as "ssh at 20022, tcp
+// 443 at 21443"; nothing where they are the server's own.
 func portsText(v cloud.ServerStatus) string {
 	var out []string
 	if v.SSHPort != 0 {

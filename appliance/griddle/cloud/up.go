@@ -61,9 +61,10 @@ func advise(err error) error {
 func (g *Commands) planCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:     "plan",
-		Short:   "Show what up would change, and why",
-		Long:    "Show what `griddle cloud up` would change, and why. This asks the provider what exists, and changes nothing.",
+		Use:   "plan",
+		Short: "Show what up would change, and why",
+		Long: "Show what `griddle cloud up` would change, and why. This asks the provider what exists, and " +
+			"changes nothing.",
 		Example: "  griddle cloud plan\n  griddle cloud plan --all -o yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -97,7 +98,8 @@ func (g *Commands) openChecked(ctx context.Context, command string) (*session, e
 }
 
 // changeCommand makes a command that shows a plan, asks, and follows it.
-func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *session, []string, cloud.Options) (*plan.Plan, error), more func(*cobra.Command, *cloud.Options)) *cobra.Command {
+func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *session, []string,
+	cloud.Options) (*plan.Plan, error), more func(*cobra.Command, *cloud.Options)) *cobra.Command {
 	var f changing
 	var o cloud.Options
 	g.changeFlags(c, &f)
@@ -129,14 +131,16 @@ func (g *Commands) upCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
 		Use:   "up",
 		Short: "Create or change the stack as its file declares it",
-		Long: "Create or change the stack as its file declares it, in numbered stages. What is right already is not changed, so that a\n" +
-			"second run does nothing. Run it again after an interruption to resume; nothing is created twice.",
+		Long: "Create or change the stack as its file declares it, in numbered stages. What is right already is not\n" +
+			"changed, so that a second run does nothing. Run it again after an interruption to resume; nothing is\n" +
+			"created twice.",
 		Example: "  griddle cloud up\n  griddle cloud up --file shop.yaml --yes\n  griddle cloud up --rebuild web-1",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
 		return x.Up(ctx, x.s, o)
 	}, func(c *cobra.Command, o *cloud.Options) {
-		c.Flags().StringSliceVar(&o.Rebuild, "rebuild", nil, "replace these `SERVERS`; their volumes and addresses are kept")
+		c.Flags().StringSliceVar(&o.Rebuild, "rebuild", nil, "replace these `SERVERS`; their volumes and addresses "+
+			"are kept")
 		c.Flags().IntVar(&o.AtOnce, "at-once", 1, "replace up to `N` servers at the same time")
 		cli.CompleteFlag(c, "rebuild", g.servers)
 	})
@@ -146,8 +150,8 @@ func (g *Commands) upgradeCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
 		Use:   "upgrade",
 		Short: "Replace the servers whose image has a new version",
-		Long: "Replace every server whose image has a new version, role by role. Addresses and volumes are kept; the root disk is not.\n" +
-			"The command stops at the first server that fails.",
+		Long: "Replace every server whose image has a new version, role by role. Addresses and volumes are kept;\n" +
+			"the root disk is not. The command stops at the first server that fails.",
 		Example: "  griddle cloud upgrade\n  griddle cloud upgrade --at-once 2 --yes",
 		Args:    cobra.NoArgs,
 	}, func(ctx context.Context, x *session, _ []string, o cloud.Options) (*plan.Plan, error) {
@@ -159,9 +163,10 @@ func (g *Commands) upgradeCommand() *cobra.Command {
 
 func (g *Commands) scaleCommand() *cobra.Command {
 	return g.changeCommand(&cobra.Command{
-		Use:     "scale ROLE N",
-		Short:   "Change the number of servers in a role",
-		Long:    "Change the number of servers in a role, within the limits of the stack file. The number is kept for later runs of `up`.",
+		Use:   "scale ROLE N",
+		Short: "Change the number of servers in a role",
+		Long: "Change the number of servers in a role, within the limits of the stack file. The number is kept " +
+			"for later runs of `up`.",
 		Example: "  griddle cloud scale worker 5",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(g.roles),
 	}, func(ctx context.Context, x *session, args []string, o cloud.Options) (*plan.Plan, error) {

@@ -17,8 +17,9 @@ import (
 // channelCommand is `griddle image channel`.
 func channelCommand(e *cli.Env) *cobra.Command {
 	return cli.Group("channel", "List, set and delete channels: names for versions",
-		"List, set and delete channels. A channel is a name for a version that you can move to another one, such as web:stable. You\n"+
-			"can use it wherever an image is named. A job keeps the version that the channel meant when the job was made.",
+		"List, set and delete channels. A channel is a name for a version that you can move to another one,\n"+
+			"such as web:stable. You can use it wherever an image is named. A job keeps the version that the\n"+
+			"channel meant when the job was made.",
 		channelListCommand(e),
 		channelSetCommand(e),
 		channelDeleteCommand(e),
@@ -90,8 +91,8 @@ func channelSetCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set NAME:CHANNEL VERSION",
 		Short: "Make a channel mean a version",
-		Long: "Make a channel mean a version, from now on. The channel is created if it does not exist. VERSION can be latest: the newest\n" +
-			"one now.",
+		Long: "Make a channel mean a version, from now on. The channel is created if it does not exist. VERSION can\n" +
+			"be latest: the newest one now.",
 		Example: "  griddle image channel set web:stable 20261121.1\n  griddle image channel set web:testing latest",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Channels(e, &store), cli.Words("latest")),
 	}
@@ -116,7 +117,8 @@ func channelSetCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-func setChannel(c *cobra.Command, st *imagestore.Store, ch catalog.Channel, version string) (catalog.Channel, error) {
+func setChannel(c *cobra.Command, st *imagestore.Store, ch catalog.Channel, version string) (catalog.Channel,
+	error) {
 	r, err := parseRef(ch.Template + ":" + version)
 	if err != nil {
 		return ch, err
@@ -128,7 +130,8 @@ func setChannel(c *cobra.Command, st *imagestore.Store, ch catalog.Channel, vers
 			return ch, err
 		}
 		if len(list) == 0 {
-			return ch, fmt.Errorf("setting channel %s:%s: %w: %s", ch.Template, ch.Name, catalog.ErrNotFound, ch.Template)
+			return ch, fmt.Errorf("setting channel %s:%s: %w: %s", ch.Template, ch.Name, catalog.ErrNotFound,
+				ch.Template)
 		}
 		ch.Version = list[0].Version
 	}

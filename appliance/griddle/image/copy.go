@@ -17,7 +17,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-const whereHelp = "STORE is a local directory, an appliance at https://HOST:8443 (or http://HOST:8080, to read only), or a directory on another\n" +
+const whereHelp = "STORE is a local directory, an appliance at https://HOST:8443 (or http://HOST:8080, to read " +
+	"only), or a directory on another\n" +
 	"host that has griddle: ssh://[USER@]HOST[:PORT]/DIR. GRIDDLE_SSH names another command than ssh."
 
 func pullCommand(e *cli.Env) *cobra.Command {
@@ -25,12 +26,14 @@ func pullCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pull IMAGE... --from STORE",
 		Short: "Fetch images from another store",
-		Long: "Fetch images from another store, with all deltas between them: only what is missing, several blobs at once. IMAGE is a\n" +
-			"name, without a version for the newest one, or a pattern such as 'web:*'. If the command is interrupted, run it again to\n" +
-			"resume. Every byte is verified, and this store must trust the keys that signed. A token is only needed for a server whose\n" +
-			"images are private: give --from-token-file and --ca.\n\n" + whereHelp,
-		Example: "  griddle image pull 'web:*' --from https://10.0.0.1:8443 --ca ca.pem\n  griddle image pull web:stable --channels --from /mnt/usb/store",
-		Args:    cobra.MinimumNArgs(1),
+		Long: "Fetch images from another store, with all deltas between them: only what is missing, several blobs\n" +
+			"at once. IMAGE is a name, without a version for the newest one, or a pattern such as 'web:*'. If the\n" +
+			"command is interrupted, run it again to resume. Every byte is verified, and this store must trust\n" +
+			"the keys that signed. A token is only needed for a server whose images are private: give\n" +
+			"--from-token-file and --ca.\n\n" + whereHelp,
+		Example: "  griddle image pull 'web:*' --from https://10.0.0.1:8443 --ca ca.pem\n" +
+			"  griddle image pull web:stable --channels --from /mnt/usb/store",
+		Args: cobra.MinimumNArgs(1),
 	}
 	f.add(e, c, "from", "fetch from this `STORE`")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -53,10 +56,11 @@ func pushCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "push IMAGE... --to STORE",
 		Short: "Send images to another store",
-		Long: "Send images to another store, as `griddle image pull` there would fetch them. An appliance requires its administrator's\n" +
-			"token.\n\n" + whereHelp,
-		Example: "  griddle image push web --to https://10.0.0.1:8443 --ca ca.pem --token-file token\n  griddle image push 'web:*' '*/*' --to /mnt/usb/store",
-		Args:    cobra.MinimumNArgs(1),
+		Long: "Send images to another store, as `griddle image pull` there would fetch them. An appliance requires\n" +
+			"its administrator's token.\n\n" + whereHelp,
+		Example: "  griddle image push web --to https://10.0.0.1:8443 --ca ca.pem --token-file token\n" +
+			"  griddle image push 'web:*' '*/*' --to /mnt/usb/store",
+		Args: cobra.MinimumNArgs(1),
 	}
 	f.add(e, c, "to", "send to this `STORE`")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -77,7 +81,6 @@ func pushCommand(e *cli.Env) *cobra.Command {
 // copyFlags are those of a copy between the command's own store and another.
 type copyFlags struct {
 	store    cli.StoreFlags
-	out      cli.Output
 	other    string
 	pulls    bool // other is the source
 	jobs     int
@@ -94,8 +97,10 @@ func (f *copyFlags) add(e *cli.Env, c *cobra.Command, flag, usage string) {
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 4, "copy this `NUMBER` of blobs at the same time")
 	c.Flags().BoolVar(&f.channels, "channels", false, "also copy the channels that mean these versions")
 	if f.pulls {
-		c.Flags().StringVar(&f.fromToken, "from-token-file", "", "`FILE` with a token of the other server, if its images are private")
-		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "accept a server that does not sign its catalog, although signed catalogs were seen")
+		c.Flags().StringVar(&f.fromToken, "from-token-file", "", "`FILE` with a token of the other server, if its "+
+			"images are private")
+		c.Flags().BoolVar(&f.unsigned, "unsigned", false, "accept a server that does not sign its catalog, "+
+			"although signed catalogs were seen")
 	}
 	c.ValidArgsFunction = cli.Each(cli.Images(e, &f.store))
 	c.PreRunE = func(*cobra.Command, []string) error {
@@ -169,9 +174,11 @@ func explainCopy(err error, to string) error {
 		if untrusted.Line != "" {
 			key = untrusted.Line
 		}
-		return cli.WithHint(err, "If key %s is the publisher's, trust it with `griddle key trust %s` in the receiving store, and run this again.", untrusted.Key, key)
+		return cli.WithHint(err, "If key %s is the publisher's, trust it with `griddle key trust %s` in the "+
+			"receiving store, and run this again.", untrusted.Key, key)
 	case errors.Is(err, head.ErrUnsigned):
-		return cli.WithHint(err, "Every server of this version signs its catalog. The signature was removed on the way, or this is an old copy. Add --unsigned only if you know that the server does not sign.")
+		return cli.WithHint(err, "Every server of this version signs its catalog. The signature was removed on the "+
+			"way, or this is an old copy. Add --unsigned only if you know that the server does not sign.")
 	case cli.NoRoom(err):
 		return cli.WithHint(err, cli.StoreFull, to)
 	case errors.Is(err, context.Canceled):

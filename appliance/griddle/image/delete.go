@@ -18,8 +18,9 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "delete IMAGE", Aliases: []string{"rm"},
 		Short: "Delete an image",
-		Long: "Delete an image, and the data that no other image needs. Its version number is never reused. An image that another\n" +
-			"image needs is not deleted; `griddle image derive` makes the other one independent.",
+		Long: "Delete an image, and the data that no other image needs. Its version number is never reused. An\n" +
+			"image that another image needs is not deleted; `griddle image derive` makes the other one\n" +
+			"independent.",
 		Example: "  griddle image delete web:20261120.1\n  griddle image delete web:20261120.1 --yes -o json",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
@@ -57,6 +58,7 @@ func deleteCommand(e *cli.Env) *cobra.Command {
 
 // askDelete shows what will go and asks whether it may.
 func askDelete(e *cli.Env, l catalog.Listed) error {
-	fmt.Fprintf(e.Stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files, job.Bytes(l.Size))
+	fmt.Fprintf(e.Stderr, "%s, published %s, %d paths, %s\n", l.Ref, l.Published.Format(time.DateTime), l.Files,
+		job.Bytes(l.Size))
 	return cli.Confirm(e, false, "deleting "+l.Ref, "Delete it?")
 }

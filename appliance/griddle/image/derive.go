@@ -18,9 +18,9 @@ func deriveCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "derive IMAGE",
 		Short: "Make a delta from another image, or a full stream, and keep it",
-		Long: "Make the delta from another image of the store to IMAGE, or without --from a full stream, and keep it. The two images\n" +
-			"need not be versions of the same template. A server signs with the site's key, a local store with the publisher's.\n" +
-			"Machines that have the other image then fetch only the difference.",
+		Long: "Make the delta from another image of the store to IMAGE, or without --from a full stream, and keep\n" +
+			"it. The two images need not be versions of the same template. A server signs with the site's key, a\n" +
+			"local store with the publisher's. Machines that have the other image then fetch only the difference.",
 		Example: "  griddle image derive web:3 --from web:1\n  griddle image derive web:3",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
@@ -69,7 +69,8 @@ func derive(c *cobra.Command, st *imagestore.Store, o imagestore.DeriveOptions) 
 	d, err := st.Derive(c.Context(), o)
 	switch {
 	case errors.Is(err, imagestore.ErrNoKey):
-		return d, cli.WithHint(err, "`griddle key new` makes ~/.config/griddle/publisher.key; a server signs with its own key.")
+		return d, cli.WithHint(err, "`griddle key new` makes ~/.config/griddle/publisher.key; a server signs with "+
+			"its own key.")
 	case errors.Is(err, minisign.ErrSignature):
 		return d, cli.WithHint(err, "The store does not trust the publisher's key: publish with --trust-key once.")
 	}

@@ -20,10 +20,11 @@ func diffCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "Compare two images: packages, then files",
-		Long: "Compare two images: first the packages, in the package manager's own order of versions, then the files. The images can be\n" +
-			"of different templates. A file is shown as moved if its content was at another path that does not exist any more.\n" +
-			"Modification times are ignored without --times.\n\n" +
-			"A line for a package or a path begins with + (added), - (removed), ~ (changed), and > (moved), ^ (newer) or v (older).",
+		Long: "Compare two images: first the packages, in the package manager's own order of versions, then the\n" +
+			"files. The images can be of different templates. A file is shown as moved if its content was at\n" +
+			"another path that does not exist any more. Modification times are ignored without --times.\n\n" +
+			"A line for a package or a path begins with + (added), - (removed), ~ (changed), and > (moved), ^\n" +
+			"(newer) or v (older).",
 		Example: "  griddle image diff web:20261120.1 web\n  griddle image diff web:stable web --packages",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Images(e, &store), cli.Images(e, &store)),
 	}
@@ -63,7 +64,8 @@ func diffText(d imagestore.Difference) []string {
 		out = append(out, packageDiffText(*d.Packages)...)
 	}
 	if f := d.Files; f != nil {
-		out = append(out, fmt.Sprintf("files: %s, %s -> %s", counts(f.Added, "added", f.Removed, "removed", f.Changed, "changed", f.Moved, "moved"), job.Bytes(f.OldSize), job.Bytes(f.NewSize)))
+		out = append(out, fmt.Sprintf("files: %s, %s -> %s", counts(f.Added, "added", f.Removed, "removed", f.Changed,
+			"changed", f.Moved, "moved"), job.Bytes(f.OldSize), job.Bytes(f.NewSize)))
 		for _, c := range f.Changes {
 			out = append(out, "  "+fileChangeText(c))
 		}
@@ -86,7 +88,8 @@ func counts(pairs ...any) string {
 }
 
 func packageDiffText(d packages.Difference) []string {
-	out := []string{"packages: " + counts(len(d.Added), "added", len(d.Removed), "removed", len(d.Upgraded), "upgraded", len(d.Downgraded), "downgraded", len(d.Changed), "changed")}
+	out := []string{"packages: " + counts(len(d.Added), "added", len(d.Removed), "removed", len(d.Upgraded), "upgraded",
+		len(d.Downgraded), "downgraded", len(d.Changed), "changed")}
 	for _, p := range d.Added {
 		out = append(out, fmt.Sprintf("  + %s %s %s", p.Name, p.Version, p.Arch))
 	}

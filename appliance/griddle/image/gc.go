@@ -19,11 +19,12 @@ func gcCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gc",
 		Short: "Delete the versions that no rule keeps, and unused data",
-		Long: "Delete the versions that no rule of `griddle image keep` keeps, and the data that no image needs. This includes what\n" +
-			"interrupted publications and copies left: a copy that you want to resume starts again from the beginning.\n\n" +
-			"If another version needs a version that is to be deleted, a full stream of it is made first. Without a signing key, the\n" +
-			"versions it depends on are kept. Deleted version numbers are never reused. --dry-run lists what would be deleted, to\n" +
-			"the byte, and changes nothing.",
+		Long: "Delete the versions that no rule of `griddle image keep` keeps, and the data that no image needs.\n" +
+			"This includes what interrupted publications and copies left: a copy that you want to resume starts\n" +
+			"again from the beginning.\n\n" +
+			"If another version needs a version that is to be deleted, a full stream of it is made first. Without\n" +
+			"a signing key, the versions it depends on are kept. Deleted version numbers are never reused.\n" +
+			"--dry-run lists what would be deleted, to the byte, and changes nothing.",
 		Example: "  griddle image gc --dry-run\n  griddle image gc --yes",
 		Args:    cobra.NoArgs,
 	}
@@ -89,5 +90,6 @@ func gcText(d imagestore.Collected) string {
 	if d.Files > 0 {
 		parts = fmt.Sprintf(" and %d unfinished files", d.Files)
 	}
-	return strings.Join(append(lines, fmt.Sprintf("%d versions, %d blobs%s with %s %s", len(d.Versions), d.Blobs, parts, job.Bytes(d.Bytes), goes)), "\n")
+	return strings.Join(append(lines, fmt.Sprintf("%d versions, %d blobs%s with %s %s", len(d.Versions), d.Blobs, parts,
+		job.Bytes(d.Bytes), goes)), "\n")
 }

@@ -11,7 +11,8 @@ import (
 
 // Command is `griddle image`.
 func Command(e *cli.Env) *cobra.Command {
-	return cli.Group("image", "List, check, fetch and delete images", "List, check, fetch and delete the images of a store.",
+	return cli.Group("image", "List, check, fetch and delete images", "List, check, fetch and delete the images of "+
+		"a store.",
 		listCommand(e),
 		showCommand(e),
 		verifyCommand(e),

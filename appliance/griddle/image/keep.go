@@ -14,9 +14,10 @@ import (
 // keepCommand is `griddle image keep`.
 func keepCommand(e *cli.Env) *cobra.Command {
 	return cli.Group("keep", "List, set and delete the rules of which versions to keep",
-		"List, set and delete the rules of which versions to keep. `griddle image gc` applies them, and a server does so every day.\n\n"+
-			"A version is kept if any rule for its template keeps it, if it is the newest of its architecture, or if a channel means\n"+
-			"it. Of a template without a rule all versions are kept.",
+		"List, set and delete the rules of which versions to keep. `griddle image gc` applies them, and a\n"+
+			"server does so every day.\n\n"+
+			"A version is kept if any rule for its template keeps it, if it is the newest of its architecture, or\n"+
+			"if a channel means it. Of a template without a rule all versions are kept.",
 		keepListCommand(e),
 		keepSetCommand(e),
 		keepDeleteCommand(e),
@@ -74,9 +75,10 @@ func keepSetCommand(e *cli.Env) *cobra.Command {
 	var last int
 	var newer string
 	c := &cobra.Command{
-		Use:     "set PATTERN {--last N | --newer AGE}",
-		Short:   "Set the rule for some templates",
-		Long:    "Set the rule for the templates that PATTERN names, in which * stands for any characters, and list all rules.",
+		Use:   "set PATTERN {--last N | --newer AGE}",
+		Short: "Set the rule for some templates",
+		Long: "Set the rule for the templates that PATTERN names, in which * stands for any characters, and " +
+			"list all rules.",
 		Example: "  griddle image keep set web --last 3 --newer 90d\n  griddle image keep set '*/*' --last 10",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -93,7 +95,8 @@ func keepSetCommand(e *cli.Env) *cobra.Command {
 			k.Newer = int64(age / time.Second)
 		}
 		if last < 0 || last == 0 && k.Newer == 0 {
-			return cli.WithHint(cli.Usagef("a rule needs --last with at least 1, --newer, or both"), "To delete a rule: `griddle image keep delete PATTERN`.")
+			return cli.WithHint(cli.Usagef("a rule needs --last with at least 1, --newer, or both"),
+				"To delete a rule: `griddle image keep delete PATTERN`.")
 		}
 		return setRule(c, e, store, k)
 	}

@@ -48,10 +48,12 @@ func listCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [NAME...]", Aliases: []string{"ls"},
 		Short: "List images, the newest version of each first",
-		Long: "List images, the newest version of each first. NAME chooses images; in it * stands for any characters. Times are UTC.\n" +
-			"DOWNLOAD is what a machine without any version of the image has to fetch.",
-		Example: "  griddle image list\n  griddle image list 'web:2026*' '*/*' -o json\n  griddle image list --filter channels='*stable*' --columns image,channels",
-		Args:    cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Images(e, &store)),
+		Long: "List images, the newest version of each first. NAME chooses images; in it * stands for any\n" +
+			"characters. Times are UTC. DOWNLOAD is what a machine without any version of the image has to fetch.",
+		Example: "  griddle image list\n" +
+			"  griddle image list 'web:2026*' '*/*' -o json\n" +
+			"  griddle image list --filter channels='*stable*' --columns image,channels",
+		Args: cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Images(e, &store)),
 	}
 	store.Add(c)
 	list.Flags(c)

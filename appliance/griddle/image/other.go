@@ -14,7 +14,8 @@ import (
 )
 
 // openOther opens the store that --from or --to names; close ends what it took to reach it.
-func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *imagestore.Store, close func(), err error) {
+func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *imagestore.Store, close func(),
+	err error) {
 	close = func() {}
 	scheme, _, server := strings.Cut(f.other, "://")
 	switch {
@@ -40,8 +41,8 @@ func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *im
 	return st, close, err
 }
 
-// openReader opens an appliance's store to read from: with the CA that was given, or else with those of the system, and with the token
-// that was given, if any.
+// openReader opens an appliance's store to read from: with the CA that was given, or else with those of the system,
+// and with the token that was given, if any.
 func openReader(e *cli.Env, f copyFlags) (_ *imagestore.Store, err error) {
 	client, pin := &http.Client{}, ""
 	ca := f.store.CA

@@ -17,9 +17,10 @@ func packagesCommand(e *cli.Env) *cobra.Command {
 	var store cli.StoreFlags
 	list := cli.List[packages.Package]{Columns: packageColumns}
 	c := &cobra.Command{
-		Use:     "packages IMAGE",
-		Short:   "List the packages that are installed in an image",
-		Long:    "List the packages that dpkg, rpm, pacman or apk has installed in an image, as recorded when it was published.",
+		Use:   "packages IMAGE",
+		Short: "List the packages that are installed in an image",
+		Long: "List the packages that dpkg, rpm, pacman or apk has installed in an image, as recorded when it " +
+			"was published.",
 		Example: "  griddle image packages web\n  griddle image packages web --filter 'package=openssl*' -o csv",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}

@@ -15,13 +15,15 @@ func receiveCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "receive IMAGE DIR",
 		Short: "Unpack an image below a directory",
-		Long: "Unpack an image's tree below DIR, and print its path. On btrfs it becomes a read-only subvolume, on any other filesystem\n" +
-			"a directory. It gets its name only after the whole tree was compared with the image's signed manifest.",
+		Long: "Unpack an image's tree below DIR, and print its path. On btrfs it becomes a read-only subvolume, on\n" +
+			"any other filesystem a directory. It gets its name only after the whole tree was compared with the\n" +
+			"image's signed manifest.",
 		Example: "  griddle image receive web:latest /srv/images",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Images(e, &store), cli.Files),
 	}
 	store.Add(c)
-	c.Flags().StringVar(&o.Name, "name", "", "`NAME` of the tree in DIR (default: the image's, such as web@20261120.1@amd64)")
+	c.Flags().StringVar(&o.Name, "name", "", "`NAME` of the tree in DIR (default: the image's, such as "+
+		"web@20261120.1@amd64)")
 	c.Flags().BoolVar(&o.Plain, "plain", false, "make an ordinary directory on btrfs too")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ref, err := parseRef(args[0])

@@ -18,11 +18,12 @@ func recompressCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recompress [IMAGE...]",
 		Short: "Compress images better, so that there is less to fetch",
-		Long: "Compress images, or all images of the store, at zstd's level 19 with a long window. Deltas get a second encoding with the\n" +
-			"parent's files as dictionaries, for machines that have the parent. Images and signatures do not change, and downloads in\n" +
-			"progress continue.\n\n" +
-			"A server does this by itself, in the background. With --server this command does the work on this computer, but leaves\n" +
-			"the dictionaries to the server, which has the trees. A damaged image does not stop the others.",
+		Long: "Compress images, or all images of the store, at zstd's level 19 with a long window. Deltas get a\n" +
+			"second encoding with the parent's files as dictionaries, for machines that have the parent. Images\n" +
+			"and signatures do not change, and downloads in progress continue.\n\n" +
+			"A server does this by itself, in the background. With --server this command does the work on this\n" +
+			"computer, but leaves the dictionaries to the server, which has the trees. A damaged image does not\n" +
+			"stop the others.",
 		Example: "  griddle image recompress web:latest\n  griddle image recompress",
 		Args:    cobra.ArbitraryArgs, ValidArgsFunction: cli.Each(cli.Images(e, &store)),
 	}
@@ -68,7 +69,8 @@ func showRecompressed(w io.Writer, all []imagestore.Recompressed, whole bool) er
 		if r.Dictionary > 0 {
 			also = fmt.Sprintf(", or %s with the parent's files", job.Bytes(r.Dictionary))
 		}
-		if _, err := fmt.Fprintf(w, "%s %s: %s to fetch, %s before%s\n", r.Ref, which, job.Bytes(r.After), job.Bytes(r.Before), also); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s: %s to fetch, %s before%s\n", r.Ref, which, job.Bytes(r.After),
+			job.Bytes(r.Before), also); err != nil {
 			return err
 		}
 	}

@@ -73,7 +73,8 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		if l.Parent != "" {
 			from = "from " + l.Parent
 		}
-		rows = append(rows, [2]string{"stream", fmt.Sprintf("%s: %s, %s to fetch in %d frames", from, job.Bytes(l.Raw), job.Bytes(l.Wire), l.Frames)})
+		rows = append(rows, [2]string{"stream", fmt.Sprintf("%s: %s, %s to fetch in %d frames", from, job.Bytes(l.Raw),
+			job.Bytes(l.Wire), l.Frames)})
 	}
 	if len(s.Needed) > 0 {
 		rows = append(rows, [2]string{"needed by", strings.Join(s.Needed, ", ")})

@@ -30,11 +30,12 @@ func simplestreamsWrite(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "write DIR [NAME...]",
 		Short: "Write images into a directory that LXD can use",
-		Long: "Write images into DIR in the layout of a simplestreams server. Serve DIR with any web server over HTTPS, or with\n" +
-			"`griddle image simplestreams serve`. Images that are in DIR already are not written again. NAME chooses images; in it *\n" +
-			"stands for any characters.",
-		Example: "  griddle image simplestreams write /srv/www/images 'web*'\n  lxc remote add house https://images.example --protocol=simplestreams",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Files, cli.Images(e, &store)),
+		Long: "Write images into DIR in the layout of a simplestreams server. Serve DIR with any web server over\n" +
+			"HTTPS, or with `griddle image simplestreams serve`. Images that are in DIR already are not written\n" +
+			"again. NAME chooses images; in it * stands for any characters.",
+		Example: "  griddle image simplestreams write /srv/www/images 'web*'\n" +
+			"  lxc remote add house https://images.example --protocol=simplestreams",
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Files, cli.Images(e, &store)),
 	}
 	store.Add(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -53,7 +54,8 @@ func simplestreamsWrite(e *cli.Env) *cobra.Command {
 		if err := simplestreams.Publish(c.Context(), args[0], sources); err != nil {
 			return err
 		}
-		return e.Printf(map[string]any{"dir": args[0], "images": len(sources)}, "%d images are in %s", len(sources), args[0])
+		return e.Printf(map[string]any{"dir": args[0], "images": len(sources)}, "%d images are in %s", len(sources),
+			args[0])
 	}
 	return c
 }
@@ -62,8 +64,10 @@ func simplestreamsWrite(e *cli.Env) *cobra.Command {
 func simplestreamsSource(ctx context.Context, st *imagestore.Store, l catalog.Listed) simplestreams.Source {
 	other := regexp.MustCompile(`[^a-z0-9.-]+`)
 	name := strings.Trim(other.ReplaceAllString(l.Template, "-"), "-.")
-	version := l.Published.UTC().Format("20060102") + "_" + strings.ToLower(regexp.MustCompile(`[^0-9A-Za-z._-]+`).ReplaceAllString(l.Version, "-"))
-	s := simplestreams.Source{Image: simplestreams.Image{Name: name, Version: version, Arch: l.Arch, Title: l.Description},
+	version := l.Published.UTC().Format("20060102") + "_" +
+		strings.ToLower(regexp.MustCompile(`[^0-9A-Za-z._-]+`).ReplaceAllString(l.Version, "-"))
+	s := simplestreams.Source{Image: simplestreams.Image{Name: name, Version: version, Arch: l.Arch,
+		Title: l.Description},
 		Digest: string(l.Document), Properties: map[string]string{"griddle": l.Ref}}
 	for _, ch := range l.Channels {
 		s.Aliases = append(s.Aliases, name+"/"+ch)

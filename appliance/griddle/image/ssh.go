@@ -14,7 +14,8 @@ import (
 )
 
 // openSSH runs `griddle store serve --stdio` on another host, and opens the store that it serves.
-func openSSH(ctx context.Context, e *cli.Env, where string, create bool) (st *imagestore.Store, closed func(), err error) {
+func openSSH(ctx context.Context, e *cli.Env, where string, create bool) (st *imagestore.Store, closed func(),
+	err error) {
 	args, err := sshCommand(e.Getenv("GRIDDLE_SSH"), where, create)
 	if err != nil {
 		return nil, nil, err
@@ -31,7 +32,8 @@ func openSSH(ctx context.Context, e *cli.Env, where string, create bool) (st *im
 		return nil, nil, fmt.Errorf("running ssh: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, nil, cli.WithHint(fmt.Errorf("running ssh: %w", err), "Install openssh-client, or name another command in GRIDDLE_SSH.")
+		return nil, nil, cli.WithHint(fmt.Errorf("running ssh: %w", err), "Install openssh-client, or name another "+
+			"command in GRIDDLE_SSH.")
 	}
 	conn := remote.NewConn(out, in)
 	return remote.OpenConn(conn), func() {
@@ -47,7 +49,8 @@ func sshCommand(program, where string, create bool) ([]string, error) {
 		return nil, cli.Usage(fmt.Errorf("reading the store's URL: %w", err))
 	}
 	_, password := u.User.Password()
-	if u.Scheme != "ssh" || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" || u.RawQuery != "" || u.Fragment != "" || password {
+	if u.Scheme != "ssh" || u.Hostname() == "" || strings.Trim(u.Path, "/") == "" || u.RawQuery != "" ||
+		u.Fragment != "" || password {
 		return nil, cli.Usagef("%q is not of the form ssh://[USER@]HOST[:PORT]/DIR", where)
 	}
 	args := strings.Fields(program)

@@ -11,9 +11,12 @@ func TestSSHCommand(t *testing.T) {
 		create         bool
 		want           []string // nil: an error
 	}{
-		{"", "ssh://host/srv/store", false, []string{"ssh", "-T", "host", "griddle store serve --stdio --store '/srv/store'"}},
-		{"", "ssh://me@host:2222/a%20b'c", true, []string{"ssh", "-T", "-p", "2222", "me@host", `griddle store serve --stdio --store '/a b'\''c' --create`}},
-		{"plink -batch", "ssh://[fd00::1]/s", false, []string{"plink", "-batch", "fd00::1", "griddle store serve --stdio --store '/s'"}},
+		{"", "ssh://host/srv/store", false, []string{"ssh", "-T", "host", "griddle store serve --stdio --store " +
+			"'/srv/store'"}},
+		{"", "ssh://me@host:2222/a%20b'c", true, []string{"ssh", "-T", "-p", "2222", "me@host",
+			`griddle store serve --stdio --store '/a b'\''c' --create`}},
+		{"plink -batch", "ssh://[fd00::1]/s", false, []string{"plink", "-batch", "fd00::1",
+			"griddle store serve --stdio --store '/s'"}},
 		{"", "ssh://host", false, nil},
 		{"", "ssh://-oProxyCommand=x/s", false, nil},
 		{"", "ssh://-l@host/s", false, nil},

@@ -18,10 +18,11 @@ func streamCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stream IMAGE",
 		Short: "Write an image as a btrfs send stream to standard output",
-		Long: "Write an image as a btrfs send stream to standard output, compressed with zstd unless --raw is given. Every byte is\n" +
-			"verified before it is written. Without --from the output makes the image from nothing; if the store has the image only\n" +
-			"as a delta, the output is several streams one after the other, and `btrfs receive` makes each of them. With --from, a\n" +
-			"delta that does not exist is made first.",
+		Long: "Write an image as a btrfs send stream to standard output, compressed with zstd unless --raw is\n" +
+			"given. Every byte is verified before it is written. Without --from the output makes the image from\n" +
+			"nothing; if the store has the image only as a delta, the output is several streams one after the\n" +
+			"other, and `btrfs receive` makes each of them. With --from, a delta that does not exist is made\n" +
+			"first.",
 		Example: "  griddle image stream web --raw | btrfs receive /srv\n" +
 			"  griddle image stream web:2 --from web:1 > update.zst\n" +
 			"  griddle image stream web --tar | tar -x --acls --xattrs --xattrs-include='*' -C /srv/web",

@@ -21,12 +21,15 @@ func verifyCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify [IMAGE]",
 		Short: "Check the store, an image, or a tree against an image",
-		Long: "Check the signatures and every byte that the store has of an image, or without IMAGE of everything; each problem is listed\n" +
-			"with the affected images. --repair-from STORE fetches damaged and missing data again from another store, named as for\n" +
-			"`griddle image pull`. With --tree DIR check instead that DIR has exactly what the image's manifest says: every path,\n" +
-			"owner, mode, time, attribute and byte. Only sockets may be missing.",
-		Example: "  griddle image verify\n  griddle image verify --repair-from https://10.0.0.1:8443 --ca ca.pem\n  griddle image verify web:1 --tree /srv/web",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
+		Long: "Check the signatures and every byte that the store has of an image, or without IMAGE of everything;\n" +
+			"each problem is listed with the affected images. --repair-from STORE fetches damaged and missing\n" +
+			"data again from another store, named as for `griddle image pull`. With --tree DIR check instead that\n" +
+			"DIR has exactly what the image's manifest says: every path, owner, mode, time, attribute and byte.\n" +
+			"Only sockets may be missing.",
+		Example: "  griddle image verify\n" +
+			"  griddle image verify --repair-from https://10.0.0.1:8443 --ca ca.pem\n" +
+			"  griddle image verify web:1 --tree /srv/web",
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: cli.Arguments(cli.Images(e, &store)),
 	}
 	store.Add(c)
 	c.Flags().StringVar(&tree, "tree", "", "compare the tree in `DIR` with the image")
@@ -76,11 +79,12 @@ func verifyCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-// notWhole is the error of a check that found something wrong, or that could not look at everything. Damage is only what
-// was seen to be wrong.
+// notWhole is the error of a check that found something wrong, or that could not look at everything. Damage is only
+// what was seen to be wrong.
 func notWhole(what string, wrong, unchecked []string) error {
 	if len(wrong) == 0 {
-		return fmt.Errorf("%s could not be checked completely, and nothing wrong was found so far:\n%s", what, strings.Join(unchecked, "\n"))
+		return fmt.Errorf("%s could not be checked completely, and nothing wrong was found so "+
+			"far:\n%s", what, strings.Join(unchecked, "\n"))
 	}
 	lines := slices.Clone(wrong)
 	for _, u := range unchecked {
@@ -115,7 +119,8 @@ func verifyAll(c *cobra.Command, e *cli.Env, st *imagestore.Store, store cli.Sto
 		if !v.OK {
 			return nil // the error has it all
 		}
-		_, err := fmt.Fprintf(w, "%d images and %d blobs are complete and correct (%s read)\n", v.Images, v.Blobs, job.Bytes(v.Bytes))
+		_, err := fmt.Fprintf(w, "%d images and %d blobs are complete and correct (%s "+
+			"read)\n", v.Images, v.Blobs, job.Bytes(v.Bytes))
 		return err
 	})
 	if printed != nil || v.OK {
@@ -154,7 +159,8 @@ func warnRevoked(e *cli.Env, all []catalog.RevokedStream) {
 		if r.Parent != "" {
 			what, from = "delta from "+r.Parent, " --from "+r.Parent
 		}
-		e.Warn(fmt.Sprintf("the %s to %s is not used: %s; it is not damaged: `griddle image derive %s%s` makes one with a trusted signature",
+		e.Warn(fmt.Sprintf("the %s to %s is not used: %s; it is not damaged: `griddle image derive %s%s` makes one "+
+			"with a trusted signature",
 			what, r.Ref, job.Sentence(r.Problem), r.Ref, from))
 	}
 }

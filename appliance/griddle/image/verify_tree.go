@@ -17,7 +17,8 @@ import (
 )
 
 // verify checks the store's blobs or, where tree is not empty, that tree.
-func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string, bar *cli.Progress) (imagestore.Verified, error) {
+func verify(ctx context.Context, st *imagestore.Store, name ref.Ref, tree string,
+	bar *cli.Progress) (imagestore.Verified, error) {
 	if tree == "" {
 		return st.Verify(ctx, name, bar.Update)
 	}

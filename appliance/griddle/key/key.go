@@ -1,4 +1,5 @@
-// Package key is `griddle key`: it makes keys, and says whose signatures count. Signing finds the key that signs what is published.
+// Package key is `griddle key`: it makes keys, and says whose signatures count. Signing finds the key that signs what
+// is published.
 package key
 
 import (
@@ -39,9 +40,10 @@ func newCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new [FILE]",
 		Short: "Make a pair of keys, and print the public one",
-		Long: "Make a pair of keys to sign and verify images, and print the public one. The secret key is written to FILE, with mode 0600,\n" +
-			"and the public one beside it with .pub added to the name; existing files are not replaced. Both are in minisign's format,\n" +
-			"so that `minisign` can use them. The default FILE is the publisher's key, ~/.config/griddle/publisher.key.",
+		Long: "Make a pair of keys to sign and verify images, and print the public one. The secret key is written\n" +
+			"to FILE, with mode 0600, and the public one beside it with .pub added to the name; existing files\n" +
+			"are not replaced. Both are in minisign's format, so that `minisign` can use them. The default FILE\n" +
+			"is the publisher's key, ~/.config/griddle/publisher.key.",
 		Example: "  griddle key new\n  griddle key new team.key --password",
 		Args:    cobra.MaximumNArgs(1),
 	}
@@ -59,7 +61,8 @@ func newCommand(e *cli.Env) *cobra.Command {
 		}
 		k, public, err := minisign.MakeKey(path, secret)
 		if errors.Is(err, fs.ErrExist) {
-			return cli.WithHint(err, "Name another file, or move the old key away. Signed images do not need the secret key any more; new versions do.")
+			return cli.WithHint(err, "Name another file, or move the old key away. Signed images do not need the "+
+				"secret key any more; new versions do.")
 		}
 		if err != nil {
 			return err
@@ -74,7 +77,8 @@ func newCommand(e *cli.Env) *cobra.Command {
 func newPassword(e *cli.Env) (string, error) {
 	f, ok := e.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return "", cli.WithHint(cli.Usagef("--password asks for one, and standard input is not a terminal"), "Run it on a terminal, or make the key with `minisign -G`.")
+		return "", cli.WithHint(cli.Usagef("--password asks for one, and standard input is not a "+
+			"terminal"), "Run it on a terminal, or make the key with `minisign -G`.")
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(e.Stderr, prompt)

@@ -25,8 +25,9 @@ func revokeCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke KEYID|PUBKEY|FILE",
 		Short: "Stop trusting a key",
-		Long: "Stop trusting a key, for what it signed before too. The images that cannot be installed any more are listed first. They\n" +
-			"stay in the catalog with a mark; publish them again, as new versions, with another key.",
+		Long: "Stop trusting a key, for what it signed before too. The images that cannot be installed any more are\n" +
+			"listed first. They stay in the catalog with a mark; publish them again, as new versions, with\n" +
+			"another key.",
 		Example: "  griddle key revoke 5BF6E7D4B9EA1B6A",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Keys(e, &store)),
 	}
@@ -80,7 +81,8 @@ func knownKey(ctx context.Context, st *imagestore.Store, arg string) (minisign.P
 		}
 	}
 	if len(arg) == 16 && strings.Trim(strings.ToUpper(arg), "0123456789ABCDEF") == "" {
-		return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("key %s was never trusted here", strings.ToUpper(arg)), "`griddle key list` shows those that were.")
+		return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("key %s was never trusted here", strings.ToUpper(arg)),
+			"`griddle key list` shows those that were.")
 	}
 	k, err := publicKey(arg)
 	if err != nil {
@@ -94,7 +96,8 @@ func askRevoke(e *cli.Env, r RevokedKey) error {
 	if len(r.Images) == 0 {
 		fmt.Fprintf(e.Stderr, "No image needs key %s to be installed.\n", r.ID)
 	} else {
-		fmt.Fprintf(e.Stderr, "Without key %s these images cannot be installed any more:\n  %s\n", r.ID, strings.Join(r.Images, "\n  "))
+		fmt.Fprintf(e.Stderr, "Without key %s these images cannot be installed any more:\n  "+
+			"%s\n", r.ID, strings.Join(r.Images, "\n  "))
 	}
 	return cli.Confirm(e, false, fmt.Sprintf("revoking key %s", r.ID), "Revoke it?")
 }

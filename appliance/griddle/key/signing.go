@@ -17,10 +17,11 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Signing is the publisher's key that signs ref. path is what --key says, "" for the publisher's own. A key is made here in
-// one case alone: the first publication to a new local store, without --key. A store counts a key's signatures from now on
-// where trust says so, and a new local store those of the first key that publishes there.
-func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, name ref.Ref, trust bool) (*minisign.SecretKey, error) {
+// Signing is the publisher's key that signs ref. path is what --key says, "" for the publisher's own. A key is made
+// here in one case alone: the first publication to a new local store, without --key. A store counts a key's
+// signatures from now on where trust says so, and a new local store those of the first key that publishes there.
+func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string, name ref.Ref,
+	trust bool) (*minisign.SecretKey, error) {
 	first, err := firstPublication(ctx, st)
 	if err != nil {
 		return nil, err
@@ -38,8 +39,8 @@ func Signing(ctx context.Context, e *cli.Env, st *imagestore.Store, path string,
 	return key, nil
 }
 
-// firstPublication says whether st is a local store that no publisher's key was ever trusted in. Over a server it is never
-// the first: a typing error in a path must not decide whom a site trusts.
+// firstPublication says whether st is a local store that no publisher's key was ever trusted in. Over a server it is
+// never the first: a typing error in a path must not decide whom a site trusts.
 func firstPublication(ctx context.Context, st *imagestore.Store) (bool, error) {
 	if st.Dir() == "" {
 		return false, nil
@@ -51,7 +52,8 @@ func firstPublication(ctx context.Context, st *imagestore.Store) (bool, error) {
 	return !slices.ContainsFunc(keys, func(k catalog.ListedKey) bool { return !k.Site && !k.Streams }), nil
 }
 
-// publisherKey reads the key that signs. Where mayMake is set and path is "", it makes the publisher's own if there is none.
+// publisherKey reads the key that signs. Where mayMake is set and path is "", it makes the publisher's own if there
+// is none.
 func publisherKey(e *cli.Env, path string, mayMake bool) (*minisign.SecretKey, error) {
 	named := path != ""
 	path, err := cli.PublisherPath(e, path)
@@ -71,7 +73,8 @@ func publisherKey(e *cli.Env, path string, mayMake bool) (*minisign.SecretKey, e
 	if !errors.Is(err, fs.ErrNotExist) {
 		return askedKey(e, path, k, err)
 	}
-	return nil, cli.WithHint(err, "Make one with `griddle key new`. The store must trust it too: `griddle key trust` with the .pub file, or publish with --trust-key.")
+	return nil, cli.WithHint(err, "Make one with `griddle key new`. The store must trust it too: `griddle key "+
+		"trust` with the .pub file, or publish with --trust-key.")
 }
 
 // CheckFile returns an error where --key names a file that does not exist. What is expensive comes after it.
@@ -80,7 +83,8 @@ func CheckFile(path string) error {
 	if path == "" || !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return cli.WithHint(fmt.Errorf("reading the key %s: no such file", path), "`griddle key new %s` makes one; `griddle key trust` says what it may sign.", path)
+	return cli.WithHint(fmt.Errorf("reading the key %s: no such file", path), "`griddle key new %s` makes one; "+
+		"`griddle key trust` says what it may sign.", path)
 }
 
 // askedKey reads the key again, with its password, where it could not be read without one and there is a terminal.

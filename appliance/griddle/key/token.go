@@ -33,12 +33,16 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token KEYID|PUBKEY|FILE|COMMENT",
 		Short: "Make the token with which a publisher uses a server",
-		Long: "Make the token with which a publisher publishes over HTTPS, and print it, this one time. It allows what the key may: to\n" +
-			"upload, and to publish images that the key may sign by `griddle key trust`. It does not allow to trust keys, to delete, or\n" +
-			"to give machines jobs. An earlier token of the key stops working, and all of them do when the key is revoked.\n\n" +
-			"Run it on the server's host. The publisher saves the token in a file with mode 0600 and names it with --token-file.",
-		Example: "  griddle key trust ada.pub --prefix 'web*' --comment Ada\n  griddle key token Ada >ada.token\n  griddle key token Ada --revoke",
-		Args:    cobra.ExactArgs(1),
+		Long: "Make the token with which a publisher publishes over HTTPS, and print it, this one time. It allows\n" +
+			"what the key may: to upload, and to publish images that the key may sign by `griddle key trust`. It\n" +
+			"does not allow to trust keys, to delete, or to give machines jobs. An earlier token of the key stops\n" +
+			"working, and all of them do when the key is revoked.\n\n" +
+			"Run it on the server's host. The publisher saves the token in a file with mode 0600 and names it\n" +
+			"with --token-file.",
+		Example: "  griddle key trust ada.pub --prefix 'web*' --comment Ada\n" +
+			"  griddle key token Ada >ada.token\n" +
+			"  griddle key token Ada --revoke",
+		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "appliance's state `DIR`")
 	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
@@ -48,7 +52,8 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 			dir = filepath.Join(stateDir, "store")
 		}
 		if _, err := os.Stat(filepath.Join(stateDir, appliance.TokenFile)); errors.Is(err, fs.ErrNotExist) {
-			return cli.WithHint(fmt.Errorf("%s is not an appliance's state directory", stateDir), "Run this on the host of `griddle serve`, or give its --state-dir.")
+			return cli.WithHint(fmt.Errorf("%s is not an appliance's state directory", stateDir),
+				"Run this on the host of `griddle serve`, or give its --state-dir.")
 		}
 		st, err := cli.OpenStore(e, cli.StoreFlags{Dir: dir}, false)
 		if err != nil {
@@ -94,7 +99,8 @@ func publishersKey(ctx context.Context, st *imagestore.Store, arg string) (minis
 	case 1:
 		return minisign.ParsePublicKey(found[0].Key)
 	}
-	return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("%d keys have the comment %q", len(found), arg), "Name the key by its ID: `griddle key list`.")
+	return minisign.PublicKey{}, cli.WithHint(fmt.Errorf("%d keys have the comment %q", len(found), arg),
+		"Name the key by its ID: `griddle key list`.")
 }
 
 // publishes returns nil where the store trusts k as a publisher's.
@@ -108,5 +114,6 @@ func publishes(ctx context.Context, st *imagestore.Store, k minisign.PublicKey) 
 			return nil
 		}
 	}
-	return cli.WithHint(fmt.Errorf("key %s is not trusted here as a publisher's", k.ID()), "Trust it first, with `griddle key trust`. The site's own key has no token.")
+	return cli.WithHint(fmt.Errorf("key %s is not trusted here as a publisher's", k.ID()),
+		"Trust it first, with `griddle key trust`. The site's own key has no token.")
 }

@@ -32,9 +32,10 @@ func trustCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trust PUBKEY|FILE",
 		Short: "Trust a publisher's key, for all images or for some",
-		Long: "Trust a publisher's key from now on: the base64 line that minisign prints, or the file that has it. With --prefix, only\n" +
-			"for images whose name matches a pattern: web is that name alone, web* is every name that begins with web, team/* is all of\n" +
-			"a namespace, */* is everything. If the key is trusted already, the new patterns replace the old ones.",
+		Long: "Trust a publisher's key from now on: the base64 line that minisign prints, or the file that has it.\n" +
+			"With --prefix, only for images whose name matches a pattern: web is that name alone, web* is every\n" +
+			"name that begins with web, team/* is all of a namespace, */* is everything. If the key is trusted\n" +
+			"already, the new patterns replace the old ones.",
 		Example: "  griddle key trust RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3 --comment 'Ada'\n" +
 			"  griddle key trust ada.pub --prefix 'web*' --prefix 'team/*'",
 		Args: cobra.ExactArgs(1),
@@ -42,7 +43,8 @@ func trustCommand(e *cli.Env) *cobra.Command {
 	store.Add(c)
 	c.Flags().StringArrayVar(&prefixes, "prefix", nil, "`PATTERN` of the images that it may sign; can be repeated")
 	c.Flags().StringVar(&comment, "comment", "", "`TEXT` of one line that says whose key it is")
-	c.Flags().BoolVar(&streams, "streams", false, "trust it for streams to any image and for no images: deltas that another site derived")
+	c.Flags().BoolVar(&streams, "streams", false, "trust it for streams to any image and for no images: deltas "+
+		"that another site derived")
 	c.Flags().BoolVar(&site, "site", false, "trust it as this site's own key, for streams and the signed catalog")
 	c.Flags().BoolVar(&again, "again", false, "trust the key even if it was revoked")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -69,13 +71,16 @@ func trustCommand(e *cli.Env) *cobra.Command {
 		}
 		err = st.Grant(c.Context(), catalog.Granting{Key: g.String(), Comment: comment, Again: again})
 		if errors.Is(err, catalog.ErrRevoked) {
-			return cli.WithHint(err, "If the key is safe, add --again to trust it; the images that it signed can then be installed again.")
+			return cli.WithHint(err, "If the key is safe, add --again to trust it; the images that it signed can "+
+				"then be installed again.")
 		}
 		if err != nil {
 			return err
 		}
-		listed := catalog.ListedKey{ID: k.ID(), Key: k.String(), Comment: comment, Site: g.Site(), Streams: g.Streams(), Prefixes: g.Patterns()}
-		return e.Printf(TrustedKey{listed.ID, listed.Key, comment, g.Patterns(), g.Site(), g.Streams()}, "key %s is trusted for %s", listed.ID, maySign(listed))
+		listed := catalog.ListedKey{ID: k.ID(), Key: k.String(), Comment: comment, Site: g.Site(),
+			Streams: g.Streams(), Prefixes: g.Patterns()}
+		return e.Printf(TrustedKey{listed.ID, listed.Key, comment, g.Patterns(), g.Site(), g.Streams()},
+			"key %s is trusted for %s", listed.ID, maySign(listed))
 	}
 	return c
 }

@@ -33,7 +33,8 @@ func (m *machines) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"},
 		Short: "List all machines",
-		Example: "  griddle machine list\n  griddle machine list --filter status=failed -q\n" +
+		Example: "  griddle machine list\n" +
+			"  griddle machine list --filter status=failed -q\n" +
 			"  griddle machine list --columns name,image,serial -o csv",
 		Args: cobra.NoArgs,
 		RunE: m.with(func(ctx context.Context, client *api.Client, _ []string) error {
@@ -53,7 +54,8 @@ func (m *machines) listCommand() *cobra.Command {
 			}
 			for _, one := range list.Pick(all) {
 				if one.Claimed && m.e.Notes() {
-					fmt.Fprintln(m.e.Stderr, "* no operator named this machine: what is shown was received from the network")
+					fmt.Fprintln(m.e.Stderr, "* no operator named this machine: what is shown was received from "+
+						"the network")
 					break
 				}
 			}

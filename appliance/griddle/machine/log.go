@@ -19,8 +19,9 @@ func (m *machines) logCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log MACHINE",
 		Short: "Show what happened on a machine",
-		Long: "Show what happened on a machine, the oldest first. With --follow, continue until you interrupt it; on a terminal the\n" +
-			"progress of an install is one line with a bar. With -o json each entry is one JSON value on a line of its own.",
+		Long: "Show what happened on a machine, the oldest first. With --follow, continue until you interrupt it;\n" +
+			"on a terminal the progress of an install is one line with a bar. With -o json each entry is one JSON\n" +
+			"value on a line of its own.",
 		Example: "  griddle machine log node7\n  griddle machine log node7 -f",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
 		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -82,7 +83,8 @@ type journal struct {
 }
 
 func (j *journal) print(entry fleet.Entry) error {
-	if p := entry.Event.Progress; j.bars && j.live.On() && p != nil && p.Total > 0 && entry.Event.Message == "" && entry.Event.State == "" {
+	if p := entry.Event.Progress; j.bars && j.live.On() && p != nil && p.Total > 0 && entry.Event.Message == "" &&
+		entry.Event.State == "" {
 		j.live.Draw(barOf(entry))
 		return nil
 	}
@@ -93,7 +95,8 @@ func (j *journal) print(entry fleet.Entry) error {
 // barOf is an entry with progress as a line of at most 80 characters.
 func barOf(e fleet.Entry) string {
 	p := e.Event.Progress
-	line := fmt.Sprintf("%-9s %s %3d%%  %s  %s", or(job.Printable(string(e.Event.Phase)), "-"), cli.Bar(float64(p.Done)/float64(p.Total)),
+	line := fmt.Sprintf("%-9s %s %3d%%  %s  %s", or(job.Printable(string(e.Event.Phase)), "-"),
+		cli.Bar(float64(p.Done)/float64(p.Total)),
 		p.Percent(), job.Bytes(p.Done), rateText(p))
 	return strings.TrimRight(line[:min(len(line), 80)], " ")
 }

@@ -17,10 +17,12 @@ import (
 func Command(e *cli.Env) *cobra.Command {
 	c := cli.Group("machine", "Show machines and install them",
 		"Show the machines that the server knows, install images on them, and watch.\n\n"+
-			"MACHINE is a name, a MAC address or a UUID. `list` marks with * each machine that no operator named: all that is known\n"+
-			"of it was received from the network, and the server forgets the oldest of them when there are too many.")
+			"MACHINE is a name, a MAC address or a UUID. `list` marks with * each machine that no operator named:\n"+
+			"all that is known of it was received from the network, and the server forgets the oldest of them\n"+
+			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(), m.renameCommand(),
+	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(),
+		m.renameCommand(),
 		m.mergeCommand(), m.deleteCommand())
 	return c
 }
@@ -32,7 +34,8 @@ type machines struct {
 }
 
 // with makes the RunE of a command that asks the server about a machine: it connects, calls do, and explains its error.
-func (m *machines) with(do func(ctx context.Context, client *api.Client, args []string) error) func(*cobra.Command, []string) error {
+func (m *machines) with(do func(ctx context.Context, client *api.Client, args []string) error) func(*cobra.Command,
+	[]string) error {
 	return func(c *cobra.Command, args []string) error {
 		client, err := m.remote.Client()
 		if err != nil {
@@ -67,12 +70,13 @@ func (m *machines) installCommand() *cobra.Command {
 		Use:   "install MACHINE --image IMAGE --disk RULE",
 		Short: "Install an image at the machine's next boot, with no key pressed",
 		Long: "Install an image on a machine at its next boot from the network. No one has to press a key.\n\n" +
-			"A MAC address or UUID that was never seen is fine: the job waits for that machine.\n" +
-			"The job goes to the machine that reports the address, UUID or name that you give, whatever else it reports.\n\n" +
-			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path). largest and\n" +
-			"smallest never choose removable disks: SD cards, USB sticks, disks in a USB enclosure. A disk that is not blank\n" +
-			"is overwritten only if --erase names it; without that the job fails and lists what would be lost. Blank means that\n" +
-			"all that is read of the disk is 0x00, or all is 0xff; content that is not recognized is not blank.",
+			"A MAC address or UUID that was never seen is fine: the job waits for that machine. The job goes to\n" +
+			"the machine that reports the address, UUID or name that you give, whatever else it reports.\n\n" +
+			"RULE chooses the disk: largest, smallest, serial:SERIAL, wwn:NAME or path:/dev/NAME (also by-path).\n" +
+			"largest and smallest never choose removable disks: SD cards, USB sticks, disks in a USB enclosure. A\n" +
+			"disk that is not blank is overwritten only if --erase names it; without that the job fails and lists\n" +
+			"what would be lost. Blank means that all that is read of the disk is 0x00, or all is 0xff; content\n" +
+			"that is not recognized is not blank.",
 		Example: "  griddle machine install 52:54:00:12:34:56 --image web:latest --disk largest\n" +
 			"  griddle machine install node7 --image web:20261120.1 --disk serial:S4X1 --erase S4X1",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: m.one(),
@@ -86,7 +90,8 @@ func (m *machines) installCommand() *cobra.Command {
 			_, err := fmt.Fprintf(w, "%s gets %s on disk %s. Switch it on, or restart it, with network boot first.\n",
 				got.Name, got.Job.Spec.Image.Ref, got.Job.Spec.Disk)
 			if err == nil && in.Erase == "" && m.e.Notes() {
-				_, err = fmt.Fprintln(w, "A disk that is not blank is not touched; --erase DISK names one that may be overwritten.")
+				_, err = fmt.Fprintln(w, "A disk that is not blank is not touched; --erase DISK names one that may "+
+					"be overwritten.")
 			}
 			return err
 		})
@@ -105,7 +110,8 @@ func (m *machines) installCommand() *cobra.Command {
 	c.Flags().StringVar(&in.Erase, "erase", "", "`SERIAL|WWN|PATH` of the one disk whose content may be overwritten")
 	c.Flags().StringVar(&in.Hostname, "hostname", "", "`NAME` of the installed system, and of the machine from now on")
 	c.Flags().StringArrayVar(&in.Args, "arg", nil, "kernel `ARGUMENT` of the installed system; can be repeated")
-	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the same step")
+	c.Flags().BoolVar(&in.Replace, "replace", false, "cancel the job that waits or runs on the machine, in the "+
+		"same step")
 	cli.CompleteFlag(c, "image", cli.ServerImages(m.remote))
 	cli.CompleteFlag(c, "disk", cli.Words("largest", "smallest", "serial:", "wwn:", "path:/dev/"))
 	return c
@@ -125,7 +131,8 @@ func (m *machines) cancelCommand() *cobra.Command {
 			return m.e.Print(got, func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "%s: the job with %s is cancelled.\n", got.Name, got.Job.Spec.Image.Ref)
 				if disk := got.Job.Spec.Started; err == nil && disk != "" {
-					_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content now.\n", job.Printable(disk))
+					_, err = fmt.Fprintf(w, "It had started to write on disk %s, which has no usable content "+
+						"now.\n", job.Printable(disk))
 				}
 				return err
 			})

@@ -13,9 +13,10 @@ import (
 
 func (m *machines) renameCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "rename MACHINE NAME",
-		Short:   "Give a machine another name",
-		Long:    "Give a machine another name. Its next install uses it as hostname; a system that is installed keeps its own.",
+		Use:   "rename MACHINE NAME",
+		Short: "Give a machine another name",
+		Long: "Give a machine another name. Its next install uses it as hostname; a system that is installed " +
+			"keeps its own.",
 		Example: "  griddle machine rename node-525400123456 node7",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: m.one(),
 		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -34,13 +35,14 @@ func (m *machines) mergeCommand() *cobra.Command {
 		Use:   "merge MACHINE OTHER",
 		Short: "Make one machine of two entries for the same hardware",
 		Long: "Make one machine of two entries, for example after a mainboard or a network card was replaced.\n\n" +
-			"MACHINE gets the addresses, the jobs and the log of OTHER, and the UUID and serial number of the one that was seen\n" +
-			"last. OTHER is deleted. This cannot be undone.",
+			"MACHINE gets the addresses, the jobs and the log of OTHER, and the UUID and serial number of the one\n" +
+			"that was seen last. OTHER is deleted. This cannot be undone.",
 		Example: "  griddle machine merge node7 node-525400123456",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: cli.Arguments(cli.Machines(m.remote), cli.Machines(m.remote)),
 		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
 			one, other := job.Printable(args[0]), job.Printable(args[1])
-			err := cli.Confirm(m.e, yes, fmt.Sprintf("merging %s into %s", other, one), fmt.Sprintf("Merge %s into %s?", other, one))
+			err := cli.Confirm(m.e, yes, fmt.Sprintf("merging %s into %s", other, one), fmt.Sprintf("Merge %s into %s?",
+				other, one))
 			if err != nil {
 				return err
 			}
@@ -60,8 +62,9 @@ func (m *machines) deleteCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "delete MACHINE", Aliases: []string{"rm"},
 		Short: "Delete a machine's entry, with its jobs and its log",
-		Long: "Delete what the server knows of a machine, with its jobs and its log. The system that is installed on it is not\n" +
-			"touched. When the machine is seen again it is a new one, and boots what the policy for unknown machines says.",
+		Long: "Delete what the server knows of a machine, with its jobs and its log. The system that is installed\n" +
+			"on it is not touched. When the machine is seen again it is a new one, and boots what the policy for\n" +
+			"unknown machines says.",
 		Example: "  griddle machine delete node7",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: m.one(),
 		RunE: m.with(func(ctx context.Context, client *api.Client, args []string) error {
@@ -69,7 +72,8 @@ func (m *machines) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			question := fmt.Sprintf("Delete %s (%s, %s), its %d jobs and its log?", got.Name, got.Status, first(got.Identity.MACs), len(got.Jobs))
+			question := fmt.Sprintf("Delete %s (%s, %s), its %d jobs and its "+
+				"log?", got.Name, got.Status, first(got.Identity.MACs), len(got.Jobs))
 			if err := cli.Confirm(m.e, yes, "deleting "+got.Name, question); err != nil {
 				return err
 			}

@@ -26,7 +26,8 @@ func pageOf(w io.Writer, m api.Machine) error {
 		line("", "  "+job.Sentence(l))
 	}
 	if m.Claimed {
-		line("claimed", "no operator named this machine; all of this was received from the network, from it or from another machine")
+		line("claimed", "no operator named this machine; all of this was received from the network, from it or "+
+			"from another machine")
 	}
 	if r := m.Refused; r != nil {
 		line("refused", fmt.Sprintf("it asked to boot %s and got no answer: %s", seen(r.Time), job.Sentence(r.Why)))
@@ -35,7 +36,8 @@ func pageOf(w io.Writer, m api.Machine) error {
 		line("conflict", fmt.Sprintf("%s  %s", seen(c.Time), job.Sentence(c.What)))
 	}
 	if len(m.Conflicts) > 0 {
-		line("", "  To resolve it: `griddle machine merge` if both are the same machine, `griddle machine delete` for a wrong one.")
+		line("", "  To resolve it: `griddle machine merge` if both are the same machine, `griddle machine delete` "+
+			"for a wrong one.")
 	}
 	line("uuid", m.Identity.UUID)
 	line("serial", job.Printable(m.Identity.Serial))
@@ -46,10 +48,12 @@ func pageOf(w io.Writer, m api.Machine) error {
 	}
 	line("last seen", seen(m.LastSeen))
 	if d := m.Deployed; d != nil {
-		line("deployed", fmt.Sprintf("%s as %s, kernel %s, since %s", d.Image, d.Report.Hostname, d.Report.Kernel, seen(d.Time)))
+		line("deployed", fmt.Sprintf("%s as %s, kernel %s, since %s", d.Image, d.Report.Hostname, d.Report.Kernel,
+			seen(d.Time)))
 	}
 	for _, j := range m.Jobs {
-		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State, or(job.Sentence(j.Message), "-")))
+		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State,
+			or(job.Sentence(j.Message), "-")))
 	}
 	return t.Flush()
 }
@@ -85,7 +89,8 @@ func logLine(e fleet.Entry) string {
 		what = strings.TrimSpace(fmt.Sprintf("[%s] %s", job.Printable(string(e.Event.State)), what))
 	}
 	if p := e.Event.Progress; p != nil && what == "" {
-		what = fmt.Sprintf("%d%%  %s of %s  wire %s/s  disk %s/s", p.Percent(), job.Bytes(p.Done), job.Bytes(p.Total), job.Bytes(int64(p.WireBps)), job.Bytes(int64(p.DiskBps)))
+		what = fmt.Sprintf("%d%%  %s of %s  wire %s/s  disk %s/s", p.Percent(), job.Bytes(p.Done), job.Bytes(p.Total),
+			job.Bytes(int64(p.WireBps)), job.Bytes(int64(p.DiskBps)))
 		if p.Stalled {
 			what += "  stalled"
 		} else if p.Left > 0 {
@@ -102,5 +107,6 @@ func logLine(e fleet.Entry) string {
 	if e.Event.Level == job.Warning || e.Event.Level == job.Error {
 		level = strings.ToUpper(string(e.Event.Level)) + " "
 	}
-	return fmt.Sprintf("%s  %-7s  %-9s  %s%s", e.Received.Local().Format("2006-01-02 15:04:05"), who, or(job.Printable(string(e.Event.Phase)), "-"), level, what)
+	return fmt.Sprintf("%s  %-7s  %-9s  %s%s", e.Received.Local().Format("2006-01-02 15:04:05"), who,
+		or(job.Printable(string(e.Event.Phase)), "-"), level, what)
 }

@@ -18,7 +18,8 @@ func TestMachineStatus(t *testing.T) {
 		{api.Machine{Status: "refused", Refused: why}, "refused: no address is free"},
 		{api.Machine{Status: "pending", Refused: why}, "pending, refused: no address is free"},
 		{api.Machine{Status: "deployed", Conflicts: []fleet.Conflict{{}}}, "deployed, conflicts (see show)"},
-		{api.Machine{Status: "installing", Job: &fleet.Job{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 1, Total: 2}}}, "receive 50%"},
+		{api.Machine{Status: "installing", Job: &fleet.Job{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 1,
+			Total: 2}}}, "receive 50%"},
 		{api.Machine{Status: "installed, not heard of"}, "installed, not heard of"},
 	} {
 		if got := status(c.m); got != c.want {

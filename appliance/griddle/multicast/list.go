@@ -19,7 +19,8 @@ func columns(now time.Time) []cli.Column[multicast.Listed] {
 		{Name: "state", Text: func(s multicast.Listed) string { return fmt.Sprint(s.Status.State) }},
 		{Name: "sent", Text: func(s multicast.Listed) string { return fmt.Sprintf("%d %%", s.Status.Percent()) },
 			Raw: func(s multicast.Listed) string { return strconv.Itoa(s.Status.Percent()) }},
-		{Name: "size", Text: func(s multicast.Listed) string { return job.Bytes(s.Size) }, Raw: number(func(s multicast.Listed) int64 { return s.Size })},
+		{Name: "size", Text: func(s multicast.Listed) string { return job.Bytes(s.Size) },
+			Raw: number(func(s multicast.Listed) int64 { return s.Size })},
 		{Name: "rate", Text: func(s multicast.Listed) string { return job.Bytes(s.Status.Rate) + "/s" },
 			Raw: number(func(s multicast.Listed) int64 { return s.Status.Rate })},
 		{Name: "receivers", Text: func(s multicast.Listed) string { return strconv.Itoa(len(s.Status.Receivers)) }},
@@ -91,7 +92,8 @@ func show(e *cli.Env, w io.Writer, one multicast.Listed, now time.Time) error {
 		if name == "" {
 			name = fmt.Sprintf("receiver %d", r.Number)
 		}
-		rows = append(rows, []string{job.Printable(name), fmt.Sprint(r.State), strconv.Itoa(r.Missing), fmt.Sprintf("%.1f %%", 100*r.Loss)})
+		rows = append(rows, []string{job.Printable(name), fmt.Sprint(r.State), strconv.Itoa(r.Missing),
+			fmt.Sprintf("%.1f %%", 100*r.Loss)})
 	}
 	if len(rows) == 0 {
 		return nil

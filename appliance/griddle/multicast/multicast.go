@@ -1,4 +1,5 @@
-// Package multicast is `griddle multicast`: it shows and controls the sessions that send an image to many machines at once.
+// Package multicast is `griddle multicast`: it shows and controls the sessions that send an image to many machines at
+// once.
 package multicast
 
 import (
@@ -19,11 +20,13 @@ import (
 // Command is `griddle multicast`.
 func Command(e *cli.Env) *cobra.Command {
 	c := cli.Group("multicast", "Show and control multicast sessions",
-		"Show and control multicast sessions, which send an image to many machines at once. They start automatically: machines that\n"+
-			"want the same image within a short time get it together, and machines that come later join.\n\n"+
+		"Show and control multicast sessions, which send an image to many machines at once. They start\n"+
+			"automatically: machines that want the same image within a short time get it together, and machines\n"+
+			"that come later join.\n\n"+
 			"SESSION is the 16 hexadecimal digits of its ID, or as many of the first ones as make it unique.")
 	s := &sessions{e: e, remote: cli.RemoteFlags(e, c)}
-	c.AddCommand(s.listCommand(), s.showCommand(), s.startCommand(), s.holdCommand(), s.capCommand(), s.stopCommand(), s.relayCommand())
+	c.AddCommand(s.listCommand(), s.showCommand(), s.startCommand(), s.holdCommand(), s.capCommand(), s.stopCommand(),
+		s.relayCommand())
 	return c
 }
 
@@ -52,10 +55,14 @@ func (s *sessions) find(ctx context.Context, name string) (*api.Client, multicas
 	if err != nil {
 		return nil, multicast.Listed{}, err
 	}
-	fit := slices.DeleteFunc(all, func(one multicast.Listed) bool { return !strings.HasPrefix(one.ID.String(), strings.ToLower(name)) })
+	fit := slices.DeleteFunc(all, func(one multicast.Listed) bool {
+		return !strings.HasPrefix(one.ID.String(),
+			strings.ToLower(name))
+	})
 	switch {
 	case len(fit) == 0:
-		return nil, multicast.Listed{}, cli.WithHint(fmt.Errorf("finding session %s: there is no such session", job.Printable(name)),
+		return nil, multicast.Listed{}, cli.WithHint(fmt.Errorf("finding session %s: there is no such "+
+			"session", job.Printable(name)),
 			"`griddle multicast list` shows those that run.")
 	case len(fit) > 1:
 		var ids []string
@@ -63,7 +70,8 @@ func (s *sessions) find(ctx context.Context, name string) (*api.Client, multicas
 			ids = append(ids, one.ID.String())
 		}
 		slices.Sort(ids)
-		return nil, multicast.Listed{}, fmt.Errorf("finding session %s: %d sessions begin so: %s", job.Printable(name), len(ids), strings.Join(ids, ", "))
+		return nil, multicast.Listed{}, fmt.Errorf("finding session %s: %d sessions begin so: "+
+			"%s", job.Printable(name), len(ids), strings.Join(ids, ", "))
 	}
 	return client, fit[0], nil
 }
@@ -126,7 +134,8 @@ func (s *sessions) holdCommand() *cobra.Command {
 			if d < time.Second || d > multicast.MaxHold {
 				return cli.Usagef("--for %v is not between a second and %v", d, multicast.MaxHold)
 			}
-			return s.control(c, args[0], "hold", api.StreamControl{Seconds: int64(d / time.Second)}, fmt.Sprintf("paused for %v, or until `griddle multicast hold --resume`", d))
+			return s.control(c, args[0], "hold", api.StreamControl{Seconds: int64(d / time.Second)},
+				fmt.Sprintf("paused for %v, or until `griddle multicast hold --resume`", d))
 		},
 	}
 	c.Flags().DurationVar(&d, "for", 5*time.Minute, "how long; then it resumes automatically")
@@ -142,7 +151,8 @@ func (s *sessions) capCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: s.one(),
 		RunE: func(c *cobra.Command, args []string) error {
 			var mbit float64
-			if _, err := fmt.Sscanf(args[1]+"\n", "%g\n", &mbit); err != nil || mbit < 0 || mbit > 400_000 || mbit > 0 && mbit < 0.2 {
+			if _, err := fmt.Sscanf(args[1]+"\n", "%g\n", &mbit); err != nil || mbit < 0 || mbit > 400_000 ||
+				mbit > 0 && mbit < 0.2 {
 				return cli.Usagef("%q is not a rate in Mbit/s, 0.2 to 400000, or 0", args[1])
 			}
 			result := "its own limit is removed"
@@ -171,10 +181,12 @@ func (s *sessions) relayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "relay MACHINE --image IMAGE",
 		Short: "Make a machine fetch an image once and send it to its neighbours",
-		Long: "Make a machine relay an image: at its next boot from the network it fetches the image once, into its memory, and sends it\n" +
-			"to the other machines of its own network, by multicast and over HTTP. It does not touch the disks, and needs a tenth more\n" +
-			"free memory than the download size of the image. It relays until `griddle machine cancel MACHINE`.\n\n" +
-			"Machines on a network that the server is not on do the same for each other automatically, while they install.",
+		Long: "Make a machine relay an image: at its next boot from the network it fetches the image once, into its\n" +
+			"memory, and sends it to the other machines of its own network, by multicast and over HTTP. It does\n" +
+			"not touch the disks, and needs a tenth more free memory than the download size of the image. It\n" +
+			"relays until `griddle machine cancel MACHINE`.\n\n" +
+			"Machines on a network that the server is not on do the same for each other automatically, while they\n" +
+			"install.",
 		Example: "  griddle multicast relay node1 --image web:stable",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: cli.Arguments(cli.Machines(s.remote)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -189,7 +201,8 @@ func (s *sessions) relayCommand() *cobra.Command {
 			if err != nil {
 				return cli.ExplainMachine(err)
 			}
-			return s.e.Printf(got, "%s relays %s. Switch it on, or restart it, with network boot first.", got.Name, got.Job.Spec.Image.Ref)
+			return s.e.Printf(got, "%s relays %s. Switch it on, or restart it, with network boot "+
+				"first.", got.Name, got.Job.Spec.Image.Ref)
 		},
 	}
 	c.Flags().StringVar(&in.Image, "image", "", "`IMAGE` to relay, NAME[:VERSION|:CHANNEL]")

@@ -14,7 +14,8 @@ func Explain(err error, store string) error {
 	var room *source.RoomError
 	switch {
 	case errors.Is(err, catalog.ErrExists):
-		return cli.WithHint(err, "A version number is never used twice, even after the version was deleted. Give another one, or none.")
+		return cli.WithHint(err, "A version number is never used twice, even after the version was deleted. Give "+
+			"another one, or none.")
 	case errors.Is(err, imagestore.ErrEmpty):
 		return cli.WithHint(err, "Check that SOURCE is right, or add --allow-empty to publish it.")
 	case errors.Is(err, imagestore.ErrArch):
@@ -24,11 +25,13 @@ func Explain(err error, store string) error {
 	case errors.As(err, &room) && room.Spool:
 		return cli.WithHint(err, "The copy is in %s. Set TMPDIR to a directory on another disk.", room.Dir)
 	case errors.As(err, &room):
-		return cli.WithHint(err, "The copy is in %s, on the disk of the source, and needs space there for everything that changes in it.", room.Dir)
+		return cli.WithHint(err, "The copy is in %s, on the disk of the source, and needs space there for "+
+			"everything that changes in it.", room.Dir)
 	case cli.NoRoom(err):
 		return cli.WithHint(err, cli.StoreFull, store)
 	case errors.Is(err, source.ErrChanged):
-		return cli.WithHint(err, "Stop what writes there (lxc-stop or lxc-freeze for a container), and publish again. This is not necessary on btrfs.")
+		return cli.WithHint(err, "Stop what writes there (lxc-stop or lxc-freeze for a container), and publish "+
+			"again. This is not necessary on btrfs.")
 	}
 	return err
 }

@@ -36,11 +36,13 @@ func WarnAccounts(e *cli.Env, ref string, all []document.Account) {
 	if len(all) == 0 || e.Out.Quiet {
 		return
 	}
-	fmt.Fprintf(e.Stderr, "griddle: warning: every machine that gets %s has these accounts, and anyone who has the password or the key can log in:\n", ref)
+	fmt.Fprintf(e.Stderr, "griddle: warning: every machine that gets %s has these accounts, and anyone who has the "+
+		"password or the key can log in:\n", ref)
 	for _, a := range all {
 		fmt.Fprintf(e.Stderr, "  %-16s %s\n", job.Sentence(a.Name), accountText(a))
 	}
-	fmt.Fprintln(e.Stderr, "  To change that, run `passwd --lock NAME` and remove .ssh/authorized_keys in the template, or in the copy by a hook.")
+	fmt.Fprintln(e.Stderr, "  To change that, run `passwd --lock NAME` and remove .ssh/authorized_keys in the "+
+		"template, or in the copy by a hook.")
 }
 
 // accountText says with what one can log in.

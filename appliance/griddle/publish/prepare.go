@@ -28,7 +28,8 @@ type preparation struct {
 
 func (p *preparation) add(c *cobra.Command) {
 	c.Flags().StringVar(&p.clean, "clean", "all", "comma-separated cleanup `STEPS`, or all, or none")
-	c.Flags().StringVar(&p.hooks.Dir, "hooks", "", "`DIR` of executables that run on the copy (default "+defaultHooks+", if it exists)")
+	c.Flags().StringVar(&p.hooks.Dir, "hooks", "", "`DIR` of executables that run on the copy (default "+
+		""+defaultHooks+", if it exists)")
 }
 
 // settle reads the flags of a publication of args, SOURCE and IMAGE.

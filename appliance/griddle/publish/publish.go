@@ -1,4 +1,5 @@
-// Package publish is `griddle publish`: it makes the next version of an image from a container, a directory or an archive.
+// Package publish is `griddle publish`: it makes the next version of an image from a container, a directory or an
+// archive.
 package publish
 
 import (
@@ -75,7 +76,8 @@ exist, and makes the store trust it. In all other cases, make keys with ` + "`gr
 	c.Flags().StringVar(&description, "description", "", "`TEXT` of one line about the image, for menus")
 	c.Flags().StringVar(&comment, "comment", "", "`TEXT` that says what is new in this version")
 	c.Flags().StringVar(&lxcpath, "lxcpath", "", "`DIR` of the containers (default from lxc-config)")
-	c.Flags().StringVar(&keyFile, "key", "", "`FILE` of the minisign secret key that signs; it must exist (default ~/.config/griddle/publisher.key)")
+	c.Flags().StringVar(&keyFile, "key", "", "`FILE` of the minisign secret key that signs; it must exist (default "+
+		"~/.config/griddle/publisher.key)")
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
 	c.Flags().BoolVar(&allowEmpty, "allow-empty", false, "publish the tree even if it is empty")
 	prep.add(c)
@@ -91,7 +93,8 @@ exist, and makes the store trust it. In all other cases, make keys with ` + "`gr
 		if err := key.CheckFile(keyFile); err != nil {
 			return err
 		}
-		find := source.Options{LXCPath: lxcpath, Arch: name.Arch, Stdin: e.Stdin, Prepare: prep.run, Spool: cli.SpoolDir(e)}
+		find := source.Options{LXCPath: lxcpath, Arch: name.Arch, Stdin: e.Stdin, Prepare: prep.run,
+			Spool: cli.SpoolDir(e)}
 		if err := prep.settle(args); err != nil {
 			return err
 		}

@@ -35,13 +35,15 @@ func Command(e *cli.Env) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server that machines boot from",
 		Long: "Serve DHCP or proxyDHCP, TFTP, HTTP and HTTPS on one interface until SIGTERM or SIGINT.\n\n" +
-			"The server reads its configuration from --config or, if it exists, from " + config.Path + ". Flags override\n" +
-			"the file. `griddle config example` prints all keys with their defaults and explanations.\n\n" +
-			"On SIGHUP it reads the file again. A file with mistakes changes nothing, and the log lists the mistakes. The log also\n" +
-			"says which changes need a restart, such as the interface, the ports and the DHCP mode. Flags stay the same.\n\n" +
+			"The server reads its configuration from --config or, if it exists, from " + config.Path + ".\n" +
+			"Flags override the file. `griddle config example` prints all keys with their defaults.\n\n" +
+			"On SIGHUP it reads the file again. A file with mistakes changes nothing, and the log lists the\n" +
+			"mistakes. The log also says which changes need a restart, such as the interface, the ports and the\n" +
+			"DHCP mode. Flags stay the same.\n\n" +
 			"The first start creates a CA, a site key and an administrator's token in the state directory.",
-		Example: "  griddle serve --interface eth1\n  griddle serve --interface eth1 --mode dhcp --pool 10.0.0.100-10.0.0.200",
-		Args:    cobra.NoArgs,
+		Example: "  griddle serve --interface eth1\n" +
+			"  griddle serve --interface eth1 --mode dhcp --pool 10.0.0.100-10.0.0.200",
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// Before anything else: the default action of SIGHUP is to end the process.
 			reload := make(chan os.Signal, 1)
@@ -68,19 +70,25 @@ func Command(e *cli.Env) *cobra.Command {
 	d := config.Default()
 	c.Flags().StringVar(&f.config, "config", "", "configuration `FILE`")
 	c.Flags().StringVarP(&f.iface, "interface", "i", "", "provisioning network's `IFACE`")
-	c.Flags().StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the server there (default: the first of the interface)")
-	c.Flags().StringVar(&f.mode, "mode", d.DHCP.Mode, "`MODE`: proxy, beside another DHCP server; or dhcp, as the only one")
+	c.Flags().StringVar(&f.address, "address", "", "IPv4 `ADDRESS` of the server there (default: the first of the "+
+		"interface)")
+	c.Flags().StringVar(&f.mode, "mode", d.DHCP.Mode, "`MODE`: proxy, beside another DHCP server; or dhcp, as the "+
+		"only one")
 	c.Flags().StringVar(&f.pool, "pool", "", "addresses to lease in mode dhcp, `FIRST-LAST`")
 	c.Flags().IntVar(&f.http, "http", d.HTTP, "`PORT` for boot files and images")
 	c.Flags().IntVar(&f.https, "https", d.HTTPS, "`PORT` for agents, operators and publishers")
-	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "appliance's state `DIR`: keys, machines, jobs and leases")
+	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "appliance's state `DIR`: keys, machines, jobs and "+
+		"leases")
 	c.Flags().StringVar(&f.store, "store", "", "local image store `DIR` (default: store in the state directory)")
-	c.Flags().StringVar(&f.bootDir, "boot-dir", "", "`DIR` of kernel, initramfs and loaders (default: build/boot, then /usr/lib/griddle/boot)")
-	c.Flags().StringVar(&f.unknown, "unknown-machines", string(d.Unknown), "`WHAT` a machine without a job or an installed system boots: menu, agent or local")
+	c.Flags().StringVar(&f.bootDir, "boot-dir", "", "`DIR` of kernel, initramfs and loaders (default: build/boot, "+
+		"then /usr/lib/griddle/boot)")
+	c.Flags().StringVar(&f.unknown, "unknown-machines", string(d.Unknown), "`WHAT` a machine without a job or an "+
+		"installed system boots: menu, agent or local")
 	c.Flags().StringVar(&f.logLevel, "log-level", d.Log.Level, "`LEVEL` of the log: debug, info, warn or error")
 	c.Flags().StringVar(&f.logFormat, "log-format", d.Log.Format, "`FORMAT` of the log: text or json")
 	for flag, words := range map[string][]string{
-		"mode": {"proxy", "dhcp"}, "unknown-machines": {"menu", "agent", "local"}, "log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"},
+		"mode": {"proxy", "dhcp"}, "unknown-machines": {"menu", "agent", "local"}, "log-level": {"debug", "info",
+			"warn", "error"}, "log-format": {"text", "json"},
 	} {
 		cli.CompleteFlag(c, flag, cli.Words(words...))
 	}

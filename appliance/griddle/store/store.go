@@ -24,8 +24,9 @@ func serveCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve --stdio",
 		Short: "Serve an image store over standard input and output",
-		Long: "Serve an image store over standard input and output, for reading and writing. `griddle image pull` and `push` run this on\n" +
-			"the other host over ssh. Anyone who may run this command may change the store.",
+		Long: "Serve an image store over standard input and output, for reading and writing. `griddle image pull`\n" +
+			"and `push` run this on the other host over ssh. Anyone who may run this command may change the\n" +
+			"store.",
 		Example: "  ssh host griddle store serve --stdio --store /srv/store",
 		Args:    cobra.NoArgs,
 	}
@@ -34,7 +35,8 @@ func serveCommand(e *cli.Env) *cobra.Command {
 	c.Flags().BoolVar(&create, "create", false, "create the store if it does not exist")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !stdio {
-			return cli.WithHint(cli.Usagef("--stdio is required"), "To serve a store to a network, run `griddle serve`.")
+			return cli.WithHint(cli.Usagef("--stdio is required"), "To serve a store to a network, run `griddle "+
+				"serve`.")
 		}
 		if cli.IsTerminal(e.Stdout) {
 			return cli.Usagef("standard output is a terminal, and this is binary data")
