@@ -13,8 +13,8 @@ import (
 	"griddle/cloud/state"
 )
 
-// Adopt makes the state of a stack anew, where it was lost, from what bears its labels at the provider; it returns what it found. Servers
-// are taken as they are: what they were made from is not known, so that Up leaves them alone and Upgrade makes them anew.
+// Adopt rebuilds the lost state of a stack from the resources that have its labels at the provider; it returns them. Servers stay as
+// they are: what they were created from is not known, so Up leaves them alone and Upgrade replaces them.
 // Secrets that had been generated are lost with the state: what is made from now on gets others. Outputs are read again by Up.
 func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource, error) {
 	r, end, err := c.begin(s.Name, "adopt", s)
@@ -30,7 +30,7 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 	r.stage.Of = 1
 	r.watch.r.first = true
 	var found []provider.Resource
-	err = r.do(ctx, "find what bears the labels", func(ctx context.Context) error {
+	err = r.do(ctx, "find resources by their labels", func(ctx context.Context) error {
 		all, err := r.watch.look(ctx)
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 		}
 		slices.SortFunc(found, byKindAndName)
 		if len(found) == 0 {
-			return fmt.Errorf("nothing there bears the labels of stack %s: %w", s.Name, provider.ErrNotFound)
+			return fmt.Errorf("the provider has nothing with the labels of stack %s: %w", s.Name, provider.ErrNotFound)
 		}
 		return r.adopt(s, found, images)
 	})

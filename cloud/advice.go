@@ -14,13 +14,13 @@ import (
 
 // Advice says what a person does about a failure, in one sentence.
 func Advice(err error) string {
-	again := "then run the same command again: it goes on where this one stopped"
+	again := "then run the same command again: it continues where this one stopped"
 	var held *state.HeldError
 	switch {
 	case errors.As(err, &held):
 		return "wait until that command has ended, or end it; the lock goes with it"
 	case errors.Is(err, context.Canceled):
-		return "it was interrupted; run the same command again: it goes on where this one stopped"
+		return "it was interrupted; run the same command again: it continues where this one stopped"
 	case errors.Is(err, provider.ErrCredentials):
 		return "renew the provider's credentials, " + again
 	case errors.Is(err, provider.ErrQuota):
@@ -32,7 +32,7 @@ func Advice(err error) string {
 	case errors.Is(err, ErrFirstBoot):
 		names := bootFailures(err)
 		one := append(names, "SERVER")[0]
-		return fmt.Sprintf("mend the image or the stack file, then make the server again with `griddle cloud up --rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
+		return fmt.Sprintf("fix the image or the stack file, then replace the server with `griddle cloud up --rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
 			strings.Join(append(names, "SERVER")[:max(1, len(names))], ","), one, one)
 	case errors.Is(err, ErrLate):
 		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
@@ -41,7 +41,7 @@ func Advice(err error) string {
 	case errors.Is(err, provider.ErrTemporary):
 		return "wait until the provider answers again, " + again
 	}
-	return "read the log, mend the cause, " + again
+	return "read the log, fix the cause, " + again
 }
 
 // bootFailures names the servers whose first boot failed.

@@ -119,7 +119,7 @@ func (r *run) bringOutput(ctx context.Context, role, first string, at provider.R
 	case len(out) > maxOutput:
 		return fmt.Errorf("%s has more than %d bytes", o.File, maxOutput)
 	case !utf8.Valid(out) || bytes.IndexByte(out, 0) >= 0:
-		return fmt.Errorf("%s is no text", o.File)
+		return fmt.Errorf("%s is not text", o.File)
 	}
 	value := strings.TrimSuffix(string(out), "\n")
 	shown := value

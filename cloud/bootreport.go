@@ -14,7 +14,7 @@ import (
 const (
 	// BootReport is a file on the server: "done" or "failed" in its first line, then one reason a line.
 	BootReport = "/var/lib/griddle/first-boot"
-	// BootMarker begins a line on the server's console, which goes on with done or failed, a colon and the host name. The
+	// BootMarker begins a line on the server's console, followed by done or failed, a colon and the host name. The
 	// reasons follow, each on a line that starts with "griddle: ".
 	BootMarker = "griddle: first boot "
 

@@ -124,7 +124,7 @@ func (r *run) clearNetwork(ctx context.Context) error {
 			}
 		}
 		err := each(ctx, r.settings.Parallel, false, old, func(ctx context.Context, v provider.Resource) error {
-			r.say("%s %s is removed: the network is made anew", v.Kind, v.Name)
+			r.say("%s %s is removed: its network is replaced", v.Kind, v.Name)
 			return r.remove(ctx, v)
 		})
 		if err != nil {

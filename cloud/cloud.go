@@ -32,8 +32,8 @@ type Cloud struct {
 	Render   plan.Renderer
 	Declared func(stack.Server) (digest string, err error) // of what a server's user-data is made from; nil for that of the user-data, references as written
 	Key      string                                        // the public key that the provider gets to know, one line of authorized_keys; may be empty
-	Command  string                                        // what the lock's holder is said to do, such as "griddle cloud up"
-	Report   func(Event)                                   // is told what happens, by one goroutine at a time; may be nil
+	Command  string                                        // what the holder of the lock does, such as "griddle cloud up"
+	Report   func(Event)                                   // called with what happens, by one goroutine at a time; may be nil
 	Jitter   func() float64                                // in [0, 1), spreads repetitions; nil for math/rand's
 }
 
@@ -53,7 +53,7 @@ type Images interface {
 // Shell runs commands on servers.
 type Shell interface {
 	// Run runs a command by the login shell of a server's admin, without a terminal. exit is what it ended with; an error
-	// means that it is not known to have ended: nobody answers there, or the login is refused. Run ends with ctx.
+	// means that it is not known to have ended: the server does not answer, or refuses the login. Run ends with ctx.
 	Run(ctx context.Context, t Target, command string) (stdout []byte, exit int, err error)
 }
 

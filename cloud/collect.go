@@ -65,7 +65,7 @@ func (c *Cloud) Collect(ctx context.Context, images []provider.Resource) error {
 	var failed error
 	for _, i := range images {
 		if i.Kind != provider.KindImage {
-			return fmt.Errorf("collecting %s %s: it is no image", i.Kind, i.Name)
+			return fmt.Errorf("collecting %s %s: it is not an image", i.Kind, i.Name)
 		}
 		failed = errors.Join(failed, r.do(ctx, "removing image "+i.Name, func(ctx context.Context) error {
 			return c.Provider.Remove(ctx, i)

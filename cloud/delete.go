@@ -22,7 +22,7 @@ type Deletion struct {
 type DeleteOptions struct {
 	Confirm  func(*Deletion) error // is shown what goes before anything does; an error stops. nil confirms
 	KeepDisk bool                  // volumes stay, and with them secrets and private addresses: Up finds them again
-	Force    bool                  // goes on where something cannot be removed, and says so at the end
+	Force    bool                  // continue if something cannot be removed, and report it at the end
 }
 
 // Describe says what Delete would take away. Images stay: other stacks may use them; see Collect.
@@ -42,7 +42,7 @@ func (c *Cloud) Describe(ctx context.Context, name string, keepDisk bool) (*Dele
 	return d, nil
 }
 
-// Delete removes all of a stack that bears its labels, and nothing else; then it looks whether anything is left over, and
+// Delete removes all resources that have the labels of a stack, and nothing else; then it looks whether anything is left, and
 // forgets the stack. Killed, it is called again.
 func (c *Cloud) Delete(ctx context.Context, name string, o DeleteOptions) error {
 	if _, err := c.Describe(ctx, name, o.KeepDisk); err != nil {

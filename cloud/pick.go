@@ -26,7 +26,7 @@ func (p Pick) from(s *state.State, have []provider.Resource) ([]provider.Resourc
 		}
 	}
 	if ways != 1 {
-		return nil, errors.New("which servers is not said: name servers, or one role, or the minimum, or all")
+		return nil, errors.New("no servers are chosen: name servers, or one role, or the minimum, or all")
 	}
 	var all []provider.Resource
 	for _, r := range have {

@@ -80,7 +80,7 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 		return nil, nil, fmt.Errorf("stack %s: %w", stackName, err)
 	}
 	if name := c.Provider.Features().Name; st.Provider != "" && st.Provider != name {
-		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s: delete it there first, or give the new one another name", stackName, st.Provider, name)
+		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s: delete it there first, or give the new one another name", stackName, st.Provider, name)
 	}
 	v, err := d.OpenVault()
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 	step := r.steps[provider.KindServer.Named(v.Name)]
 	do := step.Do
 	if do == plan.Replace {
-		r.say("server %s is made anew: %s", v.Name, step.Why)
+		r.say("server %s is replaced: %s", v.Name, step.Why)
 	}
 	for try := 1; ; try++ {
 		within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
@@ -107,7 +107,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do plan.Do) error {
 		return err
 	}
 	if do != plan.Change && got.Want != "" && got.Want != w.Fingerprint() {
-		return errors.New("somebody else made it meanwhile, from something else")
+		return errors.New("another program created it meanwhile, from something else")
 	}
 	if got, err = r.settled(ctx, w, got); err != nil {
 		return err
@@ -175,7 +175,7 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 	}
 	m := &state.Origin{Image: r.images[plan.ImageKey(v)], Key: r.id(provider.KindKey, plan.KeyName), Network: r.id(provider.KindNetwork, plan.NetworkName), At: time.Now().UTC()}
 	if m.Image == "" {
-		return nil, fmt.Errorf("its image %s is not there: upgrade it to one that is", v.Image)
+		return nil, fmt.Errorf("its image %s does not exist: upgrade it to one that exists", v.Image)
 	}
 	w, err := r.want(v, m, data)
 	if err != nil {
@@ -215,13 +215,13 @@ func (r *run) want(v stack.Server, m *state.Origin, data []byte) (*provider.Serv
 	}
 	if v.Public {
 		if w.Address = r.id(provider.KindAddress, v.Name); w.Address == "" {
-			return nil, errors.New("its public address is not there")
+			return nil, errors.New("its public address does not exist")
 		}
 	}
 	for _, d := range v.Volumes {
 		id := r.id(provider.KindVolume, plan.VolumeName(v.Name, d.Name))
 		if id == "" {
-			return nil, fmt.Errorf("its volume %s is not there", d.Name)
+			return nil, fmt.Errorf("its volume %s does not exist", d.Name)
 		}
 		w.Volumes = append(w.Volumes, id)
 	}

@@ -17,7 +17,7 @@ type Status struct {
 	Provider string              `json:"provider"`
 	Holder   *state.Holder       `json:"holder,omitempty"` // who works with it now
 	Servers  []ServerStatus      `json:"servers"`          // in the order of roles
-	Others   []provider.Resource `json:"others,omitempty"` // all else that bears the stack's labels
+	Others   []provider.Resource `json:"others,omitempty"` // everything else with the stack's labels
 }
 
 // ServerStatus is one server.
@@ -90,7 +90,7 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*state.State, []provi
 		return nil, nil, fmt.Errorf("stack %s: %w", name, err)
 	}
 	if f := c.Provider.Features().Name; st.Provider != "" && st.Provider != f {
-		return nil, nil, fmt.Errorf("stack %s stands on %s and not on %s", name, st.Provider, f)
+		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s", name, st.Provider, f)
 	}
 	r := repeater{limit: patience(st.Settings()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
 	var have []provider.Resource
@@ -99,7 +99,7 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*state.State, []provi
 		return err
 	})
 	if err == nil && len(have) == 0 && st.Provider == "" {
-		err = fmt.Errorf("stack %s is known neither here nor to the provider: %w", name, provider.ErrNotFound)
+		err = fmt.Errorf("stack %s is not known here or at the provider: %w", name, provider.ErrNotFound)
 	}
 	return st, have, err
 }

@@ -17,7 +17,7 @@ type Options struct {
 	// Confirm is shown the plan before anything is done; an error stops. nil confirms.
 	Confirm func(*plan.Plan) error
 
-	Rebuild []string // servers that are made anew though nothing changed; their volumes and addresses stay
+	Rebuild []string // servers to replace though nothing changed; their volumes and addresses stay
 	AtOnce  int      // servers that may be replaced at once; 0 for one after another
 }
 
@@ -63,7 +63,7 @@ func (c *Cloud) Scale(ctx context.Context, s *stack.Stack, role string, n int, o
 	})
 }
 
-// Upgrade is Up with the versions that the stack file's images have now. Servers of another version are made anew, role by role
+// Upgrade is Up with the versions that the stack file's images have now. Servers of another version are replaced, role by role
 // and Options.AtOnce at a time, with their addresses and volumes; the first that fails stops it. versions, by reference, are taken in place
 // of what the catalog says; it may be nil.
 func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string]string, o Options) (*plan.Plan, error) {

@@ -76,7 +76,7 @@ type Point struct {
 }
 
 // Run probes the server. The error says that it could not be logged in to, in which case the points are those that
-// were seen from outside; points that failed are no error.
+// were seen from outside; points that failed are not an error.
 func Run(ctx context.Context, t Target, w Want) ([]Point, error) {
 	if t.Dial == nil {
 		t.Dial = (&net.Dialer{}).DialContext

@@ -96,7 +96,7 @@ func TestDecide(t *testing.T) {
 		{"undeclared rule", firewall(input(dport("tcp", "22")), w)[:1], "t input lets in tcp 22 to 22"},
 		{"undeclared range", firewall(input(dport("tcp", `{"set": [80, {"range": [8000, 9000]}]}`)), w)[:1], "t input lets in tcp 8000 to 9000"},
 		{"declared for tcp alone", firewall(input(dport("udp", "80")), w)[:1], "t input lets in udp 80 to 80"},
-		{"named set", firewall(input(dport("tcp", `"@ports"`)), w)[:1], "t input lets in ports that cannot be told"},
+		{"named set", firewall(input(dport("tcp", `"@ports"`)), w)[:1], "t input lets in ports that are not known"},
 		{"everything", firewall(input(`{"accept": null}`), w)[:1], "t input lets in all packets"},
 		{"new connections", firewall(input(match(`{"ct": {"key": "state"}}`, `["new", "established"]`)), w)[:1], "t input lets in all packets"},
 		{"all but", firewall(input(`{"match": {"op": "!=", "left": {"meta": {"key": "iif"}}, "right": "lo"}}, {"accept": null}`), w)[:1], "t input lets in all packets"},

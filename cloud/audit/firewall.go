@@ -88,7 +88,7 @@ func (r *nftRule) tooMuch(w Want) string {
 			case "match":
 				var m nftMatch
 				if err := json.Unmarshal(raw, &m); err != nil {
-					return "what cannot be told"
+					return "what is not known"
 				}
 				matches = append(matches, m)
 			case "accept":
@@ -150,7 +150,7 @@ func words(raw json.RawMessage) []string {
 	if json.Unmarshal(raw, &list) == nil && list != nil {
 		return list
 	}
-	return []string{"what cannot be told"}
+	return []string{"what is not known"}
 }
 
 // undeclared says which destination ports of a rule are not declared; DHCP clients are let to hear their answers.
@@ -177,7 +177,7 @@ func undeclared(protocol string, raw json.RawMessage, w Want) string {
 		s, ok := read(e)
 		switch {
 		case !ok:
-			wrong = append(wrong, "ports that cannot be told")
+			wrong = append(wrong, "ports that are not known")
 		case protocol == "tcp" && s == span{w.SSHPort, w.SSHPort}:
 		case protocol == "udp" && (s == span{68, 68} || s == span{546, 546}):
 		case slices.ContainsFunc(w.Ports, func(p Port) bool { return p.Protocol == protocol && p.From <= s.from && s.to <= p.To }):

@@ -47,7 +47,7 @@ func checks(w Want) []check {
 func inside(ctx context.Context, t Target, w Want) ([]Point, error) {
 	for _, u := range append(names(w.Users), w.Admin) {
 		if u == "" || strings.Trim(u, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || u[0] == '-' {
-			return nil, fmt.Errorf("%q is no name for a user", u)
+			return nil, fmt.Errorf("%q is not a valid user name", u)
 		}
 	}
 	client, err := login(ctx, t, w.Admin, func() {}, ssh.PublicKeys(t.Signer))

@@ -27,7 +27,7 @@ func makeBtrfs(ctx context.Context, p program.Runner, disk *os.File, dir string,
 		"--metadata", "dup", "--data", "single", "--rootdir", dir, part); err != nil {
 		return err
 	}
-	if err := btrfs.Mend(f, kept.Packed, kept.Times); err != nil {
+	if err := btrfs.Restore(f, kept.Packed, kept.Times); err != nil {
 		return err
 	}
 	return copyData(ctx, disk, rootStart, f)

@@ -23,7 +23,7 @@ import (
 const pieces = 256 << 10
 
 // ErrNoKernel is wrapped where an image has no kernel, and Cache.Kernel gives none.
-var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and there is none to put in")
+var ErrNoKernel = errors.New("the image has no kernel (/vmlinuz or /boot/vmlinuz-*), and no other kernel is configured")
 
 // build makes one disk below work, an empty directory of its own.
 type build struct {

@@ -27,15 +27,15 @@ var ErrNotFound = errors.New("no such disk in the cache")
 //	DIR/KEY/disk.qcow2      the file, named by its format
 //	DIR/KEY/disk.json       a Disk; changed last when it was used last
 //	DIR/.build-KEY/         what is being made; its lock is held meanwhile
-//	DIR/.locks/00 … ff      flock(2)ed by whoever makes or removes a disk whose key begins so
+//	DIR/.locks/00 … ff      locked (flock(2)) while a disk whose key begins so is made or removed
 //
 // Several processes may have one Cache at the same time.
 type Cache struct {
 	Dir      string            // is made where it is missing; disks are unpacked there too: on a filesystem with room
-	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes them anew, which needs Debian's GRUB packages
+	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes new ones, which needs Debian's GRUB packages
 	Kernel   *kernel.Kernel    // for images that have none; nil refuses them
-	Progress func(step string) // is told what is being done; may be nil
-	Warn     func(what string) // is told what could not be kept as the image has it; may be nil
+	Progress func(step string) // called with what is being done; may be nil
+	Warn     func(what string) // called with what could not be kept as the image has it; may be nil
 
 	// Keep has the disks that Make returns stay in the cache until Close: see Hold.
 	Keep bool

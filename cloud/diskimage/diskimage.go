@@ -22,7 +22,7 @@
 // UUIDs are derived from what goes in, and no time but the files' own is written. btrfs and vmdk are not
 // reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; vmdk holds random numbers. Modification
 // times are the image's to the nanosecond, on ext4 from December 1901 to May 2446; those outside become the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
-// make it once. Everybody can make disks: who is not root does it in a user namespace with the users that /etc/subuid gives
+// make it once. Any user can make disks: one who is not root does it in a user namespace with the users that /etc/subuid gives
 // (newuidmap, Debian package uidmap), where device nodes cannot be made, and are refused by name or left out (Options.DropDevices).
 // What comes from the image is hostile: names that lead elsewhere, links on the way, and bounds are checked.
 // Zeros in files become holes: on ext4 each block of them, on btrfs each MiB.
@@ -86,7 +86,7 @@ type Options struct {
 	Size        int64      `json:"size,omitempty"`        // bytes of the whole disk, a multiple of 1 MiB; 0 for what fits
 	Title       string     `json:"title,omitempty"`       // in the boot menu; "" means Linux
 	Args        []string   `json:"args,omitempty"`        // kernel arguments, one each; they win over ours
-	Files       []File     `json:"files,omitempty"`       // laid over the image, in the place of what bears their paths
+	Files       []File     `json:"files,omitempty"`       // added to the image; they replace what has their paths
 	DropDevices bool       `json:"dropDevices,omitempty"` // leave out device nodes below /dev: the kernel makes them itself at boot
 }
 
@@ -96,7 +96,7 @@ type File = tree.File
 // Disk is a disk that was made.
 type Disk struct {
 	Key     string `json:"key"`     // names Image, Options and what else went in: 64 hex digits
-	Ref     string `json:"ref"`     // Image.Ref of whoever asked first
+	Ref     string `json:"ref"`     // Image.Ref of the first caller
 	Image   string `json:"image"`   // Image.Digest
 	Digest  string `json:"digest"`  // of the file: "sha256:" and 64 hex digits
 	Format  Format `json:"format"`  //
@@ -125,12 +125,12 @@ func (o Options) filled() (Options, error) {
 	switch o.Format {
 	case Raw, QCOW2, VHD, VMDK, Tree:
 	default:
-		errs = append(errs, fmt.Errorf("format %q is none of raw, qcow2, vhd, vmdk, tree", o.Format))
+		errs = append(errs, fmt.Errorf("format %q is not one of raw, qcow2, vhd, vmdk, tree", o.Format))
 	}
 	switch o.Filesystem {
 	case Ext4, Btrfs:
 	default:
-		errs = append(errs, fmt.Errorf("filesystem %q is none of ext4, btrfs", o.Filesystem))
+		errs = append(errs, fmt.Errorf("filesystem %q is not one of ext4, btrfs", o.Filesystem))
 	}
 	if o.Size < 0 || o.Size > MaxSize || o.Size%mib != 0 {
 		errs = append(errs, fmt.Errorf("size %d is not a multiple of 1 MiB up to 2 TiB", o.Size))

@@ -17,7 +17,7 @@ import (
 // Kept is a disk in the cache with what it costs.
 type Kept struct {
 	Disk
-	Bytes int64     `json:"bytes"` // that the file takes on the disk; holes are none
+	Bytes int64     `json:"bytes"` // that the file takes on the disk, without holes
 	Last  time.Time `json:"last"`  // when it was made or used last
 	InUse bool      `json:"inUse"` // a process has it by Hold
 }

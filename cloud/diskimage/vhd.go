@@ -35,7 +35,7 @@ func settleFooter(name string, s spec) error {
 		return fmt.Errorf("reading the footer of the vhd: %w", err)
 	}
 	if string(b[:8]) != "conectix" {
-		return errors.New("reading the footer of the vhd: it is not there")
+		return errors.New("reading the footer of the vhd: it is missing")
 	}
 	clear(b[footerTime : footerTime+4])
 	id := s.sum("vhd")

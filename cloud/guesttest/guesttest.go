@@ -1,4 +1,4 @@
-// Package guesttest boots a small Debian with cloud-init in a virtual machine, for the tests of what cloud-init is told.
+// Package guesttest boots a small Debian with cloud-init in a virtual machine, for tests of user-data.
 //
 // Call MakeImage, then NewLAN, then Start; what each made goes away with the context's end or its Close. The tree of
 // the Debian is made by recipe/guest.sh the first time, and kept in the user's cache.

@@ -27,7 +27,7 @@ type LAN struct {
 // tap is the wire's end in the namespace.
 const tap = "guest0"
 
-// NewLAN makes a namespace, which bears our process ID and goes away with Close.
+// NewLAN makes a namespace, which has our process ID in its name and is removed by Close.
 func NewLAN(ctx context.Context) (*LAN, error) {
 	l := &LAN{
 		Host: netip.MustParsePrefix("10.99.0.1/24"), Host6: netip.MustParsePrefix("fd00:99::1/64"),

@@ -2,13 +2,13 @@
 //
 // Call Open. One directory holds two secrets, each made once and readable by its owner alone: griddle's own login key, which every
 // server's admin gets besides the declared keys, and a seed from which each server's host key follows. So a server's key
-// is known before the server is, and stays what it was when the server is made anew; no first connection is trusted blindly.
+// is known before the server is, and stays the same when the server is replaced; no first connection is trusted blindly.
 //
 //	DIR/id_ed25519   0600  OpenSSH private key
 //	DIR/id_ed25519.pub     its public key
 //	DIR/hosts.seed   0600  32 bytes: a host key is HKDF-SHA256(seed, "griddle host key", STACK/SERVER), the seed of Ed25519
 //
-// A server's host key is in its user-data: whoever reads that (root on the server, and whom the provider shows it) can pass
+// A server's host key is in its user-data: anyone who reads that (root on the server, and users of the provider) can pass
 // for that server, and for no other.
 package login
 
@@ -70,7 +70,7 @@ func Open(dir string, disk durable.Disk) (*Keys, error) {
 	}
 	signer, err := ssh.ParsePrivateKey(private)
 	if err != nil {
-		return nil, fmt.Errorf("opening the login keys: %s is no private key", filepath.Join(dir, "id_ed25519"))
+		return nil, fmt.Errorf("opening the login keys: %s is not a private key", filepath.Join(dir, "id_ed25519"))
 	}
 	k := &Keys{dir: dir, signer: signer, seed: seed}
 	public := filepath.Join(dir, "id_ed25519.pub")
@@ -98,7 +98,7 @@ func secret(disk durable.Disk, path string, make func() ([]byte, error)) ([]byte
 		return nil, fmt.Errorf("opening the login keys: %w", err)
 	}
 	if i.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("opening the login keys: others can read %s: chmod 600 it if nobody did, else remove it and make the servers anew", path)
+		return nil, fmt.Errorf("opening the login keys: others can read %s: if no one did, run chmod 600 on it, else remove it and rebuild the servers", path)
 	}
 	return os.ReadFile(path)
 }

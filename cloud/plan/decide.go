@@ -117,7 +117,7 @@ func (p *planner) leftover() {
 			if r.Kind != kind || p.declared[kind.Named(r.Name)] {
 				continue
 			}
-			step := Step{Do: Remove, Kind: kind, Name: r.Name, ID: r.ID, Why: "nothing declares it"}
+			step := Step{Do: Remove, Kind: kind, Name: r.Name, ID: r.ID, Why: "it is not declared"}
 			if v := p.State.Servers[r.Name]; kind == provider.KindServer && v != nil {
 				step.Role = v.Role
 			}
@@ -126,7 +126,7 @@ func (p *planner) leftover() {
 	}
 	for _, r := range p.Have {
 		if r.Kind == provider.KindVolume && !p.declared[r.KindName()] {
-			p.note("volume %s is declared by nobody, and kept with its data", r.Name)
+			p.note("volume %s is not declared, and is kept with its data", r.Name)
 		}
 	}
 }

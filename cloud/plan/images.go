@@ -64,13 +64,13 @@ func (p *planner) image(digest, version string) (do Do, why, id string) {
 	i := slices.IndexFunc(p.Images, func(r provider.Resource) bool { return r.Digest == digest && r.State != provider.Removing })
 	switch {
 	case i < 0 && version == "":
-		return Nothing, "the provider has it no more, and nobody knows how to build it", ""
+		return Nothing, "the provider no longer has it, and its version is not known", ""
 	case i < 0:
-		return Create, "the provider has it no more", ""
+		return Create, "the provider no longer has it", ""
 	case p.Images[i].State == provider.Failed:
 		return Replace, "it failed: " + p.Images[i].Reason, p.Images[i].ID
 	case p.Images[i].State == provider.Pending:
-		return Create, "its upload was not seen to the end", p.Images[i].ID
+		return Create, "its upload was not finished", p.Images[i].ID
 	}
 	return Nothing, "", p.Images[i].ID
 }

@@ -32,7 +32,7 @@ func (p *planner) servers() error {
 	}
 	for _, name := range p.Rebuild {
 		if !p.declared[provider.KindServer.Named(name)] {
-			faults = append(faults, fmt.Errorf("server %s: it cannot be rebuilt: nothing declares it", name))
+			faults = append(faults, fmt.Errorf("server %s: it cannot be rebuilt: it is not declared", name))
 		}
 	}
 	return errors.Join(faults...)
@@ -87,15 +87,15 @@ func (p *planner) server(v stack.Server, want state.Spec) (Do, string) {
 	case r.State == provider.Failed:
 		return Replace, "it failed: " + r.Reason
 	case slices.Contains(p.Rebuild, v.Name):
-		return Replace, "it is to be rebuilt"
+		return Replace, "--rebuild names it"
 	case p.network != Nothing:
-		return Replace, "the network that it stands in is made anew"
+		return Replace, "its network is replaced"
 	case old == nil || old.Origin == nil:
-		p.note("server %s is there, and nobody knows what it was made from: it is taken as it is until it is upgraded or rebuilt", v.Name)
+		p.note("server %s exists, and what it was created from is not known: it stays as it is until it is upgraded or rebuilt", v.Name)
 	case r.Want != "" && r.Want != old.Origin.Want:
-		p.note("server %s was made by somebody else than the last run here: it is taken as it is until it is upgraded or rebuilt", v.Name)
+		p.note("server %s was not created by the last run here: it stays as it is until it is upgraded or rebuilt", v.Name)
 	case old.Origin.Network != p.have[provider.KindNetwork.Named(NetworkName)].ID:
-		return Replace, "it stands in a network that is gone"
+		return Replace, "its network is gone"
 	case old.Spec != nil:
 		if why := differences(*old.Spec, want); why != "" {
 			return Replace, why
@@ -105,7 +105,7 @@ func (p *planner) server(v stack.Server, want state.Spec) (Do, string) {
 	case r.State == provider.Stopped:
 		return Change, "it is stopped"
 	case old == nil || old.Phase != state.Booted:
-		return Change, "its first boot was not seen to the end"
+		return Change, "its first boot was not finished"
 	}
 	f := provider.KindFirewall.Named(p.firewall[v.Name])
 	if p.declared[f] && (old.Firewall != f.Name || p.have[f].ID == "") {
@@ -129,7 +129,7 @@ func differences(old, want state.Spec) string {
 	differ("private address", old.Private.String(), want.Private.String())
 	differ("boot by UEFI", fmt.Sprint(old.UEFI), fmt.Sprint(want.UEFI))
 	if old.UserData != want.UserData {
-		why = append(why, "its user-data is declared anew")
+		why = append(why, "its user-data changed")
 	}
 	return strings.Join(why, ", ")
 }

@@ -41,11 +41,11 @@ func (p *planner) shared() error {
 		case !there || r.State == provider.Removing:
 			p.add(t.Kind, name, "", Create, whyMissing(r.State, p.State.Firewalls[name] != ""))
 		case p.network != Nothing:
-			p.add(t.Kind, name, "", Replace, "the network that it belongs to is made anew")
+			p.add(t.Kind, name, "", Replace, "its network is replaced")
 		case r.State == provider.Failed:
 			p.add(t.Kind, name, "", Replace, "it failed: "+r.Reason)
 		case p.State.Firewalls[name] != RulesDigest(rules[name]):
-			p.add(t.Kind, name, "", Change, "its rules are others")
+			p.add(t.Kind, name, "", Change, "its rules changed")
 		default:
 			p.add(t.Kind, name, "", Nothing, "")
 		}

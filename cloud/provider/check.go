@@ -83,7 +83,7 @@ func checkImage(f Features, i *Image, bad func(string, ...any)) {
 		bad("its architecture %q is neither amd64 nor arm64", i.Arch)
 	}
 	if i.Size <= 0 || i.Virtual < 0 || i.Format != Tree && i.Virtual == 0 {
-		bad("its sizes %d and %d are no sizes", i.Size, i.Virtual)
+		bad("its sizes %d and %d are not valid", i.Size, i.Virtual)
 	}
 	if i.Format != Tree && !i.BIOS && !i.UEFI {
 		bad("it boots by neither BIOS nor UEFI")
@@ -120,7 +120,7 @@ func checkRule(r Rule) error {
 	switch r.Protocol {
 	case "tcp", "udp":
 		if r.From == 0 || r.To < r.From {
-			return fmt.Errorf("ports %d to %d are no range", r.From, r.To)
+			return fmt.Errorf("ports %d to %d are not a valid range", r.From, r.To)
 		}
 	case "icmp":
 		if r.From != 0 || r.To != 0 {

@@ -10,8 +10,8 @@ import (
 var (
 	ErrCredentials = errors.New("the credentials are refused")          // wrong, expired, or not allowed to do this
 	ErrQuota       = errors.New("the quota is used up")                 // or there is no room at the provider
-	ErrTaken       = errors.New("the name is taken by something else")  // that does not bear our labels
-	ErrNotFound    = errors.New("no such thing")                        // an ID that is named is gone
+	ErrTaken       = errors.New("the name is taken by something else")  // that does not have our labels
+	ErrNotFound    = errors.New("it does not exist")                    // an ID that is named is gone
 	ErrUnsupported = errors.New("this provider cannot do that")         // see Features.Lacks
 	ErrInvalid     = errors.New("the provider refuses what was asked")  // a size, a range or a name that it does not take
 	ErrTemporary   = errors.New("the provider cannot answer right now") // 409 of something in transition, 429, 5xx, timeouts, refused connections

@@ -1,9 +1,9 @@
-// Package provider says what a hypervisor or a cloud must be able to do so that a stack of servers can stand on it.
+// Package provider says what a hypervisor or a cloud must be able to do so that stacks of servers can be created there.
 //
 // A stack is made of resources of a few kinds, each known by its kind and its name within the stack. Everything that a
-// provider makes bears the stack's name, the kind and the name where the provider keeps labels (tags, metadata, user
+// provider makes has the stack's name, the kind and the name where the provider keeps labels (tags, metadata, user
 // configuration, a file beside the disk). Those labels, and not any state file, say what is ours: List finds them
-// again after a lost answer, a kill or a lost file, and Remove never touches what does not bear them.
+// again after a lost answer, a kill or a lost file, and Remove never touches what does not have them.
 //
 // Call Features first, then List; Ensure in the order of Kinds, Remove in the opposite order. Every
 // implementation passes providertest.Run.
@@ -34,7 +34,7 @@ func Kinds() []Kind {
 	return []Kind{KindImage, KindKey, KindNetwork, KindFirewall, KindAddress, KindVolume, KindServer}
 }
 
-// Label names what every resource bears, where the provider allows it as it stands.
+// The labels of every resource, spelled like this where the provider allows it.
 const (
 	LabelStack  = "griddle-stack"  // the stack; absent on images
 	LabelKind   = "griddle-kind"   // a Kind
@@ -103,7 +103,7 @@ type Want interface {
 	// Identity says which resource is meant.
 	Identity() (kind Kind, stack, name string)
 	// Fingerprint is a digest, 64 lower-case hex digits, of what cannot be changed in a resource that is there. Where
-	// it differs from Resource.Want, the resource must be made anew. What Ensure changes in place (a firewall's rules,
+	// it differs from Resource.Want, the resource must be replaced. What Ensure changes in place (a firewall's rules,
 	// a server's address and volumes) is not in it.
 	Fingerprint() string
 }
@@ -157,7 +157,7 @@ type Network struct {
 type Rule struct {
 	Protocol string       // tcp, udp or icmp
 	From, To uint16       // ports, inclusive; both 0 for icmp
-	Source   netip.Prefix // who may; 0.0.0.0/0 or ::/0 for everybody
+	Source   netip.Prefix // who may; 0.0.0.0/0 or ::/0 for everyone
 }
 
 // Firewall is what may reach a server. What it does not list is refused, packets within the stack's
@@ -209,7 +209,7 @@ const (
 	Reboot Action = "reboot"
 )
 
-// Features is what a provider is, without asking anybody.
+// Features is what a provider can do. It is known without a request.
 type Features struct {
 	Name     string          // qemu, lxd, openstack, ec2
 	Format   Format          // which image it takes
@@ -232,7 +232,7 @@ type Size struct {
 type Provider interface {
 	Features() Features
 
-	// List returns what bears the stack's labels, in the order of Kinds and then by name; for the empty name every
+	// List returns what has the stack's labels, in the order of Kinds and then by name; for the empty name every
 	// image that was made by Ensure, whatever stack asked for it. What is being removed may still be in it.
 	List(ctx context.Context, stack string) ([]Resource, error)
 
@@ -240,11 +240,11 @@ type Provider interface {
 	// returned, with what can be changed in place changed. Called again after an error or a kill it makes nothing
 	// twice, also where the earlier call did its work and its answer was lost. It does not wait: the resource may be
 	// Pending. A resource whose Want differs from w's Fingerprint is returned as it is.
-	// ErrTaken says that the name is held by something that does not bear our labels.
+	// ErrTaken says that the name is held by something that does not have our labels.
 	Ensure(ctx context.Context, w Want) (Resource, error)
 
 	// Remove begins to remove r, which List or Ensure returned; nil for what is gone already. Removing a server leaves its
-	// addresses and volumes alone. What does not bear the labels of r is left alone and is an ErrTaken.
+	// addresses and volumes alone. What does not have the labels of r is left alone and is an ErrTaken.
 	Remove(ctx context.Context, r Resource) error
 
 	// Control starts, stops or reboots a server; nil for one that is in that state already. It does not wait.

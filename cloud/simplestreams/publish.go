@@ -37,7 +37,7 @@ type made struct {
 	From   string `json:"from"`
 }
 
-// Publish writes the images to a directory, and then the documents, in place of those before. It may be broken off at any
+// Publish writes the images to a directory, and then the documents, in place of those before. It may be interrupted at any
 // point: what is served then are the old images or the new ones. Files that neither the new documents nor those
 // that they replaced name are deleted. Two at once wait for each other.
 func Publish(ctx context.Context, dir string, sources []Source) error {

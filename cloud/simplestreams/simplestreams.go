@@ -12,7 +12,7 @@
 //
 // The types of items are fixed words: what a file is compressed with is found by its first bytes. The metadata's item
 // has the digest of both files, one after the other, which is the image's fingerprint in LXD (combined_rootxz_sha256,
-// combined_squashfs_sha256). Files are named by their digests, so that a new version never changes what somebody is downloading.
+// combined_squashfs_sha256). Files are named by their digests, so that a new version never changes what a client is downloading.
 //
 // The same images give the same bytes. LXD checks each file against its digest; who signs is the TLS certificate.
 //
@@ -181,7 +181,7 @@ func (i *Image) check() error {
 	if !regexp.MustCompile(`^[0-9]{8}[0-9a-z._-]{0,40}$`).MatchString(i.Version) {
 		bad("the version does not begin with a day such as 20261120")
 	} else if _, err := time.Parse("20060102", i.Version[:8]); err != nil {
-		bad("the version begins with %s, which is no day", i.Version[:8])
+		bad("the version begins with %s, which is not a day", i.Version[:8])
 	}
 	if i.Arch != "amd64" && i.Arch != "arm64" {
 		bad("the architecture is neither amd64 nor arm64")

@@ -65,7 +65,7 @@ func TestRenderFaults(t *testing.T) {
 	}{
 		{"name", func(i *Image) { i.Name = "Web:1" }, "the name has other characters"},
 		{"short version", func(i *Image) { i.Version = "1.2" }, "does not begin with a day"},
-		{"no day", func(i *Image) { i.Version = "20261340" }, "which is no day"},
+		{"no day", func(i *Image) { i.Version = "20261340" }, "which is not a day"},
 		{"architecture", func(i *Image) { i.Arch = "riscv64" }, "neither amd64 nor arm64"},
 		{"alias", func(i *Image) { i.Aliases = []string{"a,b"} }, `the alias "a,b"`},
 		{"format", func(i *Image) { i.Format = "zip" }, `format "zip" is unknown`},

@@ -39,11 +39,11 @@ func identity(disk durable.Disk, path string) (*age.X25519Identity, error) {
 		}
 		id, err := age.ParseX25519Identity(line)
 		if err != nil {
-			return nil, fmt.Errorf("%s: this is no age identity", path) // the error could have the line in it
+			return nil, fmt.Errorf("%s: this is not an age identity", path) // the error could have the line in it
 		}
 		return id, nil
 	}
-	return nil, fmt.Errorf("%s: there is no age identity in it", path)
+	return nil, fmt.Errorf("%s: it has no age identity", path)
 }
 
 // readPrivate reads a file that nobody but its owner and root may read.
@@ -53,7 +53,7 @@ func readPrivate(disk durable.Disk, path string) ([]byte, error) {
 		return nil, err
 	}
 	if !i.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: this is no file", path)
+		return nil, fmt.Errorf("%s: this is not a regular file", path)
 	}
 	if i.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s: others may read it (mode %04o): chmod 600 it", path, i.Mode().Perm())

@@ -20,7 +20,7 @@ type Holder struct {
 	Since   time.Time `json:"since"`
 }
 
-// HeldError says that somebody else works with a stack now.
+// HeldError says that another process works with a stack now.
 type HeldError struct {
 	Stack  string
 	Holder Holder // the zero one where it is not known
@@ -29,10 +29,10 @@ type HeldError struct {
 // Error names the holder.
 func (e *HeldError) Error() string {
 	if e.Holder.PID == 0 {
-		return fmt.Sprintf("stack %s is being worked with by another process", e.Stack)
+		return fmt.Sprintf("stack %s is in use by another process", e.Stack)
 	}
 	h := e.Holder
-	return fmt.Sprintf("stack %s is being worked with by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
+	return fmt.Sprintf("stack %s is in use by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
 }
 
 // Lock locks a stack for this process, which it describes as command, such as "griddle cloud up". The lock ends with unlock, or

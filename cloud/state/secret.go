@@ -98,7 +98,7 @@ func (x Secrets) decrypt(b []byte, identityFile string) ([]byte, error) {
 	}
 	ids, err := age.ParseIdentities(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("%s: these are no age identities", identityFile) // the error could have a line in it
+		return nil, fmt.Errorf("%s: these are not age identities", identityFile) // the error could have a line in it
 	}
 	plain, err := age.Decrypt(r, ids...)
 	if err != nil {

@@ -60,7 +60,7 @@ func TestSecrets(t *testing.T) {
 		{stack.Secret{File: "long"}, "", "are more than"},
 		{stack.Secret{File: "none"}, "", "no such file"},
 		{stack.Secret{File: "sealed", Identity: "key"}, "sealed value", ""},
-		{stack.Secret{File: "sealed", Identity: "nokey"}, "", "no age identities"},
+		{stack.Secret{File: "sealed", Identity: "nokey"}, "", "not age identities"},
 		{stack.Secret{}, "", "nothing says"},
 	} {
 		c.s.Name = "x"

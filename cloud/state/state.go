@@ -152,7 +152,7 @@ func (s *State) validate() error {
 	var faults []error
 	bad := func(format string, a ...any) { faults = append(faults, fmt.Errorf(format, a...)) }
 	if !label(s.Stack) {
-		bad("the stack's name %q is no name", s.Stack)
+		bad("%q is not a valid name of a stack", s.Stack)
 	}
 	if s.Parallel < 0 || s.Parallel > 64 || s.Server < 0 || s.Call < 0 {
 		bad("parallel %d, server %d or call %d is out of range", s.Parallel, s.Server, s.Call)
@@ -165,13 +165,13 @@ func (s *State) validate() error {
 	for name, v := range s.Servers {
 		switch {
 		case !label(name):
-			bad("the server's name %q is no name", name)
+			bad("%q is not a valid name of a server", name)
 		case v == nil:
 			bad("server %s is empty", name)
 		case v.Phase != Reserved && v.Phase != Creating && v.Phase != Booted:
 			bad("server %s: phase %q is unknown", name, v.Phase)
 		case v.Private.IsValid() && !v.Private.Is4():
-			bad("server %s: %v is no IPv4 address", name, v.Private)
+			bad("server %s: %v is not an IPv4 address", name, v.Private)
 		}
 	}
 	for ref, i := range s.Images {

@@ -19,7 +19,7 @@ import (
 
 // Unpack unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
 // second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename, and fsync(2) of dir
-// after it. What is no package of one kernel is an error. It needs dpkg-deb(1) and depmod(8) (Debian packages dpkg, kmod).
+// after it. A file that is not a package of one kernel is an error. It needs dpkg-deb(1) and depmod(8) (Debian packages dpkg, kmod).
 func Unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
 	k, err := unpack(ctx, deb, dir)
 	if err != nil {
@@ -63,12 +63,12 @@ func unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
 			return nil, err
 		}
 		if err := os.Rename(filepath.Join(work, "usr", "lib", "modules"), filepath.Join(work, "lib", "modules")); err != nil {
-			return nil, fmt.Errorf("it is no kernel's package: %w", err)
+			return nil, fmt.Errorf("it is not a package of one kernel: %w", err)
 		}
 	}
 	release, err := kernelRelease(work)
 	if err != nil {
-		return nil, fmt.Errorf("it is no kernel's package: %w", err)
+		return nil, fmt.Errorf("it is not a package of one kernel: %w", err)
 	}
 	if err := (program.Runner{}).Run(ctx, program.Call{}, "depmod", "-b", work, release); err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func TestUnpackKernel(t *testing.T) {
 	write(t, broken, "!<arch>\nnothing")
 	for deb, want := range map[string]string{
 		broken:                         "dpkg-deb",
-		kernelPackage(t, "usr/bin/vi"): "it is no kernel's package",
+		kernelPackage(t, "usr/bin/vi"): "it is not a package of one kernel",
 		kernelPackage(t, "lib/modules/1/modules.builtin"):                    "0 of boot/vmlinuz-*",
 		kernelPackage(t, "boot/vmlinuz-1", "boot/vmlinuz-2", "lib/modules/"): "2 of boot/vmlinuz-*",
 		filepath.Join(dir, "none.deb"):                                       "no such file",

@@ -48,7 +48,7 @@ func PackageOf(name string) string {
 type Call struct {
 	Inside bool // it reads or makes files of several owners
 	Stdin  io.Reader
-	Stdout io.Writer // nil: kept for the error, as far as it fits
+	Stdout io.Writer // nil: its end is kept for the error
 }
 
 // Run runs a tool until it ends.

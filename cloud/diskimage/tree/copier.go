@@ -171,13 +171,13 @@ func (v *Copier) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 // check refuses what cannot or must not be unpacked.
 func (v *Copier) check(h *tar.Header, name string) error {
 	if h.Uid < 0 || h.Gid < 0 || h.Uid > maxID || h.Gid > maxID {
-		return fmt.Errorf("owner %d:%d is none", h.Uid, h.Gid)
+		return fmt.Errorf("owner %d:%d is not valid", h.Uid, h.Gid)
 	}
 	switch h.Typeflag {
 	case tar.TypeDir, tar.TypeReg, tar.TypeFifo:
 	case tar.TypeSymlink:
 		if h.Linkname == "" || len(h.Linkname) > maxPath || strings.ContainsRune(h.Linkname, 0) {
-			return errors.New("its target is none")
+			return errors.New("its target is missing or not valid")
 		}
 	case tar.TypeLink:
 		target, err := cleanName(h.Linkname)
@@ -188,7 +188,7 @@ func (v *Copier) check(h *tar.Header, name string) error {
 			if v.swap[target] {
 				return fmt.Errorf("it is a further name of %.200q, which another file is laid over", h.Linkname)
 			}
-			return fmt.Errorf("it is a further name of %.200q, which is no file before it", h.Linkname)
+			return fmt.Errorf("it is a further name of %.200q, which is not a file before it", h.Linkname)
 		}
 		h.Linkname = "./" + target
 	case tar.TypeChar, tar.TypeBlock:

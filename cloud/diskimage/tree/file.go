@@ -30,7 +30,7 @@ func (f File) Validate() error {
 	case f.Mode > 0o7777:
 		return fmt.Errorf("mode %o has more than permission bits", f.Mode)
 	case f.UID < 0 || f.GID < 0 || f.UID > maxID || f.GID > maxID:
-		return fmt.Errorf("owner %d:%d is none", f.UID, f.GID)
+		return fmt.Errorf("owner %d:%d is not valid", f.UID, f.GID)
 	case f.Dir && (f.Link != "" || len(f.Content) > 0), f.Link != "" && len(f.Content) > 0:
 		return errors.New("it is more than one of file, folder and symlink")
 	}

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes the root of a small Debian with cloud-init as a tarball: guest.sh SUITE MIRROR TARBALL.
-# Nobody can log in before user-data says who; cloud-init looks for NoCloud and a config drive alone, so that it does
+# No one can log in before user-data says who; cloud-init looks for NoCloud and a config drive alone, so that it does
 # not wait for a metadata service that a test has not got.
 set -euo pipefail
 suite=$1 mirror=$2 tarball=$3

@@ -84,7 +84,7 @@ type Provider struct {
 	wave   int // blocks
 }
 
-// Open reads the configuration. It asks nobody; wrong credentials show at the first call.
+// Open reads the configuration. It makes no request; wrong credentials show at the first call.
 func Open(ctx context.Context, o Options) (*Provider, error) {
 	o.Parallel = cmp.Or(o.Parallel, 8)
 	o.Poll, o.Backoff = cmp.Or(o.Poll, 2*time.Second), cmp.Or(o.Backoff, 20*time.Second)

@@ -108,7 +108,7 @@ func (p *Provider) ensureGroup(ctx context.Context, vpc, name, description strin
 		return "", errLate
 	}
 	if !bear(all[0].Tags, provider.Resource{Kind: kind, Stack: stack, Name: short}) {
-		return "", fmt.Errorf("security group %q does not bear our labels: %w", name, provider.ErrTaken)
+		return "", fmt.Errorf("security group %q does not have our labels: %w", name, provider.ErrTaken)
 	}
 	return aws.ToString(all[0].GroupId), nil
 }
@@ -151,7 +151,7 @@ func (p *Provider) setRules(ctx context.Context, group string, want []rule) erro
 	}
 	switch err := allow(); code(err) {
 	case "InvalidPermission.Duplicate":
-		return fmt.Errorf("somebody else changes the rules of %s: %w", group, provider.ErrTemporary)
+		return fmt.Errorf("another program changes the rules of %s: %w", group, provider.ErrTemporary)
 	case "RulesPerSecurityGroupLimitExceeded":
 		if len(surplus) == 0 {
 			return err

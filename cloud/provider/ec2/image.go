@@ -180,7 +180,7 @@ func (p *Provider) registered(ctx context.Context, w *provider.Image, snapshot s
 		return provider.Resource{}, err
 	}
 	if value(holder.Tags, provider.LabelDigest) != w.Digest || value(holder.Tags, provider.LabelKind) != string(provider.KindImage) {
-		return provider.Resource{}, fmt.Errorf("the AMI %s is called %s and does not bear our labels: %w",
+		return provider.Resource{}, fmt.Errorf("the AMI %s is called %s and does not have our labels: %w",
 			aws.ToString(holder.ImageId), amiName(w.Digest), provider.ErrTaken)
 	}
 	if !slices.Contains(snapshotsOf(holder), snapshot) {

@@ -47,7 +47,7 @@ func (p *Provider) ensureKey(ctx context.Context, w *provider.Key) (provider.Res
 		return provider.Resource{}, errLate
 	}
 	if r := all[0]; r.Kind != provider.KindKey || r.Stack != w.Stack || r.Name != w.Name {
-		return provider.Resource{}, fmt.Errorf("key pair %q does not bear our labels: %w", name, provider.ErrTaken)
+		return provider.Resource{}, fmt.Errorf("key pair %q does not have our labels: %w", name, provider.ErrTaken)
 	}
 	return all[0], nil
 }

@@ -84,9 +84,9 @@ func bear(tags []types.Tag, r provider.Resource) bool {
 		value(tags, provider.LabelName) == r.Name
 }
 
-// notOurs is the error for what does not bear the labels of r.
+// notOurs is the error for what does not have the labels of r.
 func notOurs(r provider.Resource) error {
-	return fmt.Errorf("%s does not bear the labels of %q: %w", r.ID, r.Name, provider.ErrTaken)
+	return fmt.Errorf("%s does not have the labels of %q: %w", r.ID, r.Name, provider.ErrTaken)
 }
 
 // labelled is the part of a resource that its tags tell.

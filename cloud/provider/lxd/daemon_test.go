@@ -201,7 +201,7 @@ func TestNoInit(t *testing.T) {
 	}
 	w.Image = ready(t, p, lxdtest.Root(t, 0)).ID
 	if next := ready(t, p, &w); next.ID == r.ID {
-		t.Errorf("built anew it is still %s", next.ID)
+		t.Errorf("built again it is still %s", next.ID)
 	}
 }
 

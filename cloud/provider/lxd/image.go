@@ -197,7 +197,7 @@ func (p *Provider) removeImage(ctx context.Context, r provider.Resource) error {
 		return err
 	}
 	if has, ok := i.resource(); !ok || has.ID != r.ID || has.Name != r.Name {
-		return fmt.Errorf("LXD's image %s does not bear its labels: %w", r.ID, provider.ErrTaken)
+		return fmt.Errorf("LXD's image %s does not have its labels: %w", r.ID, provider.ErrTaken)
 	}
 	return p.client.do(ctx, http.MethodDelete, endpoint("images", r.ID), nil, tag)
 }

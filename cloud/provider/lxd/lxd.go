@@ -16,7 +16,7 @@
 // reached at its private one, which the computer that runs LXD has a route to.
 //
 // What other programs change at the same time is found by ETags, and done again. Operations that LXD runs in the background
-// are waited for within the context and Config.Wait; one that is not done by then goes on, and the error is temporary.
+// are waited for within the context and Config.Wait; one that is not done by then continues, and the error is temporary.
 //
 // Written against LXD 5.0 (https://documentation.ubuntu.com/lxd/en/stable-5.0/api/) with its extensions network_bridge_acl,
 // network_forward and custom volumes.
@@ -88,7 +88,7 @@ type Provider struct {
 	locks  locks
 }
 
-// New makes a Provider. Nobody is asked yet.
+// New returns a Provider. It makes no request.
 func New(c Config) (*Provider, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("configuring LXD: %w: %w", provider.ErrInvalid, err)

@@ -49,7 +49,7 @@ func identified(config map[string]string, kind provider.Kind) (provider.Resource
 // owned is an ErrTaken unless config has the labels of a resource.
 func owned(config map[string]string, kind provider.Kind, stack, name string) error {
 	if r, ok := identified(config, kind); !ok || r.Stack != stack || r.Name != name {
-		return fmt.Errorf("what LXD has by that name does not bear its labels: %w", provider.ErrTaken)
+		return fmt.Errorf("what LXD has by that name does not have its labels: %w", provider.ErrTaken)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func networkConfig(w *provider.Network) (map[string]string, error) {
 	var servers []string
 	for _, a := range w.DNS {
 		if !a.Is4() {
-			return nil, fmt.Errorf("the name server %v is not IPv4, which alone containers are told: %w", a, provider.ErrUnsupported)
+			return nil, fmt.Errorf("the name server %v is not IPv4; containers can have no other: %w", a, provider.ErrUnsupported)
 		}
 		servers = append(servers, a.String())
 	}

@@ -153,7 +153,7 @@ func (p *Provider) create(ctx context.Context, w *provider.Server, name string, 
 		return fmt.Errorf("image %s: %w", w.Image, err)
 	}
 	if _, ok := img.resource(); !ok {
-		return fmt.Errorf("image %s does not bear our labels: %w", w.Image, provider.ErrInvalid)
+		return fmt.Errorf("image %s does not have our labels: %w", w.Image, provider.ErrInvalid)
 	}
 	pool, err := p.pool(ctx)
 	if err != nil {

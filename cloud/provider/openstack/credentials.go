@@ -95,7 +95,7 @@ func parseCredentials(cloud string, main, secure []byte, s Source) (Credentials,
 		}
 		if err := yaml.Unmarshal(b, &file); err != nil {
 			// The parser's error quotes lines of the file, which has secrets.
-			return Credentials{}, fmt.Errorf("the file of clouds is no valid YAML: %w", provider.ErrInvalid)
+			return Credentials{}, fmt.Errorf("the file of clouds is not valid YAML: %w", provider.ErrInvalid)
 		}
 		entry, there := file.Clouds[cloud]
 		if &b[0] == &main[0] && (!there || entry.Auth == nil) {

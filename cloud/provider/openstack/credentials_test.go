@@ -30,7 +30,7 @@ func TestReadCredentials(t *testing.T) {
 		{name: "no auth_url", clouds: "clouds: {here: {auth: {username: u}}}\n", source: openstack.Source{Cloud: "here"}, want: "no auth_url"},
 		{name: "verify false", clouds: cloud + "    verify: false\n", source: openstack.Source{Cloud: "here"}, want: "verify: false"},
 		{name: "verify false beside", clouds: cloud, secure: "clouds: {here: {verify: false}}\n", source: openstack.Source{Cloud: "here"}, want: "verify: false"},
-		{name: "no YAML", clouds: "clouds: [hush", source: openstack.Source{Cloud: "here"}, want: "no valid YAML"},
+		{name: "no YAML", clouds: "clouds: [hush", source: openstack.Source{Cloud: "here"}, want: "not valid YAML"},
 		{name: "long", clouds: strings.Repeat("#", 1<<20+1), source: openstack.Source{Cloud: "here"}, want: "more than"},
 		{name: "no file", source: openstack.Source{Cloud: "here"}, want: "no clouds.yaml"},
 		{name: "environment"},

@@ -47,7 +47,7 @@ func imageResource(i *images.Image) provider.Resource {
 		r.State, r.Reason = provider.Failed, "the image service says "+string(i.Status)
 	case images.ImageStatusSaving, images.ImageStatusImporting:
 		if time.Since(i.UpdatedAt) > abandoned {
-			r.State, r.Reason = provider.Failed, "its upload was broken off"
+			r.State, r.Reason = provider.Failed, "its upload was interrupted"
 		}
 	}
 	return r

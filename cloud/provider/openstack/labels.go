@@ -104,9 +104,9 @@ func (l labels) tags() []string {
 	return all
 }
 
-// taken is the error for what does not bear the labels of r.
+// taken is the error for what does not have the labels of r.
 func taken(r provider.Resource) error {
-	return fmt.Errorf("%s does not bear the labels of %q: %w", r.ID, r.Name, provider.ErrTaken)
+	return fmt.Errorf("%s does not have the labels of %q: %w", r.ID, r.Name, provider.ErrTaken)
 }
 
 // owns says whether what bears l is r.

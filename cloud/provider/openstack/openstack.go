@@ -48,7 +48,7 @@ const maxUserData = 65535 / 4 * 3
 type Options struct {
 	Credentials Credentials
 
-	// Format of images: provider.QCOW2 (the default), or provider.Raw for clouds whose disks lie in Ceph, where the image
+	// Format of images: provider.QCOW2 (the default), or provider.Raw for clouds whose disks are in Ceph, where the image
 	// is then cloned and not converted.
 	Format provider.Format
 	// UEFI has images that boot by both be booted by UEFI: their hw_firmware_type is uefi.

@@ -78,7 +78,7 @@ func images(t *testing.T, s *suite) {
 		t.Errorf("Remove of an image that is gone: %v", err)
 	}
 	if b := s.image(t, 0); b.Digest != w.Digest {
-		t.Errorf("made anew it is %+v", b)
+		t.Errorf("made again it is %+v", b)
 	}
 }
 
@@ -205,7 +205,7 @@ func rebuild(t *testing.T, s *suite) {
 	}
 	r := k.ready(t, &next)
 	if r.ID == old.ID || r.Image != next.Image || r.Want != next.Fingerprint() {
-		t.Errorf("built anew it is %+v, and was %+v", r, old)
+		t.Errorf("built again it is %+v, and was %+v", r, old)
 	}
 	if r.Private != old.Private || w.Address != "" && r.Public != old.Public {
 		t.Errorf("its addresses are %v and %v, and were %v and %v", r.Private, r.Public, old.Private, old.Public)

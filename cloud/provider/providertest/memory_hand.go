@@ -59,7 +59,7 @@ func (m *Memory) Made(kind provider.Kind, stack, name string) int {
 	return m.made[identity{kind, stack, name}]
 }
 
-// All returns all that is there, of every stack and nobody's, without it being a call.
+// All returns all that is there, of every stack and of none, without it being a call.
 func (m *Memory) All() []provider.Resource {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -111,7 +111,7 @@ func (m *Memory) hand(kind provider.Kind, stack, name string, do func(*thing)) b
 	return t != nil
 }
 
-// Delete has somebody delete a resource by hand, and says whether it was there.
+// Delete deletes a resource by hand, and says whether it existed.
 func (m *Memory) Delete(kind provider.Kind, stack, name string) bool {
 	return m.hand(kind, stack, name, m.drop)
 }
@@ -138,7 +138,7 @@ func (m *Memory) LoseWant(kind provider.Kind, stack, name string) bool {
 	return m.hand(kind, stack, name, func(t *thing) { t.Want = "" })
 }
 
-// Foreign has somebody else make a resource that has the name, and not our labels. It returns its ID.
+// Foreign makes a resource that has the name and not our labels, as another user would. It returns its ID.
 func (m *Memory) Foreign(kind provider.Kind, stack, name string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

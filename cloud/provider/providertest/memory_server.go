@@ -141,7 +141,7 @@ func (m *Memory) remove(r provider.Resource) error {
 		return nil
 	}
 	if t.foreign || t.Stack != r.Stack || t.Name != r.Name {
-		return fmt.Errorf("removing %s %s: it does not bear the labels of %q: %w", r.Kind, r.ID, r.Name, provider.ErrTaken)
+		return fmt.Errorf("removing %s %s: it does not have the labels of %q: %w", r.Kind, r.ID, r.Name, provider.ErrTaken)
 	}
 	for _, s := range m.things {
 		uses := s.server.Network == t.ID || s.server.Firewall == t.ID || t.Bound == s.ID
@@ -178,7 +178,7 @@ func (m *Memory) control(r provider.Resource, a provider.Action) error {
 		return fmt.Errorf("%s of server %s: %w", a, r.ID, provider.ErrNotFound)
 	}
 	if t.foreign || t.Stack != r.Stack || t.Name != r.Name {
-		return fmt.Errorf("%s of server %s: it does not bear the labels of %q: %w", a, r.ID, r.Name, provider.ErrTaken)
+		return fmt.Errorf("%s of server %s: it does not have the labels of %q: %w", a, r.ID, r.Name, provider.ErrTaken)
 	}
 	if t.State == provider.Failed {
 		return fmt.Errorf("%s of server %q: it failed: %w", a, r.Name, provider.ErrInvalid)

@@ -21,7 +21,7 @@ import (
 
 // Options say what the suite works with.
 type Options struct {
-	// Open makes a Provider that finds what those before it made: as a program does that was started anew.
+	// Open makes a Provider that finds what those before it made: as a program does that was started again.
 	Open func(t *testing.T) provider.Provider
 
 	// Image gives image n, 0 or 1, of different digests; nil for MiB-sized disks of the provider's format that do not
@@ -38,7 +38,7 @@ type Options struct {
 	// Rules, if any, reads a firewall's rules at the provider.
 	Rules func(t *testing.T, r provider.Resource) []provider.Rule
 
-	// Foreign, if any, makes something that bears the name a resource would have at the provider, and not our labels. It
+	// Foreign, if any, makes something that has the name a resource would have at the provider, and not our labels. It
 	// returns its ID and a function that says whether it is still there as it was; nil where the kind has no names.
 	Foreign func(t *testing.T, kind provider.Kind, stack, name string) (id string, there func() bool)
 

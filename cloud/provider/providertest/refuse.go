@@ -109,7 +109,7 @@ func foreign(t *testing.T, s *suite) {
 			t.Errorf("Remove of a %s that is not ours = %v, want ErrTaken", kind, err)
 		}
 		if !there() {
-			t.Errorf("somebody else's %s is gone", kind)
+			t.Errorf("another user's %s is gone", kind)
 		}
 	}
 }
@@ -189,7 +189,7 @@ func invalid(t *testing.T, s *suite) {
 	i := s.imageWant(t, 0)
 	i.Name, i.Digest = s.run+"-bad", "sha256:00"
 	if _, err := s.p.Ensure(t.Context(), i); !errors.Is(err, provider.ErrInvalid) {
-		t.Errorf("an image with a digest that is none: %v, want ErrInvalid", err)
+		t.Errorf("an image with a digest that is not one: %v, want ErrInvalid", err)
 	}
 	if after := k.list(t, k.name); len(after) != before {
 		t.Errorf("what was refused left %v, want %d as before", after, before)

@@ -90,7 +90,7 @@ func newNetwork(w *provider.Network) (*networkRecord, error) {
 	n := &networkRecord{Prefix: w.Prefix, DNS: w.DNS, Bridge: w.External}
 	if n.Bridge != "" {
 		if filepath.Base(n.Bridge) != n.Bridge {
-			return nil, fmt.Errorf("%q is no name of a bridge: %w", n.Bridge, provider.ErrInvalid)
+			return nil, fmt.Errorf("%q is not the name of a bridge: %w", n.Bridge, provider.ErrInvalid)
 		}
 		if _, err := os.Stat(filepath.Join("/sys/class/net", n.Bridge, "bridge")); err != nil {
 			return nil, fmt.Errorf("this machine has no bridge %q: %w", n.Bridge, provider.ErrInvalid)

@@ -20,7 +20,7 @@ func (q *QEMU) List(ctx context.Context, stack string) ([]provider.Resource, err
 		return nil, fmt.Errorf("listing what QEMU has: %w", err)
 	}
 	if stack == "." || stack != "" && (filepath.Base(stack) != stack || !filepath.IsLocal(stack)) {
-		return nil, fmt.Errorf("listing stack %q: that is no name: %w", stack, provider.ErrInvalid)
+		return nil, fmt.Errorf("listing stack %q: that is not a valid name: %w", stack, provider.ErrInvalid)
 	}
 	if stack == "" {
 		images, err := q.records("images")

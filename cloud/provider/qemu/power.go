@@ -127,7 +127,7 @@ func (q *QEMU) Control(ctx context.Context, x provider.Resource, a provider.Acti
 		case a == provider.Reboot:
 			err = q.powerUp(ctx, r, runs)
 		default:
-			err = fmt.Errorf("this is no action: %w", provider.ErrInvalid)
+			err = fmt.Errorf("this is not an action: %w", provider.ErrInvalid)
 		}
 		if err != nil {
 			return fail(err)
@@ -180,7 +180,7 @@ func (q *QEMU) ours(x provider.Resource) (*record, error) {
 		return nil, err
 	}
 	if r.stack() != x.Stack || r.name() != x.Name {
-		return nil, fmt.Errorf("it bears the labels of %q of stack %q: %w", r.name(), r.stack(), provider.ErrTaken)
+		return nil, fmt.Errorf("it has the labels of %q of stack %q: %w", r.name(), r.stack(), provider.ErrTaken)
 	}
 	return r, nil
 }

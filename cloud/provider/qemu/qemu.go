@@ -1,5 +1,5 @@
-// Package qemu is the provider that needs nobody: each server is a QEMU process of this machine, and no daemon watches
-// over it. Servers go on when the program that started them ends, and the next one finds them again.
+// Package qemu is the provider that needs no other service: each server is a QEMU process of this machine, and no daemon watches
+// over it. Servers keep running when the program that started them ends, and the next one finds them again.
 //
 // Call New. All state is below one directory, whose owner alone can read it:
 //
@@ -13,8 +13,8 @@
 //	accel.json                  which accelerator works since this machine was started
 //
 // A resource is there when its directory is, which appears and disappears by one rename. What a killed program leaves in
-// new, upload and gone goes away with the next change. resource.json has the labels; a directory without it is somebody
-// else's.
+// new, upload and gone goes away with the next change. resource.json has the labels; a directory without it belongs to
+// another program.
 //
 // A server's process has the file alive open and holds a lock on it that it inherited, so that whether it runs is known
 // from the kernel, whenever either program was killed, and no process ID that was used again is ever taken for it. QEMU's

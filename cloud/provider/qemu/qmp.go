@@ -56,7 +56,7 @@ func parseReply(line []byte) (reply, error) {
 		}
 	}
 	if n != 1 {
-		return reply{}, fmt.Errorf("reading QEMU's answer: %.80q is none", line)
+		return reply{}, fmt.Errorf("reading QEMU's answer: %.80q is not one", line)
 	}
 	return r, nil
 }

@@ -95,7 +95,7 @@ func parseRecord(b []byte) (*record, error) {
 		provider.KindKey: r.Key != "", provider.KindFirewall: true, provider.KindAddress: r.Address.IsValid(), provider.KindVolume: r.Size > 0,
 	}
 	if !has[r.kind()] {
-		return nil, fmt.Errorf("it is no whole record of kind %q", r.kind())
+		return nil, fmt.Errorf("it is not a whole record of kind %q", r.kind())
 	}
 	return r, nil
 }

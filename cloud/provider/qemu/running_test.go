@@ -134,7 +134,7 @@ func TestVolumeOutlives(t *testing.T) {
 	}
 	y, err := up(t.Context(), q)
 	if err != nil || y.ID == x.ID {
-		t.Fatalf("built anew it is %+v, %v", y, err)
+		t.Fatalf("built again it is %+v, %v", y, err)
 	}
 	b := make([]byte, 4)
 	if _, err := f.ReadAt(b, 4096); err != nil || string(b) != "kept" {

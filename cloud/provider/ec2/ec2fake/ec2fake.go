@@ -6,7 +6,7 @@
 // It holds to what Amazon's references say, as strictly as they do: an unknown action, parameter of a filter or page size is
 // refused; blocks are checked against their SHA-256 and a snapshot against its count and linear checksum; a client token
 // gives the same resource again, and IdempotentParameterMismatch for another request; what is in use is refused with
-// DependencyViolation and its like; states go on by one step with each answer that shows them:
+// DependencyViolation and its like; states advance by one step with each answer that shows them:
 //
 //	pending -> running -> stopping -> stopped -> pending ...   shutting-down -> terminated
 //
@@ -30,7 +30,7 @@ const AccessKey = "AKIDFAKE"
 
 // Fake is one account in one region. Its fields are set before the first request.
 type Fake struct {
-	Steps int            // answers that show a state before it goes on
+	Steps int            // answers that show a state before the next one
 	Lag   int            // answers that do not have a new resource yet ("Eventual consistency", EC2 developer guide)
 	Page  int            // most resources of one page; 0 for what the request says
 	Quota map[string]int // most resources of a type, such as vpc or instance

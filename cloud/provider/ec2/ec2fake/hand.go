@@ -67,7 +67,7 @@ func (f *Fake) hand(id string, do func(*object)) bool {
 	return n >= 0
 }
 
-// Delete has somebody delete a resource by hand, and says whether it was there.
+// Delete deletes a resource by hand, and says whether it existed.
 func (f *Fake) Delete(id string) bool {
 	return f.hand(id, func(o *object) {
 		if o.kind == "instance" {
@@ -129,11 +129,11 @@ func (f *Fake) Rules(group string) []provider.Rule {
 	return all
 }
 
-// Foreign has somebody else make a resource with a name of its own, and without our labels. It returns its ID.
+// Foreign makes a resource with a name of its own and without our labels, as another user would. It returns its ID.
 func (f *Fake) Foreign(kind, name, vpc string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	o, err := f.add(kind, map[string]string{"owner": "somebody"}, map[string]string{"name": name, "vpc": vpc})
+	o, err := f.add(kind, map[string]string{"owner": "someone"}, map[string]string{"name": name, "vpc": vpc})
 	if err != nil {
 		panic(err)
 	}

@@ -20,7 +20,7 @@ type Fake struct {
 	// the answer: before the request did anything, or after it did all. -1 breaks the connection instead.
 	Fault func(n int, r *http.Request) (code int, after bool)
 
-	// Slow is how many requests an operation takes that nobody waits for.
+	// Slow is how many requests an operation takes if no one waits for it.
 	Slow int
 
 	mu    sync.Mutex
@@ -61,7 +61,7 @@ func (f *Fake) Requests() int {
 	return f.n
 }
 
-// Put makes a thing by hand: somebody else's.
+// Put makes a thing by hand, as another user would.
 func (f *Fake) Put(at string, o map[string]any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -92,7 +92,7 @@ func (c *Cloud) createServer(_ *http.Request, body object) (int, any) {
 	}
 	data, err := base64.StdEncoding.DecodeString(text(s, "user_data"))
 	if err != nil || len(text(s, "user_data")) > 65535 {
-		return bad("User data is no base64, or too long.")
+		return bad("User data is not base64, or too long.")
 	}
 	s["OS-EXT-SRV-ATTR:user_data"] = string(data)
 	delete(s, "user_data")

@@ -102,7 +102,7 @@ func (c *Cloud) upload(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	if err != nil {
 		i["status"] = "queued"
-		write(w, 0, problem{400, "error", "broken off"})
+		write(w, 0, problem{400, "error", "interrupted"})
 		return
 	}
 	i["status"], i["size"], i["checksum"] = "active", n, fmt.Sprintf("%x", sum5.Sum(nil))

@@ -119,7 +119,7 @@ func (c *Cloud) Calls() []string {
 	return slices.Clone(c.calls)
 }
 
-// Put has somebody else make a row, and returns its ID.
+// Put makes a row, as another user would, and returns its ID.
 func (c *Cloud) Put(collection string, row map[string]any) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,14 +138,14 @@ func (c *Cloud) Rows(collection string) []map[string]any {
 	return all
 }
 
-// Delete has somebody delete a row by hand.
+// Delete deletes a row by hand.
 func (c *Cloud) Delete(collection, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.remove(collection, id)
 }
 
-// Change has somebody change a row by hand.
+// Change changes a row by hand.
 func (c *Cloud) Change(collection, id string, with map[string]any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

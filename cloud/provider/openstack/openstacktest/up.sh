@@ -123,7 +123,7 @@ if [[ $first == 1 ]]; then
 		echo "quota set --secgroups 100 --routers 50 --instances 50 --cores 100 admin"
 	} | chroot "$root" openstack >"$logs/flavors.log" 2>&1
 fi
-# Nova answers 500 to a list of servers until somebody has asked neutron for its networks; and agents need a while to be known.
+# Nova answers 500 to a list of servers until neutron was asked for its networks; and agents need a while to be known.
 ready=0
 for _ in $(seq 300); do
 	state=$(printf 'network list -f value -c Name\nnetwork agent list -f value -c Alive\ncompute service list -f value -c Binary -c State\n' |

@@ -1,6 +1,6 @@
 // Package btrfs changes what mkfs.btrfs --rootdir wrote, in place: files get their holes back, and times their nanoseconds.
 //
-// Call Mend with the file that mkfs.btrfs wrote. It knows the trees of a fresh filesystem on one device with crc32c checksums, and reads
+// Call Restore with the file that mkfs.btrfs wrote. It knows the trees of a fresh filesystem on one device with crc32c checksums, and reads
 // everything before it writes anything: what it does not know is ErrLayout, and the filesystem is unchanged.
 //
 // Sources: Linux, Documentation/filesystems/btrfs, include/uapi/linux/btrfs_tree.h, fs/btrfs/accessors.h.
@@ -27,12 +27,12 @@ const (
 	firstInode                                                           = 256 // the root folder of a tree
 )
 
-// Mend gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
+// Restore gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
 // items of their extents and the references to them move to where the pieces belong, and the inodes get their sizes. With the
 // feature no-holes, which is the default, a hole is what no item speaks of. It writes whole seconds: the times of modification get the
 // rest. Nothing changes its place on the disk, and the order of keys stays as it is. It returns an error that wraps ErrLayout, and has changed
 // nothing, where an extent is not within one piece.
-func Mend(f *os.File, files map[string]tree.Packed, times map[string]time.Time) error {
+func Restore(f *os.File, files map[string]tree.Packed, times map[string]time.Time) error {
 	if len(files)+len(times) == 0 {
 		return nil
 	}
