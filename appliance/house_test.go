@@ -116,6 +116,8 @@ var house = []rule{
 	{from: "griddle/cloud/provider/...", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},
 		why: "a provider makes what it is told, whatever stack it is of"},
 	{from: "griddle/cloud/plan", itself: true, never: []string{"griddle/cloud", "net/http", "os", "os/exec"}, why: "a plan is made from values alone"},
+	{from: "griddle/cloud/bootreport", never: []string{"griddle/..."}, why: "what servers write is the same, whoever reads it"},
+	{from: "griddle/cloud/provider/retry", only: []string{"griddle/cloud/provider"}, why: "a call is repeated the same way, whatever it is for"},
 	{from: "griddle/cloud/state", never: []string{"griddle/cloud", "griddle/cloud/plan"}, why: "what is kept does not decide what happens"},
 	{from: "griddle/cloud", never: []string{"griddle/cloud/provider/qemu/...", "griddle/cloud/provider/lxd/...", "griddle/cloud/provider/openstack/...", "griddle/cloud/provider/ec2/...", "griddle/cloud/diskimage", "griddle/cloud/userdata"}, why: "only mains build concrete providers and images"},
 	{from: "griddle/cloud/...", never: []string{"griddle/appliance", "griddle/appliance/api", "griddle/appliance/fleet", "griddle/netboot/...", "griddle/tui/..."},

@@ -9,13 +9,15 @@ import (
 
 	"griddle/cloud/plan"
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
 )
 
-// Adopt rebuilds the lost state of a stack from the resources that have its labels at the provider; it returns them. Servers stay as
-// they are: what they were created from is not known, so Up leaves them alone and Upgrade replaces them.
-// Secrets that had been generated are lost with the state: what is made from now on gets others. Outputs are read again by Up.
+// Adopt rebuilds the lost state of a stack from the resources that have its labels at the provider; it returns them.
+// Servers stay as they are: what they were created from is not known, so Up leaves them alone and Upgrade replaces
+// them. Secrets that had been generated are lost with the state: what is made from now on gets others. Outputs are read
+// again by Up.
 func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource, error) {
 	r, end, err := c.begin(s.Name, "adopt", s)
 	if err != nil {
@@ -28,14 +30,14 @@ func (c *Cloud) Adopt(ctx context.Context, s *stack.Stack) ([]provider.Resource,
 		}
 	}
 	r.stage.Of = 1
-	r.watch.r.first = true
+	r.watch.Policy.First = true
 	var found []provider.Resource
 	err = r.do(ctx, "find resources by their labels", func(ctx context.Context) error {
-		all, err := r.watch.look(ctx)
+		all, err := r.watch.Look(ctx)
 		if err != nil {
 			return err
 		}
-		images, err := newWatch(c.Provider, "", r.call()).look(ctx)
+		images, err := retry.NewWatch(c.Provider, "", r.call()).Look(ctx)
 		if err != nil {
 			return err
 		}
@@ -90,7 +92,8 @@ func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[provid
 	})
 }
 
-// grown gives the counts of roles of which more servers were found than are declared, within their bounds: the stack had been scaled.
+// grown gives the counts of roles of which more servers were found than are declared, within their bounds: the stack
+// had been scaled.
 func grown(s *stack.Stack, found []provider.Resource) map[string]int {
 	var out map[string]int
 	for _, role := range s.Roles {

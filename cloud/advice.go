@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/state"
 )
 
@@ -34,7 +35,7 @@ func Advice(err error) string {
 		one := append(names, "SERVER")[0]
 		return fmt.Sprintf("fix the image or the stack file, then replace the server with `griddle cloud up --rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
 			strings.Join(append(names, "SERVER")[:max(1, len(names))], ","), one, one)
-	case errors.Is(err, ErrLate):
+	case errors.Is(err, retry.ErrLate):
 		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
 	case errors.Is(err, provider.ErrUnreachable):
 		return "look at the network and at the address (the region, the endpoint or the socket in the stack file or in the provider's own files), " + again

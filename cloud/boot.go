@@ -11,27 +11,28 @@ import (
 
 	"griddle/cloud/plan"
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
 )
 
 // Pauses between two tries to log in.
 const (
-	firstKnock = time.Second
-	lastKnock  = 10 * time.Second
+	firstLoginPause = time.Second
+	lastLoginPause  = 10 * time.Second
 )
 
 // maxOutput is how long an output may be, in bytes.
 const maxOutput = 64 << 10
 
-// knock runs a command until the server takes it: until then it boots, or cloud-init moves its ssh server.
-func (r *run) knock(ctx context.Context, v string, at provider.Resource, command string) (stdout []byte, exit int, err error) {
-	return r.knockUntil(ctx, v, at, command, func(context.Context) error { return nil })
+// login runs a command until the server takes it: until then it boots, or cloud-init moves its ssh server.
+func (r *run) login(ctx context.Context, v string, at provider.Resource, command string) (stdout []byte, exit int, err error) {
+	return r.loginUntil(ctx, v, at, command, func(context.Context) error { return nil })
 }
 
-// knockUntil is knock that ends with the first error of look, which is called after each try.
-func (r *run) knockUntil(ctx context.Context, v string, at provider.Resource, command string, look func(context.Context) error) (stdout []byte, exit int, err error) {
-	for wait := firstKnock; ; wait = min(2*wait, lastKnock) {
+// loginUntil is login that ends with the first error of look, which is called after each try.
+func (r *run) loginUntil(ctx context.Context, v string, at provider.Resource, command string, look func(context.Context) error) (stdout []byte, exit int, err error) {
+	for wait := firstLoginPause; ; wait = min(2*wait, lastLoginPause) {
 		stdout, exit, err = r.c.Shell.Run(ctx, r.reach(v, at), command)
 		if err == nil {
 			return stdout, exit, nil
@@ -40,7 +41,7 @@ func (r *run) knockUntil(ctx context.Context, v string, at provider.Resource, co
 		if err := look(ctx); err != nil {
 			return nil, 0, err
 		}
-		if ended := sleep(ctx, wait); ended != nil {
+		if ended := retry.Sleep(ctx, wait); ended != nil {
 			return nil, 0, fmt.Errorf("waiting for its ssh server: %w: %w", ended, err)
 		}
 	}
@@ -48,7 +49,7 @@ func (r *run) knockUntil(ctx context.Context, v string, at provider.Resource, co
 
 // answers waits until one can log in.
 func (r *run) answers(ctx context.Context, v stack.Server, at provider.Resource) error {
-	_, exit, err := r.knock(ctx, v.Name, at, "true")
+	_, exit, err := r.login(ctx, v.Name, at, "true")
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("logging in ended with %d", exit)
 	}
@@ -65,23 +66,14 @@ func where(v provider.Resource) string {
 	return v.Private.String()
 }
 
-// printable is text from a server as it can be logged.
-func printable(b []byte) string {
-	return strings.Map(func(c rune) rune {
-		if c == utf8.RuneError || c < ' ' && c != '\n' {
-			return -1
-		}
-		return c
-	}, string(b[:min(len(b), 8<<10)]))
-}
-
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
-// bringOutputs reads what the first server of a role gives to others, where it is not known or the server was made in this run.
-func (r *run) bringOutputs(ctx context.Context, role, first string) error {
+// readOutputs reads what the first server of a role gives to others, where it is not known or the server was made in
+// this run.
+func (r *run) readOutputs(ctx context.Context, role, first string) error {
 	for _, v := range r.s.Roles {
 		if v.Name != role || first == "" {
 			continue
@@ -93,7 +85,7 @@ func (r *run) bringOutputs(ctx context.Context, role, first string) error {
 			if known && do == plan.Nothing {
 				continue
 			}
-			if err := r.bringOutput(ctx, role, first, at, o); err != nil {
+			if err := r.readOutput(ctx, role, first, at, o); err != nil {
 				return fmt.Errorf("reading output %s of role %s from %s: %w", o.Name, role, first, err)
 			}
 		}
@@ -101,8 +93,8 @@ func (r *run) bringOutputs(ctx context.Context, role, first string) error {
 	return nil
 }
 
-func (r *run) bringOutput(ctx context.Context, role, first string, at provider.Resource, o stack.Output) error {
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
+func (r *run) readOutput(ctx context.Context, role, first string, at provider.Resource, o stack.Output) error {
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, retry.Late(r.settings.Call))
 	defer stop()
 	sudo := ""
 	for _, u := range r.s.Users {
@@ -110,7 +102,7 @@ func (r *run) bringOutput(ctx context.Context, role, first string, at provider.R
 			sudo = "sudo -n "
 		}
 	}
-	out, exit, err := r.knock(within, first, at, fmt.Sprintf("%shead -c %d -- %s", sudo, maxOutput+1, quote(o.File)))
+	out, exit, err := r.login(within, first, at, fmt.Sprintf("%shead -c %d -- %s", sudo, maxOutput+1, quote(o.File)))
 	switch {
 	case err != nil:
 		return err

@@ -8,12 +8,35 @@ import (
 	"strings"
 	"time"
 
+	"griddle/cloud/bootreport"
 	"griddle/cloud/provider"
 	"griddle/cloud/stack"
 )
 
 // ErrFirstBoot says that a server runs, and its first boot failed.
 var ErrFirstBoot = errors.New("its first boot failed")
+
+// shownReasons is how many reasons of a failed first boot an error shows.
+const shownReasons = 8
+
+// BootError says that a server runs and its first boot failed. It wraps ErrFirstBoot.
+type BootError struct {
+	Server  string
+	Reasons []string // what the server says, at least one
+}
+
+// Error gives the reasons in one line.
+func (e *BootError) Error() string {
+	shown := e.Reasons
+	more := ""
+	if len(shown) > shownReasons {
+		shown, more = shown[:shownReasons], fmt.Sprintf("; and %d more reasons", len(e.Reasons)-shownReasons)
+	}
+	return ErrFirstBoot.Error() + ": " + strings.Join(shown, "; ") + more
+}
+
+// Unwrap returns ErrFirstBoot.
+func (e *BootError) Unwrap() error { return ErrFirstBoot }
 
 // lookAtConsole is how long to wait between two looks at the console of a server that does not answer.
 const lookAtConsole = 30 * time.Second
@@ -23,14 +46,14 @@ const lookAtConsole = 30 * time.Second
 // answer, on its console.
 func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resource) error {
 	r.say("server %s runs at %s; its first boot is waited for", v.Name, where(at))
-	out, exit, err := r.knockUntil(ctx, v.Name, at, "cloud-init status --wait --long", r.consoleLook(v.Name, at))
+	out, exit, err := r.loginUntil(ctx, v.Name, at, "cloud-init status --wait --long", r.consoleLook(v.Name, at))
 	if err != nil {
 		if !errors.Is(err, ErrFirstBoot) {
 			r.showConsole(v.Name, at)
 		}
 		return err
 	}
-	text := printable(out)
+	text := bootreport.Printable(out)
 	var reasons []string
 	switch {
 	case exit == 127:
@@ -60,21 +83,21 @@ func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resourc
 
 // reportCommand prints the report, which the server writes after cloud-init's last stage: so it may
 // have to be waited for.
-const reportCommand = "n=0; while [ -e " + bootScript + " ] && [ ! -e " + BootReport +
+const reportCommand = "n=0; while [ -e " + bootreport.Script + " ] && [ ! -e " + bootreport.Path +
 	" ] && [ $n -lt 120 ]; do sleep 1; n=$((n+1)); done; " +
-	"if [ -e " + BootReport + " ]; then cat " + BootReport + "; elif [ -e " + bootScript + " ]; then exit 3; fi"
+	"if [ -e " + bootreport.Path + " ]; then cat " + bootreport.Path + "; elif [ -e " + bootreport.Script + " ]; then exit 3; fi"
 
 // bootReport reads the reasons of a failure from the server's own report; none where it says that all is done, or where
 // user-data without such a report made the server.
 func (r *run) bootReport(ctx context.Context, v string, at provider.Resource) ([]string, error) {
-	out, exit, err := r.knock(ctx, v, at, reportCommand)
+	out, exit, err := r.login(ctx, v, at, reportCommand)
 	if err != nil {
 		return nil, err
 	}
 	if exit == 3 {
-		return []string{"the server did not write " + BootReport + " within two minutes after cloud-init"}, nil
+		return []string{"the server did not write " + bootreport.Path + " within two minutes after cloud-init"}, nil
 	}
-	failed, reasons, ok := parseReport(out)
+	failed, reasons, ok := bootreport.Parse(out)
 	if ok && failed {
 		return reasons, nil
 	}
@@ -83,9 +106,9 @@ func (r *run) bootReport(ctx context.Context, v string, at provider.Resource) ([
 
 // firstBootFailed shows what the server wrote, and makes the error.
 func (r *run) firstBootFailed(ctx context.Context, v string, at provider.Resource, reasons []string) error {
-	for _, file := range []string{bootResult, bootStatus} {
+	for _, file := range []string{bootreport.CloudInitResult, bootreport.CloudInitStatus} {
 		if out, exit, err := r.c.Shell.Run(ctx, r.reach(v, at), "cat "+file); err == nil && exit == 0 {
-			for _, e := range cloudInitErrors(out) {
+			for _, e := range bootreport.CloudInitErrors(out) {
 				if e = "cloud-init: " + e; !slices.Contains(reasons, e) {
 					reasons = append(reasons, e)
 				}
@@ -107,26 +130,26 @@ func (r *run) bootError(v string, reasons []string) error {
 
 // showLog shows the end of what the first boot printed.
 func (r *run) showLog(ctx context.Context, v string, at provider.Resource) {
-	tail := fmt.Sprintf("tail -n %d %s", shownLines, bootLog)
+	tail := fmt.Sprintf("tail -n %d %s", bootreport.ShownLines, bootreport.Log)
 	// Debian gives it to root and adm
 	out, exit, err := r.c.Shell.Run(ctx, r.reach(v, at), "sudo -n "+tail+" 2>/dev/null || "+tail)
 	if err != nil || exit != 0 {
 		r.log.Warn("the log of the first boot cannot be read", "server", v, "exit", exit, "err", err)
 		return
 	}
-	r.show(v, bootLog, consoleLines(out))
+	r.show(v, bootreport.Log, bootreport.ConsoleLines(out))
 }
 
 // show reports the last lines of what a server wrote, without the values of secrets.
 func (r *run) show(v, from string, lines []string) {
-	lines = lastLines(lines, shownLines)
+	lines = bootreport.LastLines(lines, bootreport.ShownLines)
 	if len(lines) == 0 {
 		return
 	}
 	hidden := r.hidden()
 	text := fmt.Sprintf("server %s: the end of %s:", v, from)
 	for _, l := range lines {
-		text += "\n  | " + shortened(hidden.Replace(l))
+		text += "\n  | " + bootreport.Shortened(hidden.Replace(l))
 	}
 	r.say("%s", text) // at once: other servers have something to say, too
 }
@@ -175,11 +198,11 @@ func (r *run) consoleLook(v string, at provider.Resource) func(context.Context) 
 		}
 		last = time.Now()
 		b := r.readConsole(ctx, at)
-		failed, reasons, _ := parseConsole(b)
+		failed, reasons, _ := bootreport.ParseConsole(b)
 		if !failed {
 			return nil
 		}
-		r.show(v, "its console", consoleLines(b))
+		r.show(v, "its console", bootreport.ConsoleLines(b))
 		return r.bootError(v, reasons)
 	}
 }
@@ -189,8 +212,8 @@ func (r *run) showConsole(v string, at provider.Resource) {
 	ctx, stop := context.WithTimeout(context.Background(), consoleTime)
 	defer stop()
 	b := r.readConsole(ctx, at)
-	r.show(v, "its console", consoleLines(b))
-	if failed, _, said := parseConsole(b); said && !failed {
+	r.show(v, "its console", bootreport.ConsoleLines(b))
+	if failed, _, said := bootreport.ParseConsole(b); said && !failed {
 		r.say("server %s: its console says that the first boot is done; something between here and its ssh "+
 			"port is in the way", v)
 	}

@@ -1,14 +1,14 @@
 // Package cloud creates the servers of a stack file at a provider, and keeps them as they are declared.
 //
-// Fill in a Cloud and call Up; Plan returns what Up would do, and why. Scale, Upgrade, Control, Delete and Adopt are the other
-// verbs, Status and Targets show what a stack has, and Collect removes old images.
+// Fill in a Cloud and call Up; Plan returns what Up would do, and why. Scale, Upgrade, Control, Delete and Adopt are
+// the other verbs, Status and Targets show what a stack has, and Collect removes old images.
 //
-// The provider says which resources a stack has (provider.Provider.List), never a file. Package plan compares them with the
-// declaration; package state keeps what the provider cannot be asked for.
+// The provider says which resources a stack has (provider.Provider.List), never a file. Package plan compares them with
+// the declaration; package state keeps what the provider cannot be asked for.
 //
-// A run may be killed anywhere. The next one finds the resources by their labels and what they were created from in the state,
-// continues there and creates nothing twice. A second run at the same time is refused (state.HeldError). A Cloud may be used by
-// several goroutines.
+// A run may be killed anywhere. The next one finds the resources by their labels and what they were created from in the
+// state, continues there and creates nothing twice. A second run at the same time is refused (state.HeldError). A Cloud
+// may be used by several goroutines.
 package cloud
 
 import (
@@ -42,8 +42,9 @@ type Images interface {
 	// Resolve says which version a reference of a stack file means now: web:stable is web:20261120.1.
 	Resolve(ctx context.Context, ref, arch string) (version string, err error)
 
-	// Check says what is wrong with a version that Resolve returned, for servers that are to be made from it: what must be there for
-	// their first boot and is not, all of it at once. It reads no more of it than what the catalog knows beside the bytes.
+	// Check says what is wrong with a version that Resolve returned, for servers that are to be made from it: what must
+	// be there for their first boot and is not, all of it at once. It reads no more of it than what the catalog knows
+	// beside the bytes.
 	Check(ctx context.Context, version, arch string, servers []stack.Server, f provider.Format) error
 
 	// Build gives the bytes of a version that Resolve returned; those that it built before where it has them still.
@@ -52,8 +53,9 @@ type Images interface {
 
 // Shell runs commands on servers.
 type Shell interface {
-	// Run runs a command by the login shell of a server's admin, without a terminal. exit is what it ended with; an error
-	// means that it is not known to have ended: the server does not answer, or refuses the login. Run ends with ctx.
+	// Run runs a command by the login shell of a server's admin, without a terminal. exit is what it ended with; an
+	// error means that it is not known to have ended: the server does not answer, or refuses the login. Run ends with
+	// ctx.
 	Run(ctx context.Context, t Target, command string) (stdout []byte, exit int, err error)
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"griddle/cloud/bootreport"
 	"griddle/cloud/plan"
 	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
@@ -107,7 +108,7 @@ func (h *shell) Run(ctx context.Context, t Target, command string) ([]byte, int,
 		h.boot[t.Server]--
 		return nil, 0, errors.New("connection refused")
 	}
-	for _, path := range []string{BootReport, bootResult, bootStatus, bootLog} {
+	for _, path := range []string{bootreport.Path, bootreport.CloudInitResult, bootreport.CloudInitStatus, bootreport.Log} {
 		if strings.Contains(command, path) {
 			if text, ok := h.files[t.Server+" "+path]; ok {
 				return []byte(text), 0, nil

@@ -11,12 +11,12 @@ import (
 	"griddle/imagestore/packages"
 )
 
-// Superfluous lists the images at the provider that may go: those that no stack known here names or uses, the newest keep of each
-// template excepted, which other people's stacks may be about to use.
+// Superfluous lists the images at the provider that may go: those that no stack known here names or uses, the newest
+// keep of each template excepted, which other people's stacks may be about to use.
 func (c *Cloud) Superfluous(ctx context.Context, keep int) ([]provider.Resource, error) {
 	r := calls(c.Jitter)
 	list := func(stack string) (all []provider.Resource, err error) {
-		err = r.do(ctx, "looking for images in use", func(ctx context.Context) (err error) {
+		err = r.Do(ctx, "looking for images in use", func(ctx context.Context) (err error) {
 			all, err = c.Provider.List(ctx, stack)
 			return err
 		})
@@ -67,15 +67,15 @@ func (c *Cloud) Collect(ctx context.Context, images []provider.Resource) error {
 		if i.Kind != provider.KindImage {
 			return fmt.Errorf("collecting %s %s: it is not an image", i.Kind, i.Name)
 		}
-		failed = errors.Join(failed, r.do(ctx, "removing image "+i.Name, func(ctx context.Context) error {
+		failed = errors.Join(failed, r.Do(ctx, "removing image "+i.Name, func(ctx context.Context) error {
 			return c.Provider.Remove(ctx, i)
 		}))
 	}
 	return failed
 }
 
-// templateOf takes an image's name apart: web-20261120.1-amd64 is version 20261120.1 of web-amd64. A version that has a dash makes
-// smaller groups, of which more is kept.
+// templateOf takes an image's name apart: web-20261120.1-amd64 is version 20261120.1 of web-amd64. A version that has a
+// dash makes smaller groups, of which more is kept.
 func templateOf(name string) (template, version string) {
 	rest, arch := name, ""
 	if i := strings.LastIndexByte(rest, '-'); i >= 0 {

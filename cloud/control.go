@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 )
 
 // ControlOptions are how servers are started, stopped and rebooted.
@@ -61,7 +62,7 @@ func (c *Cloud) Control(ctx context.Context, name string, p Pick, a provider.Act
 		err := r.do(ctx, string(a)+" "+groupTitle(g.role), func(ctx context.Context) error {
 			return each(ctx, r.settings.Parallel, false, g.servers,
 				func(ctx context.Context, v provider.Resource) error {
-					within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
+					within, stop := context.WithTimeoutCause(ctx, r.settings.Server, retry.Late(r.settings.Server))
 					defer stop()
 					if err := r.controlled(within, v, a, o.NoWait); err != nil {
 						return fmt.Errorf("server %s: %w", v.Name, err)
@@ -114,8 +115,8 @@ func (r *run) controlled(ctx context.Context, v provider.Resource, a provider.Ac
 
 // bootedSince waits until one can log in to a system of another boot than before, which is any where that is empty.
 func (r *run) bootedSince(ctx context.Context, v provider.Resource, before string) error {
-	for wait := firstKnock; ; wait = min(2*wait, lastKnock) {
-		out, exit, err := r.knock(ctx, v.Name, v, bootedCommand)
+	for wait := firstLoginPause; ; wait = min(2*wait, lastLoginPause) {
+		out, exit, err := r.login(ctx, v.Name, v, bootedCommand)
 		switch {
 		case err != nil:
 			return err
@@ -124,7 +125,7 @@ func (r *run) bootedSince(ctx context.Context, v provider.Resource, before strin
 		case exit == 0 && strings.TrimSpace(string(out)) != before:
 			return nil
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := retry.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("waiting for another boot than the one before: %w", err)
 		}
 	}

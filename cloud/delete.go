@@ -42,8 +42,8 @@ func (c *Cloud) Describe(ctx context.Context, name string, keepDisk bool) (*Dele
 	return d, nil
 }
 
-// Delete removes all resources that have the labels of a stack, and nothing else; then it looks whether anything is left, and
-// forgets the stack. Killed, it is called again.
+// Delete removes all resources that have the labels of a stack, and nothing else; then it looks whether anything is
+// left, and forgets the stack. Killed, it is called again.
 func (c *Cloud) Delete(ctx context.Context, name string, o DeleteOptions) error {
 	if _, err := c.Describe(ctx, name, o.KeepDisk); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (r *run) removeKind(ctx context.Context, all []provider.Resource, k provide
 
 // nothingLeft is an error that names what the provider still lists.
 func (r *run) nothingLeft(ctx context.Context, keepDisk bool) error {
-	all, err := r.watch.look(ctx)
+	all, err := r.watch.Look(ctx)
 	if err != nil {
 		return err
 	}

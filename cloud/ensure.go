@@ -6,6 +6,7 @@ import (
 
 	"griddle/cloud/plan"
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 )
 
 // failure is a resource that the provider gave up.
@@ -19,7 +20,7 @@ func (f *failure) Error() string {
 func (r *run) ensure(ctx context.Context, w provider.Want) (provider.Resource, error) {
 	kind, _, name := w.Identity()
 	var got provider.Resource
-	err := r.call().do(ctx, fmt.Sprintf("making %s %s", kind, name), func(ctx context.Context) (err error) {
+	err := r.call().Do(ctx, fmt.Sprintf("making %s %s", kind, name), func(ctx context.Context) (err error) {
 		got, err = r.c.Provider.Ensure(ctx, w)
 		return err
 	})
@@ -36,7 +37,7 @@ func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, er
 	if err != nil || got.State == provider.Ready {
 		return got, err
 	}
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, retry.Late(r.settings.Call))
 	defer stop()
 	return r.settled(within, w, got)
 }
@@ -45,7 +46,7 @@ func (r *run) ready(ctx context.Context, w provider.Want) (provider.Resource, er
 // lag behind, and somebody may have deleted it.
 func (r *run) settled(ctx context.Context, w provider.Want, got provider.Resource) (provider.Resource, error) {
 	absent := 0
-	err := r.watch.until(ctx, got.KindName(), func(v provider.Resource, there bool) (bool, error) {
+	err := r.watch.Until(ctx, got.KindName(), func(v provider.Resource, there bool) (bool, error) {
 		if !there || v.State == provider.Removing {
 			if absent++; absent%8 == 0 {
 				_, err := r.ensure(ctx, w)
@@ -67,15 +68,15 @@ func (r *run) settled(ctx context.Context, w provider.Want, got provider.Resourc
 
 // remove takes a resource away, and waits until it is gone.
 func (r *run) remove(ctx context.Context, v provider.Resource) error {
-	err := r.call().do(ctx, fmt.Sprintf("removing %s %s", v.Kind, v.Name), func(ctx context.Context) error {
+	err := r.call().Do(ctx, fmt.Sprintf("removing %s %s", v.Kind, v.Name), func(ctx context.Context) error {
 		return r.c.Provider.Remove(ctx, v)
 	})
 	if err != nil {
 		return err
 	}
-	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, late(r.settings.Call))
+	within, stop := context.WithTimeoutCause(ctx, r.settings.Call, retry.Late(r.settings.Call))
 	defer stop()
-	if err := r.watch.gone(within, v); err != nil {
+	if err := r.watch.Gone(within, v); err != nil {
 		return err
 	}
 	r.forget(v)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +12,7 @@ import (
 	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/state"
 )
 
@@ -58,7 +58,7 @@ func TestFaults(t *testing.T) {
 		}, want: provider.ErrTemporary},
 		{name: "does not answer",
 			do:   func(b *bench) { b.m.Before = providertest.Hang(on("ensure server demo/head-1")) },
-			mend: func(b *bench) { b.m.Before = nil }, want: ErrLate},
+			mend: func(b *bench) { b.m.Before = nil }, want: retry.ErrLate},
 		{name: "credentials expire", do: func(b *bench) {
 			b.m.Before = providertest.FailOn(func(c providertest.Call) bool {
 				return strings.HasPrefix(c.String(),
@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 		{name: "first boot fails", do: func(b *bench) { b.sh.exits["worker-1"] = 1 },
 			mend: func(b *bench) { b.sh.exits["worker-1"] = 0 }, want: ErrFirstBoot},
 		{name: "ssh never answers", do: func(b *bench) { b.sh.boot["worker-1"] = 1000 },
-			mend: func(b *bench) { b.sh.boot["worker-1"] = 0 }, want: ErrLate},
+			mend: func(b *bench) { b.sh.boot["worker-1"] = 0 }, want: retry.ErrLate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -202,23 +202,4 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("the state has %+v, %v", s, err)
 		}
 	})
-}
-
-// TestPauses draws them; they grow, and stay below the longest.
-func TestPauses(t *testing.T) {
-	var got []time.Duration
-	for try := range 10 {
-		got = append(got, pause(try+1, func() float64 { return 0.5 }))
-	}
-	s := time.Second
-	want := []time.Duration{375 * time.Millisecond, 750 * time.Millisecond, 1500 * time.Millisecond, 3 * s, 6 * s,
-		12 * s, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond, 22500 * time.Millisecond}
-	if !slices.Equal(got, want) {
-		t.Errorf("pauses are %v, want %v", got, want)
-	}
-	for try := range 2000 {
-		if p := pause(try+1, nil); p < firstPause/2 || p > longest {
-			t.Errorf("pause(%d) = %v", try+1, p)
-		}
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/provider/providertest"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 )
 
@@ -267,7 +268,7 @@ func TestControlWaitsForLogin(t *testing.T) {
 		{name: "reboot without an answer before", do: provider.Reboot,
 			before: func(b *bench) { b.sh.boot["worker-1"] = 3 }, after: 4},
 		{name: "reboot that never happens", do: provider.Reboot,
-			before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 1 << 20} }, want: ErrLate},
+			before: func(b *bench) { b.sh.slow = map[string]int{"worker-1": 1 << 20} }, want: retry.ErrLate},
 		{name: "reboot, not waited for", do: provider.Reboot,
 			before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }, o: ControlOptions{NoWait: true}},
 		{name: "start", do: provider.Start,
@@ -276,7 +277,7 @@ func TestControlWaitsForLogin(t *testing.T) {
 			before: func(b *bench) { b.sh.boot["worker-1"] = 1 << 20 }},
 		{name: "start without an answer", do: provider.Start,
 			before: func(b *bench) { b.m.PowerOff("demo", "worker-1"); b.sh.boot["worker-1"] = 1 << 20 },
-			want:   ErrLate},
+			want:   retry.ErrLate},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"griddle/cloud/plan"
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
 )
@@ -29,7 +30,7 @@ type run struct {
 	v        *state.Vault
 	rules    map[string][]provider.Rule // of each firewall
 	firewall map[string]string          // name of that of each server
-	watch    *watch
+	watch    *retry.Watch
 	plan     *plan.Plan
 	steps    map[provider.KindName]plan.Step
 	atOnce   int // how many servers may be away at once
@@ -60,7 +61,8 @@ func (e *StageError) Error() string {
 // Unwrap gives the cause.
 func (e *StageError) Unwrap() error { return e.Err }
 
-// begin takes the stack's lock, and reads its state, which is empty where there is none. settings are the state's where s is nil.
+// begin takes the stack's lock, and reads its state, which is empty where there is none. settings are the state's where
+// s is nil.
 func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(), err error) {
 	d, err := c.State.Directory(stackName)
 	if err != nil {
@@ -94,13 +96,13 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 	if s != nil {
 		settings = s.Settings
 	}
-	r = &run{c: c, settings: patience(settings), dir: d, rec: state.NewRecord(d, st), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
-	r.watch = newWatch(c.Provider, stackName, r.call())
+	r = &run{c: c, settings: withDefaults(settings), dir: d, rec: state.NewRecord(d, st), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
+	r.watch = retry.NewWatch(c.Provider, stackName, r.call())
 	return r, unlock, nil
 }
 
-// patience gives settings that are not set their defaults.
-func patience(s stack.Settings) stack.Settings {
+// withDefaults gives settings that are not set their defaults.
+func withDefaults(s stack.Settings) stack.Settings {
 	if s.Parallel <= 0 {
 		s.Parallel = 4
 	}
@@ -114,8 +116,8 @@ func patience(s stack.Settings) stack.Settings {
 }
 
 // call repeats calls, and notes them in the stage's log.
-func (r *run) call() repeater {
-	return repeater{limit: r.settings.Call, jitter: r.c.Jitter, log: slog.New(stageLog{r}), tell: r.say}
+func (r *run) call() retry.Policy {
+	return retry.Policy{Limit: r.settings.Call, Jitter: r.c.Jitter, Log: slog.New(stageLog{r}), Tell: r.say}
 }
 
 // stageLog writes to the log of the stage that is running.
@@ -181,8 +183,8 @@ func (r *run) report(e Event) {
 	}
 }
 
-// each does f for all of them, at most limit side by side. What is begun is not ended because another one fails; but no further one
-// is begun where the credentials are refused or, with strict, after any failure.
+// each does f for all of them, at most limit side by side. What is begun is not ended because another one fails; but no
+// further one is begun where the credentials are refused or, with strict, after any failure.
 func each[T any](ctx context.Context, limit int, strict bool, all []T, f func(context.Context, T) error) error {
 	var g errgroup.Group
 	g.SetLimit(limit)

@@ -10,6 +10,7 @@ import (
 
 	"griddle/cloud/plan"
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 	"griddle/cloud/state"
 )
@@ -17,9 +18,9 @@ import (
 // tries is how often a server that the provider gives up is made in one run.
 const tries = 3
 
-// bringRole brings the servers of a role up: first those that are missing or change in place, side by side; then, few at a time,
-// those that are replaced, while the others serve.
-func (r *run) bringRole(ctx context.Context, role string) error {
+// makeRole brings the servers of a role up: first those that are missing or change in place, side by side; then, few at
+// a time, those that are replaced, while the others serve.
+func (r *run) makeRole(ctx context.Context, role string) error {
 	var now, then []stack.Server
 	first := ""
 	for _, v := range r.s.Servers {
@@ -40,25 +41,25 @@ func (r *run) bringRole(ctx context.Context, role string) error {
 			}
 		}
 	}
-	if err := each(ctx, r.settings.Parallel, false, now, r.bringServer); err != nil {
+	if err := each(ctx, r.settings.Parallel, false, now, r.makeServer); err != nil {
 		return err
 	}
-	if err := each(ctx, r.atOnce, true, then, r.bringServer); err != nil {
+	if err := each(ctx, r.atOnce, true, then, r.makeServer); err != nil {
 		return err
 	}
-	return r.bringOutputs(ctx, role, first)
+	return r.readOutputs(ctx, role, first)
 }
 
-// bringServer brings one server up, and makes it anew where the provider gives it up.
-func (r *run) bringServer(ctx context.Context, v stack.Server) error {
+// makeServer brings one server up, and makes it anew where the provider gives it up.
+func (r *run) makeServer(ctx context.Context, v stack.Server) error {
 	step := r.steps[provider.KindServer.Named(v.Name)]
 	do := step.Do
 	if do == plan.Replace {
 		r.say("server %s is replaced: %s", v.Name, step.Why)
 	}
 	for try := 1; ; try++ {
-		within, stop := context.WithTimeoutCause(ctx, r.settings.Server, late(r.settings.Server))
-		err := r.bringOnce(within, v, do)
+		within, stop := context.WithTimeoutCause(ctx, r.settings.Server, retry.Late(r.settings.Server))
+		err := r.makeServerOnce(within, v, do)
 		stop()
 		var failed *failure
 		if errors.As(err, &failed) {
@@ -78,7 +79,7 @@ func (r *run) bringServer(ctx context.Context, v stack.Server) error {
 	}
 }
 
-func (r *run) bringOnce(ctx context.Context, v stack.Server, do plan.Do) error {
+func (r *run) makeServerOnce(ctx context.Context, v stack.Server, do plan.Do) error {
 	old, there := r.resource(provider.KindServer, v.Name)
 	if there && (do == plan.Replace || old.State == provider.Removing) {
 		if err := r.remove(ctx, old); err != nil {
@@ -97,7 +98,7 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do plan.Do) error {
 		return err
 	}
 	if do != plan.Change {
-		if err := r.vacate(ctx, v.Name, w.Private); err != nil {
+		if err := r.freeAddress(ctx, v.Name, w.Private); err != nil {
 			return err
 		}
 		r.say("server %s is made", v.Name)
@@ -142,8 +143,9 @@ func (r *run) bringOnce(ctx context.Context, v stack.Server, do plan.Do) error {
 	return r.rec.Change(func(s *state.State) { s.Servers[v.Name].Phase = state.Booted })
 }
 
-// vacate removes the server that still has the address, where it is to be replaced or removed anyway. In its turn it is made with another.
-func (r *run) vacate(ctx context.Context, name string, a netip.Addr) error {
+// freeAddress removes the server that still has the address, where it is to be replaced or removed anyway. In its turn
+// it is made with another.
+func (r *run) freeAddress(ctx context.Context, name string, a netip.Addr) error {
 	r.mu.Lock()
 	var holder *provider.Resource
 	for k, v := range r.found {
@@ -230,7 +232,7 @@ func (r *run) want(v stack.Server, m *state.Origin, data []byte) (*provider.Serv
 
 // control starts, stops or reboots a server, and waits until it is so.
 func (r *run) control(ctx context.Context, v provider.Resource, a provider.Action) (provider.Resource, error) {
-	err := r.call().do(ctx, fmt.Sprintf("%s of server %s", a, v.Name), func(ctx context.Context) error {
+	err := r.call().Do(ctx, fmt.Sprintf("%s of server %s", a, v.Name), func(ctx context.Context) error {
 		return r.c.Provider.Control(ctx, v, a)
 	})
 	if err != nil {
@@ -240,7 +242,7 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 	if a == provider.Stop {
 		want = provider.Stopped
 	}
-	err = r.watch.until(ctx, v.KindName(), func(got provider.Resource, there bool) (bool, error) {
+	err = r.watch.Until(ctx, v.KindName(), func(got provider.Resource, there bool) (bool, error) {
 		switch {
 		case !there:
 			return true, fmt.Errorf("it is gone: %w", provider.ErrNotFound)
@@ -256,7 +258,8 @@ func (r *run) control(ctx context.Context, v provider.Resource, a provider.Actio
 	return v, err
 }
 
-// reach says how a server's ssh server is reached: at its public address, or through a server of the stack that has one.
+// reach says how a server's ssh server is reached: at its public address, or through a server of the stack that has
+// one.
 func (r *run) reach(v string, at provider.Resource) Target {
 	t := Target{Server: v, Address: at.Public}
 	r.rec.View(func(s *state.State) { t.Stack, t.User, t.Port = s.Stack, s.Admin, s.SSH })

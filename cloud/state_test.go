@@ -2,13 +2,14 @@ package cloud
 
 import (
 	"bytes"
-	"griddle/cloud/plan/plantest"
-	"griddle/cloud/state"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"griddle/cloud/plan/plantest"
+	"griddle/cloud/state"
 )
 
 // TestState has a golden of the file, which others' griddle must be able to read.

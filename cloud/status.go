@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/state"
 )
 
@@ -92,9 +93,9 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*state.State, []provi
 	if f := c.Provider.Features().Name; st.Provider != "" && st.Provider != f {
 		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s", name, st.Provider, f)
 	}
-	r := repeater{limit: patience(st.Settings()).Call, jitter: c.Jitter, log: discard(), first: true, tell: c.tell}
+	r := retry.Policy{Limit: withDefaults(st.Settings()).Call, Jitter: c.Jitter, Log: discard(), First: true, Tell: c.tell}
 	var have []provider.Resource
-	err = r.do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
+	err = r.Do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)
 		return err
 	})

@@ -27,11 +27,11 @@ func (c *Cloud) stateOrNew(name string) (*state.State, error) {
 func (c *Cloud) survey(ctx context.Context, s *stack.Stack, st *state.State) (plan.Input, error) {
 	in := plan.Input{Stack: s, State: st, Features: c.Provider.Features(), Key: c.Key, Render: c.Render,
 		Declared: c.Declared, Versions: make(map[string]string)}
-	r := &run{c: c, settings: patience(s.Settings), log: discard()}
+	r := &run{c: c, settings: withDefaults(s.Settings), log: discard()}
 	call := r.call()
-	call.first, call.tell = true, c.tell
+	call.First, call.Tell = true, c.tell
 	list := func(what, name string) (all []provider.Resource, err error) {
-		err = call.do(ctx, what, func(ctx context.Context) (err error) {
+		err = call.Do(ctx, what, func(ctx context.Context) (err error) {
 			all, err = c.Provider.List(ctx, name)
 			return err
 		})
@@ -87,7 +87,7 @@ func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	r := &run{c: c, settings: patience(s.Settings), log: discard()}
+	r := &run{c: c, settings: withDefaults(s.Settings), log: discard()}
 	in, err := c.survey(ctx, s, st)
 	if errors.Is(err, provider.ErrCredentials) || errors.Is(err, provider.ErrUnreachable) {
 		return err // all else would say the same
@@ -105,7 +105,7 @@ func (c *Cloud) Check(ctx context.Context, s *stack.Stack) error {
 // sizes checks that what is declared can be had.
 func (c *Cloud) sizes(ctx context.Context, r *run, s *stack.Stack) error {
 	var all []provider.Size
-	err := r.call().do(ctx, "asking for the sizes", func(ctx context.Context) (err error) {
+	err := r.call().Do(ctx, "asking for the sizes", func(ctx context.Context) (err error) {
 		all, err = c.Provider.Sizes(ctx)
 		return err
 	})

@@ -34,14 +34,14 @@ func (c *Cloud) Plan(ctx context.Context, s *stack.Stack) (*plan.Plan, error) {
 	return plan.Make(in)
 }
 
-// Up brings a stack to what is declared. What is so already is left alone. The plan that it returns was made after the lock was taken;
-// it is nil where the error came before.
+// Up brings a stack to what is declared. What is so already is left alone. The plan that it returns was made after the
+// lock was taken; it is nil where the error came before.
 func (c *Cloud) Up(ctx context.Context, s *stack.Stack, o Options) (*plan.Plan, error) {
 	return c.converge(ctx, s, "up", o, nil)
 }
 
-// Scale is Up with n servers in a role, within the role's bounds. The number is kept, and counts more than the declared one,
-// until it is the declared one again.
+// Scale is Up with n servers in a role, within the role's bounds. The number is kept, and counts more than the declared
+// one, until it is the declared one again.
 func (c *Cloud) Scale(ctx context.Context, s *stack.Stack, role string, n int, o Options) (*plan.Plan, error) {
 	return c.converge(ctx, s, "scale", o, func(_ context.Context, in *plan.Input) error {
 		i := slices.IndexFunc(s.Roles, func(r stack.Role) bool { return r.Name == role })
@@ -63,9 +63,9 @@ func (c *Cloud) Scale(ctx context.Context, s *stack.Stack, role string, n int, o
 	})
 }
 
-// Upgrade is Up with the versions that the stack file's images have now. Servers of another version are replaced, role by role
-// and Options.AtOnce at a time, with their addresses and volumes; the first that fails stops it. versions, by reference, are taken in place
-// of what the catalog says; it may be nil.
+// Upgrade is Up with the versions that the stack file's images have now. Servers of another version are replaced, role
+// by role and Options.AtOnce at a time, with their addresses and volumes; the first that fails stops it. versions, by
+// reference, are taken in place of what the catalog says; it may be nil.
 func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string]string, o Options) (*plan.Plan, error) {
 	return c.converge(ctx, s, "upgrade", o, func(_ context.Context, in *plan.Input) error {
 		if in.State.Images == nil {
@@ -147,15 +147,15 @@ func (r *run) carryOut(ctx context.Context, groups []string, images []provider.R
 		title string
 		work  func(context.Context) error
 	}{
-		{"build and upload images", func(ctx context.Context) error { return r.bringImages(ctx, images) }},
-		{"key, network, firewall", r.bringGround},
-		{"addresses and volumes", r.bringKeeps},
+		{"build and upload images", func(ctx context.Context) error { return r.makeImages(ctx, images) }},
+		{"key, network, firewall", r.makeShared},
+		{"addresses and volumes", r.makeLasting},
 	}
 	for _, g := range groups {
 		stages = append(stages, struct {
 			title string
 			work  func(context.Context) error
-		}{groupTitle(g), func(ctx context.Context) error { return r.bringRole(ctx, g) }})
+		}{groupTitle(g), func(ctx context.Context) error { return r.makeRole(ctx, g) }})
 	}
 	for _, v := range stages {
 		if err := r.do(ctx, v.title, v.work); err != nil {

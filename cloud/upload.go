@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/retry"
 	"griddle/cloud/stack"
 )
 
@@ -19,19 +20,19 @@ func Upload(ctx context.Context, p provider.Provider, i *provider.Image) (provid
 }
 
 func upload(ctx context.Context, p provider.Provider, i *provider.Image,
-	call repeater) (got provider.Resource, err error) {
-	call.limit += time.Duration(i.Size/uploadMinute) * time.Minute
-	err = call.do(ctx, "making image "+i.Name, func(ctx context.Context) (err error) {
+	call retry.Policy) (got provider.Resource, err error) {
+	call.Limit += time.Duration(i.Size/uploadMinute) * time.Minute
+	err = call.Do(ctx, "making image "+i.Name, func(ctx context.Context) (err error) {
 		got, err = p.Ensure(ctx, i)
 		return err
 	})
 	if err != nil || got.State == provider.Ready {
 		return got, err
 	}
-	call.first = false // it has answered
-	within, stop := context.WithTimeoutCause(ctx, call.limit, late(call.limit))
+	call.First = false // it has answered
+	within, stop := context.WithTimeoutCause(ctx, call.Limit, retry.Late(call.Limit))
 	defer stop()
-	err = newWatch(p, "", call).until(within, provider.KindImage.Named(got.Name),
+	err = retry.NewWatch(p, "", call).Until(within, provider.KindImage.Named(got.Name),
 		func(v provider.Resource, there bool) (bool, error) {
 			if there && v.State == provider.Failed {
 				return true, &failure{v}
@@ -49,7 +50,7 @@ func upload(ctx context.Context, p provider.Provider, i *provider.Image,
 func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 	call := calls(nil)
 	var all []provider.Resource
-	err := call.do(ctx, "looking at the images", func(ctx context.Context) (err error) {
+	err := call.Do(ctx, "looking at the images", func(ctx context.Context) (err error) {
 		all, err = p.List(ctx, "")
 		return err
 	})
@@ -60,10 +61,10 @@ func Withdraw(ctx context.Context, p provider.Provider, name string) error {
 	if i < 0 {
 		return nil
 	}
-	return call.do(ctx, "removing image "+name, func(ctx context.Context) error { return p.Remove(ctx, all[i]) })
+	return call.Do(ctx, "removing image "+name, func(ctx context.Context) error { return p.Remove(ctx, all[i]) })
 }
 
 // calls is how a provider is called where no stack's settings say otherwise.
-func calls(jitter func() float64) repeater {
-	return repeater{limit: patience(stack.Settings{}).Call, jitter: jitter, log: discard(), first: true}
+func calls(jitter func() float64) retry.Policy {
+	return retry.Policy{Limit: withDefaults(stack.Settings{}).Call, Jitter: jitter, Log: discard(), First: true}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/ssh"
 
-	"griddle/cloud"
+	"griddle/cloud/bootreport"
 	"griddle/cloud/login"
 	"griddle/cloud/provider/lxd/lxdtest"
 	"griddle/imagestore/durable"
@@ -166,7 +166,7 @@ func (f *fakeCloud) run(name, command string) (out string, exit int) {
 	switch {
 	case strings.Contains(command, "cloud-init status"):
 		return "status: done\n", 0
-	case strings.Contains(command, cloud.BootReport):
+	case strings.Contains(command, bootreport.Path):
 		if r := f.reports[name]; r != "" {
 			return r, 0
 		}

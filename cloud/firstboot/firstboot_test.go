@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"griddle/cloud"
+	"griddle/cloud/bootreport"
 	"griddle/cloud/stack"
 	"griddle/cloud/userdata/secure"
 )
@@ -111,8 +111,8 @@ func TestPrivateKeysAreRefused(t *testing.T) {
 
 // TestReportIsWhereUpLooks compares what the user-data has a server write with what the cloud's up reads.
 func TestReportIsWhereUpLooks(t *testing.T) {
-	if cloud.BootReport != secure.Report || cloud.BootMarker != secure.Marker {
+	if bootreport.Path != secure.Report || bootreport.Marker != secure.Marker {
 		t.Errorf("servers write %s and %q, up reads %s and %q", secure.Report, secure.Marker,
-			cloud.BootReport, cloud.BootMarker)
+			bootreport.Path, bootreport.Marker)
 	}
 }

@@ -110,7 +110,8 @@ func whyMissing(state provider.State, known bool) string {
 	return ""
 }
 
-// leftover plans what is there and not declared: servers, firewalls and addresses go. A volume stays: its data may be all there is.
+// leftover plans what is there and not declared: servers, firewalls and addresses go. A volume stays: its data may be
+// all there is.
 func (p *planner) leftover() {
 	for _, kind := range []provider.Kind{provider.KindServer, provider.KindAddress, provider.KindFirewall} {
 		for _, r := range p.Have {

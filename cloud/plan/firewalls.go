@@ -11,8 +11,8 @@ import (
 	"griddle/cloud/stack"
 )
 
-// Firewalls gives the rules of each of a stack's firewalls, by name, and the firewall of each server. The servers of a role share
-// the one that has its name; a server whose ports are others has its own.
+// Firewalls gives the rules of each of a stack's firewalls, by name, and the firewall of each server. The servers of a
+// role share the one that has its name; a server whose ports are others has its own.
 func Firewalls(s *stack.Stack) (rules map[string][]provider.Rule, of map[string]string) {
 	rules, of = make(map[string][]provider.Rule), make(map[string]string, len(s.Servers))
 	for _, v := range s.Servers {

@@ -1,11 +1,13 @@
-// Package plan says what would change in a stack, and why. It is functions from values to values: it asks no provider, reads no
-// file and changes nothing.
+// Package plan says what would change in a stack, and why. It is functions from values to values: it asks no provider,
+// reads no file and changes nothing.
 //
-// Call Make with what is declared, what the provider has and what is kept (Input); the Plan that it returns has a Step for each
-// resource. Plan.Print writes it for people, and as JSON it is what `griddle cloud plan --output json` prints. The one that
-// carries a plan out also needs the values that are not in the JSON: the private address, the Spec and the image of each server.
+// Call Make with what is declared, what the provider has and what is kept (Input); the Plan that it returns has a Step
+// for each resource. Plan.Print writes it for people, and as JSON it is what `griddle cloud plan --output json` prints.
+// The one that carries a plan out also needs the values that are not in the JSON: the private address, the Spec and the
+// image of each server.
 //
-// The same input gives the same plan. A step never removes a volume, and one more server changes no other server's address.
+// The same input gives the same plan. A step never removes a volume, and one more server changes no other server's
+// address.
 package plan
 
 import (

@@ -35,8 +35,8 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("stack %s is in use by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
 }
 
-// Lock locks a stack for this process, which it describes as command, such as "griddle cloud up". The lock ends with unlock, or
-// with the process. The error is a *HeldError if another process has the lock.
+// Lock locks a stack for this process, which it describes as command, such as "griddle cloud up". The lock ends with
+// unlock, or with the process. The error is a *HeldError if another process has the lock.
 func (d Directory) Lock(command string) (unlock func(), err error) {
 	name := filepath.Base(d.path)
 	if err := d.stacks.Disk.MkdirAll(d.path, 0o700); err != nil {

@@ -36,8 +36,8 @@ func (x Secrets) Check(s stack.Secret) error {
 	return err
 }
 
-// Value returns the value of a secret. One that is generated is generated once, and kept in v. Errors name the secret and its
-// source, never the value.
+// Value returns the value of a secret. One that is generated is generated once, and kept in v. Errors name the secret
+// and its source, never the value.
 func (x Secrets) Value(s stack.Secret, v *Vault) (string, error) {
 	value, err := x.read(v, s)
 	if err != nil {

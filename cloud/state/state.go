@@ -1,7 +1,8 @@
-// Package state keeps what a stack's provider cannot be asked for: versions, addresses, what each server was created from, and secrets.
+// Package state keeps what a stack's provider cannot be asked for: versions, addresses, what each server was created
+// from, and secrets.
 //
-// Stacks is the directory of all stacks, and Directory that of one. To change a stack, call Directory.Lock, Load, OpenVault and
-// NewRecord in this order. Each file is written whole and is durable before the step that depends on it:
+// Stacks is the directory of all stacks, and Directory that of one. To change a stack, call Directory.Lock, Load,
+// OpenVault and NewRecord in this order. Each file is written whole and is durable before the step that depends on it:
 //
 //	DIR/NAME/state.json       0600  a State: versions, private addresses, what servers were created from, outputs
 //	DIR/NAME/secrets.age      0600  generated secrets and secret outputs, encrypted (age-encryption.org/v1)
@@ -10,7 +11,8 @@
 //	DIR/NAME/logs/RUN/NN-STAGE.log  log of each stage, for the newest ten runs
 //	IDENTITY                  0600  the age identity that decrypts these files, created once
 //
-// A State holds no secret. Whether a resource exists is never read from it: that is the provider's answer (provider.Provider.List).
+// A State holds no secret. Whether a resource exists is never read from it: that is the provider's answer
+// (provider.Provider.List).
 package state
 
 import (
@@ -104,8 +106,8 @@ type Origin struct {
 	At      time.Time `json:"at"`
 }
 
-// Parse reads what State.Encode wrote. Unknown fields and impossible values are errors: a truncated or edited file must not
-// decide what happens to servers.
+// Parse reads what State.Encode wrote. Unknown fields and impossible values are errors: a truncated or edited file must
+// not decide what happens to servers.
 func Parse(b []byte) (*State, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("reading the state: %d bytes are more than %d", len(b), MaxSize)

@@ -21,8 +21,8 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// bringImages sees to it that the provider has every image; have are those that it has.
-func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
+// makeImages sees to it that the provider has every image; have are those that it has.
+func (r *run) makeImages(ctx context.Context, have []provider.Resource) error {
 	done := make(map[string]provider.Resource) // with ID and digest
 	for _, key := range slices.Sorted(maps.Keys(r.plan.Versions)) {
 		arch := key[len(key)-5:] // amd64, arm64
@@ -38,7 +38,7 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 			}
 			if step.Do != plan.Nothing {
 				var err error
-				if got.ID, got.Digest, err = r.bringImage(ctx, step, r.plan.Versions[key], arch, have); err != nil {
+				if got.ID, got.Digest, err = r.makeImage(ctx, step, r.plan.Versions[key], arch, have); err != nil {
 					return err
 				}
 			}
@@ -56,10 +56,10 @@ func (r *run) bringImages(ctx context.Context, have []provider.Resource) error {
 	return nil
 }
 
-// bringImage builds and uploads one image.
-func (r *run) bringImage(ctx context.Context, step plan.Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
+// makeImage builds and uploads one image.
+func (r *run) makeImage(ctx context.Context, step plan.Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
 	if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.Do == plan.Replace }); i >= 0 {
-		err := r.call().do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error { return r.c.Provider.Remove(ctx, have[i]) })
+		err := r.call().Do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error { return r.c.Provider.Remove(ctx, have[i]) })
 		if err != nil {
 			return "", "", err
 		}
@@ -78,8 +78,8 @@ func (r *run) bringImage(ctx context.Context, step plan.Step, version, arch stri
 	return got.ID, image.Digest, err
 }
 
-// bringGround makes what all servers share. Where the network is made anew, the servers in it go first.
-func (r *run) bringGround(ctx context.Context) error {
+// makeShared makes what all servers share. Where the network is made anew, the servers in it go first.
+func (r *run) makeShared(ctx context.Context) error {
 	lacks := r.c.Provider.Features().Lacks
 	if _, no := lacks[provider.KindKey]; !no && r.c.Key != "" {
 		if _, err := r.replaced(ctx, &provider.Key{Stack: r.s.Name, Name: plan.KeyName, Public: r.c.Key}); err != nil {
@@ -134,8 +134,8 @@ func (r *run) clearNetwork(ctx context.Context) error {
 	return nil
 }
 
-// bringKeeps makes addresses and volumes.
-func (r *run) bringKeeps(ctx context.Context) error {
+// makeLasting makes addresses and volumes.
+func (r *run) makeLasting(ctx context.Context) error {
 	var all []provider.Want
 	for _, v := range r.s.Servers {
 		if v.Public {

@@ -1,4 +1,4 @@
-package cloud
+package retry
 
 import (
 	"context"
@@ -14,24 +14,25 @@ const (
 	lastLook  = 5 * time.Second
 )
 
-// watch looks at a stack's resources for all who wait for one: however many there are, one List answers them.
-type watch struct {
-	p     provider.Provider
-	stack string
-	r     repeater
-	turn  chan struct{} // holds one value: whose turn it is to look
-	at    time.Time     // when the last look began
-	seen  map[provider.KindName]provider.Resource
+// Watch lists a stack's resources for all goroutines that wait for one of them: one request answers all.
+type Watch struct {
+	p      provider.Provider
+	stack  string
+	Policy Policy
+	turn   chan struct{} // holds one value: whose turn it is to look
+	at     time.Time     // when the last look began
+	seen   map[provider.KindName]provider.Resource
 }
 
-func newWatch(p provider.Provider, stack string, r repeater) *watch {
-	w := &watch{p: p, stack: stack, r: r, turn: make(chan struct{}, 1)}
+// NewWatch returns a Watch of a stack; of the images for the empty name.
+func NewWatch(p provider.Provider, stack string, r Policy) *Watch {
+	w := &Watch{p: p, stack: stack, Policy: r, turn: make(chan struct{}, 1)}
 	w.turn <- struct{}{}
 	return w
 }
 
-// look gives what the provider has, as of now or later.
-func (w *watch) look(ctx context.Context) (map[provider.KindName]provider.Resource, error) {
+// Look returns what the provider has, as of now or later.
+func (w *Watch) Look(ctx context.Context) (map[provider.KindName]provider.Resource, error) {
 	now := time.Now()
 	select {
 	case <-w.turn:
@@ -48,7 +49,7 @@ func (w *watch) look(ctx context.Context) (map[provider.KindName]provider.Resour
 	if w.stack == "" {
 		what = "looking at the images"
 	}
-	err := w.r.do(ctx, what, func(ctx context.Context) (err error) {
+	err := w.Policy.Do(ctx, what, func(ctx context.Context) (err error) {
 		all, err = w.p.List(ctx, w.stack)
 		return err
 	})
@@ -62,11 +63,11 @@ func (w *watch) look(ctx context.Context) (map[provider.KindName]provider.Resour
 	return w.seen, nil
 }
 
-// until looks until done says so. done gets the resource of that name, and whether there is one.
-func (w *watch) until(ctx context.Context, t provider.KindName,
+// Until lists until done says so. done gets the resource of that name, and whether there is one.
+func (w *Watch) Until(ctx context.Context, t provider.KindName,
 	done func(r provider.Resource, there bool) (bool, error)) error {
 	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
-		all, err := w.look(ctx)
+		all, err := w.Look(ctx)
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (w *watch) until(ctx context.Context, t provider.KindName,
 		if end, err := done(r, there); end || err != nil {
 			return err
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("waiting for %s %s, which is %s: %w", t.Kind, t.Name, says(r, there), err)
 		}
 	}
@@ -87,9 +88,9 @@ func says(r provider.Resource, there bool) string {
 	return string(r.State)
 }
 
-// gone waits until the resource is there no more. Another one of its name does not count.
-func (w *watch) gone(ctx context.Context, old provider.Resource) error {
-	return w.until(ctx, old.KindName(), func(r provider.Resource, there bool) (bool, error) {
+// Gone waits until the resource is there no more. Another one of its name does not count.
+func (w *Watch) Gone(ctx context.Context, old provider.Resource) error {
+	return w.Until(ctx, old.KindName(), func(r provider.Resource, there bool) (bool, error) {
 		return !there || r.ID != old.ID, nil
 	})
 }

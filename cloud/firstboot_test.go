@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"unicode/utf8"
 
+	"griddle/cloud/bootreport"
 	"griddle/cloud/plan/plantest"
 	"griddle/cloud/provider"
 	"griddle/cloud/state"
@@ -22,24 +22,24 @@ func TestFirstBootFailed(t *testing.T) {
 		said []string
 	}{
 		{"its own report", func(b *bench) {
-			b.sh.files["worker-1 "+BootReport] = "failed\nsudoers: ops cannot become root\nsshd: this image has no " +
+			b.sh.files["worker-1 "+bootreport.Path] = "failed\nsudoers: ops cannot become root\nsshd: this image has no " +
 				"sshd\nscript: key of API_KEY\n"
-			b.sh.files["worker-1 "+bootLog] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of " +
+			b.sh.files["worker-1 "+bootreport.Log] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of " +
 				"API_KEY' TOKEN=tok-en\n"
-		}, func(b *bench) { b.sh.files["worker-1 "+BootReport] = "done\n" },
+		}, func(b *bench) { b.sh.files["worker-1 "+bootreport.Path] = "done\n" },
 			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: " +
 				"this image has no sshd; script: ***"},
 			[]string{"server worker-1: the end of /var/log/cloud-init-output.log:\n        | Setting up\n" +
 				"        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
 		{"cloud-init's result", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ` +
+			b.sh.files["worker-1 "+bootreport.CloudInitResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ` +
 				`["('users_groups', ProcessExecutionError())"]}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 },
 			[]string{"cloud-init status: exit 1", "cloud-init: ('users_groups', ProcessExecutionError())"}, nil},
 		{"cloud-init's status, by stage", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": ` +
+			b.sh.files["worker-1 "+bootreport.CloudInitStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": ` +
 				`1.5}, "stage": null}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 }, []string{"cloud-init: no datasource"}, nil},
 		{"its console, while ssh does not answer", func(b *bench) {
@@ -119,24 +119,4 @@ func TestAdviceNamesServers(t *testing.T) {
 	if got := Advice(ErrFirstBoot); !strings.Contains(got, "--rebuild SERVER`") {
 		t.Errorf("Advice = %s", got)
 	}
-}
-
-func FuzzBootReport(f *testing.F) {
-	f.Add([]byte("failed\nfirewall: x\n"))
-	f.Add([]byte("\x1b[1mgriddle: first boot failed: web-1\r\ngriddle: x\xff\n"))
-	f.Add([]byte(`{"v1": {"errors": ["a\nb"], "init": {"errors": ["c"]}}}`))
-	f.Add([]byte(`{"v1": {"errors": 3, "init": [], "modules-final": {"errors": {}}}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		_, first, _ := parseReport(b)
-		failed, second, ok := parseConsole(b)
-		if failed && (!ok || len(second) == 0) {
-			t.Errorf("parseConsole(%q) = %v, %q, %v", b, failed, second, ok)
-		}
-		for _, r := range append(append(first, second...), cloudInitErrors(b)...) {
-			if r == "" || len(r) > maxReason+len("…") || !utf8.ValidString(r) || strings.ContainsAny(r, "\n\r\x1b") {
-				t.Errorf("a reason is %q", r)
-			}
-		}
-		lastLines(consoleLines(b), shownLines)
-	})
 }
