@@ -3,7 +3,6 @@ package appliance
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,160 +16,16 @@ import (
 
 	"griddle/appliance/api"
 	"griddle/appliance/config"
-	"griddle/appliance/fleet"
 	"griddle/appliance/job"
-	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
-	"griddle/imagestore/content"
-	"griddle/imagestore/document"
-	"griddle/imagestore/encoding"
 	"griddle/imagestore/minisign"
-	"griddle/imagestore/multicast/coordinator"
 	"griddle/imagestore/remote"
-	"griddle/imagestore/sendstream"
 )
-
-// running is a server whose two handlers are behind test listeners.
-type running struct {
-	*server
-	t             testing.TB
-	plain, secure *httptest.Server
-	key           *minisign.SecretKey // of a publisher of web*
-	tokens        map[string]string   // by who has it: "", wrong, idle, boot, publisher, administrator
-	image         catalog.Publication
-}
-
-// newRunning starts one with an image, a publisher and two machines, of which one has a job.
-func newRunning(t testing.TB, images string) *running {
-	t.Helper()
-	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	st, err := openState(filepath.Join(t.TempDir(), "state"))
-	must(err)
-	t.Cleanup(func() { st.close() })
-	conf := config.Default()
-	conf.Images = images
-	s := &server{config: conf, now: time.Now, state: st}
-	s.live.Store(&live{config: conf})
-	s.store, err = imagestore.Open(filepath.Join(st.dir, "store"))
-	must(err)
-	site, err := st.siteKey(ctx, s.store)
-	must(err)
-	must(s.store.KeepHead(ctx, site, time.Hour))
-	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{})
-	must(err)
-	t.Cleanup(func() { s.fleet.Close() })
-	s.streams, err = coordinator.New(coordinator.Options{Off: true, Groups: conf.Multicast.Groups,
-		Port: 7469, Open: s.encoding})
-	must(err)
-	t.Cleanup(func() { s.streams.Close() })
-	admin, err := st.adminToken()
-	must(err)
-	r := &running{server: s, t: t, tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
-	r.key, err = minisign.GenerateKey()
-	must(err)
-	grant, err := document.NewGrant(r.key.Public(), "web*")
-	must(err)
-	must(s.store.Grant(ctx, catalog.Granting{Key: grant.String()}))
-	r.image = publishRaw(t, s.store, r.key, "web:1@amd64", []byte("a stream"))
-	mux := http.NewServeMux()
-	r.secure = httptest.NewTLSServer(mux)
-	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams},
-		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
-	must(err)
-	s.callers, s.limits = s.newCallers(), newLimits()
-	mux.Handle("/", s.limits.inTurn(s.callers.acquainted, s.secureHandler()))
-	root, err := os.OpenRoot(t.TempDir())
-	must(err)
-	t.Cleanup(func() { root.Close() })
-	r.plain = httptest.NewServer(s.plainHandler(http.NotFoundHandler(), root))
-	t.Cleanup(r.plain.Close)
-	r.tokens["publisher"], err = MakePublisherToken(st.dir, r.key.Public(), time.Now())
-	must(err)
-	conf2, err := job.PinnedTLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.secure.Certificate().Raw}))
-	must(err)
-	operator := api.NewClient(r.secure.URL, admin, conf2)
-	_, err = operator.Install(ctx, "52:54:00:00:00:01", api.Install{Image: "web", Disk: "largest"})
-	must(err)
-	for who, mac := range map[string]string{"boot": "52:54:00:00:00:01", "idle": "52:54:00:00:00:02"} {
-		boot := map[string]string{"boot": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01",
-			"idle": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"}[who]
-		w, err := job.NewClient(r.secure.URL, conf2).Hello(ctx,
-			job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
-		must(err)
-		r.tokens[who] = w.Token
-	}
-	return r
-}
-
-func storeImages(st *imagestore.Store) api.Images { return images{st} }
-
-// publishRaw publishes an image whose one stream is raw, which is none that could be received.
-func publishRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) catalog.Publication {
-	t.Helper()
-	p := putRaw(t, st, k, ref, raw)
-	if _, err := st.Add(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-// putRaw stores all of such an image but for the line of the catalog.
-func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref string, raw []byte) catalog.Publication {
-	t.Helper()
-	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var text bytes.Buffer
-	_, err := (&content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}).WriteTo(&text)
-	must(err)
-	c, err := st.PutContent(ctx, text.Bytes())
-	must(err)
-	id := document.Identity{Ref: ref, UUID: sendstream.UUID{1}, Ctransid: 7, Content: c}
-	e, err := encoding.Encoder{}.Encode(ctx, bytes.NewReader(raw), st.Blobs)
-	must(err)
-	image, err := st.PutImage(ctx, document.Image{Identity: id, Published: time.Unix(1.7e9, 0), Size: 1, Files: 1}, k)
-	must(err)
-	stream, err := st.PutStream(ctx, document.Stream{Image: id, Raw: e.Raw, Pieces: e.Pieces}, k)
-	must(err)
-	return catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{{Document: stream, Index: e.Index}}}
-}
 
 // callersInOrder lists who calls, the least trusted first.
 func callersInOrder() []string {
 	return []string{"", "wrong", "idle", "boot", "publisher", "administrator"}
-}
-
-// ask sends one request and returns its status.
-func (r *running) ask(base, method, path, token, body string) (int, string) {
-	r.t.Helper()
-	req, err := http.NewRequest(method, base+path, strings.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := r.secure.Client().Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var b bytes.Buffer
-	b.ReadFrom(resp.Body)
-	return resp.StatusCode, b.String()
 }
 
 // allowed says who may use a route of the store.
