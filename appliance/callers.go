@@ -20,13 +20,16 @@ import (
 )
 
 // errBadToken is the answer to an unknown token.
-var errBadToken = errors.New("the token is not valid: it is not the administrator's, a trusted publisher's, or the token of a machine that booted from this server")
+var errBadToken = errors.New("the token is not valid: it is not the administrator's, a trusted publisher's, " +
+	"or the token of a machine that booted from this server")
 
 // callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
-	admin   func(*http.Request) error                       // nil for the administrator
-	job     func(ctx context.Context, token string) error   // nil for a boot whose machine has a live job; fleet.ErrOver without one
-	ordered func(ctx context.Context, token string) bool    // whether an operator named the boot's machine: only such a one opens the reserve
+	admin func(*http.Request) error // nil for the administrator
+	// nil for a boot whose machine has a live job; fleet.ErrOver without one
+	job func(ctx context.Context, token string) error
+	// whether an operator named the boot's machine: only such a one opens the reserve
+	ordered func(ctx context.Context, token string) bool
 	trusted func(context.Context, minisign.PublicKey) error // nil for a key that may publish
 	state   string                                          // directory
 	private bool
@@ -38,9 +41,10 @@ type callers struct {
 }
 
 const (
-	bootTrust    = 5 * time.Second  // for which the fleet is not asked again
-	addressTrust = 10 * time.Minute // since somebody at it had a token: a machine with a job, a publisher, an administrator
-	maxKnown     = 4096             // of each
+	bootTrust = 5 * time.Second // for which the fleet is not asked again
+	// since somebody at it had a token: a machine with a job, a publisher, an administrator
+	addressTrust = 10 * time.Minute
+	maxKnown     = 4096 // of each
 )
 
 // who says who sends r (remote.HandlerOptions), and notes the address of those who are no strangers.
@@ -66,7 +70,8 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	k, err := publisherOf(c.state, token)
 	if err == nil {
 		if err := c.trusted(r.Context(), k); err != nil {
-			return remote.Caller{}, fmt.Errorf("the token belongs to publisher's key %s, which may no longer publish: %w", k.ID(), err)
+			return remote.Caller{},
+				fmt.Errorf("the token belongs to publisher's key %s, which may no longer publish: %w", k.ID(), err)
 		}
 		return remote.Caller{Role: remote.Publisher, Key: k}, nil
 	}

@@ -24,14 +24,17 @@ type network struct {
 // findNetwork looks up the interface and our address on it; want is the zero Addr for the first one.
 func findNetwork(name string, want netip.Addr) (network, error) {
 	if name == "" {
-		return network{}, Advice{errors.New("no network interface is set"), "Give the provisioning network's interface with --interface IFACE; this host has " + interfaces() + "."}
+		return network{}, Advice{errors.New("no network interface is set"),
+			"Give the provisioning network's interface with --interface IFACE; this host has " + interfaces() + "."}
 	}
 	i, err := net.InterfaceByName(name)
 	if err != nil {
-		return network{}, Advice{fmt.Errorf("finding the interface %s: %w", name, err), "This host has " + interfaces() + "."}
+		return network{}, Advice{fmt.Errorf("finding the interface %s: %w", name, err),
+			"This host has " + interfaces() + "."}
 	}
 	if i.Flags&net.FlagUp == 0 {
-		return network{}, Advice{fmt.Errorf("the interface %s is down", name), "Bring it up with `ip link set " + name + " up`."}
+		return network{}, Advice{fmt.Errorf("the interface %s is down", name),
+			"Bring it up with `ip link set " + name + " up`."}
 	}
 	addrs, err := i.Addrs()
 	if err != nil {
@@ -49,9 +52,11 @@ func findNetwork(name string, want netip.Addr) (network, error) {
 		}
 	}
 	if want.IsValid() {
-		return network{}, Advice{fmt.Errorf("%s is not an address of %s, which has %s", want, name, orNone(have)), "Correct the key address, or omit it."}
+		return network{}, Advice{fmt.Errorf("%s is not an address of %s, which has %s", want, name, orNone(have)),
+			"Correct the key address, or omit it."}
 	}
-	return network{}, Advice{fmt.Errorf("the interface %s has no IPv4 address", name), "Give it one with `ip address add 10.0.0.1/24 dev " + name + "`."}
+	return network{}, Advice{fmt.Errorf("the interface %s has no IPv4 address", name),
+		"Give it one with `ip address add 10.0.0.1/24 dev " + name + "`."}
 }
 
 func interfaces() string {
@@ -93,7 +98,8 @@ func portAdvice(err error, what string, port int, flag string) error {
 		}
 		return Advice{err, fmt.Sprintf("%s uses the port. Stop it, or choose another port with --%s PORT.", who, flag)}
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return Advice{err, fmt.Sprintf("The capability CAP_NET_BIND_SERVICE is missing: run as root, grant it with setcap or AmbientCapabilities=, or choose a port above 1023 with --%s PORT.", flag)}
+		return Advice{err, fmt.Sprintf("The capability CAP_NET_BIND_SERVICE is missing: run as root, "+
+			"grant it with setcap or AmbientCapabilities=, or choose a port above 1023 with --%s PORT.", flag)}
 	}
 	return err
 }

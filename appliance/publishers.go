@@ -18,9 +18,9 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// PublishersDir is the directory of publishers' tokens in the state directory. A token is a file, named by the SHA-256 of the
-// token in hex with ".json" after it, mode 0600, with a publisherToken in it; the token itself is nowhere. A running server looks there
-// at each request that has a token, so that what is made or revoked counts at once.
+// PublishersDir is the directory of publishers' tokens in the state directory. A token is a file, named by the SHA-256
+// of the token in hex with ".json" after it, mode 0600, with a publisherToken in it; the token itself is nowhere. A
+// running server looks there at each request that has a token, so that what is made or revoked counts at once.
 const PublishersDir = "publishers"
 
 // publisherToken is what a token's file says.
@@ -36,9 +36,9 @@ func publisherFile(stateDir, token string) string {
 	return filepath.Join(stateDir, PublishersDir, hex.EncodeToString(sum[:])+".json")
 }
 
-// MakePublisherToken makes the token of a publisher's key, and revokes those that the key had. The token is durable when it
-// returns (durable.Disk.Create syncs the file and its directory), and cannot be read again later. A crash before the old ones are removed
-// leaves both.
+// MakePublisherToken makes the token of a publisher's key, and revokes those that the key had. The token is durable
+// when it returns (durable.Disk.Create syncs the file and its directory), and cannot be read again later. A crash
+// before the old ones are removed leaves both.
 func MakePublisherToken(stateDir string, k minisign.PublicKey, now time.Time) (string, error) {
 	owner, err := os.Stat(stateDir)
 	if err != nil {
@@ -59,7 +59,8 @@ func MakePublisherToken(stateDir string, k minisign.PublicKey, now time.Time) (s
 	}
 	if sys, ok := owner.Sys().(*syscall.Stat_t); err == nil && ok && os.Geteuid() == 0 {
 		// The server may run as another user, who owns the state directory.
-		err = errors.Join(os.Chown(dir, int(sys.Uid), int(sys.Gid)), os.Chown(publisherFile(stateDir, token), int(sys.Uid), int(sys.Gid)))
+		err = errors.Join(os.Chown(dir, int(sys.Uid), int(sys.Gid)),
+			os.Chown(publisherFile(stateDir, token), int(sys.Uid), int(sys.Gid)))
 	}
 	if err == nil {
 		err = removeAll(old)

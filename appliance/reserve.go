@@ -14,16 +14,16 @@ import (
 )
 
 // A start writes a little: the database's journal, leases, where the server listens. On a file system that is full it
-// could not, and no machine would be served until someone makes room. So a file holds some room back, which a start on a full file
-// system gives up. fleet.Options.Spare is more than it, so that strangers cannot fill what it leaves.
+// could not, and no machine would be served until someone makes room. So a file holds some room back, which a start on
+// a full file system gives up. fleet.Options.Spare is more than it, so that strangers cannot fill what it leaves.
 const (
 	reserveFile = "reserve"
 	reserveSize = 8 << 20
 	reserveFrom = 4 * reserveSize // free bytes from which the reserve is made; below, the room is better used
 )
 
-// reserve makes the file that holds room back, or gives it up where less than that room is free; freed says that it did. It is
-// no error where it can do neither: the start shows what is missing.
+// reserve makes the file that holds room back, or gives it up where less than that room is free; freed says that it
+// did. It is no error where it can do neither: the start shows what is missing.
 func (s *state) reserve() (freed bool, err error) {
 	var at unix.Statfs_t
 	if err := unix.Statfs(s.dir, &at); err != nil {
@@ -64,7 +64,8 @@ func (s *state) makeReserve() error {
 // fullDisk says what to do where a start failed because nothing more can be written.
 func fullDisk(err error, dir string) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, fleet.ErrDiskFull) {
-		return Advice{err, fmt.Sprintf("Free space on the filesystem of %s (`df %s` shows it, `griddle image gc` removes old versions), and start again.", dir, dir)}
+		return Advice{err, fmt.Sprintf("Free space on the filesystem of %s (`df %s` shows it, "+
+			"`griddle image gc` removes old versions), and start again.", dir, dir)}
 	}
 	return err
 }

@@ -38,8 +38,8 @@ type Options struct {
 	Ready func(Started)    // called once, when everything listens
 	Now   func() time.Time // nil means time.Now
 
-	// Reload asks for the configuration to be read again, with Read, and Level follows its log level. All three go together;
-	// nil for a server that keeps what it began with.
+	// Reload asks for the configuration to be read again, with Read, and Level follows its log level. All three go
+	// together; nil for a server that keeps what it began with.
 	Reload <-chan os.Signal
 	Read   func() (config.Config, error)
 	Level  *slog.LevelVar
@@ -97,7 +97,8 @@ func (s *server) keepReserve() {
 	case err != nil:
 		s.log.Warn("the reserve for a start on a full disk could not be created", "error", err)
 	case freed:
-		s.log.Error("the state disk is full: the server freed its reserve and does not store unknown machines", "state", s.state.dir)
+		s.log.Error("the state disk is full: the server freed its reserve and does not store unknown machines",
+			"state", s.state.dir)
 	}
 }
 
@@ -153,7 +154,8 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return err
 	}
 	if len(open) > 0 {
-		s.log.Warn("other users of this host could read secrets of this site until now; replace the secrets if someone could have copied them", "files", strings.Join(open, ", "), "state", s.state.dir)
+		s.log.Warn("other users of this host could read secrets of this site until now; replace the secrets if "+
+			"someone could have copied them", "files", strings.Join(open, ", "), "state", s.state.dir)
 	}
 	token, err := s.state.adminToken()
 	if err != nil {
@@ -189,8 +191,9 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.fleet.Close())
 	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()}, Home: s.httpsURL(),
-		Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate, Log: s.log, Now: s.now,
+		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()},
+		Home: s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
+		Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
@@ -239,7 +242,8 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	g.Go(func() error { return s.reloads(ctx, nb, o) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
 	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
-	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(), "https", s.httpsURL(),
+	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(),
+		"https", s.httpsURL(),
 		"state", s.state.dir, "boot", s.bootDir, "unknown", string(s.config.Unknown))
 	if err := notify("READY=1"); err != nil {
 		s.log.Warn("notifying the service manager failed", "error", err)
@@ -278,12 +282,14 @@ func (s *server) serveHTTP(ctx context.Context, g *errgroup.Group, l net.Listene
 // netboot is the network boot part of c.
 func (s *server) netboot(c config.Config) netboot.Config {
 	n := netboot.Config{
-		Interface: c.Interface, ServerIP: s.addr, HTTPPort: uint16(c.HTTP), BootDir: s.bootDir, MenuTimeout: c.MenuTimeout, Relays: c.DHCP.Relays,
+		Interface: c.Interface, ServerIP: s.addr, HTTPPort: uint16(c.HTTP), BootDir: s.bootDir,
+		MenuTimeout: c.MenuTimeout, Relays: c.DHCP.Relays,
 	}
 	if c.DHCP.Mode == config.ModeFull {
 		n.Mode = netboot.Full
 		n.StepDown, n.ProbeTime = c.DHCP.Other == config.OtherStepDown, c.DHCP.Probe
-		n.Pool = netboot.Pool{Time: c.DHCP.Lease, Router: c.DHCP.Router, DNS: c.DHCP.DNS, Journal: s.state.path(leasesFile)}
+		n.Pool = netboot.Pool{Time: c.DHCP.Lease, Router: c.DHCP.Router, DNS: c.DHCP.DNS,
+			Journal: s.state.path(leasesFile)}
 		n.Pool.First, n.Pool.Last, _ = c.DHCP.Range() // Validate has read it
 	}
 	return n
@@ -295,7 +301,8 @@ func fleetOptions(c config.Config) fleet.Options {
 }
 
 // LostEntries is what to do about head.ErrLost.
-const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost, remove `catalog.head` next to it; " +
+const LostEntries = "Restore the file `catalog` of the store from its newest copy. If its last entries are lost, " +
+	"remove `catalog.head` next to it; " +
 	"then clients that have seen these entries refuse this catalog until you delete what they remember of the site."
 
 // lostEntries says what to do where the catalog is not what this site signed.

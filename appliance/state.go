@@ -51,16 +51,19 @@ func openState(dir string) (*state, error) {
 		return nil, fmt.Errorf("finding the state directory: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, Advice{fmt.Errorf("making the state directory: %w", err), "Run as a user who may write there, or give --state-dir DIR."}
+		return nil, Advice{fmt.Errorf("making the state directory: %w", err),
+			"Run as a user who may write there, or give --state-dir DIR."}
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, Advice{fmt.Errorf("locking the state directory: %w", err), "Run as a user who may write there, or give --state-dir DIR."}
+		return nil, Advice{fmt.Errorf("locking the state directory: %w", err),
+			"Run as a user who may write there, or give --state-dir DIR."}
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, Advice{fmt.Errorf("locking the state directory: another griddle serve uses %s", dir), "Stop that one, or give this one another directory with --state-dir."}
+			return nil, Advice{fmt.Errorf("locking the state directory: another griddle serve uses %s", dir),
+				"Stop that one, or give this one another directory with --state-dir."}
 		}
 		return nil, fmt.Errorf("locking the state directory: %w", err)
 	}
@@ -88,14 +91,15 @@ func (s *state) adminToken() (string, error) {
 	}
 	token := strings.TrimSpace(string(b))
 	if len(token) < 16 {
-		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(TokenFile)), "Remove the file; the next start creates a new one."}
+		return "", Advice{fmt.Errorf("reading the administrator's token: %s has less than 16 bytes", s.path(TokenFile)),
+			"Remove the file; the next start creates a new one."}
 	}
 	return token, nil
 }
 
-// siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to the
-// store and makes the store trust it for that. A store that has a site's key already gets no other because the file of it is
-// missing: the wrong state directory would make a new site of it, which agents and clients refuse.
+// siteKey returns the key that signs what the store derives and its catalog, made at the first call ever, gives it to
+// the store and makes the store trust it for that. A store that has a site's key already gets no other because the file
+// of it is missing: the wrong state directory would make a new site of it, which agents and clients refuse.
 func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*minisign.SecretKey, error) {
 	key, err := minisign.ReadKey(s.path(SiteKeyFile), nil)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +114,8 @@ func (s *state) siteKey(ctx context.Context, store *imagestore.Store) (*minisign
 	err = store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(key.Public()).String(), Comment: "this site"})
 	if errors.Is(err, catalog.ErrRevoked) {
 		return nil, Advice{fmt.Errorf("trusting the site's key: %w", err),
-			fmt.Sprintf("Move %s and its .pub away; the next start creates another. Or trust it again with `griddle key trust --again --site`.", s.path(SiteKeyFile))}
+			fmt.Sprintf("Move %s and its .pub away; the next start creates another. Or trust it again with `griddle "+
+				"key trust --again --site`.", s.path(SiteKeyFile))}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("trusting the site's key: %w", err)
@@ -127,16 +132,18 @@ func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
 	}
 	for _, k := range keys {
 		if k.Site && k.Revoked == nil {
-			return Advice{fmt.Errorf("reading the site's key %s: no such file, and the store trusts the site's key %s already", s.path(SiteKeyFile), k.ID),
-				fmt.Sprintf("Is this the right --state-dir? Restore %s from the backup. If the key is lost, `griddle key revoke %s --store DIR` allows a new site; "+
+			return Advice{fmt.Errorf("reading the site's key %s: no such file, "+
+				"and the store trusts the site's key %s already", s.path(SiteKeyFile), k.ID),
+				fmt.Sprintf("Is this the right --state-dir? Restore %s from the backup. If the key is lost, "+
+					"`griddle key revoke %s --store DIR` allows a new site; "+
 					"then machines need new boot images, and clients must forget the old site.", SiteKeyFile, k.ID)}
 		}
 	}
 	return nil
 }
 
-// tighten takes from the group and from others what they may do with the files that hold secrets, and returns those that were
-// open. The directory itself keeps others out; these files are what is copied.
+// tighten takes from the group and from others what they may do with the files that hold secrets, and returns those
+// that were open. The directory itself keeps others out; these files are what is copied.
 func (s *state) tighten() (open []string, err error) {
 	for _, name := range []string{TokenFile, SiteKeyFile, caKeyFile, serverKeyFile} {
 		st, err := os.Stat(s.path(name))

@@ -72,7 +72,8 @@ func (s streams) Control(session, action string, c api.StreamControl) error {
 	case "stop":
 		err = s.c.Stop(id)
 	default:
-		return job.NewProblem(http.StatusNotFound, fmt.Sprintf("a session knows start, hold, cap and stop, but not %q", job.Printable(action)))
+		return job.NewProblem(http.StatusNotFound,
+			fmt.Sprintf("a session knows start, hold, cap and stop, but not %q", job.Printable(action)))
 	}
 	if err = noSession(err); err != nil && !errors.Is(err, api.ErrNoSession) {
 		return job.NewProblem(http.StatusBadRequest, err.Error())
@@ -97,14 +98,16 @@ func noSession(err error) error {
 func (s *server) multicast(nw network) (*coordinator.Coordinator, error) {
 	conf := s.config.Multicast
 	o := coordinator.Options{
-		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather, Machines: conf.Machines, Rate: ceiling(conf.Rate, 0),
-		Sources: []string{s.imagesURL()}, Private: s.config.Images == config.ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
+		Off: !conf.Enabled, Groups: conf.Groups, Port: uint16(conf.Port), TTL: conf.TTL, Gather: conf.Gather,
+		Machines: conf.Machines, Rate: ceiling(conf.Rate, 0), Sources: []string{s.imagesURL()},
+		Private: s.config.Images == config.ImagesPrivate, Log: s.log, Now: s.now, Open: s.encoding,
 	}
 	ifi, err := net.InterfaceByName(nw.iface)
 	if err != nil {
 		return nil, fmt.Errorf("finding the interface %s: %w", nw.iface, err)
 	}
-	o.Links = []coordinator.Link{{Interface: ifi, Address: nw.prefix, Budget: multicast.NewBudget(ceiling(conf.Rate, linkSpeed("/sys", nw.iface)))}}
+	o.Links = []coordinator.Link{{Interface: ifi, Address: nw.prefix,
+		Budget: multicast.NewBudget(ceiling(conf.Rate, linkSpeed("/sys", nw.iface)))}}
 	return coordinator.New(o)
 }
 

@@ -7,7 +7,8 @@ import (
 	"griddle/imagestore"
 )
 
-// tidyEvery is how often the keep rules are applied, and the store is searched for what publications that failed left in it.
+// tidyEvery is how often the keep rules are applied, and the store is searched for what publications
+// that failed left in it.
 const tidyEvery = 24 * time.Hour
 
 // tidy does that, at the start and then every day until ctx ends, and keeps the signature of the catalog fresh. Uploads
@@ -23,7 +24,8 @@ func (s *server) tidy(ctx context.Context) error {
 			s.log.Warn("removing old versions and what failed publications left was not complete", "error", err)
 		}
 		if d.Blobs > 0 || len(d.Versions) > 0 {
-			s.log.Info("removed old versions and what failed publications left", "images", d.Versions, "blobs", d.Blobs, "bytes", d.Bytes)
+			s.log.Info("removed old versions and what failed publications left", "images", d.Versions,
+				"blobs", d.Blobs, "bytes", d.Bytes)
 		}
 		// Signed anew where half of its life is over, though nobody asks for it.
 		if _, err := s.store.Head(ctx); err != nil && ctx.Err() == nil {

@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// TestCacheHeaders checks what caches go by: a strong ETag, which holds slices of a blob together, and that a blob never
-// changes, in whole answers, partial ones and those to HEAD.
+// TestCacheHeaders checks what caches go by: a strong ETag, which holds slices of a blob together, and that a blob
+// never changes, in whole answers, partial ones and those to HEAD.
 func TestCacheHeaders(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
@@ -48,7 +48,8 @@ func TestCacheHeaders(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != c.status || resp.Header.Get("ETag") != `"`+string(d)+`"` ||
 			resp.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" || resp.Header.Get("Vary") != "" {
-			t.Errorf("%s with %s %s: status %d, want %d; headers %v", c.method, c.header, c.value, resp.StatusCode, c.status, resp.Header)
+			t.Errorf("%s with %s %s: status %d, want %d; headers %v", c.method, c.header, c.value, resp.StatusCode,
+				c.status, resp.Header)
 		}
 	}
 }
@@ -100,11 +101,14 @@ func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.
 	}))
 	f.t.Cleanup(up.Close)
 	conf := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, []byte(strings.NewReplacer("DIR", dir, "UPSTREAM", up.URL, "SLICE", slice).Replace(nginxConfig)), 0o644); err != nil {
+	if err := os.WriteFile(conf,
+		[]byte(strings.NewReplacer("DIR", dir, "UPSTREAM", up.URL, "SLICE", slice).Replace(nginxConfig)),
+		0o644); err != nil {
 		f.t.Fatal(err)
 	}
 	// It returns when it listens.
-	if out, err := exec.Command("nginx", "-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("nginx", "-p", dir, "-c", conf,
+		"-e", filepath.Join(dir, "error.log")).CombinedOutput(); err != nil {
 		f.t.Fatalf("starting nginx: %v\n%s", err, out)
 	}
 	f.t.Cleanup(func() {
@@ -112,9 +116,10 @@ func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.
 			f.t.Errorf("stopping nginx: %v\n%s", err, out)
 		}
 	})
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "socket"))
-	}}}
+	client := &http.Client{
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "socket"))
+		}}}
 	f.t.Cleanup(client.CloseIdleConnections)
 	if s, err = remote.Open(remote.ServerOptions{URL: "http://cache.invalid", Client: client}); err != nil {
 		f.t.Fatal(err)
@@ -122,8 +127,8 @@ func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.
 	return s, blobs
 }
 
-// TestCopyThroughCache pulls through nginx: the second site's blobs come from the cache alone, also those of which it has a
-// part already.
+// TestCopyThroughCache pulls through nginx: the second site's blobs come from the cache alone, also those of which
+// it has a part already.
 func TestCopyThroughCache(t *testing.T) {
 	for name, slice := range map[string]string{
 		"whole": "",

@@ -16,9 +16,9 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// BenchmarkCatalog lists and plans in a store with 10,000 versions of ten templates, each a delta from the one before it and
-// every twentieth a full stream too: list is `griddle image list`, plan the way from nothing to the newest version, and
-// plan-far the one from the oldest; open is what a new process needs before.
+// BenchmarkCatalog lists and plans in a store with 10,000 versions of ten templates, each a delta from the one before
+// it and every twentieth a full stream too: list is `griddle image list`, plan the way from nothing to the newest
+// version, and plan-far the one from the oldest; open is what a new process needs before.
 func BenchmarkCatalog(b *testing.B) {
 	const templates, versions = 10, 1000
 	dir := b.TempDir()
@@ -36,12 +36,16 @@ func BenchmarkCatalog(b *testing.B) {
 		for v := range versions {
 			i := t*versions + v
 			ref := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
-			l := &catalog.Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch, Published: time.Unix(int64(i), 0),
-				Size: 1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
-				Identity: document.Identity{Ref: ref.String(), UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
-					Content: document.Content{Digest: digest("content", i), Size: 1 << 20, Blob: digest("content blob", i)}}}
+			l := &catalog.Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch,
+				Published: time.Unix(int64(i), 0),
+				Size:      1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
+				Identity: document.Identity{Ref: ref.String(),
+					UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
+					Content: document.Content{Digest: digest("content", i), Size: 1 << 20,
+						Blob: digest("content blob", i)}}}
 			stream := func(parent string, wire int64) {
-				l.Streams = append(l.Streams, catalog.ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire, Signer: l.Signer, Document: digest("s"+parent, i),
+				l.Streams = append(l.Streams, catalog.ListedStream{Parent: parent, Raw: 3 * wire, Wire: wire,
+					Signer: l.Signer, Document: digest("s"+parent, i),
 					Index: digest("x"+parent, i), Encoding: digest("e"+parent, i)})
 			}
 			if v > 0 {

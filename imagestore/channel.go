@@ -22,10 +22,11 @@ func (s *Store) SetChannel(ctx context.Context, c catalog.Channel) error {
 	return nil
 }
 
-// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. catalog.ErrNotFound where there is no
-// such channel.
+// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. catalog.ErrNotFound
+// where there is no such channel.
 func (s *Store) RemoveChannel(ctx context.Context, template, name string) error {
-	if _, err := s.Catalog.Change(ctx, catalog.Change{Channel: &catalog.Channel{Template: template, Name: name}}); err != nil {
+	if _, err := s.Catalog.Change(ctx,
+		catalog.Change{Channel: &catalog.Channel{Template: template, Name: name}}); err != nil {
 		return fmt.Errorf("removing channel %s:%s: %w", template, name, err)
 	}
 	return nil
@@ -37,8 +38,8 @@ type ListedChannel struct {
 	Images []string `json:"images"` // full references, one an architecture; none where the version was deleted
 }
 
-// Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template and
-// name. See ref.ParseFilter for what a filter is; a version in it stands for the channel's name.
+// Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template
+// and name. See ref.ParseFilter for what a filter is; a version in it stands for the channel's name.
 func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChannel, error) {
 	fs, err := ref.ParseFilters(filters)
 	if err != nil {

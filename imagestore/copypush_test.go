@@ -21,7 +21,8 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// countedPut is a server that counts the bytes of bodies that it reads for one blob, and breaks the connection after limit.
+// countedPut is a server that counts the bytes of bodies that it reads for one blob, and breaks the
+// connection after limit.
 type countedPut struct {
 	d     blob.Digest
 	n     atomic.Int64
@@ -102,7 +103,8 @@ func TestPushResumed(t *testing.T) {
 	}
 	b.whole("web:1@amd64")
 	if out.Resumed == 0 || out.Resumed > got || c.n.Load() != l.Wire-out.Resumed {
-		t.Errorf("%d of %d bytes came first; the second push resumed after %d and sent %d", got, l.Wire, out.Resumed, c.n.Load())
+		t.Errorf("%d of %d bytes came first; the second push resumed after %d and sent %d", got, l.Wire,
+			out.Resumed, c.n.Load())
 	}
 	if last != l.Wire {
 		t.Errorf("progress ended at %d of %d", last, l.Wire)
@@ -134,8 +136,8 @@ func TestPushOverConn(t *testing.T) {
 	b.whole("web:1@amd64")
 }
 
-// TestPushPoisoned finds others' bytes as the part: they are thrown away before anything is sent, also when they are more than
-// the blob has.
+// TestPushPoisoned finds others' bytes as the part: they are thrown away before anything is sent, also when they are
+// more than the blob has.
 func TestPushPoisoned(t *testing.T) {
 	a := newFixture(t)
 	l := a.publish("web:1@amd64", way{"", someBytes(1, 10<<20)})

@@ -53,8 +53,9 @@ func (s *site) ways() map[string]func() (*imagestore.Store, mirror.Options) {
 	}
 }
 
-// TestCopyFromRolledBack rolls a source back, forks it, takes its signature away, lets it expire and has others sign it. Whoever
-// has seen it before refuses it, by the memory of the receiving store and by that of the user, before anything is written.
+// TestCopyFromRolledBack rolls a source back, forks it, takes its signature away, lets it expire and has others
+// sign it. Whoever has seen it before refuses it, by the memory of the receiving store and by that of the user,
+// before anything is written.
 func TestCopyFromRolledBack(t *testing.T) {
 	for _, memory := range []string{"store", "user"} {
 		for _, way := range []string{"http", "stdio", "directory"} {
@@ -98,7 +99,8 @@ func TestCopyFromRolledBack(t *testing.T) {
 					userDir = filepath.Join(t.TempDir(), "other")
 					fresh = func() *fixture {
 						f := s.another()
-						if err := os.CopyFS(filepath.Join(f.dir, "seen"), os.DirFS(filepath.Join(to.dir, "seen"))); err != nil {
+						if err := os.CopyFS(filepath.Join(f.dir, "seen"),
+							os.DirFS(filepath.Join(to.dir, "seen"))); err != nil {
 							t.Fatal(err)
 						}
 						return f
@@ -137,13 +139,15 @@ func TestCopyFromRolledBack(t *testing.T) {
 					f := fresh()
 					err := pull(f)
 					switch {
-					case c.name == "forged" && !errors.Is(err, minisign.ErrSignature) && !errors.Is(err, head.ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
+					case c.name == "forged" && !errors.Is(err, minisign.ErrSignature) &&
+						!errors.Is(err, head.ErrRollback), c.name != "forged" && !errors.Is(err, c.want):
 						t.Errorf("%s: %v, want %v", c.name, err, c.want)
 					}
 					if list, lerr := f.s.List(t.Context()); lerr != nil || (len(list) != 0) != (err == nil) {
 						t.Errorf("%s: there is %v (%v)", c.name, refs(list), lerr)
 					}
-					if blobs, err := os.ReadDir(filepath.Join(f.dir, "blobs", "sha256")); c.name != "the same" && (err != nil || len(blobs) > 0) {
+					if blobs, err := os.ReadDir(filepath.Join(f.dir, "blobs", "sha256")); c.name != "the same" &&
+						(err != nil || len(blobs) > 0) {
 						t.Errorf("%s: blobs were written: %v, %v", c.name, blobs, err)
 					}
 				}
@@ -217,8 +221,8 @@ func (s *site) elsewhereAs(plain bool, h http.HandlerFunc, o remote.ServerOption
 	return st
 }
 
-// TestCopyFromStripped takes from the catalog of a site that was seen what makes it the newest: its head, its log, or only the list
-// of images, at the address that was seen and at others. A client that has seen the site refuses each.
+// TestCopyFromStripped takes from the catalog of a site that was seen what makes it the newest: its head, its log, or
+// only the list of images, at the address that was seen and at others. A client that has seen the site refuses each.
 func TestCopyFromStripped(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
@@ -273,14 +277,23 @@ func TestCopyFromStripped(t *testing.T) {
 		unsigned bool
 		want     error
 	}{
-		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{head.Path: nil})), false, head.ErrRollback},
-		{"no head and an old log, over http", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog, remote.ImagesPath: oldList})), false, head.ErrRollback},
-		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrUnsigned},
-		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.ImagesPath: oldList}, remote.CatalogPath)), true, nil},
-		{"no head, said to be right, with a log that names the site", s.elsewhere(true, instead(map[string][]byte{head.Path: nil})), true, head.ErrRollback},
-		{"the newest head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrRollback},
-		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{remote.CatalogPath: oldLog})), false, head.ErrRollback},
-		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil, remote.CatalogPath: {}, remote.ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
+		{"no head, at another address", s.elsewhere(false, instead(map[string][]byte{head.Path: nil})),
+			false, head.ErrRollback},
+		{"no head and an old log, over http", s.elsewhere(true,
+			instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog, remote.ImagesPath: oldList})),
+			false, head.ErrRollback},
+		{"no head, no log and an old list", s.elsewhere(true, instead(map[string][]byte{head.Path: nil,
+			remote.SitePath: nil, remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrUnsigned},
+		{"the same, said to be right", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil,
+			remote.ImagesPath: oldList}, remote.CatalogPath)), true, nil},
+		{"no head, said to be right, with a log that names the site",
+			s.elsewhere(true, instead(map[string][]byte{head.Path: nil})), true, head.ErrRollback},
+		{"the newest head, no log and an old list", s.elsewhere(true,
+			instead(map[string][]byte{remote.ImagesPath: oldList}, remote.CatalogPath)), false, head.ErrRollback},
+		{"the newest head and an old log", s.elsewhere(true, instead(map[string][]byte{remote.CatalogPath: oldLog})),
+			false, head.ErrRollback},
+		{"nothing at all", s.elsewhere(true, instead(map[string][]byte{head.Path: nil, remote.SitePath: nil,
+			remote.CatalogPath: {}, remote.ImagesPath: []byte("[]")})), false, head.ErrUnsigned},
 		{"a directory without its head", unsigned, false, head.ErrRollback},
 		{"everything, at another address", s.elsewhere(true, h.ServeHTTP), false, nil},
 	} {
@@ -299,7 +312,8 @@ func TestCopyFromStripped(t *testing.T) {
 	}
 	s.instead = map[string][]byte{head.Path: nil}
 	for _, token := range []string{"", "x"} {
-		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog}), remote.ServerOptions{Seen: memory, Token: token})
+		elsewhere := s.elsewhereAs(false, instead(map[string][]byte{head.Path: nil, remote.CatalogPath: oldLog}),
+			remote.ServerOptions{Seen: memory, Token: token})
 		if _, err := elsewhere.List(t.Context()); !errors.Is(err, head.ErrRollback) {
 			t.Errorf("listing without a head, with the token %q: %v, want %v", token, err, head.ErrRollback)
 		}
@@ -321,7 +335,8 @@ func TestListIsHeldAgainstHead(t *testing.T) {
 	s := newSite(t, time.Hour)
 	s.publish("web:1@amd64", oneWay(1))
 	open := func() *imagestore.Store {
-		st, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(), Seen: head.OpenSeenDir(t.TempDir())})
+		st, err := remote.Open(remote.ServerOptions{URL: s.srv.URL, Client: s.srv.Client(),
+			Seen: head.OpenSeenDir(t.TempDir())})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,10 +48,10 @@ func templates(b *testing.B) string {
 }
 
 // BenchmarkDelta prints what a machine that has one Debian template fetches to come to another: package upgrades (T1 to
-// T1U), these with vim and nginx (T1 to T2), and those with build-essential (T2 to T3). Each size is beside those of its peers, and `plain` is of the encoding for who
-// has no files of the parent: what btrfs send gives to `zstd -19 --long=27`, what rsync -z transfers when it compares all
-// files, and the chunks of casync that are new. The goals are 0.7 of zstd-19 and 1.0 of rsync for the first pair, and
-// 1.0 of zstd-19 for the second.
+// T1U), these with vim and nginx (T1 to T2), and those with build-essential (T2 to T3). Each size is beside those of
+// its peers, and `plain` is of the encoding for who has no files of the parent: what btrfs send gives to `zstd -19
+// --long=27`, what rsync -z transfers when it compares all files, and the chunks of casync that are new. The goals are
+// 0.7 of zstd-19 and 1.0 of rsync for the first pair, and 1.0 of zstd-19 for the second.
 func BenchmarkDelta(b *testing.B) {
 	dir := templates(b)
 	for _, pair := range [][2]string{{"T1", "T1U"}, {"T1", "T2"}, {"T2", "T3"}} {
@@ -73,8 +73,8 @@ func BenchmarkDelta(b *testing.B) {
 	}
 }
 
-// BenchmarkRecompress prints what a first install fetches of a recompressed image, in parts of one solid stream. The goal is
-// 1.03.
+// BenchmarkRecompress prints what a first install fetches of a recompressed image, in parts of one solid
+// stream. The goal is 1.03.
 func BenchmarkRecompress(b *testing.B) {
 	to := filepath.Join(templates(b), "T1")
 	for b.Loop() {
@@ -109,7 +109,8 @@ func benchStore(b *testing.B, dirs ...string) (*imagestore.Store, ref.Ref) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := st.Publish(b.Context(), imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
+		p, err := st.Publish(b.Context(),
+			imagestore.PublishOptions{Source: src, Ref: ref.Ref{Name: "t", Version: strconv.Itoa(i + 1)}, Key: st.Key})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -186,7 +187,8 @@ func casyncBytes(b *testing.B, from, to string) int64 {
 		return n
 	}
 	make := func(name, tree string) {
-		sourcetest.Run(b, "casync", "make", "--store="+filepath.Join(dir, "chunks"), "--without=subvolume", filepath.Join(dir, fmt.Sprintf("%s.caidx", name)), tree)
+		sourcetest.Run(b, "casync", "make", "--store="+filepath.Join(dir, "chunks"),
+			"--without=subvolume", filepath.Join(dir, fmt.Sprintf("%s.caidx", name)), tree)
 	}
 	make("from", from)
 	before := size()

@@ -14,7 +14,8 @@ import (
 	"griddle/imagestore/tarball"
 )
 
-// Attempts is how often in a row the same is asked of a store that is gone, before work on it is given up: it can be repeated.
+// Attempts is how often in a row the same is asked of a store that is gone, before work on it is given
+// up: it can be repeated.
 const Attempts = 6
 
 // Open checks the documents of a plan against the keys that the store trusts, as fetch.Open does, and reads from the
@@ -32,8 +33,8 @@ func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch
 
 // Stream writes what `btrfs receive` takes: the image from nothing or, with from, what leads from that image to
 // it. Where the store has no single stream for that, it writes the streams of the cheapest chain back to back: btrfs
-// receive applies them one after another and makes the images between as well, and so does our receiver. Without raw the
-// bytes are zstd frames, which `zstd -d` decodes to the same.
+// receive applies them one after another and makes the images between as well, and so does our receiver. Without raw
+// the bytes are zstd frames, which `zstd -d` decodes to the same.
 //
 // Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
 // stream, which no receiver takes for a whole one. With from, catalog.ErrNoWay where only a full stream leads to ref.
@@ -41,9 +42,10 @@ func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool
 	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
 }
 
-// StreamWithin is Stream for a reader that may be slow: it decodes nothing before it is asked for, and takes the bytes of memory that it
-// needs from a budget first. The error of reserve ends it.
-func (s *Store) StreamWithin(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, reserve func(int64) error) error {
+// StreamWithin is Stream for a reader that may be slow: it decodes nothing before it is asked for, and takes the bytes
+// of memory that it needs from a budget first. The error of reserve ends it.
+func (s *Store) StreamWithin(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer,
+	reserve func(int64) error) error {
 	return s.writeStream(ctx, ref, from, raw, w, streaming{reserve: reserve})
 }
 
@@ -53,7 +55,8 @@ type streaming struct {
 	reserve func(int64) error // takes bytes of memory from a budget; nil has none
 }
 
-func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer, how streaming) error {
+func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer,
+	how streaming) error {
 	p, err := s.StreamPlan(ctx, ref, from)
 	if err == nil {
 		err = how.take(planMemory(p))
@@ -123,13 +126,14 @@ func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 }
 
 // Tar writes the tree of an image as a tar archive in the PAX format (POSIX.1-2001), which GNU tar, bsdtar and Go
-// read: each directory right before all that is in it, since GNU tar sets a directory's time when it meets the first path outside
-// of it; times with nanoseconds; extended attributes, capabilities among them, as SCHILY.xattr records
-// (`tar -x --acls --xattrs --xattrs-include='*'`), ACLs as SCHILY.acl records too. A file with a mebibyte of holes or more is
-// a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image gives the same bytes.
-// Each file is compared with the image's signed manifest as it is written; an error leaves w with a part of an archive
-// without its end. A store behind a server has the server make it.
-func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func(phase string, done, total int64)) error {
+// read: each directory right before all that is in it, since GNU tar sets a directory's time when it meets the first
+// path outside of it; times with nanoseconds; extended attributes, capabilities among them, as SCHILY.xattr records
+// (`tar -x --acls --xattrs --xattrs-include='*'`), ACLs as SCHILY.acl records too. A file with a mebibyte of holes or
+// more is a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image
+// gives the same bytes. Each file is compared with the image's signed manifest as it is written; an error leaves w with
+// a part of an archive without its end. A store behind a server has the server make it.
+func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer,
+	progress func(phase string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
@@ -141,7 +145,9 @@ func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer, progress func
 		return fmt.Errorf("archiving %s: %w", ref, err)
 	}
 	defer t.release()
-	if err := tarball.Write(ctx, w, t.Dir, t.Content, func(n int64) { progress("writing", n, t.Content.Size()) }); err != nil {
+	if err := tarball.Write(ctx, w, t.Dir, t.Content, func(n int64) {
+		progress("writing", n, t.Content.Size())
+	}); err != nil {
 		return fmt.Errorf("archiving %s: %w", t.Ref, err)
 	}
 	return nil

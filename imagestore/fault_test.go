@@ -193,14 +193,16 @@ func describe(list []catalog.Listed) string {
 	var out []string
 	for _, l := range list {
 		for _, s := range l.Streams {
-			out = append(out, fmt.Sprintf("%s from %q level %d dictionary %v, %v", l.Ref, s.Parent, s.Level, s.Dictionary, s.NoDictionary))
+			out = append(out, fmt.Sprintf("%s from %q level %d dictionary %v, %v", l.Ref, s.Parent, s.Level,
+				s.Dictionary, s.NoDictionary))
 		}
 	}
 	return fmt.Sprintf("%q", out)
 }
 
 // check opens the store below root as after a restart. Old or new must be there whole, or new alone where that was
-// reported; after collection nothing else may be there, and what failed must succeed when it is done again. It removes root.
+// reported; after collection nothing else may be there, and what failed must succeed when it is done
+// again. It removes root.
 func (c *crash) check(what, root string, reported bool) {
 	c.Helper()
 	c.checked++
@@ -340,8 +342,10 @@ func TestPowerCut(t *testing.T) {
 			for n := range c.points(len(c.trace)+1, 1) {
 				for i := range cuts * thorough {
 					root := c.fresh()
-					c.must(c.disk(c.trace[:n]).PowerCut(root, rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(n))), float64(i%cuts)/(cuts-1)))
-					c.check(fmt.Sprintf("seed %d, power cut %d after operation %d of %d", seed, i, n, len(c.trace)), root, n == len(c.trace))
+					c.must(c.disk(c.trace[:n]).PowerCut(root, rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(n))),
+						float64(i%cuts)/(cuts-1)))
+					c.check(fmt.Sprintf("seed %d, power cut %d after operation %d of %d", seed, i, n, len(c.trace)),
+						root, n == len(c.trace))
 				}
 			}
 			t.Logf("%d operations, %d power cuts, seed %d", len(c.trace), c.checked, seed)
@@ -352,7 +356,8 @@ func TestPowerCut(t *testing.T) {
 // errKilled is what every operation of a process gives that is no more.
 var errKilled = errors.New("the process is gone")
 
-// TestFailingDisk has each operation of each scenario fail, alone or with all that follow, and has the process killed there.
+// TestFailingDisk has each operation of each scenario fail, alone or with all that follow, and has the
+// process killed there.
 func TestFailingDisk(t *testing.T) {
 	// grows are the operations that need room.
 	grows := []durable.Kind{durable.Create, durable.Write, durable.Mkdir, durable.Rename, durable.Link}
@@ -368,7 +373,8 @@ func TestFailingDisk(t *testing.T) {
 				kinds []durable.Kind
 			}{
 				{name: "killed", err: errKilled, stays: true},
-				{name: "killed in the middle", err: errKilled, stays: true, short: true, kinds: []durable.Kind{durable.Write}},
+				{name: "killed in the middle", err: errKilled, stays: true, short: true,
+					kinds: []durable.Kind{durable.Write}},
 				{name: "EIO", err: syscall.EIO},
 				{name: "EIO from then on", err: syscall.EIO, stays: true},
 				{name: "ENOSPC", err: syscall.ENOSPC, kinds: grows},
@@ -424,7 +430,8 @@ func TestKilledThenPowerCut(t *testing.T) {
 			for n := range c.points(len(c.trace)+1, 1) {
 				c.killedThen(n, "done again", c.act, seed)
 				if s.base != nil {
-					c.killedThen(n, "collected", func(f *fixture) error { _, err := f.s.Collect(t.Context()); return err }, seed)
+					c.killedThen(n,
+						"collected", func(f *fixture) error { _, err := f.s.Collect(t.Context()); return err }, seed)
 				}
 			}
 			t.Logf("%d checks, seed %d", c.checked, seed)
@@ -453,6 +460,7 @@ func (c *crash) killedThen(n int, name string, next func(*fixture) error, seed u
 	for _, m := range []int{len(ops), r.IntN(len(ops))} {
 		after := c.fresh()
 		c.must(c.disk(c.trace[:n], ops[:m]).PowerCut(after, r, 0))
-		c.check(fmt.Sprintf("seed %d, killed after operation %d, %s (%v), power cut after %d", seed, n, name, err, m), after, reported && m == len(ops))
+		c.check(fmt.Sprintf("seed %d, killed after operation %d, %s (%v), power cut after %d", seed, n, name, err, m),
+			after, reported && m == len(ops))
 	}
 }

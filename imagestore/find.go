@@ -30,8 +30,8 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, 
 	return out, nil
 }
 
-// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins over a
-// channel of the same name. Where ref says no architecture and several have that version, the error names them.
+// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins
+// over a channel of the same name. Where ref says no architecture and several have that version, the error names them.
 func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -66,8 +66,9 @@ func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.P
 	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
 }
 
-// PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References that have names but the store does not know are passed over, since they may come from
-// somewhere else. catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
+// PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References
+// that have names but the store does not know are passed over, since they may come from somewhere else.
+// catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
 func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.View(ctx)
 	if err != nil {

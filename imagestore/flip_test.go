@@ -20,8 +20,8 @@ import (
 	"griddle/imagestore/remote"
 )
 
-// TestBitAtRest flips bits of every blob of an image, one at a time. Verify names the blob, no byte that is not right can be
-// read, and the catalog says so too where it is one of its own that is damaged.
+// TestBitAtRest flips bits of every blob of an image, one at a time. Verify names the blob, no byte that is not right
+// can be read, and the catalog says so too where it is one of its own that is damaged.
 func TestBitAtRest(t *testing.T) {
 	f := newFixture(t)
 	parent, raw := someBytes(1, 3000), someBytes(2, 4000)
@@ -55,9 +55,11 @@ func TestBitAtRest(t *testing.T) {
 			tried++
 			v, err := f.s.Verify(t.Context(), l.Parsed(), nil)
 			if err != nil || v.OK || !strings.Contains(strings.Join(v.Problems, "\n"), string(d)) {
-				t.Errorf("seed %d, bit %d of %s: Verify = %+v, %v, want a problem that names the blob", seed, at, d, v, err)
+				t.Errorf("seed %d, bit %d of %s: Verify = %+v, %v, want a problem that names the blob",
+					seed, at, d, v, err)
 			}
-			if got, err := readStream(f, p, fetch.Options{}, f.s.Blobs); err == nil && !bytes.Equal(got, raw) || !bytes.HasPrefix(raw, got) {
+			if got, err := readStream(f, p, fetch.Options{}, f.s.Blobs); err == nil && !bytes.Equal(got, raw) ||
+				!bytes.HasPrefix(raw, got) {
 				t.Errorf("seed %d, bit %d of %s: %d other bytes came, %v", seed, at, d, len(got), err)
 			}
 		}
@@ -105,8 +107,8 @@ func (b *flippedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestBitInFlight reads an image through a proxy that flips a bit now and then, and then always. The reader asks again and gets
-// what was published; where nothing else comes it gives up, and in no case does a wrong byte come out.
+// TestBitInFlight reads an image through a proxy that flips a bit now and then, and then always. The reader asks again
+// and gets what was published; where nothing else comes it gives up, and in no case does a wrong byte come out.
 func TestBitInFlight(t *testing.T) {
 	f, raw, _, p := threeFrames(t)
 	server := httptest.NewServer(remote.Handler(f.s, nil))
@@ -125,7 +127,8 @@ func TestBitInFlight(t *testing.T) {
 			defer proxy.Close()
 			for range 3 {
 				retries := 0
-				got, err := readStream(f, p, fetch.Options{Retry: func(error, int) { retries++ }}, &blob.HTTP{Base: proxy.URL, Client: proxy.Client()})
+				got, err := readStream(f, p, fetch.Options{Retry: func(error, int) { retries++ }},
+					&blob.HTTP{Base: proxy.URL, Client: proxy.Client()})
 				switch {
 				case !bytes.HasPrefix(raw, got):
 					t.Errorf("seed %d: a byte came out that was not published", seed)

@@ -27,21 +27,23 @@ type GCOptions struct {
 
 // Collected is what GC did, or with DryRun would do.
 type Collected struct {
-	DryRun   bool          `json:"dryRun"`
-	Versions []string      `json:"versions"`          // that went, in full
-	Derived  []string      `json:"derived,omitempty"` // that got a full stream first, since the way to them led through what goes
-	Kept     []string      `json:"kept,omitempty"`    // that no rule keeps, and through which alone others can be reached
-	Blobs    int           `json:"blobs"`
-	Files    int           `json:"files,omitempty"` // of blobs that never came whole
-	Bytes    int64         `json:"bytes"`
-	Digests  []blob.Digest `json:"digests,omitempty"` // of the blobs; only with DryRun
+	DryRun   bool     `json:"dryRun"`
+	Versions []string `json:"versions"` // that went, in full
+	// that got a full stream first, since the way to them led through what goes
+	Derived []string `json:"derived,omitempty"`
+	// that no rule keeps, and through which alone others can be reached
+	Kept    []string      `json:"kept,omitempty"`
+	Blobs   int           `json:"blobs"`
+	Files   int           `json:"files,omitempty"` // of blobs that never came whole
+	Bytes   int64         `json:"bytes"`
+	Digests []blob.Digest `json:"digests,omitempty"` // of the blobs; only with DryRun
 }
 
-// GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. Where others can only be
-// reached through such versions it has full streams derived for these first; without a key to sign them, the
-// versions stay, and so do they where that fails otherwise: the rest is collected all the same, what was done is returned
-// beside the error that says for which images, and their blobs wait for the next time. Tombstones are written in an order in which no image is ever cut off, so that a crash leaves some of
-// them and blobs to the next Collect.
+// GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. Where others
+// can only be reached through such versions it has full streams derived for these first; without a key to sign them,
+// the versions stay, and so do they where that fails otherwise: the rest is collected all the same, what was done is
+// returned beside the error that says for which images, and their blobs wait for the next time. Tombstones are written
+// in an order in which no image is ever cut off, so that a crash leaves some of them and blobs to the next Collect.
 func (s *Store) GC(ctx context.Context, o GCOptions) (Collected, error) {
 	c, err := s.gc(ctx, o)
 	if err != nil {
@@ -79,14 +81,16 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			continue
 		}
 		out := Collected{DryRun: o.DryRun, Versions: p.Remove, Derived: append(derived, p.Derive...), Kept: p.Kept}
-		ch, err := s.Catalog.Change(ctx, catalog.Change{Expire: &catalog.Expiry{Refs: p.Remove, DryRun: o.DryRun, Derived: p.Derive}})
+		ch, err := s.Catalog.Change(ctx,
+			catalog.Change{Expire: &catalog.Expiry{Refs: p.Remove, DryRun: o.DryRun, Derived: p.Derive}})
 		if err != nil {
 			return Collected{}, err
 		}
 		if ch.Deleted == nil {
 			return Collected{}, errors.New("the catalog did not say what came of it")
 		}
-		out.Blobs, out.Files, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Files, ch.Deleted.Bytes, ch.Deleted.Digests
+		out.Blobs, out.Files, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Files,
+			ch.Deleted.Bytes, ch.Deleted.Digests
 		if dir, ok := s.Blobs.(*blob.Dir); ok && o.Parts {
 			files, bytes := dir.ClearParts(o.DryRun)
 			out.Files, out.Bytes = out.Files+files, out.Bytes+bytes
@@ -139,8 +143,8 @@ func (s *Store) Keeps(ctx context.Context) ([]catalog.Keep, error) {
 	return out, nil
 }
 
-// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with catalog.ErrInUse and
-// their names, where other images can only be reached through this one.
+// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with
+// catalog.ErrInUse and their names, where other images can only be reached through this one.
 func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
@@ -149,14 +153,15 @@ func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error
 	return s.deletion(ctx, catalog.Change{Delete: l.Ref})
 }
 
-// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead: what
-// failed publications left.
+// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead:
+// what failed publications left.
 func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
 	return s.deletion(ctx, catalog.Change{Collect: true})
 }
 
-// GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a server, which
-// removes them when they are old. What fails of it the next collection sees to: the caller has another error to tell.
+// GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a
+// server, which removes them when they are old. What fails of it the next collection sees to: the caller has
+// another error to tell.
 func (s *Store) GiveUp(ctx context.Context, all ...blob.Digest) {
 	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
 		dir.Drop(all...)

@@ -16,8 +16,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// TestRevokedWayIsNoWay revokes the key of one way to an image: the other way, through an older image, must not be deleted
-// then, neither on command nor by a rule.
+// TestRevokedWayIsNoWay revokes the key of one way to an image: the other way, through an older image, must not be
+// deleted then, neither on command nor by a rule.
 func TestRevokedWayIsNoWay(t *testing.T) {
 	f := newFixture(t)
 	site := f.by(newKey(t))
@@ -29,13 +29,15 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Add(t.Context(), catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
+	if _, err := f.s.Add(t.Context(),
+		catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "web:2") {
+	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrInUse) ||
+		!strings.Contains(err.Error(), "web:2") {
 		t.Errorf("Delete of the only way that counts = %v, want ErrInUse", err)
 	}
 	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "web", Last: 1}); err != nil {
@@ -63,10 +65,12 @@ func TestGCUnderived(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := f.s.GC(t.Context(), imagestore.GCOptions{})
-	if err == nil || errors.Is(err, minisign.ErrSignature) || !strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
+	if err == nil || errors.Is(err, minisign.ErrSignature) ||
+		!strings.Contains(err.Error(), "web:2@amd64 got no full stream") || strings.Contains(err.Error(), "db:") {
 		t.Errorf("GC ended with %v, want an error that names web:2@amd64", err)
 	}
-	if !slices.Equal(c.Versions, []string{"db:1@amd64"}) || !slices.Equal(c.Kept, []string{"web:1@amd64"}) || len(c.Derived) != 0 || c.Blobs == 0 {
+	if !slices.Equal(c.Versions, []string{"db:1@amd64"}) || !slices.Equal(c.Kept, []string{"web:1@amd64"}) ||
+		len(c.Derived) != 0 || c.Blobs == 0 {
 		t.Errorf("GC = %+v, want db:1 gone and web:1 kept", c)
 	}
 	for _, i := range []string{"web:1", "web:2", "db:2"} {
@@ -111,7 +115,8 @@ func TestGC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if after, err := f.s.Catalog.Read(t.Context()); err != nil || len(after) != len(entries) || len(f.blobs()) != len(before) {
+		if after, err := f.s.Catalog.Read(t.Context()); err != nil || len(after) != len(entries) ||
+			len(f.blobs()) != len(before) {
 			t.Errorf("the rehearsal changed something (%v)", err)
 		}
 		if remote {
@@ -153,12 +158,14 @@ func missing(before, after []blob.Digest) (out []blob.Digest) {
 func TestKeepRules(t *testing.T) {
 	f := newFixture(t)
 	s := f.overServer().s
-	for _, bad := range []catalog.Keep{{Pattern: "", Last: 1}, {Pattern: "web:1", Last: 1}, {Pattern: "web@amd64", Last: 1}, {Pattern: "web", Last: -1}, {Pattern: "web", Newer: -1}} {
+	for _, bad := range []catalog.Keep{{Pattern: "", Last: 1}, {Pattern: "web:1", Last: 1},
+		{Pattern: "web@amd64", Last: 1}, {Pattern: "web", Last: -1}, {Pattern: "web", Newer: -1}} {
 		if err := s.SetKeep(t.Context(), bad); !errors.Is(err, ref.ErrInvalid) {
 			t.Errorf("SetKeep(%+v) = %v, want %v", bad, err, ref.ErrInvalid)
 		}
 	}
-	for _, k := range []catalog.Keep{{Pattern: "web", Last: 3}, {Pattern: "*/*", Newer: 60}, {Pattern: "web", Last: 4}, {Pattern: "web", Last: 4}, {Pattern: "*/*"}, {Pattern: "db"}} {
+	for _, k := range []catalog.Keep{{Pattern: "web", Last: 3}, {Pattern: "*/*", Newer: 60}, {Pattern: "web", Last: 4},
+		{Pattern: "web", Last: 4}, {Pattern: "*/*"}, {Pattern: "db"}} {
 		if err := s.SetKeep(t.Context(), k); err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +174,8 @@ func TestKeepRules(t *testing.T) {
 	if err != nil || !slices.Equal(got, []catalog.Keep{{Pattern: "web", Last: 4}}) {
 		t.Errorf("rules %v (%v)", got, err)
 	}
-	if _, err := f.s.Catalog.Change(t.Context(), catalog.Change{Expire: &catalog.Expiry{Refs: []string{"web:1@amd64"}}}); !errors.Is(err, catalog.ErrInUse) {
+	if _, err := f.s.Catalog.Change(t.Context(),
+		catalog.Change{Expire: &catalog.Expiry{Refs: []string{"web:1@amd64"}}}); !errors.Is(err, catalog.ErrInUse) {
 		t.Errorf("a tombstone for what no rule lets fall: %v", err)
 	}
 }

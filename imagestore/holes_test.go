@@ -15,14 +15,15 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestHolesSurvive publishes a tree with files of 40 MiB that have some blocks each: of a btrfs snapshot, of a directory, and of a
-// sparse tar archive. What is received, on any filesystem, takes about what the source takes.
+// TestHolesSurvive publishes a tree with files of 40 MiB that have some blocks each: of a btrfs snapshot, of a
+// directory, and of a sparse tar archive. What is received, on any filesystem, takes about what the source takes.
 func TestHolesSurvive(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	spool := t.TempDir()
 	p.must(os.RemoveAll(filepath.Join(p.dir, "big")))
-	for name, at := range map[string][]int64{"none": nil, "begin": {0}, "middle": {12 << 20, 30 << 20}, "end": {40<<20 - 4096}} {
+	for name, at := range map[string][]int64{"none": nil, "begin": {0}, "middle": {12 << 20, 30 << 20},
+		"end": {40<<20 - 4096}} {
 		f, err := os.Create(filepath.Join(p.dir, name))
 		p.must(err)
 		for _, off := range at {
@@ -47,7 +48,8 @@ func TestHolesSurvive(t *testing.T) {
 		p.o.Progress = func(f imagestore.PublishedSoFar) { copying = max(copying, f.Total) }
 		out := p.publish()
 		if out.Size > want+1<<20 || copying > want+1<<20 {
-			t.Errorf("the image of %s has %d bytes and its progress goes to %d, and its source takes %d", name, out.Size, copying, want)
+			t.Errorf("the image of %s has %d bytes and its progress goes to %d, and its source takes %d", name,
+				out.Size, copying, want)
 		}
 		return mustRef(t, out.Ref)
 	}
@@ -58,7 +60,8 @@ func TestHolesSurvive(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.tar")
 	sourcetest.Run(t, "tar", "-C", plain, "-cSf", file, ".")
 	refs = append(refs, publish("tar:"+file, source.Options{Spool: spool}))
-	for name, dir := range map[string]string{"btrfs": sourcetest.Btrfs(t), "ext4": sourcetest.Filesystem(t, "ext4", 1<<30)} {
+	for name, dir := range map[string]string{"btrfs": sourcetest.Btrfs(t),
+		"ext4": sourcetest.Filesystem(t, "ext4", 1<<30)} {
 		for _, r := range refs {
 			got, err := p.store.Receive(ctx, r, dir, imagestore.ReceiveOptions{})
 			p.must(err)

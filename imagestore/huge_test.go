@@ -24,8 +24,9 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestHuge publishes 200,000 files and one of 5 GiB with little in it, and then a delta of a few changes; receives both on
-// btrfs and on ext4, and verifies what comes of it. It prints how long each took and the most memory that this process had meanwhile.
+// TestHuge publishes 200,000 files and one of 5 GiB with little in it, and then a delta of a few changes; receives both
+// on btrfs and on ext4, and verifies what comes of it. It prints how long each took and the most memory that this
+// process had meanwhile.
 func TestHuge(t *testing.T) {
 	btrfs := sourcetest.BtrfsOf(t, 16<<30)
 	dir := filepath.Join(btrfs, "template")
@@ -38,7 +39,8 @@ func TestHuge(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.WriteFile(filepath.Join(d, fmt.Sprintf("file-%d", i)), someBytes(byte(i), 40+i%4000), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(d, fmt.Sprintf("file-%d", i)), someBytes(byte(i), 40+i%4000),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,14 +121,17 @@ func (p *publisher) receiveHuge(name, to string, refs ...string) {
 			in, err := opened.OpenStream(p.Context(), 0, "")
 			p.must(err)
 			defer in.Close()
-			res, err = receiving.Receive(p.Context(), in, to, receiving.Options{Name: mustRef(p.T, r).FileName(), Parents: parents})
+			res, err = receiving.Receive(p.Context(), in, to,
+				receiving.Options{Name: mustRef(p.T, r).FileName(), Parents: parents})
 			p.must(err)
 		})
 		s := opened.Streams()[0]
 		parents = []receiving.Parent{{UUID: s.UUID, Ctransid: s.Ctransid, Dir: res.Path}}
 		m, err := opened.Content(p.Context())
 		p.must(err)
-		p.measure(fmt.Sprintf("compare %s on %s with its manifest", r, name), func() { p.must(content.Verify(p.Context(), res.Path, m, nil)) })
+		p.measure(fmt.Sprintf("compare %s on %s with its manifest", r, name), func() {
+			p.must(content.Verify(p.Context(), res.Path, m, nil))
+		})
 		var st unix.Stat_t
 		p.must(unix.Stat(filepath.Join(res.Path, "huge"), &st))
 		if st.Size != 5<<30 || st.Blocks > 20480 {

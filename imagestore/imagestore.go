@@ -1,12 +1,13 @@
 // Package imagestore keeps published images: it publishes, finds, derives, verifies, receives and collects them.
 //
-// Call Open for a store in a local directory, or remote.Open for one behind an appliance; both give the same Store. A program that only
-// fetches an image (the agent) calls fetch.Open with a Plan and the keys that it trusts.
+// Call Open for a store in a local directory, or remote.Open for one behind an appliance; both give the same Store. A
+// program that only fetches an image (the agent) calls fetch.Open with a Plan and the keys that it trusts.
 //
-// The rooms below it: minisign has keys and signatures, ref names and versions, document what is signed, head the signed head of a
-// catalog, encoding the compressed streams, fetch verified bytes from any source, catalog the log of what there is and the way to it,
-// remote the store over HTTP, mirror copies from store to store, copies what lies beside sources, and tarball archives. The folder has
-// more than twenty files because its tests, which are outside of the package, share one fixture: a store, and a server of it.
+// The rooms below it: minisign has keys and signatures, ref names and versions, document what is signed, head the
+// signed head of a catalog, encoding the compressed streams, fetch verified bytes from any source, catalog the log of
+// what there is and the way to it, remote the store over HTTP, mirror copies from store to store, copies what lies
+// beside sources, and tarball archives. The folder has more than twenty files because its tests, which are outside of
+// the package, share one fixture: a store, and a server of it.
 //
 // A Store is blobs and a catalog:
 //
@@ -28,8 +29,8 @@
 //
 // Guarantees. A published image is in the catalog, by one durable line, only when all its blobs are there, whole and
 // durable, and its documents bear signatures that are trusted: a crash at any moment leaves the image published or
-// not, and blobs without an image are collected later. A signature counts for what the key's Grant says, until the key is
-// revoked. Whoever reads a signed catalog from a server refuses one that is older than what its head.SeenDir remembers. Bytes
-// that reach a reader of document.OpenStream are verified against a signed document first. Everything read from outside is
-// bounded: documents, frames, windows and counts.
+// not, and blobs without an image are collected later. A signature counts for what the key's Grant says, until the key
+// is revoked. Whoever reads a signed catalog from a server refuses one that is older than what its head.SeenDir
+// remembers. Bytes that reach a reader of document.OpenStream are verified against a signed document first. Everything
+// read from outside is bounded: documents, frames, windows and counts.
 package imagestore

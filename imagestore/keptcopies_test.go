@@ -13,8 +13,8 @@ import (
 	"griddle/imagestore/source"
 )
 
-// TestCopiesGoWithTheirImages deletes images whose copies are kept beside the source: the copy of what is deleted goes, one that
-// another store counts on stays, also where it is of the same source.
+// TestCopiesGoWithTheirImages deletes images whose copies are kept beside the source: the copy of what is deleted goes,
+// one that another store counts on stays, also where it is of the same source.
 func TestCopiesGoWithTheirImages(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
@@ -60,7 +60,8 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	srv := httptest.NewTLSServer(remote.Handler(served, func(*http.Request) error { return nil }))
 	defer srv.Close()
 	var err error
-	p.store, err = remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(), Copies: filepath.Join(t.TempDir(), "state", "copies")})
+	p.store, err = remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(),
+		Copies: filepath.Join(t.TempDir(), "state", "copies")})
 	p.must(err)
 	ref := mustRef(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {

@@ -29,8 +29,8 @@ const (
 )
 
 // TestKilled kills processes that publish a directory, pull, expire with a stream to derive first, and recompress with
-// dictionaries: at a random file operation, and at a random moment, which may also be in what is no operation of the store's: the
-// copy of the source, the reception of a tree, a program. After each: see crash.check.
+// dictionaries: at a random file operation, and at a random moment, which may also be in what is no operation of the
+// store's: the copy of the source, the reception of a tree, a program. After each: see crash.check.
 func TestKilled(t *testing.T) {
 	if name := os.Getenv(killScenario); name != "" {
 		all := scenarios()
@@ -73,19 +73,21 @@ func TestKilled(t *testing.T) {
 				c.check(what, root, !died)
 			}
 			if deaths < killRounds/2 {
-				t.Errorf("of %d processes %d were killed before they were done: the kills come too late to show anything", killRounds, deaths)
+				t.Errorf("of %d processes %d were killed before they were done: "+
+					"the kills come too late to show anything", killRounds, deaths)
 			}
 			t.Logf("figure: %d processes, %d killed under way, seed %d", killRounds, deaths, seed)
 		})
 	}
 }
 
-// kill runs a process that does c's scenario, kills it at a file operation or after a time unless they are negative, and
-// gives how long it took and whether it died.
+// kill runs a process that does c's scenario, kills it at a file operation or after a time unless they are negative,
+// and gives how long it took and whether it died.
 func (c *crash) kill(root, key string, at int, after time.Duration) (time.Duration, bool) {
 	c.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), killScenario+"="+c.name, killRoot+"="+root, killKey+"="+key, killAt+"="+strconv.Itoa(at))
+	cmd.Env = append(os.Environ(), killScenario+"="+c.name, killRoot+"="+root, killKey+"="+key,
+		killAt+"="+strconv.Itoa(at))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := cmd.StdoutPipe()
 	c.must(err)
@@ -112,7 +114,8 @@ func (c *crash) kill(root, key string, at int, after time.Duration) (time.Durati
 	// A program that it ran may outlive it.
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	done := strings.Contains(string(rest), "done\n")
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil && !(ok && status.Signal() == syscall.SIGKILL) {
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil &&
+		!(ok && status.Signal() == syscall.SIGKILL) {
 		c.Fatalf("the process failed: %v\n%s%s", err, said.String(), rest)
 	}
 	return span, !done

@@ -69,7 +69,8 @@ func TestLeaseBounds(t *testing.T) {
 		{"no time", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}}, catalog.ErrTooMany},
 		{"too long", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3601}, catalog.ErrTooMany},
 		{"far too long", catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 1 << 62}, catalog.ErrTooMany},
-		{"too many images", catalog.LeaseRequest{Refs: make([]string, catalog.MaxLeaseRefs+1), Seconds: 1}, catalog.ErrTooMany},
+		{"too many images", catalog.LeaseRequest{Refs: make([]string, catalog.MaxLeaseRefs+1), Seconds: 1},
+			catalog.ErrTooMany},
 		{"a path", catalog.LeaseRequest{ID: "../../../../etc/passwd", Seconds: 1}, catalog.ErrNotFound},
 		{"not there", catalog.LeaseRequest{ID: "abcdefghijklmnopqrstuvwxyz", Seconds: 1}, catalog.ErrNotFound},
 	} {
@@ -85,7 +86,8 @@ func TestLeaseBounds(t *testing.T) {
 	if !errors.Is(err, catalog.ErrTooMany) || n != catalog.MaxLeases+1 {
 		t.Errorf("after %d leases: %v", n, err)
 	}
-	// Those that are over make room, and so does what a killed writer left; a file that cannot be read stops a collection.
+	// Those that are over make room, and so does what a killed writer left; a file that cannot be
+	// read stops a collection.
 	dir := filepath.Join(f.dir, "leases")
 	names, err := os.ReadDir(dir)
 	if err != nil {
@@ -126,14 +128,15 @@ func TestCopyHolds(t *testing.T) {
 	a.old()
 	b := a.another()
 	deleted := false
-	_, err := mirror.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain), mirror.Options{Images: []string{"web"}, Progress: func(int64, int64) {
-		if !deleted {
-			if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
-				t.Error(err)
+	_, err := mirror.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain),
+		mirror.Options{Images: []string{"web"}, Progress: func(int64, int64) {
+			if !deleted {
+				if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
+					t.Error(err)
+				}
+				deleted = true
 			}
-			deleted = true
-		}
-	}})
+		}})
 	if err != nil || !deleted {
 		t.Fatal(deleted, err)
 	}
@@ -143,13 +146,14 @@ func TestCopyHolds(t *testing.T) {
 	}
 }
 
-// TestLeaseShares has strangers ask for leases: one takes no more than its share and gets minutes, many share what is not reserved,
-// and a known client always finds room.
+// TestLeaseShares has strangers ask for leases: one takes no more than its share and gets minutes, many share what is
+// not reserved, and a known client always finds room.
 func TestLeaseShares(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
 	ask := func(client string, stranger bool) (catalog.Lease, error) {
-		return f.s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600, By: catalog.LeaseHolder{Client: client, Stranger: stranger}})
+		return f.s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600,
+			By: catalog.LeaseHolder{Client: client, Stranger: stranger}})
 	}
 	held := func() (strangers, known int) {
 		files, err := filepath.Glob(filepath.Join(f.dir, "leases", "*.json"))

@@ -82,8 +82,8 @@ func TestPullIntoFullDisk(t *testing.T) {
 	}
 }
 
-// TestKilledLeavesNothingToGC kills a process that has put a blob and is in the middle of two others: the next collection frees all
-// of it, and what a living process put stays.
+// TestKilledLeavesNothingToGC kills a process that has put a blob and is in the middle of two others: the next
+// collection frees all of it, and what a living process put stays.
 func TestKilledLeavesNothingToGC(t *testing.T) {
 	if dir := os.Getenv(putIn); dir != "" {
 		beginPuts(t, dir)
@@ -118,7 +118,8 @@ func TestKilledLeavesNothingToGC(t *testing.T) {
 		t.Fatal(err)
 	}
 	if now, _ := inStore(t, f.dir); len(now) != len(all) || len(all) != len(before)+3 {
-		t.Errorf("beside a living process there are %d files, before the collection %d, without it %d", len(now), len(all), len(before))
+		t.Errorf("beside a living process there are %d files, before the collection %d, without it %d", len(now),
+			len(all), len(before))
 	}
 	cmd.Process.Signal(syscall.SIGKILL)
 	cmd.Wait()

@@ -18,8 +18,8 @@ import (
 // memoryLimit is what the agent may take, in bytes: machines with 1 GiB run it, with their root in memory.
 const memoryLimit = 200 << 20
 
-// TestReceiveMemory receives a delta in a process of its own, from frames as long and with dictionaries as large as there are, and
-// asks the kernel for the most memory that it had.
+// TestReceiveMemory receives a delta in a process of its own, from frames as long and with dictionaries as large as
+// there are, and asks the kernel for the most memory that it had.
 func TestReceiveMemory(t *testing.T) {
 	if dir := os.Getenv("GRIDDLE_TEST_MEMORY"); dir != "" {
 		receiveForMemory(t, dir)
@@ -47,7 +47,8 @@ func TestReceiveMemory(t *testing.T) {
 	_, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{Name: "one"})
 	p.must(err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestReceiveMemory$", "-test.v")
-	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+p.store.Dir(), "GRIDDLE_TEST_ONE="+one, "GRIDDLE_TEST_TWO="+two.Ref)
+	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+p.store.Dir(),
+		"GRIDDLE_TEST_ONE="+one, "GRIDDLE_TEST_TWO="+two.Ref)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -116,7 +116,8 @@ func TestReadAgainFromLastVerifiedFrame(t *testing.T) {
 	}
 	var attempts []int
 	var wire int64
-	got, err := readStream(f, p, fetch.Options{Retry: func(_ error, n int) { attempts = append(attempts, n) }, Wire: func(n int64) { wire += n }}, src)
+	got, err := readStream(f, p, fetch.Options{Retry: func(_ error, n int) { attempts = append(attempts, n) },
+		Wire: func(n int64) { wire += n }}, src)
 	if err != nil || !bytes.Equal(got, raw) {
 		t.Fatalf("read %d of %d bytes, %v", len(got), len(raw), err)
 	}
@@ -141,14 +142,15 @@ func TestWaitsForSourceUntilCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	src := &flaky{Reader: f.s.Blobs, open: func(int, blob.Digest, int64) error { return away }}
-	_, err := fetch.Open(ctx, []blob.Reader{src}, document.NewTrust(f.key.Public()), p, quick(fetch.Options{Retry: func(err error, _ int) {
-		if n++; n == 50 {
-			cancel()
-		}
-		if !errors.Is(err, away) {
-			t.Errorf("told of %v, want %v", err, away)
-		}
-	}}))
+	_, err := fetch.Open(ctx, []blob.Reader{src}, document.NewTrust(f.key.Public()), p,
+		quick(fetch.Options{Retry: func(err error, _ int) {
+			if n++; n == 50 {
+				cancel()
+			}
+			if !errors.Is(err, away) {
+				t.Errorf("told of %v, want %v", err, away)
+			}
+		}}))
 	if !errors.Is(err, context.Canceled) || n < 50 {
 		t.Errorf("OpenPlan = %v after %d attempts, want %v after 50", err, n, context.Canceled)
 	}
@@ -166,7 +168,8 @@ func TestSilentSourceIsLeft(t *testing.T) {
 	// The test's silence ends when the request is given up, as a network's does.
 	hang := hanging{silent}
 	var told error
-	got, err := readStream(f, p, fetch.Options{Stall: 50 * time.Millisecond, Retry: func(err error, _ int) { told = err }}, hang, f.s.Blobs)
+	got, err := readStream(f, p,
+		fetch.Options{Stall: 50 * time.Millisecond, Retry: func(err error, _ int) { told = err }}, hang, f.s.Blobs)
 	if err != nil || !bytes.Equal(got, raw) {
 		t.Errorf("read %d of %d bytes, %v", len(got), len(raw), err)
 	}
@@ -203,8 +206,10 @@ func TestChangedByte(t *testing.T) {
 		blob  func(catalog.Listed) blob.Digest
 		words string // of the error of fetch.Open; "" where the stream fails
 	}{
-		{"image document", func(l catalog.Listed) blob.Digest { return l.Document }, "content does not match its digest"},
-		{"stream document", func(l catalog.Listed) blob.Digest { return l.Streams[0].Document }, "stream 1: content is damaged"},
+		{"image document", func(l catalog.Listed) blob.Digest { return l.Document },
+			"content does not match its digest"},
+		{"stream document", func(l catalog.Listed) blob.Digest { return l.Streams[0].Document },
+			"stream 1: content is damaged"},
 		{"index", func(l catalog.Listed) blob.Digest { return l.Streams[0].Index }, "stream 1: content is damaged"},
 		{"encoding", func(l catalog.Listed) blob.Digest { return l.Streams[0].Encoding }, ""},
 	} {
@@ -227,7 +232,8 @@ func TestChangedByte(t *testing.T) {
 		retries := 0
 		got, err := readStream(f, p, fetch.Options{Retry: func(error, int) { retries++ }}, f.s.Blobs)
 		if !errors.Is(err, fetch.ErrCorrupt) || retries != fetch.ContentAttempts-1 || bytes.Equal(got, raw) {
-			t.Errorf("%s: read %d bytes, %v after %d retries, want %v", c.name, len(got), err, retries, fetch.ErrCorrupt)
+			t.Errorf("%s: read %d bytes, %v after %d retries, want %v", c.name, len(got), err,
+				retries, fetch.ErrCorrupt)
 		}
 		if c.words != "" && (len(got) > 0 || !strings.Contains(err.Error(), c.words)) {
 			t.Errorf("%s: %d bytes came, then %v, want none and %q", c.name, len(got), err, c.words)
@@ -256,7 +262,8 @@ func TestShortAndMissingBlobs(t *testing.T) {
 	}
 	remote := f.overServer().s
 	for name, src := range map[string]blob.Reader{"local": f.s.Blobs, "server": remote.Blobs} {
-		if _, err := readStream(f, p, fetch.Options{}, src); !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), "it ends after") {
+		if _, err := readStream(f, p, fetch.Options{}, src); !errors.Is(err, fetch.ErrCorrupt) ||
+			!strings.Contains(err.Error(), "it ends after") {
 			t.Errorf("%s: a short encoding gives %v", name, err)
 		}
 	}
@@ -346,9 +353,12 @@ func TestHostileFrames(t *testing.T) {
 			}
 		}
 		bad := p
-		bad.Streams = []fetch.PlanStream{{Document: p.Streams[0].Document, Index: blob.Sum(line), Raw: p.Streams[0].Raw, Wire: x.Size}}
-		got, err := readStream(f, bad, fetch.Options{Retry: func(err error, _ int) { t.Errorf("%s: asked again after %v", name, err) }}, f.s.Blobs)
-		if len(got) != 0 || !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), "frame 0 at 0") || !strings.Contains(err.Error(), c.words) {
+		bad.Streams = []fetch.PlanStream{{Document: p.Streams[0].Document, Index: blob.Sum(line),
+			Raw: p.Streams[0].Raw, Wire: x.Size}}
+		got, err := readStream(f, bad,
+			fetch.Options{Retry: func(err error, _ int) { t.Errorf("%s: asked again after %v", name, err) }}, f.s.Blobs)
+		if len(got) != 0 || !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), "frame 0 at 0") ||
+			!strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: read %d bytes, %v", name, len(got), err)
 		}
 	}
@@ -366,26 +376,31 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	for name, p := range map[string]fetch.Plan{
 		"another image's document": {Ref: a.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(a.Streams[0])}},
 		"another image's stream":   {Ref: a.Ref, Document: a.Document, Streams: []fetch.PlanStream{st(b.Streams[0])}},
-		"another stream's index":   {Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{{Document: b.Streams[0].Document, Index: b.Streams[1].Index, Raw: 0, Wire: 0}}},
-		"a broken chain":           {Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(b.Streams[0]), st(b.Streams[1])}},
+		"another stream's index": {Ref: b.Ref, Document: b.Document,
+			Streams: []fetch.PlanStream{{Document: b.Streams[0].Document, Index: b.Streams[1].Index, Raw: 0, Wire: 0}}},
+		"a broken chain": {Ref: b.Ref, Document: b.Document,
+			Streams: []fetch.PlanStream{st(b.Streams[0]), st(b.Streams[1])}},
 	} {
 		if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trust, p, quick(fetch.Options{})); err == nil {
 			t.Errorf("OpenPlan with %s gave no error", name)
 		}
 	}
-	good := fetch.Plan{Ref: b.Ref, Document: b.Document, Streams: []fetch.PlanStream{st(a.Streams[0]), st(b.Streams[1])}}
+	good := fetch.Plan{Ref: b.Ref, Document: b.Document,
+		Streams: []fetch.PlanStream{st(a.Streams[0]), st(b.Streams[1])}}
 	o, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, trust, good, fetch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := o.Streams()
-	if len(s) != 2 || s[0].Parent != nil || s[1].Parent == nil || s[1].Parent.UUID != s[0].UUID || s[1].Ref != b.Ref || o.Size() != 1000 {
+	if len(s) != 2 || s[0].Parent != nil || s[1].Parent == nil || s[1].Parent.UUID != s[0].UUID ||
+		s[1].Ref != b.Ref || o.Size() != 1000 {
 		t.Errorf("Streams = %+v", s)
 	}
 	if m, err := o.Content(t.Context()); err != nil || len(m.Entries) != 1 {
 		t.Errorf("Content = %+v, %v", m, err)
 	}
-	if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good, quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good,
+		quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenPlan with another key = %v, want %v", err, minisign.ErrSignature)
 	}
 }
@@ -441,8 +456,8 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// TestCloseWhileReading closes a stream while another goroutine reads it, as a receiver does that gave up: the reader gets
-// an error, and nothing of what was given back is touched.
+// TestCloseWhileReading closes a stream while another goroutine reads it, as a receiver does that gave up: the reader
+// gets an error, and nothing of what was given back is touched.
 func TestCloseWhileReading(t *testing.T) {
 	f, _, _, p := threeFrames(t)
 	trust, err := f.s.Trusted(t.Context())

@@ -36,8 +36,8 @@ type PublishOptions struct {
 	// Prepared tells what the Source's Prepare did to the copy. It is asked once the copy is made; nil means nothing.
 	Prepared func() []document.Prepared
 
-	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and the
-	// image then has no list.
+	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and
+	// the image then has no list.
 	Packages func(ctx context.Context, dir string) (packages.List, error)
 
 	// Inspect looks at the copy at dir, which is to be an image for arch; nil means that no one does.
@@ -69,11 +69,12 @@ type Published struct {
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), has package delta write the
-// stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a delta
-// from the newest image of that name whose copy is still kept beside the source or, for a source of which no copies are kept,
-// from the newest one, where the store has a place for its tree; it is full otherwise. The image is in the catalog when Publish returns without an error; on any error, the end of ctx
-// included, it is not, the copy is removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse a
-// mistake; catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
+// stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a
+// delta from the newest image of that name whose copy is still kept beside the source or, for a source of which no
+// copies are kept, from the newest one, where the store has a place for its tree; it is full otherwise. The image is in
+// the catalog when Publish returns without an error; on any error, the end of ctx included, it is not, the copy is
+// removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse a mistake;
+// catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
@@ -201,7 +202,8 @@ func (p *publication) choose(ctx context.Context) (err error) {
 // send makes and stores the stream of the copy, from nothing or from the base, and its manifest.
 func (p *publication) send(ctx context.Context) error {
 	c, total := p.copied, p.copied.Bytes
-	m := streamMaker{s: p.store, encoder: p.o.Encoder, to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
+	m := streamMaker{s: p.store, encoder: p.o.Encoder,
+		to: delta.Tree{Dir: c.Dir, UUID: c.UUID, Ctransid: c.Ctransid}, name: c.Name}
 	if p.base != nil {
 		var err error
 		if m.to.Content, total, err = compared(ctx, c, p.base); err != nil {
@@ -258,7 +260,8 @@ func (p *publication) describe(ctx context.Context) error {
 	return nil
 }
 
-// listPackages stores the list of what is installed in the copy. An image is published without one where it cannot be read.
+// listPackages stores the list of what is installed in the copy. An image is published without one
+// where it cannot be read.
 func (p *publication) listPackages(ctx context.Context) (*document.Packages, error) {
 	o := p.o
 	if o.Packages == nil {
@@ -290,8 +293,8 @@ func (p *publication) commit(ctx context.Context) error {
 	return err
 }
 
-// tidy keeps the copy for the next version, and removes those of earlier ones. It cannot take the publication back: what fails of it the
-// next Collect sees to.
+// tidy keeps the copy for the next version, and removes those of earlier ones. It cannot take the publication back:
+// what fails of it the next Collect sees to.
 func (p *publication) tidy(ctx context.Context) {
 	if p.base != nil {
 		p.base.release()
@@ -317,7 +320,8 @@ func (p *publication) retire(ctx context.Context) error {
 // published says what came of it.
 func (p *publication) published() Published {
 	out := Published{Ref: p.image.Ref, Source: p.o.Source.Name, Kind: "full", Raw: p.encoded.Raw, Wire: p.encoded.Wire,
-		Size: p.image.Size, Files: p.image.Files, Prepared: p.image.Prepared, NoKernel: p.image.NoKernel, Accounts: p.image.Accounts}
+		Size: p.image.Size, Files: p.image.Files, Prepared: p.image.Prepared, NoKernel: p.image.NoKernel,
+		Accounts: p.image.Accounts}
 	if p.base != nil {
 		out.Kind, out.Parent = "delta", p.base.listed.Ref
 	}

@@ -30,14 +30,15 @@ import (
 // wrote, so that the speed of disks is not in it. Ours does more: it takes the snapshot, hashes every piece, every
 // file and every frame, and signs and catalogs the image.
 //
-// The goal of 1.15 is not met with the program, which is slower here than our own encoder, so that `griddle publish` does
-// not use it. SHA-256, twice over the stream and twice over the encoding as the formats ask for, is 0.28 of the peer's
-// processor time, and the peer alone keeps two processors 0.9 busy: with compression as fast as the peer's, and nothing
-// else at all, time would be 1.13 of it. What a process to each frame costs is 0.06 to 0.15 more.
+// The goal of 1.15 is not met with the program, which is slower here than our own encoder, so that `griddle publish`
+// does not use it. SHA-256, twice over the stream and twice over the encoding as the formats ask for, is 0.28 of the
+// peer's processor time, and the peer alone keeps two processors 0.9 busy: with compression as fast as the peer's, and
+// nothing else at all, time would be 1.13 of it. What a process to each frame costs is 0.06 to 0.15 more.
 func BenchmarkPublish(b *testing.B) {
 	ctx := context.Background()
 	var fs unix.Statfs_t
-	if err := unix.Statfs("/dev/shm", &fs); err == nil && fs.Type == unix.TMPFS_MAGIC && fs.Bavail*uint64(fs.Bsize) > 2<<30 {
+	if err := unix.Statfs("/dev/shm", &fs); err == nil && fs.Type == unix.TMPFS_MAGIC &&
+		fs.Bavail*uint64(fs.Bsize) > 2<<30 {
 		b.Setenv("TMPDIR", "/dev/shm")
 	}
 	dir := benchTree(b)

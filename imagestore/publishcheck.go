@@ -26,7 +26,8 @@ var (
 
 // Architectures lists those that an image can be published for, as Debian spells them.
 func Architectures() []string {
-	return []string{"amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "mipsel", "ppc64el", "riscv64", "s390x"}
+	return []string{"amd64", "arm64", "armel", "armhf", "i386", "loong64", "mips64el", "mipsel",
+		"ppc64el", "riscv64", "s390x"}
 }
 
 // CheckArch returns ErrArch for an architecture that is not known. "" means a default.
@@ -61,7 +62,8 @@ func (o PublishOptions) inspect(ctx context.Context, dir string) (Inspected, err
 	return in, nil
 }
 
-// hasKernel says whether a machine that gets the tree finds a kernel to boot: /vmlinuz or a regular file /boot/vmlinuz-*.
+// hasKernel says whether a machine that gets the tree finds a kernel to boot: /vmlinuz or a regular
+// file /boot/vmlinuz-*.
 func hasKernel(m *content.Manifest) bool {
 	return slices.ContainsFunc(m.Entries, func(e content.Entry) bool {
 		return e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") && e.Type == content.Regular
@@ -77,8 +79,8 @@ type base struct {
 }
 
 // findBase finds what the delta can start from: the newest image of the same template and architecture whose
-// copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It is
-// nil where a full stream is all that there can be.
+// copy is still there, or, for a source of which no copies are kept, the newest one, whose tree the store then gets. It
+// is nil where a full stream is all that there can be.
 func (p *publication) findBase(ctx context.Context) (*base, error) {
 	s, o, c := p.store, p.o, p.copied
 	for _, l := range p.view.Sorted() {
@@ -134,14 +136,15 @@ func compared(ctx context.Context, c *source.Copy, from *base) (*content.Manifes
 		return nil, 0, err
 	}
 	if st := b.Stream; st.UUID != c.UUID || st.ParentUUID != from.tree.UUID || st.ParentCtransid != from.tree.Ctransid {
-		return nil, 0, fmt.Errorf("the kernel listed changes of %v from %v, and not those of the copy from its parent", st.UUID, st.ParentUUID)
+		return nil, 0, fmt.Errorf("the kernel listed changes of %v from %v, and not those of the copy from its parent",
+			st.UUID, st.ParentUUID)
 	}
 	m, err := b.Finish(ctx)
 	return m, b.Touched(), err
 }
 
-// noteCopy has the store, or of one behind a server this user's file, remember a copy that stays, so that it goes when its
-// image does.
+// noteCopy has the store, or of one behind a server this user's file, remember a copy that stays, so that it
+// goes when its image does.
 func (s *Store) noteCopy(ctx context.Context, c *source.Copy) error {
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil || !c.Snapshot {

@@ -15,9 +15,10 @@ import (
 	"griddle/imagestore/fetch"
 )
 
-// TestPublishDeleteDownload has publishers who fight for the same names, somebody who deletes what is there, and readers
-// at the directory and at a server, all at once, each with a store that it opened itself. A name goes to one of the publishers,
-// no reader gets a byte that was not published, whatever is there at the end is whole, and nothing is left over.
+// TestPublishDeleteDownload has publishers who fight for the same names, somebody who deletes what is there, and
+// readers at the directory and at a server, all at once, each with a store that it opened itself. A name goes to one
+// of the publishers, no reader gets a byte that was not published, whatever is there at the end is whole, and
+// nothing is left over.
 func TestPublishDeleteDownload(t *testing.T) {
 	f := newFixture(t)
 	f.dir = filepath.Join(memoryDir(t), "store")
@@ -50,7 +51,8 @@ func TestPublishDeleteDownload(t *testing.T) {
 				name := fmt.Sprintf("web:%d@amd64", v)
 				err := blob.ErrNotExist
 				for errors.Is(err, blob.ErrNotExist) {
-					// What it has put may have been another's too, which was published and deleted meanwhile: once more.
+					// What it has put may have been another's too, which was published and deleted
+					// meanwhile: once more.
 					err = g.attempt(func(g *fixture) { g.publish(name, way{"", rawOf(name)}) })
 				}
 				switch {
@@ -115,7 +117,8 @@ func TestPublishDeleteDownload(t *testing.T) {
 	}
 	list, err := f.s.List(t.Context())
 	if err != nil || len(list)+len(deleted) != versions+1 {
-		t.Errorf("%d images are there and %d were deleted, %v; %d were published", len(list), len(deleted), err, versions+1)
+		t.Errorf("%d images are there and %d were deleted, %v; %d were published", len(list),
+			len(deleted), err, versions+1)
 	}
 	for _, l := range list {
 		if v, err := f.s.Verify(t.Context(), l.Parsed(), nil); err != nil || !v.OK {

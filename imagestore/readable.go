@@ -17,7 +17,8 @@ import (
 	"griddle/imagestore/source"
 )
 
-// OpenExisting opens the store in dir, as Open does, and makes none: the error is fs.ErrNotExist where dir holds no store.
+// OpenExisting opens the store in dir, as Open does, and makes none: the error is fs.ErrNotExist
+// where dir holds no store.
 func OpenExisting(dir string) (*Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, "catalog")); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -25,8 +26,8 @@ func OpenExisting(dir string) (*Store, error) {
 	return Open(dir)
 }
 
-// readOnly says why the store in dir cannot be written; nil where it can, or where there is none yet. It looks and tries
-// nothing: reading a store needs no lock, no temporary file and no directory.
+// readOnly says why the store in dir cannot be written; nil where it can, or where there is none yet. It looks and
+// tries nothing: reading a store needs no lock, no temporary file and no directory.
 func readOnly(dir string) error {
 	log := filepath.Join(dir, "catalog")
 	if _, err := os.Stat(log); err != nil {
@@ -70,8 +71,8 @@ func (s *Store) spoolDir() string {
 	return filepath.Join(spool, fmt.Sprintf("griddle-trees-%d", os.Geteuid()))
 }
 
-// spooled is the shelf of a store that has no writable one: a private directory of this user for trees that go away when
-// they have been used. What a killed process left in it goes away with the next tree.
+// spooled is the shelf of a store that has no writable one: a private directory of this user for trees that go away
+// when they have been used. What a killed process left in it goes away with the next tree.
 func (s *Store) spooled() (shelf, error) {
 	dir := s.spoolDir()
 	if err := s.disk.MkdirAll(dir, 0o700); err != nil {
@@ -84,8 +85,8 @@ func (s *Store) spooled() (shelf, error) {
 }
 
 // Readers says which other users of this host can read the store in dir: "every user", "the group NAME", or "" for none
-// beside its owner and root. fix is the command that keeps them out. Modes count, of dir and of all directories above it;
-// access control lists do not. The files of a store have mode 0644, so that the directories decide.
+// beside its owner and root. fix is the command that keeps them out. Modes count, of dir and of all directories above
+// it; access control lists do not. The files of a store have mode 0644, so that the directories decide.
 func Readers(dir string) (who, fix string) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

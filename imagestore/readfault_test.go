@@ -8,8 +8,8 @@ import (
 	"griddle/imagestore/durable/durabletest"
 )
 
-// TestFailingReads has each read of each scenario fail, alone or with all that follow. What cannot be read is not taken for
-// what is not there: nothing is lost, and where something else could be read instead the work was done.
+// TestFailingReads has each read of each scenario fail, alone or with all that follow. What cannot be read is not taken
+// for what is not there: nothing is lost, and where something else could be read instead the work was done.
 func TestFailingReads(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {

@@ -16,10 +16,12 @@ import (
 
 // RecompressOptions says what Recompress does.
 type RecompressOptions struct {
-	Refs     []ref.Ref                           // images whose streams are made smaller; all of them where there are none
-	Program  string                              // path of the zstd program; "" looks for it on PATH
-	Level    int                                 // 10 to 19; zero means 19
-	Workers  int                                 // frames in work at once; zero means one for each processor. Each takes up to 500 MB at level 19
+	// images whose streams are made smaller; all of them where there are none
+	Refs    []ref.Ref
+	Program string // path of the zstd program; "" looks for it on PATH
+	Level   int    // 10 to 19; zero means 19
+	// frames in work at once; zero means one for each processor. Each takes up to 500 MB at level 19
+	Workers  int
 	Nice     int                                 // of the program, 0 to 19
 	Progress func(ref string, done, total int64) // bytes of raw streams; may be nil
 }
@@ -38,12 +40,12 @@ type Recompressed struct {
 var ErrNoProgram = errors.New("the zstd program is not installed")
 
 // Recompress encodes streams anew at a high level, by the zstd program with a window of 128 MiB and with frames of
-// encoding.MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries; not over a
-// server, which has the trees. For each of the two one durable line of the catalog puts the new one in the old one's place, or beside
-// it: the signed documents stay, so that the same bytes come out. The old encoding is kept for a day, for those who
-// are reading it. What is done already is left alone, also by several who do this at once; a killed Recompress leaves
-// blobs to Collect. A stream that fails, a damaged one for example, does not stop the others: the error speaks of all
-// that did. done is called after each stream; may be nil.
+// encoding.MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries;
+// not over a server, which has the trees. For each of the two one durable line of the catalog puts the new one in the
+// old one's place, or beside it: the signed documents stay, so that the same bytes come out. The old encoding is kept
+// for a day, for those who are reading it. What is done already is left alone, also by several who do this at once; a
+// killed Recompress leaves blobs to Collect. A stream that fails, a damaged one for example, does not stop the others:
+// the error speaks of all that did. done is called after each stream; may be nil.
 func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(Recompressed)) error {
 	if o.Level == 0 {
 		o.Level = 19
@@ -133,7 +135,9 @@ func (w *recompression) needed(v *catalog.View) bool {
 	w.plain = w.stream.Level < w.o.Level
 	// A store without trees, one behind a server, cannot make dictionaries. Nor can anybody of a deleted parent.
 	w.dict = w.s.trees != "" && v.Image(w.stream.Parent) != nil && !w.stream.NoDictionary &&
-		!slices.ContainsFunc(w.listed.Streams, func(s catalog.ListedStream) bool { return s.Dictionary && s.Document == w.stream.Document })
+		!slices.ContainsFunc(w.listed.Streams, func(s catalog.ListedStream) bool {
+			return s.Dictionary && s.Document == w.stream.Document
+		})
 	return w.plain || w.dict
 }
 
@@ -148,7 +152,9 @@ func (w *recompression) look(ctx context.Context) (bool, error) {
 	if l == nil {
 		return false, nil
 	}
-	i := slices.IndexFunc(l.Streams, func(s catalog.ListedStream) bool { return s.Index == w.stream.Index && s.Document == w.stream.Document })
+	i := slices.IndexFunc(l.Streams, func(s catalog.ListedStream) bool {
+		return s.Index == w.stream.Index && s.Document == w.stream.Document
+	})
 	if i < 0 {
 		return false, nil
 	}
@@ -168,13 +174,14 @@ func (w recompression) run(ctx context.Context) (out Recompressed, err error) {
 			passes++
 		}
 	}
-	e := encoding.Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers, FramePieces: encoding.MaxFramePieces, Nice: w.o.Nice}
+	e := encoding.Encoder{Program: w.o.Program, Level: w.o.Level, Workers: w.o.Workers,
+		FramePieces: encoding.MaxFramePieces, Nice: w.o.Nice}
 	before, base := w.stream.Wire, int64(0)
 	e.Progress = func(raw, _ int64) { w.o.Progress(w.listed.Ref, base+raw, passes*w.stream.Raw) }
 	defer func() {
 		if err != nil {
-			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure. But it may be
-			// our own line that was found, and what failed its sync.
+			// Somebody else may have been faster, or deleted the image under our hands: then it is no failure. But it
+			// may be our own line that was found, and what failed its sync.
 			if needed, lerr := w.look(ctx); lerr == nil && !needed {
 				err = w.s.Settle(ctx)
 			}

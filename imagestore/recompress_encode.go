@@ -35,10 +35,13 @@ func (w recompression) withDictionaries(ctx context.Context, e encoding.Encoder)
 	return w.encode(ctx, e, d)
 }
 
-// encode reads the stream, verified, and encodes it. d, where it is not nil, learns on the way what the stream is about.
-func (w recompression) encode(ctx context.Context, e encoding.Encoder, d *encoding.Dictionaries) (encoding.Encoded, error) {
+// encode reads the stream, verified, and encodes it. d, where it is not nil, learns on the way
+// what the stream is about.
+func (w recompression) encode(ctx context.Context, e encoding.Encoder,
+	d *encoding.Dictionaries) (encoding.Encoded, error) {
 	plan := fetch.Plan{Ref: w.listed.Ref, Document: w.listed.Document,
-		Streams: []fetch.PlanStream{{Document: w.stream.Document, Index: w.stream.Index, Raw: w.stream.Raw, Wire: w.stream.Wire}}}
+		Streams: []fetch.PlanStream{{Document: w.stream.Document, Index: w.stream.Index, Raw: w.stream.Raw,
+			Wire: w.stream.Wire}}}
 	opened, err := w.s.Open(ctx, plan, fetch.Options{})
 	if err != nil {
 		return encoding.Encoded{}, err

@@ -45,7 +45,9 @@ func TestRecompressGoesOn(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
 	f.damage(bad.Streams[0].Encoding, -1)
 	var done []string
-	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) { done = append(done, r.Ref) })
+	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) {
+		done = append(done, r.Ref)
+	})
 	if !errors.Is(err, fetch.ErrCorrupt) || !strings.Contains(err.Error(), bad.Ref) {
 		t.Errorf("Recompress = %v, want ErrCorrupt of %s", err, bad.Ref)
 	}
@@ -73,14 +75,15 @@ func TestRecompressUntrusted(t *testing.T) {
 	if got, _ := f.level("web:1@amd64", ""); got != 10 {
 		t.Errorf("it is at level %d, want 10", got)
 	}
-	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
+	err := f.s.Recompress(t.Context(),
+		imagestore.RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
 	if !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Recompress of an image by a revoked key = %v, want ErrSignature", err)
 	}
 }
 
-// TestRecompressOrphan has a delta whose parent was deleted, since another way leads to the image: machines still have the
-// parent.
+// TestRecompressOrphan has a delta whose parent was deleted, since another way leads to the image: machines
+// still have the parent.
 func TestRecompressOrphan(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
@@ -117,7 +120,8 @@ func TestRecompressOverServer(t *testing.T) {
 	if err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 12}, note); err != nil {
 		t.Fatal(err)
 	}
-	if _, dict := f.level(two, one); !dict || len(done) != 1 || done[0].Dictionary == 0 || done[0].Before != done[0].After {
+	if _, dict := f.level(two, one); !dict || len(done) != 1 || done[0].Dictionary == 0 ||
+		done[0].Before != done[0].After {
 		t.Errorf("where the trees are: dictionaries %v, done %+v; want one stream with them", dict, done)
 	}
 }
@@ -134,7 +138,8 @@ func TestRecompressInVain(t *testing.T) {
 	f := &fixture{t: t, s: p.store}
 	for i := range 2 {
 		var done []imagestore.Recompressed
-		p.must(p.store.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) { done = append(done, r) }))
+		p.must(p.store.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10},
+			func(r imagestore.Recompressed) { done = append(done, r) }))
 		if level, dict := f.level(two, one); level != 10 || dict || len(done) != 2*(1-i) {
 			t.Errorf("run %d: level %d, dictionaries %v, done %+v", i+1, level, dict, done)
 		}

@@ -27,7 +27,8 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	p.o.Key = newKey(t)
 	p.must(p.store.TrustKey(ctx, p.o.Key.Public()))
 	p.must(p.store.Revoke(ctx, lost.Public()))
-	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := p.store.Derive(ctx,
+		imagestore.DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive of a revoked image = %v", err)
 	}
 	p.write("file7", 7)
@@ -67,8 +68,8 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	}
 }
 
-// TestVerifyRevokedStream revokes the key of one of two ways to an image: it is told of and is no damage, until its bytes
-// are wrong, or no other way is left.
+// TestVerifyRevokedStream revokes the key of one of two ways to an image: it is told of and is no damage, until its
+// bytes are wrong, or no other way is left.
 func TestVerifyRevokedStream(t *testing.T) {
 	f := newFixture(t)
 	site := f.by(newKey(t))
@@ -80,7 +81,8 @@ func TestVerifyRevokedStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
-	if _, err := f.s.Add(t.Context(), catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
+	if _, err := f.s.Add(t.Context(),
+		catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
@@ -97,7 +99,8 @@ func TestVerifyRevokedStream(t *testing.T) {
 			t.Errorf("VerifyStore = %+v, %v; want OK %v and %d streams by a revoked key", all, err, ok, revoked)
 		}
 		for _, r := range append(one.Revoked, all.Revoked...) {
-			if r.Ref != "web:2@amd64" || r.Parent != "" || r.Key != site.key.Public().ID() || !strings.Contains(r.Problem, "was revoked here on") {
+			if r.Ref != "web:2@amd64" || r.Parent != "" || r.Key != site.key.Public().ID() ||
+				!strings.Contains(r.Problem, "was revoked here on") {
 				t.Errorf("it tells of %+v", r)
 			}
 		}

@@ -20,8 +20,8 @@ import (
 )
 
 // A scenario is something that changes a store. At each of its file operations it is killed, power is cut, and the
-// operation fails; what must hold afterwards is the same for all: see crash.check. All that it uses lies beside the store, so
-// that another process can do it too.
+// operation fails; what must hold afterwards is the same for all: see crash.check. All that it uses lies beside the
+// store, so that another process can do it too.
 type scenario struct {
 	name string
 	base func(f *fixture)       // makes what is there before; nil means that there is no store
@@ -34,8 +34,8 @@ type scenario struct {
 	site   *minisign.SecretKey // that keeps the head
 }
 
-// points are the operations, of n, at which a fault is tried: one in step, and fewer of what is costly; the first of them by
-// chance.
+// points are the operations, of n, at which a fault is tried: one in step, and fewer of what is costly; the
+// first of them by chance.
 func (s scenario) points(n, step int) iter.Seq[int] {
 	if s.costly {
 		step *= costlyStride
@@ -138,7 +138,8 @@ func treeScenarios() []scenario {
 		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{catalog.ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
 			from := refOf(f.t, "web:2@amd64")
-			_, err := f.s.Derive(context.Background(), imagestore.DeriveOptions{Ref: refOf(f.t, "web:1@amd64"), Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
+			_, err := f.s.Derive(context.Background(), imagestore.DeriveOptions{Ref: refOf(f.t, "web:1@amd64"),
+				Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
 		{name: "expire", costly: true, states: 3, base: func(f *fixture) {
@@ -183,8 +184,9 @@ func (f *fixture) plant(n int) {
 func (f *fixture) publishTree(version string) error {
 	src, err := source.Find(context.Background(), "dir:"+f.beside("template"), source.Options{Spool: f.beside("spool")})
 	if err == nil {
-		_, err = f.s.Publish(context.Background(), imagestore.PublishOptions{Source: src, Key: f.key, Encoder: encoding.Encoder{Workers: 1},
-			Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}})
+		_, err = f.s.Publish(context.Background(),
+			imagestore.PublishOptions{Source: src, Key: f.key, Encoder: encoding.Encoder{Workers: 1},
+				Ref: ref.Ref{Name: "web", Version: version, Arch: "amd64"}})
 	}
 	return err
 }

@@ -16,8 +16,8 @@ import (
 	"griddle/imagestore/head"
 )
 
-// TestSeenFaults has each operation and each read of what remembers a catalog fail, kills the process there, and cuts power
-// after each operation: what is remembered is the old head or the new one, and the new one where that was said.
+// TestSeenFaults has each operation and each read of what remembers a catalog fail, kills the process there, and cuts
+// power after each operation: what is remembered is the old head or the new one, and the new one where that was said.
 func TestSeenFaults(t *testing.T) {
 	key := newKey(t).Public()
 	h := func(seq int64) head.Head {
@@ -67,7 +67,8 @@ func TestSeenFaults(t *testing.T) {
 		ops := tape.Ops()
 		for n := range len(ops) + 1 {
 			for range 5 * thorough {
-				check(fmt.Sprintf("power cut after operation %d of %d", n, len(ops)), fresh(ops[:n], true), n == len(ops))
+				check(fmt.Sprintf("power cut after operation %d of %d", n, len(ops)),
+					fresh(ops[:n], true), n == len(ops))
 			}
 			for _, stays := range []bool{false, true} {
 				fault := func(i int) error {
@@ -80,7 +81,8 @@ func TestSeenFaults(t *testing.T) {
 				tape := &durabletest.Tape{Root: root, Fault: func(i int, _ *durable.Op) error { return fault(i) }}
 				err := accept(tape.Disk(), root, 7)
 				check(fmt.Sprintf("EIO at operation %d (%v)", n, err), root, err == nil)
-				check(fmt.Sprintf("EIO at operation %d (%v), then a power cut", n, err), fresh(tape.Ops(), true), err == nil)
+				check(fmt.Sprintf("EIO at operation %d (%v), then a power cut", n, err),
+					fresh(tape.Ops(), true), err == nil)
 				root = fresh(nil, false)
 				err = accept((&durabletest.Tape{Root: root, ReadFault: fault}).Disk(), root, 7)
 				check(fmt.Sprintf("EIO at read %d (%v)", n, err), root, err == nil)

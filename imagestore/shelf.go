@@ -27,8 +27,8 @@ import (
 //	trees/HEX.used   its modification time says when that was last
 //	trees/lock       flock(2)ed by whoever receives or removes trees
 //
-// A collection takes away the trees of images that are gone, and what was left by who was killed. A store that can only be read
-// has such a directory in its Spool, where a tree goes away after its use.
+// A collection takes away the trees of images that are gone, and what was left by who was killed. A store that can only
+// be read has such a directory in its Spool, where a tree goes away after its use.
 type shelf struct {
 	disk durable.Disk
 	dir  string
@@ -70,7 +70,8 @@ func (t *shelved) release() {
 
 // tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
 // shorten the way to it. progress is as ReceiveOptions.Progress; it may be nil.
-func (s *Store) tree(ctx context.Context, ref ref.Ref, progress func(phase string, done, total int64)) (*shelved, error) {
+func (s *Store) tree(ctx context.Context, ref ref.Ref,
+	progress func(phase string, done, total int64)) (*shelved, error) {
 	t, err := s.findOrReceive(ctx, ref, progress)
 	if err != nil {
 		return nil, fmt.Errorf("getting the tree of %s: %w", ref, err)
@@ -129,8 +130,8 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 	return t, nil
 }
 
-// onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes trees then,
-// but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
+// onShelf holds the tree that is there, or gives nil. Who has the shelf's lock may wait for the tree's: nobody removes
+// trees then, but where a program is just being started, the lock of whoever made the tree lives on in it for a moment.
 func (s *Store) onShelf(ctx context.Context, shelf shelf, l *catalog.Listed, how int) (*shelved, error) {
 	dir := filepath.Join(shelf.dir, l.Document.Hex())
 	f, err := hold(dir, how)
@@ -241,8 +242,9 @@ func (h shelf) forget(name string) error {
 	return err
 }
 
-// sweep removes the trees that keep does not admit, by the digest of the image's document in hex, marks without a tree, and what
-// was left by receives that were killed. Where somebody receives or removes trees just now, it leaves all that to the next collection.
+// sweep removes the trees that keep does not admit, by the digest of the image's document in hex, marks without a tree,
+// and what was left by receives that were killed. Where somebody receives or removes trees just now, it leaves all that
+// to the next collection.
 func (h shelf) sweep(ctx context.Context, keep func(hex string) bool) error {
 	entries, err := os.ReadDir(h.dir)
 	if errors.Is(err, fs.ErrNotExist) {

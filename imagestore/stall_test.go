@@ -25,7 +25,8 @@ type stalling struct {
 }
 
 func (s *stalling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	meant := strings.HasPrefix(r.URL.Path, s.begins) && (s.begins != remote.CatalogPath || r.URL.Path == remote.CatalogPath)
+	meant := strings.HasPrefix(r.URL.Path, s.begins) &&
+		(s.begins != remote.CatalogPath || r.URL.Path == remote.CatalogPath)
 	if !meant || r.Method != http.MethodGet || s.n.Add(-1) < 0 {
 		s.Handler.ServeHTTP(w, r)
 		return
@@ -53,8 +54,8 @@ func (c *cutOff) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestStalledServer has a server fall silent before or in its answers: what can be asked again is, some times, and then there
-// is an error that says so.
+// TestStalledServer has a server fall silent before or in its answers: what can be asked again is, some times, and then
+// there is an error that says so.
 func TestStalledServer(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 300_000)})
@@ -89,11 +90,13 @@ func TestStalledServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = mirror.Copy(t.Context(), to, from, mirror.Options{Images: []string{"web"}, Stall: 100 * time.Millisecond})
+			_, err = mirror.Copy(t.Context(), to, from,
+				mirror.Options{Images: []string{"web"}, Stall: 100 * time.Millisecond})
 			switch {
 			case c.ok && err != nil:
 				t.Errorf("Copy = %v, want that it goes on", err)
-			case !c.ok && (err == nil || !errors.Is(err, blob.ErrStalled) && !strings.Contains(err.Error(), "nothing came for")):
+			case !c.ok &&
+				(err == nil || !errors.Is(err, blob.ErrStalled) && !strings.Contains(err.Error(), "nothing came for")):
 				t.Errorf("Copy = %v, want that the server is silent", err)
 			}
 		})

@@ -29,8 +29,8 @@ type Store struct {
 	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
 	Key *minisign.SecretKey
 
-	// Spool is the directory for the trees that work on a store needs which can only be read: some gigabytes for a while. ""
-	// means /var/tmp.
+	// Spool is the directory for the trees that work on a store needs which can only be read: some gigabytes for a
+	// while. "" means /var/tmp.
 	Spool string
 
 	disk     durable.Disk
@@ -63,8 +63,8 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	return openLocal(disk, dir, blobs, c), nil
 }
 
-// OpenParts returns the store of these blobs and this catalog, which a server has. copies is a file of this user that remembers the copies of
-// images of that server that lie beside their sources on this host; "" remembers none.
+// OpenParts returns the store of these blobs and this catalog, which a server has. copies is a file of this user that
+// remembers the copies of images of that server that lie beside their sources on this host; "" remembers none.
 func OpenParts(blobs blob.Store, c catalog.Catalog, all, server string) *Store {
 	return &Store{Blobs: blobs, Catalog: c, Trust: &document.Trust{}, copies: copies.File{Path: all, Server: server}}
 }
@@ -88,7 +88,8 @@ func (s *Store) Dir() string {
 // Seen remembers the catalogs that were copied from; nil behind a server.
 func (s *Store) Seen() *head.SeenDir { return s.seen }
 
-// What the catalog of a local store can do. Without this, a method of another name would be missed only by what it does.
+// What the catalog of a local store can do. Without this, a method of another name would be missed
+// only by what it does.
 var (
 	_ located = (*catalog.Local)(nil)
 	_ locker  = (*catalog.Local)(nil)
@@ -106,8 +107,8 @@ type locker interface {
 	Locked(ctx context.Context, f func() error) error
 }
 
-// Settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there is
-// nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
+// Settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there
+// is nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
 func (s *Store) Settle(ctx context.Context) error {
 	if c, ok := s.Catalog.(locker); ok {
 		return c.Locked(ctx, func() error { return nil })
@@ -163,7 +164,8 @@ func (s *Store) PutContent(ctx context.Context, manifest []byte) (document.Conte
 func (s *Store) putText(ctx context.Context, what string, text []byte) (document.Content, error) {
 	// As much memory as the text needs, not as the longest one would.
 	window := max(zstd.MinWindowSize, min(8<<20, 1<<bits.Len(uint(len(text)))))
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(window))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+		zstd.WithWindowSize(window))
 	if err != nil {
 		return document.Content{}, fmt.Errorf("putting %s: %w", what, err)
 	}
@@ -197,9 +199,9 @@ func (s *Store) putDocument(ctx context.Context, doc any, k *minisign.SecretKey)
 	return d, nil
 }
 
-// Add publishes: it checks that all documents bear trusted signatures and speak of one another, that every blob is there, and
-// that each parent is, and then makes the image known by one durable line of the catalog. Until then nothing of it is
-// seen. catalog.ErrExists where the version is, or once was, there.
+// Add publishes: it checks that all documents bear trusted signatures and speak of one another, that every blob is
+// there, and that each parent is, and then makes the image known by one durable line of the catalog. Until then nothing
+// of it is seen. catalog.ErrExists where the version is, or once was, there.
 func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed, error) {
 	c, err := s.Catalog.Change(ctx, catalog.Change{Publish: &p})
 	if err != nil {
@@ -211,8 +213,8 @@ func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed,
 	return *c.Image, nil
 }
 
-// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has; see
-// Grant for others. catalog.ErrRevoked where it was revoked.
+// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has;
+// see Grant for others. catalog.ErrRevoked where it was revoked.
 func (s *Store) TrustKey(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)

@@ -26,8 +26,8 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestTar has GNU tar and bsdtar unpack an archive, with ACLs as attributes and as what --acls takes, and publishes it again: all
-// trees are the image's, to the last attribute and time, and have its holes.
+// TestTar has GNU tar and bsdtar unpack an archive, with ACLs as attributes and as what --acls takes, and publishes it
+// again: all trees are the image's, to the last attribute and time, and have its holes.
 func TestTar(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
@@ -89,14 +89,16 @@ func TestTar(t *testing.T) {
 	sameContent(t, "publishing the archive made", second.Content, want)
 }
 
-// unpacked lets pass what bsdtar 3.6 does to any archive, GNU tar's own too: it leaves the time of "." alone, reads a time
-// with a fraction before 1970 as a second less, and does not know how GNU tar writes "=" in an attribute's name.
+// unpacked lets pass what bsdtar 3.6 does to any archive, GNU tar's own too: it leaves the time of "." alone, reads a
+// time with a fraction before 1970 as a second less, and does not know how GNU tar writes "=" in an attribute's name.
 func unpacked(t *testing.T, program string, err error) {
 	t.Helper()
 	var differs *content.MismatchError
-	if err == nil || program == "bsdtar" && errors.As(err, &differs) && len(slices.DeleteFunc(differs.Differences, func(d string) bool {
-		return strings.HasPrefix(d, ". was modified") || strings.Contains(d, "none was modified at -4.") || strings.Contains(d, "attribute user.a")
-	})) == 0 {
+	if err == nil || program == "bsdtar" && errors.As(err, &differs) &&
+		len(slices.DeleteFunc(differs.Differences, func(d string) bool {
+			return strings.HasPrefix(d, ". was modified") || strings.Contains(d, "none was modified at -4.") ||
+				strings.Contains(d, "attribute user.a")
+		})) == 0 {
 		return
 	}
 	t.Errorf("%s made: %v", program, err)
@@ -165,7 +167,8 @@ func TestStreamOverHTTP(t *testing.T) {
 		allow = tt.allow
 		status, b := get(tt.ref, tt.from, tt.format)
 		if status != tt.status || status == 200 && len(b) < 1000 {
-			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.ref, tt.from, tt.format, tt.allow, status, len(b), b, tt.status)
+			t.Errorf("GET %s from %q as %s, allowed %v = %d with %d bytes %.200s, want %d", tt.ref, tt.from, tt.format,
+				tt.allow, status, len(b), b, tt.status)
 		}
 	}
 	_, raw := get(two, one, "raw")

@@ -14,8 +14,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Grant trusts a key for what its Grant says, from now on. It is also how that is changed. catalog.ErrRevoked where the key was
-// revoked and g.Again is not set.
+// Grant trusts a key for what its Grant says, from now on. It is also how that is changed. catalog.ErrRevoked where the
+// key was revoked and g.Again is not set.
 func (s *Store) Grant(ctx context.Context, g catalog.Granting) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Grant: &g}); err != nil {
 		return fmt.Errorf("trusting a key: %w", err)
@@ -23,8 +23,8 @@ func (s *Store) Grant(ctx context.Context, g catalog.Granting) error {
 	return nil
 }
 
-// Revoke makes the signatures of k count no more. What it signed stays listed, marked as Untrusted, and is neither planned
-// nor opened.
+// Revoke makes the signatures of k count no more. What it signed stays listed, marked as Untrusted, and is
+// neither planned nor opened.
 func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Revoke: k.String()}); err != nil {
 		return fmt.Errorf("revoking key %s: %w", k.ID(), err)
@@ -102,10 +102,10 @@ func (s *Store) Head(ctx context.Context) ([]byte, error) {
 	return c.Head(ctx)
 }
 
-// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is made
-// through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for ever. The
-// catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several goroutines. head.ErrLost where
-// the catalog has lost entries that a head of this key speaks of.
+// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is
+// made through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for
+// ever. The catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several
+// goroutines. head.ErrLost where the catalog has lost entries that a head of this key speaks of.
 func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(signer)
 	if !ok {
@@ -114,8 +114,8 @@ func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime ti
 	return c.KeepHead(ctx, k, lifetime)
 }
 
-// SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero. It
-// is durable when it returns.
+// SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero.
+// It is durable when it returns.
 func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	c, ok := s.Catalog.(signer)
 	if !ok {
@@ -124,8 +124,9 @@ func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expire
 	return c.SignHead(ctx, k, now, expires)
 }
 
-// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. head.ErrMissing where there is
-// no head. The head's signature is checked, and whether the key belongs to whom one thinks is for the caller to know.
+// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says.
+// head.ErrMissing where there is no head. The head's signature is checked, and whether the key belongs to whom
+// one thinks is for the caller to know.
 func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	signed, err := s.Head(ctx)
 	if err != nil {
@@ -139,14 +140,15 @@ func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	return k, err
 }
 
-// MayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes: documents that its
-// key signed, of images that the store lets that key sign, and streams that it signed to images that are there. What the
-// catalog checks of every publication it checks afterwards.
+// MayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes:
+// documents that its key signed, of images that the store lets that key sign, and streams that it signed to images that
+// are there. What the catalog checks of every publication it checks afterwards.
 func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.Change) error {
 	rest := c
 	rest.Publish = nil
 	if c.Publish == nil || rest != (catalog.Change{}) {
-		return fmt.Errorf("%w: a publisher's token publishes what its key signs, and changes nothing else", blob.ErrDenied)
+		return fmt.Errorf("%w: a publisher's token publishes what its key signs, and changes nothing else",
+			blob.ErrDenied)
 	}
 	all, err := s.Trusted(ctx)
 	if err != nil {
@@ -176,7 +178,8 @@ func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.C
 	return nil
 }
 
-// signedImage returns nil where the image document is signed by a key of own for a name that it may sign, or is in the catalog already.
+// signedImage returns nil where the image document is signed by a key of own for a name that it may sign, or is
+// in the catalog already.
 func (s *Store) signedImage(ctx context.Context, own *document.Trust, d blob.Digest) error {
 	b, err := blob.ReadAll(ctx, s.Blobs, d, document.MaxSize)
 	if err != nil {

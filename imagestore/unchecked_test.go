@@ -21,8 +21,8 @@ import (
 	"griddle/imagestore/source/sourcetest"
 )
 
-// TestNotDamaged has the disk, the rights or the server fail while a store is checked: that is said, and nothing is called
-// damaged.
+// TestNotDamaged has the disk, the rights or the server fail while a store is checked: that is said, and
+// nothing is called damaged.
 func TestNotDamaged(t *testing.T) {
 	f := newFixture(t)
 	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
@@ -37,7 +37,8 @@ func TestNotDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		v, err := s.Verify(t.Context(), refOf(t, l.Ref), nil)
-		if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) != 1 || !strings.Contains(v.Unchecked[0], errno.Error()) {
+		if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) != 1 ||
+			!strings.Contains(v.Unchecked[0], errno.Error()) {
 			t.Errorf("Verify with %v = %+v, %v, want one thing that was not checked", errno, v, err)
 		}
 		if v.OK || strings.Contains(fmt.Sprint(v), fetch.ErrCorrupt.Error()) {
@@ -49,7 +50,8 @@ func TestNotDamaged(t *testing.T) {
 		}
 	}
 	f.damage(l.Streams[0].Encoding, 30)
-	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || len(v.Problems) != 1 || len(v.Unchecked) != 0 {
+	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || len(v.Problems) != 1 ||
+		len(v.Unchecked) != 0 {
 		t.Errorf("Verify of damage = %+v, %v", v, err)
 	}
 }
@@ -64,7 +66,8 @@ func TestFullSpoolIsNotDamage(t *testing.T) {
 	sourcetest.Run(t, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", s.Spool)
 	t.Cleanup(func() { sourcetest.Run(t, "umount", s.Spool) })
 	v, err := s.Verify(t.Context(), mustRef(t, two), nil)
-	if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) == 0 || !strings.Contains(v.Unchecked[0], unix.ENOSPC.Error()) {
+	if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) == 0 ||
+		!strings.Contains(v.Unchecked[0], unix.ENOSPC.Error()) {
 		t.Errorf("Verify = %+v, %v, want that there was no room for the parent's tree", v, err)
 	}
 }
@@ -74,13 +77,15 @@ func TestPrevented(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
 	_, gone := http.Get(srv.URL)
-	for _, err := range []error{unix.ENOSPC, unix.EIO, fmt.Errorf("x: %w", unix.EACCES), gone, &net.OpError{Op: "read", Err: errors.New("reset")},
+	for _, err := range []error{unix.ENOSPC, unix.EIO, fmt.Errorf("x: %w", unix.EACCES), gone,
+		&net.OpError{Op: "read", Err: errors.New("reset")},
 		blob.ErrDenied, blob.ErrServer, fmt.Errorf("%w: out of order", catalog.ErrRefused), imagestore.ErrNoShelf} {
 		if !imagestore.Prevented(err) {
 			t.Errorf("prevented(%v) = false", err)
 		}
 	}
-	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong, minisign.ErrSignature, fmt.Errorf("%w: gone", fetch.ErrCorrupt), unix.ENOENT} {
+	for _, err := range []error{fetch.ErrCorrupt, blob.ErrMismatch, blob.ErrNotExist, blob.ErrTooLong,
+		minisign.ErrSignature, fmt.Errorf("%w: gone", fetch.ErrCorrupt), unix.ENOENT} {
 		if imagestore.Prevented(err) {
 			t.Errorf("prevented(%v) = true", err)
 		}

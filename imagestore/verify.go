@@ -25,15 +25,16 @@ type Verified struct {
 	Blobs    int      `json:"blobs"`              // that were read
 	Bytes    int64    `json:"bytes"`              // encoded bytes that were read
 	Problems []string `json:"problems,omitempty"` // what is wrong
-	// Unchecked is what could not be looked at, and why: a full disk, an error of the disk, missing rights. It may be right or wrong.
+	// Unchecked is what could not be looked at, and why: a full disk, an error of the disk, missing rights. It
+	// may be right or wrong.
 	Unchecked []string `json:"unchecked,omitempty"`
 	// Revoked are streams that a revoked key signed, where another way leads to the image: no problems.
 	Revoked []catalog.RevokedStream `json:"revoked,omitempty"`
 }
 
-// Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the content
-// manifest. It goes on after a problem, so that all are found; an error means that the check itself could not be
-// made. progress, which may be nil, is told of encoded bytes done and in all.
+// Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the
+// content manifest. It goes on after a problem, so that all are found; an error means that the check itself could not
+// be made. progress, which may be nil, is told of encoded bytes done and in all.
 func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, total int64)) (Verified, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -190,15 +191,17 @@ func (c *check) stream(ctx context.Context, l *catalog.Listed, ls catalog.Listed
 	return nil
 }
 
-// prevented says whether err tells of what kept the reader from looking, and nothing of the content: a full disk, a disk
-// or a network that fails, missing rights. Content that is wrong or gone is something else.
+// prevented says whether err tells of what kept the reader from looking, and nothing of the content: a full disk, a
+// disk or a network that fails, missing rights. Content that is wrong or gone is something else.
 func prevented(err error) bool {
 	return fetch.SourceFailed(err) || errors.Is(err, catalog.ErrRefused) || errors.Is(err, ErrNoShelf)
 }
 
 // isRevoked says whether a stream is among those.
 func isRevoked(all []catalog.RevokedStream, ref string, s catalog.ListedStream) bool {
-	return slices.ContainsFunc(all, func(r catalog.RevokedStream) bool { return r.Ref == ref && r.Document == s.Document })
+	return slices.ContainsFunc(all, func(r catalog.RevokedStream) bool {
+		return r.Ref == ref && r.Document == s.Document
+	})
 }
 
 // bytesOf reads the blobs of a stream whose signature counts for nothing: they must be what their names say, no more.

@@ -20,7 +20,8 @@ type Fault struct {
 	Blob    blob.Digest `json:"blob,omitempty"` // that is damaged, missing or says something wrong
 	Problem string      `json:"problem"`
 	Images  []string    `json:"images"` // that it is part of, and those that cannot be made without it, in full
-	// Unchecked says that the problem is of the check itself: a full disk, an error of the disk, missing rights. The blob may be right.
+	// Unchecked says that the problem is of the check itself: a full disk, an error of the disk, missing rights.
+	// The blob may be right.
 	Unchecked bool `json:"unchecked,omitempty"`
 
 	err error
@@ -46,8 +47,8 @@ type VerifyStoreOptions struct {
 }
 
 // VerifyStore reads every blob of a store, those that no image needs too: each against its name, documents and their
-// signatures, indexes against encodings, frames and pieces against the signed documents, content manifests. An error means
-// that the check itself could not be made; what is wrong is in the result.
+// signatures, indexes against encodings, frames and pieces against the signed documents, content manifests. An error
+// means that the check itself could not be made; what is wrong is in the result.
 func (s *Store) VerifyStore(ctx context.Context, o VerifyStoreOptions) (VerifiedStore, error) {
 	out, err := s.verifyStore(ctx, o.Progress)
 	if err != nil {
@@ -68,7 +69,8 @@ func (s *Store) VerifyStore(ctx context.Context, o VerifyStoreOptions) (Verified
 	return again, err
 }
 
-// repair puts good blobs in the place of bad ones. What the other store does not have, or has no better, stays as it is.
+// repair puts good blobs in the place of bad ones. What the other store does not have, or has no
+// better, stays as it is.
 func (s *Store) repair(ctx context.Context, from *Store, faults []Fault) (done []blob.Digest, err error) {
 	var errs []error
 	for _, f := range faults {

@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// TestVerifyStore breaks each kind of blob in turn: the fault is found with the images that it hits, and repaired from a
-// copy.
+// TestVerifyStore breaks each kind of blob in turn: the fault is found with the images that it hits, and
+// repaired from a copy.
 func TestVerifyStore(t *testing.T) {
 	f := newFixture(t)
 	f.versions()
@@ -52,7 +52,8 @@ func TestVerifyStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{})
-			if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != c.blob || strings.Join(v.Faults[0].Images, " ") != c.hits {
+			if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != c.blob ||
+				strings.Join(v.Faults[0].Images, " ") != c.hits {
 				t.Errorf("%s %s: %+v, %v; want %s with %s", c.name, how, v, err, c.blob, c.hits)
 			}
 			v, err = f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.reader(plain)})
@@ -68,7 +69,8 @@ func TestVerifyStore(t *testing.T) {
 	}
 	f.damage(d, 3)
 	v, err := f.overServer().s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.s})
-	if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != d || len(v.Faults[0].Images) != 0 || v.Images != 4 || v.Blobs != len(f.blobs()) {
+	if err != nil || v.OK || len(v.Faults) != 1 || v.Faults[0].Blob != d || len(v.Faults[0].Images) != 0 ||
+		v.Images != 4 || v.Blobs != len(f.blobs()) {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -84,7 +86,8 @@ func TestRepairFromNothing(t *testing.T) {
 	if v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: copied.s}); err == nil || v.OK {
 		t.Errorf("%+v, %v", v, err)
 	}
-	if v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: f.another().s}); err != nil || v.OK {
+	if v, err := f.s.VerifyStore(t.Context(), imagestore.VerifyStoreOptions{RepairFrom: f.another().s}); err != nil ||
+		v.OK {
 		t.Errorf("%+v, %v", v, err)
 	}
 }

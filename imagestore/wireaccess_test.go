@@ -18,8 +18,8 @@ type slotOf struct{ n *atomic.Int32 }
 func (t slotOf) Grow(int64) error { return nil }
 func (t slotOf) Release()         { t.n.Add(-1) }
 
-// TestWorkHasBudgets asks every route that takes work: it takes from the budget, gives it back, and is refused with 503 where there is
-// no room.
+// TestWorkHasBudgets asks every route that takes work: it takes from the budget, gives it back, and is refused with 503
+// where there is no room.
 func TestWorkHasBudgets(t *testing.T) {
 	f := newFixture(t)
 	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
@@ -53,7 +53,8 @@ func TestWorkHasBudgets(t *testing.T) {
 		{"GET", remote.SitePath, "", []remote.Work{remote.Lists}},
 		{"GET", remote.ImagesPath + "/stream?ref=web", "", []remote.Work{remote.Streams, remote.Lists}},
 		{"GET", remote.ImagesPath + "/stream?ref=web&format=raw", "", []remote.Work{remote.Streams, remote.Lists}},
-		{"POST", remote.LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`, []remote.Work{remote.Bodies, remote.Leases}},
+		{"POST", remote.LeasesPath, `{"refs":["web:1@amd64"],"seconds":1}`,
+			[]remote.Work{remote.Bodies, remote.Leases}},
 		{"POST", remote.CatalogPath, `{"collect":true}`, []remote.Work{remote.Bodies}},
 		{"POST", remote.ImagesPath + "/derive", `{"ref":"web"}`, []remote.Work{remote.Bodies}},
 	} {
@@ -65,7 +66,8 @@ func TestWorkHasBudgets(t *testing.T) {
 			if refuses != "" {
 				want = http.StatusServiceUnavailable
 			}
-			if w.Code != want || want == http.StatusServiceUnavailable && (w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "no room")) {
+			if w.Code != want || want == http.StatusServiceUnavailable &&
+				(w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "no room")) {
 				t.Errorf("%s %s with no room for %q = %d %s, want %d", c.method, c.path, refuses, w.Code, w.Body, want)
 			}
 			if refuses == "" && !slices.Equal(asked, c.want) {
@@ -84,12 +86,13 @@ func TestStreamGrows(t *testing.T) {
 	f.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
 	for _, limit := range []int64{1 << 20, 64 << 20} {
 		var most int64
-		h := remote.NewHandler(f.s, remote.HandlerOptions{Admit: func(w remote.Work, _ string, _ bool, bytes int64) (remote.Held, error) {
-			if w == remote.Streams {
-				most = bytes
-			}
-			return &growing{limit: limit, n: &most}, nil
-		}})
+		h := remote.NewHandler(f.s,
+			remote.HandlerOptions{Admit: func(w remote.Work, _ string, _ bool, bytes int64) (remote.Held, error) {
+				if w == remote.Streams {
+					most = bytes
+				}
+				return &growing{limit: limit, n: &most}, nil
+			}})
 		for _, format := range []string{"raw", "zstd"} {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest("GET", remote.ImagesPath+"/stream?ref=web&format="+format, nil))

@@ -118,7 +118,8 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, key string) erro
 
 func show(v fleet.View) Machine {
 	m := v.Machine
-	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity, FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
+	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
+		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
 		Deployed: m.Deployed, Refused: m.Refused, Conflicts: m.Conflicts, LookAt: v.LookAt(), Job: v.Job}
 }
 
@@ -127,7 +128,8 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ string) error
 	if err != nil {
 		return busy(err, r.PathValue("key"))
 	}
-	h.o.Log.Info("machine deleted", "machine", m.Name, "macs", m.Identity.MACs, "uuid", m.Identity.UUID, "remote", r.RemoteAddr)
+	h.o.Log.Info("machine deleted", "machine", m.Name, "macs", m.Identity.MACs, "uuid", m.Identity.UUID,
+		"remote", r.RemoteAddr)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -161,7 +163,8 @@ func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ string) error 
 // busy says how to end the job that is in the way.
 func busy(err error, machine string) error {
 	if errors.Is(err, fleet.ErrBusy) {
-		return job.NewProblem(http.StatusConflict, err.Error()+"; `griddle machine cancel "+job.Printable(machine)+"` cancels it")
+		return job.NewProblem(http.StatusConflict,
+			err.Error()+"; `griddle machine cancel "+job.Printable(machine)+"` cancels it")
 	}
 	return err
 }
@@ -185,7 +188,8 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	if err != nil {
 		return busy(err, m.Name)
 	}
-	h.o.Log.Info("job created", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
+	h.o.Log.Info("job created", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref,
+		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
 	return reply(w, http.StatusCreated, show(fleet.View{Machine: m, Job: &j}))
 }
 
@@ -195,7 +199,8 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("job cancelled", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID, "remote", r.RemoteAddr)
+	h.o.Log.Info("job cancelled", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID,
+		"remote", r.RemoteAddr)
 	return h.reply(w, r, key)
 }
 

@@ -19,7 +19,9 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 		return err
 	}
 	if h.o.Private && !slices.Contains(in.Sources, job.SourceHTTPS) {
-		return job.NewProblem(http.StatusUpgradeRequired, "images on this server are private, and this machine's boot image is too old to fetch them: make a new one with `make boot`, and copy it to the server's boot_dir")
+		return job.NewProblem(http.StatusUpgradeRequired,
+			"images on this server are private, and this machine's boot image is too old to fetch them: "+
+				"make a new one with `make boot`, and copy it to the server's boot_dir")
 	}
 	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), in)
 	if err != nil {
@@ -38,7 +40,8 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 	if g.First || g.Job != nil {
 		level = slog.LevelInfo
 	}
-	h.o.Log.Log(r.Context(), level, "agent says hello", "machine", g.Machine.Name, "macs", g.Machine.Identity.MACs, "product", job.Printable(g.Machine.Identity.Product),
+	h.o.Log.Log(r.Context(), level, "agent says hello", "machine", g.Machine.Name, "macs", g.Machine.Identity.MACs,
+		"product", job.Printable(g.Machine.Identity.Product),
 		"disks", len(g.Machine.Inventory.Disks), "boot", in.Boot, "agent", job.Printable(in.Agent), "image", what)
 	return reply(w, http.StatusOK, out)
 }
@@ -63,14 +66,16 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) e
 		j, home, err = h.o.Fleet.Continue(r.Context(), token, in.Continue, in.Disk)
 	} else {
 		var order fleet.Order
-		if order, err = h.order(r.Context(), job.Install, Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
+		if order, err = h.order(r.Context(), job.Install,
+			Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
 			j, home, err = h.o.Fleet.Choose(r.Context(), token, order)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref, "disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
+	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref,
+		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
 	return reply(w, http.StatusOK, h.spec(j, home))
 }
 
@@ -111,7 +116,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, token string) e
 		if ev.State == job.Failed || ev.Level == job.Error {
 			level, what = slog.LevelError, "job failed"
 		}
-		h.o.Log.Log(r.Context(), level, what, "machine", who.Name, "job", job.Printable(ev.Job), "phase", job.Printable(string(ev.Phase)), "state", job.Printable(string(ev.State)),
+		h.o.Log.Log(r.Context(), level, what, "machine", who.Name, "job", job.Printable(ev.Job),
+			"phase", job.Printable(string(ev.Phase)), "state", job.Printable(string(ev.State)),
 			"disk", job.Printable(ev.Disk), "message", job.Sentence(ev.Message))
 	}
 	return reply(w, http.StatusOK, ack)
@@ -126,7 +132,8 @@ func (h *Handler) home(w http.ResponseWriter, r *http.Request, token string) err
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("installed system is up", "machine", m.Name, "image", m.Deployed.Image, "hostname", m.Deployed.Report.Hostname, "kernel", m.Deployed.Report.Kernel)
+	h.o.Log.Info("installed system is up", "machine", m.Name, "image", m.Deployed.Image,
+		"hostname", m.Deployed.Report.Hostname, "kernel", m.Deployed.Report.Kernel)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -24,8 +24,8 @@
 // Welcome, the one-time token of the job, or the administrator's. A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
-// by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from machines are
-// made printable before they are logged.
+// by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from
+// machines are made printable before they are logged.
 package api
 
 import (
@@ -150,13 +150,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 func (h *Handler) Allow(r *http.Request) error {
 	sum := sha256.Sum256([]byte(bearer(r)))
 	if subtle.ConstantTimeCompare(sum[:], h.admin[:]) != 1 {
-		return job.NewProblem(http.StatusUnauthorized, "the administrator's token is missing or wrong: give --token-file FILE, a copy of admin.token in the server's state directory")
+		return job.NewProblem(http.StatusUnauthorized, "the administrator's token is missing or wrong: "+
+			"give --token-file FILE, a copy of admin.token in the server's state directory")
 	}
 	return nil
 }
 
-// guard lets a caller who may call the route in, and gives the request a slot of the budget for bodies. An agent's token
-// is looked up before its body is read.
+// guard lets a caller who may call the route in, and gives the request a slot of the budget for bodies. An agent's
+// token is looked up before its body is read.
 func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		token := bearer(r)
@@ -211,7 +212,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &large):
-		p = job.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit))
+		p = job.NewProblem(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body has more than %d bytes", large.Limit))
 	case errors.Is(err, fleet.ErrUnknown):
 		p = job.NewProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrNoSession):
@@ -229,11 +231,13 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, fleet.ErrDiskFull):
 		h.o.Log.Error("the state disk is full", "method", r.Method, "path", r.URL.Path, "error", err)
-		p = job.NewProblem(http.StatusInsufficientStorage, fleet.ErrDiskFull.Error()+"; free space on the filesystem of the server's state directory")
+		p = job.NewProblem(http.StatusInsufficientStorage,
+			fleet.ErrDiskFull.Error()+"; free space on the filesystem of the server's state directory")
 	case r.Context().Err() != nil:
 		return
 	default:
-		h.o.Log.Error("answering a request failed", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "error", err)
+		h.o.Log.Error("answering a request failed", "method", r.Method, "path", r.URL.Path,
+			"remote", r.RemoteAddr, "error", err)
 		p = job.NewProblem(http.StatusInternalServerError, "the server could not do it; its log says why")
 	}
 	if p.Status == http.StatusUnauthorized {

@@ -42,8 +42,8 @@ func (h *Handler) hold(r *http.Request, known bool) (*http.Request, *quota.Hold,
 	return r.WithContext(context.WithValue(r.Context(), holdKey{}, b)), b, nil
 }
 
-// decode reads one JSON value of at most job.MaxBody bytes, within bodyTime and the budget. Agents may be newer than the
-// appliance, so that fields that it does not know are no mistake where strict is false.
+// decode reads one JSON value of at most job.MaxBody bytes, within bodyTime and the budget. Agents may be newer than
+// the appliance, so that fields that it does not know are no mistake where strict is false.
 func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return job.NewProblem(http.StatusUnsupportedMediaType, "the body must be application/json")
@@ -61,7 +61,8 @@ func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
 	}
 	values := int64(bytes.Count(b, []byte{','}) + bytes.Count(b, []byte{'['}) + bytes.Count(b, []byte{'{'}))
 	if values > maxValues {
-		return job.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d values", maxValues))
+		return job.NewProblem(http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("the body has more than %d values", maxValues))
 	}
 	if err := hold.Grow(values * perValue); err != nil {
 		return err
@@ -99,7 +100,8 @@ func read(w http.ResponseWriter, r *http.Request, hold *quota.Hold) ([]byte, err
 		case errors.Is(err, io.EOF):
 			return b, nil
 		case !time.Now().Before(end):
-			return nil, job.NewProblem(http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %s", bodyTime))
+			return nil, job.NewProblem(http.StatusRequestTimeout,
+				fmt.Sprintf("the body did not arrive within %s", bodyTime))
 		case err != nil:
 			var large *http.MaxBytesError
 			if errors.As(err, &large) {
@@ -110,7 +112,8 @@ func read(w http.ResponseWriter, r *http.Request, hold *quota.Hold) ([]byte, err
 	}
 }
 
-// hangUp ends reads of the request's body at end, whatever deadline each of them sets for itself, until it is called off.
+// hangUp ends reads of the request's body at end, whatever deadline each of them sets for itself,
+// until it is called off.
 func hangUp(w http.ResponseWriter, end time.Time) (off func()) {
 	c := http.NewResponseController(w)
 	done := make(chan struct{})

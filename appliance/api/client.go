@@ -25,13 +25,15 @@ type Client struct {
 // NewClient makes a client for the appliance at base, "https://10.0.0.1:8443", with the administrator's token.
 func NewClient(base, token string, conf *tls.Config) *Client {
 	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{
-		Timeout:       logWait + 30*time.Second,
-		Transport:     &http.Transport{TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true},
+		Timeout: logWait + 30*time.Second,
+		Transport: &http.Transport{TLSClientConfig: conf, TLSHandshakeTimeout: 10 * time.Second,
+			ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// Machines lists the machines whose names come after after, one page of them. Machines.Next is the after of the next page.
+// Machines lists the machines whose names come after after, one page of them. Machines.Next is the
+// after of the next page.
 func (c *Client) Machines(ctx context.Context, after string) (out Machines, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/machines?after="+url.QueryEscape(after), nil, &out)
 	return out, err
@@ -51,7 +53,8 @@ func (c *Client) EachPage(ctx context.Context, do func(Machines) error) error {
 			return nil
 		}
 		if page.Next <= after {
-			return fmt.Errorf("reading the list of machines: the page after %q ends with %q", after, job.Printable(page.Next))
+			return fmt.Errorf("reading the list of machines: the page after %q ends with %q", after,
+				job.Printable(page.Next))
 		}
 		after = page.Next
 	}

@@ -9,8 +9,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// Streams says which way each machine gets a stream, and runs the multicast sessions. What the bodies mean is between the agent and
-// package multicast; here they are JSON.
+// Streams says which way each machine gets a stream, and runs the multicast sessions. What the bodies mean is between
+// the agent and package multicast; here they are JSON.
 type Streams interface {
 	// Ask answers a machine that wants a stream.
 	Ask(ctx context.Context, who StreamAsker, ask json.RawMessage) (any, error)
@@ -53,7 +53,8 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, token string) e
 	if err != nil {
 		return err
 	}
-	answer, err := h.o.Streams.Ask(r.Context(), StreamAsker{Machine: a.Machine.Name, Relay: a.Relay, Expected: a.Same}, ask)
+	answer, err := h.o.Streams.Ask(r.Context(),
+		StreamAsker{Machine: a.Machine.Name, Relay: a.Relay, Expected: a.Same}, ask)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,8 @@ func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ string) erro
 	if err := h.o.Streams.Control(id, action, c); err != nil {
 		return err
 	}
-	h.o.Log.Info("multicast session controlled", "session", job.Printable(id), "action", job.Printable(action), "seconds", c.Seconds, "rate", c.Rate, "remote", r.RemoteAddr)
+	h.o.Log.Info("multicast session controlled", "session", job.Printable(id), "action", job.Printable(action),
+		"seconds", c.Seconds, "rate", c.Rate, "remote", r.RemoteAddr)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

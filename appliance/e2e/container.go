@@ -49,7 +49,8 @@ func (r *Room) Container(ctx context.Context) (*Container, error) {
 	if err := os.WriteFile(config, []byte("lxc.net.0.type = empty\n"), 0o644); err != nil {
 		return nil, fmt.Errorf("making the container: %w", err)
 	}
-	if _, err := machinetest.Run(ctx, "lxc-create", "--lxcpath", pool, "--name", c.Name, "--bdev", "btrfs", "--config", config,
+	if _, err := machinetest.Run(ctx, "lxc-create", "--lxcpath", pool, "--name", c.Name,
+		"--bdev", "btrfs", "--config", config,
 		"--template", script, "--", tarball); err != nil {
 		return nil, fmt.Errorf("making the container: %w", err)
 	}

@@ -63,8 +63,8 @@ func (s *Site) Watch(ctx context.Context, m *Machine) (Times, error) {
 	return t, nil
 }
 
-// WaitLogin waits for the login prompt of the system on the machine's disk, and says when it came. A message of the kernel
-// may stand behind the prompt on its line.
+// WaitLogin waits for the login prompt of the system on the machine's disk, and says when it came. A message of the
+// kernel may stand behind the prompt on its line.
 func (m *Machine) WaitLogin(ctx context.Context) (time.Duration, error) {
 	l, err := m.console.Wait(ctx, `^[a-z0-9-]+ login: `)
 	return l.At, err

@@ -13,8 +13,8 @@ import (
 	"griddle/appliance/e2e/machinetest"
 )
 
-// namePrefix starts the name of every namespace and directory that a room makes; the process ID follows, so that rooms of
-// several programs live side by side and what a dead one left is known.
+// namePrefix starts the name of every namespace and directory that a room makes; the process ID follows, so that rooms
+// of several programs live side by side and what a dead one left is known.
 const namePrefix = "griddle-"
 
 func newPrefix() string {
@@ -58,7 +58,8 @@ func (r *Room) makeLAN(ctx context.Context) error {
 	if err := r.makeNamespace(ctx, "lan"); err != nil {
 		return err
 	}
-	if err := r.ip(ctx, "lan", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0"); err != nil {
+	if err := r.ip(ctx, "lan", "link", "add", "br0", "type", "bridge", "stp_state", "0",
+		"forward_delay", "0"); err != nil {
 		return err
 	}
 	if err := r.ip(ctx, "lan", "link", "set", "br0", "up"); err != nil {

@@ -25,8 +25,8 @@ const (
 // Bus is how a disk is attached.
 type Bus string
 
-// The buses. Debian's cloud kernel, which the template has, drives all of them but SATA: an install onto such a disk ends
-// well, and what was installed does not find it.
+// The buses. Debian's cloud kernel, which the template has, drives all of them but SATA: an install onto such a disk
+// ends well, and what was installed does not find it.
 const (
 	Virtio Bus = "virtio"
 	NVMe   Bus = "nvme"
@@ -49,7 +49,8 @@ type Hardware struct {
 	NIC      string // "virtio-net-pci", "e1000e"
 	Memory   int    // MiB
 	MAC      string // "" means one that no other machine of the room has
-	Clock    string // what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
+	// what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
+	Clock string
 }
 
 // emptyVariables are OVMF's before its first start.
@@ -152,8 +153,8 @@ func (m *Machine) PowerCut() {
 	m.room.logf("%s is off", m.Name)
 }
 
-// SwitchFirmware makes the machine another one with the same disks and network card: for a disk that moves from a computer
-// with BIOS to one with UEFI, or back. The machine must be off.
+// SwitchFirmware makes the machine another one with the same disks and network card: for a disk that moves from a
+// computer with BIOS to one with UEFI, or back. The machine must be off.
 func (m *Machine) SwitchFirmware(to Firmware) error {
 	m.Firmware = to
 	if to == UEFI {
@@ -212,7 +213,8 @@ func (m *Machine) arguments() []string {
 	args = append(args, "-device", nic)
 	for i, d := range m.Disks {
 		id := "disk" + strconv.Itoa(i)
-		device := map[Bus]string{Virtio: "virtio-blk-pci", "": "virtio-blk-pci", NVMe: "nvme", SCSI: "scsi-hd", SATA: "ide-hd"}[d.Bus]
+		device := map[Bus]string{Virtio: "virtio-blk-pci", "": "virtio-blk-pci", NVMe: "nvme", SCSI: "scsi-hd",
+			SATA: "ide-hd"}[d.Bus]
 		device += ",drive=" + id + ",serial=" + d.Serial
 		switch d.Bus {
 		case SATA:
@@ -225,7 +227,8 @@ func (m *Machine) arguments() []string {
 			device += ",bootindex=2"
 		}
 		// The cache holds across PowerCut, which ends a process and not the host: no need to wait for the host's disk.
-		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File, "-device", device)
+		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File,
+			"-device", device)
 	}
 	return args
 }

@@ -44,7 +44,8 @@ func (s *Site) state() string { return s.room.path("state") }
 
 // Start starts `griddle serve` and waits until it serves. More are flags for it.
 func (s *Site) Start(ctx context.Context, more ...string) error {
-	args := []string{"serve", "--config", "/dev/null", "--interface", "eth0", "--mode", string(s.mode), "--state-dir", s.state(),
+	args := []string{"serve", "--config", "/dev/null", "--interface", "eth0", "--mode", string(s.mode),
+		"--state-dir", s.state(),
 		"--boot-dir", s.room.opt.BootDir, "--log-level", "debug"}
 	if s.mode == DHCP {
 		args = append(args, "--pool", firstLease+"-"+lastLease)
@@ -80,7 +81,8 @@ func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagest
 			return imagestore.Published{}, err
 		}
 	}
-	out, err := s.Griddle(ctx, "publish", "lxc:"+c.Name, image, "--lxcpath", c.LXCPath, "--store", filepath.Join(s.state(), "store"),
+	out, err := s.Griddle(ctx, "publish", "lxc:"+c.Name, image, "--lxcpath", c.LXCPath,
+		"--store", filepath.Join(s.state(), "store"),
 		"--key", key, "--trust-key", "--output", "json")
 	if err != nil {
 		return imagestore.Published{}, err
@@ -89,13 +91,16 @@ func (s *Site) Publish(ctx context.Context, c *Container, image string) (imagest
 	if err := json.Unmarshal([]byte(out), &p); err != nil {
 		return p, fmt.Errorf("reading what publish printed: %w", err)
 	}
-	s.room.logf("%s is published: %s stream of %s, %s stored, %.1f s", p.Ref, p.Kind, job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
+	s.room.logf("%s is published: %s stream of %s, %s stored, %.1f s", p.Ref, p.Kind, job.Bytes(p.Raw),
+		job.Bytes(p.Wire), p.Seconds)
 	return p, nil
 }
 
-// Recompress encodes all images again, as a server does in the background: long frames, and deltas with dictionaries too.
+// Recompress encodes all images again, as a server does in the background: long frames, and deltas
+// with dictionaries too.
 func (s *Site) Recompress(ctx context.Context) ([]imagestore.Recompressed, error) {
-	out, err := s.Griddle(ctx, "image", "recompress", "--level", "12", "--store", filepath.Join(s.state(), "store"), "--output", "json")
+	out, err := s.Griddle(ctx, "image", "recompress", "--level", "12", "--store", filepath.Join(s.state(), "store"),
+		"--output", "json")
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,8 @@ func (s *Site) Recompress(ctx context.Context) ([]imagestore.Recompressed, error
 	return got, nil
 }
 
-// Install orders an install of a machine, which it begins at its next boot. More are flags of `griddle machine install`.
+// Install orders an install of a machine, which it begins at its next boot. More are flags of
+// `griddle machine install`.
 func (s *Site) Install(ctx context.Context, m *Machine, image string, more ...string) error {
 	_, err := s.machine(ctx, append([]string{"install", m.MAC, "--image", image}, more...)...)
 	return err
@@ -162,7 +168,8 @@ func (s *Site) Journal(ctx context.Context, m *Machine) ([]fleet.Entry, error) {
 }
 
 // WaitJournal waits until the journal of m has an entry that ok accepts, from the machine's first one on.
-func (s *Site) WaitJournal(ctx context.Context, m *Machine, what string, ok func(fleet.Entry) bool) (fleet.Entry, error) {
+func (s *Site) WaitJournal(ctx context.Context, m *Machine, what string,
+	ok func(fleet.Entry) bool) (fleet.Entry, error) {
 	p, err := s.room.start(m.Name+".journal", "server", s.room.opt.Binary,
 		"machine", "log", m.MAC, "--follow", "--output", "json", "--state-dir", s.state())
 	if err != nil {

@@ -21,7 +21,8 @@ import (
 //	touched      2,048 in all
 //	ordered      20,000, which only operators fill
 //	inventories  64 KiB of a stranger's machine and 64 MiB in all; 256 KiB of an ordered one and 256 MiB in all
-//	journals     64 KiB of a sighting, 256 KiB of a touched one and 32 MiB in all; 4 MiB of an ordered one and 256 MiB in all
+//	journals     64 KiB of a sighting, 256 KiB of a touched one and 32 MiB in all;
+//	             4 MiB of an ordered one and 256 MiB in all
 const (
 	maxSighted    = 1024 // sightings from network boot
 	maxPerMAC     = 8    // sightings with one address as their first

@@ -29,11 +29,13 @@ func FromStore(ctx context.Context, s *imagestore.Store, name ref.Ref) (Image, e
 	}, nil
 }
 
-// FromDirectory returns the tree below dir, such as an image that was received there, under the digest that the caller knows
-// it by. Reading files of all owners needs root. It does not look for changes: two different trees must not have one digest.
+// FromDirectory returns the tree below dir, such as an image that was received there, under the digest that the
+// caller knows it by. Reading files of all owners needs root. It does not look for changes: two different trees
+// must not have one digest.
 func FromDirectory(dir, ref, digest, arch string) Image {
 	return Image{Ref: ref, Digest: digest, Arch: arch, Tar: func(ctx context.Context, w io.Writer) error {
-		cmd := exec.CommandContext(ctx, "tar", "--format=pax", "--pax-option=delete=atime,delete=ctime", "--sort=name", "--numeric-owner",
+		cmd := exec.CommandContext(ctx, "tar", "--format=pax", "--pax-option=delete=atime,delete=ctime",
+			"--sort=name", "--numeric-owner",
 			"--xattrs", "--xattrs-include=*", "--one-file-system", "-C", dir, "-cf", "-", ".")
 		cmd.Env = append(os.Environ(), "LC_ALL=C")
 		var stderr program.Tail

@@ -1,9 +1,9 @@
 // Package firstboot makes the user-data of a stack's servers: what secures them, and over it what the stack file says.
 //
-// Call New with the stack; what it returns is a cloud.Renderer. The parts are merged by cloud/userdata in this order, later ones
-// winning: those of cloud/userdata/secure, then the server's own in the stack file's order (stack, defaults, profiles, role,
-// groups, server). References are replaced in cloud-configs, scripts and the files that say expand; a file that is read
-// from this machine is carried over byte for byte.
+// Call New with the stack; what it returns is a cloud.Renderer. The parts are merged by cloud/userdata in this order,
+// later ones winning: those of cloud/userdata/secure, then the server's own in the stack file's order (stack, defaults,
+// profiles, role, groups, server). References are replaced in cloud-configs, scripts and the files that say expand; a
+// file that is read from this machine is carried over byte for byte.
 package firstboot
 
 import (
@@ -25,12 +25,14 @@ import (
 
 // Options are what New needs besides the stack.
 type Options struct {
-	ReadFile func(name string) ([]byte, error)           // of this machine; names as in the stack file
-	Login    string                                      // public key that the admin has besides the declared ones; may be empty
-	HostKey  func(server string) (pem string, err error) // a server's own ssh key; nil leaves it to the server to make one
-	Limit    int                                         // most bytes; 0 for no limit
-	Gzip     bool                                        // what is larger is compressed
-	Tree     bool                                        // servers are containers, whose volumes are there already
+	ReadFile func(name string) ([]byte, error) // of this machine; names as in the stack file
+	// public key that the admin has besides the declared ones; may be empty
+	Login string
+	// a server's own ssh key; nil leaves it to the server to make one
+	HostKey func(server string) (pem string, err error)
+	Limit   int  // most bytes; 0 for no limit
+	Gzip    bool // what is larger is compressed
+	Tree    bool // servers are containers, whose volumes are there already
 }
 
 // New makes the renderer of a stack.
@@ -102,8 +104,9 @@ func declaredParts(x stack.Server, o Options, lookup plan.Lookup) ([]userdata.Pa
 	return parts, nil
 }
 
-// Declared gives digests of what servers get, 64 hex digits, as the stack file and the files that it names declare it: a later
-// version of this program, which secures servers in another way, changes none of them, and neither does another line of the file.
+// Declared gives digests of what servers get, 64 hex digits, as the stack file and the files that it names declare it:
+// a later version of this program, which secures servers in another way, changes none of them, and neither does
+// another line of the file.
 func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 	return func(x stack.Server) (string, error) {
 		bare := o
@@ -135,8 +138,9 @@ func Declared(s *stack.Stack, o Options) func(stack.Server) (string, error) {
 // securing is what makes any server secure.
 func securing(s *stack.Stack, x stack.Server, o Options) (*secure.Server, error) {
 	srv := secure.Server{
-		Hostname: x.Name, Admin: s.Admin, SSH: secure.SSH{Port: s.SSH.Port, From: slices.Clone(s.SSH.From)}, Inside: []netip.Prefix{s.Network.Prefix},
-		NTP: s.Settings.NTP, DNS: s.Settings.DNS, Zone: s.Settings.Zone, Locale: s.Settings.Locale, Proxy: s.Settings.Proxy,
+		Hostname: x.Name, Admin: s.Admin, SSH: secure.SSH{Port: s.SSH.Port, From: slices.Clone(s.SSH.From)},
+		Inside: []netip.Prefix{s.Network.Prefix}, NTP: s.Settings.NTP, DNS: s.Settings.DNS, Zone: s.Settings.Zone,
+		Locale: s.Settings.Locale, Proxy: s.Settings.Proxy,
 	}
 	var errs []error
 	if s.Settings.CA != "" {
@@ -186,7 +190,8 @@ func Keys(declared []stack.Key, o Options) (out []string, err error) {
 			lines = string(b)
 		}
 		for line := range strings.Lines(lines) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !slices.Contains(out, line) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") &&
+				!slices.Contains(out, line) {
 				out = append(out, line)
 			}
 		}
@@ -194,7 +199,8 @@ func Keys(declared []stack.Key, o Options) (out []string, err error) {
 	return out, nil
 }
 
-// Parts makes the parts of what the stack file says, and reads the file that it names: one part, but for a file that holds several.
+// Parts makes the parts of what the stack file says, and reads the file that it names: one part, but for a
+// file that holds several.
 func Parts(p stack.Part, o Options, lookup plan.Lookup) ([]userdata.Part, error) {
 	out := userdata.Part{From: fmt.Sprintf("the stack file's line %d", p.At.Line)}
 	var err error
@@ -208,7 +214,8 @@ func Parts(p stack.Part, o Options, lookup plan.Lookup) ([]userdata.Part, error)
 	case p.Script != "":
 		out.Script, err = stack.Expand(p.Script, lookup)
 	case p.Write != nil:
-		f := &userdata.File{Path: p.Write.Path, Owner: p.Write.Owner, Mode: p.Write.Mode, Content: []byte(p.Write.Content)}
+		f := &userdata.File{Path: p.Write.Path, Owner: p.Write.Owner, Mode: p.Write.Mode,
+			Content: []byte(p.Write.Content)}
 		if p.Write.Source != "" {
 			f.Content, err = o.ReadFile(p.Write.Source)
 		} else if p.Write.Expand {

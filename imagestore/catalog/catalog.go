@@ -1,8 +1,8 @@
-// Package catalog is the append-only log that says what a store has, and what that amounts to: images, channels, keys, rules, and the
-// cheapest way to an image.
+// Package catalog is the append-only log that says what a store has, and what that amounts to: images, channels, keys,
+// rules, and the cheapest way to an image.
 //
-// OpenLocal opens the catalog of a local directory; package remote has one behind a server. Replay turns its entries into a View, which
-// answers questions: Resolve a name, Plan the way to an image, PlanRemoval of old versions.
+// OpenLocal opens the catalog of a local directory; package remote has one behind a server. Replay turns its entries
+// into a View, which answers questions: Resolve a name, Plan the way to an image, PlanRemoval of old versions.
 //
 // The log is one entry to a line:
 //
@@ -10,9 +10,10 @@
 //	| SHA-256 of the JSON, hex 64 | ' ' | JSON of the Entry | \n |
 //	+-----------------------------+-----+-------------------+----+
 //
-// A change is durable when Change returns. A crash leaves it made or not: a torn last line is passed over, and cut off by the next change.
-// Several processes may have the same catalog open; each takes the lock for a change. An entry of an unknown kind is an error, so that a log
-// written by a newer program is not misread. Whoever keeps the site's key signs the log after each change (package head).
+// A change is durable when Change returns. A crash leaves it made or not: a torn last line is passed over, and cut off
+// by the next change. Several processes may have the same catalog open; each takes the lock for a change. An entry of
+// an unknown kind is an error, so that a log written by a newer program is not misread. Whoever keeps the site's key
+// signs the log after each change (package head).
 package catalog
 
 import (
@@ -37,8 +38,8 @@ var (
 	ErrNoWay = errors.New("no stream leads there")
 )
 
-// ErrReadOnly is wrapped where a change was asked of a store that can only be read here: one on a read-only filesystem, or
-// one of another user. The error has the cause as well, EROFS or EACCES.
+// ErrReadOnly is wrapped where a change was asked of a store that can only be read here: one on a read-only filesystem,
+// or one of another user. The error has the cause as well, EROFS or EACCES.
 var ErrReadOnly = errors.New("the store can only be read here")
 
 // Catalog is the append-only log that says what a store has.
@@ -95,8 +96,8 @@ type Change struct {
 	Collect  bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
 }
 
-// Reencoding puts other encodings of a stream, which are in the store already, in the place of one. All decode to the same
-// bytes, which the stream's signed document names.
+// Reencoding puts other encodings of a stream, which are in the store already, in the place of one. All decode to the
+// same bytes, which the stream's signed document names.
 type Reencoding struct {
 	Ref    string        `json:"ref"`    // the image, in full
 	Stream blob.Digest   `json:"stream"` // the stream's document

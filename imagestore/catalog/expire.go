@@ -25,8 +25,9 @@ type Removal struct {
 	Kept   []string // through which alone others can be reached
 }
 
-// PlanRemoval says how the images of out can be removed so that every other one can still be made: by which tombstones, in which order, and
-// which images need a full stream first. canDerive says whether an image can get one; where it cannot, what leads to it stays.
+// PlanRemoval says how the images of out can be removed so that every other one can still be made: by which tombstones,
+// in which order, and which images need a full stream first. canDerive says whether an image can get one; where it
+// cannot, what leads to it stays.
 func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Removal {
 	p := Removal{Remove: []string{}}
 	ways := v.keptWays()
@@ -99,7 +100,8 @@ func (v *View) promise(ref string) {
 // keptWays are the ways that deletions must leave.
 type keptWays struct{ any, counting map[string]reach }
 
-// keptWays finds, beside the cheapest ways, those of images and streams whose signatures count: a machine is given no others.
+// keptWays finds, beside the cheapest ways, those of images and streams whose signatures count: a
+// machine is given no others.
 func (v *View) keptWays() keptWays { return keptWays{v.Ways(nil), v.Usable().Ways(nil)} }
 
 // to is the way to an image, one that counts where there is one.
@@ -111,8 +113,8 @@ func (k keptWays) to(ref string) (reach, bool) {
 	return r, ok
 }
 
-// cut lists the images of after to which a way led, and to which none leads there any more, or none that counts where one
-// did; by template and the oldest first.
+// cut lists the images of after to which a way led, and to which none leads there any more, or none that counts where
+// one did; by template and the oldest first.
 func (k keptWays) cut(after *View) (out []*Listed) {
 	left := after.keptWays()
 	for ref, l := range after.images {
@@ -126,7 +128,8 @@ func (k keptWays) cut(after *View) (out []*Listed) {
 		}
 	}
 	slices.SortFunc(out, func(a, b *Listed) int {
-		return cmp.Or(cmp.Compare(a.Template, b.Template), ref.CompareVersions(a.Version, b.Version), cmp.Compare(a.Ref, b.Ref))
+		return cmp.Or(cmp.Compare(a.Template, b.Template), ref.CompareVersions(a.Version, b.Version),
+			cmp.Compare(a.Ref, b.Ref))
 	})
 	return out
 }

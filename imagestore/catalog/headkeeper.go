@@ -13,8 +13,8 @@ import (
 )
 
 // headFile is DIR/catalog.head: the signed head of the log beside it. Whoever holds the site's key keeps it: it
-// is replaced after each change, under the log's lock. A crash between the two leaves a head that is some entries older than the
-// log, which is still true; the keeper replaces it when it is next asked for.
+// is replaced after each change, under the log's lock. A crash between the two leaves a head that is some entries older
+// than the log, which is still true; the keeper replaces it when it is next asked for.
 type headFile struct {
 	path     string
 	log      *logFile
@@ -58,14 +58,16 @@ func (h *headFile) old(entries []Entry) (*head.Head, error) {
 // holds returns head.ErrLost where the log, which has so many entries, is not the one that the head speaks of.
 func (h *headFile) holds(signed head.Head, entries int) error {
 	if signed.Seq > int64(entries) {
-		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", head.ErrLost, h.log.path, entries, signed.Seq)
+		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", head.ErrLost, h.log.path,
+			entries, signed.Seq)
 	}
 	sum, err := h.log.sumAt(signed.Seq)
 	if err != nil {
 		return err
 	}
 	if sum != signed.SHA256 {
-		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", head.ErrLost, signed.Seq, h.log.path)
+		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", head.ErrLost,
+			signed.Seq, h.log.path)
 	}
 	return nil
 }
@@ -106,7 +108,8 @@ func (h *headFile) replace(entries []Entry, now, expires time.Time) error {
 	if g, err := keys.trust(nil).Find(h.key.Public().ID()); err != nil {
 		return fmt.Errorf("signing catalog: %w", err)
 	} else if !g.Site() || g.Key() != h.key.Public() {
-		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", minisign.ErrSignature, h.key.Public().ID())
+		return fmt.Errorf("signing catalog: %w: %s is not the key of a site here", minisign.ErrSignature,
+			h.key.Public().ID())
 	}
 	// The last lines may be of a process that was killed before its fsync. A head that outlives them speaks of entries
 	// that were never there.
@@ -133,11 +136,12 @@ func (h *headFile) current(entries []Entry) bool {
 	if err != nil || old == nil || old.Seq != int64(len(entries)) {
 		return false
 	}
-	return (h.lifetime == 0) == old.Expires.IsZero() && (h.lifetime == 0 || old.Expires.After(h.now().Add(h.lifetime/2)))
+	return (h.lifetime == 0) == old.Expires.IsZero() &&
+		(h.lifetime == 0 || old.Expires.After(h.now().Add(h.lifetime/2)))
 }
 
-// Head returns the signed head, head.ErrMissing where there is none. Where this process keeps the head it is brought up to date
-// first.
+// Head returns the signed head, head.ErrMissing where there is none. Where this process keeps the head it is
+// brought up to date first.
 func (c *Local) Head(ctx context.Context) ([]byte, error) {
 	if c.head.key == nil {
 		return c.head.read()
@@ -165,11 +169,13 @@ type SignedLog struct {
 	Head    []byte // as it was signed; nil for none
 	Entries []Entry
 	SumAt   func(seq int64) (string, error) // SHA-256 of the log's bytes up to an entry, in hex
-	Server  string                          // that has the log, as in head.Seen.Servers; "" for a local store, or a connection
-	Public  bool                            // the server shows the log without a token
+	// that has the log, as in head.Seen.Servers; "" for a local store, or a connection
+	Server string
+	Public bool // the server shows the log without a token
 }
 
-// SignedLog returns the log and its signed head as they are on the disk, which is what others can see. Nothing is checked.
+// SignedLog returns the log and its signed head as they are on the disk, which is what others can
+// see. Nothing is checked.
 func (c *Local) SignedLog(context.Context) (SignedLog, error) {
 	signed, err := c.head.read()
 	if err != nil && !errors.Is(err, head.ErrMissing) {
@@ -182,9 +188,9 @@ func (c *Local) SignedLog(context.Context) (SignedLog, error) {
 	return SignedLog{Head: signed, Entries: entries, SumAt: c.log.sumAt}, nil
 }
 
-// KeepHead makes this process keep the head: it signs it now, after every change through c, and when it is asked for and its life is
-// half over. lifetime is how long a head is good for, 0 for ever. Call it before c is used by several goroutines. head.ErrLost where the
-// log has lost entries that a head of this key speaks of.
+// KeepHead makes this process keep the head: it signs it now, after every change through c, and when it is asked for
+// and its life is half over. lifetime is how long a head is good for, 0 for ever. Call it before c is used by several
+// goroutines. head.ErrLost where the log has lost entries that a head of this key speaks of.
 func (c *Local) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c.head.key, c.head.lifetime = k, lifetime
 	c.log.before, c.log.after = c.head.before, c.head.write
@@ -192,7 +198,8 @@ func (c *Local) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime ti
 	return err
 }
 
-// SignHead signs the log once, as it is now, good until expires, or for ever where that is zero. It is durable when it returns.
+// SignHead signs the log once, as it is now, good until expires, or for ever where that is zero. It is
+// durable when it returns.
 func (c *Local) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	h := *c.head
 	h.key = k
@@ -215,13 +222,15 @@ func (c *Local) SignHead(ctx context.Context, k *minisign.SecretKey, now, expire
 
 // OpenHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
 // the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
-func OpenHead(signed []byte, entries []Entry, sumAt func(int64) (string, error)) (head.Head, minisign.PublicKey, error) {
+func OpenHead(signed []byte, entries []Entry,
+	sumAt func(int64) (string, error)) (head.Head, minisign.PublicKey, error) {
 	claim, err := head.Peek(signed)
 	if err != nil {
 		return head.Head{}, minisign.PublicKey{}, err
 	}
 	if claim.Seq > int64(len(entries)) {
-		return head.Head{}, minisign.PublicKey{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d", head.ErrRollback, len(entries), claim.Seq)
+		return head.Head{}, minisign.PublicKey{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d",
+			head.ErrRollback, len(entries), claim.Seq)
 	}
 	keys, err := keysOf(entries[:claim.Seq])
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/document"
 )
 
-// Lease keeps blobs of images from being collected while somebody reads them, even when the images are deleted meanwhile. It is
-// a file, DIR/leases/ID.json, and holds across restarts until it expires.
+// Lease keeps blobs of images from being collected while somebody reads them, even when the images are deleted
+// meanwhile. It is a file, DIR/leases/ID.json, and holds across restarts until it expires.
 type Lease struct {
 	ID      string    `json:"id"`
 	Expires time.Time `json:"expires"`
@@ -54,12 +54,13 @@ type leaseFile struct {
 	LeaseHolder
 }
 
-// Lease gives or prolongs a lease; it is durable when Lease returns. ErrNotFound where there is none of the images, or no such lease any
-// more. It holds the lock of the catalog, as a collection does.
+// Lease gives or prolongs a lease; it is durable when Lease returns. ErrNotFound where there is none of the images, or
+// no such lease any more. It holds the lock of the catalog, as a collection does.
 func (c *Local) Lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
 	span := time.Duration(r.Seconds) * time.Second
 	if r.Seconds < 1 || r.Seconds > int64(maxLeaseTime/time.Second) {
-		return out, fmt.Errorf("%w: %d seconds, 1 to %d can be had", ErrTooMany, r.Seconds, int64(maxLeaseTime/time.Second))
+		return out, fmt.Errorf("%w: %d seconds, 1 to %d can be had", ErrTooMany, r.Seconds,
+			int64(maxLeaseTime/time.Second))
 	}
 	if len(r.Refs) > MaxLeaseRefs {
 		return out, fmt.Errorf("%w: %d images, at most %d", ErrTooMany, len(r.Refs), MaxLeaseRefs)
@@ -192,8 +193,8 @@ func (c *Local) writeLease(f leaseFile) error {
 	return c.log.disk.Replace(path, b, 0o644)
 }
 
-// eachLease calls f for each lease that holds at the time now, and removes what is over. A file that cannot be read is an
-// error: it may protect anything.
+// eachLease calls f for each lease that holds at the time now, and removes what is over. A file that cannot be read is
+// an error: it may protect anything.
 func (c *Local) eachLease(now time.Time, f func(leaseFile)) error {
 	names, err := os.ReadDir(c.leases)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -53,9 +53,9 @@ func (all heldLeases) count(f func(heldLease) bool) (leases, blobs int) {
 	return leases, blobs
 }
 
-// room returns the leases that must go so that by can have one more of so many blobs, or ErrTooMany. Strangers' leases go first, and of
-// those the ones of the stranger that has most, the next to expire first. A stranger gets room only from one that has more than it
-// then has; so many addresses share what there is.
+// room returns the leases that must go so that by can have one more of so many blobs, or ErrTooMany. Strangers' leases
+// go first, and of those the ones of the stranger that has most, the next to expire first. A stranger gets room only
+// from one that has more than it then has; so many addresses share what there is.
 func (all heldLeases) room(by LeaseHolder, blobs int) (evict []string, err error) {
 	all = slices.Clone(all)
 	own, _ := all.count(func(l heldLease) bool { return l.LeaseHolder == by })
@@ -98,7 +98,8 @@ func (all heldLeases) first(by LeaseHolder, own int) int {
 		if !l.Stranger || by.Stranger && (l.Client == by.Client || has[l.Client] <= own+1) {
 			continue
 		}
-		if best < 0 || has[l.Client] > has[all[best].Client] || has[l.Client] == has[all[best].Client] && l.expires.Before(all[best].expires) {
+		if best < 0 || has[l.Client] > has[all[best].Client] ||
+			has[l.Client] == has[all[best].Client] && l.expires.Before(all[best].expires) {
 			best = i
 		}
 	}

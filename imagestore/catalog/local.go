@@ -25,8 +25,9 @@ type Local struct {
 	// Now is the clock; tests set another one.
 	Now func() time.Time
 
-	// Collected and Cleared remove what else goes with images that are gone. Collected is called with the log locked; Cleared after
-	// it, since to remove a large tree takes a while. keep admits the documents of the images that are there, in hex.
+	// Collected and Cleared remove what else goes with images that are gone. Collected is called with the log
+	// locked; Cleared after it, since to remove a large tree takes a while. keep admits the documents of the images
+	// that are there, in hex.
 	Collected func(ctx context.Context, v *View) error
 	Cleared   func(ctx context.Context, keep func(hex string) bool) error
 }
@@ -133,7 +134,8 @@ func (c *Local) Change(ctx context.Context, ch Change) (Changed, error) {
 		return nil, errors.Join(c.sweep(ctx, old, v, gone, false, out.Deleted), c.Collected(ctx, v))
 	})
 	if err == nil {
-		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes too, and comes again.
+		// Without the log's lock: to remove a large tree takes a while. One that came on the shelf since goes
+		// too, and comes again.
 		err = c.Cleared(ctx, func(hex string) bool { return live[hex] })
 	}
 	return out, err

@@ -28,7 +28,9 @@ func (c *Local) publish(ctx context.Context, v *View, p Publication, out *Change
 	case old != nil:
 		kind = KindStreams
 		l.Streams = slices.DeleteFunc(l.Streams, func(s ListedStream) bool {
-			return slices.ContainsFunc(old.Streams, func(o ListedStream) bool { return o.Index == s.Index && o.Document == s.Document })
+			return slices.ContainsFunc(old.Streams, func(o ListedStream) bool {
+				return o.Index == s.Index && o.Document == s.Document
+			})
 		})
 		if len(l.Streams) == 0 {
 			out.Image = old
@@ -55,8 +57,8 @@ func (c *Local) publish(ctx context.Context, v *View, p Publication, out *Change
 	return []Entry{e}, nil
 }
 
-// settle makes all blobs of an image durable. Whoever put them did so, but one that was found there may be of somebody who
-// was killed before he could.
+// settle makes all blobs of an image durable. Whoever put them did so, but one that was found there may be of somebody
+// who was killed before he could.
 func (c *Local) settle(l *Listed) error {
 	dir, ok := c.blobs.(interface{ Settle(blob.Digest) error })
 	if !ok {
@@ -90,8 +92,10 @@ func (c *Local) examine(ctx context.Context, v *View, p Publication) (Listed, er
 	if err != nil {
 		return Listed{}, err
 	}
-	l := Listed{Ref: m.Ref, Template: r.Template(), Version: r.Version, Arch: r.Arch, Description: m.Description, Comment: m.Comment,
-		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity, Packages: m.Packages, NoKernel: m.NoKernel}
+	l := Listed{Ref: m.Ref, Template: r.Template(), Version: r.Version, Arch: r.Arch, Description: m.Description,
+		Comment:   m.Comment,
+		Published: m.Published, Size: m.Size, Files: m.Files, Signer: key.ID(), Document: p.Image, Identity: m.Identity,
+		Packages: m.Packages, NoKernel: m.NoKernel}
 	for _, s := range p.Streams {
 		ls, err := c.examineStream(ctx, v, trust, m, s)
 		if err != nil {
@@ -102,7 +106,8 @@ func (c *Local) examine(ctx context.Context, v *View, p Publication) (Listed, er
 	return l, nil
 }
 
-func (c *Local) examineStream(ctx context.Context, v *View, trust *document.Trust, m document.Image, s StreamBlobs) (ListedStream, error) {
+func (c *Local) examineStream(ctx context.Context, v *View, trust *document.Trust, m document.Image,
+	s StreamBlobs) (ListedStream, error) {
 	b, err := blob.ReadAll(ctx, c.blobs, s.Document, document.MaxSize)
 	if err != nil {
 		return ListedStream{}, err
@@ -122,10 +127,12 @@ func (c *Local) examineStream(ctx context.Context, v *View, trust *document.Trus
 	case err != nil:
 		return ListedStream{}, err
 	case size != x.Size:
-		return ListedStream{}, fmt.Errorf("encoding %s: %w: it has %d bytes, not %d", x.Encoding, blob.ErrMismatch, size, x.Size)
+		return ListedStream{}, fmt.Errorf("encoding %s: %w: it has %d bytes, not %d", x.Encoding,
+			blob.ErrMismatch, size, x.Size)
 	}
-	out := ListedStream{Raw: x.Raw, Wire: x.Size, Signer: key.ID(), Document: s.Document, Index: s.Index, Encoding: x.Encoding,
-		Level: x.Level, Dictionary: x.NeedsParent()}
+	out := ListedStream{Raw: x.Raw, Wire: x.Size, Signer: key.ID(), Document: s.Document, Index: s.Index,
+		Encoding: x.Encoding,
+		Level:    x.Level, Dictionary: x.NeedsParent()}
 	if doc.Parent == nil {
 		return out, nil
 	}
@@ -135,7 +142,8 @@ func (c *Local) examineStream(ctx context.Context, v *View, trust *document.Trus
 		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w", out.Parent, ErrNotFound)
 	}
 	if parent.Identity != *doc.Parent {
-		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w: another image has this name here", out.Parent, ErrExists)
+		return ListedStream{}, fmt.Errorf("parent %s of the stream: %w: another image has this name here",
+			out.Parent, ErrExists)
 	}
 	return out, nil
 }
@@ -146,7 +154,9 @@ func (c *Local) reencode(ctx context.Context, v *View, r Reencoding) ([]Entry, e
 	if l == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, r.Ref)
 	}
-	if !slices.ContainsFunc(l.Streams, func(s ListedStream) bool { return s.Document == r.Stream && s.Index == r.Old }) {
+	if !slices.ContainsFunc(l.Streams, func(s ListedStream) bool {
+		return s.Document == r.Stream && s.Index == r.Old
+	}) {
 		return nil, fmt.Errorf("%w: %s has no such encoding any more", ErrNotFound, r.Ref)
 	}
 	b, err := blob.ReadAll(ctx, c.blobs, l.Document, document.MaxSize)

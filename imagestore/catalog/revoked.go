@@ -14,8 +14,8 @@ type RevokedStream struct {
 	Problem  string      `json:"problem"`
 }
 
-// RevokedStreams lists the streams that revoked keys signed, of the images that another way leads to. Of an image that no
-// way leads to any more it lists none: that is damage.
+// RevokedStreams lists the streams that revoked keys signed, of the images that another way leads to. Of an image that
+// no way leads to any more it lists none: that is damage.
 func (v *View) RevokedStreams(t *document.Trust) []RevokedStream {
 	out := []RevokedStream{}
 	ways := v.Usable().Ways(nil)

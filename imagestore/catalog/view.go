@@ -65,7 +65,8 @@ func (v *View) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 	return nil
 }
 
-// Versions lists the versions of a template that are or were there, in no order; one for several architectures is there several times.
+// Versions lists the versions of a template that are or were there, in no order; one for several architectures
+// is there several times.
 func (v *View) Versions(template string) []string {
 	var out []string
 	for _, m := range []map[string]*Listed{v.images, v.gone} {
@@ -95,7 +96,8 @@ func (v *View) Channels() []Channel {
 // Keeps lists the keep rules in the order in which they were set.
 func (v *View) Keeps() []Keep { return slices.Clone(v.keeps) }
 
-// Trust is every key whose signatures count: those of extra, and those that the log trusts. A key that the log revokes does not count.
+// Trust is every key whose signatures count: those of extra, and those that the log trusts. A key that the log
+// revokes does not count.
 func (v *View) Trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
 
 // With makes the signatures of others' keys count too. It returns v.
@@ -116,8 +118,9 @@ func (v *View) Keys() []ListedKey {
 	out := []ListedKey{}
 	for _, k := range v.keys {
 		g := k.grant
-		l := ListedKey{ID: g.Key().ID(), Key: g.Key().String(), Comment: k.comment, Prefixes: g.Patterns(), Streams: g.Streams(),
-			Site: g.Site(), Since: k.since, Images: signed[g.Key().ID()]}
+		l := ListedKey{ID: g.Key().ID(), Key: g.Key().String(), Comment: k.comment, Prefixes: g.Patterns(),
+			Streams: g.Streams(),
+			Site:    g.Site(), Since: k.since, Images: signed[g.Key().ID()]}
 		if !k.revoked.IsZero() {
 			at := k.revoked
 			l.Revoked = &at
@@ -163,12 +166,14 @@ func (v *View) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
 	return v.keptWays().cut(without)
 }
 
-// Resolve finds the one image that a name means. Without a version, or with "latest", that is the newest; a version wins over a channel
-// of the same name. Where the name says no architecture and several have that version, the error names them.
+// Resolve finds the one image that a name means. Without a version, or with "latest", that is the newest; a
+// version wins over a channel of the same name. Where the name says no architecture and several have that version,
+// the error names them.
 func (v *View) Resolve(name ref.Ref) (*Listed, error) {
 	find := func(version string) (found []*Listed) {
 		for _, l := range v.Sorted() {
-			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch || version != "" && l.Version != version {
+			if l.Template != name.Template() || name.Arch != "" && l.Arch != name.Arch ||
+				version != "" && l.Version != version {
 				continue
 			}
 			if len(found) > 0 && ref.CompareVersions(found[0].Version, l.Version) != 0 {
@@ -243,7 +248,8 @@ func OffersOf(list []Listed) (*View, error) {
 			return nil, err
 		}
 		for _, c := range l.Channels {
-			if err := v.apply(&Entry{Seq: int64(i + 1), Kind: KindChannel, Ref: l.Template, Channel: c, Version: l.Version}); err != nil {
+			if err := v.apply(&Entry{Seq: int64(i + 1), Kind: KindChannel, Ref: l.Template, Channel: c,
+				Version: l.Version}); err != nil {
 				return nil, err
 			}
 		}

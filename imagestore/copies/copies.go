@@ -1,8 +1,9 @@
-// Package copies remembers which copies of images lie beside their sources, as the parents of the next versions, so that they go when the
-// images do.
+// Package copies remembers which copies of images lie beside their sources, as the parents of the next versions, so
+// that they go when the images do.
 //
-// A File is named by its fields; Add notes a copy, and Prune removes those of images that are gone. It has a JSON value to a line, and is
-// replaced as a whole: old or new, never between. A line that is not one is passed over: the file is a help.
+// A File is named by its fields; Add notes a copy, and Prune removes those of images that are gone. It has a
+// JSON value to a line, and is replaced as a whole: old or new, never between. A line that is not one is passed
+// over: the file is a help.
 package copies
 
 import (
@@ -23,9 +24,9 @@ import (
 )
 
 // File is DIR/copies of a local store: which copies of its images lie beside their sources, as the parents of the next
-// versions, a JSON value to a line. A copy whose image is deleted goes with the next collection; without this file it would
-// stay until its source is published again, and for a source that is gone for ever. It is replaced as a whole, under the
-// catalog's lock; a crash before that leaves a copy that the next publication of its source removes.
+// versions, a JSON value to a line. A copy whose image is deleted goes with the next collection; without this file it
+// would stay until its source is published again, and for a source that is gone for ever. It is replaced as a whole,
+// under the catalog's lock; a crash before that leaves a copy that the next publication of its source removes.
 //
 // Of a store behind a server each user who publishes has such a file, and lines that name the server.
 type File struct {
@@ -88,8 +89,8 @@ func (k File) Add(c Copy) error {
 	return k.write(append(all, c))
 }
 
-// Prune removes the copies of images that are gone, as far as this process may and can: the rest stays noted. The caller
-// has the file's lock.
+// Prune removes the copies of images that are gone, as far as this process may and can: the rest stays noted. The
+// caller has the file's lock.
 func (k File) Prune(ctx context.Context, v *catalog.View) error {
 	all, err := k.read()
 	if err != nil || len(all) == 0 {

@@ -1,11 +1,11 @@
 // Package document reads, writes and signs the two documents of an image, and says whose signatures count.
 //
-// Call Sign to make a signed document, OpenImage and OpenStream to check one against a Trust and decode it. An Image is what a
-// publisher answers for: name, version, sizes, content manifest. A Stream is what its maker answers for: which image the stream
-// makes, from which parent or none, and the SHA-256 of each piece.
+// Call Sign to make a signed document, OpenImage and OpenStream to check one against a Trust and decode it. An Image is
+// what a publisher answers for: name, version, sizes, content manifest. A Stream is what its maker answers for: which
+// image the stream makes, from which parent or none, and the SHA-256 of each piece.
 //
-// A signed document is five lines: the document as JSON on one line, then the four lines of its minisign signature over that
-// line, its newline included:
+// A signed document is five lines: the document as JSON on one line, then the four lines of its minisign signature over
+// that line, its newline included:
 //
 //	+---------------------------------------------------------+
 //	| {"format":"griddle-image/1","ref":"web:1@amd64",…}   \n | signed
@@ -16,8 +16,8 @@
 //	| base64: global signature 64                          \n |
 //	+---------------------------------------------------------+
 //
-// so that `head -n1 DOC >m; tail -n+2 DOC >m.minisig; minisign -Vm m -P KEY` checks one by hand. docs/FORMAT.md has every
-// member of every document.
+// so that `head -n1 DOC >m; tail -n+2 DOC >m.minisig; minisign -Vm m -P KEY` checks one by hand. docs/FORMAT.md has
+// every member of every document.
 //
 // A signature counts for what the key's Grant says, until the key is revoked. Documents, texts and counts are bounded.
 package document
@@ -61,8 +61,9 @@ type Content struct {
 
 // Identity says which tree is meant, the same in every document that speaks of it.
 type Identity struct {
-	Ref      string          `json:"ref"`      // in full: template, version and architecture
-	UUID     sendstream.UUID `json:"uuid"`     // of the subvolume in every stream that makes this image or parents on it
+	Ref string `json:"ref"` // in full: template, version and architecture
+	// of the subvolume in every stream that makes this image or parents on it
+	UUID     sendstream.UUID `json:"uuid"`
 	Ctransid uint64          `json:"ctransid"` // likewise
 	Content  Content         `json:"content"`
 }
@@ -97,13 +98,15 @@ type Image struct {
 	Description string    `json:"description,omitempty"` // one line, for menus
 	Comment     string    `json:"comment,omitempty"`     // what is new in this version
 	Published   time.Time `json:"published"`             // UTC
-	Size        int64     `json:"size"`                  // bytes of the tree's file contents, without holes: what a disk must hold
-	Files       int64     `json:"files"`                 // entries of the tree
+	// bytes of the tree's file contents, without holes: what a disk must hold
+	Size  int64 `json:"size"`
+	Files int64 `json:"files"` // entries of the tree
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order
 	Packages *Packages  `json:"packages,omitempty"` // what is installed in it; nil where no package manager is
-	NoKernel bool       `json:"noKernel,omitempty"` // no machine can be installed with it: neither /vmlinuz nor /boot/vmlinuz-* is in it
-	Accounts []Account  `json:"accounts,omitempty"` // with a password or ssh keys
+	// no machine can be installed with it: neither /vmlinuz nor /boot/vmlinuz-* is in it
+	NoKernel bool      `json:"noKernel,omitempty"`
+	Accounts []Account `json:"accounts,omitempty"` // with a password or ssh keys
 }
 
 func (m Image) validate() error {
@@ -176,7 +179,8 @@ func PieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }
 
 func CheckSHA256(s string) error {
 	var b [32]byte
-	if n, err := hex.Decode(b[:], []byte(s[:min(len(s), 64)])); err != nil || n != 32 || len(s) != 64 || hex.EncodeToString(b[:]) != s {
+	if n, err := hex.Decode(b[:], []byte(s[:min(len(s), 64)])); err != nil || n != 32 || len(s) != 64 ||
+		hex.EncodeToString(b[:]) != s {
 		return fmt.Errorf("%.80q is not a SHA-256 of 64 lower-case hex digits", s)
 	}
 	return nil

@@ -44,7 +44,8 @@ func NewGrant(k minisign.PublicKey, patterns ...string) (Grant, error) {
 	for _, p := range patterns {
 		f, err := ref.ParseFilter(p)
 		if err == nil && strings.ContainsAny(p, ":@") {
-			err = fmt.Errorf("%w %.200q: a pattern of templates has neither version nor architecture", ref.ErrInvalid, p)
+			err = fmt.Errorf("%w %.200q: a pattern of templates has neither version nor architecture",
+				ref.ErrInvalid, p)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -67,7 +68,8 @@ func SiteGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true,
 // StreamsGrant lets k sign streams to any image, and nothing else: the key of another site, for what that one derived.
 func StreamsGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true} }
 
-// ParseGrant reads such a line. The whole file of a minisign public key, with its comment, means that key without limits.
+// ParseGrant reads such a line. The whole file of a minisign public key, with its comment, means
+// that key without limits.
 func ParseGrant(line string) (Grant, error) {
 	words := strings.Fields(line)
 	if len(words) == 0 || strings.HasPrefix(line, minisign.CommentPrefix) {
@@ -121,7 +123,8 @@ func (g Grant) Image(name ref.Ref) error {
 	case len(g.filters) == 0 || slices.ContainsFunc(g.filters, func(f ref.Filter) bool { return f.Match(name) }):
 		return nil
 	}
-	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(), strings.Join(g.patterns, " "), name.Template())
+	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(),
+		strings.Join(g.patterns, " "), name.Template())
 }
 
 // Stream returns nil where the key may sign a document of a stream to an image of that name.

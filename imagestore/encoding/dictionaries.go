@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Dictionaries chooses, for each frame of a delta, which of the parent's files its dictionary is made of: those that are
-// most like the files that the frame has data of.
+// Dictionaries chooses, for each frame of a delta, which of the parent's files its dictionary is made of: those that
+// are most like the files that the frame has data of.
 type Dictionaries struct {
 	like  *delta.Likeness
 	files map[string]*content.Entry // of the image, by path
@@ -84,7 +84,8 @@ func (d *Dictionaries) wrote(c *sendstream.Command, end int64) {
 	d.written = append(d.written, written{end, e, int64(c.FileOffset)})
 }
 
-// ForFrame gives the dictionary of the frame with n bytes from raw of the stream. Encoder calls it in the stream's order.
+// ForFrame gives the dictionary of the frame with n bytes from raw of the stream. Encoder calls it
+// in the stream's order.
 func (d *Dictionaries) ForFrame(raw, n int64) []Extract {
 	d.mu.Lock()
 	var in []written

@@ -16,8 +16,8 @@ import (
 // ErrNeedsParent is wrapped where frames have dictionaries and the caller named no directory with the parent's files.
 var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
 
-// readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot be
-// decoded with less.
+// readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot
+// be decoded with less.
 func readDictionary(parent *content.Root, extracts []Extract, b []byte) ([]byte, error) {
 	b = slices.Grow(b, int(Frame{Dictionary: extracts}.dictionarySize()))
 	for _, e := range extracts {
@@ -70,7 +70,8 @@ func NewFrameDecoder(x Index, parent string) (*FrameDecoder, error) {
 	d := &FrameDecoder{}
 	dict := int64(0)
 	for _, f := range x.Frames {
-		d.MostRaw, d.LongestFrame, dict = max(d.MostRaw, int64(f.Pieces)*document.PieceSize), max(d.LongestFrame, f.Length), max(dict, f.dictionarySize())
+		d.MostRaw, d.LongestFrame, dict = max(d.MostRaw, int64(f.Pieces)*document.PieceSize),
+			max(d.LongestFrame, f.Length), max(dict, f.dictionarySize())
 	}
 	d.dict = make([]byte, 0, dict)
 	limit := d.MostRaw

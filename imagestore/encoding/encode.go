@@ -29,9 +29,9 @@ type Encoder struct {
 	FramePieces int                   // pieces to a frame, 1 to MaxFramePieces; zero means 1
 	Progress    func(raw, wire int64) // called in order, from one goroutine, after each frame, with the totals so far
 
-	// Dictionary names the parent's files whose content is to be the dictionary of the frame with the n bytes from raw of the
-	// stream; it is called in order, from one goroutine, when these were read. Parent is the directory of the parent's
-	// tree. They take a Program; without them frames stand alone.
+	// Dictionary names the parent's files whose content is to be the dictionary of the frame with the n bytes from raw
+	// of the stream; it is called in order, from one goroutine, when these were read. Parent is the directory of the
+	// parent's tree. They take a Program; without them frames stand alone.
 	Dictionary func(raw, n int64) []Extract
 	Parent     string
 
@@ -73,9 +73,9 @@ type encodedFrame struct {
 	done   func() // gives the buffers back
 }
 
-// Encode reads r to its end and puts the encoding and its index into blobs. Reading, hashing and compressing, and writing go on
-// side by side; memory is about 25 MiB for each worker and 25 MiB beside them, at one piece to a frame. Both blobs are as durable as Put makes
-// them. On an error what was put is left to collection.
+// Encode reads r to its end and puts the encoding and its index into blobs. Reading, hashing and compressing, and
+// writing go on side by side; memory is about 25 MiB for each worker and 25 MiB beside them, at one piece to a frame.
+// Both blobs are as durable as Put makes them. On an error what was put is left to collection.
 func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Encoded, error) {
 	if err := e.validate(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
@@ -122,7 +122,8 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	if err := g.Wait(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
 	}
-	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = Format, out.Raw, document.PieceSize, e.Level
+	out.Frames.Format, out.Frames.Raw, out.Frames.PieceSize, out.Frames.Level = Format, out.Raw,
+		document.PieceSize, e.Level
 	if e.Dictionary != nil {
 		out.Frames.Format = FormatDictionary
 	}
@@ -140,7 +141,8 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 }
 
 // EncodeWritten has write write the stream, and encodes it as it comes into out, both in g.
-func (e Encoder) EncodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded, write func(io.Writer) error) {
+func (e Encoder) EncodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded,
+	write func(io.Writer) error) {
 	r, w := io.Pipe()
 	g.Go(func() error {
 		err := write(w)
@@ -155,8 +157,8 @@ func (e Encoder) EncodeWritten(ctx context.Context, g *errgroup.Group, blobs blo
 	})
 }
 
-// read cuts r into frames and starts a worker for each, at most e.Workers at a time. The channel carries the places where
-// the results will be, in the order of the stream.
+// read cuts r into frames and starts a worker for each, at most e.Workers at a time. The channel carries the places
+// where the results will be, in the order of the stream.
 func (e Encoder) read(ctx context.Context, g *errgroup.Group, r io.Reader, frames chan<- chan encodedFrame) error {
 	// One slot more than workers, so that reading goes on while all compress, and one for the tap to be behind with.
 	free := make(chan *slot, e.Workers+2)
@@ -255,7 +257,8 @@ func (e Encoder) collect(ctx context.Context, frames <-chan chan encodedFrame, w
 		if _, err := w.Write(f.data); err != nil {
 			return err
 		}
-		out.Frames.Frames = append(out.Frames.Frames, Frame{Offset: out.Wire, Length: int64(len(f.data)), Pieces: len(f.pieces), SHA256: f.sum, Dictionary: f.dict})
+		out.Frames.Frames = append(out.Frames.Frames, Frame{Offset: out.Wire, Length: int64(len(f.data)),
+			Pieces: len(f.pieces), SHA256: f.sum, Dictionary: f.dict})
 		out.Pieces = append(out.Pieces, f.pieces...)
 		out.Raw += f.raw
 		out.Wire += int64(len(f.data))

@@ -39,7 +39,8 @@ func TestEncode(t *testing.T) {
 				t.Fatalf("%s: Encode of %d bytes: %v", name, size, err)
 			}
 			if got.Raw != int64(size) || last != got.Raw || int64(len(got.Pieces)) != document.PieceCount(got.Raw) {
-				t.Errorf("%s: Encode of %d bytes = %d bytes in %d pieces, %d told", name, size, got.Raw, len(got.Pieces), last)
+				t.Errorf("%s: Encode of %d bytes = %d bytes in %d pieces, %d told", name, size, got.Raw,
+					len(got.Pieces), last)
 			}
 			x, err := ReadIndex(t.Context(), blobs, got.Index)
 			if err != nil {
@@ -78,22 +79,29 @@ func TestEncodeFails(t *testing.T) {
 	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(nil), blobs); err == nil {
 		t.Error("Encode of nothing gave no error")
 	}
-	if _, err := (Encoder{Program: "/nonexistent/zstd"}).Encode(t.Context(), bytes.NewReader(make([]byte, 100)), blobs); err == nil {
+	if _, err := (Encoder{Program: "/nonexistent/zstd"}).Encode(t.Context(), bytes.NewReader(make([]byte, 100)),
+		blobs); err == nil {
 		t.Error("Encode with a program that is not there gave no error")
 	}
-	if _, err := (Encoder{Level: 99, FramePieces: 99, Workers: -1}).Encode(t.Context(), bytes.NewReader(make([]byte, 100)), blobs); err == nil {
+	if _, err := (Encoder{Level: 99, FramePieces: 99, Workers: -1}).Encode(t.Context(),
+		bytes.NewReader(make([]byte, 100)), blobs); err == nil {
 		t.Error("Encode with bad options gave no error")
 	}
 	full := putFails{blobs, errors.New("no space left")}
-	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(someBytes(3, 10*document.PieceSize)), full); !errors.Is(err, full.err) {
+	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(someBytes(3, 10*document.PieceSize)),
+		full); !errors.Is(err, full.err) {
 		t.Errorf("Encode into a full store = %v, want %v", err, full.err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (Encoder{}).Encode(ctx, bytes.NewReader(make([]byte, 100*document.PieceSize)), blobs); !errors.Is(err, context.Canceled) {
+	if _, err := (Encoder{}).Encode(ctx, bytes.NewReader(make([]byte, 100*document.PieceSize)),
+		blobs); !errors.Is(err, context.Canceled) {
 		t.Errorf("Encode with a cancelled context = %v", err)
 	}
-	if err := blobs.List(t.Context(), func(i blob.Info) error { t.Errorf("there is %s", i.Digest); return nil }); err != nil {
+	if err := blobs.List(t.Context(), func(i blob.Info) error {
+		t.Errorf("there is %s", i.Digest)
+		return nil
+	}); err != nil {
 		t.Error(err)
 	}
 }
@@ -110,11 +118,17 @@ func (p putFails) Put(_ context.Context, r io.Reader, _ blob.Digest) (blob.Diges
 }
 
 func FuzzParseIndex(f *testing.F) {
-	f.Add([]byte(`{"format":"griddle-index/1","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + blob.Sum(nil).Hex() + `"}]}`))
-	f.Add([]byte(`{"format":"griddle-index/1","frames":[{"length":9223372036854775807,"pieces":4},{"length":9223372036854775807,"pieces":4}]}`))
-	f.Add([]byte(`{"format":"griddle-index/2","encoding":"` + string(blob.Sum(nil)) + `","size":5,"raw":9,"pieceSize":8388608,"level":19,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` + blob.Sum(nil).Hex() +
+	f.Add([]byte(`{"format":"griddle-index/1","encoding":"` + string(blob.Sum(nil)) +
+		`","size":5,"raw":9,"pieceSize":8388608,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` +
+		blob.Sum(nil).Hex() + `"}]}`))
+	f.Add([]byte(
+		`{"format":"griddle-index/1","frames":[{"length":9223372036854775807,"pieces":4},{"length":9223372036854775807,"pieces":4}]}`))
+	f.Add([]byte(`{"format":"griddle-index/2","encoding":"` + string(blob.Sum(nil)) +
+		`","size":5,"raw":9,"pieceSize":8388608,"level":19,"frames":[{"offset":0,"length":5,"pieces":1,"sha256":"` +
+		blob.Sum(nil).Hex() +
 		`","dict":[{"path":"usr/bin/x","offset":7,"length":33554431},{"path":"y","length":1}]}]}`))
-	f.Add([]byte(`{"format":"griddle-index/2","frames":[{"dict":[{"path":"../x","length":9223372036854775807},{"path":"/x","offset":-1}]}]}`))
+	f.Add([]byte(
+		`{"format":"griddle-index/2","frames":[{"dict":[{"path":"../x","length":9223372036854775807},{"path":"/x","offset":-1}]}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, err := ParseIndex(b)
 		if err != nil {
@@ -141,7 +155,8 @@ func FuzzParseIndex(f *testing.F) {
 }
 
 // BenchmarkEncode encodes one input with both of our encoders and with `zstd -3 -T0`, in turn, and reports our time and
-// bytes as multiples of the program's. The input is the tar of /usr/lib's shared objects and programs, or GRIDDLE_BENCH_STREAM.
+// bytes as multiples of the program's. The input is the tar of /usr/lib's shared objects and programs, or
+// GRIDDLE_BENCH_STREAM.
 func BenchmarkEncode(b *testing.B) {
 	zstdProgram := need(b, "zstd")
 	path := os.Getenv("GRIDDLE_BENCH_STREAM")
@@ -151,7 +166,8 @@ func BenchmarkEncode(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		cmd := exec.Command("sh", "-c", "tar -C / -cf - usr/bin usr/lib/x86_64-linux-gnu usr/share/doc 2>/dev/null | head -c 320000000")
+		cmd := exec.Command("sh",
+			"-c", "tar -C / -cf - usr/bin usr/lib/x86_64-linux-gnu usr/share/doc 2>/dev/null | head -c 320000000")
 		cmd.Stdout = f
 		if err := cmd.Run(); err != nil {
 			b.Fatal(err)

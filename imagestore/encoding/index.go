@@ -1,16 +1,16 @@
 // Package encoding turns a send stream into independent zstd frames and back.
 //
-// Call Encoder.Encode to compress a stream into a blob store: it puts the encoding, an immutable blob named by its SHA-256, and its
-// Index. FrameDecoder decodes one frame.
+// Call Encoder.Encode to compress a stream into a blob store: it puts the encoding, an immutable blob named by its
+// SHA-256, and its Index. FrameDecoder decodes one frame.
 //
 //	+---------+---------+---+---------+
 //	| frame 0 | frame 1 | … | frame n |   an encoding: a valid .zst file (RFC 8878)
 //	+---------+---------+---+---------+
 //	 each holds 1 to MaxFramePieces pieces of the stream, 8 MiB each; the last piece is shorter
 //
-// An Index is JSON, not signed: for each frame it has offset, length, number of pieces and SHA-256, and what of the parent's files is
-// its dictionary. What the frames decode to is compared with the signed pieces of the stream's document. Frames, windows and dictionaries
-// are bounded, so decoding is too.
+// An Index is JSON, not signed: for each frame it has offset, length, number of pieces and SHA-256, and what of the
+// parent's files is its dictionary. What the frames decode to is compared with the signed pieces of the stream's
+// document. Frames, windows and dictionaries are bounded, so decoding is too.
 package encoding
 
 import (
@@ -58,7 +58,8 @@ type Frame struct {
 	SHA256 string `json:"sha256"` // of its Length bytes, hex
 
 	// Dictionary says what a decoder must be given first: the content of these parts of the parent's files, one
-	// behind the other, as a dictionary without a header (RFC 8878 section 5 calls it raw content; `zstd --patch-from`).
+	// behind the other, as a dictionary without a header (RFC 8878 section 5 calls it raw content;
+	// `zstd --patch-from`).
 	Dictionary []Extract `json:"dict,omitempty"`
 }
 
@@ -86,7 +87,8 @@ func (f Frame) checkDictionary() error {
 			return fmt.Errorf("dictionary: %w", err)
 		}
 		if e.Offset < 0 || e.Offset > 1<<62 || e.Length < 1 || e.Length > left {
-			return fmt.Errorf("dictionary: %d bytes at %d of %.80q are not possible, or more than %d together", e.Length, e.Offset, e.Path, int64(MaxDictionary))
+			return fmt.Errorf("dictionary: %d bytes at %d of %.80q are not possible, or more than %d together",
+				e.Length, e.Offset, e.Path, int64(MaxDictionary))
 		}
 		left -= e.Length
 	}

@@ -19,7 +19,8 @@ func NewZstdDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
 }
 
-// CheckPieces compares decoded bytes with the pieces' SHA-256 in hex. first is the number of the first piece, for the error.
+// CheckPieces compares decoded bytes with the pieces' SHA-256 in hex. first is the number of the first
+// piece, for the error.
 func CheckPieces(raw []byte, sums []string, first int) error {
 	k := 0
 	for p := range slices.Chunk(raw, document.PieceSize) {
@@ -34,7 +35,8 @@ func CheckPieces(raw []byte, sums []string, first int) error {
 // Fits holds a stream document against its index and the image that it is to make.
 func Fits(s document.Stream, x Index, image document.Identity) error {
 	if s.Image != image {
-		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID, image.Ref, image.UUID)
+		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID,
+			image.Ref, image.UUID)
 	}
 	if x.NeedsParent() && s.Parent == nil {
 		return fmt.Errorf("index: its frames need a parent's files, and the stream has no parent")

@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/encoding"
 )
 
-// TestDictionaryMemory decodes the largest frames that there are, incompressible ones, each with the largest dictionary, in a
-// process of its own.
+// TestDictionaryMemory decodes the largest frames that there are, incompressible ones, each with the largest
+// dictionary, in a process of its own.
 func TestDictionaryMemory(t *testing.T) {
 	const variable = "GRIDDLE_TEST_DICTIONARY_MEMORY"
 	if dir := os.Getenv(variable); dir != "" {
@@ -42,7 +42,8 @@ func TestDictionaryMemory(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: encoding.MaxFramePieces, Parent: parent, Workers: 1,
+	e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: encoding.MaxFramePieces,
+		Parent: parent, Workers: 1,
 		Dictionary: func(_, n int64) []encoding.Extract {
 			return []encoding.Extract{{Path: "old", Offset: 0, Length: encoding.MaxDictionary}}
 		}}
@@ -87,7 +88,8 @@ func decodeForMemory(t *testing.T, dir string) {
 	}
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
 	for range 3 { // as the streams of a chain follow one another
-		r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, Options{}), openedStream{doc, e.Frames}, filepath.Join(dir, "parent"), false)
+		r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, Options{}), openedStream{doc, e.Frames},
+			filepath.Join(dir, "parent"), false)
 		n, err := io.Copy(io.Discard, r)
 		r.Close()
 		if err != nil || n != e.Raw {

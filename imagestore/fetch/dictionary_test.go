@@ -16,13 +16,14 @@ import (
 func decodeAll(t *testing.T, blobs blob.Reader, e encoding.Encoded, parent string) ([]byte, error) {
 	t.Helper()
 	doc := document.Stream{Raw: e.Raw, Pieces: e.Pieces}
-	r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, quick(Options{})), openedStream{doc, e.Frames}, parent, false)
+	r := newFrameReader(t.Context(), NewSources([]blob.Reader{blobs}, quick(Options{})),
+		openedStream{doc, e.Frames}, parent, false)
 	defer r.Close()
 	return io.ReadAll(r)
 }
 
-// TestDictionarySizes has streams and dictionaries of the sizes at which a frame's header and window change: the program that
-// compresses and the decoder must mean the same by them.
+// TestDictionarySizes has streams and dictionaries of the sizes at which a frame's header and window change: the
+// program that compresses and the decoder must mean the same by them.
 func TestDictionarySizes(t *testing.T) {
 	blobs, err := blob.OpenDir(t.TempDir())
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// SourceFailed says whether an error of a blob.Reader tells of what kept it from reading, and nothing of the content: a disk or a
-// network that fails, a full disk, missing rights. Content that is wrong or gone is something else.
+// SourceFailed says whether an error of a blob.Reader tells of what kept it from reading, and nothing of the content: a
+// disk or a network that fails, a full disk, missing rights. Content that is wrong or gone is something else.
 func SourceFailed(err error) bool {
 	var errno unix.Errno
-	if errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EACCES, unix.EPERM, unix.EROFS, unix.EMFILE,
-		unix.ENFILE, unix.ENOMEM, unix.ENODEV, unix.ENXIO, unix.ESTALE, unix.ENOTCONN, unix.EBUSY, unix.EOPNOTSUPP}, errno) {
+	if errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EACCES,
+		unix.EPERM, unix.EROFS, unix.EMFILE,
+		unix.ENFILE, unix.ENOMEM, unix.ENODEV, unix.ENXIO, unix.ESTALE, unix.ENOTCONN, unix.EBUSY, unix.EOPNOTSUPP},
+		errno) {
 		return true
 	}
 	var network *net.OpError // not net.Error, which every Errno is

@@ -1,12 +1,12 @@
 // Package fetch gets an image from any of several sources, and hands out no byte that was not verified.
 //
-// Call Open with a Plan, the sources and the keys that count: it fetches the documents and indexes and checks them. Then
-// Opened.OpenStream reads the streams, one after another, and Opened.Content the content manifest. A program that fetches images only,
-// like the agent, needs no other package of the store.
+// Call Open with a Plan, the sources and the keys that count: it fetches the documents and indexes and checks them.
+// Then Opened.OpenStream reads the streams, one after another, and Opened.Content the content manifest. A program that
+// fetches images only, like the agent, needs no other package of the store.
 //
-// A source that fails, falls silent or has wrong bytes is left for the next one, and a stream goes on with the first frame that was
-// not verified. A bad signature is final at once; wrong or missing content is, as ErrCorrupt, after three attempts at each source.
-// Memory is bounded: about three times the longest frame, and its dictionary.
+// A source that fails, falls silent or has wrong bytes is left for the next one, and a stream goes on with the first
+// frame that was not verified. A bad signature is final at once; wrong or missing content is, as ErrCorrupt, after
+// three attempts at each source. Memory is bounded: about three times the longest frame, and its dictionary.
 package fetch
 
 import (
@@ -37,13 +37,13 @@ type Options struct {
 	// Backoff is the first pause after a failure; each further one doubles it, up to 40 times the first. Zero
 	// means 250 ms.
 	Backoff time.Duration
-	// Attempts is how often in a row may fail what could succeed later, a network or a server that is gone; zero means that it is
-	// tried for ever, which is right for a machine that installs.
+	// Attempts is how often in a row may fail what could succeed later, a network or a server that is gone; zero means
+	// that it is tried for ever, which is right for a machine that installs.
 	Attempts int
 }
 
-// Patient is a source that notices itself when nothing comes, and may wait on purpose, as for a multicast session that gathers: Stall
-// does not apply to it.
+// Patient is a source that notices itself when nothing comes, and may wait on purpose, as for a multicast session that
+// gathers: Stall does not apply to it.
 type Patient interface {
 	blob.Reader
 	Patient()
@@ -75,9 +75,9 @@ type trouble struct {
 	content  int // of them: bytes that were there and wrong, or not there
 }
 
-// again decides what follows a failure: nil means that the caller tries again, at the next source. Networks and servers that
-// are gone come back, so those errors are never final; content that is wrong or absent at every source, several times
-// over, is.
+// again decides what follows a failure: nil means that the caller tries again, at the next source. Networks and
+// servers that are gone come back, so those errors are never final; content that is wrong or absent at every source,
+// several times over, is.
 func (f *Sources) again(ctx context.Context, t *trouble, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

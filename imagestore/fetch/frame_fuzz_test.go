@@ -14,8 +14,8 @@ import (
 	"griddle/imagestore/encoding"
 )
 
-// FuzzFrames serves any bytes as the frames of an encoding, with an index that fits them, against the signed pieces of a
-// stream. Bytes that are not the stream's never come out, and what comes instead is an error.
+// FuzzFrames serves any bytes as the frames of an encoding, with an index that fits them, against the signed pieces of
+// a stream. Bytes that are not the stream's never come out, and what comes instead is an error.
 func FuzzFrames(f *testing.F) {
 	raw := someBytes(3, 5000)
 	enc, err := zstd.NewWriter(nil)
@@ -37,7 +37,8 @@ func FuzzFrames(f *testing.F) {
 		}
 		x := encoding.Index{Encoding: blob.Sum(frame), Size: int64(len(frame)), Raw: doc.Raw,
 			Frames: []encoding.Frame{{Length: int64(len(frame)), Pieces: 1, SHA256: blob.Sum(frame).Hex()}}}
-		r := newFrameReader(t.Context(), NewSources([]blob.Reader{oneBlob(frame)}, quick(Options{})), openedStream{doc, x}, "", false)
+		r := newFrameReader(t.Context(), NewSources([]blob.Reader{oneBlob(frame)}, quick(Options{})),
+			openedStream{doc, x}, "", false)
 		defer r.Close()
 		got, err := io.ReadAll(r)
 		if err == nil && !bytes.Equal(got, raw) || err != nil && (len(got) > 0 || !errors.Is(err, ErrCorrupt)) {

@@ -28,8 +28,8 @@ type frameReader struct {
 
 	closing atomic.Bool // so that what Close threw away is not taken for the end
 
-	// A receiver that gave up may still be in Read while it is closed (receive's feed reads ahead), so mu is held throughout
-	// Read: Close has it as soon as Read has seen the end of out.
+	// A receiver that gave up may still be in Read while it is closed (receive's feed reads ahead), so mu is held
+	// throughout Read: Close has it as soon as Read has seen the end of out.
 	mu      sync.Mutex
 	rest    []byte // of the last one out
 	last    []byte
@@ -42,21 +42,25 @@ const Ahead = 2
 // much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
 const much = 16 << 20
 
-// Frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with doc. parent is the
-// directory of the stream's parent, for dictionaries; "" for none. The caller closes the reader.
-func Frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index, parent string) io.ReadCloser {
+// Frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with
+// doc. parent is the directory of the stream's parent, for dictionaries; "" for none. The caller closes the reader.
+func Frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index,
+	parent string) io.ReadCloser {
 	return newFrameReader(ctx, NewSources([]blob.Reader{source}, Options{}), openedStream{doc, x}, parent, true)
 }
 
-// newFrameReader reads the frames of s, or, where encoded is set, gives out each as it is after all its pieces were verified.
+// newFrameReader reads the frames of s, or, where encoded is set, gives out each as it is after all its
+// pieces were verified.
 func newFrameReader(ctx context.Context, f *Sources, s openedStream, parent string, encoded bool) *frameReader {
 	return newFrameReaderAhead(ctx, f, s, parent, encoded, Ahead)
 }
 
 // newFrameReaderAhead has so many buffers: with 1 it decodes a frame when the one before it was read.
-func newFrameReaderAhead(ctx context.Context, f *Sources, s openedStream, parent string, encoded bool, ahead int) *frameReader {
+func newFrameReaderAhead(ctx context.Context, f *Sources, s openedStream, parent string, encoded bool,
+	ahead int) *frameReader {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte), free: make(chan []byte, ahead)}
+	r := &frameReader{fetch: f, s: s, encoded: encoded, parent: parent, cancel: cancel, out: make(chan []byte),
+		free: make(chan []byte, ahead)}
 	for range ahead {
 		r.free <- nil
 	}
@@ -93,7 +97,8 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops the fetching, waits for it to end, and gives the memory back. It may be called while another goroutine is in Read.
+// Close stops the fetching, waits for it to end, and gives the memory back. It may be called while another
+// goroutine is in Read.
 func (r *frameReader) Close() error {
 	r.closing.Store(true)
 	r.cancel()
@@ -103,7 +108,8 @@ func (r *frameReader) Close() error {
 	defer r.mu.Unlock()
 	if r.free != nil {
 		r.rest, r.last, r.scratch, r.free = nil, nil, nil, nil
-		// The next stream of a chain takes as much again, and left to itself the collector lets both stand side by side.
+		// The next stream of a chain takes as much again, and left to itself the collector lets
+		// both stand side by side.
 		if r.s.index.Raw >= much {
 			runtime.GC()
 		}
@@ -171,8 +177,8 @@ func ReadFrame(body *Body, f encoding.Frame, b []byte) error {
 	return nil
 }
 
-// release decodes a frame, holds its pieces against the signed document and gives it out. What is wrong here is wrong in the
-// very bytes that the index names, so that asking again cannot help.
+// release decodes a frame, holds its pieces against the signed document and gives it out. What is wrong here is wrong
+// in the very bytes that the index names, so that asking again cannot help.
 func (r *frameReader) release(ctx context.Context, dec *encoding.FrameDecoder, i, piece int, frame []byte) error {
 	f := r.s.index.Frames[i]
 	var buf []byte
@@ -187,7 +193,8 @@ func (r *frameReader) release(ctx context.Context, dec *encoding.FrameDecoder, i
 		dst = &r.scratch
 	}
 	if int64(cap(*dst)) < want {
-		*dst = make([]byte, min(dec.MostRaw, r.s.index.Raw)) // enough for all frames: what it grew out of would stay for a while
+		// enough for all frames: what it grew out of would stay for a while
+		*dst = make([]byte, min(dec.MostRaw, r.s.index.Raw))
 	}
 	// The decoder writes no more than the slice holds, so a frame that decodes to more than its pieces ends here.
 	raw, err := dec.Decode(f, frame, (*dst)[:0:want])

@@ -42,9 +42,9 @@ type StreamInfo struct {
 }
 
 // Open fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
-// others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries again, at
-// every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content that is
-// wrong or absent is after three attempts at each source.
+// others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries
+// again, at every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content
+// that is wrong or absent is after three attempts at each source.
 func Open(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan, o Options) (*Opened, error) {
 	if len(sources) == 0 {
 		return nil, errors.New("opening image: there is no source")
@@ -68,7 +68,8 @@ func Open(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan,
 		opened.streams = append(opened.streams, os)
 	}
 	if n := len(opened.streams); n > 0 && opened.streams[n-1].doc.Image != opened.image.Identity {
-		return nil, fmt.Errorf("opening image %s: the last stream makes %s, and not this image", p.Ref, opened.streams[n-1].doc.Image.Ref)
+		return nil, fmt.Errorf("opening image %s: the last stream makes %s, and not this image", p.Ref,
+			opened.streams[n-1].doc.Image.Ref)
 	}
 	return opened, nil
 }
@@ -110,7 +111,8 @@ func (o *Opened) Image() document.Image { return o.image }
 func (o *Opened) Streams() []StreamInfo {
 	out := []StreamInfo{}
 	for _, s := range o.streams {
-		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw, s.index.Size, s.index.NeedsParent(), s.index.Encoding})
+		out = append(out, StreamInfo{s.doc.Image.Ref, s.doc.Image.UUID, s.doc.Image.Ctransid, s.doc.Parent, s.doc.Raw,
+			s.index.Size, s.index.NeedsParent(), s.index.Encoding})
 	}
 	return out
 }
@@ -137,13 +139,13 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 	return m, nil
 }
 
-// document.OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was compared with its
-// signed SHA-256 first. A source that fails is asked again, from the frame after the last verified one, until ctx ends.
-// parent is the directory of the tree on which the stream stands, unchanged; it may be "" where no frame has a
-// dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.
+// document.OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was
+// compared with its signed SHA-256 first. A source that fails is asked again, from the frame after the last verified
+// one, until ctx ends. parent is the directory of the tree on which the stream stands, unchanged; it may be "" where no
+// frame has a dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.
 //
-// Reading goes one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB for frames of
-// one piece, 130 MiB at the most, and free again when Close returns. The caller closes the reader.
+// Reading goes one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB for
+// frames of one piece, 130 MiB at the most, and free again when Close returns. The caller closes the reader.
 func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error) {
 	if i < 0 || i >= len(o.streams) {
 		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
@@ -154,15 +156,15 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
-// OpenAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for; with less than 2 it
-// decodes a frame when the one before it was read. With encoded it gives out the frames themselves, each after all its pieces were
-// verified. The caller closes the reader.
+// OpenAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for;
+// with less than 2 it decodes a frame when the one before it was read. With encoded it gives out the frames themselves,
+// each after all its pieces were verified. The caller closes the reader.
 func (o *Opened) OpenAhead(ctx context.Context, i int, encoded bool, ahead int) io.ReadCloser {
 	return newFrameReaderAhead(ctx, o.fetch.clone(), o.streams[i], "", encoded, max(1, ahead))
 }
 
-// Memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for each
-// of ahead buffers; frames that are given out as they are have a second copy, and one buffer to be checked in.
+// Memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for
+// each of ahead buffers; frames that are given out as they are have a second copy, and one buffer to be checked in.
 func (o *Opened) Memory(ahead int) int64 {
 	var most int64
 	for _, s := range o.streams {

@@ -1,11 +1,12 @@
-// Package head reads, writes and remembers the signed head of a catalog: how far a site's catalog has come, so that an old copy of
-// it is not taken for the present one.
+// Package head reads, writes and remembers the signed head of a catalog: how far a site's catalog has come, so that an
+// old copy of it is not taken for the present one.
 //
-// Call Open to check a signed head and SeenDir.Accept to compare it with what was seen before and to remember it. Head.Sign makes
-// one; Fetch gets one from a server. A signed head has five lines, like every document (package document).
+// Call Open to check a signed head and SeenDir.Accept to compare it with what was seen before and to
+// remember it. Head.Sign makes one; Fetch gets one from a server. A signed head has five lines, like every
+// document (package document).
 //
-// A SeenDir is a directory with one small JSON file for each site, named by the ID of its key. What Accept returns nil for is durable.
-// A head that is older than what was seen, or that speaks of another log, is ErrRollback.
+// A SeenDir is a directory with one small JSON file for each site, named by the ID of its key. What Accept returns nil
+// for is durable. A head that is older than what was seen, or that speaks of another log, is ErrRollback.
 package head
 
 import (
@@ -36,8 +37,8 @@ const maxHead = 4096 // bytes of a signed head
 var (
 	// ErrMissing is wrapped where a catalog has no signed head: no process with a site's key keeps one.
 	ErrMissing = errors.New("catalog is not signed")
-	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of theirs without
-	// its head.
+	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of
+	// theirs without its head.
 	ErrUnsigned = errors.New("server has no signed catalog")
 	// ErrRollback is wrapped where a catalog is older than one of the same site that was seen, or not its continuation.
 	ErrRollback = errors.New("catalog is not what it was")
@@ -47,8 +48,8 @@ var (
 	ErrExpired = errors.New("signed catalog has expired")
 )
 
-// Head is the document by which a site answers for its whole catalog up to an entry. A signed one is a blob of five lines
-// like every document.
+// Head is the document by which a site answers for its whole catalog up to an entry. A signed one is a blob of five
+// lines like every document.
 type Head struct {
 	Format  string    `json:"format"` // Format; it is filled in when it is signed
 	Site    string    `json:"site"`   // ID of the site's key; likewise
@@ -76,7 +77,8 @@ func (h Head) Check(now time.Time) error {
 	if h.Expires.IsZero() || !now.After(h.Expires) {
 		return nil
 	}
-	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339),
+		now.UTC().Format(time.RFC3339))
 }
 
 func (h Head) Sign(k *minisign.SecretKey) ([]byte, error) {
@@ -92,12 +94,13 @@ func (h Head) Sign(k *minisign.SecretKey) ([]byte, error) {
 	return append(line, k.Sign(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
 }
 
-// Open checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the key
-// that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
+// Open checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the
+// key that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
 func Open(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	var h Head
 	if len(b) > maxHead {
-		return Head{}, minisign.PublicKey{}, fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
+		return Head{}, minisign.PublicKey{},
+			fmt.Errorf("reading head of catalog: %d bytes are more than it may have", len(b))
 	}
 	grant, err := document.Open(b, t, &h)
 	if err == nil {

@@ -23,7 +23,8 @@ type Seen struct {
 	SHA256  string    `json:"sha256,omitempty"`  // likewise; "" where only the number is known
 	Time    time.Time `json:"time,omitzero"`     // likewise
 	Servers []string  `json:"servers,omitempty"` // where it was seen: base URL and ServerOptions.Pin
-	Log     bool      `json:"log,omitempty"`     // the site shows its whole log to those without a token, so that it must from now on
+	// the site shows its whole log to those without a token, so that it must from now on
+	Log bool `json:"log,omitempty"`
 }
 
 // Check returns ErrRollback where h is older than what was seen, or says something else of the same entry.
@@ -73,7 +74,8 @@ func (d *SeenDir) Of(k minisign.PublicKey) (Seen, error) {
 	return s, err
 }
 
-// Site returns what was seen of the site whose key has that ID, and the file that says so; the zero value where that is nothing.
+// Site returns what was seen of the site whose key has that ID, and the file that says so; the zero value
+// where that is nothing.
 func (d *SeenDir) Site(id string) (Seen, string, error) {
 	path := filepath.Join(d.dir, id)
 	s, err := d.read(path)
@@ -120,15 +122,18 @@ func (d *SeenDir) read(path string) (Seen, error) {
 	return s, nil
 }
 
-// Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer. server is
-// the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that came with it is up to an
-// entry before its end: with it the log must be the continuation of what was seen; nil where there is no log.
-func (d *SeenDir) Accept(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string) error {
+// Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer.
+// server is the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that
+// came with it is up to an entry before its end: with it the log must be the continuation of what was seen; nil
+// where there is no log.
+func (d *SeenDir) Accept(ctx context.Context, server string, k minisign.PublicKey, h Head,
+	sumAt func(seq int64) string) error {
 	return d.AcceptFrom(ctx, server, k, h, sumAt, false)
 }
 
 // AcceptFrom is Accept; shown says that the log came from a server without a token.
-func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.PublicKey, h Head, sumAt func(seq int64) string, shown bool) error {
+func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.PublicKey, h Head,
+	sumAt func(seq int64) string, shown bool) error {
 	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("remembering the catalog: %w", err)
 	}
@@ -166,8 +171,8 @@ func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.Publ
 	return nil
 }
 
-// Stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts their keys
-// as sites' has none now.
+// Stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts
+// their keys as sites' has none now.
 func (d *SeenDir) Stripped(sites []minisign.PublicKey) error {
 	for _, k := range sites {
 		s, err := d.Of(k)
@@ -175,15 +180,17 @@ func (d *SeenDir) Stripped(sites []minisign.PublicKey) error {
 			return err
 		}
 		if s.Key != "" {
-			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, and has no signed "+
+			return fmt.Errorf("%w: it is the catalog of site %s, which was signed when it was seen before, "+
+				"and has no signed "+
 				"head now (%s)", ErrRollback, k.ID(), d.Path(k))
 		}
 	}
 	return nil
 }
 
-// CheckLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what the SHA-256 of
-// the log that came with it is up to an entry: it must be the continuation of what was seen; nil where there is no log.
+// CheckLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what
+// the SHA-256 of the log that came with it is up to an entry: it must be the continuation of what was seen; nil
+// where there is no log.
 func (d *SeenDir) CheckLog(k minisign.PublicKey, h Head, sumAt func(seq int64) (string, error)) error {
 	s, err := d.Of(k)
 	if err == nil {
@@ -230,7 +237,8 @@ func (d *SeenDir) Pinned(server string, now minisign.PublicKey, signed bool) err
 	case !signed:
 		return fmt.Errorf("%w: it was signed when it was seen before, and is not now (%s)", ErrRollback, path)
 	case s.Key != now.String():
-		return fmt.Errorf("%w: it is signed by %s, and was by another key when it was seen before (%s)", ErrRollback, now.ID(), path)
+		return fmt.Errorf("%w: it is signed by %s, and was by another key when it was seen before (%s)",
+			ErrRollback, now.ID(), path)
 	}
 	return nil
 }

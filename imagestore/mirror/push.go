@@ -22,8 +22,8 @@ type partReceiver interface {
 // pushPause is how long a push waits for another one of the same blob before it asks again.
 const pushPause = time.Second
 
-// push sends what the other side does not have of an encoding. While somebody else sends it, this waits: that one finishes
-// it, or leaves more of it.
+// push sends what the other side does not have of an encoding. While somebody else sends it, this waits: that one
+// finishes it, or leaves more of it.
 func (c *copier) push(ctx context.Context, store partReceiver, f fetching) error {
 	for {
 		part, err := store.Part(ctx, f.index.Encoding)
@@ -64,8 +64,8 @@ func (c *copier) pushOnto(ctx context.Context, store partReceiver, f fetching, p
 	return c.rest(ctx, store, f, part.Size)
 }
 
-// begins says whether the encoding begins with the bytes that the other side has: a push is cut anywhere, and what is there
-// may be anybody's.
+// begins says whether the encoding begins with the bytes that the other side has: a push is cut anywhere, and what is
+// there may be anybody's.
 func (c *copier) begins(ctx context.Context, d blob.Digest, part blob.Part, total int64) (bool, error) {
 	if part.Size == 0 || part.Size > total {
 		return part.Size == 0, nil

@@ -33,11 +33,13 @@ type sited interface {
 	SiteKey(ctx context.Context) (minisign.PublicKey, error)
 }
 
-// source finds out what the other store offers, and refuses it where its catalog is older than one of the same site that
-// this store or this user has seen, is not its continuation, is forged or has expired. It writes nothing but what was seen.
+// source finds out what the other store offers, and refuses it where its catalog is older than one of the same
+// site that this store or this user has seen, is not its continuation, is forged or has expired. It writes
+// nothing but what was seen.
 //
 // A site that nobody here has seen is believed the first time, as by whoever reads its catalog: its images count
-// by their own signatures alone, and what it may sign is said by the receiving store. From then on it must be that site.
+// by their own signatures alone, and what it may sign is said by the receiving store. From then on
+// it must be that site.
 func (c *copier) source(ctx context.Context, here *catalog.View) (*catalog.View, error) {
 	there, log, err := c.signed(ctx, here)
 	if err == nil {
@@ -111,7 +113,8 @@ func (c *copier) peek(ctx context.Context, here *catalog.View) (signedLog, error
 			return signedLog{}, err
 		}
 		if s.Log {
-			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", head.ErrRollback, path)
+			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, "+
+				"and does not now (%s)", head.ErrRollback, path)
 		}
 		if k, err := minisign.ParsePublicKey(s.Key); err == nil {
 			t.Allow(document.SiteGrant(k))
@@ -199,9 +202,9 @@ func (c *copier) compare(ctx context.Context, log signedLog) error {
 	return nil
 }
 
-// unsigned refuses a server without a head where d remembers the head of any site: every server signs, and that this one's head
-// was not taken away on its way, or that it is not a seen site under another address, cannot be known. Who reaches a store over
-// ssh or in a directory knows whose it is.
+// unsigned refuses a server without a head where d remembers the head of any site: every server signs, and that this
+// one's head was not taken away on its way, or that it is not a seen site under another address, cannot be known. Who
+// reaches a store over ssh or in a directory knows whose it is.
 func (c *copier) unsigned(d *head.SeenDir, server bool) error {
 	if !server || c.o.Unsigned {
 		return nil

@@ -4,7 +4,8 @@
 //
 //	[namespace/]name[:version|channel][@arch]     web, lab/web:20261120.1@amd64, web:stable, web:latest
 //
-// Versions order as dpkg orders them. The package is pure: it knows no store, and so not what a channel or "latest" means.
+// Versions order as dpkg orders them. The package is pure: it knows no store, and so not what a
+// channel or "latest" means.
 package ref
 
 import (

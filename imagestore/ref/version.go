@@ -8,8 +8,8 @@ import (
 	"griddle/imagestore/packages"
 )
 
-// CompareVersions orders two versions as dpkg does (packages.CompareDpkg): 1.0~rc1 < 1.0 < 1.0a < 1.0+1 and 2 < 10. It returns a
-// number below, equal to or above zero.
+// CompareVersions orders two versions as dpkg does (packages.CompareDpkg): 1.0~rc1 < 1.0 < 1.0a < 1.0+1 and 2 < 10. It
+// returns a number below, equal to or above zero.
 func CompareVersions(a, b string) int { return packages.CompareDpkg(a, b) }
 
 // NextVersion is the default version: the UTC date and the first counter that is above all that are taken on it.

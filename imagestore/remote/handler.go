@@ -14,15 +14,16 @@ import (
 	"griddle/imagestore/head"
 )
 
-// HandlerOptions say who may do what, and how much. The zero value is for a plain listener: everybody reads, no one changes.
+// HandlerOptions say who may do what, and how much. The zero value is for a plain listener: everybody
+// reads, no one changes.
 type HandlerOptions struct {
-	// Who says who calls; its error, about a token that is not valid, is the answer. With nil everybody is a Stranger, tokens are not
-	// looked at, and what takes one does not exist.
+	// Who says who calls; its error, about a token that is not valid, is the answer. With nil everybody is a Stranger,
+	// tokens are not looked at, and what takes one does not exist.
 	Who func(*http.Request) (Caller, error)
 	// Private keeps Strangers from reading too.
 	Private bool
-	// Client names who holds what is asked for, so that each gets a share of it, and says whether it is known, which opens a
-	// reserve to it. nil means the remote address, and known with any role above Stranger.
+	// Client names who holds what is asked for, so that each gets a share of it, and says whether it is known, which
+	// opens a reserve to it. nil means the remote address, and known with any role above Stranger.
 	Client func(*http.Request, Caller) (client string, known bool)
 	// Admit takes from a budget. Its error is the answer, with status 503. nil has no bounds.
 	Admit func(what Work, client string, known bool, bytes int64) (Held, error)
@@ -30,8 +31,8 @@ type HandlerOptions struct {
 	Beside func(blob.Digest) ([]byte, bool)
 }
 
-// Handler serves a store to those whom allow admits: they are administrators. With a nil allow everybody reads and no one
-// changes. NewHandler tells more callers apart.
+// Handler serves a store to those whom allow admits: they are administrators. With a nil allow everybody reads and no
+// one changes. NewHandler tells more callers apart.
 func Handler(s *imagestore.Store, allow func(*http.Request) error) http.Handler {
 	if allow == nil {
 		return NewHandler(s, HandlerOptions{})
@@ -61,10 +62,12 @@ func Handler(s *imagestore.Store, allow func(*http.Request) error) http.Handler 
 //	POST /v1/catalog            Change -> Changed
 //	     /v1/blobs…             as blob.Handler
 //
-// Routes says who may call which. Errors are a Problem as JSON (of blobs: text), with status 403, 404, 409, 422, 400 or 503, or 500.
+// Routes says who may call which. Errors are a Problem as JSON (of blobs: text), with status 403, 404, 409,
+// 422, 400 or 503, or 500.
 func NewHandler(s *imagestore.Store, o HandlerOptions) http.Handler {
 	h := server{s, o}
-	blobs := blob.Handler(s.Blobs, func(*http.Request) error { return nil }).ServeHTTP // the guard below was there first
+	// the guard below was there first
+	blobs := blob.Handler(s.Blobs, func(*http.Request) error { return nil }).ServeHTTP
 	calls := map[string]http.HandlerFunc{
 		"GET " + ImagesPath:              h.images,
 		"GET " + ImagesPath + "/show":    h.show,
@@ -153,7 +156,8 @@ func (h server) allowed(by Caller, a Access) error {
 	case by.Role == Reader:
 		return errors.New("a machine may read, and nothing else")
 	}
-	return errors.New("this takes the administrator's token; a publisher's is for uploading and publishing what its key signs")
+	return errors.New("this takes the administrator's token; a publisher's is for uploading and publishing " +
+		"what its key signs")
 }
 
 type callerKey struct{}
@@ -192,8 +196,8 @@ func (h server) admit(r *http.Request, what Work, bytes int64) (Held, error) {
 
 func limited(err error) error { return fmt.Errorf("%w: %w; try again a little later", ErrLimit, err) }
 
-// listCost is what a list of the whole catalog takes: the entries as they were read are shared, and the view of them, the list and its
-// text are each about as long as the log.
+// listCost is what a list of the whole catalog takes: the entries as they were read are shared, and the view of them,
+// the list and its text are each about as long as the log.
 func (h server) listCost() int64 {
 	c, ok := h.s.Catalog.(lined)
 	if !ok {

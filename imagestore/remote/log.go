@@ -68,7 +68,8 @@ func (c *remoteCatalog) SignedLog(ctx context.Context) (catalog.SignedLog, error
 	return out, nil
 }
 
-// fetch gets the head, nil where there is none, and then the entries with what readLines says of them. Nothing is checked.
+// fetch gets the head, nil where there is none, and then the entries with what readLines says of
+// them. Nothing is checked.
 func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []catalog.Entry, sums []string, err error) {
 	signed, err = c.Head(ctx)
 	if err != nil && !errors.Is(err, head.ErrMissing) {
@@ -84,7 +85,8 @@ func (c *remoteCatalog) fetch(ctx context.Context) (signed []byte, entries []cat
 }
 
 // accept holds the entries against the head, and the head against what was seen before.
-func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []catalog.Entry, sums []string) ([]catalog.Entry, error) {
+func (c *remoteCatalog) accept(ctx context.Context, signed []byte, entries []catalog.Entry,
+	sums []string) ([]catalog.Entry, error) {
 	if signed == nil {
 		if c.seen == nil {
 			return entries, nil

@@ -22,9 +22,10 @@ const maxOffers = 256 << 20
 // Public says whether only what needs no token can be asked for.
 func (c *remoteCatalog) Public() bool { return c.public }
 
-// Offered is what the server has for everyone: its images and channels. Of a server over https that is its log, held against its
-// signed head and what was seen of that. Of one over http, and of one of an earlier version, it is the list of its API, which
-// is not signed: a program that copies from it checks the head beside it. The keys of others count too.
+// Offered is what the server has for everyone: its images and channels. Of a server over https that is its log,
+// held against its signed head and what was seen of that. Of one over http, and of one of an earlier version,
+// it is the list of its API, which is not signed: a program that copies from it checks the head beside it. The
+// keys of others count too.
 func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*catalog.View, error) {
 	if c.https() {
 		entries, err := c.Read(ctx)
@@ -58,8 +59,8 @@ func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*c
 	return v, nil
 }
 
-// headless returns head.ErrRollback where a server that does not show its log was seen with a signed head, and has none now, or has
-// shown it before.
+// headless returns head.ErrRollback where a server that does not show its log was seen with a signed head, and has none
+// now, or has shown it before.
 func (c *remoteCatalog) headless(ctx context.Context) error {
 	if c.seen == nil {
 		return nil
@@ -69,7 +70,8 @@ func (c *remoteCatalog) headless(ctx context.Context) error {
 		return err
 	}
 	if s.Log {
-		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)", head.ErrRollback, path)
+		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)",
+			head.ErrRollback, path)
 	}
 	if _, err := c.Head(ctx); errors.Is(err, head.ErrMissing) {
 		return c.seen.Pinned(c.name, minisign.PublicKey{}, false)

@@ -22,11 +22,12 @@ const (
 	formatTar  = "tar"
 )
 
-// stream answers GET /v1/images/stream?ref=R&from=R&format=F: what `curl … | zstd -d | btrfs receive` takes, or an archive.
-// What the store has is free. A delta that is made first, and an archive, cost the server work, and take a token.
+// stream answers GET /v1/images/stream?ref=R&from=R&format=F: what `curl … | zstd -d | btrfs receive` takes,
+// or an archive. What the store has is free. A delta that is made first, and an archive, cost the server
+// work, and take a token.
 //
-// A stream holds a frame in memory for as long as its reader takes for it. So streams have a budget (Work Streams), each takes
-// from it before it is opened, and a reader that is slower than streamRate is let go.
+// A stream holds a frame in memory for as long as its reader takes for it. So streams have a budget (Work Streams),
+// each takes from it before it is opened, and a reader that is slower than streamRate is let go.
 func (h server) stream(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	format := q.Get("format")
@@ -40,7 +41,8 @@ func (h server) stream(w http.ResponseWriter, r *http.Request) {
 		f, err = ref.Parse(q.Get("from"))
 		from = &f
 	}
-	if err == nil && (format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
+	if err == nil &&
+		(format != formatZstd && format != formatRaw && format != formatTar || format == formatTar && from != nil) {
 		err = fmt.Errorf("%w: format %.20q is not zstd, raw or, without from, tar", ref.ErrInvalid, format)
 	}
 	if err != nil {
@@ -119,7 +121,8 @@ type streamWriter struct {
 func (s *streamWriter) Write(b []byte) (int, error) {
 	if !s.begun {
 		s.begun = true
-		types := map[string]string{formatZstd: "application/zstd", formatRaw: "application/octet-stream", formatTar: "application/x-tar"}
+		types := map[string]string{formatZstd: "application/zstd", formatRaw: "application/octet-stream",
+			formatTar: "application/x-tar"}
 		s.w.Header().Set("Content-Type", types[s.format])
 		s.w.Header().Set("Cache-Control", "no-store")
 	}
@@ -128,7 +131,8 @@ func (s *streamWriter) Write(b []byte) (int, error) {
 
 // Tar has the server write the archive of an image.
 func (c *remoteCatalog) Tar(ctx context.Context, ref ref.Ref, w io.Writer) error {
-	resp, err := c.do(ctx, http.MethodGet, ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
+	resp, err := c.do(ctx, http.MethodGet,
+		ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
 	if err != nil {
 		return fmt.Errorf("archiving %s: %w", ref, err)
 	}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// The extended attributes that hold POSIX ACLs, and the PAX records in which star, GNU tar and bsdtar keep them as text.
-// GNU tar with --acls sets ACLs from these records alone, and takes away what an attribute has set; bsdtar passes over
-// attributes "system.*".
+// The extended attributes that hold POSIX ACLs, and the PAX records in which star, GNU tar and bsdtar keep them as
+// text. GNU tar with --acls sets ACLs from these records alone, and takes away what an attribute has set; bsdtar passes
+// over attributes "system.*".
 func paxACLs() map[string]string {
 	return map[string]string{
 		"system.posix_acl_access":  "SCHILY.acl.access",
@@ -26,8 +26,8 @@ const (
 	aclOther    = 0x20
 )
 
-// aclText writes the value of such an attribute as acl_from_text(3) reads it, an entry to a line, with numbers for names. The
-// value has a version of 4 bytes, 2, and then entries of 8: tag 2, permissions 2, id 4, little endian
+// aclText writes the value of such an attribute as acl_from_text(3) reads it, an entry to a line, with numbers for
+// names. The value has a version of 4 bytes, 2, and then entries of 8: tag 2, permissions 2, id 4, little endian
 // (include/uapi/linux/posix_acl_xattr.h). It is false for a value of another form, which no filesystem would set.
 func aclText(value []byte) (string, bool) {
 	if len(value) < 4 || len(value)%8 != 4 || binary.LittleEndian.Uint32(value) != 2 {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// holeUnit is what holes are looked for in, in bytes: a run of zeros of that length, at a multiple of it. So an archive
-	// depends on what files hold, and not on how a filesystem stores it.
+	// holeUnit is what holes are looked for in, in bytes: a run of zeros of that length, at a multiple of it. So an
+	// archive depends on what files hold, and not on how a filesystem stores it.
 	holeUnit = 64 << 10
 	// holesFrom is how many bytes of holes a file has at the least that is written as a sparse one.
 	holesFrom = 1 << 20
@@ -71,9 +71,9 @@ func extents(f *os.File, size int64) ([]extent, error) {
 	return out, nil
 }
 
-// sparseHeader writes what is before the data of a sparse file in the GNU format 1.0: a PAX header with the file's real name and
-// size, a header by the name of a directory that a reader without sparse files would make, and the map. (archive/tar reads
-// this format and writes none.)
+// sparseHeader writes what is before the data of a sparse file in the GNU format 1.0: a PAX header with the file's real
+// name and size, a header by the name of a directory that a reader without sparse files would make, and the map.
+// (archive/tar reads this format and writes none.)
 func sparseHeader(w io.Writer, h *tar.Header, all []extent) (data int64, err error) {
 	list := []byte(strconv.Itoa(len(all)) + "\n")
 	for _, x := range all {
@@ -83,9 +83,9 @@ func sparseHeader(w io.Writer, h *tar.Header, all []extent) (data int64, err err
 	list = append(list, make([]byte, padding(int64(len(list))))...)
 	stored := int64(len(list)) + data
 	records := map[string]string{
-		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name, "GNU.sparse.realsize": strconv.FormatInt(h.Size, 10),
-		"mtime": paxTime(h.ModTime), "size": strconv.FormatInt(stored, 10),
-		"uid": strconv.Itoa(h.Uid), "gid": strconv.Itoa(h.Gid),
+		"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": h.Name,
+		"GNU.sparse.realsize": strconv.FormatInt(h.Size, 10), "mtime": paxTime(h.ModTime),
+		"size": strconv.FormatInt(stored, 10), "uid": strconv.Itoa(h.Uid), "gid": strconv.Itoa(h.Gid),
 	}
 	maps.Copy(records, h.PAXRecords)
 	var text []byte
@@ -93,7 +93,8 @@ func sparseHeader(w io.Writer, h *tar.Header, all []extent) (data int64, err err
 		text = append(text, paxRecord(key, records[key])...)
 	}
 	name := path.Join(path.Dir(h.Name), "GNUSparseFile.0", path.Base(h.Name))
-	b := ustarHeader(tar.TypeXHeader, path.Join(path.Dir(h.Name), "PaxHeaders.0", path.Base(h.Name)), &tar.Header{Mode: 0o644, Size: int64(len(text)), ModTime: h.ModTime})
+	b := ustarHeader(tar.TypeXHeader, path.Join(path.Dir(h.Name), "PaxHeaders.0", path.Base(h.Name)),
+		&tar.Header{Mode: 0o644, Size: int64(len(text)), ModTime: h.ModTime})
 	b = append(append(b, text...), make([]byte, padding(int64(len(text))))...)
 	plain := *h
 	plain.Size = stored
@@ -125,8 +126,8 @@ func paxTime(t time.Time) string {
 	return fmt.Sprintf("%s%d.%09d", sign, sec, ns)
 }
 
-// ustarHeader is a header block of 512 bytes (POSIX.1-2017 pax, "ustar Interchange Format"). What does not fit its fields
-// is zero there, and in the PAX header.
+// ustarHeader is a header block of 512 bytes (POSIX.1-2017 pax, "ustar Interchange Format"). What does not fit its
+// fields is zero there, and in the PAX header.
 func ustarHeader(kind byte, name string, h *tar.Header) []byte {
 	b := make([]byte, 512)
 	octal := func(at, size int, n int64) {

@@ -1,9 +1,10 @@
 // Package tarball writes the tree of an image as a tar archive.
 //
-// Call Write. The format is PAX (POSIX.1-2001), which GNU tar, bsdtar and Go read: each directory right before all that is in it; times with
-// nanoseconds; extended attributes as SCHILY.xattr records, ACLs as SCHILY.acl records too; files with a mebibyte of holes or more as sparse
-// ones in the GNU format 1.0; no sockets. Each file is compared with the manifest as it is written, and the same tree gives the same bytes. An
-// error leaves the writer with a part of an archive without its end. Sources: tar(5), POSIX pax, the GNU tar manual ("Sparse Formats").
+// Call Write. The format is PAX (POSIX.1-2001), which GNU tar, bsdtar and Go read: each directory right before all that
+// is in it; times with nanoseconds; extended attributes as SCHILY.xattr records, ACLs as SCHILY.acl records too; files
+// with a mebibyte of holes or more as sparse ones in the GNU format 1.0; no sockets. Each file is compared with the
+// manifest as it is written, and the same tree gives the same bytes. An error leaves the writer with a part of an
+// archive without its end. Sources: tar(5), POSIX pax, the GNU tar manual ("Sparse Formats").
 package tarball
 
 import (
@@ -34,7 +35,8 @@ func Write(ctx context.Context, w io.Writer, dir string, m *content.Manifest, pr
 	}
 	defer root.Close()
 	out := &writer{raw: w, tar: tar.NewWriter(w), root: root}
-	inodes := map[string]*content.Entry{} // by the path that the manifest knows an inode by: its first name in the archive
+	// by the path that the manifest knows an inode by: its first name in the archive
+	inodes := map[string]*content.Entry{}
 	var done int64
 	for _, e := range ordered(m.Entries) {
 		if err := ctx.Err(); err != nil {
@@ -72,8 +74,8 @@ func Write(ctx context.Context, w io.Writer, dir string, m *content.Manifest, pr
 	return out.tar.Close()
 }
 
-// ordered sorts paths so that all below a directory follows it at once: "a", "a/b", "a-b". The manifest has them by their
-// bytes, "a", "a-b", "a/b".
+// ordered sorts paths so that all below a directory follows it at once: "a", "a/b", "a-b". The manifest has them by
+// their bytes, "a", "a-b", "a/b".
 func ordered(entries []content.Entry) []*content.Entry {
 	out := make([]*content.Entry, len(entries))
 	for i := range entries {
@@ -150,7 +152,8 @@ func header(e *content.Entry) (*tar.Header, error) {
 	return h, nil
 }
 
-// named gives a header its name, and says of names that are no UTF-8 that they are bytes: bsdtar refuses them without it.
+// named gives a header its name, and says of names that are no UTF-8 that they are bytes: bsdtar
+// refuses them without it.
 func named(h *tar.Header, path string) {
 	h.Name = "./" + path
 	if !utf8.ValidString(h.Name) || !utf8.ValidString(h.Linkname) {

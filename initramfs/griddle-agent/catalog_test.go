@@ -63,7 +63,8 @@ func newRoom(t *testing.T) *room {
 	must(r.store.KeepHead(ctx, r.site, 0))
 
 	var text bytes.Buffer
-	_, err = (&content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}).WriteTo(&text)
+	root := content.Entry{Type: content.Directory, Path: ".", Mode: 0o755}
+	_, err = (&content.Manifest{Entries: []content.Entry{root}}).WriteTo(&text)
 	must(err)
 	c, err := r.store.PutContent(ctx, text.Bytes())
 	must(err)

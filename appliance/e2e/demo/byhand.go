@@ -38,19 +38,23 @@ func byHand(ctx context.Context, room *e2e.Room, firmware e2e.Firmware, stdin *o
 	if err != nil {
 		return err
 	}
-	m, err := room.Machine(ctx, e2e.Hardware{Name: "byhand", Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "DEMO-1"}}})
+	m, err := room.Machine(ctx,
+		e2e.Hardware{Name: "byhand", Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "DEMO-1"}}})
 	if err != nil {
 		return err
 	}
 	if err := m.PowerOn(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "\nThis is the serial console of a blank machine. Its screen appears in about a minute. Make the terminal\n"+
-		"80x24 or larger. Log in to the installed system as root, password "+e2e.RootPassword+". Press Ctrl-] to switch the machine off and end the demo.")
+	fmt.Fprintln(stdout,
+		"\nThis is the serial console of a blank machine. Its screen appears in about a minute. Make the terminal\n"+
+			"80x24 or larger. Log in to the installed system as root, password "+e2e.RootPassword+
+			". Press Ctrl-] to switch the machine off and end the demo.")
 	return attach(ctx, m, stdin, stdout)
 }
 
-// attach carries keys and screen between the terminal and the machine until the escape key, the machine's end, or ctx's.
+// attach carries keys and screen between the terminal and the machine until the escape key, the
+// machine's end, or ctx's.
 func attach(ctx context.Context, m *e2e.Machine, stdin *os.File, stdout io.Writer) error {
 	before, err := term.MakeRaw(int(stdin.Fd()))
 	if err != nil {

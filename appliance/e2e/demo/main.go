@@ -99,11 +99,13 @@ func unattended(ctx context.Context, room *e2e.Room, stdout io.Writer) error {
 			if err != nil {
 				return err
 			}
-			m, err := room.Machine(ctx, e2e.Hardware{Name: name, Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "DEMO-" + name}}})
+			m, err := room.Machine(ctx,
+				e2e.Hardware{Name: name, Firmware: firmware, Disks: []e2e.Disk{{File: disk, Serial: "DEMO-" + name}}})
 			if err != nil {
 				return err
 			}
-			if err := site.Install(ctx, m, e2e.ContainerName+":latest", "--disk", "largest", "--hostname", "demo-"+name); err != nil {
+			if err := site.Install(ctx, m, e2e.ContainerName+":latest", "--disk", "largest",
+				"--hostname", "demo-"+name); err != nil {
 				return err
 			}
 			if err := m.PowerOn(ctx); err != nil {
@@ -119,11 +121,13 @@ func unattended(ctx context.Context, room *e2e.Room, stdout io.Writer) error {
 	}
 	fmt.Fprintln(stdout)
 	for _, v := range versions {
-		fmt.Fprintf(stdout, "%s: %s stream, %s plain, %s over the network\n", v.Ref, v.Kind, job.Bytes(v.Raw), job.Bytes(v.Wire))
+		fmt.Fprintf(stdout, "%s: %s stream, %s plain, %s over the network\n", v.Ref, v.Kind,
+			job.Bytes(v.Raw), job.Bytes(v.Wire))
 	}
 	for _, l := range lines {
 		fmt.Fprintln(stdout, l)
 	}
-	fmt.Fprintln(stdout, "times are from power-on, under software emulation on this computer; both machines ran at the same time")
+	fmt.Fprintln(stdout,
+		"times are from power-on, under software emulation on this computer; both machines ran at the same time")
 	return nil
 }

@@ -23,7 +23,8 @@ import (
 func Open(t *testing.T) *e2e.Room {
 	t.Helper()
 	top := Top(t)
-	o := e2e.Options{Binary: filepath.Join(top, "bin/griddle"), BootDir: filepath.Join(top, "build/boot"), Log: &testLog{t: t, begun: time.Now()}}
+	o := e2e.Options{Binary: filepath.Join(top, "bin/griddle"), BootDir: filepath.Join(top, "build/boot"),
+		Log: &testLog{t: t, begun: time.Now()}}
 	for _, needed := range []string{o.Binary, filepath.Join(o.BootDir, "vmlinuz")} {
 		if _, err := os.Stat(needed); err != nil {
 			t.Fatalf("%v; run make build boot", err)
@@ -46,8 +47,8 @@ func Open(t *testing.T) *e2e.Room {
 	return r
 }
 
-// Passes says in the log that t passed, as soon as it has, so that a suite that is interrupted later does not run it again.
-// Call it before all else.
+// Passes says in the log that t passed, as soon as it has, so that a suite that is interrupted later does not run it
+// again. Call it before all else.
 func Passes(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -187,8 +188,8 @@ func phaseTimes(all []fleet.Entry) string {
 	return b.String()
 }
 
-// CheckSystem logs in to the installed system and fails the test where it is not the one that hostname, a fresh identity and
-// the newest image would make.
+// CheckSystem logs in to the installed system and fails the test where it is not the one that hostname, a fresh
+// identity and the newest image would make.
 func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Container, hostname string) {
 	t.Helper()
 	if err := m.Login(ctx); err != nil {
@@ -208,7 +209,8 @@ func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Conta
 	if got := ask("dpkg-query -W -f '${Status}' " + e2e.ExtraPackage); got != "install ok installed" {
 		t.Errorf("package %s, only in the second version, is %q on %s", e2e.ExtraPackage, got, m.Name)
 	}
-	if got := ask("findmnt -no FSTYPE,FSROOT /"); !strings.HasPrefix(got, "btrfs") || !strings.Contains(got, "/@roots/") {
+	if got := ask("findmnt -no FSTYPE,FSROOT /"); !strings.HasPrefix(got, "btrfs") ||
+		!strings.Contains(got, "/@roots/") {
 		t.Errorf("the root of %s is %q, want a btrfs subvolume below @roots", m.Name, got)
 	}
 	if got := ask("systemctl --failed --plain --no-legend"); got != "" {

@@ -45,7 +45,8 @@ func main() {
 	case !*long && len(args) == 1:
 		err = run(args[0], os.Stdin, os.Stdout)
 	default:
-		fmt.Fprintln(os.Stderr, "usage: results COMMAND <OUTPUT, or results -suite [-depth N] COMMAND GO-TEST-ARGS -- PACKAGES")
+		fmt.Fprintln(os.Stderr,
+			"usage: results COMMAND <OUTPUT, or results -suite [-depth N] COMMAND GO-TEST-ARGS -- PACKAGES")
 		os.Exit(2)
 	}
 	if err != nil {
@@ -85,7 +86,8 @@ func record(command string, lines []string) error {
 		return fmt.Errorf("writing the results: %w", err)
 	}
 	defer f.Close()
-	fmt.Fprintf(f, "\n## %s: `%s` at %s, %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), command, commit(), computer())
+	fmt.Fprintf(f, "\n## %s: `%s` at %s, %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), command,
+		commit(), computer())
 	for _, l := range lines {
 		fmt.Fprintf(f, "    %s\n", l)
 	}

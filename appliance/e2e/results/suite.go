@@ -46,7 +46,8 @@ func (s *suite) run(ctx context.Context, packages []string) error {
 		}
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("%s did not pass; run the same command again to run only what has not passed:\n%s", s.command, strings.Join(failed, "\n"))
+		return fmt.Errorf("%s did not pass; run the same command again to run only what has not passed:\n%s", s.command,
+			strings.Join(failed, "\n"))
 	}
 	return nil
 }
@@ -98,7 +99,8 @@ func (s *suite) read(p string, in io.Reader) error {
 				e.Action, e.Test = "pass", m[1]
 			}
 		}
-		if e.Action != "pass" || e.Test == "" || strings.Count(e.Test, "/") >= s.depth || slices.Contains(s.kept.Tests[p], e.Test) {
+		if e.Action != "pass" || e.Test == "" || strings.Count(e.Test, "/") >= s.depth ||
+			slices.Contains(s.kept.Tests[p], e.Test) {
 			continue
 		}
 		s.kept.Tests[p] = append(s.kept.Tests[p], e.Test)

@@ -1,15 +1,16 @@
 //go:build cloud
 
-// Package openstacktest runs a real OpenStack for tests: keystone, glance, placement, nova with its fake driver, and neutron
-// with Linux bridges, of Debian 12's packages (Zed). Servers of the fake driver have states and ports, and run nothing.
+// Package openstacktest runs a real OpenStack for tests: keystone, glance, placement, nova with its fake driver,
+// and neutron with Linux bridges, of Debian 12's packages (Zed). Servers of the fake driver have states and
+// ports, and run nothing.
 //
-// Call Start from TestMain, and run the test binary again inside its network namespace by Inside; there it is reached at URL
-// with the name and password "admin" and "os". The root with its databases is made once, which takes some ten minutes and 2 GB,
-// and is kept in a directory of the cache under a name that changes with its recipe. What a run writes goes into an overlay that
-// goes away with it.
+// Call Start from TestMain, and run the test binary again inside its network namespace by Inside; there it is reached
+// at URL with the name and password "admin" and "os". The root with its databases is made once, which takes some ten
+// minutes and 2 GB, and is kept in a directory of the cache under a name that changes with its recipe. What a run
+// writes goes into an overlay that goes away with it.
 //
-// Everything runs in namespaces of network, mounts, host name and processes of its own. Process 1 in them ends when this
-// program does, and all others with it.
+// Everything runs in namespaces of network, mounts, host name and processes of its own. Process 1 in them ends when
+// this program does, and all others with it.
 package openstacktest
 
 import (
@@ -91,7 +92,8 @@ func up(ctx context.Context, dir, root, overlay, logs string) (*Cloud, error) {
 	}
 	defer errors.Close()
 	// The pipe ends with this program, even if it is killed.
-	cmd := exec.Command("unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--propagation", "private",
+	cmd := exec.Command("unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child",
+		"--propagation", "private",
 		"bash", script, root, overlay, logs)
 	cmd.Stderr = errors
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -155,9 +157,10 @@ func makeRoot(ctx context.Context, cache string, log io.Writer) (string, error) 
 	for _, recipe := range [][]byte{rootRecipe, configureRecipe, upRecipe} {
 		sum.Write(recipe)
 	}
-	return machinetest.Cached(cache, fmt.Sprintf("openstack-%x", sum.Sum(nil)[:6]), "openstack", log, func(work string) (string, error) {
-		return build(ctx, cache, work)
-	})
+	return machinetest.Cached(cache, fmt.Sprintf("openstack-%x", sum.Sum(nil)[:6]), "openstack", log,
+		func(work string) (string, error) {
+			return build(ctx, cache, work)
+		})
 }
 
 // build makes the root in work, with logs in cache.
