@@ -127,7 +127,8 @@ func putRaw(t testing.TB, st *imagestore.Store, k *minisign.SecretKey, ref strin
 		}
 	}
 	var text bytes.Buffer
-	_, err := (&content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}).WriteTo(&text)
+	root := content.Entry{Type: content.Directory, Path: ".", Mode: 0o755}
+	_, err := (&content.Manifest{Entries: []content.Entry{root}}).WriteTo(&text)
 	must(err)
 	c, err := st.PutContent(ctx, text.Bytes())
 	must(err)

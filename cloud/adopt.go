@@ -83,7 +83,8 @@ func (r *run) adopt(s *stack.Stack, found []provider.Resource, images map[provid
 				delete(st.Servers, v.Name)
 				continue
 			}
-			st.Servers[v.Name] = &state.Server{Role: v.Role, Private: at.Private, Phase: state.Booted, Origin: r.madeFrom(at)}
+			st.Servers[v.Name] = &state.Server{Role: v.Role, Private: at.Private, Phase: state.Booted,
+				Origin: r.madeFrom(at)}
 			if key := plan.ImageKey(v); st.Images[key].Digest == "" && digest[at.Image] != "" {
 				st.Images[key] = state.Image{Digest: digest[at.Image]}
 			}

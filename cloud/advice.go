@@ -27,18 +27,21 @@ func Advice(err error) string {
 	case errors.Is(err, provider.ErrQuota):
 		return "have the provider raise the quota, or remove something there, " + again
 	case errors.Is(err, provider.ErrTaken):
-		return "something that griddle did not make has the name: rename or remove it at the provider, or give the stack another name"
+		return "something that griddle did not make has the name: rename or remove it at the provider, or give the " +
+			"stack another name"
 	case errors.Is(err, provider.ErrUnsupported), errors.Is(err, provider.ErrInvalid):
 		return "change the stack file, " + again
 	case errors.Is(err, ErrFirstBoot):
 		names := bootFailures(err)
 		one := append(names, "SERVER")[0]
-		return fmt.Sprintf("fix the image or the stack file, then replace the server with `griddle cloud up --rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
+		return fmt.Sprintf("fix the image or the stack file, then replace the server with `griddle cloud up "+
+			"--rebuild %s`; `griddle cloud ssh %s` and `griddle cloud console %s` show more",
 			strings.Join(append(names, "SERVER")[:max(1, len(names))], ","), one, one)
 	case errors.Is(err, retry.ErrLate):
 		return "read the log; if the time was too short, raise it in the settings of the stack file, " + again
 	case errors.Is(err, provider.ErrUnreachable):
-		return "look at the network and at the address (the region, the endpoint or the socket in the stack file or in the provider's own files), " + again
+		return "look at the network and at the address (the region, the endpoint or the socket in the stack file or " +
+			"in the provider's own files), " + again
 	case errors.Is(err, provider.ErrTemporary):
 		return "wait until the provider answers again, " + again
 	}

@@ -26,12 +26,14 @@ const (
 const maxOutput = 64 << 10
 
 // login runs a command until the server takes it: until then it boots, or cloud-init moves its ssh server.
-func (r *run) login(ctx context.Context, v string, at provider.Resource, command string) (stdout []byte, exit int, err error) {
+func (r *run) login(ctx context.Context, v string, at provider.Resource,
+	command string) (stdout []byte, exit int, err error) {
 	return r.loginUntil(ctx, v, at, command, func(context.Context) error { return nil })
 }
 
 // loginUntil is login that ends with the first error of look, which is called after each try.
-func (r *run) loginUntil(ctx context.Context, v string, at provider.Resource, command string, look func(context.Context) error) (stdout []byte, exit int, err error) {
+func (r *run) loginUntil(ctx context.Context, v string, at provider.Resource, command string,
+	look func(context.Context) error) (stdout []byte, exit int, err error) {
 	for wait := firstLoginPause; ; wait = min(2*wait, lastLoginPause) {
 		stdout, exit, err = r.c.Shell.Run(ctx, r.reach(v, at), command)
 		if err == nil {

@@ -85,7 +85,8 @@ func (r *run) firstBoot(ctx context.Context, v stack.Server, at provider.Resourc
 // have to be waited for.
 const reportCommand = "n=0; while [ -e " + bootreport.Script + " ] && [ ! -e " + bootreport.Path +
 	" ] && [ $n -lt 120 ]; do sleep 1; n=$((n+1)); done; " +
-	"if [ -e " + bootreport.Path + " ]; then cat " + bootreport.Path + "; elif [ -e " + bootreport.Script + " ]; then exit 3; fi"
+	"if [ -e " + bootreport.Path + " ]; then cat " + bootreport.Path + "; elif [ -e " + bootreport.Script +
+	" ]; then exit 3; fi"
 
 // bootReport reads the reasons of a failure from the server's own report; none where it says that all is done, or where
 // user-data without such a report made the server.

@@ -30,11 +30,15 @@ type Cloud struct {
 	Images   Images
 	Shell    Shell
 	Render   plan.Renderer
-	Declared func(stack.Server) (digest string, err error) // of what a server's user-data is made from; nil for that of the user-data, references as written
-	Key      string                                        // the public key that the provider gets to know, one line of authorized_keys; may be empty
-	Command  string                                        // what the holder of the lock does, such as "griddle cloud up"
-	Report   func(Event)                                   // called with what happens, by one goroutine at a time; may be nil
-	Jitter   func() float64                                // in [0, 1), spreads repetitions; nil for math/rand's
+	// of what a server's user-data is made from; nil for that of the user-data, references as written
+	Declared func(stack.Server) (digest string, err error)
+	// the public key that the provider gets to know, one line of authorized_keys; may be empty
+	Key string
+	// what the holder of the lock does, such as "griddle cloud up"
+	Command string
+	// called with what happens, by one goroutine at a time; may be nil
+	Report func(Event)
+	Jitter func() float64 // in [0, 1), spreads repetitions; nil for math/rand's
 }
 
 // Images are the systems that servers are made from.

@@ -108,7 +108,8 @@ func (h *shell) Run(ctx context.Context, t Target, command string) ([]byte, int,
 		h.boot[t.Server]--
 		return nil, 0, errors.New("connection refused")
 	}
-	for _, path := range []string{bootreport.Path, bootreport.CloudInitResult, bootreport.CloudInitStatus, bootreport.Log} {
+	for _, path := range []string{bootreport.Path, bootreport.CloudInitResult,
+		bootreport.CloudInitStatus, bootreport.Log} {
 		if strings.Contains(command, path) {
 			if text, ok := h.files[t.Server+" "+path]; ok {
 				return []byte(text), 0, nil

@@ -79,7 +79,9 @@ func (c *Cloud) Delete(ctx context.Context, name string, o DeleteOptions) error 
 			return failed
 		}
 	}
-	err = r.do(ctx, "look for what is left over", func(ctx context.Context) error { return r.nothingLeft(ctx, o.KeepDisk) })
+	err = r.do(ctx, "look for what is left over", func(ctx context.Context) error {
+		return r.nothingLeft(ctx, o.KeepDisk)
+	})
 	if failed = errors.Join(failed, err); failed != nil {
 		return failed
 	}

@@ -22,9 +22,11 @@ func TestFirstBootFailed(t *testing.T) {
 		said []string
 	}{
 		{"its own report", func(b *bench) {
-			b.sh.files["worker-1 "+bootreport.Path] = "failed\nsudoers: ops cannot become root\nsshd: this image has no " +
+			b.sh.files["worker-1 "+bootreport.Path] = "failed\nsudoers: ops cannot become root\n" +
+				"sshd: this image has no " +
 				"sshd\nscript: key of API_KEY\n"
-			b.sh.files["worker-1 "+bootreport.Log] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\nexport KEY='key of " +
+			b.sh.files["worker-1 "+bootreport.Log] = "Setting up\n\x1b[31mE: no package sudo\x1b[0m\n" +
+				"export KEY='key of " +
 				"API_KEY' TOKEN=tok-en\n"
 		}, func(b *bench) { b.sh.files["worker-1 "+bootreport.Path] = "done\n" },
 			[]string{"its first boot failed: sudoers: ops cannot become root; sshd: " +
@@ -33,13 +35,15 @@ func TestFirstBootFailed(t *testing.T) {
 				"        | E: no package sudo\n        | export KEY='***' TOKEN=***\n"}},
 		{"cloud-init's result", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootreport.CloudInitResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ` +
+			b.sh.files["worker-1 "+
+				bootreport.CloudInitResult] = `{"v1": {"datasource": "DataSourceNoCloud", "errors": ` +
 				`["('users_groups', ProcessExecutionError())"]}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 },
 			[]string{"cloud-init status: exit 1", "cloud-init: ('users_groups', ProcessExecutionError())"}, nil},
 		{"cloud-init's status, by stage", func(b *bench) {
 			b.sh.exits["worker-1"] = 1
-			b.sh.files["worker-1 "+bootreport.CloudInitStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": ` +
+			b.sh.files["worker-1 "+
+				bootreport.CloudInitStatus] = `{"v1": {"init": {"errors": ["no datasource"], "start": ` +
 				`1.5}, "stage": null}}`
 		}, func(b *bench) { b.sh.exits["worker-1"] = 0 }, []string{"cloud-init: no datasource"}, nil},
 		{"its console, while ssh does not answer", func(b *bench) {

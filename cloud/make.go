@@ -33,7 +33,9 @@ func (r *run) makeImages(ctx context.Context, have []provider.Resource) error {
 		got, known := done[name]
 		if !known {
 			got = provider.Resource{ID: step.ID, Digest: pinned.Digest}
-			if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.ID != "" }); i >= 0 {
+			if i := slices.IndexFunc(have, func(v provider.Resource) bool {
+				return v.ID == step.ID && step.ID != ""
+			}); i >= 0 {
 				got.Digest = have[i].Digest
 			}
 			if step.Do != plan.Nothing {
@@ -48,7 +50,9 @@ func (r *run) makeImages(ctx context.Context, have []provider.Resource) error {
 		if got.Digest == "" || got.Digest == pinned.Digest {
 			continue
 		}
-		err := r.rec.Change(func(s *state.State) { s.Images[key] = state.Image{Version: r.plan.Versions[key], Digest: got.Digest} })
+		err := r.rec.Change(func(s *state.State) {
+			s.Images[key] = state.Image{Version: r.plan.Versions[key], Digest: got.Digest}
+		})
 		if err != nil {
 			return err
 		}
@@ -57,9 +61,14 @@ func (r *run) makeImages(ctx context.Context, have []provider.Resource) error {
 }
 
 // makeImage builds and uploads one image.
-func (r *run) makeImage(ctx context.Context, step plan.Step, version, arch string, have []provider.Resource) (id, digest string, err error) {
-	if i := slices.IndexFunc(have, func(v provider.Resource) bool { return v.ID == step.ID && step.Do == plan.Replace }); i >= 0 {
-		err := r.call().Do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error { return r.c.Provider.Remove(ctx, have[i]) })
+func (r *run) makeImage(ctx context.Context, step plan.Step, version, arch string,
+	have []provider.Resource) (id, digest string, err error) {
+	if i := slices.IndexFunc(have, func(v provider.Resource) bool {
+		return v.ID == step.ID && step.Do == plan.Replace
+	}); i >= 0 {
+		err := r.call().Do(ctx, "removing image "+have[i].Name, func(ctx context.Context) error {
+			return r.c.Provider.Remove(ctx, have[i])
+		})
 		if err != nil {
 			return "", "", err
 		}
@@ -70,7 +79,8 @@ func (r *run) makeImage(ctx context.Context, step plan.Step, version, arch strin
 	if err != nil {
 		return "", "", fmt.Errorf("building image %s: %w", version, err)
 	}
-	r.say("image %s has %d MiB after %v; it is uploaded unless the provider has it", image.Name, image.Size>>20, time.Since(begin).Round(time.Second))
+	r.say("image %s has %d MiB after %v; it is uploaded unless the provider has it", image.Name, image.Size>>20,
+		time.Since(begin).Round(time.Second))
 	got, err := upload(ctx, r.c.Provider, &image, r.call())
 	if err == nil {
 		r.know(got)
@@ -92,7 +102,8 @@ func (r *run) makeShared(ctx context.Context) error {
 				return err
 			}
 		}
-		w := &provider.Network{Stack: r.s.Name, Name: plan.NetworkName, Prefix: r.s.Network.Prefix, DNS: r.s.Settings.DNS, External: r.s.Network.External}
+		w := &provider.Network{Stack: r.s.Name, Name: plan.NetworkName, Prefix: r.s.Network.Prefix,
+			DNS: r.s.Settings.DNS, External: r.s.Network.External}
 		if _, err := r.replaced(ctx, w); err != nil {
 			return err
 		}
@@ -101,17 +112,19 @@ func (r *run) makeShared(ctx context.Context) error {
 		return nil
 	}
 	// All are given their rules again: what was changed by hand at the provider cannot be seen.
-	return each(ctx, r.settings.Parallel, false, slices.Sorted(maps.Keys(r.rules)), func(ctx context.Context, name string) error {
-		if _, err := r.replaced(ctx, &provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
-			return err
-		}
-		return r.rec.Change(func(s *state.State) {
-			if s.Firewalls == nil {
-				s.Firewalls = make(map[string]string)
+	return each(ctx, r.settings.Parallel, false, slices.Sorted(maps.Keys(r.rules)),
+		func(ctx context.Context, name string) error {
+			if _, err := r.replaced(ctx,
+				&provider.Firewall{Stack: r.s.Name, Name: name, Rules: r.rules[name]}); err != nil {
+				return err
 			}
-			s.Firewalls[name] = plan.RulesDigest(r.rules[name])
+			return r.rec.Change(func(s *state.State) {
+				if s.Firewalls == nil {
+					s.Firewalls = make(map[string]string)
+				}
+				s.Firewalls[name] = plan.RulesDigest(r.rules[name])
+			})
 		})
-	})
 }
 
 // clearNetwork removes the servers and the firewalls of a network that is made anew.
@@ -142,7 +155,8 @@ func (r *run) makeLasting(ctx context.Context) error {
 			all = append(all, &provider.Address{Stack: r.s.Name, Name: v.Name, External: r.s.Network.External})
 		}
 		for _, d := range v.Volumes {
-			all = append(all, &provider.Volume{Stack: r.s.Name, Name: plan.VolumeName(v.Name, d.Name), Size: d.Size, Type: d.Type, Mount: d.Mount})
+			all = append(all, &provider.Volume{Stack: r.s.Name, Name: plan.VolumeName(v.Name, d.Name), Size: d.Size,
+				Type: d.Type, Mount: d.Mount})
 		}
 	}
 	all = slices.DeleteFunc(all, func(w provider.Want) bool {
@@ -208,7 +222,8 @@ func (r *run) forgetUndeclared() error {
 			delete(s.Servers, name)
 		}
 		s.Kept = slices.DeleteFunc(s.Kept, func(v string) bool {
-			return strings.HasPrefix(v, "address ") && r.steps[provider.KindAddress.Named(v[len("address "):])].Do == plan.Remove
+			return strings.HasPrefix(v, "address ") &&
+				r.steps[provider.KindAddress.Named(v[len("address "):])].Do == plan.Remove
 		})
 		maps.DeleteFunc(s.Firewalls, func(name, _ string) bool { return r.rules[name] == nil })
 		maps.DeleteFunc(s.Images, func(key string, _ state.Image) bool {

@@ -82,7 +82,8 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 		return nil, nil, fmt.Errorf("stack %s: %w", stackName, err)
 	}
 	if name := c.Provider.Features().Name; st.Provider != "" && st.Provider != name {
-		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s: delete it there first, or give the new one another name", stackName, st.Provider, name)
+		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s: delete it there first, "+
+			"or give the new one another name", stackName, st.Provider, name)
 	}
 	v, err := d.OpenVault()
 	if err != nil {
@@ -96,7 +97,9 @@ func (c *Cloud) begin(stackName, what string, s *stack.Stack) (r *run, end func(
 	if s != nil {
 		settings = s.Settings
 	}
-	r = &run{c: c, settings: withDefaults(settings), dir: d, rec: state.NewRecord(d, st), v: v, logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource), images: make(map[string]string)}
+	r = &run{c: c, settings: withDefaults(settings), dir: d, rec: state.NewRecord(d, st), v: v,
+		logs: logs, log: slog.New(slog.DiscardHandler), found: make(map[provider.KindName]provider.Resource),
+		images: make(map[string]string)}
 	r.watch = retry.NewWatch(c.Provider, stackName, r.call())
 	return r, unlock, nil
 }

@@ -149,7 +149,8 @@ func (r *run) freeAddress(ctx context.Context, name string, a netip.Addr) error 
 	r.mu.Lock()
 	var holder *provider.Resource
 	for k, v := range r.found {
-		if do := r.steps[k].Do; k.Kind == provider.KindServer && k.Name != name && v.Private == a && (do == plan.Replace || do == plan.Remove) {
+		if do := r.steps[k].Do; k.Kind == provider.KindServer && k.Name != name && v.Private == a &&
+			(do == plan.Replace || do == plan.Remove) {
 			holder = &v
 		}
 	}
@@ -163,7 +164,8 @@ func (r *run) freeAddress(ctx context.Context, name string, a netip.Addr) error 
 
 // madeFrom is what can be told of a server that somebody else made.
 func (r *run) madeFrom(v provider.Resource) *state.Origin {
-	return &state.Origin{Image: v.Image, Key: r.id(provider.KindKey, plan.KeyName), Network: r.id(provider.KindNetwork, plan.NetworkName), Want: v.Want}
+	return &state.Origin{Image: v.Image, Key: r.id(provider.KindKey, plan.KeyName),
+		Network: r.id(provider.KindNetwork, plan.NetworkName), Want: v.Want}
 }
 
 // wantNew is a server as declared. What it is made from is kept before anybody is asked for it.
@@ -173,9 +175,11 @@ func (r *run) wantNew(v stack.Server) (*provider.Server, error) {
 		return nil, fmt.Errorf("its user-data: %w", err)
 	}
 	if most := r.c.Provider.Features().UserData; len(data) > most {
-		return nil, fmt.Errorf("its user-data has %d bytes with all values, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
+		return nil, fmt.Errorf("its user-data has %d bytes with all values, and the provider takes %d: %w", len(data),
+			most, provider.ErrInvalid)
 	}
-	m := &state.Origin{Image: r.images[plan.ImageKey(v)], Key: r.id(provider.KindKey, plan.KeyName), Network: r.id(provider.KindNetwork, plan.NetworkName), At: time.Now().UTC()}
+	m := &state.Origin{Image: r.images[plan.ImageKey(v)], Key: r.id(provider.KindKey, plan.KeyName),
+		Network: r.id(provider.KindNetwork, plan.NetworkName), At: time.Now().UTC()}
 	if m.Image == "" {
 		return nil, fmt.Errorf("its image %s does not exist: upgrade it to one that exists", v.Image)
 	}
@@ -212,8 +216,10 @@ func (r *run) wantKept(v stack.Server, there provider.Resource) (*provider.Serve
 
 func (r *run) want(v stack.Server, m *state.Origin, data []byte) (*provider.Server, error) {
 	w := &provider.Server{
-		Stack: r.s.Name, Name: v.Name, Role: v.Role, Image: m.Image, Size: v.Size, Disk: v.Disk, Key: m.Key, Network: m.Network,
-		Private: r.plan.Addresses[v.Name], Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data, SSH: plan.SSHPort(r.s.SSH), UEFI: v.UEFI,
+		Stack: r.s.Name, Name: v.Name, Role: v.Role, Image: m.Image, Size: v.Size, Disk: v.Disk,
+		Key: m.Key, Network: m.Network, Private: r.plan.Addresses[v.Name],
+		Firewall: r.id(provider.KindFirewall, r.firewall[v.Name]), UserData: data,
+		SSH: plan.SSHPort(r.s.SSH), UEFI: v.UEFI,
 	}
 	if v.Public {
 		if w.Address = r.id(provider.KindAddress, v.Name); w.Address == "" {

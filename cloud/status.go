@@ -39,8 +39,9 @@ type ServerStatus struct {
 
 // States of servers that the provider does not list.
 const (
-	Missing provider.State = "missing"  // it was made, and is gone
-	NotMade provider.State = "not made" // it has a private address and perhaps volumes: Delete kept them, or Up did not come so far
+	Missing provider.State = "missing" // it was made, and is gone
+	// it has a private address and perhaps volumes: Delete kept them, or Up did not come so far
+	NotMade provider.State = "not made"
 )
 
 // Status looks at a stack. One that has no state here is known by its labels alone.
@@ -62,7 +63,8 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 			continue
 		}
 		known[r.Name] = true
-		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public, ID: r.ID, SSHPort: r.SSHPort, Forwards: r.Forwards}
+		v := ServerStatus{Name: r.Name, State: r.State, Reason: r.Reason, Private: r.Private, Public: r.Public,
+			ID: r.ID, SSHPort: r.SSHPort, Forwards: r.Forwards}
 		if k := st.Servers[r.Name]; k != nil {
 			v.Role, v.Phase = k.Role, k.Phase
 			if k.Spec != nil {
@@ -77,7 +79,8 @@ func (c *Cloud) Status(ctx context.Context, name string) (*Status, error) {
 			if k.Phase == state.Reserved {
 				gone = NotMade
 			}
-			out.Servers = append(out.Servers, ServerStatus{Name: n, Role: k.Role, State: gone, Phase: k.Phase, Private: k.Private})
+			out.Servers = append(out.Servers,
+				ServerStatus{Name: n, Role: k.Role, State: gone, Phase: k.Phase, Private: k.Private})
 		}
 	}
 	order(st, out.Servers, func(v ServerStatus) (string, string) { return v.Role, v.Name })
@@ -93,7 +96,8 @@ func (c *Cloud) inspect(ctx context.Context, name string) (*state.State, []provi
 	if f := c.Provider.Features().Name; st.Provider != "" && st.Provider != f {
 		return nil, nil, fmt.Errorf("stack %s is on %s and not on %s", name, st.Provider, f)
 	}
-	r := retry.Policy{Limit: withDefaults(st.Settings()).Call, Jitter: c.Jitter, Log: discard(), First: true, Tell: c.tell}
+	r := retry.Policy{Limit: withDefaults(st.Settings()).Call, Jitter: c.Jitter, Log: discard(),
+		First: true, Tell: c.tell}
 	var have []provider.Resource
 	err = r.Do(ctx, "looking at stack "+name, func(ctx context.Context) (err error) {
 		have, err = c.Provider.List(ctx, name)

@@ -66,7 +66,8 @@ func (c *Cloud) Scale(ctx context.Context, s *stack.Stack, role string, n int, o
 // Upgrade is Up with the versions that the stack file's images have now. Servers of another version are replaced, role
 // by role and Options.AtOnce at a time, with their addresses and volumes; the first that fails stops it. versions, by
 // reference, are taken in place of what the catalog says; it may be nil.
-func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string]string, o Options) (*plan.Plan, error) {
+func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string]string,
+	o Options) (*plan.Plan, error) {
 	return c.converge(ctx, s, "upgrade", o, func(_ context.Context, in *plan.Input) error {
 		if in.State.Images == nil {
 			in.State.Images = make(map[string]state.Image)
@@ -85,7 +86,9 @@ func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string
 			}
 		}
 		for name, v := range in.State.Servers {
-			if v.Origin != nil && v.Spec == nil && slices.ContainsFunc(s.Servers, func(d stack.Server) bool { return d.Name == name }) {
+			if v.Origin != nil && v.Spec == nil && slices.ContainsFunc(s.Servers, func(d stack.Server) bool {
+				return d.Name == name
+			}) {
 				in.Rebuild = append(in.Rebuild, name)
 			}
 		}
@@ -94,7 +97,8 @@ func (c *Cloud) Upgrade(ctx context.Context, s *stack.Stack, versions map[string
 }
 
 // converge plans, asks and carries out. prepare changes what is planned from; that is saved once the plan is confirmed.
-func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Options, prepare func(context.Context, *plan.Input) error) (*plan.Plan, error) {
+func (c *Cloud) converge(ctx context.Context, s *stack.Stack, what string, o Options,
+	prepare func(context.Context, *plan.Input) error) (*plan.Plan, error) {
 	r, end, err := c.begin(s.Name, what, s)
 	if err != nil {
 		return nil, err
@@ -187,8 +191,10 @@ func groupTitle(role string) string {
 // declare keeps what was declared, and the private addresses, before anything is made.
 func (r *run) declare(planned *state.State) error {
 	return r.rec.Change(func(s *state.State) {
-		s.Provider, s.Options, s.Admin, s.SSH = r.c.Provider.Features().Name, r.s.Options, r.s.Admin, plan.SSHPort(r.s.SSH)
-		s.Parallel, s.Server, s.Call = r.settings.Parallel, int(r.settings.Server.Seconds()), int(r.settings.Call.Seconds())
+		s.Provider, s.Options, s.Admin, s.SSH = r.c.Provider.Features().Name, r.s.Options, r.s.Admin,
+			plan.SSHPort(r.s.SSH)
+		s.Parallel, s.Server, s.Call = r.settings.Parallel, int(r.settings.Server.Seconds()),
+			int(r.settings.Call.Seconds())
 		s.Scale, s.Images = planned.Scale, planned.Images
 		s.Roles = nil
 		for _, v := range r.s.Roles {

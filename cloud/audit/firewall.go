@@ -113,7 +113,9 @@ func (r *nftRule) tooMuch(w Want) string {
 				return ""
 			}
 		case m.Left.CT != nil && m.Left.CT.Key == "state":
-			if !slices.ContainsFunc(words(m.Right), func(s string) bool { return s != "established" && s != "related" }) {
+			if !slices.ContainsFunc(words(m.Right), func(s string) bool {
+				return s != "established" && s != "related"
+			}) {
 				return ""
 			}
 		case m.Left.Payload != nil && m.Left.Payload.Field == "saddr":
@@ -121,7 +123,9 @@ func (r *nftRule) tooMuch(w Want) string {
 		case m.Left.Payload != nil && m.Left.Payload.Field == "dport":
 			return undeclared(m.Left.Payload.Protocol, m.Right, w)
 		case m.Left.Payload != nil && m.Left.Payload.Field == "type":
-			if slices.Contains(words(m.Right), "echo-request") && !slices.ContainsFunc(w.Ports, func(p Port) bool { return p.Protocol == "icmp" }) {
+			if slices.Contains(words(m.Right), "echo-request") && !slices.ContainsFunc(w.Ports, func(p Port) bool {
+				return p.Protocol == "icmp"
+			}) {
 				return "echo requests"
 			}
 			return ""
@@ -180,7 +184,9 @@ func undeclared(protocol string, raw json.RawMessage, w Want) string {
 			wrong = append(wrong, "ports that are not known")
 		case protocol == "tcp" && s == span{w.SSHPort, w.SSHPort}:
 		case protocol == "udp" && (s == span{68, 68} || s == span{546, 546}):
-		case slices.ContainsFunc(w.Ports, func(p Port) bool { return p.Protocol == protocol && p.From <= s.from && s.to <= p.To }):
+		case slices.ContainsFunc(w.Ports, func(p Port) bool {
+			return p.Protocol == protocol && p.From <= s.from && s.to <= p.To
+		}):
 		default:
 			wrong = append(wrong, fmt.Sprintf("%s %d to %d", protocol, s.from, s.to))
 		}

@@ -20,25 +20,33 @@ type check struct {
 // checks returns what is looked at through ssh. The commands are literals but for names that were checked by word.
 func checks(w Want) []check {
 	list := []check{
-		{"passwords", `sudo -n awk -F: '{ print $1 ":" ($2 ~ /^[!*]/ ? "locked" : $2 == "" ? "empty" : "set") }' /etc/shadow`, passwords},
+		{"passwords",
+			`sudo -n awk -F: '{ print $1 ":" ($2 ~ /^[!*]/ ? "locked" : $2 == "" ? "empty" : "set") }' /etc/shadow`,
+			passwords},
 		{"firewall", "sudo -n nft -j list ruleset", func(out string) []Point { return firewall(out, w) }},
 		{"firewall at boot", "systemctl is-enabled nftables.service || :", firewallAtBoot},
 	}
 	for _, user := range append([]string{"root"}, names(w.Users)...) {
-		list = append(list, check{"sshd for " + user, "sudo -n /usr/sbin/sshd -T -C user=" + user + ",host=unknown,addr=192.0.2.1",
-			func(out string) []Point { return sshd(out, user, w) }})
+		list = append(list,
+			check{"sshd for " + user, "sudo -n /usr/sbin/sshd -T -C user=" + user + ",host=unknown,addr=192.0.2.1",
+				func(out string) []Point { return sshd(out, user, w) }})
 	}
 	for _, u := range w.Users {
-		list = append(list, check{"sudo of " + u.Name, "sudo -n -l -U " + u.Name + " || :", func(out string) []Point { return sudo(out, u) }})
+		list = append(list, check{"sudo of " + u.Name, "sudo -n -l -U " + u.Name + " || :",
+			func(out string) []Point { return sudo(out, u) }})
 	}
 	if len(w.Mounts) > 0 {
-		list = append(list, check{"data disks", "findmnt -J -o TARGET,SOURCE,FSTYPE,LABEL; echo; echo ==; cat /etc/fstab", func(out string) []Point { return mounts(out, w.Mounts) }})
+		list = append(list, check{"data disks", "findmnt -J -o TARGET,SOURCE,FSTYPE,LABEL; echo; " +
+			"echo ==; cat /etc/fstab", func(out string) []Point { return mounts(out, w.Mounts) }})
 	}
 	if w.Zone != "" {
-		list = append(list, check{"time zone", "readlink -f /etc/localtime; date +%Z", func(out string) []Point { return zone(out, w.Zone) }})
+		list = append(list, check{"time zone", "readlink -f /etc/localtime; date +%Z",
+			func(out string) []Point { return zone(out, w.Zone) }})
 	}
 	if len(w.NTP) > 0 {
-		list = append(list, check{"time servers", "systemctl is-active systemd-timesyncd.service chrony.service; systemd-analyze cat-config systemd/timesyncd.conf 2>/dev/null; cat /etc/chrony/chrony.conf /etc/chrony/sources.d/*.sources 2>/dev/null; :",
+		list = append(list, check{"time servers", "systemctl is-active systemd-timesyncd.service chrony.service; " +
+			"systemd-analyze cat-config systemd/timesyncd.conf 2>/dev/null; " +
+			"cat /etc/chrony/chrony.conf /etc/chrony/sources.d/*.sources 2>/dev/null; :",
 			func(out string) []Point { return timeServers(out, w.NTP) }})
 	}
 	return list

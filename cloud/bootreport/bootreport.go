@@ -25,10 +25,11 @@ const (
 	// reasons follow, each on a line that starts with "griddle: ".
 	Marker = "griddle: first boot "
 
-	Script          = "/usr/local/lib/griddle/first-boot" // writes the report; a server that does not have it writes none
-	Log             = "/var/log/cloud-init-output.log"    // what scripts and commands of the first boot printed
-	CloudInitResult = "/run/cloud-init/result.json"       // is there once cloud-init has ended
-	CloudInitStatus = "/run/cloud-init/status.json"       // is there while cloud-init runs, and stays
+	// writes the report; a server that does not have it writes none
+	Script          = "/usr/local/lib/griddle/first-boot"
+	Log             = "/var/log/cloud-init-output.log" // what scripts and commands of the first boot printed
+	CloudInitResult = "/run/cloud-init/result.json"    // is there once cloud-init has ended
+	CloudInitStatus = "/run/cloud-init/status.json"    // is there while cloud-init runs, and stays
 )
 
 // Bounds.
@@ -149,7 +150,8 @@ func CloudInitErrors(b []byte) []string {
 			errors = stage.Errors
 		}
 		for _, e := range errors {
-			if e = strings.Join(strings.Fields(Printable([]byte(e))), " "); e != "" && !slices.Contains(out, Shortened(e)) {
+			if e = strings.Join(strings.Fields(Printable([]byte(e))), " "); e != "" &&
+				!slices.Contains(out, Shortened(e)) {
 				out = append(out, Shortened(e))
 			}
 		}

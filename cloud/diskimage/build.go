@@ -38,7 +38,8 @@ type build struct {
 
 // file makes the file that the spec gives and returns what it is; it is synced.
 func (b *build) file(ctx context.Context) (Disk, error) {
-	d := Disk{Key: b.s.key(), Ref: b.image.Ref, Image: b.image.Digest, Format: b.s.Format, Path: filepath.Join(b.work, fileName(b.s.Format))}
+	d := Disk{Key: b.s.key(), Ref: b.image.Ref, Image: b.image.Digest, Format: b.s.Format,
+		Path: filepath.Join(b.work, fileName(b.s.Format))}
 	if b.s.Format == Tree {
 		return d, b.tree(ctx, d.Path)
 	}
@@ -180,13 +181,15 @@ func (b *build) unpack(ctx context.Context, dir string, d *Disk) (tree.Summary, 
 	defer w.Close()
 	done := make(chan error, 1)
 	go func() {
-		err := b.p.Run(ctx, program.Call{Inside: true, Stdin: r}, "tar", "-x", "-C", dir, "--same-owner", "--same-permissions", "--numeric-owner",
+		err := b.p.Run(ctx, program.Call{Inside: true, Stdin: r}, "tar", "-x", "-C", dir, "--same-owner",
+			"--same-permissions", "--numeric-owner",
 			"--xattrs", "--xattrs-include=*", "--delay-directory-restore", "-f", "-")
 		r.Close() // if it ended early, the writer is to hear of it
 		done <- err
 	}()
 	to := bufio.NewWriterSize(w, pieces)
-	v := tree.NewCopier(to, tree.Rules{Mapped: b.p.Mapped, DropDevices: b.s.DropDevices, Solid: b.s.Filesystem == Btrfs}, b.s.Files)
+	v := tree.NewCopier(to,
+		tree.Rules{Mapped: b.p.Mapped, DropDevices: b.s.DropDevices, Solid: b.s.Filesystem == Btrfs}, b.s.Files)
 	if !b.full {
 		done, err := v.Sparse(b.work, b.s.Filesystem == Btrfs)
 		if err != nil {
@@ -251,7 +254,8 @@ func (b *build) convert(ctx context.Context, raw, to string) error {
 		how = []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}
 	}
 	// In order of the disk, as it is by default: the same disk gives the same file.
-	if err := b.p.Run(ctx, program.Call{}, "qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
+	if err := b.p.Run(ctx, program.Call{},
+		"qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
 		return err
 	}
 	if b.s.Format == VHD {

@@ -32,7 +32,7 @@ func small(t testing.TB, nodes bool) Image {
 		{Typeflag: tar.TypeLink, Name: "./etc/again", Linkname: "./etc/secret"},
 		{Name: "./boot/vmlinuz-1", Size: 4, Mode: 0o644},
 		{Name: "./usr/bin/ping", Mode: 0o4755, Size: 100, PAXRecords: map[string]string{
-			"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"}},
+			"SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00\x20" + strings.Repeat("\x00", 14)}},
 		{Typeflag: tar.TypeSymlink, Name: "./" + strings.Repeat("l", 200), Linkname: strings.Repeat("t", 200)},
 		{Typeflag: tar.TypeFifo, Name: "./pipe \n\"x", Mode: 0o600},
 		{Name: "./big", Size: 3 << 20},

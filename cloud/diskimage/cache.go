@@ -31,8 +31,9 @@ var ErrNotFound = errors.New("no such disk in the cache")
 //
 // Several processes may have one Cache at the same time.
 type Cache struct {
-	Dir      string            // is made where it is missing; disks are unpacked there too: on a filesystem with room
-	GRUB     fs.FS             // the images that bootloader.BuildGRUB makes; nil makes new ones, which needs Debian's GRUB packages
+	Dir string // is made where it is missing; disks are unpacked there too: on a filesystem with room
+	// the images that bootloader.BuildGRUB makes; nil makes new ones, which needs Debian's GRUB packages
+	GRUB     fs.FS
 	Kernel   *kernel.Kernel    // for images that have none; nil refuses them
 	Progress func(step string) // called with what is being done; may be nil
 	Warn     func(what string) // called with what could not be kept as the image has it; may be nil
@@ -78,7 +79,8 @@ func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {
 	if err := errors.Join(err, i.validate()); err != nil {
 		return Disk{}, err
 	}
-	b := build{c: c, image: i, s: spec{Recipe: recipe, Image: i.Digest, Arch: i.Arch, Options: o}, p: program.Runner{Mapped: os.Geteuid() != 0}}
+	b := build{c: c, image: i, s: spec{Recipe: recipe, Image: i.Digest, Arch: i.Arch, Options: o},
+		p: program.Runner{Mapped: os.Geteuid() != 0}}
 	if o.Format != Tree {
 		if b.u, err = c.Kernel.Open(); err != nil {
 			return Disk{}, err

@@ -13,9 +13,9 @@ import (
 	"griddle/cloud/diskimage/program"
 )
 
-// Collect removes disks from the cache, except for the keep ones that were used last and those that are named by digest or
-// key, and what builds that were killed have left. A disk that is being made or looked up at the moment, or that Hold
-// holds, stays; one that is open can be read to its end. It returns what it removed.
+// Collect removes disks from the cache, except for the keep ones that were used last and those that are named by digest
+// or key, and what builds that were killed have left. A disk that is being made or looked up at the moment, or that
+// Hold holds, stays; one that is open can be read to its end. It returns what it removed.
 func (c *Cache) Collect(ctx context.Context, keep int, named ...string) ([]Disk, error) {
 	disks, err := c.List()
 	errs := []error{err}

@@ -1,8 +1,8 @@
 // Package diskimage makes a bootable disk of an image of the catalog, for BIOS and UEFI alike, without loop devices,
 // mounts or a virtual machine.
 //
-// Set up a Cache and call Make with an Image (FromStore, FromDirectory) and Options. What it returns is kept, and found again
-// by the same call, or by Find with its digest, until Collect removes it.
+// Set up a Cache and call Make with an Image (FromStore, FromDirectory) and Options. What it returns is kept, and found
+// again by the same call, or by Find with its digest, until Collect removes it.
 //
 // A disk is laid out as on metal (package bootloader), except that its last partition is the root itself:
 //
@@ -14,22 +14,25 @@
 //	+--------+---------------+------------------------+-------------------------------+----------+
 //
 // The image passes as one tar stream (package archive/tar) through package tree, which checks every name, adds files
-// and notes what is in it; tar(1) unpacks the result, `mke2fs -d` or `mkfs.btrfs --rootdir` makes the filesystem right where
-// it belongs in the disk, and qemu-img converts it. On its first boot the partition and the filesystem grow to the disk they
-// are on: by systemd-repart and systemd-growfs where the image has them, else by its cloud-init, if any (Disk.Grows).
+// and notes what is in it; tar(1) unpacks the result, `mke2fs -d` or `mkfs.btrfs --rootdir` makes the filesystem
+// right where it belongs in the disk, and qemu-img converts it. On its first boot the partition and the filesystem
+// grow to the disk they are on: by systemd-repart and systemd-growfs where the image has them, else by its
+// cloud-init, if any (Disk.Grows).
 //
-// Guarantees. With ext4 the same Image and Options and the same versions of the programs give the same bytes, raw, qcow2 and vhd:
-// UUIDs are derived from what goes in, and no time but the files' own is written. btrfs and vmdk are not
-// reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; vmdk holds random numbers. Modification
-// times are the image's to the nanosecond, on ext4 from December 1901 to May 2446; those outside become the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when; two processes that want the same one
-// make it once. Any user can make disks: one who is not root does it in a user namespace with the users that /etc/subuid gives
-// (newuidmap, Debian package uidmap), where device nodes cannot be made, and are refused by name or left out (Options.DropDevices).
-// What comes from the image is hostile: names that lead elsewhere, links on the way, and bounds are checked.
-// Zeros in files become holes: on ext4 each block of them, on btrfs each MiB.
-// Extended attributes of the root directory itself are not kept on ext4. Programs: tar, mke2fs, debugfs, dumpe2fs, mkfs.btrfs,
-// mkfs.vfat, mtools, qemu-img, unshare.
+// Guarantees. With ext4 the same Image and Options and the same versions of the programs give the same bytes, raw,
+// qcow2 and vhd: UUIDs are derived from what goes in, and no time but the files' own is written. btrfs and vmdk are not
+// reproducible: mkfs.btrfs takes inode numbers from the directory it reads, and draws UUIDs; vmdk holds random numbers.
+// Modification times are the image's to the nanosecond, on ext4 from December 1901 to May 2446; those outside become
+// the nearest one, with a warning. A disk is in the cache whole and durable, or not at all, whatever is killed when;
+// two processes that want the same one make it once. Any user can make disks: one who is not root does it in a user
+// namespace with the users that /etc/subuid gives (newuidmap, Debian package uidmap), where device nodes cannot be
+// made, and are refused by name or left out (Options.DropDevices). What comes from the image is hostile: names that
+// lead elsewhere, links on the way, and bounds are checked. Zeros in files become holes: on ext4 each block of them, on
+// btrfs each MiB. Extended attributes of the root directory itself are not kept on ext4. Programs: tar, mke2fs,
+// debugfs, dumpe2fs, mkfs.btrfs, mkfs.vfat, mtools, qemu-img, unshare.
 //
-// Sources: UEFI 2.10 section 5.3 (GPT); mke2fs(8), debugfs(8), qemu-img(1), systemd-repart(8), repart.d(5), user_namespaces(7).
+// Sources: UEFI 2.10 section 5.3 (GPT); mke2fs(8), debugfs(8), qemu-img(1), systemd-repart(8),
+// repart.d(5), user_namespaces(7).
 package diskimage
 
 import (
@@ -81,13 +84,15 @@ type Image struct {
 
 // Options is what a disk is to be. The zero value is a qcow2 with ext4, with room for a quarter more than is in it.
 type Options struct {
-	Format      Format     `json:"format,omitempty"`
-	Filesystem  Filesystem `json:"filesystem,omitempty"`
-	Size        int64      `json:"size,omitempty"`        // bytes of the whole disk, a multiple of 1 MiB; 0 for what fits
-	Title       string     `json:"title,omitempty"`       // in the boot menu; "" means Linux
-	Args        []string   `json:"args,omitempty"`        // kernel arguments, one each; they win over ours
-	Files       []File     `json:"files,omitempty"`       // added to the image; they replace what has their paths
-	DropDevices bool       `json:"dropDevices,omitempty"` // leave out device nodes below /dev: the kernel makes them itself at boot
+	Format     Format     `json:"format,omitempty"`
+	Filesystem Filesystem `json:"filesystem,omitempty"`
+	// bytes of the whole disk, a multiple of 1 MiB; 0 for what fits
+	Size  int64    `json:"size,omitempty"`
+	Title string   `json:"title,omitempty"` // in the boot menu; "" means Linux
+	Args  []string `json:"args,omitempty"`  // kernel arguments, one each; they win over ours
+	Files []File   `json:"files,omitempty"` // added to the image; they replace what has their paths
+	// leave out device nodes below /dev: the kernel makes them itself at boot
+	DropDevices bool `json:"dropDevices,omitempty"`
 }
 
 // File is a file, directory or symlink that is added to an image.

@@ -46,8 +46,8 @@ func (c *Cache) Usage() ([]Kept, error) {
 	return out, errors.Join(errs...)
 }
 
-// Shrink removes the disks that were used longest ago until the others take at most most bytes. Those that are named by digest or key stay,
-// and so do those in use: held by Hold, being made or being looked up. It returns what it removed.
+// Shrink removes the disks that were used longest ago until the others take at most most bytes. Those that are named by
+// digest or key stay, and so do those in use: held by Hold, being made or being looked up. It returns what it removed.
 func (c *Cache) Shrink(ctx context.Context, most int64, named ...string) ([]Kept, error) {
 	disks, err := c.Usage()
 	errs := []error{err}
@@ -76,8 +76,9 @@ func (c *Cache) Shrink(ctx context.Context, most int64, named ...string) ([]Kept
 	return removed, nil
 }
 
-// Hold keeps a disk that Make or Find returned from being removed, by other processes too, until release is called or the process ends: it
-// has a shared lock on the file (flock(2)). An fs.ErrNotExist says that the disk was removed before: make it again.
+// Hold keeps a disk that Make or Find returned from being removed, by other processes too, until release is called or
+// the process ends: it has a shared lock on the file (flock(2)). An fs.ErrNotExist says that the disk was removed
+// before: make it again.
 func (c *Cache) Hold(d Disk) (release func(), err error) {
 	f, err := os.Open(d.Path)
 	if err != nil {

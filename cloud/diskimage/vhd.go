@@ -7,10 +7,11 @@ import (
 	"os"
 )
 
-// The footer of a VHD is its last 512 bytes, big endian ("Virtual Hard Disk Image Format Specification", 2006, "Hard Disk
-// Footer Format"):
+// The footer of a VHD is its last 512 bytes, big endian ("Virtual Hard Disk Image Format Specification", 2006, "Hard
+// Disk Footer Format"):
 //
-//	0 "conectix"   24 time stamp, 4   28 creator, 4   48 current size, 8   60 type, 4 (2: fixed)   64 checksum, 4   68 unique ID, 16
+//	0 "conectix"   24 time stamp, 4   28 creator, 4   48 current size, 8   60 type, 4 (2: fixed)
+//	64 checksum, 4   68 unique ID, 16
 const (
 	footerSize = 512
 	footerTime = 24
@@ -18,7 +19,8 @@ const (
 	footerID   = 68
 )
 
-// settleFooter replaces what qemu-img draws and takes from the clock in a VHD of fixed size, so that the same disk gives the same file.
+// settleFooter replaces what qemu-img draws and takes from the clock in a VHD of fixed size, so that the same
+// disk gives the same file.
 func settleFooter(name string, s spec) error {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

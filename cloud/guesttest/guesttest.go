@@ -28,9 +28,10 @@ func Tarball(ctx context.Context, log io.Writer) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("making the guest's tree: %w", err)
 	}
-	return machinetest.Cached(filepath.Join(cache, "griddle"), "cloudguest-"+suite+".tar.zst", "cloudguest", log, func(work string) (string, error) {
-		return makeTarball(ctx, work)
-	})
+	return machinetest.Cached(filepath.Join(cache, "griddle"), "cloudguest-"+suite+".tar.zst", "cloudguest", log,
+		func(work string) (string, error) {
+			return makeTarball(ctx, work)
+		})
 }
 
 func makeTarball(ctx context.Context, work string) (string, error) {
@@ -73,13 +74,15 @@ func MakeImage(ctx context.Context, dir string, log io.Writer) (*Image, error) {
 	if err := Tree(ctx, tree, log); err != nil {
 		return nil, err
 	}
-	i := &Image{Kernel: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"), Root: filepath.Join(dir, "root.img"), dir: dir}
+	i := &Image{Kernel: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"),
+		Root: filepath.Join(dir, "root.img"), dir: dir}
 	for from, to := range map[string]string{"vmlinuz": i.Kernel, "initrd.img": i.Initrd} {
 		if _, err := machinetest.Run(ctx, "cp", "-L", filepath.Join(tree, from), to); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := machinetest.Run(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", tree, i.Root, "1536M"); err != nil {
+	if _, err := machinetest.Run(ctx, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "root", "-d", tree, i.Root,
+		"1536M"); err != nil {
 		return nil, err
 	}
 	return i, nil
@@ -107,6 +110,7 @@ func (i *Image) Overlay(ctx context.Context, name string, size int64, commands .
 		}
 	}
 	disk := filepath.Join(i.dir, name+".qcow2")
-	_, err := machinetest.Run(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", disk, fmt.Sprint(size))
+	_, err := machinetest.Run(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base,
+		"-F", "raw", disk, fmt.Sprint(size))
 	return disk, err
 }

@@ -1,15 +1,17 @@
 // Package login is how griddle logs in to the servers of its stacks, by ssh.
 //
-// Call Open. One directory holds two secrets, each made once and readable by its owner alone: griddle's own login key, which every
-// server's admin gets besides the declared keys, and a seed from which each server's host key follows. So a server's key
-// is known before the server is, and stays the same when the server is replaced; no first connection is trusted blindly.
+// Call Open. One directory holds two secrets, each made once and readable by its owner alone: griddle's own login
+// key, which every server's admin gets besides the declared keys, and a seed from which each server's host key
+// follows. So a server's key is known before the server is, and stays the same when the server is replaced; no first
+// connection is trusted blindly.
 //
 //	DIR/id_ed25519   0600  OpenSSH private key
 //	DIR/id_ed25519.pub     its public key
-//	DIR/hosts.seed   0600  32 bytes: a host key is HKDF-SHA256(seed, "griddle host key", STACK/SERVER), the seed of Ed25519
+//	DIR/hosts.seed   0600  32 bytes: a host key is HKDF-SHA256(seed, "griddle host key", STACK/SERVER),
+//	                       the seed of Ed25519
 //
-// A server's host key is in its user-data: anyone who reads that (root on the server, and users of the provider) can pass
-// for that server, and for no other.
+// A server's host key is in its user-data: anyone who reads that (root on the server, and users of the provider) can
+// pass for that server, and for no other.
 package login
 
 import (
@@ -52,7 +54,8 @@ func Open(dir string, disk durable.Disk) (*Keys, error) {
 		return nil, err
 	}
 	if len(seed) != 32 {
-		return nil, fmt.Errorf("opening the login keys: %s has %d bytes, not 32", filepath.Join(dir, "hosts.seed"), len(seed))
+		return nil, fmt.Errorf("opening the login keys: %s has %d bytes, not 32",
+			filepath.Join(dir, "hosts.seed"), len(seed))
 	}
 	private, err := secret(disk, filepath.Join(dir, "id_ed25519"), func() ([]byte, error) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -98,7 +101,8 @@ func secret(disk durable.Disk, path string, make func() ([]byte, error)) ([]byte
 		return nil, fmt.Errorf("opening the login keys: %w", err)
 	}
 	if i.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("opening the login keys: others can read %s: if no one did, run chmod 600 on it, else remove it and rebuild the servers", path)
+		return nil, fmt.Errorf("opening the login keys: others can read %s: if no one did, run chmod 600 on it, "+
+			"else remove it and rebuild the servers", path)
 	}
 	return os.ReadFile(path)
 }
@@ -141,8 +145,9 @@ func (k *Keys) Host(stack, server string) (ssh.PublicKey, error) {
 	return ssh.NewPublicKey(key.Public())
 }
 
-// encode is ssh.MarshalPrivateKey with check numbers that follow from the key instead of random ones, so that the same server gets the
-// same user-data (PROTOCOL.key of OpenSSH: two equal numbers that show a wrong passphrase, and there is none).
+// encode is ssh.MarshalPrivateKey with check numbers that follow from the key instead of random ones, so that
+// the same server gets the same user-data (PROTOCOL.key of OpenSSH: two equal numbers that show a wrong
+// passphrase, and there is none).
 func encode(key ed25519.PrivateKey) []byte {
 	public := key.Public().(ed25519.PublicKey)
 	kind := ssh.KeyAlgoED25519

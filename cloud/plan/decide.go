@@ -27,8 +27,9 @@ type Input struct {
 	Versions map[string]string   // by reference@arch: what a reference means now; may lack those that State.Images has
 	Key      string              // public ssh key for the provider, one line of authorized_keys; empty for none
 	Render   Renderer
-	Declared func(stack.Server) (digest string, err error) // of the sources of a server's user-data; nil for the digest of the user-data itself, with references as written
-	Rebuild  []string                                      // servers to be replaced in any case
+	// of the sources of a server's user-data; nil for the digest of the user-data itself, with references as written
+	Declared func(stack.Server) (digest string, err error)
+	Rebuild  []string // servers to be replaced in any case
 }
 
 // planner makes one plan.
@@ -49,8 +50,10 @@ func Make(in Input) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("planning stack %s: %w", in.Stack.Name, err)
 	}
-	p := &planner{Input: in, s: s, have: make(map[provider.KindName]provider.Resource, len(in.Have)), declared: make(map[provider.KindName]bool)}
-	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, Specs: make(map[string]state.Spec, len(s.Servers)), Versions: make(map[string]string)}
+	p := &planner{Input: in, s: s, have: make(map[provider.KindName]provider.Resource, len(in.Have)),
+		declared: make(map[provider.KindName]bool)}
+	p.plan = &Plan{Stack: s.Name, Provider: in.Features.Name, Specs: make(map[string]state.Spec, len(s.Servers)),
+		Versions: make(map[string]string)}
 	for _, r := range in.Have {
 		p.have[r.KindName()] = r
 	}
@@ -79,11 +82,13 @@ func (p *planner) checkFeatures() error {
 	var faults []error
 	lacks := p.Features.Lacks
 	if why, ok := lacks[provider.KindServer]; ok {
-		faults = append(faults, fmt.Errorf("provider %s makes no servers: %s: %w", p.Features.Name, why, provider.ErrUnsupported))
+		faults = append(faults,
+			fmt.Errorf("provider %s makes no servers: %s: %w", p.Features.Name, why, provider.ErrUnsupported))
 	}
 	for _, v := range p.s.Servers {
 		if why, ok := lacks[provider.KindAddress]; ok && v.Public {
-			faults = append(faults, fmt.Errorf("server %s: a public address: %s: %w", v.Name, why, provider.ErrUnsupported))
+			faults = append(faults,
+				fmt.Errorf("server %s: a public address: %s: %w", v.Name, why, provider.ErrUnsupported))
 		}
 		if why, ok := lacks[provider.KindVolume]; ok && len(v.Volumes) > 0 {
 			faults = append(faults, fmt.Errorf("server %s: volumes: %s: %w", v.Name, why, provider.ErrUnsupported))

@@ -29,7 +29,8 @@ func (p *planner) images() error {
 		}
 		p.plan.Versions[key] = version
 		if was && now != "" && now != version {
-			p.note("%s is %s now; servers stay with %s until they are upgraded", v.Image, now, ImageName(version, pinned.Digest))
+			p.note("%s is %s now; servers stay with %s until they are upgraded", v.Image, now,
+				ImageName(version, pinned.Digest))
 		}
 		name := ImageName(version, pinned.Digest) + "@" + v.Arch
 		if seen[name] {
@@ -61,7 +62,9 @@ func (p *planner) image(digest, version string) (do Do, why, id string) {
 	if digest == "" {
 		return Create, "it is built, and uploaded unless the provider has it", ""
 	}
-	i := slices.IndexFunc(p.Images, func(r provider.Resource) bool { return r.Digest == digest && r.State != provider.Removing })
+	i := slices.IndexFunc(p.Images, func(r provider.Resource) bool {
+		return r.Digest == digest && r.State != provider.Removing
+	})
 	switch {
 	case i < 0 && version == "":
 		return Nothing, "the provider no longer has it, and its version is not known", ""

@@ -62,7 +62,8 @@ func (p *planner) spec(v stack.Server) (state.Spec, error) {
 		return state.Spec{}, fmt.Errorf("its user-data: %w", err)
 	}
 	if most := p.Features.UserData; len(data) > most {
-		return state.Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most, provider.ErrInvalid)
+		return state.Spec{}, fmt.Errorf("its user-data has %d bytes, and the provider takes %d: %w", len(data), most,
+			provider.ErrInvalid)
 	}
 	sum := sha256.Sum256(data)
 	told := hex.EncodeToString(sum[:])
@@ -91,9 +92,11 @@ func (p *planner) server(v stack.Server, want state.Spec) (Do, string) {
 	case p.network != Nothing:
 		return Replace, "its network is replaced"
 	case old == nil || old.Origin == nil:
-		p.note("server %s exists, and what it was created from is not known: it stays as it is until it is upgraded or rebuilt", v.Name)
+		p.note("server %s exists, and what it was created from is not known: "+
+			"it stays as it is until it is upgraded or rebuilt", v.Name)
 	case r.Want != "" && r.Want != old.Origin.Want:
-		p.note("server %s was not created by the last run here: it stays as it is until it is upgraded or rebuilt", v.Name)
+		p.note("server %s was not created by the last run here: it stays as it is until it is upgraded or rebuilt",
+			v.Name)
 	case old.Origin.Network != p.have[provider.KindNetwork.Named(NetworkName)].ID:
 		return Replace, "its network is gone"
 	case old.Spec != nil:

@@ -17,7 +17,8 @@ func (p *planner) shared() error {
 	}
 	p.network = Nothing
 	if _, lacks := p.Features.Lacks[provider.KindNetwork]; !lacks {
-		n := &provider.Network{Stack: p.s.Name, Name: NetworkName, Prefix: p.s.Network.Prefix, DNS: p.s.Settings.DNS, External: p.s.Network.External}
+		n := &provider.Network{Stack: p.s.Name, Name: NetworkName, Prefix: p.s.Network.Prefix, DNS: p.s.Settings.DNS,
+			External: p.s.Network.External}
 		p.network = p.one(n, known)
 	}
 	if _, lacks := p.Features.Lacks[provider.KindFirewall]; lacks {
@@ -85,7 +86,8 @@ func (p *planner) lasting() error {
 		case r.State == provider.Failed && r.Bound == "":
 			do, why = Replace, "it failed: "+r.Reason
 		case r.Want != "" && r.Want != w.Fingerprint():
-			p.note("the address of %s was made with another external network, and is kept: delete it to have another", v.Name)
+			p.note("the address of %s was made with another external network, and is kept: delete it to have another",
+				v.Name)
 		}
 		p.add(provider.KindAddress, v.Name, "", do, why)
 	}
@@ -101,7 +103,8 @@ func (p *planner) lasting() error {
 					p.note("volume %s is gone: the new one has none of its data", name)
 				}
 			case r.State == provider.Failed:
-				faults = append(faults, fmt.Errorf("volume %s failed: %s; it may have data, and is not replaced: remove it at the provider if it has none", name, r.Reason))
+				faults = append(faults, fmt.Errorf("volume %s failed: %s; it may have data, and is not replaced: "+
+					"remove it at the provider if it has none", name, r.Reason))
 			case r.Size < d.Size:
 				do, why = Change, fmt.Sprintf("it grows from %s to %s", gib(r.Size), gib(d.Size))
 			case r.Size > d.Size:

@@ -135,8 +135,8 @@ func checkRule(r Rule) error {
 	return nil
 }
 
-// CheckPrivate says whether a server of network n can have the address: an invalid one (any) can; the network's own, the
-// gateway's (the first) and the last cannot.
+// CheckPrivate says whether a server of network n can have the address: an invalid one (any) can; the network's own,
+// the gateway's (the first) and the last cannot.
 func CheckPrivate(n netip.Prefix, a netip.Addr) error {
 	if !a.IsValid() {
 		return nil
@@ -178,5 +178,6 @@ func isPublicKey(s string) bool {
 		return false
 	}
 	b, err := base64.StdEncoding.DecodeString(fields[1])
-	return err == nil && len(b) > 4+len(fields[0]) && bytes.HasPrefix(b, append([]byte{0, 0, 0, byte(len(fields[0]))}, fields[0]...))
+	return err == nil && len(b) > 4+len(fields[0]) &&
+		bytes.HasPrefix(b, append([]byte{0, 0, 0, byte(len(fields[0]))}, fields[0]...))
 }

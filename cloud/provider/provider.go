@@ -150,7 +150,8 @@ type Network struct {
 	Stack, Name string
 	Prefix      netip.Prefix // IPv4, /16 to /28; the first address is the gateway's
 	DNS         []netip.Addr // empty: the provider's own
-	External    string       // provider's name of what leads out (an OpenStack external network, a bridge of the host); may be empty
+	// provider's name of what leads out (an OpenStack external network, a bridge of the host); may be empty
+	External string
 }
 
 // Rule lets packets in.
@@ -173,12 +174,14 @@ type Address struct {
 	External    string // as Network.External
 }
 
-// Volume is a blank data disk. Its bytes outlive every server that it was bound to; Ensure never shrinks or rewrites one.
+// Volume is a blank data disk. Its bytes outlive every server that it was bound to; Ensure never
+// shrinks or rewrites one.
 type Volume struct {
 	Stack, Name string
 	Size        int64  // bytes, a multiple of 1 GiB
 	Type        string // the provider's; may be empty
-	Mount       string // absolute path at which a container finds it; machines see a disk and ignore this; empty for /srv
+	// absolute path at which a container finds it; machines see a disk and ignore this; empty for /srv
+	Mount string
 }
 
 // Server is one machine. Those of its resources that outlive it are named by ID.
@@ -243,8 +246,8 @@ type Provider interface {
 	// ErrTaken says that the name is held by something that does not have our labels.
 	Ensure(ctx context.Context, w Want) (Resource, error)
 
-	// Remove begins to remove r, which List or Ensure returned; nil for what is gone already. Removing a server leaves its
-	// addresses and volumes alone. What does not have the labels of r is left alone and is an ErrTaken.
+	// Remove begins to remove r, which List or Ensure returned; nil for what is gone already. Removing a server leaves
+	// its addresses and volumes alone. What does not have the labels of r is left alone and is an ErrTaken.
 	Remove(ctx context.Context, r Resource) error
 
 	// Control starts, stops or reboots a server; nil for one that is in that state already. It does not wait.

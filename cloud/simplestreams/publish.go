@@ -37,8 +37,8 @@ type made struct {
 	From   string `json:"from"`
 }
 
-// Publish writes the images to a directory, and then the documents, in place of those before. It may be interrupted at any
-// point: what is served then are the old images or the new ones. Files that neither the new documents nor those
+// Publish writes the images to a directory, and then the documents, in place of those before. It may be interrupted at
+// any point: what is served then are the old images or the new ones. Files that neither the new documents nor those
 // that they replaced name are deleted. Two at once wait for each other.
 func Publish(ctx context.Context, dir string, sources []Source) error {
 	var disk durable.Disk
@@ -127,7 +127,8 @@ func (p *publisher) root(ctx context.Context, s Source, format Format) (File, er
 	if s.Digest != "" {
 		var m made
 		b, err := os.ReadFile(note)
-		if err == nil && json.Unmarshal(b, &m) == nil && m.From == s.Digest && m.Format == format && isDigest(m.SHA256) && m.Path == "images/"+path.Base(m.Path) {
+		if err == nil && json.Unmarshal(b, &m) == nil && m.From == s.Digest && m.Format == format &&
+			isDigest(m.SHA256) && m.Path == "images/"+path.Base(m.Path) {
 			if info, err := os.Stat(filepath.Join(p.dir, m.Path)); err == nil && info.Size() == m.Size {
 				return m.File, nil
 			}

@@ -1,8 +1,8 @@
 // Package simplestreams publishes images for containers in the format that LXD's and Incus' clients know remote image
 // servers by, so that a stock lxc lists them and launches from them.
 //
-// Call Publish for each set of images, and serve the directory by Handler over HTTPS, which is all that lxc takes. Render
-// alone is the format: images to documents.
+// Call Publish for each set of images, and serve the directory by Handler over HTTPS, which is all that lxc takes.
+// Render alone is the format: images to documents.
 //
 //	streams/v1/index.json     where images.json is, and the products in it
 //	streams/v1/images.json    products: a name and an architecture, with versions, each with two items
@@ -12,7 +12,8 @@
 //
 // The types of items are fixed words: what a file is compressed with is found by its first bytes. The metadata's item
 // has the digest of both files, one after the other, which is the image's fingerprint in LXD (combined_rootxz_sha256,
-// combined_squashfs_sha256). Files are named by their digests, so that a new version never changes what a client is downloading.
+// combined_squashfs_sha256). Files are named by their digests, so that a new version never changes what a
+// client is downloading.
 //
 // The same images give the same bytes. LXD checks each file against its digest; who signs is the TLS certificate.
 //
@@ -111,7 +112,8 @@ const (
 
 // Render makes the documents of images: their order does not matter. It reports every fault.
 func Render(images []Image) (indexJSON, imagesJSON []byte, err error) {
-	all := products{ContentID: "images", DataType: "image-downloads", Format: "products:1.0", Products: make(map[string]product)}
+	all := products{ContentID: "images", DataType: "image-downloads", Format: "products:1.0",
+		Products: make(map[string]product)}
 	images = slices.Clone(images)
 	// Of the fields that a product has once, the newest version's hold.
 	slices.SortStableFunc(images, func(a, b Image) int { return strings.Compare(a.Version, b.Version) })
@@ -123,8 +125,10 @@ func Render(images []Image) (indexJSON, imagesJSON []byte, err error) {
 		}
 		id := "griddle:" + i.Name + ":" + i.Arch
 		p := product{
-			Aliases: strings.Join(slices.Compact(slices.Concat([]string{i.Name, i.Name + "/" + i.Arch}, i.Aliases)), ","),
-			Arch:    i.Arch, OS: i.OS, Release: i.Name, Title: i.Title, Variant: "default", Versions: all.Products[id].Versions,
+			Aliases: strings.Join(slices.Compact(slices.Concat([]string{i.Name, i.Name + "/" + i.Arch}, i.Aliases)),
+				","),
+			Arch: i.Arch, OS: i.OS, Release: i.Name, Title: i.Title, Variant: "default",
+			Versions: all.Products[id].Versions,
 		}
 		if p.OS == "" {
 			p.OS = "griddle"
@@ -136,7 +140,8 @@ func Render(images []Image) (indexJSON, imagesJSON []byte, err error) {
 			p.Versions = make(map[string]version)
 		}
 		if _, twice := p.Versions[i.Version]; twice {
-			faults = append(faults, fmt.Errorf("publishing image %q: version %q for %s is there twice", i.Name, i.Version, i.Arch))
+			faults = append(faults,
+				fmt.Errorf("publishing image %q: version %q for %s is there twice", i.Name, i.Version, i.Arch))
 		}
 		p.Versions[i.Version] = version{Items: i.items()}
 		all.Products[id] = p
@@ -195,7 +200,8 @@ func (i *Image) check() error {
 		bad("the format %q is unknown", i.Format)
 	}
 	for _, f := range []File{i.Meta, i.Root} {
-		if f.Size <= 0 || !isDigest(f.SHA256) || !regexp.MustCompile(`^images/[0-9a-z][0-9a-z._-]*$`).MatchString(f.Path) {
+		if f.Size <= 0 || !isDigest(f.SHA256) ||
+			!regexp.MustCompile(`^images/[0-9a-z][0-9a-z._-]*$`).MatchString(f.Path) {
 			bad("a file is %+v", f)
 		}
 	}

@@ -12,10 +12,11 @@ import (
 func sample(name, version, arch string, format Format) Image {
 	hex := func(c string) string { return strings.Repeat(c, 64) }
 	return Image{
-		Name: name, Version: version, Arch: arch, Format: format, Title: "Web servers", Aliases: []string{name + "/stable"},
-		Meta: File{Path: "images/" + hex("a") + ".lxd.tar", Size: 10240, SHA256: hex("a")},
-		Root: File{Path: "images/" + hex("b") + ".root.tar.gz", Size: 123456789, SHA256: hex("b")},
-		Both: hex("c"),
+		Name: name, Version: version, Arch: arch, Format: format, Title: "Web servers",
+		Aliases: []string{name + "/stable"},
+		Meta:    File{Path: "images/" + hex("a") + ".lxd.tar", Size: 10240, SHA256: hex("a")},
+		Root:    File{Path: "images/" + hex("b") + ".root.tar.gz", Size: 123456789, SHA256: hex("b")},
+		Both:    hex("c"),
 	}
 }
 
@@ -24,7 +25,8 @@ var update = flag.Bool("update", false, "write the goldens anew")
 // TestRender compares the documents with testdata; -update writes them anew.
 func TestRender(t *testing.T) {
 	images := []Image{
-		sample("web", "20261120.1", "amd64", Tar), sample("web", "20261121.1", "amd64", Squashfs), sample("web", "20261120.1", "arm64", Tar), sample("db", "20261101", "amd64", ""),
+		sample("web", "20261120.1", "amd64", Tar), sample("web", "20261121.1", "amd64", Squashfs),
+		sample("web", "20261120.1", "arm64", Tar), sample("db", "20261101", "amd64", ""),
 	}
 	for range 2 {
 		index, all, err := Render(images)
@@ -52,7 +54,8 @@ func TestRender(t *testing.T) {
 
 func TestRenderNothing(t *testing.T) {
 	index, all, err := Render(nil)
-	if err != nil || !strings.Contains(string(index), `"products": []`) || !strings.Contains(string(all), `"products": {}`) {
+	if err != nil || !strings.Contains(string(index), `"products": []`) ||
+		!strings.Contains(string(all), `"products": {}`) {
 		t.Errorf("Render(nil) = %s, %s, %v", index, all, err)
 	}
 }

@@ -32,7 +32,8 @@ func (e *HeldError) Error() string {
 		return fmt.Sprintf("stack %s is in use by another process", e.Stack)
 	}
 	h := e.Holder
-	return fmt.Sprintf("stack %s is in use by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User, h.Host, h.Since.Format(time.DateTime))
+	return fmt.Sprintf("stack %s is in use by %q (process %d of %s on %s, since %s)", e.Stack, h.Command, h.PID, h.User,
+		h.Host, h.Since.Format(time.DateTime))
 }
 
 // Lock locks a stack for this process, which it describes as command, such as "griddle cloud up". The lock ends with

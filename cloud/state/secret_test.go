@@ -33,8 +33,9 @@ func TestSecrets(t *testing.T) {
 		text string
 		mode os.FileMode
 	}{
-		"plain": {"plain value\r\n", 0o600}, "open": {"for all to read", 0o644}, "long": {strings.Repeat("x", maxSecret+1), 0o600},
-		"sealed": {sealed.String(), 0o600}, "key": {id.String() + "\n", 0o600}, "nokey": {"hunter2 hunter2\n", 0o600},
+		"plain": {"plain value\r\n", 0o600}, "open": {"for all to read", 0o644},
+		"long": {strings.Repeat("x", maxSecret+1), 0o600}, "sealed": {sealed.String(), 0o600},
+		"key": {id.String() + "\n", 0o600}, "nokey": {"hunter2 hunter2\n", 0o600},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(f.text), f.mode); err != nil {
 			t.Fatal(err)
@@ -65,7 +66,8 @@ func TestSecrets(t *testing.T) {
 	} {
 		c.s.Name = "x"
 		got, err := secrets.Value(c.s, v)
-		if got != c.want || (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "hunter2")) {
+		if got != c.want || (err == nil) != (c.err == "") ||
+			err != nil && (!strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("secret(%+v) = %q, %v, want %q, %q", c.s, got, err, c.want, c.err)
 		}
 	}

@@ -44,13 +44,15 @@ type State struct {
 	Server   int               `json:"server,omitempty"` // seconds; see stack.Settings
 	Call     int               `json:"call,omitempty"`   // seconds
 
-	Roles     []Role                       `json:"roles,omitempty"`     // in the order in which they are brought up
-	Scale     map[string]int               `json:"scale,omitempty"`     // counts of roles in place of the declared ones
-	Images    map[string]Image             `json:"images,omitempty"`    // by reference@arch
-	Firewalls map[string]string            `json:"firewalls,omitempty"` // digest of the rules that each has, by name
-	Kept      []string                     `json:"kept,omitempty"`      // addresses and volumes that were created, such as "volume web-1.data", sorted
-	Servers   map[string]*Server           `json:"servers,omitempty"`   // by name
-	Outputs   map[string]map[string]string `json:"outputs,omitempty"`   // by role and name; the value is empty if it is a secret
+	Roles     []Role            `json:"roles,omitempty"`     // in the order in which they are brought up
+	Scale     map[string]int    `json:"scale,omitempty"`     // counts of roles in place of the declared ones
+	Images    map[string]Image  `json:"images,omitempty"`    // by reference@arch
+	Firewalls map[string]string `json:"firewalls,omitempty"` // digest of the rules that each has, by name
+	// addresses and volumes that were created, such as "volume web-1.data", sorted
+	Kept    []string           `json:"kept,omitempty"`
+	Servers map[string]*Server `json:"servers,omitempty"` // by name
+	// by role and name; the value is empty if it is a secret
+	Outputs map[string]map[string]string `json:"outputs,omitempty"`
 }
 
 // Role is what starting and stopping servers must know of a role.
@@ -88,13 +90,14 @@ type Server struct {
 
 // Spec is the part of a declaration that only a new server can have. If it changes, the server is replaced.
 type Spec struct {
-	Image    string     `json:"image"` // the version
-	Arch     string     `json:"arch"`
-	Size     string     `json:"size"`
-	Disk     int64      `json:"disk,omitempty"`
-	Private  netip.Addr `json:"private"`
-	UEFI     bool       `json:"uefi,omitempty"`
-	UserData string     `json:"userData"` // digest of the declaration of its user-data; the values of its references are not in it
+	Image   string     `json:"image"` // the version
+	Arch    string     `json:"arch"`
+	Size    string     `json:"size"`
+	Disk    int64      `json:"disk,omitempty"`
+	Private netip.Addr `json:"private"`
+	UEFI    bool       `json:"uefi,omitempty"`
+	// digest of the declaration of its user-data; the values of its references are not in it
+	UserData string `json:"userData"`
 }
 
 // Origin is what the provider was asked to create a server from.

@@ -1,7 +1,8 @@
 // Package machinetest is what the tests that run machines have in common: programs that end with the test, what they
 // and consoles write, the mirror of Debian's packages, and a cache for what takes long to make.
 //
-// Call Run for a program that ends by itself, Hold for one that continues, and NewTranscript to wait for lines of either.
+// Call Run for a program that ends by itself, Hold for one that continues, and NewTranscript to
+// wait for lines of either.
 package machinetest
 
 import (

@@ -1,7 +1,9 @@
-// Package btrfs changes what mkfs.btrfs --rootdir wrote, in place: files get their holes back, and times their nanoseconds.
+// Package btrfs changes what mkfs.btrfs --rootdir wrote, in place: files get their holes back, and
+// times their nanoseconds.
 //
-// Call Restore with the file that mkfs.btrfs wrote. It knows the trees of a fresh filesystem on one device with crc32c checksums, and reads
-// everything before it writes anything: what it does not know is ErrLayout, and the filesystem is unchanged.
+// Call Restore with the file that mkfs.btrfs wrote. It knows the trees of a fresh filesystem on one device with
+// crc32c checksums, and reads everything before it writes anything: what it does not know is ErrLayout, and the
+// filesystem is unchanged.
 //
 // Sources: Linux, Documentation/filesystems/btrfs, include/uapi/linux/btrfs_tree.h, fs/btrfs/accessors.h.
 package btrfs
@@ -27,11 +29,11 @@ const (
 	firstInode                                                           = 256 // the root folder of a tree
 )
 
-// Restore gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the other: the
-// items of their extents and the references to them move to where the pieces belong, and the inodes get their sizes. With the
-// feature no-holes, which is the default, a hole is what no item speaks of. It writes whole seconds: the times of modification get the
-// rest. Nothing changes its place on the disk, and the order of keys stays as it is. It returns an error that wraps ErrLayout, and has changed
-// nothing, where an extent is not within one piece.
+// Restore gives a filesystem what mkfs.btrfs leaves out. It got the pieces of files that are not zero, one behind the
+// other: the items of their extents and the references to them move to where the pieces belong, and the inodes get
+// their sizes. With the feature no-holes, which is the default, a hole is what no item speaks of. It writes whole
+// seconds: the times of modification get the rest. Nothing changes its place on the disk, and the order of keys stays
+// as it is. It returns an error that wraps ErrLayout, and has changed nothing, where an extent is not within one piece.
 func Restore(f *os.File, files map[string]tree.Packed, times map[string]time.Time) error {
 	if len(files)+len(times) == 0 {
 		return nil
@@ -47,7 +49,8 @@ func Restore(f *os.File, files map[string]tree.Packed, times map[string]time.Tim
 	// Everything is looked at before anything is written.
 	for _, write := range []bool{false, true} {
 		for _, tree := range []uint64{fsTree, extentTree} {
-			if _, err := fs.change(fs.roots[tree], write, func(key *itemKey, item []byte) error { return move(inodes, tree, key, item) }, 0); err != nil {
+			if _, err := fs.change(fs.roots[tree], write,
+				func(key *itemKey, item []byte) error { return move(inodes, tree, key, item) }, 0); err != nil {
 				return err
 			}
 		}
@@ -67,7 +70,8 @@ func move(inodes map[uint64]inode, tree uint64, key *itemKey, item []byte) error
 	if tree == extentTree {
 		// An extent of data: 24 bytes, then references: type 1, tree 8, inode 8, offset 8, count 4.
 		const ref = 24
-		if key.kind != extentItem || len(item) < ref+29 || item[ref] != extentDataRef || le.Uint64(item[ref+1:]) != fsTree {
+		if key.kind != extentItem || len(item) < ref+29 || item[ref] != extentDataRef ||
+			le.Uint64(item[ref+1:]) != fsTree {
 			return nil
 		}
 		file := inodes[le.Uint64(item[ref+9:])].file
@@ -100,7 +104,8 @@ func move(inodes map[uint64]inode, tree uint64, key *itemKey, item []byte) error
 		if file == nil {
 			return nil
 		}
-		// 21 bytes, of which the last is the type (1: on the disk), then address, length there, offset in it, length: 8 each.
+		// 21 bytes, of which the last is the type (1: on the disk), then address, length there, offset
+		// in it, length: 8 each.
 		if len(item) != 53 || item[20] != 1 || le.Uint64(item[37:]) != 0 {
 			return fmt.Errorf("%w: an extent of another kind", ErrLayout)
 		}

@@ -11,8 +11,8 @@ import (
 // filesystem is one whose trees are read and changed in place (Linux, Documentation/filesystems/btrfs,
 // fs/btrfs/accessors.h):
 //
-//	superblock, at 64 KiB:  … 64 magic "_BHRfS_M"  80 root tree  88 chunk tree  148 node size  160 size of 811  196 kind of checksum
-//	                        811 chunks of the chunk tree: a key, then the item
+//	superblock, at 64 KiB:  … 64 magic "_BHRfS_M"  80 root tree  88 chunk tree  148 node size
+//	                        160 size of 811  196 kind of checksum  811 chunks of the chunk tree: a key, then the item
 //	node:                   0 checksum of all behind 32  48 address  96 number of items  100 level  101 items
 //	  leaf's item:          0 key  17 offset behind 101  21 size
 //	  inner node's item:    0 key  17 address of the child  25 generation

@@ -17,9 +17,10 @@ import (
 	"griddle/imagestore/durable"
 )
 
-// Unpack unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content: a
-// second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename, and fsync(2) of dir
-// after it. A file that is not a package of one kernel is an error. It needs dpkg-deb(1) and depmod(8) (Debian packages dpkg, kmod).
+// Unpack unpacks a kernel's Debian package, such as linux-image-6.1.0-39-cloud-amd64, below dir, once for each content:
+// a second call finds what the first made. It is there whole or not at all: syncfs(2) comes before the rename, and
+// fsync(2) of dir after it. A file that is not a package of one kernel is an error. It needs dpkg-deb(1) and depmod(8)
+// (Debian packages dpkg, kmod).
 func Unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
 	k, err := unpack(ctx, deb, dir)
 	if err != nil {
@@ -62,7 +63,8 @@ func unpack(ctx context.Context, deb, dir string) (*Kernel, error) {
 		if err := os.MkdirAll(filepath.Join(work, "lib"), 0o755); err != nil {
 			return nil, err
 		}
-		if err := os.Rename(filepath.Join(work, "usr", "lib", "modules"), filepath.Join(work, "lib", "modules")); err != nil {
+		if err := os.Rename(filepath.Join(work, "usr", "lib", "modules"),
+			filepath.Join(work, "lib", "modules")); err != nil {
 			return nil, fmt.Errorf("it is not a package of one kernel: %w", err)
 		}
 	}
@@ -96,7 +98,8 @@ func digestOfFile(name string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// syncAll makes durable what is on the filesystem of dir: thousands of modules, for which one call is quicker than one each.
+// syncAll makes durable what is on the filesystem of dir: thousands of modules, for which one call is
+// quicker than one each.
 func syncAll(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {

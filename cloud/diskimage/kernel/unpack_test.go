@@ -12,7 +12,8 @@ import (
 func kernelPackage(t *testing.T, files ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	control := "Package: linux-image-6.1.0-9\nVersion: 1\nArchitecture: amd64\nMaintainer: A <a@example.org>\nDescription: a kernel\n"
+	control := "Package: linux-image-6.1.0-9\nVersion: 1\nArchitecture: amd64\nMaintainer: A " +
+		"<a@example.org>\nDescription: a kernel\n"
 	for name, text := range map[string]string{"DEBIAN/control": control} {
 		write(t, filepath.Join(dir, "p", name), text)
 	}
@@ -26,7 +27,8 @@ func kernelPackage(t *testing.T, files ...string) string {
 		write(t, filepath.Join(dir, "p", f), f)
 	}
 	deb := filepath.Join(dir, "k.deb")
-	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-b", filepath.Join(dir, "p"), deb).CombinedOutput(); err != nil {
+	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-b", filepath.Join(dir, "p"),
+		deb).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return deb
@@ -47,7 +49,8 @@ func TestUnpackKernel(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kernels")
 	write(t, filepath.Join(dir, ".unpacking", "boot", "vmlinuz-old"), "of a run that was killed")
 	for _, modules := range []string{"lib/modules", "usr/lib/modules"} {
-		deb := kernelPackage(t, "boot/vmlinuz-6.1.0-9", modules+"/6.1.0-9/modules.builtin", modules+"/6.1.0-9/modules.order", "usr/share/doc/k/copyright")
+		deb := kernelPackage(t, "boot/vmlinuz-6.1.0-9", modules+"/6.1.0-9/modules.builtin",
+			modules+"/6.1.0-9/modules.order", "usr/share/doc/k/copyright")
 		k, err := Unpack(t.Context(), deb, dir)
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package program runs the tools that make a disk (tar, mke2fs, mkfs.btrfs, qemu-img and others), so that they give the same
-// bytes each time: with a fixed time, locale and configuration, and in a user namespace if the caller is not root.
+// Package program runs the tools that make a disk (tar, mke2fs, mkfs.btrfs, qemu-img and others), so that they give the
+// same bytes each time: with a fixed time, locale and configuration, and in a user namespace if the caller is not root.
 //
 // Call Runner.Run. Its error has what the tool said, and the Debian package of a tool that is missing.
 package program
@@ -59,8 +59,9 @@ func (p Runner) Run(ctx context.Context, c Call, name string, args ...string) er
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC0", "HOME=/nonexistent", "MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1",
-		fmt.Sprintf("E2FSPROGS_FAKE_TIME=%d", p.Now), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", p.Now),
+		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC0", "HOME=/nonexistent",
+		"MTOOLSRC=/dev/null", "MTOOLS_SKIP_CHECK=1", fmt.Sprintf("E2FSPROGS_FAKE_TIME=%d", p.Now),
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", p.Now),
 		"MKE2FS_CONFIG=/nonexistent", // what mke2fs was built with, whatever this computer likes
 	}
 	var out, stderr Tail

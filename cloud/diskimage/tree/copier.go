@@ -1,9 +1,10 @@
-// Package tree copies an image's tar archive to the archive of a disk's root: the same tree, checked, with files added to it.
-// It is a function from bytes to bytes; only the buffer of Copier.Sparse is a file.
+// Package tree copies an image's tar archive to the archive of a disk's root: the same tree, checked, with files added
+// to it. It is a function from bytes to bytes; only the buffer of Copier.Sparse is a file.
 //
-// Call NewCopier, Sparse if large files may have zeros, Copy, Lay and Close; Copier.Found then says what is in the tree. A name that
-// leaves the tree, a path through a symlink, an entry that exists twice, and numbers out of bounds are errors: an image is hostile input.
-// Attributes and owners are kept. A file that is added replaces the entry with its path.
+// Call NewCopier, Sparse if large files may have zeros, Copy, Lay and Close; Copier.Found then says what is in
+// the tree. A name that leaves the tree, a path through a symlink, an entry that exists twice, and numbers out
+// of bounds are errors: an image is hostile input. Attributes and owners are kept. A file that is added replaces
+// the entry with its path.
 //
 // Sources: POSIX.1-2017 pax; tar's manual, "PAX Format, Version 1.0" (sparse files).
 package tree
@@ -34,17 +35,19 @@ const (
 
 // Summary is what a Copier found in a tree.
 type Summary struct {
-	Entries   int64
-	Bytes     int64     // that the files take in blocks of blockSize that are not zero, folders, long links and attributes included
+	Entries int64
+	// that the files take in blocks of blockSize that are not zero, folders, long links and attributes included
+	Bytes     int64
 	Newest    time.Time // modification of any entry
 	Root      *tar.Header
 	Fstab     []byte
 	Kernel    bool // it has one that GRUB looks for
 	CloudInit bool
-	Growfs    string               // path of systemd-growfs
-	Packed    map[string]Packed    // files whose zeros were left out, by name; nil: they are written as holes
-	Times     map[string]time.Time // of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
-	Repart    bool
+	Growfs    string            // path of systemd-growfs
+	Packed    map[string]Packed // files whose zeros were left out, by name; nil: they are written as holes
+	// of the entries whose modification does not fit 32 bits of seconds, by name; nil: not noted
+	Times  map[string]time.Time
+	Repart bool
 }
 
 // Rules are what a tree must satisfy besides its shape.
@@ -68,18 +71,21 @@ type Copier struct {
 	swap   map[string]bool   // names that were left out since a file is laid over them
 }
 
-// NewCopier returns a Copier that writes to w. The files replace entries of the archive that have their paths; Lay adds them.
+// NewCopier returns a Copier that writes to w. The files replace entries of the archive that have their
+// paths; Lay adds them.
 func NewCopier(w io.Writer, r Rules, files []File) *Copier {
-	v := &Copier{out: tar.NewWriter(w), to: w, rules: r, over: map[string]File{}, buffer: make([]byte, bufferSize), seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
+	v := &Copier{out: tar.NewWriter(w), to: w, rules: r, over: map[string]File{}, buffer: make([]byte, bufferSize),
+		seen: map[string]byte{}, links: map[string]string{}, swap: map[string]bool{}}
 	for _, f := range files {
 		v.over[f.Name()] = f
 	}
 	return v
 }
 
-// Sparse leaves out the zeros in large files from now on, and notes times that do not fit 32 bits of seconds. Its buffer is a nameless
-// file in dir. With pieces, the pieces of a file that are not zero are written one behind the other, and Summary.Packed says which they are;
-// without, they are written as GNU tar writes holes. Call done at the end.
+// Sparse leaves out the zeros in large files from now on, and notes times that do not fit 32 bits of seconds.
+// Its buffer is a nameless file in dir. With pieces, the pieces of a file that are not zero are written one
+// behind the other, and Summary.Packed says which they are; without, they are written as GNU tar writes holes.
+// Call done at the end.
 func (v *Copier) Sparse(dir string, pieces bool) (done func() error, err error) {
 	if v.packer, err = newPacker(dir); err != nil {
 		return nil, err
@@ -138,7 +144,8 @@ func (v *Copier) entry(h *tar.Header, content io.Reader, keepFstab bool) error {
 	if err := v.check(h, name); err != nil {
 		return err
 	}
-	if v.rules.DropDevices && (h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock) && strings.HasPrefix(name, "dev/") {
+	if v.rules.DropDevices && (h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock) &&
+		strings.HasPrefix(name, "dev/") {
 		return nil
 	}
 	if f, ok := v.over[name]; ok {
@@ -200,7 +207,8 @@ func (v *Copier) check(h *tar.Header, name string) error {
 	}
 	for key := range h.PAXRecords {
 		x, ok := strings.CutPrefix(key, "SCHILY.xattr.")
-		if ok && v.rules.Mapped && (strings.HasPrefix(x, "trusted.") || strings.HasPrefix(x, "security.") && x != "security.capability") {
+		if ok && v.rules.Mapped &&
+			(strings.HasPrefix(x, "trusted.") || strings.HasPrefix(x, "security.") && x != "security.capability") {
 			return fmt.Errorf("it has the attribute %.80q, which only root can set", x)
 		}
 	}
@@ -248,8 +256,8 @@ func (v *Copier) note(name string, h *tar.Header) {
 	}
 }
 
-// Lay adds files behind the archive's own entries; symlinks in their paths are followed. nil adds those that NewCopier got. Others are
-// added only if none of those has their path.
+// Lay adds files behind the archive's own entries; symlinks in their paths are followed. nil adds those that NewCopier
+// got. Others are added only if none of those has their path.
 func (v *Copier) Lay(files []File) error {
 	now := maps.Clone(v.over)
 	if files != nil {
@@ -282,7 +290,8 @@ func (v *Copier) layOne(f File) error {
 	if err := v.parents(name); err != nil {
 		return err
 	}
-	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID, ModTime: v.Found.Newest, Size: int64(len(f.Content))}
+	h := &tar.Header{Typeflag: tar.TypeReg, Mode: int64(f.Mode), Uid: f.UID, Gid: f.GID, ModTime: v.Found.Newest,
+		Size: int64(len(f.Content))}
 	var content io.Reader = bytes.NewReader(f.Content)
 	switch {
 	case f.Local != "":

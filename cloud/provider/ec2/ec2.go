@@ -1,7 +1,7 @@
 // Package ec2 has stacks stand on Amazon EC2.
 //
-// Call Open. Credentials are found by the SDK's default chain (environment, ~/.aws, SSO, the instance's role); nothing is
-// kept. An image goes up from any machine by the EBS direct API, with no helper instance, and becomes an AMI:
+// Call Open. Credentials are found by the SDK's default chain (environment, ~/.aws, SSO, the instance's role); nothing
+// is kept. An image goes up from any machine by the EBS direct API, with no helper instance, and becomes an AMI:
 //
 //	StartSnapshot -> PutSnapshotBlock (512 KiB each, zeroes left out) -> CompleteSnapshot -> RegisterImage
 //
@@ -20,13 +20,13 @@
 // A stack is in one availability zone: that of its subnet, else of its volumes, else Options.Zone, else the first.
 //
 // Guarantees: what EC2 makes by client token (snapshots, volumes, instances) is made once however often and by however
-// many processes it is asked for. VPCs, gateways, DHCP options and addresses have no token: those calls are not repeated
-// after a lost answer, and the next Ensure finds what was made by its tags. Two processes that ask for one of them at the
-// same moment can make two; List shows both, and Ensure takes the one with the lower ID.
+// many processes it is asked for. VPCs, gateways, DHCP options and addresses have no token: those calls are not
+// repeated after a lost answer, and the next Ensure finds what was made by its tags. Two processes that ask for one of
+// them at the same moment can make two; List shows both, and Ensure takes the one with the lower ID.
 //
-// Against Provider.Ensure's rule it waits where EC2 leaves no other way: for an upload and the snapshot's completion, for
-// a VPC, and for an instance to run, because volumes and addresses can only be given to one that runs. A server that was
-// made by a killed Ensure stays Pending until another Ensure has attached them.
+// Against Provider.Ensure's rule it waits where EC2 leaves no other way: for an upload and the snapshot's completion,
+// for a VPC, and for an instance to run, because volumes and addresses can only be given to one that runs. A server
+// that was made by a killed Ensure stays Pending until another Ensure has attached them.
 //
 // Sources: Amazon EC2 API Reference 2016-11-15; EBS direct APIs Reference 2019-11-02; EC2 developer guide, "Ensuring
 // idempotency"; on the linear checksum awslabs/coldsnap, src/upload.rs.
@@ -64,7 +64,8 @@ type Options struct {
 	Endpoint string // https URL of EC2 and EBS direct instead of Amazon's
 	CA       []byte // PEM certificates that are trusted besides the system's
 
-	Parallel int           // blocks of an image that are sent side by side, 1 to 64; default 8, half a MiB of memory each
+	// blocks of an image that are sent side by side, 1 to 64; default 8, half a MiB of memory each
+	Parallel int
 	Poll     time.Duration // between two looks at what Ensure waits for; default 2 s
 	Backoff  time.Duration // longest wait between repetitions of one request; default 20 s
 	Log      *slog.Logger  // default: nothing is logged
@@ -110,7 +111,8 @@ func Open(ctx context.Context, o Options) (*Provider, error) {
 		return nil, fmt.Errorf("reading the configuration of ec2: %w", err)
 	}
 	if cfg.Region == "" {
-		return nil, fmt.Errorf("reading the configuration of ec2: %w: write region: in the stack file's provider, or set AWS_REGION: %w", errNoRegion, provider.ErrInvalid)
+		return nil, fmt.Errorf("reading the configuration of ec2: %w: write region: in the stack file's provider, "+
+			"or set AWS_REGION: %w", errNoRegion, provider.ErrInvalid)
 	}
 	cfg.Credentials = chain{cfg.Credentials}
 	standard := func(attempts int) *retry.Standard {
@@ -257,7 +259,8 @@ func (p *Provider) until(ctx context.Context, times int, done func() (bool, erro
 	}
 }
 
-// visible is how often what was just made is looked for: EC2 shows it a little later (EC2 developer guide, "Eventual consistency").
+// visible is how often what was just made is looked for: EC2 shows it a little later (EC2 developer guide,
+// "Eventual consistency").
 const visible = 15
 
 // once is for what has no client token: after a lost answer it must be looked for, not made again.

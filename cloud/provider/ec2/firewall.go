@@ -63,7 +63,8 @@ func (p *Provider) ensureFirewall(ctx context.Context, w *provider.Firewall) (pr
 	}
 	vpc := first(vpcs, vpcID)
 	if vpc == nil {
-		return provider.Resource{}, fmt.Errorf("stack %q has no network, and EC2's firewalls are in one: %w", w.Stack, provider.ErrInvalid)
+		return provider.Resource{}, fmt.Errorf("stack %q has no network, and EC2's firewalls are in one: %w", w.Stack,
+			provider.ErrInvalid)
 	}
 	id, err := p.ensureGroup(ctx, aws.ToString(vpc.VpcId), plainName(w.Stack, w.Name), "Made by griddle", w)
 	if err != nil {
@@ -113,7 +114,8 @@ func (p *Provider) ensureGroup(ctx context.Context, vpc, name, description strin
 	return aws.ToString(all[0].GroupId), nil
 }
 
-// setRules brings a group's rules to these. New ones come first: a connection that old and new rules let in is never refused.
+// setRules brings a group's rules to these. New ones come first: a connection that old and new rules
+// let in is never refused.
 func (p *Provider) setRules(ctx context.Context, group string, want []rule) error {
 	found, err := p.groupRules(ctx, filter("group-id", group))
 	if err != nil {
@@ -146,7 +148,8 @@ func (p *Provider) setRules(ctx context.Context, group string, want []rule) erro
 		if len(add) == 0 {
 			return nil
 		}
-		_, err := p.ec2.AuthorizeSecurityGroupIngress(ctx, &api.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(group), IpPermissions: add})
+		_, err := p.ec2.AuthorizeSecurityGroupIngress(ctx,
+			&api.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(group), IpPermissions: add})
 		return err
 	}
 	switch err := allow(); code(err) {
@@ -172,7 +175,8 @@ func (p *Provider) revoke(ctx context.Context, group string, rules []string) err
 	if len(rules) == 0 {
 		return nil
 	}
-	_, err := p.ec2.RevokeSecurityGroupIngress(ctx, &api.RevokeSecurityGroupIngressInput{GroupId: aws.String(group), SecurityGroupRuleIds: rules})
+	_, err := p.ec2.RevokeSecurityGroupIngress(ctx,
+		&api.RevokeSecurityGroupIngressInput{GroupId: aws.String(group), SecurityGroupRuleIds: rules})
 	if isGone(err) {
 		return nil
 	}

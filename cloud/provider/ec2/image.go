@@ -18,7 +18,8 @@ const rootDevice = "/dev/xvda"
 
 // ofDigest are filters for what was made from an image's bytes: AMIs and snapshots.
 func ofDigest(digest string) []types.Filter {
-	return []types.Filter{filter("tag:"+provider.LabelKind, string(provider.KindImage)), filter("tag:"+provider.LabelDigest, digest)}
+	return []types.Filter{filter("tag:"+provider.LabelKind, string(provider.KindImage)),
+		filter("tag:"+provider.LabelDigest, digest)}
 }
 
 func imageResource(i *types.Image) provider.Resource {
@@ -48,7 +49,8 @@ func (p *Provider) ourImages(ctx context.Context, f ...types.Filter) ([]provider
 		return nil, nil, err
 	}
 	found = slices.DeleteFunc(found, func(i types.Image) bool {
-		return i.State == types.ImageStateDeregistered || value(i.Tags, provider.LabelKind) != string(provider.KindImage)
+		return i.State == types.ImageStateDeregistered ||
+			value(i.Tags, provider.LabelKind) != string(provider.KindImage)
 	})
 	var all []provider.Resource
 	for i := range found {
@@ -70,7 +72,9 @@ func (p *Provider) listImages(ctx context.Context) ([]provider.Resource, error) 
 	}
 	for _, s := range snapshots {
 		r := labelled(s.SnapshotId, s.Tags)
-		if r.Kind != provider.KindImage || slices.ContainsFunc(all, func(i provider.Resource) bool { return i.Digest == r.Digest }) {
+		if r.Kind != provider.KindImage || slices.ContainsFunc(all, func(i provider.Resource) bool {
+			return i.Digest == r.Digest
+		}) {
 			continue
 		}
 		if r.State = provider.Pending; s.State == types.SnapshotStateError {
@@ -179,7 +183,8 @@ func (p *Provider) registered(ctx context.Context, w *provider.Image, snapshot s
 	if err != nil {
 		return provider.Resource{}, err
 	}
-	if value(holder.Tags, provider.LabelDigest) != w.Digest || value(holder.Tags, provider.LabelKind) != string(provider.KindImage) {
+	if value(holder.Tags, provider.LabelDigest) != w.Digest ||
+		value(holder.Tags, provider.LabelKind) != string(provider.KindImage) {
 		return provider.Resource{}, fmt.Errorf("the AMI %s is called %s and does not have our labels: %w",
 			aws.ToString(holder.ImageId), amiName(w.Digest), provider.ErrTaken)
 	}

@@ -31,7 +31,8 @@ func (p *Provider) ensureKey(ctx context.Context, w *provider.Key) (provider.Res
 	name := plainName(w.Stack, w.Name)
 	tags := labels(w)
 	o, err := p.ec2.ImportKeyPair(ctx, &api.ImportKeyPairInput{
-		KeyName: aws.String(name), PublicKeyMaterial: []byte(w.Public), TagSpecifications: specs(tags, types.ResourceTypeKeyPair),
+		KeyName: aws.String(name), PublicKeyMaterial: []byte(w.Public),
+		TagSpecifications: specs(tags, types.ResourceTypeKeyPair),
 	})
 	if code(err) != "InvalidKeyPair.Duplicate" {
 		if err != nil {

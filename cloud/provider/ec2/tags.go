@@ -93,14 +93,15 @@ func notOurs(r provider.Resource) error {
 func labelled(id *string, tags []types.Tag) provider.Resource {
 	return provider.Resource{
 		Kind: provider.Kind(value(tags, provider.LabelKind)), Stack: value(tags, provider.LabelStack),
-		Name: value(tags, provider.LabelName), Want: value(tags, provider.LabelWant), Digest: value(tags, provider.LabelDigest),
-		ID: aws.ToString(id), State: provider.Ready,
+		Name: value(tags, provider.LabelName), Want: value(tags, provider.LabelWant),
+		Digest: value(tags, provider.LabelDigest), ID: aws.ToString(id), State: provider.Ready,
 	}
 }
 
 // use checks that a resource of the kind with the ID belongs to the stack, so that a server can use it.
 func use(tags []types.Tag, kind provider.Kind, id, stack string) error {
-	if value(tags, provider.LabelKind) != string(kind) || kind != provider.KindImage && value(tags, provider.LabelStack) != stack {
+	if value(tags, provider.LabelKind) != string(kind) ||
+		kind != provider.KindImage && value(tags, provider.LabelStack) != stack {
 		return fmt.Errorf("%s %s is not of stack %q: %w", kind, id, stack, provider.ErrInvalid)
 	}
 	return nil

@@ -41,9 +41,11 @@ func TestDaemon(t *testing.T) {
 // base makes a network, a firewall and an address, and returns a server that is wanted with them.
 func base(t *testing.T, p *lxd.Provider, image *provider.Image, rules ...provider.Rule) provider.Server {
 	t.Helper()
-	w := provider.Server{Stack: "demo", Name: "web-1", Role: "web", Size: "tiny", Private: netip.MustParseAddr("10.77.0.11")}
+	w := provider.Server{Stack: "demo", Name: "web-1", Role: "web", Size: "tiny",
+		Private: netip.MustParseAddr("10.77.0.11")}
 	w.Image = ready(t, p, image).ID
-	w.Network = ready(t, p, &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24")}).ID
+	w.Network = ready(t, p,
+		&provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24")}).ID
 	w.Firewall = ready(t, p, &provider.Firewall{Stack: "demo", Name: "web", Rules: rules}).ID
 	w.Address = ready(t, p, &provider.Address{Stack: "demo", Name: "ip"}).ID
 	return w
@@ -104,14 +106,16 @@ func TestPackets(t *testing.T) {
 		t.Error("servers of one network do not reach each other")
 	}
 
-	ready(t, p, &provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}})
+	ready(t, p, &provider.Firewall{Stack: "demo", Name: "web",
+		Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}})
 	reach(d.Namespace(), private, true)
 	reach(d.Outside(), public, true)
 	ready(t, p, &provider.Firewall{Stack: "demo", Name: "web"})
 	reach(d.Outside(), public, false)
 
 	// Whoever gets the address of a server that is gone has none of its open ports.
-	ready(t, p, &provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}})
+	ready(t, p, &provider.Firewall{Stack: "demo", Name: "web",
+		Rules: []provider.Rule{{Protocol: "tcp", From: 22, To: 22, Source: all}}})
 	reach(d.Outside(), public, true)
 	if err := p.Remove(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -158,11 +162,13 @@ func TestUserData(t *testing.T) {
 	w := base(t, p, lxdtest.CloudRoot(t))
 	w.Volumes = []string{ready(t, p, &provider.Volume{Stack: "demo", Name: "data", Size: 1 << 30, Mount: "/data"}).ID}
 	w.UserData = []byte(strings.Join([]string{
-		"#cloud-config", "locale: C.UTF-8", "write_files:", "- path: /etc/role", `  content: "worker <&> '{{ x }}'"`, "runcmd:", "- [sh, -c, 'hostname > /data/ran']", "",
+		"#cloud-config", "locale: C.UTF-8", "write_files:", "- path: /etc/role", `  content: "worker <&> '{{ x }}'"`,
+		"runcmd:", "- [sh, -c, 'hostname > /data/ran']", "",
 	}, "\n"))
 	ready(t, p, &w)
 	var status string
-	for end := time.Now().Add(4 * time.Minute); !strings.Contains(status, "status: done") && !strings.Contains(status, "status: error"); time.Sleep(time.Second) {
+	for end := time.Now().Add(4 * time.Minute); !strings.Contains(status, "status: done") &&
+		!strings.Contains(status, "status: error"); time.Sleep(time.Second) {
 		if time.Now().After(end) {
 			t.Fatalf("cloud-init is %s", status)
 		}
@@ -173,7 +179,8 @@ func TestUserData(t *testing.T) {
 		log, err := d.Try("exec", "demo--web-1", "--", "grep", "-iE", "warn|error|fail", "/var/log/cloud-init.log")
 		t.Errorf("its log has %s %v", log, err)
 	}
-	for path, want := range map[string]string{"/etc/role": "worker <&> '{{ x }}'", "/data/ran": "web-1\n", "/etc/hostname": "web-1\n"} {
+	for path, want := range map[string]string{"/etc/role": "worker <&> '{{ x }}'", "/data/ran": "web-1\n",
+		"/etc/hostname": "web-1\n"} {
 		if got, err := d.Try("exec", "demo--web-1", "--", "cat", path); err != nil || got != want {
 			t.Errorf("%s is %q, %v, want %q", path, got, err, want)
 		}

@@ -27,8 +27,9 @@ type image struct {
 // resource is an image of ours, and false for another.
 func (i *image) resource() (provider.Resource, bool) {
 	r := provider.Resource{
-		Kind: provider.KindImage, Name: i.Properties[provider.LabelName], ID: i.Fingerprint, State: provider.Ready, Size: i.Size,
-		Want: i.Properties[provider.LabelWant], Digest: i.Properties[provider.LabelDigest],
+		Kind: provider.KindImage, Name: i.Properties[provider.LabelName], ID: i.Fingerprint,
+		State: provider.Ready, Size: i.Size, Want: i.Properties[provider.LabelWant],
+		Digest: i.Properties[provider.LabelDigest],
 	}
 	return r, i.Properties[provider.LabelKind] == string(provider.KindImage) && r.Name != "" && r.Digest != ""
 }
@@ -80,13 +81,14 @@ func (p *Provider) ensureImage(ctx context.Context, w *provider.Image) (provider
 	}
 	r, ok := i.resource()
 	if !ok {
-		return provider.Resource{}, fmt.Errorf("LXD's image %s has its bytes and not its labels: %w", id, provider.ErrTaken)
+		return provider.Resource{}, fmt.Errorf("LXD's image %s has its bytes and not its labels: %w",
+			id, provider.ErrTaken)
 	}
 	return r, nil
 }
 
-// upload sends an image as two files, the description and the tree as it is, and returns the fingerprint: the SHA-256 of both,
-// one after the other.
+// upload sends an image as two files, the description and the tree as it is, and returns the fingerprint: the SHA-256
+// of both, one after the other.
 func (p *Provider) upload(ctx context.Context, w *provider.Image) (string, error) {
 	meta, err := metadata.Tar(metadata.Image{Arch: w.Arch, Properties: map[string]string{
 		provider.LabelKind: string(provider.KindImage), provider.LabelName: w.Name, provider.LabelWant: w.Fingerprint(),
@@ -100,7 +102,8 @@ func (p *Provider) upload(ctx context.Context, w *provider.Image) (string, error
 		return "", fmt.Errorf("opening it: %w", err)
 	}
 	defer root.Close()
-	body := &checked{ctx: ctx, r: io.NewSectionReader(root, 0, w.Size), left: w.Size, want: w.Digest, root: sha256.New(), both: sha256.New()}
+	body := &checked{ctx: ctx, r: io.NewSectionReader(root, 0, w.Size), left: w.Size, want: w.Digest,
+		root: sha256.New(), both: sha256.New()}
 	body.both.Write(meta)
 
 	// The form is written with nothing for the tree, whose bytes go in between, so that the length is known.

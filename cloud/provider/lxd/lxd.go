@@ -4,22 +4,23 @@
 //
 //	image     a container image, found again by the digest in its properties
 //	key       nothing: LXD knows no ssh keys, so they are in the user-data
-//	network   a managed bridge with the stack's prefix, with DHCP and NAT of LXD's, and an ACL of its own, without rules, so
-//	          that nothing comes in which no firewall lets in
-//	firewall  a network ACL. LXD applies ACLs of a bridge at its border and not per server; so each rule names the addresses
-//	          of the firewall's servers. What a server lets in is written again whenever one comes or goes
+//	network   a managed bridge with the stack's prefix, with DHCP and NAT of LXD's, and an ACL of its own without rules,
+//	          so that only what a firewall lets in comes in
+//	firewall  a network ACL. LXD applies ACLs of a bridge at its border and not per server; so each rule names
+//	          the addresses of the firewall's servers. What a server lets in is written again whenever one comes or goes
 //	address   a forward of the stack's network: one of Config.Addresses, all ports of which go to the server
 //	volume    a custom storage volume with a filesystem, which a container finds at Volume.Mount
 //	server    an unprivileged container with a fixed address, limits by its size, and user-data for cloud-init's NoCloud
 //
-// Labels are configuration keys user.griddle-*, of images properties without that prefix. A server without a public address is
-// reached at its private one, which the computer that runs LXD has a route to.
+// Labels are configuration keys user.griddle-*, of images properties without that prefix. A server without a public
+// address is reached at its private one, which the computer that runs LXD has a route to.
 //
-// What other programs change at the same time is found by ETags, and done again. Operations that LXD runs in the background
-// are waited for within the context and Config.Wait; one that is not done by then continues, and the error is temporary.
+// What other programs change at the same time is found by ETags, and done again. Operations that LXD runs in
+// the background are waited for within the context and Config.Wait; one that is not done by then continues, and
+// the error is temporary.
 //
-// Written against LXD 5.0 (https://documentation.ubuntu.com/lxd/en/stable-5.0/api/) with its extensions network_bridge_acl,
-// network_forward and custom volumes.
+// Written against LXD 5.0 (https://documentation.ubuntu.com/lxd/en/stable-5.0/api/) with its extensions
+// network_bridge_acl, network_forward and custom volumes.
 package lxd
 
 import (
@@ -39,10 +40,12 @@ import (
 type Config struct {
 	Socket string // path of the daemon's unix socket, /var/lib/lxd/unix.socket or one of another installation
 
-	URL    string // https://host:8443
-	Cert   []byte // PEM of our client certificate, which the daemon trusts
-	Key    []byte // PEM of its private key
-	Server []byte // PEM: the daemon's own certificate, which alone is then accepted whatever the name, or the CA that signed it; empty for the system's
+	URL  string // https://host:8443
+	Cert []byte // PEM of our client certificate, which the daemon trusts
+	Key  []byte // PEM of its private key
+	// PEM: the daemon's own certificate, which alone is then accepted whatever the name, or the CA that signed it;
+	// empty for the system's
+	Server []byte
 
 	Project string // LXD's; empty for its default
 	Pool    string // storage pool of roots and volumes; empty for the only one that there is
@@ -65,7 +68,8 @@ func (c *Config) validate() error {
 	switch u, err := url.Parse(c.URL); {
 	case (c.Socket == "") == (c.URL == ""):
 		bad("either a socket or a URL is needed")
-	case c.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil):
+	case c.URL != "" && (err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.User != nil):
 		bad("%q is not https://HOST:PORT", c.URL)
 	case c.URL != "" && (len(c.Cert) == 0 || len(c.Key) == 0):
 		bad("a URL needs a client certificate and its key")
@@ -103,7 +107,8 @@ func New(c Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring LXD: %w", err)
 	}
-	p := &Provider{config: c, client: &client{http: &http.Client{Transport: transport}, base: base, project: c.Project, wait: c.Wait}}
+	p := &Provider{config: c,
+		client: &client{http: &http.Client{Transport: transport}, base: base, project: c.Project, wait: c.Wait}}
 	p.locks.held = make(map[string]chan struct{})
 	return p, nil
 }
@@ -160,8 +165,9 @@ func (p *Provider) Ensure(ctx context.Context, w provider.Want) (provider.Resour
 // Remove implements provider.Provider.
 func (p *Provider) Remove(ctx context.Context, r provider.Resource) error {
 	remove, ok := map[provider.Kind]func(context.Context, provider.Resource) error{
-		provider.KindImage: p.removeImage, provider.KindNetwork: p.removeNetwork, provider.KindFirewall: p.removeFirewall,
-		provider.KindAddress: p.removeAddress, provider.KindVolume: p.removeVolume, provider.KindServer: p.removeServer,
+		provider.KindImage: p.removeImage, provider.KindNetwork: p.removeNetwork,
+		provider.KindFirewall: p.removeFirewall, provider.KindAddress: p.removeAddress,
+		provider.KindVolume: p.removeVolume, provider.KindServer: p.removeServer,
 	}[r.Kind]
 	err := provider.ErrUnsupported
 	if ok {

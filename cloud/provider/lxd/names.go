@@ -24,7 +24,8 @@ const (
 // labels are what a resource bears.
 func labels(w provider.Want) map[string]string {
 	kind, stack, name := w.Identity()
-	m := map[string]string{user + provider.LabelKind: string(kind), user + provider.LabelName: name, user + provider.LabelWant: w.Fingerprint()}
+	m := map[string]string{user + provider.LabelKind: string(kind), user + provider.LabelName: name,
+		user + provider.LabelWant: w.Fingerprint()}
 	if stack != "" {
 		m[user+provider.LabelStack] = stack
 	}
@@ -41,7 +42,8 @@ func with(w provider.Want, more map[string]string) map[string]string {
 // identified reads labels; false where they are not of a kind.
 func identified(config map[string]string, kind provider.Kind) (provider.Resource, bool) {
 	r := provider.Resource{
-		Kind: kind, Stack: config[user+provider.LabelStack], Name: config[user+provider.LabelName], Want: config[user+provider.LabelWant], State: provider.Ready,
+		Kind: kind, Stack: config[user+provider.LabelStack], Name: config[user+provider.LabelName],
+		Want: config[user+provider.LabelWant], State: provider.Ready,
 	}
 	return r, config[user+provider.LabelKind] == string(kind) && r.Name != "" && r.Stack != ""
 }
@@ -62,9 +64,9 @@ func ours(config map[string]string, kind provider.Kind, stack, id string) error 
 	return nil
 }
 
-// joined is the name of a stack's resource among all those of a daemon: a DNS label, which is what LXD takes for most things. No
-// two pairs share one: where the plain form could be read in two ways, is too long or begins with a digit, which LXD
-// refuses, it ends in a digest.
+// joined is the name of a stack's resource among all those of a daemon: a DNS label, which is what LXD takes for most
+// things. No two pairs share one: where the plain form could be read in two ways, is too long or begins with a digit,
+// which LXD refuses, it ends in a digest.
 func joined(stack, name string) string {
 	plain := stack + "--" + name
 	ambiguous := strings.Contains(stack, "--") || strings.Contains(name, "--") || strings.Contains(name, ".")

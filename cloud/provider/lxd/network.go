@@ -51,7 +51,8 @@ func (p *Provider) networks(ctx context.Context) ([]network, error) {
 
 func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (provider.Resource, error) {
 	if w.External != "" {
-		return provider.Resource{}, fmt.Errorf("the computer with LXD is the only way out, and not %q: %w", w.External, provider.ErrUnsupported)
+		return provider.Resource{}, fmt.Errorf("the computer with LXD is the only way out, and not %q: %w", w.External,
+			provider.ErrUnsupported)
 	}
 	unlock, err := p.locks.lock(ctx, "networks")
 	if err != nil {
@@ -75,7 +76,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 	// LXD would make two bridges with the same addresses, and packets would go to one of them.
 	for _, n := range all {
 		if o := n.prefix(); n.Managed && o.IsValid() && o.Overlaps(w.Prefix) {
-			return provider.Resource{}, fmt.Errorf("its prefix %v overlaps with %v of LXD's network %s: %w", w.Prefix, o, n.Name, provider.ErrInvalid)
+			return provider.Resource{}, fmt.Errorf("its prefix %v overlaps with %v of LXD's network %s: %w", w.Prefix,
+				o, n.Name, provider.ErrInvalid)
 		}
 	}
 	config, err := networkConfig(w)
@@ -83,7 +85,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 		return provider.Resource{}, err
 	}
 	// The network's own ACL comes first, and goes last. Without one LXD would let everything in.
-	err = p.client.do(ctx, http.MethodPost, endpoint("network-acls"), acl{Name: name, Config: labels(w), Description: about(w)}, "")
+	err = p.client.do(ctx, http.MethodPost, endpoint("network-acls"),
+		acl{Name: name, Config: labels(w), Description: about(w)}, "")
 	if errors.Is(err, provider.ErrTaken) {
 		var a acl
 		if _, err = p.client.get(ctx, endpoint("network-acls", name), &a); err == nil {
@@ -94,7 +97,8 @@ func (p *Provider) ensureNetwork(ctx context.Context, w *provider.Network) (prov
 		return provider.Resource{}, err
 	}
 	n := network{Name: name, Type: "bridge", Config: config, Description: about(w)}
-	if err := p.client.do(ctx, http.MethodPost, endpoint("networks"), n, ""); err != nil && !errors.Is(err, provider.ErrTaken) {
+	if err := p.client.do(ctx, http.MethodPost, endpoint("networks"), n, ""); err != nil &&
+		!errors.Is(err, provider.ErrTaken) {
 		return provider.Resource{}, err
 	}
 	if _, err := p.client.get(ctx, endpoint("networks", name), &n); err != nil {
@@ -119,12 +123,14 @@ func networkConfig(w *provider.Network) (map[string]string, error) {
 	gateway := netip.PrefixFrom(w.Prefix.Addr().Next(), w.Prefix.Bits())
 	config := with(w, map[string]string{
 		"ipv4.address": gateway.String(), "ipv4.nat": "true", "ipv4.dhcp": "true", "ipv6.address": "none",
-		"security.acls": bridge(w.Stack, w.Name), "security.acls.default.ingress.action": "reject", "security.acls.default.egress.action": "allow",
+		"security.acls": bridge(w.Stack, w.Name), "security.acls.default.ingress.action": "reject",
+		"security.acls.default.egress.action": "allow",
 	})
 	var servers []string
 	for _, a := range w.DNS {
 		if !a.Is4() {
-			return nil, fmt.Errorf("the name server %v is not IPv4; containers can have no other: %w", a, provider.ErrUnsupported)
+			return nil, fmt.Errorf("the name server %v is not IPv4; containers can have no other: %w", a,
+				provider.ErrUnsupported)
 		}
 		servers = append(servers, a.String())
 	}

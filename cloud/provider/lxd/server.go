@@ -23,8 +23,8 @@ type parts struct {
 	limits  map[string]string
 }
 
-// ensureServer makes an instance, lets its packets in and starts it. Each step finds what those of an earlier call did: an
-// instance that was never started is one whose making was not finished.
+// ensureServer makes an instance, lets its packets in and starts it. Each step finds what those of an earlier call did:
+// an instance that was never started is one whose making was not finished.
 func (p *Provider) ensureServer(ctx context.Context, w *provider.Server) (provider.Resource, error) {
 	name := joined(w.Stack, w.Name)
 	i, err := p.settled(ctx, name)
@@ -176,7 +176,8 @@ func (p *Provider) create(ctx context.Context, w *provider.Server, name string, 
 	}
 	devices := disks(has.volumes)
 	devices["root"] = root
-	devices[card] = map[string]string{"type": "nic", "name": card, "network": has.network.Name, "ipv4.address": private.String()}
+	devices[card] = map[string]string{"type": "nic", "name": card, "network": has.network.Name,
+		"ipv4.address": private.String()}
 	return p.client.do(ctx, http.MethodPost, endpoint("instances"), instance{
 		Name: name, Config: config, Devices: devices, Profiles: []string{}, Description: about(w),
 		Source: &source{Type: "image", Fingerprint: w.Image},
@@ -202,7 +203,8 @@ func (p *Provider) adjust(ctx context.Context, w *provider.Server, name string) 
 				devices[n] = d
 			}
 		}
-		same := i.Config[keyFirewall] == w.Firewall && maps.EqualFunc(i.Devices, devices, maps.Equal[map[string]string, map[string]string])
+		same := i.Config[keyFirewall] == w.Firewall &&
+			maps.EqualFunc(i.Devices, devices, maps.Equal[map[string]string, map[string]string])
 		i.Devices = devices
 		if i.Code == running && i.unused() {
 			delete(i.Config, keyNew)

@@ -65,7 +65,8 @@ func readCredentials(s Source) (Credentials, error) {
 		cloud = env("OS_CLOUD")
 	}
 	if v := strings.ToLower(env("OS_INSECURE")); v != "" && v != "0" && v != "false" && v != "no" {
-		return Credentials{}, fmt.Errorf("OS_INSECURE is set; TLS is always verified, give a CA instead: %w", provider.ErrInvalid)
+		return Credentials{}, fmt.Errorf("OS_INSECURE is set; TLS is always verified, give a CA instead: %w",
+			provider.ErrInvalid)
 	}
 	var main, secure []byte
 	var err error
@@ -102,11 +103,13 @@ func parseCredentials(cloud string, main, secure []byte, s Source) (Credentials,
 			return Credentials{}, fmt.Errorf("there is no cloud %q with auth: %w", cloud, provider.ErrInvalid)
 		}
 		if entry.Verify != nil && !*entry.Verify {
-			return Credentials{}, fmt.Errorf("cloud %q says verify: false; TLS is always verified, give cacert instead: %w", cloud, provider.ErrInvalid)
+			return Credentials{}, fmt.Errorf("cloud %q says verify: false; TLS is always verified, "+
+				"give cacert instead: %w", cloud, provider.ErrInvalid)
 		}
 	}
 	options := []clouds.ParseOption{
-		clouds.WithCloudName(cloud), clouds.WithCloudsYAML(bytes.NewReader(main)), clouds.WithSecureYAML(bytes.NewReader(secure)),
+		clouds.WithCloudName(cloud), clouds.WithCloudsYAML(bytes.NewReader(main)),
+		clouds.WithSecureYAML(bytes.NewReader(secure)),
 		clouds.WithCloudsPublicYAML(strings.NewReader("public-clouds: {}\n")), clouds.WithInsecure(false),
 	}
 	if s.Region != "" {
@@ -158,7 +161,8 @@ func cloudFiles(env func(string) string) (main, secure []byte, err error) {
 		if config == "" {
 			config = filepath.Join(env("HOME"), ".config")
 		}
-		places = []string{"clouds.yaml", filepath.Join(config, "openstack", "clouds.yaml"), "/etc/openstack/clouds.yaml"}
+		places = []string{"clouds.yaml", filepath.Join(config, "openstack", "clouds.yaml"),
+			"/etc/openstack/clouds.yaml"}
 	}
 	for _, place := range places {
 		main, err = readBounded(place)
@@ -223,7 +227,8 @@ func fromEnvironment(env func(string) string) ([]byte, error) {
 		}
 	}
 	entry := map[string]any{"auth": auth}
-	for name, v := range map[string]string{"region_name": "OS_REGION_NAME", "interface": "OS_INTERFACE", "cacert": "OS_CACERT"} {
+	for name, v := range map[string]string{"region_name": "OS_REGION_NAME", "interface": "OS_INTERFACE",
+		"cacert": "OS_CACERT"} {
 		if env(v) != "" {
 			entry[name] = env(v)
 		}

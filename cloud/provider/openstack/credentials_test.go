@@ -15,7 +15,8 @@ import (
 )
 
 func TestReadCredentials(t *testing.T) {
-	const cloud = "clouds:\n  here:\n    auth: {auth_url: https://cloud.test/v3, username: u, project_name: p}\n    region_name: r\n"
+	const cloud = "clouds:\n  here:\n    auth: {auth_url: https://cloud.test/v3, username: u, project_name: " +
+		"p}\n    region_name: r\n"
 	for _, c := range []struct {
 		name, clouds, secure string
 		source               openstack.Source
@@ -24,14 +25,19 @@ func TestReadCredentials(t *testing.T) {
 	}{
 		{name: "clouds.yaml", clouds: cloud, source: openstack.Source{Cloud: "here"}},
 		{name: "OS_CLOUD", clouds: cloud, env: []string{"OS_CLOUD=here"}},
-		{name: "secure.yaml", clouds: cloud, secure: "clouds: {here: {auth: {password: hush}}}\n", source: openstack.Source{Cloud: "here"}},
+		{name: "secure.yaml", clouds: cloud, secure: "clouds: {here: {auth: {password: hush}}}\n",
+			source: openstack.Source{Cloud: "here"}},
 		{name: "no such cloud", clouds: cloud, source: openstack.Source{Cloud: "there"}, want: `no cloud "there"`},
 		{name: "no auth", clouds: "clouds: {here: {}}\n", source: openstack.Source{Cloud: "here"}, want: "with auth"},
-		{name: "no auth_url", clouds: "clouds: {here: {auth: {username: u}}}\n", source: openstack.Source{Cloud: "here"}, want: "no auth_url"},
-		{name: "verify false", clouds: cloud + "    verify: false\n", source: openstack.Source{Cloud: "here"}, want: "verify: false"},
-		{name: "verify false beside", clouds: cloud, secure: "clouds: {here: {verify: false}}\n", source: openstack.Source{Cloud: "here"}, want: "verify: false"},
+		{name: "no auth_url", clouds: "clouds: {here: {auth: {username: u}}}\n",
+			source: openstack.Source{Cloud: "here"}, want: "no auth_url"},
+		{name: "verify false", clouds: cloud + "    verify: false\n", source: openstack.Source{Cloud: "here"},
+			want: "verify: false"},
+		{name: "verify false beside", clouds: cloud, secure: "clouds: {here: {verify: false}}\n",
+			source: openstack.Source{Cloud: "here"}, want: "verify: false"},
 		{name: "no YAML", clouds: "clouds: [hush", source: openstack.Source{Cloud: "here"}, want: "not valid YAML"},
-		{name: "long", clouds: strings.Repeat("#", 1<<20+1), source: openstack.Source{Cloud: "here"}, want: "more than"},
+		{name: "long", clouds: strings.Repeat("#", 1<<20+1), source: openstack.Source{Cloud: "here"},
+			want: "more than"},
 		{name: "no file", source: openstack.Source{Cloud: "here"}, want: "no clouds.yaml"},
 		{name: "environment"},
 		{name: "nothing", env: []string{"OS_AUTH_URL="}, want: "OS_AUTH_URL"},
@@ -48,7 +54,8 @@ func TestReadCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c.source.Getenv = environment("https://cloud.test", append(c.env, "OS_CLIENT_CONFIG_FILE="+filepath.Join(dir, "clouds.yaml"))...)
+			c.source.Getenv = environment("https://cloud.test",
+				append(c.env, "OS_CLIENT_CONFIG_FILE="+filepath.Join(dir, "clouds.yaml"))...)
 			_, err := openstack.ReadCredentials(c.source)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("ReadCredentials = %v, want %q", err, c.want)
@@ -72,14 +79,17 @@ func TestTLS(t *testing.T) {
 		return err
 	}
 	env := environment(s.URL)
-	if err := try(openstack.Source{Getenv: env}); err == nil || errors.Is(err, provider.ErrTemporary) || !strings.Contains(err.Error(), "certificate") {
+	if err := try(openstack.Source{Getenv: env}); err == nil || errors.Is(err, provider.ErrTemporary) ||
+		!strings.Contains(err.Error(), "certificate") {
 		t.Errorf("New with a certificate of nobody's = %v, want that it is refused", err)
 	}
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o644); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
-	// The catalogue of the fake names plain HTTP on the loopback address, where this server speaks TLS alone: the token is what was got.
+	// The catalogue of the fake names plain HTTP on the loopback address, where this server speaks TLS alone: the
+	// token is what was got.
 	if err := try(openstack.Source{Getenv: env, CA: ca}); err != nil && strings.Contains(err.Error(), "certificate") {
 		t.Errorf("New with the certificate to trust: %v", err)
 	}

@@ -16,7 +16,8 @@ const (
 	imageTag = "griddle-image"
 	// verifiedLabel is set when what glance stored was compared with the digest.
 	verifiedLabel = "griddle-verified"
-	// abandoned is after how long an upload is no longer believed to go on: glance leaves the state as it was when it dies.
+	// abandoned is after how long an upload is no longer believed to go on: glance leaves the state
+	// as it was when it dies.
 	abandoned = 24 * time.Hour
 )
 
@@ -87,8 +88,8 @@ func (p *Provider) findImage(ctx context.Context, digest string) (*images.Image,
 	return &i, nil
 }
 
-// ensureImage sends an image, and has it bear verifiedLabel once what arrived was compared. Where a kill came between, the
-// next call takes up what is there.
+// ensureImage sends an image, and has it bear verifiedLabel once what arrived was compared. Where a kill came between,
+// the next call takes up what is there.
 func (p *Provider) ensureImage(ctx context.Context, w *provider.Image) (provider.Resource, error) {
 	i, err := p.findImage(ctx, w.Digest)
 	if err != nil {
@@ -142,8 +143,8 @@ func (p *Provider) imageOptions(w *provider.Image) images.CreateOpts {
 		properties["os_admin_user"] = w.User
 	}
 	return images.CreateOpts{
-		Name: w.Name, Visibility: &private, Tags: []string{imageTag}, ContainerFormat: "bare", DiskFormat: string(w.Format),
-		MinDisk: int((w.Virtual + 1<<30 - 1) >> 30), Properties: properties,
+		Name: w.Name, Visibility: &private, Tags: []string{imageTag}, ContainerFormat: "bare",
+		DiskFormat: string(w.Format), MinDisk: int((w.Virtual + 1<<30 - 1) >> 30), Properties: properties,
 	}
 }
 

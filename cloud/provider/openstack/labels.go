@@ -83,14 +83,16 @@ func parseDescription(s string) (labels, bool) {
 // metadata writes labels for nova and cinder.
 func (l labels) metadata() map[string]string {
 	return map[string]string{
-		provider.LabelStack: l.stack, provider.LabelKind: string(l.kind), provider.LabelName: l.name, provider.LabelWant: l.want,
+		provider.LabelStack: l.stack, provider.LabelKind: string(l.kind), provider.LabelName: l.name,
+		provider.LabelWant: l.want,
 	}
 }
 
 // parseMetadata reads what metadata wrote; false where the labels are not there.
 func parseMetadata(m map[string]string) (labels, bool) {
 	l := labels{
-		stack: m[provider.LabelStack], kind: provider.Kind(m[provider.LabelKind]), name: m[provider.LabelName], want: m[provider.LabelWant],
+		stack: m[provider.LabelStack], kind: provider.Kind(m[provider.LabelKind]), name: m[provider.LabelName],
+		want: m[provider.LabelWant],
 	}
 	return l, l.stack != "" && l.kind != "" && l.name != ""
 }

@@ -13,13 +13,13 @@
 //	volume    a volume of cinder, labelled by its metadata
 //	server    a server of nova, labelled by its metadata, and a port of neutron that holds its address
 //
-// What neutron keeps is labelled in its description, because that is set in the same call that makes it; tags, which need
-// another call, repeat that for people. Names are not unique in OpenStack, key pairs excepted: something else of the same
-// name is left beside ours.
+// What neutron keeps is labelled in its description, because that is set in the same call that makes it; tags, which
+// need another call, repeat that for people. Names are not unique in OpenStack, key pairs excepted: something else of
+// the same name is left beside ours.
 //
-// A call that is repeated finds what an earlier one made by its labels. Where two programs make the same thing at once, the
-// older of the two stays and the other is removed by who made it; a server is made once because its port can hold its
-// address only once, if it has a wanted one.
+// A call that is repeated finds what an earlier one made by its labels. Where two programs make the same thing at once,
+// the older of the two stays and the other is removed by who made it; a server is made once because its port can hold
+// its address only once, if it has a wanted one.
 //
 // TLS is always verified, plain HTTP is for loopback addresses only, redirects to another host are not followed (they
 // would take the token along), and answers are at most 64 MiB.
@@ -48,8 +48,8 @@ const maxUserData = 65535 / 4 * 3
 type Options struct {
 	Credentials Credentials
 
-	// Format of images: provider.QCOW2 (the default), or provider.Raw for clouds whose disks are in Ceph, where the image
-	// is then cloned and not converted.
+	// Format of images: provider.QCOW2 (the default), or provider.Raw for clouds whose disks are in Ceph, where the
+	// image is then cloned and not converted.
 	Format provider.Format
 	// UEFI has images that boot by both be booted by UEFI: their hw_firmware_type is uefi.
 	UEFI bool
@@ -84,7 +84,8 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	client, err := o.Credentials.client(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening OpenStack at %s, region %q: %w", o.Credentials.auth.IdentityEndpoint, o.Credentials.endpoint.Region, classify(ctx, err))
+		return nil, fmt.Errorf("opening OpenStack at %s, region %q: %w", o.Credentials.auth.IdentityEndpoint,
+			o.Credentials.endpoint.Region, classify(ctx, err))
 	}
 	p := &Provider{options: o, busy: make(map[string]chan struct{})}
 	p.project = projectOf(client)

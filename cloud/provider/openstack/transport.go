@@ -43,7 +43,8 @@ type guard struct{ next http.RoundTripper }
 
 func (g guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !isLoopback(r.URL) {
-		return nil, fmt.Errorf("%s is not https, and would show the token to anyone on the way: %w", r.URL.Host, provider.ErrInvalid)
+		return nil, fmt.Errorf("%s is not https, and would show the token to anyone on the way: %w", r.URL.Host,
+			provider.ErrInvalid)
 	}
 	resp, err := g.next.RoundTrip(r)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 
 func features(t *testing.T, s *suite) {
 	f := s.p.Features()
-	if f.Name == "" || f.UserData < 4096 || !slices.Contains([]provider.Format{provider.Raw, provider.QCOW2, provider.Tree}, f.Format) {
+	if f.Name == "" || f.UserData < 4096 ||
+		!slices.Contains([]provider.Format{provider.Raw, provider.QCOW2, provider.Tree}, f.Format) {
 		t.Errorf("Features = %+v", f)
 	}
 	for _, kind := range []provider.Kind{provider.KindImage, provider.KindServer} {
@@ -41,7 +42,8 @@ func features(t *testing.T, s *suite) {
 func images(t *testing.T, s *suite) {
 	w := s.imageWant(t, 0)
 	a := s.image(t, 0)
-	if a.Kind != provider.KindImage || a.Name != w.Name || a.Stack != "" || a.Digest != w.Digest || a.Want != w.Fingerprint() || a.ID == "" {
+	if a.Kind != provider.KindImage || a.Name != w.Name || a.Stack != "" || a.Digest != w.Digest ||
+		a.Want != w.Fingerprint() || a.ID == "" {
 		t.Errorf("image 0 is %+v", a)
 	}
 	// What is there already is not sent again.
@@ -92,7 +94,8 @@ func everyKind(t *testing.T, s *suite) {
 	k := s.stand(t, "every")
 	w := k.full(t, "web-1")
 	r := k.ready(t, w)
-	if r.Kind != provider.KindServer || r.Name != "web-1" || r.Stack != k.name || r.Want != w.Fingerprint() || r.Image != w.Image {
+	if r.Kind != provider.KindServer || r.Name != "web-1" || r.Stack != k.name || r.Want != w.Fingerprint() ||
+		r.Image != w.Image {
 		t.Errorf("the server is %+v", r)
 	}
 	if !s.lacks(provider.KindNetwork) && r.Private != w.Private {
@@ -163,7 +166,9 @@ func control(t *testing.T, s *suite) {
 	do := func(a provider.Action, want provider.State) {
 		t.Helper()
 		for range 2 {
-			if err := s.patiently(t, string(a), func(ctx context.Context) error { return s.p.Control(ctx, r, a) }); err != nil {
+			if err := s.patiently(t, string(a), func(ctx context.Context) error {
+				return s.p.Control(ctx, r, a)
+			}); err != nil {
 				t.Fatalf("%s: %v", a, err)
 			}
 			got := k.wait(t, r, want)

@@ -18,7 +18,8 @@ func FailCall(n int, err error) func(context.Context, Call) error {
 	}
 }
 
-// FailOn is a hook that has the first times calls for which match holds fail with err. It is not for calls side by side.
+// FailOn is a hook that has the first times calls for which match holds fail with err. It is not
+// for calls side by side.
 func FailOn(match func(Call) bool, times int, err error) func(context.Context, Call) error {
 	return func(_ context.Context, c Call) error {
 		if times > 0 && match(c) {

@@ -11,7 +11,8 @@ import (
 
 // sizes are what Memory's servers can have.
 func sizes() []provider.Size {
-	return []provider.Size{{Name: "small", CPUs: 1, Memory: 1 << 30}, {Name: "large", CPUs: 4, Memory: 8 << 30, Disk: 40 << 30}}
+	return []provider.Size{{Name: "small", CPUs: 1, Memory: 1 << 30},
+		{Name: "large", CPUs: 4, Memory: 8 << 30, Disk: 40 << 30}}
 }
 
 // Sizes implements provider.Provider.
@@ -30,7 +31,8 @@ func (m *Memory) changeServer(t *thing, w *provider.Server) error {
 	known := []struct {
 		kind provider.Kind
 		id   string
-	}{{provider.KindImage, w.Image}, {provider.KindKey, w.Key}, {provider.KindNetwork, w.Network}, {provider.KindFirewall, w.Firewall}, {provider.KindAddress, w.Address}}
+	}{{provider.KindImage, w.Image}, {provider.KindKey, w.Key}, {provider.KindNetwork, w.Network},
+		{provider.KindFirewall, w.Firewall}, {provider.KindAddress, w.Address}}
 	for _, id := range w.Volumes {
 		known = append(known, struct {
 			kind provider.Kind
@@ -141,7 +143,8 @@ func (m *Memory) remove(r provider.Resource) error {
 		return nil
 	}
 	if t.foreign || t.Stack != r.Stack || t.Name != r.Name {
-		return fmt.Errorf("removing %s %s: it does not have the labels of %q: %w", r.Kind, r.ID, r.Name, provider.ErrTaken)
+		return fmt.Errorf("removing %s %s: it does not have the labels of %q: %w", r.Kind, r.ID,
+			r.Name, provider.ErrTaken)
 	}
 	for _, s := range m.things {
 		uses := s.server.Network == t.ID || s.server.Firewall == t.ID || t.Bound == s.ID

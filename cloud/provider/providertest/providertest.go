@@ -1,7 +1,8 @@
-// Package providertest is the suite that every provider.Provider passes, and Memory, a provider for tests of what uses one.
+// Package providertest is the suite that every provider.Provider passes, and Memory, a provider for
+// tests of what uses one.
 //
-// Call Run from the provider's own test. The suite makes stacks with names of its own, each of its tests one or two, and
-// takes away all that it made, also when it fails. Nothing in it needs a disk to boot.
+// Call Run from the provider's own test. The suite makes stacks with names of its own, each of its tests one or two,
+// and takes away all that it made, also when it fails. Nothing in it needs a disk to boot.
 package providertest
 
 import (
@@ -28,10 +29,11 @@ type Options struct {
 	// boot. The suite sets the name.
 	Image func(t *testing.T, n int) *provider.Image
 
-	Size     string        // of servers; empty for the first of Provider.Sizes
-	Network  string        // provider.Network.External and Address.External
-	Prefix   netip.Prefix  // of the networks that it makes, two of them with the same one; default 10.98.7.0/24
-	Apart    bool          // two stacks cannot have networks with the same prefix: each gets one of its own, after Prefix
+	Size    string       // of servers; empty for the first of Provider.Sizes
+	Network string       // provider.Network.External and Address.External
+	Prefix  netip.Prefix // of the networks that it makes, two of them with the same one; default 10.98.7.0/24
+	// two stacks cannot have networks with the same prefix: each gets one of its own, after Prefix
+	Apart    bool
 	Patience time.Duration // how long a resource may stay Pending or Removing, or an error temporary; default 30 s
 	Poll     time.Duration // between two looks; default 20 ms
 

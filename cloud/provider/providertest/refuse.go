@@ -81,8 +81,8 @@ func foreign(t *testing.T, s *suite) {
 	network := k.network()
 	network.Name = "web-1"
 	for _, w := range []provider.Want{
-		&provider.Key{Stack: k.name, Name: "web-1", Public: key}, network, &provider.Firewall{Stack: k.name, Name: "web-1"},
-		k.address("web-1"), k.volume("web-1"), &server,
+		&provider.Key{Stack: k.name, Name: "web-1", Public: key}, network,
+		&provider.Firewall{Stack: k.name, Name: "web-1"}, k.address("web-1"), k.volume("web-1"), &server,
 	} {
 		kind, stack, name := w.Identity()
 		if s.lacks(kind) {
@@ -155,7 +155,8 @@ func invalid(t *testing.T, s *suite) {
 		{"no image", server(func(w *provider.Server) { w.Image = "" })},
 		{"unknown size", server(func(w *provider.Server) { w.Size = "no-such-size" })},
 		{"negative disk", server(func(w *provider.Server) { w.Disk = -1 })},
-		{"much user-data", server(func(w *provider.Server) { w.UserData = bytes.Repeat([]byte("#"), s.p.Features().UserData+1) })},
+		{"much user-data",
+			server(func(w *provider.Server) { w.UserData = bytes.Repeat([]byte("#"), s.p.Features().UserData+1) })},
 		{"no key", &provider.Key{Stack: k.name, Name: "bad", Public: "ssh-ed25519 what"}},
 		{"two keys", &provider.Key{Stack: k.name, Name: "bad", Public: key + "\n" + key}},
 		{"no prefix", &provider.Network{Stack: k.name, Name: "bad"}},

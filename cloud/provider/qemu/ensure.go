@@ -52,7 +52,8 @@ func (q *QEMU) ensure(ctx context.Context, w provider.Want) (*record, error) {
 	isNew := r == nil
 	if isNew {
 		r = &record{Serial: serial(), Labels: map[string]string{
-			provider.LabelStack: stack, provider.LabelKind: string(kind), provider.LabelName: name, provider.LabelWant: w.Fingerprint(),
+			provider.LabelStack: stack, provider.LabelKind: string(kind), provider.LabelName: name,
+			provider.LabelWant: w.Fingerprint(),
 		}}
 	}
 	fill := func(string) error { return nil }
@@ -85,7 +86,8 @@ func (q *QEMU) ensure(ctx context.Context, w provider.Want) (*record, error) {
 	return r, nil
 }
 
-// newNetwork draws a multicast group for a network without a bridge: one of those for private use (RFC 2365), and a port.
+// newNetwork draws a multicast group for a network without a bridge: one of those for private use
+// (RFC 2365), and a port.
 func newNetwork(w *provider.Network) (*networkRecord, error) {
 	n := &networkRecord{Prefix: w.Prefix, DNS: w.DNS, Bridge: w.External}
 	if n.Bridge != "" {
@@ -107,7 +109,8 @@ func newNetwork(w *provider.Network) (*networkRecord, error) {
 // freeAddress is the lowest public address that no stack has.
 func (q *QEMU) freeAddress(w *provider.Address) (netip.Addr, error) {
 	if w.External != "" {
-		return netip.Addr{}, fmt.Errorf("a server on bridge %q is reached at its own address: %w", w.External, provider.ErrUnsupported)
+		return netip.Addr{}, fmt.Errorf("a server on bridge %q is reached at its own address: %w", w.External,
+			provider.ErrUnsupported)
 	}
 	dirs, err := filepath.Glob(q.path("stacks", "*", string(provider.KindAddress), "*"))
 	if err != nil {

@@ -115,8 +115,8 @@ func (q *QEMU) resources(ctx context.Context, all, servers []*record) ([]provide
 // resource says what a record is; servers are those of its stack.
 func (q *QEMU) resource(ctx context.Context, r *record, servers []*record) (provider.Resource, error) {
 	x := provider.Resource{
-		Kind: r.kind(), Stack: r.stack(), Name: r.name(), ID: r.id(), State: provider.Ready, Want: r.Labels[provider.LabelWant],
-		Digest: r.Labels[provider.LabelDigest], Public: r.Address, Size: r.Size,
+		Kind: r.kind(), Stack: r.stack(), Name: r.name(), ID: r.id(), State: provider.Ready,
+		Want: r.Labels[provider.LabelWant], Digest: r.Labels[provider.LabelDigest], Public: r.Address, Size: r.Size,
 	}
 	if r.Image != nil {
 		x.Size = r.Image.Size

@@ -223,7 +223,8 @@ func (q *QEMU) Remove(ctx context.Context, x provider.Resource) error {
 	return nil
 }
 
-// unused says whether a server needs r. An image is needed by servers of all stacks: their disks are only what differs from it.
+// unused says whether a server needs r. An image is needed by servers of all stacks: their disks are only
+// what differs from it.
 func (q *QEMU) unused(r *record) error {
 	stacks := []string{r.stack()}
 	if r.Image != nil {

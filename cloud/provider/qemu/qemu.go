@@ -1,5 +1,6 @@
-// Package qemu is the provider that needs no other service: each server is a QEMU process of this machine, and no daemon watches
-// over it. Servers keep running when the program that started them ends, and the next one finds them again.
+// Package qemu is the provider that needs no other service: each server is a QEMU process of this machine,
+// and no daemon watches over it. Servers keep running when the program that started them ends, and the next
+// one finds them again.
 //
 // Call New. All state is below one directory, whose owner alone can read it:
 //
@@ -12,21 +13,22 @@
 //	gone/                       what is being removed, from when it was renamed out of its place
 //	accel.json                  which accelerator works since this machine was started
 //
-// A resource is there when its directory is, which appears and disappears by one rename. What a killed program leaves in
-// new, upload and gone goes away with the next change. resource.json has the labels; a directory without it belongs to
-// another program.
+// A resource is there when its directory is, which appears and disappears by one rename. What a killed program leaves
+// in new, upload and gone goes away with the next change. resource.json has the labels; a directory without it
+// belongs to another program.
 //
 // A server's process has the file alive open and holds a lock on it that it inherited, so that whether it runs is known
-// from the kernel, whenever either program was killed, and no process ID that was used again is ever taken for it. QEMU's
-// monitor (QMP, docs/interop/qmp-spec.rst of QEMU) is the socket qmp.sock. What is begun and takes time, a shutdown that
-// the system may not follow, is in resource.json with its deadline, and any later List brings it to its end.
+// from the kernel, whenever either program was killed, and no process ID that was used again is ever taken for
+// it. QEMU's monitor (QMP, docs/interop/qmp-spec.rst of QEMU) is the socket qmp.sock. What is begun and takes
+// time, a shutdown that the system may not follow, is in resource.json with its deadline, and any later List
+// brings it to its end.
 //
-// A server reaches out by QEMU's user network, through which it also sees, at that network's gateway, what listens on the
-// loopback addresses of this machine. It is reached at the ports of a loopback address that its firewall
-// admits; the sources of the rules do not count, since only programs of this machine can connect. Servers of one network
-// see each other on a second card, whose frames QEMU sends to a multicast group of the loopback interface: programs of
-// this machine could listen there. Where the network names a bridge of the host, the server has one card on that bridge,
-// its address is the private one, and the bridge's owner decides who reaches it.
+// A server reaches out by QEMU's user network, through which it also sees, at that network's gateway, what listens on
+// the loopback addresses of this machine. It is reached at the ports of a loopback address that its firewall admits;
+// the sources of the rules do not count, since only programs of this machine can connect. Servers of one network see
+// each other on a second card, whose frames QEMU sends to a multicast group of the loopback interface: programs of this
+// machine could listen there. Where the network names a bridge of the host, the server has one card on that bridge, its
+// address is the private one, and the bridge's owner decides who reaches it.
 package qemu
 
 import (
@@ -75,7 +77,8 @@ func CheckPrograms() error {
 	var errs []error
 	for _, p := range []string{program, imageTool} {
 		if _, err := exec.LookPath(p); err != nil {
-			errs = append(errs, fmt.Errorf("looking for QEMU: %w; Debian has it in qemu-system-x86 and qemu-utils", err))
+			errs = append(errs,
+				fmt.Errorf("looking for QEMU: %w; Debian has it in qemu-system-x86 and qemu-utils", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -84,8 +87,9 @@ func CheckPrograms() error {
 // DefaultSizes are those of a Config that says none.
 func DefaultSizes() []provider.Size {
 	return []provider.Size{
-		{Name: "tiny", CPUs: 1, Memory: 512 << 20}, {Name: "small", CPUs: 1, Memory: 1 << 30}, {Name: "medium", CPUs: 2, Memory: 2 << 30},
-		{Name: "large", CPUs: 4, Memory: 4 << 30}, {Name: "xlarge", CPUs: 8, Memory: 8 << 30},
+		{Name: "tiny", CPUs: 1, Memory: 512 << 20}, {Name: "small", CPUs: 1, Memory: 1 << 30},
+		{Name: "medium", CPUs: 2, Memory: 2 << 30}, {Name: "large", CPUs: 4, Memory: 4 << 30},
+		{Name: "xlarge", CPUs: 8, Memory: 8 << 30},
 	}
 }
 

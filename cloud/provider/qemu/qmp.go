@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// monitor is one connection to QEMU's monitor protocol (docs/interop/qmp-spec.rst of QEMU): JSON values, one a line. QEMU
-// greets, takes qmp_capabilities, and then answers each command once, with events in between. It serves one
+// monitor is one connection to QEMU's monitor protocol (docs/interop/qmp-spec.rst of QEMU): JSON values, one a line.
+// QEMU greets, takes qmp_capabilities, and then answers each command once, with events in between. It serves one
 // connection at a time; the next one waits for its greeting.
 type monitor struct {
 	conn net.Conn
@@ -135,8 +135,8 @@ func (m *monitor) do(ctx context.Context, command string, arguments any) (json.R
 	}
 }
 
-// human carries out a command of the monitor that is for people: what has no other form. Its answer is text, also where it
-// failed.
+// human carries out a command of the monitor that is for people: what has no other form. Its answer is text,
+// also where it failed.
 func (m *monitor) human(ctx context.Context, line string) (string, error) {
 	b, err := m.do(ctx, "human-monitor-command", map[string]string{"command-line": line})
 	if err != nil {

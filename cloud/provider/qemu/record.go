@@ -91,8 +91,9 @@ func parseRecord(b []byte) (*record, error) {
 		return nil, errors.New("there is more behind it")
 	}
 	has := map[provider.Kind]bool{
-		provider.KindImage: r.Image != nil, provider.KindNetwork: r.Network != nil && r.Network.Prefix.IsValid(), provider.KindServer: r.Server != nil && r.Server.Private.IsValid(),
-		provider.KindKey: r.Key != "", provider.KindFirewall: true, provider.KindAddress: r.Address.IsValid(), provider.KindVolume: r.Size > 0,
+		provider.KindImage: r.Image != nil, provider.KindNetwork: r.Network != nil && r.Network.Prefix.IsValid(),
+		provider.KindServer: r.Server != nil && r.Server.Private.IsValid(), provider.KindKey: r.Key != "",
+		provider.KindFirewall: true, provider.KindAddress: r.Address.IsValid(), provider.KindVolume: r.Size > 0,
 	}
 	if !has[r.kind()] {
 		return nil, fmt.Errorf("it is not a whole record of kind %q", r.kind())

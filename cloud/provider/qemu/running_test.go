@@ -67,7 +67,8 @@ func blocks(t *testing.T, q *QEMU, r *record) map[string]int64 {
 			return err
 		}
 		for _, l := range list {
-			all[filepath.Base(filepath.Dir(l.Inserted.Image.Filename))+"/"+filepath.Base(l.Inserted.Image.Filename)] = l.Inserted.Image.Size
+			all[filepath.Base(filepath.Dir(l.Inserted.Image.Filename))+"/"+
+				filepath.Base(l.Inserted.Image.Filename)] = l.Inserted.Image.Size
 		}
 		return nil
 	})
@@ -169,7 +170,8 @@ func TestForwards(t *testing.T) {
 	}
 	check("127.88.0.1", 2222, 2223)
 	wall := &provider.Firewall{Stack: "demo", Name: "web", Rules: []provider.Rule{
-		{Protocol: "tcp", From: 2223, To: 2223, Source: prefix()}, {Protocol: "udp", From: 5353, To: 5353, Source: prefix()},
+		{Protocol: "tcp", From: 2223, To: 2223, Source: prefix()},
+		{Protocol: "udp", From: 5353, To: 5353, Source: prefix()},
 	}}
 	for range 2 {
 		if _, err := q.Ensure(t.Context(), wall); err != nil {
@@ -198,7 +200,9 @@ func TestPortTaken(t *testing.T) {
 		if err := q.Control(t.Context(), x, provider.Stop); err != nil {
 			t.Fatal(err)
 		}
-		if err := until(t.Context(), q, func(all []provider.Resource) bool { return all[5].State == provider.Stopped }); err != nil {
+		if err := until(t.Context(), q, func(all []provider.Resource) bool {
+			return all[5].State == provider.Stopped
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +217,8 @@ func TestPortTaken(t *testing.T) {
 	}
 	err = until(t.Context(), q, func(all []provider.Resource) bool {
 		s := all[5]
-		return s.State == provider.Ready && len(s.Forwards) == 1 && s.Forwards[0].Port == 2222 && s.Forwards[0].Public != 2222
+		return s.State == provider.Ready && len(s.Forwards) == 1 && s.Forwards[0].Port == 2222 &&
+			s.Forwards[0].Public != 2222
 	})
 	if err != nil {
 		t.Error(err)
@@ -289,7 +294,9 @@ func TestEnded(t *testing.T) {
 	if err := q.Control(t.Context(), x, provider.Start); err != nil {
 		t.Fatal(err)
 	}
-	if err := until(t.Context(), q, func(all []provider.Resource) bool { return all[5].State == provider.Ready }); err != nil {
+	if err := until(t.Context(), q, func(all []provider.Resource) bool {
+		return all[5].State == provider.Ready
+	}); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,18 +1,19 @@
 // Package ec2fake is an EC2 and EBS direct that the real SDK talks to, for tests without Amazon.
 //
-// Call New, serve it with httptest.NewTLSServer, and give the SDK its URL as base endpoint. It speaks EC2's query protocol
-// (a form in, XML out) at / and EBS direct's REST at /snapshots.
+// Call New, serve it with httptest.NewTLSServer, and give the SDK its URL as base endpoint. It speaks EC2's query
+// protocol (a form in, XML out) at / and EBS direct's REST at /snapshots.
 //
-// It holds to what Amazon's references say, as strictly as they do: an unknown action, parameter of a filter or page size is
-// refused; blocks are checked against their SHA-256 and a snapshot against its count and linear checksum; a client token
-// gives the same resource again, and IdempotentParameterMismatch for another request; what is in use is refused with
-// DependencyViolation and its like; states advance by one step with each answer that shows them:
+// It holds to what Amazon's references say, as strictly as they do: an unknown action, parameter of a filter or page
+// size is refused; blocks are checked against their SHA-256 and a snapshot against its count and linear checksum; a
+// client token gives the same resource again, and IdempotentParameterMismatch for another request; what is in use is
+// refused with DependencyViolation and its like; states advance by one step with each answer that shows them:
 //
 //	pending -> running -> stopping -> stopped -> pending ...   shutting-down -> terminated
 //
 // It says nothing about Amazon beyond that: what no reference tells is a guess here.
 //
-// Sources: Amazon EC2 API Reference 2016-11-15, "Error codes for the Amazon EC2 API"; EBS direct APIs Reference 2019-11-02.
+// Sources: Amazon EC2 API Reference 2016-11-15, "Error codes for the Amazon EC2 API"; EBS direct APIs
+// Reference 2019-11-02.
 package ec2fake
 
 import (
@@ -141,7 +142,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // allowed checks who asks.
 func (f *Fake) allowed(r *http.Request) error {
 	if !strings.Contains(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="+AccessKey+"/") {
-		return &failed{http.StatusUnauthorized, "AuthFailure", "AWS was not able to validate the provided access credentials"}
+		return &failed{http.StatusUnauthorized, "AuthFailure",
+			"AWS was not able to validate the provided access credentials"}
 	}
 	if f.expired {
 		return &failed{http.StatusBadRequest, "RequestExpired", "Request has expired."}
@@ -169,12 +171,14 @@ func (f *Fake) serveQuery(r *http.Request, form url.Values) (int, []byte) {
 	if e, ok := err.(*failed); ok {
 		return e.status, queryError(e)
 	}
-	return http.StatusOK, []byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n<" + action + `Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">` +
+	return http.StatusOK, []byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n<" + action +
+		`Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">` +
 		el("requestId", "fake") + answer + "</" + action + "Response>")
 }
 
 func queryError(e *failed) []byte {
-	return []byte(el("Response", el("Errors", el("Error", el("Code", e.code), text("Message", e.message))), el("RequestID", "fake")))
+	return []byte(el("Response", el("Errors", el("Error", el("Code", e.code), text("Message", e.message))),
+		el("RequestID", "fake")))
 }
 
 // actions are what the query protocol can ask.
@@ -189,23 +193,28 @@ func (f *Fake) actions() map[string]func(query) (string, error) {
 
 		"DescribeVpcs": f.describeVpcs, "CreateVpc": f.createVpc, "DeleteVpc": f.deleteVpc,
 		"DescribeSubnets": f.describeSubnets, "CreateSubnet": f.createSubnet, "DeleteSubnet": f.deleteSubnet,
-		"DescribeInternetGateways": f.describeGateways, "CreateInternetGateway": f.createGateway, "AttachInternetGateway": f.attachGateway,
-		"DetachInternetGateway": f.detachGateway, "DeleteInternetGateway": f.deleteGateway,
-		"DescribeRouteTables": f.describeRouteTables, "CreateRoute": f.createRoute, "ReplaceRoute": f.replaceRoute,
-		"DescribeDhcpOptions": f.describeDhcp, "CreateDhcpOptions": f.createDhcp, "AssociateDhcpOptions": f.associateDhcp, "DeleteDhcpOptions": f.deleteDhcp,
+		"DescribeInternetGateways": f.describeGateways, "CreateInternetGateway": f.createGateway,
+		"AttachInternetGateway": f.attachGateway, "DetachInternetGateway": f.detachGateway,
+		"DeleteInternetGateway": f.deleteGateway, "DescribeRouteTables": f.describeRouteTables,
+		"CreateRoute": f.createRoute, "ReplaceRoute": f.replaceRoute, "DescribeDhcpOptions": f.describeDhcp,
+		"CreateDhcpOptions": f.createDhcp, "AssociateDhcpOptions": f.associateDhcp, "DeleteDhcpOptions": f.deleteDhcp,
 		"DescribeNetworkInterfaces": f.describeInterfaces, "ModifyNetworkInterfaceAttribute": f.modifyInterface,
 
-		"DescribeSecurityGroups": f.describeGroups, "CreateSecurityGroup": f.createGroup, "DeleteSecurityGroup": f.deleteGroup,
-		"DescribeSecurityGroupRules": f.describeRules, "AuthorizeSecurityGroupIngress": f.authorize, "RevokeSecurityGroupIngress": f.revoke,
+		"DescribeSecurityGroups": f.describeGroups, "CreateSecurityGroup": f.createGroup,
+		"DeleteSecurityGroup": f.deleteGroup, "DescribeSecurityGroupRules": f.describeRules,
+		"AuthorizeSecurityGroupIngress": f.authorize, "RevokeSecurityGroupIngress": f.revoke,
 
-		"DescribeAddresses": f.describeAddresses, "AllocateAddress": f.allocateAddress, "AssociateAddress": f.associateAddress,
-		"DisassociateAddress": f.disassociateAddress, "ReleaseAddress": f.releaseAddress,
+		"DescribeAddresses": f.describeAddresses, "AllocateAddress": f.allocateAddress,
+		"AssociateAddress": f.associateAddress, "DisassociateAddress": f.disassociateAddress,
+		"ReleaseAddress": f.releaseAddress,
 
-		"DescribeVolumes": f.describeVolumes, "CreateVolume": f.createVolume, "ModifyVolume": f.modifyVolume, "AttachVolume": f.attachVolume,
-		"DetachVolume": f.detachVolume, "DeleteVolume": f.deleteVolume,
+		"DescribeVolumes": f.describeVolumes, "CreateVolume": f.createVolume, "ModifyVolume": f.modifyVolume,
+		"AttachVolume": f.attachVolume, "DetachVolume": f.detachVolume, "DeleteVolume": f.deleteVolume,
 
-		"DescribeInstances": f.describeInstances, "RunInstances": f.runInstances, "TerminateInstances": f.terminateInstances,
-		"StartInstances": f.startInstances, "StopInstances": f.stopInstances, "RebootInstances": f.rebootInstances,
-		"GetConsoleOutput": f.consoleOutput, "DescribeInstanceTypes": f.describeTypes, "DescribeAvailabilityZones": f.describeZones, "DescribeRegions": f.describeRegions,
+		"DescribeInstances": f.describeInstances, "RunInstances": f.runInstances,
+		"TerminateInstances": f.terminateInstances, "StartInstances": f.startInstances,
+		"StopInstances": f.stopInstances, "RebootInstances": f.rebootInstances, "GetConsoleOutput": f.consoleOutput,
+		"DescribeInstanceTypes": f.describeTypes, "DescribeAvailabilityZones": f.describeZones,
+		"DescribeRegions": f.describeRegions,
 	}
 }

@@ -16,8 +16,8 @@ import (
 // Fake is LXD's REST API in memory, as far as the provider uses it: the paths, the codes and the words of LXD 5.0.2. It
 // starts nothing. NewFake makes one.
 type Fake struct {
-	// Fault, if any, is asked before each request with its number, from 0. A code other than 0 is what the client gets, in place of
-	// the answer: before the request did anything, or after it did all. -1 breaks the connection instead.
+	// Fault, if any, is asked before each request with its number, from 0. A code other than 0 is what the client gets,
+	// in place of the answer: before the request did anything, or after it did all. -1 breaks the connection instead.
 	Fault func(n int, r *http.Request) (code int, after bool)
 
 	// Slow is how many requests an operation takes if no one waits for it.
@@ -44,7 +44,8 @@ type op struct {
 
 // NewFake makes a daemon with a storage pool "test" and nothing else.
 func NewFake() *Fake {
-	return &Fake{items: map[string]object{"/1.0/storage-pools/test": {"name": "test", "driver": "dir", "config": object{}}}}
+	return &Fake{
+		items: map[string]object{"/1.0/storage-pools/test": {"name": "test", "driver": "dir", "config": object{}}}}
 }
 
 // SetFault changes Fault while the fake is in use.
@@ -184,7 +185,8 @@ func (f *Fake) show(o *op) object {
 	if o.err != "" {
 		code = 400
 	}
-	return object{"id": o.id, "class": "task", "description": o.what, "status_code": code, "err": o.err, "metadata": o.meta,
+	return object{"id": o.id, "class": "task", "description": o.what, "status_code": code,
+		"err": o.err, "metadata": o.meta,
 		"resources": object{"instances": []string{o.about}}}
 }
 
@@ -238,7 +240,8 @@ func (f *Fake) answer(r *http.Request, body []byte) (int, object, string) {
 
 // named says whether a path names a thing and no collection.
 func named(parts []string) bool {
-	return len(parts)%2 == 0 && parts[0] != "storage-pools" || parts[0] == "storage-pools" && (len(parts) == 2 || len(parts) == 5)
+	return len(parts)%2 == 0 && parts[0] != "storage-pools" ||
+		parts[0] == "storage-pools" && (len(parts) == 2 || len(parts) == 5)
 }
 
 func tagOf(o object) string {

@@ -48,7 +48,8 @@ func (c *Cloud) compute() {
 		if !c.attach(volume, text(s, "id")) {
 			return 0, problem{400, "badRequest", "Invalid volume: volume '" + volume + "' status must be 'available'."}
 		}
-		return 200, object{"volumeAttachment": object{"id": volume, "volumeId": volume, "serverId": s["id"], "device": "/dev/vdb"}}
+		return 200, object{"volumeAttachment": object{"id": volume, "volumeId": volume, "serverId": s["id"],
+			"device": "/dev/vdb"}}
 	})
 	c.server("DELETE", "/os-volume_attachments/{volume}", func(r *http.Request, s, _ object) (int, any) {
 		if !c.detach(text(s, "id"), r.PathValue("volume")) {
@@ -84,7 +85,8 @@ func (c *Cloud) show(s object) object {
 func (c *Cloud) createServer(_ *http.Request, body object) (int, any) {
 	bad := func(text string) (int, any) { return 0, problem{400, "badRequest", text} }
 	if c.full("servers") {
-		return 0, problem{403, "forbidden", "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"}
+		return 0, problem{403, "forbidden",
+			"Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"}
 	}
 	s := inner(body, "server")
 	if c.get("flavors", text(s, "flavorRef")) == nil {
@@ -115,7 +117,8 @@ func (c *Cloud) createServer(_ *http.Request, body object) (int, any) {
 	}
 	nets, _ := s["networks"].([]any)
 	if len(nets) != 1 {
-		return 0, problem{409, "conflictingRequest", "Multiple possible networks found, use a Network ID to be more specific."}
+		return 0, problem{409, "conflictingRequest",
+			"Multiple possible networks found, use a Network ID to be more specific."}
 	}
 	port := c.get("ports", text(nets[0].(object), "port"))
 	if port == nil {

@@ -1,8 +1,9 @@
-// Package openstackfake is an OpenStack cloud in memory, for tests: keystone, glance, nova, neutron and cinder as far as
-// package openstack uses them, with their states, conflicts and quotas, and with faults on demand.
+// Package openstackfake is an OpenStack cloud in memory, for tests: keystone, glance, nova, neutron and cinder as far
+// as package openstack uses them, with their states, conflicts and quotas, and with faults on demand.
 //
-// Call New, serve the Cloud by net/http/httptest, and log in as User with Password at URL/identity/v3. It proves that requests
-// and answers fit together and what happens when they fail; what the real services do is seen by package openstacktest alone.
+// Call New, serve the Cloud by net/http/httptest, and log in as User with Password at URL/identity/v3. It proves
+// that requests and answers fit together and what happens when they fail; what the real services do is seen by
+// package openstacktest alone.
 package openstackfake
 
 import (
@@ -81,9 +82,11 @@ func New() *Cloud {
 		mux: http.NewServeMux(), tables: make(map[string]*table), tokens: make(map[string]bool),
 		later: make(map[string]*change), Quota: make(map[string]int),
 	}
-	c.insert("networks", object{"id": "ext-1", "name": External, "router:external": true, "status": "ACTIVE", "subnets": []any{}, "project_id": "admin"})
+	c.insert("networks", object{"id": "ext-1", "name": External, "router:external": true, "status": "ACTIVE",
+		"subnets": []any{}, "project_id": "admin"})
 	for i, f := range []object{
-		{"name": "m1.tiny", "ram": 512, "vcpus": 1, "disk": 1}, {"name": "m1.small", "ram": 2048, "vcpus": 1, "disk": 20},
+		{"name": "m1.tiny", "ram": 512, "vcpus": 1, "disk": 1},
+		{"name": "m1.small", "ram": 2048, "vcpus": 1, "disk": 20},
 		{"name": "m1.large", "ram": 8192, "vcpus": 4, "disk": 80},
 	} {
 		f["id"] = strconv.Itoa(i + 1)
@@ -97,8 +100,8 @@ func New() *Cloud {
 	return c
 }
 
-// Hook has f say of each request, from now on, whether it meets a fault; nil for none. f can be called side by side, and may
-// wait, as a server does that does not answer.
+// Hook has f say of each request, from now on, whether it meets a fault; nil for none. f can be called side by side,
+// and may wait, as a server does that does not answer.
 func (c *Cloud) Hook(f func(*http.Request) *Fault) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
