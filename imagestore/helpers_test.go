@@ -72,13 +72,6 @@ func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) document.G
 	return g
 }
 
-func someImage() document.Image {
-	c := document.Content{Digest: blob.Sum([]byte("text")), Size: 4, Blob: blob.Sum([]byte("zstd"))}
-	return document.Image{Identity: document.Identity{Ref: "web:1@amd64", UUID: sendstream.UUID{1},
-		Ctransid: 9, Content: c},
-		Description: "a <web> server & more", Published: time.Unix(1.7e9, 0), Size: 10, Files: 2}
-}
-
 // short is the versions of web among refs.
 func short(refs []string) string {
 	var out []string
