@@ -18,9 +18,9 @@ var ErrStalled = errors.New("the server is silent")
 type Idle struct {
 	Base http.RoundTripper // nil means http.DefaultTransport
 
-	// Patience is how long no byte may be sent or received: before the answer comes, for which the server may have to
+	// Limits is how long no byte may be sent or received: before the answer comes, for which the server may have to
 	// work, and while its body is read. Zero means without a limit.
-	Patience func(*http.Request) (answer, body time.Duration)
+	Limits func(*http.Request) (answer, body time.Duration)
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -29,7 +29,7 @@ func (t *Idle) RoundTrip(r *http.Request) (*http.Response, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	answer, body := t.Patience(r)
+	answer, body := t.Limits(r)
 	ctx, cancel := context.WithCancelCause(r.Context())
 	w := newWatch(answer, cancel)
 	w.move()

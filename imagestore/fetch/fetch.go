@@ -42,11 +42,11 @@ type Options struct {
 	Attempts int
 }
 
-// Patient is a source that notices itself when nothing comes, and may wait on purpose, as for a multicast session that
-// gathers: Stall does not apply to it.
-type Patient interface {
+// StallDetector is a source that detects itself when nothing comes, and may wait on purpose, for example for a
+// multicast session to begin: Options.Stall does not apply to it.
+type StallDetector interface {
 	blob.Reader
-	Patient()
+	DetectsStalls()
 }
 
 // Attempts at content before it is taken to be damaged for good, for each source: a wrong byte may be the network's.
@@ -124,7 +124,7 @@ func Lasting(err error) bool {
 func (f *Sources) Open(ctx context.Context, d blob.Digest, off, n int64) (*Body, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stall := f.Options.Stall
-	if _, ok := f.sources[f.current].(Patient); ok {
+	if _, ok := f.sources[f.current].(StallDetector); ok {
 		stall = forever
 	}
 	stalled := fmt.Errorf("nothing came for %v", stall)

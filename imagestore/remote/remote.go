@@ -85,7 +85,7 @@ func Open(o ServerOptions) (*imagestore.Store, error) {
 		o.Idle = time.Minute
 	}
 	watched := *o.Client
-	watched.Transport = &blob.Idle{Base: o.Client.Transport, Patience: idleLimits(o.Idle)}
+	watched.Transport = &blob.Idle{Base: o.Client.Transport, Limits: idleLimits(o.Idle)}
 	o.Client = &watched
 	blobs := &blob.HTTP{Base: base, Client: o.Client, Token: o.Token}
 	cat := &remoteCatalog{base, o.Client, o.Token, o.Seen, strings.TrimSpace(base + " " + o.Pin), o.Token == ""}

@@ -64,8 +64,8 @@ func New(o Options) *Fetcher {
 	return &Fetcher{o}
 }
 
-// Patient says that a Fetcher itself notices when nothing comes (imagestore.Patient).
-func (f *Fetcher) Patient() {}
+// DetectsStalls makes a Fetcher a fetch.StallDetector: it notices itself when nothing comes.
+func (f *Fetcher) DetectsStalls() {}
 
 // Stat implements blob.Reader.
 func (f *Fetcher) Stat(ctx context.Context, d blob.Digest) (n int64, err error) {

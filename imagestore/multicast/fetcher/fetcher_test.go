@@ -22,7 +22,7 @@ import (
 var smallLayout = multicast.Layout{Code: parity.Name, K: 8, R: 8, Symbol: 64}
 
 // A source that hangs is left for the next one, for all that a Fetcher asks: nobody else watches it
-// (imagestore.Patient).
+// (fetch.StallDetector).
 func TestFetcherSourceHangs(t *testing.T) {
 	data := sourcetest.Random(20000)
 	none := func(context.Context, multicast.Ask) (multicast.Answer, error) {
