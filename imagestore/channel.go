@@ -10,8 +10,9 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// SetChannel makes the channel name of a template mean version. It is durable when SetChannel returns without an error;
-// catalog.ErrNotFound where the template has no such version, catalog.ErrExists where the name is a version.
+// SetChannel makes the channel name of a template mean version. It is durable when SetChannel returns without an
+// error. The error is catalog.ErrNotFound if the template has no such version, catalog.ErrExists if the name is a
+// version.
 func (s *Store) SetChannel(ctx context.Context, c catalog.Channel) error {
 	if c.Version == "" {
 		return fmt.Errorf("setting channel %s:%s: %w: there is no version", c.Template, c.Name, ref.ErrInvalid)
@@ -22,8 +23,8 @@ func (s *Store) SetChannel(ctx context.Context, c catalog.Channel) error {
 	return nil
 }
 
-// RemoveChannel makes the channel name of a template mean nothing any more; its version stays. catalog.ErrNotFound
-// where there is no such channel.
+// RemoveChannel removes the channel name of a template; its version stays. The error is catalog.ErrNotFound if
+// there is no such channel.
 func (s *Store) RemoveChannel(ctx context.Context, template, name string) error {
 	if _, err := s.Catalog.Change(ctx,
 		catalog.Change{Channel: &catalog.Channel{Template: template, Name: name}}); err != nil {
@@ -38,8 +39,9 @@ type ListedChannel struct {
 	Images []string `json:"images"` // full references, one an architecture; none where the version was deleted
 }
 
-// Channels lists the channels of all templates that any of the filters admits, all without filters, ordered by template
-// and name. See ref.ParseFilter for what a filter is; a version in it stands for the channel's name.
+// Channels lists the channels of all templates that match one of the filters, by template and name; without
+// filters it lists all. ref.ParseFilter says what a filter is; its version is compared with the name of the
+// channel.
 func (s *Store) Channels(ctx context.Context, filters ...string) ([]ListedChannel, error) {
 	fs, err := ref.ParseFilters(filters)
 	if err != nil {

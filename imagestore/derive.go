@@ -42,12 +42,12 @@ type deriver interface {
 	Derives() bool // the server may: it was given a token
 }
 
-// ErrNoKey is wrapped by Derive where nobody can sign what it makes.
+// ErrNoKey is wrapped by Derive if there is no key to sign the stream.
 var ErrNoKey = errors.New("there is no key that signs for this store")
 
-// Derive sees to it that one stream leads to an image from nothing, or from any other image of the store: it gets both
-// trees, compares them, and adds the stream, signed by s.Key, to the catalog by one durable line. A killed Derive
-// leaves blobs to Collect. On a store behind a server the server does the work.
+// Derive makes a stream to an image, from nothing or from any other image of the store, unless there is one
+// already: it gets both trees, compares them, and adds the stream, signed by s.Key, to the catalog by one durable
+// line. A killed Derive leaves blobs for Collect. For a store behind a server the server does the work.
 func (s *Store) Derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}

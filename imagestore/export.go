@@ -14,12 +14,12 @@ import (
 	"griddle/imagestore/tarball"
 )
 
-// Attempts is how often in a row the same is asked of a store that is gone, before work on it is given
-// up: it can be repeated.
+// Attempts is how often in a row a request to a server that cannot be reached is tried. Then the work fails, and
+// can be repeated.
 const Attempts = 6
 
-// Open checks the documents of a plan against the keys that the store trusts, as fetch.Open does, and reads from the
-// store's own blobs. Where o does not say how often it is tried, a server that is gone is given up after Attempts.
+// Open checks the documents of a plan against the keys that the store trusts, as fetch.Open does, and reads from
+// the store's own blobs. If o.Attempts is zero, Open tries a server that cannot be reached Attempts times.
 func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch.Opened, error) {
 	t, err := s.Trusted(ctx)
 	if err != nil {
@@ -31,19 +31,19 @@ func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch
 	return fetch.Open(ctx, []blob.Reader{s.Blobs}, t, p, o)
 }
 
-// Stream writes what `btrfs receive` takes: the image from nothing or, with from, what leads from that image to
-// it. Where the store has no single stream for that, it writes the streams of the cheapest chain back to back: btrfs
-// receive applies them one after another and makes the images between as well, and so does our receiver. Without raw
-// the bytes are zstd frames, which `zstd -d` decodes to the same.
+// Stream writes what `btrfs receive` takes: the image from nothing or, with from, from that image. If the store
+// has no single stream for that, Stream writes the streams of the cheapest chain one after another: btrfs receive
+// applies them in this order and makes the images between as well, and so does our receiver. Without raw the bytes
+// are zstd frames, which `zstd -d` decodes to the same.
 //
-// Every byte is verified before it is written. An error after the first byte leaves w with the beginning of a
-// stream, which no receiver takes for a whole one. With from, catalog.ErrNoWay where only a full stream leads to ref.
+// Every byte is verified before it is written. After an error w has the beginning of a stream, which no receiver
+// takes for a whole one. With from, the error is catalog.ErrNoWay if only a full stream makes ref.
 func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
 	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
 }
 
-// StreamWithin is Stream for a reader that may be slow: it decodes nothing before it is asked for, and takes the bytes
-// of memory that it needs from a budget first. The error of reserve ends it.
+// StreamWithin is Stream for a reader that may be slow: it decodes nothing before the reader asks for it, and
+// first takes the bytes of memory that it needs from a budget. The error of reserve ends it.
 func (s *Store) StreamWithin(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer,
 	reserve func(int64) error) error {
 	return s.writeStream(ctx, ref, from, raw, w, streaming{reserve: reserve})

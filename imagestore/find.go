@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// List returns the images that any of the filters admits, all without filters: by template, the newest version
-// first. See ref.ParseFilter for what a filter is.
+// List returns the images that match one of the filters, by template, the newest version first; without filters it
+// returns all. See ref.ParseFilter for what a filter is.
 func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, error) {
 	fs, err := ref.ParseFilters(filters)
 	if err != nil {
@@ -30,8 +30,9 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, 
 	return out, nil
 }
 
-// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version wins
-// over a channel of the same name. Where ref says no architecture and several have that version, the error names them.
+// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version
+// wins over a channel of the same name. If ref has no architecture and the version exists for several, the error
+// names them.
 func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -45,8 +46,8 @@ func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error
 }
 
 // NextVersion is the version that a publication of ref gets by default: the UTC date and a counter, "20261120.1",
-// above every version of that date that is or was there. Two publishers may get the same one: the second one's Add then
-// fails with catalog.ErrExists, and it asks, and signs its documents, again.
+// above every version of that date, deleted ones too. Two publishers may get the same one. Then the Add of the
+// second fails with catalog.ErrExists; it asks for a version, and signs its documents, again.
 func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (string, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (s
 // PlanOptions says what a receiver has and can do.
 type PlanOptions struct {
 	Have         []ref.Ref // images that it holds
-	Dictionaries bool      // it decodes with the files of what it holds (Opened.document.OpenStream's parent)
+	Dictionaries bool      // it decodes with the files of what it holds (the parent of fetch.Opened.OpenStream)
 }
 
 // Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
@@ -66,9 +67,9 @@ func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.P
 	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
 }
 
-// PlanWith finds the cheapest way, in bytes to fetch, to ref: a full stream, a delta or a chain of them. References
-// that have names but the store does not know are passed over, since they may come from somewhere else.
-// catalog.ErrNotFound, or catalog.ErrNoWay where nothing leads there.
+// PlanWith finds the cheapest way to ref, in bytes to fetch: a full stream, a delta or a chain of them. It ignores
+// references of have that the store does not know, since they may come from another store. The error is
+// catalog.ErrNotFound, or catalog.ErrNoWay if no stream makes the image.
 func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.View(ctx)
 	if err != nil {

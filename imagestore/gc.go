@@ -19,7 +19,8 @@ import (
 // GCOptions is how GC works. The zero value works.
 type GCOptions struct {
 	DryRun bool // only say what would go
-	// Parts has what broken-off copies into a local store left of blobs go too, which the next copy would go on with.
+	// Parts also removes the partial blobs of interrupted copies into a local store, with which the next copy
+	// would resume.
 	Parts    bool
 	Encoder  encoding.Encoder
 	Progress func(phase string, done, total int64) // may be nil
@@ -39,11 +40,11 @@ type Collected struct {
 	Digests []blob.Digest `json:"digests,omitempty"` // of the blobs; only with DryRun
 }
 
-// GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. Where others
-// can only be reached through such versions it has full streams derived for these first; without a key to sign them,
-// the versions stay, and so do they where that fails otherwise: the rest is collected all the same, what was done is
-// returned beside the error that says for which images, and their blobs wait for the next time. Tombstones are written
-// in an order in which no image is ever cut off, so that a crash leaves some of them and blobs to the next Collect.
+// GC deletes the versions that no keep rule keeps, and then, as Collect does, blobs that no image needs. If other
+// images can only be made through such versions, it first derives full streams for them. Without a key to sign
+// these, or if deriving fails, it keeps the versions and collects the rest; then it returns both what it did and
+// an error with the images, and the next GC tries again. The order of the tombstones keeps every image reachable
+// at all times: a crash leaves some tombstones, and blobs for the next Collect.
 func (s *Store) GC(ctx context.Context, o GCOptions) (Collected, error) {
 	c, err := s.gc(ctx, o)
 	if err != nil {
@@ -124,7 +125,7 @@ func underived(failed map[string]error) error {
 	return errors.Join(errs...)
 }
 
-// SetKeep adds a rule, or replaces the one that has its pattern; a rule that keeps nothing takes that one back.
+// SetKeep adds a rule, or replaces the one that has the same pattern; a rule that keeps nothing removes that one.
 func (s *Store) SetKeep(ctx context.Context, k catalog.Keep) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Keep: &k}); err != nil {
 		return fmt.Errorf("setting keep rule %s: %w", k.Pattern, err)
@@ -143,8 +144,8 @@ func (s *Store) Keeps(ctx context.Context) ([]catalog.Keep, error) {
 	return out, nil
 }
 
-// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. It refuses, with
-// catalog.ErrInUse and their names, where other images can only be reached through this one.
+// Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. If other images
+// can only be made through this one, it refuses with catalog.ErrInUse and their names.
 func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
 	l, err := s.Resolve(ctx, ref)
 	if err != nil {
@@ -153,15 +154,15 @@ func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error
 	return s.deletion(ctx, catalog.Change{Delete: l.Ref})
 }
 
-// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that is dead:
-// what failed publications left.
+// Collect removes the blobs that no image needs and that were put more than a day ago, or by a process that has
+// ended: the rest of failed publications.
 func (s *Store) Collect(ctx context.Context) (catalog.Deleted, error) {
 	return s.deletion(ctx, catalog.Change{Collect: true})
 }
 
 // GiveUp removes blobs that this process has put and that no image needs after all. It does nothing behind a
-// server, which removes them when they are old. What fails of it the next collection sees to: the caller has
-// another error to tell.
+// server, which removes them when they are old. It returns no error, since the caller has another one to report:
+// the next collection removes the rest.
 func (s *Store) GiveUp(ctx context.Context, all ...blob.Digest) {
 	if dir, ok := s.Blobs.(*blob.Dir); ok && len(all) > 0 {
 		dir.Drop(all...)

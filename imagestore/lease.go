@@ -15,8 +15,8 @@ type leaser interface {
 	Release(ctx context.Context, id string) error
 }
 
-// Lease gives or prolongs a lease; it is durable when Lease returns. catalog.ErrNotFound where the store has none of
-// the images, or no such lease any more.
+// Lease gives or renews a lease; it is durable when Lease returns. The error is catalog.ErrNotFound if the store
+// has none of the images, or the lease has ended.
 func (s *Store) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
 	l, ok := s.Catalog.(leaser)
 	if !ok {
@@ -42,8 +42,9 @@ func (s *Store) Release(ctx context.Context, id string) error {
 // holdTime is what hold asks for; it renews at a third of it.
 const holdTime = 10 * time.Minute
 
-// Hold has a lease on images until end is called. It does without where the store gives none: a directory that cannot
-// be written, a server that has enough of them. Readers then find out, as ever, when something goes away.
+// Hold has a lease on images until end is called. If the store gives no lease, because its directory cannot be
+// written or its server has too many, Hold continues without one. Then a reader gets an error if a blob is removed
+// while it is read.
 func (s *Store) Hold(ctx context.Context, refs []string) (end func()) {
 	l, err := s.Lease(ctx, catalog.LeaseRequest{Refs: refs, Seconds: int64(holdTime / time.Second)})
 	if err != nil {

@@ -23,7 +23,7 @@ type DiffOptions struct {
 	ListsMustBe bool // an image without a list of packages is ErrNoPackages; else Difference.NoPackages says so
 }
 
-// Difference is what leads from one image to another: the JSON of `griddle image diff -o json`.
+// Difference is what changes from one image to another: the JSON of `griddle image diff -o json`.
 type Difference struct {
 	Old        string               `json:"old"` // in full
 	New        string               `json:"new"`
@@ -151,7 +151,7 @@ func stateOf(e *content.Entry) *FileState {
 	return s
 }
 
-// ErrNoPackages is wrapped where an image has no list of packages.
+// ErrNoPackages is wrapped if an image has no list of packages.
 var ErrNoPackages = errors.New("has no list of packages")
 
 // putPackages compresses a package list and stores it; nil where it is empty.
@@ -170,8 +170,8 @@ func (s *Store) putPackages(ctx context.Context, l packages.List) (*document.Pac
 	return &document.Packages{Manager: l.Manager, Count: int64(len(l.Packages)), Content: c}, nil
 }
 
-// ReadPackages reads what is installed in an image, after its document's signature and the list's digest were checked.
-// ErrNoPackages where the image has no list.
+// ReadPackages reads the list of what is installed in an image, after it has checked the document's signature and
+// the list's digest. The error is ErrNoPackages if the image has no list.
 func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, error) {
 	l, opened, err := s.openDocuments(ctx, ref)
 	if err != nil {

@@ -30,33 +30,34 @@ type PublishOptions struct {
 	Key         *minisign.SecretKey
 	Encoder     encoding.Encoder      // its Progress is replaced
 	Progress    func(PublishedSoFar)  // called from one goroutine at a time; may be nil
-	Warn        func(sentence string) // what a person should know though it does not stop anything; may be nil
+	Warn        func(sentence string) // gets warnings, which do not stop the publication; may be nil
 	Now         func() time.Time      // for the default version and the documents; nil means time.Now
 
-	// Prepared tells what the Source's Prepare did to the copy. It is asked once the copy is made; nil means nothing.
+	// Prepared returns what the Source's Prepare did to the copy. It is called after the copy is made; nil means
+	// nothing.
 	Prepared func() []document.Prepared
 
-	// Packages lists what is installed in the copy at dir; nil means that nobody looks. Its error is told to Warn, and
-	// the image then has no list.
+	// Packages lists what is installed in the copy at dir; nil skips that. Its error goes to Warn, and the image
+	// then has no list.
 	Packages func(ctx context.Context, dir string) (packages.List, error)
 
-	// Inspect looks at the copy at dir, which is to be an image for arch; nil means that no one does.
+	// Inspect looks at the copy at dir, which will be an image for arch; nil skips that.
 	Inspect    func(ctx context.Context, dir, arch string) (Inspected, error)
 	AllowEmpty bool // publish a tree with nothing in it
 }
 
-// PublishedSoFar is how far a publication is.
+// PublishedSoFar is the progress of a publication.
 type PublishedSoFar struct {
 	Raw, Wire int64
 	Total     int64 // about what Raw will be at the end; zero while it is not known
 }
 
-// Published is what became of a publication: the JSON of `griddle publish -o json`.
+// Published is the result of a publication: the JSON of `griddle publish -o json`.
 type Published struct {
 	Ref     string  `json:"ref"`              // in full
 	Source  string  `json:"source"`           // as it was given
 	Kind    string  `json:"kind"`             // "full" or "delta"
-	Parent  string  `json:"parent,omitempty"` // of a delta: the image that it stands on
+	Parent  string  `json:"parent,omitempty"` // of a delta: its parent
 	Raw     int64   `json:"raw"`              // bytes of the plain send stream
 	Wire    int64   `json:"wire"`             // bytes of its encoding
 	Size    int64   `json:"size"`             // bytes of the tree's file contents, without holes
@@ -68,13 +69,14 @@ type Published struct {
 	Accounts []document.Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
 }
 
-// Publish makes the next image of a source. It copies the source (package source says how), has package delta write the
-// stream of the copy, and on the way compresses and stores it; the content manifest comes of it too. The stream is a
-// delta from the newest image of that name whose copy is still kept beside the source or, for a source of which no
-// copies are kept, from the newest one, where the store has a place for its tree; it is full otherwise. The image is in
-// the catalog when Publish returns without an error; on any error, the end of ctx included, it is not, the copy is
-// removed, and so are its blobs, or what of them cannot be is left to Collect. ErrArch and ErrEmpty refuse a mistake;
-// catalog.ErrExists where the version was published meanwhile, source.ErrBusy where another process is publishing it.
+// Publish makes the next image of a source. It copies the source (package source says how), calls package delta to
+// write the stream of the copy, and compresses and stores the stream on the way, together with the content
+// manifest. The stream is a delta from the newest image of that name whose copy is still next to the source. For a
+// source without kept copies it is a delta from the newest image, if the store has a place for its tree. Otherwise
+// it is full. When Publish returns without an error the image is in the catalog. After any error, the end of ctx
+// included, it is not: Publish removes the copy and the blobs, and leaves blobs that it cannot remove for Collect.
+// ErrArch and ErrEmpty refuse mistakes; the error is catalog.ErrExists if the version was published meanwhile,
+// source.ErrBusy if another process is publishing it.
 func (s *Store) Publish(ctx context.Context, o PublishOptions) (Published, error) {
 	if o.Warn == nil {
 		o.Warn = func(string) {}

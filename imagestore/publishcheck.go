@@ -18,9 +18,9 @@ import (
 
 // Errors of Publish on which callers branch.
 var (
-	// ErrEmpty is wrapped where the tree that is to be published has nothing in it.
+	// ErrEmpty is wrapped if the tree to publish is empty.
 	ErrEmpty = errors.New("the tree is empty")
-	// ErrArch is wrapped where the architecture is not a known one, or not that of the tree's programs.
+	// ErrArch is wrapped if the architecture is not known, or differs from that of the tree's programs.
 	ErrArch = errors.New("wrong architecture")
 )
 
@@ -30,7 +30,7 @@ func Architectures() []string {
 		"ppc64el", "riscv64", "s390x"}
 }
 
-// CheckArch returns ErrArch for an architecture that is not known. "" means a default.
+// CheckArch returns ErrArch for an architecture that is not known. "" means the default.
 func CheckArch(arch string) error {
 	if arch == "" || slices.Contains(Architectures(), arch) {
 		return nil

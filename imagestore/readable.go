@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/source"
 )
 
-// OpenExisting opens the store in dir, as Open does, and makes none: the error is fs.ErrNotExist
-// where dir holds no store.
+// OpenExisting opens the store in dir, as Open does, but makes none: the error is fs.ErrNotExist if dir has no
+// store.
 func OpenExisting(dir string) (*Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, "catalog")); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -55,7 +55,8 @@ func openReadable(disk durable.Disk, dir string, why error) *Store {
 	return s
 }
 
-// Trees is where the trees lie that work on this store takes, and whether that is in Spool; "" behind a server.
+// Trees is the directory for the trees that work on this store needs, and whether it is in Spool; "" behind a
+// server.
 func (s *Store) Trees() (dir string, spooled bool) {
 	if s.readOnly {
 		return s.spoolDir(), true
@@ -84,9 +85,10 @@ func (s *Store) spooled() (shelf, error) {
 	return shelf{s.disk, dir, 0}, nil
 }
 
-// Readers says which other users of this host can read the store in dir: "every user", "the group NAME", or "" for none
-// beside its owner and root. fix is the command that keeps them out. Modes count, of dir and of all directories above
-// it; access control lists do not. The files of a store have mode 0644, so that the directories decide.
+// Readers says which other users of this host can read the store in dir: "every user", "the group NAME", or "" if
+// only its owner and root can. fix is the command that removes their access. Readers looks at the modes of dir and
+// of all directories above it, not at access control lists. The files of a store have mode 0644, so the
+// directories decide.
 func Readers(dir string) (who, fix string) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

@@ -24,7 +24,7 @@ type ReceiveOptions struct {
 	Name  string // of the tree in the directory; "" means the image's, Ref.FileName
 	Plain bool   // an ordinary directory on btrfs too
 
-	// Have are trees from which the way may begin, each an image as it was received, unchanged since.
+	// Have are trees from which the way may begin, each an image as it was received and not changed since.
 	Have []Tree
 
 	// Progress is called with "receiving" and the bytes of the streams, then with "verifying" and the bytes of the
@@ -32,14 +32,14 @@ type ReceiveOptions struct {
 	Progress func(phase string, done, total int64)
 }
 
-// Tree is an image that somebody has received.
+// Tree is an image that was received.
 type Tree struct {
 	Ref      string // in full
 	Identity document.Identity
 	Dir      string
 }
 
-// Received is what Receive made.
+// Received is the result of Receive.
 type Received struct {
 	Ref       string `json:"ref"`       // in full
 	Path      string `json:"path"`      // of the tree
@@ -51,11 +51,11 @@ type Received struct {
 	content *content.Manifest
 }
 
-// Receive makes an image's tree in the directory dir, by the cheapest way from nothing or from a tree of Have. On btrfs
-// it becomes a read-only subvolume, on any other filesystem a directory. It gets its name only when the whole tree was
-// compared with the image's signed content, by renameat2(2), and is durable when Receive returns (package receive syncs
-// the filesystem, the directory is synced last); on any error nothing stays. What a killed Receive left in dir is
-// removed by the next one.
+// Receive makes an image's tree in the directory dir, by the cheapest way from nothing or from a tree of Have. On
+// btrfs it becomes a read-only subvolume, on any other filesystem a directory. Receive compares the whole tree
+// with the image's signed content before it gives the tree its name, by renameat2(2). It is durable when Receive
+// returns (package receive syncs the filesystem, the directory is synced last); after any error nothing stays. The
+// next Receive removes what a killed one left in dir.
 func (s *Store) Receive(ctx context.Context, name ref.Ref, dir string, o ReceiveOptions) (Received, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}

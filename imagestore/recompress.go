@@ -16,7 +16,7 @@ import (
 
 // RecompressOptions says what Recompress does.
 type RecompressOptions struct {
-	// images whose streams are made smaller; all of them where there are none
+	// images whose streams are made smaller; all images if empty
 	Refs    []ref.Ref
 	Program string // path of the zstd program; "" looks for it on PATH
 	Level   int    // 10 to 19; zero means 19
@@ -26,26 +26,27 @@ type RecompressOptions struct {
 	Progress func(ref string, done, total int64) // bytes of raw streams; may be nil
 }
 
-// Recompressed is what became of one stream.
+// Recompressed is the result for one stream.
 type Recompressed struct {
 	Ref        string  `json:"ref"`                  // the image, in full
 	Parent     string  `json:"parent,omitempty"`     // of a delta
 	Before     int64   `json:"before"`               // bytes of the encoding that was replaced
-	After      int64   `json:"after"`                // bytes of the one that stands for it
-	Dictionary int64   `json:"dictionary,omitempty"` // bytes of a second one, for who has the parent's files
+	After      int64   `json:"after"`                // bytes of the one that replaces it
+	Dictionary int64   `json:"dictionary,omitempty"` // bytes of a second one, for receivers with the parent's files
 	Seconds    float64 `json:"seconds"`
 }
 
-// ErrNoProgram is wrapped by Recompress where there is no zstd program.
+// ErrNoProgram is wrapped by Recompress if there is no zstd program.
 var ErrNoProgram = errors.New("the zstd program is not installed")
 
-// Recompress encodes streams anew at a high level, by the zstd program with a window of 128 MiB and with frames of
-// encoding.MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as dictionaries;
-// not over a server, which has the trees. For each of the two one durable line of the catalog puts the new one in the
-// old one's place, or beside it: the signed documents stay, so that the same bytes come out. The old encoding is kept
-// for a day, for those who are reading it. What is done already is left alone, also by several who do this at once; a
-// killed Recompress leaves blobs to Collect. A stream that fails, a damaged one for example, does not stop the others:
-// the error speaks of all that did. done is called after each stream; may be nil.
+// Recompress encodes streams again at a high level, by the zstd program with a window of 128 MiB and with frames
+// of encoding.MaxFramePieces. A delta then gets a second encoding, whose frames have the parent's files as
+// dictionaries, but not over a connection to a server, because the trees are there. For each of the two, one
+// durable line of the catalog replaces the old encoding or adds the new one. The signed documents stay, so the
+// decoded bytes are the same. The old encoding is kept for a day, for those who are reading it. Recompress skips
+// what is done already, also if several run at once; a killed one leaves blobs for Collect. A stream that fails,
+// such as a damaged one, does not stop the others: the error names all that failed. done is called after each
+// stream; may be nil.
 func (s *Store) Recompress(ctx context.Context, o RecompressOptions, done func(Recompressed)) error {
 	if o.Level == 0 {
 		o.Level = 19

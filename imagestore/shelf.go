@@ -43,7 +43,8 @@ const (
 // shelfSize is how many trees stay that nobody uses. A delta takes two.
 const shelfSize = 2
 
-// ErrNoShelf is wrapped where work needs an image's files and the store has no place for them: one behind a server.
+// ErrNoShelf is wrapped if work needs an image's files and the store has no place for them, because it is behind a
+// server.
 var ErrNoShelf = errors.New("only the store's own machine can do that")
 
 // shelved is a tree that is held until release.

@@ -14,7 +14,7 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Shown is everything that the store knows of one image, as -o json shows it.
+// Shown is everything that the store knows about one image, as -o json shows it.
 type Shown struct {
 	catalog.Listed
 	Image      document.Image `json:"image"` // the signed document
@@ -29,8 +29,8 @@ type ShownStream struct {
 	Frames int             `json:"frames"` // how many frames the encoding has
 }
 
-// Show reads the documents of an image and checks their signatures. Streams whose signatures do not count any more are
-// left out.
+// Show reads the documents of an image and checks their signatures. It leaves out streams whose signatures do not
+// count.
 func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 	v, err := s.View(ctx)
 	if err != nil {

@@ -19,18 +19,18 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// Store is what there is, and everything that is done with it. Its methods may be called from any number of
-// goroutines, and several processes may have the same directory open.
+// Store is a set of published images, and its methods are all that can be done with them. Any number of goroutines
+// may call them, and several processes may have the same directory open.
 type Store struct {
 	Blobs   blob.Store
 	Catalog catalog.Catalog
 	Trust   *document.Trust // keys that count beside those that the catalog trusts; never nil after Open
 
-	// Key signs the streams that the store derives; nil where it derives none. The store must trust it.
+	// Key signs the streams that the store derives; a store without one derives none. The store must trust it.
 	Key *minisign.SecretKey
 
-	// Spool is the directory for the trees that work on a store needs which can only be read: some gigabytes for a
-	// while. "" means /var/tmp.
+	// Spool is the directory for trees, some gigabytes for a while, that work on a read-only store needs. "" means
+	// /var/tmp.
 	Spool string
 
 	disk     durable.Disk
@@ -40,8 +40,8 @@ type Store struct {
 	seen     *head.SeenDir // what was seen of catalogs that were copied from; nil behind a server
 }
 
-// Open opens the store in dir, and makes it where there is none. A store on a read-only filesystem, or one of another
-// user, is opened for reading: what would change it fails with catalog.ErrReadOnly.
+// Open opens the store in dir, and makes it if it does not exist. A store on a read-only filesystem, or one of
+// another user, is opened for reading: changes fail with catalog.ErrReadOnly.
 func Open(dir string) (*Store, error) { return openOn(durable.Disk{}, dir) }
 
 func openOn(disk durable.Disk, dir string) (*Store, error) {
@@ -63,8 +63,8 @@ func openOn(disk durable.Disk, dir string) (*Store, error) {
 	return openLocal(disk, dir, blobs, c), nil
 }
 
-// OpenParts returns the store of these blobs and this catalog, which a server has. copies is a file of this user that
-// remembers the copies of images of that server that lie beside their sources on this host; "" remembers none.
+// OpenParts returns a store of these blobs and this catalog, which a server has. copies is a file of this user
+// that remembers which copies of the server's images are next to their sources on this host; "" remembers none.
 func OpenParts(blobs blob.Store, c catalog.Catalog, all, server string) *Store {
 	return &Store{Blobs: blobs, Catalog: c, Trust: &document.Trust{}, copies: copies.File{Path: all, Server: server}}
 }
@@ -107,8 +107,8 @@ type locker interface {
 	Locked(ctx context.Context, f func() error) error
 }
 
-// Settle makes durable what was read: the last lines may be of somebody who died before they were. Who finds that there
-// is nothing left to do, and says so, calls it first. A server does it by itself before it answers a change.
+// Settle makes durable what was read: the last lines may be of a process that died before it synced them. Call it
+// before you report that there is nothing left to do. A server does it by itself before it answers a change.
 func (s *Store) Settle(ctx context.Context) error {
 	if c, ok := s.Catalog.(locker); ok {
 		return c.Locked(ctx, func() error { return nil })
@@ -116,7 +116,7 @@ func (s *Store) Settle(ctx context.Context) error {
 	return nil
 }
 
-// View is what the catalog amounts to now.
+// View is the present state of the catalog.
 func (s *Store) View(ctx context.Context) (*catalog.View, error) {
 	if c, ok := s.Catalog.(offerer); ok && c.Public() {
 		return s.Offered(ctx) // without what only a token shows: tombstones and keys
@@ -199,9 +199,9 @@ func (s *Store) putDocument(ctx context.Context, doc any, k *minisign.SecretKey)
 	return d, nil
 }
 
-// Add publishes: it checks that all documents bear trusted signatures and speak of one another, that every blob is
-// there, and that each parent is, and then makes the image known by one durable line of the catalog. Until then nothing
-// of it is seen. catalog.ErrExists where the version is, or once was, there.
+// Add publishes an image: it checks that all documents have trusted signatures and agree with one another, that
+// every blob exists, and that each parent does. Then one durable line of the catalog publishes the image; before
+// that no one can see it. The error is catalog.ErrExists if the version exists, or did once.
 func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed, error) {
 	c, err := s.Catalog.Change(ctx, catalog.Change{Publish: &p})
 	if err != nil {
@@ -213,8 +213,8 @@ func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed,
 	return *c.Image, nil
 }
 
-// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps the limits that it has;
-// see Grant for others. catalog.ErrRevoked where it was revoked.
+// TrustKey makes the signatures of k count in this store. A key that is trusted already keeps its limits; Grant
+// sets limits. The error is catalog.ErrRevoked if the key was revoked.
 func (s *Store) TrustKey(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Trust: k.String()}); err != nil {
 		return fmt.Errorf("trusting key %s: %w", k.ID(), err)

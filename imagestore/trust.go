@@ -14,8 +14,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Grant trusts a key for what its Grant says, from now on. It is also how that is changed. catalog.ErrRevoked where the
-// key was revoked and g.Again is not set.
+// Grant trusts a key for what its Grant says, from now on, and replaces what the key may sign so far. The error is
+// catalog.ErrRevoked if the key was revoked and g.Again is not set.
 func (s *Store) Grant(ctx context.Context, g catalog.Granting) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Grant: &g}); err != nil {
 		return fmt.Errorf("trusting a key: %w", err)
@@ -23,8 +23,8 @@ func (s *Store) Grant(ctx context.Context, g catalog.Granting) error {
 	return nil
 }
 
-// Revoke makes the signatures of k count no more. What it signed stays listed, marked as Untrusted, and is
-// neither planned nor opened.
+// Revoke makes the signatures of k not count. The images that it signed stay in lists, marked as Untrusted, but
+// are neither planned nor opened.
 func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 	if _, err := s.Catalog.Change(ctx, catalog.Change{Revoke: k.String()}); err != nil {
 		return fmt.Errorf("revoking key %s: %w", k.ID(), err)
@@ -32,7 +32,7 @@ func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 	return nil
 }
 
-// MaySign returns nil where image documents of that name count that k signs, and else why they do not.
+// MaySign returns nil if image documents with that name count when k signs them, and otherwise the reason why not.
 func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) error {
 	t, err := s.Trusted(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) Keys(ctx context.Context) ([]catalog.ListedKey, error) {
 	return v.Keys(), nil
 }
 
-// WithoutKey lists the images that can be installed now, and could not be were k revoked.
+// WithoutKey lists the images that can be installed now, but not after k is revoked.
 func (s *Store) WithoutKey(ctx context.Context, k minisign.PublicKey) ([]catalog.Listed, error) {
 	v, err := s.View(ctx)
 	if err != nil {
@@ -92,8 +92,9 @@ type signer interface {
 
 var errNotLocal = errors.New("signing catalog: only a local store can be signed")
 
-// Head returns the signed head of the store's catalog, head.ErrMissing where it has none. Where this process keeps the
-// head, it speaks of every entry; else it may be older than the catalog. Nothing is checked: see head.Open.
+// Head returns the signed head of the store's catalog. The error is head.ErrMissing if it has none. If this
+// process keeps the head, it covers every entry; otherwise it may be older than the catalog. Head checks nothing:
+// see head.Open.
 func (s *Store) Head(ctx context.Context) ([]byte, error) {
 	c, ok := s.Catalog.(headed)
 	if !ok {
@@ -102,10 +103,10 @@ func (s *Store) Head(ctx context.Context) ([]byte, error) {
 	return c.Head(ctx)
 }
 
-// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change that is
-// made through s, and when it is asked for and its life is half over. lifetime is how long a head is good for, 0 for
-// ever. The catalog must trust the key as a site's (document.SiteGrant). Call it before s is used by several
-// goroutines. head.ErrLost where the catalog has lost entries that a head of this key speaks of.
+// KeepHead makes this process keep the head of a local store's catalog: it signs it now, after every change
+// through s, and when someone asks for it after half of its lifetime. lifetime is how long a head is valid; 0
+// means without end. The catalog must trust the key as a site's (document.SiteGrant). Call it before several
+// goroutines use s. The error is head.ErrLost if entries are missing that a head of this key covers.
 func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c, ok := s.Catalog.(signer)
 	if !ok {
@@ -114,8 +115,8 @@ func (s *Store) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime ti
 	return c.KeepHead(ctx, k, lifetime)
 }
 
-// SignHead signs the catalog of a local store once, as it is now, good until expires, or for ever where that is zero.
-// It is durable when it returns.
+// SignHead signs the catalog of a local store once, as it is now. The head is valid until expires; the zero time
+// means without end. It is durable when SignHead returns.
 func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	c, ok := s.Catalog.(signer)
 	if !ok {
@@ -124,9 +125,8 @@ func (s *Store) SignHead(ctx context.Context, k *minisign.SecretKey, now, expire
 	return c.SignHead(ctx, k, now, expires)
 }
 
-// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says.
-// head.ErrMissing where there is no head. The head's signature is checked, and whether the key belongs to whom
-// one thinks is for the caller to know.
+// SiteKey returns the key that signed the head of the store's catalog, as the catalog itself says. The error is
+// head.ErrMissing if there is no head. SiteKey checks the head's signature; the caller must know who owns the key.
 func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	signed, err := s.Head(ctx)
 	if err != nil {
@@ -140,9 +140,9 @@ func (s *Store) SiteKey(ctx context.Context) (minisign.PublicKey, error) {
 	return k, err
 }
 
-// MayChange returns nil where the publisher with the key k may make the change, and else why not. It publishes:
-// documents that its key signed, of images that the store lets that key sign, and streams that it signed to images that
-// are there. What the catalog checks of every publication it checks afterwards.
+// MayChange returns nil if the publisher with the key k may make the change, and otherwise the reason why not. A
+// publisher may only publish: documents that its key signed, of images that the store lets that key sign, and
+// streams to existing images that it signed. The catalog makes its usual checks of a publication afterwards.
 func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.Change) error {
 	rest := c
 	rest.Publish = nil

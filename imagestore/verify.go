@@ -18,23 +18,23 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Verified is what a check of one image found.
+// Verified is the result of a check of one image.
 type Verified struct {
 	Ref      string   `json:"ref"` // in full
 	OK       bool     `json:"ok"`
 	Blobs    int      `json:"blobs"`              // that were read
 	Bytes    int64    `json:"bytes"`              // encoded bytes that were read
 	Problems []string `json:"problems,omitempty"` // what is wrong
-	// Unchecked is what could not be looked at, and why: a full disk, an error of the disk, missing rights. It
-	// may be right or wrong.
+	// Unchecked is what could not be checked, and why: a full disk, an error of the disk, missing rights. It may
+	// be right or wrong.
 	Unchecked []string `json:"unchecked,omitempty"`
-	// Revoked are streams that a revoked key signed, where another way leads to the image: no problems.
+	// Revoked are streams that a revoked key signed, if the image can be made without them. They are not problems.
 	Revoked []catalog.RevokedStream `json:"revoked,omitempty"`
 }
 
-// Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and the
-// content manifest. It goes on after a problem, so that all are found; an error means that the check itself could not
-// be made. progress, which may be nil, is told of encoded bytes done and in all.
+// Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and
+// the content manifest. It continues after a problem, so that it finds all of them; an error means that the check
+// itself failed. progress gets the encoded bytes that are done, and the total; it may be nil.
 func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, total int64)) (Verified, error) {
 	v, err := s.View(ctx)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"griddle/imagestore/document"
 )
 
-// Fault is one thing that is wrong in a store.
+// Fault is one problem in a store.
 type Fault struct {
 	Blob    blob.Digest `json:"blob,omitempty"` // that is damaged, missing or says something wrong
 	Problem string      `json:"problem"`
@@ -27,7 +27,7 @@ type Fault struct {
 	err error
 }
 
-// VerifiedStore is what a check of a whole store found.
+// VerifiedStore is the result of a check of a whole store.
 type VerifiedStore struct {
 	OK       bool          `json:"ok"`
 	Images   int           `json:"images"`
@@ -35,20 +35,21 @@ type VerifiedStore struct {
 	Bytes    int64         `json:"bytes"`
 	Faults   []Fault       `json:"faults"`
 	Repaired []blob.Digest `json:"repaired,omitempty"`
-	// Revoked are streams that a revoked key signed, where another way leads to the image: no faults.
+	// Revoked are streams that a revoked key signed, if their images can be made without them. They are not
+	// faults.
 	Revoked []catalog.RevokedStream `json:"revoked,omitempty"`
 }
 
 // VerifyStoreOptions is how VerifyStore works. The zero value works.
 type VerifyStoreOptions struct {
-	// RepairFrom has the blobs that are damaged or missing fetched from another store, and everything checked again.
+	// RepairFrom fetches the blobs that are damaged or missing from this store, and then checks everything again.
 	RepairFrom *Store
-	Progress   func(done, total int64) // may be nil; told of bytes of blobs
+	Progress   func(done, total int64) // may be nil; gets bytes of blobs
 }
 
-// VerifyStore reads every blob of a store, those that no image needs too: each against its name, documents and their
-// signatures, indexes against encodings, frames and pieces against the signed documents, content manifests. An error
-// means that the check itself could not be made; what is wrong is in the result.
+// VerifyStore reads every blob of a store, including those that no image needs. It compares each with its name,
+// documents with their signatures, indexes with encodings, and frames and pieces with the signed documents, and
+// reads content manifests. An error means that the check itself failed; faults are in the result.
 func (s *Store) VerifyStore(ctx context.Context, o VerifyStoreOptions) (VerifiedStore, error) {
 	out, err := s.verifyStore(ctx, o.Progress)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package catalog is the append-only log that says what a store has, and what that amounts to: images, channels, keys,
-// rules, and the cheapest way to an image.
+// Package catalog keeps the append-only log of a store, and answers questions about it: which images, channels,
+// keys and rules there are, and the cheapest way to an image.
 //
-// OpenLocal opens the catalog of a local directory; package remote has one behind a server. Replay turns its entries
-// into a View, which answers questions: Resolve a name, Plan the way to an image, PlanRemoval of old versions.
+// OpenLocal opens the catalog of a local directory; package remote has one behind a server. Replay turns its
+// entries into a View, which answers questions: Resolve a name, Plan the way to an image, PlanRemoval of old
+// versions.
 //
 // The log is one entry to a line:
 //
@@ -10,10 +11,10 @@
 //	| SHA-256 of the JSON, hex 64 | ' ' | JSON of the Entry | \n |
 //	+-----------------------------+-----+-------------------+----+
 //
-// A change is durable when Change returns. A crash leaves it made or not: a torn last line is passed over, and cut off
-// by the next change. Several processes may have the same catalog open; each takes the lock for a change. An entry of
-// an unknown kind is an error, so that a log written by a newer program is not misread. Whoever keeps the site's key
-// signs the log after each change (package head).
+// A change is durable when Change returns. After a crash it is there as a whole or not at all: readers skip a torn
+// last line, and the next change cuts it off. Several processes may have the same catalog open; each takes the
+// lock for a change. An entry of an unknown kind is an error, so that an old program does not misread the log of a
+// newer one. The process that has the site's key signs the log after each change (package head).
 package catalog
 
 import (
@@ -26,23 +27,24 @@ import (
 
 // Errors on which callers branch.
 var (
-	// ErrNotFound is wrapped where a reference names no image.
+	// ErrNotFound is wrapped if no image has that name.
 	ErrNotFound = errors.New("no such image")
-	// ErrExists is wrapped where a version is, or once was, in the catalog: versions are never used twice.
+	// ErrExists is wrapped if a version is in the catalog, or was and is deleted: versions are never used twice.
 	ErrExists = errors.New("version exists")
-	// ErrInUse is wrapped by a Change where other images can only be reached through the one to be deleted.
+	// ErrInUse is wrapped by a Change that deletes an image without which others cannot be made.
 	ErrInUse = errors.New("image is needed by others")
-	// ErrRefused is wrapped where a server refused something and did not say what kind of error it is.
+	// ErrRefused is wrapped if a server refuses something for a reason that this program does not know.
 	ErrRefused = errors.New("refused")
-	// ErrNoWay is wrapped where no stream leads from what there is to what is wanted.
+	// ErrNoWay is wrapped if no stream makes the image from what the receiver has.
 	ErrNoWay = errors.New("no stream leads there")
 )
 
-// ErrReadOnly is wrapped where a change was asked of a store that can only be read here: one on a read-only filesystem,
-// or one of another user. The error has the cause as well, EROFS or EACCES.
+// ErrReadOnly is wrapped if a change is asked of a store that this process can only read: one on a read-only
+// filesystem, or one of another user. The error also wraps the cause, EROFS or EACCES.
 var ErrReadOnly = errors.New("the store can only be read here")
 
-// Catalog is the append-only log that says what a store has.
+// Catalog is the append-only log of a store: package catalog keeps it in a directory, package remote behind a
+// server.
 type Catalog interface {
 	// Read returns every entry, oldest first.
 	Read(ctx context.Context) ([]Entry, error)
@@ -60,8 +62,8 @@ const (
 	KindRevoke  = "revoke"  // Key: a public key whose signatures count here no more
 	KindChannel = "channel" // Ref: a template; Channel now means Version, or nothing any more where that is ""
 
-	// KindEncoding puts other encodings of one stream in the place of an old one: Image, with the new ones as Streams,
-	// and Replaces, the index of the old one.
+	// KindEncoding replaces one encoding of a stream by others: Image, with the new ones as Streams, and Replaces,
+	// the index of the old one.
 	KindEncoding = "encoding"
 	KindKeep     = "keep" // Keep: a rule, in place of an earlier one for its pattern
 )
@@ -96,8 +98,8 @@ type Change struct {
 	Collect  bool         `json:"collect,omitempty"` // remove blobs that nothing needs and that are a day old
 }
 
-// Reencoding puts other encodings of a stream, which are in the store already, in the place of one. All decode to the
-// same bytes, which the stream's signed document names.
+// Reencoding replaces one encoding of a stream by others, which are in the store already. All decode to the same
+// bytes, which the stream's signed document names.
 type Reencoding struct {
 	Ref    string        `json:"ref"`    // the image, in full
 	Stream blob.Digest   `json:"stream"` // the stream's document
@@ -114,7 +116,7 @@ type Channel struct {
 	Version  string `json:"version,omitempty"` // in a Change: "" removes the channel
 }
 
-// Changed is what came of a Change.
+// Changed is the result of a Change.
 type Changed struct {
 	Image   *Listed  `json:"image,omitempty"`   // of Publish
 	Deleted *Deleted `json:"deleted,omitempty"` // of Delete, Collect and Expire

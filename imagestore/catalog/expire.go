@@ -11,7 +11,7 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Expiry asks a catalog for tombstones of versions that no keep rule keeps, and then for a collection.
+// Expiry asks a catalog to delete versions that no keep rule keeps, and then to collect blobs.
 type Expiry struct {
 	Refs    []string `json:"refs"`              // in full, in the order in which the tombstones are written
 	DryRun  bool     `json:"dryRun,omitempty"`  // change nothing, and say what would go
@@ -25,9 +25,9 @@ type Removal struct {
 	Kept   []string // through which alone others can be reached
 }
 
-// PlanRemoval says how the images of out can be removed so that every other one can still be made: by which tombstones,
-// in which order, and which images need a full stream first. canDerive says whether an image can get one; where it
-// cannot, what leads to it stays.
+// PlanRemoval plans how to remove the images of out so that every other image can still be made: which tombstones
+// to write, in which order, and which images need a full stream first. canDerive says whether an image can get
+// one; if it cannot, the images that it depends on are kept.
 func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Removal {
 	p := Removal{Remove: []string{}}
 	ways := v.keptWays()

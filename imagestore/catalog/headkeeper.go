@@ -140,8 +140,8 @@ func (h *headFile) current(entries []Entry) bool {
 		(h.lifetime == 0 || old.Expires.After(h.now().Add(h.lifetime/2)))
 }
 
-// Head returns the signed head, head.ErrMissing where there is none. Where this process keeps the head it is
-// brought up to date first.
+// Head returns the signed head, or head.ErrMissing if there is none. If this process keeps the head, Head first
+// brings it up to date.
 func (c *Local) Head(ctx context.Context) ([]byte, error) {
 	if c.head.key == nil {
 		return c.head.read()
@@ -174,8 +174,8 @@ type SignedLog struct {
 	Public bool // the server shows the log without a token
 }
 
-// SignedLog returns the log and its signed head as they are on the disk, which is what others can
-// see. Nothing is checked.
+// SignedLog returns the log and its signed head as they are on the disk, which is what other programs can see. It
+// checks nothing.
 func (c *Local) SignedLog(context.Context) (SignedLog, error) {
 	signed, err := c.head.read()
 	if err != nil && !errors.Is(err, head.ErrMissing) {
@@ -188,9 +188,9 @@ func (c *Local) SignedLog(context.Context) (SignedLog, error) {
 	return SignedLog{Head: signed, Entries: entries, SumAt: c.log.sumAt}, nil
 }
 
-// KeepHead makes this process keep the head: it signs it now, after every change through c, and when it is asked for
-// and its life is half over. lifetime is how long a head is good for, 0 for ever. Call it before c is used by several
-// goroutines. head.ErrLost where the log has lost entries that a head of this key speaks of.
+// KeepHead makes this process keep the head: it signs it now, after every change through c, and when someone asks
+// for it after half of its lifetime. lifetime is how long a head is valid; 0 means without end. Call it before
+// several goroutines use c. The error is head.ErrLost if entries are missing that a head of this key covers.
 func (c *Local) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime time.Duration) error {
 	c.head.key, c.head.lifetime = k, lifetime
 	c.log.before, c.log.after = c.head.before, c.head.write
@@ -198,8 +198,8 @@ func (c *Local) KeepHead(ctx context.Context, k *minisign.SecretKey, lifetime ti
 	return err
 }
 
-// SignHead signs the log once, as it is now, good until expires, or for ever where that is zero. It is
-// durable when it returns.
+// SignHead signs the log once, as it is now. The head is valid until expires; the zero time means without end. It
+// is durable when SignHead returns.
 func (c *Local) SignHead(ctx context.Context, k *minisign.SecretKey, now, expires time.Time) (head.Head, error) {
 	h := *c.head
 	h.key = k
@@ -220,8 +220,9 @@ func (c *Local) SignHead(ctx context.Context, k *minisign.SecretKey, now, expire
 	return out, err
 }
 
-// OpenHead holds a head against the log that came with it, whose own keys it must be signed by. Entries after
-// the head's last are of somebody who does not hold the site's key, and tell nothing of keys.
+// OpenHead checks a head against the log that came with it; a key that this log itself trusts must have signed it.
+// Entries after the last one that the head covers are not from the owner of the site's key, so the keys in them do
+// not count.
 func OpenHead(signed []byte, entries []Entry,
 	sumAt func(int64) (string, error)) (head.Head, minisign.PublicKey, error) {
 	claim, err := head.Peek(signed)
@@ -247,7 +248,7 @@ func OpenHead(signed []byte, entries []Entry,
 	return h, key, err
 }
 
-// SitesOf lists the keys that a log trusts, or once trusted, as sites'.
+// SitesOf lists the keys of sites that a log trusts or once trusted.
 func SitesOf(entries []Entry) ([]minisign.PublicKey, error) {
 	keys, err := keysOf(entries)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Keep is a rule that says which versions of templates stay: whatever any rule keeps, the newest version for each
-// architecture, and every version that a channel means. Templates without a rule keep everything.
+// Keep is a rule that says which versions of templates to keep. Every rule also keeps the newest version for each
+// architecture, and every version that a channel means. A template without a rule keeps all versions.
 type Keep struct {
 	// of [namespace/]name, in which "*" stands for any characters; a later rule for it replaces it
 	Pattern string `json:"pattern"`

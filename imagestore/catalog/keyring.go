@@ -11,10 +11,10 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// ErrRevoked is wrapped where a key that was revoked is to be trusted again, and nobody said that this is meant.
+// ErrRevoked is wrapped if a revoked key is to be trusted again without Granting.Again.
 var ErrRevoked = errors.New("key was revoked")
 
-// Granting asks for a key to be trusted, or for a change of what it is trusted for.
+// Granting asks the catalog to trust a key, or to change what the key may sign.
 type Granting struct {
 	Key     string `json:"key"`               // the line of a Grant; it replaces what the key may sign so far
 	Comment string `json:"comment,omitempty"` // whose key it is, for people

@@ -17,8 +17,8 @@ import (
 	"griddle/imagestore/document"
 )
 
-// Lease keeps blobs of images from being collected while somebody reads them, even when the images are deleted
-// meanwhile. It is a file, DIR/leases/ID.json, and holds across restarts until it expires.
+// Lease keeps the blobs of images from being collected while someone reads them, even if the images are deleted
+// meanwhile. It is a file, DIR/leases/ID.json, and survives restarts until it expires.
 type Lease struct {
 	ID      string    `json:"id"`
 	Expires time.Time `json:"expires"`
@@ -33,7 +33,7 @@ type LeaseRequest struct {
 	By LeaseHolder `json:"-"` // set by a server; the zero value is a program on the store's own host
 }
 
-// Bounds of leases: anybody may ask for one.
+// Bounds of leases: anyone may ask for one.
 const (
 	MaxLeases     = 256            // see leasequota.go for whose
 	maxLeaseTime  = time.Hour      // that one request gives
@@ -43,7 +43,7 @@ const (
 	maxLeaseFile  = 4 << 20 // bytes
 )
 
-// ErrTooMany is wrapped where a lease is refused because of its size, or since there are too many.
+// ErrTooMany is wrapped if a lease is too large, or there are too many already.
 var ErrTooMany = errors.New("too many leases or too large a one")
 
 // leaseFile is what lies on the disk.
@@ -54,8 +54,8 @@ type leaseFile struct {
 	LeaseHolder
 }
 
-// Lease gives or prolongs a lease; it is durable when Lease returns. ErrNotFound where there is none of the images, or
-// no such lease any more. It holds the lock of the catalog, as a collection does.
+// Lease gives or renews a lease; it is durable when Lease returns. The error is ErrNotFound if none of the images
+// exist, or the lease has ended. It holds the lock of the catalog, as a collection does.
 func (c *Local) Lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
 	span := time.Duration(r.Seconds) * time.Second
 	if r.Seconds < 1 || r.Seconds > int64(maxLeaseTime/time.Second) {

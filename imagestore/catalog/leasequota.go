@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// LeaseHolder is who has a lease, as the server that gave it knows it.
+// LeaseHolder is the client that has a lease, as the server that gave it knows it.
 type LeaseHolder struct {
 	Client   string `json:"client,omitempty"`   // "" for a program on the store's own host
 	Stranger bool   `json:"stranger,omitempty"` // it did not prove its identity
 }
 
-// Shares of MaxLeases, and of the blobs that all leases together name: a file takes 72 bytes for each.
+// Shares of MaxLeases, and of the blobs that all leases together name: a file takes 72 bytes for each blob.
 const (
 	StrangerLeases = 192       // of all strangers
 	LeasesEach     = 16        // of one stranger

@@ -46,7 +46,7 @@ type ListedStream struct {
 	Index    blob.Digest `json:"index"`
 	Encoding blob.Digest `json:"encoding"`
 
-	Level      int  `json:"level,omitempty"`      // of the encoding; zero where nobody said
+	Level      int  `json:"level,omitempty"`      // of the encoding; zero if it is not known
 	Dictionary bool `json:"dictionary,omitempty"` // decoding it takes the parent's files
 
 	NoDictionary bool `json:"noDictionary,omitempty"` // these would not make it smaller: it was tried

@@ -14,7 +14,7 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Local is the log of a local directory together with the blobs that it speaks of.
+// Local is the log of a local directory, together with the blobs that it names.
 type Local struct {
 	log    *logFile
 	blobs  blob.Store
@@ -25,14 +25,15 @@ type Local struct {
 	// Now is the clock; tests set another one.
 	Now func() time.Time
 
-	// Collected and Cleared remove what else goes with images that are gone. Collected is called with the log
-	// locked; Cleared after it, since to remove a large tree takes a while. keep admits the documents of the images
-	// that are there, in hex.
+	// Collected and Cleared remove what belongs to images that are gone. The collection calls Collected with the
+	// log locked, and Cleared after it, because removing a large tree takes a while. keep has the hashes, in hex,
+	// of the documents of the images that exist.
 	Collected func(ctx context.Context, v *View) error
 	Cleared   func(ctx context.Context, keep func(hex string) bool) error
 }
 
-// OpenLocal opens the catalog of the store in dir, and makes it where there is none. blobs are the store's.
+// OpenLocal opens the catalog of the store in dir, and makes it if it does not exist. blobs are the blobs of the
+// store.
 func OpenLocal(disk durable.Disk, dir string, blobs blob.Store) (*Local, error) {
 	log, err := openLog(disk, filepath.Join(dir, "catalog"))
 	if err != nil {
@@ -41,7 +42,7 @@ func OpenLocal(disk durable.Disk, dir string, blobs blob.Store) (*Local, error) 
 	return newLocal(log, dir, blobs), nil
 }
 
-// OpenReadOnly opens a catalog to which nothing can be added; why says why, and is wrapped in ErrReadOnly.
+// OpenReadOnly opens a catalog that this process can only read; why is the reason, which ErrReadOnly then wraps.
 func OpenReadOnly(disk durable.Disk, dir string, blobs blob.Store, why error) *Local {
 	return newLocal(&logFile{disk: disk, path: filepath.Join(dir, "catalog"), readOnly: why}, dir, blobs)
 }
@@ -54,13 +55,13 @@ func newLocal(log *logFile, dir string, blobs blob.Store) *Local {
 	return c
 }
 
-// Trust is the set of keys that count beside those that the log trusts. It is empty at first.
+// Trust is the set of keys that count in addition to those that the log trusts. It is empty at first.
 func (c *Local) Trust() *document.Trust { return c.trust }
 
 // Dir is the directory of the store.
 func (c *Local) Dir() string { return filepath.Dir(c.log.path) }
 
-// Locked calls f while no other process or goroutine changes the catalog. What was read of it is durable then.
+// Locked calls f while no other process or goroutine changes the catalog. What f reads of it is durable.
 func (c *Local) Locked(ctx context.Context, f func() error) error {
 	return c.log.update(ctx, func([]Entry) ([]Entry, error) { return nil, f() })
 }
@@ -68,7 +69,7 @@ func (c *Local) Locked(ctx context.Context, f func() error) error {
 // Lines are the whole lines of the log, as they are on the disk.
 func (c *Local) Lines() ([]byte, error) { return c.log.lines() }
 
-// Size is the length of the log as it was read last, in bytes.
+// Size is the length of the log in bytes when it was last read.
 func (c *Local) Size() int64 { return c.log.size() }
 
 // Read implements Catalog.

@@ -9,8 +9,8 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// Replay computes the view. An entry of a kind that is not known is an error: a log written by a newer program
-// must not be misread.
+// Replay computes the view. An entry of an unknown kind is an error: an old program must not misread the log of a
+// newer one.
 func Replay(entries []Entry) (*View, error) {
 	v := &View{images: map[string]*Listed{}, gone: map[string]*Listed{}, channels: map[string]map[string]string{},
 		retired: map[blob.Digest]time.Time{}}

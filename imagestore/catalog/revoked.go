@@ -5,7 +5,7 @@ import (
 	"griddle/imagestore/document"
 )
 
-// RevokedStream is a stream that a revoked key signed: nothing is damaged, and no machine is given it.
+// RevokedStream is a stream that a revoked key signed. It is not damaged, but machines do not get it.
 type RevokedStream struct {
 	Ref      string      `json:"ref"`              // the image, in full
 	Parent   string      `json:"parent,omitempty"` // likewise; "" for a full stream
@@ -14,8 +14,8 @@ type RevokedStream struct {
 	Problem  string      `json:"problem"`
 }
 
-// RevokedStreams lists the streams that revoked keys signed, of the images that another way leads to. Of an image that
-// no way leads to any more it lists none: that is damage.
+// RevokedStreams lists the streams that revoked keys signed, of images that can be made without them. Streams of
+// an image that cannot be made any more are not in the list: that counts as damage.
 func (v *View) RevokedStreams(t *document.Trust) []RevokedStream {
 	out := []RevokedStream{}
 	ways := v.Usable().Ways(nil)

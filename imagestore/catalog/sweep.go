@@ -8,8 +8,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// OrphanAge is how old a blob that no image needs must be before Collect takes it: longer than any publication,
-// which puts its blobs first and its line last.
+// OrphanAge is how old a blob that no image needs must be before Collect removes it. It is longer than any
+// publication, which puts its blobs first and its line last.
 const OrphanAge = 24 * time.Hour
 
 // sweep removes blobs that no live image needs: those of the deleted images refs, and all that are old; dry, it names

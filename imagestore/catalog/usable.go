@@ -41,8 +41,8 @@ func (v *View) judge() *judge {
 	return &judge{trust: v.Trust(v.others), known: map[judgement]error{}}
 }
 
-// Usable is the view without the images and streams whose signatures do not count (any more): what may be planned. It
-// is v itself where all count.
+// Usable is the view without the images and streams whose signatures do not count: what a plan may use. It is v
+// itself if all signatures count.
 func (v *View) Usable() *View {
 	j := v.judge()
 	only := *v
@@ -84,7 +84,7 @@ func (v *View) mark() {
 	}
 }
 
-// Trusted returns nil where the signature of an image counts, and else why it does not.
+// Trusted returns nil if the signature of an image counts, and otherwise the reason why it does not.
 func (l *Listed) Trusted() error {
 	if l.Untrusted == "" {
 		return nil
@@ -92,8 +92,8 @@ func (l *Listed) Trusted() error {
 	return &untrustedError{l.Untrusted}
 }
 
-// Installable returns nil where a machine that has nothing can get the image, as List and Show give it, and else why
-// not: minisign.ErrSignature or ErrNoWay.
+// Installable returns nil if a machine that has no image yet can get this one, which comes from List or Show.
+// Otherwise the error is minisign.ErrSignature or ErrNoWay.
 func (l Listed) Installable() error {
 	if err := l.Trusted(); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// View is what a log amounts to. Its methods give values that callers must not change.
+// View is the state that a log describes. Callers must not change the values that its methods return.
 type View struct {
 	images   map[string]*Listed           // live ones by full reference
 	gone     map[string]*Listed           // deleted ones
@@ -28,19 +28,19 @@ type View struct {
 	dicts    bool                      // plans may have streams with dictionaries
 }
 
-// ViewOf is a view of some images, such as those that two stores would have together: nothing else is in it.
+// ViewOf is a view of the given images and nothing else, for example of those that two stores have together.
 func ViewOf(images map[string]*Listed) *View { return &View{images: images} }
 
-// Image is the live image of that full reference; nil for none.
+// Image is the existing image with that full reference, or nil.
 func (v *View) Image(ref string) *Listed { return v.images[ref] }
 
-// Gone is the deleted image of that full reference; nil for none.
+// Gone is the deleted image with that full reference, or nil.
 func (v *View) Gone(ref string) *Listed { return v.gone[ref] }
 
-// Images are the live images by full reference, in no order.
+// Images are the existing images by full reference.
 func (v *View) Images() iter.Seq2[string, *Listed] { return maps.All(v.images) }
 
-// Sorted lists the live images by template, then newest version first, then architecture.
+// Sorted lists the existing images by template, then the newest version first, then by architecture.
 func (v *View) Sorted() []*Listed {
 	out := slices.Collect(maps.Values(v.images))
 	slices.SortFunc(out, func(a, b *Listed) int {
@@ -55,7 +55,7 @@ func (v *View) Sorted() []*Listed {
 	return out
 }
 
-// ByIdentity is the live image of that tree; nil for none.
+// ByIdentity is the existing image of that tree, or nil.
 func (v *View) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 	for _, l := range v.images {
 		if l.Identity.UUID == u && l.Identity.Ctransid == ctransid {
@@ -65,8 +65,8 @@ func (v *View) ByIdentity(u sendstream.UUID, ctransid uint64) *Listed {
 	return nil
 }
 
-// Versions lists the versions of a template that are or were there, in no order; one for several architectures
-// is there several times.
+// Versions lists the versions of a template, deleted ones too, in no order. A version for several architectures is
+// in the list several times.
 func (v *View) Versions(template string) []string {
 	var out []string
 	for _, m := range []map[string]*Listed{v.images, v.gone} {
@@ -79,7 +79,7 @@ func (v *View) Versions(template string) []string {
 	return out
 }
 
-// Channel is the version that a channel of a template means; "" for none.
+// Channel is the version that a channel of a template means, or "".
 func (v *View) Channel(template, name string) string { return v.channels[template][name] }
 
 // Channels lists the channels of all templates, in no order.
@@ -96,11 +96,11 @@ func (v *View) Channels() []Channel {
 // Keeps lists the keep rules in the order in which they were set.
 func (v *View) Keeps() []Keep { return slices.Clone(v.keeps) }
 
-// Trust is every key whose signatures count: those of extra, and those that the log trusts. A key that the log
+// Trust has every key whose signatures count: those of extra, and those that the log trusts. A key that the log
 // revokes does not count.
 func (v *View) Trust(extra *document.Trust) *document.Trust { return v.keys.trust(extra) }
 
-// With makes the signatures of others' keys count too. It returns v.
+// With makes the signatures of the keys of others count too. It returns v.
 func (v *View) With(others *document.Trust) *View {
 	if len(others.Grants()) > 0 {
 		v.others = others
@@ -130,7 +130,7 @@ func (v *View) Keys() []ListedKey {
 	return out
 }
 
-// Revoked returns nil where the log does not revoke k, and else an error that says when it did.
+// Revoked returns nil if the log does not revoke k, and otherwise an error that says when it did.
 func (v *View) Revoked(k minisign.PublicKey) error {
 	if i := v.keys.find(k); i >= 0 && !v.keys[i].revoked.IsZero() {
 		return document.RevokedError(k.ID(), v.keys[i].revoked)
@@ -138,7 +138,7 @@ func (v *View) Revoked(k minisign.PublicKey) error {
 	return nil
 }
 
-// WithoutKey is a copy of the view as it would be were k revoked.
+// WithoutKey is a copy of the view as it will be after k is revoked.
 func (v *View) WithoutKey(k minisign.PublicKey) (*View, error) {
 	then := *v
 	then.keys = slices.Clone(v.keys)
@@ -148,7 +148,7 @@ func (v *View) WithoutKey(k minisign.PublicKey) (*View, error) {
 	return &then, nil
 }
 
-// Without is a copy of the view in which an image is not there.
+// Without is a copy of the view without one image.
 func (v *View) Without(ref string) *View {
 	then := v.promising(nil)
 	delete(then.images, ref)
@@ -167,8 +167,8 @@ func (v *View) CutWithout(lack func(ListedStream) bool) (out []*Listed) {
 }
 
 // Resolve finds the one image that a name means. Without a version, or with "latest", that is the newest; a
-// version wins over a channel of the same name. Where the name says no architecture and several have that version,
-// the error names them.
+// version wins over a channel of the same name. If the name has no architecture and the version exists for
+// several, the error names them.
 func (v *View) Resolve(name ref.Ref) (*Listed, error) {
 	find := func(version string) (found []*Listed) {
 		for _, l := range v.Sorted() {
@@ -228,7 +228,7 @@ func (v *View) whatThereIs(ref ref.Ref) string {
 	return " (the store is empty)"
 }
 
-// OffersOf turns the list that List gives back into what it was made of.
+// OffersOf turns the list that List returns back into a view.
 func OffersOf(list []Listed) (*View, error) {
 	v, err := Replay(nil)
 	if err != nil {

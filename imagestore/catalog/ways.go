@@ -9,7 +9,7 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// DeltaPlan is the cheapest way that begins at from, however cheap a full stream may be.
+// DeltaPlan is the cheapest way that begins at the image from, even if a full stream is smaller.
 func (v *View) DeltaPlan(ref, from string) (fetch.Plan, error) {
 	only := *v
 	only.images = make(map[string]*Listed, len(v.images))
@@ -134,8 +134,9 @@ func (v *View) way(ref string, have []string) ([]*ListedStream, error) {
 	return out, nil
 }
 
-// Plan is the way to the image ref, in full, with the fewest bytes to fetch, for a receiver that has the images of have. With dictionaries
-// it may have streams that are decoded with the files of the parent. ErrNotFound, or ErrNoWay where nothing leads there.
+// Plan is the way to the image ref, a full reference, with the fewest bytes to fetch, for a receiver that has the
+// images of have. With dictionaries it may use streams that are decoded with the files of the parent. The error is
+// ErrNotFound, or ErrNoWay if no stream makes the image.
 func (v *View) Plan(ref string, have []string, dictionaries bool) (fetch.Plan, error) {
 	planned := *v
 	planned.dicts = dictionaries
@@ -151,7 +152,7 @@ func (v *View) Plan(ref string, have []string, dictionaries bool) (fetch.Plan, e
 	return p, nil
 }
 
-// ResolveAll turns references into full ones. One that is deleted here may still be what a delta parents on.
+// ResolveAll turns references into full ones. A deleted image is allowed: it may still be the parent of a delta.
 func (v *View) ResolveAll(refs []ref.Ref) []string {
 	var out []string
 	for _, r := range refs {

@@ -1,9 +1,9 @@
-// Package copies remembers which copies of images lie beside their sources, as the parents of the next versions, so
-// that they go when the images do.
+// Package copies remembers which copies of images are next to their sources as parents of the next versions, so
+// that they are removed together with the images.
 //
-// A File is named by its fields; Add notes a copy, and Prune removes those of images that are gone. It has a
-// JSON value to a line, and is replaced as a whole: old or new, never between. A line that is not one is passed
-// over: the file is a help.
+// A File is named by its fields; Add notes a copy, and Prune removes those of images that are gone. It has one
+// JSON value to a line, and is replaced as a whole: after a crash it is the old or the new one. Readers skip a
+// line that they cannot parse, because without the file a copy only stays longer.
 package copies
 
 import (
@@ -23,12 +23,13 @@ import (
 	"griddle/imagestore/source"
 )
 
-// File is DIR/copies of a local store: which copies of its images lie beside their sources, as the parents of the next
-// versions, a JSON value to a line. A copy whose image is deleted goes with the next collection; without this file it
-// would stay until its source is published again, and for a source that is gone for ever. It is replaced as a whole,
-// under the catalog's lock; a crash before that leaves a copy that the next publication of its source removes.
+// File is DIR/copies of a local store: which copies of its images are next to their sources, as parents of the
+// next versions. The next collection after an image is deleted removes its copy. Without this file the copy would
+// stay until its source is published again, which may be never. The file is replaced as a whole, under the
+// catalog's lock. After a crash before that a copy stays that is not noted; the next publication of its source
+// removes it.
 //
-// Of a store behind a server each user who publishes has such a file, and lines that name the server.
+// For a store behind a server each user who publishes has such a file; its lines name the server.
 type File struct {
 	Disk   durable.Disk
 	Path   string // "" where nothing is remembered
@@ -79,7 +80,7 @@ func (k File) write(all []Copy) error {
 	return nil
 }
 
-// Add notes a copy that stays beside its source. The caller has the file's lock.
+// Add notes a copy that stays next to its source. The caller has the file's lock.
 func (k File) Add(c Copy) error {
 	c.Server = k.Server
 	all, err := k.read()
@@ -89,8 +90,8 @@ func (k File) Add(c Copy) error {
 	return k.write(append(all, c))
 }
 
-// Prune removes the copies of images that are gone, as far as this process may and can: the rest stays noted. The
-// caller has the file's lock.
+// Prune removes the copies of images that are gone. What this process cannot remove stays in the file. The caller
+// has the file's lock.
 func (k File) Prune(ctx context.Context, v *catalog.View) error {
 	all, err := k.read()
 	if err != nil || len(all) == 0 {
@@ -111,7 +112,7 @@ func (k File) Prune(ctx context.Context, v *catalog.View) error {
 	return errors.Join(errs...)
 }
 
-// Locked calls f with the file's lock, where there is a file.
+// Locked calls f with the file's lock, if there is a file.
 func (k File) Locked(ctx context.Context, f func() error) error {
 	if k.Path == "" {
 		return nil

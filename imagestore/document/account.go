@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// Account is a user of an image as whom somebody can log in on every machine that gets it.
+// Account is a user of an image who can log in on every machine that gets the image.
 type Account struct {
 	Name     string `json:"name"`
 	Password bool   `json:"password,omitempty"`      // it has one

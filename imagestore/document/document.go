@@ -91,7 +91,7 @@ func (id Identity) Parsed() ref.Ref {
 	return r
 }
 
-// Image is the document by which a publisher answers for an image.
+// Image is the signed document of a publisher that describes an image.
 type Image struct {
 	Format string `json:"format"` // ImageFormat; Sign fills it in
 	Identity
@@ -128,7 +128,8 @@ func (m Image) validate() error {
 	return m.Identity.validate()
 }
 
-// Stream is the document by which its maker answers for a stream: the publisher, or a site that derived it.
+// Stream is the signed document that describes a stream. Its maker signs it: the publisher, or a site that derived
+// it.
 type Stream struct {
 	Format    string    `json:"format"`           // StreamFormat; Sign fills it in
 	Image     Identity  `json:"image"`            // what the stream makes
@@ -167,7 +168,7 @@ func (s Stream) validate() error {
 	return nil
 }
 
-// HasParent says whether the stream is a delta from the image ref, or with "" a full one.
+// HasParent says whether the stream is a delta from the image ref, or, if ref is "", a full stream.
 func (s Stream) HasParent(ref string) bool {
 	if s.Parent == nil {
 		return ref == ""

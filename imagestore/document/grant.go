@@ -62,7 +62,7 @@ func NewGrant(k minisign.PublicKey, patterns ...string) (Grant, error) {
 	return g, nil
 }
 
-// SiteGrant makes k the key of a site: what an appliance signs by itself.
+// SiteGrant makes k the key of a site: it signs the head of the catalog and the streams that an appliance derives.
 func SiteGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true, site: true} }
 
 // StreamsGrant lets k sign streams to any image, and nothing else: the key of another site, for what that one derived.
@@ -115,7 +115,8 @@ func (g Grant) Streams() bool { return g.streams }
 // Limited says whether the key may sign less than everything.
 func (g Grant) Limited() bool { return g.streams || len(g.patterns) > 0 }
 
-// Image returns nil where the key may sign an image document of that name, and else what it may sign.
+// Image returns nil if the key may sign an image document with that name, and otherwise an error that says what it
+// may sign.
 func (g Grant) Image(name ref.Ref) error {
 	switch {
 	case g.streams:
@@ -127,7 +128,7 @@ func (g Grant) Image(name ref.Ref) error {
 		strings.Join(g.patterns, " "), name.Template())
 }
 
-// Stream returns nil where the key may sign a document of a stream to an image of that name.
+// Stream returns nil if the key may sign the document of a stream to an image with that name.
 func (g Grant) Stream(ref ref.Ref) error {
 	if g.streams {
 		return nil

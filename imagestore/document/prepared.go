@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Prepared is one thing that was done to the copy of a source before it became an image: a built-in step of package
-// template, or a hook of the publisher's site. Exactly one of Step and Hook is set.
+// Prepared is one change that was made to the copy of a source before it became an image: a built-in step of
+// package template, or a hook of the publisher's site. Exactly one of Step and Hook is set.
 type Prepared struct {
 	Step    string `json:"step,omitempty"`    // name of the step
 	Removed int64  `json:"removed,omitempty"` // by the step: files and directories removed or emptied

@@ -28,7 +28,7 @@ func NewTrust(keys ...minisign.PublicKey) *Trust {
 	return t
 }
 
-// ParseTrust reads one Grant from each line, and reports every line that is none.
+// ParseTrust reads one Grant from each line, and reports every line that is not a Grant.
 func ParseTrust(lines []string) (*Trust, error) {
 	t := &Trust{}
 	var errs []error
@@ -46,11 +46,11 @@ func ParseTrust(lines []string) (*Trust, error) {
 	return t, nil
 }
 
-// Add trusts k too, without limits. A key whose ID is taken replaces nothing: the first stays, since a key ID is chosen
-// by whoever makes the key.
+// Add trusts k without limits, as well as the keys before it. If another key has the same ID, the first one stays,
+// because the maker of a key chooses its ID.
 func (t *Trust) Add(k minisign.PublicKey) { t.Allow(Grant{key: k}) }
 
-// Allow trusts the key of g for what g says, and replaces nothing, as Add.
+// Allow trusts the key of g for what g says. Like Add, it replaces nothing.
 func (t *Trust) Allow(g Grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,7 +62,7 @@ func (t *Trust) Allow(g Grant) {
 	}
 }
 
-// Revoke makes the signatures of k count no more, whoever allowed or allows it.
+// Revoke makes the signatures of k not count, even if another call allowed or allows it.
 func (t *Trust) Revoke(k minisign.PublicKey, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +101,7 @@ func (t *Trust) Keys() []minisign.PublicKey {
 	return out
 }
 
-// Find returns what the signatures of the key with that ID count for, or the reason why they count for nothing.
+// Find returns the Grant of the key with that ID, or the reason why its signatures do not count.
 func (t *Trust) Find(id string) (Grant, error) {
 	if t == nil {
 		return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
@@ -123,12 +123,12 @@ func (t *Trust) Find(id string) (Grant, error) {
 	return Grant{}, fmt.Errorf("%w: key %s is not trusted here", minisign.ErrSignature, id)
 }
 
-// RevokedError is the error that the key of that ID was revoked, and when. It is a minisign.ErrSignature.
+// RevokedError is the error that the key with that ID was revoked, with the time. It wraps minisign.ErrSignature.
 func RevokedError(id string, at time.Time) error {
 	return fmt.Errorf("%w: key %s was revoked here on %s", minisign.ErrSignature, id, at.UTC().Format(time.DateOnly))
 }
 
-// Revoked says that the key of that ID was revoked; nil where it was not.
+// Revoked returns an error if the key with that ID was revoked, and otherwise nil.
 func (t *Trust) Revoked(signer string) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -10,8 +10,8 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Dictionaries chooses, for each frame of a delta, which of the parent's files its dictionary is made of: those that
-// are most like the files that the frame has data of.
+// Dictionaries chooses, for each frame of a delta, the files of the parent that become its dictionary: those that
+// are most similar to the files whose data is in the frame.
 type Dictionaries struct {
 	like  *delta.Likeness
 	files map[string]*content.Entry // of the image, by path

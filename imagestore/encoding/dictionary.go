@@ -13,7 +13,7 @@ import (
 	"griddle/imagestore/document"
 )
 
-// ErrNeedsParent is wrapped where frames have dictionaries and the caller named no directory with the parent's files.
+// ErrNeedsParent is wrapped if frames have dictionaries and the caller gave no directory with the parent's files.
 var ErrNeedsParent = errors.New("the stream's parent is needed to decode it")
 
 // readDictionary appends the extracts of the parent's files to b. What is missing of them is an error: the frame cannot
@@ -101,7 +101,7 @@ func (d *FrameDecoder) Close() {
 	}
 }
 
-// Decode appends what is in the frame to dst, and never more than fits into it.
+// Decode appends the content of the frame to dst, and never more than fits into it.
 func (d *FrameDecoder) Decode(f Frame, frame, dst []byte) ([]byte, error) {
 	if d.parent != nil {
 		var err error

@@ -31,7 +31,7 @@ type Encoder struct {
 
 	// Dictionary names the parent's files whose content is to be the dictionary of the frame with the n bytes from raw
 	// of the stream; it is called in order, from one goroutine, when these were read. Parent is the directory of the
-	// parent's tree. They take a Program; without them frames stand alone.
+	// parent's tree. They take a Program; without it no frame has a dictionary.
 	Dictionary func(raw, n int64) []Extract
 	Parent     string
 
@@ -74,8 +74,8 @@ type encodedFrame struct {
 }
 
 // Encode reads r to its end and puts the encoding and its index into blobs. Reading, hashing and compressing, and
-// writing go on side by side; memory is about 25 MiB for each worker and 25 MiB beside them, at one piece to a frame.
-// Both blobs are as durable as Put makes them. On an error what was put is left to collection.
+// writing run at the same time; at one piece to a frame memory is about 25 MiB, and 25 MiB more for each worker.
+// Both blobs are as durable as Put makes them. After an error the blobs that were put are left for the collection.
 func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Encoded, error) {
 	if err := e.validate(); err != nil {
 		return Encoded{}, fmt.Errorf("encoding stream: %w", err)
@@ -140,7 +140,7 @@ func (e Encoder) Encode(ctx context.Context, r io.Reader, blobs blob.Store) (Enc
 	return out, nil
 }
 
-// EncodeWritten has write write the stream, and encodes it as it comes into out, both in g.
+// EncodeWritten calls write to write the stream, and encodes it into out as it comes, both in goroutines of g.
 func (e Encoder) EncodeWritten(ctx context.Context, g *errgroup.Group, blobs blob.Store, out *Encoded,
 	write func(io.Writer) error) {
 	r, w := io.Pipe()

@@ -46,20 +46,19 @@ type Index struct {
 	Size      int64       `json:"size"`     // of the encoding, in bytes
 	Raw       int64       `json:"raw"`      // of the stream, in bytes
 	PieceSize int64       `json:"pieceSize"`
-	Level     int         `json:"level,omitempty"` // zstd's level that it was made at; zero where nobody said
+	Level     int         `json:"level,omitempty"` // zstd's level that it was made at; zero if it is not known
 	Frames    []Frame     `json:"frames"`
 }
 
-// Frame is one independent zstd frame. Frames lie back to back, in the order of their pieces.
+// Frame is one independent zstd frame. Frames follow one another without a gap, in the order of their pieces.
 type Frame struct {
 	Offset int64  `json:"offset"` // in the encoding
 	Length int64  `json:"length"` // bytes
 	Pieces int    `json:"pieces"` // how many whole pieces it holds, 1 to MaxFramePieces
 	SHA256 string `json:"sha256"` // of its Length bytes, hex
 
-	// Dictionary says what a decoder must be given first: the content of these parts of the parent's files, one
-	// behind the other, as a dictionary without a header (RFC 8878 section 5 calls it raw content;
-	// `zstd --patch-from`).
+	// Dictionary lists the parts of the parent's files that a decoder needs first: their content, one after
+	// another, is a dictionary without a header (RFC 8878 section 5 calls it raw content; `zstd --patch-from`).
 	Dictionary []Extract `json:"dict,omitempty"`
 }
 
@@ -109,7 +108,8 @@ func MaxFrame(pieces int) int64 {
 	return raw + raw>>7 + 1024
 }
 
-// ParseIndex reads the blob of an index and checks that its frames lie back to back and hold all pieces.
+// ParseIndex reads the blob of an index and checks that its frames follow one another without a gap and hold all
+// pieces.
 func ParseIndex(b []byte) (Index, error) {
 	var x Index
 	if len(b) > MaxIndexSize {

@@ -11,9 +11,9 @@ import (
 	"griddle/imagestore/document"
 )
 
-// NewZstdDecoder makes a decoder that never writes more than limit bytes, and with capped never more than fit into the
-// slice that it appends to. The limit is one on windows too, and encoders choose none below a mebibyte: it is no
-// lower than that of a frame.
+// NewZstdDecoder makes a decoder that never writes more than limit bytes; with capped it also never writes more
+// than fits into the slice that it appends to. The limit bounds windows too, and is at least a mebibyte, because
+// encoders choose no smaller window.
 func NewZstdDecoder(limit int64, capped bool) (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(capped),
 		zstd.WithDecoderMaxMemory(uint64(max(limit, MaxFramePieces*document.PieceSize))))
@@ -32,7 +32,7 @@ func CheckPieces(raw []byte, sums []string, first int) error {
 	return nil
 }
 
-// Fits holds a stream document against its index and the image that it is to make.
+// Fits compares a stream document with its index and with the image that it must make.
 func Fits(s document.Stream, x Index, image document.Identity) error {
 	if s.Image != image {
 		return fmt.Errorf("stream document: it makes %s (%s), not %s (%s)", s.Image.Ref, s.Image.UUID,

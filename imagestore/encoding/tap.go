@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Tap gives what an Encoder reads to a second reader, in the very memory that it is compressed from: the second may be
-// a frame or two behind.
+// Tap gives a second reader what an Encoder reads, from the memory that is being compressed: the second reader may
+// be a frame or two behind.
 type Tap struct {
 	ctx     context.Context
 	frames  chan tapped

@@ -13,8 +13,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// SourceFailed says whether an error of a blob.Reader tells of what kept it from reading, and nothing of the content: a
-// disk or a network that fails, a full disk, missing rights. Content that is wrong or gone is something else.
+// SourceFailed says whether an error of a blob.Reader is of the source and not of the content: a disk or a network
+// that fails, a full disk, missing rights. It is false if the content is wrong or missing.
 func SourceFailed(err error) bool {
 	var errno unix.Errno
 	if errors.As(err, &errno) && slices.Contains([]unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EIO, unix.EACCES,

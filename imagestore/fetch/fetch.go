@@ -1,12 +1,13 @@
-// Package fetch gets an image from any of several sources, and hands out no byte that was not verified.
+// Package fetch gets an image from any of several sources, and returns only bytes that it has verified.
 //
-// Call Open with a Plan, the sources and the keys that count: it fetches the documents and indexes and checks them.
-// Then Opened.OpenStream reads the streams, one after another, and Opened.Content the content manifest. A program that
-// fetches images only, like the agent, needs no other package of the store.
+// Call Open with a Plan, the sources and the keys that count: it fetches the documents and indexes and checks
+// them. Then Opened.OpenStream reads the streams, one after another, and Opened.Content the content manifest. A
+// program that only fetches images, like the agent, needs no other package of the store.
 //
-// A source that fails, falls silent or has wrong bytes is left for the next one, and a stream goes on with the first
-// frame that was not verified. A bad signature is final at once; wrong or missing content is, as ErrCorrupt, after
-// three attempts at each source. Memory is bounded: about three times the longest frame, and its dictionary.
+// When a source fails, sends nothing or has wrong bytes, the next one takes its place, and a stream continues with
+// the first frame that is not verified. A bad signature is final at once; wrong or missing content is, as
+// ErrCorrupt, after three attempts at each source. Memory is bounded: about three times the longest frame, and its
+// dictionary.
 package fetch
 
 import (
@@ -22,23 +23,23 @@ import (
 	"griddle/imagestore/encoding"
 )
 
-// ErrCorrupt is wrapped where content is wrong and asking again did not help.
+// ErrCorrupt is wrapped if content is wrong or missing after all attempts.
 var ErrCorrupt = errors.New("content is damaged or missing")
 
-// Options is how an image is fetched. The zero value works.
+// Options is how to fetch an image. The zero value works.
 type Options struct {
-	// Retry is told of every attempt that failed and will be made again, with its number from 1; the count starts
-	// again after each success. It is called from the goroutine that fetches.
+	// Retry gets every attempt that failed and will be repeated, with its number from 1; the count starts again
+	// after each success. The goroutine that fetches calls it.
 	Retry func(err error, attempt int)
-	// Wire is told of encoded bytes as they arrive, those that are thrown away afterwards included.
+	// Wire gets the number of encoded bytes as they arrive, including those that are thrown away afterwards.
 	Wire func(bytes int64)
-	// Stall is how long a source may send nothing before it is left; zero means 15 s.
+	// Stall is how long a source may send nothing before the next one is tried; zero means 15 s.
 	Stall time.Duration
 	// Backoff is the first pause after a failure; each further one doubles it, up to 40 times the first. Zero
 	// means 250 ms.
 	Backoff time.Duration
-	// Attempts is how often in a row may fail what could succeed later, a network or a server that is gone; zero means
-	// that it is tried for ever, which is right for a machine that installs.
+	// Attempts is how often in a row an error may occur that time can cure, such as a network or a server that is
+	// down. Zero means no limit, which is right for a machine that installs.
 	Attempts int
 }
 
@@ -49,10 +50,10 @@ type StallDetector interface {
 	DetectsStalls()
 }
 
-// Attempts at content before it is taken to be damaged for good, for each source: a wrong byte may be the network's.
+// Attempts at content, for each source, before it counts as damaged: one wrong byte may come from the network.
 const ContentAttempts = 3
 
-// Sources gets bytes from any of several sources, with patience.
+// Sources gets bytes from any of several sources, and tries again when one fails.
 type Sources struct {
 	sources []blob.Reader
 	Options Options
@@ -113,14 +114,14 @@ func (f *Sources) again(ctx context.Context, t *trouble, err error) error {
 	}
 }
 
-// Lasting says whether an error is of the kind that waiting does not cure: wrong bytes, a refusal, a disk.
+// Lasting says whether waiting cannot cure an error: wrong bytes, a refusal, a disk.
 func Lasting(err error) bool {
 	var path *fs.PathError
 	return errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrRange) || errors.Is(err, blob.ErrNotExist) ||
 		errors.Is(err, blob.ErrTooLong) || errors.Is(err, blob.ErrDenied) || errors.As(err, &path)
 }
 
-// Open opens a range at the current source, with the watch on a source that falls silent.
+// Open opens a range at the current source, and watches for a source that sends nothing.
 func (f *Sources) Open(ctx context.Context, d blob.Digest, off, n int64) (*Body, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stall := f.Options.Stall
@@ -147,8 +148,8 @@ func (f *Sources) Open(ctx context.Context, d blob.Digest, off, n int64) (*Body,
 // forever is longer than any install.
 const forever = 365 * 24 * time.Hour
 
-// Body is a body whose every Read must make progress in time. The clock stands still between Reads: a slow receiver
-// is no fault of the source.
+// Body is a body whose every Read must make progress in time. The clock is stopped between Reads: a slow receiver
+// is not the fault of the source.
 type Body struct {
 	rc     io.ReadCloser
 	ctx    context.Context
@@ -216,7 +217,7 @@ func (f *Sources) content(ctx context.Context, c document.Content) ([]byte, erro
 	return DecodeContent(z, c)
 }
 
-// ReadContent is the same for a store that is at hand.
+// ReadContent is the same for a local store.
 func ReadContent(ctx context.Context, r blob.Reader, c document.Content) ([]byte, error) {
 	z, err := blob.ReadAll(ctx, r, c.Blob, MaxContentBlob(c))
 	if err != nil {

@@ -36,14 +36,15 @@ type frameReader struct {
 	scratch []byte // what is decoded only to be checked
 }
 
-// Ahead is how many verified frames may wait for the receiver, where nothing else is asked for.
+// Ahead is how many verified frames may wait for the receiver by default.
 const Ahead = 2
 
 // much is from how many bytes on a stream's memory is given back at once. A collection costs some milliseconds.
 const much = 16 << 20
 
-// Frames reads the encoding that x describes, frame by frame, each as it is after all its pieces were compared with
-// doc. parent is the directory of the stream's parent, for dictionaries; "" for none. The caller closes the reader.
+// Frames reads the encoding that x describes, frame by frame, and returns each frame after all its pieces were
+// compared with doc. parent is the directory of the stream's parent, for dictionaries, or "". The caller closes
+// the reader.
 func Frames(ctx context.Context, source blob.Reader, doc document.Stream, x encoding.Index,
 	parent string) io.ReadCloser {
 	return newFrameReader(ctx, NewSources([]blob.Reader{source}, Options{}), openedStream{doc, x}, parent, true)
@@ -97,8 +98,7 @@ func (r *frameReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close stops the fetching, waits for it to end, and gives the memory back. It may be called while another
-// goroutine is in Read.
+// Close stops the fetching, waits until it ends, and frees the memory. Another goroutine may be in Read meanwhile.
 func (r *frameReader) Close() error {
 	r.closing.Store(true)
 	r.cancel()

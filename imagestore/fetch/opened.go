@@ -15,7 +15,7 @@ import (
 	"griddle/imagestore/sendstream"
 )
 
-// Opened is an image whose documents were all fetched and checked; its streams are verified as they are read.
+// Opened is an image whose documents are all fetched and checked; its streams are verified as they are read.
 type Opened struct {
 	plan    Plan
 	image   document.Image
@@ -31,9 +31,9 @@ type openedStream struct {
 // StreamInfo says what one stream of a plan makes and what it needs.
 type StreamInfo struct {
 	Ref      string             // the image that it makes, in full
-	UUID     sendstream.UUID    // that the received subvolume is to bear
+	UUID     sendstream.UUID    // that the received subvolume gets
 	Ctransid uint64             // likewise
-	Parent   *document.Identity // the image that must be there; nil for a full stream
+	Parent   *document.Identity // the image that the receiver must have; nil for a full stream
 	Raw      int64              // bytes, decoded
 	Wire     int64              // bytes, encoded
 
@@ -41,10 +41,10 @@ type StreamInfo struct {
 	Encoding    blob.Digest // what is fetched
 }
 
-// Open fetches all documents and indexes of p and checks them: signatures by a key of t, and that each speaks of the
-// others. When it returns without an error nothing can go wrong any more but the transport and the frames. It tries
-// again, at every source, until ctx ends, where a source is out of reach; a bad signature is final at once, and content
-// that is wrong or absent is after three attempts at each source.
+// Open fetches all documents and indexes of p and checks them: they have signatures by keys of t, and agree with
+// one another. After that only the transport and the frames can still fail. If a source cannot be reached, Open
+// tries again, at every source, until ctx ends. A bad signature is final at once, wrong or missing content after
+// three attempts at each source.
 func Open(ctx context.Context, sources []blob.Reader, t *document.Trust, p Plan, o Options) (*Opened, error) {
 	if len(sources) == 0 {
 		return nil, errors.New("opening image: there is no source")
@@ -139,13 +139,14 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 	return m, nil
 }
 
-// document.OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was
-// compared with its signed SHA-256 first. A source that fails is asked again, from the frame after the last verified
-// one, until ctx ends. parent is the directory of the tree on which the stream stands, unchanged; it may be "" where no
-// frame has a dictionary (StreamInfo.NeedsParent), and the files in it are trusted no more than a frame is.
+// OpenStream reads the plain send stream i, from 0. Every byte that Read returns belongs to a piece that was
+// compared with its signed SHA-256 first. When a source fails, it is asked again, from the frame after the last
+// verified one, until ctx ends. parent is the directory with the unchanged tree of the stream's parent; it may be
+// "" if no frame has a dictionary (StreamInfo.NeedsParent). The files in it are not trusted: what they decode to
+// is verified.
 //
-// Reading goes one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB for
-// frames of one piece, 130 MiB at the most, and free again when Close returns. The caller closes the reader.
+// Reading is one frame ahead. Memory is about 3 times the bytes of a frame's pieces, and the dictionary: 25 MiB
+// for frames of one piece, at most 130 MiB. Close frees it. The caller closes the reader.
 func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error) {
 	if i < 0 || i >= len(o.streams) {
 		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
@@ -156,15 +157,16 @@ func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadC
 	return newFrameReader(ctx, o.fetch.clone(), o.streams[i], parent, false), nil
 }
 
-// OpenAhead reads stream i, which needs no parent's files, and decodes up to ahead frames before they are asked for;
-// with less than 2 it decodes a frame when the one before it was read. With encoded it gives out the frames themselves,
-// each after all its pieces were verified. The caller closes the reader.
+// OpenAhead reads stream i, which must not need the parent's files, and decodes up to ahead frames before they are
+// asked for; if ahead is less than 2, it decodes a frame when the one before is read. With encoded it returns the
+// frames themselves, each after all its pieces were verified. The caller closes the reader.
 func (o *Opened) OpenAhead(ctx context.Context, i int, encoded bool, ahead int) io.ReadCloser {
 	return newFrameReaderAhead(ctx, o.fetch.clone(), o.streams[i], "", encoded, max(1, ahead))
 }
 
-// Memory is what reading the streams takes at the most, one at a time: the longest frame, and what it decodes to for
-// each of ahead buffers; frames that are given out as they are have a second copy, and one buffer to be checked in.
+// Memory is what reading the streams takes at most, one stream at a time: the longest frame, and a buffer for what
+// it decodes to for each of ahead. Frames that are returned encoded take a second copy, and one buffer in which
+// they are checked.
 func (o *Opened) Memory(ahead int) int64 {
 	var most int64
 	for _, s := range o.streams {
@@ -177,7 +179,7 @@ func (o *Opened) Memory(ahead int) int64 {
 	return most + 1<<20 // the decoder's own tables
 }
 
-// Refs names the images whose blobs the plan takes.
+// Refs names the images whose blobs the plan needs.
 func (o *Opened) Refs() []string {
 	out := []string{o.image.Ref}
 	for _, s := range o.streams {

@@ -4,9 +4,9 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// Plan is the way to an image: its document, and the streams that make it, in the order in which they are
-// applied. The first is full or parents on something that the receiver has; each later one parents on the one
-// before. Without streams the receiver has the image already.
+// Plan is the way to an image: its document, and the streams that make it, in the order in which they are applied.
+// The first is full or has a parent that the receiver has; the parent of each later one is the image before it.
+// Without streams the receiver has the image already.
 type Plan struct {
 	Ref      string       `json:"ref"`      // in full
 	Document blob.Digest  `json:"document"` // signed image document

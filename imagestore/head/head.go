@@ -1,12 +1,12 @@
-// Package head reads, writes and remembers the signed head of a catalog: how far a site's catalog has come, so that an
-// old copy of it is not taken for the present one.
+// Package head reads, writes and remembers the signed head of a catalog: how many entries a site's catalog has, so
+// that an old copy of it is not taken for the present one.
 //
-// Call Open to check a signed head and SeenDir.Accept to compare it with what was seen before and to
-// remember it. Head.Sign makes one; Fetch gets one from a server. A signed head has five lines, like every
-// document (package document).
+// Call Open to check a signed head and SeenDir.Accept to compare it with what was seen before and to remember it.
+// Head.Sign makes one; Fetch gets one from a server. A signed head has five lines, like every document (package
+// document).
 //
-// A SeenDir is a directory with one small JSON file for each site, named by the ID of its key. What Accept returns nil
-// for is durable. A head that is older than what was seen, or that speaks of another log, is ErrRollback.
+// A SeenDir is a directory with one small JSON file for each site, named by the ID of its key. What Accept returns
+// nil for is durable. A head that is older than the one seen before, or of another log, is ErrRollback.
 package head
 
 import (
@@ -28,27 +28,28 @@ import (
 // Format is the format of the document that is the head of a catalog.
 const Format = "griddle-catalog/1"
 
-// Path is where a server's Handler serves its head.
+// Path is the path at which a server's Handler serves its head.
 const Path = "/v1/catalog/head"
 
 const maxHead = 4096 // bytes of a signed head
 
 // Errors of heads on which callers branch.
 var (
-	// ErrMissing is wrapped where a catalog has no signed head: no process with a site's key keeps one.
+	// ErrMissing is wrapped if a catalog has no signed head: no process with a site's key keeps one.
 	ErrMissing = errors.New("catalog is not signed")
-	// ErrUnsigned is wrapped where a server signs no catalog, and catalogs of sites were seen: it may be one of
-	// theirs without its head.
+	// ErrUnsigned is wrapped if a server signs no catalog although catalogs of sites were seen before: it may be
+	// one of those without its head.
 	ErrUnsigned = errors.New("server has no signed catalog")
-	// ErrRollback is wrapped where a catalog is older than one of the same site that was seen, or not its continuation.
+	// ErrRollback is wrapped if a catalog is older than the one of the same site that was seen before, or does not
+	// continue it.
 	ErrRollback = errors.New("catalog is not what it was")
-	// ErrLost is wrapped where the log of a store is not the one that its own signed head speaks of.
+	// ErrLost is wrapped if the log of a store is not the one that its own signed head describes.
 	ErrLost = errors.New("catalog has lost entries")
-	// ErrExpired is wrapped where a head's time is over.
+	// ErrExpired is wrapped if a head has expired.
 	ErrExpired = errors.New("signed catalog has expired")
 )
 
-// Head is the document by which a site answers for its whole catalog up to an entry. A signed one is a blob of five
+// Head is the document by which a site describes its whole catalog up to an entry. A signed one is a blob of five
 // lines like every document.
 type Head struct {
 	Format  string    `json:"format"` // Format; it is filled in when it is signed
@@ -72,7 +73,7 @@ func (h Head) validate() error {
 	return document.CheckSHA256(h.SHA256)
 }
 
-// Check returns ErrExpired, with both times, where h has expired by now.
+// Check returns ErrExpired, with both times, if h has expired by now.
 func (h Head) Check(now time.Time) error {
 	if h.Expires.IsZero() || !now.After(h.Expires) {
 		return nil
@@ -94,8 +95,9 @@ func (h Head) Sign(k *minisign.SecretKey) ([]byte, error) {
 	return append(line, k.Sign(line, fmt.Sprintf("griddle catalog %d timestamp:%d", h.Seq, h.Time.Unix()))...), nil
 }
 
-// Open checks a signed head against the keys of t, of which only sites' own keys count, and decodes it. It returns the
-// key that signed. Whether the head has expired or is older than another one is left to Head.Check and Seen.Check.
+// Open checks a signed head against the keys of t, of which only the sites' own keys count, and decodes it. It
+// returns the key that signed. Head.Check says whether the head has expired, Seen.Check whether it is older than
+// another one.
 func Open(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	var h Head
 	if len(b) > maxHead {
@@ -118,7 +120,7 @@ func Open(b []byte, t *document.Trust) (Head, minisign.PublicKey, error) {
 	return h, grant.Key(), nil
 }
 
-// Peek decodes a signed head without a look at its signature: to show it, and for nothing else.
+// Peek decodes a signed head without checking its signature. Use it only to show the head.
 func Peek(b []byte) (Head, error) {
 	var h Head
 	line, _, _ := bytes.Cut(b[:min(len(b), maxHead)], []byte("\n"))
@@ -132,8 +134,8 @@ func Peek(b []byte) (Head, error) {
 	return h, nil
 }
 
-// Fetch gets the signed head of the server at base, http or https, as it is: nothing is checked. ErrMissing where the
-// server has none.
+// Fetch gets the signed head of the server at base, http or https. It checks nothing. The error is ErrMissing if
+// the server has no head.
 func Fetch(ctx context.Context, c *http.Client, base string) ([]byte, error) {
 	return FetchWith(ctx, c, base, "")
 }

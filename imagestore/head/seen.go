@@ -27,7 +27,7 @@ type Seen struct {
 	Log bool `json:"log,omitempty"`
 }
 
-// Check returns ErrRollback where h is older than what was seen, or says something else of the same entry.
+// Check returns ErrRollback if h is older than the head that was seen, or has another hash for the same entry.
 func (s Seen) Check(h Head) error {
 	switch {
 	case h.Seq < s.Seq:
@@ -38,7 +38,7 @@ func (s Seen) Check(h Head) error {
 	return nil
 }
 
-// File is what SeenDir remembers s by: the name of the file, and its content.
+// File is the name and the content of the file in which SeenDir remembers s.
 func (s Seen) File() (name string, content []byte, err error) {
 	k, err := minisign.ParsePublicKey(s.Key)
 	if err == nil {
@@ -65,7 +65,7 @@ func OpenSeenDirOn(disk durable.Disk, dir string) *SeenDir { return &SeenDir{dis
 // Path is the file of the site with the key k.
 func (d *SeenDir) Path(k minisign.PublicKey) string { return filepath.Join(d.dir, k.ID()) }
 
-// Of returns what was seen of the site with the key k; the zero value where that is nothing.
+// Of returns what was seen of the site with the key k, or the zero value.
 func (d *SeenDir) Of(k minisign.PublicKey) (Seen, error) {
 	s, err := d.read(d.Path(k))
 	if err == nil && s.Key != "" && s.Key != k.String() {
@@ -74,15 +74,15 @@ func (d *SeenDir) Of(k minisign.PublicKey) (Seen, error) {
 	return s, err
 }
 
-// Site returns what was seen of the site whose key has that ID, and the file that says so; the zero value
-// where that is nothing.
+// Site returns what was seen of the site whose key has that ID, and the name of its file; the zero value if
+// nothing was.
 func (d *SeenDir) Site(id string) (Seen, string, error) {
 	path := filepath.Join(d.dir, id)
 	s, err := d.read(path)
 	return s, path, err
 }
 
-// At returns what was seen of the site that the server of that name had, and the file that says so.
+// At returns what was seen of the site that the server with that name had, and the name of its file.
 func (d *SeenDir) At(server string) (Seen, string, error) {
 	entries, err := os.ReadDir(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,16 +122,16 @@ func (d *SeenDir) read(path string) (Seen, error) {
 	return s, nil
 }
 
-// Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, where it is newer.
-// server is the name of who had it, as in Seen.Servers, "" for none. sumAt says what the SHA-256 of the log that
-// came with it is up to an entry before its end: with it the log must be the continuation of what was seen; nil
-// where there is no log.
+// Accept checks h, signed by k, against what was seen of the site, and remembers it, durably, if it is newer.
+// server is the name of the server that had it, as in Seen.Servers, or "". sumAt returns the SHA-256, up to an
+// entry before the end, of the log that came with h: this log must continue what was seen. sumAt is nil without a
+// log.
 func (d *SeenDir) Accept(ctx context.Context, server string, k minisign.PublicKey, h Head,
 	sumAt func(seq int64) string) error {
 	return d.AcceptFrom(ctx, server, k, h, sumAt, false)
 }
 
-// AcceptFrom is Accept; shown says that the log came from a server without a token.
+// AcceptFrom is Accept; shown says that a server sent the log without asking for a token.
 func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.PublicKey, h Head,
 	sumAt func(seq int64) string, shown bool) error {
 	if err := d.disk.MkdirAll(d.dir, 0o700); err != nil {
@@ -171,8 +171,8 @@ func (d *SeenDir) AcceptFrom(ctx context.Context, server string, k minisign.Publ
 	return nil
 }
 
-// Stripped returns ErrRollback where the catalog of one of these sites was seen with a signed head: a log that trusts
-// their keys as sites' has none now.
+// Stripped returns ErrRollback if the catalog of one of these sites was seen with a signed head. Call it for a log
+// that trusts their keys as keys of sites, and has no signed head now.
 func (d *SeenDir) Stripped(sites []minisign.PublicKey) error {
 	for _, k := range sites {
 		s, err := d.Of(k)
@@ -188,9 +188,9 @@ func (d *SeenDir) Stripped(sites []minisign.PublicKey) error {
 	return nil
 }
 
-// CheckLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt says what
-// the SHA-256 of the log that came with it is up to an entry: it must be the continuation of what was seen; nil
-// where there is no log.
+// CheckLog checks a head, signed by k, against what was seen of the site, and remembers nothing. sumAt returns the
+// SHA-256, up to an entry, of the log that came with it: this log must continue what was seen. sumAt is nil
+// without a log.
 func (d *SeenDir) CheckLog(k minisign.PublicKey, h Head, sumAt func(seq int64) (string, error)) error {
 	s, err := d.Of(k)
 	if err == nil {
@@ -214,7 +214,7 @@ func errAt(err error, path string) error {
 	return err
 }
 
-// Any is the file of a site whose catalog was seen; "" where none was.
+// Any is the file of a site whose catalog was seen, or "" if none was.
 func (d *SeenDir) Any() (string, error) {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -228,7 +228,7 @@ func (d *SeenDir) Any() (string, error) {
 	return "", nil
 }
 
-// Pinned returns ErrRollback where the server had a signed catalog once, and has none, or one of another key, now.
+// Pinned returns ErrRollback if the server had a signed catalog before, and now has none, or one of another key.
 func (d *SeenDir) Pinned(server string, now minisign.PublicKey, signed bool) error {
 	s, path, err := d.At(server)
 	switch {

@@ -38,7 +38,7 @@ const (
 // maxKeyFile is more than any key file has, in bytes.
 const maxKeyFile = 64 << 10
 
-// ErrExposed is wrapped where the file of a secret key can be read or written by others than its owner.
+// ErrExposed is wrapped if users other than the owner can read or write the file of a secret key.
 var ErrExposed = errors.New("other users have access to it")
 
 // ReadKey reads a minisign secret key file. pass is asked for the password of an encrypted one, and may be nil.
@@ -157,9 +157,10 @@ func (k *SecretKey) File() []byte {
 		base64.StdEncoding.EncodeToString(b))
 }
 
-// LoadOrMakeKey reads the secret key in path. Where there is none it makes one, mode 0600, and writes the public key
-// beside it, in path with ".pub" for its extension. made says which. Both files are in minisign's format; the new key
-// has no password. Of two callers at once one makes the key and the other gets it.
+// LoadOrMakeKey reads the secret key in path. If there is none, it makes one, mode 0600, writes the public key
+// next to it, in path with ".pub" for its extension, and returns made as true. Both files are in minisign's
+// format; the new key has no password. If two callers do this at the same time, one makes the key and the other
+// gets it.
 func LoadOrMakeKey(path string) (k *SecretKey, made bool, err error) {
 	return loadOrMakeKey(durable.Disk{}, path)
 }

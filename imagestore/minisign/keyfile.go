@@ -22,9 +22,10 @@ const (
 	passwordMem = 1 << 28
 )
 
-// MakeKey makes a key in path, mode 0600, and its public half in the same name with ".pub" for its extension, both in
-// minisign's format, encrypted where password is not empty. fs.ErrExist, and nothing is changed, where either is there.
-// When it returns both are durable; a crash before that may leave a secret key alone.
+// MakeKey makes a key in path, mode 0600, and its public half in the same name with ".pub" for its extension, both
+// in minisign's format. The secret key is encrypted unless password is empty. If either file exists, the error is
+// fs.ErrExist and nothing is changed. Both files are durable when MakeKey returns; a crash before that may leave
+// only the secret key.
 func MakeKey(path, password string) (k *SecretKey, public string, err error) {
 	public = strings.TrimSuffix(path, filepath.Ext(path)) + ".pub"
 	if public == path {

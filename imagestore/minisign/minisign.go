@@ -29,7 +29,7 @@ import (
 	"golang.org/x/crypto/blake2b"
 )
 
-// ErrSignature is wrapped where a signature is missing, wrong, or by a key that is not trusted.
+// ErrSignature is wrapped if a signature is missing, wrong, or by a key that is not trusted.
 var ErrSignature = errors.New("signature not accepted")
 
 // PublicKey is a minisign public key: 2 bytes "Ed", 8 bytes key ID, 32 bytes Ed25519 key, written in base64.
@@ -64,7 +64,7 @@ func (k PublicKey) String() string {
 // ID is the key's ID as minisign prints it: 16 upper-case hex digits.
 func (k PublicKey) ID() string { return fmt.Sprintf("%016X", binary.LittleEndian.Uint64(k.id[:])) }
 
-// CheckID returns nil where s is what PublicKey.ID writes for some key, and ErrSignature where it is not.
+// CheckID returns nil if s has the form that PublicKey.ID writes, and otherwise ErrSignature.
 func CheckID(s string) error {
 	n, err := strconv.ParseUint(s, 16, 64)
 	if err != nil || fmt.Sprintf("%016X", n) != s {

@@ -86,7 +86,7 @@ func (c *copier) resume(ctx context.Context, store partStore, f fetching) error 
 	return err
 }
 
-// IsFull says whether an error is that of a disk, or a quota, without room.
+// IsFull says whether an error means that a disk is full or a quota is reached.
 func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // wholeFrames counts the frames that r begins with, and gives their bytes to h.

@@ -1,11 +1,12 @@
 // Package mirror copies images from store to store.
 //
-// Call Copy: it fetches what the receiving store lacks, by the fewest bytes, and publishes each image there, parents first, as soon as it is
-// whole. Either store may be a local one or one behind a server (package remote).
+// Call Copy: it fetches the fewest bytes that the receiving store lacks, and publishes each image there as soon as
+// it is complete, parents first. Either store may be a local one or one behind a server (package remote).
 //
-// All is verified before it is kept, against the keys that the receiving store trusts. A source whose signed catalog is older than one that was
-// seen, or has lost its signature on the way, is refused. A copy that breaks off leaves whole images, and the next one resumes after the last
-// whole frame. Four encodings are fetched at once; memory is about three frames for each.
+// All is verified before it is kept, against the keys that the receiving store trusts. Copy refuses a source whose
+// signed catalog is older than one that was seen before, or has lost its signature on the way. After an
+// interrupted copy the receiving store has complete images, and the next copy resumes after the last complete
+// frame. Four encodings are fetched at once; memory is about three frames for each.
 package mirror
 
 import (
@@ -28,21 +29,21 @@ import (
 
 // Options says what Copy copies.
 type Options struct {
-	// Images are references, such as "web" (its newest version) or "web:stable", and filters, such as "web:*". Without an
-	// architecture every one is meant.
+	// Images are references, such as "web" (its newest version) or "web:stable", and filters, such as "web:*".
+	// Without an architecture all architectures are copied.
 	Images   []string
 	Jobs     int                     // blobs that are fetched at once; zero means 4
 	Channels bool                    // also make the channels that mean a copied version mean it here
-	Progress func(done, total int64) // may be nil; told of bytes of encodings, from one goroutine at a time
+	Progress func(done, total int64) // may be nil; gets bytes of encodings, from one goroutine at a time
 
-	// Stall is how long the source may send nothing before a blob is asked for again; zero means 15 s.
+	// Stall is how long the source may send nothing before a blob is requested again; zero means 15 s.
 	Stall time.Duration
 
-	// Seen remembers the catalogs of sites, beside what a local receiving store remembers itself: a source whose signed catalog
-	// is older than what either has seen, or not its continuation, is refused. May be nil.
+	// Seen remembers the catalogs of sites, in addition to what a local receiving store remembers itself: a source
+	// whose signed catalog is older than what either has seen, or does not continue it, is refused. May be nil.
 	Seen *head.SeenDir
-	// Unsigned also takes a server that signs no catalog although signed ones of other servers were seen. One that was seen itself, or
-	// whose log names a site that was, is refused all the same.
+	// Unsigned accepts a server that signs no catalog although signed ones of other servers were seen. A server
+	// whose own signed catalog was seen, or whose log names a site that was seen, is refused all the same.
 	Unsigned bool
 	From     string // by which Seen knows the source, as in Seen.Servers; "" means its URL, and for a directory none
 }
@@ -64,13 +65,13 @@ type CopiedImage struct {
 	New     bool   `json:"new"`     // false where the image was there, and got further streams
 }
 
-// UntrustedError says that a copy bears the signature of a key that the receiving store does not trust. It is an
-// minisign.ErrSignature.
+// UntrustedError says that a document of an image to copy is signed by a key that the receiving store does not
+// trust. It wraps minisign.ErrSignature.
 type UntrustedError struct {
 	Ref string // of the image
 	Key string // ID of the key that signed
-	// Line is the whole public key, where the other store trusts it and says so; else "". It tells nothing of
-	// whom the key belongs to.
+	// Line is the whole public key if the other store trusts it and shows it, and otherwise "". It does not prove
+	// who owns the key.
 	Line string
 }
 
@@ -82,17 +83,19 @@ func (e *UntrustedError) Error() string {
 // Unwrap returns minisign.ErrSignature.
 func (e *UntrustedError) Unwrap() error { return minisign.ErrSignature }
 
-// Copy fetches images from another store into to: only blobs that are missing, documents as they were signed, and of the streams
-// the cheapest that make each image here and every delta between images that are here or come. All is verified before it
-// is kept: documents against the keys that to trusts, encodings frame by frame and piece by piece. Each image is
-// published, parents first, by one durable line of the catalog as soon as it is whole, so that a copy that breaks off
-// leaves whole images, whole blobs and, in a local store, parts of encodings; the next one goes on after the last whole
-// frame. Only where the disk is full it leaves whole images alone. Of a store behind a server without a token Copy reads only what needs none.
+// Copy fetches images from another store into to. It fetches only blobs that are missing: documents as they were
+// signed, and of the streams the cheapest ones that make each image here, and every delta between images that to
+// has or gets. All is verified before it is kept: documents against the keys that to trusts, encodings frame by
+// frame and piece by piece. One durable line of the catalog publishes each image as soon as it is complete,
+// parents first. An interrupted copy leaves complete images, complete blobs and, in a local store, parts of
+// encodings; the next one resumes after the last complete frame. If the disk is full, it leaves only complete
+// images. From a store behind a server without a token Copy reads only what needs no token.
 //
-// The signed head of the source's catalog, where there is one, is checked before anything else: head.ErrRollback, head.ErrExpired and
-// minisign.ErrSignature refuse the whole source, and nothing is written. So does head.ErrUnsigned, where an http or https server has no head and
-// the head of any site was seen before: an attacker between the two can take a head away. A server of an earlier version shows its log
-// only to a token; of two histories only the one with the same number of entries, or less, is found out then.
+// Copy first checks the signed head of the source's catalog, if there is one: head.ErrRollback, head.ErrExpired
+// and minisign.ErrSignature refuse the whole source, and nothing is written. So does head.ErrUnsigned if an http
+// or https server has no head and the head of any site was seen before: an attacker between the two can remove a
+// head. A server of an earlier version shows its log only to a caller with a token; without one Copy detects
+// another history only if it has no more entries than the one that was seen.
 func Copy(ctx context.Context, to, from *imagestore.Store, o Options) (Copied, error) {
 	if o.Jobs <= 0 {
 		o.Jobs = 4

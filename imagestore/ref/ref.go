@@ -140,7 +140,7 @@ func (r Ref) Template() string {
 }
 
 // FileName is the reference with "/" and ":" replaced by "+" and "@", so that it is one path component and differs
-// between any two references: "+" occurs in no namespace, name or architecture.
+// between any two references: no namespace, name or architecture contains "+".
 func (r Ref) FileName() string {
 	return strings.NewReplacer("/", "+", ":", "@").Replace(r.String())
 }
@@ -148,8 +148,8 @@ func (r Ref) FileName() string {
 // Exact says whether r names exactly one image: as the documents spell it.
 func (r Ref) Exact() bool { return r.Version != "" && r.Version != Latest && r.Arch != "" }
 
-// Filter chooses images: a Ref whose parts may hold "*", which stands for any characters, none included. A part
-// that is left out admits everything, but a left-out namespace means none.
+// Filter chooses images: a Ref whose parts may contain "*", which matches any characters or none. A part that is
+// left out matches everything, but a filter without a namespace matches only images without one.
 type Filter struct{ namespace, name, version, arch string }
 
 // ParseFilter reads a filter, such as "web*", "web:2026*", "*/*" or "web:*@arm64".
@@ -187,7 +187,7 @@ func ParseFilters(filters []string) ([]Filter, error) {
 	return out, nil
 }
 
-// Match says whether the filter admits r.
+// Match says whether r matches the filter.
 func (f Filter) Match(r Ref) bool {
 	return glob(f.namespace, r.Namespace) && glob(f.name, r.Name) && glob(f.version, r.Version) && glob(f.arch, r.Arch)
 }

@@ -22,13 +22,13 @@ import (
 const (
 	ImagesPath  = "/v1/images"
 	CatalogPath = "/v1/catalog"
-	// SitePath is where the public key is by which the catalog's head was signed.
+	// SitePath is the path of the public key that signs the head of the catalog.
 	SitePath = CatalogPath + "/site"
 )
 
 const maxChange = 1 << 20 // bytes of a Change
 
-// Problem is how the API says that something was refused.
+// Problem is the answer of the API to a request that it refuses.
 type Problem struct {
 	Code    string `json:"code"` // one of the codes below, or "" for anything else
 	Message string `json:"error"`

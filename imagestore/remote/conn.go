@@ -13,8 +13,8 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// ServeConn serves a store, with everything that Handler guards, to whoever is at the other end of one connection: HTTP/2
-// without TLS, so that several requests are under way at once. It returns when the other end closes or ctx ends.
+// ServeConn serves a store, with everything that Handler guards, to the other end of one connection: HTTP/2
+// without TLS, so that several requests can run at once. It returns when the other end closes or ctx ends.
 func ServeConn(ctx context.Context, s *imagestore.Store, conn net.Conn) error {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
 	srv := &http.Server{
@@ -116,7 +116,8 @@ func (l *oneConn) Close() error {
 // Addr implements net.Listener.
 func (l *oneConn) Addr() net.Addr { return stdio{} }
 
-// NewConn makes one connection of two pipes, such as the standard input and output of a process. It knows no deadlines.
+// NewConn makes one connection of two pipes, such as the standard input and output of a process. It has no
+// deadlines.
 func NewConn(r io.ReadCloser, w io.WriteCloser) net.Conn { return &pipes{r, w} }
 
 type pipes struct {

@@ -14,25 +14,26 @@ import (
 	"griddle/imagestore/head"
 )
 
-// HandlerOptions say who may do what, and how much. The zero value is for a plain listener: everybody
-// reads, no one changes.
+// HandlerOptions say who may do what, and how much. With the zero value everyone may read and no one may change
+// anything.
 type HandlerOptions struct {
-	// Who says who calls; its error, about a token that is not valid, is the answer. With nil everybody is a Stranger,
-	// tokens are not looked at, and what takes one does not exist.
+	// Who says who calls; its error, about a token that is not valid, is the answer. With nil everyone is a
+	// Stranger, tokens are ignored, and routes that need one do not exist.
 	Who func(*http.Request) (Caller, error)
-	// Private keeps Strangers from reading too.
+	// Private also stops Strangers from reading.
 	Private bool
-	// Client names who holds what is asked for, so that each gets a share of it, and says whether it is known, which
-	// opens a reserve to it. nil means the remote address, and known with any role above Stranger.
+	// Client names the client of a request, so that each client gets a share of the budget, and says whether the
+	// client is known; known clients can also use a reserve. nil means the remote address, and known with any role
+	// above Stranger.
 	Client func(*http.Request, Caller) (client string, known bool)
-	// Admit takes from a budget. Its error is the answer, with status 503. nil has no bounds.
+	// Admit takes from a budget. Its error is the answer, with status 503. nil means no limits.
 	Admit func(what Work, client string, known bool, bytes int64) (Held, error)
-	// Beside has blobs that are not in the store, and are read as if they were; nil has none.
+	// Beside has blobs that are not in the store but are served as if they were. May be nil.
 	Beside func(blob.Digest) ([]byte, bool)
 }
 
-// Handler serves a store to those whom allow admits: they are administrators. With a nil allow everybody reads and no
-// one changes. NewHandler tells more callers apart.
+// Handler serves a store to the callers that allow accepts, as administrators. With a nil allow everyone may read
+// and no one may change anything. NewHandler knows more kinds of callers.
 func Handler(s *imagestore.Store, allow func(*http.Request) error) http.Handler {
 	if allow == nil {
 		return NewHandler(s, HandlerOptions{})

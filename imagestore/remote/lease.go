@@ -12,7 +12,7 @@ import (
 	"griddle/imagestore/document"
 )
 
-// LeasesPath is where leases are asked for, below a server's base URL.
+// LeasesPath is the path for leases, below a server's base URL.
 const LeasesPath = "/v1/leases"
 
 func (h server) lease(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +44,7 @@ func (h server) release(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, struct{}{})
 }
 
-// Lease has the server give or prolong a lease.
+// Lease asks the server to give or renew a lease.
 func (c *remoteCatalog) Lease(ctx context.Context, r catalog.LeaseRequest) (catalog.Lease, error) {
 	b, err := document.MarshalLine(r)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *remoteCatalog) Lease(ctx context.Context, r catalog.LeaseRequest) (cata
 	return out, nil
 }
 
-// Release has the server end a lease.
+// Release asks the server to end a lease.
 func (c *remoteCatalog) Release(ctx context.Context, id string) error {
 	resp, err := c.do(ctx, http.MethodDelete, LeasesPath+"/"+id, nil)
 	if err != nil {

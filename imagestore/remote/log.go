@@ -21,13 +21,13 @@ import (
 	"griddle/imagestore/minisign"
 )
 
-// Head implements headed.
+// Head is the server's signed head.
 func (c *remoteCatalog) Head(ctx context.Context) ([]byte, error) {
 	return head.FetchWith(ctx, c.client, c.base, c.token)
 }
 
-// Read implements Catalog. Where the server has a signed head, the entries are those that it speaks of and no more, and
-// they are what was signed; the head was got first, so that a change between the two requests does no harm.
+// Read implements catalog.Catalog. If the server has a signed head, Read returns exactly the entries that the head
+// covers, and they match its hash. It gets the head first, so that a change between the two requests does no harm.
 func (c *remoteCatalog) Read(ctx context.Context) ([]catalog.Entry, error) {
 	head, entries, sums, err := c.fetch(ctx)
 	if err == nil {
@@ -57,7 +57,7 @@ func (c *remoteCatalog) SiteKey(ctx context.Context) (minisign.PublicKey, error)
 	return k, nil
 }
 
-// catalog.SignedLog returns the log and its signed head, as the server has them: nothing is checked.
+// SignedLog returns the log and its signed head, as the server has them. It checks nothing.
 func (c *remoteCatalog) SignedLog(ctx context.Context) (catalog.SignedLog, error) {
 	out := catalog.SignedLog{Server: c.name, Public: c.public}
 	signed, entries, sums, err := c.fetch(ctx)

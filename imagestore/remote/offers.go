@@ -19,13 +19,13 @@ import (
 // maxOffers bounds the list of a server's images, in bytes: some 100,000 of them.
 const maxOffers = 256 << 20
 
-// Public says whether only what needs no token can be asked for.
+// Public says whether the client can request only what needs no token.
 func (c *remoteCatalog) Public() bool { return c.public }
 
-// Offered is what the server has for everyone: its images and channels. Of a server over https that is its log,
-// held against its signed head and what was seen of that. Of one over http, and of one of an earlier version,
-// it is the list of its API, which is not signed: a program that copies from it checks the head beside it. The
-// keys of others count too.
+// Offered is what the server has for everyone: its images and channels. From a server over https Offered reads the
+// log, and checks it against its signed head and what was seen before. From one over http, or of an earlier
+// version, it reads the list of the API, which is not signed: a program that copies from it checks the head
+// itself. The keys of others count too.
 func (c *remoteCatalog) Offered(ctx context.Context, others *document.Trust) (*catalog.View, error) {
 	if c.https() {
 		entries, err := c.Read(ctx)

@@ -1,11 +1,12 @@
-// Package remote is the store over HTTP: the handler that a server has, and the client of it.
+// Package remote is the store over HTTP: the handler of a server, and its client.
 //
-// Call NewHandler to serve a store, and Open for the store that a server serves: it has all of a Store's methods. ServeConn and OpenConn do
-// the same over one connection, such as a process's standard input and output.
+// Call NewHandler to serve a store, and Open for the store that a server serves: it has all of a Store's methods.
+// ServeConn and OpenConn do the same over one connection, such as a process's standard input and output.
 //
-// The calls are listed at NewHandler, and in docs/FORMAT.md; Routes says who may make which. Errors are a Problem as JSON, so that a client
-// has the same errors to branch on as the server. The client checks signatures itself, and refuses a catalog that is older than what it
-// has seen (package head). What a client without a token makes the server hold is bounded by HandlerOptions.Admit.
+// The calls are listed at NewHandler, and in docs/FORMAT.md; Routes says who may make which. Errors are a Problem
+// as JSON, so that a client has the same errors to branch on as the server. The client checks signatures itself,
+// and refuses a catalog that is older than what it has seen (package head). HandlerOptions.Admit bounds what a
+// client without a token can make the server hold in memory.
 package remote
 
 import (
@@ -29,18 +30,18 @@ import (
 // ServerOptions says where a store behind an appliance is.
 type ServerOptions struct {
 	URL    string        // https://HOST:PORT; without a token http:// too
-	Token  string        // bearer token; without one images and blobs can be read, and nothing be changed
+	Token  string        // bearer token; without one images and blobs can only be read
 	Client *http.Client  // with the appliance's CA; nil means http.DefaultClient
 	Seen   *head.SeenDir // remembers the site's catalog, so that an older one is refused; nil remembers nothing
-	Pin    string        // what else tells that server from another at that URL, such as a digest of its CA
+	Pin    string        // distinguishes that server from another at that URL, such as a digest of its CA
 
-	// Copies is a file of this user that remembers the copies of images of the server that lie beside their sources on this host, so
-	// that they go when the images do; "" remembers none.
+	// Copies is a file of this user that remembers which copies of the server's images are next to their sources
+	// on this host, so that they are removed together with the images; "" remembers none.
 	Copies string
 
-	// Idle is how long the server may send nothing before a request fails with blob.ErrStalled; zero means a minute. Where the
-	// server has to make something first, a delta or an archive, it is waited for, and where it writes or hashes a blob ten
-	// times as long.
+	// Idle is how long the server may send nothing before a request fails with blob.ErrStalled; zero means a
+	// minute. There is no limit while the server makes a delta or an archive, and ten times the limit while it
+	// writes or hashes a blob.
 	Idle time.Duration
 }
 
@@ -59,10 +60,11 @@ func idleLimits(idle time.Duration) func(*http.Request) (answer, body time.Durat
 	}
 }
 
-// Open returns the store that a server's Handler serves. Nothing is sent yet. All of a Store's methods work on it;
-// what checks signatures checks them here, against the keys that the server's catalog trusts and those of Trust. A
-// catalog that the server's site signed is read up to where it is signed; one that is not what was signed, has
-// expired, or is not what Seen remembers, or its continuation, is refused: head.ErrRollback, head.ErrExpired, minisign.ErrSignature.
+// Open returns the store that a server's Handler serves. It sends nothing yet. All of a Store's methods work on
+// it; signatures are checked here, against the keys that the server's catalog trusts and those of Trust. A catalog
+// that the server's site signed is read up to the entry that is signed. It is refused with head.ErrRollback,
+// head.ErrExpired or minisign.ErrSignature if it differs from what was signed, has expired, or does not continue
+// what Seen remembers.
 func Open(o ServerOptions) (*imagestore.Store, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -154,10 +156,10 @@ func (c *remoteCatalog) Change(ctx context.Context, ch catalog.Change) (catalog.
 	return out, nil
 }
 
-// Derives says whether the server is asked with a token, which it takes to derive.
+// Derives says whether requests have a token, which the server needs to derive.
 func (c *remoteCatalog) Derives() bool { return !c.public }
 
-// Derive has the server derive a stream.
+// Derive asks the server to derive a stream.
 func (c *remoteCatalog) Derive(ctx context.Context, o imagestore.DeriveOptions) (imagestore.Derived, error) {
 	req := deriveRequest{Ref: o.Ref.String()}
 	if o.Parent != nil {

@@ -11,14 +11,15 @@ import (
 // Access is who may use a route of Handler.
 type Access int
 
-// The kinds of access. The zero value is the narrowest, so that a route that says nothing is closed.
+// The kinds of access. The zero value is the strictest, so that a route without one is closed.
 const (
 	Administers Access = iota // an administrator
 	Publishes                 // and a publisher for what its key signed
-	Reads                     // everybody; where images are private, anyone with a valid token
+	Reads                     // everyone; if images are private, anyone with a valid token
 )
 
-// Role is what a caller of Handler may do; each may do what those before it may, but for what a Publisher's key limits.
+// Role is what a caller of Handler may do. Each role may do what the ones before it may, but a Publisher only what
+// its key may sign.
 type Role int
 
 // The roles.
@@ -41,8 +42,8 @@ type Route struct {
 	Access  Access
 }
 
-// Routes lists every call of Handler. One of them asks for more: a tar archive, or a delta that is made first, is for
-// administrators alone.
+// Routes lists every call of Handler. One of them has a further limit: only administrators get a tar archive, or a
+// delta that must be made first.
 func Routes() []Route {
 	return []Route{
 		{"GET " + ImagesPath, Reads},
@@ -65,7 +66,7 @@ func Routes() []Route {
 	}
 }
 
-// Work is what a request holds while it is answered.
+// Work is what a request uses until it is answered.
 type Work string
 
 // The kinds of work.
@@ -82,7 +83,7 @@ type Held interface {
 	Release()
 }
 
-// ErrLimit is wrapped where a server has as much under way as it takes on. It can be asked again a little later.
+// ErrLimit is wrapped if a server has reached a limit of its budget. Try again a little later.
 var ErrLimit = errors.New("the server is busy")
 
 type noBounds struct{}

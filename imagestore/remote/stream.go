@@ -129,7 +129,7 @@ func (s *streamWriter) Write(b []byte) (int, error) {
 	return s.w.Write(b)
 }
 
-// Tar has the server write the archive of an image.
+// Tar asks the server for the archive of an image.
 func (c *remoteCatalog) Tar(ctx context.Context, ref ref.Ref, w io.Writer) error {
 	resp, err := c.do(ctx, http.MethodGet,
 		ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)

@@ -27,7 +27,7 @@ import (
 	"griddle/imagestore/fetch"
 )
 
-// Write writes the tree in dir, of which m is the manifest.
+// Write writes the tree in dir, whose manifest is m.
 func Write(ctx context.Context, w io.Writer, dir string, m *content.Manifest, progress func(int64)) error {
 	root, err := content.OpenRoot(dir)
 	if err != nil {
