@@ -79,7 +79,7 @@ func (s *Store) derive(ctx context.Context, o DeriveOptions) (Derived, error) {
 			return Derived{}, err
 		}
 		if out.Parent = p.Ref; p == l {
-			return Derived{}, fmt.Errorf("%w: from %s to itself", catalog.ErrNoWay, l.Ref)
+			return Derived{}, fmt.Errorf("%w: %s from itself", catalog.ErrNoWay, l.Ref)
 		}
 	}
 	if err := l.Trusted(); err != nil {

@@ -120,7 +120,7 @@ func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 		return fetch.Plan{}, err
 	}
 	if have.Ref == l.Ref {
-		return fetch.Plan{}, fmt.Errorf("%w: from %s to itself", catalog.ErrNoWay, l.Ref)
+		return fetch.Plan{}, fmt.Errorf("%w: %s from itself", catalog.ErrNoWay, l.Ref)
 	}
 	return v.DeltaPlan(l.Ref, have.Ref)
 }

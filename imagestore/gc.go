@@ -88,7 +88,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 			return Collected{}, err
 		}
 		if ch.Deleted == nil {
-			return Collected{}, errors.New("the catalog did not say what came of it")
+			return Collected{}, errors.New("the catalog returned no result")
 		}
 		out.Blobs, out.Files, out.Bytes, out.Digests = ch.Deleted.Blobs, ch.Deleted.Files,
 			ch.Deleted.Bytes, ch.Deleted.Digests
@@ -120,7 +120,7 @@ func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made
 func underived(failed map[string]error) error {
 	var errs []error
 	for _, ref := range slices.Sorted(maps.Keys(failed)) {
-		errs = append(errs, fmt.Errorf("%s got no full stream, and what leads to it stays: %w", ref, failed[ref]))
+		errs = append(errs, fmt.Errorf("%s got no full stream, so the versions that it depends on are kept: %w", ref, failed[ref]))
 	}
 	return errors.Join(errs...)
 }
@@ -176,7 +176,7 @@ func (s *Store) deletion(ctx context.Context, ch catalog.Change) (catalog.Delete
 		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
 	}
 	if c.Deleted == nil {
-		return catalog.Deleted{}, fmt.Errorf("deleting: the catalog did not say what came of it")
+		return catalog.Deleted{}, fmt.Errorf("deleting: the catalog returned no result")
 	}
 	// The deletion is done: what fails here waits for the next one.
 	_ = s.pruneCopies(ctx)

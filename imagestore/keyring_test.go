@@ -60,7 +60,7 @@ func TestPrefixes(t *testing.T) {
 		// Less than before: what is signed already does not count any more.
 		f.grant(grantOf(t, team.key, "team/*"))
 		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) ||
-			!strings.Contains(err.Error(), "may sign team/*, and not web") {
+			!strings.Contains(err.Error(), "may sign team/*, but not web") {
 			t.Errorf("Plan of an image whose key may not sign it any more = %v", err)
 		}
 		if _, err := f.s.Plan(t.Context(), refOf(t, "team/x")); err != nil {

@@ -101,7 +101,7 @@ const unverified = ".griddle-unverified-"
 func (t reception) receive(ctx context.Context) (r Received, err error) {
 	final := filepath.Join(t.dir, t.o.Name)
 	if _, err := os.Lstat(final); err == nil {
-		return r, fmt.Errorf("%s is there already", final)
+		return r, fmt.Errorf("%s exists already", final)
 	}
 	dir, err := os.Open(t.dir)
 	if err != nil {
@@ -183,7 +183,7 @@ func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string
 		last, raw = got.Path, raw+got.Raw
 	}
 	if last == "" {
-		return "", 0, done, errors.New("the tree is there already, under another name")
+		return "", 0, done, errors.New("the tree exists already under another name")
 	}
 	return last, raw, done, nil
 }

@@ -45,7 +45,7 @@ const shelfSize = 2
 
 // ErrNoShelf is wrapped if work needs an image's files and the store has no place for them, because it is behind a
 // server.
-var ErrNoShelf = errors.New("only the store's own machine can do that")
+var ErrNoShelf = errors.New("this works only on the machine of the store")
 
 // shelved is a tree that is held until release.
 type shelved struct {
@@ -119,7 +119,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 	}
 	t, err := s.onShelf(ctx, shelf, l, unix.LOCK_SH)
 	if t == nil && err == nil {
-		err = errors.New("it went away while it was received")
+		err = errors.New("it was removed while it was received")
 	}
 	if err != nil {
 		return nil, err

@@ -208,7 +208,7 @@ func (s *Store) Add(ctx context.Context, p catalog.Publication) (catalog.Listed,
 		return catalog.Listed{}, fmt.Errorf("publishing: %w", err)
 	}
 	if c.Image == nil {
-		return catalog.Listed{}, fmt.Errorf("publishing: the catalog did not say what came of it")
+		return catalog.Listed{}, fmt.Errorf("publishing: the catalog returned no result")
 	}
 	return *c.Image, nil
 }

@@ -147,7 +147,7 @@ func (s *Store) MayChange(ctx context.Context, k minisign.PublicKey, c catalog.C
 	rest := c
 	rest.Publish = nil
 	if c.Publish == nil || rest != (catalog.Change{}) {
-		return fmt.Errorf("%w: a publisher's token publishes what its key signs, and changes nothing else",
+		return fmt.Errorf("%w: a publisher's token only publishes what its key signs",
 			blob.ErrDenied)
 	}
 	all, err := s.Trusted(ctx)

@@ -18,7 +18,6 @@ var pending = flag.Bool("pending", false, "also check the folders that are not d
 // clean; never add one.
 var notYet = []string{
 	"cloud",
-	"imagestore",
 }
 
 // elsewhere has no words of ours, or words that stay as they were released or measured. The name of what a recipe

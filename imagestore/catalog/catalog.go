@@ -36,7 +36,7 @@ var (
 	// ErrRefused is wrapped if a server refuses something for a reason that this program does not know.
 	ErrRefused = errors.New("refused")
 	// ErrNoWay is wrapped if no stream makes the image from what the receiver has.
-	ErrNoWay = errors.New("no stream leads there")
+	ErrNoWay = errors.New("no stream makes the image")
 )
 
 // ErrReadOnly is wrapped if a change is asked of a store that this process can only read: one on a read-only

@@ -164,7 +164,7 @@ func (c *Local) expire(v *View, e Expiry, now time.Time) ([]Entry, error) {
 		out = append(out, Entry{Kind: KindDelete, Ref: ref})
 	}
 	if cut := v.cutBy(e.Refs, derived); len(cut) > 0 {
-		return nil, fmt.Errorf("%w: they lead to %s", ErrInUse, strings.Join(cut, ", "))
+		return nil, fmt.Errorf("%w: without them these cannot be made: %s", ErrInUse, strings.Join(cut, ", "))
 	}
 	return out, nil
 }

@@ -58,7 +58,7 @@ func (h *headFile) old(entries []Entry) (*head.Head, error) {
 // holds returns head.ErrLost where the log, which has so many entries, is not the one that the head speaks of.
 func (h *headFile) holds(signed head.Head, entries int) error {
 	if signed.Seq > int64(entries) {
-		return fmt.Errorf("%w: %s has %d entries, and its signed head speaks of %d", head.ErrLost, h.log.path,
+		return fmt.Errorf("%w: %s has %d entries, but its signed head covers %d", head.ErrLost, h.log.path,
 			entries, signed.Seq)
 	}
 	sum, err := h.log.sumAt(signed.Seq)
@@ -66,7 +66,7 @@ func (h *headFile) holds(signed head.Head, entries int) error {
 		return err
 	}
 	if sum != signed.SHA256 {
-		return fmt.Errorf("%w: the first %d entries of %s are not those that were signed", head.ErrLost,
+		return fmt.Errorf("%w: the first %d entries of %s differ from the signed ones", head.ErrLost,
 			signed.Seq, h.log.path)
 	}
 	return nil
@@ -230,7 +230,7 @@ func OpenHead(signed []byte, entries []Entry,
 		return head.Head{}, minisign.PublicKey{}, err
 	}
 	if claim.Seq > int64(len(entries)) {
-		return head.Head{}, minisign.PublicKey{}, fmt.Errorf("%w: it has %d entries, and its signed head speaks of %d",
+		return head.Head{}, minisign.PublicKey{}, fmt.Errorf("%w: it has %d entries, but its signed head covers %d",
 			head.ErrRollback, len(entries), claim.Seq)
 	}
 	keys, err := keysOf(entries[:claim.Seq])
@@ -243,7 +243,7 @@ func OpenHead(signed []byte, entries []Entry,
 	}
 	sum, err := sumAt(h.Seq)
 	if err == nil && sum != h.SHA256 {
-		err = fmt.Errorf("%w: its entries up to %d are not those that were signed", head.ErrRollback, h.Seq)
+		err = fmt.Errorf("%w: its entries up to %d differ from the signed ones", head.ErrRollback, h.Seq)
 	}
 	return h, key, err
 }

@@ -15,7 +15,7 @@ type Keep struct {
 	// of [namespace/]name, in which "*" stands for any characters; a later rule for it replaces it
 	Pattern string `json:"pattern"`
 	Last    int    `json:"last,omitempty"` // how many of the newest versions of each architecture stay
-	// those that were published in this many last seconds stay; a rule with neither is none
+	// those that were published in this many last seconds stay; a rule with neither keeps nothing more
 	Newer int64 `json:"newer,omitempty"`
 }
 

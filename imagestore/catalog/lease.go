@@ -27,7 +27,7 @@ type Lease struct {
 // LeaseRequest asks for a lease or, with ID, for more time.
 type LeaseRequest struct {
 	ID      string   `json:"id,omitempty"`
-	Refs    []string `json:"refs,omitempty"` // in full; those that are not there are passed over
+	Refs    []string `json:"refs,omitempty"` // in full; those that do not exist are ignored
 	Seconds int64    `json:"seconds"`        // from now, at most an hour; a stranger gets ten minutes of it, and renews
 
 	By LeaseHolder `json:"-"` // set by a server; the zero value is a program on the store's own host
@@ -59,7 +59,7 @@ type leaseFile struct {
 func (c *Local) Lease(ctx context.Context, r LeaseRequest) (out Lease, err error) {
 	span := time.Duration(r.Seconds) * time.Second
 	if r.Seconds < 1 || r.Seconds > int64(maxLeaseTime/time.Second) {
-		return out, fmt.Errorf("%w: %d seconds, 1 to %d can be had", ErrTooMany, r.Seconds,
+		return out, fmt.Errorf("%w: %d seconds are not between 1 and %d", ErrTooMany, r.Seconds,
 			int64(maxLeaseTime/time.Second))
 	}
 	if len(r.Refs) > MaxLeaseRefs {
@@ -105,7 +105,7 @@ func (c *Local) newLease(old []Entry, refs []string, by LeaseHolder, now time.Ti
 	slices.Sort(f.Blobs)
 	f.Blobs = slices.Compact(f.Blobs)
 	if len(f.Blobs) == 0 {
-		return leaseFile{}, fmt.Errorf("%w: the lease would be of nothing", ErrNotFound)
+		return leaseFile{}, fmt.Errorf("%w: none of the images exist", ErrNotFound)
 	}
 	if len(f.Blobs) > maxLeaseBlobs {
 		return leaseFile{}, fmt.Errorf("%w: %d blobs, at most %d", ErrTooMany, len(f.Blobs), maxLeaseBlobs)
@@ -156,7 +156,7 @@ func (c *Local) readLease(id string) (leaseFile, error) {
 	}
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return f, fmt.Errorf("%w: the lease is over", ErrNotFound)
+		return f, fmt.Errorf("%w: the lease has ended", ErrNotFound)
 	}
 	if err != nil {
 		return f, err
@@ -169,7 +169,7 @@ func (c *Local) readLease(id string) (leaseFile, error) {
 		err = json.Unmarshal(b, &f)
 	}
 	if err == nil && f.ID != id {
-		err = errors.New("it has another name than it says")
+		err = errors.New("the ID in it differs from its file name")
 	}
 	if err != nil {
 		return f, fmt.Errorf("lease %s: %w", id, err)

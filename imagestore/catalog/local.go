@@ -112,7 +112,7 @@ func (c *Local) Change(ctx context.Context, ch Change) (Changed, error) {
 		case ch.Collect:
 			return nil, nil
 		}
-		return nil, errors.New("changing catalog: nothing was asked for")
+		return nil, errors.New("changing catalog: the request is empty")
 	})
 	if err != nil {
 		return Changed{}, err
@@ -148,7 +148,7 @@ func (c *Local) delete(v *View, ref string) ([]Entry, error) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
 	}
 	if cut := v.cutBy([]string{ref}, nil); len(cut) > 0 {
-		return nil, fmt.Errorf("%w: %s leads to %s", ErrInUse, ref, strings.Join(cut, ", "))
+		return nil, fmt.Errorf("%w: without %s these cannot be made: %s", ErrInUse, ref, strings.Join(cut, ", "))
 	}
 	return []Entry{{Kind: KindDelete, Ref: ref}}, nil
 }

@@ -37,7 +37,7 @@ func (c *Local) publish(ctx context.Context, v *View, p Publication, out *Change
 			return nil, nil
 		}
 	case len(l.Streams) == 0:
-		return nil, fmt.Errorf("%w: to %s, since no stream comes with it", ErrNoWay, l.Ref)
+		return nil, fmt.Errorf("%w: %s is published without a stream", ErrNoWay, l.Ref)
 	case v.channels[l.Template][l.Version] != "":
 		return nil, fmt.Errorf("%w: %q is a channel of %s", ErrExists, l.Version, l.Template)
 	}
@@ -181,7 +181,7 @@ func (c *Local) reencode(ctx context.Context, v *View, r Reencoding) ([]Entry, e
 		e.Image.Streams = append(e.Image.Streams, s)
 	}
 	if len(e.Image.Streams) == 0 || e.Image.Streams[0].Dictionary {
-		return nil, fmt.Errorf("%w: to %s for who has no parent's files", ErrNoWay, l.Ref)
+		return nil, fmt.Errorf("%w: %s would need its parent's files", ErrNoWay, l.Ref)
 	}
 	e.Image.Streams[0].NoDictionary = r.NoDictionary
 	settled := *l

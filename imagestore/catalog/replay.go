@@ -28,7 +28,7 @@ func (v *View) apply(e *Entry) error {
 	switch e.Kind {
 	case KindPublish:
 		if e.Image == nil {
-			return fmt.Errorf("it publishes nothing")
+			return fmt.Errorf("it publishes an image and does not describe it")
 		}
 		l := *e.Image
 		r, err := ref.Parse(l.Ref)
@@ -36,24 +36,24 @@ func (v *View) apply(e *Entry) error {
 			return err
 		}
 		if !r.Exact() || r.Template() != l.Template || r.Version != l.Version || r.Arch != l.Arch {
-			return fmt.Errorf("%w %q: it is not in full", ref.ErrInvalid, l.Ref)
+			return fmt.Errorf("%w %q: it is not a full reference", ref.ErrInvalid, l.Ref)
 		}
 		l.Streams = slices.Clone(l.Streams)
 		v.images[l.Ref] = &l
 	case KindStreams:
 		if e.Image == nil || v.images[e.Image.Ref] == nil {
-			return fmt.Errorf("it adds streams to no image")
+			return fmt.Errorf("it adds streams to an image that does not exist")
 		}
 		l := v.images[e.Image.Ref]
 		l.Streams = append(l.Streams, e.Image.Streams...)
 	case KindEncoding:
 		if e.Image == nil || v.images[e.Image.Ref] == nil {
-			return fmt.Errorf("it encodes streams of no image")
+			return fmt.Errorf("it encodes streams of an image that does not exist")
 		}
 		l := v.images[e.Image.Ref]
 		i := slices.IndexFunc(l.Streams, func(s ListedStream) bool { return s.Index == e.Replaces })
 		if i < 0 {
-			return fmt.Errorf("it replaces an encoding that is not there")
+			return fmt.Errorf("it replaces an encoding that does not exist")
 		}
 		v.retired[l.Streams[i].Index], v.retired[l.Streams[i].Encoding] = e.Time, e.Time
 		l.Streams = append(slices.Delete(slices.Clone(l.Streams), i, i+1), e.Image.Streams...)

@@ -99,7 +99,7 @@ func (l Listed) Installable() error {
 		return err
 	}
 	if l.Wire == 0 {
-		return fmt.Errorf("%w: every one to it is by a key, or from an image, that is not trusted", ErrNoWay)
+		return fmt.Errorf("%w: each one is signed by a key, or starts from an image, that is not trusted", ErrNoWay)
 	}
 	return nil
 }

@@ -237,7 +237,7 @@ func OffersOf(list []Listed) (*View, error) {
 	for i := range list {
 		l := &list[i]
 		if v.images[l.Ref] != nil {
-			return nil, fmt.Errorf("%q is there twice", l.Ref)
+			return nil, fmt.Errorf("%q is listed twice", l.Ref)
 		}
 		for _, s := range l.Streams {
 			if s.Wire <= 0 || s.Raw <= 0 || s.Wire > 1<<50 {

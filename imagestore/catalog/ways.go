@@ -25,7 +25,7 @@ func (v *View) DeltaPlan(ref, from string) (fetch.Plan, error) {
 	}
 	p, err := only.Plan(ref, []string{from}, false)
 	if err != nil {
-		return fetch.Plan{}, fmt.Errorf("%w from %s (only a full stream, or one from elsewhere, leads to it)", err, from)
+		return fetch.Plan{}, fmt.Errorf("%w from %s; use a full stream", err, from)
 	}
 	return p, nil
 }
@@ -122,7 +122,7 @@ func (v *View) way(ref string, have []string) ([]*ListedStream, error) {
 	for at := ref; at != ""; {
 		r, ok := ways[at]
 		if !ok {
-			return nil, fmt.Errorf("%w: to %s", ErrNoWay, ref)
+			return nil, fmt.Errorf("%w: %s", ErrNoWay, ref)
 		}
 		if r.Stream == nil {
 			break

@@ -237,7 +237,7 @@ func Open(b []byte, t *Trust, doc any) (Grant, error) {
 	}
 	i := bytes.IndexByte(b, '\n') + 1
 	if i == 0 {
-		return Grant{}, fmt.Errorf("%w: there is none", minisign.ErrSignature)
+		return Grant{}, fmt.Errorf("%w: the document has only one line", minisign.ErrSignature)
 	}
 	var grant Grant
 	err := minisign.Verify(b[:i], b[i:], func(id string) (minisign.PublicKey, error) {

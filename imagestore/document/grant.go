@@ -120,11 +120,11 @@ func (g Grant) Limited() bool { return g.streams || len(g.patterns) > 0 }
 func (g Grant) Image(name ref.Ref) error {
 	switch {
 	case g.streams:
-		return fmt.Errorf("%w: key %s may sign streams, and no images", minisign.ErrSignature, g.key.ID())
+		return fmt.Errorf("%w: key %s may sign only streams, not images", minisign.ErrSignature, g.key.ID())
 	case len(g.filters) == 0 || slices.ContainsFunc(g.filters, func(f ref.Filter) bool { return f.Match(name) }):
 		return nil
 	}
-	return fmt.Errorf("%w: key %s may sign %s, and not %s", minisign.ErrSignature, g.key.ID(),
+	return fmt.Errorf("%w: key %s may sign %s, but not %s", minisign.ErrSignature, g.key.ID(),
 		strings.Join(g.patterns, " "), name.Template())
 }
 

@@ -21,7 +21,7 @@ func (p *Packages) validate() error {
 	case p.Manager == "" || len(p.Manager) > maxPreparedName:
 		return errors.New("the package list names no package manager")
 	case p.Digest == "" || p.Blob == "":
-		return errors.New("the package list is not named")
+		return errors.New("the package list has no digest")
 	case p.Size <= 0 || p.Size > packages.MaxSize || p.Count <= 0 || p.Count > packages.MaxPackages:
 		return fmt.Errorf("a package list of %d packages in %d bytes is not possible", p.Count, p.Size)
 	}

@@ -56,7 +56,7 @@ func (e Encoder) validate() error {
 		errs = append(errs, fmt.Errorf("%d pieces to a frame are not between 1 and %d", e.FramePieces, MaxFramePieces))
 	}
 	if e.Dictionary != nil && (e.Program == "" || e.Parent == "") {
-		errs = append(errs, errors.New("dictionaries take the zstd program and the parent's tree"))
+		errs = append(errs, errors.New("dictionaries need the zstd program and the parent's tree"))
 	}
 	if e.Workers < 0 {
 		errs = append(errs, fmt.Errorf("%d workers", e.Workers))

@@ -149,7 +149,7 @@ func (o *Opened) Content(ctx context.Context) (*content.Manifest, error) {
 // for frames of one piece, at most 130 MiB. Close frees it. The caller closes the reader.
 func (o *Opened) OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error) {
 	if i < 0 || i >= len(o.streams) {
-		return nil, fmt.Errorf("opening stream %d of image %s: there are %d", i, o.image.Ref, len(o.streams))
+		return nil, fmt.Errorf("opening stream %d of image %s: it has %d streams", i, o.image.Ref, len(o.streams))
 	}
 	if parent == "" && o.streams[i].index.NeedsParent() {
 		return nil, fmt.Errorf("opening stream %d of image %s: %w", i, o.image.Ref, encoding.ErrNeedsParent)

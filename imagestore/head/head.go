@@ -42,7 +42,7 @@ var (
 	ErrUnsigned = errors.New("server has no signed catalog")
 	// ErrRollback is wrapped if a catalog is older than the one of the same site that was seen before, or does not
 	// continue it.
-	ErrRollback = errors.New("catalog is not what it was")
+	ErrRollback = errors.New("catalog is older than before or was replaced")
 	// ErrLost is wrapped if the log of a store is not the one that its own signed head describes.
 	ErrLost = errors.New("catalog has lost entries")
 	// ErrExpired is wrapped if a head has expired.
@@ -78,7 +78,7 @@ func (h Head) Check(now time.Time) error {
 	if h.Expires.IsZero() || !now.After(h.Expires) {
 		return nil
 	}
-	return fmt.Errorf("%w: on %s, and here it is %s", ErrExpired, h.Expires.Format(time.RFC3339),
+	return fmt.Errorf("%w: on %s; the clock of this machine says %s", ErrExpired, h.Expires.Format(time.RFC3339),
 		now.UTC().Format(time.RFC3339))
 }
 

@@ -31,7 +31,7 @@ type Seen struct {
 func (s Seen) Check(h Head) error {
 	switch {
 	case h.Seq < s.Seq:
-		return fmt.Errorf("%w: it ends with entry %d, and entry %d of it was seen before", ErrRollback, h.Seq, s.Seq)
+		return fmt.Errorf("%w: it ends with entry %d, but entry %d was seen before", ErrRollback, h.Seq, s.Seq)
 	case h.Seq == s.Seq && s.SHA256 != "" && h.SHA256 != s.SHA256:
 		return fmt.Errorf("%w: other entries up to %d were seen before", ErrRollback, h.Seq)
 	}

@@ -91,7 +91,7 @@ func parseKey(file []byte, pass func() (string, error)) (*SecretKey, error) {
 	case "\x00\x00":
 	case "Sc":
 		if pass == nil {
-			return nil, errors.New("the key is encrypted, and no one can be asked for its password")
+			return nil, errors.New("the key is encrypted, and this program cannot ask for its password")
 		}
 		p, err := pass()
 		if err != nil {

@@ -67,7 +67,7 @@ func (c *copier) image(ctx context.Context, l *catalog.Listed) error {
 		return c.signature(ctx, l.Ref, l.Signer, err)
 	}
 	if m.Ref != l.Ref || m.Identity != l.Identity {
-		return fmt.Errorf("%w: the document is of another image than the other store says", minisign.ErrSignature)
+		return fmt.Errorf("%w: the document describes another image than the catalog of the other store", minisign.ErrSignature)
 	}
 	z, zmissing, err := c.small(ctx, m.Content.Blob, fetch.MaxContentBlob(m.Content))
 	if err != nil {
@@ -117,7 +117,7 @@ func (c *copier) stream(ctx context.Context, l *catalog.Listed, s catalog.Listed
 		return err
 	}
 	if !doc.HasParent(s.Parent) || x.Encoding != s.Encoding {
-		return fmt.Errorf("%w: the document differs from what the other store says", minisign.ErrSignature)
+		return fmt.Errorf("%w: the document differs from the catalog of the other store", minisign.ErrSignature)
 	}
 	size, err := c.to.Blobs.Stat(ctx, x.Encoding)
 	if err != nil && !errors.Is(err, blob.ErrNotExist) {

@@ -188,7 +188,7 @@ func (c *choice) reachAll(want []*catalog.Listed) error {
 		for _, l := range want {
 			r, ok := ways[l.Ref]
 			if !ok {
-				return fmt.Errorf("%w: to %s, without what the receiving store has deleted", catalog.ErrNoWay, l.Ref)
+				return fmt.Errorf("%w: %s, without the images that the receiving store has deleted", catalog.ErrNoWay, l.Ref)
 			}
 			if r.Cost > 0 && (next == nil || r.Cost < ways[next.Ref].Cost) {
 				next = l

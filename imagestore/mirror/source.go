@@ -113,7 +113,7 @@ func (c *copier) peek(ctx context.Context, here *catalog.View) (signedLog, error
 			return signedLog{}, err
 		}
 		if s.Log {
-			return signedLog{}, fmt.Errorf("%w: the server showed its log to everybody when it was seen before, "+
+			return signedLog{}, fmt.Errorf("%w: the server showed its log to everyone when it was seen before, "+
 				"and does not now (%s)", head.ErrRollback, path)
 		}
 		if k, err := minisign.ParsePublicKey(s.Key); err == nil {

@@ -85,7 +85,7 @@ func splitRef(s string) (Ref, error) {
 		return bad("there is no namespace before the slash")
 	}
 	if strings.Contains(name, "/") {
-		return bad("only one slash, between namespace and name, is allowed")
+		return bad("a name has at most one slash, between namespace and name")
 	}
 	r.Namespace, r.Name = ns, name
 	return r, nil

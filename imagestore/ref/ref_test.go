@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		{"Web", Ref{}, `'W' is not allowed in a name`},
 		{"-web", Ref{}, `a name does not begin with '-'`},
 		{"../web", Ref{}, `a namespace does not begin with '.'`},
-		{"a/b/c", Ref{}, "only one slash"},
+		{"a/b/c", Ref{}, "at most one slash"},
 		{"/web", Ref{}, "no namespace before the slash"},
 		{"lab/", Ref{}, "the name is empty"},
 		{"web:", Ref{}, "no version after the colon"},

@@ -149,13 +149,13 @@ func (h server) allowed(by Caller, a Access) error {
 	case by.Role >= need:
 		return nil
 	case h.o.Who == nil && need == Reader:
-		return errors.New("images are private here, and are given over https alone, to those who have a token")
+		return errors.New("images are private here: use https and a token")
 	case h.o.Who == nil:
 		return errors.New("this is read-only")
 	case by.Role == Stranger:
-		return errors.New("this takes a token: give --token-file FILE")
+		return errors.New("this needs a token: add --token-file FILE")
 	case by.Role == Reader:
-		return errors.New("a machine may read, and nothing else")
+		return errors.New("a machine may only read")
 	}
 	return errors.New("this takes the administrator's token; a publisher's is for uploading and publishing " +
 		"what its key signs")

@@ -70,7 +70,7 @@ func (c *remoteCatalog) headless(ctx context.Context) error {
 		return err
 	}
 	if s.Log {
-		return fmt.Errorf("%w: the server showed its log to everybody when it was seen before, and does not now (%s)",
+		return fmt.Errorf("%w: the server showed its log to everyone when it was seen before, and does not now (%s)",
 			head.ErrRollback, path)
 	}
 	if _, err := c.Head(ctx); errors.Is(err, head.ErrMissing) {

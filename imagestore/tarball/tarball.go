@@ -174,7 +174,7 @@ func (t *writer) first(h *tar.Header, e *content.Entry) error {
 	f := os.NewFile(uintptr(fd), e.Path)
 	defer f.Close()
 	if st.Size != e.Size {
-		return fmt.Errorf("%w: it is not what the image's content says", fetch.ErrCorrupt)
+		return fmt.Errorf("%w: it differs from the image's content manifest", fetch.ErrCorrupt)
 	}
 	all, err := extents(f, e.Size)
 	if err != nil {
@@ -187,7 +187,7 @@ func (t *writer) first(h *tar.Header, e *content.Entry) error {
 		err = t.sparse(h, f, all, sum)
 	}
 	if err == nil && [32]byte(sum.Sum(nil)) != e.SHA256 {
-		err = fmt.Errorf("%w: it is not what the image's content says", fetch.ErrCorrupt)
+		err = fmt.Errorf("%w: it differs from the image's content manifest", fetch.ErrCorrupt)
 	}
 	return err
 }

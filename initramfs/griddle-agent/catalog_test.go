@@ -138,7 +138,7 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 			"is not trusted here"},
 		{"the key may sign other names", func(r *room) error {
 			return r.store.Grant(t.Context(), catalog.Granting{Key: r.publisher.Public().String() + " webx web/*"})
-		}, "may sign webx web/*, and not web"},
+		}, "may sign webx web/*, but not web"},
 		{"the key may sign its name", func(r *room) error {
 			return r.store.Grant(t.Context(), catalog.Granting{Key: r.publisher.Public().String() + " web"})
 		}, "this machine has no disk"},
