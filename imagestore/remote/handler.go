@@ -157,7 +157,7 @@ func (h server) allowed(by Caller, a Access) error {
 	case by.Role == Reader:
 		return errors.New("a machine may only read")
 	}
-	return errors.New("this takes the administrator's token; a publisher's is for uploading and publishing " +
+	return errors.New("this needs the administrator's token; a publisher's token only uploads and publishes " +
 		"what its key signs")
 }
 
