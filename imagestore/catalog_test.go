@@ -182,7 +182,8 @@ func TestDelete(t *testing.T) {
 		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
 		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
 		_, err := f.s.Delete(t.Context(), refOf(t, "web:1"))
-		if !errors.Is(err, catalog.ErrInUse) || !strings.Contains(err.Error(), "without web:1@amd64 these cannot be made: web:2@amd64") ||
+		if !errors.Is(err, catalog.ErrInUse) ||
+			!strings.Contains(err.Error(), "without web:1@amd64 these cannot be made: web:2@amd64") ||
 			strings.Contains(err.Error(), "web:3") {
 			t.Errorf("Delete(web:1) = %v, want %v", err, catalog.ErrInUse)
 		}

@@ -120,7 +120,8 @@ func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made
 func underived(failed map[string]error) error {
 	var errs []error
 	for _, ref := range slices.Sorted(maps.Keys(failed)) {
-		errs = append(errs, fmt.Errorf("%s got no full stream, so the versions that it depends on are kept: %w", ref, failed[ref]))
+		errs = append(errs,
+			fmt.Errorf("%s got no full stream, so the versions that it depends on are kept: %w", ref, failed[ref]))
 	}
 	return errors.Join(errs...)
 }

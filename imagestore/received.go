@@ -126,7 +126,9 @@ func (t reception) receive(ctx context.Context) (r Received, err error) {
 	if err != nil {
 		return r, err
 	}
-	if err := content.Verify(ctx, last, manifest, func(n int64) { t.o.Progress("verifying", n, manifest.Size()) }); err != nil {
+	if err := content.Verify(ctx, last, manifest, func(n int64) {
+		t.o.Progress("verifying", n, manifest.Size())
+	}); err != nil {
 		return r, err
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, last, unix.AT_FDCWD, final, unix.RENAME_NOREPLACE); err != nil {
@@ -141,7 +143,8 @@ func (t reception) receive(ctx context.Context) (r Received, err error) {
 
 // apply receives the streams, each on what the one before made, and gives the last tree. done removes every tree that
 // still has the name that it got here.
-func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string, raw int64, done func() error, err error) {
+func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string, raw int64,
+	done func() error, err error) {
 	var made []string
 	var held []*os.File
 	done = func() error {
@@ -173,7 +176,8 @@ func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string
 			return "", 0, done, err
 		}
 		made = append(made, got.Path)
-		// Where a process is just being started, a descriptor of the receiver's lives on in it until it runs its program.
+		// Where a process is just being started, a descriptor of the receiver's lives on in it
+		// until it runs its program.
 		f, err := hold(got.Path, unix.LOCK_EX)
 		if err != nil {
 			return "", 0, done, fmt.Errorf("locking %s: %w", got.Path, err)
@@ -189,7 +193,8 @@ func (t reception) apply(ctx context.Context, opened *fetch.Opened) (last string
 }
 
 // applyOne receives one stream and checks that it made what it should.
-func (t reception) applyOne(ctx context.Context, opened *fetch.Opened, i int, s fetch.StreamInfo, o receive.Options) (receive.Result, error) {
+func (t reception) applyOne(ctx context.Context, opened *fetch.Opened, i int, s fetch.StreamInfo,
+	o receive.Options) (receive.Result, error) {
 	parent := ""
 	for _, p := range o.Parents {
 		if s.Parent != nil && p.UUID == s.Parent.UUID && p.Ctransid == s.Parent.Ctransid {
@@ -206,7 +211,8 @@ func (t reception) applyOne(ctx context.Context, opened *fetch.Opened, i int, s 
 		return receive.Result{}, err
 	}
 	if got.UUID != s.UUID || got.Ctransid != s.Ctransid {
-		return receive.Result{}, errors.Join(fmt.Errorf("the stream makes %v, not %v", got.UUID, s.UUID), receive.Remove(got.Path))
+		return receive.Result{}, errors.Join(fmt.Errorf("the stream makes %v, not %v", got.UUID, s.UUID),
+			receive.Remove(got.Path))
 	}
 	return got, nil
 }

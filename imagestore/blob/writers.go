@@ -17,7 +17,8 @@ import (
 // A blob that no image needs may be one that a publication is about to name, and so stays for a day. But where its
 // writer is dead, no one is about to name it. So each process that puts blobs keeps a list of them,
 //
-//	DIR/writers/NAME    flock(2)ed while its process lives; a line for each blob, "sha256:…", and each temporary file, "put-…"
+//	DIR/writers/NAME    flock(2)ed while its process lives; a line for each blob, "sha256:…",
+//	                    and each temporary file, "put-…"
 //
 // What a server puts for a client is not on it: the client lives on, and counts on it, when the server is started
 // again.

@@ -67,7 +67,8 @@ func (c *copier) image(ctx context.Context, l *catalog.Listed) error {
 		return c.signature(ctx, l.Ref, l.Signer, err)
 	}
 	if m.Ref != l.Ref || m.Identity != l.Identity {
-		return fmt.Errorf("%w: the document describes another image than the catalog of the other store", minisign.ErrSignature)
+		return fmt.Errorf("%w: the document describes another image than the catalog of the other store",
+			minisign.ErrSignature)
 	}
 	z, zmissing, err := c.small(ctx, m.Content.Blob, fetch.MaxContentBlob(m.Content))
 	if err != nil {

@@ -50,8 +50,10 @@ type Options struct {
 
 // Copied is what Copy did.
 type Copied struct {
-	Images   []CopiedImage     `json:"images"`             // in the order in which they were published; those that lacked nothing are left out
-	Skipped  []string          `json:"skipped,omitempty"`  // that were deleted in the receiving store, and never come back
+	// in the order in which they were published; those that lacked nothing are left out
+	Images []CopiedImage `json:"images"`
+	// that were deleted in the receiving store, and never come back
+	Skipped  []string          `json:"skipped,omitempty"`
 	Channels []catalog.Channel `json:"channels,omitempty"` // that were set
 	Blobs    int               `json:"blobs"`              // that were missing
 	Bytes    int64             `json:"bytes"`              // that were fetched
@@ -245,7 +247,8 @@ func (c *copier) channels(ctx context.Context, here *catalog.View, want []*catal
 	for _, l := range want {
 		for _, name := range l.Channels {
 			ch := catalog.Channel{Template: l.Template, Name: name, Version: l.Version}
-			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) || here.Channel(l.Template, name) == l.Version {
+			if slices.Contains(c.out.Skipped, l.Ref) || slices.Contains(c.out.Channels, ch) ||
+				here.Channel(l.Template, name) == l.Version {
 				continue
 			}
 			if err := c.to.SetChannel(ctx, ch); err != nil {

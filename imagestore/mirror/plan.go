@@ -73,12 +73,13 @@ func wanted(v *catalog.View, args []string) ([]*catalog.Listed, error) {
 
 // planCopy chooses what must come from a store with the images of from into one with those of to, so that all of want
 // can be made there: the cheapest streams by which each is reached, every delta between two images that are there or
-// come, and the images between, where a chain is cheaper than a full stream. Images that were deleted in the receiving store are
-// left out and named in skipped. The result begins with parents wherever there is no circle.
+// come, and the images between, where a chain is cheaper than a full stream. Images that were deleted in the receiving
+// store are left out and named in skipped. The result begins with parents wherever there is no circle.
 func planCopy(from, to *catalog.View, want []*catalog.Listed) (plan []plannedImage, skipped []string, err error) {
 	for _, l := range want {
 		if old := to.Image(l.Ref); old != nil && old.Document != l.Document {
-			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s", catalog.ErrExists, l.Ref)
+			return nil, nil, fmt.Errorf("%w: the receiving store has another image of the name %s",
+				catalog.ErrExists, l.Ref)
 		}
 	}
 	want = slices.DeleteFunc(slices.Clone(want), func(l *catalog.Listed) bool {
@@ -109,7 +110,8 @@ type choice struct {
 }
 
 func newChoice(from, to *catalog.View) *choice {
-	c := &choice{from: from, to: to, images: map[string]*catalog.Listed{}, come: map[string]bool{}, chosen: map[string][]catalog.ListedStream{}}
+	c := &choice{from: from, to: to, images: map[string]*catalog.Listed{}, come: map[string]bool{},
+		chosen: map[string][]catalog.ListedStream{}}
 	c.both = catalog.ViewOf(c.images)
 	for ref, l := range to.Images() {
 		n := *l
@@ -142,8 +144,8 @@ func newChoice(from, to *catalog.View) *choice {
 	return c
 }
 
-// cheapest leaves of several encodings that start from the same the smallest one. Those with dictionaries stay behind: a
-// copy checks what it fetches, and would need the trees. Who receives makes them anew.
+// cheapest leaves of several encodings that start from the same the smallest one. Those with dictionaries stay behind:
+// a copy checks what it fetches, and would need the trees. Who receives makes them anew.
 func cheapest(streams []catalog.ListedStream) []catalog.ListedStream {
 	out := slices.DeleteFunc(slices.Clone(streams), func(s catalog.ListedStream) bool { return s.Dictionary })
 	slices.SortStableFunc(out, func(a, b catalog.ListedStream) int {
@@ -188,7 +190,8 @@ func (c *choice) reachAll(want []*catalog.Listed) error {
 		for _, l := range want {
 			r, ok := ways[l.Ref]
 			if !ok {
-				return fmt.Errorf("%w: %s, without the images that the receiving store has deleted", catalog.ErrNoWay, l.Ref)
+				return fmt.Errorf("%w: %s, without the images that the receiving store has deleted",
+					catalog.ErrNoWay, l.Ref)
 			}
 			if r.Cost > 0 && (next == nil || r.Cost < ways[next.Ref].Cost) {
 				next = l
@@ -225,7 +228,8 @@ func (c *choice) result() []plannedImage {
 		}
 	}
 	slices.SortFunc(left, func(a, b plannedImage) int {
-		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template), ref.CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
+		return cmp.Or(cmp.Compare(a.image.Template, b.image.Template),
+			ref.CompareVersions(a.image.Version, b.image.Version), cmp.Compare(a.image.Ref, b.image.Ref))
 	})
 	ready := func(all bool) func(plannedImage) bool {
 		return func(p plannedImage) bool {

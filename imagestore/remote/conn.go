@@ -39,12 +39,14 @@ func ServeConn(ctx context.Context, s *imagestore.Store, conn net.Conn) error {
 func OpenConn(conn net.Conn) *imagestore.Store {
 	l := &oneConn{conn: conn, closed: make(chan struct{})}
 	transport := &http.Transport{Protocols: h2c(), DialContext: l.dial}
-	client := &http.Client{Transport: &blob.Idle{Base: transport, Limits: func(r *http.Request) (answer, body time.Duration) {
-		answer, body = idleLimits(time.Minute)(r)
-		return 10 * answer, body // the program that makes the connection may be asking for a password
-	}}}
+	client := &http.Client{Transport: &blob.Idle{Base: transport,
+		Limits: func(r *http.Request) (answer, body time.Duration) {
+			answer, body = idleLimits(time.Minute)(r)
+			return 10 * answer, body // the program that makes the connection may be asking for a password
+		}}}
 	const base = "http://store.invalid" // no name is looked up: there is one connection
-	return imagestore.OpenParts(&blob.HTTP{Base: base, Client: client, Private: true}, &remoteCatalog{base: base, client: client}, "", "")
+	return imagestore.OpenParts(&blob.HTTP{Base: base, Client: client, Private: true},
+		&remoteCatalog{base: base, client: client}, "", "")
 }
 
 func h2c() *http.Protocols {

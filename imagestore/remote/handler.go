@@ -54,7 +54,8 @@ func Handler(s *imagestore.Store, allow func(*http.Request) error) http.Handler 
 //
 //	GET  /v1/images             []Listed as List gives them; ?filter=F any number of times
 //	GET  /v1/images/show?ref=R  Shown
-//	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; what must be made first is an administrator's
+//	GET  /v1/images/stream      ?ref=R&from=R&format=zstd, raw or tar: the bytes; only an
+//	                            administrator may ask for what must be made first
 //	POST /v1/images/derive      {"ref":R,"parent":R} -> Derived
 //	POST /v1/leases             catalog.LeaseRequest -> Lease; DELETE /v1/leases/ID ends one
 //	GET  /v1/catalog            every Entry, one JSON value to a line

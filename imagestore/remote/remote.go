@@ -53,7 +53,8 @@ func idleLimits(idle time.Duration) func(*http.Request) (answer, body time.Durat
 			return 0, idle
 		case r.URL.Path == ImagesPath+"/stream":
 			return 0, 10 * idle // a file of holes, of which nothing is sent, is hashed meanwhile
-		case strings.HasPrefix(r.URL.Path, blob.Path+"/") && (r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasSuffix(r.URL.Path, "/partial")):
+		case strings.HasPrefix(r.URL.Path, blob.Path+"/") &&
+			(r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasSuffix(r.URL.Path, "/partial")):
 			return 10 * idle, idle // the server syncs gigabytes to its disk, or hashes them
 		}
 		return idle, idle
@@ -71,7 +72,8 @@ func Open(o ServerOptions) (*imagestore.Store, error) {
 		return nil, fmt.Errorf("opening store on a server: %w", err)
 	}
 	plain := u.Scheme == "http" && o.Token == "" // what is read is signed
-	if u.Scheme != "https" && !plain || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+	if u.Scheme != "https" && !plain || u.Host == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("opening store on a server: %q is not of the form https://HOST:PORT", o.URL)
 	}
 	base := u.Scheme + "://" + u.Host

@@ -47,7 +47,8 @@ func header(class elf.Class, data elf.Data, machine elf.Machine) string {
 
 // TestInspect looks at trees of all kinds: merged /usr, absolute links, other machines' programs, hostile ones.
 func TestInspect(t *testing.T) {
-	const passwd = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin\nada:x:1000:1000:Ada:/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n"
+	const passwd = "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin\n" +
+		"ada:x:1000:1000:Ada:/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n"
 	for _, c := range []struct {
 		name  string
 		files map[string]string

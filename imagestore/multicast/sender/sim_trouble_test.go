@@ -113,7 +113,8 @@ func TestSimulatedTrouble(t *testing.T) {
 			last := r.last(3)
 			t.Logf("others done after %v, %.3f of %v; the fourth after %v, demoted %v, %d blocks missing; "+
 				"%.3f of the file sent, %v; closed at %v: %s",
-				last, last.Seconds()/before.Seconds(), before, v.done-max(v.joins, r.lifecycle.began), v.demoted, v.left,
+				last, last.Seconds()/before.Seconds(), before,
+				v.done-max(v.joins, r.lifecycle.began), v.demoted, v.left,
 				r.times(), r.ways, r.now, r.lifecycle.why)
 			if got := last.Seconds() / before.Seconds(); got > c.others {
 				t.Errorf("the others take %.3f of their time, want at most %v", got, c.others)

@@ -28,7 +28,8 @@ type bdb struct {
 // parseBDB reads rpm's Berkeley DB, a hash from the number of a package to its header; number 0 has the highest
 // number instead. Pages are of one size, with a header of 26 bytes:
 //
-//	LSN u64 | page u32 | previous u32 | next u32 | items u16 | free space at, or bytes of an overflow page u16 | level u8 | type u8
+//	LSN u64 | page u32 | previous u32 | next u32 | items u16
+//	| free space at, or bytes of an overflow page u16 | level u8 | type u8
 //
 // Page 0 has its own: LSN u64 | page u32 | magic u32 | version u32 | page size u32 | encryption u8 | type u8 | flags u8
 // | pad u8 | free u32 | last page u32. A page of a bucket has u16 offsets of its items after the header, key and value

@@ -1,8 +1,9 @@
 // Package installed reads which packages a tree has installed, from the package manager's own records. Call Read.
 //
-//	dpkg    var/lib/dpkg/status and var/lib/dpkg/status.d/*: what is installed, or was when something went wrong meanwhile
-//	rpm     rpmdb.sqlite (and its -wal), Packages.db (ndb) or Packages (Berkeley DB, of RHEL 8 and older) in usr/lib/sysimage/rpm
-//	        or var/lib/rpm: the headers of packages
+//	dpkg    var/lib/dpkg/status and var/lib/dpkg/status.d/*: what is installed, or was before
+//	        something went wrong
+//	rpm     rpmdb.sqlite (and its -wal), Packages.db (ndb) or Packages (Berkeley DB, of RHEL 8 and older)
+//	        in usr/lib/sysimage/rpm or var/lib/rpm: the headers of packages
 //	pacman  var/lib/pacman/local/*/desc
 //	apk     lib/apk/db/installed, usr/lib/apk/db/installed
 //

@@ -17,9 +17,9 @@
 //     whose owner, mode, time and attributes are replaced and whose content stays.
 //   - A hard link must name what is there by then. A hard link's own metadata are ignored: they are the file's.
 //   - PAX times have nanoseconds; SCHILY.xattr.* are extended attributes ("%3D" and "%25" in names as GNU tar writes
-//     them), SCHILY.acl.access and .default are POSIX ACLs as text. Names in them become numbers by a fourth field as star
-//     and bsdtar write it, or by what the archive's own entries say of owners, or by Options.Owner. Attributes
-//     "btrfs.*" are left out.
+//     them), SCHILY.acl.access and .default are POSIX ACLs as text. Names in them become numbers by a fourth field as
+//     star and bsdtar write it, or by what the archive's own entries say of owners, or by Options.Owner.
+//     Attributes "btrfs.*" are left out.
 //   - GNU sparse files, in all four forms, get the holes that the archive says. In other files runs of zeros of
 //     64 KiB, aligned, become holes: the content is the same and takes less room.
 //   - An archive ends with a block of zeros, which is missing from one that is cut off; behind it only

@@ -374,8 +374,10 @@ func TestRefuses(t *testing.T) {
 // in them become true digests. What is not refused must be a stream that applies.
 func FuzzOCI(f *testing.F) {
 	const (
-		i = `{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@manifest","size":@size,"platform":{"os":"linux","architecture":"amd64"}}]}`
-		m = `{"config":{"digest":"@config","size":@size},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"@layer","size":@size}]}`
+		i = `{"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@manifest",` +
+			`"size":@size,"platform":{"os":"linux","architecture":"amd64"}}]}`
+		m = `{"config":{"digest":"@config","size":@size},` +
+			`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"@layer","size":@size}]}`
 		c = `{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":["@layer"]}}`
 	)
 	f.Add(i, m, c, layer(f, "a/", "a/b", "c"))
