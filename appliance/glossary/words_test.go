@@ -2,7 +2,6 @@ package glossary
 
 import (
 	"bytes"
-	"flag"
 	"io/fs"
 	"os"
 	"path"
@@ -12,13 +11,6 @@ import (
 	"testing"
 )
 
-var pending = flag.Bool("pending", false, "also check the folders that are not done yet")
-
-// notYet are folders, with all below, and documents whose words are not all replaced yet. Remove a line when it is
-// clean; never add one.
-var notYet = []string{
-}
-
 // elsewhere has no words of ours, or words that stay as they were released or measured. The name of what a recipe
 // makes changes with every word in it.
 var elsewhere = []string{".git", "bin", "build", "testdata", "migrations", "recipe"}
@@ -26,7 +18,7 @@ var elsewhere = []string{".git", "bin", "build", "testdata", "migrations", "reci
 const root = "../.."
 
 // TestWords keeps the words of docs/GLOSSARY.md that we do not use out of what users and importers read. Each folder
-// is a subtest, so that `go test ./appliance/glossary -pending -run TestWords/imagestore` checks it and all below.
+// is a subtest, so that `go test ./appliance/glossary -run TestWords/imagestore` checks it and all below.
 func TestWords(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join(root, "docs/GLOSSARY.md"))
 	if err != nil {
@@ -56,9 +48,7 @@ func TestWords(t *testing.T) {
 	for folder, files := range folders {
 		t.Run(folder, func(t *testing.T) {
 			for _, name := range files {
-				if *pending || !later(name) {
-					check(t, words, name)
-				}
+				check(t, words, name)
 			}
 		})
 	}
@@ -76,18 +66,6 @@ func read(name string) bool {
 		return true
 	}
 	return name == "Makefile"
-}
-
-// later says whether a file is not done yet. A line with one element counts for the folder itself if there are
-// lines for folders below it, so that each folder of the appliance has its own.
-func later(name string) bool {
-	for _, f := range notYet {
-		nested := slices.ContainsFunc(notYet, func(o string) bool { return strings.HasPrefix(o, f+"/") })
-		if name == f || path.Dir(name) == f || !nested && strings.HasPrefix(name, f+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 func check(t *testing.T, words []Word, name string) {
