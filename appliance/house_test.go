@@ -24,7 +24,7 @@ type rule struct {
 
 // house is "Who may know whom" of docs/ARCHITECTURE.md.
 var house = []rule{
-	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/imagestore/sendstream", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/imagestore/document",
 		only: []string{"griddle/imagestore/minisign", "griddle/imagestore/ref", "griddle/imagestore/packages",
 			"griddle/imagestore/blob", "griddle/imagestore/sendstream", "griddle/imagestore/durable"},
@@ -40,7 +40,7 @@ var house = []rule{
 	{from: "griddle/imagestore/catalog", never: []string{"griddle/imagestore", "griddle/imagestore/receive",
 		"griddle/imagestore/source"}, why: "the catalog says what there is, and makes nothing"},
 	{from: "griddle/imagestore/catalog", itself: true, never: []string{"net/http"},
-		why: "whoever serves it is above it"},
+		why: "the server of it is above it"},
 	{from: "griddle/imagestore", never: []string{"griddle/imagestore/remote", "griddle/imagestore/mirror"},
 		why: "a store does not know who serves it"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/imagestore/remote", "griddle/imagestore/mirror"},
@@ -53,8 +53,8 @@ var house = []rule{
 		why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"},
 		why: "minisign's formats know nothing of images"},
-	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows nobody"},
-	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows nobody"},
+	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows no other package"},
+	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows no other package"},
 	{from: "griddle/imagestore/multicast/...", never: []string{
 		"griddle/imagestore", "griddle/imagestore/receive", "griddle/imagestore/sendstream",
 	}, why: "multicast moves blobs, whatever is in them"},
@@ -84,13 +84,13 @@ var house = []rule{
 		"griddle/imagestore/multicast/receiver", "griddle/imagestore/multicast/relay",
 		"griddle/imagestore/multicast/fetcher",
 	}, why: "the host that sends does not receive"},
-	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
-	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows nobody"},
+	{from: "griddle/netboot/dhcp", never: []string{"griddle/..."}, why: "a protocol knows no other package"},
+	{from: "griddle/netboot/tftp", never: []string{"griddle/..."}, why: "a protocol knows no other package"},
 	{from: "griddle/netboot/lease", never: []string{"griddle/..."}, why: "leases are addresses and time"},
-	{from: "griddle/netboot/bootscript", never: []string{"griddle/..."}, why: "a format knows nobody"},
+	{from: "griddle/netboot/bootscript", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/initramfs/disk", never: []string{"griddle/..."}, why: "disks are what the kernel says"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},
-		why: "a limit knows no one, so that all can use it"},
+		why: "a limit knows no other package, so that all can use it"},
 	{from: "griddle/appliance/glossary", never: []string{"griddle/..."},
 		why: "words are found in text, whatever it describes"},
 	{from: "griddle/appliance/httpserver", never: []string{"griddle/appliance", "griddle/appliance/api",
@@ -104,7 +104,7 @@ var house = []rule{
 		why:   "netboot knows machines and boot specs; Booter is its one seam"},
 	{from: "griddle/imagestore/...",
 		never: []string{"griddle/appliance/...", "griddle/netboot/...", "griddle/initramfs/...", "griddle/tui/..."},
-		why:   "the store serves whoever asks"},
+		why:   "the store does not know who asks"},
 	{from: "griddle/tui/...", never: []string{"griddle/appliance", "griddle/appliance/fleet", "griddle/appliance/api",
 		"griddle/netboot/...", "griddle/imagestore/...", "griddle/initramfs/..."},
 		why: "the screens know the contract and draw it"},
@@ -134,13 +134,13 @@ var house = []rule{
 	{from: "griddle/cloud/userdata/pyyaml", only: []string{"griddle/cloud/yamltree"},
 		why: "what PyYAML reads is the same, whatever is made of it"},
 	{from: "griddle/cloud/userdata/seed", never: []string{"griddle/..."},
-		why: "a disk for cloud-init is the same, whoever makes the server"},
+		why: "a disk for cloud-init is the same for all providers"},
 	{from: "griddle/cloud/audit", never: []string{"griddle/..."},
 		why: "an audit knows what it sees, not how it came about"},
 	{from: "griddle/cloud/userdata/secure", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack",
-		"griddle/cloud/provider"}, why: "it says what a server is told, whoever makes it"},
+		"griddle/cloud/provider"}, why: "what a server is told is the same for all providers"},
 	{from: "griddle/cloud/diskimage", itself: true, never: []string{"griddle/cloud", "griddle/cloud/stack",
-		"griddle/cloud/provider"}, why: "a disk is made of an image, whoever boots it"},
+		"griddle/cloud/provider"}, why: "a disk is the same for all that boot it"},
 	{from: "griddle/...", except: []string{"griddle/cloud/yamltree", "griddle/cloud/provider/openstack",
 		"griddle/appliance/griddle/cli"}, itself: true,
 		never: []string{"github.com/goccy/..."}, why: "one reader has the bounds and the places; cli only writes, " +
@@ -165,7 +165,7 @@ var house = []rule{
 	{from: "griddle/cloud/plan", itself: true, never: []string{"griddle/cloud", "net/http", "os", "os/exec"},
 		why: "a plan is made from values alone"},
 	{from: "griddle/cloud/bootreport", never: []string{"griddle/..."},
-		why: "what servers write is the same, whoever reads it"},
+		why: "what servers write is the same for all readers"},
 	{from: "griddle/cloud/provider/retry", only: []string{"griddle/cloud/provider"},
 		why: "a call is repeated the same way, whatever it is for"},
 	{from: "griddle/cloud/state", never: []string{"griddle/cloud", "griddle/cloud/plan"},
@@ -176,7 +176,7 @@ var house = []rule{
 	{from: "griddle/cloud/...", never: []string{"griddle/appliance", "griddle/appliance/api", "griddle/appliance/fleet",
 		"griddle/netboot/...", "griddle/tui/..."},
 		why: "clouds are made from the catalog, and know no appliance"},
-	{from: "griddle/imagestore/...", never: []string{"griddle/cloud/..."}, why: "the store serves whoever asks"},
+	{from: "griddle/imagestore/...", never: []string{"griddle/cloud/..."}, why: "the store does not know who asks"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/cloud/..."}, why: "the agent stays small"},
 	{from: "griddle/...", except: []string{"griddle/appliance/e2e/..."},
 		never: []string{"griddle/appliance/e2e/...", "testing"},
@@ -242,7 +242,7 @@ func TestHouse(t *testing.T) {
 	}
 	for _, r := range house {
 		if from := strings.TrimSuffix(r.from, "/..."); !seen[from] && from != "griddle" && from == r.from {
-			t.Errorf("a rule speaks of %s, which is not there", from)
+			t.Errorf("there is a rule for %s, which does not exist", from)
 		}
 	}
 }

@@ -53,11 +53,6 @@ func names[T, U any](all []T, f func(T) U) []U {
 	return out
 }
 
-// keysOf lists the names of a mapping, so that its entries can refer to one another.
-func keysOf(n *yamltree.Node) []string {
-	return names(n.Keys, func(e yamltree.Entry) string { return e.Name })
-}
-
 func (p *parsing) profileNames() []string {
 	return names(p.profiles, func(x *profile) string { return x.name })
 }
