@@ -53,7 +53,8 @@ var house = []rule{
 		why: "a name is text, whatever it names"},
 	{from: "griddle/imagestore/minisign", only: []string{"griddle/imagestore/durable"},
 		why: "minisign's formats know nothing of images"},
-	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."}, why: "a format knows no other package"},
+	{from: "griddle/imagestore/multicast/datagram", never: []string{"griddle/..."},
+		why: "a format knows no other package"},
 	{from: "griddle/imagestore/multicast/parity", never: []string{"griddle/..."}, why: "a code knows no other package"},
 	{from: "griddle/imagestore/multicast/...", never: []string{
 		"griddle/imagestore", "griddle/imagestore/receive", "griddle/imagestore/sendstream",
@@ -112,7 +113,7 @@ var house = []rule{
 		why: "the screens do no I/O of their own"},
 	{from: "griddle/initramfs/...", never: []string{"griddle/netboot/...", "griddle/appliance",
 		"griddle/appliance/fleet", "griddle/appliance/api", "griddle/appliance/griddle", "modernc.org/..."},
-		why: "the agent stays small, and the machine's side knows the appliance by the contract alone"},
+		why: "the agent stays small, and the machine's side knows the server by the contract alone"},
 	{from: "griddle/initramfs/install", itself: true, never: []string{"net/http", "griddle/imagestore/blob"},
 		why: "install gets verified bytes, never a URL"},
 	{from: "griddle/appliance/fleet",

@@ -1,6 +1,6 @@
 // Package imagestore keeps published images: it publishes, finds, derives, verifies, receives and collects them.
 //
-// Call Open for a store in a local directory, or remote.Open for one behind an appliance; both give the same
+// Call Open for a store in a local directory, or remote.Open for one behind a server; both give the same
 // Store. A program that only fetches an image (the agent) calls fetch.Open with a Plan and the keys that it
 // trusts.
 //

@@ -1,4 +1,4 @@
-// Package api is the appliance's HTTP interface over TLS: Handler serves agents and operators, Client is the operators'
+// Package api is the server's HTTP interface over TLS: Handler serves agents and operators, Client is the operators'
 // side of it. Start with Routes in this file, which is the whole of it; the agents' side is job.Client.
 //
 //	who       call                                 body -> reply
@@ -73,7 +73,7 @@ type Options struct {
 	Now     func() time.Time
 }
 
-// Handler serves the API. Other TLS handlers of the appliance use its Allow.
+// Handler serves the API. Other TLS handlers of the server use its Allow.
 type Handler struct {
 	o     Options
 	admin [sha256.Size]byte

@@ -43,7 +43,7 @@ func (h *Handler) hold(r *http.Request, known bool) (*http.Request, *quota.Hold,
 }
 
 // decode reads one JSON value of at most job.MaxBody bytes, within bodyTime and the budget. Agents may be newer than
-// the appliance, so that fields that it does not know are no mistake where strict is false.
+// the server, so that fields that it does not know are no mistake where strict is false.
 func decode(w http.ResponseWriter, r *http.Request, strict bool, v any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return job.NewProblem(http.StatusUnsupportedMediaType, "the body must be application/json")

@@ -22,7 +22,7 @@ type Client struct {
 	http  *http.Client
 }
 
-// NewClient makes a client for the appliance at base, "https://10.0.0.1:8443", with the administrator's token.
+// NewClient makes a client for the server at base, "https://10.0.0.1:8443", with the administrator's token.
 func NewClient(base, token string, conf *tls.Config) *Client {
 	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{
 		Timeout: logWait + 30*time.Second,

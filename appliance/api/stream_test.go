@@ -10,7 +10,7 @@ import (
 	"griddle/appliance/job"
 )
 
-// A machine may ask for a stream as long as it has a job, and the appliance says how many machines have the same.
+// A machine may ask for a stream as long as it has a job, and the server says how many machines have the same.
 func TestStream(t *testing.T) {
 	ctx, s := t.Context(), newSite(t)
 	operator, agent := NewClient(s.URL, adminToken, s.tls), job.NewClient(s.URL, s.tls)

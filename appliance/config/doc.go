@@ -1,4 +1,4 @@
-// Package config is the configuration of the appliance: its keys, their defaults, and what is wrong with a file of
+// Package config is the configuration of the server: its keys, their defaults, and what is wrong with a file of
 // them.
 //
 // Call Read, or Default where there is no file. Example is a file with every key, its default and what it means: a

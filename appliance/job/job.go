@@ -33,7 +33,7 @@ type Inventory struct {
 	Firmware string `json:"firmware,omitempty"` // "bios" or "uefi"
 	Disks    []Disk `json:"disks"`
 	NICs     []NIC  `json:"nics,omitempty"`
-	Cut      bool   `json:"cut,omitempty"` // there was more than the appliance keeps
+	Cut      bool   `json:"cut,omitempty"` // there was more than the server keeps
 }
 
 // NIC is one network interface.

@@ -62,7 +62,7 @@ func NewGrant(k minisign.PublicKey, patterns ...string) (Grant, error) {
 	return g, nil
 }
 
-// SiteGrant makes k the key of a site: it signs the head of the catalog and the streams that an appliance derives.
+// SiteGrant makes k the key of a site: it signs the head of the catalog and the streams that a server derives.
 func SiteGrant(k minisign.PublicKey) Grant { return Grant{key: k, streams: true, site: true} }
 
 // StreamsGrant lets k sign streams to any image, and nothing else: the key of another site, for what that one derived.

@@ -27,11 +27,11 @@ import (
 	"griddle/imagestore/head"
 )
 
-// ServerOptions says where a store behind an appliance is.
+// ServerOptions says where a store behind a server is.
 type ServerOptions struct {
 	URL    string        // https://HOST:PORT; without a token http:// too
 	Token  string        // bearer token; without one images and blobs can only be read
-	Client *http.Client  // with the appliance's CA; nil means http.DefaultClient
+	Client *http.Client  // with the server's CA; nil means http.DefaultClient
 	Seen   *head.SeenDir // remembers the site's catalog, so that an older one is refused; nil remembers nothing
 	Pin    string        // distinguishes that server from another at that URL, such as a digest of its CA
 

@@ -83,7 +83,8 @@ func signCommand(e *cli.Env) *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	d := config.Default()
-	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "appliance's state `DIR`, which has "+appliance.SiteKeyFile)
+	c.Flags().StringVar(&stateDir, "state-dir", d.StateDir, "the server's state `DIR`, which has "+
+		appliance.SiteKeyFile)
 	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
 	c.Flags().StringVar(&expires, "expires", days(d.CatalogExpires), "`VALIDITY`, for example 90d or 36h; 0 means "+
 		"that it never expires")

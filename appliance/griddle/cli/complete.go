@@ -78,7 +78,7 @@ func Images(e *Env, f *StoreFlags) Completer {
 	return images(func() (*imagestore.Store, error) { return OpenStore(e.quiet(), *f, false) })
 }
 
-// ServerImages completes the names of the appliance's images.
+// ServerImages completes the names of the server's images.
 func ServerImages(r *Remote) Completer {
 	return images(func() (*imagestore.Store, error) {
 		own := *r
@@ -143,7 +143,7 @@ func Keys(e *Env, f *StoreFlags) Completer {
 	}
 }
 
-// Machines completes the names of the machines that the appliance knows.
+// Machines completes the names of the machines that the server knows.
 func Machines(r *Remote) Completer {
 	return func(ctx context.Context) ([]string, error) {
 		quiet := *r

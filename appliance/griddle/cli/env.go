@@ -1,5 +1,5 @@
 // Package cli is what all commands of griddle share: what they have of the world around them (Env), how they find a
-// store (StoreFlags) and the appliance (Remote), how they ask (Confirm), print (Env.Print, List), show progress
+// store (StoreFlags) and the server (Remote), how they ask (Confirm), print (Env.Print, List), show progress
 // (Progress) and fail (Usage, WithHint, Env.Exit).
 //
 // A package of commands calls Group for its group and adds flags by the types here, so that a flag means the same

@@ -77,7 +77,7 @@ func ExplainTree(err error, st *imagestore.Store) error {
 // AsRoot adds a hint to an error that root would not get: why the command requires root.
 func AsRoot(err error, why string) error { return needsRoot(err, os.Geteuid(), why) }
 
-// ExplainRemote says what to do about an error of talking to the appliance.
+// ExplainRemote says what to do about an error of talking to the server.
 func ExplainRemote(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError

@@ -27,17 +27,17 @@ type Remote struct {
 	reads                       bool   // a token is of use, and none is needed
 }
 
-// RemoteFlags adds the flags that find the appliance to c and the commands below it.
+// RemoteFlags adds the flags that find the server to c and the commands below it.
 func RemoteFlags(e *Env, c *cobra.Command) *Remote {
 	r := &Remote{e: e}
-	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the appliance, https://HOST:8443 (env "+
+	c.PersistentFlags().StringVar(&r.server, "server", "", "`URL` of the server, https://HOST:8443 (env "+
 		"GRIDDLE_SERVER)")
 	c.PersistentFlags().StringVar(&r.token, "token-file", "", "`FILE` with the administrator's token (env "+
 		"GRIDDLE_TOKEN_FILE)")
-	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env "+
+	c.PersistentFlags().StringVar(&r.ca, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env "+
 		"GRIDDLE_CA)")
 	c.PersistentFlags().StringVar(&r.stateDir, "state-dir", config.Default().StateDir,
-		"appliance's state `DIR`, where this is its host")
+		"the server's state `DIR`, where this is its host")
 	return r
 }
 
@@ -58,7 +58,7 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 	if base == "" {
 		b, err := ReadSmall(filepath.Join(r.stateDir, appliance.URLFile))
 		if err != nil {
-			return "", "", nil, notHere(fmt.Errorf("finding the appliance: %w", err))
+			return "", "", nil, notHere(fmt.Errorf("finding the server: %w", err))
 		}
 		base = strings.TrimSpace(string(b))
 	}
@@ -69,7 +69,7 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 	ca := pick(r.ca, "GRIDDLE_CA", appliance.CAFile)
 	b, err := ReadSmall(ca)
 	if err != nil {
-		return "", "", nil, notHere(fmt.Errorf("reading the appliance's CA: %w", err))
+		return "", "", nil, notHere(fmt.Errorf("reading the server's CA: %w", err))
 	}
 	if conf, err = job.PinnedTLS(b); err != nil {
 		return "", "", nil, err

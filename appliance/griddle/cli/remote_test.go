@@ -11,7 +11,7 @@ import (
 	"griddle/appliance"
 )
 
-// TestOwnTokenIsForTheOwnServer names another server's CA on the host of an appliance: the appliance's own token is
+// TestOwnTokenIsForTheOwnServer names another server's CA on the host of a server: the server's own token is
 // not shown to it.
 func TestOwnTokenIsForTheOwnServer(t *testing.T) {
 	state := t.TempDir()

@@ -23,11 +23,11 @@ type StoreFlags struct {
 // Add adds --store and --server, with what it takes to reach a server, to c.
 func (f *StoreFlags) Add(c *cobra.Command) {
 	c.Flags().StringVar(&f.Dir, "store", "", "local image store `DIR` (default "+config.Default().StoreDir()+")")
-	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the appliance whose store to use, https://HOST:8443 "+
+	c.Flags().StringVar(&f.Server, "server", "", "`URL` of the server whose store to use, https://HOST:8443 "+
 		"(env GRIDDLE_SERVER)")
 	c.Flags().StringVar(&f.TokenFile, "token-file", "", "`FILE` with the administrator's or a publisher's token; "+
 		"only changes need one (env GRIDDLE_TOKEN_FILE)")
-	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the appliance's CA, a copy of its ca.pem (env GRIDDLE_CA)")
+	c.Flags().StringVar(&f.CA, "ca", "", "`FILE` with the server's CA, a copy of its ca.pem (env GRIDDLE_CA)")
 	_ = c.MarkFlagDirname("store")
 	_ = c.MarkFlagFilename("ca", "pem")
 }
@@ -98,14 +98,14 @@ func ExistingStore(e *Env, dir string) (*imagestore.Store, error) {
 	return st, nil
 }
 
-// OpenServer opens the store of an appliance. A token is required only to write; without one the server refuses
+// OpenServer opens the store of a server. A token is required only to write; without one the server refuses
 // changes.
 func OpenServer(e *Env, f StoreFlags, server string, write bool) (*imagestore.Store, error) {
 	return (&Remote{e: e, server: server, token: f.TokenFile, ca: f.CA, stateDir: config.Default().StateDir,
 		reads: !write}).store()
 }
 
-// store opens the store of the appliance.
+// store opens the store of the server.
 func (r *Remote) store() (*imagestore.Store, error) {
 	e := r.e
 	base, token, conf, err := r.Access()

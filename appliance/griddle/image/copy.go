@@ -17,7 +17,7 @@ import (
 	"griddle/imagestore/ref"
 )
 
-const whereHelp = "STORE is a local directory, an appliance at https://HOST:8443 (or http://HOST:8080, to read " +
+const whereHelp = "STORE is a local directory, a server at https://HOST:8443 (or http://HOST:8080, to read " +
 	"only), or a directory on another\n" +
 	"host that has griddle: ssh://[USER@]HOST[:PORT]/DIR. GRIDDLE_SSH names another command than ssh."
 
@@ -56,7 +56,7 @@ func pushCommand(e *cli.Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "push IMAGE... --to STORE",
 		Short: "Send images to another store",
-		Long: "Send images to another store, as `griddle image pull` there would fetch them. An appliance requires\n" +
+		Long: "Send images to another store, as `griddle image pull` there would fetch them. A server requires\n" +
 			"its administrator's token.\n\n" + whereHelp,
 		Example: "  griddle image push web --to https://10.0.0.1:8443 --ca ca.pem --token-file token\n" +
 			"  griddle image push 'web:*' '*/*' --to /mnt/usb/store",

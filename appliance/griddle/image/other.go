@@ -41,7 +41,7 @@ func openOther(ctx context.Context, e *cli.Env, f copyFlags, write bool) (st *im
 	return st, close, err
 }
 
-// openReader opens an appliance's store to read from: with the CA that was given, or else with those of the system,
+// openReader opens a server's store to read from: with the CA that was given, or else with those of the system,
 // and with the token that was given, if any.
 func openReader(e *cli.Env, f copyFlags) (_ *imagestore.Store, err error) {
 	client, pin := &http.Client{}, ""
@@ -52,7 +52,7 @@ func openReader(e *cli.Env, f copyFlags) (_ *imagestore.Store, err error) {
 	if ca != "" {
 		b, err := cli.ReadSmall(ca)
 		if err != nil {
-			return nil, fmt.Errorf("reading the appliance's CA: %w", err)
+			return nil, fmt.Errorf("reading the server's CA: %w", err)
 		}
 		pin = fmt.Sprintf("ca %x", sha256.Sum256(b))
 		conf, err := job.PinnedTLS(b)

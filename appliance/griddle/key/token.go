@@ -44,7 +44,7 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 			"  griddle key token Ada --revoke",
 		Args: cobra.ExactArgs(1),
 	}
-	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "appliance's state `DIR`")
+	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the server's state `DIR`")
 	c.Flags().StringVar(&dir, "store", "", "local image store `DIR` (default: store in the state directory)")
 	c.Flags().BoolVar(&revoke, "revoke", false, "revoke the key's token instead of making one")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -52,7 +52,7 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 			dir = filepath.Join(stateDir, "store")
 		}
 		if _, err := os.Stat(filepath.Join(stateDir, appliance.TokenFile)); errors.Is(err, fs.ErrNotExist) {
-			return cli.WithHint(fmt.Errorf("%s is not an appliance's state directory", stateDir),
+			return cli.WithHint(fmt.Errorf("%s is not a server's state directory", stateDir),
 				"Run this on the host of `griddle serve`, or give its --state-dir.")
 		}
 		st, err := cli.OpenStore(e, cli.StoreFlags{Dir: dir}, false)

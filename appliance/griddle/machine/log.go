@@ -44,7 +44,7 @@ func (m *machines) log(ctx context.Context, client *api.Client, key string, foll
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && follow && after > 0 && job.Retryable(err):
-			// The appliance may be restarting; what it has written down is not lost.
+			// The server may be restarting; what it has written down is not lost.
 			if !lost {
 				out.live.Clear()
 				m.e.Say(fmt.Sprintf("waiting for the server: %v", err))

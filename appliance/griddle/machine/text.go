@@ -78,7 +78,7 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 	}
 }
 
-// logLine is a journal entry as one line: time, machine's boot or the appliance itself, phase, what happened.
+// logLine is a journal entry as one line: time, machine's boot or the server itself, phase, what happened.
 func logLine(e fleet.Entry) string {
 	who := "machine"
 	if e.Event.Seq == 0 {

@@ -1,4 +1,4 @@
-// Package serve is `griddle serve`, the appliance itself, and `griddle config`, which looks at its configuration.
+// Package serve is `griddle serve`, the server itself, and `griddle config`, which looks at its configuration.
 package serve
 
 import (
@@ -77,7 +77,7 @@ func Command(e *cli.Env) *cobra.Command {
 	c.Flags().StringVar(&f.pool, "pool", "", "addresses to lease in mode dhcp, `FIRST-LAST`")
 	c.Flags().IntVar(&f.http, "http", d.HTTP, "`PORT` for boot files and images")
 	c.Flags().IntVar(&f.https, "https", d.HTTPS, "`PORT` for agents, operators and publishers")
-	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "appliance's state `DIR`: keys, machines, jobs and "+
+	c.Flags().StringVar(&f.stateDir, "state-dir", d.StateDir, "the server's state `DIR`: keys, machines, jobs and "+
 		"leases")
 	c.Flags().StringVar(&f.store, "store", "", "local image store `DIR` (default: store in the state directory)")
 	c.Flags().StringVar(&f.bootDir, "boot-dir", "", "`DIR` of kernel, initramfs and loaders (default: build/boot, "+

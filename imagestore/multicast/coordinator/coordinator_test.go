@@ -233,7 +233,7 @@ func TestAskForRelay(t *testing.T) {
 	}
 }
 
-// A machine that an operator told to relay does so on the appliance's own network too, and is preferred there.
+// A machine that an operator told to relay does so on the server's own network too, and is preferred there.
 func TestRelayNearby(t *testing.T) {
 	d := newTestCoordinator(t, nil)
 	own := d.ask(Asker{Machine: "one", Expected: 2}, d.big, 3<<20, near127)
