@@ -3,8 +3,8 @@
 // Call Go or Markdown with the text of a file. Each returns the numbers of the lines that are over its limit, counted
 // from 1. A tab goes to the next multiple of 4 columns. TestLines of this package does that for the whole repository.
 //
-// What cannot be broken does not count. In Go: raw strings and comments of several lines, directives such as
-// go:generate, and comments of one word, such as an address. In Markdown: code, tables, headings,
+// What cannot be broken does not count. In Go: raw strings and comments of several lines, directives of the
+// compiler and of go generate, and comments of one word, such as an address. In Markdown: code, tables, headings,
 // and lines of one word.
 package linelength
 
