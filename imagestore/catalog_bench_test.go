@@ -35,11 +35,11 @@ func BenchmarkCatalog(b *testing.B) {
 	for t := range templates {
 		for v := range versions {
 			i := t*versions + v
-			ref := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
-			l := &catalog.Listed{Ref: ref.String(), Template: ref.Template(), Version: ref.Version, Arch: ref.Arch,
+			r := ref.Ref{Name: fmt.Sprintf("t%d", t), Version: fmt.Sprintf("20260101.%d", v), Arch: "amd64"}
+			l := &catalog.Listed{Ref: r.String(), Template: r.Template(), Version: r.Version, Arch: r.Arch,
 				Published: time.Unix(int64(i), 0),
 				Size:      1 << 30, Files: 10_000, Signer: key.Public().ID(), Document: digest("doc", i),
-				Identity: document.Identity{Ref: ref.String(),
+				Identity: document.Identity{Ref: r.String(),
 					UUID: sendstream.UUID{byte(i), byte(i >> 8), 1}, Ctransid: 1,
 					Content: document.Content{Digest: digest("content", i), Size: 1 << 20,
 						Blob: digest("content blob", i)}}}
@@ -49,7 +49,7 @@ func BenchmarkCatalog(b *testing.B) {
 					Index: digest("x"+parent, i), Encoding: digest("e"+parent, i)})
 			}
 			if v > 0 {
-				old := ref
+				old := r
 				old.Version = fmt.Sprintf("20260101.%d", v-1)
 				stream(old.String(), 5<<20)
 			}

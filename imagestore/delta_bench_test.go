@@ -78,9 +78,9 @@ func BenchmarkDelta(b *testing.B) {
 func BenchmarkRecompress(b *testing.B) {
 	to := filepath.Join(templates(b), "T1")
 	for b.Loop() {
-		st, ref := benchStore(b, to)
+		st, r := benchStore(b, to)
 		recompress(b, st)
-		p, err := st.Plan(b.Context(), ref)
+		p, err := st.Plan(b.Context(), r)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -47,9 +47,9 @@ func TestDerive(t *testing.T) {
 	two := p.publish()
 	other := p.another()
 
-	derive := func(ref, parent string) imagestore.Derived {
+	derive := func(name, parent string) imagestore.Derived {
 		t.Helper()
-		o := imagestore.DeriveOptions{Ref: mustRef(t, ref)}
+		o := imagestore.DeriveOptions{Ref: mustRef(t, name)}
 		if parent != "" {
 			r := mustRef(t, parent)
 			o.Parent = &r
@@ -95,7 +95,7 @@ func TestDerive(t *testing.T) {
 	}
 }
 
-// have is what somebody has who has ref.
+// have is what somebody has who has name.
 func have(t *testing.T, name string) []ref.Ref {
 	if name == "" {
 		return nil

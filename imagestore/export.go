@@ -37,16 +37,16 @@ func (s *Store) Open(ctx context.Context, p fetch.Plan, o fetch.Options) (*fetch
 // are zstd frames, which `zstd -d` decodes to the same.
 //
 // Every byte is verified before it is written. After an error w has the beginning of a stream, which no receiver
-// takes for a whole one. With from, the error is catalog.ErrNoWay if only a full stream makes ref.
-func (s *Store) Stream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
-	return s.writeStream(ctx, ref, from, raw, w, streaming{ahead: fetch.Ahead})
+// takes for a whole one. With from, the error is catalog.ErrNoWay if only a full stream makes r.
+func (s *Store) Stream(ctx context.Context, r ref.Ref, from *ref.Ref, raw bool, w io.Writer) error {
+	return s.writeStream(ctx, r, from, raw, w, streaming{ahead: fetch.Ahead})
 }
 
 // StreamWithin is Stream for a reader that may be slow: it decodes nothing before the reader asks for it, and
 // first takes the bytes of memory that it needs from a budget. The error of reserve ends it.
-func (s *Store) StreamWithin(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer,
+func (s *Store) StreamWithin(ctx context.Context, r ref.Ref, from *ref.Ref, raw bool, w io.Writer,
 	reserve func(int64) error) error {
-	return s.writeStream(ctx, ref, from, raw, w, streaming{reserve: reserve})
+	return s.writeStream(ctx, r, from, raw, w, streaming{reserve: reserve})
 }
 
 // streaming is how a stream is written.
@@ -55,32 +55,32 @@ type streaming struct {
 	reserve func(int64) error // takes bytes of memory from a budget; nil has none
 }
 
-func (s *Store) writeStream(ctx context.Context, ref ref.Ref, from *ref.Ref, raw bool, w io.Writer,
+func (s *Store) writeStream(ctx context.Context, of ref.Ref, from *ref.Ref, raw bool, w io.Writer,
 	how streaming) error {
-	p, err := s.StreamPlan(ctx, ref, from)
+	p, err := s.StreamPlan(ctx, of, from)
 	if err == nil {
 		err = how.take(planMemory(p))
 	}
 	if err != nil {
-		return fmt.Errorf("streaming %s: %w", ref, err)
+		return fmt.Errorf("streaming %s: %w", of, err)
 	}
 	o, err := s.Open(ctx, p, fetch.Options{})
 	if err == nil {
 		err = how.take(o.Memory(how.ahead))
 	}
 	if err != nil {
-		return fmt.Errorf("streaming %s: %w", ref, err)
+		return fmt.Errorf("streaming %s: %w", of, err)
 	}
 	defer s.Hold(ctx, o.Refs())()
 	for i, st := range o.Streams() {
 		if st.NeedsParent {
-			return fmt.Errorf("streaming %s: %w", ref, encoding.ErrNeedsParent)
+			return fmt.Errorf("streaming %s: %w", of, encoding.ErrNeedsParent)
 		}
 		r := o.OpenAhead(ctx, i, !raw, how.ahead)
 		_, err = io.Copy(w, r)
 		r.Close()
 		if err != nil {
-			return fmt.Errorf("streaming %s: %w", ref, err)
+			return fmt.Errorf("streaming %s: %w", of, err)
 		}
 	}
 	return nil
@@ -103,12 +103,12 @@ func planMemory(p fetch.Plan) int64 {
 	return n
 }
 
-func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fetch.Plan, error) {
+func (s *Store) StreamPlan(ctx context.Context, r ref.Ref, from *ref.Ref) (fetch.Plan, error) {
 	v, err := s.View(ctx)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(r)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
@@ -132,17 +132,17 @@ func (s *Store) StreamPlan(ctx context.Context, ref ref.Ref, from *ref.Ref) (fet
 // more is a sparse one in the GNU format 1.0. Sockets have no place in an archive and are left out. The same image
 // gives the same bytes. Each file is compared with the image's signed manifest as it is written; an error leaves w with
 // a part of an archive without its end. A store behind a server has the server make it.
-func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer,
+func (s *Store) Tar(ctx context.Context, r ref.Ref, w io.Writer,
 	progress func(phase string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
 	if c, ok := s.Catalog.(tarrer); ok {
-		return c.Tar(ctx, ref, w)
+		return c.Tar(ctx, r, w)
 	}
-	t, err := s.tree(ctx, ref, progress)
+	t, err := s.tree(ctx, r, progress)
 	if err != nil {
-		return fmt.Errorf("archiving %s: %w", ref, err)
+		return fmt.Errorf("archiving %s: %w", r, err)
 	}
 	defer t.release()
 	if err := tarball.Write(ctx, w, t.Dir, t.Content, func(n int64) {
@@ -155,5 +155,5 @@ func (s *Store) Tar(ctx context.Context, ref ref.Ref, w io.Writer,
 
 // tarrer is a catalog whose server makes archives itself.
 type tarrer interface {
-	Tar(ctx context.Context, ref ref.Ref, w io.Writer) error
+	Tar(ctx context.Context, r ref.Ref, w io.Writer) error
 }

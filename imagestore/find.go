@@ -30,15 +30,15 @@ func (s *Store) List(ctx context.Context, filters ...string) ([]catalog.Listed, 
 	return out, nil
 }
 
-// Resolve finds the one image that ref means. Without a version, or with "latest", that is the newest; a version
-// wins over a channel of the same name. If ref has no architecture and the version exists for several, the error
+// Resolve finds the one image that r means. Without a version, or with "latest", that is the newest; a version
+// wins over a channel of the same name. If r has no architecture and the version exists for several, the error
 // names them.
-func (s *Store) Resolve(ctx context.Context, ref ref.Ref) (catalog.Listed, error) {
+func (s *Store) Resolve(ctx context.Context, r ref.Ref) (catalog.Listed, error) {
 	v, err := s.View(ctx)
 	if err != nil {
 		return catalog.Listed{}, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(r)
 	if err != nil {
 		return catalog.Listed{}, err
 	}
@@ -63,19 +63,19 @@ type PlanOptions struct {
 }
 
 // Plan finds the cheapest way for a receiver that holds the images of have and knows no dictionaries; see PlanWith.
-func (s *Store) Plan(ctx context.Context, ref ref.Ref, have ...ref.Ref) (fetch.Plan, error) {
-	return s.PlanWith(ctx, ref, PlanOptions{Have: have})
+func (s *Store) Plan(ctx context.Context, r ref.Ref, have ...ref.Ref) (fetch.Plan, error) {
+	return s.PlanWith(ctx, r, PlanOptions{Have: have})
 }
 
-// PlanWith finds the cheapest way to ref, in bytes to fetch: a full stream, a delta or a chain of them. It ignores
+// PlanWith finds the cheapest way to r, in bytes to fetch: a full stream, a delta or a chain of them. It ignores
 // references of have that the store does not know, since they may come from another store. The error is
 // catalog.ErrNotFound, or catalog.ErrNoWay if no stream makes the image.
-func (s *Store) PlanWith(ctx context.Context, ref ref.Ref, o PlanOptions) (fetch.Plan, error) {
+func (s *Store) PlanWith(ctx context.Context, r ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.View(ctx)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(r)
 	if err != nil {
 		return fetch.Plan{}, err
 	}

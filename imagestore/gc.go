@@ -67,7 +67,7 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 		if s.Key != nil && !ok {
 			canDerive = !refused && slices.Contains(v.Trust(s.Trust).Keys(), s.Key.Public())
 		}
-		p := v.PlanRemoval(v.FallOut(time.Now()), func(ref string) bool { return canDerive && failed[ref] == nil })
+		p := v.PlanRemoval(v.FallOut(time.Now()), func(name string) bool { return canDerive && failed[name] == nil })
 		if len(p.Derive) > 0 && !o.DryRun {
 			made, at, err := s.deriveAll(ctx, o, p.Derive)
 			switch {
@@ -104,11 +104,11 @@ func (s *Store) gc(ctx context.Context, o GCOptions) (Collected, error) {
 // deriveAll names those that it made, and the one at which it failed.
 func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made []string, at string, err error) {
 	for _, r := range refs {
-		ref, err := ref.Parse(r)
+		of, err := ref.Parse(r)
 		if err != nil {
 			return made, r, err
 		}
-		if _, err := s.Derive(ctx, DeriveOptions{Ref: ref, Encoder: o.Encoder, Progress: o.Progress}); err != nil {
+		if _, err := s.Derive(ctx, DeriveOptions{Ref: of, Encoder: o.Encoder, Progress: o.Progress}); err != nil {
 			return made, r, err
 		}
 		made = append(made, r)
@@ -119,9 +119,9 @@ func (s *Store) deriveAll(ctx context.Context, o GCOptions, refs []string) (made
 // underived is the error that names the images for which versions stay that no rule keeps; nil for none.
 func underived(failed map[string]error) error {
 	var errs []error
-	for _, ref := range slices.Sorted(maps.Keys(failed)) {
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
 		errs = append(errs,
-			fmt.Errorf("%s got no full stream, so the versions that it depends on are kept: %w", ref, failed[ref]))
+			fmt.Errorf("%s got no full stream, so the versions that it depends on are kept: %w", name, failed[name]))
 	}
 	return errors.Join(errs...)
 }
@@ -147,8 +147,8 @@ func (s *Store) Keeps(ctx context.Context) ([]catalog.Keep, error) {
 
 // Delete puts a tombstone into the catalog and then removes the blobs that no other image needs. If other images
 // can only be made through this one, it refuses with catalog.ErrInUse and their names.
-func (s *Store) Delete(ctx context.Context, ref ref.Ref) (catalog.Deleted, error) {
-	l, err := s.Resolve(ctx, ref)
+func (s *Store) Delete(ctx context.Context, r ref.Ref) (catalog.Deleted, error) {
+	l, err := s.Resolve(ctx, r)
 	if err != nil {
 		return catalog.Deleted{}, fmt.Errorf("deleting: %w", err)
 	}

@@ -131,7 +131,7 @@ func (f *fixture) overServerWith(token string) *fixture {
 	return &fixture{f.t, f.dir, s, f.key}
 }
 
-func (f *fixture) identity(ref string) document.Identity {
+func (f *fixture) identity(name string) document.Identity {
 	f.t.Helper()
 	m := content.Manifest{Entries: []content.Entry{{Type: content.Directory, Path: ".", Mode: 0o755}}}
 	var text bytes.Buffer
@@ -142,12 +142,12 @@ func (f *fixture) identity(ref string) document.Identity {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	sum := blob.Sum([]byte(ref)).Hex()
+	sum := blob.Sum([]byte(name)).Hex()
 	u, err := sendstream.ParseUUID(sum[:8] + "-" + sum[8:12] + "-" + sum[12:16] + "-" + sum[16:20] + "-" + sum[20:32])
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return document.Identity{Ref: ref, UUID: u, Ctransid: 7, Content: c}
+	return document.Identity{Ref: name, UUID: u, Ctransid: 7, Content: c}
 }
 
 // stream encodes raw and stores a signed document for it.
@@ -175,10 +175,10 @@ type way struct {
 	raw    []byte
 }
 
-func (f *fixture) image(ref string, ways ...way) catalog.Publication {
+func (f *fixture) image(name string, ways ...way) catalog.Publication {
 	f.t.Helper()
-	id := f.identity(ref)
-	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + ref, Comment: crand.Text(),
+	id := f.identity(name)
+	d, err := f.s.PutImage(f.t.Context(), document.Image{Identity: id, Description: "of " + name, Comment: crand.Text(),
 		Published: time.Unix(1.7e9, 0), Size: 1000, Files: 1}, f.key)
 	if err != nil {
 		f.t.Fatal(err)
@@ -190,9 +190,9 @@ func (f *fixture) image(ref string, ways ...way) catalog.Publication {
 	return p
 }
 
-func (f *fixture) publish(ref string, ways ...way) catalog.Listed {
+func (f *fixture) publish(name string, ways ...way) catalog.Listed {
 	f.t.Helper()
-	l, err := f.s.Add(f.t.Context(), f.image(ref, ways...))
+	l, err := f.s.Add(f.t.Context(), f.image(name, ways...))
 	if err != nil {
 		f.t.Fatal(err)
 	}

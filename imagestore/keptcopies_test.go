@@ -63,7 +63,7 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	p.store, err = remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(),
 		Copies: filepath.Join(t.TempDir(), "state", "copies")})
 	p.must(err)
-	ref := mustRef(t, p.publish().Ref)
+	r := mustRef(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {
 		t.Fatalf("%d copies are kept, want 1", got)
 	}
@@ -72,7 +72,7 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	if got := len(p.copies()); got != 1 {
 		t.Errorf("after a collection %d copies are kept, want 1", got)
 	}
-	_, err = p.store.Delete(ctx, ref)
+	_, err = p.store.Delete(ctx, r)
 	p.must(err)
 	if got := p.copies(); len(got) != 0 {
 		t.Errorf("after the deletion %v are kept", got)

@@ -67,8 +67,8 @@ type FileState struct {
 func (s *Store) Diff(ctx context.Context, o DiffOptions) (Difference, error) {
 	var opened [2]*fetch.Opened
 	var d Difference
-	for i, ref := range []ref.Ref{o.Old, o.New} {
-		_, op, err := s.openDocuments(ctx, ref)
+	for i, r := range []ref.Ref{o.Old, o.New} {
+		_, op, err := s.openDocuments(ctx, r)
 		if err != nil {
 			return d, err
 		}
@@ -172,8 +172,8 @@ func (s *Store) putPackages(ctx context.Context, l packages.List) (*document.Pac
 
 // ReadPackages reads the list of what is installed in an image, after it has checked the document's signature and
 // the list's digest. The error is ErrNoPackages if the image has no list.
-func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, error) {
-	l, opened, err := s.openDocuments(ctx, ref)
+func (s *Store) ReadPackages(ctx context.Context, r ref.Ref) (packages.List, error) {
+	l, opened, err := s.openDocuments(ctx, r)
 	if err != nil {
 		return packages.List{}, err
 	}
@@ -189,8 +189,8 @@ func (s *Store) ReadPackages(ctx context.Context, ref ref.Ref) (packages.List, e
 }
 
 // openDocuments finds an image and checks its signed document.
-func (s *Store) openDocuments(ctx context.Context, ref ref.Ref) (catalog.Listed, *fetch.Opened, error) {
-	l, err := s.Resolve(ctx, ref)
+func (s *Store) openDocuments(ctx context.Context, r ref.Ref) (catalog.Listed, *fetch.Opened, error) {
+	l, err := s.Resolve(ctx, r)
 	if err != nil {
 		return l, nil, err
 	}

@@ -165,22 +165,22 @@ func receiveAll(p *publisher, refs ...string) {
 	p.must(os.Mkdir(in, 0o755))
 	var from *ref.Ref
 	for _, s := range refs {
-		ref := mustRef(p.T, s)
+		r := mustRef(p.T, s)
 		var stream bytes.Buffer
-		p.must(p.store.Stream(ctx, ref, from, true, &stream))
+		p.must(p.store.Stream(ctx, r, from, true, &stream))
 		cmd := exec.Command("btrfs", "receive", "-q", in)
 		cmd.Stdin = &stream
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			p.Fatalf("btrfs receive of %s: %v: %s", s, err, msg)
 		}
-		l, err := p.store.Resolve(ctx, ref)
+		l, err := p.store.Resolve(ctx, r)
 		p.must(err)
 		opened, err := p.store.Open(ctx, fetch.Plan{Ref: l.Ref, Document: l.Document}, fetch.Options{})
 		p.must(err)
 		m, err := opened.Content(ctx)
 		p.must(err)
-		p.must(content.Verify(ctx, filepath.Join(in, ref.FileName()), m, nil))
-		from = &ref
+		p.must(content.Verify(ctx, filepath.Join(in, r.FileName()), m, nil))
+		from = &r
 	}
 }
 

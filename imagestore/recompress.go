@@ -22,8 +22,8 @@ type RecompressOptions struct {
 	Level   int    // 10 to 19; zero means 19
 	// frames in work at once; zero means one for each processor. Each takes up to 500 MB at level 19
 	Workers  int
-	Nice     int                                 // of the program, 0 to 19
-	Progress func(ref string, done, total int64) // bytes of raw streams; may be nil
+	Nice     int                                  // of the program, 0 to 19
+	Progress func(name string, done, total int64) // bytes of raw streams; may be nil
 }
 
 // Recompressed is the result for one stream.

@@ -13,11 +13,11 @@ import (
 
 // withDictionaries makes the encoding for who has the parent.
 func (w recompression) withDictionaries(ctx context.Context, e encoding.Encoder) (encoding.Encoded, error) {
-	ref, err := ref.Parse(w.stream.Parent)
+	r, err := ref.Parse(w.stream.Parent)
 	if err != nil {
 		return encoding.Encoded{}, err
 	}
-	parent, err := w.s.tree(ctx, ref, nil)
+	parent, err := w.s.tree(ctx, r, nil)
 	if err != nil {
 		return encoding.Encoded{}, err
 	}

@@ -20,16 +20,16 @@ import (
 	"griddle/imagestore/ref"
 )
 
-// rawStream gives the bytes of the one stream from parent to ref, by plan options o.
-func rawStream(t *testing.T, s *imagestore.Store, ref string, parentDir string,
+// rawStream gives the bytes of the one stream from parent to name, by plan options o.
+func rawStream(t *testing.T, s *imagestore.Store, name string, parentDir string,
 	o imagestore.PlanOptions) ([]byte, fetch.Plan, error) {
 	t.Helper()
-	plan, err := s.PlanWith(t.Context(), mustRef(t, ref), o)
+	plan, err := s.PlanWith(t.Context(), mustRef(t, name), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(plan.Streams) != 1 {
-		t.Fatalf("the way to %s is %+v, want one stream", ref, plan)
+		t.Fatalf("the way to %s is %+v, want one stream", name, plan)
 	}
 	opened, err := s.Open(t.Context(), plan, fetch.Options{})
 	if err != nil {

@@ -71,16 +71,16 @@ func (t *shelved) release() {
 
 // tree takes the image's tree from the shelf, and puts it there first where it is not. Trees that are there already
 // shorten the way to it. progress is as ReceiveOptions.Progress; it may be nil.
-func (s *Store) tree(ctx context.Context, ref ref.Ref,
+func (s *Store) tree(ctx context.Context, r ref.Ref,
 	progress func(phase string, done, total int64)) (*shelved, error) {
-	t, err := s.findOrReceive(ctx, ref, progress)
+	t, err := s.findOrReceive(ctx, r, progress)
 	if err != nil {
-		return nil, fmt.Errorf("getting the tree of %s: %w", ref, err)
+		return nil, fmt.Errorf("getting the tree of %s: %w", r, err)
 	}
 	return t, nil
 }
 
-func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(string, int64, int64)) (*shelved, error) {
+func (s *Store) findOrReceive(ctx context.Context, r ref.Ref, progress func(string, int64, int64)) (*shelved, error) {
 	if s.trees == "" {
 		return nil, ErrNoShelf
 	}
@@ -92,7 +92,7 @@ func (s *Store) findOrReceive(ctx context.Context, ref ref.Ref, progress func(st
 	if err != nil {
 		return nil, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(r)
 	if err != nil {
 		return nil, err
 	}

@@ -31,12 +31,12 @@ type ShownStream struct {
 
 // Show reads the documents of an image and checks their signatures. It leaves out streams whose signatures do not
 // count.
-func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
+func (s *Store) Show(ctx context.Context, r ref.Ref) (Shown, error) {
 	v, err := s.View(ctx)
 	if err != nil {
 		return Shown{}, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(r)
 	if err != nil {
 		return Shown{}, err
 	}
@@ -81,8 +81,8 @@ func (s *Store) Show(ctx context.Context, ref ref.Ref) (Shown, error) {
 // WriteDocuments writes the signed documents of an image into dir, so that minisign checks them: image.json with
 // image.json.minisig, and stream-1.json and so on, in the order of the list. It checks nothing itself. It returns
 // the paths of the documents.
-func (s *Store) WriteDocuments(ctx context.Context, ref ref.Ref, dir string) ([]string, error) {
-	l, err := s.Resolve(ctx, ref)
+func (s *Store) WriteDocuments(ctx context.Context, r ref.Ref, dir string) ([]string, error) {
+	l, err := s.Resolve(ctx, r)
 	if err != nil {
 		return nil, err
 	}

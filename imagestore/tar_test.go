@@ -133,9 +133,9 @@ func TestStreamOverHTTP(t *testing.T) {
 		return io.EOF
 	}))
 	defer srv.Close()
-	get := func(ref, from, format string) (int, []byte) {
+	get := func(name, from, format string) (int, []byte) {
 		t.Helper()
-		q := url.Values{"ref": {ref}, "format": {format}}
+		q := url.Values{"ref": {name}, "format": {format}}
 		if from != "" {
 			q.Set("from", from)
 		}

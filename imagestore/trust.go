@@ -33,7 +33,7 @@ func (s *Store) Revoke(ctx context.Context, k minisign.PublicKey) error {
 }
 
 // MaySign returns nil if image documents with that name count when k signs them, and otherwise the reason why not.
-func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) error {
+func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, r ref.Ref) error {
 	t, err := s.Trusted(ctx)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (s *Store) MaySign(ctx context.Context, k minisign.PublicKey, ref ref.Ref) 
 	if g.Key() != k {
 		return fmt.Errorf("%w: another key with the ID %s is trusted here", minisign.ErrSignature, k.ID())
 	}
-	return g.Image(ref)
+	return g.Image(r)
 }
 
 // Keys lists every key that the catalog trusts or once trusted, the oldest first.

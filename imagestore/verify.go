@@ -35,12 +35,12 @@ type Verified struct {
 // Verify reads every blob of an image: signatures, digests, indexes, all frames and pieces of every stream, and
 // the content manifest. It continues after a problem, so that it finds all of them; an error means that the check
 // itself failed. progress gets the encoded bytes that are done, and the total; it may be nil.
-func (s *Store) Verify(ctx context.Context, ref ref.Ref, progress func(done, total int64)) (Verified, error) {
+func (s *Store) Verify(ctx context.Context, of ref.Ref, progress func(done, total int64)) (Verified, error) {
 	v, err := s.View(ctx)
 	if err != nil {
 		return Verified{}, err
 	}
-	l, err := v.Resolve(ref)
+	l, err := v.Resolve(of)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -198,9 +198,9 @@ func prevented(err error) bool {
 }
 
 // isRevoked says whether a stream is among those.
-func isRevoked(all []catalog.RevokedStream, ref string, s catalog.ListedStream) bool {
+func isRevoked(all []catalog.RevokedStream, name string, s catalog.ListedStream) bool {
 	return slices.ContainsFunc(all, func(r catalog.RevokedStream) bool {
-		return r.Ref == ref && r.Document == s.Document
+		return r.Ref == name && r.Document == s.Document
 	})
 }
 

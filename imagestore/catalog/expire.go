@@ -28,7 +28,7 @@ type Removal struct {
 // PlanRemoval plans how to remove the images of out so that every other image can still be made: which tombstones
 // to write, in which order, and which images need a full stream first. canDerive says whether an image can get
 // one; if it cannot, the images that it depends on are kept.
-func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Removal {
+func (v *View) PlanRemoval(out []*Listed, canDerive func(name string) bool) Removal {
 	p := Removal{Remove: []string{}}
 	ways := v.keptWays()
 	stay := v.promising(nil)
@@ -62,8 +62,8 @@ func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Remov
 			at = r.Stream.Parent
 		}
 	}
-	for ref := range falls {
-		p.Remove = append(p.Remove, ref)
+	for name := range falls {
+		p.Remove = append(p.Remove, name)
 	}
 	// The farthest first: no cheapest way to another one leads through it, but to those that went before it.
 	slices.SortFunc(p.Remove, func(a, b string) int {
@@ -79,21 +79,21 @@ func (v *View) PlanRemoval(out []*Listed, canDerive func(ref string) bool) Remov
 func (v *View) promising(full []string) *View {
 	n := *v
 	n.images = make(map[string]*Listed, len(v.images))
-	for ref, l := range v.images {
-		n.images[ref] = l
+	for name, l := range v.images {
+		n.images[name] = l
 	}
-	for _, ref := range full {
-		n.promise(ref)
+	for _, name := range full {
+		n.promise(name)
 	}
 	return &n
 }
 
 // promise gives an image a full stream that is not there yet, and that counts where the image does.
-func (v *View) promise(ref string) {
-	if l := v.images[ref]; l != nil {
+func (v *View) promise(name string) {
+	if l := v.images[name]; l != nil {
 		c := *l
 		c.Streams = append(slices.Clone(l.Streams), ListedStream{Wire: 1, Signer: l.Signer})
-		v.images[ref] = &c
+		v.images[name] = &c
 	}
 }
 
@@ -105,11 +105,11 @@ type keptWays struct{ any, counting map[string]reach }
 func (v *View) keptWays() keptWays { return keptWays{v.Ways(nil), v.Usable().Ways(nil)} }
 
 // to is the way to an image, one that counts where there is one.
-func (k keptWays) to(ref string) (reach, bool) {
-	if r, ok := k.counting[ref]; ok {
+func (k keptWays) to(name string) (reach, bool) {
+	if r, ok := k.counting[name]; ok {
 		return r, true
 	}
-	r, ok := k.any[ref]
+	r, ok := k.any[name]
 	return r, ok
 }
 
@@ -117,10 +117,10 @@ func (k keptWays) to(ref string) (reach, bool) {
 // one did; by template and the oldest first.
 func (k keptWays) cut(after *View) (out []*Listed) {
 	left := after.keptWays()
-	for ref, l := range after.images {
+	for name, l := range after.images {
 		lost := func(before, now map[string]reach) bool {
-			_, was := before[ref]
-			_, is := now[ref]
+			_, was := before[name]
+			_, is := now[name]
 			return was && !is
 		}
 		if lost(k.any, left.any) || lost(k.counting, left.counting) {
@@ -137,8 +137,8 @@ func (k keptWays) cut(after *View) (out []*Listed) {
 // cutBy names the images that are cut off once those of refs are gone and those of derived have a full stream.
 func (v *View) cutBy(refs, derived []string) (out []string) {
 	after := v.promising(derived)
-	for _, ref := range refs {
-		delete(after.images, ref)
+	for _, name := range refs {
+		delete(after.images, name)
 	}
 	for _, l := range v.keptWays().cut(after) {
 		out = append(out, l.Ref)
@@ -157,11 +157,11 @@ func (c *Local) expire(v *View, e Expiry, now time.Time) ([]Entry, error) {
 		derived = e.Derived
 	}
 	var out []Entry
-	for _, ref := range e.Refs {
-		if !falls[ref] {
-			return nil, fmt.Errorf("%w: %s is kept by a rule now", ErrInUse, ref)
+	for _, name := range e.Refs {
+		if !falls[name] {
+			return nil, fmt.Errorf("%w: %s is kept by a rule now", ErrInUse, name)
 		}
-		out = append(out, Entry{Kind: KindDelete, Ref: ref})
+		out = append(out, Entry{Kind: KindDelete, Ref: name})
 	}
 	if cut := v.cutBy(e.Refs, derived); len(cut) > 0 {
 		return nil, fmt.Errorf("%w: without them these cannot be made: %s", ErrInUse, strings.Join(cut, ", "))

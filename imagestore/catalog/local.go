@@ -143,14 +143,14 @@ func (c *Local) Change(ctx context.Context, ch Change) (Changed, error) {
 }
 
 // delete refuses what would cut others off, then returns the tombstone.
-func (c *Local) delete(v *View, ref string) ([]Entry, error) {
-	if v.images[ref] == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
+func (c *Local) delete(v *View, name string) ([]Entry, error) {
+	if v.images[name] == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	if cut := v.cutBy([]string{ref}, nil); len(cut) > 0 {
-		return nil, fmt.Errorf("%w: without %s these cannot be made: %s", ErrInUse, ref, strings.Join(cut, ", "))
+	if cut := v.cutBy([]string{name}, nil); len(cut) > 0 {
+		return nil, fmt.Errorf("%w: without %s these cannot be made: %s", ErrInUse, name, strings.Join(cut, ", "))
 	}
-	return []Entry{{Kind: KindDelete, Ref: ref}}, nil
+	return []Entry{{Kind: KindDelete, Ref: name}}, nil
 }
 
 func (c *Local) channel(v *View, ch Channel) ([]Entry, error) {

@@ -32,10 +32,10 @@ type View struct {
 func ViewOf(images map[string]*Listed) *View { return &View{images: images} }
 
 // Image is the existing image with that full reference, or nil.
-func (v *View) Image(ref string) *Listed { return v.images[ref] }
+func (v *View) Image(name string) *Listed { return v.images[name] }
 
 // Gone is the deleted image with that full reference, or nil.
-func (v *View) Gone(ref string) *Listed { return v.gone[ref] }
+func (v *View) Gone(name string) *Listed { return v.gone[name] }
 
 // Images are the existing images by full reference.
 func (v *View) Images() iter.Seq2[string, *Listed] { return maps.All(v.images) }
@@ -149,9 +149,9 @@ func (v *View) WithoutKey(k minisign.PublicKey) (*View, error) {
 }
 
 // Without is a copy of the view without one image.
-func (v *View) Without(ref string) *View {
+func (v *View) Without(name string) *View {
 	then := v.promising(nil)
-	delete(then.images, ref)
+	delete(then.images, name)
 	return then
 }
 
@@ -207,10 +207,10 @@ func (v *View) Resolve(name ref.Ref) (*Listed, error) {
 }
 
 // whatThereIs helps with a name that was not found: other versions of the template, or the templates.
-func (v *View) whatThereIs(ref ref.Ref) string {
+func (v *View) whatThereIs(r ref.Ref) string {
 	var versions, templates []string
 	for _, l := range v.Sorted() {
-		if l.Template == ref.Template() {
+		if l.Template == r.Template() {
 			versions = append(versions, l.Version+"@"+l.Arch)
 		}
 		if !slices.Contains(templates, l.Template) {
@@ -218,7 +218,7 @@ func (v *View) whatThereIs(ref ref.Ref) string {
 		}
 	}
 	switch {
-	case v.gone[ref.String()] != nil:
+	case v.gone[r.String()] != nil:
 		return " (it was deleted)"
 	case len(versions) > 0:
 		return fmt.Sprintf(" (there is %s)", strings.Join(versions[:min(len(versions), 10)], ", "))

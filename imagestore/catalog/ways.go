@@ -10,7 +10,7 @@ import (
 )
 
 // DeltaPlan is the cheapest way that begins at the image from, even if a full stream is smaller.
-func (v *View) DeltaPlan(ref, from string) (fetch.Plan, error) {
+func (v *View) DeltaPlan(name, from string) (fetch.Plan, error) {
 	only := *v
 	only.images = make(map[string]*Listed, len(v.images))
 	for r, l := range v.images {
@@ -23,7 +23,7 @@ func (v *View) DeltaPlan(ref, from string) (fetch.Plan, error) {
 		}
 		only.images[r] = &c
 	}
-	p, err := only.Plan(ref, []string{from}, false)
+	p, err := only.Plan(name, []string{from}, false)
 	if err != nil {
 		return fetch.Plan{}, fmt.Errorf("%w from %s; use a full stream", err, from)
 	}
@@ -74,13 +74,13 @@ func (v *View) Ways(have []string) map[string]reach {
 	}
 	const nothing = ""
 	from := map[string][]edge{}
-	for ref, l := range v.images {
+	for name, l := range v.images {
 		for i := range l.Streams {
 			s := &l.Streams[i]
 			if s.Dictionary && !v.dicts {
 				continue
 			}
-			from[s.Parent] = append(from[s.Parent], edge{ref, s})
+			from[s.Parent] = append(from[s.Parent], edge{name, s})
 		}
 	}
 	done, best := map[string]reach{}, map[string]reach{nothing: {}}
@@ -109,20 +109,20 @@ func (v *View) Ways(have []string) map[string]reach {
 	return done
 }
 
-// way lists the streams that lead from nothing, or from one of have, to ref.
-func (v *View) way(ref string, have []string) ([]*ListedStream, error) {
-	if v.images[ref] == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
+// way lists the streams that lead from nothing, or from one of have, to the image name.
+func (v *View) way(name string, have []string) ([]*ListedStream, error) {
+	if v.images[name] == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	if err := v.images[ref].Trusted(); err != nil {
-		return nil, fmt.Errorf("planning %s: %w", ref, err)
+	if err := v.images[name].Trusted(); err != nil {
+		return nil, fmt.Errorf("planning %s: %w", name, err)
 	}
 	ways := v.Usable().Ways(have)
 	var out []*ListedStream
-	for at := ref; at != ""; {
+	for at := name; at != ""; {
 		r, ok := ways[at]
 		if !ok {
-			return nil, fmt.Errorf("%w: %s", ErrNoWay, ref)
+			return nil, fmt.Errorf("%w: %s", ErrNoWay, name)
 		}
 		if r.Stream == nil {
 			break
@@ -134,17 +134,17 @@ func (v *View) way(ref string, have []string) ([]*ListedStream, error) {
 	return out, nil
 }
 
-// Plan is the way to the image ref, a full reference, with the fewest bytes to fetch, for a receiver that has the
+// Plan is the way to the image name, a full reference, with the fewest bytes to fetch, for a receiver that has the
 // images of have. With dictionaries it may use streams that are decoded with the files of the parent. The error is
 // ErrNotFound, or ErrNoWay if no stream makes the image.
-func (v *View) Plan(ref string, have []string, dictionaries bool) (fetch.Plan, error) {
+func (v *View) Plan(name string, have []string, dictionaries bool) (fetch.Plan, error) {
 	planned := *v
 	planned.dicts = dictionaries
-	way, err := planned.way(ref, have)
+	way, err := planned.way(name, have)
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	l := v.images[ref]
+	l := v.images[name]
 	p := fetch.Plan{Ref: l.Ref, Document: l.Document, Size: l.Size, Streams: []fetch.PlanStream{}}
 	for _, s := range way {
 		p.Streams = append(p.Streams, fetch.PlanStream{Document: s.Document, Index: s.Index, Raw: s.Raw, Wire: s.Wire})

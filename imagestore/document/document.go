@@ -168,12 +168,12 @@ func (s Stream) validate() error {
 	return nil
 }
 
-// HasParent says whether the stream is a delta from the image ref, or, if ref is "", a full stream.
-func (s Stream) HasParent(ref string) bool {
+// HasParent says whether the stream is a delta from the image name, or, if name is "", a full stream.
+func (s Stream) HasParent(name string) bool {
 	if s.Parent == nil {
-		return ref == ""
+		return name == ""
 	}
-	return s.Parent.Ref == ref
+	return s.Parent.Ref == name
 }
 
 func PieceCount(raw int64) int64 { return (raw + PieceSize - 1) / PieceSize }

@@ -129,9 +129,9 @@ func (g Grant) Image(name ref.Ref) error {
 }
 
 // Stream returns nil if the key may sign the document of a stream to an image with that name.
-func (g Grant) Stream(ref ref.Ref) error {
+func (g Grant) Stream(r ref.Ref) error {
 	if g.streams {
 		return nil
 	}
-	return g.Image(ref)
+	return g.Image(r)
 }

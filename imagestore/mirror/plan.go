@@ -43,19 +43,19 @@ func wanted(v *catalog.View, args []string) ([]*catalog.Listed, error) {
 			}
 			continue
 		}
-		ref, err := ref.Parse(a)
+		r, err := ref.Parse(a)
 		if err != nil {
 			return nil, err
 		}
-		l, err := v.Resolve(ref)
+		l, err := v.Resolve(r)
 		if err == nil {
 			add(l)
 			continue
 		}
 		for _, l := range v.Images() {
-			one := ref
+			one := r
 			one.Arch = l.Arch
-			if l.Template != ref.Template() || ref.Arch != "" {
+			if l.Template != r.Template() || r.Arch != "" {
 				continue
 			}
 			if l, err := v.Resolve(one); err == nil {
@@ -113,24 +113,24 @@ func newChoice(from, to *catalog.View) *choice {
 	c := &choice{from: from, to: to, images: map[string]*catalog.Listed{}, come: map[string]bool{},
 		chosen: map[string][]catalog.ListedStream{}}
 	c.both = catalog.ViewOf(c.images)
-	for ref, l := range to.Images() {
+	for name, l := range to.Images() {
 		n := *l
 		n.Streams = slices.Clone(l.Streams)
 		for i := range n.Streams {
 			n.Streams[i].Wire = 0
 		}
-		c.images[ref] = &n
+		c.images[name] = &n
 	}
-	for ref, l := range from.Images() {
-		n := c.images[ref]
-		if n == nil && to.Gone(ref) != nil || n != nil && n.Document != l.Document {
+	for name, l := range from.Images() {
+		n := c.images[name]
+		if n == nil && to.Gone(name) != nil || n != nil && n.Document != l.Document {
 			continue // it cannot come
 		}
 		if n == nil {
 			n = &catalog.Listed{}
 			*n = *l
 			n.Streams = nil
-			c.images[ref] = n
+			c.images[name] = n
 		}
 		for _, s := range cheapest(l.Streams) {
 			if a, b := from.Image(s.Parent), to.Image(s.Parent); a != nil && b != nil && a.Document != b.Document {
@@ -155,14 +155,14 @@ func cheapest(streams []catalog.ListedStream) []catalog.ListedStream {
 }
 
 // here says whether an image is in the receiving store or comes.
-func (c *choice) here(ref string) bool { return c.come[ref] || c.to.Image(ref) != nil }
+func (c *choice) here(name string) bool { return c.come[name] || c.to.Image(name) != nil }
 
 // choose takes the stream of an image that begins at parent, if it is not there already.
-func (c *choice) choose(ref, parent string) {
-	n := c.images[ref]
+func (c *choice) choose(name, parent string) {
+	n := c.images[name]
 	for i := range n.Streams {
 		if s := &n.Streams[i]; s.Parent == parent && s.Wire > 0 {
-			c.chosen[ref] = append(c.chosen[ref], *s)
+			c.chosen[name] = append(c.chosen[name], *s)
 			s.Wire = 0
 		}
 	}
@@ -170,13 +170,13 @@ func (c *choice) choose(ref, parent string) {
 
 // deltas takes every delta between two images of which at least one comes.
 func (c *choice) deltas() {
-	for ref, l := range c.images {
-		if !c.here(ref) {
+	for name, l := range c.images {
+		if !c.here(name) {
 			continue
 		}
 		for _, s := range l.Streams {
-			if p := c.images[s.Parent]; p != nil && c.here(s.Parent) && (c.come[ref] || c.come[s.Parent]) {
-				c.choose(ref, s.Parent)
+			if p := c.images[s.Parent]; p != nil && c.here(s.Parent) && (c.come[name] || c.come[s.Parent]) {
+				c.choose(name, s.Parent)
 			}
 		}
 	}
@@ -213,18 +213,18 @@ func (c *choice) reachAll(want []*catalog.Listed) error {
 // result lists what comes, parents first.
 func (c *choice) result() []plannedImage {
 	done := map[string]bool{}
-	for ref := range c.to.Images() {
-		done[ref] = true
+	for name := range c.to.Images() {
+		done[name] = true
 	}
 	var left, out []plannedImage
-	for ref := range c.come {
-		if len(c.chosen[ref]) > 0 {
-			left = append(left, plannedImage{c.from.Image(ref), c.chosen[ref]})
+	for name := range c.come {
+		if len(c.chosen[name]) > 0 {
+			left = append(left, plannedImage{c.from.Image(name), c.chosen[name]})
 		}
 	}
-	for ref := range c.chosen { // a delta to an image that is there
-		if !c.come[ref] {
-			left = append(left, plannedImage{c.from.Image(ref), c.chosen[ref]})
+	for name := range c.chosen { // a delta to an image that is there
+		if !c.come[name] {
+			left = append(left, plannedImage{c.from.Image(name), c.chosen[name]})
 		}
 	}
 	slices.SortFunc(left, func(a, b plannedImage) int {

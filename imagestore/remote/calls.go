@@ -111,7 +111,7 @@ func (h server) images(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h server) show(w http.ResponseWriter, r *http.Request) {
-	ref, err := ref.Parse(r.URL.Query().Get("ref"))
+	of, err := ref.Parse(r.URL.Query().Get("ref"))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -122,7 +122,7 @@ func (h server) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer held.Release()
-	shown, err := h.s.Show(r.Context(), ref)
+	shown, err := h.s.Show(r.Context(), of)
 	if err != nil {
 		refuse(w, err)
 		return

@@ -93,9 +93,9 @@ const (
 )
 
 // mayStream sees to it that there is something to stream, and that who asks may ask for the work.
-func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format string) error {
+func (h server) mayStream(r *http.Request, of ref.Ref, from *ref.Ref, format string) error {
 	if format != formatTar {
-		_, err := h.s.StreamPlan(r.Context(), ref, from)
+		_, err := h.s.StreamPlan(r.Context(), of, from)
 		if !errors.Is(err, catalog.ErrNoWay) || from == nil {
 			return err
 		}
@@ -104,10 +104,10 @@ func (h server) mayStream(r *http.Request, ref ref.Ref, from *ref.Ref, format st
 		return fmt.Errorf("%w: %w", blob.ErrDenied, err)
 	}
 	if format == formatTar {
-		_, err := h.s.Resolve(r.Context(), ref)
+		_, err := h.s.Resolve(r.Context(), of)
 		return err
 	}
-	_, err := h.s.Derive(r.Context(), imagestore.DeriveOptions{Ref: ref, Parent: from})
+	_, err := h.s.Derive(r.Context(), imagestore.DeriveOptions{Ref: of, Parent: from})
 	return err
 }
 
@@ -130,18 +130,18 @@ func (s *streamWriter) Write(b []byte) (int, error) {
 }
 
 // Tar asks the server for the archive of an image.
-func (c *remoteCatalog) Tar(ctx context.Context, ref ref.Ref, w io.Writer) error {
+func (c *remoteCatalog) Tar(ctx context.Context, r ref.Ref, w io.Writer) error {
 	resp, err := c.do(ctx, http.MethodGet,
-		ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(ref.String()), nil)
+		ImagesPath+"/stream?format="+formatTar+"&ref="+url.QueryEscape(r.String()), nil)
 	if err != nil {
-		return fmt.Errorf("archiving %s: %w", ref, err)
+		return fmt.Errorf("archiving %s: %w", r, err)
 	}
 	defer resp.Body.Close()
 	if t := resp.Header.Get("Content-Type"); !strings.HasPrefix(t, "application/x-tar") {
-		return fmt.Errorf("archiving %s: the server sent %q", ref, t)
+		return fmt.Errorf("archiving %s: the server sent %q", r, t)
 	}
 	if _, err := io.Copy(w, resp.Body); err != nil {
-		return fmt.Errorf("archiving %s: %w", ref, err)
+		return fmt.Errorf("archiving %s: %w", r, err)
 	}
 	return nil
 }
