@@ -36,8 +36,8 @@ func FirmwareNames(r io.ReaderAt) ([]string, error) {
 }
 
 // Firmware returns the files of have, a tree like lib/firmware, that match names, sorted. A name may have wildcards.
-// For a
-// symbolic link it also returns the target. It leaves out names without a file: no set of packages has all of them.
+// For a symbolic link it also returns the target. It leaves out names without a file: no set of packages has all of
+// them.
 func Firmware(have fs.ReadLinkFS, names []string) ([]string, error) {
 	found := map[string]bool{}
 	var add func(p string, depth int) error

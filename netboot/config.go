@@ -53,8 +53,7 @@ type Config struct {
 	// StepDown stops leases to new machines as long as another server is heard that has proved to be a DHCP server.
 	StepDown bool
 	// ProbeTime is how long full mode looks for another server before it leases; zero means DefaultProbeTime.
-	// SettleTime is
-	// the additional time if the link came up meanwhile; zero means DefaultSettleTime.
+	// SettleTime is the additional time if the link came up meanwhile; zero means DefaultSettleTime.
 	ProbeTime, SettleTime time.Duration
 	// WatchEvery is how often it looks again while it serves; zero means DefaultWatchEvery. After another server was
 	// heard it looks every minute, or every WatchEvery if that is less.

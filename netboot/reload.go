@@ -8,9 +8,8 @@ import (
 
 // Reload changes what can change while the server runs: MenuTimeout, Relays, StepDown, WatchEvery, the range, the
 // reservations, the times, the router and the name servers of Pool. It also reads the loaders from BootDir again.
-// Leases
-// stay; see lease.Pool.Reconfigure for those outside a new range. The rest of c is ignored. If Reload returns an error,
-// nothing has changed.
+// Leases stay; see lease.Pool.Reconfigure for those outside a new range. The rest of c is ignored. If Reload returns an
+// error, nothing has changed.
 func (s *Server) Reload(c Config) error {
 	c = c.withDefaults()
 	old := s.config()

@@ -135,8 +135,7 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 }
 
 // Show returns the machine that key names with its inventory, and all its jobs, the newest first. A key is a name, a
-// MAC
-// address or a UUID. It returns ErrUnknown if no machine matches and ErrAmbiguous if several do.
+// MAC address or a UUID. It returns ErrUnknown if no machine matches and ErrAmbiguous if several do.
 func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		m, err := byKey(ctx, tx, key)

@@ -5,8 +5,7 @@
 // plain data: each survives a round trip through encoding/json, and none refers to a URL, a socket or a clock.
 //
 // Every string that comes from a machine (SMBIOS, disk models, serials) is hostile: pass it through Printable or
-// Sentence
-// before you show or log it.
+// Sentence before you show or log it.
 package job
 
 import (

@@ -114,9 +114,8 @@ func list(disks []Disk) string {
 }
 
 // NameAmong returns a name of d that no other disk in disks has, and the rule that picks d by it: the serial or the
-// WWN,
-// which stay with the disk, else its place, which stays with the cable, else its path, which may change at the next
-// boot.
+// WWN, which stay with the disk, else its place, which stays with the cable, else its path, which may change at the
+// next boot.
 func (d Disk) NameAmong(disks []Disk) (DiskRule, string) {
 	for _, c := range []struct{ kind, name string }{{"serial:", d.Serial}, {"wwn:", d.WWN}, {"path:", d.placePath()}} {
 		if c.name == "" || len(c.name) > maxText || Sentence(c.name) != c.name {

@@ -110,8 +110,7 @@ func numbers(path, sys string) ([]int, error) {
 }
 
 // Node returns the device file of a partition of the disk at path. If the file does not exist, as without devtmpfs,
-// Node
-// makes it next to the disk's, from the numbers in sysfs.
+// Node makes it next to the disk's, from the numbers in sysfs.
 func Node(path, sys string, number int) (string, error) {
 	name := filepath.Base(path)
 	part := name + strconv.Itoa(number)

@@ -8,8 +8,7 @@ import (
 )
 
 // Device is an opened disk. If it also has a method Identify() (model, serial string), as the result of Open has,
-// Scanner
-// asks the hardware for what sysfs does not have.
+// Scanner asks the hardware for what sysfs does not have.
 type Device interface {
 	io.ReaderAt
 	io.Closer

@@ -55,9 +55,8 @@ type Image interface {
 type Reporter interface {
 	// Event must not block for long: it is called between two steps of the work.
 	Event(job.Event)
-	// Started returns nil when the server has durably recorded that this job was started on disk, a serial or a path.
-	// Run
-	// writes nothing to the disk before that.
+	// Started returns nil when the server has durably recorded that this job was started on disk, a serial or a
+	// path. Run writes nothing to the disk before that.
 	Started(ctx context.Context, disk string) error
 }
 

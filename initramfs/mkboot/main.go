@@ -4,12 +4,10 @@
 //	go run ./initramfs/mkboot -o build/boot
 //
 // Kernel, modules and firmware come from Debian's packages. Mkboot downloads and unpacks them and installs nothing.
-// u-root's
-// own builder makes the commands of the rescue shell. Results that take long (packages, u-root's commands, compression)
-// are
-// kept in ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of its inputs. Equal inputs give equal bytes;
-// -verify
-// proves it. Several builds wait for each other. The build fails if kernel and initramfs exceed initramfs.MaxSize.
+// u-root's own builder makes the commands of the rescue shell. Results that take long (packages, u-root's commands,
+// compression) are kept in ${XDG_CACHE_HOME:-~/.cache}/griddle, each under a digest of its inputs. Equal inputs give
+// equal bytes; -verify proves it. Several builds wait for each other. The build fails if kernel and initramfs exceed
+// initramfs.MaxSize.
 package main
 
 import (
