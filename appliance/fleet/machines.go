@@ -23,7 +23,7 @@ type View struct {
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
 // and got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
-// "installed, not heard of" (its system has not reported in time), "deployed", or "relaying".
+// "installed, no report yet" (its system has not reported in time), "deployed", or "relaying".
 func (v View) Status() string {
 	switch s := v.course(); {
 	case s != "":
@@ -61,7 +61,7 @@ func (v View) course() string {
 	case j.State != job.Done || v.home():
 		return ""
 	case v.Unheard:
-		return "installed, not heard of"
+		return "installed, no report yet"
 	}
 	return "installed"
 }

@@ -59,7 +59,7 @@ func TestNotHeardOf(t *testing.T) {
 				t.Errorf("within ten minutes it is %q", got)
 			}
 			c.pass(time.Second)
-			if got := status(); got != "installed, not heard of" {
+			if got := status(); got != "installed, no report yet" {
 				t.Errorf("after ten minutes it is %q", got)
 			}
 			v, _, err := f.Show(ctx, macA)

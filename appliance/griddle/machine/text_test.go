@@ -20,7 +20,7 @@ func TestMachineStatus(t *testing.T) {
 		{api.Machine{Status: "deployed", Conflicts: []fleet.Conflict{{}}}, "deployed, conflicts (see show)"},
 		{api.Machine{Status: "installing", Job: &fleet.Job{Phase: job.PhaseReceive, Progress: &job.Progress{Done: 1,
 			Total: 2}}}, "receive 50%"},
-		{api.Machine{Status: "installed, not heard of"}, "installed, not heard of"},
+		{api.Machine{Status: "installed, no report yet"}, "installed, no report yet"},
 	} {
 		if got := status(c.m); got != c.want {
 			t.Errorf("status(%+v) = %q, want %q", c.m, got, c.want)
