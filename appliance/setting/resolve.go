@@ -1,0 +1,133 @@
+package setting
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Machine is what a hostname can be made of.
+type Machine struct {
+	Name   string // of the machine at the server
+	Serial string // SMBIOS serial number, "" if there is none
+	MAC    string // of the interface that the machine boots from, "52:54:00:12:34:56"
+}
+
+// Resolve makes the settings of one machine and checks them. Errors wrap ErrInvalid and list every mistake.
+func (m Merged) Resolve(machine Machine) (Settings, error) {
+	s, err := decode(m.values)
+	if err != nil {
+		return Settings{}, err
+	}
+	if s.Hostname, err = machine.expand(s.Hostname); err != nil {
+		return Settings{}, err
+	}
+	if err := s.Check(); err != nil {
+		return Settings{}, err
+	}
+	return s, nil
+}
+
+// expand puts the machine's values into a hostname.
+func (m Machine) expand(pattern string) (string, error) {
+	out := pattern
+	for what, value := range map[string]string{"{name}": m.Name, "{serial}": m.Serial,
+		"{mac}": strings.ReplaceAll(m.MAC, ":", "")} {
+		if !strings.Contains(pattern, what) {
+			continue
+		}
+		value = hostPart(value)
+		if value == "" {
+			return "", fmt.Errorf("%w: hostname: %s needs %s, and this machine has none", ErrInvalid, quote(pattern),
+				what)
+		}
+		out = strings.ReplaceAll(out, what, value)
+	}
+	if i := strings.IndexByte(out, '{'); i >= 0 {
+		end := strings.IndexByte(out[i:], '}')
+		return "", fmt.Errorf("%w: hostname: %s is not one of {name}, {serial} and {mac}", ErrInvalid,
+			quote(out[i:max(i+1, i+end+1)]))
+	}
+	return out, nil
+}
+
+// hostPart is text reduced to the characters of a hostname (RFC 1123 section 2.1).
+func hostPart(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, strings.TrimSpace(s))
+	return strings.Trim(s[:min(len(s), 63)], "-")
+}
+
+// Value is one setting of a machine, for people.
+type Value struct {
+	Place string `json:"place"` // such as users[ada].keys[0]
+	Text  string `json:"text"`  // the value on one line; of a secret only that it is one
+	From  string `json:"from"`  // the document that it comes from
+}
+
+// Values lists all values with their origin, sorted by place. It shows no secret.
+func (m Merged) Values() []Value {
+	var out []Value
+	m.walk(place{}, m.values, false, func(v Value) { out = append(out, v) })
+	return out
+}
+
+func (m Merged) walk(at place, v any, secret bool, show func(Value)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			m.walk(at.key(k), v[k], secret || hidden(at, v, k), show)
+		}
+	case []any:
+		for i, e := range v {
+			m.walk(at.item(i, e), e, secret, show)
+		}
+	default:
+		value := Value{Place: at.shown, Text: text(v), From: m.From(at.shown)}
+		if secret {
+			value.Text = "(secret)"
+		}
+		show(value)
+	}
+}
+
+// hidden reports whether the value of a key in v may be secret.
+func hidden(at place, v map[string]any, key string) bool {
+	switch key {
+	case "passwordHash":
+		return v[key] != "!" && v[key] != "*"
+	case "content", "base64", "script":
+		return v["secret"] == true
+	case "data", "userData":
+		return at.pattern == "configure" || at.pattern == ""
+	}
+	return false
+}
+
+// text is a value on one line of at most 80 characters.
+func text(v any) string {
+	s, ok := v.(string)
+	if !ok {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return "?"
+		}
+		return string(b)
+	}
+	if lines := strings.Count(strings.TrimSuffix(s, "\n"), "\n"); lines > 0 {
+		return fmt.Sprintf("(%d lines)", lines+1)
+	}
+	if q := quote(s); len(q) != len(s)+2 {
+		return q
+	}
+	return s
+}
