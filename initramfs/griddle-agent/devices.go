@@ -13,13 +13,15 @@ import (
 	"sync"
 	"time"
 
+	"griddle/initramfs/kmod"
+
 	"golang.org/x/sys/unix"
 )
 
 // devices loads the drivers of what the machine has, and goes on doing so for what appears later.
 type devices struct {
 	log     *slog.Logger
-	loader  *loader
+	loader  *kmod.Loader
 	changed chan struct{} // holds one value after something appeared
 
 	mu   sync.Mutex
@@ -28,7 +30,7 @@ type devices struct {
 }
 
 func newDevices(log *slog.Logger) (*devices, error) {
-	l, err := newLoader()
+	l, err := kmod.New()
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func (d *devices) coldplug(ctx context.Context) {
 }
 
 func (d *devices) load(alias string) int {
-	loaded, err := d.loader.loadAlias(alias)
+	loaded, err := d.loader.LoadAlias(alias)
 	if err != nil {
 		d.log.Info("driver not loaded", "alias", alias, "error", err) // often harmless: the processor lacks a feature
 	}

@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/fetch"
 	"griddle/initramfs"
 	"griddle/initramfs/install"
+	"griddle/initramfs/kmod"
 	"griddle/tui"
 )
 
@@ -50,7 +51,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 	bios := found.Inventory.Firmware == "bios"
 	var drives []int64
 	if bios {
-		if err := modprobe([]string{"edd"}); err != nil {
+		if err := kmod.Modprobe([]string{"edd"}); err != nil {
 			s.log.Info("the BIOS's drives are not known", "error", err)
 		}
 		drives = biosDrives(os.DirFS("/sys"))

@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"griddle/initramfs/kmod"
 )
 
 func main() { os.Exit(run(os.Args)) }
@@ -25,7 +27,7 @@ func run(args []string) int {
 	var err error
 	switch {
 	case filepath.Base(args[0]) == "modprobe":
-		err = modprobe(args[1:])
+		err = kmod.Modprobe(args[1:])
 	case os.Getpid() == 1:
 		supervise()
 	case len(args) == 2 && args[1] == "agent":

@@ -1,4 +1,10 @@
-package main
+// Package kmod loads kernel modules as modprobe(8) does: by name or by what a device calls its driver, with soft
+// dependencies, and with the options and the blacklist from the kernel's command line.
+//
+// Call New first and LoadAlias for each device; Modprobe is the whole program that the kernel calls. The tables are
+// depmod's: modules.alias, modules.softdep and modules.dep (modules.dep(5), modprobe.d(5)). No module is tried twice by
+// one Loader.
+package kmod
 
 import (
 	"bufio"
@@ -87,8 +93,9 @@ func (a *aliases) modules(alias string) []string {
 	return out
 }
 
-// loader loads modules of the running kernel. A module that failed once is not tried again.
-type loader struct {
+// Loader loads modules of the running kernel: New makes one. One goroutine uses it at a time. A module that failed once
+// is not tried again.
+type Loader struct {
 	aliases *aliases
 	options moduleOptions
 	deps    map[string][]string // module -> all that it links to
@@ -96,7 +103,9 @@ type loader struct {
 	tried   map[string]bool
 }
 
-func newLoader() (*loader, error) {
+// New reads the tables of the running kernel in /lib/modules, and the options in /proc/cmdline. It fails where one of
+// them cannot be read.
+func New() (*Loader, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return nil, fmt.Errorf("asking for the kernel's release: %w", err)
@@ -133,14 +142,14 @@ func newLoader() (*loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading module tables: %w", err)
 	}
-	return &loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe,
+	return &Loader{aliases: a, options: parseModuleOptions(string(cmdline)), deps: deps, probe: p.Probe,
 		tried: map[string]bool{}}, nil
 }
 
 // load loads the module called name, with its options from the kernel's command line. Before it come what it asks for
 // softly, and what it links to where that has options too (the prober loads the rest without any); failures of
 // those do not count.
-func (l *loader) load(name string) error {
+func (l *Loader) load(name string) error {
 	name = moduleName(name)
 	if l.tried[name] {
 		return nil
@@ -162,9 +171,9 @@ func (l *loader) load(name string) error {
 	return nil
 }
 
-// loadAlias loads whatever serves alias and returns the names of the modules that are loaded now and were not tried
-// before.
-func (l *loader) loadAlias(alias string) (loaded []string, err error) {
+// LoadAlias loads whatever serves alias and returns the names of the modules that are loaded now and were not tried
+// before. It skips modules on the blacklist. The error joins those of the modules that did not load.
+func (l *Loader) LoadAlias(alias string) (loaded []string, err error) {
 	var errs []error
 	for _, m := range l.aliases.modules(alias) {
 		if l.tried[m] || l.options.blacklist[m] {
@@ -179,10 +188,11 @@ func (l *loader) loadAlias(alias string) (loaded []string, err error) {
 	return loaded, errors.Join(errs...)
 }
 
-// modprobe is what the kernel runs when it wants a module: "/sbin/modprobe -q -- NAME" (kernel/kmod.c), where NAME
-// may be an alias such as "crypto-crc32c".
-func modprobe(args []string) error {
-	l, err := newLoader()
+// Modprobe is what the kernel runs when it wants a module: "/sbin/modprobe -q -- NAME" (kernel/kmod.c), where NAME
+// may be an alias such as "crypto-crc32c". Of several modules that serve an alias, one that loads is enough; it fails
+// where none does, or where the blacklist has them all.
+func Modprobe(args []string) error {
+	l, err := New()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package kmod
 
 import (
 	"strings"
@@ -33,10 +33,10 @@ func TestLoadPassesOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	l := &loader{aliases: a, options: parseModuleOptions("nvme_core.io_timeout=600 modprobe.blacklist=nouveau"),
+	l := &Loader{aliases: a, options: parseModuleOptions("nvme_core.io_timeout=600 modprobe.blacklist=nouveau"),
 		deps: deps, tried: map[string]bool{},
 		probe: func(name, params string) error { got = append(got, strings.TrimSpace(name+" "+params)); return nil }}
-	loaded, err := l.loadAlias("pci:nvme1")
+	loaded, err := l.LoadAlias("pci:nvme1")
 	if err != nil {
 		t.Fatal(err)
 	}
