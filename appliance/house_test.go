@@ -164,6 +164,8 @@ var house = []rule{
 	{from: "griddle/cloud/diskimage/...", except: []string{"griddle/cloud/diskimage"},
 		never: []string{"griddle/cloud/diskimage", "griddle/imagestore"},
 		why:   "the parts of a disk know neither the catalog nor the cache"},
+	{from: "griddle/cloud/provider/qemu/qmp", never: []string{"griddle/..."},
+		why: "a protocol knows no other package, so that the tests' machines speak it too"},
 	{from: "griddle/cloud/provider", never: []string{"griddle/..."}, why: "the interface is what both sides can know"},
 	{from: "griddle/cloud/provider/...", itself: true,
 		never: []string{"griddle/cloud", "griddle/cloud/stack", "griddle/cloud/userdata", "griddle/cloud/diskimage"},

@@ -148,7 +148,7 @@ func (m *Machine) PowerCut() {
 		return
 	}
 	m.process.Kill()
-	m.monitor.conn.Close()
+	m.monitor.Close()
 	m.console.conn.Close()
 	m.room.logf("%s is off", m.Name)
 }

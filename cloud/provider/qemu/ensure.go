@@ -160,7 +160,7 @@ func (q *QEMU) grow(ctx context.Context, v *record, size int64) error {
 	}
 	if owner := ownerOf(servers, v.id()); owner != nil {
 		err := q.running(ctx, owner, func(m *monitor) error {
-			_, err := m.do(ctx, "block_resize", map[string]any{"node-name": volumeID + v.Serial, "size": size})
+			_, err := m.Do(ctx, "block_resize", map[string]any{"node-name": volumeID + v.Serial, "size": size})
 			return err
 		})
 		if err != nil {

@@ -152,7 +152,7 @@ func (m *monitor) forward(ctx context.Context, is []forwarded, s *serverRecord) 
 			continue
 		}
 		at, _, _ := strings.Cut(hostForward(f.public, f.Forward), "-")
-		if _, err := m.human(ctx, "hostfwd_remove "+netOut+" "+at); err != nil {
+		if _, err := m.Human(ctx, "hostfwd_remove "+netOut+" "+at); err != nil {
 			return err
 		}
 	}
@@ -161,7 +161,7 @@ func (m *monitor) forward(ctx context.Context, is []forwarded, s *serverRecord) 
 			continue
 		}
 		// It says something only where it failed.
-		if text, err := m.human(ctx, "hostfwd_add "+netOut+" "+hostForward(s.Public, f)); err != nil {
+		if text, err := m.Human(ctx, "hostfwd_add "+netOut+" "+hostForward(s.Public, f)); err != nil {
 			return err
 		} else if text = strings.TrimSpace(text); text != "" {
 			return fmt.Errorf("forwarding port %d: %s: %w", f.Port, text, provider.ErrTemporary)

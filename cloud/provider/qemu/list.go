@@ -186,8 +186,8 @@ func (q *QEMU) state(ctx context.Context, r *record) (provider.State, string, er
 		}
 		return provider.Pending, "", nil // it is about to begin or to end
 	}
-	defer m.close()
-	is, err := m.status(asked)
+	defer m.Close()
+	is, err := m.Status(asked)
 	if err != nil {
 		return provider.Pending, "", ctx.Err()
 	}

@@ -149,9 +149,9 @@ func (q *QEMU) powerUp(ctx context.Context, r *record, runs bool) error {
 		return nil
 	}
 	return q.running(ctx, r, func(m *monitor) error {
-		is, err := m.status(ctx)
+		is, err := m.Status(ctx)
 		if err == nil && (is == "paused" || is == "io-error") {
-			_, err = m.do(ctx, "cont", nil)
+			_, err = m.Do(ctx, "cont", nil)
 		}
 		return err
 	})
@@ -168,7 +168,7 @@ func (q *QEMU) shutDown(ctx context.Context, r *record, to power, patience time.
 		return err
 	}
 	return q.running(ctx, r, func(m *monitor) error {
-		_, err := m.do(ctx, "system_powerdown", nil)
+		_, err := m.Do(ctx, "system_powerdown", nil)
 		return err
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"griddle/cloud/provider/qemu/qmp"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -95,7 +97,7 @@ func spawn(ctx context.Context, dir string, arguments []string, more ...*os.File
 	go func() { cmd.Wait(); close(ended) }()
 	m, err := dial(ctx, dir)
 	if err == nil {
-		m.close()
+		m.Close()
 		return nil
 	}
 	if ctx.Err() == nil {
@@ -146,6 +148,9 @@ func listen(dir string) (*os.File, error) {
 	return l.File()
 }
 
+// monitor is a connection to the monitor of a running QEMU.
+type monitor struct{ *qmp.Client }
+
 // dial opens the monitor of the server in dir.
 func dial(ctx context.Context, dir string) (*monitor, error) {
 	path, done, err := within(dir, qmpFile)
@@ -158,12 +163,12 @@ func dial(ctx context.Context, dir string) (*monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking QEMU: %w", err)
 	}
-	m, err := openMonitor(ctx, conn)
+	c, err := qmp.Open(ctx, conn)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return m, nil
+	return &monitor{c}, nil
 }
 
 // end takes the power of the server in dir, and returns when its process is gone.
@@ -171,8 +176,8 @@ func end(ctx context.Context, dir string) error {
 	asked, stop := context.WithTimeout(ctx, 3*time.Second)
 	defer stop()
 	if m, err := dial(asked, dir); err == nil {
-		m.do(asked, "quit", nil)
-		m.close()
+		m.Do(asked, "quit", nil)
+		m.Close()
 		if gone(asked, dir) == nil {
 			return nil
 		}
@@ -183,7 +188,7 @@ func end(ctx context.Context, dir string) error {
 	if err := kill(dir); err != nil {
 		return err
 	}
-	ctx, stop = context.WithTimeout(ctx, answers)
+	ctx, stop = context.WithTimeout(ctx, qmp.Timeout)
 	defer stop()
 	return gone(ctx, dir)
 }

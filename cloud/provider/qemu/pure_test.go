@@ -231,22 +231,6 @@ func FuzzParseUsernet(f *testing.F) {
 	})
 }
 
-func FuzzParseReply(f *testing.F) {
-	for _, s := range []string{
-		`{"QMP":{"version":{},"capabilities":["oob"]}}`, `{"return":{},"id":1}`,
-		`{"error":{"class":"GenericError","desc":"no"}}`, `{"event":"POWERDOWN","timestamp":{}}`,
-		`{"return":{},"event":"X"}`, `{}`, `[`,
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := parseReply(b)
-		if err == nil && r.QMP == nil && r.Event == "" && r.Return == nil && r.Error == nil {
-			t.Errorf("parseReply(%q) took nothing for an answer", b)
-		}
-	})
-}
-
 func FuzzParseRecord(f *testing.F) {
 	m := example()
 	for _, r := range append(m.volumes, m.record, m.network) {

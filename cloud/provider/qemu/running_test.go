@@ -51,7 +51,7 @@ func blocks(t *testing.T, q *QEMU, r *record) map[string]int64 {
 	t.Helper()
 	all := make(map[string]int64)
 	err := q.running(t.Context(), r, func(m *monitor) error {
-		b, err := m.do(t.Context(), "query-block", nil)
+		b, err := m.Do(t.Context(), "query-block", nil)
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func TestForwards(t *testing.T) {
 	check := func(public string, ports ...uint16) {
 		t.Helper()
 		err := q.running(t.Context(), r, func(m *monitor) error {
-			text, err := m.human(t.Context(), "info usernet")
+			text, err := m.Human(t.Context(), "info usernet")
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/qemu/qmp"
 )
 
 // parts is the records that a server refers to.
@@ -133,7 +134,7 @@ func (q *QEMU) ensureServer(ctx context.Context, r *record, isNew bool, w *provi
 
 // abandon takes away a server whose start failed, also where ctx has ended.
 func (q *QEMU) abandon(ctx context.Context, r *record) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), answers)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), qmp.Timeout)
 	defer stop()
 	dir := q.serverDir(r)
 	if runs, err := alive(dir); err != nil {
@@ -201,7 +202,7 @@ func (q *QEMU) running(ctx context.Context, r *record, do func(*monitor) error) 
 	m, err := dial(ctx, q.serverDir(r))
 	if err == nil {
 		err = do(m)
-		m.close()
+		m.Close()
 	}
 	if err != nil && ctx.Err() == nil {
 		// One that ends meanwhile has nothing to follow. Its sockets close before its process is gone.
@@ -220,7 +221,7 @@ func endsWithin(err error) time.Duration {
 	for _, closed := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF,
 		io.ErrUnexpectedEOF} {
 		if errors.Is(err, closed) {
-			return answers
+			return qmp.Timeout
 		}
 	}
 	return 0

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/cloud/provider"
+	"griddle/cloud/provider/qemu/qmp"
 )
 
 // machine reads what a server's command line depends on.
@@ -97,7 +98,7 @@ func (q *QEMU) choosePorts(r *record) error {
 // are not free, and kept.
 func (q *QEMU) follow(ctx context.Context, r *record, m *monitor) error {
 	s := r.Server
-	text, err := m.human(ctx, "info usernet")
+	text, err := m.Human(ctx, "info usernet")
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ func (q *QEMU) follow(ctx context.Context, r *record, m *monitor) error {
 
 // attach brings the volumes of a running server to those given.
 func (m *monitor) attach(ctx context.Context, volumes []*record) error {
-	b, err := m.do(ctx, "qom-list", map[string]string{"path": "/machine/peripheral"})
+	b, err := m.Do(ctx, "qom-list", map[string]string{"path": "/machine/peripheral"})
 	if err != nil {
 		return err
 	}
@@ -160,11 +161,11 @@ func (m *monitor) attach(ctx context.Context, volumes []*record) error {
 			continue
 		}
 		// The node of one that was being attached when its program was killed may be there.
-		m.do(ctx, "blockdev-del", map[string]string{"node-name": node})
-		if _, err := m.do(ctx, "blockdev-add", blockNode(node, "raw", volumePath(v), false)); err != nil {
+		m.Do(ctx, "blockdev-del", map[string]string{"node-name": node})
+		if _, err := m.Do(ctx, "blockdev-add", blockNode(node, "raw", volumePath(v), false)); err != nil {
 			return err
 		}
-		_, err := m.do(ctx, "device_add",
+		_, err := m.Do(ctx, "device_add",
 			map[string]string{"driver": "scsi-hd", "bus": "scsi.0", "id": node, "drive": node, "serial": diskSerial(v)})
 		if err != nil {
 			return err
@@ -175,12 +176,12 @@ func (m *monitor) attach(ctx context.Context, volumes []*record) error {
 
 // detach takes a disk away. QEMU frees its node a moment after the device has gone.
 func (m *monitor) detach(ctx context.Context, name string) error {
-	if _, err := m.do(ctx, "device_del", map[string]string{"id": name}); err != nil {
+	if _, err := m.Do(ctx, "device_del", map[string]string{"id": name}); err != nil {
 		return err
 	}
 	for wait := time.Millisecond; ; wait *= 2 {
-		_, err := m.do(ctx, "blockdev-del", map[string]string{"node-name": name})
-		var refused *qmpError
+		_, err := m.Do(ctx, "blockdev-del", map[string]string{"node-name": name})
+		var refused *qmp.Error
 		if err == nil || !errors.As(err, &refused) || wait > 4*time.Second {
 			return err
 		}
