@@ -13,7 +13,7 @@ import (
 const (
 	maxText       = 128 // bytes of one string
 	maxMACs       = 64
-	maxSources    = 8
+	maxSources    = 8 // and as many features
 	maxDisks      = 128
 	maxPartitions = 512 // of all disks
 )
@@ -25,6 +25,10 @@ func (h Hello) Bounded() Hello {
 	h.Sources = append([]string(nil), h.Sources[:min(len(h.Sources), maxSources)]...)
 	for i := range h.Sources {
 		h.Sources[i] = clip(h.Sources[i])
+	}
+	h.Features = append([]string(nil), h.Features[:min(len(h.Features), maxSources)]...)
+	for i := range h.Features {
+		h.Features[i] = clip(h.Features[i])
 	}
 	h.Identity = h.Identity.Bounded()
 	h.Inventory = h.Inventory.Bounded()

@@ -125,11 +125,18 @@ func (c *Client) post(ctx context.Context, url, token string, in, out any) error
 	if len(body) > MaxBody {
 		return fmt.Errorf("request has %d bytes, more than %d", len(body), MaxBody)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	return c.do(ctx, http.MethodPost, url, token, body, out)
+}
+
+// do makes one request; a nil out takes no reply.
+func (c *Client) do(ctx context.Context, method, url, token string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

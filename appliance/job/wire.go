@@ -9,8 +9,10 @@ const (
 	EventsPath = "/v1/agent/events" // POST Events -> Acknowledged; bearer token of the Welcome
 	StreamPath = "/v1/agent/stream" // POST multicast.Ask -> multicast.Answer; bearer token of the Welcome
 	RelayPath  = "/v1/agent/relay"  // POST multicast.RelayReport -> multicast.RelayCommand; bearer token of the Welcome
-	HomePath   = "/v1/agent/home"   // POST HomeReport; bearer one-time token of Spec.Home -> 204
-	BlobsPath  = "/v1/blobs/"       // GET + digest, plain http, Range
+	// GET -> Settings; bearer token of the Welcome, and the key of the Hello
+	SettingsPath = "/v1/agent/settings"
+	HomePath     = "/v1/agent/home" // POST HomeReport; bearer one-time token of Spec.Home -> 204
+	BlobsPath    = "/v1/blobs/"     // GET + digest, plain http, Range
 )
 
 // Hello is the first message of an agent. Boot is a random UUID that the agent makes at each start.
@@ -21,6 +23,8 @@ type Hello struct {
 	Inventory Inventory `json:"inventory"`
 	// Sources are the kinds of sources that the agent can fetch from, in addition to plain http: SourceHTTPS.
 	Sources []string `json:"sources,omitempty"`
+	// Features are what the agent can do beyond the first version of the contract: FeatureSettings.
+	Features []string `json:"features,omitempty"`
 }
 
 // SourceHTTPS means the server's own https URL as a source of a Spec. It takes the token of the boot.
