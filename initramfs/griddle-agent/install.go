@@ -11,6 +11,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/fetch"
 	"griddle/initramfs"
+	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
 	"griddle/tui"
@@ -54,7 +55,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		if err := kmod.Modprobe([]string{"edd"}); err != nil {
 			s.log.Info("the BIOS's drives are not known", "error", err)
 		}
-		drives = biosDrives(os.DirFS("/sys"))
+		drives = hardware.BIOSDrives(os.DirFS("/sys"))
 	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
 		Machine:  found.Identity,
@@ -66,7 +67,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		Ways:     w.now,
 		Spool:    w.useSpool,
 		Seen:     seen,
-		SetClock: setHardwareClock,
+		SetClock: hardware.SetClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause

@@ -99,3 +99,14 @@ func TestWatch(t *testing.T) {
 		}
 	}
 }
+
+func TestLowMemory(t *testing.T) {
+	for _, c := range []struct {
+		total int64
+		low   bool
+	}{{0, false}, {380 << 20, true}, {399 << 20, true}, {400 << 20, false}, {8 << 30, false}} {
+		if s, low := lowMemory(c.total); low != c.low || low && (s.Hint == "" || s.Detail == "") {
+			t.Errorf("lowMemory(%d) = %+v, %v, want %v", c.total, s, low, c.low)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package main
+package hardware
 
 import (
 	"slices"
@@ -26,19 +26,8 @@ func TestBIOSDrives(t *testing.T) {
 		{"zero", drives("0\n"), nil},
 		{"as many as are asked for", drives("1", "2", "3", "4", "5", "6"), nil},
 	} {
-		if got := biosDrives(c.sys); !slices.Equal(got, c.want) {
-			t.Errorf("%s: biosDrives = %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
-func TestLowMemory(t *testing.T) {
-	for _, c := range []struct {
-		total int64
-		low   bool
-	}{{0, false}, {380 << 20, true}, {399 << 20, true}, {400 << 20, false}, {8 << 30, false}} {
-		if s, low := lowMemory(c.total); low != c.low || low && (s.Hint == "" || s.Detail == "") {
-			t.Errorf("lowMemory(%d) = %+v, %v, want %v", c.total, s, low, c.low)
+		if got := BIOSDrives(c.sys); !slices.Equal(got, c.want) {
+			t.Errorf("%s: BIOSDrives = %v, want %v", c.name, got, c.want)
 		}
 	}
 }

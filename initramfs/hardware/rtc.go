@@ -1,4 +1,4 @@
-package main
+package hardware
 
 import (
 	"fmt"
@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setHardwareClock sets the clock that goes on while the machine is off, to UTC (rtc(4)).
-func setHardwareClock(t time.Time) error {
+// SetClock sets the clock that runs while the machine is off, to t in UTC, in whole seconds (rtc(4)). It
+// fails where the machine has no such clock.
+func SetClock(t time.Time) error {
 	f, err := os.OpenFile("/dev/rtc0", os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("setting the hardware clock: %w", err)
