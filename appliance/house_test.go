@@ -91,6 +91,8 @@ var house = []rule{
 	{from: "griddle/netboot/bootscript", never: []string{"griddle/..."}, why: "a format knows no other package"},
 	{from: "griddle/initramfs/disk", never: []string{"griddle/..."}, why: "disks are what the kernel says"},
 	{from: "griddle/initramfs/kmod", never: []string{"griddle/..."}, why: "modules are loaded the same, whoever asks"},
+	{from: "griddle/initramfs/console", only: []string{"griddle/appliance/site"},
+		why: "a terminal is the same, whatever is drawn on it; the site gives the keymap"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},

@@ -12,6 +12,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/appliance/site"
 	"griddle/initramfs"
+	"griddle/initramfs/console"
 	"griddle/initramfs/disk"
 	"griddle/tui"
 
@@ -47,7 +48,7 @@ func agent(ctx context.Context) error {
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
 	}
-	if err := loadKeymap("/"+site.KeymapPath, "/dev/tty1"); err != nil {
+	if err := console.LoadKeymap("/"+site.KeymapPath, "/dev/tty1"); err != nil {
 		log.Error("keymap", "error", err)
 	}
 	s.screen = newScreen(log, s.build.Version, tui.Actions{

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"griddle/initramfs/console"
+
 	"github.com/u-root/u-root/pkg/libinit"
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +16,6 @@ import (
 const (
 	agentLog  = "/run/agent.log"
 	agentPath = "/proc/self/exe"
-	shellPath = "/bin/bash"
 )
 
 // supervise is process 1. It does as little as possible, because the kernel panics if it ends: whatever goes wrong
@@ -99,14 +100,14 @@ func shells(why string) {
 	text := strings.ReplaceAll("\n"+why+"\nThis is a shell. To start the agent again, enter \"exit\".\n\n",
 		"\n", "\r\n")
 	var pids []int
-	for _, path := range consolePaths() {
-		f, err := openConsole(path, 0)
+	for _, path := range console.Paths() {
+		f, err := console.Open(path, 0)
 		if err != nil {
 			continue
 		}
-		resetTerminal(f)
+		console.Reset(f)
 		fmt.Fprintf(f, "\x1bc%s", text)
-		cmd := shellCommand(f, path)
+		cmd := console.Shell(f, path)
 		if cmd.Start() == nil {
 			pids = append(pids, cmd.Process.Pid)
 		}

@@ -32,26 +32,6 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestConsoles(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"tty0 ttyS0\n", "[/dev/tty1 /dev/ttyS0]"},
-		{"ttyS1\n", "[/dev/ttyS1]"},
-		{"tty0 tty1\n", "[/dev/tty1]"},
-		{"", "[/dev/tty1]"},
-	} {
-		got := "["
-		for i, p := range consoles(c.in) {
-			if i > 0 {
-				got += " "
-			}
-			got += p
-		}
-		if got += "]"; got != c.want {
-			t.Errorf("consoles(%q) = %s, want %s", c.in, got, c.want)
-		}
-	}
-}
-
 // A key that arrives in pieces must not be cut where its beginning is a key of its own.
 func TestUnfinished(t *testing.T) {
 	for _, c := range []struct {

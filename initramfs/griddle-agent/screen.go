@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"griddle/initramfs/console"
 	"griddle/tui"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -43,13 +44,13 @@ type terminal struct {
 func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 	r, w := io.Pipe()
 	s := &screen{keys: w}
-	for _, path := range consolePaths() {
-		f, err := openConsole(path, unix.O_NONBLOCK)
+	for _, path := range console.Paths() {
+		f, err := console.Open(path, unix.O_NONBLOCK)
 		if err != nil {
 			log.Error("console not opened", "console", path, "error", err)
 			continue
 		}
-		raw(f)
+		console.Raw(f)
 		s.consoles = append(s.consoles, &terminal{path: path, file: f, out: make(chan []byte, 64)})
 	}
 	s.program = tea.NewProgram(tui.New(version, true, actions),
@@ -210,11 +211,11 @@ func (s *screen) shell() error {
 	t.away, t.back = true, make(chan struct{})
 	t.mu.Unlock()
 	_ = t.tty().SetReadDeadline(time.Unix(1, 0))
-	tty, err := openConsole(t.path, 0)
+	tty, err := console.Open(t.path, 0)
 	if err == nil {
-		resetTerminal(tty)
+		console.Reset(tty)
 		_, _ = tty.WriteString("\x1bc" + greeting)
-		err = shellCommand(tty, t.path).Run()
+		err = console.Shell(tty, t.path).Run()
 		_ = tty.Close()
 	}
 	return errors.Join(err, s.takeBack(t))
@@ -223,9 +224,9 @@ func (s *screen) shell() error {
 // takeBack takes a console from a shell that has ended. The kernel hangs a terminal up when the session on it ends
 // (disassociate_ctty in drivers/tty/tty_jobctrl.c), which makes every open file of it useless, ours too.
 func (s *screen) takeBack(t *terminal) error {
-	file, err := openConsole(t.path, unix.O_NONBLOCK)
+	file, err := console.Open(t.path, unix.O_NONBLOCK)
 	if err == nil {
-		raw(file)
+		console.Raw(file)
 		// The alternate screen and the hidden cursor were this console's state before the shell.
 		_, _ = file.WriteString("\x1bc\x1b[?1049h\x1b[?25l\x1b[2J")
 	}
@@ -246,6 +247,6 @@ func (s *screen) leave() {
 	for _, t := range s.consoles {
 		file := t.tty()
 		_, _ = file.WriteString("\x1b[?1049l\x1b[?25h\x1b[2J\x1b[H")
-		resetTerminal(file)
+		console.Reset(file)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -26,8 +26,9 @@ type keyEntry struct {
 	value      uint16
 }
 
-// loadKeymap gives the kernel the site's keymap, if there is one. Without it the keyboard stays what it was.
-func loadKeymap(file, console string) error {
+// LoadKeymap gives the kernel the site's keymap, if there is one. Without it the keyboard stays what it was. file is in
+// the format of site.ParseKeymap, and terminal a virtual terminal.
+func LoadKeymap(file, terminal string) error {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -39,7 +40,7 @@ func loadKeymap(file, console string) error {
 	if err != nil {
 		return err
 	}
-	tty, err := os.OpenFile(console, os.O_RDWR|unix.O_NOCTTY, 0)
+	tty, err := os.OpenFile(terminal, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return fmt.Errorf("loading the keymap: %w", err)
 	}

@@ -1,4 +1,8 @@
-package main
+// Package console opens the terminals that people may sit at, and prepares them for a screen or for a shell.
+//
+// Call Paths first and Open for each. LoadKeymap sets the keyboard of the virtual terminals. The controls are those of
+// termios(3), ioctl_tty(2) and the kernel's keyboard tables (include/uapi/linux/kd.h).
+package console
 
 import (
 	"os"
@@ -11,9 +15,12 @@ import (
 	"golang.org/x/term"
 )
 
-// consolePaths lists the terminals that a person may sit at: the first virtual one, and every serial one that the
-// kernel was told to use. The kernel lists tty0, which is whichever virtual terminal is in front.
-func consolePaths() []string {
+// shellPath is the rescue shell of the boot image.
+const shellPath = "/bin/bash"
+
+// Paths lists the terminals that a person may sit at: the first virtual one, and every serial one that the
+// kernel is configured to use. The kernel lists tty0, which is whichever virtual terminal is in front.
+func Paths() []string {
 	b, _ := os.ReadFile("/sys/class/tty/console/active")
 	return consoles(string(b))
 }
@@ -34,7 +41,9 @@ func consoles(active string) []string {
 	return out
 }
 
-func openConsole(path string, flags int) (*os.File, error) {
+// Open opens the terminal at path for reading and writing, with flags such as unix.O_NONBLOCK. It never becomes the
+// controlling terminal. A line without a size gets 24 rows of 80 columns.
+func Open(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|flags, 0)
 	if err != nil {
 		return nil, err
@@ -55,8 +64,8 @@ func control(f *os.File, do func(fd int)) {
 	}
 }
 
-// resetTerminal puts a terminal into the state that a shell expects, whatever was done to it before.
-func resetTerminal(f *os.File) {
+// Reset puts a terminal into the state that a shell expects, whatever was done to it before.
+func Reset(f *os.File) {
 	control(f, func(fd int) {
 		t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 		if err != nil {
@@ -71,10 +80,11 @@ func resetTerminal(f *os.File) {
 	})
 }
 
-func raw(f *os.File) { control(f, func(fd int) { _, _ = term.MakeRaw(fd) }) }
+// Raw puts a terminal into the state that a screen needs: every key at once, no echo, no signals (cfmakeraw(3)).
+func Raw(f *os.File) { control(f, func(fd int) { _, _ = term.MakeRaw(fd) }) }
 
-// shellCommand is the rescue shell as leader of its own session on the terminal, so that Ctrl-C reaches what it runs.
-func shellCommand(tty *os.File, path string) *exec.Cmd {
+// Shell is the rescue shell as leader of its own session on the terminal, so that Ctrl-C reaches what it runs.
+func Shell(tty *os.File, path string) *exec.Cmd {
 	cmd := exec.Command(shellPath, "--noprofile", "--norc", "-i")
 	cmd.Dir = "/root"
 	name := "linux"
