@@ -83,7 +83,7 @@ const most = 4 << 20
 
 // output runs a command and returns what it printed.
 func output(ctx context.Context, t Target, client *ssh.Client, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience(t))
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout(t))
 	defer cancel()
 	s, err := client.NewSession()
 	if err != nil {

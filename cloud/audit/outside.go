@@ -188,5 +188,5 @@ func openPorts(open []uint16, from, to uint16, w Want) Point {
 	return passed(name, "%v of %d to %d are open, all declared", open, from, to)
 }
 
-// patience is how long one command may take.
-func patience(t Target) time.Duration { return 30 * t.Wait }
+// commandTimeout is how long one command may take.
+func commandTimeout(t Target) time.Duration { return 30 * t.Wait }

@@ -205,7 +205,7 @@ type Server struct {
 // Action is what Control does to a server.
 type Action string
 
-// The actions. Stop asks the system to shut down, and takes its power after the provider's patience; Reboot likewise.
+// The actions. Stop asks the system to shut down, and takes its power after the provider's time-out; Reboot likewise.
 const (
 	Start  Action = "start"
 	Stop   Action = "stop"

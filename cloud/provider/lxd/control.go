@@ -19,7 +19,7 @@ type power struct {
 }
 
 // Control implements provider.Provider. It returns when LXD is done, which for a system that does not shut itself down
-// takes Config.Patience.
+// takes Config.ShutdownTimeout.
 func (p *Provider) Control(ctx context.Context, r provider.Resource, a provider.Action) error {
 	fail := func(err error) error { return fmt.Errorf("%s of server %q: %w", a, r.Name, err) }
 	unlock, err := p.locks.lock(ctx, string(provider.KindServer)+"/"+r.Stack+"/"+r.Name)
@@ -63,7 +63,7 @@ func (p *Provider) state(ctx context.Context, name string, w power) error {
 
 // gently gives the system its time, and then does without it.
 func (p *Provider) gently(ctx context.Context, name, action string) error {
-	err := p.state(ctx, name, power{Action: action, Timeout: max(1, int(p.config.Patience/time.Second))})
+	err := p.state(ctx, name, power{Action: action, Timeout: max(1, int(p.config.ShutdownTimeout/time.Second))})
 	if err == nil || ctx.Err() != nil || errors.Is(err, provider.ErrNotFound) ||
 		errors.Is(err, provider.ErrCredentials) {
 		return err

@@ -23,12 +23,12 @@ func TestDaemon(t *testing.T) {
 	d := lxdtest.Start(t, nil)
 	roots := []*provider.Image{lxdtest.Root(t, 0), lxdtest.Root(t, 1)}
 	providertest.Run(t, providertest.Options{
-		Open:     func(t *testing.T) provider.Provider { return open(t, lxd.Config{Socket: d.Socket()}) },
-		Image:    func(_ *testing.T, n int) *provider.Image { return roots[n] },
-		Size:     "tiny",
-		Apart:    true,
-		Patience: 2 * time.Minute,
-		Poll:     200 * time.Millisecond,
+		Open:    func(t *testing.T) provider.Provider { return open(t, lxd.Config{Socket: d.Socket()}) },
+		Image:   func(_ *testing.T, n int) *provider.Image { return roots[n] },
+		Size:    "tiny",
+		Apart:   true,
+		Timeout: 2 * time.Minute,
+		Poll:    200 * time.Millisecond,
 		Rules: func(t *testing.T, r provider.Resource) []provider.Rule {
 			return readRules(t, d.Lxc("query", "/1.0/network-acls/"+r.ID))
 		},

@@ -35,7 +35,7 @@ func serve(t *testing.T, f *lxdtest.Fake) lxd.Config {
 func open(t *testing.T, c lxd.Config) *lxd.Provider {
 	t.Helper()
 	c.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.16/28")}
-	c.Patience = 20 * time.Second
+	c.ShutdownTimeout = 20 * time.Second
 	p, err := lxd.New(c)
 	if err != nil {
 		t.Fatal(err)

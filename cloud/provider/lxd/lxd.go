@@ -54,8 +54,8 @@ type Config struct {
 	// provider lacks addresses.
 	Addresses []netip.Prefix
 
-	Patience time.Duration // how long a system has to shut itself down; default 30 s, at least 1 s
-	Wait     time.Duration // how long an operation of the daemon's is waited for; default 10 min
+	ShutdownTimeout time.Duration // how long a system has to shut itself down; default 30 s, at least 1 s
+	Wait            time.Duration // how long an operation of the daemon's is waited for; default 10 min
 }
 
 // MaxUserData is the most bytes of user-data.
@@ -79,8 +79,8 @@ func (c *Config) validate() error {
 			bad("%v is not a range of at most 65536 IPv4 addresses", a)
 		}
 	}
-	if c.Patience < 0 || c.Wait < 0 {
-		bad("a negative patience")
+	if c.ShutdownTimeout < 0 || c.Wait < 0 {
+		bad("a negative time-out")
 	}
 	return errors.Join(faults...)
 }
@@ -97,8 +97,8 @@ func New(c Config) (*Provider, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("configuring LXD: %w: %w", provider.ErrInvalid, err)
 	}
-	if c.Patience == 0 {
-		c.Patience = 30 * time.Second
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = 30 * time.Second
 	}
 	if c.Wait == 0 {
 		c.Wait = 10 * time.Minute

@@ -142,7 +142,7 @@ func TestConfigFaults(t *testing.T) {
 		"user":        {URL: "https://a:b@x:8443", Cert: []byte("x"), Key: []byte("x")},
 		"IPv6":        {Socket: "/x", Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8::/64")}},
 		"huge":        {Socket: "/x", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-		"patience":    {Socket: "/x", Patience: -1},
+		"time-out":    {Socket: "/x", ShutdownTimeout: -1},
 		"server junk": {URL: "https://x:8443", Cert: []byte("x"), Key: []byte("x"), Server: []byte("x")},
 	} {
 		if _, err := New(c); !errors.Is(err, provider.ErrInvalid) && !errors.Is(err, provider.ErrCredentials) {

@@ -243,7 +243,7 @@ func (p *Provider) first(ctx context.Context, name string) error {
 	}
 	reason := strings.ToValidUTF8(err.Error(), "?")
 	// LXD answers before it is done with what of the container came to be, and refuses to change it meanwhile.
-	for end := time.Now().Add(p.config.Patience); ; {
+	for end := time.Now().Add(p.config.ShutdownTimeout); ; {
 		err := change(ctx, p.client, endpoint("instances", name), func(i *instance) (bool, error) {
 			i.Config[keyFailed] = reason[:min(len(reason), 500)]
 			return true, nil

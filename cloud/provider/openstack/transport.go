@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxAnswer = 64 << 20 // bytes of one answer
-	patience  = 5 * time.Minute
+	maxAnswer       = 64 << 20 // bytes of one answer
+	responseTimeout = 5 * time.Minute
 )
 
 // newHTTPClient makes the client that all services are asked with. How long a call may take is its context's to say;
@@ -25,7 +25,7 @@ func newHTTPClient(config *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = config.Clone()
 	t.DialContext = (&net.Dialer{Timeout: provider.DialTimeout, KeepAlive: 30 * time.Second}).DialContext
-	t.ResponseHeaderTimeout = patience
+	t.ResponseHeaderTimeout = responseTimeout
 	t.MaxResponseHeaderBytes = 1 << 20
 	return &http.Client{
 		Transport: guard{t},

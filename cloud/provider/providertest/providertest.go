@@ -33,9 +33,9 @@ type Options struct {
 	Network string       // provider.Network.External and Address.External
 	Prefix  netip.Prefix // of the networks that it makes, two of them with the same one; default 10.98.7.0/24
 	// two stacks cannot have networks with the same prefix: each gets one of its own, after Prefix
-	Apart    bool
-	Patience time.Duration // how long a resource may stay Pending or Removing, or an error temporary; default 30 s
-	Poll     time.Duration // between two looks; default 20 ms
+	Apart   bool
+	Timeout time.Duration // how long a resource may stay Pending or Removing, or an error temporary; default 30 s
+	Poll    time.Duration // between two looks; default 20 ms
 
 	// Rules, if any, reads a firewall's rules at the provider.
 	Rules func(t *testing.T, r provider.Resource) []provider.Rule
@@ -59,8 +59,8 @@ type suite struct {
 
 // Run tests the provider.
 func Run(t *testing.T, o Options) {
-	if o.Patience == 0 {
-		o.Patience = 30 * time.Second
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
 	}
 	if o.Poll == 0 {
 		o.Poll = 20 * time.Millisecond
@@ -136,7 +136,7 @@ func Blank(f provider.Format, n int) *provider.Image {
 // patiently calls do until it gives no temporary error.
 func (s *suite) patiently(t *testing.T, what string, do func(context.Context) error) error {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), s.Patience)
+	ctx, stop := context.WithTimeout(t.Context(), s.Timeout)
 	defer stop()
 	for {
 		err := do(ctx)
@@ -151,7 +151,7 @@ func (s *suite) patiently(t *testing.T, what string, do func(context.Context) er
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return fmt.Errorf("%s: still after %v: %w", what, s.Patience, err)
+			return fmt.Errorf("%s: still after %v: %w", what, s.Timeout, err)
 		}
 	}
 }

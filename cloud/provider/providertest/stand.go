@@ -51,7 +51,7 @@ func (s *suite) lacks(kind provider.Kind) bool {
 
 // fresh is a context that outlives the test, for taking things away.
 func (s *suite) fresh() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), s.Patience)
+	return context.WithTimeout(context.Background(), s.Timeout)
 }
 
 // sweep takes the stack away, and says where that cannot be done.
@@ -73,7 +73,7 @@ func (k *stand) sweep(t *testing.T) {
 		select {
 		case <-time.After(k.Poll):
 		case <-ctx.Done():
-			t.Errorf("stack %s is still there after %v: %v, %v", k.name, k.Patience, all, err)
+			t.Errorf("stack %s is still there after %v: %v, %v", k.name, k.Timeout, all, err)
 			return
 		}
 	}
@@ -134,7 +134,7 @@ func (s *suite) ready(t *testing.T, w provider.Want) provider.Resource {
 func (s *suite) wait(t *testing.T, r provider.Resource, state provider.State) provider.Resource {
 	t.Helper()
 	last := r
-	for end := time.Now().Add(s.Patience); ; time.Sleep(s.Poll) {
+	for end := time.Now().Add(s.Timeout); ; time.Sleep(s.Poll) {
 		for _, got := range s.list(t, r.Stack) {
 			if got.Kind == r.Kind && got.ID == r.ID {
 				last = got
@@ -156,7 +156,7 @@ func (s *suite) remove(t *testing.T, r provider.Resource) {
 	if err != nil {
 		t.Fatalf("Remove of %s %s: %v", r.Kind, r.Name, err)
 	}
-	for end := time.Now().Add(s.Patience); ; time.Sleep(s.Poll) {
+	for end := time.Now().Add(s.Timeout); ; time.Sleep(s.Poll) {
 		there := slices.ContainsFunc(s.list(t, r.Stack), func(o provider.Resource) bool {
 			return o.Kind == r.Kind && o.ID == r.ID
 		})
@@ -164,7 +164,7 @@ func (s *suite) remove(t *testing.T, r provider.Resource) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s %s/%s is still there after %v", r.Kind, r.Stack, r.Name, s.Patience)
+			t.Fatalf("%s %s/%s is still there after %v", r.Kind, r.Stack, r.Name, s.Timeout)
 		}
 	}
 }

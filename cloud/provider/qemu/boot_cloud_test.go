@@ -103,12 +103,12 @@ func TestBoot(t *testing.T) {
 	sum := sha256.Sum256(b)
 	size := int64(len(b))
 	b = nil
-	q, err := New(Config{Dir: t.TempDir(), Accel: "tcg", Patience: 5 * time.Minute, Disk: durable.Disk{}})
+	q, err := New(Config{Dir: t.TempDir(), Accel: "tcg", ShutdownTimeout: 5 * time.Minute, Disk: durable.Disk{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		q.Patience = 0
+		q.ShutdownTimeout = 0
 		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 		defer stop()
 		if err := down(ctx, q); err != nil {

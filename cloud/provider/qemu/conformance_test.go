@@ -14,7 +14,7 @@ import (
 // open makes a provider whose servers do not boot, and ends those that a test leaves.
 func open(t *testing.T, dir string) *qemu.QEMU {
 	t.Helper()
-	q, err := qemu.New(qemu.Config{Dir: dir, Accel: "tcg", Patience: 50 * time.Millisecond})
+	q, err := qemu.New(qemu.Config{Dir: dir, Accel: "tcg", ShutdownTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatalf("%v; run make deps", err)
 	}
@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 	dir := t.TempDir()
 	providertest.Run(t, providertest.Options{
 		Open:      func(t *testing.T) provider.Provider { return open(t, dir) },
-		Patience:  time.Minute,
+		Timeout:   time.Minute,
 		Poll:      5 * time.Millisecond,
 		Processes: true,
 		Foreign: func(t *testing.T, kind provider.Kind, stack, name string) (string, func() bool) {

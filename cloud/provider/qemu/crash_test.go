@@ -26,7 +26,7 @@ const testKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDZWs2WB8fJyFBKMs/9wxTKb0Xg
 
 // crashed makes a provider on a state that another may have left at any point.
 func crashed(dir string, disk durable.Disk) (*QEMU, error) {
-	return New(Config{Dir: dir, Accel: "tcg", Patience: 20 * time.Millisecond, Disk: disk})
+	return New(Config{Dir: dir, Accel: "tcg", ShutdownTimeout: 20 * time.Millisecond, Disk: disk})
 }
 
 // up brings a stack of one server with all that one can have to where it is ready.

@@ -118,12 +118,12 @@ func (q *QEMU) Control(ctx context.Context, x provider.Resource, a provider.Acti
 		case a == provider.Start:
 			err = q.powerUp(ctx, r, runs)
 		case a == provider.Stop && runs:
-			err = q.shutDown(ctx, r, powerOff, q.Patience)
+			err = q.shutDown(ctx, r, powerOff, q.ShutdownTimeout)
 		case a == provider.Stop:
 			r.Server.Power, r.Server.Deadline = powerOff, time.Time{}
 			err = q.write(r)
 		case a == provider.Reboot && runs:
-			err = q.shutDown(ctx, r, powerReboot, q.Patience)
+			err = q.shutDown(ctx, r, powerReboot, q.ShutdownTimeout)
 		case a == provider.Reboot:
 			err = q.powerUp(ctx, r, runs)
 		default:
@@ -158,10 +158,10 @@ func (q *QEMU) powerUp(ctx context.Context, r *record, runs bool) error {
 }
 
 // shutDown asks the system to shut down. A second time it asks again, and the deadline stays.
-func (q *QEMU) shutDown(ctx context.Context, r *record, to power, patience time.Duration) error {
+func (q *QEMU) shutDown(ctx context.Context, r *record, to power, timeout time.Duration) error {
 	s := r.Server
 	if s.Power == powerOn {
-		s.Deadline = time.Now().Add(patience).UTC()
+		s.Deadline = time.Now().Add(timeout).UTC()
 	}
 	s.Power = to
 	if err := q.write(r); err != nil {
@@ -194,15 +194,15 @@ func (q *QEMU) Remove(ctx context.Context, x provider.Resource) error {
 		}
 		if s := r.Server; s != nil {
 			if s.Power != powerGone {
-				patience := time.Duration(0)
+				timeout := time.Duration(0)
 				if len(s.Volumes) > 0 {
-					patience = q.Patience
+					timeout = q.ShutdownTimeout
 				}
 				if s.Power != powerOn {
-					patience = max(0, min(patience, time.Until(s.Deadline)))
+					timeout = max(0, min(timeout, time.Until(s.Deadline)))
 				}
 				s.Power = powerOn // the deadline is a new one
-				if err := q.shutDown(ctx, r, powerGone, patience); err != nil {
+				if err := q.shutDown(ctx, r, powerGone, timeout); err != nil {
 					return err
 				}
 			}

@@ -51,11 +51,11 @@ import (
 type Config struct {
 	Dir string // of the state; made where it is missing
 
-	Accel    string          // kvm, tcg, or empty for KVM where it works and is the faster one
-	Patience time.Duration   // how long a system may take to shut down before its power is taken; default 60 s
-	Sizes    []provider.Size // default: tiny, small, medium, large and xlarge
-	Firmware string          // directory of OVMF_CODE_4M.fd and OVMF_VARS_4M.fd; default /usr/share/OVMF
-	Loopback netip.Prefix    // where public addresses come from, in 127.0.0.0/8; default 127.88.0.0/16
+	Accel           string          // kvm, tcg, or empty for KVM where it works and is the faster one
+	ShutdownTimeout time.Duration   // how long a system may take to shut down before its power is taken; default 60 s
+	Sizes           []provider.Size // default: tiny, small, medium, large and xlarge
+	Firmware        string          // directory of OVMF_CODE_4M.fd and OVMF_VARS_4M.fd; default /usr/share/OVMF
+	Loopback        netip.Prefix    // where public addresses come from, in 127.0.0.0/8; default 127.88.0.0/16
 
 	Disk durable.Disk // zero for the computer's own
 }
@@ -96,8 +96,8 @@ func DefaultSizes() []provider.Size {
 // New checks that this machine can run servers, and opens the state.
 func New(c Config) (*QEMU, error) {
 	errs := []error{CheckPrograms()}
-	if c.Patience == 0 {
-		c.Patience = time.Minute
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = time.Minute
 	}
 	if c.Sizes == nil {
 		c.Sizes = DefaultSizes()

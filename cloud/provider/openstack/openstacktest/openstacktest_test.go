@@ -102,7 +102,7 @@ func TestConformance(t *testing.T) {
 	}
 	providertest.Run(t, providertest.Options{
 		Open: func(t *testing.T) provider.Provider { return open(t, provider.QCOW2) },
-		Size: openstacktest.Size, Network: openstacktest.External, Patience: 4 * time.Minute,
+		Size: openstacktest.Size, Network: openstacktest.External, Timeout: 4 * time.Minute,
 		Poll: time.Second, Processes: true,
 	})
 }
