@@ -14,6 +14,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/remote"
 )
 
@@ -21,7 +22,7 @@ import (
 // never changes, in whole answers, partial ones and those to HEAD.
 func TestCacheHeaders(t *testing.T) {
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 10_000)})
 	srv := httptest.NewServer(remote.Handler(f.s, nil))
 	defer srv.Close()
 	d := l.Streams[0].Encoding
@@ -85,7 +86,7 @@ http {
 // behindNginx is the store of f behind a cache; blobs counts the requests for blobs that go through it.
 func (f *fixture) behindNginx(slice string) (s *imagestore.Store, blobs *atomic.Int64) {
 	f.t.Helper()
-	need(f.t, "nginx")
+	imagetest.Need(f.t, "nginx")
 	dir, err := os.MkdirTemp("", "griddle-nginx-") // a short path: a socket's has at most 107 bytes
 	if err != nil {
 		f.t.Fatal(err)
@@ -138,8 +139,8 @@ func TestCopyThroughCache(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newFixture(t)
-			l := a.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
-			a.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 90_000)})
+			l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 20<<20)})
+			a.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 90_000)})
 			through, asked := a.behindNginx(slice)
 			a.another().pull(through, "web:*")
 			if asked.Load() == 0 {

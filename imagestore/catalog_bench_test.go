@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/sendstream"
 )
@@ -26,7 +27,7 @@ func BenchmarkCatalog(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	key := newKey(b)
+	key := imagetest.NewKey(b)
 	if err := st.TrustKey(b.Context(), key.Public()); err != nil {
 		b.Fatal(err)
 	}

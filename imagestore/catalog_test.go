@@ -11,6 +11,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/remote"
@@ -26,7 +27,7 @@ func TestListAndResolve(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
 		for _, r := range []string{"web:2@amd64", "web:10@amd64", "web:9@amd64", "web:9@arm64",
 			"lab/web:1@amd64", "db:1@arm64"} {
-			f.publish(r, way{"", someBytes(1, 1000)})
+			f.publish(r, way{"", imagetest.Bytes(1, 1000)})
 		}
 		for _, c := range []struct {
 			filters []string
@@ -62,7 +63,7 @@ func TestListAndResolve(t *testing.T) {
 			{"wep", "", catalog.ErrNotFound, "there is db, lab/web, web"},
 			{"web:stable@riscv64", "", catalog.ErrNotFound, "web:stable@riscv64"},
 		} {
-			l, err := f.s.Resolve(t.Context(), refOf(t, c.in))
+			l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, c.in))
 			if l.Ref != c.want || !errors.Is(err, c.err) || c.err != nil && !strings.Contains(err.Error(), c.words) {
 				t.Errorf("Resolve(%s) = %q, %v, want %q, %v with %q", c.in, l.Ref, err, c.want, c.err, c.words)
 			}
@@ -84,11 +85,11 @@ func TestListAndResolve(t *testing.T) {
 
 func TestAddRefuses(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		raw := someBytes(1, 1000)
+		raw := imagetest.Bytes(1, 1000)
 		f.publish("web:1@amd64", way{"", raw})
-		other := &fixture{t, f.dir, f.s, newKey(t)}
+		other := &fixture{t, f.dir, f.s, imagetest.NewKey(t)}
 		missing := blob.Sum([]byte("nowhere"))
-		one, two := f.image("web:2@amd64", way{"", raw}), f.image("web:3@amd64", way{"", someBytes(2, 2000)})
+		one, two := f.image("web:2@amd64", way{"", raw}), f.image("web:3@amd64", way{"", imagetest.Bytes(2, 2000)})
 		for _, c := range []struct {
 			name string
 			p    catalog.Publication
@@ -124,14 +125,14 @@ func TestAddRefuses(t *testing.T) {
 		}
 		// Publishing it again with one more way adds the way, and only once.
 		again := catalog.Publication{Image: one.Image,
-			Streams: append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", someBytes(5, 100)))}
+			Streams: append(one.Streams, f.stream(f.identity("web:2@amd64"), "web:1@amd64", imagetest.Bytes(5, 100)))}
 		for range 2 {
 			if l, err = f.s.Add(t.Context(), again); err != nil || len(l.Streams) != 2 ||
 				l.Streams[1].Parent != "web:1@amd64" {
 				t.Errorf("Add of a further stream = %+v, %v", l, err)
 			}
 		}
-		if l, err := f.s.Resolve(t.Context(), refOf(t, "web:2")); err != nil || len(l.Streams) != 2 {
+		if l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:2")); err != nil || len(l.Streams) != 2 {
 			t.Errorf("after adding a stream there are %d, %v", len(l.Streams), err)
 		}
 	})
@@ -139,7 +140,7 @@ func TestAddRefuses(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		big, mid, small := someBytes(1, 100_000), someBytes(2, 30_000), someBytes(3, 3_000)
+		big, mid, small := imagetest.Bytes(1, 100_000), imagetest.Bytes(2, 30_000), imagetest.Bytes(3, 3_000)
 		f.publish("web:1@amd64", way{"", big})
 		f.publish("web:2@amd64", way{"", big}, way{"web:1@amd64", small})
 		f.publish("web:3@amd64", way{"web:2@amd64", small}, way{"web:1@amd64", mid})
@@ -162,9 +163,9 @@ func TestPlan(t *testing.T) {
 		} {
 			var have []ref.Ref
 			for _, h := range c.have {
-				have = append(have, refOf(t, h))
+				have = append(have, imagetest.Ref(t, h))
 			}
-			p, err := f.s.Plan(t.Context(), refOf(t, c.to), have...)
+			p, err := f.s.Plan(t.Context(), imagetest.Ref(t, c.to), have...)
 			if err != nil || len(p.Streams) != c.want || p.Wire() > c.wire || p.Streams == nil {
 				t.Errorf("Plan(%s, %s) = %d streams of %d bytes, %v, want %d of at most %d", c.to, c.have,
 					len(p.Streams), p.Wire(), err, c.want, c.wire)
@@ -176,43 +177,43 @@ func TestPlan(t *testing.T) {
 func TestDelete(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
 		before := len(f.blobs())
-		one, two := someBytes(1, 50_000), someBytes(2, 500)
+		one, two := imagetest.Bytes(1, 50_000), imagetest.Bytes(2, 500)
 		f.publish("web:1@amd64", way{"", one})
 		f.publish("web:2@amd64", way{"web:1@amd64", two})
 		f.publish("web:3@amd64", way{"web:2@amd64", two}, way{"", one}) // its full stream is the same bytes as web:1's
-		l := f.publish("db:1@amd64", way{"", someBytes(4, 4000)})
-		_, err := f.s.Delete(t.Context(), refOf(t, "web:1"))
+		l := f.publish("db:1@amd64", way{"", imagetest.Bytes(4, 4000)})
+		_, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:1"))
 		if !errors.Is(err, catalog.ErrInUse) ||
 			!strings.Contains(err.Error(), "without web:1@amd64 these cannot be made: web:2@amd64") ||
 			strings.Contains(err.Error(), "web:3") {
 			t.Errorf("Delete(web:1) = %v, want %v", err, catalog.ErrInUse)
 		}
-		if shown, err := f.s.Show(t.Context(), refOf(t, "web:1")); err != nil ||
+		if shown, err := f.s.Show(t.Context(), imagetest.Ref(t, "web:1")); err != nil ||
 			fmt.Sprint(shown.Needed) != "[web:2@amd64]" {
 			t.Errorf("Show(web:1) says that %v need it, %v", shown.Needed, err)
 		}
 		for _, r := range []string{"web:2", "web:1"} {
-			d, err := f.s.Delete(t.Context(), refOf(t, r))
+			d, err := f.s.Delete(t.Context(), imagetest.Ref(t, r))
 			if err != nil || d.Blobs == 0 || d.Bytes == 0 {
 				t.Errorf("Delete(%s) = %+v, %v", r, d, err)
 			}
 			for _, left := range []string{"web:3", "db:1"} {
-				if v, err := f.s.Verify(t.Context(), refOf(t, left), nil); err != nil || !v.OK {
+				if v, err := f.s.Verify(t.Context(), imagetest.Ref(t, left), nil); err != nil || !v.OK {
 					t.Errorf("after deleting %s, %s has %v, %v", r, left, v.Problems, err)
 				}
 			}
 		}
-		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Resolve of a deleted image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:1")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Delete of a deleted image = %v", err)
 		}
 		if _, err := f.s.Add(t.Context(), f.image("web:1@amd64", way{"", one})); !errors.Is(err, catalog.ErrExists) {
 			t.Errorf("Add of a deleted version = %v", err)
 		}
 		for _, r := range []string{"web:3", "db:1"} {
-			if _, err := f.s.Delete(t.Context(), refOf(t, r)); err != nil {
+			if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, r)); err != nil {
 				t.Errorf("Delete(%s): %v", r, err)
 			}
 		}
@@ -233,10 +234,10 @@ func TestDelete(t *testing.T) {
 // was there already, and is not in the log yet.
 func TestDeleteDuringPublication(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		raw := someBytes(1, 50_000)
+		raw := imagetest.Bytes(1, 50_000)
 		first := f.publish("web:1@amd64", way{"", raw})
 		next := f.image("web:2@amd64", way{"", raw})
-		if d, err := f.s.Delete(t.Context(), refOf(t, "web:1")); err != nil || d.Blobs != 2 {
+		if d, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:1")); err != nil || d.Blobs != 2 {
 			t.Errorf("Delete(web:1) = %+v, %v, want its two documents removed", d, err)
 		}
 		second, err := f.s.Add(t.Context(), next)
@@ -247,10 +248,10 @@ func TestDeleteDuringPublication(t *testing.T) {
 			t.Errorf("the encodings are %s and %s, the test wants one", first.Streams[0].Encoding,
 				second.Streams[0].Encoding)
 		}
-		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || !v.OK {
+		if v, err := f.s.Verify(t.Context(), imagetest.Ref(t, "web:2"), nil); err != nil || !v.OK {
 			t.Errorf("web:2 has %v, %v", v.Problems, err)
 		}
-		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); err != nil {
+		if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:2")); err != nil {
 			t.Error(err)
 		}
 		if left := f.blobs(); len(left) > 0 {
@@ -261,7 +262,7 @@ func TestDeleteDuringPublication(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	orphan, _, err := f.s.Blobs.Put(t.Context(), strings.NewReader("left by a publication that failed"), "")
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +287,7 @@ func TestCollect(t *testing.T) {
 	if _, err := f.s.Blobs.Stat(t.Context(), fresh); err != nil {
 		t.Errorf("a fresh blob is gone: %v", err)
 	}
-	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || !v.OK {
+	if v, err := f.s.Verify(t.Context(), imagetest.Ref(t, l.Ref), nil); err != nil || !v.OK {
 		t.Errorf("the image has %v, %v", v.Problems, err)
 	}
 }
@@ -303,9 +304,9 @@ func TestStoresOpenedTwice(t *testing.T) {
 	for i := range stores {
 		var ps []catalog.Publication
 		for n := range each {
-			ps = append(ps, f.image(fmt.Sprintf("t%d:%d@amd64", i, n), way{"", someBytes(byte(n+1), 500)}))
+			ps = append(ps, f.image(fmt.Sprintf("t%d:%d@amd64", i, n), way{"", imagetest.Bytes(byte(n+1), 500)}))
 		}
-		ps = append(ps, f.image("same:1@amd64", way{"", someBytes(byte(i+100), 500)}))
+		ps = append(ps, f.image("same:1@amd64", way{"", imagetest.Bytes(byte(i+100), 500)}))
 		pubs = append(pubs, ps)
 	}
 	var wg sync.WaitGroup
@@ -343,13 +344,13 @@ func TestStoresOpenedTwice(t *testing.T) {
 
 func TestServerRefusesStrangers(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	for _, token := range []string{"", "wrong"} {
 		remote := f.overServerWith(token).s
 		if _, err := remote.List(t.Context()); errors.Is(err, blob.ErrDenied) != (token != "") {
 			t.Errorf("List with token %q = %v; everybody may read, but not with a token that is wrong", token, err)
 		}
-		if err := remote.TrustKey(t.Context(), newKey(t).Public()); !errors.Is(err, blob.ErrDenied) {
+		if err := remote.TrustKey(t.Context(), imagetest.NewKey(t).Public()); !errors.Is(err, blob.ErrDenied) {
 			t.Errorf("TrustKey with token %q = %v, want %v", token, err, blob.ErrDenied)
 		}
 	}

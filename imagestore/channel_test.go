@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
@@ -16,7 +17,7 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			f = f.overServer()
 		}
 		for _, r := range []string{"web:1@amd64", "web:1@arm64", "web:2@amd64", "team/db:1@amd64"} {
-			f.publish(r, way{"", someBytes(1, 1000)})
+			f.publish(r, way{"", imagetest.Bytes(1, 1000)})
 		}
 		for _, c := range []catalog.Channel{{Template: "web", Name: "stable", Version: "1"},
 			{Template: "web", Name: "testing", Version: "2"}, {Template: "team/db", Name: "stable", Version: "1"},
@@ -40,10 +41,11 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		list("[{{web stable 1} [web:1@amd64 web:1@arm64]}]", "web")
-		if _, err := f.s.Resolve(t.Context(), refOf(t, "web:testing")); !errors.Is(err, catalog.ErrNotFound) {
+		if _, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:testing")); !errors.Is(err, catalog.ErrNotFound) {
 			t.Errorf("Resolve of a channel that was removed = %v, want ErrNotFound", err)
 		}
-		if l, err := f.s.Resolve(t.Context(), refOf(t, "web:stable@amd64")); err != nil || len(l.Channels) != 1 ||
+		if l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:stable@amd64")); err != nil ||
+			len(l.Channels) != 1 ||
 			l.Channels[0] != "stable" {
 			t.Errorf("Resolve of the other = %+v, %v", l.Channels, err)
 		}
@@ -66,8 +68,8 @@ func TestChannelsSetAndRemoved(t *testing.T) {
 			}
 		}
 		// The name of a channel that was removed is free for a version.
-		f.publish("web:testing@amd64", way{"", someBytes(1, 1000)})
-		if _, err := f.s.Delete(t.Context(), refOf(t, "team/db:1@amd64")); err != nil {
+		f.publish("web:testing@amd64", way{"", imagetest.Bytes(1, 1000)})
+		if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "team/db:1@amd64")); err != nil {
 			t.Fatal(err)
 		}
 		list("[{{team/db stable 1} []}]", "team/*:*")

@@ -22,6 +22,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
@@ -60,7 +61,7 @@ func (f *fixture) pull(from *imagestore.Store, images ...string) mirror.Copied {
 
 func (f *fixture) whole(image string) {
 	f.t.Helper()
-	v, err := f.s.Verify(f.t.Context(), refOf(f.t, image), nil)
+	v, err := f.s.Verify(f.t.Context(), imagetest.Ref(f.t, image), nil)
 	if err != nil || !v.OK {
 		f.t.Fatalf("%s: %+v, %v", image, v, err)
 	}
@@ -96,9 +97,10 @@ func names(c mirror.Copied) string {
 
 // versions publishes web:1, whole, and 2 and 3, each a delta to the one before.
 func (f *fixture) versions() {
-	f.publish("web:1@amd64", way{"", someBytes(1, 3<<20)})
-	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 90_000)})
-	f.publish("web:3@amd64", way{"web:2@amd64", someBytes(3, 80_000)}, way{"web:1@amd64", someBytes(4, 100_000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 3<<20)})
+	f.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 90_000)})
+	f.publish("web:3@amd64", way{"web:2@amd64", imagetest.Bytes(3, 80_000)},
+		way{"web:1@amd64", imagetest.Bytes(4, 100_000)})
 }
 
 // TestCopyOnwards copies from A to B, from B to C and from C, which is empty of nothing then, back.
@@ -118,16 +120,16 @@ func TestCopyOnwards(t *testing.T) {
 	}
 	c.pull(b.reader(plain), "web:*")
 	for _, have := range []string{"web:1@amd64", "web:2@amd64"} {
-		one, err := a.s.Plan(t.Context(), refOf(t, "web:3@amd64"), refOf(t, have))
+		one, err := a.s.Plan(t.Context(), imagetest.Ref(t, "web:3@amd64"), imagetest.Ref(t, have))
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := c.s.Plan(t.Context(), refOf(t, "web:3@amd64"), refOf(t, have))
+		other, err := c.s.Plan(t.Context(), imagetest.Ref(t, "web:3@amd64"), imagetest.Ref(t, have))
 		if err != nil || fmt.Sprint(one) != fmt.Sprint(other) {
 			t.Errorf("from %s the copy of the copy plans %v, want %v (%v)", have, other, one, err)
 		}
 	}
-	if l, err := c.s.Resolve(t.Context(), refOf(t, "web:stable")); err != nil || l.Version != "2" {
+	if l, err := c.s.Resolve(t.Context(), imagetest.Ref(t, "web:stable")); err != nil || l.Version != "2" {
 		t.Errorf("web:stable is %v (%v)", l.Ref, err)
 	}
 	for _, back := range []*fixture{a, b, c} {
@@ -155,8 +157,8 @@ func TestCopyMissing(t *testing.T) {
 	}
 	// Nothing leads to 3 but a chain, so what is between comes too.
 	c := newFixture(t)
-	c.publish("web:1@amd64", way{"", someBytes(1, 300_000)})
-	c.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 90_000)})
+	c.publish("web:1@amd64", way{"", imagetest.Bytes(1, 300_000)})
+	c.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 90_000)})
 	if got := c.another().pull(c.s, "web"); names(got) != "web:1@amd64+1 web:2@amd64+1" {
 		t.Errorf("copied %s", names(got))
 	}
@@ -180,12 +182,12 @@ func TestCopyRefused(t *testing.T) {
 		t.Errorf("copying nothing: %v", err)
 	}
 	b := a.another()
-	b.publish("web:1@amd64", way{"", someBytes(9, 1000)})
+	b.publish("web:1@amd64", way{"", imagetest.Bytes(9, 1000)})
 	if _, err := mirror.Copy(t.Context(), b.s, a.s,
 		mirror.Options{Images: []string{"web:1"}}); !errors.Is(err, catalog.ErrExists) {
 		t.Errorf("copying over another image of the name: %v", err)
 	}
-	if _, err := b.s.Delete(t.Context(), refOf(t, "web:1")); err != nil {
+	if _, err := b.s.Delete(t.Context(), imagetest.Ref(t, "web:1")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := mirror.Copy(t.Context(), b.s, a.s, mirror.Options{Images: []string{"web:1"}})
@@ -197,12 +199,12 @@ func TestCopyRefused(t *testing.T) {
 // TestCopyLyingIndex has an index, which nobody signs, name an encoding of something else.
 func TestCopyLyingIndex(t *testing.T) {
 	a := newFixture(t)
-	a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
-	l, err := a.s.Resolve(t.Context(), refOf(t, "web"))
+	a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 50_000)})
+	l, err := a.s.Resolve(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := encoding.Encoder{}.Encode(t.Context(), strings.NewReader(string(someBytes(2, 50_000))), a.s.Blobs)
+	e, err := encoding.Encoder{}.Encode(t.Context(), strings.NewReader(string(imagetest.Bytes(2, 50_000))), a.s.Blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +320,7 @@ func TestCopyResumed(t *testing.T) {
 		t.Fatal("the copy ended")
 	}
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 30<<20)})
 	x, err := encoding.ReadIndex(t.Context(), a.s.Blobs, l.Streams[0].Index)
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +384,7 @@ func TestCopyStopped(t *testing.T) {
 // TestCopyDamaged has a source with a wrong byte: nothing of it is published.
 func TestCopyDamaged(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 50_000)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 50_000)})
 	a.damage(l.Streams[0].Encoding, 1000)
 	b := a.another()
 	if _, err := mirror.Copy(t.Context(), b.s, a.s,

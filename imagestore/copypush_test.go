@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
@@ -82,7 +83,7 @@ func (f *fixture) overConn() (s *imagestore.Store, cut func()) {
 // TestPushResumed breaks the connection in the middle of a blob; the next push sends what is missing.
 func TestPushResumed(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 30<<20)})
 	o := mirror.Options{Images: []string{"web"}}
 	b := a.another()
 	d := l.Streams[0].Encoding
@@ -114,7 +115,7 @@ func TestPushResumed(t *testing.T) {
 // TestPushOverConn is the same on one connection, as over ssh, which is cut.
 func TestPushOverConn(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 30<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 30<<20)})
 	b := a.another()
 	to, cut := b.overConn()
 	_, err := mirror.Copy(t.Context(), to, a.s, mirror.Options{Images: []string{"web"}, Progress: func(done, _ int64) {
@@ -140,7 +141,7 @@ func TestPushOverConn(t *testing.T) {
 // more than the blob has.
 func TestPushPoisoned(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 10<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 10<<20)})
 	for name, size := range map[string]int64{"short": 1000, "as long": l.Wire, "longer": l.Wire + 1} {
 		b := a.another()
 		p, err := b.s.Blobs.(*blob.Dir).Partial(t.Context(), l.Streams[0].Encoding)
@@ -162,7 +163,7 @@ func TestPushPoisoned(t *testing.T) {
 // TestPushTogether has several pushes of the same at once: it is sent once.
 func TestPushTogether(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 20<<20)})
 	b := a.another()
 	c := &countedPut{d: l.Streams[0].Encoding}
 	to := b.pushed(c)

@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
@@ -156,7 +157,7 @@ func TestCopyFromRolledBack(t *testing.T) {
 	}
 }
 
-func oneWay(n byte) way { return way{"", someBytes(n, 1000)} }
+func oneWay(n byte) way { return way{"", imagetest.Bytes(n, 1000)} }
 
 // TestCopyFromStranger has a server name another key than that which it was seen with, and one that is revoked here.
 func TestCopyFromStranger(t *testing.T) {
@@ -170,7 +171,7 @@ func TestCopyFromStranger(t *testing.T) {
 		_, err := mirror.Copy(t.Context(), to.s, from, o)
 		return err
 	}
-	other := newKey(t)
+	other := imagetest.NewKey(t)
 	s.instead[remote.SitePath] = []byte(other.Public().String())
 	if err := pull(); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("a head that is not by the key which is named: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -49,9 +50,9 @@ func TestDerive(t *testing.T) {
 
 	derive := func(name, parent string) imagestore.Derived {
 		t.Helper()
-		o := imagestore.DeriveOptions{Ref: mustRef(t, name)}
+		o := imagestore.DeriveOptions{Ref: imagetest.Ref(t, name)}
 		if parent != "" {
-			r := mustRef(t, parent)
+			r := imagetest.Ref(t, parent)
 			o.Parent = &r
 		}
 		d, err := p.store.Derive(ctx, o)
@@ -71,7 +72,7 @@ func TestDerive(t *testing.T) {
 		if again := derive(tt.ref, tt.parent); again.Made || again.Raw != d.Raw || again.Wire != d.Wire {
 			t.Errorf("Derive(%s from %s) a second time = %+v, want what is there", tt.ref, tt.parent, again)
 		}
-		way, err := p.store.Plan(ctx, mustRef(t, tt.ref), have(t, tt.parent)...)
+		way, err := p.store.Plan(ctx, imagetest.Ref(t, tt.ref), have(t, tt.parent)...)
 		p.must(err)
 		if len(way.Streams) != 1 || way.Streams[0].Wire != d.Wire {
 			t.Errorf("Plan(%s from %q) = %+v, want the one stream of %d bytes", tt.ref, tt.parent, way, d.Wire)
@@ -89,7 +90,7 @@ func TestDerive(t *testing.T) {
 	if n == 0 || n > imagestore.ShelfSize+1 {
 		t.Errorf("%d trees are on the shelf, want at most %d", n, imagestore.ShelfSize+1)
 	}
-	v, err := p.store.Verify(ctx, mustRef(t, two.Ref), nil)
+	v, err := p.store.Verify(ctx, imagetest.Ref(t, two.Ref), nil)
 	if err != nil || !v.OK {
 		t.Errorf("Verify = %+v, %v", v, err)
 	}
@@ -100,21 +101,21 @@ func have(t *testing.T, name string) []ref.Ref {
 	if name == "" {
 		return nil
 	}
-	return []ref.Ref{mustRef(t, name)}
+	return []ref.Ref{imagetest.Ref(t, name)}
 }
 
 func TestDeriveRefuses(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
 	p.o.Ref.Version = "1"
-	one := mustRef(t, p.publish().Ref)
+	one := imagetest.Ref(t, p.publish().Ref)
 	p.write("file7", 7)
 	p.o.Ref.Version = "2"
-	two := mustRef(t, p.publish().Ref)
+	two := imagetest.Ref(t, p.publish().Ref)
 	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: two}); !errors.Is(err, imagestore.ErrNoKey) {
 		t.Errorf("Derive without a key = %v, want ErrNoKey", err)
 	}
-	p.store.Key = newKey(t)
+	p.store.Key = imagetest.NewKey(t)
 	if _, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: two}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive with a key that nobody trusts = %v, want ErrSignature", err)
 	}
@@ -122,7 +123,7 @@ func TestDeriveRefuses(t *testing.T) {
 		imagestore.DeriveOptions{Ref: one, Parent: &one}); !errors.Is(err, catalog.ErrNoWay) {
 		t.Errorf("Derive from itself = %v, want ErrNoWay", err)
 	}
-	missing := mustRef(t, "nobody:1")
+	missing := imagetest.Ref(t, "nobody:1")
 	if _, err := p.store.Derive(ctx,
 		imagestore.DeriveOptions{Ref: one, Parent: &missing}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("Derive from what is not there = %v, want ErrNotFound", err)

@@ -10,12 +10,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(need(t, name), args...).CombinedOutput()
+	out, err := exec.Command(imagetest.Need(t, name), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -96,10 +97,10 @@ func TestChainIntoBtrfsReceive(t *testing.T) {
 			}
 			var fromRef *ref.Ref
 			if ok {
-				r := refOf(t, from)
+				r := imagetest.Ref(t, from)
 				fromRef = &r
 			}
-			if err := f.s.Stream(t.Context(), refOf(t, to), fromRef, true, &out); err != nil {
+			if err := f.s.Stream(t.Context(), imagetest.Ref(t, to), fromRef, true, &out); err != nil {
 				t.Fatal(err)
 			}
 			receive(into, out.Bytes())

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
@@ -103,7 +104,7 @@ type crash struct {
 }
 
 func newCrash(t *testing.T, s scenario) *crash {
-	c := &crash{T: t, scenario: s, key: newKey(t), dir: memoryDir(t)}
+	c := &crash{T: t, scenario: s, key: imagetest.NewKey(t), dir: memoryDir(t)}
 	c.base = c.fresh()
 	if s.base != nil {
 		f := c.open(durable.Disk{}, c.base)

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/remote"
 )
 
@@ -24,10 +25,10 @@ import (
 // can be read, and the catalog says so too where it is one of its own that is damaged.
 func TestBitAtRest(t *testing.T) {
 	f := newFixture(t)
-	parent, raw := someBytes(1, 3000), someBytes(2, 4000)
+	parent, raw := imagetest.Bytes(1, 3000), imagetest.Bytes(2, 4000)
 	f.publish("web:1@amd64", way{"", parent})
-	l := f.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", someBytes(3, 9000)})
-	p, err := f.s.Plan(t.Context(), refOf(t, "web:2@amd64"))
+	l := f.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", imagetest.Bytes(3, 9000)})
+	p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2@amd64"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -20,12 +21,12 @@ import (
 // deleted then, neither on command nor by a rule.
 func TestRevokedWayIsNoWay(t *testing.T) {
 	f := newFixture(t)
-	site := f.by(newKey(t))
+	site := f.by(imagetest.NewKey(t))
 	f.grant(document.SiteGrant(site.key.Public()))
-	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
-	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
-	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
-	l, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 4000)})
+	f.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 300)})
+	full := site.stream(f.identity("web:2@amd64"), "", imagetest.Bytes(3, 5000))
+	l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 	if err := f.s.Revoke(t.Context(), site.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1")); !errors.Is(err, catalog.ErrInUse) ||
+	if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:1")); !errors.Is(err, catalog.ErrInUse) ||
 		!strings.Contains(err.Error(), "web:2") {
 		t.Errorf("Delete of the only way that counts = %v, want ErrInUse", err)
 	}
@@ -44,10 +45,10 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := f.s.GC(t.Context(), imagestore.GCOptions{})
-	if err != nil || len(c.Versions) != 0 || short(c.Kept) != "1" {
+	if err != nil || len(c.Versions) != 0 || imagetest.Versions(c.Kept) != "1" {
 		t.Errorf("GC = %+v, %v, want web:1 kept", c, err)
 	}
-	if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || len(p.Streams) != 2 {
+	if p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2")); err != nil || len(p.Streams) != 2 {
 		t.Errorf("Plan = %+v, %v", p, err)
 	}
 }
@@ -55,12 +56,12 @@ func TestRevokedWayIsNoWay(t *testing.T) {
 // TestGCUnderived has streams that cannot be derived from: what leads to their images stays, and the rest is collected.
 func TestGCUnderived(t *testing.T) {
 	f := newFixture(t)
-	f.s.Key = newKey(t)
+	f.s.Key = imagetest.NewKey(t)
 	f.grant(document.SiteGrant(f.s.Key.Public()))
-	f.publish("web:1@amd64", way{"", someBytes(1, 4000)}) // no send streams
-	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
-	f.publish("db:1@amd64", way{"", someBytes(3, 4000)})
-	f.publish("db:2@amd64", way{"", someBytes(4, 4000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 4000)}) // no send streams
+	f.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 300)})
+	f.publish("db:1@amd64", way{"", imagetest.Bytes(3, 4000)})
+	f.publish("db:2@amd64", way{"", imagetest.Bytes(4, 4000)})
 	if err := f.s.SetKeep(t.Context(), catalog.Keep{Pattern: "*", Last: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestGC(t *testing.T) {
 	for _, remote := range []bool{false, true} {
 		f := newFixture(t)
 		f.versions()
-		f.publish("web:4@amd64", way{"", someBytes(7, 10_000)})
+		f.publish("web:4@amd64", way{"", imagetest.Bytes(7, 10_000)})
 		s := f.s
 		if remote {
 			s = f.overServer().s
@@ -121,17 +122,18 @@ func TestGC(t *testing.T) {
 		}
 		if remote {
 			// The server has no key, which only shows when it is asked: a rehearsal takes it to have one.
-			if short(would.Derived) != "3" || short(would.Versions) != "2 1" {
+			if imagetest.Versions(would.Derived) != "3" || imagetest.Versions(would.Versions) != "2 1" {
 				t.Errorf("rehearsed %+v", would)
 			}
-		} else if short(would.Kept) != "1" || short(would.Versions) != "2" || !slices.Contains(would.Digests, orphan) {
+		} else if imagetest.Versions(would.Kept) != "1" || imagetest.Versions(would.Versions) != "2" ||
+			!slices.Contains(would.Digests, orphan) {
 			t.Errorf("rehearsed %+v", would)
 		}
 		got, err := s.GC(t.Context(), imagestore.GCOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if short(got.Versions) != "2" || short(got.Kept) != "1" {
+		if imagetest.Versions(got.Versions) != "2" || imagetest.Versions(got.Kept) != "1" {
 			t.Errorf("did %+v", got)
 		}
 		if gone := missing(before, f.blobs()); !remote && !slices.Equal(gone, would.Digests) || got.Blobs != len(gone) {

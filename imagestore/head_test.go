@@ -16,13 +16,14 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
 // keepHead makes f's store one that a site signs, and returns the site's key.
 func (f *fixture) keepHead(lifetime time.Duration) *minisign.SecretKey {
 	f.t.Helper()
-	k := newKey(f.t)
+	k := imagetest.NewKey(f.t)
 	f.grant(document.SiteGrant(k.Public()))
 	if err := f.s.KeepHead(f.t.Context(), k, lifetime); err != nil {
 		f.t.Fatal(err)
@@ -68,7 +69,7 @@ func TestHeadFollowsCatalog(t *testing.T) {
 	if first.Seq != 2 || first.Expires.Sub(first.Time) != 24*time.Hour {
 		t.Errorf("the first head is %+v", first)
 	}
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	if h := f.head(k); h.Seq != 3 {
 		t.Errorf("after a publication the head is %+v", h)
 	}
@@ -77,7 +78,7 @@ func TestHeadFollowsCatalog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&fixture{t, f.dir, other, f.key}).publish("web:2@amd64", way{"", someBytes(2, 1000)})
+	(&fixture{t, f.dir, other, f.key}).publish("web:2@amd64", way{"", imagetest.Bytes(2, 1000)})
 	if h := f.head(k); h.Seq != 3 {
 		t.Errorf("a store without the site's key wrote the head %+v", h)
 	}
@@ -88,7 +89,7 @@ func TestHeadFollowsCatalog(t *testing.T) {
 		t.Errorf("Head = %q, %v", b, err)
 	}
 	f.head(k)
-	if err := other.KeepHead(t.Context(), newKey(t), 0); !errors.Is(err, minisign.ErrSignature) {
+	if err := other.KeepHead(t.Context(), imagetest.NewKey(t), 0); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("KeepHead with a key that the catalog does not know = %v", err)
 	}
 	if err := other.KeepHead(t.Context(), f.key, 0); !errors.Is(err, minisign.ErrSignature) {
@@ -101,7 +102,7 @@ func TestHeadFollowsCatalog(t *testing.T) {
 
 // TestMinisignReadsHead has minisign check one as docs/FORMAT.md says.
 func TestMinisignReadsHead(t *testing.T) {
-	minisign := need(t, "minisign")
+	minisign := imagetest.Need(t, "minisign")
 	f := newFixture(t)
 	k := f.keepHead(0)
 	b, err := f.s.Head(t.Context())
@@ -134,9 +135,9 @@ func TestHeadAfterCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		f.publish(fmt.Sprintf("web:%d@amd64", i), way{"", someBytes(1, 1000)})
+		f.publish(fmt.Sprintf("web:%d@amd64", i), way{"", imagetest.Bytes(1, 1000)})
 	}
-	foreign, err := head.Head{Seq: 900, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}.Sign(newKey(t))
+	foreign, err := head.Head{Seq: 900, SHA256: blob.Sum(nil).Hex(), Time: time.Now()}.Sign(imagetest.NewKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func TestHeadAfterCrash(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	f.publish("web:9@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:9@amd64", way{"", imagetest.Bytes(1, 1000)})
 	if h := f.head(k); h.Seq != 6 {
 		t.Errorf("after the head was removed it is %+v", h)
 	}
@@ -181,7 +182,7 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			k := f.keepHead(0)
-			f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+			f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 			path := filepath.Join(f.dir, "catalog")
 			log, err := os.ReadFile(path)
 			if err != nil {
@@ -192,7 +193,7 @@ func TestKeeperNoticesLostEntries(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := f.s.Add(t.Context(),
-				f.image("web:7@amd64", way{"", someBytes(2, 1000)})); !errors.Is(err, head.ErrLost) {
+				f.image("web:7@amd64", way{"", imagetest.Bytes(2, 1000)})); !errors.Is(err, head.ErrLost) {
 				t.Errorf("Add = %v, want %v", err, head.ErrLost)
 			}
 			if _, err := f.s.Head(t.Context()); !errors.Is(err, head.ErrLost) {
@@ -247,11 +248,11 @@ func TestHeadExpiry(t *testing.T) {
 	if err != nil || h != f.head(k) || h.Expires.Sub(far).Abs() > time.Second {
 		t.Errorf("SignHead = %+v, %v", h, err)
 	}
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	if h := f.head(k); h.Seq != 3 || h.Expires.Sub(far).Abs() > time.Second {
 		t.Errorf("a change took the extension back: %+v", h)
 	}
-	if _, err := s.SignHead(t.Context(), newKey(t), now, far); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := s.SignHead(t.Context(), imagetest.NewKey(t), now, far); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("SignHead with a foreign key = %v", err)
 	}
 	for at, want := range map[time.Time]error{h.Expires.Add(-time.Second): nil, h.Expires: nil,

@@ -3,16 +3,12 @@ package imagestore_test
 import (
 	"bytes"
 	crand "crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,72 +18,11 @@ import (
 	"griddle/imagestore/content"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
-	"griddle/imagestore/ref"
 	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
 )
-
-func need(t testing.TB, program string) string {
-	t.Helper()
-	p, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is not installed: run make deps", program)
-	}
-	return p
-}
-
-func newKey(t testing.TB) *minisign.SecretKey {
-	t.Helper()
-	k, err := minisign.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-// twinOf is the key other under the ID of k: anyone who makes a key chooses its ID.
-func twinOf(t testing.TB, k, other minisign.PublicKey) minisign.PublicKey {
-	t.Helper()
-	raw := func(k minisign.PublicKey) []byte {
-		b, err := base64.StdEncoding.DecodeString(k.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	twin, err := minisign.ParsePublicKey(base64.StdEncoding.EncodeToString(append(raw(k)[:10], raw(other)[10:]...)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return twin
-}
-
-func grantOf(t testing.TB, k *minisign.SecretKey, patterns ...string) document.Grant {
-	t.Helper()
-	g, err := document.NewGrant(k.Public(), patterns...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-// short is the versions of web among refs.
-func short(refs []string) string {
-	var out []string
-	for _, r := range refs {
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(r, "web:"), "@amd64"))
-	}
-	return strings.Join(out, " ")
-}
-
-// someBytes is n bytes that compress to about half and are the same for the same seed.
-func someBytes(seed byte, n int) []byte {
-	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{seed}).Read(b[:n/2])
-	copy(b[n/2:], strings.Repeat("all work and no play ", n/40))
-	return b
-}
 
 // fixture is a store with a key that it trusts.
 type fixture struct {
@@ -104,7 +39,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dir: dir, s: s, key: newKey(t)}
+	f := &fixture{t: t, dir: dir, s: s, key: imagetest.NewKey(t)}
 	if err := s.TrustKey(t.Context(), f.key.Public()); err != nil {
 		t.Fatal(err)
 	}
@@ -197,15 +132,6 @@ func (f *fixture) publish(name string, ways ...way) catalog.Listed {
 		f.t.Fatal(err)
 	}
 	return l
-}
-
-func refOf(t testing.TB, s string) ref.Ref {
-	t.Helper()
-	r, err := ref.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // blobFile is where the local store keeps d.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
 	"griddle/imagestore/source/sourcetest"
@@ -27,7 +28,7 @@ func TestHolesSurvive(t *testing.T) {
 		f, err := os.Create(filepath.Join(p.dir, name))
 		p.must(err)
 		for _, off := range at {
-			_, err := f.WriteAt(words(uint64(off), 4096), off)
+			_, err := f.WriteAt(imagetest.Words(uint64(off), 4096), off)
 			p.must(err)
 		}
 		p.must(f.Truncate(40 << 20))
@@ -51,7 +52,7 @@ func TestHolesSurvive(t *testing.T) {
 			t.Errorf("the image of %s has %d bytes and its progress goes to %d, and its source takes %d", name,
 				out.Size, copying, want)
 		}
-		return mustRef(t, out.Ref)
+		return imagetest.Ref(t, out.Ref)
 	}
 	plain := filepath.Join(t.TempDir(), "plain")
 	refs := []ref.Ref{publish("btrfs:"+p.dir, source.Options{})}

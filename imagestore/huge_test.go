@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	receiving "griddle/imagestore/receive"
 	"griddle/imagestore/ref"
@@ -39,7 +40,7 @@ func TestHuge(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.WriteFile(filepath.Join(d, fmt.Sprintf("file-%d", i)), someBytes(byte(i), 40+i%4000),
+		if err := os.WriteFile(filepath.Join(d, fmt.Sprintf("file-%d", i)), imagetest.Bytes(byte(i), 40+i%4000),
 			0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,7 @@ func TestHuge(t *testing.T) {
 	f, err := os.Create(huge)
 	if err == nil {
 		for _, off := range []int64{0, 1<<32 - 5, 1 << 32, 5<<30 - 100} {
-			if _, err = f.WriteAt(someBytes(7, 100), off); err != nil {
+			if _, err = f.WriteAt(imagetest.Bytes(7, 100), off); err != nil {
 				break
 			}
 		}
@@ -72,7 +73,7 @@ func TestHuge(t *testing.T) {
 	if first.Files < files || first.Size < files*1000 || first.Size > 1<<30 {
 		t.Errorf("published %+v, want every file and a size without the holes", first)
 	}
-	p.must(os.WriteFile(filepath.Join(dir, "d007", "new"), someBytes(9, 5000), 0o600))
+	p.must(os.WriteFile(filepath.Join(dir, "d007", "new"), imagetest.Bytes(9, 5000), 0o600))
 	p.must(os.Rename(filepath.Join(dir, "d008"), filepath.Join(dir, "moved")))
 	h, err := os.OpenFile(huge, os.O_WRONLY, 0)
 	p.must(err)
@@ -86,7 +87,7 @@ func TestHuge(t *testing.T) {
 	}
 	p.measure("verify the store", func() {
 		for _, r := range []string{first.Ref, second.Ref} {
-			if v, err := p.store.Verify(t.Context(), mustRef(t, r), nil); err != nil || !v.OK {
+			if v, err := p.store.Verify(t.Context(), imagetest.Ref(t, r), nil); err != nil || !v.OK {
 				t.Errorf("%s: %+v, %v", r, v, err)
 			}
 		}
@@ -110,9 +111,9 @@ func (p *publisher) receiveHuge(name, to string, refs ...string) {
 	for i, r := range refs {
 		var have []ref.Ref
 		if i > 0 {
-			have = []ref.Ref{mustRef(p.T, refs[i-1])}
+			have = []ref.Ref{imagetest.Ref(p.T, refs[i-1])}
 		}
-		plan, err := p.store.Plan(p.Context(), mustRef(p.T, r), have...)
+		plan, err := p.store.Plan(p.Context(), imagetest.Ref(p.T, r), have...)
 		p.must(err)
 		opened, err := p.store.Open(p.Context(), plan, fetch.Options{})
 		p.must(err)
@@ -122,7 +123,7 @@ func (p *publisher) receiveHuge(name, to string, refs ...string) {
 			p.must(err)
 			defer in.Close()
 			res, err = receiving.Receive(p.Context(), in, to,
-				receiving.Options{Name: mustRef(p.T, r).FileName(), Parents: parents})
+				receiving.Options{Name: imagetest.Ref(p.T, r).FileName(), Parents: parents})
 			p.must(err)
 		})
 		s := opened.Streams()[0]

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"griddle/imagestore"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/remote"
 	"griddle/imagestore/source"
@@ -18,7 +19,7 @@ import (
 func TestCopiesGoWithTheirImages(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
-	first := mustRef(t, p.publish().Ref)
+	first := imagetest.Ref(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {
 		t.Fatalf("%d copies are kept, want 1", got)
 	}
@@ -63,7 +64,7 @@ func TestCopiesOfAServerGo(t *testing.T) {
 	p.store, err = remote.Open(remote.ServerOptions{URL: srv.URL, Token: "right", Client: srv.Client(),
 		Copies: filepath.Join(t.TempDir(), "state", "copies")})
 	p.must(err)
-	r := mustRef(t, p.publish().Ref)
+	r := imagetest.Ref(t, p.publish().Ref)
 	if got := len(p.copies()); got != 1 {
 		t.Fatalf("%d copies are kept, want 1", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
@@ -27,9 +28,9 @@ func (f *fixture) by(k *minisign.SecretKey) *fixture { return &fixture{f.t, f.di
 // TestPrefixes publishes with a key that may sign some names, and with a site's.
 func TestPrefixes(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		raw := someBytes(1, 1000)
-		team, site := f.by(newKey(t)), f.by(newKey(t))
-		f.grant(grantOf(t, team.key, "web", "team/*"))
+		raw := imagetest.Bytes(1, 1000)
+		team, site := f.by(imagetest.NewKey(t)), f.by(imagetest.NewKey(t))
+		f.grant(imagetest.GrantOf(t, team.key, "web", "team/*"))
 		f.grant(document.SiteGrant(site.key.Public()))
 		for _, c := range []struct {
 			ref string
@@ -51,26 +52,26 @@ func TestPrefixes(t *testing.T) {
 			by *fixture
 			ok bool
 		}{"the team": {team, false}, "the site": {site, true}, "the publisher": {f, true}} {
-			s := c.by.stream(f.identity("shop:1@amd64"), "", someBytes(2, 3000))
+			s := c.by.stream(f.identity("shop:1@amd64"), "", imagetest.Bytes(2, 3000))
 			_, err := f.s.Add(t.Context(), catalog.Publication{Image: image, Streams: []catalog.StreamBlobs{s}})
 			if (err == nil) != c.ok || !c.ok && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("Add of a stream by %s = %v, want it accepted: %v", who, err, c.ok)
 			}
 		}
 		// Less than before: what is signed already does not count any more.
-		f.grant(grantOf(t, team.key, "team/*"))
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) ||
+		f.grant(imagetest.GrantOf(t, team.key, "team/*"))
+		if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, minisign.ErrSignature) ||
 			!strings.Contains(err.Error(), "may sign team/*, but not web") {
 			t.Errorf("Plan of an image whose key may not sign it any more = %v", err)
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "team/x")); err != nil {
+		if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "team/x")); err != nil {
 			t.Errorf("Plan of an image whose key may still sign it = %v", err)
 		}
 		// A publisher who asks to be trusted is not trusted for more than he is.
 		if err := f.s.TrustKey(t.Context(), team.key.Public()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("TrustKey took a key's limits away: %v", err)
 		}
 	})
@@ -78,24 +79,24 @@ func TestPrefixes(t *testing.T) {
 
 func TestRevoke(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		lost, site := f.by(newKey(t)), f.by(newKey(t))
-		f.grant(grantOf(t, lost.key))
+		lost, site := f.by(imagetest.NewKey(t)), f.by(imagetest.NewKey(t))
+		f.grant(imagetest.GrantOf(t, lost.key))
 		f.grant(document.SiteGrant(site.key.Public()))
-		raw := someBytes(1, 4000)
+		raw := imagetest.Bytes(1, 4000)
 		f.publish("web:1@amd64", way{"", raw})
-		lost.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", someBytes(2, 300)})
+		lost.publish("web:2@amd64", way{"", raw}, way{"web:1@amd64", imagetest.Bytes(2, 300)})
 		// Its only way leads through web:2.
-		f.publish("web:3@amd64", way{"web:2@amd64", someBytes(3, 300)})
+		f.publish("web:3@amd64", way{"web:2@amd64", imagetest.Bytes(3, 300)})
 		// The publisher's own image, of which one stream is the lost key's.
 		own := f.image("db:1@amd64").Image
-		for _, s := range []catalog.StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", someBytes(4, 100)),
-			site.stream(f.identity("db:1@amd64"), "", someBytes(4, 9000))} {
+		for _, s := range []catalog.StreamBlobs{lost.stream(f.identity("db:1@amd64"), "", imagetest.Bytes(4, 100)),
+			site.stream(f.identity("db:1@amd64"), "", imagetest.Bytes(4, 9000))} {
 			if _, err := f.s.Add(t.Context(),
 				catalog.Publication{Image: own, Streams: []catalog.StreamBlobs{s}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		before, err := f.s.Plan(t.Context(), refOf(t, "web:2"))
+		before, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +109,7 @@ func TestRevoke(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := f.s.Revoke(t.Context(), newKey(t).Public()); err == nil {
+		if err := f.s.Revoke(t.Context(), imagetest.NewKey(t).Public()); err == nil {
 			t.Error("Revoke of a key that nobody trusted gave no error")
 		}
 		list, err := f.s.List(t.Context())
@@ -122,24 +123,25 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("Installable of %s = %v, want %v", list[i].Ref, err, want)
 			}
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) ||
+		if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) ||
 			!strings.Contains(err.Error(), lost.key.Public().ID()+" was revoked") {
 			t.Errorf("Plan of a revoked image = %v", err)
 		}
-		if _, err := f.s.Plan(t.Context(), refOf(t, "web:3")); !errors.Is(err, catalog.ErrNoWay) {
+		if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:3")); !errors.Is(err, catalog.ErrNoWay) {
 			t.Errorf("Plan of an image that only a revoked one leads to = %v", err)
 		}
-		if p, err := f.s.Plan(t.Context(), refOf(t, "web:3"), refOf(t, "web:2")); err != nil || len(p.Streams) != 1 {
+		if p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:3"),
+			imagetest.Ref(t, "web:2")); err != nil || len(p.Streams) != 1 {
 			t.Errorf("Plan for a machine that has the revoked image = %+v, %v", p, err)
 		}
-		if p, err := f.s.Plan(t.Context(), refOf(t, "db")); err != nil || p.Wire() < 4000 {
+		if p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "db")); err != nil || p.Wire() < 4000 {
 			t.Errorf("Plan took %d bytes of a revoked stream, %v", p.Wire(), err)
 		}
-		if shown, err := f.s.Show(t.Context(), refOf(t, "db")); err != nil || len(shown.StreamDocs) != 1 ||
+		if shown, err := f.s.Show(t.Context(), imagetest.Ref(t, "db")); err != nil || len(shown.StreamDocs) != 1 ||
 			shown.Streams[0].Signer != site.key.Public().ID() {
 			t.Errorf("Show of an image of which one stream is revoked = %+v, %v", shown, err)
 		}
-		if _, err := f.s.Show(t.Context(), refOf(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
+		if _, err := f.s.Show(t.Context(), imagetest.Ref(t, "web:2")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("Show of a revoked image = %v", err)
 		}
 		// Whoever planned before it was revoked is refused when he opens.
@@ -154,7 +156,7 @@ func TestRevoke(t *testing.T) {
 			quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("OpenPlan with the keys that an agent would have = %v", err)
 		}
-		if v, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil); err != nil || v.OK {
+		if v, err := f.s.Verify(t.Context(), imagetest.Ref(t, "web:2"), nil); err != nil || v.OK {
 			t.Errorf("Verify of a revoked image = %+v, %v", v, err)
 		}
 		// Nothing else comes in by that key, and it is not trusted again by accident.
@@ -175,17 +177,18 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("Keys = %+v, %v", keys, err)
 		}
 		// What is kept of it can be deleted, and keeps nothing from being deleted.
-		if _, err := f.s.Delete(t.Context(), refOf(t, "db")); err != nil {
+		if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "db")); err != nil {
 			t.Errorf("Delete beside a revoked image = %v", err)
 		}
-		if _, err := f.s.Delete(t.Context(), refOf(t, "web:2")); !errors.Is(err, catalog.ErrInUse) {
+		if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:2")); !errors.Is(err, catalog.ErrInUse) {
 			t.Errorf("Delete of what others stand on = %v", err)
 		}
 		if err := f.s.Grant(t.Context(),
 			catalog.Granting{Key: lost.key.Public().String(), Again: true, Comment: "found in a drawer"}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := f.s.Plan(t.Context(), refOf(t, "web:2")); err != nil || fmt.Sprint(p) != fmt.Sprint(before) {
+		if p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2")); err != nil ||
+			fmt.Sprint(p) != fmt.Sprint(before) {
 			t.Errorf("Plan after the key was trusted again = %+v, %v, want %+v", p, err, before)
 		}
 		if keys, err := f.s.Keys(t.Context()); err != nil || keys[1].Revoked != nil ||
@@ -198,9 +201,9 @@ func TestRevoke(t *testing.T) {
 // TestOthersTrust counts keys that are given beside the catalog's, but not where the catalog revoked them.
 func TestOthersTrust(t *testing.T) {
 	f := newFixture(t)
-	guest := f.by(newKey(t))
+	guest := f.by(imagetest.NewKey(t))
 	f.s.Trust.Add(guest.key.Public())
-	guest.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	guest.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	if list, err := f.s.List(t.Context()); err != nil || list[0].Untrusted != "" || list[0].Wire == 0 {
 		t.Errorf("List = %+v, %v", list, err)
 	}
@@ -208,7 +211,7 @@ func TestOthersTrust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := s.Plan(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan without the guest's key = %v", err)
 	}
 	if err := s.TrustKey(t.Context(), guest.key.Public()); err != nil {
@@ -217,18 +220,18 @@ func TestOthersTrust(t *testing.T) {
 	if err := s.Revoke(t.Context(), guest.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.s.Plan(t.Context(), refOf(t, "web")); !errors.Is(err, minisign.ErrSignature) {
+	if _, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Plan though the catalog revoked the key = %v", err)
 	}
 }
 
 func TestGrantRefuses(t *testing.T) {
 	both(t, func(t *testing.T, f *fixture) {
-		twin := twinOf(t, f.key.Public(), newKey(t).Public())
+		twin := imagetest.TwinOf(t, f.key.Public(), imagetest.NewKey(t).Public())
 		for name, g := range map[string]catalog.Granting{
-			"no key": {}, "a bad pattern": {Key: newKey(t).Public().String() + " Web"},
+			"no key": {}, "a bad pattern": {Key: imagetest.NewKey(t).Public().String() + " Web"},
 			"a taken ID":             {Key: twin.String()},
-			"a comment of two lines": {Key: newKey(t).Public().String(), Comment: "a\nb"},
+			"a comment of two lines": {Key: imagetest.NewKey(t).Public().String(), Comment: "a\nb"},
 		} {
 			if err := f.s.Grant(t.Context(), g); err == nil {
 				t.Errorf("Grant with %s gave no error", name)

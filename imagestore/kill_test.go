@@ -15,6 +15,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
@@ -149,7 +150,7 @@ func writeForEver(t *testing.T, dir string) {
 	}
 	f := &fixture{t, dir, s, k}
 	for n := 0; ; n++ {
-		l := f.publish(fmt.Sprintf("web:%s.%d@amd64", os.Getenv(killRound), n), way{"", someBytes(byte(n), 3000)})
+		l := f.publish(fmt.Sprintf("web:%s.%d@amd64", os.Getenv(killRound), n), way{"", imagetest.Bytes(byte(n), 3000)})
 		fmt.Printf("\npublished %s.\n", l.Ref)
 		list, err := s.List(t.Context())
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 )
 
@@ -21,7 +22,7 @@ func TestLease(t *testing.T) {
 	f := newFixture(t)
 	f.versions()
 	f.old()
-	l, err := f.s.Resolve(t.Context(), refOf(t, "web"))
+	l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func TestLease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := f.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil || d.Blobs != 0 {
+	if d, err := f.s.Delete(t.Context(), imagetest.Ref(t, l.Ref)); err != nil || d.Blobs != 0 {
 		t.Errorf("deleting removed %d blobs that are leased (%v)", d.Blobs, err)
 	}
 	if _, err := anybody.Lease(t.Context(), catalog.LeaseRequest{ID: lease.ID, Seconds: 3600}); err != nil {
@@ -57,7 +58,7 @@ func TestLease(t *testing.T) {
 
 func TestLeaseBounds(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	s := f.reader(plain)
 	for _, c := range []struct {
 		name string
@@ -124,14 +125,14 @@ func TestLeaseBounds(t *testing.T) {
 // TestCopyHolds deletes an image at the source in the middle of a copy of it.
 func TestCopyHolds(t *testing.T) {
 	a := newFixture(t)
-	l := a.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
+	l := a.publish("web:1@amd64", way{"", imagetest.Bytes(1, 20<<20)})
 	a.old()
 	b := a.another()
 	deleted := false
 	_, err := mirror.Copy(context.WithoutCancel(t.Context()), b.s, a.reader(plain),
 		mirror.Options{Images: []string{"web"}, Progress: func(int64, int64) {
 			if !deleted {
-				if _, err := a.s.Delete(t.Context(), refOf(t, l.Ref)); err != nil {
+				if _, err := a.s.Delete(t.Context(), imagetest.Ref(t, l.Ref)); err != nil {
 					t.Error(err)
 				}
 				deleted = true
@@ -150,7 +151,7 @@ func TestCopyHolds(t *testing.T) {
 // not reserved, and a known client always finds room.
 func TestLeaseShares(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	ask := func(client string, stranger bool) (catalog.Lease, error) {
 		return f.s.Lease(t.Context(), catalog.LeaseRequest{Refs: []string{"web:1@amd64"}, Seconds: 3600,
 			By: catalog.LeaseHolder{Client: client, Stranger: stranger}})

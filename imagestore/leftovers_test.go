@@ -18,6 +18,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -50,7 +51,7 @@ func TestPullIntoFullDisk(t *testing.T) {
 	noise := func(seed byte, n int) []byte {
 		var b []byte
 		for i := byte(0); len(b) < n; i++ {
-			b = append(b, someBytes(seed+i, 200_000)[:100_000]...)
+			b = append(b, imagetest.Bytes(seed+i, 200_000)[:100_000]...)
 		}
 		return b
 	}
@@ -90,7 +91,7 @@ func TestKilledLeavesNothingToGC(t *testing.T) {
 		return
 	}
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 10_000)})
 	own, _, err := f.s.Blobs.Put(t.Context(), strings.NewReader("of a living process"), "")
 	if err != nil {
 		t.Fatal(err)

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"griddle/imagestore"
+	"griddle/imagestore/imagetest"
 )
 
 func TestLogDamage(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	f.publish("web:2@amd64", way{"", someBytes(2, 1000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
+	f.publish("web:2@amd64", way{"", imagetest.Bytes(2, 1000)})
 	path := filepath.Join(f.dir, "catalog")
 	good, err := os.ReadFile(path)
 	if err != nil {
@@ -35,7 +36,7 @@ func TestLogDamage(t *testing.T) {
 		if _, err := s.List(t.Context()); err == nil || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("List with %s = %v, want an error with %q", name, err, c.words)
 		}
-		if err := s.TrustKey(t.Context(), newKey(t).Public()); err == nil {
+		if err := s.TrustKey(t.Context(), imagetest.NewKey(t).Public()); err == nil {
 			t.Errorf("with %s the catalog was changed", name)
 		}
 	}

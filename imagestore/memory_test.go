@@ -1,9 +1,7 @@
 package imagestore_test
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/imagestore"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
@@ -29,7 +28,7 @@ func TestReceiveMemory(t *testing.T) {
 	p := newPublisher(t)
 	p.store.Key = p.o.Key
 	const size = 72 << 20 // more than two of the longest frames
-	old := words(1, size)
+	old := imagetest.Words(1, size)
 	p.must(os.WriteFile(filepath.Join(p.dir, "large"), old, 0o644))
 	p.o.Ref.Version = "1"
 	one := p.publish().Ref
@@ -42,9 +41,10 @@ func TestReceiveMemory(t *testing.T) {
 	if two.Raw < size {
 		t.Fatalf("the delta has %d bytes, want all of the file", two.Raw)
 	}
-	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Refs: []ref.Ref{mustRef(t, two.Ref)}, Level: 10}, nil))
+	p.must(p.store.Recompress(ctx,
+		imagestore.RecompressOptions{Refs: []ref.Ref{imagetest.Ref(t, two.Ref)}, Level: 10}, nil))
 	dir := t.TempDir()
-	_, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{Name: "one"})
+	_, err := p.store.Receive(ctx, imagetest.Ref(t, one), dir, imagestore.ReceiveOptions{Name: "one"})
 	p.must(err)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestReceiveMemory$", "-test.v")
 	cmd.Env = append(os.Environ(), "GRIDDLE_TEST_MEMORY="+dir, "GRIDDLE_TEST_STORE="+p.store.Dir(),
@@ -64,23 +64,13 @@ func TestReceiveMemory(t *testing.T) {
 	}
 }
 
-// words is n bytes of words, which compress about as well as programs do, the same for the same seed.
-func words(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 0))
-	var b bytes.Buffer
-	for b.Len() < n {
-		fmt.Fprintf(&b, "%x ", r.Uint64()>>(r.Uint64()%60))
-	}
-	return b.Bytes()[:n]
-}
-
 // receiveForMemory is the other process.
 func receiveForMemory(t *testing.T, dir string) {
 	st, err := imagestore.Open(os.Getenv("GRIDDLE_TEST_STORE"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, two := mustRef(t, os.Getenv("GRIDDLE_TEST_ONE")), mustRef(t, os.Getenv("GRIDDLE_TEST_TWO"))
+	one, two := imagetest.Ref(t, os.Getenv("GRIDDLE_TEST_ONE")), imagetest.Ref(t, os.Getenv("GRIDDLE_TEST_TWO"))
 	l, err := st.Resolve(t.Context(), one)
 	if err != nil {
 		t.Fatal(err)

@@ -4,15 +4,17 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"griddle/imagestore/imagetest"
 )
 
 // TestMinisignVerifiesOurs runs the peer on documents as the package doc says that a person does.
 func TestMinisignVerifiesOurs(t *testing.T) {
-	minisign := need(t, "minisign")
+	minisign := imagetest.Need(t, "minisign")
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	dir := t.TempDir()
-	names, err := f.s.WriteDocuments(t.Context(), refOf(t, l.Ref), dir)
+	names, err := f.s.WriteDocuments(t.Context(), imagetest.Ref(t, l.Ref), dir)
 	if err != nil || len(names) != 2 {
 		t.Fatalf("WriteDocuments = %q, %v", names, err)
 	}
@@ -22,7 +24,7 @@ func TestMinisignVerifiesOurs(t *testing.T) {
 			t.Errorf("minisign -V: %v\n%s", err, out)
 		}
 		if out, err := exec.Command(minisign, "-Vm", name,
-			"-P", newKey(t).Public().String()).CombinedOutput(); err == nil {
+			"-P", imagetest.NewKey(t).Public().String()).CombinedOutput(); err == nil {
 			t.Errorf("minisign -V with another key is content:\n%s", out)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
@@ -72,9 +73,9 @@ func readStream(f *fixture, p fetch.Plan, o fetch.Options, sources ...blob.Reade
 
 func threeFrames(t *testing.T) (*fixture, []byte, catalog.Listed, fetch.Plan) {
 	f := newFixture(t)
-	raw := someBytes(9, 2*document.PieceSize+12345)
+	raw := imagetest.Bytes(9, 2*document.PieceSize+12345)
 	l := f.publish("web:1@amd64", way{"", raw})
-	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
+	p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func threeFrames(t *testing.T) (*fixture, []byte, catalog.Listed, fetch.Plan) {
 
 func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	f := newFixture(t)
-	one, two := someBytes(1, 1000), someBytes(2, 2000)
+	one, two := imagetest.Bytes(1, 1000), imagetest.Bytes(2, 2000)
 	a := f.publish("web:1@amd64", way{"", one})
 	b := f.publish("web:2@amd64", way{"", one}, way{"web:1@amd64", two})
 	trust := document.NewTrust(f.key.Public())
@@ -116,7 +117,8 @@ func TestOpenPlanRefusesMixedDocuments(t *testing.T) {
 	if m, err := o.Content(t.Context()); err != nil || len(m.Entries) != 1 {
 		t.Errorf("Content = %+v, %v", m, err)
 	}
-	if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs}, document.NewTrust(newKey(t).Public()), good,
+	if _, err := fetch.Open(t.Context(), []blob.Reader{f.s.Blobs},
+		document.NewTrust(imagetest.NewKey(t).Public()), good,
 		quick(fetch.Options{})); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenPlan with another key = %v, want %v", err, minisign.ErrSignature)
 	}

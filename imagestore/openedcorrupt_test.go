@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 )
 
 func TestChangedByte(t *testing.T) {
@@ -66,7 +67,7 @@ func TestChangedByte(t *testing.T) {
 		if got, err := readStream(f, p, fetch.Options{}, f.s.Blobs, good.Blobs); err != nil || !bytes.Equal(got, raw) {
 			t.Errorf("%s: with a second source: %d bytes, %v", c.name, len(got), err)
 		}
-		v, err := f.s.Verify(t.Context(), refOf(t, "web"), nil)
+		v, err := f.s.Verify(t.Context(), imagetest.Ref(t, "web"), nil)
 		if err != nil || v.OK || len(v.Problems) != 1 || !strings.Contains(v.Problems[0], "sha256:") {
 			t.Errorf("%s: Verify = %+v, %v, want one problem that names the blob", c.name, v, err)
 		}
@@ -105,8 +106,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // for ever.
 func TestEndlessDocument(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 1000)})
-	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
+	p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}

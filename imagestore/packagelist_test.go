@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/packages"
 	"griddle/imagestore/ref"
@@ -48,7 +49,7 @@ func (f *fixture) publishDir(version string,
 	if err != nil {
 		return catalog.Listed{}, warned, err
 	}
-	l, err := f.s.Resolve(f.t.Context(), refOf(f.t, p.Ref))
+	l, err := f.s.Resolve(f.t.Context(), imagetest.Ref(f.t, p.Ref))
 	return l, warned, err
 }
 
@@ -66,11 +67,11 @@ func TestPublishPackages(t *testing.T) {
 		if l.Packages == nil || l.Packages.Manager != "dpkg" || l.Packages.Count != 2 {
 			t.Errorf("listed are %+v, want 2 of dpkg", l.Packages)
 		}
-		got, err := f.s.ReadPackages(t.Context(), refOf(t, "web"))
+		got, err := f.s.ReadPackages(t.Context(), imagetest.Ref(t, "web"))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("ReadPackages = %+v, %v, want %+v", got, err, want)
 		}
-		s, err := f.s.Show(t.Context(), refOf(t, "web"))
+		s, err := f.s.Show(t.Context(), imagetest.Ref(t, "web"))
 		if err != nil || !s.Image.Packages.Equal(l.Packages) ||
 			!slices.Equal(s.Image.Prepared, []document.Prepared{{Step: "logs", Removed: 3}}) {
 			t.Errorf("Show = %+v, %v", s.Image, err)
@@ -86,7 +87,7 @@ func TestPublishWithoutPackages(t *testing.T) {
 	if err != nil || l.Packages != nil || len(warned) > 0 {
 		t.Errorf("without packages: %+v, %v, %v", l.Packages, warned, err)
 	}
-	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, imagestore.ErrNoPackages) {
+	if _, err := f.s.ReadPackages(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, imagestore.ErrNoPackages) {
 		t.Errorf("ReadPackages = %v, want ErrNoPackages", err)
 	}
 	l, warned, err = f.publishDir("2", func(context.Context, string) (packages.List, error) {
@@ -114,17 +115,17 @@ func TestPackagesLive(t *testing.T) {
 		t.Errorf("Collect took the package list: %v", err)
 	}
 	f.damage(d, -3)
-	v, err := f.s.Verify(t.Context(), refOf(t, "web"), nil)
+	v, err := f.s.Verify(t.Context(), imagetest.Ref(t, "web"), nil)
 	if err != nil || v.OK || len(v.Problems) != 1 || !strings.HasPrefix(v.Problems[0], "package list: ") {
 		t.Errorf("Verify = %+v, %v, want the package list named", v, err)
 	}
-	if _, err := f.s.ReadPackages(t.Context(), refOf(t, "web")); !errors.Is(err, blob.ErrMismatch) {
+	if _, err := f.s.ReadPackages(t.Context(), imagetest.Ref(t, "web")); !errors.Is(err, blob.ErrMismatch) {
 		t.Errorf("ReadPackages = %v, want blob.ErrMismatch", err)
 	}
 	if err := os.Chtimes(f.blobFile(d), old, old); err != nil { // the damage made it look as if it was put again
 		t.Fatal(err)
 	}
-	if _, err := f.s.Delete(t.Context(), refOf(t, "web")); err != nil || slices.Contains(f.blobs(), d) {
+	if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web")); err != nil || slices.Contains(f.blobs(), d) {
 		t.Errorf("Delete left the package list: %v", err)
 	}
 }
@@ -154,7 +155,7 @@ func TestAddChecksPackages(t *testing.T) {
 	} {
 		p := *good
 		tt.change(&p)
-		pub := f.image("web:"+strings.ReplaceAll(name, " ", "-")+"@amd64", way{"", someBytes(1, 1000)})
+		pub := f.image("web:"+strings.ReplaceAll(name, " ", "-")+"@amd64", way{"", imagetest.Bytes(1, 1000)})
 		b, err := blob.ReadAll(t.Context(), f.s.Blobs, pub.Image, document.MaxSize)
 		if err != nil {
 			t.Fatal(err)
@@ -187,7 +188,7 @@ func TestCopyPackages(t *testing.T) {
 	}
 	to := f.another()
 	to.pull(f.s, "web")
-	got, err := to.s.ReadPackages(t.Context(), refOf(t, "web"))
+	got, err := to.s.ReadPackages(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("ReadPackages of the copy = %+v, %v, want %+v", got, err, want)
 	}

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/source"
@@ -136,7 +137,7 @@ func TestPublishFullThenDelta(t *testing.T) {
 
 	// A parent that is deleted, like a copy that is gone, makes the next stream a full one.
 	p.must(os.Rename(filepath.Join(p.dir, "moved"), filepath.Join(p.dir, "moved again")))
-	_, err = p.store.Delete(ctx, mustRef(t, second.Ref))
+	_, err = p.store.Delete(ctx, imagetest.Ref(t, second.Ref))
 	p.must(err)
 	p.o.Ref.Version = "3"
 	third := p.publish()
@@ -148,15 +149,6 @@ func TestPublishFullThenDelta(t *testing.T) {
 	}
 }
 
-func mustRef(t *testing.T, s string) ref.Ref {
-	t.Helper()
-	r, err := ref.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // receive has btrfs receive make the images from their plain streams and compares each with its manifest.
 func receiveAll(p *publisher, refs ...string) {
 	p.Helper()
@@ -165,7 +157,7 @@ func receiveAll(p *publisher, refs ...string) {
 	p.must(os.Mkdir(in, 0o755))
 	var from *ref.Ref
 	for _, s := range refs {
-		r := mustRef(p.T, s)
+		r := imagetest.Ref(p.T, s)
 		var stream bytes.Buffer
 		p.must(p.store.Stream(ctx, r, from, true, &stream))
 		cmd := exec.Command("btrfs", "receive", "-q", in)

@@ -13,6 +13,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 )
 
 // TestPublishDeleteDownload has publishers who fight for the same names, somebody who deletes what is there, and
@@ -134,12 +135,12 @@ func TestPublishDeleteDownload(t *testing.T) {
 
 // rawOf is the stream of an image by its name.
 func rawOf(ref string) []byte {
-	return bytes.Repeat(someBytes(byte(len(ref)), 2000), int(blob.Sum([]byte(ref)).Hex()[0]))
+	return bytes.Repeat(imagetest.Bytes(byte(len(ref)), 2000), int(blob.Sum([]byte(ref)).Hex()[0]))
 }
 
 // download reads the newest image. What was deleted meanwhile is missing, and never wrong.
 func (f *fixture) download(t *testing.T, whole, gone *atomic.Int32) {
-	p, err := f.s.Plan(t.Context(), refOf(t, "web"))
+	p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web"))
 	if err != nil {
 		t.Errorf("planning: %v", err)
 		return

@@ -17,6 +17,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -89,7 +90,7 @@ func TestReadOnlyMount(t *testing.T) {
 	p.store.Key = p.o.Key
 	p.publish()
 	p.write("file3", 5000)
-	two := mustRef(t, p.publish().Ref)
+	two := imagetest.Ref(t, p.publish().Ref)
 	dir := p.store.Dir()
 	at := filepath.Join(t.TempDir(), "mounted")
 	p.must(os.Mkdir(at, 0o755))
@@ -132,7 +133,7 @@ func TestSomebodyElsesStore(t *testing.T) {
 		return
 	}
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 100_000)})
 	open := filepath.Dir(filepath.Dir(f.dir))
 	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)

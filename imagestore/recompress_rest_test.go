@@ -15,6 +15,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
 )
@@ -22,7 +23,7 @@ import (
 // level says at which level the stream of ref from parent is, and whether there is one with dictionaries.
 func (f *fixture) level(r, parent string) (level int, dict bool) {
 	f.t.Helper()
-	l, err := f.s.Resolve(f.t.Context(), refOf(f.t, r))
+	l, err := f.s.Resolve(f.t.Context(), imagetest.Ref(f.t, r))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -41,8 +42,8 @@ func (f *fixture) level(r, parent string) (level int, dict bool) {
 // TestRecompressGoesOn has a stream that is damaged before one that is not.
 func TestRecompressGoesOn(t *testing.T) {
 	f := newFixture(t)
-	bad := f.publish("web:2@amd64", way{"", someBytes(2, 5000)})
-	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
+	bad := f.publish("web:2@amd64", way{"", imagetest.Bytes(2, 5000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 3000)})
 	f.damage(bad.Streams[0].Encoding, -1)
 	var done []string
 	err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, func(r imagestore.Recompressed) {
@@ -59,13 +60,13 @@ func TestRecompressGoesOn(t *testing.T) {
 // TestRecompressUntrusted has an image whose key counts no more.
 func TestRecompressUntrusted(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:2@amd64", way{"", someBytes(2, 5000)})
+	f.publish("web:2@amd64", way{"", imagetest.Bytes(2, 5000)})
 	key := f.key
-	f.key = newKey(t)
+	f.key = imagetest.NewKey(t)
 	if err := f.s.TrustKey(t.Context(), f.key.Public()); err != nil {
 		t.Fatal(err)
 	}
-	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 3000)})
 	if err := f.s.Revoke(t.Context(), key.Public()); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func TestRecompressUntrusted(t *testing.T) {
 		t.Errorf("it is at level %d, want 10", got)
 	}
 	err := f.s.Recompress(t.Context(),
-		imagestore.RecompressOptions{Level: 10, Refs: []ref.Ref{refOf(t, "web:2@amd64")}}, nil)
+		imagestore.RecompressOptions{Level: 10, Refs: []ref.Ref{imagetest.Ref(t, "web:2@amd64")}}, nil)
 	if !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Recompress of an image by a revoked key = %v, want ErrSignature", err)
 	}
@@ -86,9 +87,9 @@ func TestRecompressUntrusted(t *testing.T) {
 // still have the parent.
 func TestRecompressOrphan(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
-	f.publish("web:2@amd64", way{"", someBytes(2, 5000)}, way{"web:1@amd64", someBytes(3, 800)})
-	if _, err := f.s.Delete(t.Context(), refOf(t, "web:1@amd64")); err != nil {
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 3000)})
+	f.publish("web:2@amd64", way{"", imagetest.Bytes(2, 5000)}, way{"web:1@amd64", imagetest.Bytes(3, 800)})
+	if _, err := f.s.Delete(t.Context(), imagetest.Ref(t, "web:1@amd64")); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, nil); err != nil {
@@ -98,7 +99,7 @@ func TestRecompressOrphan(t *testing.T) {
 	if delta, _ := f.level("web:2@amd64", "web:1@amd64"); full != 10 || delta != 10 {
 		t.Errorf("they are at levels %d and %d, want 10", full, delta)
 	}
-	p, err := f.s.Plan(t.Context(), refOf(t, "web:2"), refOf(t, "web:1@amd64"))
+	p, err := f.s.Plan(t.Context(), imagetest.Ref(t, "web:2"), imagetest.Ref(t, "web:1@amd64"))
 	if err != nil || len(p.Streams) != 1 || p.Streams[0].Raw != 800 {
 		t.Errorf("Plan from the deleted parent = %+v, %v, want the delta", p, err)
 	}
@@ -149,22 +150,22 @@ func TestRecompressInVain(t *testing.T) {
 // TestRecompressTogether has several at the same streams, while an image is deleted under their hands.
 func TestRecompressTogether(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 3000)})
-	f.publish("web:2@amd64", way{"", someBytes(2, 5000)})
-	f.publish("web:3@amd64", way{"", bytes.Repeat(someBytes(3, 1<<20), 9)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 3000)})
+	f.publish("web:2@amd64", way{"", imagetest.Bytes(2, 5000)})
+	f.publish("web:3@amd64", way{"", bytes.Repeat(imagetest.Bytes(3, 1<<20), 9)})
 	var g errgroup.Group
 	for range 3 {
 		g.Go(func() error { return f.s.Recompress(t.Context(), imagestore.RecompressOptions{Level: 10}, nil) })
 	}
 	g.Go(func() error {
-		_, err := f.s.Delete(context.WithoutCancel(t.Context()), refOf(t, "web:2@amd64"))
+		_, err := f.s.Delete(context.WithoutCancel(t.Context()), imagetest.Ref(t, "web:2@amd64"))
 		return err
 	})
 	if err := g.Wait(); err != nil {
 		t.Error(err)
 	}
 	for _, r := range []string{"web:1@amd64", "web:3@amd64"} {
-		v, err := f.s.Verify(t.Context(), refOf(t, r), nil)
+		v, err := f.s.Verify(t.Context(), imagetest.Ref(t, r), nil)
 		if got, _ := f.level(r, ""); got != 10 || err != nil || !v.OK {
 			t.Errorf("%s is at level %d, and %+v, %v", r, got, v, err)
 		}

@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
@@ -24,7 +25,7 @@ import (
 func rawStream(t *testing.T, s *imagestore.Store, name string, parentDir string,
 	o imagestore.PlanOptions) ([]byte, fetch.Plan, error) {
 	t.Helper()
-	plan, err := s.PlanWith(t.Context(), mustRef(t, name), o)
+	plan, err := s.PlanWith(t.Context(), imagetest.Ref(t, name), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func changing(t *testing.T) (p *publisher, one, two string) {
 func TestRecompress(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
-	have := imagestore.PlanOptions{Have: []ref.Ref{mustRef(t, one)}}
+	have := imagestore.PlanOptions{Have: []ref.Ref{imagetest.Ref(t, one)}}
 	before, oldPlan, err := rawStream(t, p.store, two, "", have)
 	p.must(err)
 	var got []imagestore.Recompressed
@@ -96,7 +97,7 @@ func TestRecompress(t *testing.T) {
 	if _, _, err := rawStream(t, p.store, two, "", have); !errors.Is(err, encoding.ErrNeedsParent) {
 		t.Errorf("opening it without the parent = %v, want ErrNeedsParent", err)
 	}
-	tree, err := p.store.HoldTree(ctx, mustRef(t, one))
+	tree, err := p.store.HoldTree(ctx, imagetest.Ref(t, one))
 	p.must(err)
 	defer tree.Release()
 	with, plan, err := rawStream(t, p.store, two, tree.Dir, have)
@@ -106,16 +107,16 @@ func TestRecompress(t *testing.T) {
 	if recompress(); len(got) != 0 {
 		t.Errorf("a second run did %+v, want nothing", got)
 	}
-	v, err := p.store.Verify(ctx, mustRef(t, two), nil)
+	v, err := p.store.Verify(ctx, imagetest.Ref(t, two), nil)
 	if err != nil || !v.OK {
 		t.Errorf("Verify = %+v, %v", v, err)
 	}
 	receiveAll(p, one, two)
 	// A receiver that has the parent as a tree takes the small one by itself.
 	dir := t.TempDir()
-	first, err := p.store.Receive(ctx, mustRef(t, one), dir, imagestore.ReceiveOptions{})
+	first, err := p.store.Receive(ctx, imagetest.Ref(t, one), dir, imagestore.ReceiveOptions{})
 	p.must(err)
-	second, err := p.store.Receive(ctx, mustRef(t, two), dir,
+	second, err := p.store.Receive(ctx, imagetest.Ref(t, two), dir,
 		imagestore.ReceiveOptions{Have: []imagestore.Tree{imagestore.ReceivedTree(first)}})
 	if err != nil || second.Wire > plan.Wire()+64<<10 { // documents and the index come to it
 		t.Errorf("Receive on the parent = %+v, %v, want %d bytes fetched", second, err, plan.Wire())
@@ -140,7 +141,7 @@ func fetchAll(ctx context.Context, s *imagestore.Store, p fetch.Plan) error {
 func TestRecompressRetires(t *testing.T) {
 	ctx := context.Background()
 	p, one, _ := changing(t)
-	old, err := p.store.Plan(ctx, mustRef(t, one))
+	old, err := p.store.Plan(ctx, imagetest.Ref(t, one))
 	p.must(err)
 	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, nil))
 	long := time.Now().Add(-2 * catalog.OrphanAge)
@@ -163,10 +164,10 @@ func TestDictionaryRefuses(t *testing.T) {
 	ctx := context.Background()
 	p, one, two := changing(t)
 	p.must(p.store.Recompress(ctx, imagestore.RecompressOptions{Level: 12}, nil))
-	tree, err := p.store.HoldTree(ctx, mustRef(t, one))
+	tree, err := p.store.HoldTree(ctx, imagetest.Ref(t, one))
 	p.must(err)
 	defer tree.Release()
-	have := imagestore.PlanOptions{Have: []ref.Ref{mustRef(t, one)}, Dictionaries: true}
+	have := imagestore.PlanOptions{Have: []ref.Ref{imagetest.Ref(t, one)}, Dictionaries: true}
 	big, err := os.ReadFile(filepath.Join(tree.Dir, "big"))
 	p.must(err)
 	for name, make := range map[string]func(dir string) error{

@@ -10,6 +10,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
@@ -18,17 +19,17 @@ import (
 func TestNothingStandsOnRevoked(t *testing.T) {
 	ctx := context.Background()
 	p := newPublisher(t)
-	site := newKey(t)
+	site := imagetest.NewKey(t)
 	p.must(p.store.Grant(ctx, catalog.Granting{Key: document.SiteGrant(site.Public()).String()}))
 	p.store.Key = site
 	p.o.Ref.Version = "1"
 	one := p.publish()
 	lost := p.o.Key
-	p.o.Key = newKey(t)
+	p.o.Key = imagetest.NewKey(t)
 	p.must(p.store.TrustKey(ctx, p.o.Key.Public()))
 	p.must(p.store.Revoke(ctx, lost.Public()))
 	if _, err := p.store.Derive(ctx,
-		imagestore.DeriveOptions{Ref: mustRef(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
+		imagestore.DeriveOptions{Ref: imagetest.Ref(t, one.Ref)}); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("Derive of a revoked image = %v", err)
 	}
 	p.write("file7", 7)
@@ -44,12 +45,12 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 		t.Errorf("the version after that is %+v, want a delta", three)
 	}
 	// A stream that another site derived, until that site's key is lost: ours makes it anew.
-	mirror := newKey(t)
+	mirror := imagetest.NewKey(t)
 	p.must(p.store.Grant(ctx, catalog.Granting{Key: document.StreamsGrant(mirror.Public()).String()}))
 	derive := func(k *minisign.SecretKey) imagestore.Derived {
 		t.Helper()
 		p.store.Key = k
-		d, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: mustRef(t, three.Ref)})
+		d, err := p.store.Derive(ctx, imagestore.DeriveOptions{Ref: imagetest.Ref(t, three.Ref)})
 		p.must(err)
 		return d
 	}
@@ -63,7 +64,7 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 	if d := derive(site); !d.Made {
 		t.Errorf("Derive of what a revoked key signed = %+v", d)
 	}
-	if plan, err := p.store.Plan(ctx, mustRef(t, three.Ref)); err != nil || len(plan.Streams) != 1 {
+	if plan, err := p.store.Plan(ctx, imagetest.Ref(t, three.Ref)); err != nil || len(plan.Streams) != 1 {
 		t.Errorf("Plan = %+v, %v", plan, err)
 	}
 }
@@ -72,15 +73,15 @@ func TestNothingStandsOnRevoked(t *testing.T) {
 // bytes are wrong, or no other way is left.
 func TestVerifyRevokedStream(t *testing.T) {
 	f := newFixture(t)
-	site := f.by(newKey(t))
+	site := f.by(imagetest.NewKey(t))
 	f.grant(document.SiteGrant(site.key.Public()))
-	f.publish("web:1@amd64", way{"", someBytes(1, 4000)})
-	f.publish("web:2@amd64", way{"web:1@amd64", someBytes(2, 300)})
-	l, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 4000)})
+	f.publish("web:2@amd64", way{"web:1@amd64", imagetest.Bytes(2, 300)})
+	l, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	full := site.stream(f.identity("web:2@amd64"), "", someBytes(3, 5000))
+	full := site.stream(f.identity("web:2@amd64"), "", imagetest.Bytes(3, 5000))
 	if _, err := f.s.Add(t.Context(),
 		catalog.Publication{Image: l.Document, Streams: []catalog.StreamBlobs{full}}); err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func TestVerifyRevokedStream(t *testing.T) {
 	}
 	check := func(ok bool, revoked int) {
 		t.Helper()
-		one, err := f.s.Verify(t.Context(), refOf(t, "web:2"), nil)
+		one, err := f.s.Verify(t.Context(), imagetest.Ref(t, "web:2"), nil)
 		if err != nil || one.OK != ok || len(one.Revoked) != revoked {
 			t.Errorf("Verify = %+v, %v; want OK %v and %d streams by a revoked key", one, err, ok, revoked)
 		}

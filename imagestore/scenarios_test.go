@@ -13,6 +13,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/ref"
@@ -47,11 +48,11 @@ func (s scenario) points(n, step int) iter.Seq[int] {
 }
 
 func scenarios() []scenario {
-	parent, second := someBytes(1, 3000), someBytes(2, 5000)
+	parent, second := imagetest.Bytes(1, 3000), imagetest.Bytes(2, 5000)
 	base := func(f *fixture) { f.publish("web:1@amd64", way{"", parent}) }
 	two := func(f *fixture) {
 		base(f)
-		f.publish("web:2@amd64", way{"", second}, way{"web:1@amd64", someBytes(3, 800)})
+		f.publish("web:2@amd64", way{"", second}, way{"web:1@amd64", imagetest.Bytes(3, 800)})
 	}
 	return append(treeScenarios(), []scenario{
 		{name: "open", act: func(f *fixture) error {
@@ -66,7 +67,7 @@ func scenarios() []scenario {
 			return f.attempt(func(f *fixture) { f.publish("web:2@amd64", way{"", second}) })
 		}, done: []error{catalog.ErrExists}},
 		{name: "delete", base: two, act: func(f *fixture) error {
-			_, err := f.s.Delete(context.Background(), refOf(f.t, "web:1@amd64"))
+			_, err := f.s.Delete(context.Background(), imagetest.Ref(f.t, "web:1@amd64"))
 			return err
 		}, done: []error{catalog.ErrNotFound}},
 		{name: "collect", base: func(f *fixture) {
@@ -137,8 +138,8 @@ func treeScenarios() []scenario {
 			f.plant(2)
 		}, act: func(f *fixture) error { return f.publishTree("2") }, done: []error{catalog.ErrExists}},
 		{name: "derive", costly: true, base: two, act: func(f *fixture) error {
-			from := refOf(f.t, "web:2@amd64")
-			_, err := f.s.Derive(context.Background(), imagestore.DeriveOptions{Ref: refOf(f.t, "web:1@amd64"),
+			from := imagetest.Ref(f.t, "web:2@amd64")
+			_, err := f.s.Derive(context.Background(), imagestore.DeriveOptions{Ref: imagetest.Ref(f.t, "web:1@amd64"),
 				Parent: &from, Encoder: encoding.Encoder{Workers: 1}})
 			return err
 		}},
@@ -150,7 +151,7 @@ func treeScenarios() []scenario {
 			return err
 		}},
 		{name: "dictionary", costly: true, states: 3, base: two, act: func(f *fixture) error {
-			o := imagestore.RecompressOptions{Level: 10, Workers: 1, Refs: []ref.Ref{refOf(f.t, "web:2@amd64")}}
+			o := imagestore.RecompressOptions{Level: 10, Workers: 1, Refs: []ref.Ref{imagetest.Ref(f.t, "web:2@amd64")}}
 			return f.s.Recompress(context.Background(), o, nil)
 		}},
 	}
@@ -170,13 +171,13 @@ func (f *fixture) beside(name string) string { return filepath.Join(filepath.Dir
 func (f *fixture) plant(n int) {
 	f.t.Helper()
 	dir := f.beside("template")
-	large := words(9, 50_000)
+	large := imagetest.Words(9, 50_000)
 	for i := 0; i < len(large); i += 2048 {
 		large[i] = byte('0' + n)
 	}
 	f.must(errors.Join(os.MkdirAll(filepath.Join(dir, "etc"), 0o755),
 		os.WriteFile(filepath.Join(dir, "large"), large, 0o644),
-		os.WriteFile(filepath.Join(dir, "same"), someBytes(7, 5000), 0o600),
+		os.WriteFile(filepath.Join(dir, "same"), imagetest.Bytes(7, 5000), 0o600),
 		os.WriteFile(filepath.Join(dir, "etc", "version"), []byte(fmt.Sprint(n)), 0o644)))
 }
 

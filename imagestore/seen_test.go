@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/remote"
 )
@@ -91,9 +92,9 @@ func (s *site) sign(h head.Head, k *minisign.SecretKey) []byte {
 // TestClientRefuses serves what a mirror, an old backup or somebody in between might.
 func TestClientRefuses(t *testing.T) {
 	s := newSite(t, time.Hour)
-	s.publish("web:1@amd64", way{"", someBytes(1, 1000)})
+	s.publish("web:1@amd64", way{"", imagetest.Bytes(1, 1000)})
 	oldHead, oldLog := s.get(head.Path), s.get(remote.CatalogPath)
-	s.publish("web:2@amd64", way{"", someBytes(2, 1000)})
+	s.publish("web:2@amd64", way{"", imagetest.Bytes(2, 1000)})
 	newHead, newLog := s.get(head.Path), s.get(remote.CatalogPath)
 	now, err := head.Peek(newHead)
 	if err != nil {
@@ -106,13 +107,13 @@ func TestClientRefuses(t *testing.T) {
 	lines := bytes.SplitAfter(newLog, []byte("\n"))
 	fork := bytes.Replace(newLog, []byte("of web:2"), []byte("ov web:2"), 1)
 	extra := append(bytes.Clone(newLog), fmt.Sprintf(`{"seq":%d,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+
-		"\n", now.Seq+1, newKey(t).Public())...)
+		"\n", now.Seq+1, imagetest.NewKey(t).Public())...)
 	expired := now
 	expired.Expires = time.Now().Add(-time.Minute)
 	next := head.Head{Seq: now.Seq + 1, SHA256: logSum(t, extra), Time: time.Now()}
 	forkHead := head.Head{Seq: now.Seq, SHA256: logSum(t, fork), Time: time.Now()}
 	forkNext := append(bytes.Clone(fork), extra[len(newLog):]...)
-	stranger := newKey(t)
+	stranger := imagetest.NewKey(t)
 	strange := []byte(fmt.Sprintf(`{"seq":1,"time":"2026-01-01T00:00:00Z","kind":"trust","key":%q}`+"\n",
 		document.SiteGrant(stranger.Public())))
 	for _, c := range []struct {
@@ -134,7 +135,8 @@ func TestClientRefuses(t *testing.T) {
 		{"an entry more that nobody signed", newHead, extra, nil, nil, 2},
 		{"an entry more", s.sign(next, s.site), extra, nil, nil, 2},
 		{"a head by a publisher", s.sign(next, s.key), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
-		{"a head by a stranger", s.sign(next, newKey(t)), extra, minisign.ErrSignature, minisign.ErrSignature, 0},
+		{"a head by a stranger", s.sign(next, imagetest.NewKey(t)), extra, minisign.ErrSignature,
+			minisign.ErrSignature, 0},
 		{"a forged head", bytes.Replace(newHead, []byte(`"seq":4`), []byte(`"seq":3`), 1), newLog,
 			minisign.ErrSignature, minisign.ErrSignature, 0},
 		{"an expired head", s.sign(expired, s.site), newLog, head.ErrExpired, head.ErrExpired, 0},
@@ -187,7 +189,7 @@ func TestSeenFollows(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "seen")
 	c := &fixture{t, s.dir, s.client(dir), s.key}
 	for i := range 3 {
-		c.publish(fmt.Sprintf("web:%d@amd64", i), way{"", someBytes(byte(i), 500)})
+		c.publish(fmt.Sprintf("web:%d@amd64", i), way{"", imagetest.Bytes(byte(i), 500)})
 		if list, err := c.s.List(t.Context()); err != nil || len(list) != i+1 {
 			t.Errorf("List = %s, %v", refs(list), err)
 		}

@@ -14,12 +14,13 @@ import (
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
 	"griddle/imagestore/head"
+	"griddle/imagestore/imagetest"
 )
 
 // TestSeenFaults has each operation and each read of what remembers a catalog fail, kills the process there, and cuts
 // power after each operation: what is remembered is the old head or the new one, and the new one where that was said.
 func TestSeenFaults(t *testing.T) {
-	key := newKey(t).Public()
+	key := imagetest.NewKey(t).Public()
 	h := func(seq int64) head.Head {
 		return head.Head{Seq: seq, SHA256: blob.Sum([]byte(fmt.Sprint(seq))).Hex(), Time: time.Unix(1.7e9+seq, 0).UTC()}
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
@@ -21,7 +22,7 @@ func treesOf(t *testing.T) (f *fixture, one, two ref.Ref) {
 	f.must(f.publishTree("1"))
 	f.plant(2)
 	f.must(f.publishTree("2"))
-	return f, refOf(t, "web:1@amd64"), refOf(t, "web:2@amd64")
+	return f, imagetest.Ref(t, "web:1@amd64"), imagetest.Ref(t, "web:2@amd64")
 }
 
 // TestShelfWaits has a tree locked for a moment by nobody who removes it, as the start of a program does.

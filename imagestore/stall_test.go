@@ -12,6 +12,7 @@ import (
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/head"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/mirror"
 	"griddle/imagestore/remote"
 )
@@ -58,7 +59,7 @@ func (c *cutOff) Write(b []byte) (int, error) {
 // there is an error that says so.
 func TestStalledServer(t *testing.T) {
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 300_000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 300_000)})
 	for _, c := range []struct {
 		name, begins string
 		after        int

@@ -8,13 +8,15 @@ import (
 
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 )
 
 func TestStream(t *testing.T) {
-	zstdProgram := need(t, "zstd")
+	zstdProgram := imagetest.Need(t, "zstd")
 	both(t, func(t *testing.T, f *fixture) {
-		one, two, three := someBytes(1, document.PieceSize+1000), someBytes(2, 2000), someBytes(3, 3000)
+		one, two, three := imagetest.Bytes(1, document.PieceSize+1000),
+			imagetest.Bytes(2, 2000), imagetest.Bytes(3, 3000)
 		f.publish("web:1@amd64", way{"", one})
 		f.publish("web:2@amd64", way{"web:1@amd64", two})
 		f.publish("web:3@amd64", way{"web:2@amd64", three})
@@ -36,12 +38,12 @@ func TestStream(t *testing.T) {
 		} {
 			var from *ref.Ref
 			if c.from != "" {
-				r := refOf(t, c.from)
+				r := imagetest.Ref(t, c.from)
 				from = &r
 			}
 			for _, raw := range []bool{true, false} {
 				var out bytes.Buffer
-				err := f.s.Stream(t.Context(), refOf(t, c.ref), from, raw, &out)
+				err := f.s.Stream(t.Context(), imagetest.Ref(t, c.ref), from, raw, &out)
 				if !errors.Is(err, c.is) || c.is != nil && out.Len() > 0 {
 					t.Errorf("Stream(%s from %q) = %v after %d bytes, want %v", c.ref, c.from, err, out.Len(), c.is)
 					continue

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/imagestore/content"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/ref"
 	"griddle/imagestore/remote"
 	"griddle/imagestore/source"
@@ -42,7 +43,7 @@ func TestTar(t *testing.T) {
 		p.must(os.Chtimes(filepath.Join(p.dir, name), time.Unix(1e9, 5), time.Unix(1e9, 5)))
 	}
 	p.store.Key = p.o.Key
-	image := mustRef(t, p.publish().Ref)
+	image := imagetest.Ref(t, p.publish().Ref)
 	var archive bytes.Buffer
 	p.must(p.store.Tar(ctx, image, &archive, nil))
 	tree, err := p.store.HoldTree(ctx, image)
@@ -62,7 +63,7 @@ func TestTar(t *testing.T) {
 	} {
 		out := filepath.Join(filepath.Dir(p.dir), fmt.Sprintf("unpacked%d", i))
 		p.must(os.Mkdir(out, 0o755))
-		cmd := exec.Command(need(t, command[0]), append(command[1:], "-C", out)...)
+		cmd := exec.Command(imagetest.Need(t, command[0]), append(command[1:], "-C", out)...)
 		cmd.Stdin = bytes.NewReader(archive.Bytes())
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v: %s", command, err, msg)
@@ -83,7 +84,7 @@ func TestTar(t *testing.T) {
 	p.must(err)
 	again, err := p.store.Publish(ctx, o)
 	p.must(err)
-	second, err := p.store.HoldTree(ctx, mustRef(t, again.Ref))
+	second, err := p.store.HoldTree(ctx, imagetest.Ref(t, again.Ref))
 	p.must(err)
 	defer second.Release()
 	sameContent(t, "publishing the archive made", second.Content, want)
@@ -173,8 +174,8 @@ func TestStreamOverHTTP(t *testing.T) {
 	}
 	_, raw := get(two, one, "raw")
 	var want bytes.Buffer
-	from := mustRef(t, one)
-	p.must(p.store.Stream(t.Context(), mustRef(t, two), &from, true, &want))
+	from := imagetest.Ref(t, one)
+	p.must(p.store.Stream(t.Context(), imagetest.Ref(t, two), &from, true, &want))
 	if !bytes.Equal(raw, want.Bytes()) {
 		t.Errorf("the server sent %d bytes, the store %d", len(raw), want.Len())
 	}

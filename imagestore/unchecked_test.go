@@ -17,6 +17,7 @@ import (
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/source/sourcetest"
 )
@@ -25,7 +26,7 @@ import (
 // nothing is called damaged.
 func TestNotDamaged(t *testing.T) {
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 10_000)})
 	for _, errno := range []error{unix.EIO, unix.EACCES, unix.ENOSPC} {
 		s, err := imagestore.OpenOn(durable.Disk{Reading: func(path string) error {
 			if filepath.Base(path) == l.Streams[0].Encoding.Hex() {
@@ -36,7 +37,7 @@ func TestNotDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := s.Verify(t.Context(), refOf(t, l.Ref), nil)
+		v, err := s.Verify(t.Context(), imagetest.Ref(t, l.Ref), nil)
 		if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) != 1 ||
 			!strings.Contains(v.Unchecked[0], errno.Error()) {
 			t.Errorf("Verify with %v = %+v, %v, want one thing that was not checked", errno, v, err)
@@ -50,7 +51,7 @@ func TestNotDamaged(t *testing.T) {
 		}
 	}
 	f.damage(l.Streams[0].Encoding, 30)
-	if v, err := f.s.Verify(t.Context(), refOf(t, l.Ref), nil); err != nil || len(v.Problems) != 1 ||
+	if v, err := f.s.Verify(t.Context(), imagetest.Ref(t, l.Ref), nil); err != nil || len(v.Problems) != 1 ||
 		len(v.Unchecked) != 0 {
 		t.Errorf("Verify of damage = %+v, %v", v, err)
 	}
@@ -65,7 +66,7 @@ func TestFullSpoolIsNotDamage(t *testing.T) {
 	s.Spool = t.TempDir()
 	sourcetest.Run(t, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", s.Spool)
 	t.Cleanup(func() { sourcetest.Run(t, "umount", s.Spool) })
-	v, err := s.Verify(t.Context(), mustRef(t, two), nil)
+	v, err := s.Verify(t.Context(), imagetest.Ref(t, two), nil)
 	if err != nil || v.OK || len(v.Problems) != 0 || len(v.Unchecked) == 0 ||
 		!strings.Contains(v.Unchecked[0], unix.ENOSPC.Error()) {
 		t.Errorf("Verify = %+v, %v, want that there was no room for the parent's tree", v, err)

@@ -8,6 +8,7 @@ import (
 
 	"griddle/imagestore"
 	"griddle/imagestore/blob"
+	"griddle/imagestore/imagetest"
 )
 
 // TestVerifyStore breaks each kind of blob in turn: the fault is found with the images that it hits, and
@@ -15,14 +16,14 @@ import (
 func TestVerifyStore(t *testing.T) {
 	f := newFixture(t)
 	f.versions()
-	f.publish("db:1@amd64", way{"", someBytes(8, 10_000)})
+	f.publish("db:1@amd64", way{"", imagetest.Bytes(8, 10_000)})
 	copied := f.another()
 	copied.pull(f.s, "*")
-	one, err := f.s.Resolve(t.Context(), refOf(t, "web:1"))
+	one, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := f.s.Resolve(t.Context(), refOf(t, "web:2"))
+	two, err := f.s.Resolve(t.Context(), imagetest.Ref(t, "web:2"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestVerifyStore(t *testing.T) {
 // TestRepairFromNothing has the other store be no better.
 func TestRepairFromNothing(t *testing.T) {
 	f := newFixture(t)
-	l := f.publish("web:1@amd64", way{"", someBytes(1, 10_000)})
+	l := f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 10_000)})
 	copied := f.another()
 	copied.pull(f.s, "web")
 	f.damage(l.Streams[0].Encoding, 20)

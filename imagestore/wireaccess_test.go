@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/remote"
 )
 
@@ -22,7 +23,7 @@ func (t slotOf) Release()         { t.n.Add(-1) }
 // where there is no room.
 func TestWorkHasBudgets(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 100_000)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 100_000)})
 	f.keepHead(0)
 	var asked []remote.Work
 	var refuses remote.Work
@@ -83,7 +84,7 @@ func TestWorkHasBudgets(t *testing.T) {
 // TestStreamGrows has the budget refuse what the documents say that a stream takes.
 func TestStreamGrows(t *testing.T) {
 	f := newFixture(t)
-	f.publish("web:1@amd64", way{"", someBytes(1, 20<<20)})
+	f.publish("web:1@amd64", way{"", imagetest.Bytes(1, 20<<20)})
 	for _, limit := range []int64{1 << 20, 64 << 20} {
 		var most int64
 		h := remote.NewHandler(f.s,

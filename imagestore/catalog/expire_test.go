@@ -8,6 +8,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 )
 
 // listed is a view with images of web: version, and the parents of its streams ("" for none).
@@ -17,7 +18,7 @@ func listedView(t *testing.T, images map[string][]string) *View {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := newKey(t).Public()
+	key := imagetest.NewKey(t).Public()
 	for version, parents := range images {
 		l := Listed{Signer: key.ID(), Ref: "web:" + version + "@amd64", Template: "web", Version: version,
 			Arch: "amd64", Document: blob.Sum([]byte(version)), Published: time.Unix(1.7e9, 0)}
@@ -60,8 +61,8 @@ func TestFallOut(t *testing.T) {
 		for _, l := range v.FallOut(now) {
 			got = append(got, l.Ref)
 		}
-		if short(got) != c.want {
-			t.Errorf("%s: %q falls out, want %q", c.name, short(got), c.want)
+		if imagetest.Versions(got) != c.want {
+			t.Errorf("%s: %q falls out, want %q", c.name, imagetest.Versions(got), c.want)
 		}
 	}
 }
@@ -90,9 +91,11 @@ func TestPlanGC(t *testing.T) {
 			out = append(out, v.images["web:"+o+"@amd64"])
 		}
 		p := v.PlanRemoval(out, func(string) bool { return c.derive })
-		if short(p.Remove) != c.remove || short(p.Derive) != c.derives || short(p.Kept) != c.kept {
-			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name, short(p.Remove), short(p.Derive),
-				short(p.Kept), c.remove, c.derives, c.kept)
+		if imagetest.Versions(p.Remove) != c.remove || imagetest.Versions(p.Derive) != c.derives ||
+			imagetest.Versions(p.Kept) != c.kept {
+			t.Errorf("%s: remove %q, derive %q, keep %q; want %q, %q, %q", c.name,
+				imagetest.Versions(p.Remove), imagetest.Versions(p.Derive),
+				imagetest.Versions(p.Kept), c.remove, c.derives, c.kept)
 		}
 	}
 }
@@ -127,7 +130,7 @@ func TestPlanGCOrder(t *testing.T) {
 		for _, ref := range p.Remove {
 			delete(left.images, ref)
 			for _, l := range v.keptWays().cut(left) {
-				t.Fatalf("%v: removing %s of %s cuts off %s", images, ref, short(p.Remove), l.Ref)
+				t.Fatalf("%v: removing %s of %s cuts off %s", images, ref, imagetest.Versions(p.Remove), l.Ref)
 			}
 		}
 	}

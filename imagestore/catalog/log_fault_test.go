@@ -9,13 +9,14 @@ import (
 
 	"griddle/imagestore/durable"
 	"griddle/imagestore/durable/durabletest"
+	"griddle/imagestore/imagetest"
 )
 
 // TestLogTakenBack has a reader see a line that could not be synced and was cut off again; others come in its place.
 func TestLogTakenBack(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "catalog")
-	writtenLog(t, path, Entry{Kind: KindTrust, Key: newKey(t).Public().String()})
+	writtenLog(t, path, Entry{Kind: KindTrust, Key: imagetest.NewKey(t).Public().String()})
 	reader := &logFile{path: path}
 	add := func(ref string) func([]Entry) ([]Entry, error) {
 		return func([]Entry) ([]Entry, error) { return []Entry{{Kind: KindDelete, Ref: ref}}, nil }

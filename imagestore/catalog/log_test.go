@@ -9,6 +9,7 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/durable"
+	"griddle/imagestore/imagetest"
 )
 
 // writtenLog makes a log with these entries, and returns its bytes.
@@ -30,7 +31,7 @@ func writtenLog(t *testing.T, path string, entries ...Entry) []byte {
 
 func TestLogTornTail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalog")
-	key := newKey(t).Public().String()
+	key := imagetest.NewKey(t).Public().String()
 	whole := writtenLog(t, path, Entry{Kind: KindTrust, Key: key})
 	two := writtenLog(t, path,
 		Entry{Kind: KindPublish, Image: &Listed{Ref: "web:1@amd64", Template: "web", Version: "1", Arch: "amd64",

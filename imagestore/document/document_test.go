@@ -1,4 +1,4 @@
-package document
+package document_test
 
 import (
 	"bytes"
@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"griddle/imagestore/blob"
+	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/sendstream"
 )
 
 // TestOursVerifiesMinisigns goes the other way, with a key that minisign made and with one that we made.
 func TestOursVerifiesMinisigns(t *testing.T) {
-	tool := need(t, "minisign")
+	tool := imagetest.Need(t, "minisign")
 	dir := t.TempDir()
 	theirs, ours := filepath.Join(dir, "their.key"), filepath.Join(dir, "our.key")
 	if out, err := exec.Command(tool, "-G", "-W", "-s", theirs,
@@ -27,7 +29,9 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 	if _, made, err := minisign.LoadOrMakeKey(ours); err != nil || !made {
 		t.Fatalf("LoadOrMakeKey = %v, %v", made, err)
 	}
-	line, err := MarshalLine(func() Image { m := someImage(); m.Format = ImageFormat; return m }())
+	unsigned := imagetest.Image()
+	unsigned.Format = document.ImageFormat
+	line, err := document.MarshalLine(unsigned)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +56,7 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, by, err := OpenImage(append(bytes.Clone(line), sig...), NewTrust(k))
+		m, by, err := document.OpenImage(append(bytes.Clone(line), sig...), document.NewTrust(k))
 		if err != nil || m.Ref != "web:1@amd64" || by != k {
 			t.Errorf("OpenImage of a document that minisign signed with %s = %q, %v", key, m.Ref, err)
 		}
@@ -64,20 +68,21 @@ func TestOursVerifiesMinisigns(t *testing.T) {
 }
 
 func TestSignatureIsRefused(t *testing.T) {
-	key := newKey(t)
-	trust := NewTrust(key.Public())
-	good, err := Sign(someImage(), key, time.Unix(1.7e9, 0))
+	key := imagetest.NewKey(t)
+	trust := document.NewTrust(key.Public())
+	good, err := document.Sign(imagetest.Image(), key, time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenImage(good, trust); err != nil {
+	if _, _, err := document.OpenImage(good, trust); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenImage(good, NewTrust(newKey(t).Public())); !errors.Is(err, minisign.ErrSignature) ||
+	if _, _, err := document.OpenImage(good,
+		document.NewTrust(imagetest.NewKey(t).Public())); !errors.Is(err, minisign.ErrSignature) ||
 		!strings.Contains(err.Error(), key.Public().ID()+" is not trusted") {
 		t.Errorf("OpenImage with another key = %v", err)
 	}
-	if _, _, err := OpenImage(good, nil); !errors.Is(err, minisign.ErrSignature) {
+	if _, _, err := document.OpenImage(good, nil); !errors.Is(err, minisign.ErrSignature) {
 		t.Errorf("OpenImage with no trust = %v", err)
 	}
 	// Every byte that is changed is noticed, but those of the untrusted comment, which says nothing.
@@ -89,37 +94,39 @@ func TestSignatureIsRefused(t *testing.T) {
 		}
 		bad := bytes.Clone(good)
 		bad[i] ^= 1
-		if _, _, err := OpenImage(bad, trust); err == nil {
+		if _, _, err := document.OpenImage(bad, trust); err == nil {
 			t.Errorf("byte %d of the document, %q made %q, went unnoticed", i, good[i], bad[i])
 		}
 	}
-	stream, err := Sign(Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{blob.Sum(nil).Hex()}}, key,
+	stream, err := document.Sign(document.Stream{Image: imagetest.Image().Identity, Raw: 1,
+		Pieces: []string{blob.Sum(nil).Hex()}}, key,
 		time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := OpenImage(stream, trust); err == nil {
+	if _, _, err := document.OpenImage(stream, trust); err == nil {
 		t.Error("a stream document was taken for an image document")
 	}
 }
 
 func TestSignRefusesNonsense(t *testing.T) {
-	key := newKey(t)
-	image := func(f func(*Image)) Image { m := someImage(); f(&m); return m }
+	key := imagetest.NewKey(t)
+	image := func(f func(*document.Image)) document.Image { m := imagetest.Image(); f(&m); return m }
 	for name, doc := range map[string]any{
-		"no arch":    image(func(m *Image) { m.Ref = "web:1" }),
-		"latest":     image(func(m *Image) { m.Ref = "web:latest@amd64" }),
-		"no uuid":    image(func(m *Image) { m.UUID = sendstream.UUID{} }),
-		"no content": image(func(m *Image) { m.Content = Content{} }),
-		"long text":  image(func(m *Image) { m.Comment = strings.Repeat("x", 5000) }),
-		"own parent": Stream{Image: someImage().Identity,
-			Parent: func() *Identity { id := someImage().Identity; return &id }(), Raw: 1,
+		"no arch":    image(func(m *document.Image) { m.Ref = "web:1" }),
+		"latest":     image(func(m *document.Image) { m.Ref = "web:latest@amd64" }),
+		"no uuid":    image(func(m *document.Image) { m.UUID = sendstream.UUID{} }),
+		"no content": image(func(m *document.Image) { m.Content = document.Content{} }),
+		"long text":  image(func(m *document.Image) { m.Comment = strings.Repeat("x", 5000) }),
+		"own parent": document.Stream{Image: imagetest.Image().Identity,
+			Parent: func() *document.Identity { id := imagetest.Image().Identity; return &id }(), Raw: 1,
 			Pieces: []string{blob.Sum(nil).Hex()}},
-		"pieces":   Stream{Image: someImage().Identity, Raw: PieceSize + 1, Pieces: []string{blob.Sum(nil).Hex()}},
-		"bad sum":  Stream{Image: someImage().Identity, Raw: 1, Pieces: []string{"XY"}},
+		"pieces": document.Stream{Image: imagetest.Image().Identity, Raw: document.PieceSize + 1,
+			Pieces: []string{blob.Sum(nil).Hex()}},
+		"bad sum":  document.Stream{Image: imagetest.Image().Identity, Raw: 1, Pieces: []string{"XY"}},
 		"a string": "text",
 	} {
-		if _, err := Sign(doc, key, time.Unix(0, 0)); err == nil {
+		if _, err := document.Sign(doc, key, time.Unix(0, 0)); err == nil {
 			t.Errorf("Sign of a document with %s gave no error", name)
 		}
 	}
@@ -130,18 +137,19 @@ func FuzzOpenDocument(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := Sign(someImage(), key, time.Unix(1.7e9, 0))
+	good, err := document.Sign(imagetest.Image(), key, time.Unix(1.7e9, 0))
 	if err != nil {
 		f.Fatal(err)
 	}
-	trust := NewTrust(key.Public())
+	trust := document.NewTrust(key.Public())
 	f.Add(good)
 	f.Add([]byte("{}\nuntrusted comment: \n\ntrusted comment: \n\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, _, err := OpenImage(b, trust); err == nil && !bytes.HasPrefix(b, good[:bytes.IndexByte(good, '\n')]) {
+		if m, _, err := document.OpenImage(b, trust); err == nil &&
+			!bytes.HasPrefix(b, good[:bytes.IndexByte(good, '\n')]) {
 			t.Errorf("OpenImage accepted %q: %+v", b, m)
 		}
-		OpenStream(b, trust)
+		document.OpenStream(b, trust)
 	})
 }
 
@@ -155,16 +163,17 @@ func FuzzDocument(f *testing.F) {
 		`{"format":"griddle-stream/1","raw":9223372036854775807,"pieceSize":8388608}`, `[]`, `null`} {
 		f.Add([]byte(s))
 	}
-	trust := NewTrust(key.Public())
+	trust := document.NewTrust(key.Public())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		line := append(bytes.ReplaceAll(b, []byte("\n"), nil), '\n')
 		signed := append(bytes.Clone(line), key.Sign(line, "x")...)
-		if m, _, err := OpenImage(signed, trust); err == nil {
-			if err := m.validate(); err != nil {
+		if m, _, err := document.OpenImage(signed, trust); err == nil {
+			if err := document.Validate(m); err != nil {
 				t.Errorf("OpenImage accepted %q: %v", b, err)
 			}
 		}
-		if s, _, err := OpenStream(signed, trust); err == nil && int64(len(s.Pieces)) != PieceCount(s.Raw) {
+		if s, _, err := document.OpenStream(signed, trust); err == nil &&
+			int64(len(s.Pieces)) != document.PieceCount(s.Raw) {
 			t.Errorf("OpenStream accepted %q", b)
 		}
 	})

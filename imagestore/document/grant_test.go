@@ -1,4 +1,4 @@
-package document
+package document_test
 
 import (
 	"errors"
@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
 // TestGrantAdmits has the names that somebody with a key for some of them would try.
 func TestGrantAdmits(t *testing.T) {
-	k := newKey(t)
+	k := imagetest.NewKey(t)
 	for _, c := range []struct {
 		patterns string
 		ref      string
@@ -29,31 +31,31 @@ func TestGrantAdmits(t *testing.T) {
 		{"team*/web", "web:1@amd64", false}, {"db web", "web:1@amd64", true}, {"db web", "dbweb:1@amd64", false},
 		{"a.b", "axb:1@amd64", false},
 	} {
-		g := grantOf(t, k, strings.Fields(c.patterns)...)
-		for what, err := range map[string]error{"Image": g.Image(refOf(t, c.ref)),
-			"Stream": g.Stream(refOf(t, c.ref))} {
+		g := imagetest.GrantOf(t, k, strings.Fields(c.patterns)...)
+		for what, err := range map[string]error{"Image": g.Image(imagetest.Ref(t, c.ref)),
+			"Stream": g.Stream(imagetest.Ref(t, c.ref))} {
 			if (err == nil) != c.want || err != nil && !errors.Is(err, minisign.ErrSignature) {
 				t.Errorf("%s(%s) of a key for %q = %v, want %v", what, c.ref, c.patterns, err, c.want)
 			}
 		}
-		again, err := ParseGrant(g.String())
+		again, err := document.ParseGrant(g.String())
 		if err != nil || again.String() != g.String() || again.Key() != k.Public() {
 			t.Errorf("ParseGrant(%q) = %q, %v", g, again, err)
 		}
 	}
 	for _, bad := range []string{"web/../x", "../web", "web/x/y", "Web", "WEB*", "web:1", "web@amd64", "@streams", "/",
 		"web/", "/web", "", "wéb", "web x", "web\n", strings.Repeat("a", 65)} {
-		if _, err := NewGrant(k.Public(), bad); err == nil {
+		if _, err := document.NewGrant(k.Public(), bad); err == nil {
 			t.Errorf("NewGrant with the pattern %q gave no error", bad)
 		}
 	}
-	if _, err := NewGrant(k.Public(), strings.Fields(strings.Repeat("a ", 65))...); err == nil {
+	if _, err := document.NewGrant(k.Public(), strings.Fields(strings.Repeat("a ", 65))...); err == nil {
 		t.Error("NewGrant with 65 patterns gave no error")
 	}
 }
 
 func TestParseGrant(t *testing.T) {
-	k := newKey(t).Public()
+	k := imagetest.NewKey(t).Public()
 	for _, c := range []struct {
 		line          string
 		site, streams bool
@@ -67,28 +69,28 @@ func TestParseGrant(t *testing.T) {
 		{line: k.String() + " @", bad: true}, {line: "", bad: true}, {line: "web " + k.String(), bad: true},
 		{line: k.String()[1:], bad: true},
 	} {
-		g, err := ParseGrant(c.line)
+		g, err := document.ParseGrant(c.line)
 		if (err != nil) != c.bad || g.Site() != c.site || g.Streams() != c.streams || g.Limited() != c.limited {
 			t.Errorf("ParseGrant(%q) = %q, %v, want %+v", c.line, g, err, c)
 		}
 	}
-	site, streams := SiteGrant(k), StreamsGrant(k)
-	for _, g := range []Grant{site, streams} {
-		if err := g.Image(refOf(t, "web:1@amd64")); !errors.Is(err, minisign.ErrSignature) {
+	site, streams := document.SiteGrant(k), document.StreamsGrant(k)
+	for _, g := range []document.Grant{site, streams} {
+		if err := g.Image(imagetest.Ref(t, "web:1@amd64")); !errors.Is(err, minisign.ErrSignature) {
 			t.Errorf("%q signs images: %v", g, err)
 		}
-		if err := g.Stream(refOf(t, "web:1@amd64")); err != nil {
+		if err := g.Stream(imagetest.Ref(t, "web:1@amd64")); err != nil {
 			t.Errorf("%q does not sign streams: %v", g, err)
 		}
 	}
 }
 
 func TestTrustRevoke(t *testing.T) {
-	k, other := newKey(t), newKey(t)
-	twin := twinOf(t, k.Public(), other.Public())
-	trust := NewTrust(k.Public())
+	k, other := imagetest.NewKey(t), imagetest.NewKey(t)
+	twin := imagetest.TwinOf(t, k.Public(), other.Public())
+	trust := document.NewTrust(k.Public())
 	trust.Add(twin)
-	if g, err := trust.Find(k.Public().ID()); err != nil || g.key != k.Public() {
+	if g, err := trust.Find(k.Public().ID()); err != nil || document.KeyOf(g) != k.Public() {
 		t.Errorf("a key with a taken ID replaced the first: %v, %v", g, err)
 	}
 	trust.Revoke(k.Public(), time.Unix(1.7e9, 0))
@@ -111,11 +113,11 @@ func FuzzParseGrant(f *testing.F) {
 		f.Add(k.Public().String() + s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		g, err := ParseGrant(line)
+		g, err := document.ParseGrant(line)
 		if err != nil {
 			return
 		}
-		if again, err := ParseGrant(g.String()); err != nil || again.String() != g.String() ||
+		if again, err := document.ParseGrant(g.String()); err != nil || again.String() != g.String() ||
 			again.Site() != g.Site() {
 			t.Errorf("ParseGrant(%q) = %q, read again %q, %v", line, g, again, err)
 		}

@@ -14,10 +14,11 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 )
 
 func TestEncode(t *testing.T) {
-	zstdProgram := need(t, "zstd")
+	zstdProgram := imagetest.Need(t, "zstd")
 	for name, e := range map[string]Encoder{
 		"go":            {},
 		"one worker":    {Workers: 1},
@@ -26,7 +27,7 @@ func TestEncode(t *testing.T) {
 		"program, 2, 1": {Program: zstdProgram, FramePieces: 2, Level: 1},
 	} {
 		for _, size := range []int{1, document.PieceSize, 3*document.PieceSize + 3} {
-			raw := someBytes(byte(size), max(size, 2))[:size]
+			raw := imagetest.Bytes(byte(size), max(size, 2))[:size]
 			blobs, err := blob.OpenDir(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
@@ -88,7 +89,7 @@ func TestEncodeFails(t *testing.T) {
 		t.Error("Encode with bad options gave no error")
 	}
 	full := putFails{blobs, errors.New("no space left")}
-	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(someBytes(3, 10*document.PieceSize)),
+	if _, err := (Encoder{}).Encode(t.Context(), bytes.NewReader(imagetest.Bytes(3, 10*document.PieceSize)),
 		full); !errors.Is(err, full.err) {
 		t.Errorf("Encode into a full store = %v, want %v", err, full.err)
 	}
@@ -158,7 +159,7 @@ func FuzzParseIndex(f *testing.F) {
 // bytes as multiples of the program's. The input is the tar of /usr/lib's shared objects and programs, or
 // GRIDDLE_BENCH_STREAM.
 func BenchmarkEncode(b *testing.B) {
-	zstdProgram := need(b, "zstd")
+	zstdProgram := imagetest.Need(b, "zstd")
 	path := os.Getenv("GRIDDLE_BENCH_STREAM")
 	if path == "" {
 		path = filepath.Join(b.TempDir(), "input")

@@ -15,6 +15,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 )
 
 // TestDictionaryMemory decodes the largest frames that there are, incompressible ones, each with the largest
@@ -42,7 +43,7 @@ func TestDictionaryMemory(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: encoding.MaxFramePieces,
+	e := encoding.Encoder{Program: imagetest.Need(t, "zstd"), Level: 10, FramePieces: encoding.MaxFramePieces,
 		Parent: parent, Workers: 1,
 		Dictionary: func(_, n int64) []encoding.Extract {
 			return []encoding.Extract{{Path: "old", Offset: 0, Length: encoding.MaxDictionary}}

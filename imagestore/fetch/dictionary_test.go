@@ -10,6 +10,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 )
 
 // decodeAll reads an encoding as who holds the signed document reads it.
@@ -30,7 +31,7 @@ func TestDictionarySizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	parent := t.TempDir()
-	old := words(7, encoding.MaxDictionary)
+	old := imagetest.Words(7, encoding.MaxDictionary)
 	if err := os.WriteFile(filepath.Join(parent, "old"), old, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -50,12 +51,12 @@ func TestDictionarySizes(t *testing.T) {
 		{"and one after it", 4*document.PieceSize + 100, encoding.MaxDictionary, 4, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			raw := words(7, c.raw)
+			raw := imagetest.Words(7, c.raw)
 			for i := 0; i < len(raw); i += 1 << 12 {
 				raw[i] ^= 1
 			}
 			// Level 10 has the long window that 19 has, in a tenth of the time.
-			e := encoding.Encoder{Program: need(t, "zstd"), Level: 10, FramePieces: c.pieces, Parent: parent,
+			e := encoding.Encoder{Program: imagetest.Need(t, "zstd"), Level: 10, FramePieces: c.pieces, Parent: parent,
 				Dictionary: func(_, n int64) []encoding.Extract {
 					return []encoding.Extract{{Path: "old", Offset: 0, Length: int64(c.dict)}}
 				}}

@@ -12,12 +12,13 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
 	"griddle/imagestore/encoding"
+	"griddle/imagestore/imagetest"
 )
 
 // FuzzFrames serves any bytes as the frames of an encoding, with an index that fits them, against the signed pieces of
 // a stream. Bytes that are not the stream's never come out, and what comes instead is an error.
 func FuzzFrames(f *testing.F) {
-	raw := someBytes(3, 5000)
+	raw := imagetest.Bytes(3, 5000)
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
 		f.Fatal(err)

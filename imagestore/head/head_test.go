@@ -10,12 +10,13 @@ import (
 
 	"griddle/imagestore/blob"
 	"griddle/imagestore/document"
+	"griddle/imagestore/imagetest"
 	"griddle/imagestore/minisign"
 )
 
 // TestOpenRefuses has heads that bear a signature, and should not count.
 func TestOpenRefuses(t *testing.T) {
-	site, other := newKey(t), newKey(t)
+	site, other := imagetest.NewKey(t), imagetest.NewKey(t)
 	good := Head{Seq: 7, SHA256: blob.Sum(nil).Hex(), Time: time.Unix(1.7e9, 0)}
 	b, err := good.Sign(site)
 	if err != nil {
@@ -35,7 +36,7 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 	limited, streams := &document.Trust{}, &document.Trust{}
-	limited.Allow(grantOf(t, site, "*/*"))
+	limited.Allow(imagetest.GrantOf(t, site, "*/*"))
 	streams.Allow(document.StreamsGrant(site.Public()))
 	for name, trust := range map[string]*document.Trust{
 		"nobody": nil, "another site": siteTrust(other), "a publisher": document.NewTrust(site.Public()),
@@ -62,7 +63,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("OpenHead of a head that is %s gave no error", name)
 		}
 	}
-	image, err := document.Sign(someImage(), site, time.Unix(1.7e9, 0))
+	image, err := document.Sign(imagetest.Image(), site, time.Unix(1.7e9, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
