@@ -93,6 +93,8 @@ var house = []rule{
 	{from: "griddle/initramfs/kmod", never: []string{"griddle/..."}, why: "modules are loaded the same, whoever asks"},
 	{from: "griddle/initramfs/console", only: []string{"griddle/appliance/site"},
 		why: "a terminal is the same, whatever is drawn on it; the site gives the keymap"},
+	{from: "griddle/initramfs/sysroot", never: []string{"griddle/..."},
+		why: "a tree is written the same way, whatever it gets"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},

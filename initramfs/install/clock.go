@@ -14,7 +14,7 @@ const epochFile = "usr/lib/clock-epoch"
 
 // epoch leaves epochFile in the root, written at now.
 func (s system) epoch(now time.Time) error {
-	if err := s.write(epochFile, nil, 0o644); err != nil {
+	if err := s.Write(epochFile, nil, 0o644); err != nil {
 		return err
 	}
 	if err := s.Chtimes(epochFile, now, now); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/sysroot"
 )
 
 // hostname is the one of the job, else it comes from the machine.
@@ -72,28 +73,28 @@ func (s system) identity(hostname string) error {
 	}) >= 0 {
 		return fmt.Errorf("naming the system: %q is not a valid hostname", job.Printable(hostname))
 	}
-	if err := s.write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
+	if err := s.Write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
 		return err
 	}
-	hosts, err := s.read("etc/hosts")
+	hosts, err := s.Read("etc/hosts")
 	if err != nil {
 		return err
 	}
-	if err := s.write("etc/hosts", setHostLine(hosts, hostname), 0o644); err != nil {
+	if err := s.Write("etc/hosts", sysroot.SetHostLine(hosts, hostname), 0o644); err != nil {
 		return err
 	}
 	id := []byte(strings.ReplaceAll(uuid.NewString(), "-", "") + "\n")
-	if err := s.write("etc/machine-id", id, 0o444); err != nil {
+	if err := s.Write("etc/machine-id", id, 0o444); err != nil {
 		return err
 	}
 	// A copy of the ID here is as old as the template; Debian's is a symlink to the one above.
 	if st, err := s.Lstat("var/lib/dbus/machine-id"); err == nil && st.Mode().IsRegular() {
-		if err := s.write("var/lib/dbus/machine-id", id, 0o644); err != nil {
+		if err := s.Write("var/lib/dbus/machine-id", id, 0o644); err != nil {
 			return err
 		}
 	}
 	if _, err := s.Stat("var/lib/systemd"); err == nil {
-		if err := s.write("var/lib/systemd/random-seed", random(512), 0o600); err != nil {
+		if err := s.Write("var/lib/systemd/random-seed", random(512), 0o600); err != nil {
 			return err
 		}
 	}
@@ -105,42 +106,10 @@ func (s system) identity(hostname string) error {
 	return s.hostKeys(hostname)
 }
 
-// setHostLine replaces the line of 127.0.1.1, where Debian keeps a host's own name (Debian reference section 5.1.1).
-func setHostLine(hosts []byte, hostname string) []byte {
-	var out strings.Builder
-	mine := "127.0.1.1\t" + hostname
-	if short, _, full := strings.Cut(hostname, "."); full {
-		mine += " " + short
-	}
-	local, done := false, false
-	for line := range strings.Lines(string(hosts)) {
-		f := strings.Fields(line)
-		switch {
-		case len(f) > 0 && f[0] == "127.0.1.1":
-			if !done {
-				out.WriteString(mine + "\n")
-			}
-			done = true
-			continue
-		case len(f) > 0 && f[0] == "127.0.0.1":
-			local = true
-		}
-		out.WriteString(strings.TrimRight(line, "\n") + "\n")
-	}
-	head := ""
-	if !local {
-		head = "127.0.0.1\tlocalhost\n"
-	}
-	if !done {
-		head += mine + "\n"
-	}
-	return []byte(head + out.String())
-}
-
 // hostKeys takes the template's ssh host keys away and, where the system has an ssh server, makes new ones of the same
 // types; of every usual type where the template had none.
 func (s system) hostKeys(hostname string) error {
-	entries, err := s.list("etc/ssh")
+	entries, err := s.List("etc/ssh")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -174,10 +143,10 @@ func (s system) hostKeys(hostname string) error {
 		if private == nil {
 			continue
 		}
-		if err := s.write("etc/ssh/ssh_host_"+t+"_key", private, 0o600); err != nil {
+		if err := s.Write("etc/ssh/ssh_host_"+t+"_key", private, 0o600); err != nil {
 			return err
 		}
-		if err := s.write("etc/ssh/ssh_host_"+t+"_key.pub", public, 0o644); err != nil {
+		if err := s.Write("etc/ssh/ssh_host_"+t+"_key.pub", public, 0o644); err != nil {
 			return err
 		}
 	}

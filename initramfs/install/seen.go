@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+
+	"griddle/initramfs/sysroot"
 )
 
 // SeenDir is the folder below /persistent with the newest head of the site's catalog, in the form of
@@ -24,9 +26,9 @@ func (w *work) writeSeen(persistent string) error {
 		return fmt.Errorf("opening @persistent: %w", err)
 	}
 	defer root.Close()
-	sys := system{root}
-	if err := sys.mkdir(SeenDir, 0o755); err != nil {
+	sys := system{sysroot.Dir{Root: root}}
+	if err := sys.MakeDir(SeenDir, 0o755); err != nil {
 		return err
 	}
-	return sys.write(path.Join(SeenDir, name), b, 0o644)
+	return sys.Write(path.Join(SeenDir, name), b, 0o644)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -17,6 +16,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/sysroot"
 )
 
 // HomeFile is what the installed system needs to report once that it is up: a PhoneHome as JSON, mode 0600. AgentFile
@@ -66,7 +66,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 		return fmt.Errorf("opening root: %w", err)
 	}
 	defer root.Close()
-	sys := system{root}
+	sys := system{sysroot.Dir{Root: root}}
 	if err := w.volumes(sys, dir); err != nil {
 		return err
 	}
@@ -98,15 +98,15 @@ func (w *work) volumes(sys system, image string) error {
 	if err := w.writeSeen(filepath.Join(pool, "@persistent")); err != nil {
 		return err
 	}
-	if err := sys.mkdir("persistent", 0o755); err != nil {
+	if err := sys.MakeDir("persistent", 0o755); err != nil {
 		return err
 	}
-	entries, err := sys.list("home")
+	entries, err := sys.List("home")
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		if err := createSubvolume(pool, "@home"); err != nil {
 			return err
 		}
-		return sys.mkdir("home", 0o755)
+		return sys.MakeDir("home", 0o755)
 	}
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (w *work) volumes(sys system, image string) error {
 		return fmt.Errorf("opening @home: %w", err)
 	}
 	defer home.Close()
-	if err := (system{home}).keepOnly("home"); err != nil {
+	if err := (system{sysroot.Dir{Root: home}}).keepOnly("home"); err != nil {
 		return fmt.Errorf("moving /home into @home: %w", err)
 	}
 	for _, e := range entries {
@@ -139,22 +139,22 @@ func (w *work) phoneHome(sys system, root string) error {
 		return fmt.Errorf("copying the agent: %w", err)
 	}
 	defer f.Close()
-	if err := sys.copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
+	if err := sys.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
 		return err
 	}
 	b, err := json.MarshalIndent(PhoneHome{Home: w.spec.Home, CA: string(w.o.CA), Root: root}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", HomeFile, err)
 	}
-	if err := sys.write(strings.TrimPrefix(HomeFile, "/"), append(b, '\n'), 0o600); err != nil {
+	if err := sys.Write(strings.TrimPrefix(HomeFile, "/"), append(b, '\n'), 0o600); err != nil {
 		return err
 	}
 	const unit, link = "etc/systemd/system/griddle-phone-home.service",
 		"etc/systemd/system/multi-user.target.wants/griddle-phone-home.service"
-	if err := sys.write(unit, []byte(homeUnit), 0o644); err != nil {
+	if err := sys.Write(unit, []byte(homeUnit), 0o644); err != nil {
 		return err
 	}
-	if err := sys.parent(link); err != nil {
+	if err := sys.Parent(link); err != nil {
 		return err
 	}
 	if err := sys.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -191,13 +191,12 @@ func (w *work) bootloader(root string) error {
 	return err
 }
 
-// system is the tree of an installed system. All writing into it goes through os.Root: paths of a hostile image lead
-// nowhere else.
-type system struct{ *os.Root }
+// system is the tree of an installed system.
+type system struct{ sysroot.Dir }
 
 // fstab writes /etc/fstab. Of the image's own lines those stay that name no block device and none of our folders.
 func (s system) fstab(p partitions, root string) error {
-	old, err := s.read("etc/fstab")
+	old, err := s.Read("etc/fstab")
 	if err != nil {
 		return err
 	}
@@ -219,15 +218,15 @@ func (s system) fstab(p partitions, root string) error {
 		}
 		lines = append(lines, strings.Join(f, " "))
 	}
-	if err := s.mkdir("boot/efi", 0o700); err != nil {
+	if err := s.MakeDir("boot/efi", 0o700); err != nil {
 		return err
 	}
-	return s.write("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+	return s.Write("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
 // keepOnly removes everything but the content of one folder, which moves to the top.
 func (s system) keepOnly(dir string) error {
-	top, err := s.list(".")
+	top, err := s.List(".")
 	if err != nil {
 		return err
 	}
@@ -244,7 +243,7 @@ func (s system) keepOnly(dir string) error {
 	if err := s.Rename(dir, aside); err != nil {
 		return err
 	}
-	entries, err := s.list(aside)
+	entries, err := s.List(aside)
 	if err != nil {
 		return err
 	}
@@ -261,86 +260,6 @@ func (s system) keepOnly(dir string) error {
 		return err
 	}
 	return s.Chmod(".", st.Mode().Perm())
-}
-
-// list reads a folder; a symlink to one is an error.
-func (s system) list(dir string) ([]fs.DirEntry, error) {
-	st, err := s.Lstat(dir)
-	if err != nil {
-		return nil, err
-	}
-	if !st.IsDir() {
-		return nil, fmt.Errorf("listing /%s: it is not a folder", dir)
-	}
-	f, err := s.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("listing /%s: %w", dir, err)
-	}
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	if err != nil {
-		return nil, fmt.Errorf("listing /%s: %w", dir, err)
-	}
-	return entries, nil
-}
-
-// mkdir makes a folder and its parents; an existing one is left as it is.
-func (s system) mkdir(dir string, mode fs.FileMode) error {
-	if err := s.MkdirAll(dir, mode); err != nil {
-		return fmt.Errorf("making /%s: %w", dir, err)
-	}
-	return nil
-}
-
-func (s system) parent(name string) error { return s.mkdir(path.Dir(name), 0o755) }
-
-// read returns a small regular file, nil where there is none or it is something else.
-func (s system) read(name string) ([]byte, error) {
-	st, err := s.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading /%s: %w", name, err)
-	}
-	f, err := s.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("reading /%s: %w", name, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("reading /%s: %w", name, err)
-	}
-	return b, nil
-}
-
-// write puts a file in place of whatever bears the name, with its parents if they are missing.
-func (s system) write(name string, data []byte, mode fs.FileMode) error {
-	return s.copy(name, strings.NewReader(string(data)), mode)
-}
-
-func (s system) copy(name string, r io.Reader, mode fs.FileMode) error {
-	if err := s.parent(name); err != nil {
-		return err
-	}
-	tmp := name + ".griddle-new"
-	if err := s.RemoveAll(tmp); err != nil {
-		return fmt.Errorf("writing /%s: %w", name, err)
-	}
-	f, err := s.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return fmt.Errorf("writing /%s: %w", name, err)
-	}
-	_, err = io.Copy(f, r)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
-	if err == nil {
-		err = s.Rename(tmp, name)
-	}
-	if err != nil {
-		return fmt.Errorf("writing /%s: %w", name, err)
-	}
-	return nil
 }
 
 // random returns n bytes that nobody can guess.
