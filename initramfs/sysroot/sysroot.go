@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 )
 
 // Dir is the tree of an installed system.
@@ -52,7 +53,10 @@ func (d Dir) MakeDir(dir string, mode fs.FileMode) error {
 // Parent makes the folder that name is in, and its parents, with mode 0755.
 func (d Dir) Parent(name string) error { return d.MakeDir(path.Dir(name), 0o755) }
 
-// Read returns a small regular file, nil where there is none or it is something else.
+// MaxRead is the size of the largest file that Read returns, in bytes.
+const MaxRead = 1 << 20
+
+// Read returns a regular file of at most MaxRead bytes, nil where there is none or it is something else.
 func (d Dir) Read(name string) ([]byte, error) {
 	st, err := d.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
@@ -66,20 +70,54 @@ func (d Dir) Read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading /%s: %w", name, err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	b, err := io.ReadAll(io.LimitReader(f, MaxRead+1))
+	if err == nil && len(b) > MaxRead {
+		err = fmt.Errorf("it has more than %d bytes", MaxRead)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading /%s: %w", name, err)
 	}
 	return b, nil
 }
 
-// Write puts a file in place of whatever bears the name, with its parents if they are missing.
+// Has reports whether something has the name, after symlinks.
+func (d Dir) Has(name string) bool {
+	_, err := d.Stat(name)
+	return err == nil
+}
+
+// Write puts a file in place of whatever has the name, with its parents if they are missing.
 func (d Dir) Write(name string, data []byte, mode fs.FileMode) error {
 	return d.Copy(name, strings.NewReader(string(data)), mode)
 }
 
 // Copy is Write of what r reads.
 func (d Dir) Copy(name string, r io.Reader, mode fs.FileMode) error {
+	return d.put(name, r, mode, Owner{-1, -1})
+}
+
+// Owner is who owns a file, by numbers.
+type Owner struct{ UID, GID int }
+
+// WriteAs is Write for a file of another owner.
+func (d Dir) WriteAs(name string, data []byte, mode fs.FileMode, owner Owner) error {
+	return d.put(name, strings.NewReader(string(data)), mode, owner)
+}
+
+// Replace is Write that keeps the mode and the owner of a regular file; mode is for a new one.
+func (d Dir) Replace(name string, data []byte, mode fs.FileMode) error {
+	owner := Owner{-1, -1}
+	if st, err := d.Stat(name); err == nil && st.Mode().IsRegular() {
+		mode = st.Mode().Perm()
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			owner = Owner{int(sys.Uid), int(sys.Gid)}
+		}
+	}
+	return d.put(name, strings.NewReader(string(data)), mode, owner)
+}
+
+// put makes a file under another name, with its mode and owner, and renames it.
+func (d Dir) put(name string, r io.Reader, mode fs.FileMode, owner Owner) error {
 	if err := d.Parent(name); err != nil {
 		return err
 	}
@@ -87,12 +125,15 @@ func (d Dir) Copy(name string, r io.Reader, mode fs.FileMode) error {
 	if err := d.RemoveAll(tmp); err != nil {
 		return fmt.Errorf("writing /%s: %w", name, err)
 	}
-	f, err := d.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := d.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
 	if err != nil {
 		return fmt.Errorf("writing /%s: %w", name, err)
 	}
 	_, err = io.Copy(f, r)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if owner.UID >= 0 {
+		err = errors.Join(err, f.Chown(owner.UID, owner.GID))
+	}
+	err = errors.Join(err, f.Chmod(mode), f.Close()) // after the owner, whose change takes setuid bits away
 	if err == nil {
 		err = d.Rename(tmp, name)
 	}

@@ -1,0 +1,87 @@
+package sysroot
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// open is a new tree, and a folder beside it that nothing may be written to.
+func open(t *testing.T) (Dir, string) {
+	t.Helper()
+	top := t.TempDir()
+	outside := filepath.Join(top, "outside")
+	for _, dir := range []string{outside, filepath.Join(top, "tree")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(filepath.Join(top, "tree"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return Dir{root}, outside
+}
+
+func TestReplaceKeepsModeAndOwner(t *testing.T) {
+	t.Parallel()
+	d, _ := open(t)
+	if err := d.Write("etc/shadow", []byte("old"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Replace("etc/shadow", []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Replace("etc/gshadow", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{"etc/shadow": 0o640, "etc/gshadow": 0o600} {
+		if st, err := d.Stat(name); err != nil || st.Mode() != want {
+			t.Errorf("%s has the mode %v, want %v; %v", name, st.Mode(), want, err)
+		}
+	}
+	if b, err := d.Read("etc/shadow"); string(b) != "new" || err != nil {
+		t.Errorf("Read = %q, %v", b, err)
+	}
+	if err := d.Write("su", nil, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := d.Stat("su"); err != nil || st.Mode() != 0o755|os.ModeSetuid {
+		t.Errorf("a setuid file has the mode %v, %v", st.Mode(), err)
+	}
+}
+
+func TestLinksLeadNowhereElse(t *testing.T) {
+	t.Parallel()
+	d, outside := open(t)
+	for name, target := range map[string]string{"absolute": outside, "relative": "../outside"} {
+		if err := d.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Write(name+"/file", []byte("x"), 0o644); err == nil {
+			t.Errorf("Write followed the %s link", name)
+		}
+		if err := d.Write(name, []byte("x"), 0o644); err != nil {
+			t.Errorf("Write did not replace the %s link: %v", name, err)
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("outside is %v, %v", left, err)
+	}
+}
+
+func TestReadRefusesWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	d, _ := open(t)
+	if err := d.Write("large", make([]byte, MaxRead+1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Read("large"); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("Read of a large file: %v", err)
+	}
+	if b, err := d.Read("missing"); b != nil || err != nil {
+		t.Errorf("Read of a missing file = %q, %v", b, err)
+	}
+}
