@@ -25,7 +25,7 @@ import (
 
 // callersInOrder lists who calls, the least trusted first.
 func callersInOrder() []string {
-	return []string{"", "wrong", "idle", "boot", "publisher", "administrator"}
+	return []string{"", "wrong", "thief", "idle", "boot", "publisher", "administrator"}
 }
 
 // allowed says who may use a route of the store.

@@ -70,7 +70,25 @@ func (a *authority) tlsConfig() *tls.Config {
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate() },
 		NextProtos:     []string{"h2", "http/1.1"},
+		// Of a client's certificate only its key counts (job.KeyOf): no one vouches for it.
+		ClientAuth:            tls.RequestClientCert,
+		VerifyPeerCertificate: smallCertificate,
 	}
+}
+
+// maxCertificate bounds what a client's certificates hold of our memory while it is connected, in bytes.
+const maxCertificate = 8 << 10
+
+// smallCertificate refuses clients whose certificates are large.
+func smallCertificate(raw [][]byte, _ [][]*x509.Certificate) error {
+	size := 0
+	for _, c := range raw {
+		size += len(c)
+	}
+	if size > maxCertificate {
+		return fmt.Errorf("the client's certificates have %d bytes, the limit is %d", size, maxCertificate)
+	}
+	return nil
 }
 
 func (a *authority) loadCA() error {

@@ -27,17 +27,18 @@ var errBadToken = errors.New("the token is not valid: it is not the administrato
 type callers struct {
 	admin func(*http.Request) error // nil for the administrator
 	// nil for a boot whose machine has a live job; fleet.ErrOver without one
-	job func(ctx context.Context, token string) error
+	job func(context.Context, fleet.Proof) error
 	// whether an operator named the boot's machine: only such a one opens the reserve
-	ordered func(ctx context.Context, token string) bool
+	ordered func(context.Context, fleet.Proof) bool
 	trusted func(context.Context, minisign.PublicKey) error // nil for a key that may publish
 	state   string                                          // directory
 	private bool
 	now     func() time.Time
 
-	mu    sync.Mutex
-	boots map[[sha256.Size]byte]time.Time // tokens of boots with a job, and until when that is taken for granted
-	known map[string]time.Time            // addresses of all who had a token, by quota.Key, likewise
+	mu sync.Mutex
+	// boots with a job, by token and key, and until when that is taken for granted
+	boots map[[sha256.Size]byte]time.Time
+	known map[string]time.Time // addresses of all who had a token, by quota.Key, likewise
 }
 
 const (
@@ -50,7 +51,7 @@ const (
 // who says who sends r (remote.HandlerOptions), and notes the address of those who are no strangers.
 func (c *callers) who(r *http.Request) (remote.Caller, error) {
 	by, err := c.bearer(r)
-	if err == nil && (by.Role > remote.Reader || by.Role == remote.Reader && c.ordered(r.Context(), api.Bearer(r))) {
+	if err == nil && (by.Role > remote.Reader || by.Role == remote.Reader && c.ordered(r.Context(), api.Proof(r))) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		remember(c.known, quota.Key(r.RemoteAddr), c.now(), addressTrust)
@@ -78,17 +79,18 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return remote.Caller{}, fmt.Errorf("%w: %w", remote.ErrLimit, err)
 	}
-	return c.boot(r, token)
+	return c.boot(r)
 }
 
 // boot tells a boot whose machine has a job from others.
-func (c *callers) boot(r *http.Request, token string) (remote.Caller, error) {
-	sum, now := sha256.Sum256([]byte(token)), c.now()
+func (c *callers) boot(r *http.Request) (remote.Caller, error) {
+	by, now := api.Proof(r), c.now()
+	sum := sha256.Sum256([]byte(by.Token + "\n" + by.Key)) // a header has no line feed
 	c.mu.Lock()
 	fresh := now.Before(c.boots[sum])
 	c.mu.Unlock()
 	if !fresh {
-		switch err := c.job(r.Context(), token); {
+		switch err := c.job(r.Context(), by); {
 		case errors.Is(err, fleet.ErrToken):
 			return remote.Caller{}, errBadToken
 		case errors.Is(err, fleet.ErrOver):
@@ -148,12 +150,12 @@ func (c *callers) meet(h http.Handler) http.Handler {
 func (s *server) newCallers() *callers {
 	return &callers{
 		admin: s.api.Allow,
-		job: func(ctx context.Context, token string) error {
-			_, err := s.fleet.Streaming(ctx, token)
+		job: func(ctx context.Context, by fleet.Proof) error {
+			_, err := s.fleet.Streaming(ctx, by)
 			return err
 		},
-		ordered: func(ctx context.Context, token string) bool {
-			b, err := s.fleet.Session(ctx, token)
+		ordered: func(ctx context.Context, by fleet.Proof) bool {
+			b, err := s.fleet.Session(ctx, by)
 			return err == nil && b.Ordered
 		},
 		trusted: func(ctx context.Context, k minisign.PublicKey) error { return mayPublish(ctx, s.store, k) },

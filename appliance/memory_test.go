@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"griddle/appliance/config"
+	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
 	"griddle/appliance/quota/quotatest"
 	"griddle/imagestore"
@@ -113,8 +114,8 @@ func serveStreams(t *testing.T) string {
 		addr: netip.MustParseAddr("127.0.0.1"), limits: newLimits()}
 	s.callers = &callers{state: st.dir, now: time.Now, admin: func(*http.Request) error { return errors.New("no") },
 		boots: map[[sha256.Size]byte]time.Time{}, known: map[string]time.Time{}}
-	s.callers.job = func(context.Context, string) error { return nil }
-	s.callers.ordered = func(context.Context, string) bool { return true }
+	s.callers.job = func(context.Context, fleet.Proof) error { return nil }
+	s.callers.ordered = func(context.Context, fleet.Proof) bool { return true }
 	l, err := s.listen(t.Context(), 0, "a test", "http")
 	if err != nil {
 		t.Fatal(err)

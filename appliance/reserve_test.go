@@ -70,7 +70,7 @@ func TestStartOnFullDisk(t *testing.T) {
 			}
 			hello := job.Hello{Boot: "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01",
 				Identity: job.Identity{MACs: []string{"52:54:00:00:00:0b"}}}
-			if _, err := f.Hello(ctx, "10.66.6.6", hello); !errors.Is(err, fleet.ErrDiskFull) {
+			if _, err := f.Hello(ctx, "10.66.6.6", "", hello); !errors.Is(err, fleet.ErrDiskFull) {
 				t.Errorf("a stranger's Hello() = %v, want ErrDiskFull", err)
 			}
 		})

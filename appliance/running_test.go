@@ -2,7 +2,9 @@ package appliance
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,11 +33,12 @@ type running struct {
 	t             testing.TB
 	plain, secure *httptest.Server
 	key           *minisign.SecretKey // of a publisher of web*
-	tokens        map[string]string   // by who has it: "", wrong, idle, boot, publisher, administrator
+	tokens        map[string]string   // by who has it, see callersInOrder
 	image         catalog.Publication
 }
 
-// newRunning starts one with an image, a publisher and two machines, of which one has a job.
+// newRunning starts one with an image, a publisher and three machines, of which two have a job. The thief has the token
+// of one of them, without the key of its boot.
 func newRunning(t testing.TB, images string) *running {
 	t.Helper()
 	ctx := t.Context()
@@ -74,7 +77,10 @@ func newRunning(t testing.TB, images string) *running {
 	must(s.store.Grant(ctx, catalog.Granting{Key: grant.String()}))
 	r.image = publishRaw(t, s.store, r.key, "web:1@amd64", []byte("a stream"))
 	mux := http.NewServeMux()
-	r.secure = httptest.NewTLSServer(mux)
+	r.secure = httptest.NewUnstartedServer(mux)
+	r.secure.EnableHTTP2 = true
+	r.secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	r.secure.StartTLS()
 	t.Cleanup(r.secure.Close)
 	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams},
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
@@ -91,13 +97,23 @@ func newRunning(t testing.TB, images string) *running {
 	conf2, err := job.PinnedTLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.secure.Certificate().Raw}))
 	must(err)
 	operator := api.NewClient(r.secure.URL, admin, conf2)
-	_, err = operator.Install(ctx, "52:54:00:00:00:01", api.Install{Image: "web", Disk: "largest"})
+	for _, mac := range []string{"52:54:00:00:00:01", "52:54:00:00:00:03"} {
+		_, err = operator.Install(ctx, mac, api.Install{Image: "web", Disk: "largest"})
+		must(err)
+	}
+	key, err := job.NewKey()
 	must(err)
-	for who, mac := range map[string]string{"boot": "52:54:00:00:00:01", "idle": "52:54:00:00:00:02"} {
-		boot := map[string]string{"boot": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f01",
-			"idle": "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f02"}[who]
-		w, err := job.NewClient(r.secure.URL, conf2).Hello(ctx,
-			job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}}, Sources: []string{job.SourceHTTPS}})
+	proved := conf2.Clone()
+	proved.Certificates = []tls.Certificate{key}
+	for i, who := range []string{"boot", "idle", "thief"} {
+		conf := conf2
+		if who == "thief" {
+			conf = proved
+		}
+		w, err := job.NewClient(r.secure.URL, conf).Hello(ctx,
+			job.Hello{Boot: fmt.Sprintf("7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f0%d", i+1),
+				Identity: job.Identity{MACs: []string{fmt.Sprintf("52:54:00:00:00:0%d", i+1)}},
+				Sources:  []string{job.SourceHTTPS}})
 		must(err)
 		r.tokens[who] = w.Token
 	}

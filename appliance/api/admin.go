@@ -72,7 +72,7 @@ const (
 // maxPage bounds a page in bytes of JSON, beside fleet.MaxPage machines.
 const maxPage = 2 << 20
 
-func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	limit, err := number(r, "limit")
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (h *Handler) machines(w http.ResponseWriter, r *http.Request, _ string) err
 	return reply(w, http.StatusOK, out)
 }
 
-func (h *Handler) machine(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) machine(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	return h.reply(w, r, r.PathValue("key"))
 }
 
@@ -123,7 +123,7 @@ func show(v fleet.View) Machine {
 		Deployed: m.Deployed, Refused: m.Refused, Conflicts: m.Conflicts, LookAt: v.LookAt(), Job: v.Job}
 }
 
-func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	m, err := h.o.Fleet.Delete(r.Context(), r.PathValue("key"))
 	if err != nil {
 		return busy(err, r.PathValue("key"))
@@ -134,7 +134,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ string) error
 	return nil
 }
 
-func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	var in Rename
 	if err := decode(w, r, true, &in); err != nil {
 		return err
@@ -147,7 +147,7 @@ func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ string) error
 	return h.reply(w, r, m.ID)
 }
 
-func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) merge(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	var in Merge
 	if err := decode(w, r, true, &in); err != nil {
 		return err
@@ -169,7 +169,7 @@ func busy(err error, machine string) error {
 	return err
 }
 
-func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) install(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	var in Install
 	if err := decode(w, r, true, &in); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	return reply(w, http.StatusCreated, show(fleet.View{Machine: m, Job: &j}))
 }
 
-func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	key := r.PathValue("key")
 	j, err := h.o.Fleet.Cancel(r.Context(), key)
 	if err != nil {
@@ -204,7 +204,7 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ string) error
 	return h.reply(w, r, key)
 }
 
-func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	after, err := number(r, "after")
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"griddle/appliance/quota"
 )
 
-func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var in job.Hello
 	if err := decode(w, r, false, &in); err != nil {
 		return err
@@ -23,7 +23,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, _ string) error 
 			"images on this server are private, and this machine's boot image is too old to fetch them: "+
 				"make a new one with `make boot`, and copy it to the server's boot_dir")
 	}
-	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), in)
+	g, err := h.o.Fleet.Hello(r.Context(), quota.Key(r.RemoteAddr), by.Key, in)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (h *Handler) spec(j fleet.Job, home string) job.Spec {
 	return s
 }
 
-func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) error {
+func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var in job.Choice
 	if err := decode(w, r, false, &in); err != nil {
 		return err
@@ -63,12 +63,12 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, token string) e
 	var home string
 	var err error
 	if in.Continue != "" {
-		j, home, err = h.o.Fleet.Continue(r.Context(), token, in.Continue, in.Disk)
+		j, home, err = h.o.Fleet.Continue(r.Context(), by, in.Continue, in.Disk)
 	} else {
 		var order fleet.Order
 		if order, err = h.order(r.Context(), job.Install,
 			Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
-			j, home, err = h.o.Fleet.Choose(r.Context(), token, order)
+			j, home, err = h.o.Fleet.Choose(r.Context(), by, order)
 		}
 	}
 	if err != nil {
@@ -95,16 +95,16 @@ func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.O
 	return o, errors.Join(errs...)
 }
 
-func (h *Handler) events(w http.ResponseWriter, r *http.Request, token string) error {
+func (h *Handler) events(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var in job.Events
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
-	who, err := h.o.Fleet.Session(r.Context(), token)
+	who, err := h.o.Fleet.Session(r.Context(), by)
 	if err != nil {
 		return err
 	}
-	ack, err := h.o.Fleet.Append(r.Context(), token, in)
+	ack, err := h.o.Fleet.Append(r.Context(), by, in)
 	if err != nil {
 		return err
 	}
@@ -123,12 +123,12 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, token string) e
 	return reply(w, http.StatusOK, ack)
 }
 
-func (h *Handler) home(w http.ResponseWriter, r *http.Request, token string) error {
+func (h *Handler) home(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var in job.HomeReport
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
-	m, err := h.o.Fleet.Home(r.Context(), token, in)
+	m, err := h.o.Fleet.Home(r.Context(), by.Token, in)
 	if err != nil {
 		return err
 	}

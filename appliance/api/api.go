@@ -21,7 +21,8 @@
 //	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
 //
 // A KEY is a name, a MAC address or a UUID. Every call but hello needs "Authorization: Bearer TOKEN": the one of the
-// Welcome, the one-time token of the job, or the administrator's. A refusal is a problem document (RFC 9457).
+// Welcome, the one-time token of the job, or the administrator's. A boot that said hello with a key (job.NewKey) makes
+// all its calls with that key: without it its token is not valid. A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
 // by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from
@@ -118,7 +119,7 @@ const (
 type Route struct {
 	Pattern string
 	Who     Who
-	do      func(w http.ResponseWriter, r *http.Request, token string) error
+	do      func(w http.ResponseWriter, r *http.Request, by fleet.Proof) error
 }
 
 // Routes lists every call there is.
@@ -160,24 +161,24 @@ func (h *Handler) Allow(r *http.Request) error {
 // token is looked up before its body is read.
 func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token := bearer(r)
+		by := proofOf(r)
 		known, err := false, error(nil)
 		switch route.Who {
 		case Admin:
 			known, err = true, h.Allow(r)
 		case Agent:
 			var s fleet.Session
-			s, err = h.o.Fleet.Session(r.Context(), token)
+			s, err = h.o.Fleet.Session(r.Context(), by)
 			known = s.Ordered
 		default:
-			if route.Who == HomeToken && token == "" {
+			if route.Who == HomeToken && by.Token == "" {
 				err = fleet.ErrToken
 				break
 			}
 			known = h.o.Fleet.KnownAddress(r.Context(), quota.Key(r.RemoteAddr))
 		}
 		if err == nil {
-			err = h.serve(w, r, route, token, known)
+			err = h.serve(w, r, route, by, known)
 		}
 		if err != nil {
 			h.refuse(w, r, err)
@@ -185,7 +186,7 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 	}
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, route Route, token string, known bool) error {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, route Route, by fleet.Proof, known bool) error {
 	if r.Method == http.MethodPost {
 		with, hold, err := h.hold(r, known)
 		if err != nil {
@@ -194,7 +195,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, route Route, tok
 		defer hold.Release()
 		r = with
 	}
-	return route.do(w, r, token)
+	return route.do(w, r, by)
+}
+
+// proofOf is what r shows of the boot that sends it.
+func proofOf(r *http.Request) fleet.Proof {
+	return fleet.Proof{Token: bearer(r), Key: job.KeyOf(r.TLS)}
 }
 
 func bearer(r *http.Request) string {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 )
 
@@ -44,12 +45,12 @@ type Relay struct {
 	Replace bool   `json:"replace,omitempty"` // take back what waits or runs on the machine
 }
 
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, token string) error {
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var ask json.RawMessage
 	if err := decode(w, r, false, &ask); err != nil {
 		return err
 	}
-	a, err := h.o.Fleet.Streaming(r.Context(), token)
+	a, err := h.o.Fleet.Streaming(r.Context(), by)
 	if err != nil {
 		return err
 	}
@@ -61,12 +62,12 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, token string) e
 	return reply(w, http.StatusOK, answer)
 }
 
-func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, token string) error {
+func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
 	var report json.RawMessage
 	if err := decode(w, r, false, &report); err != nil {
 		return err
 	}
-	a, err := h.o.Fleet.Streaming(r.Context(), token)
+	a, err := h.o.Fleet.Streaming(r.Context(), by)
 	if err != nil {
 		return err
 	}
@@ -77,11 +78,11 @@ func (h *Handler) relayReport(w http.ResponseWriter, r *http.Request, token stri
 	return reply(w, http.StatusOK, command)
 }
 
-func (h *Handler) multicast(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) multicast(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	return reply(w, http.StatusOK, h.o.Streams.List())
 }
 
-func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	var c StreamControl
 	if err := decode(w, r, true, &c); err != nil {
 		return err
@@ -96,7 +97,7 @@ func (h *Handler) control(w http.ResponseWriter, r *http.Request, _ string) erro
 	return nil
 }
 
-func (h *Handler) relay(w http.ResponseWriter, r *http.Request, _ string) error {
+func (h *Handler) relay(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
 	var in Relay
 	if err := decode(w, r, true, &in); err != nil {
 		return err

@@ -23,10 +23,11 @@ type Greeting struct {
 	First      bool             // this boot had not said hello before
 }
 
-// Hello records what an agent says about its machine; from is the quota.Key of the agent's address. If the same boot
-// says hello again, its earlier token becomes invalid. Nothing in a hello is proved: it makes or changes a sighting. Of
-// a machine with a higher rank it changes only what is shown. It never ends a job or another running boot.
-func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, error) {
+// Hello records what an agent says about its machine; from is the quota.Key of the agent's address, and key the one
+// that its connection proved, see Proof. If the same boot says hello again, with the same key, its earlier token
+// becomes invalid. Of what a hello says only the key is proved: it makes or changes a sighting. Of a machine with a
+// higher rank it changes only what is shown. It never ends a job or another running boot.
+func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greeting, error) {
 	h = h.Bounded()
 	if job.NormalUUID(h.Boot) == "" {
 		return Greeting{}, fmt.Errorf("%w: the boot id is not a UUID", ErrInvalid)
@@ -40,7 +41,7 @@ func (f *Fleet) Hello(ctx context.Context, from string, h job.Hello) (Greeting, 
 		if err != nil {
 			return err
 		}
-		if g.First, err = f.boot(ctx, tx, m, from, h, g.Token); err != nil {
+		if g.First, err = f.boot(ctx, tx, m, from, h, Proof{g.Token, key}); err != nil {
 			return err
 		}
 		jobs, err := jobsOf(ctx, tx, m.ID)

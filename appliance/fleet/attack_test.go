@@ -19,9 +19,12 @@ const (
 	victim   = "52:54:00:00:00:0a" // macA
 )
 
+// proof is what an agent without a key shows.
+func (g Greeting) proof() Proof { return Proof{Token: g.Token} }
+
 func say(t *testing.T, f *Fleet, from, id, boot string, macs ...string) Greeting {
 	t.Helper()
-	g, err := f.Hello(t.Context(), from, hello(id, boot, macs...))
+	g, err := f.Hello(t.Context(), from, "", hello(id, boot, macs...))
 	if err != nil {
 		t.Fatalf("Hello(%s, %v) = %v", id, macs, err)
 	}
@@ -30,7 +33,7 @@ func say(t *testing.T, f *Fleet, from, id, boot string, macs ...string) Greeting
 
 func send(t *testing.T, f *Fleet, g Greeting, boot string, events ...job.Event) job.Acknowledged {
 	t.Helper()
-	ack, err := f.Append(t.Context(), g.Token, job.Events{Boot: boot, Events: events})
+	ack, err := f.Append(t.Context(), g.proof(), job.Events{Boot: boot, Events: events})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,7 @@ func TestStrangerErasesNothing(t *testing.T) {
 				g := say(t, f, stranger, uuidA, boot, victim)
 				o := order()
 				o.Disk, o.Erase = "serial:S1", "S1"
-				j, _, err := f.Choose(ctx, g.Token, o)
+				j, _, err := f.Choose(ctx, g.proof(), o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +132,7 @@ func TestChoiceEndsWithItsBoot(t *testing.T) {
 	g := say(t, f, "10.0.0.9", uuidA, first, victim)
 	o := order()
 	o.Disk, o.Erase = "path:/dev/vda", "/dev/vda"
-	j, home, err := f.Choose(ctx, g.Token, o)
+	j, home, err := f.Choose(ctx, g.proof(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,12 +146,12 @@ func TestChoiceEndsWithItsBoot(t *testing.T) {
 	h := hello(uuidA, next, victim)
 	h.Inventory.Disks = []job.Disk{{Path: "/dev/vdb", Serial: "S1", Unfinished: j.Spec.ID},
 		{Path: "/dev/vda", Serial: "S2", Unfinished: uuid.NewString()}}
-	g2, err := f.Hello(ctx, "10.0.0.9", h)
+	g2, err := f.Hello(ctx, "10.0.0.9", "", h)
 	if err != nil || g2.Job != nil || len(g2.Unfinished) != 1 ||
 		g2.Unfinished[0] != (job.Unfinished{Job: j.Spec.ID, Image: "web:1@amd64"}) {
 		t.Fatalf("Hello() = %+v, %v, want no job and the offer to continue", g2, err)
 	}
-	j2, home2, err := f.Continue(ctx, g2.Token, j.Spec.ID, "serial:S1")
+	j2, home2, err := f.Continue(ctx, g2.proof(), j.Spec.ID, "serial:S1")
 	if err != nil || j2.Spec.ID != j.Spec.ID || j2.Spec.Image.Ref != j.Spec.Image.Ref || j2.Spec.Disk != "serial:S1" ||
 		home2 == "" || home2 == home {
 		t.Fatalf("Continue() = %+v, %v, want the same job on the marked disk", j2.Spec, err)
@@ -167,7 +170,7 @@ func TestChoiceEndsWithItsBoot(t *testing.T) {
 	if err != nil || v.Status() != "installed" {
 		t.Errorf("the machine is %q, %v", v.Status(), err)
 	}
-	if _, _, err := f.Continue(ctx, g2.Token, j.Spec.ID, "serial:S1"); !errors.Is(err, ErrOver) {
+	if _, _, err := f.Continue(ctx, g2.proof(), j.Spec.ID, "serial:S1"); !errors.Is(err, ErrOver) {
 		t.Errorf("Continue() of a job that is done = %v, want ErrOver", err)
 	}
 }
@@ -179,22 +182,22 @@ func TestContinueRefuses(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
 	boot := uuid.NewString()
 	g := say(t, f, "10.0.0.9", "", boot, victim)
-	j, _, err := f.Choose(ctx, g.Token, order())
+	j, _, err := f.Choose(ctx, g.proof(), order())
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := say(t, f, stranger, "", uuid.NewString(), victim)
-	if _, _, err := f.Continue(ctx, again.Token, j.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
+	if _, _, err := f.Continue(ctx, again.proof(), j.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
 		t.Errorf("of an install that wrote nothing: %v, want ErrOver", err)
 	}
 	send(t, f, g, boot, job.Event{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"})
-	if _, _, err := f.Continue(ctx, again.Token, j.Spec.ID, "largest"); !errors.Is(err, ErrBusy) {
+	if _, _, err := f.Continue(ctx, again.proof(), j.Spec.ID, "largest"); !errors.Is(err, ErrBusy) {
 		t.Errorf("of an install that is under way: %v, want ErrBusy", err)
 	}
 	other := say(t, f, stranger, "", uuid.NewString(), macB)
 	for name, err := range map[string]error{
-		"another machine's": second(f.Continue(ctx, other.Token, j.Spec.ID, "largest")),
-		"a guess":           second(f.Continue(ctx, again.Token, uuid.NewString(), "largest")),
+		"another machine's": second(f.Continue(ctx, other.proof(), j.Spec.ID, "largest")),
+		"a guess":           second(f.Continue(ctx, again.proof(), uuid.NewString(), "largest")),
 	} {
 		if !errors.Is(err, ErrOver) {
 			t.Errorf("of %s: %v, want ErrOver", name, err)
@@ -204,12 +207,12 @@ func TestContinueRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pass(time.Hour)
-	if _, _, err := f.Continue(ctx, again.Token, j.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
+	if _, _, err := f.Continue(ctx, again.proof(), j.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
 		t.Errorf("of an install that the operator cancelled: %v, want ErrOver", err)
 	}
 	deployed := deploy(t, f, "52:54:00:00:00:0c", "")
 	op := say(t, f, "10.0.0.9", "", uuid.NewString(), "52:54:00:00:00:0c")
-	if _, _, err := f.Continue(ctx, op.Token, deployed.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
+	if _, _, err := f.Continue(ctx, op.proof(), deployed.Spec.ID, "largest"); !errors.Is(err, ErrOver) {
 		t.Errorf("of an operator's install: %v, want ErrOver", err)
 	}
 }
@@ -231,7 +234,7 @@ func TestHellosVoidNoToken(t *testing.T) {
 			}
 			g := say(t, f, "10.0.0.9", uuidA, boot, victim)
 			if by == Screen {
-				j, home, err := f.Choose(ctx, g.Token, order())
+				j, home, err := f.Choose(ctx, g.proof(), order())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -243,7 +246,7 @@ func TestHellosVoidNoToken(t *testing.T) {
 				c.pass(time.Second)
 				s := say(t, f, stranger, uuidA, uuid.NewString(), victim)
 				if by == Screen { // and choices, which make the strangers' boots look busy too
-					f.Choose(ctx, s.Token, order())
+					f.Choose(ctx, s.proof(), order())
 				}
 			}
 			send(t, f, g, boot, job.Event{Seq: 2, Job: id, State: job.Done})
@@ -269,7 +272,7 @@ func TestStrangerEndsNoInstall(t *testing.T) {
 	s := say(t, f, stranger, uuidA, other, victim)
 	for _, state := range []job.State{job.Failed, job.Cancelled, job.Done, job.Started} {
 		c.pass(time.Second)
-		_, err := f.Append(ctx, s.Token,
+		_, err := f.Append(ctx, s.proof(),
 			job.Events{Boot: other, Events: []job.Event{{Seq: 1, Job: id, State: state, Disk: "S2"}}})
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("a stranger's %s = %v, want ErrBusy", state, err)
@@ -291,15 +294,15 @@ func TestTokensExpire(t *testing.T) {
 	g := say(t, f, "10.0.0.9", "", uuid.NewString(), victim)
 	for range 3 {
 		c.pass(tokenLife - time.Minute)
-		if _, err := f.Session(ctx, g.Token); err != nil {
+		if _, err := f.Session(ctx, g.proof()); err != nil {
 			t.Fatalf("Session() = %v", err)
 		}
 	}
 	c.pass(tokenLife + time.Second)
-	if _, err := f.Session(ctx, g.Token); !errors.Is(err, ErrToken) {
+	if _, err := f.Session(ctx, g.proof()); !errors.Is(err, ErrToken) {
 		t.Errorf("Session() after a day = %v, want ErrToken", err)
 	}
-	if _, _, err := f.Choose(ctx, g.Token, order()); !errors.Is(err, ErrToken) {
+	if _, _, err := f.Choose(ctx, g.proof(), order()); !errors.Is(err, ErrToken) {
 		t.Errorf("Choose() after a day = %v, want ErrToken", err)
 	}
 }
@@ -311,7 +314,7 @@ func TestOrderOverScreen(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
 	boot := uuid.NewString()
 	g := say(t, f, stranger, "", boot, victim)
-	if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+	if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := f.Install(ctx, victim, order()); !errors.Is(err, ErrBusy) {
@@ -323,7 +326,7 @@ func TestOrderOverScreen(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Install() with Replace = %v", err)
 	}
-	if _, _, err := f.Choose(ctx, g.Token, order()); !errors.Is(err, ErrBusy) {
+	if _, _, err := f.Choose(ctx, g.proof(), order()); !errors.Is(err, ErrBusy) {
 		t.Errorf("Choose() over an order = %v, want ErrBusy", err)
 	}
 	if _, k, err := f.Install(ctx, victim, o); err != nil || k.Spec.ID == j.Spec.ID {
@@ -332,7 +335,7 @@ func TestOrderOverScreen(t *testing.T) {
 	if _, err := f.Cancel(ctx, victim); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+	if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(silence + time.Minute)

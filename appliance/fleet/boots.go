@@ -4,29 +4,44 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"griddle/appliance/job"
 )
 
-// boot writes down the boot that says hello, with its token, and says whether it is new.
+// Proof is what a boot shows with each call: the token that its hello got, and the key that its connection proved
+// (job.KeyOf), "" for none. A boot that said hello with a key proves it in all its calls, so that its token is worth
+// nothing to others. An agent of an older version has no key.
+type Proof struct {
+	Token string
+	Key   string
+}
+
+// errOtherKey is what a boot with a key answers to those who do not have it.
+var errOtherKey = fmt.Errorf("%w: it belongs to a boot that said hello with another key", ErrToken)
+
+// boot writes down the boot that says hello, with its key and its token, and says whether it is new.
 func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h job.Hello,
-	token string) (first bool, err error) {
+	p Proof) (first bool, err error) {
 	now := f.o.Now()
 	mac := ""
 	if len(h.Identity.MACs) > 0 {
 		mac = h.Identity.MACs[0]
 	}
-	var before string
-	err = tx.QueryRowContext(ctx, "SELECT machine FROM boots WHERE boot = ?", h.Boot).Scan(&before)
+	var before, key string
+	err = tx.QueryRowContext(ctx, "SELECT machine, key FROM boots WHERE boot = ?", h.Boot).Scan(&before, &key)
 	if first = errors.Is(err, sql.ErrNoRows); err != nil && !first {
 		return false, err
 	}
+	if key != "" && key != p.Key {
+		return false, errOtherKey
+	}
 	// A boot ID is random, and only its agent knows it. So a boot that says hello again is still running. If an
 	// operator has named its machine by another address in the meantime, the boot now belongs to that machine.
-	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)
-		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid`,
-		h.Boot, m.ID, hash(token), now.UnixNano(), from, mac, h.Identity.UUID)
+	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid, key) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7, ?8)
+		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid, key = excluded.key`,
+		h.Boot, m.ID, hash(p.Token), now.UnixNano(), from, mac, h.Identity.UUID, p.Key)
 	if err != nil {
 		return false, err
 	}
@@ -65,27 +80,31 @@ type Session struct {
 	Ordered bool   // an operator named the machine
 }
 
-// Session returns the boot of a token, or ErrToken. A token expires one day after its last use.
-func (f *Fleet) Session(ctx context.Context, token string) (s Session, err error) {
+// Session returns the boot that p proves, or ErrToken. A token expires one day after its last use.
+func (f *Fleet) Session(ctx context.Context, p Proof) (s Session, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err = f.session(ctx, tx, token)
+		s, _, err = f.session(ctx, tx, p)
 		return err
 	})
 	return s, err
 }
 
-// session finds a token's boot, and notes that it was used.
-func (f *Fleet) session(ctx context.Context, tx *sql.Tx, token string) (s Session, seq uint64, err error) {
+// session finds the boot that p proves, and notes that it was heard.
+func (f *Fleet) session(ctx context.Context, tx *sql.Tx, p Proof) (s Session, seq uint64, err error) {
 	now := f.o.Now()
 	var rank Rank
-	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, machines.name, "+
+	var key string
+	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, boots.key, machines.name, "+
 		"machines.rank FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND used >= ?",
-		hash(token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &s.Name, &rank)
+		hash(p.Token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Name, &rank)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, 0, ErrToken
 	}
 	if err != nil {
 		return Session{}, 0, err
+	}
+	if key != "" && key != p.Key {
+		return Session{}, 0, errOtherKey
 	}
 	s.Ordered = rank == Ordered
 	const every = 5 * time.Second // each note is a flush

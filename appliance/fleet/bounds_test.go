@@ -43,7 +43,7 @@ func TestStrangersLeaveRoom(t *testing.T) {
 		"GROUP BY source)"); int(got) > f.max.perSource {
 		t.Errorf("%d sightings of one address, more than %d", got, f.max.perSource)
 	}
-	if _, err := f.Session(ctx, honest.Token); err != nil {
+	if _, err := f.Session(ctx, honest.proof()); err != nil {
 		t.Errorf("the honest address's one sighting is gone: %v", err)
 	}
 	if v, _, err := f.Show(ctx, victim); err != nil || v.Status() != "deployed" {
@@ -69,7 +69,7 @@ func TestChoicesLeaveRoom(t *testing.T) {
 	f.max.touched = 64
 	choose := func(n int) error {
 		g := say(t, f, "10.66.0.1", "", uuid.NewString(), fmt.Sprintf("52:54:01:00:%02x:%02x", n>>8, n&255))
-		_, _, err := f.Choose(ctx, g.Token, order())
+		_, _, err := f.Choose(ctx, g.proof(), order())
 		return err
 	}
 	for n := range f.max.touched {
@@ -118,7 +118,7 @@ func TestInventoriesAreBounded(t *testing.T) {
 		c.pass(time.Second)
 		h := hello("", uuid.NewString(), fmt.Sprintf("52:54:01:00:%02x:%02x", i>>8, i&255))
 		h.Inventory = v
-		if _, err := f.Hello(t.Context(), fmt.Sprintf("10.66.0.%d", i/100), h); err != nil {
+		if _, err := f.Hello(t.Context(), fmt.Sprintf("10.66.0.%d", i/100), "", h); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestInventoriesAreBounded(t *testing.T) {
 	}
 	one := hello("", uuid.NewString(), "52:54:02:00:00:01")
 	one.Inventory = hoard()
-	if _, err := f.Hello(t.Context(), stranger, one); err != nil {
+	if _, err := f.Hello(t.Context(), stranger, "", one); err != nil {
 		t.Fatal(err)
 	}
 	if got := count(t, f, "SELECT max(size) FROM inventories"); got > strangerInventory {
@@ -172,7 +172,7 @@ func TestJournalsAreBounded(t *testing.T) {
 		g := say(t, f, stranger, "", boot, fmt.Sprintf("52:54:01:00:00:%02x", i))
 		limit := int64(sightingJournal)
 		if i%2 == 0 {
-			if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+			if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 				t.Fatal(err)
 			}
 			limit = touchedJournal
@@ -212,7 +212,7 @@ func TestNoSpareDisk(t *testing.T) {
 	if got := boots(t, f, macB); got != netboot.Menu {
 		t.Errorf("a machine that is not known boots %v, want the menu", got)
 	}
-	if _, err := f.Hello(ctx, stranger, hello("", uuid.NewString(), macB)); !errors.Is(err, ErrDiskFull) {
+	if _, err := f.Hello(ctx, stranger, "", hello("", uuid.NewString(), macB)); !errors.Is(err, ErrDiskFull) {
 		t.Errorf("Hello() of a stranger = %v, want ErrDiskFull", err)
 	}
 	if got := boots(t, f, victim); got != netboot.Agent {

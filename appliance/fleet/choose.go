@@ -11,11 +11,11 @@ import (
 // Choose makes a job from the choice on the screen of the token's boot. The job belongs to that boot: no other boot
 // gets it, and it does not change what the machine boots next. If one boot makes the same choice twice, it is one job.
 // Choose returns the job and the one-time token for the system that will be installed.
-func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home string, err error) {
+func (f *Fleet) Choose(ctx context.Context, p Proof, o Order) (j Job, home string, err error) {
 	if err := o.validate(); err != nil {
 		return j, "", err
 	}
-	err = f.atScreen(ctx, token, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
+	err = f.atScreen(ctx, p, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
 		if l := chosenBy(jobs, s.Boot); l != nil {
 			if l.Spec.Image.Ref == o.Image.Ref && l.Spec.Disk == o.Disk && l.Spec.Erase == o.Erase {
 				j = *l
@@ -45,11 +45,11 @@ func (f *Fleet) Choose(ctx context.Context, token string, o Order) (j Job, home 
 // Continue gives the job id to the token's boot: the same image for the disk that rule names. An earlier boot of the
 // same machine chose this job on its screen and started to write. The job may now overwrite only what has its own mark,
 // whatever the first choice allowed. The mark is id; only that disk and this file have it.
-func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRule) (j Job, home string, err error) {
+func (f *Fleet) Continue(ctx context.Context, p Proof, id string, rule job.DiskRule) (j Job, home string, err error) {
 	if rule, err = job.ParseDiskRule(string(rule)); err != nil {
 		return j, "", fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	err = f.atScreen(ctx, token, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
+	err = f.atScreen(ctx, p, &home, func(tx *sql.Tx, s Session, m *Machine, jobs []Job) (Job, error) {
 		for _, old := range jobs {
 			if old.Spec.ID == id && old.continues() {
 				j = old
@@ -86,10 +86,10 @@ func (f *Fleet) Continue(ctx context.Context, token, id string, rule job.DiskRul
 
 // atScreen looks up whose screen the token is, lets do make a job for it, and makes the token of what will be
 // installed. An operator's live job goes first.
-func (f *Fleet) atScreen(ctx context.Context, token string, home *string,
+func (f *Fleet) atScreen(ctx context.Context, p Proof, home *string,
 	do func(*sql.Tx, Session, *Machine, []Job) (Job, error)) error {
 	return f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err := f.session(ctx, tx, token)
+		s, _, err := f.session(ctx, tx, p)
 		if err != nil {
 			return err
 		}

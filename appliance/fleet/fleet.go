@@ -35,7 +35,10 @@
 //	macs         mac, machine, firm; a firm one has one machine
 //	inventories  machine, updated, size, data (job.Inventory as JSON)
 //	jobs         id, machine, origin, state, created, data (Job as JSON)
-//	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac
+//	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
+//	             uuid, key (see Proof), code, waiting, approved (times, see enrol.go)
+//	keys         machine, key, approved: the keys that an operator approved
+//	guesses      machine, time: codes that matched no boot
 //	homes        token (SHA-256), job, boot, created
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
 //

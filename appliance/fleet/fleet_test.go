@@ -103,13 +103,13 @@ func TestDeploy(t *testing.T) {
 		t.Errorf("with a job pending it boots %d, want the agent", got)
 	}
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello(uuidA, boot, macB, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello(uuidA, boot, macB, macA))
 	if err != nil || g.Job == nil || g.Job.Spec.ID != j.Spec.ID || g.Home == "" || g.Machine.ID != m.ID {
 		t.Fatalf("Hello() = %+v, %v, want the job", g, err)
 	}
 	send := func(events ...job.Event) job.Acknowledged {
 		t.Helper()
-		ack, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: events})
+		ack, err := f.Append(ctx, g.proof(), job.Events{Boot: boot, Events: events})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestDeploy(t *testing.T) {
 	}
 	// The power is cut: the next boot gets the same job, with its disk, and the old token is still this boot's.
 	boot2 := uuid.NewString()
-	g2, err := f.Hello(ctx, "10.0.0.9", hello(uuidA, boot2, macB, macA))
+	g2, err := f.Hello(ctx, "10.0.0.9", "", hello(uuidA, boot2, macB, macA))
 	if err != nil || g2.Job == nil || g2.Job.Spec.Started != "S1" || g2.Home == g.Home {
 		t.Fatalf("second Hello() = %+v, %v, want the job begun on S1", g2, err)
 	}
@@ -157,7 +157,7 @@ func TestDeploy(t *testing.T) {
 func TestAppend(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello(uuidA, boot, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello(uuidA, boot, macA))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestAppend(t *testing.T) {
 		{"filled", []job.Event{ev(6, ""), ev(7, "c")}, 7},
 		{"absurd", []job.Event{ev(1<<63, "y")}, 7},
 	} {
-		ack, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: c.events})
+		ack, err := f.Append(ctx, g.proof(), job.Events{Boot: boot, Events: c.events})
 		if err != nil || ack.Seq != c.ack {
 			t.Errorf("%s: Append() = %d, %v, want %d", c.name, ack.Seq, err, c.ack)
 		}
@@ -197,7 +197,7 @@ func TestAppend(t *testing.T) {
 	if want := []string{"3a", "4b", "6", "7c"}; !slices.Equal(got, want) {
 		t.Errorf("Log() = %v, want %v (the newest progress alone)", got, want)
 	}
-	if _, err := f.Append(ctx, g.Token, job.Events{Boot: uuid.NewString()}); !errors.Is(err, ErrToken) {
+	if _, err := f.Append(ctx, g.proof(), job.Events{Boot: uuid.NewString()}); !errors.Is(err, ErrToken) {
 		t.Errorf("Append() for another boot = %v, want ErrToken", err)
 	}
 }
@@ -209,14 +209,14 @@ func TestCancelReachesAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello("", boot, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello("", boot, macA))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Cancel(ctx, macA); err != nil {
 		t.Fatal(err)
 	}
-	ack, err := f.Append(ctx, g.Token,
+	ack, err := f.Append(ctx, g.proof(),
 		job.Events{Boot: boot, Events: []job.Event{{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"}}})
 	if err != nil || !ack.Cancelled || ack.Seq != 1 {
 		t.Errorf("Append() after Cancel = %+v, %v, want cancelled", ack, err)
@@ -232,24 +232,24 @@ func TestCancelReachesAgent(t *testing.T) {
 func TestChoose(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello("", boot, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello("", boot, macA))
 	if err != nil || g.Job != nil {
 		t.Fatalf("Hello() = %+v, %v, want no job", g, err)
 	}
-	j, home, err := f.Choose(ctx, g.Token, order())
+	j, home, err := f.Choose(ctx, g.proof(), order())
 	if err != nil || j.Origin != Screen || home == "" {
 		t.Fatalf("Choose() = %+v, %v", j, err)
 	}
 	// The reply got lost: the same boot asks again, and gets the same job.
-	if again, _, err := f.Choose(ctx, g.Token, order()); err != nil || again.Spec.ID != j.Spec.ID {
+	if again, _, err := f.Choose(ctx, g.proof(), order()); err != nil || again.Spec.ID != j.Spec.ID {
 		t.Errorf("Choose() again = %+v, %v, want the same job", again, err)
 	}
 	other := order()
 	other.Erase = "S9"
-	if _, _, err := f.Choose(ctx, g.Token, other); !errors.Is(err, ErrBusy) {
+	if _, _, err := f.Choose(ctx, g.proof(), other); !errors.Is(err, ErrBusy) {
 		t.Errorf("Choose() of something else = %v, want ErrBusy", err)
 	}
-	if _, _, err := f.Choose(ctx, "stolen", order()); !errors.Is(err, ErrToken) {
+	if _, _, err := f.Choose(ctx, Proof{Token: "stolen"}, order()); !errors.Is(err, ErrToken) {
 		t.Errorf("Choose() with a wrong token = %v, want ErrToken", err)
 	}
 }
@@ -258,21 +258,21 @@ func TestChoose(t *testing.T) {
 func TestJobsAreForgotten(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello("", boot, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello("", boot, macA))
 	if err != nil {
 		t.Fatal(err)
 	}
 	seq := uint64(0)
 	course := func(states ...job.State) string {
 		t.Helper()
-		j, _, err := f.Choose(ctx, g.Token, order())
+		j, _, err := f.Choose(ctx, g.proof(), order())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range states {
 			seq++
 			e := job.Event{Seq: seq, Job: j.Spec.ID, State: s, Disk: "S1", Level: job.Info}
-			if _, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: []job.Event{e}}); err != nil {
+			if _, err := f.Append(ctx, g.proof(), job.Events{Boot: boot, Events: []job.Event{e}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -298,11 +298,11 @@ func TestClones(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, zero := range []string{uuidA, "00000000-0000-0000-0000-000000000000"} {
-		a, err := f.Hello(ctx, "10.0.0.9", hello(zero, uuid.NewString(), macA))
+		a, err := f.Hello(ctx, "10.0.0.9", "", hello(zero, uuid.NewString(), macA))
 		if err != nil || a.Job == nil {
 			t.Fatalf("Hello() of the machine with the job = %+v, %v", a, err)
 		}
-		b, err := f.Hello(ctx, "10.0.0.9", hello(zero, uuid.NewString(), macB))
+		b, err := f.Hello(ctx, "10.0.0.9", "", hello(zero, uuid.NewString(), macB))
 		if err != nil || b.Job != nil || b.Machine.ID == a.Machine.ID {
 			t.Fatalf("Hello() of its clone = %+v, %v, want another machine without a job", b, err)
 		}
@@ -317,7 +317,7 @@ func TestTwoAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := f.Hello(ctx, "10.0.0.9", hello(uuidA, uuid.NewString(), macA, macB))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello(uuidA, uuid.NewString(), macA, macB))
 	if err != nil || g.Job == nil || g.Job.Spec.ID != j.Spec.ID {
 		t.Fatalf("Hello() = %+v, %v, want the job", g, err)
 	}
@@ -333,12 +333,12 @@ func TestTwoAtOnce(t *testing.T) {
 		wg.Go(func() {
 			mac := fmt.Sprintf("52:54:00:00:01:%02x", i)
 			boot := uuid.NewString()
-			g, err := f.Hello(ctx, "10.0.0.9", hello("", boot, mac))
+			g, err := f.Hello(ctx, "10.0.0.9", "", hello("", boot, mac))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+			if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -376,7 +376,7 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.0.0.9", hello("", boot, macA))
+	g, err := f.Hello(ctx, "10.0.0.9", "", hello("", boot, macA))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.Append(ctx, g.Token, job.Events{Boot: boot, Events: []job.Event{{Seq: 1}}}); err != nil {
+	if _, err := f.Append(ctx, g.proof(), job.Events{Boot: boot, Events: []job.Event{{Seq: 1}}}); err != nil {
 		t.Errorf("Append() after a restart = %v", err)
 	}
 	if _, err := f.db.Exec("PRAGMA user_version = 99"); err != nil {
@@ -413,7 +413,7 @@ func TestDurability(t *testing.T) {
 
 func TestSightedAreForgotten(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{})
-	if _, err := f.Hello(ctx, "10.0.0.9", hello("", uuid.NewString(), macA)); err != nil {
+	if _, err := f.Hello(ctx, "10.0.0.9", "", hello("", uuid.NewString(), macA)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range maxSighted + 10 {
@@ -473,12 +473,12 @@ func FuzzAgent(f *testing.F) {
 		if json.Unmarshal(h, &hello) != nil || json.Unmarshal(e, &events) != nil {
 			return
 		}
-		g, err := fl.Hello(t.Context(), "10.0.0.9", hello)
+		g, err := fl.Hello(t.Context(), "10.0.0.9", "", hello)
 		if err != nil {
 			return
 		}
 		events.Boot = hello.Boot
-		if _, err := fl.Append(t.Context(), g.Token, events); err != nil && !errors.Is(err, ErrInvalid) &&
+		if _, err := fl.Append(t.Context(), g.proof(), events); err != nil && !errors.Is(err, ErrInvalid) &&
 			!errors.Is(err, ErrToken) {
 			t.Fatalf("Append() = %v", err)
 		}

@@ -27,7 +27,7 @@ func TestHelloMergesNothing(t *testing.T) {
 					continue
 				}
 				g := say(t, f, "10.0.0.9", "", uuid.NewString(), mac)
-				if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+				if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -164,7 +164,7 @@ func TestMainboard(t *testing.T) {
 	const shared = "52:54:00:00:00:0d"
 	for _, id := range []string{uuid.NewString(), uuid.NewString()} {
 		g := say(t, f, "10.0.0.9", id, uuid.NewString(), shared)
-		if _, _, err := f.Choose(ctx, g.Token, order()); err != nil {
+		if _, _, err := f.Choose(ctx, g.proof(), order()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -212,7 +212,7 @@ func TestSettle(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Hostname: "{serial}"})
 	h := hello("", uuid.NewString(), macB)
 	h.Identity.Serial = "web1" // the stranger takes the name that the operator is going to give
-	if _, err := f.Hello(ctx, stranger, h); err != nil {
+	if _, err := f.Hello(ctx, stranger, "", h); err != nil {
 		t.Fatal(err)
 	}
 	o := order()

@@ -22,13 +22,13 @@ type Entry struct {
 // Append adds the events of the token's boot to the journal and updates the job. It skips events up to the acknowledged
 // number. Events after a gap wait until the gap is filled; only the first event of a boot may have any number. Of
 // events that contain only progress, the newest is kept.
-func (f *Fleet) Append(ctx context.Context, token string, e job.Events) (ack job.Acknowledged, err error) {
+func (f *Fleet) Append(ctx context.Context, p Proof, e job.Events) (ack job.Acknowledged, err error) {
 	if len(e.Events) > job.MaxEvents {
 		return ack, fmt.Errorf("%w: %d events at once, the limit is %d", ErrInvalid, len(e.Events), job.MaxEvents)
 	}
 	before := uint64(0)
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, seq, err := f.session(ctx, tx, token)
+		s, seq, err := f.session(ctx, tx, p)
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,7 @@ func openVersion(t *testing.T, dir string) {
 	}
 	defer f.Close()
 	// What is under way goes on: an install, and the systems that call home.
-	ack, err := f.Append(ctx, want.Tokens["installing2"],
+	ack, err := f.Append(ctx, Proof{Token: want.Tokens["installing2"]},
 		job.Events{Boot: want.Tokens["installing2.boot"], Events: []job.Event{{Seq: 3, Message: "x"}}})
 	if err != nil || ack.Seq != 3 {
 		t.Errorf("Append() of a boot under way = %+v, %v", ack, err)
@@ -112,12 +112,12 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.Exec("PRAGMA user_version = 3"); err != nil {
+	if _, err := f.db.Exec("PRAGMA user_version = 4"); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
-		"it has version 3, and this program can read versions up to 2: use the program that wrote it") {
+		"it has version 4, and this program can read versions up to 3: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

@@ -17,9 +17,9 @@ type StreamAsker struct {
 
 // Streaming returns the machine of a token, and how many machines install the same image. It returns ErrToken if the
 // token is not valid, and ErrOver if the machine has no live job.
-func (f *Fleet) Streaming(ctx context.Context, token string) (a StreamAsker, err error) {
+func (f *Fleet) Streaming(ctx context.Context, p Proof) (a StreamAsker, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		s, _, err := f.session(ctx, tx, token)
+		s, _, err := f.session(ctx, tx, p)
 		if err != nil {
 			return err
 		}

@@ -112,12 +112,12 @@ func installedBefore(ctx context.Context, t *testing.T, state, mac string) strin
 		t.Fatal(err)
 	}
 	boot := uuid.NewString()
-	g, err := f.Hello(ctx, "10.77.0.9",
+	g, err := f.Hello(ctx, "10.77.0.9", "",
 		job.Hello{Boot: boot, Agent: "test", Identity: job.Identity{MACs: []string{mac}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Append(ctx, g.Token, job.Events{Boot: boot, Events: []job.Event{
+	_, err = f.Append(ctx, fleet.Proof{Token: g.Token}, job.Events{Boot: boot, Events: []job.Event{
 		{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "INSTALLED"}, {Seq: 2, Job: j.Spec.ID, State: job.Done}}})
 	if err != nil {
 		t.Fatal(err)
