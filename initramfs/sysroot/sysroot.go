@@ -80,10 +80,21 @@ func (d Dir) Read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Has reports whether something has the name, after symlinks.
+// Has reports whether something has the name. A symlink counts wherever it leads: absolute ones lead out of the tree
+// here, and into it once the system runs.
 func (d Dir) Has(name string) bool {
-	_, err := d.Stat(name)
+	_, err := d.Lstat(name)
 	return err == nil
+}
+
+// Program returns the name of a program in the usual folders, "" if the system does not have it.
+func (d Dir) Program(name string) string {
+	for _, dir := range []string{"usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin", "sbin", "bin"} {
+		if p := path.Join(dir, name); d.Has(p) {
+			return p
+		}
+	}
+	return ""
 }
 
 // Write puts a file in place of whatever has the name, with its parents if they are missing.
@@ -99,6 +110,12 @@ func (d Dir) Copy(name string, r io.Reader, mode fs.FileMode) error {
 // Owner is who owns a file, by numbers.
 type Owner struct{ UID, GID int }
 
+// OwnerOf is who owns a file.
+func OwnerOf(st fs.FileInfo) Owner {
+	sys := st.Sys().(*syscall.Stat_t)
+	return Owner{int(sys.Uid), int(sys.Gid)}
+}
+
 // WriteAs is Write for a file of another owner.
 func (d Dir) WriteAs(name string, data []byte, mode fs.FileMode, owner Owner) error {
 	return d.put(name, strings.NewReader(string(data)), mode, owner)
@@ -108,10 +125,7 @@ func (d Dir) WriteAs(name string, data []byte, mode fs.FileMode, owner Owner) er
 func (d Dir) Replace(name string, data []byte, mode fs.FileMode) error {
 	owner := Owner{-1, -1}
 	if st, err := d.Stat(name); err == nil && st.Mode().IsRegular() {
-		mode = st.Mode().Perm()
-		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-			owner = Owner{int(sys.Uid), int(sys.Gid)}
-		}
+		mode, owner = st.Mode().Perm(), OwnerOf(st)
 	}
 	return d.put(name, strings.NewReader(string(data)), mode, owner)
 }

@@ -1,0 +1,312 @@
+package setting
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"griddle/appliance/setting"
+	"griddle/initramfs/sysroot"
+)
+
+// accounts are the files that say who there is. A nil table is a file that the image does not have and need not.
+type accounts struct {
+	passwd, shadow, group, gshadow, subuid, subgid *table
+}
+
+// read reads the files of accounts.
+func (w *writer) read() (*accounts, error) {
+	a := &accounts{}
+	for _, f := range w.accountFiles(a) {
+		b, err := w.Read(f.name)
+		if err != nil {
+			return nil, err
+		}
+		if b != nil || f.needed {
+			*f.table = parse(b, f.fields)
+		}
+	}
+	if _, f := a.passwd.find("root"); f == nil {
+		return nil, lacks("its /etc/passwd has no user root")
+	}
+	return a, nil
+}
+
+// accountFile is one file of accounts.
+type accountFile struct {
+	name   string
+	table  **table
+	fields int
+	needed bool
+	mode   fs.FileMode // of a new one
+}
+
+// accountFiles are in the order in which they are written: a crash between two leaves no entry that lets someone in.
+func (*writer) accountFiles(a *accounts) []accountFile {
+	return []accountFile{
+		{"etc/group", &a.group, groupFields, true, 0o644},
+		{"etc/gshadow", &a.gshadow, gshadowFields, false, 0o600},
+		{"etc/shadow", &a.shadow, shadowFields, true, 0o600},
+		{"etc/subuid", &a.subuid, subidFields, false, 0o644},
+		{"etc/subgid", &a.subgid, subidFields, false, 0o644},
+		{"etc/passwd", &a.passwd, passwdFields, true, 0o644},
+	}
+}
+
+func (w *writer) save(a *accounts) error {
+	for _, f := range w.accountFiles(a) {
+		if *f.table == nil {
+			continue
+		}
+		old, err := w.Read(f.name)
+		if err != nil {
+			return err
+		}
+		if now := (*f.table).bytes(); string(now) != string(old) {
+			if err := w.Replace(f.name, now, f.mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// accounts makes and changes users and groups, then their homes and keys.
+func (w *writer) accounts(context.Context) error {
+	if len(w.s.Users) == 0 && w.s.Root.PasswordHash == "" && len(w.s.Root.Keys) == 0 && !w.s.SSH.Secure {
+		return nil
+	}
+	a, err := w.read()
+	if err != nil {
+		return err
+	}
+	a.password("root", w.s.Root.PasswordHash)
+	claimed := map[int]bool{}
+	for _, u := range w.s.Users {
+		claimed[u.UID] = true
+	}
+	for _, u := range w.s.Users {
+		if err := w.user(a, u, claimed); err != nil {
+			return err
+		}
+	}
+	for _, u := range w.s.Users {
+		for _, g := range u.Groups {
+			if err := a.join(g, u.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if w.s.SSH.Secure {
+		a.lock(w.s)
+	}
+	if err := w.save(a); err != nil {
+		return err
+	}
+	if err := w.keys(a, "root", w.s.Root.Keys); err != nil {
+		return err
+	}
+	for _, u := range w.s.Users {
+		if err := w.home(a, u.Name); err != nil {
+			return err
+		}
+		if err := w.keys(a, u.Name, u.Keys); err != nil {
+			return err
+		}
+	}
+	return w.sudoers()
+}
+
+// user makes or changes one user, without supplementary groups. Numbers in claimed are for other users.
+func (w *writer) user(a *accounts, u setting.User, claimed map[int]bool) error {
+	at := fmt.Sprintf("users[%s]", u.Name)
+	if u.UID != 0 {
+		if other := a.passwd.numbers()[u.UID]; other != "" && other != u.Name {
+			return lacks("%s.uid: its user %s has the number %d already: give %s another one, or none", at, other,
+				u.UID, u.Name)
+		}
+	}
+	_, f := a.passwd.find(u.Name)
+	if f == nil {
+		var err error
+		if f, err = w.newUser(a, u, claimed); err != nil {
+			return err
+		}
+	}
+	uid, ok := number(f[2])
+	switch {
+	case !ok || uid == 0:
+		return lacks("%s: its user %s has the number %q, which is root's or is not valid", at, u.Name, f[2])
+	case u.UID != 0 && uid != u.UID:
+		return lacks("%s.uid: its user %s has the number %d: remove uid, or give the user another name", at, u.Name,
+			uid)
+	}
+	if u.FullName != "" {
+		_, more, found := strings.Cut(f[4], ",")
+		f[4] = u.FullName
+		if found {
+			f[4] += "," + more
+		}
+	}
+	if u.Shell != "" {
+		f[6] = u.Shell
+		if !w.Has(strings.TrimPrefix(u.Shell, "/")) {
+			w.note("%s has the shell %s, which the image does not have: the user cannot log in without it", u.Name,
+				u.Shell)
+		}
+	}
+	a.passwd.set(f...)
+	a.password(u.Name, u.PasswordHash)
+	return nil
+}
+
+// newUser is the entry of a user that the image does not have, with a group of the same name.
+func (w *writer) newUser(a *accounts, u setting.User, claimed map[int]bool) ([]string, error) {
+	users, groups := a.passwd.numbers(), a.group.numbers()
+	uid := u.UID
+	for n := firstUser; uid == 0 && n <= lastUser; n++ {
+		if users[n] == "" && groups[n] == "" && !claimed[n] {
+			uid = n
+		}
+	}
+	if uid == 0 {
+		return nil, lacks("users[%s].uid: all numbers from %d to %d are taken", u.Name, firstUser, lastUser)
+	}
+	gid := uid
+	if _, g := a.group.find(u.Name); g != nil {
+		n, err := a.group.gid(u.Name)
+		if err != nil {
+			return nil, err
+		}
+		// A group of the system, such as sudo, is not the private one of a user.
+		if n < firstUser {
+			return nil, lacks("users[%s]: a new user gets a group of the same name, and its group %s has the number "+
+				"%d already: give the user another name", u.Name, u.Name, n)
+		}
+		gid = n
+	} else {
+		for n := firstUser; groups[gid] != "" && n <= lastUser; n++ {
+			if groups[n] == "" && users[n] == "" && !claimed[n] {
+				gid = n
+			}
+		}
+		a.newGroup(u.Name, gid)
+	}
+	shell := u.Shell
+	if shell == "" {
+		shell = "/bin/bash"
+		if !w.Has("bin/bash") && !w.Has("usr/bin/bash") {
+			shell = "/bin/sh"
+		}
+	}
+	for _, t := range []*table{a.subuid, a.subgid} {
+		if t != nil && !t.reserve(u.Name) {
+			w.note("%s gets no subordinate numbers: the image gave all of them away", u.Name)
+		}
+	}
+	_, s := a.shadow.find(u.Name)
+	if s == nil {
+		a.shadow.set(u.Name, "!", "", "0", "99999", "7", "", "", "")
+	}
+	return []string{u.Name, "x", strconv.Itoa(uid), strconv.Itoa(gid), "", "/home/" + u.Name, shell}, nil
+}
+
+// The numbers of users (login.defs(5)), and those of groups for the system's purposes, taken from above.
+const (
+	firstUser, lastUser     = 1000, 59999
+	firstSystem, lastSystem = 100, 999
+)
+
+func (a *accounts) newGroup(name string, gid int) {
+	a.group.set(name, "x", strconv.Itoa(gid), "")
+	if a.gshadow != nil {
+		if _, f := a.gshadow.find(name); f == nil {
+			a.gshadow.set(name, "!", "", "")
+		}
+	}
+}
+
+// join adds a user to a group, and makes the group if it is missing.
+func (a *accounts) join(group, user string) error {
+	if _, f := a.group.find(group); f == nil {
+		taken := a.group.numbers()
+		gid := lastSystem
+		for ; gid >= firstSystem && taken[gid] != ""; gid-- {
+		}
+		if gid < firstSystem {
+			return lacks("users[%s].groups: %s is missing, and all numbers from %d to %d are taken", user,
+				group, firstSystem, lastSystem)
+		}
+		a.newGroup(group, gid)
+	}
+	a.group.join(group, user)
+	if a.gshadow != nil {
+		a.gshadow.join(group, user)
+	}
+	return nil
+}
+
+// password sets the hash of a user; "" leaves what there is.
+func (a *accounts) password(user, hash string) {
+	if hash == "" {
+		return
+	}
+	_, f := a.shadow.find(user)
+	if f == nil {
+		f = []string{user, "", "", "0", "99999", "7", "", "", ""}
+	}
+	f[1] = hash
+	if f[2] == "0" {
+		f[2] = "" // with 0 the password would have to be changed at the first login
+	}
+	a.shadow.set(f...)
+	if _, p := a.passwd.find(user); p != nil {
+		p[1] = "x"
+		a.passwd.set(p...)
+	}
+}
+
+// lock locks all passwords that the image has and the settings do not: the secure state lets in keys alone. Hashes of
+// the settings stay, for the console.
+func (a *accounts) lock(s setting.Settings) {
+	ours := map[string]bool{"root": s.Root.PasswordHash != ""}
+	for _, u := range s.Users {
+		ours[u.Name] = u.PasswordHash != ""
+	}
+	for i, line := range a.passwd.lines {
+		f := a.passwd.split(line)
+		if f == nil || f[1] == "x" || ours[f[0]] {
+			continue
+		}
+		if _, has := a.shadow.find(f[0]); has == nil {
+			a.shadow.set(f[0], f[1], "", "", "", "", "", "", "")
+		}
+		f[1] = "x"
+		a.passwd.lines[i] = strings.Join(f, ":")
+	}
+	for i, line := range a.shadow.lines {
+		f := a.shadow.split(line)
+		if f == nil || ours[f[0]] || strings.HasPrefix(f[1], "!") || strings.HasPrefix(f[1], "*") {
+			continue
+		}
+		f[1] = "!" + f[1]
+		a.shadow.lines[i] = strings.Join(f, ":")
+	}
+}
+
+// owner is who a user is, by numbers.
+func (a *accounts) owner(user string) (sysroot.Owner, string, error) {
+	u, err := a.passwd.account(user)
+	if err != nil {
+		return sysroot.Owner{}, "", err
+	}
+	home := strings.TrimPrefix(path.Clean("/"+u.home), "/")
+	if home == "" || slices.Contains([]string{"nonexistent", "dev/null"}, home) {
+		return sysroot.Owner{}, "", lacks("users[%s]: its user %s has no home", user, user)
+	}
+	return sysroot.Owner{UID: u.uid, GID: u.gid}, home, nil
+}
