@@ -23,11 +23,17 @@ type client struct {
 	blobs  *http.Client // see reader
 }
 
+// newClient makes a client with a new key: all calls of this boot are made with it.
 func newClient(at site.Site) (*client, error) {
 	conf, err := job.PinnedTLS([]byte(at.CA))
 	if err != nil {
 		return nil, err
 	}
+	key, err := job.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	conf.Certificates = []tls.Certificate{key}
 	return &client{base: at.HTTPS, tls: conf}, nil
 }
 
