@@ -128,6 +128,18 @@ func TestSeedRefuses(t *testing.T) {
 		{func(s *Seed) { s.Network.Interfaces[0].MAC = nil }, "MAC"},
 		{func(s *Seed) { s.Network.Interfaces[0].Name = strings.Repeat("x", 16) }, "not a name"},
 		{func(s *Seed) { s.Network.Interfaces[0].Addresses = make([]netip.Prefix, 1) }, "invalid address"},
+		{func(s *Seed) { s.Network.Interfaces[0].VLAN = &VLAN{ID: 4095, Link: "inner"} }, "has no name"},
+		{func(s *Seed) { s.Network.Interfaces[1].VLAN = &VLAN{ID: 4095, Link: "eth0"} }, "between 1 and 4094"},
+		{func(s *Seed) { s.Network.Interfaces[1].Bond = &Bond{Mode: "802.3ad"} }, "without cards"},
+		{func(s *Seed) {
+			s.Network.Interfaces[1].VLAN, s.Network.Interfaces[1].Bond = &VLAN{}, &Bond{}
+		}, "a VLAN and a bond"},
+		{func(s *Seed) { s.Network.Interfaces[1].Routes = []Route{{Via: netip.IPv6Unspecified()}} },
+			"without a network and a gateway of one kind"},
+		{func(s *Seed) {
+			s.Network.Interfaces[1].Routes = []Route{{To: netip.MustParsePrefix("::/0"),
+				Via: netip.MustParseAddr("fe80::1"), Metric: 5}}
+		}, "no metric for the default route"},
 		{func(s *Seed) {
 			s.Network.Interfaces[0].Gateways = []netip.Addr{netip.MustParseAddr("1.1.1.1"),
 				netip.MustParseAddr("1.1.1.2")}
