@@ -138,7 +138,7 @@ func (s *Store) Tar(ctx context.Context, r ref.Ref, w io.Writer,
 		progress = func(string, int64, int64) {}
 	}
 	if c, ok := s.Catalog.(tarrer); ok {
-		return c.Tar(ctx, r, w)
+		return c.Tar(ctx, r, &counted{w: w, progress: progress})
 	}
 	t, err := s.tree(ctx, r, progress)
 	if err != nil {
@@ -151,6 +151,20 @@ func (s *Store) Tar(ctx context.Context, r ref.Ref, w io.Writer,
 		return fmt.Errorf("archiving %s: %w", t.Ref, err)
 	}
 	return nil
+}
+
+// counted reports the bytes of an archive that a server makes.
+type counted struct {
+	w        io.Writer
+	n        int64
+	progress func(phase string, done, total int64)
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	c.progress("receiving", c.n, 0)
+	return n, err
 }
 
 // tarrer is a catalog whose server makes archives itself.

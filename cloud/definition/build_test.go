@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 			}
 			content := w.content
 			return diskimage.Image{Ref: ref, Arch: arch, Digest: fmt.Sprintf("sha256:%x",
-				sha256.Sum256([]byte(content))), Tar: func(_ context.Context, out io.Writer) error {
+				sha256.Sum256([]byte(content))), Tar: func(_ context.Context, out io.Writer, _ diskimage.Bytes) error {
 				w.reads++
 				var b bytes.Buffer
 				a := tar.NewWriter(&b)

@@ -85,7 +85,7 @@ func (b *build) copyImage(ctx context.Context, v *tree.Copier, keepFstab bool) e
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := b.image.Tar(ctx, w)
+		err := b.image.Tar(ctx, w, b.c.Bytes)
 		w.CloseWithError(err)
 		done <- err
 	}()
@@ -253,9 +253,13 @@ func (b *build) convert(ctx context.Context, raw, to string) error {
 	case VMDK:
 		how = []string{"-O", "vmdk", "-o", "subformat=streamOptimized"}
 	}
+	st, err := os.Stat(raw)
+	if err != nil {
+		return err
+	}
 	// In order of the disk, as it is by default: the same disk gives the same file.
-	if err := b.p.Run(ctx, program.Call{},
-		"qemu-img", append(append([]string{"convert", "-f", "raw"}, how...), raw, to)...); err != nil {
+	if err := b.p.Run(ctx, program.Call{Stdout: &converted{size: st.Size(), progress: b.c.Bytes}},
+		"qemu-img", append(append([]string{"convert", "-p", "-f", "raw"}, how...), raw, to)...); err != nil {
 		return err
 	}
 	if b.s.Format == VHD {

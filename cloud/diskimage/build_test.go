@@ -46,7 +46,7 @@ func small(t testing.TB, nodes bool) Image {
 	}
 	b := treetest.Archive(t, entries...)
 	return Image{Ref: "small:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64",
-		Tar: func(_ context.Context, w io.Writer) error {
+		Tar: func(_ context.Context, w io.Writer, _ Bytes) error {
 			_, err := w.Write(b)
 			return err
 		}}
@@ -183,14 +183,24 @@ func TestBtrfs(t *testing.T) {
 
 // TestFormats has every format hold the sectors of the raw disk.
 func TestFormats(t *testing.T) {
+	var converted int64
 	c, i := &Cache{Dir: t.TempDir()}, small(t, true)
+	c.Bytes = func(part string, done, _ int64) {
+		if part == "converting" {
+			converted = done
+		}
+	}
 	raw := make1(t, c, i, Options{Format: Raw, Size: smallDisk})
 	alone := make1(t, &Cache{Dir: t.TempDir()}, i, Options{Size: smallDisk})
 	for _, f := range []Format{QCOW2, VHD, VMDK} {
+		converted = 0
 		d := make1(t, c, i, Options{Format: f, Size: smallDisk})
 		output(t, "qemu-img", "compare", "-f", "raw", "-F", qemuName(f), raw.Path, d.Path)
 		if d.Virtual != smallDisk || !strings.HasSuffix(d.Path, "."+string(f)) {
 			t.Errorf("%s is %+v", f, d)
+		}
+		if converted != smallDisk {
+			t.Errorf("%s: %d bytes converted are reported at last, want %d", f, converted, smallDisk)
 		}
 		if f == VHD && d.Digest != make1(t, &Cache{Dir: t.TempDir()}, i, Options{Format: VHD, Size: smallDisk}).Digest {
 			t.Error("a vhd of the raw disk in the cache differs from one that was made alone")
@@ -229,16 +239,16 @@ func TestRefused(t *testing.T) {
 		{name: "too small", spoil: func(_ *Image, o *Options, _ *Cache) { o.Size = 64 * mib },
 			want: "a disk of 64 MiB is too small"},
 		{name: "no kernel", spoil: func(i *Image, _ *Options, _ *Cache) {
-			i.Tar = func(_ context.Context, w io.Writer) error {
+			i.Tar = func(_ context.Context, w io.Writer, _ Bytes) error {
 				_, err := w.Write(treetest.Archive(t, tar.Header{Name: "etc/x"}))
 				return err
 			}
 		}, want: "the image has no kernel (/vmlinuz or /boot/vmlinuz-*)"},
 		{name: "half of it", spoil: func(i *Image, _ *Options, _ *Cache) {
 			whole := i.Tar
-			i.Tar = func(ctx context.Context, w io.Writer) error {
+			i.Tar = func(ctx context.Context, w io.Writer, progress Bytes) error {
 				var b bytes.Buffer
-				if err := whole(ctx, &b); err != nil {
+				if err := whole(ctx, &b, progress); err != nil {
 					return err
 				}
 				if _, err := w.Write(b.Bytes()[:b.Len()/2]); err != nil {
@@ -248,7 +258,7 @@ func TestRefused(t *testing.T) {
 			}
 		}, want: "reading the image: the network is gone", is: broken},
 		{name: "no archive", spoil: func(i *Image, _ *Options, _ *Cache) {
-			i.Tar = func(_ context.Context, w io.Writer) error {
+			i.Tar = func(_ context.Context, w io.Writer, _ Bytes) error {
 				_, err := io.WriteString(w, strings.Repeat("x", 4096))
 				return err
 			}
@@ -278,9 +288,9 @@ func TestOnce(t *testing.T) {
 	i, dir := small(t, false), t.TempDir()
 	var reads atomic.Int32
 	whole := i.Tar
-	i.Tar = func(ctx context.Context, w io.Writer) error {
+	i.Tar = func(ctx context.Context, w io.Writer, progress Bytes) error {
 		reads.Add(1)
-		return whole(ctx, w)
+		return whole(ctx, w, progress)
 	}
 	errs := make(chan error)
 	for range 3 {

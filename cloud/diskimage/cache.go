@@ -36,11 +36,22 @@ type Cache struct {
 	GRUB     fs.FS
 	Kernel   *kernel.Kernel    // for images that have none; nil refuses them
 	Progress func(step string) // called with what is being done; may be nil
+	Bytes    Bytes             // called with how a long part of a step proceeds; may be nil
 	Warn     func(what string) // called with what could not be kept as the image has it; may be nil
 
 	// Keep has the disks that Make returns stay in the cache until Close: see Hold.
 	Keep bool
 	held held
+}
+
+// Bytes reports how many bytes of a part of some work are done; total is zero while it is not known. nil reports
+// nothing.
+type Bytes func(part string, done, total int64)
+
+func (b Bytes) report(part string, done, total int64) {
+	if b != nil {
+		b(part, done, total)
+	}
 }
 
 const infoName = "disk.json"
@@ -126,7 +137,7 @@ func (c *Cache) make(ctx context.Context, i Image, o Options) (Disk, error) {
 func (c *Cache) commit(ctx context.Context, work string, d Disk) (Disk, error) {
 	c.step("computing the digest")
 	var err error
-	if d.Digest, d.Size, err = fileDigest(ctx, d.Path); err != nil {
+	if d.Digest, d.Size, err = fileDigest(ctx, d.Path, c.Bytes); err != nil {
 		return Disk{}, err
 	}
 	if err := os.RemoveAll(filepath.Join(work, "grub")); err != nil {
@@ -230,16 +241,21 @@ func (c *Cache) Find(name string) (Disk, error) {
 }
 
 // fileDigest reads a file once. Holes are read as the zeros that they are.
-func fileDigest(ctx context.Context, name string) (digest string, size int64, err error) {
+func fileDigest(ctx context.Context, name string, progress Bytes) (digest string, size int64, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return "", 0, err
 	}
 	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
 	h := sha256.New()
 	for {
 		n, err := io.CopyN(h, f, 64*mib)
 		size += n
+		progress.report("hashing", size, st.Size())
 		if errors.Is(err, io.EOF) {
 			return fmt.Sprintf("sha256:%x", h.Sum(nil)), size, nil
 		}

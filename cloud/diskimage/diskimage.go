@@ -78,8 +78,9 @@ type Image struct {
 	Ref    string // for messages: web:20261120.1@amd64
 	Digest string // names the content: "sha256:" and 64 hex digits. Images with the same one have the same tree
 	Arch   string // amd64; nothing else boots yet
-	// Tar writes the tree as a tar archive, each folder before what is in it.
-	Tar func(ctx context.Context, w io.Writer) error
+	// Tar writes the tree as a tar archive, each folder before what is in it. It may report how that
+	// proceeds.
+	Tar func(ctx context.Context, w io.Writer, progress Bytes) error
 }
 
 // Options is what a disk is to be. The zero value is a qcow2 with ext4, with room for a quarter more than is in it.

@@ -25,7 +25,9 @@ func FromStore(ctx context.Context, s *imagestore.Store, name ref.Ref) (Image, e
 	}
 	return Image{
 		Ref: shown.Image.Ref, Digest: string(shown.Image.Content.Digest), Arch: exact.Arch,
-		Tar: func(ctx context.Context, w io.Writer) error { return s.Tar(ctx, exact, w, nil) },
+		Tar: func(ctx context.Context, w io.Writer, progress Bytes) error {
+			return s.Tar(ctx, exact, w, progress)
+		},
 	}, nil
 }
 
@@ -33,7 +35,7 @@ func FromStore(ctx context.Context, s *imagestore.Store, name ref.Ref) (Image, e
 // caller knows it by. Reading files of all owners needs root. It does not look for changes: two different trees
 // must not have one digest.
 func FromDirectory(dir, ref, digest, arch string) Image {
-	return Image{Ref: ref, Digest: digest, Arch: arch, Tar: func(ctx context.Context, w io.Writer) error {
+	return Image{Ref: ref, Digest: digest, Arch: arch, Tar: func(ctx context.Context, w io.Writer, _ Bytes) error {
 		cmd := exec.CommandContext(ctx, "tar", "--format=pax", "--pax-option=delete=atime,delete=ctime",
 			"--sort=name", "--numeric-owner",
 			"--xattrs", "--xattrs-include=*", "--one-file-system", "-C", dir, "-cf", "-", ".")

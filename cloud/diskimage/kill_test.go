@@ -43,7 +43,7 @@ func child(dir string) int {
 		}
 	}
 	i := Image{Ref: "small:1@amd64", Digest: "sha256:" + os.Getenv("DIGEST"), Arch: "amd64",
-		Tar: func(_ context.Context, w io.Writer) error {
+		Tar: func(_ context.Context, w io.Writer, _ Bytes) error {
 			f, err := os.Open(os.Getenv("TAR"))
 			if err != nil {
 				return err
@@ -92,7 +92,7 @@ func saved(t *testing.T, dir, name string, i Image) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(i.Tar(t.Context(), f), f.Close()); err != nil {
+	if err := errors.Join(i.Tar(t.Context(), f, nil), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return f.Name()
@@ -132,7 +132,7 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("run %d: the cache has %+v, %v", n, disks, err)
 		}
 		if len(disks) == 1 {
-			if got, _, err := fileDigest(t.Context(), disks[0].Path); err != nil || got != want.Digest ||
+			if got, _, err := fileDigest(t.Context(), disks[0].Path, nil); err != nil || got != want.Digest ||
 				disks[0].Digest != want.Digest {
 				t.Errorf("run %d: the disk has digest %s, %v, want %s", n, got, err, want.Digest)
 			}

@@ -135,7 +135,7 @@ func dated(t *testing.T, times []time.Time) Image {
 	}
 	b := treetest.Archive(t, entries...)
 	return Image{Ref: "dated:1@amd64", Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(b)), Arch: "amd64",
-		Tar: func(_ context.Context, w io.Writer) error {
+		Tar: func(_ context.Context, w io.Writer, _ Bytes) error {
 			_, err := w.Write(b)
 			return err
 		}}

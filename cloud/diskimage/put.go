@@ -123,7 +123,7 @@ func (d Disk) isAt(ctx context.Context, name string) (bool, error) {
 	case st.Size() != d.Size:
 		return false, nil
 	}
-	digest, _, err := fileDigest(ctx, name)
+	digest, _, err := fileDigest(ctx, name, nil)
 	return digest == d.Digest, err
 }
 

@@ -26,7 +26,7 @@ func TestPut(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Disk{Path: from, Format: Raw}
-	if d.Digest, d.Size, err = fileDigest(t.Context(), from); err != nil {
+	if d.Digest, d.Size, err = fileDigest(t.Context(), from, nil); err != nil {
 		t.Fatal(err)
 	}
 	name := filepath.Join(t.TempDir(), "new", "web-1-amd64.raw")
@@ -77,7 +77,7 @@ func TestPut(t *testing.T) {
 	if err := put(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	digest, size, err := fileDigest(t.Context(), name)
+	digest, size, err := fileDigest(t.Context(), name, nil)
 	if err != nil || digest != d.Digest || size != d.Size {
 		t.Errorf("the copy has %d bytes, %s (%v)", size, digest, err)
 	}

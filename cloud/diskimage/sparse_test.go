@@ -19,7 +19,7 @@ import (
 
 func sparseImage(files map[string]string) Image {
 	return Image{Ref: "sparse:1@amd64", Digest: "sha256:" + strings.Repeat("0", 64), Arch: "amd64",
-		Tar: func(_ context.Context, w io.Writer) error {
+		Tar: func(_ context.Context, w io.Writer, _ Bytes) error {
 			a := tar.NewWriter(w)
 			put := func(h *tar.Header, b []byte) error {
 				h.Mode, h.Size, h.Format = 0o644, int64(len(b)), tar.FormatPAX

@@ -3,6 +3,7 @@ package diskimage
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"griddle/imagestore"
@@ -27,7 +28,7 @@ func TestFromStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	var archive bytes.Buffer
-	if err := small(t, true).Tar(ctx, &archive); err != nil {
+	if err := small(t, true).Tar(ctx, &archive, nil); err != nil {
 		t.Fatal(err)
 	}
 	from, err := source.Find(ctx, "tar:-", source.Options{Stdin: &archive, Spool: t.TempDir()})
@@ -43,8 +44,17 @@ func TestFromStore(t *testing.T) {
 	if err != nil || image.Ref != published.Ref {
 		t.Fatalf("FromStore = %+v, %v, want %s", image, err, published.Ref)
 	}
-	c := &Cache{Dir: t.TempDir()}
+	var parts []string
+	c := &Cache{Dir: t.TempDir(), Bytes: func(part string, done, total int64) {
+		if done > total {
+			t.Errorf("%s: %d of %d bytes", part, done, total)
+		}
+		parts = slices.Compact(append(parts, part))
+	}}
 	d := make1(t, c, image, Options{Format: Tree})
+	if want := []string{"receiving", "verifying", "writing", "hashing"}; !slices.Equal(parts, want) {
+		t.Errorf("it reports %q, want %q", parts, want)
+	}
 	again, err := FromStore(ctx, store, ref.Ref{Name: "web", Version: "1", Arch: "amd64"})
 	if err != nil {
 		t.Fatal(err)
