@@ -25,6 +25,7 @@ type builds struct {
 	store   cli.StoreFlags
 	disks   clouds.DiskFlags
 	targets map[string]string // stack files, by the target's name
+	bar     *cli.Phases
 }
 
 func (b *builds) add(c *cobra.Command) {
@@ -47,6 +48,8 @@ func (b *builds) builder(ctx context.Context) (*definition.Builder, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.bar = b.e.Phases()
+	cache.Warn = b.bar.Warn
 	d := &definition.Builder{Dir: filepath.Join(state, "griddle", "builds"), Cache: cache,
 		Targets: make(map[string]definition.Target)}
 	d.Image = func(ctx context.Context, name, arch string) (diskimage.Image, error) {
@@ -123,8 +126,8 @@ are not repeated: run the command again to resume.`,
 		}
 		builder.Out = dir
 		if e.Notes() {
-			p := &buildProgress{w: e.Stderr}
-			builder.Progress, builder.Cache.Progress = p.definition, p.part
+			p := &buildProgress{bar: b.bar}
+			builder.Progress, builder.Cache.Progress, builder.Cache.Bytes = p.definition, p.part, p.bytes
 			ctx, stop := context.WithCancel(c.Context())
 			var running sync.WaitGroup
 			running.Go(func() { p.run(ctx) })
@@ -132,6 +135,7 @@ are not repeated: run the command again to resume.`,
 		}
 		defer builder.Cache.Close()
 		steps, err := builder.Build(c.Context(), d)
+		b.bar.End()
 		var made []string
 		for _, s := range steps {
 			made = append(made, s.Result)

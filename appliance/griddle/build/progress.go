@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -11,10 +10,10 @@ import (
 	"griddle/cloud/definition"
 )
 
-// buildProgress shows a person what a build does: a line when something begins or ends, and one every few seconds
-// while it lasts.
+// buildProgress shows a person what a build does: a line when something begins or ends, a bar where bytes are counted,
+// and a line every few seconds where they are not.
 type buildProgress struct {
-	w io.Writer
+	bar *cli.Phases // takes the lines too
 
 	mu    sync.Mutex
 	step  string // what is done now; "" for nothing
@@ -46,11 +45,19 @@ func (p *buildProgress) definition(s definition.Step) {
 // part reports what a step does now.
 func (p *buildProgress) part(step string) { p.set(step) }
 
+// bytes reports how a part proceeds. The bar, or its lines, say enough while they change.
+func (p *buildProgress) bytes(part string, done, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said = time.Now()
+	p.bar.Update(part, done, total)
+}
+
 func (p *buildProgress) say(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.said = time.Now()
-	fmt.Fprintln(p.w, line)
+	fmt.Fprintln(p.bar, line)
 }
 
 func (p *buildProgress) set(step string) {
@@ -58,7 +65,7 @@ func (p *buildProgress) set(step string) {
 	defer p.mu.Unlock()
 	p.step, p.begun, p.said = step, time.Now(), time.Now()
 	if step != "" {
-		fmt.Fprintln(p.w, step+" ...")
+		fmt.Fprintln(p.bar, step+" ...")
 	}
 }
 
@@ -74,7 +81,7 @@ func (p *buildProgress) run(ctx context.Context) {
 			p.mu.Lock()
 			if p.step != "" && now.Sub(p.said) >= cli.ReportEvery {
 				p.said = now
-				fmt.Fprintf(p.w, "%s ... %d s\n", p.step, int(now.Sub(p.begun).Seconds()))
+				fmt.Fprintf(p.bar, "%s ... %d s\n", p.step, int(now.Sub(p.begun).Seconds()))
 			}
 			p.mu.Unlock()
 		}

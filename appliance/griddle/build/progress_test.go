@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"griddle/appliance/griddle/cli"
 	"griddle/cloud/definition"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestBuildProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
-		p := &buildProgress{w: &said}
+		p := &buildProgress{bar: (&cli.Env{Stderr: &said}).Phases()}
 		ctx, stop := context.WithCancel(t.Context())
 		go p.run(ctx)
 		begun := time.Now()
@@ -23,6 +24,12 @@ func TestBuildProgress(t *testing.T) {
 		p.definition(s)
 		p.part("unpacking the image")
 		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		for n := range int64(8) { // bytes every second, and then none for a while
+			p.bytes("writing", n<<20, 100<<20)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		s.State, s.Ended = definition.Done, time.Now()
 		p.definition(s)
@@ -37,7 +44,9 @@ func TestBuildProgress(t *testing.T) {
 unpacking the image ...
 unpacking the image ... 5 s
 unpacking the image ... 10 s
-kvm: disk qcow2 done after 11.0 s
+writing 5.24 MB of about 105 MB, 5 %, 1.05 MB/s, 1:35 min left
+unpacking the image ... 23 s
+kvm: disk qcow2 done after 24.0 s
 kvm: disk qcow2 was done before
 kvm: disk qcow2 failed: no room
 `

@@ -55,7 +55,8 @@ func (t *catalogTarget) Register(ctx context.Context, name string, d diskimage.D
 		return "", err
 	}
 	p, err := st.Publish(ctx, imagestore.PublishOptions{Source: src, Ref: image, Comment: comment, Key: key,
-		Warn: e.Warn, Inspect: publish.Inspect})
+		Warn: t.b.bar.Warn, Inspect: publish.Inspect,
+		Progress: func(p imagestore.PublishedSoFar) { t.b.bar.Update("publishing", p.Raw, p.Total) }})
 	if err != nil {
 		return "", publish.Explain(err, t.b.store.Where(e))
 	}
@@ -98,7 +99,7 @@ func (t *providerTarget) Register(ctx context.Context, name string, d diskimage.
 	if f := p.Features(); f.Format != provider.Format(d.Format) {
 		return "", fmt.Errorf("%s takes %s, and this is %s: write \"format: %s\"", f.Name, f.Format, d.Format, f.Format)
 	}
-	i := clouds.ProviderImage(clouds.Shortened(name), "amd64", d)
+	i := clouds.ProviderImage(clouds.Shortened(name), "amd64", d, t.b.bar.Update)
 	r, err := cloud.Upload(ctx, p, &i)
 	return r.ID, err
 }

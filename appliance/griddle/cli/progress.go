@@ -9,20 +9,6 @@ import (
 	"griddle/appliance/job"
 )
 
-// Phases shows a Progress for each phase of some work. done ends the last one.
-func (e *Env) Phases() (progressed func(phase string, done, total int64), done func()) {
-	var bar *Progress
-	var now string
-	progressed = func(phase string, done, total int64) {
-		if phase != now {
-			bar.End()
-			bar, now = e.Progress(phase), phase
-		}
-		bar.Update(done, total)
-	}
-	return progressed, func() { bar.End() }
-}
-
 // Progress shows a person how work proceeds: on a terminal as one line with a bar, elsewhere as a line every few
 // seconds. A nil Progress shows nothing.
 type Progress struct {

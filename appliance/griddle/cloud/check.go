@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
-	"griddle/cloud"
 	"griddle/cloud/firstboot"
 	"griddle/cloud/preflight"
 	"griddle/cloud/provider"
@@ -117,6 +116,6 @@ func (g *Commands) online(ctx context.Context, s *stack.Stack) error {
 	if err != nil {
 		return err
 	}
-	x.Report = cloud.Printer(g.E.Stderr)
+	x.Report = g.report(g.E.Stderr)
 	return x.Check(ctx, s)
 }

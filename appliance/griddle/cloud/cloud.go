@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -169,6 +170,16 @@ func (g *Commands) open(ctx context.Context, command string) (*session, error) {
 	boot := g.firstBoot(s, x.keys, p.Features())
 	x.Render, x.Declared = firstboot.New(s, boot), firstboot.Declared(s, boot)
 	return x, nil
+}
+
+// report writes what happens to w. With --quiet it writes failures alone, for their logs' paths.
+func (g *Commands) report(w io.Writer) func(cloud.Event) {
+	printed := cloud.Printer(w)
+	return func(e cloud.Event) {
+		if e.Err != nil || !g.E.Out.Quiet {
+			printed(e)
+		}
+	}
 }
 
 // firstBoot are the options of the user-data of s.

@@ -40,7 +40,7 @@ func (g *Commands) controlCommand(a provider.Action, short string) *cobra.Comman
 		if err != nil {
 			return err
 		}
-		x.Report = cloud.Printer(g.E.Stderr)
+		x.Report = g.report(g.E.Stderr)
 		p.Servers = args
 		return advise(x.Control(c.Context(), x.s.Name, p, a, o))
 	}

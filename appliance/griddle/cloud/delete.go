@@ -38,7 +38,7 @@ func (g *Commands) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		x.Report = cloud.Printer(g.E.Stderr)
+		x.Report = g.report(g.E.Stderr)
 		o.Confirm = func(d *cloud.Deletion) error {
 			data := 0
 			for _, r := range d.Goes {
@@ -81,7 +81,7 @@ func (g *Commands) adoptCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			x.Report = cloud.Printer(g.E.Stderr)
+			x.Report = g.report(g.E.Stderr)
 			found, err := x.Adopt(c.Context(), x.s)
 			return errors.Join(err, g.E.Print(found, func(w io.Writer) error {
 				for _, r := range found {

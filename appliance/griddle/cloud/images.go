@@ -25,6 +25,7 @@ type catalogImages struct {
 	g     *Commands
 	s     *stack.Stack
 	cache *diskimage.Cache // once it was needed; what it made stays in it meanwhile
+	bar   *cli.Phases      // of building and uploading
 }
 
 // close lets go of the disks that were made.
@@ -154,6 +155,7 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 		if c.cache, err = c.g.disks.Open(ctx, c.g.E); err != nil {
 			return provider.Image{}, err
 		}
+		c.cache.Bytes, c.cache.Warn = c.bar.Update, c.bar.Warn
 	}
 	cache := c.cache
 	d, err := cache.Make(ctx, image, diskimage.Options{Format: diskimage.Format(format)})
@@ -166,14 +168,34 @@ func (c *catalogImages) Build(ctx context.Context, version, arch string, format 
 	if err != nil {
 		return provider.Image{}, err
 	}
-	return ProviderImage(imageName(version+"-"+arch, d.Digest), arch, d), nil
+	return ProviderImage(imageName(version+"-"+arch, d.Digest), arch, d, c.bar.Update), nil
 }
 
-// ProviderImage is a disk as providers take it.
-func ProviderImage(name, arch string, d diskimage.Disk) provider.Image {
+// ProviderImage is a disk as providers take it. progress gets how the upload proceeds.
+func ProviderImage(name, arch string, d diskimage.Disk, progress diskimage.Bytes) provider.Image {
 	return provider.Image{Name: name, Digest: d.Digest, Format: provider.Format(d.Format), Arch: arch, Size: d.Size,
 		Virtual: d.Virtual, BIOS: d.BIOS, UEFI: d.UEFI,
-		Open: func() (provider.Contents, error) { return os.Open(d.Path) }}
+		Open: func() (provider.Contents, error) {
+			f, err := os.Open(d.Path)
+			if err != nil {
+				return nil, err
+			}
+			return uploaded{f, d.Size, progress}, nil
+		}}
+}
+
+// uploaded is the bytes of a disk. Providers read them from the start to the end as they send them.
+type uploaded struct {
+	provider.Contents
+	size     int64
+	progress diskimage.Bytes
+}
+
+// ReadAt implements io.ReaderAt.
+func (u uploaded) ReadAt(b []byte, at int64) (int, error) {
+	n, err := u.Contents.ReadAt(b, at)
+	u.progress("uploading", at+int64(n), u.size)
+	return n, err
 }
 
 // imageName is what a provider calls an image: readable, and different for different bytes.

@@ -75,7 +75,7 @@ func (g *Commands) planCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		x.Report = cloud.Printer(g.E.Stderr)
+		x.Report = g.report(g.E.Stderr)
 		p, err := x.Plan(c.Context(), x.s)
 		if err != nil {
 			return err
@@ -112,9 +112,12 @@ func (g *Commands) changeCommand(c *cobra.Command, do func(context.Context, *ses
 			return err
 		}
 		defer x.images.close()
-		x.Report = cloud.Printer(g.E.Stderr)
+		bar := g.E.Phases()
+		defer bar.End()
+		x.images.bar, x.Report = bar, g.report(bar)
 		o.Confirm = f.options(g.E).Confirm
 		p, err := do(c.Context(), x, args, o)
+		bar.End()
 		if err := f.end(g.E, p, err); err != nil || !g.E.ForPeople() {
 			return err
 		}

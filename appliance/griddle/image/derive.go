@@ -44,10 +44,10 @@ func deriveCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var done func()
-		o.Progress, done = e.Phases()
+		bar := e.Phases()
+		o.Progress = bar.Update
 		d, err := derive(c, st, o)
-		done()
+		bar.End()
 		if err != nil {
 			return err
 		}

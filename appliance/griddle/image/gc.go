@@ -55,10 +55,10 @@ func gcCommand(e *cli.Env) *cobra.Command {
 			}
 		}
 		o := imagestore.GCOptions{DryRun: dry, Parts: true}
-		var done func()
-		o.Progress, done = e.Phases()
+		bar := e.Phases()
+		o.Progress = bar.Update
 		d, failed := st.GC(c.Context(), o)
-		done()
+		bar.End()
 		if failed != nil && d.Versions == nil { // nothing was done
 			return failed
 		}

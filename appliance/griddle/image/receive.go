@@ -41,10 +41,10 @@ func receiveCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var done func()
-		o.Progress, done = e.Phases()
+		bar := e.Phases()
+		o.Progress = bar.Update
 		r, err := st.Receive(c.Context(), ref, dir, o)
-		done()
+		bar.End()
 		if err != nil {
 			return cli.AsRoot(err, cli.WhyTree)
 		}

@@ -44,11 +44,11 @@ func recompressCommand(e *cli.Env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var done func()
-		o.Progress, done = e.Phases()
+		bar := e.Phases()
+		o.Progress = bar.Update
 		all := []imagestore.Recompressed{}
 		err = st.Recompress(c.Context(), o, func(r imagestore.Recompressed) { all = append(all, r) })
-		done()
+		bar.End()
 		if errors.Is(err, imagestore.ErrNoProgram) {
 			return cli.WithHint(err, "apt-get install zstd")
 		}

@@ -98,9 +98,9 @@ exist, and makes the store trust it. In all other cases, make keys with ` + "`gr
 		if err := prep.settle(args); err != nil {
 			return err
 		}
-		progressed, done := e.Phases()
+		bar := e.Phases()
 		if e.Notes() {
-			find.Progress = func(done, total int64) { progressed("copying", done, total) }
+			find.Progress = func(done, total int64) { bar.Update("copying", done, total) }
 		}
 		src, err := source.Find(ctx, args[0], find)
 		if errors.Is(err, source.ErrName) {
@@ -120,13 +120,13 @@ exist, and makes the store trust it. In all other cases, make keys with ` + "`gr
 		}
 		o := imagestore.PublishOptions{
 			Source: src, Ref: name, Description: description, Comment: comment, Key: key,
-			Warn: e.Warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: Inspect, AllowEmpty: allowEmpty,
+			Warn: bar.Warn, Prepared: prep.prepared, Packages: installed.Read, Inspect: Inspect, AllowEmpty: allowEmpty,
 		}
 		if e.Notes() {
-			o.Progress = func(p imagestore.PublishedSoFar) { progressed("sending", p.Raw, p.Total) }
+			o.Progress = func(p imagestore.PublishedSoFar) { bar.Update("sending", p.Raw, p.Total) }
 		}
 		p, err := st.Publish(ctx, o)
-		done()
+		bar.End()
 		if err != nil {
 			return cli.AsRoot(Explain(err, store.Where(e)), cli.WhyPublish)
 		}
