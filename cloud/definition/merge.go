@@ -56,14 +56,14 @@ func (m *merger) key(base, v *yamltree.Node, key string, path []string) {
 		set(base, key, v)
 	case more && old != nil && old.Kind == yamltree.List:
 		set(base, name, behind(old, v))
-	case more && waits(path):
+	case more && deferred(path):
 		if waiting := base.Find(key); waiting != nil && waiting.Kind == yamltree.List {
 			v = behind(waiting, v)
 		}
 		set(base, key, v)
 	case more:
 		set(base, name, v)
-	case v.Kind == yamltree.Null && waits(path):
+	case v.Kind == yamltree.Null && deferred(path):
 		if old != nil && old.Kind != yamltree.Null {
 			m.note(at, old, v)
 		}
@@ -87,8 +87,8 @@ func (m *merger) key(base, v *yamltree.Node, key string, path []string) {
 	}
 }
 
-// waits says that what stands here is laid over the whole only later: a "+" or a null in it must not be lost before.
-func waits(path []string) bool {
+// deferred says that what stands here is laid over the whole only later: a "+" or a null in it must not be lost before.
+func deferred(path []string) bool {
 	return len(path) > 1 && (path[0] == "profiles" || path[0] == "outputs")
 }
 

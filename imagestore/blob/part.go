@@ -134,7 +134,7 @@ func (h handler) putRest(w http.ResponseWriter, r *http.Request) {
 
 func receiveRest(to io.Writer, w http.ResponseWriter, r *http.Request, want int64) error {
 	c := http.NewResponseController(w)
-	n, err := io.CopyBuffer(to, io.LimitReader(patient{c, r.Body}, want), make([]byte, 256<<10))
+	n, err := io.CopyBuffer(to, io.LimitReader(idleReader{c, r.Body}, want), make([]byte, 256<<10))
 	if err == nil && n < want {
 		err = fmt.Errorf("after %d of %d bytes: %w", n, want, io.ErrUnexpectedEOF)
 	}
@@ -183,15 +183,16 @@ func contentRange(at, total int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", at, total-1, total)
 }
 
-// patient reads a body for as long as something comes: a client that is gone without a word would else hold the part.
-type patient struct {
+// idleReader reads a body for as long as something comes: a client that is gone without a word would otherwise hold
+// the part.
+type idleReader struct {
 	c *http.ResponseController
 	r io.Reader
 }
 
-func (p patient) Read(b []byte) (int, error) {
-	p.c.SetReadDeadline(time.Now().Add(partIdle)) // where there is none to set, the connection itself tells
-	return p.r.Read(b)
+func (i idleReader) Read(b []byte) (int, error) {
+	i.c.SetReadDeadline(time.Now().Add(partIdle)) // where there is none to set, the connection itself tells
+	return i.r.Read(b)
 }
 
 // Part asks what the server has of d. ErrNotExist says that it keeps no parts, ErrBusy that another client is sending.

@@ -28,13 +28,13 @@ func TestPartial(t *testing.T) {
 	if _, err := s.Partial(ctx, d); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second one while the first is open: %v", err)
 	}
-	waits := make(chan *Partial)
+	waiting := make(chan *Partial)
 	go func() {
 		p, err := s.Partial(t.Context(), d)
 		if err != nil {
 			t.Error(err)
 		}
-		waits <- p
+		waiting <- p
 	}()
 	if _, err := p.Write([]byte("le")); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func TestPartial(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Who waited has an empty file, and not the blob.
-	other := <-waits
+	other := <-waiting
 	if st, err := other.Stat(); err != nil || st.Size() != 0 {
 		t.Errorf("who waited got %v, %v", st, err)
 	}

@@ -127,7 +127,7 @@ func TestNetworkGone(t *testing.T) {
 	if all[0].outcome != receiver.Silent || all[0].p.HTTP == 0 {
 		t.Errorf("without a network: %v, %d bytes by HTTP", all[0].outcome, all[0].p.HTTP)
 	}
-	// An outage that a busy computer draws out past the sender's patience leaves the receiver to HTTP; shorter ones
+	// An outage that a busy computer draws out past the sender's time-out leaves the receiver to HTTP; shorter ones
 	// do not.
 	if all[1].outcome != receiver.Complete && all[1].outcome != receiver.Demoted {
 		t.Errorf("the receiver that came back: %v, want it complete by the session, or left to HTTP", all[1].outcome)

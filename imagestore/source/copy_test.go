@@ -139,13 +139,13 @@ func TestEndWaitsForTake(t *testing.T) {
 		must(t, err)
 		ended := make(chan error, 1)
 		go func() { ended <- end(c) }()
-		for waits := false; !waits; {
+		for blocked := false; !blocked; {
 			select {
 			case err := <-ended:
 				taken()
 				t.Fatalf("the copy was %s, %v, while somebody took one", name, err)
 			default:
-				waits = waitsForLock(t, s.keep)
+				blocked = isLockBlocked(t, s.keep)
 			}
 		}
 		if !exists(c.Dir + publishing) {
@@ -159,9 +159,9 @@ func TestEndWaitsForTake(t *testing.T) {
 	}
 }
 
-// waitsForLock says whether somebody waits for the flock of path (proc(5), /proc/locks: "1: -> FLOCK …
+// isLockBlocked says whether someone waits for the flock of path (proc(5), /proc/locks: "1: -> FLOCK …
 // MAJOR:MINOR:INODE 0 EOF").
-func waitsForLock(t *testing.T, path string) bool {
+func isLockBlocked(t *testing.T, path string) bool {
 	t.Helper()
 	var st unix.Stat_t
 	must(t, unix.Stat(path, &st))

@@ -126,7 +126,7 @@ func (s *station) run(ctx context.Context) error {
 	s.events = newJournal(s.log, s.boot, showOn(s.screen), s.api.events)
 	go s.events.run(ctx)
 
-	// Disks behind slow controllers come late; a little patience here spares a wrong "no disk matches".
+	// Disks behind slow controllers come late; a short wait here spares a wrong "no disk matches".
 	s.dev.settled(ctx, time.Second, 20*time.Second)
 	for ctx.Err() == nil {
 		found, err := s.hello(ctx, l)

@@ -9,9 +9,9 @@ import (
 
 func TestLock(t *testing.T) {
 	first := &builder{cache: t.TempDir(), log: io.Discard}
-	waits := make(chan struct{}, 1)
+	waiting := make(chan struct{}, 1)
 	second := &builder{cache: first.cache,
-		log: writerFunc(func(b []byte) (int, error) { waits <- struct{}{}; return len(b), nil })}
+		log: writerFunc(func(b []byte) (int, error) { waiting <- struct{}{}; return len(b), nil })}
 	unlock, err := first.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestLock(t *testing.T) {
 	if _, err := second.lock(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a lock that is held, given up = %v, want %v", err, context.Canceled)
 	}
-	<-waits
+	<-waiting
 	got := make(chan error, 1)
 	go func() {
 		unlock, err := second.lock(t.Context())
@@ -30,7 +30,7 @@ func TestLock(t *testing.T) {
 		}
 		got <- err
 	}()
-	<-waits
+	<-waiting
 	select {
 	case err := <-got:
 		t.Fatalf("a lock that is held = %v, want to wait", err)

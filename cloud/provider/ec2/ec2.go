@@ -225,7 +225,7 @@ func (p *Provider) Remove(ctx context.Context, r provider.Resource) error {
 	return nil
 }
 
-// lock has one goroutine at a time make a thing.
+// lock has one goroutine at a time make a resource.
 func (p *Provider) lock(ctx context.Context, name string) (unlock func(), err error) {
 	p.mu.Lock()
 	c, ok := p.locks[name]

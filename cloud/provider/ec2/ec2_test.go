@@ -63,9 +63,9 @@ func TestProvider(t *testing.T) {
 			c.fake(f)
 			o := world(t, f)
 			t.Cleanup(func() { // after the suite's own
-				for _, thing := range f.All() {
-					if thing.Type != "instance" || thing.State != "terminated" {
-						t.Errorf("left over: %+v", thing)
+				for _, resource := range f.All() {
+					if resource.Type != "instance" || resource.State != "terminated" {
+						t.Errorf("left over: %+v", resource)
 					}
 				}
 			})
@@ -99,8 +99,8 @@ func foreign(f *ec2fake.Fake, kind provider.Kind, stack, name string) (string, f
 	}
 	id := f.Foreign(made, "griddle/"+stack+"/"+name, vpc)
 	return id, func() bool {
-		for _, thing := range f.Of(made) {
-			if thing.ID == id {
+		for _, resource := range f.Of(made) {
+			if resource.ID == id {
 				f.Delete(id) // the suite takes only its own things away
 				return true
 			}

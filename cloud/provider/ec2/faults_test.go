@@ -56,11 +56,11 @@ func life(ctx context.Context, p *ec2.Provider, image *provider.Image) error {
 func census(t *testing.T, f *ec2fake.Fake) map[string]int {
 	t.Helper()
 	n := make(map[string]int)
-	for _, thing := range f.All() {
-		n[thing.Type]++
-		own := thing.About["name"] == "default" || thing.Type == "route-table" // come and go with their VPC
-		if thing.Tags[provider.LabelKind] == "" && !own {
-			t.Errorf("%s %s bears no labels", thing.Type, thing.ID)
+	for _, resource := range f.All() {
+		n[resource.Type]++
+		own := resource.About["name"] == "default" || resource.Type == "route-table" // come and go with their VPC
+		if resource.Tags[provider.LabelKind] == "" && !own {
+			t.Errorf("%s %s has no labels", resource.Type, resource.ID)
 		}
 	}
 	return n
@@ -148,9 +148,9 @@ func TestRemoveKilled(t *testing.T) {
 			return &ec2fake.Fault{Drop: true, After: true}
 		}
 		remove(t, open(t, o), "demo", "")
-		for _, thing := range f.All() {
-			if thing.State != "terminated" {
-				t.Errorf("dying at request %d leaves %+v", n, thing)
+		for _, resource := range f.All() {
+			if resource.State != "terminated" {
+				t.Errorf("dying at request %d leaves %+v", n, resource)
 			}
 		}
 		if !hit.Load() {
@@ -238,8 +238,8 @@ func TestQuota(t *testing.T) {
 		}
 		census(t, f)
 		remove(t, p, "demo", "")
-		for _, thing := range f.All() {
-			t.Errorf("without room for a %s, %+v is left", kind, thing)
+		for _, resource := range f.All() {
+			t.Errorf("without room for a %s, %+v is left", kind, resource)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (p *Provider) join(ctx context.Context, l *links, id string) (provider.Reso
 			return provider.Resource{}, err
 		}
 	}
-	if value(i.Tags, tagJoin) == joinWaits {
+	if value(i.Tags, tagJoin) == joinPending {
 		_, err := p.ec2.CreateTags(ctx,
 			&api.CreateTagsInput{Resources: []string{id}, Tags: []types.Tag{tag(tagJoin, joinDone)}})
 		if err != nil {

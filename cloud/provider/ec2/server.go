@@ -28,7 +28,7 @@ func serverResource(i *types.Instance) provider.Resource {
 	r := labelled(i.InstanceId, i.Tags)
 	switch state(i) {
 	case types.InstanceStateNameRunning:
-		if value(i.Tags, tagJoin) == joinWaits {
+		if value(i.Tags, tagJoin) == joinPending {
 			r.State = provider.Pending
 		}
 	case types.InstanceStateNameStopped:
@@ -142,7 +142,7 @@ func (p *Provider) request(ctx context.Context, w *provider.Server, l *links) (*
 		in.KeyName = all[0].KeyName
 	}
 	tags := labels(w)
-	in.TagSpecifications = append(specs(append(tags[:len(tags):len(tags)], tag(tagJoin, joinWaits)),
+	in.TagSpecifications = append(specs(append(tags[:len(tags):len(tags)], tag(tagJoin, joinPending)),
 		types.ResourceTypeInstance),
 		specs(tags, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface)...)
 	return in, nil

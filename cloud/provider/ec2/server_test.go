@@ -12,7 +12,7 @@ import (
 )
 
 // only is the one instance that lives.
-func only(t *testing.T, f *ec2fake.Fake) ec2fake.Thing {
+func only(t *testing.T, f *ec2fake.Fake) ec2fake.Resource {
 	t.Helper()
 	all := f.Of("instance")
 	if len(all) != 1 {
@@ -174,9 +174,9 @@ func TestNetworkRepaired(t *testing.T) {
 	w := &provider.Network{Stack: "demo", Name: "net", Prefix: netip.MustParsePrefix("10.77.0.0/24")}
 	r := ensure(t, p, w)
 	for _, kind := range []string{"internet-gateway", "subnet", "security-group"} {
-		for _, thing := range f.Of(kind) {
-			if thing.About["name"] != "default" {
-				f.Delete(thing.ID)
+		for _, resource := range f.Of(kind) {
+			if resource.About["name"] != "default" {
+				f.Delete(resource.ID)
 			}
 		}
 		before := census(t, f)[kind]

@@ -13,11 +13,12 @@ import (
 const (
 	tagName   = "Name"           // what Amazon's console shows
 	tagRole   = "griddle-role"   // provider.Server.Role
-	tagJoin   = "griddle-join"   // of an instance: joinWaits until it has its address and volumes
+	tagJoin   = "griddle-join"   // of an instance: joinPending until it has its address and volumes
 	tagBlocks = "griddle-blocks" // of a snapshot that is being sent: how many blocks from its start are there
 )
 
-const joinWaits, joinDone = "waits", "done"
+// What tagJoin can be; the values are stored.
+const joinPending, joinDone = "waits", "done"
 
 // labels are the tags that w's resource bears.
 func labels(w provider.Want) []types.Tag {

@@ -194,8 +194,8 @@ func TestImageGone(t *testing.T) {
 	}{{"nothing", nil, 2}, {"AMI", []string{"image"}, 2}, {"both", []string{"image", "snapshot"}, 4},
 		{"both again", []string{"image", "snapshot"}, 6}} {
 		for _, kind := range c.gone {
-			for _, thing := range f.Of(kind) {
-				f.Delete(thing.ID)
+			for _, resource := range f.Of(kind) {
+				f.Delete(resource.ID)
 			}
 		}
 		if r := ensure(t, p, image); r.Digest != image.Digest {

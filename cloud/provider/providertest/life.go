@@ -166,7 +166,7 @@ func control(t *testing.T, s *suite) {
 	do := func(a provider.Action, want provider.State) {
 		t.Helper()
 		for range 2 {
-			if err := s.patiently(t, string(a), func(ctx context.Context) error {
+			if err := s.retried(t, string(a), func(ctx context.Context) error {
 				return s.p.Control(ctx, r, a)
 			}); err != nil {
 				t.Fatalf("%s: %v", a, err)
@@ -267,7 +267,7 @@ func volumes(t *testing.T, s *suite) {
 // bound waits until a volume or an address belongs to a server, or to none.
 func (k *stand) bound(t *testing.T, kind provider.Kind, name, server string) {
 	t.Helper()
-	err := k.patiently(t, "binding", func(context.Context) error {
+	err := k.retried(t, "binding", func(context.Context) error {
 		if r := k.find(t, kind, name); r.Bound != server {
 			return provider.ErrTemporary
 		}

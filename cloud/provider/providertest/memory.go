@@ -33,11 +33,11 @@ type Memory struct {
 	// give ctx's error then.
 	Before, After func(ctx context.Context, c Call) error
 
-	mu     sync.Mutex
-	calls  []Call
-	made   map[identity]int
-	things []*thing
-	serial int
+	mu        sync.Mutex
+	calls     []Call
+	made      map[identity]int
+	resources []*resource
+	serial    int
 }
 
 // Call is one call of Memory's methods.
@@ -70,12 +70,12 @@ type identity struct {
 	stack, name string
 }
 
-// thing is what the provider has.
-type thing struct {
+// resource is what the provider has.
+type resource struct {
 	provider.Resource
 	foreign bool // bears no labels
 	steps   int  // until then is done
-	then    func(*thing)
+	then    func(*resource)
 	gone    bool
 
 	network  provider.Network
@@ -122,7 +122,7 @@ func (m *Memory) List(ctx context.Context, stack string) ([]provider.Resource, e
 	}
 	m.mu.Lock()
 	var all []provider.Resource
-	for _, t := range slices.Clone(m.things) {
+	for _, t := range slices.Clone(m.resources) {
 		if t.foreign || t.Stack != stack {
 			continue
 		}
@@ -143,7 +143,7 @@ func (m *Memory) List(ctx context.Context, stack string) ([]provider.Resource, e
 }
 
 // step brings what was begun with t further.
-func (m *Memory) step(t *thing) {
+func (m *Memory) step(t *resource) {
 	if t.then == nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (m *Memory) step(t *thing) {
 }
 
 // later has t in a state until m.Steps calls saw it, then does then.
-func (m *Memory) later(t *thing, state provider.State, then func(*thing)) {
+func (m *Memory) later(t *resource, state provider.State, then func(*resource)) {
 	t.State, t.steps, t.then = state, m.Steps, then
 	if m.Steps == 0 {
 		t.then = nil
@@ -163,10 +163,10 @@ func (m *Memory) later(t *thing, state provider.State, then func(*thing)) {
 	}
 }
 
-func become(s provider.State) func(*thing) { return func(t *thing) { t.State = s } }
+func become(s provider.State) func(*resource) { return func(t *resource) { t.State = s } }
 
-func (m *Memory) byID(kind provider.Kind, id string) *thing {
-	for _, t := range m.things {
+func (m *Memory) byID(kind provider.Kind, id string) *resource {
+	for _, t := range m.resources {
 		if t.Kind == kind && t.ID == id {
 			return t
 		}
@@ -202,7 +202,7 @@ func (m *Memory) Ensure(ctx context.Context, w provider.Want) (provider.Resource
 func (m *Memory) has(digest string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.things, func(t *thing) bool {
+	return slices.ContainsFunc(m.resources, func(t *resource) bool {
 		return t.Kind == provider.KindImage && t.Digest == digest
 	})
 }
@@ -226,8 +226,8 @@ func readImage(ctx context.Context, i *provider.Image) error {
 
 func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 	kind, stack, name := w.Identity()
-	var old *thing
-	for _, t := range m.things {
+	var old *resource
+	for _, t := range m.resources {
 		same := t.Kind == kind && t.Stack == stack && t.Name == name
 		if i, ok := w.(*provider.Image); ok && !t.foreign && t.Kind == kind && t.Digest == i.Digest {
 			same = true
@@ -252,7 +252,7 @@ func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 		err := m.change(old, w)
 		return old.Resource, err
 	}
-	t := &thing{Resource: provider.Resource{Kind: kind, Stack: stack, Name: name, Want: w.Fingerprint()}}
+	t := &resource{Resource: provider.Resource{Kind: kind, Stack: stack, Name: name, Want: w.Fingerprint()}}
 	if err := m.change(t, w); err != nil {
 		return provider.Resource{}, err
 	}
@@ -264,7 +264,7 @@ func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 	m.serial++
 	t.ID = fmt.Sprintf("%s-%d", kind, m.serial)
 	m.fill(t, w)
-	m.things = append(m.things, t)
+	m.resources = append(m.resources, t)
 	if m.made == nil {
 		m.made = make(map[identity]int)
 	}
@@ -274,7 +274,7 @@ func (m *Memory) ensure(w provider.Want) (provider.Resource, error) {
 }
 
 func (m *Memory) count(kind provider.Kind) (n int) {
-	for _, t := range m.things {
+	for _, t := range m.resources {
 		if t.Kind == kind {
 			n++
 		}
@@ -282,8 +282,8 @@ func (m *Memory) count(kind provider.Kind) (n int) {
 	return n
 }
 
-// fill sets what a new thing keeps for its life.
-func (m *Memory) fill(t *thing, w provider.Want) {
+// fill sets what a new resource keeps for its life.
+func (m *Memory) fill(t *resource, w provider.Want) {
 	switch w := w.(type) {
 	case *provider.Image:
 		t.Digest, t.Size = w.Digest, w.Size
@@ -304,7 +304,7 @@ func (m *Memory) fill(t *thing, w provider.Want) {
 }
 
 // change checks what w refers to, and changes in t what can be. A new t has no ID yet.
-func (m *Memory) change(t *thing, w provider.Want) error {
+func (m *Memory) change(t *resource, w provider.Want) error {
 	switch w := w.(type) {
 	case *provider.Firewall:
 		t.firewall = *w

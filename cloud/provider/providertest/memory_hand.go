@@ -65,7 +65,7 @@ func (m *Memory) All() []provider.Resource {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []provider.Resource
-	for _, t := range m.things {
+	for _, t := range m.resources {
 		all = append(all, t.Resource)
 	}
 	return all
@@ -92,8 +92,8 @@ func (m *Memory) Rules(stack, name string) []provider.Rule {
 	return nil
 }
 
-func (m *Memory) find(kind provider.Kind, stack, name string) *thing {
-	for _, t := range m.things {
+func (m *Memory) find(kind provider.Kind, stack, name string) *resource {
+	for _, t := range m.resources {
 		if t.Kind == kind && t.Stack == stack && t.Name == name {
 			return t
 		}
@@ -101,8 +101,8 @@ func (m *Memory) find(kind provider.Kind, stack, name string) *thing {
 	return nil
 }
 
-// hand changes a thing behind the caller's back; false where there is none.
-func (m *Memory) hand(kind provider.Kind, stack, name string, do func(*thing)) bool {
+// hand changes a resource behind the caller's back; false where there is none.
+func (m *Memory) hand(kind provider.Kind, stack, name string, do func(*resource)) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.find(kind, stack, name)
@@ -119,24 +119,24 @@ func (m *Memory) Delete(kind provider.Kind, stack, name string) bool {
 
 // Fail has the provider give a resource up.
 func (m *Memory) Fail(kind provider.Kind, stack, name, reason string) bool {
-	return m.hand(kind, stack, name, func(t *thing) {
+	return m.hand(kind, stack, name, func(t *resource) {
 		t.State, t.Reason, t.then = provider.Failed, reason, nil
 	})
 }
 
 // PowerOff has a server's system shut itself down.
 func (m *Memory) PowerOff(stack, name string) bool {
-	return m.hand(provider.KindServer, stack, name, func(t *thing) { t.State, t.then = provider.Stopped, nil })
+	return m.hand(provider.KindServer, stack, name, func(t *resource) { t.State, t.then = provider.Stopped, nil })
 }
 
 // Print has a server write to its serial console.
 func (m *Memory) Print(stack, name, text string) bool {
-	return m.hand(provider.KindServer, stack, name, func(t *thing) { t.console = append(t.console, text...) })
+	return m.hand(provider.KindServer, stack, name, func(t *resource) { t.console = append(t.console, text...) })
 }
 
 // LoseWant has the provider forget the fingerprint with which a resource was made.
 func (m *Memory) LoseWant(kind provider.Kind, stack, name string) bool {
-	return m.hand(kind, stack, name, func(t *thing) { t.Want = "" })
+	return m.hand(kind, stack, name, func(t *resource) { t.Want = "" })
 }
 
 // Foreign makes a resource that has the name and not our labels, as another user would. It returns its ID.
@@ -145,7 +145,7 @@ func (m *Memory) Foreign(kind provider.Kind, stack, name string) string {
 	defer m.mu.Unlock()
 	m.serial++
 	id := fmt.Sprintf("%s-%d", kind, m.serial)
-	m.things = append(m.things, &thing{foreign: true, Resource: provider.Resource{
+	m.resources = append(m.resources, &resource{foreign: true, Resource: provider.Resource{
 		Kind: kind, Stack: stack, Name: name, ID: id, State: provider.Ready,
 	}})
 	return id

@@ -24,7 +24,7 @@ func (m *Memory) Sizes(ctx context.Context) ([]provider.Size, error) {
 	return sizes(), m.end(ctx, c, nil)
 }
 
-func (m *Memory) changeServer(t *thing, w *provider.Server) error {
+func (m *Memory) changeServer(t *resource, w *provider.Server) error {
 	fail := func(format string, a ...any) error {
 		return fmt.Errorf("making server %q: %w", w.Name, fmt.Errorf(format, a...))
 	}
@@ -67,7 +67,7 @@ func (m *Memory) changeServer(t *thing, w *provider.Server) error {
 	if err := provider.CheckPrivate(network.network.Prefix, w.Private); err != nil {
 		return fail("%w", err)
 	}
-	for _, other := range m.things {
+	for _, other := range m.resources {
 		if other != t && w.Private.IsValid() && other.server.Network == w.Network && other.Private == w.Private {
 			return fail("%v belongs to %q: %w", w.Private, other.Name, provider.ErrTaken)
 		}
@@ -77,7 +77,7 @@ func (m *Memory) changeServer(t *thing, w *provider.Server) error {
 	if t.ID == "" {
 		return nil
 	}
-	for _, v := range m.things {
+	for _, v := range m.resources {
 		if v.Kind == provider.KindVolume && v.Bound == t.ID && !slices.Contains(w.Volumes, v.ID) {
 			v.Bound = ""
 		}
@@ -90,9 +90,9 @@ func (m *Memory) changeServer(t *thing, w *provider.Server) error {
 }
 
 // bindAddress gives a server the public address id, or takes it away for the empty one.
-func (m *Memory) bindAddress(t *thing, id string) {
+func (m *Memory) bindAddress(t *resource, id string) {
 	t.Public = netip.Addr{}
-	for _, a := range m.things {
+	for _, a := range m.resources {
 		if a.Kind == provider.KindAddress && a.ID == id {
 			a.Bound, t.Public = t.ID, a.Public
 		} else if a.Kind == provider.KindAddress && a.Bound == t.ID {
@@ -102,8 +102,8 @@ func (m *Memory) bindAddress(t *thing, id string) {
 }
 
 // unbind frees what belongs to a server.
-func (m *Memory) unbind(t *thing) {
-	for _, other := range m.things {
+func (m *Memory) unbind(t *resource) {
+	for _, other := range m.resources {
 		if t.ID != "" && other.Bound == t.ID {
 			other.Bound = ""
 		}
@@ -111,9 +111,9 @@ func (m *Memory) unbind(t *thing) {
 }
 
 // free is the lowest address of a network that no server has.
-func (m *Memory) free(n *thing) netip.Addr {
+func (m *Memory) free(n *resource) netip.Addr {
 	used := make(map[netip.Addr]bool)
-	for _, t := range m.things {
+	for _, t := range m.resources {
 		if t.server.Network == n.ID {
 			used[t.Private] = true
 		}
@@ -146,7 +146,7 @@ func (m *Memory) remove(r provider.Resource) error {
 		return fmt.Errorf("removing %s %s: it does not have the labels of %q: %w", r.Kind, r.ID,
 			r.Name, provider.ErrTaken)
 	}
-	for _, s := range m.things {
+	for _, s := range m.resources {
 		uses := s.server.Network == t.ID || s.server.Firewall == t.ID || t.Bound == s.ID
 		if s.Kind == provider.KindServer && uses && t.Kind != provider.KindServer {
 			return fmt.Errorf("removing %s %q: server %q uses it: %w", r.Kind, r.Name, s.Name, provider.ErrTemporary)
@@ -156,11 +156,11 @@ func (m *Memory) remove(r provider.Resource) error {
 	return nil
 }
 
-// drop takes a thing away.
-func (m *Memory) drop(t *thing) {
+// drop takes a resource away.
+func (m *Memory) drop(t *resource) {
 	t.gone = true
 	m.unbind(t)
-	m.things = slices.DeleteFunc(m.things, func(o *thing) bool { return o == t })
+	m.resources = slices.DeleteFunc(m.resources, func(o *resource) bool { return o == t })
 }
 
 // Control implements provider.Provider.

@@ -96,7 +96,7 @@ func Run(t *testing.T, o Options) {
 		{"in use", inUse},
 		{"two stacks", twoStacks},
 		{"names that run together", runTogether},
-		{"others' things", foreign},
+		{"others' resources", foreign},
 		{"forged", forged},
 		{"invalid", invalid},
 		{"unknown IDs", unknown},
@@ -133,8 +133,8 @@ func Blank(f provider.Format, n int) *provider.Image {
 	return i
 }
 
-// patiently calls do until it gives no temporary error.
-func (s *suite) patiently(t *testing.T, what string, do func(context.Context) error) error {
+// retried calls do until it gives no temporary error.
+func (s *suite) retried(t *testing.T, what string, do func(context.Context) error) error {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), s.Timeout)
 	defer stop()

@@ -262,7 +262,7 @@ func atOnce(t *testing.T, s *suite) {
 		}
 		for _, w := range []provider.Server{*w, w2} {
 			group.Go(func() {
-				err := s.patiently(t, "Ensure", func(ctx context.Context) error {
+				err := s.retried(t, "Ensure", func(ctx context.Context) error {
 					_, err := p.Ensure(ctx, &w)
 					return err
 				})

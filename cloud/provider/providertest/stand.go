@@ -114,7 +114,7 @@ func (s *suite) ensure(t *testing.T, w provider.Want) provider.Resource {
 	kind, stack, name := w.Identity()
 	what := fmt.Sprintf("Ensure of %s %s/%s", kind, stack, name)
 	var r provider.Resource
-	err := s.patiently(t, what, func(ctx context.Context) (err error) {
+	err := s.retried(t, what, func(ctx context.Context) (err error) {
 		r, err = s.p.Ensure(ctx, w)
 		return err
 	})
@@ -152,7 +152,7 @@ func (s *suite) wait(t *testing.T, r provider.Resource, state provider.State) pr
 // remove takes r away and waits until it is gone.
 func (s *suite) remove(t *testing.T, r provider.Resource) {
 	t.Helper()
-	err := s.patiently(t, "Remove", func(ctx context.Context) error { return s.p.Remove(ctx, r) })
+	err := s.retried(t, "Remove", func(ctx context.Context) error { return s.p.Remove(ctx, r) })
 	if err != nil {
 		t.Fatalf("Remove of %s %s: %v", r.Kind, r.Name, err)
 	}
@@ -173,7 +173,7 @@ func (s *suite) remove(t *testing.T, r provider.Resource) {
 func (s *suite) list(t *testing.T, stack string) []provider.Resource {
 	t.Helper()
 	var all []provider.Resource
-	err := s.patiently(t, "List", func(ctx context.Context) (err error) {
+	err := s.retried(t, "List", func(ctx context.Context) (err error) {
 		all, err = s.p.List(ctx, stack)
 		return err
 	})

@@ -92,12 +92,12 @@ func (q *QEMU) write(r *record) error {
 }
 
 // place makes a resource's directory appear, with what fill puts there beside the record.
-func (q *QEMU) place(r *record, making string, fill func(dir string) error) error {
+func (q *QEMU) place(r *record, staging string, fill func(dir string) error) error {
 	home := q.home(r.kind(), r.stack(), r.name())
 	if r.kind() == provider.KindImage {
 		home = q.path("images", r.digest())
 	}
-	dir := q.path(making, serial())
+	dir := q.path(staging, serial())
 	err := func() error {
 		if err := q.Disk.MkdirAll(filepath.Dir(home), 0o700); err != nil {
 			return err

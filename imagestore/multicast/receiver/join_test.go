@@ -63,7 +63,7 @@ func TestLeftToHTTP(t *testing.T) {
 	}
 }
 
-// What comes is what resets patience: a symbol a second is little, and enough.
+// What comes is what resets the time-out: a symbol a second is little, and enough.
 func TestLimitStartsAgain(t *testing.T) {
 	i := newInsider(t, 2*512)
 	i.say(datagram.Header{Type: datagram.Heartbeat, Pos: 2}, datagram.Status{State: datagram.Repairing}.Append(nil))

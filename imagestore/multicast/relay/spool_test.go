@@ -259,12 +259,12 @@ func TestSpoolServes(t *testing.T) {
 }
 
 // after is empty once c is closed.
-func after(c chan struct{}) io.Reader { return waits{c} }
+func after(c chan struct{}) io.Reader { return blocking{c} }
 
-type waits struct{ c chan struct{} }
+type blocking struct{ c chan struct{} }
 
-func (w waits) Read([]byte) (int, error) {
-	<-w.c
+func (b blocking) Read([]byte) (int, error) {
+	<-b.c
 	return 0, io.EOF
 }
 

@@ -76,7 +76,7 @@ func (t *Tree) xattrs(n *node, h *header) (map[string]string, error) {
 		all[name] = value
 		return nil
 	}
-	waits := texts{}
+	pending := texts{}
 	for key, text := range h.PAXRecords {
 		kind, ok := strings.CutPrefix(key, paxACL)
 		if !ok || text == "" {
@@ -86,9 +86,9 @@ func (t *Tree) xattrs(n *node, h *header) (map[string]string, error) {
 		name := aclAccess
 		switch kind {
 		case "access":
-			to = &waits.access
+			to = &pending.access
 		case "default":
-			to, name = &waits.preset, aclDefault
+			to, name = &pending.preset, aclDefault
 		default:
 			return nil, fmt.Errorf("%w: %q is not supported", ErrMalformed, key)
 		}
@@ -110,8 +110,8 @@ func (t *Tree) xattrs(n *node, h *header) (map[string]string, error) {
 			return nil, err
 		}
 	}
-	if waits != (texts{}) {
-		n.acl = &waits
+	if pending != (texts{}) {
+		n.acl = &pending
 	}
 	for key, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(key, paxXattr)

@@ -7,8 +7,8 @@ import (
 	"griddle/cloud/provider"
 )
 
-// Thing is a resource as it is at the fake.
-type Thing struct {
+// Resource is a resource as it is at the fake.
+type Resource struct {
 	Type  string // as in tag specifications: vpc, instance
 	ID    string
 	State string
@@ -16,28 +16,28 @@ type Thing struct {
 	About map[string]string // such as cidr, vpc, boot, tokens
 }
 
-func (o *object) thing() Thing {
-	return Thing{o.kind, o.id, o.state, maps.Clone(o.tags), maps.Clone(o.a)}
+func (o *object) resource() Resource {
+	return Resource{o.kind, o.id, o.state, maps.Clone(o.tags), maps.Clone(o.a)}
 }
 
 // All returns all that is there, terminated instances too.
-func (f *Fake) All() []Thing {
+func (f *Fake) All() []Resource {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []Thing
+	var all []Resource
 	for _, o := range f.all {
-		all = append(all, o.thing())
+		all = append(all, o.resource())
 	}
 	return all
 }
 
 // Of returns what is there of a type, without terminated instances.
-func (f *Fake) Of(kind string) []Thing {
+func (f *Fake) Of(kind string) []Resource {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var all []Thing
+	var all []Resource
 	for _, o := range f.of(kind, nil) {
-		all = append(all, o.thing())
+		all = append(all, o.resource())
 	}
 	return all
 }
