@@ -49,3 +49,30 @@ func TestReason(t *testing.T) {
 		}
 	}
 }
+
+func TestBootMAC(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"quiet griddle.mac=52:54:00:12:34:56 x\n", "52:54:00:12:34:56"},
+		{"griddle.mac=52:54:00:AB:CD:EF", "52:54:00:ab:cd:ef"},
+		{"BOOTIF=01-52-54-00-ab-cd-ef", "52:54:00:ab:cd:ef"},
+		{"griddle.mac=nonsense BOOTIF=01-52-54-00-ab-cd-ef", "52:54:00:ab:cd:ef"},
+		{"console=ttyS0", ""},
+	} {
+		if got := bootMAC(c.in); got != c.want {
+			t.Errorf("bootMAC(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	list := []nic{{name: "eth0", mac: "a"}, {name: "eth1", mac: "b", carrier: true},
+		{name: "eth2", mac: "c", carrier: true}, {name: "eth3", mac: "d"}}
+	order(list, "d")
+	got := ""
+	for _, n := range list {
+		got += n.mac
+	}
+	if want := "dbca"; got != want {
+		t.Errorf("order = %s, want %s", got, want)
+	}
+}
