@@ -132,7 +132,7 @@ func (m Merged) list(at place, rule listRule, have, add []any, from string) []an
 	old := len(out)
 	for i, e := range add {
 		name, named := nameOf(rule, e)
-		at := at.item(i, e)
+		at, list := at.item(i, e), at
 		j := -1
 		if named {
 			j = slices.IndexFunc(out[:old], func(o any) bool {
@@ -149,6 +149,9 @@ func (m Merged) list(at place, rule listRule, have, add []any, from string) []an
 		}
 		switch {
 		case j < 0:
+			if rule.key == "" {
+				at = list.item(len(out), e) // where it is now
+			}
 			out = append(out, m.value(at, nil, e, from))
 		case rule.key == "":
 		case rule.deep:

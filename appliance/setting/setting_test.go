@@ -188,6 +188,17 @@ users[eve].uid = 1234 (machine)`
 	}
 }
 
+// The values of a list that is merged keep the document that they come from.
+func TestOriginInList(t *testing.T) {
+	t.Parallel()
+	m := read(t, `{"args": ["a"]}`, `{"args": ["b", "c"]}`)
+	for place, want := range map[string]string{"args[0]": "image", "args[1]": "site", "args[2]": "site"} {
+		if got := m.From(place); got != want {
+			t.Errorf("%s comes from %s, want %s", place, got, want)
+		}
+	}
+}
+
 // Merge must leave its documents as they are: the site's document is merged for many machines.
 func TestMergeSharesNothing(t *testing.T) {
 	t.Parallel()
