@@ -81,7 +81,7 @@ func (s Settings) Check() error {
 type checker struct{ errs []error }
 
 func (c *checker) wrong(at, format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("%w: %s: %s", ErrInvalid, at, fmt.Sprintf(format, args...)))
+	c.errs = append(c.errs, Mistake{at, fmt.Sprintf(format, args...)})
 }
 
 // each checks a list of text: its length, each entry, and that none is in it twice.

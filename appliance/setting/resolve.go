@@ -40,15 +40,14 @@ func (m Machine) expand(pattern string) (string, error) {
 		}
 		value = hostPart(value)
 		if value == "" {
-			return "", fmt.Errorf("%w: hostname: %s needs %s, and this machine has none", ErrInvalid, quote(pattern),
-				what)
+			return "", Mistake{"hostname", fmt.Sprintf("%s needs %s, and this machine has none", quote(pattern), what)}
 		}
 		out = strings.ReplaceAll(out, what, value)
 	}
 	if i := strings.IndexByte(out, '{'); i >= 0 {
 		end := strings.IndexByte(out[i:], '}')
-		return "", fmt.Errorf("%w: hostname: %s is not one of {name}, {serial} and {mac}", ErrInvalid,
-			quote(out[i:max(i+1, i+end+1)]))
+		return "", Mistake{"hostname", fmt.Sprintf("%s is not one of {name}, {serial} and {mac}",
+			quote(out[i:max(i+1, i+end+1)]))}
 	}
 	return out, nil
 }
