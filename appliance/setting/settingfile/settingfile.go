@@ -1,0 +1,116 @@
+// Package settingfile reads settings that people write, in YAML or JSON.
+//
+// Call Parse for each file and Resolve with all of them, the strongest last. Errors list every mistake as
+// "FILE:LINE:COLUMN: PLACE: what is wrong; what to do", and are of type yamltree.Faults.
+//
+// JSON is YAML too. Anchors, aliases, tags and a second document are refused, and a file may have at most
+// setting.MaxDocument bytes. The package does no I/O.
+package settingfile
+
+import (
+	"slices"
+	"strings"
+
+	"griddle/appliance/setting"
+	"griddle/cloud/yamltree"
+)
+
+// File is one file of settings.
+type File struct {
+	Name string
+	setting.Document
+
+	places map[string]yamltree.Place
+}
+
+// Parse reads the bytes of the file that is called name. An empty file has no settings.
+func Parse(name string, b []byte) (File, error) {
+	f := File{Name: name, places: map[string]yamltree.Place{}}
+	r := yamltree.NewReader(name)
+	n := r.Read(b, yamltree.Options{Bytes: setting.MaxDocument})
+	if err := r.Faults().Err(); err != nil {
+		return File{}, err
+	}
+	v := n.Plainly()
+	setting.Places(v, func(place string, steps []any) { f.places[place] = follow(n, steps) })
+	var err error
+	if f.Document, err = setting.New(name, v); err != nil {
+		return File{}, faults(err, func(string) *File { return &f }, f.Name)
+	}
+	return f, nil
+}
+
+// Resolve merges files, of which later ones win, and makes the settings of one machine.
+func Resolve(machine setting.Machine, files ...File) (setting.Merged, setting.Settings, error) {
+	var all []setting.Document
+	name := ""
+	for _, f := range files {
+		all = append(all, f.Document)
+		name = f.Name
+	}
+	m := setting.Merge(all...)
+	s, err := m.Resolve(machine)
+	if err == nil {
+		return m, s, nil
+	}
+	return m, s, faults(err, func(place string) *File {
+		from := m.From(place)
+		// Of two files with one name the last has the value.
+		for i := range slices.Backward(files) {
+			if files[i].Name == from {
+				return &files[i]
+			}
+		}
+		return nil
+	}, name)
+}
+
+// follow is where the node is that keys and indexes lead to.
+func follow(n *yamltree.Node, steps []any) yamltree.Place {
+	at := n.At
+	for _, s := range steps {
+		switch s := s.(type) {
+		case string:
+			for _, e := range n.Keys {
+				if e.Name == s {
+					at, n = e.At, e.Value
+				}
+			}
+		case int:
+			n = n.Items[s]
+			at = n.At
+		}
+	}
+	return at
+}
+
+// faults gives each mistake its place in the file that has the value, or what the value is in.
+func faults(err error, has func(place string) *File, name string) error {
+	mistakes := setting.Mistakes(err)
+	if len(mistakes) == 0 {
+		return yamltree.Faults{{Place: yamltree.Place{File: name}, Text: err.Error()}}
+	}
+	var out yamltree.Faults
+	for _, m := range mistakes {
+		at := yamltree.Place{File: name}
+		if f := has(m.Place); f != nil {
+			at = f.where(m.Place)
+		}
+		out = append(out, yamltree.Fault{Place: at, Path: m.Place, Text: m.Text})
+	}
+	return out.Sorted()
+}
+
+// where is the place of a value, or of what it is in.
+func (f *File) where(place string) yamltree.Place {
+	for {
+		if at, ok := f.places[place]; ok {
+			return at
+		}
+		i := strings.LastIndexAny(place, ".[")
+		if i < 0 {
+			return yamltree.Place{File: f.Name}
+		}
+		place = place[:i]
+	}
+}
