@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/griddle/multicast"
 	"griddle/appliance/griddle/publish"
 	"griddle/appliance/griddle/serve"
+	"griddle/appliance/griddle/settings"
 	"griddle/appliance/griddle/store"
 )
 
@@ -41,6 +42,7 @@ func rootCommand(e *cli.Env) *cobra.Command {
 		serve.Command(e),
 		serve.ConfigCommand(e),
 		machine.Command(e),
+		settings.Command(e),
 		multicast.Command(e),
 		clouds.Command(e),
 		publish.Command(e),

@@ -51,6 +51,11 @@ func commandsReading(stdin func(*testscript.TestScript) io.Reader) map[string]fu
 	}
 }
 
+// TestSettingsScripts runs testdata/settings/*.txtar with the commands of programCommands.
+func TestSettingsScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/settings", Cmds: programCommands()})
+}
+
 // TestConfigScripts runs testdata/config/*.txtar with the commands of programCommands.
 func TestConfigScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/config", Cmds: programCommands()})
