@@ -17,8 +17,8 @@ import (
 // Command is `griddle settings`.
 func Command(e *cli.Env) *cobra.Command {
 	return cli.Group("settings", "Check the settings of machines",
-		"Check files with settings: what a machine gets in addition to its image, such as a hostname, users and keys.\n\n"+
-			"docs/SETTINGS.md describes all settings.",
+		"Check files with settings: what a machine gets in addition to its image, such as a hostname, users and\n"+
+			"keys. docs/SETTINGS.md describes all settings.",
 		checkCommand(e))
 }
 
