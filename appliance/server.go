@@ -297,7 +297,7 @@ func (s *server) netboot(c config.Config) netboot.Config {
 
 // fleet is what the fleet needs of c.
 func fleetOptions(c config.Config) fleet.Options {
-	return fleet.Options{Unknown: c.Unknown, Hostname: c.Hostname, Args: c.KernelArgs}
+	return fleet.Options{Unknown: c.Unknown, Enrolment: c.Enrolment, Hostname: c.Hostname, Args: c.KernelArgs}
 }
 
 // LostEntries is what to do about head.ErrLost.

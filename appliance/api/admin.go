@@ -33,8 +33,10 @@ type Machine struct {
 	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
 	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what machines claimed about it that contradicts
 	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
-	Job       *fleet.Job        `json:"job,omitempty"`       // the most important one, see fleet.View
-	Jobs      []fleet.Job       `json:"jobs,omitempty"`      // all, the newest first; not in the list
+	// boots that wait for approval; not in the list, and without their codes
+	Waiting []fleet.WaitingBoot `json:"waiting,omitempty"`
+	Job     *fleet.Job          `json:"job,omitempty"`  // the most important one, see fleet.View
+	Jobs    []fleet.Job         `json:"jobs,omitempty"` // all, the newest first; not in the list
 }
 
 // Install asks for an install. The fields are what an operator types.
@@ -45,6 +47,11 @@ type Install struct {
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"`
 	Replace  bool     `json:"replace,omitempty"` // take back what waits or runs on the machine
+}
+
+// Approve says which boot of a machine an operator has seen.
+type Approve struct {
+	Code string `json:"code"` // from the machine's screen, such as 7K4M-QX2D
 }
 
 // Rename gives a machine another name.
@@ -112,7 +119,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, key string) erro
 		return err
 	}
 	out := show(v)
-	out.Inventory, out.Jobs = &v.Machine.Inventory, jobs
+	out.Inventory, out.Jobs, out.Waiting = &v.Machine.Inventory, jobs, v.Waiting
 	return reply(w, http.StatusOK, out)
 }
 
@@ -132,6 +139,22 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) 
 		"remote", r.RemoteAddr)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+func (h *Handler) approve(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
+	var in Approve
+	if err := decode(w, r, true, &in); err != nil {
+		return err
+	}
+	m, err := h.o.Fleet.Approve(r.Context(), r.PathValue("key"), in.Code)
+	if errors.Is(err, fleet.ErrCode) {
+		h.o.Log.Warn("a code for approval does not match", "machine", m.Name, "remote", r.RemoteAddr)
+	}
+	if err != nil {
+		return err
+	}
+	h.o.Log.Info("boot approved", "machine", m.Name, "remote", r.RemoteAddr)
+	return h.reply(w, r, m.ID)
 }
 
 func (h *Handler) rename(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

@@ -29,7 +29,12 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 	}
 	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished}
 	what := "choose"
-	if g.Job != nil {
+	if g.Waiting {
+		what = "waits for approval"
+		if g.Code != "" {
+			out.Approval = &job.Settings{State: job.Waiting, Code: g.Code}
+		}
+	} else if g.Job != nil {
 		s := h.spec(*g.Job, g.Home)
 		out.Job, what = &s, s.Image.Ref
 	} else if out.Images, err = h.o.Images.Choices(r.Context()); err != nil {

@@ -13,6 +13,7 @@
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
+//	admin     POST /v1/machines/KEY/approve        Approve -> Machine
 //	admin     POST /v1/machines/KEY/rename         Rename -> Machine
 //	admin     POST /v1/machines/KEY/merge          Merge -> Machine
 //	admin     DELETE /v1/machines/KEY              204
@@ -136,6 +137,7 @@ func (h *Handler) Routes() []Route {
 		{"POST /v1/machines/{key}/install", Admin, h.install},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
+		{"POST /v1/machines/{key}/approve", Admin, h.approve},
 		{"POST /v1/machines/{key}/rename", Admin, h.rename},
 		{"POST /v1/machines/{key}/merge", Admin, h.merge},
 		{"DELETE /v1/machines/{key}", Admin, h.delete},
@@ -228,7 +230,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver):
 		p = job.NewProblem(http.StatusConflict, err.Error())
-	case errors.Is(err, fleet.ErrInvalid):
+	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved):
+		h.o.Log.Info("a boot was refused", "path", r.URL.Path, "remote", r.RemoteAddr, "why", err)
+		p = job.NewProblem(http.StatusForbidden, err.Error())
+	case errors.Is(err, fleet.ErrGuesses):
+		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
+	case errors.Is(err, fleet.ErrInvalid), errors.Is(err, fleet.ErrCode):
 		p = job.NewProblem(http.StatusBadRequest, err.Error())
 	case errors.Is(err, fleet.ErrToken):
 		p = job.NewProblem(http.StatusUnauthorized, err.Error())

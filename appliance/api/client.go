@@ -77,6 +77,12 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key), nil, nil)
 }
 
+// Approve approves the boot of it whose screen shows code.
+func (c *Client) Approve(ctx context.Context, key, code string) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/approve", Approve{Code: code}, &out)
+	return out, err
+}
+
 // Rename gives it another name.
 func (c *Client) Rename(ctx context.Context, key, name string) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/rename", Rename{Name: name}, &out)

@@ -87,6 +87,8 @@ func (c Config) mistakes() []Mistake {
 	}
 	oneOf("unknown_machines", string(c.Unknown), string(fleet.OfferMenu), string(fleet.StartAgent),
 		string(fleet.BootLocal))
+	oneOf("enrolment", string(c.Enrolment), string(fleet.EnrolOpen), string(fleet.EnrolApprove),
+		string(fleet.EnrolClosed))
 	if c.MenuTimeout < time.Second {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}

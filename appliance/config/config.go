@@ -23,19 +23,20 @@ const Path = "/etc/griddle/griddle.yaml"
 
 // Config is the configuration; Example says what each key means. Start from Default.
 type Config struct {
-	Interface   string        `yaml:"interface"`
-	Address     netip.Addr    `yaml:"address"`
-	DHCP        DHCP          `yaml:"dhcp"`
-	HTTP        int           `yaml:"http"`
-	HTTPS       int           `yaml:"https"`
-	BootDir     string        `yaml:"boot_dir"`
-	StateDir    string        `yaml:"state_dir"`
-	Store       string        `yaml:"store"`
-	Unknown     fleet.Policy  `yaml:"unknown_machines"`
-	MenuTimeout time.Duration `yaml:"menu_timeout"`
-	KernelArgs  []string      `yaml:"kernel_args"`
-	Keymap      string        `yaml:"keymap"`
-	Hostname    string        `yaml:"hostname"`
+	Interface   string          `yaml:"interface"`
+	Address     netip.Addr      `yaml:"address"`
+	DHCP        DHCP            `yaml:"dhcp"`
+	HTTP        int             `yaml:"http"`
+	HTTPS       int             `yaml:"https"`
+	BootDir     string          `yaml:"boot_dir"`
+	StateDir    string          `yaml:"state_dir"`
+	Store       string          `yaml:"store"`
+	Unknown     fleet.Policy    `yaml:"unknown_machines"`
+	Enrolment   fleet.Enrolment `yaml:"enrolment"`
+	MenuTimeout time.Duration   `yaml:"menu_timeout"`
+	KernelArgs  []string        `yaml:"kernel_args"`
+	Keymap      string          `yaml:"keymap"`
+	Hostname    string          `yaml:"hostname"`
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`
@@ -101,6 +102,7 @@ func Default() Config {
 		HTTPS:       8443,
 		StateDir:    "/var/lib/griddle",
 		Unknown:     fleet.OfferMenu,
+		Enrolment:   fleet.EnrolOpen,
 		MenuTimeout: 10 * time.Second,
 		Keymap:      "us",
 		Hostname:    "node-{mac}",

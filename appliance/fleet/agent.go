@@ -21,6 +21,11 @@ type Greeting struct {
 	Home       string           // with Job: the one-time token for the system that will be installed
 	Unfinished []job.Unfinished // installs that were started on this machine's screen and may continue
 	First      bool             // this boot had not said hello before
+
+	// Waiting: an operator has to approve the boot before it gets a job. Its screen shows Code, "" for a boot without a
+	// key, which cannot be approved.
+	Waiting bool
+	Code    string
 }
 
 // Hello records what an agent says about its machine; from is the quota.Key of the agent's address, and key the one
@@ -37,18 +42,27 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 	}
 	g := Greeting{Token: rand.Text() + rand.Text()}
 	err := f.change(ctx, func(tx *sql.Tx) error {
-		m, err := f.claim(ctx, tx, from, h)
+		m, err := f.claim(ctx, tx, from, key, h)
 		if err != nil {
 			return err
 		}
 		if g.First, err = f.boot(ctx, tx, m, from, h, Proof{g.Token, key}); err != nil {
 			return err
 		}
+		g.Machine = m
+		var may bool
+		err = tx.QueryRowContext(ctx, "SELECT "+approved+" FROM boots WHERE boot = ?", h.Boot).Scan(&may)
+		if err != nil {
+			return err
+		}
+		if g.Waiting = !f.mayWork(may); g.Waiting {
+			g.Code, err = f.await(ctx, tx, m, h.Boot, from)
+			return err
+		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
 			return err
 		}
-		g.Machine = m
 		if g.Job = ordered(jobs); g.Job != nil {
 			g.Home, err = f.newHome(ctx, tx, *g.Job, h.Boot)
 			return err
@@ -63,9 +77,14 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 }
 
 // claim finds or makes the machine that says hello, and records what a claim may change.
-func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from string, h job.Hello) (Machine, error) {
+func (f *Fleet) claim(ctx context.Context, tx *sql.Tx, from, key string, h job.Hello) (Machine, error) {
 	now, id := f.o.Now().UTC(), h.Identity
 	m, others, err := recognise(ctx, tx, id)
+	if err == nil || errors.Is(err, ErrUnknown) {
+		if err := f.takes(ctx, tx, m, key); err != nil {
+			return m, err
+		}
+	}
 	if errors.Is(err, ErrUnknown) {
 		m, err = f.addMachine(ctx, tx, id, Sighting, from)
 	}

@@ -29,6 +29,10 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	if len(h.Identity.MACs) > 0 {
 		mac = h.Identity.MACs[0]
 	}
+	code := ""
+	if p.Key != "" {
+		code = newCode() // of the first hello with the key; later ones keep it
+	}
 	var before, key string
 	err = tx.QueryRowContext(ctx, "SELECT machine, key FROM boots WHERE boot = ?", h.Boot).Scan(&before, &key)
 	if first = errors.Is(err, sql.ErrNoRows); err != nil && !first {
@@ -39,9 +43,9 @@ func (f *Fleet) boot(ctx context.Context, tx *sql.Tx, m Machine, from string, h 
 	}
 	// A boot ID is random, and only its agent knows it. So a boot that says hello again is still running. If an
 	// operator has named its machine by another address in the meantime, the boot now belongs to that machine.
-	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid, key) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7, ?8)
-		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid, key = excluded.key`,
-		h.Boot, m.ID, hash(p.Token), now.UnixNano(), from, mac, h.Identity.UUID, p.Key)
+	_, err = tx.ExecContext(ctx, `INSERT INTO boots (boot, machine, token, seq, created, used, acted, source, mac, uuid, key, code) VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7, ?8, ?9)
+		ON CONFLICT (boot) DO UPDATE SET machine = excluded.machine, token = excluded.token, used = excluded.used, acted = excluded.used, source = excluded.source, mac = excluded.mac, uuid = excluded.uuid, key = excluded.key, code = iif(code = '', excluded.code, code)`,
+		h.Boot, m.ID, hash(p.Token), now.UnixNano(), from, mac, h.Identity.UUID, p.Key, code)
 	if err != nil {
 		return false, err
 	}
@@ -78,6 +82,9 @@ type Session struct {
 	Machine string // Machine.ID
 	Name    string // Machine.Name
 	Ordered bool   // an operator named the machine
+
+	// Approved says that an operator approved the key of the boot for the machine.
+	Approved bool
 }
 
 // Session returns the boot that p proves, or ErrToken. A token expires one day after its last use.
@@ -95,8 +102,9 @@ func (f *Fleet) session(ctx context.Context, tx *sql.Tx, p Proof) (s Session, se
 	var rank Rank
 	var key string
 	err = tx.QueryRowContext(ctx, "SELECT boots.boot, boots.machine, boots.seq, boots.key, machines.name, "+
-		"machines.rank FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND used >= ?",
-		hash(p.Token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Name, &rank)
+		"machines.rank, "+approved+" FROM boots JOIN machines ON machines.id = boots.machine WHERE token = ? AND "+
+		"used >= ?", hash(p.Token), now.Add(-tokenLife).UnixNano()).Scan(&s.Boot, &s.Machine, &seq, &key, &s.Name,
+		&rank, &s.Approved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, 0, ErrToken
 	}

@@ -21,6 +21,10 @@
 // and did not finish it boots as before, from its disk. A machine that was only installed from its screen gets the
 // menu, whose default is the disk.
 //
+// With EnrolApprove a boot gets no job before an operator has compared the code on its screen (Approve). That binds the
+// key of the boot to the machine; the token of a boot works only over connections with its key. A boot that already
+// carries out a job continues, whatever Reconfigure changes.
+//
 // While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the
 // first boot was silent for a minute, so that a stranger who claims to be the machine cannot end the job.
 //
@@ -36,7 +40,7 @@
 //	inventories  machine, updated, size, data (job.Inventory as JSON)
 //	jobs         id, machine, origin, state, created, data (Job as JSON)
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
-//	             uuid, key (see Proof), code, waiting, approved (times, see enrol.go)
+//	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last)
 //	keys         machine, key, approved: the keys that an operator approved
 //	guesses      machine, time: codes that matched no boot
 //	homes        token (SHA-256), job, boot, created
@@ -92,12 +96,13 @@ const (
 
 // Options is the part of the configuration that the fleet needs. The zero value works.
 type Options struct {
-	Unknown  Policy           // "" means OfferMenu
-	Hostname string           // pattern of Hostname; "" means "node-{mac}"
-	Kernel   string           // path of the agent's kernel below the HTTP server; "" means "/boot/vmlinuz"
-	Initrds  []string         // nil means "/boot/initramfs" and "/boot/site.cpio"
-	Args     []string         // further arguments of the agent's kernel
-	Now      func() time.Time // nil means time.Now
+	Unknown   Policy           // "" means OfferMenu
+	Enrolment Enrolment        // "" means EnrolOpen
+	Hostname  string           // pattern of Hostname; "" means "node-{mac}"
+	Kernel    string           // path of the agent's kernel below the HTTP server; "" means "/boot/vmlinuz"
+	Initrds   []string         // nil means "/boot/initramfs" and "/boot/site.cpio"
+	Args      []string         // further arguments of the agent's kernel
+	Now       func() time.Time // nil means time.Now
 
 	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
 	// means 16 MiB.

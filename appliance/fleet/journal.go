@@ -51,7 +51,7 @@ func (f *Fleet) Append(ctx context.Context, p Proof, e job.Events) (ack job.Ackn
 				return err
 			}
 		}
-		ack.Cancelled, err = cancelled(ctx, tx, s, e)
+		ack.Cancelled, err = f.cancelled(ctx, tx, s, e)
 		return err
 	})
 	if err != nil {
@@ -65,7 +65,7 @@ func (f *Fleet) Append(ctx context.Context, p Proof, e job.Events) (ack job.Ackn
 
 // cancelled says whether the agent must stop: a job that e speaks of is not live any more or another boot's, and e does
 // not say so itself.
-func cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, error) {
+func (f *Fleet) cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, error) {
 	id, ended := "", false
 	for _, ev := range e.Events {
 		if ev.Job != "" {
@@ -77,7 +77,7 @@ func cancelled(ctx context.Context, tx *sql.Tx, s Session, e job.Events) (bool, 
 	}
 	jobs, err := queryJobs(ctx, tx, "WHERE id = ? AND machine = ?", id, s.Machine)
 	return err == nil &&
-		(len(jobs) == 0 || jobs[0].foreign(s.Boot) || !jobs[0].Live() && jobs[0].State != job.Done), err
+		(len(jobs) == 0 || f.foreign(jobs[0], s) || !jobs[0].Live() && jobs[0].State != job.Done), err
 }
 
 // addEvent puts one event into the journal and applies it to its job.
@@ -92,7 +92,7 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 	if err != nil {
 		return err
 	}
-	if len(jobs) == 0 || jobs[0].foreign(s.Boot) {
+	if len(jobs) == 0 || f.foreign(jobs[0], s) {
 		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning,
 			Message: "the machine reports on a job that is not its own"})
 	}
@@ -137,8 +137,10 @@ func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 	return save(ctx, tx, m)
 }
 
-// foreign says whether boot has nothing to say of the job.
-func (j Job) foreign(boot string) bool { return j.Origin == Screen && j.Boot != boot }
+// foreign says whether the boot of s has nothing to say of the job of its machine.
+func (f *Fleet) foreign(j Job, s Session) bool {
+	return j.carrier() != s.Boot && (j.Origin == Screen || !f.mayWork(s.Approved))
+}
 
 // carries fails where another boot than boot carries the job out and was heard of within the last minute. The agent
 // repeats its reports until they are taken, so that after a power cut they wait for the rest of that minute.

@@ -19,6 +19,8 @@ type View struct {
 	Known       bool // an agent has run on it
 	Interrupted bool // Job was chosen on its screen, is not done, and its boot is silent
 	Unheard     bool // Job is done, and its system has not reported in time
+
+	Waiting []WaitingBoot // boots that an operator has to approve; only Show fills it in
 }
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
@@ -149,6 +151,9 @@ func (f *Fleet) Show(ctx context.Context, key string) (v View, jobs []Job, err e
 			return err
 		}
 		if err := f.sharing(ctx, tx, &v.Machine); err != nil {
+			return err
+		}
+		if v.Waiting, err = f.waitingBoots(ctx, tx, m); err != nil {
 			return err
 		}
 		jobs, err = jobsOf(ctx, tx, m.ID)

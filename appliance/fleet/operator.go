@@ -130,6 +130,10 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 			return err
 		}
 	}
+	if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE keys SET machine = ? WHERE machine = ?", m.ID,
+		from.ID); err != nil {
+		return err
+	}
 	// A job also says in its document whose it is.
 	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET machine = ?1, data = json_set(data, '$.machine', "+
 		"?1) WHERE machine = ?2", m.ID, from.ID); err != nil {

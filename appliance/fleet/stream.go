@@ -32,7 +32,9 @@ func (f *Fleet) Streaming(ctx context.Context, p Proof) (a StreamAsker, err erro
 		}
 		own := chosenBy(jobs, s.Boot)
 		if own == nil {
-			own = ordered(jobs)
+			if own = ordered(jobs); own != nil && f.foreign(*own, s) {
+				own = nil
+			}
 		}
 		if own == nil {
 			return fmt.Errorf("%w: %s has no live job", ErrOver, a.Machine.Name)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -33,12 +35,18 @@ func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
 
 // TestMachineScripts runs testdata/machine/*.txtar beside an API that is found by the state directory $STATE. Beside
 // the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
-// reports for the last one, "JOB" in it standing for its job; agent home, which is its installed system.
+// reports for the last one, "JOB" in it standing for its job; agent again, which says hello again, with $CODE set to
+// the code that its screen shows; agent home, which is its installed system; agent enrolment MODE, which is the
+// server's.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
 	commands["agent"] = func(ts *testscript.TestScript, neg bool, args []string) {
-		err := agents[ts.Getenv("STATE")].do(args)
+		a := agents[ts.Getenv("STATE")]
+		err := a.do(args)
+		if a.welcome.Approval != nil {
+			ts.Setenv("CODE", a.welcome.Approval.Code)
+		}
 		if (err != nil) != neg {
 			ts.Fatalf("agent: %v", err)
 		}
@@ -74,7 +82,9 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := httptest.NewTLSServer(h)
+	srv := httptest.NewUnstartedServer(h)
+	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
 	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: token,
@@ -84,13 +94,20 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 		}
 	}
 	conf, err := job.PinnedTLS(ca)
-	return &fakeAgent{url: srv.URL, client: job.NewClient(srv.URL, conf)}, err
+	if err != nil {
+		return nil, err
+	}
+	key, err := job.NewKey()
+	conf.Certificates = []tls.Certificate{key}
+	return &fakeAgent{url: srv.URL, client: job.NewClient(srv.URL, conf), fleet: f}, err
 }
 
 // fakeAgent says to the API what an agent would.
 type fakeAgent struct {
 	url     string
 	client  *job.Client
+	fleet   *fleet.Fleet
+	hello   job.Hello
 	boot    string
 	seq     uint64
 	welcome job.Welcome
@@ -105,8 +122,15 @@ func (a *fakeAgent) do(args []string) (err error) {
 		if len(args) > 2 {
 			h.Identity.Product = args[2]
 		}
-		a.boot, a.seq = h.Boot, 0
+		a.boot, a.seq, a.hello = h.Boot, 0, h
 		a.welcome, err = a.client.Hello(ctx, h)
+	case "again":
+		a.welcome, err = a.client.Hello(ctx, a.hello)
+		if err == nil && a.welcome.Job == nil {
+			err = errors.New("it has no job")
+		}
+	case "enrolment":
+		a.fleet.Reconfigure(fleet.Options{Enrolment: fleet.Enrolment(args[1])})
 	case "event":
 		var ev job.Event
 		if err := json.Unmarshal([]byte(args[1]), &ev); err != nil {

@@ -42,6 +42,10 @@ type Welcome struct {
 	// Unfinished are the installs that a user started on this machine's screen in an earlier boot, and whose marks are
 	// on the disks of Hello. They continue only if the user says so, with Choice.Continue.
 	Unfinished []Unfinished `json:"unfinished,omitempty"`
+
+	// Approval is set while an operator has to approve this boot: before that it gets neither a job nor images. The
+	// screen shows its Code, and the agent says hello again, as it does without a job.
+	Approval *Settings `json:"approval,omitempty"`
 }
 
 // Unfinished is an install that may be continued.

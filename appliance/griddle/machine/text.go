@@ -39,6 +39,15 @@ func pageOf(w io.Writer, m api.Machine) error {
 		line("", "  To resolve it: `griddle machine merge` if both are the same machine, `griddle machine delete` "+
 			"for a wrong one.")
 	}
+	for _, b := range m.Waiting {
+		line("waiting", fmt.Sprintf("a boot at %s (%s, UUID %s), since %s", job.Printable(b.From),
+			or(b.MAC, "no MAC address"), or(b.UUID, "unknown"), seen(b.Since)))
+	}
+	if len(m.Waiting) > 0 {
+		// The code is not shown here: with it the operator proves that he sees the screen of this machine.
+		line("", fmt.Sprintf("  Read the code on the machine's screen, then `griddle machine approve %s CODE`.",
+			m.Name))
+	}
 	line("uuid", m.Identity.UUID)
 	line("serial", job.Printable(m.Identity.Serial))
 	line("hardware", hardware(m))
