@@ -31,6 +31,9 @@ import (
 
 const file = "docs/RESULTS.md"
 
+// picture is what a suite of virtual machines writes again: the screen of the agent.
+const picture = "docs/screen.png"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -114,13 +117,14 @@ func figures(in io.Reader, out io.Writer) ([]string, error) {
 	return kept.Lines, nil
 }
 
-// commit is the one that is checked out, with a mark where files other than the results differ from it; "" without git.
+// commit is the one that is checked out, with a mark where files other than those that a run writes differ from it; ""
+// without git.
 func commit() string {
 	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return ""
 	}
-	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":!/"+file).Output()
+	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":!/"+file, ":!/"+picture).Output()
 	if err != nil || len(changed) > 0 {
 		return strings.TrimSpace(string(out)) + "-dirty"
 	}
