@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"griddle/appliance/firewall"
 	"griddle/cloud/userdata"
 )
 
@@ -82,6 +83,19 @@ func (s *Server) config() map[string]any {
 	return config
 }
 
+// ruleset is the firewall: ssh first, then the declared ports.
+func (s *Server) ruleset() string {
+	ports := append([]Port{{Protocol: "tcp", From: s.sshPort(), To: s.sshPort(), Source: s.SSH.From}}, s.Ports...)
+	return firewall.Rules{Ports: ports, Inside: s.Inside, Forward: s.Forward}.Text()
+}
+
+func (s *Server) sshPort() uint16 {
+	if s.SSH.Port == 0 {
+		return 22
+	}
+	return s.SSH.Port
+}
+
 // closeScript writes and loads the firewall. It begins a first boot, so it takes away what an earlier one reported.
 func (s *Server) closeScript() string {
 	return `mkdir -p /var/lib/griddle; cd /var/lib/griddle; rm -f failed first-boot
@@ -116,8 +130,7 @@ func (s *Server) files() []userdata.File {
 		{Path: "/etc/ssh/sshd_config.d/00-griddle.conf", Content: []byte(s.sshdConfig())},
 		{Path: library + "first-boot", Content: firstBoot, Mode: 0o755},
 		{Path: library + "first-boot.conf", Content: []byte(s.settings())},
-		// Debian's unit takes all rules away when it stops, which it does early when the system goes down.
-		{Path: "/etc/systemd/system/nftables.service.d/griddle.conf", Content: []byte("[Service]\nExecStop=\n")},
+		{Path: "/etc/systemd/system/nftables.service.d/griddle.conf", Content: []byte(firewall.NoStop)},
 		{Path: "/etc/systemd/system/griddle-first-boot.service", Content: []byte(`[Unit]
 Description=Report how the first boot went
 After=cloud-final.service

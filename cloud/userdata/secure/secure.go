@@ -20,6 +20,8 @@ package secure
 
 import (
 	"net/netip"
+
+	"griddle/appliance/firewall"
 )
 
 // Where a server tells how its first boot went.
@@ -69,11 +71,7 @@ type SSH struct {
 }
 
 // Port is a port that lets packets in.
-type Port struct {
-	Protocol string         // tcp, udp or icmp; icmp is the echo request of both families
-	From, To uint16         // inclusive; both 0 for icmp
-	Source   []netip.Prefix // empty: everyone
-}
+type Port = firewall.Port
 
 // Volume is a data disk.
 type Volume struct {

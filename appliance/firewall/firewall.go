@@ -1,17 +1,40 @@
-package secure
+// Package firewall makes the firewall of the secure state, for servers in clouds and for machines.
+//
+// Fill a Rules and write Text to the file that nftables.service loads. The package is pure; a ruleset that was made
+// twice is the same.
+package firewall
 
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
-// ruleset returns what /etc/nftables.conf holds. The table is the server's own: one transaction replaces it and leaves
+// Rules is what the firewall lets in. The zero value lets in nothing but answers.
+type Rules struct {
+	Ports   []Port
+	Inside  []netip.Prefix // networks from which everything is let in
+	Forward bool           // leave forwarded packets alone, as hosts of containers need it; else they are dropped
+}
+
+// Port is a port that lets packets in.
+type Port struct {
+	Protocol string         // tcp, udp or icmp; icmp is the echo request of both families
+	From, To uint16         // inclusive; both 0 for icmp
+	Source   []netip.Prefix // empty: everyone
+}
+
+// NoStop is a drop-in of nftables.service: Debian's unit takes all rules away when it stops, which it does early when
+// the system goes down.
+const NoStop = "[Service]\nExecStop=\n"
+
+// Text is what /etc/nftables.conf holds. The table is the server's own: one transaction replaces it and leaves
 // others, such as a container engine's, alone; a packet that it drops is dropped whatever they say.
 //
 // Errors that belong to a connection come as related; those of ICMP that are let in besides are what path MTU discovery
 // needs, and of ICMPv6 what neighbours and routers say (RFC 4890 section 4.4).
-func (s *Server) ruleset() string {
+func (r Rules) Text() string {
 	var b strings.Builder
 	b.WriteString(`#!/usr/sbin/nft -f
 table inet griddle
@@ -29,13 +52,12 @@ table inet griddle {
 		udp sport 67 udp dport 68 accept
 		ip6 saddr fe80::/10 udp dport 546 accept
 `)
-	for _, rule := range accept("", s.Inside) {
-		if len(s.Inside) > 0 {
+	for _, rule := range accept("", r.Inside) {
+		if len(r.Inside) > 0 {
 			fmt.Fprintf(&b, "\t\t%s\n", rule)
 		}
 	}
-	ports := append([]Port{{"tcp", s.sshPort(), s.sshPort(), s.SSH.From}}, s.Ports...)
-	for _, p := range ports {
+	for _, p := range r.Ports {
 		for _, match := range p.matches() {
 			for _, rule := range accept(match, p.Source) {
 				fmt.Fprintf(&b, "\t\t%s\n", rule)
@@ -43,7 +65,7 @@ table inet griddle {
 		}
 	}
 	b.WriteString("\t}\n")
-	if !s.Forward {
+	if !r.Forward {
 		b.WriteString(`	chain forward {
 		type filter hook forward priority filter; policy drop;
 		ct state established,related accept
@@ -52,13 +74,6 @@ table inet griddle {
 	}
 	b.WriteString("}\n")
 	return b.String()
-}
-
-func (s *Server) sshPort() uint16 {
-	if s.SSH.Port == 0 {
-		return 22
-	}
-	return s.SSH.Port
 }
 
 func (p *Port) matches() []string {
@@ -96,4 +111,15 @@ func accept(match string, sources []netip.Prefix) []string {
 		rules = append(rules, fmt.Sprintf("ip6 saddr { %s } %saccept", strings.Join(distinct(six), ", "), match))
 	}
 	return rules
+}
+
+// distinct keeps the first of each.
+func distinct(list []string) []string {
+	var d []string
+	for _, s := range list {
+		if !slices.Contains(d, s) {
+			d = append(d, s)
+		}
+	}
+	return d
 }
