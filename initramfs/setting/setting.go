@@ -60,7 +60,13 @@ func Apply(ctx context.Context, root *os.Root, s setting.Settings, o Options) er
 		what string
 		do   func(context.Context) error
 	}{
+		{"hostname", w.names},
+		{"time zone", w.zone},
+		{"locale", w.locale},
+		{"keymap", w.keymap},
 		{"users", w.accounts},
+		{"ssh", w.ssh},
+		{"files", w.files}, // last: a file of the settings wins over what they make
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("applying the settings of %s: %w", step.what, err)

@@ -1,0 +1,68 @@
+package setting
+
+import (
+	"path"
+	"strings"
+)
+
+// unitDirs are where packages have their units, the usual one first.
+var unitDirs = []string{"usr/lib/systemd/system", "lib/systemd/system"}
+
+// hasUnit reports whether the image has a unit of a package.
+func (w *writer) hasUnit(name string) bool { return w.unitDir(name) != "" }
+
+func (w *writer) unitDir(name string) string {
+	for _, dir := range unitDirs {
+		if w.Has(path.Join(dir, name)) {
+			return dir
+		}
+	}
+	return ""
+}
+
+// enable has a target start a unit, as systemctl enable does by the unit's [Install] section.
+func (w *writer) enable(unit, target string) error {
+	dir := w.unitDir(unit)
+	if dir == "" {
+		dir = "etc/systemd/system"
+	}
+	return w.link("/"+path.Join(dir, unit), "etc/systemd/system/"+target+".wants/"+unit)
+}
+
+// unmask removes the link with which systemctl mask keeps a unit from starting.
+func (w *writer) unmask(unit string) error {
+	name := "etc/systemd/system/" + unit
+	if target, err := w.Readlink(name); err == nil && path.Clean(target) == "/dev/null" {
+		return w.Remove(name)
+	}
+	return nil
+}
+
+// The marks of a block in a file of the image. All between them is replaced.
+const (
+	blockBegin = "# Begin of the settings of Griddle"
+	blockEnd   = "# End of the settings of Griddle"
+)
+
+// withoutBlock is a file without the block.
+func withoutBlock(b []byte) string {
+	var out strings.Builder
+	inside := false
+	for line := range strings.Lines(string(b)) {
+		switch strings.TrimSuffix(line, "\n") {
+		case blockBegin:
+			inside = true
+			continue
+		case blockEnd:
+			inside = false
+			continue
+		}
+		if !inside {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// block is text between the marks; text ends its last line.
+func block(text string) string { return blockBegin + "\n" + text + blockEnd + "\n" }
