@@ -40,6 +40,18 @@ type Route struct {
 // everythingOf6 reports whether r is the default route of IPv6.
 func (r Route) everythingOf6() bool { return r.To.Bits() == 0 && r.To.Addr().Is6() }
 
+// key is the key of a default route's gateway, "" of all others. cloud-init 22.4 makes a route to ::/64 of one to ::/0,
+// and for ifupdown calls the program route for one to 0.0.0.0/0, which many systems do not have.
+func (r Route) key() string {
+	switch {
+	case r.To.Bits() != 0 || r.Metric != 0:
+		return ""
+	case r.To.Addr().Is4():
+		return "gateway4"
+	}
+	return "gateway6"
+}
+
 // VLAN is a tagged network on another interface.
 type VLAN struct {
 	ID   int    // 1 to 4094
@@ -178,8 +190,8 @@ func (f *Interface) addressing() object {
 	}
 	var list []object
 	for _, r := range routes {
-		if r.everythingOf6() {
-			e["gateway6"] = r.Via // of a route to ::/0 cloud-init 22.4 makes one to ::/64
+		if key := r.key(); key != "" && e[key] == nil {
+			e[key] = r.Via
 			continue
 		}
 		o := object{"to": r.To, "via": r.Via}
