@@ -73,16 +73,17 @@ func prefix(r setting.Route) netip.Prefix {
 
 func everythingOf6(p netip.Prefix) bool { return p.Bits() == 0 && p.Addr().Is6() }
 
-// left are the routes that cloud-init 22.4 does not configure with every program: it forgets metrics but for netplan,
-// gives NetworkManager those of IPv6 as if they were of IPv4, and knows the default route of IPv6 only beside an
-// address of its own.
+// left are the routes that cloud-init 22.4 does not configure with every program: all but a default route beside an
+// address of its kind. It forgets metrics but for netplan, gives NetworkManager routes of IPv6 as if they were of IPv4,
+// and has ifupdown call the program route, which many systems do not have.
 func left(n setting.Network) string {
 	var b strings.Builder
 	for _, f := range n.Interfaces {
-		six := slices.ContainsFunc(f.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() })
 		for _, r := range f.Routes {
 			to := prefix(r)
-			if r.Metric == 0 && (to.Addr().Is4() || everythingOf6(to) && six) {
+			beside := slices.ContainsFunc(f.Addresses,
+				func(p netip.Prefix) bool { return p.Addr().Is4() == to.Addr().Is4() })
+			if r.Metric == 0 && to.Bits() == 0 && beside {
 				continue
 			}
 			fmt.Fprintf(&b, "%s %s %s %d\n", f.Name, to, r.Via, r.Metric)
