@@ -62,6 +62,8 @@ func (m Model) choices() []choice {
 	if m.page == pageWelcome {
 		install := choice{"i", "Install an image on this machine", func(m Model) (Model, tea.Cmd) {
 			switch {
+			case m.found.unapproved():
+				m.notice = "An operator must approve this machine first. See above."
 			case len(m.found.Welcome.Images) == 0:
 				m.notice = "The server has no image yet. Publish one: griddle publish SOURCE IMAGE"
 			case len(m.found.Inventory.Disks) == 0:

@@ -88,7 +88,28 @@ func (m Model) menu() []string {
 }
 
 func (m Model) welcomePage() []string {
+	if m.found.unapproved() {
+		return append(append(m.approval(), ""), m.menu()...)
+	}
 	return append(append(m.facts(), ""), m.menu()...)
+}
+
+// unapproved says whether an operator has to approve this boot.
+func (f Found) unapproved() bool { return f.Welcome.Approval != nil && f.Welcome.Job == nil }
+
+// approval shows the code of this boot, and what to do with it.
+func (m Model) approval() []string {
+	code := m.found.Welcome.Approval.Code
+	if code == "" {
+		return wrap("The server gives this machine a job only after an operator has approved it, but this boot has no "+
+			"code. Reboot; if that does not help, make a new boot image with `make boot`.", 1)
+	}
+	out := []string{" The server gives this machine a job only after an operator has approved it.", "",
+		" Code       " + m.theme.chosen.Render(printable(code, 20)), "",
+		" Read the code from this screen and type it on the server:", ""}
+	return append(append(out, wrap(fmt.Sprintf("griddle machine approve %s %s",
+		printable(m.found.Welcome.Machine, 40), printable(code, 20)), 4)...), "",
+		fmt.Sprintf(" %-10s %s", "Serial", printable(m.found.Identity.Serial, Columns-13)))
 }
 
 // window is the part of n rows that is shown, room rows high with the cursor in it.

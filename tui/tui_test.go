@@ -44,6 +44,13 @@ func lab() Found {
 	}
 }
 
+// approving is a machine that an operator has to approve.
+func approving() Found {
+	f := lab()
+	f.Welcome.Images, f.Welcome.Approval = nil, &job.Settings{State: job.Waiting, Code: "7K4M-QX2D"}
+	return f
+}
+
 func press(t *testing.T, m Model, keys ...string) Model {
 	t.Helper()
 	for _, k := range keys {
@@ -147,6 +154,7 @@ func TestFrames(t *testing.T) {
 		{"little-memory", send(fresh, small)},
 		{"link-lost", send(welcome, noLink())},
 		{"link-lost-confirm", press(t, send(press(t, confirm, "n", "v", "m", "e", "0", "n", "1"), noLink()), "enter")},
+		{"approval", press(t, send(fresh, approving()), "i")},
 		{"asking-again", send(press(t, send(fresh, Step{"Server", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),
 			Step{"Server", StepFailed, "saying hello: connection refused", "Is \"griddle serve\" running?"})},
 		{"hostile-welcome", send(fresh, evil)},

@@ -304,7 +304,14 @@ func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Fo
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err
 	}
-	return found, found.Welcome.Job != nil || !reflect.DeepEqual(found.Inventory.Disks, old.Inventory.Disks), nil
+	return found, changed(old, found), nil
+}
+
+// changed says whether the screen has to show next instead of old: a job, other disks, or that an operator has to
+// approve this boot or has approved it.
+func changed(old, next tui.Found) bool {
+	return next.Welcome.Job != nil || !reflect.DeepEqual(next.Inventory.Disks, old.Inventory.Disks) ||
+		!reflect.DeepEqual(next.Welcome.Approval, old.Welcome.Approval)
 }
 
 // unchanged looks at the link and the disks once more: a page may have been read for hours.

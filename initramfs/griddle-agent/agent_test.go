@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/tui"
 )
 
 func TestSameDisk(t *testing.T) {
@@ -57,4 +58,25 @@ func TestUntilAnother(t *testing.T) {
 		cancel()
 		waitForAnother(ctx, nil, "failed", func() string { return "" })
 	})
+}
+
+// The page is replaced when an operator has approved the boot, and not while everything is as before: a person may be
+// reading it.
+func TestChanged(t *testing.T) {
+	waiting := tui.Found{Welcome: job.Welcome{Approval: &job.Settings{State: job.Waiting, Code: "7K4M-QX2D"}}}
+	same := tui.Found{Welcome: job.Welcome{Approval: &job.Settings{State: job.Waiting, Code: "7K4M-QX2D"}}}
+	approved := tui.Found{Welcome: job.Welcome{Images: []job.ImageChoice{{Ref: "web:1@amd64"}}}}
+	ordered := tui.Found{Welcome: job.Welcome{Job: &job.Spec{}}}
+	disk := tui.Found{Inventory: job.Inventory{Disks: []job.Disk{{Path: "/dev/sda"}}}}
+	for name, c := range map[string]struct {
+		old, next tui.Found
+		want      bool
+	}{
+		"as before": {waiting, same, false}, "approved": {waiting, approved, true}, "waits now": {approved, waiting, true},
+		"a job": {waiting, ordered, true}, "a disk": {tui.Found{}, disk, true}, "nothing": {approved, approved, false},
+	} {
+		if got := changed(c.old, c.next); got != c.want {
+			t.Errorf("%s: %t, want %t", name, got, c.want)
+		}
+	}
 }
