@@ -2,7 +2,8 @@
 // network, time, files and the rest of package appliance/setting, for images without cloud-init.
 //
 // Call Apply on the new root. Images with cloud-init get a seed instead: HasCloudInit says which they are. Kernel
-// arguments, hooks and user-data are left to the caller.
+// arguments, hooks and user-data are left to the caller. Time servers, proxy, CA certificates, swap and the configurator
+// are not written: Apply notes each that the settings have.
 //
 // # What the caller does
 //
@@ -35,12 +36,23 @@ import (
 
 // Options is what Apply needs besides the settings.
 type Options struct {
-	// Run runs a program in the root, as chroot does, and returns an error with what it printed. Needed for CA
-	// certificates. Locales are generated with it where it is given.
+	// Run runs a program in the root, as chroot does, and returns an error with what it printed. Locales are generated
+	// with it; may be nil.
 	Run func(ctx context.Context, name string, args ...string) error
 
 	// Note gets what an operator should know of settings that have no effect yet. May be nil.
 	Note func(text string)
+}
+
+// notWritten names the settings that Apply does not write.
+func (w *writer) notWritten(context.Context) error {
+	for name, is := range map[string]bool{"ntp": len(w.s.NTP) > 0, "proxy": w.s.Proxy != "", "ca": len(w.s.CA) > 0,
+		"swap": w.s.Swap > 0, "configure": w.s.Configure != nil} {
+		if is {
+			w.note("%s has no effect: it is not written into images without cloud-init", name)
+		}
+	}
+	return nil
 }
 
 // ErrImage is wrapped by errors about what the image lacks, or has otherwise than the settings need it.
@@ -66,6 +78,8 @@ func Apply(ctx context.Context, root *os.Root, s setting.Settings, o Options) er
 		{"keymap", w.keymap},
 		{"users", w.accounts},
 		{"ssh", w.ssh},
+		{"network", w.network},
+		{"time, trust and swap", w.notWritten},
 		{"files", w.files}, // last: a file of the settings wins over what they make
 	} {
 		if err := step.do(ctx); err != nil {

@@ -20,6 +20,16 @@ func (w *writer) unitDir(name string) string {
 	return ""
 }
 
+// enabled reports whether a target starts a unit.
+func (w *writer) enabled(unit string) bool {
+	for _, target := range []string{"multi-user", "sysinit", "network-online", "graphical"} {
+		if w.Has("etc/systemd/system/" + target + ".target.wants/" + unit) {
+			return true
+		}
+	}
+	return false
+}
+
 // enable has a target start a unit, as systemctl enable does by the unit's [Install] section.
 func (w *writer) enable(unit, target string) error {
 	dir := w.unitDir(unit)
