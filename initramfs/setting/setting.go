@@ -2,8 +2,8 @@
 // network, time, files and the rest of package appliance/setting, for images without cloud-init.
 //
 // Call Apply on the new root. Images with cloud-init get a seed instead: HasCloudInit says which they are. Kernel
-// arguments, hooks and user-data are left to the caller. Time servers, proxy, CA certificates, swap and the configurator
-// are not written: Apply notes each that the settings have.
+// arguments, hooks and user-data are left to the caller. Time servers, proxy, CA certificates, swap and the
+// configurator are not written: Apply notes each that the settings have.
 //
 // # What the caller does
 //
