@@ -72,8 +72,12 @@ func TestChanged(t *testing.T) {
 		old, next tui.Found
 		want      bool
 	}{
-		"as before": {waiting, same, false}, "approved": {waiting, approved, true}, "waits now": {approved, waiting, true},
-		"a job": {waiting, ordered, true}, "a disk": {tui.Found{}, disk, true}, "nothing": {approved, approved, false},
+		"as before": {waiting, same, false},
+		"approved":  {waiting, approved, true},
+		"waits now": {approved, waiting, true},
+		"a job":     {waiting, ordered, true},
+		"a disk":    {tui.Found{}, disk, true},
+		"nothing":   {approved, approved, false},
 	} {
 		if got := changed(c.old, c.next); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
