@@ -94,6 +94,8 @@ func parseCredentials(cloud string, main, secure []byte, s Source) (Credentials,
 				Auth   any   `yaml:"auth"`
 			} `yaml:"clouds"`
 		}
+		// Not yamltree: clouds.Parse below reads the same bytes with this library. It takes directives, further
+		// documents and any depth, which yamltree refuses, and both readings must accept the same files.
 		if err := yaml.Unmarshal(b, &file); err != nil {
 			// The parser's error quotes lines of the file, which has secrets.
 			return Credentials{}, fmt.Errorf("the file of clouds is not valid YAML: %w", provider.ErrInvalid)
