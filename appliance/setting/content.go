@@ -98,12 +98,15 @@ func (c *checker) configure(f Configure) {
 	}
 }
 
-// repository says what is wrong with the URL of a git repository.
+// repository says what is wrong with the place of a git repository: a URL, or the path of a bundle.
 func repository(s string) error {
+	if isPath(s) && strings.HasSuffix(s, ".bundle") {
+		return nil
+	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || !slices.Contains([]string{"https", "http", "ssh", "git"}, u.Scheme):
-		return errors.New("it is not an https, http, ssh or git URL")
+		return errors.New("it is not an https, http, ssh or git URL, and not the path of a .bundle file")
 	case u.User != nil && u.Scheme != "ssh":
 		return errors.New("the URL has a user in it, which everyone on the machine could read: " +
 			"use ssh and a secret file")

@@ -163,7 +163,7 @@ func (h Hook) Limit() time.Duration {
 // Configure hands the machine over to a configuration program. It runs at each boot, and again after each Every.
 type Configure struct {
 	Tool   Tool     `json:"tool"`
-	Git    string   `json:"git,omitempty"`    // URL of a repository; or
+	Git    string   `json:"git,omitempty"`    // URL of a repository, or the path of a git bundle; or
 	Path   string   `json:"path,omitempty"`   // an absolute path of a directory on the machine
 	Branch string   `json:"branch,omitempty"` // of the repository; "" for its default
 	Entry  string   `json:"entry,omitempty"`  // "" for site.pp or local.yml

@@ -118,10 +118,14 @@ func puppet(c setting.Configure, dir string) string {
 		if c.Branch != "" {
 			branch = c.Branch
 		}
+		depth := "--depth 1 "
+		if c.Git[0] == '/' {
+			depth = "" // a bundle is there as a whole
+		}
 		fmt.Fprintf(&b, `[ -d %[1]s/.git ] || { rm -rf %[1]s && git init -q %[1]s; }
-git -C %[1]s fetch -q --depth 1 %[2]s %[3]s
+git -C %[1]s fetch -q %[4]s%[2]s %[3]s
 git -C %[1]s reset -q --hard FETCH_HEAD
-`, quote(dir), quote(c.Git), quote(branch))
+`, quote(dir), quote(c.Git), quote(branch), depth)
 	}
 	entry := c.Entry
 	if entry == "" {

@@ -92,3 +92,32 @@ func TestCalls(t *testing.T) {
 		}
 	}
 }
+
+// A bundle that git made is fetched by the script as from a server, also a second time.
+func TestBundle(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	bundle := exec.CommandContext(t.Context(), "sh", "-ec", `
+		export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+		git init -q -b main site; cd site; echo one >site.pp; git add .; git commit -q -m one
+		git bundle create -q ../site.bundle --all
+		mkdir ../bin; printf '#!/bin/sh\nfor f; do :; done; cat "$f"\n' >../bin/puppet; chmod 755 ../bin/puppet`)
+	bundle.Dir = dir
+	if out, err := bundle.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, branch := range []string{"", "main"} {
+		c := setting.Configure{Tool: setting.Puppet, Git: filepath.Join(dir, "site.bundle"), Branch: branch}
+		if err := (setting.Settings{Configure: &c}).Check(); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(program(c), "\nPATH=", "\nPATH="+dir+"/bin:", 1)
+		text = strings.ReplaceAll(text, copied, dir+"/copy")
+		cmd := exec.CommandContext(t.Context(), "sh", "-s")
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != "one\n" {
+			t.Errorf("branch %q: %q, %v", branch, out, err)
+		}
+	}
+}
