@@ -79,6 +79,8 @@ var house = []rule{
 	{from: "griddle/initramfs/setting", only: []string{"griddle/appliance/setting", "griddle/appliance/job",
 		"griddle/appliance/firewall", "griddle/initramfs/sysroot"},
 		why: "settings are written the same by the installer and on the installed system"},
+	{from: "griddle/initramfs/machinekey", only: []string{"griddle/appliance/job"},
+		why: "a machine proves itself the same way in the boot image and on the installed system"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},
