@@ -60,6 +60,17 @@ func New(from string, v any) (Document, error) {
 	return Document{From: from, values: m}, nil
 }
 
+// MarshalJSON is the document as JSON, which Decode reads again.
+func (d Document) MarshalJSON() ([]byte, error) {
+	if d.values == nil {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(d.values)
+}
+
+// Empty reports whether the document says nothing.
+func (d Document) Empty() bool { return len(d.values) == 0 }
+
 // known compares v with t: the keys of mappings with those of a struct, and the kinds of values.
 func (c *checker) known(at place, v any, t reflect.Type) {
 	for t.Kind() == reflect.Pointer {

@@ -15,6 +15,9 @@ type Machine struct {
 	MAC    string // of the interface that the machine boots from, "52:54:00:12:34:56"
 }
 
+// AnyMachine has everything that a hostname can be made of: settings of many machines are checked for it.
+var AnyMachine = Machine{Name: "machine", Serial: "serial", MAC: "00:00:5e:00:53:00"}
+
 // Resolve makes the settings of one machine and checks them. Errors wrap ErrInvalid and list every mistake.
 func (m Merged) Resolve(machine Machine) (Settings, error) {
 	s, err := decode(m.values)

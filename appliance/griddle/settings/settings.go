@@ -52,9 +52,6 @@ func checkCommand(e *cli.Env) *cobra.Command {
 	return c
 }
 
-// example is a machine with everything that a hostname can be made of.
-var example = setting.Machine{Name: "machine", Serial: "serial", MAC: "00:00:5e:00:53:00"}
-
 // read reads, checks and merges files. The error has the mistakes of all of them.
 func read(names []string) (setting.Merged, error) {
 	var files []settingfile.File
@@ -77,6 +74,6 @@ func read(names []string) (setting.Merged, error) {
 	if len(faults) > 0 {
 		return setting.Merged{}, faults
 	}
-	m, _, err := settingfile.Resolve(example, files...)
+	m, _, err := settingfile.Resolve(setting.AnyMachine, files...)
 	return m, err
 }

@@ -94,15 +94,15 @@ func faults(err error, has func(place string) *File, name string) error {
 	for _, m := range mistakes {
 		at := yamltree.Place{File: name}
 		if f := has(m.Place); f != nil {
-			at = f.where(m.Place)
+			at = f.Where(m.Place)
 		}
 		out = append(out, yamltree.Fault{Place: at, Path: m.Place, Text: m.Text})
 	}
 	return out.Sorted()
 }
 
-// where is the place of a value, or of what it is in.
-func (f *File) where(place string) yamltree.Place {
+// Where is where the file has a value, such as users[ada].keys[0], or else what the value is in.
+func (f *File) Where(place string) yamltree.Place {
 	for {
 		if at, ok := f.places[place]; ok {
 			return at
