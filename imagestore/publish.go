@@ -3,6 +3,7 @@ package imagestore
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -67,6 +68,7 @@ type Published struct {
 	Prepared []document.Prepared `json:"prepared,omitempty"` // what was done to the copy
 	NoKernel bool                `json:"noKernel,omitempty"` // no machine can be installed with it
 	Accounts []document.Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
+	Settings json.RawMessage     `json:"settings,omitempty"` // that every machine gets beside the image
 }
 
 // Publish makes the next image of a source. It copies the source (package source says how), calls package delta to
@@ -248,7 +250,7 @@ func (p *publication) describe(ctx context.Context) error {
 	m := &p.image
 	m.Description, m.Comment, m.Published = p.o.Description, p.o.Comment, p.start
 	m.Size, m.Files = size, int64(len(p.manifest.Entries))
-	m.NoKernel, m.Accounts = !hasKernel(p.manifest), p.inspected.Accounts
+	m.NoKernel, m.Accounts, m.Settings = !hasKernel(p.manifest), p.inspected.Accounts, p.inspected.Settings
 	if p.o.Prepared != nil {
 		m.Prepared = p.o.Prepared()
 	}
@@ -323,7 +325,7 @@ func (p *publication) retire(ctx context.Context) error {
 func (p *publication) published() Published {
 	out := Published{Ref: p.image.Ref, Source: p.o.Source.Name, Kind: "full", Raw: p.encoded.Raw, Wire: p.encoded.Wire,
 		Size: p.image.Size, Files: p.image.Files, Prepared: p.image.Prepared, NoKernel: p.image.NoKernel,
-		Accounts: p.image.Accounts}
+		Accounts: p.image.Accounts, Settings: p.image.Settings}
 	if p.base != nil {
 		out.Kind, out.Parent = "delta", p.base.listed.Ref
 	}

@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -43,6 +44,7 @@ type Inspected struct {
 	Empty    bool
 	Foreign  string // which program is for which other machines; "" where the tree fits the architecture
 	Accounts []document.Account
+	Settings json.RawMessage // document.Image.Settings
 }
 
 // inspect looks at the copy before anything is sent.

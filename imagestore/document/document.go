@@ -107,6 +107,9 @@ type Image struct {
 	// no machine can be installed with it: neither /vmlinuz nor /boot/vmlinuz-* is in it
 	NoKernel bool      `json:"noKernel,omitempty"`
 	Accounts []Account `json:"accounts,omitempty"` // with a password or ssh keys
+	// Settings are what a machine gets beside the image where neither its site nor itself has others: a JSON object of
+	// at most MaxSettings bytes, without secrets, since images are public. The server gives it a meaning.
+	Settings json.RawMessage `json:"settings,omitempty"`
 }
 
 func (m Image) validate() error {
@@ -122,7 +125,8 @@ func (m Image) validate() error {
 	if err := validatePrepared(m.Prepared); err != nil {
 		return err
 	}
-	if err := errors.Join(m.Packages.validate(), validateAccounts(m.Accounts)); err != nil {
+	err := errors.Join(m.Packages.validate(), validateAccounts(m.Accounts), validateSettings(m.Settings))
+	if err != nil {
 		return err
 	}
 	return m.Identity.validate()

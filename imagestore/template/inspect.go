@@ -5,6 +5,7 @@ import (
 	"context"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,14 @@ type Traits struct {
 	Arch     string // of its programs, as Debian names it; "" if none of the usual programs is there
 	Program  string // the program that showed Arch
 	Accounts []Account
+	Settings []byte // of SettingsFile, cut after maxSettings bytes; nil without one
 }
+
+// SettingsFile is where a template has the settings that its images bring along.
+const SettingsFile = "/etc/griddle/settings.yaml"
+
+// maxSettings is more than an image may have, so that a reader sees that a file is too large.
+const maxSettings = 1 << 20
 
 // Inspect looks at the tree at dir. It follows symbolic links as the tree's own system would, and never out of it; of
 // a hostile tree it reads regular files alone, each up to a bound. What is missing, or has another form, is skipped.
@@ -41,7 +49,22 @@ func Inspect(ctx context.Context, dir string) (Traits, error) {
 	if t.Accounts, err = in.accounts(ctx); err != nil {
 		return Traits{}, fmt.Errorf("looking for accounts in the tree: %w", err)
 	}
+	if t.Settings, err = in.settings(); err != nil {
+		return Traits{}, fmt.Errorf("reading the settings in %s of the template: %w", SettingsFile, err)
+	}
 	return t, nil
+}
+
+// settings reads SettingsFile. It may be missing, and what is there may not be something else.
+func (t tree) settings() ([]byte, error) {
+	b, err := t.open(SettingsFile, maxSettings)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return nil, nil // no path leads to a file
+	case err == nil && b == nil:
+		b = []byte{}
+	}
+	return b, err
 }
 
 // tree is the root of a tree, in which paths mean what they would mean after chroot(2).
@@ -49,6 +72,15 @@ type tree struct{ fd int }
 
 // read gives the beginning of a regular file, up to max bytes; nil where there is none.
 func (t tree) read(path string, max int64) []byte {
+	b, err := t.open(path, max)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// open is read that says why there is nothing.
+func (t tree) open(path string, max int64) ([]byte, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
@@ -58,24 +90,23 @@ func (t tree) read(path string, max int64) []byte {
 	probe.Flags = unix.O_PATH | unix.O_CLOEXEC
 	at, err := unix.Openat2(t.fd, path, &probe)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer unix.Close(at)
 	var st unix.Stat_t
-	if unix.Fstat(at, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil
+	if err := unix.Fstat(at, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.New("it is not a regular file")
 	}
 	fd, err := unix.Openat2(t.fd, path, &how)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, max))
-	if err != nil {
-		return nil
-	}
-	return b
+	return io.ReadAll(io.LimitReader(f, max))
 }
 
 // arch finds out for which machines the tree's programs are, by those that every system has.

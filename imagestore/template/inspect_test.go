@@ -75,6 +75,10 @@ func TestInspect(t *testing.T) {
 			Traits{Accounts: []Account{{Name: "a", Keys: 1}}}},
 		{"odd names", map[string]string{"etc/passwd": "\x1b[31m::0:0::/:/\n::0:0::/:/\n+::::::\n" +
 			strings.Repeat("n", 300) + "::0:0::/:/\nfew::\n"}, Traits{}},
+		{"settings", map[string]string{"etc/griddle": "-> /opt", "opt/settings.yaml": "zone: UTC\n"},
+			Traits{Settings: []byte("zone: UTC\n")}},
+		{"no settings", map[string]string{"etc/griddle": "a file"}, Traits{}},
+		{"settings by a loop", map[string]string{"etc/griddle/settings.yaml": "-> settings.yaml"}, Traits{}},
 		{"sparc", map[string]string{"sbin/init": header(elf.ELFCLASS32, elf.ELFDATA2MSB, elf.EM_SPARC)},
 			Traits{Arch: "sparc", Program: "/sbin/init"}},
 		{"no ELF", map[string]string{"bin/sh": "#!/bin/true\n"}, Traits{}},
@@ -82,7 +86,7 @@ func TestInspect(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Inspect(t.Context(), grow(t, c.files))
 			if err != nil || got.Empty != c.want.Empty || got.Arch != c.want.Arch || got.Program != c.want.Program ||
-				!slices.Equal(got.Accounts, c.want.Accounts) {
+				!slices.Equal(got.Accounts, c.want.Accounts) || string(got.Settings) != string(c.want.Settings) {
 				t.Errorf("Inspect = %+v, %v, want %+v", got, err, c.want)
 			}
 		})

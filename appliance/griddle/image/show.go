@@ -68,6 +68,9 @@ func showImage(w io.Writer, s imagestore.Shown) error {
 		{"content", string(s.Identity.Content.Digest)},
 		{"uuid", fmt.Sprintf("%v, transaction %d", s.Identity.UUID, s.Identity.Ctransid)},
 	}
+	for _, v := range publish.SettingsText(s.Image.Settings) {
+		rows = append(rows, [2]string{"settings", v})
+	}
 	for _, l := range s.StreamDocs {
 		from := "full"
 		if l.Parent != "" {

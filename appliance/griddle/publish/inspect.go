@@ -28,6 +28,9 @@ func Inspect(ctx context.Context, dir, arch string) (imagestore.Inspected, error
 	for _, a := range t.Accounts {
 		out.Accounts = append(out.Accounts, document.Account(a))
 	}
+	if out.Settings, err = settingsOf(t.Settings); err != nil {
+		return imagestore.Inspected{}, err
+	}
 	return out, nil
 }
 

@@ -59,6 +59,9 @@ Then it runs the executables in --hooks, in the order of their names, with the c
 has GRIDDLE_ROOT (the copy's path), GRIDDLE_SOURCE (SOURCE), GRIDDLE_IMAGE (IMAGE), PATH, HOME and LANG=C.UTF-8, and
 nothing of the publisher's own environment.
 
+If the copy then has ` + "`" + template.SettingsFile + "`" + `, its settings become part of the image: each machine gets them,
+unless the site or the machine has others (docs/SETTINGS.md). An image is public, so secrets are refused.
+
 The first version is sent as a full stream. A read-only copy of a subvolume is kept in LXCPATH/.griddle (or in .griddle
 beside the subvolume), and the next version is sent as a delta. The images are signed with the publisher's key,
 ` + "`~/.config/griddle/publisher.key`" + `. The first publish to a new local store makes that key if it does not
@@ -155,6 +158,9 @@ func show(w io.Writer, p imagestore.Published) error {
 		p.Ref, how, p.Files, job.Bytes(p.Size), job.Bytes(p.Raw), job.Bytes(p.Wire), p.Seconds)
 	if err == nil && p.NoKernel {
 		_, err = fmt.Fprintln(w, "  it has "+NoKernelText)
+	}
+	if n := len(SettingsText(p.Settings)); err == nil && n > 0 {
+		_, err = fmt.Fprintf(w, "  settings: %d values from %s\n", n, template.SettingsFile)
 	}
 	if done := PreparedText(p.Prepared); err == nil && done != "" {
 		_, err = fmt.Fprintf(w, "  prepared: %s\n", done)
