@@ -5,7 +5,22 @@
 //
 // dir is the folder griddle in the subvolume @persistent, "/persistent/griddle" on the installed system. It has
 //
-//	machine.key   the private key: Ed25519, PKCS #8 (RFC 5958) in PEM (RFC 7468), mode 0600
+//	machine.key       the private key: Ed25519, PKCS #8 (RFC 5958) in PEM (RFC 7468), mode 0600
+//	machine.key.tpm   instead of it, if the machine has a TPM 2.0: the key's seed, sealed
+//
+// A TPM seals the seed under its storage key (ECC P-256, made from the TCG's template each time). So a copy of the disk
+// is worth nothing in another machine. The policy has no PCRs: they change with each update of the firmware, the
+// bootloader and the kernel, and then the machine would have to be approved again. So any system that runs on the
+// machine with root's rights can unseal the key. The file has, in PEM (RFC 7468), as the TPM marshals them (TPM 2.0
+// Part 2, sections 12.2.5 and 12.3.7):
+//
+//	+---------------------+----------------------+
+//	| TPM2B_PUBLIC        | TPM2B_PRIVATE        |
+//	| 2 bytes size, value | 2 bytes size, value  |
+//	+---------------------+----------------------+
+//
+// If the TPM cannot seal (its owner set a password, or it is broken), Keep writes the plain file: an install must not
+// end for that. Sealed says which one it is.
 //
 // Keep is durable when it returns: a power cut before leaves the old file or the new one, whole. No other process may
 // keep a key in the same folder at the same time.
@@ -13,7 +28,8 @@
 // Load takes a key from any disk that is in the machine, and someone else may have written that disk. So it reads a
 // regular file of at most 4 KiB and nothing else, and refuses one that other users can read. A key that it returns
 // proves nothing by itself: only a server that knows it says whose it is. Where the server does not know it, use a new
-// key: the one who wrote the disk also has this one.
+// key: the one who wrote the disk also has this one. Nothing here replaces a key that cannot be read (ErrCleared): that
+// is the decision of an operator who approves another one.
 package machinekey
 
 import (
@@ -48,14 +64,25 @@ var (
 )
 
 // Keep writes the key of c, which has to be Ed25519, to dir, in place of the one that is there.
-func Keep(dir *os.Root, c tls.Certificate) error {
+func Keep(dir *os.Root, c tls.Certificate) error { return keep(dir, c, openDevice) }
+
+func keep(dir *os.Root, c tls.Certificate, tpm opener) error {
 	private, ok := c.PrivateKey.(ed25519.PrivateKey)
 	if !ok {
 		return fmt.Errorf("keeping the machine's key: %T is not an Ed25519 key", c.PrivateKey)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err == nil {
-		err = replace(dir, File, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	name, other := SealedFile, File
+	b, err := seal(tpm, private)
+	if err != nil {
+		var der []byte
+		if der, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
+			return fmt.Errorf("keeping the machine's key: %w", err)
+		}
+		name, other = File, SealedFile
+		b = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	}
+	if err = replace(dir, name, b); err == nil {
+		err = remove(dir, other)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the machine's key: %w", err)
@@ -64,31 +91,47 @@ func Keep(dir *os.Root, c tls.Certificate) error {
 }
 
 // Load returns the key in dir, in a certificate as job.NewKey makes it.
-func Load(dir *os.Root) (tls.Certificate, error) {
-	b, err := read(dir, File)
-	if err == nil {
-		var c tls.Certificate
-		if c, err = parse(b); err == nil {
-			return c, nil
+func Load(dir *os.Root) (tls.Certificate, error) { return load(dir, openDevice) }
+
+func load(dir *os.Root, tpm opener) (tls.Certificate, error) {
+	// Keep writes the new file before it removes the other one: after a crash in between, the sealed one counts.
+	name := SealedFile
+	b, err := read(dir, name)
+	var private ed25519.PrivateKey
+	if errors.Is(err, fs.ErrNotExist) {
+		name = File
+		if b, err = read(dir, name); err == nil {
+			private, err = parse(b)
 		}
+	} else if err == nil {
+		private, err = unseal(tpm, b)
 	}
-	return tls.Certificate{}, fmt.Errorf("reading the machine's key %s: %w", File, err)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("reading the machine's key %s: %w", name, err)
+	}
+	return job.KeyCertificate(private.Public().(ed25519.PublicKey), private)
 }
 
-func parse(b []byte) (tls.Certificate, error) {
+// Sealed says whether the key in dir is sealed by a TPM.
+func Sealed(dir *os.Root) bool {
+	_, err := dir.Lstat(SealedFile)
+	return err == nil
+}
+
+func parse(b []byte) (ed25519.PrivateKey, error) {
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return tls.Certificate{}, fmt.Errorf("%w: it has no private key in PEM format", ErrDamaged)
+		return nil, fmt.Errorf("%w: it has no private key in PEM format", ErrDamaged)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	private, ok := key.(ed25519.PrivateKey)
 	if !ok {
-		return tls.Certificate{}, fmt.Errorf("%w: %T is not an Ed25519 key", ErrDamaged, key)
+		return nil, fmt.Errorf("%w: %T is not an Ed25519 key", ErrDamaged, key)
 	}
-	return job.KeyCertificate(private.Public().(ed25519.PublicKey), private)
+	return private, nil
 }
 
 // read returns a small file that only its owner, who is this user, can read.
@@ -140,6 +183,16 @@ func replace(dir *os.Root, name string, b []byte) error {
 		return err
 	}
 	if err := dir.Rename(temporary, name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func remove(dir *os.Root, name string) error {
+	if err := dir.Remove(name); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		return err
 	}
 	return syncDir(dir)

@@ -3,6 +3,7 @@ package machinekey
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"griddle/appliance/job"
 )
@@ -36,6 +39,12 @@ func newKey(t testing.TB) tls.Certificate {
 	return c
 }
 
+func noTPM() (transport.TPMCloser, error) { return nil, fs.ErrNotExist }
+
+func keepPlain(dir *os.Root, c tls.Certificate) error { return keep(dir, c, noTPM) }
+
+func loadPlain(dir *os.Root) (tls.Certificate, error) { return load(dir, noTPM) }
+
 // proves is the key that a server sees of c.
 func proves(t testing.TB, c tls.Certificate) string {
 	t.Helper()
@@ -48,7 +57,7 @@ func proves(t testing.TB, c tls.Certificate) string {
 
 func TestKeep(t *testing.T) {
 	dir := openDir(t)
-	if _, err := Load(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := loadPlain(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load of an empty folder: %v, want fs.ErrNotExist", err)
 	}
 	// What an interrupted Keep left is in the way of none.
@@ -57,10 +66,10 @@ func TestKeep(t *testing.T) {
 	}
 	for range 2 {
 		want := newKey(t)
-		if err := Keep(dir, want); err != nil {
+		if err := keepPlain(dir, want); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Load(dir)
+		got, err := loadPlain(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +91,7 @@ func TestKeepOnlyEd25519(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Keep(openDir(t), tls.Certificate{PrivateKey: key}); err == nil {
+	if err := keepPlain(openDir(t), tls.Certificate{PrivateKey: key}); err == nil {
 		t.Error("Keep took an ECDSA key")
 	}
 }
@@ -90,7 +99,7 @@ func TestKeepOnlyEd25519(t *testing.T) {
 // TestLoadHostile gives Load what a stranger's disk may have in place of a key.
 func TestLoadHostile(t *testing.T) {
 	good := openDir(t)
-	if err := Keep(good, newKey(t)); err != nil {
+	if err := keepPlain(good, newKey(t)); err != nil {
 		t.Fatal(err)
 	}
 	file, err := good.ReadFile(File)
@@ -139,7 +148,7 @@ func TestLoadHostile(t *testing.T) {
 			if err := tt.make(dir); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Load(dir); !errors.Is(err, tt.want) {
+			if _, err := loadPlain(dir); !errors.Is(err, tt.want) {
 				t.Errorf("Load = %v, want %v", err, tt.want)
 			}
 		})
@@ -148,7 +157,7 @@ func TestLoadHostile(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	dir := openDir(f)
-	if err := Keep(dir, newKey(f)); err != nil {
+	if err := keepPlain(dir, newKey(f)); err != nil {
 		f.Fatal(err)
 	}
 	b, err := dir.ReadFile(File)
@@ -158,8 +167,11 @@ func FuzzParse(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := parse(b); err == nil {
-			proves(t, c)
+		if key, err := parse(b); err == nil && len(key) != ed25519.PrivateKeySize {
+			t.Errorf("parse() = a key of %d bytes", len(key))
+		}
+		if _, err := unseal(noTPM, b); err == nil {
+			t.Error("unseal() without a TPM worked")
 		}
 	})
 }
