@@ -211,8 +211,7 @@ func (f *Fleet) newHome(ctx context.Context, tx *sql.Tx, j Job, boot string) (st
 // invalid.
 // The machine is then deployed.
 func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Machine, err error) {
-	r = job.HomeReport{Hostname: job.Printable(r.Hostname), MachineID: job.Printable(r.MachineID),
-		Kernel: job.Printable(r.Kernel), Root: job.Sentence(r.Root)}
+	r = r.Bounded()
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		jobs, err := queryJobs(ctx, tx, "WHERE id = (SELECT job FROM homes WHERE token = ?)", hash(token))
 		if err != nil {

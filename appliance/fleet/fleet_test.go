@@ -136,9 +136,14 @@ func TestDeploy(t *testing.T) {
 	if got := boots(t, f, macA); got != netboot.Local {
 		t.Errorf("with its job done it boots %d, want its disk", got)
 	}
-	if m, err = f.Home(ctx, g.Home, job.HomeReport{Hostname: "h\x1b[31m", Kernel: "6.1"}); err != nil ||
+	if m, err = f.Home(ctx, g.Home, job.HomeReport{Hostname: "h\x1b[31m", Kernel: "6.1",
+		HostKeys:  []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT a", "x"},
+		Addresses: []string{"192.0.2.5", "127.0.0.1"}}); err != nil ||
 		m.Deployed == nil || m.Deployed.Report.Hostname != "h [31m" && m.Deployed.Report.Hostname != "h[31m" {
 		t.Fatalf("Home() = %+v, %v", m.Deployed, err)
+	}
+	if got := m.Deployed.Report; len(got.HostKeys) != 1 || !slices.Equal(got.Addresses, []string{"192.0.2.5"}) {
+		t.Errorf("Home() keeps the keys %q and the addresses %q", got.HostKeys, got.Addresses)
 	}
 	for _, token := range []string{g.Home, g2.Home, "", "x"} {
 		if _, err := f.Home(ctx, token, job.HomeReport{}); !errors.Is(err, ErrToken) {

@@ -144,7 +144,8 @@ func (a *fakeAgent) do(args []string) (err error) {
 		_, err = a.client.Events(ctx, job.Events{Boot: a.boot, Events: []job.Event{ev}})
 	case "home":
 		err = a.client.Home(ctx, job.Home{URL: a.url + job.HomePath, Token: a.welcome.Job.Home.Token},
-			job.HomeReport{Hostname: a.welcome.Job.Hostname, Kernel: "6.1.0"})
+			job.HomeReport{Hostname: a.welcome.Job.Hostname, Kernel: "6.1.0", HostKeys: args[1:],
+				Addresses: []string{"192.0.2.5", "127.0.0.1"}})
 	default:
 		err = fmt.Errorf("unknown command %q", args[0])
 	}

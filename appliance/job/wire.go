@@ -85,11 +85,3 @@ type Acknowledged struct {
 	Seq       uint64 `json:"seq"`
 	Cancelled bool   `json:"cancelled,omitempty"` // the operator cancelled the job
 }
-
-// HomeReport is what the installed system sends once, when it is up.
-type HomeReport struct {
-	Hostname  string `json:"hostname"`
-	MachineID string `json:"machineId"`
-	Kernel    string `json:"kernel"`
-	Root      string `json:"root"` // the subvolume of /
-}

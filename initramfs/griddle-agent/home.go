@@ -7,13 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/install"
-
-	"golang.org/x/sys/unix"
 )
 
 // homeFiles says where an installed system keeps things; tests have others.
@@ -49,7 +46,7 @@ func phoneHome(ctx context.Context, files homeFiles) error {
 	}
 	client := job.NewClient(conf.URL, tls)
 	for pause := 2 * time.Second; ; pause = min(2*pause, 2*time.Minute) {
-		report := homeReport(files.etc, conf.Root)
+		report := homeReport(ctx, files.etc, conf)
 		err := client.Home(ctx, conf.Home, report)
 		if err == nil || !job.Retryable(err) {
 			return errors.Join(err, forget(files))
@@ -61,18 +58,6 @@ func phoneHome(ctx context.Context, files homeFiles) error {
 		case <-time.After(pause):
 		}
 	}
-}
-
-func homeReport(etc, root string) job.HomeReport {
-	r := job.HomeReport{Root: root}
-	r.Hostname, _ = os.Hostname()
-	id, _ := os.ReadFile(filepath.Join(etc, "machine-id"))
-	r.MachineID = strings.TrimSpace(string(id))
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		r.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	return r
 }
 
 // forget removes the token and the link that starts the unit. The unit itself stays: without them it does nothing.

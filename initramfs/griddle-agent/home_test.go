@@ -7,11 +7,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/install"
 )
+
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT"
 
 func TestPhoneHome(t *testing.T) {
 	for _, c := range []struct {
@@ -47,7 +50,10 @@ func TestPhoneHome(t *testing.T) {
 				t.Fatal(err)
 			}
 			for path, data := range map[string]string{files.config: string(conf),
-				filepath.Join(etc, "machine-id"): "0123\n", link: ""} {
+				filepath.Join(etc, "machine-id"): "0123\n", link: "",
+				filepath.Join(etc, "ssh/ssh_host_ed25519_key.pub"): hostKey + " root@web\n",
+				filepath.Join(etc, "ssh/ssh_host_ecdsa_key.pub"):   "damaged\n",
+				filepath.Join(etc, "ssh/authority.pub"):            hostKey[:len(hostKey)-2] + "UU\n"} {
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -64,6 +70,9 @@ func TestPhoneHome(t *testing.T) {
 			if report.Root != "@roots/web" || report.MachineID != "0123" || report.Kernel == "" {
 				t.Errorf("report = %+v", report)
 			}
+			if !slices.Equal(report.HostKeys, []string{hostKey}) {
+				t.Errorf("host keys = %q", report.HostKeys)
+			}
 			for _, path := range []string{files.config, link} {
 				if _, err := os.Stat(path); !os.IsNotExist(err) {
 					t.Errorf("%s is still there (%v)", path, err)
@@ -73,5 +82,15 @@ func TestPhoneHome(t *testing.T) {
 				t.Errorf("the second time = %v, want nothing to do", err)
 			}
 		})
+	}
+}
+
+// The address from which the server is reached is the first one.
+func TestAddresses(t *testing.T) {
+	if got := addresses(t.Context(), "https://127.0.0.1:8443/v1"); len(got) == 0 || got[0] != "127.0.0.1" {
+		t.Errorf("addresses = %q", got)
+	}
+	if got := addresses(t.Context(), "https://[::1]:8443"); len(got) == 0 {
+		t.Errorf("addresses = %q", got)
 	}
 }

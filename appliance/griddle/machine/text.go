@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -59,6 +61,10 @@ func pageOf(w io.Writer, m api.Machine) error {
 	if d := m.Deployed; d != nil {
 		line("deployed", fmt.Sprintf("%s as %s, kernel %s, since %s", d.Image, d.Report.Hostname, d.Report.Kernel,
 			seen(d.Time)))
+		line("reached at", strings.Join(d.Report.Addresses, ", "))
+		for _, k := range hostKeys(d.Report) {
+			line("host key", fmt.Sprintf("%s (%s)", ssh.FingerprintSHA256(k), k.Type()))
+		}
 	}
 	for _, j := range m.Jobs {
 		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State,
