@@ -29,11 +29,19 @@ func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 		return m.onList(k, 1, pageDisk, func(m Model) Model { m.page, m.typed = pageConfirm, ""; return m })
 	case pageConfirm:
 		return m.onConfirm(k)
+	case pageProgress:
+		if m.isWaiting() {
+			return m.onStart(k)
+		}
 	}
 	return m, nil // nothing interrupts an install
 }
 
-// onStart offers the rescue shell while no server answers, so that the user can look for the cause.
+// isWaiting says whether the job waits for an operator. Nothing was written, so the machine may be switched off.
+func (m Model) isWaiting() bool { return m.page == pageProgress && m.waiting.Code != "" }
+
+// onStart offers the rescue shell while no server answers, so that the user can look for the cause, and while a job
+// waits.
 func (m Model) onStart(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	switch k.String() {
 	case "s":

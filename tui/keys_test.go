@@ -70,6 +70,27 @@ func TestNothingInterruptsAnInstall(t *testing.T) {
 	}
 }
 
+// While a job waits for an operator, nothing is written: the machine may be switched off, and after the wait nothing
+// interrupts the install.
+func TestWaiting(t *testing.T) {
+	var did []string
+	m := New("1.0", false, Actions{Power: func(p Power) { did = append(did, fmt.Sprint(p)) }})
+	f := lab()
+	f.Welcome.Job = &job.Spec{Image: job.Image{Ref: "web:1@amd64"}}
+	m = press(t, send(m, f, Waiting{Code: "7K4M-QX2D"}), "q", "s", "r", "p")
+	if got := strings.Join(did, " "); got != "2 0 1" || !strings.Contains(m.View(), "7K4M-QX2D") {
+		t.Errorf("did %q on the page:\n%s", got, m.View())
+	}
+	m = press(t, send(m, running()[1], Waiting{}), "s", "r", "p")
+	if len(did) != 3 || strings.Contains(m.View(), "7K4M-QX2D") || !strings.Contains(m.View(), "Partition") {
+		t.Errorf("after the wait: did %q on the page:\n%s", did, m.View())
+	}
+	m = send(m, Waiting{Code: "7K4M-QX2D"}, Ended{errors.New("the server has ended this job")})
+	if !strings.Contains(m.View(), "has ended this job") || strings.Contains(send(m, f).View(), "7K4M-QX2D") {
+		t.Errorf("a code stays on the screen after the end of its job:\n%s", m.View())
+	}
+}
+
 func TestPowerAndRetry(t *testing.T) {
 	var did []string
 	a := Actions{Power: func(p Power) { did = append(did, fmt.Sprint("power ", p)) },

@@ -104,12 +104,25 @@ func (m Model) approval() []string {
 		return wrap("The server gives this machine a job only after an operator has approved it, but this boot has no "+
 			"code. Reboot; if that does not help, make a new boot image with `make boot`.", 1)
 	}
-	out := []string{" The server gives this machine a job only after an operator has approved it.", "",
-		" Code       " + m.theme.chosen.Render(printable(code, 20)), "",
+	return append([]string{" The server gives this machine a job only after an operator has approved it.", ""},
+		m.approve(code)...)
+}
+
+// approve shows a code, and what an operator does with it.
+func (m Model) approve(code string) []string {
+	out := []string{" Code       " + m.theme.chosen.Render(printable(code, 20)), "",
 		" Read the code from this screen and type it on the server:", ""}
 	return append(append(out, wrap(fmt.Sprintf("griddle machine approve %s %s",
 		printable(m.found.Welcome.Machine, 40), printable(code, 20)), 4)...), "",
 		fmt.Sprintf(" %-10s %s", "Serial", printable(m.found.Identity.Serial, Columns-13)))
+}
+
+// waitingPage shows that the job waits for an operator.
+func (m Model) waitingPage() []string {
+	out := wrap("The settings of this machine have secrets. An operator must approve this machine before it gets "+
+		"them. The install waits; nothing was written to disk.", 1)
+	return append(append(out, "", " Image      "+cutMiddle(job.Sentence(m.progress.ref), Columns-13)),
+		m.approve(m.waiting.Code)...)
 }
 
 // window is the part of n rows that is shown, room rows high with the cursor in it.

@@ -88,6 +88,11 @@ type Link struct {
 // Happened is sent for every event of the job, including those that the agent makes.
 type Happened struct{ Event job.Event }
 
+// Waiting is sent while a job waits for an operator to approve this boot: its machine has settings with secrets. Code
+// is what the operator compares, "" when the wait is over. Lost says what is wrong with the connection to the server,
+// "" for nothing.
+type Waiting struct{ Code, Lost string }
+
 // Ended is sent when the job is over. Err is nil if the machine is installed.
 type Ended struct{ Err error }
 
@@ -125,6 +130,7 @@ type Model struct {
 	down      bool   // there is no link
 	target    string // the disk that is being written, for the progress page
 	progress  progress
+	waiting   Waiting // what the progress page shows instead of the progress
 	err       error
 	countdown int // seconds, -1 when none runs
 }
@@ -153,8 +159,10 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.found.Inventory.NICs, m.lost, m.down = msg.NICs, msg.Lost, msg.Down
 	case Happened:
 		m = m.happened(msg.Event)
+	case Waiting:
+		m.waiting = msg
 	case Ended:
-		m.page, m.err, m.cursor, m.notice = pageResult, msg.Err, 0, ""
+		m.page, m.err, m.cursor, m.notice, m.waiting = pageResult, msg.Err, 0, "", Waiting{}
 		m.progress.ended = true
 	case Countdown:
 		m.countdown = msg.Seconds

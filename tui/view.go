@@ -55,12 +55,14 @@ func (m Model) warning() string {
 		if m.notice == "" {
 			return clean(m.lost)
 		}
+	case pageProgress:
+		return clean(m.waiting.Lost)
 	}
 	return m.notice
 }
 
 func (m Model) draw() (title string, body []string, keys string) {
-	const list = "Up/Down move   Enter select   Esc back"
+	const list, powerKeys = "Up/Down move   Enter select   Esc back", "s rescue shell   r reboot   p power off"
 	switch m.page {
 	case pageWelcome:
 		return m.found.title("this machine"), m.welcomePage(), "Up/Down move   Enter select   or press the letter"
@@ -73,11 +75,14 @@ func (m Model) draw() (title string, body []string, keys string) {
 	case pageConfirm:
 		return m.found.title("4 of 4: what will be lost"), m.confirmPage(), "Enter install   Esc back   Ctrl-U clear"
 	case pageProgress:
+		if m.isWaiting() {
+			return m.found.title("waiting for approval"), m.waitingPage(), powerKeys
+		}
 		return m.found.title("installing"), m.progressPage(), "Do not switch this machine off. No key is needed."
 	case pageResult:
 		return m.found.title("result"), m.resultPage(), "Up/Down move   Enter select   or press the letter"
 	}
-	return "starting", m.startPage(), "s rescue shell   r reboot   p power off"
+	return "starting", m.startPage(), powerKeys
 }
 
 func (f Found) title(s string) string {
