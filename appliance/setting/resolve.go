@@ -41,7 +41,7 @@ func (m Machine) expand(pattern string) (string, error) {
 		if !strings.Contains(pattern, what) {
 			continue
 		}
-		value = hostPart(value)
+		value = HostPart(value, 63)
 		if value == "" {
 			return "", Mistake{"hostname", fmt.Sprintf("%s needs %s, and this machine has none", quote(pattern), what)}
 		}
@@ -55,8 +55,9 @@ func (m Machine) expand(pattern string) (string, error) {
 	return out, nil
 }
 
-// hostPart is text reduced to the characters of a hostname (RFC 1123 section 2.1).
-func hostPart(s string) string {
+// HostPart is text reduced to the characters of one label of a hostname (RFC 1123 section 2.1), at most limit of them.
+// It may be empty.
+func HostPart(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'A' && r <= 'Z':
@@ -66,7 +67,8 @@ func hostPart(s string) string {
 		}
 		return '-'
 	}, strings.TrimSpace(s))
-	return strings.Trim(s[:min(len(s), 63)], "-")
+	s = strings.Trim(s, "-")
+	return strings.Trim(s[:min(len(s), limit)], "-")
 }
 
 // Value is one setting of a machine, for people.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"griddle/appliance/job"
+	"griddle/appliance/setting"
 	"griddle/initramfs/sysroot"
 )
 
@@ -39,19 +40,8 @@ func Hostname(m job.Identity) string {
 	return "griddle"
 }
 
-func label(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
-			return r
-		}
-		return '-'
-	}, strings.TrimSpace(s))
-	s = strings.Trim(s, "-")
-	return strings.Trim(s[:min(len(s), 60)], "-")
-}
+// label leaves room for what comes before it.
+func label(s string) string { return setting.HostPart(s, 60) }
 
 // filler says whether a serial number is what makers of boards leave in the field.
 func filler(s string) bool {
