@@ -18,6 +18,7 @@ type rule struct {
 	itself bool     // only what the package imports itself counts
 	except []string // packages below from that the rule leaves alone
 	never  []string // packages or "dir/..."
+	but    []string // packages or "dir/..." that never leaves alone
 	only   []string // of ours, it imports these and no others; nil for any
 	why    string
 }
@@ -69,7 +70,8 @@ func TestHouse(t *testing.T) {
 			for _, dep := range deps {
 				within := func(pattern string) bool { return below(dep, pattern) }
 				other := r.only != nil && below(dep, "griddle/...") && !slices.ContainsFunc(r.only, within)
-				if dep != p.ImportPath && (other || slices.ContainsFunc(r.never, within)) {
+				never := slices.ContainsFunc(r.never, within) && !slices.ContainsFunc(r.but, within)
+				if dep != p.ImportPath && (other || never) {
 					how := "through others"
 					if slices.Contains(p.Imports, dep) {
 						how = "itself"

@@ -15,8 +15,11 @@ import (
 	"griddle/initramfs/sysroot"
 )
 
-// hostname is the one of the job, else it comes from the machine.
+// hostname is the one of the settings or of the job, else it comes from the machine.
 func (w *work) hostname() string {
+	if w.settings.Hostname != "" {
+		return w.settings.Hostname
+	}
 	if w.spec.Hostname != "" {
 		return w.spec.Hostname
 	}

@@ -3,11 +3,12 @@
 // Call Check first: it is pure, and refuses a job that must not start. Run calls it too and does everything:
 //
 //	check      disk rule, erase rule, sizes, a kernel in the image      nothing is written
+//	           the settings of the machine                              Options.Settings
 //	           the server acknowledges which disk will be written       Reporter.Started
 //	partition  table with the unfinished mark, FAT32, btrfs
 //	receive    each stream into @images, a delta on its parent
 //	verify     the received tree against the image's content manifest
-//	bootable   a writable root, its identity, GRUB for BIOS and UEFI
+//	bootable   a writable root, its identity and settings, GRUB for BIOS and UEFI
 //	finish     everything is unmounted, then the mark is removed        the last durable step
 //	           the hardware clock is set
 //
@@ -23,6 +24,12 @@
 //
 // The image is signed, but its publisher is not trusted with this machine's other files. Everything that Run writes
 // into the new root goes through os.Root, so that a symlink in it cannot lead outside.
+//
+// # Settings
+//
+// An image without cloud-init gets the settings by package initramfs/setting, with @home and @persistent mounted. One
+// with cloud-init gets a NoCloud seed in /var/lib/cloud/seed/nocloud, for its first start, and a file that has
+// cloud-init look there alone. The hostname of the settings wins over the job's; their kernel arguments follow its.
 package install
 
 import (
@@ -35,6 +42,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/setting"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
@@ -83,6 +91,10 @@ type Options struct {
 	// Seen is the newest head of the site's catalog. Run writes it to SeenDir on /persistent, for later updates of this
 	// system. The zero value writes nothing.
 	Seen head.Seen
+
+	// Settings asks for the settings of the machine, and waits for them. It is called once, after all other checks and
+	// before anything is written to disk. Its error ends the job. nil means that the machine has none.
+	Settings func(context.Context) (setting.Settings, error)
 
 	// SetClock sets the hardware clock to a time, in UTC. It is called once, after the install is finished on the disk,
 	// but not if another system keeps local time there (see keepsLocalTime). nil leaves the clock alone.
@@ -186,6 +198,8 @@ type work struct {
 	written bool // something may have changed on the disk
 	parts   partitions
 	undo    []func() error // in reverse order
+
+	settings setting.Settings // what Options.Settings returned
 }
 
 func (w *work) run(ctx context.Context, disks []job.Disk) error {
@@ -205,6 +219,9 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 		return err
 	}
 	if err := checkContent(w.img.Ref(), manifest); err != nil {
+		return err
+	}
+	if err := w.ask(ctx, manifest); err != nil {
 		return err
 	}
 	if err := w.partition(ctx); err != nil {

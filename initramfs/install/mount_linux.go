@@ -9,18 +9,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// quiet are the flags of all mounts here: nothing of an image runs or counts as a device.
+const quiet = unix.MS_NOATIME | unix.MS_NODEV | unix.MS_NOSUID | unix.MS_NOEXEC
+
 func mountPool(node, dir string) error {
 	// The top of the filesystem, where the subvolumes are, whatever its default is.
-	if err := unix.Mount(node, dir, "btrfs", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
-		"subvolid=5"); err != nil {
+	if err := unix.Mount(node, dir, "btrfs", quiet, "subvolid=5"); err != nil {
 		return fmt.Errorf("mounting pool %s: %w", node, err)
 	}
 	return nil
 }
 
+// mountVolume mounts a subvolume of the pool on a folder of a root, wherever the names of the image may lead.
+func mountVolume(node, volume string, root *os.Root, folder string) error {
+	d, err := root.Open(folder)
+	if err != nil {
+		return fmt.Errorf("mounting %s: %w", volume, err)
+	}
+	defer d.Close()
+	if err := unix.Mount(node, fmt.Sprintf("/proc/self/fd/%d", d.Fd()), "btrfs", quiet, "subvol=/"+volume); err != nil {
+		return fmt.Errorf("mounting %s on /%s: %w", volume, folder, err)
+	}
+	return nil
+}
+
 func mountVFAT(node, dir string) (func() error, error) {
-	if err := unix.Mount(node, dir, "vfat", unix.MS_NOATIME|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC,
-		"umask=0077"); err != nil {
+	if err := unix.Mount(node, dir, "vfat", quiet, "umask=0077"); err != nil {
 		return nil, fmt.Errorf("mounting EFI system partition %s: %w", node, err)
 	}
 	return func() error { return unmount(dir) }, nil
@@ -31,8 +45,9 @@ func unmount(dir string) error {
 	if err := syncfs(dir); err != nil {
 		return err
 	}
-	if err := unix.Unmount(dir, 0); err != nil {
-		return fmt.Errorf("unmounting %s: %w", dir, errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH)))
+	if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmounting %s: %w", dir,
+			errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)))
 	}
 	return nil
 }

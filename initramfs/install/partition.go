@@ -114,7 +114,8 @@ func (w *work) partition(ctx context.Context) error {
 // unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed.
 func (w *work) unmountLeftovers() error {
 	w.parts.poolDir, w.parts.espDir = filepath.Join(w.o.Mount, "pool"), filepath.Join(w.o.Mount, "esp")
-	for _, dir := range []string{w.parts.poolDir, w.parts.espDir} {
+	dirs, _ := filepath.Glob(filepath.Join(w.parts.poolDir, "@roots/*/*")) // see mountVolumes
+	for _, dir := range append(dirs, w.parts.poolDir, w.parts.espDir) {
 		// EINVAL: nothing is mounted there.
 		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
 			!errors.Is(err, unix.ENOENT) {

@@ -65,6 +65,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("opening root: %w", err)
 	}
+	// Before everything is unmounted.
 	defer root.Close()
 	sys := system{sysroot.Dir{Root: root}}
 	if err := w.volumes(sys, dir); err != nil {
@@ -80,6 +81,12 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 		return err
 	}
 	if err := w.phoneHome(sys, "@roots/"+name); err != nil {
+		return err
+	}
+	if err := w.mountVolumes(root, filepath.Join(roots, name)); err != nil {
+		return err
+	}
+	if err := w.apply(ctx, sys); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -130,6 +137,17 @@ func (w *work) volumes(sys system, image string) error {
 	return nil
 }
 
+// mountVolumes mounts on the root, at dir, what the system will mount there.
+func (w *work) mountVolumes(root *os.Root, dir string) error {
+	for folder, volume := range map[string]string{"home": "@home", "persistent": "@persistent"} {
+		if err := mountVolume(w.parts.pool, volume, root, folder); err != nil {
+			return err
+		}
+		w.undo = append(w.undo, func() error { return unmount(filepath.Join(dir, folder)) })
+	}
+	return nil
+}
+
 func (w *work) phoneHome(sys system, root string) error {
 	if w.spec.Home.URL == "" || w.o.Agent == "" {
 		return nil
@@ -170,7 +188,7 @@ func (w *work) bootloader(root string) error {
 	images := os.DirFS(w.o.GRUB)
 	title, _, _ := strings.Cut(w.img.Ref(), "@")
 	if err := bootloader.InstallESP(w.parts.espDir, images, bootloader.Config{
-		Title: title, ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: "@roots/" + root, Args: w.spec.Args,
+		Title: title, ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: "@roots/" + root, Args: w.args(),
 	}); err != nil {
 		return err
 	}
