@@ -195,7 +195,7 @@ var house = []rule{
 		never: []string{"griddle/cloud/..."}, why: "the agent stays small"},
 	{from: "griddle/initramfs/...", except: []string{"griddle/initramfs/install"}, itself: true,
 		never: []string{"griddle/cloud/..."},
-		why:   "an install writes the seed for cloud-init as clouds get it; nothing else here knows cloud-init's formats"},
+		why:   "an install writes the same seed as clouds get; no other part of the agent knows cloud-init's formats"},
 	{from: "griddle/...", except: []string{"griddle/appliance/e2e/..."},
 		never: []string{"griddle/appliance/e2e/...", "testing"},
 		why:   "no program carries the tests"},

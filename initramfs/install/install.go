@@ -17,7 +17,8 @@
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
 //	@home          mounted on /home; at first it has what the image has there
-//	@persistent    mounted on /persistent; has only griddle/seen, the newest head of the catalog
+//	@persistent    mounted on /persistent; has only griddle/machine.key, by which the machine proves itself,
+//	               and griddle/seen, the newest head of the catalog
 //
 // If an error or a power cut stops Run before its last step, the disk has the unfinished mark of this job, and Check
 // lets the job start again on it. Run only reads every other disk of the machine.
@@ -34,6 +35,7 @@ package install
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -91,6 +93,10 @@ type Options struct {
 	// Seen is the newest head of the site's catalog. Run writes it to SeenDir on /persistent, for later updates of this
 	// system. The zero value writes nothing.
 	Seen head.Seen
+
+	// Key is what this boot proves itself with. It is kept on /persistent, and becomes the machine's. The zero value
+	// keeps nothing.
+	Key tls.Certificate
 
 	// Settings asks for the settings of the machine, and waits for them. It is called once, after all other checks and
 	// before anything is written to disk. Its error ends the job. nil means that the machine has none.

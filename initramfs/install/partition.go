@@ -26,7 +26,8 @@ type partitions struct {
 	poolDir   string
 }
 
-// partition looks at the disk once more, has its choice acknowledged, and makes and mounts the filesystems.
+// partition looks at the disk once more, has its choice acknowledged, makes and mounts the filesystems, and keeps the
+// machine's key.
 func (w *work) partition(ctx context.Context) error {
 	if err := w.unmountLeftovers(); err != nil {
 		return err
@@ -108,7 +109,10 @@ func (w *work) partition(ctx context.Context) error {
 	if err := disk.MakeBtrfs(ctx, p.pool, disk.LabelPool, p.poolID); err != nil {
 		return err
 	}
-	return w.mount()
+	if err := w.mount(); err != nil {
+		return err
+	}
+	return w.persistent()
 }
 
 // unmountLeftovers unmounts what a crashed agent left mounted: otherwise the disk could not be claimed.

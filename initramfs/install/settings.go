@@ -94,8 +94,8 @@ func (w *work) seed() ([]seed.File, error) {
 	return seed.NoCloud(given)
 }
 
-// seedFolder is where cloud-init looks for a seed before it looks at disks, and sourcesFile has it look there alone. The
-// last file of its folder wins (cloud-init's docs, "Configuration sources" and "NoCloud"; tools/ds-identify).
+// seedFolder is where cloud-init looks for a seed before it looks at disks, and sourcesFile has it look there alone.
+// The last file of its folder wins (cloud-init's docs, "Configuration sources" and "NoCloud"; tools/ds-identify).
 const (
 	seedFolder  = "var/lib/cloud/seed/nocloud"
 	sourcesFile = "etc/cloud/cloud.cfg.d/zz-griddle.cfg"

@@ -95,16 +95,10 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	return w.bootloader(name)
 }
 
-// volumes makes @home and @persistent. @home begins as a snapshot of the image of which only /home is kept: on
-// btrfs nothing can be renamed from one subvolume to another, and a snapshot keeps every attribute.
+// volumes makes @home, and the folders of what the system mounts. @home begins as a snapshot of the image of which only
+// /home is kept: on btrfs nothing can be renamed from one subvolume to another, and a snapshot keeps every attribute.
 func (w *work) volumes(sys system, image string) error {
 	pool := w.parts.poolDir
-	if err := createSubvolume(pool, "@persistent"); err != nil {
-		return err
-	}
-	if err := w.writeSeen(filepath.Join(pool, "@persistent")); err != nil {
-		return err
-	}
 	if err := sys.MakeDir("persistent", 0o755); err != nil {
 		return err
 	}

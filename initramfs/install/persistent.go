@@ -1,0 +1,60 @@
+package install
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"griddle/initramfs/machinekey"
+	"griddle/initramfs/sysroot"
+)
+
+// KeyDir is the folder below /persistent with the machine's key, see package machinekey.
+const KeyDir = "griddle"
+
+// SeenDir is the folder below /persistent with the newest head of the site's catalog, in the form of
+// imagestore.SeenDir.
+const SeenDir = KeyDir + "/seen"
+
+// persistent makes @persistent, with the key and the head. That comes first on the new pool: after a power cut the next
+// boot finds the key, and proves itself by it.
+func (w *work) persistent() error {
+	pool := w.parts.poolDir
+	if err := createSubvolume(pool, "@persistent"); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(filepath.Join(pool, "@persistent"))
+	if err != nil {
+		return fmt.Errorf("opening @persistent: %w", err)
+	}
+	defer root.Close()
+	sys := system{sysroot.Dir{Root: root}}
+	if err := sys.MakeDir(KeyDir, 0o755); err != nil {
+		return err
+	}
+	if w.o.Seen.Key != "" {
+		name, b, err := w.o.Seen.File()
+		if err != nil {
+			return err
+		}
+		if err := sys.MakeDir(SeenDir, 0o755); err != nil {
+			return err
+		}
+		if err := sys.Write(path.Join(SeenDir, name), b, 0o644); err != nil {
+			return err
+		}
+	}
+	if w.o.Key.PrivateKey == nil {
+		return nil
+	}
+	dir, err := root.OpenRoot(KeyDir)
+	if err != nil {
+		return fmt.Errorf("opening /%s of @persistent: %w", KeyDir, err)
+	}
+	defer dir.Close()
+	if err := machinekey.Keep(dir, w.o.Key); err != nil {
+		return err
+	}
+	return syncfs(pool) // the subvolume too, which an fsync in it does not make durable
+}
