@@ -90,6 +90,8 @@ var house = []rule{
 	{from: "griddle/appliance/httpserver", never: []string{"griddle/appliance", "griddle/appliance/api",
 		"griddle/appliance/fleet", "griddle/imagestore/..."}, why: "slow clients are the same whatever is served"},
 	{from: "griddle/appliance/job", never: []string{"griddle/..."}, why: "the contract is what both sides can know"},
+	{from: "griddle/appliance/seal", only: []string{"griddle/imagestore/durable"},
+		why: "secrets are kept the same way by the server and for clouds"},
 	{from: "griddle/appliance/setting", only: []string{"griddle/appliance/job"},
 		why: "settings mean the same on machines and in clouds, and both sides check them"},
 	{from: "griddle/appliance/setting", never: []string{"github.com/goccy/..."},

@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 	"filippo.io/age/armor"
 
+	"griddle/appliance/seal"
 	"griddle/cloud/stack"
 	"griddle/imagestore/durable"
 )
@@ -70,7 +71,7 @@ func (x Secrets) read(v *Vault, s stack.Secret) (string, error) {
 
 // file reads a secret, without a line break at its end.
 func (x Secrets) file(s stack.Secret) (string, error) {
-	b, err := readPrivate(durable.Disk{}, x.local(s.File))
+	b, err := seal.ReadPrivate(durable.Disk{}, x.local(s.File))
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +93,7 @@ func (x Secrets) decrypt(b []byte, identityFile string) ([]byte, error) {
 	case !bytes.HasPrefix(b, []byte("age-encryption.org/")):
 		return b, nil
 	}
-	text, err := readPrivate(durable.Disk{}, identityFile)
+	text, err := seal.ReadPrivate(durable.Disk{}, identityFile)
 	if err != nil {
 		return nil, err
 	}

@@ -1,25 +1,20 @@
 package state
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"sync"
 
-	"filippo.io/age"
+	"griddle/appliance/seal"
 )
-
-// maxSealed is how long a file of the vault may be, in bytes.
-const maxSealed = 4 << 20
 
 // Vault keeps the secrets of a stack, encrypted for one identity. Its methods may be called by several goroutines.
 type Vault struct {
 	dir Directory
-	id  *age.X25519Identity
+	key *seal.Key
 
 	mu     sync.Mutex
 	values map[string]string // by "secret.NAME" and "output.ROLE.NAME"
@@ -27,11 +22,12 @@ type Vault struct {
 
 // OpenVault opens a stack's vault. It creates the identity if there is none.
 func (d Directory) OpenVault() (*Vault, error) {
-	id, err := identity(d.stacks.Disk, d.stacks.Identity)
-	if err != nil {
+	key := seal.In(d.stacks.Disk, d.stacks.Identity,
+		"griddle's own: what it keeps with its stacks is encrypted for this identity")
+	if err := key.Make(); err != nil {
 		return nil, fmt.Errorf("opening the secrets of stack %s: %w", filepath.Base(d.path), err)
 	}
-	v := &Vault{dir: d, id: id, values: make(map[string]string)}
+	v := &Vault{dir: d, key: key, values: make(map[string]string)}
 	b, err := v.open("secrets.age")
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
@@ -48,15 +44,11 @@ func (d Directory) OpenVault() (*Vault, error) {
 // open decrypts a file of the stack's directory.
 func (v *Vault) open(name string) ([]byte, error) {
 	path := filepath.Join(v.dir.path, name)
-	sealed, err := readPrivate(v.dir.stacks.Disk, path)
+	sealed, err := seal.ReadPrivate(v.dir.stacks.Disk, path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), v.id)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, maxSealed))
+	b, err := v.key.Open(sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -65,20 +57,13 @@ func (v *Vault) open(name string) ([]byte, error) {
 
 // seal encrypts a file of the stack's directory.
 func (v *Vault) seal(name string, b []byte) error {
-	var sealed bytes.Buffer
-	w, err := age.Encrypt(&sealed, v.id.Recipient())
-	if err == nil {
-		_, err = w.Write(b)
-	}
-	if err == nil {
-		err = w.Close()
-	}
+	sealed, err := v.key.Seal(b)
 	path := filepath.Join(v.dir.path, name)
 	if err == nil {
 		err = v.dir.stacks.Disk.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err == nil {
-		err = v.dir.stacks.Disk.Replace(path, sealed.Bytes(), 0o600)
+		err = v.dir.stacks.Disk.Replace(path, sealed, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping %s: %w", path, err)
