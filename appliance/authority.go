@@ -35,14 +35,15 @@ const (
 // authority is the site's own CA with the certificate that it gave to this server. Agents pin the CA; there is no
 // other use for it.
 type authority struct {
-	state  *state
-	now    func() time.Time
-	hosts  []string // names and addresses that the server goes by, the same order each time
-	caPEM  []byte
-	caCert *x509.Certificate
-	caKey  *ecdsa.PrivateKey
+	state *state
+	now   func() time.Time
+	hosts []string // names and addresses that the server goes by, the same order each time
 
 	mu      sync.Mutex
+	caPEM   []byte
+	nextPEM []byte // of the CA that will follow; nil for none
+	caCert  *x509.Certificate
+	caKey   *ecdsa.PrivateKey
 	leaf    *tls.Certificate
 	checked time.Time
 }
@@ -54,6 +55,9 @@ func openAuthority(s *state, addr netip.Addr, names []string, now func() time.Ti
 		if n != "" && !slices.Contains(a.hosts, n) {
 			a.hosts = append(a.hosts, n)
 		}
+	}
+	if err := finishSwitch(s.dir); err != nil {
+		return nil, fmt.Errorf("opening the site's CA: %w", err)
 	}
 	if err := a.loadCA(); err != nil {
 		return nil, fmt.Errorf("opening the site's CA: %w", err)
@@ -123,8 +127,19 @@ func (a *authority) loadCA() error {
 	if !ok {
 		return fmt.Errorf("%s is not an ECDSA key", a.state.path(caKeyFile))
 	}
-	a.caPEM, a.caCert, a.caKey = cert, pair.Leaf, ecKey
+	next, err := readNext(a.state.dir)
+	if err != nil {
+		return err
+	}
+	a.caPEM, a.nextPEM, a.caCert, a.caKey = cert, next, pair.Leaf, ecKey
 	return nil
+}
+
+// bundle is what machines should trust: the CA, and the one that will follow it.
+func (a *authority) bundle() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Concat(a.caPEM, a.nextPEM)
 }
 
 func makeCA(now time.Time) (cert, key []byte, err error) {
@@ -175,14 +190,22 @@ func (a *authority) certificate() (*tls.Certificate, error) {
 	return a.leaf, nil
 }
 
-// reread makes the next handshake read the server's certificate from the state directory again.
-func (a *authority) reread() {
+// reread reads the CA from the state directory again, and makes the next handshake read the server's certificate. After
+// an error all stays as it was.
+func (a *authority) reread() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := finishSwitch(a.state.dir); err != nil {
+		return err
+	}
+	if err := a.loadCA(); err != nil {
+		return fmt.Errorf("reading the site's CA again: %w", err)
+	}
 	a.checked = time.Time{}
 	if pair, err := tls.LoadX509KeyPair(a.state.path(serverFile), a.state.path(serverKeyFile)); err == nil {
 		a.leaf = &pair
 	}
+	return nil
 }
 
 func (a *authority) good(c *x509.Certificate, now time.Time) bool {

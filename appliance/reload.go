@@ -57,7 +57,9 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 		return err
 	}
 	s.fleet.Reconfigure(fleetOptions(c))
-	s.authority.reread()
+	if err := s.authority.reread(); err != nil {
+		s.log.Error("the CA stays as it was", "error", err)
+	}
 	if o.Level != nil {
 		o.Level.Set(c.Log.SlogLevel())
 	}

@@ -337,7 +337,8 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
 	now := s.live.Load()
-	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.caPEM), Keymap: now.config.Keymap}
+	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.bundle()),
+		Keymap: now.config.Keymap}
 	for _, g := range trusted.Grants() {
 		if g.Limited() {
 			our.Limited = append(our.Limited, g.String())

@@ -145,7 +145,7 @@ func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
 // tighten takes from the group and from others what they may do with the files that hold secrets, and returns those
 // that were open. The directory itself keeps others out; these files are what is copied.
 func (s *state) tighten() (open []string, err error) {
-	for _, name := range []string{TokenFile, SiteKeyFile, caKeyFile, serverKeyFile} {
+	for _, name := range []string{TokenFile, SiteKeyFile, caKeyFile, nextKeyFile, serverKeyFile} {
 		st, err := os.Stat(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

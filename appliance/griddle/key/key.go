@@ -24,6 +24,7 @@ func Command(e *cli.Env) *cobra.Command {
 		trustCommand(e),
 		revokeCommand(e),
 		tokenCommand(e),
+		caCommand(e),
 	)
 }
 
