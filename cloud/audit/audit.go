@@ -31,12 +31,20 @@ type Want struct {
 	NTP     []string
 	Forward bool // forwarded packets are not dropped
 	Inside  bool // some networks are let in to every port
+
+	Hostname string // empty: any
+
+	// Loose: the secure state was not declared. Points that it alone asks for are looked at and noted.
+	Loose       bool
+	NoPasswords bool // with Loose: passwords for ssh were declared off all the same
+	NoRoot      bool // with Loose: likewise, logins of root through ssh
 }
 
 // User is a declared login.
 type User struct {
-	Name string
-	Sudo bool
+	Name  string
+	Sudo  bool
+	Local bool // has no key, so ssh does not let it in
 }
 
 // Port is a declared range of ports; audits look at tcp from outside, and at all in the rules.
@@ -72,7 +80,8 @@ type Target struct {
 type Point struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	Seen string `json:"seen"` // in a few words
+	Note bool   `json:"note,omitempty"` // it does not hold, and was not declared
+	Seen string `json:"seen"`           // in a few words
 }
 
 // Run probes the server. The error says that it could not be logged in to, in which case the points are those that
@@ -99,15 +108,23 @@ func Run(ctx context.Context, t Target, w Want) ([]Point, error) {
 	return points, nil
 }
 
-// Failed returns the points that do not hold.
+// Failed returns the points that do not hold although they were declared.
 func Failed(points []Point) []Point {
-	return slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return p.OK })
+	return slices.DeleteFunc(slices.Clone(points), func(p Point) bool { return p.OK || p.Note })
+}
+
+// weigh notes points of the secure state that do not hold where it was not declared.
+func (w Want) weigh(declared bool, points ...Point) []Point {
+	for i := range points {
+		points[i].Note = w.Loose && !declared && !points[i].OK
+	}
+	return points
 }
 
 func passed(name, format string, args ...any) Point {
-	return Point{name, true, fmt.Sprintf(format, args...)}
+	return Point{Name: name, OK: true, Seen: fmt.Sprintf(format, args...)}
 }
 
 func failed(name, format string, args ...any) Point {
-	return Point{name, false, fmt.Sprintf(format, args...)}
+	return Point{Name: name, Seen: fmt.Sprintf(format, args...)}
 }

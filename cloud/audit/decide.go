@@ -50,7 +50,7 @@ func sshd(out, user string, w Want) []Point {
 	}
 	allowed := strings.Fields(strings.Join(have["allowusers"], " "))
 	slices.Sort(allowed)
-	declared := names(w.Users)
+	declared := names(slices.DeleteFunc(slices.Clone(w.Users), func(u User) bool { return u.Local }))
 	slices.Sort(declared)
 	if !slices.Equal(allowed, declared) {
 		wrong = append(wrong, "allowusers "+strings.Join(allowed, " "))
@@ -141,6 +141,15 @@ func optional(fstab string, m Mount) bool {
 	return false
 }
 
+// hostname takes the kernel's.
+func hostname(out, want string) []Point {
+	const name = "hostname"
+	if have := strings.TrimSpace(out); have != want {
+		return []Point{failed(name, "%s, not %s", have, want)}
+	}
+	return []Point{passed(name, "%s", want)}
+}
+
 // zone takes the target of /etc/localtime and the abbreviation that date prints.
 func zone(out, want string) []Point {
 	const name = "time zone"
@@ -163,7 +172,7 @@ func timeServers(out string, want []string) []Point {
 		if list, ok := strings.CutPrefix(line, "NTP="); ok && lines[0] == "active" {
 			have = append(have, strings.Fields(list)...)
 			if list == "" {
-				have = nil // systemd's way to begin anew
+				have = nil // systemd's way to begin again
 			}
 		}
 		if f := strings.Fields(line); len(f) > 1 && (f[0] == "server" || f[0] == "pool") && lines[1] == "active" {

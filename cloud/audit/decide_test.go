@@ -2,12 +2,13 @@ package audit
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
 
 func declared() Want {
-	return Want{Admin: "ops", Users: []User{{"ops", true}, {"dev", false}}, SSHPort: 2222,
+	return Want{Admin: "ops", Users: []User{{Name: "ops", Sudo: true}, {Name: "dev"}}, SSHPort: 2222,
 		Ports: []Port{{"tcp", 80, 80}, {"tcp", 8000, 8100}, {"udp", 53, 53}}}
 }
 
@@ -58,6 +59,8 @@ func TestDecide(t *testing.T) {
 	router := w
 	router.Forward = true
 	source := match(`{"payload": {"protocol": "ip", "field": "saddr"}}`, `{"prefix": {"addr": "10.0.0.0", "len": 8}}`)
+	local := w
+	local.Users = append(slices.Clip(w.Users), User{Name: "eve", Local: true})
 	m := []Mount{{"/srv", "griddle-data"}}
 	table := func(label, fstab string) string {
 		return `{"filesystems": [{"target": "/", "source": "/dev/vda", "fstype": "ext4", "label": null, "children": [` +
@@ -78,6 +81,9 @@ func TestDecide(t *testing.T) {
 			"passwordauthentication yes", 1), "ops", w), "passwordauthentication yes"},
 		{"sshd at two ports", sshd(goodSSHD+"port 22\n", "ops", w), "port 2222 and 22"},
 		{"sshd with another user", sshd(goodSSHD+"allowusers eve\n", "ops", w), "allowusers dev eve ops"},
+		{"sshd without a user that has no key", sshd(goodSSHD, "ops", local), ""},
+		{"sshd with a user that has no key", sshd(goodSSHD+"allowusers eve\n", "ops", local),
+			"allowusers dev eve ops"},
 		{"sshd says nothing", sshd("", "ops", Want{}),
 			"permitrootlogin , passwordauthentication , kbdinteractiveauthentication , permitemptypasswords , " +
 				"pubkeyauthentication , authenticationmethods , hostbasedauthentication , port "},
@@ -135,6 +141,9 @@ func TestDecide(t *testing.T) {
 			"fstab does not mount LABEL=griddle-data there with nofail"},
 		{"not mounted", mounts(`{"filesystems": []}`+"\n==\n", m), "nothing is mounted there"},
 
+		{"hostname", hostname("web-1\n", "web-1"), ""},
+		{"another hostname", hostname("debian\n", "web-1"), "debian, not web-1"},
+
 		{"zone", zone("/usr/share/zoneinfo/Europe/Berlin\nCET\n", "Europe/Berlin"), ""},
 		{"another zone", zone("/usr/share/zoneinfo/Etc/UTC\nUTC\n", "Europe/Berlin"), "/usr/share/zoneinfo/Etc/UTC"},
 
@@ -163,6 +172,36 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// What was not declared is noted, and is no failure.
+func TestLoose(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		w    Want
+		want bool // the point is a failure
+	}{
+		{"secure", Want{}, true},
+		{"loose", Want{Loose: true}, false},
+	} {
+		p := c.w.weigh(false, failed("a", "b"))
+		if got := len(Failed(p)) == 1; got != c.want || p[0].OK || p[0].Note == c.want {
+			t.Errorf("%s: %+v", c.name, p)
+		}
+		if p := c.w.weigh(false, passed("a", "b")); !p[0].OK || p[0].Note {
+			t.Errorf("%s: what holds is %+v", c.name, p)
+		}
+		if p := c.w.weigh(true, failed("a", "b")); len(Failed(p)) != 1 {
+			t.Errorf("%s: what was declared is %+v", c.name, p)
+		}
+	}
+	w := declared()
+	w.Admin = "root"
+	for _, c := range checks(w) {
+		if strings.HasPrefix(c.command, "sudo -n ") && !strings.HasPrefix(c.command, "sudo -n -l -U ") {
+			t.Errorf("root runs %s", c.command)
+		}
+	}
+}
+
 // FuzzDecide has a hostile server answer: whatever it says, there is a decision.
 func FuzzDecide(f *testing.F) {
 	for _, s := range []string{"", goodSSHD, "root:set",
@@ -172,7 +211,7 @@ func FuzzDecide(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, out string) {
 		w := declared()
-		w.Mounts, w.Zone, w.NTP = []Mount{{"/srv", "x"}}, "UTC", []string{"a"}
+		w.Mounts, w.Zone, w.NTP, w.Hostname = []Mount{{"/srv", "x"}}, "UTC", []string{"a"}, "web-1"
 		for _, c := range checks(w) {
 			if points := c.decide(out); len(points) == 0 {
 				t.Errorf("%s says nothing of %q", c.name, out)

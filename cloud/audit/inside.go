@@ -15,39 +15,48 @@ type check struct {
 	name    string
 	command string
 	decide  func(output string) []Point
+	secure  bool // only the secure state asks for it
 }
 
 // checks returns what is looked at through ssh. The commands are literals but for names that were checked by word.
 func checks(w Want) []check {
+	root := "sudo -n "
+	if w.Admin == "root" {
+		root = ""
+	}
 	list := []check{
 		{"passwords",
-			`sudo -n awk -F: '{ print $1 ":" ($2 ~ /^[!*]/ ? "locked" : $2 == "" ? "empty" : "set") }' /etc/shadow`,
-			passwords},
-		{"firewall", "sudo -n nft -j list ruleset", func(out string) []Point { return firewall(out, w) }},
-		{"firewall at boot", "systemctl is-enabled nftables.service || :", firewallAtBoot},
+			root + `awk -F: '{ print $1 ":" ($2 ~ /^[!*]/ ? "locked" : $2 == "" ? "empty" : "set") }' /etc/shadow`,
+			passwords, true},
+		{"firewall", root + "nft -j list ruleset", func(out string) []Point { return firewall(out, w) }, true},
+		{"firewall at boot", "systemctl is-enabled nftables.service || :", firewallAtBoot, true},
 	}
 	for _, user := range append([]string{"root"}, names(w.Users)...) {
 		list = append(list,
-			check{"sshd for " + user, "sudo -n /usr/sbin/sshd -T -C user=" + user + ",host=unknown,addr=192.0.2.1",
-				func(out string) []Point { return sshd(out, user, w) }})
+			check{"sshd for " + user, root + "/usr/sbin/sshd -T -C user=" + user + ",host=unknown,addr=192.0.2.1",
+				func(out string) []Point { return sshd(out, user, w) }, true})
 	}
 	for _, u := range w.Users {
 		list = append(list, check{"sudo of " + u.Name, "sudo -n -l -U " + u.Name + " || :",
-			func(out string) []Point { return sudo(out, u) }})
+			func(out string) []Point { return sudo(out, u) }, false})
+	}
+	if w.Hostname != "" {
+		list = append(list, check{"hostname", "cat /proc/sys/kernel/hostname",
+			func(out string) []Point { return hostname(out, w.Hostname) }, false})
 	}
 	if len(w.Mounts) > 0 {
 		list = append(list, check{"data disks", "findmnt -J -o TARGET,SOURCE,FSTYPE,LABEL; echo; " +
-			"echo ==; cat /etc/fstab", func(out string) []Point { return mounts(out, w.Mounts) }})
+			"echo ==; cat /etc/fstab", func(out string) []Point { return mounts(out, w.Mounts) }, false})
 	}
 	if w.Zone != "" {
 		list = append(list, check{"time zone", "readlink -f /etc/localtime; date +%Z",
-			func(out string) []Point { return zone(out, w.Zone) }})
+			func(out string) []Point { return zone(out, w.Zone) }, false})
 	}
 	if len(w.NTP) > 0 {
 		list = append(list, check{"time servers", "systemctl is-active systemd-timesyncd.service chrony.service; " +
 			"systemd-analyze cat-config systemd/timesyncd.conf 2>/dev/null; " +
 			"cat /etc/chrony/chrony.conf /etc/chrony/sources.d/*.sources 2>/dev/null; :",
-			func(out string) []Point { return timeServers(out, w.NTP) }})
+			func(out string) []Point { return timeServers(out, w.NTP) }, false})
 	}
 	return list
 }
@@ -70,10 +79,10 @@ func inside(ctx context.Context, t Target, w Want) ([]Point, error) {
 			if ctx.Err() != nil {
 				return points, ctx.Err()
 			}
-			points = append(points, failed(c.name, "%v", err))
+			points = append(points, w.weigh(!c.secure, failed(c.name, "%v", err))...)
 			continue
 		}
-		points = append(points, c.decide(out)...)
+		points = append(points, w.weigh(!c.secure, c.decide(out)...)...)
 	}
 	return points, nil
 }

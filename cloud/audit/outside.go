@@ -20,14 +20,14 @@ import (
 // outside tries to log in as one must not be able to, and which ports answer.
 func outside(ctx context.Context, t Target, w Want) ([]Point, error) {
 	var points []Point
-	for _, user := range []string{w.Admin, "root"} {
+	for _, user := range slices.Compact([]string{w.Admin, "root"}) {
 		a := &attempt{}
 		err := a.try(ctx, t, user, ssh.PasswordCallback(a.password), ssh.KeyboardInteractive(a.question))
-		points = append(points, a.passwordRefused(user, err))
+		points = append(points, w.weigh(w.NoPasswords, a.passwordRefused(user, err))...)
 	}
 	a := &attempt{}
 	err := a.try(ctx, t, "root", ssh.PublicKeys(t.Signer))
-	points = append(points, a.rootRefused(err))
+	points = append(points, w.weigh(w.NoRoot, a.rootRefused(err))...)
 	if !t.Scan.IsValid() {
 		return points, nil
 	}
@@ -35,7 +35,7 @@ func outside(ctx context.Context, t Target, w Want) ([]Point, error) {
 	if err != nil {
 		return points, err
 	}
-	return append(points, openPorts(open, t.From, t.To, w)), nil
+	return append(points, w.weigh(false, openPorts(open, t.From, t.To, w))...), nil
 }
 
 // attempt is one attempt to log in.

@@ -232,3 +232,29 @@ func TestOpenSSHD(t *testing.T) {
 		}
 	}
 }
+
+// TestLooseSSHD audits the same server where only some of that was declared.
+func TestLooseSSHD(t *testing.T) {
+	target := server(t, "Port 2222\nPort 2223\nPermitRootLogin yes\nPasswordAuthentication yes\n"+
+		"AuthorizedKeysFile /home/ops/.ssh/authorized_keys\nStrictModes no",
+		"root:$6$x$y:1::::::\nops:*:1::::::\ndev::1::::::")
+	w := want()
+	w.Loose, w.NoRoot, w.Hostname = true, true, "another"
+	points, err := audit.Run(t.Context(), target, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	noted := 0
+	for _, p := range points {
+		if p.Note {
+			noted++
+		}
+	}
+	for _, p := range audit.Failed(points) {
+		got = append(got, p.Name)
+	}
+	if want := []string{"login of root with the admin's key", "hostname"}; !slices.Equal(got, want) || noted < 5 {
+		t.Errorf("failed %q, want %q; %d are noted", got, want, noted)
+	}
+}

@@ -14,22 +14,6 @@ import (
 	"griddle/cloud/userdata/secure"
 )
 
-var auditColumns = []cli.Column[audit.Point]{
-	{Name: "result", Text: func(p audit.Point) string {
-		if p.OK {
-			return "ok"
-		}
-		return "FAILED"
-	}, Tone: func(p audit.Point) cli.Tone {
-		if p.OK {
-			return cli.Good
-		}
-		return cli.Bad
-	}},
-	{Name: "point", Text: func(p audit.Point) string { return p.Name }},
-	{Name: "found", Text: func(p audit.Point) string { return p.Seen }},
-}
-
 func (g *Commands) auditCommand() *cobra.Command {
 	var from, to uint16
 	c := &cobra.Command{
@@ -66,16 +50,7 @@ func (g *Commands) auditCommand() *cobra.Command {
 		}
 		points, err := audit.Run(c.Context(), target, auditWant(x.s, args[0], x.Provider.Features().Format == "tree",
 			firstboot.Options{ReadFile: g.readLocal}))
-		if err != nil {
-			return err
-		}
-		failed := len(audit.Failed(points))
-		list := cli.List[audit.Point]{Columns: auditColumns}
-		err = list.Print(g.E, points)
-		if err == nil && failed > 0 {
-			err = fmt.Errorf("%d of %d points of %s are not as declared", failed, len(points), args[0])
-		}
-		return err
+		return cli.PrintAudit(g.E, args[0], points, err)
 	}
 	return c
 }
