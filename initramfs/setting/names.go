@@ -209,7 +209,7 @@ func (w *writer) keymap(context.Context) error {
 		return nil
 	}
 	keyboard := w.existing("etc/default/keyboard")
-	if len(keyboard) == 0 || w.Has("etc/vconsole.conf") {
+	if len(keyboard) == 0 || len(w.existing("etc/vconsole.conf")) > 0 { // Debian 13 has a link to the keyboard there
 		if err := w.assign("etc/vconsole.conf", "KEYMAP", w.s.Keymap); err != nil {
 			return err
 		}

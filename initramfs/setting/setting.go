@@ -13,10 +13,10 @@
 //
 // # What it guarantees
 //
-// The image may be hostile: all access goes through os.Root, files that are read have a limit, and lines that cannot be
-// parsed stay as they are. Programs of the image run only through Options.Run. What is secret has mode 0600, password
-// hashes the mode that the image gives its shadow file. The same settings applied again give the same bytes. What
-// settings do not name stays as the image has it.
+// The image may be hostile: all access is package sysroot's, which leaves the tree by no symlink, files that are read
+// have a limit, and lines that cannot be parsed stay as they are. Programs of the image run only through Options.Run.
+// What is secret has mode 0600, password hashes the mode that the image gives its shadow file. The same settings
+// applied again give the same bytes. What settings do not name stays as the image has it.
 //
 // # Sources
 //
@@ -83,6 +83,9 @@ func Apply(ctx context.Context, root *os.Root, s setting.Settings, o Options) er
 		{"files", w.files}, // last: a file of the settings wins over what they make
 	} {
 		if err := step.do(ctx); err != nil {
+			if sysroot.FromTree(err) && !errors.Is(err, ErrImage) {
+				err = fmt.Errorf("%w: %w", ErrImage, err)
+			}
 			return fmt.Errorf("applying the settings of %s: %w", step.what, err)
 		}
 		if err := ctx.Err(); err != nil {
@@ -95,7 +98,7 @@ func Apply(ctx context.Context, root *os.Root, s setting.Settings, o Options) er
 // HasCloudInit reports whether the system in root has cloud-init, and did not turn it off.
 func HasCloudInit(root *os.Root) bool {
 	d := sysroot.Dir{Root: root}
-	return !d.Has("etc/cloud/cloud-init.disabled") && d.Program("cloud-init") != ""
+	return !d.HasFile("etc/cloud/cloud-init.disabled") && d.Program("cloud-init") != ""
 }
 
 // note reports something to the operator.

@@ -8,22 +8,26 @@ import (
 // unitDirs are where packages have their units, the usual one first.
 var unitDirs = []string{"usr/lib/systemd/system", "lib/systemd/system"}
 
-// hasUnit reports whether the image has a unit of a package.
+// hasUnit reports whether the image has a unit of a package; a link to /dev/null, by which packages mask units, is not
+// one.
 func (w *writer) hasUnit(name string) bool { return w.unitDir(name) != "" }
 
 func (w *writer) unitDir(name string) string {
 	for _, dir := range unitDirs {
-		if w.Has(path.Join(dir, name)) {
+		if w.HasFile(path.Join(dir, name)) {
 			return dir
 		}
 	}
 	return ""
 }
 
-// enabled reports whether a target starts a unit.
+// enabled reports whether a target starts a unit. The name of the link counts, not what it leads to (systemd.unit(5)).
 func (w *writer) enabled(unit string) bool {
+	if w.masked(unit) {
+		return false
+	}
 	for _, target := range []string{"multi-user", "sysinit", "network-online", "graphical"} {
-		if w.Has("etc/systemd/system/" + target + ".target.wants/" + unit) {
+		if _, err := w.Lstat("etc/systemd/system/" + target + ".target.wants/" + unit); err == nil {
 			return true
 		}
 	}
@@ -41,11 +45,16 @@ func (w *writer) enable(unit, target string) error {
 
 // unmask removes the link with which systemctl mask keeps a unit from starting.
 func (w *writer) unmask(unit string) error {
-	name := "etc/systemd/system/" + unit
-	if target, err := w.Readlink(name); err == nil && path.Clean(target) == "/dev/null" {
-		return w.Remove(name)
+	if w.masked(unit) {
+		return w.Remove("etc/systemd/system/" + unit)
 	}
 	return nil
+}
+
+// masked reports whether systemctl mask keeps a unit from starting.
+func (w *writer) masked(unit string) bool {
+	target, err := w.Readlink("etc/systemd/system/" + unit)
+	return err == nil && path.Clean(target) == "/dev/null"
 }
 
 // The marks of a block in a file of the image. All between them is replaced.

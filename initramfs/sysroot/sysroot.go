@@ -2,9 +2,10 @@
 //
 // Open the tree with os.OpenRoot and put it into a Dir. Names are relative to the tree, without a slash before them.
 //
-// All access goes through os.Root: the symlinks of a hostile image lead nowhere else, and absolute ones are errors. A
-// file is replaced by a rename, so it is whole, old or new, at any time. Nothing is synced: the caller syncs the
-// filesystem once, when all is written.
+// Symlinks lead where they will lead in the started system: absolute ones begin at the top of the tree, and ".." ends
+// there. All access goes through os.Root besides, so that those of a hostile image lead nowhere else. A file is
+// replaced by a rename, so it is whole, old or new, at any time. Nothing is synced: the caller syncs the filesystem
+// once, when all is written.
 package sysroot
 
 import (
@@ -28,7 +29,7 @@ func (d Dir) List(dir string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	if !st.IsDir() {
-		return nil, fmt.Errorf("listing /%s: it is not a folder", dir)
+		return nil, fmt.Errorf("listing /%s: %w", dir, treeError("it is not a folder"))
 	}
 	f, err := d.Open(dir)
 	if err != nil {
@@ -44,7 +45,11 @@ func (d Dir) List(dir string) ([]fs.DirEntry, error) {
 
 // MakeDir makes a folder and its parents; an existing one is left as it is.
 func (d Dir) MakeDir(dir string, mode fs.FileMode) error {
-	if err := d.MkdirAll(dir, mode); err != nil {
+	at, err := d.resolve(dir, true)
+	if err == nil {
+		err = d.MkdirAll(at, mode)
+	}
+	if err != nil {
 		return fmt.Errorf("making /%s: %w", dir, err)
 	}
 	return nil
@@ -72,7 +77,7 @@ func (d Dir) Read(name string) ([]byte, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, MaxRead+1))
 	if err == nil && len(b) > MaxRead {
-		err = fmt.Errorf("it has more than %d bytes", MaxRead)
+		err = treeError(fmt.Sprintf("it has more than %d bytes", MaxRead))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading /%s: %w", name, err)
@@ -80,17 +85,23 @@ func (d Dir) Read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// Has reports whether something has the name. A symlink counts wherever it leads: absolute ones lead out of the tree
-// here, and into it once the system runs.
+// Has reports whether the name leads to something. A symlink that leads to nothing does not count.
 func (d Dir) Has(name string) bool {
-	_, err := d.Lstat(name)
+	_, err := d.Stat(name)
 	return err == nil
+}
+
+// HasFile reports whether the name leads to a regular file.
+func (d Dir) HasFile(name string) bool {
+	st, err := d.Stat(name)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // Program returns the name of a program in the usual folders, "" if the system does not have it.
 func (d Dir) Program(name string) string {
 	for _, dir := range []string{"usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin", "sbin", "bin"} {
-		if p := path.Join(dir, name); d.Has(p) {
+		p := path.Join(dir, name)
+		if st, err := d.Stat(p); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
 			return p
 		}
 	}
@@ -135,11 +146,15 @@ func (d Dir) put(name string, r io.Reader, mode fs.FileMode, owner Owner) error 
 	if err := d.Parent(name); err != nil {
 		return err
 	}
-	tmp := name + ".griddle-new"
-	if err := d.RemoveAll(tmp); err != nil {
+	at, err := d.resolve(name, false)
+	if err != nil {
 		return fmt.Errorf("writing /%s: %w", name, err)
 	}
-	f, err := d.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
+	tmp := at + ".griddle-new"
+	if err := d.Root.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("writing /%s: %w", name, err)
+	}
+	f, err := d.Root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode.Perm())
 	if err != nil {
 		return fmt.Errorf("writing /%s: %w", name, err)
 	}
@@ -149,7 +164,7 @@ func (d Dir) put(name string, r io.Reader, mode fs.FileMode, owner Owner) error 
 	}
 	err = errors.Join(err, f.Chmod(mode), f.Close()) // after the owner, whose change takes setuid bits away
 	if err == nil {
-		err = d.Rename(tmp, name)
+		err = d.Root.Rename(tmp, at)
 	}
 	if err != nil {
 		return fmt.Errorf("writing /%s: %w", name, err)
