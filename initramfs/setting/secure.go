@@ -12,7 +12,7 @@ func (w *writer) firewall() error {
 	if !w.hasUnit("nftables.service") {
 		return lacks("ssh.secure: its nftables has no nftables.service, which loads the rules at each start")
 	}
-	port := uint16(sshPort(w.s))
+	port := sshPort(w.s)
 	rules := firewall.Rules{Ports: []firewall.Port{{Protocol: "tcp", From: port, To: port}}}
 	file := "etc/nftables.conf"
 	if w.Has("etc/sysconfig/nftables.conf") { // where the unit of Fedora and its relatives looks

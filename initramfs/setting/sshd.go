@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/appliance/sshd"
 )
 
 const (
 	sshdMain = "etc/ssh/sshd_config"
 	sshdDir  = "etc/ssh/sshd_config.d"
-	sshdOurs = sshdDir + "/00-griddle.conf"
+	sshdOurs = sshdDir + "/00-griddle.conf" // sshd.File
 )
 
 // ssh configures the ssh server (sshd_config(5)): of most keywords the first value wins, so ours come first.
@@ -50,8 +51,8 @@ func (w *writer) ssh(context.Context) error {
 		if !w.hasUnit(unit) {
 			unit = "sshd.socket"
 		}
-		conf := fmt.Sprintf("[Socket]\nListenStream=\nListenStream=%d\n", port)
-		if err := w.Write("etc/systemd/system/"+unit+".d/griddle.conf", []byte(conf), 0o644); err != nil {
+		err := w.Write("etc/systemd/system/"+unit+".d/griddle.conf", []byte(sshd.Socket(port)), 0o644)
+		if err != nil {
 			return err
 		}
 	}
@@ -61,11 +62,11 @@ func (w *writer) ssh(context.Context) error {
 	return nil
 }
 
-func sshPort(s setting.Settings) int {
+func sshPort(s setting.Settings) uint16 {
 	if s.SSH.Port == 0 {
 		return 22
 	}
-	return s.SSH.Port
+	return uint16(s.SSH.Port)
 }
 
 // sshdText is what sshd is configured with, "" for nothing. In the secure state users that the image brings are not let
@@ -78,14 +79,7 @@ func sshdText(s setting.Settings) string {
 				names = append(names, u.Name)
 			}
 		}
-		return fmt.Sprintf(`Port %d
-PermitRootLogin no
-AuthenticationMethods publickey
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitEmptyPasswords no
-AllowUsers %s
-`, sshPort(s), strings.Join(names, " "))
+		return sshd.Secure(sshPort(s), names)
 	}
 	var b strings.Builder
 	if s.SSH.Port != 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/appliance/sshd"
 	"griddle/cloud/userdata"
 )
 
@@ -43,11 +44,10 @@ func filesOf(s setting.Settings) []setting.File {
 	if s.Keymap != "" {
 		add("/etc/vconsole.conf", "KEYMAP=%s\n", s.Keymap)
 	}
-	if text := sshd(s.SSH); text != "" {
-		add("/etc/ssh/sshd_config.d/00-griddle.conf", "%s", text)
+	if text := sshdText(s.SSH); text != "" {
+		add(sshd.File, "%s", text)
 		if s.SSH.Port != 0 {
-			add("/etc/systemd/system/ssh.socket.d/griddle.conf", "[Socket]\nListenStream=\nListenStream=%d\n",
-				s.SSH.Port)
+			add("/etc/systemd/system/ssh.socket.d/griddle.conf", "%s", sshd.Socket(uint16(s.SSH.Port)))
 		}
 	}
 	if s.Proxy != "" {
@@ -61,8 +61,8 @@ func filesOf(s setting.Settings) []setting.File {
 	return append(files, networkd(s.Network)...)
 }
 
-// sshd comes first in sshd's directory, and what comes first wins. The secure state has its own.
-func sshd(s setting.SSH) string {
+// sshdText comes first in sshd's directory, and what comes first wins. The secure state has its own.
+func sshdText(s setting.SSH) string {
 	var b strings.Builder
 	if s.Secure {
 		return ""

@@ -37,7 +37,7 @@ type tasks struct {
 }
 
 func tasksOf(s setting.Settings) tasks {
-	t := tasks{sshd: sshd(s.SSH) != "", proxy: s.Proxy, swap: s.Swap >> 20 << 20,
+	t := tasks{sshd: sshdText(s.SSH) != "", proxy: s.Proxy, swap: s.Swap >> 20 << 20,
 		networkd: len(networkd(s.Network)) > 0, routes: left(s.Network)}
 	if s.Proxy != "" {
 		t.direct = direct(s)

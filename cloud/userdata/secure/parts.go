@@ -11,6 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"griddle/appliance/firewall"
+	"griddle/appliance/sshd"
 	"griddle/cloud/userdata"
 )
 
@@ -108,26 +109,18 @@ systemctl --quiet enable nftables.service || { echo 'firewall: it cannot be load
 `
 }
 
-// sshdConfig comes first in sshd's directory, and what comes first wins. Users that the image brings are not let in.
+// sshdConfig lets in the users and the guests.
 func (s *Server) sshdConfig() string {
 	var names []string
 	for _, u := range s.Users {
 		names = append(names, u.Name)
 	}
-	names = append(names, s.Guests...)
-	return fmt.Sprintf(`Port %d
-PermitRootLogin no
-AuthenticationMethods publickey
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-PermitEmptyPasswords no
-AllowUsers %s
-`, s.sshPort(), strings.Join(names, " "))
+	return sshd.Secure(s.sshPort(), append(names, s.Guests...))
 }
 
 func (s *Server) files() []userdata.File {
 	files := []userdata.File{
-		{Path: "/etc/ssh/sshd_config.d/00-griddle.conf", Content: []byte(s.sshdConfig())},
+		{Path: sshd.File, Content: []byte(s.sshdConfig())},
 		{Path: library + "first-boot", Content: firstBoot, Mode: 0o755},
 		{Path: library + "first-boot.conf", Content: []byte(s.settings())},
 		{Path: "/etc/systemd/system/nftables.service.d/griddle.conf", Content: []byte(firewall.NoStop)},
@@ -142,7 +135,7 @@ ExecStart=` + library + `first-boot report
 	}
 	if s.sshPort() != 22 {
 		files = append(files, userdata.File{Path: "/etc/systemd/system/ssh.socket.d/griddle.conf",
-			Content: fmt.Appendf(nil, "[Socket]\nListenStream=\nListenStream=%d\n", s.sshPort())})
+			Content: []byte(sshd.Socket(s.sshPort()))})
 	}
 	if len(s.Volumes) > 0 {
 		files = append(files, userdata.File{Path: library + "data-disk", Content: dataDisk, Mode: 0o755})
