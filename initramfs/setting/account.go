@@ -84,7 +84,7 @@ func (w *writer) accounts(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.password("root", w.s.Root.PasswordHash)
+	w.password(a, "root", w.s.Root.PasswordHash)
 	claimed := map[int]bool{}
 	for _, u := range w.s.Users {
 		claimed[u.UID] = true
@@ -102,7 +102,7 @@ func (w *writer) accounts(context.Context) error {
 		}
 	}
 	if w.s.SSH.Secure {
-		a.lock(w.s)
+		a.lock()
 	}
 	if err := w.save(a); err != nil {
 		return err
@@ -160,8 +160,19 @@ func (w *writer) user(a *accounts, u setting.User, claimed map[int]bool) error {
 		}
 	}
 	a.passwd.set(f...)
-	a.password(u.Name, u.PasswordHash)
+	w.password(a, u.Name, u.PasswordHash)
 	return nil
+}
+
+// password sets the password of a user, but not in the secure state, which locks all.
+func (w *writer) password(a *accounts, user, hash string) {
+	if w.s.SSH.Secure {
+		if hash != "" && hash != "!" && hash != "*" {
+			w.note("the password of %s has no effect: ssh.secure locks all passwords", user)
+		}
+		return
+	}
+	a.password(user, hash)
 }
 
 // newUser is the entry of a user that the image does not have, with a group of the same name.
@@ -270,16 +281,11 @@ func (a *accounts) password(user, hash string) {
 	}
 }
 
-// lock locks all passwords that the image has and the settings do not: the secure state lets in keys alone. Hashes of
-// the settings stay, for the console.
-func (a *accounts) lock(s setting.Settings) {
-	ours := map[string]bool{"root": s.Root.PasswordHash != ""}
-	for _, u := range s.Users {
-		ours[u.Name] = u.PasswordHash != ""
-	}
+// lock locks all passwords: the secure state lets in keys alone, on the console too.
+func (a *accounts) lock() {
 	for i, line := range a.passwd.lines {
 		f := a.passwd.split(line)
-		if f == nil || f[1] == "x" || ours[f[0]] {
+		if f == nil || f[1] == "x" {
 			continue
 		}
 		if _, has := a.shadow.find(f[0]); has == nil {
@@ -290,7 +296,7 @@ func (a *accounts) lock(s setting.Settings) {
 	}
 	for i, line := range a.shadow.lines {
 		f := a.shadow.split(line)
-		if f == nil || ours[f[0]] || strings.HasPrefix(f[1], "!") || strings.HasPrefix(f[1], "*") {
+		if f == nil || strings.HasPrefix(f[1], "!") || strings.HasPrefix(f[1], "*") {
 			continue
 		}
 		f[1] = "!" + f[1]

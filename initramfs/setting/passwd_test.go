@@ -27,7 +27,7 @@ func FuzzAccounts(f *testing.F) {
 		if err := a.join("video", "ada"); err != nil {
 			return
 		}
-		a.lock(setting.Settings{Users: []setting.User{u}})
+		a.lock()
 		if _, err := a.passwd.account("ada"); err != nil {
 			t.Errorf("there is no ada: %v", err)
 		}
