@@ -127,7 +127,7 @@ func (m Merged) value(at place, old, add any, from string) any {
 
 // list merges two lists by a rule.
 func (m Merged) list(at place, rule listRule, have, add []any, from string) []any {
-	out := slices.Clone(have)
+	out := append([]any{}, have...) // never nil, which would mean that it takes away
 	// Of add alone, an entry that is there twice is a mistake; Check finds it.
 	old := len(out)
 	for i, e := range add {

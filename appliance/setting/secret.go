@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -26,6 +27,13 @@ func (s Settings) Secrets() []string {
 	has(s.Configure != nil && len(s.Configure.Data) > 0, "configure.data")
 	has(s.UserData != "", "userData")
 	return out
+}
+
+// Empty reports whether the settings leave the image as it is.
+func (s Settings) Empty() bool {
+	s.Version = 0
+	b, err := json.Marshal(s)
+	return err == nil && string(b) == "{}"
 }
 
 // isHash reports whether a password hash can be tried: "!" and "*" cannot.
