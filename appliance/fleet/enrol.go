@@ -95,9 +95,29 @@ func (f *Fleet) await(ctx context.Context, tx *sql.Tx, m Machine, boot, from str
 	if since != 0 {
 		return code, nil
 	}
+	if err := f.keyOfOther(ctx, tx, m, boot, from); err != nil {
+		return "", err
+	}
 	return code, f.journal(ctx, tx, m.ID, "", job.Event{Time: now.UTC(), Level: job.Info, Message: job.Sentence(
 		fmt.Sprintf("the boot at %s waits for approval: `griddle machine approve %s CODE` with the code on its screen",
 			place(from), m.Name))})
+}
+
+// keyOfOther warns that a boot proves the key of another machine: perhaps its disk was moved.
+func (f *Fleet) keyOfOther(ctx context.Context, tx *sql.Tx, m Machine, boot, from string) error {
+	var other string
+	err := tx.QueryRowContext(ctx, "SELECT name FROM machines JOIN keys ON keys.machine = machines.id WHERE "+
+		"machines.id <> ? AND keys.key = (SELECT key FROM boots WHERE boot = ?) ORDER BY name LIMIT 1", m.ID,
+		boot).Scan(&other)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.journal(ctx, tx, m.ID, "", job.Event{Time: f.o.Now().UTC(), Level: job.Warning, Message: job.Sentence(
+		fmt.Sprintf("the boot at %s says that it is this machine, and proves the key of %s; if the disk of %s was "+
+			"moved to this machine, approve it", place(from), other, other))})
 }
 
 // WaitingBoot is a boot that waits for an operator. It has no code: the operator reads that from the machine's screen.

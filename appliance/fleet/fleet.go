@@ -40,9 +40,11 @@
 //	inventories  machine, updated, size, data (job.Inventory as JSON)
 //	jobs         id, machine, origin, state, created, data (Job as JSON)
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
-//	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last)
+//	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
+//	             asks for them), given (the job whose settings it got last)
 //	keys         machine, key, approved: the keys that an operator approved
 //	guesses      machine, time: codes that matched no boot
+//	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
 //	homes        token (SHA-256), job, boot, created
 //	events       id (ascending), machine, job, boot, seq, progress, received, size, data (job.Event as JSON)
 //
@@ -82,6 +84,7 @@ var (
 	ErrInvalid   = errors.New("not valid")
 	ErrFull      = errors.New("no room for another unknown machine")
 	ErrDiskFull  = errors.New("the state disk is full")
+	ErrSealed    = errors.New("settings cannot be opened")
 )
 
 // Policy is what a machine boots that has no job and no installed system.
@@ -103,6 +106,7 @@ type Options struct {
 	Initrds   []string         // nil means "/boot/initramfs" and "/boot/site.cpio"
 	Args      []string         // further arguments of the agent's kernel
 	Now       func() time.Time // nil means time.Now
+	Sealer    Sealer           // nil: machines have no settings of their own
 
 	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
 	// means 16 MiB.
@@ -133,6 +137,17 @@ const (
 
 // Open opens the state in file, and creates the file if it does not exist.
 func Open(ctx context.Context, file string, o Options) (*Fleet, error) {
+	f, err := openFile(ctx, file, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkSealed(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", file, err), f.Close())
+	}
+	return f, nil
+}
+
+func openFile(ctx context.Context, file string, o Options) (*Fleet, error) {
 	if o.Unknown == "" {
 		o.Unknown = OfferMenu
 	}

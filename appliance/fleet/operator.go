@@ -9,9 +9,8 @@ import (
 	"griddle/appliance/job"
 )
 
-// Delete deletes the machine that key names, with its jobs and its journal. If it has a live job, Delete returns
-// ErrBusy:
-// cancel the job first. If the machine is seen again, it is a new one.
+// Delete deletes the machine that key names, with its jobs, settings, keys and journal. If it has a live job, Delete
+// returns ErrBusy: cancel the job first. If the machine is seen again, it is a new one.
 func (f *Fleet) Delete(ctx context.Context, key string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -65,9 +64,10 @@ func (f *Fleet) promote(ctx context.Context, tx *sql.Tx, m *Machine) error {
 	return pin(ctx, tx, m)
 }
 
-// Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots and journal to
-// the first machine and deletes other. UUID and serial number are those of the machine that was seen last, as after a
-// new mainboard. If both have an operator's live job, Merge returns ErrBusy: cancel one first.
+// Merge makes the machines that key and other name one machine: it moves other's addresses, jobs, boots, keys and
+// journal to the first machine, its settings too if that has none, and deletes other. UUID and serial number are those
+// of the machine that was seen last, as after a new mainboard. If both have an operator's live job, Merge returns
+// ErrBusy: cancel one first.
 func (f *Fleet) Merge(ctx context.Context, key, other string) (m Machine, err error) {
 	err = f.change(ctx, func(tx *sql.Tx) error {
 		if m, err = byKey(ctx, tx, key); err != nil {
@@ -132,6 +132,9 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 	}
 	if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE keys SET machine = ? WHERE machine = ?", m.ID,
 		from.ID); err != nil {
+		return err
+	}
+	if err := f.mergeSettings(ctx, tx, *m, from); err != nil {
 		return err
 	}
 	// A job also says in its document whose it is.

@@ -178,6 +178,17 @@ func chosenBy(jobs []Job, boot string) *Job {
 	return live(jobs, func(j Job) bool { return j.Origin == Screen && j.Boot == boot })
 }
 
+// ownJob is the live job that the boot of s may carry out, nil where there is none.
+func (f *Fleet) ownJob(jobs []Job, s Session) *Job {
+	if j := chosenBy(jobs, s.Boot); j != nil {
+		return j
+	}
+	if j := ordered(jobs); j != nil && !f.foreign(*j, s) {
+		return j
+	}
+	return nil
+}
+
 func live(jobs []Job, which func(Job) bool) *Job {
 	for i := range jobs {
 		if jobs[i].Live() && which(jobs[i]) {

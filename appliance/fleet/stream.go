@@ -30,12 +30,7 @@ func (f *Fleet) Streaming(ctx context.Context, p Proof) (a StreamAsker, err erro
 		if err != nil {
 			return err
 		}
-		own := chosenBy(jobs, s.Boot)
-		if own == nil {
-			if own = ordered(jobs); own != nil && f.foreign(*own, s) {
-				own = nil
-			}
-		}
+		own := f.ownJob(jobs, s)
 		if own == nil {
 			return fmt.Errorf("%w: %s has no live job", ErrOver, a.Machine.Name)
 		}
