@@ -1,0 +1,176 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/subvolume"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNone means that there is no pool of Griddle.
+var ErrNone = errors.New("it was not installed by Griddle")
+
+// Place is where a pool is.
+type Place struct {
+	Disk       string // device file of the whole disk: "/dev/vda"
+	Job        string // ID of the job that installed it
+	SectorSize int    // of the disk, in bytes
+	Pool, ESP  string // device files of the partitions
+	BIOS       Extent // the BIOS boot partition
+}
+
+// Extent is a run of bytes on a disk.
+type Extent struct{ Start, Size int64 }
+
+// label is that of the EFI system partition.
+func (p Place) label() string { return job.ESPLabel(p.Job) }
+
+// numbers of the partitions, see package disk.
+const biosPart, espPart, poolPart = 1, 2, 3
+
+// On is the pool on a disk, whose device file is path. A disk without a finished install is ErrNone.
+func On(path string) (Place, error) {
+	const sys = "/sys"
+	d, err := disk.Find(os.DirFS(sys), disk.Open, path)
+	if err != nil {
+		return Place{}, fmt.Errorf("looking for a pool: %w", err)
+	}
+	p := Place{Disk: path, Job: d.Finished(), SectorSize: d.SectorSize}
+	if p.Job == "" {
+		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, ErrNone)
+	}
+	for _, part := range d.Partitions {
+		if part.Number == biosPart {
+			p.BIOS = Extent{part.Start, part.Size}
+		}
+	}
+	if p.ESP, err = disk.Node(path, sys, espPart); err != nil {
+		return Place{}, err
+	}
+	if p.Pool, err = disk.Node(path, sys, poolPart); err != nil {
+		return Place{}, err
+	}
+	return p, nil
+}
+
+// Here is the pool that this system runs from. A system that Griddle did not install is ErrNone.
+func Here() (Place, error) {
+	m, err := mounts("")
+	if err != nil {
+		return Place{}, err
+	}
+	for _, m := range slices.Backward(m) {
+		if m.at != "/" {
+			continue
+		}
+		if m.kind != "btrfs" || !strings.HasPrefix(m.source, "/dev/") {
+			break
+		}
+		part, err := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(m.source)))
+		if err != nil {
+			break
+		}
+		if _, err := os.Stat(filepath.Join(part, "partition")); err != nil {
+			break
+		}
+		p, err := On(filepath.Join("/dev", filepath.Base(filepath.Dir(part))))
+		if err == nil && filepath.Base(p.Pool) != filepath.Base(part) {
+			err = ErrNone
+		}
+		return p, err
+	}
+	return Place{}, fmt.Errorf("looking for the pool of this system: %w: / is not a root on btrfs", ErrNone)
+}
+
+// Open mounts a pool and its EFI system partition. Without the latter the pool can be read.
+func Open(place Place) (*Pool, error) {
+	top, err := subvolume.Top(place.Pool)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
+	esp, err := subvolume.FAT(place.ESP)
+	if err != nil {
+		p.noESP = err
+		return p, nil
+	}
+	p.esp, p.close = esp.Dir(), append(p.close, esp.Close)
+	return p, nil
+}
+
+// mounted is one line of the table of mounts.
+type mounted struct{ at, kind, source string }
+
+// mounts reads the table of mounts (proc_pid_mountinfo(5)).
+func mounts(file string) ([]mounted, error) {
+	if file == "" {
+		file = "/proc/self/mountinfo"
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the table of mounts: %w", err)
+	}
+	var out []mounted
+	for line := range strings.Lines(string(b)) {
+		left, right, _ := strings.Cut(line, " - ")
+		l, r := strings.Fields(left), strings.Fields(right)
+		if len(l) < 5 || len(r) < 2 {
+			continue
+		}
+		out = append(out, mounted{at: unescape(l[4]), kind: r[0], source: unescape(r[1])})
+	}
+	return out, nil
+}
+
+// unescape undoes the kernel's writing of blanks and backslashes.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// inUse are the subvolumes that are mounted, by the numbers of their devices: each subvolume has one, on every mount.
+type inUse struct {
+	root uint64 // that of /
+	any  map[uint64]bool
+}
+
+func (p *Pool) used() (inUse, error) {
+	all, err := mounts(p.mounts)
+	if err != nil {
+		return inUse{}, err
+	}
+	u := inUse{any: map[uint64]bool{}}
+	for _, m := range all {
+		var st unix.Stat_t
+		if m.kind != "btrfs" || unix.Stat(m.at, &st) != nil {
+			continue
+		}
+		u.any[st.Dev] = true
+		if m.at == "/" {
+			u.root = st.Dev
+		}
+	}
+	return u, nil
+}
+
+// cutRoots is the name of a root without its folder.
+func cutRoots(root string) (string, bool) {
+	name, ok := strings.CutPrefix(root, roots+"/")
+	return name, ok && name != "" && !strings.Contains(name, "/")
+}
+
+// made says when something was made.
+func made(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return " of " + at.Format("2006-01-02 15:04")
+}

@@ -1,0 +1,214 @@
+// Package pool reads and changes what an installed machine has in its pool: which roots and images there are, which
+// root runs and which one boots.
+//
+// Call Here on the installed system, or On with a disk of a machine that booted from the network, and Open with the
+// Place. Then Read, and Boot, DeleteRoot, DeleteImage or Enter. Close unmounts.
+//
+//	@roots/NAME    a system, writable; a machine runs one of them
+//	@images/NAME   an image as received, read-only: the parent of the roots that were made of it, and of later updates
+//	@home          /home of every root
+//	@persistent    /persistent of every root
+//
+// # What it guarantees
+//
+// The pool is mounted where no other program sees it, also while the installed system runs from it. The root that runs,
+// the root that boots and the last root are never deleted. What boots changes by one rename on the EFI system
+// partition: after a crash the machine boots the old root or the new one. One change at a time: another program that
+// uses this package waits.
+//
+// The pool may be hostile. Names are shown by Label, which is safe on a screen; symlinks are not followed; what is not
+// a subvolume is neither listed nor deleted.
+package pool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
+
+	"golang.org/x/sys/unix"
+)
+
+// The folders of roots and of images.
+const (
+	roots  = "@roots"
+	images = "@images"
+)
+
+// Pool is an opened pool.
+type Pool struct {
+	place Place
+	dir   string // of its top
+	esp   string // of the EFI system partition; "" if it cannot be mounted
+	noESP error  // why
+	close []func() error
+
+	mounts string // the table of mounts; "" means /proc/self/mountinfo
+}
+
+// Root is a system in the pool.
+type Root struct {
+	Name    string
+	Image   string    // in the pool, that it was made of; "" if that was deleted
+	Created time.Time // zero if it is not known
+	Boots   bool      // at the next start of the machine
+	Runs    bool      // now, as the system of this machine
+	InUse   bool      // it is mounted, so it cannot be deleted; true if it runs
+	Kernel  bool      // it has one
+	Inner   []string  // subvolumes in it, by their paths
+}
+
+// Image is an image in the pool.
+type Image struct {
+	Name    string
+	Created time.Time
+	Roots   []string // that were made of it
+	InUse   bool
+}
+
+// Contents is what a pool has.
+type Contents struct {
+	Roots  []Root  // the newest first
+	Images []Image // the newest first
+
+	Boots   string // the root that boots
+	NoBoots error  // why Boots is not known
+	Size    int64  // bytes of the filesystem
+	Free    int64
+}
+
+// Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.
+func Label(name string) string {
+	if name == job.Printable(name) && name != "" && name[0] != '"' {
+		return name
+	}
+	return strconv.QuoteToASCII(name)
+}
+
+// Read lists what the pool has.
+func (p *Pool) Read() (Contents, error) {
+	c := Contents{}
+	boots, err := p.boots()
+	c.Boots, c.NoBoots = boots, err
+	used, err := p.used()
+	if err != nil {
+		return Contents{}, err
+	}
+	byID := map[subvolume.ID]int{}
+	err = p.list(images, func(name string, i subvolume.Info) error {
+		byID[i.ID] = len(c.Images)
+		c.Images = append(c.Images, Image{Name: name, Created: i.Created, InUse: used.any[i.Device]})
+		return nil
+	})
+	if err != nil {
+		return Contents{}, err
+	}
+	err = p.list(roots, func(name string, i subvolume.Info) error {
+		r := Root{Name: name, Created: i.Created, Boots: name == c.Boots && c.NoBoots == nil,
+			Runs: i.Device == used.root, InUse: used.any[i.Device], Kernel: p.hasKernel(name)}
+		if r.Inner, err = subvolume.Inner(filepath.Join(p.dir, roots, name)); err != nil {
+			return err
+		}
+		if at, ok := byID[i.Parent]; ok {
+			r.Image = c.Images[at].Name
+			c.Images[at].Roots = append(c.Images[at].Roots, name)
+		}
+		c.Roots = append(c.Roots, r)
+		return nil
+	})
+	if err != nil {
+		return Contents{}, err
+	}
+	slices.SortStableFunc(c.Roots, func(a, b Root) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortStableFunc(c.Images, func(a, b Image) int {
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
+	})
+	var st unix.Statfs_t
+	if err := unix.Statfs(p.dir, &st); err != nil {
+		return Contents{}, fmt.Errorf("reading the pool: %w", err)
+	}
+	c.Size, c.Free = int64(st.Blocks)*st.Bsize, int64(st.Bavail)*st.Bsize
+	return c, nil
+}
+
+// list calls do for each subvolume in a folder of the pool.
+func (p *Pool) list(folder string, do func(name string, i subvolume.Info) error) error {
+	top, err := os.OpenRoot(p.dir)
+	if err != nil {
+		return fmt.Errorf("reading the pool: %w", err)
+	}
+	defer top.Close()
+	entries, err := sysroot.Dir{Root: top}.List(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the pool: %w", err)
+	}
+	for _, e := range entries {
+		i, err := subvolume.Read(filepath.Join(p.dir, folder, e.Name()))
+		if errors.Is(err, subvolume.ErrOther) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = do(e.Name(), i)
+		}
+		if err != nil {
+			return fmt.Errorf("reading the pool: %w", err)
+		}
+	}
+	return nil
+}
+
+// hasKernel reports whether GRUB finds a kernel in a root: see the template of bootloader.
+func (p *Pool) hasKernel(name string) bool {
+	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	d := sysroot.Dir{Root: root}
+	if d.Has("vmlinuz") && d.Has("initrd.img") {
+		return true
+	}
+	found, err := fs.Glob(root.FS(), "boot/vmlinuz-*")
+	return err == nil && len(found) > 0
+}
+
+// boots is the root that grub.cfg names.
+func (p *Pool) boots() (string, error) {
+	if p.noESP != nil {
+		return "", p.noESP
+	}
+	c, err := bootloader.ReadConfig(p.esp)
+	if err != nil {
+		return "", err
+	}
+	name, ok := cutRoots(c.Root)
+	if !ok {
+		return "", fmt.Errorf("grub.cfg boots %q, which is not a root of the pool", job.Printable(c.Root))
+	}
+	return name, nil
+}
+
+// Close unmounts the pool. It is durable.
+func (p *Pool) Close() error {
+	var errs error
+	for _, c := range slices.Backward(p.close) {
+		errs = errors.Join(errs, c())
+	}
+	p.close = nil
+	return errs
+}

@@ -1,0 +1,237 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/subvolume"
+)
+
+func TestRead(t *testing.T) {
+	p, _ := installed(t)
+	c, err := p.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, _ := c.Root("one@amd64")
+	two, _ := c.Root("two@amd64")
+	bare, _ := c.Root("bare")
+	if len(c.Roots) != 3 || c.Boots != "one@amd64" || c.NoBoots != nil || c.Size < 400<<20 || c.Free <= 0 {
+		t.Errorf("Read = %+v", c)
+	}
+	if !one.Boots || one.Image != "one@amd64" || !one.Kernel || one.Runs || one.InUse ||
+		time.Since(one.Created) > time.Hour {
+		t.Errorf("root one = %+v", one)
+	}
+	if two.Boots || !slices.Equal(two.Inner, []string{"var"}) || bare.Kernel || bare.Image != "" {
+		t.Errorf("root two = %+v, bare = %+v", two, bare)
+	}
+	if i, err := c.Image("one@amd64"); err != nil || !slices.Equal(i.Roots, []string{"one@amd64", "two@amd64"}) {
+		t.Errorf("image one = %+v, %v", i, err)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	p, _ := installed(t)
+	parts := []string{"@roots/one@amd64", "@roots/bare", "@home", "@persistent"}
+	before := map[string]string{}
+	for _, name := range parts {
+		before[name] = tree(t, p.dir+"/"+name)
+	}
+	if err := p.DeleteRoot("one@amd64"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "that boots") {
+		t.Errorf("deleting the root that boots: %v", err)
+	}
+	if err := p.DeleteRoot("three"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("deleting a root that does not exist: %v", err)
+	}
+	if err := p.DeleteRoot("two@amd64"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.DeleteImage("one@amd64"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.Read()
+	if err != nil || len(c.Roots) != 2 || len(c.Images) != 0 {
+		t.Errorf("left are %+v, %v", c, err)
+	}
+	for _, name := range parts {
+		if now := tree(t, p.dir+"/"+name); now != before[name] {
+			t.Errorf("%s has changed:\n%s\nwas\n%s", name, now, before[name])
+		}
+	}
+	if err := p.DeleteRoot("bare"); err != nil {
+		t.Fatal(err)
+	}
+	// The last root is the one that boots, until the file says otherwise.
+	c, _ = p.Read()
+	c.Roots[0].Boots = false
+	if err := c.MayDelete(c.Roots[0]); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "last root") {
+		t.Errorf("deleting the last root: %v", err)
+	}
+}
+
+// What is mounted is not deleted, and what is mounted on / is the root that runs.
+func TestRunningRootStays(t *testing.T) {
+	p, dev := installed(t)
+	running := t.TempDir()
+	tool(t, "mount", "-o", "subvol=@roots/two@amd64", dev, running)
+	defer tool(t, "umount", running)
+	if err := p.DeleteRoot("two@amd64"); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("deleting a mounted root: %v", err)
+	}
+	if c, _ := p.Read(); len(c.Roots) != 3 {
+		t.Fatalf("left are %+v", c.Roots)
+	}
+	c := Contents{Roots: []Root{{Name: "a", Runs: true, InUse: true}, {Name: "b", Boots: true}}}
+	if err := c.MayDelete(c.Roots[0]); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "that runs") {
+		t.Errorf("deleting the root that runs: %v", err)
+	}
+}
+
+func TestBoot(t *testing.T) {
+	p, _ := installed(t)
+	before := tree(t, p.dir)
+	if err := p.Boot("two@amd64"); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := bootloader.ReadConfig(p.esp)
+	if err != nil || conf.Root != "@roots/two@amd64" || conf.PoolID != poolID || conf.Title != "two" ||
+		!slices.Equal(conf.Args, []string{"quiet", "net.ifnames=0"}) {
+		t.Errorf("grub.cfg = %+v, %v", conf, err)
+	}
+	if now := tree(t, p.dir); now != before {
+		t.Error("the pool has changed")
+	}
+	if c, _ := p.Read(); c.Boots != "two@amd64" {
+		t.Errorf("%s boots", c.Boots)
+	}
+	for name, want := range map[string]error{"bare": ErrRefused, "three": ErrUnknown} {
+		if err := p.Boot(name); !errors.Is(err, want) {
+			t.Errorf("Boot(%s) = %v, want %v", name, err, want)
+		}
+	}
+}
+
+// Without grub.cfg it is not known which root boots: none is deleted, and none is made to boot.
+func TestWithoutConfig(t *testing.T) {
+	p, _ := installed(t)
+	for _, text := range []string{"", "menuentry 'x' --id griddle {\n linux \"$kernel\" root=UUID=x\n"} {
+		put(t, p.esp, map[string]string{"griddle/grub.cfg": text})
+		c, err := p.Read()
+		if err != nil || c.NoBoots == nil {
+			t.Errorf("Read with the grub.cfg %q: %+v, %v", text, c.NoBoots, err)
+		}
+		if err := p.DeleteRoot("two@amd64"); !errors.Is(err, ErrRefused) {
+			t.Errorf("DeleteRoot = %v", err)
+		}
+		if err := p.Boot("two@amd64"); err == nil {
+			t.Error("Boot changed a grub.cfg that it cannot read")
+		}
+	}
+}
+
+func TestHostilePool(t *testing.T) {
+	p, _ := installed(t)
+	odd := "a\x1b[2J\n\xff"
+	tool(t, "btrfs", "subvolume", "create", p.dir+"/@roots/"+odd)
+	for name, target := range map[string]string{"link": "../@home", "absolute": "/etc"} {
+		if err := os.Symlink(target, filepath.Join(p.dir, roots, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(p.dir, roots, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	home := tree(t, p.dir+"/@home")
+	c, err := p.Read()
+	if err != nil || len(c.Roots) != 4 {
+		t.Fatalf("Read = %+v, %v", c.Roots, err)
+	}
+	for _, name := range []string{"link", "absolute", "folder", "../@home", "", ".", ".."} {
+		if err := p.DeleteRoot(name); !errors.Is(err, ErrUnknown) {
+			t.Errorf("DeleteRoot(%q) = %v, want ErrUnknown", name, err)
+		}
+	}
+	if Label(odd) != `"a\x1b[2J\n\xff"` {
+		t.Errorf("Label = %s", Label(odd))
+	}
+	if err := p.DeleteRoot(Label(odd)); err != nil {
+		t.Error(err)
+	}
+	if now := tree(t, p.dir+"/@home"); now != home {
+		t.Error("@home has changed")
+	}
+	if err := os.Rename(filepath.Join(p.dir, roots), filepath.Join(p.dir, "aside")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc", filepath.Join(p.dir, roots)); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := p.Read(); err == nil {
+		t.Errorf("Read through a symlink = %+v", c)
+	}
+}
+
+func TestManyRoots(t *testing.T) { readMany(t, 300) }
+
+// readMany reads a pool with n roots more.
+func readMany(t *testing.T, n int) {
+	t.Helper()
+	p, _ := installed(t)
+	for i := range n {
+		if err := subvolume.Snapshot(p.dir+"/@images/one@amd64", p.dir+"/@roots", fmt.Sprint("r", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := time.Now()
+	c, err := p.Read()
+	if err != nil || len(c.Roots) != n+3 {
+		t.Errorf("Read lists %d roots, %v", len(c.Roots), err)
+	}
+	t.Logf("%d roots are read in %s", n, time.Since(begun))
+}
+
+func TestOn(t *testing.T) {
+	dev := loop(t, 600<<20)
+	if p, err := On(dev); !errors.Is(err, ErrNone) {
+		t.Errorf("On a blank disk = %+v, %v, want ErrNone", p, err)
+	}
+	const id = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
+	f, err := disk.Claim(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l, err := disk.WholeDisk(id, 600<<20, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Write(f, disk.Content{}), disk.Announce(f, "/sys", l.Parts())); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := On(dev); !errors.Is(err, ErrNone) {
+		t.Errorf("On an unfinished disk = %+v, %v, want ErrNone", p, err)
+	}
+	if err := disk.Mark(f, 600<<20, 512, id); err != nil {
+		t.Fatal(err)
+	}
+	p, err := On(dev)
+	if err != nil || p.Job != id || p.Pool != dev+"p3" || p.ESP != dev+"p2" || p.BIOS != (Extent{1 << 20, 1 << 20}) ||
+		p.label() != "GR-1B4E28BA" {
+		t.Errorf("On = %+v, %v", p, err)
+	}
+}
+
+func TestHere(t *testing.T) {
+	if p, err := Here(); !errors.Is(err, ErrNone) {
+		t.Errorf("Here on a machine that tests = %+v, %v, want ErrNone", p, err)
+	}
+}
