@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/appliance/setting/proxy"
 	"griddle/appliance/sshd"
 	"griddle/cloud/userdata"
 )
@@ -51,12 +52,8 @@ func filesOf(s setting.Settings) []setting.File {
 		}
 	}
 	if s.Proxy != "" {
-		add("/etc/apt/apt.conf.d/90griddle-proxy",
-			"Acquire::http::Proxy \"%[1]s\";\nAcquire::https::Proxy \"%[1]s\";\n", s.Proxy)
-		// A percent sign is systemd's own.
-		add("/etc/systemd/system.conf.d/50-griddle-proxy.conf", "%s", strings.ReplaceAll(fmt.Sprintf(
-			"[Manager]\nDefaultEnvironment=\"http_proxy=%[1]s\" \"https_proxy=%[1]s\" \"no_proxy=%[2]s\"\n",
-			s.Proxy, direct(s)), "%", "%%"))
+		add(proxy.AptFile, "%s", proxy.Apt(s))
+		add(proxy.ManagerFile, "%s", proxy.Manager(s))
 	}
 	return append(files, networkd(s.Network)...)
 }
@@ -75,13 +72,4 @@ func sshdText(s setting.SSH) string {
 		fmt.Fprintf(&b, "PermitRootLogin %s\n", word)
 	}
 	return b.String()
-}
-
-// direct is what is reached without the proxy.
-func direct(s setting.Settings) string {
-	hosts := "localhost,127.0.0.1,::1"
-	if s.Domain != "" {
-		hosts += ",." + s.Domain
-	}
-	return hosts
 }

@@ -8,6 +8,7 @@ import (
 
 	"griddle/appliance/setting"
 	"griddle/appliance/setting/configurator"
+	"griddle/appliance/setting/proxy"
 )
 
 //go:embed scripts/settings.sh
@@ -40,7 +41,7 @@ func tasksOf(s setting.Settings) tasks {
 	t := tasks{sshd: sshdText(s.SSH) != "", proxy: s.Proxy, swap: s.Swap >> 20 << 20,
 		networkd: len(networkd(s.Network)) > 0, routes: left(s.Network)}
 	if s.Proxy != "" {
-		t.direct = direct(s)
+		t.direct = proxy.Direct(s)
 	}
 	if len(s.Network.Interfaces) == 0 {
 		t.dns, t.search = s.Network.DNS, s.Network.Search
