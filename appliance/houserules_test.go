@@ -80,6 +80,8 @@ var house = []rule{
 		"griddle/initramfs/bootloader", "griddle/initramfs/subvolume", "griddle/initramfs/sysroot",
 		"griddle/initramfs/chroot"},
 		why: "a pool is the same from the network and from the installed system, and shows nothing itself"},
+	{from: "griddle/initramfs/swapfile", never: []string{"griddle/..."},
+		why: "swap is the same for every image, with cloud-init or without"},
 	{from: "griddle/appliance/firewall", never: []string{"griddle/..."},
 		why: "the rules are the same for servers in clouds and for machines"},
 	{from: "griddle/appliance/sshd", never: []string{"griddle/..."},
