@@ -11,10 +11,11 @@
 //	ntp, ca, files                            ntp, ca_certs, write_files
 //	proxy                                     files for apt and systemd, /etc/environment
 //	configure                                 package configurator's files and units
-//	swap                                      /swapfile
+//	swap                                      /swapfile, on btrfs /swap/swapfile in a subvolume
 //	userData                                  read as cloud-init would, and merged last
 //
-// Hooks and kernel arguments are not in it: Rest lists them.
+// Hooks and kernel arguments are not in it: Rest lists them. What installs a machine makes the swap file too, and then
+// calls Seed with settings that have none.
 //
 // What cloud-init does in its own way: a user that the image has keeps its number, and the image's default user is made
 // where the settings have no users. In the secure state all passwords are locked, those of the settings too.

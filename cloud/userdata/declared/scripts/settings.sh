@@ -61,6 +61,11 @@ environment() {
 
 swap_file() { # cloud-init makes one that btrfs does not take
 	file=/swapfile
+	if [ "$(stat -f -c %T /)" = btrfs ] && command -v btrfs >/dev/null; then
+		# btrfs makes no snapshot of a root with a swap file in it.
+		[ -d /swap ] || btrfs subvolume create /swap >/dev/null || return
+		file=/swap/swapfile
+	fi
 	if [ "$(stat -c %s $file 2>/dev/null)" != "$swap" ]; then
 		swapoff $file 2>/dev/null
 		rm -f $file
