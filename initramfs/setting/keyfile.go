@@ -34,10 +34,7 @@ func (w *writer) networkManager(n setting.Network) error {
 			}
 		}
 	}
-	if err := w.unmask("NetworkManager.service"); err != nil {
-		return err
-	}
-	return w.enable("NetworkManager.service", "multi-user.target")
+	return w.start("NetworkManager.service", "multi-user.target")
 }
 
 // keyfile is the profile of an interface.

@@ -170,7 +170,7 @@ func (w *writer) hasLocale() (bool, error) {
 
 // existing are those of the names that are files of the image.
 func (w *writer) existing(names ...string) []string {
-	return slices.DeleteFunc(names, func(n string) bool {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		st, err := w.Lstat(n)
 		return err != nil || !st.Mode().IsRegular()
 	})

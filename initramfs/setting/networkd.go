@@ -29,10 +29,7 @@ func (w *writer) networkd(n setting.Network) error {
 		if !w.hasUnit(unit) {
 			continue
 		}
-		if err := w.unmask(unit); err != nil {
-			return err
-		}
-		if err := w.enable(unit, target); err != nil {
+		if err := w.start(unit, target); err != nil {
 			return err
 		}
 	}
@@ -49,10 +46,7 @@ func (w *writer) resolved(n setting.Network) error {
 				return err
 			}
 		}
-		if err := w.unmask(unit); err != nil {
-			return err
-		}
-		if err := w.enable(unit, "multi-user.target"); err != nil {
+		if err := w.start(unit, "multi-user.target"); err != nil {
 			return err
 		}
 		return w.link("../run/systemd/resolve/stub-resolv.conf", "etc/resolv.conf")

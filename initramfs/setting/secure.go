@@ -25,8 +25,5 @@ func (w *writer) firewall() error {
 	if err := w.Write(dropIn, []byte(firewall.NoStop), 0o644); err != nil {
 		return err
 	}
-	if err := w.unmask("nftables.service"); err != nil {
-		return err
-	}
-	return w.enable("nftables.service", "sysinit.target")
+	return w.start("nftables.service", "sysinit.target")
 }

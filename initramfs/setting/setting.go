@@ -2,8 +2,7 @@
 // network, time, files and the rest of package appliance/setting, for images without cloud-init.
 //
 // Call Apply on the new root. Images with cloud-init get a seed instead: HasCloudInit says which they are. Kernel
-// arguments, hooks and user-data are left to the caller. Time servers, proxy, CA certificates, swap and the
-// configurator are not written: Apply notes each that the settings have.
+// arguments, hooks, swap and user-data are left to the caller: package swapfile makes the file for all images.
 //
 // # What the caller does
 //
@@ -21,7 +20,7 @@
 // # Sources
 //
 // The manual pages passwd(5), shadow(5), group(5), gshadow(5), subuid(5), sudoers(5), sshd_config(5),
-// systemd.network(5), nm-settings-keyfile(5) and interfaces(5).
+// systemd.network(5), nm-settings-keyfile(5), interfaces(5), chrony.conf(5), timesyncd.conf(5) and dnf.conf(5).
 package setting
 
 import (
@@ -37,22 +36,11 @@ import (
 // Options is what Apply needs besides the settings.
 type Options struct {
 	// Run runs a program in the root, as chroot does, and returns an error with what it printed. Locales are generated
-	// with it; may be nil.
+	// with it, and certificates put into bundles. May be nil: then Note says what is left.
 	Run func(ctx context.Context, name string, args ...string) error
 
 	// Note gets what an operator should know of settings that have no effect yet. May be nil.
 	Note func(text string)
-}
-
-// notWritten names the settings that Apply does not write.
-func (w *writer) notWritten(context.Context) error {
-	for name, is := range map[string]bool{"ntp": len(w.s.NTP) > 0, "proxy": w.s.Proxy != "", "ca": len(w.s.CA) > 0,
-		"swap": w.s.Swap > 0, "configure": w.s.Configure != nil} {
-		if is {
-			w.note("%s has no effect: it is not written into images without cloud-init", name)
-		}
-	}
-	return nil
 }
 
 // ErrImage is wrapped by errors about what the image lacks, or has otherwise than the settings need it.
@@ -79,8 +67,12 @@ func Apply(ctx context.Context, root *os.Root, s setting.Settings, o Options) er
 		{"users", w.accounts},
 		{"ssh", w.ssh},
 		{"network", w.network},
-		{"time, trust and swap", w.notWritten},
-		{"files", w.files}, // last: a file of the settings wins over what they make
+		{"ntp", w.clock},
+		{"proxy", w.proxy},
+		{"ca", w.trust},
+		{"configure", w.configure},
+		{"files", w.files}, // after the others: a file of the settings wins over what they make
+		{"SELinux", w.selinux},
 	} {
 		if err := step.do(ctx); err != nil {
 			if sysroot.FromTree(err) && !errors.Is(err, ErrImage) {

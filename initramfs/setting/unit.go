@@ -43,6 +43,14 @@ func (w *writer) enable(unit, target string) error {
 	return w.link("/"+path.Join(dir, unit), "etc/systemd/system/"+target+".wants/"+unit)
 }
 
+// start is enable for a unit that may be masked.
+func (w *writer) start(unit, target string) error {
+	if err := w.unmask(unit); err != nil {
+		return err
+	}
+	return w.enable(unit, target)
+}
+
 // unmask removes the link with which systemctl mask keeps a unit from starting.
 func (w *writer) unmask(unit string) error {
 	if w.masked(unit) {
