@@ -1,7 +1,6 @@
 package swapfile
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,8 +82,8 @@ func TestMake(t *testing.T) {
 	}
 	run(t, "mkswap", file) // takes what is there, as a person would
 	err = Make(root, 1<<30)
-	if err == nil || !strings.Contains(err.Error(), "making the swap file of 1024 MiB: no space left on device; give a "+
-		"smaller swap") {
+	const want = "making the swap file of 1024 MiB: no space left on device; give a smaller swap"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a file larger than the disk: %v", err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(top, Subvolume)); err != nil || len(entries) != 1 {
@@ -92,18 +91,18 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// systemd's generator and findmnt read the lines.
+// findmnt reads the lines.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	fstab := filepath.Join(t.TempDir(), "fstab")
-	if err := os.WriteFile(fstab, []byte(strings.Join(Lines("UUID=6c3f1b1e-0000-4000-8000-000000000001"), "\n")+"\n"),
-		0o644); err != nil {
+	text := strings.Join(Lines("UUID=6c3f1b1e-0000-4000-8000-000000000001"), "\n") + "\n"
+	if err := os.WriteFile(fstab, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	got := run(t, "findmnt", "--tab-file", fstab, "--noheadings", "--list", "--output", "SOURCE,TARGET,FSTYPE,OPTIONS")
+	got := run(t, "findmnt", "-F", fstab, "--noheadings", "--list", "--output", "SOURCE,TARGET,FSTYPE,OPTIONS")
 	want := "UUID=6c3f1b1e-0000-4000-8000-000000000001 /swap btrfs subvol=/@swap,noatime,nofail," +
 		"x-systemd.device-timeout=0 /swap/swapfile none swap nofail"
 	if got := strings.Join(strings.Fields(got), " "); got != want {
-		t.Errorf("findmnt says %q, want %q", got, fmt.Sprint(want))
+		t.Errorf("findmnt says %q, want %q", got, want)
 	}
 }
