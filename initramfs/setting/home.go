@@ -162,15 +162,18 @@ func linesOf(b []byte) []string {
 
 const sudoersFile = "etc/sudoers.d/90-griddle-settings"
 
-// sudoers lets users become root.
+// sudoers lets users become root. Users that the settings do not name stay as they are.
 func (w *writer) sudoers() error {
-	var b strings.Builder
+	lines, err := w.othersSudo()
+	if err != nil {
+		return err
+	}
 	for _, u := range w.s.Users {
 		if u.Sudo {
-			fmt.Fprintf(&b, "%s ALL=(ALL:ALL) NOPASSWD: ALL\n", u.Name)
+			lines = append(lines, sudoersLine(u.Name))
 		}
 	}
-	if b.Len() == 0 {
+	if len(lines) == 0 {
 		if err := w.Remove(sudoersFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing /%s: %w", sudoersFile, err)
 		}
@@ -189,7 +192,7 @@ func (w *writer) sudoers() error {
 			return err
 		}
 	}
-	return w.WriteAs(sudoersFile, []byte(b.String()), 0o440, sysroot.Owner{})
+	return w.WriteAs(sudoersFile, []byte(strings.Join(lines, "\n")+"\n"), 0o440, sysroot.Owner{})
 }
 
 // includesSudoers reports whether a line of sudoers includes its folder; the number sign is no comment there.
