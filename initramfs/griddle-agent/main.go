@@ -5,6 +5,8 @@
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
 //	griddle-agent phone-home   in an installed system: reports once to the server that the system is up
 //
+// It is also the first process of each root that programs run in (package chroot).
+//
 // The screen shows what users need to know. /run/agent.log has the details for developers.
 package main
 
@@ -16,10 +18,14 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"griddle/initramfs/chroot"
 	"griddle/initramfs/kmod"
 )
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	chroot.Inside()
+	os.Exit(run(os.Args))
+}
 
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
