@@ -25,7 +25,7 @@ import (
 
 // callersInOrder lists who calls, the least trusted first.
 func callersInOrder() []string {
-	return []string{"", "wrong", "thief", "idle", "boot", "publisher", "administrator"}
+	return []string{"", "wrong", "thief", "service", "idle", "boot", "publisher", "administrator"}
 }
 
 // allowed says who may use a route of the store.
@@ -89,7 +89,7 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 		}
 		for _, route := range r.api.Routes() {
 			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil,
-				api.Anybody: callersInOrder()}[route.Who]
+				api.MachineKey: {"service"}, api.Anybody: callersInOrder()}[route.Who]
 			check("plain", r.plain.URL, route.Pattern, nil)
 			if route.Pattern == "POST "+job.HelloPath && private {
 				continue // private.txtar has what it answers

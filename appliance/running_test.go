@@ -35,6 +35,7 @@ type running struct {
 	key           *minisign.SecretKey // of a publisher of web*
 	tokens        map[string]string   // by who has it, see callersInOrder
 	image         catalog.Publication
+	service       *http.Client // proves the key of an installed machine
 }
 
 // newRunning starts one with an image, a publisher and three machines, of which two have a job. The thief has the token
@@ -117,7 +118,30 @@ func newRunning(t testing.TB, images string) *running {
 		must(err)
 		r.tokens[who] = w.Token
 	}
+	r.serve(t, proved)
 	return r
+}
+
+// serve has the key of conf install a machine, so that the system there may check in. It has no token that counts.
+func (r *running) serve(t testing.TB, conf *tls.Config) {
+	t.Helper()
+	ctx, mac, boot := t.Context(), "52:54:00:00:00:05", "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f05"
+	_, j, err := r.fleet.Install(ctx, mac, fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := job.NewClient(r.secure.URL, conf)
+	if _, err := agent.Hello(ctx, job.Hello{Boot: boot, Identity: job.Identity{MACs: []string{mac}},
+		Sources: []string{job.SourceHTTPS}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := agent.Events(ctx, job.Events{Boot: boot, Events: []job.Event{
+		{Seq: 1, Job: j.Spec.ID, State: job.Started, Disk: "S1"},
+		{Seq: 2, Job: j.Spec.ID, State: job.Done}}}); err != nil {
+		t.Fatal(err)
+	}
+	r.tokens["service"] = "none"
+	r.service = &http.Client{Transport: &http.Transport{TLSClientConfig: conf.Clone(), ForceAttemptHTTP2: true}}
 }
 
 func storeImages(st *imagestore.Store) api.Images { return images{st} }
@@ -169,7 +193,11 @@ func (r *running) ask(base, method, path, token, body string) (int, string) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := r.secure.Client().Do(req)
+	client := r.secure.Client()
+	if token == r.tokens["service"] && token != "" {
+		client = r.service
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type Machine struct {
 	FirstSeen time.Time         `json:"firstSeen"`
 	LastSeen  time.Time         `json:"lastSeen"` // the zero time: not yet
 	Deployed  *fleet.Deployment `json:"deployed,omitempty"`
+	Service   *fleet.Service    `json:"service,omitempty"`   // the last check-in of the service on it
 	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
 	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what machines claimed about it that contradicts
 	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
@@ -127,7 +128,8 @@ func show(v fleet.View) Machine {
 	m := v.Machine
 	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
 		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
-		Deployed: m.Deployed, Refused: m.Refused, Conflicts: m.Conflicts, LookAt: v.LookAt(), Job: v.Job}
+		Deployed: m.Deployed, Service: m.Service, Refused: m.Refused, Conflicts: m.Conflicts,
+		LookAt: v.LookAt(), Job: v.Job}
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

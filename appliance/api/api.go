@@ -8,6 +8,7 @@
 //	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
+//	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
 //	admin     GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
 //	admin     GET  /v1/machines/KEY                Machine with all its jobs
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
@@ -21,9 +22,10 @@
 //	admin     GET  /v1/multicast                   list of multicast.Listed
 //	admin     POST /v1/multicast/ID/ACTION         StreamControl -> 204; start, hold, cap, stop
 //
-// A KEY is a name, a MAC address or a UUID. Every call but hello needs "Authorization: Bearer TOKEN": the one of the
-// Welcome, the one-time token of the job, or the administrator's. A boot that said hello with a key (job.NewKey) makes
-// all its calls with that key: without it its token is not valid. A refusal is a problem document (RFC 9457).
+// A KEY is a name, a MAC address or a UUID. Every call but hello and check-in needs "Authorization: Bearer TOKEN": the
+// one of the Welcome, the one-time token of the job, or the administrator's. A boot that said hello with a key
+// (job.NewKey) makes all its calls with that key: without it its token is not valid. A check-in has no token: the key
+// of its connection says which machine it is. A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
 // by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from
@@ -61,7 +63,7 @@ type Images interface {
 	Plan(ctx context.Context, ref string) (job.Image, error)
 }
 
-// Options are what Handler needs; only Notices, Log and Now may be left out.
+// Options are what Handler needs; only Notices, Signed, Log and Now may be left out.
 type Options struct {
 	Fleet   *fleet.Fleet
 	Images  Images
@@ -71,6 +73,7 @@ type Options struct {
 	Admin   string          // the administrator's token, at least 16 bytes
 	Notices func() []string // sentences for the head of the list of machines; nil for none
 	Private bool            // Sources take the token of the boot
+	Signed  Notices         // for installed machines; nil says nothing to them
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -108,11 +111,12 @@ func New(o Options) (*Handler, error) {
 // Who may call a route.
 type Who int
 
-// The callers. Agent and HomeToken are checked by the fleet, in the transaction that does the work.
+// The callers. Agent, HomeToken and MachineKey are checked by the fleet, in the transaction that does the work.
 const (
-	Admin     Who = iota // the zero value, so that a route that forgets to say is closed
-	Agent                // bearer of a boot's token
-	HomeToken            // bearer of a one-time token
+	Admin      Who = iota // the zero value, so that a route that forgets to say is closed
+	Agent                 // bearer of a boot's token
+	HomeToken             // bearer of a one-time token
+	MachineKey            // an installed system that proves the key of a machine
 	Anybody
 )
 
@@ -132,6 +136,7 @@ func (h *Handler) Routes() []Route {
 		{"POST " + job.StreamPath, Agent, h.stream},
 		{"POST " + job.RelayPath, Agent, h.relayReport},
 		{"POST " + job.HomePath, HomeToken, h.home},
+		{"POST " + job.CheckInPath, MachineKey, h.checkIn},
 		{"GET /v1/machines", Admin, h.machines},
 		{"GET /v1/machines/{key}", Admin, h.machine},
 		{"POST /v1/machines/{key}/install", Admin, h.install},
@@ -172,6 +177,10 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 			var s fleet.Session
 			s, err = h.o.Fleet.Session(r.Context(), by)
 			known = s.Ordered
+		case MachineKey:
+			var m fleet.Machine
+			m, err = h.o.Fleet.KeyOwner(r.Context(), by.Key)
+			known = m.Rank == fleet.Ordered
 		default:
 			if route.Who == HomeToken && by.Token == "" {
 				err = fleet.ErrToken
@@ -237,7 +246,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
 	case errors.Is(err, fleet.ErrInvalid), errors.Is(err, fleet.ErrCode):
 		p = job.NewProblem(http.StatusBadRequest, err.Error())
-	case errors.Is(err, fleet.ErrToken):
+	case errors.Is(err, fleet.ErrOften):
+		p = job.NewProblem(http.StatusTooManyRequests, err.Error())
+		w.Header().Set("Retry-After", "5")
+	case errors.Is(err, fleet.ErrToken), errors.Is(err, fleet.ErrKey):
 		p = job.NewProblem(http.StatusUnauthorized, err.Error())
 	case errors.Is(err, quota.ErrFull), errors.Is(err, fleet.ErrFull):
 		p = job.NewProblem(http.StatusServiceUnavailable, err.Error()+"; try again later")
@@ -254,7 +266,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = job.NewProblem(http.StatusInternalServerError, "the server could not do it; its log says why")
 	}
 	if p.Status == http.StatusUnauthorized {
-		h.o.Log.Warn("request without a valid token", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr)
+		h.o.Log.Warn("request without a valid token or key", "method", r.Method, "path", r.URL.Path,
+			"remote", r.RemoteAddr)
 		w.Header().Set("WWW-Authenticate", `Bearer realm="griddle"`)
 	}
 	told := *p

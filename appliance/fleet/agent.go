@@ -230,6 +230,9 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 			if err := saveJob(ctx, tx, j); err != nil {
 				return err
 			}
+			if err := installedBy(ctx, tx, j, j.carrier(), now); err != nil {
+				return err
+			}
 		}
 		if m, err = byID(ctx, tx, j.Machine); err != nil {
 			return err

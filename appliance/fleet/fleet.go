@@ -43,6 +43,7 @@
 //	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
 //	             asks for them), given (the job whose settings it got last)
 //	keys         machine, key, approved: the keys that an operator approved
+//	installs     machine, key, job, time: the key of the boot that last installed it, see CheckIn
 //	guesses      machine, time: codes that matched no boot
 //	settings     machine, sealed (setting.Document as JSON, see Sealer), changed
 //	homes        token (SHA-256), job, boot, created

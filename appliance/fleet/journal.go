@@ -106,6 +106,11 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 			return err
 		}
 	}
+	if j.State == job.Done && jobs[0].State != job.Done {
+		if err := installedBy(ctx, tx, j, s.Boot, f.o.Now()); err != nil {
+			return err
+		}
+	}
 	if err := saveJob(ctx, tx, j); err != nil {
 		return err
 	}

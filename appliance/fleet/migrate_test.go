@@ -112,12 +112,12 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.Exec("PRAGMA user_version = 5"); err != nil {
+	if _, err := f.db.Exec("PRAGMA user_version = 6"); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
-		"it has version 5, and this program can read versions up to 4: use the program that wrote it") {
+		"it has version 6, and this program can read versions up to 5: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

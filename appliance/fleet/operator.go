@@ -114,6 +114,9 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 		m.firm = m.firm || from.firm
 	}
 	m.Identity.MACs = job.Identity{MACs: macs}.Bounded().MACs
+	if c := from.Service; c != nil && (m.Service == nil || c.Time.After(m.Service.Time)) {
+		m.Service = c
+	}
 	if d := from.Deployed; d != nil && (m.Deployed == nil || d.Time.After(m.Deployed.Time)) {
 		m.Deployed = d
 	}
@@ -130,9 +133,11 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE keys SET machine = ? WHERE machine = ?", m.ID,
-		from.ID); err != nil {
-		return err
+	for _, table := range []string{"keys", "installs"} {
+		if _, err := tx.ExecContext(ctx, "UPDATE OR IGNORE "+table+" SET machine = ? WHERE machine = ?", m.ID,
+			from.ID); err != nil {
+			return err
+		}
 	}
 	if err := f.mergeSettings(ctx, tx, *m, from); err != nil {
 		return err

@@ -66,6 +66,18 @@ func pageOf(w io.Writer, m api.Machine) error {
 			line("host key", fmt.Sprintf("%s (%s)", ssh.FingerprintSHA256(k), k.Type()))
 		}
 	}
+	if c := m.Service; c != nil {
+		line("service", fmt.Sprintf("checked in %s from %s, agent %s, root %s", seen(c.Time), job.Printable(c.From),
+			or(job.Printable(c.Agent), "unknown"), or(job.Sentence(c.Root), "unknown")))
+		key := "a file"
+		if c.Sealed {
+			key = "sealed by its TPM"
+		}
+		line("", fmt.Sprintf("  Its key is %s. It has notice %d of this site.", key, c.Notice))
+		if c.Trouble != "" {
+			line("", "  It reports: "+job.Sentence(c.Trouble))
+		}
+	}
 	for _, j := range m.Jobs {
 		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State,
 			or(job.Sentence(j.Message), "-")))

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+	"griddle/appliance/quota"
+)
+
+// checkInEvery is about how many seconds services wait between two check-ins; each adds a random part.
+const checkInEvery = 300
+
+// Notices is what the site says to installed machines, signed: the head of its catalog and its notice. Either is nil
+// where there is none.
+type Notices interface {
+	Signed(ctx context.Context) (head, notice []byte, err error)
+}
+
+// checkIn records that the service of a machine is up. The key of the connection says which machine; the body cannot.
+func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
+	if r.ContentLength > job.MaxCheckIn {
+		return &http.MaxBytesError{Limit: job.MaxCheckIn}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, job.MaxCheckIn)
+	var in job.CheckIn
+	if err := decode(w, r, false, &in); err != nil {
+		return err
+	}
+	m, err := h.o.Fleet.CheckIn(r.Context(), quota.Key(r.RemoteAddr), by.Key, in)
+	if err != nil {
+		return err
+	}
+	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: checkInEvery}
+	if h.o.Signed != nil {
+		if out.Head, out.Notice, err = h.o.Signed.Signed(r.Context()); err != nil {
+			return fmt.Errorf("signing what installed machines should know: %w", err)
+		}
+	}
+	h.o.Log.Debug("service checks in", "machine", m.Name, "agent", m.Service.Agent, "root", m.Service.Root,
+		"trouble", m.Service.Trouble)
+	return reply(w, http.StatusOK, out)
+}
