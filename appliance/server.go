@@ -193,7 +193,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	s.api, err = api.New(api.Options{
 		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()},
 		Home: s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
-		Log: s.log, Now: s.now,
+		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())
@@ -330,15 +330,23 @@ func (s *server) siteNow(ctx context.Context) ([]byte, error) {
 	return s.made.cpio, err
 }
 
-// site is what the boot image of this site holds. Publishing may add a trusted key.
+// site is what the boot image of this site holds.
 func (s *server) site(ctx context.Context) ([]byte, error) {
+	our, err := s.contents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return site.Archive(our, s.live.Load().keymap)
+}
+
+// contents is what machines should know of this site. Publishing may add a trusted key.
+func (s *server) contents(ctx context.Context) (site.Site, error) {
 	trusted, err := s.store.Trusted(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the store's trusted keys: %w", err)
+		return site.Site{}, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
-	now := s.live.Load()
 	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.bundle()),
-		Keymap: now.config.Keymap}
+		Keymap: s.live.Load().config.Keymap}
 	for _, g := range trusted.Grants() {
 		if g.Limited() {
 			our.Limited = append(our.Limited, g.String())
@@ -348,12 +356,12 @@ func (s *server) site(ctx context.Context) ([]byte, error) {
 	}
 	b, err := s.store.Head(ctx)
 	if err != nil {
-		return nil, err
+		return site.Site{}, err
 	}
 	h, key, err := head.Open(b, trusted)
 	if err != nil {
-		return nil, err
+		return site.Site{}, err
 	}
 	our.Catalog = site.Catalog{Key: key.String(), Seq: h.Seq}
-	return site.Archive(our, now.keymap)
+	return our, nil
 }
