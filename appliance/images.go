@@ -42,6 +42,19 @@ func (i images) Choices(ctx context.Context) ([]job.ImageChoice, error) {
 	return out, nil
 }
 
+// Settings implements api.Images.
+func (i images) Settings(ctx context.Context, image job.Image) ([]byte, error) {
+	name, err := ref.Parse(image.Ref)
+	if err != nil {
+		return nil, absent{err}
+	}
+	s, err := i.store.Show(ctx, name)
+	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
+		return nil, absent{err}
+	}
+	return s.Image.Settings, err
+}
+
 // Plan implements api.Images. An image without a kernel is refused before a machine restarts for it.
 func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 	name, err := ref.Parse(text)

@@ -61,7 +61,7 @@ func newRunning(t testing.TB, images string) *running {
 	site, err := st.siteKey(ctx, s.store)
 	must(err)
 	must(s.store.KeepHead(ctx, site, time.Hour))
-	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{})
+	s.fleet, err = fleet.Open(ctx, st.path(fleetFile), fleet.Options{Sealer: st.sealer()})
 	must(err)
 	t.Cleanup(func() { s.fleet.Close() })
 	s.streams, err = coordinator.New(coordinator.Options{Off: true, Groups: conf.Multicast.Groups,

@@ -182,10 +182,9 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return err
 	}
 	o := fleetOptions(s.config)
-	o.Now = s.now
-	s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), o)
-	if err != nil {
-		return err
+	o.Now, o.Sealer = s.now, s.state.sealer()
+	if s.fleet, err = fleet.Open(ctx, s.state.path(fleetFile), o); err != nil {
+		return lostKey(err)
 	}
 	if s.streams, err = s.multicast(nw); err != nil {
 		return errors.Join(err, s.fleet.Close())
@@ -311,6 +310,15 @@ func lostEntries(err error) error {
 		return err
 	}
 	return Advice{err, LostEntries}
+}
+
+// lostKey says what to do where the settings of machines cannot be opened.
+func lostKey(err error) error {
+	if !errors.Is(err, fleet.ErrSealed) {
+		return err
+	}
+	return Advice{err, "Restore " + settingsKey + " from the backup of the state directory. If the key is lost, " +
+		"`griddle settings discard` deletes the settings that it sealed; then set them again."}
 }
 
 // siteCache is the site's part of the boot image, as it was made last.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/appliance/seal"
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/document"
@@ -35,6 +36,7 @@ const (
 	serverKeyFile = "server.key"
 	fleetFile     = "fleet.db"
 	leasesFile    = "leases"
+	settingsKey   = "settings.key" // the age identity that the settings of machines are sealed for
 	lockFile      = "lock"
 )
 
@@ -77,6 +79,12 @@ func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 // write replaces a file of the directory durably: after a power cut it is the old one or the new one, whole.
 func (s *state) write(name string, b []byte, mode fs.FileMode) error {
 	return durable.Disk{}.Replace(s.path(name), b, mode)
+}
+
+// sealer is the key that the settings of machines are sealed with.
+func (s *state) sealer() *seal.Key {
+	return seal.In(durable.Disk{}, s.path(settingsKey),
+		"griddle's own: the settings of machines are encrypted for this identity")
 }
 
 // adminToken returns the administrator's token, made at the first call ever.
@@ -145,7 +153,7 @@ func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
 // tighten takes from the group and from others what they may do with the files that hold secrets, and returns those
 // that were open. The directory itself keeps others out; these files are what is copied.
 func (s *state) tighten() (open []string, err error) {
-	for _, name := range []string{TokenFile, SiteKeyFile, caKeyFile, nextKeyFile, serverKeyFile} {
+	for _, name := range []string{TokenFile, SiteKeyFile, settingsKey, caKeyFile, nextKeyFile, serverKeyFile} {
 		st, err := os.Stat(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

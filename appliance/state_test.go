@@ -194,4 +194,13 @@ func TestSecretsAreTightened(t *testing.T) {
 	if st, err := os.Stat(s.path(TokenFile)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file has mode %v, %v, want 0600", st.Mode(), err)
 	}
+	if err := s.sealer().Make(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.path(settingsKey), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if open, err := s.tighten(); err != nil || len(open) != 1 || open[0] != settingsKey+" (0640)" {
+		t.Errorf("tighten() = %v, %v, want the key of settings", open, err)
+	}
 }

@@ -36,8 +36,10 @@ type Machine struct {
 	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
 	// boots that wait for approval; not in the list, and without their codes
 	Waiting []fleet.WaitingBoot `json:"waiting,omitempty"`
-	Job     *fleet.Job          `json:"job,omitempty"`  // the most important one, see fleet.View
-	Jobs    []fleet.Job         `json:"jobs,omitempty"` // all, the newest first; not in the list
+	// its settings have secrets, so that the next boot waits for approval, unless its key is approved; after an order
+	Secrets bool        `json:"secrets,omitempty"`
+	Job     *fleet.Job  `json:"job,omitempty"`  // the most important one, see fleet.View
+	Jobs    []fleet.Job `json:"jobs,omitempty"` // all, the newest first; not in the list
 }
 
 // Install asks for an install. The fields are what an operator types.
@@ -209,13 +211,19 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 		return err
 	}
 	order.Replace = in.Replace
+	settings, err := h.check(r.Context(), r.PathValue("key"), order)
+	if err != nil {
+		return err
+	}
 	m, j, err := h.o.Fleet.Install(r.Context(), r.PathValue("key"), order)
 	if err != nil {
 		return busy(err, m.Name)
 	}
 	h.o.Log.Info("job created", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
-	return reply(w, http.StatusCreated, show(fleet.View{Machine: m, Job: &j}))
+	out := show(fleet.View{Machine: m, Job: &j})
+	out.Secrets = len(settings.Secrets()) > 0
+	return reply(w, http.StatusCreated, out)
 }
 
 func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

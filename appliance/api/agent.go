@@ -35,7 +35,13 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 			out.Approval = &job.Settings{State: job.Waiting, Code: g.Code}
 		}
 	} else if g.Job != nil {
-		s := h.spec(*g.Job, g.Home)
+		s, err := h.spec(r.Context(), *g.Job, g.Home)
+		if err != nil {
+			return err
+		}
+		if s.Settings && !slices.Contains(in.Features, job.FeatureSettings) {
+			return h.tooOld(r.Context(), fleet.Proof{Token: g.Token, Key: by.Key}, s.ID)
+		}
 		out.Job, what = &s, s.Image.Ref
 	} else if out.Images, err = h.o.Images.Choices(r.Context()); err != nil {
 		return fmt.Errorf("listing images for %s: %w", g.Machine.Name, err)
@@ -52,11 +58,14 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 }
 
 // spec is a job as its agent gets it: with where to fetch from and how to report.
-func (h *Handler) spec(j fleet.Job, home string) job.Spec {
-	s := j.Spec
+func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spec, err error) {
+	s = j.Spec
 	s.Sources = h.o.Sources
 	s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
-	return s
+	if s.Kind == job.Install {
+		s.Settings, err = h.hasSettings(ctx, j)
+	}
+	return s, err
 }
 
 func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
@@ -64,24 +73,37 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
+	who, err := h.o.Fleet.Session(r.Context(), by)
+	if err != nil {
+		return err
+	}
 	var j fleet.Job
 	var home string
-	var err error
 	if in.Continue != "" {
 		j, home, err = h.o.Fleet.Continue(r.Context(), by, in.Continue, in.Disk)
 	} else {
 		var order fleet.Order
 		if order, err = h.order(r.Context(), job.Install,
 			Install{Image: in.Image, Disk: string(in.Disk), Erase: in.Erase}); err == nil {
+			_, err = h.check(r.Context(), who.Machine, order)
+		}
+		if err == nil {
 			j, home, err = h.o.Fleet.Choose(r.Context(), by, order)
 		}
 	}
 	if err != nil {
 		return err
 	}
+	s, err := h.spec(r.Context(), j, home)
+	if err != nil {
+		return err
+	}
+	if s.Settings && !who.Settings {
+		return h.tooOld(r.Context(), by, s.ID)
+	}
 	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
-	return reply(w, http.StatusOK, h.spec(j, home))
+	return reply(w, http.StatusOK, s)
 }
 
 // order plans what is asked for. Every mistake in it is told at once.

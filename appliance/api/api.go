@@ -4,6 +4,7 @@
 //	who       call                                 body -> reply
 //	anyone    POST /v1/agent/hello                 job.Hello -> job.Welcome
 //	agent     POST /v1/agent/choose                job.Choice -> job.Spec
+//	agent     GET  /v1/agent/settings              job.Settings
 //	agent     POST /v1/agent/events                job.Events -> job.Acknowledged
 //	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
@@ -47,6 +48,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/quota"
+	"griddle/appliance/setting"
 )
 
 // ErrNoImage is wrapped by Images where a reference names nothing.
@@ -61,19 +63,22 @@ type Images interface {
 	Choices(ctx context.Context) ([]job.ImageChoice, error)
 	// Plan resolves a reference as a person types it and says how a blank machine gets the image.
 	Plan(ctx context.Context, ref string) (job.Image, error)
+	// Settings returns the settings that the signed document of an image has, as JSON; nil for none.
+	Settings(ctx context.Context, image job.Image) ([]byte, error)
 }
 
-// Options are what Handler needs; only Notices, Signed, Log and Now may be left out.
+// Options are what Handler needs; only Site, Notices, Signed, Log and Now may be left out.
 type Options struct {
 	Fleet   *fleet.Fleet
 	Images  Images
 	Streams Streams
-	Sources []string        // base URLs of blobs, which each job is given
-	Home    string          // https base URL that installed systems report to
-	Admin   string          // the administrator's token, at least 16 bytes
-	Notices func() []string // sentences for the head of the list of machines; nil for none
-	Private bool            // Sources take the token of the boot
-	Signed  Notices         // for installed machines; nil says nothing to them
+	Sources []string                // base URLs of blobs, which each job is given
+	Home    string                  // https base URL that installed systems report to
+	Admin   string                  // the administrator's token, at least 16 bytes
+	Notices func() []string         // sentences for the head of the list of machines; nil for none
+	Private bool                    // Sources take the token of the boot
+	Signed  Notices                 // for installed machines; nil says nothing to them
+	Site    func() setting.Document // the settings of all machines; nil for none
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -132,6 +137,7 @@ func (h *Handler) Routes() []Route {
 	return []Route{
 		{"POST " + job.HelloPath, Anybody, h.hello},
 		{"POST " + job.ChoosePath, Agent, h.choose},
+		{"GET " + job.SettingsPath, Agent, h.settings},
 		{"POST " + job.EventsPath, Agent, h.events},
 		{"POST " + job.StreamPath, Agent, h.stream},
 		{"POST " + job.RelayPath, Agent, h.relayReport},

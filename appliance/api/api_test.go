@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -18,6 +19,9 @@ import (
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/seal"
+	"griddle/appliance/setting"
+	"griddle/imagestore/durable"
 )
 
 const (
@@ -26,7 +30,7 @@ const (
 	mac        = "52:54:00:00:00:0a"
 )
 
-// shelf is a store with one image.
+// shelf is a store with two images. The one that is called set has settings.
 type shelf struct{}
 
 func (shelf) Choices(context.Context) ([]job.ImageChoice, error) {
@@ -34,10 +38,17 @@ func (shelf) Choices(context.Context) ([]job.ImageChoice, error) {
 }
 
 func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
-	if ref != "web" {
+	if ref != "web" && ref != "set" {
 		return job.Image{}, fmt.Errorf("%w: %s", ErrNoImage, job.Printable(ref))
 	}
-	return job.Image{Ref: "web:1@amd64", Document: "sha256:00", Size: 1000}, nil
+	return job.Image{Ref: ref + ":1@amd64", Document: "sha256:00", Size: 1000}, nil
+}
+
+func (shelf) Settings(_ context.Context, image job.Image) ([]byte, error) {
+	if image.Ref != "set:1@amd64" {
+		return nil, nil
+	}
+	return []byte(`{"zone":"UTC","ntp":["image.example.org"]}`), nil
 }
 
 // air is a room without sessions, but for one.
@@ -64,24 +75,33 @@ func (a *air) Control(session, action string, c StreamControl) error {
 type site struct {
 	air *air
 	*httptest.Server
-	handler *Handler
-	tls     *tls.Config
+	handler  *Handler
+	tls      *tls.Config
+	fleet    *fleet.Fleet
+	dir      string           // of the fleet's file
+	settings setting.Document // of all machines
+	log      bytes.Buffer
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	f, err := fleet.Open(t.Context(), filepath.Join(t.TempDir(), "fleet.db"), fleet.Options{})
+	s := &site{air: &air{}, dir: t.TempDir()}
+	var err error
+	s.fleet, err = fleet.Open(t.Context(), filepath.Join(s.dir, "fleet.db"), fleet.Options{
+		Sealer: seal.In(durable.Disk{}, filepath.Join(s.dir, "settings.key"), "test")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	room := &air{}
-	h, err := New(Options{Fleet: f, Images: shelf{}, Streams: room, Sources: []string{"http://a"},
-		Home: "https://a", Admin: adminToken})
+	t.Cleanup(func() { s.fleet.Close() })
+	s.handler, err = New(Options{Fleet: s.fleet, Images: shelf{}, Streams: s.air, Sources: []string{"http://a"},
+		Home: "https://a", Admin: adminToken, Site: func() setting.Document { return s.settings },
+		Log: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{air: room, Server: httptest.NewTLSServer(h), handler: h}
+	s.Server = httptest.NewUnstartedServer(s.handler)
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if s.tls, err = job.PinnedTLS(ca); err != nil {

@@ -91,3 +91,28 @@ func (f *Fleet) Give(ctx context.Context, p Proof, id string, secret bool) (out 
 	f.grown()
 	return out, nil
 }
+
+// TooOld notes in the journal that the boot of p gets no job, because its agent asks for no settings; once for a job.
+func (f *Fleet) TooOld(ctx context.Context, p Proof, id string) error {
+	note := "not " + id
+	err := f.change(ctx, func(tx *sql.Tx) error {
+		s, _, err := f.session(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		done, err := tx.ExecContext(ctx, "UPDATE boots SET given = ?1 WHERE boot = ?2 AND given <> ?1", note, s.Boot)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return f.journal(ctx, tx, s.Machine, "", job.Event{Time: f.o.Now().UTC(), Job: id, Level: job.Warning,
+			Message: "the boot image is too old for the settings of this machine, and gets no job; make a new one " +
+				"with `make boot`, and copy it to the server's boot_dir"})
+	})
+	if err == nil {
+		f.grown()
+	}
+	return err
+}

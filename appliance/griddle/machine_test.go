@@ -33,6 +33,8 @@ func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
 	return job.Image{Ref: "web:1@amd64", Size: 1000}, nil
 }
 
+func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, nil }
+
 // TestMachineScripts runs testdata/machine/*.txtar beside an API that is found by the state directory $STATE. Beside
 // the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
 // reports for the last one, "JOB" in it standing for its job; agent again, which says hello again, with $CODE set to

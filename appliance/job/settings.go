@@ -8,7 +8,7 @@ import (
 )
 
 // FeatureSettings in Hello.Features: the agent asks for settings and writes them. Without it the server gives no job to
-// a machine that has settings. Neither the server nor the agent uses it, Spec.Settings and SettingsPath yet.
+// a machine that has settings.
 const FeatureSettings = "settings"
 
 // Approval says whether a boot gets what its job needs.
