@@ -99,6 +99,8 @@ var house = []rule{
 		why: "the service keeps a machine in touch with its server, and installs nothing"},
 	{from: "griddle/initramfs/resident/program", never: []string{"griddle/initramfs/resident", "griddle/appliance/job"},
 		why: "a program is replaced the same way, wherever it comes from"},
+	{from: "griddle/initramfs/keysearch", only: []string{"griddle/initramfs/disk", "griddle/initramfs/machinekey",
+		"griddle/appliance/job"}, why: "a key is found by what is on disks, whoever asks"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},

@@ -10,12 +10,9 @@ import (
 	"griddle/initramfs/sysroot"
 )
 
-// KeyDir is the folder below /persistent with the machine's key, see package machinekey.
-const KeyDir = "griddle"
-
 // SeenDir is the folder below /persistent with the newest head of the site's catalog, in the form of
 // imagestore.SeenDir.
-const SeenDir = KeyDir + "/seen"
+const SeenDir = machinekey.Folder + "/seen"
 
 // persistent makes @persistent, with the key and the head. That comes first on the new pool: after a power cut the next
 // boot finds the key, and proves itself by it.
@@ -30,7 +27,7 @@ func (w *work) persistent() error {
 	}
 	defer root.Close()
 	sys := system{sysroot.Dir{Root: root}}
-	if err := sys.MakeDir(KeyDir, 0o755); err != nil {
+	if err := sys.MakeDir(machinekey.Folder, 0o755); err != nil {
 		return err
 	}
 	if w.o.Seen.Key != "" {
@@ -48,9 +45,9 @@ func (w *work) persistent() error {
 	if w.o.Key.PrivateKey == nil {
 		return nil
 	}
-	dir, err := root.OpenRoot(KeyDir)
+	dir, err := root.OpenRoot(machinekey.Folder)
 	if err != nil {
-		return fmt.Errorf("opening /%s of @persistent: %w", KeyDir, err)
+		return fmt.Errorf("opening /%s of @persistent: %w", machinekey.Folder, err)
 	}
 	defer dir.Close()
 	if err := machinekey.Keep(dir, w.o.Key); err != nil {

@@ -136,7 +136,7 @@ func TestSettings(t *testing.T) {
 
 func checkKey(t *testing.T, top string, want tls.Certificate) {
 	t.Helper()
-	dir, err := os.OpenRoot(filepath.Join(top, "@persistent", KeyDir))
+	dir, err := os.OpenRoot(filepath.Join(top, "@persistent", machinekey.Folder))
 	if err != nil {
 		t.Error(err)
 		return

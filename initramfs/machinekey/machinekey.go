@@ -47,6 +47,9 @@ import (
 	"griddle/appliance/job"
 )
 
+// Folder is the folder with the key, in the subvolume @persistent.
+const Folder = "griddle"
+
 // File is the name of the key's file in its folder.
 const File = "machine.key"
 
