@@ -27,7 +27,8 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 	if err != nil {
 		return err
 	}
-	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished}
+	out := job.Welcome{Time: h.o.Now().UTC(), Machine: g.Machine.Name, Token: g.Token, Unfinished: g.Unfinished,
+		Approved: g.Approved}
 	what := "choose"
 	if g.Waiting {
 		what = "waits for approval"

@@ -21,6 +21,7 @@ type Greeting struct {
 	Home       string           // with Job: the one-time token for the system that will be installed
 	Unfinished []job.Unfinished // installs that were started on this machine's screen and may continue
 	First      bool             // this boot had not said hello before
+	Approved   bool             // an operator approved the key of this boot for the machine
 
 	// Waiting: an operator has to approve the boot before it gets a job. Its screen shows Code, "" for a boot without a
 	// key, which cannot be approved.
@@ -50,12 +51,11 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 			return err
 		}
 		g.Machine = m
-		var may bool
-		err = tx.QueryRowContext(ctx, "SELECT "+approved+" FROM boots WHERE boot = ?", h.Boot).Scan(&may)
+		err = tx.QueryRowContext(ctx, "SELECT "+approved+" FROM boots WHERE boot = ?", h.Boot).Scan(&g.Approved)
 		if err != nil {
 			return err
 		}
-		if g.Waiting = !f.mayWork(may); g.Waiting {
+		if g.Waiting = !f.mayWork(g.Approved); g.Waiting {
 			g.Code, err = f.await(ctx, tx, m, h.Boot, from)
 			return err
 		}

@@ -29,7 +29,7 @@ func TestApprove(t *testing.T) {
 	nothing := func(who string, g Greeting, key, boot string) {
 		t.Helper()
 		by := Proof{g.Token, key}
-		if g.Job != nil || g.Home != "" || !g.Waiting {
+		if g.Job != nil || g.Home != "" || !g.Waiting || g.Approved {
 			t.Errorf("%s's hello gets %+v", who, g)
 		}
 		if _, err := f.Streaming(ctx, by); !errors.Is(err, ErrOver) {
@@ -57,11 +57,12 @@ func TestApprove(t *testing.T) {
 	if m, err := f.Approve(ctx, macA, typed); err != nil || !m.has(macA) {
 		t.Fatalf("Approve(%q) = %+v, %v", typed, m, err)
 	}
-	if g := prove(t, f, "ada", ada, macA); g.Job == nil || g.Home == "" || g.Waiting {
+	if g := prove(t, f, "ada", ada, macA); g.Job == nil || g.Home == "" || g.Waiting ||
+		!g.Approved {
 		t.Errorf("the approved boot's hello gets %+v", g)
 	}
-	if g := prove(t, f, "ada", uuid.NewString(), macA); g.Job == nil {
-		t.Error("another boot with the key that is kept gets no job")
+	if g := prove(t, f, "ada", uuid.NewString(), macA); g.Job == nil || !g.Approved {
+		t.Error("another boot with the key that is kept gets no job, or is not known as approved")
 	}
 	nothing("the thief, after the approval", prove(t, f, "eve", eve, macA), "eve", eve)
 	if v, _, err := f.Show(ctx, macA); err != nil || len(v.Waiting) != 1 {

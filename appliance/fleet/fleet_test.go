@@ -226,6 +226,11 @@ func TestCancelReachesAgent(t *testing.T) {
 	if err != nil || !ack.Cancelled || ack.Seq != 1 {
 		t.Errorf("Append() after Cancel = %+v, %v, want cancelled", ack, err)
 	}
+	// An agent with nothing to report asks with what the server has.
+	ack, err = f.Append(ctx, g.proof(), job.Events{Boot: boot, Events: []job.Event{{Seq: 1, Job: j.Spec.ID}}})
+	if err != nil || !ack.Cancelled || ack.Seq != 1 {
+		t.Errorf("Append() of the same event = %+v, %v, want cancelled", ack, err)
+	}
 	if _, err := f.Cancel(ctx, macA); !errors.Is(err, ErrOver) {
 		t.Errorf("second Cancel() = %v, want ErrOver", err)
 	}

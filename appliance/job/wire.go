@@ -39,6 +39,9 @@ type Welcome struct {
 	Job     *Spec         `json:"job,omitempty"`
 	Images  []ImageChoice `json:"images,omitempty"`
 
+	// Approved says that an operator approved the key of this boot for the machine, now or in an earlier boot.
+	Approved bool `json:"approved,omitempty"`
+
 	// Unfinished are the installs that a user started on this machine's screen in an earlier boot, and whose marks are
 	// on the disks of Hello. They continue only if the user says so, with Choice.Continue.
 	Unfinished []Unfinished `json:"unfinished,omitempty"`
