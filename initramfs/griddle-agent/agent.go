@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,7 @@ type station struct {
 	disks  *disk.Scanner
 	api    *client
 	events *journal
+	key    tls.Certificate // by which this boot proves itself
 
 	chosen chan job.Choice
 	power  chan tui.Power
@@ -119,23 +121,22 @@ func (s *station) run(ctx context.Context) error {
 		s.log.Warn("clock", "error", err)
 	}
 	go l.renew(ctx, s.log)
-	s.api, err = newClient(s.site)
-	if err != nil {
-		return err
-	}
-	s.events = newJournal(s.log, s.boot, showOn(s.screen), s.api.events)
-	go s.events.run(ctx)
 
 	// Disks behind slow controllers come late; a short wait here spares a wrong "no disk matches".
 	s.dev.settled(ctx, time.Second, 20*time.Second)
-	for ctx.Err() == nil {
-		found, err := s.hello(ctx, l)
-		if err != nil {
-			return nil
-		}
-		s.serve(ctx, l, found, errAsked)
+	found, err := s.introduce(ctx, l)
+	if err == nil {
+		s.events = newJournal(s.log, s.boot, showOn(s.screen), s.api.events)
+		go s.events.run(ctx)
 	}
-	return nil
+	for err == nil && ctx.Err() == nil {
+		s.serve(ctx, l, found, errAsked)
+		found, err = s.hello(ctx, l)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // readSite reads the site's part of the image. Without it the agent cannot ask the server. The image was then loaded in
@@ -164,8 +165,7 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		found := tui.Found{Identity: identity(s.log, list, l.nic.mac),
 			Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
-		found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity,
-			Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
+		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
 		if err == nil {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
@@ -191,6 +191,12 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		case <-time.After(5 * time.Second):
 		}
 	}
+}
+
+// introduction is what this boot says of itself.
+func (s *station) introduction(found tui.Found) job.Hello {
+	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
+		Sources: []string{job.SourceHTTPS}}
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
@@ -298,8 +304,7 @@ func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Fo
 	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	found.Welcome, err = s.api.hello(ctx, job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity,
-		Inventory: found.Inventory, Sources: []string{job.SourceHTTPS}})
+	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
 	if err != nil {
 		s.log.Warn("asking for a job", "error", err)
 		return old, false, err

@@ -235,7 +235,7 @@ func TestPrivateImageIsOpened(t *testing.T) {
 	r.spec.Sources = []string{srv.URL}
 	r.private(srv)
 	var err error
-	if r.api, err = newClient(r.station.site); err != nil {
+	if r.api, err = newClient(r.station.site, newKey(t)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.api.hello(t.Context(), job.Hello{Boot: "b"}); err != nil {

@@ -23,13 +23,9 @@ type client struct {
 	blobs  *http.Client // see reader
 }
 
-// newClient makes a client with a new key: all calls of this boot are made with it.
-func newClient(at site.Site) (*client, error) {
+// newClient makes a client with the key of this boot: all its calls are made with it.
+func newClient(at site.Site, key tls.Certificate) (*client, error) {
 	conf, err := job.PinnedTLS([]byte(at.CA))
-	if err != nil {
-		return nil, err
-	}
-	key, err := job.NewKey()
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +54,10 @@ func (a *client) events(ctx context.Context, e job.Events) (job.Acknowledged, er
 		return job.Acknowledged{}, errors.New("not introduced yet")
 	}
 	return c.Events(ctx, e)
+}
+
+func (a *client) settings(ctx context.Context) (job.Settings, error) {
+	return a.current().Settings(ctx)
 }
 
 func (a *client) stream(ctx context.Context, ask, answer any) error {

@@ -13,7 +13,16 @@ import (
 	"griddle/imagestore/blob"
 )
 
-// All calls of a boot prove the same key, blobs included, and the next boot has another one.
+func newKey(t testing.TB) tls.Certificate {
+	t.Helper()
+	c, err := job.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// All calls of a boot prove the same key, blobs included.
 func TestKeyOfBoot(t *testing.T) {
 	keys := map[string]int{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +36,7 @@ func TestKeyOfBoot(t *testing.T) {
 		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
 	for range 2 {
 		var err error
-		if s.api, err = newClient(s.site); err != nil {
+		if s.api, err = newClient(s.site, newKey(t)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {

@@ -67,6 +67,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		Ways:     w.now,
 		Spool:    w.useSpool,
 		Seen:     seen,
+		Key:      s.key,
 		SetClock: hardware.SetClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {

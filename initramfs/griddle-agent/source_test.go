@@ -49,7 +49,7 @@ func TestSourcesTakeTheToken(t *testing.T) {
 	s := &station{site: site.Site{HTTPS: srv.URL, HTTP: other.URL,
 		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}}
 	var err error
-	if s.api, err = newClient(s.site); err != nil {
+	if s.api, err = newClient(s.site, newKey(t)); err != nil {
 		t.Fatal(err)
 	}
 	sources := s.sources(job.Spec{Sources: []string{srv.URL, other.URL}})
