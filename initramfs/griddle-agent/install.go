@@ -68,6 +68,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		Spool:    w.useSpool,
 		Seen:     seen,
 		Key:      s.key,
+		Settings: s.settings(spec),
 		SetClock: hardware.SetClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {

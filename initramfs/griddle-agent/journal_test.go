@@ -108,6 +108,33 @@ func TestJournalCancelled(t *testing.T) {
 	})
 }
 
+// TestPoll: while there is nothing to report, a cancelled job ends too, and the server's journal stays as it is.
+func TestPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{}
+		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		ctx, stop := context.WithCancel(t.Context())
+		cancelled := false
+		j.begin("j", func() { cancelled = true })
+		if err := j.poll(ctx); err != nil || len(s.got) > 0 {
+			t.Errorf("before the first report: %v, the server has %v", err, s.got)
+		}
+		done := make(chan struct{})
+		go func() { j.run(ctx); close(done) }()
+		j.Event(progress(1))
+		synctest.Wait()
+		if err := j.poll(ctx); err != nil || cancelled {
+			t.Errorf("poll of a job that is not over: %v, cancelled %t", err, cancelled)
+		}
+		s.cancel = true
+		if err := j.poll(ctx); err != nil || !cancelled || len(s.got) != 1 {
+			t.Errorf("poll: %v, cancelled %t, the server has %v", err, cancelled, s.got)
+		}
+		stop()
+		<-done
+	})
+}
+
 func TestStartedRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{cancel: true}

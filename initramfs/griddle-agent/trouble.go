@@ -52,6 +52,15 @@ func choiceTrouble(err error) error {
 		reason(err))
 }
 
+// unanswered says in a line why the server does not give what it is asked for again and again.
+func unanswered(err error) string {
+	var p *job.Problem
+	if errors.As(err, &p) {
+		return "the server refused: " + job.Printable(p.Error())
+	}
+	return "the server does not answer (" + reason(err) + "); trying again"
+}
+
 // hintFor says what helps after hello failed. lost is the result of lostLink.
 func hintFor(err error, lost string) string {
 	var p *job.Problem

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -27,13 +26,8 @@ type watch struct {
 func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
 	lost := lostLink(list, w.name, w.mac)
 	down := lost != ""
-	var p *job.Problem
-	switch {
-	case down || failed == nil:
-	case errors.As(failed, &p):
-		lost = "the server refused: " + job.Printable(p.Error())
-	default:
-		lost = "the server does not answer (" + reason(failed) + "); trying again"
+	if !down && failed != nil {
+		lost = unanswered(failed)
 	}
 	w.failed = failed
 	now := slices.Clone(w.nics)
