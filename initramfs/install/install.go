@@ -17,6 +17,7 @@
 //	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
 //	@home          mounted on /home; at first it has what the image has there
+//	@swap          mounted on /swap, with the swap file; only if the settings have one
 //	@persistent    mounted on /persistent; has only griddle/machine.key, by which the machine proves itself,
 //	               and griddle/seen, the newest head of the catalog
 //

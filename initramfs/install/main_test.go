@@ -6,11 +6,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"griddle/initramfs/chroot"
 )
 
 // TestMain runs the tests in a mount namespace of their own. Network namespaces that another test makes take a copy of
 // all mounts with them: the loop devices that are mounted here would be in use until it ends.
 func TestMain(m *testing.M) {
+	chroot.Inside()
 	const done = "GRIDDLE_TEST_OWN_MOUNTS"
 	if os.Getenv(done) == "" {
 		if unshare, err := exec.LookPath("unshare"); err == nil {

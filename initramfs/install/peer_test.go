@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,7 +160,8 @@ func read(t testing.TB, file string, parent *content.Manifest, tree string) (fet
 	return info, m
 }
 
-// put writes files of a tree: path to content. A path that ends in "/" is a folder, a content "-> x" a symlink.
+// put writes files of a tree: path to content. A content "-> x" is a symlink, and what is in a folder for programs is
+// one.
 func put(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -173,7 +175,11 @@ func put(t testing.TB, dir string, files map[string]string) {
 			}
 			continue
 		}
-		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+		mode := fs.FileMode(0o644)
+		if strings.HasSuffix(filepath.Dir(name), "bin") {
+			mode = 0o755
+		}
+		if err := os.WriteFile(p, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,8 @@ package install
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,7 +12,9 @@ import (
 	"griddle/cloud/userdata/declared"
 	"griddle/cloud/userdata/seed"
 	"griddle/imagestore/content"
+	"griddle/initramfs/chroot"
 	"griddle/initramfs/setting"
+	"griddle/initramfs/swapfile"
 )
 
 // ask gets the settings of the machine while nothing is written, and refuses those that could not be applied.
@@ -28,6 +32,10 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	w.settings = s
 	if err := job.KernelArgs(w.args()); err != nil {
 		return fmt.Errorf("%w: the job and the settings of this machine: %w", ErrRefused, err)
+	}
+	if need := job.DiskNeeds(w.img.Size()) + int64(s.Swap); w.target.Size < need {
+		return fmt.Errorf("%w: disk too small: %s has %s, %s with the swap of the settings needs %s; give a smaller "+
+			"swap", ErrRefused, w.target, job.Bytes(w.target.Size), w.img.Ref(), job.Bytes(need))
 	}
 	if hasCloudInit(m) {
 		if _, err := w.seed(); err != nil {
@@ -60,10 +68,13 @@ func (w *work) args() []string {
 	return args
 }
 
-// apply writes the settings into the root, with all mounted that the system mounts.
-func (w *work) apply(ctx context.Context, sys system) error {
+// apply writes the settings into the root at dir, with all mounted that the system mounts.
+func (w *work) apply(ctx context.Context, sys system, dir string) error {
 	if w.o.Settings == nil {
 		return nil
+	}
+	if err := w.swap(sys); err != nil {
+		return err
 	}
 	if setting.HasCloudInit(sys.Root) {
 		files, err := w.seed()
@@ -73,13 +84,34 @@ func (w *work) apply(ctx context.Context, sys system) error {
 		return sys.giveSeed(files)
 	}
 	return setting.Apply(ctx, sys.Root, w.settings, setting.Options{
+		Run:  chroot.Root{Dir: dir, Hostname: w.hostname()}.Run,
 		Note: func(text string) { w.warn("settings: %s", text) },
 	})
+}
+
+// swap makes the swap file in a subvolume of the pool.
+func (w *work) swap(sys system) error {
+	if w.settings.Swap == 0 {
+		return nil
+	}
+	if err := createSubvolume(w.parts.poolDir, swapfile.Subvolume); err != nil {
+		return err
+	}
+	dir, err := os.OpenRoot(filepath.Join(w.parts.poolDir, swapfile.Subvolume))
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", swapfile.Subvolume, err)
+	}
+	defer dir.Close()
+	if err := swapfile.Make(dir, int64(w.settings.Swap)); err != nil {
+		return err
+	}
+	return sys.MakeDir(strings.TrimPrefix(swapfile.Mount, "/"), 0o755)
 }
 
 // seed is what cloud-init takes the settings from. A new job makes cloud-init set the machine up again.
 func (w *work) seed() ([]seed.File, error) {
 	s := w.settings
+	s.Swap = 0 // see swap
 	if s.Hostname == "" {
 		host, domain, _ := strings.Cut(strings.ToLower(w.hostname()), ".")
 		s.Hostname = host

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,10 @@ import (
 var accounts = map[string]string{
 	"etc/passwd": "root:x:0:0:root:/root:/bin/bash\n", "etc/shadow": "root:*:19000:0:99999:7:::\n",
 	"etc/group": "root:x:0:\n", "bin/bash": "a program", "etc/skel/.profile": "# hello\n",
+	"etc/locale.gen": "# de_DE.UTF-8 UTF-8\n",
+	"usr/sbin/locale-gen": "#!/bin/busybox sh\n" +
+		"/bin/busybox hostname >/home/hostname\n/bin/busybox cp /etc/locale.gen /persistent/locale.gen\n",
+	"etc/fstab": "LABEL=old /swap ext4 defaults 0 0\ntmpfs /swap tmpfs defaults 0 0\n",
 	"etc/hosts": "127.0.0.1 localhost\n127.0.1.1 template\n", "home/alice/notes": "hers",
 }
 
@@ -39,7 +44,8 @@ func given(t testing.TB, text string) func(context.Context) (setting.Settings, e
 	return func(context.Context) (setting.Settings, error) { return s, err }
 }
 
-const declaration = `{"hostname": "lab-1", "domain": "example.org", "keymap": "de", "args": ["quiet", "net.ifnames=0"],
+const declaration = `{"hostname": "lab-1", "domain": "example.org", "locale": "de_DE.UTF-8",
+	"swap": "16M", "args": ["quiet", "net.ifnames=0"],
 	"users": [{"name": "ada", "passwordHash": "` + hash + `"}],
 	"files": [{"path": "/etc/lab.key", "content": "x\n", "secret": true},
 		{"path": "/home/ada/todo", "content": "sleep\n", "owner": "ada", "group": "ada"},
@@ -77,9 +83,14 @@ func checkFiles(t *testing.T, dir string, want map[string]string, secrets ...str
 // TestSettings stops an install in its last phase, as a power cut does, and starts it again: the system is as
 // declared, and the key of the boot is on the disk in both cases.
 func TestSettings(t *testing.T) {
-	img, o := small(t, accounts), options(t)
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		t.Fatalf("%v (apt-get install busybox-static)", err)
+	}
+	tree := maps.Clone(accounts)
+	tree["bin/busybox"] = string(busybox)
+	img, o := small(t, tree), options(t)
 	o.Settings = given(t, declaration)
-	var err error
 	if o.Key, err = job.NewKey(); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +123,21 @@ func TestSettings(t *testing.T) {
 			"home/ada": "", "persistent/lab": "", seedFolder: "", sourcesFile: "",
 		}, "etc/lab.key")
 		checkFiles(t, top, map[string]string{"@home/ada/.profile": "# hello\n", "@home/ada/todo": "sleep\n",
-			"@home/alice/notes": "hers", "@persistent/lab": "kept\n"}, "@persistent/griddle/machine.key")
+			"@home/alice/notes": "hers", "@persistent/lab": "kept\n",
+			// A program of the image ran with all in its place.
+			"@home/hostname": "lab-1\n", "@persistent/locale.gen": "de_DE.UTF-8 UTF-8\n"},
+			"@persistent/griddle/machine.key")
+	})
+	mounted(t, dev, func(top string) {
+		fstab, err := os.ReadFile(filepath.Join(top, "@roots/web-20261120.1@amd64/etc/fstab"))
+		if err != nil || strings.Count(string(fstab), " /swap ") != 1 ||
+			!strings.Contains(string(fstab), "subvol=/@swap") ||
+			!strings.Contains(string(fstab), "/swap/swapfile none swap") {
+			t.Errorf("fstab = %s, %v", fstab, err)
+		}
+		if st, err := os.Stat(filepath.Join(top, "@swap/swapfile")); err != nil || st.Size() != 16<<20 {
+			t.Errorf("the swap file: %v, %v, want 16 MiB", st, err)
+		}
 	})
 	esp, err := disk.Node(dev, "/sys", 2)
 	if err != nil {
@@ -152,9 +177,7 @@ func checkKey(t *testing.T, top string, want tls.Certificate) {
 func TestCloudInit(t *testing.T) {
 	tree := map[string]string{"usr/bin/cloud-init": "a program", "etc/cloud/cloud.cfg.d/90_dpkg.cfg": "x\n",
 		seedFolder + "/user-data": "the template's"}
-	for name, text := range accounts {
-		tree[name] = text
-	}
+	maps.Copy(tree, accounts)
 	img, o := small(t, tree), options(t)
 	o.Settings = given(t, declaration)
 	dev := loop(t, 1<<30, 512)
@@ -179,7 +202,8 @@ func TestCloudInit(t *testing.T) {
 			t.Errorf("meta-data = %s, %v", b, err)
 		}
 		b, err = os.ReadFile(filepath.Join(root, seedFolder, "user-data"))
-		if err != nil || !strings.HasPrefix(string(b), "#cloud-config") || !strings.Contains(string(b), hash) {
+		if err != nil || !strings.HasPrefix(string(b), "#cloud-config") || !strings.Contains(string(b), hash) ||
+			strings.Contains(string(b), "swap='1") {
 			t.Errorf("user-data = %s, %v", b, err)
 		}
 	})
@@ -233,6 +257,7 @@ func TestWrongSettings(t *testing.T) {
 		"not valid": {spec(dev), plain, direct(setting.Settings{Hostname: "../x"}),
 			`hostname: "../x" is not a hostname`},
 		"many args": {full, plain, direct(setting.Settings{Args: long}), "the limit is 1536"},
+		"much swap": {spec(dev), plain, direct(setting.Settings{Swap: 1 << 30}), "needs 1.88 GB"},
 		"user-data": {spec(dev), cloudInit, direct(setting.Settings{UserData: "#cloud-config\nusers: [\n"}),
 			"userData"},
 	} {

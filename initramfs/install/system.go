@@ -16,6 +16,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/swapfile"
 	"griddle/initramfs/sysroot"
 )
 
@@ -65,7 +66,6 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("opening root: %w", err)
 	}
-	// Before everything is unmounted.
 	defer root.Close()
 	sys := system{sysroot.Dir{Root: root}}
 	if err := w.volumes(sys, dir); err != nil {
@@ -74,7 +74,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err := sys.identity(w.hostname()); err != nil {
 		return err
 	}
-	if err := sys.fstab(w.parts, "@roots/"+name); err != nil {
+	if err := sys.fstab(w.parts, "@roots/"+name, w.settings.Swap > 0); err != nil {
 		return err
 	}
 	if err := sys.epoch(time.Now()); err != nil {
@@ -86,7 +86,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err := w.mountVolumes(root, filepath.Join(roots, name)); err != nil {
 		return err
 	}
-	if err := w.apply(ctx, sys); err != nil {
+	if err := w.apply(ctx, sys, filepath.Join(roots, name)); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -207,7 +207,7 @@ func (w *work) bootloader(root string) error {
 type system struct{ sysroot.Dir }
 
 // fstab writes /etc/fstab. Of the image's own lines those stay that name no block device and none of our folders.
-func (s system) fstab(p partitions, root string) error {
+func (s system) fstab(p partitions, root string, swap bool) error {
 	old, err := s.Read("etc/fstab")
 	if err != nil {
 		return err
@@ -221,11 +221,15 @@ func (s system) fstab(p partitions, root string) error {
 	}
 	lines = append(lines,
 		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", p.espID))
+	if swap {
+		lines = append(lines, swapfile.Lines("UUID="+p.poolID)...)
+	}
 	for line := range strings.Lines(string(old)) {
 		f := strings.Fields(line)
 		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") ||
 			strings.Contains(f[0], "=") || f[2] == "swap" ||
-			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" {
+			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" ||
+			swap && f[1] == swapfile.Mount {
 			continue
 		}
 		lines = append(lines, strings.Join(f, " "))
