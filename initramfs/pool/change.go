@@ -135,13 +135,18 @@ func (p *Pool) Boot(name string) error {
 		if err != nil {
 			return err
 		}
-		conf.ESP, conf.Root = p.place.label(), roots+"/"+r.Name
-		conf.Title, _, _ = strings.Cut(r.Name, "@")
+		conf.ESP, conf.Root, conf.Title = p.place.label(), roots+"/"+r.Name, title(r.Name)
 		if err := subvolume.Sync(p.dir); err != nil { // all of the root, before the machine boots it
 			return err
 		}
 		return bootloader.WriteConfig(p.esp, conf)
 	})
+}
+
+// title is what GRUB's menu calls a root.
+func title(root string) string {
+	t, _, _ := strings.Cut(root, "@")
+	return t
 }
 
 // change calls do with what the pool has while no one else changes it.

@@ -12,6 +12,7 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/subvolume"
 
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const poolID = "0f6c1e8a-7d3b-4a52-9c1e-3b5d7f9a1c2e"
+// poolID is the UUID of the pool that installed made last.
+var poolID string
 
 func tool(t testing.TB, name string, args ...string) string {
 	t.Helper()
@@ -54,6 +56,10 @@ func loop(t testing.TB, n int64) string {
 	t.Cleanup(func() {
 		exec.Command("partx", "-d", dev).Run()
 		tool(t, "losetup", "-d", dev)
+		back, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
+		if strings.Contains(string(back), img) {
+			t.Errorf("%s is still in use: its pool is mounted", dev)
+		}
 	})
 	return dev
 }
@@ -73,7 +79,7 @@ func put(t testing.TB, dir string, files map[string]string) {
 // EFI system partition is a folder.
 func installed(t *testing.T) (p *Pool, dev string) {
 	t.Helper()
-	dev = loop(t, 512<<20)
+	dev, poolID = loop(t, 512<<20), uuid.NewString()
 	tool(t, "mkfs.btrfs", "--quiet", "--label", "griddle", "--uuid", poolID, dev)
 	m, err := subvolume.Top(dev)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,20 @@ func Read(dir string) (Info, error) {
 		i.Created = time.Unix(int64(s), int64(binary.NativeEndian.Uint32(a[400:]))).UTC()
 	}
 	return i, nil
+}
+
+// Filesystem is the UUID of the filesystem at dir.
+func Filesystem(dir string) (ID, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return ID{}, err
+	}
+	defer f.Close()
+	var a [1024]byte // max_id 8, num_devices 8, fsid 16
+	if err := ioctl(f, iocFilesystem, unsafe.Pointer(&a)); err != nil {
+		return ID{}, fmt.Errorf("asking for the filesystem at %s: %w", dir, err)
+	}
+	return ID(a[16:32]), nil
 }
 
 // open opens a subvolume, and nothing else.

@@ -1,0 +1,63 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/disk"
+	"griddle/initramfs/subvolume"
+
+	"github.com/google/uuid"
+)
+
+// Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
+// bootloader.BuildGRUB made. What boots, and its kernel arguments, stay: without a grub.cfg that names them, the newest
+// root with a kernel boots, with no further arguments. bios says that the machine starts by a BIOS now.
+func (p *Pool) Bootloader(images fs.FS, bios bool) error {
+	return p.change(func(c Contents) error {
+		if p.noESP != nil {
+			return p.noESP
+		}
+		conf, err := bootloader.ReadConfig(p.esp)
+		if err != nil || c.NoBoots != nil {
+			if conf, err = p.config(c); err != nil {
+				return err
+			}
+		}
+		conf.ESP = p.place.label()
+		if err := bootloader.InstallESP(p.esp, images, conf); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(p.place.Disk, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("opening the disk: %w", err)
+		}
+		err = bootloader.InstallBIOS(f, images, bootloader.Extent{Start: p.place.BIOS.Start, Size: p.place.BIOS.Size},
+			p.place.SectorSize)
+		if errors.Is(err, bootloader.ErrSectorSize) {
+			return f.Close() // it boots only by UEFI
+		}
+		if err == nil && bios {
+			err = disk.Activate(f)
+		}
+		return errors.Join(err, f.Close())
+	})
+}
+
+// config is a new grub.cfg for the newest root with a kernel.
+func (p *Pool) config(c Contents) (bootloader.Config, error) {
+	id, err := subvolume.Filesystem(p.dir)
+	if err != nil {
+		return bootloader.Config{}, err
+	}
+	for _, r := range c.Roots {
+		if r.Kernel {
+			return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + r.Name,
+				Title: title(r.Name)}, nil
+		}
+	}
+	return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
+}

@@ -1,0 +1,64 @@
+package pool
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"griddle/initramfs/bootloader"
+)
+
+// GRUB is installed again on a damaged disk; the pool stays, and so does what boots. Without grub.cfg the newest root
+// with a kernel boots.
+func TestBootloader(t *testing.T) {
+	p, _ := installed(t)
+	dev := loop(t, 8<<20)
+	p.place.Disk, p.place.SectorSize, p.place.BIOS = dev, 512, Extent{1 << 20, 1 << 20}
+	images := t.TempDir()
+	if err := bootloader.BuildGRUB(t.Context(), images, bootloader.BuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, p.dir)
+	conf, err := bootloader.ReadConfig(p.esp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Bootloader(os.DirFS(images), true); err != nil {
+		t.Fatal(err)
+	}
+	now, err := bootloader.ReadConfig(p.esp)
+	if err != nil || now.Root != conf.Root || !slices.Equal(now.Args, conf.Args) || now.Title != conf.Title {
+		t.Errorf("grub.cfg = %+v, %v, want %+v", now, err, conf)
+	}
+	sector := make([]byte, 512)
+	f, err := os.Open(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(sector, 0); err != nil || !bytes.Contains(sector, []byte("GRUB ")) || sector[446] != 0x80 {
+		t.Errorf("the boot sector has no GRUB, or is not active: %v", err)
+	}
+	if efi, err := os.ReadFile(filepath.Join(p.esp, "EFI/BOOT/BOOTX64.EFI")); err != nil ||
+		!bytes.Contains(efi, []byte(p.place.label())) {
+		t.Errorf("the image for UEFI does not name its partition: %v", err)
+	}
+	if tree(t, p.dir) != before {
+		t.Error("the pool has changed")
+	}
+
+	if err := os.RemoveAll(filepath.Join(p.esp, "griddle")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Bootloader(os.DirFS(images), false); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := p.Read(); err != nil || c.Boots != "two@amd64" && c.Boots != "one@amd64" {
+		t.Errorf("after a new grub.cfg %q boots, %v", c.Boots, c.NoBoots)
+	}
+	if now, err := bootloader.ReadConfig(p.esp); err != nil || now.PoolID != poolID {
+		t.Errorf("grub.cfg = %+v, %v", now, err)
+	}
+}
