@@ -29,6 +29,9 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	if err := s.Check(); err != nil {
 		return fmt.Errorf("%w: the settings of this machine: %w", ErrRefused, err)
 	}
+	if len(s.Hooks) > 0 {
+		return fmt.Errorf("%w: the settings of this machine have hooks, which this agent does not run", ErrRefused)
+	}
 	w.settings = s
 	if err := job.KernelArgs(w.args()); err != nil {
 		return fmt.Errorf("%w: the job and the settings of this machine: %w", ErrRefused, err)
