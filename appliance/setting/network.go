@@ -191,7 +191,8 @@ func (f Interface) route(r Route) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the gateway %s is outside all networks of this interface", r.Via)
+	return fmt.Errorf("the gateway %s is outside all networks of this interface: correct it, or one of addresses",
+		r.Via)
 }
 
 func (c *checker) vlan(at string, v VLAN, names map[string]Interface) {

@@ -9,6 +9,8 @@ import (
 
 var machine = setting.Machine{Name: "lab-1", Serial: "SN42", MAC: "52:54:00:12:34:56"}
 
+const network = "network:\n  interfaces:\n  - name: a\n    mac: 52:54:00:12:34:56\n"
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, in, want string }{
@@ -22,6 +24,19 @@ func TestFaults(t *testing.T) {
 		{"missing part",
 			"network:\n  interfaces:\n  - name: a\n    mac: 52:54:00:12:34:56\n    routes: [{to: default}]\n",
 			"f.yaml:5:14: network.interfaces[a].routes[0]: it has no gateway: give the router's address as via"},
+		{"user twice", "users:\n- name: ada\n- name: bob\n- name: ada\n  sudo: true\n",
+			"f.yaml:4:3: users[ada]: the user is in the list twice"},
+		{"password", "users:\n- name: ada\n  password: secret123\n",
+			"f.yaml:3:3: users[ada].password: a password in plain text is refused: " + setting.HashPassword},
+		{"password as a hash", "root:\n  passwordHash: secret123\n",
+			"f.yaml:2:3: root.passwordHash: this is not the hash of a password: " + setting.HashPassword},
+		{"outside its network", network + "    addresses: [192.0.2.5/24]\n" +
+			"    routes:\n    - {to: default, via: 198.51.100.1}\n",
+			"f.yaml:7:7: network.interfaces[a].routes[0]: the gateway 198.51.100.1 is outside all networks of this " +
+				"interface: correct it, or one of addresses"},
+		{"no address of a host", network + "    addresses: [192.0.2.255/24]\n",
+			"f.yaml:5:17: network.interfaces[a].addresses[0]: 192.0.2.255/24 is the first or the last address of its " +
+				"network, which a machine cannot have"},
 		{"not a mapping", "[]\n",
 			"f.yaml: reading the settings of f.yaml: invalid settings: the document must be a mapping"},
 		{"syntax", "a: [\n", "f.yaml:1:4: this is not YAML: sequence end token ']' not found"},
