@@ -18,6 +18,11 @@
 //	admin     POST /v1/machines/KEY/approve        Approve -> Machine
 //	admin     POST /v1/machines/KEY/rename         Rename -> Machine
 //	admin     POST /v1/machines/KEY/merge          Merge -> Machine
+//	admin     GET  /v1/machines/KEY/settings       Settings
+//	admin     PUT  /v1/machines/KEY/settings       setting.Document -> Settings; replaces the machine's own
+//	admin     PATCH /v1/machines/KEY/settings      SettingsChange -> Settings
+//	admin     DELETE /v1/machines/KEY/settings     204
+//	admin     PUT  /v1/settings                    ManySettings -> list of names; all or none
 //	admin     DELETE /v1/machines/KEY              204
 //	admin     GET  /v1/machines/KEY/log?after=N&wait=SECONDS   Log; waits for an entry after N
 //	admin     GET  /v1/multicast                   list of multicast.Listed
@@ -90,6 +95,7 @@ type Handler struct {
 	mux   *http.ServeMux
 
 	bodies *quota.Quota
+	last   lastImage
 }
 
 // New makes a Handler.
@@ -151,6 +157,11 @@ func (h *Handler) Routes() []Route {
 		{"POST /v1/machines/{key}/approve", Admin, h.approve},
 		{"POST /v1/machines/{key}/rename", Admin, h.rename},
 		{"POST /v1/machines/{key}/merge", Admin, h.merge},
+		{"GET /v1/machines/{key}/settings", Admin, h.showSettings},
+		{"PUT /v1/machines/{key}/settings", Admin, h.putSettings},
+		{"PATCH /v1/machines/{key}/settings", Admin, h.changeSettings},
+		{"DELETE /v1/machines/{key}/settings", Admin, h.clearSettings},
+		{"PUT /v1/settings", Admin, h.putManySettings},
 		{"DELETE /v1/machines/{key}", Admin, h.delete},
 		{"GET /v1/machines/{key}/log", Admin, h.log},
 		{"GET /v1/multicast", Admin, h.multicast},
@@ -204,7 +215,7 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, route Route, by fleet.Proof, known bool) error {
-	if r.Method == http.MethodPost {
+	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		with, hold, err := h.hold(r, known)
 		if err != nil {
 			return err

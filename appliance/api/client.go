@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/setting"
 )
 
 // Client is an operator's side of the API. A refusal is a *job.Problem.
@@ -81,6 +82,36 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 func (c *Client) Approve(ctx context.Context, key, code string) (out Machine, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/approve", Approve{Code: code}, &out)
 	return out, err
+}
+
+// Settings returns what it would get, and where each value comes from.
+func (c *Client) Settings(ctx context.Context, key string) (out Settings, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/machines/"+url.PathEscape(key)+"/settings", nil, &out)
+	return out, err
+}
+
+// SetSettings replaces its own settings.
+func (c *Client) SetSettings(ctx context.Context, key string, d setting.Document) (out Settings, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/machines/"+url.PathEscape(key)+"/settings", d, &out)
+	return out, err
+}
+
+// ChangeSettings changes its own settings.
+func (c *Client) ChangeSettings(ctx context.Context, key string, in SettingsChange) (out Settings, err error) {
+	err = c.call(ctx, http.MethodPatch, "/v1/machines/"+url.PathEscape(key)+"/settings", in, &out)
+	return out, err
+}
+
+// ClearSettings deletes its own settings.
+func (c *Client) ClearSettings(ctx context.Context, key string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key)+"/settings", nil, nil)
+}
+
+// SetManySettings replaces the own settings of several machines, by their keys: of all or of none. It returns their
+// names, sorted.
+func (c *Client) SetManySettings(ctx context.Context, in ManySettings) (names []string, err error) {
+	err = c.call(ctx, http.MethodPut, "/v1/settings", in, &names)
+	return names, err
 }
 
 // Rename gives it another name.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -46,22 +47,44 @@ func (h *Handler) settings(w http.ResponseWriter, r *http.Request, by fleet.Proo
 func (h *Handler) merged(ctx context.Context, image job.Image, own setting.Document) (m setting.Merged, err error) {
 	var all []setting.Document
 	if image.Ref != "" {
-		b, err := h.o.Images.Settings(ctx, image)
+		d, err := h.ofImage(ctx, image)
 		if err != nil {
-			return m, fmt.Errorf("reading the settings of %s: %w", image.Ref, err)
+			return m, err
 		}
-		if b != nil {
-			d, err := setting.Decode("image "+image.Ref, b)
-			if err != nil {
-				return m, mistaken(http.StatusConflict, "image "+image.Ref, m, err)
-			}
-			all = append(all, d)
-		}
+		all = append(all, d)
 	}
 	if h.o.Site != nil {
 		all = append(all, h.o.Site())
 	}
 	return setting.Merge(append(all, own)...), nil
+}
+
+// lastImage is the image whose settings were read last: many machines get the same one.
+type lastImage struct {
+	sync.Mutex
+	ref, document string
+	settings      setting.Document
+}
+
+// ofImage is the settings of an image, which never change.
+func (h *Handler) ofImage(ctx context.Context, image job.Image) (d setting.Document, err error) {
+	h.last.Lock()
+	defer h.last.Unlock()
+	if h.last.ref == image.Ref && h.last.document == image.Document {
+		return h.last.settings, nil
+	}
+	b, err := h.o.Images.Settings(ctx, image)
+	if err != nil {
+		return d, fmt.Errorf("reading the settings of %s: %w", image.Ref, err)
+	}
+	d.From = "image " + image.Ref
+	if b != nil {
+		if d, err = setting.Decode(d.From, b); err != nil {
+			return d, mistaken(http.StatusConflict, "image "+image.Ref, setting.Merged{}, err)
+		}
+	}
+	h.last.ref, h.last.document, h.last.settings = image.Ref, image.Document, d
+	return d, nil
 }
 
 // hasSettings says whether the machine of an install has settings. Where they have mistakes it does: the agent asks for

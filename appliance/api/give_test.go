@@ -124,7 +124,7 @@ func TestTwoKeys(t *testing.T) {
 // noSecret looks for the canary in all that operators can read, in the log and in the files of the fleet.
 func (s *site) noSecret(t *testing.T) {
 	t.Helper()
-	for _, path := range []string{"", "/" + mac, "/" + mac + "/log"} {
+	for _, path := range []string{"", "/" + mac, "/" + mac + "/log", "/" + mac + "/settings"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v1/machines"+path, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -81,16 +81,24 @@ func (f *Fleet) unseal(sealed []byte) ([]byte, error) {
 	return b, nil
 }
 
+// KeyErrors are what is wrong with some of several machines.
+type KeyErrors []error
+
+func (e KeyErrors) Error() string { return errors.Join(e...).Error() }
+
+// Unwrap returns all of them.
+func (e KeyErrors) Unwrap() []error { return e }
+
 // SetSettings gives each machine that keys name the document that change makes of the present one. Keys become firm,
 // as for Install, and MAC addresses and UUIDs that no machine has make machines. If change fails for one machine,
-// nothing is changed for any, and the error is that of all for which it fails.
+// nothing is changed for any. The error is then KeyErrors, with those of all for which it fails.
 func (f *Fleet) SetSettings(ctx context.Context, keys []string,
 	change func(key string, d Declared) (setting.Document, error)) (all []Machine, err error) {
 	if f.o.Sealer == nil {
 		return nil, fmt.Errorf("%w: no key was given", ErrSealed)
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		var errs []error
+		var errs KeyErrors
 		seen := map[string]string{}
 		for _, key := range keys {
 			m, err := f.named(ctx, tx, key)
@@ -120,7 +128,10 @@ func (f *Fleet) SetSettings(ctx context.Context, keys []string,
 			}
 			all = append(all, m)
 		}
-		return errors.Join(errs...)
+		if len(errs) > 0 {
+			return errs
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
