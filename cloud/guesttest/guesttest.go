@@ -74,6 +74,11 @@ func MakeImage(ctx context.Context, dir string, log io.Writer) (*Image, error) {
 	if err := Tree(ctx, tree, log); err != nil {
 		return nil, err
 	}
+	return ImageOf(ctx, dir, tree)
+}
+
+// ImageOf makes an image in dir of a tree, as a test has changed it.
+func ImageOf(ctx context.Context, dir, tree string) (*Image, error) {
 	i := &Image{Kernel: filepath.Join(dir, "vmlinuz"), Initrd: filepath.Join(dir, "initrd"),
 		Root: filepath.Join(dir, "root.img"), dir: dir}
 	for from, to := range map[string]string{"vmlinuz": i.Kernel, "initrd.img": i.Initrd} {
