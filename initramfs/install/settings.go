@@ -84,7 +84,7 @@ func (w *work) apply(ctx context.Context, sys system, dir string) error {
 		if err != nil {
 			return err
 		}
-		return sys.giveSeed(files)
+		return sys.giveSeed(files, len(w.settings.Network.Interfaces) > 0)
 	}
 	return setting.Apply(ctx, sys.Root, w.settings, setting.Options{
 		Run:  chroot.Root{Dir: dir, Hostname: w.hostname()}.Run,
@@ -144,8 +144,12 @@ datasource:
     fs_label: null
 `
 
+// noOwnNetwork takes away the network of the image's cloud.cfg, which wins over that of a seed, also where it only says
+// that cloud-init leaves the network alone (cloudinit/stages.py, _find_networking_config).
+const noOwnNetwork = "network: null\n"
+
 // giveSeed leaves a seed in the root. Only root can read it, because user-data may have secrets.
-func (s system) giveSeed(files []seed.File) error {
+func (s system) giveSeed(files []seed.File, withNetwork bool) error {
 	if err := s.RemoveAll(seedFolder); err != nil {
 		return fmt.Errorf("writing /%s: %w", seedFolder, err)
 	}
@@ -160,5 +164,9 @@ func (s system) giveSeed(files []seed.File) error {
 			return err
 		}
 	}
-	return s.Write(sourcesFile, []byte(onlySeed), 0o644)
+	config := onlySeed
+	if withNetwork {
+		config += noOwnNetwork
+	}
+	return s.Write(sourcesFile, []byte(config), 0o644)
 }

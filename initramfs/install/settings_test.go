@@ -179,16 +179,17 @@ func TestCloudInit(t *testing.T) {
 		seedFolder + "/user-data": "the template's"}
 	maps.Copy(tree, accounts)
 	img, o := small(t, tree), options(t)
-	o.Settings = given(t, declaration)
+	o.Settings = given(t, strings.Replace(declaration, "{", `{"network": {"interfaces": [{"name": "lan0",
+		"mac": "52:54:00:00:00:77", "addresses": ["192.0.2.7/24"]}]},`, 1))
 	dev := loop(t, 1<<30, 512)
-	s := spec(dev)
-	if err := Run(t.Context(), s, img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
+	if err := Run(t.Context(), spec(dev), img, []job.Disk{found(t, dev, "D1")}, &journal{}, o); err != nil {
 		t.Fatal(err)
 	}
 	mounted(t, dev, func(top string) {
 		root := filepath.Join(top, "@roots/web-20261120.1@amd64")
 		checkFiles(t, root, map[string]string{"etc/passwd": accounts["etc/passwd"], "etc/hostname": "lab-1\n",
-			"etc/lab.key": "", sourcesFile: onlySeed}, seedFolder+"/user-data", seedFolder+"/meta-data")
+			"etc/lab.key": "", sourcesFile: onlySeed + noOwnNetwork}, seedFolder+"/user-data", seedFolder+"/meta-data",
+			seedFolder+"/network-config")
 		if st, err := os.Stat(filepath.Join(root, seedFolder)); err != nil || st.Mode().Perm() != 0o700 {
 			t.Errorf("/%s: %v, %v, want mode 0700", seedFolder, st, err)
 		}
