@@ -95,6 +95,8 @@ var house = []rule{
 		why: "settings are written the same by the installer and on the installed system"},
 	{from: "griddle/initramfs/machinekey", only: []string{"griddle/appliance/job"},
 		why: "a machine proves itself the same way in the boot image and on the installed system"},
+	{from: "griddle/imagestore/template/hookfile", never: []string{"griddle/..."},
+		why: "publishing and installing run the same files of a folder"},
 	{from: "griddle/initramfs/chroot", never: []string{"griddle/..."},
 		why: "a program runs in a root the same way, whatever it is for"},
 	{from: "griddle/initramfs/resident", never: []string{"griddle/initramfs/install", "griddle/initramfs/disk",

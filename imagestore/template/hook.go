@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"griddle/imagestore/template/hookfile"
 )
 
 // HookOptions say which programs RunHooks runs, and with which environment.
@@ -57,18 +59,14 @@ func RunHooks(ctx context.Context, dir string, o HookOptions) ([]Hook, error) {
 	var done []Hook
 	for _, e := range entries {
 		path := filepath.Join(o.Dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			continue
-		}
-		i, err := os.Stat(path)
-		if err != nil {
+		verdict, err := hookfile.Judge(e.Name(), func(string) (fs.FileInfo, error) { return os.Stat(path) })
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("reading hooks: %w", err)
-		}
-		if !i.Mode().IsRegular() {
-			continue
-		}
-		if i.Mode()&0o111 == 0 {
+		case verdict == hookfile.NotExecutable:
 			o.say(fmt.Sprintf("hook %s is skipped: it is not executable", path))
+			continue
+		case verdict == hookfile.Ignored:
 			continue
 		}
 		h := Hook{Name: e.Name()}
