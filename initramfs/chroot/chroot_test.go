@@ -14,34 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/initramfs/chroot"
+	"griddle/initramfs/chroot/chroottest"
 )
-
-func TestMain(m *testing.M) {
-	chroot.Inside()
-	os.Exit(m.Run())
-}
 
 // tree is a system that has busybox and nothing else.
 func tree(t *testing.T, dir string) chroot.Root {
 	t.Helper()
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		t.Fatalf("%v (apt-get install busybox-static)", err)
-	}
-	for _, d := range []string{"bin", "etc", "tmp", "root"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), busybox, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"sh", "cat", "ls", "sleep", "mount", "yes", "head", "id", "hostname", "setsid",
-		"touch", "grep", "tty", "env", "dd", "umount", "kill", "stat", "tr"} {
-		if err := os.Symlink("busybox", filepath.Join(dir, "bin", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	chroottest.Busybox(t, dir)
 	return chroot.Root{Dir: dir}
 }
 

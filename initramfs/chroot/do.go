@@ -13,13 +13,27 @@ import (
 	"time"
 )
 
-// order is what the first process of the root gets, as JSON.
+// order is what the first process of the root gets, as JSON. Names of files are bytes: they may not be UTF-8.
 type order struct {
 	Root     Root
-	Args     []string
-	Env      []string
+	Args     [][]byte
+	Env      [][]byte
 	Files    []File
 	Terminal bool
+}
+
+func octets(all []string) (out [][]byte) {
+	for _, s := range all {
+		out = append(out, []byte(s))
+	}
+	return out
+}
+
+func text(all [][]byte) (out []string) {
+	for _, b := range all {
+		out = append(out, string(b))
+	}
+	return out
 }
 
 // answer is what it says of the program, as JSON.
@@ -135,7 +149,8 @@ func (r Root) start(c Call) (*running, error) {
 		return nil, err
 	}
 	_, _, _ = pipes[0][0].Close(), pipes[1][1].Close(), pipes[2][1].Close()
-	go p.follow(order{r, c.Args, c.Env, c.Files, c.Terminal != nil}, pipes[0][1], pipes[1][0], pipes[2][0])
+	go p.follow(order{r, octets(c.Args), octets(c.Env), c.Files, c.Terminal != nil},
+		pipes[0][1], pipes[1][0], pipes[2][0])
 	return p, nil
 }
 

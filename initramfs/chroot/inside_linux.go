@@ -59,9 +59,9 @@ func inside(orders, answers *os.File) {
 
 // run starts the program and waits for it. It reaps what the program leaves behind until then.
 func (o order) run() (a answer) {
-	env := append(environment[:len(environment):len(environment)], o.Env...)
+	env := append(environment[:len(environment):len(environment)], text(o.Env)...)
 	_ = os.Setenv("PATH", strings.TrimPrefix(environment[0], "PATH="))
-	path, err := exec.LookPath(o.Args[0])
+	path, err := exec.LookPath(string(o.Args[0]))
 	if err != nil {
 		return answer{NotStarted: cause(err).Error()}
 	}
@@ -76,7 +76,7 @@ func (o order) run() (a answer) {
 		files[0] = null.Fd()
 	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0)
-	child, err := syscall.ForkExec(path, o.Args, &syscall.ProcAttr{Dir: "/", Env: env, Files: files, Sys: attr})
+	child, err := syscall.ForkExec(path, text(o.Args), &syscall.ProcAttr{Dir: "/", Env: env, Files: files, Sys: attr})
 	if err != nil {
 		return answer{NotStarted: explain(path, err)}
 	}
