@@ -62,6 +62,7 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spec, err error) {
 	s = j.Spec
 	s.Sources = h.o.Sources
+	s.Service = s.Kind == job.Install
 	s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
 	if s.Kind == job.Install {
 		s.Settings, err = h.hasSettings(ctx, j)

@@ -85,6 +85,8 @@ type Spec struct {
 	Hostname string   `json:"hostname,omitempty"`
 	Args     []string `json:"args,omitempty"` // kernel arguments of the installed system
 	Home     Home     `json:"home"`
+	// Service says that the installed system gets the service that checks in at CheckInPath.
+	Service bool `json:"service,omitempty"`
 	// Settings says that the machine has settings: the agent asks for them at SettingsPath before it writes to a disk.
 	Settings bool `json:"settings,omitempty"`
 }

@@ -69,6 +69,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 		Seen:     seen,
 		Key:      s.key,
 		Settings: s.settings(spec),
+		Site:     s.site,
 		SetClock: hardware.SetClock,
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {

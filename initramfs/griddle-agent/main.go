@@ -1,8 +1,9 @@
-// Griddle-agent is Griddle's own program in the boot image. It is four programs in one file:
+// Griddle-agent is Griddle's own program in the boot image. It is five programs in one file:
 //
 //	/init                      process 1: mounts, starts the agent, reaps, and offers a shell if the agent dies
 //	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
+//	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
 //	griddle-agent phone-home   in an installed system: reports once to the server that the system is up
 //
 // It is also the first process of each root that programs run in (package chroot).
@@ -40,8 +41,10 @@ func run(args []string) int {
 		err = agent(ctx)
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phoneHome(ctx, homeFiles{config: "/etc/griddle/phone-home.json", etc: "/etc"})
+	case len(args) > 1 && args[1] == "service":
+		err = service(ctx, args[2:])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home")
+		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service")
 		return 2
 	}
 	if err != nil {

@@ -18,8 +18,8 @@
 //	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
 //	@home          mounted on /home; at first it has what the image has there
 //	@swap          mounted on /swap, with the swap file; only if the settings have one
-//	@persistent    mounted on /persistent; has only griddle/machine.key, by which the machine proves itself,
-//	               and griddle/seen, the newest head of the catalog
+//	@persistent    mounted on /persistent; has only griddle: the key by which the machine proves itself, the
+//	               newest head of the catalog, and what the service reads (package resident)
 //
 // If an error or a power cut stops Run before its last step, the disk has the unfinished mark of this job, and Check
 // lets the job start again on it. Run only reads every other disk of the machine.
@@ -46,6 +46,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
+	"griddle/appliance/site"
 	"griddle/imagestore/content"
 	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
@@ -98,6 +99,9 @@ type Options struct {
 	// Key is what this boot proves itself with. It is kept on /persistent, and becomes the machine's. The zero value
 	// keeps nothing.
 	Key tls.Certificate
+
+	// Site is the site's part of the boot image. The service on the installed system begins with it.
+	Site site.Site
 
 	// Settings asks for the settings of the machine, and waits for them. It is called once, after all other checks and
 	// before anything is written to disk. Its error ends the job. nil means that the machine has none.

@@ -86,6 +86,9 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err := w.mountVolumes(root, filepath.Join(roots, name)); err != nil {
 		return err
 	}
+	if err := w.service(sys); err != nil {
+		return err
+	}
 	if err := w.apply(ctx, sys, filepath.Join(roots, name)); err != nil {
 		return err
 	}
@@ -161,21 +164,7 @@ func (w *work) phoneHome(sys system, root string) error {
 	if err := sys.Write(strings.TrimPrefix(HomeFile, "/"), append(b, '\n'), 0o600); err != nil {
 		return err
 	}
-	const unit, link = "etc/systemd/system/griddle-phone-home.service",
-		"etc/systemd/system/multi-user.target.wants/griddle-phone-home.service"
-	if err := sys.Write(unit, []byte(homeUnit), 0o644); err != nil {
-		return err
-	}
-	if err := sys.Parent(link); err != nil {
-		return err
-	}
-	if err := sys.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enabling %s: %w", path.Base(unit), err)
-	}
-	if err := sys.Symlink("../griddle-phone-home.service", link); err != nil {
-		return fmt.Errorf("enabling %s: %w", path.Base(unit), err)
-	}
-	return nil
+	return sys.enable("griddle-phone-home.service", homeUnit)
 }
 
 func (w *work) bootloader(root string) error {

@@ -121,10 +121,11 @@ func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	agent, err := b.agent(ctx, k, grub)
+	agent, alone, err := b.agent(ctx, k, grub)
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(files, alone)
 	image, err := b.initramfs(ctx,
 		[]part{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}})
 	if err != nil {
@@ -185,26 +186,33 @@ func (b *builder) grub(ctx context.Context) (map[string][]byte, error) {
 	return files, nil
 }
 
-// agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built.
-func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) ([]byte, error) {
-	bin := filepath.Join(b.cache, "griddle-agent")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=",
+// agentName is the agent by itself in the output directory, with its initramfs.Build beside it: installed machines
+// fetch it there, see package appliance.
+const agentName = "griddle-agent"
+
+// agent is the archive that changes most often: the agent itself, GRUB's images, and when this was built. files are
+// those of the output directory.
+func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) (image []byte,
+	files map[string][]byte, err error) {
+	if b.built.Kernel != k.release {
+		built, err := b.version(ctx, k)
+		if err != nil {
+			return nil, nil, err
+		}
+		b.built = built // a commit between two builds must not make them differ
+	}
+	bin := filepath.Join(b.cache, agentName)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
+		fmt.Sprintf("-ldflags=-s -w -buildid= -X 'main.version=%s' -X main.built=%d", b.built.Version, b.built.Time),
 		"-o", bin, "./initramfs/griddle-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
 	cmd.Env = append(cmd.Env, b.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the agent: %w\n%s", err, out)
-	}
-	if b.built.Kernel != k.release {
-		built, err := b.version(ctx, k)
-		if err != nil {
-			return nil, err
-		}
-		b.built = built // a commit between two builds must not make them differ
+		return nil, nil, fmt.Errorf("building the agent: %w\n%s", err, out)
 	}
 	doc, err := json.Marshal(b.built)
 	if err != nil {
-		return nil, fmt.Errorf("writing the build document: %w", err)
+		return nil, nil, fmt.Errorf("writing the build document: %w", err)
 	}
 	records := []cpio.Record{
 		cpio.Directory("dev", 0o755), cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/null", 0o666, 1, 3),
@@ -221,12 +229,17 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		cpio.StaticFile(initramfs.BuildPath, string(doc)+"\n", 0o644),
 	}
 	if records, err = appendFile(records, initramfs.AgentPath, bin); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for name, data := range under("grub", grub) {
 		records = append(records, cpio.StaticFile(initramfs.GRUBPath+"/"+name, string(data), 0o644))
 	}
-	return archive(records)
+	files = map[string][]byte{agentName + ".json": append(doc, '\n')}
+	if files[agentName], err = os.ReadFile(bin); err != nil {
+		return nil, nil, fmt.Errorf("reading the agent: %w", err)
+	}
+	image, err = archive(records)
+	return image, files, err
 }
 
 // version is the commit that is built, or where this is no clone the kernel's date.

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"griddle/initramfs/resident"
+	"griddle/initramfs/resident/program"
+)
+
+// What mkboot's linker writes here, so that a program that replaced itself knows which one it is. One that `go build`
+// made alone is older than all others.
+var (
+	version = "unknown"
+	built   = "0" // seconds since 1970
+)
+
+// service is the program on the installed system: the service itself, with --check one check-in, with --guard what the
+// last good program does before each start.
+func service(ctx context.Context, args []string) error {
+	agent := program.Program{Dir: resident.Programs}
+	o := resident.Options{Dir: resident.Dir, Agent: agent, Version: version, Root: rootSubvolume(),
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	o.Built, _ = strconv.ParseInt(built, 10, 64)
+	switch strings.Join(args, " ") {
+	case "":
+		err := resident.Run(ctx, o)
+		if errors.Is(err, resident.ErrReplaced) {
+			return nil // systemd starts the new one
+		}
+		return err
+	case "--check":
+		return resident.Check(ctx, o)
+	case "--guard":
+		back, err := agent.Guard()
+		if back {
+			o.Log.Error("the new agent was started several times and did not work: the last good one is back")
+		}
+		return err
+	}
+	return fmt.Errorf("usage: griddle-agent service [--check | --guard]")
+}
+
+// rootSubvolume is the subvolume that / is, such as "@roots/web-1@amd64", or "" where / is not one.
+func rootSubvolume() string {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	return subvolume(string(b))
+}
+
+// subvolume finds it in the list of mounts: the root of the mount within its filesystem (proc(5), /proc/PID/mountinfo,
+// field 4). The last mount on / is the one that counts.
+func subvolume(mountinfo string) (root string) {
+	for line := range strings.Lines(mountinfo) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" {
+			root = strings.TrimPrefix(f[3], "/")
+		}
+	}
+	return root
+}
