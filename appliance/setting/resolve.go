@@ -2,6 +2,7 @@ package setting
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,10 +25,9 @@ func (m Merged) Resolve(machine Machine) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	if s.Hostname, err = machine.expand(s.Hostname); err != nil {
-		return Settings{}, err
-	}
-	if err := s.Check(); err != nil {
+	var wrong error
+	s.Hostname, wrong = machine.expand(s.Hostname) // "" where it is wrong
+	if err := errors.Join(wrong, s.Check()); err != nil {
 		return Settings{}, err
 	}
 	return s, nil
