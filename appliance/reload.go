@@ -8,14 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griddle/appliance/config"
+	"griddle/appliance/setting"
 	"griddle/netboot"
 )
 
 // live is the part of the configuration that reloading changes, with the keymap that it names (nil
-// for the kernel's own).
+// for the kernel's own), and the settings.
 type live struct {
-	config config.Config
-	keymap []byte
+	config   config.Config
+	keymap   []byte
+	settings setting.Document // of all machines
 }
 
 // reloads reads the configuration again each time that o.Reload asks for it, until ctx ends. What is wrong with it is
@@ -52,6 +54,10 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	if err != nil {
 		return err
 	}
+	settings, err := s.siteSettings(c)
+	if err != nil {
+		return err
+	}
 	// Last of all that can fail, and it changes all or nothing.
 	if err := nb.Reload(s.netboot(c)); err != nil {
 		return err
@@ -63,7 +69,7 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 	if o.Level != nil {
 		o.Level.Set(c.Log.SlogLevel())
 	}
-	s.live.Store(&live{c, keymap})
+	s.live.Store(&live{c, keymap, settings})
 	s.log.Info("read the configuration again", "changed", orNone(changed))
 	if len(later) > 0 {
 		s.log.Warn("some changes need a restart of griddle serve", "keys", strings.Join(later, ", "))

@@ -22,6 +22,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
+	"griddle/appliance/setting"
 	"griddle/appliance/site"
 	"griddle/imagestore"
 	"griddle/imagestore/head"
@@ -82,7 +83,11 @@ func Serve(ctx context.Context, c config.Config, o Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	s := &server{config: c, log: o.Log, now: o.Now, state: st, bootDir: boot, addr: nw.prefix.Addr()}
-	s.live.Store(&live{c, keymap})
+	settings, err := s.siteSettings(c)
+	if err != nil {
+		return err
+	}
+	s.live.Store(&live{c, keymap, settings})
 	s.keepReserve()
 	if err := s.prepare(ctx, nw); err != nil {
 		return fullDisk(err, st.dir)
@@ -193,6 +198,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()},
 		Home: s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
 		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,
+		Site: func() setting.Document { return s.live.Load().settings },
 	})
 	if err != nil {
 		return errors.Join(err, s.streams.Close(), s.fleet.Close())

@@ -37,6 +37,7 @@ type Config struct {
 	KernelArgs  []string        `yaml:"kernel_args"`
 	Keymap      string          `yaml:"keymap"`
 	Hostname    string          `yaml:"hostname"`
+	Settings    string          `yaml:"settings"`
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`

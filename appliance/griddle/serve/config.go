@@ -55,6 +55,9 @@ func configCheckCommand(e *cli.Env) *cobra.Command {
 			if err := appliance.CheckKeymap(conf); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
+			if _, err := appliance.SiteSettings(conf); err != nil {
+				return err
+			}
 			if conf.Interface == "" {
 				e.Say("note: the file does not name an interface: `griddle serve` needs --interface")
 			}
