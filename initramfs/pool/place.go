@@ -24,7 +24,8 @@ type Place struct {
 	Disk       string // device file of the whole disk: "/dev/vda"
 	Job        string // ID of the job that installed it
 	SectorSize int    // of the disk, in bytes
-	Pool, ESP  string // device files of the partitions
+	Pool       string // device file of the partition
+	ESP        string // device file of the partition, or the folder where it is mounted
 	BIOS       Extent // the BIOS boot partition
 }
 
@@ -98,6 +99,10 @@ func Open(place Place) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{place: place, dir: top.Dir(), close: []func() error{top.Close}}
+	if st, err := os.Stat(place.ESP); err == nil && st.IsDir() {
+		p.esp = place.ESP
+		return p, nil
+	}
 	esp, err := subvolume.FAT(place.ESP)
 	if err != nil {
 		p.noESP = err

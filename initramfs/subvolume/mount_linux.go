@@ -21,8 +21,42 @@ func FAT(node string) (*Mounted, error) {
 	return mount("vfat", node, [2]string{"umask", "0077"})
 }
 
+// At mounts a subvolume, by its path from the top of the filesystem on a device, at a folder, with its programs. The
+// folder is not followed if it is a symlink.
+func At(node, name, dir string) (unmount func() error, err error) {
+	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("mounting %s of %s: opening %s: %w", name, node, dir, err)
+	}
+	defer unix.Close(at)
+	f, err := openMount("btrfs", node, unix.MOUNT_ATTR_NOATIME, [2]string{"subvol", "/" + name})
+	if err != nil {
+		return nil, err
+	}
+	err = unix.MoveMount(int(f.Fd()), "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("mounting %s of %s at %s: %w", name, node, dir, err)
+	}
+	return func() error {
+		if err := errors.Join(Sync(dir), unix.Unmount(dir, unix.UMOUNT_NOFOLLOW)); err != nil {
+			return fmt.Errorf("unmounting %s: %w", dir, errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH)))
+		}
+		return nil
+	}, nil
+}
+
 func mount(kind, node string, options ...[2]string) (*Mounted, error) {
-	fail := func(err error) (*Mounted, error) {
+	f, err := openMount(kind, node, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC|
+		unix.MOUNT_ATTR_NOATIME, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &Mounted{f}, nil
+}
+
+// openMount makes a mount that is at no place.
+func openMount(kind, node string, attributes int, options ...[2]string) (*os.File, error) {
+	fail := func(err error) (*os.File, error) {
 		return nil, fmt.Errorf("mounting %s of %s: %w", kind, node, err)
 	}
 	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
@@ -40,12 +74,11 @@ func mount(kind, node string, options ...[2]string) (*Mounted, error) {
 	if err != nil {
 		return fail(err)
 	}
-	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSUID|
-		unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR_NOATIME)
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attributes)
 	if err != nil {
 		return fail(err)
 	}
-	return &Mounted{os.NewFile(uintptr(fd), kind+" of "+node)}, nil
+	return os.NewFile(uintptr(fd), kind+" of "+node), nil
 }
 
 // Dir is a path of the top of the filesystem, for this process and those that it starts.
