@@ -85,6 +85,8 @@ var house = []rule{
 	{from: "griddle/initramfs/maintain", itself: true, only: []string{"griddle/appliance/setting",
 		"griddle/initramfs/setting", "griddle/initramfs/sysroot"},
 		why: "a task is the same from the screen and the command line, and settings are written in one place"},
+	{from: "griddle/initramfs/care", never: []string{"griddle/initramfs/install", "griddle/tui/...",
+		"griddle/imagestore/..."}, why: "an installed system is cared for without images and screens"},
 	{from: "griddle/appliance/firewall", never: []string{"griddle/..."},
 		why: "the rules are the same for servers in clouds and for machines"},
 	{from: "griddle/appliance/sshd", never: []string{"griddle/..."},

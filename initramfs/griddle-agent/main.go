@@ -1,10 +1,12 @@
-// Griddle-agent is Griddle's own program in the boot image. It is five programs in one file:
+// Griddle-agent is Griddle's own program in the boot image. It is several programs in one file:
 //
 //	/init                      process 1: mounts, starts the agent, reaps, and offers a shell if the agent dies
 //	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
 //	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
 //	griddle-agent phone-home   in an installed system: reports once to the server that the system is up
+//	griddle-agent maintain     in an installed system: changes it (package care)
+//	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
 //
 // It is also the first process of each root that programs run in (package chroot).
 //
@@ -19,6 +21,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"griddle/initramfs/care"
 	"griddle/initramfs/chroot"
 	"griddle/initramfs/kmod"
 )
@@ -39,12 +42,14 @@ func run(args []string) int {
 		supervise()
 	case len(args) == 2 && args[1] == "agent":
 		err = agent(ctx)
+	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):
+		return care.Here().Run(ctx, args[1:])
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phoneHome(ctx, homeFiles{config: "/etc/griddle/phone-home.json", etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
 		err = service(ctx, args[2:])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service")
+		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover")
 		return 2
 	}
 	if err != nil {

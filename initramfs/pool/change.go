@@ -67,6 +67,20 @@ func (c Contents) MayDeleteImage(i Image) error {
 	return nil
 }
 
+// State is what people need to know of a root, in a few words.
+func (r Root) State() string {
+	var out []string
+	for _, s := range []struct {
+		is   bool
+		word string
+	}{{r.Runs, "runs"}, {r.InUse && !r.Runs, "mounted"}, {r.Boots, "boots"}, {!r.Kernel, "no kernel"}} {
+		if s.is {
+			out = append(out, s.word)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
 // Lost says what is lost with a root, a line each.
 func (r Root) Lost() []string {
 	out := []string{"the system " + Label(r.Name) + made(r.Created) + ": its programs, /etc, /var and /root"}

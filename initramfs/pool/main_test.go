@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,10 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"griddle/initramfs/bootloader"
-	"griddle/initramfs/subvolume"
+	"griddle/initramfs/pool/pooltest"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,83 +33,14 @@ func TestMain(m *testing.M) {
 // poolID is the UUID of the pool that installed made last.
 var poolID string
 
-func tool(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
+var tool, loop, put = pooltest.Tool, pooltest.Loop, pooltest.Put
 
-// loop is a device with a file of n bytes behind it.
-func loop(t testing.TB, n int64) string {
-	t.Helper()
-	img := filepath.Join(t.TempDir(), "disk")
-	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, n)); err != nil {
-		t.Fatal(err)
-	}
-	dev := tool(t, "losetup", "--find", "--show", "--partscan", img)
-	t.Cleanup(func() {
-		exec.Command("partx", "-d", dev).Run()
-		tool(t, "losetup", "-d", dev)
-		back, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
-		if strings.Contains(string(back), img) {
-			t.Errorf("%s is still in use: its pool is mounted", dev)
-		}
-	})
-	return dev
-}
-
-func put(t testing.TB, dir string, files map[string]string) {
-	t.Helper()
-	for name, text := range files {
-		p := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// installed is a pool on a real btrfs with the image one, its roots one and two, the root bare without a kernel and
-// without an image, @home and @persistent. It boots one. The kernel of the machine that tests may have no FAT, so its
-// EFI system partition is a folder.
+// installed is the pool of pooltest.
 func installed(t *testing.T) (p *Pool, dev string) {
 	t.Helper()
-	dev, poolID = loop(t, 512<<20), uuid.NewString()
-	tool(t, "mkfs.btrfs", "--quiet", "--label", "griddle", "--uuid", poolID, dev)
-	m, err := subvolume.Top(dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	top := m.Dir()
-	for _, dir := range []string{roots, images} {
-		if err := os.Mkdir(filepath.Join(top, dir), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tool(t, "btrfs", "subvolume", "create", top+"/build")
-	put(t, top+"/build", map[string]string{"boot/vmlinuz-6.1.0": "a kernel", "etc/hostname": "one\n"})
-	tool(t, "btrfs", "subvolume", "snapshot", "-r", top+"/build", top+"/@images/one@amd64")
-	if err := subvolume.Delete(top, "build"); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"one@amd64", "two@amd64"} {
-		tool(t, "btrfs", "subvolume", "snapshot", top+"/@images/one@amd64", top+"/@roots/"+name)
-	}
-	for _, name := range []string{"@roots/bare", "@home", "@persistent", "@roots/two@amd64/var"} {
-		tool(t, "btrfs", "subvolume", "create", top+"/"+name)
-	}
-	put(t, top, map[string]string{"@home/ada/notes": "hers", "@persistent/griddle/seen": "7",
-		"@roots/two@amd64/etc/hostname": "two\n", "@roots/two@amd64/var/log/x": "y", "@roots/bare/file": "z"})
-	p = &Pool{place: Place{Job: "1b4e28ba-2fa1-11d2-883f-0016d3cca427"}, dir: top, esp: t.TempDir()}
-	put(t, p.esp, map[string]string{"griddle/grubenv": "env"})
-	if err := bootloader.WriteConfig(p.esp, bootloader.Config{Title: "one:1", ESP: p.place.label(), PoolID: poolID,
-		Root: "@roots/one@amd64", Args: []string{"quiet", "net.ifnames=0"}}); err != nil {
-		t.Fatal(err)
-	}
-	return p, dev
+	m := pooltest.Installed(t)
+	poolID = m.ID
+	return &Pool{place: Place{Job: pooltest.Job}, dir: m.Top, esp: m.ESP}, m.Device
 }
 
 // tree is all that is below dir: names, modes and contents.

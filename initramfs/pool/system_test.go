@@ -22,7 +22,8 @@ func TestSystem(t *testing.T) {
 	if s.Hostname() != "two" {
 		t.Errorf("the hostname is %q", s.Hostname())
 	}
-	for name, want := range map[string]string{"home/ada/notes": "hers", "persistent/griddle/seen": "7", "var/log/x": "y"} {
+	for name, want := range map[string]string{"home/ada/notes": "hers", "persistent/griddle/seen": "7",
+		"var/log/x": "y"} {
 		if b, err := os.ReadFile(filepath.Join(s.Dir, name)); string(b) != want || err != nil {
 			t.Errorf("%s = %q, %v, want %q", name, b, err, want)
 		}

@@ -86,9 +86,6 @@ func (m *Mounted) Dir() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(
 
 // Close unmounts durably.
 func (m *Mounted) Close() error {
-	err := unix.Syncfs(int(m.f.Fd()))
-	if err != nil {
-		err = fmt.Errorf("syncing %s: %w", m.f.Name(), err)
-	}
+	err := Sync(m.Dir()) // the descriptor of a mount is not one of a folder, by which to sync
 	return errors.Join(err, m.f.Close())
 }

@@ -90,6 +90,14 @@ func TestReadAndDelete(t *testing.T) {
 	if err := Delete(top, "a"); err != nil {
 		t.Fatal(err)
 	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if m, err = Top(dev); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	top = m.Dir()
 	left, _ := os.ReadDir(top)
 	if names := fmt.Sprint(left); names != "[d copy/ L link d plain/]" {
 		t.Errorf("after the deletion there are %s", names)
