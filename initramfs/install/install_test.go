@@ -16,6 +16,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 )
 
@@ -264,6 +265,11 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	}
 	if st, err := os.Stat(filepath.Join(root, HomeFile)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%s: %v, %v; want mode 0600", HomeFile, st, err)
+	}
+	for _, image := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
+		if file(bootloader.Images+"/"+image) == "" {
+			t.Errorf("the system has no %s", image)
+		}
 	}
 	keys, _ := filepath.Glob(filepath.Join(root, "etc/ssh/ssh_host_*_key"))
 	if len(keys) != 2 {

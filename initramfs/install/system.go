@@ -83,6 +83,9 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err := w.phoneHome(sys, "@roots/"+name); err != nil {
 		return err
 	}
+	if err := w.keepGRUB(sys); err != nil {
+		return err
+	}
 	if err := w.mountVolumes(root, filepath.Join(roots, name)); err != nil {
 		return err
 	}
