@@ -11,6 +11,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/imagestore/content"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/hook"
 )
 
 // Check picks the disk for spec. It returns an error that wraps ErrRefused if the rule picks no disk or several, if a
@@ -148,6 +149,8 @@ func advice(p job.Phase, err error) string {
 		return "the job was stopped; it starts again when the machine boots from the network"
 	case errors.Is(err, ErrRefused):
 		return "nothing was written to disk"
+	case errors.Is(err, hook.ErrFailed):
+		return "the disk is marked as unfinished: correct the hook, then start the job again"
 	}
 	switch p {
 	case job.PhaseCheck:

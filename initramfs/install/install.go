@@ -8,7 +8,7 @@
 //	partition  table with the unfinished mark, FAT32, btrfs
 //	receive    each stream into @images, a delta on its parent
 //	verify     the received tree against the image's content manifest
-//	bootable   a writable root, its identity and settings, GRUB for BIOS and UEFI
+//	bootable   a writable root, its identity and settings, deploy hooks, GRUB for BIOS and UEFI
 //	finish     everything is unmounted, then the mark is removed        the last durable step
 //	           the hardware clock is set
 //
@@ -32,6 +32,7 @@
 // An image without cloud-init gets the settings by package initramfs/setting, with @home and @persistent mounted. One
 // with cloud-init gets a NoCloud seed in /var/lib/cloud/seed/nocloud, for its first start, and a file that has
 // cloud-init look there alone. The hostname of the settings wins over the job's; their kernel arguments follow its.
+// Then package hook runs the hooks of the image and of the settings.
 package install
 
 import (
@@ -52,6 +53,7 @@ import (
 	"griddle/imagestore/head"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/hook"
 )
 
 // Image is the source of the bytes, which it has verified. fetch.Opened implements it.
@@ -75,6 +77,7 @@ type Reporter interface {
 // Options is what Run needs in addition to the job.
 type Options struct {
 	Machine job.Identity // for the hostname, if the job has none
+	Name    string       // the server's name for the machine, for hooks
 	Agent   string       // path of the static agent, copied to the system for its report; "" leaves that out
 	CA      []byte       // PEM of the certificate authority for the report
 	// BIOS says that the machine runs a BIOS now: the disk gets the active flag, which some BIOSes need.
@@ -107,6 +110,12 @@ type Options struct {
 	// before anything is written to disk. Its error ends the job. nil means that the machine has none.
 	Settings func(context.Context) (setting.Settings, error)
 
+	// Person decides about hooks that fail; nil if no one is at the machine.
+	Person hook.Person
+
+	// Resolv is the resolv.conf of this machine, for programs that run in the new root; "" means "/etc/resolv.conf".
+	Resolv string
+
 	// SetClock sets the hardware clock to a time, in UTC. It is called once, after the install is finished on the disk,
 	// but not if another system keeps local time there (see keepsLocalTime). nil leaves the clock alone.
 	SetClock func(time.Time) error
@@ -124,6 +133,9 @@ func (o Options) defaults() Options {
 	}
 	if o.Mount == "" {
 		o.Mount = "/mnt"
+	}
+	if o.Resolv == "" {
+		o.Resolv = "/etc/resolv.conf"
 	}
 	if o.Sys == "" {
 		o.Sys = "/sys"

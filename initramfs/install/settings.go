@@ -12,7 +12,6 @@ import (
 	"griddle/cloud/userdata/declared"
 	"griddle/cloud/userdata/seed"
 	"griddle/imagestore/content"
-	"griddle/initramfs/chroot"
 	"griddle/initramfs/setting"
 	"griddle/initramfs/swapfile"
 )
@@ -28,9 +27,6 @@ func (w *work) ask(ctx context.Context, m *content.Manifest) error {
 	}
 	if err := s.Check(); err != nil {
 		return fmt.Errorf("%w: the settings of this machine: %w", ErrRefused, err)
-	}
-	if len(s.Hooks) > 0 {
-		return fmt.Errorf("%w: the settings of this machine have hooks, which this agent does not run", ErrRefused)
 	}
 	w.settings = s
 	if err := job.KernelArgs(w.args()); err != nil {
@@ -87,7 +83,7 @@ func (w *work) apply(ctx context.Context, sys system, dir string) error {
 		return sys.giveSeed(files, len(w.settings.Network.Interfaces) > 0)
 	}
 	return setting.Apply(ctx, sys.Root, w.settings, setting.Options{
-		Run:  chroot.Root{Dir: dir, Hostname: w.hostname()}.Run,
+		Run:  w.newRoot(dir).Run,
 		Note: func(text string) { w.warn("settings: %s", text) },
 	})
 }

@@ -95,6 +95,9 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	if err := w.apply(ctx, sys, filepath.Join(roots, name)); err != nil {
 		return err
 	}
+	if err := w.hooks(ctx, root); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
