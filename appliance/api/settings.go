@@ -23,6 +23,9 @@ type Settings struct {
 	Proved  bool            `json:"proved,omitempty"`  // an operator approved a key of it
 	Changed time.Time       `json:"changed,omitzero"`  // when its own settings were changed; zero for none
 
+	// Public is what the values come to, without secrets; nil where there are mistakes.
+	Public *setting.Settings `json:"public,omitempty"`
+
 	// Mistakes keep it from getting any.
 	Mistakes []job.Mistake `json:"mistakes,omitempty"`
 }
@@ -65,7 +68,8 @@ func (h *Handler) replySettings(w http.ResponseWriter, r *http.Request, key stri
 		out.Mistakes = mistakes("", m, err)
 		return reply(w, http.StatusOK, out)
 	}
-	out.Secrets = s.Secrets()
+	public := s.Public()
+	out.Secrets, out.Public = s.Secrets(), &public
 	for i := range out.Values {
 		if out.Values[i].Place == "hostname" {
 			out.Values[i].Text = s.Hostname

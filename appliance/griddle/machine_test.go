@@ -19,6 +19,8 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/seal"
+	"griddle/imagestore/durable"
 )
 
 // shelf is a store with one image.
@@ -70,17 +72,20 @@ func TestMachineScripts(t *testing.T) {
 	})
 }
 
+// adminToken is the administrator's.
+const adminToken = "0123456789abcdef0123456789abcdef"
+
 func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
-	const token = "0123456789abcdef0123456789abcdef"
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := fleet.Open(t.Context(), filepath.Join(state, "fleet.db"), fleet.Options{})
+	f, err := fleet.Open(t.Context(), filepath.Join(state, "fleet.db"), fleet.Options{
+		Sealer: seal.In(durable.Disk{}, filepath.Join(state, "settings.key"), "for a test")})
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: token})
+	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: adminToken})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +94,7 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
-	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: token,
+	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: adminToken,
 		appliance.CAFile: string(ca)} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text+"\n"), 0o600); err != nil {
 			return nil, err
@@ -101,12 +106,13 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	}
 	key, err := job.NewKey()
 	conf.Certificates = []tls.Certificate{key}
-	return &fakeAgent{url: srv.URL, client: job.NewClient(srv.URL, conf), fleet: f}, err
+	return &fakeAgent{url: srv.URL, tls: conf, client: job.NewClient(srv.URL, conf), fleet: f}, err
 }
 
 // fakeAgent says to the API what an agent would.
 type fakeAgent struct {
 	url     string
+	tls     *tls.Config
 	client  *job.Client
 	fleet   *fleet.Fleet
 	hello   job.Hello

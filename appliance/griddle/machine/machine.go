@@ -22,7 +22,7 @@ func Command(e *cli.Env) *cobra.Command {
 			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(),
-		m.approveCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+		m.approveCommand(), m.auditCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
 	return c
 }
 
