@@ -1,8 +1,8 @@
 package setting
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -28,15 +28,19 @@ func (w *writer) ifupdown(n setting.Network) error {
 		}
 	}
 	if len(n.Interfaces) > 0 {
+		c, err := w.dhcpClients(n)
+		if err != nil {
+			return err
+		}
 		var b strings.Builder
 		for _, f := range n.Interfaces {
-			b.WriteString(stanzas(n, f))
+			b.WriteString(stanzas(n, f, c))
 		}
 		if err := w.Write(interfacesDir+"/griddle", []byte(b.String()), 0o644); err != nil {
 			return err
 		}
 	}
-	if err := w.dhclient(n); err != nil {
+	if err := errors.Join(w.dhclient(n), w.dhcpcd(n)); err != nil {
 		return err
 	}
 	if conf := resolvConf(n); conf != "" && w.enabled("systemd-resolved.service") {
@@ -63,31 +67,6 @@ func includesStanzas(line string) bool {
 		f[0] == "source-directory" && strings.TrimSuffix(f[1], "/") == "/etc/network/interfaces.d")
 }
 
-// dhclient keeps DHCP from replacing name servers of the settings (dhclient.conf(5)).
-func (w *writer) dhclient(n setting.Network) error {
-	const file = "etc/dhcp/dhclient.conf"
-	old, err := w.Read(file)
-	dns, search := allResolvers(n)
-	if err != nil || old == nil || len(dns) == 0 {
-		return err
-	}
-	four := slices.DeleteFunc(slices.Clone(dns), netip.Addr.Is6)
-	six := slices.DeleteFunc(slices.Clone(dns), netip.Addr.Is4)
-	var text strings.Builder
-	for key, value := range map[string]string{"domain-name-servers": join(four, ", "),
-		"dhcp6.name-servers": join(six, ", ")} {
-		if value != "" {
-			fmt.Fprintf(&text, "supersede %s %s;\n", key, value)
-		}
-	}
-	if len(search) > 0 {
-		fmt.Fprintf(&text, "supersede domain-search \"%s\";\n", join(search, "\", \""))
-	}
-	lines := linesOf([]byte(text.String()))
-	slices.Sort(lines)
-	return w.Replace(file, []byte(endLine(withoutBlock(old))+block(strings.Join(lines, "\n")+"\n")), 0o644)
-}
-
 // endLine is text whose last line has an end.
 func endLine(s string) string {
 	if s == "" || strings.HasSuffix(s, "\n") {
@@ -97,7 +76,7 @@ func endLine(s string) string {
 }
 
 // stanzas are those of one interface: what makes it and its first address, then the others.
-func stanzas(n setting.Network, f setting.Interface) string {
+func stanzas(n setting.Network, f setting.Interface, c dhcpClients) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "auto %s\n", f.Name)
 	made := making(f)
@@ -124,8 +103,9 @@ func stanzas(n setting.Network, f setting.Interface) string {
 		}
 		all = append(all, stanza{family, []string{"address " + p.String()}})
 	}
-	if f.DHCP6 {
-		all = append(all, stanza{"inet6 auto", []string{"dhcp 1"}})
+	if f.DHCP6 && !(f.DHCP4 && c.both()) {
+		method, lines := c.six()
+		all = append(all, stanza{method, lines})
 	}
 	if len(all) == 0 {
 		all = append(all, stanza{"inet manual", []string{"up ip link set dev $IFACE up"}})
