@@ -18,7 +18,7 @@ func (m Model) startPage() []string {
 			cut(fmt.Sprintf(" [%s] %-20s %s", mark[s.State], printable(s.Name, 20), clean(s.Detail)), Columns))
 		if s.State == StepFailed && s.Hint != "" {
 			for _, l := range wrap(clean(s.Hint), 7) {
-				out = append(out, m.theme.warn.Render(l))
+				out = append(out, m.theme.Warn.Render(l))
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func (m Model) menu() []string {
 	for i, c := range m.choices() {
 		line := fmt.Sprintf("   %s  %s", c.key, c.label)
 		if i == m.cursor {
-			line = m.theme.chosen.Render(" > " + line[3:])
+			line = m.theme.Chosen.Render(" > " + line[3:])
 		}
 		out = append(out, line)
 	}
@@ -110,7 +110,7 @@ func (m Model) approval() []string {
 
 // approve shows a code, and what an operator does with it.
 func (m Model) approve(code string) []string {
-	out := []string{" Code       " + m.theme.chosen.Render(printable(code, 20)), "",
+	out := []string{" Code       " + m.theme.Chosen.Render(printable(code, 20)), "",
 		" Read the code from this screen and type it on the server:", ""}
 	return append(append(out, wrap(fmt.Sprintf("griddle machine approve %s %s",
 		printable(m.found.Welcome.Machine, 40), printable(code, 20)), 4)...), "",
@@ -125,15 +125,9 @@ func (m Model) waitingPage() []string {
 		m.approve(m.waiting.Code)...)
 }
 
-// window is the part of n rows that is shown, room rows high with the cursor in it.
-func window(n, cursor, room int) (from, to int) {
-	from = max(0, min(cursor-room/2, n-room))
-	return from, min(n, from+room)
-}
-
 func (m Model) line(i int, text string) string {
 	if i == m.cursor {
-		return m.theme.chosen.Render(cut(" > "+text, Columns))
+		return m.theme.Chosen.Render(cut(" > "+text, Columns))
 	}
 	return cut("   "+text, Columns)
 }
@@ -199,7 +193,7 @@ func (m Model) diskPage() []string {
 		out = append(out, cut("   "+h, Columns))
 	}
 	if why := m.unfit(d); why != "" {
-		out = append(out, m.theme.warn.Render(cut(" You cannot install on it: "+why+".", Columns)))
+		out = append(out, m.theme.Warn.Render(cut(" You cannot install on it: "+why+".", Columns)))
 	}
 	return out
 }
@@ -227,7 +221,7 @@ func (m Model) confirmPage() []string {
 	if len(holds) == 0 {
 		out = append(out, wrap("This disk is "+blank(d)+". Data that was not sampled will be lost.", 1)...)
 	} else {
-		out = append(out, m.theme.warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
+		out = append(out, m.theme.Warn.Render(" EVERYTHING ON THIS DISK WILL BE LOST:"))
 		for i, h := range holds {
 			if i == 8 && len(holds) > 9 {
 				out = append(out, fmt.Sprintf("   and %d more", len(holds)-i))
@@ -256,7 +250,7 @@ func (m Model) progressPage() []string {
 	for _, l := range p.log[max(0, len(p.log)-(room-len(meter))):] {
 		text := cut(" "+l.at.UTC().Format("15:04:05")+"  "+l.text, Columns)
 		if l.level == job.Warning || l.level == job.Error {
-			text = m.theme.warn.Render(
+			text = m.theme.Warn.Render(
 				cut(" "+l.at.UTC().Format("15:04:05")+"  "+strings.ToUpper(string(l.level))+" "+l.text, Columns))
 		}
 		out = append(out, text)
@@ -274,7 +268,7 @@ func (m Model) resultPage() []string {
 			out = append(out, " in         "+duration(p.now.Sub(p.began)))
 		}
 	} else {
-		out = append(out, m.theme.warn.Render(" NOT INSTALLED"))
+		out = append(out, m.theme.Warn.Render(" NOT INSTALLED"))
 		phase := phaseNames[p.phase]
 		if phase != "" {
 			out = append(out, " It failed at: "+phase)
@@ -294,13 +288,4 @@ func (m Model) resultPage() []string {
 		out = append(out, "", fmt.Sprintf(" Rebooting in %d s. Press s for a shell instead.", m.countdown))
 	}
 	return out
-}
-
-// clean is job.Printable for a text longer than a name: word by word, so that only what harms a screen goes.
-func clean(s string) string {
-	words := strings.Fields(s)
-	for i, w := range words {
-		words[i] = job.Printable(w)
-	}
-	return strings.Join(words, " ")
 }

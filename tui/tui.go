@@ -16,6 +16,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame"
 )
 
 // Columns and Rows are the size of every frame, in character cells.
@@ -115,7 +116,7 @@ const (
 // Model is the state of the screen. Its zero value is not usable: call New.
 type Model struct {
 	actions Actions
-	theme   theme
+	theme   frame.Theme
 	version string
 
 	page      page
@@ -138,7 +139,7 @@ type Model struct {
 // New makes the model of a machine that has just started. The title shows version. If color is false, the frames
 // contain no escape sequences.
 func New(version string, color bool, a Actions) Model {
-	return Model{actions: a, theme: newTheme(color), version: version, countdown: -1, image: -1, disk: -1}
+	return Model{actions: a, theme: frame.NewTheme(color), version: version, countdown: -1, image: -1, disk: -1}
 }
 
 // Init implements tea.Model.

@@ -1,50 +1,11 @@
 package tui
 
-import (
-	"io"
-	"strings"
-
-	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/x/ansi"
-	"github.com/muesli/termenv"
-)
-
-// theme is the few styles that the screens use. Bold and reverse exist on every console; colours only add.
-type theme struct{ title, chosen, warn, faint lipgloss.Style }
-
-func newTheme(color bool) theme {
-	r := lipgloss.NewRenderer(io.Discard)
-	r.SetColorProfile(termenv.Ascii)
-	if color {
-		r.SetColorProfile(termenv.ANSI)
-	}
-	s := r.NewStyle()
-	return theme{
-		title:  s.Reverse(true),
-		chosen: s.Bold(true),
-		warn:   s.Bold(true).Foreground(lipgloss.Color("1")),
-		faint:  s.Foreground(lipgloss.Color("6")),
-	}
-}
+import "griddle/tui/frame"
 
 // View implements tea.Model: always Rows lines, none wider than Columns.
 func (m Model) View() string {
 	title, body, keys := m.draw()
-	lines := []string{m.theme.title.Render(pad(" Griddle "+m.version+"  "+title, Columns)), ""}
-	room := Rows - 5
-	if len(body) > room {
-		body = body[:room]
-	}
-	lines = append(lines, body...)
-	for len(lines) < Rows-3 {
-		lines = append(lines, "")
-	}
-	lines = append(lines, m.theme.warn.Render(cut(" "+m.warning(), Columns)), strings.Repeat("─", Columns),
-		m.theme.faint.Render(cut(" "+keys, Columns)))
-	for i := range lines {
-		lines[i] = strings.TrimRight(cut(lines[i], Columns), " ")
-	}
-	return strings.Join(lines, "\n")
+	return m.theme.Page(Columns, Rows, " Griddle "+m.version+"  "+title, body, m.warning(), keys)
 }
 
 // warning is the line above the keys: why the last key had no effect, else what is wrong with the connection to the
@@ -92,19 +53,8 @@ func (f Found) title(s string) string {
 	return printable(f.Welcome.Machine, 30) + "  " + s
 }
 
-// cut ends a text that is too long with two dots: the VGA font has no ellipsis.
-func cut(s string, width int) string { return ansi.Truncate(s, width, "..") }
+// What pages are drawn with.
+var cut, pad, clean, window = frame.Cut, frame.Pad, frame.Clean, frame.Window
 
-func pad(s string, width int) string {
-	s = cut(s, width)
-	return s + strings.Repeat(" ", max(0, width-ansi.StringWidth(s)))
-}
-
-// wrap breaks s at words into lines that are set in by indent cells and leave one free at their end.
-func wrap(s string, indent int) []string {
-	var out []string
-	for _, l := range strings.Split(ansi.Wrap(s, Columns-indent-1, " /"), "\n") {
-		out = append(out, strings.Repeat(" ", indent)+strings.TrimSpace(l))
-	}
-	return out
-}
+// wrap breaks s at words into lines of a frame.
+func wrap(s string, indent int) []string { return frame.Wrap(s, indent, Columns) }
