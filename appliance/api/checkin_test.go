@@ -161,7 +161,8 @@ func TestUnknownKey(t *testing.T) {
 	for name, conf := range map[string]*tls.Config{"no key": s.tls, "a new key": with(newKey(t))} {
 		_, err := job.NewClient(s.URL, conf).CheckIn(t.Context(), job.CheckIn{})
 		var p *job.Problem
-		if !errors.As(err, &p) || p.Status != http.StatusUnauthorized || !strings.Contains(p.Detail, "or approve it") {
+		if !errors.As(err, &p) || p.Status != http.StatusUnauthorized ||
+			!strings.Contains(p.Detail, "install it again") {
 			t.Errorf("CheckIn() with %s = %v, want 401", name, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // Errors of check-ins.
 var (
 	ErrKey = errors.New("no machine has the key that this system proved: the machine was deleted, or another install " +
-		"of it has another key; start it from the network and install it, or approve it")
+		"of it has another key; start it from the network and install it again")
 	ErrOften = errors.New("this machine checks in too often")
 )
 

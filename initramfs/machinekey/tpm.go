@@ -24,7 +24,7 @@ const sealedPEM = "GRIDDLE TPM SEALED KEY"
 // ErrCleared is wrapped if the TPM of this machine cannot open the key: it was cleared, or it is another TPM. The key
 // is lost.
 var ErrCleared = errors.New("this machine's TPM cannot open it: the TPM was cleared, or the disk comes from another " +
-	"machine; start the machine from the network and approve it again (griddle machine approve)")
+	"machine; start the machine from the network, approve it there (griddle machine approve) and install it again")
 
 // opener connects to the TPM; fs.ErrNotExist where the machine has none.
 type opener func() (transport.TPMCloser, error)
