@@ -48,11 +48,11 @@ func (i images) Settings(ctx context.Context, image job.Image) ([]byte, error) {
 	if err != nil {
 		return nil, absent{err}
 	}
-	s, err := i.store.Show(ctx, name)
+	m, err := i.store.Document(ctx, name)
 	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
 		return nil, absent{err}
 	}
-	return s.Image.Settings, err
+	return m.Settings, err
 }
 
 // Plan implements api.Images. An image without a kernel is refused before a machine restarts for it.

@@ -78,6 +78,15 @@ func (s *Store) Show(ctx context.Context, r ref.Ref) (Shown, error) {
 	return out, nil
 }
 
+// Document returns the signed document of an image, whose signature it checks. It reads no stream.
+func (s *Store) Document(ctx context.Context, r ref.Ref) (document.Image, error) {
+	_, opened, err := s.openDocuments(ctx, r)
+	if err != nil {
+		return document.Image{}, err
+	}
+	return opened.Image(), nil
+}
+
 // WriteDocuments writes the signed documents of an image into dir, so that minisign checks them: image.json with
 // image.json.minisig, and stream-1.json and so on, in the order of the list. It checks nothing itself. It returns
 // the paths of the documents.
