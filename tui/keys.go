@@ -30,7 +30,10 @@ func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case pageConfirm:
 		return m.onConfirm(k)
 	case pageProgress:
-		if m.isWaiting() {
+		switch {
+		case m.asksForHook():
+			return m.onMenu(k)
+		case m.isWaiting():
 			return m.onStart(k)
 		}
 	}
@@ -59,8 +62,11 @@ type choice struct {
 	do         func(Model) (Model, tea.Cmd)
 }
 
-// choices are the lines of the menu on the welcome and result pages.
+// choices are the lines of the menu on the welcome, result and hook pages.
 func (m Model) choices() []choice {
+	if m.asksForHook() {
+		return m.hookChoices()
+	}
 	power := func(p Power) func(Model) (Model, tea.Cmd) {
 		return func(m Model) (Model, tea.Cmd) { return m, m.power(p) }
 	}

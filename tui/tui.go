@@ -6,10 +6,10 @@
 // user's decisions come back through Actions, called from a tea.Cmd and never from Update.
 //
 // The Model is a pure bubbletea model. It uses no file, socket or clock, so the same Model draws the machine's console,
-// an operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, whatever size the
-// terminal reports, in glyphs of the VGA text font with 256 glyphs: light lines, full and light blocks, ASCII. Colour
-// is never the only sign; the selected line starts with ">". Hardware strings pass through job.Printable before they
-// are drawn.
+// an operator's terminal and the frames of the tests. Every frame is at most 80 columns by 24 rows, and smaller if the
+// terminal reports a smaller size. Its glyphs are in the VGA text font with 256 glyphs: light lines, full and light
+// blocks, ASCII. Colour is never the only sign; the selected line starts with ">". Strings of hardware and programs
+// pass through job.Printable before they are drawn.
 package tui
 
 import (
@@ -19,7 +19,7 @@ import (
 	"griddle/tui/frame"
 )
 
-// Columns and Rows are the size of every frame, in character cells.
+// Columns and Rows are the size of the largest frame, in character cells.
 const (
 	Columns = 80
 	Rows    = 24
@@ -42,6 +42,8 @@ type Actions struct {
 	Choose func(job.Choice)
 	// Power is called for reboot, power off and shell. The caller draws the screen again when the shell has ended.
 	Power func(Power)
+	// Hook is called with the answer to HookFailed.
+	Hook func(HookAnswer)
 	// Retry is called when the user asks the server again, on the welcome page or after a failure.
 	Retry func()
 }
@@ -119,6 +121,8 @@ type Model struct {
 	theme   frame.Theme
 	version string
 
+	width     int // of the terminal, at most Columns
+	height    int // at most Rows
 	page      page
 	steps     []Step
 	found     Found
@@ -131,7 +135,8 @@ type Model struct {
 	down      bool   // there is no link
 	target    string // the disk that is being written, for the progress page
 	progress  progress
-	waiting   Waiting // what the progress page shows instead of the progress
+	hook      *HookFailed // what the progress page asks about instead
+	waiting   Waiting     // what the progress page shows instead of the progress
 	err       error
 	countdown int // seconds, -1 when none runs
 }
@@ -139,7 +144,8 @@ type Model struct {
 // New makes the model of a machine that has just started. The title shows version. If color is false, the frames
 // contain no escape sequences.
 func New(version string, color bool, a Actions) Model {
-	return Model{actions: a, theme: frame.NewTheme(color), version: version, countdown: -1, image: -1, disk: -1}
+	return Model{actions: a, theme: frame.NewTheme(color), version: version, countdown: -1, image: -1, disk: -1,
+		width: Columns, height: Rows}
 }
 
 // Init implements tea.Model.
@@ -165,6 +171,11 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case Ended:
 		m.page, m.err, m.cursor, m.notice, m.waiting = pageResult, msg.Err, 0, "", Waiting{}
 		m.progress.ended = true
+		m.hook = nil
+	case HookFailed:
+		m.hook, m.cursor = &msg, 0
+	case tea.WindowSizeMsg:
+		m = m.resize(msg.Width, msg.Height)
 	case Countdown:
 		m.countdown = msg.Seconds
 	case tea.KeyMsg:

@@ -167,20 +167,26 @@ func TestFrames(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			got := f.m.View()
 			checkFrame(t, got)
-			file := filepath.Join("testdata", f.name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v (go test ./tui -update writes it)", err)
-			}
-			if got+"\n" != string(want) {
-				t.Errorf("View() =\n%s\nwant\n%s", got, want)
-			}
+			golden(t, f.name, got)
 		})
+	}
+}
+
+// golden compares a frame with the file of its name.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test ./tui -update writes it)", err)
+	}
+	if got+"\n" != string(want) {
+		t.Errorf("View() =\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -242,16 +248,21 @@ func TestAskingAgain(t *testing.T) {
 // checkFrame holds every frame to what the VGA text console can draw.
 func checkFrame(t *testing.T, frame string) {
 	t.Helper()
+	checkSize(t, frame, Columns, Rows)
+}
+
+func checkSize(t *testing.T, frame string, columns, rows int) {
+	t.Helper()
 	lines := strings.Split(frame, "\n")
-	if len(lines) != Rows {
-		t.Errorf("frame has %d rows, want %d", len(lines), Rows)
+	if len(lines) != rows {
+		t.Errorf("frame has %d rows, want %d", len(lines), rows)
 	}
 	if !utf8.ValidString(frame) {
 		t.Error("frame is not UTF-8")
 	}
 	for i, l := range lines {
-		if w := ansi.StringWidth(l); w > Columns {
-			t.Errorf("row %d has %d columns, want at most %d: %q", i, w, Columns, l)
+		if w := ansi.StringWidth(l); w > columns {
+			t.Errorf("row %d has %d columns, want at most %d: %q", i, w, columns, l)
 		}
 		for _, r := range l {
 			if r < ' ' || r == 0x7f {
@@ -299,6 +310,9 @@ func FuzzScreen(f *testing.F) {
 			Happened{job.Event{Job: ref, Phase: job.Phase(fs), Message: message,
 				Progress: &job.Progress{Done: size, Total: size / 2, Left: time.Duration(size)}}})
 		checkFrame(t, m.View())
+		failed := send(m, HookFailed{Name: model, Origin: fs, Reason: message, Last: []string{serial, message, ref}})
+		checkFrame(t, failed.View())
+		checkSize(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
 		asked := l
 		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}

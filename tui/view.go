@@ -2,10 +2,17 @@ package tui
 
 import "griddle/tui/frame"
 
-// View implements tea.Model: always Rows lines, none wider than Columns.
+// resize takes the size of a terminal. Pages are made for Columns and Rows: more is not used, and in less their ends
+// are cut, but for the hook page, which fits.
+func (m Model) resize(width, height int) Model {
+	m.width, m.height = min(max(width, 20), Columns), min(max(height, 10), Rows)
+	return m
+}
+
+// View implements tea.Model: as many lines as the terminal has, at most Rows, none wider than it or than Columns.
 func (m Model) View() string {
 	title, body, keys := m.draw()
-	return m.theme.Page(Columns, Rows, " Griddle "+m.version+"  "+title, body, m.warning(), keys)
+	return m.theme.Page(m.width, m.height, " Griddle "+m.version+"  "+title, body, m.warning(), keys)
 }
 
 // warning is the line above the keys: why the last key had no effect, else what is wrong with the connection to the
@@ -24,9 +31,10 @@ func (m Model) warning() string {
 
 func (m Model) draw() (title string, body []string, keys string) {
 	const list, powerKeys = "Up/Down move   Enter select   Esc back", "s rescue shell   r reboot   p power off"
+	const menuKeys = "Up/Down move   Enter select   or press the letter"
 	switch m.page {
 	case pageWelcome:
-		return m.found.title("this machine"), m.welcomePage(), "Up/Down move   Enter select   or press the letter"
+		return m.found.title("this machine"), m.welcomePage(), menuKeys
 	case pageImage:
 		return m.found.title("1 of 4: image"), m.imagePage(), list
 	case pageDisk:
@@ -39,9 +47,12 @@ func (m Model) draw() (title string, body []string, keys string) {
 		if m.isWaiting() {
 			return m.found.title("waiting for approval"), m.waitingPage(), powerKeys
 		}
+		if m.asksForHook() {
+			return m.found.title("hook failed"), m.hookPage(), "Up/Down and Enter, or press the letter"
+		}
 		return m.found.title("installing"), m.progressPage(), "Do not switch this machine off. No key is needed."
 	case pageResult:
-		return m.found.title("result"), m.resultPage(), "Up/Down move   Enter select   or press the letter"
+		return m.found.title("result"), m.resultPage(), menuKeys
 	}
 	return "starting", m.startPage(), powerKeys
 }
