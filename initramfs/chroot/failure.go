@@ -35,7 +35,7 @@ func (e *Error) Reason() string {
 	case Killed:
 		return "it was ended by a signal: " + e.Signal
 	case TimedOut:
-		return fmt.Sprintf("it did not end within %s and was killed", e.Limit)
+		return "it took longer than " + short(e.Limit) + " and was killed"
 	case NotStarted:
 		return "it cannot be started: " + e.Why
 	}
@@ -46,6 +46,18 @@ func (e *Error) Error() string {
 	text := fmt.Sprintf("running %s in the new root: %s", path.Base(e.Program), e.Reason())
 	if len(e.Last) > 0 {
 		text += ":\n" + strings.Join(e.Last, "\n")
+	}
+	return text
+}
+
+// short is d as people write it: "10m", not "10m0s".
+func short(d time.Duration) string {
+	text := d.String()
+	if d > 0 && d%time.Minute == 0 {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if d > 0 && d%time.Hour == 0 {
+		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
 }

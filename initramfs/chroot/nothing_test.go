@@ -60,7 +60,7 @@ func TestNothingStays(t *testing.T) {
 		case how == "cancel" && (err == nil || !strings.Contains(err.Error(), "the operator ended it")):
 			t.Errorf("Do = %v", err)
 		case how == "limit" && (!errors.As(err, &failed) || failed.Kind != chroot.TimedOut ||
-			failed.Reason() != "it did not end within 1s and was killed"):
+			failed.Reason() != "it took longer than 1s and was killed"):
 			t.Errorf("Do = %v", err)
 		}
 	}

@@ -158,7 +158,7 @@ func TestNoPerson(t *testing.T) {
 		{"signal", "kill -KILL $$", 0, chroot.Killed, "it was ended by a signal: killed"},
 		{"hang", "trap '' TERM INT HUP; " +
 			"setsid sh -c 'sleep 61.4' & while :; do sleep 61.4; done", 300 * time.Millisecond,
-			chroot.TimedOut, "it did not end within 300ms and was killed"},
+			chroot.TimedOut, "it took longer than 300ms and was killed"},
 	} {
 		s := newSystem(t, map[string]string{"10-ok": "echo 10 >>/log"})
 		failing := script(c.name, c.lines)
