@@ -83,9 +83,9 @@ func Reset(f *os.File) {
 // Raw puts a terminal into the state that a screen needs: every key at once, no echo, no signals (cfmakeraw(3)).
 func Raw(f *os.File) { control(f, func(fd int) { _, _ = term.MakeRaw(fd) }) }
 
-// terminfo is the value of TERM for the terminal at path: the kernel's own on a virtual one (/dev/tty1), which has only
+// Term is the value of TERM for the terminal at path: the kernel's own on a virtual one (/dev/tty1), which has only
 // digits after tty, and otherwise what emulators at the other end of a line understand.
-func terminfo(path string) string {
+func Term(path string) string {
 	number, ok := strings.CutPrefix(path, "/dev/tty")
 	if ok && number != "" && strings.Trim(number, "0123456789") == "" {
 		return "linux"
@@ -97,7 +97,7 @@ func terminfo(path string) string {
 func Shell(tty *os.File, path string) *exec.Cmd {
 	cmd := exec.Command(shellPath, "--noprofile", "--norc", "-i")
 	cmd.Dir = "/root"
-	cmd.Env = append(os.Environ(), "TERM="+terminfo(path), "SHELL="+shellPath, `PS1=griddle:\w# `)
+	cmd.Env = append(os.Environ(), "TERM="+Term(path), "SHELL="+shellPath, `PS1=griddle:\w# `)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	return cmd

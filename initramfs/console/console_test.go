@@ -27,8 +27,8 @@ func TestTerminfo(t *testing.T) {
 		"/dev/tty1": "linux", "/dev/tty2": "linux", "/dev/tty10": "linux", "/dev/ttyS0": "vt220", "/dev/ttyS1": "vt220",
 		"/dev/ttyAMA0": "vt220", "/dev/tty1x": "vt220", "/dev/tty": "vt220", "/dev/hvc0": "vt220", "": "vt220",
 	} {
-		if got := terminfo(path); got != want {
-			t.Errorf("terminfo(%q) = %q, want %q", path, got, want)
+		if got := Term(path); got != want {
+			t.Errorf("Term(%q) = %q, want %q", path, got, want)
 		}
 	}
 }

@@ -37,6 +37,8 @@ type station struct {
 	chosen chan job.Choice
 	power  chan tui.Power
 	retry  chan struct{}
+
+	answers chan tui.HookAnswer
 }
 
 // agent runs until the machine goes down or until something fails that a retry cannot fix.
@@ -46,7 +48,8 @@ func agent(ctx context.Context) error {
 	defer stop()
 	s := &station{log: log, boot: uuid.NewString(),
 		disks:  &disk.Scanner{Sys: os.DirFS("/sys"), Open: disk.Open, Ask: disk.Blkid},
-		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1)}
+		chosen: make(chan job.Choice, 1), power: make(chan tui.Power, 1), retry: make(chan struct{}, 1),
+		answers: make(chan tui.HookAnswer, 1)}
 	if err := readJSON("/"+initramfs.BuildPath, &s.build); err != nil {
 		return err
 	}
@@ -57,6 +60,7 @@ func agent(ctx context.Context) error {
 		Choose: func(c job.Choice) { trySend(s.chosen, c) },
 		Power:  func(p tui.Power) { trySend(s.power, p) },
 		Retry:  func() { trySend(s.retry, struct{}{}) },
+		Hook:   func(a tui.HookAnswer) { trySend(s.answers, a) },
 	})
 	dev, err := newDevices(log)
 	if err != nil {

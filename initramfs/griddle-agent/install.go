@@ -59,6 +59,8 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 	}
 	err = install.Run(ctx, spec, img, found.Inventory.Disks, s.events, install.Options{
 		Machine:  found.Identity,
+		Name:     found.Welcome.Machine,
+		Person:   s.person(found),
 		BIOS:     bios,
 		Drives:   drives,
 		Agent:    "/" + initramfs.AgentPath,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -187,16 +188,21 @@ func unfinished(b []byte) bool {
 }
 
 // greeting is what a person needs to know to repair an installed system.
-const greeting = "\r\nThis is a shell. \"exit\" returns to the screen. The log is " + agentLog + ".\r\n" +
-	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\r\n" +
-	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\r\n" +
-	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\r\n" +
-	"  chroot . /bin/bash\r\n" +
-	"  exit; umount dev proc sys, one by one; cd /; umount /mnt; shutdown -r now\r\n\r\n"
+const greeting = "This is a shell. \"exit\" returns to the screen. The log is " + agentLog + ".\n" +
+	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\n" +
+	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\n" +
+	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\n" +
+	"  chroot . /bin/bash\n" +
+	"  exit; umount dev proc sys, one by one; cd /; umount /mnt; shutdown -r now"
 
-// shell runs the rescue shell on the console that the last key came from, and gives the screen back afterwards. The
-// other consoles go on.
+// shell runs the rescue shell.
 func (s *screen) shell() error {
+	return s.lend(greeting, func(tty *os.File, path string) error { return console.Shell(tty, path).Run() })
+}
+
+// lend gives the console that the last key came from to use, with a greeting on it, and takes it back afterwards. The
+// other consoles stay as they are. If a shell has the console, use is not called.
+func (s *screen) lend(greeting string, use func(tty *os.File, path string) error) error {
 	s.mu.Lock()
 	t := s.last
 	s.mu.Unlock()
@@ -214,8 +220,9 @@ func (s *screen) shell() error {
 	tty, err := console.Open(t.path, 0)
 	if err == nil {
 		console.Reset(tty)
-		_, _ = tty.WriteString("\x1bc" + greeting)
-		err = console.Shell(tty, t.path).Run()
+		lines := strings.ReplaceAll("\n"+strings.TrimSpace(greeting)+"\n\n", "\n", "\r\n")
+		_, _ = tty.WriteString("\x1bc" + lines)
+		err = use(tty, t.path)
 		_ = tty.Close()
 	}
 	return errors.Join(err, s.takeBack(t))
