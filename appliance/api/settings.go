@@ -189,13 +189,13 @@ func (h *Handler) alter(r *http.Request, keys []string,
 		return nil, err
 	}
 	for _, one := range each {
+		is := func(target error) bool { return errors.Is(one.Err, target) }
 		switch {
-		case errors.Is(one, errMistakes):
-		case len(each) == 1, !errors.Is(one, fleet.ErrUnknown) && !errors.Is(one, fleet.ErrAmbiguous) &&
-			!errors.Is(one, fleet.ErrInvalid):
-			return nil, one
+		case is(errMistakes):
+		case len(each) == 1, !is(fleet.ErrUnknown) && !is(fleet.ErrAmbiguous) && !is(fleet.ErrInvalid):
+			return nil, one.Err
 		default:
-			wrong = append(wrong, job.Mistake{Text: one.Error()})
+			wrong = append(wrong, job.Mistake{Machine: job.Printable(one.Key), Text: one.Err.Error()})
 		}
 	}
 	p := job.NewProblem(http.StatusBadRequest, "the settings have mistakes, and nothing was changed")

@@ -81,13 +81,24 @@ func (f *Fleet) unseal(sealed []byte) ([]byte, error) {
 	return b, nil
 }
 
-// KeyErrors are what is wrong with some of several machines.
-type KeyErrors []error
+// KeyError is what is wrong with one of several machines.
+type KeyError struct {
+	Key string // that names it
+	Err error
+}
 
-func (e KeyErrors) Error() string { return errors.Join(e...).Error() }
+// KeyErrors are those of one call, in the order of its keys.
+type KeyErrors []KeyError
 
-// Unwrap returns all of them.
-func (e KeyErrors) Unwrap() []error { return e }
+func (e KeyErrors) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap returns the errors without their keys.
+func (e KeyErrors) Unwrap() (all []error) {
+	for _, one := range e {
+		all = append(all, one.Err)
+	}
+	return all
+}
 
 // SetSettings gives each machine that keys name the document that change makes of the present one. Keys become firm,
 // as for Install, and MAC addresses and UUIDs that no machine has make machines. If change fails for one machine,
@@ -103,15 +114,15 @@ func (f *Fleet) SetSettings(ctx context.Context, keys []string,
 		for _, key := range keys {
 			m, err := f.named(ctx, tx, key)
 			if errors.Is(err, ErrUnknown) || errors.Is(err, ErrAmbiguous) {
-				errs = append(errs, err)
+				errs = append(errs, KeyError{key, err})
 				continue
 			}
 			if err != nil {
 				return err
 			}
 			if other, ok := seen[m.ID]; ok {
-				errs = append(errs, fmt.Errorf("%w: %s and %s are the same machine", ErrInvalid, job.Printable(other),
-					job.Printable(key)))
+				errs = append(errs, KeyError{key, fmt.Errorf("%w: %s and %s are the same machine", ErrInvalid,
+					job.Printable(other), job.Printable(key))})
 				continue
 			}
 			seen[m.ID] = key
@@ -124,7 +135,7 @@ func (f *Fleet) SetSettings(ctx context.Context, keys []string,
 				err = f.putSettings(ctx, tx, m, next)
 			}
 			if err != nil {
-				errs = append(errs, err)
+				errs = append(errs, KeyError{key, err})
 			}
 			all = append(all, m)
 		}

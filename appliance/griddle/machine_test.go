@@ -20,6 +20,7 @@ import (
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/seal"
+	"griddle/appliance/setting"
 	"griddle/imagestore/durable"
 )
 
@@ -40,8 +41,9 @@ func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, 
 // TestMachineScripts runs testdata/machine/*.txtar beside an API that is found by the state directory $STATE. Beside
 // the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
 // reports for the last one, "JOB" in it standing for its job; agent again, which says hello again, with $CODE set to
-// the code that its screen shows; agent home, which is its installed system; agent enrolment MODE, which is the
-// server's.
+// the code that its screen shows; agent settings, which asks for the machine's settings and prints the answer, also
+// with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent enrolment
+// MODE, which is the server's.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
@@ -50,6 +52,10 @@ func TestMachineScripts(t *testing.T) {
 		err := a.do(args)
 		if a.welcome.Approval != nil {
 			ts.Setenv("CODE", a.welcome.Approval.Code)
+		}
+		if a.settings.State != "" {
+			fmt.Fprintf(ts.Stdout(), "%s %s\n", a.settings.State, a.settings.Settings)
+			ts.Setenv("CODE", a.settings.Code)
 		}
 		if (err != nil) != neg {
 			ts.Fatalf("agent: %v", err)
@@ -80,12 +86,17 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 		return nil, err
 	}
 	f, err := fleet.Open(t.Context(), filepath.Join(state, "fleet.db"), fleet.Options{
-		Sealer: seal.In(durable.Disk{}, filepath.Join(state, "settings.key"), "for a test")})
+		Sealer: seal.In(durable.Disk{}, filepath.Join(state, "settings.key"), "test")})
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { f.Close() })
-	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: adminToken})
+	site, err := setting.Decode("site", []byte(`{"zone":"Europe/Berlin"}`))
+	if err != nil {
+		return nil, err
+	}
+	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: adminToken,
+		Site: func() setting.Document { return site }})
 	if err != nil {
 		return nil, err
 	}
@@ -104,28 +115,43 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := job.NewKey()
-	conf.Certificates = []tls.Certificate{key}
-	return &fakeAgent{url: srv.URL, tls: conf, client: job.NewClient(srv.URL, conf), fleet: f}, err
+	a := &fakeAgent{url: srv.URL, tls: conf, fleet: f}
+	return a, a.newKey()
 }
 
 // fakeAgent says to the API what an agent would.
 type fakeAgent struct {
-	url     string
-	tls     *tls.Config
-	client  *job.Client
-	fleet   *fleet.Fleet
-	hello   job.Hello
-	boot    string
-	seq     uint64
-	welcome job.Welcome
+	url      string
+	tls      *tls.Config
+	client   *job.Client
+	fleet    *fleet.Fleet
+	hello    job.Hello
+	boot     string
+	seq      uint64
+	welcome  job.Welcome
+	settings job.Settings
+}
+
+// newKey makes it another computer.
+func (a *fakeAgent) newKey() error {
+	key, err := job.NewKey()
+	conf := a.tls.Clone()
+	conf.Certificates = []tls.Certificate{key}
+	a.client = job.NewClient(a.url, conf)
+	return err
 }
 
 func (a *fakeAgent) do(args []string) (err error) {
 	ctx := context.Background()
+	a.settings = job.Settings{}
 	switch args[0] {
+	case "key":
+		return a.newKey()
+	case "settings":
+		a.settings, err = a.client.Settings(ctx)
 	case "hello":
-		h := job.Hello{Boot: uuid.NewString(), Identity: job.Identity{MACs: args[1:2]},
+		h := job.Hello{Boot: uuid.NewString(), Features: []string{job.FeatureSettings},
+			Identity:  job.Identity{MACs: args[1:2]},
 			Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
 		if len(args) > 2 {
 			h.Identity.Product = args[2]

@@ -22,7 +22,8 @@ func Command(e *cli.Env) *cobra.Command {
 			"when there are too many.")
 	m := &machines{e: e, remote: cli.RemoteFlags(e, c)}
 	c.AddCommand(m.listCommand(), m.showCommand(), m.installCommand(), m.cancelCommand(), m.logCommand(),
-		m.approveCommand(), m.auditCommand(), m.renameCommand(), m.mergeCommand(), m.deleteCommand())
+		m.approveCommand(), m.auditCommand(), m.settingsCommand(), m.setCommand(), m.renameCommand(), m.mergeCommand(),
+		m.deleteCommand())
 	return c
 }
 
@@ -91,6 +92,9 @@ func (m *machines) installCommand() *cobra.Command {
 			if err == nil && in.Erase == "" && m.e.Notes() {
 				_, err = fmt.Fprintln(w, "A disk that is not blank is not touched; --erase DISK names one that may "+
 					"be overwritten.")
+			}
+			if err == nil && got.Secrets && m.e.Notes() {
+				_, err = fmt.Fprint(w, secretsWait(got.Name))
 			}
 			return err
 		})

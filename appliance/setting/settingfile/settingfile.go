@@ -1,6 +1,7 @@
 // Package settingfile reads settings that people write, in YAML or JSON.
 //
-// Call Parse for each file and Resolve with all of them, the strongest last. Errors list every mistake as
+// Call Parse for each file and Resolve with all of them, the strongest last. ParseMachines reads a file with the
+// settings of several machines. Errors list every mistake as
 // "FILE:LINE:COLUMN: PLACE: what is wrong; what to do", and are of type yamltree.Faults.
 //
 // JSON is YAML too. Anchors, aliases, tags and a second document are refused, and a file may have at most
@@ -33,8 +34,26 @@ func Parse(name string, b []byte) (File, error) {
 	}
 	v := n.Plainly()
 	setting.Places(v, func(place string, steps []any) { f.places[place] = follow(n, steps) })
+	return f.of(v)
+}
+
+// ParseKey reads a file that has the value of one key, such as network: a document with that key alone.
+func ParseKey(name, key string, b []byte) (File, error) {
+	f := File{Name: name, places: map[string]yamltree.Place{}}
+	r := yamltree.NewReader(name)
+	n := r.Read(b, yamltree.Options{Bytes: setting.MaxDocument})
+	if err := r.Faults().Err(); err != nil {
+		return File{}, err
+	}
+	v := map[string]any{key: n.Plainly()}
+	setting.Places(v, func(place string, steps []any) { f.places[place] = follow(n, steps[min(1, len(steps)):]) })
+	return f.of(v)
+}
+
+// of gives f the document v.
+func (f File) of(v any) (File, error) {
 	var err error
-	if f.Document, err = setting.New(name, v); err != nil {
+	if f.Document, err = setting.New(f.Name, v); err != nil {
 		return File{}, faults(err, func(string) *File { return &f }, f.Name)
 	}
 	return f, nil
