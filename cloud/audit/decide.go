@@ -160,24 +160,28 @@ func zone(out, want string) []Point {
 	return []Point{passed(name, "%s (%s)", want, abbreviation)}
 }
 
-// timeServers takes the states of timesyncd and chrony, and their configurations.
+// timeServers takes what timeCommand prints.
 func timeServers(out string, want []string) []Point {
 	const name = "time servers"
-	lines := strings.Split(out, "\n")
-	if len(lines) < 2 || lines[0] != "active" && lines[1] != "active" {
-		return []Point{failed(name, "neither systemd-timesyncd nor chrony runs")}
-	}
 	var have []string
-	for _, line := range lines {
-		if list, ok := strings.CutPrefix(line, "NTP="); ok && lines[0] == "active" {
+	service := ""
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		list, assigns := strings.CutPrefix(strings.TrimSpace(line), "NTP=")
+		switch {
+		case len(f) == 2 && f[0] == "==":
+			service = f[1]
+		case service == "timesyncd" && assigns:
 			have = append(have, strings.Fields(list)...)
 			if list == "" {
 				have = nil // systemd's way to begin again
 			}
-		}
-		if f := strings.Fields(line); len(f) > 1 && (f[0] == "server" || f[0] == "pool") && lines[1] == "active" {
+		case (service == "chrony" || service == "ntp") && len(f) > 1 && (f[0] == "server" || f[0] == "pool"):
 			have = append(have, f[1])
 		}
+	}
+	if service == "" {
+		return []Point{failed(name, "neither systemd-timesyncd nor chrony nor an ntpd runs")}
 	}
 	sorted := slices.Sorted(slices.Values(want))
 	slices.Sort(have)

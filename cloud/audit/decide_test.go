@@ -147,12 +147,14 @@ func TestDecide(t *testing.T) {
 		{"zone", zone("/usr/share/zoneinfo/Europe/Berlin\nCET\n", "Europe/Berlin"), ""},
 		{"another zone", zone("/usr/share/zoneinfo/Etc/UTC\nUTC\n", "Europe/Berlin"), "/usr/share/zoneinfo/Etc/UTC"},
 
-		{"timesyncd", timeServers("active\ninactive\n# /etc/systemd/timesyncd.conf\n[Time]\n#NTP=\n"+
-			"NTP=a b\nFallbackNTP=\n", []string{"b", "a"}), ""},
-		{"chrony", timeServers("inactive\nactive\n#pool x\nserver a iburst\n", []string{"a"}), ""},
-		{"no time service", timeServers("inactive\ninactive\nNTP=a\n", []string{"a"}),
-			"neither systemd-timesyncd nor chrony runs"},
-		{"other servers", timeServers("active\ninactive\nNTP=c\n", []string{"a"}), "[c]"},
+		{"timesyncd", timeServers("== timesyncd\n# /etc/systemd/timesyncd.conf\n[Time]\n#NTP=\nNTP=c\n"+
+			"NTP=\nNTP=a b\nFallbackNTP=\n", []string{"b", "a"}), ""},
+		{"chrony", timeServers("== chrony\n#pool x\nserver a iburst\nNTP=c\n", []string{"a"}), ""},
+		{"ntpd", timeServers("== ntp\ntos minclock 1\nserver a iburst\n", []string{"a"}), ""},
+		{"two services", timeServers("== timesyncd\nNTP=c\n== chrony\nserver a\n", []string{"a"}), "[a c]"},
+		{"no time service", timeServers("NTP=a\n", []string{"a"}),
+			"neither systemd-timesyncd nor chrony nor an ntpd runs"},
+		{"other servers", timeServers("== timesyncd\nNTP=c\n", []string{"a"}), "[c]"},
 
 		{"password refused", []Point{(&attempt{connected: true}).passwordRefused("ops", errors.New("x"))}, ""},
 		{"password asked for",
@@ -206,7 +208,7 @@ func TestLoose(t *testing.T) {
 func FuzzDecide(f *testing.F) {
 	for _, s := range []string{"", goodSSHD, "root:set",
 		ruleset(chain("inet", "input", "input", "drop", dport("tcp", "22"), `{"accept": null}`)), "{}\n==\n",
-		"active\nactive\n"} {
+		"== timesyncd\nNTP=\n== chrony\nserver\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, out string) {

@@ -53,13 +53,23 @@ func checks(w Want) []check {
 			func(out string) []Point { return zone(out, w.Zone) }, false})
 	}
 	if len(w.NTP) > 0 {
-		list = append(list, check{"time servers", "systemctl is-active systemd-timesyncd.service chrony.service; " +
-			"systemd-analyze cat-config systemd/timesyncd.conf 2>/dev/null; " +
-			"cat /etc/chrony/chrony.conf /etc/chrony/sources.d/*.sources 2>/dev/null; :",
+		list = append(list, check{"time servers", timeCommand,
 			func(out string) []Point { return timeServers(out, w.NTP) }, false})
 	}
 	return list
 }
+
+// timeCommand prints "== SERVICE" for each time service that runs, and then its configuration. The user may have any
+// shell.
+const timeCommand = `sh -c 'runs() { for u; do systemctl --quiet is-active $u.service && return; done; false; }
+if runs systemd-timesyncd; then echo "== timesyncd"; systemd-analyze cat-config systemd/timesyncd.conf; fi
+if runs chrony chronyd; then echo "== chrony"
+cat /etc/chrony/chrony.conf /etc/chrony.conf /etc/chrony/sources.d/*.sources /etc/chrony/conf.d/*.conf /etc/chrony.d/*
+fi
+if runs ntpsec ntp ntpd; then echo "== ntp"
+cat /etc/ntpsec/ntp.conf /etc/ntp.conf /etc/ntpsec/ntp.d/* /etc/ntp.d/*
+fi
+true'`
 
 func inside(ctx context.Context, t Target, w Want) ([]Point, error) {
 	for _, u := range append(names(w.Users), w.Admin) {

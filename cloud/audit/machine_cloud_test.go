@@ -21,7 +21,7 @@ import (
 )
 
 // declaration is what a machine in the secure state gets; ADA and BOB are keys.
-const declaration = `{"hostname": "lab-1", "zone": "Europe/Berlin",
+const declaration = `{"hostname": "lab-1", "zone": "Europe/Berlin", "ntp": ["ntp.example.net", "192.0.2.7"],
 	"root": {"passwordHash": "$6$saltsalt$0123456789", "keys": ["ADA"]},
 	"users": [{"name": "ada", "sudo": true, "keys": ["ADA"], "passwordHash": "$6$saltsalt$9876543210"},
 		{"name": "bob", "keys": ["BOB"]}, {"name": "local", "sudo": true}],
@@ -111,6 +111,7 @@ func TestMachine(t *testing.T) {
 		t.Fatalf("%v\n%s", err, g.Console())
 	}
 	want := audit.Want{Admin: "ada", SSHPort: 2222, Zone: "Europe/Berlin", Hostname: "lab-1",
+		NTP:   []string{"ntp.example.net", "192.0.2.7"},
 		Users: []audit.User{{Name: "ada", Sudo: true}, {Name: "bob"}, {Name: "local", Sudo: true, Local: true}}}
 	for _, address := range []string{"10.99.0.2", "fd00:99::2"} {
 		a := netip.MustParseAddr(address)
