@@ -151,6 +151,8 @@ var house = []rule{
 	{from: "griddle/tui/...", never: []string{"griddle/appliance", "griddle/appliance/fleet", "griddle/appliance/api",
 		"griddle/netboot/...", "griddle/imagestore/...", "griddle/initramfs/..."},
 		why: "the screens know the contract and draw it"},
+	{from: "griddle/tui/care", only: []string{"griddle/tui/frame", "griddle/appliance/job"},
+		why: "the pages are the same on the agent's screen and on a terminal of the installed system"},
 	{from: "griddle/tui/frame", only: []string{"griddle/appliance/job"}, why: "a frame is the same, whatever is in it"},
 	{from: "griddle/tui", itself: true, never: []string{"net/http", "os/exec", "database/sql"},
 		why: "the screens do no I/O of their own"},

@@ -17,6 +17,8 @@ func (m Model) key(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	}
 	m.notice = ""
 	switch m.page {
+	case pageCare:
+		return m.onCare(k)
 	case pageStart:
 		return m.onStart(k)
 	case pageWelcome, pageResult:
@@ -54,6 +56,11 @@ func (m Model) onStart(k tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case "p":
 		return m, m.power(Off)
 	}
+	for _, c := range m.caring() {
+		if c.key == k.String() {
+			return c.do(m)
+		}
+	}
 	return m, nil
 }
 
@@ -88,7 +95,7 @@ func (m Model) choices() []choice {
 			return m, nil
 		}}
 		again := choice{"a", "Ask the server again", Model.askAgain}
-		return append(m.continuing(), install, again, shell, reboot, off)
+		return append(append(append(m.continuing(), install, again), m.caring()...), shell, reboot, off)
 	}
 	if m.err != nil {
 		again := choice{"a", "Try again from the start", Model.askAgain}

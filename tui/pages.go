@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame"
 )
 
 // printable is job.Printable cut to width cells.
@@ -91,7 +92,11 @@ func (m Model) welcomePage() []string {
 	if m.found.unapproved() {
 		return append(append(m.approval(), ""), m.menu()...)
 	}
-	return append(append(m.facts(), ""), m.menu()...)
+	facts, menu := m.facts(), m.menu()
+	if room := frame.Room(Rows) - len(menu) - 1; len(facts) > room {
+		facts = facts[:room] // all of the menu is on the page
+	}
+	return append(append(facts, ""), menu...)
 }
 
 // unapproved says whether an operator has to approve this boot.

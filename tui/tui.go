@@ -16,6 +16,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
+	"griddle/tui/care"
 	"griddle/tui/frame"
 )
 
@@ -46,6 +47,9 @@ type Actions struct {
 	Hook func(HookAnswer)
 	// Retry is called when the user asks the server again, on the welcome page or after a failure.
 	Retry func()
+	// Care is what the pages for maintenance and recovery of an installed system ask for. The answers are messages of
+	// package care.
+	Care care.Actions
 }
 
 // Step is sent while the machine looks for the server. A Step with the name of an earlier one replaces it.
@@ -113,6 +117,7 @@ const (
 	pageConfirm
 	pageProgress
 	pageResult
+	pageCare // maintenance and recovery: package care
 )
 
 // Model is the state of the screen. Its zero value is not usable: call New.
@@ -139,13 +144,18 @@ type Model struct {
 	waiting   Waiting     // what the progress page shows instead of the progress
 	err       error
 	countdown int // seconds, -1 when none runs
+
+	installed bool // there is an installed system
+	care      care.Model
+	before    page // the page to which those of care go back
 }
 
 // New makes the model of a machine that has just started. The title shows version. If color is false, the frames
-// contain no escape sequences.
-func New(version string, color bool, a Actions) Model {
-	return Model{actions: a, theme: frame.NewTheme(color), version: version, countdown: -1, image: -1, disk: -1,
-		width: Columns, height: Rows}
+// contain no escape sequences. Forms are what the page for maintenance changes.
+func New(version string, color bool, a Actions, forms ...care.Form) Model {
+	theme := frame.NewTheme(color)
+	return Model{actions: a, theme: theme, version: version, countdown: -1, image: -1, disk: -1,
+		width: Columns, height: Rows, care: care.New("Griddle "+version, theme, forms, a.Care)}
 }
 
 // Init implements tea.Model.
@@ -159,9 +169,15 @@ func (m Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case Found:
 		m = m.welcome(msg)
 	case Asking:
-		if m.page != pageProgress {
+		switch m.page {
+		case pageProgress:
+		case pageCare: // it needs no server
+			m.before, m.lost, m.down = pageStart, "", false
+		default:
 			m.page, m.notice, m.lost, m.down = pageStart, "", "", false
 		}
+	case care.Pools, care.Ended, Installed:
+		m = m.careMessage(msg)
 	case Link:
 		m.found.Inventory.NICs, m.lost, m.down = msg.NICs, msg.Lost, msg.Down
 	case Happened:
@@ -201,6 +217,7 @@ func (m Model) welcome(f Found) Model {
 	if m.page == pageProgress {
 		return m
 	}
+	caring := m.page == pageCare && f.Welcome.Job == nil
 	m.found, m.cursor, m.notice, m.err = f, 0, "", nil
 	m.image, m.disk, m.typed, m.countdown = -1, -1, "", -1
 	m.page, m.lost, m.down = pageWelcome, "", false
@@ -208,6 +225,9 @@ func (m Model) welcome(f Found) Model {
 		m.page = pageProgress
 		m.progress = newProgress(j.Image.Ref)
 		m.target = string(j.Disk)
+	}
+	if caring {
+		m.page, m.before = pageCare, pageWelcome
 	}
 	return m
 }

@@ -160,6 +160,9 @@ func TestFrames(t *testing.T) {
 			Lost: "the server does not answer (connection refused); trying again"})},
 		{"asking-again", send(press(t, send(fresh, Step{"Server", StepDone, "https://10.77.0.1:8443", ""}, lab()), "a"),
 			Step{"Server", StepFailed, "saying hello: connection refused", "Is \"griddle serve\" running?"})},
+		{"start-installed", send(fresh, Installed{true})},
+		{"welcome-installed", send(fresh, Installed{true}, lab())},
+		{"recovery", send(press(t, send(fresh, Installed{true}, lab()), "v"), installedPools())},
 		{"hostile-welcome", send(fresh, evil)},
 		{"hostile-confirm", press(t, send(fresh, evil), "i", "enter", "enter", "enter")},
 	}

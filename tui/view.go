@@ -11,6 +11,9 @@ func (m Model) resize(width, height int) Model {
 
 // View implements tea.Model: as many lines as the terminal has, at most Rows, none wider than it or than Columns.
 func (m Model) View() string {
+	if m.page == pageCare {
+		return m.care.Size(m.width, m.height).View()
+	}
 	title, body, keys := m.draw()
 	return m.theme.Page(m.width, m.height, " Griddle "+m.version+"  "+title, body, m.warning(), keys)
 }
@@ -53,6 +56,9 @@ func (m Model) draw() (title string, body []string, keys string) {
 		return m.found.title("installing"), m.progressPage(), "Do not switch this machine off. No key is needed."
 	case pageResult:
 		return m.found.title("result"), m.resultPage(), menuKeys
+	}
+	if m.installed {
+		return "starting", m.startPage(), powerKeys + "   m maintenance   v recovery"
 	}
 	return "starting", m.startPage(), powerKeys
 }
