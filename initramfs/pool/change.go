@@ -83,14 +83,14 @@ func (r Root) State() string {
 
 // Lost says what is lost with a root, a line each.
 func (r Root) Lost() []string {
-	out := []string{"the system " + Label(r.Name) + made(r.Created) + ": its programs, /etc, /var and /root"}
+	out := []string{"the system " + Label(r.Name) + made(r.Created) + ": programs, configuration, and all data but /home and /persistent"}
 	for _, i := range r.Inner {
 		out = append(out, "  with the subvolume /"+Label(i))
 	}
 	if r.Image == "" {
 		out = append(out, "Its image is not in the pool: it cannot be made again from there.")
 	}
-	return append(out, "/home and /persistent stay: all roots share them.")
+	return append(out, "What is in /home and /persistent stays: all roots share it.")
 }
 
 // Lost says what is lost with an image, a line each.
