@@ -83,7 +83,8 @@ func (r Root) State() string {
 
 // Lost says what is lost with a root, a line each.
 func (r Root) Lost() []string {
-	out := []string{"the system " + Label(r.Name) + made(r.Created) + ": programs, configuration, and all data but /home and /persistent"}
+	out := []string{"the system " + Label(r.Name) + made(r.Created) +
+		": programs, configuration, and all data but /home and /persistent"}
 	for _, i := range r.Inner {
 		out = append(out, "  with the subvolume /"+Label(i))
 	}
