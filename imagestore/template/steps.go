@@ -22,6 +22,7 @@ func steps() []step {
 		{"histories", histories},
 		{"udev-rules", udevRules},
 		{"cloud-init", cloudInit},
+		{"griddle-install", griddleInstall},
 		{"temporary-files", temporaryFiles},
 	}
 }
@@ -115,6 +116,26 @@ func udevRules(w *work) {
 
 func cloudInit(w *work) {
 	w.within("var/lib/cloud", func(d *directory) { d.remove(func(name string) bool { return name != "seed" }) })
+}
+
+// griddleInstall takes away what Griddle gave to one machine: the token of its report, and the seed with its settings,
+// which may have secrets. A seed without the mark of an install is a site's own.
+func griddleInstall(w *work) {
+	w.within("etc/griddle", func(d *directory) { d.remove(matching("phone-home.json")) })
+	w.within("etc/systemd/system/multi-user.target.wants", func(d *directory) {
+		d.remove(matching("griddle-phone-home.service"))
+	})
+	marked := false
+	w.within("etc/cloud/cloud.cfg.d", func(d *directory) {
+		d.remove(func(name string) bool {
+			mark := name == "zz-griddle.cfg"
+			marked = marked || mark
+			return mark
+		})
+	})
+	if marked {
+		w.within("var/lib/cloud/seed", func(d *directory) { d.remove(matching("nocloud")) })
+	}
 }
 
 func temporaryFiles(w *work) {
