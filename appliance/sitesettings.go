@@ -1,10 +1,14 @@
 package appliance
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"griddle/appliance/config"
+	"griddle/appliance/fleet"
 	"griddle/appliance/setting"
 	"griddle/appliance/setting/settingfile"
 )
@@ -34,6 +38,20 @@ func siteSettings(c config.Config) (d setting.Document, s setting.Settings, err 
 	d = f.Document
 	d.From = "site"
 	return d, s, nil
+}
+
+// DiscardSettings deletes what single machines have of their own, for an operator who lost the key that it is sealed
+// with, and returns how many had some. No server may use the state directory.
+func DiscardSettings(ctx context.Context, stateDir string) (n int, err error) {
+	if _, err := os.Stat(filepath.Join(stateDir, fleetFile)); err != nil {
+		return 0, fmt.Errorf("deleting the settings of machines: %w", err)
+	}
+	st, err := openState(stateDir)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, st.close()) }()
+	return fleet.DiscardSettings(ctx, st.path(fleetFile))
 }
 
 // siteSettings is SiteSettings, and warns where others can read secrets in the file.

@@ -3,13 +3,22 @@ package appliance
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/appliance/config"
+	"griddle/appliance/fleet"
+	"griddle/appliance/job"
+	"griddle/appliance/setting"
+	"griddle/imagestore/remote"
+	"griddle/netboot"
 )
 
 func TestSiteSettings(t *testing.T) {
@@ -44,6 +53,70 @@ func TestSiteSettings(t *testing.T) {
 		if _, err := s.siteSettings(c); err == nil && strings.Contains(log.String(), "other users") !=
 			strings.Contains(text, hash) || strings.Contains(log.String(), "canary") {
 			t.Errorf("the log of %q is %s", text, log.String())
+		}
+	}
+}
+
+// TestSettingsStaySecret asks every route of both listeners with each identity that no operator approved, and looks at
+// what a machine boots: none of it has a secret of the settings.
+func TestSettingsStaySecret(t *testing.T) {
+	const hash = "$6$canary$canarycanarycanarycanary"
+	r := newRunning(t, config.ImagesPublic)
+	var err error
+	for i := range 3 {
+		_, err = r.fleet.SetSettings(t.Context(), []string{fmt.Sprintf("52:54:00:00:00:0%d", i+1)},
+			func(_ string, d fleet.Declared) (setting.Document, error) {
+				return setting.Decode(d.Settings.From, []byte(`{"root":{"passwordHash":"`+hash+`"}}`))
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, said := r.ask(r.secure.URL, http.MethodGet, job.SettingsPath, r.tokens["boot"],
+		""); status != http.StatusForbidden || !strings.Contains(said, "proves no key") {
+		t.Errorf("a boot without a key gets %d %s", status, said)
+	}
+	ask := func(base, method, path, who string) {
+		t.Helper()
+		path = strings.NewReplacer("{digest}", string(r.image.Image), "{id}", "x", "{key}", "52:54:00:00:00:01",
+			"{action}", "stop").Replace(path)
+		if status, said := r.ask(base, method, path, r.tokens[who], "{}"); strings.Contains(said, "canary") {
+			t.Errorf("%s %s by %q = %d with the secret", method, path, who, status)
+		}
+	}
+	for _, who := range callersInOrder() {
+		for _, route := range remote.Routes() {
+			method, path, _ := strings.Cut(route.Pattern, " ")
+			ask(r.plain.URL, method, path, who)
+			ask(r.secure.URL, method, path, who)
+		}
+		for _, route := range r.api.Routes() {
+			if method, path, _ := strings.Cut(route.Pattern, " "); method != http.MethodDelete {
+				ask(r.plain.URL, method, path, who)
+				ask(r.secure.URL, method, path, who)
+			}
+		}
+	}
+	for i := range 3 {
+		spec, err := r.fleet.Boot(t.Context(), netboot.Machine{MAC: []byte{0x52, 0x54, 0, 0, 0, byte(i + 1)}})
+		if err != nil || strings.Contains(fmt.Sprint(spec), "canary") {
+			t.Errorf("Boot() = %+v, %v", spec, err)
+		}
+	}
+	r.addr = netip.MustParseAddr("127.0.0.1")
+	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := r.siteNow(t.Context()); err != nil || bytes.Contains(b, []byte("canary")) {
+		t.Errorf("the boot image has the secret, %v", err)
+	}
+	files, err := filepath.Glob(r.state.path("*"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("the state directory has %v, %v", files, err)
+	}
+	for _, name := range files {
+		if b, err := os.ReadFile(name); err == nil && bytes.Contains(b, []byte("canary")) {
+			t.Errorf("%s has the secret", name)
 		}
 	}
 }

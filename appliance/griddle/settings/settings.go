@@ -19,7 +19,7 @@ func Command(e *cli.Env) *cobra.Command {
 	return cli.Group("settings", "Check the settings of machines",
 		"Check files with settings: what a machine gets in addition to its image, such as a hostname, users and\n"+
 			"keys. docs/SETTINGS.md describes all settings.",
-		checkCommand(e))
+		checkCommand(e), discardCommand(e))
 }
 
 // columns are those of a value.
