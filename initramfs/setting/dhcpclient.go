@@ -35,12 +35,22 @@ func (w *writer) dhcpClients(n setting.Network) (dhcpClients, error) {
 // both reports whether the client for IPv4 asks for addresses of IPv6 too.
 func (c dhcpClients) both() bool { return c.ip4 == "dhcpcd" && c.ip6 == "dhcpcd" }
 
-// six is the method of a stanza that asks for addresses of IPv6, and its lines.
+// six is the method of a stanza that asks for addresses of IPv6, and its lines. ifupdown's own ways of dhclient are not
+// used: method auto asks for no address, and method dhcp fails where routers alone give addresses. With dhcpcd it knows
+// neither.
 func (c dhcpClients) six() (method string, lines []string) {
-	if c.ip6 == "dhclient" {
-		return "inet6 auto", []string{"dhcp 1"}
+	if c.ip6 == "dhcpcd" {
+		return "inet6 manual", []string{"up ip link set dev $IFACE up", "up dhcpcd -6 $IFACE",
+			"down dhcpcd -6 -k $IFACE"}
 	}
-	return "inet6 manual", []string{"up ip link set dev $IFACE up", "up dhcpcd -6 $IFACE", "down dhcpcd -6 -k $IFACE"}
+	const files = " -pf /run/dhclient6.$IFACE.pid -lf /var/lib/dhcp/dhclient6.$IFACE.leases $IFACE"
+	return "inet6 auto", []string{
+		// dhclient ends if the interface has no address of its own yet.
+		"up n=0; until ip -6 address show dev $IFACE scope link -tentative | grep -q inet6 || [ $n = 100 ]; " +
+			"do sleep 0.1; n=$((n + 1)); done",
+		"up dhclient -6 -nw" + files,
+		"down dhclient -6 -r" + files,
+	}
 }
 
 // dhclient keeps DHCP from replacing name servers of the settings (dhclient.conf(5)).

@@ -20,6 +20,14 @@ default via fe80::1 dev lan0
 lan1 is up
 `
 
+// fromServer is what they have from a server of DHCP; the second one asks only for IPv6.
+const fromServer = `udev names a card lan0
+udev names a card lan1
+lan0 inet 10.9.0
+lan0 inet6 fd00:
+lan1 inet6 fd01:
+`
+
 // network has a program configure cards, and read what there is for a bond and a VLAN, which not every kernel has.
 func network(t *testing.T, tr treetest.Tree, program string) {
 	t.Helper()
@@ -35,6 +43,7 @@ func network(t *testing.T, tr treetest.Tree, program string) {
 	}
 	for _, step := range []struct{ settings, verb, want string }{
 		{"cards", "cards", onCards},
+		{"dhcp", "dhcp", fromServer},
 		{"network", "read", "bond0\nlan0.7\n"},
 	} {
 		apply(t, tr, step.settings)

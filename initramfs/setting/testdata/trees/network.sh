@@ -1,5 +1,6 @@
 # Starts the program for the network of the tree at $ROOT and shows what it made of the settings:
 #	network.sh cards PROGRAM    two cards, which udev names and the program configures
+#	network.sh dhcp PROGRAM     addresses that two cards get from dnsmasq
 #	network.sh read PROGRAM     the interfaces of which it has a configuration, and its complaints
 log=$ROOT/run/log
 
@@ -18,12 +19,8 @@ start() {
 	esac
 }
 
-configured() {
-	ip -4 route | grep -q ^default && ip -6 route | grep -q ^default &&
-		ip -4 address show dev lan0 | grep -q 192.0.2.6/24 && ip link show dev lan1 | grep -q LOWER_UP
-}
-
-cards() {
+make_cards() {
+	chroot "$ROOT" systemd-machine-id-setup >/dev/null 2>&1
 	for n in 0 1; do
 		ip link add "eth$n" address "52:54:00:12:34:5$((6 + n))" type veth peer name "far$n"
 		ip link set "far$n" up
@@ -32,6 +29,15 @@ cards() {
 		echo "udev names a card ${name:-nothing}"
 		[ ! -e "$ROOT/sys/class/net/eth$n" ] || ip link set "eth$n" name "$name"
 	done
+}
+
+configured() {
+	ip -4 route | grep -q ^default && ip -6 route | grep -q ^default &&
+		ip -4 address show dev lan0 | grep -q 192.0.2.6/24 && ip link show dev lan1 | grep -q LOWER_UP
+}
+
+cards() {
+	make_cards
 	start "$1"
 	for i in $(seq 300); do
 		configured && break
@@ -42,6 +48,29 @@ cards() {
 	ip -o link show dev lan0 | grep -o 'mtu [0-9]*'
 	{ ip -4 route; ip -6 route; } | grep via | sed 's/proto [a-z]* //; s/ pref medium//; s/ *$//; /^default/s/ metric .*//'
 	ip -o link show dev lan1 | grep -q LOWER_UP && echo lan1 is up
+}
+
+# Addresses without the part that the server chooses.
+leased() {
+	ip -o address show | sed -n 's#^.* \(lan[01]\) *\(inet6*\) \(10.9.[01]\|fd0[01]:\).*#\1 \2 \3#p' | sort -u
+}
+
+dhcp() {
+	make_cards
+	for n in 0 1; do
+		ip address add "10.9.$n.1/24" dev "far$n"
+		ip address add "fd0$n::1/64" dev "far$n" nodad
+	done
+	dnsmasq --conf-file=/dev/null --pid-file= --port=0 --user=root --bind-dynamic --interface=far0 --interface=far1 \
+		--enable-ra --dhcp-range=10.9.0.10,10.9.0.20 --dhcp-range=10.9.1.10,10.9.1.20 \
+		--dhcp-range=fd00::100,fd00::200,64 --dhcp-range=fd01::100,fd01::200,64 --dhcp-leasefile="$ROOT/run/leases"
+	start "$1"
+	for i in $(seq 300); do
+		[ "$(leased | wc -l)" -lt 3 ] || break
+		sleep 0.1
+	done
+	[ "$i" -lt 300 ] || cat "$log"
+	leased
 }
 
 read_networkd() { # Debian 12 writes the first form, Debian 13 the second
@@ -61,6 +90,7 @@ read_ifupdown() {
 
 case $2 in
 cards) cards "$3" ;;
+dhcp) dhcp "$3" ;;
 read)
 	[ "$3" = ifupdown ] || start "$3"
 	for i in $(seq 300); do
