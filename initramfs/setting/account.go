@@ -141,6 +141,8 @@ func (w *writer) user(a *accounts, u setting.User, claimed map[int]bool) error {
 	switch {
 	case !ok || uid == 0:
 		return lacks("%s: its user %s has the number %q, which is root's or is not valid", at, u.Name, f[2])
+	case !validGroup(f[3]):
+		return lacks("%s: the group of its user %s has the number %q, which is not valid", at, u.Name, f[3])
 	case u.UID != 0 && uid != u.UID:
 		return lacks("%s.uid: its user %s has the number %d: remove uid, or give the user another name", at, u.Name,
 			uid)
@@ -173,6 +175,11 @@ func (w *writer) password(a *accounts, user, hash string) {
 		return
 	}
 	a.password(user, hash)
+}
+
+func validGroup(gid string) bool {
+	_, ok := number(gid)
+	return ok
 }
 
 // newUser is the entry of a user that the image does not have, with a group of the same name.

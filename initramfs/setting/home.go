@@ -142,13 +142,18 @@ func (w *writer) keys(a *accounts, user string, keys []string) error {
 	if err != nil {
 		return err
 	}
+	return w.WriteAs(file, withKeys(old, keys), 0o600, owner)
+}
+
+// withKeys has the lines of authorized_keys and those keys that are not among them.
+func withKeys(old []byte, keys []string) []byte {
 	lines := linesOf(old)
 	for _, k := range keys {
 		if k = strings.TrimSpace(k); !slices.Contains(lines, k) {
 			lines = append(lines, k)
 		}
 	}
-	return w.WriteAs(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600, owner)
+	return []byte(strings.Join(lines, "\n") + "\n")
 }
 
 // linesOf are the lines of a file, without their ends.
@@ -186,13 +191,25 @@ func (w *writer) sudoers() error {
 	if main == nil {
 		return lacks("users[].sudo: it has no sudo: install the package sudo in the template")
 	}
-	if !slices.ContainsFunc(linesOf(main), includesSudoers) {
-		main = append([]byte(strings.TrimSuffix(string(main), "\n")), "\n#includedir /etc/sudoers.d\n"...)
-		if err := w.Replace("etc/sudoers", main, 0o440); err != nil {
+	if now := withIncludedir(main); string(now) != string(main) {
+		if err := w.Replace("etc/sudoers", now, 0o440); err != nil {
 			return err
 		}
 	}
 	return w.WriteAs(sudoersFile, []byte(strings.Join(lines, "\n")+"\n"), 0o440, sysroot.Owner{})
+}
+
+// withIncludedir is sudoers(5) that includes its folder. A backslash joins lines, so one at the end gets an empty line
+// after it.
+func withIncludedir(main []byte) []byte {
+	if slices.ContainsFunc(linesOf(main), includesSudoers) {
+		return main
+	}
+	text := endLine(string(main))
+	if strings.HasSuffix(text, "\\\n") {
+		text += "\n"
+	}
+	return []byte(text + "#includedir /etc/sudoers.d\n")
 }
 
 // includesSudoers reports whether a line of sudoers includes its folder; the number sign is no comment there.

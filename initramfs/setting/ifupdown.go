@@ -216,7 +216,8 @@ func commented(b []byte, names map[string]bool) []byte {
 			if len(rest) == 0 && len(f) > 1 {
 				line = "#" + line
 			} else if len(rest) < len(f)-1 {
-				line = f[0] + " " + strings.Join(rest, " ") + "\n"
+				end := line[len(strings.TrimSuffix(line, "\n")):]
+				line = f[0] + " " + strings.Join(rest, " ") + end
 			}
 		}
 		out.WriteString(line)

@@ -17,15 +17,7 @@ func (w *writer) proxy(context.Context) error {
 	if err != nil {
 		return err
 	}
-	var b strings.Builder
-	for line := range strings.Lines(string(old)) {
-		key, _, _ := strings.Cut(line, "=")
-		if !strings.HasSuffix(strings.ToLower(strings.TrimSpace(key)), "_proxy") {
-			b.WriteString(endLine(line))
-		}
-	}
-	b.WriteString(strings.Join(proxy.Variables(w.s), "\n") + "\n")
-	if err := w.Replace("etc/environment", []byte(b.String()), 0o644); err != nil {
+	if err := w.Replace("etc/environment", withVariables(old, proxy.Variables(w.s)), 0o644); err != nil {
 		return err
 	}
 	if err := w.Write(strings.TrimPrefix(proxy.ManagerFile, "/"), []byte(proxy.Manager(w.s)), 0o644); err != nil {
@@ -45,6 +37,19 @@ func (w *writer) proxy(context.Context) error {
 		return err
 	}
 	return w.Replace(dnf, inMain(conf, "proxy", w.s.Proxy), 0o644)
+}
+
+// withVariables has the assignments of a proxy in place of those of the image.
+func withVariables(environment []byte, proxy []string) []byte {
+	var b strings.Builder
+	for line := range strings.Lines(string(environment)) {
+		key, _, _ := strings.Cut(line, "=")
+		if !strings.HasSuffix(strings.ToLower(strings.TrimSpace(key)), "_proxy") {
+			b.WriteString(endLine(line))
+		}
+	}
+	b.WriteString(strings.Join(proxy, "\n") + "\n")
+	return []byte(b.String())
 }
 
 // inMain sets a key in the section main of a file of dnf.conf(5), which has it first.
