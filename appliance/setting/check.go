@@ -29,8 +29,11 @@ const (
 // minEvery is how often a configurator may run.
 const minEvery = time.Minute
 
-// MaxSwap is the largest swap file.
-const MaxSwap = Size(1 << 40)
+// MinSwap and MaxSwap are the sizes of the smallest and of the largest swap file.
+const (
+	MinSwap = Size(1 << 20)
+	MaxSwap = Size(1 << 40)
+)
 
 var (
 	account       = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`) // Debian's adduser, NAME_REGEX
@@ -68,8 +71,8 @@ func (s Settings) Check() error {
 	if err := job.KernelArgs(s.Args); err != nil {
 		c.wrong("args", "%v", err)
 	}
-	if s.Swap < 0 || s.Swap > MaxSwap {
-		c.wrong("swap", "%d bytes is not between 0 and %d", s.Swap, MaxSwap)
+	if s.Swap != 0 && (s.Swap < MinSwap || s.Swap > MaxSwap) {
+		c.wrong("swap", "%d bytes is not between 1M and 1T: give a size with a unit, such as 4G", s.Swap)
 	}
 	if !utf8.ValidString(s.UserData) || strings.ContainsRune(s.UserData, 0) {
 		c.wrong("userData", "it is not text")

@@ -66,7 +66,7 @@ type Settings struct {
 	Configure *Configure `json:"configure,omitempty"`
 
 	Args []string `json:"args,omitempty"` // kernel arguments, see job.KernelArg
-	Swap Size     `json:"swap,omitempty"` // size of the swap file in bytes; 0 for none
+	Swap Size     `json:"swap,omitempty"` // size of the swap file in bytes, 1 MiB or more; 0 for none
 
 	// UserData is for an image with cloud-init, as cloud-init reads it; it is added to what these settings become.
 	UserData string `json:"userData,omitempty"`
