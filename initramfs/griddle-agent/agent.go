@@ -56,11 +56,13 @@ func agent(ctx context.Context) error {
 	if err := console.LoadKeymap("/"+site.KeymapPath, "/dev/tty1"); err != nil {
 		log.Error("keymap", "error", err)
 	}
+	care := s.caring(ctx)
 	s.screen = newScreen(log, s.build.Version, tui.Actions{
 		Choose: func(c job.Choice) { trySend(s.chosen, c) },
 		Power:  func(p tui.Power) { trySend(s.power, p) },
 		Retry:  func() { trySend(s.retry, struct{}{}) },
 		Hook:   func(a tui.HookAnswer) { trySend(s.answers, a) },
+		Care:   care.actions(),
 	})
 	dev, err := newDevices(log)
 	if err != nil {
@@ -72,6 +74,7 @@ func agent(ctx context.Context) error {
 	go func() { failed <- dev.run(ctx) }()
 	go func() { failed <- s.run(ctx) }()
 	go s.handlePower(ctx)
+	go care.watch(func() { dev.settled(ctx, time.Second, 20*time.Second) })
 	err = <-failed
 	stop()
 	s.screen.leave()

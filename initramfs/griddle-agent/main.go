@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"griddle/initramfs/care"
 	"griddle/initramfs/chroot"
 	"griddle/initramfs/kmod"
 )
@@ -43,7 +42,7 @@ func run(args []string) int {
 	case len(args) == 2 && args[1] == "agent":
 		err = agent(ctx)
 	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):
-		return care.Here().Run(ctx, args[1:])
+		return caring(ctx, args[1:])
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phoneHome(ctx, homeFiles{config: "/etc/griddle/phone-home.json", etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":

@@ -54,7 +54,7 @@ func newScreen(log *slog.Logger, version string, actions tui.Actions) *screen {
 		console.Raw(f)
 		s.consoles = append(s.consoles, &terminal{path: path, file: f, out: make(chan []byte, 64)})
 	}
-	s.program = tea.NewProgram(tui.New(version, true, actions),
+	s.program = tea.NewProgram(tui.New(version, true, actions, forms()...),
 		tea.WithInput(r), tea.WithOutput(s), tea.WithAltScreen(), tea.WithoutSignalHandler(), tea.WithoutCatchPanics())
 	return s
 }

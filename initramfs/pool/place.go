@@ -23,6 +23,7 @@ var ErrNone = errors.New("it was not installed by Griddle")
 type Place struct {
 	Disk       string // device file of the whole disk: "/dev/vda"
 	Job        string // ID of the job that installed it
+	Size       int64  // of the disk, in bytes
 	SectorSize int    // of the disk, in bytes
 	Pool       string // device file of the partition
 	ESP        string // device file of the partition, or the folder where it is mounted
@@ -45,7 +46,7 @@ func On(path string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("looking for a pool: %w", err)
 	}
-	p := Place{Disk: path, Job: d.Finished(), SectorSize: d.SectorSize}
+	p := Place{Disk: path, Job: d.Finished(), Size: d.Size, SectorSize: d.SectorSize}
 	if p.Job == "" {
 		return Place{}, fmt.Errorf("looking for a pool on %s: %w", path, ErrNone)
 	}
@@ -61,6 +62,21 @@ func On(path string) (Place, error) {
 		return Place{}, err
 	}
 	return p, nil
+}
+
+// All are the pools on the disks of this machine. Disks that cannot be read have none.
+func All() []Place {
+	entries, err := os.ReadDir("/sys/block")
+	if err != nil {
+		return nil
+	}
+	var out []Place
+	for _, e := range entries {
+		if p, err := On("/dev/" + strings.ReplaceAll(e.Name(), "!", "/")); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Here is the pool that this system runs from. A system that Griddle did not install is ErrNone.

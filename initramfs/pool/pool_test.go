@@ -223,6 +223,9 @@ func TestOn(t *testing.T) {
 	if err := disk.Mark(f, 600<<20, 512, id); err != nil {
 		t.Fatal(err)
 	}
+	if all := All(); !slices.ContainsFunc(all, func(p Place) bool { return p.Disk == dev && p.Size == 600<<20 }) {
+		t.Errorf("All = %+v, without %s", all, dev)
+	}
 	p, err := On(dev)
 	if err != nil || p.Job != id || p.Pool != dev+"p3" || p.ESP != dev+"p2" || p.BIOS != (Extent{1 << 20, 1 << 20}) ||
 		p.label() != "GR-1B4E28BA" {
