@@ -1,12 +1,7 @@
 package main
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,94 +14,6 @@ import (
 	"griddle/appliance/setting"
 )
 
-// auditedMachine is an installed machine as an audit sees it: what its ssh server answers to each command.
-type auditedMachine struct {
-	host ssh.Signer
-	user string
-	key  ssh.PublicKey
-	says map[string]string // part of a command -> its output
-}
-
-// secureSays are the answers of a machine in the secure state; PORT is that of its ssh server.
-func secureSays(port int) map[string]string {
-	chain := func(hook string) string {
-		return `{"chain": {"family": "inet", "table": "griddle", "name": "` + hook + `", "hook": "` + hook +
-			`", "policy": "drop"}}`
-	}
-	return map[string]string{
-		"/etc/shadow": "root:locked\nada:locked\n", "hostname": "web1\n", "is-enabled nftables": "enabled\n",
-		"list ruleset": `{"nftables": [` + chain("input") + ", " + chain("forward") + "]}",
-		"sudo -n -l":   "    (ALL : ALL) NOPASSWD: ALL\n", "/etc/localtime": "/usr/share/zoneinfo/UTC\nUTC\n",
-		"sshd -T": fmt.Sprintf("port %d\npermitrootlogin no\npubkeyauthentication yes\npasswordauthentication no\n"+
-			"kbdinteractiveauthentication no\npermitemptypasswords no\nhostbasedauthentication no\n"+
-			"authenticationmethods publickey\nallowusers ada\n", port),
-	}
-}
-
-func (m *auditedMachine) serve(c net.Conn) {
-	defer c.Close()
-	conf := &ssh.ServerConfig{PublicKeyCallback: func(md ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
-		if md.User() != m.user || string(k.Marshal()) != string(m.key.Marshal()) {
-			return nil, errors.New("not let in")
-		}
-		return nil, nil
-	}}
-	conf.AddHostKey(m.host)
-	_, chans, requests, err := ssh.NewServerConn(c, conf)
-	if err != nil {
-		return
-	}
-	go ssh.DiscardRequests(requests)
-	for n := range chans {
-		ch, reqs, err := n.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer ch.Close()
-			for r := range reqs {
-				var x struct{ Command string }
-				r.Reply(r.Type == "exec", nil)
-				if r.Type != "exec" || ssh.Unmarshal(r.Payload, &x) != nil {
-					continue
-				}
-				for part, out := range m.says {
-					if strings.Contains(x.Command, part) {
-						io.WriteString(ch, out)
-					}
-				}
-				ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
-				return
-			}
-		}()
-	}
-}
-
-// privateKey is a new key, and a file with it.
-func privateKey(t *testing.T, file string, passphrase string) ssh.Signer {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(key, "")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
-	if err == nil {
-		err = errors.Join(os.WriteFile(file, pem.EncodeToMemory(block), 0o600),
-			os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o644))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer
-}
-
 // TestMachineAudit audits an installed machine that was ordered, booted, and reported.
 func TestMachineAudit(t *testing.T) {
 	home, state := t.TempDir(), filepath.Join(t.TempDir(), "state")
@@ -115,9 +22,9 @@ func TestMachineAudit(t *testing.T) {
 	}
 	ada := privateKey(t, filepath.Join(home, ".ssh", "id_ed25519"), "")
 	privateKey(t, filepath.Join(home, "other"), "")
-	privateKey(t, filepath.Join(home, "locked"), "secret")
+	locked := privateKey(t, filepath.Join(home, "locked"), passphrase)
 	host := privateKey(t, filepath.Join(home, "host"), "")
-	agent, err := serveAPI(t, state)
+	installed, err := serveAPI(t, state)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,10 +44,11 @@ func TestMachineAudit(t *testing.T) {
 			go m.serve(c)
 		}
 	}()
-	client := api.NewClient(agent.url, adminToken, agent.tls)
+	client := api.NewClient(installed.url, adminToken, installed.tls)
+	env := map[string]string{}
 	run := func(want int, says string, args ...string) string {
 		t.Helper()
-		code, out := docRun(home, nil, append([]string{"machine", "audit", "--state-dir", state}, args...)...)
+		code, out := docRun(home, env, append([]string{"machine", "audit", "--state-dir", state}, args...)...)
 		if code != want || !strings.Contains(out, says) {
 			t.Errorf("audit %q ended with %d, want %d and %q:\n%s", args, code, want, says, out)
 		}
@@ -170,7 +78,7 @@ func TestMachineAudit(t *testing.T) {
 		{"event", `{"phase":"partition","level":"info","state":"started","disk":"S1"}`},
 		{"event", `{"phase":"finish","level":"info","state":"done"}`},
 		{"home", string(ssh.MarshalAuthorizedKey(host.PublicKey()))}} {
-		if err := agent.do(do); err != nil {
+		if err := installed.do(do); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -209,8 +117,18 @@ func TestMachineAudit(t *testing.T) {
 	run(1, "ssh does not answer", "web1", "--address", "127.0.0.2")
 	run(2, "is not an address", "web1", "--address", "web1")
 
+	// The ssh agent signs for a key of which there is no file, and for one that has a passphrase.
+	m.says = secureSays(port)
+	env["SSH_AUTH_SOCK"] = sshAgent(t, home, filepath.Join(home, ".ssh", "id_ed25519"), filepath.Join(home, "locked"))
+	if err := os.Remove(filepath.Join(home, ".ssh", "id_ed25519")); err != nil {
+		t.Fatal(err)
+	}
+	run(0, "login of ada with its key", at...)
+	m.key = locked.PublicKey()
+	run(0, "login of ada with its key", append(at, "--identity", filepath.Join(home, "locked"))...)
+
 	// A machine that an agent of an earlier version installed has reported no key.
-	older := *agent
+	older := *installed
 	if _, err := client.Install(t.Context(), "52:54:00:00:00:0b", api.Install{Image: "web", Disk: "largest",
 		Hostname: "old1"}); err != nil {
 		t.Fatal(err)
