@@ -6,7 +6,7 @@ set -euo pipefail
 suite=$1 mirror=$2 root=$3 debs=$4
 
 packages=linux-image-cloud-amd64,initramfs-tools,zstd,kmod,btrfs-progs
-packages+=,systemd-sysv,udev,dbus,libpam-systemd,iproute2,openssh-server
+packages+=,systemd-sysv,udev,dbus,libpam-systemd,iproute2,openssh-server,nftables,sudo
 
 mkdir -p "$debs"
 debootstrap --foreign --variant=minbase --cache-dir="$debs" --include="$packages" "$suite" "$root" "$mirror"
