@@ -2,7 +2,6 @@ package settingfile
 
 import (
 	"errors"
-	"maps"
 	"slices"
 
 	"griddle/appliance/setting"
@@ -26,10 +25,10 @@ func ParseMachines(name string, b []byte) (map[string]File, error) {
 	out := map[string]File{}
 	var all yamltree.Faults
 	for _, e := range n.Keys {
-		f := File{Name: name, places: map[string]yamltree.Place{"": e.At}}
+		f := File{Name: name, places: map[string]yamltree.Place{}, start: e.At}
 		v := e.Value.Plainly()
 		setting.Places(v, func(place string, steps []any) {
-			if place != "" {
+			if place != "" { // which is e itself
 				f.places[place] = follow(e.Value, steps)
 			}
 		})
@@ -60,6 +59,3 @@ func Of(machine string, faults yamltree.Faults) yamltree.Faults {
 	}
 	return out
 }
-
-// Names are the machines of a file, sorted.
-func Names(all map[string]File) []string { return slices.Sorted(maps.Keys(all)) }

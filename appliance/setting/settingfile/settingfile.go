@@ -22,6 +22,7 @@ type File struct {
 	setting.Document
 
 	places map[string]yamltree.Place
+	start  yamltree.Place // of one machine among several
 }
 
 // Parse reads the bytes of the file that is called name. An empty file has no settings.
@@ -128,8 +129,16 @@ func (f *File) Where(place string) yamltree.Place {
 		}
 		i := strings.LastIndexAny(place, ".[")
 		if i < 0 {
-			return yamltree.Place{File: f.Name}
+			return f.whole()
 		}
 		place = place[:i]
 	}
+}
+
+// whole is the place of what has no place of its own.
+func (f *File) whole() yamltree.Place {
+	if f.start.Line > 0 {
+		return f.start
+	}
+	return yamltree.Place{File: f.Name}
 }
