@@ -17,7 +17,7 @@ const document = "../../../docs/SETTINGS.md"
 
 // fenced is a block of a document, with the lines of it, from 0.
 type fenced struct {
-	kind       string // yaml, json or text
+	kind       string // yaml, yaml machines, json or text
 	from, to   int
 	text, name string // name: of the file, if its first line is a comment with one
 }
@@ -35,7 +35,10 @@ func blocks(lines []string) (all []fenced) {
 			if first, _, _ := strings.Cut(at.text, "\n"); strings.HasSuffix(first, ".yaml") {
 				at.name = strings.TrimPrefix(first, "# ")
 			}
-			all, at = append(all, *at), nil
+			if at.kind != "sh" {
+				all = append(all, *at)
+			}
+			at = nil
 		}
 	}
 	return all
@@ -49,6 +52,10 @@ func result(files []fenced) (string, setting.Settings, error) {
 		name := f.name
 		if name == "" {
 			name = "machine.yaml"
+		}
+		if f.kind == "yaml machines" {
+			_, err := ParseMachines(name, []byte(f.text))
+			return "", setting.Settings{}, err
 		}
 		file, err := Parse(name, []byte(f.text))
 		if err != nil {
