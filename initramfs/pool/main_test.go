@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 				append(os.Environ(), done+"=1"))
 		}
 	}
+	if os.Getenv(hereEnv) != "" {
+		sayHere()
+	}
 	if dirs := os.Getenv(switchEnv); dirs != "" {
 		top, esp, _ := strings.Cut(dirs, ":")
 		switchForEver(top, esp)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/disk"
 	"griddle/initramfs/subvolume"
 )
 
@@ -197,44 +196,4 @@ func readMany(t *testing.T, n int) {
 		t.Errorf("Read lists %d roots, %v", len(c.Roots), err)
 	}
 	t.Logf("%d roots are read in %s", n, time.Since(begun))
-}
-
-func TestOn(t *testing.T) {
-	dev := loop(t, 600<<20)
-	if p, err := On(dev); !errors.Is(err, ErrNone) {
-		t.Errorf("On a blank disk = %+v, %v, want ErrNone", p, err)
-	}
-	const id = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
-	f, err := disk.Claim(dev)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	l, err := disk.WholeDisk(id, 600<<20, 512)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(l.Write(f, disk.Content{}), disk.Announce(f, "/sys", l.Parts())); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := On(dev); !errors.Is(err, ErrNone) {
-		t.Errorf("On an unfinished disk = %+v, %v, want ErrNone", p, err)
-	}
-	if err := disk.Mark(f, 600<<20, 512, id); err != nil {
-		t.Fatal(err)
-	}
-	if all := All(); !slices.ContainsFunc(all, func(p Place) bool { return p.Disk == dev && p.Size == 600<<20 }) {
-		t.Errorf("All = %+v, without %s", all, dev)
-	}
-	p, err := On(dev)
-	if err != nil || p.Job != id || p.Pool != dev+"p3" || p.ESP != dev+"p2" || p.BIOS != (Extent{1 << 20, 1 << 20}) ||
-		p.label() != "GR-1B4E28BA" {
-		t.Errorf("On = %+v, %v", p, err)
-	}
-}
-
-func TestHere(t *testing.T) {
-	if p, err := Here(); !errors.Is(err, ErrNone) {
-		t.Errorf("Here on a machine that tests = %+v, %v, want ErrNone", p, err)
-	}
 }
