@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"griddle/initramfs/chroot"
 	"griddle/initramfs/maintain"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
@@ -19,6 +20,7 @@ import (
 
 // TestMain runs the tests in a mount namespace of their own, so that other tests do not keep loop devices in use.
 func TestMain(m *testing.M) {
+	chroot.Inside()
 	const done = "GRIDDLE_TEST_OWN_MOUNTS"
 	if os.Getenv(done) == "" {
 		_ = unix.Exec("/usr/bin/unshare", append([]string{"unshare", "--mount", "--"}, os.Args...),
