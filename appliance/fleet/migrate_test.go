@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/appliance/seal"
+	"griddle/imagestore/durable"
 	"griddle/netboot"
 )
 
@@ -27,9 +29,10 @@ func TestVersions(t *testing.T) {
 
 func openVersion(t *testing.T, dir string) {
 	var want struct {
-		Tokens map[string]string
-		Status map[string]string
-		Events map[string]int
+		Tokens   map[string]string
+		Status   map[string]string
+		Events   map[string]int
+		Settings map[string]string // the own settings of machines, which a key beside the file opens
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "fleet.json"))
 	if err != nil {
@@ -45,9 +48,16 @@ func openVersion(t *testing.T, dir string) {
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	key := filepath.Join(filepath.Dir(file), "settings.key")
+	if b, err := os.ReadFile(filepath.Join(dir, "settings.key")); err == nil {
+		if err := os.WriteFile(key, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, now := t.Context(), time.Date(2026, 11, 1, 8, 3, 0, 0, time.UTC)
+	o := Options{Now: func() time.Time { return now }, Sealer: seal.In(durable.Disk{}, key, "test")}
 	for range 2 { // the second time there is nothing to migrate
-		f, err := Open(ctx, file, Options{Now: func() time.Time { return now }})
+		f, err := Open(ctx, file, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +79,7 @@ func openVersion(t *testing.T, dir string) {
 		}
 		f.Close()
 	}
-	f, err := Open(ctx, file, Options{Now: func() time.Time { return now }})
+	f, err := Open(ctx, file, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +98,12 @@ func openVersion(t *testing.T, dir string) {
 	v, _, err := f.Show(ctx, "52:54:00:00:01:01")
 	if err != nil || len(v.Machine.Inventory.Disks) != 1 || v.Machine.Inventory.Disks[0].Serial != "D01" {
 		t.Errorf("the inventory of deployed1 is %+v, %v", v.Machine.Inventory, err)
+	}
+	for name, text := range want.Settings {
+		d, err := f.Declared(ctx, name)
+		if b, jerr := json.Marshal(d.Settings); err != nil || jerr != nil || string(b) != text {
+			t.Errorf("the settings of %s are %s, %v, want %s", name, b, err, text)
+		}
 	}
 	// What operators had ordered decides what boots; what screens had does not any more.
 	for mac, action := range map[string]netboot.Action{"52:54:00:00:01:01": netboot.Local,
