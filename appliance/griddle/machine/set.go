@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -98,6 +99,10 @@ func (m *machines) setMany(ctx context.Context, client *api.Client, path string)
 		}
 	}
 	names, err := client.SetManySettings(ctx, in)
+	var p *job.Problem
+	if errors.As(err, &p) && p.Status == http.StatusRequestEntityTooLarge {
+		return cli.WithHint(err, "Nothing was changed. Split the file, and set the settings of fewer machines at once.")
+	}
 	if err != nil {
 		return placed(err, true, func(one job.Mistake) (settingfile.File, bool) {
 			f, ok := all[one.Machine]
