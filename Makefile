@@ -79,7 +79,7 @@ torture: deps ## kills, power cuts, failing disks, hostile and random streams at
 	@go run ./appliance/e2e/results -suite 'make torture$(if $(TORTURE), TORTURE=$(TORTURE))' -timeout 170m -tags torture -run '$(or $(TORTURE),.)' -- ./imagestore/...
 
 cloud: deps boot ## stacks to login on QEMU and LXD, images on both firmwares, stock clients; CLOUD=NAME for some
-	@go run ./appliance/e2e/results -suite 'make cloud$(if $(CLOUD), CLOUD=$(CLOUD))' -timeout 170m -tags cloud -run '$(or $(CLOUD),.)' -- ./cloud/... ./appliance/griddle
+	@go run ./appliance/e2e/results -suite 'make cloud$(if $(CLOUD), CLOUD=$(CLOUD))' -timeout 170m -tags cloud -run '$(or $(CLOUD),.)' -- ./cloud/... ./appliance/griddle ./initramfs/install
 
 # Benchmarks that say themselves how often they measure run once.
 ONCE := ^Benchmark(Delta|Recompress|Multicast.*)$$
