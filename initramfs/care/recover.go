@@ -78,11 +78,11 @@ func (c *Command) list(_ context.Context, p *pool.Pool, _ string, _ bool) error 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%-40s %-16s %s\n", "ROOT", "MADE", "STATE")
+	fmt.Fprintf(c.Out, "%-40s %-16s %s\n", "ROOT", "MADE (UTC)", "STATE")
 	for _, r := range all.Roots {
 		fmt.Fprintf(c.Out, "%-40s %-16s %s\n", pool.Label(r.Name), day(r.Created), r.State())
 	}
-	fmt.Fprintf(c.Out, "\n%-40s %-16s %s\n", "IMAGE", "MADE", "ROOTS")
+	fmt.Fprintf(c.Out, "\n%-40s %-16s %s\n", "IMAGE", "MADE (UTC)", "ROOTS")
 	for _, i := range all.Images {
 		fmt.Fprintf(c.Out, "%-40s %-16s %d\n", pool.Label(i.Name), day(i.Created), len(i.Roots))
 	}
