@@ -64,16 +64,41 @@ func On(path string) (Place, error) {
 	return p, nil
 }
 
-// All are the pools on the disks of this machine. Disks that cannot be read have none.
+// lookTime is how long a disk may take to show its table.
+const lookTime = 5 * time.Second
+
+// All are the pools on the disks of this machine. Disks that cannot be read, or that take too long, have none.
 func All() []Place {
 	entries, err := os.ReadDir("/sys/block")
 	if err != nil {
 		return nil
 	}
-	var out []Place
+	found := make([]chan Place, 0, len(entries))
 	for _, e := range entries {
-		if p, err := On("/dev/" + strings.ReplaceAll(e.Name(), "!", "/")); err == nil {
-			out = append(out, p)
+		// Drives for removable media wake up for each look, and memory has no pool.
+		if name := e.Name(); !slices.ContainsFunc([]string{"sr", "fd", "ram", "zram"}, func(kind string) bool {
+			return strings.TrimRight(name, "0123456789") == kind
+		}) {
+			one := make(chan Place, 1)
+			found = append(found, one)
+			go func() {
+				defer close(one)
+				if p, err := On("/dev/" + strings.ReplaceAll(name, "!", "/")); err == nil {
+					one <- p
+				}
+			}()
+		}
+	}
+	var out []Place
+	late := time.After(lookTime)
+	for _, one := range found {
+		select {
+		case p, ok := <-one:
+			if ok {
+				out = append(out, p)
+			}
+		case <-late:
+			return out
 		}
 	}
 	return out

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/subvolume"
@@ -47,10 +48,14 @@ func Loop(t testing.TB, n int64) string {
 	t.Cleanup(func() {
 		exec.Command("partx", "-d", dev).Run()
 		Tool(t, "losetup", "-d", dev)
-		back, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
-		if strings.Contains(string(back), img) {
-			t.Errorf("%s is still in use: its pool is mounted", dev)
+		for range 100 { // programs of other tests look at all devices for a moment
+			back, _ := os.ReadFile(filepath.Join("/sys/block", filepath.Base(dev), "loop/backing_file"))
+			if !strings.Contains(string(back), img) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
+		t.Errorf("%s is still in use: its pool is mounted", dev)
 	})
 	return dev
 }
