@@ -127,8 +127,16 @@ func InstallBootloader(p *pool.Pool, images fs.FS) error {
 
 // runHere runs a program of this system.
 func runHere(ctx context.Context, p maintain.Program) error {
-	cmd := exec.CommandContext(ctx, p.Name, p.Args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	const path = "/usr/sbin:/usr/bin:/sbin:/bin"
+	name := p.Name // as a path: sshd does not start by its name alone, and the PATH of a user may have no sbin
+	for dir := range strings.SplitSeq(path, ":") {
+		if st, err := os.Stat(dir + "/" + p.Name); err == nil && st.Mode().IsRegular() {
+			name = dir + "/" + p.Name
+			break
+		}
+	}
+	cmd := exec.CommandContext(ctx, name, p.Args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "PATH="+path)
 	cmd.Stdin = strings.NewReader(p.Input)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

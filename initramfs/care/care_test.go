@@ -203,6 +203,17 @@ func TestMaintainRefuses(t *testing.T) {
 	}
 }
 
+func TestRunHere(t *testing.T) {
+	t.Setenv("PATH", "/nowhere")
+	if err := runHere(t.Context(), maintain.Program{Name: "cat", Input: "x"}); err != nil {
+		t.Error(err)
+	}
+	err := runHere(t.Context(), maintain.Program{Name: "sh", Args: []string{"-c", "cat; exit 3"}, Input: "said this"})
+	if err == nil || !strings.Contains(err.Error(), "exit status 3: said this") {
+		t.Errorf("a program that fails: %v", err)
+	}
+}
+
 // On a machine that Griddle did not install, and without root, both commands say so.
 func TestOtherMachines(t *testing.T) {
 	c := Here()

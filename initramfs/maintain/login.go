@@ -181,6 +181,10 @@ func (w *work) reloadSSH(ctx context.Context) error {
 		w.later("")
 		return nil
 	}
+	// It wants its folder, which systemd makes when the server starts.
+	if err := w.dir.MakeDir("run/sshd", 0o755); err != nil {
+		return err
+	}
 	if err := w.run(ctx, "sshd", "-t"); err != nil {
 		return fmt.Errorf("the configuration is written, but it is not valid, and the running server keeps the old "+
 			"one: %w", err)
