@@ -58,6 +58,14 @@ func (f *Fleet) Give(ctx context.Context, p Proof, id string, secret bool) (out 
 			&given); err != nil {
 			return err
 		}
+		var own bool
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ? AND machine = ?)", id,
+			s.Machine).Scan(&own); err != nil {
+			return err
+		}
+		if !own { // an operator merged or deleted machines since it asked
+			return fmt.Errorf("%w: it is not a job of %s", ErrOver, s.Name)
+		}
 		if secret && !s.Approved {
 			m, err := byID(ctx, tx, s.Machine)
 			if err != nil {

@@ -46,6 +46,9 @@ func TestGive(t *testing.T) {
 				}
 				return s.Code
 			}
+			if s, err := f.Give(ctx, Proof{honest.Token, "ada"}, uuid.NewString(), false); !errors.Is(err, ErrOver) {
+				t.Errorf("Give() for the job of another machine = %+v, %v, want ErrOver", s, err)
+			}
 			code := waits("the honest boot", honest, "ada")
 			if waits("the thief", thief, "eve") == code {
 				t.Error("both have the same code")
