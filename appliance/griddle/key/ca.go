@@ -63,7 +63,7 @@ func caSwitchCommand(e *cli.Env) *cobra.Command {
 		Short: "Make the next CA the present one",
 		Long: "Make the next CA the present one, and forget the one before. Reload the server then. Machines that\n" +
 			"have not checked in since `griddle key ca next` do not trust the server any more and must be installed\n" +
-			"again: look first at `griddle machine list`, which says when each machine was seen.",
+			"again: look first at `griddle machine list --columns name,seen,notice`.",
 		Example: "  griddle key ca switch\n  systemctl reload griddle",
 		Args:    cobra.NoArgs,
 	}

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +26,25 @@ var columns = []cli.Column[api.Machine]{
 		Raw: func(m api.Machine) string { return stamp(m.LastSeen) }},
 	{Name: "uuid", Hidden: true, Text: func(m api.Machine) string { return m.Identity.UUID }},
 	{Name: "serial", Hidden: true, Text: func(m api.Machine) string { return job.Printable(m.Identity.Serial) }},
+	{Name: "agent", Hidden: true, Text: func(m api.Machine) string { return or(agentOf(m), "-") }, Raw: agentOf},
+	{Name: "notice", Hidden: true, Text: noticeOf},
 	{Name: "id", Hidden: true, Text: func(m api.Machine) string { return m.ID }},
+}
+
+// agentOf is the version of the service on a machine, "" where none has checked in.
+func agentOf(m api.Machine) string {
+	if m.Service == nil {
+		return ""
+	}
+	return job.Printable(m.Service.Agent)
+}
+
+// noticeOf is the number of the notice that a machine has.
+func noticeOf(m api.Machine) string {
+	if m.Service == nil {
+		return "0"
+	}
+	return strconv.FormatInt(m.Service.Notice, 10)
 }
 
 func (m *machines) listCommand() *cobra.Command {

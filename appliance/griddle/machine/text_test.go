@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"strings"
 	"testing"
 
 	"griddle/appliance/api"
@@ -25,5 +26,25 @@ func TestMachineStatus(t *testing.T) {
 		if got := status(c.m); got != c.want {
 			t.Errorf("status(%+v) = %q, want %q", c.m, got, c.want)
 		}
+	}
+}
+
+// TestServiceLines: what root on a machine sent is shown, and moves no cursor.
+func TestServiceLines(t *testing.T) {
+	m := api.Machine{Name: "web1", Service: &fleet.Service{From: "10.0.0.7", Agent: "2 of 2026\x1b[2J",
+		Root: "@roots/web", Sealed: true, Notice: 7, Trouble: "it does\nnot work"}}
+	var out strings.Builder
+	if err := pageOf(&out, m); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"from 10.0.0.7, agent 2 of 2026 [2J, root @roots/web\n",
+		"Its key is sealed by its TPM. It has notice 7 of this site.\n", "It reports: it does not work\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the page lacks %q:\n%s", want, out.String())
+		}
+	}
+	if agentOf(m) != "2 of 2026 [2J" || noticeOf(m) != "7" || agentOf(api.Machine{}) != "" ||
+		noticeOf(api.Machine{}) != "0" {
+		t.Errorf("the columns are %q and %q", agentOf(m), noticeOf(m))
 	}
 }
