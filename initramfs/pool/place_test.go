@@ -82,7 +82,7 @@ func TestHere(t *testing.T) {
 		t.Errorf("Here on a machine that tests = %+v, %v, want ErrNone", p, err)
 	}
 	dev := partitioned(t, true)
-	tool(t, "mkfs.btrfs", "--quiet", dev+"p3")
+	tool(t, "mkfs.btrfs", "--quiet", "--force", dev+"p3")
 	m, err := subvolume.Top(dev + "p3")
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func filesystem(t *testing.T) (*Mounted, string) {
 	if err := errors.Join(os.WriteFile(img, nil, 0o600), os.Truncate(img, 256<<20)); err != nil {
 		t.Fatal(err)
 	}
-	tool(t, "mkfs.btrfs", "--quiet", img)
+	tool(t, "mkfs.btrfs", "--quiet", "--force", img)
 	dev := tool(t, "losetup", "--find", "--show", img)
 	t.Cleanup(func() { tool(t, "losetup", "-d", dev) })
 	m, err := Top(dev)

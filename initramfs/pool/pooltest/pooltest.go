@@ -75,8 +75,9 @@ func Put(t testing.TB, dir string, files map[string]string) {
 // @home and @persistent. It boots one.
 func Installed(t testing.TB) Made {
 	t.Helper()
-	p := Made{Device: Loop(t, 512<<20), ESP: t.TempDir(), ID: uuid.NewString()}
-	Tool(t, "mkfs.btrfs", "--quiet", "--label", "griddle", "--uuid", p.ID, p.Device)
+	p := Made{Device: Loop(t, 512<<20), ESP: t.TempDir()}
+	// With a UUID of ours it would look at all devices, and keep other tests from removing theirs.
+	Tool(t, "mkfs.btrfs", "--quiet", "--force", "--label", "griddle", p.Device)
 	m, err := subvolume.Top(p.Device)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +85,11 @@ func Installed(t testing.TB) Made {
 	t.Cleanup(func() { m.Close() })
 	top := m.Dir()
 	p.Top = top
+	id, err := subvolume.Filesystem(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ID = uuid.UUID(id).String()
 	for _, dir := range []string{"@roots", "@images"} {
 		if err := os.Mkdir(filepath.Join(top, dir), 0o700); err != nil {
 			t.Fatal(err)
