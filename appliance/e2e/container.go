@@ -37,6 +37,10 @@ func (r *Room) Container(ctx context.Context) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.container(ctx, tarball)
+}
+
+func (r *Room) container(ctx context.Context, tarball string) (*Container, error) {
 	pool, err := r.mountPool(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("making the container: %w", err)
@@ -96,11 +100,29 @@ func (c *Container) Install(ctx context.Context, name string) error {
 		return fmt.Errorf("installing %s into container %s: %w", name, c.Name, err)
 	}
 	for _, args := range [][]string{{"dpkg", "--install", inside}, {"rm", inside}} {
-		if _, err := machinetest.Run(ctx, "chroot", append([]string{c.Root}, args...)...); err != nil {
+		if err := c.Run(ctx, args...); err != nil {
 			return fmt.Errorf("installing %s into container %s: %w", name, c.Name, err)
 		}
 	}
 	c.room.logf("container %s has %s too", c.Name, strings.TrimSuffix(filepath.Base(deb), ".deb"))
+	return nil
+}
+
+// Run runs a program of the container in it, as chroot does.
+func (c *Container) Run(ctx context.Context, args ...string) error {
+	_, err := machinetest.Run(ctx, "chroot", append([]string{c.Root}, args...)...)
+	return err
+}
+
+// WriteFile leaves a file in the container, and makes its folders.
+func (c *Container) WriteFile(name, text string, mode os.FileMode) error {
+	file := filepath.Join(c.Root, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("writing into container %s: %w", c.Name, err)
+	}
+	if err := os.WriteFile(file, []byte(text), mode); err != nil {
+		return fmt.Errorf("writing into container %s: %w", c.Name, err)
+	}
 	return nil
 }
 

@@ -74,7 +74,7 @@ func (m *Machine) WaitLogin(ctx context.Context) (time.Duration, error) {
 func (m *Machine) Login(ctx context.Context) error {
 	for _, step := range []struct{ send, want string }{
 		{"root\r", `Password: `},
-		{RootPassword + "\r", `:~# `},
+		{m.Password + "\r", `:~# `},
 		{"dmesg -n 1\r", `:~# $`}, // the kernel's messages would come between what commands print
 	} {
 		if err := m.console.Send(step.send); err != nil {

@@ -49,6 +49,9 @@ type Hardware struct {
 	NIC      string // "virtio-net-pci", "e1000e"
 	Memory   int    // MiB
 	MAC      string // "" means one that no other machine of the room has
+	Second   string // the MAC address of a second network card on the same LAN; "" means that there is none
+	UUID     string // what SMBIOS says; "" means that it says nothing
+	Password string // of root on the console, once installed; "" means RootPassword
 	// what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
 	Clock string
 }
@@ -98,9 +101,17 @@ func (r *Room) Machine(ctx context.Context, h Hardware) (*Machine, error) {
 	if h.MAC == "" {
 		h.MAC = fmt.Sprintf("52:54:00:77:00:%02x", n)
 	}
+	if h.Password == "" {
+		h.Password = RootPassword
+	}
 	m := &Machine{Hardware: h, room: r, tap: "tap" + strconv.Itoa(n), vars: r.path(h.Name + ".vars")}
 	if err := r.makeTap(ctx, m.tap); err != nil {
 		return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
+	}
+	if h.Second != "" {
+		if err := r.makeTap(ctx, m.tap+"b"); err != nil {
+			return nil, fmt.Errorf("making machine %s: %w", h.Name, err)
+		}
 	}
 	if h.Firmware == UEFI {
 		if err := copyFile(m.vars, emptyVariables); err != nil {
@@ -183,54 +194,6 @@ func (m *Machine) WaitOff(ctx context.Context) error {
 // SetLink plugs the cable of the machine's network card in or out.
 func (m *Machine) SetLink(ctx context.Context, up bool) error {
 	return m.monitor.command(ctx, "set_link", map[string]any{"name": "lan", "up": up})
-}
-
-// arguments is QEMU's command line. The network is first in the boot order, always: that is how machines are set up
-// that are to be reinstalled some day.
-func (m *Machine) arguments() []string {
-	accel := os.Getenv("GRIDDLE_ACCEL") // for a computer whose KVM works
-	if accel == "" {
-		accel = "tcg,thread=multi"
-	}
-	args := []string{
-		"-name", m.Name, "-machine", "q35", "-accel", accel, "-cpu", "max", "-m", strconv.Itoa(m.Memory),
-		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-S",
-		"-qmp", "unix:" + m.room.path(m.Name+".qmp"),
-		"-chardev", "socket,id=serial,path=" + m.room.path(m.Name+".serial"), "-serial", "chardev:serial",
-		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
-		"-netdev", "tap,id=lan,ifname=" + m.tap + ",script=no,downscript=no",
-	}
-	if m.Clock != "" {
-		args = append(args, "-rtc", "base="+m.Clock)
-	}
-	nic := m.NIC + ",netdev=lan,bootindex=1,mac=" + m.MAC
-	if m.Firmware == UEFI {
-		nic += ",romfile=" // else OVMF takes iPXE's driver from the card's ROM and not its own
-		args = append(args,
-			"-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
-			"-drive", "if=pflash,format=raw,file="+m.vars)
-	}
-	args = append(args, "-device", nic)
-	for i, d := range m.Disks {
-		id := "disk" + strconv.Itoa(i)
-		device := map[Bus]string{Virtio: "virtio-blk-pci", "": "virtio-blk-pci", NVMe: "nvme", SCSI: "scsi-hd",
-			SATA: "ide-hd"}[d.Bus]
-		device += ",drive=" + id + ",serial=" + d.Serial
-		switch d.Bus {
-		case SATA:
-			device += ",bus=ide." + strconv.Itoa(i)
-		case SCSI:
-			args = append(args, "-device", "virtio-scsi-pci,id=scsi"+strconv.Itoa(i))
-			device += ",bus=scsi" + strconv.Itoa(i) + ".0"
-		}
-		if i == 0 {
-			device += ",bootindex=2"
-		}
-		// The cache holds across PowerCut, which ends a process and not the host: no need to wait for the host's disk.
-		args = append(args, "-drive", "if=none,format=raw,discard=unmap,cache=unsafe,id="+id+",file="+d.File,
-			"-device", device)
-	}
-	return args
 }
 
 func copyFile(to, from string) error {

@@ -3,7 +3,6 @@
 package e2etest
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -186,43 +185,4 @@ func phaseTimes(all []fleet.Entry) string {
 	}
 	flush()
 	return b.String()
-}
-
-// CheckSystem logs in to the installed system and fails the test where it is not the one that hostname, a fresh
-// identity and the newest image would make.
-func CheckSystem(ctx context.Context, t *testing.T, m *e2e.Machine, c *e2e.Container, hostname string) {
-	t.Helper()
-	if err := m.Login(ctx); err != nil {
-		t.Error(err)
-		return
-	}
-	ask := func(command string) string {
-		out, err := m.Run(ctx, command)
-		if err != nil {
-			t.Error(err)
-		}
-		return strings.TrimSpace(out)
-	}
-	if got := ask("hostname"); got != hostname {
-		t.Errorf("the hostname of %s is %q, want %q", m.Name, got, hostname)
-	}
-	if got := ask("dpkg-query -W -f '${Status}' " + e2e.ExtraPackage); got != "install ok installed" {
-		t.Errorf("package %s, only in the second version, is %q on %s", e2e.ExtraPackage, got, m.Name)
-	}
-	if got := ask("findmnt -no FSTYPE,FSROOT /"); !strings.HasPrefix(got, "btrfs") ||
-		!strings.Contains(got, "/@roots/") {
-		t.Errorf("the root of %s is %q, want a btrfs subvolume below @roots", m.Name, got)
-	}
-	if got := ask("systemctl --failed --plain --no-legend"); got != "" {
-		t.Errorf("on %s have failed:\n%s", m.Name, got)
-	}
-	for _, file := range []string{"/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key.pub"} {
-		template, err := os.ReadFile(filepath.Join(c.Root, file))
-		if err != nil {
-			t.Error(err)
-		}
-		if got := ask("cat " + file); got == "" || got == strings.TrimSpace(string(template)) {
-			t.Errorf("%s of %s is %q, which is empty or the template's", file, m.Name, got)
-		}
-	}
 }

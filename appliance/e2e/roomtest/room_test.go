@@ -27,6 +27,7 @@ func TestRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	imageDefaults(t, container)
 	site := room.Site(e2e.Proxy)
 	versions, err := site.PublishTwice(ctx, container)
 	if err != nil {
@@ -38,10 +39,17 @@ func TestRoom(t *testing.T) {
 	if err := room.LANServer(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := site.Start(ctx, "--unknown-machines", "agent"); err != nil {
+	if err := room.Address(ctx, "10.78.0.1/24"); err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{room: room, site: site, container: container, image: versions[1].Ref}
+	ada, err := room.Key(ctx, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Start(ctx, "--config", siteDefaults(t, room), "--unknown-machines", "agent"); err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{room: room, site: site, container: container, image: versions[1].Ref, ada: ada}
 	// In a group, so that the two machines are done before the room is closed.
 	t.Run("machines", func(t *testing.T) {
 		t.Run("BIOS without a key", s.unattended)
@@ -57,26 +65,43 @@ type suite struct {
 	site      *e2e.Site
 	container *e2e.Container
 	image     string
+	ada       e2e.Key // of the user in the settings
 }
 
-// unattended installs a machine whose job was there before it was seen.
+// unattended installs a machine whose job and settings were there before it was seen. The settings have a secret: an
+// operator approves the machine, and a computer that says to be it gets nothing.
 func (s *suite) unattended(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	m, other := s.machine(ctx, t, "bios", e2e.BIOS)
-	if err := s.site.Install(ctx, m, s.image, "--disk", "serial:ROOM-bios", "--hostname", "room-bios"); err != nil {
+	if err := s.site.Install(ctx, m, s.image, "--disk", "serial:ROOM-bios", "--hostname", "of-the-job"); err != nil {
 		t.Fatal(err)
 	}
+	s.set(ctx, t, m, "secure")
 	if err := m.PowerOn(ctx); err != nil {
 		t.Fatal(err)
 	}
+	liar := e2etest.NewImpostor(ctx, t, s.room, s.site, m)
+	liar.GetsNoSecret(ctx, t)
+	if err := s.site.Approve(ctx, m); err != nil {
+		t.Fatal(err)
+	}
+	liar.GetsNoSecret(ctx, t)
 	times, err := s.site.Watch(ctx, m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("figure: bios: %v", times)
-	s.after(ctx, t, m, "room-bios")
+	sh := e2etest.Sudo(s.room, s.ada, "ada", static)
+	s.checkSecure(ctx, t, sh)
+	s.checkVLAN(ctx, t, sh)
+	s.checkHooks(ctx, t, m)
+	out, err := s.site.Audit(ctx, m, s.ada)
+	if err != nil {
+		t.Errorf("the audit of %s: %v\n%s", m.Name, err, out)
+	}
+	s.after(ctx, t, m, sh, "room-bios")
 	other()
 }
 
@@ -92,6 +117,7 @@ func (s *suite) byKeys(t *testing.T) {
 	if _, err := m.Console().WaitScreen(ctx, `> i  Install an image`); err != nil {
 		t.Fatal(err)
 	}
+	s.set(ctx, t, m, "console")
 	for _, link := range []struct {
 		up      bool
 		pattern string
@@ -117,6 +143,9 @@ func (s *suite) byKeys(t *testing.T) {
 		e2etest.Screen(ctx, t, *update, m, page.name, page.pattern)
 		e2etest.Press(t, m, page.keys)
 	}
+	if err := s.site.Approve(ctx, m); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := m.Console().WaitScreen(ctx, `\[ >> \] Receive image`, `\d+ %`, `[kM]B/s`); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +160,11 @@ func (s *suite) byKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.after(ctx, t, m, known.Name)
+	if err := m.Login(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.after(ctx, t, m, m.Run, known.Name)
+	s.checkHooks(ctx, t, m)
 	other()
 }
 
@@ -144,11 +177,13 @@ func (s *suite) machine(ctx context.Context, t *testing.T, name string,
 		t.Fatal(err)
 	}
 	other, check := e2etest.OtherDisk(t, s.room, "OTHER-"+name)
-	m, err = s.room.Machine(ctx,
-		e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
-			Clock:  map[e2e.Firmware]string{e2e.BIOS: "2001-01-01T00:00:00"}[f],
-			Memory: map[e2e.Firmware]int{e2e.BIOS: 512}[f], // the least that is supported
-			MAC:    map[e2e.Firmware]string{e2e.BIOS: "52:54:00:77:00:b1", e2e.UEFI: "52:54:00:77:00:e1"}[f]})
+	h := e2e.Hardware{Name: name, Firmware: f, Disks: []e2e.Disk{{File: disk, Serial: "ROOM-" + name}, other},
+		MAC: "52:54:00:77:00:e1", Password: consolePassword}
+	if f == e2e.BIOS {
+		h.Clock, h.Memory = "2001-01-01T00:00:00", 512 // the least that is supported
+		h.MAC, h.Second, h.UUID = "52:54:00:77:00:b1", secondCard, uuidOfBIOS
+	}
+	m, err = s.room.Machine(ctx, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +192,8 @@ func (s *suite) machine(ctx context.Context, t *testing.T, name string,
 
 // after checks what must hold once the machine has reported itself: the journal is complete, the system is the right
 // one, and a restart, with the network first, ends at the same system because the server says so.
-func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostname string) {
+func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, sh e2etest.Shell,
+	hostname string) {
 	t.Helper()
 	known, err := s.site.Machine(ctx, m)
 	if err != nil {
@@ -169,9 +205,9 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostnam
 			known.Deployed, s.image, hostname)
 	}
 	e2etest.CheckJournal(t, s.site, m)
-	e2etest.CheckSystem(ctx, t, m, s.container, hostname)
+	e2etest.CheckShell(ctx, t, sh, m, s.container, hostname)
 	// The BIOS machine was switched on in 2001 by its clock. The install set it.
-	clock, err := m.Run(ctx, `[ $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 ] && [ /usr/lib/clock-epoch `+
+	clock, err := sh(ctx, `[ $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 ] && [ /usr/lib/clock-epoch `+
 		`-nt /etc/debian_version ] && echo right`)
 	if err != nil || strings.TrimSpace(clock) != "right" {
 		t.Errorf("the hardware clock of %s, or /usr/lib/clock-epoch: %q, %v", m.Name, clock, err)
@@ -179,7 +215,7 @@ func (s *suite) after(ctx context.Context, t *testing.T, m *e2e.Machine, hostnam
 	// Where no operator gave the order, the disk is behind a menu, as its default.
 	handed := `msg="boot script" mac=` + m.MAC + ` .*action=("local disk"|menu)`
 	before := s.site.Log.Count(handed) // the server did it after the install too
-	if err := m.Console().Send("reboot\r"); err != nil {
+	if _, err := sh(ctx, "(setsid sh -c 'sleep 1; reboot' >/dev/null 2>&1 &)"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.WaitReset(ctx); err != nil {
