@@ -4,7 +4,7 @@
 //	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
 //	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
-//	griddle-agent phone-home   in an installed system: reports once to the server that the system is up
+//	griddle-agent phone-home   in an installed system: reports once that the system is up (package phonehome)
 //	griddle-agent maintain     in an installed system: changes it (package care)
 //	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
 //
@@ -22,7 +22,9 @@ import (
 	"syscall"
 
 	"griddle/initramfs/chroot"
+	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
+	"griddle/initramfs/phonehome"
 )
 
 func main() {
@@ -44,7 +46,7 @@ func run(args []string) int {
 	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):
 		return caring(ctx, args[1:])
 	case len(args) == 2 && args[1] == "phone-home":
-		err = phoneHome(ctx, homeFiles{config: "/etc/griddle/phone-home.json", etc: "/etc"})
+		err = phonehome.Run(ctx, phonehome.Files{Config: install.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
 		err = service(ctx, args[2:])
 	default:

@@ -1,4 +1,4 @@
-package main
+package phonehome
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ import (
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT"
 
-func TestPhoneHome(t *testing.T) {
+func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answers []int
@@ -41,7 +41,7 @@ func TestPhoneHome(t *testing.T) {
 			}))
 			defer srv.Close()
 			etc := t.TempDir()
-			files := homeFiles{config: filepath.Join(etc, "griddle", "phone-home.json"), etc: etc}
+			files := Files{Config: filepath.Join(etc, "griddle", "phone-home.json"), Etc: etc}
 			link := filepath.Join(etc, "systemd/system/multi-user.target.wants/griddle-phone-home.service")
 			ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
 			conf, err := json.Marshal(install.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"},
@@ -49,7 +49,7 @@ func TestPhoneHome(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for path, data := range map[string]string{files.config: string(conf),
+			for path, data := range map[string]string{files.Config: string(conf),
 				filepath.Join(etc, "machine-id"): "0123\n", link: "",
 				filepath.Join(etc, "ssh/ssh_host_ed25519_key.pub"): hostKey + " root@web\n",
 				filepath.Join(etc, "ssh/ssh_host_ecdsa_key.pub"):   "damaged\n",
@@ -61,8 +61,8 @@ func TestPhoneHome(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := phoneHome(t.Context(), files); (err != nil) != c.fails {
-				t.Errorf("phoneHome = %v, want an error: %t", err, c.fails)
+			if err := Run(t.Context(), files); (err != nil) != c.fails {
+				t.Errorf("Run = %v, want an error: %t", err, c.fails)
 			}
 			if calls != len(c.answers) {
 				t.Errorf("called %d times, want %d", calls, len(c.answers))
@@ -73,12 +73,12 @@ func TestPhoneHome(t *testing.T) {
 			if !slices.Equal(report.HostKeys, []string{hostKey}) {
 				t.Errorf("host keys = %q", report.HostKeys)
 			}
-			for _, path := range []string{files.config, link} {
+			for _, path := range []string{files.Config, link} {
 				if _, err := os.Stat(path); !os.IsNotExist(err) {
 					t.Errorf("%s is still there (%v)", path, err)
 				}
 			}
-			if err := phoneHome(t.Context(), files); err != nil {
+			if err := Run(t.Context(), files); err != nil {
 				t.Errorf("the second time = %v, want nothing to do", err)
 			}
 		})

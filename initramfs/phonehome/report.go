@@ -1,4 +1,4 @@
-package main
+package phonehome
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// homeReport is what this system says of itself. What it does not know is left out.
-func homeReport(ctx context.Context, etc string, conf install.PhoneHome) job.HomeReport {
+// reportOf is what this system says of itself. What it does not know is left out.
+func reportOf(ctx context.Context, etc string, conf install.PhoneHome) job.HomeReport {
 	r := job.HomeReport{Root: conf.Root, HostKeys: hostKeys(etc), Addresses: addresses(ctx, conf.URL)}
 	r.Hostname, _ = os.Hostname()
 	id, _ := os.ReadFile(filepath.Join(etc, "machine-id"))
