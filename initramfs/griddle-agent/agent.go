@@ -15,6 +15,7 @@ import (
 	"griddle/initramfs"
 	"griddle/initramfs/console"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/journal"
 	"griddle/tui"
 
 	"github.com/google/uuid"
@@ -31,7 +32,7 @@ type station struct {
 	dev    *devices
 	disks  *disk.Scanner
 	api    *client
-	events *journal
+	events *journal.Journal
 	key    tls.Certificate // by which this boot proves itself
 
 	chosen chan job.Choice
@@ -133,8 +134,8 @@ func (s *station) run(ctx context.Context) error {
 	s.dev.settled(ctx, time.Second, 20*time.Second)
 	found, err := s.introduce(ctx, l)
 	if err == nil {
-		s.events = newJournal(s.log, s.boot, showOn(s.screen), s.api.events)
-		go s.events.run(ctx)
+		s.events = journal.New(s.log, s.boot, showOn(s.screen), s.api.events)
+		go s.events.Run(ctx)
 	}
 	for err == nil && ctx.Err() == nil {
 		s.serve(ctx, l, found, errAsked)
@@ -372,7 +373,7 @@ func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found 
 	// Rebooting before the server knows would make it start the job again.
 	if err == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		_ = s.events.flush(wait)
+		_ = s.events.Flush(wait)
 		cancel()
 	}
 	s.screen.send(tui.Ended{Err: err})

@@ -26,6 +26,7 @@ import (
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
+	"griddle/initramfs/journal"
 	"griddle/tui"
 )
 
@@ -94,7 +95,7 @@ func newRoom(t *testing.T) *room {
 		Image: job.Image{Ref: id.Ref, Document: string(image),
 			Streams: []job.Stream{{Document: string(stream), Index: string(e.Index), Raw: e.Raw, Wire: e.Wire}}}}
 	r.station = &station{site: site.Site{HTTP: srv.URL}}
-	r.events = newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { r.last.Store(&e) },
+	r.events = journal.New(slog.New(slog.DiscardHandler), "boot", func(e job.Event) { r.last.Store(&e) },
 		func(context.Context, job.Events) (job.Acknowledged, error) {
 			return job.Acknowledged{}, errors.New("away")
 		})
@@ -205,7 +206,7 @@ func TestRolledBackCatalog(t *testing.T) {
 		t.Errorf("catalog of a server that has none = %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	r.events.show = func(job.Event) { cancel() }
+	r.events = journal.New(slog.New(slog.DiscardHandler), "boot", func(job.Event) { cancel() }, nil)
 	r.station.site.HTTP = "http://127.0.0.1:1"
 	if _, err := r.catalog(ctx, r.spec); !errors.Is(err, context.Canceled) {
 		t.Errorf("catalog of a server that is away = %v", err)

@@ -25,8 +25,8 @@ var errCancelled = errors.New("the server has ended this job; `griddle machine l
 func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.events.begin(spec.ID, func() { cancel(errCancelled) })
-	defer s.events.begin("", nil)
+	s.events.Begin(spec.ID, func() { cancel(errCancelled) })
+	defer s.events.Begin("", nil)
 	for _, n := range found.Inventory.NICs {
 		if n.Address != "" {
 			s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseNetwork, Level: job.Info,

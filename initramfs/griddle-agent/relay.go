@@ -26,8 +26,8 @@ const memoryDir = "/run/griddle-relay"
 func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.events.begin(spec.ID, func() { cancel(errCancelled) })
-	defer s.events.begin("", nil)
+	s.events.Begin(spec.ID, func() { cancel(errCancelled) })
+	defer s.events.Begin("", nil)
 	say := func(level job.Level, state job.State, format string, args ...any) {
 		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: level, State: state,
 			Message: job.Sentence(fmt.Sprintf(format, args...))})

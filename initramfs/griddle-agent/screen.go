@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"griddle/appliance/job"
 	"griddle/initramfs/console"
 	"griddle/tui"
 
@@ -256,4 +257,9 @@ func (s *screen) leave() {
 		_, _ = file.WriteString("\x1b[?1049l\x1b[?25h\x1b[2J\x1b[H")
 		console.Reset(file)
 	}
+}
+
+// showOn makes the function that shows events on a screen.
+func showOn(s *screen) func(job.Event) {
+	return func(e job.Event) { s.send(tui.Happened{Event: e}) }
 }

@@ -27,7 +27,7 @@ func (s *station) settings(spec job.Spec) func(context.Context) (setting.Setting
 	if !spec.Settings {
 		return nil
 	}
-	r := &asker{ask: s.api.settings, poll: s.events.poll,
+	r := &asker{ask: s.api.settings, poll: s.events.Poll,
 		show: func(w tui.Waiting) { s.screen.send(w) },
 		tell: func(level job.Level, message string) {
 			s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseCheck, Level: level, Message: job.Sentence(message)})

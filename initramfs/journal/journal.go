@@ -1,4 +1,12 @@
-package main
+// Package journal delivers the events of a boot to the server: in order, once each, however long that takes.
+//
+// Call New, run Run in a goroutine, and give Event what happens. Begin says which job the next events belong to. Flush
+// waits until the server has all of them.
+//
+// A Journal may be used by several goroutines at once. Each event has a number, from 1 on with none left out. Of
+// reports of progress that the server does not have yet, only the newest is kept, so the queue stays short while the
+// server is away.
+package journal
 
 import (
 	"context"
@@ -8,12 +16,10 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/tui"
 )
 
-// journal numbers events, shows them, and delivers each to the server: in order, once, however long it takes. It is
-// the install's Reporter.
-type journal struct {
+// Journal numbers events, shows them, and delivers each to the server. It is the install's Reporter.
+type Journal struct {
 	log  *slog.Logger
 	boot string
 	show func(job.Event)
@@ -29,15 +35,17 @@ type journal struct {
 	cancel func()        // called once if the operator takes the job back
 }
 
-func newJournal(log *slog.Logger, boot string, show func(job.Event),
-	send func(context.Context, job.Events) (job.Acknowledged, error)) *journal {
-	return &journal{log: log, boot: boot, show: show, send: send, wake: make(chan struct{})}
+// New makes the journal of a boot. show gets each event at once, and a warning of no job while the server accepts none;
+// send gives events to the server.
+func New(log *slog.Logger, boot string, show func(job.Event),
+	send func(context.Context, job.Events) (job.Acknowledged, error)) *Journal {
+	return &Journal{log: log, boot: boot, show: show, send: send, wake: make(chan struct{})}
 }
 
 // Event implements install.Reporter.
-func (j *journal) Event(e job.Event) { j.add(e) }
+func (j *Journal) Event(e job.Event) { j.add(e) }
 
-func (j *journal) add(e job.Event) uint64 {
+func (j *Journal) add(e job.Event) uint64 {
 	j.mu.Lock()
 	e.Time = time.Now().UTC()
 	last := len(j.queue) - 1
@@ -64,13 +72,13 @@ func replaces(e, old job.Event) bool {
 }
 
 // changed wakes whoever waits; the lock is held.
-func (j *journal) changed() {
+func (j *Journal) changed() {
 	close(j.wake)
 	j.wake = make(chan struct{})
 }
 
 // Started implements install.Reporter.
-func (j *journal) Started(ctx context.Context, disk string) error {
+func (j *Journal) Started(ctx context.Context, disk string) error {
 	j.mu.Lock()
 	id := j.job
 	j.mu.Unlock()
@@ -84,7 +92,7 @@ func (j *journal) Started(ctx context.Context, disk string) error {
 }
 
 // delivered waits until the server has event seq, or ctx ends.
-func (j *journal) delivered(ctx context.Context, seq uint64) error {
+func (j *Journal) delivered(ctx context.Context, seq uint64) error {
 	for {
 		j.mu.Lock()
 		acked, wake := j.acked, j.wake
@@ -100,16 +108,16 @@ func (j *journal) delivered(ctx context.Context, seq uint64) error {
 	}
 }
 
-// flush waits for everything that has happened so far.
-func (j *journal) flush(ctx context.Context) error {
+// Flush waits for everything that has happened so far.
+func (j *Journal) Flush(ctx context.Context) error {
 	j.mu.Lock()
 	seq := j.seq
 	j.mu.Unlock()
 	return j.delivered(ctx, seq)
 }
 
-// run delivers until ctx ends.
-func (j *journal) run(ctx context.Context) {
+// Run delivers until ctx ends.
+func (j *Journal) Run(ctx context.Context) {
 	pause := time.Second
 	for ctx.Err() == nil {
 		j.mu.Lock()
@@ -149,9 +157,9 @@ func (j *journal) run(ctx context.Context) {
 	}
 }
 
-// poll asks the server whether the job is over, when there is nothing to report: it sends an event again that the
+// Poll asks the server whether the job is over, when there is nothing to report: it sends an event again that the
 // server has, which changes nothing there.
-func (j *journal) poll(ctx context.Context) error {
+func (j *Journal) Poll(ctx context.Context) error {
 	j.mu.Lock()
 	id, seq := j.job, j.acked
 	j.mu.Unlock()
@@ -166,7 +174,7 @@ func (j *journal) poll(ctx context.Context) error {
 }
 
 // acknowledge drops what the server has.
-func (j *journal) acknowledge(ack job.Acknowledged) {
+func (j *Journal) acknowledge(ack job.Acknowledged) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	keep := j.queue[:0]
@@ -186,14 +194,9 @@ func (j *journal) acknowledge(ack job.Acknowledged) {
 	j.changed()
 }
 
-// begin says which job the next events belong to, and what is to be called if it is taken back.
-func (j *journal) begin(id string, cancel func()) {
+// Begin says which job the next events belong to, and what is to be called if it is taken back.
+func (j *Journal) Begin(id string, cancel func()) {
 	j.mu.Lock()
 	j.job, j.cancel = id, cancel
 	j.mu.Unlock()
-}
-
-// showOn makes the function that shows events on a screen.
-func showOn(s *screen) func(job.Event) {
-	return func(e job.Event) { s.send(tui.Happened{Event: e}) }
 }

@@ -1,4 +1,4 @@
-package main
+package journal
 
 import (
 	"context"
@@ -42,15 +42,15 @@ func TestJournalDelivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{away: 5}
 		shown := 0
-		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
+		j := New(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
 			if e.Seq > 0 {
 				shown++
 			}
 		}, s.events)
-		j.begin("j", nil)
+		j.Begin("j", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { j.run(ctx); close(done) }()
+		go func() { j.Run(ctx); close(done) }()
 		j.Event(job.Event{Job: "j", Phase: job.PhaseCheck, Message: "first"})
 		if err := j.Started(ctx, "serial-1"); err != nil {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestJournalDelivers(t *testing.T) {
 			synctest.Wait()
 		}
 		j.Event(job.Event{Job: "j", Phase: job.PhaseFinish, State: job.Done})
-		if err := j.flush(ctx); err != nil {
+		if err := j.Flush(ctx); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -90,12 +90,12 @@ func TestJournalDelivers(t *testing.T) {
 func TestJournalCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{cancel: true}
-		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		j := New(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
 		ctx, stop := context.WithCancel(t.Context())
 		times := 0
-		j.begin("j", func() { times++ })
+		j.Begin("j", func() { times++ })
 		done := make(chan struct{})
-		go func() { j.run(ctx); close(done) }()
+		go func() { j.Run(ctx); close(done) }()
 		j.Event(progress(1))
 		synctest.Wait()
 		j.Event(progress(2))
@@ -112,22 +112,22 @@ func TestJournalCancelled(t *testing.T) {
 func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
-		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		j := New(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
 		ctx, stop := context.WithCancel(t.Context())
 		cancelled := false
-		j.begin("j", func() { cancelled = true })
-		if err := j.poll(ctx); err != nil || len(s.got) > 0 {
+		j.Begin("j", func() { cancelled = true })
+		if err := j.Poll(ctx); err != nil || len(s.got) > 0 {
 			t.Errorf("before the first report: %v, the server has %v", err, s.got)
 		}
 		done := make(chan struct{})
-		go func() { j.run(ctx); close(done) }()
+		go func() { j.Run(ctx); close(done) }()
 		j.Event(progress(1))
 		synctest.Wait()
-		if err := j.poll(ctx); err != nil || cancelled {
+		if err := j.Poll(ctx); err != nil || cancelled {
 			t.Errorf("poll of a job that is not over: %v, cancelled %t", err, cancelled)
 		}
 		s.cancel = true
-		if err := j.poll(ctx); err != nil || !cancelled || len(s.got) != 1 {
+		if err := j.Poll(ctx); err != nil || !cancelled || len(s.got) != 1 {
 			t.Errorf("poll: %v, cancelled %t, the server has %v", err, cancelled, s.got)
 		}
 		stop()
@@ -138,12 +138,13 @@ func TestPoll(t *testing.T) {
 func TestStartedRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{cancel: true}
-		j := newJournal(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
+		j := New(slog.New(slog.DiscardHandler), "boot", func(job.Event) {}, s.events)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { j.run(ctx); close(done) }()
+		go func() { j.Run(ctx); close(done) }()
 		work, cancel := context.WithCancelCause(ctx)
-		j.begin("j", func() { cancel(errCancelled) })
+		errCancelled := errors.New("the server has ended this job")
+		j.Begin("j", func() { cancel(errCancelled) })
 		if err := j.Started(work, "serial-1"); !errors.Is(err, errCancelled) {
 			t.Errorf("Started = %v, want %v", err, errCancelled)
 		}
@@ -167,7 +168,7 @@ func TestStartedIsHeldUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var mu sync.Mutex
 				var shown []job.Event
-				j := newJournal(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
+				j := New(slog.New(slog.DiscardHandler), "boot", func(e job.Event) {
 					mu.Lock()
 					defer mu.Unlock()
 					shown = append(shown, e)
@@ -175,7 +176,7 @@ func TestStartedIsHeldUp(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				done := make(chan struct{})
-				go func() { j.run(ctx); close(done) }()
+				go func() { j.Run(ctx); close(done) }()
 				if err := j.Started(ctx, "serial-1"); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("Started = %v, want that it waits", err)
 				}
