@@ -111,6 +111,8 @@ var house = []rule{
 	{from: "griddle/initramfs/hook", only: []string{"griddle/imagestore/template/hookfile", "griddle/appliance/job",
 		"griddle/appliance/setting", "griddle/initramfs/chroot", "griddle/initramfs/sysroot"},
 		why: "hooks run the same way, whatever screen asks about their failures"},
+	{from: "griddle/initramfs/hotplug", only: []string{"griddle/initramfs/kmod"},
+		why: "drivers are loaded for what there is, whatever is done with it"},
 	{from: "griddle/initramfs/journal", only: []string{"griddle/appliance/job"},
 		why: "events are delivered the same way, whatever makes or shows them"},
 	{from: "griddle/initramfs/phonehome", never: []string{"griddle/tui/..."},

@@ -15,6 +15,7 @@ import (
 	"griddle/initramfs"
 	"griddle/initramfs/console"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
 	"griddle/tui"
 
@@ -29,7 +30,7 @@ type station struct {
 	build  initramfs.Build
 	boot   string
 	screen *screen
-	dev    *devices
+	dev    *hotplug.Devices
 	disks  *disk.Scanner
 	api    *client
 	events *journal.Journal
@@ -65,17 +66,17 @@ func agent(ctx context.Context) error {
 		Hook:   func(a tui.HookAnswer) { trySend(s.answers, a) },
 		Care:   care.actions(),
 	})
-	dev, err := newDevices(log)
+	dev, err := hotplug.New(log)
 	if err != nil {
 		return err
 	}
 	s.dev = dev
 	failed := make(chan error, 3)
 	go func() { failed <- s.screen.run(ctx) }()
-	go func() { failed <- dev.run(ctx) }()
+	go func() { failed <- dev.Run(ctx) }()
 	go func() { failed <- s.run(ctx) }()
 	go s.handlePower(ctx)
-	go care.watch(func() { dev.settled(ctx, time.Second, 20*time.Second) })
+	go care.watch(func() { dev.Settled(ctx, time.Second, 20*time.Second) })
 	err = <-failed
 	stop()
 	s.screen.leave()
@@ -120,7 +121,7 @@ func (s *station) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	w := &network{site: s.site, first: bootMAC(cmdline()), tell: s.step, dev: s.dev}
+	w := &network{site: s.site, first: bootMAC(cmdline()), tell: s.step, dev: s.dev, log: s.log}
 	l, date, err := w.find(ctx)
 	if err != nil {
 		return nil // ctx ended
@@ -131,7 +132,7 @@ func (s *station) run(ctx context.Context) error {
 	go l.renew(ctx, s.log)
 
 	// Disks behind slow controllers come late; a short wait here spares a wrong "no disk matches".
-	s.dev.settled(ctx, time.Second, 20*time.Second)
+	s.dev.Settled(ctx, time.Second, 20*time.Second)
 	found, err := s.introduce(ctx, l)
 	if err == nil {
 		s.events = journal.New(s.log, s.boot, showOn(s.screen), s.api.events)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/appliance/site"
+	"griddle/initramfs/hotplug"
 	"griddle/tui"
 
 	"github.com/vishvananda/netlink"
@@ -33,7 +35,8 @@ type network struct {
 	site  site.Site
 	first string // MAC address of the interface to try before the others
 	tell  func(tui.Step)
-	dev   *devices
+	dev   *hotplug.Devices
+	log   *slog.Logger
 }
 
 // errNoCable means that no interface has a carrier.
@@ -57,7 +60,7 @@ func (w *network) find(ctx context.Context) (*leased, time.Time, error) {
 			if ctx.Err() != nil {
 				break
 			}
-			w.dev.log.Warn("the server cannot be reached over this interface", "nic", n.name, "error", err)
+			w.log.Warn("the server cannot be reached over this interface", "nic", n.name, "error", err)
 		}
 		w.pause(ctx)
 	}
@@ -69,7 +72,7 @@ func (w *network) pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(3 * time.Second):
-	case <-w.dev.changed:
+	case <-w.dev.Changed():
 	}
 }
 
@@ -92,7 +95,7 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 		for _, n := range list {
 			if n.link.Attrs().Flags&net.FlagUp == 0 {
 				if err := netlink.LinkSetUp(n.link); err != nil {
-					w.dev.log.Warn("interface not brought up", "nic", n.name, "error", err)
+					w.log.Warn("interface not brought up", "nic", n.name, "error", err)
 				}
 			}
 			if n.carrier {
@@ -102,7 +105,7 @@ func (w *network) interfaces(ctx context.Context) ([]nic, error) {
 		// The interface that the machine booted from is waited for; without one, whatever comes first is taken
 		// once the devices have settled.
 		late := time.Now().After(deadline)
-		if len(ready) > 0 && (late || ready[0].mac == w.first || w.first == "" && w.dev.quiet(time.Second)) {
+		if len(ready) > 0 && (late || ready[0].mac == w.first || w.first == "" && w.dev.Quiet(time.Second)) {
 			w.tell(tui.Step{Name: stepNICs, State: tui.StepDone, Detail: describe(list)})
 			return ready, nil
 		}

@@ -47,6 +47,15 @@ func nics(first string) ([]nic, error) {
 	return out, nil
 }
 
+// driverOf is the name of the driver that a network interface has, or "".
+func driverOf(nic string) string {
+	to, err := os.Readlink(filepath.Join("/sys/class/net", nic, "device", "driver"))
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(to)
+}
+
 // order puts the interface that the machine booted from first, then those with a cable, then the rest; by name
 // within each.
 func order(list []nic, first string) {

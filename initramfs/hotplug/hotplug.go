@@ -1,4 +1,11 @@
-package main
+// Package hotplug loads the drivers of the devices that a machine has, and of those that appear later.
+//
+// Call New and run Run in a goroutine. Settled waits until no more devices appear; Changed says when one does. Which
+// module a device needs is decided by package kmod.
+//
+// All methods may be called by several goroutines at once. Sources: the kernel's announcements
+// (lib/kobject_uevent.c) and the modalias files of sysfs.
+package hotplug
 
 import (
 	"bytes"
@@ -8,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices loads the drivers of what the machine has, and goes on doing so for what appears later.
-type devices struct {
+// Devices are those of this machine.
+type Devices struct {
 	log     *slog.Logger
 	loader  *kmod.Loader
 	changed chan struct{} // holds one value after something appeared
@@ -29,15 +35,19 @@ type devices struct {
 	busy bool
 }
 
-func newDevices(log *slog.Logger) (*devices, error) {
+// New reads which modules there are; Run loads them.
+func New(log *slog.Logger) (*Devices, error) {
 	l, err := kmod.New()
 	if err != nil {
 		return nil, err
 	}
-	return &devices{log: log, loader: l, changed: make(chan struct{}, 1), last: time.Now()}, nil
+	return &Devices{log: log, loader: l, changed: make(chan struct{}, 1), last: time.Now()}, nil
 }
 
-func (d *devices) mark(busy bool) {
+// Changed gets a value after something appeared or went. It holds one value, for one reader.
+func (d *Devices) Changed() <-chan struct{} { return d.changed }
+
+func (d *Devices) mark(busy bool) {
 	d.mu.Lock()
 	d.last, d.busy = time.Now(), busy
 	d.mu.Unlock()
@@ -47,15 +57,15 @@ func (d *devices) mark(busy bool) {
 	}
 }
 
-// settled waits until nothing has appeared for quiet, ctx ends or limit is over. Buses are scanned behind the
+// Settled waits until nothing has appeared for quiet, ctx ends or limit is over. Buses are scanned behind the
 // kernel's back, so that there is no moment at which all disks are known; later ones still arrive as changes.
-func (d *devices) settled(ctx context.Context, quiet, limit time.Duration) {
+func (d *Devices) Settled(ctx context.Context, quiet, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if d.quiet(quiet) {
+		if d.Quiet(quiet) {
 			return
 		}
 		select {
@@ -66,9 +76,9 @@ func (d *devices) settled(ctx context.Context, quiet, limit time.Duration) {
 	}
 }
 
-// run loads drivers until ctx ends: first for everything that sysfs has, again until nothing new comes of it (a
+// Run loads drivers until ctx ends: first for everything that sysfs has, again until nothing new comes of it (a
 // controller's driver makes devices of its own), then for each device that the kernel announces.
-func (d *devices) run(ctx context.Context) error {
+func (d *Devices) Run(ctx context.Context) error {
 	// The socket is opened before the first walk, so that nothing falls between the two.
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK,
 		unix.NETLINK_KOBJECT_UEVENT)
@@ -109,7 +119,7 @@ func (d *devices) run(ctx context.Context) error {
 	}
 }
 
-func (d *devices) coldplug(ctx context.Context) {
+func (d *Devices) coldplug(ctx context.Context) {
 	d.mark(true)
 	defer d.mark(false)
 	for ctx.Err() == nil {
@@ -124,7 +134,7 @@ func (d *devices) coldplug(ctx context.Context) {
 	}
 }
 
-func (d *devices) load(alias string) int {
+func (d *Devices) load(alias string) int {
 	loaded, err := d.loader.LoadAlias(alias)
 	if err != nil {
 		d.log.Info("driver not loaded", "alias", alias, "error", err) // often harmless: the processor lacks a feature
@@ -183,17 +193,8 @@ func parseUevent(b []byte) (action, modalias string) {
 	return action, modalias
 }
 
-// driverOf is the name of the driver that a network interface has, or "".
-func driverOf(nic string) string {
-	to, err := os.Readlink(filepath.Join("/sys/class/net", nic, "device", "driver"))
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(to)
-}
-
-// quiet says whether no device has appeared for t.
-func (d *devices) quiet(t time.Duration) bool {
+// Quiet says whether no device has appeared for t.
+func (d *Devices) Quiet(t time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.busy && time.Since(d.last) > t
