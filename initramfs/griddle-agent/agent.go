@@ -17,10 +17,17 @@ import (
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hotplug"
 	"griddle/initramfs/journal"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+)
+
+// The names of steps, as the screen lists them; package uplink has the others.
+const (
+	stepMemory  = "Memory"
+	stepDevices = "Devices"
 )
 
 // station is one run of the agent: what it found, and its connections. One goroutine, run, owns its fields.
@@ -121,15 +128,16 @@ func (s *station) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	w := &network{site: s.site, first: bootMAC(cmdline()), tell: s.step, dev: s.dev, log: s.log}
-	l, date, err := w.find(ctx)
+	f := &uplink.Finder{Server: s.site.HTTP, First: uplink.BootMAC(cmdline()), Tell: s.step, Devices: s.dev,
+		Log: s.log}
+	l, date, err := f.Find(ctx)
 	if err != nil {
 		return nil // ctx ended
 	}
 	if err := setClock(date, built); err != nil {
 		s.log.Warn("clock", "error", err)
 	}
-	go l.renew(ctx, s.log)
+	go l.Renew(ctx, s.log)
 
 	// Disks behind slow controllers come late; a short wait here spares a wrong "no disk matches".
 	s.dev.Settled(ctx, time.Second, 20*time.Second)
@@ -158,20 +166,20 @@ func (s *station) readSite() bool {
 	if err == nil {
 		return true
 	}
-	s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Printable(err.Error()),
+	s.step(tui.Step{Name: uplink.StepServer, State: tui.StepFailed, Detail: job.Printable(err.Error()),
 		Hint: siteTrouble(err)})
 	return false
 }
 
 // hello introduces the machine until the server answers, and sets the clock by the answer.
-func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
+func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error) {
 	for {
-		list, err := nics(l.nic.mac)
+		list, err := uplink.NICs(l.NIC.MAC)
 		if err != nil {
 			s.log.Warn("listing network interfaces", "error", err)
 		}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepRunning, Detail: "reading disks"})
-		found := tui.Found{Identity: identity(s.log, list, l.nic.mac),
+		found := tui.Found{Identity: identity(s.log, list),
 			Inventory: inventory(ctx, s.log, s.disks, list, l)}
 		s.step(tui.Step{Name: stepDevices, State: tui.StepDone, Detail: fewDisks(found.Inventory.Disks)})
 		found.Welcome, err = s.api.hello(ctx, s.introduction(found))
@@ -179,7 +187,7 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 			if err := setClock(found.Welcome.Time, time.Unix(s.build.Time, 0)); err != nil {
 				s.log.Warn("clock", "error", err)
 			}
-			s.step(tui.Step{Name: stepServer, State: tui.StepDone, Detail: s.site.HTTPS})
+			s.step(tui.Step{Name: uplink.StepServer, State: tui.StepDone, Detail: s.site.HTTPS})
 			return found, nil
 		}
 		if ctx.Err() != nil {
@@ -187,11 +195,11 @@ func (s *station) hello(ctx context.Context, l *leased) (tui.Found, error) {
 		}
 		// A list that was read before the link went says nothing of it.
 		lost := ""
-		if now, e := nics(l.nic.mac); e == nil {
-			lost = lostLink(now, l.nic.name, l.nic.mac)
+		if now, e := uplink.NICs(l.NIC.MAC); e == nil {
+			lost = lostLink(now, l.NIC.Name, l.NIC.MAC)
 		}
 		s.screen.send(tui.Asking{})
-		s.step(tui.Step{Name: stepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()),
+		s.step(tui.Step{Name: uplink.StepServer, State: tui.StepFailed, Detail: job.Sentence(err.Error()),
 			Hint: hintFor(err, lost)})
 		select {
 		case <-ctx.Done():
@@ -210,7 +218,7 @@ func (s *station) introduction(found tui.Found) job.Hello {
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
 // again.
-func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why error) {
+func (s *station) serve(ctx context.Context, l *uplink.Lease, found tui.Found, why error) {
 	// What was confirmed until now was confirmed on another page than the next one.
 	select {
 	case c := <-s.chosen:
@@ -238,8 +246,8 @@ func (s *station) serve(ctx context.Context, l *leased, found tui.Found, why err
 
 // watchWhileChoosing updates the screen while the user reads and chooses, when something changes: the link, the server,
 // its job, the disks.
-func (s *station) watchWhileChoosing(ctx context.Context, l *leased, found tui.Found) {
-	w := &watch{name: l.nic.name, mac: l.nic.mac, nics: found.Inventory.NICs}
+func (s *station) watchWhileChoosing(ctx context.Context, l *uplink.Lease, found tui.Found) {
+	w := &watch{name: l.NIC.Name, mac: l.NIC.MAC, nics: found.Inventory.NICs}
 	again, link := time.NewTicker(10*time.Second), time.NewTicker(lookEvery)
 	defer again.Stop()
 	defer link.Stop()
@@ -272,7 +280,7 @@ func (s *station) watchWhileChoosing(ctx context.Context, l *leased, found tui.F
 
 // watchLink shows changes of the connection to the server on the screen.
 func (s *station) watchLink(w *watch, failed error) {
-	list, err := nics(w.mac)
+	list, err := uplink.NICs(w.mac)
 	if err != nil {
 		s.log.Warn("listing network interfaces", "error", err)
 		return
@@ -284,7 +292,7 @@ func (s *station) watchLink(w *watch, failed error) {
 }
 
 // carryOutChoice asks for the job that was chosen on the screen, and carries it out.
-func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, found tui.Found) {
+func (s *station) carryOutChoice(ctx context.Context, l *uplink.Lease, c job.Choice, found tui.Found) {
 	now, err := s.unchanged(ctx, c.Disk, l, found)
 	var spec job.Spec
 	if err == nil {
@@ -304,13 +312,13 @@ func (s *station) carryOutChoice(ctx context.Context, l *leased, c job.Choice, f
 }
 
 // refresh asks the server again without showing it, and says whether something is new. The error is the server's.
-func (s *station) refresh(ctx context.Context, l *leased, old tui.Found) (tui.Found, bool, error) {
-	list, err := nics(l.nic.mac)
+func (s *station) refresh(ctx context.Context, l *uplink.Lease, old tui.Found) (tui.Found, bool, error) {
+	list, err := uplink.NICs(l.NIC.MAC)
 	if err != nil {
 		s.log.Warn("listing network interfaces", "error", err)
 		return old, false, nil
 	}
-	found := tui.Found{Identity: identity(s.log, list, l.nic.mac), Inventory: inventory(ctx, s.log, s.disks, list, l)}
+	found := tui.Found{Identity: identity(s.log, list), Inventory: inventory(ctx, s.log, s.disks, list, l)}
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	found.Welcome, err = s.api.hello(ctx, s.introduction(found))
@@ -329,12 +337,13 @@ func changed(old, next tui.Found) bool {
 }
 
 // unchanged looks at the link and the disks once more: a page may have been read for hours.
-func (s *station) unchanged(ctx context.Context, rule job.DiskRule, l *leased, shown tui.Found) (tui.Found, error) {
-	list, err := nics(l.nic.mac)
+func (s *station) unchanged(ctx context.Context, rule job.DiskRule, l *uplink.Lease,
+	shown tui.Found) (tui.Found, error) {
+	list, err := uplink.NICs(l.NIC.MAC)
 	if err != nil {
 		return shown, fmt.Errorf("listing network interfaces: %w", err)
 	}
-	if lost := lostLink(list, l.nic.name, l.nic.mac); lost != "" {
+	if lost := lostLink(list, l.NIC.Name, l.NIC.MAC); lost != "" {
 		return shown, fmt.Errorf("%s %w", lost, errLinkLost)
 	}
 	now := shown
@@ -360,7 +369,7 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 
 // carryOut runs a job. It returns when the machine goes down, when the user tries again, or, after a failure, when the
 // server has another job.
-func (s *station) carryOut(ctx context.Context, l *leased, spec job.Spec, found tui.Found) {
+func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
 	var err error
 	if spec.Kind == job.Relay {

@@ -27,6 +27,7 @@ import (
 	"griddle/imagestore/remote"
 	"griddle/imagestore/sendstream"
 	"griddle/initramfs/journal"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
 
@@ -157,7 +158,7 @@ func TestUntrustedImageIsNotInstalled(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.boot(t)
-			err := r.install(t.Context(), &leased{}, r.spec, tui.Found{})
+			err := r.install(t.Context(), &uplink.Lease{}, r.spec, tui.Found{})
 			e := r.last.Load()
 			if err == nil || e.State != job.Failed || !strings.Contains(e.Message, c.want) ||
 				!strings.Contains(e.Message, "nothing was written to disk") {
@@ -242,7 +243,7 @@ func TestPrivateImageIsOpened(t *testing.T) {
 	if _, err := r.api.hello(t.Context(), job.Hello{Boot: "b"}); err != nil {
 		t.Fatal(err)
 	}
-	err = r.install(t.Context(), &leased{}, r.spec, tui.Found{})
+	err = r.install(t.Context(), &uplink.Lease{}, r.spec, tui.Found{})
 	if e := r.last.Load(); err == nil || !strings.Contains(e.Message, "this machine has no disk") {
 		t.Errorf("install() = %v, and it says %q, want it to come as far as the disk", err, e.Message)
 	}

@@ -14,6 +14,7 @@ import (
 	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
 
@@ -22,7 +23,7 @@ import (
 var errCancelled = errors.New("the server has ended this job; `griddle machine log` on the server says why")
 
 // install carries out a job: documents first, then the disk.
-func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found tui.Found) error {
+func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.events.Begin(spec.ID, func() { cancel(errCancelled) })
@@ -81,7 +82,7 @@ func (s *station) install(ctx context.Context, l *leased, spec job.Spec, found t
 }
 
 // open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, l *leased, w *ways,
+func (s *station) open(ctx context.Context, spec job.Spec, l *uplink.Lease, w *ways,
 	wire *atomic.Int64) (*fetch.Opened, error) {
 	trust, err := trusted(s.site)
 	if err != nil {

@@ -10,11 +10,12 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/keysearch"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
 
 // introduce says hello for the first time, see prove.
-func (s *station) introduce(ctx context.Context, l *leased) (tui.Found, error) {
+func (s *station) introduce(ctx context.Context, l *uplink.Lease) (tui.Found, error) {
 	key, kept := s.keptKey(ctx)
 	return s.prove(key, kept, func() (tui.Found, error) { return s.hello(ctx, l) })
 }

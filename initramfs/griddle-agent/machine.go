@@ -10,21 +10,23 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"griddle/appliance/job"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/install"
+	"griddle/initramfs/uplink"
 
 	"github.com/u-root/u-root/pkg/smbios"
+	"golang.org/x/sys/unix"
 )
 
-// identity is what the firmware says of the machine, and its MAC addresses with the leased one first. Firmware text is
-// hostile and made printable here.
-func identity(log *slog.Logger, list []nic, first string) job.Identity {
-	order(list, first)
+// identity is what the firmware says of the machine, and its MAC addresses in the order of list: the leased one first.
+// Firmware text is hostile and made printable here.
+func identity(log *slog.Logger, list []uplink.NIC) job.Identity {
 	id := job.Identity{MACs: []string{}}
 	for _, n := range list {
-		id.MACs = append(id.MACs, n.mac)
+		id.MACs = append(id.MACs, n.MAC)
 	}
 	info, err := smbios.FromSysfs()
 	if err != nil {
@@ -55,7 +57,8 @@ func firmwareText(s string) string {
 
 // inventory is what the machine has. A disk that could not be read is in it, as read-only. Hard disks that may be blank
 // take some seconds to read, and at most 25.
-func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []nic, l *leased) job.Inventory {
+func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list []uplink.NIC,
+	l *uplink.Lease) job.Inventory {
 	inv := job.Inventory{CPUs: runtime.NumCPU(), Firmware: "bios", Disks: []job.Disk{}}
 	if _, err := os.Stat("/sys/firmware/efi"); err == nil {
 		inv.Firmware = "uefi"
@@ -64,9 +67,9 @@ func inventory(ctx context.Context, log *slog.Logger, disks *disk.Scanner, list 
 	inv.CPU = job.Printable(procValue(proc, "cpuinfo", "model name"))
 	inv.Memory = memory(proc)
 	for _, n := range list {
-		j := job.NIC{Name: n.name, MAC: n.mac, Driver: n.driver, Carrier: n.carrier}
-		if l != nil && n.mac == l.nic.mac {
-			j.Address = l.prefix.String()
+		j := job.NIC{Name: n.Name, MAC: n.MAC, Driver: n.Driver, Carrier: n.Carrier}
+		if l != nil && n.MAC == l.NIC.MAC {
+			j.Address = l.Prefix.String()
 		}
 		inv.NICs = append(inv.NICs, j)
 	}
@@ -112,4 +115,25 @@ func fewDisks(disks []job.Disk) string {
 		names = append(names, fmt.Sprintf("%s %s", d.Path, job.Bytes(d.Size)))
 	}
 	return strings.Join(names, ", ")
+}
+
+// setClock sets the system's clock to t, never further back than built: an older time is a lie or a dead battery,
+// and would make certificates valid again that have expired.
+func setClock(t, built time.Time) error {
+	if t.Before(built) {
+		t = built
+	}
+	if d := time.Until(t); d.Abs() < time.Second {
+		return nil
+	}
+	ts := unix.NsecToTimespec(t.UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {
+		return fmt.Errorf("setting the clock: %w", err)
+	}
+	return nil
+}
+
+func cmdline() string {
+	b, _ := os.ReadFile("/proc/cmdline")
+	return string(b)
 }

@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/relay"
+	"griddle/initramfs/uplink"
 )
 
 // memoryDir is where a machine that only relays keeps what it fetched: in memory, for it touches no disk.
@@ -23,7 +24,7 @@ const memoryDir = "/run/griddle-relay"
 
 // relay carries out a job that relays an image: it fetches every stream of it once and gives it to the neighbours,
 // until the operator takes the job back. Only a job that cannot be done ends it otherwise.
-func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
+func (s *station) relay(ctx context.Context, l *uplink.Lease, spec job.Spec) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.events.Begin(spec.ID, func() { cancel(errCancelled) })
@@ -45,7 +46,7 @@ func (s *station) relay(ctx context.Context, l *leased, spec job.Spec) error {
 // reportFunc reports an event for people.
 type reportFunc func(level job.Level, state job.State, format string, args ...any)
 
-func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say reportFunc) error {
+func (s *station) relayAll(ctx context.Context, l *uplink.Lease, spec job.Spec, say reportFunc) error {
 	var need int64
 	for _, st := range spec.Image.Streams {
 		need += st.Wire
@@ -59,7 +60,7 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say re
 	if err != nil {
 		return err
 	}
-	say(job.Info, job.Started, "relaying %s to %s: %d streams, %s", img.Ref(), l.prefix.String(),
+	say(job.Info, job.Started, "relaying %s to %s: %d streams, %s", img.Ref(), l.Prefix.String(),
 		len(img.Streams()), job.Bytes(need))
 	ended := make(chan error)
 	for _, st := range img.Streams() {
@@ -73,8 +74,8 @@ func (s *station) relayAll(ctx context.Context, l *leased, spec job.Spec, say re
 }
 
 // relayOne holds one session of an encoding after the other.
-func (s *station) relayOne(ctx context.Context, l *leased, spec job.Spec, encoding blob.Digest, size int64, w *ways,
-	say reportFunc) error {
+func (s *station) relayOne(ctx context.Context, l *uplink.Lease, spec job.Spec, encoding blob.Digest, size int64,
+	w *ways, say reportFunc) error {
 	sources := s.sources(spec)
 	nets := networks(l)
 	var spool *relay.Spool

@@ -10,10 +10,11 @@ import (
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/fetcher"
 	"griddle/imagestore/multicast/receiver"
+	"griddle/initramfs/uplink"
 )
 
 // fetcher gets the image's encodings: with other machines at once where the server says so, from sources otherwise.
-func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *ways,
+func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *uplink.Lease, w *ways,
 	retry func(error, int)) *fetcher.Fetcher {
 	return fetcher.New(fetcher.Options{
 		HTTP:   sources,
@@ -31,19 +32,19 @@ func (s *station) fetcher(spec job.Spec, sources []blob.Reader, l *leased, w *wa
 }
 
 // networks are those of this machine, that of the lease first and with its router.
-func networks(l *leased) []multicast.Network {
+func networks(l *uplink.Lease) []multicast.Network {
 	out := []multicast.Network{}
-	if addr, ok := netip.AddrFromSlice(l.prefix.IP.To4()); ok {
-		ones, _ := l.prefix.Mask.Size()
-		n := multicast.Network{Interface: l.nic.name, Prefix: netip.PrefixFrom(addr, ones),
-			Wireless: multicast.Wireless("/sys", l.nic.name)}
-		if r, ok := netip.AddrFromSlice(l.router.To4()); ok {
+	if addr, ok := netip.AddrFromSlice(l.Prefix.IP.To4()); ok {
+		ones, _ := l.Prefix.Mask.Size()
+		n := multicast.Network{Interface: l.NIC.Name, Prefix: netip.PrefixFrom(addr, ones),
+			Wireless: multicast.Wireless("/sys", l.NIC.Name)}
+		if r, ok := netip.AddrFromSlice(l.Router.To4()); ok {
 			n.Gateway = r
 		}
 		out = append(out, n)
 	}
 	for _, n := range multicast.Networks() {
-		if n.Interface != l.nic.name {
+		if n.Interface != l.NIC.Name {
 			out = append(out, n)
 		}
 	}

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
-
 	"griddle/appliance/job"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
 
@@ -26,15 +25,15 @@ var (
 )
 
 // lostLink says what is wrong with the interface that leads to the server, "" where it has a link.
-func lostLink(list []nic, name, mac string) string {
+func lostLink(list []uplink.NIC, name, mac string) string {
 	for _, n := range list {
-		if n.mac != mac {
+		if n.MAC != mac {
 			continue
 		}
-		if n.carrier {
+		if n.Carrier {
 			return ""
 		}
-		return n.name + " has no link. Plug in its cable, or check the switch port."
+		return n.Name + " has no link. Plug in its cable, or check the switch port."
 	}
 	return name + " is gone. Plug the adapter in again, then reboot (r on the first page)."
 }
@@ -49,7 +48,7 @@ func choiceTrouble(err error) error {
 		return fmt.Errorf("the server could not prove its identity: %w; nothing was written to disk", err)
 	}
 	return fmt.Errorf("the server did not answer (%s); nothing was written to disk. Try again when it can be reached",
-		reason(err))
+		uplink.Reason(err))
 }
 
 // unanswered says in a line why the server does not give what it is asked for again and again.
@@ -58,7 +57,7 @@ func unanswered(err error) string {
 	if errors.As(err, &p) {
 		return "the server refused: " + job.Printable(p.Error())
 	}
-	return "the server does not answer (" + reason(err) + "); trying again"
+	return "the server does not answer (" + uplink.Reason(err) + "); trying again"
 }
 
 // hintFor says what helps after hello failed. lost is the result of lostLink.
@@ -78,24 +77,6 @@ func hintFor(err error, lost string) string {
 		return lost + " Trying again."
 	}
 	return "Is \"griddle serve\" running, and is its HTTPS port reachable? Trying again."
-}
-
-// addressTrouble says why an interface has no address, and what helps.
-func addressTrouble(n nic, err error) (detail, hint string) {
-	name := n.name + " " + n.mac
-	var nak *nclient4.ErrNak
-	switch {
-	case errors.Is(err, nclient4.ErrNoResponse) && !n.carrier:
-		return name + ": no link", "Plug in the cable, or check the switch port. Trying again."
-	case errors.Is(err, nclient4.ErrNoResponse):
-		return name + ": no DHCP server answers",
-			"Is the cable in the right socket? Is the Griddle server or the network's own DHCP server " +
-				"running? Trying again."
-	case errors.As(err, &nak):
-		return name + ": the DHCP server refused the address that it had offered",
-			"Check the DHCP server's log: there may be two servers, or no free address. Trying again."
-	}
-	return name + ": " + job.Sentence(err.Error()), "Trying again."
 }
 
 // lowMemory warns if the machine has less memory than the agent needs. total is the kernel's memory in bytes, 0 if not

@@ -10,29 +10,26 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
-
 	"griddle/appliance/job"
+	"griddle/initramfs/uplink"
 )
 
 // Every sentence names what really happened.
 func TestSentences(t *testing.T) {
 	const mac = "52:54:00:00:00:01"
-	wired, loose := nic{name: "enp1s0", mac: mac, carrier: true}, nic{name: "enp1s0", mac: mac}
-	other := nic{name: "enp2s0", mac: "52:54:00:00:00:02", carrier: true}
+	wired, loose := uplink.NIC{Name: "enp1s0", MAC: mac, Carrier: true}, uplink.NIC{Name: "enp1s0", MAC: mac}
+	other := uplink.NIC{Name: "enp2s0", MAC: "52:54:00:00:00:02", Carrier: true}
 	refused := fmt.Errorf("asking for web:1: %w", job.NewProblem(409, "machine has a job already"))
 	unreachable := fmt.Errorf("asking for web:1: %w", syscall.ENETUNREACH)
 	unknown := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 	expired := &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}
-	noAnswer := fmt.Errorf("asking for an address on enp1s0: %w", nclient4.ErrNoResponse)
-	both := func(detail, hint string) string { return detail + "|" + hint }
 	for _, c := range []struct {
 		name, got, want string
 		not             []string
 	}{
-		{"link", lostLink([]nic{other, wired}, "enp1s0", mac), "", nil},
-		{"no link", lostLink([]nic{other, loose}, "enp1s0", mac), "enp1s0 has no link", nil},
-		{"adapter gone", lostLink([]nic{other}, "enp1s0", mac), "enp1s0 is gone", nil},
+		{"link", lostLink([]uplink.NIC{other, wired}, "enp1s0", mac), "", nil},
+		{"no link", lostLink([]uplink.NIC{other, loose}, "enp1s0", mac), "enp1s0 has no link", nil},
+		{"adapter gone", lostLink([]uplink.NIC{other}, "enp1s0", mac), "enp1s0 is gone", nil},
 		{"choice refused", choiceTrouble(refused).Error(),
 			"the server refused: asking for web:1: machine has a job already", []string{"changed"}},
 		{"choice unanswered", choiceTrouble(unreachable).Error(), "did not answer (network is unreachable)",
@@ -45,12 +42,6 @@ func TestSentences(t *testing.T) {
 		{"hello unanswered", hintFor(unreachable, ""), "griddle serve", nil},
 		{"hello to another server", hintFor(unknown, ""), "not signed by the CA", nil},
 		{"hello at a wrong time", hintFor(expired, ""), "not valid at this machine's time", []string{"not signed"}},
-		{"no DHCP", both(addressTrouble(wired, noAnswer)), "no DHCP server answers", nil},
-		{"no DHCP without a link", both(addressTrouble(loose, noAnswer)), "no link", []string{"DHCP server"}},
-		{"DHCP says no", both(addressTrouble(wired, fmt.Errorf("asking: %w", &nclient4.ErrNak{}))),
-			"refused the address", []string{"no DHCP server"}},
-		{"address not set", both(addressTrouble(wired, errors.New("setting 10.0.0.2/24 on enp1s0: no such device"))),
-			"no such device", []string{"DHCP server"}},
 		{"no site part", siteTrouble(fmt.Errorf("opening: %w", fs.ErrNotExist)), "without its site part", nil},
 		{"damaged site part", siteTrouble(errors.New("invalid character")), "damaged", []string{"without"}},
 	} {
@@ -68,10 +59,10 @@ func TestSentences(t *testing.T) {
 // A link that goes and comes is told once each time, and so is a server that does not answer.
 func TestWatch(t *testing.T) {
 	const mac = "52:54:00:00:00:01"
-	up, down := []nic{{name: "e0", mac: mac, carrier: true}}, []nic{{name: "e0", mac: mac}}
+	up, down := []uplink.NIC{{Name: "e0", MAC: mac, Carrier: true}}, []uplink.NIC{{Name: "e0", MAC: mac}}
 	w := &watch{name: "e0", mac: mac, nics: []job.NIC{{Name: "e0", MAC: mac, Carrier: true, Address: "10.0.0.2/24"}}}
 	for i, step := range []struct {
-		list   []nic
+		list   []uplink.NIC
 		failed error
 		news   bool
 		down   bool

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/uplink"
 	"griddle/tui"
 )
 
@@ -23,7 +24,7 @@ type watch struct {
 
 // look compares list, the interfaces now, and failed, how the last question to the server ended, with what was told
 // last. It says whether there is news.
-func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
+func (w *watch) look(list []uplink.NIC, failed error) (tui.Link, bool) {
 	lost := lostLink(list, w.name, w.mac)
 	down := lost != ""
 	if !down && failed != nil {
@@ -32,7 +33,7 @@ func (w *watch) look(list []nic, failed error) (tui.Link, bool) {
 	w.failed = failed
 	now := slices.Clone(w.nics)
 	for i := range now {
-		now[i].Carrier = slices.ContainsFunc(list, func(n nic) bool { return n.mac == now[i].MAC && n.carrier })
+		now[i].Carrier = slices.ContainsFunc(list, func(n uplink.NIC) bool { return n.MAC == now[i].MAC && n.Carrier })
 	}
 	if lost == w.told && slices.Equal(now, w.nics) {
 		return tui.Link{}, false

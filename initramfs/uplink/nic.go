@@ -1,7 +1,6 @@
-package main
+package uplink
 
 import (
-	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -11,25 +10,24 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
-// nic is a network interface with hardware behind it.
-type nic struct {
-	name    string
-	mac     string
-	driver  string
-	carrier bool
+// NIC is a wired network interface with hardware behind it.
+type NIC struct {
+	Name    string
+	MAC     string // six bytes, lower case with colons
+	Driver  string // "" for none
+	Carrier bool   // it has a link
 	link    netlink.Link
 }
 
-// nics lists the wired interfaces, those with the MAC address first before the others.
-func nics(first string) ([]nic, error) {
+// NICs lists the wired interfaces, those with the MAC address first before the others.
+func NICs(first string) ([]NIC, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return nil, err
 	}
-	var out []nic
+	var out []NIC
 	for _, l := range links {
 		a := l.Attrs()
 		if a.Flags&net.FlagLoopback != 0 || len(a.HardwareAddr) != 6 || a.EncapType != "ether" {
@@ -38,9 +36,9 @@ func nics(first string) ([]nic, error) {
 		if _, err := os.Stat(filepath.Join("/sys/class/net", a.Name, "device")); err != nil {
 			continue // made by software: a bridge, a dummy
 		}
-		out = append(out, nic{
-			name: a.Name, mac: a.HardwareAddr.String(), driver: driverOf(a.Name),
-			carrier: a.OperState == netlink.OperUp || a.RawFlags&0x10000 != 0, link: l, // IFF_LOWER_UP
+		out = append(out, NIC{
+			Name: a.Name, MAC: a.HardwareAddr.String(), Driver: driverOf(a.Name),
+			Carrier: a.OperState == netlink.OperUp || a.RawFlags&0x10000 != 0, link: l, // IFF_LOWER_UP
 		})
 	}
 	order(out, first)
@@ -58,27 +56,27 @@ func driverOf(nic string) string {
 
 // order puts the interface that the machine booted from first, then those with a cable, then the rest; by name
 // within each.
-func order(list []nic, first string) {
-	rank := func(n nic) int {
+func order(list []NIC, first string) {
+	rank := func(n NIC) int {
 		switch {
-		case n.mac == first:
+		case n.MAC == first:
 			return 0
-		case n.carrier:
+		case n.Carrier:
 			return 1
 		}
 		return 2
 	}
-	slices.SortStableFunc(list, func(a, b nic) int {
+	slices.SortStableFunc(list, func(a, b NIC) int {
 		if d := rank(a) - rank(b); d != 0 {
 			return d
 		}
-		return strings.Compare(a.name, b.name)
+		return strings.Compare(a.Name, b.Name)
 	})
 }
 
-// bootMAC is the MAC address of the interface that the machine booted from, from the kernel command line: ours,
+// BootMAC is the MAC address of the interface that the machine booted from, from the kernel command line: ours,
 // or the one that PXELINUX and GRUB pass on (BOOTIF=01-52-54-00-…, 01 being Ethernet), lower case with colons.
-func bootMAC(cmdline string) string {
+func BootMAC(cmdline string) string {
 	for _, arg := range strings.Fields(cmdline) {
 		if v, ok := strings.CutPrefix(arg, "griddle.mac="); ok {
 			if m, err := net.ParseMAC(v); err == nil {
@@ -94,11 +92,11 @@ func bootMAC(cmdline string) string {
 	return ""
 }
 
-func describe(list []nic) string {
+func describe(list []NIC) string {
 	var out []string
 	for _, n := range list {
-		s := n.name + " (" + n.driver + ", " + n.mac
-		if !n.carrier {
+		s := n.Name + " (" + n.Driver + ", " + n.MAC
+		if !n.Carrier {
 			s += ", no cable"
 		}
 		out = append(out, s+")")
@@ -135,18 +133,4 @@ func noDriver(ids []string) string {
 		return "none found"
 	}
 	return "none found; without a driver: PCI " + strings.Join(ids, ", ")
-}
-
-// reason is what the system said of a connection that failed, short enough for one line of
-// the screen.
-func reason(err error) string {
-	var errno unix.Errno
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.As(err, &errno):
-		return errno.Error()
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
-	}
-	return "no answer"
 }

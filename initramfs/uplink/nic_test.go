@@ -1,13 +1,7 @@
-package main
+package uplink
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -33,23 +27,6 @@ func TestDriverless(t *testing.T) {
 	}
 }
 
-func TestReason(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want string
-	}{
-		{fmt.Errorf("asking: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
-			"connection refused"},
-		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "no route to host"},
-		{fmt.Errorf("asking: %w", context.DeadlineExceeded), "no answer in time"},
-		{errors.New("something else"), "no answer"},
-	} {
-		if got := reason(c.err); got != c.want {
-			t.Errorf("reason(%v) = %q, want %q", c.err, got, c.want)
-		}
-	}
-}
-
 func TestBootMAC(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"quiet griddle.mac=52:54:00:12:34:56 x\n", "52:54:00:12:34:56"},
@@ -58,19 +35,19 @@ func TestBootMAC(t *testing.T) {
 		{"griddle.mac=nonsense BOOTIF=01-52-54-00-ab-cd-ef", "52:54:00:ab:cd:ef"},
 		{"console=ttyS0", ""},
 	} {
-		if got := bootMAC(c.in); got != c.want {
-			t.Errorf("bootMAC(%q) = %q, want %q", c.in, got, c.want)
+		if got := BootMAC(c.in); got != c.want {
+			t.Errorf("BootMAC(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
 }
 
 func TestOrder(t *testing.T) {
-	list := []nic{{name: "eth0", mac: "a"}, {name: "eth1", mac: "b", carrier: true},
-		{name: "eth2", mac: "c", carrier: true}, {name: "eth3", mac: "d"}}
+	list := []NIC{{Name: "eth0", MAC: "a"}, {Name: "eth1", MAC: "b", Carrier: true},
+		{Name: "eth2", MAC: "c", Carrier: true}, {Name: "eth3", MAC: "d"}}
 	order(list, "d")
 	got := ""
 	for _, n := range list {
-		got += n.mac
+		got += n.MAC
 	}
 	if want := "dbca"; got != want {
 		t.Errorf("order = %s, want %s", got, want)
