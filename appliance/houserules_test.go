@@ -113,6 +113,8 @@ var house = []rule{
 		why: "hooks run the same way, whatever screen asks about their failures"},
 	{from: "griddle/initramfs/hotplug", only: []string{"griddle/initramfs/kmod"},
 		why: "drivers are loaded for what there is, whatever is done with it"},
+	{from: "griddle/initramfs/supervise", only: []string{"griddle/initramfs/console", "griddle/appliance/site"},
+		why: "process 1 must not end, so it does little"},
 	{from: "griddle/initramfs/uplink", only: []string{"griddle/appliance/job", "griddle/initramfs/hotplug",
 		"griddle/initramfs/kmod", "griddle/tui/..."},
 		why: "the way to a server is the same, whatever it is asked for"},

@@ -25,6 +25,7 @@ import (
 	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
 	"griddle/initramfs/phonehome"
+	"griddle/initramfs/supervise"
 )
 
 func main() {
@@ -40,7 +41,7 @@ func run(args []string) int {
 	case filepath.Base(args[0]) == "modprobe":
 		err = kmod.Modprobe(args[1:])
 	case os.Getpid() == 1:
-		supervise()
+		supervise.Run()
 	case len(args) == 2 && args[1] == "agent":
 		err = agent(ctx)
 	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):

@@ -13,6 +13,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/console"
+	"griddle/initramfs/supervise"
 	"griddle/tui"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -189,7 +190,7 @@ func unfinished(b []byte) bool {
 }
 
 // greeting is what a person needs to know to repair an installed system.
-const greeting = "This is a shell. \"exit\" returns to the screen. The log is " + agentLog + ".\n" +
+const greeting = "This is a shell. \"exit\" returns to the screen. The log is " + supervise.LogFile + ".\n" +
 	"\"ls /bbin\" lists the commands, \"blkid\" lists the disks. To repair an installed system:\n" +
 	"  mount -t btrfs /dev/DISK3 /mnt; ls /mnt/@roots; cd /mnt/@roots/NAME\n" +
 	"  mount -t devtmpfs dev dev; mount -t proc proc proc; mount -t sysfs sys sys\n" +

@@ -1,4 +1,8 @@
-package main
+// Package supervise is process 1 of the boot image.
+//
+// Call Run, as process 1 alone: it reaps all processes, ends all others when the agent ends, and does not return,
+// because the kernel panics if process 1 ends.
+package supervise
 
 import (
 	"fmt"
@@ -13,14 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	agentLog  = "/run/agent.log"
-	agentPath = "/proc/self/exe"
-)
+// LogFile gets what the agent writes to its standard output and error.
+const LogFile = "/run/agent.log"
 
-// supervise is process 1. It does as little as possible, because the kernel panics if it ends: whatever goes wrong
-// in the agent is shown, and leaves a shell on each console. Nothing is ever rebooted from here.
-func supervise() {
+const agentPath = "/proc/self/exe"
+
+// Run mounts what a kernel needs and runs this program as the agent, again and again. It does as little as possible:
+// whatever goes wrong in the agent is shown, and leaves a shell on each console. Nothing is ever rebooted from here.
+func Run() {
 	mount()
 	// What Debian's packages gave goes before u-root's commands of the same name, which know less (blkid).
 	for _, kv := range [][2]string{{"PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/bbin"}, {"HOME", "/root"},
@@ -55,9 +59,9 @@ func mount() {
 
 // runAgent returns when the agent has ended, with what it said last.
 func runAgent() string {
-	log, err := os.OpenFile(agentLog, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(LogFile, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
-		return fmt.Sprintf("opening %s: %v", agentLog, err)
+		return fmt.Sprintf("opening %s: %v", LogFile, err)
 	}
 	defer log.Close()
 	cmd := exec.Command(agentPath, "agent")
@@ -66,7 +70,7 @@ func runAgent() string {
 		return fmt.Sprintf("starting the agent: %v", err)
 	}
 	status := reapUntil(cmd.Process.Pid)
-	b, _ := os.ReadFile(agentLog)
+	b, _ := os.ReadFile(LogFile)
 	said := strings.Split(strings.TrimSpace(string(b)), "\n")
 	said = said[max(0, len(said)-16):]
 	return fmt.Sprintf("%s\n\nThe agent ended (%s).", strings.Join(said, "\n"), status)
