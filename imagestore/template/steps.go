@@ -118,12 +118,17 @@ func cloudInit(w *work) {
 	w.within("var/lib/cloud", func(d *directory) { d.remove(func(name string) bool { return name != "seed" }) })
 }
 
-// griddleInstall takes away what Griddle gave to one machine: the token of its report, and the seed with its settings,
-// which may have secrets. A seed without the mark of an install is a site's own.
+// griddleInstall takes away what Griddle gave to one machine: the token of its report, its key, the passwords of its
+// shares, the data of its configurator, and the seed with its settings, which may have secrets. A seed without the mark
+// of an install is a site's own.
 func griddleInstall(w *work) {
-	w.within("etc/griddle", func(d *directory) { d.remove(matching("phone-home.json")) })
+	w.within("etc/griddle", func(d *directory) {
+		d.remove(matching("phone-home.json", "shares"))
+		d.enter("configure", func(d *directory) { d.remove(matching("data.json")) })
+	})
+	w.within("persistent", func(d *directory) { d.remove(matching("griddle")) })
 	w.within("etc/systemd/system/multi-user.target.wants", func(d *directory) {
-		d.remove(matching("griddle-phone-home.service"))
+		d.remove(matching("griddle-phone-home.service", "griddle-agent.service"))
 	})
 	marked := false
 	w.within("etc/cloud/cloud.cfg.d", func(d *directory) {

@@ -17,7 +17,7 @@
 //	histories        of shells and such, of root and of /home/*
 //	udev-rules       persistent names of network cards and CD drives, which udev wrote by itself
 //	cloud-init       /var/lib/cloud but for seed, which a site puts there
-//	griddle-install  the token of a report, and the seed with a machine's settings, where Griddle installed the system
+//	griddle-install  token, key, shares, seed and data of the configurator, where Griddle installed the system
 //	temporary-files  /tmp and /var/tmp
 //
 // What is to be removed goes whatever it is; what is to be emptied is emptied where it is a regular file with one
