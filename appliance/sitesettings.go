@@ -13,8 +13,8 @@ import (
 	"griddle/appliance/setting/settingfile"
 )
 
-// SiteSettings reads the settings of all machines that the configuration names; none is an empty document. They have to
-// be complete by themselves. The error lists every mistake, as "FILE:LINE:COLUMN: PLACE: what is wrong".
+// SiteSettings reads the settings of all machines that the configuration names; none is an empty document. What
+// each machine may add can be missing. The error lists every mistake, as "FILE:LINE:COLUMN: PLACE: what is wrong".
 func SiteSettings(c config.Config) (setting.Document, error) {
 	d, _, err := siteSettings(c)
 	return d, err
@@ -32,7 +32,7 @@ func siteSettings(c config.Config) (d setting.Document, s setting.Settings, err 
 	if err != nil {
 		return d, s, err
 	}
-	if _, s, err = settingfile.Resolve(setting.AnyMachine, f); err != nil {
+	if _, s, err = settingfile.Resolve(setting.PartOfMachine, f); err != nil {
 		return d, s, err
 	}
 	d = f.Document

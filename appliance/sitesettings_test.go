@@ -33,9 +33,11 @@ func TestSiteSettings(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"zone: UTC\nroot: {passwordHash: " + hash + "}\n": "",
-		"":                                "",
-		"zoen: UTC\nssh: {port: x}\n":     c.Settings + ":1:1: zoen: there is no such key",
-		"hostname: '{nmae}'\nzone: '?'\n": c.Settings + ":2:1: zone: ",
+		"":                                      "",
+		"ssh: {secure: true}\nzone: UTC\n":      "", // each machine adds who may log in
+		"ssh: {secure: true, rootLogin: yes}\n": c.Settings + ":1:7: ssh.secure: the secure state lets root not",
+		"zoen: UTC\nssh: {port: x}\n":           c.Settings + ":1:1: zoen: there is no such key",
+		"hostname: '{nmae}'\nzone: '?'\n":       c.Settings + ":2:1: zone: ",
 	} {
 		if err := os.WriteFile(c.Settings, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -52,8 +52,11 @@ var (
 )
 
 // Check reports every mistake in settings after Resolve.
-func (s Settings) Check() error {
-	c := &checker{}
+func (s Settings) Check() error { return s.check(false) }
+
+// check is Check; of a part of the settings, what others may add is not a mistake.
+func (s Settings) check(part bool) error {
+	c := &checker{part: part}
 	c.names(s)
 	c.password("root.passwordHash", s.Root.PasswordHash)
 	c.keys("root.keys", s.Root.Keys)
@@ -81,7 +84,10 @@ func (s Settings) Check() error {
 }
 
 // checker gathers mistakes.
-type checker struct{ errs []error }
+type checker struct {
+	errs []error
+	part bool
+}
 
 func (c *checker) wrong(at, format string, args ...any) {
 	c.errs = append(c.errs, Mistake{at, fmt.Sprintf(format, args...)})

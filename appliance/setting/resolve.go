@@ -14,10 +14,15 @@ type Machine struct {
 	Name   string // of the machine at the server
 	Serial string // SMBIOS serial number, "" if there is none
 	MAC    string // of the interface that the machine boots from, "52:54:00:12:34:56"
+
+	part bool // see PartOfMachine
 }
 
 // AnyMachine has everything that a hostname can be made of: settings of many machines are checked for it.
 var AnyMachine = Machine{Name: "machine", Serial: "serial", MAC: "00:00:5e:00:53:00"}
+
+// PartOfMachine is AnyMachine for the settings of an image or a site: what each machine may add is not a mistake there.
+var PartOfMachine = Machine{Name: AnyMachine.Name, Serial: AnyMachine.Serial, MAC: AnyMachine.MAC, part: true}
 
 // Resolve makes the settings of one machine and checks them. Errors wrap ErrInvalid and list every mistake.
 func (m Merged) Resolve(machine Machine) (Settings, error) {
@@ -27,7 +32,7 @@ func (m Merged) Resolve(machine Machine) (Settings, error) {
 	}
 	var wrong error
 	s.Hostname, wrong = machine.expand(s.Hostname) // "" where it is wrong
-	if err := errors.Join(wrong, s.Check()); err != nil {
+	if err := errors.Join(wrong, s.check(machine.part)); err != nil {
 		return Settings{}, err
 	}
 	return s, nil
@@ -36,8 +41,9 @@ func (m Merged) Resolve(machine Machine) (Settings, error) {
 // expand puts the machine's values into a hostname.
 func (m Machine) expand(pattern string) (string, error) {
 	out := pattern
-	for what, value := range map[string]string{"{name}": m.Name, "{serial}": m.Serial,
-		"{mac}": strings.ReplaceAll(m.MAC, ":", "")} {
+	for _, known := range [][2]string{{"{name}", m.Name}, {"{serial}", m.Serial},
+		{"{mac}", strings.ReplaceAll(m.MAC, ":", "")}} {
+		what, value := known[0], known[1]
 		if !strings.Contains(pattern, what) {
 			continue
 		}

@@ -236,6 +236,20 @@ func TestHostname(t *testing.T) {
 	}
 }
 
+// A site can ask for the secure state of all machines; a machine that adds no user is refused.
+func TestPartOfMachine(t *testing.T) {
+	t.Parallel()
+	m := read(t, `{"ssh": {"secure": true}}`)
+	if _, err := m.Resolve(PartOfMachine); err != nil {
+		t.Errorf("the settings of a site: %v", err)
+	}
+	for _, of := range []Machine{AnyMachine, {Name: "a"}} {
+		if _, err := m.Resolve(of); err == nil || !strings.Contains(err.Error(), "needs a user with sudo and a key") {
+			t.Errorf("the settings of a machine: %v", err)
+		}
+	}
+}
+
 // authority is a certificate of a CA as PEM.
 func authority(t testing.TB) string {
 	t.Helper()

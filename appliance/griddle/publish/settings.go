@@ -22,7 +22,7 @@ func settingsOf(b []byte) (json.RawMessage, error) {
 	f, err := settingfile.Parse(template.SettingsFile, b)
 	var s setting.Settings
 	if err == nil {
-		_, s, err = settingfile.Resolve(setting.AnyMachine, f)
+		_, s, err = settingfile.Resolve(setting.PartOfMachine, f)
 	}
 	if err == nil {
 		err = secrets(f, s)
