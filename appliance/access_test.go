@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"griddle/appliance/api"
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/job"
 	"griddle/imagestore/blob"
@@ -251,7 +252,7 @@ func TestSiteIsShared(t *testing.T) {
 	r := newRunning(t, config.ImagesPublic)
 	var err error
 	r.addr = netip.MustParseAddr("127.0.0.1")
-	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {
+	if r.authority, err = authority.Open(r.state.dir, r.addr, nil, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	site := func() []byte {

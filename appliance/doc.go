@@ -14,7 +14,7 @@
 // The state directory holds
 //
 //	ca.pem, ca.key            the CA that agents pin; created once
-//	ca.next.pem, ca.next.key  the CA that will follow, from NextCA until SwitchCA
+//	ca.next.pem, ca.next.key  the CA that will follow, until the switch to it (package authority)
 //	server.pem, server.key    its certificate for this server; replaced when an address changes or before it expires
 //	site.key, site.pub        the key that signs what this store derives (minisign)
 //	admin.token               the administrator's bearer token

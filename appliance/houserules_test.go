@@ -124,6 +124,8 @@ var house = []rule{
 		why: "an installed system reports without a screen"},
 	{from: "griddle/initramfs/hardware", never: []string{"griddle/..."},
 		why: "firmware is the same, whatever is installed"},
+	{from: "griddle/appliance/authority", only: []string{"griddle/imagestore/durable"},
+		why: "a CA signs for one server, whatever it serves"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},
 		why: "a limit knows no other package, so that all can use it"},
 	{from: "griddle/appliance/glossary", never: []string{"griddle/..."},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/site/notice"
 	"griddle/imagestore/blob"
@@ -23,7 +24,7 @@ func TestNoticeFollowsTheSite(t *testing.T) {
 	r.log, r.bootDir, r.addr = slog.New(slog.DiscardHandler), t.TempDir(), netip.MustParseAddr("127.0.0.1")
 	r.now = func() time.Time { return clock }
 	var err error
-	if r.authority, err = openAuthority(r.state, r.addr, nil, r.now); err != nil {
+	if r.authority, err = authority.Open(r.state.dir, r.addr, nil, r.now); err != nil {
 		t.Fatal(err)
 	}
 	keeper := &noticeKeeper{s: r.server}
@@ -55,7 +56,7 @@ func TestNoticeFollowsTheSite(t *testing.T) {
 	}
 	n := get()
 	if n.Seq != clock.Unix() || n.Agent != nil || n.At.HTTPS != r.httpsURL() ||
-		n.At.CA != string(r.authority.bundle()) {
+		n.At.CA != string(r.authority.Bundle()) {
 		t.Errorf("the notice is %+v", n)
 	}
 	same("nothing changed", n)
@@ -75,10 +76,10 @@ func TestNoticeFollowsTheSite(t *testing.T) {
 	if !lists(n) || lists(revoked) {
 		t.Errorf("the notice lists %v, and %v after the revocation", n.At.Limited, revoked.At.Limited)
 	}
-	if _, err := NextCA(r.state.dir, clock); err != nil {
+	if _, err := authority.MakeNext(r.state.dir, clock); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.authority.reread(); err != nil {
+	if err := r.authority.Reread(); err != nil {
 		t.Fatal(err)
 	}
 	n = higher("there is a next CA", revoked)

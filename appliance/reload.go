@@ -63,7 +63,7 @@ func (s *server) reload(nb *netboot.Server, o Options) error {
 		return err
 	}
 	s.fleet.Reconfigure(fleetOptions(c))
-	if err := s.authority.reread(); err != nil {
+	if err := s.authority.Reread(); err != nil {
 		s.log.Error("the CA stays as it was", "error", err)
 	}
 	if o.Level != nil {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"griddle/appliance/api"
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/httpserver"
@@ -118,7 +119,7 @@ type server struct {
 	addr    netip.Addr
 
 	store     *imagestore.Store
-	authority *authority
+	authority *authority.Authority
 	fleet     *fleet.Fleet
 	streams   *coordinator.Coordinator
 	api       *api.Handler
@@ -183,7 +184,7 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 	if err != nil {
 		s.log.Warn("reading the host's name failed; the certificate does not have it", "error", err)
 	}
-	if s.authority, err = openAuthority(s.state, s.addr, []string{hostname}, s.now); err != nil {
+	if s.authority, err = authority.Open(s.state.dir, s.addr, []string{hostname}, s.now); err != nil {
 		return err
 	}
 	o := fleetOptions(s.config)
@@ -246,7 +247,7 @@ func (s *server) run(ctx context.Context, o Options) (err error) {
 	g.Go(func() error { return s.recompress(ctx) })
 	g.Go(func() error { return s.reloads(ctx, nb, o) })
 	s.serveHTTP(ctx, g, plain, s.plainHandler(nb.Handler(), files))
-	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.tlsConfig()), s.secureHandler())
+	s.serveHTTP(ctx, g, tls.NewListener(secure, s.authority.TLSConfig()), s.secureHandler())
 	s.log.Info("serving", "interface", s.config.Interface, "mode", s.config.DHCP.Mode, "http", s.httpURL(),
 		"https", s.httpsURL(),
 		"state", s.state.dir, "boot", s.bootDir, "unknown", string(s.config.Unknown))
@@ -359,7 +360,7 @@ func (s *server) contents(ctx context.Context) (site.Site, error) {
 	if err != nil {
 		return site.Site{}, fmt.Errorf("reading the store's trusted keys: %w", err)
 	}
-	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.bundle()),
+	our := site.Site{HTTP: s.httpURL(), HTTPS: s.httpsURL(), CA: string(s.authority.Bundle()),
 		Keymap: s.live.Load().config.Keymap}
 	for _, g := range trusted.Grants() {
 		if g.Limited() {

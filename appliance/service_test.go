@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"griddle/appliance/api"
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -51,7 +52,7 @@ func newSiteWithMachine(t *testing.T) *siteWithMachine {
 	r.fleet, err = fleet.Open(t.Context(), r.state.path(fleetFile),
 		fleet.Options{Now: func() time.Time { return s.clock }})
 	must(err)
-	r.authority, err = openAuthority(r.state, r.addr, nil, time.Now)
+	r.authority, err = authority.Open(r.state.dir, r.addr, nil, time.Now)
 	must(err)
 	r.api, err = api.New(api.Options{Fleet: r.fleet, Images: storeImages(r.store), Streams: streams{r.streams},
 		Home: "https://127.0.0.1", Admin: r.tokens["administrator"], Signed: &noticeKeeper{s: r.server}})
@@ -70,7 +71,7 @@ func newSiteWithMachine(t *testing.T) *siteWithMachine {
 		return s.Listener.Addr().(*net.TCPAddr).Port
 	}
 	r.config.HTTP = serve(r.plainHandler(http.NotFoundHandler(), files), nil)
-	r.config.HTTPS = serve(r.secureHandler(), r.authority.tlsConfig())
+	r.config.HTTPS = serve(r.secureHandler(), r.authority.TLSConfig())
 
 	at, err := r.contents(t.Context())
 	must(err)
@@ -98,7 +99,7 @@ func (s *siteWithMachine) install(t *testing.T, key tls.Certificate) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := job.PinnedTLS(s.authority.bundle())
+	conf, err := job.PinnedTLS(s.authority.Bundle())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,17 +174,17 @@ func TestServiceFollowsTheSite(t *testing.T) {
 	}
 
 	must(s.store.Revoke(ctx, s.key.Public()))
-	_, err = NextCA(s.state.dir, time.Now())
+	_, err = authority.MakeNext(s.state.dir, time.Now())
 	must(err)
-	must(s.authority.reread())
+	must(s.authority.Reread())
 	must(round(2))
 	if n := kept(); len(n.At.Limited) >= len(first.At.Limited) || strings.Count(n.At.CA, "BEGIN") != 2 {
 		t.Errorf("the machine has the keys %v and the CAs %s", n.At.Limited, n.At.CA)
 	}
-	must(SwitchCA(s.state.dir))
-	must(s.authority.reread())
+	must(authority.Switch(s.state.dir))
+	must(s.authority.Reread())
 	must(round(2))
-	if n := kept(); n.At.CA != string(s.authority.bundle()) || show().Notice != n.Seq {
+	if n := kept(); n.At.CA != string(s.authority.Bundle()) || show().Notice != n.Seq {
 		t.Errorf("after the switch the machine has notice %d, the server shows %+v", n.Seq, show())
 	}
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
@@ -106,7 +107,7 @@ func TestSettingsStaySecret(t *testing.T) {
 		}
 	}
 	r.addr = netip.MustParseAddr("127.0.0.1")
-	if r.authority, err = openAuthority(r.state, r.addr, nil, time.Now); err != nil {
+	if r.authority, err = authority.Open(r.state.dir, r.addr, nil, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := r.siteNow(t.Context()); err != nil || bytes.Contains(b, []byte("canary")) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griddle/appliance/authority"
 	"griddle/appliance/seal"
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
@@ -22,7 +23,6 @@ import (
 
 // Names in the state directory that a command line on the same host reads.
 const (
-	CAFile    = "ca.pem"      // the CA that agents and operators pin
 	TokenFile = "admin.token" // the administrator's bearer token
 	URLFile   = "server.url"  // the https base URL of the last serve
 
@@ -31,13 +31,10 @@ const (
 
 // The other names there.
 const (
-	caKeyFile     = "ca.key"
-	serverFile    = "server.pem"
-	serverKeyFile = "server.key"
-	fleetFile     = "fleet.db"
-	leasesFile    = "leases"
-	settingsKey   = "settings.key" // the age identity that the settings of machines are sealed for
-	lockFile      = "lock"
+	fleetFile   = "fleet.db"
+	leasesFile  = "leases"
+	settingsKey = "settings.key" // the age identity that the settings of machines are sealed for
+	lockFile    = "lock"
 )
 
 // state is the state directory, held by this process alone until close.
@@ -153,7 +150,7 @@ func (s *state) newSite(ctx context.Context, store *imagestore.Store) error {
 // tighten takes from the group and from others what they may do with the files that hold secrets, and returns those
 // that were open. The directory itself keeps others out; these files are what is copied.
 func (s *state) tighten() (open []string, err error) {
-	for _, name := range []string{TokenFile, SiteKeyFile, settingsKey, caKeyFile, nextKeyFile, serverKeyFile} {
+	for _, name := range append([]string{TokenFile, SiteKeyFile, settingsKey}, authority.SecretFiles()...) {
 		st, err := os.Stat(s.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -17,6 +17,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/appliance/api"
+	"griddle/appliance/authority"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
 	"griddle/appliance/seal"
@@ -106,7 +107,7 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	t.Cleanup(srv.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
 	for name, text := range map[string]string{appliance.URLFile: srv.URL, appliance.TokenFile: adminToken,
-		appliance.CAFile: string(ca)} {
+		authority.File: string(ca)} {
 		if err := os.WriteFile(filepath.Join(state, name), []byte(text+"\n"), 0o600); err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"griddle/appliance"
 	"griddle/appliance/api"
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/job"
 )
@@ -66,7 +67,7 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 		return "", "", nil, Usagef("the server %q is not an https:// URL, and the token must not be sent "+
 			"unencrypted", base)
 	}
-	ca := pick(r.ca, "GRIDDLE_CA", appliance.CAFile)
+	ca := pick(r.ca, "GRIDDLE_CA", authority.File)
 	b, err := ReadSmall(ca)
 	if err != nil {
 		return "", "", nil, notHere(fmt.Errorf("reading the server's CA: %w", err))
@@ -78,7 +79,7 @@ func (r *Remote) Access() (base, token string, conf *tls.Config, err error) {
 	tokenFile := pick(r.token, "GRIDDLE_TOKEN_FILE", appliance.TokenFile)
 	if tokenFile == filepath.Join(r.stateDir, appliance.TokenFile) && r.token == "" {
 		// This host's own token is for its own server, whose CA is beside it, and is shown to no other.
-		if own, err := ReadSmall(filepath.Join(r.stateDir, appliance.CAFile)); err == nil && !bytes.Equal(own, b) {
+		if own, err := ReadSmall(filepath.Join(r.stateDir, authority.File)); err == nil && !bytes.Equal(own, b) {
 			if r.reads {
 				return base, "", conf, nil
 			}

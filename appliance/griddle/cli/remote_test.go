@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"griddle/appliance"
+	"griddle/appliance/authority"
 )
 
 // TestOwnTokenIsForTheOwnServer names another server's CA on the host of a server: the server's own token is
@@ -21,7 +22,7 @@ func TestOwnTokenIsForTheOwnServer(t *testing.T) {
 	other, copied, token := filepath.Join(t.TempDir(), "other.pem"), filepath.Join(t.TempDir(), "copy.pem"),
 		filepath.Join(t.TempDir(), "token")
 	for path, text := range map[string]string{filepath.Join(state, appliance.TokenFile): "own", filepath.Join(state,
-		appliance.CAFile): ca, other: ca + "\n", copied: ca, token: "theirs"} {
+		authority.File): ca, other: ca + "\n", copied: ca, token: "theirs"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

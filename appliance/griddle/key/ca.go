@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"griddle/appliance"
+	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
 )
@@ -39,8 +39,8 @@ func caNextCommand(e *cli.Env) *cobra.Command {
 	}
 	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the server's state `DIR`")
 	c.RunE = func(*cobra.Command, []string) error {
-		_, err := appliance.NextCA(stateDir, time.Now())
-		path := filepath.Join(stateDir, appliance.NextCAFile)
+		_, err := authority.MakeNext(stateDir, time.Now())
+		path := filepath.Join(stateDir, authority.NextFile)
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			return cli.WithHint(err, "Make it the present one with `griddle key ca switch`, when all machines have "+
@@ -69,10 +69,10 @@ func caSwitchCommand(e *cli.Env) *cobra.Command {
 	}
 	c.Flags().StringVar(&stateDir, "state-dir", config.Default().StateDir, "the server's state `DIR`")
 	c.RunE = func(*cobra.Command, []string) error {
-		if err := appliance.SwitchCA(stateDir); err != nil {
+		if err := authority.Switch(stateDir); err != nil {
 			return err
 		}
-		path := filepath.Join(stateDir, appliance.CAFile)
+		path := filepath.Join(stateDir, authority.File)
 		e.Say("reload the server, so that it uses it: `systemctl reload griddle`")
 		return e.Printf(NextCA{path}, "%s", path)
 	}

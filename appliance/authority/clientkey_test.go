@@ -1,4 +1,4 @@
-package appliance
+package authority
 
 import (
 	"crypto/tls"
@@ -18,12 +18,7 @@ import (
 // TestClientsProveTheirKeys: clients with a key are known by it over HTTP/1.1 and HTTP/2, those without one are served
 // as before, and large certificates are refused.
 func TestClientsProveTheirKeys(t *testing.T) {
-	st, err := openState(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.close() })
-	a, err := openAuthority(st, netip.MustParseAddr("127.0.0.1"), nil, time.Now)
+	a, err := Open(t.TempDir(), netip.MustParseAddr("127.0.0.1"), nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +30,7 @@ func TestClientsProveTheirKeys(t *testing.T) {
 		fmt.Fprintf(w, "%s %s", r.Proto, job.KeyOf(r.TLS))
 	}), slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { srv.Close() })
-	go srv.Serve(tls.NewListener(plain, a.tlsConfig()))
+	go srv.Serve(tls.NewListener(plain, a.TLSConfig()))
 	key, err := job.NewKey()
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package appliance
+package authority
 
 import (
 	"crypto/tls"
@@ -13,24 +13,19 @@ import (
 	"griddle/imagestore/durable"
 )
 
-// NextCAFile is the certificate of the CA that will follow the present one, in the state directory.
-const NextCAFile = "ca.next.pem"
+// ErrNoNext is wrapped by Switch if there is no next CA.
+var ErrNoNext = errors.New("there is no next CA")
 
-const nextKeyFile = "ca.next.key"
-
-// ErrNoNextCA is wrapped by SwitchCA if there is no next CA.
-var ErrNoNextCA = errors.New("there is no next CA")
-
-// NextCA makes the CA that will follow the present one, and returns its certificate in PEM. From its next reload on,
+// MakeNext makes the CA that will follow the present one, and returns its certificate in PEM. From its next reload on,
 // the server says in boot images and notices that both count. Both files are durable when it returns; a crash before
 // that may leave only the key, which the next call replaces. If there is a next CA already, the error is fs.ErrExist.
-func NextCA(stateDir string, now time.Time) ([]byte, error) {
+func MakeNext(stateDir string, now time.Time) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, fmt.Errorf("making the next CA: %w", err) }
-	owner, err := os.Stat(filepath.Join(stateDir, CAFile))
+	owner, err := os.Stat(filepath.Join(stateDir, File))
 	if err != nil {
 		return fail(err)
 	}
-	path := filepath.Join(stateDir, NextCAFile)
+	path := filepath.Join(stateDir, NextFile)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = &fs.PathError{Op: "making", Path: path, Err: fs.ErrExist}
@@ -58,20 +53,20 @@ func NextCA(stateDir string, now time.Time) ([]byte, error) {
 	return cert, nil
 }
 
-// SwitchCA makes the next CA the present one, and forgets the one before. From its next reload on, the server has a
+// Switch makes the next CA the present one, and forgets the one before. From its next reload on, the server has a
 // certificate of it. Machines and operators that do not know it yet refuse the server then. The key is moved first and
 // then the certificate; what a crash leaves in between is finished by the next call, or by the server's start.
-func SwitchCA(stateDir string) error {
+func Switch(stateDir string) error {
 	err := finishSwitch(stateDir)
 	var next []byte
 	if err == nil {
 		next, err = readNext(stateDir)
 	}
 	if err == nil && next == nil {
-		err = fmt.Errorf("%w in %s; `griddle key ca next` makes one", ErrNoNextCA, stateDir)
+		err = fmt.Errorf("%w in %s; `griddle key ca next` makes one", ErrNoNext, stateDir)
 	}
 	if err == nil {
-		err = os.Rename(filepath.Join(stateDir, nextKeyFile), filepath.Join(stateDir, caKeyFile))
+		err = os.Rename(filepath.Join(stateDir, nextKeyFile), filepath.Join(stateDir, keyFile))
 	}
 	if err == nil {
 		err = durable.Disk{}.SyncDir(stateDir)
@@ -91,10 +86,10 @@ func finishSwitch(stateDir string) error {
 	if _, err := os.Lstat(path(nextKeyFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := tls.LoadX509KeyPair(path(NextCAFile), path(caKeyFile)); err != nil {
+	if _, err := tls.LoadX509KeyPair(path(NextFile), path(keyFile)); err != nil {
 		return nil // nothing was begun; what is wrong with the present pair loadCA says
 	}
-	if err := disk.Rename(path(NextCAFile), path(CAFile)); err != nil {
+	if err := disk.Rename(path(NextFile), path(File)); err != nil {
 		return err
 	}
 	return disk.SyncDir(stateDir)
@@ -102,16 +97,16 @@ func finishSwitch(stateDir string) error {
 
 // readNext returns the certificate of the next CA, nil where there is none.
 func readNext(stateDir string) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(stateDir, NextCAFile))
+	b, err := os.ReadFile(filepath.Join(stateDir, NextFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tls.LoadX509KeyPair(filepath.Join(stateDir, NextCAFile),
+	if _, err := tls.LoadX509KeyPair(filepath.Join(stateDir, NextFile),
 		filepath.Join(stateDir, nextKeyFile)); err != nil {
-		return nil, fmt.Errorf("reading the next CA %s and its key: %w", NextCAFile, err)
+		return nil, fmt.Errorf("reading the next CA %s and its key: %w", NextFile, err)
 	}
 	return b, nil
 }

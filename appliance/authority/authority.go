@@ -1,4 +1,12 @@
-package appliance
+// Package authority is the site's own CA, and the certificate that it gives to the server.
+//
+// Call Open in the server, and serve with TLSConfig; Bundle is what boot images and notices tell machines to trust.
+// MakeNext and Switch replace the CA while machines follow; a server that runs sees it at its next Reread.
+//
+// All files are in the state directory, PEM (RFC 7468): certificates, and keys in PKCS#8 with mode 0600. Each is
+// durable when a call returns. After a power cut at any point, the next call completes what was begun. A CA whose key
+// is lost is never replaced by itself, because machines pin it. An Authority may be used by several goroutines at once.
+package authority
 
 import (
 	"crypto/ecdsa"
@@ -15,9 +23,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"griddle/imagestore/durable"
 )
 
 // Validity of what the authority signs. It begins long before any start, because the clock of a machine that boots
@@ -32,10 +43,24 @@ const (
 	keyPEM         = "PRIVATE KEY"
 )
 
-// authority is the site's own CA with the certificate that it gave to this server. Agents pin the CA; there is no
+// The files in the state directory.
+const (
+	File     = "ca.pem"      // the certificate of the CA, which agents and operators pin
+	NextFile = "ca.next.pem" // the certificate of the CA that will follow it
+
+	keyFile       = "ca.key"
+	nextKeyFile   = "ca.next.key"
+	serverFile    = "server.pem"
+	serverKeyFile = "server.key"
+)
+
+// SecretFiles are those of the files that no one else may read.
+func SecretFiles() []string { return []string{keyFile, nextKeyFile, serverKeyFile} }
+
+// Authority is the site's own CA with the certificate that it gave to this server. Agents pin the CA; there is no
 // other use for it.
-type authority struct {
-	state *state
+type Authority struct {
+	dir   string
 	now   func() time.Time
 	hosts []string // names and addresses that the server goes by, the same order each time
 
@@ -48,15 +73,16 @@ type authority struct {
 	checked time.Time
 }
 
-// openAuthority reads the CA from the state directory or makes it, and sees to a certificate for addr and names.
-func openAuthority(s *state, addr netip.Addr, names []string, now func() time.Time) (*authority, error) {
-	a := &authority{state: s, now: now, hosts: []string{addr.String(), "127.0.0.1", "::1", "localhost"}}
+// Open reads the CA from the state directory or makes it, and sees to a certificate for addr and names, of which empty
+// ones do not count. now is the clock.
+func Open(dir string, addr netip.Addr, names []string, now func() time.Time) (*Authority, error) {
+	a := &Authority{dir: dir, now: now, hosts: []string{addr.String(), "127.0.0.1", "::1", "localhost"}}
 	for _, n := range names {
 		if n != "" && !slices.Contains(a.hosts, n) {
 			a.hosts = append(a.hosts, n)
 		}
 	}
-	if err := finishSwitch(s.dir); err != nil {
+	if err := finishSwitch(dir); err != nil {
 		return nil, fmt.Errorf("opening the site's CA: %w", err)
 	}
 	if err := a.loadCA(); err != nil {
@@ -68,8 +94,8 @@ func openAuthority(s *state, addr netip.Addr, names []string, now func() time.Ti
 	return a, nil
 }
 
-// tlsConfig serves the certificate, which is made anew while the server runs when it grows old.
-func (a *authority) tlsConfig() *tls.Config {
+// TLSConfig serves the certificate, and makes a new one while the server runs when it grows old.
+func (a *Authority) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate() },
@@ -95,24 +121,31 @@ func smallCertificate(raw [][]byte, _ [][]*x509.Certificate) error {
 	return nil
 }
 
-func (a *authority) loadCA() error {
-	cert, certErr := os.ReadFile(a.state.path(CAFile))
-	key, keyErr := os.ReadFile(a.state.path(caKeyFile))
+func (a *Authority) path(name string) string { return filepath.Join(a.dir, name) }
+
+// write replaces a file durably: after a power cut it is the old one or the new one, whole.
+func (a *Authority) write(name string, b []byte, mode fs.FileMode) error {
+	return durable.Disk{}.Replace(a.path(name), b, mode)
+}
+
+func (a *Authority) loadCA() error {
+	cert, certErr := os.ReadFile(a.path(File))
+	key, keyErr := os.ReadFile(a.path(keyFile))
 	if errors.Is(keyErr, fs.ErrNotExist) && errors.Is(certErr, fs.ErrNotExist) {
 		var err error
 		if cert, key, err = makeCA(a.now()); err != nil {
 			return err
 		}
 		// A CA without its certificate is made again; one without its key never, for agents pin the certificate.
-		if err := a.state.write(caKeyFile, key, 0o600); err != nil {
+		if err := a.write(keyFile, key, 0o600); err != nil {
 			return err
 		}
-		if err := a.state.write(CAFile, cert, 0o644); err != nil {
+		if err := a.write(File, cert, 0o644); err != nil {
 			return err
 		}
 	} else if errors.Is(certErr, fs.ErrNotExist) && keyErr == nil {
 		// The power went between the two writes of the first start: nobody has seen that certificate.
-		if err := os.Remove(a.state.path(caKeyFile)); err != nil {
+		if err := os.Remove(a.path(keyFile)); err != nil {
 			return err
 		}
 		return a.loadCA()
@@ -125,9 +158,9 @@ func (a *authority) loadCA() error {
 	}
 	ecKey, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
-		return fmt.Errorf("%s is not an ECDSA key", a.state.path(caKeyFile))
+		return fmt.Errorf("%s is not an ECDSA key", a.path(keyFile))
 	}
-	next, err := readNext(a.state.dir)
+	next, err := readNext(a.dir)
 	if err != nil {
 		return err
 	}
@@ -135,8 +168,8 @@ func (a *authority) loadCA() error {
 	return nil
 }
 
-// bundle is what machines should trust: the CA, and the one that will follow it.
-func (a *authority) bundle() []byte {
+// Bundle is what machines should trust: the CA, and the one that will follow it.
+func (a *Authority) Bundle() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Concat(a.caPEM, a.nextPEM)
@@ -160,9 +193,9 @@ func makeCA(now time.Time) (cert, key []byte, err error) {
 	return sign(t, t, k, k)
 }
 
-// certificate returns the server's certificate, read from the state directory while it is good and
-// made anew when it is not.
-func (a *authority) certificate() (*tls.Certificate, error) {
+// certificate returns the server's certificate, read from the state directory while it is good, and a new one when it
+// is not.
+func (a *Authority) certificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
@@ -171,7 +204,7 @@ func (a *authority) certificate() (*tls.Certificate, error) {
 	}
 	a.checked = now
 	if a.leaf == nil {
-		if pair, err := tls.LoadX509KeyPair(a.state.path(serverFile), a.state.path(serverKeyFile)); err == nil {
+		if pair, err := tls.LoadX509KeyPair(a.path(serverFile), a.path(serverKeyFile)); err == nil {
 			a.leaf = &pair
 		}
 	}
@@ -190,25 +223,25 @@ func (a *authority) certificate() (*tls.Certificate, error) {
 	return a.leaf, nil
 }
 
-// reread reads the CA from the state directory again, and makes the next handshake read the server's certificate. After
+// Reread reads the CA from the state directory again, and makes the next handshake read the server's certificate. After
 // an error all stays as it was.
-func (a *authority) reread() error {
+func (a *Authority) Reread() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := finishSwitch(a.state.dir); err != nil {
+	if err := finishSwitch(a.dir); err != nil {
 		return err
 	}
 	if err := a.loadCA(); err != nil {
 		return fmt.Errorf("reading the site's CA again: %w", err)
 	}
 	a.checked = time.Time{}
-	if pair, err := tls.LoadX509KeyPair(a.state.path(serverFile), a.state.path(serverKeyFile)); err == nil {
+	if pair, err := tls.LoadX509KeyPair(a.path(serverFile), a.path(serverKeyFile)); err == nil {
 		a.leaf = &pair
 	}
 	return nil
 }
 
-func (a *authority) good(c *x509.Certificate, now time.Time) bool {
+func (a *Authority) good(c *x509.Certificate, now time.Time) bool {
 	if c.CheckSignatureFrom(a.caCert) != nil || now.Add(renewBefore).After(c.NotAfter) {
 		return false
 	}
@@ -220,7 +253,7 @@ func (a *authority) good(c *x509.Certificate, now time.Time) bool {
 	return true
 }
 
-func (a *authority) issue(now time.Time) (*tls.Certificate, error) {
+func (a *Authority) issue(now time.Time) (*tls.Certificate, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -247,10 +280,10 @@ func (a *authority) issue(now time.Time) (*tls.Certificate, error) {
 		return nil, err
 	}
 	// A key beside the certificate of another one does not load, and then both are made again.
-	if err := a.state.write(serverKeyFile, key, 0o600); err != nil {
+	if err := a.write(serverKeyFile, key, 0o600); err != nil {
 		return nil, err
 	}
-	if err := a.state.write(serverFile, cert, 0o644); err != nil {
+	if err := a.write(serverFile, cert, 0o644); err != nil {
 		return nil, err
 	}
 	pair, err := tls.X509KeyPair(cert, key)
