@@ -18,6 +18,7 @@ import (
 	"griddle/appliance/authority"
 	"griddle/appliance/config"
 	"griddle/appliance/job"
+	"griddle/appliance/publishtoken"
 	"griddle/imagestore/blob"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
@@ -180,21 +181,21 @@ func TestRevokedKeyVoidsItsToken(t *testing.T) {
 	if got := read(); got != http.StatusForbidden {
 		t.Errorf("reading with the token of a revoked key = %d", got)
 	}
-	files, err := os.ReadDir(filepath.Join(r.state.dir, PublishersDir))
+	files, err := os.ReadDir(filepath.Join(r.state.dir, publishtoken.Dir))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("there are %d tokens, %v", len(files), err)
 	}
-	path := filepath.Join(r.state.dir, PublishersDir, files[0].Name())
+	path := filepath.Join(r.state.dir, publishtoken.Dir, files[0].Name())
 	if b, err := os.ReadFile(path); err != nil || bytes.Contains(b, []byte(r.tokens["publisher"])) {
 		t.Errorf("the token's file is %s, %v", b, err)
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file has mode %v, %v", st.Mode(), err)
 	}
-	if n, err := RevokePublisherTokens(r.state.dir, r.key.Public()); err != nil || n != 1 {
-		t.Errorf("RevokePublisherTokens() = %d, %v", n, err)
+	if n, err := publishtoken.Revoke(r.state.dir, r.key.Public()); err != nil || n != 1 {
+		t.Errorf("Revoke() = %d, %v", n, err)
 	}
-	if _, err := publisherOf(r.state.dir, r.tokens["publisher"]); err == nil {
+	if _, err := publishtoken.Owner(r.state.dir, r.tokens["publisher"]); err == nil {
 		t.Error("a token is there after it was revoked")
 	}
 }

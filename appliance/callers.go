@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/api"
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
+	"griddle/appliance/publishtoken"
 	"griddle/appliance/quota"
 	"griddle/imagestore"
 	"griddle/imagestore/minisign"
@@ -68,7 +69,7 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	if c.admin(r) == nil {
 		return remote.Caller{Role: remote.Administrator}, nil
 	}
-	k, err := publisherOf(c.state, token)
+	k, err := publishtoken.Owner(c.state, token)
 	if err == nil {
 		if err := c.trusted(r.Context(), k); err != nil {
 			return remote.Caller{},

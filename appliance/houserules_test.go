@@ -126,6 +126,8 @@ var house = []rule{
 		why: "firmware is the same, whatever is installed"},
 	{from: "griddle/appliance/authority", only: []string{"griddle/imagestore/durable"},
 		why: "a CA signs for one server, whatever it serves"},
+	{from: "griddle/appliance/publishtoken", only: []string{"griddle/imagestore/durable",
+		"griddle/imagestore/minisign"}, why: "a token says whose it is, and not what that allows"},
 	{from: "griddle/appliance/quota", never: []string{"griddle/..."},
 		why: "a limit knows no other package, so that all can use it"},
 	{from: "griddle/appliance/glossary", never: []string{"griddle/..."},

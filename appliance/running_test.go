@@ -17,6 +17,7 @@ import (
 	"griddle/appliance/config"
 	"griddle/appliance/fleet"
 	"griddle/appliance/job"
+	"griddle/appliance/publishtoken"
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/content"
@@ -93,7 +94,7 @@ func newRunning(t testing.TB, images string) *running {
 	t.Cleanup(func() { root.Close() })
 	r.plain = httptest.NewServer(s.plainHandler(http.NotFoundHandler(), root))
 	t.Cleanup(r.plain.Close)
-	r.tokens["publisher"], err = MakePublisherToken(st.dir, r.key.Public(), time.Now())
+	r.tokens["publisher"], err = publishtoken.Make(st.dir, r.key.Public(), time.Now())
 	must(err)
 	conf2, err := job.PinnedTLS(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.secure.Certificate().Raw}))
 	must(err)

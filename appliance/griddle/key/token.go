@@ -15,6 +15,7 @@ import (
 	"griddle/appliance"
 	"griddle/appliance/config"
 	"griddle/appliance/griddle/cli"
+	"griddle/appliance/publishtoken"
 	"griddle/imagestore"
 	"griddle/imagestore/catalog"
 	"griddle/imagestore/minisign"
@@ -65,9 +66,9 @@ func tokenCommand(e *cli.Env) *cobra.Command {
 		}
 		r := KeyToken{ID: k.ID()}
 		if revoke {
-			r.Revoked, err = appliance.RevokePublisherTokens(stateDir, k)
+			r.Revoked, err = publishtoken.Revoke(stateDir, k)
 		} else if err = publishes(c.Context(), st, k); err == nil {
-			r.Token, err = appliance.MakePublisherToken(stateDir, k, time.Now())
+			r.Token, err = publishtoken.Make(stateDir, k, time.Now())
 		}
 		if err != nil {
 			return err
