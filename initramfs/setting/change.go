@@ -62,16 +62,6 @@ func ChangeSSH(root *os.Root, s setting.SSH, users []string) error {
 	return w.ssh(context.Background())
 }
 
-// insideBlock is what is between the marks of a block.
-func insideBlock(b []byte) []byte {
-	_, rest, _ := strings.Cut(string(b), blockBegin+"\n")
-	text, _, ok := strings.Cut(rest, blockEnd+"\n")
-	if !ok {
-		return nil
-	}
-	return []byte(text)
-}
-
 // Sudo reports whether this package lets a user become root.
 func Sudo(root *os.Root, user string) (bool, error) {
 	b, err := sysroot.Dir{Root: root}.Read(sudoersFile)

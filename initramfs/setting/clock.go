@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"griddle/initramfs/systemd"
 )
 
 // The files of services that keep the time: chrony.conf(5), ntp.conf(5), timesyncd.conf(5).
@@ -32,12 +34,12 @@ func (w *writer) clock(context.Context) error {
 			tos = "tos minclock 1 minsane 1\n"
 		}
 		return w.sources(ntpMain, ntpDirs, tos, "ntpsec.service", "ntp.service", "ntpd.service")
-	case w.hasUnit("systemd-timesyncd.service"):
+	case systemd.HasUnit(w.Dir, "systemd-timesyncd.service"):
 		text := "[Time]\nNTP=\nNTP=" + strings.Join(w.s.NTP, " ") + "\n" // the empty one removes the image's
 		if err := w.Write(timesyncd, []byte(text), 0o644); err != nil {
 			return err
 		}
-		return w.start("systemd-timesyncd.service", "sysinit.target")
+		return systemd.Start(w.Dir, "systemd-timesyncd.service", "sysinit.target")
 	}
 	w.note("the time servers of ntp are not used: install the package chrony or systemd-timesyncd in the template")
 	return nil
@@ -73,8 +75,8 @@ func (w *writer) sources(main, dirs []string, more string, units ...string) erro
 		}
 	}
 	for _, unit := range units {
-		if w.hasUnit(unit) {
-			return w.start(unit, "multi-user.target")
+		if systemd.HasUnit(w.Dir, unit) {
+			return systemd.Start(w.Dir, unit, "multi-user.target")
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"griddle/appliance/setting"
 	"griddle/appliance/setting/configurator"
+	"griddle/initramfs/systemd"
 )
 
 // configure hands the machine over to Puppet or Ansible, from its first start on.
@@ -32,7 +33,7 @@ func (w *writer) configure(context.Context) error {
 		if strings.HasSuffix(unit, ".timer") {
 			target = "timers.target"
 		}
-		if err := w.start(unit, target); err != nil {
+		if err := systemd.Start(w.Dir, unit, target); err != nil {
 			return err
 		}
 	}

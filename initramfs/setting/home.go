@@ -156,15 +156,6 @@ func withKeys(old []byte, keys []string) []byte {
 	return []byte(strings.Join(lines, "\n") + "\n")
 }
 
-// linesOf are the lines of a file, without their ends.
-func linesOf(b []byte) []string {
-	var out []string
-	for line := range strings.Lines(string(b)) {
-		out = append(out, strings.TrimSuffix(line, "\n"))
-	}
-	return out
-}
-
 const sudoersFile = "etc/sudoers.d/90-griddle-settings"
 
 // sudoers lets users become root. Users that the settings do not name stay as they are.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/systemd"
 )
 
 const (
@@ -43,7 +44,7 @@ func (w *writer) ifupdown(n setting.Network) error {
 	if err := errors.Join(w.dhclient(n), w.dhcpcd(n)); err != nil {
 		return err
 	}
-	if conf := resolvConf(n); conf != "" && w.enabled("systemd-resolved.service") {
+	if conf := resolvConf(n); conf != "" && systemd.Enabled(w.Dir, "systemd-resolved.service") {
 		dns, search := allResolvers(n)
 		conf := "[Resolve]\n" + line("DNS", join(dns, " ")) + line("Domains", join(search, " "))
 		if err := w.Write("etc/systemd/resolved.conf.d/10-griddle.conf", []byte(conf), 0o644); err != nil {
@@ -54,10 +55,10 @@ func (w *writer) ifupdown(n setting.Network) error {
 			return err
 		}
 	}
-	if err := w.unmask("networking.service"); err != nil || !w.hasUnit("networking.service") {
+	if err := systemd.Unmask(w.Dir, "networking.service"); err != nil || !systemd.HasUnit(w.Dir, "networking.service") {
 		return err
 	}
-	return w.enable("networking.service", "multi-user.target")
+	return systemd.Enable(w.Dir, "networking.service", "multi-user.target")
 }
 
 // includesStanzas reports whether a line of interfaces(5) includes its folder.
@@ -65,14 +66,6 @@ func includesStanzas(line string) bool {
 	f := strings.Fields(line)
 	return len(f) == 2 && (f[0] == "source" && (f[1] == "/etc/network/interfaces.d/*" || f[1] == "interfaces.d/*") ||
 		f[0] == "source-directory" && strings.TrimSuffix(f[1], "/") == "/etc/network/interfaces.d")
-}
-
-// endLine is text whose last line has an end.
-func endLine(s string) string {
-	if s == "" || strings.HasSuffix(s, "\n") {
-		return s
-	}
-	return s + "\n"
 }
 
 // stanzas are those of one interface: what makes it and its first address, then the others.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/systemd"
 )
 
 // networkManager writes a profile for each interface (nm-settings-keyfile(5)). Their priority is higher than that of
@@ -26,7 +27,7 @@ func (w *writer) networkManager(n setting.Network) error {
 			return err
 		}
 	}
-	if w.enabled("systemd-networkd.service") {
+	if systemd.Enabled(w.Dir, "systemd-networkd.service") {
 		for _, f := range n.Interfaces {
 			text := fmt.Sprintf("[Match]\nName=%s\n\n[Link]\nUnmanaged=yes\n", f.Name)
 			if err := w.Write("etc/systemd/network/00-griddle-"+f.Name+".network", []byte(text), 0o644); err != nil {
@@ -34,7 +35,7 @@ func (w *writer) networkManager(n setting.Network) error {
 			}
 		}
 	}
-	return w.start("NetworkManager.service", "multi-user.target")
+	return systemd.Start(w.Dir, "NetworkManager.service", "multi-user.target")
 }
 
 // keyfile is the profile of an interface.

@@ -50,35 +50,13 @@ func (w *writer) zone(context.Context) error {
 	if !w.Has(data) {
 		return lacks("zone: it has no /%s: install the package tzdata in the template, or correct the name", data)
 	}
-	if err := w.link("../"+data, "etc/localtime"); err != nil {
+	if err := w.ReplaceLink("../"+data, "etc/localtime"); err != nil {
 		return err
 	}
 	if !w.Has("etc/timezone") {
 		return nil
 	}
 	return w.Replace("etc/timezone", []byte(w.s.Zone+"\n"), 0o644)
-}
-
-// link puts a symlink in place of whatever has the name.
-func (w *writer) link(target, name string) error {
-	if old, err := w.Readlink(name); err == nil && old == target {
-		return nil
-	}
-	tmp := name + ".griddle-new"
-	err := w.Parent(name)
-	if err == nil {
-		err = w.RemoveAll(tmp)
-	}
-	if err == nil {
-		err = w.Symlink(target, tmp)
-	}
-	if err == nil {
-		err = w.Rename(tmp, name)
-	}
-	if err != nil {
-		return fmt.Errorf("linking /%s to %s: %w", name, target, err)
-	}
-	return nil
 }
 
 // locale sets the language of the system (locale.conf(5); Debian has /etc/default/locale too), and has it generated.

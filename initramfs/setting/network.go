@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/systemd"
 )
 
 // network configures interfaces for the program that the image has: NetworkManager, systemd-networkd or ifupdown. The
@@ -54,11 +55,11 @@ func (w *writer) manager() (func(setting.Network) error, error) {
 	}
 	all := []manager{
 		{w.Program("NetworkManager") != "", "NetworkManager.service", w.networkManager},
-		{w.hasUnit("systemd-networkd.service"), "systemd-networkd.service", w.networkd},
+		{systemd.HasUnit(w.Dir, "systemd-networkd.service"), "systemd-networkd.service", w.networkd},
 		{w.Program("ifup") != "" && w.Has("etc/network"), "networking.service", w.ifupdown},
 	}
 	for _, m := range all {
-		if m.has && w.enabled(m.unit) {
+		if m.has && systemd.Enabled(w.Dir, m.unit) {
 			return m.write, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/systemd"
 )
 
 // networkd writes the files of systemd-networkd (systemd.network(5), systemd.netdev(5)) and has it started. Of several
@@ -26,10 +27,10 @@ func (w *writer) networkd(n setting.Network) error {
 	}
 	for unit, target := range map[string]string{"systemd-networkd.service": "multi-user.target",
 		"systemd-networkd.socket": "sockets.target", "systemd-networkd-wait-online.service": "network-online.target"} {
-		if !w.hasUnit(unit) {
+		if !systemd.HasUnit(w.Dir, unit) {
 			continue
 		}
-		if err := w.start(unit, target); err != nil {
+		if err := systemd.Start(w.Dir, unit, target); err != nil {
 			return err
 		}
 	}
@@ -39,17 +40,17 @@ func (w *writer) networkd(n setting.Network) error {
 // resolved makes the name servers known: to systemd-resolved where the image has it, else in resolv.conf.
 func (w *writer) resolved(n setting.Network) error {
 	const unit = "systemd-resolved.service"
-	if w.hasUnit(unit) {
+	if systemd.HasUnit(w.Dir, unit) {
 		if len(n.DNS) > 0 || len(n.Search) > 0 {
 			conf := "[Resolve]\n" + line("DNS", join(n.DNS, " ")) + line("Domains", join(n.Search, " "))
 			if err := w.Write("etc/systemd/resolved.conf.d/10-griddle.conf", []byte(conf), 0o644); err != nil {
 				return err
 			}
 		}
-		if err := w.start(unit, "multi-user.target"); err != nil {
+		if err := systemd.Start(w.Dir, unit, "multi-user.target"); err != nil {
 			return err
 		}
-		return w.link("../run/systemd/resolve/stub-resolv.conf", "etc/resolv.conf")
+		return w.ReplaceLink("../run/systemd/resolve/stub-resolv.conf", "etc/resolv.conf")
 	}
 	conf := resolvConf(n)
 	if conf == "" {

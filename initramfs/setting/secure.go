@@ -2,6 +2,7 @@ package setting
 
 import (
 	"griddle/appliance/firewall"
+	"griddle/initramfs/systemd"
 )
 
 // firewall lets in ssh alone, from before the network is up.
@@ -9,7 +10,7 @@ func (w *writer) firewall() error {
 	if w.Program("nft") == "" {
 		return lacks("ssh.secure: it has no nftables: install the package nftables in the template")
 	}
-	if !w.hasUnit("nftables.service") {
+	if !systemd.HasUnit(w.Dir, "nftables.service") {
 		return lacks("ssh.secure: its nftables has no nftables.service, which loads the rules at each start")
 	}
 	port := sshPort(w.s)
@@ -25,5 +26,5 @@ func (w *writer) firewall() error {
 	if err := w.Write(dropIn, []byte(firewall.NoStop), 0o644); err != nil {
 		return err
 	}
-	return w.start("nftables.service", "sysinit.target")
+	return systemd.Start(w.Dir, "nftables.service", "sysinit.target")
 }

@@ -9,6 +9,7 @@ import (
 
 	"griddle/appliance/setting"
 	"griddle/appliance/sshd"
+	"griddle/initramfs/systemd"
 )
 
 const (
@@ -46,9 +47,10 @@ func (w *writer) ssh(context.Context) error {
 	if err := w.Replace(sshdMain, []byte(rest), 0o644); err != nil {
 		return err
 	}
-	if port := sshPort(w.s); port != 22 && (w.hasUnit("ssh.socket") || w.hasUnit("sshd.socket")) {
+	socket := systemd.HasUnit(w.Dir, "ssh.socket") || systemd.HasUnit(w.Dir, "sshd.socket")
+	if port := sshPort(w.s); port != 22 && socket {
 		unit := "ssh.socket"
-		if !w.hasUnit(unit) {
+		if !systemd.HasUnit(w.Dir, unit) {
 			unit = "sshd.socket"
 		}
 		err := w.Write("etc/systemd/system/"+unit+".d/griddle.conf", []byte(sshd.Socket(port)), 0o644)

@@ -106,6 +106,28 @@ func (d Dir) Symlink(target, name string) error {
 	return d.Root.Symlink(target, at)
 }
 
+// ReplaceLink puts a symlink in place of whatever has the name.
+func (d Dir) ReplaceLink(target, name string) error {
+	if old, err := d.Readlink(name); err == nil && old == target {
+		return nil
+	}
+	tmp := name + ".griddle-new"
+	err := d.Parent(name)
+	if err == nil {
+		err = d.RemoveAll(tmp)
+	}
+	if err == nil {
+		err = d.Symlink(target, tmp)
+	}
+	if err == nil {
+		err = d.Rename(tmp, name)
+	}
+	if err != nil {
+		return fmt.Errorf("linking /%s to %s: %w", name, target, err)
+	}
+	return nil
+}
+
 // Mkdir makes a folder.
 func (d Dir) Mkdir(name string, mode fs.FileMode) error {
 	at, err := d.resolve(name, false)
