@@ -18,6 +18,8 @@
 //	server.pem, server.key    its certificate for this server; replaced when an address changes or before it expires
 //	site.key, site.pub        the key that signs what this store derives (minisign)
 //	admin.token               the administrator's bearer token
+//	publishers/               who may publish with which token (package publishtoken)
+//	settings.key              what the settings of machines are sealed for; made with the first of them
 //	server.url                where the last serve listened, for the command line on the same host
 //	fleet.db                  machines, jobs and the journal
 //	notice                    what installed machines should know, signed; see package notice

@@ -39,8 +39,9 @@ func TestCheckIn(t *testing.T) {
 	ctx, f := t.Context(), open(t, Options{Now: c.now})
 	a, b := installed(t, f, "ada", macA), installed(t, f, "bob", macB)
 	for _, key := range []string{"", "eve"} {
-		if _, err := f.CheckIn(ctx, stranger, key, job.CheckIn{}); !errors.Is(err, ErrKey) {
-			t.Errorf("CheckIn() with the key %q = %v, want ErrKey", key, err)
+		if _, err := f.CheckIn(ctx, stranger, key, job.CheckIn{}); !errors.Is(err, ErrKey) ||
+			!strings.Contains(err.Error(), "start it from the network and install it again") {
+			t.Errorf("CheckIn() with the key %q = %v, want ErrKey and what to do", key, err)
 		}
 	}
 	before, _, err := f.Show(ctx, macB)

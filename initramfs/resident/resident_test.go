@@ -1,6 +1,7 @@
 package resident
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -271,9 +273,14 @@ func TestClock(t *testing.T) {
 	for _, year := range []int{1970, 2019, 2099} {
 		o := machine(t, s)
 		o.Now = func() time.Time { return time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
+		var said bytes.Buffer
+		o.Log = slog.New(slog.NewTextHandler(&said, nil))
 		s.got = nil
 		if _, err := rounds(t, o, 1); err != nil || len(s.got) != 1 {
 			t.Errorf("in %d the server got %+v, %v", year, s.got, err)
+		}
+		if !strings.Contains(said.String(), "the clock of this machine differs from the server's; set it") {
+			t.Errorf("in %d the journal has %s", year, &said)
 		}
 	}
 	// A certificate that expired before the install, or before the newest notice, does not count, whatever the clock
