@@ -71,7 +71,7 @@ func TestNothingStays(t *testing.T) {
 			}
 			before := mounts(t)
 			end(t, how)
-			if mounts(t) != before {
+			if len(leftMounts(t, before)) > 0 {
 				t.Error("a mount is left")
 			}
 			if err := unix.Unmount(top, 0); err != nil {
