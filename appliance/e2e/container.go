@@ -40,6 +40,15 @@ func (r *Room) Container(ctx context.Context) (*Container, error) {
 	return r.container(ctx, tarball)
 }
 
+// RichContainer is Container with RichTemplate in it.
+func (r *Room) RichContainer(ctx context.Context) (*Container, error) {
+	tarball, err := RichTemplate(ctx, r.opt.Cache, r.opt.Log)
+	if err != nil {
+		return nil, err
+	}
+	return r.container(ctx, tarball)
+}
+
 func (r *Room) container(ctx context.Context, tarball string) (*Container, error) {
 	pool, err := r.mountPool(ctx)
 	if err != nil {
