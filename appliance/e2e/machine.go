@@ -54,6 +54,7 @@ type Hardware struct {
 	Password string // of root on the console, once installed; "" means RootPassword
 	// what the hardware clock says at the first moment of each PowerOn, "2001-01-01T00:00:00"; "" means the host's time
 	Clock string
+	TPM   bool // it has a TPM 2.0, which keeps its state while the power is off
 }
 
 // emptyVariables are OVMF's before its first start.
@@ -126,6 +127,11 @@ func (m *Machine) Console() *Console { return m.console }
 
 // PowerOn switches the machine on: the console's transcript begins, and the processor runs.
 func (m *Machine) PowerOn(ctx context.Context) error {
+	if m.TPM {
+		if err := m.startTPM(ctx); err != nil {
+			return fmt.Errorf("switching %s on: %w", m.Name, err)
+		}
+	}
 	lines, err := listen(m.room.path(m.Name+".qmp"), m.room.path(m.Name+".serial"))
 	if err != nil {
 		return fmt.Errorf("switching %s on: %w", m.Name, err)

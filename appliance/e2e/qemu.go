@@ -34,6 +34,10 @@ func (m *Machine) arguments() []string {
 			"-drive", "if=pflash,format=raw,file="+m.vars)
 	}
 	args = append(args, "-device", nic)
+	if m.TPM {
+		args = append(args, "-chardev", "socket,id=tpm,path="+m.room.path(m.Name+".tpm.socket"),
+			"-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm")
+	}
 	if m.Second != "" {
 		args = append(args, "-netdev", "tap,id=second,ifname="+m.tap+"b,script=no,downscript=no",
 			"-device", "virtio-net-pci,netdev=second,romfile=,mac="+m.Second)
