@@ -195,6 +195,7 @@ func TestClosed(t *testing.T) {
 	}
 	v := variant{name: "keeper", address: "10.77.0.61"}
 	m := s.machine(ctx, t, v.name, e2e.UEFI, e2e.NVMe)
+	m.TPM = true // it seals the key
 	s.set(ctx, t, m, v, ada)
 	s.order(ctx, t, m)
 	on(ctx, t, m)
@@ -204,6 +205,13 @@ func TestClosed(t *testing.T) {
 	}
 	s.watch(ctx, t, m)
 	sh := e2etest.Sudo(s.room, ada, "ada", v.address)
+	if got := sh.Ask(ctx, t, "cd /persistent/griddle && ls machine.key*"); got != "machine.key.tpm" {
+		t.Errorf("the files of the key are %q, want machine.key.tpm alone", got)
+	}
+	if got := sh.Ask(ctx, t, "timeout 300 sh -c 'until journalctl -q -u griddle-agent | grep -o \"checked in\"; do "+
+		"sleep 1; done' | head -n 1"); got != "checked in" {
+		t.Errorf("the service with the sealed key says %q", got)
+	}
 	before := sh.Ask(ctx, t, "sync; cat /etc/machine-id")
 	m.PowerCut()
 
