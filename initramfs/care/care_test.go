@@ -12,20 +12,15 @@ import (
 
 	"griddle/initramfs/chroot"
 	"griddle/initramfs/maintain"
+	"griddle/initramfs/mounttest"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/pooltest"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestMain runs the tests in a mount namespace of their own, so that other tests do not keep loop devices in use.
 func TestMain(m *testing.M) {
 	chroot.Inside()
-	const done = "GRIDDLE_TEST_OWN_MOUNTS"
-	if os.Getenv(done) == "" {
-		_ = unix.Exec("/usr/bin/unshare", append([]string{"unshare", "--mount", "--"}, os.Args...),
-			append(os.Environ(), done+"=1"))
-	}
+	mounttest.Own()
 	os.Exit(m.Run())
 }
 

@@ -2,24 +2,15 @@ package install
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"griddle/initramfs/chroot"
+	"griddle/initramfs/mounttest"
 )
 
-// TestMain runs the tests in a mount namespace of their own. Network namespaces that another test makes take a copy of
-// all mounts with them: the loop devices that are mounted here would be in use until it ends.
+// TestMain runs the tests in a mount namespace of their own.
 func TestMain(m *testing.M) {
 	chroot.Inside()
-	const done = "GRIDDLE_TEST_OWN_MOUNTS"
-	if os.Getenv(done) == "" {
-		if unshare, err := exec.LookPath("unshare"); err == nil {
-			_ = unix.Exec(unshare, append([]string{unshare, "--mount", "--"}, os.Args...),
-				append(os.Environ(), done+"=1"))
-		}
-	}
+	mounttest.Own()
 	os.Exit(m.Run())
 }

@@ -3,26 +3,18 @@ package pool
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"griddle/initramfs/mounttest"
 	"griddle/initramfs/pool/pooltest"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestMain runs the tests in a mount namespace of their own, so that other tests do not keep loop devices in use. With
 // switchEnv it is the program that TestSwitchIsKilled kills.
 func TestMain(m *testing.M) {
-	const done = "GRIDDLE_TEST_OWN_MOUNTS"
-	if os.Getenv(done) == "" {
-		if unshare, err := exec.LookPath("unshare"); err == nil {
-			_ = unix.Exec(unshare, append([]string{unshare, "--mount", "--"}, os.Args...),
-				append(os.Environ(), done+"=1"))
-		}
-	}
+	mounttest.Own()
 	if os.Getenv(hereEnv) != "" {
 		sayHere()
 	}
