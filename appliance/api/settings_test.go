@@ -141,7 +141,7 @@ func TestManySettings(t *testing.T) {
 		t.Errorf("Settings() = %+v, %v", got, err)
 	}
 	if _, err := operator.SetManySettings(ctx, ManySettings{}); err == nil {
-		t.Error("SetManySettings() of none is no mistake")
+		t.Error("SetManySettings() of none is not refused")
 	}
 }
 

@@ -24,7 +24,7 @@ func TestAuthority(t *testing.T) {
 	first := start("10.0.0.1")
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(first.caPEM) {
-		t.Fatal("the CA is no certificate")
+		t.Fatal("the CA is not a certificate")
 	}
 	check := func(a *Authority, host string, at time.Time) *x509.Certificate {
 		t.Helper()
