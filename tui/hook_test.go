@@ -10,6 +10,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame/frametest"
 )
 
 // installing is a machine that carries out a job.
@@ -45,7 +46,7 @@ func TestHookFrames(t *testing.T) {
 			checkFrame(t, shown.View())
 			golden(t, name, shown.View())
 			small := send(shown, tea.WindowSizeMsg{Width: 40, Height: 12}).View()
-			checkSize(t, small, 40, 12)
+			frametest.Check(t, small, 40, 12)
 			golden(t, name+"-40x12", small)
 			for _, c := range shown.hookChoices() {
 				if !strings.Contains(small, c.key+"  "+c.label) {

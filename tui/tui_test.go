@@ -9,12 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 
 	"griddle/appliance/job"
+	"griddle/tui/frame/frametest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden frames")
@@ -251,28 +250,7 @@ func TestAskingAgain(t *testing.T) {
 // checkFrame holds every frame to what the VGA text console can draw.
 func checkFrame(t *testing.T, frame string) {
 	t.Helper()
-	checkSize(t, frame, Columns, Rows)
-}
-
-func checkSize(t *testing.T, frame string, columns, rows int) {
-	t.Helper()
-	lines := strings.Split(frame, "\n")
-	if len(lines) != rows {
-		t.Errorf("frame has %d rows, want %d", len(lines), rows)
-	}
-	if !utf8.ValidString(frame) {
-		t.Error("frame is not UTF-8")
-	}
-	for i, l := range lines {
-		if w := ansi.StringWidth(l); w > columns {
-			t.Errorf("row %d has %d columns, want at most %d: %q", i, w, columns, l)
-		}
-		for _, r := range l {
-			if r < ' ' || r == 0x7f {
-				t.Errorf("row %d holds control character %q", i, r)
-			}
-		}
-	}
+	frametest.Check(t, frame, Columns, Rows)
 }
 
 // FuzzScreen draws every page with whatever hardware and network may say: each string of theirs is one of the five.
@@ -315,7 +293,7 @@ func FuzzScreen(f *testing.F) {
 		checkFrame(t, m.View())
 		failed := send(m, HookFailed{Name: model, Origin: fs, Reason: message, Last: []string{serial, message, ref}})
 		checkFrame(t, failed.View())
-		checkSize(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
+		frametest.Check(t, send(failed, tea.WindowSizeMsg{Width: 40, Height: 12}).View(), 40, 12)
 		checkFrame(t, send(m, Ended{errors.New(message + "\n" + message)}).View())
 		asked := l
 		asked.Welcome.Job = &job.Spec{Disk: job.DiskRule(serial), Image: job.Image{Ref: ref}}

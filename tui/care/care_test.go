@@ -9,12 +9,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 
 	"griddle/tui/frame"
+	"griddle/tui/frame/frametest"
 )
 
 var update = flag.Bool("update", false, "write the golden frames again")
@@ -133,7 +132,7 @@ func TestFrames(t *testing.T) {
 			name := fmt.Sprintf("%s-%dx%d", f.name, size[0], size[1])
 			t.Run(name, func(t *testing.T) {
 				got := f.b.m.Size(size[0], size[1]).View()
-				check(t, got, size[0], size[1])
+				frametest.Check(t, got, size[0], size[1])
 				file := filepath.Join("testdata", name+".txt")
 				if *update {
 					if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
@@ -148,25 +147,6 @@ func TestFrames(t *testing.T) {
 					t.Errorf("View() =\n%s\nwant\n%s", got, want)
 				}
 			})
-		}
-	}
-}
-
-// check holds a frame to what a console can draw.
-func check(t *testing.T, frame string, columns, rows int) {
-	t.Helper()
-	lines := strings.Split(frame, "\n")
-	if len(lines) != rows || !utf8.ValidString(frame) {
-		t.Errorf("the frame has %d rows, want %d, of UTF-8", len(lines), rows)
-	}
-	for i, l := range lines {
-		if w := ansi.StringWidth(l); w > columns {
-			t.Errorf("row %d has %d columns, want at most %d: %q", i, w, columns, l)
-		}
-		for _, r := range l {
-			if r < ' ' || r == 0x7f {
-				t.Errorf("row %d has the control character %q", i, r)
-			}
 		}
 	}
 }
@@ -241,7 +221,7 @@ func TestAlone(t *testing.T) {
 	var cmd tea.Cmd
 	for _, msg := range []tea.Msg{tea.WindowSizeMsg{Width: 50, Height: 14}, Pools{lab()}, tea.KeyMsg{Type: tea.KeyDown},
 		tea.KeyMsg{Type: tea.KeyEsc}} {
-		check(t, m.View(), m.(Alone).columns, m.(Alone).rows)
+		frametest.Check(t, m.View(), m.(Alone).columns, m.(Alone).rows)
 		m, cmd = m.Update(msg)
 	}
 	if b.look != 1 || cmd == nil || cmd() != (tea.QuitMsg{}) {
