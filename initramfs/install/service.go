@@ -2,10 +2,7 @@ package install
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"strings"
 	"time"
 
@@ -37,14 +34,7 @@ func (s system) enable(name, text string) error {
 	if err := s.Write(dir+name, []byte(text), 0o644); err != nil {
 		return err
 	}
-	link := path.Join(dir, "multi-user.target.wants", name)
-	if err := s.Parent(link); err != nil {
-		return err
-	}
-	if err := s.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enabling %s: %w", name, err)
-	}
-	if err := s.Symlink("../"+name, link); err != nil {
+	if err := s.ReplaceLink("../"+name, dir+"multi-user.target.wants/"+name); err != nil {
 		return fmt.Errorf("enabling %s: %w", name, err)
 	}
 	return nil
