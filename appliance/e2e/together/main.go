@@ -2,7 +2,8 @@
 //
 //	together lint='make lint' packages='go test ./...' room='go test -v ./room'
 //
-// All commands run to their end, also when one fails; a last line for each says how it ended and how long it took.
+// All commands run to their end, also when one fails; then the failed tests of each are said again, and a last line for
+// each says how it ended and how long it took.
 // The exit code is 0 if all succeeded, 1 if one failed, 2 for a wrong call.
 //
 // Each command is a script for bash and has its own process group. SIGINT, SIGTERM and SIGHUP end all groups: SIGINT
@@ -54,12 +55,20 @@ func run(ctx context.Context, grace time.Duration, args []string, out io.Writer)
 	for _, c := range all {
 		wg.Go(func() {
 			p := &prefixed{prefix: fmt.Sprintf("%-*s | ", wide, c.name), mu: &lines, out: out}
-			c.run(ctx, grace, p)
+			c.run(ctx, grace, io.MultiWriter(p, &c.failures))
 			p.flush()
 		})
 	}
 	wg.Wait()
 	code := 0
+	for _, c := range all {
+		if c.err == nil {
+			continue
+		}
+		for _, line := range c.failures.lines {
+			fmt.Fprintf(out, "%-*s ! %s\n", wide, c.name, line)
+		}
+	}
 	for _, c := range all {
 		how := "ok"
 		if c.err != nil {
@@ -75,6 +84,7 @@ type command struct {
 	name, script string
 	err          error
 	took         time.Duration
+	failures     failures
 }
 
 // run returns when no process of the command's group is left. Processes that made a group of their own are not
