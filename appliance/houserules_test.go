@@ -82,6 +82,8 @@ var house = []rule{
 		"griddle/initramfs/bootloader", "griddle/initramfs/subvolume", "griddle/initramfs/sysroot",
 		"griddle/initramfs/chroot"},
 		why: "a pool is the same from the network and from the installed system, and shows nothing itself"},
+	{from: "griddle/initramfs/pool/history", only: []string{"griddle/appliance/job", "griddle/imagestore/durable"},
+		why: "what happened is kept the same way, whoever tells it"},
 	{from: "griddle/initramfs/swapfile", never: []string{"griddle/..."},
 		why: "swap is the same for every image, with cloud-init or without"},
 	{from: "griddle/initramfs/maintain", itself: true, only: []string{"griddle/appliance/setting",
