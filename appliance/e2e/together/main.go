@@ -2,9 +2,9 @@
 //
 //	together lint='make lint' packages='go test ./...' room='go test -v ./room'
 //
-// All commands run to their end, also when one fails; then the failed tests of each are said again, and a last line for
-// each says how it ended and how long it took.
-// The exit code is 0 if all succeeded, 1 if one failed, 2 for a wrong call.
+// All commands run to their end, also when one fails; then it names the failed tests of each again, and a last line for
+// each says how it ended and how long it took. The exit code is 0 if all succeeded, 1 if one failed, 2 for a wrong
+// call.
 //
 // Each command is a script for bash and has its own process group. SIGINT, SIGTERM and SIGHUP end all groups: SIGINT
 // first, as from a keyboard, and SIGKILL ten seconds later. So nothing keeps running after Ctrl-C.
