@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -11,8 +12,9 @@ import (
 // client's certificate says which machine it is.
 const CheckInPath = "/v1/agent/check-in"
 
-// MaxCheckIn is the most that the JSON of a CheckIn has, in bytes.
-const MaxCheckIn = 4096
+// MaxCheckIn is the most that the JSON of a CheckIn has, in bytes. A server of an earlier version takes 4096, which is
+// enough without Job and Fell.
+const MaxCheckIn = 64 << 10
 
 // CheckIn is what the service on an installed machine says every few minutes. Nothing in it names a machine: the key
 // does. The server shows it, and believes none of it.
@@ -25,14 +27,103 @@ type CheckIn struct {
 	// Trouble is what the last check-in led to and could not be done, one line: a notice that was refused, an agent
 	// that did not start.
 	Trouble string `json:"trouble,omitempty"`
+
+	// Features are what the service can do beyond the first version of the contract: FeatureUpdate, FeatureKernel.
+	Features []string `json:"features,omitempty"`
+	// Boot is a random ID of this start of the system: /proc/sys/kernel/random/boot_id.
+	Boot  string `json:"boot,omitempty"`
+	Roots []Root `json:"roots,omitempty"` // of the pool, the newest first
+	// Job is the update that the service carries out, or one that ended since the last check-in.
+	Job *JobReport `json:"job,omitempty"`
+	// Fell is the last fallback; it is repeated until a check-in with it was answered.
+	Fell *Fell `json:"fell,omitempty"`
 }
+
+// Root is a system in the pool of a machine.
+type Root struct {
+	Name  string `json:"name"`
+	Image string `json:"image,omitempty"` // that it was made of
+	Runs  bool   `json:"runs,omitempty"`  // now
+	Good  bool   `json:"good,omitempty"`  // it proved itself once
+	Next  bool   `json:"next,omitempty"`  // the next start takes it
+}
+
+// JobReport says how far an update is. A service repeats the end of a job until a check-in with it was answered.
+type JobReport struct {
+	ID       string    `json:"id"`
+	State    State     `json:"state"` // Started, Done or Failed; Done after the new root runs and proved itself
+	Phase    Phase     `json:"phase,omitempty"`
+	Message  string    `json:"message,omitempty"` // one line; with Failed, why
+	Progress *Progress `json:"progress,omitempty"`
+	Kernel   string    `json:"kernel,omitempty"` // with Done: the release of the kernel that runs
+}
+
+// Fell says that a root did not prove itself, and that the machine runs another one again.
+type Fell struct {
+	Time   time.Time `json:"time"`            // when that was noticed
+	Job    string    `json:"job,omitempty"`   // the update that made the root
+	Root   string    `json:"root"`            // that failed
+	Image  string    `json:"image,omitempty"` // that it was made of
+	Reason string    `json:"reason"`          // one line
+	Lines  []string  `json:"lines,omitempty"` // the last that the failed unit said, the newest last
+}
+
+// Limits of a check-in.
+const (
+	maxRoots    = 16
+	maxFellLine = 10 // of Fell.Lines
+)
 
 // Bounded returns c with printable strings, cut to what the server keeps.
 func (c CheckIn) Bounded() CheckIn {
-	c.Agent, c.Root, c.Trouble = Printable(c.Agent), clip(Sentence(c.Root)), Sentence(c.Trouble)
+	c.Agent, c.Root, c.Trouble = Printable(c.Agent), short(c.Root), Sentence(c.Trouble)
 	c.Notice = max(c.Notice, 0)
+	c.Features = append([]string(nil), c.Features[:min(len(c.Features), maxSources)]...)
+	for i := range c.Features {
+		c.Features[i] = Printable(c.Features[i])
+	}
+	c.Boot = NormalUUID(c.Boot)
+	c.Roots = append([]Root(nil), c.Roots[:min(len(c.Roots), maxRoots)]...)
+	for i := range c.Roots {
+		c.Roots[i].Name, c.Roots[i].Image = short(c.Roots[i].Name), short(c.Roots[i].Image)
+	}
+	if c.Job != nil {
+		j := c.Job.bounded()
+		c.Job = &j
+	}
+	if c.Fell != nil {
+		f := c.Fell.bounded()
+		c.Fell = &f
+	}
 	return c
 }
+
+func (j JobReport) bounded() JobReport {
+	j.ID, j.State, j.Phase = NormalUUID(j.ID), State(Printable(string(j.State))), Phase(Printable(string(j.Phase)))
+	j.Message, j.Kernel = Sentence(j.Message), Printable(j.Kernel)
+	if j.Progress != nil && j.Progress.Ways != nil {
+		p, w := *j.Progress, *j.Progress.Ways
+		w.Now, w.Why = Printable(w.Now), Sentence(w.Why)
+		p.Ways, j.Progress = &w, &p
+	}
+	return j
+}
+
+func (f Fell) bounded() Fell {
+	f.Job, f.Root, f.Image = NormalUUID(f.Job), short(f.Root), short(f.Image)
+	f.Reason = Sentence(f.Reason)
+	if f.Time = f.Time.UTC(); f.Time.Year() < 1970 || f.Time.Year() > 9000 {
+		f.Time = time.Time{}
+	}
+	f.Lines = append([]string(nil), f.Lines[max(0, len(f.Lines)-maxFellLine):]...)
+	for i := range f.Lines {
+		f.Lines[i] = short(f.Lines[i])
+	}
+	return f
+}
+
+// short is Sentence, cut to maxText bytes.
+func short(s string) string { return strings.TrimRight(clip(Sentence(s)), " ") }
 
 // CheckedIn answers a check-in. Head and Notice are signed by the site's key; the rest counts for nothing beyond what
 // TLS says.
@@ -42,6 +133,12 @@ type CheckedIn struct {
 	Next    int       `json:"next"`             // seconds until the next check-in, about
 	Head    []byte    `json:"head,omitempty"`   // the signed head of the catalog, base64
 	Notice  []byte    `json:"notice,omitempty"` // the signed notice, base64
+
+	// Job is an update that waits for this machine or that its service carries out. It is repeated until its phase is
+	// PhaseSwitch or it is over. Only a service with FeatureUpdate gets one.
+	Job *Spec `json:"job,omitempty"`
+	// Cancelled says that the job of CheckIn.Job is over for the server: the service stops it.
+	Cancelled bool `json:"cancelled,omitempty"`
 }
 
 // CheckIn checks in. The client needs no Hello, and its TLS configuration the machine's key.

@@ -68,6 +68,7 @@ type Kind string
 const (
 	Install Kind = "install" // write an image to a disk
 	Relay   Kind = "relay"   // fetch an image once and send it to the neighbours; uses no disk
+	Update  Kind = "update"  // make another root in the pool of an installed machine, and start it
 )
 
 // Spec is a job as the machine gets it.
@@ -75,8 +76,12 @@ type Spec struct {
 	ID    string `json:"id"` // a random UUID, lower case; it also marks the disk while the job is unfinished
 	Kind  Kind   `json:"kind"`
 	Image Image  `json:"image"`
+	// Asked is the image as a person asked for it, such as "web:stable"; "" means Image.Ref.
+	Asked string `json:"asked,omitempty"`
+	// Kernel is an image with a kernel, its modules and an initrd, for an Image that has none; zero if it has one.
+	Kernel Image `json:"kernel,omitzero"`
 	// Sources are base URLs that serve GET /v1/blobs/DIGEST, in order of preference. They need no trust. One with https
-	// takes the token of the boot.
+	// takes the token of the boot, or the key of an installed machine.
 	Sources []string `json:"sources"`
 	Disk    DiskRule `json:"disk"`
 	Erase   string   `json:"erase,omitempty"` // serial, WWN or path of the one disk whose content may be destroyed
@@ -89,6 +94,12 @@ type Spec struct {
 	Service bool `json:"service,omitempty"`
 	// Settings says that the machine has settings: the agent asks for them at SettingsPath before it writes to a disk.
 	Settings bool `json:"settings,omitempty"`
+
+	// Of an update, which has neither Disk nor Home.
+	// Pool is Disk.Installed of the disk that has the machine's pool, "" if the server does not know it.
+	Pool       string `json:"pool,omitempty"`
+	AllowOlder bool   `json:"allowOlder,omitempty"` // the image may be older than the one that runs
+	When       When   `json:"when,omitempty"`       // the new root starts
 }
 
 // Home is what the installed system needs to report once that it is up.

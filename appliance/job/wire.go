@@ -23,7 +23,8 @@ type Hello struct {
 	Inventory Inventory `json:"inventory"`
 	// Sources are the kinds of sources that the agent can fetch from, in addition to plain http: SourceHTTPS.
 	Sources []string `json:"sources,omitempty"`
-	// Features are what the agent can do beyond the first version of the contract: FeatureSettings.
+	// Features are what the agent can do beyond the first version of the contract: FeatureSettings,
+	// FeatureUpdate, FeatureKernel.
 	Features []string `json:"features,omitempty"`
 }
 

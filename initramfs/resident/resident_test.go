@@ -22,6 +22,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -192,7 +193,7 @@ func TestCheckIn(t *testing.T) {
 	}
 	s.head, s.notice = h, s.says(t, 3, s.ca.pem, nil)
 	pauses, err := rounds(t, o, 2)
-	if err != nil || len(s.got) != 2 || s.got[0] != (job.CheckIn{Agent: "1", Root: "@roots/web"}) ||
+	if err != nil || len(s.got) != 2 || !reflect.DeepEqual(s.got[0], job.CheckIn{Agent: "1", Root: "@roots/web"}) ||
 		s.got[1].Notice != 3 || s.keys[0] == "" || s.keys[0] != s.keys[1] {
 		t.Errorf("the server got %+v with the keys %v, %v", s.got, s.keys, err)
 	}
