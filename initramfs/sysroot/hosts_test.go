@@ -13,3 +13,16 @@ func TestSetHostLine(t *testing.T) {
 		}
 	}
 }
+
+func TestCopyHostLine(t *testing.T) {
+	const to = "127.0.0.1 localhost\n127.0.1.1 template\n"
+	for _, c := range []struct{ from, want string }{
+		{"127.0.1.1 a.b a  alias # mine\n127.0.1.1 second\n", "127.0.0.1 localhost\n127.0.1.1\ta.b a alias # mine\n"},
+		{"127.0.1.1\n", "127.0.0.1 localhost\n127.0.1.1\tname\n"},
+		{"", "127.0.0.1 localhost\n127.0.1.1\tname\n"},
+	} {
+		if got := string(CopyHostLine([]byte(c.from), []byte(to), "name")); got != c.want {
+			t.Errorf("CopyHostLine(%q) = %q, want %q", c.from, got, c.want)
+		}
+	}
+}
