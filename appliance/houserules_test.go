@@ -84,6 +84,8 @@ var house = []rule{
 		why: "a pool is the same from the network and from the installed system, and shows nothing itself"},
 	{from: "griddle/initramfs/pool/history", only: []string{"griddle/appliance/job", "griddle/imagestore/durable"},
 		why: "what happened is kept the same way, whoever tells it"},
+	{from: "griddle/initramfs/pool/carry", only: []string{"griddle/initramfs/sysroot"},
+		why: "a root hands over the same, from the network and from the installed system"},
 	{from: "griddle/initramfs/swapfile", never: []string{"griddle/..."},
 		why: "swap is the same for every image, with cloud-init or without"},
 	{from: "griddle/initramfs/maintain", itself: true, only: []string{"griddle/appliance/setting",

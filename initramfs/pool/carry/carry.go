@@ -1,0 +1,83 @@
+// Package carry gives a new root what an earlier one has to hand over: the identity of the machine, its accounts, the
+// domain that it joined, what people changed with `griddle-agent maintain`, and the paths that lists keep.
+//
+// Call Carry when the new root is made of its image, has its /etc/fstab, and has nothing of the settings yet. Settings
+// are written after it, so that they win.
+//
+// # What it takes
+//
+// Three trees: the old root, the image that the old root was made of, and the new root. What the old root has as its
+// image had it is not carried: there the new image has its say. What differs was changed on this machine, and goes to
+// the new root. The identity goes to the new root in any case.
+//
+// Old should be a snapshot that nothing writes to: then files that belong together, such as those of a database, fit
+// one another.
+//
+// # What it guarantees
+//
+// Nothing is written outside New, and nothing is read outside the three trees, whatever symlinks are in them. A Carry
+// that is repeated gives the same tree. Nothing is synced: the caller syncs the filesystem once, when all is written.
+package carry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"griddle/initramfs/sysroot"
+)
+
+// Trees are the trees that Carry works on.
+type Trees struct {
+	Old   *os.Root // the root that ran until now
+	Image *os.Root // the image that Old was made of; nil if it was deleted, then all that Old has was changed
+	New   *os.Root // the new root, which does not run
+}
+
+// Report says what happened, in sentences for people.
+type Report struct {
+	Carried []string // what New has of Old, in order
+	Left    []string // what New does not have of Old, and why
+}
+
+// ErrConflict is wrapped by errors about a user or a group whose number the new image gives to another one.
+var ErrConflict = errors.New("the accounts of this machine and of the new image do not fit")
+
+// carrier carries.
+type carrier struct {
+	old, to sysroot.Dir
+	image   *sysroot.Dir // nil if it was deleted
+	report  Report
+}
+
+// Carry carries from t.Old to t.New. list has the paths that the settings keep, absolute, in addition to the lists of
+// both roots. The report is right with an error too, and New is then not to be started.
+func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
+	c := &carrier{old: sysroot.Dir{Root: t.Old}, to: sysroot.Dir{Root: t.New}}
+	if t.Image != nil {
+		c.image = &sysroot.Dir{Root: t.Image}
+	}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"the identity of the machine", c.identity},
+	} {
+		if err := step.do(ctx); err != nil {
+			return c.report, fmt.Errorf("carrying %s: %w", step.what, err)
+		}
+		if err := ctx.Err(); err != nil {
+			return c.report, err
+		}
+	}
+	return c.report, nil
+}
+
+func (c *carrier) carried(format string, args ...any) {
+	c.report.Carried = append(c.report.Carried, fmt.Sprintf(format, args...))
+}
+
+func (c *carrier) left(format string, args ...any) {
+	c.report.Left = append(c.report.Left, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,157 @@
+package carry
+
+import (
+	"context"
+	"crypto/rand"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"griddle/initramfs/sysroot"
+)
+
+// keys are files that a machine is known by, or decrypts its own secrets with: patterns of path.Match for a folder.
+var keys = []struct{ dir, pattern string }{
+	{"etc/ssh", "ssh_host_*"},
+	{"etc/dropbear", "dropbear_*_host_key"},
+	{"etc", "adjtime"},
+	{"etc", "dhcpcd.duid"},
+	{"etc", "dhcpcd.secret"},
+	{"var/lib/dhcpcd", "duid"},
+	{"var/lib/dhcpcd", "secret"},
+	{"var/lib/systemd", "credential.secret"},
+	{"var/lib/NetworkManager", "secret_key"},
+	{"etc/iscsi", "initiatorname.iscsi"},
+	{"etc/nvme", "hostid"},
+	{"etc/nvme", "hostnqn"},
+}
+
+// identity has the new root be the same machine.
+func (c *carrier) identity(context.Context) error {
+	if err := c.machineID(); err != nil {
+		return err
+	}
+	if err := c.names(); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if err := c.key(k.dir, k.pattern); err != nil {
+			return err
+		}
+	}
+	// A seed that two roots start with would be used twice.
+	if st, err := c.to.Stat("var/lib/systemd"); err != nil || !st.IsDir() {
+		return nil
+	}
+	seed := make([]byte, 512)
+	rand.Read(seed)
+	return c.to.Write("var/lib/systemd/random-seed", seed, 0o600)
+}
+
+var machineID = regexp.MustCompile(`^[0-9a-f]{32}\n?$`) // machine-id(5)
+
+func (c *carrier) machineID() error {
+	id, err := c.old.Read("etc/machine-id")
+	if err != nil {
+		return err
+	}
+	if !machineID.Match(id) {
+		c.left("the machine ID: the old system has none")
+		return nil
+	}
+	if err := c.to.Write("etc/machine-id", id, 0o444); err != nil {
+		return err
+	}
+	// A copy here is as old as the image; Debian's is a symlink to the one above.
+	if st, err := c.to.Lstat("var/lib/dbus/machine-id"); err == nil && st.Mode().IsRegular() {
+		if err := c.to.Write("var/lib/dbus/machine-id", id, 0o644); err != nil {
+			return err
+		}
+	}
+	c.carried("the machine ID")
+	return nil
+}
+
+// names carries the hostname, and the line of it in /etc/hosts.
+func (c *carrier) names() error {
+	text, err := c.old.Read("etc/hostname")
+	if err != nil {
+		return err
+	}
+	name := strings.TrimSpace(string(text))
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '/' || r == '#'
+	}) {
+		c.left("the hostname: the old system has none")
+		return nil
+	}
+	if err := c.to.Write("etc/hostname", []byte(name+"\n"), 0o644); err != nil {
+		return err
+	}
+	from, err := c.old.Read("etc/hosts")
+	if err != nil {
+		return err
+	}
+	hosts, err := c.to.Read("etc/hosts")
+	if err != nil {
+		return err
+	}
+	if err := c.to.Replace("etc/hosts", sysroot.CopyHostLine(from, hosts, name), 0o644); err != nil {
+		return err
+	}
+	c.carried("the hostname %s", name)
+	return nil
+}
+
+// key carries those files of a folder whose names match. If there are any, the new root has no others of the kind: they
+// would be those of the image, which all its machines have.
+func (c *carrier) key(dir, pattern string) error {
+	files, err := matching(c.old, dir, pattern)
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	others, err := matching(c.to, dir, pattern)
+	if err != nil {
+		return err
+	}
+	for _, name := range others {
+		if err := c.to.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range files {
+		st, err := c.old.Lstat(name)
+		if err != nil {
+			return err
+		}
+		b, err := c.old.Read(name)
+		if err != nil {
+			return err
+		}
+		if err := c.to.WriteAs(name, b, st.Mode(), sysroot.OwnerOf(st)); err != nil {
+			return err
+		}
+		c.carried("/%s", name)
+	}
+	return nil
+}
+
+// matching are the files of a folder whose names match a pattern, sorted.
+func matching(d sysroot.Dir, dir, pattern string) ([]string, error) {
+	if st, err := d.Lstat(dir); err != nil || !st.IsDir() {
+		return nil, nil
+	}
+	entries, err := d.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if ok, _ := path.Match(pattern, e.Name()); ok && e.Type().IsRegular() {
+			out = append(out, path.Join(dir, e.Name()))
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
