@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"sync/atomic"
 
 	"griddle/appliance/job"
-	"griddle/imagestore/blob"
 	"griddle/imagestore/fetch"
+	"griddle/imagestore/head"
+	"griddle/imagestore/multicast"
 	"griddle/initramfs"
+	"griddle/initramfs/download"
 	"griddle/initramfs/hardware"
 	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
@@ -36,7 +39,7 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 	}
 
 	var wire atomic.Int64
-	w := &ways{}
+	w := &download.Ways{}
 	seen, err := s.catalog(ctx, spec)
 	var img *fetch.Opened
 	if err == nil {
@@ -67,8 +70,8 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 		Agent:    "/" + initramfs.AgentPath,
 		CA:       []byte(s.site.CA),
 		Wire:     wire.Load,
-		Ways:     w.now,
-		Spool:    w.useSpool,
+		Ways:     w.Now,
+		Spool:    w.UseSpool,
 		Seen:     seen,
 		Key:      s.key,
 		Settings: s.settings(spec),
@@ -81,35 +84,42 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 	return err
 }
 
+// catalog is download.Head for a job.
+func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error) {
+	from := func() (string, *http.Client) { return s.headSource(spec) }
+	return download.Head(ctx, s.site.Catalog, from, func(err error, attempt int) {
+		s.attempt(spec, job.PhaseCheck, err, attempt)
+	})
+}
+
 // open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, l *uplink.Lease, w *ways,
+func (s *station) open(ctx context.Context, spec job.Spec, l *uplink.Lease, w *download.Ways,
 	wire *atomic.Int64) (*fetch.Opened, error) {
-	trust, err := trusted(s.site)
+	trust, err := download.Trusted(s.site)
 	if err != nil {
 		return nil, err
-	}
-	plan := fetch.Plan{Ref: spec.Image.Ref, Document: blob.Digest(spec.Image.Document), Size: spec.Image.Size}
-	for _, st := range spec.Image.Streams {
-		plan.Streams = append(plan.Streams, fetch.PlanStream{
-			Document: blob.Digest(st.Document), Index: blob.Digest(st.Index), Raw: st.Raw, Wire: st.Wire,
-		})
 	}
 	sources := s.sources(spec)
-	var opened atomic.Bool
-	retry := func(err error, attempt int) {
-		phase := job.PhaseCheck
-		if opened.Load() {
-			phase = job.PhaseReceive
-		}
-		s.events.Event(job.Event{Job: spec.ID, Phase: phase, Level: job.Warning,
-			Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
-	}
-	// What the fetcher cannot get any more the plain sources may still have.
-	sources = append([]blob.Reader{s.fetcher(spec, sources, l, w, retry)}, sources...)
-	img, err := fetch.Open(ctx, sources, trust, plan, fetch.Options{Wire: func(n int64) { wire.Add(n) }, Retry: retry})
-	if err != nil {
-		return nil, err
-	}
-	opened.Store(true)
-	return img, nil
+	return download.Open(ctx, spec.Image, download.Options{
+		Trust:   trust,
+		Sources: sources,
+		Source:  s.source,
+		Ask: func(ctx context.Context, ask multicast.Ask) (a multicast.Answer, err error) {
+			err = s.api.stream(ctx, ask, &a)
+			return a, err
+		},
+		Networks: func() []multicast.Network { return networks(l) },
+		Relay: s.relayWhile(spec, sources, w, func(err error, attempt int) {
+			s.attempt(spec, job.PhaseReceive, err, attempt)
+		}),
+		Ways:   w,
+		Wire:   func(n int64) { wire.Add(n) },
+		Failed: func(phase job.Phase, err error, attempt int) { s.attempt(spec, phase, err, attempt) },
+	})
+}
+
+// attempt reports one that failed and is repeated.
+func (s *station) attempt(spec job.Spec, phase job.Phase, err error, attempt int) {
+	s.events.Event(job.Event{Job: spec.ID, Phase: phase, Level: job.Warning,
+		Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
 }

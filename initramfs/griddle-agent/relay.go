@@ -16,6 +16,7 @@ import (
 	"griddle/imagestore/blob"
 	"griddle/imagestore/multicast"
 	"griddle/imagestore/multicast/relay"
+	"griddle/initramfs/download"
 	"griddle/initramfs/uplink"
 )
 
@@ -55,7 +56,7 @@ func (s *station) relayAll(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		return err
 	}
 	defer unix.Unmount(memoryDir, unix.MNT_DETACH)
-	w := &ways{}
+	w := &download.Ways{}
 	img, err := s.open(ctx, spec, l, w, new(atomic.Int64))
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (s *station) relayAll(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 
 // relayOne holds one session of an encoding after the other.
 func (s *station) relayOne(ctx context.Context, l *uplink.Lease, spec job.Spec, encoding blob.Digest, size int64,
-	w *ways, say reportFunc) error {
+	w *download.Ways, say reportFunc) error {
 	sources := s.sources(spec)
 	nets := networks(l)
 	var spool *relay.Spool
@@ -94,7 +95,7 @@ func (s *station) relayOne(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 		}
 		if err == nil && spool == nil {
 			if spool, err = relay.NewSpool(ctx, memoryDir, a.Relay.Session, sources); err == nil {
-				go func() { fetched <- spool.Fill(ctx, sources, w.tell, retry) }()
+				go func() { fetched <- spool.Fill(ctx, sources, w.Tell, retry) }()
 			}
 		}
 		if err == nil {
@@ -135,10 +136,11 @@ func (s *station) reportRelay(ctx context.Context, r multicast.RelayReport) (c m
 }
 
 // showRelay draws how much was fetched, and to whom it goes.
-func (s *station) showRelay(spec job.Spec, spool *relay.Spool, size int64, w *ways) func(multicast.SessionStatus) {
+func (s *station) showRelay(spec job.Spec, spool *relay.Spool, size int64,
+	w *download.Ways) func(multicast.SessionStatus) {
 	var last string
 	return func(st multicast.SessionStatus) {
-		p := &job.Progress{Done: spool.Verified(), Total: size, Wire: spool.Verified(), Left: -1, Ways: w.now()}
+		p := &job.Progress{Done: spool.Verified(), Total: size, Wire: spool.Verified(), Left: -1, Ways: w.Now()}
 		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseReceive, Level: job.Info, Progress: p})
 		n := 0
 		for _, r := range st.Receivers {
@@ -176,10 +178,10 @@ func mountMemory(need int64) error {
 }
 
 // relayWhile fetches a stream for this machine's install and for its neighbours at once.
-func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways,
+func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *download.Ways,
 	retry func(error, int)) func(context.Context, multicast.RelayOrder, multicast.Network) (io.ReadCloser, error) {
 	return func(ctx context.Context, o multicast.RelayOrder, n multicast.Network) (io.ReadCloser, error) {
-		dir := w.spoolDir()
+		dir := w.SpoolDir()
 		if dir == "" {
 			return nil, errors.New("there is no place to store the image")
 		}
@@ -189,7 +191,7 @@ func (s *station) relayWhile(spec job.Spec, sources []blob.Reader, w *ways,
 		}
 		r := &relaying{Reader: spool.Reader(ctx), spool: spool, status: make(chan struct{}, 1)}
 		ctx, r.cancel = context.WithCancel(ctx)
-		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.tell, retry) }) // the reader gets its error
+		r.wg.Go(func() { _ = spool.Fill(ctx, sources, w.Tell, retry) }) // the reader gets its error
 		r.wg.Go(func() {
 			defer r.over()
 			err := spool.Hold(ctx,

@@ -1,4 +1,4 @@
-package main
+package download
 
 import (
 	"context"
@@ -8,15 +8,14 @@ import (
 	"slices"
 	"time"
 
-	"griddle/appliance/job"
 	"griddle/appliance/site"
 	"griddle/imagestore/document"
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 )
 
-// trusted returns the keys that the boot image trusts.
-func trusted(at site.Site) (*document.Trust, error) {
+// Trusted returns the keys that a site trusts.
+func Trusted(at site.Site) (*document.Trust, error) {
 	t, err := document.ParseTrust(slices.Concat(at.Trusted, at.Limited))
 	if err != nil {
 		return nil, fmt.Errorf("reading the trusted keys: %w", err)
@@ -27,23 +26,24 @@ func trusted(at site.Site) (*document.Trust, error) {
 // headRetryMax is the longest pause between two attempts to get the head of the catalog.
 const headRetryMax = 10 * time.Second
 
-// catalog gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired
-// or older than this boot image knows. The zero value where the site signs none.
-func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error) {
-	if s.site.Catalog.Key == "" {
+// Head gets the signed head of the site's catalog, for as long as it takes, and refuses one that is forged, expired or
+// older than known. from is where it is now, and failed gets each attempt that will be repeated. The zero value where
+// the site signs none.
+func Head(ctx context.Context, known site.Catalog, from func() (base string, client *http.Client),
+	failed func(err error, attempt int)) (head.Seen, error) {
+	if known.Key == "" {
 		return head.Seen{}, nil
 	}
 	for pause, attempt := time.Second/4, 1; ; pause, attempt = min(2*pause, headRetryMax), attempt+1 {
-		base, client := s.headSource(spec)
+		base, client := from()
 		b, err := fetchHead(ctx, client, base)
 		if err == nil {
-			return checkHead(b, s.site.Catalog, time.Now())
+			return CheckHead(b, known, time.Now())
 		}
 		if errors.Is(err, head.ErrMissing) {
 			return head.Seen{}, err
 		}
-		s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseCheck, Level: job.Warning,
-			Message: job.Sentence(fmt.Sprintf("attempt %d: %v; trying again", attempt, err))})
+		failed(err, attempt)
 		select {
 		case <-ctx.Done():
 			return head.Seen{}, ctx.Err()
@@ -58,8 +58,9 @@ func fetchHead(ctx context.Context, client *http.Client, base string) ([]byte, e
 	return head.Fetch(ctx, client, base)
 }
 
-// checkHead is the decision. The clock of this machine was set by the server's, so that a dead battery expires nothing.
-func checkHead(b []byte, known site.Catalog, now time.Time) (head.Seen, error) {
+// CheckHead is the decision. The clock of a machine that installs was set by the server's, so that a dead battery
+// expires nothing.
+func CheckHead(b []byte, known site.Catalog, now time.Time) (head.Seen, error) {
 	key, err := minisign.ParsePublicKey(known.Key)
 	if err != nil {
 		return head.Seen{}, fmt.Errorf("reading the site's key: %w", err)
