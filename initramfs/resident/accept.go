@@ -4,67 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
+	"griddle/appliance/job"
 	"griddle/appliance/site/notice"
-	"griddle/imagestore/document"
-	"griddle/imagestore/durable"
-	"griddle/imagestore/head"
 )
 
-// Names in the service's folder.
-const (
-	noticeFile = "notice"
-	seenDir    = "seen"
-)
-
-// loadNotice reads the newest notice. One that is not valid counts as none: the server sends it again.
-func (s *service) loadNotice() {
-	b, err := os.ReadFile(filepath.Join(s.Dir, noticeFile))
-	if err == nil {
-		s.notice, err = notice.Open(b, s.site)
+// accept keeps what the site signed, if it is newer than what was there before.
+func (s *service) accept(ctx context.Context, out job.CheckedIn) error {
+	err := s.at.AcceptHead(ctx, out.Head)
+	newer, err2 := s.at.Accept(out.Notice)
+	if newer {
+		s.Log.Info("the site has a new notice", "number", s.at.Notice.Seq, "server", s.at.Notice.At.HTTPS)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.Log.Warn("the notice that was kept is not valid", "error", err)
-	}
-}
-
-// acceptNotice keeps a notice that is newer than the one before. It is durable when it counts.
-func (s *service) acceptNotice(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	n, err := notice.Open(b, s.site)
-	if err == nil {
-		err = n.Newer(s.notice)
-	}
-	if err != nil || n.Seq == s.notice.Seq {
-		return err
-	}
-	if err := (durable.Disk{}).Replace(filepath.Join(s.Dir, noticeFile), b, 0o644); err != nil {
-		return fmt.Errorf("keeping the site's notice: %w", err)
-	}
-	s.notice = n
-	s.Log.Info("the site has a new notice", "number", n.Seq, "server", n.At.HTTPS)
-	return nil
-}
-
-// acceptHead keeps a head of the catalog that is newer than the one before.
-func (s *service) acceptHead(ctx context.Context, b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	t := &document.Trust{}
-	t.Allow(document.SiteGrant(s.site))
-	h, k, err := head.Open(b, t)
-	if err != nil {
-		return err
-	}
-	return head.OpenSeenDir(filepath.Join(s.Dir, seenDir)).Accept(ctx, "", k, h, nil)
+	return errors.Join(err, err2)
 }
 
 const (
@@ -82,7 +36,7 @@ type attempt struct {
 // renew takes the agent that the notice names, if it is newer than this one. One that could not be taken is tried again
 // an hour later.
 func (s *service) renew(ctx context.Context) error {
-	a := s.notice.Agent
+	a := s.at.Notice.Agent
 	if ok, err := s.Agent.Wants(a, s.Built); err != nil || !ok {
 		return err
 	}
@@ -101,7 +55,7 @@ func (s *service) take(ctx context.Context, a notice.Agent) error {
 	// The contract has no redirects. What arrives counts by its hash alone.
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
-	if err := s.Agent.Fetch(ctx, client, s.notice.At.HTTP+a.Path, a); err != nil {
+	if err := s.Agent.Fetch(ctx, client, s.at.Notice.At.HTTP+a.Path, a); err != nil {
 		return err
 	}
 	if err := s.Start(ctx, s.Agent.Candidate()); err != nil {

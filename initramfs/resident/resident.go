@@ -15,31 +15,22 @@
 //	machine.key      or machine.key.tpm: the machine's key
 //	notice           the newest notice of the site, signed; checked again each time it is read
 //	seen/KEYID       the newest head of the site's catalog
-//
-// The clock may be years off. Certificates are checked by it, but never by a time before the install or the newest
-// notice. Where the clock is so far ahead that a certificate seems to have expired, the later of those two counts:
-// a machine that comes from the future must still find its server.
 package resident
 
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/appliance/site"
-	"griddle/appliance/site/notice"
-	"griddle/imagestore/minisign"
 	"griddle/initramfs/machinekey"
+	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/program"
 )
 
@@ -49,15 +40,11 @@ const (
 	Programs = "/usr/lib/griddle"
 )
 
-// ConfigFile is the name of Config's file in the folder.
-const ConfigFile = "agent.json"
+// ConfigFile is the name of Config's file in the folder, and Config what an install leaves for the service.
+const ConfigFile = contact.ConfigFile
 
-// Config is what an install leaves for the service.
-type Config struct {
-	Machine   string    `json:"machine"` // the server's name for the machine when it was installed; only shown
-	Site      site.Site `json:"site"`    // as the boot image had it; Catalog.Key is the one that signs notices
-	Installed time.Time `json:"installed"`
-}
+// Config is contact.Config.
+type Config = contact.Config
 
 // ErrReplaced is returned by Run after it has replaced its own program.
 var ErrReplaced = errors.New("the agent was replaced by a newer one")
@@ -80,10 +67,7 @@ type Options struct {
 // service is one run.
 type service struct {
 	Options
-	config  Config
-	site    minisign.PublicKey
-	dir     *os.Root
-	notice  notice.Notice // the newest; the zero value for none
+	at      *contact.Contact
 	renewed attempt
 	trouble string // for the next check-in
 	good    bool   // this program has checked in
@@ -102,25 +86,18 @@ func open(o Options) (*service, error) {
 	if o.Start == nil {
 		o.Start = start
 	}
-	if o.Load == nil {
-		o.Load = machinekey.Load
-	}
-	s := &service{Options: o}
-	b, err := os.ReadFile(filepath.Join(o.Dir, ConfigFile))
-	if err == nil {
-		err = json.Unmarshal(b, &s.config)
-	}
-	if err == nil {
-		s.site, err = minisign.ParsePublicKey(s.config.Site.Catalog.Key)
-	}
-	if err == nil {
-		s.dir, err = os.OpenRoot(o.Dir)
-	}
+	c, bad, err := contact.Open(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("reading what the install left in %s: %w", o.Dir, err)
+		return nil, err
 	}
-	s.loadNotice()
-	return s, nil
+	if bad != nil {
+		o.Log.Warn("the notice that was kept is not valid", "error", bad)
+	}
+	c.Now = o.Now
+	if o.Load != nil {
+		c.Load = o.Load
+	}
+	return &service{Options: o, at: c}, nil
 }
 
 // Run checks in until ctx ends, which is not an error, or the program was replaced (ErrReplaced).
@@ -129,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer s.dir.Close()
+	defer s.at.Close()
 	var failed time.Duration
 	for ctx.Err() == nil {
 		next, err := s.round(ctx)
@@ -160,7 +137,7 @@ func Check(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer s.dir.Close()
+	defer s.at.Close()
 	for {
 		out, _, err := s.checkIn(ctx)
 		var p *job.Problem
@@ -171,7 +148,7 @@ func Check(ctx context.Context, o Options) error {
 			}
 		}
 		if err == nil && len(out.Notice) > 0 {
-			_, err = notice.Open(out.Notice, s.site)
+			err = s.at.CheckNotice(out.Notice)
 		}
 		return err
 	}
@@ -211,7 +188,7 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 		s.Log.Warn("the clock of this machine differs from the server's; set it, and look at its time service",
 			"off", off.Round(time.Second))
 	}
-	err = errors.Join(s.Agent.Good(), s.acceptHead(ctx, out.Head), s.acceptNotice(out.Notice))
+	err = errors.Join(s.Agent.Good(), s.accept(ctx, out))
 	if err == nil {
 		err = s.renew(ctx)
 	}
@@ -227,62 +204,15 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// checkIn calls the server where the newest notice says that it is, and then where it was at the install.
+// checkIn calls the server, and returns the address that answered.
 func (s *service) checkIn(ctx context.Context) (out job.CheckedIn, base string, err error) {
-	key, err := s.Load(s.dir)
-	if err != nil {
-		return out, "", err
-	}
-	ca, bases := s.config.Site.CA, []string{s.config.Site.HTTPS}
-	if s.notice.Seq > 0 {
-		ca = s.notice.At.CA
-		if now := s.notice.At.HTTPS; now != bases[0] {
-			bases = []string{now, bases[0]}
-		}
-	}
-	conf, err := job.PinnedTLS([]byte(ca))
-	if err != nil {
-		return out, "", err
-	}
-	conf.Certificates = []tls.Certificate{key}
-	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.dir), Notice: s.notice.Seq,
+	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.at.Folder), Notice: s.at.Notice.Seq,
 		Trouble: s.trouble}
-	var errs []error
-	for _, base := range bases {
-		out, err := s.call(ctx, base, conf, in)
-		if err == nil {
-			return out, base, nil
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", base, err))
-	}
-	return out, "", errors.Join(errs...)
-}
-
-// call checks in at base. See the package comment about clocks.
-func (s *service) call(ctx context.Context, base string, conf *tls.Config, in job.CheckIn) (job.CheckedIn, error) {
-	earliest := s.earliest()
-	conf = conf.Clone()
-	conf.Time = func() time.Time {
-		if now := s.Now(); now.After(earliest) {
-			return now
-		}
-		return earliest
-	}
-	out, err := job.NewClient(base, conf).CheckIn(ctx, in)
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && !earliest.IsZero() {
-		conf.Time = func() time.Time { return earliest }
-		out, err = job.NewClient(base, conf).CheckIn(ctx, in)
-	}
-	return out, err
-}
-
-// earliest is a time that has passed for certain.
-func (s *service) earliest() time.Time {
-	if s.notice.Time.After(s.config.Installed) {
-		return s.notice.Time
-	}
-	return s.config.Installed
+	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
+		out, err = c.CheckIn(ctx, in)
+		return err
+	})
+	return out, base, err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -200,7 +200,7 @@ func TestCheckIn(t *testing.T) {
 	if p := pauses[0]; p < 225*time.Second || p > 375*time.Second {
 		t.Errorf("the pause is %s, want 300 s about", p)
 	}
-	if seen, err := head.OpenSeenDir(filepath.Join(o.Dir, seenDir)).Of(s.key.Public()); err != nil || seen.Seq != 7 {
+	if seen, err := head.OpenSeenDir(filepath.Join(o.Dir, "seen")).Of(s.key.Public()); err != nil || seen.Seq != 7 {
 		t.Errorf("the head that is kept is %+v, %v", seen, err)
 	}
 	if _, err := rounds(t, o, 1); err != nil || s.got[2].Notice != 3 {
@@ -262,7 +262,7 @@ func TestHostileNotices(t *testing.T) {
 			!strings.Contains(s.got[1].Trouble, c.want) {
 			t.Errorf("%s: the server got %+v, %v, want trouble with %q", name, s.got, err, c.want)
 		}
-		if b, err := os.ReadFile(filepath.Join(o.Dir, noticeFile)); err != nil || string(b) != string(good) {
+		if b, err := os.ReadFile(filepath.Join(o.Dir, "notice")); err != nil || string(b) != string(good) {
 			t.Errorf("%s: the notice that is kept is %.80s, %v", name, b, err)
 		}
 	}
