@@ -3,76 +3,29 @@ package setting
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/passwd"
 	"griddle/initramfs/sysroot"
 )
 
-// accounts are the files that say who there is. A nil table is a file that the image does not have and need not.
-type accounts struct {
-	passwd, shadow, group, gshadow, subuid, subgid *table
-}
+// accounts are the files that say who there is.
+type accounts struct{ *passwd.Accounts }
 
 // read reads the files of accounts.
 func (w *writer) read() (*accounts, error) {
-	a := &accounts{}
-	for _, f := range w.accountFiles(a) {
-		b, err := w.Read(f.name)
-		if err != nil {
-			return nil, err
-		}
-		if b != nil || f.needed {
-			*f.table = parse(b, f.fields)
-		}
+	all, err := passwd.Read(w.Dir)
+	if err != nil {
+		return nil, err
 	}
-	if _, f := a.passwd.find("root"); f == nil {
+	if _, f := all.Passwd.Find("root"); f == nil {
 		return nil, lacks("its /etc/passwd has no user root")
 	}
-	return a, nil
-}
-
-// accountFile is one file of accounts.
-type accountFile struct {
-	name   string
-	table  **table
-	fields int
-	needed bool
-	mode   fs.FileMode // of a new one
-}
-
-// accountFiles are in the order in which they are written: a crash between two leaves no entry that lets someone in.
-func (*writer) accountFiles(a *accounts) []accountFile {
-	return []accountFile{
-		{"etc/group", &a.group, groupFields, true, 0o644},
-		{"etc/gshadow", &a.gshadow, gshadowFields, false, 0o600},
-		{"etc/shadow", &a.shadow, shadowFields, true, 0o600},
-		{"etc/subuid", &a.subuid, subidFields, false, 0o644},
-		{"etc/subgid", &a.subgid, subidFields, false, 0o644},
-		{"etc/passwd", &a.passwd, passwdFields, true, 0o644},
-	}
-}
-
-func (w *writer) save(a *accounts) error {
-	for _, f := range w.accountFiles(a) {
-		if *f.table == nil {
-			continue
-		}
-		old, err := w.Read(f.name)
-		if err != nil {
-			return err
-		}
-		if now := (*f.table).bytes(); string(now) != string(old) {
-			if err := w.Replace(f.name, now, f.mode); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return &accounts{all}, nil
 }
 
 // accounts makes and changes users and groups, then their homes and keys.
@@ -104,7 +57,7 @@ func (w *writer) accounts(context.Context) error {
 	if w.s.SSH.Secure {
 		a.lock()
 	}
-	if err := w.save(a); err != nil {
+	if err := a.Save(w.Dir); err != nil {
 		return err
 	}
 	if err := w.keys(a, "root", w.s.Root.Keys); err != nil {
@@ -125,19 +78,19 @@ func (w *writer) accounts(context.Context) error {
 func (w *writer) user(a *accounts, u setting.User, claimed map[int]bool) error {
 	at := fmt.Sprintf("users[%s]", u.Name)
 	if u.UID != 0 {
-		if other := a.passwd.numbers()[u.UID]; other != "" && other != u.Name {
+		if other := a.Passwd.Numbers()[u.UID]; other != "" && other != u.Name {
 			return lacks("%s.uid: its user %s has the number %d already: give %s another one, or none", at, other,
 				u.UID, u.Name)
 		}
 	}
-	_, f := a.passwd.find(u.Name)
+	_, f := a.Passwd.Find(u.Name)
 	if f == nil {
 		var err error
 		if f, err = w.newUser(a, u, claimed); err != nil {
 			return err
 		}
 	}
-	uid, ok := number(f[2])
+	uid, ok := passwd.Number(f[2])
 	switch {
 	case !ok || uid == 0:
 		return lacks("%s: its user %s has the number %q, which is root's or is not valid", at, u.Name, f[2])
@@ -161,7 +114,7 @@ func (w *writer) user(a *accounts, u setting.User, claimed map[int]bool) error {
 				u.Shell)
 		}
 	}
-	a.passwd.set(f...)
+	a.Passwd.Set(f...)
 	w.password(a, u.Name, u.PasswordHash)
 	return nil
 }
@@ -178,13 +131,13 @@ func (w *writer) password(a *accounts, user, hash string) {
 }
 
 func validGroup(gid string) bool {
-	_, ok := number(gid)
+	_, ok := passwd.Number(gid)
 	return ok
 }
 
 // newUser is the entry of a user that the image does not have, with a group of the same name.
 func (w *writer) newUser(a *accounts, u setting.User, claimed map[int]bool) ([]string, error) {
-	users, groups := a.passwd.numbers(), a.group.numbers()
+	users, groups := a.Passwd.Numbers(), a.Group.Numbers()
 	uid := u.UID
 	for n := firstUser; uid == 0 && n <= lastUser; n++ {
 		if users[n] == "" && groups[n] == "" && !claimed[n] {
@@ -195,8 +148,8 @@ func (w *writer) newUser(a *accounts, u setting.User, claimed map[int]bool) ([]s
 		return nil, lacks("users[%s].uid: all numbers from %d to %d are taken", u.Name, firstUser, lastUser)
 	}
 	gid := uid
-	if _, g := a.group.find(u.Name); g != nil {
-		n, err := a.group.gid(u.Name)
+	if _, g := a.Group.Find(u.Name); g != nil {
+		n, err := a.gid(u.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -221,14 +174,14 @@ func (w *writer) newUser(a *accounts, u setting.User, claimed map[int]bool) ([]s
 			shell = "/bin/sh"
 		}
 	}
-	for _, t := range []*table{a.subuid, a.subgid} {
-		if t != nil && !t.reserve(u.Name) {
+	for _, t := range []*passwd.Table{a.SubUID, a.SubGID} {
+		if t != nil && !t.Reserve(u.Name) {
 			w.note("%s gets no subordinate numbers: the image gave all of them away", u.Name)
 		}
 	}
-	_, s := a.shadow.find(u.Name)
+	_, s := a.Shadow.Find(u.Name)
 	if s == nil {
-		a.shadow.set(u.Name, "!", "", "0", "99999", "7", "", "", "")
+		a.Shadow.Set(u.Name, "!", "", "0", "99999", "7", "", "", "")
 	}
 	return []string{u.Name, "x", strconv.Itoa(uid), strconv.Itoa(gid), "", "/home/" + u.Name, shell}, nil
 }
@@ -240,18 +193,18 @@ const (
 )
 
 func (a *accounts) newGroup(name string, gid int) {
-	a.group.set(name, "x", strconv.Itoa(gid), "")
-	if a.gshadow != nil {
-		if _, f := a.gshadow.find(name); f == nil {
-			a.gshadow.set(name, "!", "", "")
+	a.Group.Set(name, "x", strconv.Itoa(gid), "")
+	if a.GShadow != nil {
+		if _, f := a.GShadow.Find(name); f == nil {
+			a.GShadow.Set(name, "!", "", "")
 		}
 	}
 }
 
 // join adds a user to a group, and makes the group if it is missing.
 func (a *accounts) join(group, user string) error {
-	if _, f := a.group.find(group); f == nil {
-		taken := a.group.numbers()
+	if _, f := a.Group.Find(group); f == nil {
+		taken := a.Group.Numbers()
 		gid := lastSystem
 		for ; gid >= firstSystem && taken[gid] != ""; gid-- {
 		}
@@ -261,9 +214,9 @@ func (a *accounts) join(group, user string) error {
 		}
 		a.newGroup(group, gid)
 	}
-	a.group.join(group, user)
-	if a.gshadow != nil {
-		a.gshadow.join(group, user)
+	a.Group.Join(group, user)
+	if a.GShadow != nil {
+		a.GShadow.Join(group, user)
 	}
 	return nil
 }
@@ -273,7 +226,7 @@ func (a *accounts) password(user, hash string) {
 	if hash == "" {
 		return
 	}
-	_, f := a.shadow.find(user)
+	_, f := a.Shadow.Find(user)
 	if f == nil {
 		f = []string{user, "", "", "0", "99999", "7", "", "", ""}
 	}
@@ -281,39 +234,39 @@ func (a *accounts) password(user, hash string) {
 	if f[2] == "0" {
 		f[2] = "" // with 0 the password would have to be changed at the first login
 	}
-	a.shadow.set(f...)
-	if _, p := a.passwd.find(user); p != nil {
+	a.Shadow.Set(f...)
+	if _, p := a.Passwd.Find(user); p != nil {
 		p[1] = "x"
-		a.passwd.set(p...)
+		a.Passwd.Set(p...)
 	}
 }
 
 // lock locks all passwords: the secure state lets in keys alone, on the console too.
 func (a *accounts) lock() {
-	for i, line := range a.passwd.lines {
-		f := a.passwd.split(line)
+	for i, line := range a.Passwd.Lines {
+		f := a.Passwd.Split(line)
 		if f == nil || f[1] == "x" {
 			continue
 		}
-		if _, has := a.shadow.find(f[0]); has == nil {
-			a.shadow.set(f[0], f[1], "", "", "", "", "", "", "")
+		if _, has := a.Shadow.Find(f[0]); has == nil {
+			a.Shadow.Set(f[0], f[1], "", "", "", "", "", "", "")
 		}
 		f[1] = "x"
-		a.passwd.lines[i] = strings.Join(f, ":")
+		a.Passwd.Lines[i] = strings.Join(f, ":")
 	}
-	for i, line := range a.shadow.lines {
-		f := a.shadow.split(line)
+	for i, line := range a.Shadow.Lines {
+		f := a.Shadow.Split(line)
 		if f == nil || strings.HasPrefix(f[1], "!") || strings.HasPrefix(f[1], "*") {
 			continue
 		}
 		f[1] = "!" + f[1]
-		a.shadow.lines[i] = strings.Join(f, ":")
+		a.Shadow.Lines[i] = strings.Join(f, ":")
 	}
 }
 
 // owner is who a user is, by numbers.
 func (a *accounts) owner(user string) (sysroot.Owner, string, error) {
-	u, err := a.passwd.account(user)
+	u, err := a.entry(user)
 	if err != nil {
 		return sysroot.Owner{}, "", err
 	}
@@ -322,4 +275,36 @@ func (a *accounts) owner(user string) (sysroot.Owner, string, error) {
 		return sysroot.Owner{}, "", lacks("users[%s]: its user %s has no home", user, user)
 	}
 	return sysroot.Owner{UID: u.uid, GID: u.gid}, home, nil
+}
+
+// account is an entry of passwd.
+type account struct {
+	uid, gid    int
+	home, shell string
+}
+
+func (a *accounts) entry(name string) (account, error) {
+	_, f := a.Passwd.Find(name)
+	if f == nil {
+		return account{}, lacks("it has no user %s", name)
+	}
+	uid, ok := passwd.Number(f[2])
+	gid, too := passwd.Number(f[3])
+	if !ok || !too {
+		return account{}, lacks("the numbers of its user %s are %q and %q", name, f[2], f[3])
+	}
+	return account{uid, gid, f[5], f[6]}, nil
+}
+
+// gid is the number of a group.
+func (a *accounts) gid(name string) (int, error) {
+	_, f := a.Group.Find(name)
+	if f == nil {
+		return 0, lacks("it has no group %s", name)
+	}
+	n, ok := passwd.Number(f[2])
+	if !ok {
+		return 0, lacks("the number of its group %s is %q", name, f[2])
+	}
+	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"griddle/initramfs/passwd"
 	"griddle/initramfs/sysroot"
 )
 
@@ -24,15 +25,15 @@ func (w *writer) files(context.Context) error {
 		}
 		var owner sysroot.Owner
 		var ok bool
-		if owner.UID, ok = number(f.Owner); !ok && f.Owner != "" {
-			u, err := a.passwd.account(f.Owner)
+		if owner.UID, ok = passwd.Number(f.Owner); !ok && f.Owner != "" {
+			u, err := a.entry(f.Owner)
 			if err != nil {
 				return fmt.Errorf("files[%s].owner: %w", f.Path, err)
 			}
 			owner.UID = u.uid
 		}
-		if owner.GID, ok = number(f.Group); !ok && f.Group != "" {
-			if owner.GID, err = a.group.gid(f.Group); err != nil {
+		if owner.GID, ok = passwd.Number(f.Group); !ok && f.Group != "" {
+			if owner.GID, err = a.gid(f.Group); err != nil {
 				return fmt.Errorf("files[%s].group: %w", f.Path, err)
 			}
 		}

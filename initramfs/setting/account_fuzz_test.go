@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"griddle/appliance/setting"
+	"griddle/initramfs/passwd"
 )
 
 // Whatever an image has in its files, they are changed without a panic, keep their other lines in order, and let the
@@ -15,11 +16,13 @@ func FuzzAccounts(f *testing.F) {
 		"ada:1:2\n")
 	f.Add("root:x:0:0::/root:/bin/sh", "ada\n\nada:!:::::::", "x:x:999:ada,,\n-a:::", "", "x:4294967295:4294967295")
 	f.Add("root::0:0::/:\nada:x:99999999999:-1:::", "", "video:x:x:", ":::", "")
-	f.Fuzz(func(t *testing.T, passwd, shadow, group, gshadow, subuid string) {
+	f.Fuzz(func(t *testing.T, users, shadow, group, gshadow, subuid string) {
 		w := &writer{Dir: tree(t, t.TempDir())}
-		a := &accounts{parse([]byte(passwd), passwdFields), parse([]byte(shadow), shadowFields),
-			parse([]byte(group), groupFields), parse([]byte(gshadow), gshadowFields),
-			parse([]byte(subuid), subidFields), nil}
+		a := &accounts{&passwd.Accounts{Passwd: passwd.Parse([]byte(users), passwd.UserFields),
+			Shadow:  passwd.Parse([]byte(shadow), passwd.ShadowFields),
+			Group:   passwd.Parse([]byte(group), passwd.GroupFields),
+			GShadow: passwd.Parse([]byte(gshadow), passwd.GShadowFields),
+			SubUID:  passwd.Parse([]byte(subuid), passwd.SubIDFields)}}
 		u := setting.User{Name: "ada", FullName: "Ada", PasswordHash: "!", Groups: []string{"video"}}
 		if err := w.user(a, u, nil); err != nil {
 			return
@@ -28,22 +31,23 @@ func FuzzAccounts(f *testing.F) {
 			return
 		}
 		a.lock()
-		if _, err := a.passwd.account("ada"); err != nil {
+		if _, err := a.entry("ada"); err != nil {
 			t.Errorf("there is no ada: %v", err)
 		}
-		if _, f := a.shadow.find("ada"); f == nil || f[1] != "!" {
+		if _, f := a.Shadow.Find("ada"); f == nil || f[1] != "!" {
 			t.Errorf("her password is %q", f)
 		}
-		for _, was := range parse([]byte(passwd), passwdFields).lines {
-			if a.passwd.split(was) == nil && !slices.Contains(a.passwd.lines, was) {
+		for _, was := range passwd.Parse([]byte(users), passwd.UserFields).Lines {
+			if a.Passwd.Split(was) == nil && !slices.Contains(a.Passwd.Lines, was) {
 				t.Errorf("the line %q is gone", was)
 			}
 		}
-		if again := parse(a.passwd.bytes(), passwdFields).bytes(); string(again) != string(a.passwd.bytes()) {
+		again := passwd.Parse(a.Passwd.Bytes(), passwd.UserFields).Bytes()
+		if string(again) != string(a.Passwd.Bytes()) {
 			t.Errorf("passwd changes when it is read again")
 		}
-		for _, line := range a.shadow.lines {
-			if f := a.shadow.split(line); f != nil && !strings.HasPrefix(f[1], "!") && !strings.HasPrefix(f[1], "*") {
+		for _, line := range a.Shadow.Lines {
+			if f := a.Shadow.Split(line); f != nil && !strings.HasPrefix(f[1], "!") && !strings.HasPrefix(f[1], "*") {
 				t.Errorf("%q is not locked", line)
 			}
 		}
