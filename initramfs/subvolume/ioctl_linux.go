@@ -13,6 +13,7 @@ import (
 
 // The ioctls of include/uapi/linux/btrfs.h that are used here.
 const (
+	iocCreate     = 0x50009418 // BTRFS_IOC_SUBVOL_CREATE_V2: struct btrfs_ioctl_vol_args_v2
 	iocSnapshot   = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2: struct btrfs_ioctl_vol_args_v2
 	iocDestroy    = 0x5000940f // BTRFS_IOC_SNAP_DESTROY: struct btrfs_ioctl_vol_args
 	iocFilesystem = 0x8400941f // BTRFS_IOC_FS_INFO: struct btrfs_ioctl_fs_info_args, 1024 bytes
@@ -24,8 +25,8 @@ const (
 )
 
 // infoArgs is struct btrfs_ioctl_get_subvol_info_args: treeid 8, name 256, parent_id, dirid, generation, flags 8 each;
-// at 296 uuid, parent_uuid, received_uuid, 16 each; at 344 four transids, 8 each; at 376 ctime, at 392 otime, 8 and 4
-// with 4 of padding.
+// at 296 uuid, parent_uuid, received_uuid, 16 each; at 344 ctransid, otransid, stransid, rtransid, 8 each; at 376 ctime,
+// at 392 otime, 8 and 4 with 4 of padding.
 type infoArgs [504]byte
 
 func (a *infoArgs) ask(f *os.File) error { return ioctl(f, iocInfo, unsafe.Pointer(a)) }
@@ -65,14 +66,24 @@ func (r reference) path(f *os.File) (string, error) {
 	return path.Join(text(a[16+256:]), text(a[16:16+256])), nil
 }
 
+// newArgs is struct btrfs_ioctl_vol_args_v2.
+type newArgs struct {
+	fd             int64
+	transid, flags uint64
+	_              [4]uint64
+	name           [4040]byte
+}
+
+// create makes an empty subvolume.
+func create(dir, name string) error {
+	var a newArgs
+	copy(a.name[:len(a.name)-1], name)
+	return onDir(dir, iocCreate, unsafe.Pointer(&a))
+}
+
 // snapshot makes a writable snapshot of the subvolume of source.
 func snapshot(source *os.File, dir, name string) error {
-	a := struct { // struct btrfs_ioctl_vol_args_v2
-		fd             int64
-		transid, flags uint64
-		_              [4]uint64
-		name           [4040]byte
-	}{fd: int64(source.Fd())}
+	a := newArgs{fd: int64(source.Fd())}
 	copy(a.name[:len(a.name)-1], name)
 	return onDir(dir, iocSnapshot, unsafe.Pointer(&a))
 }

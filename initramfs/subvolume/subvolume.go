@@ -1,5 +1,5 @@
-// Package subvolume reads, copies and deletes subvolumes of a btrfs filesystem, and mounts its top where no one else
-// sees it.
+// Package subvolume reads, makes, copies and deletes subvolumes of a btrfs filesystem, and mounts its top where no one
+// else sees it.
 //
 // Call Top with the device file of the filesystem, and Read or Delete with what is below Mounted.Dir. Close unmounts.
 //
@@ -32,8 +32,9 @@ type ID [16]byte
 // Info is what the kernel knows of a subvolume.
 type Info struct {
 	ID       ID
-	Parent   ID // of which it is a snapshot
-	Received ID // of the subvolume that was sent to make it
+	Parent   ID     // of which it is a snapshot
+	Received ID     // of the subvolume that was sent to make it
+	Sent     uint64 // its transaction, then
 	Created  time.Time
 	ReadOnly bool
 	Device   uint64 // the number of the device that files in it report, on every mount
@@ -54,7 +55,8 @@ func Read(dir string) (Info, error) {
 	if err := a.ask(f); err != nil {
 		return Info{}, fmt.Errorf("asking for the subvolume %s: %w", dir, err)
 	}
-	i := Info{ID: ID(a[296:312]), Parent: ID(a[312:328]), Received: ID(a[328:344]), Device: st.Dev,
+	i := Info{ID: ID(a[296:312]), Parent: ID(a[312:328]), Received: ID(a[328:344]),
+		Sent: binary.NativeEndian.Uint64(a[360:]), Device: st.Dev,
 		ReadOnly: binary.NativeEndian.Uint64(a[288:])&readOnly != 0}
 	if s := binary.NativeEndian.Uint64(a[392:]); s > 0 {
 		i.Created = time.Unix(int64(s), int64(binary.NativeEndian.Uint32(a[400:]))).UTC()
@@ -122,6 +124,14 @@ func Inner(dir string) ([]string, error) {
 			return out, nil
 		}
 	}
+}
+
+// Create makes the empty subvolume dir/name.
+func Create(dir, name string) error {
+	if err := create(dir, name); err != nil {
+		return fmt.Errorf("making the subvolume %s: %w", filepath.Join(dir, name), err)
+	}
+	return nil
 }
 
 // Snapshot makes the writable snapshot dir/name of the subvolume at source.
