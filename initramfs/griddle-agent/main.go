@@ -22,8 +22,8 @@ import (
 	"syscall"
 
 	"griddle/initramfs/chroot"
-	"griddle/initramfs/install"
 	"griddle/initramfs/kmod"
+	"griddle/initramfs/newroot"
 	"griddle/initramfs/phonehome"
 	"griddle/initramfs/supervise"
 )
@@ -47,7 +47,7 @@ func run(args []string) int {
 	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):
 		return caring(ctx, args[1:])
 	case len(args) == 2 && args[1] == "phone-home":
-		err = phonehome.Run(ctx, phonehome.Files{Config: install.HomeFile, Etc: "/etc"})
+		err = phonehome.Run(ctx, phonehome.Files{Config: newroot.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
 		err = service(ctx, args[2:])
 	default:

@@ -180,37 +180,16 @@ func TestSampleWords(t *testing.T) {
 	}
 }
 
-func TestHostname(t *testing.T) {
-	macs := []string{"52:54:00:12:34:56"}
+// TestSystemHostname: the settings win over the job, and the job over the machine.
+func TestSystemHostname(t *testing.T) {
+	w := &work{o: Options{Machine: job.Identity{Serial: "ABC-123"}}}
 	for _, c := range []struct {
-		serial string
-		macs   []string
-		want   string
-	}{
-		{"ABC-123", macs, "abc-123"},
-		{"  5CD 1234/X  ", macs, "5cd-1234-x"},
-		{"0012345", macs, "sn0012345"},
-		{"", macs, "m525400123456"},
-		{"To Be Filled By O.E.M.", macs, "m525400123456"},
-		{"0000-0000", macs, "m525400123456"},
-		{"\x1b[2J", macs, "2j"},
-		{strings.Repeat("a", 100), macs, strings.Repeat("a", 60)},
-		{"", nil, "griddle"},
-		{"---", []string{"x"}, "griddle"},
-	} {
-		if got := Hostname(job.Identity{Serial: c.serial, MACs: c.macs}); got != c.want {
-			t.Errorf("Hostname(%q, %v) = %q, want %q", c.serial, c.macs, got, c.want)
-		}
-	}
-}
-
-func TestSafe(t *testing.T) {
-	for in, want := range map[string]string{
-		"web:20261120.1@amd64": "web-20261120.1@amd64", "a/b:1@amd64": "a_b-1@amd64",
-		"../x": "image.._x", "": "image", "a b,c": "a_b_c",
-	} {
-		if got := pathName(in); got != want {
-			t.Errorf("safe(%q) = %q, want %q", in, got, want)
+		give *string
+		want string
+	}{{new(string), "abc-123"}, {&w.spec.Hostname, "web1"}, {&w.settings.Hostname, "lab-1"}} {
+		*c.give = c.want
+		if got := w.hostname(); got != c.want {
+			t.Errorf("the hostname is %q, want %q", got, c.want)
 		}
 	}
 }

@@ -1,27 +1,11 @@
 package install
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"griddle/appliance/job"
 )
-
-// epochFile is what systemd takes the earliest possible time from, by when it was last written (systemd 246 and later).
-// A machine whose clock has lost its battery would begin in 1970 otherwise, with all of its files in the future.
-const epochFile = "usr/lib/clock-epoch"
-
-// epoch leaves epochFile in the root, written at now.
-func (s system) epoch(now time.Time) error {
-	if err := s.Write(epochFile, nil, 0o644); err != nil {
-		return err
-	}
-	if err := s.Chtimes(epochFile, now, now); err != nil {
-		return fmt.Errorf("writing /%s: %w", epochFile, err)
-	}
-	return nil
-}
 
 // clock sets the hardware clock, so that what the network said is not lost at the restart. The install is done: what
 // goes wrong here is a warning.

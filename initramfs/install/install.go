@@ -14,8 +14,8 @@
 //
 // The result is a pool: a btrfs filesystem with a new UUID. An earlier install's /home and /persistent are lost.
 //
-//	@images/NAME   the image as received: read-only, its received UUID is the image's; parent of the next update
-//	@roots/NAME    the system: a writable snapshot, mounted by rootflags=subvol=@roots/NAME
+//	@images/NAME   the image as received (package intake)
+//	@roots/NAME    the system (package newroot), mounted by rootflags=subvol=@roots/NAME
 //	@home          mounted on /home; at first it has what the image has there
 //	@swap          mounted on /swap, with the swap file; only if the settings have one
 //	@persistent    mounted on /persistent; has only griddle: the key by which the machine proves itself, the
@@ -27,12 +27,7 @@
 // The image is signed, but its publisher is not trusted with this machine's other files. Everything that Run writes
 // into the new root goes through os.Root, so that a symlink in it cannot lead outside.
 //
-// # Settings
-//
-// An image without cloud-init gets the settings by package initramfs/setting, with @home and @persistent mounted. One
-// with cloud-init gets a NoCloud seed in /var/lib/cloud/seed/nocloud, for its first start, and a file that has
-// cloud-init look there alone. The hostname of the settings wins over the job's; their kernel arguments follow its.
-// Then package hook runs the hooks of the image and of the settings.
+// The hostname of the settings wins over the job's; their kernel arguments follow its.
 package install
 
 import (
@@ -40,7 +35,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -49,19 +43,16 @@ import (
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
 	"griddle/imagestore/content"
-	"griddle/imagestore/fetch"
 	"griddle/imagestore/head"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
+	"griddle/initramfs/pool/intake"
 )
 
 // Image is the source of the bytes, which it has verified. fetch.Opened implements it.
 type Image interface {
-	Ref() string // "web:20261120.1@amd64"
-	Size() int64 // bytes of the files' contents
-	Streams() []fetch.StreamInfo
-	OpenStream(ctx context.Context, i int, parent string) (io.ReadCloser, error)
+	intake.Image
 	Content(ctx context.Context) (*content.Manifest, error)
 }
 

@@ -18,6 +18,7 @@ import (
 	"griddle/imagestore/minisign"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/newroot"
 )
 
 const jobID = "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"
@@ -214,8 +215,9 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 		}
 		return string(b)
 	}
-	if st, err := os.Stat(filepath.Join(root, epochFile)); err != nil || st.ModTime().Before(begun) {
-		t.Errorf("%s = %v, %v, want one that was written in this install", epochFile, st, err)
+	const epoch = "usr/lib/clock-epoch"
+	if st, err := os.Stat(filepath.Join(root, epoch)); err != nil || st.ModTime().Before(begun) {
+		t.Errorf("%s = %v, %v, want one that was written in this install", epoch, st, err)
 	}
 	uuid := strings.TrimSpace(tool(t, "blkid", "-p", "-o", "value", "-s", "UUID", node))
 	for name, want := range map[string]string{
@@ -223,8 +225,8 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 		"etc/hosts":           "127.0.0.1 localhost\n127.0.1.1\tabc-123\n::1 ip6-localhost\n",
 		"etc/version":         "2\n",
 		"etc/ssh/sshd_config": "kept\n",
-		AgentFile:             "the agent\n",
-		"etc/systemd/system/multi-user.target.wants/griddle-phone-home.service": homeUnit,
+		newroot.AgentFile:     "the agent\n",
+		"etc/systemd/system/multi-user.target.wants/griddle-phone-home.service": newroot.HomeUnit,
 	} {
 		if got := file(name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
@@ -258,13 +260,13 @@ func checkSystem(t *testing.T, dev string, want head.Seen, begun time.Time) {
 	if seed := file("var/lib/systemd/random-seed"); len(seed) != 512 {
 		t.Errorf("random seed has %d bytes, want 512", len(seed))
 	}
-	var home PhoneHome
-	if err := json.Unmarshal([]byte(file(HomeFile)), &home); err != nil || home.Token != "once" || home.CA == "" ||
-		home.Root != "@roots/web-20261120.2@amd64" {
-		t.Errorf("%s = %+v, %v", HomeFile, home, err)
+	var home newroot.PhoneHome
+	if err := json.Unmarshal([]byte(file(newroot.HomeFile)), &home); err != nil || home.Token != "once" ||
+		home.CA == "" || home.Root != "@roots/web-20261120.2@amd64" {
+		t.Errorf("%s = %+v, %v", newroot.HomeFile, home, err)
 	}
-	if st, err := os.Stat(filepath.Join(root, HomeFile)); err != nil || st.Mode().Perm() != 0o600 {
-		t.Errorf("%s: %v, %v; want mode 0600", HomeFile, st, err)
+	if st, err := os.Stat(filepath.Join(root, newroot.HomeFile)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%s: %v, %v; want mode 0600", newroot.HomeFile, st, err)
 	}
 	for _, image := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
 		if file(bootloader.Images+"/"+image) == "" {

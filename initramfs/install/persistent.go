@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"griddle/initramfs/machinekey"
+	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
 
@@ -18,7 +19,7 @@ const SeenDir = machinekey.Folder + "/seen"
 // boot finds the key, and proves itself by it.
 func (w *work) persistent() error {
 	pool := w.parts.poolDir
-	if err := createSubvolume(pool, "@persistent"); err != nil {
+	if err := subvolume.Create(pool, "@persistent"); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(filepath.Join(pool, "@persistent"))
@@ -26,7 +27,7 @@ func (w *work) persistent() error {
 		return fmt.Errorf("opening @persistent: %w", err)
 	}
 	defer root.Close()
-	sys := system{sysroot.Dir{Root: root}}
+	sys := sysroot.Dir{Root: root}
 	if err := sys.MakeDir(machinekey.Folder, 0o755); err != nil {
 		return err
 	}
@@ -53,5 +54,5 @@ func (w *work) persistent() error {
 	if err := machinekey.Keep(dir, w.o.Key); err != nil {
 		return err
 	}
-	return syncfs(pool) // the subvolume too, which an fsync in it does not make durable
+	return subvolume.Sync(pool) // the subvolume too, which an fsync in it does not make durable
 }

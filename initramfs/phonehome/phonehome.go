@@ -18,19 +18,19 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/initramfs/install"
+	"griddle/initramfs/newroot"
 )
 
 // Files says where an installed system keeps things.
 type Files struct {
-	Config string // the token and the server, install.PhoneHome in JSON
+	Config string // the token and the server, newroot.PhoneHome in JSON
 	Etc    string // the folder /etc
 }
 
 // Run reports once to the server that this system is up, and then removes the token. It tries until the report
 // succeeds. A refusal ends it too, because the token is then invalid.
 func Run(ctx context.Context, files Files) error {
-	var conf install.PhoneHome
+	var conf newroot.PhoneHome
 	b, err := os.ReadFile(files.Config)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // said already

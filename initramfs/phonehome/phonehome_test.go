@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
-	"griddle/initramfs/install"
+	"griddle/initramfs/newroot"
 )
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT"
@@ -44,7 +44,7 @@ func TestRun(t *testing.T) {
 			files := Files{Config: filepath.Join(etc, "griddle", "phone-home.json"), Etc: etc}
 			link := filepath.Join(etc, "systemd/system/multi-user.target.wants/griddle-phone-home.service")
 			ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-			conf, err := json.Marshal(install.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"},
+			conf, err := json.Marshal(newroot.PhoneHome{Home: job.Home{URL: srv.URL + job.HomePath, Token: "once"},
 				CA: ca, Root: "@roots/web"})
 			if err != nil {
 				t.Fatal(err)

@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"griddle/appliance/job"
-	"griddle/initramfs/install"
+	"griddle/initramfs/newroot"
 
 	"golang.org/x/sys/unix"
 )
 
 // reportOf is what this system says of itself. What it does not know is left out.
-func reportOf(ctx context.Context, etc string, conf install.PhoneHome) job.HomeReport {
+func reportOf(ctx context.Context, etc string, conf newroot.PhoneHome) job.HomeReport {
 	r := job.HomeReport{Root: conf.Root, HostKeys: hostKeys(etc), Addresses: addresses(ctx, conf.URL)}
 	r.Hostname, _ = os.Hostname()
 	id, _ := os.ReadFile(filepath.Join(etc, "machine-id"))

@@ -25,8 +25,8 @@ const (
 )
 
 // infoArgs is struct btrfs_ioctl_get_subvol_info_args: treeid 8, name 256, parent_id, dirid, generation, flags 8 each;
-// at 296 uuid, parent_uuid, received_uuid, 16 each; at 344 ctransid, otransid, stransid, rtransid, 8 each; at 376 ctime,
-// at 392 otime, 8 and 4 with 4 of padding.
+// at 296 uuid, parent_uuid, received_uuid, 16 each; at 344 ctransid, otransid, stransid, rtransid, 8 each; at 376
+// ctime, at 392 otime, 8 and 4 with 4 of padding.
 type infoArgs [504]byte
 
 func (a *infoArgs) ask(f *os.File) error { return ioctl(f, iocInfo, unsafe.Pointer(a)) }

@@ -1,6 +1,7 @@
-package install
+package progress
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,12 +10,25 @@ import (
 	"griddle/appliance/job"
 )
 
+// journal keeps the events.
+type journal struct {
+	mu     sync.Mutex
+	events []job.Event
+}
+
+func (j *journal) Event(e job.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, e)
+}
+
+func (j *journal) last() job.Event { return j.events[len(j.events)-1] }
+
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done, wire atomic.Int64
 		j := &journal{}
-		w := &work{report: j, phase: job.PhaseReceive, spec: job.Spec{ID: jobID}}
-		stop := w.follow(1000, done.Load, wire.Load)
+		stop := Follow(Phase{Phase: job.PhaseReceive, Total: 1000, Done: done.Load, Wire: wire.Load, Event: j.Event})
 		begin := time.Now()
 		for range 8 { // 50 raw and 20 wire bytes a second, in steps
 			time.Sleep(time.Second)

@@ -1,4 +1,7 @@
-package install
+// Package progress reports how far a phase of a job is: counts of bytes, their rates, and the time that is left.
+//
+// Call Follow at the beginning of a phase that moves bytes, and what it returns at the end.
+package progress
 
 import (
 	"time"
@@ -47,18 +50,27 @@ func (m *meter) add(now time.Time, done, total, wire int64) job.Progress {
 	return p
 }
 
-// follow reports progress at most twice a second, and once at the end, until the function that it returns is
-// called.
-func (w *work) follow(total int64, done, wire func() int64) (stop func()) {
+// Phase is a phase that moves bytes. The functions are called from a goroutine of their own.
+type Phase struct {
+	Job   string
+	Phase job.Phase
+	Total int64            // raw bytes in all
+	Done  func() int64     // raw bytes so far
+	Wire  func() int64     // encoded bytes received over the network so far
+	Ways  func() *job.Ways // how they were received; nil if no one knows
+	Event func(job.Event)
+}
+
+// Follow reports progress at most twice a second, and once at the end, until the function that it returns is called.
+func Follow(p Phase) (stop func()) {
 	quit, ended := make(chan struct{}), make(chan struct{})
-	phase := w.phase
 	var m meter
 	report := func() {
-		p := m.add(time.Now(), done(), total, wire())
-		if phase == job.PhaseReceive && w.o.Ways != nil {
-			p.Ways = w.o.Ways()
+		now := m.add(time.Now(), p.Done(), p.Total, p.Wire())
+		if p.Ways != nil {
+			now.Ways = p.Ways()
 		}
-		w.report.Event(job.Event{Job: w.spec.ID, Phase: phase, Level: job.Info, Progress: &p})
+		p.Event(job.Event{Job: p.Job, Phase: p.Phase, Level: job.Info, Progress: &now})
 	}
 	go func() {
 		defer close(ended)

@@ -1,6 +1,6 @@
 //go:build cloud
 
-package install
+package newroot
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/appliance/setting"
 	"griddle/cloud/guesttest"
 	"griddle/initramfs/sysroot"
 )
@@ -40,24 +41,27 @@ func TestFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	sys := system{sysroot.Dir{Root: root}}
+	m := &making{Dir: sysroot.Dir{Root: root}}
 	for name, text := range map[string]string{"91-clouds.cfg": "datasource_list: [Ec2, OpenStack, NoCloud]\n",
 		"99-disable-network-config.cfg": "network: {config: disabled}\n"} {
-		if err := sys.Write("etc/cloud/cloud.cfg.d/"+name, []byte(text), 0o644); err != nil {
+		if err := m.Write("etc/cloud/cloud.cfg.d/"+name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w := &work{spec: job.Spec{ID: jobID}}
-	w.settings, err = given(t, `{"hostname": "lab-1", "network": {"interfaces": [{"name": "lan0",
-		"mac": "52:54:00:00:00:77", "addresses": ["192.0.2.7/24"]}]}}`)(t.Context())
+	d, err := setting.Decode("machine", []byte(`{"hostname": "lab-1", "network": {"interfaces": [{"name": "lan0",
+		"mac": "52:54:00:00:00:77", "addresses": ["192.0.2.7/24"]}]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := w.seed()
+	s, err := setting.Merge(d).Resolve(setting.Machine{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sys.giveSeed(files, true); err != nil {
+	files, err := seedOf(job.Spec{ID: "5b2f0a4e-7a1c-4d3e-9f00-0123456789ab"}, "lab-1", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.giveSeed(files, true); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--uts", "--net", "--pid", "--fork", "sh", "-c",

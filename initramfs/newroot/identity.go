@@ -1,6 +1,7 @@
-package install
+package newroot
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,17 +15,6 @@ import (
 	"griddle/appliance/setting"
 	"griddle/initramfs/sysroot"
 )
-
-// hostname is the one of the settings or of the job, else it comes from the machine.
-func (w *work) hostname() string {
-	if w.settings.Hostname != "" {
-		return w.settings.Hostname
-	}
-	if w.spec.Hostname != "" {
-		return w.spec.Hostname
-	}
-	return Hostname(w.o.Machine)
-}
 
 // Hostname is the hostname of a machine without a name: its serial number, reduced to the characters of a hostname (RFC
 // 1123 section 2.1), else "m" and its first MAC address, else "griddle".
@@ -60,49 +50,49 @@ func filler(s string) bool {
 }
 
 // identity makes the system another machine than its template: name, machine ID, random seed and ssh host keys.
-func (s system) identity(hostname string) error {
+func (m *making) identity(hostname string) error {
 	if h := label(hostname); h == "" || strings.IndexFunc(hostname, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '/' || r == '#'
 	}) >= 0 {
 		return fmt.Errorf("naming the system: %q is not a valid hostname", job.Printable(hostname))
 	}
-	if err := s.Write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
+	if err := m.Write("etc/hostname", []byte(hostname+"\n"), 0o644); err != nil {
 		return err
 	}
-	hosts, err := s.Read("etc/hosts")
+	hosts, err := m.Read("etc/hosts")
 	if err != nil {
 		return err
 	}
-	if err := s.Write("etc/hosts", sysroot.SetHostLine(hosts, hostname), 0o644); err != nil {
+	if err := m.Write("etc/hosts", sysroot.SetHostLine(hosts, hostname), 0o644); err != nil {
 		return err
 	}
 	id := []byte(strings.ReplaceAll(uuid.NewString(), "-", "") + "\n")
-	if err := s.Write("etc/machine-id", id, 0o444); err != nil {
+	if err := m.Write("etc/machine-id", id, 0o444); err != nil {
 		return err
 	}
 	// A copy of the ID here is as old as the template; Debian's is a symlink to the one above.
-	if st, err := s.Lstat("var/lib/dbus/machine-id"); err == nil && st.Mode().IsRegular() {
-		if err := s.Write("var/lib/dbus/machine-id", id, 0o644); err != nil {
+	if st, err := m.Lstat("var/lib/dbus/machine-id"); err == nil && st.Mode().IsRegular() {
+		if err := m.Write("var/lib/dbus/machine-id", id, 0o644); err != nil {
 			return err
 		}
 	}
-	if _, err := s.Stat("var/lib/systemd"); err == nil {
-		if err := s.Write("var/lib/systemd/random-seed", random(512), 0o600); err != nil {
+	if _, err := m.Stat("var/lib/systemd"); err == nil {
+		if err := m.Write("var/lib/systemd/random-seed", random(512), 0o600); err != nil {
 			return err
 		}
 	}
 	for _, secret := range []string{"var/lib/systemd/credential.secret", "var/lib/NetworkManager/secret_key"} {
-		if err := s.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := m.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the template's /%s: %w", secret, err)
 		}
 	}
-	return s.hostKeys(hostname)
+	return m.hostKeys(hostname)
 }
 
 // hostKeys takes the template's ssh host keys away and, where the system has an ssh server, makes new ones of the same
 // types; of every usual type where the template had none.
-func (s system) hostKeys(hostname string) error {
-	entries, err := s.List("etc/ssh")
+func (m *making) hostKeys(hostname string) error {
+	entries, err := m.List("etc/ssh")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -115,14 +105,14 @@ func (s system) hostKeys(hostname string) error {
 		if !ok {
 			continue
 		}
-		if err := s.RemoveAll(path.Join("etc/ssh", e.Name())); err != nil {
+		if err := m.RemoveAll(path.Join("etc/ssh", e.Name())); err != nil {
 			return fmt.Errorf("removing the template's host keys: %w", err)
 		}
 		if kind, ok := strings.CutSuffix(kind, "_key"); ok {
 			types = append(types, kind)
 		}
 	}
-	if _, err := s.Lstat("usr/sbin/sshd"); errors.Is(err, fs.ErrNotExist) {
+	if _, err := m.Lstat("usr/sbin/sshd"); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if len(types) == 0 {
@@ -136,12 +126,19 @@ func (s system) hostKeys(hostname string) error {
 		if private == nil {
 			continue
 		}
-		if err := s.Write("etc/ssh/ssh_host_"+t+"_key", private, 0o600); err != nil {
+		if err := m.Write("etc/ssh/ssh_host_"+t+"_key", private, 0o600); err != nil {
 			return err
 		}
-		if err := s.Write("etc/ssh/ssh_host_"+t+"_key.pub", public, 0o644); err != nil {
+		if err := m.Write("etc/ssh/ssh_host_"+t+"_key.pub", public, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// random returns n bytes that no one can guess.
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
 }

@@ -1,4 +1,4 @@
-package install
+package newroot
 
 import (
 	"encoding/json"
@@ -12,29 +12,29 @@ import (
 // service leaves the unit of the service on the new root and its configuration on /persistent, which is mounted there
 // by now. A server of an older version does not ask for it, and a site without a signed catalog has nothing to sign
 // notices with.
-func (w *work) service(sys system) error {
-	if !w.spec.Service || w.spec.Home.URL == "" || w.o.Agent == "" || w.o.Site.Catalog.Key == "" {
+func (m *making) service() error {
+	if !m.Spec.Service || m.Spec.Home.URL == "" || m.Agent == "" || m.Site.Catalog.Key == "" {
 		return nil
 	}
-	conf := resident.Config{Machine: w.spec.Hostname, Site: w.o.Site, Installed: time.Now().UTC().Truncate(time.Second)}
+	conf := resident.Config{Machine: m.Spec.Hostname, Site: m.Site, Installed: time.Now().UTC().Truncate(time.Second)}
 	b, err := json.MarshalIndent(conf, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the service's configuration: %w", err)
 	}
 	file := strings.TrimPrefix(resident.Dir, "/") + "/" + resident.ConfigFile
-	if err := sys.Write(file, append(b, '\n'), 0o600); err != nil {
+	if err := m.Write(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}
-	return sys.enable(resident.UnitName, resident.Unit)
+	return m.enable(resident.UnitName, resident.Unit)
 }
 
 // enable writes a unit of systemd, and has it started with the system.
-func (s system) enable(name, text string) error {
+func (m *making) enable(name, text string) error {
 	const dir = "etc/systemd/system/"
-	if err := s.Write(dir+name, []byte(text), 0o644); err != nil {
+	if err := m.Write(dir+name, []byte(text), 0o644); err != nil {
 		return err
 	}
-	if err := s.ReplaceLink("../"+name, dir+"multi-user.target.wants/"+name); err != nil {
+	if err := m.ReplaceLink("../"+name, dir+"multi-user.target.wants/"+name); err != nil {
 		return fmt.Errorf("enabling %s: %w", name, err)
 	}
 	return nil

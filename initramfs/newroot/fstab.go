@@ -1,0 +1,42 @@
+package newroot
+
+import (
+	"fmt"
+	"strings"
+
+	"griddle/initramfs/swapfile"
+)
+
+// fstab writes /etc/fstab. Of the image's own lines those stay that name no block device and none of our folders.
+func (m *making) fstab() error {
+	old, err := m.Read("etc/fstab")
+	if err != nil {
+		return err
+	}
+	lines := []string{"# Written by Griddle when this system was installed."}
+	for _, v := range [][2]string{{"/", Folder + "/" + m.Name}, {"/home", "@home"}, {"/persistent", "@persistent"}} {
+		// All three are one filesystem, which is there once the root is: a machine whose udev takes long to say so must
+		// not end up in the emergency shell after a minute and a half (systemd.mount(5)).
+		lines = append(lines,
+			fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime,x-systemd.device-timeout=0 0 0", m.PoolID, v[0], v[1]))
+	}
+	lines = append(lines,
+		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", m.ESPID))
+	if m.hasSwap() {
+		lines = append(lines, swapfile.Lines("UUID="+m.PoolID)...)
+	}
+	for line := range strings.Lines(string(old)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") || strings.HasPrefix(f[0], "/dev/") ||
+			strings.Contains(f[0], "=") || f[2] == "swap" ||
+			f[1] == "/" || f[1] == "/home" || f[1] == "/persistent" || f[1] == "/boot/efi" ||
+			m.hasSwap() && f[1] == swapfile.Mount {
+			continue
+		}
+		lines = append(lines, strings.Join(f, " "))
+	}
+	if err := m.MakeDir("boot/efi", 0o700); err != nil {
+		return err
+	}
+	return m.Write("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+}

@@ -1,0 +1,121 @@
+// Package newroot makes a system of an image: a root in a pool, which a machine can boot.
+//
+// Take a writable snapshot of the image, mount it, and call Make with its path. Call Check before anything is written:
+// it refuses settings that Make could not apply.
+//
+//	@roots/NAME    the system: a snapshot of the image, with what Make writes
+//	@home          mounted on /home; what the pool has stays, and without one it gets what the image has in /home
+//	@persistent    mounted on /persistent; the caller makes it
+//	@swap          mounted on /swap, with the swap file; only if the settings have one
+//
+// Make writes fstab, an identity of its own or what Options.Carry carries over, the agent with its units, GRUB's files
+// and the settings, and runs the deploy hooks with all mounted. It syncs nothing: the caller does, before the root
+// boots. After an error or a power cut the root is deleted and made again.
+//
+// The image is signed, but its publisher is not trusted with this machine's other files. Everything is written through
+// os.Root, so that a symlink in the image cannot lead outside.
+//
+// # Settings
+//
+// An image without cloud-init gets the settings by package initramfs/setting, with @home and @persistent mounted. One
+// with cloud-init gets a NoCloud seed in /var/lib/cloud/seed/nocloud, for its first start, and a file that has
+// cloud-init look there alone. Then package hook runs the hooks of the image and of the settings.
+package newroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/appliance/setting"
+	"griddle/appliance/site"
+	"griddle/initramfs/hook"
+	"griddle/initramfs/sysroot"
+)
+
+// Folder is the one of a pool's roots.
+const Folder = "@roots"
+
+// Options says what the root becomes.
+type Options struct {
+	Top    string // path of the pool's top
+	Node   string // device file of the pool
+	PoolID string // UUID of the pool
+	ESPID  string // "1234-ABCD", as fstab names a FAT filesystem
+	Image  string // path of the image in the pool
+	Name   string // of the root, below Folder
+
+	Spec     job.Spec                           // Home, Service and ID
+	Settings *setting.Settings                  // that Check has accepted; nil if the machine has none
+	Machine  hook.Machine                       // for hooks; its Hostname is the one of the system
+	Person   hook.Person                        // decides about hooks that fail; nil if no one is at the machine
+	Event    func(level job.Level, text string) // gets what an operator should know
+
+	Agent  string    // path of the static agent, copied to the system for its report; "" leaves that out
+	CA     []byte    // PEM of the certificate authority for the report
+	Site   site.Site // what the service on the system begins with
+	GRUB   string    // folder of the images that bootloader.BuildGRUB made
+	Resolv string    // the resolv.conf of this machine, for programs that run in the root
+
+	// Carry writes the identity of the system that this one follows, and what else is kept, into the root. nil makes
+	// the root another machine: with a name, keys and a machine ID of its own.
+	Carry func(ctx context.Context, root *os.Root) error
+}
+
+// making is a root on its way.
+type making struct {
+	Options
+	sysroot.Dir
+	dir  string // path of the root
+	undo []func() error
+}
+
+// Make makes the root at dir a system. dir is a path in the tree of folders, not one of a subvolume.Mounted.
+func Make(ctx context.Context, dir string, o Options) (err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("opening root: %w", err)
+	}
+	defer root.Close()
+	m := &making{Options: o, Dir: sysroot.Dir{Root: root}, dir: dir}
+	defer func() {
+		for i := len(m.undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, m.undo[i]())
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		func(context.Context) error { return m.volumes() },
+		func(context.Context) error { return m.fstab() },
+		m.become,
+		func(context.Context) error { return m.epoch(time.Now()) },
+		func(context.Context) error { return m.phoneHome() },
+		func(context.Context) error { return m.keepGRUB() },
+		func(context.Context) error { return m.mountVolumes() },
+		func(context.Context) error { return m.service() },
+		m.apply,
+		m.hooks,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// become gives the root its identity.
+func (m *making) become(ctx context.Context) error {
+	if m.Carry != nil {
+		return m.Carry(ctx, m.Root)
+	}
+	return m.identity(m.Machine.Hostname)
+}
+
+// hasSwap says whether the system has the swap file.
+func (m *making) hasSwap() bool { return m.Settings != nil && m.Settings.Swap > 0 }
+
+func (m *making) warn(format string, args ...any) {
+	m.Event(job.Warning, job.Sentence(fmt.Sprintf(format, args...)))
+}
