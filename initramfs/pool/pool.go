@@ -33,6 +33,7 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 
@@ -65,6 +66,7 @@ type Root struct {
 	Runs    bool      // now, as the system of this machine
 	InUse   bool      // it is mounted, so it cannot be deleted; true if it runs
 	Kernel  bool      // it has one
+	Good    bool      // it proved itself once
 	Inner   []string  // subvolumes in it, by their paths
 }
 
@@ -83,8 +85,13 @@ type Contents struct {
 
 	Boots   string // the root that boots
 	NoBoots error  // why Boots is not known
-	Size    int64  // bytes of the filesystem
-	Free    int64
+
+	Good      string // the root that proved itself last; it boots if the candidate does not
+	Candidate string // the root that is tried before it; "" for none
+	Tries     int    // how often the candidate may still start; 0 means that it runs its last try, or failed
+
+	Size int64 // bytes of the filesystem
+	Free int64
 }
 
 // Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.
@@ -100,6 +107,16 @@ func (p *Pool) Read() (Contents, error) {
 	c := Contents{}
 	boots, err := p.boots()
 	c.Boots, c.NoBoots = boots, err
+	if p.noESP == nil {
+		e, err := bootenv.Read(p.esp)
+		if errors.Is(err, bootenv.ErrDamaged) {
+			e, err = bootenv.Env{Good: boots}, nil
+		}
+		if err != nil {
+			return Contents{}, err
+		}
+		c.Good, c.Candidate, c.Tries = e.Good, e.Candidate, e.Tries
+	}
 	used, err := p.used()
 	if err != nil {
 		return Contents{}, err
@@ -115,7 +132,8 @@ func (p *Pool) Read() (Contents, error) {
 	}
 	err = p.list(roots, func(name string, i subvolume.Info) error {
 		r := Root{Name: name, Created: i.Created, Boots: name == c.Boots && c.NoBoots == nil,
-			Runs: i.Device == used.root, InUse: used.any[i.Device], Kernel: p.hasKernel(name)}
+			Runs: i.Device == used.root, InUse: used.any[i.Device], Kernel: p.hasKernel(name),
+			Good: p.has(name, Marker)}
 		if r.Inner, err = subvolume.Inner(filepath.Join(p.dir, roots, name)); err != nil {
 			return err
 		}
@@ -185,6 +203,17 @@ func (p *Pool) hasKernel(name string) bool {
 	}
 	found, err := fs.Glob(root.FS(), "boot/vmlinuz-*")
 	return err == nil && len(found) > 0
+}
+
+// has reports whether a root has a file.
+func (p *Pool) has(name, file string) bool {
+	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	st, err := root.Lstat(file)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // boots is the root that grub.cfg names.

@@ -1,0 +1,124 @@
+package pool
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"griddle/initramfs/bootloader/bootenv"
+	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
+)
+
+// Marker is the file of a root that proved itself once. If grubenv is lost, GRUB starts the root whose marker was
+// written last.
+const Marker = ".griddle-good"
+
+// How often GRUB may start a candidate that does not prove itself: one that never did, and one that did before.
+const newTries, provenTries = 1, 2
+
+// Dir is the path of the pool's top, for this process and those that it starts.
+func (p *Pool) Dir() string { return p.dir }
+
+// ESP is the path where the EFI system partition is mounted, or the error why it is not.
+func (p *Pool) ESP() (string, error) { return p.esp, p.noESP }
+
+// Switch has the machine try a new root at its next start, once. If it does not prove itself, the start after that one
+// takes the good root again. All of the pool is durable before the switch, and the switch is durable on return. The
+// good root itself needs no try: then there is no candidate any more.
+func (p *Pool) Switch(name string) error {
+	return p.change(func(c Contents) error { return p.try(c, name, newTries) })
+}
+
+// try makes a root the candidate.
+func (p *Pool) try(c Contents, name string, tries int) error {
+	r, err := c.Root(name)
+	if err == nil {
+		err = c.mayBoot(r)
+	}
+	if err != nil {
+		return err
+	}
+	e := bootenv.Env{Good: c.Good, Candidate: r.Name, Tries: tries}
+	if r.Name == c.Good {
+		e = bootenv.Env{Good: c.Good}
+	}
+	if err := subvolume.Sync(p.dir); err != nil { // all of the root, before the machine boots it
+		return err
+	}
+	return bootenv.Write(p.esp, e)
+}
+
+// mayBoot is nil if the root can be booted.
+func (c Contents) mayBoot(r Root) error {
+	switch err := bootenv.CheckName(r.Name); {
+	case c.NoBoots != nil:
+		return fmt.Errorf("booting the root %s: %w", Label(r.Name), c.NoBoots)
+	case !r.Kernel:
+		return fmt.Errorf("booting the root %s: %w: it has no kernel", Label(r.Name), ErrRefused)
+	case err != nil:
+		return fmt.Errorf("booting the root %s: %w: %w", Label(r.Name), ErrRefused, err)
+	}
+	return nil
+}
+
+// Bless says that a root proved itself: it is the good root from now on, and is marked as such. If it was the
+// candidate, there is none any more; another candidate stays.
+func (p *Pool) Bless(name string) error {
+	return p.change(func(c Contents) error {
+		r, err := c.Root(name)
+		if err == nil {
+			err = c.mayBoot(r)
+		}
+		if err == nil {
+			err = p.mark(r.Name)
+		}
+		if err != nil {
+			return err
+		}
+		e := bootenv.Env{Good: r.Name}
+		if c.Candidate != r.Name {
+			e.Candidate, e.Tries = c.Candidate, c.Tries
+		}
+		return bootenv.Write(p.esp, e)
+	})
+}
+
+// mark writes the marker of a root, durably. A new one each time: its time says which root proved itself last.
+func (p *Pool) mark(name string) error {
+	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
+	if err != nil {
+		return fmt.Errorf("marking the root %s: %w", Label(name), err)
+	}
+	defer root.Close()
+	if err := (sysroot.Dir{Root: root}).Write(Marker, nil, 0o444); err != nil {
+		return fmt.Errorf("marking the root %s: %w", Label(name), err)
+	}
+	return subvolume.Sync(p.dir)
+}
+
+// Failed is the candidate that was started as often as it may be, and does not run: it failed. "" means that none did.
+// It stays until Forget, or until another root is the candidate.
+func (p *Pool) Failed() (string, error) {
+	c, err := p.Read()
+	if err != nil || c.Candidate == "" || c.Tries > 0 {
+		return "", err
+	}
+	if r, err := c.Root(c.Candidate); err == nil && r.Runs {
+		return "", nil
+	}
+	return c.Candidate, nil
+}
+
+// Forget takes a candidate back, so that GRUB does not start it, and Failed does not name it. Other candidates stay.
+func (p *Pool) Forget(name string) error {
+	return p.change(func(c Contents) error {
+		switch {
+		case p.noESP != nil:
+			return p.noESP
+		case c.Candidate == "" || c.Candidate != name:
+			return nil
+		}
+		return bootenv.Write(p.esp, bootenv.Env{Good: c.Good})
+	})
+}
