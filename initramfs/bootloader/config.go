@@ -60,21 +60,12 @@ func (c Config) Render() ([]byte, error) {
 	if title == "" {
 		title = "Debian"
 	}
-	// The kernel's last console= is /dev/console: the screen and the serial line both see the boot. An
-	// argument given by the operator comes later and so wins.
-	args := []string{"root=UUID=" + c.PoolID}
 	root := ""
 	if !c.Flat {
-		args = append(args, "rootflags=subvol="+c.Root)
 		root = "/" + c.Root
 	}
-	args = append(args, "rw", "console=ttyS0,115200", "console=tty0")
-	for _, a := range c.Args {
-		word, _ := job.KernelArg(a) // validate has looked
-		args = append(args, word)
-	}
 	var words []string
-	for _, a := range args {
+	for _, a := range c.words() {
 		words = append(words, quote(a))
 	}
 	return []byte(strings.NewReplacer(
@@ -83,6 +74,38 @@ func (c Config) Render() ([]byte, error) {
 		"@ROOT@", quote(root),
 		"@ARGS@", strings.Join(words, " "),
 	).Replace(template)), nil
+}
+
+// words are the kernel's arguments, one each. The kernel's last console= is /dev/console: the screen and the serial
+// line both see the boot. An argument given by the operator comes later and so wins.
+func (c Config) words() []string {
+	words := []string{"root=UUID=" + c.PoolID}
+	if !c.Flat {
+		words = append(words, "rootflags=subvol="+c.Root)
+	}
+	words = append(words, "rw", "console=ttyS0,115200", "console=tty0")
+	for _, a := range c.Args {
+		word, _ := job.KernelArg(a) // validate has looked
+		words = append(words, word)
+	}
+	return words
+}
+
+// CommandLine is the kernel's command line as GRUB passes it on: a word that has a space is in double quotes (GRUB 2.06
+// grub-core/lib/cmdline.c). GRUB's own BOOT_IMAGE= is not in it, and ESP plays no part. The error names all values that
+// cannot be on it.
+func (c Config) CommandLine() (string, error) {
+	c.ESP = anyESP
+	if err := c.validate(); err != nil {
+		return "", fmt.Errorf("writing a kernel command line: %w", err)
+	}
+	words := c.words()
+	for i, w := range words {
+		if strings.Contains(w, " ") {
+			words[i] = `"` + w + `"`
+		}
+	}
+	return strings.Join(words, " "), nil
 }
 
 // template is grub.cfg. In GRUB's language A -pgt B compares the first numbers in which A and B differ, which is

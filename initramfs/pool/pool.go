@@ -190,19 +190,15 @@ func (p *Pool) list(folder string, do func(name string, i subvolume.Info) error)
 	return nil
 }
 
-// hasKernel reports whether GRUB finds a kernel in a root: see the template of bootloader.
+// hasKernel reports whether GRUB finds a kernel in a root.
 func (p *Pool) hasKernel(name string) bool {
 	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
 	if err != nil {
 		return false
 	}
 	defer root.Close()
-	d := sysroot.Dir{Root: root}
-	if d.Has("vmlinuz") && d.Has("initrd.img") {
-		return true
-	}
-	found, err := fs.Glob(root.FS(), "boot/vmlinuz-*")
-	return err == nil && len(found) > 0
+	_, err = bootloader.FindKernel(root)
+	return err == nil
 }
 
 // has reports whether a root has a file.
