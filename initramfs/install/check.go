@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"griddle/appliance/job"
-	"griddle/imagestore/content"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
 )
@@ -124,17 +123,6 @@ func hasMark(spec job.Spec, d job.Disk) bool {
 		}
 	}
 	return d.Table == "" && d.Signature == "" && len(d.Partitions) == 0
-}
-
-// checkContent refuses an image that could not boot afterwards.
-func checkContent(ref string, m *content.Manifest) error {
-	for _, e := range m.Entries {
-		if e.Path == "vmlinuz" || strings.HasPrefix(e.Path, "boot/vmlinuz-") && e.Type == content.Regular {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %s has no kernel (boot/vmlinuz-*): install one in its template and publish it again",
-		ErrRefused, ref)
 }
 
 // isUUID reports whether s is a UUID in lower case with dashes.

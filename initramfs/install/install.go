@@ -47,6 +47,7 @@ import (
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/hook"
+	"griddle/initramfs/newroot"
 	"griddle/initramfs/pool/intake"
 )
 
@@ -232,8 +233,8 @@ func (w *work) run(ctx context.Context, disks []job.Disk) error {
 	if err != nil {
 		return err
 	}
-	if err := checkContent(w.img.Ref(), manifest); err != nil {
-		return err
+	if err := newroot.CheckKernel(w.img.Ref(), manifest); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if err := w.ask(ctx, manifest); err != nil {
 		return err

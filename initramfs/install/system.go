@@ -34,7 +34,7 @@ func (w *work) bootable(ctx context.Context, dir string) error {
 	}
 	if err := newroot.Make(ctx, filepath.Join(roots, name), newroot.Options{
 		Top: w.parts.poolDir, Node: w.parts.pool, PoolID: w.parts.poolID, ESPID: w.parts.espID,
-		Image: dir, Name: name,
+		Image: dir, Name: name, Ref: w.img.Ref(),
 		Spec: w.spec, Settings: settings, Machine: w.machine(), Person: w.o.Person,
 		Event: func(level job.Level, text string) {
 			w.report.Event(job.Event{Job: w.spec.ID, Phase: w.phase, Level: level, Message: text})

@@ -20,8 +20,10 @@ func (m *making) fstab() error {
 		lines = append(lines,
 			fmt.Sprintf("UUID=%s %s btrfs subvol=/%s,noatime,x-systemd.device-timeout=0 0 0", m.PoolID, v[0], v[1]))
 	}
-	lines = append(lines,
-		fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", m.ESPID))
+	if m.ESPID != "" {
+		lines = append(lines,
+			fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=10s 0 2", m.ESPID))
+	}
 	if m.hasSwap() {
 		lines = append(lines, swapfile.Lines("UUID="+m.PoolID)...)
 	}

@@ -1,7 +1,9 @@
 package newroot
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -11,13 +13,17 @@ import (
 )
 
 // keepGRUB copies GRUB's files into the system, at the place where the boot image has them: with them the installed
-// agent installs the bootloader again.
+// agent installs the bootloader again. A system of before they were kept has none to hand over.
 func (m *making) keepGRUB() error {
 	if m.Agent == "" {
 		return nil
 	}
 	for _, name := range []string{bootloader.BootImage, bootloader.CoreImage, bootloader.EFIImage} {
 		f, err := os.Open(filepath.Join(m.GRUB, name))
+		if m.Carry != nil && errors.Is(err, fs.ErrNotExist) {
+			m.warn("copying GRUB: %v; `griddle-agent maintain bootloader` will not work", err)
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("copying GRUB: %w", err)
 		}

@@ -27,17 +27,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
 	"griddle/appliance/site"
 	"griddle/initramfs/hook"
+	"griddle/initramfs/swapfile"
 	"griddle/initramfs/sysroot"
 )
 
 // Folder is the one of a pool's roots.
 const Folder = "@roots"
+
+// ImageFile has the reference of the image that a root was made of, in one line.
+const ImageFile = "/usr/lib/griddle/image"
 
 // Options says what the root becomes.
 type Options struct {
@@ -46,6 +52,7 @@ type Options struct {
 	PoolID string // UUID of the pool
 	ESPID  string // "1234-ABCD", as fstab names a FAT filesystem
 	Image  string // path of the image in the pool
+	Ref    string // its reference: "web:20261120.1@amd64"
 	Name   string // of the root, below Folder
 
 	Spec     job.Spec                           // Home, Service and ID
@@ -90,7 +97,11 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		func(context.Context) error { return m.volumes() },
 		func(context.Context) error { return m.fstab() },
 		m.become,
+		func(context.Context) error {
+			return m.Write(strings.TrimPrefix(ImageFile, "/"), []byte(m.Ref+"\n"), 0o644)
+		},
 		func(context.Context) error { return m.epoch(time.Now()) },
+		func(context.Context) error { return m.agent() },
 		func(context.Context) error { return m.phoneHome() },
 		func(context.Context) error { return m.keepGRUB() },
 		func(context.Context) error { return m.mountVolumes() },
@@ -113,8 +124,15 @@ func (m *making) become(ctx context.Context) error {
 	return m.identity(m.Machine.Hostname)
 }
 
-// hasSwap says whether the system has the swap file.
-func (m *making) hasSwap() bool { return m.Settings != nil && m.Settings.Swap > 0 }
+// hasSwap says whether the system has the swap file. Without settings, a root that follows another one has it if the
+// pool does.
+func (m *making) hasSwap() bool {
+	if m.Settings != nil {
+		return m.Settings.Swap > 0
+	}
+	_, err := os.Lstat(filepath.Join(m.Top, swapfile.Subvolume))
+	return m.Carry != nil && err == nil
+}
 
 func (m *making) warn(format string, args ...any) {
 	m.Event(job.Warning, job.Sentence(fmt.Sprintf(format, args...)))

@@ -40,9 +40,9 @@ RestartSec=15
 WantedBy=multi-user.target
 `
 
-// phoneHome leaves the agent on the root, and what it reports with.
-func (m *making) phoneHome() error {
-	if m.Spec.Home.URL == "" || m.Agent == "" {
+// agent copies the agent into the root: for the report, or because the root that this one follows had it.
+func (m *making) agent() error {
+	if m.Agent == "" || m.Spec.Home.URL == "" && m.Carry == nil {
 		return nil
 	}
 	f, err := os.Open(m.Agent)
@@ -50,8 +50,13 @@ func (m *making) phoneHome() error {
 		return fmt.Errorf("copying the agent: %w", err)
 	}
 	defer f.Close()
-	if err := m.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
-		return err
+	return m.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755)
+}
+
+// phoneHome leaves on the root what the agent reports with.
+func (m *making) phoneHome() error {
+	if m.Spec.Home.URL == "" || m.Agent == "" {
+		return nil
 	}
 	b, err := json.MarshalIndent(PhoneHome{Home: m.Spec.Home, CA: string(m.CA), Root: Folder + "/" + m.Name}, "", "  ")
 	if err != nil {

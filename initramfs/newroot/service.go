@@ -11,8 +11,12 @@ import (
 
 // service leaves the unit of the service on the new root and its configuration on /persistent, which is mounted there
 // by now. A server of an older version does not ask for it, and a site without a signed catalog has nothing to sign
-// notices with.
+// notices with. A root that follows another one gets the unit if that had the service.
 func (m *making) service() error {
+	file := strings.TrimPrefix(resident.Dir, "/") + "/" + resident.ConfigFile
+	if m.Carry != nil && m.HasFile(file) {
+		return m.enable(resident.UnitName, resident.Unit)
+	}
 	if !m.Spec.Service || m.Spec.Home.URL == "" || m.Agent == "" || m.Site.Catalog.Key == "" {
 		return nil
 	}
@@ -21,7 +25,6 @@ func (m *making) service() error {
 	if err != nil {
 		return fmt.Errorf("writing the service's configuration: %w", err)
 	}
-	file := strings.TrimPrefix(resident.Dir, "/") + "/" + resident.ConfigFile
 	if err := m.Write(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}

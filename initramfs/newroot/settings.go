@@ -58,10 +58,7 @@ func Args(spec job.Spec, s setting.Settings) []string {
 
 // apply writes the settings into the root, with all mounted that the system mounts.
 func (m *making) apply(ctx context.Context) error {
-	if m.Settings == nil {
-		return nil
-	}
-	if err := m.swap(); err != nil {
+	if err := m.swap(); err != nil || m.Settings == nil {
 		return err
 	}
 	if writer.HasCloudInit(m.Root) {
@@ -141,6 +138,9 @@ datasource:
 // that cloud-init leaves the network alone (cloudinit/stages.py, _find_networking_config).
 const noOwnNetwork = "network: null\n"
 
+// ownHostKeys keeps the host keys of a machine whose new root cloud-init takes for a new machine.
+const ownHostKeys = "ssh_deletekeys: false\n"
+
 // giveSeed leaves a seed in the root. Only root can read it, because user-data may have secrets.
 func (m *making) giveSeed(files []seed.File, withNetwork bool) error {
 	if err := m.RemoveAll(seedFolder); err != nil {
@@ -158,6 +158,9 @@ func (m *making) giveSeed(files []seed.File, withNetwork bool) error {
 		}
 	}
 	config := onlySeed
+	if m.Carry != nil {
+		config += ownHostKeys
+	}
 	if withNetwork {
 		config += noOwnNetwork
 	}

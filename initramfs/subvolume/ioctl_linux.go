@@ -15,6 +15,7 @@ import (
 const (
 	iocCreate     = 0x50009418 // BTRFS_IOC_SUBVOL_CREATE_V2: struct btrfs_ioctl_vol_args_v2
 	iocSnapshot   = 0x50009417 // BTRFS_IOC_SNAP_CREATE_V2: struct btrfs_ioctl_vol_args_v2
+	iocSync       = 0x00009408 // BTRFS_IOC_SYNC
 	iocDestroy    = 0x5000940f // BTRFS_IOC_SNAP_DESTROY: struct btrfs_ioctl_vol_args
 	iocFilesystem = 0x8400941f // BTRFS_IOC_FS_INFO: struct btrfs_ioctl_fs_info_args, 1024 bytes
 	iocInfo       = 0x81f8943c // BTRFS_IOC_GET_SUBVOL_INFO

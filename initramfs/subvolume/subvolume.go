@@ -175,6 +175,18 @@ func remove(dir, name string, depth int) error {
 	return destroy(dir, name)
 }
 
+// Reclaim is Sync, and has the kernel begin to free the space of what was deleted.
+func Reclaim(dir string) error {
+	d, err := os.Open(dir)
+	if err == nil {
+		err = errors.Join(ioctl(d, iocSync, nil), d.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
+
 // Sync returns when all that was written to the filesystem at dir is durable.
 func Sync(dir string) error {
 	d, err := os.Open(dir)

@@ -84,6 +84,12 @@ func Open(top string, img Image) (*Intake, error) {
 	return in, nil
 }
 
+// Has is the folder of the image if the pool has it, else "".
+func (in *Intake) Has() string {
+	all := in.image.Streams()
+	return in.find(all[len(all)-1].UUID, all[len(all)-1].Ctransid)
+}
+
 // Streams are those that the pool lacks, in their order.
 func (in *Intake) Streams() []fetch.StreamInfo { return in.image.Streams()[in.first:] }
 
@@ -128,8 +134,7 @@ func (in *Intake) Receive(ctx context.Context, o Options) (string, error) {
 			o.Warn(fmt.Errorf("%w: it stays in the pool", err))
 		}
 	}
-	last := all[len(all)-1]
-	return in.find(last.UUID, last.Ctransid), nil
+	return in.Has(), nil
 }
 
 // receive applies one stream.

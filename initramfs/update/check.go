@@ -1,0 +1,226 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/imagestore/content"
+	"griddle/imagestore/ref"
+	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/subvolume"
+	"griddle/initramfs/sysroot"
+)
+
+// lowBattery is the charge, in percent, below which a machine on its battery is not updated.
+const lowBattery = 20
+
+// reserve is what an update leaves free in the pool, in bytes: metadata, and what the new root gets besides its image.
+const reserve = 128 << 20
+
+// freeing is how long the kernel may take to free the room of what was deleted.
+const freeing = 30 * time.Second
+
+// check refuses an update that must not begin. It writes nothing, but for room it deletes what Clean deletes.
+func (w *work) check(ctx context.Context) (*intake.Intake, *content.Manifest, error) {
+	if err := power(w.Power); err != nil {
+		return nil, nil, err
+	}
+	var err error
+	if w.contents, err = w.Pool.Read(); err != nil {
+		return nil, nil, err
+	}
+	if w.old, err = oldRoot(w.contents); err != nil {
+		return nil, nil, err
+	}
+	have, err := intake.Have(w.Pool.Dir())
+	if err != nil {
+		return nil, nil, err
+	}
+	if w.image, err = w.Open(ctx, have); err != nil {
+		return nil, nil, err
+	}
+	in, err := intake.Open(w.Pool.Dir(), w.image)
+	if errors.Is(err, intake.ErrNoParent) {
+		err = fmt.Errorf("%w; order the update again, or install the image", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if w.current(in) {
+		return in, nil, nil
+	}
+	if err := w.age(); err != nil {
+		return nil, nil, err
+	}
+	manifest, err := w.image.Content(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := newroot.CheckKernel(w.image.Ref(), manifest); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	if err := w.ask(ctx, manifest); err != nil {
+		return nil, nil, err
+	}
+	return in, manifest, w.room(ctx, in)
+}
+
+// oldRoot is the root that the new one follows.
+func oldRoot(c pool.Contents) (pool.Root, error) {
+	for _, r := range c.Roots {
+		if r.Runs {
+			return r, nil
+		}
+	}
+	for _, name := range []string{c.Good, c.Boots} {
+		if r, err := c.Root(name); name != "" && err == nil {
+			return r, nil
+		}
+	}
+	return pool.Root{}, errors.New("updating this machine: its pool has no root that boots; install it again with " +
+		"`griddle machine install`, which keeps /home and /persistent")
+}
+
+// current says whether the old root is of the image.
+func (w *work) current(in *intake.Intake) bool {
+	dir := in.Has()
+	if dir == "" {
+		return false
+	}
+	image, err := subvolume.Read(dir)
+	if err != nil {
+		return false
+	}
+	root, err := subvolume.Read(filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name))
+	return err == nil && root.Parent == image.ID
+}
+
+// age refuses an image that is older than the old root's.
+func (w *work) age() error {
+	if w.Spec.AllowOlder {
+		return nil
+	}
+	next, err := ref.Parse(w.image.Ref())
+	if err != nil {
+		return err
+	}
+	was := w.version(next)
+	if was == "" || ref.CompareVersions(next.Version, was) >= 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s is older than version %s; to update to it all the same, add --allow-older", ErrOlder,
+		next, job.Printable(was))
+}
+
+// version is that of the old root, if it is of the template of next, else "". A root of an agent that did not write
+// newroot.ImageFile has it in its name.
+func (w *work) version(next ref.Ref) string {
+	root, err := os.OpenRoot(filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name))
+	if err != nil {
+		return ""
+	}
+	defer root.Close()
+	if b, err := (sysroot.Dir{Root: root}).Read(strings.TrimPrefix(newroot.ImageFile, "/")); err == nil && len(b) > 0 {
+		r, err := ref.Parse(strings.TrimSpace(string(b)))
+		if err != nil || r.Template() != next.Template() {
+			return ""
+		}
+		return r.Version
+	}
+	rest, ok := strings.CutPrefix(w.old.Name, intake.Name(next.Template())+"-")
+	version, _, exact := strings.Cut(rest, "@")
+	if !ok || !exact || version == "" || version[0] < '0' || version[0] > '9' {
+		return ""
+	}
+	return version
+}
+
+// ask gets the settings of the machine, and refuses those that could not be applied.
+func (w *work) ask(ctx context.Context, m *content.Manifest) error {
+	if w.Settings == nil {
+		return nil
+	}
+	s, err := w.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	host := s.Hostname
+	if host == "" {
+		host = "griddle"
+	}
+	if err := newroot.Check(w.Spec, host, s, m); err != nil {
+		return fmt.Errorf("%w: %w", ErrImage, err)
+	}
+	if s.UserData != "" && !newroot.HasCloudInit(m) {
+		w.warn("userData has no effect: %s has no cloud-init", w.image.Ref())
+	}
+	w.settings = &s
+	return nil
+}
+
+// room refuses an update for which the pool has too little room, after it deleted what is not needed.
+func (w *work) room(ctx context.Context, in *intake.Intake) error {
+	need := in.Raw() + in.Raw()/7 + reserve
+	if w.settings != nil {
+		need += int64(w.settings.Swap)
+	}
+	if w.contents.Free >= need {
+		return nil
+	}
+	gone, err := clean(w.Pool, w.image.Ref())
+	for _, what := range gone {
+		w.say("for room, %s was deleted", what)
+	}
+	if err != nil {
+		return err
+	}
+	// The kernel frees the room later.
+	for end := time.Now().Add(freeing); len(gone) > 0 && time.Now().Before(end); {
+		if err := subvolume.Reclaim(w.Pool.Dir()); err != nil {
+			return err
+		}
+		if w.contents, err = w.Pool.Read(); err != nil || w.contents.Free >= need {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(freeing / 50):
+		}
+	}
+	return fmt.Errorf("%w: %s are free, and %s needs %s; delete files, or roots that are not needed with "+
+		"`griddle-agent recover delete-root`", ErrRoom, job.Bytes(w.contents.Free), w.image.Ref(), job.Bytes(need))
+}
+
+// power refuses a machine that runs on a battery with little charge (Documentation/ABI/testing/sysfs-class-power). What
+// is not known passes; batteries of mice do not count.
+func power(dir string) error {
+	supplies, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, s := range supplies {
+		is := func(file, want string) bool {
+			b, err := os.ReadFile(filepath.Join(s, file))
+			return err == nil && strings.EqualFold(strings.TrimSpace(string(b)), want)
+		}
+		if !is("type", "Battery") || is("scope", "Device") || !is("status", "Discharging") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(s, "capacity"))
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n < lowBattery {
+			return fmt.Errorf("%w: it has %d percent, and at least %d are needed; connect the machine to power",
+				ErrPower, n, lowBattery)
+		}
+	}
+	return nil
+}

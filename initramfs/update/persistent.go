@@ -1,0 +1,80 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"griddle/initramfs/machinekey"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/sysroot"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockFile is locked while an update runs; it is in our folder of @persistent.
+const lockFile = "update.lock"
+
+// ours opens our folder of @persistent, and makes it if it is missing.
+func ours(p *pool.Pool) (*os.Root, error) {
+	persistent, err := os.OpenRoot(filepath.Join(p.Dir(), "@persistent"))
+	if err != nil {
+		return nil, fmt.Errorf("opening @persistent of the pool: %w", err)
+	}
+	defer persistent.Close()
+	if err := (sysroot.Dir{Root: persistent}).MakeDir(machinekey.Folder, 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := persistent.OpenRoot(machinekey.Folder)
+	if err != nil {
+		return nil, fmt.Errorf("opening /%s of @persistent: %w", machinekey.Folder, err)
+	}
+	return dir, nil
+}
+
+// lock keeps other updates out until it is closed, or this program ends.
+func (w *work) lock() (*os.File, error) { return lock(w.Pool) }
+
+func lock(p *pool.Pool) (*os.File, error) {
+	dir, err := ours(p)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := dir.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the pool: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("%w; `griddle-agent status` on it says which", ErrBusy)
+	} else if err != nil {
+		err = fmt.Errorf("locking the pool: %w", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// note keeps an event in the pool's history.
+func note(p *pool.Pool, e history.Event) error {
+	dir, err := ours(p)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return history.Append(dir, e)
+}
+
+// hostnameIn is the name that a root has in /etc/hostname, "" for none.
+func hostnameIn(root *os.Root) string {
+	b, err := sysroot.Dir{Root: root}.Read("etc/hostname")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,197 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/carry"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/subvolume"
+
+	"golang.org/x/sys/unix"
+)
+
+// Folder is the one of a pool where roots are made.
+const Folder = "@new"
+
+// oldName is the name of the old root's snapshot there. No image begins with a dot.
+const oldName = ".old"
+
+// makeRoot makes a root of the image at dir and gives it its name, which it returns.
+func (w *work) makeRoot(ctx context.Context, dir string) (name string, err error) {
+	top := w.Pool.Dir()
+	if err := w.unmountLeftovers(); err != nil {
+		return "", err
+	}
+	if err := removeLeftovers(top); err != nil {
+		return "", err
+	}
+	if name, err = w.free(intake.Name(w.image.Ref()), filepath.Base(dir)); err != nil {
+		return "", err
+	}
+	at := filepath.Join(top, Folder)
+	if err := os.MkdirAll(at, 0o700); err != nil {
+		return "", fmt.Errorf("making folder of new roots: %w", err)
+	}
+	if err := subvolume.Snapshot(dir, at, name); err != nil {
+		return "", err
+	}
+	if err := w.fill(ctx, dir, name); err != nil {
+		return "", errors.Join(err, removeLeftovers(top))
+	}
+	if err := subvolume.Sync(top); err != nil {
+		return "", err
+	}
+	if err := os.Rename(filepath.Join(at, name), filepath.Join(top, newroot.Folder, name)); err != nil {
+		return "", fmt.Errorf("naming the new root: %w", err)
+	}
+	w.note(history.Event{Kind: history.Made, Root: name, Image: filepath.Base(dir)})
+	return name, removeLeftovers(top)
+}
+
+// fill makes the snapshot of the image at dir a system.
+func (w *work) fill(ctx context.Context, dir, name string) (err error) {
+	old, err := w.openOld()
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	if err := os.MkdirAll(w.Mount, 0o700); err != nil {
+		return fmt.Errorf("making mount point: %w", err)
+	}
+	off, err := subvolume.At(w.Place.Pool, Folder+"/"+name, w.Mount)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, off()) }()
+	id, err := subvolume.Filesystem(w.Pool.Dir())
+	if err != nil {
+		return err
+	}
+	return newroot.Make(ctx, w.Mount, newroot.Options{
+		Top: w.Pool.Dir(), Node: w.Place.Pool, PoolID: uuid.UUID(id).String(), ESPID: w.espID(old),
+		Image: dir, Name: name, Ref: w.image.Ref(),
+		Spec: w.Spec, Settings: w.settings, Machine: w.machine(w.hostname(old)), Person: w.Person,
+		Event: func(level job.Level, text string) { w.event(level, text) },
+		Agent: w.Agent, CA: w.CA, Site: w.Site, GRUB: w.GRUB, Resolv: w.Resolv,
+		Carry: func(ctx context.Context, root *os.Root) error { return w.carry(ctx, old, root) },
+	})
+}
+
+// openOld opens the old root: a snapshot of it, so that no one writes to it meanwhile. A snapshot lacks the subvolumes
+// that are in the root, so that a root with some is opened itself.
+func (w *work) openOld() (*os.Root, error) {
+	dir := filepath.Join(w.Pool.Dir(), newroot.Folder, w.old.Name)
+	if w.old.InUse && len(w.old.Inner) == 0 {
+		at := filepath.Join(w.Pool.Dir(), Folder)
+		if err := subvolume.Snapshot(dir, at, oldName); err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(at, oldName)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the old root: %w", err)
+	}
+	return root, nil
+}
+
+// carry hands over what the old root has for the new one.
+func (w *work) carry(ctx context.Context, old, root *os.Root) error {
+	t := carry.Trees{Old: old, New: root}
+	if w.old.Image != "" {
+		image, err := os.OpenRoot(filepath.Join(w.Pool.Dir(), intake.Folder, w.old.Image))
+		if err != nil {
+			return fmt.Errorf("opening the old root's image: %w", err)
+		}
+		defer image.Close()
+		t.Image = image
+	}
+	r, err := carry.Carry(ctx, t, w.keep())
+	for _, what := range r.Carried {
+		w.say("kept: %s", what)
+	}
+	for _, what := range r.Left {
+		w.warn("not kept: %s", what)
+	}
+	return err
+}
+
+// keep are the paths that the settings keep.
+func (w *work) keep() []string { return nil }
+
+// free is the name of the new root. One that was made of the same image, and never proved itself, goes for it.
+func (w *work) free(name, image string) (string, error) {
+	c, err := w.Pool.Read()
+	if err != nil {
+		return "", err
+	}
+	for n := 1; ; n++ {
+		next := name
+		if n > 1 {
+			next = fmt.Sprintf("%s.%d", name, n)
+		}
+		switch _, err := os.Lstat(filepath.Join(w.Pool.Dir(), newroot.Folder, next)); {
+		case errors.Is(err, fs.ErrNotExist):
+			return next, nil
+		case err != nil:
+			return "", fmt.Errorf("looking for the name of the new root: %w", err)
+		}
+		if r, err := c.Root(next); err == nil && r.Image == image && !r.Good && c.MayDelete(r) == nil {
+			return next, w.delete(r)
+		}
+	}
+}
+
+func (w *work) delete(r pool.Root) error {
+	w.say("the root %s of an earlier update, which never proved itself, is deleted", pool.Label(r.Name))
+	if err := w.Pool.DeleteRoot(r.Name); err != nil {
+		return err
+	}
+	w.note(history.Event{Kind: history.Deleted, Root: r.Name, Image: r.Image, Reason: "the image is tried again"})
+	return nil
+}
+
+// unmountLeftovers unmounts what a killed update left mounted.
+func (w *work) unmountLeftovers() error {
+	for _, dir := range []string{filepath.Join(w.Mount, "home"), filepath.Join(w.Mount, "persistent"), w.Mount} {
+		// EINVAL: nothing is mounted there.
+		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) &&
+			!errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("unmounting %s of an earlier update: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// removeLeftovers deletes what is in the folder of new roots.
+func removeLeftovers(top string) error {
+	dir := filepath.Join(top, Folder)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the folder of new roots: %w", err)
+	}
+	for _, e := range entries {
+		err := subvolume.Delete(dir, e.Name())
+		if errors.Is(err, subvolume.ErrOther) {
+			err = os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+		if err != nil {
+			return fmt.Errorf("removing what an earlier update left: %w", err)
+		}
+	}
+	return nil
+}

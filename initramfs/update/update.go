@@ -1,0 +1,268 @@
+// Package update gives an installed machine another root, beside the one that runs.
+//
+// Call Run, on the installed system or in the boot image. After a blessing call Clean.
+//
+//	check      no other update runs, power, the way to the image, room, a kernel        nothing is written
+//	           the settings of the machine                                              Options.Settings
+//	receive    the streams that the pool lacks, into @images
+//	verify     the tree against the image's content manifest
+//	bootable   a root in @new: identity and kept data of the old one, settings, hooks; then it moves to @roots
+//	switch     pool.Switch: GRUB tries the new root at the next start                   the one atomic step
+//
+// The old root is the one that runs, or in the boot image the one that proved itself last. It stays as it is, and
+// @home and @persistent are those of all roots.
+//
+//	@new/NAME                         the root on its way, and a snapshot of the old one; what an update that was
+//	                                  stopped left there is deleted by the next one
+//	@persistent/griddle/update.lock   locked while one runs
+//
+// # What it guarantees
+//
+// Before the switch nothing has changed that the machine boots: after an error or a power cut it boots the old root,
+// and another Run begins again with the images that are whole. The new root is durable before the switch. An image
+// that the pool has is verified again, and is not received.
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"griddle/appliance/job"
+	"griddle/appliance/setting"
+	"griddle/appliance/site"
+	"griddle/imagestore/content"
+	"griddle/initramfs/bootloader"
+	"griddle/initramfs/hook"
+	"griddle/initramfs/newroot"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/progress"
+)
+
+// Errors that callers tell apart; those of Run wrap them. After each of them nothing was changed.
+var (
+	ErrBusy  = errors.New("another update of this machine runs")
+	ErrOlder = errors.New("the image is older than the one that runs")
+	ErrPower = errors.New("the battery is too low")
+	ErrRoom  = errors.New("the pool has too little room")
+	ErrImage = errors.New("the image cannot become a system of this machine")
+)
+
+// Image is the source of the bytes, which it has verified. fetch.Opened implements it.
+type Image interface {
+	intake.Image
+	Content(ctx context.Context) (*content.Manifest, error)
+}
+
+// Options is what Run needs. Pool, Place, Spec, Open and Event must be given.
+type Options struct {
+	Pool  *pool.Pool
+	Place pool.Place // that Pool was opened from
+	Spec  job.Spec
+
+	// Open asks for the way to the image of Spec and opens it. have are the received UUIDs of the images in the pool,
+	// as job.PlanAsk takes them. It is called once, when nothing is written.
+	Open func(ctx context.Context, have []string) (Image, error)
+
+	// Event gets what happens, without number and time. It must not block for long. An error of Run is not among the
+	// events: the caller has it.
+	Event func(job.Event)
+
+	// Settings asks for the settings of the machine. It is called once, when nothing is written. nil means that it has
+	// none.
+	Settings func(context.Context) (setting.Settings, error)
+
+	// Prepare ends the work when the image is received and verified. Another Run, without it, does the rest: then what
+	// the new root gets of the old one is new.
+	Prepare bool
+
+	Name    string       // the server's name for the machine, for hooks
+	Machine job.Identity // for hooks
+	BIOS    bool         // the machine runs a BIOS now, for hooks
+	Person  hook.Person  // decides about hooks that fail; nil if no one is at the machine
+	Agent   string       // path of the static agent, copied to the new root
+	CA      []byte       // PEM of the certificate authority, for the report of Spec.Home
+	Site    site.Site    // what the service begins with, if Spec.Service has it made
+	GRUB    string       // folder of the images that bootloader.BuildGRUB made; "" means bootloader.Images
+	Resolv  string       // the resolv.conf of this machine; "" means "/etc/resolv.conf"
+	Mount   string       // folder where the new root is mounted while it is made; "" means "/run/griddle-new-root"
+	Power   string       // "" means "/sys/class/power_supply"
+
+	Wire  func() int64     // encoded bytes received over the network so far; nil if no one counts them
+	Ways  func() *job.Ways // how they were received; nil if no one knows
+	Spool func(dir string) // see intake.Options; may be nil
+}
+
+func (o Options) defaults() Options {
+	if o.GRUB == "" {
+		o.GRUB = bootloader.Images
+	}
+	if o.Resolv == "" {
+		o.Resolv = "/etc/resolv.conf"
+	}
+	if o.Mount == "" {
+		o.Mount = "/run/griddle-new-root"
+	}
+	if o.Power == "" {
+		o.Power = "/sys/class/power_supply"
+	}
+	if o.Wire == nil {
+		o.Wire = func() int64 { return 0 }
+	}
+	return o
+}
+
+// Result is what Run did.
+type Result struct {
+	Root    string // that the machine starts next, without "@roots/"; "" after Options.Prepare
+	Current bool   // Root is the old one: it is of this image already, and nothing was made
+}
+
+// Run carries out the update. It returns when the switch is durable.
+func Run(ctx context.Context, o Options) (Result, error) {
+	w := &work{Options: o.defaults(), phase: job.PhaseCheck}
+	lock, err := w.lock()
+	if err != nil {
+		return Result{}, err
+	}
+	defer lock.Close()
+	r, err := w.run(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // what stopped the work, and not which step it hit
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return r, nil
+}
+
+// work is one run.
+type work struct {
+	Options
+	phase    job.Phase
+	contents pool.Contents
+	old      pool.Root
+	image    Image
+	settings *setting.Settings
+}
+
+func (w *work) run(ctx context.Context) (Result, error) {
+	w.enter(job.PhaseCheck, "checking %s and the pool", w.Spec.Image.Ref)
+	in, manifest, err := w.check(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if w.current(in) {
+		return Result{Root: w.old.Name, Current: true}, w.stay()
+	}
+	dir, err := w.receive(ctx, in)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := w.verify(ctx, dir, manifest); err != nil {
+		return Result{}, err
+	}
+	if w.Prepare {
+		w.say("%s is received, and waits", w.image.Ref())
+		return Result{}, nil
+	}
+	w.enter(job.PhaseBootable, "creating the new root")
+	name, err := w.makeRoot(ctx, dir)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	if err := w.Pool.Switch(name); err != nil {
+		return Result{}, err
+	}
+	w.note(history.Event{Kind: history.Switched, Root: name})
+	w.enter(job.PhaseSwitch, "the next start takes %s", pool.Label(name))
+	return Result{Root: name}, nil
+}
+
+// stay has the old root start next, if another one waits for its first try.
+func (w *work) stay() error {
+	w.say("%s runs already", w.image.Ref())
+	c := w.contents
+	if w.Prepare || c.Candidate == "" || c.Candidate == w.old.Name || c.Tries == 0 {
+		return nil
+	}
+	w.say("%s is not started any more", pool.Label(c.Candidate))
+	return w.Pool.Forget(c.Candidate)
+}
+
+func (w *work) receive(ctx context.Context, in *intake.Intake) (string, error) {
+	if n := len(in.Streams()); n == 0 {
+		w.say("the pool has %s already", w.image.Ref())
+	} else {
+		w.enter(job.PhaseReceive, "receiving %s: %d streams, %s", w.image.Ref(), n, job.Bytes(in.Raw()))
+		var done atomic.Int64
+		defer w.follow(in.Raw(), &done, w.Wire, w.Ways)()
+		return in.Receive(ctx, intake.Options{Progress: done.Store, Spool: w.Spool,
+			Warn: func(err error) { w.warn("%v", err) }})
+	}
+	return in.Receive(ctx, intake.Options{})
+}
+
+func (w *work) verify(ctx context.Context, dir string, m *content.Manifest) error {
+	w.enter(job.PhaseVerify, "comparing the received files with the content manifest of %s", w.image.Ref())
+	var done atomic.Int64
+	defer w.follow(m.Size(), &done, func() int64 { return 0 }, nil)()
+	return content.Verify(ctx, dir, m, done.Store)
+}
+
+// follow reports progress of the phase.
+func (w *work) follow(total int64, done *atomic.Int64, wire func() int64, ways func() *job.Ways) (stop func()) {
+	return progress.Follow(progress.Phase{Job: w.Spec.ID, Phase: w.phase, Total: total, Done: done.Load, Wire: wire,
+		Ways: ways, Event: w.Event})
+}
+
+func (w *work) enter(p job.Phase, format string, args ...any) {
+	w.phase = p
+	w.say(format, args...)
+}
+
+func (w *work) say(format string, args ...any) { w.event(job.Info, fmt.Sprintf(format, args...)) }
+
+func (w *work) warn(format string, args ...any) { w.event(job.Warning, fmt.Sprintf(format, args...)) }
+
+func (w *work) event(level job.Level, text string) {
+	w.Event(job.Event{Job: w.Spec.ID, Phase: w.phase, Level: level, Message: job.Sentence(text)})
+}
+
+// note keeps an event in the pool's history. What goes wrong there stops nothing.
+func (w *work) note(e history.Event) {
+	if err := note(w.Pool, e); err != nil {
+		w.warn("%v", err)
+	}
+}
+
+// machine is what hooks may know.
+func (w *work) machine(hostname string) hook.Machine {
+	m := hook.Machine{Name: w.Name, Hostname: hostname, Image: w.image.Ref(), Disk: w.Place.Disk, Firmware: "uefi",
+		Serial: w.Machine.Serial, UUID: w.Machine.UUID, Job: w.Spec.ID}
+	if w.BIOS {
+		m.Firmware = "bios"
+	}
+	if len(w.Machine.MACs) > 0 {
+		m.MAC = w.Machine.MACs[0]
+	}
+	return m
+}
+
+// hostname is the one of the settings, else that of the old root, else it comes from the machine.
+func (w *work) hostname(old *os.Root) string {
+	if w.settings != nil && w.settings.Hostname != "" {
+		return w.settings.Hostname
+	}
+	if name := hostnameIn(old); name != "" {
+		return name
+	}
+	return newroot.Hostname(w.Machine)
+}
