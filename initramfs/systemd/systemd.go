@@ -1,8 +1,8 @@
 // Package systemd is the units in the tree of an installed system: whether one is there and starts, and that it does.
 //
-// Call HasUnit, Enabled and Start. The links are those that systemctl enable and systemctl unmask would make and
-// remove; no program runs. All access is package sysroot's, which leaves the tree by no symlink. Sources:
-// systemd.unit(5), systemctl(1).
+// Call HasUnit, Enabled and Start, and Install for a unit of ours. The links are those that systemctl enable and
+// systemctl unmask would make and remove; no program runs. All access is package sysroot's, which leaves the tree by no
+// symlink. Sources: systemd.unit(5), systemctl(1).
 package systemd
 
 import (
