@@ -5,6 +5,10 @@
 // Run returns ErrReplaced then, and the new program has to be started. Check checks in once, which is how a candidate
 // is tried.
 //
+// An update that the server orders it leaves as a file for UpdateUnit (package order), because its own sandbox cannot
+// update the system, and reports what becomes of it. Install writes the units into a tree. A system that was installed
+// before there were updates has no such unit: its service gets no orders.
+//
 // The service calls out and never listens. It believes what the site's key signed, and nothing else: TLS says that the
 // server is the site's, and a server that someone took over can keep a machine waiting, but cannot give it another
 // key, CA or program. What it says of itself goes to the record of its own machine alone.
@@ -15,6 +19,8 @@
 //	machine.key      or machine.key.tpm: the machine's key
 //	notice           the newest notice of the site, signed; checked again each time it is read
 //	seen/KEYID       the newest head of the site's catalog
+//	order.json       and others, see package order
+//	history.jsonl    what happened to the roots of the pool (package history)
 package resident
 
 import (
@@ -31,6 +37,7 @@ import (
 	"griddle/appliance/job"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/resident/contact"
+	"griddle/initramfs/resident/order"
 	"griddle/initramfs/resident/program"
 )
 
@@ -58,6 +65,9 @@ type Options struct {
 	Root    string // the subvolume of /
 	Log     *slog.Logger
 
+	Run     string      // see order.Run
+	Updates func() bool // whether this system has the units that carry out an update; nil means that it has not
+
 	Now   func() time.Time                             // nil means time.Now
 	Wait  func(ctx context.Context, d time.Duration)   // nil sleeps
 	Start func(ctx context.Context, path string) error // tries a candidate; nil runs it with "service --check"
@@ -69,6 +79,8 @@ type service struct {
 	Options
 	at      *contact.Contact
 	renewed attempt
+	orders  order.Files
+	told    string // order.Files.Changed at the last check-in
 	trouble string // for the next check-in
 	good    bool   // this program has checked in
 }
@@ -86,6 +98,9 @@ func open(o Options) (*service, error) {
 	if o.Start == nil {
 		o.Start = start
 	}
+	if o.Updates == nil {
+		o.Updates = func() bool { return false }
+	}
 	c, bad, err := contact.Open(o.Dir)
 	if err != nil {
 		return nil, err
@@ -97,7 +112,7 @@ func open(o Options) (*service, error) {
 	if o.Load != nil {
 		c.Load = o.Load
 	}
-	return &service{Options: o, at: c}, nil
+	return &service{Options: o, at: c, orders: order.Open(o.Dir, o.Run)}, nil
 }
 
 // Run checks in until ctx ends, which is not an error, or the program was replaced (ErrReplaced).
@@ -124,7 +139,7 @@ func Run(ctx context.Context, o Options) error {
 		} else {
 			failed = 0
 		}
-		s.Wait(ctx, pause)
+		s.rest(ctx, pause, err == nil)
 	}
 	return s.Agent.Stopped()
 }
@@ -139,7 +154,7 @@ func Check(ctx context.Context, o Options) error {
 	}
 	defer s.at.Close()
 	for {
-		out, _, err := s.checkIn(ctx)
+		out, _, err := s.checkIn(ctx, order.Situation{})
 		var p *job.Problem
 		if errors.As(err, &p) && p.Status == 429 { // the service itself has just checked in
 			s.Wait(ctx, 6*time.Second)
@@ -175,7 +190,9 @@ func between(d time.Duration, chance float64) time.Duration {
 
 // round is one check-in and what follows from it. next is the pause that the server asks for.
 func (s *service) round(ctx context.Context) (next time.Duration, err error) {
-	out, base, err := s.checkIn(ctx)
+	s.told = s.orders.Changed()
+	now, odd := s.situation()
+	out, base, err := s.checkIn(ctx, now)
 	if err != nil {
 		return 0, err
 	}
@@ -188,7 +205,7 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 		s.Log.Warn("the clock of this machine differs from the server's; set it, and look at its time service",
 			"off", off.Round(time.Second))
 	}
-	err = errors.Join(s.Agent.Good(), s.accept(ctx, out))
+	err = errors.Join(s.Agent.Good(), s.accept(ctx, out), odd, s.obey(now, out))
 	if err == nil {
 		err = s.renew(ctx)
 	}
@@ -205,9 +222,12 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 }
 
 // checkIn calls the server, and returns the address that answered.
-func (s *service) checkIn(ctx context.Context) (out job.CheckedIn, base string, err error) {
+func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.CheckedIn, base string, err error) {
 	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.at.Folder), Notice: s.at.Notice.Seq,
-		Trouble: s.trouble}
+		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
+	if s.Updates() {
+		in.Features = []string{job.FeatureUpdate, job.FeatureKernel}
+	}
 	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
 		out, err = c.CheckIn(ctx, in)
 		return err

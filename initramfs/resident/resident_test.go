@@ -34,6 +34,7 @@ import (
 	"griddle/imagestore/head"
 	"griddle/imagestore/minisign"
 	"griddle/initramfs/machinekey"
+	"griddle/initramfs/resident/order"
 	"griddle/initramfs/resident/program"
 )
 
@@ -86,6 +87,9 @@ type server struct {
 	agent  []byte
 	got    []job.CheckIn
 	keys   []string
+
+	job       *job.Spec // for the machine
+	cancelled bool
 }
 
 func newServer(t testing.TB) *server {
@@ -125,7 +129,7 @@ func (s *server) checkIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	json.NewEncoder(w).Encode(job.CheckedIn{Time: time.Now(), Machine: "web1", Next: 300, Head: s.head,
-		Notice: s.notice})
+		Notice: s.notice, Job: s.job, Cancelled: s.cancelled})
 }
 
 // says makes the notice with that number.
@@ -168,7 +172,7 @@ func machine(t testing.TB, s *server) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Options{Dir: dir, Agent: p, Version: "1", Built: 1, Root: "@roots/web"}
+	return Options{Dir: dir, Agent: p, Version: "1", Built: 1, Root: "@roots/web", Run: t.TempDir()}
 }
 
 // rounds runs the service until it has waited n times, and returns the pauses.
@@ -193,7 +197,8 @@ func TestCheckIn(t *testing.T) {
 	}
 	s.head, s.notice = h, s.says(t, 3, s.ca.pem, nil)
 	pauses, err := rounds(t, o, 2)
-	if err != nil || len(s.got) != 2 || !reflect.DeepEqual(s.got[0], job.CheckIn{Agent: "1", Root: "@roots/web"}) ||
+	first := job.CheckIn{Agent: "1", Root: "@roots/web", Boot: order.Boot()}
+	if err != nil || len(s.got) != 2 || !reflect.DeepEqual(s.got[0], first) ||
 		s.got[1].Notice != 3 || s.keys[0] == "" || s.keys[0] != s.keys[1] {
 		t.Errorf("the server got %+v with the keys %v, %v", s.got, s.keys, err)
 	}

@@ -106,8 +106,8 @@ func Open(dir, run string) Files { return Files{dir: dir, run: run} }
 // OpenOn is Open with the file operations of disk.
 func OpenOn(disk durable.Disk, dir, run string) Files { return Files{dir, run, disk} }
 
-// Waiting returns the order that has to be carried out, nil if there is none: an order that was ended does not count. An
-// error wraps ErrDamaged if the order is not valid.
+// Waiting returns the order that has to be carried out, nil if there is none: an order that was ended does not count.
+// An error wraps ErrDamaged if the order is not valid.
 func (f Files) Waiting() (*Order, error) {
 	var o Order
 	err := f.read(f.dir, orderFile, &o)

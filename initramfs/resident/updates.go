@@ -1,0 +1,66 @@
+package resident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/resident/order"
+)
+
+// situation is what the service knows of updates. The error is that of a file; what could be read is there.
+func (s *service) situation() (order.Situation, error) {
+	now := order.Here(strings.TrimPrefix(s.Root, "@roots/"))
+	var err, err2 error
+	now.Waiting, err = s.orders.Waiting()
+	now.History, err2 = history.Read(s.at.Folder)
+	now.Progress, now.Result, now.Reported = s.orders.Progress(), s.orders.Result(), s.orders.Reported()
+	return now, errors.Join(err, err2)
+}
+
+// obey does what follows from an answer to a check-in for updates. First it records what the server has heard.
+func (s *service) obey(now order.Situation, out job.CheckedIn) error {
+	if heard := now.Heard(); heard != now.Reported {
+		if err := s.orders.Report(heard); err != nil {
+			return err
+		}
+	}
+	switch now.Next(out) {
+	case order.Take:
+		ref := job.Printable(out.Job.Image.Ref)
+		if out.Job.Kind != job.Update || !s.Updates() {
+			return fmt.Errorf("the server ordered %q of %s, which this system cannot do", job.Printable(
+				string(out.Job.Kind)), ref)
+		}
+		s.Log.Info("an update was ordered", "image", ref, "job", job.Printable(out.Job.ID))
+		return s.orders.Give(order.Order{Spec: *out.Job, Given: s.Now().UTC()})
+	case order.Forget:
+		s.Log.Info("the update was cancelled", "image", job.Printable(now.Waiting.Spec.Image.Ref))
+		return s.orders.Withdraw()
+	}
+	return nil
+}
+
+// look is how often the service looks whether an update has something to report. The server takes a check-in every
+// five seconds.
+const look = 6 * time.Second
+
+// rest waits until the next check-in. With early, it ends when an update has something to report.
+func (s *service) rest(ctx context.Context, pause time.Duration, early bool) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if early {
+		go func() {
+			for sleep(ctx, look); ctx.Err() == nil; sleep(ctx, look) {
+				if s.orders.Changed() != s.told {
+					stop()
+				}
+			}
+		}()
+	}
+	s.Wait(ctx, pause)
+}
