@@ -29,10 +29,11 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 	if err := decode(w, r, false, &in); err != nil {
 		return err
 	}
-	m, err := h.o.Fleet.CheckIn(r.Context(), quota.Key(r.RemoteAddr), by.Key, in)
+	got, err := h.o.Fleet.CheckIn(r.Context(), quota.Key(r.RemoteAddr), by.Key, in)
 	if err != nil {
 		return err
 	}
+	m := got.Machine
 	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: checkInEvery}
 	if h.o.Signed != nil {
 		if out.Head, out.Notice, err = h.o.Signed.Signed(r.Context()); err != nil {

@@ -121,7 +121,7 @@ func TestHostileService(t *testing.T) {
 		"another machine's name":     {strings.NewReader(claim), []int{429}},
 		"10 MB":                      {strings.NewReader(large), []int{413, 0}},
 		"10 MB of an unknown length": {io.MultiReader(strings.NewReader(large)), []int{413, 0}},
-		"a long string":              {strings.NewReader(`{"agent":"` + strings.Repeat("x", 5000) + `"}`), []int{413}},
+		"a long string":              {strings.NewReader(`{"agent":"` + strings.Repeat("x", 70000) + `"}`), []int{413}},
 		"what is not JSON":           {strings.NewReader("\x00"), []int{400}},
 		"two values":                 {strings.NewReader("{}{}"), []int{400}},
 		"values of other types":      {strings.NewReader(`{"notice":"x"}`), []int{400}},

@@ -171,7 +171,7 @@ func mistakes(machine string, m setting.Merged, err error) (out []job.Mistake) {
 
 // tooOld refuses a job to a boot whose agent cannot ask for settings.
 func (h *Handler) tooOld(ctx context.Context, p fleet.Proof, id string) error {
-	if err := h.o.Fleet.TooOld(ctx, p, id); err != nil {
+	if err := h.o.Fleet.TooOld(ctx, p, id, "the settings of this machine"); err != nil {
 		return err
 	}
 	return job.NewProblem(http.StatusUpgradeRequired,

@@ -63,7 +63,14 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 		if err != nil {
 			return err
 		}
-		if g.Job = ordered(jobs); g.Job != nil {
+		g.Job = ordered(jobs)
+		if g.Job != nil && g.Job.Spec.Kind == job.Update {
+			if !g.Job.due() {
+				g.Job = nil // its disk has the new root
+			}
+			return nil
+		}
+		if g.Job != nil {
 			g.Home, err = f.newHome(ctx, tx, *g.Job, h.Boot)
 			return err
 		}
@@ -238,6 +245,11 @@ func (f *Fleet) Home(ctx context.Context, token string, r job.HomeReport) (m Mac
 			return err
 		}
 		m.Deployed = &Deployment{Job: j.Spec.ID, Image: j.Spec.Image.Ref, Time: now, Report: r}
+		if j.Root = r.Root; j.Root != "" {
+			if err := saveJob(ctx, tx, j); err != nil {
+				return err
+			}
+		}
 		m.LastSeen = now
 		if err := save(ctx, tx, m); err != nil {
 			return err

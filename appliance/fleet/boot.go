@@ -153,12 +153,12 @@ func system(jobs []Job) *Job {
 }
 
 // decide says what a machine with these jobs, the newest first, boots. Only operators' jobs decide. A live one starts
-// the agent. Of the finished ones the last that wrote to a disk counts: if it was done, the disk has a system,
-// otherwise only parts of one. A job from a screen changes nothing, because anyone can claim to be at the screen of any
-// machine. A machine that was installed from its screen gets the menu, whose default is the disk, even if the policy
-// would start the agent.
+// the agent, unless it is an update that the agent cannot do or has done. Of the finished ones the last that wrote to a
+// disk counts: if it was done, the disk has a system, otherwise only parts of one. A job from a screen changes nothing,
+// because anyone can claim to be at the screen of any machine. A machine that was installed from its screen gets the
+// menu, whose default is the disk, even if the policy would start the agent.
 func decide(unknown Policy, jobs []Job) netboot.Action {
-	if ordered(jobs) != nil {
+	if j := ordered(jobs); j != nil && (j.Spec.Kind != job.Update || j.due() && !j.TooOld) {
 		return netboot.Agent
 	}
 	if j := lastWriter(jobs, Operator); j != nil && j.State == job.Done {

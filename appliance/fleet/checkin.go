@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"griddle/appliance/job"
@@ -17,18 +18,37 @@ var (
 	ErrOften = errors.New("this machine checks in too often")
 )
 
-// checkInPause is the least time between two check-ins of one machine: each is a flush to the disk.
-const checkInPause = 5 * time.Second
+// checkInPause is the least time between two check-ins of one machine: each is a flush to the disk. A service that
+// carries out an update checks in every five seconds.
+const checkInPause = 4 * time.Second
+
+// defaultCheckIn is the interval of check-ins where no other is configured.
+const defaultCheckIn = 5 * time.Minute
 
 // Service is the last check-in of the service on an installed machine. Root on the machine decides what it says.
 type Service struct {
-	Time    time.Time `json:"time"`
-	From    string    `json:"from"` // quota.Key of its address
-	Agent   string    `json:"agent"`
-	Root    string    `json:"root"`
-	Sealed  bool      `json:"sealed,omitempty"` // a TPM seals its key
-	Notice  int64     `json:"notice,omitempty"` // number of the newest notice that it has
-	Trouble string    `json:"trouble,omitempty"`
+	Time    time.Time  `json:"time"`
+	From    string     `json:"from"` // quota.Key of its address
+	Agent   string     `json:"agent"`
+	Root    string     `json:"root"`
+	Sealed  bool       `json:"sealed,omitempty"` // a TPM seals its key
+	Notice  int64      `json:"notice,omitempty"` // number of the newest notice that it has
+	Trouble string     `json:"trouble,omitempty"`
+	Boot    string     `json:"boot,omitempty"`  // random, of this start of the system
+	Roots   []job.Root `json:"roots,omitempty"` // of its pool, the newest first
+	Every   int        `json:"every,omitempty"` // seconds that it was asked to wait; 0 means 300
+}
+
+// awayAfter is how many intervals a service may be silent before its machine is away.
+const awayAfter = 3
+
+// away says whether the service has been silent for too long.
+func (s *Service) away(now time.Time) bool {
+	every := defaultCheckIn
+	if s != nil && s.Every > 0 {
+		every = time.Duration(s.Every) * time.Second
+	}
+	return s != nil && now.Sub(s.Time) > awayAfter*every
 }
 
 // KeyOwner returns the one machine for which a service with this key (job.KeyOf) may speak, or ErrKey. A key that an
@@ -54,37 +74,86 @@ func keyOwner(ctx context.Context, tx *sql.Tx, key string) (Machine, error) {
 	return m, err
 }
 
-// CheckIn records what the service of the machine that has the key says, and returns the machine. It changes no other
-// machine, and of this one only Service and LastSeen. from is the quota.Key of its address. A check-in within five
-// seconds of the last one is ErrOften and changes nothing.
-func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (m Machine, err error) {
+// Answer is what the service of a machine learns from a check-in.
+type Answer struct {
+	Machine   Machine
+	Job       *Job // an update that it carries out; nil for none
+	Cancelled bool // the job that it reported on is over
+}
+
+// CheckIn records what the service of the machine that has the key says, and returns the machine with its update. It
+// changes no other machine and no job of another. from is the quota.Key of its address. A check-in within four seconds
+// of the last one is ErrOften and changes nothing.
+func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (a Answer, err error) {
 	in = in.Bounded()
+	said := in.Trouble != "" || in.Job != nil || in.Fell != nil
 	err = f.change(ctx, func(tx *sql.Tx) error {
-		if m, err = keyOwner(ctx, tx, key); err != nil {
+		m, err := keyOwner(ctx, tx, key)
+		if err != nil {
 			return err
 		}
 		now := f.o.Now().UTC()
-		if last := m.Service; last != nil && now.Sub(last.Time) < checkInPause && !now.Before(last.Time) {
+		last := m.Service
+		if last != nil && now.Sub(last.Time) < checkInPause && !now.Before(last.Time) {
 			return fmt.Errorf("%w: once in %s is allowed", ErrOften, checkInPause)
 		}
-		if last := m.Service; in.Trouble != "" && (last == nil || last.Trouble != in.Trouble) {
-			if err := f.journal(ctx, tx, m.ID, "", job.Event{Time: now, Level: job.Warning,
-				Message: job.Sentence("the service on the machine reports: " + in.Trouble)}); err != nil {
+		if err := f.noticed(ctx, tx, m, in); err != nil {
+			return err
+		}
+		said = said || last.away(now) || last != nil && last.Root != in.Root
+		m.Service = &Service{Time: now, From: from, Agent: in.Agent, Root: in.Root, Sealed: in.Sealed,
+			Notice: in.Notice, Trouble: in.Trouble, Boot: in.Boot, Roots: in.Roots,
+			Every: int(f.options().CheckIn / time.Second)}
+		m.LastSeen = now
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		if in.Job != nil {
+			if a.Cancelled, err = f.report(ctx, tx, &m, jobs, in); err != nil {
 				return err
 			}
 		}
-		m.Service = &Service{Time: now, From: from, Agent: in.Agent, Root: in.Root, Sealed: in.Sealed,
-			Notice: in.Notice, Trouble: in.Trouble}
-		m.LastSeen = now
+		if in.Fell != nil {
+			if err := f.fell(ctx, tx, &m, jobs, *in.Fell); err != nil {
+				return err
+			}
+		}
+		runs(&m, jobs, now)
+		if l := updateOf(jobs); l != nil && l.due() && slices.Contains(in.Features, job.FeatureUpdate) {
+			a.Job = l
+		}
+		a.Machine = m
 		return save(ctx, tx, m)
 	})
 	if err != nil {
-		return Machine{}, err
+		return Answer{}, err
 	}
-	if in.Trouble != "" {
+	if said {
 		f.grown()
 	}
-	return m, nil
+	return a, nil
+}
+
+// noticed writes into the journal what is new in a check-in, beside jobs.
+func (f *Fleet) noticed(ctx context.Context, tx *sql.Tx, m Machine, in job.CheckIn) error {
+	now, last := f.o.Now().UTC(), m.Service
+	say := func(l job.Level, format string, args ...any) error {
+		return f.journal(ctx, tx, m.ID, "", job.Event{Time: now, Level: l, Message: job.Sentence(fmt.Sprintf(format,
+			args...))})
+	}
+	var errs []error
+	if last.away(now) {
+		silent := now.Sub(last.Time).Round(time.Second)
+		errs = append(errs, say(job.Info, "the machine checks in again, after %s", silent))
+	}
+	if last != nil && last.Root != in.Root {
+		errs = append(errs, say(job.Info, "the machine runs the root %s; before, it ran %s", in.Root, last.Root))
+	}
+	if in.Trouble != "" && (last == nil || last.Trouble != in.Trouble) {
+		errs = append(errs, say(job.Warning, "the service on the machine reports: %s", in.Trouble))
+	}
+	return errors.Join(errs...)
 }
 
 // installedBy binds the key of the boot that carried out an install to the machine, for the check-ins of the system

@@ -49,8 +49,9 @@ func TestCheckIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.pass(time.Hour)
-	m, err := f.CheckIn(ctx, "10.0.0.7", "ada", job.CheckIn{Agent: "1 of 2026\x1b[2J", Root: b.Name, Notice: 7,
+	got, err := f.CheckIn(ctx, "10.0.0.7", "ada", job.CheckIn{Agent: "1 of 2026\x1b[2J", Root: b.Name, Notice: 7,
 		Trouble: strings.Repeat("x", 2000)})
+	m := got.Machine
 	if err != nil || m.ID != a.ID || m.Service.From != "10.0.0.7" || m.Service.Agent != "1 of 2026 [2J" ||
 		len(m.Service.Trouble) != 400 || m.Service.Notice != 7 || !m.LastSeen.Equal(c.now()) {
 		t.Errorf("CheckIn() = %+v with %+v, %v", m, m.Service, err)
@@ -96,8 +97,8 @@ func TestInstalledKeyIsWeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	installed(t, f, "ada", macB)
-	if got, err := f.CheckIn(ctx, stranger, "ada", job.CheckIn{}); err != nil || got.ID != m.ID {
-		t.Errorf("CheckIn() with an approved key = %s, %v, want %s", got.Name, err, m.Name)
+	if got, err := f.CheckIn(ctx, stranger, "ada", job.CheckIn{}); err != nil || got.Machine.ID != m.ID {
+		t.Errorf("CheckIn() with an approved key = %s, %v, want %s", got.Machine.Name, err, m.Name)
 	}
 	if _, err := f.Delete(ctx, macA); err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func TestHomeProvesTheInstall(t *testing.T) {
 	if _, err := f.Home(ctx, g.Home, job.HomeReport{}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := f.CheckIn(ctx, stranger, "ada", job.CheckIn{}); err != nil || got.ID != m.ID {
-		t.Errorf("CheckIn() = %s, %v, want %s", got.Name, err, m.Name)
+	if got, err := f.CheckIn(ctx, stranger, "ada", job.CheckIn{}); err != nil || got.Machine.ID != m.ID {
+		t.Errorf("CheckIn() = %s, %v, want %s", got.Machine.Name, err, m.Name)
 	}
 }

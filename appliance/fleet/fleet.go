@@ -28,6 +28,15 @@
 // While one boot carries out an operator's job, reports on that job from another boot of the machine wait until the
 // first boot was silent for a minute, so that a stranger who claims to be the machine cannot end the job.
 //
+// # Updates
+//
+// An update names no disk, and two may carry it out: a boot from the network, as for an install, and the service of the
+// installed system, which the key of its machine proves. The service gets it with the answer to a check-in. A boot ends
+// its part with PhaseSwitch; from then on the machine boots its disk. Only the service says that the new root runs and
+// proved itself, and then the image is deployed; or that an earlier root runs again, and then the update has failed. A
+// key speaks for its own machine: it finds no job of another. A machine may also ask for an update itself (AskUpdate);
+// like a choice on a screen that changes nothing that it boots.
+//
 // # State
 //
 // State is one SQLite file. The numbered files in migrations make its tables; goose (github.com/pressly/goose) records
@@ -108,6 +117,7 @@ type Options struct {
 	Args      []string         // further arguments of the agent's kernel
 	Now       func() time.Time // nil means time.Now
 	Sealer    Sealer           // nil: machines have no settings of their own
+	CheckIn   time.Duration    // the interval of check-ins, in whole seconds; 0 means 5 minutes
 
 	// Spare is how many bytes of the file system must stay free: with less, unknown machines are not recorded. Zero
 	// means 16 MiB.
@@ -166,6 +176,9 @@ func openFile(ctx context.Context, file string, o Options) (*Fleet, error) {
 	}
 	if o.Spare == 0 {
 		o.Spare = defaultSpare
+	}
+	if o.CheckIn == 0 {
+		o.CheckIn = defaultCheckIn
 	}
 	// SQLite gives the files that it makes beside this one the same mode.
 	made, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)

@@ -16,8 +16,11 @@ type Job struct {
 	Origin  Origin   `json:"origin"`
 	// the boot on whose screen it was chosen; no other may carry it out
 	Boot     string        `json:"boot,omitempty"`
-	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that started it last
+	Carrier  string        `json:"carrier,omitempty"` // of an operator's job: the boot that started it last; byService
 	Begun    bool          `json:"begun,omitempty"`   // a boot before the present one wrote to its disk
+	TooOld   bool          `json:"tooOld,omitempty"`  // of an update: a boot could not do it, so that its service does
+	Given    bool          `json:"given,omitempty"`   // of an update: its service got the settings
+	Root     string        `json:"root,omitempty"`    // the system that it made, as that reported it
 	State    job.State     `json:"state"`
 	Phase    job.Phase     `json:"phase,omitempty"`
 	Message  string        `json:"message,omitempty"` // the last error, or what ended it
@@ -33,7 +36,11 @@ type Origin string
 const (
 	Operator Origin = "operator" // the command line or the API
 	Screen   Origin = "screen"   // a user at the machine
+	Resident Origin = "machine"  // the installed system itself, for a person or a timer on it; only updates
 )
+
+// byService is the carrier of an update that the service of the installed system carries out.
+const byService = "service"
 
 // Errors of Apply and Cancel.
 var (
@@ -57,6 +64,11 @@ func (j Job) continues() bool {
 		j.State != job.Done && j.State != job.Cancelled
 }
 
+// due says whether someone has still to carry out the update: the machine does not have the new root yet.
+func (j Job) due() bool {
+	return j.Live() && j.Spec.Kind == job.Update && j.Phase != job.PhaseSwitch
+}
+
 // Live says whether the job is pending or started.
 func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Started }
 
@@ -70,7 +82,8 @@ func (j Job) Live() bool { return j.State == job.Pending || j.State == job.Start
 //	   |   `---- failed <-----'   `---> done
 //	   `-------> cancelled <--'           (done, failed and cancelled stay)
 //
-// A relay uses no disk.
+// A relay and an update name no disk. An update may be done without having started: the reports between were lost. Once
+// it is in PhaseSwitch it stays there until it ends.
 func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	if !j.Live() {
 		if ev.State == "" || ev.State == j.State {
@@ -79,7 +92,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		return j, fmt.Errorf("%w: it is %s and cannot become %s", ErrOver, j.State, ev.State)
 	}
 	j.Changed = now
-	if ev.Phase != "" {
+	if ev.Phase != "" && j.Phase != job.PhaseSwitch {
 		if ev.Phase != j.Phase {
 			j.Progress = nil
 		}
@@ -95,7 +108,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 	case "", job.Pending:
 		return j, nil
 	case job.Started:
-		if j.Spec.Kind == job.Relay {
+		if j.Spec.Kind == job.Relay || j.Spec.Kind == job.Update {
 			j.State, j.Message = job.Started, ""
 			return j, nil
 		}
@@ -111,7 +124,7 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 		}
 		j.State, j.Spec.Started, j.Message = job.Started, disk, ""
 	case job.Done:
-		if j.State != job.Started {
+		if j.State != job.Started && j.Spec.Kind != job.Update {
 			return j.fail("the machine reports that it is done, but it never started"),
 				fmt.Errorf("%w: it never started", ErrOtherDisk)
 		}
@@ -129,6 +142,25 @@ func (j Job) Apply(ev job.Event, now time.Time) (Job, error) {
 func (j Job) fail(why string) Job {
 	j.State, j.Message = job.Failed, why
 	return j
+}
+
+// Report returns the update after what the service of its machine says about it. It may also be done after it was
+// cancelled or failed: the machine could not be stopped any more, and the service of the new root says what runs.
+func (j Job) Report(r job.JobReport, root string, now time.Time) (Job, error) {
+	if r.State == job.Done {
+		j.State, j.Changed, j.Message, j.Progress, j.Root = job.Done, now, r.Message, nil, root
+		return j, nil
+	}
+	level := job.Info
+	if r.State == job.Failed {
+		level = job.Error
+	}
+	next, err := j.Apply(job.Event{Phase: r.Phase, Level: level, State: r.State, Message: r.Message,
+		Progress: r.Progress}, now)
+	if err == nil && next.Live() {
+		next.Message = r.Message
+	}
+	return next, err
 }
 
 // Cancel cancels the job. What is already written to a disk stays there.

@@ -99,6 +99,9 @@ func (f *Fleet) addEvent(ctx context.Context, tx *sql.Tx, s Session, ev job.Even
 	if err := f.carries(ctx, tx, jobs[0], s.Boot); err != nil {
 		return err
 	}
+	if jobs[0].Spec.Kind == job.Update && ev.State == job.Done {
+		ev.State, ev.Phase = "", job.PhaseSwitch // the service of the new root says that it is done
+	}
 	j, refused := jobs[0].Apply(ev, f.o.Now().UTC())
 	if j.Origin == Operator && ev.State == job.Started && j.State == job.Started && j.Carrier != s.Boot {
 		j.Carrier = s.Boot
@@ -142,9 +145,11 @@ func adopt(ctx context.Context, tx *sql.Tx, s Session) error {
 	return save(ctx, tx, m)
 }
 
-// foreign says whether the boot of s has nothing to say of the job of its machine.
+// foreign says whether the boot of s has nothing to say of the job of its machine. An update that has switched is for
+// the service of the new root.
 func (f *Fleet) foreign(j Job, s Session) bool {
-	return j.carrier() != s.Boot && (j.Origin == Screen || !f.mayWork(s.Approved))
+	switched := j.Spec.Kind == job.Update && j.Phase == job.PhaseSwitch
+	return j.carrier() != s.Boot && (j.Origin != Operator || !f.mayWork(s.Approved) || switched)
 }
 
 // carries fails where another boot than boot carries the job out and was heard of within the last minute. The agent
@@ -153,7 +158,13 @@ func (f *Fleet) carries(ctx context.Context, tx *sql.Tx, j Job, boot string) err
 	if !j.Live() || j.carrier() == "" || j.carrier() == boot {
 		return nil
 	}
-	heard, err := heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
+	var heard bool
+	var err error
+	if j.carrier() == byService {
+		heard, err = f.serviceHeard(ctx, tx, j.Machine)
+	} else {
+		heard, err = heardSince(ctx, tx, j.carrier(), f.o.Now().Add(-carrying).UnixNano())
+	}
 	if err == nil && heard {
 		err = fmt.Errorf("%w: another boot of this machine carries out the job and reported within the last minute; "+
 			"try again in a minute", ErrBusy)

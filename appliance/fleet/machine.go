@@ -20,6 +20,7 @@ type Machine struct {
 	LastSeen  time.Time     `json:"lastSeen"`           // zero for a machine that only an operator has named
 	Deployed  *Deployment   `json:"deployed,omitempty"` // the system that runs on it, after it has reported
 	Service   *Service      `json:"service,omitempty"`  // the last check-in of the service on it
+	Fell      *job.Fell     `json:"fell,omitempty"`     // its last fallback to another root
 	// when the server first let it boot from its disk after an install
 	Handed    *Handing   `json:"handed,omitempty"`
 	Refused   *Refusal   `json:"refused,omitempty"`   // why its last request to boot got no answer

@@ -19,19 +19,24 @@ type View struct {
 	Known       bool // an agent has run on it
 	Interrupted bool // Job was chosen on its screen, is not done, and its boot is silent
 	Unheard     bool // Job is done, and its system has not reported in time
+	Away        bool // its service has not checked in for three intervals
 
 	Waiting []WaitingBoot // boots that an operator has to approve; only Show fills it in
 }
 
 // Status is the state of a machine in a few words: "new", "known" (an agent has run on it), "refused" (it asked to boot
 // and got no answer), "pending", "installing", "interrupted", "failed", "installed" (its system has not reported yet),
-// "installed, no report yet" (its system has not reported in time), "deployed", or "relaying".
+// "installed, no report yet" (its system has not reported in time), "deployed", "away" (it was deployed, and its
+// service does not check in), or "relaying". An update is "update pending", "updating", "update ready" (the new root
+// waits for its start, or has not proved itself yet) or "update failed".
 func (v View) Status() string {
 	switch s := v.course(); {
 	case s != "":
 		return s
 	case v.Machine.Refused != nil:
 		return "refused"
+	case v.Machine.Deployed != nil && v.Away:
+		return "away"
 	case v.Machine.Deployed != nil:
 		return "deployed"
 	case v.Known:
@@ -45,6 +50,9 @@ func (v View) course() string {
 	j := v.Job
 	if j == nil {
 		return ""
+	}
+	if j.Spec.Kind == job.Update {
+		return j.updateCourse()
 	}
 	relay := j.Spec.Kind == job.Relay
 	switch {
@@ -66,6 +74,21 @@ func (v View) course() string {
 		return "installed, no report yet"
 	}
 	return "installed"
+}
+
+// updateCourse is course of an update.
+func (j Job) updateCourse() string {
+	switch {
+	case j.State == job.Failed:
+		return "update failed"
+	case !j.Live():
+		return ""
+	case !j.due():
+		return "update ready"
+	case j.State == job.Pending:
+		return "update pending"
+	}
+	return "updating"
 }
 
 // home says whether the system of the view's job has called home.
@@ -107,17 +130,18 @@ func (f *Fleet) List(ctx context.Context, after string, limit int) (out []View, 
 }
 
 // view adds to a machine what is kept elsewhere. Of its jobs an operator's live one says most; then one that a screen
-// chose and that is under way; then the newest that an operator gave and did not cancel, or that a screen chose and
-// that is done. So a stranger's choice that came to nothing does not hide what the machine is.
+// chose and that is under way; then the newest that an operator gave or the machine asked for and that was not
+// cancelled, or that a screen chose and that is done. So a stranger's choice that came to nothing does not hide what
+// the machine is.
 func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 	now := f.o.Now()
-	v := View{Machine: m}
+	v := View{Machine: m, Away: m.Service.away(now)}
 	silent := now.Add(-silence).UnixNano()
 	var data string
 	err := tx.QueryRowContext(ctx, `WITH own AS (SELECT rowid AS n, data, origin, state, state IN ('pending', 'started') AS live,
 			EXISTS (SELECT 1 FROM boots WHERE boot = jobs.data ->> '$.boot' AND used > ?2) AS heard FROM jobs WHERE machine = ?1)
 		SELECT data, live AND origin = 'screen' AND NOT heard FROM own
-		ORDER BY live AND origin = 'operator' DESC, live AND heard DESC, state = 'done' OR origin = 'operator' AND state <> 'cancelled' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
+		ORDER BY live AND origin = 'operator' DESC, live AND (heard OR origin = 'machine') DESC, state = 'done' OR origin <> 'screen' AND state <> 'cancelled' DESC, n DESC LIMIT 1`, m.ID, silent).Scan(&data, &v.Interrupted)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return v, err
 	}
@@ -130,7 +154,8 @@ func (f *Fleet) view(ctx context.Context, tx *sql.Tx, m Machine) (View, error) {
 		if h := m.Handed; h != nil && h.Job == v.Job.Spec.ID {
 			since = h.Time
 		}
-		v.Unheard = v.Job.State == job.Done && v.Job.Spec.Kind != job.Relay && !v.home() && now.Sub(since) > homeWithin
+		v.Unheard = v.Job.State == job.Done && v.Job.Spec.Kind == job.Install && !v.home() &&
+			now.Sub(since) > homeWithin
 	}
 	return v, tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM inventories WHERE machine = ?)",
 		m.ID).Scan(&v.Known)

@@ -33,6 +33,7 @@ func openVersion(t *testing.T, dir string) {
 		Status   map[string]string
 		Events   map[string]int
 		Settings map[string]string // the own settings of machines, which a key beside the file opens
+		Keys     map[string]string // of services, and the names of their machines
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "fleet.json"))
 	if err != nil {
@@ -84,6 +85,12 @@ func openVersion(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	for key, name := range want.Keys {
+		got, err := f.CheckIn(ctx, "10.0.0.9", key, job.CheckIn{Root: "@roots/web"})
+		if err != nil || got.Machine.Name != name || got.Machine.Deployed == nil {
+			t.Errorf("CheckIn(%s) = %+v, %v, want %s", key, got.Machine, err, name)
+		}
+	}
 	// What is under way goes on: an install, and the systems that call home.
 	ack, err := f.Append(ctx, Proof{Token: want.Tokens["installing2"]},
 		job.Events{Boot: want.Tokens["installing2.boot"], Events: []job.Event{{Seq: 3, Message: "x"}}})
@@ -128,12 +135,12 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.db.Exec("PRAGMA user_version = 6"); err != nil {
+	if _, err := f.db.Exec("PRAGMA user_version = 7"); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	if _, err := Open(t.Context(), file, Options{}); err == nil || !strings.Contains(err.Error(),
-		"it has version 6, and this program can read versions up to 5: use the program that wrote it") {
+		"it has version 7, and this program can read versions up to 6: use the program that wrote it") {
 		t.Errorf("Open() of a newer file = %v", err)
 	}
 }

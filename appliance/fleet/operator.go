@@ -117,6 +117,9 @@ func (f *Fleet) merge(ctx context.Context, tx *sql.Tx, m *Machine, from Machine)
 	if c := from.Service; c != nil && (m.Service == nil || c.Time.After(m.Service.Time)) {
 		m.Service = c
 	}
+	if c := from.Fell; c != nil && (m.Fell == nil || c.Time.After(m.Fell.Time)) {
+		m.Fell = c
+	}
 	if d := from.Deployed; d != nil && (m.Deployed == nil || d.Time.After(m.Deployed.Time)) {
 		m.Deployed = d
 	}

@@ -13,13 +13,18 @@ import (
 
 // Order is what an operator or a user at the screen wants a machine to do.
 type Order struct {
-	Kind     job.Kind // "" means job.Install; a job.Relay needs only the image
+	Kind     job.Kind // "" means job.Install; a job.Relay and a job.Update need only the image
 	Image    job.Image
+	Asked    string    // the image as it was asked for; "" means Image.Ref
+	Kernel   job.Image // for an image that has none; zero if it has one
 	Disk     job.DiskRule
 	Erase    string   // serial or path of the one disk whose content may be destroyed
 	Hostname string   // "" means the machine's name; otherwise it becomes the machine's name
 	Args     []string // kernel arguments of the installed system
 	Replace  bool     // of an operator's order: cancel the machine's live job in the same step
+
+	When       job.When // of an update: when the new root starts
+	AllowOlder bool     // of an update: the image may be older than the one that runs
 }
 
 func (o Order) validate() error {
@@ -32,9 +37,9 @@ func (o Order) validate() error {
 		if _, err := job.ParseDiskRule(string(o.Disk)); err != nil {
 			errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
 		}
-	case job.Relay:
+	case job.Relay, job.Update:
 		if o.Disk != "" || o.Erase != "" {
-			errs = append(errs, fmt.Errorf("%w: a relay uses no disk, but the order names one", ErrInvalid))
+			errs = append(errs, fmt.Errorf("%w: a %s names no disk, but the order does", ErrInvalid, o.Kind))
 		}
 	default:
 		errs = append(errs, fmt.Errorf("%w: unknown kind of job %q", ErrInvalid, job.Printable(string(o.Kind))))
@@ -46,6 +51,12 @@ func (o Order) validate() error {
 		errs = append(errs, fmt.Errorf("%w hostname %q: use letters, digits and hyphens, at most 63 between dots",
 			ErrInvalid, job.Printable(o.Hostname)))
 	}
+	if _, err := job.ParseWhen(string(o.When)); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	if len(o.Asked) > 256 {
+		errs = append(errs, fmt.Errorf("%w: the name of the image has more than 256 bytes", ErrInvalid))
+	}
 	if len(o.Args) > 64 {
 		errs = append(errs, fmt.Errorf("%w: more than 64 kernel arguments", ErrInvalid))
 	}
@@ -56,19 +67,28 @@ func (o Order) validate() error {
 }
 
 // Install gives a job to the machine that key names, and makes key firm: the order goes to the boot that reports this
-// address or UUID, whatever else it reports. If no machine has this key, Install makes one. It returns ErrBusy if the
-// machine has a live job.
+// address or UUID, whatever else it reports. If no machine has this key, Install makes one, but not for an update. It
+// returns ErrBusy if the machine has a live job.
 func (f *Fleet) Install(ctx context.Context, key string, o Order) (m Machine, j Job, err error) {
 	if err := o.validate(); err != nil {
 		return m, j, err
 	}
 	err = f.change(ctx, func(tx *sql.Tx) error {
+		if o.Kind == job.Update {
+			if _, err := byKey(ctx, tx, key); err != nil {
+				return err
+			}
+		}
 		if m, err = f.named(ctx, tx, key); err != nil {
 			return err
 		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
 			return err
+		}
+		if o.Kind == job.Update && m.Deployed == nil && m.Service == nil && system(jobs) == nil {
+			return fmt.Errorf("%w: %s has no system that could be updated; install it with `griddle machine install`",
+				ErrInvalid, m.Name)
 		}
 		if err := f.endLiveJobs(ctx, tx, m, jobs, o.Replace); err != nil {
 			return err
@@ -93,6 +113,10 @@ func (f *Fleet) endLiveJobs(ctx context.Context, tx *sql.Tx, m Machine, jobs []J
 		over := l.interrupt(now)
 		if l.Origin == Operator && !replace {
 			return fmt.Errorf("%w: the job of %s for %s is %s", ErrBusy, m.Name, l.Spec.Image.Ref, l.State)
+		}
+		if l.Origin == Resident {
+			over = l.fail("an operator's order takes the place of what the machine asked for")
+			over.Changed = now
 		}
 		heard, err := heardSince(ctx, tx, l.Boot, now.Add(-silence).UnixNano())
 		if err != nil {
@@ -129,12 +153,23 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 		m.Name = o.Hostname
 	}
-	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Erase: o.Erase,
-		Hostname: m.Name, Args: o.Args}
+	spec := job.Spec{ID: uuid.NewString(), Kind: job.Install, Image: o.Image, Asked: o.Asked, Kernel: o.Kernel,
+		Erase: o.Erase, Hostname: m.Name, Args: o.Args}
 	what := fmt.Sprintf("job: relay %s to the network of this machine", o.Image.Ref)
-	if o.Kind == job.Relay {
+	switch o.Kind {
+	case job.Relay:
 		spec.Kind = job.Relay
-	} else {
+	case job.Update:
+		spec.Kind, spec.When, spec.AllowOlder = job.Update, o.When, o.AllowOlder
+		jobs, err := jobsOf(ctx, tx, m.ID)
+		if err != nil {
+			return Job{}, err
+		}
+		if s := system(jobs); s != nil {
+			spec.Pool = s.Spec.ID // the GUID of its disk's table
+		}
+		what = fmt.Sprintf("job: update to %s", o.Image.Ref)
+	default:
 		var err error
 		if spec.Disk, err = job.ParseDiskRule(string(o.Disk)); err != nil {
 			return Job{}, err
@@ -159,7 +194,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		return Job{}, err
 	}
 	return j, f.note(ctx, tx, j, job.Info, fmt.Sprintf("%s (requested on the %s)", what,
-		map[Origin]string{Operator: "command line", Screen: "screen"}[by]))
+		map[Origin]string{Operator: "command line", Screen: "screen", Resident: "machine"}[by]))
 }
 
 // forgetJobs keeps the newest of a machine's jobs, those that are live, and the last of each origin that wrote to a

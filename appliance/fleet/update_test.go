@@ -1,0 +1,558 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"griddle/appliance/job"
+	"griddle/netboot"
+)
+
+// update is the order of an update to web:2.
+func update() Order {
+	return Order{Kind: job.Update, Image: job.Image{Ref: "web:2@amd64", Document: "sha256:2"}, Asked: "web:stable"}
+}
+
+// room is a fleet with deployed machines that have services.
+type room struct {
+	*Fleet
+	t *testing.T
+	c *clock
+}
+
+func newRoom(t *testing.T, o Options) *room {
+	t.Helper()
+	c := newClock()
+	o.Now = c.now
+	return &room{open(t, o), t, c}
+}
+
+// deployed installs web:1 on the machine with the address; its system has reported, and checks in with the key.
+func (r *room) deployed(key, mac string) Machine {
+	r.t.Helper()
+	ctx := r.t.Context()
+	if _, _, err := r.Install(ctx, mac, order()); err != nil {
+		r.t.Fatal(err)
+	}
+	boot := uuid.NewString()
+	g := prove(r.t, r.Fleet, key, boot, mac)
+	if _, err := r.Append(ctx, Proof{g.Token, key}, job.Events{Boot: boot, Events: []job.Event{
+		{Seq: 1, Job: g.Job.Spec.ID, State: job.Started, Disk: "S1"},
+		{Seq: 2, Job: g.Job.Spec.ID, State: job.Done}}}); err != nil {
+		r.t.Fatal(err)
+	}
+	hostKey := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+XvJBHehHinQ8WHT"
+	if _, err := r.Home(ctx, g.Home, job.HomeReport{Hostname: "h", Kernel: "6.1", Root: "@roots/web-1",
+		HostKeys: []string{hostKey}}); err != nil {
+		r.t.Fatal(err)
+	}
+	m := r.show(mac).Machine
+	if m.Deployed == nil || r.checkIn(key, job.CheckIn{Root: "@roots/web-1"}).Job != nil {
+		r.t.Fatalf("the machine is %+v", m)
+	}
+	return m
+}
+
+// order gives the machine an update.
+func (r *room) order(key string) Job {
+	r.t.Helper()
+	_, j, err := r.Install(r.t.Context(), key, update())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return j
+}
+
+// checkIn has the service check in, five seconds after what was before.
+func (r *room) checkIn(key string, in job.CheckIn) Answer {
+	r.t.Helper()
+	r.c.pass(5 * time.Second)
+	in.Features = []string{job.FeatureUpdate}
+	a, err := r.CheckIn(r.t.Context(), "10.0.0.7", key, in)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return a
+}
+
+func (r *room) show(key string) View {
+	r.t.Helper()
+	v, _, err := r.Show(r.t.Context(), key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return v
+}
+
+// journal is what is in the journal of a machine, one line each.
+func (r *room) journal(key string) string {
+	r.t.Helper()
+	all, err := r.read(r.t.Context(), key, 0, 1000)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out strings.Builder
+	for _, e := range all {
+		fmt.Fprintf(&out, "%s %s %s\n", e.Event.Level, e.Event.State, e.Event.Message)
+	}
+	return out.String()
+}
+
+func (r *room) want(key, status, image string, boot netboot.Action) {
+	r.t.Helper()
+	v := r.show(key)
+	if got := v.Status(); got != status || v.Machine.Deployed.Image != image {
+		r.t.Errorf("the machine is %q with %s, want %q with %s", got, v.Machine.Deployed.Image, status, image)
+	}
+	if got := boots(r.t, r.Fleet, key); got != boot {
+		r.t.Errorf("as %q it boots %v, want %v", status, got, boot)
+	}
+}
+
+// TestUpdateLive tells one update that the service of the installed system carries out.
+func TestUpdateLive(t *testing.T) {
+	r := newRoom(t, Options{})
+	was := r.deployed("ada", macA)
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	j := r.order(macA)
+	if j.Spec.Kind != job.Update || j.Spec.Pool != was.Deployed.Job || j.Spec.Asked != "web:stable" ||
+		j.Spec.Disk != "" {
+		t.Errorf("the job is %+v", j.Spec)
+	}
+	r.want(macA, "update pending", "web:1@amd64", netboot.Agent)
+
+	// A service of the version before does not know updates.
+	r.c.pass(5 * time.Second)
+	old, err := r.CheckIn(t.Context(), "10.0.0.7", "ada", job.CheckIn{Agent: "0", Root: "@roots/web-1"})
+	if err != nil || old.Job != nil || old.Cancelled {
+		t.Errorf("CheckIn() of a service without updates = %+v, %v", old, err)
+	}
+	in := job.CheckIn{Root: "@roots/web-1", Boot: uuid.NewString()}
+	if a := r.checkIn("ada", in); a.Job == nil || a.Job.Spec.ID != j.Spec.ID {
+		t.Fatalf("CheckIn() = %+v, want the job", a)
+	}
+	in.Job = &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseReceive,
+		Progress: &job.Progress{Done: 43, Total: 100}}
+	if a := r.checkIn("ada", in); a.Job == nil || a.Cancelled {
+		t.Errorf("CheckIn() during the update = %+v", a)
+	}
+	r.want(macA, "updating", "web:1@amd64", netboot.Agent)
+	if p := r.show(macA).Job.Progress; p == nil || p.Percent() != 43 {
+		t.Errorf("the progress is %+v", p)
+	}
+	in.Job = &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseSwitch, Message: "starts at 06:00"}
+	if a := r.checkIn("ada", in); a.Job != nil || a.Cancelled {
+		t.Errorf("CheckIn() after the switch = %+v", a)
+	}
+	r.want(macA, "update ready", "web:1@amd64", netboot.Local)
+	// The new root runs, and has not proved itself yet.
+	in = job.CheckIn{Root: "@roots/web-2", Boot: uuid.NewString()}
+	r.checkIn("ada", in)
+	r.want(macA, "update ready", "web:1@amd64", netboot.Local)
+	in.Job = &job.JobReport{ID: j.Spec.ID, State: job.Done, Kernel: "6.12"}
+	for range 2 { // the answer was lost
+		if a := r.checkIn("ada", in); a.Cancelled || a.Job != nil {
+			t.Errorf("CheckIn() of the end = %+v", a)
+		}
+	}
+	r.want(macA, "deployed", "web:2@amd64", netboot.Local)
+	d := r.show(macA).Machine.Deployed
+	if d.Job != j.Spec.ID || d.Report.Kernel != "6.12" || d.Report.Root != "@roots/web-2" || d.Report.Hostname != "h" ||
+		!reflect.DeepEqual(d.Report.HostKeys, was.Deployed.Report.HostKeys) {
+		t.Errorf("deployed is %+v", d)
+	}
+	for _, want := range []string{"info pending job: update to web:2@amd64 (requested on the command line)",
+		"info started", "starts at 06:00", "runs the root @roots/web-2; before, it ran @roots/web-1", "info done"} {
+		if got := r.journal(macA); !strings.Contains(got, want) {
+			t.Errorf("the journal has no %q:\n%s", want, got)
+		}
+	}
+	// A person goes back to the first root: that has the image of the install.
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1", Boot: uuid.NewString()})
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	if s, err := r.SystemOf(t.Context(), macA); err != nil || s.Image != "web:1@amd64" || s.Asked != "" || s.Ordered {
+		t.Errorf("SystemOf() = %+v, %v", s, err)
+	}
+}
+
+// TestUpdateFallsBack: a root that does not prove itself ends the update, once, with the reason and what was said.
+func TestUpdateFallsBack(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.deployed("ada", macA)
+	for i, named := range []bool{true, false} {
+		j := r.order(macA)
+		in := job.CheckIn{Root: "@roots/web-1", Job: &job.JobReport{ID: j.Spec.ID, State: job.Started,
+			Phase: job.PhaseSwitch}}
+		r.checkIn("ada", in)
+		fell := job.Fell{Time: r.c.now(), Root: "@roots/web-2", Image: "web:2@amd64",
+			Reason: "nginx.service failed\x1b[2J", Lines: []string{"bind: address in use", "exit 1"}}
+		if named {
+			fell.Job = j.Spec.ID
+		}
+		in = job.CheckIn{Root: "@roots/web-1", Fell: &fell}
+		for range 3 {
+			r.checkIn("ada", in)
+		}
+		r.want(macA, "update failed", "web:1@amd64", netboot.Local)
+		v := r.show(macA)
+		if v.Job.Message != "nginx.service failed [2J" || v.Machine.Fell == nil || len(v.Machine.Fell.Lines) != 2 {
+			t.Errorf("the job is %+v, the fallback %+v", v.Job, v.Machine.Fell)
+		}
+		got := r.journal(macA)
+		for _, want := range []string{"error failed the root @roots/web-2 did not prove itself, and the machine runs " +
+			"another one: nginx.service failed [2J", "| bind: address in use"} {
+			if n := strings.Count(got, want); n != i+1 {
+				t.Errorf("the journal has %q %d times, want %d:\n%s", want, n, i+1, got)
+			}
+		}
+	}
+	// Without any update there is nothing that fails, and a next order replaces the failed one.
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1", Fell: &job.Fell{Time: r.c.now(), Root: "@roots/x"}})
+	if got := r.journal(macA); !strings.Contains(got, "no reason was reported") {
+		t.Errorf("the journal is\n%s", got)
+	}
+	r.order(macA)
+	r.want(macA, "update pending", "web:1@amd64", netboot.Agent)
+}
+
+// TestUpdateFromTheNetwork tells one update that a boot carries out. The boot ends with the switch, whatever it says.
+func TestUpdateFromTheNetwork(t *testing.T) {
+	for _, last := range []job.Event{{State: job.Done}, {Phase: job.PhaseSwitch}} {
+		r := newRoom(t, Options{})
+		ctx := t.Context()
+		r.deployed("ada", macA)
+		j := r.order(macA)
+		boot := uuid.NewString()
+		g := prove(t, r.Fleet, "ada", boot, macA)
+		if g.Job == nil || g.Job.Spec.ID != j.Spec.ID || g.Home != "" {
+			t.Fatalf("Hello() = %+v", g)
+		}
+		p := Proof{g.Token, "ada"}
+		if a, err := r.Streaming(ctx, p); err != nil || a.Same != 1 {
+			t.Errorf("Streaming() = %+v, %v", a, err)
+		}
+		last.Seq, last.Job = 2, j.Spec.ID
+		ack, err := r.Append(ctx, p, job.Events{Boot: boot, Events: []job.Event{
+			{Seq: 1, Job: j.Spec.ID, State: job.Started, Phase: job.PhaseReceive}, last}})
+		if err != nil || ack.Cancelled {
+			t.Fatalf("Append() = %+v, %v", ack, err)
+		}
+		r.want(macA, "update ready", "web:1@amd64", netboot.Local)
+		// A user who starts the agent again gets no job, and no one but the service can say how it ends.
+		again := uuid.NewString()
+		g = prove(t, r.Fleet, "ada", again, macA)
+		if g.Job != nil {
+			t.Errorf("Hello() after the switch gives %+v", g.Job)
+		}
+		ack, err = r.Append(ctx, Proof{g.Token, "ada"}, job.Events{Boot: again, Events: []job.Event{
+			{Seq: 1, Job: j.Spec.ID, State: job.Failed, Message: "x"}}})
+		if err != nil {
+			t.Errorf("Append() = %+v, %v", ack, err)
+		}
+		r.want(macA, "update ready", "web:1@amd64", netboot.Local)
+		r.checkIn("ada", job.CheckIn{Root: "@roots/web-2", Job: &job.JobReport{ID: j.Spec.ID, State: job.Done}})
+		r.want(macA, "deployed", "web:2@amd64", netboot.Local)
+	}
+}
+
+// TestTwoWaysAtOnce: while the service carries the update out, a boot of the machine waits.
+func TestTwoWaysAtOnce(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	j := r.order(macA)
+	boot := uuid.NewString()
+	g := prove(t, r.Fleet, "eve", boot, macA)
+	r.checkIn("ada", job.CheckIn{Job: &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseReceive}})
+	fail := func(seq uint64) error {
+		_, err := r.Append(ctx, Proof{g.Token, "eve"}, job.Events{Boot: boot, Events: []job.Event{
+			{Seq: seq, Job: j.Spec.ID, State: job.Failed, Message: "x"}}})
+		return err
+	}
+	if err := fail(1); !errors.Is(err, ErrBusy) {
+		t.Errorf("Append() of another boot = %v, want ErrBusy", err)
+	}
+	r.c.pass(2 * time.Minute)
+	if err := fail(1); err != nil || r.show(macA).Status() != "update failed" {
+		t.Errorf("Append() after two minutes = %v, and the machine is %s", err, r.show(macA).Status())
+	}
+	// The machine itself knows better.
+	a := r.checkIn("ada", job.CheckIn{Job: &job.JobReport{ID: j.Spec.ID, State: job.Started}})
+	if !a.Cancelled {
+		t.Error("the service does not learn that its job is over")
+	}
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-2", Job: &job.JobReport{ID: j.Spec.ID, State: job.Done}})
+	r.want(macA, "deployed", "web:2@amd64", netboot.Local)
+}
+
+// TestHostileReports: root on a machine speaks for its own machine, and marks no job of another.
+func TestHostileReports(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	r.deployed("bob", macB)
+	j := r.order(macB)
+	install := r.show(macB).Machine.Deployed.Job
+	before := encode(r.show(macB))
+	for _, id := range []string{j.Spec.ID, install, "", "x", uuid.NewString()} {
+		for _, state := range []job.State{job.Done, job.Failed, job.Started, job.Cancelled, "evil", ""} {
+			a := r.checkIn("ada", job.CheckIn{Root: "@roots/web-2", Job: &job.JobReport{ID: id, State: state},
+				Fell: &job.Fell{Job: id, Root: string(state)}})
+			if a.Job != nil || a.Machine.Deployed.Image != "web:1@amd64" {
+				t.Errorf("CheckIn() with the job %q as %q = %+v", id, state, a)
+			}
+		}
+	}
+	if after := encode(r.show(macB)); after != before {
+		t.Errorf("the other machine was\n%s and is\n%s", before, after)
+	}
+	own := r.order(macA)
+	for _, c := range []struct {
+		key, id string
+		want    error
+	}{
+		{"ada", own.Spec.ID, nil}, {"ada", j.Spec.ID, ErrOver}, {"ada", install, ErrOver}, {"ada", "", ErrOver},
+		{"bob", own.Spec.ID, ErrOver}, {"eve", own.Spec.ID, ErrKey}, {"", own.Spec.ID, ErrToken},
+	} {
+		if _, _, err := r.Planning(ctx, Proof{Key: c.key}, c.id); !errors.Is(err, c.want) {
+			t.Errorf("Planning(%q, %q) = %v, want %v", c.key, c.id, err, c.want)
+		}
+	}
+	// A job that is over gives nothing, and neither does the key of a machine without one.
+	if _, err := r.Cancel(ctx, macA); err != nil {
+		t.Fatal(err)
+	}
+	p := Proof{Key: "ada"}
+	_, _, planning := r.Planning(ctx, p, own.Spec.ID)
+	_, streaming := r.Streaming(ctx, p)
+	_, asking := r.Asking(ctx, p)
+	_, give := r.Give(ctx, p, own.Spec.ID, false)
+	for name, err := range map[string]error{"Planning": planning, "Streaming": streaming, "Asking": asking,
+		"Give": give} {
+		if !errors.Is(err, ErrOver) {
+			t.Errorf("%s() after the job = %v, want ErrOver", name, err)
+		}
+	}
+	// An install is for boots: the key of an installed system does not carry it out.
+	if _, _, err := r.Install(ctx, macA, order()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Streaming(ctx, Proof{Key: "ada"}); !errors.Is(err, ErrOver) {
+		t.Errorf("Streaming() of an install by key = %v, want ErrOver", err)
+	}
+}
+
+// TestReportsAreBounded: what one check-in adds to the journal and to the record of its machine is little, and the
+// journal is trimmed like all others (TestJournalsAreBounded).
+func TestReportsAreBounded(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.deployed("ada", macA)
+	j := r.order(macA)
+	long := strings.Repeat("x", 4000)
+	size := func() (n int64) {
+		if err := r.db.QueryRow("SELECT sum(size) FROM events").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 3 {
+		before := size()
+		in := job.CheckIn{Root: fmt.Sprint(i, long), Trouble: fmt.Sprint(i, long),
+			Job: &job.JobReport{ID: j.Spec.ID, State: job.Started, Message: fmt.Sprint(i, long), Kernel: long,
+				Progress: &job.Progress{Ways: &job.Ways{Now: long, Why: long}}},
+			Fell: &job.Fell{Root: long, Reason: fmt.Sprint(i, long), Lines: slicesOf(long, 50)}}
+		for range 50 {
+			in.Roots = append(in.Roots, job.Root{Name: long, Image: long})
+		}
+		r.checkIn("ada", in)
+		if n := size() - before; n > 8<<10 {
+			t.Errorf("one check-in adds %d bytes to the journal", n)
+		}
+	}
+	if n := len(encode(r.show(macA).Machine)); n > 16<<10 {
+		t.Errorf("the record of the machine has %d bytes", n)
+	}
+}
+
+func slicesOf(s string, n int) (out []string) {
+	for range n {
+		out = append(out, s)
+	}
+	return out
+}
+
+// TestOrderUpdate: who gets no update.
+func TestOrderUpdate(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	if _, _, err := r.Install(ctx, macB, update()); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an update of a machine that was never seen = %v, want ErrUnknown", err)
+	}
+	prove(t, r.Fleet, "bob", uuid.NewString(), macB)
+	if _, _, err := r.Install(ctx, macB, update()); !errors.Is(err, ErrInvalid) ||
+		!strings.Contains(err.Error(), "install it with `griddle machine install`") {
+		t.Errorf("an update of a machine without a system = %v", err)
+	}
+	r.deployed("ada", macA)
+	for _, o := range []Order{{Kind: job.Update}, {Kind: job.Update, Image: update().Image, Disk: "largest"},
+		{Kind: job.Update, Image: update().Image, When: "soon"}} {
+		if _, _, err := r.Install(ctx, macA, o); !errors.Is(err, ErrInvalid) {
+			t.Errorf("Install(%+v) = %v, want ErrInvalid", o, err)
+		}
+	}
+	r.order(macA)
+	if _, _, err := r.Install(ctx, macA, update()); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second update = %v, want ErrBusy", err)
+	}
+	o := update()
+	o.Replace = true
+	if _, _, err := r.Install(ctx, macA, o); err != nil {
+		t.Errorf("a second update with Replace = %v", err)
+	}
+}
+
+// TestOldBootImage: an agent that knows no updates gets none, and the machine then boots its disk.
+func TestOldBootImage(t *testing.T) {
+	r := newRoom(t, Options{})
+	r.deployed("ada", macA)
+	j := r.order(macA)
+	g := prove(t, r.Fleet, "ada", uuid.NewString(), macA)
+	for range 2 {
+		if err := r.TooOld(t.Context(), Proof{g.Token, "ada"}, j.Spec.ID, "updates"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.want(macA, "update pending", "web:1@amd64", netboot.Local)
+	if got := r.journal(macA); strings.Count(got, "the boot image is too old for updates") != 1 {
+		t.Errorf("the journal is\n%s", got)
+	}
+	if a := r.checkIn("ada", job.CheckIn{}); a.Job == nil {
+		t.Error("the service does not get the update")
+	}
+}
+
+// TestAskUpdate: a machine asks for its own update, after operators' jobs, and one at a time.
+func TestAskUpdate(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	if _, _, err := r.AskUpdate(ctx, "eve", update()); !errors.Is(err, ErrKey) {
+		t.Errorf("AskUpdate() with another key = %v, want ErrKey", err)
+	}
+	_, first, err := r.AskUpdate(ctx, "ada", update())
+	if err != nil || first.Origin != Resident {
+		t.Fatalf("AskUpdate() = %+v, %v", first, err)
+	}
+	if _, again, err := r.AskUpdate(ctx, "ada", update()); err != nil || again.Spec.ID != first.Spec.ID {
+		t.Errorf("AskUpdate() again = %+v, %v", again, err)
+	}
+	r.want(macA, "update pending", "web:1@amd64", netboot.Local) // it changes nothing that the machine boots
+	other := update()
+	other.Image.Ref = "web:3@amd64"
+	_, second, err := r.AskUpdate(ctx, "ada", other)
+	if err != nil || second.Spec.ID == first.Spec.ID {
+		t.Errorf("AskUpdate() of another image = %+v, %v", second, err)
+	}
+	if a := r.checkIn("ada", job.CheckIn{}); a.Job == nil || a.Job.Spec.ID != second.Spec.ID {
+		t.Errorf("CheckIn() = %+v, want the second one", a.Job)
+	}
+	for i := range 300 { // of which only some are kept
+		other.Image.Ref = fmt.Sprintf("web:%d@amd64", i+10)
+		if _, _, err := r.AskUpdate(ctx, "ada", other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, jobs, err := r.Show(ctx, macA); err != nil || len(jobs) > maxJobs+3 {
+		t.Errorf("the machine has %d jobs, %v", len(jobs), err)
+	}
+	j := r.order(macA)
+	if _, got, err := r.AskUpdate(ctx, "ada", update()); err != nil || got.Spec.ID != j.Spec.ID {
+		t.Errorf("AskUpdate() with an operator's update = %+v, %v, want that", got, err)
+	}
+	if _, _, err := r.Install(ctx, macA, Order{Image: order().Image, Disk: "largest", Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.AskUpdate(ctx, "ada", update()); !errors.Is(err, ErrBusy) {
+		t.Errorf("AskUpdate() with an operator's install = %v, want ErrBusy", err)
+	}
+}
+
+// TestServiceSettings: settings with secrets are for a key that an operator approved, also for an installed system.
+func TestServiceSettings(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	j := r.order(macA)
+	p := Proof{Key: "ada"}
+	if a, err := r.Asking(ctx, p); err != nil || a.Own.Spec.ID != j.Spec.ID || a.MAC != macA {
+		t.Errorf("Asking() = %+v, %v", a, err)
+	}
+	for range 2 {
+		if s, err := r.Give(ctx, p, j.Spec.ID, false); err != nil || s.State != job.Ready {
+			t.Errorf("Give() without secrets = %+v, %v", s, err)
+		}
+	}
+	if n := strings.Count(r.journal(macA), "gets its settings"); n != 1 {
+		t.Errorf("the journal says %d times that the settings were given", n)
+	}
+	if _, err := r.Give(ctx, p, j.Spec.ID, true); !errors.Is(err, ErrWeakKey) ||
+		!strings.Contains(err.Error(), "griddle machine approve") {
+		t.Errorf("Give() with secrets to a weak key = %v, want ErrWeakKey", err)
+	}
+	g := prove(t, r.Fleet, "ada", uuid.NewString(), macA)
+	if s, err := r.Give(ctx, Proof{g.Token, "ada"}, j.Spec.ID, true); err != nil || s.State != job.Waiting {
+		t.Fatalf("Give() to a boot = %+v, %v", s, err)
+	} else if _, err := r.Approve(ctx, macA, s.Code); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Give(ctx, p, j.Spec.ID, true); err != nil || s.State != job.Ready {
+		t.Errorf("Give() with secrets to an approved key = %+v, %v", s, err)
+	}
+}
+
+// TestAway: a machine whose service is silent for three intervals is away, by the interval that it was asked to keep.
+func TestAway(t *testing.T) {
+	r := newRoom(t, Options{CheckIn: time.Minute})
+	r.deployed("ada", macA)
+	r.c.pass(3 * time.Minute)
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	r.c.pass(time.Second)
+	r.want(macA, "away", "web:1@amd64", netboot.Local)
+	r.Reconfigure(Options{CheckIn: time.Hour})
+	r.want(macA, "away", "web:1@amd64", netboot.Local)
+	r.checkIn("ada", job.CheckIn{Root: "@roots/web-1"})
+	if got := r.journal(macA); !strings.Contains(got, "the machine checks in again, after 3m6s") {
+		t.Errorf("the journal is\n%s", got)
+	}
+	r.c.pass(2 * time.Hour)
+	r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+	r.order(macA)
+	r.c.pass(2 * time.Hour)
+	r.want(macA, "update pending", "web:1@amd64", netboot.Agent)
+	if !r.show(macA).Away {
+		t.Error("a machine with a job is not away")
+	}
+}
+
+// TestRoomStreams counts the machines that want the same image by an update.
+func TestRoomStreams(t *testing.T) {
+	r := newRoom(t, Options{})
+	ctx := t.Context()
+	r.deployed("ada", macA)
+	r.deployed("bob", macB)
+	r.order(macA)
+	j := r.order(macB)
+	if a, err := r.Streaming(ctx, Proof{Key: "ada"}); err != nil || a.Same != 2 || a.Relay {
+		t.Errorf("Streaming() = %+v, %v, want two", a, err)
+	}
+	r.checkIn("bob", job.CheckIn{Job: &job.JobReport{ID: j.Spec.ID, State: job.Started, Phase: job.PhaseSwitch}})
+	if a, err := r.Streaming(ctx, Proof{Key: "ada"}); err != nil || a.Same != 1 {
+		t.Errorf("Streaming() = %+v, %v, want one: the other has it", a, err)
+	}
+}
