@@ -11,13 +11,8 @@ import (
 	"strings"
 
 	"griddle/appliance/setting"
+	shares "griddle/initramfs/share"
 )
-
-// shareDir has a file of user and password for each share, mode 0600.
-const shareDir = "etc/griddle/shares"
-
-// shareMark is an option of a line of fstab by which the line is ours: mount(8) passes over options with x-.
-const shareMark = "x-griddle.share"
 
 var (
 	nfsSource = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]+\]):/[^\\"]*$`)
@@ -82,7 +77,7 @@ func addShare(ctx context.Context, w *work) error {
 	if err != nil {
 		return err
 	}
-	options := "_netdev,nofail,x-systemd.automount,x-systemd.mount-timeout=30," + shareMark
+	options := "_netdev,nofail,x-systemd.automount,x-systemd.mount-timeout=30," + shares.Mark
 	switch {
 	case kind == "cifs" && w.v["user"] == "":
 		options += ",guest"
@@ -100,7 +95,8 @@ func addShare(ctx context.Context, w *work) error {
 	if err := w.dir.MakeDir(rel(at), 0o755); err != nil {
 		return err
 	}
-	lines = append(lines, fmt.Sprintf("%s %s %s %s 0 0", escape(w.v["source"]), escape(at), kind, options))
+	lines = append(lines, fmt.Sprintf("%s %s %s %s 0 0", shares.Escape(w.v["source"]), shares.Escape(at), kind,
+		options))
 	if err := w.writeFstab(lines); err != nil {
 		return err
 	}
@@ -168,12 +164,12 @@ func (w *work) fstabWithout(at string) ([]string, error) {
 	var out []string
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimSuffix(line, "\n")
-		f := strings.Fields(line)
-		if len(f) < 4 || strings.HasPrefix(f[0], "#") || f[1] != escape(at) {
+		folder, ours := shares.Folder(line)
+		if folder != at {
 			out = append(out, line)
 			continue
 		}
-		if !slices.Contains(strings.Split(f[3], ","), shareMark) {
+		if !ours {
 			return nil, fmt.Errorf("/etc/fstab has %s already, and not as a share of this command: change it there", at)
 		}
 	}
@@ -184,13 +180,10 @@ func (w *work) writeFstab(lines []string) error {
 	return w.dir.Replace("etc/fstab", []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 
-// escape writes blanks as fstab(5) has them; other characters that it escapes are refused before.
-func escape(s string) string { return strings.ReplaceAll(s, " ", `\040`) }
-
 // credentials is the file of a share's user and password; no two folders have the same one.
 func credentials(at string) string {
 	name := strings.NewReplacer("_", "_5f", "-", "_2d", " ", "_20", "/", "-").Replace(rel(at))
-	return path.Join(shareDir, name)
+	return path.Join(shares.Dir, name)
 }
 
 func rel(at string) string { return strings.TrimPrefix(at, "/") }
