@@ -21,10 +21,11 @@ package carry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
+	"griddle/initramfs/pool/carry/accounts"
+	"griddle/initramfs/pool/carry/tree"
 	"griddle/initramfs/sysroot"
 )
 
@@ -42,27 +43,27 @@ type Report struct {
 }
 
 // ErrConflict is wrapped by errors about a user or a group whose number the new image gives to another one.
-var ErrConflict = errors.New("the accounts of this machine and of the new image do not fit")
+var ErrConflict = accounts.ErrConflict
 
 // carrier carries.
 type carrier struct {
+	Trees
 	old, to sysroot.Dir
-	image   *sysroot.Dir // nil if it was deleted
+	options tree.Options // with the numbers of accounts that have become others
 	report  Report
 }
 
 // Carry carries from t.Old to t.New. list has the paths that the settings keep, absolute, in addition to the lists of
 // both roots. The report is right with an error too, and New is then not to be started.
 func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
-	c := &carrier{old: sysroot.Dir{Root: t.Old}, to: sysroot.Dir{Root: t.New}}
-	if t.Image != nil {
-		c.image = &sysroot.Dir{Root: t.Image}
-	}
+	c := &carrier{Trees: t, old: sysroot.Dir{Root: t.Old}, to: sysroot.Dir{Root: t.New}}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
 	}{
+		{"accounts", c.accounts}, // first: the others need its numbers
 		{"the identity of the machine", c.identity},
+		{"what was changed on the machine", c.changes},
 	} {
 		if err := step.do(ctx); err != nil {
 			return c.report, fmt.Errorf("carrying %s: %w", step.what, err)
@@ -72,6 +73,32 @@ func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
 		}
 	}
 	return c.report, nil
+}
+
+// path carries what was changed at a path, and below it.
+func (c *carrier) path(ctx context.Context, at string) error {
+	return c.walk(ctx, tree.Roots(c.Trees), at, c.options)
+}
+
+// whole carries what is at a path, whatever the image has there.
+func (c *carrier) whole(ctx context.Context, at string) error {
+	return c.walk(ctx, tree.Roots{Old: c.Old, New: c.New}, at, c.options)
+}
+
+func (c *carrier) walk(ctx context.Context, r tree.Roots, at string, o tree.Options) error {
+	done, err := tree.Carry(ctx, r, at, o)
+	name := "/" + tree.Name(at)
+	switch {
+	case done.Carried == 1:
+		c.carried("%s", name)
+	case done.Carried > 1:
+		c.carried("%s, %d files and folders", name, done.Carried)
+	}
+	if done.Deleted > 0 {
+		c.carried("%s, where %d files and folders were deleted", name, done.Deleted)
+	}
+	c.report.Left = append(c.report.Left, done.Left...)
+	return err
 }
 
 func (c *carrier) carried(format string, args ...any) {

@@ -28,7 +28,7 @@ var keys = []struct{ dir, pattern string }{
 }
 
 // identity has the new root be the same machine.
-func (c *carrier) identity(context.Context) error {
+func (c *carrier) identity(ctx context.Context) error {
 	if err := c.machineID(); err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (c *carrier) identity(context.Context) error {
 		return err
 	}
 	for _, k := range keys {
-		if err := c.key(k.dir, k.pattern); err != nil {
+		if err := c.key(ctx, k.dir, k.pattern); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (c *carrier) names() error {
 
 // key carries those files of a folder whose names match. If there are any, the new root has no others of the kind: they
 // would be those of the image, which all its machines have.
-func (c *carrier) key(dir, pattern string) error {
+func (c *carrier) key(ctx context.Context, dir, pattern string) error {
 	files, err := matching(c.old, dir, pattern)
 	if err != nil || len(files) == 0 {
 		return err
@@ -121,18 +121,9 @@ func (c *carrier) key(dir, pattern string) error {
 		}
 	}
 	for _, name := range files {
-		st, err := c.old.Lstat(name)
-		if err != nil {
+		if err := c.whole(ctx, name); err != nil {
 			return err
 		}
-		b, err := c.old.Read(name)
-		if err != nil {
-			return err
-		}
-		if err := c.to.WriteAs(name, b, st.Mode(), sysroot.OwnerOf(st)); err != nil {
-			return err
-		}
-		c.carried("/%s", name)
 	}
 	return nil
 }
