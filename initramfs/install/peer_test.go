@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +15,11 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
-	"griddle/imagestore/content"
-	"griddle/imagestore/sendstream"
 	"griddle/initramfs/bootloader"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/pool/intake/intaketest"
 
 	"golang.org/x/sys/unix"
-	"griddle/imagestore/fetch"
 )
 
 // tool runs a program of the host and returns what it printed.
@@ -82,107 +79,15 @@ func found(t testing.TB, dev, serial string) job.Disk {
 }
 
 // sent is an image whose streams btrfs send has made.
-type sent struct {
-	streams  []fetch.StreamInfo
-	files    []string
-	manifest *content.Manifest
-	open     func(i int, r io.Reader) io.Reader // nil, or what a test puts in between
-}
+type sent = intaketest.Image
 
-func (s *sent) Ref() string                 { return s.streams[len(s.streams)-1].Ref }
-func (s *sent) Size() int64                 { return s.manifest.Size() }
-func (s *sent) Streams() []fetch.StreamInfo { return s.streams }
-func (s *sent) OpenStream(_ context.Context, i int, _ string) (io.ReadCloser, error) {
-	f, err := os.Open(s.files[i])
-	if err != nil || s.open == nil {
-		return f, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{s.open(i, f), f}, nil
-}
-func (s *sent) Content(context.Context) (*content.Manifest, error) { return s.manifest, nil }
+var put = intaketest.Put
 
-// publish makes a subvolume, lets each step change it, and sends it after each: the first in full, the others as
-// deltas.
+// publish makes an image of several steps, with all their streams.
 func publish(t testing.TB, steps ...func(dir string)) *sent {
 	t.Helper()
-	dev, top, out := loop(t, 512<<20, 512), t.TempDir(), t.TempDir()
-	tool(t, "mkfs.btrfs", "-q", dev)
-	tool(t, "mount", dev, top)
-	t.Cleanup(func() { tool(t, "umount", top) })
-	work := filepath.Join(top, "work")
-	tool(t, "btrfs", "subvolume", "create", work)
-	s := &sent{}
-	var parent string
-	for i, step := range steps {
-		step(work)
-		snap := filepath.Join(top, fmt.Sprintf("v%d", i+1))
-		tool(t, "btrfs", "subvolume", "snapshot", "-r", work, snap)
-		file := filepath.Join(out, fmt.Sprint(i))
-		args := []string{"send", "-q", "-f", file}
-		if parent != "" {
-			args = append(args, "-p", parent)
-		}
-		tool(t, "btrfs", append(args, snap)...)
-		info, m := read(t, file, s.manifest, snap)
-		info.Ref = fmt.Sprintf("web:20261120.%d@amd64", i+1)
-		s.streams, s.files, s.manifest = append(s.streams, info), append(s.files, file), m
-		parent = snap
-	}
-	return s
-}
-
-func read(t testing.TB, file string, parent *content.Manifest, tree string) (fetch.StreamInfo, *content.Manifest) {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := sendstream.NewReader(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := r.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := fetch.StreamInfo{UUID: first.UUID, Ctransid: first.Ctransid, Raw: int64(len(b)), Wire: int64(len(b))}
-	builder := content.NewBuilder(parent, tree)
-	if err := builder.Read(bytes.NewReader(b)); err != nil {
-		t.Fatal(err)
-	}
-	m, err := builder.Finish(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info, m
-}
-
-// put writes files of a tree: path to content. A content "-> x" is a symlink, and what is in a folder for programs is
-// one.
-func put(t testing.TB, dir string, files map[string]string) {
-	t.Helper()
-	for name, text := range files {
-		p := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if target, ok := strings.CutPrefix(text, "-> "); ok {
-			if err := os.Symlink(target, p); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		mode := fs.FileMode(0o644)
-		if strings.HasSuffix(filepath.Dir(name), "bin") {
-			mode = 0o755
-		}
-		if err := os.WriteFile(p, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
+	all := intaketest.Publish(t, steps...)
+	return all[len(all)-1]
 }
 
 // mtoolsESP stands in for the kernel's vfat, which the kernel of a test machine may lack: the files go to the

@@ -191,11 +191,11 @@ func TestFailures(t *testing.T) {
 	}
 
 	short := *img
-	short.open = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
+	short.Between = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
 	try("the stream ends early", &short, &journal{}, "stream")
 	other := *small(t, map[string]string{"etc/hostname2": "y"})
 	mixed := *img
-	mixed.manifest = other.manifest
+	mixed.Manifest = other.Manifest
 	try("the tree is not as its manifest", &mixed, &journal{}, "etc/hostname2")
 	if d := found(t, dev, "D1"); d.Unfinished != jobID {
 		t.Errorf("disk = %+v, want unfinished", d)

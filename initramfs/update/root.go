@@ -147,7 +147,8 @@ func (w *work) free(name, image string) (string, error) {
 		case err != nil:
 			return "", fmt.Errorf("looking for the name of the new root: %w", err)
 		}
-		if r, err := c.Root(next); err == nil && r.Image == image && !r.Good && c.MayDelete(r) == nil {
+		if r, err := c.Root(next); err == nil && r.Image == image && !r.Good && r.Name != c.Good &&
+			r.Name != c.Candidate && c.MayDelete(r) == nil {
 			return next, w.delete(r)
 		}
 	}

@@ -1,0 +1,5 @@
+package update
+
+const killEnv = "GRIDDLE_TEST_UPDATE"
+
+func updateOnce(string) {}

@@ -1,0 +1,190 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griddle/appliance/setting"
+	"griddle/imagestore/fetch"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/intake"
+	"griddle/initramfs/pool/intake/intaketest"
+	"griddle/initramfs/pool/pooltest"
+)
+
+// renamed is an image under another reference, or of another size.
+type renamed struct {
+	*intaketest.Image
+	ref  string
+	more int64
+}
+
+func (r renamed) Ref() string { return r.ref }
+func (r renamed) Streams() []fetch.StreamInfo {
+	s := append([]fetch.StreamInfo(nil), r.Infos...)
+	s[len(s)-1].Raw += r.more
+	return s
+}
+
+// What must not begin changes nothing, and says why and what to do.
+func TestRefused(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	kernelless := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"etc/hostname": "x\n"})
+	})[0]
+	orphan := intaketest.Publish(t, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-1": "a"})
+	}, func(dir string) {
+		intaketest.Put(t, dir, map[string]string{"boot/vmlinuz-2": "b"})
+	})[1].From(1)
+	low := t.TempDir()
+	intaketest.Put(t, low, map[string]string{"BAT0/type": "Battery\n", "BAT0/status": "Discharging\n",
+		"BAT0/capacity": "19\n"})
+	lost := errors.New("the server refused")
+	state := func() (text string) {
+		m.with(t, func(p *pool.Pool) { text = tree(t, p.Dir()) + tree(t, m.esp) })
+		return text
+	}
+	if _, err := m.update(t.Context(), t, renamed{two, "web:20261119.9@amd64", 0}); !errors.Is(err, ErrOlder) {
+		t.Errorf("Run of an older image = %v", err) // this one makes the lock's file
+	}
+	before := state()
+	for _, c := range []struct {
+		name string
+		img  Image
+		set  func(o *Options)
+		is   error
+		want string
+	}{
+		{"older", renamed{two, "web:20261119.9@amd64", 0}, nil, ErrOlder, "web:20261119.9@amd64 is older than version " +
+			"20261120.1; to update to it all the same, add --allow-older"},
+		{"no parent", orphan, nil, intake.ErrNoParent, "web:20261120.1@amd64; order the update again"},
+		{"no kernel", renamed{kernelless, "web:20261121.1@amd64", 0}, nil, ErrImage, "has no kernel (boot/vmlinuz-*)"},
+		{"no power", two, func(o *Options) { o.Power = low }, ErrPower, "19 percent, and at least 20 are needed"},
+		{"no room", renamed{two, "web:20261121.1@amd64", 2 << 30}, nil, ErrRoom, "`griddle-agent recover delete-root`"},
+		{"no settings", two, func(o *Options) {
+			o.Settings = func(context.Context) (setting.Settings, error) { return setting.Settings{}, lost }
+		}, lost, ""},
+		{"wrong settings", two, func(o *Options) {
+			o.Settings = func(context.Context) (setting.Settings, error) {
+				return setting.Settings{Hostname: "../x"}, nil
+			}
+		}, ErrImage, `"../x" is not a hostname`},
+		{"no image", two, func(o *Options) {
+			o.Open = func(context.Context, []string) (Image, error) { return nil, lost }
+		}, lost, ""},
+	} {
+		old := m.o
+		if c.set != nil {
+			c.set(&m.o)
+		}
+		r, err := m.update(t.Context(), t, c.img)
+		m.o = old
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || r != (Result{}) {
+			t.Errorf("%s: Run = %+v, %v, want %q in it", c.name, r, err, c.want)
+		}
+	}
+	if state() != before {
+		t.Error("the pool has changed")
+	}
+
+	// Of another template no version is older, and --allow-older allows it.
+	m.o.Prepare = true
+	if _, err := m.update(t.Context(), t, renamed{two, "lab:1@amd64", 0}); err != nil {
+		t.Errorf("Run of another template = %v", err)
+	}
+	m.o.Spec.AllowOlder = true
+	if _, err := m.update(t.Context(), t, renamed{two, "web:20261119.9@amd64", 0}); err != nil {
+		t.Errorf("Run with AllowOlder = %v", err)
+	}
+}
+
+// One update at a time.
+func TestBusy(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.o.Open = func(context.Context, []string) (Image, error) {
+		m.with(t, func(p *pool.Pool) {
+			o := m.o
+			o.Pool = p
+			if _, err := Run(t.Context(), o); !errors.Is(err, ErrBusy) {
+				t.Errorf("Run beside another one = %v", err)
+			}
+			if gone, err := Clean(p); !errors.Is(err, ErrBusy) || len(gone) > 0 {
+				t.Errorf("Clean beside an update = %v, %v", gone, err)
+			}
+		})
+		return two, nil
+	}
+	if _, err := m.update(t.Context(), t, two); err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream that ends early, and a tree that is not as its manifest, leave the old root.
+func TestDamaged(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	before := m.kept(t)
+	short, other := *two.From(1), *two.From(1)
+	short.Between = func(_ int, r io.Reader) io.Reader { return io.LimitReader(r, 200) }
+	other.Manifest = one.Manifest
+	for name, c := range map[string]struct {
+		img  Image
+		want string
+	}{"the stream ends early": {&short, "stream"}, "the tree is not as its manifest": {&other, "etc/version"}} {
+		if _, err := m.update(t.Context(), t, c.img); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: Run = %v, want %q in it", name, err, c.want)
+		}
+		if c := m.contents(t); len(c.Roots) != 1 || c.Candidate != "" {
+			t.Errorf("%s: the pool is %+v", name, c)
+		}
+	}
+	if m.kept(t) != before {
+		t.Error("the old root, @home or @persistent has changed")
+	}
+}
+
+// A pool whose roots were deleted is not updated.
+func TestNoOldRoot(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.with(t, func(p *pool.Pool) {
+		if err := os.Rename(filepath.Join(p.Dir(), "@roots", oneRoot), filepath.Join(p.Dir(), "away")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := m.update(t.Context(), t, two); err == nil || !strings.Contains(err.Error(), "no root that boots") {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestPower(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		low   bool
+	}{
+		{"none", nil, false},
+		{"mains", map[string]string{"AC/type": "Mains", "AC/online": "0"}, false},
+		{"full", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "20"}, false},
+		{"low", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "19\n"}, true},
+		{"charges", map[string]string{"B/type": "Battery", "B/status": "Charging", "B/capacity": "3"}, false},
+		{"mouse", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "3",
+			"B/scope": "Device"}, false},
+		{"rubbish", map[string]string{"B/type": "Battery", "B/status": "Discharging", "B/capacity": "many"}, false},
+		{"unknown", map[string]string{"B/type": "Battery", "B/status": "Discharging"}, false},
+	} {
+		dir := t.TempDir()
+		intaketest.Put(t, dir, c.files)
+		if err := power(dir); errors.Is(err, ErrPower) != c.low {
+			t.Errorf("%s: power = %v, want low: %v", c.name, err, c.low)
+		}
+	}
+}
