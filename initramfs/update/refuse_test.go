@@ -62,8 +62,8 @@ func TestRefused(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"older", renamed{two, "web:20261119.9@amd64", 0}, nil, ErrOlder, "web:20261119.9@amd64 is older than version " +
-			"20261120.1; to update to it all the same, add --allow-older"},
+		{"older", renamed{two, "web:20261119.9@amd64", 0}, nil, ErrOlder,
+			"web:20261119.9@amd64 is older than version 20261120.1; to update to it all the same, add --allow-older"},
 		{"no parent", orphan, nil, intake.ErrNoParent, "web:20261120.1@amd64; order the update again"},
 		{"no kernel", renamed{kernelless, "web:20261121.1@amd64", 0}, nil, ErrImage, "has no kernel (boot/vmlinuz-*)"},
 		{"no power", two, func(o *Options) { o.Power = low }, ErrPower, "19 percent, and at least 20 are needed"},

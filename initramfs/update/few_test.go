@@ -1,0 +1,12 @@
+//go:build !torture
+
+package update
+
+import "time"
+
+// How much TestKilled and TestPowerCut do.
+const (
+	kills     = 6
+	powerCuts = 6
+	pause     = 60 * time.Millisecond
+)

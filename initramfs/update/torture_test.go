@@ -1,0 +1,12 @@
+//go:build torture
+
+package update
+
+import "time"
+
+// How much TestKilled and TestPowerCut do.
+const (
+	kills     = 100
+	powerCuts = 100
+	pause     = 10 * time.Millisecond
+)
