@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
+	"griddle/initramfs/download"
 	"griddle/tui"
 )
 
@@ -55,7 +55,7 @@ func (r *asker) wait(ctx context.Context) (setting.Settings, error) {
 			if now.Code != "" {
 				r.tell(job.Info, "an operator approved this boot")
 			}
-			return readSettings(got.Settings)
+			return download.Settings(got.Settings)
 		case got.State != job.Waiting || got.Code == "":
 			return setting.Settings{}, fmt.Errorf("asking for the machine's settings: the server answered %q without "+
 				"a code: use an agent and a server of the same version", job.Printable(string(got.State)))
@@ -81,17 +81,4 @@ func (r *asker) wait(ctx context.Context) (setting.Settings, error) {
 		case <-time.After(askEvery):
 		}
 	}
-}
-
-// readSettings reads what a server sent, and checks all of it.
-func readSettings(b json.RawMessage) (setting.Settings, error) {
-	d, err := setting.Decode("this machine", b)
-	if err != nil {
-		return setting.Settings{}, err
-	}
-	s, err := setting.Merge(d).Resolve(setting.Machine{})
-	if err != nil {
-		return setting.Settings{}, fmt.Errorf("reading the settings of this machine: %w", err)
-	}
-	return s, nil
 }

@@ -226,7 +226,7 @@ func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.Che
 	in := job.CheckIn{Agent: s.Version, Root: s.Root, Sealed: machinekey.Sealed(s.at.Folder), Notice: s.at.Notice.Seq,
 		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
 	if s.Updates() {
-		in.Features = []string{job.FeatureUpdate, job.FeatureKernel}
+		in.Features = []string{job.FeatureUpdate}
 	}
 	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
 		out, err = c.CheckIn(ctx, in)

@@ -46,7 +46,7 @@ type Config struct {
 	Installed time.Time `json:"installed"`
 }
 
-// Contact is the server. One goroutine uses it at a time.
+// Contact is the server. Several goroutines may use it, but not while one calls Accept.
 type Contact struct {
 	Config Config
 	Notice notice.Notice // the newest; the zero value for none

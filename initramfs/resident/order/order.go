@@ -90,8 +90,9 @@ type Progress struct {
 
 // Reported is what the server has heard.
 type Reported struct {
-	Job    string    `json:"job,omitempty"`   // the last one whose end was reported
-	Failed time.Time `json:"failed,omitzero"` // of the newest root that failed
+	Switched string    `json:"switched,omitempty"` // the last job of which it knows that the next start takes its root
+	Job      string    `json:"job,omitempty"`      // the last one whose end was reported
+	Failed   time.Time `json:"failed,omitzero"`    // of the newest root that failed
 }
 
 // Files are the files. Programs may use them at the same time.

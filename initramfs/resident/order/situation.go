@@ -110,8 +110,12 @@ func (s Situation) Fell() *job.Fell {
 // Heard is what the server has heard after a check-in with Job and Fell.
 func (s Situation) Heard() Reported {
 	out := s.Reported
-	if r := s.Job(); r != nil && (r.State == job.Done || r.State == job.Failed) {
+	r := s.Job()
+	if r != nil && (r.State == job.Done || r.State == job.Failed) {
 		out.Job = r.ID
+	}
+	if r != nil && s.Waiting == nil {
+		out.Switched = r.ID
 	}
 	if f := s.Fell(); f != nil {
 		out.Failed = f.Time

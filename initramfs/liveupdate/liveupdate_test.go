@@ -1,0 +1,222 @@
+package liveupdate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/resident/order"
+	"griddle/initramfs/update"
+
+	"golang.org/x/sys/unix"
+)
+
+// An order is carried out with what the server has for it, and the machine restarts when the job says so.
+func TestRun(t *testing.T) {
+	b := newBed(t)
+	for i, c := range []struct {
+		when     job.When
+		did      string
+		restarts int
+	}{
+		{"", "[switch]", 1},
+		{job.WhenNow, "[switch]", 1},
+		{job.WhenReboot, "[switch]", 0},
+		{"2020-01-01T00:00:00Z", "[switch]", 1},
+		{job.When(time.Now().Add(3 * time.Second).UTC().Format(time.RFC3339)), "[prepare switch]", 1},
+	} {
+		b.did, b.restarts, b.asked, b.keys = nil, 0, nil, nil
+		b.spec.ID = strings.Replace(jobID, "5", fmt.Sprint(i), 1)
+		b.spec.When = c.when
+		b.must(b.run(t.Context()))
+		r := b.Orders.Result()
+		if r == nil || r.State != order.Switched || r.Root != "web-2@amd64" || r.Boot != order.Boot() ||
+			r.Phase != job.PhaseSwitch || fmt.Sprint(b.did) != c.did || b.restarts != c.restarts {
+			t.Errorf("when %q: the result is %+v, it did %v and restarted %d times", c.when, r, b.did, b.restarts)
+		}
+		if len(b.asked) != 1 || b.asked[0].Job != b.spec.ID || len(b.asked[0].Have) != 1 ||
+			slices.ContainsFunc(b.keys, func(k string) bool { return k == "" || k != b.keys[0] }) {
+			t.Errorf("when %q: the server was asked %+v, with the keys %q", c.when, b.asked, b.keys)
+		}
+		if w, err := b.Orders.Waiting(); w != nil || err != nil || b.Orders.Progress() != nil {
+			t.Errorf("when %q: left are %+v, %v, and the progress %+v", c.when, w, err, b.Orders.Progress())
+		}
+		if all := b.Orders.Roots(); len(all) != 3 || !slices.ContainsFunc(all, func(r job.Root) bool {
+			return r.Name == "one@amd64" && r.Next
+		}) {
+			t.Errorf("when %q: the roots are %+v", c.when, all)
+		}
+	}
+	b.must(Run(t.Context(), b.Options)) // nothing to do
+}
+
+// TestRevokedKey: an image that only a revoked key signed does not become a system, whatever was ordered before.
+func TestRevokedKey(t *testing.T) {
+	b := newBed(t)
+	b.must(b.store.Revoke(t.Context(), b.author.Public()))
+	b.notify()
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Failed || b.did != nil || b.restarts != 0 ||
+		!strings.Contains(r.Message, "is not trusted here") || !strings.Contains(r.Message, "runs as before") {
+		t.Errorf("the result is %+v, it did %v", r, b.did)
+	}
+}
+
+// A key that is revoked while a received image waits for its time counts no more.
+func TestRevokedMeanwhile(t *testing.T) {
+	b := newBed(t)
+	b.spec.When = job.When(time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339))
+	inner := b.Update
+	b.Update = func(ctx context.Context, o update.Options) (update.Result, error) {
+		r, err := inner(ctx, o)
+		if o.Prepare {
+			b.must(b.store.Revoke(t.Context(), b.author.Public()))
+			b.notify()
+		}
+		return r, err
+	}
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Failed || fmt.Sprint(b.did) != "[prepare]" ||
+		!strings.Contains(r.Message, "is not trusted here") {
+		t.Errorf("the result is %+v, it did %v", r, b.did)
+	}
+}
+
+// TestServerGone: the server goes in mid-stream and before each answer; the update continues when it is back.
+func TestServerGone(t *testing.T) {
+	b := newBed(t)
+	b.cut.Store(2)
+	b.away.Store(true)
+	time.AfterFunc(300*time.Millisecond, func() { b.away.Store(false) })
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Switched || b.cut.Load() != 0 || b.restarts != 1 {
+		t.Errorf("the result is %+v, %d answers were not cut", r, b.cut.Load())
+	}
+	if n := strings.Count(b.log.String(), "trying again"); n < 2 {
+		t.Errorf("the log has %d attempts:\n%s", n, b.log.String())
+	}
+}
+
+// TestOldServer: a server whose catalog is older than what the machine has seen gives it nothing.
+func TestOldServer(t *testing.T) {
+	b := newBed(t)
+	c, err := b.Contact()
+	b.must(err)
+	known, err := c.Catalog()
+	b.must(errors.Join(err, c.Close()))
+	seen := fmt.Sprintf(`{"key":%q,"seq":%d,"time":%q}`, known.Key, known.Seq+5, time.Now().UTC().Format(time.RFC3339))
+	b.must(os.MkdirAll(filepath.Join(b.dir, "seen"), 0o700))
+	b.must(os.WriteFile(filepath.Join(b.dir, "seen", b.site.Public().ID()), []byte(seen), 0o600))
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r == nil || r.State != order.Failed || b.did != nil ||
+		!strings.Contains(r.Message, "older") {
+		t.Errorf("the result is %+v, it did %v", r, b.did)
+	}
+}
+
+// An order that is taken back stops the update, one that another one replaced likewise; a shutdown leaves it.
+func TestStopped(t *testing.T) {
+	b := newBed(t)
+	other := b.spec
+	other.ID = strings.Replace(jobID, "5", "6", 1)
+	for name, c := range map[string]struct {
+		stop func(cancel func()) error
+		left string // job that waits then
+	}{
+		"cancelled": {func(func()) error { return b.Orders.Withdraw() }, ""},
+		"replaced":  {func(func()) error { return b.Orders.Give(order.Order{Spec: other}) }, other.ID},
+		"shutdown":  {func(cancel func()) error { cancel(); return nil }, jobID},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		b.Update = func(ctx context.Context, _ update.Options) (update.Result, error) {
+			if err := c.stop(cancel); err != nil {
+				t.Error(err)
+			}
+			<-ctx.Done()
+			return update.Result{}, context.Cause(ctx)
+		}
+		if err := b.run(ctx); err != nil {
+			t.Errorf("%s: Run = %v", name, err)
+		}
+		cancel()
+		left := ""
+		if w, err := b.Orders.Waiting(); err != nil {
+			t.Error(err)
+		} else if w != nil {
+			left = w.Spec.ID
+		}
+		if r := b.Orders.Result(); r != nil || left != c.left || b.restarts != 0 {
+			t.Errorf("%s: the result is %+v, and %q waits, want %q", name, r, left, c.left)
+		}
+	}
+}
+
+// TestTwoAtOnce: while another update of this machine runs, the order waits.
+func TestTwoAtOnce(t *testing.T) {
+	b := newBed(t)
+	b.Update = nil // the real one
+	b.must(os.MkdirAll(filepath.Join(b.made.Top, "@persistent/griddle"), 0o755))
+	f, err := os.OpenFile(filepath.Join(b.made.Top, "@persistent/griddle/update.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	b.must(err)
+	defer f.Close()
+	b.must(unix.Flock(int(f.Fd()), unix.LOCK_EX))
+	if err := b.run(t.Context()); !errors.Is(err, update.ErrBusy) {
+		t.Errorf("Run = %v, want %v", err, update.ErrBusy)
+	}
+	if w, err := b.Orders.Waiting(); w == nil || err != nil || b.Orders.Result() != nil {
+		t.Errorf("left are %+v, %v, and the result %+v", w, err, b.Orders.Result())
+	}
+}
+
+// What was carried out before a power cut is not carried out again.
+func TestAgain(t *testing.T) {
+	b := newBed(t)
+	now := time.Now().UTC()
+	b.History = func() ([]history.Event, error) {
+		return []history.Event{{Time: now, Kind: history.Made, Root: "web-2@amd64.2", Image: "web-2@amd64"},
+			{Time: now.Add(time.Hour), Kind: history.Failed, Root: "web-2@amd64.2", Reason: "web.service failed"}}, nil
+	}
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r.State != order.Failed || b.did != nil || !strings.Contains(r.Message, "web.service") {
+		t.Errorf("after the new root failed the result is %+v, it did %v", r, b.did)
+	}
+	b.History = func() ([]history.Event, error) {
+		return []history.Event{{Time: now.Add(-time.Hour), Kind: history.Failed, Root: "web-2",
+			Image: "web-2@amd64"}}, nil
+	}
+	b.spec.ID = strings.Replace(jobID, "5", "7", 1)
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r.State != order.Switched {
+		t.Errorf("after an earlier order's root failed the result is %+v", r)
+	}
+	b.spec.ID = strings.Replace(jobID, "5", "8", 1)
+	b.Update = func(context.Context, update.Options) (update.Result, error) {
+		return update.Result{Root: "web-2@amd64", Current: true}, nil
+	}
+	b.restarts = 0
+	b.must(b.run(t.Context()))
+	if r := b.Orders.Result(); r.State != order.Current || r.Root != "web-2@amd64" || b.restarts != 0 {
+		t.Errorf("an update to what runs ends as %+v, with %d restarts", r, b.restarts)
+	}
+}
+
+// An order that cannot be read goes, so that systemd does not start the unit for ever.
+func TestDamaged(t *testing.T) {
+	b := newBed(t)
+	path := filepath.Join(b.dir, "order.json")
+	b.must(os.WriteFile(path, []byte("{"), 0o600))
+	if err := Run(t.Context(), b.Options); !errors.Is(err, order.ErrDamaged) {
+		t.Errorf("Run = %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the order is still there")
+	}
+}

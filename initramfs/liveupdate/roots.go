@@ -1,0 +1,25 @@
+package liveupdate
+
+import (
+	"griddle/appliance/job"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/resident/order"
+)
+
+// TellRoots leaves the roots of a pool for the service.
+func TellRoots(orders order.Files, p *pool.Pool) error {
+	c, err := p.Read()
+	if err != nil {
+		return err
+	}
+	return orders.TellRoots(rootsOf(c))
+}
+
+func rootsOf(c pool.Contents) []job.Root {
+	var out []job.Root
+	for _, r := range c.Roots {
+		out = append(out, job.Root{Name: pool.Label(r.Name), Image: pool.Label(r.Image), Runs: r.Runs, Good: r.Good,
+			Next: r.Boots})
+	}
+	return out
+}
