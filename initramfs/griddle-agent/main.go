@@ -7,6 +7,8 @@
 //	griddle-agent phone-home   in an installed system: reports once that the system is up (package phonehome)
 //	griddle-agent maintain     in an installed system: changes it (package care)
 //	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
+//	griddle-agent update       in an installed system: gives it the next version; likewise status, rollback and
+//	                           history (package upkeep)
 //
 // It is also the first process of each root that programs run in (package chroot).
 //
@@ -26,6 +28,7 @@ import (
 	"griddle/initramfs/newroot"
 	"griddle/initramfs/phonehome"
 	"griddle/initramfs/supervise"
+	"griddle/initramfs/upkeep"
 )
 
 func main() {
@@ -46,12 +49,15 @@ func run(args []string) int {
 		err = agent(ctx)
 	case len(args) >= 2 && (args[1] == "maintain" || args[1] == "recover"):
 		return caring(ctx, args[1:])
+	case len(args) >= 2 && upkeep.Has(args[1]):
+		return keepUp(ctx, args[1:])
 	case len(args) == 2 && args[1] == "phone-home":
 		err = phonehome.Run(ctx, phonehome.Files{Config: newroot.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
 		err = service(ctx, args[2:])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover")
+		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover |\n"+
+			"       update | status | rollback | history")
 		return 2
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/initramfs/resident"
+	"griddle/initramfs/resident/order"
 	"griddle/initramfs/resident/program"
 )
 
@@ -25,7 +26,7 @@ var (
 func service(ctx context.Context, args []string) error {
 	agent := program.Program{Dir: resident.Programs}
 	o := resident.Options{Dir: resident.Dir, Agent: agent, Version: version, Root: rootSubvolume(),
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+		Run: order.Run, Updates: updatable, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	o.Built, _ = strconv.ParseInt(built, 10, 64)
 	switch strings.Join(args, " ") {
 	case "":

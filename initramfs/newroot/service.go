@@ -15,7 +15,7 @@ import (
 func (m *making) service() error {
 	file := strings.TrimPrefix(resident.Dir, "/") + "/" + resident.ConfigFile
 	if m.Carry != nil && m.HasFile(file) {
-		return m.enable(resident.UnitName, resident.Unit)
+		return resident.Install(m.Dir)
 	}
 	if !m.Spec.Service || m.Spec.Home.URL == "" || m.Agent == "" || m.Site.Catalog.Key == "" {
 		return nil
@@ -28,7 +28,7 @@ func (m *making) service() error {
 	if err := m.Write(file, append(b, '\n'), 0o600); err != nil {
 		return err
 	}
-	return m.enable(resident.UnitName, resident.Unit)
+	return resident.Install(m.Dir)
 }
 
 // enable writes a unit of systemd, and has it started with the system.

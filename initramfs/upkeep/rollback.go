@@ -1,0 +1,86 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+)
+
+const rollbackHelp = `usage: griddle-agent rollback [ROOT] [--restart]
+
+Has this machine start another of its systems. /home and /persistent are those of all systems. Without ROOT it is the
+one that runs, if the next start would take another one, and else the newest other one that was found good.
+` + "`griddle-agent status`" + ` lists them.
+
+  --restart   restart the machine now
+
+Example: griddle-agent rollback web-20261120.1@amd64
+`
+
+// rollback is `griddle-agent rollback`.
+func (c *Command) rollback(ctx context.Context, args []string) error {
+	l := newLine("rollback", rollbackHelp)
+	restart := l.Bool("restart", false, "")
+	if err := l.read(c.Out, args, 1); err != nil {
+		return helped(err)
+	}
+	p, err := c.Pool()
+	if err != nil {
+		return err
+	}
+	name, err := c.back(p, l.word)
+	if err = errors.Join(err, p.Close()); err != nil {
+		return err
+	}
+	if *restart {
+		fmt.Fprintf(c.Out, "This machine restarts into %s.\n", pool.Label(name))
+		return c.Restart(ctx)
+	}
+	fmt.Fprintf(c.Out, "The next start of this machine takes %s.\n", pool.Label(name))
+	return nil
+}
+
+// back has a root boot, and returns its name.
+func (c *Command) back(p *pool.Pool, word string) (string, error) {
+	if w, err := c.Orders.Waiting(); err == nil && w != nil {
+		return "", fmt.Errorf("an update to %s runs, and would have its own system start next: wait for it, or cancel "+
+			"it on the server (griddle machine cancel)", w.Spec.Image.Ref)
+	}
+	all, err := p.Read()
+	if err != nil {
+		return "", err
+	}
+	name := word
+	if name == "" {
+		if name, err = former(all); err != nil {
+			return "", err
+		}
+	}
+	r, err := all.Root(name)
+	if err != nil {
+		return "", err
+	}
+	if err := p.Boot(r.Name); err != nil {
+		return "", err
+	}
+	return r.Name, c.note(history.RolledBack, r.Name)
+}
+
+// former is the root to go back to.
+func former(all pool.Contents) (string, error) {
+	for _, r := range all.Roots {
+		if r.Runs && !r.Boots && all.NoBoots == nil {
+			return r.Name, nil
+		}
+	}
+	for _, r := range all.Roots {
+		if !r.Runs && r.Good && r.Kernel {
+			return r.Name, nil
+		}
+	}
+	return "", errors.New("this machine has no other system that was found good; `griddle-agent status` lists all, " +
+		"and `griddle-agent rollback ROOT` starts the one that you name")
+}

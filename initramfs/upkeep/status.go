@@ -1,0 +1,135 @@
+package upkeep
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"griddle/appliance/job"
+	"griddle/initramfs/liveupdate"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+	"griddle/initramfs/resident/order"
+)
+
+const statusHelp = `usage: griddle-agent status
+
+Shows what this machine runs, what the next start takes, whether an update runs, and the systems that it keeps.
+
+Example: griddle-agent status
+`
+
+// status is `griddle-agent status`.
+func (c *Command) status(args []string) error {
+	l := newLine("status", statusHelp)
+	record := l.Bool("record", false, "") // for the service, which cannot read the pool
+	if err := l.read(c.Out, args, 0); err != nil {
+		return helped(err)
+	}
+	p, err := c.Pool()
+	if err != nil {
+		return err
+	}
+	if *record {
+		return errors.Join(liveupdate.TellRoots(c.Orders, p), p.Close())
+	}
+	all, err := p.Read()
+	if err = errors.Join(err, p.Close()); err != nil {
+		return err
+	}
+	c.show(all)
+	return nil
+}
+
+func (c *Command) show(all pool.Contents) {
+	row := func(key, format string, args ...any) {
+		fmt.Fprintf(c.Out, "%-12s %s\n", key, fmt.Sprintf(format, args...))
+	}
+	for _, r := range all.Roots {
+		if r.Runs {
+			row("runs", "%s", pool.Label(r.Name))
+		}
+	}
+	switch {
+	case all.NoBoots != nil:
+		row("next start", "not known: %v", all.NoBoots)
+	case all.Boots == all.Candidate && all.Tries > 0:
+		row("next start", "%s, on trial; if it does not come up, %s again", pool.Label(all.Boots),
+			pool.Label(all.Good))
+	default:
+		row("next start", "%s", pool.Label(all.Boots))
+	}
+	row("update", "%s", c.present())
+	row("agent", "%s", c.Agent)
+	row("room", "%s of %s are free", job.Bytes(all.Free), job.Bytes(all.Size))
+	fmt.Fprintf(c.Out, "\n%-40s %-16s %s\n", "ROOT", "MADE (UTC)", "STATE")
+	for _, r := range all.Roots {
+		fmt.Fprintf(c.Out, "%-40s %-16s %s\n", pool.Label(r.Name), day(r.Created), r.State())
+	}
+}
+
+// present is what an update does now, or how the last one ended.
+func (c *Command) present() string {
+	w, err := c.Orders.Waiting()
+	if err != nil {
+		return err.Error()
+	}
+	if w != nil {
+		ref := job.Printable(w.Spec.Image.Ref)
+		p := c.Orders.Progress()
+		switch {
+		case p == nil || p.Job != w.Spec.ID:
+			return fmt.Sprintf("%s is ordered", ref)
+		case p.Progress != nil:
+			return fmt.Sprintf("%s: %s, %d %%", ref, p.Phase, p.Progress.Percent())
+		}
+		return fmt.Sprintf("%s: %s", ref, p.Message)
+	}
+	r := c.Orders.Result()
+	switch {
+	case r == nil:
+		return "none so far"
+	case r.State == order.Failed:
+		return fmt.Sprintf("the last one, to %s, failed at %s: %s", job.Printable(r.Image), day(r.Time), r.Message)
+	}
+	return fmt.Sprintf("the last one was to %s, at %s", job.Printable(r.Image), day(r.Time))
+}
+
+func day(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return at.UTC().Format("2006-01-02 15:04")
+}
+
+const historyHelp = `usage: griddle-agent history
+
+Shows what happened to the systems of this machine, the newest last: which were made, started and found good, which
+failed and why.
+
+Example: griddle-agent history
+`
+
+// history is `griddle-agent history`.
+func (c *Command) history(args []string) error {
+	l := newLine("history", historyHelp)
+	if err := l.read(c.Out, args, 0); err != nil {
+		return helped(err)
+	}
+	all, err := history.Read(c.Folder)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(c.Out, "Nothing is recorded so far.")
+		return nil
+	}
+	fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", "TIME (UTC)", "WHAT", "ROOT", "WHY")
+	for _, e := range all {
+		fmt.Fprintf(c.Out, "%-16s %-12s %-40s %s\n", day(e.Time), e.Kind, pool.Label(e.Root), e.Reason)
+		for _, line := range e.Lines {
+			fmt.Fprintf(c.Out, "  | %s\n", line)
+		}
+	}
+	return nil
+}
