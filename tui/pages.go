@@ -267,13 +267,13 @@ func (m Model) resultPage() []string {
 	p := m.progress
 	var out []string
 	if m.err == nil {
-		out = append(out, " Installed: "+cutMiddle(job.Sentence(p.ref), 66),
+		out = append(out, p.words().done+cutMiddle(job.Sentence(p.ref), 66),
 			" on         "+cutMiddle(job.Sentence(m.target), 66))
 		if !p.began.IsZero() {
 			out = append(out, " in         "+duration(p.now.Sub(p.began)))
 		}
 	} else {
-		out = append(out, m.theme.Warn.Render(" NOT INSTALLED"))
+		out = append(out, m.theme.Warn.Render(p.words().notDone))
 		phase := phaseNames[p.phase]
 		if phase != "" {
 			out = append(out, " It failed at: "+phase)

@@ -14,6 +14,7 @@ const logLines = 8
 // progress is what the events of a job add up to.
 type progress struct {
 	ref   string
+	kind  job.Kind // "" means job.Install
 	phase job.Phase
 	last  *job.Progress
 	log   []logLine
@@ -62,18 +63,32 @@ var phaseNames = map[job.Phase]string{
 	job.PhaseVerify:    "Verify image",
 	job.PhaseBootable:  "Make bootable",
 	job.PhaseFinish:    "Finish",
+	job.PhaseSwitch:    "Switch to the new system",
+}
+
+// words are what the pages say of a kind of job.
+type words struct {
+	phases               []job.Phase
+	title, done, notDone string
+}
+
+func (p progress) words() words {
+	if p.kind == job.Update {
+		return words{job.UpdatePhases, "updating", " Updated:   ", " NOT UPDATED: the system is as it was"}
+	}
+	return words{job.Phases, "installing", " Installed: ", " NOT INSTALLED"}
 }
 
 // phaseList draws every phase with its mark: done, running, failed, to come.
 func (m Model) phaseList() []string {
-	at := -1
-	for i, ph := range job.Phases {
+	at, phases := -1, m.progress.words().phases
+	for i, ph := range phases {
 		if ph == m.progress.phase {
 			at = i
 		}
 	}
 	var out []string
-	for i, ph := range job.Phases {
+	for i, ph := range phases {
 		mark := "    "
 		switch {
 		case i < at || m.progress.ended && m.err == nil:

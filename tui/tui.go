@@ -223,8 +223,10 @@ func (m Model) welcome(f Found) Model {
 	m.page, m.lost, m.down = pageWelcome, "", false
 	if j := f.Welcome.Job; j != nil {
 		m.page = pageProgress
-		m.progress = newProgress(j.Image.Ref)
-		m.target = string(j.Disk)
+		m.progress, m.target = newProgress(j.Image.Ref), string(j.Disk)
+		if j.Kind == job.Update {
+			m.progress.kind, m.target = j.Kind, "the one with the installed system, whose data stay"
+		}
 	}
 	if caring {
 		m.page, m.before = pageCare, pageWelcome

@@ -53,7 +53,8 @@ func (m Model) draw() (title string, body []string, keys string) {
 		if m.asksForHook() {
 			return m.found.title("hook failed"), m.hookPage(), "Up/Down and Enter, or press the letter"
 		}
-		return m.found.title("installing"), m.progressPage(), "Do not switch this machine off. No key is needed."
+		return m.found.title(m.progress.words().title), m.progressPage(),
+			"Do not switch this machine off. No key is needed."
 	case pageResult:
 		return m.found.title("result"), m.resultPage(), menuKeys
 	}

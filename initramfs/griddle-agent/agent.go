@@ -213,7 +213,7 @@ func (s *station) hello(ctx context.Context, l *uplink.Lease) (tui.Found, error)
 // introduction is what this boot says of itself.
 func (s *station) introduction(found tui.Found) job.Hello {
 	return job.Hello{Boot: s.boot, Agent: s.build.Version, Identity: found.Identity, Inventory: found.Inventory,
-		Sources: []string{job.SourceHTTPS}, Features: []string{job.FeatureSettings}}
+		Sources: []string{job.SourceHTTPS}, Features: []string{job.FeatureSettings, job.FeatureUpdate}}
 }
 
 // serve acts on one welcome: the job, or what is chosen on the screen. It returns when the server is to be asked
@@ -372,9 +372,12 @@ func sameDisk(rule job.DiskRule, shown, now []job.Disk) error {
 func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, found tui.Found) {
 	unasked := found.Welcome.Job != nil
 	var err error
-	if spec.Kind == job.Relay {
+	switch spec.Kind {
+	case job.Relay:
 		err = s.relay(ctx, l, spec)
-	} else {
+	case job.Update:
+		err = s.update(ctx, l, spec, found)
+	default:
 		err = s.install(ctx, l, spec, found)
 	}
 	if ctx.Err() != nil {

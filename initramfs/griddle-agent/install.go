@@ -31,19 +31,13 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 	defer cancel(nil)
 	s.events.Begin(spec.ID, func() { cancel(errCancelled) })
 	defer s.events.Begin("", nil)
-	for _, n := range found.Inventory.NICs {
-		if n.Address != "" {
-			s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseNetwork, Level: job.Info,
-				Message: job.Sentence(fmt.Sprintf("%s (%s, %s) has %s", n.Name, n.Driver, n.MAC, n.Address))})
-		}
-	}
-
+	s.sayNetwork(spec, found)
 	var wire atomic.Int64
 	w := &download.Ways{}
 	seen, err := s.catalog(ctx, spec)
 	var img *fetch.Opened
 	if err == nil {
-		img, err = s.open(ctx, spec, l, w, &wire)
+		img, err = s.open(ctx, spec, spec.Image, l, w, &wire)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -84,6 +78,16 @@ func (s *station) install(ctx context.Context, l *uplink.Lease, spec job.Spec, f
 	return err
 }
 
+// sayNetwork puts the addresses of the machine into the journal of the job.
+func (s *station) sayNetwork(spec job.Spec, found tui.Found) {
+	for _, n := range found.Inventory.NICs {
+		if n.Address != "" {
+			s.events.Event(job.Event{Job: spec.ID, Phase: job.PhaseNetwork, Level: job.Info,
+				Message: job.Sentence(fmt.Sprintf("%s (%s, %s) has %s", n.Name, n.Driver, n.MAC, n.Address))})
+		}
+	}
+}
+
 // catalog is download.Head for a job.
 func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error) {
 	from := func() (string, *http.Client) { return s.headSource(spec) }
@@ -92,15 +96,15 @@ func (s *station) catalog(ctx context.Context, spec job.Spec) (head.Seen, error)
 	})
 }
 
-// open gets the image's documents from the job's sources and checks them against the site's keys.
-func (s *station) open(ctx context.Context, spec job.Spec, l *uplink.Lease, w *download.Ways,
+// open gets the documents of an image from the job's sources and checks them against the site's keys.
+func (s *station) open(ctx context.Context, spec job.Spec, img job.Image, l *uplink.Lease, w *download.Ways,
 	wire *atomic.Int64) (*fetch.Opened, error) {
 	trust, err := download.Trusted(s.site)
 	if err != nil {
 		return nil, err
 	}
 	sources := s.sources(spec)
-	return download.Open(ctx, spec.Image, download.Options{
+	return download.Open(ctx, img, download.Options{
 		Trust:   trust,
 		Sources: sources,
 		Source:  s.source,

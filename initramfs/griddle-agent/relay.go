@@ -57,7 +57,7 @@ func (s *station) relayAll(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 	}
 	defer unix.Unmount(memoryDir, unix.MNT_DETACH)
 	w := &download.Ways{}
-	img, err := s.open(ctx, spec, l, w, new(atomic.Int64))
+	img, err := s.open(ctx, spec, spec.Image, l, w, new(atomic.Int64))
 	if err != nil {
 		return err
 	}
