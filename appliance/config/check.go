@@ -92,6 +92,9 @@ func (c Config) mistakes() []Mistake {
 	if c.MenuTimeout < time.Second {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}
+	if c.CheckIn < 10*time.Second || c.CheckIn > time.Hour || c.CheckIn%time.Second != 0 {
+		wrong("check_in_every", "%s is not a number of seconds from 10s to 1h", c.CheckIn)
+	}
 	for _, a := range c.KernelArgs {
 		if !bootscript.ValidArg(a) {
 			wrong("kernel_args",

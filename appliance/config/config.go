@@ -34,6 +34,7 @@ type Config struct {
 	Unknown     fleet.Policy    `yaml:"unknown_machines"`
 	Enrolment   fleet.Enrolment `yaml:"enrolment"`
 	MenuTimeout time.Duration   `yaml:"menu_timeout"`
+	CheckIn     time.Duration   `yaml:"check_in_every"`
 	KernelArgs  []string        `yaml:"kernel_args"`
 	Keymap      string          `yaml:"keymap"`
 	Hostname    string          `yaml:"hostname"`
@@ -105,6 +106,7 @@ func Default() Config {
 		Unknown:     fleet.OfferMenu,
 		Enrolment:   fleet.EnrolOpen,
 		MenuTimeout: 10 * time.Second,
+		CheckIn:     5 * time.Minute,
 		Keymap:      "us",
 		Hostname:    "node-{mac}",
 
