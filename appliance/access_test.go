@@ -27,7 +27,7 @@ import (
 
 // callersInOrder lists who calls, the least trusted first.
 func callersInOrder() []string {
-	return []string{"", "wrong", "thief", "service", "idle", "boot", "publisher", "administrator"}
+	return []string{"", "wrong", "thief", "service", "updating", "idle", "boot", "publisher", "administrator"}
 }
 
 // allowed says who may use a route of the store.
@@ -36,11 +36,11 @@ func allowed(a remote.Access, plain, private bool) []string {
 	case a == remote.Reads && !private && plain:
 		return callersInOrder() // tokens are not looked at
 	case a == remote.Reads && !private:
-		return []string{"", "idle", "boot", "publisher", "administrator"}
+		return []string{"", "service", "updating", "idle", "boot", "publisher", "administrator"}
 	case plain:
 		return nil
 	case a == remote.Reads:
-		return []string{"boot", "publisher", "administrator"}
+		return []string{"updating", "boot", "publisher", "administrator"}
 	case a == remote.Publishes:
 		return []string{"publisher", "administrator"}
 	}
@@ -91,7 +91,8 @@ func TestEveryRouteAsksWhoCalls(t *testing.T) {
 		}
 		for _, route := range r.api.Routes() {
 			may := map[api.Who][]string{api.Admin: {"administrator"}, api.Agent: {"idle", "boot"}, api.HomeToken: nil,
-				api.MachineKey: {"service"}, api.Anybody: callersInOrder()}[route.Who]
+				api.MachineKey: {"service", "updating"},
+				api.Worker:     {"idle", "boot", "service", "updating"}, api.Anybody: callersInOrder()}[route.Who]
 			check("plain", r.plain.URL, route.Pattern, nil)
 			if route.Pattern == "POST "+job.HelloPath && private {
 				continue // private.txtar has what it answers
@@ -206,7 +207,7 @@ func TestMulticastKeysAreForJobs(t *testing.T) {
 	body := fmt.Sprintf(`{"encoding":%q,"size":1,"networks":[]}`, r.image.Image)
 	for _, who := range callersInOrder() {
 		status, said := r.ask(r.secure.URL, "POST", job.StreamPath, r.tokens[who], body)
-		if (status == http.StatusOK) != (who == "boot") {
+		if (status == http.StatusOK) != (who == "boot" || who == "updating") {
 			t.Errorf("asking for a stream by %q = %d %s", who, status, said)
 		}
 		if status, _ := r.ask(r.plain.URL, "POST", job.StreamPath, r.tokens[who],

@@ -27,9 +27,10 @@ var errBadToken = errors.New("the token is not valid: it is not the administrato
 // callers tells who sends a request, by its token, and which addresses belong to those who had a valid one.
 type callers struct {
 	admin func(*http.Request) error // nil for the administrator
-	// nil for a boot whose machine has a live job; fleet.ErrOver without one
+	// nil for a boot whose machine has a live job, and for an installed machine with a live update; fleet.ErrOver
+	// without one
 	job func(context.Context, fleet.Proof) error
-	// whether an operator named the boot's machine: only such a one opens the reserve
+	// whether an operator named the machine: only such a one opens the reserve
 	ordered func(context.Context, fleet.Proof) bool
 	trusted func(context.Context, minisign.PublicKey) error // nil for a key that may publish
 	state   string                                          // directory
@@ -60,11 +61,14 @@ func (c *callers) who(r *http.Request) (remote.Caller, error) {
 	return by, err
 }
 
-// bearer says whose token r has.
+// bearer says whose token r has, or that it proves the key of an installed machine.
 func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	token := api.Bearer(r)
-	if token == "" {
+	if token == "" && api.Proof(r).Key == "" {
 		return remote.Caller{}, nil
+	}
+	if token == "" {
+		return c.boot(r)
 	}
 	if c.admin(r) == nil {
 		return remote.Caller{Role: remote.Administrator}, nil
@@ -83,7 +87,8 @@ func (c *callers) bearer(r *http.Request) (remote.Caller, error) {
 	return c.boot(r)
 }
 
-// boot tells a boot whose machine has a job from others.
+// boot tells a boot whose machine has a job from others, and an installed machine with an update. A key that belongs to
+// no machine is a stranger's.
 func (c *callers) boot(r *http.Request) (remote.Caller, error) {
 	by, now := api.Proof(r), c.now()
 	sum := sha256.Sum256([]byte(by.Token + "\n" + by.Key)) // a header has no line feed
@@ -94,6 +99,8 @@ func (c *callers) boot(r *http.Request) (remote.Caller, error) {
 		switch err := c.job(r.Context(), by); {
 		case errors.Is(err, fleet.ErrToken):
 			return remote.Caller{}, errBadToken
+		case errors.Is(err, fleet.ErrKey):
+			return remote.Caller{}, nil
 		case errors.Is(err, fleet.ErrOver):
 			if c.private {
 				return remote.Caller{}, errors.New("this machine has no job, and images are private")
@@ -140,7 +147,7 @@ func (c *callers) client(r *http.Request, by remote.Caller) (client string, know
 // meet notes addresses from what agents and operators send.
 func (c *callers) meet(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if api.Bearer(r) != "" {
+		if by := api.Proof(r); by.Token != "" || by.Key != "" {
 			_, _ = c.who(r) // h answers those whose token is not valid
 		}
 		h.ServeHTTP(w, r)
@@ -156,6 +163,10 @@ func (s *server) newCallers() *callers {
 			return err
 		},
 		ordered: func(ctx context.Context, by fleet.Proof) bool {
+			if by.Token == "" {
+				m, err := s.fleet.KeyOwner(ctx, by.Key)
+				return err == nil && m.Rank == fleet.Ordered
+			}
 			b, err := s.fleet.Session(ctx, by)
 			return err == nil && b.Ordered
 		},

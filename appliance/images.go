@@ -55,22 +55,18 @@ func (i images) Settings(ctx context.Context, image job.Image) ([]byte, error) {
 	return m.Settings, err
 }
 
-// Plan implements api.Images. An image without a kernel is refused before a machine restarts for it.
-func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
+// Plan implements api.Images.
+func (i images) Plan(ctx context.Context, text string, have ...string) (job.Image, error) {
 	name, err := ref.Parse(text)
 	if err != nil {
 		return job.Image{}, absent{err}
 	}
-	p, err := i.store.PlanWith(ctx, name, imagestore.PlanOptions{Dictionaries: true})
+	p, err := i.store.PlanWith(ctx, name, imagestore.PlanOptions{Received: have, Dictionaries: true})
 	if errors.Is(err, catalog.ErrNotFound) || errors.Is(err, minisign.ErrSignature) {
 		return job.Image{}, absent{err}
 	}
 	if err != nil {
 		return job.Image{}, fmt.Errorf("planning %s: %w", text, err)
-	}
-	if l, err := i.store.Resolve(ctx, name); err == nil && l.Ref == p.Ref && l.NoKernel {
-		return job.Image{}, absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), "+
-			"and no machine can be installed with it: install one in its template, and publish it again", p.Ref)}
 	}
 	out := job.Image{Ref: p.Ref, Document: string(p.Document), Size: p.Size}
 	for _, s := range p.Streams {
@@ -78,4 +74,74 @@ func (i images) Plan(ctx context.Context, text string) (job.Image, error) {
 			job.Stream{Document: string(s.Document), Index: string(s.Index), Raw: s.Raw, Wire: s.Wire})
 	}
 	return out, nil
+}
+
+// kernels is the template of images with kernels.
+const kernels = "griddle/kernel"
+
+// Kernel implements api.Images. An image without a kernel is refused before a machine restarts for it, if there is no
+// kernel that it could get.
+func (i images) Kernel(ctx context.Context, image job.Image) (job.Image, error) {
+	name, err := ref.Parse(image.Ref)
+	if err != nil {
+		return job.Image{}, absent{err}
+	}
+	l, err := i.store.Resolve(ctx, name)
+	if err != nil || !l.NoKernel {
+		return job.Image{}, err
+	}
+	kernel := kernels + "@" + name.Arch
+	out, err := i.Plan(ctx, kernel)
+	if errors.Is(err, api.ErrNoImage) {
+		err = absent{fmt.Errorf("%s has no kernel (neither /vmlinuz nor /boot/vmlinuz-*), and this server has no "+
+			"image %s for it: make one with `griddle publish kernel`, or install a kernel in the template and publish "+
+			"it again", image.Ref, kernel)}
+	}
+	return out, err
+}
+
+// names implements api.Names.
+type names struct{ store *imagestore.Store }
+
+// For implements api.Names.
+func (names) For(asked, image string) string {
+	name, err := ref.Parse(asked)
+	has, hasErr := ref.Parse(image)
+	if err != nil || hasErr != nil || name.Arch != "" {
+		return asked
+	}
+	name.Arch = has.Arch
+	return name.String()
+}
+
+// Follow implements api.Names.
+func (n names) Follow(ctx context.Context, asked, image string) (string, error) {
+	has, err := ref.Parse(image)
+	if err != nil {
+		return "", absent{err}
+	}
+	newest := ref.Ref{Namespace: has.Namespace, Name: has.Name, Arch: has.Arch}
+	name, err := ref.Parse(asked)
+	if err != nil || name.Template() != has.Template() || name.Version == "" || name.Version == ref.Latest {
+		return newest.String(), nil
+	}
+	name.Arch = has.Arch
+	l, err := n.store.Resolve(ctx, name)
+	if errors.Is(err, catalog.ErrNotFound) || err == nil && l.Version == name.Version {
+		return newest.String(), nil // a version, and not a channel, or one that was deleted
+	}
+	return name.String(), err
+}
+
+// Step implements api.Names.
+func (names) Step(from, to string) (s api.Step) {
+	a, err := ref.Parse(from)
+	b, errB := ref.Parse(to)
+	if err != nil || errB != nil {
+		return api.Step{Other: true}
+	}
+	s.Arch = a.Arch != "" && b.Arch != "" && a.Arch != b.Arch
+	s.Other = a.Template() != b.Template()
+	s.Older = !s.Other && a.Version != "" && b.Version != "" && ref.CompareVersions(b.Version, a.Version) < 0
+	return s
 }

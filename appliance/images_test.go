@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"griddle/appliance/seal"
 	"griddle/appliance/setting"
 	"griddle/imagestore"
+	"griddle/imagestore/catalog"
 	"griddle/imagestore/durable"
 	"griddle/imagestore/minisign"
 	"griddle/imagestore/ref"
@@ -44,6 +47,11 @@ func newStore(t *testing.T) (*imagestore.Store, *minisign.SecretKey) {
 // publishTree publishes a directory as a version of web with settings, "" for none.
 func publishTree(t *testing.T, st *imagestore.Store, k *minisign.SecretKey, tree, version, settings string) {
 	t.Helper()
+	publishAs(t, st, k, tree, ref.Ref{Name: "web", Version: version, Arch: "amd64"}, settings)
+}
+
+func publishAs(t *testing.T, st *imagestore.Store, k *minisign.SecretKey, tree string, name ref.Ref, settings string) {
+	t.Helper()
 	inspect := func(context.Context, string, string) (in imagestore.Inspected, err error) {
 		if settings != "" {
 			in.Settings = json.RawMessage(settings)
@@ -54,7 +62,6 @@ func publishTree(t *testing.T, st *imagestore.Store, k *minisign.SecretKey, tree
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := ref.Ref{Name: "web", Version: version, Arch: "amd64"}
 	if _, err := st.Publish(t.Context(), imagestore.PublishOptions{Source: src, Ref: name, Key: k,
 		Inspect: inspect}); err != nil {
 		t.Fatal(err)
@@ -116,7 +123,8 @@ func TestImageSettings(t *testing.T) {
 	}
 }
 
-// TestImageWithoutKernel offers such an image marked as one, and refuses an order for it before a machine restarts.
+// TestImageWithoutKernel offers such an image marked as one, and refuses an order for it before a machine restarts,
+// until there is a kernel for it.
 func TestImageWithoutKernel(t *testing.T) {
 	st, k := newStore(t)
 	tree := filepath.Join(t.TempDir(), "tree")
@@ -135,11 +143,120 @@ func TestImageWithoutKernel(t *testing.T) {
 	if err != nil || len(choices) != 2 || choices[0].NoKernel || !choices[1].NoKernel {
 		t.Errorf("Choices = %+v, %v; want web:2 with a kernel and web:1 without", choices, err)
 	}
-	if _, err := i.Plan(t.Context(), "web:1"); !errors.Is(err, api.ErrNoImage) ||
-		!strings.Contains(err.Error(), "has no kernel") {
-		t.Errorf("Plan of an image without a kernel = %v", err)
+	kernelOf := func(name string) (job.Image, error) {
+		image, err := i.Plan(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.Kernel(t.Context(), image)
 	}
-	if _, err := i.Plan(t.Context(), "web:2"); err != nil {
-		t.Errorf("Plan of one with a kernel = %v", err)
+	if _, err := kernelOf("web:1"); !errors.Is(err, api.ErrNoImage) ||
+		!strings.Contains(err.Error(), "has no kernel") ||
+		!strings.Contains(err.Error(), "griddle publish kernel") {
+		t.Errorf("Kernel of an image without one = %v", err)
+	}
+	if got, err := kernelOf("web:2"); err != nil || got.Ref != "" {
+		t.Errorf("Kernel of an image with one = %+v, %v", got, err)
+	}
+	for _, version := range []string{"6.1.9", "6.1.10"} {
+		publishAs(t, st, k, tree, ref.Ref{Namespace: "griddle", Name: "kernel", Version: version, Arch: "amd64"}, "")
+	}
+	if got, err := kernelOf("web:1"); err != nil || got.Ref != "griddle/kernel:6.1.10@amd64" || len(got.Streams) == 0 {
+		t.Errorf("Kernel of an image without one = %+v, %v, want the newest", got, err)
+	}
+}
+
+// TestPlanFromPool: the way to an image is the cheapest from what the pool has, by the UUIDs that it was received with.
+func TestPlanFromPool(t *testing.T) {
+	ctx := t.Context()
+	st, k := newStore(t)
+	tree := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tree, "vmlinuz"), bytes.Repeat([]byte("kernel"), 1<<16), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	uuids := map[string]string{}
+	for _, version := range []string{"1", "2"} {
+		if err := os.WriteFile(filepath.Join(tree, "version"), []byte(version), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		publishTree(t, st, k, tree, version, "")
+		m, err := st.Document(ctx, ref.Ref{Name: "web", Version: version, Arch: "amd64"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		uuids[version] = m.UUID.String()
+	}
+	plan := func(have ...string) job.Image {
+		t.Helper()
+		got, err := images{store: st}.Plan(ctx, "web:2@amd64", have...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	full := plan()
+	if got := plan("8f2b1c34-0000-4000-8000-000000000001"); !reflect.DeepEqual(got, full) || len(got.Streams) != 2 {
+		t.Errorf("with an image that the store does not know the plan is %+v, want %+v", got, full)
+	}
+	delta := plan(uuids["1"])
+	if len(delta.Streams) != 1 || delta.Streams[0] != full.Streams[1] || delta.Document != full.Document {
+		t.Errorf("with the image before the plan is %+v, want a delta", delta)
+	}
+	if got := plan(uuids["1"], uuids["2"]); len(got.Streams) != 0 {
+		t.Errorf("with the image itself the plan is %+v, want nothing", got)
+	}
+	st.Key = k
+	if _, err := st.Derive(ctx, imagestore.DeriveOptions{Ref: ref.Ref{Name: "web", Version: "2",
+		Arch: "amd64"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Delete(ctx, ref.Ref{Name: "web", Version: "1", Arch: "amd64"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := plan(uuids["1"]); !reflect.DeepEqual(got, delta) {
+		t.Errorf("with an image that was deleted here the plan is %+v, want the delta", got)
+	}
+}
+
+// TestNames compares references, and follows channels.
+func TestNames(t *testing.T) {
+	st, k := newStore(t)
+	tree := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tree, "vmlinuz"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	publishTree(t, st, k, tree, "1", "")
+	if err := st.SetChannel(t.Context(), catalog.Channel{Template: "web", Name: "stable", Version: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	n := names{st}
+	for _, c := range []struct{ asked, image, want string }{
+		{"web:stable", "web:1@amd64", "web:stable@amd64"}, {"web:2@arm64", "web:1@amd64", "web:2@arm64"},
+		{"web", "", "web"}, {"\x1b", "web:1@amd64", "\x1b"},
+	} {
+		if got := n.For(c.asked, c.image); got != c.want {
+			t.Errorf("For(%q, %q) = %q, want %q", c.asked, c.image, got, c.want)
+		}
+	}
+	for _, c := range []struct{ asked, image, want string }{
+		{"web:stable", "web:1@amd64", "web:stable@amd64"}, {"web:1", "web:1@amd64", "web@amd64"},
+		{"web:deleted", "web:1@amd64", "web@amd64"}, {"", "web:1@amd64", "web@amd64"},
+		{"web:latest", "web:1@amd64", "web@amd64"}, {"db:stable", "web:1@amd64", "web@amd64"},
+	} {
+		if got, err := n.Follow(t.Context(), c.asked, c.image); err != nil || got != c.want {
+			t.Errorf("Follow(%q, %q) = %q, %v, want %q", c.asked, c.image, got, err, c.want)
+		}
+	}
+	for _, c := range []struct {
+		from, to string
+		want     api.Step
+	}{
+		{"web:2@amd64", "web:10@amd64", api.Step{}}, {"web:10@amd64", "web:2@amd64", api.Step{Older: true}},
+		{"web:2@amd64", "db:1@amd64", api.Step{Other: true}}, {"web:2@amd64", "web", api.Step{}},
+		{"web:2@amd64", "web:3@arm64", api.Step{Arch: true}}, {"", "web", api.Step{Other: true}},
+	} {
+		if got := n.Step(c.from, c.to); got != c.want {
+			t.Errorf("Step(%q, %q) = %+v, want %+v", c.from, c.to, got, c.want)
+		}
 	}
 }

@@ -36,11 +36,11 @@ type running struct {
 	key           *minisign.SecretKey // of a publisher of web*
 	tokens        map[string]string   // by who has it, see callersInOrder
 	image         catalog.Publication
-	service       *http.Client // proves the key of an installed machine
+	services      map[string]*http.Client // they prove the keys of installed machines, by who they are
 }
 
 // newRunning starts one with an image, a publisher and three machines, of which two have a job. The thief has the token
-// of one of them, without the key of its boot.
+// of one of them, without the key of its boot. Two more machines are installed, and one of them has an update.
 func newRunning(t testing.TB, images string) *running {
 	t.Helper()
 	ctx := t.Context()
@@ -71,7 +71,8 @@ func newRunning(t testing.TB, images string) *running {
 	t.Cleanup(func() { s.streams.Close() })
 	admin, err := st.adminToken()
 	must(err)
-	r := &running{server: s, t: t, tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
+	r := &running{server: s, t: t, services: map[string]*http.Client{},
+		tokens: map[string]string{"": "", "wrong": "wrong", "administrator": admin}}
 	r.key, err = minisign.GenerateKey()
 	must(err)
 	grant, err := document.NewGrant(r.key.Public(), "web*")
@@ -84,7 +85,8 @@ func newRunning(t testing.TB, images string) *running {
 	r.secure.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	r.secure.StartTLS()
 	t.Cleanup(r.secure.Close)
-	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Streams: streams{s.streams},
+	s.api, err = api.New(api.Options{Fleet: s.fleet, Images: storeImages(s.store), Names: names{s.store},
+		Streams: streams{s.streams},
 		Sources: []string{r.secure.URL}, Home: r.secure.URL, Admin: admin, Private: images == config.ImagesPrivate})
 	must(err)
 	s.callers, s.limits = s.newCallers(), newLimits()
@@ -119,14 +121,22 @@ func newRunning(t testing.TB, images string) *running {
 		must(err)
 		r.tokens[who] = w.Token
 	}
-	r.serve(t, proved)
+	r.serve(t, "service", "5", proved)
+	second, err := job.NewKey()
+	must(err)
+	proved = proved.Clone()
+	proved.Certificates = []tls.Certificate{second}
+	r.serve(t, "updating", "6", proved)
+	_, _, err = s.fleet.Install(ctx, "52:54:00:00:00:06", fleet.Order{Kind: job.Update,
+		Image: job.Image{Ref: "web:1@amd64"}})
+	must(err)
 	return r
 }
 
-// serve has the key of conf install a machine, so that the system there may check in. It has no token that counts.
-func (r *running) serve(t testing.TB, conf *tls.Config) {
+// serve has the key of conf install a machine, so that the system there may check in. It has no token.
+func (r *running) serve(t testing.TB, who, number string, conf *tls.Config) {
 	t.Helper()
-	ctx, mac, boot := t.Context(), "52:54:00:00:00:05", "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f05"
+	ctx, mac, boot := t.Context(), "52:54:00:00:00:0"+number, "7b7c0bd0-4a3a-4b94-b0ac-6c4a0c1f9f0"+number
 	_, j, err := r.fleet.Install(ctx, mac, fleet.Order{Image: job.Image{Ref: "web:1@amd64"}, Disk: "largest"})
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +151,8 @@ func (r *running) serve(t testing.TB, conf *tls.Config) {
 		{Seq: 2, Job: j.Spec.ID, State: job.Done}}}); err != nil {
 		t.Fatal(err)
 	}
-	r.tokens["service"] = "none"
-	r.service = &http.Client{Transport: &http.Transport{TLSClientConfig: conf.Clone(), ForceAttemptHTTP2: true}}
+	r.tokens[who] = who
+	r.services[who] = &http.Client{Transport: &http.Transport{TLSClientConfig: conf.Clone(), ForceAttemptHTTP2: true}}
 }
 
 func storeImages(st *imagestore.Store) api.Images { return images{st} }
@@ -191,12 +201,11 @@ func (r *running) ask(base, method, path, token, body string) (int, string) {
 		r.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
 	client := r.secure.Client()
-	if token == r.tokens["service"] && token != "" {
-		client = r.service
+	if service := r.services[token]; service != nil {
+		client = service
+	} else if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -196,8 +196,9 @@ func (s *server) prepare(ctx context.Context, nw network) (err error) {
 		return errors.Join(err, s.fleet.Close())
 	}
 	s.api, err = api.New(api.Options{
-		Fleet: s.fleet, Images: images{s.store}, Streams: streams{s.streams}, Sources: []string{s.imagesURL()},
-		Home: s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
+		Fleet: s.fleet, Images: images{s.store}, Names: names{s.store}, Streams: streams{s.streams},
+		Sources: []string{s.imagesURL()},
+		Home:    s.httpsURL(), Admin: token, Notices: s.notices, Private: s.config.Images == config.ImagesPrivate,
 		Signed: &noticeKeeper{s: s}, Log: s.log, Now: s.now,
 		Site: func() setting.Document { return s.live.Load().settings },
 	})
@@ -303,7 +304,8 @@ func (s *server) netboot(c config.Config) netboot.Config {
 
 // fleet is what the fleet needs of c.
 func fleetOptions(c config.Config) fleet.Options {
-	return fleet.Options{Unknown: c.Unknown, Enrolment: c.Enrolment, Hostname: c.Hostname, Args: c.KernelArgs}
+	return fleet.Options{Unknown: c.Unknown, Enrolment: c.Enrolment, Hostname: c.Hostname, Args: c.KernelArgs,
+		CheckIn: c.CheckIn}
 }
 
 // LostEntries is what to do about head.ErrLost.

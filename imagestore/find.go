@@ -59,6 +59,7 @@ func (s *Store) NextVersion(ctx context.Context, name ref.Ref, now time.Time) (s
 // PlanOptions says what a receiver has and can do.
 type PlanOptions struct {
 	Have         []ref.Ref // images that it holds
+	Received     []string  // UUIDs of such, with which a receiver keeps what it received: document.Identity.UUID
 	Dictionaries bool      // it decodes with the files of what it holds (the parent of fetch.Opened.OpenStream)
 }
 
@@ -68,7 +69,7 @@ func (s *Store) Plan(ctx context.Context, r ref.Ref, have ...ref.Ref) (fetch.Pla
 }
 
 // PlanWith finds the cheapest way to r, in bytes to fetch: a full stream, a delta or a chain of them. It ignores
-// references of have that the store does not know, since they may come from another store. The error is
+// references and UUIDs that the store does not know, since they may come from another store. The error is
 // catalog.ErrNotFound, or catalog.ErrNoWay if no stream makes the image.
 func (s *Store) PlanWith(ctx context.Context, r ref.Ref, o PlanOptions) (fetch.Plan, error) {
 	v, err := s.View(ctx)
@@ -79,5 +80,5 @@ func (s *Store) PlanWith(ctx context.Context, r ref.Ref, o PlanOptions) (fetch.P
 	if err != nil {
 		return fetch.Plan{}, err
 	}
-	return v.Plan(l.Ref, v.ResolveAll(o.Have), o.Dictionaries)
+	return v.Plan(l.Ref, append(v.ResolveAll(o.Have), v.Received(o.Received)...), o.Dictionaries)
 }

@@ -31,6 +31,8 @@ type Machine struct {
 	LastSeen  time.Time         `json:"lastSeen"` // the zero time: not yet
 	Deployed  *fleet.Deployment `json:"deployed,omitempty"`
 	Service   *fleet.Service    `json:"service,omitempty"`   // the last check-in of the service on it
+	Away      bool              `json:"away,omitempty"`      // the service has not checked in for three intervals
+	Fell      *job.Fell         `json:"fell,omitempty"`      // its last fallback to another root
 	Refused   *fleet.Refusal    `json:"refused,omitempty"`   // why it got no answer when it last asked to boot
 	Conflicts []fleet.Conflict  `json:"conflicts,omitempty"` // what machines claimed about it that contradicts
 	LookAt    []string          `json:"lookAt,omitempty"`    // what to check if it should have reported
@@ -38,8 +40,9 @@ type Machine struct {
 	Waiting []fleet.WaitingBoot `json:"waiting,omitempty"`
 	// its settings have secrets, so that the next boot waits for approval, unless its key is approved; after an order
 	Secrets bool        `json:"secrets,omitempty"`
-	Job     *fleet.Job  `json:"job,omitempty"`  // the most important one, see fleet.View
-	Jobs    []fleet.Job `json:"jobs,omitempty"` // all, the newest first; not in the list
+	Current bool        `json:"current,omitempty"` // after an order of an update: it has the image already
+	Job     *fleet.Job  `json:"job,omitempty"`     // the most important one, see fleet.View
+	Jobs    []fleet.Job `json:"jobs,omitempty"`    // all, the newest first; not in the list
 }
 
 // Install asks for an install. The fields are what an operator types.
@@ -130,8 +133,9 @@ func show(v fleet.View) Machine {
 	m := v.Machine
 	return Machine{Name: m.Name, Status: v.Status(), ID: m.ID, Claimed: m.Rank != fleet.Ordered, Identity: m.Identity,
 		FirstSeen: m.FirstSeen, LastSeen: m.LastSeen,
-		Deployed: m.Deployed, Service: m.Service, Refused: m.Refused, Conflicts: m.Conflicts,
-		LookAt: v.LookAt(), Job: v.Job}
+		Deployed: m.Deployed, Service: m.Service, Away: v.Away, Fell: m.Fell, Refused: m.Refused,
+		Conflicts: m.Conflicts,
+		LookAt:    v.LookAt(), Job: v.Job}
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {
@@ -211,6 +215,11 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 		return err
 	}
 	order.Replace = in.Replace
+	return h.take(w, r, order)
+}
+
+// take makes a job of an order.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, order fleet.Order) error {
 	settings, err := h.check(r.Context(), r.PathValue("key"), order)
 	if err != nil {
 		return err
@@ -219,7 +228,7 @@ func (h *Handler) give(w http.ResponseWriter, r *http.Request, kind job.Kind, in
 	if err != nil {
 		return busy(err, m.Name)
 	}
-	h.o.Log.Info("job created", "machine", m.Name, "kind", string(kind), "image", j.Spec.Image.Ref,
+	h.o.Log.Info("job created", "machine", m.Name, "kind", string(j.Spec.Kind), "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "remote", r.RemoteAddr)
 	out := show(fleet.View{Machine: m, Job: &j})
 	out.Secrets = len(settings.Secrets()) > 0

@@ -40,8 +40,8 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 		if err != nil {
 			return err
 		}
-		if s.Settings && !slices.Contains(in.Features, job.FeatureSettings) {
-			return h.tooOld(r.Context(), fleet.Proof{Token: g.Token, Key: by.Key}, s.ID)
+		if lacks := lacking(s, in.Features); lacks != "" {
+			return h.tooOld(r.Context(), fleet.Proof{Token: g.Token, Key: by.Key}, s.ID, lacks)
 		}
 		out.Job, what = &s, s.Image.Ref
 	} else if out.Images, err = h.o.Images.Choices(r.Context()); err != nil {
@@ -62,12 +62,28 @@ func (h *Handler) hello(w http.ResponseWriter, r *http.Request, by fleet.Proof) 
 func (h *Handler) spec(ctx context.Context, j fleet.Job, home string) (s job.Spec, err error) {
 	s = j.Spec
 	s.Sources = h.o.Sources
-	s.Service = s.Kind == job.Install
-	s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
-	if s.Kind == job.Install {
+	s.Service = s.Kind != job.Relay
+	if home != "" {
+		s.Home = job.Home{URL: h.o.Home + job.HomePath, Token: home}
+	}
+	if s.Kind != job.Relay {
 		s.Settings, err = h.hasSettings(ctx, j)
 	}
 	return s, err
+}
+
+// lacking says what of a job an agent with these features cannot do, "" if it can do all of it.
+func lacking(s job.Spec, features []string) string {
+	can := func(what string) bool { return slices.Contains(features, what) }
+	switch {
+	case s.Kind == job.Update && !can(job.FeatureUpdate):
+		return "updates"
+	case s.Kernel.Ref != "" && !can(job.FeatureKernel):
+		return "an image that gets its kernel from another one"
+	case s.Settings && !can(job.FeatureSettings):
+		return "the settings of this machine"
+	}
+	return ""
 }
 
 func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof) error {
@@ -100,8 +116,15 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 	if err != nil {
 		return err
 	}
-	if s.Settings && !who.Settings {
-		return h.tooOld(r.Context(), by, s.ID)
+	var features []string
+	if who.Settings {
+		features = append(features, job.FeatureSettings)
+	}
+	if who.Kernel {
+		features = append(features, job.FeatureKernel)
+	}
+	if lacks := lacking(s, features); lacks != "" {
+		return h.tooOld(r.Context(), by, s.ID, lacks)
 	}
 	h.o.Log.Info("job chosen at the screen", "machine", j.Spec.Hostname, "image", j.Spec.Image.Ref,
 		"disk", string(j.Spec.Disk), "job", j.Spec.ID, "continued", in.Continue != "")
@@ -110,7 +133,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *http.Request, by fleet.Proof)
 
 // order plans what is asked for. Every mistake in it is told at once.
 func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.Order, error) {
-	o := fleet.Order{Kind: kind, Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
+	o := fleet.Order{Kind: kind, Asked: in.Image, Erase: in.Erase, Hostname: in.Hostname, Args: in.Args}
 	var errs []error
 	var err error
 	if kind == job.Install {
@@ -118,7 +141,10 @@ func (h *Handler) order(ctx context.Context, kind job.Kind, in Install) (fleet.O
 			errs = append(errs, fmt.Errorf("%w: %w", fleet.ErrInvalid, err))
 		}
 	}
-	if o.Image, err = h.o.Images.Plan(ctx, in.Image); err != nil {
+	if o.Image, err = h.o.Images.Plan(ctx, in.Image); err == nil && kind != job.Relay {
+		o.Kernel, err = h.o.Images.Kernel(ctx, o.Image)
+	}
+	if err != nil {
 		errs = append(errs, err)
 	}
 	return o, errors.Join(errs...)

@@ -4,15 +4,18 @@
 //	who       call                                 body -> reply
 //	anyone    POST /v1/agent/hello                 job.Hello -> job.Welcome
 //	agent     POST /v1/agent/choose                job.Choice -> job.Spec
-//	agent     GET  /v1/agent/settings              job.Settings
+//	worker    GET  /v1/agent/settings              job.Settings
 //	agent     POST /v1/agent/events                job.Events -> job.Acknowledged
-//	agent     POST /v1/agent/stream                multicast.Ask -> multicast.Answer
+//	worker    POST /v1/agent/stream                multicast.Ask -> multicast.Answer
+//	worker    POST /v1/agent/plan                  job.PlanAsk -> job.Image
 //	agent     POST /v1/agent/relay                 multicast.RelayReport -> multicast.RelayCommand
 //	home      POST /v1/agent/home                  job.HomeReport -> 204
 //	machine   POST /v1/agent/check-in              job.CheckIn -> job.CheckedIn
+//	machine   POST /v1/agent/update                job.UpdateAsk -> job.Spec
 //	admin     GET  /v1/machines?after=NAME&limit=N Machines; a page of them, without inventories
 //	admin     GET  /v1/machines/KEY                Machine with all its jobs
 //	admin     POST /v1/machines/KEY/install        Install -> 201 Machine
+//	admin     POST /v1/machines/KEY/update         Update -> 201 Machine, or 200 if it has the image
 //	admin     POST /v1/machines/KEY/relay          Relay -> 201 Machine
 //	admin     POST /v1/machines/KEY/cancel         Machine
 //	admin     POST /v1/machines/KEY/approve        Approve -> Machine
@@ -30,8 +33,9 @@
 //
 // A KEY is a name, a MAC address or a UUID. Every call but hello and check-in needs "Authorization: Bearer TOKEN": the
 // one of the Welcome, the one-time token of the job, or the administrator's. A boot that said hello with a key
-// (job.NewKey) makes all its calls with that key: without it its token is not valid. A check-in has no token: the key
-// of its connection says which machine it is. A refusal is a problem document (RFC 9457).
+// (job.NewKey) makes all its calls with that key: without it its token is not valid. An installed machine has no token:
+// the key of its connection says which machine it is. A worker is an agent, or an installed machine with a live update.
+// A refusal is a problem document (RFC 9457).
 //
 // Bodies are at most job.MaxBody bytes and must be application/json, which a page in a browser cannot send here
 // by itself. All requests under way share one budget (body.go); if it is used up, the answer is 503. Strings from
@@ -66,16 +70,38 @@ var ErrNoSession = errors.New("no such multicast session")
 type Images interface {
 	// Choices lists what a screen may offer, in the order in which it does.
 	Choices(ctx context.Context) ([]job.ImageChoice, error)
-	// Plan resolves a reference as a person types it and says how a blank machine gets the image.
-	Plan(ctx context.Context, ref string) (job.Image, error)
+	// Plan resolves a reference as a person types it and says how a machine gets the image that has those with the
+	// received UUIDs of have.
+	Plan(ctx context.Context, ref string, have ...string) (job.Image, error)
+	// Kernel returns the image with a kernel for an image that has none, and the zero value for one that has a kernel.
+	Kernel(ctx context.Context, image job.Image) (job.Image, error)
 	// Settings returns the settings that the signed document of an image has, as JSON; nil for none.
 	Settings(ctx context.Context, image job.Image) ([]byte, error)
+}
+
+// Names are what the API asks about references to images.
+type Names interface {
+	// For is asked, as a person types it, for a machine that has image: of the same architecture, if asked has none.
+	For(asked, image string) string
+	// Follow is the reference that a machine follows which has image, and got it because a person asked for asked: a
+	// channel, or else the newest version of the template.
+	Follow(ctx context.Context, asked, image string) (string, error)
+	// Step compares two references.
+	Step(from, to string) Step
+}
+
+// Step is what differs from one image to another.
+type Step struct {
+	Other bool // the template
+	Arch  bool // the architecture
+	Older bool // the second is an older version of the same template
 }
 
 // Options are what Handler needs; only Site, Notices, Signed, Log and Now may be left out.
 type Options struct {
 	Fleet   *fleet.Fleet
 	Images  Images
+	Names   Names
 	Streams Streams
 	Sources []string                // base URLs of blobs, which each job is given
 	Home    string                  // https base URL that installed systems report to
@@ -95,6 +121,7 @@ type Handler struct {
 	mux   *http.ServeMux
 
 	bodies *quota.Quota
+	plans  *quota.Quota
 	last   lastImage
 }
 
@@ -109,7 +136,8 @@ func New(o Options) (*Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota)}
+	h := &Handler{o: o, admin: sha256.Sum256([]byte(o.Admin)), mux: http.NewServeMux(), bodies: quota.New(bodyQuota),
+		plans: quota.New(planQuota)}
 	for _, r := range h.Routes() {
 		h.mux.HandleFunc(r.Pattern, h.guard(r))
 	}
@@ -122,12 +150,13 @@ func New(o Options) (*Handler, error) {
 // Who may call a route.
 type Who int
 
-// The callers. Agent, HomeToken and MachineKey are checked by the fleet, in the transaction that does the work.
+// The callers. Agent, Worker, HomeToken and MachineKey are checked by the fleet, in the transaction that does the work.
 const (
 	Admin      Who = iota // the zero value, so that a route that forgets to say is closed
 	Agent                 // bearer of a boot's token
 	HomeToken             // bearer of a one-time token
 	MachineKey            // an installed system that proves the key of a machine
+	Worker                // Agent, or MachineKey for a machine with a live update
 	Anybody
 )
 
@@ -143,15 +172,18 @@ func (h *Handler) Routes() []Route {
 	return []Route{
 		{"POST " + job.HelloPath, Anybody, h.hello},
 		{"POST " + job.ChoosePath, Agent, h.choose},
-		{"GET " + job.SettingsPath, Agent, h.settings},
+		{"GET " + job.SettingsPath, Worker, h.settings},
 		{"POST " + job.EventsPath, Agent, h.events},
-		{"POST " + job.StreamPath, Agent, h.stream},
+		{"POST " + job.StreamPath, Worker, h.stream},
+		{"POST " + job.PlanPath, Worker, h.plan},
 		{"POST " + job.RelayPath, Agent, h.relayReport},
 		{"POST " + job.HomePath, HomeToken, h.home},
 		{"POST " + job.CheckInPath, MachineKey, h.checkIn},
+		{"POST " + job.UpdatePath, MachineKey, h.askUpdate},
 		{"GET /v1/machines", Admin, h.machines},
 		{"GET /v1/machines/{key}", Admin, h.machine},
 		{"POST /v1/machines/{key}/install", Admin, h.install},
+		{"POST /v1/machines/{key}/update", Admin, h.update},
 		{"POST /v1/machines/{key}/relay", Admin, h.relay},
 		{"POST /v1/machines/{key}/cancel", Admin, h.cancel},
 		{"POST /v1/machines/{key}/approve", Admin, h.approve},
@@ -187,7 +219,13 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		by := proofOf(r)
 		known, err := false, error(nil)
-		switch route.Who {
+		who := route.Who
+		if who == Worker {
+			if who = Agent; by.Token == "" && by.Key != "" {
+				who = MachineKey
+			}
+		}
+		switch who {
 		case Admin:
 			known, err = true, h.Allow(r)
 		case Agent:
@@ -199,7 +237,7 @@ func (h *Handler) guard(route Route) http.HandlerFunc {
 			m, err = h.o.Fleet.KeyOwner(r.Context(), by.Key)
 			known = m.Rank == fleet.Ordered
 		default:
-			if route.Who == HomeToken && by.Token == "" {
+			if who == HomeToken && by.Token == "" {
 				err = fleet.ErrToken
 				break
 			}
@@ -256,7 +294,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		p = job.NewProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, fleet.ErrAmbiguous), errors.Is(err, fleet.ErrBusy), errors.Is(err, fleet.ErrOver):
 		p = job.NewProblem(http.StatusConflict, err.Error())
-	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved):
+	case errors.Is(err, fleet.ErrClosed), errors.Is(err, fleet.ErrUnapproved), errors.Is(err, fleet.ErrWeakKey):
 		h.o.Log.Info("a boot was refused", "path", r.URL.Path, "remote", r.RemoteAddr, "why", err)
 		p = job.NewProblem(http.StatusForbidden, err.Error())
 	case errors.Is(err, fleet.ErrGuesses):

@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,11 +39,53 @@ func (shelf) Choices(context.Context) ([]job.ImageChoice, error) {
 	return []job.ImageChoice{{Ref: "web:1@amd64", Size: 1000}}, nil
 }
 
-func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
-	if ref != "web" && ref != "set" {
+func (shelf) Plan(_ context.Context, ref string, have ...string) (job.Image, error) {
+	name, version, ok := strings.Cut(strings.TrimSuffix(ref, "@amd64"), ":")
+	if !slices.Contains([]string{"web", "set", "bare", "griddle/kernel"}, name) ||
+		strings.HasSuffix(ref, "@arm64") && name != "web" || version == "9" {
 		return job.Image{}, fmt.Errorf("%w: %s", ErrNoImage, job.Printable(ref))
 	}
-	return job.Image{Ref: ref + ":1@amd64", Document: "sha256:00", Size: 1000}, nil
+	if !ok || version == "old" {
+		version = "1"
+	}
+	if version == "stable" {
+		version = "2"
+	}
+	image := job.Image{Ref: name + ":" + version + "@amd64", Document: "sha256:00", Size: 1000}
+	if strings.HasSuffix(ref, "@arm64") {
+		image.Ref = name + ":" + version
+	}
+	for range have {
+		image.Streams = append(image.Streams, job.Stream{})
+	}
+	return image, nil
+}
+
+func (shelf) Kernel(_ context.Context, image job.Image) (out job.Image, err error) {
+	if strings.HasPrefix(image.Ref, "bare:") {
+		out.Ref = "griddle/kernel:6@amd64"
+	}
+	return out, nil
+}
+
+func (shelf) For(asked, image string) string {
+	if strings.Contains(asked, "@") || image == "" {
+		return asked
+	}
+	return asked + "@amd64"
+}
+
+func (shelf) Follow(_ context.Context, asked, _ string) (string, error) {
+	if strings.HasSuffix(asked, ":stable") {
+		return asked + "@amd64", nil
+	}
+	return "web:3@amd64", nil
+}
+
+func (shelf) Step(from, to string) Step {
+	a, b := strings.Split(from, ":"), strings.Split(to, ":")
+	return Step{Other: a[0] != b[0], Arch: strings.HasSuffix(to, "@arm64"),
+		Older: a[0] == b[0] && len(a) > 1 && len(b) > 1 && b[1] < a[1]}
 }
 
 func (shelf) Settings(_ context.Context, image job.Image) ([]byte, error) {
@@ -81,6 +125,7 @@ type site struct {
 	dir      string           // of the fleet's file
 	settings setting.Document // of all machines
 	log      bytes.Buffer
+	skip     atomic.Int64 // by which the fleet's clock is ahead
 }
 
 func newSite(t testing.TB) *site {
@@ -88,13 +133,15 @@ func newSite(t testing.TB) *site {
 	s := &site{air: &air{}, dir: t.TempDir()}
 	var err error
 	s.fleet, err = fleet.Open(t.Context(), filepath.Join(s.dir, "fleet.db"), fleet.Options{
+		Now:    func() time.Time { return time.Now().Add(time.Duration(s.skip.Load())) },
 		Sealer: seal.In(durable.Disk{}, filepath.Join(s.dir, "settings.key"), "test")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.fleet.Close() })
-	s.handler, err = New(Options{Fleet: s.fleet, Images: shelf{}, Streams: s.air, Sources: []string{"http://a"},
-		Home: "https://a", Admin: adminToken, Site: func() setting.Document { return s.settings },
+	s.handler, err = New(Options{Fleet: s.fleet, Images: shelf{}, Names: shelf{}, Streams: s.air,
+		Sources: []string{"http://a"},
+		Home:    "https://a", Admin: adminToken, Site: func() setting.Document { return s.settings },
 		Log: slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
@@ -204,8 +251,9 @@ func TestGuard(t *testing.T) {
 	for _, r := range s.handler.Routes() {
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		path = strings.NewReplacer("{key}", mac, "{id}", "one", "{action}", "stop").Replace(path)
-		tokens := map[string]bool{"": r.Who == Anybody, "wrong": r.Who == Anybody,
-			w.Token: r.Who == Agent || r.Who == Anybody, adminToken: r.Who == Admin || r.Who == Anybody}
+		all := r.Who == Anybody
+		tokens := map[string]bool{"": all, "wrong": all, w.Token: all || r.Who == Agent || r.Who == Worker,
+			adminToken: all || r.Who == Admin}
 		for token, allowed := range tokens {
 			req := httptest.NewRequest(method, path, strings.NewReader(`{"boot":"`+bootID+`"}`))
 			req.Header.Set("Content-Type", "application/json")

@@ -10,9 +10,6 @@ import (
 	"griddle/appliance/quota"
 )
 
-// checkInEvery is about how many seconds services wait between two check-ins; each adds a random part.
-const checkInEvery = 300
-
 // Notices is what the site says to installed machines, signed: the head of its catalog and its notice. Either is nil
 // where there is none.
 type Notices interface {
@@ -34,7 +31,19 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 		return err
 	}
 	m := got.Machine
-	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: checkInEvery}
+	out := job.CheckedIn{Time: h.o.Now().UTC(), Machine: m.Name, Next: m.Service.Every, Cancelled: got.Cancelled}
+	if got.Job != nil {
+		s, err := h.spec(r.Context(), *got.Job, "")
+		if err != nil {
+			return err
+		}
+		if lacks := lacking(s, append(in.Features, job.FeatureSettings)); lacks == "" {
+			out.Job = &s
+		} else {
+			h.o.Log.Warn("the service of a machine is too old for its job", "machine", m.Name, "job", s.ID,
+				"for", lacks)
+		}
+	}
 	if h.o.Signed != nil {
 		if out.Head, out.Notice, err = h.o.Signed.Signed(r.Context()); err != nil {
 			return fmt.Errorf("signing what installed machines should know: %w", err)
@@ -42,5 +51,9 @@ func (h *Handler) checkIn(w http.ResponseWriter, r *http.Request, by fleet.Proof
 	}
 	h.o.Log.Debug("service checks in", "machine", m.Name, "agent", m.Service.Agent, "root", m.Service.Root,
 		"trouble", m.Service.Trouble)
+	if in := in.Bounded(); in.Job != nil && (in.Job.State == job.Done || in.Job.State == job.Failed) {
+		h.o.Log.Info("an update ended", "machine", m.Name, "job", in.Job.ID, "state", string(in.Job.State),
+			"message", in.Job.Message)
+	}
 	return reply(w, http.StatusOK, out)
 }

@@ -73,6 +73,12 @@ func (c *Client) Install(ctx context.Context, key string, in Install) (out Machi
 	return out, err
 }
 
+// Update gives it an update. Machine.Current says that it has the image already, and got no job.
+func (c *Client) Update(ctx context.Context, key string, in Update) (out Machine, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/machines/"+url.PathEscape(key)+"/update", in, &out)
+	return out, err
+}
+
 // Delete forgets it.
 func (c *Client) Delete(ctx context.Context, key string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/machines/"+url.PathEscape(key), nil, nil)

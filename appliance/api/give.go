@@ -169,12 +169,11 @@ func mistakes(machine string, m setting.Merged, err error) (out []job.Mistake) {
 	return out
 }
 
-// tooOld refuses a job to a boot whose agent cannot ask for settings.
-func (h *Handler) tooOld(ctx context.Context, p fleet.Proof, id string) error {
-	if err := h.o.Fleet.TooOld(ctx, p, id, "the settings of this machine"); err != nil {
+// tooOld refuses a job to a boot whose agent cannot do what it needs.
+func (h *Handler) tooOld(ctx context.Context, p fleet.Proof, id, needs string) error {
+	if err := h.o.Fleet.TooOld(ctx, p, id, needs); err != nil {
 		return err
 	}
-	return job.NewProblem(http.StatusUpgradeRequired,
-		"this machine has settings, and its boot image is too old to get them: make a new one with `make boot`, and "+
-			"copy it to the server's boot_dir")
+	return job.NewProblem(http.StatusUpgradeRequired, "the boot image of this machine is too old for "+needs+
+		": make a new one with `make boot`, and copy it to the server's boot_dir")
 }

@@ -81,10 +81,14 @@ func (h *Handler) replySettings(w http.ResponseWriter, r *http.Request, key stri
 // present is what the machine gets with the image of its install, if it has one, and own as its own settings.
 func (h *Handler) present(ctx context.Context, d fleet.Declared,
 	own setting.Document) (m setting.Merged, image string, err error) {
-	if j := d.Job; j != nil && j.Spec.Kind == job.Install {
-		m, err = h.merged(ctx, j.Spec.Image, own)
+	if j := d.Job; j != nil && j.Spec.Kind != job.Relay {
+		of := j.Spec.Image
+		if now := d.Machine.Deployed; j.Spec.Kind == job.Update && j.State == job.Failed && now != nil {
+			of = job.Image{Ref: now.Image}
+		}
+		m, err = h.merged(ctx, of, own)
 		if err == nil || !errors.Is(err, ErrNoImage) {
-			return m, j.Spec.Image.Ref, err
+			return m, of.Ref, err
 		}
 	}
 	m, err = h.merged(ctx, job.Image{}, own)

@@ -50,7 +50,7 @@
 //	jobs         id, machine, origin, state, created, data (Job as JSON)
 //	boots        boot, machine, token (SHA-256), seq (highest event in the journal), created, used, acted, source, mac,
 //	             uuid, key (see Proof), code (of its screen), waiting (for an operator: when last), settings (its agent
-//	             asks for them), given (the job whose settings it got last)
+//	             asks for them), given (the job whose settings it got last), kernel (its agent can add one)
 //	keys         machine, key, approved: the keys that an operator approved
 //	installs     machine, key, job, time: the key of the boot that last installed it, see CheckIn
 //	guesses      machine, time: codes that matched no boot

@@ -30,12 +30,21 @@ type shelf struct{}
 
 func (shelf) Choices(context.Context) ([]job.ImageChoice, error) { return nil, nil }
 
-func (shelf) Plan(_ context.Context, ref string) (job.Image, error) {
-	if ref != "web" {
+func (shelf) Plan(_ context.Context, ref string, _ ...string) (job.Image, error) {
+	version, ok := map[string]string{"web": "1", "web:1": "1", "web:stable": "2", "web:2": "2"}[ref]
+	if !ok {
 		return job.Image{}, fmt.Errorf("%w: %s", api.ErrNoImage, ref)
 	}
-	return job.Image{Ref: "web:1@amd64", Size: 1000}, nil
+	return job.Image{Ref: "web:" + version + "@amd64", Size: 1000}, nil
 }
+
+func (shelf) Kernel(context.Context, job.Image) (out job.Image, err error) { return out, nil }
+
+func (shelf) For(asked, _ string) string { return asked }
+
+func (shelf) Follow(context.Context, string, string) (string, error) { return "web:stable", nil }
+
+func (shelf) Step(from, to string) api.Step { return api.Step{Older: to < from} }
 
 func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, nil }
 
@@ -96,7 +105,7 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Admin: adminToken,
+	h, err := api.New(api.Options{Fleet: f, Images: shelf{}, Names: shelf{}, Admin: adminToken,
 		Site: func() setting.Document { return site }})
 	if err != nil {
 		return nil, err

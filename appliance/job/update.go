@@ -64,7 +64,7 @@ const (
 )
 
 // PlanAsk asks for the cheapest way to the image of a job, an install or an update, from what the pool has. The answer
-// is the same image; the first of its streams is full, or a delta from one of Have.
+// is the same image; the first of its streams is full, or a delta from one of Have. Without streams the pool has it.
 type PlanAsk struct {
 	Job string `json:"job"` // Spec.ID of the machine's live job
 	// Have are the received UUIDs of the images in the pool, in lower case with dashes. Those that the server does not
@@ -87,7 +87,8 @@ func (a PlanAsk) Bounded() PlanAsk {
 }
 
 // UpdateAsk asks for an update of the machine that asks, because a person or a timer on it wants one. The answer is a
-// job, as an operator could have ordered it. If the machine has a live job of an operator, that is the answer.
+// job, as an operator could have ordered it. If the machine has a live update of an operator, that is the answer. An
+// answer without an ID says that the machine has the image already.
 type UpdateAsk struct {
 	// Image is a reference as a person types it; "" means the newest version of what the machine was installed with: of
 	// the channel that was named, or else of the template.

@@ -152,6 +152,25 @@ func (v *View) Plan(name string, have []string, dictionaries bool) (fetch.Plan, 
 	return p, nil
 }
 
+// Received lists the images whose identities have one of the UUIDs, in the form of sendstream.UUID.String. A deleted
+// image is allowed: it may still be the parent of a delta.
+func (v *View) Received(uuids []string) []string {
+	wanted := map[string]bool{}
+	for _, u := range uuids {
+		wanted[u] = true
+	}
+	var out []string
+	for _, images := range []map[string]*Listed{v.images, v.gone} {
+		for name, l := range images {
+			if wanted[l.Identity.UUID.String()] {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // ResolveAll turns references into full ones. A deleted image is allowed: it may still be the parent of a delta.
 func (v *View) ResolveAll(refs []ref.Ref) []string {
 	var out []string
