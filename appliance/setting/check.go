@@ -71,6 +71,7 @@ func (s Settings) check(part bool) error {
 	if s.Configure != nil {
 		c.configure(*s.Configure)
 	}
+	c.keep(s.Keep)
 	if err := job.KernelArgs(s.Args); err != nil {
 		c.wrong("args", "%v", err)
 	}

@@ -64,6 +64,7 @@ var lists = map[string]listRule{
 	"root.keys":          {},
 	"ca":                 {},
 	"args":               {},
+	"keep":               {},
 	"files":              {"path", false},
 	"hooks":              {"name", false},
 	"network.interfaces": {"name", true},

@@ -12,7 +12,7 @@
 //	users, network.interfaces, hooks   by name; for users and interfaces the keys of one entry are merged
 //	files                              by path, the later file whole
 //	keys and groups of a user,         each value once, in the order in which they come
-//	root.keys, ca, args
+//	root.keys, ca, args, keep
 //	all others                         the later list alone
 //
 // An entry with "absent": true takes the entry with its name or path away.
@@ -64,6 +64,10 @@ type Settings struct {
 	Files     []File     `json:"files,omitempty"`
 	Hooks     []Hook     `json:"hooks,omitempty"` // in this order
 	Configure *Configure `json:"configure,omitempty"`
+
+	// Keep are files and folders that stay over updates, absolute paths, in addition to what each machine keeps: see
+	// package initramfs/pool/carry.
+	Keep []string `json:"keep,omitempty"`
 
 	Args []string `json:"args,omitempty"` // kernel arguments, see job.KernelArg
 	Swap Size     `json:"swap,omitempty"` // size of the swap file in bytes, 1 MiB or more; 0 for none

@@ -71,6 +71,7 @@ func TestEverySetting(t *testing.T) {
 		"hooks": [{"name": "10-join", "script": "#!/bin/sh\ntrue\n", "timeout": "1m", "skip": true, "secret": true}],
 		"configure": {"tool": "ansible", "git": "https://git.example.org/site.git", "branch": "main",
 			"entry": "local.yml", "every": "30m", "data": {"role": "desk"}},
+		"keep": ["/srv/data", "/etc/lab.conf"],
 		"args": ["quiet", "mitigations=off"], "swap": "4G", "userData": "#cloud-config\n"}`
 	s := resolve(t, text)
 	if s.Hostname != "lab-1-sn-42-x" || s.Swap != 4<<30 || s.Files[0].Permissions() != 0o640 ||
@@ -130,7 +131,7 @@ func TestSecretsAreHidden(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	image := `{"zone": "UTC", "keymap": "us", "args": ["quiet"], "ntp": ["a", "b"],
+	image := `{"zone": "UTC", "keymap": "us", "args": ["quiet"], "keep": ["/srv"], "ntp": ["a", "b"],
 		"root": {"keys": ["` + adaKey + `"]},
 		"users": [{"name": "ada", "groups": ["video"], "shell": "/bin/sh"}, {"name": "bob"}],
 		"files": [{"path": "/etc/motd", "content": "image", "mode": "0600"}], "ssh": {"passwordLogin": true},
@@ -138,7 +139,7 @@ func TestMerge(t *testing.T) {
 	site := `{"zone": "Europe/Berlin", "args": ["quiet", "nosmt"], "ntp": ["c"], "ssh": {"passwordLogin": false},
 		"users": [{"name": "ada", "groups": ["video", "audio"], "sudo": true}],
 		"files": [{"path": "/etc/motd", "content": "site"}]}`
-	own := `{"zone": null, "users": [{"name": "bob", "absent": true}, {"name": "eve", "uid": 1234}],
+	own := `{"zone": null, "keep": ["/opt/lab", "/srv"], "users": [{"name": "bob", "absent": true}, {"name": "eve", "uid": 1234}],
 		"network": {"interfaces": [{"name": "lan0", "dhcp4": false, "addresses": ["192.0.2.5/24"]}]}}`
 	m := read(t, image, site, own)
 	s, err := m.Resolve(machine)
@@ -147,6 +148,7 @@ func TestMerge(t *testing.T) {
 	}
 	no := false
 	want := Settings{Keymap: "us", Args: []string{"quiet", "nosmt"}, NTP: []string{"c"},
+		Keep: []string{"/srv", "/opt/lab"},
 		Root: Root{Keys: []string{adaKey}},
 		Users: []User{{Name: "ada", Groups: []string{"video", "audio"}, Shell: "/bin/sh", Sudo: true},
 			{Name: "eve", UID: 1234}},
@@ -164,6 +166,8 @@ func TestMerge(t *testing.T) {
 args[1] = nosmt (site)
 files[/etc/motd].content = site (site)
 files[/etc/motd].path = /etc/motd (site)
+keep[0] = /srv (image)
+keep[1] = /opt/lab (machine)
 keymap = us (image)
 network.interfaces[lan0].addresses[0] = 192.0.2.5/24 (machine)
 network.interfaces[lan0].dhcp4 = false (machine)

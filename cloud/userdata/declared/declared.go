@@ -111,7 +111,7 @@ func parts(s setting.Settings) ([]userdata.Part, error) {
 	return append(parts, own...), err
 }
 
-// Rest lists the places of what settings have that is not cloud-init's: what installs the machine does it.
+// Rest lists the places of what settings have that is not cloud-init's: what installs and updates the machine does it.
 func Rest(s setting.Settings) []string {
 	var out []string
 	for _, h := range s.Hooks {
@@ -119,6 +119,9 @@ func Rest(s setting.Settings) []string {
 	}
 	if len(s.Args) > 0 {
 		out = append(out, "args")
+	}
+	if len(s.Keep) > 0 {
+		out = append(out, "keep")
 	}
 	return out
 }
