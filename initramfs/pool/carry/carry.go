@@ -23,6 +23,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"griddle/initramfs/pool/carry/accounts"
 	"griddle/initramfs/pool/carry/tree"
@@ -64,6 +65,7 @@ func Carry(ctx context.Context, t Trees, list []string) (Report, error) {
 		{"accounts", c.accounts}, // first: the others need its numbers
 		{"the identity of the machine", c.identity},
 		{"what was changed on the machine", c.changes},
+		{"what lists keep", c.lists(list)},
 	} {
 		if err := step.do(ctx); err != nil {
 			return c.report, fmt.Errorf("carrying %s: %w", step.what, err)
@@ -87,15 +89,14 @@ func (c *carrier) whole(ctx context.Context, at string) error {
 
 func (c *carrier) walk(ctx context.Context, r tree.Roots, at string, o tree.Options) error {
 	done, err := tree.Carry(ctx, r, at, o)
-	name := "/" + tree.Name(at)
+	name := tree.Name("/" + strings.TrimPrefix(at, "/"))
 	switch {
+	case done.Deleted > 0:
+		c.carried("%s (%d changed, %d deleted)", name, done.Carried, done.Deleted)
+	case done.Carried > 1:
+		c.carried("%s (%d changed)", name, done.Carried)
 	case done.Carried == 1:
 		c.carried("%s", name)
-	case done.Carried > 1:
-		c.carried("%s, %d files and folders", name, done.Carried)
-	}
-	if done.Deleted > 0 {
-		c.carried("%s, where %d files and folders were deleted", name, done.Deleted)
 	}
 	c.report.Left = append(c.report.Left, done.Left...)
 	return err

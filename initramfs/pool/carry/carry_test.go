@@ -118,15 +118,16 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// What the old system does not have stays as the new root has it.
+// What the old system does not have stays as the new root has it, but for keys, which all machines would have.
 func TestNoIdentity(t *testing.T) {
 	b := trees(t, map[string]string{"etc/hosts": "127.0.1.1 new\n", "etc/hostname": "",
 		"etc/machine-id": "uninitialized\n"})
-	b.new(t, map[string]string{"etc/machine-id": anID, "etc/hostname": "new\n", "etc/ssh/ssh_host_rsa_key": "new"})
+	b.new(t, map[string]string{"etc/machine-id": anID, "etc/hostname": "new\n", "etc/ssh/ssh_host_rsa_key": "new",
+		"etc/adjtime": "new"})
 	r := b.carry(t)
-	b.has(t, map[string]string{"etc/machine-id": anID, "etc/hostname": "new\n", "etc/ssh/ssh_host_rsa_key": "new",
-		"etc/hosts": "127.0.1.1 new\n"})
-	b.lacks(t, "var")
+	b.has(t, map[string]string{"etc/machine-id": anID, "etc/hostname": "new\n", "etc/hosts": "127.0.1.1 new\n",
+		"etc/adjtime": "new"})
+	b.lacks(t, "var", "etc/ssh/ssh_host_rsa_key")
 	if len(r.Left) != 3 {
 		t.Errorf("left %q", r.Left)
 	}

@@ -11,20 +11,24 @@ import (
 	"griddle/initramfs/sysroot"
 )
 
-// keys are files that a machine is known by, or decrypts its own secrets with: patterns of path.Match for a folder.
-var keys = []struct{ dir, pattern string }{
-	{"etc/ssh", "ssh_host_*"},
-	{"etc/dropbear", "dropbear_*_host_key"},
-	{"etc", "adjtime"},
-	{"etc", "dhcpcd.duid"},
-	{"etc", "dhcpcd.secret"},
-	{"var/lib/dhcpcd", "duid"},
-	{"var/lib/dhcpcd", "secret"},
-	{"var/lib/systemd", "credential.secret"},
-	{"var/lib/NetworkManager", "secret_key"},
-	{"etc/iscsi", "initiatorname.iscsi"},
-	{"etc/nvme", "hostid"},
-	{"etc/nvme", "hostnqn"},
+// keys are files that a machine is known by, or decrypts its own secrets with: patterns of path.Match for a folder. Of
+// the secret ones the new root has those of the machine alone: those of the image would be the same on all machines.
+var keys = []struct {
+	dir, pattern string
+	secret       bool
+}{
+	{"etc/ssh", "ssh_host_*", true},
+	{"etc/dropbear", "dropbear_*_host_key", true},
+	{"etc", "dhcpcd.duid", true},
+	{"etc", "dhcpcd.secret", true},
+	{"var/lib/dhcpcd", "duid", true},
+	{"var/lib/dhcpcd", "secret", true},
+	{"var/lib/systemd", "credential.secret", true},
+	{"var/lib/NetworkManager", "secret_key", true},
+	{"etc", "adjtime", false},
+	{"etc/iscsi", "initiatorname.iscsi", false},
+	{"etc/nvme", "hostid", false},
+	{"etc/nvme", "hostnqn", false},
 }
 
 // identity has the new root be the same machine.
@@ -36,7 +40,7 @@ func (c *carrier) identity(ctx context.Context) error {
 		return err
 	}
 	for _, k := range keys {
-		if err := c.key(ctx, k.dir, k.pattern); err != nil {
+		if err := c.key(ctx, k.dir, k.pattern, k.secret); err != nil {
 			return err
 		}
 	}
@@ -104,20 +108,21 @@ func (c *carrier) names() error {
 	return nil
 }
 
-// key carries those files of a folder whose names match. If there are any, the new root has no others of the kind: they
-// would be those of the image, which all its machines have.
-func (c *carrier) key(ctx context.Context, dir, pattern string) error {
+// key carries those files of a folder whose names match.
+func (c *carrier) key(ctx context.Context, dir, pattern string, secret bool) error {
 	files, err := matching(c.old, dir, pattern)
-	if err != nil || len(files) == 0 {
-		return err
-	}
-	others, err := matching(c.to, dir, pattern)
 	if err != nil {
 		return err
 	}
-	for _, name := range others {
-		if err := c.to.RemoveAll(name); err != nil {
+	if secret {
+		others, err := matching(c.to, dir, pattern)
+		if err != nil {
 			return err
+		}
+		for _, name := range others {
+			if err := c.to.RemoveAll(name); err != nil {
+				return err
+			}
 		}
 	}
 	for _, name := range files {

@@ -35,8 +35,8 @@ func (w *walk) makeParent(old, to sysroot.Dir, at string) (cursor, error) {
 		dir = path.Join(dir, part)
 		st, err := to.Stat(dir)
 		if err == nil && !st.IsDir() {
-			return cursor{}, fmt.Errorf("/%s is not a folder in the new image: change the image, or the list that "+
-				"keeps the path", Name(dir))
+			return cursor{}, fmt.Errorf("%s is not a folder in the new image: change the image, or the list that "+
+				"keeps the path", Name("/"+dir))
 		}
 		if err == nil {
 			continue

@@ -71,10 +71,10 @@ func Carry(ctx context.Context, r Roots, at string, o Options) (Result, error) {
 	}
 	err := w.path(r, at)
 	if w.more > 0 {
-		w.Left = append(w.Left, fmt.Sprintf("and %d more below /%s", w.more, Name(at)))
+		w.Left = append(w.Left, fmt.Sprintf("and %d more below %s", w.more, Name("/"+at)))
 	}
 	if err != nil {
-		return w.Result, fmt.Errorf("carrying /%s: %w", Name(at), err)
+		return w.Result, fmt.Errorf("carrying %s: %w", Name("/"+at), err)
 	}
 	return w.Result, nil
 }
@@ -118,5 +118,5 @@ func (w *walk) leave(at, format string, args ...any) {
 		w.more++
 		return
 	}
-	w.Left = append(w.Left, "/"+Name(at)+": "+fmt.Sprintf(format, args...))
+	w.Left = append(w.Left, Name("/"+at)+": "+fmt.Sprintf(format, args...))
 }

@@ -301,7 +301,7 @@ func TestLeft(t *testing.T) {
 	pooltest.Tool(t, "touch", b.path("old/d/mount/file"))
 	r := b.carry(t, "/d", Options{})
 	want := []string{"/d/disk: it is a device", "/d/mount: another filesystem is mounted there",
-		`/"d/pi\npe": it is a named pipe`, "/d/socket: it is a socket, which its program makes",
+		`"/d/pi\npe": it is a named pipe`, "/d/socket: it is a socket, which its program makes",
 		"/d/tty: it is a device"}
 	if !slices.Equal(r.Left, want) || r.Carried != 0 {
 		t.Errorf("carried %d, left %q, want %q", r.Carried, r.Left, want)
