@@ -70,6 +70,8 @@ var house = []rule{
 	{from: "griddle/initramfs/disk", never: []string{"griddle/..."}, why: "disks are what the kernel says"},
 	{from: "griddle/initramfs/kmod", never: []string{"griddle/..."},
 		why: "the kernel and the agent load modules in the same way"},
+	{from: "griddle/initramfs/debian", never: []string{"griddle/..."},
+		why: "a package is fetched the same way, whatever is made of it"},
 	{from: "griddle/initramfs/console", only: []string{"griddle/appliance/site"},
 		why: "a terminal is the same, whatever is drawn on it; the site gives the keymap"},
 	{from: "griddle/initramfs/sysroot", never: []string{"griddle/..."},

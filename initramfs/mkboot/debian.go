@@ -2,15 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"griddle/initramfs"
+	"griddle/initramfs/debian"
 )
 
 // kernel is an unpacked kernel with its modules, the tables that depmod makes of them, firmware, and whatever else
@@ -63,66 +64,52 @@ func wanted() []string { return append(initramfs.FirmwarePackages(), keymapPacka
 // download fetches what wanted and the kernel's metapackage name, unpacks it into a directory of its
 // own and writes that directory's name to current.
 func (b *builder) download(ctx context.Context, current string) error {
-	apt, err := b.apt(ctx)
+	m, err := debian.Open(ctx, debian.Options{Dir: filepath.Join(b.cache, "apt"), Arch: "amd64",
+		Components: []string{"main", "non-free-firmware"}})
 	if err != nil {
 		return err
 	}
 	b.printf("looking for Debian's kernel and firmware packages")
-	if _, err := apt(ctx, "apt-get", "-q", "update"); err != nil {
+	if err := m.Update(ctx); err != nil {
 		return err
 	}
-	depends, err := apt(ctx, "apt-cache", "depends", "--important", "linux-image-amd64")
+	kernel, err := m.Kernel(ctx, "linux-image-amd64")
 	if err != nil {
 		return err
 	}
-	packages := wanted()
-	for _, f := range strings.Fields(depends) {
-		if strings.HasPrefix(f, "linux-image-") && f != "linux-image-amd64" {
-			packages = append(packages, f)
-			break
-		}
-	}
-	if len(packages) == len(wanted()) {
-		return fmt.Errorf("looking for a kernel: linux-image-amd64 does not depend on a kernel package:\n%s", depends)
-	}
-	versions, err := apt(ctx, "apt-get", append([]string{"download", "--print-uris"}, packages...)...)
+	packages := append(wanted(), kernel)
+	found, err := m.Files(ctx, packages...)
 	if err != nil {
 		return err
 	}
 	var files []string
-	for line := range strings.Lines(versions) {
-		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[0], "'") {
-			files = append(files, f[1])
-		}
+	for _, f := range found {
+		files = append(files, f.Name)
 	}
-	slices.Sort(files)
 	name := "root-" + digest(strings.Join(files, "\n"))
 	if _, err := os.Stat(filepath.Join(b.cache, name)); err != nil {
 		b.printf("downloading %d packages", len(files))
-		if err := b.unpack(ctx, apt, packages, name); err != nil {
+		if err := b.unpack(ctx, m, packages, name); err != nil {
 			return err
 		}
 	}
 	return replace(current, []byte(name+"\n"+strings.Join(files, "\n")+"\n"))
 }
 
-func (b *builder) unpack(ctx context.Context, apt aptFunc, packages []string, name string) error {
+func (b *builder) unpack(ctx context.Context, m *debian.Mirror, packages []string, name string) error {
 	dir, err := os.MkdirTemp(b.cache, "debs-*")
 	if err != nil {
 		return fmt.Errorf("unpacking packages: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if _, err := apt(ctx, "apt-get", append([]string{"-q", "download"}, packages...)...); err != nil {
+	debs, err := m.Download(ctx, packages...)
+	if err != nil {
 		return err
-	}
-	debs, err := filepath.Glob(filepath.Join(b.cache, "apt", "*.deb"))
-	if err != nil || len(debs) == 0 {
-		return fmt.Errorf("unpacking packages: no package was downloaded")
 	}
 	root := filepath.Join(dir, "root")
 	for _, deb := range debs {
-		if out, err := exec.CommandContext(ctx, "dpkg-deb", "-x", deb, root).CombinedOutput(); err != nil {
-			return fmt.Errorf("unpacking %s: %w\n%s", filepath.Base(deb), err, out)
+		if err := debian.Unpack(ctx, deb, root); err != nil {
+			return err
 		}
 		if err := os.Remove(deb); err != nil {
 			return fmt.Errorf("unpacking packages: %w", err)
@@ -141,3 +128,5 @@ func (b *builder) unpack(ctx context.Context, apt aptFunc, packages []string, na
 	}
 	return nil
 }
+
+func digest(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[:16] }
