@@ -72,6 +72,8 @@ var house = []rule{
 		why: "the kernel and the agent load modules in the same way"},
 	{from: "griddle/initramfs/debian", never: []string{"griddle/..."},
 		why: "a package is fetched the same way, whatever is made of it"},
+	{from: "griddle/initramfs/drivers", only: []string{"griddle/initramfs"},
+		why: "modules are taken the same way for the boot image and for kernel images"},
 	{from: "griddle/initramfs/console", only: []string{"griddle/appliance/site"},
 		why: "a terminal is the same, whatever is drawn on it; the site gives the keymap"},
 	{from: "griddle/initramfs/sysroot", never: []string{"griddle/..."},

@@ -1,61 +1,84 @@
 package initramfs
 
+import "slices"
+
 // DefaultChoice is the hardware that the boot image supports: almost every wired network card and every storage
 // controller with a driver in Debian's kernel, software RAID, the filesystems that a disk may have, and keyboards. It
 // has no drivers for wireless cards, sound or graphics (the kernel's own EFI and VGA consoles are enough).
 func DefaultChoice() Choice {
-	return Choice{
-		Take: []string{
-			// Network: all of Ethernet, its PHYs, USB adapters, and what hypervisors offer.
-			"kernel/drivers/net/ethernet/", "kernel/drivers/net/phy/", "kernel/drivers/net/mdio/",
-			"kernel/drivers/net/usb/", "kernel/drivers/net/hyperv/", "kernel/drivers/net/vmxnet3/",
-			"kernel/drivers/net/fjes/", "kernel/drivers/net/virtio_net", "kernel/drivers/net/xen-netfront",
-			"kernel/net/packet/",
-			// Storage.
-			"kernel/drivers/ata/", "kernel/drivers/scsi/", "kernel/drivers/message/fusion/",
-			"kernel/drivers/nvme/host/nvme", "kernel/drivers/pci/controller/vmd",
-			"kernel/drivers/block/virtio_blk", "kernel/drivers/block/xen-blkfront", "kernel/drivers/block/loop",
-			"kernel/drivers/mmc/", "kernel/drivers/ufs/", "kernel/drivers/usb/storage/", "kernel/drivers/nvdimm/",
-			"kernel/drivers/cdrom/", "kernel/drivers/md/",
-			// Filesystems.
-			"kernel/fs/btrfs/", "kernel/fs/fat/vfat", "kernel/fs/ext4/", "kernel/fs/xfs/", "kernel/fs/isofs/",
-			"kernel/fs/squashfs/", "kernel/fs/overlayfs/", "kernel/fs/efivarfs/",
-			"kernel/fs/nls/nls_cp437", "kernel/fs/nls/nls_iso8859-1", "kernel/fs/nls/nls_ascii",
-			"kernel/fs/nls/nls_utf8",
-			// Checksums that filesystems ask for by an algorithm's name, so that no table links to them.
-			"kernel/crypto/crc32c_generic", "kernel/crypto/xxhash_generic", "kernel/crypto/blake2b_generic",
-			"kernel/crypto/crct10dif_generic", "kernel/crypto/crc64_rocksoft_generic",
-			"kernel/arch/x86/crypto/crc32c-intel", "kernel/arch/x86/crypto/sha256-ssse3",
-			"kernel/arch/x86/crypto/crct10dif-pclmul",
-			// Which drives the BIOS offers.
-			"kernel/drivers/firmware/edd",
-			// Buses and keyboards.
-			"kernel/drivers/virtio/virtio_pci", "kernel/drivers/virtio/virtio_mmio", "kernel/drivers/hv/hv_vmbus",
-			"kernel/drivers/char/hw_random/virtio-rng", "kernel/drivers/char/virtio_console",
-			"kernel/drivers/usb/host/", "kernel/drivers/hid/hid-generic", "kernel/drivers/hid/usbhid/",
-			"kernel/drivers/hid/hid-hyperv", "kernel/drivers/input/serio/hyperv-keyboard", "kernel/drivers/input/evdev",
-		},
-		Leave: []string{
-			// Two NICs whose firmware alone weighs more than all the others' together, one of 2008 whose firmware
-			// weighs as much as the multicast in the agent and that was not made again, and switches.
-			"kernel/drivers/net/ethernet/qlogic/netxen/",
-			"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
-			"kernel/drivers/net/ethernet/mellanox/mlxsw/",
-			// Mobile telephones and modems, which no lease comes over without more software.
-			"kernel/drivers/net/usb/qmi_wwan", "kernel/drivers/net/usb/cdc_mbim",
-			"kernel/drivers/net/usb/huawei_cdc_ncm", "kernel/drivers/net/usb/sierra_net", "kernel/drivers/net/usb/hso",
-			"kernel/drivers/net/usb/cdc-phonet", "kernel/drivers/net/usb/lg-vl600", "kernel/drivers/net/usb/kalmia",
-			// Cards of the PCMCIA bus, tapes, media changers, a debugging aid, and storage that needs a network first.
-			"kernel/drivers/scsi/pcmcia/", "kernel/drivers/ata/pata_pcmcia", "kernel/drivers/scsi/st",
-			"kernel/drivers/scsi/ch", "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/iscsi_tcp",
-			"kernel/drivers/scsi/cxgbi/", "kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/",
-			"kernel/drivers/scsi/qedi/", "kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/",
-			"kernel/drivers/scsi/qedf/", "kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
-			// What serves disks to others, shares them in a cluster, or caches them and needs a program to set it up.
-			"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx", "kernel/drivers/md/md-cluster", "kernel/drivers/md/bcache/",
-			"kernel/drivers/net/ethernet/8390/pcnet_cs", "kernel/drivers/net/ethernet/8390/axnet_cs",
-			"kernel/drivers/usb/host/sl811_cs",
-		},
+	return Choice{Leave: leave(), Take: slices.Concat(disks(), checksums(), []string{
+		// Network: all of Ethernet, its PHYs, USB adapters, and what hypervisors offer.
+		"kernel/drivers/net/ethernet/", "kernel/drivers/net/phy/", "kernel/drivers/net/mdio/",
+		"kernel/drivers/net/usb/", "kernel/drivers/net/hyperv/", "kernel/drivers/net/vmxnet3/",
+		"kernel/drivers/net/fjes/", "kernel/drivers/net/virtio_net", "kernel/drivers/net/xen-netfront",
+		"kernel/net/packet/",
+		// More storage.
+		"kernel/drivers/block/loop", "kernel/drivers/cdrom/", "kernel/drivers/md/",
+		// Filesystems.
+		"kernel/fs/btrfs/", "kernel/fs/fat/vfat", "kernel/fs/ext4/", "kernel/fs/xfs/", "kernel/fs/isofs/",
+		"kernel/fs/squashfs/", "kernel/fs/overlayfs/", "kernel/fs/efivarfs/",
+		"kernel/fs/nls/nls_cp437", "kernel/fs/nls/nls_iso8859-1", "kernel/fs/nls/nls_ascii",
+		"kernel/fs/nls/nls_utf8",
+		// Which drives the BIOS offers.
+		"kernel/drivers/firmware/edd",
+		// Random numbers, consoles and keyboards.
+		"kernel/drivers/char/hw_random/virtio-rng", "kernel/drivers/char/virtio_console",
+		"kernel/drivers/hid/hid-generic", "kernel/drivers/hid/usbhid/",
+		"kernel/drivers/hid/hid-hyperv", "kernel/drivers/input/serio/hyperv-keyboard", "kernel/drivers/input/evdev",
+	})}
+}
+
+// RootChoice is what reaches the root of an installed machine: btrfs and every disk on which the boot image installs.
+// Kernels differ in what they have as modules, so patterns may match nothing.
+func RootChoice() Choice {
+	return Choice{Leave: leave(), Lenient: true,
+		Take: slices.Concat(disks(), checksums(), []string{"kernel/fs/btrfs/"})}
+}
+
+// disks are the controllers of disks, and the buses behind which they are.
+func disks() []string {
+	return []string{
+		"kernel/drivers/ata/", "kernel/drivers/scsi/", "kernel/drivers/message/fusion/",
+		"kernel/drivers/nvme/host/nvme", "kernel/drivers/pci/controller/vmd",
+		"kernel/drivers/block/virtio_blk", "kernel/drivers/block/xen-blkfront",
+		"kernel/drivers/mmc/", "kernel/drivers/ufs/", "kernel/drivers/usb/storage/", "kernel/drivers/nvdimm/",
+		"kernel/drivers/virtio/virtio_pci", "kernel/drivers/virtio/virtio_mmio", "kernel/drivers/hv/hv_vmbus",
+		"kernel/drivers/usb/host/",
+	}
+}
+
+// checksums are what filesystems and disks ask for by an algorithm's name, so that no table links to it.
+func checksums() []string {
+	return []string{
+		"kernel/crypto/crc32c_generic", "kernel/crypto/xxhash_generic", "kernel/crypto/blake2b_generic",
+		"kernel/crypto/crct10dif_generic", "kernel/crypto/crc64_rocksoft_generic",
+		"kernel/arch/x86/crypto/crc32c-intel", "kernel/arch/x86/crypto/sha256-ssse3",
+		"kernel/arch/x86/crypto/crct10dif-pclmul",
+	}
+}
+
+// leave lists what both choices leave out.
+func leave() []string {
+	return []string{
+		// Two NICs whose firmware alone weighs more than all the others' together, one of 2008 whose firmware
+		// weighs as much as the multicast in the agent and that was not made again, and switches.
+		"kernel/drivers/net/ethernet/qlogic/netxen/",
+		"kernel/drivers/net/ethernet/netronome/", "kernel/drivers/net/ethernet/cavium/liquidio/",
+		"kernel/drivers/net/ethernet/mellanox/mlxsw/",
+		// Mobile telephones and modems, which no lease comes over without more software.
+		"kernel/drivers/net/usb/qmi_wwan", "kernel/drivers/net/usb/cdc_mbim",
+		"kernel/drivers/net/usb/huawei_cdc_ncm", "kernel/drivers/net/usb/sierra_net", "kernel/drivers/net/usb/hso",
+		"kernel/drivers/net/usb/cdc-phonet", "kernel/drivers/net/usb/lg-vl600", "kernel/drivers/net/usb/kalmia",
+		// Cards of the PCMCIA bus, tapes, media changers, a debugging aid, and storage that needs a network first.
+		"kernel/drivers/scsi/pcmcia/", "kernel/drivers/ata/pata_pcmcia", "kernel/drivers/scsi/st",
+		"kernel/drivers/scsi/ch", "kernel/drivers/scsi/scsi_debug", "kernel/drivers/scsi/iscsi_tcp",
+		"kernel/drivers/scsi/cxgbi/", "kernel/drivers/scsi/be2iscsi/", "kernel/drivers/scsi/bnx2i/",
+		"kernel/drivers/scsi/qedi/", "kernel/drivers/scsi/fcoe/", "kernel/drivers/scsi/bnx2fc/",
+		"kernel/drivers/scsi/qedf/", "kernel/drivers/md/dm-log-userspace", "kernel/drivers/md/dm-zoned",
+		// What serves disks to others, shares them in a cluster, or caches them and needs a program to set it up.
+		"kernel/drivers/scsi/qla2xxx/tcm_qla2xxx", "kernel/drivers/md/md-cluster", "kernel/drivers/md/bcache/",
+		"kernel/drivers/net/ethernet/8390/pcnet_cs", "kernel/drivers/net/ethernet/8390/axnet_cs",
+		"kernel/drivers/usb/host/sl811_cs",
 	}
 }
 

@@ -80,11 +80,13 @@ func ModuleName(p string) string {
 type Choice struct {
 	Take  []string
 	Leave []string // stronger than Take, weaker than what a taken module needs
+
+	Lenient bool // a pattern of Take may match nothing
 }
 
 // Select returns the sorted paths of the modules that c selects, of all modules that they link to, and of their soft
-// dependencies if the tree has them. A pattern of Take that matches nothing is an error; otherwise no one would notice
-// it with the next kernel.
+// dependencies if the tree has them. A pattern of Take that matches nothing is an error unless Choice.Lenient is true;
+// otherwise no one would notice it with the next kernel.
 func (t *Tree) Select(c Choice) ([]string, error) {
 	byName := map[string]string{}
 	for p := range t.Deps {
@@ -118,7 +120,7 @@ func (t *Tree) Select(c Choice) ([]string, error) {
 				}
 			}
 		}
-		if !found {
+		if !found && !c.Lenient {
 			return nil, fmt.Errorf("selecting modules: no module of this kernel matches %q", pattern)
 		}
 	}

@@ -90,6 +90,10 @@ func TestSelectNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ext9") {
 		t.Errorf("Select = %v, want an error that names the pattern", err)
 	}
+	paths, err := testTree(t).Select(Choice{Take: []string{"kernel/crypto/xor", "kernel/fs/ext9/"}, Lenient: true})
+	if err != nil || len(paths) != 1 {
+		t.Errorf("Select, lenient = %v, %v, want one module", paths, err)
+	}
 }
 
 func TestParseTreeMistakes(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,19 +9,27 @@ import (
 
 	"griddle/initramfs"
 	"griddle/initramfs/disk"
+	"griddle/initramfs/drivers"
 
-	"github.com/u-root/u-root/pkg/cpio"
 	"github.com/u-root/u-root/pkg/ldd"
 )
 
 // base is the archive of kernel modules, firmware and tools.
 func (b *builder) base(k *kernel) ([]byte, error) {
-	modules, err := b.modules(k)
+	modules, err := drivers.Take(k.modules, initramfs.DefaultChoice())
 	if err != nil {
 		return nil, err
 	}
-	records := modules.records
-	blobs, err := initramfs.Firmware(os.DirFS(k.firmware).(fs.ReadLinkFS), modules.firmware)
+	records := modules.Records
+	var wanted []string
+	for _, m := range modules.Paths {
+		names, err := firmwareNames(filepath.Join(k.modules, m))
+		if err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, names...)
+	}
+	blobs, err := initramfs.Firmware(os.DirFS(k.firmware).(fs.ReadLinkFS), wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +38,7 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 			return nil, err
 		}
 	}
-	b.printf("%d modules, %d firmware files of Linux %s", modules.count, len(blobs), k.release)
+	b.printf("%d modules, %d firmware files of Linux %s", len(modules.Paths), len(blobs), k.release)
 	// u-root's own shell keeps the terminal raw while a program runs, so that Ctrl-C does not reach it: the rescue
 	// shell is bash, with job control, over u-root's commands.
 	// vfat is a link to fat
@@ -52,63 +59,6 @@ func (b *builder) base(k *kernel) ([]byte, error) {
 		}
 	}
 	return archive(records)
-}
-
-type moduleSet struct {
-	records  []cpio.Record
-	firmware []string // names that the modules ask for
-	count    int
-}
-
-func (b *builder) modules(k *kernel) (moduleSet, error) {
-	var set moduleSet
-	tables := map[string][]byte{}
-	for _, name := range []string{"modules.dep", "modules.softdep", "modules.alias", "modules.builtin"} {
-		data, err := os.ReadFile(filepath.Join(k.modules, name))
-		if err != nil {
-			return set, fmt.Errorf("reading the module tables: %w", err)
-		}
-		tables[name] = data
-	}
-	tree, err := initramfs.ParseTree(bytes.NewReader(tables["modules.dep"]), bytes.NewReader(tables["modules.softdep"]),
-		bytes.NewReader(tables["modules.alias"]))
-	if err != nil {
-		return set, fmt.Errorf("reading the module tables: %w", err)
-	}
-	paths, err := tree.Select(initramfs.DefaultChoice())
-	if err != nil {
-		return set, err
-	}
-	set.count = len(paths)
-	dir := initramfs.ModulesDir + "/" + k.release + "/"
-	var dep strings.Builder
-	for _, p := range paths {
-		fmt.Fprintf(&dep, "%s:", p)
-		for _, d := range tree.Deps[p] {
-			fmt.Fprintf(&dep, " %s", d)
-		}
-		dep.WriteByte('\n')
-		from := filepath.Join(k.modules, p)
-		if set.records, err = appendFile(set.records, dir+p, from); err != nil {
-			return set, err
-		}
-		names, err := firmwareNames(from)
-		if err != nil {
-			return set, err
-		}
-		set.firmware = append(set.firmware, names...)
-	}
-	set.records = append(set.records,
-		cpio.StaticFile(dir+"modules.dep", dep.String(), 0o644),
-		cpio.StaticFile(dir+"modules.builtin", string(tables["modules.builtin"]), 0o644))
-	for _, name := range []string{"modules.alias", "modules.softdep"} {
-		kept, err := initramfs.Keep(bytes.NewReader(tables[name]), paths)
-		if err != nil {
-			return set, fmt.Errorf("reading the module tables: %w", err)
-		}
-		set.records = append(set.records, cpio.StaticFile(dir+name, kept, 0o644))
-	}
-	return set, nil
 }
 
 func firmwareNames(path string) ([]string, error) {
