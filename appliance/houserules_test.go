@@ -74,6 +74,8 @@ var house = []rule{
 		why: "a package is fetched the same way, whatever is made of it"},
 	{from: "griddle/initramfs/drivers", only: []string{"griddle/initramfs"},
 		why: "modules are taken the same way for the boot image and for kernel images"},
+	{from: "griddle/initramfs/firstroot", only: []string{"griddle/initramfs/hotplug", "griddle/initramfs/kmod"},
+		why: "GRUB reads it at every boot, so it does nothing but find the root"},
 	{from: "griddle/initramfs/console", only: []string{"griddle/appliance/site"},
 		why: "a terminal is the same, whatever is drawn on it; the site gives the keymap"},
 	{from: "griddle/initramfs/sysroot", never: []string{"griddle/..."},

@@ -25,6 +25,9 @@ const (
 	ModulesDir = "lib/modules"
 )
 
+// FirstRoot is the file of the boot directory that is /init of a kernel image's small initrd: the program firstroot.
+const FirstRoot = "firstroot"
+
 // MaxSize is the limit for the size of kernel and initramfs together, in bytes.
 const MaxSize = 40_000_000
 

@@ -126,6 +126,9 @@ func (b *builder) make(ctx context.Context) (map[string][]byte, error) {
 		return nil, err
 	}
 	maps.Copy(files, alone)
+	if files[initramfs.FirstRoot], err = b.firstRoot(ctx); err != nil {
+		return nil, err
+	}
 	image, err := b.initramfs(ctx,
 		[]part{{"kernel modules, firmware and tools", base}, {"core commands", commands}, {"agent", agent}})
 	if err != nil {
@@ -202,13 +205,9 @@ func (b *builder) agent(ctx context.Context, k *kernel, grub map[string][]byte) 
 		b.built = built // a commit between two builds must not make them differ
 	}
 	bin := filepath.Join(b.cache, agentName)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		fmt.Sprintf("-ldflags=-s -w -buildid= -X 'main.version=%s' -X main.built=%d", b.built.Version, b.built.Time),
-		"-o", bin, "./initramfs/griddle-agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
-	cmd.Env = append(cmd.Env, b.env...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("building the agent: %w\n%s", err, out)
+	if err := b.compile(ctx, bin, "./initramfs/griddle-agent", fmt.Sprintf("-X 'main.version=%s' -X main.built=%d",
+		b.built.Version, b.built.Time)); err != nil {
+		return nil, nil, err
 	}
 	doc, err := json.Marshal(b.built)
 	if err != nil {

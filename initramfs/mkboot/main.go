@@ -1,5 +1,5 @@
-// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps, GRUB's images and the network
-// loaders.
+// Mkboot builds the boot image: build/boot/vmlinuz, build/boot/initramfs, the keymaps, GRUB's images, the network
+// loaders, and firstroot, of which `griddle publish kernel` makes initrds.
 //
 //	go run ./initramfs/mkboot -o build/boot
 //
