@@ -66,6 +66,7 @@ func run(o options) error {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- devices.Run(ctx) }()
+	go func() { _ = kmod.Modprobe([]string{"btrfs"}) }() // as slow as the disks; mountRoot says if there is none
 
 	node, err := await(o, devices.Changed(), time.After(o.delay))
 	if err != nil {

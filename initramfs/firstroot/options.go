@@ -63,8 +63,8 @@ func parseOptions(cmdline string) (options, error) {
 	case byName && device != "" && !strings.Contains(device, "/"):
 		o.device = device
 	default:
-		return o, fmt.Errorf("root=%s on the kernel's command line is not understood: write root=UUID=... or "+
-			"root=/dev/...", root)
+		return o, fmt.Errorf("root=%s on the kernel's command line is not understood: write root=UUID=ID or "+
+			"root=/dev/NAME", root)
 	}
 	return o, nil
 }
