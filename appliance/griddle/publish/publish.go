@@ -84,6 +84,7 @@ exist, and makes the store trust it. In all other cases, make keys with ` + "`gr
 	c.Flags().BoolVar(&trust, "trust-key", false, "make the store trust the key")
 	c.Flags().BoolVar(&allowEmpty, "allow-empty", false, "publish the tree even if it is empty")
 	prep.add(c)
+	c.AddCommand(kernelCommand(e))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx := c.Context()
 		name, err := ref.Parse(args[1])
