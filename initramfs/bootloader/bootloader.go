@@ -2,13 +2,13 @@
 //
 // Call BuildGRUB at build time: it makes three files from Debian's GRUB modules. On the machine, InstallBIOS writes two
 // of them to the disk itself, and InstallESP writes the third one to the EFI system partition, together with grub.cfg
-// (see Config) and an empty grubenv.
+// (see Config) and grubenv (package bootenv).
 //
-//	        LBA 0            partition 1 (BIOS boot)        partition 2 (EFI system, FAT32)     partition 3 (btrfs)
-//	+---------------------+--------------------------+------------------------------------+-------------------------+
-//	| boot.img, 440 bytes | core.img                 | /EFI/BOOT/BOOTX64.EFI              | /@roots/NAME/vmlinuz    |
-//	| the table's 72 stay |  diskboot.img, 512 bytes | /griddle/grub.cfg, /griddle/grubenv| /@roots/NAME/initrd.img |
-//	+---------------------+--------------------------+------------------------------------+-------------------------+
+//	        LBA 0            partition 1 (BIOS boot)       partition 2 (EFI system, FAT32)      partition 3 (btrfs)
+//	+---------------------+-------------------------+--------------------------------------+-------------------------+
+//	| boot.img, 440 bytes | core.img                | /EFI/BOOT/BOOTX64.EFI                | /@roots/NAME/vmlinuz    |
+//	| the table's 72 stay | diskboot.img, 512 bytes | /griddle/grub.cfg, grubenv, grubenv2 | /@roots/NAME/initrd.img |
+//	+---------------------+-------------------------+--------------------------------------+-------------------------+
 //	  BIOS reads boot.img --> core.img --> ESP of the same disk: grub.cfg --> kernel and initrd of the root
 //	  UEFI reads BOOTX64.EFI ----------------^
 //
@@ -19,6 +19,25 @@
 // installed disks in one machine are never mixed. (Only a UEFI image that was chained to from the network takes the
 // first disk with such a file.) GRUB looks for the kernel at every boot, inside the root subvolume: after an upgrade of
 // the system's own kernel nothing has to be copied or rewritten. GRUB cannot write to btrfs, so grubenv is on the ESP.
+//
+// # Which root starts
+//
+// grub.cfg names no root. GRUB takes the first copy of grubenv that is whole and, in this order, starts
+//
+//  1. the candidate, if it has tries left. GRUB counts the try in both copies before; if it cannot, or if the
+//     candidate has no kernel, it does not start it. The kernel has the argument griddle.try then.
+//  2. the good root
+//  3. the root that proved itself last: the one with the newest marker, the file /.griddle-good; then all others that
+//     have one
+//  4. the root of Config.Root
+//
+// A kernel that cannot be loaded leads to the next root of this list in the same start. A kernel that panics restarts
+// the machine after 10 seconds. The menu also has all kernels of the first of these roots, and the good and the marked
+// roots as earlier systems; what a person starts there uses up no try. The variables saved_entry and next_entry in
+// grubenv choose an entry as a person does: griddle, kernels or earlier, and one in it as in "earlier>NAME".
+//
+// A disk of an earlier version has a grub.cfg that names the root. ReadConfig reads it (Config.Old), and Render writes
+// a new one. The parts of grub.cfg are in the folder script; package grubtest runs it.
 //
 // A BIOS cannot start from a disk with sectors of 4096 bytes (GRUB's boot.img, like SeaBIOS, counts in 512 bytes).
 // InstallBIOS refuses it with ErrSectorSize; such a disk boots only on UEFI.

@@ -1,27 +1,37 @@
 package bootloader
 
 import (
+	"embed"
 	"errors"
 	"fmt"
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/bootloader/bootenv"
 )
+
+// Roots is the folder of the roots, from the top of the pool.
+const Roots = "@roots"
+
+// Marker is the file in a root that proved itself. If grubenv is lost, GRUB starts the root whose marker was written
+// last.
+const Marker = ".griddle-good"
+
+// Try is the kernel argument of a root that GRUB starts as a candidate: it has to prove itself.
+const Try = "griddle.try"
 
 // Config is what grub.cfg says about one installed system.
 type Config struct {
-	Title  string   // of the menu entry; "" means "Debian"
 	ESP    string   // label of the EFI system partition: 11 capital letters, digits and dashes
 	PoolID string   // UUID of the filesystem, lower case with dashes
-	Root   string   // path of the root subvolume from the top of the filesystem: "@roots/web-20261120.1"
+	Root   string   // path of the root that starts if grubenv and all markers are lost: "@roots/web-20261120.1"
 	Flat   bool     // the filesystem itself is the root, btrfs or ext4, and Root is empty
+	Title  string   // of the menu entry of a flat filesystem; "" means "Debian". A pool's have the names of its roots
 	Args   []string // further kernel arguments, one each, as job.KernelArg reads them
-}
 
-// EnvBlock is an empty GRUB environment block (grub-core/lib/envblk.c): always 1024 bytes.
-func EnvBlock() []byte {
-	const head = "# GRUB Environment Block\n"
-	return []byte(head + strings.Repeat("#", 1024-len(head)))
+	// Old is set by ReadConfig for a file of the first format: Root is what boots, whatever grubenv says. Render
+	// ignores it.
+	Old bool
 }
 
 func (c Config) validate() error {
@@ -35,13 +45,16 @@ func (c Config) validate() error {
 	if c.Flat && c.Root != "" {
 		errs = append(errs, fmt.Errorf("a flat filesystem has no root subvolume %q", c.Root))
 	}
-	if !c.Flat && c.Root == "" || strings.HasPrefix(c.Root, "/") || strings.ContainsAny(c.Root, " ,\t") {
-		errs = append(errs, fmt.Errorf("root subvolume %q cannot be written on a kernel command line", c.Root))
+	if name, ok := strings.CutPrefix(c.Root, Roots+"/"); !c.Flat && !ok {
+		errs = append(errs, fmt.Errorf("root subvolume %q is not in %s", c.Root, Roots))
+	} else if !c.Flat {
+		errs = append(errs, bootenv.CheckName(name))
 	}
-	for _, a := range []string{c.Title, c.Root} {
-		if strings.IndexFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
-			errs = append(errs, fmt.Errorf("%q has a control character", a))
-		}
+	if !c.Flat && c.Title != "" {
+		errs = append(errs, fmt.Errorf("the entries of a pool have no title %q", c.Title))
+	}
+	if strings.IndexFunc(c.Title, func(r rune) bool { return r < ' ' || r == 0x7f }) >= 0 {
+		errs = append(errs, fmt.Errorf("%q has a control character", c.Title))
 	}
 	return errors.Join(append(errs, job.KernelArgs(c.Args))...)
 }
@@ -51,147 +64,98 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// header is the first line of a grub.cfg.
+const header = "# Griddle's grub.cfg, format 2. The kernel is looked for at every boot.\n"
+
+// script has the parts of grub.cfg. An uppercase word between @ and @ is filled in by Render.
+//
+//go:embed script
+var script embed.FS
+
 // Render returns grub.cfg. Its error names all values that GRUB or the kernel cannot accept.
 func (c Config) Render() ([]byte, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("writing grub.cfg: %w", err)
 	}
+	kind := "pool"
+	if c.Flat {
+		kind = "flat"
+	}
+	out := header
+	for _, part := range []string{"head", "kernel", kind} {
+		text, err := script.ReadFile("script/" + part + ".cfg")
+		if err != nil {
+			return nil, fmt.Errorf("writing grub.cfg: %w", err)
+		}
+		out += string(text)
+	}
 	title := c.Title
 	if title == "" {
 		title = "Debian"
 	}
-	root := ""
-	if !c.Flat {
-		root = "/" + c.Root
-	}
-	var words []string
-	for _, a := range c.words() {
-		words = append(words, quote(a))
-	}
 	return []byte(strings.NewReplacer(
 		"@TITLE@", quote(title),
+		"@ROOT@", quote(strings.TrimPrefix(c.Root, Roots+"/")),
 		"@POOL@", c.PoolID,
-		"@ROOT@", quote(root),
-		"@ARGS@", strings.Join(words, " "),
-	).Replace(template)), nil
+		"@MARKER@", Marker,
+		"@TRY@", Try,
+		"@ARGS@", c.arguments(),
+	).Replace(out)), nil
 }
 
-// words are the kernel's arguments, one each. The kernel's last console= is /dev/console: the screen and the serial
-// line both see the boot. An argument given by the operator comes later and so wins.
-func (c Config) words() []string {
-	words := []string{"root=UUID=" + c.PoolID}
-	if !c.Flat {
-		words = append(words, "rootflags=subvol="+c.Root)
+// fixed are the arguments of every kernel, one each. The last console= is /dev/console: the screen and the serial line
+// both see the boot. In a pool a panic restarts the machine, so that it counts as a try. flags and try are what is for
+// one root of a pool and for one start of it.
+func (c Config) fixed(flags, try string) []string {
+	pool, rest := "root=UUID="+c.PoolID, []string{"rw", "console=ttyS0,115200", "console=tty0"}
+	if c.Flat {
+		return append([]string{pool}, rest...)
 	}
-	words = append(words, "rw", "console=ttyS0,115200", "console=tty0")
-	for _, a := range c.Args {
-		word, _ := job.KernelArg(a) // validate has looked
-		words = append(words, word)
+	return append(append([]string{pool, flags}, rest...), "panic=10", "oops=panic", try)
+}
+
+// operators are the arguments that an operator gave. They come last and so win.
+func (c Config) operators() []string {
+	words := make([]string, len(c.Args))
+	for i, a := range c.Args {
+		words[i], _ = job.KernelArg(a) // validate has looked
 	}
 	return words
 }
 
-// CommandLine is the kernel's command line as GRUB passes it on: a word that has a space is in double quotes (GRUB 2.06
-// grub-core/lib/cmdline.c). GRUB's own BOOT_IMAGE= is not in it, and ESP plays no part. The error names all values that
-// cannot be on it.
+// flags and try are arguments of the function in script/kernel.cfg. GRUB leaves an empty one out.
+const flags, try = "$1", "$2"
+
+// arguments are those of GRUB's linux command.
+func (c Config) arguments() string {
+	words := c.fixed(flags, try)
+	for i, w := range words {
+		if w != flags && w != try {
+			words[i] = quote(w)
+		}
+	}
+	for _, w := range c.operators() {
+		words = append(words, quote(w))
+	}
+	return strings.Join(words, " ")
+}
+
+// CommandLine is the kernel's command line as GRUB passes it on for Root, without a try: a word that has a space is in
+// double quotes (GRUB 2.06 grub-core/lib/cmdline.c). GRUB's own BOOT_IMAGE= is not in it, and ESP plays no part. The
+// error names all values that cannot be on it.
 func (c Config) CommandLine() (string, error) {
 	c.ESP = anyESP
 	if err := c.validate(); err != nil {
 		return "", fmt.Errorf("writing a kernel command line: %w", err)
 	}
-	words := c.words()
-	for i, w := range words {
-		if strings.Contains(w, " ") {
-			words[i] = `"` + w + `"`
+	var words []string
+	for _, w := range append(c.fixed("rootflags=subvol="+c.Root, ""), c.operators()...) {
+		switch {
+		case strings.Contains(w, " "):
+			words = append(words, `"`+w+`"`)
+		case w != "":
+			words = append(words, w)
 		}
 	}
 	return strings.Join(words, " "), nil
 }
-
-// template is grub.cfg. In GRUB's language A -pgt B compares the first numbers in which A and B differ, which is
-// how kernel versions order. A kernel without its initrd counts only if no kernel has one: dpkg unpacks the kernel
-// first, and the power may fail between the two.
-const template = `# Written by Griddle when this system was installed. The kernel is looked for at every boot.
-set timeout=2
-set default=0
-if [ -s $prefix/grubenv ]; then
-	load_env -f $prefix/grubenv
-	if [ -n "$saved_entry" ]; then set default="$saved_entry"; fi
-	if [ -n "$next_entry" ]; then
-		set default="$next_entry"
-		set next_entry=
-		save_env -f $prefix/grubenv next_entry
-	fi
-fi
-
-# UEFI consoles reach the serial line by themselves, where the firmware has one.
-if [ "$grub_platform" = pc ]; then
-	if serial --unit=0 --speed=115200; then
-		terminal_input console serial
-		terminal_output console serial
-	fi
-fi
-
-# The pool beside this file first, so that a copy of the disk in the same machine is left alone.
-regexp --set=1:disk '^([^,]*),' "$root"
-search --no-floppy --fs-uuid --set=pool --hint="$disk,gpt3" @POOL@
-set system="($pool)"@ROOT@
-export pool system
-
-set kernel=
-set initrd=
-if [ -f $system/vmlinuz -a -f $system/initrd.img ]; then
-	set kernel=$system/vmlinuz
-	set initrd=$system/initrd.img
-else
-	set lone=
-	set newest=
-	for k in $system/boot/vmlinuz-*; do
-		if regexp '\.(dpkg-[a-z]*|old|bak|sig|hmac)$|rescue|\*' "$k"; then continue; fi
-		regexp --set=1:version '/vmlinuz-([^/]*)$' "$k"
-		set found=
-		for i in $system/boot/initrd.img-$version $system/boot/initramfs-$version.img $system/boot/initrd-$version; do
-			if [ -f "$i" ]; then set found="$i"; fi
-		done
-		if [ -n "$found" ]; then set best="$newest"; else set best="$lone"; fi
-		set better=yes
-		if [ -n "$best" ]; then
-			if [ "$version" -pgt "$best" ]; then true; else set better=; fi
-		fi
-		if [ -n "$better" -a -n "$found" ]; then
-			set newest="$version"
-			set kernel="$k"
-			set initrd="$found"
-		elif [ -n "$better" ]; then
-			set lone="$version"
-			set bare="$k"
-		fi
-	done
-	if [ -z "$kernel" ]; then set kernel="$bare"; fi
-fi
-export kernel initrd
-
-menuentry @TITLE@ --id griddle {
-	if [ -z "$kernel" ]; then
-		echo "No kernel in $system: neither /vmlinuz with /initrd.img nor /boot/vmlinuz-*"
-		sleep 60
-	else
-		echo "Loading $kernel"
-		linux "$kernel" @ARGS@
-		if [ -n "$initrd" ]; then initrd "$initrd"; fi
-	fi
-}
-
-submenu "All kernels of this system" --id kernels {
-	for k in $system/boot/vmlinuz-*; do
-		if regexp '\.(dpkg-[a-z]*|old|bak|sig|hmac)$|\*' "$k"; then continue; fi
-		menuentry "$k" "$k" {
-			regexp --set=1:version '/vmlinuz-([^/]*)$' "$2"
-			linux "$2" @ARGS@
-			for i in $system/boot/initrd.img-$version $system/boot/initramfs-$version.img $system/boot/initrd-$version; do
-				if [ -f "$i" ]; then initrd "$i"; fi
-			done
-		}
-	done
-}
-`

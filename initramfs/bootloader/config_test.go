@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/bootloader/bootenv"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -19,13 +20,13 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestRender(t *testing.T) {
 	for name, c := range map[string]Config{
 		"grub.cfg": {
-			Title:  "web:20261120.1",
 			ESP:    "GR-1B4E28BA",
 			PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab",
 			Root:   "@roots/web-20261120.1",
 			Args:   []string{"net.ifnames=0", `quoted="its $HOME; {!}"`},
 		},
-		"flat.cfg": {ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true},
+		"flat.cfg": {Title: "it's web:1", ESP: "GR-1B4E28BA",
+			PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true},
 	} {
 		got, err := c.Render()
 		if err != nil {
@@ -61,15 +62,19 @@ func TestRenderRefuses(t *testing.T) {
 		"pool with quote":  func(c *Config) { c.PoolID = strings.Repeat("'", 36) },
 		"no root":          func(c *Config) { c.Root = "" },
 		"absolute root":    func(c *Config) { c.Root = "/x" },
-		"root with comma":  func(c *Config) { c.Root = "a,ro" },
+		"root with comma":  func(c *Config) { c.Root = "@roots/a,ro" },
 		"line in an arg":   func(c *Config) { c.Args = []string{"a\nmenuentry x {"} },
-		"line in a title":  func(c *Config) { c.Title = "a\nb" },
+		"a pool's title":   func(c *Config) { c.Title = "a" },
+		"line in a title":  func(c *Config) { c.Title, c.Flat, c.Root = "a\nb", true, "" },
+		"not in @roots":    func(c *Config) { c.Root = "@home" },
+		"half-made root":   func(c *Config) { c.Root = "@roots/.new-x" },
+		"deep root":        func(c *Config) { c.Root = "@roots/a/b" },
 		"apostrophe":       func(c *Config) { c.Args = []string{"it's"} },
 		"quote inside":     func(c *Config) { c.Args = []string{`a=b"c`} },
 		"not ASCII":        func(c *Config) { c.Args = []string{"ä"} },
 		"empty arg":        func(c *Config) { c.Args = []string{""} },
 		"flat with a root": func(c *Config) { c.Flat = true },
-		"root with a line": func(c *Config) { c.Root = "a\nb" },
+		"root with a line": func(c *Config) { c.Root = "@roots/a\nb" },
 	} {
 		c := good
 		spoil(&c)
@@ -108,11 +113,14 @@ func TestKernelArgumentsAreQuoted(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("grub-script-check (Debian package grub-common, run make deps): %v: %s", err, out)
 	}
+	lines := 0
 	for line := range strings.Lines(string(cfg)) {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "linux ")
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "if linux ")
 		if !ok {
 			continue
 		}
+		lines++
+		rest = strings.TrimSuffix(rest, "; then")
 		out, err := exec.Command("sh",
 			"-c", `linux() { shift; for a; do printf '%s\n' "$a"; done; }; linux `+rest).Output()
 		if err != nil {
@@ -122,6 +130,9 @@ func TestKernelArgumentsAreQuoted(t *testing.T) {
 			!slices.Equal(got[len(got)-len(want):], want) {
 			t.Errorf("the line reads as %q, want it to end in %q", got, want)
 		}
+	}
+	if lines != 1 {
+		t.Errorf("the kernel is loaded in %d lines, want 1", lines)
 	}
 }
 
@@ -137,6 +148,49 @@ func TestInstallESP(t *testing.T) {
 		bytes.Contains(efi, []byte("GRIDDLE-ESP")) {
 		t.Errorf("BOOTX64.EFI (%v) does not search for GR-1B4E28BA", err)
 	}
+	if e, err := bootenv.Read(dir); err != nil || e != (bootenv.Env{Good: "x"}) {
+		t.Errorf("grubenv after an install = %+v, %v", e, err)
+	}
+	env := filepath.Join(dir, "griddle", "grubenv")
+	if out, err := exec.Command("grub-editenv", env, "set", "saved_entry=kernels", "griddle_candidate=y",
+		"griddle_tries=1").CombinedOutput(); err != nil {
+		t.Fatalf("grub-editenv (Debian package grub-common, run make deps): %v: %s", err, out)
+	}
+	if err := InstallESP(dir, images, c); err != nil {
+		t.Fatal(err)
+	}
+	want := "griddle_format=1\ngriddle_good=x\ngriddle_candidate=y\ngriddle_tries=1\ngriddle_complete=yes\n" +
+		"saved_entry=kernels\n"
+	for _, file := range []string{env, env + "2"} {
+		out, err := exec.Command("grub-editenv", file, "list").CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%s after a second install = %q, %v; want it kept", file, out, err)
+		}
+	}
+	if got, want := files(dir), "EFI/BOOT/BOOTX64.EFI griddle/grub.cfg griddle/grubenv griddle/grubenv2"; got != want {
+		t.Errorf("files on the ESP = %s, want %s", got, want)
+	}
+}
+
+// files are those on an EFI system partition.
+func files(dir string) string {
+	var out []string
+	for _, p := range []string{"EFI/BOOT/*", "griddle/*"} {
+		found, _ := filepath.Glob(filepath.Join(dir, p))
+		for _, f := range found {
+			out = append(out, strings.TrimPrefix(f, dir+"/"))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// The disk of a virtual machine has no roots to choose from: its grubenv is only for what a person chooses.
+func TestInstallESPFlat(t *testing.T) {
+	images, dir := os.DirFS(built(t)), t.TempDir()
+	c := Config{ESP: "GR-1B4E28BA", PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Flat: true}
+	if err := InstallESP(dir, images, c); err != nil {
+		t.Fatal(err)
+	}
 	env := filepath.Join(dir, "griddle", "grubenv")
 	if out, err := exec.Command("grub-editenv", env, "set", "saved_entry=kernels").CombinedOutput(); err != nil {
 		t.Fatalf("grub-editenv (Debian package grub-common, run make deps): %v: %s", err, out)
@@ -148,14 +202,7 @@ func TestInstallESP(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "saved_entry=kernels" {
 		t.Errorf("grubenv after a second install = %q, %v; want it kept", out, err)
 	}
-	var files []string
-	for _, p := range []string{"EFI/BOOT/*", "griddle/*"} {
-		found, _ := filepath.Glob(filepath.Join(dir, p))
-		for _, f := range found {
-			files = append(files, strings.TrimPrefix(f, dir+"/"))
-		}
-	}
-	if got, want := strings.Join(files, " "), "EFI/BOOT/BOOTX64.EFI griddle/grub.cfg griddle/grubenv"; got != want {
+	if got, want := files(dir), "EFI/BOOT/BOOTX64.EFI griddle/grub.cfg griddle/grubenv"; got != want {
 		t.Errorf("files on the ESP = %s, want %s", got, want)
 	}
 }

@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"griddle/initramfs/bootloader/bootenv"
 )
 
 // InstallESP writes the UEFI image, grub.cfg and grubenv to the EFI system partition mounted at dir. It writes each
 // file under a temporary name, syncs and renames it. grub.cfg is the last one: everything that it needs is durable
-// before. An existing grubenv is kept.
+// before. An existing grubenv is kept, if it is whole; else Config.Root is the good root.
 //
 // The image has the path that firmware tries by default, EFI/BOOT/BOOTX64.EFI. No boot variable is written, so a disk
 // also boots if it is moved to another machine or was installed on BIOS.
@@ -31,11 +34,8 @@ func InstallESP(dir string, images fs.FS, c Config) error {
 			EFIImage, n)
 	}
 	efi = bytes.Replace(efi, []byte(anyESP), []byte(c.ESP), 1)
-	env := filepath.Join(dir, "griddle", "grubenv")
-	if _, err := os.Stat(env); errors.Is(err, fs.ErrNotExist) {
-		if err := writeDurable(env, EnvBlock()); err != nil {
-			return fmt.Errorf("installing GRUB for UEFI: %w", err)
-		}
+	if err := installEnv(dir, c); err != nil {
+		return fmt.Errorf("installing GRUB for UEFI: %w", err)
 	}
 	if err := writeDurable(filepath.Join(dir, "EFI", "BOOT", "BOOTX64.EFI"), efi); err != nil {
 		return fmt.Errorf("installing GRUB for UEFI: %w", err)
@@ -44,6 +44,25 @@ func InstallESP(dir string, images fs.FS, c Config) error {
 		return fmt.Errorf("writing grub.cfg: %w", err)
 	}
 	return nil
+}
+
+// installEnv writes grubenv, if there is none that is whole: for a pool the one by which its root boots.
+func installEnv(dir string, c Config) error {
+	if !c.Flat {
+		e, err := bootenv.Read(dir)
+		if errors.Is(err, bootenv.ErrDamaged) {
+			e, err = bootenv.Env{Good: strings.TrimPrefix(c.Root, Roots+"/")}, nil
+		}
+		if err != nil {
+			return err
+		}
+		return bootenv.Write(dir, e) // both copies
+	}
+	env := filepath.Join(dir, bootenv.Folder, bootenv.Names[0])
+	if _, err := os.Stat(env); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeDurable(env, bootenv.Empty())
 }
 
 // writeDurable is as good as vfat lets it be: the rename is not atomic against a power cut there, but at no time

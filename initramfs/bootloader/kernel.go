@@ -21,12 +21,12 @@ type Kernel struct {
 }
 
 // FindKernel is the kernel that grub.cfg takes from a root: /vmlinuz with /initrd.img, or else the newest one in /boot
-// that has an initrd, or else the newest one. Links that lead out of the root count as missing. Errors are ErrNoKernel
-// or those of the disk.
+// that has an initrd, or else the newest one. Links that lead out of the root and empty files count as missing. Errors
+// are ErrNoKernel or those of the disk.
 func FindKernel(root *os.Root) (Kernel, error) {
 	has := func(name string) bool {
 		st, err := root.Stat(name)
-		return err == nil && st.Mode().IsRegular()
+		return err == nil && st.Mode().IsRegular() && st.Size() > 0
 	}
 	if has("vmlinuz") && has("initrd.img") {
 		return Kernel{Path: "vmlinuz", Initrd: "initrd.img"}, nil

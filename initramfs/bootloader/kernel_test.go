@@ -92,7 +92,7 @@ func TestCommandLine(t *testing.T) {
 	c := Config{PoolID: "0a1b2c3d-0000-4000-8000-0123456789ab", Root: "@roots/x",
 		Args: []string{"quiet", `dyndbg="file a +p"`}}
 	want := `root=UUID=0a1b2c3d-0000-4000-8000-0123456789ab rootflags=subvol=@roots/x rw console=ttyS0,115200 ` +
-		`console=tty0 quiet "dyndbg=file a +p"`
+		`console=tty0 panic=10 oops=panic quiet "dyndbg=file a +p"`
 	if got, err := c.CommandLine(); err != nil || got != want {
 		t.Errorf("CommandLine() = %q, %v, want %q", got, err, want)
 	}

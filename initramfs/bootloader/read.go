@@ -1,13 +1,12 @@
 package bootloader
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -50,37 +49,80 @@ func WriteConfig(dir string, c Config) error {
 
 func configPath(dir string) string { return filepath.Join(dir, "griddle", "grub.cfg") }
 
-// parse finds the menu entry of Griddle and the kernel's arguments in it.
+// parse reads a grub.cfg of any format.
 func parse(cfg []byte) (Config, error) {
-	var c Config
+	lines := strings.Split(string(cfg), "\n")
+	if lines[0]+"\n" == header {
+		return parseNew(lines)
+	}
+	return parseOld(lines)
+}
+
+// parseNew finds the root, the title and the arguments of a kernel.
+func parseNew(lines []string) (Config, error) {
+	c := Config{Flat: true}
+	var args []string
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		if root, ok := strings.CutPrefix(line, "set griddle_root="); ok {
+			words, err := split(root)
+			if err != nil || len(words) != 1 {
+				return Config{}, ErrConfig
+			}
+			c.Root, c.Flat = Roots+"/"+words[0], false
+		}
+		if cmd, ok := strings.CutPrefix(line, "if linux "); ok && args == nil {
+			words, err := split(strings.TrimSuffix(cmd, "; then"))
+			if err != nil || len(words) < 2 {
+				return Config{}, ErrConfig
+			}
+			args = words[1:]
+		}
+		if words, err := split(line); err == nil && len(words) > 2 && words[0] == "menuentry" && c.Title == "" {
+			c.Title = words[1]
+		}
+	}
+	if !c.Flat {
+		c.Title = ""
+	}
+	return c.take(args, c.fixed(flags, try)[1:])
+}
+
+// parseOld finds the menu entry of Griddle and the kernel's arguments in it, which name the root.
+func parseOld(lines []string) (Config, error) {
+	c := Config{Flat: true}
 	entry := false
-	for lines := bufio.NewScanner(bytes.NewReader(cfg)); lines.Scan(); {
-		words, err := split(strings.TrimSpace(lines.Text()))
+	for _, line := range lines {
+		words, err := split(strings.TrimSpace(line))
 		switch {
 		case err != nil || len(words) < 3:
 		case words[0] == "menuentry" && words[2] == "--id" && !entry:
 			c.Title, entry = words[1], true
 		case words[0] == "linux" && entry:
-			return c.arguments(words[2:])
+			words = slices.DeleteFunc(words[2:], func(w string) bool {
+				root, ok := strings.CutPrefix(w, "rootflags=subvol=")
+				if ok = ok && c.Root == ""; ok {
+					c.Title, c.Root, c.Flat, c.Old = "", root, false, true
+				}
+				return ok
+			})
+			return c.take(words, Config{Flat: true}.fixed("", "")[1:])
 		}
 	}
 	return Config{}, ErrConfig
 }
 
-// arguments takes the kernel's arguments: Render's own, and then those of the operator.
-func (c Config) arguments(words []string) (Config, error) {
-	own := map[string]bool{"rw": true, "console=ttyS0,115200": true, "console=tty0": true}
-	c.Flat = true
+// take reads the kernel's arguments: Render's own, each once, and those of the operator.
+func (c Config) take(words, own []string) (Config, error) {
+	own = slices.Clone(own)
 	for _, w := range words {
 		id, isPool := strings.CutPrefix(w, "root=UUID=")
-		root, isRoot := strings.CutPrefix(w, "rootflags=subvol=")
+		at := slices.Index(own, w)
 		switch {
 		case isPool && c.PoolID == "":
 			c.PoolID = id
-		case isRoot && c.Root == "":
-			c.Root, c.Flat = root, false
-		case own[w]:
-			own[w] = false // the same once more is the operator's
+		case at >= 0:
+			own = slices.Delete(own, at, at+1)
 		default:
 			c.Args = append(c.Args, w)
 		}

@@ -87,9 +87,7 @@ func (c *Command) list(_ context.Context, p *pool.Pool, _ string, _ bool) error 
 		fmt.Fprintf(c.Out, "%-40s %-16s %d\n", pool.Label(i.Name), day(i.Created), len(i.Roots))
 	}
 	fmt.Fprintf(c.Out, "\n%s of %s are free\n", job.Bytes(all.Free), job.Bytes(all.Size))
-	if all.NoBoots != nil {
-		fmt.Fprintf(c.Out, "Which root boots is not known: %v\n", all.NoBoots)
-	}
+	fmt.Fprintln(c.Out, all.NextStarts())
 	return nil
 }
 
@@ -97,7 +95,11 @@ func (c *Command) boot(_ context.Context, p *pool.Pool, name string, _ bool) err
 	if err := p.Boot(name); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "From the next start on, %s boots.\n", name)
+	all, err := p.Read()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.Out, all.NextStarts())
 	return nil
 }
 

@@ -115,7 +115,7 @@ func readPool(place pool.Place, out *pages.Pool) error {
 	}
 	out.Free = fmt.Sprintf("%s of %s are free", job.Bytes(all.Free), job.Bytes(all.Size))
 	if all.NoBoots != nil {
-		out.Problem = "Which root boots is not known: " + all.NoBoots.Error()
+		out.Problem = all.NextStarts()
 	}
 	out.System = pool.Label(system(all))
 	for _, r := range all.Roots {
@@ -198,7 +198,11 @@ func (c *carer) do(r pages.Request) (said []string, err error) {
 func (c *carer) on(p *pool.Pool, r pages.Request) ([]string, error) {
 	switch r.Verb {
 	case pages.Boot:
-		return done("From the next start on, "+r.Name+" boots.", p.Boot(r.Name))
+		if err := p.Boot(r.Name); err != nil {
+			return nil, err
+		}
+		all, err := p.Read()
+		return done(all.NextStarts(), err)
 	case pages.DeleteRoot:
 		return done("The root "+r.Name+" is deleted.", p.DeleteRoot(r.Name))
 	case pages.DeleteImage:

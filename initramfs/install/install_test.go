@@ -172,7 +172,8 @@ func checkDisk(t *testing.T, dev string, sector int) {
 	}
 	got := strings.Fields(string(listed))
 	slices.Sort(got)
-	want := "::/EFI/ ::/EFI/BOOT/ ::/EFI/BOOT/BOOTX64.EFI ::/griddle/ ::/griddle/grub.cfg ::/griddle/grubenv"
+	want := "::/EFI/ ::/EFI/BOOT/ ::/EFI/BOOT/BOOTX64.EFI ::/griddle/ ::/griddle/grub.cfg ::/griddle/grubenv" +
+		" ::/griddle/grubenv2"
 	if strings.Join(got, " ") != want {
 		t.Errorf("ESP has %v, want %v", got, want)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"griddle/appliance/job"
 	"griddle/appliance/setting"
@@ -61,9 +60,8 @@ func (w *work) machine() hook.Machine {
 
 func (w *work) bootloader(root string) error {
 	images := os.DirFS(w.o.GRUB)
-	title, _, _ := strings.Cut(w.img.Ref(), "@")
 	if err := bootloader.InstallESP(w.parts.espDir, images, bootloader.Config{
-		Title: title, ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: newroot.Folder + "/" + root,
+		ESP: job.ESPLabel(w.spec.ID), PoolID: w.parts.poolID, Root: newroot.Folder + "/" + root,
 		Args: newroot.Args(w.spec, w.settings),
 	}); err != nil {
 		return err

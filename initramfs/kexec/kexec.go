@@ -125,6 +125,9 @@ func (l *loaded) loadKernel() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if has.NoBoots != nil {
+		return "", has.NoBoots
+	}
 	next, try := has.Next()
 	if l.try = try; l.root != next {
 		return "", fmt.Errorf("the boot loader starts %s", pool.Label(next))

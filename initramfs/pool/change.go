@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"griddle/initramfs/bootloader"
 	"griddle/initramfs/subvolume"
 
 	"golang.org/x/sys/unix"
@@ -51,8 +50,12 @@ func (c Contents) MayDelete(r Root) error {
 		return refuse("it is mounted; unmount it first")
 	case c.NoBoots != nil:
 		return refuse("which root boots is not known: " + c.NoBoots.Error())
+	case r.Boots && r.Name == c.Candidate:
+		return refuse("it is the root that is tried at the next start; let another root boot first")
 	case r.Boots:
 		return refuse("it is the root that boots; let another root boot first")
+	case r.Name == c.Good:
+		return refuse("it is the good root, which boots if another one fails")
 	case len(c.Roots) < 2:
 		return refuse("it is the last root of the pool")
 	}
@@ -73,7 +76,8 @@ func (r Root) State() string {
 	for _, s := range []struct {
 		is   bool
 		word string
-	}{{r.Runs, "runs"}, {r.InUse && !r.Runs, "mounted"}, {r.Boots, "boots"}, {!r.Kernel, "no kernel"}} {
+	}{{r.Runs, "runs"}, {r.InUse && !r.Runs, "mounted"}, {r.Boots, "boots"}, {r.Good, "good"}, {r.failed, "failed"},
+		{!r.Kernel, "no kernel"}} {
 		if s.is {
 			out = append(out, s.word)
 		}
@@ -129,39 +133,6 @@ func (p *Pool) DeleteImage(name string) error {
 		}
 		return subvolume.Delete(filepath.Join(p.dir, images), i.Name)
 	})
-}
-
-// Boot has a root boot at the next start of the machine, and at all later ones. A root without a kernel is refused.
-// The kernel's arguments stay.
-func (p *Pool) Boot(name string) error {
-	return p.change(func(c Contents) error {
-		r, err := c.Root(name)
-		switch {
-		case err != nil:
-			return err
-		case c.NoBoots != nil:
-			return fmt.Errorf("booting the root %s: %w", Label(r.Name), c.NoBoots)
-		case !r.Kernel:
-			return fmt.Errorf("booting the root %s: %w: it has no kernel", Label(r.Name), ErrRefused)
-		case r.Boots:
-			return nil
-		}
-		conf, err := bootloader.ReadConfig(p.esp)
-		if err != nil {
-			return err
-		}
-		conf.ESP, conf.Root, conf.Title = p.place.label(), roots+"/"+r.Name, title(r.Name)
-		if err := subvolume.Sync(p.dir); err != nil { // all of the root, before the machine boots it
-			return err
-		}
-		return bootloader.WriteConfig(p.esp, conf)
-	})
-}
-
-// title is what GRUB's menu calls a root.
-func title(root string) string {
-	t, _, _ := strings.Cut(root, "@")
-	return t
 }
 
 // change calls do with what the pool has while no one else changes it.

@@ -53,12 +53,13 @@ func TestSwitchIsKilled(t *testing.T) {
 		if err != nil || len(conf.Args) != 2 || conf.PoolID != poolID {
 			t.Fatalf("after a kill grub.cfg is %+v, %v", conf, err)
 		}
-		seen[conf.Root]++
-		if c, err := p.Read(); err != nil || c.NoBoots != nil || len(c.Roots) != 3 {
+		c, err := p.Read()
+		if err != nil || c.NoBoots != nil || len(c.Roots) != 3 || c.Good != c.Boots {
 			t.Fatalf("after a kill the pool is %+v, %v", c, err)
 		}
+		seen[c.Boots]++
 	}
-	if len(seen) != 2 || seen["@roots/one@amd64"] == 0 || seen["@roots/two@amd64"] == 0 {
+	if len(seen) != 2 || seen["one@amd64"] == 0 || seen["two@amd64"] == 0 {
 		t.Errorf("the kills left %v; want both roots", seen)
 	}
 	if err := p.Boot("one@amd64"); err != nil {

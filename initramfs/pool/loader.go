@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/disk"
 	"griddle/initramfs/subvolume"
 
@@ -14,18 +15,23 @@ import (
 )
 
 // Bootloader installs GRUB on the disk of the pool again, for BIOS and for UEFI, with the files that
-// bootloader.BuildGRUB made. What boots, and its kernel arguments, stay: without a grub.cfg that names them, the newest
-// root with a kernel boots, with no further arguments. bios says that the machine starts by a BIOS now.
+// bootloader.BuildGRUB made. What boots, and its kernel arguments, stay. Without a grub.cfg there are no further
+// arguments; without grubenv as well the root that proved itself last boots, or else the newest root with a kernel.
+// bios says that the machine starts by a BIOS now.
 func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	return p.change(func(c Contents) error {
 		if p.noESP != nil {
 			return p.noESP
 		}
-		conf, err := bootloader.ReadConfig(p.esp)
-		if err != nil || c.NoBoots != nil {
-			if conf, err = p.config(c); err != nil {
-				return err
-			}
+		if err := p.convert(c); err != nil {
+			return err
+		}
+		conf, err := c.conf, error(nil)
+		if c.NoBoots != nil {
+			conf, err = p.config(c)
+		}
+		if err != nil {
+			return err
 		}
 		conf.ESP = p.place.label()
 		if err := bootloader.InstallESP(p.esp, images, conf); err != nil {
@@ -47,17 +53,20 @@ func (p *Pool) Bootloader(images fs.FS, bios bool) error {
 	})
 }
 
-// config is a new grub.cfg for the newest root with a kernel.
+// config is a new grub.cfg for the root that starts by grubenv and markers, else for the newest root with a kernel.
 func (p *Pool) config(c Contents) (bootloader.Config, error) {
 	id, err := subvolume.Filesystem(p.dir)
 	if err != nil {
 		return bootloader.Config{}, err
 	}
+	last := c.starts("", 0)
 	for _, r := range c.Roots {
-		if r.Kernel {
-			return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + r.Name,
-				Title: title(r.Name)}, nil
+		if last == "" && r.Kernel && bootenv.CheckName(r.Name) == nil {
+			last = r.Name
 		}
 	}
-	return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
+	if last == "" {
+		return bootloader.Config{}, errors.New("installing GRUB: no root of the pool has a kernel")
+	}
+	return bootloader.Config{PoolID: uuid.UUID(id).String(), Root: roots + "/" + last}, nil
 }

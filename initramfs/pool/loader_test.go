@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"griddle/initramfs/bootloader"
 )
@@ -29,7 +30,7 @@ func TestBootloader(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, err := bootloader.ReadConfig(p.esp)
-	if err != nil || now.Root != conf.Root || !slices.Equal(now.Args, conf.Args) || now.Title != conf.Title {
+	if err != nil || now.Root != conf.Root || !slices.Equal(now.Args, conf.Args) {
 		t.Errorf("grub.cfg = %+v, %v, want %+v", now, err, conf)
 	}
 	sector := make([]byte, 512)
@@ -55,10 +56,49 @@ func TestBootloader(t *testing.T) {
 	if err := p.Bootloader(os.DirFS(images), false); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := p.Read(); err != nil || c.Boots != "two@amd64" && c.Boots != "one@amd64" {
+	if c, err := p.Read(); err != nil || c.Boots != "two@amd64" && c.Boots != "one@amd64" || c.Good != c.Boots {
 		t.Errorf("after a new grub.cfg %q boots, %v", c.Boots, c.NoBoots)
 	}
 	if now, err := bootloader.ReadConfig(p.esp); err != nil || now.PoolID != poolID {
 		t.Errorf("grub.cfg = %+v, %v", now, err)
+	}
+}
+
+// Without grub.cfg what boots stays, if grubenv or a marker says it.
+func TestBootloaderWithoutConfig(t *testing.T) {
+	p, _ := installed(t)
+	dev := loop(t, 8<<20)
+	p.place.Disk, p.place.SectorSize, p.place.BIOS = dev, 512, Extent{1 << 20, 1 << 20}
+	images := t.TempDir()
+	if err := bootloader.BuildGRUB(t.Context(), images, bootloader.BuildOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"grub.cfg", "grub*"} {
+		for _, good := range []string{"one@amd64", "two@amd64"} {
+			if err := p.Bless(good); err != nil {
+				t.Fatal(err)
+			}
+			past := time.Now().Add(-time.Hour)
+			for _, other := range []string{"one@amd64", "two@amd64"} {
+				if other != good {
+					_ = os.Chtimes(filepath.Join(p.dir, roots, other, Marker), past, past)
+				}
+			}
+			files, err := filepath.Glob(filepath.Join(p.esp, "griddle", lost))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				if err := os.Remove(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.Bootloader(os.DirFS(images), false); err != nil {
+				t.Fatal(err)
+			}
+			if c, err := p.Read(); err != nil || c.Boots != good || c.Good != good {
+				t.Errorf("without %s and after %s was blessed, %q boots, %v", lost, good, c.Boots, c.NoBoots)
+			}
+		}
 	}
 }

@@ -2,7 +2,8 @@
 // root runs and which one boots.
 //
 // Call Here on the installed system, or On with a disk of a machine that booted from the network, and Open with the
-// Place. Then Read, and Boot, DeleteRoot, DeleteImage or Enter. Close unmounts.
+// Place. Then Read, and Boot, DeleteRoot, DeleteImage or System. An update calls Switch, and the root that it made
+// calls Bless when it proved itself. Close unmounts.
 //
 //	@roots/NAME    a system, writable; a machine runs one of them
 //	@images/NAME   an image as received, read-only: the parent of the roots that were made of it, and of later updates
@@ -12,9 +13,13 @@
 // # What it guarantees
 //
 // The pool is mounted where no other program sees it, also while the installed system runs from it. The root that runs,
-// the root that boots and the last root are never deleted. What boots changes by one rename on the EFI system
-// partition: after a crash the machine boots the old root or the new one. One change at a time: another program that
-// uses this package waits.
+// the root that boots, the good root and the last root are never deleted. What boots changes by one write to the EFI
+// system partition (package bootenv): after a crash the machine boots the old root or the new one. A root that is tried
+// and does not prove itself is not started again: the good root is. One change at a time: another program that uses
+// this package waits.
+//
+// A pool of an earlier version, whose grub.cfg names the root that boots, is read as well. The first change gives it a
+// grubenv, and then a new grub.cfg by one rename: until then GRUB boots by the old one.
 //
 // The pool may be hostile. Names are shown by Label, which is safe on a screen; symlinks are not followed; what is not
 // a subvolume is neither listed nor deleted.
@@ -33,7 +38,6 @@ import (
 
 	"griddle/appliance/job"
 	"griddle/initramfs/bootloader"
-	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 
@@ -42,7 +46,7 @@ import (
 
 // The folders of roots and of images.
 const (
-	roots  = "@roots"
+	roots  = bootloader.Roots
 	images = "@images"
 )
 
@@ -62,12 +66,16 @@ type Root struct {
 	Name    string
 	Image   string    // in the pool, that it was made of; "" if that was deleted
 	Created time.Time // zero if it is not known
-	Boots   bool      // at the next start of the machine
+	Boots   bool      // GRUB would start it now
 	Runs    bool      // now, as the system of this machine
 	InUse   bool      // it is mounted, so it cannot be deleted; true if it runs
 	Kernel  bool      // it has one
 	Good    bool      // it proved itself once
 	Inner   []string  // subvolumes in it, by their paths
+
+	failed bool      // it was tried, and did not prove itself
+	marked time.Time // when it proved itself last
+	proves bool      // it has the unit that does so
 }
 
 // Image is an image in the pool.
@@ -83,15 +91,17 @@ type Contents struct {
 	Roots  []Root  // the newest first
 	Images []Image // the newest first
 
-	Boots   string // the root that boots
+	Boots   string // the root that GRUB would start now
 	NoBoots error  // why Boots is not known
 
-	Good      string // the root that proved itself last; it boots if the candidate does not
+	Good      string // the root that proved itself last, which boots if the candidate does not; "" if grubenv is lost
 	Candidate string // the root that is tried before it; "" for none
 	Tries     int    // how often the candidate may still start; 0 means that it runs its last try, or failed
 
 	Size int64 // bytes of the filesystem
 	Free int64
+
+	conf bootloader.Config // of grub.cfg; zero if NoBoots
 }
 
 // Label is a name as people see and type it: the name itself, or in quotes if a screen could not show all of it.
@@ -105,17 +115,11 @@ func Label(name string) string {
 // Read lists what the pool has.
 func (p *Pool) Read() (Contents, error) {
 	c := Contents{}
-	boots, err := p.boots()
-	c.Boots, c.NoBoots = boots, err
-	if p.noESP == nil {
-		e, err := bootenv.Read(p.esp)
-		if errors.Is(err, bootenv.ErrDamaged) {
-			e, err = bootenv.Env{Good: boots}, nil
-		}
-		if err != nil {
-			return Contents{}, err
-		}
-		c.Good, c.Candidate, c.Tries = e.Good, e.Candidate, e.Tries
+	c.conf, c.NoBoots = p.readConfig()
+	if env, err := p.readEnv(c.conf); err != nil {
+		c.NoBoots = cmp.Or(c.NoBoots, err)
+	} else {
+		c.Good, c.Candidate, c.Tries = env.Good, env.Candidate, env.Tries
 	}
 	used, err := p.used()
 	if err != nil {
@@ -131,9 +135,8 @@ func (p *Pool) Read() (Contents, error) {
 		return Contents{}, err
 	}
 	err = p.list(roots, func(name string, i subvolume.Info) error {
-		r := Root{Name: name, Created: i.Created, Boots: name == c.Boots && c.NoBoots == nil,
-			Runs: i.Device == used.root, InUse: used.any[i.Device], Kernel: p.hasKernel(name),
-			Good: p.has(name, Marker)}
+		r := Root{Name: name, Created: i.Created, Runs: i.Device == used.root, InUse: used.any[i.Device]}
+		p.look(&r)
 		if r.Inner, err = subvolume.Inner(filepath.Join(p.dir, roots, name)); err != nil {
 			return err
 		}
@@ -147,6 +150,7 @@ func (p *Pool) Read() (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
+	c.setBoots()
 	slices.SortStableFunc(c.Roots, func(a, b Root) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
 	})
@@ -190,42 +194,19 @@ func (p *Pool) list(folder string, do func(name string, i subvolume.Info) error)
 	return nil
 }
 
-// hasKernel reports whether GRUB finds a kernel in a root.
-func (p *Pool) hasKernel(name string) bool {
-	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
+// look fills in what the files of a root say.
+func (p *Pool) look(r *Root) {
+	top, err := os.OpenRoot(filepath.Join(p.dir, roots, r.Name))
 	if err != nil {
-		return false
+		return
 	}
-	defer root.Close()
-	_, err = bootloader.FindKernel(root)
-	return err == nil
-}
-
-// has reports whether a root has a file.
-func (p *Pool) has(name, file string) bool {
-	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
-	if err != nil {
-		return false
+	defer top.Close()
+	_, err = bootloader.FindKernel(top)
+	r.Kernel = err == nil
+	if st, err := top.Lstat(Marker); err == nil && st.Mode().IsRegular() {
+		r.Good, r.marked = true, st.ModTime()
 	}
-	defer root.Close()
-	st, err := root.Lstat(file)
-	return err == nil && st.Mode().IsRegular()
-}
-
-// boots is the root that grub.cfg names.
-func (p *Pool) boots() (string, error) {
-	if p.noESP != nil {
-		return "", p.noESP
-	}
-	c, err := bootloader.ReadConfig(p.esp)
-	if err != nil {
-		return "", err
-	}
-	name, ok := cutRoots(c.Root)
-	if !ok {
-		return "", fmt.Errorf("grub.cfg boots %q, which is not a root of the pool", job.Printable(c.Root))
-	}
-	return name, nil
+	r.proves = sysroot.Dir{Root: top}.Has("etc/systemd/system/" + blessing)
 }
 
 // Close unmounts the pool. It is durable.

@@ -6,14 +6,9 @@ import (
 	"griddle/initramfs/bootloader/bootenv"
 )
 
-// Next is the root that the boot loader starts next, and whether it does so on trial. "" means that grubenv names none.
+// Next is the root that the boot loader starts next, and whether it does so on trial. "" means that it is not known.
 func (c Contents) Next() (name string, try bool) {
-	if c.Candidate != "" && c.Tries > 0 {
-		if r, err := c.Root(c.Candidate); err == nil && r.Kernel {
-			return c.Candidate, true
-		}
-	}
-	return c.Good, false
+	return c.Boots, c.Boots != "" && c.Boots == c.Candidate && c.Tries > 0
 }
 
 // CountStart counts a start of the root that boots next, as GRUB does, for a start that GRUB does not see. The answer

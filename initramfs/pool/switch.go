@@ -5,14 +5,17 @@ import (
 	"os"
 	"path/filepath"
 
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 	"griddle/initramfs/sysroot"
 )
 
-// Marker is the file of a root that proved itself once. If grubenv is lost, GRUB starts the root whose marker was
-// written last.
-const Marker = ".griddle-good"
+// Marker is the file in a root that proved itself.
+const Marker = bootloader.Marker
+
+// blessing is the unit of a root that calls Bless.
+const blessing = "griddle-bless.service"
 
 // How often GRUB may start a candidate that does not prove itself: one that never did, and one that did before.
 const newTries, provenTries = 1, 2
@@ -30,7 +33,23 @@ func (p *Pool) Switch(name string) error {
 	return p.change(func(c Contents) error { return p.try(c, name, newTries) })
 }
 
-// try makes a root the candidate.
+// Boot has a root boot at the next start of the machine, and at all later ones if it proves itself. If it does not, the
+// good root boots again: after one try, or after two if it proved itself before. A root of an earlier version, which
+// has no unit that calls Bless, boots at all later starts. A root without a kernel is refused. The kernel's arguments
+// stay.
+func (p *Pool) Boot(name string) error {
+	return p.change(func(c Contents) error {
+		tries := newTries
+		if r, err := c.Root(name); err == nil && !r.proves {
+			tries = 0
+		} else if r.Good {
+			tries = provenTries
+		}
+		return p.try(c, name, tries)
+	})
+}
+
+// try makes a root the candidate, or with no tries the good root.
 func (p *Pool) try(c Contents, name string, tries int) error {
 	r, err := c.Root(name)
 	if err == nil {
@@ -39,14 +58,35 @@ func (p *Pool) try(c Contents, name string, tries int) error {
 	if err != nil {
 		return err
 	}
-	e := bootenv.Env{Good: c.Good, Candidate: r.Name, Tries: tries}
-	if r.Name == c.Good {
-		e = bootenv.Env{Good: c.Good}
+	good := c.starts("", 0)
+	if good == r.Name || tries == 0 {
+		return p.write(c, bootenv.Env{Good: r.Name})
 	}
-	if err := subvolume.Sync(p.dir); err != nil { // all of the root, before the machine boots it
+	return p.write(c, bootenv.Env{Good: good, Candidate: r.Name, Tries: tries})
+}
+
+// write is the switch, after all of the pool is durable.
+func (p *Pool) write(c Contents, e bootenv.Env) error {
+	if err := subvolume.Sync(p.dir); err != nil {
+		return err
+	}
+	if err := p.convert(c); err != nil {
 		return err
 	}
 	return bootenv.Write(p.esp, e)
+}
+
+// convert replaces the grub.cfg of an earlier version, which starts the root that it names. Before the rename it does
+// not look at grubenv; after it the same root starts.
+func (p *Pool) convert(c Contents) error {
+	if !c.conf.Old {
+		return nil
+	}
+	if err := bootenv.Write(p.esp, bootenv.Env{Good: c.Good}); err != nil {
+		return err
+	}
+	c.conf.ESP = p.place.label()
+	return bootloader.WriteConfig(p.esp, c.conf)
 }
 
 // mayBoot is nil if the root can be booted.
@@ -80,11 +120,11 @@ func (p *Pool) Bless(name string) error {
 		if c.Candidate != r.Name {
 			e.Candidate, e.Tries = c.Candidate, c.Tries
 		}
-		return bootenv.Write(p.esp, e)
+		return p.write(c, e)
 	})
 }
 
-// mark writes the marker of a root, durably. A new one each time: its time says which root proved itself last.
+// mark writes the marker of a root. A new one each time: its time says which root proved itself last.
 func (p *Pool) mark(name string) error {
 	root, err := os.OpenRoot(filepath.Join(p.dir, roots, name))
 	if err != nil {
@@ -94,7 +134,7 @@ func (p *Pool) mark(name string) error {
 	if err := (sysroot.Dir{Root: root}).Write(Marker, nil, 0o444); err != nil {
 		return fmt.Errorf("marking the root %s: %w", Label(name), err)
 	}
-	return subvolume.Sync(p.dir)
+	return nil
 }
 
 // Failed is the candidate that was started as often as it may be, and does not run: it failed. "" means that none did.
@@ -113,12 +153,9 @@ func (p *Pool) Failed() (string, error) {
 // Forget takes a candidate back, so that GRUB does not start it, and Failed does not name it. Other candidates stay.
 func (p *Pool) Forget(name string) error {
 	return p.change(func(c Contents) error {
-		switch {
-		case p.noESP != nil:
+		if c.Candidate == "" || c.Candidate != name {
 			return p.noESP
-		case c.Candidate == "" || c.Candidate != name:
-			return nil
 		}
-		return bootenv.Write(p.esp, bootenv.Env{Good: c.Good})
+		return p.write(c, bootenv.Env{Good: c.Good})
 	})
 }

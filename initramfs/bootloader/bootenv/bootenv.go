@@ -85,6 +85,14 @@ func Parse(b []byte) (Env, error) {
 	return e, nil
 }
 
+// Empty is an environment block without variables, which is for a disk without a pool.
+func Empty() []byte { return pad(signature) }
+
+// pad fills an environment block up.
+func pad(text string) []byte {
+	return append([]byte(text), bytes.Repeat([]byte("#"), Size-len(text))...)
+}
+
 // Bytes is the environment block, Size bytes. An error names what cannot be written; that of a name is ErrName.
 func (e Env) Bytes() ([]byte, error) { return e.block("") }
 
@@ -110,7 +118,7 @@ func (e Env) block(others string) ([]byte, error) {
 	if len(text)+len(others) < Size {
 		text += others
 	}
-	return append([]byte(text), bytes.Repeat([]byte("#"), Size-len(text))...), nil
+	return pad(text), nil
 }
 
 // CheckName is nil if a root with this name can be booted. Errors are ErrName. A name that begins with a dot is that

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griddle/initramfs/bootloader"
+	"griddle/initramfs/bootloader/bootenv"
 	"griddle/initramfs/subvolume"
 
 	"github.com/google/uuid"
@@ -109,9 +110,9 @@ func Installed(t testing.TB) Made {
 	}
 	Put(t, top, map[string]string{"@home/ada/notes": "hers", "@persistent/griddle/seen": "7",
 		"@roots/two@amd64/etc/hostname": "two\n", "@roots/two@amd64/var/log/x": "y", "@roots/bare/file": "z"})
-	Put(t, p.ESP, map[string]string{"griddle/grubenv": "env"})
-	if err := bootloader.WriteConfig(p.ESP, bootloader.Config{Title: "one:1", ESP: "GR-1B4E28BA", PoolID: p.ID,
-		Root: "@roots/one@amd64", Args: []string{"quiet", "net.ifnames=0"}}); err != nil {
+	if err := errors.Join(bootenv.Write(p.ESP, bootenv.Env{Good: "one@amd64"}),
+		bootloader.WriteConfig(p.ESP, bootloader.Config{ESP: "GR-1B4E28BA", PoolID: p.ID, Root: "@roots/one@amd64",
+			Args: []string{"quiet", "net.ifnames=0"}})); err != nil {
 		t.Fatal(err)
 	}
 	return p
