@@ -67,12 +67,16 @@ func (c *Command) update(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	ref := job.Printable(spec.Image.Ref)
+	if spec.ID == "" { // the server made no job
+		fmt.Fprintf(c.Out, "This machine has %s already.\n", ref)
+		return nil
+	}
 	if r := c.Orders.Result(); r == nil || r.Job != spec.ID {
 		if err := c.Orders.Give(order.Order{Spec: spec, Given: time.Now().UTC()}); err != nil {
 			return err
 		}
 	}
-	ref := job.Printable(spec.Image.Ref)
 	if *leave {
 		fmt.Fprintf(c.Out, "The update to %s is ordered. `griddle-agent status` shows how it is.\n", ref)
 		return nil

@@ -191,7 +191,19 @@ func TestUpdate(t *testing.T) {
 	if code, out := b.run("update --image web:1"); code != 1 || !strings.Contains(out, "is older than") {
 		t.Errorf("a refused update = %d:\n%s", code, out)
 	}
-	b.deny, b.idle = nil, true
+	b.deny = nil
+	b.Ask = func(context.Context, job.UpdateAsk) (job.Spec, error) {
+		return job.Spec{Kind: job.Update, Image: job.Image{Ref: "web:2@amd64"}}, nil
+	}
+	if code, out := b.run("update --no-wait"); code != 0 || !strings.Contains(out, "has web:2@amd64 already") {
+		t.Errorf("an update when there is nothing newer = %d:\n%s", code, out)
+	}
+}
+
+// An order that no one waits for is shown until the unit takes it.
+func TestOrdered(t *testing.T) {
+	b := newBed(t)
+	b.idle = true
 	if code, out := b.run("update --no-wait"); code != 0 || !strings.Contains(out, "is ordered") {
 		t.Errorf("update --no-wait = %d:\n%s", code, out)
 	}
