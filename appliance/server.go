@@ -305,7 +305,7 @@ func (s *server) netboot(c config.Config) netboot.Config {
 // fleet is what the fleet needs of c.
 func fleetOptions(c config.Config) fleet.Options {
 	return fleet.Options{Unknown: c.Unknown, Enrolment: c.Enrolment, Hostname: c.Hostname, Args: c.KernelArgs,
-		CheckIn: c.CheckIn}
+		CheckIn: c.CheckIn, Kexec: c.Kexec}
 }
 
 // LostEntries is what to do about head.ErrLost.

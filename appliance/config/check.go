@@ -89,6 +89,7 @@ func (c Config) mistakes() []Mistake {
 		string(fleet.BootLocal))
 	oneOf("enrolment", string(c.Enrolment), string(fleet.EnrolOpen), string(fleet.EnrolApprove),
 		string(fleet.EnrolClosed))
+	oneOf("kexec", string(c.Kexec), string(fleet.KexecUpdates), string(fleet.KexecAlways), string(fleet.KexecNever))
 	if c.MenuTimeout < time.Second {
 		wrong("menu_timeout", "%s is less than a second", c.MenuTimeout)
 	}

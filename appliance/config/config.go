@@ -39,6 +39,7 @@ type Config struct {
 	Keymap      string          `yaml:"keymap"`
 	Hostname    string          `yaml:"hostname"`
 	Settings    string          `yaml:"settings"`
+	Kexec       fleet.Kexec     `yaml:"kexec"`
 
 	CatalogExpires time.Duration `yaml:"catalog_expires"`
 	Recompress     bool          `yaml:"recompress"`
@@ -109,6 +110,7 @@ func Default() Config {
 		CheckIn:     5 * time.Minute,
 		Keymap:      "us",
 		Hostname:    "node-{mac}",
+		Kexec:       fleet.KexecUpdates,
 
 		CatalogExpires: 365 * 24 * time.Hour,
 		Recompress:     true,

@@ -63,7 +63,11 @@ func (f *Fleet) Hello(ctx context.Context, from, key string, h job.Hello) (Greet
 		if err != nil {
 			return err
 		}
-		g.Job = ordered(jobs)
+		if g.Job = ordered(jobs); g.Job != nil {
+			if g.Job.Spec.Kexec, err = f.mayKexec(ctx, tx, m, g.Job.Spec.Kind); err != nil {
+				return err
+			}
+		}
 		if g.Job != nil && g.Job.Spec.Kind == job.Update {
 			if !g.Job.due() {
 				g.Job = nil // its disk has the new root

@@ -105,6 +105,9 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 			Notice: in.Notice, Trouble: in.Trouble, Boot: in.Boot, Roots: in.Roots,
 			Every: int(f.options().CheckIn / time.Second)}
 		m.LastSeen = now
+		if err := f.kexeced(ctx, tx, &m, in); err != nil {
+			return err
+		}
 		jobs, err := jobsOf(ctx, tx, m.ID)
 		if err != nil {
 			return err
@@ -122,6 +125,9 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		runs(&m, jobs, now)
 		if l := updateOf(jobs); l != nil && l.due() && slices.Contains(in.Features, job.FeatureUpdate) {
 			a.Job = l
+			if a.Job.Spec.Kexec, err = f.mayKexec(ctx, tx, m, l.Spec.Kind); err != nil {
+				return err
+			}
 		}
 		a.Machine = m
 		return save(ctx, tx, m)

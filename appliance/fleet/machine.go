@@ -21,6 +21,7 @@ type Machine struct {
 	Deployed  *Deployment   `json:"deployed,omitempty"` // the system that runs on it, after it has reported
 	Service   *Service      `json:"service,omitempty"`  // the last check-in of the service on it
 	Fell      *job.Fell     `json:"fell,omitempty"`     // its last fallback to another root
+	Kexec     *job.Kexec    `json:"kexec,omitempty"`    // its last start by kexec
 	// when the server first let it boot from its disk after an install
 	Handed    *Handing   `json:"handed,omitempty"`
 	Refused   *Refusal   `json:"refused,omitempty"`   // why its last request to boot got no answer

@@ -176,6 +176,10 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 		}
 		what = fmt.Sprintf("job: install %s on disk %s", o.Image.Ref, spec.Disk)
 	}
+	var err error
+	if spec.Kexec, err = f.mayKexec(ctx, tx, *m, spec.Kind); err != nil {
+		return Job{}, err
+	}
 	now := f.o.Now().UTC()
 	j := Job{
 		Spec:    spec,
@@ -184,7 +188,7 @@ func (f *Fleet) order(ctx context.Context, tx *sql.Tx, m *Machine, o Order, by O
 	if err := save(ctx, tx, *m); err != nil {
 		return Job{}, err
 	}
-	_, err := tx.ExecContext(ctx,
+	_, err = tx.ExecContext(ctx,
 		"INSERT INTO jobs (id, machine, origin, state, created, data) VALUES (?, ?, ?, ?, ?, ?)",
 		j.Spec.ID, m.ID, string(by), string(j.State), now.UnixNano(), encode(j))
 	if err != nil {

@@ -1,11 +1,12 @@
 package fleet
 
-// Reconfigure takes the policy for unknown machines, the enrolment, the hostname pattern, the kernel arguments and the
-// interval of check-ins from o and ignores the rest. They apply from the next boot, check-in and new machine on. It may
-// be called at any time.
+// Reconfigure takes the policy for unknown machines, the enrolment, the hostname pattern, the kernel arguments, the
+// interval of check-ins and the use of kexec from o and ignores the rest. They apply from the next boot, check-in and
+// new machine on. It may be called at any time.
 func (f *Fleet) Reconfigure(o Options) {
 	next := f.o
 	next.Unknown, next.Enrolment, next.Hostname, next.Args = o.Unknown, o.Enrolment, o.Hostname, o.Args
+	next.Kexec = o.Kexec
 	if next.CheckIn = o.CheckIn; next.CheckIn == 0 {
 		next.CheckIn = defaultCheckIn
 	}

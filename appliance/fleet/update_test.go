@@ -73,7 +73,7 @@ func (r *room) order(key string) Job {
 func (r *room) checkIn(key string, in job.CheckIn) Answer {
 	r.t.Helper()
 	r.c.pass(5 * time.Second)
-	in.Features = []string{job.FeatureUpdate}
+	in.Features = append(in.Features, job.FeatureUpdate)
 	a, err := r.CheckIn(r.t.Context(), "10.0.0.7", key, in)
 	if err != nil {
 		r.t.Fatal(err)

@@ -28,7 +28,8 @@ type CheckIn struct {
 	// that did not start.
 	Trouble string `json:"trouble,omitempty"`
 
-	// Features are what the service can do beyond the first version of the contract: FeatureUpdate, FeatureKernel.
+	// Features are what the service can do beyond the first version of the contract: FeatureUpdate, FeatureKernel,
+	// FeatureKexec.
 	Features []string `json:"features,omitempty"`
 	// Boot is a random ID of this start of the system: /proc/sys/kernel/random/boot_id.
 	Boot  string `json:"boot,omitempty"`
@@ -37,6 +38,15 @@ type CheckIn struct {
 	Job *JobReport `json:"job,omitempty"`
 	// Fell is the last fallback; it is repeated until a check-in with it was answered.
 	Fell *Fell `json:"fell,omitempty"`
+	// Kexec is the last start by kexec, as long as the machine has a record of it.
+	Kexec *Kexec `json:"kexec,omitempty"`
+}
+
+// Kexec is what became of a machine's last start by kexec.
+type Kexec struct {
+	Time   time.Time `json:"time"`
+	Root   string    `json:"root"`             // that was started
+	Failed bool      `json:"failed,omitempty"` // it did not come up, and the firmware started the machine next
 }
 
 // Root is a system in the pool of a machine.
@@ -95,6 +105,9 @@ func (c CheckIn) Bounded() CheckIn {
 		f := c.Fell.bounded()
 		c.Fell = &f
 	}
+	if c.Kexec != nil {
+		c.Kexec = &Kexec{Time: sane(c.Kexec.Time), Root: short(c.Kexec.Root), Failed: c.Kexec.Failed}
+	}
 	return c
 }
 
@@ -112,14 +125,20 @@ func (j JobReport) bounded() JobReport {
 func (f Fell) bounded() Fell {
 	f.Job, f.Root, f.Image = NormalUUID(f.Job), short(f.Root), short(f.Image)
 	f.Reason = Sentence(f.Reason)
-	if f.Time = f.Time.UTC(); f.Time.Year() < 1970 || f.Time.Year() > 9000 {
-		f.Time = time.Time{}
-	}
+	f.Time = sane(f.Time)
 	f.Lines = append([]string(nil), f.Lines[max(0, len(f.Lines)-maxFellLine):]...)
 	for i := range f.Lines {
 		f.Lines[i] = short(f.Lines[i])
 	}
 	return f
+}
+
+// sane is a time in UTC, zero for one that JSON may not have.
+func sane(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9000 {
+		return time.Time{}
+	}
+	return t
 }
 
 // short is Sentence, cut to maxText bytes.

@@ -94,6 +94,9 @@ type Spec struct {
 	Service bool `json:"service,omitempty"`
 	// Settings says that the machine has settings: the agent asks for them at SettingsPath before it writes to a disk.
 	Settings bool `json:"settings,omitempty"`
+	// Kexec says that the machine may start the new root by kexec, without its firmware. If it cannot, it restarts in
+	// the ordinary way.
+	Kexec bool `json:"kexec,omitempty"`
 
 	// Of an update, which has neither Disk nor Home.
 	// Pool is Disk.Installed of the disk that has the machine's pool, "" if the server does not know it.

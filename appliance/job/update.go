@@ -16,6 +16,7 @@ import (
 // What an agent and a service can do beyond the first version of the contract, in Hello.Features and CheckIn.Features.
 const (
 	FeatureUpdate = "update" // carries out a job of the kind Update; without it neither gets one
+	FeatureKexec  = "kexec"  // starts roots by kexec, and reports what becomes of it in CheckIn.Kexec
 	FeatureKernel = "kernel" // adds the kernel of Spec.Kernel to an image that has none
 )
 

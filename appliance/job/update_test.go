@@ -81,7 +81,8 @@ func TestCheckInFits(t *testing.T) {
 	in := CheckIn{Agent: long, Root: long, Trouble: long, Features: []string{long}, Boot: id,
 		Job: &JobReport{ID: id, State: State(long), Phase: Phase(long), Message: long, Kernel: long,
 			Progress: &Progress{WireBps: 1e300, Ways: &Ways{Now: long, Why: long}}},
-		Fell: &Fell{Time: time.Now(), Job: id, Root: long, Image: long, Reason: long}}
+		Fell:  &Fell{Time: time.Now(), Job: id, Root: long, Image: long, Reason: long},
+		Kexec: &Kexec{Time: time.Now(), Root: long, Failed: true}}
 	for range 1000 {
 		in.Features = append(in.Features, long)
 		in.Roots = append(in.Roots, Root{Name: long, Image: long, Runs: true, Good: true, Next: true})
@@ -108,6 +109,7 @@ func TestCheckInFits(t *testing.T) {
 func FuzzCheckIn(f *testing.F) {
 	f.Add([]byte(`{"agent":"1","root":"@roots/a","boot":"x","roots":[{"name":"\u202e","runs":true}],
 		"job":{"id":"8F2B1C34-0000-4000-8000-000000000001","state":"done","progress":{"ways":{"why":"\u001b[2J"}}},
+		"kexec":{"time":"0001-01-01T00:00:00Z","root":"\u001b[2J","failed":true},
 		"fell":{"time":"9999-01-01T00:00:00Z","root":"b","lines":["\ud800","` + strings.Repeat("ü", 300) + `"]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var in CheckIn
