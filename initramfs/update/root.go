@@ -128,7 +128,12 @@ func (w *work) carry(ctx context.Context, old, root *os.Root) error {
 }
 
 // keep are the paths that the settings keep.
-func (w *work) keep() []string { return nil }
+func (w *work) keep() []string {
+	if w.settings == nil {
+		return nil
+	}
+	return w.settings.Keep
+}
 
 // free is the name of the new root. One that was made of the same image, and never proved itself, goes for it.
 func (w *work) free(name, image string) (string, error) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/appliance/setting"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/pool/pooltest"
@@ -213,5 +214,23 @@ func TestAgain(t *testing.T) {
 		if r, err := m.update(t.Context(), t, two); err != nil || r.Root != want {
 			t.Fatalf("Run = %+v, %v, want %s", r, err, want)
 		}
+	}
+}
+
+// What the settings keep is in the new root.
+func TestKeep(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.with(t, func(p *pool.Pool) {
+		pooltest.Put(t, filepath.Join(p.Dir(), "@roots", oneRoot), map[string]string{"srv/notes": "hers\n"})
+	})
+	m.o.Settings = func(context.Context) (setting.Settings, error) {
+		return setting.Settings{Keep: []string{"/srv"}}, nil
+	}
+	if _, err := m.update(t.Context(), t, two); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.read(t, "@roots/"+twoRoot+"/srv/notes"); got != "hers\n" {
+		t.Errorf("the notes are %q", got)
 	}
 }
