@@ -89,6 +89,13 @@ func (m *making) identity(hostname string) error {
 	return m.hostKeys(hostname)
 }
 
+func (m *making) hasHostKey() bool {
+	entries, err := m.List("etc/ssh")
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return strings.HasPrefix(e.Name(), "ssh_host_") && strings.HasSuffix(e.Name(), "_key")
+	})
+}
+
 // hostKeys takes the template's ssh host keys away and, where the system has an ssh server, makes new ones of the same
 // types; of every usual type where the template had none.
 func (m *making) hostKeys(hostname string) error {

@@ -1,11 +1,37 @@
 package newroot
 
 import (
+	"context"
+	"os"
 	"strings"
 	"testing"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/sysroot"
 )
+
+// A root that follows another one has the host keys that are carried over, and new ones if there are none.
+func TestCarriedHostKeys(t *testing.T) {
+	for carried, want := range map[string]int{"ssh_host_rsa_key": 1, "ssh_known_hosts": 7} {
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		m := &making{Dir: sysroot.Dir{Root: root}}
+		if err := m.Write("usr/sbin/sshd", nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		m.Machine.Hostname = "lab-7"
+		m.Carry = func(context.Context, *os.Root) error { return m.Write("etc/ssh/"+carried, []byte("x"), 0o600) }
+		if err := m.become(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.List("etc/ssh"); err != nil || len(got) != want {
+			t.Errorf("with %s there are %v, %v", carried, got, err)
+		}
+	}
+}
 
 func TestHostname(t *testing.T) {
 	macs := []string{"52:54:00:12:34:56"}

@@ -118,10 +118,16 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 
 // become gives the root its identity.
 func (m *making) become(ctx context.Context) error {
-	if m.Carry != nil {
-		return m.Carry(ctx, m.Root)
+	if m.Carry == nil {
+		return m.identity(m.Machine.Hostname)
 	}
-	return m.identity(m.Machine.Hostname)
+	if err := m.Carry(ctx, m.Root); err != nil {
+		return err
+	}
+	if m.hasHostKey() {
+		return nil
+	}
+	return m.hostKeys(m.Machine.Hostname) // the system that it follows had no ssh server
 }
 
 // hasSwap says whether the system has the swap file. Without settings, a root that follows another one has it if the
