@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +73,7 @@ func (d debian) root(name, image, from, fromImage string) Report {
 	if fromImage != "" {
 		t.Image = d.open(fromImage)
 	}
-	r, err := Carry(d.t.Context(), t, nil)
+	r, err := Carry(d.t.Context(), t, []string{"/srv/notes", "/var/lib/web"})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func (d debian) line(root, file, name string) string {
 	return ""
 }
 
-func newDebian(t *testing.T) debian {
+func newDebian(t *testing.T, suites ...string) debian {
 	t.Helper()
 	dev := pooltest.Loop(t, 2<<30)
 	pooltest.Tool(t, "mkfs.btrfs", "--quiet", "--force", dev)
@@ -130,9 +131,11 @@ func newDebian(t *testing.T) debian {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(d.top, 0) })
-	pooltest.Tool(t, "btrfs", "subvolume", "create", d.top+"/base")
-	pooltest.Tool(t, "cp", "-a", treetest.Debian(t, "bookworm").Dir+"/.", d.top+"/base")
-	pooltest.Tool(t, "install", "/bin/true", d.top+"/base/usr/sbin/mount.cifs")
+	for _, suite := range suites {
+		pooltest.Tool(t, "btrfs", "subvolume", "create", d.top+"/"+suite)
+		pooltest.Tool(t, "cp", "-a", treetest.Debian(t, suite).Dir+"/.", d.top+"/"+suite)
+		pooltest.Tool(t, "install", "/bin/true", d.top+"/"+suite+"/usr/sbin/mount.cifs")
+	}
 	return d
 }
 
@@ -147,8 +150,9 @@ const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMgER+oTq/ggOWnGoqhy6QkLlMK2+Xv
 // A machine keeps what it is over two updates in a row, and each new image keeps what it brings. The programs of Debian
 // check the result.
 func TestTwoUpdates(t *testing.T) {
-	d := newDebian(t)
-	d.image("image1", "base", "true")
+	t.Parallel()
+	d := newDebian(t, "bookworm")
+	d.image("image1", "bookworm", "mkdir -p /srv/notes; echo image >/srv/notes/a; echo image >/srv/notes/b")
 	d.root("root1", "image1", "", "")
 	root := d.open("root1")
 	d.run("root1", "rm /etc/ssh/ssh_host_*; ssh-keygen -q -A; dbus-uuidgen >/etc/machine-id; chmod 444 /etc/machine-id")
@@ -161,13 +165,15 @@ func TestTwoUpdates(t *testing.T) {
 		"password": "secret"})
 	pooltest.Put(t, d.top+"/root1", joined)
 	d.run("root1", `useradd --system mine; gpasswd -a ada audio; chmod 600 /etc/krb5.keytab /etc/sssd/sssd.conf
-		chown mine: /var/lib/samba/private/secrets.tdb`)
+		chown mine: /var/lib/samba/private/secrets.tdb; echo hers >/srv/notes/a; ln -s a /srv/notes/link`)
 
 	// The next image has services of its own, which take the number of the machine's, and another default shell.
 	d.image("image2", "image1", "useradd --system web; useradd --system db; echo two >/etc/version; "+
-		"rm -f /usr/share/zoneinfo/Europe/Oslo")
+		"echo two >/srv/notes/b; install -d -o web /var/lib/web")
 	d.root("root2", "image2", "root1", "image1")
-	d.image("image3", "image2", "useradd --system cache; userdel db; passwd -d root; echo three >/etc/version")
+	d.run("root2", "install -o web /dev/null /var/lib/web/file; echo added >/srv/notes/c; rm /srv/notes/link")
+	d.image("image3", "image2", "useradd --system cache; userdel db; passwd -d root; echo three >/etc/version; "+
+		"echo three >/srv/notes/a; echo three >/srv/notes/b")
 	report := d.root("root3", "image3", "root2", "image2")
 
 	same := []string{"etc/machine-id", "etc/hostname", "etc/localtime", "etc/sudoers.d/90-griddle-settings",
@@ -216,6 +222,10 @@ func TestTwoUpdates(t *testing.T) {
 			t.Errorf("%s: %s", r, fstab)
 		}
 	}
+	if out := d.run("root3", "cd /srv/notes; ls; cat *; stat -c %U /var/lib/web/file"); out !=
+		"a\nb\nc\nhers\nthree\nadded\nweb\n" {
+		t.Errorf("what is kept is\n%s", out)
+	}
 	if hash := strings.Split(d.line("root3", "shadow", "ada"), ":")[1]; crypt(t, "correct horse", hash) != hash {
 		t.Errorf("the password of ada is another one: %s", hash)
 	}
@@ -246,6 +256,50 @@ func TestTwoUpdates(t *testing.T) {
 	if got, want := d.line("root4", "shadow", "ada"), d.line("root1", "shadow", "ada"); got != want {
 		t.Errorf("root4: %s, want %s", got, want)
 	}
+}
+
+// A machine with the next release of its distribution, whose services have other numbers, has its people and its files.
+func TestNextRelease(t *testing.T) {
+	t.Parallel()
+	d := newDebian(t, "bookworm", "trixie")
+	d.image("image1", "bookworm", "useradd --system --no-create-home db; install -d -o db -g db /var/lib/web")
+	d.root("root1", "image1", "", "")
+	d.maintain(d.open("root1"), "user", maintain.Values{"name": "ada", "password": "correct horse", "sudo": "yes"})
+	d.maintain(d.open("root1"), "root-password", maintain.Values{"password": "battery staple"})
+	d.run("root1", "install -o db -g db /dev/null /var/lib/web/file; "+
+		"groupadd --system render-farm; gpasswd -a ada render-farm; chown :render-farm /var/lib/web")
+	d.image("image2", "trixie", "useradd --system other; useradd --system db")
+	d.root("root2", "image2", "root1", "image1")
+	for _, c := range []string{"pwck -q -r", "grpck -r", "visudo -cq"} {
+		d.run("root2", c)
+	}
+	out := d.run("root2", "stat -c %U:%G /var/lib/web /var/lib/web/file; id -nG ada; getent passwd ada; "+
+		"test $(getent passwd db | cut -d: -f3) != "+strings.Split(d.line("root1", "passwd", "db"), ":")[2])
+	want := "db:render-farm\ndb:db\nada render-farm\n" + d.line("root1", "passwd", "ada") + "\n"
+	if out != want {
+		t.Errorf("root2 has\n%swant\n%s", out, want)
+	}
+	for _, name := range []string{"root", "ada"} {
+		if got, want := d.line("root2", "shadow", name), d.line("root1", "shadow", name); got != want {
+			t.Errorf("shadow of %s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Numbers that do not fit stop the update before anything of the new root is changed.
+func TestConflict(t *testing.T) {
+	t.Parallel()
+	b := trees(t, map[string]string{"etc/passwd": "root:x:0:0::/root:/bin/sh\n", "etc/machine-id": ""})
+	b.old(t, map[string]string{"etc/passwd": "root:x:0:0::/root:/bin/sh\nada:x:1000:100::/home/ada:/bin/sh\n",
+		"etc/machine-id": anID})
+	const theirs = "root:x:0:0::/root:/bin/sh\nbob:x:1000:100::/home/bob:/bin/sh\n"
+	b.new(t, map[string]string{"etc/passwd": theirs})
+	_, err := Carry(t.Context(), b.Trees, nil)
+	const want = "the user ada of this machine has the number 1000, which the new image gives to bob"
+	if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Carry = %v, want %s", err, want)
+	}
+	b.has(t, map[string]string{"etc/passwd": theirs, "etc/machine-id": ""})
 }
 
 func crypt(t *testing.T, password, hash string) string {

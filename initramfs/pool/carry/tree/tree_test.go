@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -389,5 +390,35 @@ func TestSkipAndStop(t *testing.T) {
 	cancel()
 	if _, err := Carry(ctx, b.Roots, "/d", Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// Folders that become symlinks while the walk goes through them lead nowhere else.
+func TestMoves(t *testing.T) {
+	t.Parallel()
+	b := pool(t, "true", "mkdir -p d/a/b/c secret/b/c; ln -s ../secret d/link; echo mine >d/a/b/c/f; "+
+		"echo secret >secret/b/c/f; echo secret >secret/b/c/g", "true")
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				_ = unix.Renameat2(unix.AT_FDCWD, b.path("old/d/a"), unix.AT_FDCWD, b.path("old/d/link"),
+					unix.RENAME_EXCHANGE)
+			}
+		})
+	}
+	for range 300 {
+		_, _ = Carry(t.Context(), b.Roots, "/d", Options{}) // it may fail
+	}
+	cancel()
+	group.Wait()
+	for _, name := range []string{"a/b/c/g", "link/b/c/g"} {
+		if st, err := os.Lstat(b.path("new/d/" + name)); err == nil {
+			t.Errorf("%s is there: %v", name, st)
+		}
+	}
+	if _, err := os.Lstat(b.path("new/secret")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the secret: %v", err)
 	}
 }
