@@ -225,7 +225,7 @@ func (m Model) welcome(f Found) Model {
 		m.page = pageProgress
 		m.progress, m.target = newProgress(j.Image.Ref), string(j.Disk)
 		if j.Kind == job.Update {
-			m.progress.kind, m.target = j.Kind, "the one with the installed system, whose data stay"
+			m.progress.kind, m.target = j.Kind, "that of the installed system; its data stay"
 		}
 	}
 	if caring {
