@@ -13,6 +13,7 @@ import (
 	"griddle/appliance/setting"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
+	"griddle/initramfs/pool/intake/intaketest"
 	"griddle/initramfs/pool/pooltest"
 )
 
@@ -104,6 +105,32 @@ func checkEvents(t *testing.T, m *machine) {
 		if err != nil || len(all) != 2 || all[0].Kind != history.Made || all[0].Root != twoRoot ||
 			all[0].Image != twoRoot || all[1].Kind != history.Switched || all[1].Root != twoRoot {
 			t.Errorf("the history is %+v, %v", all, err)
+		}
+	})
+}
+
+// Settings win over what is carried, and say what else is kept.
+func TestSettings(t *testing.T) {
+	one, two := versions(t)
+	m := installed(t, pooltest.Loop(t, 1<<30), one)
+	m.with(t, func(p *pool.Pool) {
+		intaketest.Put(t, p.Dir(), map[string]string{"@roots/" + oneRoot + "/opt/data/a": "a\n",
+			"@roots/" + oneRoot + "/opt/scratch": "b\n"})
+	})
+	m.o.Settings = func(context.Context) (setting.Settings, error) {
+		return setting.Settings{Hostname: "lab-9", Keep: []string{"/opt/data"}}, nil
+	}
+	if r, err := m.update(t.Context(), t, two); err != nil || r.Root != twoRoot {
+		t.Fatalf("Run = %+v, %v", r, err)
+	}
+	for name, want := range map[string]string{"etc/hostname": "lab-9\n", "opt/data/a": "a\n"} {
+		if got := m.read(t, "@roots/"+twoRoot+"/"+name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	m.with(t, func(p *pool.Pool) {
+		if _, err := os.Lstat(filepath.Join(p.Dir(), "@roots", twoRoot, "opt/scratch")); !os.IsNotExist(err) {
+			t.Errorf("what no one keeps: %v", err)
 		}
 	})
 }
