@@ -11,14 +11,14 @@ const (
 	UpdateUnit = "griddle-update.service" // carries it out
 	TimerUnit  = "griddle-update.timer"   // asks for a newer version each night, if a site enables it
 	askUnit    = "griddle-update-ask.service"
-	statusUnit = "griddle-status.service"
+	settleUnit = "griddle-settle.service"
 )
 
 // Units are what a root gets to keep in touch with the server and to be updated.
 func Units() []systemd.Unit {
 	return []systemd.Unit{{Name: UnitName, Text: Unit}, {Name: PathUnit, Text: pathText},
 		{Name: UpdateUnit, Text: updateText}, {Name: TimerUnit, Text: timerText, Off: true},
-		{Name: askUnit, Text: askText}, {Name: statusUnit, Text: statusText}}
+		{Name: askUnit, Text: askText}, {Name: settleUnit, Text: settleText}}
 }
 
 // KeepFile is a list of paths that the next root takes over from this one (package carry), and KeepText its content: a
@@ -96,15 +96,15 @@ ExecStart=` + agent + ` update --when reboot --no-wait
 `
 
 // Which root is good is known after the blessing.
-const statusText = `[Unit]
-Description=Record the systems of this machine for its Griddle server
+const settleText = `[Unit]
+Description=Delete the systems that this machine does not need, and record the others for its Griddle server
 ConditionPathExists=` + Dir + "/" + ConfigFile + `
 RequiresMountsFor=` + Dir + `
 After=griddle-bless.service
 
 [Service]
 Type=oneshot
-ExecStart=` + agent + ` status --record
+ExecStart=` + agent + ` status --settle
 Nice=10
 
 [Install]

@@ -62,7 +62,7 @@ func TestInstall(t *testing.T) {
 		t.Errorf("Install = %v, Installed = %t", err, Installed(d))
 	}
 	const wants = "etc/systemd/system/multi-user.target.wants/"
-	for _, name := range []string{UnitName, PathUnit, statusUnit} {
+	for _, name := range []string{UnitName, PathUnit, settleUnit} {
 		if to, err := d.Readlink(wants + name); to != "../"+name {
 			t.Errorf("%s is not enabled: %q, %v", name, to, err)
 		}

@@ -31,19 +31,19 @@ func (c *Command) rollback(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	name, err := c.back(p, l.word)
+	next, err := c.back(p, l.word)
 	if err = errors.Join(err, p.Close()); err != nil {
 		return err
 	}
+	fmt.Fprintln(c.Out, next)
 	if *restart {
-		fmt.Fprintf(c.Out, "This machine restarts into %s.\n", pool.Label(name))
+		fmt.Fprintln(c.Out, "This machine restarts now.")
 		return c.Restart(ctx)
 	}
-	fmt.Fprintf(c.Out, "The next start of this machine takes %s.\n", pool.Label(name))
 	return nil
 }
 
-// back has a root boot, and returns its name.
+// back has a root boot, and says what starts next.
 func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	if w, err := c.Orders.Waiting(); err == nil && w != nil {
 		return "", fmt.Errorf("an update to %s runs, and would have its own system start next: wait for it, or cancel "+
@@ -66,7 +66,11 @@ func (c *Command) back(p *pool.Pool, word string) (string, error) {
 	if err := p.Boot(r.Name); err != nil {
 		return "", err
 	}
-	return r.Name, c.note(history.RolledBack, r.Name)
+	if err := c.note(history.RolledBack, r.Name); err != nil {
+		return "", err
+	}
+	all, err = p.Read()
+	return all.NextStarts(), err
 }
 
 // former is the root to go back to.

@@ -10,6 +10,7 @@ import (
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 	"griddle/initramfs/resident/order"
+	"griddle/initramfs/update"
 )
 
 const statusHelp = `usage: griddle-agent status
@@ -22,7 +23,7 @@ Example: griddle-agent status
 // status is `griddle-agent status`.
 func (c *Command) status(args []string) error {
 	l := newLine("status", statusHelp)
-	record := l.Bool("record", false, "") // for the service, which cannot read the pool
+	settle := l.Bool("settle", false, "") // for the unit that runs after each start
 	if err := l.read(c.Out, args, 0); err != nil {
 		return helped(err)
 	}
@@ -30,8 +31,8 @@ func (c *Command) status(args []string) error {
 	if err != nil {
 		return err
 	}
-	if *record {
-		return errors.Join(liveupdate.TellRoots(c.Orders, p), p.Close())
+	if *settle {
+		return errors.Join(c.settle(p), liveupdate.TellRoots(c.Orders, p), p.Close())
 	}
 	all, err := p.Read()
 	if err = errors.Join(err, p.Close()); err != nil {
@@ -39,6 +40,33 @@ func (c *Command) status(args []string) error {
 	}
 	c.show(all)
 	return nil
+}
+
+// settle deletes what the pool has no need for, if the system that runs has proved itself.
+func (c *Command) settle(p *pool.Pool) error {
+	all, err := p.Read()
+	if err != nil {
+		return err
+	}
+	if r, err := all.Root(all.Good); err != nil || !r.Runs || all.Candidate != "" {
+		return nil
+	}
+	w, err := c.Orders.Waiting()
+	if err != nil {
+		return err
+	}
+	var waiting []string
+	if w != nil {
+		waiting = append(waiting, w.Spec.Image.Ref)
+	}
+	gone, err := update.Clean(p, waiting...)
+	for _, what := range gone {
+		fmt.Fprintf(c.Out, "%s was deleted: this machine does not need it.\n", what)
+	}
+	if errors.Is(err, update.ErrBusy) {
+		return nil // it cleans up itself
+	}
+	return err
 }
 
 func (c *Command) show(all pool.Contents) {
@@ -50,15 +78,7 @@ func (c *Command) show(all pool.Contents) {
 			row("runs", "%s", pool.Label(r.Name))
 		}
 	}
-	switch {
-	case all.NoBoots != nil:
-		row("next start", "not known: %v", all.NoBoots)
-	case all.Boots == all.Candidate && all.Tries > 0:
-		row("next start", "%s, on trial; if it does not come up, %s again", pool.Label(all.Boots),
-			pool.Label(all.Good))
-	default:
-		row("next start", "%s", pool.Label(all.Boots))
-	}
+	row("next start", "%s", all.NextStarts())
 	row("update", "%s", c.present())
 	row("agent", "%s", c.Agent)
 	row("room", "%s of %s are free", job.Bytes(all.Free), job.Bytes(all.Size))

@@ -253,9 +253,9 @@ func TestRollback(t *testing.T) {
 		code int
 		want string
 	}{
-		{"rollback", 0, "The next start of this machine takes two@amd64"},
-		{"status", 0, "next start   two@amd64"},
-		{"rollback one@amd64", 0, "takes one@amd64"},
+		{"rollback", 0, "The next 2 starts try two@amd64. If it does not prove itself, one@amd64 boots again."},
+		{"status", 0, "next start   The next 2 starts try two@amd64."},
+		{"rollback one@amd64", 0, "From the next start on, one@amd64 boots."},
 		{"rollback three", 1, "does not have it"},
 		{"rollback bare", 1, "no kernel"},
 		{"rollback one@amd64 two@amd64", 2, "usage: griddle-agent rollback"},
@@ -275,8 +275,8 @@ func TestRollback(t *testing.T) {
 	if err != nil || len(all) != 2 || all[0].Kind != history.RolledBack || all[1].Root != "one@amd64" {
 		t.Errorf("the history is %+v, %v", all, err)
 	}
-	if code, out := b.run("status --record"); code != 0 || out != "" || len(b.Orders.Roots()) != 3 {
-		t.Errorf("status --record = %d, %q, and the roots are %+v", code, out, b.Orders.Roots())
+	if code, out := b.run("status --settle"); code != 0 || out != "" || len(b.Orders.Roots()) != 3 {
+		t.Errorf("status --settle = %d, %q, and the roots are %+v", code, out, b.Orders.Roots())
 	}
 }
 
