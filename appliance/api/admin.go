@@ -120,13 +120,22 @@ func (h *Handler) machine(w http.ResponseWriter, r *http.Request, _ fleet.Proof)
 
 // reply answers with all that is known of the machine that key names.
 func (h *Handler) reply(w http.ResponseWriter, r *http.Request, key string) error {
-	v, jobs, err := h.o.Fleet.Show(r.Context(), key)
+	out, err := h.all(r, key)
 	if err != nil {
 		return err
 	}
+	return reply(w, http.StatusOK, out)
+}
+
+// all is what is known of the machine that key names.
+func (h *Handler) all(r *http.Request, key string) (Machine, error) {
+	v, jobs, err := h.o.Fleet.Show(r.Context(), key)
+	if err != nil {
+		return Machine{}, err
+	}
 	out := show(v)
 	out.Inventory, out.Jobs, out.Waiting = &v.Machine.Inventory, jobs, v.Waiting
-	return reply(w, http.StatusOK, out)
+	return out, nil
 }
 
 func show(v fleet.View) Machine {
@@ -243,7 +252,12 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request, _ fleet.Proof) 
 	}
 	h.o.Log.Info("job cancelled", "machine", job.Printable(key), "image", j.Spec.Image.Ref, "job", j.Spec.ID,
 		"remote", r.RemoteAddr)
-	return h.reply(w, r, key)
+	out, err := h.all(r, key)
+	if err != nil {
+		return err
+	}
+	out.Job = &j // and not the one before it, which says again what the machine has
+	return reply(w, http.StatusOK, out)
 }
 
 func (h *Handler) log(w http.ResponseWriter, r *http.Request, _ fleet.Proof) error {

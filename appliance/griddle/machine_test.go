@@ -10,7 +10,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -52,8 +54,9 @@ func (shelf) Settings(context.Context, job.Image) ([]byte, error) { return nil, 
 // the commands of programCommands there are: agent hello MAC [MODEL], which boots a machine; agent event JSON, which
 // reports for the last one, "JOB" in it standing for its job; agent again, which says hello again, with $CODE set to
 // the code that its screen shows; agent settings, which asks for the machine's settings and prints the answer, also
-// with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent enrolment
-// MODE, which is the server's.
+// with $CODE; agent key, which makes it another computer; agent home, which is its installed system; agent service
+// JSON, which checks in for that, "JOB" in it standing for the update that it got last, and prints the image of the
+// one that it gets; agent enrolment MODE, which is the server's; agent pass DURATION, which passes for the server.
 func TestMachineScripts(t *testing.T) {
 	agents := map[string]*fakeAgent{}
 	commands := programCommands()
@@ -62,6 +65,9 @@ func TestMachineScripts(t *testing.T) {
 		err := a.do(args)
 		if a.welcome.Approval != nil {
 			ts.Setenv("CODE", a.welcome.Approval.Code)
+		}
+		if args[0] == "service" {
+			fmt.Fprintln(ts.Stdout(), a.got)
 		}
 		if a.settings.State != "" {
 			fmt.Fprintf(ts.Stdout(), "%s %s\n", a.settings.State, a.settings.Settings)
@@ -95,7 +101,9 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, err
 	}
+	a := &fakeAgent{}
 	f, err := fleet.Open(t.Context(), filepath.Join(state, "fleet.db"), fleet.Options{
+		Now:    func() time.Time { return time.Now().Add(a.ahead) },
 		Sealer: seal.In(durable.Disk{}, filepath.Join(state, "settings.key"), "test")})
 	if err != nil {
 		return nil, err
@@ -125,7 +133,7 @@ func serveAPI(t *testing.T, state string) (*fakeAgent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &fakeAgent{url: srv.URL, tls: conf, fleet: f}
+	a.url, a.tls, a.fleet = srv.URL, conf, f
 	return a, a.newKey()
 }
 
@@ -140,6 +148,9 @@ type fakeAgent struct {
 	seq      uint64
 	welcome  job.Welcome
 	settings job.Settings
+	ahead    time.Duration // of the server's clock
+	update   *job.Spec     // that its service got last
+	got      string        // by its service, now
 }
 
 // newKey makes it another computer.
@@ -160,7 +171,7 @@ func (a *fakeAgent) do(args []string) (err error) {
 	case "settings":
 		a.settings, err = a.client.Settings(ctx)
 	case "hello":
-		h := job.Hello{Boot: uuid.NewString(), Features: []string{job.FeatureSettings},
+		h := job.Hello{Boot: uuid.NewString(), Features: []string{job.FeatureSettings, job.FeatureUpdate},
 			Identity:  job.Identity{MACs: args[1:2]},
 			Inventory: job.Inventory{Memory: 4e9, Disks: []job.Disk{{Path: "/dev/vda", Serial: "S1", Size: 20e9}}}}
 		if len(args) > 2 {
@@ -173,6 +184,12 @@ func (a *fakeAgent) do(args []string) (err error) {
 		if err == nil && a.welcome.Job == nil {
 			err = errors.New("it has no job")
 		}
+	case "pass":
+		d, err := time.ParseDuration(args[1])
+		a.ahead += d
+		return err
+	case "service":
+		return a.checkIn(ctx, args[1])
 	case "enrolment":
 		a.fleet.Reconfigure(fleet.Options{Enrolment: fleet.Enrolment(args[1])})
 	case "event":
@@ -194,4 +211,25 @@ func (a *fakeAgent) do(args []string) (err error) {
 		err = fmt.Errorf("unknown command %q", args[0])
 	}
 	return err
+}
+
+// checkIn is its service.
+func (a *fakeAgent) checkIn(ctx context.Context, text string) error {
+	if a.update != nil {
+		text = strings.ReplaceAll(text, "JOB", a.update.ID)
+	}
+	in := job.CheckIn{Features: []string{job.FeatureUpdate}}
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return err
+	}
+	a.ahead += 5 * time.Second
+	out, err := a.client.CheckIn(ctx, in)
+	if err != nil {
+		return err
+	}
+	a.got = "nothing"
+	if out.Job != nil {
+		a.update, a.got = out.Job, out.Job.Image.Ref
+	}
+	return nil
 }

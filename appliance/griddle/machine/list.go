@@ -26,6 +26,7 @@ var columns = []cli.Column[api.Machine]{
 		Raw: func(m api.Machine) string { return stamp(m.LastSeen) }},
 	{Name: "uuid", Hidden: true, Text: func(m api.Machine) string { return m.Identity.UUID }},
 	{Name: "serial", Hidden: true, Text: func(m api.Machine) string { return job.Printable(m.Identity.Serial) }},
+	{Name: "root", Hidden: true, Text: func(m api.Machine) string { return or(rootOf(m), "-") }, Raw: rootOf},
 	{Name: "agent", Hidden: true, Text: func(m api.Machine) string { return or(agentOf(m), "-") }, Raw: agentOf},
 	{Name: "notice", Hidden: true, Text: noticeOf},
 	{Name: "id", Hidden: true, Text: func(m api.Machine) string { return m.ID }},
@@ -37,6 +38,14 @@ func agentOf(m api.Machine) string {
 		return ""
 	}
 	return job.Printable(m.Service.Agent)
+}
+
+// rootOf is the root that runs on a machine, as its service said last.
+func rootOf(m api.Machine) string {
+	if m.Service == nil {
+		return ""
+	}
+	return job.Sentence(m.Service.Root)
 }
 
 // noticeOf is the number of the notice that a machine has.
@@ -96,13 +105,16 @@ func (m *machines) notices(all []string) {
 
 func imageOf(m api.Machine) string {
 	switch {
-	case m.Job != nil && m.Status != "deployed":
-		return m.Job.Spec.Image.Ref
-	case m.Deployed != nil:
+	case m.Deployed != nil && (m.Status == "deployed" || m.Status == "away" || m.Job == nil || updates(m)):
 		return m.Deployed.Image
+	case m.Job != nil:
+		return m.Job.Spec.Image.Ref
 	}
 	return ""
 }
+
+// updates says whether the job that is shown of a machine is an update.
+func updates(m api.Machine) bool { return m.Job != nil && m.Job.Spec.Kind == job.Update }
 
 // claimed marks a machine that no operator named.
 func claimed(m api.Machine) string {
@@ -112,10 +124,16 @@ func claimed(m api.Machine) string {
 	return ""
 }
 
-// status is the machine's, with the progress of an install.
+// status is the machine's, with the progress of an install or an update.
 func status(m api.Machine) string {
+	if m.Job != nil && m.Status == "updating" {
+		return strings.TrimSpace("update " + phase(m))
+	}
 	if m.Job == nil || m.Status != "installing" {
 		text := m.Status
+		if m.Away && updates(m) && m.Status != "away" {
+			text += ", away"
+		}
 		if m.Refused != nil {
 			text = strings.TrimPrefix(text+", refused: ", "refused, ") + job.Sentence(m.Refused.Why)
 		}
@@ -124,17 +142,22 @@ func status(m api.Machine) string {
 		}
 		return text
 	}
+	return or(phase(m), m.Status)
+}
+
+// phase is that of the machine's job, with its progress.
+func phase(m api.Machine) string {
 	if p := m.Job.Progress; p != nil && p.Total > 0 {
 		return fmt.Sprintf("%s %d%%", job.Printable(string(m.Job.Phase)), p.Percent())
 	}
-	return or(job.Printable(string(m.Job.Phase)), m.Status)
+	return job.Printable(string(m.Job.Phase))
 }
 
 func tone(m api.Machine) cli.Tone {
 	switch {
-	case m.Status == "failed" || m.Status == "interrupted":
+	case m.Status == "failed" || m.Status == "interrupted" || m.Status == "update failed":
 		return cli.Bad
-	case m.Refused != nil || len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):
+	case m.Away || m.Refused != nil || len(m.Conflicts) > 0 || strings.HasPrefix(m.Status, "installed, "):
 		return cli.Notice
 	case m.Status == "deployed":
 		return cli.Good

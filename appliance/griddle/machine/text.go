@@ -66,6 +66,10 @@ func pageOf(w io.Writer, m api.Machine) error {
 			line("host key", fmt.Sprintf("%s (%s)", ssh.FingerprintSHA256(k), k.Type()))
 		}
 	}
+	if m.Away && m.Service != nil {
+		line("away", fmt.Sprintf("since %s: its service has not checked in for more than three intervals",
+			seen(m.Service.Time)))
+	}
 	if c := m.Service; c != nil {
 		line("service", fmt.Sprintf("checked in %s from %s, agent %s, root %s", seen(c.Time), job.Printable(c.From),
 			or(job.Printable(c.Agent), "unknown"), or(job.Sentence(c.Root), "unknown")))
@@ -77,12 +81,46 @@ func pageOf(w io.Writer, m api.Machine) error {
 		if c.Trouble != "" {
 			line("", "  It reports: "+job.Sentence(c.Trouble))
 		}
+		for _, r := range c.Roots {
+			line("root", rootText(r))
+		}
+	}
+	if f := m.Fell; f != nil {
+		line("fell back", fmt.Sprintf("%s  %s did not prove itself: %s", seen(f.Time), job.Sentence(f.Root),
+			or(job.Sentence(f.Reason), "no reason was reported")))
+		for _, l := range f.Lines {
+			line("", "  | "+job.Sentence(l))
+		}
 	}
 	for _, j := range m.Jobs {
-		line("job", fmt.Sprintf("%s  %s on %s, %s: %s", seen(j.Created), j.Spec.Image.Ref, j.Spec.Disk, j.State,
-			or(job.Sentence(j.Message), "-")))
+		what := fmt.Sprintf("%s on %s", j.Spec.Image.Ref, j.Spec.Disk)
+		if j.Spec.Kind == job.Update {
+			what = "update to " + j.Spec.Image.Ref
+		}
+		line("job", fmt.Sprintf("%s  %s, %s: %s", seen(j.Created), what, j.State, or(job.Sentence(j.Message), "-")))
 	}
 	return t.Flush()
+}
+
+// rootText is a system of the pool, and what it is there for.
+func rootText(r job.Root) string {
+	var is []string
+	for _, c := range []struct {
+		is   bool
+		what string
+	}{{r.Runs, "runs"}, {r.Good, "proved itself"}, {r.Next && !r.Runs, "starts next"}} {
+		if c.is {
+			is = append(is, c.what)
+		}
+	}
+	text := job.Sentence(r.Name)
+	if image := job.Sentence(r.Image); image != "" && image != text {
+		text += ", of image " + image
+	}
+	if len(is) > 0 {
+		text += ": " + strings.Join(is, ", ")
+	}
+	return text
 }
 
 func inventoryLines(line func(name, value string), v *job.Inventory) {
@@ -108,7 +146,7 @@ func inventoryLines(line func(name, value string), v *job.Inventory) {
 // logLine is a journal entry as one line: time, machine's boot or the server itself, phase, what happened.
 func logLine(e fleet.Entry) string {
 	who := "machine"
-	if e.Event.Seq == 0 {
+	if e.Event.Seq == 0 && e.Boot == "" {
 		who = "server"
 	}
 	what := job.Sentence(e.Event.Message)
