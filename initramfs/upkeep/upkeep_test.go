@@ -49,7 +49,8 @@ func newBed(t *testing.T) *bed {
 	t.Helper()
 	b := &bed{t: t, made: pooltest.Installed(t), tree: t.TempDir(),
 		end: order.Result{Image: "web:2@amd64", Root: "web-2@amd64", State: order.Switched}}
-	pooltest.Put(t, b.made.Top, map[string]string{"@roots/two@amd64/.griddle-good": ""})
+	pooltest.Put(t, b.made.Top, map[string]string{"@roots/two@amd64/.griddle-good": "",
+		"@roots/two@amd64/etc/systemd/system/griddle-bless.service": ""})
 	dir := t.TempDir()
 	folder, err := os.OpenRoot(dir)
 	if err != nil {
