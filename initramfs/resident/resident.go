@@ -21,6 +21,7 @@
 //	seen/KEYID       the newest head of the site's catalog
 //	order.json       and others, see package order
 //	history.jsonl    what happened to the roots of the pool (package history)
+//	reached          an empty file, changed when the server was reached last
 package resident
 
 import (
@@ -205,7 +206,7 @@ func (s *service) round(ctx context.Context) (next time.Duration, err error) {
 		s.Log.Warn("the clock of this machine differs from the server's; set it, and look at its time service",
 			"off", off.Round(time.Second))
 	}
-	err = errors.Join(s.Agent.Good(), s.accept(ctx, out), odd, s.obey(now, out))
+	err = errors.Join(s.Agent.Good(), noteReached(s.Dir, s.Now()), s.accept(ctx, out), odd, s.obey(now, out))
 	if err == nil {
 		err = s.renew(ctx)
 	}
