@@ -4,6 +4,8 @@
 //	griddle-agent agent        finds the network and the server, draws the screen, installs
 //	/sbin/modprobe NAME        loads modules when the kernel asks for them
 //	griddle-agent service      in an installed system: keeps in touch with the server (package resident)
+//	griddle-agent health       in an installed system: checks it, and restarts it if it does not work (package bless)
+//	griddle-agent bless        in an installed system: says that it works (package bless)
 //	griddle-agent phone-home   in an installed system: reports once that the system is up (package phonehome)
 //	griddle-agent maintain     in an installed system: changes it (package care)
 //	griddle-agent recover      in an installed system: shows and repairs its pool (package care)
@@ -55,9 +57,13 @@ func run(args []string) int {
 		err = phonehome.Run(ctx, phonehome.Files{Config: newroot.HomeFile, Etc: "/etc"})
 	case len(args) > 1 && args[1] == "service":
 		err = service(ctx, args[2:])
+	case len(args) > 1 && args[1] == "health":
+		err = health(ctx, args[2:])
+	case len(args) > 1 && args[1] == "bless":
+		err = blessing(ctx, args[2:])
 	default:
 		fmt.Fprintln(os.Stderr, "usage: griddle-agent agent | phone-home | service | maintain | recover |\n"+
-			"       update | status | rollback | history")
+			"       update | status | rollback | history | health | bless")
 		return 2
 	}
 	if err != nil {

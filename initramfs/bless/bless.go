@@ -1,0 +1,213 @@
+// Package bless puts a new root on trial, and finds out whether it works: a root that does is the good one from then
+// on, and one that does not is left again without anyone's help.
+//
+// The units of package unit call Deadline when a trial begins, Health when the system is up, and Bless when its checks
+// passed. A root is on trial if the boot loader counted this start, and says so on the kernel's command line (OnTrial).
+// Bless also runs in all other starts: there it finds out that an earlier root failed.
+//
+// # Checks
+//
+// Health runs after multi-user.target, so all that this target starts was started. Units that failed are reported, and
+// do not count: many systems have some. Executable files in /etc/griddle/health.d count (package hookfile says which):
+// each must succeed within a minute. Then the server must answer, if the system before could reach it;
+// /etc/griddle/health.json decides otherwise: {"server":"required"} or {"server":"optional"}.
+//
+// # What is kept
+//
+// All of it is in the folder griddle of @persistent, which is found through the pool, so that a system whose mounts
+// fail can use it: trial.json is the trial that runs or the last one that failed (Trial), and the history (package
+// history) gets how each trial began and ended. If a trial leaves only its begin, a power cut, a panic or a hang ended
+// it. The good root reads trial.json at its start, and removes it.
+package bless
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"griddle/initramfs/bless/unit"
+	"griddle/initramfs/machinekey"
+	"griddle/initramfs/pool"
+	"griddle/initramfs/pool/history"
+)
+
+// OnTrial reports whether a kernel's command line, as in /proc/cmdline, has the word of a counted start.
+func OnTrial(commandLine string) bool { return slices.Contains(strings.Fields(commandLine), unit.Word) }
+
+// Pool is what a pool.Pool can do that is needed here.
+type Pool interface {
+	Read() (pool.Contents, error)
+	Dir() string
+	Bless(name string) error
+	Failed() (string, error)
+	Forget(name string) error
+	Close() error
+}
+
+// Options are the system and its surroundings. Only Log may be left out.
+type Options struct {
+	Open    func() (Pool, error)            // the pool that this system runs from
+	Root    string                          // path of its top: "/"
+	OnTrial bool                            // see OnTrial
+	Boot    string                          // differs with each start of the system: the kernel's boot_id
+	Server  func(ctx context.Context) error // reaches the server once
+	Reached bool                            // the system before reached the server
+	Log     *slog.Logger
+
+	Wait func(ctx context.Context, d time.Duration) // nil sleeps
+}
+
+func (o Options) filled() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Wait == nil {
+		o.Wait = sleep
+	}
+	return o
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// again is the pause before the pool is tried once more. Devices may take long to appear, also that of the EFI system
+// partition.
+const again = 3 * time.Second
+
+// Bless makes the root that runs the good one if it is on trial, and marks the good root if it was not marked yet, as
+// after an install. A candidate that failed goes to the history, with its reason, and is forgotten. It tries until all
+// of this succeeded or ctx ends.
+func Bless(ctx context.Context, o Options) error {
+	o = o.filled()
+	for told := ""; ; o.Wait(ctx, again) {
+		err := o.with(func(r running) error { return r.settle(&told) })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		o.Log.Warn("blessing failed, trying again", "error", err)
+	}
+}
+
+// running is the root that runs, in its opened pool.
+type running struct {
+	Options
+	pool.Root
+	pool   Pool
+	all    pool.Contents
+	record *os.Root // the folder griddle of @persistent
+}
+
+// with opens the pool for do.
+func (o Options) with(do func(running) error) error {
+	p, err := o.Open()
+	if err != nil {
+		return err
+	}
+	err = o.in(p, do)
+	return errors.Join(err, p.Close())
+}
+
+func (o Options) in(p Pool, do func(running) error) error {
+	all, err := p.Read()
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(all.Roots, func(r pool.Root) bool { return r.Runs })
+	if at < 0 {
+		return errors.New("the system that runs is not a root of its pool")
+	}
+	dir, err := os.OpenRoot(filepath.Join(p.Dir(), "@persistent"))
+	if err == nil {
+		defer dir.Close()
+		if err = dir.MkdirAll(machinekey.Folder, 0o755); err == nil {
+			dir, err = dir.OpenRoot(machinekey.Folder)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("opening the folder for the history: %w", err)
+	}
+	defer dir.Close()
+	return do(running{Options: o, Root: all.Roots[at], pool: p, all: all, record: dir})
+}
+
+// settle is one attempt of Bless. told is the root whose failure is in the history already.
+func (r running) settle(told *string) error {
+	if r.all.NoBoots != nil {
+		return r.all.NoBoots
+	}
+	if err := r.bury(told); err != nil {
+		return err
+	}
+	switch {
+	case r.OnTrial:
+		if err := r.pool.Bless(r.Name); err != nil {
+			return err
+		}
+		r.Log.Info("blessed: this is the good root now", "root", r.Name)
+	case r.Name != r.all.Good:
+		r.Log.Info("not blessed: this root was started by hand", "root", r.Name, "good", r.all.Good)
+		return nil
+	case !r.Good:
+		if err := r.pool.Bless(r.Name); err != nil {
+			return err
+		}
+	}
+	if err := removeTrial(r.record); err != nil {
+		return err
+	}
+	return r.note()
+}
+
+// note has the history say that this root was blessed, if that is not the last that it says of it.
+func (r running) note() error {
+	events, err := history.Read(r.record)
+	if err != nil {
+		return err
+	}
+	for _, e := range slices.Backward(events) {
+		if e.Root == r.Name && e.Kind == history.Blessed {
+			return nil
+		}
+		if e.Root == r.Name {
+			break
+		}
+	}
+	return history.Append(r.record, history.Event{Kind: history.Blessed, Root: r.Name, Image: r.Image})
+}
+
+// bury finds out that a candidate failed, writes that down, and has the boot loader forget it.
+func (r running) bury(told *string) error {
+	name, err := r.pool.Failed()
+	if err != nil || name == "" {
+		return err
+	}
+	if *told != name {
+		t, err := readTrial(r.record, name)
+		if err != nil {
+			r.Log.Warn("the report of the root that failed is lost", "root", name, "error", err)
+		}
+		e := t.end(name)
+		if failed, err := r.all.Root(name); err == nil {
+			e.Image = failed.Image
+		}
+		r.Log.Error("a root failed, the one before runs again", "root", name, "reason", e.Reason)
+		if err := history.Append(r.record, e); err != nil {
+			return err
+		}
+		*told = name
+	}
+	if err := removeTrial(r.record); err != nil {
+		return err
+	}
+	return r.pool.Forget(name)
+}

@@ -1,0 +1,105 @@
+package bless
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"griddle/initramfs/pool/history"
+
+	"golang.org/x/sys/unix"
+)
+
+// Deadline begins the trial, and restarts the machine if ctx does not end within limit: the unit ends it once the root
+// is blessed. The restart is an orderly one if the system can do that, and comes a while later by force.
+func Deadline(ctx context.Context, o Options, limit time.Duration) error {
+	o = o.filled()
+	end := time.Now().Add(limit)
+	if !o.begin(ctx, end) {
+		o.Log.Warn("the trial is not written down: the pool was not found")
+	}
+	if o.Wait(ctx, time.Until(end)); ctx.Err() != nil {
+		return nil
+	}
+	f := Fault{Reason: fmt.Sprintf("it did not pass its trial within %v: %s", limit, state(ctx))}
+	o.Log.Error("this root failed, restarting", "reason", f.Reason)
+	written := make(chan error, 1)
+	go func() { written <- o.report(ctx, f) }()
+	select {
+	case err := <-written:
+		if err != nil {
+			o.Log.Error("the reason is not written down", "error", err)
+		}
+	case <-time.After(reportTime):
+		o.Log.Error("the reason is not written down: the pool does not answer")
+	}
+	if ctx.Err() != nil { // it was blessed in the last moment
+		return nil
+	}
+	ask(ctx, "systemctl", "reboot")
+	o.Wait(ctx, stopTime)
+	return restart()
+}
+
+// How long the report may take, and then the end of the system, before the restart by force.
+const reportTime, stopTime = time.Minute, 90 * time.Second
+
+// restart resets the machine.
+func restart() error {
+	synced := make(chan struct{})
+	go func() { unix.Sync(); close(synced) }()
+	select {
+	case <-synced:
+	case <-time.After(10 * time.Second):
+	}
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// begin writes down that the trial began. It comes so early that the pool's devices may take a while.
+func (o Options) begin(ctx context.Context, end time.Time) bool {
+	for ctx.Err() == nil && time.Now().Before(end) {
+		err := o.with(func(r running) error {
+			if err := writeTrial(r.record, r.trial()); err != nil {
+				return err
+			}
+			return history.Append(r.record, history.Event{Kind: history.Started, Root: r.Name, Image: r.Image})
+		})
+		if err == nil {
+			return true
+		}
+		o.Log.Warn("the trial is not written down yet", "error", err)
+		o.Wait(ctx, again)
+	}
+	return false
+}
+
+// state is what systemd says about itself.
+func state(ctx context.Context) string {
+	switch s := strings.Join(ask(ctx, "systemctl", "is-system-running"), ""); s {
+	case "maintenance":
+		return "it is in emergency or rescue mode"
+	case "initializing", "starting":
+		if jobs := waiting(ask(ctx, "systemctl", "list-jobs", "--plain", "--no-legend")); len(jobs) > 0 {
+			return "it still waits for " + strings.Join(jobs, ", ")
+		}
+		return "it is still starting"
+	case "running", "degraded":
+		return "it is up, but it was not blessed"
+	case "":
+		return "systemd does not answer"
+	default:
+		return "systemd says " + s
+	}
+}
+
+// waiting are the units whose jobs run, in a list of jobs: number, unit, type, state.
+func waiting(list []string) []string {
+	var out []string
+	for _, l := range list {
+		if f := strings.Fields(l); len(f) == 4 && f[3] == "running" {
+			out = append(out, f[1])
+		}
+	}
+	return out
+}
