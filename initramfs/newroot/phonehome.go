@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/bless/unit"
 )
 
 // HomeFile is what the installed system needs to report once that it is up: a PhoneHome as JSON, mode 0600. AgentFile
@@ -40,7 +41,8 @@ RestartSec=15
 WantedBy=multi-user.target
 `
 
-// agent copies the agent into the root: for the report, or because the root that this one follows had it.
+// agent copies the agent into the root, with the units by which it is blessed: for the report, or because the root that
+// this one follows had it.
 func (m *making) agent() error {
 	if m.Agent == "" || m.Spec.Home.URL == "" && m.Carry == nil {
 		return nil
@@ -50,7 +52,10 @@ func (m *making) agent() error {
 		return fmt.Errorf("copying the agent: %w", err)
 	}
 	defer f.Close()
-	return m.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755)
+	if err := m.Copy(strings.TrimPrefix(AgentFile, "/"), f, 0o755); err != nil {
+		return err
+	}
+	return unit.Install(m.Dir)
 }
 
 // phoneHome leaves on the root what the agent reports with.
