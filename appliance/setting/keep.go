@@ -28,7 +28,7 @@ func KeepPath(p string) error {
 
 // imageTrees are folders that would take more of an old image along than of a machine.
 var imageTrees = []string{"/usr", "/usr/bin", "/usr/lib", "/usr/sbin", "/bin", "/lib", "/lib32", "/lib64", "/libx32",
-	"/sbin", "/var/lib"}
+	"/sbin", "/var", "/var/lib"}
 
 func (c *checker) keep(all []string) {
 	if len(all) > maxList {
