@@ -66,7 +66,7 @@ type Published struct {
 	Seconds float64 `json:"seconds"`
 
 	Prepared []document.Prepared `json:"prepared,omitempty"` // what was done to the copy
-	NoKernel bool                `json:"noKernel,omitempty"` // no machine can be installed with it
+	NoKernel bool                `json:"noKernel,omitempty"` // a machine needs an image with a kernel too
 	Accounts []document.Account  `json:"accounts,omitempty"` // that are on every machine, with a password or ssh keys
 	Settings json.RawMessage     `json:"settings,omitempty"` // that every machine gets beside the image
 }

@@ -168,7 +168,8 @@ func TestOperating(t *testing.T) {
 }
 
 // withProgram is what docs/OPERATING.md did before.
-const withProgram = "install /usr/src/griddle/bin/griddle /usr/local/sbin/griddle\n"
+const withProgram = "install /usr/src/griddle/bin/griddle /usr/local/sbin/griddle\n" +
+	"install -d /usr/lib/griddle && cp -r /usr/src/griddle/build/boot /usr/lib/griddle/\n"
 
 // TestTemplate runs the commands of docs/TEMPLATE.md that need no Debian, on a tree that is as small as can be;
 // TestTemplateForReal runs them all.

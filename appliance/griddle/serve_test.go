@@ -86,7 +86,7 @@ func bootFiles(dir string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"vmlinuz", "initramfs"} {
+	for _, name := range []string{"vmlinuz", "initramfs", "firstroot"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("this is "+name), 0o644); err != nil {
 			return err
 		}

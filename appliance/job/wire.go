@@ -65,7 +65,7 @@ type ImageChoice struct {
 	Size        int64     `json:"size"` // bytes of file contents
 	Wire        int64     `json:"wire"` // bytes that a first install fetches
 	Published   time.Time `json:"published"`
-	NoKernel    bool      `json:"noKernel,omitempty"` // it cannot be installed on a machine
+	NoKernel    bool      `json:"noKernel,omitempty"` // it needs an image with a kernel too
 }
 
 // Choice is what the user chose on the screen. Erase names the disk that the user typed on the last page. Continue is

@@ -31,7 +31,7 @@ type Listed struct {
 	Document  blob.Digest        `json:"document"`
 	Identity  document.Identity  `json:"identity"`
 	Packages  *document.Packages `json:"packages,omitempty"`
-	// no machine can be installed with it; false too where its publisher did not look
+	// a machine needs an image with a kernel too; false too where its publisher did not look
 	NoKernel bool           `json:"noKernel,omitempty"`
 	Streams  []ListedStream `json:"streams"`
 }

@@ -104,7 +104,7 @@ type Image struct {
 
 	Prepared []Prepared `json:"prepared,omitempty"` // what was done to the copy of the source, in this order
 	Packages *Packages  `json:"packages,omitempty"` // what is installed in it; nil where no package manager is
-	// no machine can be installed with it: neither /vmlinuz nor /boot/vmlinuz-* is in it
+	// a machine needs an image with a kernel too: neither /vmlinuz nor /boot/vmlinuz-* is in it
 	NoKernel bool      `json:"noKernel,omitempty"`
 	Accounts []Account `json:"accounts,omitempty"` // with a password or ssh keys
 	// Settings are what a machine gets beside the image where neither its site nor itself has others: a JSON object of

@@ -12,8 +12,9 @@ import (
 	"griddle/imagestore/template"
 )
 
-// NoKernelText says what an image without a kernel can not be used for.
-const NoKernelText = "no kernel (neither /vmlinuz nor /boot/vmlinuz-*): no machine can be installed with it"
+// NoKernelText says what an image without a kernel needs.
+const NoKernelText = "no kernel (neither /vmlinuz nor /boot/vmlinuz-*): machines get the newest griddle/kernel with " +
+	"it, which `griddle publish kernel` publishes"
 
 // Inspect looks at the copy of a source: imagestore.PublishOptions.Inspect.
 func Inspect(ctx context.Context, dir, arch string) (imagestore.Inspected, error) {
