@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"griddle/appliance/job"
+	jump "griddle/initramfs/kexec/attempt"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/resident/contact"
 	"griddle/initramfs/resident/order"
@@ -68,6 +69,8 @@ type Options struct {
 
 	Run     string      // see order.Run
 	Updates func() bool // whether this system has the units that carry out an update; nil means that it has not
+
+	Started jump.Start // how this system was started
 
 	Now   func() time.Time                             // nil means time.Now
 	Wait  func(ctx context.Context, d time.Duration)   // nil sleeps
@@ -123,6 +126,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.at.Close()
+	s.settle()
 	var failed time.Duration
 	for ctx.Err() == nil {
 		next, err := s.round(ctx)
@@ -228,6 +232,7 @@ func (s *service) checkIn(ctx context.Context, now order.Situation) (out job.Che
 		Trouble: s.trouble, Boot: now.Boot, Roots: s.orders.Roots(), Job: now.Job(), Fell: now.Fell()}
 	if s.Updates() {
 		in.Features = []string{job.FeatureUpdate}
+		s.kexec(&in)
 	}
 	base, err = s.at.Do(ctx, func(ctx context.Context, c *job.Client) (err error) {
 		out, err = c.CheckIn(ctx, in)
