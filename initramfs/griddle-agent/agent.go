@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"griddle/appliance/job"
@@ -48,6 +49,8 @@ type station struct {
 	retry  chan struct{}
 
 	answers chan tui.HookAnswer
+
+	done atomic.Pointer[job.Spec] // the last job that was carried out and left a system
 }
 
 // agent runs until the machine goes down or until something fails that a retry cannot fix.
@@ -383,6 +386,9 @@ func (s *station) carryOut(ctx context.Context, l *uplink.Lease, spec job.Spec, 
 	if ctx.Err() != nil {
 		return
 	}
+	if err == nil && spec.Kind != job.Relay {
+		s.done.Store(&spec)
+	}
 	// Rebooting before the server knows would make it start the job again.
 	if err == nil {
 		wait, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -453,7 +459,7 @@ func (s *station) handlePower(ctx context.Context) {
 			case tui.Off:
 				s.shutDown(unix.LINUX_REBOOT_CMD_POWER_OFF)
 			default:
-				s.shutDown(unix.LINUX_REBOOT_CMD_RESTART)
+				s.restart(ctx)
 			}
 		}
 	}

@@ -71,22 +71,27 @@ func live(log *slog.Logger, orders order.Files, folder *os.Root) liveupdate.Opti
 	_, err = os.Stat("/sys/firmware/efi")
 	return liveupdate.Options{Orders: orders, Contact: openContact, Pool: poolHere,
 		History: func() ([]history.Event, error) { return history.Read(folder) },
-		Restart: func(ctx context.Context, root string) error { return restart(ctx, log, root) },
-		Log:     log, Agent: resident.Programs + "/griddle-agent", Machine: identity(log, list),
+		Restart: func(ctx context.Context, root string, kexec bool) error {
+			if kexec && jump(ctx, log, root) {
+				return nil
+			}
+			return systemctl(ctx, "reboot")
+		},
+		Log: log, Agent: resident.Programs + "/griddle-agent", Machine: identity(log, list),
 		BIOS: errors.Is(err, os.ErrNotExist)}
 }
 
-// restart starts a root of the pool without the firmware, or in the ordinary way where that is not possible.
-func restart(ctx context.Context, log *slog.Logger, root string) error {
+// jump restarts the machine into a root of the pool without the firmware, and reports whether that began.
+func jump(ctx context.Context, log *slog.Logger, root string) bool {
 	p, _, err := poolHere()
 	if err == nil {
-		err = errors.Join(kexec.Restart(ctx, p, root), p.Close())
+		defer p.Close()
+		err = kexec.Restart(ctx, p, root)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		log.Warn("restarting through the firmware", "why", err)
 	}
-	log.Info("restarting in the ordinary way", "why", err)
-	return systemctl(ctx, "reboot")
+	return err == nil
 }
 
 // openContact opens what this machine knows of its server.

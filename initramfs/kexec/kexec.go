@@ -35,9 +35,6 @@ import (
 // ErrFailedBefore is wrapped if the last start by kexec did not come up on a machine of this model.
 var ErrFailedBefore = errors.New("the last one did not come up on this model")
 
-// tryWord is on the kernel's command line of a start that was counted.
-const tryWord = "griddle.try"
-
 // machine is what a start needs of the machine, apart from its pool.
 type machine struct {
 	load   func(kernel, initrd *os.File, commandLine string) error // initrd may be nil
@@ -179,7 +176,7 @@ func commandLine(p *pool.Pool, root string, try bool) (string, error) {
 		return "", err
 	}
 	if try {
-		line += " " + tryWord
+		line += " " + bootloader.Try
 	}
 	return line + " " + attempt.Word, nil
 }

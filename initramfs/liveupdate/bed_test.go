@@ -101,7 +101,7 @@ func newBed(t *testing.T) *bed {
 			return p, place, err
 		},
 		History: func() ([]history.Event, error) { return nil, nil },
-		Restart: func(context.Context, string) error { b.restarts++; return nil },
+		Restart: func(context.Context, string, bool) error { b.restarts++; return nil },
 		Log:     slog.New(slog.NewTextHandler(&b.log, nil)),
 		Update:  b.update,
 	}

@@ -40,8 +40,8 @@ type Options struct {
 	Contact func() (*contact.Contact, error)       // opens it; the newest notice counts
 	Pool    func() (*pool.Pool, pool.Place, error) // opens the one that the system runs from
 	History func() ([]history.Event, error)        // of the pool
-	// Restart restarts the machine, which then runs root.
-	Restart func(ctx context.Context, root string) error
+	// Restart restarts the machine, which then runs root; with kexec without the firmware, if that is possible.
+	Restart func(ctx context.Context, root string, kexec bool) error
 	Log     *slog.Logger
 
 	Agent   string       // path of the agent, for the new root
@@ -123,7 +123,7 @@ func (r *run) run(ctx context.Context) error {
 	}
 	r.heard(ctx)
 	r.say("restarting into %s", out.Root)
-	return r.Restart(ctx, out.Root)
+	return r.Restart(ctx, out.Root, r.spec.Kexec)
 }
 
 // watch stops the update when its order is gone or another one.
