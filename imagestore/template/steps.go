@@ -120,8 +120,9 @@ func cloudInit(w *work) {
 
 // griddleInstall takes away what Griddle gave to one machine: the token of its report, its key, the passwords of its
 // shares, the data of its configurator, and the seed with its settings, which may have secrets. A seed without the mark
-// of an install is a site's own.
+// of an install is a site's own. The marker says that this very root proved itself.
 func griddleInstall(w *work) {
+	w.within(".", func(d *directory) { d.remove(matching(".griddle-good")) })
 	w.within("etc/griddle", func(d *directory) {
 		d.remove(matching("phone-home.json", "shares"))
 		d.enter("configure", func(d *directory) { d.remove(matching("data.json")) })

@@ -12,6 +12,14 @@ import (
 	"griddle/initramfs/bootloader"
 )
 
+// unproved takes away what says that the root proved itself: an image may be made of a root that did.
+func (m *making) unproved() error {
+	if err := m.RemoveAll(bootloader.Marker); err != nil {
+		return fmt.Errorf("removing /%s: %w", bootloader.Marker, err)
+	}
+	return nil
+}
+
 // keepGRUB copies GRUB's files into the system, at the place where the boot image has them: with them the installed
 // agent installs the bootloader again. A system of before they were kept has none to hand over.
 func (m *making) keepGRUB() error {

@@ -94,6 +94,7 @@ func Make(ctx context.Context, dir string, o Options) (err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
+		func(context.Context) error { return m.unproved() },
 		func(context.Context) error { return m.volumes() },
 		func(context.Context) error { return m.fstab() },
 		m.become,
