@@ -8,15 +8,28 @@
 //
 // Three trees: the old root, the image that the old root was made of, and the new root. What the old root has as its
 // image had it is not carried: there the new image has its say. What differs was changed on this machine, and goes to
-// the new root. The identity goes to the new root in any case.
+// the new root. In this order:
+//
+//	accounts    users, groups, passwords, subordinate numbers: package accounts
+//	identity    machine ID, hostname and its line in /etc/hosts, ssh host keys, other keys of the machine; always
+//	changes     the joined domain, time zone, sudoers, root's authorized_keys, the configurator, the network, ssh and
+//	            the firewall, shares
+//	lists       paths of the settings, and of the files KeepDir/*.list of both roots; what is deleted there in Old is
+//	            deleted in New
+//
+// The seed of random numbers is new. Files belong to the same names as in Old, also where these have other numbers in
+// New. Of its own each root has the lists' exceptions: account files, fstab, kernels, databases of packages, and what
+// Griddle writes.
 //
 // Old should be a snapshot that nothing writes to: then files that belong together, such as those of a database, fit
-// one another.
+// one another. Host keys and other secret keys that New has of its image are removed; where Old has none, the caller
+// makes some.
 //
 // # What it guarantees
 //
 // Nothing is written outside New, and nothing is read outside the three trees, whatever symlinks are in them. A Carry
 // that is repeated gives the same tree. Nothing is synced: the caller syncs the filesystem once, when all is written.
+// A user or a group of people whose number does not fit the new image is an error, before anything is written.
 package carry
 
 import (
