@@ -179,7 +179,9 @@ func FuzzCheckIn(f *testing.F) {
 	}
 	leaf := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{c}}
 	for _, seed := range []string{`{}`, `{"agent":"1","root":"@roots/web","sealed":true,"notice":7,"trouble":"x"}`,
-		`{"agent":null}`, `[]`, "\xff", `{"notice":-1}`} {
+		`{"boot":"` + bootID + `","features":["update"],"roots":[{"name":"a","runs":true}],"job":{"id":"` + otherBoot +
+			`","state":"done"},"fell":{"root":"a","lines":["x"]}}`, `{"job":null,"fell":{}}`, `{"agent":null}`,
+		`[]`, "\xff", `{"notice":-1}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

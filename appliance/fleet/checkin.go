@@ -103,7 +103,7 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		said = said || last.away(now) || last != nil && last.Root != in.Root
 		m.Service = &Service{Time: now, From: from, Agent: in.Agent, Root: in.Root, Sealed: in.Sealed,
 			Notice: in.Notice, Trouble: in.Trouble, Boot: in.Boot, Roots: in.Roots,
-			Every: int(f.options().CheckIn / time.Second)}
+			Every: int(f.interval(in) / time.Second)}
 		m.LastSeen = now
 		if err := f.kexeced(ctx, tx, &m, in); err != nil {
 			return err
@@ -139,6 +139,16 @@ func (f *Fleet) CheckIn(ctx context.Context, from, key string, in job.CheckIn) (
 		f.grown()
 	}
 	return a, nil
+}
+
+// interval is how long the service that says in waits until its next check-in. One of an earlier version, which has no
+// Boot, waits a minute at least.
+func (f *Fleet) interval(in job.CheckIn) time.Duration {
+	every := f.options().CheckIn
+	if in.Boot == "" {
+		return max(every, time.Minute)
+	}
+	return every
 }
 
 // noticed writes into the journal what is new in a check-in, beside jobs.

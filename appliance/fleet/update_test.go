@@ -540,6 +540,19 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// TestInterval: a service of the version before waits a minute at least, so that it is not away after 30 seconds.
+func TestInterval(t *testing.T) {
+	r := newRoom(t, Options{CheckIn: 10 * time.Second})
+	r.deployed("ada", macA)
+	for boot, after := range map[string]time.Duration{"": 3 * time.Minute, uuid.NewString(): 30 * time.Second} {
+		r.checkIn("ada", job.CheckIn{Root: "@roots/web-1", Boot: boot})
+		r.c.pass(after)
+		r.want(macA, "deployed", "web:1@amd64", netboot.Local)
+		r.c.pass(time.Second)
+		r.want(macA, "away", "web:1@amd64", netboot.Local)
+	}
+}
+
 // TestRoomStreams counts the machines that want the same image by an update.
 func TestRoomStreams(t *testing.T) {
 	r := newRoom(t, Options{})
