@@ -176,7 +176,7 @@ func Check(ctx context.Context, o Options) error {
 
 // The pauses between check-ins. A server may ask for another one within these bounds.
 const (
-	shortest = time.Minute
+	shortest = 10 * time.Second
 	longest  = time.Hour
 	firstTry = 10 * time.Second // after a failure, and twice that after the next one
 	lastTry  = 15 * time.Minute
