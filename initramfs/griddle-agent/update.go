@@ -83,6 +83,10 @@ func (s *station) updatePool(ctx context.Context, l *uplink.Lease, spec job.Spec
 	if err == nil {
 		err = leaveResult(p, spec, r)
 	}
+	if err == nil && r.Current { // the server has to let the machine start its disk, as after a switch
+		tell(job.Event{Job: spec.ID, Phase: job.PhaseSwitch, Level: job.Info,
+			Message: "the pool has this image already"})
+	}
 	return errors.Join(err, p.Close())
 }
 
