@@ -95,12 +95,13 @@ Type=oneshot
 ExecStart=` + agent + ` update --when reboot --no-wait
 `
 
-// Which root is good is known after the blessing.
+// Which root is good is known after the blessing, which waits for all of multi-user.target: without these names here
+// that target would wait for this unit.
 const settleText = `[Unit]
 Description=Delete the systems that this machine does not need, and record the others for its Griddle server
 ConditionPathExists=` + Dir + "/" + ConfigFile + `
 RequiresMountsFor=` + Dir + `
-After=griddle-bless.service
+After=griddle-bless.service multi-user.target graphical.target
 
 [Service]
 Type=oneshot
