@@ -31,14 +31,16 @@ import (
 	"strings"
 	"time"
 
-	"griddle/initramfs/bless/unit"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/machinekey"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/pool/history"
 )
 
 // OnTrial reports whether a kernel's command line, as in /proc/cmdline, has the word of a counted start.
-func OnTrial(commandLine string) bool { return slices.Contains(strings.Fields(commandLine), unit.Word) }
+func OnTrial(commandLine string) bool {
+	return slices.Contains(strings.Fields(commandLine), bootloader.Try)
+}
 
 // Pool is what a pool.Pool can do that is needed here.
 type Pool interface {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"griddle/initramfs/bless"
-	"griddle/initramfs/bless/unit"
 	"griddle/initramfs/bless/watchdog"
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/pool"
 	"griddle/initramfs/resident"
 	"griddle/initramfs/resident/program"
@@ -34,7 +34,7 @@ func health(ctx context.Context, args []string) error {
 		return fmt.Errorf("%q is not a duration, such as 10m", args[1])
 	}
 	if !o.OnTrial {
-		return fmt.Errorf("this system is not on trial: the kernel's command line has no %s", unit.Word)
+		return fmt.Errorf("this system is not on trial: the kernel's command line has no %s", bootloader.Try)
 	}
 	watched := make(chan struct{})
 	go func() {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"griddle/appliance/job"
+	"griddle/initramfs/bless/unit"
 	"griddle/initramfs/kexec"
 	"griddle/initramfs/liveupdate"
 	"griddle/initramfs/pool"
@@ -136,7 +137,8 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	defer root.Close()
-	if err := resident.Install(sysroot.Dir{Root: root}); err != nil {
+	d := sysroot.Dir{Root: root}
+	if err := errors.Join(unit.Install(d), resident.Install(d)); err != nil {
 		return err
 	}
 	if err := systemctl(ctx, "daemon-reload"); err != nil {

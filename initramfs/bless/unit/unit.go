@@ -6,42 +6,29 @@
 //	griddle-health    griddle-agent health: checks the system; if that fails, the machine restarts
 //	griddle-bless     griddle-agent bless: this is the good root; also finds out that an earlier candidate failed
 //
-// The first two run if the boot loader counted this start (Word). The deadline depends on nothing, and survives that
-// systemd stops all else for the emergency shell. It does not stop when a shutdown begins, so it also ends a shutdown
-// that hangs. griddle-health runs when multi-user.target was reached, and before boot-complete.target, on which
-// griddle-bless depends: so units of the image or the site that are required by that target count too
+// The first two run if the boot loader counted this start (bootloader.Try). The deadline depends on nothing, and
+// survives that systemd stops all else for the emergency shell. It does not stop when a shutdown begins, so it also
+// ends a shutdown that hangs. griddle-health runs when multi-user.target was reached, and before boot-complete.target,
+// on which griddle-bless depends: so units of the image or the site that are required by that target count too
 // (systemd.special(7), systemd-boot-check-no-failures.service(8)).
 //
 // A site gives slow machines more time by a drop-in for griddle-deadline with another Environment=DEADLINE=.
 package unit
 
 import (
-	"path"
-
+	"griddle/initramfs/bootloader"
 	"griddle/initramfs/sysroot"
 	"griddle/initramfs/systemd"
 )
 
-// Word is on the kernel's command line if the boot loader counted this start.
-const Word = "griddle.try"
-
-// Unit is a unit of systemd.
-type Unit struct {
-	Name, Text string
-	Pulled     string // the folder of the target that starts it, in /etc/systemd/system
-}
-
 // agent is the program on the installed system.
 const agent = "/usr/lib/griddle/griddle-agent"
 
-// Units are the units of a root.
-func Units() []Unit {
-	return []Unit{
-		{Name: "griddle-deadline.service", Pulled: "sysinit.target.wants", Text: `[Unit]
+const deadline = `[Unit]
 Description=Restart this machine if its new system does not pass its trial in time
 DefaultDependencies=no
 IgnoreOnIsolate=yes
-ConditionKernelCommandLine=` + Word + `
+ConditionKernelCommandLine=` + bootloader.Try + `
 
 [Service]
 Environment=DEADLINE=10m
@@ -52,10 +39,11 @@ StandardOutput=journal+console
 
 [Install]
 WantedBy=sysinit.target
-`},
-		{Name: "griddle-health.service", Pulled: bootComplete + ".requires", Text: `[Unit]
+`
+
+const health = `[Unit]
 Description=Check whether the new system works
-ConditionKernelCommandLine=` + Word + `
+ConditionKernelCommandLine=` + bootloader.Try + `
 After=multi-user.target graphical.target
 Before=` + bootComplete + `
 FailureAction=reboot
@@ -68,8 +56,9 @@ StandardOutput=journal+console
 
 [Install]
 RequiredBy=` + bootComplete + `
-`},
-		{Name: "griddle-bless.service", Pulled: "multi-user.target.wants", Text: `[Unit]
+`
+
+const bless = `[Unit]
 Description=Bless the system that works, and find out whether another one failed
 Requires=` + bootComplete + `
 After=` + bootComplete + ` multi-user.target graphical.target
@@ -84,9 +73,7 @@ StandardOutput=journal+console
 
 [Install]
 WantedBy=multi-user.target
-`},
-	}
-}
+`
 
 const bootComplete = "boot-complete.target"
 
@@ -97,19 +84,21 @@ Requires=sysinit.target
 After=sysinit.target
 `
 
+// Units are the units of a root.
+func Units() []systemd.Unit {
+	return []systemd.Unit{{Name: "griddle-deadline.service", Text: deadline},
+		{Name: "griddle-health.service", Text: health}, {Name: "griddle-bless.service", Text: bless}}
+}
+
 // Install leaves the units in the root of a system, and has them started with it.
 func Install(root sysroot.Dir) error {
-	const dir = "etc/systemd/system"
 	if !systemd.HasUnit(root, bootComplete) {
-		if err := root.Write(path.Join(dir, bootComplete), []byte(bootCompleteUnit), 0o644); err != nil {
+		if err := systemd.Install(root, systemd.Unit{Name: bootComplete, Text: bootCompleteUnit}); err != nil {
 			return err
 		}
 	}
 	for _, u := range Units() {
-		if err := root.Write(path.Join(dir, u.Name), []byte(u.Text), 0o644); err != nil {
-			return err
-		}
-		if err := root.ReplaceLink("../"+u.Name, path.Join(dir, u.Pulled, u.Name)); err != nil {
+		if err := systemd.Install(root, u); err != nil {
 			return err
 		}
 	}

@@ -4,69 +4,69 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"griddle/initramfs/bless/unit"
+	"griddle/initramfs/resident"
 	"griddle/initramfs/sysroot"
+	"griddle/initramfs/systemd"
 )
 
-// systemd accepts the units, together with its own, and finds no cycle.
-func TestUnitsVerify(t *testing.T) {
-	dir := t.TempDir()
-	var files []string
-	for _, u := range unit.Units() {
-		// The program is not on the machine that tests.
-		text := strings.ReplaceAll(u.Text, "/usr/lib/griddle/griddle-agent", "/bin/true")
-		file := filepath.Join(dir, u.Name)
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	cmd := exec.CommandContext(t.Context(), "systemd-analyze", append([]string{"verify", "--man=no"}, files...)...)
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("systemd-analyze verify: %v:\n%s", err, out)
-	}
-}
+const dir = "etc/systemd/system/"
 
-// Install has the units started as their [Install] sections say, and gives old systems the target that they lack.
-func TestInstall(t *testing.T) {
+func newTree(t *testing.T) sysroot.Dir {
+	t.Helper()
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	const dir = "etc/systemd/system/"
-	for range 2 {
-		if err := unit.Install(sysroot.Dir{Root: root}); err != nil {
+	return sysroot.Dir{Root: root}
+}
+
+// systemd accepts these units and those of the service, together with its own, and a start of the whole system has no
+// ordering cycle: to break one, systemd would leave out any of its units.
+func TestVerify(t *testing.T) {
+	d := newTree(t)
+	var names []string
+	for _, u := range slices.Concat(unit.Units(), resident.Units()) {
+		// The program is not on the machine that tests.
+		u.Text = strings.ReplaceAll(u.Text, "/usr/lib/griddle/griddle-agent", "/bin/true")
+		if err := systemd.Install(d, u); err != nil {
 			t.Fatal(err)
 		}
-		for _, u := range unit.Units() {
-			target, kind, _ := strings.Cut(u.Pulled, ".target.")
-			for word, k := range map[string]string{"WantedBy=": "wants", "RequiredBy=": "requires"} {
-				if strings.Contains(u.Text, "\n"+word+target+".target\n") != (k == kind) {
-					t.Errorf("%s is pulled in by %s, and its text is\n%s", u.Name, u.Pulled, u.Text)
-				}
-			}
-			if b, err := root.ReadFile(dir + u.Pulled + "/" + u.Name); err != nil || string(b) != u.Text {
-				t.Errorf("%s starts %q, %v", u.Pulled, b, err)
-			}
-		}
-		if _, err := root.Stat(dir + "boot-complete.target"); err != nil {
-			t.Error(err)
-		}
+		names = append(names, u.Name)
 	}
-	newer, err := os.OpenRoot(t.TempDir())
-	if err != nil {
+	args := append([]string{"verify", "--man=no", "graphical.target"}, names...)
+	cmd := exec.CommandContext(t.Context(), "systemd-analyze", args...)
+	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+filepath.Join(d.Name(), dir)+":") // and systemd's own
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "griddle") || strings.Contains(string(out), "cycle") {
+		t.Errorf("systemd-analyze verify: %v:\n%s", err, out)
+	}
+}
+
+// Install has the units started with the system, and gives old systems the target that they lack.
+func TestInstall(t *testing.T) {
+	old, newer := newTree(t), newTree(t)
+	if err := newer.Write("usr/lib/systemd/system/boot-complete.target", nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { newer.Close() })
-	d := sysroot.Dir{Root: newer}
-	if err := d.Write("usr/lib/systemd/system/boot-complete.target", nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := unit.Install(d); err != nil || d.Has(dir+"boot-complete.target") {
-		t.Errorf("Install = %v, and replaces the system's own target: %t", err, d.Has(dir+"boot-complete.target"))
+	for _, d := range []sysroot.Dir{old, old, newer} {
+		if err := unit.Install(d); err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range []string{"sysinit.target.wants/griddle-deadline.service",
+			"boot-complete.target.requires/griddle-health.service", "multi-user.target.wants/griddle-bless.service"} {
+			b, err := d.ReadFile(dir + link)
+			if err != nil || !strings.Contains(string(b), "/griddle-agent ") {
+				t.Errorf("%s starts %q, %v", link, b, err)
+			}
+		}
+		if own := d.Has(dir + "boot-complete.target"); own != (d == old) {
+			t.Errorf("the system has a boot-complete.target of ours: %t", own)
+		}
 	}
 }
