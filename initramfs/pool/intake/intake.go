@@ -203,6 +203,9 @@ func held(dir string) ([]receive.Parent, error) {
 	}
 	var out []receive.Parent
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // on its way, or left by a receive that was killed: it may lack nothing but its name
+		}
 		at := filepath.Join(dir, e.Name())
 		i, err := subvolume.Read(at)
 		if errors.Is(err, subvolume.ErrOther) || errors.Is(err, fs.ErrNotExist) {
