@@ -1,0 +1,31 @@
+package disk
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/diskfs/go-diskfs/partition/gpt"
+)
+
+// Adopt gives the finished install of job from on the disk to job to, which installed into its pool: the table gets
+// another GUID, and nothing else changes. It is durable on return. It fails if the disk does not have the finished mark
+// of job from.
+func Adopt(f Writable, size int64, sectorSize int, from, to string) error {
+	c, err := Inspect(f, size, sectorSize)
+	if err != nil {
+		return err
+	}
+	if c.Finished() != from {
+		return fmt.Errorf("marking disk as installed: it does not have the mark of job %s", from)
+	}
+	t, err := gpt.Read(f, sectorSize, sectorSize)
+	if err != nil {
+		return fmt.Errorf("marking disk as installed: %w", err)
+	}
+	t.GUID = strings.ToUpper(to)
+	t.ProtectiveMBR = false // see Mark
+	if err := t.Write(f, size); err != nil {
+		return fmt.Errorf("marking disk as installed: %w", err)
+	}
+	return nil
+}
